@@ -1,0 +1,46 @@
+/**
+ * The seam between the planes: what the control plane knows of a pool, as plain data. A view is immutable;
+ * a change is a new view with a higher revision. Everything here survives structuredClone.
+ */
+
+export interface ModelOffer {
+  readonly name: string
+  readonly version?: string
+  /** Digest of the model's file; a new one is a new deployment. */
+  readonly digest?: string
+  /** The most rows one upstream request may carry. */
+  readonly maxBatch?: number
+}
+
+/**
+ * `warming`: known, never yet seen well. `ready`. `suspect`: a lease missed, kept for the case that nothing
+ * better is left. `unhealthy`: probes fail. `draining`: no new call, the running ones finish.
+ */
+export type BackendState = 'warming' | 'ready' | 'suspect' | 'unhealthy' | 'draining'
+
+export interface Backend {
+  readonly id: string
+  /** Place in the shared counters; given to another backend only under a new generation. */
+  readonly slot: number
+  /** Grows with each registration under this id; what carries an older one is fenced off. */
+  readonly generation: number
+  /** `http://host:port`, optionally with a path prefix; no trailing slash. */
+  readonly url: string
+  /** Empty: whatever the pool serves. */
+  readonly models: readonly ModelOffer[]
+  readonly weight: number
+  readonly zone?: string
+  /** Calls it wants at a time; undefined: not declared. */
+  readonly concurrency?: number
+  readonly state: BackendState
+  /** Why it is in this state, for people. */
+  readonly reason: string
+  /** Monotonic-free wall time since when it is ready, for slow start. */
+  readonly readySince: number
+}
+
+export interface PoolView {
+  readonly pool: string
+  readonly revision: number
+  readonly backends: readonly Backend[]
+}

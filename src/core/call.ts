@@ -1,0 +1,60 @@
+/**
+ * One request, as the data plane sees it. Immutable; bytes and headers are the caller's own, untouched.
+ */
+
+/** Header fields as they stood on the wire: name, value, name, value … Order, case and repeats are kept. */
+export type RawPairs = readonly string[]
+
+/** A whole body, or one that arrives while it is forwarded. */
+export type Body = Uint8Array | AsyncIterable<Uint8Array>
+
+/** What a dialect reads from method and path alone, before a byte of the body. */
+export interface Target {
+  /** `predict`, `classify`, `regress`, `explain`, `infer`, `generate`, `status`, `metadata` … the dialect's own word. */
+  readonly verb: string
+  /** Undefined where only the body names it (OpenAI), or there is none. */
+  readonly model?: string
+  /** A version number or a label as it stands in the path, `labels/` included for a label. */
+  readonly version?: string
+  /** The verb is a pure prediction: it may be cached and is safe to send twice. */
+  readonly prediction: boolean
+}
+
+export interface Call {
+  readonly id: string
+  readonly method: string
+  /** The path as the caller wrote it, still percent-encoded, without the query. */
+  readonly path: string
+  /** The query with its `?`, or the empty string. */
+  readonly query: string
+  readonly headers: RawPairs
+  /** The Host field, lower case. */
+  readonly host: string
+  /** Digest of the caller's credentials; the empty string is the anonymous caller. */
+  readonly principal: string
+  readonly target: Target | undefined
+  readonly body: Body
+  /** Monotonic milliseconds (Clock.now) after which nobody waits for the answer. */
+  readonly deadline: number
+  /** Aborted when the caller has left or the deadline has passed; the reason is a GatewayError. */
+  readonly signal: AbortSignal
+}
+
+/** The first value of a header field, or undefined. `name` in lower case. */
+export function header(headers: RawPairs, name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) {
+    const field = headers[i] as string
+    if (field.length === name.length && field.toLowerCase() === name) return headers[i + 1]
+  }
+  return undefined
+}
+
+/** Every value of a header field, in order. `name` in lower case. */
+export function headerAll(headers: RawPairs, name: string): string[] {
+  const values: string[] = []
+  for (let i = 0; i < headers.length; i += 2) {
+    const field = headers[i] as string
+    if (field.length === name.length && field.toLowerCase() === name) values.push(headers[i + 1] as string)
+  }
+  return values
+}

@@ -1,0 +1,70 @@
+/**
+ * Everything that can go wrong with a call, in one table: the status the client sees, who is to blame, and
+ * whether another attempt may help. One class, no hierarchy; the code is also the metric's label and the
+ * `error` parameter of Proxy-Status.
+ */
+
+export type Blame = 'caller' | 'gateway' | 'backend'
+
+/** `never`; `later`: the same call may succeed after a pause; `other`: another backend may do it. */
+export type Retry = 'never' | 'later' | 'other'
+
+export interface Fault {
+  readonly status: number
+  readonly blame: Blame
+  readonly retry: Retry
+  /** The Proxy-Status error type (RFC 9209, section 2.3). */
+  readonly proxyStatus: string
+}
+
+export const FAULTS = {
+  badRequest: { status: 400, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
+  badTarget: { status: 400, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
+  unknownRoute: { status: 404, blame: 'caller', retry: 'never', proxyStatus: 'destination_not_found' },
+  unknownModel: { status: 404, blame: 'caller', retry: 'never', proxyStatus: 'destination_not_found' },
+  bodyTooLarge: { status: 413, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
+  requestTimeout: { status: 408, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
+  callerLeft: { status: 499, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
+  notCached: { status: 504, blame: 'caller', retry: 'never', proxyStatus: 'http_request_denied' },
+  overloaded: { status: 503, blame: 'gateway', retry: 'later', proxyStatus: 'connection_limit_reached' },
+  draining: { status: 503, blame: 'gateway', retry: 'later', proxyStatus: 'destination_unavailable' },
+  noBackend: { status: 503, blame: 'gateway', retry: 'later', proxyStatus: 'destination_unavailable' },
+  deadline: { status: 504, blame: 'backend', retry: 'never', proxyStatus: 'http_response_timeout' },
+  backendRefused: { status: 502, blame: 'backend', retry: 'other', proxyStatus: 'connection_refused' },
+  backendReset: { status: 502, blame: 'backend', retry: 'other', proxyStatus: 'connection_terminated' },
+  backendTimeout: { status: 504, blame: 'backend', retry: 'other', proxyStatus: 'http_response_timeout' },
+  backendGarbled: { status: 502, blame: 'backend', retry: 'other', proxyStatus: 'http_protocol_error' },
+  backendForbidden: {
+    status: 502,
+    blame: 'backend',
+    retry: 'other',
+    proxyStatus: 'destination_ip_prohibited',
+  },
+  internal: { status: 500, blame: 'gateway', retry: 'never', proxyStatus: 'proxy_internal_error' },
+} as const satisfies Record<string, Fault>
+
+export type FaultCode = keyof typeof FAULTS
+
+export interface FaultDetail {
+  readonly cause?: unknown
+  readonly backend?: string
+  /** Seconds the client should wait; sent as Retry-After where the fault's `retry` is `later`. */
+  readonly retryAfterSeconds?: number
+  /** True when not one byte of the call had been sent to a backend: always safe to try again. */
+  readonly unsent?: boolean
+}
+
+/** A call that failed for a known reason. The message is for the client: it names what to do, and no secret. */
+export class GatewayError extends Error {
+  readonly code: FaultCode
+  readonly detail: FaultDetail
+  constructor(code: FaultCode, message: string, detail: FaultDetail = {}) {
+    super(message, 'cause' in detail ? { cause: detail.cause } : {})
+    this.name = 'GatewayError'
+    this.code = code
+    this.detail = detail
+  }
+  get fault(): Fault {
+    return FAULTS[this.code]
+  }
+}

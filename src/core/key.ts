@@ -1,0 +1,22 @@
+import { hash } from 'node:crypto'
+
+/**
+ * A SHA-256 as 32 latin1 characters: a string, so that it is a Map key without a wrapper; one byte a
+ * character, so that it costs 32 bytes and turns into bytes without decoding.
+ */
+export type Digest = string & { readonly __digest: unique symbol }
+
+export function digestOf(bytes: Uint8Array | string): Digest {
+  return hash('sha256', bytes, 'latin1') as Digest
+}
+
+/** For people: logs, `explain`, purge by key. */
+export function printable(digest: Digest): string {
+  return Buffer.from(digest, 'latin1').toString('base64url')
+}
+
+export function parseDigest(text: string): Digest | undefined {
+  if (!/^[A-Za-z0-9_-]{43}$/.test(text)) return undefined
+  const bytes = Buffer.from(text, 'base64url')
+  return bytes.length === 32 ? (bytes.toString('latin1') as Digest) : undefined
+}

@@ -1,0 +1,53 @@
+import type { Body, RawPairs } from './call.ts'
+
+/** One answer, from a cache, a backend or ourselves. */
+export interface Reply {
+  readonly status: number
+  readonly headers: RawPairs
+  readonly body: Body
+  /** Known once the body has been read to its end; only on streamed replies. */
+  readonly trailers?: () => RawPairs
+}
+
+/**
+ * What the cache did with a call: the facts behind Cache-Status (RFC 9211), Age and the metrics.
+ * `hit` and `fwd` exclude each other.
+ */
+export type Outcome =
+  | {
+      readonly kind: 'hit'
+      readonly tier: string
+      readonly ageMs: number
+      readonly ttlMs: number
+      readonly detail?: string
+    }
+  | {
+      readonly kind: 'miss'
+      readonly stored: boolean
+      readonly collapsed: boolean
+      readonly status?: number
+      readonly detail?: string
+    }
+  | {
+      readonly kind: 'partial'
+      readonly stored: boolean
+      readonly rows: RowCounts
+      readonly ageMs: number
+      readonly status?: number
+    }
+  | { readonly kind: 'bypass'; readonly reason: string; readonly status?: number }
+  | { readonly kind: 'request'; readonly reason: string; readonly stored: boolean; readonly status?: number }
+  | { readonly kind: 'none' }
+
+/** How the rows of one call were answered; the four add up to the rows of the call. */
+export interface RowCounts {
+  readonly hit: number
+  readonly join: number
+  readonly miss: number
+  readonly dup: number
+}
+
+export interface Answer {
+  readonly reply: Reply
+  readonly outcome: Outcome
+}

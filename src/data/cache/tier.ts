@@ -1,0 +1,24 @@
+/**
+ * A shared cache outside this process: bytes by digest. Meaning lives in the entry, not here.
+ *
+ * Absence is undefined, failure rejects; every operation settles within the tier's own timeout, also when
+ * the server is frozen, and nothing is queued while it is away. Callers never see a Tier bare: `guard.ts`
+ * puts the breaker around it.
+ */
+import type { Digest } from '../../core/key.ts'
+
+export interface Tier {
+  /** The name in the YAML, shown in Cache-Status `detail`. */
+  readonly name: string
+  /** One round trip for all; the answer has the keys' order. */
+  getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]>
+  set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<void>
+  delete(digest: Digest): Promise<void>
+  /** Facts shared by gateways (epochs, deployment tokens): sets `value` unless the name has one, and gives what it has then. */
+  claim(name: string, value: string): Promise<string>
+  /** Gives the values of shared facts; undefined where there is none. */
+  facts(names: readonly string[]): Promise<(string | undefined)[]>
+  /** Replaces a shared fact. */
+  publish(name: string, value: string): Promise<void>
+  close(): Promise<void>
+}
