@@ -1,0 +1,170 @@
+/**
+ * Who may import whom. The three tables are the architecture; the rules below them are made from the
+ * tables. To add a package to src, add one line to PACKAGES: one npm package lives in one file, so
+ * that no other file depends on its types, its errors or its habits.
+ */
+
+// Each layer of src, and the layers it may import (always itself too).
+const LAYERS = {
+  lib: [],
+  core: ['lib'],
+  protocol: ['core', 'lib'],
+  data: ['protocol', 'core', 'lib'],
+  control: ['protocol', 'core', 'lib'],
+  model: ['protocol', 'core', 'lib'],
+  obs: ['protocol', 'core', 'lib'],
+  config: ['core', 'lib'],
+  app: ['config', 'data', 'control', 'model', 'obs', 'protocol', 'core', 'lib'],
+  cli: ['app', 'config', 'data', 'control', 'model', 'obs', 'protocol', 'core', 'lib'],
+}
+
+// Each npm package of src, and the only places that may import it: a file, or whatever begins so.
+const PACKAGES = {
+  '@grpc/grpc-js': ['src/control/scale/keda.ts'],
+  '@grpc/proto-loader': ['src/control/scale/keda.ts'],
+  autocannon: ['src/cli/bench'],
+  commander: ['src/cli/'],
+  ioredis: ['src/data/cache/redis.ts'],
+  'lru-cache': ['src/data/cache/hot.ts'],
+  memjs: ['src/data/cache/memcached.ts'],
+  'onnxruntime-node': ['src/model/onnx.ts'],
+  pino: ['src/obs/log.ts'],
+  'prom-client': ['src/obs/metrics.ts'],
+  undici: ['src/data/backend/clients.ts'],
+  yaml: ['src/config/yaml.ts', 'src/config/document.ts'],
+  zod: ['src/config/'],
+}
+
+// The modules of Node that reach outside the process, and who in src may.
+const OUTSIDE = {
+  files: {
+    modules: ['fs', 'fs/promises'],
+    places: [
+      'src/config/',
+      'src/model/',
+      'src/cli/',
+      'src/app/',
+      'src/control/reload',
+      'src/control/discovery/',
+    ],
+  },
+  processes: {
+    modules: ['child_process', 'cluster'],
+    places: ['src/cli/', 'src/app/', 'src/control/processes.ts'],
+  },
+  threads: { modules: ['worker_threads'], places: ['src/app/', 'src/model/', 'src/data/'] },
+  network: {
+    modules: ['net', 'tls', 'http', 'https', 'http2', 'dgram', 'dns', 'dns/promises'],
+    // The last three open nothing: they read addresses (isIP, BlockList) and names of statuses.
+    places: [
+      'src/data/',
+      'src/control/',
+      'src/model/',
+      'src/cli/',
+      'src/app/',
+      'src/config/',
+      'src/core/addresses.ts',
+      'src/protocol/opaque.ts',
+    ],
+  },
+}
+
+const within = (places) =>
+  places.map((place) => `^${place.replaceAll('.', '[.]')}${place.endsWith('.ts') ? '$' : ''}`)
+
+const layerRules = Object.entries(LAYERS).map(([layer, below]) => ({
+  name: `layer-${layer}`,
+  comment: `src/${layer} may import ${[layer, ...below].map((name) => `src/${name}`).join(', ')} and nothing else of src`,
+  severity: 'error',
+  from: { path: `^src/${layer}/` },
+  to: { path: '^src/', pathNot: `^src/(${[layer, ...below].join('|')})/` },
+}))
+
+const packageRules = Object.entries(PACKAGES).map(([name, places]) => ({
+  name: `package-${name}`,
+  comment: `${name} is imported in one place only: ${places.join(', ')}`,
+  severity: 'error',
+  from: { path: '^src/', pathNot: within(places) },
+  to: { path: [`node_modules/${name}/`, `node_modules/@types/${name}/`] },
+}))
+
+const outsideRules = Object.entries(OUTSIDE).map(([name, { modules, places }]) => ({
+  name: `outside-${name}`,
+  comment: `${modules.map((module) => `node:${module}`).join(', ')} are for ${places.join(', ')}`,
+  severity: 'error',
+  from: { path: '^src/', pathNot: within(places) },
+  to: { path: modules.flatMap((module) => [`^node:${module}$`, `^${module}$`]), dependencyTypes: ['core'] },
+}))
+
+const knownPackages = [...Object.keys(PACKAGES), 'node'].flatMap((name) => [
+  `node_modules/${name}/`,
+  `node_modules/@types/${name}/`,
+])
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+export default {
+  forbidden: [
+    ...layerRules,
+    ...packageRules,
+    ...outsideRules,
+    {
+      name: 'package-not-in-table',
+      comment: 'a new package of src gets a line in PACKAGES above, and a reason in docs/decisions',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: 'node_modules/', pathNot: knownPackages },
+    },
+    {
+      name: 'no-packages-at-the-bottom',
+      comment: 'lib, core and protocol are plain TypeScript: no npm package at all',
+      severity: 'error',
+      from: { path: '^src/(lib|core|protocol)/' },
+      to: { path: 'node_modules/', pathNot: 'node_modules/@types/node/' },
+    },
+    {
+      name: 'src-is-alone',
+      comment: 'src never imports tests, benches or scripts',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^(test|bench|scripts)/' },
+    },
+    {
+      name: 'setup-needs-nothing',
+      comment: 'the set-up runs before any package is installed',
+      severity: 'error',
+      from: { path: '^scripts/setup' },
+      to: { path: ['^(src|test|bench)/', 'node_modules/'] },
+    },
+    {
+      name: 'nobody-imports-main',
+      comment: 'main.ts runs the program when it is loaded; index.ts is for users of the package',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^src/(main|index)[.]ts$' },
+    },
+    {
+      name: 'no-cycle',
+      comment: 'a cycle means that two files are one, or that a third is missing',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'no-missing-file',
+      comment: 'an import must resolve to a file or an installed package',
+      severity: 'error',
+      from: { path: '^(src|test|bench|scripts)/' },
+      to: { couldNotResolve: true },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      extensions: ['.ts', '.mjs', '.js', '.json'],
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+    },
+  },
+}

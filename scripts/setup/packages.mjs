@@ -1,0 +1,98 @@
+/** Installs the packages, with errors a newcomer can act on. */
+import fs, { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { run, tail } from './run.mjs'
+import { Failure, keepSaying, say } from './say.mjs'
+
+const DEADLINE_MS = 20 * 60_000
+const NEEDED_MB = 900
+const FULL = 'the disk is full: the packages need about 800 MB here, and npm some more in its cache'
+
+/** Installs without install scripts: no package of ours needs one, and some would download from elsewhere. */
+export async function installPackages(root) {
+  const free = freeMb(root)
+  if (!existsSync(join(root, 'node_modules')) && free < NEEDED_MB)
+    throw new Failure(`${FULL}; ${free} MB are free`)
+  say(
+    'installing the packages of package-lock.json (about 800 MB); this takes ten seconds to a few minutes, once',
+  )
+  const done = keepSaying('still installing')
+  let result = await askNpm(root, 'ci')
+  // A lock file written against a mirror may lack other platforms' packages: npm ci refuses it, npm install does not.
+  if (/Missing: .* from lock file/.test(result.output)) result = await askNpm(root, 'install', '--no-save')
+  const seconds = done()
+  if (result.code !== 0) throw new Failure(explain(result))
+  // npm does not notice a package that was cut off by a full disk.
+  if (freeMb(join(root, 'node_modules')) < 1) throw new Failure(FULL)
+  say(`packages installed in ${seconds} s`)
+}
+
+function freeMb(folder) {
+  // Node before 18.15 cannot tell.
+  if (fs.statfsSync === undefined) return Number.POSITIVE_INFINITY
+  const { bavail, bsize } = fs.statfsSync(folder)
+  return Math.floor((bavail * bsize) / 2 ** 20)
+}
+
+function askNpm(root, ...words) {
+  const [command, ...before] = npmCommand()
+  const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
+  const args = [...before, ...words, '--ignore-scripts', '--include=dev', '--include=optional', ...quiet]
+  return run(command, args, { cwd: root, env: npmEnvironment(), deadlineMs: DEADLINE_MS })
+}
+
+/** The npm that called us, run by the Node that ran it: `node_modules/.bin/node` is about to be replaced. */
+function npmCommand() {
+  const { npm_execpath: npm, npm_node_execpath: node } = process.env
+  if (npm?.endsWith('npm-cli.js') && node && existsSync(node)) return [node, npm]
+  return [process.platform === 'win32' ? 'npm.cmd' : 'npm']
+}
+
+function npmEnvironment() {
+  const parts = (process.env.PATH ?? '').split(delimiter)
+  const env = {
+    ...process.env,
+    PATH: parts.filter((part) => !part.includes('node_modules/.bin')).join(delimiter),
+  }
+  // NODE_ENV=production would leave out the tools and the tests' own packages.
+  delete env.NODE_ENV
+  return env
+}
+
+const CAUSES = [
+  [/ENOSPC|no space left/i, FULL],
+  [
+    /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|ERR_SOCKET_TIMEOUT/,
+    'the npm registry cannot be reached: check the network and the proxy (npm config get registry, npm config get proxy)',
+  ],
+  [
+    /CERT|certificate/i,
+    'the npm registry’s certificate is not trusted: set npm config cafile to your company’s CA',
+  ],
+  [/\bE40[13]\b/, 'the npm registry wants a login: run npm login, or check npm config get registry'],
+  [
+    /\bE404\b|ETARGET/,
+    'the npm registry does not have a package of package-lock.json: check npm config get registry',
+  ],
+  [/EINTEGRITY/, 'a package came damaged or changed: run npm cache verify and try again'],
+  [
+    /EACCES|EPERM/,
+    'no permission to write here: the folder or the npm cache belongs to another user (sudo npm?)',
+  ],
+  [
+    /EUSAGE|can only install packages when/,
+    'package.json and package-lock.json disagree: run npm install --ignore-scripts',
+  ],
+]
+
+function explain({ code, signal, output, late, interrupted, error }) {
+  if (error?.code === 'ENOENT')
+    return 'npm is not on the PATH: install Node 26 with npm from https://nodejs.org'
+  if (error) return `npm could not be started: ${error.message}`
+  if (interrupted) return 'interrupted; the next start begins the installation again'
+  if (late)
+    return `npm ci was not done after ${DEADLINE_MS / 60_000} minutes and was stopped: is the network very slow?`
+  const cause =
+    CAUSES.find(([pattern]) => pattern.test(output))?.[1] ?? `npm ci failed (exit ${code ?? signal})`
+  return `${cause}\n--- the end of npm's own output ---\n${tail(output)}`
+}
