@@ -30,6 +30,8 @@ export interface Call {
   readonly headers: RawPairs
   /** The Host field, lower case. */
   readonly host: string
+  /** Address of the client's end of the connection. */
+  readonly peer: string
   /** Digest of the caller's credentials; the empty string is the anonymous caller. */
   readonly principal: string
   readonly target: Target | undefined
@@ -57,4 +59,19 @@ export function headerAll(headers: RawPairs, name: string): string[] {
     if (field.length === name.length && field.toLowerCase() === name) values.push(headers[i + 1] as string)
   }
   return values
+}
+
+/** The model's name as people and backends write it; in the path it may be percent-encoded. */
+export function modelName({ model }: Target): string | undefined {
+  if (model === undefined || !model.includes('%')) return model
+  try {
+    return decodeURIComponent(model)
+  } catch {
+    return model
+  }
+}
+
+/** QUERY (RFC 10008) is an alias of POST on prediction verbs, which the model servers know as POST alone. */
+export function upstreamMethod({ method, target }: Pick<Call, 'method' | 'target'>): string {
+  return method === 'QUERY' && target?.prediction === true ? 'POST' : method
 }

@@ -27,16 +27,27 @@ export type Outcome =
       readonly collapsed: boolean
       readonly status?: number
       readonly detail?: string
+      /** How long what was stored stays fresh, in milliseconds. */
+      readonly ttlMs?: number
     }
   | {
       readonly kind: 'partial'
       readonly stored: boolean
       readonly rows: RowCounts
       readonly ageMs: number
+      readonly ttlMs: number
       readonly status?: number
     }
   | { readonly kind: 'bypass'; readonly reason: string; readonly status?: number }
-  | { readonly kind: 'request'; readonly reason: string; readonly stored: boolean; readonly status?: number }
+  | {
+      readonly kind: 'request'
+      readonly reason: string
+      readonly stored: boolean
+      readonly status?: number
+      readonly ttlMs?: number
+    }
+  /** Backends were asked and failed; an old answer was given instead. */
+  | { readonly kind: 'stale'; readonly tier: string; readonly ageMs: number; readonly status?: number }
   | { readonly kind: 'none' }
 
 /** How the rows of one call were answered; the four add up to the rows of the call. */

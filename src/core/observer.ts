@@ -1,0 +1,32 @@
+/**
+ * What the data plane reports as it works. Called synchronously on the path of a call: an observer never
+ * throws and never waits.
+ */
+import type { Outcome } from './reply.ts'
+
+export interface Answered {
+  /** Which reader took the request from its connection: `fast` or `http`. */
+  readonly door: string
+  readonly route: string
+  readonly protocol: string
+  /** What the call named, where it names one in its path. */
+  readonly model?: string
+  readonly status: number
+  readonly outcome: Outcome
+  readonly ms: number
+  /** Set where the answer is the gateway's own error. */
+  readonly fault?: string
+}
+
+export interface Observer {
+  answered(answered: Answered): void
+  /** One attempt at a backend has ended: `ok`, `error`, `timeout`, `overloaded` or `cancelled`. */
+  attempted(pool: string, backend: string, ending: string, ms: number): void
+  retried(pool: string, reason: string): void
+  /** A second try was sent for a late first one: `won` or `lost`. */
+  hedged(pool: string, outcome: string): void
+  tier(name: string, operation: string, outcome: string, ms: number): void
+  /** A model is now answered row by row (`proved`), or no longer (`refused`, `suspended`). */
+  splitting(model: string, state: string): void
+  rows(model: string, counts: { hit: number; join: number; miss: number; dup: number }): void
+}
