@@ -2,7 +2,7 @@
  * A wire dialect. Bytes in, bytes out; it knows neither sockets nor caches. The idea that carries the data
  * plane: a call is a list of rows. A dialect (or a model) that cannot be split yields one row: the whole call.
  */
-import type { Call, Target } from '../core/call.ts'
+import type { Call, RawPairs, Target } from '../core/call.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
@@ -28,12 +28,14 @@ export interface Plan {
   readonly whole: Digest
   /** Present where the call was read for splitting and can be: at least one row, in the caller's order. */
   readonly rows?: readonly Row[]
-  /** The dialect's own notes for `join` and `assemble`; opaque to everybody else. */
+  /** Present with `rows`: rows of calls that agree on it may share one upstream request. */
+  readonly batch?: Digest
+  /** The dialect's own notes for `address`, `join` and `assemble`; opaque to everybody else. */
   readonly common?: unknown
 }
 
 export interface ReadOptions {
-  /** Digest of all that a key covers besides the body (DESIGN section 3), mixed into every key. */
+  /** Digest of all that a key covers besides the body, mixed into every key. */
   readonly seed: Digest
   /** Read rows as well; false where the route or the model does not split. */
   readonly split: boolean
@@ -41,12 +43,28 @@ export interface ReadOptions {
 
 export interface Protocol {
   readonly name: string
+  /** Media types, lower case, that `read` takes for forms of one request; any other is part of the key as it stands. */
+  readonly encodings?: readonly string[]
   /** From the path alone: a hit must not pay for a parse. Undefined: not this dialect's path. */
   match(method: string, path: string): Target | undefined
   /** The body's keys, or why the call is not to be cached. Synchronous and linear in the body. */
   read(call: Call, body: Uint8Array, options: ReadOptions): Reading
-  /** Puts this caller's id and encoding on a shared answer. */
-  address(reply: Reply, call: Call): Reply
+  /**
+   * The same for a body too long to be joined: whole key only, and a `yield` whenever other work should have
+   * its turn, at the latest every few milliseconds.
+   */
+  readChunks?(call: Call, chunks: readonly Uint8Array[], options: ReadOptions): Generator<void, Reading>
+  /**
+   * Puts this caller's id and encoding on a shared answer. Without the plan the call's body is read once more.
+   * Undefined: the answer has no form in the encoding this caller asked for; the call must be forwarded.
+   */
+  address(reply: Reply, call: Call, plan?: Plan): Reply | undefined
+  /**
+   * False where a reply, whole or in rows, must not be kept although its status would allow it. Absent: all may.
+   */
+  storable?(reply: Reply, body: Uint8Array, plan: Plan): boolean
+  /** The version that a good answer says it is of; absent, or undefined: it does not say. */
+  version?(reply: Reply, body: Uint8Array): string | undefined
   /** The error body this dialect's clients expect. */
   fault(error: GatewayError): Reply
   /** Optional power: put rows together and cut answers. */
@@ -61,11 +79,19 @@ export interface RowAnswer {
   readonly slice: Uint8Array
 }
 
+/** A request made of rows: `headers` replace the call's fields of the same names. */
+export interface Joined {
+  readonly headers: RawPairs
+  readonly body: Uint8Array
+}
+
 export interface Rows {
-  /** A request body that asks for just these rows, in this order. */
-  join(plan: Plan, rows: readonly Row[], body: Uint8Array): Uint8Array
+  /** A request that asks for just these rows, in this order; rows of other calls must agree on `plan.batch`. */
+  join(plan: Plan, rows: readonly Row[], body: Uint8Array): Joined
   /** The answer cut into `count` rows; undefined: it does not fit the rows. */
   cut(reply: Reply, body: Uint8Array, count: number): readonly RowAnswer[] | undefined
+  /** Whether two answers to one row are the same, floats within the tolerance of their dtype. */
+  agree(a: RowAnswer, b: RowAnswer): boolean
   /** One reply from the rows in order; undefined: their frames do not match. */
   assemble(plan: Plan, answers: readonly RowAnswer[]): Reply | undefined
 }

@@ -1,0 +1,72 @@
+/**
+ * Whether two answers to one row say the same. Kernels round differently by batch size, so floats may differ in
+ * their last bits; everything else must be equal. The tolerance is that of single precision, relative to each
+ * value and to the largest of its row: a probability of 1e-12 beside one of 1 may be off by more than its own size.
+ */
+const RELATIVE = 1e-4
+const OF_ROW = 1e-5
+
+const NUMBER = /-?(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|Infinity)|NaN/g
+const INTEGER = /^-?\d+$/
+
+/** JSON texts: numbers by value, all else byte for byte but for white space between tokens. */
+export function textsAgree(a: Uint8Array, b: Uint8Array): boolean {
+  if (Buffer.compare(a, b) === 0) return true
+  const left = tokens(a)
+  const right = tokens(b)
+  if (left.frame !== right.frame || left.numbers.length !== right.numbers.length) return false
+  const floats =
+    left.numbers.some((lexeme) => !INTEGER.test(lexeme)) ||
+    right.numbers.some((lexeme) => !INTEGER.test(lexeme))
+  // Whole numbers on both sides are classes, counts and ids: they are equal or they are not.
+  if (!floats) return left.numbers.every((lexeme, i) => lexeme === right.numbers[i])
+  return valuesAgree(left.numbers.map(Number), right.numbers.map(Number))
+}
+
+/** Little-endian tensors of one datatype of the Open Inference Protocol. */
+export function blobsAgree(a: Uint8Array, b: Uint8Array, datatype: string): boolean {
+  if (Buffer.compare(a, b) === 0) return true
+  const size = datatype === 'FP32' ? 4 : datatype === 'FP64' ? 8 : 0
+  if (size === 0 || a.length !== b.length) return false
+  return valuesAgree(floats(a, size), floats(b, size))
+}
+
+function valuesAgree(a: readonly number[], b: readonly number[]): boolean {
+  const scale = a.reduce(
+    (most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most),
+    0,
+  )
+  return a.every((value, i) => {
+    const other = b[i] as number
+    if (Object.is(value, other) || value === other) return true
+    const tolerance = RELATIVE * Math.max(Math.abs(value), Math.abs(other)) + OF_ROW * scale
+    return Number.isFinite(value) && Math.abs(value - other) <= tolerance
+  })
+}
+
+function floats(bytes: Uint8Array, size: 4 | 8): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  return Array.from({ length: bytes.length / size }, (_, i) =>
+    size === 4 ? view.getFloat32(i * 4, true) : view.getFloat64(i * 8, true),
+  )
+}
+
+/** Numbers outside of strings, and the text around them without white space. */
+function tokens(bytes: Uint8Array): { frame: string; numbers: string[] } {
+  const numbers: string[] = []
+  // Strings are the odd parts: a quote that is not escaped opens or closes one.
+  const parts = Buffer.from(bytes)
+    .toString('latin1')
+    .split(/("(?:[^"\\]|\\.)*")/s)
+  const frame = parts
+    .map((part, i) =>
+      i % 2 === 1
+        ? part
+        : part.replace(/\s+/g, '').replace(NUMBER, (lexeme) => {
+            numbers.push(lexeme)
+            return '0'
+          }),
+    )
+    .join('')
+  return { frame, numbers }
+}

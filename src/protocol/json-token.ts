@@ -1,0 +1,50 @@
+/** The grammar of JSON's numbers and words (RFC 8259), and of the tokens `NaN`, `Infinity` and `-Infinity`. */
+
+const MINUS = 0x2d
+const LETTER_I = 0x49
+
+const INFINITY = Buffer.from('Infinity')
+const WORDS = ['true', 'false', 'null', 'NaN'].map((word) => Buffer.from(word)).concat(INFINITY)
+
+/** True where the bytes at `at` spell `word`. */
+function spells(bytes: Uint8Array, at: number, word: Uint8Array): boolean {
+  for (let i = 0; i < word.length; i++) if (bytes[at + i] !== word[i]) return false
+  return true
+}
+
+/** The index behind a run of digits. */
+function digitsEnd(bytes: Uint8Array, from: number, end: number): number {
+  let i = from
+  // One comparison for both bounds: below `0` wraps around.
+  while (i < end && ((bytes[i] as number) - 0x30) >>> 0 < 10) i++
+  return i
+}
+
+/** The index behind the number at `from`, or -1. */
+export function numberEnd(bytes: Uint8Array, from: number, end: number): number {
+  let i = bytes[from] === MINUS ? from + 1 : from
+  const whole = i
+  i = digitsEnd(bytes, i, end)
+  if (i === whole)
+    return i < end && i > from && bytes[i] === LETTER_I && spells(bytes, i, INFINITY) ? i + 8 : -1
+  // RFC 8259 has no leading zeros.
+  if (bytes[whole] === 0x30 && i > whole + 1) return -1
+  if (i < end && bytes[i] === 0x2e) {
+    const fraction = digitsEnd(bytes, i + 1, end)
+    if (fraction === i + 1) return -1
+    i = fraction
+  }
+  if (i < end && ((bytes[i] as number) | 0x20) === 0x65) {
+    let digits = i + 1
+    if (digits < end && (bytes[digits] === 0x2b || bytes[digits] === MINUS)) digits++
+    i = digitsEnd(bytes, digits, end)
+    if (i === digits) return -1
+  }
+  return i
+}
+
+/** The index behind `true`, `false`, `null`, `NaN` or `Infinity`, or -1. */
+export function wordEnd(bytes: Uint8Array, at: number): number {
+  for (const word of WORDS) if (spells(bytes, at, word)) return at + word.length
+  return -1
+}

@@ -1,0 +1,90 @@
+/**
+ * The Open Inference Protocol (KServe V2), as Triton, KServe, MLServer and others speak it. Tensors are keyed by
+ * value, so JSON and binary requests for the same tensors share one entry, and an FP32 `1` is `1.0`.
+ */
+import { type Call, header } from '../core/call.ts'
+import { type Digest, digestOf } from '../core/key.ts'
+import type { Reply } from '../core/reply.ts'
+import { byBytes } from './json-document.ts'
+import { errorReply } from './json-reply.ts'
+import { addressed, jsonLength, readAnswer } from './oip-answer.ts'
+import { type Input, type Request, readRequest, type Wishes } from './oip-request.ts'
+import { answersAgree, assembleRows, cutAnswer, joinRows, type Notes, putAll, rowsOf } from './oip-rows.ts'
+import { oipTarget } from './oip-target.ts'
+import { statedVersion } from './oip-version.ts'
+import { Preimage } from './preimage.ts'
+import type { Plan, Protocol, Reading, ReadOptions } from './protocol.ts'
+
+export const oip: Protocol = {
+  name: 'oip',
+  encodings: ['application/json', 'application/octet-stream'],
+  match: oipTarget,
+  read: readInference,
+  address(reply, call, plan) {
+    if (!(reply.body instanceof Uint8Array) || reply.status !== 200) return reply
+    const wishes = plan ? (plan.common as Notes).wishes : wishesOf(call)
+    const answer = wishes && readAnswer(reply, reply.body)
+    return wishes && answer ? addressed(reply, answer, wishes) : reply
+  },
+  storable,
+  version: (reply, body) => statedVersion(body.subarray(0, jsonLength(reply.headers, body))),
+  fault: errorReply,
+  rows: { join: joinRows, cut: cutAnswer, agree: answersAgree, assemble: assembleRows },
+}
+
+/** A request of blobs alone: its length field is 0, and every output comes back as a blob. */
+const RAW: Wishes = { listed: new Map(), hasList: false, binary: true }
+
+function readInference(call: Call, body: Uint8Array, { seed, split }: ReadOptions): Reading {
+  const encoding = header(call.headers, 'content-encoding')
+  if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
+  const jsonEnd = jsonLength(call.headers, body)
+  if (jsonEnd === undefined) return { bypass: 'header-length' }
+  if (jsonEnd === 0 && body.length > 0) {
+    const whole = new Preimage().latin1(seed).text('oip raw').text(call.query).latin1(digestOf(body)).digest()
+    return { whole, common: { wishes: RAW } satisfies Notes }
+  }
+  const request = readRequest(body, jsonEnd, split)
+  if ('bypass' in request) return request
+  const inputs = [...request.inputs].sort((a, b) => byBytes(a.name, b.name))
+  const common = commonPart(seed, call.query, request)
+  const whole = wholeKey(common, inputs)
+  const notes: Notes = { wishes: request.wishes, request, sorted: inputs }
+  return { whole, common: notes, ...(split ? rowsOf(common, body, inputs) : {}) }
+}
+
+function wishesOf(call: Call): Wishes | undefined {
+  if (!(call.body instanceof Uint8Array)) return undefined
+  const reading = readInference(call, call.body, { seed: digestOf(''), split: false })
+  return 'bypass' in reading ? undefined : (reading.common as Notes).wishes
+}
+
+/** Everything an answer depends on besides the inputs. */
+function commonPart(seed: Digest, query: string, request: Request): Digest {
+  const preimage = new Preimage().latin1(seed).text('oip').text(query)
+  putAll(preimage, request.rest)
+  preimage.text(request.wishes.hasList ? 'some' : 'all').number(request.outputs.size)
+  for (const [name, rest] of [...request.outputs].sort(([a], [b]) => byBytes(a, b))) {
+    putAll(preimage.latin1(name), rest)
+  }
+  return preimage.digest()
+}
+
+function wholeKey(common: Digest, inputs: readonly Input[]): Digest {
+  const preimage = new Preimage().latin1(common).text('whole').number(inputs.length)
+  for (const input of inputs) {
+    preimage.latin1(input.name).latin1(input.datatype).text(input.shape.join())
+    if (input.tensor) preimage.text('values').latin1(digestOf(input.tensor.values))
+    else preimage.text('as written').latin1(input.asWritten as Digest)
+    putAll(preimage, input.rest)
+  }
+  return preimage.digest()
+}
+
+/** A 200 may still hold no answer, or fewer outputs than were asked for. */
+function storable(reply: Reply, body: Uint8Array, plan: Plan): boolean {
+  const answer = readAnswer(reply, body)
+  if (!answer) return false
+  const names = new Set(answer.outputs.map((output) => output.name))
+  return [...(plan.common as Notes).wishes.listed.keys()].every((name) => names.has(name))
+}

@@ -1,0 +1,54 @@
+/**
+ * Any HTTP at all, for routes whose dialect is not known: nothing is read into the body. Method, raw target and
+ * body bytes are the key, where the route says that answers may be kept at all.
+ */
+import { createHash } from 'node:crypto'
+import { STATUS_CODES } from 'node:http'
+import { type Call, header } from '../core/call.ts'
+import { type Digest, digestOf } from '../core/key.ts'
+import { jsonReply } from './json-reply.ts'
+import { SLICE_BYTES } from './json-stream.ts'
+import { Preimage } from './preimage.ts'
+import type { Protocol } from './protocol.ts'
+
+export const opaque: Protocol = {
+  name: 'opaque',
+  match: () => ({ verb: 'forward', prediction: false }),
+  read: (call, body, { seed }) => ({ whole: wholeKey(call, seed, digestOf(body)) }),
+  *readChunks(call, chunks, { seed }) {
+    const hash = createHash('sha256')
+    for (const chunk of chunks) {
+      for (let at = 0; at < chunk.length; at += SLICE_BYTES) {
+        hash.update(chunk.subarray(at, at + SLICE_BYTES))
+        yield
+      }
+    }
+    return { whole: wholeKey(call, seed, hash.digest('latin1') as Digest) }
+  },
+  address: (reply) => reply,
+  // RFC 9457, section 4.2.1: under `about:blank` the title is the status' phrase.
+  fault(error) {
+    const { status } = error.fault
+    const problem = {
+      type: 'about:blank',
+      title: STATUS_CODES[status] ?? error.code,
+      status,
+      detail: error.message,
+      code: error.code,
+    }
+    return jsonReply(status, Buffer.from(JSON.stringify(problem)), 'application/problem+json')
+  },
+}
+
+/** The body's bytes mean what its encoding says, so that counts as well. */
+function wholeKey(call: Call, seed: Digest, body: Digest): Digest {
+  return new Preimage()
+    .latin1(seed)
+    .text('opaque')
+    .text(call.method)
+    .text(call.path)
+    .text(call.query)
+    .text(header(call.headers, 'content-encoding') ?? '')
+    .latin1(body)
+    .digest()
+}

@@ -1,0 +1,142 @@
+/**
+ * How digests are fed: parts with their lengths in front, so that no two lists of parts have the same bytes,
+ * and a key can never be made by moving a byte from one part to its neighbour.
+ */
+import { type Digest, digestOf } from '../core/key.ts'
+import { writeCanonical } from './json-canonical.ts'
+import { CANONICAL, type ScanProblem, type Span } from './json-scan.ts'
+
+const DIGEST_BYTES = 32
+
+/** Collects parts; `digest` is SHA-256 over all of them. */
+export class Preimage {
+  #bytes: Buffer
+  #at = 0
+
+  constructor(room = 512) {
+    this.#bytes = Buffer.allocUnsafe(room)
+  }
+
+  /** A string as UTF-8. */
+  text(part: string): this {
+    return this.bytes(Buffer.from(part))
+  }
+
+  /** A string of bytes: a digest, or a key of a Cursor. */
+  latin1(part: string): this {
+    this.number(part.length)
+    this.#room(part.length)
+    this.#at += this.#bytes.write(part, this.#at, 'latin1')
+    return this
+  }
+
+  bytes(part: Uint8Array): this {
+    this.number(part.length)
+    this.#room(part.length)
+    this.#bytes.set(part, this.#at)
+    this.#at += part.length
+    return this
+  }
+
+  /** A count or size up to 2^32 - 1. */
+  number(value: number): this {
+    this.#room(4)
+    this.#at = this.#bytes.writeUInt32LE(value, this.#at)
+    return this
+  }
+
+  digest(): Digest {
+    return digestOf(this.#bytes.subarray(0, this.#at))
+  }
+
+  #room(more: number): void {
+    if (this.#at + more <= this.#bytes.length) return
+    const bigger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#at + more))
+    bigger.set(this.#bytes)
+    this.#bytes = bigger
+  }
+}
+
+/** Longest preimage whose view is kept: making a view costs as much as hashing a tiny row. */
+const VIEWS = 4096 + DIGEST_BYTES
+/** Up to this size a loop copies faster than a view and `set` do. */
+const LOOP_BYTES = 96
+const KEEP_BYTES = 1 << 20
+const COMMA = 0x2c
+
+let scratch = new Uint8Array(64 << 10)
+let views: Uint8Array[] = []
+
+function view(length: number): Uint8Array {
+  if (length >= VIEWS) return scratch.subarray(0, length)
+  return (views[length] ??= scratch.subarray(0, length))
+}
+
+/** A scratch buffer of another size, with the first `kept` bytes of the old one. */
+function grow(size: number, kept: number): void {
+  const bigger = new Uint8Array(size)
+  bigger.set(scratch.subarray(0, kept))
+  scratch = bigger
+  views = []
+}
+
+/**
+ * Digests many values under one prefix: SHA-256 over the prefix' 32 bytes and the value's canonical bytes.
+ * All hashers share one scratch buffer: finish with one before the next is made.
+ */
+export class SpanHasher {
+  #at = DIGEST_BYTES
+
+  constructor(prefix: Digest) {
+    if (scratch.length > KEEP_BYTES) grow(64 << 10, 0)
+    for (let i = 0; i < DIGEST_BYTES; i++) scratch[i] = prefix.charCodeAt(i)
+  }
+
+  /** The digest of a span's canonical bytes, or why it has none. */
+  span(bytes: Uint8Array, span: Span): Digest | { readonly problem: ScanProblem } {
+    const size = span.end - span.start
+    if (size + DIGEST_BYTES > scratch.length) grow(size * 2 + DIGEST_BYTES, DIGEST_BYTES)
+    let end = DIGEST_BYTES
+    if (size <= LOOP_BYTES && span.spelling === CANONICAL) {
+      for (let i = span.start; i < span.end; i++) scratch[end++] = bytes[i] as number
+    } else {
+      const written = writeCanonical(bytes, span, { out: scratch, at: DIGEST_BYTES })
+      if (typeof written === 'string') return { problem: written }
+      end = written
+    }
+    return digestOf(view(end))
+  }
+
+  /** The digest of several spans, as the elements of one array without its brackets. */
+  spans(bytes: Uint8Array, spans: readonly Span[]): Digest | { readonly problem: ScanProblem } {
+    const size = spans.reduce((sum, span) => sum + span.end - span.start + 1, DIGEST_BYTES)
+    if (size > scratch.length) grow(size * 2, DIGEST_BYTES)
+    let end = DIGEST_BYTES
+    for (const span of spans) {
+      if (end > DIGEST_BYTES) scratch[end++] = COMMA
+      const written = writeCanonical(bytes, span, { out: scratch, at: end })
+      if (typeof written === 'string') return { problem: written }
+      end = written
+    }
+    return digestOf(view(end))
+  }
+
+  /** Begins a value that is given in pieces. */
+  begin(): void {
+    this.#at = DIGEST_BYTES
+  }
+
+  /** Adds a piece as it lies. */
+  add(bytes: Uint8Array, start: number, end: number): void {
+    const size = end - start
+    if (this.#at + size > scratch.length) grow((this.#at + size) * 2, this.#at)
+    if (size > LOOP_BYTES) scratch.set(bytes.subarray(start, end), this.#at)
+    else for (let i = 0; i < size; i++) scratch[this.#at + i] = bytes[start + i] as number
+    this.#at += size
+  }
+
+  /** The digest of the pieces added since `begin`. */
+  digest(): Digest {
+    return digestOf(view(this.#at))
+  }
+}

@@ -1,0 +1,29 @@
+/** The paths of TensorFlow Serving's REST API and of KServe V1, which is a part of it plus `:explain`. */
+import type { Target } from '../core/call.ts'
+
+// TensorFlow Serving matches paths without regard to case, and allows any byte but `/` and `:` in names.
+const PREDICTION =
+  /^\/v1\/models\/([^/:]+)(?:\/versions\/(\d+)|\/(labels\/[^/:]+))?:(predict|classify|regress|explain)$/i
+const ABOUT = /^\/v1\/models(?:\/([^/:]+)(?:\/versions\/(\d+)|\/(labels\/[^/:]+))?(\/metadata)?)?$/i
+
+/** What a method and path mean in this dialect. Names stay percent-encoded, as they go upstream. */
+export function tfservingTarget(method: string, path: string): Target | undefined {
+  if (method === 'GET' || method === 'HEAD') {
+    const found = ABOUT.exec(path)
+    return found ? target(found[4] ? 'metadata' : 'status', found, false) : undefined
+  }
+  // QUERY (RFC 10008) is POST's safe twin.
+  const found = method === 'POST' || method === 'QUERY' ? PREDICTION.exec(path) : null
+  return found ? target((found[4] as string).toLowerCase(), found, true) : undefined
+}
+
+function target(verb: string, found: RegExpExecArray, prediction: boolean): Target {
+  const label = found[3]
+  const version = found[2] ?? (label === undefined ? undefined : `labels${label.slice('labels'.length)}`)
+  return {
+    verb,
+    prediction,
+    ...(found[1] === undefined ? {} : { model: found[1] }),
+    ...(version === undefined ? {} : { version }),
+  }
+}

@@ -1,0 +1,42 @@
+import { oip } from '../../../src/protocol/oip.ts'
+import { opaque } from '../../../src/protocol/opaque.ts'
+import { tfserving } from '../../../src/protocol/tfserving.ts'
+import { protocolContract } from '../../contract/protocol.contract.ts'
+
+protocolContract(tfserving, {
+  path: '/v1/models/m:predict',
+  body: '{"signature_name": "s", "instances": [[1.0, 2], [3, 4], [5, 6]]}',
+  shorter: '{"signature_name": "s", "instances": [[1.0, 2], [3, 4]]}',
+  answer: '{\n    "predictions": [[0.5, 1.0], [0.25, 2.0], [1.0, 3.0]\n    ]\n}',
+})
+
+const tensor = (name: string, shape: number[], data: unknown[]) => ({ name, datatype: 'FP32', shape, data })
+
+protocolContract(oip, {
+  path: '/v2/models/m/infer',
+  body: JSON.stringify({ inputs: [tensor('b', [3], [1, 2, 3]), tensor('a', [3, 2], [1, 2, 3, 4, 5, 6])] }),
+  shorter: JSON.stringify({ inputs: [tensor('a', [2, 2], [1, 2, 3, 4]), tensor('b', [2], [1, 2])] }),
+  answer: JSON.stringify({
+    model_name: 'm',
+    model_version: '3',
+    outputs: [
+      tensor('y', [3], [1, 2, 3]),
+      tensor(
+        'z',
+        [3, 2, 1],
+        [
+          [[1], [2]],
+          [[3], [4]],
+          [[5], [6]],
+        ],
+      ),
+    ],
+  }),
+})
+
+protocolContract(opaque, {
+  path: '/anything',
+  body: 'three rows, as far as anybody knows',
+  shorter: '',
+  answer: '',
+})
