@@ -1,0 +1,45 @@
+/**
+ * The schema for editors: completion and squiggles while the YAML is written.
+ */
+import * as z from 'zod'
+import { type KindNote, kinds } from './schema/fields.ts'
+import { schema } from './schema.ts'
+
+/** JSON Schema (draft 2020-12) of what may stand in the YAML, as text. */
+export function jsonSchema(): string {
+  const described = z.toJSONSchema(schema, {
+    io: 'input',
+    override: ({ zodSchema, jsonSchema }) => {
+      const note = kinds.get(zodSchema)
+      if (note) Object.assign(jsonSchema, EDITOR[note.kind] ?? {})
+      // A variable may stand for any of these; editors must not underline it.
+      if (['integer', 'number', 'boolean'].includes(String(jsonSchema.type)) || jsonSchema.enum)
+        allowVariable(jsonSchema)
+    },
+  })
+  return `${JSON.stringify({ ...described, title: 'infergate configuration' }, null, 2)}\n`
+}
+
+const EDITOR: Readonly<Partial<Record<KindNote['kind'], object>>> = {
+  duration: {
+    anyOf: [{ type: 'string', pattern: '^\\d+(\\.\\d+)?\\s?(ms|s|m|h|d)$|^0$|\\$\\{' }, { const: 0 }],
+  },
+  size: {
+    anyOf: [
+      { type: 'string', pattern: '^\\d+(\\.\\d+)?\\s?([kMGT]?B|[KMGT]iB)?$|\\$\\{' },
+      { type: 'integer' },
+    ],
+  },
+}
+
+type Json = z.core.JSONSchema.BaseSchema
+
+function allowVariable(json: Json): void {
+  const { description, default: initial, ...rule } = json
+  for (const key of Object.keys(rule)) delete json[key]
+  json.anyOf = [rule, { type: 'string', pattern: '\\$\\{' }]
+  Object.assign(json, {
+    ...(description && { description }),
+    ...(initial !== undefined && { default: initial }),
+  })
+}

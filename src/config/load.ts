@@ -1,0 +1,133 @@
+/**
+ * A YAML file → frozen `Settings`, or every problem in it at once with its line, its column and the fix.
+ */
+import { existsSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { dirname, resolve as resolvePath } from 'node:path'
+import * as z from 'zod'
+import type { Issue } from './messages.ts'
+import { resolve } from './resolve.ts'
+import { type Settings, schema } from './schema.ts'
+import { core, type Path, printPath, property, schemaAt } from './walk.ts'
+import { readYaml, type YamlText } from './yaml.ts'
+
+export interface Problem {
+  readonly file: string
+  /** From 1. */
+  readonly line: number
+  /** From 1. */
+  readonly column: number
+  /** Such as `pools.ranker.backends[0].url`; empty where it is about the file. */
+  readonly path: string
+  readonly message: string
+  /** What to do about it, in a few words. */
+  readonly fix?: string
+}
+
+export type Loaded = { readonly settings: Settings } | { readonly problems: readonly Problem[] }
+
+/** Far above any configuration, and small enough to be read while calls are served. */
+const MAX_FILE_BYTES = 1024 * 1024
+
+/** Reads and resolves the file. Rejects never: what is wrong with the file is a problem, too. */
+export async function loadSettings(file: string, env: NodeJS.ProcessEnv = process.env): Promise<Loaded> {
+  const content = await readText(file)
+  if ('problem' in content) return { problems: [{ file, line: 1, column: 1, path: '', ...content.problem }] }
+  return parseSettings(content.text, file, env)
+}
+
+/**
+ * As `loadSettings`, for a text at hand. `file` stands in the messages, and relative paths start from its
+ * folder; the model files it names are looked for.
+ */
+export function parseSettings(text: string, file: string, env: NodeJS.ProcessEnv = process.env): Loaded {
+  const read = readYaml(text, env)
+  if ('problems' in read) {
+    return { problems: read.problems.map((problem) => ({ file, ...problem, path: printPath(problem.path) })) }
+  }
+  const { yaml } = read
+  const resolved = resolve(withTypes(yaml), dirname(resolvePath(file)))
+  const issues = 'issues' in resolved ? resolved.issues : missingSources(resolved.settings)
+  if ('settings' in resolved && issues.length === 0 && yaml.problems.length === 0) return resolved
+  const broken = new Set(yaml.problems.map((problem) => printPath(problem.path)))
+  const problems = [
+    ...yaml.problems.map((problem) => ({ file, ...problem, path: printPath(problem.path) })),
+    ...issues.filter(({ path }) => !broken.has(printPath(path))).map((issue) => located(issue, file, yaml)),
+  ]
+  return { problems: problems.sort((a, b) => a.line - b.line || a.column - b.column) }
+}
+
+function located({ path, at, message, fix }: Issue, file: string, yaml: YamlText): Problem {
+  const { line, column } = yaml.locate(path, at)
+  const about = printPath(at === 'key' ? path.slice(0, -1) : path)
+  return { file, line, column, path: about, message, ...(fix === undefined ? {} : { fix }) }
+}
+
+/** `file:line:column: path: message (fix)`, one line. */
+export function formatProblem({ file, line, column, path, message, fix }: Problem): string {
+  const about = path === '' ? '' : `${path}: `
+  return `${file}:${line}:${column}: ${about}${message}${fix === undefined ? '' : ` (${fix})`}`
+}
+
+/** A variable's value is a text until the schema says that a number or a truth value is meant. */
+function withTypes({ value, substituted }: YamlText): unknown {
+  for (const { path, text } of substituted) {
+    const typed = typedAs(schemaAt(schema, path, value), text)
+    if (typed !== text) assign(value, path, typed)
+  }
+  return value
+}
+
+function typedAs(schema: ReturnType<typeof schemaAt>, text: string): unknown {
+  const inner = schema && core(schema)
+  const accepts = inner instanceof z.ZodUnion ? inner.def.options : [inner]
+  const isNumber = /^-?\d+(?:\.\d+)?$/.test(text)
+  if (isNumber && accepts.some((one) => one instanceof z.ZodNumber)) return Number(text)
+  if (inner instanceof z.ZodBoolean && (text === 'true' || text === 'false')) return text === 'true'
+  return text
+}
+
+function assign(value: unknown, path: Path, typed: unknown): void {
+  const parent = path.slice(0, -1).reduce<unknown>(property, value)
+  const key = path.at(-1)
+  if (typeof parent === 'object' && parent !== null && key !== undefined) Reflect.set(parent, key, typed)
+}
+
+function missingSources({ models }: Settings): Issue[] {
+  return models.flatMap(({ source }, i): Issue[] => {
+    const isAbsent = !/^[A-Za-z][A-Za-z0-9+.-]+:\/\//.test(source) && !existsSync(source)
+    const path = ['models', i, 'source']
+    return isAbsent
+      ? [{ path, at: 'value', message: 'there is no such file', fix: 'a path starts from this YAML' }]
+      : []
+  })
+}
+
+type Content =
+  | { readonly text: string }
+  | { readonly problem: { readonly message: string; readonly fix?: string } }
+
+async function readText(file: string): Promise<Content> {
+  try {
+    await using handle = await open(file, 'r')
+    const status = await handle.stat()
+    if (status.isDirectory())
+      return { problem: { message: 'this is a folder', fix: 'name the YAML file in it' } }
+    if (!status.isFile()) return { problem: { message: 'this is no regular file' } }
+    if (status.size > MAX_FILE_BYTES) return { problem: { message: 'the file is longer than 1 MiB' } }
+    const bytes = await handle.readFile()
+    if (bytes.includes(0)) return { problem: { message: 'this is a binary file', fix: 'name a YAML file' } }
+    return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
+  } catch (error) {
+    return { problem: whyUnreadable(error) }
+  }
+}
+
+function whyUnreadable(error: unknown): { message: string; fix?: string } {
+  if (error instanceof TypeError) return { message: 'the file is not UTF-8' }
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'ENOENT' || code === 'ENOTDIR') return { message: 'there is no such file' }
+  if (code === 'EACCES' || code === 'EPERM')
+    return { message: 'the file may not be read', fix: 'check its permissions' }
+  return { message: `the file cannot be read: ${code ?? String(error)}` }
+}

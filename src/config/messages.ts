@@ -1,0 +1,112 @@
+/**
+ * What is wrong with a value, in words for the person who wrote the YAML. No message repeats a value: it may
+ * be a secret in the wrong place; the position says which one is meant.
+ */
+import type * as z from 'zod'
+import { nearest } from '../lib/nearest.ts'
+import { fieldsOf, type Path, type Schema, schemaAt, valueAt } from './walk.ts'
+
+export interface Issue {
+  readonly path: Path
+  readonly message: string
+  /** What to do about it, in a few words. */
+  readonly fix?: string
+  /** Whether the key or the value is to be looked at. */
+  readonly at: 'key' | 'value'
+}
+
+/** Everything zod found in `input`, one issue a fault. */
+export function issuesOf(schema: Schema, input: unknown, found: readonly z.core.$ZodIssue[]): Issue[] {
+  return found.flatMap((issue) => translate(schema, input, issue))
+}
+
+/** `did you mean "x"?`, or nothing where no known word is near. */
+export function suggest(word: unknown, known: Iterable<string>): { fix?: string } {
+  const guess = typeof word === 'string' ? nearest(word, known) : undefined
+  return guess === undefined ? {} : { fix: `did you mean ${JSON.stringify(guess)}?` }
+}
+
+function translate(schema: Schema, input: unknown, issue: z.core.$ZodIssue): Issue[] {
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => unknownKey(schema, input, issue.path, key))
+  const value = valueAt(input, issue.path)
+  if (value === undefined) return [required(schema, input, issue)]
+  const at = issue.code === 'invalid_key' ? 'key' : 'value'
+  return [{ path: issue.path, at, ...explain(issue, value) }]
+}
+
+function unknownKey(schema: Schema, input: unknown, path: Path, key: string): Issue {
+  const here = schemaAt(schema, path, input)
+  const known = Object.keys((here && fieldsOf(here, valueAt(input, path))) ?? {})
+  const guess = suggest(key, known)
+  const fix = guess.fix ?? `known keys: ${known.join(', ')}`
+  return { path: [...path, key], message: `unknown key ${JSON.stringify(key)}`, fix, at: 'key' }
+}
+
+function required(schema: Schema, input: unknown, issue: z.core.$ZodIssue): Issue {
+  const parent = schemaAt(schema, issue.path.slice(0, -1), input)
+  const field = schemaAt(schema, issue.path, input) as z.ZodType | undefined
+  const isChoice = issue.code === 'invalid_union' && 'options' in issue && Array.isArray(issue.options)
+  const hint = isChoice ? `one of ${(issue.options as unknown[]).join(', ')}` : field?.description
+  const message = parent ? 'is required' : 'is missing'
+  return { path: issue.path, message, at: 'value', ...(hint ? { fix: hint.replace(/\.$/, '') } : {}) }
+}
+
+function explain(issue: z.core.$ZodIssue, value: unknown): { message: string; fix?: string } {
+  switch (issue.code) {
+    case 'invalid_type':
+      return { message: `expected ${NOUNS[issue.expected] ?? issue.expected}, got ${nounOf(value)}` }
+    case 'too_small':
+      return { message: tooSmall(issue) }
+    case 'too_big':
+      return { message: tooBig(issue) }
+    case 'invalid_value':
+      return { message: `expected ${oneOf(issue.values)}`, ...suggest(value, issue.values.map(String)) }
+    case 'invalid_union':
+      return unionMessage(issue, value)
+    case 'invalid_key':
+      return { message: issue.issues[0]?.message ?? issue.message }
+    default:
+      return { message: issue.message }
+  }
+}
+
+function unionMessage(
+  issue: z.core.$ZodIssueInvalidUnion,
+  value: unknown,
+): { message: string; fix?: string } {
+  const options = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : undefined
+  if (!options) return { message: issue.message }
+  return { message: `expected ${oneOf(options)}`, ...suggest(value, options) }
+}
+
+function tooSmall({ origin, minimum }: z.core.$ZodIssueTooSmall): string {
+  if (origin === 'string') return 'must not be empty'
+  if (origin === 'array') return `needs at least ${minimum === 1 ? 'one entry' : `${minimum} entries`}`
+  return `must be at least ${minimum}`
+}
+
+function tooBig({ origin, maximum }: z.core.$ZodIssueTooBig): string {
+  if (origin === 'string') return `must have at most ${maximum} characters`
+  return origin === 'array' ? `has room for ${maximum} entries` : `must be at most ${maximum}`
+}
+
+function oneOf(words: readonly unknown[]): string {
+  return words.length === 1 ? String(words[0]) : `one of ${words.join(', ')}`
+}
+
+const NOUNS: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a mapping',
+  record: 'a mapping',
+}
+
+function nounOf(value: unknown): string {
+  if (value === null) return 'nothing'
+  if (Array.isArray(value)) return 'a list'
+  return NOUNS[typeof value] ?? 'something else'
+}

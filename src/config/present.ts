@@ -1,0 +1,49 @@
+/**
+ * Settings as one would write them: units on durations and sizes, `host:port`, keys in the schema's order,
+ * and no secrets.
+ */
+import { formatDuration, formatSize } from '../lib/bytes.ts'
+import type { Address, Kind } from './schema/fields.ts'
+import { type Settings, schema } from './schema.ts'
+import { childOf, fieldsOf, kindOf, property, type Schema } from './walk.ts'
+import { writeYaml } from './yaml.ts'
+
+/** Plain data in the form of the YAML; tokens, passwords and their hashes are `***`. */
+export function presentable(settings: Settings): unknown {
+  return present(schema, settings)
+}
+
+/** The same as YAML text. */
+export function presentYaml(settings: Settings): string {
+  return writeYaml(presentable(settings))
+}
+
+function present(schema: Schema | undefined, value: unknown): unknown {
+  const kind = schema && kindOf(schema)?.kind
+  if (kind) return SHOW[kind](value)
+  if (typeof value !== 'object' || value === null || !schema) return value
+  if (Array.isArray(value)) return value.map((entry, i) => present(childOf(schema, i, value), entry))
+  const keys = Object.keys(fieldsOf(schema, value) ?? value).filter((key) => Object.hasOwn(value, key))
+  return Object.fromEntries(
+    keys.map((key) => [key, present(childOf(schema, key, value), property(value, key))]),
+  )
+}
+
+const SHOW: Readonly<Record<Kind, (value: unknown) => unknown>> = {
+  duration: (ms) => formatDuration(ms as number),
+  size: (bytes) => formatSize(bytes as number),
+  address: (address) => {
+    const { host, port } = address as Address
+    return `${host.includes(':') ? `[${host}]` : host}:${port}`
+  },
+  secret: () => '***',
+  secretUrl: (url) => withoutSecrets(url as string),
+}
+
+/** Password and query may both carry secrets; the rest says which server is meant. */
+function withoutSecrets(text: string): string {
+  const url = new URL(text)
+  if (url.password !== '') url.password = '***'
+  if (url.search !== '') url.search = '?***'
+  return url.href
+}

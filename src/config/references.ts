@@ -1,0 +1,141 @@
+/**
+ * What no single field can know: names that must differ, names that must exist, things that exclude each
+ * other. It reads the input as it was written, so that one wrong field hides no other problem.
+ */
+import { type Issue, suggest } from './messages.ts'
+import { type Path, property } from './walk.ts'
+
+/** Every problem between the parts of `input`. Never throws, whatever `input` is. */
+export function crossCheck(input: unknown): Issue[] {
+  return [
+    ...samePort(input),
+    ...tierOrder(input),
+    ...modelNames(input),
+    ...routeNames(input),
+    ...routePools(input),
+    ...tokenScopes(input),
+    ...duplicates(input, ['cache', 'tiers'], 'tier'),
+    ...duplicates(input, ['admin', 'tokens'], 'token'),
+    ...duplicates(input, ['models'], 'model'),
+    ...duplicates(input, ['routes'], 'route'),
+  ]
+}
+
+const problem = (path: Path, message: string, fix?: string): Issue => ({
+  path,
+  message,
+  at: 'value',
+  ...(fix === undefined ? {} : { fix }),
+})
+
+/** The entries of the list at `path`, or nothing. */
+function list(input: unknown, ...path: PropertyKey[]): readonly unknown[] {
+  const found = path.reduce<unknown>(property, input)
+  return Array.isArray(found) ? found : []
+}
+
+function poolNames(input: unknown): string[] {
+  const pools = property(input, 'pools')
+  const own = typeof pools === 'object' && pools !== null && !Array.isArray(pools) ? Object.keys(pools) : []
+  const embedded = list(input, 'models').map((model) => property(model, 'name'))
+  return [...own, ...embedded.filter((name): name is string => typeof name === 'string')]
+}
+
+/** For an input without any other problem: beside one, this would mislead. */
+export function nothingToServe(input: unknown): Issue[] {
+  if (list(input, 'models').length > 0 || list(input, 'routes').length > 0) return []
+  return [
+    problem(
+      [],
+      'nothing to serve',
+      'add an embedded model under models, or a pool under pools and a route to it',
+    ),
+  ]
+}
+
+function samePort(input: unknown): Issue[] {
+  const data = property(property(input, 'server'), 'listen')
+  const admin = property(property(input, 'admin'), 'listen')
+  const isSame = typeof admin === 'string' && admin === data && !admin.endsWith(':0')
+  return isSame ? [problem(['admin', 'listen'], 'the same address as server.listen')] : []
+}
+
+function tierOrder(input: unknown): Issue[] {
+  return list(input, 'cache', 'tiers').flatMap((tier, i) => {
+    if (i === 0 || property(tier, 'type') !== 'memory') return []
+    const hasEarlier = list(input, 'cache', 'tiers')
+      .slice(0, i)
+      .some((earlier) => property(earlier, 'type') === 'memory')
+    const message = hasEarlier ? 'there is only one memory tier' : 'the memory tier is the first'
+    return [problem(['cache', 'tiers', i, 'type'], message)]
+  })
+}
+
+function duplicates(input: unknown, path: readonly string[], what: string): Issue[] {
+  const seen = new Set<unknown>()
+  return list(input, ...path).flatMap((entry, i) => {
+    const name = property(entry, 'name')
+    if (name === undefined || !seen.has(name)) {
+      seen.add(name)
+      return []
+    }
+    return [problem([...path, i, 'name'], `another ${what} has this name`)]
+  })
+}
+
+function modelNames(input: unknown): Issue[] {
+  const pools = property(input, 'pools')
+  return list(input, 'models').flatMap((model, i) => {
+    const name = property(model, 'name')
+    const isTaken = typeof name === 'string' && property(pools, name) !== undefined
+    return isTaken
+      ? [problem(['models', i, 'name'], 'a pool has this name; an embedded model is a pool of its own')]
+      : []
+  })
+}
+
+function routeNames(input: unknown): Issue[] {
+  const routes = list(input, 'routes')
+  const embedded = new Set(list(input, 'models').map((model) => property(model, 'name')))
+  return routes.flatMap((route, i) => {
+    const name = property(route, 'name')
+    if (name !== undefined) {
+      const isTaken = embedded.has(name)
+      return isTaken
+        ? [problem(['routes', i, 'name'], 'an embedded model has this name, and brings a route of it')]
+        : []
+    }
+    return routes.length < 2
+      ? []
+      : [
+          problem(
+            ['routes', i, 'name'],
+            'is required',
+            'with several routes each has a name: it is part of every key',
+          ),
+        ]
+  })
+}
+
+function routePools(input: unknown): Issue[] {
+  const known = poolNames(input)
+  return list(input, 'routes').flatMap((route, i) => {
+    const name = property(route, 'pool')
+    const path = ['routes', i, 'pool']
+    const choices = known.length === 0 ? 'there are no pools' : `pools: ${known.join(', ')}`
+    if (name === undefined) return known.length === 1 ? [] : [problem(path, 'is required', choices)]
+    if (typeof name !== 'string' || known.includes(name)) return []
+    return [problem(path, 'there is no such pool', suggest(name, known).fix ?? choices)]
+  })
+}
+
+function tokenScopes(input: unknown): Issue[] {
+  const known = poolNames(input)
+  return list(input, 'admin', 'tokens').flatMap((token, i) =>
+    list(token, 'scopes').flatMap((scope, j) => {
+      const name = typeof scope === 'string' && scope.startsWith('register:') ? scope.slice(9) : undefined
+      if (name === undefined || name === '*' || known.includes(name)) return []
+      return [problem(['admin', 'tokens', i, 'scopes', j], 'there is no such pool', suggest(name, known).fix)]
+    }),
+  )
+}

@@ -1,0 +1,94 @@
+/**
+ * Plain input → frozen `Settings`, or every issue in it. The YAML and the command line both end here.
+ */
+import { resolve as resolvePath } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Issue, issuesOf } from './messages.ts'
+import { crossCheck, nothingToServe } from './references.ts'
+import { type CachePolicy, type Parsed, type Settings, schema } from './schema.ts'
+
+export type Resolved = { readonly settings: Settings } | { readonly issues: readonly Issue[] }
+
+/** @param folder what relative paths start from: that of the YAML. */
+export function resolve(input: unknown, folder: string): Resolved {
+  const parsed = schema.safeParse(input)
+  const issues = parsed.success ? backendClashes(parsed.data) : issuesOf(schema, input, parsed.error.issues)
+  issues.push(...crossCheck(input))
+  if (issues.length === 0) issues.push(...nothingToServe(input))
+  return parsed.success && issues.length === 0 ? { settings: settle(parsed.data, folder) } : { issues }
+}
+
+function settle(parsed: Parsed, folder: string): Settings {
+  const pools = Object.entries(parsed.pools).map(([name, pool]) => {
+    const backends = pool.backends.map((backend) => ({ ...backend, id: backendId(backend) }))
+    const discovery = pool.discovery.map((source) =>
+      source.type === 'file' ? { ...source, path: locate(source.path, folder) } : source,
+    )
+    return [name, { ...pool, backends, discovery }] as const
+  })
+  const models = parsed.models.map((model) => ({
+    ...model,
+    source: locate(model.source, folder),
+    cache: policy(parsed, model.cache),
+  }))
+  const names = [...Object.keys(parsed.pools), ...parsed.models.map((model) => model.name)]
+  const routes = parsed.routes.map((route) => ({
+    ...route,
+    name: route.name ?? 'default',
+    pool: route.pool ?? (names[0] as string),
+    timeout: route.timeout ?? parsed.server.limits.requestTimeout,
+    cache: policy(parsed, route.cache),
+  }))
+  return freeze({ ...parsed, models, pools: Object.fromEntries(pools), routes })
+}
+
+/** A route's own words over the defaults; without a block the route does not cache. */
+function policy(parsed: Parsed, own: Parsed['routes'][number]['cache']): CachePolicy {
+  return { ...parsed.cache.defaults, ...(own ?? { enabled: false, vary: [], tags: [] }) }
+}
+
+type ParsedBackend = Parsed['pools'][string]['backends'][number]
+
+/** Host, port and path: fit for a URL segment, and the same after every reload. */
+function backendId({ id, url }: ParsedBackend): string {
+  if (id !== undefined) return id
+  const { hostname, port, protocol, pathname } = new URL(url)
+  const host = hostname.replace(/^\[|\]$/g, '')
+  const path = pathname === '/' ? '' : pathname.replace(/[^A-Za-z0-9_.-]/g, '-')
+  return `${host}:${port === '' ? (protocol === 'https:' ? 443 : 80) : port}${path}`.slice(0, 128)
+}
+
+function backendClashes({ pools }: Parsed): Issue[] {
+  return Object.entries(pools).flatMap(([name, pool]) => {
+    const seen = new Set<string>()
+    return pool.backends.flatMap((backend, i): Issue[] => {
+      const id = backendId(backend)
+      const isNew = !seen.has(id)
+      seen.add(id)
+      if (isNew) return []
+      const path = ['pools', name, 'backends', i, backend.id === undefined ? 'url' : 'id']
+      return [
+        {
+          path,
+          at: 'value',
+          message: 'another backend of this pool has this id',
+          fix: 'give it an id of its own',
+        },
+      ]
+    })
+  })
+}
+
+/** A path from `folder`; a URI of another scheme stays what it is. */
+function locate(source: string, folder: string): string {
+  if (/^file:\/\//i.test(source)) return fileURLToPath(source)
+  return /^[A-Za-z][A-Za-z0-9+.-]+:\/\//.test(source) ? source : resolvePath(folder, source)
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    Object.values(value).forEach(freeze)
+  }
+  return value
+}

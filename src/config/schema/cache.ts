@@ -1,0 +1,186 @@
+/**
+ * Where answers are kept, and for how long unless a route says otherwise.
+ */
+import * as z from 'zod'
+import { count, duration, fixed, hostPort, nameOf, orElse, serviceUrl, size } from './fields.ts'
+
+const LONGEST_TTL = '3650d'
+
+const tierName = () => nameOf('tier').describe('Shown in `Cache-Status` as the `detail` of a hit.')
+
+const memory = z.strictObject({
+  name: tierName(),
+  type: z.literal('memory').describe('In this process; the first of the tiers.'),
+  maxBytes: size({ min: '64KiB' })
+    .prefault('256MiB')
+    .describe('Bytes of all entries together, their overhead included.'),
+})
+
+const writeQueue = z.strictObject({
+  maxEntries: count(1, 1_000_000)
+    .prefault(10_000)
+    .describe('Writes waiting at a time; the oldest is dropped for a new one.'),
+  maxBytes: size().prefault('64MiB').describe('Bytes waiting at a time.'),
+})
+
+/** What every tier outside this process has. */
+const shared = (maxEntryBytes: string) => ({
+  readTimeout: duration({ max: '10s' })
+    .prefault('25ms')
+    .describe('Longest wait for a look-up; after it the call goes on without.'),
+  writeTimeout: duration({ max: '60s' })
+    .prefault('250ms')
+    .describe('Longest wait for a write, which no caller waits for.'),
+  connectTimeout: duration({ max: '60s' }).prefault('1s').describe('Longest wait for a connection.'),
+  prefix: z
+    .string()
+    .regex(/^[\x21-\x7e]{0,64}$/, { error: 'expected at most 64 visible ASCII characters' })
+    .prefault('ig1:')
+    .describe('Stands before every key, so that several systems can share one server.'),
+  maxEntryBytes: size().prefault(maxEntryBytes).describe('Longest entry kept in this tier.'),
+})
+
+const redis = z.strictObject({
+  name: tierName(),
+  type: z.literal('redis').describe('Redis, Valkey or anything that speaks their protocol.'),
+  url: serviceUrl(
+    ['redis:', 'rediss:'],
+    'redis://127.0.0.1:6379 or rediss://user:password@host:6380/0',
+  ).describe('`redis://[user:password@]host:port[/db]`; `rediss://` for TLS.'),
+  cluster: z
+    .boolean()
+    .prefault(false)
+    .describe('The URL names one node of a cluster; the others are learnt from it.'),
+  ...shared('8MiB'),
+})
+
+const memcached = z.strictObject({
+  name: tierName(),
+  type: z.literal('memcached').describe('Memcached.'),
+  servers: z
+    .array(hostPort('127.0.0.1:11211'))
+    .min(1)
+    .describe('`host:port` of every server; keys are spread over them.'),
+  ...shared('1MB'),
+})
+
+/** How an answer is kept: the defaults of all routes, and each route's own. */
+const policyFields = {
+  ttl: duration({ max: LONGEST_TTL }).describe('How long an answer is fresh.'),
+  jitter: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .describe('Part of the TTL by which it is varied, so that entries do not expire together.'),
+  maxEntryBytes: size({ max: '1GiB' }).describe('Longest answer that is kept.'),
+  staleWhileRevalidate: duration({ min: '0s', max: LONGEST_TTL }).describe(
+    'After the TTL: how long the old answer is given while a new one is fetched (RFC 5861).',
+  ),
+  staleIfError: duration({ min: '0s', max: LONGEST_TTL }).describe(
+    'After the TTL: how long the old answer is given when no backend answers (RFC 5861).',
+  ),
+  negativeTtl: duration({ min: '0s', max: '60s' }).describe(
+    "How long a model's refusal of an input (400, 404, 413, 415, 422) is kept; `0s`: not at all.",
+  ),
+  scope: z
+    .enum(['caller', 'shared'])
+    .describe(
+      '`caller`: nobody sees an answer given to other credentials; `shared`: all callers share answers.',
+    ),
+  rows: z
+    .enum(['auto', 'always', 'never'])
+    .describe(
+      'Cache rows of a batch one by one: once a model has proved that it may be split, always, or never.',
+    ),
+  leases: z
+    .enum(['auto', 'always', 'never'])
+    .describe(
+      'Of gateways that share a Redis and miss the same key at once, let one ask the backend: `auto` where its median answer takes longer than 20 ms.',
+    ),
+}
+
+const POLICY_DEFAULTS = {
+  ttl: '24h',
+  jitter: 0.1,
+  maxEntryBytes: '1MiB',
+  staleWhileRevalidate: '0s',
+  staleIfError: '0s',
+  negativeTtl: '0s',
+  scope: 'caller',
+  rows: 'auto',
+  leases: 'auto',
+} as const
+
+const defaults = z.strictObject({
+  ttl: withDefault('ttl'),
+  jitter: withDefault('jitter'),
+  maxEntryBytes: withDefault('maxEntryBytes'),
+  staleWhileRevalidate: withDefault('staleWhileRevalidate'),
+  staleIfError: withDefault('staleIfError'),
+  negativeTtl: withDefault('negativeTtl'),
+  scope: withDefault('scope'),
+  rows: withDefault('rows'),
+  leases: withDefault('leases'),
+})
+
+function withDefault<K extends keyof typeof policyFields>(key: K) {
+  const field = policyFields[key]
+  return z.prefault(field, POLICY_DEFAULTS[key] as never).describe(field.description ?? '')
+}
+
+function inherited<K extends keyof typeof policyFields>(key: K) {
+  const field = policyFields[key]
+  return orElse(z.exactOptional(field).describe(field.description ?? ''), 'as `cache.defaults`')
+}
+
+const HEADER_NAME = /^[a-z0-9!#$%&'*+.^_`|~-]+$/
+
+/** A route's `cache` block: what it leaves out comes from `cache.defaults`. */
+export const routeCache = z.strictObject({
+  enabled: z
+    .boolean()
+    .prefault(true)
+    .describe('Cache at all; `false` keeps the rest of the block for later.'),
+  ttl: inherited('ttl'),
+  jitter: inherited('jitter'),
+  maxEntryBytes: inherited('maxEntryBytes'),
+  staleWhileRevalidate: inherited('staleWhileRevalidate'),
+  staleIfError: inherited('staleIfError'),
+  negativeTtl: inherited('negativeTtl'),
+  scope: inherited('scope'),
+  rows: inherited('rows'),
+  leases: inherited('leases'),
+  vary: z
+    .array(
+      z
+        .string()
+        .toLowerCase()
+        .regex(HEADER_NAME, { error: 'expected a header field name, such as x-tenant' }),
+    )
+    .prefault([])
+    .describe('Request header fields that are part of the key, besides the credentials.'),
+  tags: z
+    .array(
+      z.string().regex(/^[A-Za-z0-9._:-]{1,64}$/, {
+        error: 'a tag has 1 to 64 letters, digits, ".", "_", ":" and "-"',
+      }),
+    )
+    .max(8)
+    .prefault([])
+    .describe('Marks on every entry of the route, to purge by.'),
+})
+
+export const cache = z.strictObject({
+  tiers: fixed(
+    z
+      .array(z.discriminatedUnion('type', [memory, redis, memcached]))
+      .prefault([{ name: 'memory', type: 'memory' }])
+      .describe('In the order they are asked; memory first, or left out. An empty list: nothing is kept.'),
+  ),
+  writeQueue: fixed(
+    writeQueue
+      .prefault({})
+      .describe('Bounds, for each shared tier, of the writes that go on behind the answers.'),
+  ),
+  defaults: defaults.prefault({}).describe('How answers are kept unless a route says otherwise.'),
+})

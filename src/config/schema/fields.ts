@@ -1,0 +1,189 @@
+/**
+ * The kinds of values the YAML is made of: each says what it accepts, what it becomes, and how it is shown
+ * again. Messages never repeat a value: it may be a secret in the wrong place.
+ */
+import { BlockList, isIP } from 'node:net'
+import * as z from 'zod'
+import { formatDuration, formatSize, parseDuration, parseSize } from '../../lib/bytes.ts'
+
+/** How a value is documented and printed, where its zod type does not say it. */
+export type Kind = 'duration' | 'size' | 'address' | 'secret' | 'secretUrl'
+
+export interface KindNote {
+  readonly kind: Kind
+  /** The accepted range in words, for the reference. */
+  readonly range?: string
+}
+
+/** Notes on leaf schemas, read by `describe.ts` and `present.ts`. */
+export const kinds = z.registry<KindNote>()
+
+/** Fields that a running gateway cannot change; everything else is live. */
+export const statics = z.registry<{ readonly restart: true }>()
+
+/** Marks a field as one that needs a restart. The outermost call, as zod's methods return new schemas. */
+export function fixed<S extends z.ZodType>(schema: S): S {
+  statics.add(schema, { restart: true })
+  return schema
+}
+
+/** For fields that may be left out without having one default: what then holds, for the reference. */
+export const fallbacks = z.registry<{ readonly from: string }>()
+
+/** A field that may be left out; `from` says in a few words what then holds. The outermost call. */
+export function orElse<S extends z.ZodType>(schema: S, from: string): S {
+  fallbacks.add(schema, { from })
+  return schema
+}
+
+/** What a refused value reports: the message, and the fix where one is known. */
+export function refuse(ctx: z.RefinementCtx, message: string, path: readonly PropertyKey[] = []): never {
+  ctx.addIssue({ code: 'custom', message, path: [...path] })
+  return z.NEVER
+}
+
+/** Longest wait a Node timer can hold: 2^31 - 1 ms. */
+const LONGEST_TIMER = '24d'
+
+/** `50ms`, `10m`, … → milliseconds. */
+export function duration({ min = '1ms', max = LONGEST_TIMER }: { min?: string; max?: string } = {}) {
+  const [least, most] = [parseDuration(min), parseDuration(max)]
+  const range = `${formatDuration(least)} to ${formatDuration(most)}`
+  return measure({ kind: 'duration', range }, [least, most], parseDuration)
+}
+
+/** `64MiB`, `10kB`, … → bytes. */
+export function size({ min = '1B', max = '16TiB' }: { min?: string; max?: string } = {}) {
+  const [least, most] = [parseSize(min), parseSize(max)]
+  const range = `${formatSize(least)} to ${formatSize(most)}`
+  return measure({ kind: 'size', range }, [least, most], parseSize)
+}
+
+function measure(note: KindNote, [least, most]: [number, number], parse: (text: string) => number) {
+  return z
+    .union([z.string(), z.number()], { error: () => explain(parse) })
+    .transform((given, ctx) => {
+      try {
+        const value = parse(String(given))
+        return value >= least && value <= most ? value : refuse(ctx, `must be from ${note.range}`)
+      } catch (error) {
+        return refuse(ctx, (error as SyntaxError).message)
+      }
+    })
+    .register(kinds, note)
+}
+
+/** The parser's own words for "not one of mine". */
+function explain(parse: (text: string) => number): string {
+  try {
+    parse('?')
+    return ''
+  } catch (error) {
+    return (error as SyntaxError).message
+  }
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** `0.0.0.0:8080`, `[::1]:0`, `localhost:9090` → host and port. Port 0: whichever is free. */
+export function address() {
+  return z
+    .string()
+    .transform((text, ctx): Address => {
+      const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text)
+      const [host, port] = [parts?.[1] ?? parts?.[2] ?? '', Number(parts?.[3])]
+      const isBracketed = parts?.[1] !== undefined
+      if (!parts || port > 65_535 || (isBracketed && isIP(host) !== 6) || looksLikeBrokenIp(host)) {
+        return refuse(
+          ctx,
+          'expected an address with its port, such as 0.0.0.0:8080, 127.0.0.1:0 or [::]:8080',
+        )
+      }
+      return { host, port }
+    })
+    .register(kinds, { kind: 'address' })
+}
+
+const looksLikeBrokenIp = (host: string): boolean => /^[\d.]+$/.test(host) && isIP(host) !== 4
+
+/** `10.0.0.0/8`, `::1/128`, or one address, for `net.BlockList`. */
+export function cidr() {
+  return z.string().superRefine((text, ctx) => {
+    const [base = '', bits, ...rest] = text.split('/')
+    const family = isIP(base)
+    const isWhole = bits === undefined || /^\d{1,3}$/.test(bits)
+    if (family === 0 || !isWhole || rest.length > 0 || Number(bits ?? 0) > (family === 4 ? 32 : 128)) {
+      refuse(ctx, 'expected an address range, such as 10.0.0.0/8, fd00::/8 or 192.168.1.7')
+    }
+  })
+}
+
+/** True for the addresses nobody outside this machine can reach. */
+export function isLoopback(host: string): boolean {
+  if (host === 'localhost') return true
+  const family = isIP(host)
+  return family !== 0 && LOOPBACK.check(host, family === 6 ? 'ipv6' : 'ipv4')
+}
+
+const LOOPBACK = new BlockList()
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
+LOOPBACK.addAddress('::1', 'ipv6')
+
+/** A base URL without credentials, query or fragment; a trailing slash is dropped. */
+export function httpUrl() {
+  return z.string().transform((text, ctx) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    if (!url || !/^https?:\/\//i.test(text)) {
+      return refuse(ctx, 'expected a URL with its scheme, such as http://127.0.0.1:8501')
+    }
+    if (url.username !== '' || url.password !== '') return refuse(ctx, 'no credentials in this URL')
+    if (url.search !== '' || url.hash !== '' || /[?#]/.test(text)) {
+      return refuse(ctx, 'no query and no fragment in this URL: the path of the call is appended to it')
+    }
+    return url.href.replace(/\/+$/, '')
+  })
+}
+
+/** A URL of one of `protocols` that may carry a password; shown without it. */
+export function serviceUrl(protocols: readonly string[], example: string) {
+  return z
+    .string()
+    .superRefine((text, ctx) => {
+      if (!URL.canParse(text) || !protocols.includes(new URL(text).protocol)) {
+        refuse(ctx, `expected a URL such as ${example}`)
+      }
+    })
+    .register(kinds, { kind: 'secretUrl' })
+}
+
+/** A text that is shown as `***`. */
+export function secret() {
+  return z.string().min(1).register(kinds, { kind: 'secret' })
+}
+
+/** Names of pools, models, routes, tiers: they stand in URLs, metrics and headers. */
+export function nameOf(what: string) {
+  const error = `a ${what}'s name has 1 to 64 letters, digits, "_", "-" and ".", the first a letter or digit`
+  return z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, { error })
+}
+
+/** `host:port`, with an IPv6 host in brackets; unlike `address`, the port is somebody else's and not 0. */
+export function hostPort(example: string) {
+  return z.string().regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4}$/, {
+    error: `expected host:port, such as ${example}`,
+  })
+}
+
+export const count = (min: number, max: number) => z.int().min(min).max(max)
+
+/** Reports, at `path`, a lower bound that is above its upper one. */
+export function ordered(
+  ctx: z.RefinementCtx,
+  [lower, upper]: readonly [number, number],
+  names: readonly [string, string],
+): void {
+  if (lower > upper) refuse(ctx, `must not be above ${names[1]}`, [names[0]])
+}

@@ -1,0 +1,40 @@
+/**
+ * Embedded models: each becomes a pool of its own name, served by processes of this machine, and brings its
+ * own routes, which cache.
+ */
+import * as z from 'zod'
+import { routeCache } from './cache.ts'
+import { count, duration, nameOf, ordered } from './fields.ts'
+import { slo, windowsOf } from './scale.ts'
+
+const replicas = z
+  .strictObject({
+    min: count(0, 256).prefault(1).describe('Processes that always run.'),
+    max: count(1, 256).prefault(1).describe('Processes that run under load.'),
+  })
+  .superRefine(({ min, max }, ctx) => ordered(ctx, [min, max], ['min', 'max']))
+
+export const model = z.strictObject({
+  name: nameOf('model').describe(
+    'Name in the paths (`/v1/models/NAME:predict`, `/v2/models/NAME/infer`) and of its pool.',
+  ),
+  source: z
+    .string()
+    .min(1)
+    .describe(
+      'An ONNX file, as a path from the YAML or a URI; a directory holds one numbered subdirectory a version.',
+    ),
+  replicas: replicas.prefault({}).describe('How many processes serve it.'),
+  maxBatch: count(1, 65_536)
+    .prefault(128)
+    .describe('The most rows of waiting calls that one run of the model takes; 1 joins none.'),
+  delay: duration({ min: '0s', max: '600s' })
+    .prefault('0s')
+    .describe('A wait added to every run, without work: for load experiments.'),
+  slo: slo.exactOptional().describe('The promise by which `replicas` are scaled.'),
+  scale: z
+    .strictObject({ windows: windowsOf('30s').prefault({}).describe('Over which times demand is measured.') })
+    .prefault({})
+    .describe('How processes are started and stopped between `replicas.min` and `replicas.max`.'),
+  cache: routeCache.prefault({}).describe('How its answers are kept; the same keys as `routes[].cache`.'),
+})

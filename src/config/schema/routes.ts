@@ -1,0 +1,89 @@
+/**
+ * Which calls go to which pool. The first route that matches wins.
+ */
+import * as z from 'zod'
+import { routeCache } from './cache.ts'
+import { count, duration, nameOf } from './fields.ts'
+
+const PATTERN_HINT =
+  'expected a path that begins with /, with * for one or more characters, such as /v1/models/*'
+
+const match = z.strictObject({
+  path: z
+    .string()
+    .regex(/^\/(?!.*\*\*)[^?#\s]*$/, { error: PATTERN_HINT })
+    .exactOptional()
+    .describe('The path; `*`, at the end or in the middle, stands for one or more characters.'),
+  host: z
+    .string()
+    .toLowerCase()
+    .regex(/^(?:\*\.)?[a-z0-9.-]+(?::\d{1,5})?$|^\[[0-9a-f:.]+\](?::\d{1,5})?$/, {
+      error: 'expected a host name, such as models.example or *.models.example',
+    })
+    .exactOptional()
+    .describe('The Host field; a leading `*.` stands for one or more labels.'),
+  method: z
+    .union([z.string(), z.array(z.string()).min(1)], {
+      error: 'expected a method, such as POST, or a list of them',
+    })
+    .transform((given, ctx) => {
+      const methods = typeof given === 'string' ? [given] : given
+      if (methods.every((method) => /^[A-Z]{1,32}$/.test(method))) return methods
+      ctx.addIssue({ code: 'custom', message: 'expected methods in capitals, such as POST' })
+      return z.NEVER
+    })
+    .exactOptional()
+    .describe('The method, or a list of methods.'),
+  model: z.string().min(1).exactOptional().describe('The model the call names; `*` as in `path`.'),
+  headers: z
+    .record(
+      z
+        .string()
+        .toLowerCase()
+        .regex(/^[a-z0-9!#$%&'*+.^_`|~-]+$/, { error: 'expected a header field name' }),
+      z.string(),
+    )
+    .exactOptional()
+    .describe('Header fields with the value each must have; `*` as in `path`.'),
+})
+
+const batch = z.strictObject({
+  maxRows: count(2, 65_536)
+    .prefault(32)
+    .describe('Most rows of one request to a backend; a backend that declares less gets less.'),
+  maxDelay: duration({ max: '1s' })
+    .prefault('2ms')
+    .describe('Longest time a row waits for others, and only while all backends are busy.'),
+})
+
+export const route = z.strictObject({
+  name: nameOf('route')
+    .exactOptional()
+    .describe('Part of every key, and shown in metrics; required once there are two routes.'),
+  match: match.prefault({}).describe('Conditions that must all hold; none: every call.'),
+  protocol: z
+    .enum(['auto', 'tfserving', 'oip', 'opaque'])
+    .prefault('auto')
+    .describe(
+      "The model servers' dialect; `auto` tells it by the path, `opaque` passes everything through unread.",
+    ),
+  pool: z
+    .string()
+    .exactOptional()
+    .describe('Where the calls go: a pool or an embedded model; may be left out where there is only one.'),
+  timeout: duration()
+    .exactOptional()
+    .describe('Longest time a call of this route may take; otherwise `server.limits.requestTimeout`.'),
+  pure: z
+    .boolean()
+    .prefault(true)
+    .describe('Equal inputs to one version give equal answers; `false` also forbids sending a call twice.'),
+  cache: routeCache
+    .exactOptional()
+    .describe('How answers are kept; without this block the route does not cache.'),
+  batch: batch
+    .exactOptional()
+    .describe(
+      'Let rows of several calls share a request where they ask for the same in all but the rows; without this block none do.',
+    ),
+})

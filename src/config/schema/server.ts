@@ -1,0 +1,70 @@
+/**
+ * The data port: where it listens, and the limits that keep one caller from harming the others.
+ */
+import * as z from 'zod'
+import { address, cidr, count, duration, fixed, size } from './fields.ts'
+
+const limits = z.strictObject({
+  maxBodyBytes: size().prefault('64MiB').describe('Longest request body; a longer one is answered 413.'),
+  maxHeaderBytes: fixed(
+    size({ min: '1KiB', max: '1MiB' })
+      .prefault('16KiB')
+      .describe('Longest request line and header fields together; longer ones are answered 431.'),
+  ),
+  requestTimeout: duration()
+    .prefault('60s')
+    .describe('Longest time a call may take as a whole; a route may set its own `timeout`.'),
+  headerTimeout: fixed(
+    duration()
+      .prefault('10s')
+      .describe('Longest time from the first byte of a request to the end of its header fields.'),
+  ),
+  bodyTimeout: fixed(
+    duration().prefault('30s').describe('Longest time to receive a request body that is not streamed on.'),
+  ),
+  keepAliveTimeout: fixed(
+    duration()
+      .prefault('65s')
+      .describe(
+        'How long an idle connection stays open; longer than that of a balancer in front of the gateway.',
+      ),
+  ),
+  maxConnections: fixed(
+    count(1, 1_000_000)
+      .prefault(10_000)
+      .describe('Connections open at a time; further ones are closed at once.'),
+  ),
+})
+
+export const server = z.strictObject({
+  listen: fixed(address().prefault('0.0.0.0:8080').describe('Address and port of the data listener.')),
+  workers: fixed(
+    z
+      .union([count(1, 256), z.literal('auto')], { error: 'expected a whole number from 1 to 256, or auto' })
+      .prefault(1)
+      .describe('Data worker threads; `auto` is one a core.'),
+  ),
+  fastDoor: fixed(
+    z
+      .boolean()
+      .prefault(true)
+      .describe(
+        'Reads plain requests without node:http, which is several times faster; every other request goes to node:http, and with `false` all of them do.',
+      ),
+  ),
+  limits: limits.prefault({}).describe('What one request, and all connections together, may take.'),
+  drainTimeout: duration()
+    .prefault('30s')
+    .describe('How long running calls may take to finish after SIGTERM.'),
+  trustedProxies: z
+    .array(cidr())
+    .prefault([])
+    .describe('Peers whose `X-Forwarded-*` fields are believed and added to; those of others are replaced.'),
+})
+
+export const log = z.strictObject({
+  level: z
+    .enum(['debug', 'info', 'warn', 'error'])
+    .prefault('info')
+    .describe('The least severe line that is written; `debug` writes one line a call.'),
+})

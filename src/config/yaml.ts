@@ -1,0 +1,176 @@
+/**
+ * YAML 1.2 (core schema) with positions: text in, a plain value and a map from paths to lines out. The only
+ * file that knows the yaml package.
+ */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseAllDocuments,
+  stringify,
+  type YAMLError,
+} from 'yaml'
+import { expand } from './env.ts'
+import type { Issue } from './messages.ts'
+import type { Path } from './walk.ts'
+
+export interface Position {
+  readonly line: number
+  readonly column: number
+}
+
+export interface YamlProblem extends Position {
+  readonly message: string
+  readonly fix?: string
+  readonly path: Path
+}
+
+export interface YamlText {
+  /** The document as plain values. */
+  readonly value: unknown
+  /** Where values came from the environment, with their text. */
+  readonly substituted: readonly { readonly path: Path; readonly text: string }[]
+  /** Where the value (or the key) at `path` stands; of what is absent, where it should be. */
+  locate(path: Path, at: Issue['at']): Position
+  /** References and aliases that lead nowhere; the values they stand for are not to be judged. */
+  readonly problems: readonly YamlProblem[]
+}
+
+export type YamlResult = { readonly yaml: YamlText } | { readonly problems: readonly YamlProblem[] }
+
+/** Enough for anchors as people use them, too few for a document that explodes. */
+const MAX_ALIASES = 100
+
+export function readYaml(text: string, env: NodeJS.ProcessEnv): YamlResult {
+  const lines = new LineCounter()
+  const options = {
+    lineCounter: lines,
+    prettyErrors: false,
+    stringKeys: true,
+    schema: 'core',
+    logLevel: 'silent',
+  } as const
+  const documents = parseAllDocuments(text, options)
+  const document = Array.isArray(documents) ? documents[0] : undefined
+  const place = (offset: number): Position => {
+    const { line, col } = lines.linePos(offset)
+    return { line: Math.max(1, line), column: Math.max(1, col) }
+  }
+  if (document === undefined) return fail(place(0), 'the file is empty')
+  const broken = [...document.errors, ...document.warnings]
+  if (broken.length > 0)
+    return { problems: onePerLine(broken.map((error) => syntaxProblem(error, text, place))) }
+  if (documents.length > 1)
+    return fail(place(documents[1]?.range?.[0] ?? 0), 'the file holds more than one document')
+  if (document.contents === null || isEmpty(document.contents)) return fail(place(0), 'the file is empty')
+
+  const found = substitute(document, env, place)
+  try {
+    const value = prune(document.toJS({ maxAliasCount: MAX_ALIASES }), [])
+    const locate = (path: Path, at: Issue['at']): Position => place(offsetOf(document, path, at))
+    return { yaml: { value, ...found, locate } }
+  } catch (error) {
+    if (!(error instanceof ReferenceError || error instanceof RangeError)) throw error
+    return found.problems.length > 0 ? found : fail(place(0), `aliases: ${error.message}`)
+  }
+}
+
+/** Plain data as YAML, a page wide. */
+export function writeYaml(value: unknown): string {
+  return stringify(value, { lineWidth: 100 })
+}
+
+function fail(position: Position, message: string): YamlResult {
+  return { problems: [{ ...position, message, path: [] }] }
+}
+
+const isEmpty = (node: unknown): boolean => isScalar(node) && node.value === null
+
+function syntaxProblem(error: YAMLError, text: string, place: (offset: number) => Position): YamlProblem {
+  const offset = error.pos[0]
+  const position = { ...place(offset), path: [] }
+  if (text.slice(offset - 1, offset + 1) === '${') {
+    return { ...position, message: 'inside { } and [ ] a variable needs quotes', fix: 'write "${NAME}"' }
+  }
+  if (error.code === 'DUPLICATE_KEY') return { ...position, message: 'this key is there twice' }
+  if (error.code === 'RESOURCE_EXHAUSTION') return { ...position, message: 'nested too deeply' }
+  const code = text.startsWith('\t', offset) ? { fix: 'indent with spaces' } : {}
+  // The parser quotes what it stumbled over; the position says it without showing a secret.
+  return { ...position, message: error.message.replace(/: ".*$/s, ''), ...code }
+}
+
+/** One mistake makes the parser stumble several times: the first stumble on a line is the one to read. */
+function onePerLine(problems: readonly YamlProblem[]): YamlProblem[] {
+  const sorted = [...problems].sort((a, b) => a.line - b.line || a.column - b.column)
+  return sorted.filter((problem, i) => i === 0 || sorted[i - 1]?.line !== problem.line)
+}
+
+interface Substitution {
+  readonly substituted: { path: Path; text: string }[]
+  readonly problems: YamlProblem[]
+}
+
+/** Puts the environment into every scalar value; also finds aliases that lead nowhere. */
+function substitute(
+  document: Document,
+  env: NodeJS.ProcessEnv,
+  place: (offset: number) => Position,
+): Substitution {
+  const result: Substitution = { substituted: [], problems: [] }
+  const visit = (node: unknown, path: Path): void => {
+    if (isMap(node)) for (const pair of node.items) visit(pair.value, [...path, keyOf(pair)])
+    if (isSeq(node)) for (const [i, item] of node.items.entries()) visit(item, [...path, i])
+    if (isAlias(node) && node.resolve(document) === undefined) {
+      const message = 'this alias has no anchor before it'
+      result.problems.push({ ...place(node.range?.[0] ?? 0), path, message })
+    }
+    if (!isScalar(node) || typeof node.value !== 'string' || !node.value.includes('${')) return
+    const expanded = expand(node.value, env)
+    if ('message' in expanded) result.problems.push({ ...place(node.range?.[0] ?? 0), path, ...expanded })
+    else {
+      node.value = expanded.text
+      if (expanded.isSubstituted) result.substituted.push({ path, text: expanded.text })
+    }
+  }
+  visit(document.contents, [])
+  return result
+}
+
+function keyOf(pair: Pair): string {
+  return String(isScalar(pair.key) ? pair.key.value : pair.key)
+}
+
+/** A copy without the keys that have no value: in YAML a block whose lines are all comments is null. */
+function prune(value: unknown, ancestors: readonly unknown[]): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (ancestors.includes(value)) throw new ReferenceError('an alias lies within its own anchor')
+  const inside = [...ancestors, value]
+  if (Array.isArray(value)) return value.map((entry) => prune(entry, inside))
+  const entries = Object.entries(value).filter(([, entry]) => entry !== null && entry !== undefined)
+  return Object.fromEntries(entries.map(([key, entry]) => [key, prune(entry, inside)]))
+}
+
+function offsetOf(document: Document, path: Path, at: Issue['at']): number {
+  let node: Node | null = document.contents
+  let offset = node?.range?.[0] ?? 0
+  for (const [depth, key] of path.entries()) {
+    if (isAlias(node)) node = node.resolve(document) ?? null
+    const isLast = depth === path.length - 1
+    if (isMap(node)) {
+      const pair: Pair | undefined = node.items.find((item) => keyOf(item) === String(key))
+      if (!pair) break
+      const here = isLast && at === 'key' ? pair.key : (pair.value ?? pair.key)
+      offset = (here as Node | null)?.range?.[0] ?? offset
+      node = pair.value as Node | null
+    } else if (isSeq(node)) {
+      node = (node.items[Number(key)] as Node | undefined) ?? null
+      offset = node?.range?.[0] ?? offset
+    } else break
+  }
+  return offset
+}

@@ -1,0 +1,211 @@
+/** One wrong field each, and what is said about it. Each row: a name, the YAML, `line:column: message` of every problem. */
+
+/** A valid rest, so that a row shows one problem. */
+const REST = `
+pools: { ranker: {} }
+routes: [{}]
+`
+
+export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted: readonly string[]]> = [
+  [
+    'an unknown key has its nearest neighbour named',
+    `server:\n  worker: 2${REST}`,
+    ['2:3: server: unknown key "worker" (did you mean "workers"?)'],
+  ],
+  [
+    'an unknown key far from all has all named',
+    `log: { colour: red }${REST}`,
+    ['1:8: log: unknown key "colour" (known keys: level)'],
+  ],
+  [
+    'unknown keys are found at any depth',
+    `pools:\n  a:\n    health:\n      intervall: 5s\nroutes: [{}]`,
+    ['4:7: pools.a.health: unknown key "intervall" (did you mean "interval"?)'],
+  ],
+  [
+    'keys of one kind of tier are unknown in another',
+    `cache:\n  tiers:\n    - { name: m, type: memory, readTimeout: 5ms }${REST}`,
+    ['3:32: cache.tiers[0]: unknown key "readTimeout" (known keys: name, type, maxBytes)'],
+  ],
+  [
+    'a duration needs its unit',
+    `server: { drainTimeout: 5 }${REST}`,
+    ['1:25: server.drainTimeout: expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d'],
+  ],
+  [
+    'a duration has a range',
+    `pools:\n  a: { connectTimeout: 10m }\nroutes: [{}]`,
+    ['2:24: pools.a.connectTimeout: must be from 1ms to 1m'],
+  ],
+  [
+    'a size is checked',
+    `server: { limits: { maxBodyBytes: 64M } }${REST}`,
+    [
+      '1:35: server.limits.maxBodyBytes: expected a size, such as 64MiB, 1GiB, 10kB or a whole number of bytes',
+    ],
+  ],
+  [
+    'a size is no list',
+    `server: { limits: { maxBodyBytes: [1] } }${REST}`,
+    [
+      '1:35: server.limits.maxBodyBytes: expected a size, such as 64MiB, 1GiB, 10kB or a whole number of bytes',
+    ],
+  ],
+  [
+    'an address needs a port',
+    `server: { listen: 0.0.0.0 }${REST}`,
+    [
+      '1:19: server.listen: expected an address with its port, such as 0.0.0.0:8080, 127.0.0.1:0 or [::]:8080',
+    ],
+  ],
+  [
+    'an address has a possible port',
+    `server: { listen: "localhost:70000" }${REST}`,
+    [
+      '1:19: server.listen: expected an address with its port, such as 0.0.0.0:8080, 127.0.0.1:0 or [::]:8080',
+    ],
+  ],
+  [
+    'workers are few, or auto',
+    `server: { workers: many }${REST}`,
+    ['1:20: server.workers: expected a whole number from 1 to 256, or auto'],
+  ],
+  [
+    'a word of a list has its nearest neighbour named',
+    `pools: { a: { balance: { policy: peak-ewm } } }\nroutes: [{}]`,
+    [
+      '1:34: pools.a.balance.policy: expected one of peak-ewma, p2c, round-robin, random, least-request, prequal, rendezvous, maglev (did you mean "peak-ewma"?)',
+    ],
+  ],
+  [
+    'an unknown type of tier has its nearest neighbour named',
+    `cache: { tiers: [{ name: r, type: reddis }] }${REST}`,
+    ['1:35: cache.tiers[0].type: expected one of memory, redis, memcached (did you mean "redis"?)'],
+  ],
+  [
+    'a type is required',
+    `cache: { tiers: [{ name: r }] }${REST}`,
+    ['1:18: cache.tiers[0].type: is required (one of memory, redis, memcached)'],
+  ],
+  [
+    'what is required says what it is',
+    `pools:\n  a:\n    backends:\n      - weight: 2\nroutes: [{}]`,
+    [
+      '4:9: pools.a.backends[0].url: is required (Base URL of the model server, such as `http://127.0.0.1:8501`)',
+    ],
+  ],
+  [
+    'a number is in its range',
+    `pools: { a: { retry: { max: 99 } } }\nroutes: [{}]`,
+    ['1:29: pools.a.retry.max: must be at most 10'],
+  ],
+  [
+    'a whole number is whole',
+    `pools: { a: { connections: 1.5 } }\nroutes: [{}]`,
+    ['1:28: pools.a.connections: expected a whole number, got a number'],
+  ],
+  [
+    'a truth value is true or false',
+    `admin: { openMetrics: yes }${REST}`,
+    ['1:23: admin.openMetrics: expected true or false, got a text'],
+  ],
+  [
+    'a list is no mapping',
+    `pools: []\nroutes: [{}]`,
+    ['1:8: pools: expected a mapping, got a list', '2:10: routes[0].pool: is required (there are no pools)'],
+  ],
+  [
+    'an entry of nothing',
+    `pools: { a: {} }\nroutes:\n  -\n`,
+    ['3:4: routes[0]: expected a mapping, got nothing'],
+  ],
+  [
+    'an empty list where one entry is needed',
+    `cache: { tiers: [{ name: m, type: memcached, servers: [] }] }${REST}`,
+    ['1:55: cache.tiers[0].servers: needs at least one entry'],
+  ],
+  [
+    'min above max',
+    `pools: { a: { scale: { min: 5, max: 2 } } }\nroutes: [{}]`,
+    ['1:29: pools.a.scale.min: must not be above max'],
+  ],
+  [
+    'a fast window longer than the stable one',
+    `pools: { a: { scale: { windows: { fast: 2m } } } }\nroutes: [{}]`,
+    ['1:41: pools.a.scale.windows.fast: must not be above stable'],
+  ],
+  [
+    'a pool of an impossible name',
+    `pools: { "a b": {} }\nroutes: [{ pool: "a b" }]`,
+    [
+      '1:10: pools: a pool\'s name has 1 to 64 letters, digits, "_", "-" and ".", the first a letter or digit',
+    ],
+  ],
+  [
+    'a backend URL without a scheme',
+    `pools: { a: { backends: [{ url: "10.0.0.1:8501" }] } }\nroutes: [{}]`,
+    ['1:33: pools.a.backends[0].url: expected a URL with its scheme, such as http://127.0.0.1:8501'],
+  ],
+  [
+    'a backend URL with credentials',
+    `pools: { a: { backends: [{ url: "http://u:p@h" }] } }\nroutes: [{}]`,
+    ['1:33: pools.a.backends[0].url: no credentials in this URL'],
+  ],
+  [
+    'a backend URL with a query',
+    `pools: { a: { backends: [{ url: "http://h/?" }] } }\nroutes: [{}]`,
+    [
+      '1:33: pools.a.backends[0].url: no query and no fragment in this URL: the path of the call is appended to it',
+    ],
+  ],
+  [
+    'a Redis URL of another scheme',
+    `cache: { tiers: [{ name: r, type: redis, url: "http://h" }] }${REST}`,
+    [
+      '1:47: cache.tiers[0].url: expected a URL such as redis://127.0.0.1:6379 or rediss://user:password@host:6380/0',
+    ],
+  ],
+  [
+    'a range of addresses',
+    `server: { trustedProxies: [10.0.0.0/33] }${REST}`,
+    [
+      '1:28: server.trustedProxies[0]: expected an address range, such as 10.0.0.0/8, fd00::/8 or 192.168.1.7',
+    ],
+  ],
+  [
+    'a path pattern with two stars in a row',
+    `pools: { a: {} }\nroutes: [{ match: { path: "/v1/**" } }]`,
+    [
+      '2:27: routes[0].match.path: expected a path that begins with /, with * for one or more characters, such as /v1/models/*',
+    ],
+  ],
+  [
+    'a method in small letters',
+    `pools: { a: {} }\nroutes: [{ match: { method: post } }]`,
+    ['2:29: routes[0].match.method: expected methods in capitals, such as POST'],
+  ],
+  [
+    'a token instead of its hash',
+    `admin: { tokens: [{ name: ops, hash: topsecret, scopes: [admin] }] }${REST}`,
+    [
+      '1:38: admin.tokens[0].hash: expected sha256: and 64 hex digits; make them with: printf %s "$TOKEN" | sha256sum',
+    ],
+  ],
+  [
+    'an admin listener open to the network',
+    `admin: { listen: 0.0.0.0:9090 }${REST}`,
+    [
+      '1:18: admin.listen: without admin.tokens the admin API must listen on a loopback address, such as 127.0.0.1:9090',
+    ],
+  ],
+  [
+    'two listeners on one address',
+    `server: { listen: 127.0.0.1:9000 }\nadmin: { listen: 127.0.0.1:9000 }${REST}`,
+    ['2:18: admin.listen: the same address as server.listen'],
+  ],
+  [
+    'nothing to serve',
+    'log: { level: info }',
+    ['1:1: nothing to serve (add an embedded model under models, or a pool under pools and a route to it)'],
+  ],
+]

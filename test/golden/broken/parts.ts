@@ -1,0 +1,88 @@
+/** Fields that are right by themselves and wrong together. Each row: a name, the YAML, `line:column: message` of every problem. */
+
+/** A valid rest, so that a row shows one problem. */
+const REST = `
+pools: { ranker: {} }
+routes: [{}]
+`
+
+const POOLS = `pools:
+  ranker: {}
+  embedder: {}
+`
+
+export const parts: ReadonlyArray<readonly [name: string, yaml: string, wanted: readonly string[]]> = [
+  [
+    'a route to an unknown pool',
+    `${POOLS}routes:\n  - pool: rankr\n`,
+    ['5:11: routes[0].pool: there is no such pool (did you mean "ranker"?)'],
+  ],
+  [
+    'a route to a pool far from all',
+    `${POOLS}routes:\n  - pool: x\n`,
+    ['5:11: routes[0].pool: there is no such pool (pools: ranker, embedder)'],
+  ],
+  [
+    'a route without a pool where there are two',
+    `${POOLS}routes: [{}]\n`,
+    ['4:10: routes[0].pool: is required (pools: ranker, embedder)'],
+  ],
+  [
+    'two routes without names',
+    `pools: { a: {} }\nroutes:\n  - match: { path: /x }\n  - {}\n`,
+    [
+      '3:5: routes[0].name: is required (with several routes each has a name: it is part of every key)',
+      '4:5: routes[1].name: is required (with several routes each has a name: it is part of every key)',
+    ],
+  ],
+  [
+    'two routes of one name',
+    `pools: { a: {} }\nroutes:\n  - name: x\n  - name: x\n`,
+    ['4:11: routes[1].name: another route has this name'],
+  ],
+  [
+    'two tiers of one name',
+    `cache: { tiers: [{ name: m, type: memory }, { name: m, type: redis, url: "redis://h" }] }${REST}`,
+    ['1:53: cache.tiers[1].name: another tier has this name'],
+  ],
+  [
+    'memory behind another tier',
+    `cache: { tiers: [{ name: r, type: redis, url: "redis://h" }, { name: m, type: memory }] }${REST}`,
+    ['1:79: cache.tiers[1].type: the memory tier is the first'],
+  ],
+  [
+    'two memory tiers',
+    `cache: { tiers: [{ name: m, type: memory }, { name: n, type: memory }] }${REST}`,
+    ['1:62: cache.tiers[1].type: there is only one memory tier'],
+  ],
+  [
+    'a learnt curve without the time a call may take',
+    `pools: { a: { limits: { mode: curve } } }\nroutes: [{}]\n`,
+    ['1:31: pools.a.limits.mode: curve needs limits.serviceTime, or the pool needs slo.p95'],
+  ],
+  [
+    'two backends of one URL',
+    `pools:\n  a:\n    backends:\n      - url: http://h:1\n      - url: http://h:1/\nroutes: [{}]`,
+    ['5:14: pools.a.backends[1].url: another backend of this pool has this id (give it an id of its own)'],
+  ],
+  [
+    'a token for an unknown pool',
+    `admin: { tokens: [{ name: t, hash: "sha256:${'0'.repeat(64)}", scopes: ["register:rankr"] }] }${REST}`,
+    ['1:120: admin.tokens[0].scopes[0]: there is no such pool (did you mean "ranker"?)'],
+  ],
+  [
+    'a model with the name of a pool',
+    'models: [{ name: a, source: "https://h/a.onnx" }]\npools: { a: {} }\n',
+    ['1:18: models[0].name: a pool has this name; an embedded model is a pool of its own'],
+  ],
+  [
+    'a route with the name of a model',
+    'models: [{ name: a, source: "https://h/a.onnx" }]\nroutes: [{ name: a }]\n',
+    ['2:18: routes[0].name: an embedded model has this name, and brings a route of it'],
+  ],
+  [
+    'a model that is not there',
+    'models:\n  - name: a\n    source: nowhere/a.onnx\n',
+    ['3:13: models[0].source: there is no such file (a path starts from this YAML)'],
+  ],
+]
