@@ -6,10 +6,24 @@
  * puts the breaker around it.
  */
 import type { Digest } from '../../core/key.ts'
+import type { LeaseTier } from './lease-tier.ts'
+
+/**
+ * Word that shared facts have changed, without saying which: who hears it asks. It may be lost, so nobody relies on
+ * it; whoever does not hear it finds out by asking each second.
+ */
+export interface Hints {
+  /** Never throws, never waits. */
+  send(): void
+  /** To be called once. */
+  listen(run: () => void): void
+}
 
 export interface Tier {
   /** The name in the YAML, shown in Cache-Status `detail`. */
   readonly name: string
+  /** False while there is no connection: then nothing is asked. Left out: always asked. */
+  readonly connected?: boolean
   /** One round trip for all; the answer has the keys' order. */
   getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]>
   set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<void>
@@ -20,5 +34,9 @@ export interface Tier {
   facts(names: readonly string[]): Promise<(string | undefined)[]>
   /** Replaces a shared fact. */
   publish(name: string, value: string): Promise<void>
+  /** Optional power: one gateway loads what several miss. */
+  readonly leases?: LeaseTier
+  /** Optional power: gateways tell each other that facts have changed. */
+  readonly hints?: Hints
   close(): Promise<void>
 }

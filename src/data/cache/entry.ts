@@ -1,0 +1,217 @@
+/**
+ * The envelope: one cached answer as bytes, the same in process memory and in the shared tiers.
+ *
+ * A shared tier is a stranger's memory: it may give back half a value, another key's value, or one written
+ * by another release. So everything is bounded, the whole digest is inside and compared, and a CRC-32 ends
+ * the envelope. Whatever is not exactly right decodes to undefined, which is a miss.
+ *
+ *   magic 'ig' · schema · flags · digest[32] · status u16 · tags u8 · 0 · lengths of version, tags, headers,
+ *   frame, body u32 each · createdAt, ttlMs, swrMs, sieMs, upstreamMs f64 each · version · tags · headers ·
+ *   frame · body · crc32 u32
+ *
+ * Integers are little-endian.
+ */
+import { crc32 } from 'node:zlib'
+import type { RawPairs } from '../../core/call.ts'
+import type { Digest } from '../../core/key.ts'
+
+export interface Entry {
+  readonly digest: Digest
+  /** A whole reply, or the answer to one row, whose `frame` names what the rows of a reply share. */
+  readonly kind: 'reply' | 'row'
+  readonly status: number
+  readonly headers: RawPairs
+  readonly body: Uint8Array
+  readonly frame?: Uint8Array
+  /** Wall milliseconds at which the backend's answer was complete. */
+  readonly createdAt: number
+  readonly ttlMs: number
+  /** How long after `ttlMs` it may be served while it is revalidated (RFC 5861). */
+  readonly swrMs: number
+  /** How long after `ttlMs` it may be served because the backends fail (RFC 5861). */
+  readonly sieMs: number
+  /** Deployment token or resolved version of the model that answered; empty where there is none. */
+  readonly version: string
+  /** Tags with the purge epoch each had before the backend was asked. */
+  readonly tags: readonly (readonly [name: string, epoch: string])[]
+  /** What the answer cost upstream, in milliseconds. */
+  readonly upstreamMs: number
+  /** An error that is remembered on purpose. */
+  readonly negative: boolean
+}
+
+export const MAX_HEADER_BYTES = 64 * 1024
+export const MAX_TAGS = 8
+
+const SCHEMA = 1
+const FIXED = 100
+const TRAILER = 4
+const FLAG_ROW = 1
+const FLAG_NEGATIVE = 2
+const FLAG_FRAME = 4
+const MAX_TEXT = 0xffff
+
+/** The envelope of an entry. Throws RangeError where a bound is broken: headers over 64 KiB, more than 8 tags. */
+export function encode(entry: Entry): Buffer {
+  if (entry.digest.length !== 32) throw new RangeError('entry: a digest has 32 bytes')
+  if (entry.tags.length > MAX_TAGS) throw new RangeError(`entry: at most ${MAX_TAGS} tags`)
+  const version = Buffer.from(entry.version, 'utf8')
+  const tags = packStrings(entry.tags.flat())
+  const headers = packStrings(entry.headers)
+  if (headers.length > MAX_HEADER_BYTES) throw new RangeError(`entry: headers over ${MAX_HEADER_BYTES} bytes`)
+  if (version.length > MAX_TEXT) throw new RangeError(`entry: version over ${MAX_TEXT} bytes`)
+
+  const parts = [version, tags, headers, entry.frame ?? EMPTY, entry.body] as const
+  const size = parts.reduce((sum, part) => sum + part.length, FIXED + TRAILER)
+  const out = Buffer.allocUnsafeSlow(size)
+  out.write('ig', 0, 'latin1')
+  out[2] = SCHEMA
+  out[3] = flagsOf(entry)
+  out.write(entry.digest, 4, 'latin1')
+  out.writeUInt16LE(entry.status, 36)
+  out[38] = entry.tags.length
+  out[39] = 0
+  parts.forEach((part, i) => {
+    out.writeUInt32LE(part.length, 40 + 4 * i)
+  })
+  timesOf(entry).forEach((ms, i) => {
+    out.writeDoubleLE(ms, 60 + 8 * i)
+  })
+  let at = FIXED
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  out.writeUInt32LE(crc32(out.subarray(0, at)), at)
+  return out
+}
+
+/**
+ * The entry in `bytes`, if they are exactly the envelope of `digest`; else undefined. Never throws.
+ * `body` and `frame` are views of `bytes`.
+ */
+export function decode(bytes: Uint8Array, digest: Digest): Entry | undefined {
+  if (bytes.length < FIXED + TRAILER) return undefined
+  const from = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  if (from[0] !== 0x69 || from[1] !== 0x67 || from[2] !== SCHEMA || from[39] !== 0) return undefined
+  if (from.toString('latin1', 4, 36) !== digest) return undefined
+  const end = from.length - TRAILER
+  if (from.readUInt32LE(end) !== crc32(from.subarray(0, end))) return undefined
+  return parse(from, digest, end)
+}
+
+/** How long the entry has existed, never negative: a wall clock stepped backwards makes it new, not younger. */
+export function ageMs(entry: Pick<Entry, 'createdAt'>, wallNow: number): number {
+  return Math.max(0, wallNow - entry.createdAt)
+}
+
+/** How long the entry stays fresh: at most its ttl whatever the wall clock did; negative once it is stale. */
+export function remainingMs(entry: Pick<Entry, 'createdAt' | 'ttlMs'>, wallNow: number): number {
+  return entry.ttlMs - ageMs(entry, wallNow)
+}
+
+/** How long the entry may still be of use, the stale windows included; zero or less: it is dead. */
+export function lifeMs(entry: Entry, wallNow: number): number {
+  return remainingMs(entry, wallNow) + Math.max(entry.swrMs, entry.sieMs)
+}
+
+const EMPTY = new Uint8Array(0)
+
+function flagsOf(entry: Entry): number {
+  return (
+    (entry.kind === 'row' ? FLAG_ROW : 0) |
+    (entry.negative ? FLAG_NEGATIVE : 0) |
+    (entry.frame === undefined ? 0 : FLAG_FRAME)
+  )
+}
+
+function timesOf(entry: Entry): number[] {
+  const times = [entry.createdAt, entry.ttlMs, entry.swrMs, entry.sieMs, entry.upstreamMs]
+  if (times.every(isDuration)) return times
+  throw new RangeError('entry: times are finite and not negative')
+}
+
+function isDuration(ms: number): boolean {
+  return ms >= 0 && ms < Number.POSITIVE_INFINITY
+}
+
+/** Each string as a u32 length and its UTF-8 bytes. */
+function packStrings(strings: readonly string[]): Buffer {
+  const size = strings.reduce((sum, text) => sum + 4 + Buffer.byteLength(text, 'utf8'), 0)
+  const out = Buffer.allocUnsafe(size)
+  let at = 0
+  for (const text of strings) {
+    const length = out.write(text, at + 4, 'utf8')
+    out.writeUInt32LE(length, at)
+    at += 4 + length
+  }
+  return out
+}
+
+/** The inverse of packStrings; undefined where the lengths do not add up. */
+function unpackStrings(from: Buffer, start: number, end: number): string[] | undefined {
+  const strings: string[] = []
+  let at = start
+  while (at < end) {
+    if (at + 4 > end) return undefined
+    const next = at + 4 + from.readUInt32LE(at)
+    if (next > end) return undefined
+    strings.push(from.toString('utf8', at + 4, next))
+    at = next
+  }
+  return strings
+}
+
+/** What a CRC cannot vouch for: an envelope written by something that is not this code, yet checksummed. */
+function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
+  const edges = [FIXED]
+  for (let i = 0; i < 5; i++) edges.push((edges[i] as number) + from.readUInt32LE(40 + 4 * i))
+  const [, tagsAt, headersAt, frameAt, bodyAt, bodyEnd] = edges as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
+  if (bodyEnd !== end || frameAt - headersAt > MAX_HEADER_BYTES) return undefined
+
+  const times = [60, 68, 76, 84, 92].map((at) => from.readDoubleLE(at)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
+  const flat = unpackStrings(from, tagsAt, headersAt)
+  const headers = unpackStrings(from, headersAt, frameAt)
+  const flags = from[3] as number
+  const tagCount = from[38] as number
+  if (!times.every(isDuration) || !flat || !headers || flags > 7) return undefined
+  if (headers.length % 2 !== 0 || flat.length !== 2 * tagCount || tagCount > MAX_TAGS) return undefined
+  if ((flags & FLAG_FRAME) === 0 && bodyAt !== frameAt) return undefined
+
+  const [createdAt, ttlMs, swrMs, sieMs, upstreamMs] = times
+  return {
+    digest,
+    kind: flags & FLAG_ROW ? 'row' : 'reply',
+    status: from.readUInt16LE(36),
+    headers,
+    body: from.subarray(bodyAt, bodyEnd),
+    ...(flags & FLAG_FRAME ? { frame: from.subarray(frameAt, bodyAt) } : {}),
+    createdAt,
+    ttlMs,
+    swrMs,
+    sieMs,
+    version: from.toString('utf8', FIXED, tagsAt),
+    tags: pairs(flat),
+    upstreamMs,
+    negative: (flags & FLAG_NEGATIVE) !== 0,
+  }
+}
+
+function pairs(flat: readonly string[]): [string, string][] {
+  const out: [string, string][] = []
+  for (let i = 0; i + 1 < flat.length; i += 2) out.push([flat[i] as string, flat[i + 1] as string])
+  return out
+}

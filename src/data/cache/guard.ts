@@ -1,0 +1,254 @@
+/**
+ * What stands between a call and a shared tier. A tier's failure is never a call's failure: whatever the
+ * tier does, an operation here settles in its time and does not reject, and while the breaker is open it
+ * costs nothing at all.
+ */
+import type { Digest } from '../../core/key.ts'
+import { type Log, silentLog } from '../../core/log.ts'
+import { type Clock, systemClock } from '../../lib/clock.ts'
+import { Breaker, type BreakerState } from './breaker.ts'
+import { type GuardedLeases, guardLeases, type LeaseOp } from './guarded-leases.ts'
+import type { Hints, Tier } from './tier.ts'
+
+export type TierOp = 'get' | 'set' | 'delete' | 'claim' | 'facts' | 'publish' | LeaseOp
+
+/** `hit`, `miss`: a look-up, hit if it found any; `skipped`: the breaker is open, or the value too large. */
+export type TierOutcome = 'hit' | 'miss' | 'ok' | 'error' | 'skipped'
+
+/** Told of every operation; must not throw. */
+export interface TierObserver {
+  tier(name: string, op: TierOp, outcome: TierOutcome, ms: number): void
+}
+
+export interface GuardOptions {
+  /** Milliseconds a look-up or a claim may take; the tier's own bound should be the same. Default 25. */
+  readonly readTimeout?: number
+  /** Milliseconds any other operation may take. Default 250. */
+  readonly writeTimeout?: number
+  /** Larger values are not sent. */
+  readonly maxEntryBytes?: number
+  readonly clock?: Clock
+  readonly random?: () => number
+  readonly log?: Log
+  readonly observer?: TierObserver
+}
+
+/** A tier that cannot fail. What could not be done is said by the value; nothing rejects. */
+export interface GuardedTier {
+  readonly name: string
+  readonly readTimeout: number
+  /** `open`, too, while there is no connection: nothing is asked. */
+  readonly state: BreakerState
+  /** What was found; undefined for the rest, and for all where the tier failed. `budgetMs` shortens the deadline. */
+  getMany(digests: readonly Digest[], budgetMs?: number): Promise<(Uint8Array | undefined)[]>
+  /** False: not stored. */
+  set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<boolean>
+  delete(digest: Digest): Promise<boolean>
+  /** Undefined: the tier could not be asked. */
+  claim(name: string, value: string): Promise<string | undefined>
+  /** Undefined: the tier could not be asked. */
+  facts(names: readonly string[]): Promise<(string | undefined)[] | undefined>
+  publish(name: string, value: string): Promise<boolean>
+  /** Present where the tier has leases. */
+  readonly leases?: GuardedLeases
+  /** Present where the tier passes hints on. */
+  readonly hints?: Hints
+  close(): Promise<void>
+}
+
+interface Attempt<T> {
+  readonly op: TierOp
+  readonly ms: number
+  readonly run: () => Promise<T>
+  /** How the observer hears of the value. */
+  readonly told?: (value: T) => TierOutcome
+}
+
+/** A look-up that took this share of its time is slow. Nobody waits for writes, so theirs does not count. */
+const SLOW = 0.8
+
+export function guardTier(tier: Tier, options: GuardOptions = {}): GuardedTier {
+  return new Guard(tier, options)
+}
+
+class Guard implements GuardedTier {
+  readonly name: string
+  readonly readTimeout: number
+  readonly leases?: GuardedLeases
+  readonly hints?: Hints
+  readonly #tier: Tier
+  readonly #writeTimeout: number
+  readonly #maxEntryBytes: number
+  readonly #clock: Clock
+  readonly #observer: TierObserver | undefined
+  readonly #log: Log
+  readonly #breaker: Breaker
+  #wasOpen = false
+  #wasConnected = true
+  #lastError = ''
+
+  constructor(tier: Tier, options: GuardOptions) {
+    const { clock = systemClock, random = Math.random, log = silentLog } = options
+    this.name = tier.name
+    this.readTimeout = options.readTimeout ?? 25
+    this.#tier = tier
+    this.#writeTimeout = options.writeTimeout ?? 250
+    this.#maxEntryBytes = options.maxEntryBytes ?? Number.POSITIVE_INFINITY
+    this.#clock = clock
+    this.#observer = options.observer
+    this.#log = log
+    this.#breaker = new Breaker({
+      clock,
+      random,
+      onChange: (state, reason, holdMs) => this.#changed(state, reason, holdMs),
+    })
+    if (tier.hints) this.hints = tier.hints
+    if (tier.leases) {
+      this.leases = guardLeases(tier.leases, {
+        attempt: (attempt) => this.#attempt(attempt),
+        readTimeout: this.readTimeout,
+        writeTimeout: this.#writeTimeout,
+        maxEntryBytes: this.#maxEntryBytes,
+      })
+    }
+  }
+
+  get state(): BreakerState {
+    return this.#isConnected() ? this.#breaker.state : 'open'
+  }
+
+  async getMany(
+    digests: readonly Digest[],
+    budgetMs = this.readTimeout,
+  ): Promise<(Uint8Array | undefined)[]> {
+    const found = await this.#attempt({
+      op: 'get',
+      ms: Math.min(budgetMs, this.readTimeout),
+      run: async () => fitting(await this.#tier.getMany(digests), digests.length),
+      told: (values) => (values.some((value) => value) ? 'hit' : 'miss'),
+    })
+    return found?.value ?? digests.map(() => undefined)
+  }
+
+  async set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<boolean> {
+    if (value.length > this.#maxEntryBytes) {
+      this.#observer?.tier(this.name, 'set', 'skipped', 0)
+      return false
+    }
+    return this.#done('set', () => this.#tier.set(digest, value, ttlMs))
+  }
+
+  delete(digest: Digest): Promise<boolean> {
+    return this.#done('delete', () => this.#tier.delete(digest))
+  }
+
+  async claim(name: string, value: string): Promise<string | undefined> {
+    // A call waits for it, so it has no longer than a look-up.
+    const run = () => this.#tier.claim(name, value)
+    return (await this.#attempt({ op: 'claim', ms: this.readTimeout, run }))?.value
+  }
+
+  async facts(names: readonly string[]): Promise<(string | undefined)[] | undefined> {
+    const run = () => this.#tier.facts(names)
+    return (await this.#attempt({ op: 'facts', ms: this.#writeTimeout, run }))?.value
+  }
+
+  publish(name: string, value: string): Promise<boolean> {
+    return this.#done('publish', () => this.#tier.publish(name, value))
+  }
+
+  async close(): Promise<void> {
+    await this.#bounded(this.#writeTimeout, () => this.#tier.close()).catch(() => {})
+  }
+
+  async #done(op: TierOp, run: () => Promise<void>): Promise<boolean> {
+    return (await this.#attempt({ op, ms: this.#writeTimeout, run })) !== undefined
+  }
+
+  async #attempt<T>({ op, ms, run, told }: Attempt<T>): Promise<{ readonly value: T } | undefined> {
+    // A lost connection costs nothing to notice, so the breaker is not told: the tier is back when it is back.
+    const ticket = this.#isConnected() ? this.#breaker.admit() : undefined
+    if (ticket === undefined) {
+      this.#observer?.tier(this.name, op, 'skipped', 0)
+      return undefined
+    }
+    const start = this.#clock.now()
+    const isRead = op === 'get' || op === 'claim' || op === 'acquire'
+    const full = isRead ? this.readTimeout : this.#writeTimeout
+    try {
+      const value = await this.#bounded(ms, run)
+      const took = this.#clock.now() - start
+      this.#breaker.record(ticket, isRead && took > full * SLOW ? 'slow' : 'ok')
+      this.#observer?.tier(this.name, op, told?.(value) ?? 'ok', took)
+      return { value }
+    } catch (error) {
+      const took = this.#clock.now() - start
+      this.#lastError = error instanceof Error ? error.message : String(error)
+      this.#breaker.record(ticket, error instanceof Late && ms < full ? 'cut' : 'error')
+      this.#observer?.tier(this.name, op, 'error', took)
+      return undefined
+    }
+  }
+
+  #bounded<T>(ms: number, run: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      // What has arrived while the event loop was busy is read before the time is declared to be up.
+      const cancel = this.#clock.after(ms, () => setImmediate(() => reject(new Late(ms))))
+      const settle = (act: () => void) => {
+        cancel()
+        act()
+      }
+      start(run).then(
+        (value) => settle(() => resolve(value)),
+        (error: unknown) => settle(() => reject(error instanceof Error ? error : new Error(String(error)))),
+      )
+    })
+  }
+
+  #isConnected(): boolean {
+    const connected = this.#tier.connected !== false
+    if (connected !== this.#wasConnected) {
+      this.#wasConnected = connected
+      if (connected) this.#log.info('tier.connected', { tier: this.name })
+      else this.#log.warn('tier.disconnected', { tier: this.name })
+    }
+    return connected
+  }
+
+  #changed(state: BreakerState, reason: string, holdMs: number): void {
+    if (state === 'closed') {
+      this.#wasOpen = false
+      this.#log.info('tier.closed', { tier: this.name, reason })
+    } else if (state === 'open' && !this.#wasOpen) {
+      // Once: a tier that stays away for an hour is one line, not one for every probe.
+      this.#wasOpen = true
+      this.#log.warn('tier.open', {
+        tier: this.name,
+        reason,
+        holdMs: Math.round(holdMs),
+        error: this.#lastError,
+      })
+    }
+  }
+}
+
+class Late extends Error {
+  constructor(ms: number) {
+    super(`no answer within ${ms} ms`)
+    this.name = 'Late'
+  }
+}
+
+/** Calls a tier that may be wrong in every way, throwing at once included. */
+async function start<T>(run: () => Promise<T>): Promise<T> {
+  return run()
+}
+
+function fitting(values: (Uint8Array | undefined)[], count: number): (Uint8Array | undefined)[] {
+  const right = Array.isArray(values) && values.length === count
+  if (right) {
+    // Not `map`: an array with holes is as good as one with undefined.
+    return Array.from(values, (value) => (value instanceof Uint8Array ? value : undefined))
+  }
+  throw new Error('the answer does not fit the keys')
+}

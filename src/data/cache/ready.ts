@@ -1,0 +1,55 @@
+/**
+ * Answers ready to be written, by the digest of a request's raw bytes: a byte-identical repeat parses nothing.
+ * They are copies of what the cache has, whole or put together from rows, in this process alone; they expire with
+ * the earliest of what they were made from, and any purge drops them all.
+ */
+import type { Digest } from '../../core/key.ts'
+import type { Reply } from '../../core/reply.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Entry } from './entry.ts'
+import { Hot } from './hot.ts'
+
+export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
+  readonly reply: Reply
+}
+
+/** Larger answers gain nothing: writing them costs more than reading the request does. */
+const MAX_BODY_BYTES = 256 * 1024
+
+export class ReadyAnswers {
+  readonly #hot: Hot<ReadyAnswer>
+  readonly #clock: Clock
+
+  constructor(options: { readonly maxBytes: number; readonly clock: Clock }) {
+    this.#hot = new Hot(options)
+    this.#clock = options.clock
+  }
+
+  get(raw: Digest): ReadyAnswer | undefined {
+    return this.#hot.get(raw)
+  }
+
+  /** `entries`: what the reply was made from. */
+  set(raw: Digest, reply: Reply, entries: readonly Entry[]): void {
+    if (!(reply.body instanceof Uint8Array) || reply.body.length > MAX_BODY_BYTES || entries.length === 0)
+      return
+    let createdAt = Number.POSITIVE_INFINITY
+    let until = Number.POSITIVE_INFINITY
+    for (const entry of entries) {
+      createdAt = Math.min(createdAt, entry.createdAt)
+      until = Math.min(until, entry.createdAt + entry.ttlMs)
+    }
+    const left = until - this.#clock.wall()
+    if (left <= 0) return
+    const life = { bytes: reply.body.length + 256, expiresAt: this.#clock.now() + left }
+    this.#hot.set(raw, { reply, createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }, life)
+  }
+
+  clear(): void {
+    this.#hot.clear()
+  }
+
+  get bytes(): number {
+    return this.#hot.bytes
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * Which answers may be kept, and what of them. Only a complete 200 that is everybody's who has the same key:
+ * no cookie, nothing that its sender calls private, no selection by a header that the key does not cover.
+ */
+import { headerAll, type RawPairs } from '../../core/call.ts'
+import type { Reply } from '../../core/reply.ts'
+
+export interface StorePolicy {
+  readonly maxEntryBytes: number
+  /** Request headers in the key; lower case. */
+  readonly vary: readonly string[]
+  /** Heed the backend's `no-store` and `private`. */
+  readonly heedCacheControl: boolean
+}
+
+/** Why this answer must not be kept, or undefined. Looks at the head only. */
+export function unstorable(reply: Reply, policy: StorePolicy): string | undefined {
+  if (reply.status !== 200) return `status ${reply.status}`
+  if (has(reply.headers, 'set-cookie')) return 'set-cookie'
+  if (has(reply.headers, 'content-range')) return 'partial content'
+  if (/^text\/event-stream\b/i.test(headerAll(reply.headers, 'content-type')[0] ?? '')) return 'event stream'
+  // The request's Accept-Encoding was taken out, so an encoded answer was forced on us.
+  if (headerAll(reply.headers, 'content-encoding').some((coding) => coding.toLowerCase() !== 'identity'))
+    return 'content-encoding'
+  if (policy.heedCacheControl) {
+    const directives = headerAll(reply.headers, 'cache-control').join(',').toLowerCase()
+    if (/(?:^|[,;\s])(?:no-store|private)(?:[\s,;=]|$)/.test(directives))
+      return 'the backend says no-store or private'
+  }
+  const selecting = headerAll(reply.headers, 'vary').flatMap((value) => value.split(','))
+  const uncovered = selecting.map((name) => name.trim().toLowerCase()).find((name) => !covered(name, policy))
+  if (uncovered !== undefined) return `vary: ${uncovered}`
+  return Number(headerAll(reply.headers, 'content-length')[0] ?? 0) > policy.maxEntryBytes
+    ? 'too large'
+    : undefined
+}
+
+/** False where the backend forbids giving an old answer, whatever the route says (RFC 9111, section 5.2.2). */
+export function mayBeStale(headers: RawPairs): boolean {
+  const directives = headerAll(headers, 'cache-control').join(',').toLowerCase()
+  return !/(?:^|[,\s])(?:must-revalidate|proxy-revalidate|no-cache)(?:[\s,=]|$)/.test(directives)
+}
+
+/** The fields that belong to the answer and not to the exchange that brought it. */
+export function keptHeaders(headers: RawPairs): string[] {
+  const kept: string[] = []
+  for (let i = 0; i < headers.length; i += 2)
+    if (KEPT.has((headers[i] as string).toLowerCase()))
+      kept.push(headers[i] as string, headers[i + 1] as string)
+  return kept
+}
+
+// An allow-list: what a server adds per request (ids, limits, traces, cookies) must never be replayed.
+const KEPT = new Set([
+  'content-type',
+  'content-language',
+  'inference-header-content-length',
+  'x-seldon-route',
+])
+
+function covered(name: string, policy: StorePolicy): boolean {
+  return name === '' || name === 'accept-encoding' || name === 'origin' || policy.vary.includes(name)
+}
+
+function has(headers: RawPairs, name: string): boolean {
+  return headerAll(headers, name).length > 0
+}

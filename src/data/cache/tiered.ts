@@ -1,0 +1,311 @@
+/**
+ * The cache as the pipeline sees it: process memory, then the shared tiers in their order.
+ *
+ * `peek` looks into memory and touches no promise. `lookup` asks the tiers, one round trip each for what is
+ * still missing, within one deadline for all of them, and fills the faster places with what it found. Every
+ * copy keeps the time the answer was made and its ttl, so no copy outlives the first. `store` puts the entry
+ * in memory at once and writes to the tiers behind the answer. Nothing here rejects or throws.
+ */
+import type { Digest } from '../../core/key.ts'
+import { type Clock, systemClock } from '../../lib/clock.ts'
+import type { BreakerState } from './breaker.ts'
+import { decode, type Entry, encode, lifeMs } from './entry.ts'
+import { Fence } from './fence.ts'
+import type { GuardedTier } from './guard.ts'
+import type { GuardedLeases } from './guarded-leases.ts'
+import type { Memory, MemoryStats } from './memory.ts'
+import { type Leasehold, WriteQueue, type WriteQueueOptions } from './write-queue.ts'
+
+export interface Found {
+  readonly entry: Entry
+  /** The name of the tier it came from. */
+  readonly tier: string
+}
+
+export interface StoreOptions {
+  /** The shared tiers never see it. */
+  readonly memoryOnly?: boolean
+  /** The lease under which the tier of `leases` is to take it. */
+  readonly lease?: Leasehold
+  /** `mark()` when the load began: what was removed since then is not stored. */
+  readonly began?: number
+}
+
+export interface TierStats {
+  readonly name: string
+  readonly state: BreakerState
+  readonly hits: number
+  readonly misses: number
+  /** Values that were not the envelope of their key: garbled, foreign, or of another release. */
+  readonly garbled: number
+  readonly stored: number
+  readonly failed: number
+  readonly dropped: number
+  readonly queued: number
+  readonly queuedBytes: number
+}
+
+export interface TieredStats {
+  readonly memory?: MemoryStats & { readonly bytes: number; readonly entries: number }
+  readonly tiers: readonly TierStats[]
+  /** Entries that broke a bound of the envelope and were stored nowhere. */
+  readonly unstorable: number
+}
+
+export interface Tiered {
+  /** From memory, synchronously. Fresh or within its stale windows: the caller judges. */
+  peek(digest: Digest): Entry | undefined
+  /** From the shared tiers, in the digests' order. Adds at most the largest readTimeout and 10 ms. */
+  lookup(digests: readonly Digest[]): Promise<(Found | undefined)[]>
+  store(entry: Entry, options?: StoreOptions): void
+  /** The leases of the first shared tier that has them. */
+  readonly leases?: GuardedLeases
+  /** Reads what a lease was answered with; undefined where it is no living entry of that key. Not kept in memory. */
+  read(digest: Digest, bytes: Uint8Array): Found | undefined
+  /** Resolves false where a shared tier could not be told; then it is to be called again. */
+  remove(digest: Digest): Promise<boolean>
+  /** The present, as `store` wants it for `began`; another one whenever an entry was removed. */
+  mark(): number
+  /** Calls `run` when another gateway says that facts have changed; where no tier can tell, never. */
+  listen(run: () => void): void
+  /** The fact's value at the first shared tier, ours if it had none; undefined while that tier cannot be asked. */
+  claim(name: string, value: string): Promise<string | undefined>
+  facts(names: readonly string[]): Promise<(string | undefined)[] | undefined>
+  publish(name: string, value: string): Promise<boolean>
+  stats(): TieredStats
+  /** Writes what still waits, for at most `flushMs` (default 2,000), then closes the tiers. */
+  close(flushMs?: number): Promise<void>
+}
+
+export interface TieredOptions {
+  readonly memory?: Memory
+  readonly tiers: readonly GuardedTier[]
+  readonly clock?: Clock
+  /** The longest an entry stays in memory, in milliseconds. */
+  readonly ttlCap?: number
+  readonly queue?: WriteQueueOptions
+}
+
+/** A shared tier keeps an entry this much longer than it is of use: its clock is not ours. */
+const GRACE_MS = 5_000
+/** What all tiers together may add beyond the largest read timeout: half of it, the rest is for the timers. */
+const SLACK_MS = 5
+/** A tier is not asked for less: no answer could arrive. */
+const MIN_BUDGET_MS = 1
+
+export function createTiered(options: TieredOptions): Tiered {
+  return new TieredCache(options)
+}
+
+interface Shelf {
+  readonly tier: GuardedTier
+  readonly queue: WriteQueue
+  hits: number
+  misses: number
+  garbled: number
+}
+
+class TieredCache implements Tiered {
+  readonly leases?: GuardedLeases
+  /** Which shelf the leases are of. */
+  readonly #leaseLevel: number
+  readonly #memory: Memory | undefined
+  readonly #shelves: readonly Shelf[]
+  readonly #clock: Clock
+  readonly #ttlCap: number
+  readonly #budgetMs: number
+  /** Where there is no shared tier, this process is all gateways there are. */
+  readonly #own = new Map<string, string>()
+  #unstorable = 0
+  readonly #fence: Fence
+  #closed = false
+
+  constructor({
+    memory,
+    tiers,
+    clock = systemClock,
+    ttlCap = Number.POSITIVE_INFINITY,
+    queue,
+  }: TieredOptions) {
+    this.#memory = memory
+    this.#shelves = tiers.map((tier) => ({
+      tier,
+      queue: new WriteQueue(tier, queue),
+      hits: 0,
+      misses: 0,
+      garbled: 0,
+    }))
+    this.#leaseLevel = tiers.findIndex(({ leases }) => leases)
+    const leases = tiers[this.#leaseLevel]?.leases
+    if (leases) this.leases = leases
+    this.#clock = clock
+    this.#fence = new Fence(clock)
+    this.#ttlCap = ttlCap
+    this.#budgetMs = Math.max(0, ...tiers.map((tier) => tier.readTimeout)) + SLACK_MS
+  }
+
+  peek(digest: Digest): Entry | undefined {
+    const bytes = this.#memory?.get(digest)
+    const entry = bytes && decode(bytes, digest)
+    return entry && this.#lives(entry) ? entry : undefined
+  }
+
+  async lookup(digests: readonly Digest[]): Promise<(Found | undefined)[]> {
+    const found: (Found | undefined)[] = digests.map(() => undefined)
+    const deadline = this.#clock.now() + this.#budgetMs
+    const mark = this.#fence.mark()
+    let missing = digests.map((_, place) => place)
+    for (const [level, shelf] of this.#shelves.entries()) {
+      const budgetMs = this.#share(level, deadline)
+      if (missing.length === 0 || this.#closed) break
+      if (budgetMs < MIN_BUDGET_MS) continue
+      const keys = missing.map((place) => digests[place] as Digest)
+      const values = await shelf.tier.getMany(keys, budgetMs)
+      missing = missing.filter((place, i) => {
+        const entry = this.#read(shelf, values[i], digests[place] as Digest)
+        if (!entry) return true
+        found[place] = { entry, tier: shelf.tier.name }
+        // What was removed while the tier answered must not come back by its answer.
+        if (mark === this.#fence.mark()) this.#promote(entry, values[i] as Uint8Array, level)
+        return false
+      })
+    }
+    // A slower tier may have taken longer than an entry from a faster one had left.
+    return found.map((each) => (each && this.#lives(each.entry) ? each : undefined))
+  }
+
+  store(entry: Entry, { memoryOnly = false, lease, began }: StoreOptions = {}): void {
+    const isFenced = began !== undefined && !this.#fence.passes(entry.digest, began)
+    if (this.#closed || isFenced) return lease?.lost()
+    let bytes: Buffer
+    try {
+      bytes = encode(entry)
+    } catch {
+      this.#unstorable++
+      return lease?.lost()
+    }
+    const life = lifeMs(entry, this.#clock.wall())
+    this.#remember(entry.digest, bytes, life)
+    if (life <= 0 || memoryOnly) return lease?.lost()
+    const write = { digest: entry.digest, bytes, ttlMs: life + GRACE_MS }
+    for (const [level, { queue }] of this.#shelves.entries()) {
+      queue.push(level === this.#leaseLevel ? { ...write, lease } : write)
+    }
+  }
+
+  read(digest: Digest, bytes: Uint8Array): Found | undefined {
+    // No promotion: the key may have been removed since the tier gave these bytes; the next look-up brings it up.
+    const shelf = this.#shelves[this.#leaseLevel]
+    const entry = shelf && this.#read(shelf, bytes, digest)
+    return entry && { entry, tier: shelf.tier.name }
+  }
+
+  mark(): number {
+    return this.#fence.mark()
+  }
+
+  listen(run: () => void): void {
+    this.#shelves[0]?.tier.hints?.listen(run)
+  }
+
+  async remove(digest: Digest): Promise<boolean> {
+    this.#fence.raise(digest)
+    this.#memory?.delete(digest)
+    for (const { queue } of this.#shelves) queue.forget(digest)
+    const told = await Promise.all(this.#shelves.map(({ tier }) => tier.delete(digest)))
+    return told.every(Boolean)
+  }
+
+  async claim(name: string, value: string): Promise<string | undefined> {
+    const first = this.#shelves[0]
+    if (first) return first.tier.claim(name, value)
+    const present = this.#own.get(name) ?? value
+    this.#own.set(name, present)
+    return present
+  }
+
+  async facts(names: readonly string[]): Promise<(string | undefined)[] | undefined> {
+    const first = this.#shelves[0]
+    return first ? first.tier.facts(names) : names.map((name) => this.#own.get(name))
+  }
+
+  async publish(name: string, value: string): Promise<boolean> {
+    const first = this.#shelves[0]
+    if (first) {
+      const told = await first.tier.publish(name, value)
+      if (told) first.tier.hints?.send()
+      return told
+    }
+    this.#own.set(name, value)
+    return true
+  }
+
+  stats(): TieredStats {
+    const memory = this.#memory
+    return {
+      ...(memory ? { memory: { ...memory.stats(), bytes: memory.bytes, entries: memory.entries } } : {}),
+      tiers: this.#shelves.map(({ tier, queue, hits, misses, garbled }) => ({
+        name: tier.name,
+        state: tier.state,
+        hits,
+        misses,
+        garbled,
+        stored: queue.stored,
+        failed: queue.failed,
+        dropped: queue.dropped,
+        queued: queue.entries,
+        queuedBytes: queue.bytes,
+      })),
+      unstorable: this.#unstorable,
+    }
+  }
+
+  async close(flushMs = 2_000): Promise<void> {
+    this.#closed = true
+    const flushed = Promise.all(this.#shelves.map(({ queue }) => queue.idle()))
+    let cancel = () => {}
+    const late = new Promise<void>((resolve) => {
+      cancel = this.#clock.after(flushMs, resolve)
+    })
+    await Promise.race([flushed, late])
+    cancel()
+    await Promise.all(this.#shelves.map(({ tier }) => tier.close()))
+  }
+
+  /** What is left of the deadline for this tier: the ones behind it keep a slice, so a hanging one does not hide them. */
+  #share(level: number, deadline: number): number {
+    const left = deadline - this.#clock.now()
+    const behind = this.#shelves.slice(level + 1).filter(({ tier }) => tier.state === 'closed').length
+    return behind === 0 ? left : left - Math.min(left / 3, SLACK_MS * behind)
+  }
+
+  #read(shelf: Shelf, bytes: Uint8Array | undefined, digest: Digest): Entry | undefined {
+    const entry = bytes && decode(bytes, digest)
+    if (bytes && !entry) shelf.garbled++
+    if (entry && this.#lives(entry) && !this.#fence.bars(digest)) {
+      shelf.hits++
+      return entry
+    }
+    shelf.misses++
+    return undefined
+  }
+
+  #lives(entry: Entry): boolean {
+    return lifeMs(entry, this.#clock.wall()) > 0
+  }
+
+  #promote(entry: Entry, bytes: Uint8Array, level: number): void {
+    const present = this.#memory?.has(entry.digest) ? this.peek(entry.digest) : undefined
+    // Stored here while the tier answered: newer, and on its way to every tier already.
+    if (present && present.createdAt >= entry.createdAt) return
+    const life = lifeMs(entry, this.#clock.wall())
+    this.#remember(entry.digest, bytes, life)
+    for (const { queue } of this.#shelves.slice(0, level)) {
+      queue.push({ digest: entry.digest, bytes, ttlMs: life + GRACE_MS })
+    }
+  }
+
+  #remember(digest: Digest, bytes: Uint8Array, life: number): void {
+    this.#memory?.set(digest, bytes, this.#clock.now() + Math.min(life, this.#ttlCap))
+  }
+}

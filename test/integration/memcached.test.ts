@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { digestOf } from '../../src/core/key.ts'
+import { createMemcachedTier } from '../../src/data/cache/memcached.ts'
+import { tierContract } from '../contract/tier.contract.ts'
+import { eventually } from '../support/eventually.ts'
+import { faultProxy } from '../support/fault-proxy.ts'
+import { startMemcached, type TestServer } from '../support/servers.ts'
+
+// Generous where the test is not about time: the machine may be busy.
+const patient = { readTimeout: 2_000, writeTimeout: 2_000 }
+
+let one: TestServer
+let two: TestServer
+beforeAll(async () => {
+  one = await startMemcached()
+  two = await startMemcached()
+})
+afterAll(async () => {
+  await Promise.all([one, two].map((each) => each?.stop()))
+})
+
+const at = (...ports: number[]) => ports.map((port) => `127.0.0.1:${port}`)
+
+tierContract('memcached', async () =>
+  createMemcachedTier({ name: 'memcached', servers: at(one.port), ...patient }),
+)
+tierContract('two memcached servers', async () =>
+  createMemcachedTier({ name: 'memcached', servers: at(one.port, two.port), ...patient }),
+)
+
+describe('memcached', () => {
+  it('finds the keys of one server while the other is gone, and all again when it is back', async () => {
+    const tier = createMemcachedTier({ name: 'memcached', servers: at(one.port, two.port), ...patient })
+    const digests = Array.from({ length: 60 }, (_, n) => digestOf(`${n}`))
+    const fill = () => Promise.all(digests.map((digest) => tier.set(digest, Buffer.from('v'), 60_000)))
+    const found = async () => (await tier.getMany(digests)).filter((value) => value).length
+    await eventually(fill)
+    expect(await found()).toBe(60)
+    await two.stop()
+    await eventually(async () => {
+      const left = await found()
+      expect(left).toBeGreaterThan(10)
+      expect(left).toBeLessThan(50)
+    })
+    await two.start()
+    await eventually(fill)
+    expect(await found()).toBe(60)
+    await tier.close()
+  })
+
+  it('is right again after a connection broke in the middle of an answer', async () => {
+    const proxy = await faultProxy(one.port)
+    const tier = createMemcachedTier({
+      name: 'memcached',
+      servers: at(proxy.port),
+      ...patient,
+      readTimeout: 30,
+    })
+    const digest = digestOf('large')
+    await eventually(() => tier.set(digest, Buffer.alloc(500_000, 7), 60_000))
+    proxy.set('garble')
+    await eventually(() => expect(tier.getMany([digest])).rejects.toThrow())
+    proxy.set('reset')
+    await eventually(() => expect(tier.connected).toBe(false))
+    proxy.set('pass')
+    const [value] = await eventually(() => tier.getMany([digest]))
+    expect(Buffer.compare(value as Uint8Array, Buffer.alloc(500_000, 7))).toBe(0)
+    await tier.close()
+    await proxy.close()
+  })
+
+  it('leaves no connection open behind it when the server stops answering', async () => {
+    const proxy = await faultProxy(one.port)
+    const times = { readTimeout: 20, connectTimeout: 50 }
+    const tier = createMemcachedTier({ name: 'memcached', servers: at(proxy.port), ...times })
+    await eventually(() => tier.getMany([digestOf('x')]))
+    proxy.set('hang')
+    await eventually(async () => {
+      await tier.getMany([digestOf('x')]).catch(() => {})
+      expect(proxy.connections).toBeGreaterThan(4)
+    })
+    expect(proxy.open).toBeLessThanOrEqual(2)
+    await tier.close()
+    await eventually(() => expect(proxy.open).toBe(0))
+    await proxy.close()
+  })
+
+  it('names the server that is no address', () => {
+    for (const server of ['', 'host:99999', 'user@host:1', 'a b']) {
+      expect(() => createMemcachedTier({ name: 'm', servers: [server] })).toThrow(/is not host:port/)
+    }
+    expect(() => createMemcachedTier({ name: 'm', servers: [] })).toThrow(/servers is empty/)
+  })
+})

@@ -1,0 +1,85 @@
+/** The envelope: what was put in comes out, and nothing else ever does. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { ageMs, decode, encode, lifeMs, remainingMs } from '../../src/data/cache/entry.ts'
+import { anEntry, digests, entries } from '../support/entries.ts'
+
+describe('the envelope', () => {
+  it('gives back every entry as it was', () => {
+    fc.assert(
+      fc.property(entries, (entry) => {
+        const found = decode(encode(entry), entry.digest)
+        expect(found && { ...found, body: new Uint8Array(found.body) }).toMatchObject({
+          ...entry,
+          ...(entry.frame ? { frame: expect.anything() } : {}),
+        })
+        if (entry.frame) expect(Buffer.compare(found?.frame as Uint8Array, entry.frame)).toBe(0)
+        expect(found && 'frame' in found).toBe('frame' in entry)
+      }),
+    )
+  })
+
+  it('I6: a flipped bit is a miss, whichever it is', () => {
+    fc.assert(
+      fc.property(entries, fc.nat(), (entry, at) => {
+        const bytes = encode(entry)
+        const bit = at % (bytes.length * 8)
+        bytes[bit >> 3] = (bytes[bit >> 3] as number) ^ (1 << (bit & 7))
+        expect(decode(bytes, entry.digest)).toBeUndefined()
+      }),
+      { numRuns: 500 },
+    )
+    const entry = anEntry('every bit')
+    const whole = encode(entry)
+    for (let bit = 0; bit < whole.length * 8; bit++) {
+      const bytes = Buffer.from(whole)
+      bytes[bit >> 3] = (bytes[bit >> 3] as number) ^ (1 << (bit & 7))
+      expect(decode(bytes, entry.digest)).toBeUndefined()
+    }
+  })
+
+  it('I6: truncated, extended, foreign and random bytes are a miss', () => {
+    fc.assert(
+      fc.property(
+        entries,
+        fc.nat(),
+        fc.uint8Array({ minLength: 1, maxLength: 300 }),
+        digests,
+        (entry, cut, junk, other) => {
+          const bytes = encode(entry)
+          expect(decode(bytes.subarray(0, cut % bytes.length), entry.digest)).toBeUndefined()
+          expect(decode(Buffer.concat([bytes, junk]), entry.digest)).toBeUndefined()
+          expect(decode(junk, entry.digest)).toBeUndefined()
+          if (other !== entry.digest) expect(decode(bytes, other)).toBeUndefined()
+        },
+      ),
+    )
+  })
+
+  it('shows the body as a view and not as a copy', () => {
+    const entry = anEntry('view')
+    const bytes = encode(entry)
+    expect(decode(bytes, entry.digest)?.body.buffer).toBe(bytes.buffer)
+  })
+
+  it('refuses more than 8 tags, 64 KiB of headers and times that are none', () => {
+    const tag = ['t', '1'] as const
+    expect(() => encode(anEntry('t', { tags: Array.from({ length: 9 }, () => tag) }))).toThrow(/8 tags/)
+    expect(() => encode(anEntry('h', { headers: ['x', 'y'.repeat(65_536)] }))).toThrow(/headers over/)
+    expect(() => encode(anEntry('n', { ttlMs: Number.NaN }))).toThrow(/times/)
+    expect(() => encode(anEntry('i', { swrMs: Number.POSITIVE_INFINITY }))).toThrow(/times/)
+  })
+
+  it('stays within its ttl however the wall clock jumps', () => {
+    fc.assert(
+      fc.property(entries, fc.double({ min: 0, max: 1e13, noNaN: true }), (entry, wall) => {
+        expect(ageMs(entry, wall)).toBeGreaterThanOrEqual(0)
+        expect(remainingMs(entry, wall)).toBeLessThanOrEqual(entry.ttlMs)
+        expect(lifeMs(entry, wall)).toBeLessThanOrEqual(entry.ttlMs + Math.max(entry.swrMs, entry.sieMs))
+      }),
+    )
+    const entry = anEntry('future', { createdAt: 5_000 })
+    expect(ageMs(entry, 1_000)).toBe(0)
+    expect(remainingMs(entry, 1_000)).toBe(entry.ttlMs)
+  })
+})

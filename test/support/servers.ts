@@ -1,0 +1,120 @@
+/** Real redis-server and memcached processes on free ports of the loopback, which can be frozen and killed. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { eventually } from './eventually.ts'
+
+export interface TestServer {
+  readonly port: number
+  readonly url: string
+  /** Kills the process, frozen or not. */
+  stop(): Promise<void>
+  /** SIGSTOP: connections stay open, nothing answers. */
+  freeze(): void
+  thaw(): void
+  /** Starts it on the same port; what it held is gone. */
+  start(): Promise<void>
+  restart(): Promise<void>
+}
+
+interface Program {
+  readonly command: string
+  readonly debianPackage: string
+  readonly scheme: string
+  args(port: number): string[]
+}
+
+const redis: Program = {
+  command: 'redis-server',
+  debianPackage: 'redis-server',
+  scheme: 'redis',
+  args: (port) => ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+}
+
+const memcached: Program = {
+  command: 'memcached',
+  debianPackage: 'memcached',
+  scheme: 'memcached',
+  args: (port) => ['-p', `${port}`, '-U', '0', '-l', '127.0.0.1', '-u', 'nobody', '-t', '1', '-m', '64'],
+}
+
+export interface StartOptions {
+  /** Arguments after ours. */
+  readonly args?: readonly string[]
+  /** False: only the port is chosen; `start()` starts it. */
+  readonly running?: boolean
+}
+
+export function startRedis(options: StartOptions = {}): Promise<TestServer> {
+  return open(redis, options)
+}
+
+export function startMemcached(options: StartOptions = {}): Promise<TestServer> {
+  return open(memcached, options)
+}
+
+async function open(program: Program, { args = [], running = true }: StartOptions): Promise<TestServer> {
+  const port = await freePort()
+  let child: ChildProcess | undefined
+  let cwd = ''
+
+  async function start(): Promise<void> {
+    cwd = await mkdtemp(join(tmpdir(), `${program.command}-`))
+    child = spawn(program.command, [...program.args(port), ...args], { stdio: 'ignore', cwd })
+    const failed = once(child, 'error').then(([error]) => {
+      throw explain(program, error as NodeJS.ErrnoException)
+    })
+    await Promise.race([failed, eventually(() => connectable(port))])
+    failed.catch(() => {})
+  }
+
+  async function stop(): Promise<void> {
+    const leaving = child
+    child = undefined
+    if (!leaving || leaving.exitCode !== null || leaving.signalCode !== null) return
+    const gone = once(leaving, 'exit')
+    leaving.kill('SIGKILL')
+    await gone
+    await rm(cwd, { recursive: true, force: true })
+  }
+
+  if (running) await start()
+  return {
+    port,
+    url: `${program.scheme}://127.0.0.1:${port}`,
+    start,
+    stop,
+    freeze: () => void child?.kill('SIGSTOP'),
+    thaw: () => void child?.kill('SIGCONT'),
+    async restart() {
+      await stop()
+      await start()
+    },
+  }
+}
+
+function explain({ command, debianPackage }: Program, error: NodeJS.ErrnoException): Error {
+  if (error.code !== 'ENOENT') return error
+  return new Error(`${command} is not installed: the tests need it (apt-get install ${debianPackage})`)
+}
+
+async function connectable(port: number): Promise<void> {
+  const socket = net.connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+  } finally {
+    socket.destroy()
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as net.AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}

@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest'
+import { createGather } from '../../../../src/data/cache/gather.ts'
+
+function recorded(max: number, fail: (keys: readonly string[]) => boolean = () => false) {
+  const trips: string[][] = []
+  const gather = createGather<string, string>({
+    max,
+    async fetch(keys) {
+      trips.push([...keys])
+      if (fail(keys)) throw new Error(`cannot fetch ${keys.join()}`)
+      return keys.map((key) => key.toUpperCase())
+    },
+  })
+  return { trips, gather }
+}
+
+describe('gathering by turn', () => {
+  it('makes one trip of the look-ups of one turn, with each key once', async () => {
+    const { trips, gather } = recorded(512)
+    const values = await Promise.all([gather(['a', 'b']), gather(['b', 'c', 'b']), gather([])])
+    expect(values).toEqual([['A', 'B'], ['B', 'C', 'B'], []])
+    expect(trips).toEqual([['a', 'b', 'c']])
+    await gather(['a'])
+    expect(trips.length).toBe(2)
+  })
+
+  it('splits at the maximum, and a failed part fails only those who wanted it', async () => {
+    const { trips, gather } = recorded(2, (keys) => keys.includes('c'))
+    const [first, second, third] = await Promise.allSettled([
+      gather(['a', 'b']),
+      gather(['b', 'c']),
+      gather(['e']),
+    ])
+    expect(trips).toEqual([
+      ['a', 'b'],
+      ['c', 'e'],
+    ])
+    expect([first?.status, second?.status, third?.status]).toEqual(['fulfilled', 'rejected', 'rejected'])
+  })
+})
