@@ -1,0 +1,220 @@
+/**
+ * Micro-batching: rows of several callers in one upstream request. Natural batching first: while the backend has
+ * room rows are sent at once, each caller's by themselves, and nobody waits; only while it is busy they are
+ * gathered, up to `maxRows` and for at most `maxDelay`, or until the nearest deadline leaves just the time it takes
+ * to answer.
+ *
+ *   submit → (wait for company) → send → the answers, cut by caller
+ *                                  └─ refused as a whole → each caller's rows once more by themselves
+ *
+ * A caller who leaves is taken out before the send; a send is cancelled when all its callers have left. A failure
+ * of the backend is everybody's; a refusal is only the guilty caller's. No I/O here: `send` is passed in.
+ */
+import type { Clock } from '../../lib/clock.ts'
+import { Sending } from './sending.ts'
+import { type Batched, type BatchJob, type Share, Submission } from './submission.ts'
+
+export interface BatcherOptions<J, W, A, R> {
+  /**
+   * One upstream request for all shares, rows in the shares' order. `refused`: the backend did not take the request,
+   * or its answer does not fit the rows. Rejects where it failed in a way that has nothing to do with the rows.
+   */
+  readonly send: (
+    shares: readonly Share<J, W>[],
+    options: { readonly signal: AbortSignal; readonly deadline: number },
+  ) => Promise<Batched<A, R>>
+  readonly clock: Clock
+  readonly maxRows: number
+  /** Milliseconds a row waits for company at most. */
+  readonly maxDelayMs: number
+  /** Bytes of rows in one request; a single larger row goes by itself. Default 4 MiB. */
+  readonly maxBytes?: number
+  /** What the backends of this route declare they take, if they do. */
+  readonly maxBatch?: () => number | undefined
+  /** True while every backend has as much to do as it can: only then rows are gathered. */
+  readonly busy: () => boolean
+  /** Milliseconds a request is expected to take, cautiously (its 90th percentile). */
+  readonly serviceMs?: () => number
+  /** Rows that may wait in all groups together; beyond, rows are sent without waiting. Default 4,096. */
+  readonly maxWaiting?: number
+}
+
+export interface Batcher<J, W, A, R> {
+  /** Settles once: with the rows' own answers, with a refusal, or rejects as the send did or as the caller left. */
+  submit(job: BatchJob<J, W>): Promise<Batched<A, R>>
+  /** Rows that wait for company. */
+  readonly waiting: number
+  /** Requests under way. */
+  readonly sending: number
+  /** Sends what waits; from then on nothing waits. */
+  close(): void
+}
+
+const MAX_BYTES = 4 * 1024 * 1024
+const MAX_WAITING = 4_096
+/** Added to the expected time of service where a deadline is near. */
+const MARGIN_MS = 5
+
+export function createBatcher<J, W, A, R>(options: BatcherOptions<J, W, A, R>): Batcher<J, W, A, R> {
+  return new MicroBatcher(options)
+}
+
+/** Rows that wait for company, oldest first. */
+interface Queue<J, W, A, R> {
+  readonly submissions: Set<Submission<J, W, A, R>>
+  /** The time of the earliest timer, and its cancellation. */
+  due: number
+  cancel: () => void
+}
+
+class MicroBatcher<J, W, A, R> implements Batcher<J, W, A, R> {
+  readonly #options: BatcherOptions<J, W, A, R>
+  readonly #queues = new Map<string, Queue<J, W, A, R>>()
+  #waiting = 0
+  #sending = 0
+  #closed = false
+
+  constructor(options: BatcherOptions<J, W, A, R>) {
+    this.#options = options
+  }
+
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  get sending(): number {
+    return this.#sending
+  }
+
+  submit(job: BatchJob<J, W>): Promise<Batched<A, R>> {
+    if (job.signal.aborted) return Promise.reject(job.signal.reason as Error)
+    if (job.rows.length === 0) return Promise.resolve({ answers: [] })
+    const submission = new Submission<J, W, A, R>(job)
+    submission.onDone.push(() => this.#leave(submission))
+    this.#enqueue(submission)
+    return submission.outcome
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const [group, queue] of this.#queues) this.#flush(group, queue)
+  }
+
+  #enqueue(submission: Submission<J, W, A, R>): void {
+    const { group, rows } = submission.job
+    const queue = this.#queues.get(group) ?? {
+      submissions: new Set(),
+      due: Number.POSITIVE_INFINITY,
+      cancel: () => {},
+    }
+    this.#queues.set(group, queue)
+    queue.submissions.add(submission)
+    this.#waiting += rows.length
+    const isFull = this.#waiting > (this.#options.maxWaiting ?? MAX_WAITING)
+    if (this.#closed || isFull || !this.#options.busy()) return this.#flush(group, queue)
+    while (this.#isReady(queue)) this.#sendOne(group, queue)
+    if (queue.submissions.size > 0) this.#await(group, queue, submission.job.deadline)
+  }
+
+  #leave(submission: Submission<J, W, A, R>): void {
+    const { group } = submission.job
+    const queue = this.#queues.get(group)
+    if (!queue?.submissions.delete(submission)) return
+    this.#waiting -= submission.left
+    if (queue.submissions.size === 0) this.#drop(group, queue)
+  }
+
+  /** The most that one request may hold. */
+  get #limit(): number {
+    const { maxRows, maxBatch } = this.#options
+    return Math.max(1, Math.min(maxRows, maxBatch?.() ?? maxRows))
+  }
+
+  get #maxBytes(): number {
+    return this.#options.maxBytes ?? MAX_BYTES
+  }
+
+  /** There is enough for a request as large as it may be. */
+  #isReady({ submissions }: Queue<J, W, A, R>): boolean {
+    let [rows, bytes] = [0, 0]
+    for (const submission of submissions) {
+      rows += submission.left
+      bytes += submission.leftBytes
+    }
+    return rows >= this.#limit || bytes >= this.#maxBytes
+  }
+
+  /** Sees that the queue is sent in time for its newest member too. */
+  #await(group: string, queue: Queue<J, W, A, R>, deadline: number): void {
+    const { clock, maxDelayMs, serviceMs } = this.#options
+    const now = clock.now()
+    const latest = deadline - (serviceMs?.() ?? 0) - MARGIN_MS
+    const due = Math.max(now, Math.min(now + maxDelayMs, latest))
+    if (due >= queue.due) return
+    queue.cancel()
+    queue.due = due
+    queue.cancel = clock.after(due - now, () => this.#flush(group, queue))
+  }
+
+  #drop(group: string, queue: Queue<J, W, A, R>): void {
+    queue.cancel()
+    queue.due = Number.POSITIVE_INFINITY
+    if (this.#queues.get(group) === queue) this.#queues.delete(group)
+  }
+
+  #flush(group: string, queue: Queue<J, W, A, R>): void {
+    while (queue.submissions.size > 0) this.#sendOne(group, queue)
+  }
+
+  /** Takes rows off the head of the queue, as many as one request holds, and sends them. */
+  #sendOne(group: string, queue: Queue<J, W, A, R>): void {
+    const sending = new Sending<J, W, A, R>()
+    let room = this.#limit
+    let bytes = this.#maxBytes
+    for (const submission of queue.submissions) {
+      const count = Math.min(submission.left, room, submission.fitting(bytes, sending.rows === 0))
+      if (count === 0) break
+      const share = submission.take(count)
+      sending.add(submission, share)
+      this.#waiting -= count
+      room -= count
+      bytes -= share.bytes
+      if (submission.left > 0) break
+      queue.submissions.delete(submission)
+    }
+    if (queue.submissions.size === 0) this.#drop(group, queue)
+    void this.#send(sending, true)
+  }
+
+  async #send(sending: Sending<J, W, A, R>, isFirst: boolean): Promise<void> {
+    this.#sending++
+    try {
+      const { shares, signal, deadline } = sending
+      const result = checked(await this.#options.send(shares, { signal, deadline }), sending.rows)
+      if ('answers' in result) sending.answered(result.answers)
+      else if (isFirst && shares.length > 1 && !result.forAll)
+        for (const one of sending.split()) void this.#send(one, false)
+      else sending.refused(result.refused)
+    } catch (error) {
+      sending.failed(error)
+    } finally {
+      this.#sending--
+      this.#poke()
+    }
+  }
+
+  /** A request has ended: if that gave the backend room, what waits need not wait any longer. */
+  #poke(): void {
+    for (const [group, queue] of this.#queues) {
+      if (this.#options.busy()) return
+      this.#flush(group, queue)
+    }
+  }
+}
+
+function checked<A, R>(result: Batched<A, R>, rows: number): Batched<A, R> {
+  if ('answers' in result && result.answers.length !== rows) {
+    throw new Error(`a batch of ${rows} rows was answered with ${result.answers.length}`)
+  }
+  return result
+}

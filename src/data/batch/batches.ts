@@ -1,0 +1,131 @@
+/**
+ * Rows of several calls as upstream requests: the batcher of each route, and what it sends. Only what is a clean
+ * answer to all rows is shared; anything else is asked for again by each caller's rows alone, so that nobody sees
+ * what was said to somebody else.
+ */
+import type { Call, RawPairs } from '../../core/call.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Plan, Row, RowAnswer } from '../../protocol/protocol.ts'
+import { Incoming } from '../backend/incoming.ts'
+import type { Matched, RouteBatch, RouteCache } from '../ingress/routes.ts'
+import { replaced } from '../rows/ask.ts'
+import type { Delivered, Dispatch } from '../shipment.ts'
+import { type Batcher, createBatcher } from './batcher.ts'
+import { batchGroup } from './group.ts'
+import type { Batched, Share } from './submission.ts'
+
+/** What of a call on its way through the cache is needed here. */
+export interface BatchCall {
+  readonly call: Call
+  readonly matched: Matched
+  readonly plan: Plan
+  readonly body: Uint8Array
+}
+
+/** One row's answer and the reply it was cut from. */
+export interface ShippedRow {
+  readonly answer: RowAnswer
+  readonly delivered: Delivered
+}
+
+export interface BatchesParts {
+  readonly dispatch: Dispatch
+  readonly outgoing: (call: Call) => RawPairs
+  /** The reply cut into rows where it may be kept and fits them; undefined otherwise. */
+  readonly cut: (of: BatchCall, delivered: Delivered, count: number) => readonly RowAnswer[] | undefined
+  /** Whether the backends of a pool have all they can do. */
+  readonly busy: (pool: string) => boolean
+  /** Rows that all backends of a pool take in one request for a call's model, if they say. */
+  readonly maxBatch: (of: Matched) => number | undefined
+  /** Milliseconds a pool takes to answer, cautiously. */
+  readonly serviceMs: (pool: string) => number
+  readonly clock: Clock
+}
+
+/** `refused`: what the backend said to this caller's rows, or to all rows where that was no answer to any. */
+export type Shipped = Batched<ShippedRow, Delivered>
+
+type RouteBatcher = Batcher<BatchCall, Row, ShippedRow, Delivered>
+
+export class Batches {
+  readonly #parts: BatchesParts
+  /** By the route's settings object: a reload brings new ones, and the old go with their last call. */
+  readonly #batchers = new WeakMap<RouteBatch, Map<string, RouteBatcher>>()
+
+  constructor(parts: BatchesParts) {
+    this.#parts = parts
+  }
+
+  /** Whether rows of such a call are batched. */
+  takes({ matched, plan }: BatchCall): boolean {
+    return (
+      matched.route.batch !== undefined && plan.batch !== undefined && matched.protocol.rows !== undefined
+    )
+  }
+
+  /** Sends rows in company, where there is any; only for what it `takes`. Rejects as `dispatch` does. */
+  ship(of: BatchCall, rows: readonly Row[], signal: AbortSignal): Promise<Shipped> {
+    const { call, matched, plan } = of
+    if (!matched.route.batch || !plan.batch) throw new Error('this call is not batched')
+    const headers = this.#parts.outgoing(call)
+    const { principal } = call
+    return this.#batcher(matched.route.batch, matched).submit({
+      group: batchGroup({ route: matched.route.name, batch: plan.batch, principal, headers }),
+      job: of,
+      rows,
+      bytes: rows.reduce((sum, { wire }) => sum + wire.length, 0),
+      deadline: call.deadline,
+      signal,
+    })
+  }
+
+  #batcher(settings: RouteBatch, matched: Matched): RouteBatcher {
+    const { clock, busy, maxBatch, serviceMs } = this.#parts
+    const { pool } = matched.route
+    const name = matched.target.model ?? ''
+    const batchers = this.#batchers.get(settings) ?? new Map<string, RouteBatcher>()
+    this.#batchers.set(settings, batchers)
+    const known = batchers.get(name)
+    if (known) return known
+    const batcher: RouteBatcher = createBatcher({
+      clock,
+      maxRows: settings.maxRows,
+      maxDelayMs: settings.maxDelay,
+      maxBatch: () => maxBatch(matched),
+      busy: () => busy(pool),
+      serviceMs: () => serviceMs(pool),
+      send: (shares, options) => this.#send(shares, options),
+    })
+    // Names come from callers: no more of them are remembered than a gateway may sensibly serve.
+    if (batchers.size >= MAX_MODELS) batchers.delete(batchers.keys().next().value ?? name)
+    batchers.set(name, batcher)
+    return batcher
+  }
+
+  async #send(
+    shares: readonly Share<BatchCall, Row>[],
+    { signal, deadline }: { readonly signal: AbortSignal; readonly deadline: number },
+  ): Promise<Shipped> {
+    const lead = (shares[0] as Share<BatchCall, Row>).job
+    const rows = shares.flatMap((share) => share.rows)
+    const joined = lead.matched.protocol.rows?.join(lead.plan, rows, lead.body)
+    if (!joined) throw new Error('this dialect has no rows')
+    const { maxEntryBytes } = lead.matched.route.cache as RouteCache
+    const delivered = await this.#parts.dispatch({ ...lead.call, deadline, signal }, lead.matched, {
+      body: joined.body,
+      contentLength: undefined,
+      headers: replaced(this.#parts.outgoing(lead.call), joined.headers),
+      key: rows[0]?.digest,
+      signal,
+      collectBytes: maxEntryBytes * rows.length,
+    })
+    const answers = this.#parts.cut(lead, delivered, rows.length)
+    if (answers) return { answers: answers.map((answer) => ({ answer, delivered })) }
+    const { status, body } = delivered.reply
+    if (shares.length > 1 && body instanceof Incoming) void body.discard()
+    // What is overloaded or broken is not asked again for each caller: that would make a storm of it.
+    return { refused: delivered, forAll: body instanceof Uint8Array && (status >= 500 || status === 429) }
+  }
+}
+
+const MAX_MODELS = 1_024

@@ -1,0 +1,71 @@
+/**
+ * One upstream request of the batcher: whose rows it carries and in what order, and who still waits for them.
+ */
+import { GatewayError } from '../../core/errors.ts'
+import type { Share, Submission } from './submission.ts'
+
+interface Part<J, W, A, R> {
+  readonly submission: Submission<J, W, A, R>
+  readonly share: Share<J, W>
+}
+
+export class Sending<J, W, A, R> {
+  rows = 0
+  /** The latest of its callers' deadlines, in monotonic milliseconds. */
+  deadline = Number.NEGATIVE_INFINITY
+  readonly #parts: Part<J, W, A, R>[] = []
+  readonly #cancel = new AbortController()
+  #isOver = false
+
+  get shares(): readonly Share<J, W>[] {
+    return this.#parts.map(({ share }) => share)
+  }
+
+  /** Aborted when every caller has left, or is settled otherwise. */
+  get signal(): AbortSignal {
+    return this.#cancel.signal
+  }
+
+  add(submission: Submission<J, W, A, R>, share: Share<J, W>): void {
+    this.#parts.push({ submission, share })
+    this.rows += share.rows.length
+    this.deadline = Math.max(this.deadline, submission.job.deadline)
+    submission.onDone.push(() => this.#left())
+  }
+
+  answered(answers: readonly A[]): void {
+    this.#isOver = true
+    let from = 0
+    for (const { submission, share } of this.#parts) {
+      submission.answered(share, answers.slice(from, from + share.rows.length))
+      from += share.rows.length
+    }
+  }
+
+  refused(refused: R): void {
+    this.#isOver = true
+    for (const { submission } of this.#parts) submission.refused(refused)
+  }
+
+  failed(error: unknown): void {
+    this.#isOver = true
+    for (const { submission } of this.#parts) submission.failed(error)
+  }
+
+  /** A request for each caller who still waits, with the same rows by themselves. */
+  split(): Sending<J, W, A, R>[] {
+    this.#isOver = true
+    return this.#parts.flatMap(({ submission, share }) => {
+      if (submission.isDone) return []
+      const alone = new Sending<J, W, A, R>()
+      alone.add(submission, share)
+      return alone
+    })
+  }
+
+  #left(): void {
+    if (this.#isOver || !this.#parts.every(({ submission }) => submission.isDone)) return
+    this.#isOver = true
+    this.#cancel.abort(new GatewayError('callerLeft', 'nobody waits for this any more'))
+  }
+}

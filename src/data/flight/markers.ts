@@ -1,0 +1,37 @@
+/**
+ * Keys whose answers turned out not to be cacheable. Calls for them are not joined into flights, which would
+ * serve them one after the other for nothing (Varnish calls it hit-for-miss). The first answer that can be kept
+ * lifts the mark.
+ */
+import type { Digest } from '../../core/key.ts'
+import type { Clock } from '../../lib/clock.ts'
+
+const LIFE_MS = 120_000
+const MAX_MARKERS = 10_000
+
+export class Markers {
+  readonly #until = new Map<Digest, number>()
+  readonly #clock: Clock
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  has(digest: Digest): boolean {
+    const until = this.#until.get(digest)
+    if (until === undefined) return false
+    if (until > this.#clock.now()) return true
+    this.#until.delete(digest)
+    return false
+  }
+
+  set(digest: Digest): void {
+    this.#until.delete(digest)
+    this.#until.set(digest, this.#clock.now() + LIFE_MS)
+    if (this.#until.size > MAX_MARKERS) this.#until.delete(this.#until.keys().next().value as Digest)
+  }
+
+  lift(digest: Digest): void {
+    this.#until.delete(digest)
+  }
+}

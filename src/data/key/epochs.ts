@@ -1,0 +1,192 @@
+/**
+ * Purge in constant time. Every key covers the epochs of what it belongs to (everything, its route, its model,
+ * its version, its tags); a purge replaces an epoch, and what was stored under the old one cannot be reached
+ * any more, nor can a late answer that was asked for before.
+ *
+ * An epoch is a unique value that never returns. Gateways share it through the first shared tier: the first to
+ * need one makes it (`claim`), a purge replaces it (`publish`), a poll each second brings the others'. One that
+ * the tier has lost is replaced by a new one: cold, but right. While the tier cannot be asked, an unknown epoch
+ * gets a value of this process alone, and nothing may be written to shared tiers under it.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Log } from '../../core/log.ts'
+import type { Clock } from '../../lib/clock.ts'
+
+/** The shared tier's side; undefined answers stand for a tier that cannot be asked. */
+export interface SharedFacts {
+  claim(name: string, value: string): Promise<string | undefined>
+  facts(names: readonly string[]): Promise<(string | undefined)[] | undefined>
+  publish(name: string, value: string): Promise<boolean>
+}
+
+export interface EpochsOptions {
+  /** Undefined: this process is alone. */
+  readonly shared: SharedFacts | undefined
+  readonly clock: Clock
+  readonly log: Log
+  /** Called whenever an epoch has changed, by a purge here or elsewhere. */
+  readonly changed: () => void
+}
+
+export interface EpochValues {
+  readonly values: readonly string[]
+  /** False where one of them is known to this process alone. */
+  readonly shared: boolean
+}
+
+interface Epoch {
+  value: string
+  shared: boolean
+  /** A purge that the shared tier has not heard of yet. */
+  unpublished: boolean
+}
+
+const POLL_MS = 1000
+const MAX_EPOCHS = 10_000
+
+export class Epochs {
+  readonly #options: EpochsOptions
+  readonly #epochs = new Map<string, Epoch>()
+  /** Claims under way: whoever needs the same epoch meanwhile must get the same value. */
+  readonly #claims = new Map<string, Promise<void>>()
+  #stopPoll: (() => void) | undefined
+
+  constructor(options: EpochsOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    if (this.#options.shared) this.#schedule()
+  }
+
+  stop(): void {
+    this.#stopPoll?.()
+    this.#stopPoll = undefined
+  }
+
+  /** The epochs of these names, or undefined when one must be loaded first. */
+  peek(names: readonly string[]): EpochValues | undefined {
+    let shared = true
+    const values: string[] = []
+    for (const name of names) {
+      const epoch = this.#epochs.get(name)
+      if (!epoch) return undefined
+      shared &&= epoch.shared
+      values.push(epoch.value)
+    }
+    return { values, shared }
+  }
+
+  /** As `peek`, after asking the shared tier for what is unknown. Never rejects. */
+  async load(names: readonly string[]): Promise<EpochValues> {
+    await Promise.all(names.filter((name) => !this.#epochs.has(name)).map((name) => this.#claim(name)))
+    return this.peek(names) as EpochValues
+  }
+
+  /** Makes everything under these names unreachable, here at once. False where other gateways could not be told yet. */
+  async purge(names: readonly string[]): Promise<boolean> {
+    for (const name of names)
+      this.#set(name, {
+        value: this.#unique(),
+        shared: this.#options.shared === undefined,
+        unpublished: true,
+      })
+    this.#options.changed()
+    const told = await Promise.all(names.map((name) => this.#publish(name)))
+    return told.every(Boolean)
+  }
+
+  /** Brings this process up to date with what other gateways have purged. */
+  async poll(): Promise<void> {
+    const { shared, changed } = this.#options
+    if (!shared) return
+    const names = [...this.#epochs.keys()]
+    await Promise.all(
+      names.filter((name) => this.#epochs.get(name)?.unpublished).map((name) => this.#publish(name)),
+    )
+    const before = names.map((name) => this.#epochs.get(name)?.value)
+    const values = await shared.facts(names)
+    if (!values) return
+    let moved = false
+    await Promise.all(
+      names.map(async (name, i) => {
+        const mine = this.#epochs.get(name)
+        // Purged while we asked: what the tier said then is older than what we know now.
+        if (!mine || mine.unpublished || mine.value !== before[i]) return
+        const theirs = values[i]
+        if (theirs === mine.value) {
+          mine.shared = true
+          return
+        }
+        moved = true
+        if (theirs !== undefined) this.#set(name, { value: theirs, shared: true, unpublished: false })
+        else await this.#claim(name)
+      }),
+    )
+    if (moved) changed()
+  }
+
+  #claim(name: string): Promise<void> {
+    const known = this.#claims.get(name)
+    if (known) return known
+    const claim = this.#settle(name).finally(() => this.#claims.delete(name))
+    this.#claims.set(name, claim)
+    return claim
+  }
+
+  async #settle(name: string): Promise<void> {
+    const mine = this.#unique()
+    const { shared } = this.#options
+    if (!shared) return this.#set(name, { value: mine, shared: true, unpublished: false })
+    const before = this.#epochs.get(name)
+    const value = await shared.claim(name, mine)
+    // Purged meanwhile: what the tier said is older than that.
+    if (this.#epochs.get(name) !== before) return
+    this.#set(name, { value: value ?? mine, shared: value !== undefined, unpublished: false })
+  }
+
+  async #publish(name: string): Promise<boolean> {
+    const { shared } = this.#options
+    const epoch = this.#epochs.get(name)
+    if (!epoch) return true
+    if (shared && !(await shared.publish(name, epoch.value))) return false
+    epoch.shared = true
+    epoch.unpublished = false
+    return true
+  }
+
+  #set(name: string, epoch: Epoch): void {
+    this.#epochs.delete(name)
+    this.#epochs.set(name, epoch)
+    // The oldest is forgotten first; whoever needs it again asks the shared tier, or starts cold.
+    if (this.#epochs.size > MAX_EPOCHS) this.#epochs.delete(this.#epochs.keys().next().value as string)
+  }
+
+  #unique(): string {
+    return `${this.#options.clock.wall().toString(36)}.${randomBytes(8).toString('base64url')}`
+  }
+
+  #schedule(): void {
+    this.#stopPoll = this.#options.clock.after(POLL_MS, () => {
+      void this.poll()
+        .catch((error: unknown) => this.#options.log.warn('epochs.poll', { error: String(error) }))
+        .finally(() => {
+          if (this.#stopPoll) this.#schedule()
+        })
+    })
+  }
+}
+
+/** The names of the epochs that a key covers, in a fixed order. */
+export function epochNames(of: {
+  readonly route: string
+  readonly model: string | undefined
+  readonly version: string | undefined
+  readonly tags: readonly string[]
+}): string[] {
+  const names = ['all', `route:${of.route}`]
+  // Calls that name no version may hold answers of any: a purge of one version takes them along.
+  if (of.model !== undefined) names.push(`model:${of.model}`, `model:${of.model}/${of.version ?? ''}`)
+  for (const tag of of.tags) names.push(`tag:${tag}`)
+  return names
+}

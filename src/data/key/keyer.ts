@@ -1,0 +1,81 @@
+/**
+ * What a key covers besides the body: everything that can change the answer or who may have it. Each field is
+ * written with its length before it, so that no two different partitions have the same bytes.
+ */
+import { type Call, header, headerAll, modelName, upstreamMethod } from '../../core/call.ts'
+import { type Digest, digestOf } from '../../core/key.ts'
+import type { Protocol } from '../../protocol/protocol.ts'
+import type { Matched } from '../ingress/routes.ts'
+import type { Deployments, DeploymentToken } from './deployment.ts'
+import { type Epochs, type EpochValues, epochNames } from './epochs.ts'
+
+// A change of what the bytes below mean makes all older entries unreachable.
+const SCHEMA = 'ig1'
+
+export interface KeyerParts {
+  readonly epochs: Epochs
+  /** What is deployed for a model in a pool; changes with every deployment. */
+  readonly deployments: Pick<Deployments, 'peek' | 'load'>
+}
+
+/** The digest of all that a key covers besides the body. */
+export interface Seed {
+  readonly digest: Digest
+  /** False: an epoch or token in it is known to this process alone, so it must not reach a shared tier. */
+  readonly shared: boolean
+}
+
+export interface Keyer {
+  seed(call: Call, matched: Matched): Seed | Promise<Seed>
+}
+
+export function createKeyer({ epochs, deployments }: KeyerParts): Keyer {
+  return {
+    seed(call, matched) {
+      const { route, target } = matched
+      const names = epochNames({
+        route: route.name,
+        model: modelName(target),
+        version: target.version,
+        tags: route.cache?.tags ?? [],
+      })
+      const known = epochs.peek(names)
+      const token = deployments.peek(route.pool, target)
+      if (known && token) return digest(call, matched, token, known)
+      const loading = [epochs.load(names), deployments.load(route.pool, target)] as const
+      return Promise.all(loading).then(([loaded, deployment]) => digest(call, matched, deployment, loaded))
+    },
+  }
+}
+
+function digest(call: Call, matched: Matched, deployment: DeploymentToken, epochs: EpochValues): Seed {
+  const { route, protocol, target } = matched
+  const writer = new FieldWriter()
+  writer.add(SCHEMA, protocol.name, target.verb, upstreamMethod(call), route.name)
+  writer.add(contentType(call, protocol))
+  writer.add(route.match.host === undefined ? '' : call.host)
+  // Where the dialect names no model, path and query decide what is asked.
+  writer.add(target.model === undefined ? call.path : '', call.query)
+  writer.add(target.model ?? '', target.version ?? '', route.pool, deployment.value)
+  writer.list(epochs.values)
+  for (const name of route.cache?.vary ?? []) writer.list([name, ...headerAll(call.headers, name)])
+  writer.add(route.cache?.scope === 'shared' ? '' : call.principal)
+  return { digest: digestOf(writer.text), shared: epochs.shared && deployment.shared }
+}
+
+/** The media type, unless it is one of those that the dialect reads as forms of one and the same request. */
+function contentType(call: Call, { encodings }: Protocol): string {
+  const type = header(call.headers, 'content-type') ?? ''
+  return encodings?.includes(type.toLowerCase()) ? '' : type
+}
+
+/** Length-prefixed fields in one string: injective, and one hash call. */
+class FieldWriter {
+  text = ''
+  add(...fields: readonly string[]): void {
+    for (const field of fields) this.text += `${field.length}:${field}`
+  }
+  list(fields: readonly string[]): void {
+    this.add(String(fields.length), ...fields)
+  }
+}

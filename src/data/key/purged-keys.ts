@@ -1,0 +1,139 @@
+/**
+ * Purge of single answers by their keys. A key is the digest of all that it covers, so no epoch can stand inside it
+ * for itself: the answer is deleted where it lies, and the other gateways are told, because it may lie in their
+ * memory, and a fill of theirs may be about to write it again.
+ *
+ * What was purged in the last seconds is one shared fact, a list. There is no compare-and-set, so of two gateways
+ * that add to it at once the second undoes the first; therefore each looks whether its own are still in it, and adds
+ * them again. Whoever reads a key that is new to it forgets that answer, bars it and deletes it once more.
+ */
+import { randomBytes } from 'node:crypto'
+import { type Digest, parseDigest, printable } from '../../core/key.ts'
+import type { Log } from '../../core/log.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { SharedFacts } from './epochs.ts'
+
+export interface PurgedKeysOptions {
+  /** Undefined: this process is alone. */
+  readonly shared: SharedFacts | undefined
+  readonly clock: Clock
+  readonly log: Log
+  /** Makes the answer unreachable here; resolves false where a shared tier could not be told. Never rejects. */
+  readonly forget: (digest: Digest) => Promise<boolean>
+  /** Called where more keys are purged at a time than can be told one by one: everything is to become unreachable. */
+  readonly overflow: () => Promise<unknown>
+}
+
+interface Purged {
+  readonly digest: Digest
+  /** Monotonic milliseconds. */
+  readonly seenAt: number
+  /** Deleted from the shared tiers. */
+  isGone: boolean
+}
+
+const FACT = 'purged-keys'
+const POLL_MS = 1000
+/** Every gateway asks each second; one that cannot ask cannot write either. */
+const TOLD_MS = 15_000
+const MAX_KEYS = 1024
+
+export class PurgedKeys {
+  readonly #options: PurgedKeysOptions
+  /** By purge, not by key: the same key may be purged again. */
+  readonly #purged = new Map<string, Purged>()
+  #stopPoll: (() => void) | undefined
+
+  constructor(options: PurgedKeysOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    if (!this.#stopPoll) this.#schedule()
+  }
+
+  stop(): void {
+    this.#stopPoll?.()
+    this.#stopPoll = undefined
+  }
+
+  /** Makes one answer unreachable, here at once. False where other gateways or tiers could not be told yet. */
+  async purge(digest: Digest): Promise<boolean> {
+    const { shared, forget, overflow } = this.#options
+    if (!shared) return forget(digest)
+    if (this.#recent().length >= MAX_KEYS) {
+      await forget(digest)
+      await overflow()
+      return true
+    }
+    const [isGone, isTold] = await Promise.all([this.#apply(unique(), digest), this.#tell()])
+    return isGone && isTold
+  }
+
+  /** Brings this process up to date with what others have purged, and the others with what this one has. */
+  async poll(): Promise<void> {
+    const late = [...this.#purged.values()].filter(({ isGone }) => !isGone)
+    await Promise.all(
+      late.map(async (purged) => {
+        purged.isGone = await this.#options.forget(purged.digest)
+      }),
+    )
+    await this.#tell()
+  }
+
+  /** Reads the list and adds what is missing from it. */
+  async #tell(): Promise<boolean> {
+    const { shared } = this.#options
+    const facts = await shared?.facts([FACT])
+    if (!facts) return false
+    const listed = parse(facts[0] ?? '')
+    await Promise.all(
+      [...listed].filter(([id]) => !this.#purged.has(id)).map(([id, digest]) => this.#apply(id, digest)),
+    )
+    const recent = this.#recent()
+    const kept = new Set(recent.map(([id]) => id))
+    // What is still listed would be taken for news if it were forgotten here.
+    for (const [id, { isGone }] of this.#purged)
+      if (isGone && !kept.has(id) && !listed.has(id)) this.#purged.delete(id)
+    if (recent.every(([id]) => listed.has(id))) return true
+    const list = recent.slice(-MAX_KEYS).map(([id, { digest }]) => `${id}:${printable(digest)}`)
+    return (await shared?.publish(FACT, list.join(' '))) ?? true
+  }
+
+  #recent(): [string, Purged][] {
+    const now = this.#options.clock.now()
+    return [...this.#purged].filter(([, { seenAt }]) => now - seenAt < TOLD_MS)
+  }
+
+  async #apply(id: string, digest: Digest): Promise<boolean> {
+    const purged: Purged = { digest, seenAt: this.#options.clock.now(), isGone: false }
+    this.#purged.set(id, purged)
+    purged.isGone = await this.#options.forget(digest)
+    return purged.isGone
+  }
+
+  #schedule(): void {
+    this.#stopPoll = this.#options.clock.after(POLL_MS, () => {
+      void this.poll()
+        .catch((error: unknown) => this.#options.log.warn('purged-keys.poll', { error: String(error) }))
+        .finally(() => {
+          if (this.#stopPoll) this.#schedule()
+        })
+    })
+  }
+}
+
+function unique(): string {
+  return randomBytes(9).toString('base64url')
+}
+
+/** What is not a list of ours is an empty one. */
+function parse(list: string): ReadonlyMap<string, Digest> {
+  const found = new Map<string, Digest>()
+  for (const item of list.split(' ', 2 * MAX_KEYS)) {
+    const [id = '', key = ''] = item.split(':', 2)
+    const digest = parseDigest(key)
+    if (digest && /^[A-Za-z0-9_-]{12}$/.test(id)) found.set(id, digest)
+  }
+  return found
+}

@@ -1,0 +1,40 @@
+/** Some rows of a call as an upstream request of their own. */
+import type { Call, RawPairs } from '../../core/call.ts'
+import type { Reply } from '../../core/reply.ts'
+import type { Row } from '../../protocol/protocol.ts'
+import type { Job } from '../job.ts'
+import type { Dispatch } from '../shipment.ts'
+
+const MAX_BYTES = 16 * 1024 * 1024
+const DEADLINE_MS = 30_000
+
+/** Resolves with a whole 200, or undefined; the caller's own leaving does not end it. */
+export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs) {
+  return async (job: Job, rows: readonly Row[]): Promise<Reply | undefined> => {
+    const { call, matched, plan, body } = job
+    const joined = matched.protocol.rows?.join(plan, rows, body)
+    if (!joined) return undefined
+    const { reply } = await dispatch(call, matched, {
+      body: joined.body,
+      contentLength: undefined,
+      headers: replaced(outgoing(call), joined.headers),
+      key: rows[0]?.digest,
+      signal: AbortSignal.timeout(DEADLINE_MS),
+      collectBytes: MAX_BYTES,
+    })
+    return reply.status === 200 && reply.body instanceof Uint8Array ? reply : undefined
+  }
+}
+
+/** The headers of a request made of rows: the call's own, with what `joined` says instead, and nothing encoded. */
+export function replaced(headers: RawPairs, joined: RawPairs): string[] {
+  const names = new Set([
+    'accept-encoding',
+    ...joined.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase()),
+  ])
+  const out: string[] = []
+  for (let i = 0; i < headers.length; i += 2)
+    if (!names.has((headers[i] as string).toLowerCase()))
+      out.push(headers[i] as string, headers[i + 1] as string)
+  return [...out, ...joined]
+}

@@ -1,0 +1,74 @@
+/**
+ * The rows of one call and how each was answered. Equal rows of a call are one line of its sheet: they are
+ * looked up, sent and paid for once.
+ */
+import type { Digest } from '../../core/key.ts'
+import type { RowCounts } from '../../core/reply.ts'
+import type { Row } from '../../protocol/protocol.ts'
+import type { Entry } from '../cache/entry.ts'
+
+export interface Line {
+  readonly row: Row
+  entry: Entry | undefined
+  /** Too old to answer, but better than an error. */
+  fallback: Entry | undefined
+  /** The tier that had it, or undefined for an answer that was fetched. */
+  tier: string | undefined
+  joined: boolean
+}
+
+export class Sheet {
+  readonly lines: readonly Line[]
+  readonly #byDigest: ReadonlyMap<Digest, Line>
+  /** For each row of the call, its line. */
+  readonly #order: readonly Line[]
+
+  constructor(rows: readonly Row[]) {
+    const lines = new Map<Digest, Line>()
+    this.#order = rows.map((row) => {
+      const known = lines.get(row.digest)
+      if (known) return known
+      const line: Line = { row, entry: undefined, fallback: undefined, tier: undefined, joined: false }
+      lines.set(row.digest, line)
+      return line
+    })
+    this.lines = [...lines.values()]
+    this.#byDigest = lines
+  }
+
+  /** Keeps an answer that is too old, for the case that there will be no other. */
+  fallBack(digest: Digest, entry: Entry): void {
+    const line = this.#byDigest.get(digest)
+    if (line) line.fallback ??= entry
+  }
+
+  /** Lines that have no answer yet, in the caller's order. */
+  get missing(): readonly Line[] {
+    return this.lines.filter((line) => line.entry === undefined)
+  }
+
+  /** True when no row occurs twice: what is asked of a backend for all lines is the call as it came. */
+  get plain(): boolean {
+    return this.lines.length === this.#order.length
+  }
+
+  /** The answers in the caller's order; undefined while one is missing. */
+  entries(): readonly Entry[] | undefined {
+    const entries: Entry[] = []
+    for (const line of this.#order) {
+      if (!line.entry) return undefined
+      entries.push(line.entry)
+    }
+    return entries
+  }
+
+  counts(): RowCounts {
+    let hit = 0
+    let join = 0
+    for (const line of this.lines) {
+      if (line.tier !== undefined) hit++
+      else if (line.joined) join++
+    }
+    return { hit, join, miss: this.lines.length - hit - join, dup: this.#order.length - this.lines.length }
+  }
+}

@@ -1,0 +1,44 @@
+/** The splitter as the pipeline sees it: asked about a matched call, told what came of it. */
+import type { Reply } from '../../core/reply.ts'
+import type { RowAnswer } from '../../protocol/protocol.ts'
+import type { Matched } from '../ingress/routes.ts'
+import type { Job } from '../job.ts'
+import type { Shadow } from './shadow.ts'
+import type { Splitter } from './splitter.ts'
+
+export interface Splitting {
+  /** Whether rows are worth reading. */
+  reads(matched: Matched): boolean
+  /** Whether the call is answered from rows. */
+  splits(matched: Matched): boolean
+  /** A batch was answered whole by a backend. */
+  observe(job: Job, reply: Reply): void
+  /** A batch was answered from rows. */
+  check(job: Job, answers: readonly RowAnswer[]): void
+  /** An answer did not fit its rows. */
+  violated(matched: Matched, reason: string): void
+}
+
+export interface SplittingParts {
+  readonly splitter: Splitter
+  readonly shadow: Shadow
+  /** Names a model of a pool in its present deployment. */
+  readonly model: (matched: Matched) => string
+}
+
+export function createSplitting({ splitter, shadow, model }: SplittingParts): Splitting {
+  const mode = ({ route, protocol }: Matched) => (protocol.rows ? (route.cache?.rows ?? 'never') : 'never')
+  return {
+    reads: (matched) => mode(matched) !== 'never' && splitter.reads(mode(matched), model(matched)),
+    splits: (matched) => mode(matched) !== 'never' && splitter.splits(mode(matched), model(matched)),
+    observe(job, reply) {
+      const rows = job.plan.rows
+      if (mode(job.matched) !== 'auto' || !rows || rows.length < 2) return
+      // A batch that does not come back whole nominates nobody.
+      const answers = job.matched.protocol.rows?.cut(reply, reply.body as Uint8Array, rows.length)
+      if (answers?.length === rows.length) shadow(job, model(job.matched), answers)
+    },
+    check: (job, answers) => shadow(job, model(job.matched), answers),
+    violated: (matched, reason) => splitter.violated(model(matched), reason),
+  }
+}

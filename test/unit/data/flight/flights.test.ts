@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest'
+import { digestOf } from '../../../../src/core/key.ts'
+import { Flights, type Load } from '../../../../src/data/flight/flights.ts'
+
+const a = digestOf('a')
+const b = digestOf('b')
+const never = new AbortController().signal
+const unlanded = (error: unknown) => `unlanded: ${error instanceof Error ? error.message : String(error)}`
+
+/** A load under the test's control. */
+function controlled() {
+  let begin: (load: Load<string>) => void = () => {}
+  let end: (error?: Error) => void = () => {}
+  const begun = new Promise<Load<string>>((resolve) => {
+    begin = resolve
+  })
+  const ended = new Promise<Error | undefined>((resolve) => {
+    end = resolve
+  })
+  const run = async (load: Load<string>) => {
+    begin(load)
+    const error = await ended
+    if (error) throw error
+  }
+  return { run, begun, end: (error?: Error) => end(error) }
+}
+
+describe('flights', () => {
+  it('give one load to all who ask for the same row', async () => {
+    const flights = new Flights<string>({ maxWaiters: 100 })
+    const { run, begun, end } = controlled()
+    const [own] = flights.open([a], run, unlanded)
+    const joined = Array.from({ length: 9 }, () => flights.join(a))
+    const waits = [own, ...joined].map(async (flight) => flight?.wait(never))
+    ;(await begun).land(a, 'answer')
+    expect(await Promise.all(waits)).toEqual(Array(10).fill('answer'))
+    end()
+    expect(flights.size).toBe(0)
+  })
+
+  it('go on when the one who opened them leaves and another waits', async () => {
+    const flights = new Flights<string>({ maxWaiters: 100 })
+    const { run, begun } = controlled()
+    const leaver = new AbortController()
+    const [own] = flights.open([a], run, unlanded)
+    const left = own?.wait(leaver.signal)
+    const stays = flights.join(a)?.wait(never)
+    leaver.abort(new Error('left'))
+    await expect(left).rejects.toThrow('left')
+    const load = await begun
+    expect(load.signal.aborted).toBe(false)
+    load.land(a, 'answer')
+    expect(await stays).toBe('answer')
+  })
+
+  it('end when the last waiter of all their rows has left', async () => {
+    const flights = new Flights<string>({ maxWaiters: 100 })
+    const { run, begun } = controlled()
+    const leaver = new AbortController()
+    const opened = flights.open([a, b], run, unlanded)
+    const waits = opened.map((flight) => flight.wait(leaver.signal).catch(() => 'left'))
+    const load = await begun
+    leaver.abort(new Error('left'))
+    expect(await Promise.all(waits)).toEqual(['left', 'left'])
+    expect(load.signal.aborted).toBe(true)
+  })
+
+  it('land with the error of a load that threw, and leave the map empty', async () => {
+    const flights = new Flights<string>({ maxWaiters: 100 })
+    const { run, end } = controlled()
+    const opened = flights.open([a, b], run, unlanded)
+    end(new Error('broken'))
+    expect(await Promise.all(opened.map((flight) => flight.wait(never)))).toEqual([
+      'unlanded: broken',
+      'unlanded: broken',
+    ])
+    expect(flights.size).toBe(0)
+  })
+
+  it('turn away more waiters than there is room for', () => {
+    const flights = new Flights<string>({ maxWaiters: 2 })
+    flights.open([a], controlled().run, unlanded)
+    expect(flights.join(a)).toBeDefined()
+    expect(flights.join(a)).toBeUndefined()
+  })
+
+  it('reject a waiter who has left before waiting', async () => {
+    const flights = new Flights<string>({ maxWaiters: 2 })
+    const [own] = flights.open([a], controlled().run, unlanded)
+    await expect(own?.wait(AbortSignal.abort(new Error('gone')))).rejects.toThrow('gone')
+  })
+})
