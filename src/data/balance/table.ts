@@ -1,28 +1,149 @@
 /**
  * What is known of each backend's load, as a struct of arrays: one column a fact, one row a slot. The arrays
- * may lie in a SharedArrayBuffer, so that all data workers count in one place.
+ * lie in SharedArrayBuffers, so that all data workers decide on the same numbers. A table survives
+ * `postMessage` and `workerData`: the receiver looks at the same memory.
+ *
+ * `inflight` has one row a worker, and only that worker writes its row: so plain additions are exact without
+ * atomics, and a worker that dies is forgotten by zeroing its row. The smoothed latencies are written by all
+ * workers; a lost update there loses one sample.
+ *
+ * Times in the table are read by every worker, so they come from one monotonic clock of the whole process. Node's
+ * `performance.now()` is one: it has the same origin in every thread.
  */
 
 export const MAX_SLOTS = 1024
 
 export interface LoadTable {
-  /** Calls sent and not finished. */
+  readonly slots: number
+  readonly workers: number
+  /** The row of `inflight` that this thread writes. */
+  readonly worker: number
+  /** Calls sent and not finished; worker w's count for a slot is at `w * slots + slot`. */
   readonly inflight: Int32Array
+  /** Calls other gateways have running there. Whoever writes it zeroes it when the news is older than two seconds. */
+  readonly peers: Int32Array
   /** Static weight; 1 is the ordinary backend. */
   readonly weight: Float64Array
+  /** The weight in force: static weight times slow start times whatever outlier detection leaves of it. */
+  readonly share: Float64Array
+  /** The part of weight and limit that slow start allows, in (0, 1]. */
+  readonly ramp: Float64Array
+  /** What outlier detection leaves of the weight, in (0, 1]. */
+  readonly handicap: Float64Array
+  /** The most calls at a time; 0: not limited. */
+  readonly limit: Float64Array
   /** Smoothed latency in milliseconds and the monotonic time of its last sample; 0: never seen. */
   readonly ewmaMs: Float64Array
   readonly ewmaAt: Float64Array
-  /** Monotonic time since when the backend is ready, for slow start. */
+  /** Smoothed share of failed calls and the monotonic time of its last change. */
+  readonly failing: Float64Array
+  readonly failingAt: Float64Array
+  /** Monotonic time since when the backend is ready, for slow start; -Infinity: long since. */
   readonly readyAt: Float64Array
+  /** Who holds the slot now, as `incarnationOf`; 0: nobody. Counts of an earlier holder are fenced by it. */
+  readonly incarnation: Int32Array
 }
 
-export function createLoadTable(slots: number = MAX_SLOTS): LoadTable {
+const floats = (length: number): Float64Array => new Float64Array(new SharedArrayBuffer(length * 8))
+const integers = (length: number): Int32Array => new Int32Array(new SharedArrayBuffer(length * 4))
+
+export function createLoadTable(slots: number = MAX_SLOTS, workers = 1): LoadTable {
   return {
-    inflight: new Int32Array(new SharedArrayBuffer(slots * 4)),
-    weight: new Float64Array(new SharedArrayBuffer(slots * 8)).fill(1),
-    ewmaMs: new Float64Array(new SharedArrayBuffer(slots * 8)),
-    ewmaAt: new Float64Array(new SharedArrayBuffer(slots * 8)),
-    readyAt: new Float64Array(new SharedArrayBuffer(slots * 8)),
+    slots,
+    workers,
+    worker: 0,
+    inflight: integers(slots * workers),
+    peers: integers(slots),
+    weight: floats(slots).fill(1),
+    share: floats(slots).fill(1),
+    ramp: floats(slots).fill(1),
+    handicap: floats(slots).fill(1),
+    limit: floats(slots),
+    ewmaMs: floats(slots),
+    ewmaAt: floats(slots),
+    failing: floats(slots),
+    failingAt: floats(slots),
+    readyAt: floats(slots).fill(-Infinity),
+    incarnation: integers(slots),
   }
+}
+
+/** The same memory, seen by worker `worker`. */
+export function tableForWorker(table: LoadTable, worker: number): LoadTable {
+  if (!(worker >= 0 && worker < table.workers)) {
+    throw new RangeError(`worker ${worker} has no row: the load table was made for ${table.workers}`)
+  }
+  return { ...table, worker }
+}
+
+/** Calls running at a slot, of all workers of this process. */
+export function inflightOf(table: LoadTable, slot: number): number {
+  const { inflight, slots } = table
+  if (table.workers === 1) return inflight[slot] ?? 0
+  let sum = 0
+  for (let at = slot; at < inflight.length; at += slots) sum += inflight[at] ?? 0
+  return sum
+}
+
+/** Calls running at a slot as far as anybody told us: ours and those of other gateways. */
+export function loadOf(table: LoadTable, slot: number): number {
+  return inflightOf(table, slot) + (table.peers[slot] ?? 0)
+}
+
+/** False: the backend runs as many calls as it may. During slow start that is a part of its limit, but at least one. */
+export function hasRoom(table: LoadTable, slot: number): boolean {
+  const limit = table.limit[slot] ?? 0
+  if (limit <= 0) return true
+  return loadOf(table, slot) < Math.max(1, Math.floor(limit * (table.ramp[slot] ?? 1)))
+}
+
+/** Counts a call in; the result goes to `endCall`. */
+export function beginCall(table: LoadTable, slot: number): number {
+  const at = table.worker * table.slots + slot
+  table.inflight[at] = (table.inflight[at] ?? 0) + 1
+  return table.incarnation[slot] ?? 0
+}
+
+/** Counts a call out. False: the slot has passed to another backend meanwhile, and nothing was counted. */
+export function endCall(table: LoadTable, slot: number, incarnation: number): boolean {
+  if (table.incarnation[slot] !== incarnation) return false
+  const at = table.worker * table.slots + slot
+  const running = table.inflight[at] ?? 0
+  if (running > 0) table.inflight[at] = running - 1
+  return true
+}
+
+/** Called by the control thread once a worker has ended: its calls ended with it. */
+export function forgetWorker(table: LoadTable, worker: number): void {
+  table.inflight.fill(0, worker * table.slots, (worker + 1) * table.slots)
+}
+
+/** A number for this registration of this backend, never 0. */
+export function incarnationOf(id: string, generation: number): number {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < id.length; at++) hash = Math.imul(hash ^ id.charCodeAt(at), 0x01000193)
+  hash = Math.imul(hash ^ generation, 0x01000193)
+  hash ^= hash >>> 15
+  return hash === 0 ? 1 : hash | 0
+}
+
+/**
+ * Gives a slot to a backend. The first thread to come clears what the last holder left; the others find the
+ * work done. True: this call was the first.
+ */
+export function claimSlot(table: LoadTable, slot: number, incarnation: number): boolean {
+  if (Atomics.exchange(table.incarnation, slot, incarnation) === incarnation) return false
+  for (let at = slot; at < table.inflight.length; at += table.slots) table.inflight[at] = 0
+  table.peers[slot] = 0
+  table.weight[slot] = 1
+  table.share[slot] = 1
+  table.ramp[slot] = 1
+  table.handicap[slot] = 1
+  table.limit[slot] = 0
+  table.ewmaMs[slot] = 0
+  table.ewmaAt[slot] = 0
+  table.failing[slot] = 0
+  table.failingAt[slot] = 0
+  table.readyAt[slot] = -Infinity
+  return true
 }

@@ -1,0 +1,60 @@
+/** Probes sent to backends: whom to ask, and how often, so that asking never becomes a load of its own. */
+
+/** Where a probe's answer goes; it may come any time later, or never. */
+export interface ProbeSink {
+  answered(slot: number, running: number, latencyMs: number): void
+}
+
+/** Asks a backend how it is doing, without anybody waiting for it. Must not throw. */
+export interface Prober {
+  probe(slot: number, sink: ProbeSink): void
+}
+
+export interface AskingOptions {
+  /** Without one, the gateway's own calls are its readings. */
+  readonly prober?: Prober
+  /** Default 2000. */
+  readonly maxProbesPerSecond?: number
+}
+
+/** A backend of a small pool is asked again after this. */
+const REFRESH_MS = 250
+
+export class Asking {
+  readonly #prober: Prober | undefined
+  readonly #sink: ProbeSink
+  readonly #perSecond: number
+  readonly #askedAt: Float64Array
+  #tokens: number
+  #tokensAt = -Infinity
+
+  constructor(slots: number, { prober, maxProbesPerSecond = 2_000 }: AskingOptions, sink: ProbeSink) {
+    this.#prober = prober
+    this.#sink = sink
+    this.#perSecond = maxProbesPerSecond
+    this.#tokens = maxProbesPerSecond
+    this.#askedAt = new Float64Array(slots).fill(-Infinity)
+  }
+
+  /** Asks, within the rate. False: there is nobody to ask with, and the caller reads for itself. */
+  ask(slot: number, now: number): boolean {
+    if (this.#prober === undefined) return false
+    const elapsed = this.#tokensAt === -Infinity ? 0 : Math.max(0, now - this.#tokensAt)
+    this.#tokens = Math.min(this.#perSecond, this.#tokens + (elapsed * this.#perSecond) / 1_000)
+    this.#tokensAt = now
+    if (this.#tokens < 1) return true
+    this.#tokens--
+    this.#askedAt[slot] = now
+    this.#prober.probe(slot, this.#sink)
+    return true
+  }
+
+  /** Asks if the last time is long ago. */
+  refresh(slot: number, now: number): void {
+    if (this.#prober !== undefined && now - (this.#askedAt[slot] ?? 0) > REFRESH_MS) this.ask(slot, now)
+  }
+
+  forget(slot: number): void {
+    this.#askedAt[slot] = -Infinity
+  }
+}

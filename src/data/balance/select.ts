@@ -1,0 +1,317 @@
+/**
+ * Where a call goes: from the view of the pool to one backend. Synchronous, and without allocation as long as
+ * neither the view nor the verdict on a backend changes.
+ *
+ *   view → offers the model → ready, not ejected → has room → policy → backend
+ *
+ * Before the policy come two exceptions: a half-open backend gets its trial call, and one on slow start is never left
+ * without any.
+ */
+import type { Backend, PoolView } from '../../core/backend.ts'
+import type { Digest } from '../../core/key.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { type Candidates, candidatesOf, offers } from './candidates.ts'
+import type { Limits } from './limit.ts'
+import type { Outliers } from './outlier.ts'
+import { Pauses } from './pauses.ts'
+import type { Ending, Policy } from './policy.ts'
+import { Ramps, type SlowStartOptions } from './slow-start.ts'
+import { type Standing, standingOf } from './standing.ts'
+import { beginCall, claimSlot, endCall, hasRoom, incarnationOf, inflightOf, type LoadTable } from './table.ts'
+import { isNearEnough, type ZoneOptions } from './zone.ts'
+
+export interface SelectorParts {
+  readonly table: LoadTable
+  readonly policy: Policy
+  /** Left out: nobody is ever ejected. */
+  readonly outliers?: Outliers
+  /** Left out: only what backends declare counts. */
+  readonly limits?: Limits
+  readonly clock: Pick<Clock, 'now' | 'wall'>
+}
+
+export interface SelectorOptions {
+  readonly slowStart?: SlowStartOptions
+  /** The zone of this gateway, and when calls leave it. */
+  readonly zone?: ZoneOptions
+  /** Below this share of routable backends ejection is ignored; in percent. Default 50, 0 never. */
+  readonly panicPercent?: number
+}
+
+export interface Ask {
+  readonly model?: string | undefined
+  readonly version?: string | undefined
+  readonly key?: Digest | undefined
+  /** Slots already tried for this call. */
+  readonly exclude?: readonly number[] | undefined
+  /** A retry or a hedge: never a trial call for a doubtful backend. */
+  readonly isExtra?: boolean
+}
+
+/**
+ * Why nobody takes the call. `none`: the pool has no backend that may. `unserved`: none of them offers the model.
+ * `saturated`: all run as many calls as they may. `excluded`: all that are left were tried already.
+ */
+export type Refusal = 'none' | 'unserved' | 'saturated' | 'excluded'
+
+/** A backend on slow start gets at least one call in this time, while there are any. */
+const STARVED_MS = 2_000
+/** Names of models come from callers; this many are remembered with their candidates. */
+const MAX_GROUPS = 256
+const JUDGE_MS = 1_000
+
+interface Group {
+  readonly backends: readonly Backend[]
+  candidates: Candidates
+  builtFor: number
+}
+
+export class Selector {
+  readonly #parts: SelectorParts
+  readonly #options: SelectorOptions
+  readonly #ramps: Ramps
+  readonly #bySlot: (Backend | undefined)[]
+  readonly #groups = new Map<string, Group>()
+  readonly #allowed: Int32Array
+  readonly #sentAt: Float64Array
+  readonly #pauses: Pauses
+  #members = new Int32Array(0)
+  #view: PoolView | undefined
+  #changes = 0
+  #isNear = true
+  #judgedAt = -Infinity
+
+  constructor(parts: SelectorParts, options: SelectorOptions = {}) {
+    const { slots } = parts.table
+    this.#parts = parts
+    this.#options = options
+    this.#bySlot = new Array<Backend | undefined>(slots).fill(undefined)
+    this.#ramps = new Ramps(parts.table, options.slowStart)
+    this.#allowed = new Int32Array(slots)
+    this.#sentAt = new Float64Array(slots)
+    this.#pauses = new Pauses(slots)
+  }
+
+  /** Takes a new view of the pool; an older or equal one is ignored. */
+  update(view: PoolView): void {
+    if (this.#view !== undefined && view.revision <= this.#view.revision) return
+    const before = this.#bySlot.slice()
+    this.#bySlot.fill(undefined)
+    for (const backend of view.backends) {
+      this.#bySlot[backend.slot] = backend
+      this.#admit(backend, before[backend.slot])
+    }
+    this.#view = view
+    this.#groups.clear()
+    const usable = view.backends.filter(({ state }) => state !== 'draining').sort((a, b) => a.slot - b.slot)
+    this.#members = Int32Array.from(usable, ({ slot }) => slot)
+    this.#parts.policy.members?.(
+      this.#members,
+      usable.map(({ id }) => id),
+    )
+    const ready = usable.filter(({ state }) => state === 'ready')
+    this.#parts.outliers?.members(Int32Array.from(ready, ({ slot }) => slot))
+    this.tick(0)
+  }
+
+  /** To be called about every 100 ms: ramps, zone, ejections. `queued`: calls that wait for this pool. */
+  tick(queued: number): void {
+    const now = this.#parts.clock.now()
+    this.#ramps.refresh(this.#members, now, queued)
+    if (this.#pauses.expire(this.#members, now)) this.#changes++
+    if (this.#options.zone && this.#view) {
+      const isNear = isNearEnough(
+        { backends: this.#view.backends, table: this.#parts.table, isNear: this.#isNear },
+        this.#options.zone,
+      )
+      if (isNear !== this.#isNear) this.#changes++
+      this.#isNear = isNear
+    }
+    if (now - this.#judgedAt < JUDGE_MS && now >= this.#judgedAt) return
+    this.#judgedAt = now
+    this.#parts.outliers?.tick(now)
+  }
+
+  /**
+   * The backend for a call, or why there is none. Followed at once by `begin`: a trial call that never begins
+   * keeps a half-open backend waiting.
+   */
+  pick(ask: Ask): Backend | Refusal {
+    const group = this.#group(ask.model, ask.version)
+    if (group === undefined) return this.#members.length === 0 ? 'none' : 'unserved'
+    const { slots } = group.candidates
+    if (slots.length === 0) return 'none'
+    if (ask.isExtra !== true) {
+      const trial = this.#trial(group.candidates) ?? this.#starved(slots)
+      if (trial !== undefined) return trial
+    }
+    const slot = this.#parts.policy.pick(slots, slots.length, ask.key)
+    if (this.#mayTake(slot, ask)) return this.#bySlot[slot] ?? 'none'
+    const other = this.#pickAllowed(slots, ask)
+    const { anywhere } = group.candidates
+    return typeof other === 'string' && anywhere.length > slots.length
+      ? this.#pickAllowed(anywhere, ask)
+      : other
+  }
+
+  /** Counts a call in; the result is the backend's incarnation and goes to `end` or `cancel`. */
+  begin(slot: number): number {
+    if (this.#ramps.count > 0) this.#sentAt[slot] = this.#parts.clock.now()
+    const incarnation = beginCall(this.#parts.table, slot)
+    this.#parts.policy.onStart?.(slot)
+    return incarnation
+  }
+
+  end(slot: number, incarnation: number, result: { readonly ms: number; readonly ending: Ending }): void {
+    const { table, limits } = this.#parts
+    // Before it is counted out: the limit is learnt from how many ran while it did.
+    if (table.incarnation[slot] === incarnation) limits?.observe(slot, result.ms, result.ending)
+    if (!endCall(table, slot, incarnation)) return
+    this.#parts.policy.onEnd?.(slot, result.ms, result.ending)
+    this.#parts.outliers?.observe(slot, result.ms, result.ending)
+  }
+
+  /** The caller left or a hedge lost, and the backend's connection is closed: it no longer works for us. */
+  cancel(slot: number, incarnation: number, elapsedMs: number): void {
+    if (!endCall(this.#parts.table, slot, incarnation)) return
+    this.#parts.policy.onCancel?.(slot, elapsedMs)
+    this.#parts.outliers?.release(slot)
+  }
+
+  /** The backend asked to be left alone (`Retry-After`); at most five minutes are granted. */
+  pause(slot: number, forMs: number): void {
+    if (this.#pauses.begin(slot, this.#parts.clock.now(), forMs)) this.#changes++
+  }
+
+  /** Whether any backend could take a call now, whatever the call asks for. */
+  hasRoom(): boolean {
+    for (const slot of this.#members) if (hasRoom(this.#parts.table, slot)) return true
+    return false
+  }
+
+  /** Whether somebody other than `exclude` may take the call now. */
+  hasOther(ask: Ask): boolean {
+    const group = this.#group(ask.model, ask.version)
+    if (group === undefined) return false
+    return group.candidates.slots.some((slot) => this.#mayTake(slot, ask))
+  }
+
+  /** What is held against a backend that the control plane calls ready; undefined: nothing. */
+  standing(slot: number): Standing | undefined {
+    const { table, outliers, clock } = this.#parts
+    return standingOf({ table, outliers, pauses: this.#pauses }, slot, clock.now())
+  }
+
+  /** Most of the pool fails, so that nobody is ejected for it. */
+  get isFailing(): boolean {
+    return this.#parts.outliers?.isPoolFailing ?? false
+  }
+
+  /** The share of the pool's limits in use; 0 where not every backend has one. */
+  saturation(): number {
+    let running = 0
+    let limits = 0
+    for (const slot of this.#members) {
+      const limit = this.#parts.table.limit[slot] ?? 0
+      if (limit <= 0) return 0
+      limits += limit
+      running += inflightOf(this.#parts.table, slot)
+    }
+    return limits === 0 ? 0 : running / limits
+  }
+
+  /** Backends that a call for the model may go to now. */
+  routable(model?: string, version?: string): number {
+    return this.#group(model, version)?.candidates.slots.length ?? 0
+  }
+
+  isPanic(model?: string, version?: string): boolean {
+    return this.#group(model, version)?.candidates.isPanic ?? false
+  }
+
+  #admit(backend: Backend, before: Backend | undefined): void {
+    const { table, policy, outliers, limits, clock } = this.#parts
+    const { slot } = backend
+    if (before?.id !== backend.id || before.generation !== backend.generation) {
+      if (claimSlot(table, slot, incarnationOf(backend.id, backend.generation))) outliers?.forget(slot)
+      policy.forget?.(slot)
+      this.#pauses.end(slot)
+      this.#sentAt[slot] = 0
+    }
+    table.weight[slot] = backend.weight
+    if (limits === undefined) table.limit[slot] = backend.concurrency ?? 0
+    else limits.declare(slot, backend.concurrency)
+    const wasReady = before?.generation === backend.generation && before.state === 'ready'
+    // Wall time comes from the control plane, and only its age means anything here.
+    const readyForMs = Math.max(0, clock.wall() - backend.readySince)
+    if (backend.state === 'ready' && !wasReady) table.readyAt[slot] = clock.now() - readyForMs
+  }
+
+  #group(model: string | undefined, version: string | undefined): Group | undefined {
+    const name = version === undefined ? (model ?? '') : `${model ?? ''}\n${version}`
+    const known = this.#groups.get(name)
+    const group = known ?? this.#newGroup(name, model, version)
+    const version_ = this.#changes + (this.#parts.outliers?.version ?? 0)
+    if (group !== undefined && group.builtFor !== version_) {
+      group.candidates = this.#candidates(group.backends)
+      group.builtFor = version_
+    }
+    return group
+  }
+
+  #newGroup(name: string, model: string | undefined, version: string | undefined): Group | undefined {
+    const backends = (this.#view?.backends ?? []).filter((backend) => offers(backend, model, version))
+    if (backends.length === 0) return undefined
+    const group = { backends, candidates: this.#candidates(backends), builtFor: -1 }
+    if (this.#groups.size >= MAX_GROUPS) this.#groups.clear()
+    this.#groups.set(name, group)
+    return group
+  }
+
+  #candidates(backends: readonly Backend[]): Candidates {
+    const { outliers } = this.#parts
+    return candidatesOf(backends, {
+      isRoutable: (slot) => outliers?.isRoutable(slot) ?? true,
+      isHalfOpen: (slot) => outliers?.isHalfOpen(slot) ?? false,
+      isPaused: (slot) => this.#pauses.has(slot),
+      panicPercent: this.#options.panicPercent ?? 50,
+      zone: this.#isNear ? this.#options.zone?.name : undefined,
+    })
+  }
+
+  #trial({ halfOpen }: Candidates): Backend | undefined {
+    for (let at = 0; at < halfOpen.length; at++) {
+      const slot = halfOpen[at] ?? 0
+      if (hasRoom(this.#parts.table, slot) && this.#parts.outliers?.admit(slot)) return this.#bySlot[slot]
+    }
+    return undefined
+  }
+
+  #starved(slots: Int32Array): Backend | undefined {
+    if (this.#ramps.count === 0 || slots.length < 2) return undefined
+    const now = this.#parts.clock.now()
+    for (let at = 0; at < this.#ramps.count; at++) {
+      const slot = this.#ramps.rampingAt(at)
+      if (now - (this.#sentAt[slot] ?? 0) < STARVED_MS || !slots.includes(slot)) continue
+      if (hasRoom(this.#parts.table, slot)) return this.#bySlot[slot]
+    }
+    return undefined
+  }
+
+  #mayTake(slot: number, ask: Ask): boolean {
+    return hasRoom(this.#parts.table, slot) && ask.exclude?.includes(slot) !== true
+  }
+
+  /** The policy's first choice may not: asked again with those that may. */
+  #pickAllowed(slots: Int32Array, ask: Ask): Backend | Refusal {
+    let count = 0
+    let excluded = 0
+    for (let at = 0; at < slots.length; at++) {
+      const slot = slots[at] ?? 0
+      if (ask.exclude?.includes(slot)) excluded++
+      else if (hasRoom(this.#parts.table, slot)) this.#allowed[count++] = slot
+    }
+    if (count === 0) return excluded === slots.length ? 'excluded' : 'saturated'
+    return this.#bySlot[this.#parts.policy.pick(this.#allowed, count, ask.key)] ?? 'none'
+  }
+}
