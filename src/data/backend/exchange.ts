@@ -1,0 +1,34 @@
+/** What is asked of a client of backends, and what it gives: the same for every way of talking to one. */
+import type { Body, RawPairs } from '../../core/call.ts'
+import type { Reply } from '../../core/reply.ts'
+import type { Incoming } from './incoming.ts'
+
+export interface ClientOptions {
+  /** Connections a backend at most; further calls wait for one. Infinity: whoever calls bounds them. */
+  readonly connections: number
+  readonly connectTimeoutMs: number
+  /** Longest silence in a body that is under way. */
+  readonly bodyTimeoutMs: number
+  /** Why this address may not be talked to, or undefined. Asked at every connect, for the resolved address. */
+  readonly refuse: (address: string, port: number) => string | undefined
+}
+
+export interface Request {
+  readonly url: string
+  readonly method: string
+  /** Path with query. */
+  readonly target: string
+  readonly headers: RawPairs
+  readonly body: Body | undefined
+  /** Known length of a streamed body. */
+  readonly contentLength: number | undefined
+  readonly signal: AbortSignal
+  /** Milliseconds until the head of the answer must be there. */
+  readonly headTimeoutMs: number
+}
+
+export interface Exchange {
+  readonly reply: Reply & { readonly body: Incoming }
+  /** Resolves when the exchange is over, with the error that ended it, if any. Never rejects. */
+  readonly over: Promise<Error | undefined>
+}

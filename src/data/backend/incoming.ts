@@ -1,0 +1,139 @@
+/**
+ * The body of a backend's answer while it arrives: a bounded queue between the backend's socket and whoever
+ * reads. A slow reader pauses the socket; a reader that stops cancels the exchange.
+ */
+import type { RawPairs } from '../../core/call.ts'
+
+const HIGH_WATER_BYTES = 256 * 1024
+
+/** What the reader needs of the connection. */
+export interface Flow {
+  pause(): void
+  resume(): void
+  abort(reason: Error): void
+}
+
+export class Incoming implements AsyncIterable<Uint8Array> {
+  #chunks: Uint8Array[] = []
+  #queued = 0
+  #ended = false
+  #error: Error | undefined
+  #trailers: RawPairs = []
+  #wake: (() => void) | undefined
+  #paused = false
+  readonly #flow: Flow
+  readonly #closed: (error: Error | undefined) => void
+
+  /** `closed` is called once: when the last byte has arrived, or with the error that ended the exchange. */
+  constructor(flow: Flow, closed: (error: Error | undefined) => void) {
+    this.#flow = flow
+    this.#closed = closed
+  }
+
+  get trailers(): RawPairs {
+    return this.#trailers
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#chunks.push(chunk)
+    this.#queued += chunk.length
+    if (this.#queued > HIGH_WATER_BYTES && !this.#paused) {
+      this.#paused = true
+      this.#flow.pause()
+    }
+    this.#stir()
+  }
+
+  end(trailers: RawPairs): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#trailers = trailers
+    this.#closed(undefined)
+    this.#stir()
+  }
+
+  fail(error: Error): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#error = error
+    this.#closed(error)
+    this.#stir()
+  }
+
+  /** The reader wants no more: the exchange is cut, at the backend as well. */
+  cancel(reason: Error): void {
+    if (this.#ended) return
+    this.fail(reason)
+    this.#chunks = []
+    this.#flow.abort(reason)
+  }
+
+  /** Nobody reads this: a short rest is let through, so that the connection can be used again. */
+  async discard(): Promise<void> {
+    try {
+      const { complete } = await this.collect(HIGH_WATER_BYTES)
+      if (!complete) this.cancel(LEFT)
+    } catch {
+      // The exchange has ended by itself.
+    }
+  }
+
+  /**
+   * Reads to the end, up to `maxBytes`. A longer body stays readable from its beginning: what was read is
+   * put back, and `complete` is false.
+   */
+  async collect(maxBytes: number): Promise<{ readonly complete: boolean; readonly bytes: Uint8Array }> {
+    while (!this.#ended) {
+      if (this.#queued > maxBytes) return { complete: false, bytes: EMPTY }
+      // Collecting must not stall on the pause that protects slow readers.
+      if (this.#paused) this.#resume()
+      await this.#stirred()
+    }
+    if (this.#error) throw this.#error
+    if (this.#queued > maxBytes) return { complete: false, bytes: EMPTY }
+    const bytes =
+      this.#chunks.length === 1 ? (this.#chunks[0] as Uint8Array) : Buffer.concat(this.#chunks, this.#queued)
+    this.#chunks = []
+    return { complete: true, bytes }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        const chunk = this.#chunks.shift()
+        if (chunk) {
+          this.#queued -= chunk.length
+          if (this.#paused && this.#queued <= HIGH_WATER_BYTES / 2) this.#resume()
+          yield chunk
+        } else if (this.#ended) {
+          if (this.#error) throw this.#error
+          return
+        } else {
+          await this.#stirred()
+        }
+      }
+    } finally {
+      this.cancel(LEFT)
+    }
+  }
+
+  #resume(): void {
+    this.#paused = false
+    this.#flow.resume()
+  }
+
+  #stir(): void {
+    const wake = this.#wake
+    this.#wake = undefined
+    wake?.()
+  }
+
+  #stirred(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve
+    })
+  }
+}
+
+const EMPTY = new Uint8Array(0)
+const LEFT = new Error('the reader left')

@@ -1,0 +1,186 @@
+/**
+ * Our own HTTP/1.1 client over node:net for the plain case: http, and a request whose body is there or that has
+ * none. Everything else is undici's. docs/decisions/0012-a-client-of-our-own.md has the reason.
+ */
+import { isIP } from 'node:net'
+import { GatewayError } from '../../core/errors.ts'
+import type { Wheel } from '../../lib/wheel.ts'
+import type { ClientOptions, Exchange, Request } from './exchange.ts'
+import { type Keeper, type Place, PlainConnection } from './plain-connection.ts'
+import { Transfer } from './transfer.ts'
+
+/** Requests that wait for a connection of one backend; one more is refused. */
+const MAX_WAITING = 1024
+
+export class PlainClient {
+  #options: ClientOptions
+  readonly #wheel: Wheel
+  readonly #origins = new Map<string, Origin>()
+  /** From a backend's URL to its origin and the path before every target. */
+  readonly #places = new Map<string, { readonly origin: Origin; readonly prefix: string }>()
+
+  constructor(options: ClientOptions, wheel: Wheel) {
+    this.#options = options
+    this.#wheel = wheel
+  }
+
+  /** New connections are made by these; those that are open finish what they do and go. */
+  configure(options: ClientOptions): void {
+    this.#options = options
+    for (const origin of this.#origins.values()) origin.retire()
+    this.#origins.clear()
+    this.#places.clear()
+  }
+
+  /** True for requests that this client sends. */
+  takes({ url, body }: Request): boolean {
+    return url.startsWith('http://') && (body === undefined || body instanceof Uint8Array)
+  }
+
+  /** Sends one request; resolves with the head of the answer. Rejects with a GatewayError only. */
+  send(request: Request): Promise<Exchange> {
+    return new Promise((accept, reject) => {
+      const { origin, prefix } = this.#places.get(request.url) ?? this.#place(request.url)
+      const { bodyTimeoutMs } = this.#options
+      const transfer = new Transfer({ request, prefix, wheel: this.#wheel, bodyTimeoutMs, accept, reject })
+      if (!transfer.isOver) origin.take(transfer)
+    })
+  }
+
+  /** Closes what belongs to an origin that is no longer used; running exchanges finish. */
+  forget(url: string): void {
+    const place = this.#places.get(url)
+    if (!place) return
+    for (const [known, { origin }] of this.#places) if (origin === place.origin) this.#places.delete(known)
+    this.#origins.delete(originOf(url))
+    place.origin.retire()
+  }
+
+  close(): void {
+    for (const origin of this.#origins.values()) origin.close()
+    this.#origins.clear()
+    this.#places.clear()
+  }
+
+  #place(url: string): { readonly origin: Origin; readonly prefix: string } {
+    const key = originOf(url)
+    let origin = this.#origins.get(key)
+    if (!origin) {
+      const { hostname, port, host } = new URL(key)
+      const place = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 80), authority: host }
+      origin = new Origin(place, this.#options)
+      this.#origins.set(key, origin)
+    }
+    const placed = { origin, prefix: url.slice(key.length) }
+    this.#places.set(url, placed)
+    return placed
+  }
+}
+
+function originOf(url: string): string {
+  const slash = url.indexOf('/', url.indexOf('//') + 2)
+  return slash < 0 ? url : url.slice(0, slash)
+}
+
+/** The connections to one origin and what waits for them. */
+class Origin implements Keeper {
+  readonly #place: Place
+  readonly #options: ClientOptions
+  readonly #connections = new Set<PlainConnection>()
+  /** The one used last is used next: the others may grow idle and close. */
+  readonly #idle: PlainConnection[] = []
+  #waiting: Transfer[] = []
+  #opening = 0
+  #retired = false
+
+  constructor(place: Place, options: ClientOptions) {
+    this.#place = place
+    this.#options = options
+  }
+
+  take(transfer: Transfer): void {
+    const idle = this.#usable()
+    if (idle) return this.#start(idle, transfer)
+    // Those whose callers have left keep their place until it is their turn.
+    if (this.#waiting.length >= MAX_WAITING) this.#waiting = this.#waiting.filter((one) => !one.isOver)
+    if (this.#waiting.length >= MAX_WAITING) {
+      const what = `${this.#place.authority} has ${MAX_WAITING} requests waiting for a connection`
+      return transfer.fail(new GatewayError('overloaded', what, { unsent: true }))
+    }
+    this.#waiting.push(transfer)
+    this.#open()
+  }
+
+  connected(connection: PlainConnection): void {
+    this.#opening--
+    this.free(connection)
+  }
+
+  free(connection: PlainConnection): void {
+    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift())
+      if (!next.isOver) return this.#start(connection, next)
+    if (this.#retired) connection.destroy()
+    else this.#idle.push(connection)
+  }
+
+  gone(connection: PlainConnection, error: GatewayError | undefined): void {
+    this.#connections.delete(connection)
+    const at = this.#idle.indexOf(connection)
+    if (at >= 0) this.#idle.splice(at, 1)
+    if (error) {
+      this.#opening--
+      this.#next()?.fail(error)
+    }
+    this.#open()
+  }
+
+  /** Lets what runs and waits finish, and then is empty. */
+  retire(): void {
+    this.#retired = true
+    for (const connection of [...this.#idle]) connection.destroy()
+  }
+
+  close(): void {
+    this.#retired = true
+    for (let next = this.#next(); next; next = this.#next())
+      next.fail(new GatewayError('draining', 'the gateway is going down', { unsent: true }))
+    for (const connection of this.#connections) connection.destroy()
+  }
+
+  #next(): Transfer | undefined {
+    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) if (!next.isOver) return next
+    return undefined
+  }
+
+  #usable(): PlainConnection | undefined {
+    const now = this.#idle.length > 0 ? performance.now() : 0
+    for (let last = this.#idle.pop(); last; last = this.#idle.pop()) {
+      if (last.isFreeAt(now)) return last
+      last.destroy()
+    }
+    return undefined
+  }
+
+  #start(connection: PlainConnection, transfer: Transfer): void {
+    try {
+      connection.start(transfer)
+    } catch (error) {
+      transfer.fail(error as GatewayError)
+      this.free(connection)
+    }
+  }
+
+  /** A connection for what waits, where there may be one more. */
+  #open(): void {
+    if (this.#waiting.length <= this.#opening || this.#connections.size >= this.#options.connections) return
+    // A literal address is never looked up, so it is checked here.
+    const { host, port } = this.#place
+    const refused = isIP(host) ? this.#options.refuse(host, port) : undefined
+    if (refused !== undefined) {
+      this.#next()?.fail(new GatewayError('backendForbidden', refused, { unsent: true }))
+      return
+    }
+    this.#opening++
+    this.#connections.add(new PlainConnection(this.#place, this.#options, this))
+  }
+}

@@ -1,0 +1,167 @@
+/** One connection to a backend: one request at a time, and an answer that is read strictly. */
+import net from 'node:net'
+import { GatewayError } from '../../core/errors.ts'
+import { checkedLookup } from './checked-lookup.ts'
+import type { ClientOptions } from './exchange.ts'
+import { GarbledError, ReplyReader } from './reply-reader.ts'
+import type { Transfer } from './transfer.ts'
+
+/** Where an origin is. */
+export interface Place {
+  /** A name, or an address without brackets. */
+  readonly host: string
+  readonly port: number
+  /** As it stands in Host. */
+  readonly authority: string
+}
+
+/** Who owns the connection. */
+export interface Keeper {
+  connected(connection: PlainConnection): void
+  /** It can take the next request. */
+  free(connection: PlainConnection): void
+  /** It is closed; the error only where it never came to be. */
+  gone(connection: PlainConnection, error: GatewayError | undefined): void
+}
+
+/** Bodies up to this length go out in one string with their head. */
+const MAX_JOINED_BYTES = 12 * 1024
+/** A connection is not used in the last second before the backend closes it: it may be closing already. */
+const MARGIN_MS = 1000
+const MAX_IDLE_MS = 30_000
+
+export class PlainConnection {
+  readonly #socket: net.Socket
+  readonly #keeper: Keeper
+  readonly #place: Place
+  readonly #reader = new ReplyReader()
+  #transfer: Transfer | undefined
+  #isOpen = false
+  #idleUntil = Number.POSITIVE_INFINITY
+
+  constructor(place: Place, options: ClientOptions, keeper: Keeper) {
+    this.#place = place
+    this.#keeper = keeper
+    const { host, port } = place
+    const { connectTimeoutMs, refuse } = options
+    const socket = net.connect({ host, port, noDelay: true, lookup: checkedLookup(refuse, port) })
+    this.#socket = socket
+    socket.setTimeout(connectTimeoutMs, () => {
+      socket.destroy(Object.assign(new Error('connect timeout'), { code: 'ETIMEDOUT' }))
+    })
+    socket.once('connect', () => {
+      this.#isOpen = true
+      socket.setTimeout(0)
+      keeper.connected(this)
+    })
+    let error: Error | undefined
+    socket.on('error', (cause) => (error = cause))
+    socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    socket.on('end', () => this.#ended())
+    socket.on('close', () => this.#closed(error))
+  }
+
+  /** Monotonic milliseconds; a free connection must not be used from then on. */
+  isFreeAt(now: number): boolean {
+    return this.#isOpen && !this.#transfer && this.#socket.writable && now < this.#idleUntil
+  }
+
+  /** Sends the request of a transfer. Throws GatewayError where it cannot be sent as it is. */
+  start(transfer: Transfer): void {
+    const head = transfer.requestHead(this.#place.authority)
+    const { body, method } = transfer
+    this.#transfer = transfer
+    transfer.connection = this
+    this.#reader.expect(method, transfer)
+    const socket = this.#socket
+    if (!body || body.length === 0) {
+      socket.write(head, 'latin1')
+    } else if (body.length <= MAX_JOINED_BYTES) {
+      const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1')
+      socket.write(head + text, 'latin1')
+    } else {
+      socket.cork()
+      socket.write(head, 'latin1')
+      socket.write(body)
+      socket.uncork()
+    }
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  #read(chunk: Buffer): void {
+    const transfer = this.#transfer
+    try {
+      transfer?.heard()
+      this.#reader.read(chunk)
+    } catch (error) {
+      this.#socket.destroy()
+      if (transfer && transfer === this.#transfer) transfer.fail(this.#fault(error))
+    }
+    if (transfer && transfer === this.#transfer && !this.#reader.isBusy) this.#finished()
+  }
+
+  /** The answer is complete; what came behind it has already broken the connection. */
+  #finished(): void {
+    this.#transfer = undefined
+    // An answer before the whole request was taken: the rest of it would be read as the next.
+    const isClean = this.#reader.isReusable && this.#socket.writableLength === 0 && !this.#socket.destroyed
+    if (!isClean) return this.destroy()
+    // The reader of the body may have stood still.
+    this.#socket.resume()
+    const keptMs = (this.#reader.idleMs ?? MAX_IDLE_MS + MARGIN_MS) - MARGIN_MS
+    this.#idleUntil = performance.now() + Math.min(MAX_IDLE_MS, Math.max(0, keptMs))
+    this.#keeper.free(this)
+  }
+
+  #ended(): void {
+    // An answer may be delimited by this.
+    if (this.#reader.close()) this.#transfer = undefined
+    this.#socket.destroy()
+  }
+
+  #closed(error: Error | undefined): void {
+    const transfer = this.#transfer
+    this.#transfer = undefined
+    if (transfer) transfer.fail(this.#fault(error), this.#isUnsent(transfer, error))
+    this.#keeper.gone(this, this.#isOpen ? undefined : this.#refused(error))
+    this.#isOpen = false
+  }
+
+  /** One small write to an idle connection is taken as a whole or, where the backend has closed it, not at all. */
+  #isUnsent({ body }: Transfer, error: Error | undefined): boolean {
+    const isWrite = error !== undefined && 'syscall' in error && error.syscall === 'write'
+    return isWrite && (body?.length ?? 0) <= MAX_JOINED_BYTES
+  }
+
+  #fault(error: unknown): GatewayError {
+    if (error instanceof GatewayError) return error
+    const where = this.#place.authority
+    if (error instanceof GarbledError)
+      return new GatewayError('backendGarbled', `${where} answered with broken HTTP: ${error.message}`, {
+        cause: error,
+      })
+    return new GatewayError('backendReset', `${where} closed the connection`, { cause: error })
+  }
+
+  #refused(error: Error | undefined): GatewayError {
+    if (error instanceof GatewayError) return error
+    const code = error && 'code' in error ? String(error.code) : 'closed'
+    const where = this.#place.authority
+    const what =
+      code === 'ETIMEDOUT'
+        ? `${where} did not accept a connection in time`
+        : `${where} refused the connection (${code})`
+    return new GatewayError('backendRefused', what, { cause: error, unsent: true })
+  }
+}

@@ -1,0 +1,348 @@
+/**
+ * A pool as the data plane sees it: whom a call may go to, how many may run, who waits, and what a failing pool
+ * may cost. The parts that decide are pure and live in ../balance; here they are kept together for one pool.
+ */
+import type { Backend, PoolView } from '../../core/backend.ts'
+import type { GatewayError } from '../../core/errors.ts'
+import type { Digest } from '../../core/key.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { SlidingQuantiles } from '../../lib/window.ts'
+import { type HedgeOptions, Hedger } from '../balance/hedge.ts'
+import { type LimitOptions, Limits } from '../balance/limit.ts'
+import { type OutlierOptions, Outliers } from '../balance/outlier.ts'
+import { createOutlierState } from '../balance/outlier-state.ts'
+import { createPolicy, type PolicyName } from '../balance/policies.ts'
+import type { Ending } from '../balance/policy.ts'
+import { type Capacity, type Place, type QueueOptions, WaitQueue } from '../balance/queue.ts'
+import { RetryBudget, type RetryBudgetOptions } from '../balance/retry-budget.ts'
+import { type Refusal, Selector, type SelectorOptions } from '../balance/select.ts'
+import { inflightOf, type LoadTable } from '../balance/table.ts'
+import { DemandMeter } from '../demand.ts'
+import type { Clients } from './clients.ts'
+import { dropped, refused } from './refusals.ts'
+import type { PoolTraffic } from './traffic.ts'
+
+/** What the settings say of a pool; may change while calls run. */
+export interface PoolTuning extends SelectorOptions {
+  readonly policy: PolicyName
+  readonly retry: { readonly max: number; readonly budget: RetryBudgetOptions }
+  /** Undefined: no second tries. */
+  readonly hedge: HedgeOptions | undefined
+  readonly outlier: OutlierOptions
+  readonly limit: LimitOptions
+  readonly queue: QueueOptions
+}
+
+export interface PoolParts {
+  readonly name: string
+  readonly table: LoadTable
+  readonly clients: Clients
+  readonly clock: Clock
+  readonly random: () => number
+}
+
+/** What a call asks of a backend besides being there. */
+export interface Need {
+  readonly model: string | undefined
+  readonly version: string | undefined
+  readonly key: Digest | undefined
+  /** Monotonic. */
+  readonly deadline: number
+  readonly signal: AbortSignal
+}
+
+/** A call's place at a backend, from its start until `leave`. */
+export interface Seat {
+  readonly backend: Backend
+  readonly incarnation: number
+  readonly since: number
+  /** Calls at the backend when this one came, itself included; 0 while the backend warms up. */
+  readonly company: number
+}
+
+interface Waiting {
+  readonly need: Need
+  readonly exclude: readonly number[]
+  readonly resolve: (seat: Seat) => void
+  readonly reject: (error: GatewayError) => void
+  place: Place<Waiting> | undefined
+}
+
+/** Waiting calls for models whose backends are full are passed over; so many at a time. */
+const MAX_PASSED = 64
+const SERVICE_WINDOW_MS = 30_000
+
+export class BackendPool {
+  readonly name: string
+  readonly clients: Clients
+  /** What is asked of the backends, for the scaler. */
+  readonly demand: DemandMeter
+  readonly #parts: PoolParts
+  readonly #outlierState
+  /** Mean latency by slot, for people: what policies keep is the peak, if they keep any. */
+  readonly #latencies: Float64Array
+  readonly #service = new SlidingQuantiles(SERVICE_WINDOW_MS)
+  #tuning: PoolTuning
+  #selector: Selector
+  #budget: RetryBudget
+  #hedger: Hedger | undefined
+  #limits: Limits
+  #queue: WaitQueue<Waiting>
+  #view: PoolView
+  #meanServiceMs = 0
+
+  constructor(parts: PoolParts, tuning: PoolTuning) {
+    this.name = parts.name
+    this.clients = parts.clients
+    this.#parts = parts
+    this.demand = new DemandMeter(parts.clock)
+    this.#outlierState = createOutlierState(parts.table.slots)
+    this.#latencies = new Float64Array(parts.table.slots)
+    this.#view = { pool: parts.name, revision: 0, backends: [] }
+    this.#tuning = tuning
+    this.#limits = this.#newLimits(tuning)
+    this.#selector = this.#newSelector(tuning)
+    this.#budget = new RetryBudget(tuning.retry.budget)
+    this.#hedger = tuning.hedge && new Hedger(tuning.hedge)
+    this.#queue = new WaitQueue(
+      (waiting, why) => waiting.reject(dropped(this.name, why, this.#meanServiceMs)),
+      tuning.queue,
+    )
+  }
+
+  get maxRetries(): number {
+    return this.#tuning.retry.max
+  }
+
+  get view(): PoolView {
+    return this.#view
+  }
+
+  /** Takes over new settings; what is in flight and what was learnt of the backends stays. */
+  configure(tuning: PoolTuning): void {
+    const old = this.#tuning
+    // A reload that is about something else does not touch what the parts remember.
+    if (JSON.stringify(old) === JSON.stringify(tuning)) return
+    this.#tuning = tuning
+    this.#queue.configure(tuning.queue)
+    if (JSON.stringify(old.limit) !== JSON.stringify(tuning.limit)) this.#limits = this.#newLimits(tuning)
+    this.#selector = this.#newSelector(tuning)
+    this.#selector.update(this.#view)
+    if (JSON.stringify(old.retry) !== JSON.stringify(tuning.retry))
+      this.#budget = new RetryBudget(tuning.retry.budget)
+    if (JSON.stringify(old.hedge) !== JSON.stringify(tuning.hedge))
+      this.#hedger = tuning.hedge && new Hedger(tuning.hedge)
+  }
+
+  apply(view: PoolView): void {
+    if (view.revision <= this.#view.revision) return
+    const urls = new Set(view.backends.map(({ url }) => url))
+    const known = new Map(this.#view.backends.map(({ slot, generation }) => [slot, generation]))
+    for (const { slot, generation } of view.backends) {
+      if (known.get(slot) !== generation) this.#latencies[slot] = 0
+    }
+    for (const { url } of this.#view.backends) if (!urls.has(url)) void this.clients.forget(url)
+    this.#view = view
+    this.#selector.update(view)
+    this.#serveQueue()
+  }
+
+  /** To be called about every 100 ms. */
+  tick(): void {
+    this.#queue.expire(this.#parts.clock.now())
+    this.#selector.tick(this.#queue.depth)
+    this.#serveQueue()
+  }
+
+  /** How calls are faring, for people. */
+  status(): PoolTraffic {
+    const { table, clock } = this.#parts
+    return {
+      queued: this.#queue.depth,
+      retriesLeft: this.#budget.left(clock.now()),
+      panic: this.#selector.isPanic(),
+      failing: this.#selector.isFailing,
+      backends: this.#view.backends.map(({ slot, state, reason }) => {
+        const latencyMs = this.#latencies[slot] ?? 0
+        return {
+          slot,
+          effective: (state === 'ready' ? this.#selector.standing(slot) : undefined) ?? { state, reason },
+          share: Math.round((table.share[slot] ?? 1) * 1000) / 1000,
+          ...(latencyMs > 0 ? { latencyMs: Math.round(latencyMs * 100) / 100 } : {}),
+          ...(table.limit[slot] ? { limit: table.limit[slot] } : {}),
+          ...(table.peers[slot] ? { peers: table.peers[slot] } : {}),
+        }
+      }),
+    }
+  }
+
+  /**
+   * A place for the call at a backend; at once where one has room, otherwise when one comes free. Rejects, or
+   * throws, with `noBackend`, `unknownModel`, `overloaded`, or the signal's reason.
+   */
+  enter(need: Need, exclude: readonly number[]): Seat | Promise<Seat> {
+    const picked = this.#selector.pick({ ...need, exclude })
+    if (typeof picked !== 'string') return this.#seat(picked)
+    if (picked !== 'saturated') throw this.#refused(picked, need)
+    return this.#wait(need, exclude)
+  }
+
+  /** A second place for the same call, elsewhere and at once; undefined: there is none. */
+  enterExtra(need: Need, exclude: readonly number[]): Seat | undefined {
+    const picked = this.#selector.pick({ ...need, exclude, isExtra: true })
+    return typeof picked === 'string' ? undefined : this.#seat(picked)
+  }
+
+  /** Whether another backend than `exclude` could take the call at once. */
+  hasOther(need: Need, exclude: readonly number[]): boolean {
+    return this.#selector.hasOther({ ...need, exclude })
+  }
+
+  leave({ backend, incarnation, since, company }: Seat, ms: number, ending: Ending | 'cancelled'): void {
+    const now = this.#parts.clock.now()
+    this.demand.leave(ms, ending === 'ok' ? company : 0)
+    if (ending === 'cancelled') this.#selector.cancel(backend.slot, incarnation, now - since)
+    else {
+      this.#selector.end(backend.slot, incarnation, { ms, ending })
+      if (ending === 'ok') this.#observe(backend.slot, now, ms)
+    }
+    this.#serveQueue()
+  }
+
+  /** Milliseconds below which the share `q` of the last half minute's answers took; undefined where there was none. */
+  serviceMs(q: number): number | undefined {
+    return this.#service.quantile(this.#parts.clock.now(), q)
+  }
+
+  /** The backend asked to be left alone for so long (`Retry-After`). */
+  pause(slot: number, ms: number): void {
+    this.#selector.pause(slot, ms)
+  }
+
+  /** A call begins: it is demand, and pays its part of the retries. */
+  deposit(): void {
+    this.demand.offered()
+    this.#budget.deposit(this.#parts.clock.now())
+  }
+
+  /** Takes a retry from the budget; false: what came is the answer. */
+  mayRetry(): boolean {
+    return this.#budget.tryWithdraw(this.#parts.clock.now())
+  }
+
+  /** When the call should be sent a second time, in milliseconds from now; undefined: not. */
+  hedgeDelay({ model, version, deadline }: Need): number | undefined {
+    const now = this.#parts.clock.now()
+    return this.#hedger?.start({
+      now,
+      remainingMs: deadline - now,
+      routable: this.#selector.routable(model, version),
+      saturation: this.#selector.saturation(),
+    })
+  }
+
+  mayHedge(): boolean {
+    return this.#hedger?.tryTake() ?? false
+  }
+
+  hedged(isWin: boolean): void {
+    this.#hedger?.settle(this.#parts.clock.now(), isWin)
+  }
+
+  #newLimits(tuning: PoolTuning): Limits {
+    const { table, clock } = this.#parts
+    return new Limits({ table, now: () => clock.now() }, tuning.limit)
+  }
+
+  #newSelector(tuning: PoolTuning): Selector {
+    const { table, clock, random } = this.#parts
+    const now = () => clock.now()
+    return new Selector(
+      {
+        table,
+        policy: createPolicy(tuning.policy, { table, random, now }),
+        outliers: new Outliers({ table, state: this.#outlierState, random, now }, tuning.outlier),
+        limits: this.#limits,
+        clock,
+      },
+      tuning,
+    )
+  }
+
+  #seat(backend: Backend): Seat {
+    const { table, clock } = this.#parts
+    const { slot } = backend
+    const incarnation = this.#selector.begin(slot)
+    this.demand.enter()
+    const company = (table.ramp[slot] ?? 1) < 1 ? 0 : inflightOf(table, slot)
+    return { backend, incarnation, since: clock.now(), company }
+  }
+
+  #wait(need: Need, exclude: readonly number[]): Promise<Seat> {
+    return new Promise((resolve, reject) => {
+      let waited = () => {}
+      const waiting: Waiting = {
+        need,
+        exclude,
+        resolve: (seat) => settle(() => resolve(seat)),
+        reject: (error) => settle(() => reject(error)),
+        place: undefined,
+      }
+      const entry = this.#queue.enter(
+        waiting,
+        { deadline: need.deadline },
+        { now: this.#parts.clock.now(), capacity: this.#capacity() },
+      )
+      const left = () => {
+        if (!('place' in entry) || !this.#queue.remove(entry.place)) return
+        waited()
+        reject(need.signal.reason as Error)
+      }
+      const settle = (finish: () => void) => {
+        waited()
+        need.signal.removeEventListener('abort', left)
+        finish()
+      }
+      if ('refused' in entry) return reject(dropped(this.name, entry.refused, entry.retryAfterMs))
+      waiting.place = entry.place
+      waited = this.demand.wait()
+      need.signal.addEventListener('abort', left, { once: true })
+    })
+  }
+
+  /** Gives free places to those who wait, the most urgent first. */
+  #serveQueue(): void {
+    const { clock } = this.#parts
+    const passed: Place<Waiting>[] = []
+    while (this.#queue.depth > 0 && passed.length < MAX_PASSED && this.#selector.hasRoom()) {
+      const waiting = this.#queue.take(clock.now(), this.#service.quantile(clock.now(), 0.5) ?? 0)
+      if (!waiting) break
+      let picked = this.#selector.pick({ ...waiting.need, exclude: waiting.exclude })
+      // Those not yet tried are gone meanwhile: better the same again than nobody.
+      if (picked === 'excluded') picked = this.#selector.pick(waiting.need)
+      if (typeof picked !== 'string') waiting.resolve(this.#seat(picked))
+      else if (picked === 'saturated' && waiting.place) passed.push(waiting.place)
+      else waiting.reject(this.#refused(picked, waiting.need))
+    }
+    for (const place of passed) this.#queue.restore(place)
+  }
+
+  #capacity(): Capacity {
+    const ready = this.#view.backends.filter(({ state }) => state === 'ready')
+    const limits = ready.reduce((sum, { slot }) => sum + (this.#parts.table.limit[slot] ?? 0), 0)
+    const medianServiceMs = this.#service.quantile(this.#parts.clock.now(), 0.5) ?? 0
+    return { meanServiceMs: this.#meanServiceMs, medianServiceMs, limits }
+  }
+
+  #observe(slot: number, now: number, ms: number): void {
+    const known = this.#latencies[slot] ?? 0
+    this.#latencies[slot] = known === 0 ? ms : known * 0.95 + ms * 0.05
+    this.#hedger?.observe(now, ms)
+    this.#service.add(now, ms)
+    this.#meanServiceMs = this.#meanServiceMs === 0 ? ms : this.#meanServiceMs * 0.98 + ms * 0.02
+  }
+
+  #refused(why: Refusal, need: Need): GatewayError {
+    return refused(this.#view, { why, ...need, standing: (slot) => this.#selector.standing(slot) })
+  }
+}

@@ -1,0 +1,51 @@
+/** What a call is told that a pool does not take. */
+import type { PoolView } from '../../core/backend.ts'
+import { GatewayError } from '../../core/errors.ts'
+import type { Dropped } from '../balance/queue.ts'
+import type { Refusal } from '../balance/select.ts'
+import type { Standing } from '../balance/standing.ts'
+
+const DROPPED: Readonly<Record<Dropped, string>> = {
+  full: 'its queue is full',
+  wait: 'the wait would outlast the deadline',
+  late: 'the deadline came before its turn',
+  shed: 'it is overloaded',
+}
+
+/** `retryAfterMs`: when there should be room again. */
+export function dropped(pool: string, why: Dropped, retryAfterMs: number): GatewayError {
+  return new GatewayError('overloaded', `pool "${pool}" takes no more calls: ${DROPPED[why]}`, {
+    retryAfterSeconds: Number.isFinite(retryAfterMs) ? Math.max(1, Math.ceil(retryAfterMs / 1000)) : 1,
+    unsent: true,
+  })
+}
+
+interface Refused {
+  readonly why: Refusal
+  readonly model: string | undefined
+  readonly version: string | undefined
+  readonly standing: (slot: number) => Standing | undefined
+}
+
+export function refused(
+  { pool, backends }: PoolView,
+  { why, model, version, standing }: Refused,
+): GatewayError {
+  const offered = [...new Set(backends.flatMap(({ models }) => models.map(({ name }) => name)))]
+  if (why === 'unserved' && backends.length > 0) {
+    const asked = version === undefined ? `model "${model}"` : `version ${version} of model "${model}"`
+    return new GatewayError(
+      'unknownModel',
+      `no backend of pool "${pool}" serves ${asked} (it serves ${offered.join(', ')})`,
+    )
+  }
+  const states = backends.slice(0, 4).map((backend) => {
+    const { state, reason } = (backend.state === 'ready' && standing(backend.slot)) || backend
+    return `${backend.id} is ${state}: ${reason}`
+  })
+  const reason = states.length === 0 ? 'none has registered yet' : states.join('; ')
+  return new GatewayError('noBackend', `pool "${pool}" has no backend to send this to (${reason})`, {
+    retryAfterSeconds: 1,
+    unsent: true,
+  })
+}

@@ -1,0 +1,44 @@
+/**
+ * A request body that can be sent twice. It is forwarded as it arrives, and what has passed is kept up to a
+ * bound, so that a call that streams can still be given to another backend when the first one fails early.
+ */
+export class Replay {
+  readonly #source: AsyncIterator<Uint8Array>
+  readonly #maxBytes: number
+  #kept: Uint8Array[] | undefined = []
+  #keptBytes = 0
+  #sourceDone = false
+  #turn = 0
+
+  constructor(source: AsyncIterable<Uint8Array>, maxBytes: number) {
+    this.#source = source[Symbol.asyncIterator]()
+    this.#maxBytes = maxBytes
+  }
+
+  /** False once more has passed than is kept: the body is gone. */
+  get replayable(): boolean {
+    return this.#kept !== undefined
+  }
+
+  /** The body from its first byte. An older reading ends where the new one begins. */
+  async *read(): AsyncGenerator<Uint8Array> {
+    const turn = ++this.#turn
+    for (const chunk of [...(this.#kept ?? [])]) yield chunk
+    while (!this.#sourceDone && turn === this.#turn) {
+      const next = await this.#source.next()
+      if (next.done) {
+        this.#sourceDone = true
+        return
+      }
+      this.#keep(next.value)
+      if (turn === this.#turn) yield next.value
+    }
+  }
+
+  #keep(chunk: Uint8Array): void {
+    if (!this.#kept) return
+    this.#keptBytes += chunk.length
+    if (this.#keptBytes > this.#maxBytes) this.#kept = undefined
+    else this.#kept.push(chunk)
+  }
+}

@@ -1,0 +1,27 @@
+/** How the calls of a pool fare, as plain data for whoever shows it. */
+
+/** What the data plane knows of a pool. */
+export interface PoolTraffic {
+  /** Calls that wait for a backend with room. */
+  readonly queued: number
+  /** Retries that could be made at once. */
+  readonly retriesLeft: number
+  /** Most backends are ejected, and none is spared. */
+  readonly panic: boolean
+  /** Most backends fail, and nobody is ejected for it. */
+  readonly failing: boolean
+  readonly backends: readonly BackendTraffic[]
+}
+
+export interface BackendTraffic {
+  readonly slot: number
+  /** What becomes of its state once ejections, pauses, slow start and limits are reckoned in. */
+  readonly effective: { readonly state: string; readonly reason: string }
+  /** Weight in force. */
+  readonly share: number
+  readonly latencyMs?: number
+  /** The most calls at a time. */
+  readonly limit?: number
+  /** Calls that other gateways have running there. */
+  readonly peers?: number
+}

@@ -1,0 +1,176 @@
+/** One request on its way through the plain client: waiting for a connection, sent, answered, over. */
+import type { RawPairs } from '../../core/call.ts'
+import { GatewayError } from '../../core/errors.ts'
+import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
+import type { Exchange, Request } from './exchange.ts'
+import { type Flow, Incoming } from './incoming.ts'
+import type { ReplyHead, ReplySink } from './reply-reader.ts'
+
+/** The connection a transfer is sent on. */
+export interface Carrier {
+  pause(): void
+  resume(): void
+  destroy(): void
+}
+
+export interface TransferParts {
+  readonly request: Request
+  /** Path before the target. */
+  readonly prefix: string
+  readonly wheel: Wheel
+  readonly bodyTimeoutMs: number
+  readonly accept: (exchange: Exchange) => void
+  readonly reject: (error: GatewayError) => void
+}
+
+const NAME = /^[!#$%&'*+\-.^_`|~\w]+$/
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+const TARGET = /^\/[!-~]*$/
+// Made here, from what is really sent.
+const FRAMING = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'expect'])
+
+export class Transfer implements ReplySink, Flow {
+  readonly #parts: TransferParts
+  readonly #deadline: Timer
+  readonly #onAbort = () => this.abort(this.#parts.request.signal.reason as Error)
+  connection: Carrier | undefined
+  #body: Incoming | undefined
+  #paused = false
+  #over = false
+  #settle: (error: Error | undefined) => void = () => {}
+
+  constructor(parts: TransferParts) {
+    this.#parts = parts
+    this.#deadline = timer(() => this.#late())
+    const { signal, headTimeoutMs } = parts.request
+    if (signal.aborted) {
+      this.#onAbort()
+      return
+    }
+    signal.addEventListener('abort', this.#onAbort, { once: true })
+    parts.wheel.arm(this.#deadline, Math.max(1, headTimeoutMs))
+  }
+
+  /** Nobody waits for it any more. */
+  get isOver(): boolean {
+    return this.#over
+  }
+
+  get method(): string {
+    return this.#parts.request.method
+  }
+
+  get body(): Uint8Array | undefined {
+    return this.#parts.request.body as Uint8Array | undefined
+  }
+
+  /** The head of the request as text. Throws `badRequest` where it would not mean what it says. */
+  requestHead(authority: string): string {
+    const { request, prefix } = this.#parts
+    const { method, target, headers } = request
+    const path = prefix + target
+    if (!NAME.test(method) || !TARGET.test(path)) throw unsendable('its method or target')
+    let text = `${method} ${path} HTTP/1.1\r\nHost: ${authority}\r\n`
+    for (let i = 0; i < headers.length; i += 2) {
+      const name = headers[i] as string
+      const value = headers[i + 1] as string
+      if (!NAME.test(name) || !VALUE.test(value)) throw unsendable(`its field ${JSON.stringify(name)}`)
+      if (name.length < 18 && FRAMING.has(name.toLowerCase())) continue
+      text += `${name}: ${value}\r\n`
+    }
+    const { body } = this
+    if (body) text += `Content-Length: ${body.length}\r\n`
+    // Without it, some servers wait for a body that these methods usually have (RFC 9110, section 8.6).
+    else if (method === 'POST' || method === 'PUT' || method === 'PATCH') text += 'Content-Length: 0\r\n'
+    return `${text}\r\n`
+  }
+
+  /** Something has arrived. */
+  heard(): void {
+    if (this.#body && !this.#paused) this.#parts.wheel.arm(this.#deadline, this.#parts.bodyTimeoutMs)
+  }
+
+  head({ status, headers }: ReplyHead): Incoming {
+    this.#parts.wheel.disarm(this.#deadline)
+    this.#parts.wheel.arm(this.#deadline, this.#parts.bodyTimeoutMs)
+    const over = new Promise<Error | undefined>((resolve) => {
+      this.#settle = resolve
+    })
+    const body = new Incoming(this, (error) => {
+      this.#stop()
+      this.#settle(error)
+    })
+    this.#body = body
+    this.#parts.accept({ reply: { status, headers, body, trailers: () => body.trailers }, over })
+    return body
+  }
+
+  end(trailers: RawPairs): void {
+    this.#body?.end(trailers)
+  }
+
+  /** `isUnsent`: the backend has seen nothing of the request. */
+  fail(fault: GatewayError, isUnsent = this.connection === undefined): void {
+    if (this.#over) return
+    if (this.#body) {
+      this.#body.fail(fault)
+    } else {
+      this.#stop()
+      this.#parts.reject(isUnsent ? unsent(fault) : fault)
+    }
+  }
+
+  pause(): void {
+    this.#paused = true
+    this.#parts.wheel.disarm(this.#deadline)
+    this.connection?.pause()
+  }
+
+  resume(): void {
+    this.#paused = false
+    if (this.#over) return
+    this.#parts.wheel.arm(this.#deadline, this.#parts.bodyTimeoutMs)
+    this.connection?.resume()
+  }
+
+  abort(reason: Error): void {
+    const fault =
+      reason instanceof GatewayError
+        ? reason
+        : new GatewayError('callerLeft', reason.message, { cause: reason })
+    this.fail(fault)
+    this.connection?.destroy()
+  }
+
+  #late(): void {
+    const where = new URL(this.#parts.request.url).host
+    const what = this.#body
+      ? 'stopped in the middle of an answer'
+      : this.connection
+        ? 'sent no answer in time'
+        : 'had no connection free in time'
+    this.abort(new GatewayError('backendTimeout', `${where} ${what}`))
+  }
+
+  #stop(): void {
+    this.#over = true
+    this.#parts.wheel.disarm(this.#deadline)
+    this.#parts.request.signal.removeEventListener('abort', this.#onAbort)
+  }
+}
+
+function unsendable(what: string): GatewayError {
+  return new GatewayError(
+    'badRequest',
+    `the request cannot be forwarded: ${what} has a character that HTTP does not allow`,
+    {
+      unsent: true,
+    },
+  )
+}
+
+/** The same fault, of a request of which nothing was sent. */
+function unsent(fault: GatewayError): GatewayError {
+  if (fault.detail.unsent || fault.code === 'callerLeft' || fault.code === 'deadline') return fault
+  return new GatewayError(fault.code, fault.message, { ...fault.detail, unsent: true })
+}
