@@ -1,0 +1,320 @@
+/**
+ * One connection at the fast door: plain requests, one after the other, each answered before the next is read.
+ * The first that is not plain takes the connection, its bytes unread, to node:http, for good.
+ */
+import type { Duplex } from 'node:stream'
+import { GatewayError } from '../../../core/errors.ts'
+import { type Timer, timer, type Wheel } from '../../../lib/wheel.ts'
+import type { Intake } from '../intake.ts'
+import { refusal } from '../refusal.ts'
+import { type Head, type Reading, readHead } from './head.ts'
+import { FastRequest, type Line } from './request.ts'
+
+/** All times in milliseconds. */
+export interface DoorLimits {
+  /** Longer heads are node:http's. */
+  readonly maxHeadBytes: number
+  readonly headTimeoutMs: number
+  readonly bodyTimeoutMs: number
+  readonly keepAliveTimeoutMs: number
+}
+
+/** What the connections of one door share. */
+export interface House {
+  readonly limits: DoorLimits
+  readonly wheel: Wheel
+  readonly serve: (intake: Intake) => void
+  /** Gives the connection to node:http; its unread bytes are in the stream. */
+  readonly handOver: (socket: Duplex) => void
+  readonly connections: Set<Connection>
+  draining: boolean
+}
+
+/** A head in more pieces than this is left to node:http, which reads on where it stood. */
+const MAX_PIECES = 8
+/** Bytes of pipelined requests that wait for the answer before them. */
+const MAX_AHEAD_BYTES = 64 * 1024
+/** A head of up to so many bytes is remembered, in case the next is the same. */
+const MAX_REMEMBERED_BYTES = 2048
+/** Bodies up to this length are joined to their head in one string, which is one write without a buffer of its own. */
+const MAX_JOINED_BYTES = 2048
+/** How long a connection that we end is read on, so that the last answer is not lost to a reset (RFC 9112, section 9.6). */
+const LINGER_MS = 1000
+
+export class Connection implements Line {
+  readonly #socket: Duplex
+  readonly #house: House
+  readonly #timer: Timer
+  readonly #keepAlive: string
+  #peer: string | undefined
+  #unread: Buffer | undefined
+  #pieces = 0
+  #request: FastRequest | undefined
+  #reading = false
+  #paused = false
+  #closing = false
+  #drain: (() => void) | undefined
+  #lastHead: Head | undefined
+  #lastBytes: Buffer | undefined
+
+  constructor(socket: Duplex, house: House) {
+    this.#socket = socket
+    this.#house = house
+    this.#keepAlive = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(house.limits.keepAliveTimeoutMs / 1000)}\r\n`
+    this.#timer = timer(() => this.#expired())
+    house.connections.add(this)
+    house.wheel.arm(this.#timer, house.limits.headTimeoutMs)
+    socket
+      .on('data', this.#onData)
+      .on('end', this.#onEnd)
+      .on('error', this.#onError)
+      .on('close', this.#onClose)
+      .on('drain', this.#onDrain)
+  }
+
+  /** Nothing has been asked that is not answered. */
+  get isIdle(): boolean {
+    return this.#request === undefined && this.#unread === undefined
+  }
+
+  get peer(): string {
+    this.#peer ??= (this.#socket as { remoteAddress?: string }).remoteAddress ?? ''
+    return this.#peer
+  }
+
+  closing(last: boolean): string {
+    if (last || this.#house.draining) this.#closing = true
+    return this.#closing ? 'Connection: close\r\n' : this.#keepAlive
+  }
+
+  send(head: string, body: Uint8Array | undefined): void {
+    const socket = this.#socket
+    if (!body || body.length === 0) {
+      socket.write(head, 'latin1')
+    } else if (body.length <= MAX_JOINED_BYTES) {
+      socket.write(head + asBuffer(body).toString('latin1'), 'latin1')
+    } else {
+      socket.cork()
+      socket.write(head, 'latin1')
+      socket.write(body)
+      socket.uncork()
+    }
+  }
+
+  pass(chunk: Uint8Array, chunked: boolean): boolean {
+    const socket = this.#socket
+    if (!chunked) return socket.write(chunk)
+    socket.cork()
+    socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1')
+    socket.write(chunk)
+    const room = socket.write('\r\n', 'latin1')
+    socket.uncork()
+    return room
+  }
+
+  drained(): Promise<void> {
+    if (!this.#socket.writableNeedDrain) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#drain = resolve
+    })
+  }
+
+  answered(): void {
+    if (this.#closing) return this.#bye()
+    // The next request is not read before this answer has left, nor before its own body has arrived.
+    const { wheel, limits } = this.#house
+    if (this.#socket.writableNeedDrain) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
+    else if (this.#request?.isComplete) this.#rest()
+  }
+
+  cut(): void {
+    this.#socket.destroy()
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    if (!this.#paused) this.#socket.resume()
+    // The sender may begin again: from now it has the whole time.
+    if (this.#request && !this.#request.isComplete)
+      this.#house.wheel.arm(this.#timer, this.#house.limits.bodyTimeoutMs)
+  }
+
+  /** Ends the connection if nothing is under way on it; otherwise its next answer is the last. */
+  retire(): void {
+    if (this.isIdle) this.#bye()
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#closing && !this.#request) return
+    const request = this.#request
+    if (!request) {
+      this.#unread = this.#unread ? Buffer.concat([this.#unread, chunk]) : chunk
+      return this.#read()
+    }
+    const wasComplete = request.isComplete
+    const rest = request.take(chunk)
+    if (!wasComplete) this.#bodyArrived(request)
+    if (!rest) return
+    this.#unread = this.#unread ? Buffer.concat([this.#unread, rest]) : rest
+    if (this.#request) this.#hold()
+    else this.#read()
+  }
+
+  #bodyArrived(request: FastRequest): void {
+    const { wheel, limits } = this.#house
+    // A body that is passed on may take as long as the call does, but not stand still.
+    if (!request.isComplete && request.isStreamed) wheel.arm(this.#timer, limits.bodyTimeoutMs)
+    if (!request.isAnswered) return
+    if (request.isComplete && !this.#socket.writableNeedDrain) this.#rest()
+    else if (!request.isComplete) return
+    else wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
+  }
+
+  #hold(): void {
+    if (this.#paused || (this.#unread?.length ?? 0) < MAX_AHEAD_BYTES) return
+    this.#paused = true
+    this.#socket.pause()
+  }
+
+  /** Serves what has arrived. Not entered again from an answer that is given at once. */
+  #read(): void {
+    if (this.#reading) return
+    this.#reading = true
+    while (this.#unread && !this.#request && !this.#closing) if (!this.#next(this.#unread)) break
+    this.#reading = false
+  }
+
+  #next(bytes: Buffer): boolean {
+    const head = this.#head(bytes)
+    if (head === 'other') return this.#handOver(bytes)
+    const { wheel, limits, serve } = this.#house
+    if (head === 'part') {
+      if (++this.#pieces > MAX_PIECES) return this.#handOver(bytes)
+      if (this.#pieces === 1) wheel.arm(this.#timer, limits.headTimeoutMs)
+      return false
+    }
+    this.#pieces = 0
+    const request = new FastRequest(this, head)
+    this.#request = request
+    this.#unread = bytes.length > head.bytes ? request.take(bytes.subarray(head.bytes)) : undefined
+    if (!request.isComplete) wheel.arm(this.#timer, limits.bodyTimeoutMs)
+    serve(request)
+    return true
+  }
+
+  /** Clients repeat their heads: one that is the same, byte for byte, is not read again. */
+  #head(bytes: Buffer): Reading {
+    const last = this.#lastBytes
+    if (
+      last &&
+      this.#lastHead &&
+      bytes.length >= last.length &&
+      bytes.compare(last, 0, last.length, 0, last.length) === 0
+    )
+      return this.#lastHead
+    const head = readHead(bytes, this.#house.limits.maxHeadBytes)
+    if (typeof head === 'object' && head.bytes <= MAX_REMEMBERED_BYTES) {
+      this.#lastHead = head
+      // A copy: the bytes around it must not be kept alive with it.
+      this.#lastBytes = Buffer.copyBytesFrom(bytes, 0, head.bytes)
+    }
+    return head
+  }
+
+  /** The answer has left and the body has arrived: on to the next. */
+  #rest(): void {
+    this.#request = undefined
+    if (this.#house.draining && !this.#unread) return this.#bye()
+    this.#house.wheel.arm(this.#timer, this.#house.limits.keepAliveTimeoutMs)
+    if (this.#paused) {
+      this.#paused = false
+      this.#socket.resume()
+    }
+    if (this.#unread) this.#read()
+  }
+
+  #handOver(bytes: Buffer): false {
+    this.#leave()
+    const socket = this.#socket
+    socket.pause()
+    socket.unshift(bytes)
+    this.#house.handOver(socket)
+    socket.resume()
+    return false
+  }
+
+  #leave(): void {
+    this.#house.wheel.disarm(this.#timer)
+    this.#house.connections.delete(this)
+    this.#unread = undefined
+    this.#socket
+      .off('data', this.#onData)
+      .off('end', this.#onEnd)
+      .off('error', this.#onError)
+      .off('close', this.#onClose)
+      .off('drain', this.#onDrain)
+  }
+
+  /** Says that no more comes, and reads on for a while. */
+  #bye(): void {
+    this.#closing = true
+    this.#request?.breakOff(new GatewayError('callerLeft', 'the connection has ended'))
+    this.#request = undefined
+    this.#unread = undefined
+    this.#socket.end()
+    this.#socket.resume()
+    const { wheel, limits } = this.#house
+    wheel.arm(this.#timer, this.#socket.writableLength > 0 ? limits.keepAliveTimeoutMs : LINGER_MS)
+  }
+
+  #expired(): void {
+    const request = this.#request
+    if (request && !request.isComplete && !request.isAnswered) {
+      if (request.isHeld) return this.#house.wheel.arm(this.#timer, this.#house.limits.bodyTimeoutMs)
+      const fault = new GatewayError(
+        'requestTimeout',
+        'the body did not arrive in time (server.limits.bodyTimeout)',
+      )
+      return request.breakOff(fault)
+    }
+    // While a call runs, its own deadline counts; the timer is set anew when it is answered.
+    if (request && !request.isAnswered) return
+    if (request || this.#closing) return void this.#socket.destroy()
+    if (this.#unread) this.#socket.write(refusal('408 Request Timeout'), 'latin1')
+    this.#bye()
+  }
+
+  readonly #onEnd = (): void => {
+    // As at node:http: who closes its end does not wait for an answer.
+    if (this.#request) this.#socket.destroy()
+    else this.#bye()
+  }
+
+  readonly #onError = (): void => {
+    // 'close' follows, and has all that is to be done.
+  }
+
+  readonly #onClose = (): void => {
+    const request = this.#request
+    this.#leave()
+    this.#request = undefined
+    this.#onDrain()
+    if (!request) return
+    request.breakOff(new GatewayError('callerLeft', 'the client left before its body was complete'))
+    request.gone?.()
+  }
+
+  readonly #onDrain = (): void => {
+    const drain = this.#drain
+    this.#drain = undefined
+    drain?.()
+    if (this.#request?.isAnswered && this.#request.isComplete && !this.#socket.destroyed) this.#rest()
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

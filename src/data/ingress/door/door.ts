@@ -1,0 +1,61 @@
+/**
+ * The strict fast door in front of node:http. It takes the connections of an http.Server, answers those whose
+ * requests are plain, and gives every other one back to the server with its bytes unread. So it never widens what
+ * is accepted: whatever it answers, node:http would have read the same way.
+ */
+import type { Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Wheel } from '../../../lib/wheel.ts'
+import type { Intake } from '../intake.ts'
+import { Connection, type DoorLimits, type House } from './connection.ts'
+
+export interface DoorOptions {
+  /** Listens, limits the connections, and serves whatever is not plain. */
+  readonly server: Server
+  /** Of the server, by which a connection is given to it: `secureConnection` where it speaks TLS. */
+  readonly event?: 'connection' | 'secureConnection'
+  readonly limits: DoorLimits
+  readonly wheel: Wheel
+  readonly serve: (intake: Intake) => void
+}
+
+export interface Door {
+  /** Connections that have sent nothing but plain requests so far. */
+  readonly connections: number
+  /** A connection from elsewhere; any duplex stream will do. */
+  take(socket: Duplex): void
+  /** Every answer is the last one on its connection from now on; idle connections end. */
+  drain(): void
+  /** Ends what is left. */
+  cut(): void
+}
+
+export function createDoor({ server, event = 'connection', limits, wheel, serve }: DoorOptions): Door {
+  const inner = server.listeners(event)
+  const house: House = {
+    limits,
+    wheel,
+    serve,
+    handOver: (socket) => {
+      for (const listener of inner) listener.call(server, socket)
+    },
+    connections: new Set(),
+    draining: false,
+  }
+  const take = (socket: Duplex) => void new Connection(socket, house)
+  server.removeAllListeners(event)
+  server.on(event, take)
+  return {
+    get connections() {
+      return house.connections.size
+    },
+    take,
+    drain() {
+      house.draining = true
+      for (const connection of house.connections) connection.retire()
+    },
+    cut() {
+      for (const connection of house.connections) connection.cut()
+    },
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * The grammar of the fast door: the one plain form of a request head (RFC 9112), read in one pass. It accepts
+ * less than the standard does, on purpose: what two readers could take differently is not plain, and is left,
+ * unread, to node:http.
+ */
+import type { RawPairs } from '../../../core/call.ts'
+import type { HeadNotes } from '../intake.ts'
+
+/** The longest head that is ever read here; longer ones are node:http's. */
+export const MAX_HEAD_BYTES = 8192
+const MAX_FIELDS = 100
+const MAX_LENGTH_DIGITS = 15
+
+/** A plain head. */
+export interface Head {
+  readonly method: 'GET' | 'HEAD' | 'POST'
+  readonly target: string
+  readonly headers: RawPairs
+  /** Lower case. */
+  readonly host: string
+  /** Of the body; 0 without one. */
+  readonly length: number
+  /** Bytes of the head, the empty line included. */
+  readonly bytes: number
+  readonly notes: HeadNotes
+}
+
+/** `part`: plain so far, but its end has not come. `other`: not plain. */
+export type Reading = Head | 'part' | 'other'
+
+const CR = 13
+const LF = 10
+const SPACE = 32
+const COLON = 58
+
+const table = (characters: string): Uint8Array => {
+  const allowed = new Uint8Array(256)
+  for (const character of characters) allowed[character.charCodeAt(0)] = 1
+  return allowed
+}
+const ALNUM = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
+// tchar of RFC 9110, section 5.6.2.
+const TOKEN = table(`${ALNUM}!#$%&'*+-.^_\`|~`)
+// pchar, "/" and "?" of RFC 3986.
+const TARGET = table(`${ALNUM}-._~!$&'()*+,;=:@/?%`)
+// A host with its port: a name, an IPv4 address, or an IPv6 address in brackets.
+const AUTHORITY = /^(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
+
+// Fields that change how the message is framed, or ask for more than an answer.
+const NOT_PLAIN = [
+  'te',
+  'expect',
+  'trailer',
+  'upgrade',
+  'keep-alive',
+  'http2-settings',
+  'content-encoding',
+  'proxy-connection',
+  'transfer-encoding',
+].map((name) => Buffer.from(name))
+const HOST = Buffer.from('host')
+const CONNECTION = Buffer.from('connection')
+const CONTENT_LENGTH = Buffer.from('content-length')
+
+// Where the fields of the head being read lie: four offsets a field. Reading never yields, so one is enough.
+const fields = new Int32Array(MAX_FIELDS * 4)
+
+/** Reads the head at the beginning of `bytes`. Nothing of what it returns refers to them. */
+export function readHead(bytes: Buffer, maxBytes = MAX_HEAD_BYTES): Reading {
+  const end = Math.min(bytes.length, maxBytes)
+  // What has no end within the limit is too long to be plain.
+  const unfinished = end === bytes.length && end < maxBytes ? 'part' : 'other'
+  const method = readMethod(bytes, end)
+  if (method === undefined) return 'other'
+  if (method === '') return unfinished
+  const targetStart = method.length + 1
+  let at = targetStart
+  while (at < end && TARGET[bytes[at] as number] === 1) at++
+  if (at > targetStart && bytes[targetStart] !== 47) return 'other'
+  const targetEnd = at
+  const version = matches(bytes, at, end, VERSION)
+  if (version !== true) return version === undefined ? unfinished : 'other'
+  if (targetEnd === targetStart) return 'other'
+  at += VERSION.length
+
+  let count = 0
+  for (;;) {
+    if (at >= end) return unfinished
+    if (bytes[at] === CR) break
+    if (count === MAX_FIELDS) return 'other'
+    const next = readField(bytes, at, { end, slot: count * 4 })
+    if (next <= 0) return next === 0 ? unfinished : 'other'
+    at = next
+    count++
+  }
+  if (at + 1 >= end) return unfinished
+  if (bytes[at + 1] !== LF) return 'other'
+  return meaning(bytes, { end: at + 2, method, targetStart, targetEnd, count })
+}
+
+const VERSION = Buffer.from(' HTTP/1.1\r\n')
+const METHODS = ['POST', 'GET', 'HEAD'] as const
+const METHOD_BYTES = METHODS.map((method) => Buffer.from(`${method} `))
+
+/** The method; the empty string where its end has not come; undefined where it is not one of ours. */
+function readMethod(bytes: Buffer, end: number): Head['method'] | '' | undefined {
+  for (let i = 0; i < METHODS.length; i++) {
+    const matched = matches(bytes, 0, end, METHOD_BYTES[i] as Buffer)
+    if (matched !== false) return matched ? METHODS[i] : ''
+  }
+  return undefined
+}
+
+/** Undefined: equal so far as there is anything. */
+function matches(bytes: Buffer, at: number, end: number, wanted: Buffer): boolean | undefined {
+  for (let i = 0; i < wanted.length; i++) {
+    if (at + i >= end) return undefined
+    if (bytes[at + i] !== wanted[i]) return false
+  }
+  return true
+}
+
+/** Reads one field line and gives where the next begins; 0: its end has not come; -1: not plain. */
+function readField(bytes: Buffer, start: number, { end, slot }: { end: number; slot: number }): number {
+  let at = start
+  while (at < end && TOKEN[bytes[at] as number] === 1) at++
+  if (at === end) return 0
+  if (bytes[at] !== COLON || at === start) return -1
+  fields[slot] = start
+  fields[slot + 1] = at
+  at++
+  while (at < end && bytes[at] === SPACE) at++
+  const valueStart = at
+  let last = at
+  for (; at < end; at++) {
+    const byte = bytes[at] as number
+    if (byte > 32 && byte < 127) last = at + 1
+    else if (byte !== SPACE) break
+  }
+  if (at === end) return 0
+  if (bytes[at] !== CR) return -1
+  if (at + 1 === end) return 0
+  if (bytes[at + 1] !== LF) return -1
+  fields[slot + 2] = valueStart
+  fields[slot + 3] = last
+  return at + 2
+}
+
+interface Extent {
+  readonly end: number
+  readonly method: Head['method']
+  readonly targetStart: number
+  readonly targetEnd: number
+  readonly count: number
+}
+
+/** What the fields say about framing, and whether that is plain. */
+function meaning(bytes: Buffer, extent: Extent): Head | 'other' {
+  const { end, method, targetStart, targetEnd, count } = extent
+  const text = bytes.toString('latin1', 0, end)
+  const headers = new Array<string>(count * 2)
+  let host: string | undefined
+  let length: number | undefined
+  let connections = 0
+  for (let i = 0; i < count; i++) {
+    const nameStart = fields[i * 4] as number
+    const nameEnd = fields[i * 4 + 1] as number
+    const value = text.slice(fields[i * 4 + 2], fields[i * 4 + 3])
+    headers[i * 2] = text.slice(nameStart, nameEnd)
+    headers[i * 2 + 1] = value
+    if (isName(bytes, nameStart, nameEnd, HOST)) {
+      if (host !== undefined || !AUTHORITY.test(value)) return 'other'
+      host = value.toLowerCase()
+    } else if (isName(bytes, nameStart, nameEnd, CONTENT_LENGTH)) {
+      if (length !== undefined || !isLength(value)) return 'other'
+      length = Number(value)
+    } else if (isName(bytes, nameStart, nameEnd, CONNECTION)) {
+      if (++connections > 1 || value.toLowerCase() !== 'keep-alive') return 'other'
+    } else if (NOT_PLAIN.some((name) => isName(bytes, nameStart, nameEnd, name))) {
+      return 'other'
+    }
+  }
+  // A length belongs to POST, and POST has one: everything else has a meaning of its own somewhere.
+  if (host === undefined || (method === 'POST') !== (length !== undefined)) return 'other'
+  const target = text.slice(targetStart, targetEnd)
+  return { method, target, headers, host, length: length ?? 0, bytes: end, notes: {} }
+}
+
+/** Digits, no sign, no leading zero, and exact as a number. */
+function isLength(value: string): boolean {
+  if (value.length === 0 || value.length > MAX_LENGTH_DIGITS) return false
+  if (value.length > 1 && value.charCodeAt(0) === 48) return false
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i)
+    if (code < 48 || code > 57) return false
+  }
+  return true
+}
+
+/** `name` in lower case. Only letters differ by that bit among the characters a name may have. */
+function isName(bytes: Buffer, start: number, end: number, name: Buffer): boolean {
+  if (end - start !== name.length) return false
+  for (let i = 0; i < name.length; i++) {
+    const byte = bytes[start + i] as number
+    const wanted = name[i] as number
+    if (byte !== wanted && (byte | 32) !== wanted) return false
+    if (byte !== wanted && (wanted < 97 || wanted > 122)) return false
+  }
+  return true
+}

@@ -1,0 +1,262 @@
+/**
+ * One plain request and its answer: an Intake over a connection of the fast door. What has arrived of the body is
+ * kept as it came; the answer is one write where it is small.
+ */
+import { header, type RawPairs } from '../../../core/call.ts'
+import { GatewayError } from '../../../core/errors.ts'
+import { tooLarge } from '../body.ts'
+import type { HeadNotes, Intake } from '../intake.ts'
+import type { Head } from './head.ts'
+import { lastChunk, replyHead } from './reply-head.ts'
+
+const HIGH_WATER_BYTES = 256 * 1024
+
+/** What a request needs of its connection. */
+export interface Line {
+  readonly peer: string
+  /** The field lines about the connection for the next answer; `last` asks that it be the last one. */
+  closing(last: boolean): string
+  /** A head, with the body behind it where there is one. */
+  send(head: string, body: Uint8Array | undefined): void
+  /** A piece of a chunked body with its framing, or of a body of known length. False: wait for `drained`. */
+  pass(chunk: Uint8Array, chunked: boolean): boolean
+  drained(): Promise<void>
+  /** The answer is complete. */
+  answered(): void
+  cut(): void
+  pause(): void
+  resume(): void
+}
+
+const OPEN = 0
+const STREAMING = 1
+const DONE = 2
+
+export class FastRequest implements Intake {
+  readonly door = 'fast'
+  readonly method: string
+  readonly target: string
+  readonly headers: RawPairs
+  readonly host: string
+  readonly notes: HeadNotes
+  readonly length: number
+  gone: (() => void) | undefined
+  status = 0
+  readonly #line: Line
+  #state = OPEN
+  #framing: number | 'chunked' | 'none' = 'none'
+  /** Arrived and not yet taken. */
+  #chunks: Uint8Array[] = []
+  #queued = 0
+  #missing: number
+  #streams = false
+  #unwanted = false
+  #paused = false
+  #broken: GatewayError | undefined
+  #wake: (() => void) | undefined
+
+  constructor(line: Line, head: Head) {
+    this.#line = line
+    this.method = head.method
+    this.target = head.target
+    this.headers = head.headers
+    this.host = head.host
+    this.notes = head.notes
+    this.length = head.length
+    this.#missing = head.length
+  }
+
+  get peer(): string {
+    return this.#line.peer
+  }
+
+  /** Every byte of the body has arrived. */
+  get isComplete(): boolean {
+    return this.#missing === 0
+  }
+
+  get isAnswered(): boolean {
+    return this.#state === DONE
+  }
+
+  /** The body is passed on as it comes. */
+  get isStreamed(): boolean {
+    return this.#streams
+  }
+
+  /** True while the reader is slow and the body therefore stands still. */
+  get isHeld(): boolean {
+    return this.#paused
+  }
+
+  /** What has arrived of the body and was not taken, as it came. */
+  get chunks(): readonly Uint8Array[] {
+    return this.#chunks
+  }
+
+  /** Takes what belongs to the body; gives back what does not. */
+  take(bytes: Buffer): Buffer | undefined {
+    if (this.#missing === 0) return bytes
+    const own = bytes.length <= this.#missing ? bytes : bytes.subarray(0, this.#missing)
+    this.#missing -= own.length
+    if (!this.#unwanted) {
+      this.#chunks.push(own)
+      this.#queued += own.length
+      if (this.#streams && this.#queued > HIGH_WATER_BYTES && this.#missing > 0 && !this.#paused) {
+        this.#paused = true
+        this.#line.pause()
+      }
+    }
+    this.#stir()
+    return own === bytes ? undefined : bytes.subarray(own.length)
+  }
+
+  /** The rest of the body will not come. */
+  breakOff(fault: GatewayError): void {
+    this.#broken ??= fault
+    this.#stir()
+  }
+
+  check(): void {
+    // What is not plain does not get here.
+  }
+
+  whole(maxBytes: number, signal: () => AbortSignal): Uint8Array | Promise<Uint8Array> {
+    if (this.length > maxBytes) throw tooLarge(maxBytes)
+    return this.#missing === 0 ? this.#joined() : this.#rest(signal())
+  }
+
+  async #rest(signal: AbortSignal): Promise<Uint8Array> {
+    const stir = () => this.#stir()
+    signal.addEventListener('abort', stir, { once: true })
+    try {
+      while (this.#missing > 0) {
+        if (signal.aborted) throw signal.reason
+        if (this.#broken) throw this.#broken
+        await this.#stirred()
+      }
+      return this.#joined()
+    } finally {
+      signal.removeEventListener('abort', stir)
+    }
+  }
+
+  async *stream(maxBytes: number): AsyncGenerator<Uint8Array> {
+    if (this.length > maxBytes) throw tooLarge(maxBytes)
+    this.#streams = true
+    try {
+      for (;;) {
+        const chunk = this.#chunks.shift()
+        if (chunk) {
+          this.#queued -= chunk.length
+          if (this.#queued <= HIGH_WATER_BYTES / 2) this.#release()
+          yield chunk
+        } else if (this.#missing === 0) {
+          return
+        } else if (this.#broken) {
+          throw this.#broken
+        } else {
+          await this.#stirred()
+        }
+      }
+    } finally {
+      this.#refuseRest()
+    }
+  }
+
+  answer(status: number, headers: RawPairs, body: Uint8Array): void {
+    this.#claim()
+    const bodiless = status === 204 || status === 304
+    // What is left of the body must not be taken for the next request.
+    const connection = this.#line.closing(this.#missing > 0)
+    const head = replyHead(status, headers, { length: bodiless ? 'none' : body.length, connection })
+    this.status = status
+    this.#state = STREAMING
+    this.#line.send(head, bodiless || this.method === 'HEAD' ? undefined : body)
+    this.#finish()
+  }
+
+  begin(status: number, headers: RawPairs): void {
+    this.#claim()
+    const declared = header(headers, 'content-length')
+    const length = declared === undefined ? undefined : Number(declared)
+    const bodiless = this.method === 'HEAD' || status === 204 || status === 304
+    const framing = bodiless ? 'none' : (length ?? 'chunked')
+    const shown = status === 204 ? 'none' : (length ?? framing)
+    const head = replyHead(status, headers, { length: shown, connection: this.#line.closing(false) })
+    this.#framing = framing
+    this.status = status
+    this.#state = STREAMING
+    this.#line.send(head, undefined)
+  }
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
+    if (this.#framing === 'none' || chunk.length === 0) return true
+    if (this.#framing === 'chunked') return this.#line.pass(chunk, true)
+    // More than was announced would be read as the beginning of the next answer.
+    if (chunk.length > this.#framing)
+      throw new GatewayError('backendGarbled', 'the body is longer than its Content-Length')
+    this.#framing -= chunk.length
+    return this.#line.pass(chunk, false)
+  }
+
+  drained(): Promise<void> {
+    return this.#line.drained()
+  }
+
+  end(trailers: RawPairs): void {
+    if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
+    if (this.#framing === 'chunked') this.#line.send(lastChunk(trailers), undefined)
+    else if (this.#framing !== 'none' && this.#framing > 0) return this.cut()
+    this.#finish()
+  }
+
+  cut(): void {
+    this.#state = DONE
+    this.#line.cut()
+  }
+
+  #claim(): void {
+    if (this.#state !== OPEN) throw new Error('a request is answered once')
+  }
+
+  #finish(): void {
+    this.#state = DONE
+    this.#refuseRest()
+    this.#line.answered()
+  }
+
+  /** Nobody wants the rest of the body. */
+  #refuseRest(): void {
+    this.#unwanted = true
+    this.#chunks = []
+    this.#queued = 0
+    this.#release()
+  }
+
+  #joined(): Uint8Array {
+    const chunks = this.#chunks
+    const only = chunks[0]
+    if (only && chunks.length === 1) return only
+    return Buffer.concat(chunks, this.length)
+  }
+
+  #release(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#line.resume()
+  }
+
+  #stir(): void {
+    const wake = this.#wake
+    this.#wake = undefined
+    wake?.()
+  }
+
+  #stirred(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve
+    })
+  }
+}

@@ -1,0 +1,169 @@
+/** The door that takes all of HTTP/1.1: a request and response of node:http as an Intake. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { RawPairs } from '../../core/call.ts'
+import { GatewayError } from '../../core/errors.ts'
+import { tooLarge } from './body.ts'
+import type { HeadNotes, Intake } from './intake.ts'
+
+export class HttpIntake implements Intake {
+  readonly door = 'http'
+  readonly notes: HeadNotes = {}
+  gone: (() => void) | undefined
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    this.#request = request
+    this.#response = response
+    // node:http reports a client who left as an error of the request, to nobody once the body's reader has gone.
+    request.on('error', () => {})
+    response.once('close', () => {
+      if (!response.writableFinished) this.gone?.()
+    })
+  }
+
+  get method(): string {
+    return this.#request.method ?? 'GET'
+  }
+
+  get target(): string {
+    return this.#request.url ?? ''
+  }
+
+  get headers(): RawPairs {
+    return this.#request.rawHeaders
+  }
+
+  get host(): string {
+    return (this.#request.headers.host ?? '').toLowerCase()
+  }
+
+  get peer(): string {
+    return this.#request.socket.remoteAddress ?? ''
+  }
+
+  get status(): number {
+    return this.#response.headersSent ? this.#response.statusCode : 0
+  }
+
+  get length(): number | undefined {
+    const { headers } = this.#request
+    if (headers['transfer-encoding'] !== undefined) return undefined
+    // node:http has already refused broken ones.
+    return Number(headers['content-length'] ?? 0)
+  }
+
+  check(): void {
+    const { httpVersion, rawHeaders } = this.#request
+    if (httpVersion !== '1.1' && httpVersion !== '1.0')
+      throw new GatewayError('badRequest', `HTTP/${httpVersion} is not spoken here: use HTTP/1.1`)
+    // node:http takes the first of several Host fields; the server behind may take the last (RFC 9112, section 3.2).
+    let hosts = 0
+    for (let i = 0; i < rawHeaders.length; i += 2) if (/^host$/i.test(rawHeaders[i] as string)) hosts++
+    if (hosts > 1) throw new GatewayError('badRequest', 'a request has exactly one Host field')
+  }
+
+  whole(maxBytes: number, signal: () => AbortSignal): Promise<Uint8Array> {
+    this.#invite()
+    return readWhole(this.#request, maxBytes, signal())
+  }
+
+  stream(maxBytes: number): AsyncIterable<Uint8Array> {
+    this.#invite()
+    return stream(this.#request, maxBytes)
+  }
+
+  answer(status: number, headers: RawPairs, body: Uint8Array): void {
+    const response = this.#response
+    const out = withLength(headers, status, body.length)
+    // What is left of the body must not be taken for the next request.
+    if (this.length !== 0 && !this.#request.complete) out.push('Connection', 'close')
+    response.writeHead(status, out)
+    response.end(body)
+  }
+
+  begin(status: number, headers: RawPairs): void {
+    this.#response.writeHead(status, [...headers])
+    // With bytes, if none: `flushHeaders` writes field values as UTF-8, and they came as Latin-1.
+    this.#response.write(NOTHING)
+  }
+
+  write(chunk: Uint8Array): boolean {
+    return this.#response.write(chunk)
+  }
+
+  drained(): Promise<void> {
+    const response = this.#response
+    return new Promise((resolve) => {
+      const done = () => {
+        response.off('drain', done).off('close', done)
+        resolve()
+      }
+      response.on('drain', done).on('close', done)
+    })
+  }
+
+  end(trailers: RawPairs): void {
+    if (trailers.length > 0) this.#response.addTrailers(pairs(trailers))
+    this.#response.end()
+  }
+
+  cut(): void {
+    this.#response.destroy()
+  }
+
+  /** The body is asked for only once the head is accepted (RFC 9110, section 10.1.1). */
+  #invite(): void {
+    if (this.#request.headers.expect !== undefined) this.#response.writeContinue()
+  }
+}
+
+const NOTHING = new Uint8Array(0)
+
+function readWhole(request: IncomingMessage, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    const settle = (finish: () => void) => {
+      request.off('data', data).off('end', end).off('error', broken).off('close', broken)
+      signal.removeEventListener('abort', aborted)
+      finish()
+    }
+    const data = (chunk: Buffer) => {
+      size += chunk.length
+      chunks.push(chunk)
+      if (size > maxBytes) settle(() => reject(tooLarge(maxBytes)))
+    }
+    const end = () =>
+      settle(() => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size)))
+    const broken = () =>
+      settle(() => reject(new GatewayError('callerLeft', 'the client left before its body was complete')))
+    const aborted = () => settle(() => reject(signal.reason as Error))
+    if (signal.aborted) return reject(signal.reason as Error)
+    signal.addEventListener('abort', aborted, { once: true })
+    request.on('data', data).on('end', end).on('error', broken).on('close', broken)
+  })
+}
+
+async function* stream(request: IncomingMessage, maxBytes: number): AsyncGenerator<Uint8Array> {
+  let size = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > maxBytes) throw tooLarge(maxBytes)
+    yield chunk
+  }
+}
+
+function withLength(headers: RawPairs, status: number, length: number): string[] {
+  const out: string[] = []
+  for (let i = 0; i < headers.length; i += 2)
+    if ((headers[i] as string).toLowerCase() !== 'content-length')
+      out.push(headers[i] as string, headers[i + 1] as string)
+  // These have no body, and so no length (RFC 9110, sections 15.3.5 and 15.4.5).
+  if (status !== 204 && status !== 304) out.push('Content-Length', String(length))
+  return out
+}
+
+function pairs(raw: RawPairs): [string, string][] {
+  return raw.flatMap((name, i) => (i % 2 === 0 ? [[name, raw[i + 1] ?? ''] as [string, string]] : []))
+}

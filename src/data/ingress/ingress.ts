@@ -1,0 +1,299 @@
+/**
+ * From a request at a door to a Call, and from an answer back to that door. The only place that turns a fault
+ * into HTTP, in the client's own dialect.
+ */
+import { type Body, type Call, modelName, type RawPairs, type Target } from '../../core/call.ts'
+import { GatewayError } from '../../core/errors.ts'
+import type { Log } from '../../core/log.ts'
+import type { Observer } from '../../core/observer.ts'
+import type { Answer, Outcome, Reply } from '../../core/reply.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
+import { problem } from '../../protocol/problem.ts'
+import { callerTimeout } from '../deadlines.ts'
+import { principalOf } from '../key/principal.ts'
+import { tooLarge } from './body.ts'
+import { forwardedReply } from './headers.ts'
+import type { HeadNotes, Intake } from './intake.ts'
+import { answerToQuery, checkQuery } from './query.ts'
+import { keepable, type Matched, type Router } from './routes.ts'
+import { age, cacheStatus, proxyStatus } from './status.ts'
+import { parseTarget } from './target.ts'
+
+export interface Live {
+  readonly route: Router
+  readonly maxBodyBytes: number
+}
+
+export interface IngressParts {
+  /** What the settings may change while calls run; asked once a call. */
+  readonly live: () => Live
+  /** A promise only where there is something to wait for. */
+  readonly answer: (call: Call, matched: Matched) => Answer | Promise<Answer>
+  readonly observer: Observer
+  readonly log: Log
+  readonly clock: Clock
+  /** Holds the deadlines of calls. */
+  readonly wheel: Wheel
+  readonly mintId: () => string
+}
+
+export type Ingress = (intake: Intake) => void
+
+export function createIngress(parts: IngressParts): Ingress {
+  return (intake) => new Visit(parts, intake).start()
+}
+
+/** One request, from its head to the end of its answer. Waits only where there is something to wait for. */
+class Visit {
+  readonly #parts: IngressParts
+  readonly #intake: Intake
+  readonly #began: number
+  readonly #deadline: Timer
+  #call: ArrivedCall | undefined
+  #matched: Matched | undefined
+  #outcome: Outcome = NOT_ASKED
+  #timeoutMs = 0
+  #over = false
+
+  constructor(parts: IngressParts, intake: Intake) {
+    this.#parts = parts
+    this.#intake = intake
+    this.#began = parts.clock.now()
+    this.#deadline = timer(() => this.#late())
+  }
+
+  start(): void {
+    try {
+      const { live, wheel, mintId } = this.#parts
+      const intake = this.#intake
+      intake.check()
+      const settings = live()
+      const matched = this.#route(settings)
+      this.#matched = matched
+      checkQuery({ method: intake.method, target: matched.target, headers: intake.headers })
+      const timeout = Math.min(
+        matched.route.timeout,
+        callerTimeout(intake.headers) ?? Number.POSITIVE_INFINITY,
+      )
+      this.#timeoutMs = timeout
+      const call = new ArrivedCall(intake, matched.target, {
+        began: this.#began,
+        timeout,
+        mintId,
+      })
+      this.#call = call
+      intake.gone = () => this.#left()
+      wheel.arm(this.#deadline, timeout)
+      const body = bodyOf(intake, matched, { call, maxBytes: settings.maxBodyBytes })
+      if (body instanceof Promise)
+        body.then((bytes) => this.#ask(bytes)).catch((error: unknown) => this.#fail(error))
+      else this.#ask(body)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #route(live: Live): Matched {
+    const { method, target, host, headers, notes } = this.#intake
+    if (notes.live === live && notes.matched) return notes.matched
+    const { path, query } = parseTarget(target)
+    const matched = live.route({ method, path, host, headers })
+    if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
+    Object.assign(notes, { path, query, live, matched } satisfies HeadNotes)
+    return matched
+  }
+
+  #ask(body: Body): void {
+    const call = this.#call as ArrivedCall
+    call.body = body
+    const answer = this.#parts.answer(call, this.#matched as Matched)
+    if (answer instanceof Promise)
+      answer.then((answer) => this.#send(answer)).catch((error: unknown) => this.#fail(error))
+    else this.#send(answer)
+  }
+
+  #send(given: Answer): void {
+    const { reply, outcome } = answerToQuery(this.#call as ArrivedCall, this.#matched as Matched, given)
+    if (this.#over) return discard(reply)
+    this.#outcome = outcome
+    const headers = forwardedReply(reply.headers)
+    const status = cacheStatus(outcome)
+    if (status !== undefined) headers.push('Cache-Status', status)
+    const seconds = age(outcome)
+    if (seconds !== undefined) headers.push('Age', String(seconds))
+    if (reply.body instanceof Uint8Array) {
+      this.#intake.answer(reply.status, headers, reply.body)
+      this.#end(undefined)
+    } else {
+      this.#stream(reply, headers).catch((error: unknown) => this.#fail(error))
+    }
+  }
+
+  /** A body that streams is written as fast as the client reads. */
+  async #stream({ status, body, trailers }: Reply, headers: RawPairs): Promise<void> {
+    const intake = this.#intake
+    const { signal } = this.#call as ArrivedCall
+    intake.begin(status, headers)
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      if (signal.aborted) throw signal.reason
+      if (!intake.write(chunk)) await intake.drained()
+    }
+    if (signal.aborted) throw signal.reason
+    intake.end(trailers?.() ?? [])
+    this.#end(undefined)
+  }
+
+  #late(): void {
+    const fault = new GatewayError('deadline', `no answer within ${this.#timeoutMs} ms`)
+    this.#call?.abort(fault)
+    // Whoever works on the call stops with the signal; the caller is told at once, whether they do or not.
+    this.#fail(fault)
+  }
+
+  #left(): void {
+    const fault = new GatewayError('callerLeft', 'the client closed the connection')
+    this.#call?.abort(fault)
+    this.#fail(fault)
+  }
+
+  /** An error of ours, in the dialect of the call. After the first byte of an answer only the connection can tell. */
+  #fail(error: unknown): void {
+    if (this.#over) return
+    const fault = error instanceof GatewayError ? error : internal(this.#parts.log, error)
+    try {
+      if (this.#intake.status !== 0 || fault.code === 'callerLeft') this.#intake.cut()
+      else this.#refuse(fault)
+    } catch (bug) {
+      this.#parts.log.error('ingress.bug', { error: textOf(bug) })
+      this.#intake.cut()
+    }
+    this.#end(fault)
+    // Nobody waits any more for what is still under way.
+    this.#call?.abort(fault)
+  }
+
+  #refuse(fault: GatewayError): void {
+    const reply: Reply = this.#matched ? this.#matched.protocol.fault(fault) : problem(fault)
+    const headers = [...reply.headers, 'Proxy-Status', proxyStatus(fault)]
+    if (fault.fault.retry === 'later')
+      headers.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
+    this.#intake.answer(reply.status, headers, reply.body as Uint8Array)
+  }
+
+  #end(fault: GatewayError | undefined): void {
+    this.#over = true
+    this.#intake.gone = undefined
+    const { wheel, observer, clock } = this.#parts
+    wheel.disarm(this.#deadline)
+    observer.answered({
+      door: this.#intake.door,
+      route: this.#matched?.route.name ?? '',
+      protocol: this.#matched?.protocol.name ?? '',
+      ...modelOf(this.#matched),
+      status: this.#intake.status || (fault?.fault.status ?? 0),
+      outcome: this.#outcome,
+      ms: clock.now() - this.#began,
+      ...(fault ? { fault: fault.code } : {}),
+    })
+  }
+}
+
+const NOT_ASKED: Outcome = { kind: 'none' }
+
+/** A Call over an Intake. Its id and its signal are made when somebody asks for them: a hit needs neither. */
+class ArrivedCall implements Call {
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  readonly headers: RawPairs
+  readonly host: string
+  readonly principal: string
+  readonly target: Target
+  readonly deadline: number
+  body: Body = NOTHING
+  readonly #intake: Intake
+  readonly #mintId: () => string
+  #id: string | undefined
+  #abort: AbortController | undefined
+  #reason: GatewayError | undefined
+
+  constructor(
+    intake: Intake,
+    target: Target,
+    made: { began: number; timeout: number; mintId: () => string },
+  ) {
+    const { notes } = intake
+    this.method = intake.method
+    this.path = notes.path ?? ''
+    this.query = notes.query ?? ''
+    this.headers = intake.headers
+    this.host = intake.host
+    notes.principal ??= principalOf(intake.headers)
+    this.principal = notes.principal
+    this.target = target
+    this.deadline = made.began + made.timeout
+    this.#intake = intake
+    this.#mintId = made.mintId
+  }
+
+  get id(): string {
+    this.#id ??= this.#mintId()
+    return this.#id
+  }
+
+  get peer(): string {
+    return this.#intake.peer
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController()
+      if (this.#reason) this.#abort.abort(this.#reason)
+    }
+    return this.#abort.signal
+  }
+
+  abort(reason: GatewayError): void {
+    this.#reason ??= reason
+    this.#abort?.abort(reason)
+  }
+}
+
+const NOTHING = new Uint8Array(0)
+
+/** Whole where the route may cache the call, streaming otherwise. */
+function bodyOf(
+  intake: Intake,
+  matched: Matched,
+  { call, maxBytes }: { call: ArrivedCall; maxBytes: number },
+): Body | Promise<Uint8Array> {
+  const { length } = intake
+  if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
+  if (length === 0) return NOTHING
+  const keyed = matched.route.cache !== undefined && keepable(matched)
+  return keyed ? intake.whole(maxBytes, () => call.signal) : intake.stream(maxBytes)
+}
+
+function modelOf(matched: Matched | undefined): { model?: string } {
+  const model = matched && modelName(matched.target)
+  return model === undefined ? {} : { model }
+}
+
+/** An answer that came too late: what is still on its way is not waited for. */
+function discard({ body }: Reply): void {
+  if (body instanceof Uint8Array) return
+  const first = async () => {
+    for await (const _chunk of body) break
+  }
+  first().catch(() => {})
+}
+
+function internal(log: Log, error: unknown): GatewayError {
+  log.error('call.failed', { error: textOf(error) })
+  return new GatewayError('internal', 'the gateway failed on this call; its log says why', { cause: error })
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

@@ -1,0 +1,64 @@
+/**
+ * One request at a door, and the way its answer goes back. Both doors, the strict fast one and node:http, give
+ * requests in this form, so that routing, deadlines, faults and answers are written once.
+ */
+import type { RawPairs, Target } from '../../core/call.ts'
+import type { Protocol } from '../../protocol/protocol.ts'
+import type { Route } from './routes.ts'
+
+export type DoorName = 'fast' | 'http'
+
+/**
+ * What was read from a head. A door that sees the same head again on a connection gives the same notes, and
+ * nothing in them is worked out twice.
+ */
+export interface HeadNotes {
+  path?: string
+  query?: string
+  principal?: string
+  /** The settings under which `matched` was found; other settings route anew. */
+  live?: object
+  matched?: { readonly route: Route; readonly protocol: Protocol; readonly target: Target }
+}
+
+/** Where a request's bytes come in and its answer's go out. */
+export interface Intake {
+  readonly door: DoorName
+  readonly method: string
+  readonly target: string
+  readonly headers: RawPairs
+  /** The Host field, lower case. */
+  readonly host: string
+  /** The client's address, or the empty string where the connection has none. */
+  readonly peer: string
+  readonly notes: HeadNotes
+  /** Declared bytes of the body, 0 without one, undefined where it is chunked. */
+  readonly length: number | undefined
+  /** Set by whoever serves it: called once when the connection ends before the answer is out. */
+  gone: (() => void) | undefined
+  /** Of the answer; 0 before it has begun. */
+  readonly status: number
+
+  /** Throws `badRequest` where the parser was more lenient than a gateway may be. */
+  check(): void
+
+  /**
+   * The whole body; at once where it is there already. Rejects with `bodyTooLarge`, `requestTimeout` or
+   * `callerLeft`, or with the signal's reason.
+   */
+  whole(maxBytes: number, signal: () => AbortSignal): Uint8Array | Promise<Uint8Array>
+  /** The body as it arrives; ends with `bodyTooLarge` where it passes the bound. */
+  stream(maxBytes: number): AsyncIterable<Uint8Array>
+
+  /** A whole answer. Content-Length is set here; the connection ends with it where the request is not read to its end. */
+  answer(status: number, headers: RawPairs, body: Uint8Array): void
+  /** The head of an answer whose body streams. It goes out at once: event streams begin with silence. */
+  begin(status: number, headers: RawPairs): void
+  /** False: wait for `drained` before the next. */
+  write(chunk: Uint8Array): boolean
+  /** Resolves when the client has read enough, or has left. */
+  drained(): Promise<void>
+  end(trailers: RawPairs): void
+  /** Ends the connection: nothing that could be said would be true any more. */
+  cut(): void
+}

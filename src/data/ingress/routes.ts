@@ -1,0 +1,128 @@
+/**
+ * From method, host and path to a route and its dialect. Routes are tried in the order of the settings;
+ * the first that matches wins.
+ */
+import { header, type RawPairs, type Target } from '../../core/call.ts'
+import type { Protocol } from '../../protocol/protocol.ts'
+
+export type RowsMode = 'auto' | 'always' | 'never'
+export type LeaseMode = 'auto' | 'always' | 'never'
+
+/** How rows of several calls share upstream requests. */
+export interface RouteBatch {
+  readonly maxRows: number
+  /** Milliseconds. */
+  readonly maxDelay: number
+}
+
+/** How a route's answers are kept. Durations in milliseconds. */
+export interface RouteCache {
+  readonly ttl: number
+  /** Share of the ttl by which it is varied, so that entries stored together do not expire together. */
+  readonly jitter: number
+  readonly rows: RowsMode
+  /** Whether gateways that miss the same row at once let one of them load it. */
+  readonly leases: LeaseMode
+  /** `shared`: callers with different credentials may have each other's answers. */
+  readonly scope: 'caller' | 'shared'
+  /** Request header fields that belong to the key. Lower case. */
+  readonly vary: readonly string[]
+  readonly tags: readonly string[]
+  readonly maxEntryBytes: number
+  readonly staleWhileRevalidate: number
+  readonly staleIfError: number
+  readonly negativeTtl: number
+}
+
+export interface Route {
+  readonly name: string
+  readonly match: {
+    readonly path?: string | undefined
+    readonly host?: string | undefined
+    readonly method?: readonly string[] | undefined
+    readonly model?: string | undefined
+    readonly headers?: Readonly<Record<string, string>> | undefined
+  }
+  /** Dialects to try by path, in order. */
+  readonly protocols: readonly Protocol[]
+  readonly pool: string
+  /** Milliseconds a caller of this route waits at most. */
+  readonly timeout: number
+  /** The same request gives the same answer, and asking twice harms nobody. */
+  readonly pure: boolean
+  readonly cache: RouteCache | undefined
+  /** Left out: every call has a request of its own. */
+  readonly batch?: RouteBatch | undefined
+}
+
+export interface Matched {
+  readonly route: Route
+  readonly protocol: Protocol
+  readonly target: Target
+}
+
+/**
+ * Whether an answer to such a call may be kept, where its route caches: a prediction of a known dialect; and
+ * anything at all only on a route that names `opaque` itself, never where no dialect was recognised.
+ */
+export function keepable({ route, protocol, target }: Matched): boolean {
+  return target.prediction || (protocol.name === 'opaque' && route.protocols.length === 1)
+}
+
+interface Asked {
+  readonly method: string
+  readonly host: string
+  readonly path: string
+  readonly headers: RawPairs
+}
+
+export type Router = (asked: Asked) => Matched | undefined
+
+export function createRouter(routes: readonly Route[]): Router {
+  const compiled = routes.map((route) => ({ route, fits: compile(route) }))
+  return (asked) => {
+    for (const { route, fits } of compiled) {
+      if (!fits(asked)) continue
+      const matched = dialect(route, asked)
+      if (
+        matched &&
+        (route.match.model === undefined || glob(route.match.model).test(matched.target.model ?? ''))
+      )
+        return matched
+    }
+    return undefined
+  }
+}
+
+function dialect(route: Route, asked: Asked): Matched | undefined {
+  for (const protocol of route.protocols) {
+    const target = protocol.match(asked.method, asked.path)
+    if (target) return { route, protocol, target }
+  }
+  return undefined
+}
+
+function compile({ match }: Route): (asked: Asked) => boolean {
+  const path = match.path === undefined ? undefined : glob(match.path)
+  const host = match.host === undefined ? undefined : glob(match.host.toLowerCase())
+  const fields = Object.entries(match.headers ?? {}).map(
+    ([name, value]) => [name.toLowerCase(), glob(value)] as const,
+  )
+  return (asked) =>
+    (match.method === undefined || match.method.includes(asked.method)) &&
+    (path === undefined || path.test(asked.path)) &&
+    (host === undefined || host.test(asked.host.replace(/:\d+$/, ''))) &&
+    fields.every(([name, value]) => value.test(header(asked.headers, name) ?? ''))
+}
+
+const globs = new Map<string, RegExp>()
+
+/** `*` stands for one or more characters; everything else for itself. */
+function glob(pattern: string): RegExp {
+  const known = globs.get(pattern)
+  if (known) return known
+  const escaped = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+  const compiled = new RegExp(`^${escaped.join('.+')}$`, 's')
+  globs.set(pattern, compiled)
+  return compiled
+}

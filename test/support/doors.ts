@@ -1,0 +1,158 @@
+/**
+ * Both doors side by side, fed with the same bytes over streams in memory, so that what they make of them can be
+ * compared without waiting for a network.
+ */
+import { createServer } from 'node:http'
+import { type Duplex, duplexPair } from 'node:stream'
+import { silentLog } from '../../src/core/log.ts'
+import { createDoor } from '../../src/data/ingress/door/door.ts'
+import { createIngress, type Ingress } from '../../src/data/ingress/ingress.ts'
+import { createRouter } from '../../src/data/ingress/routes.ts'
+import { attach } from '../../src/data/ingress/server.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { Wheel } from '../../src/lib/wheel.ts'
+import { opaque } from '../../src/protocol/opaque.ts'
+import { CACHE } from './door.ts'
+import { silentObserver } from './observer.ts'
+
+/** What the gateway understood, and what the client saw of it. */
+export interface Outcome {
+  /** Calls that reached the answering: method, target, fields and body as they would go to a backend. */
+  readonly calls: readonly string[]
+  /** Of the answers, in order. */
+  readonly statuses: readonly number[]
+  readonly closed: boolean
+  /** Statuses of calls that were read and refused. */
+  readonly refused: readonly number[]
+  /** Doors that answered; not compared. */
+  readonly doors: readonly string[]
+}
+
+export type Side = (pieces: readonly Buffer[]) => Promise<Outcome>
+
+/** One door alone, or both where `fast`. A new connection for each use. */
+export function createSide({ fast, maxBodyBytes = 4096 }: { fast: boolean; maxBodyBytes?: number }): Side {
+  const wheel = new Wheel(systemClock)
+  let calls: string[] = []
+  let doors: string[] = []
+  let refused: number[] = []
+  const settings = {
+    route: createRouter([
+      {
+        name: 'all',
+        match: {},
+        protocols: [opaque],
+        pool: 'none',
+        timeout: 60_000,
+        pure: true,
+        cache: CACHE,
+      },
+    ]),
+    maxBodyBytes,
+  }
+  const ingress: Ingress = createIngress({
+    live: () => settings,
+    answer(call) {
+      const body = Buffer.from(call.body as Uint8Array).toString('latin1')
+      calls.push(JSON.stringify([call.method, call.path + call.query, call.headers, body]))
+      return { reply: { status: 200, headers: [], body: Buffer.from('ok') }, outcome: { kind: 'none' } }
+    },
+    observer: {
+      ...silentObserver,
+      answered({ door, fault, status }) {
+        doors.push(door)
+        if (fault !== undefined) refused.push(status)
+      },
+    },
+    log: silentLog,
+    clock: systemClock,
+    wheel,
+    mintId: () => 'id',
+  })
+  const server = createServer({ maxHeaderSize: 16_384, requireHostHeader: true })
+  attach(server, ingress, () => false)
+  const limits = {
+    maxHeadBytes: 8192,
+    headTimeoutMs: 60_000,
+    bodyTimeoutMs: 60_000,
+    keepAliveTimeoutMs: 60_000,
+  }
+  if (fast) createDoor({ server, limits, wheel, serve: ingress })
+  return async (pieces) => {
+    calls = []
+    doors = []
+    refused = []
+    const [client, served] = duplexPair()
+    server.emit('connection', served)
+    const seen = await conversation(client, served, pieces)
+    // Interim answers are node:http's affair at either door.
+    const statuses = [...seen.text.matchAll(/HTTP\/1\.1 ([2-9]\d\d) [A-Z]/g)].map((match) => Number(match[1]))
+    return { calls, doors, refused, statuses, closed: seen.closed }
+  }
+}
+
+/** Sends the pieces and waits until nothing happens any more. */
+async function conversation(client: Duplex, served: Duplex, pieces: readonly Buffer[]) {
+  let text = ''
+  let closed = false
+  client.setEncoding('latin1')
+  client.on('data', (piece: string) => (text += piece)).on('error', () => {})
+  for (const event of ['end', 'close']) client.on(event, () => (closed = true))
+  for (const piece of pieces) {
+    if (!client.writable) break
+    client.write(piece)
+    await turns(2)
+  }
+  for (let before = -1, quiet = 0; quiet < 4; quiet = text.length === before ? quiet + 1 : 0) {
+    before = text.length
+    await turns(2)
+  }
+  client.destroy()
+  served.destroy()
+  return { text, closed }
+}
+
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/**
+ * Undefined where both doors made the same of the same bytes; otherwise what differs. Allowed is what follows
+ * from the fast door's taking one request after the other:
+ * - node:http starts pipelined calls together, so their order may differ;
+ * - a broken request makes node:http end the connection before earlier calls are answered, or without a word
+ *   about it; the fast door answers those first, and then node:http says what is broken;
+ * - a call that the gateway refuses ends a connection of node:http although its body has arrived.
+ */
+export function difference(fast: Outcome, http: Outcome): string | undefined {
+  const last = http.statuses.at(-1) ?? 0
+  if (http.closed && http.refused.includes(last)) {
+    const begun = fast.statuses.slice(0, http.statuses.length)
+    const known = within(http.calls, fast.calls) || (fast.closed && within(fast.calls, http.calls))
+    if (begun.join() === http.statuses.join() && known) return undefined
+  }
+  // node:http may give only the answers before what is broken, or only the refusal; the fast door gives both.
+  const end = fast.statuses.at(-1) ?? 0
+  if (
+    http.closed &&
+    fast.closed &&
+    Math.floor(end / 100) === 4 &&
+    fast.statuses.length > http.statuses.length
+  ) {
+    const answers = fast.statuses.slice(0, -1)
+    const isPart = http.statuses.length === 0 || last === end || http.statuses.join() === answers.join()
+    if (isPart && within(http.calls, fast.calls)) return undefined
+  }
+  const kind = ({ statuses }: Outcome) => statuses.map((status) => Math.floor(status / 100)).join()
+  const same = within(http.calls, fast.calls) && http.calls.length === fast.calls.length
+  return same && kind(fast) === kind(http) && fast.closed === http.closed ? undefined : said(fast, http)
+}
+
+function within(few: readonly string[], many: readonly string[]): boolean {
+  const left = [...many]
+  return few.every((one) => left.includes(one) && left.splice(left.indexOf(one), 1).length === 1)
+}
+
+function said(fast: Outcome, http: Outcome): string {
+  return `fast ${JSON.stringify(fast)}\nhttp ${JSON.stringify(http)}`
+}

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest'
+import { parseTarget } from '../../../../src/data/ingress/target.ts'
+
+describe('the request target', () => {
+  it.each([
+    ['/v1/models/a:predict', { path: '/v1/models/a:predict', query: '' }],
+    ['/a?b=/../c', { path: '/a', query: '?b=/../c' }],
+    ['/', { path: '/', query: '' }],
+    ['/a%20b', { path: '/a%20b', query: '' }],
+    ['/a..b/.c/...', { path: '/a..b/.c/...', query: '' }],
+  ])('%s is taken as it stands', (raw, wanted) => {
+    expect(parseTarget(raw)).toEqual(wanted)
+  })
+
+  it.each([
+    ['a dot segment', '/a/../b'],
+    ['a dot segment at the end', '/a/..'],
+    ['a single dot', '/a/./b'],
+    ['an encoded dot segment', '/a/%2e%2E/b'],
+    ['a half encoded dot segment', '/a/.%2e/b'],
+    ['an encoded slash', '/a%2fb'],
+    ['an encoded backslash', '/a%5Cb'],
+    ['an encoded NUL', '/a%00b'],
+    ['a backslash', '/a\\b'],
+    ['a space', '/a b'],
+    ['a byte beyond ASCII', '/ä'],
+    ['a fragment', '/a#b'],
+    ['a broken escape', '/a%2'],
+    ['absolute form', 'http://host/a'],
+    ['asterisk form', '*'],
+    ['nothing', ''],
+    ['more than 8 KiB', `/${'a'.repeat(8192)}`],
+  ])('%s is refused with 400', (_what, raw) => {
+    expect(() => parseTarget(raw)).toThrow(expect.objectContaining({ code: 'badTarget' }))
+  })
+})
