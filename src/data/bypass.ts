@@ -1,0 +1,32 @@
+/** Why a call goes past the cache: a word for Cache-Status, decided from the head alone. */
+import { type Call, header } from '../core/call.ts'
+import type { Directives } from './cache/directives.ts'
+import { isOwnCondition } from './ingress/query.ts'
+import { keepable, type Matched } from './ingress/routes.ts'
+
+export function bypassReason(
+  call: Call,
+  { route, protocol, target }: Matched,
+  wish: Directives,
+): string | undefined {
+  if (!route.cache) return 'not enabled'
+  if (!keepable({ route, protocol, target })) return 'not a prediction'
+  if (wish.noCache && wish.noStore) return 'no-cache, no-store'
+  if (!(call.body instanceof Uint8Array)) return 'streamed'
+  const coding = header(call.headers, 'content-encoding')
+  if (coding !== undefined && coding.toLowerCase() !== 'identity') return 'encoded'
+  for (const name of CONDITIONS)
+    if (header(call.headers, name) !== undefined && !isOwnCondition(call, name)) return name
+  return undefined
+}
+
+// Each asks for something other than the plain answer, which is all that is kept.
+const CONDITIONS = [
+  'range',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+  'upgrade',
+]

@@ -1,0 +1,35 @@
+/**
+ * Past the cache: the call goes to a backend as it came, and the answer comes back as it arrives. Both bodies
+ * stream, and a client who leaves cancels the backend's work.
+ */
+import { type Call, header, type RawPairs } from '../core/call.ts'
+import type { Answer } from '../core/reply.ts'
+import type { Matched } from './ingress/routes.ts'
+import type { Dispatch } from './shipment.ts'
+
+export type Forward = (call: Call, matched: Matched, reason: string) => Promise<Answer>
+
+export function createForward(dispatch: Dispatch, outgoing: (call: Call) => RawPairs): Forward {
+  return async (call, matched, reason) => {
+    const { reply } = await dispatch(call, matched, {
+      body: hasBody(call) ? call.body : undefined,
+      contentLength: lengthOf(call),
+      headers: outgoing(call),
+      key: undefined,
+      signal: call.signal,
+      collectBytes: 0,
+    })
+    return { reply, outcome: { kind: 'bypass', reason, status: reply.status } }
+  }
+}
+
+function hasBody(call: Call): boolean {
+  if (call.body instanceof Uint8Array)
+    return call.body.length > 0 || header(call.headers, 'content-length') !== undefined
+  return true
+}
+
+function lengthOf(call: Call): number | undefined {
+  const length = header(call.headers, 'content-length')
+  return length === undefined ? undefined : Number(length)
+}

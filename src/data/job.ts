@@ -1,0 +1,40 @@
+/** A call on its way through the cache, and what the loads for it end with. */
+import type { Call } from '../core/call.ts'
+import type { GatewayError } from '../core/errors.ts'
+import type { Digest } from '../core/key.ts'
+import type { Reply } from '../core/reply.ts'
+import type { Plan, Row } from '../protocol/protocol.ts'
+import type { Directives } from './cache/directives.ts'
+import type { Entry } from './cache/entry.ts'
+import type { Matched } from './ingress/routes.ts'
+import type { Seed } from './key/keyer.ts'
+import type { Sheet } from './rows/sheet.ts'
+
+/** A call on its way through the cache. */
+export interface Job {
+  readonly call: Call
+  readonly matched: Matched
+  readonly wish: Directives
+  readonly body: Uint8Array
+  readonly plan: Plan
+  /** The rows the call is answered from; undefined: as a whole. */
+  readonly rows: readonly Row[] | undefined
+  readonly seed: Seed
+  readonly raw: Digest
+  readonly sheet: Sheet
+  /** The cache's mark when the call came: what was removed by key since then is not kept from it. */
+  readonly began: number
+}
+
+/** What a flight lands with. */
+export type Landing =
+  | {
+      readonly kind: 'entry'
+      readonly entry: Entry /** Undefined: it was fetched. */
+      readonly tier: string | undefined
+    }
+  /** Complete, not to be kept, and the same for all who asked: an error of the backend, say. */
+  | { readonly kind: 'reply'; readonly reply: Reply; readonly partial: boolean }
+  /** For one caller only: a stream, a cookie. The first to ask gets it. */
+  | { readonly kind: 'single'; take(): Reply | undefined; readonly partial: boolean }
+  | { readonly kind: 'failed'; readonly error: GatewayError }

@@ -1,0 +1,231 @@
+/**
+ * The life of one call, cache side. Read this file first.
+ *
+ *   may it be cached? → seed → raw bytes known? → read into rows → memory → flights ─┬─ joined: wait
+ *                                                                                   └─ ours: tiers → dispatch → store
+ *   → assemble → answer
+ *
+ * A call is a list of rows; a dialect that cannot be split yields one, the whole call. Each row is looked up,
+ * joined or loaded on its own, and the answer is put together from its rows. See
+ * docs/architecture/life-of-a-call.md.
+ */
+import type { Call } from '../core/call.ts'
+import { GatewayError } from '../core/errors.ts'
+import type { Digest } from '../core/key.ts'
+import type { Answer } from '../core/reply.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Plan } from '../protocol/protocol.ts'
+import { Incoming } from './backend/incoming.ts'
+import { bypassReason } from './bypass.ts'
+import { type Directives, parseDirectives } from './cache/directives.ts'
+import { judge } from './cache/freshness.ts'
+import type { ReadyAnswers } from './cache/ready.ts'
+import type { RefreshBudget } from './cache/refresh-budget.ts'
+import type { Tiered } from './cache/tiered.ts'
+import type { Compose } from './compose.ts'
+import type { Fill } from './fill.ts'
+import type { Flight, Flights } from './flight/flights.ts'
+import type { Markers } from './flight/markers.ts'
+import type { Forward } from './forward.ts'
+import type { Matched } from './ingress/routes.ts'
+import type { Job, Landing } from './job.ts'
+import type { Keyer } from './key/keyer.ts'
+import { encodingOf, rawDigest } from './key/raw.ts'
+import { type Line, Sheet } from './rows/sheet.ts'
+import type { Splitting } from './rows/splitting.ts'
+
+export interface Stages {
+  readonly keyer: Keyer
+  readonly cache: Tiered
+  /** The name of process memory in the settings. */
+  readonly memory: string
+  readonly ready: ReadyAnswers
+  readonly flights: Flights<Landing>
+  readonly markers: Markers
+  readonly refreshes: RefreshBudget
+  readonly splitting: Splitting
+  readonly fill: Fill
+  readonly compose: Compose
+  readonly forward: Forward
+  readonly clock: Clock
+}
+
+export type Pipeline = (call: Call, matched: Matched) => Promise<Answer>
+
+export function createPipeline(stages: Stages): Pipeline {
+  const { keyer, cache, memory, ready, flights, markers, splitting, fill, compose, forward, clock } = stages
+
+  return async function answer(call, matched) {
+    // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
+    const wish = permitted(call, parseDirectives(call.headers))
+    const reason = bypassReason(call, matched, wish)
+    if (reason !== undefined) return forward(call, matched, reason)
+    const body = call.body as Uint8Array
+    const began = cache.mark()
+
+    // 2. A byte-identical repeat is answered without a look into the body.
+    const seed = await keyer.seed(call, matched)
+    const raw = rawDigest(seed.digest, encodingOf(call), body)
+    const known = wish.noCache ? undefined : ready.get(raw)
+    if (known && judge(known, wish, clock.wall()) === 'fresh')
+      return { reply: known.reply, outcome: compose.hitOutcome([known], memory, wish) }
+
+    // 3. The body is read into rows.
+    const reading = matched.protocol.read(call, body, { seed: seed.digest, split: splitting.reads(matched) })
+    if ('bypass' in reading) return forward(call, matched, reading.bypass)
+    const plan = wish.noTransform ? asItCame(reading, raw) : reading
+    const rows = plan.rows && splitting.splits(matched) ? plan.rows : undefined
+    const sheet = new Sheet(rows ?? [{ digest: plan.whole, wire: body }])
+    const job: Job = { call, matched, wish, body, plan, rows, seed, raw, sheet, began }
+
+    // 4. Some callers do not share: they neither join nor lead.
+    if (wish.noCache) return alone(job)
+    if (wish.noStore || wish.onlyIfCached) return looked(job)
+    return shared(job)
+  }
+
+  /** The ordinary way: memory, then flights for what it does not have. */
+  async function shared(job: Job, turn = 0): Promise<Answer> {
+    const missing = look(job)
+    if (missing.length > 0 && !job.rows && markers.has(job.plan.whole)) return alone(job)
+    const joined = new Map<Digest, Flight<Landing>>()
+    for (const { row } of missing) {
+      const flight = flights.join(row.digest)
+      if (flight) joined.set(row.digest, flight)
+    }
+    const ours = missing.filter(({ row }) => !joined.has(row.digest)).map(({ row }) => row.digest)
+    const opened = ours.length > 0 ? flights.open(ours, (load) => fill(job, load), landedNowhere) : []
+    const flown = [...joined.values(), ...opened]
+    const landings = await Promise.all(flown.map((flight) => flight.wait(job.call.signal)))
+
+    const landed = new Map(flown.map((flight, i) => [flight.digest, landings[i] as Landing]))
+    for (const line of missing) {
+      line.joined = joined.has(line.row.digest)
+      take(line, landed.get(line.row.digest))
+    }
+    const troubled = landings.findIndex((landing) => landing.kind !== 'entry')
+    if (troubled < 0) return settled(job)
+    const trouble = landings[troubled] as Trouble
+    const wasJoined = troubled < joined.size
+    // Somebody else's load failed in a way that ours need not: one more turn, with a flight of our own if need be.
+    if (wasJoined && turn === 0 && trouble.kind === 'failed' && trouble.error.fault.retry === 'other')
+      return shared(job, turn + 1)
+    return unkept(job, trouble, wasJoined)
+  }
+
+  /** Memory's answers; gives the lines it has none for. What is stale but may still be used is renewed behind it. */
+  function look({ sheet, wish, ...job }: Job): readonly Line[] {
+    const now = clock.wall()
+    for (const line of sheet.missing) {
+      const entry = cache.peek(line.row.digest)
+      if (!entry) continue
+      const freshness = judge(entry, wish, now)
+      if (freshness === 'fresh' || freshness === 'revalidate') [line.entry, line.tier] = [entry, memory]
+      if (freshness === 'revalidate' && !wish.noStore && !wish.onlyIfCached)
+        renew({ ...job, sheet, wish }, line)
+      if (freshness === 'fallback') line.fallback = entry
+    }
+    return sheet.missing
+  }
+
+  /** One new answer for a row that is about to be too old, with nobody waiting for it. */
+  function renew(job: Job, { row }: Line): void {
+    if (flights.has(row.digest)) return
+    const sheet = new Sheet([row])
+    flights.open(
+      [row.digest],
+      (load) => fill({ ...job, sheet, wish: { ...job.wish, noCache: true } }, load),
+      landedNowhere,
+    )
+  }
+
+  /** Without a flight: for `no-cache`, whose new answer replaces the old one, and for what was found uncacheable. */
+  async function alone(job: Job): Promise<Answer> {
+    const landings = new Map<Digest, Landing>()
+    const digests = job.sheet.lines.map(({ row }) => row.digest)
+    const land = (digest: Digest, landing: Landing) => void landings.set(digest, landing)
+    await fill({ ...job, wish: { ...job.wish, noCache: true } }, { digests, signal: job.call.signal, land })
+    for (const line of job.sheet.lines) {
+      line.tier = undefined
+      const landing = landings.get(line.row.digest) ?? landedNowhere(undefined)
+      if (landing.kind !== 'entry') return unkept(job, landing, false)
+      take(line, landing)
+    }
+    const answer = await settled(job)
+    if (!job.wish.noCache || answer.outcome.kind === 'bypass') return answer
+    const fresh = 'ttlMs' in answer.outcome ? { ttlMs: answer.outcome.ttlMs } : {}
+    return {
+      reply: answer.reply,
+      outcome: { kind: 'request', reason: 'no-cache', stored: true, status: 200, ...fresh },
+    }
+  }
+
+  /** `no-store` and `only-if-cached`: what is there may be used, nothing is left behind. */
+  async function looked(job: Job): Promise<Answer> {
+    const missing = look(job)
+    const found = job.seed.shared ? await cache.lookup(missing.map(({ row }) => row.digest)) : []
+    missing.forEach((line, i) => {
+      const known = found[i]
+      if (known && judge(known.entry, job.wish, clock.wall()) === 'fresh')
+        take(line, { kind: 'entry', ...known })
+    })
+    if (job.sheet.missing.length === 0) return compose.answer(job)
+    if (job.wish.onlyIfCached)
+      throw new GatewayError('notCached', 'no stored answer for this request (only-if-cached)')
+    return forward(job.call, job.matched, 'no-store')
+  }
+
+  async function settled(job: Job): Promise<Answer> {
+    if (!job.rows) markers.lift(job.plan.whole)
+    const answer = await compose.answer(job)
+    // What it was put together from may have been purged by key meanwhile.
+    if (answer.outcome.kind !== 'bypass' && cache.mark() === job.began)
+      ready.set(job.raw, answer.reply, job.sheet.entries() ?? [])
+    return answer
+  }
+
+  /** What a load brought that is no entry: an error, an answer not to be kept, or one for a single taker. */
+  function unkept(job: Job, trouble: Trouble, collapsed: boolean): Promise<Answer> | Answer {
+    const { call, matched, sheet } = job
+    const reply =
+      trouble.kind === 'failed' ? undefined : trouble.kind === 'reply' ? trouble.reply : trouble.take()
+    if (trouble.kind === 'failed' ? trouble.error.fault.blame !== 'caller' : (reply?.status ?? 0) >= 500) {
+      const stale = compose.stale(job, reply?.status)
+      if (stale) return stale
+    }
+    if (trouble.kind === 'failed') throw trouble.error
+    if (trouble.kind === 'single' && !job.rows) markers.set(job.plan.whole)
+    // Part of a batch was refused: the caller must hear what the whole batch would have been told.
+    if (!reply || (trouble.partial && reply.status < 500)) {
+      if (reply?.body instanceof Incoming) void reply.body.discard()
+      return forward(call, matched, 'not cacheable')
+    }
+    return compose.unkept(job, reply, { collapsed, counts: sheet.counts() })
+  }
+
+  /** `no-cache` beyond a caller's budget is not heeded. */
+  function permitted(call: Call, wish: Directives): Directives {
+    const caller = call.principal === '' ? call.peer : call.principal
+    if (stages.refreshes.allows(caller, wish.noCache)) return wish
+    return { ...wish, noCache: false, ignored: 'no-cache' }
+  }
+}
+
+/** `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */
+function asItCame({ common }: Plan, raw: Digest): Plan {
+  return { whole: raw, common }
+}
+
+type Trouble = Exclude<Landing, { kind: 'entry' }>
+
+function take(line: Line, landing: Landing | undefined): void {
+  if (landing?.kind === 'entry') [line.entry, line.tier] = [landing.entry, landing.tier]
+}
+
+function landedNowhere(error: unknown): Landing {
+  if (error instanceof GatewayError) return { kind: 'failed', error }
+  return {
+    kind: 'failed',
+    error: new GatewayError('internal', 'the gateway failed on this call', { cause: error }),
+  }
+}

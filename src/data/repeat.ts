@@ -1,0 +1,34 @@
+/** When a call may be sent again, and when not: the one place that decides it. */
+import { header } from '../core/call.ts'
+import type { Matched } from './ingress/routes.ts'
+import type { Result } from './shipment.ts'
+
+/** The verb is a prediction of a known dialect, and the route does not say that asking twice matters. */
+export function isPure({ route, target }: Matched): boolean {
+  return target.prediction && route.pure
+}
+
+/** Whether another attempt may do better than this result and harms nobody. `turn` counts from 0. */
+export function repeatable(result: Result, matched: Matched, turn: number): boolean {
+  if ('failure' in result) {
+    const { fault, detail } = result.failure
+    return fault.retry === 'other' && (detail.unsent === true || isPure(matched))
+  }
+  const { status } = result.reply
+  if (!isPure(matched)) return false
+  // A model that fails on this input will fail again; a backend that is broken will not be asked again. One try tells.
+  return NOT_NOW.has(status) || (status === 500 && turn === 0)
+}
+
+/** How long the backend asks to be left alone, in milliseconds (RFC 9110, section 10.2.3); undefined: it does not. */
+export function retryAfterMs(result: Result): number | undefined {
+  if ('failure' in result || !NOT_NOW.has(result.reply.status)) return undefined
+  const value = header(result.reply.headers, 'retry-after')
+  if (value === undefined) return undefined
+  if (/^\d{1,6}$/.test(value)) return Number(value) * 1000
+  const until = Date.parse(value)
+  return Number.isNaN(until) ? undefined : Math.max(0, until - Date.now())
+}
+
+// What says "not now" or "not me", rather than "not this" (RFC 9110, sections 15.6.3 to 15.6.5; RFC 6585, section 4).
+const NOT_NOW = new Set([429, 502, 503, 504])

@@ -1,0 +1,31 @@
+/** What goes to a backend for a call, and what comes of it. */
+import type { Backend } from '../core/backend.ts'
+import type { Body, Call, RawPairs } from '../core/call.ts'
+import type { GatewayError } from '../core/errors.ts'
+import type { Digest } from '../core/key.ts'
+import type { Reply } from '../core/reply.ts'
+import type { Matched } from './ingress/routes.ts'
+
+/** What goes upstream for a call: its own body or one put together from rows. */
+export interface Shipment {
+  readonly body: Body | undefined
+  readonly contentLength: number | undefined
+  readonly headers: RawPairs
+  readonly key: Digest | undefined
+  readonly signal: AbortSignal
+  /** Read the answer to its end, up to so many bytes, before answering; 0 streams it. */
+  readonly collectBytes: number
+}
+
+/** An answer and who gave it. */
+export interface Delivered {
+  readonly reply: Reply
+  readonly backend: Backend
+  readonly ms: number
+}
+
+/** How one attempt ended. */
+export type Result = Delivered | { readonly failure: GatewayError }
+
+/** Resolves with an answer of a backend, whatever its status; rejects with a GatewayError. */
+export type Dispatch = (call: Call, matched: Matched, shipment: Shipment) => Promise<Delivered>
