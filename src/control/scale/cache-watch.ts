@@ -1,0 +1,58 @@
+/**
+ * Notices that the cache of a pool answers less than before: a shared tier that cannot be asked, a purge of everything,
+ * a new deployment. What is left is measured while all is well: the share of calls that process memory answers alone.
+ */
+import type { LoadBucket } from '../../core/load.ts'
+import type { CacheLoss } from './demand.ts'
+
+export interface CacheSeen {
+  /** Monotonic milliseconds. */
+  readonly at: number
+  readonly buckets: readonly LoadBucket[]
+  /** Of the answered calls, those a shared tier answered. */
+  readonly answeredShared: number
+  readonly isTierDown: boolean
+}
+
+export interface CacheWatch {
+  /** The loss to reckon with now. */
+  note(seen: CacheSeen): CacheLoss | undefined
+  /** Tells of a loss that is known from elsewhere. */
+  lost(loss: CacheLoss): void
+}
+
+/** Counts fade by half in so many milliseconds. */
+const HALF_LIFE_MS = 60_000
+/** After this a flushed cache has refilled, or never will. */
+const OVER_MS = 3_600_000
+
+export function createCacheWatch(): CacheWatch {
+  let calls = 0
+  let shared = 0
+  let answered = 0
+  let at: number | undefined
+  let down: CacheLoss | undefined
+  let told: CacheLoss | undefined
+
+  return {
+    note(seen) {
+      const fade = 0.5 ** (Math.max(0, seen.at - (at ?? seen.at)) / HALF_LIFE_MS)
+      at = seen.at
+      if (!seen.isTierDown) {
+        const sum = (column: 'answered' | 'offered') =>
+          seen.buckets.reduce((all, bucket) => all + bucket[column], 0)
+        shared = shared * fade + seen.answeredShared
+        answered = answered * fade + sum('answered')
+        calls = calls * fade + sum('answered') + sum('offered')
+        down = undefined
+      } else if (!down && calls > 0 && shared > 0) {
+        down = { kind: 'tierDown', at: seen.at, hitRatioLeft: Math.max(0, (answered - shared) / calls) }
+      }
+      if (told && seen.at - told.at > OVER_MS) told = undefined
+      return down ?? told
+    },
+    lost(loss) {
+      if (answered > 0) told = loss
+    },
+  }
+}

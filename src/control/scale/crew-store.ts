@@ -1,0 +1,51 @@
+/**
+ * Where gateways that scale together meet: a lock with a time to live and a counter beside it, and a hash a topic, in the
+ * store they share. Times are the store's own, so that no gateway's clock counts.
+ */
+import type { SharedStore } from '../../core/shared.ts'
+import type { CrewStore } from './crew.ts'
+
+// KEYS: lock, counter. ARGV: holder, ttl. Answers whether the holder leads, and the leader's token.
+const LEAD = `
+local holder = redis.call('GET', KEYS[1])
+if holder == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+if holder then return {holder == ARGV[1] and 1 or 0, tonumber(redis.call('GET', KEYS[2]) or '0')} end
+redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
+return {1, redis.call('INCR', KEYS[2])}`
+
+// KEYS: hash. ARGV: member, value, ttl. Answers member, value, member, value … of those that are not too old.
+const SHARE = `
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %s', now, ARGV[2]))
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+local out = {}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local at, value = string.match(all[i + 1], '^(%d+) (.*)$')
+  if at and now - tonumber(at) <= tonumber(ARGV[3]) then
+    out[#out + 1] = all[i]
+    out[#out + 1] = value
+  else
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
+return out`
+
+// One hash tag, so that on a cluster the keys of one script lie together.
+const key = (name: string) => `{scale}:${name}`
+
+export function createCrewStore(store: Pick<SharedStore, 'run'>): CrewStore {
+  return {
+    async lead(holder, ttlMs) {
+      const answer = await store.run(LEAD, [key('leader'), key('token')], [holder, `${ttlMs}`])
+      const [leads, token] = Array.isArray(answer) ? answer : []
+      return { isLeader: Number(leads) === 1, token: Number(token) }
+    },
+    async share(pool, member, value, ttlMs) {
+      const answer = await store.run(SHARE, [key(`pool:${pool}`)], [member, value, `${ttlMs}`])
+      const flat = Array.isArray(answer) ? answer.map(String) : []
+      return flat.flatMap((name, i) => (i % 2 === 0 ? [{ member: name, value: flat[i + 1] ?? '' }] : []))
+    },
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * Several gateways before the same pools: each tells the others what it measures, and one of them speaks for all. What
+ * they share expires by itself. While the store cannot be asked, whoever led goes on with what the others said last: the
+ * store is often the cache as well, and its loss is when replicas are needed most.
+ */
+import type { LoadBucket, ServiceBin } from '../../core/load.ts'
+import type { Log } from '../../core/log.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { HISTOGRAM_SIZE } from '../../lib/log-histogram.ts'
+import type { Demand } from './demand.ts'
+import type { Crew } from './scaler.ts'
+
+/** Where gateways meet; every call settles in its time, and rejects where the store cannot be asked. */
+export interface CrewStore {
+  lead(holder: string, ttlMs: number): Promise<{ readonly isLeader: boolean; readonly token: number }>
+  share(
+    pool: string,
+    member: string,
+    value: string,
+    ttlMs: number,
+  ): Promise<readonly { readonly member: string; readonly value: string }[]>
+}
+
+export interface CrewOptions {
+  readonly store: CrewStore
+  /** This gateway's name, unlike any other's. */
+  readonly self: string
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** What one gateway says of one pool. */
+interface Report {
+  /** Which of its reports it is: each counts once. */
+  readonly turn: number
+  readonly buckets: readonly LoadBucket[]
+  readonly queue: number
+  readonly inflight: number
+  readonly oldestWaitMs: number
+  readonly service: readonly ServiceBin[]
+  readonly latency: readonly number[]
+}
+
+interface Peer {
+  turn: number
+  newest: Report
+  /** Buckets that have not been added yet; bounded. */
+  buckets: LoadBucket[]
+  service: ServiceBin[]
+  latency: number[][]
+}
+
+const TTL_MS = 5_000
+const EVERY_MS = 1_000
+const MAX_BUCKETS = 50
+/** Kept while the others cannot be told. */
+const MAX_BINS = 256
+const NOTHING: LoadBucket = { offered: 0, answered: 0, concurrency: 0, rise: 0 }
+
+export class SharedCrew implements Crew {
+  readonly #options: CrewOptions
+  readonly #peers = new Map<string, Map<string, Peer>>()
+  readonly #own = new Map<string, Report>()
+  #role: ReturnType<Crew['role']> = 'alone'
+  #token = 1
+  #turn = 0
+  #isAway = false
+  #cancel = () => {}
+  #isClosed = false
+
+  constructor(options: CrewOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    void this.#round()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#cancel()
+  }
+
+  role(): ReturnType<Crew['role']> {
+    return this.#role
+  }
+
+  get token(): number {
+    return this.#token
+  }
+
+  exchange(pool: string, own: Demand): Demand {
+    const before = this.#own.get(pool)
+    this.#own.set(pool, {
+      turn: 0,
+      buckets: [...(before?.buckets ?? []), ...own.buckets].slice(-MAX_BUCKETS),
+      queue: own.queue,
+      inflight: own.inflight,
+      oldestWaitMs: own.oldestWaitMs,
+      service: [...(before?.service ?? []), ...own.service.map(plain)].slice(-MAX_BINS),
+      latency: plus(before?.latency ?? [], own.latency),
+    })
+    let sum = own
+    for (const peer of this.#peers.get(pool)?.values() ?? []) sum = added(sum, peer)
+    return sum
+  }
+
+  async #round(): Promise<void> {
+    const { store, self, log, clock } = this.#options
+    try {
+      const { isLeader, token } = await store.lead(self, TTL_MS)
+      const role = isLeader ? 'leader' : 'follower'
+      if (role !== this.#role) log.info('scale.role', { role, token })
+      this.#role = role
+      this.#token = token
+      await Promise.all([...this.#own].map(([pool, report]) => this.#share(pool, report)))
+      this.#isAway = false
+    } catch (error) {
+      if (!this.#isAway && !this.#isClosed) log.warn('scale.crew', { role: this.#role, error: String(error) })
+      this.#isAway = true
+    }
+    if (!this.#isClosed) this.#cancel = clock.after(EVERY_MS, () => void this.#round())
+  }
+
+  async #share(pool: string, report: Report): Promise<void> {
+    const { store, self } = this.#options
+    this.#own.delete(pool)
+    const value = JSON.stringify({ ...report, turn: ++this.#turn })
+    const said = await store.share(pool, self, value, TTL_MS)
+    const known = this.#peers.get(pool) ?? new Map<string, Peer>()
+    const living = new Map<string, Peer>()
+    for (const { member, value: text } of said) {
+      if (member === self) continue
+      living.set(member, heard(known.get(member), JSON.parse(text) as Report))
+    }
+    this.#peers.set(pool, living)
+  }
+}
+
+function heard(known: Peer | undefined, report: Report): Peer {
+  if (!known)
+    return {
+      turn: report.turn,
+      newest: report,
+      buckets: [...report.buckets],
+      service: [...report.service],
+      latency: [[...report.latency]],
+    }
+  if (known.turn === report.turn) return known
+  known.turn = report.turn
+  known.newest = report
+  known.buckets = [...known.buckets, ...report.buckets].slice(-MAX_BUCKETS)
+  known.service.push(...report.service)
+  known.latency.push([...report.latency])
+  return known
+}
+
+/** A peer's buckets are laid beside ours in order; where its next report is still to come, its load goes on as it was. */
+function added(sum: Demand, peer: Peer): Demand {
+  const last = peer.newest.buckets.at(-1) ?? NOTHING
+  const buckets = sum.buckets.map((bucket) => {
+    const other = peer.buckets.shift() ?? last
+    return {
+      offered: bucket.offered + other.offered,
+      answered: bucket.answered + other.answered,
+      concurrency: bucket.concurrency + other.concurrency,
+      rise: bucket.rise + other.rise,
+    }
+  })
+  const service = peer.service.splice(0)
+  const latency = peer.latency.splice(0).reduce<number[]>((all, one) => plus(all, one), [])
+  return {
+    ...sum,
+    buckets,
+    queue: sum.queue + peer.newest.queue,
+    inflight: sum.inflight + peer.newest.inflight,
+    oldestWaitMs: Math.max(sum.oldestWaitMs, peer.newest.oldestWaitMs),
+    service: [...sum.service, ...service],
+    latency: plus(latency, sum.latency),
+  }
+}
+
+/** Typed arrays do not pass through JSON as arrays. */
+function plain(bin: ServiceBin): ServiceBin {
+  return { ...bin, histogram: Array.from(bin.histogram) }
+}
+
+function plus(a: ArrayLike<number>, b: ArrayLike<number>): number[] {
+  return Array.from({ length: HISTOGRAM_SIZE }, (_, i) => (a[i] ?? 0) + (b[i] ?? 0))
+}

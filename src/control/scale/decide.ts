@@ -1,0 +1,179 @@
+/**
+ * How many replicas a pool should have. Pure: what was remembered, what was measured and the time go in; what to remember and what to do
+ * come out. Read this file first; it goes
+ *
+ *   observe → size → foresee → correct → move
+ *
+ * Demand is the misses only. A queueing model says how many slots keep the p95 inside the SLO, so that the margin is wide for
+ * a small pool and narrow for a large one. Times are wall times, never ticks: deciding more often changes nothing.
+ */
+import { isLossFresh } from './cache-loss.ts'
+import { type CorrectMemory, correct, isAwaited, tryMove } from './correct.ts'
+import type { Decision, Reason } from './decision.ts'
+import type { Demand, ScaleOptions } from './demand.ts'
+import { type LearnMemory, learnSlots, serviceAt } from './learn.ts'
+import { begin, isCalled, observe, type ScaleMemory } from './memory.ts'
+import { holdTime, move, noteWant, relax } from './moves.ts'
+import { expectedLate, isFeasible, waitBudgetMs } from './plan.ts'
+import { notePressure, type PressureMemory } from './pressure.ts'
+import { bare, report } from './report.ts'
+import { rule } from './rule.ts'
+import { clamp, type Sized, size } from './size.ts'
+
+export type { ScaleMemory } from './memory.ts'
+
+export interface Decided {
+  readonly memory: ScaleMemory | undefined
+  readonly decision: Decision
+}
+
+/**
+ * The next decision for a pool.
+ *
+ * @param memory what the last call returned; undefined at the start
+ * @param newest the newest report; undefined when none came. A report seen before adds nothing, an old one decides nothing
+ * @param now monotonic milliseconds, on the clock of `newest.at`
+ */
+export function decide(
+  memory: ScaleMemory | undefined,
+  newest: Demand | undefined,
+  options: ScaleOptions,
+  now: number,
+): Decided {
+  if (!newest || now - newest.at > options.staleMs) return hold(memory, newest, options, now)
+  const demand = isKnown(memory, newest) ? withoutCounts(newest) : newest
+  const seen = observe(memory ?? begin(demand, options), demand, options)
+  const slots = slotsPerReplica(seen.learnt, options)
+  const service = serviceAt(seen.learnt, slots)
+  if (!service) return wake(seen, demand, options)
+  return settle(seen, demand, size(seen, demand, { service, slots }, options), options)
+}
+
+function isKnown(memory: ScaleMemory | undefined, demand: Demand): boolean {
+  return memory?.at !== undefined && demand.at <= memory.at
+}
+
+/** A report seen before says how things stand, but its counts are in the memory already. */
+function withoutCounts(demand: Demand): Demand {
+  return { ...demand, buckets: [], service: [], latency: [], startsMs: [] }
+}
+
+function slotsPerReplica(learnt: LearnMemory, options: ScaleOptions): number {
+  if (options.slots !== undefined) return options.slots
+  // Without an SLO, twice the service time of an idle replica counts as overloaded.
+  const idle = serviceAt(learnt, 1)
+  const budget = options.sloMs === undefined ? 2 * (idle?.p95Ms ?? 0) : 0.6 * options.sloMs
+  return learnSlots(learnt, budget) ?? 1
+}
+
+/** Holds the plan against what is measured, then moves or stays. */
+function settle(memory: ScaleMemory, demand: Demand, sized: Sized, options: ScaleOptions): Decided {
+  const now = memory.at ?? demand.at
+  const late = expectedLate(
+    sized.rate.perSecond,
+    demand.replicas.ready * sized.facts.slots,
+    sized.facts,
+    options,
+  )
+  const pressure = press(memory, demand, sized, options)
+  const corrected = check(memory, demand, { ...sized, late, isPanic: pressure.isPanic }, options)
+  const moves = relax(noteWant(memory.moves, sized.needed, now), now)
+  const holdMs = holdTime(moves, options, sized.startMs)
+  const { desired, reason } = rule(
+    {
+      ...sized,
+      now,
+      moves,
+      holdMs,
+      isPanic: pressure.isPanic,
+      isUnsettled: demand.replicas.startingMs.length > sized.stuck || demand.replicas.slow > 0,
+      isCacheFresh: isLossFresh(memory.cache, demand, options),
+      isAwaited: isAwaited(corrected, { now, perSecond: sized.rate.perSecond }, options),
+      failures: corrected.failures,
+      ineffectiveAbove: corrected.ineffectiveRate,
+    },
+    options,
+  )
+  const moved = move(moves, desired, options, now)
+  const { perSecond } = sized.rate
+  const trial = { at: now, perSecond, replicas: desired, serviceMs: sized.facts.service.meanMs }
+  const next = {
+    ...memory,
+    pressure,
+    correct: desired > moves.desired ? tryMove(corrected, trial, options) : corrected,
+    moves: moved,
+  }
+  return {
+    memory: next,
+    decision: report(next, demand, { from: moves.desired, reason, sized, late, holdMs }, options),
+  }
+}
+
+function press(memory: ScaleMemory, demand: Demand, sized: Sized, options: ScaleOptions): PressureMemory {
+  const { service, slots } = sized.facts
+  const { ready, startingMs } = demand.replicas
+  const isBound = options.sloMs !== undefined && isFeasible(service, options)
+  return notePressure(
+    memory.pressure,
+    {
+      demand,
+      load: memory.load,
+      slots: ready * slots,
+      waitBudgetMs: isBound ? waitBudgetMs(service, options.sloMs) : service.meanMs,
+      isComplete: ready + startingMs.length >= memory.moves.desired,
+    },
+    options,
+  )
+}
+
+function check(
+  memory: ScaleMemory,
+  demand: Demand,
+  sized: Sized & { late: number; isPanic: boolean },
+  options: ScaleOptions,
+): CorrectMemory {
+  const { ready, startingMs } = demand.replicas
+  return correct(
+    memory.correct,
+    {
+      demand,
+      perSecond: sized.rate.perSecond,
+      serviceMs: sized.facts.service.meanMs,
+      // After a rush, calls that waited for the new replicas say nothing about the plan.
+      isPlanFine: sized.late <= 0.05 && !sized.isPanic && sized.drain === 0 && startingMs.length === 0,
+      replicas: ready,
+      isInfeasible: !isFeasible(sized.facts.service, options),
+    },
+    options,
+  )
+}
+
+/** Nothing usable was measured: stay where the pool is. */
+function hold(
+  memory: ScaleMemory | undefined,
+  demand: Demand | undefined,
+  options: ScaleOptions,
+  now: number,
+): Decided {
+  const desired = clamp(memory?.moves.desired ?? present(demand), options)
+  const reason: Reason = memory || demand ? 'hold_stale' : 'hold_no_data'
+  return { memory, decision: bare({ desired, from: desired, reason, at: now }, demand, options) }
+}
+
+/** No service time is known yet. The first call wakes a pool at zero; replicas nobody ever called are given back in time. */
+function wake(memory: ScaleMemory, demand: Demand, options: ScaleOptions): Decided {
+  const from = memory.moves.desired
+  const quietMs = demand.at - memory.calledAt
+  const isIdle = options.min === 0 && quietMs >= options.zeroAfterMs
+  let desired = from
+  let reason: Reason = 'hold_no_data'
+  if (from === 0 && isCalled(demand)) [desired, reason] = [clamp(1, options), 'woken']
+  else if (isIdle) [desired, reason] = [0, 'idle']
+  else if (quietMs >= options.downMs && from > 1) [desired, reason] = [clamp(1, options), 'load_fell']
+  const next = { ...memory, moves: move(memory.moves, desired, options, demand.at) }
+  return { memory: next, decision: bare({ desired, from, reason, at: demand.at }, demand, options) }
+}
+
+function present(demand: Demand | undefined): number {
+  return demand === undefined ? 0 : demand.replicas.ready + demand.replicas.startingMs.length
+}

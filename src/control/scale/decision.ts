@@ -1,0 +1,128 @@
+/**
+ * A decision and its one sentence. Every emitter renders this same object, so that the dashboard, the webhook and the autoscaler
+ * cannot say different things.
+ */
+
+/** Why the number is what it is; a closed set, used as a metric label. */
+export type Reason =
+  | 'steady'
+  | 'load_rose'
+  | 'backlog'
+  | 'late_calls'
+  | 'cache_lost'
+  | 'cache_reserve'
+  | 'start_failed'
+  | 'load_fell'
+  | 'idle'
+  | 'woken'
+  | 'hold_recent_peak'
+  | 'hold_flap_budget'
+  | 'hold_starting'
+  | 'hold_panic'
+  | 'hold_cache'
+  | 'hold_trial'
+  | 'hold_ineffective'
+  | 'hold_no_data'
+  | 'hold_stale'
+
+export interface Signals {
+  readonly missesPerSecond: number
+  readonly callsPerSecond: number
+  readonly hitRatio: number
+  /** Mean number of busy slots the misses need. */
+  readonly erlangs: number
+  readonly serviceMs?: { readonly mean: number; readonly p95: number }
+  readonly slotsPerReplica: number
+  readonly slotsNeeded: number
+  /** Of these, slots against the backlog. */
+  readonly drainSlots: number
+  readonly queue: number
+  readonly inflight: number
+  /** Calls expected to be late with the replicas at hand, 0 to 1. */
+  readonly expectedLate: number
+  readonly observedP95Ms?: number
+  readonly trim: number
+  readonly dispersion: number
+  readonly startMs: number
+  readonly holdMs: number
+  readonly reversals: number
+}
+
+export interface Decision {
+  readonly at: number
+  /** How many replicas there should be, ready and starting together. An absolute number: repeating it is harmless. */
+  readonly desired: number
+  /** What was desired before. */
+  readonly from: number
+  readonly ready: number
+  readonly starting: number
+  readonly min: number
+  readonly max: number
+  readonly direction: 'up' | 'down' | 'stay'
+  readonly mode: 'steady' | 'panic' | 'hold'
+  readonly reason: Reason
+  /** False: service alone takes longer than the SLO, and the pool is sized by utilisation. */
+  readonly sloFeasible: boolean
+  /** True: the last two moves up did not bring the p95 down; the bottleneck is elsewhere. */
+  readonly scalingIneffective: boolean
+  /** More is needed than `max` allows. */
+  readonly isCapped: boolean
+  readonly signals: Signals
+  /** One sentence for people. */
+  readonly sentence: string
+}
+
+const CAUSES: Record<Reason, string> = {
+  steady: 'that is what there is',
+  load_rose: 'the load rose',
+  backlog: 'calls are piling up',
+  late_calls: 'calls are later than the model expects',
+  cache_lost: 'the cache is lost, and its hits come as misses',
+  cache_reserve: 'a reserve for a lost cache is kept',
+  start_failed: 'a replica did not start in time and is replaced',
+  load_fell: 'the load fell and stayed low',
+  idle: 'nobody called for a while',
+  woken: 'the first call came',
+  hold_recent_peak: 'more was needed a moment ago',
+  hold_flap_budget: 'the pool has turned often enough for now',
+  hold_starting: 'replicas are still starting or warming up',
+  hold_panic: 'the pool is under pressure',
+  hold_cache: 'the cache is still filling',
+  hold_trial: 'more is needed by the model, but what the last replicas bring is not known yet',
+  hold_ineffective: 'the last replicas did not help, the bottleneck is elsewhere',
+  hold_no_data: 'nothing has been measured yet',
+  hold_stale: 'the measurements are too old to act on',
+}
+
+/** "2 → 7 replicas: the load rose; 412 misses/s of 50 ms keep 20.6 slots busy and need 28, 4 a replica." */
+export function sentence(decision: Omit<Decision, 'sentence'>, sloMs: number | undefined): string {
+  const { from, desired, signals } = decision
+  const change = from === desired ? count(desired) : `${from} → ${count(desired)}`
+  const parts = [`${change}: ${CAUSES[decision.reason]}`]
+  if (signals.serviceMs && signals.missesPerSecond > 0) parts.push(need(signals))
+  if (!decision.sloFeasible && sloMs !== undefined) {
+    parts.push(
+      `the p95 of ${sloMs} ms cannot be kept by any number of replicas, service alone takes ${round(signals.serviceMs?.p95 ?? 0)} ms`,
+    )
+  }
+  if (decision.scalingIneffective) parts.push('more replicas did not make calls faster')
+  if (decision.isCapped) parts.push(`more is needed than the maximum of ${decision.max}`)
+  return `${parts.join('; ')}.`
+}
+
+function need(signals: Signals): string {
+  const { missesPerSecond, serviceMs, erlangs, slotsNeeded, slotsPerReplica, drainSlots } = signals
+  const drain = drainSlots > 0 ? `, ${round(drainSlots)} of them for the backlog` : ''
+  return (
+    `${round(missesPerSecond)} misses/s of ${round(serviceMs?.mean ?? 0)} ms keep ${round(erlangs)} slots busy ` +
+    `and need ${Math.ceil(slotsNeeded)}${drain}, ${slotsPerReplica} a replica`
+  )
+}
+
+function count(replicas: number): string {
+  return replicas === 1 ? '1 replica' : `${replicas} replicas`
+}
+
+function round(value: number): string {
+  return value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(2)))
+}

@@ -1,0 +1,86 @@
+/**
+ * What the scaler is told and what it may be told to do: plain data between the data plane's counters and `decide`.
+ *
+ * Only misses are demand. A call answered from a cache, or by joining somebody else's flight, costs no backend
+ * anything; it is counted in `answered`, which matters on one day only: when the cache is lost.
+ */
+import type { LoadReport } from '../../core/load.ts'
+
+export { BUCKET_MS, type LoadBucket, type ServiceBin } from '../../core/load.ts'
+
+/**
+ * The cache answers less than before, or will: named by the instant it happens, so that telling it twice is telling it once.
+ * `tierDown` lasts as long as it is reported; the others refill with use.
+ */
+export interface CacheLoss {
+  readonly kind: 'tierDown' | 'flush' | 'deployment'
+  /** Monotonic milliseconds; a planned deployment lies in the future. */
+  readonly at: number
+  /** The share of calls still answered without a backend right after it, 0 to 1. */
+  readonly hitRatioLeft: number
+}
+
+export interface Replicas {
+  readonly ready: number
+  /** Age of each replica that is on its way up, milliseconds since its start was asked for. */
+  readonly startingMs: readonly number[]
+  /** Ready but still warming up. */
+  readonly slow: number
+  readonly draining: number
+}
+
+/** Everything measured on one pool since the report before; one with an `at` already seen is ignored. */
+export interface Demand extends Omit<LoadReport, 'answeredShared'> {
+  readonly replicas: Replicas
+  /** How long each replica took to start that became ready since the last report, milliseconds. */
+  readonly startsMs: readonly number[]
+  readonly cache?: CacheLoss
+}
+
+/** Settings of one pool's scaler. Times in milliseconds. */
+export interface ScaleOptions {
+  readonly min: number
+  readonly max: number
+  /** The p95 promised end to end on the miss path; without it, the pool is held at `utilisation`. */
+  readonly sloMs?: number
+  /** Calls a replica serves at a time without slowing down; undefined: learned. */
+  readonly slots?: number
+  readonly fastMs: number
+  readonly stableMs: number
+  /** The longest a level of load is remembered before capacity for it is given up, unless the pool flaps. */
+  readonly downMs: number
+  /** Share of calls that may miss the SLO by the plan; the SLO itself allows 0.05. */
+  readonly risk: number
+  /** Aim of the plan where the SLO cannot be kept, or there is none. */
+  readonly utilisation: number
+  /** Margin between the rules for up and down, as a share of the load: down only if the plan holds for so much more. */
+  readonly deadband: number
+  /** A backlog is to be gone this long after the capacity against it is ready. */
+  readonly drainMs: number
+  /** Assumed until starts have been seen. */
+  readonly startMs: number
+  /** Share of the cache's work for which replicas are always kept, 0 to 1. */
+  readonly cacheLossReserve: number
+  /** With `min: 0`, the pool goes to zero after so long without a call. */
+  readonly zeroAfterMs: number
+  /** A report older than this decides nothing. */
+  readonly staleMs: number
+  readonly maxReversals: number
+  readonly reversalWindowMs: number
+}
+
+export const SCALE_DEFAULTS: Omit<ScaleOptions, 'min' | 'max'> = {
+  fastMs: 6_000,
+  stableMs: 60_000,
+  downMs: 300_000,
+  risk: 0.015,
+  utilisation: 0.7,
+  deadband: 0.03,
+  drainMs: 5_000,
+  startMs: 10_000,
+  cacheLossReserve: 0,
+  zeroAfterMs: 300_000,
+  staleMs: 10_000,
+  maxReversals: 3,
+  reversalWindowMs: 600_000,
+}

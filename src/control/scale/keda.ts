@@ -1,0 +1,217 @@
+/**
+ * KEDA's external scaler (github.com/kedacore/keda, `externalscaler.proto`): KEDA asks over gRPC whether a pool is active
+ * and how many replicas it should have. The metric is the number itself and its target 1 a replica, so that what the
+ * autoscaler makes of it is our number, however often it asks. A `ScaledObject` names the pool in its metadata.
+ */
+import {
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type ServiceDefinition,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js'
+import { fromJSON } from '@grpc/proto-loader'
+import type { Emitter, Signal } from './signal.ts'
+
+export interface KedaOptions {
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+}
+
+export interface KedaScaler {
+  readonly port: number
+  /** The part that one pool's signals go to. The scaler is closed with the last of them; `ended` hears of it. */
+  pool(name: string, ended?: () => void): Emitter
+  close(): void
+}
+
+interface Ref {
+  readonly name: string
+  readonly namespace: string
+  readonly scalerMetadata: Readonly<Record<string, string>>
+}
+
+interface MetricsRequest {
+  readonly scaledObjectRef: Ref | null
+  readonly metricName: string
+}
+
+const METRIC = 'infergate_scale_desired_replicas'
+const STRING = (id: number) => ({ type: 'string', id })
+const REF = { type: 'ScaledObjectRef', id: 1 }
+
+// The descriptor's type wants what only a parser of .proto files has to say.
+const PROTO = {
+  nested: {
+    externalscaler: {
+      nested: {
+        ExternalScaler: {
+          methods: {
+            IsActive: { requestType: 'ScaledObjectRef', responseType: 'IsActiveResponse' },
+            StreamIsActive: {
+              requestType: 'ScaledObjectRef',
+              responseType: 'IsActiveResponse',
+              responseStream: true,
+            },
+            GetMetricSpec: { requestType: 'ScaledObjectRef', responseType: 'GetMetricSpecResponse' },
+            GetMetrics: { requestType: 'GetMetricsRequest', responseType: 'GetMetricsResponse' },
+            StreamMetricSpec: {
+              requestType: 'ScaledObjectRef',
+              responseType: 'GetMetricSpecResponse',
+              responseStream: true,
+            },
+          },
+        },
+        ScaledObjectRef: {
+          fields: {
+            name: STRING(1),
+            namespace: STRING(2),
+            scalerMetadata: { keyType: 'string', type: 'string', id: 3 },
+          },
+        },
+        IsActiveResponse: { fields: { result: { type: 'bool', id: 1 } } },
+        GetMetricSpecResponse: { fields: { metricSpecs: { rule: 'repeated', type: 'MetricSpec', id: 1 } } },
+        MetricSpec: {
+          fields: {
+            metricName: STRING(1),
+            targetSize: { type: 'int64', id: 2 },
+            targetSizeFloat: { type: 'double', id: 3 },
+          },
+        },
+        GetMetricsRequest: { fields: { scaledObjectRef: REF, metricName: STRING(2) } },
+        GetMetricsResponse: { fields: { metricValues: { rule: 'repeated', type: 'MetricValue', id: 1 } } },
+        MetricValue: {
+          fields: {
+            metricName: STRING(1),
+            metricValue: { type: 'int64', id: 2 },
+            metricValueFloat: { type: 'double', id: 3 },
+          },
+        },
+      },
+    },
+  },
+} as unknown as Parameters<typeof fromJSON>[0]
+
+const PACKAGE = fromJSON(PROTO, { longs: Number, defaults: true })
+
+type Unary<Q> = (call: ServerUnaryCall<Q, unknown>, answer: sendUnaryData<unknown>) => void
+type Stream = ServerWritableStream<Ref, unknown>
+
+/** Listens until it is closed. Rejects with the system's words when the address cannot be listened on. */
+export async function openKedaScaler({ host, port: wanted }: KedaOptions): Promise<KedaScaler> {
+  const signals = new Map<string, Signal>()
+  const open = new Set<string>()
+  const server = new Server()
+
+  const { calls, tellAll } = callsOn(signals)
+  server.addService(PACKAGE['externalscaler.ExternalScaler'] as ServiceDefinition, calls)
+  const at = host.includes(':') ? `[${host}]:${wanted}` : `${host}:${wanted}`
+  const port = await bound(server, at)
+  const close = () => server.forceShutdown()
+  return {
+    port,
+    pool(name, ended) {
+      open.add(name)
+      return {
+        name: `keda ${at}`,
+        emit(signal) {
+          signals.set(signal.pool, signal)
+          tellAll()
+        },
+        close() {
+          if (!open.delete(name)) return
+          signals.delete(name)
+          if (open.size > 0) return
+          close()
+          ended?.()
+        },
+      }
+    },
+    close,
+  }
+}
+
+/** The five calls, answered from what was said last. `tellAll`: those who follow hear of a change. */
+function callsOn(signals: ReadonlyMap<string, Signal>) {
+  const activity = new Map<Stream, boolean | undefined>()
+  const unary =
+    <Q>(refOf: (request: Q) => Ref | null, answerWith: (signal: Signal) => unknown): Unary<Q> =>
+    (call, answer) => {
+      const found = find(signals, refOf(call.request))
+      if ('signal' in found) answer(null, answerWith(found.signal))
+      else answer({ code: found.code, details: found.details })
+    }
+  const tell = (stream: Stream) => {
+    const found = find(signals, stream.request)
+    if (!('signal' in found)) return
+    const isActive = found.signal.decision.desired > 0
+    if (activity.get(stream) === isActive) return
+    activity.set(stream, isActive)
+    stream.write({ result: isActive })
+  }
+
+  const calls = {
+    IsActive: unary<Ref>(itself, ({ decision }) => ({ result: decision.desired > 0 })),
+    GetMetricSpec: unary<Ref>(itself, () => SPEC),
+    GetMetrics: unary<MetricsRequest>(
+      ({ scaledObjectRef }) => scaledObjectRef,
+      ({ decision }) => ({
+        metricValues: [
+          { metricName: METRIC, metricValue: decision.desired, metricValueFloat: decision.desired },
+        ],
+      }),
+    ),
+    StreamIsActive(stream: Stream) {
+      const found = find(signals, stream.request)
+      if (!('signal' in found)) return void stream.destroy(refused(found))
+      activity.set(stream, undefined)
+      for (const event of ['cancelled', 'close', 'error']) stream.on(event, () => activity.delete(stream))
+      tell(stream)
+    },
+    StreamMetricSpec(stream: Stream) {
+      const found = find(signals, stream.request)
+      if (!('signal' in found)) return void stream.destroy(refused(found))
+      // It never changes; the stream stays open so that KEDA does not ask again.
+      stream.write(SPEC)
+    },
+  }
+  return { calls, tellAll: () => [...activity.keys()].forEach(tell) }
+}
+
+/** The port it listens on. */
+function bound(server: Server, at: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(at, ServerCredentials.createInsecure(), (error, port) => {
+      if (error) reject(new Error(`the external scaler cannot listen on ${at}: ${error.message}`))
+      else resolve(port)
+    })
+  })
+}
+
+const SPEC = { metricSpecs: [{ metricName: METRIC, targetSize: 1, targetSizeFloat: 1 }] }
+
+function itself(ref: Ref): Ref {
+  return ref
+}
+
+type Found = { readonly signal: Signal } | { readonly code: status; readonly details: string }
+
+/** Which pool is meant, and what was said of it. Nothing yet is "unavailable": KEDA keeps what it has, and asks again. */
+function find(signals: ReadonlyMap<string, Signal>, ref: Ref | null): Found {
+  const pool = ref?.scalerMetadata['pool']
+  if (pool === undefined || pool === '') {
+    const details = 'name the pool in the metadata of the trigger: "pool: NAME"'
+    return { code: status.INVALID_ARGUMENT, details }
+  }
+  const signal = signals.get(pool)
+  if (signal) return { signal }
+  const details = `nothing is said of pool "${pool}": it has no emitter of type keda here, or has only just started`
+  return { code: status.UNAVAILABLE, details }
+}
+
+function refused(found: Exclude<Found, { signal: Signal }>): Error {
+  return Object.assign(new Error(found.details), found)
+}

@@ -1,0 +1,61 @@
+/**
+ * What a scaler remembers from one decision to the next, and how a report is folded into it.
+ */
+import { type CacheMemory, NO_LOSS, noteCache } from './cache-loss.ts'
+import { type CorrectMemory, startCorrecting } from './correct.ts'
+import type { Demand, ScaleOptions } from './demand.ts'
+import { type LearnMemory, learn, NOTHING_LEARNT } from './learn.ts'
+import { addLoad, emptyLoad, type LoadMemory } from './load.ts'
+import { type MoveMemory, startMoves } from './moves.ts'
+import { NO_PRESSURE, type PressureMemory } from './pressure.ts'
+import { clamp } from './size.ts'
+
+/** What a pool's scaler remembers. Losing it is safe: a new one stays at the present scale until it has watched for a while. */
+export interface ScaleMemory {
+  /** Time of the last report folded in; undefined before the first. */
+  readonly at?: number
+  readonly load: LoadMemory
+  readonly learnt: LearnMemory
+  readonly cache: CacheMemory
+  readonly pressure: PressureMemory
+  readonly correct: CorrectMemory
+  readonly moves: MoveMemory
+  /** When there was a call last. */
+  readonly calledAt: number
+}
+
+/** At first sight of a pool: its present scale is what is desired. */
+export function begin(demand: Demand, options: ScaleOptions): ScaleMemory {
+  const present = demand.replicas.ready + demand.replicas.startingMs.length
+  return {
+    load: emptyLoad(options.stableMs),
+    learnt: NOTHING_LEARNT,
+    cache: NO_LOSS,
+    pressure: NO_PRESSURE,
+    correct: startCorrecting(demand.at),
+    moves: startMoves(clamp(present, options), demand.at),
+    calledAt: demand.at,
+  }
+}
+
+/** Folds a report in. After a gap the load starts afresh: what was before it says nothing about now. */
+export function observe(memory: ScaleMemory, demand: Demand, options: ScaleOptions): ScaleMemory {
+  const moves = { ...memory.moves, desired: clamp(memory.moves.desired, options) }
+  const elapsedMs = Math.max(0, demand.at - (memory.at ?? demand.at))
+  const isGap = elapsedMs > options.staleMs
+  const load = addLoad(isGap ? emptyLoad(options.stableMs) : memory.load, demand)
+  return {
+    ...memory,
+    at: Math.max(demand.at, memory.at ?? demand.at),
+    load,
+    learnt: learn(memory.learnt, demand, elapsedMs),
+    cache: noteCache(memory.cache, demand, load, options),
+    moves: isGap ? { ...moves, wants: [], watchingSince: demand.at } : moves,
+    calledAt: isCalled(demand) ? demand.at : memory.calledAt,
+  }
+}
+
+/** Whether anybody asked for anything since the report before. */
+export function isCalled(demand: Demand): boolean {
+  return demand.queue + demand.inflight > 0 || demand.buckets.some(({ offered }) => offered > 0)
+}

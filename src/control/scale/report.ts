@@ -1,0 +1,110 @@
+/** Puts a decision and the numbers behind it into the one object that everybody renders. */
+import { hitRatio } from './cache-loss.ts'
+import { recentP95 } from './correct.ts'
+import { type Decision, type Reason, type Signals, sentence } from './decision.ts'
+import type { Demand, ScaleOptions } from './demand.ts'
+import { meanOf } from './load.ts'
+import type { ScaleMemory } from './memory.ts'
+import { reversalsWithin } from './moves.ts'
+import { isFeasible } from './plan.ts'
+import type { Sized } from './size.ts'
+
+/** What was decided, and on what. */
+export interface Outcome {
+  readonly from: number
+  readonly reason: Reason
+  readonly sized: Sized
+  readonly late: number
+  readonly holdMs: number
+}
+
+export function report(
+  memory: ScaleMemory,
+  demand: Demand,
+  outcome: Outcome,
+  options: ScaleOptions,
+): Decision {
+  const { sized, reason, from } = outcome
+  const { desired } = memory.moves
+  const uncapped = Math.ceil((sized.slots + sized.drain) / sized.facts.slots - 1e-9)
+  const decision = {
+    ...frame({ desired, from, at: demand.at }, demand, options),
+    mode: memory.pressure.isPanic ? 'panic' : 'steady',
+    reason,
+    sloFeasible: isFeasible(sized.facts.service, options),
+    scalingIneffective: memory.correct.ineffectiveUntil !== undefined,
+    isCapped: uncapped > options.max,
+    signals: signalsOf(memory, demand, outcome, options),
+  } as const
+  return { ...decision, sentence: sentence(decision, options.sloMs) }
+}
+
+function signalsOf(memory: ScaleMemory, demand: Demand, outcome: Outcome, options: ScaleOptions): Signals {
+  const { facts, rate, slots, drain, startMs } = outcome.sized
+  const { meanMs, p95Ms } = facts.service
+  const answered = meanOf(memory.load, 'answered', rate.windowMs) * 10
+  const observed = recentP95(memory.correct)
+  return {
+    missesPerSecond: rate.perSecond,
+    callsPerSecond: rate.perSecond + answered,
+    hitRatio: hitRatio(memory.load, options.stableMs),
+    erlangs: (rate.perSecond * meanMs) / 1000,
+    serviceMs: { mean: meanMs, p95: p95Ms },
+    slotsPerReplica: facts.slots,
+    slotsNeeded: slots + drain,
+    drainSlots: drain,
+    queue: demand.queue,
+    inflight: demand.inflight,
+    expectedLate: outcome.late,
+    ...(observed === undefined ? {} : { observedP95Ms: observed }),
+    trim: facts.trim,
+    dispersion: facts.dispersion,
+    startMs,
+    holdMs: outcome.holdMs,
+    reversals: reversalsWithin(memory.moves, options, demand.at),
+  }
+}
+
+/** A decision without a plan behind it. */
+export function bare(
+  outcome: { desired: number; from: number; reason: Reason; at: number },
+  demand: Demand | undefined,
+  options: ScaleOptions,
+): Decision {
+  const decision = {
+    ...frame(outcome, demand, options),
+    mode: 'hold',
+    reason: outcome.reason,
+    sloFeasible: true,
+    scalingIneffective: false,
+    isCapped: false,
+    signals: {
+      missesPerSecond: 0,
+      callsPerSecond: 0,
+      hitRatio: 0,
+      erlangs: 0,
+      slotsPerReplica: options.slots ?? 1,
+      slotsNeeded: 0,
+      drainSlots: 0,
+      queue: demand?.queue ?? 0,
+      inflight: demand?.inflight ?? 0,
+      expectedLate: 0,
+      trim: 1,
+      dispersion: 1,
+      startMs: options.startMs,
+      holdMs: options.stableMs,
+      reversals: 0,
+    },
+  } as const
+  return { ...decision, sentence: sentence(decision, options.sloMs) }
+}
+
+function frame(
+  { desired, from, at }: { desired: number; from: number; at: number },
+  demand: Demand | undefined,
+  { min, max }: ScaleOptions,
+): Pick<Decision, 'at' | 'desired' | 'from' | 'ready' | 'starting' | 'min' | 'max' | 'direction'> {
+  const direction = desired > from ? 'up' : desired < from ? 'down' : 'stay'
+  const starting = demand?.replicas.startingMs.length ?? 0
+  return { at, desired, from, ready: demand?.replicas.ready ?? 0, starting, min, max, direction }
+}

@@ -1,0 +1,111 @@
+/**
+ * What is wanted now: slots for the present load, for a load foreseen, against a backlog, and replicas in place of those that
+ * failed to start.
+ */
+import { type CacheMemory, foresee } from './cache-loss.ts'
+import type { CorrectMemory } from './correct.ts'
+import type { Reason } from './decision.ts'
+import type { Demand, ScaleOptions } from './demand.ts'
+import { type LearnMemory, type Service, startTime } from './learn.ts'
+import { dispersionOf, type LoadMemory, pileUp, presentRate, type RateEstimate, rateAhead } from './load.ts'
+import { backlogWhenReady, type Facts, leastSlots, slotsNeeded, waitBudgetMs } from './plan.ts'
+
+/** The parts of the memory that sizing reads. */
+interface Known {
+  readonly load: LoadMemory
+  readonly learnt: LearnMemory
+  readonly cache: CacheMemory
+  readonly correct: CorrectMemory
+  readonly calledAt: number
+}
+
+/** Everything the moves are decided on. */
+export interface Sized {
+  readonly facts: Facts
+  readonly rate: RateEstimate
+  readonly slots: number
+  readonly drain: number
+  /** Replicas without which too many calls would be late. */
+  readonly needed: number
+  /** Replicas to aim at, with those against a backlog and in place of failed ones. */
+  readonly want: number
+  readonly stuck: number
+  readonly startMs: number
+  readonly cause: Reason
+}
+
+export function size(
+  memory: Known,
+  demand: Demand,
+  known: { service: Service; slots: number },
+  options: ScaleOptions,
+): Sized {
+  const dispersion = dispersionOf(memory.load)
+  const rate = presentRate(memory.load, ['offered'], dispersion)
+  const facts = { ...known, dispersion, pileUp: pileUp(memory.load, 0.05), trim: memory.correct.trim }
+  const startMs = startTime(memory.learnt, options.startMs)
+  const ahead = rateAhead(memory.load, rate, dispersion, startMs)
+  const present = slotsNeeded(ahead, facts, options)
+  const foreseen = foresee(memory.cache, { demand, load: memory.load, leadMs: 1.2 * startMs }, options)
+  const future = foreseen ? slotsNeeded(foreseen.perSecond, facts, options) : 0
+  const slots = Math.max(present, future)
+  const least = leastSlots(Math.max(ahead, foreseen?.perSecond ?? 0), facts, options)
+  const drain = drainSlots(memory, demand, { facts, rate, startMs, slots }, options)
+  const stuck = demand.replicas.startingMs.filter((age) => age > 2 * startMs).length
+  const isIdle = options.min === 0 && demand.at - memory.calledAt >= options.zeroAfterMs
+  const fewest = isIdle ? 0 : 1
+  const base = clamp(Math.max(fewest, Math.ceil(slots / facts.slots - 1e-9)), options)
+  const needed = clamp(Math.max(fewest, Math.ceil(least / facts.slots - 1e-9)), options)
+  const want = clamp(Math.max(base, Math.ceil((slots + drain) / facts.slots - 1e-9)) + stuck, options)
+  const cause = causeOf({
+    foreseen: future > present ? foreseen?.why : undefined,
+    drain,
+    stuck,
+    base,
+    want,
+    facts,
+  })
+  return { facts, rate, slots, drain, needed, want, stuck, startMs, cause }
+}
+
+function causeOf(seen: {
+  foreseen: Reason | undefined
+  drain: number
+  stuck: number
+  base: number
+  want: number
+  facts: Facts
+}): Reason {
+  if (seen.foreseen) return seen.foreseen
+  if (seen.stuck > 0 && seen.want === seen.base + seen.stuck) return 'start_failed'
+  if (seen.drain > 0 && seen.want > seen.base) return 'backlog'
+  return seen.facts.trim > 1 ? 'late_calls' : 'load_rose'
+}
+
+/** Slots to work off a backlog with; none for the queue that a well-sized pool has now and then. */
+function drainSlots(
+  memory: Known,
+  demand: Demand,
+  at: { facts: Facts; rate: RateEstimate; startMs: number; slots: number },
+  options: ScaleOptions,
+): number {
+  const { service } = at.facts
+  const oldest = Math.max(0, ...demand.replicas.startingMs)
+  const leadMs = Math.max(0, at.startMs - oldest)
+  const serving = demand.replicas.ready * at.facts.slots
+  const waiting = backlogWhenReady(
+    { queue: demand.queue, perSecond: at.rate.perSecond, slots: serving, leadMs },
+    service,
+  )
+  if (demand.queue === 0 || memory.correct.ineffectiveUntil !== undefined) return 0
+  const waitMs = (waiting * service.meanMs) / Math.max(1, serving)
+  const budget = options.sloMs === undefined ? options.drainMs : waitBudgetMs(service, options.sloMs)
+  if (waitMs <= Math.max(budget, service.meanMs)) return 0
+  // What piled up in one start time is worked off in one: replicas for less would hardly serve longer than they took to start.
+  return (waiting * service.meanMs) / Math.max(options.drainMs, 10 * (options.sloMs ?? 0), at.startMs)
+}
+
+/** Never outside the bounds the operator set (S1). */
+export function clamp(replicas: number, options: ScaleOptions): number {
+  return Math.min(options.max, Math.max(options.min, replicas))
+}

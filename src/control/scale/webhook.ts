@@ -1,0 +1,144 @@
+/**
+ * Scale signals to a URL: CloudEvents 1.0 in structured JSON, signed the way of Standard Webhooks (HMAC-SHA256 over
+ * `id.timestamp.body`). The newest signal of a pool is sent at once, tried again until it is taken or superseded, and
+ * repeated while nothing changes, so that an event that is lost heals by itself.
+ */
+import { createHmac, randomUUID } from 'node:crypto'
+import type { Clock } from '../../lib/clock.ts'
+import type { Emitter, Signal } from './signal.ts'
+
+export interface WebhookOptions {
+  readonly url: string
+  /** Key of the signature; without it events are not signed. */
+  readonly secret?: string
+  /** Who speaks, a URI reference: the event's `source`. */
+  readonly source: string
+  readonly clock: Clock
+  /** Between repetitions of an unchanged signal, milliseconds. */
+  readonly repeatMs?: number
+  readonly timeoutMs?: number
+  /** Told of every attempt, for metrics and the log. */
+  readonly onAttempt?: (attempt: Attempt) => void
+}
+
+export interface Attempt {
+  readonly pool: string
+  readonly id: string
+  /** Undefined: taken. */
+  readonly problem?: string
+}
+
+const TYPE = 'dev.infergate.scale.desired.v1'
+const FIRST_RETRY_MS = 500
+const LONGEST_RETRY_MS = 10_000
+
+interface Line {
+  newest: Signal
+  failures: number
+  isSending: boolean
+  cancel: () => void
+}
+
+export function createWebhook(options: WebhookOptions): Emitter {
+  const { clock, url, repeatMs = 30_000 } = options
+  const lines = new Map<string, Line>()
+  const ending = new AbortController()
+
+  const send = async (line: Line) => {
+    line.cancel()
+    if (line.isSending || ending.signal.aborted) return
+    line.isSending = true
+    const signal = line.newest
+    const problem = await deliver(signal, options, ending.signal)
+    line.isSending = false
+    if (ending.signal.aborted) return
+    options.onAttempt?.({ pool: signal.pool, id: signal.id, ...(problem === undefined ? {} : { problem }) })
+    if (line.newest !== signal) return void send(line)
+    line.failures = problem === undefined ? 0 : line.failures + 1
+    line.cancel = clock.after(waitMs(line.failures, repeatMs), () => void send(line))
+  }
+
+  return {
+    name: `webhook ${new URL(url).host}`,
+    emit(signal) {
+      if (ending.signal.aborted) return
+      const line = lines.get(signal.pool)
+      const isSame = line?.newest.id === signal.id
+      if (!line) {
+        const opened: Line = { newest: signal, failures: 0, isSending: false, cancel: () => {} }
+        lines.set(signal.pool, opened)
+        return void send(opened)
+      }
+      line.newest = signal
+      // The same decision again only refreshes what the next repetition says.
+      if (isSame) return
+      line.failures = 0
+      void send(line)
+    },
+    close() {
+      ending.abort()
+      for (const line of lines.values()) line.cancel()
+      lines.clear()
+    },
+  }
+}
+
+function waitMs(failures: number, repeatMs: number): number {
+  if (failures === 0) return repeatMs
+  return Math.min(LONGEST_RETRY_MS, repeatMs, FIRST_RETRY_MS * 2 ** (failures - 1))
+}
+
+/** One attempt; what went wrong, or undefined when it was taken. */
+async function deliver(
+  signal: Signal,
+  options: WebhookOptions,
+  ending: AbortSignal,
+): Promise<string | undefined> {
+  const body = JSON.stringify(eventOf(signal, options.source))
+  const timeout = AbortSignal.timeout(options.timeoutMs ?? 5_000)
+  try {
+    const answer = await fetch(options.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/cloudevents+json', ...signatureOf(body, options) },
+      body,
+      redirect: 'error',
+      signal: AbortSignal.any([timeout, ending]),
+    })
+    await answer.body?.cancel()
+    return answer.ok ? undefined : `answered ${answer.status}`
+  } catch (error) {
+    return timeout.aborted ? `no answer within ${options.timeoutMs ?? 5_000} ms` : String(error)
+  }
+}
+
+function signatureOf(body: string, { secret, clock }: WebhookOptions): Record<string, string> {
+  if (secret === undefined) return {}
+  // Each delivery has its own: a repetition is meant to be read. Equal decisions are told by the event's id.
+  const id = randomUUID()
+  const timestamp = String(Math.floor(clock.wall() / 1000))
+  const signature = createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64')
+  return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` }
+}
+
+function eventOf(signal: Signal, source: string) {
+  const { decision, atMs, validUntilMs, id, pool, token } = signal
+  const { ready, starting, at: _, ...rest } = decision
+  return {
+    specversion: '1.0',
+    id,
+    source,
+    type: TYPE,
+    subject: pool,
+    time: new Date(atMs).toISOString(),
+    datacontenttype: 'application/json',
+    data: {
+      decisionId: id,
+      token,
+      pool,
+      at: new Date(atMs).toISOString(),
+      validUntil: new Date(validUntilMs).toISOString(),
+      current: { ready, starting },
+      ...rest,
+    },
+  }
+}
