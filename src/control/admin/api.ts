@@ -1,0 +1,180 @@
+/**
+ * The admin API as a table: what each path does, who may ask for it, and how its body is read. The registry is
+ * called directly; what belongs to other parts of the gateway is given as plain functions.
+ */
+import { parseBackendUrl } from '../../core/addresses.ts'
+import {
+  BOUNDS,
+  ID_PATTERN,
+  type LeaseGrant,
+  type PoolStatus,
+  type Refusal,
+  type Registration,
+  type Removal,
+} from '../registration.ts'
+import { EXPLAIN_BYTES, readExplain, readPatch, readPurge, readRegistration, readRenewal } from './bodies.ts'
+import type { AdminContext, AdminParts, AdminReply, AdminRequest, AdminRoute } from './contract.ts'
+import { listMetrics, readMetric } from './external-metrics.ts'
+import { Problem } from './problem.ts'
+import { durationMs, readAll, unknownName } from './validate.ts'
+
+const BACKEND = '/api/v1/pools/:pool/backends/:id'
+
+export const ROUTES: readonly AdminRoute[] = [
+  { method: 'GET', path: '/livez', scope: 'open', answer: () => ok({ status: 'ok' }) },
+  { method: 'GET', path: '/readyz', scope: 'open', answer: ready },
+  { method: 'GET', path: '/metrics', scope: 'metrics', answer: metrics },
+  { method: 'GET', path: '/api/v1/pools', scope: 'read', answer: pools },
+  { method: 'GET', path: '/api/v1/pools/:pool', scope: 'read', answer: pool },
+  { method: 'PUT', path: BACKEND, scope: 'register', answer: register },
+  { method: 'POST', path: `${BACKEND}/renew`, scope: 'register', answer: renew },
+  { method: 'PATCH', path: BACKEND, scope: 'register', answer: patch },
+  { method: 'DELETE', path: BACKEND, scope: 'register', answer: remove },
+  { method: 'POST', path: '/api/v1/cache/purge', scope: 'purge', answer: purge },
+  {
+    method: 'POST',
+    path: '/api/v1/cache/explain',
+    scope: 'read',
+    maxBodyBytes: EXPLAIN_BYTES,
+    answer: explain,
+  },
+  {
+    method: 'GET',
+    path: '/api/v1/cache/stats',
+    scope: 'read',
+    answer: async (_, at) => ok(await at.parts.stats()),
+  },
+  { method: 'GET', path: '/api/v1/scale', scope: 'read', answer: scale },
+  { method: 'GET', path: '/api/v1/scale/:pool', scope: 'read', answer: scale },
+  { method: 'GET', path: '/apis/external.metrics.k8s.io/v1beta1', scope: 'read', answer: listMetrics },
+  {
+    method: 'GET',
+    path: '/apis/external.metrics.k8s.io/v1beta1/namespaces/:namespace/:metric',
+    scope: 'read',
+    answer: readMetric,
+  },
+  { method: 'GET', path: '/api/v1/events', scope: 'read', answer: 'events' },
+]
+
+/** A pool as operators and event followers see it. */
+export function describePool(status: PoolStatus, parts: AdminParts): unknown {
+  const found = parts.traffic(status.pool)
+  if (!found) return status
+  const { backends, ...traffic } = found
+  const bySlot = new Map(backends.map((backend) => [backend.slot, backend]))
+  return {
+    ...status,
+    traffic,
+    backends: status.backends.map((backend) => ({ ...backend, ...bySlot.get(backend.slot) })),
+  }
+}
+
+function ready(_: AdminRequest, { parts }: AdminContext): AdminReply {
+  const { ok: isReady, reasons } = parts.ready()
+  return { status: isReady ? 200 : 503, json: { status: isReady ? 'ok' : 'not ready', reasons } }
+}
+
+async function metrics(_: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {
+  const { contentType, body } = await parts.metrics()
+  return { status: 200, contentType, text: body }
+}
+
+function pools(_: AdminRequest, { registry, parts }: AdminContext): AdminReply {
+  const all = registry.views().flatMap((view) => registry.status(view.pool) ?? [])
+  return ok({ pools: all.map((status) => describePool(status, parts)) })
+}
+
+function pool({ params }: AdminRequest, { registry, parts }: AdminContext): AdminReply {
+  const status = registry.status(params['pool'] ?? '')
+  if (!status) throw new Problem(404, `there is no pool "${params['pool']}"`)
+  return ok(describePool(status, parts))
+}
+
+function register(request: AdminRequest, { registry, rules }: AdminContext): AdminReply {
+  const { pool: name, id } = backendOf(request)
+  const { lease, capacity, url, ...given } = readAll(readRegistration, request.body)
+  const parsed = parseBackendUrl(url, rules)
+  if ('problem' in parsed)
+    throw new Problem(400, `url ${parsed.problem}`, { errors: [`url ${parsed.problem}`] })
+  const registration: Registration = {
+    ...given,
+    url: parsed.url,
+    ...(lease?.ttlMs === undefined ? {} : { ttlMs: lease.ttlMs }),
+    ...(capacity?.concurrency === undefined ? {} : { concurrency: capacity.concurrency }),
+  }
+  const { created, generation, ttlMs, renewAfterMs } = granted(registry.register(name, id, registration))
+  return { status: created ? 201 : 200, json: { generation, ttlMs, renewAfterMs } }
+}
+
+function renew(request: AdminRequest, { registry }: AdminContext): AdminReply {
+  const { pool: name, id } = backendOf(request)
+  const { created: _, ...lease } = granted(registry.renew(name, id, readAll(readRenewal, request.body)))
+  return ok(lease)
+}
+
+function patch(request: AdminRequest, { registry }: AdminContext): AdminReply {
+  const { pool: name, id } = backendOf(request)
+  const change = readAll(readPatch, request.body)
+  if (Object.keys(change).length === 0)
+    throw new Problem(400, 'nothing to change: give weight, models or state')
+  const { generation, state } = granted(registry.patch(name, id, change))
+  return ok({ generation, state })
+}
+
+function remove(request: AdminRequest, { registry }: AdminContext): AdminReply {
+  const { pool: name, id } = backendOf(request)
+  const { query } = request
+  const known = ['drain', 'generation']
+  for (const key of query.keys()) {
+    if (!known.includes(key)) throw new Problem(400, `the parameter ${key} ${unknownName(key, known)}`)
+  }
+  const drain = query.get('drain')
+  const drainMs = drain === null ? undefined : durationMs(drain)
+  if (drain !== null && (drainMs === undefined || drainMs > BOUNDS.maxDrainMs)) {
+    throw new Problem(400, `drain must be a duration of at most 1h, as 30s; found "${drain.slice(0, 64)}"`)
+  }
+  const given = query.get('generation')
+  if (given !== null && !/^\d{1,15}$/.test(given)) throw new Problem(400, 'generation must be a number')
+  const removal = granted(
+    registry.remove(name, id, {
+      ...(drainMs === undefined ? {} : { drainMs }),
+      ...(given === null ? {} : { generation: Number(given) }),
+    }),
+  )
+  return { status: 202, json: removal }
+}
+
+async function purge({ body }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {
+  return ok(await parts.purge(readPurge(body)))
+}
+
+async function explain({ body }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {
+  return ok(await parts.explain(readAll(readExplain, body)))
+}
+
+async function scale({ params }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {
+  if (!parts.scale) throw new Problem(404, 'this gateway computes no scale signals')
+  const answer = await parts.scale(params['pool'])
+  if (answer === undefined)
+    throw new Problem(404, `no pool "${params['pool'] ?? ''}" is scaled: give it a "scale" block in the YAML`)
+  return ok(answer)
+}
+
+function backendOf({ params }: AdminRequest): { pool: string; id: string } {
+  const { pool: name = '', id = '' } = params
+  if (!ID_PATTERN.test(id)) {
+    throw new Problem(400, 'a backend id has 1 to 128 characters of A-Z a-z 0-9 . _ : -')
+  }
+  return { pool: name, id }
+}
+
+const STATUS = { unknownPool: 404, unknownBackend: 404, conflict: 409, fenced: 409, full: 503 } as const
+
+function granted<T extends LeaseGrant | Removal>(answer: T | Refusal): T {
+  if ('refused' in answer) throw new Problem(STATUS[answer.refused], answer.message)
+  return answer
+}
+
+function ok(json: unknown): AdminReply {
+  return { status: 200, json }
+}

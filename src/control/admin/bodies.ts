@@ -1,0 +1,97 @@
+/** The bodies the admin API takes, with every bound: nothing larger or stranger reaches the parts behind it. */
+import { BOUNDS } from '../registration.ts'
+import { Problem } from './problem.ts'
+import { list, number, object, oneOf, optional, readAll, record, required, text, yes } from './validate.ts'
+
+/** An explained call carries its whole body. */
+export const EXPLAIN_BYTES = 8 * 1024 * 1024
+const MAX_TAGS = 64
+
+const name = text({
+  max: BOUNDS.nameLength,
+  pattern: /^[^\s\x00-\x1f\x7f]+$/,
+  what: 'must not be empty or have spaces',
+})
+const weight = number({ min: 0.01, max: BOUNDS.maxWeight })
+const models = list(
+  object({
+    name: required(name),
+    version: optional(name),
+    digest: optional(name),
+    maxBatch: optional(number({ min: 1, max: 1_000_000, integer: true })),
+  }),
+  BOUNDS.models,
+)
+
+export const readRegistration = object({
+  url: required(text({ max: BOUNDS.urlLength })),
+  epoch: optional(number({ min: 0, max: Number.MAX_SAFE_INTEGER, integer: true })),
+  models: optional(models),
+  weight: optional(weight),
+  zone: optional(name),
+  capacity: optional(object({ concurrency: optional(number({ min: 1, max: 1_000_000, integer: true })) })),
+  lease: optional(object({ ttlMs: optional(number({ min: 1, max: 86_400_000 })) })),
+  labels: optional(
+    record(text({ max: BOUNDS.labelLength }), { max: BOUNDS.labels, nameLength: BOUNDS.labelLength }),
+  ),
+})
+
+export const readRenewal = object({
+  generation: required(number({ min: 0, max: Number.MAX_SAFE_INTEGER, integer: true })),
+  load: optional(record(number({ min: 0, max: Number.MAX_SAFE_INTEGER }), { max: 16, nameLength: 64 })),
+})
+
+export const readPatch = object({
+  weight: optional(weight),
+  models: optional(models),
+  state: optional(oneOf('draining', 'ready')),
+})
+
+export const readExplain = object({
+  method: required(text({ max: 32, pattern: /^[A-Za-z]+$/, what: 'must be an HTTP method' })),
+  path: required(text({ max: 16_384, pattern: /^\//, what: 'must begin with /' })),
+  headers: optional(record(text({ max: 16_384 }), { max: 256, nameLength: 256 })),
+  body: optional(text({ max: EXPLAIN_BYTES })),
+})
+
+export interface ExplainRequest {
+  readonly method: string
+  /** With the query, as in the request line. */
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
+/** What to make unreachable: all that fits any member given (a version is one of its model), or everything. */
+export type PurgeRequest = PurgeSelection | { readonly all: true }
+
+export interface PurgeSelection {
+  readonly model?: string
+  readonly version?: string
+  readonly route?: string
+  readonly tags?: readonly string[]
+  readonly key?: string
+}
+
+const selection = object({
+  model: optional(name),
+  version: optional(name),
+  route: optional(name),
+  tags: optional(list(name, MAX_TAGS)),
+  key: optional(name),
+  all: optional(yes),
+})
+
+/** Throws a Problem 400 for a body that selects nothing, or everything and something. */
+export function readPurge(body: unknown): PurgeRequest {
+  const { all, ...given } = readAll(selection, body)
+  const selects = Object.values(given).some((value) => !Array.isArray(value) || value.length > 0)
+  if (all && selects) throw new Problem(400, '"all" stands alone: leave the others out')
+  if (all) return { all }
+  if (!selects)
+    throw new Problem(400, 'say what to purge: model, version, route, tags or key, or {"all": true}')
+  if (given.version !== undefined && given.model === undefined) {
+    throw new Problem(400, '"version" needs the "model" it is of')
+  }
+  return given
+}

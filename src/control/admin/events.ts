@@ -1,0 +1,94 @@
+/**
+ * The event stream of the admin API: everything the dashboard shows, pushed as it happens. A client that reads
+ * too slowly is dropped instead of buffered for; it comes back and is told the present state first.
+ */
+import type { ServerResponse } from 'node:http'
+import type { Log } from '../../core/log.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { encodeEvent, type ServerEvent, SSE_HEARTBEAT } from '../../lib/sse.ts'
+import { Problem } from './problem.ts'
+
+export interface EventHubOptions {
+  readonly clock: Clock
+  readonly log: Log
+  /** What a new client is told first. */
+  readonly present: () => readonly ServerEvent[]
+  readonly maxClients?: number
+  /** What may wait for one client before it is dropped. */
+  readonly maxBufferBytes?: number
+  readonly heartbeatMs?: number
+}
+
+export class EventHub {
+  readonly #options: EventHubOptions
+  readonly #clients = new Set<ServerResponse>()
+  readonly #maxClients: number
+  readonly #maxBufferBytes: number
+  readonly #heartbeatMs: number
+  #cancelBeat: (() => void) | undefined
+  #id = 0
+
+  constructor(options: EventHubOptions) {
+    this.#options = options
+    this.#maxClients = options.maxClients ?? 64
+    this.#maxBufferBytes = options.maxBufferBytes ?? 1024 * 1024
+    this.#heartbeatMs = options.heartbeatMs ?? 15_000
+  }
+
+  get size(): number {
+    return this.#clients.size
+  }
+
+  /** Writes one event to every client. Costs nothing while there is none. */
+  publish(event: string, data: unknown): void {
+    this.#id++
+    if (this.#clients.size > 0) this.#write(encodeEvent({ event, data, id: this.#id }))
+  }
+
+  /** Takes over a response as a stream of events. Throws 503 when there are too many. */
+  attach(response: ServerResponse): void {
+    if (this.#clients.size >= this.#maxClients) {
+      throw new Problem(503, `${this.#maxClients} clients follow the events already`, {
+        headers: { 'retry-after': '5' },
+      })
+    }
+    response.writeHead(200, {
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+    })
+    response.on('close', () => this.#clients.delete(response))
+    // Only a real connection loss reaches here, and `close` follows it.
+    response.on('error', () => {})
+    this.#clients.add(response)
+    const present = this.#options.present().map((event) => encodeEvent(event))
+    response.write(`retry: 2000\n\n${present.join('')}`)
+    this.#beat()
+  }
+
+  /** Ends every stream. */
+  close(): void {
+    this.#cancelBeat?.()
+    this.#cancelBeat = undefined
+    for (const client of this.#clients) client.end()
+    this.#clients.clear()
+  }
+
+  #write(chunk: string): void {
+    for (const client of this.#clients) {
+      client.write(chunk)
+      if (client.writableLength <= this.#maxBufferBytes) continue
+      this.#options.log.warn('admin.events.slow', { waitingBytes: client.writableLength })
+      this.#clients.delete(client)
+      client.destroy()
+    }
+  }
+
+  #beat(): void {
+    this.#cancelBeat ??= this.#options.clock.after(this.#heartbeatMs, () => {
+      this.#cancelBeat = undefined
+      this.#write(SSE_HEARTBEAT)
+      if (this.#clients.size > 0) this.#beat()
+    })
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * What keeps a web page from being an operator: a page in somebody's browser can send requests to this
+ * listener, also under a name of its own that it lets resolve to our address (DNS rebinding).
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import { isIP } from 'node:net'
+import { Problem } from './problem.ts'
+
+export interface GuardSettings {
+  /** Host names under which the listener is known, with a port where only that one is meant. IP literals and `localhost` always are. */
+  readonly hosts: readonly string[]
+}
+
+export interface Guarded {
+  readonly headers: IncomingHttpHeaders
+  readonly writes: boolean
+  readonly hasBody: boolean
+  /** Reads, too, need a known Host: nothing but the address keeps a stranger out. */
+  readonly unauthenticated: boolean
+}
+
+/** Throws 403 or 415 with what to change. */
+export function guard({ headers, writes, hasBody, unauthenticated }: Guarded, settings: GuardSettings): void {
+  if (writes || unauthenticated) checkHost(headers.host, settings)
+  if (!writes) return
+  checkOrigin(headers)
+  if (hasBody && !/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) {
+    throw new Problem(415, 'send the body with "content-type: application/json"')
+  }
+}
+
+function checkHost(host: string | undefined, settings: GuardSettings): void {
+  const name = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+)(:\d{1,5})?$/.exec(host ?? '')?.[1]?.toLowerCase()
+  const bare = name?.replace(/^\[|\]$/g, '') ?? ''
+  if (isIP(bare) !== 0 || bare === 'localhost') return
+  if (settings.hosts.some((known) => [bare, host?.toLowerCase()].includes(known.toLowerCase()))) return
+  throw new Problem(
+    403,
+    `Host "${(host ?? '').slice(0, 256)}" is not a name of this listener: use an IP address or localhost, or add it to admin.hosts`,
+  )
+}
+
+function checkOrigin(headers: IncomingHttpHeaders): void {
+  const { origin } = headers
+  const site = headers['sec-fetch-site']
+  const isForeign = origin !== undefined && !isSameOrigin(origin, headers.host)
+  if (isForeign || (site !== undefined && site !== 'same-origin' && site !== 'none')) {
+    throw new Problem(403, `a page of ${(origin ?? 'another site').slice(0, 256)} may not write here`)
+  }
+}
+
+function isSameOrigin(origin: string, host: string | undefined): boolean {
+  const url = URL.parse(origin)
+  return url !== null && /^https?:$/.test(url.protocol) && url.host.toLowerCase() === host?.toLowerCase()
+}

@@ -1,0 +1,306 @@
+/**
+ * The admin listener: a plain HTTP server with limits of its own, apart from the data port, so that operators
+ * get through when clients flood the gateway. A request passes guard and auth before its body is read.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Endpoint } from '../../core/addresses.ts'
+import { GatewayError } from '../../core/errors.ts'
+import type { Log } from '../../core/log.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { describePool, ROUTES } from './api.ts'
+import { Auth, listenRefusal, type TokenSettings } from './auth.ts'
+import type { AdminContext, AdminReply, AdminRoute } from './contract.ts'
+import { EventHub } from './events.ts'
+import { guard } from './guard.ts'
+import { Problem } from './problem.ts'
+
+export interface AdminSettings {
+  readonly host: string
+  /** 0: any free port. */
+  readonly port: number
+  readonly tokens: readonly TokenSettings[]
+  /** `/metrics` needs no token. */
+  readonly openMetrics: boolean
+  /** Host names besides IP literals and localhost. */
+  readonly hosts: readonly string[]
+}
+
+export interface AdminOptions extends AdminContext {
+  readonly clock: Clock
+  readonly log: Log
+  readonly settings: AdminSettings
+}
+
+const BODY_BYTES = 64 * 1024
+const ANSWER_TIMEOUT_MS = 10_000
+const CLOSE_GRACE_MS = 2_000
+const LIMITS = {
+  headersTimeout: 5_000,
+  requestTimeout: 15_000,
+  keepAliveTimeout: 5_000,
+  maxHeaderSize: 16 * 1024,
+  connectionsCheckingInterval: 1_000,
+}
+const MAX_CONNECTIONS = 256
+const COMMON_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
+
+interface Match {
+  readonly route: AdminRoute
+  readonly params: Record<string, string>
+}
+
+export class AdminServer {
+  readonly events: EventHub
+  readonly #options: AdminOptions
+  readonly #server: Server
+  #settings: AdminSettings
+  #auth: Auth
+  #leaveRegistry: (() => void) | undefined
+
+  /** Throws an Error with the fix when a token is malformed, or the listener would be open to the network. */
+  constructor(options: AdminOptions) {
+    this.#options = options
+    this.#settings = options.settings
+    this.#auth = authOf(options.settings)
+    const { clock, log } = options
+    this.events = new EventHub({ clock, log, present: () => this.#present() })
+    this.#server = createServer(LIMITS, (request, response) => void this.#serve(request, response))
+    this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server.on('clientError', (_, socket) => {
+      if (socket.writable)
+        socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
+      else socket.destroy()
+    })
+  }
+
+  /** Opens the listener. Rejects with an Error that names the fix when it cannot. */
+  async listen(): Promise<Endpoint> {
+    const { host, port } = this.#settings
+    await new Promise<void>((resolve, reject) => {
+      this.#server.on('error', (error: NodeJS.ErrnoException) => reject(listenError(error, { host, port })))
+      this.#server.listen({ host, port }, resolve)
+    })
+    const { registry, parts } = this.#options
+    this.#leaveRegistry = registry.follow((view) => {
+      const status = this.events.size > 0 ? registry.status(view.pool) : undefined
+      if (status) this.events.publish('pool', describePool(status, parts))
+    })
+    const bound = this.#server.address() as AddressInfo
+    return { host: bound.address, port: bound.port }
+  }
+
+  /** Takes over tokens, hosts and openMetrics; who follows the events must come back with a valid token. */
+  update(settings: AdminSettings): void {
+    this.#auth = authOf({ ...settings, host: this.#settings.host })
+    this.#settings = settings
+    this.events.close()
+  }
+
+  /** Lets running answers finish for two seconds at most. */
+  async close(): Promise<void> {
+    this.#leaveRegistry?.()
+    this.events.close()
+    if (!this.#server.listening) return
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#server.closeIdleConnections()
+    const cancel = this.#options.clock.after(CLOSE_GRACE_MS, () => this.#server.closeAllConnections())
+    await closed
+    cancel()
+  }
+
+  #present(): { event: string; data: unknown }[] {
+    const { registry, parts } = this.#options
+    const all = registry.views().flatMap((view) => registry.status(view.pool) ?? [])
+    return all.map((status) => ({ event: 'pool', data: describePool(status, parts) }))
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.on('error', () => {})
+    try {
+      const reply = await this.#answer(request, response)
+      if (reply) write(request, response, reply)
+    } catch (error) {
+      this.#refuse(request, response, error)
+    }
+  }
+
+  /** Undefined: the response is a stream and no longer ours. */
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<AdminReply | undefined> {
+    const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '')
+    const url = targetOf(request.url ?? '')
+    const { route, params } = match(method, url.path)
+    const writes = method !== 'GET'
+    const who = this.#admit(request, { route, params })
+    const body = writes ? await readJson(request, route.maxBodyBytes ?? BODY_BYTES) : undefined
+    if (route.answer === 'events') {
+      this.events.attach(response)
+      return undefined
+    }
+    const reply = await this.#inTime(route.answer({ params, query: url.query, body }, this.#options))
+    if (writes) {
+      const peer = request.socket.remoteAddress
+      this.#options.log.info('admin.write', { method, path: url.path, status: reply.status, who, peer })
+    }
+    return reply
+  }
+
+  #admit(request: IncomingMessage, { route, params }: Match): string {
+    const writes = route.method !== 'GET'
+    const { headers } = request
+    const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+    const isSensitive = route.scope !== 'open' && route.scope !== 'metrics'
+    guard(
+      {
+        headers,
+        writes,
+        // A DELETE without a body is never a browser's simple request, so it needs no content type.
+        hasBody: hasBody || (writes && request.method !== 'DELETE'),
+        unauthenticated: isSensitive && !this.#auth.hasTokens,
+      },
+      this.#settings,
+    )
+    const { authorization } = headers
+    return this.#auth.check(route.scope, {
+      authorization,
+      peer: request.socket.remoteAddress,
+      pool: params['pool'],
+    })
+  }
+
+  async #inTime(answer: AdminReply | Promise<AdminReply>): Promise<AdminReply> {
+    let cancel: (() => void) | undefined
+    const late = new Promise<never>((_, reject) => {
+      cancel = this.#options.clock.after(ANSWER_TIMEOUT_MS, () => {
+        reject(new Problem(504, `no answer within ${ANSWER_TIMEOUT_MS / 1_000} s`))
+      })
+    })
+    try {
+      return await Promise.race([answer, late])
+    } finally {
+      cancel?.()
+    }
+  }
+
+  #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    // The caller left: there is nobody to tell, and nothing failed here.
+    if (request.socket.destroyed) return
+    const problem = asProblem(error)
+    const { log } = this.#options
+    const about = { method: request.method, path: request.url?.slice(0, 256), status: problem.status }
+    if (problem.status === 500) log.error('admin.failed', { ...about, error: String(error) })
+    else if (problem.status === 401 || problem.status === 403) {
+      log.warn('admin.refused', { ...about, peer: request.socket.remoteAddress, reason: problem.message })
+    }
+    if (response.headersSent) return void response.destroy()
+    request.resume()
+    response.writeHead(problem.status, {
+      ...COMMON_HEADERS,
+      'content-type': 'application/problem+json',
+      // What is left of a body that was not read must not be taken for the next request.
+      ...(request.complete ? {} : { connection: 'close' }),
+      ...problem.extras.headers,
+    })
+    response.end(request.method === 'HEAD' ? undefined : problem.body)
+  }
+}
+
+function authOf({ tokens, openMetrics, host }: AdminSettings): Auth {
+  const auth = new Auth(tokens, openMetrics)
+  const refusal = listenRefusal(host, auth.hasTokens)
+  if (refusal !== undefined) throw new Error(refusal)
+  return auth
+}
+
+function asProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  if (error instanceof GatewayError) return new Problem(error.fault.status, error.message)
+  return new Problem(500, 'the gateway failed to answer this; its log says why')
+}
+
+function write(request: IncomingMessage, response: ServerResponse, reply: AdminReply): void {
+  const isJson = 'json' in reply
+  const body = Buffer.from(isJson ? `${JSON.stringify(reply.json)}\n` : reply.text)
+  response.writeHead(reply.status, {
+    ...COMMON_HEADERS,
+    'content-type': isJson ? 'application/json' : reply.contentType,
+    'content-length': body.length,
+  })
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+function targetOf(target: string): { path: string; query: URLSearchParams } {
+  const absolute = target.startsWith('/') ? undefined : URL.parse(target)
+  const text = absolute ? absolute.pathname + absolute.search : target
+  const at = text.indexOf('?')
+  return {
+    path: at < 0 ? text : text.slice(0, at),
+    query: new URLSearchParams(at < 0 ? '' : text.slice(at + 1)),
+  }
+}
+
+/** Throws 404, or 405 with the methods the path has. */
+function match(method: string, path: string): Match {
+  const parts = path.split('/')
+  const allowed: string[] = []
+  for (const route of ROUTES) {
+    const params = paramsOf(route.path.split('/'), parts)
+    if (!params) continue
+    if (route.method === method) return { route, params }
+    allowed.push(route.method)
+  }
+  if (allowed.length > 0) {
+    throw new Problem(405, `this path takes ${allowed.join(', ')}`, {
+      headers: { allow: allowed.join(', ') },
+    })
+  }
+  throw new Problem(404, `there is nothing at ${path.slice(0, 256)}; the API is under /api/v1/`)
+}
+
+function paramsOf(pattern: readonly string[], parts: readonly string[]): Record<string, string> | undefined {
+  if (pattern.length !== parts.length) return undefined
+  const params: Record<string, string> = {}
+  for (const [i, expected] of pattern.entries()) {
+    const part = parts[i] ?? ''
+    if (!expected.startsWith(':')) {
+      if (expected !== part) return undefined
+      continue
+    }
+    try {
+      params[expected.slice(1)] = decodeURIComponent(part)
+    } catch {
+      throw new Problem(400, 'the path has a broken percent-encoding')
+    }
+  }
+  return params
+}
+
+async function readJson(request: IncomingMessage, maxBytes: number): Promise<unknown> {
+  const tooLarge = new Problem(413, `the body is larger than ${maxBytes} bytes`)
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > maxBytes) throw tooLarge
+    chunks.push(chunk)
+  }
+  if (size === 0) return undefined
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)))
+  } catch (error) {
+    throw new Problem(400, `the body is not JSON: ${(error as Error).message.slice(0, 200)}`)
+  }
+}
+
+function listenError(error: NodeJS.ErrnoException, { host, port }: Endpoint): Error {
+  const at = `${host}:${port}`
+  const fix: Record<string, string> = {
+    EADDRINUSE: 'another process has it; stop that one or set admin.listen to another port',
+    EACCES: 'this user may not open it; take a port above 1023',
+    EADDRNOTAVAIL: 'this machine has no such address; set admin.listen to one it has',
+  }
+  return new Error(`the admin listener cannot open ${at}: ${fix[error.code ?? ''] ?? error.message}`, {
+    cause: error,
+  })
+}

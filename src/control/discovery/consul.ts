@@ -1,0 +1,146 @@
+/**
+ * The passing instances of a Consul service, by blocking queries: each asks for what is newer than an index, and is
+ * answered when there is something, or after the wait. The rules are those of Consul's page on blocking queries: an
+ * index that goes back, or is not positive, starts over; an answer is no promise that anything changed; and a
+ * client that asks at once again must not do so in a tight loop.
+ */
+import type { Log } from '../../core/log.ts'
+import { backoffMs } from '../../lib/backoff.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { BOUNDS, type FoundBackend } from '../registration.ts'
+import { ask } from './request.ts'
+import type { Snapshot, Source } from './source.ts'
+
+export interface ConsulOptions {
+  /** Base URL of the agent. */
+  readonly address: string
+  readonly service: string
+  readonly token: string | undefined
+  readonly clock: Clock
+  readonly log: Log
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** How long the agent may wait for news. Default five minutes. */
+  readonly waitMs?: number
+}
+
+const WAIT_MS = 300_000
+/** The agent adds up to a sixteenth of the wait, so that not all come back at once; then comes the way here. */
+const GRACE_MS = 5000
+/** Between two queries, however fast answers come. */
+const MIN_PAUSE_MS = 250
+const RETRY = { baseMs: 500, maxMs: 30_000 }
+
+interface HealthEntry {
+  readonly Node?: { readonly Address?: string; readonly Node?: string; readonly Datacenter?: string }
+  readonly Service?: {
+    readonly ID?: string
+    readonly Address?: string
+    readonly Port?: number
+    readonly Weights?: { readonly Passing?: number }
+  }
+}
+
+export function createConsulSource(options: ConsulOptions): Source {
+  return new ConsulSource(options)
+}
+
+class ConsulSource implements Source {
+  readonly name: string
+  readonly #options: ConsulOptions
+  #apply: ((snapshot: Snapshot) => void) | undefined
+  #cancel: (() => void) | undefined
+  #abort = new AbortController()
+  #index = 0
+  #failures = 0
+
+  constructor(options: ConsulOptions) {
+    this.#options = options
+    this.name = `consul:${options.service}`
+  }
+
+  start(apply: (snapshot: Snapshot) => void): void {
+    this.#apply = apply
+    void this.#run()
+  }
+
+  refresh(): void {
+    if (!this.#apply) return
+    this.#index = 0
+    this.#abort.abort()
+    this.#plan(0)
+  }
+
+  stop(): void {
+    this.#apply = undefined
+    this.#cancel?.()
+    this.#abort.abort()
+  }
+
+  async #run(): Promise<void> {
+    const { log, random } = this.#options
+    const abort = new AbortController()
+    this.#abort = abort
+    try {
+      const snapshot = await this.#query(abort.signal)
+      if (abort.signal.aborted) return
+      if (this.#failures > 0) log.info('discovery.consul', { source: this.name, recovered: true })
+      this.#failures = 0
+      this.#apply?.(snapshot)
+      this.#plan(MIN_PAUSE_MS * (1 + random()))
+    } catch (error) {
+      if (abort.signal.aborted) return
+      if (this.#failures === 0) log.warn('discovery.consul', { source: this.name, error: String(error) })
+      // The agent that comes back may be another one, with an index of its own.
+      this.#index = 0
+      this.#plan(backoffMs(this.#failures++, { ...RETRY, random }))
+    }
+  }
+
+  #plan(ms: number): void {
+    this.#cancel?.()
+    if (this.#apply) this.#cancel = this.#options.clock.after(ms, () => void this.#run())
+  }
+
+  /** Blocks only where something is known that can be out of date. */
+  async #query(signal: AbortSignal): Promise<Snapshot> {
+    const { address, service, token, waitMs = WAIT_MS } = this.#options
+    const wait = this.#index > 0 ? `&index=${this.#index}&wait=${Math.ceil(waitMs / 1000)}s` : ''
+    const path = `/v1/health/service/${encodeURIComponent(service)}?passing=1${wait}`
+    const told = await ask({
+      url: address.replace(/\/+$/, '') + path,
+      headers: { accept: 'application/json', ...(token ? { 'x-consul-token': token } : {}) },
+      timeoutMs: waitMs * (1 + 1 / 16) + GRACE_MS,
+      signal,
+    })
+    if (told.status !== 200)
+      throw new Error(`the agent answered ${told.status}: ${told.body.slice(0, 200).trim()}`)
+    const next = Number(told.headers['x-consul-index'])
+    const entries = JSON.parse(told.body) as unknown
+    if (!Array.isArray(entries)) throw new Error('the agent answered something else than a list')
+    // Asked again after this query was given up: what it says is of no use any more.
+    if (signal.aborted) return []
+    // Consul starts its index anew after a restored snapshot: what we wait for may lie far ahead.
+    this.#index = Number.isSafeInteger(next) && next > 0 && next >= this.#index ? next : 0
+    return (entries as HealthEntry[]).flatMap(backendOf).slice(0, BOUNDS.backends)
+  }
+}
+
+/** None for an entry that names no place. */
+function backendOf({ Node, Service }: HealthEntry): FoundBackend[] {
+  // An instance without an address of its own is at its node's.
+  const host = Service?.Address || Node?.Address
+  const port = Service?.Port
+  if (!host || !port) return []
+  const url = URL.parse(`http://${host.includes(':') ? `[${host}]` : host}:${port}`)
+  if (!url) return []
+  const weight = Service?.Weights?.Passing ?? 1
+  return [
+    {
+      url: url.origin,
+      weight: Math.min(BOUNDS.maxWeight, Math.max(1, weight)),
+      ...(Service?.ID ? { instance: Service.ID } : {}),
+      ...(Node?.Datacenter ? { zone: Node.Datacenter } : {}),
+    },
+  ]
+}

@@ -1,0 +1,146 @@
+/**
+ * Backends from DNS, asked again when the answer's TTL has passed: every address of a name, or the targets of its
+ * SRV records (RFC 2782) with their ports and weights. The queries go through node:dns's own resolver: the
+ * system's `lookup` hides the TTL and takes a thread. A name that fails, or is said not to exist, changes nothing.
+ */
+import { Resolver } from 'node:dns/promises'
+import type { Log } from '../../core/log.ts'
+import { backoffMs } from '../../lib/backoff.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { BOUNDS, type FoundBackend } from '../registration.ts'
+import type { Snapshot, Source } from './source.ts'
+
+/** The part of node:dns's Resolver that is used. */
+export interface DnsResolver {
+  resolve4(name: string, options: { ttl: true }): Promise<{ address: string; ttl: number }[]>
+  resolve6(name: string, options: { ttl: true }): Promise<{ address: string; ttl: number }[]>
+  resolveSrv(name: string): Promise<{ name: string; port: number; priority: number; weight: number }[]>
+  cancel(): void
+}
+
+export interface DnsOptions {
+  readonly name: string
+  readonly record: 'a' | 'srv'
+  /** Of the backends, where the record has none. Default 80. */
+  readonly port?: number
+  readonly minIntervalMs: number
+  readonly clock: Clock
+  readonly log: Log
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** Default: one that asks the system's name servers. */
+  readonly resolver?: DnsResolver
+}
+
+/** Whatever the TTL says: a change is seen within this time. */
+const MAX_INTERVAL_MS = 60_000
+const QUERY = { timeout: 2000, tries: 2 }
+/** The name is there, but has no such record. */
+const NO_DATA = 'ENODATA'
+
+interface Addresses {
+  readonly addresses: readonly string[]
+  readonly ttlMs: number
+}
+
+export function createDnsSource(options: DnsOptions): Source {
+  const { name, clock, log, minIntervalMs, random } = options
+  const resolver = options.resolver ?? new Resolver(QUERY)
+  let apply: ((snapshot: Snapshot) => void) | undefined
+  let cancel: (() => void) | undefined
+  let failures = 0
+  let looking = false
+
+  async function look(): Promise<void> {
+    if (looking) return
+    looking = true
+    let dueIn: number
+    try {
+      const { snapshot, ttlMs } = await find(resolver, options)
+      if (failures > 0) log.info('discovery.dns', { name, backends: snapshot.length })
+      failures = 0
+      dueIn = Math.min(MAX_INTERVAL_MS, Math.max(minIntervalMs, ttlMs))
+      apply?.(snapshot)
+    } catch (error) {
+      if (failures === 0 && apply) log.warn('discovery.dns', { name, error: String(error) })
+      dueIn = backoffMs(failures++, { baseMs: minIntervalMs, maxMs: MAX_INTERVAL_MS, random })
+    }
+    looking = false
+    plan(dueIn)
+  }
+
+  function plan(ms: number): void {
+    cancel?.()
+    if (apply) cancel = clock.after(ms, () => void look())
+  }
+
+  return {
+    name: `dns:${name}`,
+    start(to) {
+      apply = to
+      void look()
+    },
+    refresh: () => plan(0),
+    stop() {
+      apply = undefined
+      cancel?.()
+      resolver.cancel()
+    },
+  }
+}
+
+async function find(
+  resolver: DnsResolver,
+  { name, record, port = 80 }: DnsOptions,
+): Promise<{ snapshot: FoundBackend[]; ttlMs: number }> {
+  if (record === 'a') {
+    const { addresses, ttlMs } = await addressesOf(resolver, name)
+    return {
+      snapshot: addresses.map((address) => ({ url: urlOf(address, port) })).slice(0, BOUNDS.backends),
+      ttlMs,
+    }
+  }
+  const records = await orNone(resolver.resolveSrv(name))
+  // Targets of a higher number are for when all lower ones are gone, which only the record's owner can say.
+  const first = Math.min(...records.map(({ priority }) => priority))
+  const used = records.filter(({ priority }) => priority === first).slice(0, BOUNDS.backends)
+  const targets = await Promise.all(used.map(({ name: target }) => addressesOf(resolver, target)))
+  const snapshot = used.flatMap(({ port: own, weight }, i) =>
+    (targets[i]?.addresses ?? []).map((address) => ({
+      url: urlOf(address, own),
+      // Zero is "hardly ever" beside others, and nothing special where all have it.
+      weight: Math.min(BOUNDS.maxWeight, Math.max(weight, 1)),
+    })),
+  )
+  return {
+    snapshot: snapshot.slice(0, BOUNDS.backends),
+    ttlMs: Math.min(...targets.map(({ ttlMs }) => ttlMs)),
+  }
+}
+
+/** A and AAAA together. Rejects when either fails: half an answer would take out the other half's backends. */
+async function addressesOf(resolver: DnsResolver, name: string): Promise<Addresses> {
+  const both = await Promise.all([
+    orNone(resolver.resolve4(name, { ttl: true })),
+    orNone(resolver.resolve6(name, { ttl: true })),
+  ])
+  const records = both.flat()
+  return {
+    addresses: [...new Set(records.map(({ address }) => address))].sort(),
+    ttlMs: Math.min(...records.map(({ ttl }) => ttl)) * 1000,
+  }
+}
+
+async function orNone<T>(asked: Promise<T[]>): Promise<T[]> {
+  try {
+    return await asked
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === NO_DATA) return []
+    throw error
+  }
+}
+
+function urlOf(address: string, port: number): string {
+  const host = address.includes(':') ? `[${address}]` : address
+  return new URL(`http://${host}:${port}`).origin
+}

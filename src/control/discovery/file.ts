@@ -1,0 +1,204 @@
+/**
+ * Backends from a file: a list of URLs or of backends, read again whenever it changes. The directory is watched
+ * and not the file, since editors replace files and Kubernetes swaps the symbolic link of a mounted ConfigMap;
+ * every few seconds it is read anyway, for file systems that announce nothing.
+ */
+import { createHash } from 'node:crypto'
+import { type FSWatcher, watch } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { parseBackendUrl } from '../../core/addresses.ts'
+import type { Log } from '../../core/log.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { BOUNDS, type FoundBackend } from '../registration.ts'
+import type { Snapshot, Source } from './source.ts'
+
+export interface FileOptions {
+  readonly path: string
+  /** Text to plain data; throws an Error that says what is wrong. Default: JSON. */
+  readonly parse?: (text: string) => unknown
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** An editor writes in several steps. */
+const DEBOUNCE_MS = 100
+const MAX_DEBOUNCE_MS = 1000
+const REREAD_MS = 5000
+const MAX_BYTES = 4 * 1024 * 1024
+
+export function createFileSource(options: FileOptions): Source {
+  return new FileSource(options)
+}
+
+class FileSource implements Source {
+  readonly name: string
+  readonly #options: FileOptions
+  #apply: ((snapshot: Snapshot) => void) | undefined
+  #watcher: FSWatcher | undefined
+  #cancel: (() => void) | undefined
+  #digest = ''
+  #complaint = ''
+  #reading = false
+  /** Events in the folder so far, and when the first came that no reading has followed. */
+  #changes = 0
+  #changedAt: number | undefined
+  /** Somebody wants to hear it again, changed or not. */
+  #isAsked = false
+
+  constructor(options: FileOptions) {
+    this.#options = options
+    this.name = `file:${options.path}`
+  }
+
+  start(apply: (snapshot: Snapshot) => void): void {
+    this.#apply = apply
+    void this.#read()
+  }
+
+  refresh(): void {
+    this.#isAsked = true
+    // Somebody may be writing it just now.
+    this.#plan(DEBOUNCE_MS)
+  }
+
+  stop(): void {
+    this.#apply = undefined
+    this.#cancel?.()
+    this.#unwatch()
+  }
+
+  #plan(ms: number): void {
+    this.#cancel?.()
+    if (this.#apply) this.#cancel = this.#options.clock.after(ms, () => void this.#read())
+  }
+
+  async #read(): Promise<void> {
+    if (this.#reading) return this.#plan(DEBOUNCE_MS)
+    this.#reading = true
+    this.#changedAt = undefined
+    let dueIn = REREAD_MS
+    try {
+      if (!this.#watcher) this.#watch()
+      const changes = this.#changes
+      const text = await readFile(this.#options.path, 'utf8')
+      // It was written while it was read: half a list may look like a whole one.
+      if (changes !== this.#changes) dueIn = DEBOUNCE_MS
+      else this.#take(text)
+    } catch (error) {
+      this.#complain(error instanceof Error ? error.message : String(error))
+    } finally {
+      this.#reading = false
+      this.#plan(dueIn)
+    }
+  }
+
+  #take(text: string): void {
+    const { parse = JSON.parse } = this.#options
+    if (text.length > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes`)
+    const digest = createHash('sha256').update(text).digest('base64')
+    if (digest === this.#digest && !this.#isAsked) return
+    const snapshot = backendsIn(parse(text))
+    this.#isAsked = false
+    this.#digest = digest
+    this.#complaint = ''
+    this.#apply?.(snapshot)
+  }
+
+  /** What is wrong is said once; what was read last stays. */
+  #complain(message: string): void {
+    const { log, path } = this.#options
+    if (message !== this.#complaint) log.warn('discovery.file', { path, error: message })
+    this.#complaint = message
+  }
+
+  #watch(): void {
+    try {
+      this.#watcher = watch(dirname(this.#options.path), { persistent: false }, () => {
+        this.#changes++
+        const now = this.#options.clock.now()
+        this.#changedAt ??= now
+        // A folder in which something always changes must not put the reading off for ever.
+        this.#plan(Math.max(0, Math.min(DEBOUNCE_MS, this.#changedAt + MAX_DEBOUNCE_MS - now)))
+      })
+      this.#watcher.on('error', () => this.#unwatch())
+    } catch {
+      // The folder is not there yet: the next reading tries again.
+    }
+  }
+
+  #unwatch(): void {
+    this.#watcher?.close()
+    this.#watcher = undefined
+  }
+}
+
+/** The backends of a parsed file: `[…]` or `{ "backends": […] }`, each a URL or an object with one. Throws. */
+export function backendsIn(value: unknown): FoundBackend[] {
+  const list = Array.isArray(value) ? value : (value as { backends?: unknown } | null)?.backends
+  if (!Array.isArray(list))
+    throw new Error('expected a list of backends, or an object with one as "backends"')
+  if (list.length > BOUNDS.backends) throw new Error(`more than ${BOUNDS.backends} backends`)
+  return list.map((entry: unknown, i) => backendOf(entry, `backend ${i + 1}`))
+}
+
+const FIELDS = new Set(['url', 'weight', 'zone', 'concurrency', 'models', 'labels'])
+
+function backendOf(entry: unknown, where: string): FoundBackend {
+  if (typeof entry === 'string') return { url: urlOf(entry, where) }
+  if (typeof entry !== 'object' || entry === null) throw new Error(`${where} is neither a URL nor an object`)
+  const unknown = Object.keys(entry).find((key) => !FIELDS.has(key))
+  if (unknown) throw new Error(`${where} has "${unknown}": known are ${[...FIELDS].join(', ')}`)
+  const { url, weight, zone, concurrency, models, labels } = entry as Record<string, unknown>
+  if (typeof url !== 'string') throw new Error(`${where} has no "url"`)
+  return {
+    url: urlOf(url, where),
+    ...(weight === undefined ? {} : { weight: within(weight, `weight of ${where}`, 0.01, BOUNDS.maxWeight) }),
+    ...(zone === undefined ? {} : { zone: textOf(zone, `zone of ${where}`) }),
+    ...(concurrency === undefined
+      ? {}
+      : { concurrency: within(concurrency, `concurrency of ${where}`, 1, 100_000) }),
+    ...(models === undefined ? {} : { models: modelsOf(models, where) }),
+    ...(labels === undefined ? {} : { labels: labelsOf(labels, where) }),
+  }
+}
+
+function modelsOf(value: unknown, where: string): NonNullable<FoundBackend['models']> {
+  if (!Array.isArray(value) || value.length > BOUNDS.models) throw new Error(`models of ${where} are no list`)
+  return value.map((entry: unknown) => {
+    if (typeof entry === 'string') return { name: textOf(entry, `model of ${where}`) }
+    const { name, version, digest } = Object(entry) as Record<string, unknown>
+    return {
+      name: textOf(name, `name of a model of ${where}`),
+      ...(version === undefined ? {} : { version: textOf(version, `version of a model of ${where}`) }),
+      ...(digest === undefined ? {} : { digest: textOf(digest, `digest of a model of ${where}`) }),
+    }
+  })
+}
+
+function labelsOf(value: unknown, where: string): Record<string, string> {
+  if (typeof value !== 'object' || value === null) throw new Error(`labels of ${where} are no object`)
+  return Object.fromEntries(
+    Object.entries(value)
+      .slice(0, BOUNDS.labels)
+      .map(([key, text]) => [key, textOf(text, `a label of ${where}`)]),
+  )
+}
+
+function urlOf(text: string, where: string): string {
+  const parsed = parseBackendUrl(text)
+  if ('problem' in parsed) throw new Error(`the URL of ${where} ${parsed.problem}`)
+  return parsed.url
+}
+
+function textOf(value: unknown, what: string): string {
+  if (typeof value !== 'string' || value === '' || value.length > BOUNDS.nameLength)
+    throw new Error(`${what} is no text of 1 to ${BOUNDS.nameLength} characters`)
+  return value
+}
+
+function within(value: unknown, what: string, min: number, max: number): number {
+  if (typeof value !== 'number' || !(value >= min && value <= max))
+    throw new Error(`${what} is no number from ${min} to ${max}`)
+  return value
+}

@@ -1,0 +1,197 @@
+/**
+ * The EndpointSlices of a Kubernetes service: one LIST, then a WATCH from its resource version on, as the API's
+ * concepts page describes them. Bookmarks keep that version young; where it is too old all the same (410 Gone) the
+ * list is read again. While the API server cannot be reached, what was known last stays.
+ */
+import type { Log } from '../../core/log.ts'
+import { backoffMs } from '../../lib/backoff.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { backendsOf, type EndpointSlice } from './endpoint-slices.ts'
+import { type Ask, ask, follow, type Told } from './request.ts'
+import type { Snapshot, Source } from './source.ts'
+
+/** How the API server is reached. */
+export interface ApiServer {
+  /** Without a trailing slash. */
+  readonly url: string
+  readonly token: string | undefined
+  readonly ca: string | undefined
+}
+
+export interface KubernetesOptions {
+  readonly namespace: string
+  readonly service: string
+  /** Number or name; undefined: the first. */
+  readonly port: number | string | undefined
+  /** Asked before every request: tokens are replaced while we run. Rejects with what is missing. */
+  readonly server: () => Promise<ApiServer>
+  readonly clock: Clock
+  readonly log: Log
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+}
+
+const LIST_TIMEOUT_MS = 30_000
+/** The server ends a watch after this, so that nobody holds a dead one for ever. */
+const WATCH_SECONDS = 300
+const WATCH_GRACE_MS = 30_000
+const RETRY = { baseMs: 500, maxMs: 30_000 }
+/** Before the next watch: a proxy may end each of them at once. */
+const PAUSE_MS = 100
+const GONE = 410
+
+interface WatchEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'
+  readonly object: EndpointSlice & { readonly code?: number; readonly message?: string }
+}
+
+/** The version we watch from is no longer kept. */
+class Gone extends Error {}
+
+export function createKubernetesSource(options: KubernetesOptions): Source {
+  return new KubernetesSource(options)
+}
+
+class KubernetesSource implements Source {
+  readonly name: string
+  readonly #options: KubernetesOptions
+  readonly #slices = new Map<string, EndpointSlice>()
+  #version: string | undefined
+  #apply: ((snapshot: Snapshot) => void) | undefined
+  #failures = 0
+  #cancel: (() => void) | undefined
+  #abort = new AbortController()
+
+  constructor(options: KubernetesOptions) {
+    this.#options = options
+    this.name = `kubernetes:${options.namespace}/${options.service}`
+  }
+
+  start(apply: (snapshot: Snapshot) => void): void {
+    this.#apply = apply
+    void this.#run()
+  }
+
+  /** Reads the list again: the cluster's word, and not what we made of its events. */
+  refresh(): void {
+    if (!this.#apply) return
+    this.#version = undefined
+    this.#abort.abort()
+    this.#plan(0)
+  }
+
+  stop(): void {
+    this.#apply = undefined
+    this.#cancel?.()
+    this.#abort.abort()
+  }
+
+  #plan(ms: number): void {
+    this.#cancel?.()
+    if (this.#apply) this.#cancel = this.#options.clock.after(ms, () => void this.#run())
+  }
+
+  /** One list, where one is needed, and one watch; then plans the next. */
+  async #run(): Promise<void> {
+    const abort = new AbortController()
+    this.#abort = abort
+    try {
+      if (this.#version === undefined) await this.#list(abort.signal)
+      await this.#watch(abort.signal)
+      if (!abort.signal.aborted) this.#plan(PAUSE_MS * (1 + this.#options.random()))
+    } catch (error) {
+      if (abort.signal.aborted) return
+      if (error instanceof Gone) this.#version = undefined
+      this.#retry(error)
+    }
+  }
+
+  #retry(error: unknown): void {
+    const { log, random } = this.#options
+    const isGone = error instanceof Gone
+    // Everyone's watch is too old at the same time, when the API server restarts.
+    const waitMs = backoffMs(isGone ? 0 : this.#failures++, { ...RETRY, random })
+    if (!isGone && this.#failures === 1) {
+      log.warn('discovery.kubernetes', { source: this.name, error: String(error), retryMs: waitMs })
+    }
+    this.#plan(waitMs)
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
+    const asked = await this.#asked('', LIST_TIMEOUT_MS, signal)
+    const told = await ask(asked)
+    if (told.status !== 200) throw refused(told)
+    const list = JSON.parse(told.body) as {
+      metadata?: { resourceVersion?: string }
+      items?: EndpointSlice[] | null
+    }
+    const version = list.metadata?.resourceVersion
+    if (version === undefined) throw new Error('the list has no resource version')
+    if (signal.aborted) return
+    this.#slices.clear()
+    // Oldest first where the server's numbers can be compared, so that of two slices the younger one counts.
+    for (const slice of (list.items ?? []).toSorted(byVersion)) this.#slices.set(slice.metadata.name, slice)
+    this.#version = version
+    this.#recovered()
+    this.#tell()
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const query = `&watch=1&allowWatchBookmarks=1&timeoutSeconds=${WATCH_SECONDS}`
+    const from = `${query}&resourceVersion=${encodeURIComponent(this.#version ?? '')}`
+    const asked = await this.#asked(from, WATCH_SECONDS * 1000 + WATCH_GRACE_MS, signal)
+    const told = await follow(asked, (line) => {
+      if (!signal.aborted) this.#event(JSON.parse(line) as WatchEvent)
+    })
+    if (told.status === GONE) throw new Gone()
+    if (told.status !== 200) throw refused(told)
+    this.#recovered()
+  }
+
+  #event({ type, object }: WatchEvent): void {
+    if (type === 'ERROR') {
+      if (object.code === GONE) throw new Gone()
+      throw new Error(object.message ?? 'the watch failed')
+    }
+    this.#version = object.metadata.resourceVersion ?? this.#version
+    if (type === 'BOOKMARK') return
+    const { name } = object.metadata
+    this.#slices.delete(name)
+    if (type !== 'DELETED') this.#slices.set(name, object)
+    this.#tell()
+  }
+
+  #tell(): void {
+    this.#apply?.(backendsOf(this.#slices.values(), this.#options.port))
+  }
+
+  #recovered(): void {
+    if (this.#failures > 0)
+      this.#options.log.info('discovery.kubernetes', { source: this.name, recovered: true })
+    this.#failures = 0
+  }
+
+  async #asked(query: string, timeoutMs: number, signal: AbortSignal): Promise<Ask> {
+    const { namespace, service, server } = this.#options
+    const { url, token, ca } = await server()
+    const selector = encodeURIComponent(`kubernetes.io/service-name=${service}`)
+    const slices = `/apis/discovery.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/endpointslices`
+    return {
+      url: `${url}${slices}?labelSelector=${selector}${query}`,
+      headers: { accept: 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
+      ca,
+      timeoutMs,
+      signal,
+    }
+  }
+}
+
+function refused({ status, body }: Told): Error {
+  const hint = status === 403 ? ' (the service account needs list and watch on endpointslices)' : ''
+  return new Error(`the API server answered ${status}${hint}: ${body.slice(0, 200)}`)
+}
+
+function byVersion(a: EndpointSlice, b: EndpointSlice): number {
+  const [one, two] = [Number(a.metadata.resourceVersion), Number(b.metadata.resourceVersion)]
+  return Number.isFinite(one - two) ? one - two : 0
+}

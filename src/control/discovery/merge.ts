@@ -1,0 +1,105 @@
+/**
+ * The snapshots of a pool's sources as one list for the registry. What one source leaves out may be named by
+ * another; what none names any more drains and goes. A source that suddenly knows nobody is more often broken
+ * than right, so that is believed only after it was found twice more.
+ */
+import type { Log } from '../../core/log.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { FoundBackend } from '../registration.ts'
+import type { Snapshot, Source } from './source.ts'
+
+export interface MergeOptions {
+  readonly pool: string
+  readonly clock: Clock
+  readonly log: Log
+  /** Told of each new list. */
+  readonly apply: (found: readonly FoundBackend[]) => void
+}
+
+const CONFIRMATIONS = 2
+const CONFIRM_MS = 1000
+
+interface Feed {
+  readonly source: Source
+  /** Undefined: it has not said anything yet. */
+  snapshot: Snapshot | undefined
+  /** Empty snapshots in a row. */
+  empty: number
+  cancel: (() => void) | undefined
+}
+
+export class Merge {
+  readonly #options: MergeOptions
+  readonly #feeds = new Map<string, Feed>()
+
+  constructor(options: MergeOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Follows these sources from now on, by key: one whose key stays goes on, one that is new is made and started.
+   * What a source that is gone has named goes when nobody else names it.
+   */
+  follow(wanted: ReadonlyMap<string, () => Source>): void {
+    let lost = false
+    for (const [key, feed] of this.#feeds) {
+      if (wanted.has(key)) continue
+      this.#end(feed)
+      this.#feeds.delete(key)
+      lost ||= feed.snapshot !== undefined
+    }
+    for (const [key, make] of wanted) {
+      if (this.#feeds.has(key)) continue
+      const feed: Feed = { source: make(), snapshot: undefined, empty: 0, cancel: undefined }
+      this.#feeds.set(key, feed)
+      feed.source.start((snapshot) => this.#take(feed, snapshot))
+    }
+    if (lost) this.#apply()
+  }
+
+  stop(): void {
+    for (const feed of this.#feeds.values()) this.#end(feed)
+    this.#feeds.clear()
+  }
+
+  #take(feed: Feed, snapshot: Snapshot): void {
+    if (snapshot.length === 0 && feed.snapshot && feed.snapshot.length > 0) {
+      if (feed.empty < CONFIRMATIONS) return this.#doubt(feed)
+    }
+    feed.cancel?.()
+    feed.cancel = undefined
+    feed.empty = 0
+    feed.snapshot = snapshot
+    this.#apply()
+  }
+
+  #doubt(feed: Feed): void {
+    const { clock, log, pool } = this.#options
+    // Several that arrive at once are one finding, and not each other's confirmation.
+    if (feed.cancel) return
+    feed.empty++
+    if (feed.empty === 1) log.warn('discovery.empty', { pool, source: feed.source.name })
+    feed.cancel = clock.after(CONFIRM_MS, () => {
+      feed.cancel = undefined
+      feed.source.refresh()
+    })
+  }
+
+  #apply(): void {
+    const found = new Map<string, FoundBackend>()
+    for (const { source, snapshot } of this.#feeds.values()) {
+      for (const backend of snapshot ?? []) {
+        // The first source that names an address describes it.
+        if (!found.has(backend.url)) {
+          found.set(backend.url, { ...backend, labels: { source: source.name, ...backend.labels } })
+        }
+      }
+    }
+    this.#options.apply([...found.values()])
+  }
+
+  #end(feed: Feed): void {
+    feed.cancel?.()
+    feed.source.stop()
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * A request to the API of a cluster or an agent: one answer within a deadline, or lines as they come. Redirects are
+ * not followed, since the token would go along.
+ */
+import { type ClientRequest, request as http, type IncomingMessage } from 'node:http'
+import { request as https } from 'node:https'
+import { StringDecoder } from 'node:string_decoder'
+
+export interface Ask {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  /** Default GET. */
+  readonly method?: string
+  readonly body?: string
+  /** Certificates of the authority that signs the server's, in PEM; undefined: the system's. */
+  readonly ca?: string | undefined
+  /** Until the whole answer is there. */
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+export interface Told {
+  readonly status: number
+  readonly headers: IncomingMessage['headers']
+  readonly body: string
+}
+
+const MAX_BYTES = 64 * 1024 * 1024
+/** One object of a watch; the API server itself allows 1.5 MiB. */
+const MAX_LINE = 4 * 1024 * 1024
+
+/** The whole answer. Rejects when it is not there in time, is larger than 64 MiB, or the signal fires. */
+export async function ask(asked: Ask): Promise<Told> {
+  let body = ''
+  const { status, headers } = await send(asked, (text) => {
+    body += text
+    if (body.length > MAX_BYTES) throw new Error(`the answer is larger than ${MAX_BYTES} bytes`)
+  })
+  return { status, headers, body }
+}
+
+/**
+ * Calls `line` with each line of a 200 while it comes, and resolves when the answer ends, with the body only of
+ * other statuses. Rejects as `ask`, and when `line` throws.
+ */
+export async function follow(asked: Ask, line: (text: string) => void): Promise<Told> {
+  let rest = ''
+  let body = ''
+  const { status, headers } = await send(asked, (text, code) => {
+    if (code !== 200) {
+      body = (body + text).slice(0, MAX_LINE)
+      return
+    }
+    rest += text
+    if (rest.length > MAX_LINE) throw new Error(`a line is longer than ${MAX_LINE} bytes`)
+    const lines = rest.split('\n')
+    rest = lines.pop() ?? ''
+    for (const each of lines) if (each !== '') line(each)
+  })
+  return { status, headers, body }
+}
+
+function send(
+  asked: Ask,
+  data: (text: string, status: number) => void,
+): Promise<{ status: number; headers: IncomingMessage['headers'] }> {
+  return new Promise((resolve, reject) => {
+    if (asked.signal.aborted) return reject(new Error('stopped'))
+    const fail = (error: unknown): void => {
+      request.destroy()
+      finish(() => reject(error instanceof Error ? error : new Error(String(error))))
+    }
+    const finish = (end: () => void): void => {
+      clearTimeout(timer)
+      asked.signal.removeEventListener('abort', stop)
+      end()
+    }
+    const stop = (): void => fail(new Error('stopped'))
+    const { method = 'GET', body } = asked
+    const headers = {
+      ...asked.headers,
+      ...(body === undefined ? {} : { 'content-length': `${Buffer.byteLength(body)}` }),
+    }
+    const options = { agent: false, method, headers, ...(asked.ca ? { ca: asked.ca } : {}) }
+    const request: ClientRequest = asked.url.startsWith('https:')
+      ? https(asked.url, options)
+      : http(asked.url, options)
+    const late = () => fail(new Error(`no complete answer within ${asked.timeoutMs} ms`))
+    const timer = setTimeout(late, asked.timeoutMs)
+    asked.signal.addEventListener('abort', stop)
+    request.on('error', fail)
+    request.on('response', (response) => {
+      const decoder = new StringDecoder('utf8')
+      const status = response.statusCode ?? 0
+      response.on('data', (chunk: Buffer) => {
+        try {
+          data(decoder.write(chunk), status)
+        } catch (error) {
+          fail(error)
+        }
+      })
+      response.on('error', fail)
+      response.on('aborted', () => fail(new Error('the answer broke off')))
+      response.on('end', () => finish(() => resolve({ status, headers: response.headers })))
+    })
+    request.end(body)
+  })
+}

@@ -1,0 +1,184 @@
+/**
+ * Live settings: notices that the settings file changed, has it read, and takes it over or refuses it whole.
+ * A refused file changes nothing but what /readyz says.
+ *
+ * The directory is watched and not the file, since editors and Kubernetes replace the file (a ConfigMap swaps
+ * a symlink beside it); and the file is looked at every second, since no watch is certain on network and
+ * container file systems. What decides is the digest of the bytes.
+ */
+import { type FSWatcher, watch } from 'node:fs'
+import { readFile, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { digestOf } from '../core/key.ts'
+import type { Log } from '../core/log.ts'
+import type { Clock } from '../lib/clock.ts'
+
+export type Loaded<S> = { readonly settings: S } | { readonly problems: readonly string[] }
+
+export interface ReloadOptions<S> {
+  readonly file: string
+  readonly clock: Clock
+  readonly log: Log
+  /** The settings in force at the start. */
+  readonly settings: S
+  load(): Promise<Loaded<S>>
+  /** Names of what differs from the settings the process started with and takes effect only after a restart. */
+  needRestart(started: S, next: S): readonly string[]
+  /** Takes over what can be. Throwing refuses the file; what was in force stays. */
+  apply(next: S, present: S): void | Promise<void>
+  readonly pollMs?: number
+}
+
+const POLL_MS = 1_000
+/** Writers that truncate and then write are given this long to finish. */
+const SETTLE_MS = 50
+
+export class Reload<S> {
+  readonly #options: ReloadOptions<S>
+  #present: S
+  #problem: string | undefined
+  #waiting: readonly string[] = []
+  #digest: string | undefined
+  #stamp = ''
+  #watcher: FSWatcher | undefined
+  #cancelPoll: (() => void) | undefined
+  #cancelSettle: (() => void) | undefined
+  #queue: Promise<void> = Promise.resolve()
+  #stopped = false
+  readonly #onSighup = (): void => void this.check({ force: true })
+
+  constructor(options: ReloadOptions<S>) {
+    this.#options = options
+    this.#present = options.settings
+  }
+
+  /** The settings in force. */
+  get settings(): S {
+    return this.#present
+  }
+
+  /** For /readyz, which stays 200: a refused file, and what waits for a restart. */
+  get reasons(): readonly string[] {
+    const refused = this.#problem === undefined ? [] : [`config: refused reload: ${this.#problem}`]
+    const waiting = this.#waiting.length === 0 ? [] : [`config: needs a restart: ${this.#waiting.join(', ')}`]
+    return [...refused, ...waiting]
+  }
+
+  /** Begins to watch the file and to listen for SIGHUP, which reads it again even when it did not change. */
+  async start(): Promise<void> {
+    this.#stamp = await this.#look()
+    this.#digest = await this.#read()
+    if (this.#stopped) return
+    process.on('SIGHUP', this.#onSighup)
+    this.#watch()
+    this.#poll()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    process.off('SIGHUP', this.#onSighup)
+    this.#watcher?.close()
+    this.#cancelPoll?.()
+    this.#cancelSettle?.()
+  }
+
+  /** Reads the file now, after any reading under way, and takes it over if it changed. Never rejects. */
+  check(options: { force?: boolean } = {}): Promise<void> {
+    this.#queue = this.#queue
+      .then(() => this.#check(options.force ?? false))
+      .catch((error: unknown) => {
+        this.#refuse([String(error)])
+      })
+    return this.#queue
+  }
+
+  async #check(force: boolean): Promise<void> {
+    if (this.#stopped) return
+    const digest = await this.#read()
+    // A file that is missing for a moment is being replaced; the poll sees it when it is back.
+    if (!force && (digest === undefined || digest === this.#digest)) return
+    this.#digest = digest
+    const loaded = await this.#options.load()
+    if (this.#stopped) return
+    if ('problems' in loaded) this.#refuse(loaded.problems)
+    else await this.#take(loaded.settings)
+  }
+
+  async #take(next: S): Promise<void> {
+    const { apply, needRestart, log, file } = this.#options
+    const present = this.#present
+    try {
+      await apply(next, present)
+    } catch (error) {
+      return this.#refuse([error instanceof Error ? error.message : String(error)])
+    }
+    this.#present = next
+    this.#problem = undefined
+    this.#waiting = needRestart(this.#options.settings, next)
+    log.info('config.reloaded', { file, needRestart: this.#waiting })
+  }
+
+  #refuse(problems: readonly string[]): void {
+    const [first = 'no reason given', ...more] = problems
+    this.#problem = more.length === 0 ? first : `${first} (and ${more.length} more)`
+    this.#options.log.error('config.refused', { file: this.#options.file, problems: problems.slice(0, 20) })
+  }
+
+  #watch(): void {
+    try {
+      this.#watcher = watch(dirname(this.#options.file), { persistent: false }, () => this.#settle())
+      this.#watcher.on('error', (error) => this.#unwatched(error))
+    } catch (error) {
+      this.#unwatched(error)
+    }
+  }
+
+  #unwatched(error: unknown): void {
+    this.#watcher?.close()
+    this.#watcher = undefined
+    this.#options.log.warn('config.unwatched', {
+      error: String(error),
+      pollMs: this.#options.pollMs ?? POLL_MS,
+    })
+  }
+
+  #settle(): void {
+    this.#cancelSettle ??= this.#options.clock.after(SETTLE_MS, () => {
+      this.#cancelSettle = undefined
+      void this.check()
+    })
+  }
+
+  #poll(): void {
+    const pollMs = this.#options.pollMs ?? POLL_MS
+    this.#cancelPoll = this.#options.clock.after(pollMs, () => void this.#compareStamp())
+  }
+
+  async #compareStamp(): Promise<void> {
+    const stamp = await this.#look()
+    if (this.#stopped) return
+    if (stamp !== this.#stamp) {
+      this.#stamp = stamp
+      this.#settle()
+    }
+    this.#poll()
+  }
+
+  /** Changes whenever the file does, as far as the file system says; follows symlinks. */
+  async #look(): Promise<string> {
+    try {
+      const { dev, ino, size, mtimeNs } = await stat(this.#options.file, { bigint: true })
+      return [dev, ino, size, mtimeNs].join()
+    } catch {
+      return ''
+    }
+  }
+
+  async #read(): Promise<string | undefined> {
+    try {
+      return digestOf(await readFile(this.#options.file))
+    } catch {
+      return undefined
+    }
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * Places in the shared counters. A slot is one backend's alone; once free it rests, so that a call still
+ * running on the old backend does not count against the new one.
+ */
+
+const REST_MS = 60_000
+
+export class Slots {
+  readonly #size: number
+  readonly #resting: { slot: number; freedAt: number }[] = []
+  #fresh = 0
+
+  constructor(size: number) {
+    this.#size = size
+  }
+
+  /** A free slot, or undefined when all are taken or resting. `now` is monotonic milliseconds. */
+  take(now: number): number | undefined {
+    const oldest = this.#resting[0]
+    if (oldest && now - oldest.freedAt >= REST_MS) return this.#resting.shift()?.slot
+    return this.#fresh < this.#size ? this.#fresh++ : undefined
+  }
+
+  free(slot: number, now: number): void {
+    this.#resting.push({ slot, freedAt: now })
+  }
+}

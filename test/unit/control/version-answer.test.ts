@@ -1,0 +1,61 @@
+/** What model servers say of their versions, in their own words. */
+import { describe, expect, it } from 'vitest'
+import { readMetadata, readStatus } from '../../../src/control/version-answer.ts'
+
+const ok = (body: unknown) => ({
+  kind: 'status' as const,
+  status: 200,
+  body: typeof body === 'string' ? body : JSON.stringify(body),
+})
+const status = (code: number, body = '') => ({ kind: 'status' as const, status: code, body })
+const version = (number: string, state: string) => ({
+  version: number,
+  state,
+  status: { error_code: 'OK', error_message: '' },
+})
+const offers = (...list: string[]) => ({ kind: 'offers', offers: list })
+const silent = { kind: 'silent', away: false }
+const other = { kind: 'other' }
+
+describe('TensorFlow Serving offers', () => {
+  it.each([
+    ['its available versions', [version('2', 'AVAILABLE'), version('1', 'AVAILABLE')], offers('1@', '2@')],
+    ['not those that end', [version('2', 'AVAILABLE'), version('1', 'END')], offers('2@')],
+    ['nothing for now while it loads', [version('2', 'LOADING'), version('1', 'UNLOADING')], silent],
+    ['nothing for now when it names none', [], silent],
+  ])('%s', (_name, list, wanted) => {
+    expect(readStatus(ok({ model_version_status: list }))).toEqual(wanted)
+  })
+})
+
+describe('Open Inference metadata offers', () => {
+  const metadata = (more: object) => ({ name: 'iris', platform: 'onnx', inputs: [], outputs: [], ...more })
+  it.each([
+    ['its versions', metadata({ versions: ['2', '1'] }), offers('1@', '2@')],
+    ['its revision', metadata({ versions: ['1'], parameters: { revision: 'ab12' } }), offers('1@rev:ab12')],
+    ['its revision alone', metadata({ parameters: { revision: 'ab12' } }), offers('@rev:ab12')],
+    ['nothing for now while no version is there', metadata({ versions: [] }), silent],
+    ['no versions where it has none', metadata({}), other],
+  ])('%s', (_name, body, wanted) => {
+    expect(readMetadata(ok(body))).toEqual(wanted)
+  })
+})
+
+describe.each([
+  ['status', readStatus],
+  ['metadata', readMetadata],
+])('%s: no evidence is', (_name, read) => {
+  it.each([
+    ['a timeout', { kind: 'timeout' as const, message: 'late' }, { kind: 'silent', away: true }],
+    ['a refused connection', { kind: 'refused' as const, message: 'no' }, { kind: 'silent', away: true }],
+    ['a server error', status(500, '{"error":"x"}'), silent],
+    ['an overloaded server', status(503), silent],
+    ['a limited caller', status(429), silent],
+    ['a cut answer', ok('{"model_version_'), silent],
+    ['a path it does not know', status(404, '{"error":"unknown"}'), other],
+    ['an answer of another kind', ok({ ready: true }), other],
+    ['JSON that is no object', ok('null'), other],
+  ])('%s', (_case, result, wanted) => {
+    expect(read(result)).toEqual(wanted)
+  })
+})
