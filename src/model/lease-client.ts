@@ -1,0 +1,240 @@
+/**
+ * Holds one backend's place in a pool: registers, renews, registers again when forgotten, and leaves in order.
+ *
+ * One loop makes all calls one after the other, so a drain can never be overtaken by a registration that was
+ * already on its way. What is asked from outside (`update`, `drain`, `leave`) only sets a wish and wakes the loop.
+ * Runs on a thread of its own, see lease.ts.
+ */
+import { readFile } from 'node:fs/promises'
+import { reasonOf } from './error.ts'
+
+/** A model as the registry hears of it; a new digest is a new deployment. */
+export interface Offer {
+  readonly name: string
+  readonly version: string
+  readonly digest: string
+  readonly maxBatch: number
+}
+
+export interface LeaseTerms {
+  /** Base URL of the admin API, without `/api/v1`. */
+  readonly adminUrl: string
+  readonly pool: string
+  readonly id: string
+  /** Where the gateway reaches this server. */
+  readonly url: string
+  /** When this process started, in Unix milliseconds: a later one supersedes an earlier one under the same id. */
+  readonly epoch: number
+  readonly ttlMs: number
+  /** Read again for every call, for tokens are rotated under running processes. */
+  readonly tokenFile?: string
+  readonly token?: string
+}
+
+export type LeaseEvent =
+  | { readonly type: 'registered'; readonly generation: number }
+  /** The registry cannot be reached or refuses; tried again for ever. Said once per reason. */
+  | { readonly type: 'trouble'; readonly reason: string }
+  /** A successor holds the id: this process must end. */
+  | { readonly type: 'fenced'; readonly reason: string }
+  | { readonly type: 'drained' }
+  | { readonly type: 'left' }
+
+const CALL_TIMEOUT_MS = 2_000
+const RETRY_MS = { first: 200, most: 5_000 } as const
+/** Renewals of many servers must not come in step. */
+const JITTER = 0.2
+const MIN_RENEW_MS = 100
+
+interface Answer {
+  readonly status: number
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+export class LeaseClient {
+  readonly #terms: LeaseTerms
+  readonly #report: (event: LeaseEvent) => void
+  #offers: readonly Offer[]
+  #generation: number | undefined
+  #renewAfterMs: number
+  #isStale = true
+  #wish: 'hold' | 'drain' | 'leave' = 'hold'
+  #isDraining = false
+  #isOver = false
+  #failures = 0
+  #trouble = ''
+  #wake: () => void = () => undefined
+
+  constructor(terms: LeaseTerms, offers: readonly Offer[], report: (event: LeaseEvent) => void) {
+    this.#terms = terms
+    this.#offers = offers
+    this.#report = report
+    this.#renewAfterMs = terms.ttlMs / 3
+  }
+
+  /** Resolves when the lease was given back or fenced; never rejects. */
+  async run(): Promise<void> {
+    while (!this.#isOver) {
+      const pauseMs = await this.#step().catch((error: unknown) => this.#failed(reasonOf(error)))
+      if (!this.#isOver && !this.#hasWish()) await this.#pause(pauseMs)
+    }
+  }
+
+  update(offers: readonly Offer[]): void {
+    this.#offers = offers
+    this.#isStale = true
+    this.#wake()
+  }
+
+  /** Asks the pool to send no more calls; goes on renewing, so that the running ones are waited for. */
+  drain(): void {
+    if (this.#wish === 'hold') this.#wish = 'drain'
+    this.#wake()
+  }
+
+  leave(): void {
+    this.#wish = 'leave'
+    this.#wake()
+  }
+
+  #hasWish(): boolean {
+    return (
+      this.#wish === 'leave' ||
+      (this.#wish === 'drain' ? !this.#isDraining : this.#isStale && this.#failures === 0)
+    )
+  }
+
+  /** One call to the registry; resolves to how long to wait before the next, in milliseconds. */
+  async #step(): Promise<number> {
+    if (this.#wish === 'leave') return this.#depart()
+    if (this.#wish === 'drain' && !this.#isDraining) return this.#announceDrain()
+    if (this.#generation === undefined || this.#isStale)
+      return this.#isDraining ? RETRY_MS.most : this.#register()
+    return this.#renew(this.#generation)
+  }
+
+  async #register(): Promise<number> {
+    const { url, epoch, ttlMs } = this.#terms
+    this.#isStale = false
+    const sent = { url, epoch, models: this.#offers, lease: { ttlMs } }
+    const { status, body } = await this.#call('PUT', '', sent).catch((error: unknown) => {
+      this.#isStale = true
+      throw error
+    })
+    if (status === 409) return this.#fence(body)
+    const generation = body['generation']
+    if ((status !== 200 && status !== 201) || typeof generation !== 'number') {
+      this.#isStale = true
+      return this.#failed(refusal(status, body))
+    }
+    this.#generation = generation
+    this.#report({ type: 'registered', generation })
+    return this.#held(body)
+  }
+
+  async #renew(generation: number): Promise<number> {
+    const { status, body } = await this.#call('POST', '/renew', { generation })
+    if (status === 409) return this.#fence(body)
+    if (status === 404) {
+      this.#generation = undefined
+      return 0
+    }
+    return status === 200 ? this.#held(body) : this.#failed(refusal(status, body))
+  }
+
+  #held(body: Answer['body']): number {
+    this.#failures = 0
+    this.#trouble = ''
+    const { renewAfterMs } = body
+    if (typeof renewAfterMs === 'number' && renewAfterMs > 0) this.#renewAfterMs = renewAfterMs
+    return Math.max(MIN_RENEW_MS, this.#renewAfterMs * (1 - JITTER + 2 * JITTER * Math.random()))
+  }
+
+  #failed(reason: string): number {
+    if (reason !== this.#trouble) this.#report({ type: 'trouble', reason })
+    this.#trouble = reason
+    const longest = Math.min(RETRY_MS.most, RETRY_MS.first * 2 ** Math.min(this.#failures, 10))
+    this.#failures += 1
+    return longest * (0.5 + Math.random() / 2)
+  }
+
+  #fence(body: Answer['body']): number {
+    this.#isOver = true
+    this.#report({ type: 'fenced', reason: refusal(409, body) })
+    return 0
+  }
+
+  /** Best effort: a registry that is away learns it from the lease that runs out. */
+  async #announceDrain(): Promise<number> {
+    this.#isDraining = true
+    if (this.#generation !== undefined) {
+      await this.#call('PATCH', '', { state: 'draining' }).catch((error: unknown) =>
+        this.#failed(reasonOf(error)),
+      )
+    }
+    this.#report({ type: 'drained' })
+    return this.#renewAfterMs / 2
+  }
+
+  /** With the generation, so that a successor under the same id is not removed. */
+  async #depart(): Promise<number> {
+    this.#isOver = true
+    if (this.#generation !== undefined) {
+      const query = `?generation=${this.#generation}`
+      await this.#call('DELETE', query).catch((error: unknown) => this.#failed(reasonOf(error)))
+    }
+    this.#report({ type: 'left' })
+    return 0
+  }
+
+  async #call(method: string, tail: string, body?: unknown): Promise<Answer> {
+    const { adminUrl, pool, id } = this.#terms
+    const place = `/api/v1/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(id)}`
+    const token = await this.#token()
+    const response = await fetch(`${adminUrl.replace(/\/+$/, '')}${place}${tail}`, {
+      method,
+      // A redirect would carry the token to wherever it points.
+      redirect: 'manual',
+      signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+      headers: {
+        'content-type': 'application/json',
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    }).catch((error: unknown) => {
+      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+      throw new Error(`${adminUrl} cannot be reached: ${reasonOf(cause)}`, { cause: error })
+    })
+    return { status: response.status, body: objectOf(await response.text()) }
+  }
+
+  async #token(): Promise<string | undefined> {
+    const { tokenFile, token } = this.#terms
+    return tokenFile === undefined ? token : (await readFile(tokenFile, 'utf8')).trim()
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+}
+
+function objectOf(text: string): Answer['body'] {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? (value as Answer['body']) : {}
+  } catch {
+    return {}
+  }
+}
+
+/** What the registry said, from its problem+json where it sent one. */
+function refusal(status: number, body: Answer['body']): string {
+  const said = body['detail'] ?? body['title']
+  return `the registry answered ${status}${typeof said === 'string' ? `: ${said.slice(0, 200)}` : ''}`
+}

@@ -1,0 +1,26 @@
+/** The thread the lease client runs on: messages in become wishes, events become messages out. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { LeaseClient, type LeaseTerms, type Offer } from './lease-client.ts'
+
+export interface LeaseStart {
+  readonly terms: LeaseTerms
+  readonly offers: readonly Offer[]
+}
+
+export type LeaseWish =
+  | { readonly type: 'update'; readonly offers: readonly Offer[] }
+  | { readonly type: 'drain' }
+  | { readonly type: 'leave' }
+
+if (parentPort) {
+  const port = parentPort
+  const { terms, offers } = workerData as LeaseStart
+  const client = new LeaseClient(terms, offers, (event) => port.postMessage(event))
+  port.on('message', (wish: LeaseWish) => {
+    if (wish.type === 'update') client.update(wish.offers)
+    else if (wish.type === 'drain') client.drain()
+    else client.leave()
+  })
+  await client.run()
+  port.close()
+}

@@ -1,0 +1,209 @@
+/**
+ * The models this process serves, by name and version, kept as their files are.
+ *
+ * A changed file or a new version directory is loaded and warmed up before the old one is let go, and calls that
+ * run on the old one finish on it. A file that does not load leaves the old model serving.
+ */
+import { Batcher, type BatcherOptions } from './batcher.ts'
+import { ModelError, reasonOf } from './error.ts'
+import { type LoadedModel, makeData, type Runtime, sizeOf, type Tensor, type TensorSpec } from './runtime.ts'
+import { pathOf, readModel, type VersionFile, versionsAt } from './source.ts'
+
+export interface ModelSource {
+  readonly name: string
+  /** A path or `file:` URI of a model file, or of a directory whose sub-directories are numeric versions. */
+  readonly source: string
+}
+
+/** One version of one model, ready to run. */
+export interface Served {
+  readonly name: string
+  readonly version: string
+  /** `sha256:…` of the file. */
+  readonly digest: string
+  readonly inputs: readonly TensorSpec[]
+  readonly outputs: readonly TensorSpec[]
+  readonly batcher: Batcher
+}
+
+export interface RepositoryEvents {
+  /** Another file serves now, or a version came or went. */
+  readonly onChange?: () => void
+  readonly onProblem?: (model: string, reason: string) => void
+}
+
+export interface RepositoryOptions extends BatcherOptions, RepositoryEvents {
+  readonly runtime: Runtime
+  readonly sources: readonly ModelSource[]
+  /** How often the files are looked at. */
+  readonly pollMs: number
+}
+
+interface Loaded extends Served {
+  readonly mark: string
+}
+
+interface Shelf {
+  readonly name: string
+  readonly path: string
+  /** Highest version first; empty until the first load. */
+  versions: readonly Loaded[]
+  /** By version, the mark of a file that did not load, so that it is tried and reported once. */
+  readonly bad: Map<string, string>
+  /** Said once: the source is gone. */
+  isLost: boolean
+}
+
+export class Repository {
+  readonly #options: RepositoryOptions
+  readonly #shelves: ReadonlyMap<string, Shelf>
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  /** Throws a 400 when two models have one name or a source cannot be a path. */
+  constructor(options: RepositoryOptions) {
+    this.#options = options
+    const shelves = new Map<string, Shelf>()
+    for (const { name, source } of options.sources) {
+      if (shelves.has(name)) throw new ModelError(400, `two models are named "${name}"`)
+      shelves.set(name, { name, path: pathOf(source), versions: [], bad: new Map(), isLost: false })
+    }
+    this.#shelves = shelves
+  }
+
+  /** Loads and warms up everything, then watches. Throws a 400 naming the first model that cannot be served. */
+  async open(): Promise<void> {
+    for (const shelf of this.#shelves.values()) {
+      const files = await versionsAt(shelf.path, this.#options.runtime.extension)
+      if (files.length === 0) throw new ModelError(400, `model "${shelf.name}": no model at ${shelf.path}`)
+      const loaded: Loaded[] = []
+      for (const file of files) loaded.push(await this.#load(shelf.name, file))
+      shelf.versions = loaded
+    }
+    this.#watch()
+  }
+
+  get isReady(): boolean {
+    return [...this.#shelves.values()].every(({ versions }) => versions.length > 0)
+  }
+
+  names(): string[] {
+    return [...this.#shelves.keys()]
+  }
+
+  /** Highest version first. Throws 404 for a name that is not served, 503 while it loads. */
+  versions(name: string): readonly Served[] {
+    const shelf = this.#shelves.get(name)
+    if (!shelf) throw new ModelError(404, `Servable not found for request: Latest(${name})`)
+    if (shelf.versions.length === 0) throw new ModelError(503, `model "${name}" is loading`)
+    return shelf.versions
+  }
+
+  /** The highest version, or the one asked for. Use it in the same turn: it may be replaced in the next. */
+  find(name: string, version?: string): Served {
+    const versions = this.versions(name)
+    const found = version === undefined ? versions[0] : versions.find((each) => each.version === version)
+    if (!found) throw new ModelError(404, `Servable not found for request: Specific(${name}, ${version})`)
+    return found
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    for (const shelf of this.#shelves.values()) {
+      for (const { batcher } of shelf.versions) batcher.retire()
+      shelf.versions = []
+    }
+  }
+
+  #watch(): void {
+    if (this.#closed) return
+    this.#timer = setTimeout(() => void this.#look(), this.#options.pollMs)
+    this.#timer.unref()
+  }
+
+  async #look(): Promise<void> {
+    for (const shelf of this.#shelves.values()) {
+      await this.#refresh(shelf).catch((error: unknown) => {
+        this.#options.onProblem?.(shelf.name, reasonOf(error))
+      })
+    }
+    this.#watch()
+  }
+
+  /** Compares what lies there with what serves, and loads what is new. */
+  async #refresh(shelf: Shelf): Promise<void> {
+    const files = await versionsAt(shelf.path, this.#options.runtime.extension)
+    if (files.length === 0) {
+      if (!shelf.isLost)
+        this.#options.onProblem?.(shelf.name, `nothing at ${shelf.path}; the last one serves on`)
+      shelf.isLost = true
+      return
+    }
+    shelf.isLost = false
+    const present = new Map(shelf.versions.map((each) => [each.version, each]))
+    const next: Loaded[] = []
+    for (const file of files) {
+      const old = present.get(file.version)
+      const loaded = old?.mark === file.mark ? old : await this.#replace(shelf, file, old)
+      if (loaded) next.push(loaded)
+    }
+    this.#shelve(shelf, next)
+  }
+
+  /** The new one; the old one where the new does not load, or where its bytes are what they were. */
+  async #replace(shelf: Shelf, file: VersionFile, old: Loaded | undefined): Promise<Loaded | undefined> {
+    if (shelf.bad.get(file.version) === file.mark) return old
+    try {
+      return await this.#load(shelf.name, file, old)
+    } catch (error) {
+      shelf.bad.set(file.version, file.mark)
+      this.#options.onProblem?.(shelf.name, reasonOf(error))
+      return old
+    }
+  }
+
+  #shelve(shelf: Shelf, next: readonly Loaded[]): void {
+    const before = shelf.versions
+    if (this.#closed || next.length === 0) return
+    shelf.versions = next
+    for (const old of before) {
+      if (!next.some(({ batcher }) => batcher === old.batcher)) old.batcher.retire()
+    }
+    const evidence = (list: readonly Loaded[]) => list.map((each) => `${each.version} ${each.digest}`).join()
+    if (evidence(before) !== evidence(next)) this.#options.onChange?.()
+  }
+
+  async #load(name: string, { version, file, mark }: VersionFile, old?: Loaded): Promise<Loaded> {
+    try {
+      const { bytes, digest } = await readModel(file)
+      // Touched but not changed: the engine keeps what it has.
+      if (old?.digest === digest) return { ...old, mark }
+      const model = await this.#options.runtime.load(bytes)
+      await warm(model)
+      const { inputs, outputs } = model
+      return { name, version, digest, mark, inputs, outputs, batcher: new Batcher(model, this.#options) }
+    } catch (error) {
+      throw new ModelError(400, `model "${name}", ${file}: ${reasonOf(error)}`, { cause: error })
+    }
+  }
+}
+
+/**
+ * One run on zeros: the first run allocates, and a model that cannot run should not be announced. Where a
+ * dimension besides the first is open, zeros of length 1 may be no input the model knows, and prove nothing.
+ */
+async function warm(model: LoadedModel): Promise<void> {
+  const zeros = new Map<string, Tensor>()
+  for (const { name, datatype, shape } of model.inputs) {
+    const whole = shape.map((n) => (n === -1 ? 1 : n))
+    zeros.set(name, { datatype, shape: whole, data: makeData(datatype, sizeOf(whole)) })
+  }
+  try {
+    await model.run(zeros)
+  } catch (error) {
+    if (model.inputs.some(({ shape }) => shape.lastIndexOf(-1) > 0)) return
+    await model.release()
+    throw new Error(`the model loads but does not run: ${reasonOf(error)}`, { cause: error })
+  }
+}

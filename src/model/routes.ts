@@ -1,0 +1,56 @@
+/** Which of the server's answers a method and a target ask for. */
+import { ModelError } from './error.ts'
+
+export interface Route {
+  readonly name:
+    | 'live'
+    | 'ready'
+    | 'server'
+    | 'list'
+    | 'status'
+    | 'metadata'
+    | 'predict'
+    | 'model'
+    | 'modelReady'
+    | 'infer'
+  /** Empty where the route is of no model. */
+  readonly model: string
+  readonly version?: string
+}
+
+/** In order; the groups of a pattern are model and version. */
+const ROUTES: readonly (readonly [method: 'GET' | 'POST', name: Route['name'], pattern: RegExp])[] = [
+  ['POST', 'predict', /^\/v1\/models\/([^/:]+)(?:\/versions\/(\d+))?:predict$/],
+  ['POST', 'infer', /^\/v2\/models\/([^/]+)(?:\/versions\/(\d+))?\/infer$/],
+  ['GET', 'live', /^\/v2\/health\/live$/],
+  ['GET', 'ready', /^\/v2\/health\/ready$/],
+  ['GET', 'server', /^\/v2\/?$/],
+  ['GET', 'list', /^\/v[12]\/models\/?$/],
+  ['GET', 'status', /^\/v1\/models\/([^/:]+)(?:\/versions\/(\d+))?$/],
+  ['GET', 'metadata', /^\/v1\/models\/([^/:]+)(?:\/versions\/(\d+))?\/metadata$/],
+  ['GET', 'modelReady', /^\/v2\/models\/([^/]+)(?:\/versions\/(\d+))?\/ready$/],
+  ['GET', 'model', /^\/v2\/models\/([^/]+)(?:\/versions\/(\d+))?$/],
+]
+
+/** HEAD goes where GET goes. Throws 404 for a path that is none of ours, 405 (its `cause` the method) for a method. */
+export function matchRoute(method: string, target: string): Route {
+  const path = target.split('?', 1)[0] ?? target
+  for (const [wanted, name, pattern] of ROUTES) {
+    const found = pattern.exec(path)
+    if (!found) continue
+    if (method !== wanted && !(method === 'HEAD' && wanted === 'GET')) {
+      throw new ModelError(405, `${method} is not for ${path}: use ${wanted}`, { cause: wanted })
+    }
+    const [, model = '', version] = found
+    return { name, model: decode(model), ...(version === undefined ? {} : { version }) }
+  }
+  throw new ModelError(404, `nothing is served at ${path}: ask /v2 or /v1/models`)
+}
+
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment)
+  } catch (cause) {
+    throw new ModelError(400, `"${segment}" is not percent-encoded UTF-8`, { cause })
+  }
+}

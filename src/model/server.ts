@@ -1,0 +1,228 @@
+/**
+ * The model server: HTTP in, one run of a model, HTTP out, in the two protocols a gateway meets most.
+ *
+ *   body → tensors (v1, v2) → repository.find → batcher.run → text
+ *
+ * It listens before its models are loaded, so that liveness and readiness are two answers, and it computes on its
+ * own thread: a process serves one core, and who wants more cores starts more processes.
+ */
+import { isUtf8 } from 'node:buffer'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
+import { ModelError, reasonOf } from './error.ts'
+import type { Repository } from './repository.ts'
+import { matchRoute, type Route } from './routes.ts'
+import { describeSignature, describeStatus, readPredict, writePredict } from './v1.ts'
+import { describeModel, readInfer, writeInfer } from './v2.ts'
+
+/** As Triton's default `--http-max-input-size`. */
+const MAX_BODY_BYTES = 64 * 1024 * 1024
+/** A call that takes longer to arrive is a broken sender. */
+const REQUEST_TIMEOUT_MS = 60_000
+/** Longer than clients keep idle connections, so that they and not this server close them. */
+const KEEP_ALIVE_MS = 75_000
+/** While draining, calls already sent here by a balancer that has not yet heard may still arrive for this long. */
+const QUIET_MS = 200
+
+interface Answer {
+  readonly body: string | Buffer
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface ModelServerOptions {
+  readonly repository: Repository
+  /** Said in `GET /v2`. */
+  readonly version: string
+  /** Told of faults of ours, which the caller only sees as 500. */
+  readonly onFault: (error: unknown) => void
+}
+
+export class ModelServer {
+  readonly #options: ModelServerOptions
+  readonly #server: Server
+  #inFlight = 0
+  #lastCall = 0
+  #isDraining = false
+
+  constructor(options: ModelServerOptions) {
+    this.#options = options
+    this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS })
+    this.#server.on('request', (request, response) => void this.#answer(request, response))
+  }
+
+  /** Resolves to the URL it can be reached at. Rejects with the system's error, EADDRINUSE for one. */
+  async listen(host: string, port: number): Promise<string> {
+    this.#server.listen({ host, port })
+    await once(this.#server, 'listening')
+    const { address, family, port: bound } = this.#server.address() as AddressInfo
+    return `http://${family === 'IPv6' ? `[${address}]` : address}:${bound}`
+  }
+
+  /** From now on not ready, and each answer closes its connection; calls are still taken. */
+  drain(): void {
+    this.#isDraining = true
+  }
+
+  /** Resolves when no call has been under way for a moment, or after `timeoutMs`. */
+  async quiet(timeoutMs: number): Promise<void> {
+    const start = performance.now()
+    this.#lastCall = Math.max(this.#lastCall, start)
+    while (performance.now() - start < timeoutMs) {
+      if (this.#inFlight === 0 && performance.now() - this.#lastCall >= QUIET_MS) return
+      await sleep(20)
+    }
+  }
+
+  /** Takes no new connection, waits for the running calls, and after `timeoutMs` cuts what is left. */
+  async close(timeoutMs: number): Promise<void> {
+    this.drain()
+    const deadline = performance.now() + timeoutMs
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    while (this.#inFlight > 0 && performance.now() < deadline) await sleep(10)
+    // Connections without a call, those that never sent one included, would be waited for otherwise.
+    this.#server.closeAllConnections()
+    await closed
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#inFlight += 1
+    response.once('close', () => {
+      this.#inFlight -= 1
+      this.#lastCall = performance.now()
+    })
+    try {
+      const { body, status = 200, headers } = await this.#serve(request)
+      this.#send(response, status, { 'content-type': 'application/json', ...headers }, body)
+    } catch (error) {
+      this.#fail(request, response, error)
+    }
+  }
+
+  #send(response: ServerResponse, status: number, headers: Record<string, string>, body: string | Buffer) {
+    if (this.#isDraining) headers['connection'] = 'close'
+    headers['content-length'] = String(Buffer.byteLength(body))
+    response.writeHead(status, headers).end(body)
+  }
+
+  #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    if (response.headersSent || response.destroyed) return void response.destroy()
+    const known = error instanceof ModelError ? error : undefined
+    if (!known) this.#options.onFault(error)
+    const headers: Record<string, string> = { 'content-type': 'application/json' }
+    if (error instanceof ModelError && error.status === 405) headers['allow'] = String(error.cause)
+    if (known?.status === 503) headers['retry-after'] = '1'
+    // What is left of a body that was not read would be taken for the next call.
+    if (!request.complete) headers['connection'] = 'close'
+    const message = known?.message ?? 'the model server failed; its log says why'
+    this.#send(response, known?.status ?? 500, headers, JSON.stringify({ error: message }))
+  }
+
+  async #serve(request: IncomingMessage): Promise<Answer> {
+    const { repository, version } = this.#options
+    const route = matchRoute(request.method ?? 'GET', request.url ?? '/')
+    switch (route.name) {
+      case 'live':
+        return { body: '{"live": true}' }
+      case 'ready':
+        return this.#readiness(repository.isReady)
+      case 'server':
+        return {
+          body: JSON.stringify({
+            name: 'infergate-model-server',
+            version,
+            extensions: ['binary_tensor_data'],
+          }),
+        }
+      case 'list':
+        return { body: JSON.stringify({ models: repository.names() }) }
+      case 'predict':
+        return this.#predict(route, request)
+      case 'infer':
+        return this.#infer(route, request)
+      default:
+        return this.#describe(route)
+    }
+  }
+
+  #readiness(isLoaded: boolean): Answer {
+    const isReady = isLoaded && !this.#isDraining
+    return { status: isReady ? 200 : 503, body: `{"ready": ${isReady}}` }
+  }
+
+  #describe({ name, model, version }: Route): Answer {
+    const { repository } = this.#options
+    if (name === 'modelReady' && this.#isDraining) return this.#readiness(false)
+    const served = repository.find(model, version)
+    const versions = repository.versions(model)
+    switch (name) {
+      case 'status':
+        return { body: describeStatus(version === undefined ? versions : [served]) }
+      case 'metadata':
+        return { body: describeSignature(served) }
+      case 'modelReady':
+        return { body: JSON.stringify({ name: model, ready: true }) }
+      default:
+        return { body: describeModel(served, versions) }
+    }
+  }
+
+  async #predict({ model, version }: Route, request: IncomingMessage): Promise<Answer> {
+    // Before the body is read: 64 MiB for a model that is not here are not worth waiting for.
+    this.#options.repository.find(model, version)
+    const text = textOf(await readBody(request))
+    const served = this.#options.repository.find(model, version)
+    const { tensors, form } = readPredict(text, served.inputs)
+    return { body: writePredict(await served.batcher.run(tensors), form) }
+  }
+
+  async #infer({ model, version }: Route, request: IncomingMessage): Promise<Answer> {
+    this.#options.repository.find(model, version)
+    const body = await readBody(request)
+    const jsonLength = jsonLengthOf(request)
+    if (jsonLength === undefined) textOf(body)
+    const served = this.#options.repository.find(model, version)
+    const call = readInfer(body, jsonLength, served)
+    return writeInfer(served, call, await served.batcher.run(call.tensors))
+  }
+}
+
+function jsonLengthOf(request: IncomingMessage): number | undefined {
+  const header = request.headers['inference-header-content-length']
+  if (header === undefined) return undefined
+  if (typeof header === 'string' && /^\d{1,9}$/.test(header)) return Number(header)
+  throw new ModelError(400, 'Inference-Header-Content-Length must be a number of bytes')
+}
+
+function textOf(body: Buffer): string {
+  if (!isUtf8(body)) throw new ModelError(400, 'the body is not UTF-8')
+  return body.toString()
+}
+
+const unzip = promisify(gunzip)
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const tooLarge = () =>
+    new ModelError(413, `the body is larger than ${MAX_BODY_BYTES} bytes: send fewer rows`)
+  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooLarge()
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > MAX_BODY_BYTES) throw tooLarge()
+    chunks.push(chunk)
+  }
+  const body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length)
+  const encoding = request.headers['content-encoding'] ?? 'identity'
+  if (encoding === 'identity') return body
+  if (encoding !== 'gzip')
+    throw new ModelError(415, `content-encoding ${encoding} is not read: use gzip or none`)
+  return unzip(body, { maxOutputLength: MAX_BODY_BYTES }).catch((error: unknown) => {
+    if (error instanceof RangeError) throw tooLarge()
+    throw new ModelError(400, `the body is not gzip: ${reasonOf(error)}`, { cause: error })
+  })
+}
