@@ -1,0 +1,46 @@
+/** The cache, put together from the settings: process memory and the shared tiers, each behind its guard. */
+import type { Settings } from '../config/schema.ts'
+import type { Log } from '../core/log.ts'
+import { guardTier, type TierObserver } from '../data/cache/guard.ts'
+import { createMemory } from '../data/cache/memory.ts'
+import { createTiered, type Tiered } from '../data/cache/tiered.ts'
+import type { Clock } from '../lib/clock.ts'
+import { openTier } from './parts.ts'
+
+export type Cache = Tiered
+
+interface Surroundings {
+  readonly clock: Clock
+  readonly log: Log
+  readonly observer: TierObserver
+}
+
+/** How long the start waits for tiers to connect, so that the first call finds what is stored, in milliseconds. */
+const CONNECT_MS = 300
+const LOOK_MS = 5
+
+/** Opens every tier of the settings. A server that is not there is no error: its tier is skipped until it comes. */
+export async function openCache(settings: Settings, { clock, log, observer }: Surroundings): Promise<Cache> {
+  const memory = settings.cache.tiers.find((tier) => tier.type === 'memory')
+  const shared = settings.cache.tiers.filter((tier) => tier.type !== 'memory')
+  const tiers = await Promise.all(
+    shared.map(async (tier) => guardTier(await openTier(tier), { ...tier, clock, log, observer })),
+  )
+  const deadline = clock.now() + CONNECT_MS
+  while (tiers.some(({ state }) => state === 'open') && clock.now() < deadline)
+    await new Promise<void>((resolve) => void clock.after(LOOK_MS, resolve))
+  return createTiered({
+    ...(memory ? { memory: createMemory({ maxBytes: memory.maxBytes - readyBytes(settings), clock }) } : {}),
+    tiers,
+    clock,
+    queue: settings.cache.writeQueue,
+  })
+}
+
+/** Share of the memory tier's bytes that holds answers ready to be written. */
+const READY_SHARE = 1 / 8
+
+export function readyBytes(settings: Settings): number {
+  const memory = settings.cache.tiers.find((tier) => tier.type === 'memory')
+  return memory ? Math.floor(memory.maxBytes * READY_SHARE) : 0
+}

@@ -1,0 +1,282 @@
+/**
+ * The data plane, put together: from the listener to the connections to the backends. What the settings may
+ * change while calls run is replaced as a whole; caches, flights and connections stay.
+ */
+import { randomUUID } from 'node:crypto'
+import { type BlockList, isIP, isIPv6 } from 'node:net'
+import type { Settings } from '../config/schema.ts'
+import { cidrList, type Endpoint } from '../core/addresses.ts'
+import { type Call, header, modelName, type RawPairs } from '../core/call.ts'
+import { GatewayError } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { Observer } from '../core/observer.ts'
+import { isBusy, maxBatchOf } from '../data/batch/room.ts'
+import { ReadyAnswers } from '../data/cache/ready.ts'
+import { RefreshBudget } from '../data/cache/refresh-budget.ts'
+import type { Tiered } from '../data/cache/tiered.ts'
+import { createCompose } from '../data/compose.ts'
+import { createDispatch } from '../data/dispatch.ts'
+import { type Explanation, explain } from '../data/explain.ts'
+import { createFill } from '../data/fill.ts'
+import { Flights } from '../data/flight/flights.ts'
+import { Leases, leasesPay } from '../data/flight/leases.ts'
+import { Markers } from '../data/flight/markers.ts'
+import { createForward } from '../data/forward.ts'
+import { forwardedRequest, type Peer } from '../data/ingress/headers.ts'
+import { createIngress, type Ingress, type Live } from '../data/ingress/ingress.ts'
+import { withoutConditions } from '../data/ingress/query.ts'
+import { createRouter, type Matched } from '../data/ingress/routes.ts'
+import { parseTarget } from '../data/ingress/target.ts'
+import type { Landing } from '../data/job.ts'
+import { createKeyer, type Keyer } from '../data/key/keyer.ts'
+import { principalOf } from '../data/key/principal.ts'
+import { ModelStats } from '../data/model-stats.ts'
+import { createPipeline, type Pipeline } from '../data/pipeline.ts'
+import { createAsk } from '../data/rows/ask.ts'
+import { createShadow } from '../data/rows/shadow.ts'
+import { Splitter } from '../data/rows/splitter.ts'
+import { createSplitting, type Splitting } from '../data/rows/splitting.ts'
+import { createShip, type Ship } from '../data/ship.ts'
+import type { Dispatch } from '../data/shipment.ts'
+import type { Clock } from '../lib/clock.ts'
+import { Stalls } from '../lib/stalls.ts'
+import type { Wheel } from '../lib/wheel.ts'
+import { readyBytes } from './cache.ts'
+import { countAnswered } from './demand.ts'
+import { Pools } from './pools.ts'
+import { routesOf } from './routes.ts'
+import { SharedFacts } from './shared-facts.ts'
+
+export interface DataPlaneParts {
+  readonly settings: Settings
+  readonly cache: Tiered
+  readonly observer: Observer
+  readonly log: Log
+  readonly clock: Clock
+  readonly wheel: Wheel
+  readonly random: () => number
+  /** The gateway's own listeners, which no backend may be. */
+  readonly own: () => readonly Endpoint[]
+  /** Called for a model whose deployment nobody has told of, when it is first called. */
+  readonly unknownModel: (pool: string, model: string) => void
+}
+
+const MAX_WAITERS = 1000
+
+export class DataPlane {
+  readonly pools: Pools
+  readonly facts: SharedFacts
+  readonly models = new ModelStats()
+  readonly flights = new Flights<Landing>({ maxWaiters: MAX_WAITERS })
+  readonly ingress: Ingress
+  readonly #parts: DataPlaneParts
+  readonly #ready: ReadyAnswers
+  readonly #keyer: Keyer
+  readonly #memory: string
+  readonly #splitting: Splitting
+  readonly #stalls: Stalls
+  #live: LiveSettings
+
+  constructor(parts: DataPlaneParts) {
+    this.#parts = parts
+    const { settings, clock, log, random, wheel } = parts
+    this.#ready = new ReadyAnswers({ maxBytes: readyBytes(settings), clock })
+    this.#memory = settings.cache.tiers.find(({ type }) => type === 'memory')?.name ?? 'memory'
+    this.#live = liveOf(settings)
+    this.pools = new Pools({ ...parts, bodyTimeoutMs: settings.server.limits.requestTimeout })
+    this.pools.shape(settings)
+    this.facts = new SharedFacts({
+      ...parts,
+      changed: () => this.#ready.clear(),
+      retire: (digest) => this.flights.retire(digest),
+    })
+    const { epochs, deployments } = this.facts
+    this.#keyer = createKeyer({ epochs, deployments })
+    this.#stalls = new Stalls(clock)
+    const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
+    const observer = countAnswered(this.models.observing(parts.observer), meter, this.#memory)
+    const outgoing = (call: Call) =>
+      withoutConditions(call, forwardedRequest(call.headers, call.host, this.#peer(call)))
+    const dispatch = createDispatch({
+      pool: (name) => this.pools.get(name),
+      observer,
+      clock,
+      random,
+      stalled: () => this.#stalls.total(),
+    })
+    const splitter = newSplitter(parts)
+    const shadow = createShadow({ splitter, random, ask: createAsk(dispatch, outgoing) })
+    this.#splitting = createSplitting({ splitter, shadow, model: (matched) => this.#deployed(matched) })
+    const answer = this.#pipeline({ dispatch, outgoing, observer })
+    this.ingress = createIngress({
+      live: () => this.#live,
+      answer,
+      observer,
+      log,
+      clock,
+      wheel,
+      mintId: randomUUID,
+    })
+  }
+
+  #pipeline({ dispatch, outgoing, observer }: Upstream): Pipeline {
+    const { cache, clock, random } = this.#parts
+    const forward = createForward(dispatch, outgoing)
+    const splitting = this.#splitting
+    const memory = this.#memory
+    return createPipeline({
+      keyer: this.#keyer,
+      cache,
+      memory,
+      ready: this.#ready,
+      flights: this.flights,
+      markers: new Markers(clock),
+      refreshes: new RefreshBudget(),
+      splitting,
+      fill: createFill({
+        cache,
+        ship: this.#ship(dispatch, outgoing),
+        leases: this.#leases(),
+        mayKeep: ({ route, target }, version) =>
+          this.facts.deployments.mayKeep(route.pool, modelName(target), version),
+        clock,
+        random,
+      }),
+      compose: createCompose({ forward, splitting, observer, clock, memory }),
+      forward,
+      clock,
+    })
+  }
+
+  /** A model of a pool in its present deployment. */
+  #deployed({ route, target }: Matched): string {
+    const token = this.facts.deployments.peek(route.pool, target)?.value ?? ''
+    return `${route.pool}/${modelName(target) ?? ''}@${token}`
+  }
+
+  #ship(dispatch: Dispatch, outgoing: (call: Call) => RawPairs): Ship {
+    const { clock } = this.#parts
+    return createShip({
+      dispatch,
+      outgoing,
+      splitting: this.#splitting,
+      busy: (pool) => isBusy(this.pools.get(pool).view.backends, (slot) => this.pools.inflight(slot)),
+      maxBatch: ({ route, target }) =>
+        maxBatchOf(this.pools.get(route.pool).view.backends, modelName(target)),
+      serviceMs: (pool) => this.pools.get(pool).serviceMs(0.9) ?? 0,
+      clock,
+    })
+  }
+
+  /** Gateways wait for each other where they share a tier with leases, and where it pays. */
+  #leases(): (matched: Matched) => Leases | undefined {
+    const { cache, clock } = this.#parts
+    const leases = cache.leases && new Leases({ leases: cache.leases, clock })
+    return ({ route }) => {
+      const mode = route.cache?.leases ?? 'never'
+      return leases && leasesPay(mode, this.pools.get(route.pool).serviceMs(0.5)) ? leases : undefined
+    }
+  }
+
+  /** Routes, limits and pools as the new settings have them; calls under way end as they began. */
+  reload(settings: Settings): void {
+    this.pools.shape(settings)
+    this.#live = liveOf(settings)
+  }
+
+  async explain({ method, path: raw, headers = {}, body = '' }: Asked): Promise<Explanation> {
+    const { path, query } = parseTarget(raw)
+    const pairs = Object.entries(headers).flat()
+    const host = header(pairs, 'host')?.toLowerCase() ?? ''
+    const matched = this.#live.route({ method, path, host, headers: pairs })
+    if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
+    const call: Call = {
+      id: 'explain',
+      method,
+      path,
+      query,
+      host,
+      headers: pairs,
+      peer: '',
+      principal: principalOf(pairs),
+      target: matched.target,
+      body: Buffer.from(body),
+      deadline: Number.POSITIVE_INFINITY,
+      signal: NEVER,
+    }
+    const { cache, clock } = this.#parts
+    return explain(
+      {
+        keyer: this.#keyer,
+        cache,
+        memory: this.#memory,
+        splitting: this.#splitting,
+        wall: () => clock.wall(),
+      },
+      call,
+      matched,
+    )
+  }
+
+  start(): void {
+    this.#stalls.start()
+    this.facts.start()
+  }
+
+  async close(): Promise<void> {
+    this.#stalls.stop()
+    this.facts.stop()
+    await this.pools.close()
+  }
+
+  #peer({ peer }: Call): Peer {
+    return {
+      address: peer,
+      scheme: 'http',
+      trusted: isIP(peer) !== 0 && this.#live.trusted.check(peer, isIPv6(peer) ? 'ipv6' : 'ipv4'),
+    }
+  }
+}
+
+interface Upstream {
+  readonly dispatch: Dispatch
+  readonly outgoing: (call: Call) => RawPairs
+  readonly observer: Observer
+}
+
+function newSplitter({ clock, random, log, observer }: DataPlaneParts): Splitter {
+  return new Splitter({
+    clock,
+    random,
+    changed: (name, state, reason) => {
+      observer.splitting(name.slice(0, name.lastIndexOf('@')), state)
+      log[state === 'proved' ? 'info' : 'warn']('rows.changed', { model: name, state, reason })
+    },
+  })
+}
+
+/** A request as the admin API is asked about it; `path` with the query. */
+export interface Asked {
+  readonly method: string
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
+const NEVER = new AbortController().signal
+
+interface LiveSettings extends Live {
+  /** The pool of each route, by the route's name. */
+  readonly poolOf: ReadonlyMap<string, string>
+  readonly trusted: BlockList
+}
+
+function liveOf({ server, ...settings }: Settings): LiveSettings {
+  const routes = routesOf({ server, ...settings })
+  return {
+    poolOf: new Map(routes.map(({ name, pool }) => [name, pool])),
+    route: createRouter(routes),
+    maxBodyBytes: server.limits.maxBodyBytes,
+    trusted: cidrList(server.trustedProxies),
+  }
+}

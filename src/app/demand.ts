@@ -1,0 +1,46 @@
+/** What the data plane measures of a pool, as the scaler takes it. */
+import type { LoadReport } from '../core/load.ts'
+import type { Observer } from '../core/observer.ts'
+import type { BackendPool } from '../data/backend/pool.ts'
+import type { LoadTable } from '../data/balance/table.ts'
+import type { DemandMeter } from '../data/demand.ts'
+
+/** A look at a pool. `read` takes what was measured since the last reading. */
+export interface PoolLoad {
+  /** Calls at the backends and waiting for one, now. */
+  readonly level: number
+  /** Ready backends that are still warming up. */
+  readonly slow: number
+  /** Calls a backend wants at a time, where all of them say so; else undefined. */
+  readonly slots: number | undefined
+  read(): LoadReport
+}
+
+type MeterOf = (route: string) => DemandMeter | undefined
+
+/** The observer, listened in on: calls that cost no backend anything are no demand, and are counted apart. */
+export function countAnswered(observer: Observer, meterOf: MeterOf, memory: string): Observer {
+  return {
+    ...observer,
+    answered(answered) {
+      observer.answered(answered)
+      const { outcome } = answered
+      const isHit = outcome.kind === 'hit'
+      if (isHit || (outcome.kind === 'miss' && outcome.collapsed))
+        meterOf(answered.route)?.answered(isHit && outcome.tier !== memory)
+    },
+  }
+}
+
+export function poolLoad(pool: BackendPool, table: LoadTable): PoolLoad {
+  const ready = pool.view.backends.filter(({ state }) => state === 'ready')
+  const declared = ready.flatMap(({ concurrency }) => concurrency ?? [])
+  const isDeclared = ready.length > 0 && declared.length === ready.length
+  const mean = declared.reduce((a, b) => a + b, 0) / declared.length
+  return {
+    level: pool.demand.level,
+    slow: ready.filter(({ slot }) => (table.ramp[slot] ?? 1) < 1).length,
+    slots: isDeclared ? Math.max(1, Math.floor(mean)) : undefined,
+    read: () => pool.demand.read(),
+  }
+}

@@ -1,0 +1,89 @@
+/** Discovery, put together from the settings: for each pool its sources, merged, and told to the registry. */
+import type { PoolSettings, Settings } from '../config/schema.ts'
+import { readYaml } from '../config/yaml.ts'
+import { createConsulSource } from '../control/discovery/consul.ts'
+import { createDnsSource } from '../control/discovery/dns.ts'
+import { createFileSource } from '../control/discovery/file.ts'
+import { inCluster } from '../control/discovery/in-cluster.ts'
+import { createKubernetesSource } from '../control/discovery/kubernetes.ts'
+import { Merge } from '../control/discovery/merge.ts'
+import type { Source } from '../control/discovery/source.ts'
+import type { Registry } from '../control/registry.ts'
+import type { Log } from '../core/log.ts'
+import type { Clock } from '../lib/clock.ts'
+
+export interface DiscoveryOptions {
+  readonly registry: Registry
+  readonly clock: Clock
+  readonly log: Log
+  readonly random: () => number
+}
+
+type SourceSettings = PoolSettings['discovery'][number]
+
+export class Discovery {
+  readonly #options: DiscoveryOptions
+  readonly #merges = new Map<string, Merge>()
+
+  constructor(options: DiscoveryOptions) {
+    this.#options = options
+  }
+
+  /** Follows the sources of these settings; those that were there before go on undisturbed. */
+  follow({ pools }: Settings): void {
+    for (const [pool, merge] of this.#merges) {
+      if (pool in pools) continue
+      merge.stop()
+      this.#merges.delete(pool)
+    }
+    for (const [pool, { discovery }] of Object.entries(pools)) {
+      if (discovery.length === 0 && !this.#merges.has(pool)) continue
+      const sources = discovery.map((source) => [JSON.stringify(source), () => this.#open(source)] as const)
+      this.#merge(pool).follow(new Map(sources))
+    }
+  }
+
+  stop(): void {
+    for (const merge of this.#merges.values()) merge.stop()
+    this.#merges.clear()
+  }
+
+  #merge(pool: string): Merge {
+    const known = this.#merges.get(pool)
+    if (known) return known
+    const { registry, clock, log } = this.#options
+    const merge = new Merge({ pool, clock, log, apply: (found) => registry.discovered(pool, found) })
+    this.#merges.set(pool, merge)
+    return merge
+  }
+
+  #open(source: SourceSettings): Source {
+    const { clock, log, random } = this.#options
+    switch (source.type) {
+      case 'file':
+        return createFileSource({ path: source.path, parse: parseYaml, clock, log })
+      case 'dns': {
+        const { name, record, minInterval, port } = source
+        const at = port === undefined ? {} : { port }
+        return createDnsSource({ name, record, minIntervalMs: minInterval, clock, log, random, ...at })
+      }
+      case 'kubernetes': {
+        const { namespace, service, port, apiServer } = source
+        const server = inCluster({ env: process.env, clock, ...(apiServer ? { url: apiServer } : {}) })
+        return createKubernetesSource({ namespace, service, port, server, clock, log, random })
+      }
+      case 'consul': {
+        const { address, service, token } = source
+        return createConsulSource({ address, service, token, clock, log, random })
+      }
+    }
+  }
+}
+
+/** JSON is YAML as well. Variables of the environment have no place in a file that others write. */
+function parseYaml(text: string): unknown {
+  const read = readYaml(text, {})
+  if ('yaml' in read && read.yaml.problems.length === 0) return read.yaml.value
+  const [problem] = 'yaml' in read ? read.yaml.problems : read.problems
+  throw new Error(problem ? `${problem.line}:${problem.column}: ${problem.message}` : 'it is not YAML')
+}

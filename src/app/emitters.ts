@@ -1,0 +1,67 @@
+/** Opens what carries scale signals out of the gateway, by the names in the settings. */
+import { hostname } from 'node:os'
+import type { PoolSettings } from '../config/schema.ts'
+import { inCluster } from '../control/discovery/in-cluster.ts'
+import type { KedaScaler } from '../control/scale/keda.ts'
+import { createKubernetesScale } from '../control/scale/kubernetes.ts'
+import type { Emitter } from '../control/scale/signal.ts'
+import { createWebhook } from '../control/scale/webhook.ts'
+import type { Log } from '../core/log.ts'
+import type { Clock } from '../lib/clock.ts'
+
+export type EmitSettings = NonNullable<PoolSettings['scale']>['emit'][number]
+
+export interface EmitterParts {
+  readonly clock: Clock
+  readonly log: Log
+  readonly random: () => number
+}
+
+/** Pools that name the same address share one external scaler. */
+const scalers = new Map<string, Promise<KedaScaler>>()
+
+/** @param pool whose signals it is to carry. Rejects with what is wrong where it cannot be opened. */
+export async function openEmitter(
+  pool: string,
+  settings: EmitSettings,
+  { clock, log, random }: EmitterParts,
+): Promise<Emitter> {
+  switch (settings.type) {
+    case 'webhook':
+      return createWebhook({
+        url: settings.url,
+        ...(settings.secret === undefined ? {} : { secret: settings.secret }),
+        source: `/gateways/${hostname()}`,
+        clock,
+        onAttempt: ({ pool, id, problem }) => {
+          if (problem !== undefined) log.warn('scale.webhook', { pool, id, problem })
+        },
+      })
+    case 'keda':
+      return openKeda(pool, settings)
+    case 'kubernetes': {
+      const { kind, namespace, name, apiServer } = settings
+      const server = inCluster({ env: process.env, clock, ...(apiServer ? { url: apiServer } : {}) })
+      return createKubernetesScale({ kind, namespace, name, server, clock, log, random })
+    }
+  }
+}
+
+async function openKeda(pool: string, { listen }: Extract<EmitSettings, { type: 'keda' }>): Promise<Emitter> {
+  const known = scalers.get(listen) ?? startKeda(listen)
+  scalers.set(listen, known)
+  try {
+    return (await known).pool(pool, () => scalers.delete(listen))
+  } catch (error) {
+    scalers.delete(listen)
+    throw error
+  }
+}
+
+/** gRPC is loaded with the first setting that names it. */
+async function startKeda(listen: string): Promise<KedaScaler> {
+  const { openKedaScaler } = await import('../control/scale/keda.ts')
+  const colon = listen.lastIndexOf(':')
+  const host = listen.slice(0, colon).replace(/^\[|\]$/g, '')
+  return openKedaScaler({ host, port: Number(listen.slice(colon + 1)) })
+}

@@ -1,0 +1,341 @@
+/**
+ * The composition root: builds the parts, lets the planes meet, and takes everything down again in order.
+ * The planes see each other only through what is passed here: pool views and settings go down, reports go up.
+ */
+import { randomBytes, randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { Settings } from '../config/schema.ts'
+import { localAddresses } from '../control/addresses.ts'
+import { AdminServer } from '../control/admin/server.ts'
+import { Health } from '../control/health.ts'
+import { createProbe } from '../control/probe.ts'
+import { ModelProcesses } from '../control/processes.ts'
+import { Registry } from '../control/registry.ts'
+import { ALONE } from '../control/scale/alone.ts'
+import { SharedCrew } from '../control/scale/crew.ts'
+import { createCrewStore } from '../control/scale/crew-store.ts'
+import { Shared } from '../control/shared.ts'
+import { Versions } from '../control/versions.ts'
+import { type AddressRules, cidrList, type Endpoint } from '../core/addresses.ts'
+import type { Observer } from '../core/observer.ts'
+import type { SharedStore } from '../core/shared.ts'
+import { type Listener, listen } from '../data/ingress/server.ts'
+import { type Clock, systemClock } from '../lib/clock.ts'
+import { Wheel } from '../lib/wheel.ts'
+import type { ProcessLog } from '../obs/log.ts'
+import { createMetrics, type Metrics } from '../obs/metrics.ts'
+import { adminParts } from './admin-parts.ts'
+import { type Cache, openCache } from './cache.ts'
+import { DataPlane } from './data-plane.ts'
+import { Discovery } from './discovery.ts'
+import { openStore } from './parts.ts'
+import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './plain.ts'
+import { Scaling } from './scaling.ts'
+
+export interface GatewayOptions {
+  readonly settings: Settings
+  readonly log: ProcessLog
+  /** The program that serves embedded models, with its first arguments. */
+  readonly modelServer: readonly [string, ...string[]]
+  readonly clock?: Clock
+  readonly random?: () => number
+}
+
+const MODEL_STOP_MS = 10_000
+/** How often ramps, ejections and queues are looked at. */
+const TICK_MS = 100
+
+export class Gateway {
+  readonly metrics: Metrics = createMetrics()
+  readonly #options: GatewayOptions
+  readonly #clock: Clock
+  readonly #wheel: Wheel
+  readonly #random: () => number
+  readonly #own: Endpoint[] = []
+  readonly #token = randomBytes(32).toString('base64url')
+  #settings: Settings
+  #parts: Parts | undefined
+  #listener: Listener | undefined
+  #draining = false
+  #ticking: NodeJS.Timeout | undefined
+  /** Embedded models that have been ready once: until then the gateway is not. */
+  readonly #started = new Set<string>()
+  /** What the reload has to say on /readyz. */
+  notes: () => readonly string[] = () => []
+
+  constructor(options: GatewayOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.#wheel = new Wheel(this.#clock)
+    this.#random = options.random ?? Math.random
+    this.#settings = options.settings
+  }
+
+  /** Opens both listeners. Rejects with an Error that names the fix; then nothing is left open. */
+  async start(): Promise<{ readonly data: Endpoint; readonly admin: Endpoint }> {
+    try {
+      return await this.#start()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  async #start(): Promise<{ readonly data: Endpoint; readonly admin: Endpoint }> {
+    const { log } = this.#options
+    const settings = this.#settings
+    const cache = await openCache(settings, { clock: this.#clock, log, observer: this.metrics })
+    const parts = this.#assemble(cache, await openStore(settings))
+    this.#parts = parts
+    parts.registry.declare(poolDeclarations(settings))
+    parts.registry.follow((view) => {
+      parts.data.pools.apply(view)
+      if (view.backends.some(({ state }) => state === 'ready')) this.#started.add(view.pool)
+    })
+    parts.health.start()
+    this.#ticking = setInterval(() => {
+      parts.data.pools.tick()
+      parts.scaling.tick()
+    }, TICK_MS).unref()
+    parts.versions.start()
+    parts.shared?.start()
+    parts.data.start()
+    parts.discovery.follow(settings)
+    const admin = await parts.admin.listen()
+    this.#own.push(admin)
+    const { limits, listen: at } = settings.server
+    this.#listener = await listen(
+      {
+        ...at,
+        maxHeaderBytes: limits.maxHeaderBytes,
+        headerTimeoutMs: limits.headerTimeout,
+        bodyTimeoutMs: limits.bodyTimeout,
+        keepAliveTimeoutMs: limits.keepAliveTimeout,
+        maxConnections: limits.maxConnections,
+        fastDoor: settings.server.fastDoor,
+        wheel: this.#wheel,
+      },
+      parts.data.ingress,
+    )
+    const data = { host: this.#listener.address.address, port: this.#listener.address.port }
+    this.#own.push(data)
+    parts.processes.start(embeddedModels(settings))
+    await parts.scaling.follow(settings)
+    parts.crew?.start()
+    log.info('gateway.listening', { data, admin, pools: poolDeclarations(settings).map(({ name }) => name) })
+    return { data, admin }
+  }
+
+  /** Takes over what can change while calls run. */
+  reload(settings: Settings): void {
+    const parts = this.#parts
+    if (!parts) return
+    parts.admin.update(adminSettings(settings, this.#token))
+    parts.data.reload(settings)
+    parts.registry.declare(poolDeclarations(settings))
+    parts.discovery.follow(settings)
+    void parts.scaling
+      .follow(settings)
+      .catch((error: unknown) => this.#options.log.error('scale.emitter', { error: String(error) }))
+    this.#options.log.setLevel(settings.log.level)
+    this.#settings = settings
+    for (const view of parts.registry.views()) parts.data.pools.apply(view)
+    this.metrics.count('infergate_config_reloads_total', { outcome: 'applied' })
+  }
+
+  /**
+   * Stops in order: no new calls, running calls finish (within the drain timeout), models, admin, tiers.
+   * Resolves when everything is closed; never rejects.
+   */
+  async stop(): Promise<void> {
+    if (this.#draining) return
+    this.#draining = true
+    const { log } = this.#options
+    log.info('gateway.draining', { timeoutMs: this.#settings.server.drainTimeout })
+    const closing = async (what: string, work: (() => Promise<unknown>) | undefined) => {
+      await work?.().catch((error: unknown) => log.warn('gateway.stop', { what, error: String(error) }))
+    }
+    const parts = this.#parts
+    await closing(
+      'listener',
+      this.#listener &&
+        (() => this.#listener?.drain(this.#settings.server.drainTimeout) ?? Promise.resolve()),
+    )
+    parts?.health.stop()
+    clearInterval(this.#ticking)
+    parts?.versions.stop()
+    parts?.shared?.stop()
+    parts?.discovery.stop()
+    parts?.scaling.close()
+    parts?.crew?.close()
+    await closing('models', parts && (() => parts.processes.stop(MODEL_STOP_MS)))
+    await closing('admin', parts && (() => parts.admin.close()))
+    parts?.registry.close()
+    await closing('connections', parts && (() => parts.data.close()))
+    await closing('cache', parts && (() => parts.cache.close()))
+    this.#wheel.close()
+    log.info('gateway.stopped')
+  }
+
+  #assemble(cache: Cache, store: SharedStore | undefined): Parts {
+    const { log } = this.#options
+    const clock = this.#clock
+    const random = this.#random
+    const data = new DataPlane({
+      settings: this.#settings,
+      cache,
+      observer: this.#observer(),
+      log,
+      clock,
+      wheel: this.#wheel,
+      random,
+      own: () => this.#own,
+      unknownModel: (pool, model) => versions.look(pool, model),
+    })
+    const registry = new Registry({
+      clock,
+      log,
+      random,
+      inflight: (slot) => data.pools.inflight(slot),
+      changed: (change) => shared?.changed(change),
+    })
+    const shared = store && this.#shared(store, registry, data)
+    const rules = this.#rules()
+    const probe = createProbe(rules)
+    const probed = (pool: string) => healthSettings(this.#settings, pool)
+    const health = new Health({ registry, clock, random, probe, settings: probed })
+    const versions = new Versions({
+      registry,
+      clock,
+      probe,
+      settings: probed,
+      models: (pool) => data.facts.deployments.asked(pool),
+      deployed: (deployed) => data.facts.deployments.learn(deployed),
+    })
+    const admin = this.#admin({ registry, rules }, { data, cache, scaling: () => scaling })
+    const processes = this.#processes()
+    const discovery = new Discovery({ registry, clock, log, random })
+    const crew = store && this.#crew(store)
+    const scaling = new Scaling({
+      clock,
+      log,
+      metrics: this.metrics,
+      data,
+      registry,
+      processes,
+      isTierDown: () => cache.stats().tiers.some(({ state }) => state === 'open'),
+      crew: crew ?? ALONE,
+      random,
+    })
+    return { cache, data, registry, health, versions, discovery, admin, processes, scaling, crew, shared }
+  }
+
+  #admin(
+    seen: { registry: Registry; rules: AddressRules },
+    around: { data: DataPlane; cache: Cache; scaling: () => Scaling },
+  ): AdminServer {
+    return new AdminServer({
+      clock: this.#clock,
+      log: this.#options.log,
+      ...seen,
+      settings: adminSettings(this.#settings, this.#token),
+      parts: adminParts({
+        ...around,
+        metrics: this.metrics,
+        ready: () => this.#ready(),
+      }),
+    })
+  }
+
+  #processes(): ModelProcesses {
+    return new ModelProcesses({
+      command: this.#options.modelServer,
+      adminUrl: () => urlOf(this.#own[0] as Endpoint),
+      token: () => (this.#settings.admin.tokens.length > 0 ? this.#token : undefined),
+      clock: this.#clock,
+      random: this.#random,
+      log: this.#options.log,
+      died: (model) => this.metrics.count('infergate_model_process_exits_total', { model }),
+    })
+  }
+
+  /** What the data plane reports, as metrics, as log lines where asked for, and as proof that backends live. */
+  #observer(): Observer {
+    const { log } = this.#options
+    return {
+      ...this.metrics,
+      answered: (call) => {
+        this.metrics.answered(call)
+        if (log.level === 'debug') log.debug('call.answered', { ...call })
+      },
+      attempted: (pool, backend, ending, ms) => {
+        this.metrics.attempted(pool, backend, ending, ms)
+        // Who answers is alive, whatever became of its renewals.
+        if (ending === 'ok') this.#parts?.registry.proofOfLife(pool, backend)
+      },
+    }
+  }
+
+  #crew(store: SharedStore): SharedCrew {
+    const self = `${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`
+    return new SharedCrew({ store: createCrewStore(store), self, clock: this.#clock, log: this.#options.log })
+  }
+
+  #shared(store: SharedStore, registry: Registry, data: DataPlane): Shared {
+    return new Shared({
+      registry,
+      store,
+      clock: this.#clock,
+      log: this.#options.log,
+      instance: randomUUID(),
+      machine: hostname(),
+      // Embedded models are served by processes of this gateway's own.
+      pools: () => Object.keys(this.#settings.pools),
+      inflight: (slot) => data.pools.inflight(slot),
+      peers: (slot, calls) => data.pools.peers(slot, calls),
+    })
+  }
+
+  /** Read anew at each use: listeners open and settings change after the parts are built. */
+  #rules(): AddressRules {
+    const settings = () => this.#settings
+    return {
+      get allow() {
+        return cidrList(Object.values(settings().pools).flatMap((pool) => pool.allowAddresses))
+      },
+      own: this.#own,
+      localAddresses,
+    }
+  }
+
+  #ready(): { ok: boolean; reasons: readonly string[] } {
+    if (this.#draining) return { ok: false, reasons: ['draining: the gateway is going down'] }
+    const waiting = this.#settings.models.map(({ name }) => name).filter((name) => !this.#started.has(name))
+    const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
+    return {
+      ok: this.#listener !== undefined && waiting.length === 0,
+      reasons: [...reasons, ...this.notes()],
+    }
+  }
+}
+
+interface Parts {
+  readonly cache: Cache
+  readonly data: DataPlane
+  readonly registry: Registry
+  readonly health: Health
+  readonly versions: Versions
+  readonly discovery: Discovery
+  readonly admin: AdminServer
+  readonly processes: ModelProcesses
+  readonly shared: Shared | undefined
+  readonly scaling: Scaling
+  readonly crew: SharedCrew | undefined
+}
+
+/** Where processes of this machine reach a listener. */
+function urlOf({ host, port }: Endpoint): string {
+  if (host === '0.0.0.0') return `http://127.0.0.1:${port}`
+  if (host === '::') return `http://[::1]:${port}`
+  return host.includes(':') ? `http://[${host}]:${port}` : `http://${host}:${port}`
+}

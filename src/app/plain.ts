@@ -1,0 +1,104 @@
+/** Settings as the planes take them: plain options of their own, so that no plane knows the configuration. */
+import { createHash } from 'node:crypto'
+import { pool as poolSchema } from '../config/schema/pools.ts'
+import type { PoolSettings, Settings } from '../config/schema.ts'
+import type { AdminSettings } from '../control/admin/server.ts'
+import { DEFAULT_HEALTH, type HealthSettings } from '../control/health.ts'
+import type { EmbeddedModel } from '../control/processes.ts'
+import type { PoolDeclaration } from '../control/registration.ts'
+import type { PoolTuning } from '../data/backend/pool.ts'
+
+export function poolDeclarations({ pools, models }: Settings): PoolDeclaration[] {
+  const declared = Object.entries(pools).map(([name, pool]) => ({
+    name,
+    backends: pool.backends,
+    probed: pool.health.path !== 'off',
+  }))
+  return [...declared, ...models.map(({ name }) => ({ name }))]
+}
+
+/** Embedded models as their processes are started. */
+export function embeddedModels({ models }: Settings): EmbeddedModel[] {
+  return models.map(({ name, source, replicas, maxBatch, delay }) => ({
+    name,
+    source,
+    replicas: replicas.min,
+    maxBatch,
+    delayMs: delay,
+  }))
+}
+
+/** Undefined: the pool is not probed. */
+export function healthSettings({ pools }: Settings, name: string): HealthSettings | undefined {
+  const pool: PoolSettings | undefined = pools[name]
+  if (!pool) return DEFAULT_HEALTH
+  const { path, interval, timeout, unhealthyAfter, healthyAfter } = pool.health
+  if (path === 'off') return undefined
+  return {
+    path,
+    intervalMs: interval,
+    timeoutMs: timeout,
+    unhealthyAfter,
+    healthyAfter,
+  }
+}
+
+/** `own`: the token by which the gateway's own model processes register, where tokens are asked for at all. */
+export function adminSettings({ admin }: Settings, own: string): AdminSettings {
+  const ours = { hash: `sha256:${createHash('sha256').update(own).digest('hex')}`, scopes: ['register:*'] }
+  return {
+    ...admin.listen,
+    tokens: admin.tokens.length === 0 ? [] : [...admin.tokens, ours],
+    openMetrics: admin.openMetrics,
+    hosts: admin.hosts,
+  }
+}
+
+/** Of the promised p95 the backend may use so much; the rest is for waiting. */
+const SERVICE_SHARE = 0.6
+
+/** Undefined: the pool of an embedded model, which has the defaults of all. */
+export function poolTuning(given: PoolSettings | undefined): PoolTuning {
+  const pool = given ?? DEFAULTS
+  const { balance, hedge, outlier, retry, queue } = pool
+  return {
+    policy: balance.policy,
+    // An embedded model's process registers once its models have been run: it is warm when it comes.
+    slowStart: { windowMs: given ? balance.slowStart.window : 0 },
+    ...(balance.zone === undefined ? {} : { zone: { name: balance.zone } }),
+    panicPercent: outlier.panicPercent,
+    retry: { max: retry.max, budget: { percent: retry.budget.percent } },
+    hedge: hedge.percent === 0 ? undefined : { budgetPercent: hedge.percent },
+    outlier: {
+      consecutive: outlier.consecutive,
+      baseEjectionMs: outlier.baseEjection,
+      maxEjectionMs: outlier.maxEjection,
+      maxPercent: outlier.maxPercent,
+      minRoutable: outlier.minRoutable,
+    },
+    limit: limitOptions(pool),
+    // A queue that never falls below a tenth of the longest wait is not a burst any more.
+    queue: {
+      maxDepth: queue.max,
+      maxWaitMs: queue.maxWait,
+      targetMs: Math.max(5, queue.maxWait / 10),
+      intervalMs: Math.max(100, queue.maxWait / 5),
+    },
+  }
+}
+
+const DEFAULTS = poolSchema.parse({})
+
+type Tuned = Pick<PoolSettings, 'connections' | 'limits' | 'slo'>
+
+function limitOptions({ connections, limits, slo }: Tuned): PoolTuning['limit'] {
+  const serviceMs = limits.serviceTime ?? (slo && slo.p95 * SERVICE_SHARE)
+  return {
+    mode: limits.mode,
+    initial: Math.min(limits.initial, connections),
+    min: limits.min,
+    max: Math.min(limits.max ?? connections, connections),
+    most: connections,
+    ...(serviceMs === undefined ? {} : { serviceMs }),
+  }
+}

@@ -1,0 +1,26 @@
+/** From settings to the routes of the data plane: those written down, then one for each embedded model. */
+import type { CachePolicy, Settings } from '../config/schema.ts'
+import type { Route, RouteCache } from '../data/ingress/routes.ts'
+import { EMBEDDED, PROTOCOLS } from './parts.ts'
+
+export function routesOf(settings: Settings): Route[] {
+  const written = settings.routes.map(
+    (route): Route => ({ ...route, protocols: PROTOCOLS[route.protocol], cache: cacheOf(route.cache) }),
+  )
+  const embedded = settings.models.map(
+    ({ name, cache }): Route => ({
+      name,
+      match: { model: name },
+      protocols: EMBEDDED,
+      pool: name,
+      timeout: settings.server.limits.requestTimeout,
+      pure: true,
+      cache: cacheOf(cache),
+    }),
+  )
+  return [...written, ...embedded]
+}
+
+function cacheOf(policy: CachePolicy): RouteCache | undefined {
+  return policy.enabled ? policy : undefined
+}

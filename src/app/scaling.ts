@@ -1,0 +1,190 @@
+/** The scaler, put together from the settings: what it looks at, whom it tells, and what it shows. */
+import type { ModelSettings, PoolSettings, Settings } from '../config/schema.ts'
+import type { ModelProcesses } from '../control/processes.ts'
+import type { Registry } from '../control/registry.ts'
+import { SCALE_DEFAULTS, type ScaleOptions } from '../control/scale/demand.ts'
+import { describeScale, type ScaleDescription } from '../control/scale/describe.ts'
+import { type Crew, type Look, type ScaledPool, Scaler } from '../control/scale/scaler.ts'
+import type { Emitter, Signal } from '../control/scale/signal.ts'
+import type { Log } from '../core/log.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Metrics, Sample } from '../obs/metrics.ts'
+import type { DataPlane } from './data-plane.ts'
+import { type EmitSettings, openEmitter } from './emitters.ts'
+
+export interface ScalingOptions {
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly data: DataPlane
+  readonly registry: Registry
+  readonly processes: ModelProcesses
+  readonly isTierDown: () => boolean
+  readonly crew: Crew
+  readonly random: () => number
+}
+
+/** Processes of this machine start in about this time; measured from the first start on. */
+const PROCESS_START_MS = 3_000
+
+export class Scaling {
+  readonly #options: ScalingOptions
+  readonly #scaler: Scaler
+  /** By their settings, so that a reload that leaves one as it is does not disturb it. */
+  #emitters = new Map<string, Emitter>()
+  #following: Promise<void> = Promise.resolve()
+  #own = new Set<string>()
+
+  constructor(options: ScalingOptions) {
+    this.#options = options
+    const { clock, log, isTierDown, crew } = options
+    this.#scaler = new Scaler({ clock, log, isTierDown, crew, look: (pool) => this.#look(pool) })
+    this.#expose()
+  }
+
+  /** Takes over the settings; resolves when every emitter is open. */
+  follow(settings: Settings): Promise<void> {
+    // One that could not be opened does not stand in the way of the next settings.
+    this.#following = this.#following.catch(() => {}).then(() => this.#follow(settings))
+    return this.#following
+  }
+
+  tick(): void {
+    this.#scaler.tick()
+  }
+
+  /** As the admin API answers; undefined: no such pool, or it is not scaled. */
+  describe(pool?: string): ScaleDescription | { readonly pools: readonly ScaleDescription[] } | undefined {
+    const of = (name: string) => {
+      const status = this.#scaler.status(name)
+      return status && describeScale(status)
+    }
+    if (pool !== undefined) return of(pool)
+    return { pools: this.#scaler.names().flatMap((name) => of(name) ?? []) }
+  }
+
+  /** The newest signal of a pool, for those who ask. */
+  signal(pool: string): Signal | undefined {
+    return this.#scaler.status(pool)?.signal
+  }
+
+  lost(kind: 'flush' | 'deployment', pool?: string): void {
+    this.#scaler.lost(kind, pool)
+  }
+
+  close(): void {
+    this.#scaler.close()
+  }
+
+  async #follow({ pools, models }: Settings): Promise<void> {
+    const open = new Map<string, Emitter>()
+    const scaled: ScaledPool[] = []
+    for (const [name, pool] of Object.entries(pools)) {
+      if (!pool.scale) continue
+      const emitters: Emitter[] = []
+      for (const emit of pool.scale.emit) emitters.push(await this.#emitter(name, emit, open))
+      scaled.push({ name, options: poolOptions(pool, pool.scale), emitters, isOwn: false })
+    }
+    const elastic = models.filter(({ replicas }) => replicas.max > replicas.min)
+    for (const model of elastic)
+      scaled.push({
+        name: model.name,
+        options: modelOptions(model),
+        emitters: [this.#starter()],
+        isOwn: true,
+      })
+    this.#own = new Set(elastic.map(({ name }) => name))
+    this.#emitters = open
+    this.#scaler.follow(scaled)
+  }
+
+  async #emitter(pool: string, settings: EmitSettings, open: Map<string, Emitter>): Promise<Emitter> {
+    const key = JSON.stringify([pool, settings])
+    const known = this.#emitters.get(key) ?? open.get(key)
+    const emitter = known ?? (await openEmitter(pool, settings, this.#options))
+    open.set(key, emitter)
+    return emitter
+  }
+
+  #starter(): Emitter {
+    const { processes } = this.#options
+    return {
+      name: 'processes',
+      emit: ({ pool, decision }) => processes.scaleTo(pool, decision.desired),
+      close: () => {},
+    }
+  }
+
+  #look(pool: string): Look | undefined {
+    const { data, registry, processes } = this.#options
+    const load = data.pools.load(pool)
+    const view = registry.views().find((known) => known.pool === pool)
+    if (!load || !view) return undefined
+    // Suspect is one whose renewals are late; it serves all the same.
+    const serving = view.backends.filter(({ state }) => state === 'ready' || state === 'suspect')
+    const draining = view.backends.filter(({ state }) => state === 'draining').length
+    const look = { ...load, ready: serving.length, draining, read: () => load.read() }
+    if (!this.#own.has(pool)) return look
+    const ready = new Set(serving.map(({ id }) => id))
+    const report = processes.report(pool)
+    const starting = report.wanted.filter(({ id }) => !ready.has(id))
+    return {
+      ...look,
+      ready: report.wanted.length - starting.length,
+      own: { startingMs: starting.map(({ ageMs }) => ageMs), startsMs: report.startsMs },
+    }
+  }
+
+  #expose(): void {
+    const { metrics } = this.#options
+    const gauge = (name: string, help: string, value: (signal: Signal) => number | undefined) =>
+      metrics.gauge(name, help, ['pool'], () =>
+        this.#scaler.names().flatMap((pool): Sample[] => {
+          const signal = this.signal(pool)
+          const found = signal && value(signal)
+          return found === undefined ? [] : [{ labels: { pool }, value: found }]
+        }),
+      )
+    gauge('infergate_scale_desired_replicas', 'Replicas there should be.', (s) => s.decision.desired)
+    gauge('infergate_scale_ready_replicas', 'Replicas that serve.', (s) => s.decision.ready)
+    gauge('infergate_scale_starting_replicas', 'Replicas on their way.', (s) => s.decision.starting)
+    gauge(
+      'infergate_scale_misses_per_second',
+      'Calls that need a backend, as the scaler sees them.',
+      (s) => s.decision.signals.missesPerSecond,
+    )
+    gauge(
+      'infergate_scale_hit_ratio',
+      'Share of the calls that need none.',
+      (s) => s.decision.signals.hitRatio,
+    )
+    gauge('infergate_scale_busy_slots', 'Slots the misses keep busy.', (s) => s.decision.signals.erlangs)
+    gauge('infergate_scale_needed_slots', 'Slots the promise needs.', (s) => s.decision.signals.slotsNeeded)
+    gauge('infergate_scale_queue', 'Calls that wait.', (s) => s.decision.signals.queue)
+    gauge('infergate_scale_slo_feasible', '0: no number of replicas keeps the promise.', (s) =>
+      Number(s.decision.sloFeasible),
+    )
+  }
+}
+
+type Windows = NonNullable<PoolSettings['scale']>['windows']
+
+function windowsOf({ fast, stable, down }: Windows): Pick<ScaleOptions, 'fastMs' | 'stableMs' | 'downMs'> {
+  return { fastMs: fast, stableMs: stable, downMs: down }
+}
+
+function poolOptions(pool: PoolSettings, scale: NonNullable<PoolSettings['scale']>): ScaleOptions {
+  const { min, max, windows } = scale
+  return { ...SCALE_DEFAULTS, min, max, ...windowsOf(windows), ...(pool.slo ? { sloMs: pool.slo.p95 } : {}) }
+}
+
+function modelOptions({ replicas, scale, slo }: ModelSettings): ScaleOptions {
+  return {
+    ...SCALE_DEFAULTS,
+    ...replicas,
+    ...windowsOf(scale.windows),
+    startMs: PROCESS_START_MS,
+    zeroAfterMs: Math.max(scale.windows.down, scale.windows.stable),
+    ...(slo ? { sloMs: slo.p95 } : {}),
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * What gateways that share a cache tier tell each other about it: purges, deployments, purged keys. Each is polled
+ * every second; a hint that something has changed brings the poll forward.
+ */
+import type { Settings } from '../config/schema.ts'
+import type { Digest } from '../core/key.ts'
+import type { Log } from '../core/log.ts'
+import type { Tiered } from '../data/cache/tiered.ts'
+import { Deployments } from '../data/key/deployment.ts'
+import { Epochs } from '../data/key/epochs.ts'
+import { PurgedKeys } from '../data/key/purged-keys.ts'
+import type { Clock } from '../lib/clock.ts'
+
+export interface SharedFactsParts {
+  readonly settings: Settings
+  readonly cache: Tiered
+  readonly clock: Clock
+  readonly log: Log
+  /** Called for a model whose deployment nobody has told of, when it is first called. */
+  readonly unknownModel: (pool: string, model: string) => void
+  /** Called when what was kept may have become unreachable. */
+  readonly changed: () => void
+  /** Called for a key that was purged, here or elsewhere: nobody may join a load for it any more. */
+  readonly retire: (digest: Digest) => void
+}
+
+/** However many gateways purge, the shared tier is not asked more often. */
+const HINT_PAUSE_MS = 20
+
+export class SharedFacts {
+  readonly epochs: Epochs
+  readonly deployments: Deployments
+  readonly purgedKeys: PurgedKeys
+  readonly #parts: SharedFactsParts
+  /** Being followed, and to be followed then: 0, 1 or 2. */
+  #hints = 0
+
+  constructor(parts: SharedFactsParts) {
+    this.#parts = parts
+    const { settings, cache, clock, log, changed } = parts
+    const { tiers } = settings.cache
+    const shared = tiers.some(({ type }) => type !== 'memory') ? cache : undefined
+    const waitMs = Math.max(0, ...tiers.map((tier) => ('readTimeout' in tier ? tier.readTimeout : 0)))
+    this.epochs = new Epochs({ shared, clock, log, changed })
+    this.deployments = new Deployments({ shared, waitMs, clock, log, changed, unknown: parts.unknownModel })
+    this.purgedKeys = new PurgedKeys({
+      shared,
+      clock,
+      log,
+      forget: (digest) => {
+        parts.retire(digest)
+        changed()
+        return cache.remove(digest)
+      },
+      overflow: () => this.epochs.purge(['all']),
+    })
+    cache.listen(() => this.#hinted())
+  }
+
+  start(): void {
+    this.epochs.start()
+    this.deployments.start()
+    this.purgedKeys.start()
+  }
+
+  stop(): void {
+    this.epochs.stop()
+    this.deployments.stop()
+    this.purgedKeys.stop()
+  }
+
+  /** Hints that come while one is followed are followed once, afterwards. */
+  #hinted(): void {
+    this.#hints = Math.min(2, this.#hints + 1)
+    if (this.#hints === 1) void this.#follow()
+  }
+
+  async #follow(): Promise<void> {
+    const { log, clock } = this.#parts
+    while (this.#hints > 0) {
+      await Promise.all([this.epochs.poll(), this.purgedKeys.poll(), this.deployments.poll()]).catch(
+        (error: unknown) => log.warn('hint.follow', { error: String(error) }),
+      )
+      await new Promise<void>((resolve) => void clock.after(HINT_PAUSE_MS, resolve))
+      this.#hints--
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The admin API from the shell: finds the address and the token, sends one request with a deadline, and turns
+ * what goes wrong into one line that says what to do.
+ */
+import { readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+
+export const DEFAULT_ADMIN = 'http://127.0.0.1:9090'
+const TIMEOUT_MS = 10_000
+
+export interface AdminClientOptions {
+  /** Base URL of the admin listener. */
+  readonly admin: string
+  readonly tokenFile?: string
+  readonly timeoutMs?: number
+}
+
+export interface AdminClient {
+  /** Parsed JSON of a 2xx answer. Rejects with an AdminError. */
+  send(method: string, path: string, body?: unknown): Promise<unknown>
+}
+
+/** The message is for the person at the shell. `status` is undefined when there was no answer. */
+export class AdminError extends Error {
+  readonly status: number | undefined
+  constructor(message: string, status?: number, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'AdminError'
+    this.status = status
+  }
+}
+
+/** Adds the options that every command of the admin API takes. */
+export function withAdminOptions(command: Command): Command {
+  return command
+    .option('--admin <url>', 'the admin listener of the gateway', DEFAULT_ADMIN)
+    .option('--token-file <file>', 'file with the token; else the variable INFERGATE_TOKEN, else none')
+}
+
+/** Rejects with an AdminError when the URL or the token file is no good. */
+export async function createAdminClient(options: AdminClientOptions): Promise<AdminClient> {
+  const base = URL.parse(options.admin)
+  if (!base || !/^https?:$/.test(base.protocol)) {
+    throw new AdminError(`--admin "${options.admin}" is not a URL: write ${DEFAULT_ADMIN}`)
+  }
+  const token = await tokenFrom(options.tokenFile)
+  return {
+    async send(method, path, body) {
+      const url = new URL(path, base)
+      const response = await fetchAnswer(url, {
+        method,
+        redirect: 'error',
+        signal: AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS),
+        headers: {
+          accept: 'application/json',
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+      const answer = parse(await response.text())
+      if (response.ok) return answer
+      throw new AdminError(explain(response.status, answer, token !== undefined), response.status)
+    },
+  }
+}
+
+/** Runs a command's work; an AdminError becomes one line on stderr and exit code 1, or 2 when the gateway failed. */
+export async function reportingErrors(work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!(error instanceof AdminError)) throw error
+    process.stderr.write(`infergate: ${error.message}\n`)
+    process.exitCode = (error.status ?? 0) >= 500 ? 2 : 1
+  }
+}
+
+async function tokenFrom(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return process.env['INFERGATE_TOKEN'] || undefined
+  try {
+    const token = (await readFile(file, 'utf8')).trim()
+    if (/^[\x21-\x7e]+$/.test(token)) return token
+  } catch (error) {
+    throw new AdminError(`cannot read the token file ${file}: ${(error as Error).message}`)
+  }
+  throw new AdminError(`the token file ${file} must hold one token and nothing else`)
+}
+
+async function fetchAnswer(url: URL, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init)
+  } catch (error) {
+    const { name, cause } = error as Error & { cause?: NodeJS.ErrnoException }
+    if (name === 'TimeoutError')
+      throw new AdminError(`${url.origin} did not answer in time: is the gateway stuck?`)
+    const refused = cause?.code === 'ECONNREFUSED' || cause instanceof AggregateError
+    const fix = refused
+      ? 'is "infergate serve" running, and is --admin its admin address?'
+      : (cause?.message ?? '')
+    throw new AdminError(`cannot reach ${url.origin}: ${fix}`, undefined, { cause: error })
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return text === '' ? undefined : JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function explain(status: number, answer: unknown, hadToken: boolean): string {
+  const problem = (answer ?? {}) as { detail?: unknown; errors?: unknown }
+  const errors = Array.isArray(problem.errors) ? problem.errors.map(String) : []
+  const detail =
+    typeof problem.detail === 'string' ? problem.detail : 'no reason given; is --admin the admin address?'
+  if (status === 401 && !hadToken)
+    return 'this gateway wants a token: give --token-file or set INFERGATE_TOKEN'
+  return errors.length > 1 ? [`${status}:`, ...errors].join('\n  ') : `${detail} (${status})`
+}

@@ -1,0 +1,222 @@
+/**
+ * `infergate bench`: a load test with the shape of real traffic: some inputs far more often than others
+ * (Zipf), batches of rows, a closed or an open loop. autocannon is underneath.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import autocannon from 'autocannon'
+import { Command, InvalidArgumentError } from 'commander'
+import { UserError } from './user-error.ts'
+import { zipf } from './zipf.ts'
+
+interface Options {
+  readonly url: string
+  readonly path: string
+  readonly body?: string
+  readonly keys: number
+  readonly zipf: number
+  readonly rows: number
+  readonly features: number
+  readonly connections: number
+  readonly duration: number
+  readonly rate?: number
+  readonly seed: number
+  readonly json?: string
+}
+
+const HELP = `
+Every key is an input of its own; key 1 is asked for most often, by Zipf's law. Without --body the inputs are
+rows of --features whole numbers from 0 to 16, which suits the digits model; with --body the file is sent, and
+"{{key}}" in it becomes the number of the key.
+
+Examples:
+  $ infergate bench                                       1000 keys against the embedded digits model
+  $ infergate bench --keys 1 --connections 64             hits only
+  $ infergate bench --keys 100000 --zipf 0.8 --rate 500   an open loop: 500 calls a second, whatever comes back
+  $ infergate bench --path /v1/models/ranker:predict --body ranker.json`
+
+export function benchCommand(): Command {
+  return new Command('bench')
+    .description('load-test a gateway or a model server: throughput, latency and what the cache did')
+    .option('--url <url>', 'where to send the calls', 'http://127.0.0.1:8080')
+    .option('--path <path>', 'the path to post to', '/v1/models/digits:predict')
+    .option('--body <file>', 'the body to send; "{{key}}" in it varies with the key')
+    .option('--keys <n>', 'how many different inputs there are', positive, 1000)
+    .option('--zipf <s>', 'how uneven they are: 0 is all alike, 1.1 is typical', exponent, 1.1)
+    .option('--rows <n>', 'rows a call', positive, 1)
+    .option('--features <n>', 'numbers a row', positive, 64)
+    .option('--connections <n>', 'calls under way at a time', positive, 16)
+    .option('--duration <seconds>', 'how long', positive, 10)
+    .option('--rate <n>', 'calls a second in all (open loop); otherwise as fast as answers come', positive)
+    .option('--seed <n>', 'the same seed asks for the same keys in the same order', positive, 1)
+    .option('--json <file>', 'write the numbers there as well')
+    .addHelpText('after', HELP)
+    .action(bench)
+}
+
+interface Tally {
+  readonly hit: number
+  readonly miss: number
+  readonly partial: number
+  readonly other: number
+}
+
+async function bench(options: Options): Promise<void> {
+  if (!URL.canParse(options.url))
+    throw new UserError(`--url ${options.url} is not a URL such as http://127.0.0.1:8080`)
+  const bodyOf = bodies(options)
+  const draw = zipf({ keys: options.keys, exponent: options.zipf, seed: options.seed })
+  const tally: Record<keyof Tally, number> = { hit: 0, miss: 0, partial: 0, other: 0 }
+  const running = autocannon({
+    url: options.url,
+    connections: options.connections,
+    duration: options.duration,
+    ...(options.rate === undefined ? {} : { overallRate: options.rate }),
+    requests: [
+      {
+        method: 'POST',
+        path: options.path,
+        headers: { 'content-type': 'application/json' },
+        setupRequest: (request) => ({ ...request, body: bodyOf(draw()) }),
+        onResponse: (_status, _body, _context, headers) => {
+          tally[kindOf(headers as Record<string, string | string[]> | undefined)]++
+        },
+      },
+    ],
+  })
+  const stopProgress = progress(options.duration)
+  const result = await running
+  stopProgress()
+  const summary = summarise(options, result, tally)
+  process.stdout.write(table(summary))
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(summary, null, 2)}\n`)
+  if (result.requests.total === 0 || result.errors === result.requests.total)
+    throw new UserError(`no answer from ${options.url}: is the gateway running? (infergate serve)`)
+}
+
+function bodies({ body, rows, features, keys }: Options): (key: number) => string {
+  const template = body === undefined ? undefined : readTemplate(body)
+  const made = new Map<number, string>()
+  return (key) => {
+    const known = made.get(key)
+    if (known !== undefined) return known
+    const text =
+      template?.replaceAll('{{key}}', String(key)) ??
+      JSON.stringify({ instances: instances({ key, rows, features, keys }) })
+    if (made.size < 10_000) made.set(key, text)
+    return text
+  }
+}
+
+/** Rows that overlap from key to key: call `key` holds rows `key`, `key + 1` …, so that batches share rows. */
+function instances({
+  key,
+  rows,
+  features,
+  keys,
+}: {
+  key: number
+  rows: number
+  features: number
+  keys: number
+}): number[][] {
+  return Array.from({ length: rows }, (_, row) => {
+    let state = ((((key + row - 1) % keys) + 1) * 2654435761) >>> 0
+    return Array.from({ length: features }, () => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+      return Math.floor((state / 2 ** 32) * 17)
+    })
+  })
+}
+
+function readTemplate(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new UserError(
+      `cannot read --body ${file}: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+}
+
+function kindOf(headers: Record<string, string | string[]> | undefined): keyof Tally {
+  const field = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === 'cache-status')?.[1]
+  const status = String(field ?? '')
+  if (/; hit\b/.test(status)) return 'hit'
+  if (/fwd=partial/.test(status)) return 'partial'
+  return /fwd=miss/.test(status) ? 'miss' : 'other'
+}
+
+interface Summary {
+  readonly at: string
+  readonly node: string
+  readonly options: Options
+  readonly callsPerSecond: number
+  readonly rowsPerSecond: number
+  readonly latencyMs: Readonly<Record<'p50' | 'p90' | 'p99' | 'max', number>>
+  readonly calls: number
+  readonly cache: Tally
+  readonly failed: { readonly status: number; readonly connection: number; readonly timeout: number }
+}
+
+function summarise(options: Options, result: autocannon.Result, cache: Tally): Summary {
+  return {
+    at: new Date().toISOString(),
+    node: process.version,
+    options,
+    callsPerSecond: result.requests.average,
+    rowsPerSecond: result.requests.average * options.rows,
+    latencyMs: {
+      p50: result.latency.p50,
+      p90: result.latency.p90,
+      p99: result.latency.p99,
+      max: result.latency.max,
+    },
+    calls: result.requests.total,
+    cache,
+    failed: { status: result.non2xx, connection: result.errors - result.timeouts, timeout: result.timeouts },
+  }
+}
+
+function table({ options, callsPerSecond, rowsPerSecond, latencyMs, calls, cache, failed }: Summary): string {
+  const answered = Math.max(1, cache.hit + cache.miss + cache.partial + cache.other)
+  const share = (count: number) => `${((100 * count) / answered).toFixed(1)} %`
+  const lines = [
+    ['calls', `${calls}, ${callsPerSecond.toFixed(0)} a second (${rowsPerSecond.toFixed(0)} rows a second)`],
+    [
+      'latency',
+      `p50 ${latencyMs.p50} ms, p90 ${latencyMs.p90} ms, p99 ${latencyMs.p99} ms, max ${latencyMs.max} ms`,
+    ],
+    [
+      'cache',
+      `hit ${share(cache.hit)}, partial ${share(cache.partial)}, miss ${share(cache.miss)}, past it ${share(cache.other)}`,
+    ],
+    ['failed', `${failed.status} by status, ${failed.connection} by connection, ${failed.timeout} by time`],
+    [
+      'keys',
+      `${options.keys}, Zipf ${options.zipf}, seed ${options.seed}, ${options.connections} connections`,
+    ],
+  ]
+  return `${lines.map(([name, text]) => `${(name ?? '').padEnd(8)} ${text}`).join('\n')}\n`
+}
+
+function progress(seconds: number): () => void {
+  if (!process.stderr.isTTY) return () => {}
+  let second = 0
+  const tick = setInterval(() => process.stderr.write(`\r${++second} of ${seconds} s`), 1000)
+  return () => {
+    clearInterval(tick)
+    process.stderr.write('\r\x1b[K')
+  }
+}
+
+function positive(value: string): number {
+  const number = Number(value)
+  if (Number.isInteger(number) && number >= 1) return number
+  throw new InvalidArgumentError('Write a whole number of at least 1.')
+}
+
+function exponent(value: string): number {
+  const number = Number(value)
+  if (value.trim() !== '' && number >= 0 && number <= 5) return number
+  throw new InvalidArgumentError('Write a number from 0 to 5.')
+}

@@ -1,0 +1,37 @@
+/**
+ * `infergate check FILE`: what the gateway would run with, or everything that is wrong with the file.
+ */
+import { Command } from 'commander'
+import { formatProblem, loadSettings } from '../config/load.ts'
+import { presentable, presentYaml } from '../config/present.ts'
+
+const EXAMPLES = `
+Examples:
+  infergate check config/infergate.yaml              the settings with all defaults, as YAML
+  infergate check config/infergate.yaml --json       the same for a program
+  infergate check config/infergate.yaml >/dev/null && systemctl reload infergate
+
+Exit code 0: the file is fine. 1: it is not; stderr has file:line:column and the fix of every problem.
+Tokens, passwords and hashes are shown as ***.`
+
+export function checkCommand(): Command {
+  return new Command('check')
+    .description('print the resolved settings, or every problem of a configuration file')
+    .argument('<file>', 'the YAML file')
+    .option('--json', 'print JSON instead of YAML')
+    .addHelpText('after', EXAMPLES)
+    .action(check)
+}
+
+async function check(file: string, { json }: { json?: boolean }): Promise<void> {
+  const loaded = await loadSettings(file)
+  if ('settings' in loaded) {
+    const text = json
+      ? `${JSON.stringify(presentable(loaded.settings), null, 2)}\n`
+      : presentYaml(loaded.settings)
+    process.stdout.write(text)
+    return
+  }
+  process.stderr.write(`${loaded.problems.map(formatProblem).join('\n')}\n`)
+  process.exitCode = 1
+}

@@ -1,0 +1,93 @@
+/** `infergate explain`: why a request is, or is not, answered from the cache. */
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import {
+  type AdminClientOptions,
+  AdminError,
+  createAdminClient,
+  reportingErrors,
+  withAdminOptions,
+} from './admin-client.ts'
+
+interface Options extends AdminClientOptions {
+  readonly header: readonly string[]
+  readonly json?: boolean
+}
+
+interface Explained {
+  readonly route: string
+  readonly pool: string
+  readonly protocol: string
+  readonly verb: string
+  readonly model?: string
+  readonly version?: string
+  readonly cacheable: boolean
+  readonly reason?: string
+  readonly key?: string
+  readonly rows?: readonly { readonly key: string; readonly tier?: string }[]
+  readonly kept?: { readonly tier: string; readonly ageMs: number; readonly ttlMs: number }
+}
+
+const EXAMPLES = `
+The body is read from standard input; nothing is sent to a backend, and nothing is stored.
+
+Examples:
+  infergate explain POST /v1/models/digits:predict < models/samples/digit-7.v1.json
+  infergate explain POST /v1/models/ranker:predict -H 'authorization: Bearer x' --json < body.json`
+
+export function explainCommand(): Command {
+  const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+  return withAdminOptions(new Command('explain'))
+    .description('say why a request is or is not cacheable: dialect, key, rows, and where it is kept')
+    .argument('<method>', 'the method, such as POST')
+    .argument('<path>', 'the path with its query, as a client would send it')
+    .option('-H, --header <field>', 'a header field, "name: value"; may be given again', collect, [])
+    .option('--json', 'print JSON')
+    .addHelpText('after', EXAMPLES)
+    .action((method: string, path: string, options: Options) =>
+      reportingErrors(async () => {
+        const client = await createAdminClient(options)
+        const body = process.stdin.isTTY ? '' : readFileSync(0, 'utf8')
+        const request = { method, path, headers: headersOf(options.header), body }
+        const explained = (await client.send('POST', '/api/v1/cache/explain', request)) as Explained
+        process.stdout.write(options.json ? `${JSON.stringify(explained, null, 2)}\n` : describe(explained))
+      }),
+    )
+}
+
+function headersOf(fields: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    fields.map((field) => {
+      const [, name, value] = /^([^\s:]+):\s*(.*)$/.exec(field) ?? []
+      if (name === undefined || value === undefined)
+        throw new AdminError(`--header "${field}": write "name: value"`)
+      return [name.toLowerCase(), value]
+    }),
+  )
+}
+
+function describe(explained: Explained): string {
+  const { route, pool, protocol, verb, model, version, cacheable, reason, key, rows, kept } = explained
+  const target = [model, version].filter((part) => part !== undefined).join(' version ')
+  const known = rows?.filter(({ tier }) => tier !== undefined).length ?? 0
+  const lines = [
+    ['route', `${route}, to pool ${pool}`],
+    ['dialect', `${protocol}: ${verb}${target === '' ? '' : ` of ${target}`}`],
+    ['cacheable', cacheable ? 'yes' : `no: ${reason}`],
+    ...(key === undefined ? [] : [['key', key]]),
+    ...(rows === undefined ? [] : [['rows', `${rows.length}, of which ${known} are kept`]]),
+    ...(cacheable && !rows
+      ? [
+          [
+            'kept',
+            kept ? `${kept.tier}, ${seconds(kept.ageMs)} old, fresh for ${seconds(kept.ttlMs)}` : 'nowhere',
+          ],
+        ]
+      : []),
+  ]
+  return lines.map(([name, text]) => `${(name ?? '').padEnd(10)} ${text}\n`).join('')
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1000)} s`
+}

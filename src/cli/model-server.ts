@@ -1,0 +1,221 @@
+/**
+ * `infergate model-server`: serves ONNX models over V1 and V2, and can register itself with a gateway.
+ *
+ * Standard output has one JSON line, `{"event": "listening", "url": …}`; the log is JSON lines on standard error.
+ * A parent that started it with an IPC channel gets `{type: 'listening', url}` and, once every model has been
+ * loaded and run once, `{type: 'ready'}`.
+ */
+import { accessSync, constants } from 'node:fs'
+import { hostname } from 'node:os'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { ModelError, reasonOf } from '../model/error.ts'
+import type { ModelSource } from '../model/repository.ts'
+import { type ModelService, type Registration, serveModels } from '../model/serve.ts'
+import { createLog } from '../obs/log.ts'
+import { UserError } from './user-error.ts'
+import { ownVersion } from './version.ts'
+
+const LEASE_TTL_MS = 15_000
+const DRAIN_MS = 30_000
+
+interface Options {
+  readonly model: readonly ModelSource[]
+  readonly listen: Address
+  readonly register?: string
+  readonly pool?: string
+  readonly id?: string
+  readonly tokenFile?: string
+  readonly advertise?: string
+  readonly maxBatch: number
+  readonly delay: number
+  readonly parentWatch?: boolean
+}
+
+interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+const HELP = `
+A source is a .onnx file, or a directory of numeric versions, each with one .onnx file in it:
+
+  models/ranker/1/model.onnx     served at /v1/models/ranker/versions/1
+  models/ranker/2/model.onnx     ... and this one also without a version, for it is the highest
+
+Files are looked at every second; a changed one is loaded before the old one is let go.
+
+Examples:
+  $ infergate model-server --model digits=models/digits.onnx --listen 127.0.0.1:8501
+  $ curl -d @models/samples/digit-7.v1.json http://127.0.0.1:8501/v1/models/digits:predict
+  $ curl -d @models/samples/digit-7.v2.json http://127.0.0.1:8501/v2/models/digits/infer
+
+  $ infergate model-server --model digits=models/digits.onnx --register http://127.0.0.1:9090 --pool digits
+      joins the pool when the models are loaded, renews every five seconds, drains and leaves on SIGTERM
+
+Exit codes: 0 stopped as asked; 1 a mistake in the command, or a successor registered under the same id; 2 a fault.`
+
+export function modelServerCommand(): Command {
+  return new Command('model-server')
+    .description('serve ONNX models over the V1 (TensorFlow Serving) and V2 (Open Inference) protocols')
+    .requiredOption('--model <name=source>', 'a model to serve; may be given more than once', readModel)
+    .addOption(
+      new Option('--listen <host:port>', 'where to listen; port 0 takes a free one')
+        .argParser(readAddress)
+        .default({ host: '127.0.0.1', port: 0 }, '127.0.0.1:0'),
+    )
+    .option('--register <url>', "a gateway's admin API to register with", readUrl)
+    .option('--pool <name>', 'the pool to join; needed with --register')
+    .option(
+      '--id <id>',
+      'the name in the pool; a restart under the same id supersedes (default: host name and port)',
+    )
+    .option('--token-file <file>', 'a file with the token for the admin API (default: INFERGATE_TOKEN)')
+    .option('--advertise <url>', 'where the gateway reaches this server (default: where it listens)', readUrl)
+    .option('--max-batch <rows>', 'the most rows waiting calls are joined to; 1 joins none', readCount, 128)
+    .option(
+      '--delay <ms>',
+      'wait this long before every run, without work: for load experiments',
+      readDelay,
+      0,
+    )
+    .option(
+      '--parent-watch',
+      'stop when the parent goes: its IPC channel closes, or else standard input ends',
+      false,
+    )
+    .addHelpText('after', HELP)
+    .action(run)
+}
+
+function readModel(value: string, before: readonly ModelSource[] = []): readonly ModelSource[] {
+  const [, name, source] = /^([^=/:]+)=(.+)$/.exec(value) ?? []
+  if (!name || !source)
+    throw new InvalidArgumentError('Write NAME=FILE.onnx, without "/" or ":" in the name.')
+  return [...before, { name, source }]
+}
+
+function readAddress(value: string): Address {
+  const [, bracketed, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(value) ?? []
+  const host = bracketed ?? plain
+  if (!host || Number(port) > 65_535) throw new InvalidArgumentError('Write HOST:PORT, as in 127.0.0.1:8501.')
+  return { host, port: Number(port) }
+}
+
+function readUrl(value: string): string {
+  const url = URL.canParse(value) ? new URL(value) : undefined
+  if (!url || !/^https?:$/.test(url.protocol) || url.search || url.hash || url.username) {
+    throw new InvalidArgumentError('Write a URL like http://127.0.0.1:9090.')
+  }
+  return value.replace(/\/+$/, '')
+}
+
+function readCount(value: string): number {
+  const count = Number(value)
+  if (Number.isInteger(count) && count >= 1 && count <= 65_536) return count
+  throw new InvalidArgumentError('Write a whole number from 1 to 65536.')
+}
+
+function readDelay(value: string): number {
+  const delay = Number(value)
+  if (value.trim() !== '' && delay >= 0 && delay <= 600_000) return delay
+  throw new InvalidArgumentError('Write milliseconds, from 0 to 600000.')
+}
+
+/** An address in use, a file that may not be read: the caller can mend it, and the message says what it is. */
+const isMistake = (error: unknown): boolean =>
+  error instanceof ModelError || (error instanceof Error && 'syscall' in error)
+
+/** Resolves when every model is ready; the process then lives until it is told to stop. */
+async function run(options: Options): Promise<void> {
+  try {
+    await serve(options)
+  } catch (error) {
+    throw isMistake(error) ? new UserError(reasonOf(error), { cause: error }) : error
+  }
+}
+
+async function serve(options: Options): Promise<void> {
+  const { listen, model: models, maxBatch, delay: delayMs } = options
+  const register = registrationOf(options)
+  const log = createLog({ level: 'info', file: process.stderr.fd })
+  const running: { service?: ModelService; isStopping?: boolean } = {}
+  const stop = async (why: string, exitCode = 0): Promise<void> => {
+    if (running.isStopping) return
+    running.isStopping = true
+    log.info('model.stopping', { why })
+    await running.service?.stop()
+    await log.close()
+    process.exit(exitCode)
+  }
+  process.on('SIGTERM', () => void stop('SIGTERM'))
+  process.on('SIGINT', () => void stop('SIGINT'))
+  if (options.parentWatch) watchParent(() => void stop('the parent has gone'))
+
+  const service = await serveModels({
+    ...listen,
+    models,
+    maxBatch,
+    delayMs,
+    drainMs: DRAIN_MS,
+    version: ownVersion(),
+    ...(register ? { register } : {}),
+    log,
+    onListening: (url) => {
+      process.stdout.write(`${JSON.stringify({ event: 'listening', url })}\n`)
+      process.send?.({ type: 'listening', url })
+    },
+    onReady: () => {
+      log.info('model.ready', { models: models.map(({ name }) => name) })
+      process.send?.({ type: 'ready' })
+    },
+    onFenced: () => void stop('fenced', 1),
+  })
+  running.service = service
+  await service.ready.catch(async (error: unknown) => {
+    // Nothing may keep the process: it ends when the message has been shown.
+    await service.stop()
+    throw error
+  })
+}
+
+/** Undefined without --register. Throws a 400 for options that do not go together. */
+function registrationOf(options: Options): ((url: string) => Registration) | undefined {
+  const { register: adminUrl, pool, tokenFile, advertise, listen } = options
+  if (adminUrl === undefined) {
+    const stray = (['pool', 'id', 'tokenFile', 'advertise'] as const).find(
+      (name) => options[name] !== undefined,
+    )
+    if (!stray) return undefined
+    const flag = stray.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+    throw new ModelError(400, `--${flag} says nothing without --register URL`)
+  }
+  if (pool === undefined) throw new ModelError(400, '--register needs --pool NAME')
+  if (advertise === undefined && /^(0\.0\.0\.0|::)$/.test(listen.host)) {
+    throw new ModelError(400, `${listen.host} is no address to be reached at: give --advertise URL`)
+  }
+  if (tokenFile !== undefined) accessSync(tokenFile, constants.R_OK)
+  const token = process.env['INFERGATE_TOKEN']
+  return (url) => ({
+    adminUrl,
+    pool,
+    id: options.id ?? `${hostname()}-${new URL(url).port}`,
+    epoch: Math.round(performance.timeOrigin),
+    ttlMs: LEASE_TTL_MS,
+    ...(advertise === undefined ? {} : { url: advertise }),
+    ...(tokenFile === undefined ? {} : { tokenFile }),
+    ...(token === undefined ? {} : { token }),
+  })
+}
+
+/** A parent that was killed cannot stop its children; they notice by what it held open. Keeps nothing alive itself. */
+function watchParent(onGone: () => void): void {
+  if (process.connected) {
+    process.on('disconnect', onGone)
+    process.channel?.unref()
+    return
+  }
+  const stdin: { unref?: () => unknown } = process.stdin
+  process.stdin.on('end', onGone).on('close', onGone).on('error', onGone).resume()
+  // A file has none.
+  stdin.unref?.()
+}

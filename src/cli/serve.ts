@@ -1,0 +1,199 @@
+/** `infergate serve`: runs the gateway until it is told to stop. */
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Command } from 'commander'
+import { Gateway } from '../app/gateway.ts'
+import { formatProblem, type Loaded, loadSettings } from '../config/load.ts'
+import { restartNeeded } from '../config/restart.ts'
+import type { Settings } from '../config/schema.ts'
+import { upstreamSettings } from '../config/upstream.ts'
+import { Reload } from '../control/reload.ts'
+import type { Endpoint } from '../core/addresses.ts'
+import { systemClock } from '../lib/clock.ts'
+import { createLog, type ProcessLog } from '../obs/log.ts'
+import { UserError } from './user-error.ts'
+
+interface Options {
+  readonly config?: string
+  readonly upstream: readonly string[]
+  readonly listen?: string
+  readonly admin?: string
+}
+
+const DEFAULT_CONFIG = fileURLToPath(new URL('../../config/infergate.yaml', import.meta.url))
+const MAIN = fileURLToPath(new URL(`../main${extname(import.meta.filename)}`, import.meta.url))
+
+const HELP = `
+Without --config and --upstream it serves config/infergate.yaml of the installation: an embedded model that
+reads handwritten digits, and nothing else is needed. A changed YAML is taken over while calls run, and on
+SIGHUP; a bad one is refused, and the log and /readyz of the admin listener say why. SIGTERM lets running
+calls finish first.
+
+Examples:
+  $ infergate serve
+  $ infergate serve --upstream http://127.0.0.1:8501 --upstream http://127.0.0.1:8502
+  $ infergate serve --config infergate.yaml --listen 127.0.0.1:8080`
+
+export function serveCommand(): Command {
+  return new Command('serve')
+    .description('run the gateway')
+    .option('--config <file>', 'the YAML file (default: the installation’s config/infergate.yaml)')
+    .option(
+      '--upstream <url>',
+      'a model server to stand in front of, without YAML; may be repeated',
+      collect,
+      [],
+    )
+    .option('--listen <host:port>', 'where clients connect, instead of server.listen')
+    .option('--admin <host:port>', 'where the admin API listens, instead of admin.listen')
+    .addHelpText('after', HELP)
+    .action(serve)
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value]
+}
+
+async function serve(options: Options): Promise<void> {
+  const load = loader(options)
+  const loaded = await load()
+  if ('problems' in loaded) throw new UserError(loaded.problems.join('\n'))
+  const { settings } = loaded
+  const log = createLog({ level: settings.log.level })
+  const gateway = new Gateway({ settings, log, modelServer: [process.execPath, MAIN] })
+  const reload = reloading(options, { load, settings, gateway, log })
+  stopOnSignals(gateway, { reload, log })
+  const { data, admin } = await gateway.start().catch(async (error: unknown) => {
+    await log.close()
+    throw mistake(error)
+  })
+  await reload?.start()
+  greet(settings, data, admin)
+}
+
+/** Reads the settings anew each time it is called; problems are lines for a person. */
+function loader(options: Options): () => Promise<{ settings: Settings } | { problems: string[] }> {
+  const { config, upstream, listen, admin } = options
+  const at = { ...(listen === undefined ? {} : { listen }), ...(admin === undefined ? {} : { admin }) }
+  if (upstream.length > 0) {
+    if (config !== undefined)
+      throw new UserError('--config and --upstream do not go together: name the pool in the YAML')
+    const result = upstreamSettings({ upstreams: upstream, ...at })
+    return async () => ('settings' in result ? result : { problems: [...result.errors] })
+  }
+  const file = config ?? DEFAULT_CONFIG
+  const env = {
+    ...process.env,
+    ...(listen === undefined ? {} : { INFERGATE_LISTEN: listen }),
+    ...(admin === undefined ? {} : { INFERGATE_ADMIN: admin }),
+  }
+  return async () => {
+    const loaded: Loaded = await loadSettings(file, env)
+    if ('problems' in loaded) return { problems: loaded.problems.map(formatProblem) }
+    return { settings: withListeners(loaded.settings, at) }
+  }
+}
+
+/** The listeners of the command line stand over those of the file, and keep standing when it is read again. */
+function withListeners(settings: Settings, at: { listen?: string; admin?: string }): Settings {
+  return {
+    ...settings,
+    server: {
+      ...settings.server,
+      ...(at.listen === undefined ? {} : { listen: address('--listen', at.listen) }),
+    },
+    admin: { ...settings.admin, ...(at.admin === undefined ? {} : { listen: address('--admin', at.admin) }) },
+  }
+}
+
+function address(flag: string, text: string): Endpoint {
+  const [, v6, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? []
+  const host = v6 ?? plain
+  if (host === undefined || Number(port) > 65_535)
+    throw new UserError(`${flag} ${text} is no address: write HOST:PORT, as in 127.0.0.1:8080`)
+  return { host, port: Number(port) }
+}
+
+interface Running {
+  readonly load: ReturnType<typeof loader>
+  readonly settings: Settings
+  readonly gateway: Gateway
+  readonly log: ProcessLog
+}
+
+/** Undefined where there is no file to watch. */
+function reloading(
+  options: Options,
+  { load, settings, gateway, log }: Running,
+): Reload<Settings> | undefined {
+  if (options.upstream.length > 0) return undefined
+  const reload = new Reload<Settings>({
+    file: options.config ?? DEFAULT_CONFIG,
+    clock: systemClock,
+    log,
+    settings,
+    async load() {
+      const loaded = await load()
+      if ('problems' in loaded)
+        gateway.metrics.count('infergate_config_reloads_total', { outcome: 'refused' })
+      return loaded
+    },
+    needRestart: restartNeeded,
+    apply: (next) => gateway.reload(next),
+  })
+  gateway.notes = () => reload.reasons
+  return reload
+}
+
+function stopOnSignals(
+  gateway: Gateway,
+  { reload, log }: { reload: Reload<Settings> | undefined; log: ProcessLog },
+): void {
+  let asked = false
+  const stop = (signal: NodeJS.Signals) => {
+    // Whoever asks twice does not want to wait.
+    if (asked) process.exit(1)
+    asked = true
+    log.info('gateway.signal', { signal })
+    reload?.stop()
+    void gateway
+      .stop()
+      .then(() => log.close())
+      .then(() => process.exit(0))
+  }
+  process.on('SIGTERM', stop).on('SIGINT', stop)
+  // A log that nobody reads any more must not end the gateway.
+  process.stdout.on('error', () => {})
+  process.stderr.on('error', () => {})
+}
+
+/** The error of a listener that cannot be opened is the user's to mend. */
+function mistake(error: unknown): unknown {
+  const { code, port, address: host } = error as NodeJS.ErrnoException & { port?: number; address?: string }
+  if (code === 'EADDRINUSE')
+    return new UserError(
+      `port ${port} of ${host} is in use: stop what listens there, or choose another with --listen HOST:PORT`,
+    )
+  if (code === 'EACCES')
+    return new UserError(
+      `not allowed to listen on port ${port}: choose one above 1023 with --listen HOST:PORT`,
+    )
+  if (code === 'EADDRNOTAVAIL')
+    return new UserError(`${host} is no address of this machine: choose another with --listen HOST:PORT`)
+  return error instanceof Error && /listen|admin/.test(error.message) && code === undefined
+    ? new UserError(error.message)
+    : error
+}
+
+/** In plain words, for whoever started it by hand; the log on standard output is for machines. */
+function greet(settings: Settings, data: Endpoint, admin: Endpoint): void {
+  const say = (line: string) => process.stderr.write(`infergate: ${line}\n`)
+  say(`serving on http://${show(data)}, admin on http://${show(admin)}`)
+  for (const { name } of settings.models)
+    say(`model ${name} is being loaded: http://${show(admin)}/readyz says when it is there`)
+}
+
+function show({ host, port }: Endpoint): string {
+  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  return reachable.includes(':') ? `[${reachable}]:${port}` : `${reachable}:${port}`
+}

@@ -1,0 +1,161 @@
+/**
+ * What the gateway counts, in Prometheus' form. Labels come from closed sets (routes, pools, backend ids,
+ * tiers); nothing a client sends becomes a label.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Observer } from '../core/observer.ts'
+import type { Outcome } from '../core/reply.ts'
+
+export interface Metrics extends Observer {
+  expose(): Promise<{ readonly contentType: string; readonly body: string }>
+  /** A value asked for at each scrape. */
+  gauge(name: string, help: string, labels: readonly string[], collect: () => readonly Sample[]): void
+  count(name: CounterName, labels: Readonly<Record<string, string>>, by?: number): void
+}
+
+export interface Sample {
+  readonly labels: Readonly<Record<string, string>>
+  readonly value: number
+}
+
+const CALL_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const TIER_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1]
+
+const COUNTERS = {
+  infergate_config_reloads_total: { help: 'Reloads of the settings.', labels: ['outcome'] },
+  infergate_model_process_exits_total: {
+    help: 'Ends of embedded model processes that nobody asked for.',
+    labels: ['model'],
+  },
+} as const
+type CounterName = keyof typeof COUNTERS
+
+export function createMetrics(): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, prefix: 'infergate_' })
+  const registers = [registry]
+  const calls = new Counter({
+    name: 'infergate_calls_total',
+    help: 'Calls answered, by what the cache did and by status class.',
+    labelNames: ['route', 'cache', 'status'],
+    registers,
+  })
+  const faults = new Counter({
+    name: 'infergate_faults_total',
+    help: 'Calls the gateway answered with an error of its own.',
+    labelNames: ['route', 'fault'],
+    registers,
+  })
+  const seconds = new Histogram({
+    name: 'infergate_call_seconds',
+    help: 'Time from the head of a request to the end of its answer.',
+    labelNames: ['route', 'cache'],
+    buckets: CALL_BUCKETS,
+    registers,
+  })
+  const doors = new Counter({
+    name: 'infergate_requests_total',
+    help: 'Requests, by the reader that took them from the connection.',
+    labelNames: ['door'],
+    registers,
+  })
+  const attempts = new Counter({
+    name: 'infergate_backend_attempts_total',
+    help: 'Attempts at backends, by how they ended.',
+    labelNames: ['pool', 'backend', 'ending'],
+    registers,
+  })
+  const attemptSeconds = new Histogram({
+    name: 'infergate_backend_seconds',
+    help: 'Time an attempt at a backend took, to the end of its answer.',
+    labelNames: ['pool'],
+    buckets: CALL_BUCKETS,
+    registers,
+  })
+  const retries = new Counter({
+    name: 'infergate_retries_total',
+    help: 'Attempts that followed another one of the same call.',
+    labelNames: ['pool', 'reason'],
+    registers,
+  })
+  const hedges = new Counter({
+    name: 'infergate_hedges_total',
+    help: 'Second tries sent for a late first one, by which was faster.',
+    labelNames: ['pool', 'outcome'],
+    registers,
+  })
+  const tiers = new Counter({
+    name: 'infergate_cache_operations_total',
+    help: 'Operations on cache tiers, by outcome.',
+    labelNames: ['tier', 'operation', 'outcome'],
+    registers,
+  })
+  const tierSeconds = new Histogram({
+    name: 'infergate_cache_lookup_seconds',
+    help: 'Time of look-ups in shared tiers.',
+    labelNames: ['tier'],
+    buckets: TIER_BUCKETS,
+    registers,
+  })
+  const rows = new Counter({
+    name: 'infergate_cache_rows_total',
+    help: 'Rows of calls that were answered row by row.',
+    labelNames: ['model', 'result'],
+    registers,
+  })
+  const splitting = new Counter({
+    name: 'infergate_cache_row_splitting_total',
+    help: 'Changes of whether a model is answered row by row: proved, refused, suspended.',
+    labelNames: ['model', 'state'],
+    registers,
+  })
+  const counters = new Map(
+    Object.entries(COUNTERS).map(([name, { help, labels }]) => [
+      name,
+      new Counter({ name, help, labelNames: [...labels], registers }),
+    ]),
+  )
+  return {
+    answered({ door, route, status, outcome, ms, fault }) {
+      const cache = cacheLabel(outcome)
+      doors.inc({ door })
+      calls.inc({ route, cache, status: `${Math.floor(status / 100)}xx` })
+      seconds.observe({ route, cache }, ms / 1000)
+      if (fault !== undefined) faults.inc({ route, fault })
+    },
+    attempted(pool, backend, ending, ms) {
+      attempts.inc({ pool, backend, ending })
+      attemptSeconds.observe({ pool }, ms / 1000)
+    },
+    retried: (pool, reason) => retries.inc({ pool, reason }),
+    hedged: (pool, outcome) => hedges.inc({ pool, outcome }),
+    tier(tier, operation, outcome, ms) {
+      tiers.inc({ tier, operation, outcome })
+      if (operation === 'get') tierSeconds.observe({ tier }, ms / 1000)
+    },
+    splitting: (model, state) => splitting.inc({ model, state }),
+    rows(model, counts) {
+      for (const [result, count] of Object.entries(counts)) if (count > 0) rows.inc({ model, result }, count)
+    },
+    count: (name, labels, by = 1) => counters.get(name)?.inc(labels, by),
+    gauge(name, help, labels, collect) {
+      new Gauge({
+        name,
+        help,
+        labelNames: [...labels],
+        registers,
+        collect() {
+          this.reset()
+          for (const { labels, value } of collect()) this.set(labels, value)
+        },
+      })
+    },
+    async expose() {
+      return { contentType: registry.contentType, body: await registry.metrics() }
+    },
+  }
+}
+
+function cacheLabel(outcome: Outcome): string {
+  return outcome.kind === 'miss' && outcome.collapsed ? 'collapsed' : outcome.kind
+}
