@@ -1,0 +1,180 @@
+/** The admin listener of a running gateway: closed to web pages, and its numbers are those of the calls made. */
+import { createHash } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type ScriptedBackend, startBackend } from '../support/backend.ts'
+import { type RunningGateway, runInfergate, startGateway } from '../support/gateway.ts'
+import { instances, PREDICT, settings } from '../support/settings.ts'
+
+let backend: ScriptedBackend
+let gateway: RunningGateway
+beforeAll(async () => {
+  backend = await startBackend()
+  const base = settings({ backends: [backend], pool: { health: { path: 'off' } } })
+  gateway = await startGateway({
+    yaml: {
+      ...base,
+      routes: [
+        { name: 'split', match: { path: '/v1/models/rows*' }, pool: 'main', cache: { rows: 'always' } },
+        { name: 'main', match: { path: '/v1/*' }, pool: 'main', cache: { rows: 'never' } },
+      ],
+    },
+  })
+})
+afterAll(async () => {
+  await gateway?.stop()
+  await backend?.close()
+})
+
+describe('the metrics', () => {
+  it('are the numbers of the calls made', async () => {
+    const slow = backend.script
+    backend.script = (...all) => void setTimeout(() => void slow(...all), 100)
+    await Promise.all([1, 2, 3].map(() => gateway.post(PREDICT, instances(9))))
+    backend.script = slow
+    for (let i = 0; i < 4; i++) await gateway.post(PREDICT, instances(9))
+    await gateway.post(PREDICT, instances(10))
+    await gateway.post(PREDICT, instances(11), { 'cache-control': 'no-store' })
+    await gateway.post(PREDICT, instances(12), { 'cache-control': 'only-if-cached' })
+    await gateway.get('/nowhere')
+
+    const calls = (labels: Record<string, string>) => gateway.metric('infergate_calls_total', labels)
+    expect({
+      miss: await calls({ route: 'main', cache: 'miss', status: '2xx' }),
+      collapsed: await calls({ route: 'main', cache: 'collapsed', status: '2xx' }),
+      hit: await calls({ route: 'main', cache: 'hit', status: '2xx' }),
+      bypass: await calls({ route: 'main', cache: 'bypass', status: '2xx' }),
+      refused: await calls({ route: 'main', cache: 'none', status: '5xx' }),
+      unrouted: await calls({ route: '', status: '4xx' }),
+      attempts: await gateway.metric('infergate_backend_attempts_total', { pool: 'main', ending: 'ok' }),
+      notCached: await gateway.metric('infergate_faults_total', { route: 'main', fault: 'notCached' }),
+      unknownRoute: await gateway.metric('infergate_faults_total', { fault: 'unknownRoute' }),
+      timed: await gateway.metric('infergate_call_seconds_count', { route: 'main' }),
+      retries: await gateway.metric('infergate_retries_total'),
+    }).toEqual({
+      miss: 2,
+      collapsed: 2,
+      hit: 4,
+      bypass: 1,
+      refused: 1,
+      unrouted: 1,
+      attempts: 3,
+      notCached: 1,
+      unknownRoute: 1,
+      timed: 10,
+      retries: 0,
+    })
+    expect(backend.asked).toHaveLength(3)
+  })
+
+  it('count rows where a route splits batches', async () => {
+    const path = '/v1/models/rows:predict'
+    await gateway.post(path, instances(1, 2, 3))
+    const { text, headers } = await gateway.post(path, instances(1, 2, 3, 4, 4))
+    expect(text).toBe('{"predictions":[1,2,3,4,4]}')
+    expect(headers['cache-status']).toBe(
+      'infergate; fwd=partial; fwd-status=200; stored; detail="rows hit=3 join=0 miss=1 dup=1"',
+    )
+    expect(JSON.parse(backend.asked.at(-1)?.body.toString() ?? '')).toEqual({ instances: [4] })
+    const rows = (result: string) => gateway.metric('infergate_cache_rows_total', { model: 'rows', result })
+    expect([await rows('hit'), await rows('miss'), await rows('dup')]).toEqual([3, 4, 1])
+  })
+
+  it('list what an operator needs', async () => {
+    const { text, headers } = await gateway.ask('/metrics')
+    expect(headers['content-type']).toMatch(/^text\/plain/)
+    for (const name of [
+      'infergate_calls_total',
+      'infergate_faults_total',
+      'infergate_call_seconds',
+      'infergate_backend_attempts_total',
+      'infergate_backend_seconds',
+      'infergate_retries_total',
+      'infergate_cache_operations_total',
+      'infergate_cache_lookup_seconds',
+      'infergate_cache_rows_total',
+      'infergate_config_reloads_total',
+      'infergate_model_process_exits_total',
+    ])
+      expect(text).toContain(`# TYPE ${name} `)
+  })
+})
+
+describe('the admin listener', () => {
+  const put = (headers: Record<string, string>) =>
+    gateway.ask('/api/v1/pools/main/backends/evil', {
+      method: 'PUT',
+      body: { url: 'http://127.0.0.1:9' },
+      headers,
+    })
+
+  it.each([
+    ['a foreign Host', { host: 'evil.example' }, 403],
+    ['a foreign Origin', { origin: 'https://evil.example' }, 403],
+    ['the Origin of a file', { origin: 'null' }, 403],
+    ['the marks of another site', { 'sec-fetch-site': 'cross-site' }, 403],
+    ['a form', { 'content-type': 'text/plain' }, 415],
+  ])('refuses a write with %s', async (_, headers, status) => {
+    const answer = await put(headers)
+    expect(answer.status).toBe(status)
+    expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/)
+    const { json } = await gateway.ask('/api/v1/pools/main')
+    expect((json as { backends: { id: string }[] }).backends.map(({ id }) => id)).not.toContain('evil')
+  })
+
+  it('refuses a read under a foreign name, which a rebound page would have', async () => {
+    expect((await gateway.ask('/api/v1/pools', { headers: { host: 'evil.example' } })).status).toBe(403)
+  })
+
+  it('serves no calls', async () => {
+    const { status } = await gateway.ask(PREDICT, { method: 'POST', body: instances(1) })
+    expect(status).toBe(404)
+  })
+
+  it('says what it would do with a call', async () => {
+    const { status, json } = await gateway.ask('/api/v1/cache/explain', {
+      method: 'POST',
+      body: {
+        method: 'POST',
+        path: PREDICT,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(instances(9)),
+      },
+    })
+    expect(status).toBe(200)
+    expect(JSON.stringify(json)).toMatch(/tfserving/)
+  })
+
+  it('is asked from the shell', async () => {
+    const { code, stdout } = await runInfergate(['backends', 'list', 'main', '--admin', gateway.admin])
+    expect(code).toBe(0)
+    expect(stdout).toContain(backend.url)
+    expect(stdout).toMatch(/ready/)
+  })
+})
+
+it('with tokens asks for one everywhere but where it must not', async () => {
+  const token = 'correct-horse-battery-staple'
+  const guarded = await startGateway({
+    yaml: {
+      ...settings({ backends: [backend] }),
+      admin: {
+        tokens: [
+          {
+            name: 'reader',
+            hash: `sha256:${createHash('sha256').update(token).digest('hex')}`,
+            scopes: ['read'],
+          },
+        ],
+      },
+    },
+  })
+  expect((await guarded.ask('/livez')).status).toBe(200)
+  expect((await guarded.ask('/readyz')).status).toBe(200)
+  expect((await guarded.ask('/metrics')).status).toBe(401)
+  expect((await guarded.ask('/api/v1/pools')).status).toBe(401)
+  const headers = { authorization: `Bearer ${token}` }
+  expect((await guarded.ask('/api/v1/pools', { headers })).status).toBe(200)
+  const purge = { method: 'POST', body: { all: true }, headers }
+  expect((await guarded.ask('/api/v1/cache/purge', purge)).status).toBe(403)
+  await guarded.stop()
+})

@@ -1,0 +1,58 @@
+/** What an operator is shown of a pool: what the data plane holds against a backend, and not only the control plane's word. */
+import { afterAll, expect, it } from 'vitest'
+import { startBackend } from '../support/backend.ts'
+import { eventually } from '../support/eventually.ts'
+import { runInfergate, startGateway } from '../support/gateway.ts'
+import { instances, PREDICT, settings } from '../support/settings.ts'
+
+const cleanup: (() => unknown)[] = []
+afterAll(async () => {
+  for (const clean of cleanup.toReversed()) await clean()
+})
+
+interface Shown {
+  readonly traffic: { readonly queued: number; readonly retriesLeft: number; readonly panic: boolean }
+  readonly backends: readonly {
+    readonly url: string
+    readonly state: string
+    readonly limit: number
+    readonly latencyMs?: number
+    readonly effective: { readonly state: string; readonly reason: string }
+  }[]
+}
+
+it('an ejected backend is shown as ejected, with the reason and the time, beside the healthy ones', async () => {
+  const good = await startBackend()
+  const bad = await startBackend((_, response) => void response.writeHead(500).end('{}'))
+  cleanup.push(good.close, bad.close)
+  const gateway = await startGateway({
+    yaml: settings({
+      backends: [good, bad],
+      tiers: [],
+      pool: { connections: 7, balance: { policy: 'round-robin' } },
+    }),
+  })
+  await gateway.ready('main', 2)
+  const shown = async () => (await gateway.ask('/api/v1/pools/main')).json as Shown
+  await eventually(async () => {
+    expect((await gateway.post(PREDICT, instances(1))).status).toBe(200)
+    const { backends } = await shown()
+    expect(backends.find(({ url }) => url === bad.url)).toMatchObject({
+      state: 'ready',
+      limit: 7,
+      effective: { state: 'ejected', reason: expect.stringMatching(/tried again in \d+ s/) },
+    })
+  })
+  const { backends, traffic } = await shown()
+  expect(backends.find(({ url }) => url === good.url)).toMatchObject({
+    effective: { state: 'ready', reason: expect.stringContaining('probe') },
+    latencyMs: expect.any(Number),
+  })
+  expect(traffic).toMatchObject({ queued: 0, panic: false, retriesLeft: expect.any(Number) })
+
+  const { stdout, code } = await runInfergate(['backends', 'list', '--admin', gateway.admin])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/^POOL +ID +STATE +CALLS +LATENCY +SHARE +LEASE +URL +REASON$/m)
+  expect(stdout).toMatch(new RegExp(`ejected +0/7 .*${bad.url}.*tried again in`))
+  await gateway.stop()
+})

@@ -1,0 +1,93 @@
+/** SIGTERM: running calls finish, new connections are refused, and the process ends with 0 in its time. */
+import { once } from 'node:events'
+import net from 'node:net'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type ScriptedBackend, startBackend, summing } from '../support/backend.ts'
+import { eventually } from '../support/eventually.ts'
+import { startGateway } from '../support/gateway.ts'
+import { instances, PREDICT, settings } from '../support/settings.ts'
+
+let backend: ScriptedBackend
+beforeAll(async () => {
+  backend = await startBackend()
+})
+afterAll(() => backend?.close())
+
+async function refused(port: number): Promise<void> {
+  const socket = net.connect(port, '127.0.0.1')
+  const [error] = (await Promise.race([
+    once(socket, 'error'),
+    once(socket, 'connect').then(() => [undefined]),
+  ]).catch((error: unknown) => [error])) as [NodeJS.ErrnoException | undefined]
+  socket.destroy()
+  if (error?.code !== 'ECONNREFUSED') throw new Error('still accepts connections')
+}
+
+it('lets running calls finish, takes no new ones, and ends with 0', async () => {
+  const gateway = await startGateway({ yaml: settings({ backends: [backend] }) })
+  await gateway.ready('main')
+  let release = () => {}
+  backend.script = (...all) => {
+    release = () => void summing(...all)
+  }
+  const running = gateway.post(PREDICT, instances(1, 2))
+  await eventually(() => expect(backend.asked.length).toBe(1))
+  gateway.signal('SIGTERM')
+  await eventually(() => refused(gateway.port))
+  const ready = await gateway.ask('/readyz')
+  expect(ready.status).toBe(503)
+  expect(ready.text).toContain('draining')
+  release()
+  const answer = await running
+  expect(answer.status).toBe(200)
+  expect(answer.json).toEqual({ predictions: [1, 2] })
+  expect(await gateway.exited).toBe(0)
+  backend.script = summing
+})
+
+it('does not wait for a kept-alive connection on which nothing runs', async () => {
+  const gateway = await startGateway({ yaml: settings({ backends: [backend] }) })
+  const idle = net.connect(gateway.port, '127.0.0.1')
+  idle.write('GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n')
+  await once(idle, 'data')
+  const silent = net.connect(gateway.port, '127.0.0.1')
+  await once(silent, 'connect')
+  const began = performance.now()
+  gateway.signal('SIGTERM')
+  expect(await gateway.exited).toBe(0)
+  expect(performance.now() - began).toBeLessThan(5_000)
+  idle.destroy()
+  silent.destroy()
+})
+
+it('cuts at the drain timeout what does not end, and still ends with 0', async () => {
+  const gateway = await startGateway({
+    yaml: settings({ backends: [backend], server: { drainTimeout: '300ms' } }),
+  })
+  await gateway.ready('main')
+  backend.script = () => {}
+  const asked = backend.asked.length
+  const hanging = gateway.post(PREDICT, instances(3)).catch((error: NodeJS.ErrnoException) => error.code)
+  await eventually(() => expect(backend.asked.length).toBe(asked + 1))
+  const began = performance.now()
+  gateway.signal('SIGTERM')
+  expect(await gateway.exited).toBe(0)
+  expect(performance.now() - began).toBeLessThan(4_000)
+  expect(await hanging).toBe('ECONNRESET')
+  backend.script = summing
+})
+
+it('ends at once with 1 when told twice', async () => {
+  const gateway = await startGateway({ yaml: settings({ backends: [backend] }) })
+  await gateway.ready('main')
+  backend.script = () => {}
+  const asked = backend.asked.length
+  const hanging = gateway.post(PREDICT, instances(4)).catch(() => 'cut')
+  await eventually(() => expect(backend.asked.length).toBe(asked + 1))
+  gateway.signal('SIGTERM')
+  await eventually(() => expect(gateway.logs.some(({ event }) => event === 'gateway.draining')).toBe(true))
+  gateway.signal('SIGTERM')
+  expect(await gateway.exited).toBe(1)
+  expect(await hanging).toBe('cut')
+  backend.script = summing
+})

@@ -1,0 +1,12 @@
+/** An observer that hears everything and does nothing, for tests that listen to a part of it. */
+import type { Observer } from '../../src/core/observer.ts'
+
+export const silentObserver: Observer = {
+  answered() {},
+  attempted() {},
+  retried() {},
+  hedged() {},
+  tier() {},
+  splitting() {},
+  rows() {},
+}

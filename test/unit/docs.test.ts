@@ -1,0 +1,215 @@
+/**
+ * The documentation says what the code does: error codes, metrics, commands, admin calls and log events are
+ * compared with the code both ways, and every link leads somewhere.
+ */
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { run } from '../../src/cli/index.ts'
+import { ROUTES } from '../../src/control/admin/api.ts'
+import { FAULTS } from '../../src/core/errors.ts'
+import { createMetrics } from '../../src/obs/metrics.ts'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+
+function read(path: string): string {
+  return readFileSync(join(ROOT, path), 'utf8')
+}
+
+/** The cells of every table row whose first cell is a name in backticks. */
+function rows(markdown: string): string[][] {
+  return markdown
+    .split('\n')
+    .filter((line) => /^\| `[^`]+` \|/.test(line))
+    .map((line) =>
+      line
+        .slice(1, line.lastIndexOf('|'))
+        .split(' | ')
+        .map((cell) => cell.trim()),
+    )
+}
+
+/** The text within backticks. */
+function code(cell: string | undefined): string {
+  return /^`([^`]+)`/.exec(cell ?? '')?.[1] ?? cell ?? ''
+}
+
+function sorted(values: Iterable<string | undefined>): string[] {
+  return [...values].map(String).sort((a, b) => (a < b ? -1 : 1))
+}
+
+function sources(): string[] {
+  return globSync('src/**/*.ts', { cwd: ROOT }).map(read)
+}
+
+test('errors.md has every fault as the table in the code has it, and no other', () => {
+  const written = rows(read('docs/reference/errors.md')).map(([name, status, blame, retry, proxy]) => [
+    code(name),
+    { status: Number(status), blame, retry, proxyStatus: code(proxy) },
+  ])
+  expect(Object.fromEntries(written)).toEqual(FAULTS)
+})
+
+describe('metrics.md', () => {
+  const written = new Map(
+    rows(read('docs/reference/metrics.md')).map(([name, type, labels]) => [
+      code(name),
+      { type, labels: sorted([...(labels ?? '').matchAll(/`([^`]+)`/g)].map(([, label]) => label)) },
+    ]),
+  )
+
+  test('has every metric that the sources name, and no other', () => {
+    const named = new Set(sources().flatMap((text) => text.match(/\binfergate_[a-z_]*[a-z]\b/g) ?? []))
+    expect(sorted(written.keys())).toEqual(sorted(named))
+  })
+
+  test('has their types and labels', async () => {
+    const metrics = createMetrics()
+    const counts = { hit: 1, join: 1, miss: 1, dup: 1 }
+    metrics.answered({
+      door: 'fast',
+      route: 'r',
+      protocol: 'p',
+      status: 503,
+      outcome: { kind: 'none' },
+      ms: 1,
+      fault: 'noBackend',
+    })
+    metrics.attempted('p', 'b', 'ok', 1)
+    metrics.retried('p', 'backendReset')
+    metrics.hedged('p', 'won')
+    metrics.tier('redis', 'get', 'hit', 1)
+    metrics.rows('m', counts)
+    metrics.splitting('p/m', 'proved')
+    metrics.count('infergate_config_reloads_total', { outcome: 'applied' })
+    metrics.count('infergate_model_process_exits_total', { model: 'm' })
+    const { body } = await metrics.expose()
+    const own = body.split('\n').filter((line) => !/infergate_(?:process|nodejs)_/.test(line))
+    const types = own.flatMap((line) => {
+      const [, name, type] = /^# TYPE (\S+) (\S+)/.exec(line) ?? []
+      return name === undefined ? [] : [[name, type] as const]
+    })
+    expect(types.length).toBeGreaterThan(9)
+    for (const [name, type] of types) {
+      const sample = own.find((line) => line.startsWith(name) && line.includes('{')) ?? ''
+      const labels = [...sample.matchAll(/(\w+)="/g)]
+        .map(([, label]) => label)
+        .filter((label) => label !== 'le')
+      expect({ name, ...written.get(name) }).toEqual({ name, type, labels: sorted(labels) })
+    }
+  })
+})
+
+describe('cli.md', () => {
+  afterEach(() => {
+    vi.restoreAllMocks()
+  })
+
+  /** What `--help` prints. It ends the process, so that end is turned into an error and its traces are removed. */
+  async function help(command: readonly string[]): Promise<string> {
+    let text = ''
+    const exitCode = process.exitCode
+    vi.spyOn(process, 'exit').mockImplementation(() => {
+      throw new Error('the help has been printed')
+    })
+    vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+    vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
+      text += String(chunk)
+      return true
+    })
+    await run(['node', 'infergate', ...command, '--help'])
+    vi.restoreAllMocks()
+    process.exitCode = exitCode
+    return text
+  }
+
+  /** Every command with its options, as the help says. */
+  async function commands(path: readonly string[] = []): Promise<[name: string, options: string[]][]> {
+    const text = await help(path)
+    const [options = '', listed = ''] = text.split(/^Commands:$/m)
+    const names = [...listed.matchAll(/^ {2}([a-z][\w-]*)/gm)].map(([, name]) => name as string)
+    const flags = [...options.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, flag]) => flag as string)
+    const own: [string, string[]][] =
+      path.length === 0 ? [] : [[path.join(' '), sorted(flags.filter((flag) => flag !== '--help'))]]
+    const below = []
+    for (const name of names.filter((name) => name !== 'help'))
+      below.push(...(await commands([...path, name])))
+    return [...own, ...below]
+  }
+
+  test('has every command with all of its options, and no other', async () => {
+    const sections = read('docs/reference/cli.md')
+      .split(/^## infergate /m)
+      .slice(1)
+    const written = sections.map((section) => [
+      section.slice(0, section.indexOf('\n')),
+      sorted(rows(section).map(([option]) => code(option).split(' ')[0])),
+    ])
+    expect(Object.fromEntries(written)).toEqual(Object.fromEntries(await commands()))
+  })
+})
+
+test('admin-api.md has every call of the admin API, and no other', () => {
+  const written = [...read('docs/reference/admin-api.md').matchAll(/^### ([A-Z]+ \/\S+)$/gm)].map(
+    ([, call]) => call,
+  )
+  expect(sorted(written)).toEqual(sorted(ROUTES.map(({ method, path }) => `${method} ${path}`)))
+})
+
+test('operations.md has every event of the log, and no other', () => {
+  const LOGGED =
+    /(?:\.(?:info|warn|error|debug)|\])\(\s*'([a-z-]+(?:\.[a-z-]+)+)'|\bevent: '([a-z-]+(?:\.[a-z-]+)+)'/g
+  const logged = sources().flatMap((text) => [...text.matchAll(LOGGED)].map(([, a, b]) => a ?? b))
+  const section =
+    read('docs/guide/operations.md')
+      .split(/^## The log$/m)[1]
+      ?.split(/^## /m)[0] ?? ''
+  expect(sorted(rows(section).map(([event]) => code(event)))).toEqual(sorted(new Set(logged)))
+})
+
+describe('links', () => {
+  const pages = sorted(globSync(['*.md', 'docs/**/*.md', 'models/*.md', 'bench/**/*.md'], { cwd: ROOT }))
+
+  /** A heading's anchor as GitHub makes it. */
+  function anchor(heading: string): string {
+    const text = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+    return text
+      .trim()
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\p{M} _-]/gu, '')
+      .replaceAll(' ', '-')
+  }
+
+  function anchors(path: string): Set<string> {
+    const found = new Set<string>()
+    for (const [, heading] of withoutCode(read(path)).matchAll(/^#{1,6} (.+)$/gm)) {
+      const name = anchor(heading as string)
+      let unique = name
+      for (let n = 1; found.has(unique); n++) unique = `${name}-${n}`
+      found.add(unique)
+    }
+    return found
+  }
+
+  function withoutCode(markdown: string): string {
+    return markdown.replace(/^(```+).*?^\1$/gms, '')
+  }
+
+  function broken(page: string): string[] {
+    const text = withoutCode(read(page)).replace(/`[^`\n]*`/g, '')
+    const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target as string)
+    return targets.filter((target) => {
+      if (/^[a-z]+:/.test(target)) return false
+      const [file = '', hash] = target.split('#')
+      const path = file === '' ? page : normalize(join(dirname(page), file))
+      if (path.startsWith('..') || !existsSync(join(ROOT, path))) return true
+      if (hash === undefined) return false
+      return statSync(join(ROOT, path)).isDirectory() || !anchors(path).has(hash)
+    })
+  }
+
+  test.each(pages)('of %s lead somewhere', (page) => {
+    expect(broken(page)).toEqual([])
+  })
+})
