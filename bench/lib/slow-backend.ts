@@ -1,0 +1,48 @@
+/** A model server with a known speed: works on one batch at a time, and takes so long for each of its rows. */
+import { createServer, type ServerResponse } from 'node:http'
+
+const [port, msPerRow] = process.argv.slice(2).map(Number)
+if (port === undefined || msPerRow === undefined) throw new Error('slow-backend.ts PORT MS_PER_ROW')
+
+interface Job {
+  readonly rows: number
+  readonly body: string
+  readonly response: ServerResponse
+}
+
+const jobs: Job[] = []
+let working = false
+
+/** Works through the queue; what nobody waits for any more costs nothing, or one load would slow the next. */
+function work(): void {
+  for (let job = jobs.shift(); job; job = jobs.shift()) {
+    if (job.response.destroyed) continue
+    const { response, body, rows } = job
+    working = true
+    setTimeout(
+      () => {
+        response.end(body)
+        working = false
+        work()
+      },
+      rows * (msPerRow ?? 0),
+    )
+    return
+  }
+}
+
+createServer((request, response) => {
+  const chunks: Buffer[] = []
+  request.on('data', (chunk: Buffer) => chunks.push(chunk))
+  request.on('end', () => {
+    response.setHeader('content-type', 'application/json')
+    if (request.method !== 'POST') return void response.end('{}')
+    const { instances } = JSON.parse(Buffer.concat(chunks).toString()) as { instances: number[][] }
+    jobs.push({
+      rows: instances.length,
+      body: JSON.stringify({ predictions: instances.map((row) => row[0]) }),
+      response,
+    })
+    if (!working) work()
+  })
+}).listen(port, '127.0.0.1')
