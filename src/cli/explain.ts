@@ -1,6 +1,7 @@
 /** `infergate explain`: why a request is, or is not, answered from the cache. */
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import type { Explanation } from '../data/explain.ts'
 import {
   type AdminClientOptions,
   AdminError,
@@ -12,20 +13,6 @@ import {
 interface Options extends AdminClientOptions {
   readonly header: readonly string[]
   readonly json?: boolean
-}
-
-interface Explained {
-  readonly route: string
-  readonly pool: string
-  readonly protocol: string
-  readonly verb: string
-  readonly model?: string
-  readonly version?: string
-  readonly cacheable: boolean
-  readonly reason?: string
-  readonly key?: string
-  readonly rows?: readonly { readonly key: string; readonly tier?: string }[]
-  readonly kept?: { readonly tier: string; readonly ageMs: number; readonly ttlMs: number }
 }
 
 const EXAMPLES = `
@@ -49,7 +36,7 @@ export function explainCommand(): Command {
         const client = await createAdminClient(options)
         const body = process.stdin.isTTY ? '' : readFileSync(0, 'utf8')
         const request = { method, path, headers: headersOf(options.header), body }
-        const explained = (await client.send('POST', '/api/v1/cache/explain', request)) as Explained
+        const explained = (await client.send('POST', '/api/v1/cache/explain', request)) as Explanation
         process.stdout.write(options.json ? `${JSON.stringify(explained, null, 2)}\n` : describe(explained))
       }),
     )
@@ -66,7 +53,7 @@ function headersOf(fields: readonly string[]): Record<string, string> {
   )
 }
 
-function describe(explained: Explained): string {
+function describe(explained: Explanation): string {
   const { route, pool, protocol, verb, model, version, cacheable, reason, key, rows, kept } = explained
   const target = [model, version].filter((part) => part !== undefined).join(' version ')
   const known = rows?.filter(({ tier }) => tier !== undefined).length ?? 0
