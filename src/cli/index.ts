@@ -22,6 +22,8 @@ Exit codes: 0 fine; 1 a mistake in the command or its input; 2 a fault of inferg
 
 /** Runs one command; sets the exit code and never throws. */
 export async function run(argv: readonly string[]): Promise<void> {
+  // Whoever reads through `head` has read enough: that is no fault.
+  process.stdout.on('error', () => {})
   const program = new Command('infergate')
     .description(
       'A caching inference gateway: caches predictions, balances misses over model servers, and scales them.',
