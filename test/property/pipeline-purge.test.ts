@@ -22,19 +22,27 @@ type Mode = 'always' | 'never'
 const modes = fc.constantFrom<Mode>('always', 'never')
 const scopes = fc.constantFrom('all', 'route:main', 'model:m', 'tag:t', 'key')
 
-/** False where the keys have become others meanwhile, by another purge: then the purged ones are of no use. */
+/**
+ * False where the gateways do not name the same keys, another purge being on its way from one to the other: what was
+ * filled under the newer keys is not what was purged.
+ */
 async function purge(world: World, one: TestGateway, scope: string, body: string): Promise<boolean> {
   if (scope !== 'key') {
     await world.run(one.epochs.purge([scope]))
     return true
   }
-  const told = await world.run(one.explain(body))
-  const keys = [told.key, ...(told.rows ?? []).map(({ key }) => key)]
+  const keys = await keysOf(world, one, body)
   for (const key of keys) {
-    const digest = parseDigest(key ?? '')
+    const digest = parseDigest(key)
     if (digest) await world.run(one.purgedKeys.purge(digest))
   }
-  return (await world.run(one.explain(body))).key === told.key
+  const present = await Promise.all(world.gateways.map((each) => keysOf(world, each, body)))
+  return present.every((each) => each.join() === keys.join())
+}
+
+async function keysOf(world: World, one: TestGateway, body: string): Promise<string[]> {
+  const { key, rows = [] } = await world.run(one.explain(body))
+  return [key, ...rows.map((row) => row.key)].filter((each) => each !== undefined)
 }
 
 const gatewayOf = (world: World, at: number) => world.gateways[at] as TestGateway
@@ -80,14 +88,15 @@ describe('I8: after a purge', () => {
               world.clock.after(lag, told)
             }
             const must = floor[at]?.get(value) ?? 0
+            const asked = gatewayOf(world, at).ask(bodyOf([value]))
             checks.push(
-              gatewayOf(world, at)
-                .ask(bodyOf([value]))
-                .then(({ predictions: got, status }) => {
-                  expect(status).toBe(200)
-                  expect(got?.[0]).toBeGreaterThan(must)
-                }),
+              asked.then(({ predictions: got, status }) => {
+                expect(status).toBe(200)
+                expect(got?.[0]).toBeGreaterThan(must)
+              }),
             )
+            // One that fails before all are waited for is heard of there, once.
+            checks.at(-1)?.catch(() => {})
             await world.pass(pause)
           }
           await world.run(Promise.all(checks))
