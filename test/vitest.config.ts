@@ -1,34 +1,49 @@
 import { defineConfig } from 'vitest/config'
 
+interface Kind {
+  readonly timeout?: number
+  /** One file after the other, when all the rest has ended: for what measures time. */
+  readonly alone?: boolean
+  /** False: files share their workers, and so the modules that they have loaded. */
+  readonly isolate?: boolean
+  readonly include?: readonly string[]
+  readonly exclude?: readonly string[]
+}
+
 // One project a kind of test, so that `npm test -- --project unit` runs just that kind.
-const project = (name: string, options: { timeout?: number; serial?: boolean } = {}) => ({
+const project = (name: string, kind: Kind = {}) => ({
   test: {
     name,
     root: import.meta.dirname,
-    include: [`${name}/**/*.test.ts`],
-    testTimeout: options.timeout ?? 5_000,
+    include: [...(kind.include ?? [`${name}/**/*.test.ts`])],
+    exclude: [...(kind.exclude ?? [])],
+    testTimeout: kind.timeout ?? 5_000,
     hookTimeout: 30_000,
-    fileParallelism: !options.serial,
-    // What starts gateways and measures time runs after the rest, and alone.
-    sequence: { groupOrder: options.serial ? 1 : 0 },
+    isolate: kind.isolate ?? true,
+    fileParallelism: !kind.alone,
+    sequence: { groupOrder: kind.alone ? 1 : 0 },
     // CI's machine is shared: what depends on time there may be asked twice. Here a failure is a failure.
     retry: process.env['CI'] ? 2 : 0,
   },
 })
 
+const TIMED = ['e2e/elastic.test.ts', 'e2e/frozen-redis.test.ts']
+
 export default defineConfig({
   cacheDir: '../.cache/vite',
   test: {
-    maxWorkers: 2,
+    // More than the two processors that are sure to be there: much of the time tests wait for processes of theirs.
+    maxWorkers: 3,
     reporters: process.env['CI'] ? ['default'] : ['dot'],
     projects: [
-      project('unit'),
-      project('property', { timeout: 60_000 }),
+      project('unit', { isolate: false }),
+      project('property', { timeout: 60_000, isolate: false }),
       project('integration', { timeout: 20_000 }),
-      project('e2e', { timeout: 30_000, serial: true }),
+      project('e2e', { timeout: 30_000, exclude: TIMED }),
+      project('timed', { timeout: 30_000, include: TIMED, alone: true }),
       // Not part of `npm test`: minutes of simulated load, and real load on real processes (npm run test:long).
       project('sim', { timeout: 60_000 }),
-      project('chaos', { timeout: 60_000, serial: true }),
+      project('chaos', { timeout: 60_000, alone: true }),
     ],
   },
 })
