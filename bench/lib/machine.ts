@@ -20,7 +20,7 @@ export function machine(): Machine {
     cores: os.cpus().length,
     kernel: os.release(),
     loadAverage: os.loadavg()[0] ?? 0,
-    commit: said('git', ['describe', '--always', '--dirty', '--abbrev=12']),
+    commit: commit(),
     versions: {
       node: process.version,
       nginx: said('/usr/sbin/nginx', ['-v']).replace(/.*\//, ''),
@@ -30,6 +30,20 @@ export function machine(): Machine {
       wrk: /^wrk (\S+)/.exec(said('wrk', ['-v']))?.[1] ?? '',
     },
   }
+}
+
+/** Of what is measured and what measures it; results that are being written do not make it another. */
+function commit(): string {
+  const changed = said('git', [
+    'status',
+    '--porcelain',
+    '--',
+    'src',
+    'bench',
+    ':!bench/results',
+    'package-lock.json',
+  ])
+  return `${said('git', ['rev-parse', '--short=12', 'HEAD'])}${changed === '' ? '' : ' with changes'}`
 }
 
 /** The first line of what a program says of itself, on either stream. */

@@ -1,8 +1,8 @@
-/** Processes of a measurement: pinned to one core, with the processor time they took, and gone at the end. */
+/** Processes of a measurement: pinned to their cores, with the processor time they took, and gone at the end. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
 import net from 'node:net'
+import { cpuMicros } from './procfs.ts'
 
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
@@ -13,19 +13,22 @@ export interface Pinned {
   readonly pid: number
   /** Processor time of it and its children so far, in microseconds. */
   cpuMicros(): number
+  /** What it said when it ended by itself; undefined while it runs. */
+  failure(): string | undefined
   stop(): Promise<void>
 }
 
 const running = new Set<Pinned>()
 
 export interface Command {
-  readonly core: number
+  /** One core, or a list of them as taskset has it. */
+  readonly core: number | string
   readonly command: string
   readonly args: readonly string[]
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** Starts a program on one core. What it writes to stderr is shown when it ends by itself. */
+/** Starts a program on its cores. */
 export function start({ core, command, args, env }: Command): Pinned {
   const child = spawn(TASKSET, ['-c', String(core), command, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -33,16 +36,15 @@ export function start({ core, command, args, env }: Command): Pinned {
     detached: true,
   })
   let errors = ''
-  let stopping = false
+  let failure: string | undefined
   child.stderr.on('data', (piece: Buffer) => (errors = (errors + piece.toString()).slice(-4000)))
-  child.on('exit', (code) => {
-    if (!stopping) process.stderr.write(`${command} ended with ${code}\n${errors}\n`)
-  })
+  child.on('error', (error) => (failure = error.message))
+  child.on('close', (code, signal) => (failure = `${command} ended with ${code ?? signal}: ${errors.trim()}`))
   const pinned: Pinned = {
     pid: child.pid ?? -1,
-    cpuMicros: () => family(child.pid ?? -1).reduce((sum, pid) => sum + ticks(pid), 0) * MICROS_PER_TICK,
+    cpuMicros: () => cpuMicros(child.pid ?? -1),
+    failure: () => failure,
     async stop() {
-      stopping = true
       running.delete(pinned)
       await end(child)
     },
@@ -55,10 +57,13 @@ export async function stopAll(): Promise<void> {
   await Promise.all([...running].map((one) => one.stop()))
 }
 
+// Long enough to write a profile at the end.
+const END_MS = 10_000
+
 async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   const gone = once(child, 'exit')
-  const cut = setTimeout(() => signal(child, 'SIGKILL'), 3000)
+  const cut = setTimeout(() => signal(child, 'SIGKILL'), END_MS)
   signal(child, 'SIGTERM')
   await gone
   clearTimeout(cut)
@@ -73,34 +78,6 @@ function signal(child: ChildProcess, name: NodeJS.Signals): void {
   }
 }
 
-// USER_HZ is 100 on every Linux that has a /proc.
-const MICROS_PER_TICK = 10_000
-
-function ticks(pid: number): number {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-    return Number(fields[11] ?? 0) + Number(fields[12] ?? 0)
-  } catch {
-    return 0
-  }
-}
-
-function family(root: number): number[] {
-  const parents = new Map<number, number>()
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue
-    try {
-      const fields = readFileSync(`/proc/${name}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-      parents.set(Number(name), Number(fields[1]))
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  const isOurs = (pid: number): boolean =>
-    pid === root || (parents.has(pid) && isOurs(parents.get(pid) as number))
-  return [...parents.keys()].filter((pid) => isOurs(pid))
-}
-
 export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -110,8 +87,8 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** Until somebody accepts connections on the port. */
-export async function listening(port: number, timeoutMs = 15_000): Promise<void> {
+/** Until somebody accepts connections on the port, or the one who should has ended. */
+export async function listening(port: number, server?: Pinned, timeoutMs = 15_000): Promise<void> {
   const deadline = performance.now() + timeoutMs
   for (;;) {
     const socket = net.connect({ port, host: '127.0.0.1' })
@@ -120,6 +97,8 @@ export async function listening(port: number, timeoutMs = 15_000): Promise<void>
     })
     socket.destroy()
     if (open) return
+    const failure = server?.failure()
+    if (failure !== undefined) throw new Error(failure)
     if (performance.now() > deadline) throw new Error(`nobody listens on port ${port}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }

@@ -1,137 +1,126 @@
-/** Rounds into medians, and medians into JSON, a table and a plot. */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import type { Scenario } from '../scenarios/index.ts'
-import type { ContenderName } from './contenders.ts'
-import type { Measured } from './load.ts'
+/** Rounds into medians and verdicts. A report holds the latest result of each scenario, with where and how it was made. */
 import type { Machine } from './machine.ts'
-import { barChart } from './plot.ts'
+import type { MeasuredSide, Outcome } from './measure.ts'
+import { FIGURES, type FigureName, type Goal, type Round, type Scenario } from './scenario.ts'
+import { median, paired, range } from './stats.ts'
 
-export interface Round extends Measured {
-  readonly cpuMicrosPerRequest: number
+export interface Provenance {
+  readonly command: string
+  readonly machine: Machine
 }
 
-export interface Result {
-  readonly contender: ContenderName
+export interface SideReport {
+  readonly name: string
+  /** Over the rounds. */
+  readonly medians: Round
+  /** Lowest and highest round of the figure that counts. */
+  readonly range: readonly [low: number, high: number]
   readonly rounds: readonly Round[]
-  /** Medians over the rounds. */
-  readonly value: number
+  readonly faults: readonly string[]
+}
+
+export type Verdict = 'aim' | 'enough' | 'short' | 'invalid' | 'not measured'
+
+export interface Score {
+  readonly goal: Goal
+  /** Of the medians; undefined when a side is missing. */
+  readonly value: number | undefined
   /** Lowest and highest round. */
-  readonly range: readonly [number, number]
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly cpuMicrosPerRequest: number
-  readonly errors: number
+  readonly range: readonly [low: number, high: number]
+  readonly verdict: Verdict
 }
 
 export interface ScenarioReport {
-  readonly scenario: Scenario
-  readonly results: readonly Result[]
-  /** Contenders that could not be measured, and what is missing for them. */
+  readonly name: string
+  readonly title: string
+  readonly note: string
+  readonly figure: FigureName
+  readonly sides: readonly SideReport[]
   readonly left: readonly string[]
-  /** Ours to the second contender; for latency, the milliseconds that are added. */
-  readonly score: number | undefined
-  readonly verdict: 'aim' | 'enough' | 'short' | 'invalid'
+  readonly rounds: number
+  readonly seconds: number
+  readonly scores: readonly Score[]
+  readonly made: Provenance
 }
 
 export interface Report {
-  readonly command: string
-  readonly machine: Machine
-  readonly rounds: number
-  readonly seconds: number
   readonly scenarios: readonly ScenarioReport[]
-}
-
-const median = (values: readonly number[]): number => {
-  const sorted = values.toSorted((a, b) => a - b)
-  const half = sorted.length >> 1
-  return sorted.length % 2 === 1 ? (sorted[half] ?? 0) : ((sorted[half - 1] ?? 0) + (sorted[half] ?? 0)) / 2
-}
-
-export function resultOf(scenario: Scenario, contender: ContenderName, rounds: readonly Round[]): Result {
-  const rows = scenario.bodies.kind === 'batch' ? scenario.bodies.rows : 1
-  const values = rounds.map(({ requestsPerSecond, p50Ms }) =>
-    scenario.unit === 'added ms' ? p50Ms : requestsPerSecond * rows,
-  )
-  const of = (pick: (round: Round) => number) => median(rounds.map(pick))
-  return {
-    contender,
-    rounds,
-    value: median(values),
-    range: [Math.min(...values), Math.max(...values)],
-    p50Ms: of(({ p50Ms }) => p50Ms),
-    p99Ms: of(({ p99Ms }) => p99Ms),
-    cpuMicrosPerRequest: of(({ cpuMicrosPerRequest }) => cpuMicrosPerRequest),
-    errors: rounds.reduce((sum, { errors }) => sum + errors, 0),
-  }
 }
 
 export function scenarioReport(
   scenario: Scenario,
-  results: readonly Result[],
-  left: readonly string[],
+  { sides, left, rounds, seconds }: Outcome,
+  made: Provenance,
 ): ScenarioReport {
-  const ours = results.find(({ contender }) => contender === scenario.contenders[0])
-  const other = results.find(({ contender }) => contender === scenario.contenders[1])
-  if (!ours || !other) return { scenario, results, left, score: undefined, verdict: 'invalid' }
-  const isLatency = scenario.unit === 'added ms'
-  const score = isLatency ? ours.value - other.value : ours.value / other.value
-  const reaches = (mark: number) => (isLatency ? score <= mark : score >= mark)
-  const verdict = reaches(scenario.aim) ? 'aim' : reaches(scenario.atLeast) ? 'enough' : 'short'
-  // Errors are fast: a number with errors in it is not a result.
-  return { scenario, results, left, score, verdict: ours.errors + other.errors > 0 ? 'invalid' : verdict }
-}
-
-/** Writes the report into a folder: JSON, a table, and a plot for each scenario. */
-export function write(report: Report, folder: string): void {
-  mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, 'report.json'), `${JSON.stringify(report, undefined, 2)}\n`)
-  writeFileSync(join(folder, 'report.md'), markdown(report))
-  for (const { scenario, results } of report.scenarios) {
-    const bars = results.map(({ contender, value, range }) => ({ label: contender, value, range }))
-    const unit = scenario.unit === 'added ms' ? 'ms at the median' : scenario.unit
-    writeFileSync(join(folder, `${scenario.name}.svg`), barChart({ title: scenario.title, unit, bars }))
+  const { name, title, note = '', figure, goals } = scenario
+  return {
+    name,
+    title,
+    note,
+    figure,
+    sides: sides.filter(({ rounds }) => rounds.length > 0).map((side) => sideReport(side, figure)),
+    left,
+    rounds,
+    seconds,
+    scores: goals.map((goal) => score(goal, sides)),
+    made,
   }
 }
 
-export function markdown({ command, machine, rounds, seconds, scenarios }: Report): string {
-  const versions = Object.entries(machine.versions).filter(([, version]) => version !== '')
-  return `# Measured ${machine.date.slice(0, 10)}
-
-\`${command}\` at commit ${machine.commit}: ${rounds} interleaved rounds of ${seconds} s, medians (lowest to highest round).
-Server on one core, load and backend on another. ${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel},
-load average ${machine.loadAverage.toFixed(1)} at the start. ${versions.map(([name, version]) => `${name} ${version}`).join(', ')}.
-
-${scenarios.map((one) => `## ${one.scenario.title}\n\n${sentence(one)}\n\n${table(one)}\n`).join('\n')}`
+function sideReport({ name, rounds, faults }: MeasuredSide, figure: FigureName): SideReport {
+  const figures = Object.keys(FIGURES) as FigureName[]
+  const measured = figures.filter((each) => rounds.some((round) => round[each] !== undefined))
+  const medians = Object.fromEntries(measured.map((each) => [each, median(valuesOf(rounds, each))]))
+  return { name, medians, range: range(valuesOf(rounds, figure)), rounds, faults }
 }
 
-function sentence({ scenario, score, verdict, left }: ScenarioReport): string {
-  const missing = left.length > 0 ? ` Not measured: ${left.join('; ')}.` : ''
-  if (score === undefined) return `No comparison.${missing}`
-  const [, other] = scenario.contenders
-  const unit = scenario.unit === 'added ms' ? ' ms added' : ` times ${other}`
-  const wanted = `at least ${scenario.atLeast}, aim ${scenario.aim}`
-  const words = {
-    aim: 'the aim is reached',
-    enough: 'enough',
-    short: 'not reached',
-    invalid: 'not valid: there were errors',
+const valuesOf = (rounds: readonly Round[], figure: FigureName): number[] =>
+  rounds.map((round) => round[figure]).filter((value) => value !== undefined)
+
+const HOW: Record<Goal['how'], (one: number, other: number) => number> = {
+  times: (one, other) => one / other,
+  more: (one, other) => one - other,
+  is: (one) => one,
+}
+
+export function score(goal: Goal, sides: readonly MeasuredSide[]): Score {
+  const { side, against = side, figure, how } = goal
+  const [ours, theirs] = [side, against].map((name) => sides.find((one) => one.name === name))
+  if (!ours?.rounds.length || !theirs?.rounds.length)
+    return { goal, value: undefined, range: [Number.NaN, Number.NaN], verdict: 'not measured' }
+  const [one, other] = [valuesOf(ours.rounds, figure), valuesOf(theirs.rounds, figure)]
+  const value = HOW[how](median(one), median(other))
+  const valid = ours.faults.length === 0 && theirs.faults.length === 0 && Number.isFinite(value)
+  return {
+    goal,
+    value,
+    range: range(paired(one, other, HOW[how])),
+    verdict: valid ? verdict(goal, value) : 'invalid',
   }
-  return `${score.toFixed(3)}${unit} (${wanted}): ${words[verdict]}.${missing}`
 }
 
-function table({ scenario, results }: ScenarioReport): string {
-  const isLatency = scenario.unit === 'added ms'
-  const digits = isLatency ? 3 : 0
-  const show = (value: number) => value.toFixed(digits)
-  const heading = isLatency ? 'p50 ms (range)' : scenario.unit
-  const lines = results.map(
-    ({ contender, value, range, p50Ms, p99Ms, cpuMicrosPerRequest, errors }) =>
-      `| ${contender} | ${show(value)} (${show(range[0])} to ${show(range[1])}) | ${p50Ms.toFixed(2)} | ${p99Ms.toFixed(2)} | ${cpuMicrosPerRequest.toFixed(1)} | ${errors} |`,
-  )
-  return [
-    `| server | ${heading} | p50 ms | p99 ms | CPU µs a request | errors |`,
-    '|---|---|---|---|---|---|',
-    ...lines,
-  ].join('\n')
+/** How much of what is demanded is reached, whichever way is better; undefined where there is no result. */
+export function attained({ goal, value, verdict }: Score): number | undefined {
+  if (value === undefined || verdict === 'invalid') return undefined
+  if (FIGURES[goal.figure].better === 'more') return value / goal.demanded
+  return goal.demanded / Math.max(value, goal.demanded / MOST_ATTAINED)
+}
+
+// Of an overhead of nothing, everything would be attained.
+const MOST_ATTAINED = 5
+
+function verdict({ figure, demanded, aimed }: Goal, value: number): Verdict {
+  const reaches = (mark: number) => (FIGURES[figure].better === 'more' ? value >= mark : value <= mark)
+  if (reaches(aimed)) return 'aim'
+  return reaches(demanded) ? 'enough' : 'short'
+}
+
+/** New results take the places of old ones; what is no scenario any more is gone. In the order of the list. */
+export function merged(
+  order: readonly { readonly name: string }[],
+  before: Report,
+  now: readonly ScenarioReport[],
+): Report {
+  const latest = new Map([...before.scenarios, ...now].map((one) => [one.name, one]))
+  return { scenarios: order.map(({ name }) => latest.get(name)).filter((one) => one !== undefined) }
 }

@@ -18,9 +18,10 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
 import { opaque } from '../../src/protocol/opaque.ts'
 import { instant } from '../lib/backends.ts'
-import { startContender } from '../lib/contenders.ts'
-import { load, loadScript } from '../lib/load.ts'
 import { freePort, listening, type Pinned, SERVER_CORE, start, stopAll } from '../lib/process.ts'
+import { startServer } from '../lib/servers.ts'
+import { median } from '../lib/stats.ts'
+import { load, loadScript } from '../lib/wrk.ts'
 
 const SUBJECTS = {
   'http door, answered here': { fastDoor: false, client: 'none' },
@@ -84,9 +85,11 @@ async function serve(subject: keyof typeof SUBJECTS, port: number, backendPort: 
   await listen({ host: '127.0.0.1', port, maxConnections: 10_000, fastDoor, wheel, ...limits }, ingress)
 }
 
+const urlOf = (port: number): string => `http://127.0.0.1:${port}/v1/models/bench:predict`
+
 interface Running {
   readonly name: string
-  readonly port: number
+  readonly url: string
   readonly server: Pinned
   readonly perSecond: number[]
   readonly micros: number[]
@@ -100,41 +103,32 @@ async function measure(rounds: number, seconds: number, bytes: number): Promise<
     for (const name of Object.keys(SUBJECTS)) {
       const port = await freePort()
       const args = [import.meta.filename, '--serve', name, String(port), String(backend.port)]
-      running.push({
-        name,
-        port,
-        server: start({ core: SERVER_CORE, command: process.execPath, args }),
-        perSecond: [],
-        micros: [],
-      })
-      await listening(port)
+      const server = start({ core: SERVER_CORE, command: process.execPath, args })
+      running.push({ name, url: urlOf(port), server, perSecond: [], micros: [] })
+      await listening(port, server)
     }
-    const peer = await startContender('nginx-pass', {
+    const peer = await startServer('nginx proxy_pass', {
       folder,
       backendPort: backend.port,
+      cores: String(SERVER_CORE),
       bodyBytes: bytes,
-      rows: 'never',
+      cacheMiB: 64,
+      rows: 'auto',
+      nodeArgs: [],
     })
-    running.push({
-      name: 'nginx proxy_pass',
-      port: peer.port,
-      server: peer.processes[0] as Pinned,
-      perSecond: [],
-      micros: [],
-    })
+    const proxy = { name: 'nginx proxy_pass', url: peer.url, server: peer.processes[0] as Pinned }
+    running.push({ ...proxy, perSecond: [], micros: [] })
     const script = loadScript(folder, 'hops', { kind: 'cycle', bytes, distinct: 100 })
     for (let round = -1; round < rounds; round++)
-      for (const { port, server, perSecond, micros } of running) {
+      for (const { url, server, perSecond, micros } of running) {
         const before = server.cpuMicros()
-        const url = `http://127.0.0.1:${port}/v1/models/bench:predict`
-        const { requests, requestsPerSecond, errors } = await load({ script, url, connections: 64, seconds })
+        const { requests, seconds: took, errors } = await load({ script, url, connections: 64, seconds })
         if (errors > 0) throw new Error(`${errors} errors`)
         // The first round is for the compilers.
         if (round < 0) continue
-        perSecond.push(requestsPerSecond)
+        perSecond.push(requests / took)
         micros.push((server.cpuMicros() - before) / requests)
       }
-    const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
     console.table(
       running.map(({ name, perSecond, micros }) => ({
         name,

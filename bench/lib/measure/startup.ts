@@ -1,0 +1,62 @@
+/** How long a gateway without a model takes from the start of its process until /readyz says 200. */
+import { writeFileSync } from 'node:fs'
+import { get } from 'node:http'
+import { join } from 'node:path'
+import { freePort, type Pinned, SERVER_CORE, start } from '../process.ts'
+import { MAIN } from '../servers/infergate.ts'
+import type { Measurement, Opened, Terms } from '../subject.ts'
+
+const DEADLINE_MS = 20_000
+const POLL_MS = 5
+
+export async function openStartup({ folder }: Terms): Promise<Opened> {
+  return async () => ({
+    // The files are in the page cache then, as they are on a machine that has started it before.
+    warm: async () => void (await startOnce(folder)),
+    round: () => startOnce(folder),
+  })
+}
+
+async function startOnce(folder: string): Promise<Measurement> {
+  const [port, admin, backend] = [await freePort(), await freePort(), await freePort()]
+  const file = join(folder, 'start.yaml')
+  const yaml = `server: { listen: "127.0.0.1:${port}" }
+admin: { listen: "127.0.0.1:${admin}" }
+log: { level: warn }
+pools: { bench: { backends: [ { url: "http://127.0.0.1:${backend}" } ], health: { path: off } } }
+routes: [ { name: bench, pool: bench, cache: { enabled: true } } ]
+`
+  writeFileSync(file, yaml)
+  const began = performance.now()
+  const gateway = start({
+    core: SERVER_CORE,
+    command: process.execPath,
+    args: [MAIN, 'serve', '--config', file],
+  })
+  try {
+    while ((await statusOf(`http://127.0.0.1:${admin}/readyz`)) !== 200) {
+      if (performance.now() - began > DEADLINE_MS) throw new Error(`not ready after ${DEADLINE_MS} ms`)
+      throwFailure(gateway)
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    }
+    return { round: { readyMs: performance.now() - began, cpuMs: gateway.cpuMicros() / 1000 } }
+  } finally {
+    await gateway.stop()
+  }
+}
+
+function throwFailure(gateway: Pinned): void {
+  const failure = gateway.failure()
+  if (failure !== undefined) throw new Error(failure)
+}
+
+function statusOf(url: string): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const sent = get(url, (response) => {
+      response.resume()
+      resolve(response.statusCode)
+    })
+    sent.on('error', () => resolve(undefined))
+    sent.setTimeout(1000, () => sent.destroy())
+  })
+}
