@@ -11,6 +11,7 @@ export function bypassReason(
 ): string | undefined {
   if (!route.cache) return 'not enabled'
   if (!keepable({ route, protocol, target })) return 'not a prediction'
+  if (wish.noCache && wish.onlyIfCached) return 'no-cache, only-if-cached'
   if (wish.noCache && wish.noStore) return 'no-cache, no-store'
   if (!(call.body instanceof Uint8Array)) return 'streamed'
   const coding = header(call.headers, 'content-encoding')

@@ -72,13 +72,14 @@ export function createFill(parts: FillParts): Fill {
     const lines = sheet.lines.filter(({ row }) => wanted.digests.has(row.digest))
     const isWhole = job.rows === undefined || (sheet.plain && lines.length === sheet.lines.length)
     const shipped = await ship(job, { rows: lines.map(({ row }) => row), isWhole, signal: load.signal })
-    if ('unkept' in shipped) return landUnkept(load, wanted.digests, shipped.unkept, !isWhole)
+    const unkept = { load, digests: wanted.digests, scope: job.matched.route.cache?.scope }
+    if ('unkept' in shipped) return landUnkept(unkept, shipped.unkept, !isWhole)
     // A version that nobody has told of yet: its key is still that of the one before.
     const versions = versionsOf(job.matched, shipped.kept)
     const foreign = [...versions].find(([, version]) => !parts.mayKeep(job.matched, version))
     // Of a batch it may hold the rows of others too: then it is nobody's answer.
     const isOwn = isWhole && job.matched.route.batch === undefined
-    if (foreign) return landUnkept(load, wanted.digests, foreign[0].reply, !isOwn)
+    if (foreign) return landUnkept(unkept, foreign[0].reply, !isOwn)
     for (const [i, { row }] of lines.entries()) {
       const kept = shipped.kept[i] as Kept
       const entry = entryOf(job, row, { ...kept, version: versions.get(kept.delivered) })
@@ -138,12 +139,22 @@ interface Wanted {
 /** How long an answer for one taker waits for it, while that caller waits for rows that others load. */
 const TAKE_MS = 1000
 
-function landUnkept(load: Load<Landing>, digests: ReadonlySet<Digest>, reply: Reply, partial: boolean): void {
+/** What may be said of who asks and not of what is asked. */
+const PERSONAL = new Set([401, 403, 407, 429])
+
+interface Unkept {
+  readonly load: Load<Landing>
+  readonly digests: ReadonlySet<Digest>
+  readonly scope: RouteCache['scope'] | undefined
+}
+
+function landUnkept({ load, digests, scope }: Unkept, reply: Reply, partial: boolean): void {
   // A refusal is the same for all who asked the same; anything else not to be kept is one caller's own.
   const sharable =
     reply.body instanceof Uint8Array && reply.status !== 200 && !/set-cookie/i.test(reply.headers.join('\n'))
   if (sharable) {
-    for (const digest of digests) load.land(digest, { kind: 'reply', reply, partial })
+    const personal = scope === 'shared' && PERSONAL.has(reply.status)
+    for (const digest of digests) load.land(digest, { kind: 'reply', reply, partial, personal })
     return
   }
   let left: Reply | undefined = reply

@@ -1,16 +1,21 @@
 /**
  * Past the cache: the call goes to a backend as it came, and the answer comes back as it arrives. Both bodies
- * stream, and a client who leaves cancels the backend's work.
+ * stream, and a client who leaves cancels the backend's work. Who wants a kept answer or none gets none where
+ * answers are kept: whatever it is that brings the call here, there is none for it.
  */
 import { type Call, header, type RawPairs } from '../core/call.ts'
+import { GatewayError } from '../core/errors.ts'
 import type { Answer } from '../core/reply.ts'
-import type { Matched } from './ingress/routes.ts'
+import { parseDirectives } from './cache/directives.ts'
+import { keepable, type Matched } from './ingress/routes.ts'
 import type { Dispatch } from './shipment.ts'
 
 export type Forward = (call: Call, matched: Matched, reason: string) => Promise<Answer>
 
 export function createForward(dispatch: Dispatch, outgoing: (call: Call) => RawPairs): Forward {
   return async (call, matched, reason) => {
+    if (matched.route.cache && keepable(matched) && parseDirectives(call.headers).onlyIfCached)
+      throw new GatewayError('notCached', 'no stored answer for this request (only-if-cached)')
     const { reply } = await dispatch(call, matched, {
       body: hasBody(call) ? call.body : undefined,
       contentLength: lengthOf(call),

@@ -34,7 +34,13 @@ export type Landing =
       readonly tier: string | undefined
     }
   /** Complete, not to be kept, and the same for all who asked: an error of the backend, say. */
-  | { readonly kind: 'reply'; readonly reply: Reply; readonly partial: boolean }
-  /** For one caller only: a stream, a cookie. The first to ask gets it. */
+  | {
+      readonly kind: 'reply'
+      readonly reply: Reply
+      readonly partial: boolean
+      /** Said of the caller's credentials, which others under the same key may not have. */
+      readonly personal: boolean
+    }
+  /** For the caller who leads the load alone: a stream, a cookie. */
   | { readonly kind: 'single'; take(): Reply | undefined; readonly partial: boolean }
   | { readonly kind: 'failed'; readonly error: GatewayError }

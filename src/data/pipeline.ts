@@ -12,7 +12,7 @@
 import type { Call } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
-import type { Answer } from '../core/reply.ts'
+import type { Answer, Reply } from '../core/reply.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Plan } from '../protocol/protocol.ts'
 import { Incoming } from './backend/incoming.ts'
@@ -87,7 +87,7 @@ export function createPipeline(stages: Stages): Pipeline {
   /** The ordinary way: memory, then flights for what it does not have. */
   async function shared(job: Job, turn = 0): Promise<Answer> {
     const missing = look(job)
-    if (missing.length > 0 && !job.rows && markers.has(job.plan.whole)) return alone(job)
+    if (missing.some(({ row }) => markers.has(row.digest))) return alone(job)
     const joined = new Map<Digest, Flight<Landing>>()
     for (const { row } of missing) {
       const flight = flights.join(row.digest)
@@ -101,16 +101,25 @@ export function createPipeline(stages: Stages): Pipeline {
     const landed = new Map(flown.map((flight, i) => [flight.digest, landings[i] as Landing]))
     for (const line of missing) {
       line.joined = joined.has(line.row.digest)
-      take(line, landed.get(line.row.digest))
+      const landing = landed.get(line.row.digest)
+      if (!line.joined || suits(landing, job.wish)) take(line, landing)
     }
     const troubled = landings.findIndex((landing) => landing.kind !== 'entry')
-    if (troubled < 0) return settled(job)
+    if (troubled < 0) {
+      if (job.sheet.missing.length === 0) return settled(job)
+      return turn === 0 ? shared(job, turn + 1) : alone(job)
+    }
     const trouble = landings[troubled] as Trouble
     const wasJoined = troubled < joined.size
     // Somebody else's load failed in a way that ours need not: one more turn, with a flight of our own if need be.
-    if (wasJoined && turn === 0 && trouble.kind === 'failed' && trouble.error.fault.retry === 'other')
-      return shared(job, turn + 1)
+    if (wasJoined && turn === 0 && isAnothers(trouble)) return shared(job, turn + 1)
     return unkept(job, trouble, wasJoined)
+  }
+
+  /** What a load found in a tier is as fresh as its own caller asked for, which may be too old for one who joined. */
+  function suits(landing: Landing | undefined, wish: Directives): boolean {
+    if (landing?.kind !== 'entry' || landing.tier === undefined) return true
+    return judge(landing.entry, wish, clock.wall()) === 'fresh'
   }
 
   /** Memory's answers; gives the lines it has none for. What is stale but may still be used is renewed behind it. */
@@ -150,6 +159,7 @@ export function createPipeline(stages: Stages): Pipeline {
       const landing = landings.get(line.row.digest) ?? landedNowhere(undefined)
       if (landing.kind !== 'entry') return unkept(job, landing, false)
       take(line, landing)
+      markers.lift(line.row.digest)
     }
     const answer = await settled(job)
     if (!job.wish.noCache || answer.outcome.kind === 'bypass') return answer
@@ -170,13 +180,10 @@ export function createPipeline(stages: Stages): Pipeline {
         take(line, { kind: 'entry', ...known })
     })
     if (job.sheet.missing.length === 0) return compose.answer(job)
-    if (job.wish.onlyIfCached)
-      throw new GatewayError('notCached', 'no stored answer for this request (only-if-cached)')
-    return forward(job.call, job.matched, 'no-store')
+    return forward(job.call, job.matched, job.wish.onlyIfCached ? 'only-if-cached' : 'no-store')
   }
 
   async function settled(job: Job): Promise<Answer> {
-    if (!job.rows) markers.lift(job.plan.whole)
     const answer = await compose.answer(job)
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === job.began)
@@ -187,14 +194,13 @@ export function createPipeline(stages: Stages): Pipeline {
   /** What a load brought that is no entry: an error, an answer not to be kept, or one for a single taker. */
   function unkept(job: Job, trouble: Trouble, collapsed: boolean): Promise<Answer> | Answer {
     const { call, matched, sheet } = job
-    const reply =
-      trouble.kind === 'failed' ? undefined : trouble.kind === 'reply' ? trouble.reply : trouble.take()
+    const reply = replyFor(trouble, collapsed)
     if (trouble.kind === 'failed' ? trouble.error.fault.blame !== 'caller' : (reply?.status ?? 0) >= 500) {
       const stale = compose.stale(job, reply?.status)
       if (stale) return stale
     }
     if (trouble.kind === 'failed') throw trouble.error
-    if (trouble.kind === 'single' && !job.rows) markers.set(job.plan.whole)
+    if (trouble.kind === 'single') for (const { row } of sheet.missing) markers.set(row.digest)
     // Part of a batch was refused: the caller must hear what the whole batch would have been told.
     if (!reply || (trouble.partial && reply.status < 500)) {
       if (reply?.body instanceof Incoming) void reply.body.discard()
@@ -217,6 +223,19 @@ function asItCame({ common }: Plan, raw: Digest): Plan {
 }
 
 type Trouble = Exclude<Landing, { kind: 'entry' }>
+
+/** A failure of somebody else's load, or a refusal of somebody else's credentials. */
+function isAnothers(trouble: Trouble): boolean {
+  if (trouble.kind === 'failed') return trouble.error.fault.retry === 'other'
+  return trouble.kind === 'reply' && trouble.personal
+}
+
+/** The reply of a load to who leads it, or who has joined: what is meant for one caller is the leader's. */
+function replyFor(trouble: Trouble, joined: boolean): Reply | undefined {
+  if (trouble.kind === 'failed') return undefined
+  if (trouble.kind === 'single') return joined ? undefined : trouble.take()
+  return joined && trouble.personal ? undefined : trouble.reply
+}
 
 function take(line: Line, landing: Landing | undefined): void {
   if (landing?.kind === 'entry') [line.entry, line.tier] = [landing.entry, landing.tier]

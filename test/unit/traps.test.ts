@@ -1,6 +1,7 @@
 /**
  * The ways in which caches before models have failed their callers, tried on the whole pipeline. Each test carries
- * the number of its trap in the project's list; those of keys and answers alone are tried in protocol/traps.test.ts.
+ * the number of its trap in the project's list; those of keys and answers alone (T2 among them) are
+ * tried in protocol/traps.test.ts, T22 with the herds in property/pipeline-purge.test.ts.
  */
 import { describe, expect, it } from 'vitest'
 import { GatewayError } from '../../src/core/errors.ts'
@@ -72,6 +73,35 @@ describe('wrong hits', () => {
     expect(one.predictions).not.toEqual(two.predictions)
   })
 
+  it('T5: what a backend says of one caller’s credentials is said to nobody else, though callers share', async () => {
+    for (const status of [401, 403, 429]) {
+      const world = createWorld({ cache: { scope: 'shared' }, shared: false })
+      world.script = ({ caller, instances }) =>
+        later(world.clock, 50, caller === 'bad' ? json('{"error":"no"}', [], status) : predictions(instances))
+      const one = gatewayOf(world)
+      await ask(world, bodyOf([0]), by('good'))
+      const told = await world.run(
+        Promise.all(['bad', 'good', 'bad', 'good'].map((key) => one.ask(bodyOf([1]), by(key)))),
+      )
+      expect(told.map((each) => each.status)).toEqual([status, 200, expect.any(Number), 200])
+    }
+  })
+
+  it('T5: a cookie set for the caller who led a load is not given to one who joined it, though he has left', async () => {
+    const world = createWorld({ cache: { scope: 'shared' }, shared: false })
+    world.script = ({ caller, instances }) =>
+      later(world.clock, 50, { ...predictions(instances.map(() => caller)), headers: ['set-cookie', caller] })
+    const one = gatewayOf(world)
+    await ask(world, bodyOf([0]))
+    const leaving = new AbortController()
+    const led = one.ask(bodyOf([1]), { ...by('a'), signal: leaving.signal })
+    const joined = one.ask(bodyOf([1]), by('b'))
+    await world.pass(20)
+    leaving.abort(new GatewayError('callerLeft', 'gone'))
+    expect((await world.run(led)).fault).toBe('callerLeft')
+    expect((await world.run(joined)).predictions).toEqual(['b'])
+  })
+
   it('T6: long bodies that differ at their end have answers of their own', async () => {
     const world = createWorld({ cache: { rows: 'never' }, script: ({ serial }) => predictions([serial]) })
     const long = 'x'.repeat(300_000)
@@ -107,6 +137,40 @@ describe('wrong hits', () => {
     expect(world.asked.length).toBe(2)
     expect(own?.predictions).not.toEqual(joined?.predictions)
     expect(own?.cacheStatus).toMatch(/fwd=request/)
+  })
+})
+
+describe('streams', () => {
+  const events = ['data: {"a":', '1}\n\ndata: {"reasoning":"r"}\n\n', 'data: [DONE]\n\n']
+  const stream = (until: number, fault?: Error) => ({
+    status: 200,
+    headers: ['content-type', 'text/event-stream'],
+    body: (async function* () {
+      for (const event of events.slice(0, until)) yield Buffer.from(event)
+      if (fault) throw fault
+    })(),
+  })
+
+  it.each(['always', 'never'] as const)(
+    'T14: a stream is passed on as it is, to each caller its own (rows: %s)',
+    async (rows) => {
+      const world = createWorld({ cache: { rows } })
+      world.script = () => later(world.clock, 50, stream(3))
+      const one = gatewayOf(world)
+      const told = await world.run(Promise.all([1, 2, 3].map(() => one.ask(bodyOf([1])))))
+      for (const { text } of told) expect(text).toBe(events.join(''))
+      expect(world.asked.length).toBe(3)
+      await world.pass(100)
+      expect([world.tier?.kept.size, one.cache.stats().memory?.entries]).toEqual([0, 0])
+    },
+  )
+
+  it('T15: a stream that breaks off is no answer to anybody after', async () => {
+    const world = createWorld()
+    world.script = () => stream(2, new GatewayError('backendReset', 'reset'))
+    expect((await ask(world, bodyOf([1]))).fault).toBe('backendReset')
+    world.script = () => stream(3)
+    expect((await ask(world, bodyOf([1]))).text).toBe(events.join(''))
   })
 })
 
@@ -216,5 +280,32 @@ describe('flights and failures', () => {
     expect((await ask(world, bodyOf([2]))).predictions).toEqual([2])
     const other = await ask(world, bodyOf([1]), { headers: ['content-type', 'application/x-odd'] })
     expect(other.predictions).toEqual([3])
+  })
+
+  it('T27: who is refused by the backend gets no hit of somebody who is not, however often', async () => {
+    const world = createWorld({
+      script: ({ caller, instances }) =>
+        caller === 'Bearer good' ? predictions(instances) : json('{"error":"no"}', [], 403),
+    })
+    for (let i = 0; i < 3; i++) {
+      expect((await ask(world, bodyOf([1]), by('Bearer good'))).status).toBe(200)
+      expect((await ask(world, bodyOf([1]), by('Bearer bad'))).status).toBe(403)
+      expect((await ask(world, bodyOf([1]))).status).toBe(403)
+    }
+  })
+
+  it('T28: a batch that overlaps costs a row for what is new, and one look-up for all that is not', async () => {
+    const world = createWorld({ gateways: 2 })
+    const known = Array.from({ length: 120 }, (_, i) => i)
+    await ask(world, bodyOf(known))
+    await ask(world, bodyOf([999]), {}, 1)
+    await world.pass(100)
+    const before = world.tier?.calls ?? 0
+    const batch = [...known.slice(60), ...Array.from({ length: 8 }, (_, i) => 200 + i), ...known.slice(0, 60)]
+    const told = await ask(world, bodyOf(batch), {}, 1)
+    expect(told.predictions).toEqual(batch)
+    expect(told.cacheStatus).toMatch(/rows hit=120 join=0 miss=8 dup=0/)
+    expect(world.asked.at(-1)?.instances).toEqual(batch.slice(60, 68))
+    expect((world.tier?.calls ?? 0) - before).toBe(1)
   })
 })

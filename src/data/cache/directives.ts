@@ -54,9 +54,12 @@ export function parseDirectives(headers: RawPairs): Directives {
   }
 }
 
+/** What more seconds than anybody can mean count as (RFC 9111, section 1.2.2). */
+const MAX_SECONDS = 2 ** 31
+
 /** A delta-seconds directive as milliseconds; a value that is no number counts as 0, the strictest. */
 function seconds(found: ReadonlyMap<string, string | undefined>, name: string, property: string): object {
   if (!found.has(name)) return {}
   const value = found.get(name) ?? ''
-  return { [property]: /^\d{1,10}$/.test(value) ? Number(value) * 1000 : 0 }
+  return { [property]: /^\d+$/.test(value) ? Math.min(Number(value), MAX_SECONDS) * 1000 : 0 }
 }

@@ -20,6 +20,11 @@ describe('request directives', () => {
     ],
     ['the first of a repeated one', ['Cache-Control', 'max-age=1, max-age=9'], { maxAge: 1000 }],
     ['a number that is none, as the strictest', ['Cache-Control', 'max-age=soon'], { maxAge: 0 }],
+    [
+      'more seconds than anybody can mean, as very many',
+      ['Cache-Control', 'max-age=99999999999999999999'],
+      { maxAge: 2 ** 31 * 1000 },
+    ],
     ['an unknown one, ignored', ['Cache-Control', 'no-cachex, immutable'], {}],
     ['Pragma alone', ['Pragma', 'no-cache'], { noCache: true }],
     [
