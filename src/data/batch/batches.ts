@@ -123,8 +123,9 @@ export class Batches {
     if (answers) return { answers: answers.map((answer) => ({ answer, delivered })) }
     const { status, body } = delivered.reply
     if (shares.length > 1 && body instanceof Incoming) void body.discard()
-    // What is overloaded or broken is not asked again for each caller: that would make a storm of it.
-    return { refused: delivered, forAll: body instanceof Uint8Array && (status >= 500 || status === 429) }
+    // What is overloaded is not asked again for each caller: that would make a storm of it. A 500 is how many servers
+    // say that one row is bad.
+    return { refused: delivered, forAll: body instanceof Uint8Array && (status > 500 || status === 429) }
   }
 }
 

@@ -33,7 +33,7 @@ const route = {
 } as unknown as Route
 
 /** A model that doubles numbers and refuses a batch with a negative one, as a backend would over HTTP. */
-function setup(answer?: () => { status: number; text: string }) {
+function setup(answer?: () => { status: number; text: string }, refusal = 400) {
   const clock = new FakeClock()
   const asked: string[] = []
   const deadlines: number[] = []
@@ -44,7 +44,7 @@ function setup(answer?: () => { status: number; text: string }) {
     const { instances } = JSON.parse(text) as { instances: number[] }
     const refused = instances.some((n) => n < 0)
     const { status, text: body } = answer?.() ?? {
-      status: refused ? 400 : 200,
+      status: refused ? refusal : 200,
       text: JSON.stringify(refused ? { error: 'negative' } : { predictions: instances.map((n) => 2 * n) }),
     }
     const headers = ['content-type', 'application/json']
@@ -100,11 +100,11 @@ describe('batches', () => {
     expect(asked).toHaveLength(3)
   })
 
-  it('lets only the caller whose row was refused hear of it', async () => {
-    const { clock, asked, ship } = setup()
+  it.each([400, 500])('lets only the caller whose row was refused hear of it (%i)', async (status) => {
+    const { clock, asked, ship } = setup(undefined, status)
     const both = Promise.all([ship([1, 2]), ship([-3])])
     clock.advance(2)
-    expect(await both).toEqual([['2', '4'], '400 {"error":"negative"}'])
+    expect(await both).toEqual([['2', '4'], `${status} {"error":"negative"}`])
     expect(asked).toHaveLength(3)
   })
 
