@@ -55,7 +55,7 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
       })
     }
     const answers = entries.map(answerOf)
-    const reply = matched.protocol.rows?.assemble(plan, answers)
+    const reply = ofOneVersion(entries) ? matched.protocol.rows?.assemble(plan, answers) : undefined
     // The rows do not belong together: another version, another trailing shape. The batch is asked for anew.
     if (!reply) {
       splitting.violated(matched, 'rows of one batch have different frames')
@@ -87,6 +87,7 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
       line.entry ??= line.fallback
     }
     const entries = sheet.entries() as readonly Entry[]
+    if (!ofOneVersion(entries)) return undefined
     const reply = rows
       ? matched.protocol.rows?.assemble(plan, entries.map(answerOf))
       : replyOf(entries[0] as Entry)
@@ -137,6 +138,17 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
     const now = clock.wall()
     return entries.reduce((age, entry) => Math.max(age, ageMs(entry, now)), 0)
   }
+}
+
+/** Known and new rows may be of two versions where a deployment came between; not every dialect's answers say so. */
+function ofOneVersion(entries: readonly Entry[]): boolean {
+  let known = ''
+  for (const { version } of entries) {
+    if (version === '' || version === known) continue
+    if (known !== '') return false
+    known = version
+  }
+  return true
 }
 
 const NOTHING = new Uint8Array(0)

@@ -1,0 +1,82 @@
+/**
+ * Calls that are under way together, on two gateways over one faulty tier, while callers leave and versions change
+ * under them: each answer is one that a single version gives to this caller, a version that was deployed while the
+ * caller waited; and nobody fails for another's sake.
+ */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { GatewayError } from '../../src/core/errors.ts'
+import { bodyOf, createWorld, later, predictions, type TestGateway, type Told } from '../support/pipeline.ts'
+
+const step = fc.record({
+  at: fc.nat(1),
+  rows: fc.array(fc.nat(4), { minLength: 1, maxLength: 5 }),
+  by: fc.constantFrom('', 'Bearer a'),
+  /** Milliseconds after which the caller leaves. */
+  leaves: fc.option(fc.constantFrom(5, 25, 45), { nil: undefined, freq: 3 }),
+  deploys: fc.boolean(),
+  tier: fc.constantFrom('none' as const, 'none' as const, 'error' as const, 'hang' as const),
+  pause: fc.constantFrom(0, 0, 10, 30, 100),
+})
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
+
+interface Asked extends Step {
+  /** The version at the start; the last one there was while the caller waited is the version at the end. */
+  readonly since: number
+}
+
+describe('calls under way together', () => {
+  it('I1, I5, I7, I12, F2: are each answered by one version of their time, whoever leaves or fails', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { minLength: 3, maxLength: 20, size: 'max' }),
+        fc.record({
+          rows: fc.constantFrom<'always' | 'never'>('always', 'never'),
+          leases: fc.constantFrom<'always' | 'never'>('always', 'never'),
+        }),
+        fc.boolean(),
+        async (steps, cache, answersLate) => {
+          let version = 1
+          const world = createWorld({ gateways: 2, cache })
+          world.script = async ({ caller, instances }) => {
+            const early = version
+            await later(world.clock, 40, predictions([]))
+            const v = answersLate ? version : early
+            return { reply: predictions(instances.map((row) => [v, caller, row])), version: `v${v}` }
+          }
+          const checks: Promise<void>[] = []
+          for (const one of steps) {
+            if (one.deploys) world.deploy(`v${++version}`)
+            if (world.tier) world.tier.fault = () => one.tier
+            const leaving = new AbortController()
+            const { leaves } = one
+            if (leaves !== undefined)
+              world.clock.after(leaves, () => leaving.abort(new GatewayError('callerLeft', 'gone')))
+            const headers = one.by === '' ? [] : ['authorization', one.by]
+            const asked = { ...one, since: version }
+            const answer = (world.gateways[one.at] as TestGateway).ask(bodyOf(one.rows), {
+              headers,
+              signal: leaving.signal,
+            })
+            checks.push(answer.then((told) => check(told, asked, version)))
+            checks.at(-1)?.catch(() => {})
+            await world.pass(one.pause)
+          }
+          await world.run(Promise.all(checks))
+          await world.pass(12_000)
+          for (const { flights } of world.gateways) expect(flights.size).toBe(0)
+        },
+      ),
+      { numRuns: 120 },
+    )
+  })
+
+  function check(told: Told, { by, rows, leaves, since }: Asked, until: number): void {
+    if (leaves !== undefined && told.fault === 'callerLeft') return
+    expect([told.status, told.fault]).toEqual([200, undefined])
+    const [version] = told.predictions?.[0] as [number]
+    expect(told.predictions).toEqual(rows.map((row) => [version, by, row]))
+    expect(version).toBeGreaterThanOrEqual(since)
+    expect(version).toBeLessThanOrEqual(until)
+  }
+})
