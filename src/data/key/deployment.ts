@@ -65,6 +65,8 @@ interface Deployment {
   readonly bornAt: number
   /** The poll in whose time a call last asked for it. */
   askedIn: number
+  /** Asked for again since it was last spared: most names that callers make up are heard once. */
+  isUsed: boolean
   settling: Promise<boolean> | undefined
   loading: Promise<void> | undefined
   /** The tier was asked and first evidence waited for, or need not be. */
@@ -109,6 +111,7 @@ export class Deployments {
     const known = this.#pools.get(pool)?.get(model)
     if (!known?.loaded) return undefined
     known.askedIn = this.#polls
+    known.isUsed = true
     return known.token
   }
 
@@ -235,6 +238,7 @@ export class Deployments {
       isReal: false,
       bornAt: clock.now(),
       askedIn: this.#polls,
+      isUsed: false,
       settling: undefined,
       loading: undefined,
       loaded: shared === undefined,
@@ -326,15 +330,19 @@ function parse(fact: string): { evidence: string; token: string } {
   return { evidence: fact.slice(0, Math.max(0, colon)), token: fact.slice(colon + 1) }
 }
 
-/** The oldest that only callers know of goes first: nobody would tell us again about the others. */
+/** The oldest that only callers know of, and did not use again, goes first: nobody would tell us again about the others. */
 function forgetOne(models: Map<string, Deployment>, made: Deployment): void {
-  let oldest: string | undefined
+  for (const [model, known] of models) {
+    if (known === made || known.isReal) continue
+    models.delete(model)
+    if (!known.isUsed) return
+    // Spared once, and looked at again when all others were.
+    known.isUsed = false
+    models.set(model, known)
+  }
   for (const [model, known] of models) {
     if (known === made) continue
-    oldest ??= model
-    if (known.isReal) continue
-    oldest = model
-    break
+    models.delete(model)
+    return
   }
-  if (oldest !== undefined) models.delete(oldest)
 }

@@ -39,6 +39,8 @@ interface Epoch {
   shared: boolean
   /** A purge that the shared tier has not heard of yet. */
   unpublished: boolean
+  /** Asked for again since it was last spared: names come from callers, and most are heard once. */
+  isUsed?: boolean
 }
 
 const POLL_MS = 1000
@@ -71,6 +73,7 @@ export class Epochs {
     for (const name of names) {
       const epoch = this.#epochs.get(name)
       if (!epoch) return undefined
+      epoch.isUsed = true
       shared &&= epoch.shared
       values.push(epoch.value)
     }
@@ -80,7 +83,12 @@ export class Epochs {
   /** As `peek`, after asking the shared tier for what is unknown. Never rejects. */
   async load(names: readonly string[]): Promise<EpochValues> {
     await Promise.all(names.filter((name) => !this.#epochs.has(name)).map((name) => this.#claim(name)))
-    return this.peek(names) as EpochValues
+    const epochs = names.map((name) => this.#epochs.get(name))
+    // In a flood of names one may be forgotten again by now; a value that nobody else has makes a key of one use.
+    return {
+      values: epochs.map((epoch) => epoch?.value ?? this.#unique()),
+      shared: epochs.every((epoch) => epoch?.shared),
+    }
   }
 
   /** Makes everything under these names unreachable, here at once. False where other gateways could not be told yet. */
@@ -158,8 +166,22 @@ export class Epochs {
   #set(name: string, epoch: Epoch): void {
     this.#epochs.delete(name)
     this.#epochs.set(name, epoch)
-    // The oldest is forgotten first; whoever needs it again asks the shared tier, or starts cold.
-    if (this.#epochs.size > MAX_EPOCHS) this.#epochs.delete(this.#epochs.keys().next().value as string)
+    if (this.#epochs.size > MAX_EPOCHS) this.#forgetOne()
+  }
+
+  /**
+   * The oldest that was not used again goes first, or callers who make up names could have everybody's forgotten;
+   * whoever needs it again asks the shared tier, or starts cold.
+   */
+  #forgetOne(): void {
+    for (let left = this.#epochs.size; left > 0; left--) {
+      const [name, epoch] = this.#epochs.entries().next().value as [string, Epoch]
+      this.#epochs.delete(name)
+      if (!epoch.isUsed && !epoch.unpublished) return
+      epoch.isUsed = false
+      this.#epochs.set(name, epoch)
+    }
+    this.#epochs.delete(this.#epochs.keys().next().value as string)
   }
 
   #unique(): string {
