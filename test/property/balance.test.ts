@@ -61,46 +61,49 @@ function viewOf(revision: number, specs: Spec) {
 }
 
 describe('selection under any sequence of views, calls and endings', () => {
-  it.each(policyNames)('%s: never a draining backend, never over a limit, every call counted out', (name) => {
-    fc.assert(
-      fc.property(backends, fc.array(step, { maxLength: 120 }), fc.integer(), (first, steps, seed) => {
-        const clock = { nowMs: 1e6, now: () => clock.nowMs, wall: () => clock.nowMs }
-        const table = createLoadTable(SLOTS)
-        const context = { table, random: createRandom(seed), now: clock.now }
-        const outliers = new Outliers({ ...context, state: createOutlierState(SLOTS) })
-        const selector = new Selector({ table, policy: createPolicy(name, context), outliers, clock })
-        let view = viewOf(1, first)
-        selector.update(view)
-        const running: { slot: number; incarnation: number }[] = []
-        for (const next of steps) {
-          clock.nowMs += 1
-          if (next.kind === 'view') selector.update((view = viewOf(view.revision + 1, next.backends)))
-          else if (next.kind === 'time') {
-            clock.nowMs += next.ms
-            selector.tick(0)
-          } else if (next.kind === 'call') {
-            const chosen = selector.pick({ isExtra: next.extra })
-            if (typeof chosen === 'string') continue
-            const known = view.backends.find(({ slot }) => slot === chosen.slot)
-            expect(known).toBe(chosen)
-            expect(chosen.state).not.toBe('draining')
-            if (chosen.concurrency !== undefined)
-              expect(inflightOf(table, chosen.slot)).toBeLessThan(chosen.concurrency)
-            if (view.backends.some(({ state }) => state === 'ready')) expect(chosen.state).toBe('ready')
-            running.push({ slot: chosen.slot, incarnation: selector.begin(chosen.slot) })
-          } else {
-            const [call] = running.splice(next.which % Math.max(1, running.length), 1)
-            if (call) selector.end(call.slot, call.incarnation, { ms: 5, ending: next.ending })
+  it.each(policyNames)(
+    'P1, P2: %s: never a draining backend, never over a limit, every call counted out',
+    (name) => {
+      fc.assert(
+        fc.property(backends, fc.array(step, { maxLength: 120 }), fc.integer(), (first, steps, seed) => {
+          const clock = { nowMs: 1e6, now: () => clock.nowMs, wall: () => clock.nowMs }
+          const table = createLoadTable(SLOTS)
+          const context = { table, random: createRandom(seed), now: clock.now }
+          const outliers = new Outliers({ ...context, state: createOutlierState(SLOTS) })
+          const selector = new Selector({ table, policy: createPolicy(name, context), outliers, clock })
+          let view = viewOf(1, first)
+          selector.update(view)
+          const running: { slot: number; incarnation: number }[] = []
+          for (const next of steps) {
+            clock.nowMs += 1
+            if (next.kind === 'view') selector.update((view = viewOf(view.revision + 1, next.backends)))
+            else if (next.kind === 'time') {
+              clock.nowMs += next.ms
+              selector.tick(0)
+            } else if (next.kind === 'call') {
+              const chosen = selector.pick({ isExtra: next.extra })
+              if (typeof chosen === 'string') continue
+              const known = view.backends.find(({ slot }) => slot === chosen.slot)
+              expect(known).toBe(chosen)
+              expect(chosen.state).not.toBe('draining')
+              if (chosen.concurrency !== undefined)
+                expect(inflightOf(table, chosen.slot)).toBeLessThan(chosen.concurrency)
+              if (view.backends.some(({ state }) => state === 'ready')) expect(chosen.state).toBe('ready')
+              running.push({ slot: chosen.slot, incarnation: selector.begin(chosen.slot) })
+            } else {
+              const [call] = running.splice(next.which % Math.max(1, running.length), 1)
+              if (call) selector.end(call.slot, call.incarnation, { ms: 5, ending: next.ending })
+            }
+            const ready = view.backends.filter(({ state }) => state === 'ready')
+            if (ready.length > 0) expect(selector.routable()).toBeGreaterThan(0)
           }
-          const ready = view.backends.filter(({ state }) => state === 'ready')
-          if (ready.length > 0) expect(selector.routable()).toBeGreaterThan(0)
-        }
-        for (const call of running) selector.cancel(call.slot, call.incarnation, 5)
-        for (let slot = 0; slot < SLOTS; slot++) expect(inflightOf(table, slot)).toBe(0)
-      }),
-      { numRuns: 60 },
-    )
-  })
+          for (const call of running) selector.cancel(call.slot, call.incarnation, 5)
+          for (let slot = 0; slot < SLOTS; slot++) expect(inflightOf(table, slot)).toBe(0)
+        }),
+        { numRuns: 60 },
+      )
+    },
+  )
 })
 
 describe('the waiting queue under any sequence', () => {

@@ -154,7 +154,7 @@ class World {
 }
 
 describe('flights', () => {
-  it('I16, I17: one load a row, and every waiter settles with what its load brought', async () => {
+  it('I16, I17, F1, F2: one load a row, and every waiter settles with what its load brought', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60, size: 'max' }), async (steps) => {
         const world = new World()

@@ -6,7 +6,15 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { GatewayError } from '../../src/core/errors.ts'
-import { bodyOf, createWorld, later, predictions, type TestGateway, type Told } from '../support/pipeline.ts'
+import {
+  bodyOf,
+  createWorld,
+  json,
+  later,
+  predictions,
+  type TestGateway,
+  type Told,
+} from '../support/pipeline.ts'
 
 const step = fc.record({
   at: fc.nat(1),
@@ -78,5 +86,80 @@ describe('calls under way together', () => {
     expect(told.predictions).toEqual(rows.map((row) => [version, by, row]))
     expect(version).toBeGreaterThanOrEqual(since)
     expect(version).toBeLessThanOrEqual(until)
+  }
+})
+
+describe('C2: between a load and memory', () => {
+  it('is no gap: whoever comes, at whatever turn of the load, sends nothing', async () => {
+    const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+    await fc.assert(
+      fc.asyncProperty(
+        // After how many turns of the event loop, and how many promises within one, each caller comes.
+        fc.array(fc.tuple(fc.nat(6), fc.nat(30)), { minLength: 1, maxLength: 12 }),
+        fc.constantFrom<'always' | 'never'>('always', 'never'),
+        fc.constantFrom<'always' | 'never'>('always', 'never'),
+        fc.boolean(),
+        async (arrivals, rows, leases, shared) => {
+          const world = createWorld({ shared, cache: { rows, leases } })
+          const one = world.gateways[0] as TestGateway
+          await world.run(one.ask(bodyOf([0])))
+          world.script = async ({ instances }) => {
+            await turn()
+            return predictions(instances)
+          }
+          const before = world.asked.length
+          const come = async ([turns, promises]: readonly [number, number]) => {
+            for (let i = 0; i < turns; i++) await turn()
+            for (let i = 0; i < promises; i++) await Promise.resolve()
+            return one.ask(bodyOf([1, 2]))
+          }
+          const told = await world.run(Promise.all([[0, 0] as const, ...arrivals].map(come)))
+          for (const { predictions: got } of told) expect(got).toEqual([1, 2])
+          expect(world.asked.length - before).toBe(1)
+          expect(one.flights.size).toBe(0)
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+})
+
+describe('I21: a stream', () => {
+  it('is passed on byte for byte to each caller its own, breaks where it broke, and is never kept', async () => {
+    const chunk = fc.constantFrom('data: {"a":1}\n\n', 'data: [DONE]\n\n', 'da', 'ta: x', '\n', '')
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(chunk, { maxLength: 6 }), { minLength: 1, maxLength: 4 }),
+        fc.boolean(),
+        fc.constantFrom<'always' | 'never'>('always', 'never'),
+        async (streams, breaks, rows) => {
+          const world = createWorld({ cache: { rows } })
+          const one = world.gateways[0] as TestGateway
+          const given: string[] = []
+          world.script = async ({ serial }) => {
+            await later(world.clock, 20, predictions([]))
+            const chunks = streams[(serial - 1) % streams.length] as readonly string[]
+            given.push(chunks.join(''))
+            return {
+              ...json('', []),
+              headers: ['content-type', 'text/event-stream'],
+              body: flow(chunks, breaks),
+            }
+          }
+          const told = await world.run(Promise.all(streams.map(() => one.ask(bodyOf([1])))))
+          expect(world.asked.length).toBe(streams.length)
+          if (breaks) for (const { fault } of told) expect(fault).toBe('backendReset')
+          else expect(told.map(({ text }) => text).sort()).toEqual(given.sort())
+          await world.pass(1000)
+          expect([world.tier?.kept.size, one.cache.stats().memory?.entries]).toEqual([0, 0])
+        },
+      ),
+      { numRuns: 40 },
+    )
+  })
+
+  async function* flow(chunks: readonly string[], breaks: boolean): AsyncGenerator<Uint8Array> {
+    for (const chunk of chunks) yield Buffer.from(chunk)
+    if (breaks) throw new GatewayError('backendReset', 'reset')
   }
 })

@@ -148,7 +148,7 @@ describe('any history of calls, deployments, faults and time', () => {
     )
   })
 
-  it('I18: no fault of the shared tier changes an answer or costs more than its read timeout and 10 ms', async () => {
+  it('C1, I18: no fault of the shared tier changes an answer or costs more than its read timeout and 10 ms', async () => {
     const faulty = fc.array(
       fc.oneof(
         { weight: 4, arbitrary: oneCall },
@@ -355,6 +355,49 @@ describe('what must not be kept', () => {
         },
       ),
       { numRuns: 60 },
+    )
+  })
+
+  it('C3: kept is exactly what may be kept: a plain 200 within the bound that is nobody’s in particular', async () => {
+    const field = fc.constantFrom<readonly [name: string, value: string, isFine: boolean]>(
+      ['cache-control', 'max-age=0', true],
+      ['cache-control', 'public, no-store', false],
+      ['cache-control', 'private="x"', false],
+      ['set-cookie', 'a=1', false],
+      ['vary', 'accept-encoding, Origin', true],
+      ['vary', '*', false],
+      ['vary', 'x-a', false],
+      ['content-encoding', 'identity', true],
+      ['content-encoding', 'gzip', false],
+      ['content-range', 'bytes 0-1/2', false],
+      ['x-other', 'no-store, private, set-cookie', true],
+    )
+    const MAX = 2_000
+    await fc.assert(
+      fc.asyncProperty(
+        fc.oneof(fc.constant(200), fc.integer({ min: 200, max: 599 })),
+        fc.array(field, { maxLength: 2 }),
+        fc.constantFrom(0, MAX - 100, MAX + 1),
+        fc.constantFrom('always' as const, 'never' as const),
+        async (status, fields, length, mode) => {
+          const world = createWorld({ cache: { rows: mode, maxEntryBytes: MAX } })
+          const one = world.gateways[0]
+          const text = JSON.stringify({ predictions: ['x'.repeat(length)] })
+          world.script = () =>
+            json(
+              text,
+              fields.flatMap(([name, value]) => [name, value]),
+              status,
+            )
+          const told = await world.run(one?.ask(bodyOf([1])) as Promise<Told>)
+          expect([told.status, told.text]).toEqual([status, text])
+          await world.pass(100)
+          const isKept = status === 200 && length < MAX && fields.every(([, , isFine]) => isFine)
+          expect(world.tier?.kept.size).toBe(isKept ? 1 : 0)
+          expect(/; stored/.test(told.cacheStatus ?? '')).toBe(isKept)
+        },
+      ),
+      { numRuns: 150 },
     )
   })
 
