@@ -111,8 +111,10 @@ describe('C2: between a load and memory', () => {
           const come = async ([turns, promises]: readonly [number, number]) => {
             for (let i = 0; i < turns; i++) await turn()
             for (let i = 0; i < promises; i++) await Promise.resolve()
-            return one.ask(bodyOf([1, 2]))
+            // Each spelled in its own way, or the ready answer would hide a gap.
+            return one.ask(bodyOf([1, 2]) + ' '.repeat(spaces++))
           }
+          let spaces = 0
           const told = await world.run(Promise.all([[0, 0] as const, ...arrivals].map(come)))
           for (const { predictions: got } of told) expect(got).toEqual([1, 2])
           expect(world.asked.length - before).toBe(1)
