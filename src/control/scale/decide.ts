@@ -77,8 +77,9 @@ function settle(memory: ScaleMemory, demand: Demand, sized: Sized, options: Scal
   )
   const pressure = press(memory, demand, sized, options)
   const corrected = check(memory, demand, { ...sized, late, isPanic: pressure.isPanic }, options)
-  const moves = relax(noteWant(memory.moves, sized.needed, now), now)
-  const holdMs = holdTime(moves, options, sized.startMs)
+  const wanted = { at: now, replicas: sized.needed }
+  const moves = relax(noteWant(memory.moves, wanted, options), now)
+  const holdMs = holdTime(moves, options, { now, startMs: sized.startMs })
   const { desired, reason } = rule(
     {
       ...sized,

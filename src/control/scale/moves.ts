@@ -1,8 +1,10 @@
 /**
  * When to move. A plan says what the load needs now; these rules say whether the pool goes there.
  *
- * Up is refused only where the last replicas did not help or are still awaited. Down is what must be earned: the level must not have been wanted for a while, and enough of the flap budget
- * must be left for the way back up. So reversals are bounded without ever withholding capacity.
+ * Up is refused only where the last replicas did not help or are still awaited. Down is what must be earned: the level
+ * must not have been wanted for a while, and enough of the flap budget must be left for the way back up. So reversals are
+ * bounded without ever withholding capacity. How long that while is, is learnt from the load: long where the load is
+ * not known yet, and longer than the gaps after which it was seen to come back.
  */
 import type { ScaleOptions } from './demand.ts'
 
@@ -20,15 +22,14 @@ export interface MoveMemory {
   /** Wants of the past, falling: the maximum over any stretch up to now is the first entry in it. */
   readonly wants: readonly Want[]
   readonly watchingSince: number
-  /** How long a level is kept after it was last wanted; grows when load comes back that was given up on. */
+  /** How long a level is to be kept after it was last wanted, as far as gaps in the load have taught it; 0: they have not. */
   readonly holdMs: number
+  /** When a gap last bore that out. */
   readonly holdSetAt: number
-  /** The last move down: from where, and when so much had last been wanted. */
-  readonly gaveUp?: { readonly replicas: number; readonly wantedAt: number }
 }
 
-/** No level is kept longer than this after it was last wanted. */
-export const LONGEST_HOLD_MS = 1_800_000
+/** After so long without a gap to bear it out, half of a learnt hold is forgotten. */
+const FORGET_MS = 1_800_000
 
 export function startMoves(replicas: number, now: number): MoveMemory {
   return {
@@ -43,10 +44,26 @@ export function startMoves(replicas: number, now: number): MoveMemory {
   }
 }
 
-/** Remembers that `replicas` are wanted now. */
-export function noteWant(memory: MoveMemory, replicas: number, now: number): MoveMemory {
-  const wants = memory.wants.filter((want) => want.at > now - LONGEST_HOLD_MS && want.replicas > replicas)
-  return { ...memory, wants: [...wants, { at: now, replicas }] }
+/** The part of the down window for which a level is kept while the load gives no reason for more. */
+const USUAL = 0.4
+/** A load that stays away longer than this, in down windows, is not expected back. */
+const LONGEST_GAP = 1.25
+/** How much longer than a gap its level is kept from then on. */
+const MARGIN = 1.25
+/** A level counts as wanted again from this share of it on: no load comes back to the call. */
+const ALIKE = 0.75
+
+/** Remembers what is wanted now, and after what gap: had the level been kept a little longer, nobody would have waited. */
+export function noteWant(memory: MoveMemory, want: Want, options: ScaleOptions): MoveMemory {
+  const { at: now, replicas } = want
+  const last = memory.wants.findLast((past) => past.replicas >= replicas * ALIKE)
+  const gap = now - (last?.at ?? now)
+  const wants = memory.wants.filter((past) => past.at > now - 2 * options.downMs && past.replicas > replicas)
+  const noted = { ...memory, wants: [...wants, want] }
+  const holdMs = MARGIN * gap
+  // One that is less than half of what is kept anyway teaches nothing.
+  if (gap > LONGEST_GAP * options.downMs || 2 * holdMs <= memory.holdMs) return noted
+  return { ...noted, holdMs: Math.max(memory.holdMs, holdMs), holdSetAt: now }
 }
 
 /** The most that was wanted at any time in the last `windowMs`. */
@@ -55,10 +72,19 @@ export function mostWanted(memory: MoveMemory, windowMs: number, now: number): n
   return 0
 }
 
-/** How long a level is kept: the present habit, or at least long enough for a start to pay. */
-export function holdTime(memory: MoveMemory, options: ScaleOptions, startMs: number): number {
-  const base = Math.min(options.downMs, Math.max(options.stableMs, 0.5 * options.downMs, 2 * startMs))
-  return Math.max(base, memory.holdMs)
+/** How long a level is kept while nothing speaks for longer: long enough for a start to pay. */
+export function usualHold(options: ScaleOptions, startMs: number): number {
+  return Math.min(options.downMs, Math.max(options.stableMs, USUAL * options.downMs, 2 * startMs))
+}
+
+/** How long a level is kept: as gaps have taught, and the whole down window while there has been no time to see any. */
+export function holdTime(
+  memory: MoveMemory,
+  options: ScaleOptions,
+  at: { now: number; startMs: number },
+): number {
+  const isNew = at.now - memory.watchingSince < options.reversalWindowMs
+  return Math.max(isNew ? options.downMs : usualHold(options, at.startMs), memory.holdMs)
 }
 
 export function reversalsWithin(memory: MoveMemory, options: ScaleOptions, now: number): number {
@@ -77,35 +103,17 @@ export function move(memory: MoveMemory, replicas: number, options: ScaleOptions
   const direction = replicas > memory.desired ? 'up' : 'down'
   const isTurn = memory.direction !== 'none' && memory.direction !== direction
   const kept = memory.reversals.filter((at) => at >= now - options.reversalWindowMs)
-  const moved = {
+  return {
     ...memory,
     desired: replicas,
     direction,
     changedAt: now,
     reversals: isTurn ? [...kept, now] : kept,
-  } as const
-  return direction === 'down' ? giveUp(moved, memory.desired, now) : comeBack(moved, options, now)
+  }
 }
 
-function giveUp(memory: MoveMemory, from: number, now: number): MoveMemory {
-  const last = memory.wants.findLast((want) => want.replicas > memory.desired)
-  return { ...memory, gaveUp: { replicas: from, wantedAt: last?.at ?? now } }
-}
-
-/** Load is back: had the level been kept a little longer than the gap, nobody would have waited. Learn the gap. */
-function comeBack(memory: MoveMemory, options: ScaleOptions, now: number): MoveMemory {
-  const { gaveUp } = memory
-  if (!gaveUp || memory.desired < gaveUp.replicas * 0.75) return memory
-  const gap = now - gaveUp.wantedAt
-  const isSpent = reversalsWithin(memory, options, now) >= options.maxReversals
-  const learnt = gap * 1.25 <= options.downMs ? gap * 1.25 : 0
-  const doubled = isSpent ? Math.min(LONGEST_HOLD_MS, 2 * Math.max(memory.holdMs, options.downMs)) : 0
-  const { gaveUp: _, ...rest } = memory
-  return { ...rest, holdMs: Math.max(memory.holdMs, learnt, doubled), holdSetAt: now }
-}
-
-/** Forgets half of a learnt hold for every half hour without new evidence for it. */
+/** The memory, with what it has learnt of gaps fading. */
 export function relax(memory: MoveMemory, now: number): MoveMemory {
-  if (memory.holdMs === 0 || now - memory.holdSetAt < LONGEST_HOLD_MS) return memory
+  if (memory.holdMs === 0 || now - memory.holdSetAt < FORGET_MS) return memory
   return { ...memory, holdMs: memory.holdMs < 1000 ? 0 : memory.holdMs / 2, holdSetAt: now }
 }

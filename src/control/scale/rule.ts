@@ -4,7 +4,7 @@
  */
 import type { Reason } from './decision.ts'
 import type { ScaleOptions } from './demand.ts'
-import { type MoveMemory, mayTurnDown, mostWanted } from './moves.ts'
+import { type MoveMemory, mayTurnDown, mostWanted, usualHold } from './moves.ts'
 import { expectedLate, leastSlots, toleratedLate } from './plan.ts'
 import { clamp, type Sized } from './size.ts'
 
@@ -78,7 +78,7 @@ function obstacleToDown(it: Case, options: ScaleOptions): Reason | undefined {
   if (it.isPanic) return 'hold_panic'
   if (it.isUnsettled) return 'hold_starting'
   if (it.isCacheFresh) return 'hold_cache'
-  if (it.now - it.moves.watchingSince < it.holdMs) return 'hold_recent_peak'
+  if (it.now - it.moves.watchingSince < usualHold(options, it.startMs)) return 'hold_recent_peak'
   if (it.moves.direction === 'up' && it.now - it.moves.changedAt < it.startMs) return 'hold_recent_peak'
   if (!mayTurnDown(it.moves, options, it.now)) return 'hold_flap_budget'
   return undefined

@@ -44,9 +44,36 @@ describe('the scaler', () => {
     expect(feed.desired).toBe(1)
     feed.run(3 * MINUTE, { perSecond: 400 }, tickMs)
     expect(feed.desired).toBe(6)
-    feed.run(2 * MINUTE, { perSecond: 40 }, tickMs)
+    feed.run(4 * MINUTE, { perSecond: 40 }, tickMs)
     expect(feed.desired).toBe(6)
     feed.run(2 * MINUTE, { perSecond: 40 }, tickMs)
+    expect(feed.desired).toBe(1)
+  })
+
+  it('keeps a level for the whole down window while the load is new to it, and for less of it later', () => {
+    const kept = (calmMinutes: number) => {
+      const feed = new Feed()
+      feed.run(calmMinutes * MINUTE, { perSecond: 40 }, 1_000)
+      feed.run(MINUTE, { perSecond: 400 }, 1_000)
+      const fellAt = feed.now
+      feed.run(6 * MINUTE, { perSecond: 40 }, 1_000)
+      const drop = feed.decisions.find(({ at, desired }) => at > fellAt && desired < 6)
+      return Math.round(((drop?.at ?? Infinity) - fellAt) / MINUTE)
+    }
+    expect(kept(3)).toBe(5)
+    expect(kept(12)).toBe(2)
+  })
+
+  it.each([200, 340])('a load that came back after %i s is waited for the next time', (gapS) => {
+    const feed = new Feed()
+    feed.run(12 * MINUTE, { perSecond: 40 }, 1_000)
+    for (const _ of [1, 2, 3]) {
+      feed.run(MINUTE, { perSecond: 400 }, 1_000)
+      feed.run(gapS * 1_000, { perSecond: 40 }, 1_000)
+    }
+    expect(feed.decisions.slice(-gapS).every(({ desired }) => desired >= 6)).toBe(true)
+    // One that stays away is given up on.
+    feed.run(5 * MINUTE, { perSecond: 40 }, 1_000)
     expect(feed.desired).toBe(1)
   })
 
