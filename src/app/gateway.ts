@@ -310,7 +310,9 @@ export class Gateway {
 
   #ready(): { ok: boolean; reasons: readonly string[] } {
     if (this.#draining) return { ok: false, reasons: ['draining: the gateway is going down'] }
-    const waiting = this.#settings.models.map(({ name }) => name).filter((name) => !this.#started.has(name))
+    // One that may be at zero is started by its first call.
+    const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
+    const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
     return {
       ok: this.#listener !== undefined && waiting.length === 0,

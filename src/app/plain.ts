@@ -57,8 +57,11 @@ export function adminSettings({ admin }: Settings, own: string): AdminSettings {
 /** Of the promised p95 the backend may use so much; the rest is for waiting. */
 const SERVICE_SHARE = 0.6
 
-/** Undefined: the pool of an embedded model, which has the defaults of all. */
-export function poolTuning(given: PoolSettings | undefined): PoolTuning {
+/**
+ * @param given undefined: the pool of an embedded model, which has the defaults of all
+ * @param fewest replicas that are always there
+ */
+export function poolTuning(given: PoolSettings | undefined, fewest: number): PoolTuning {
   const pool = given ?? DEFAULTS
   const { balance, hedge, outlier, retry, queue } = pool
   return {
@@ -84,6 +87,7 @@ export function poolTuning(given: PoolSettings | undefined): PoolTuning {
       targetMs: Math.max(5, queue.maxWait / 10),
       intervalMs: Math.max(100, queue.maxWait / 5),
     },
+    isFromZero: fewest === 0,
   }
 }
 

@@ -42,13 +42,14 @@ export class Pools {
   shape(settings: Settings): void {
     const wanted = new Map<string, PoolSettings | undefined>(Object.entries(settings.pools))
     for (const { name } of settings.models) wanted.set(name, undefined)
+    const fewest = new Map(settings.models.map(({ name, replicas }) => [name, replicas.min]))
     for (const [name, pool] of this.#pools) {
       if (wanted.has(name)) continue
       this.#pools.delete(name)
       void pool.clients.close()
     }
     for (const [name, pool] of wanted) {
-      const tuning = poolTuning(pool)
+      const tuning = poolTuning(pool, pool?.scale?.min ?? fewest.get(name) ?? 1)
       const known = this.#pools.get(name)
       if (!known) this.#pools.set(name, this.#newPool(name, pool, tuning))
       else {

@@ -189,8 +189,12 @@ function mistake(error: unknown): unknown {
 function greet(settings: Settings, data: Endpoint, admin: Endpoint): void {
   const say = (line: string) => process.stderr.write(`infergate: ${line}\n`)
   say(`serving on http://${show(data)}, admin on http://${show(admin)}`)
-  for (const { name } of settings.models)
-    say(`model ${name} is being loaded: http://${show(admin)}/readyz says when it is there`)
+  for (const { name, replicas } of settings.models)
+    say(
+      replicas.min === 0
+        ? `model ${name} is loaded when it is first called`
+        : `model ${name} is being loaded: http://${show(admin)}/readyz says when it is there`,
+    )
 }
 
 function show({ host, port }: Endpoint): string {

@@ -79,11 +79,13 @@ export const limits = z
   .superRefine(({ min, max }, ctx) => ordered(ctx, [min, max ?? min], ['min', 'max']))
 
 export const queue = z.strictObject({
-  max: count(0, 1_000_000).prefault(1000).describe('Calls that wait at most; further ones get 503 at once.'),
+  max: count(0, 1_000_000)
+    .prefault(1000)
+    .describe('Calls that wait at most, for a busy backend or a first one; further ones get 503 at once.'),
   maxWait: duration({ max: '1h' })
     .prefault('5s')
     .describe(
-      'The longest a call waits. The most urgent go first; under overload, the newest of the others.',
+      'The longest a call waits for a busy backend. The most urgent go first; under overload, the newest of the others.',
     ),
 })
 

@@ -9,7 +9,7 @@ import { slo, windowsOf } from './scale.ts'
 
 const replicas = z
   .strictObject({
-    min: count(0, 256).prefault(1).describe('Processes that always run.'),
+    min: count(0, 256).prefault(1).describe('Processes that always run; at 0, the first call starts one.'),
     max: count(1, 256).prefault(1).describe('Processes that run under load.'),
   })
   .superRefine(({ min, max }, ctx) => ordered(ctx, [min, max], ['min', 'max']))

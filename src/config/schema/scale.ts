@@ -34,13 +34,17 @@ export const windowsOf = (down: string) =>
       stable: duration().prefault('60s').describe('Shows the load.'),
       down: duration({ min: '0s' })
         .prefault(down)
-        .describe('The highest demand within it keeps the pool up.'),
+        .describe(
+          'How long a level of load is remembered: all of it while the load is new, less of it later.',
+        ),
     })
     .superRefine(({ fast, stable }, ctx) => ordered(ctx, [fast, stable], ['fast', 'stable']))
 
 export const scale = z
   .strictObject({
-    min: count(0, 10_000).prefault(1).describe('Fewest replicas.'),
+    min: count(0, 10_000)
+      .prefault(1)
+      .describe('Fewest replicas. At 0, calls that come to an empty pool wait for its first backend.'),
     max: count(1, 10_000).prefault(1).describe('Most replicas.'),
     windows: windowsOf('300s').prefault({}).describe('Over which times demand is measured.'),
     emit: z.array(emit).prefault([]).describe('Who is told; the metrics and `/api/v1/scale` always say it.'),

@@ -122,7 +122,8 @@ export class Scaler {
       const look = this.#options.look(line.pool.name)
       if (!look) continue
       const sinceMs = now - line.decidedAt
-      const hasJumped = look.level > 2 * line.level + 2 && sinceMs >= LEAST_MS
+      const isWoken = look.level > 0 && line.memory?.moves.desired === 0
+      const hasJumped = (isWoken || look.level > 2 * line.level + 2) && sinceMs >= LEAST_MS
       if (sinceMs >= DECIDE_MS || hasJumped) this.#decide(line, look, now)
     }
   }

@@ -13,14 +13,15 @@ import { type OutlierOptions, Outliers } from '../balance/outlier.ts'
 import { createOutlierState } from '../balance/outlier-state.ts'
 import { createPolicy, type PolicyName } from '../balance/policies.ts'
 import type { Ending } from '../balance/policy.ts'
-import { type Capacity, type Place, type QueueOptions, WaitQueue } from '../balance/queue.ts'
+import type { Capacity, QueueOptions } from '../balance/queue.ts'
 import { RetryBudget, type RetryBudgetOptions } from '../balance/retry-budget.ts'
 import { type Refusal, Selector, type SelectorOptions } from '../balance/select.ts'
 import { inflightOf, type LoadTable } from '../balance/table.ts'
 import { DemandMeter } from '../demand.ts'
 import type { Clients } from './clients.ts'
-import { dropped, refused } from './refusals.ts'
+import { refused } from './refusals.ts'
 import type { PoolTraffic } from './traffic.ts'
+import { type Waiting, WaitingRoom } from './waiting-room.ts'
 
 /** What the settings say of a pool; may change while calls run. */
 export interface PoolTuning extends SelectorOptions {
@@ -31,6 +32,8 @@ export interface PoolTuning extends SelectorOptions {
   readonly outlier: OutlierOptions
   readonly limit: LimitOptions
   readonly queue: QueueOptions
+  /** The pool may be at zero: calls that come then wait for its first backend. */
+  readonly isFromZero: boolean
 }
 
 export interface PoolParts {
@@ -60,14 +63,6 @@ export interface Seat {
   readonly company: number
 }
 
-interface Waiting {
-  readonly need: Need
-  readonly exclude: readonly number[]
-  readonly resolve: (seat: Seat) => void
-  readonly reject: (error: GatewayError) => void
-  place: Place<Waiting> | undefined
-}
-
 /** Waiting calls for models whose backends are full are passed over; so many at a time. */
 const MAX_PASSED = 64
 const SERVICE_WINDOW_MS = 30_000
@@ -87,7 +82,7 @@ export class BackendPool {
   #budget: RetryBudget
   #hedger: Hedger | undefined
   #limits: Limits
-  #queue: WaitQueue<Waiting>
+  readonly #waiting: WaitingRoom
   #view: PoolView
   #meanServiceMs = 0
 
@@ -104,8 +99,8 @@ export class BackendPool {
     this.#selector = this.#newSelector(tuning)
     this.#budget = new RetryBudget(tuning.retry.budget)
     this.#hedger = tuning.hedge && new Hedger(tuning.hedge)
-    this.#queue = new WaitQueue(
-      (waiting, why) => waiting.reject(dropped(this.name, why, this.#meanServiceMs)),
+    this.#waiting = new WaitingRoom(
+      { pool: parts.name, clock: parts.clock, demand: this.demand, capacity: () => this.#capacity() },
       tuning.queue,
     )
   }
@@ -124,7 +119,7 @@ export class BackendPool {
     // A reload that is about something else does not touch what the parts remember.
     if (JSON.stringify(old) === JSON.stringify(tuning)) return
     this.#tuning = tuning
-    this.#queue.configure(tuning.queue)
+    this.#waiting.configure(tuning.queue)
     if (JSON.stringify(old.limit) !== JSON.stringify(tuning.limit)) this.#limits = this.#newLimits(tuning)
     this.#selector = this.#newSelector(tuning)
     this.#selector.update(this.#view)
@@ -149,8 +144,8 @@ export class BackendPool {
 
   /** To be called about every 100 ms. */
   tick(): void {
-    this.#queue.expire(this.#parts.clock.now())
-    this.#selector.tick(this.#queue.depth)
+    this.#waiting.expire()
+    this.#selector.tick(this.#waiting.depth)
     this.#serveQueue()
   }
 
@@ -158,7 +153,7 @@ export class BackendPool {
   status(): PoolTraffic {
     const { table, clock } = this.#parts
     return {
-      queued: this.#queue.depth,
+      queued: this.#waiting.depth,
       retriesLeft: this.#budget.left(clock.now()),
       panic: this.#selector.isPanic(),
       failing: this.#selector.isFailing,
@@ -183,8 +178,9 @@ export class BackendPool {
   enter(need: Need, exclude: readonly number[]): Seat | Promise<Seat> {
     const picked = this.#selector.pick({ ...need, exclude })
     if (typeof picked !== 'string') return this.#seat(picked)
-    if (picked !== 'saturated') throw this.#refused(picked, need)
-    return this.#wait(need, exclude)
+    if (picked === 'saturated') return this.#waiting.wait({ need, exclude })
+    if (picked === 'none' && this.#isComing()) return this.#waiting.hold({ need, exclude })
+    throw this.#refused(picked, need)
   }
 
   /** A second place for the same call, elsewhere and at once; undefined: there is none. */
@@ -278,53 +274,27 @@ export class BackendPool {
     return { backend, incarnation, since: clock.now(), company }
   }
 
-  #wait(need: Need, exclude: readonly number[]): Promise<Seat> {
-    return new Promise((resolve, reject) => {
-      let waited = () => {}
-      const waiting: Waiting = {
-        need,
-        exclude,
-        resolve: (seat) => settle(() => resolve(seat)),
-        reject: (error) => settle(() => reject(error)),
-        place: undefined,
-      }
-      const entry = this.#queue.enter(
-        waiting,
-        { deadline: need.deadline },
-        { now: this.#parts.clock.now(), capacity: this.#capacity() },
-      )
-      const left = () => {
-        if (!('place' in entry) || !this.#queue.remove(entry.place)) return
-        waited()
-        reject(need.signal.reason as Error)
-      }
-      const settle = (finish: () => void) => {
-        waited()
-        need.signal.removeEventListener('abort', left)
-        finish()
-      }
-      if ('refused' in entry) return reject(dropped(this.name, entry.refused, entry.retryAfterMs))
-      waiting.place = entry.place
-      waited = this.demand.wait()
-      need.signal.addEventListener('abort', left, { once: true })
-    })
+  /** Nobody serves the pool, and nobody failed it: it has been scaled to zero, or is about to be served again. */
+  #isComing(): boolean {
+    const isAbsent = ({ state }: Backend) => state === 'warming' || state === 'draining'
+    return this.#tuning.isFromZero && this.#view.backends.every(isAbsent)
   }
 
   /** Gives free places to those who wait, the most urgent first. */
   #serveQueue(): void {
     const { clock } = this.#parts
-    const passed: Place<Waiting>[] = []
-    while (this.#queue.depth > 0 && passed.length < MAX_PASSED && this.#selector.hasRoom()) {
-      const waiting = this.#queue.take(clock.now(), this.#service.quantile(clock.now(), 0.5) ?? 0)
+    const passed: Waiting[] = []
+    while (this.#waiting.depth > 0 && passed.length < MAX_PASSED && this.#selector.hasRoom()) {
+      const waiting = this.#waiting.take(this.#service.quantile(clock.now(), 0.5) ?? 0)
       if (!waiting) break
       let picked = this.#selector.pick({ ...waiting.need, exclude: waiting.exclude })
       // Those not yet tried are gone meanwhile: better the same again than nobody.
       if (picked === 'excluded') picked = this.#selector.pick(waiting.need)
       if (typeof picked !== 'string') waiting.resolve(this.#seat(picked))
-      else if (picked === 'saturated' && waiting.place) passed.push(waiting.place)
+      else if (picked === 'saturated') passed.push(waiting)
       else waiting.reject(this.#refused(picked, waiting.need))
     }
-    for (const place of passed) this.#queue.restore(place)
+    for (const waiting of passed) this.#waiting.restore(waiting)
   }
 
   #capacity(): Capacity {
