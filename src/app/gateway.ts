@@ -210,7 +210,9 @@ export class Gateway {
       probe,
       settings: probed,
       models: (pool) => data.facts.deployments.asked(pool),
-      deployed: (deployed) => data.facts.deployments.learn(deployed),
+      deployed: (deployed) => {
+        if (data.facts.deployments.learn(deployed)) scaling.lost('deployment', deployed.pool)
+      },
     })
     const admin = this.#admin({ registry, rules }, { data, cache, scaling: () => scaling })
     const processes = this.#processes()

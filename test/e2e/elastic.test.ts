@@ -41,7 +41,7 @@ function offer(perSecond: number): unknown[] {
   return bad
 }
 
-const embedded = (cache: { readonly enabled: boolean }) => ({
+const embedded = (cache: object, over: object = {}) => ({
   models: [
     {
       name: 'digits',
@@ -53,6 +53,7 @@ const embedded = (cache: { readonly enabled: boolean }) => ({
       slo: { p95: '120ms' },
       scale: { windows: { fast: '1s', stable: '4s', down: '6s' } },
       cache,
+      ...over,
     },
   ],
 })
@@ -147,6 +148,66 @@ it('a load that is all hits starts nothing', async () => {
   )
   await toldElsewhere(gateway)
 }, 60_000)
+
+/** So many pictures, no two alike. */
+const pictures = (count: number) =>
+  Array.from({ length: count }, (_, i) =>
+    Array.from({ length: 64 }, (_, pixel) => (pixel < 3 ? Math.floor(i / 16 ** pixel) % 16 : 0)),
+  )
+
+it('a cache that is lost under a load of hits starts processes before the p95 breaks', async () => {
+  const sloMs = 1_000
+  const over = {
+    slo: { p95: `${sloMs}ms` },
+    scale: { windows: { fast: '1s', stable: '2s', down: '10s' } },
+  }
+  gateway = await startGateway({ yaml: embedded({ enabled: true, rows: 'always' }, over) })
+  await gateway.up()
+  const rows = pictures(600)
+  for (let at = 0; at < rows.length; at += 100)
+    expect((await gateway.post(PREDICT, { instances: rows.slice(at, at + 100) })).status).toBe(200)
+
+  // More calls than one process could answer, each of them known.
+  const calls: { readonly sentAt: number; readonly ms: number; readonly status: number }[] = []
+  let next = 0
+  const timer = setInterval(() => {
+    const sentAt = performance.now()
+    const sent = gateway?.post(PREDICT, { instances: [rows[next++ % rows.length]] })
+    sent?.then(({ status }) => calls.push({ sentAt, ms: performance.now() - sentAt, status }))
+  }, 15)
+  stopLoad = () => clearInterval(timer)
+  await eventually(async () => expect((await scale()).demand.hitRatio).toBeGreaterThan(0.99), {
+    timeoutMs: 10_000,
+  })
+  expect((await scale()).desired).toBe(1)
+
+  const lostAt = performance.now()
+  const purge = { method: 'POST', body: '{"all":true}', headers: { 'content-type': 'application/json' } }
+  expect((await gateway.ask('/api/v1/cache/purge', purge)).status).toBe(200)
+  const sentence = await eventually(async () => {
+    const now = await scale()
+    expect(now.desired).toBeGreaterThan(1)
+    return now.sentence
+  })
+  const signalAt = performance.now()
+  expect(sentence).toMatch(/^1 → \d replicas: the cache is lost/)
+  await eventually(async () => expect((await scale()).ready).toBeGreaterThan(1), { timeoutMs: 20_000 })
+  stopLoad()
+  await eventually(async () => expect(calls).toHaveLength(next), { timeoutMs: 10_000 })
+  const since = (from: number, to: number) => calls.filter(({ sentAt }) => sentAt >= from && sentAt < to)
+  expect(calls.filter(({ status }) => status !== 200)).toEqual([])
+  expect(since(lostAt, signalAt).length).toBeGreaterThan(0)
+  expect(p95(since(lostAt, signalAt))).toBeLessThan(sloMs)
+  console.info(
+    `signal after ${Math.round(signalAt - lostAt)} ms, p95 until then ${Math.round(p95(since(lostAt, signalAt)))} ms, ` +
+      `after it ${Math.round(p95(since(signalAt, Infinity)))} ms`,
+  )
+}, 60_000)
+
+function p95(calls: readonly { readonly ms: number }[]): number {
+  const sorted = calls.map(({ ms }) => ms).sort((a, b) => a - b)
+  return sorted[Math.ceil(sorted.length * 0.95) - 1] ?? 0
+}
 
 /** The same number for an autoscaler, for Prometheus and at the shell. */
 async function toldElsewhere({ ask, metric, admin }: RunningGateway): Promise<void> {

@@ -131,8 +131,12 @@ export class Scaler {
   /** Answers were made unreachable: their calls will come as misses. `pool` undefined: everywhere. */
   lost(kind: 'flush' | 'deployment', pool?: string): void {
     const at = this.#options.clock.now()
-    for (const line of this.#lines.values())
-      if (pool === undefined || pool === line.pool.name) line.cache.lost({ kind, at, hitRatioLeft: 0 })
+    for (const line of this.#lines.values()) {
+      if (pool !== undefined && pool !== line.pool.name) continue
+      line.cache.lost({ kind, at, hitRatioLeft: 0 })
+      // The misses are on their way: the next look decides.
+      line.decidedAt = Number.NEGATIVE_INFINITY
+    }
   }
 
   /** Undefined: this pool is not scaled, or nothing has been decided yet. */

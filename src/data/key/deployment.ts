@@ -165,21 +165,23 @@ export class Deployments {
     return isAsked
   }
 
-  /** Takes note of what is deployed; what is no news changes nothing. */
-  learn({ pool, model, evidence, versions }: Evidence): void {
+  /** Takes note of what is deployed; what is no news changes nothing. True: what was kept until now is out of reach. */
+  learn({ pool, model, evidence, versions }: Evidence): boolean {
     const known = this.#find(pool, model)
     const hash = createHash('sha256').update(evidence).digest('base64url').slice(0, 22)
     known.versions = versions
     known.isReal ||= evidence !== ''
-    if (known.evidence === hash) return
+    if (known.evidence === hash) return false
+    const isNext = known.evidence !== undefined && known.loaded
     const isFirst = known.evidence === undefined && known.standsFor === undefined
     known.evidence = hash
     // Another gateway saw it first, and its token is here already.
-    if (known.standsFor === hash) return
+    if (known.standsFor === hash) return isNext
     if (!isFirst || this.#options.clock.now() - known.bornAt > FIRST_EVIDENCE_MS) this.#renew(known)
     known.standsFor = hash
     void this.#settle(known)
     known.heard?.()
+    return isNext
   }
 
   /**
