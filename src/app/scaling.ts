@@ -158,9 +158,22 @@ export class Scaling {
       'Share of the calls that need none.',
       (s) => s.decision.signals.hitRatio,
     )
+    gauge(
+      'infergate_scale_concurrency',
+      'Calls at the backends and waiting.',
+      (s) => s.decision.signals.concurrency.mean,
+    )
+    gauge(
+      'infergate_scale_concurrency_p95',
+      'What 95 % of the tenths of a second stay under.',
+      (s) => s.decision.signals.concurrency.p95,
+    )
     gauge('infergate_scale_busy_slots', 'Slots the misses keep busy.', (s) => s.decision.signals.erlangs)
     gauge('infergate_scale_needed_slots', 'Slots the promise needs.', (s) => s.decision.signals.slotsNeeded)
     gauge('infergate_scale_queue', 'Calls that wait.', (s) => s.decision.signals.queue)
+    gauge('infergate_scale_ineffective', '1: the last replicas did not help.', (s) =>
+      Number(s.decision.scalingIneffective),
+    )
     gauge('infergate_scale_slo_feasible', '0: no number of replicas keeps the promise.', (s) =>
       Number(s.decision.sloFeasible),
     )

@@ -70,7 +70,7 @@ describe('against the known rules on the same steps', { timeout: 30_000 }, () =>
 
 describe('square waves', { timeout: 30_000 }, () => {
   it('cost one late edge, then the level is kept', () => {
-    const { score } = mine(squareLoad(120_000, 20 * 60_000))
+    const { score } = mine(squareLoad(120_000, { untilMs: 20 * 60_000 }))
     expect(score.worstReversals).toBeLessThanOrEqual(3)
     expect(score.violationSeconds).toBeLessThan(20)
   })

@@ -27,6 +27,7 @@ export function signalFor(pool: string, desired: number, token = 1): Signal {
         missesPerSecond: 10,
         callsPerSecond: 10,
         hitRatio: 0,
+        concurrency: { mean: 1, p95: 2 },
         erlangs: 1,
         slotsPerReplica: 1,
         slotsNeeded: desired,

@@ -9,8 +9,9 @@ import { type Oracle, oracle } from './oracle.ts'
 import { play, type Score } from './play.ts'
 import { type Plot, type Series, svg } from './plot.ts'
 import { type MakeRule, ours } from './rules.ts'
-import { MIXED, POOL, poissonLoad, type Scenario, settingsOf, squareLoad } from './scenarios.ts'
+import { MIXED, POOL, poissonLoad, type Scenario, settingsOf } from './scenarios.ts'
 import * as special from './special.ts'
+import { againstSquares, squaresPlot, squaresTable, type Wave } from './squares.ts'
 import { competitors, front, OPTIONS, oursOverRisk, type Point, total } from './sweep.ts'
 
 const { values } = parseArgs({
@@ -120,39 +121,6 @@ function judge(mine: Point, kept: readonly Point[]): void {
   print()
 }
 
-function squares(kept: readonly MakeRule[]): void {
-  print(`## Square waves 50 ↔ 400 calls/s, forty minutes (seed ${seed})`)
-  print()
-  print(
-    '"Others" are the settings of the front above; "as cheap" are those with at most 5 % more replica-seconds than ours.',
-  )
-  print()
-  print(
-    '| period | ours: violation-s | replica-s | most reversals in 10 min | best of the others as cheap | best of the others at any cost |',
-  )
-  print('|---|---|---|---|---|---|')
-  for (const periodS of quick ? [60, 300] : [30, 60, 120, 180, 240, 300, 400, 600, 900]) {
-    progress(`square waves: ${periodS} s`)
-    const scenario = squareLoad(periodS * 1000)
-    const load = scenario.load(seed)
-    const options = { untilMs: scenario.untilMs, seed }
-    const mine = play(load, settingsOf(scenario), ours(OPTIONS), options)
-    const others = kept
-      .map((make) => ({ make, score: play(load, settingsOf(scenario), make(), options) }))
-      .filter(({ score }) => score.worstReversals <= 3)
-      .sort((a, b) => a.score.violationSeconds - b.score.violationSeconds)
-    const cheap = others.find(({ score }) => score.replicaSeconds <= mine.replicaSeconds * 1.05)
-    const show = (it: (typeof others)[number] | undefined) =>
-      it
-        ? `${it.score.violationSeconds} (${whole(it.score.replicaSeconds)} replica-s, ${it.make().family} ${it.make().setting})`
-        : 'none'
-    print(
-      `| ${periodS} s | ${mine.violationSeconds} | ${whole(mine.replicaSeconds)} | ${mine.worstReversals} | ${show(cheap)} | ${show(others[0])} |`,
-    )
-  }
-  print()
-}
-
 function situations(): void {
   print(`## Situations (seed ${seed})`)
   print()
@@ -251,17 +219,24 @@ function main(): void {
       (point) => point.family === family && point.setting === setting,
     )
   })
-  squares(makes)
+  const waves = againstSquares(makes, { seeds: seeds.slice(0, 2), quick, progress })
+  for (const line of squaresTable(waves, seeds.slice(0, 2))) print(line)
   situations()
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(0)
   print(
     `node bench/sim/scale/run.ts${quick ? ' --quick' : ''} --seed ${seed}: ${seconds} s on ${cpus()[0]?.model ?? 'an unknown processor'}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}.`,
   )
   progress('')
-  if (!quick) save(rows, own, others)
+  if (!quick) save(rows, { own, others, waves })
 }
 
-function save(rows: readonly AgainstOracle[], own: readonly Point[], others: readonly Point[]): void {
+interface Compared {
+  readonly own: readonly Point[]
+  readonly others: readonly Point[]
+  readonly waves: readonly Wave[]
+}
+
+function save(rows: readonly AgainstOracle[], { own, others, waves }: Compared): void {
   const folder = new URL('../../results/', import.meta.url)
   mkdirSync(folder, { recursive: true })
   const write = (name: string, text: string) => writeFileSync(new URL(name, folder), text)
@@ -274,8 +249,9 @@ function save(rows: readonly AgainstOracle[], own: readonly Point[], others: rea
     worstReversals: score.worstReversals,
     oracleAtLeast: bound.atLeast,
   }))
-  write('scale.json', `${JSON.stringify({ oracle: bare, own, others }, undefined, 1)}\n`)
+  write('scale.json', `${JSON.stringify({ oracle: bare, own, others, waves }, undefined, 1)}\n`)
   write('scale-front.svg', svg(frontPlot(own, others)))
+  write('scale-squares.svg', svg(squaresPlot(waves)))
   for (const row of rows.filter(({ seed: at }) => at === seed)) {
     const initial = [poissonLoad, ...MIXED].find(({ name }) => name === row.scenario)?.initial ?? 0
     write(`scale-${row.scenario.replaceAll(' ', '-')}.svg`, svg(timePlot(row, initial)))

@@ -104,8 +104,9 @@ export const burstLoad: Scenario = {
   },
 }
 
-export function squareLoad(periodMs: number, untilMs = 40 * MINUTE): Scenario {
-  return varying(`square ${periodMs / 1000} s`, square({ low: 50, high: 400, periodMs }), {
+/** High for the share `duty` of every period, and low for the rest. */
+export function squareLoad(periodMs: number, { untilMs = 40 * MINUTE, duty = 0.5 } = {}): Scenario {
+  return varying(`square ${periodMs / 1000} s`, square({ low: 50, high: 400, periodMs, duty }), {
     ceiling: 400,
     untilMs,
     initial: 2,

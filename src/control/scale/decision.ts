@@ -29,6 +29,8 @@ export interface Signals {
   readonly missesPerSecond: number
   readonly callsPerSecond: number
   readonly hitRatio: number
+  /** Calls at the backends and waiting, over time. */
+  readonly concurrency: { readonly mean: number; readonly p95: number }
   /** Mean number of busy slots the misses need. */
   readonly erlangs: number
   readonly serviceMs?: { readonly mean: number; readonly p95: number }

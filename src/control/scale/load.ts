@@ -171,6 +171,15 @@ export function dispersionOf(memory: LoadMemory): number {
   return Math.min(8, Math.max(1, squares / 2 / (filled - 1) / (sum / filled)))
 }
 
+/** How many calls there are at the backends and waiting: the mean, and what 95 % of the tenths of a second stay under. */
+export function concurrencyOf(memory: LoadMemory): { readonly mean: number; readonly p95: number } {
+  const { concurrency, filled } = memory
+  if (filled === 0) return { mean: 0, p95: 0 }
+  // The ring is full, or filled from its beginning.
+  const sorted = concurrency.slice(0, filled).sort()
+  return { mean: sorted.reduce((a, b) => a + b, 0) / filled, p95: sorted[Math.ceil(filled * 0.95) - 1] ?? 0 }
+}
+
 /**
  * The pile-up that all but `share` of the calls stay under: the quantile of the buckets' rises, each weighted with its
  * arrivals. A burst of ten a second is invisible in every mean, but it is most of the calls.

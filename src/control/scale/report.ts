@@ -3,7 +3,7 @@ import { hitRatio } from './cache-loss.ts'
 import { recentP95 } from './correct.ts'
 import { type Decision, type Reason, type Signals, sentence } from './decision.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
-import { meanOf } from './load.ts'
+import { concurrencyOf, meanOf } from './load.ts'
 import type { ScaleMemory } from './memory.ts'
 import { reversalsWithin } from './moves.ts'
 import { isFeasible } from './plan.ts'
@@ -48,6 +48,7 @@ function signalsOf(memory: ScaleMemory, demand: Demand, outcome: Outcome, option
     missesPerSecond: rate.perSecond,
     callsPerSecond: rate.perSecond + answered,
     hitRatio: hitRatio(memory.load, options.stableMs),
+    concurrency: concurrencyOf(memory.load),
     erlangs: (rate.perSecond * meanMs) / 1000,
     serviceMs: { mean: meanMs, p95: p95Ms },
     slotsPerReplica: facts.slots,
@@ -82,6 +83,7 @@ export function bare(
       missesPerSecond: 0,
       callsPerSecond: 0,
       hitRatio: 0,
+      concurrency: { mean: 0, p95: 0 },
       erlangs: 0,
       slotsPerReplica: options.slots ?? 1,
       slotsNeeded: 0,

@@ -4,6 +4,7 @@ import { createRandom, exponential } from '../../../../bench/sim/random.ts'
 import type { Demand, LoadBucket } from '../../../../src/control/scale/demand.ts'
 import {
   addLoad,
+  concurrencyOf,
   dispersionOf,
   emptyLoad,
   type LoadMemory,
@@ -135,6 +136,12 @@ describe('the pile-up', () => {
 })
 
 describe('the window', () => {
+  it('tells the mean concurrency from its p95, which a short burst moves alone', () => {
+    const held = Array.from({ length: 600 }, (_, i) => bucket(1, { concurrency: i % 10 === 0 ? 12 : 2 }))
+    expect(concurrencyOf(addLoad(emptyLoad(60_000), report(held)))).toEqual({ mean: 3, p95: 12 })
+    expect(concurrencyOf(emptyLoad(60_000))).toEqual({ mean: 0, p95: 0 })
+  })
+
   it('forgets what is older than itself', () => {
     const full = addLoad(emptyLoad(1_000), report(Array.from({ length: 10 }, () => bucket(5))))
     const later = addLoad(full, report(Array.from({ length: 10 }, () => bucket(1, { concurrency: 3 }))))
