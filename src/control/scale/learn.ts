@@ -86,7 +86,7 @@ export function serviceAt(memory: LearnMemory, slots: number): Service | undefin
   if (chosen.length === 0) chosen = memory.bins.slice(0, 1)
   const all = chosen.reduce<Faded>((sum, bin) => add(sum, 1, [bin]), NONE)
   const p95Ms = quantileMs(all.histogram, 0.95)
-  if (all.count < 1 || p95Ms === undefined) return undefined
+  if (p95Ms === undefined) return undefined
   const meanMs = all.sumMs / all.count
   const masses: Mass[] = []
   all.histogram.forEach((n, i) => {

@@ -105,6 +105,14 @@ describe('service times', () => {
     expect(serviceAt(memory, 1)?.meanMs).toBeLessThan(25)
   })
 
+  it('stay known when the only call of an idle replica fades under a load that keeps it full', () => {
+    let memory = learnt([bin(1, 100, 1)])
+    for (let second = 0; second < 300; second++) {
+      memory = learn(memory, report([bin(8, 800, 10)]), 1_000)
+      expect(serviceAt(memory, 1)?.meanMs).toBeGreaterThan(99)
+    }
+  })
+
   it('are unknown before the first call', () => {
     expect(serviceAt(NOTHING_LEARNT, 4)).toBeUndefined()
   })
