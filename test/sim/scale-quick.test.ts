@@ -6,6 +6,7 @@ import type { Load } from '../../bench/sim/scale/pool.ts'
 import { hpa, kpa, ours, utilisation } from '../../bench/sim/scale/rules.ts'
 import {
   crowdLoad,
+  diurnalLoad,
   POOL,
   poissonLoad,
   settingsOf,
@@ -34,6 +35,7 @@ describe('against an oracle that knows every call', () => {
   it.each([
     [poissonLoad, 1.15],
     [stepLoad, 1.3],
+    [diurnalLoad, 1.15],
     [crowdLoad, 1.3],
   ])('$name costs at most %f times the replica-seconds', { timeout: 30_000 }, (scenario, limit) => {
     const { load, score } = mine(scenario)
@@ -68,12 +70,42 @@ describe('against the known rules on the same steps', { timeout: 30_000 }, () =>
   })
 })
 
-describe('square waves', { timeout: 30_000 }, () => {
+/** Well-known rules at settings that keep the level of a wave. */
+const holding = () => [
+  kpa(POOL, { target: 0.9, stableMs: 60_000, delayMs: 300_000 }),
+  hpa(POOL, { target: 0.7, downMs: 300_000 }),
+  utilisation(POOL, { target: 0.9, windowMs: 5_000, downMs: 300_000, meanMs: POOL.meanMs }),
+  utilisation(POOL, { target: 1, windowMs: 5_000, downMs: 300_000, meanMs: POOL.meanMs }),
+]
+
+describe('square waves', { timeout: 60_000 }, () => {
   it('cost one late edge, then the level is kept', () => {
     const { score } = mine(squareLoad(120_000, { untilMs: 20 * 60_000 }))
     expect(score.worstReversals).toBeLessThanOrEqual(3)
     expect(score.violationSeconds).toBeLessThan(20)
   })
+
+  it.each([
+    [400, 0.5],
+    [600, 0.5],
+    [700, 0.5],
+    [300, 0.2],
+    [400, 0.8],
+  ])(
+    'of %i s, high for %f of the time, cost no more violation-seconds than a rule of the same price',
+    (periodS, duty) => {
+      const wave = squareLoad(periodS * 1_000, { duty })
+      const { load, score } = mine({ ...wave, name: `${wave.name} ${duty}` })
+      expect(score.worstReversals).toBeLessThanOrEqual(3)
+      for (const rule of holding()) {
+        const other = play(load, settingsOf(wave), rule, { untilMs: wave.untilMs, seed: SEED })
+        if (other.worstReversals > 3 || other.replicaSeconds > score.replicaSeconds * 1.05) continue
+        expect(`${other.violationSeconds >= score.violationSeconds}: ${rule.family} ${rule.setting}`).toMatch(
+          /^true/,
+        )
+      }
+    },
+  )
 })
 
 describe('the cache', { timeout: 30_000 }, () => {

@@ -219,8 +219,8 @@ function main(): void {
       (point) => point.family === family && point.setting === setting,
     )
   })
-  const waves = againstSquares(makes, { seeds: seeds.slice(0, 2), quick, progress })
-  for (const line of squaresTable(waves, seeds.slice(0, 2))) print(line)
+  const waves = againstSquares(makes, { seed, quick, progress })
+  for (const line of squaresTable(waves, seed)) print(line)
   situations()
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(0)
   print(
