@@ -173,7 +173,7 @@ it('a cache that is lost under a load of hits starts processes before the p95 br
   const timer = setInterval(() => {
     const sentAt = performance.now()
     const sent = gateway?.post(PREDICT, { instances: [rows[next++ % rows.length]] })
-    sent?.then(({ status }) => calls.push({ sentAt, ms: performance.now() - sentAt, status }))
+    void sent?.then(({ status }) => calls.push({ sentAt, ms: performance.now() - sentAt, status }))
   }, 15)
   stopLoad = () => clearInterval(timer)
   await eventually(async () => expect((await scale()).demand.hitRatio).toBeGreaterThan(0.99), {

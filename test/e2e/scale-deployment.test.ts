@@ -48,7 +48,7 @@ it('a new digest under a load of hits asks for replicas at once', async () => {
     })
     expect(put.status).toBeLessThan(300)
   }
-  const scale = async () => (await ask('/api/v1/scale/p')).json as unknown as Scale
+  const scale = async () => (await ask('/api/v1/scale/p')).json as Scale
   await deploy('sha256:a')
   await gateway.ready('p')
 

@@ -4,7 +4,6 @@
  */
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { GatewayError } from '../../core/errors.ts'
-import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { SlidingQuantiles } from '../../lib/window.ts'
 import { type HedgeOptions, Hedger } from '../balance/hedge.ts'
@@ -20,6 +19,7 @@ import { inflightOf, type LoadTable } from '../balance/table.ts'
 import { DemandMeter } from '../demand.ts'
 import type { Clients } from './clients.ts'
 import { refused } from './refusals.ts'
+import type { Need, Seat } from './seat.ts'
 import type { PoolTraffic } from './traffic.ts'
 import { type Waiting, WaitingRoom } from './waiting-room.ts'
 
@@ -42,25 +42,6 @@ export interface PoolParts {
   readonly clients: Clients
   readonly clock: Clock
   readonly random: () => number
-}
-
-/** What a call asks of a backend besides being there. */
-export interface Need {
-  readonly model: string | undefined
-  readonly version: string | undefined
-  readonly key: Digest | undefined
-  /** Monotonic. */
-  readonly deadline: number
-  readonly signal: AbortSignal
-}
-
-/** A call's place at a backend, from its start until `leave`. */
-export interface Seat {
-  readonly backend: Backend
-  readonly incarnation: number
-  readonly since: number
-  /** Calls at the backend when this one came, itself included; 0 while the backend warms up. */
-  readonly company: number
 }
 
 /** Waiting calls for models whose backends are full are passed over; so many at a time. */

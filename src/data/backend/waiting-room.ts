@@ -7,8 +7,8 @@ import type { GatewayError } from '../../core/errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Capacity, type Place, type QueueOptions, WaitQueue } from '../balance/queue.ts'
 import type { DemandMeter } from '../demand.ts'
-import type { Need, Seat } from './pool.ts'
 import { dropped } from './refusals.ts'
+import type { Need, Seat } from './seat.ts'
 
 export interface RoomParts {
   readonly pool: string

@@ -1,7 +1,7 @@
 /** Calls that wait for a pool: behind full backends, and for the first backend of a pool at zero. */
 import { describe, expect, it } from 'vitest'
 import { GatewayError } from '../../../src/core/errors.ts'
-import type { Need, Seat } from '../../../src/data/backend/pool.ts'
+import type { Need, Seat } from '../../../src/data/backend/seat.ts'
 import { WaitingRoom } from '../../../src/data/backend/waiting-room.ts'
 import type { Capacity } from '../../../src/data/balance/queue.ts'
 import { DemandMeter } from '../../../src/data/demand.ts'

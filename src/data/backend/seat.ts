@@ -1,0 +1,22 @@
+/** What a call asks of a pool, and the place at a backend that it gets. */
+import type { Backend } from '../../core/backend.ts'
+import type { Digest } from '../../core/key.ts'
+
+/** What a call asks of a backend besides being there. */
+export interface Need {
+  readonly model: string | undefined
+  readonly version: string | undefined
+  readonly key: Digest | undefined
+  /** Monotonic. */
+  readonly deadline: number
+  readonly signal: AbortSignal
+}
+
+/** A call's place at a backend, from its start until `leave`. */
+export interface Seat {
+  readonly backend: Backend
+  readonly incarnation: number
+  readonly since: number
+  /** Calls at the backend when this one came, itself included; 0 while the backend warms up. */
+  readonly company: number
+}
