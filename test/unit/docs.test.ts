@@ -60,7 +60,7 @@ describe('metrics.md', () => {
   )
 
   test('has every metric that the sources name, and no other', () => {
-    const named = new Set(sources().flatMap((text) => text.match(/\binfergate_[a-z_]*[a-z]\b/g) ?? []))
+    const named = new Set(sources().flatMap((text) => text.match(/\binfergate_[a-z0-9_]*[a-z0-9]\b/g) ?? []))
     expect(sorted(written.keys())).toEqual(sorted(named))
   })
 
