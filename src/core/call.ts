@@ -2,11 +2,20 @@
  * One request, as the data plane sees it. Immutable; bytes and headers are the caller's own, untouched.
  */
 
+import { Chunks } from './chunks.ts'
+
 /** Header fields as they stood on the wire: name, value, name, value … Order, case and repeats are kept. */
 export type RawPairs = readonly string[]
 
+/** A body that is there to its end: joined where it is short, in pieces where it is long. */
+export type WholeBody = Uint8Array | Chunks
+
 /** A whole body, or one that arrives while it is forwarded. */
-export type Body = Uint8Array | AsyncIterable<Uint8Array>
+export type Body = WholeBody | AsyncIterable<Uint8Array>
+
+export function isWhole(body: Body): body is WholeBody {
+  return body instanceof Uint8Array || body instanceof Chunks
+}
 
 /** What a dialect reads from method and path alone, before a byte of the body. */
 export interface Target {

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 
 /**
  * A SHA-256 as 32 latin1 characters: a string, so that it is a Map key without a wrapper; one byte a
@@ -8,6 +8,16 @@ export type Digest = string & { readonly __digest: unique symbol }
 
 export function digestOf(bytes: Uint8Array | string): Digest {
   return hash('sha256', bytes, 'latin1') as Digest
+}
+
+/** `digestOf` of bytes that come in pieces, with a pause after each. `before`: one byte a character, in front of them. */
+export function* digestSteps(pieces: Iterable<Uint8Array>, before = ''): Generator<void, Digest> {
+  const sha256 = createHash('sha256').update(before, 'latin1')
+  for (const piece of pieces) {
+    sha256.update(piece)
+    yield
+  }
+  return sha256.digest('latin1') as Digest
 }
 
 /** For people: logs, `explain`, purge by key. */

@@ -1,5 +1,5 @@
 /** Why a call goes past the cache: a word for Cache-Status, decided from the head alone. */
-import { type Call, header } from '../core/call.ts'
+import { type Call, header, isWhole } from '../core/call.ts'
 import type { Directives } from './cache/directives.ts'
 import { isOwnCondition } from './ingress/query.ts'
 import { keepable, type Matched } from './ingress/routes.ts'
@@ -13,7 +13,7 @@ export function bypassReason(
   if (!keepable({ route, protocol, target })) return 'not a prediction'
   if (wish.noCache && wish.onlyIfCached) return 'no-cache, only-if-cached'
   if (wish.noCache && wish.noStore) return 'no-cache, no-store'
-  if (!(call.body instanceof Uint8Array)) return 'streamed'
+  if (!isWhole(call.body)) return 'streamed'
   const coding = header(call.headers, 'content-encoding')
   if (coding !== undefined && coding.toLowerCase() !== 'identity') return 'encoded'
   for (const name of CONDITIONS)

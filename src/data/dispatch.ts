@@ -9,7 +9,7 @@
  * while no byte of an answer has gone to the client. Everything else fails with what the backend said.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Body, type Call, modelName } from '../core/call.ts'
+import { type Body, type Call, isWhole, modelName } from '../core/call.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Clock } from '../lib/clock.ts'
 import { createAttempt, discard, LOSER } from './attempt.ts'
@@ -139,8 +139,7 @@ function finished(result: Result): Delivered {
 }
 
 function replayable(body: Body | undefined) {
-  if (body === undefined || body instanceof Uint8Array)
-    return { streams: false, read: () => body, again: () => true }
+  if (body === undefined || isWhole(body)) return { streams: false, read: () => body, again: () => true }
   const replay = new Replay(body, REPLAY_BYTES)
   return { streams: true, read: () => replay.read(), again: () => replay.replayable }
 }

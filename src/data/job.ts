@@ -1,5 +1,5 @@
 /** A call on its way through the cache, and what the loads for it end with. */
-import type { Call } from '../core/call.ts'
+import type { Call, WholeBody } from '../core/call.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
@@ -15,7 +15,7 @@ export interface Job {
   readonly call: Call
   readonly matched: Matched
   readonly wish: Directives
-  readonly body: Uint8Array
+  readonly body: WholeBody
   readonly plan: Plan
   /** The rows the call is answered from; undefined: as a whole. */
   readonly rows: readonly Row[] | undefined

@@ -9,11 +9,13 @@
  * joined or loaded on its own, and the answer is put together from its rows. See
  * docs/architecture/life-of-a-call.md.
  */
-import type { Call } from '../core/call.ts'
+import type { Call, WholeBody } from '../core/call.ts'
+import { Chunks } from '../core/chunks.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { Answer, Reply } from '../core/reply.ts'
 import type { Clock } from '../lib/clock.ts'
+import { inTurns } from '../lib/turns.ts'
 import type { Plan } from '../protocol/protocol.ts'
 import { Incoming } from './backend/incoming.ts'
 import { bypassReason } from './bypass.ts'
@@ -30,7 +32,7 @@ import type { Forward } from './forward.ts'
 import type { Matched } from './ingress/routes.ts'
 import type { Job, Landing } from './job.ts'
 import type { Keyer } from './key/keyer.ts'
-import { encodingOf, rawDigest } from './key/raw.ts'
+import { encodingOf, rawDigest, rawDigestSteps } from './key/raw.ts'
 import { type Line, Sheet } from './rows/sheet.ts'
 import type { Splitting } from './rows/splitting.ts'
 
@@ -60,22 +62,29 @@ export function createPipeline(stages: Stages): Pipeline {
     const wish = permitted(call, parseDirectives(call.headers))
     const reason = bypassReason(call, matched, wish)
     if (reason !== undefined) return forward(call, matched, reason)
-    const body = call.body as Uint8Array
+    const body = call.body as WholeBody
     const began = cache.mark()
 
     // 2. A byte-identical repeat is answered without a look into the body.
     const seed = await keyer.seed(call, matched)
-    const raw = rawDigest(seed.digest, encodingOf(call), body)
+    const raw =
+      body instanceof Chunks
+        ? await inTurns(rawDigestSteps(seed.digest, encodingOf(call), body), call.signal)
+        : rawDigest(seed.digest, encodingOf(call), body)
     const known = wish.noCache ? undefined : ready.get(raw)
     if (known && judge(known, wish, clock.wall()) === 'fresh')
       return { reply: known.reply, outcome: compose.hitOutcome([known], memory, wish) }
 
     // 3. The body is read into rows.
-    const reading = matched.protocol.read(call, body, { seed: seed.digest, split: splitting.reads(matched) })
+    const options = { seed: seed.digest, split: splitting.reads(matched) }
+    const reading =
+      body instanceof Chunks
+        ? await inTurns(matched.protocol.readChunks(call, body, options), call.signal)
+        : matched.protocol.read(call, body, options)
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
     const plan = wish.noTransform ? asItCame(reading, raw) : reading
     const rows = plan.rows && splitting.splits(matched) ? plan.rows : undefined
-    const sheet = new Sheet(rows ?? [{ digest: plan.whole, wire: body }])
+    const sheet = new Sheet(rows ?? [{ digest: plan.whole, wire: NOTHING }])
     const job: Job = { call, matched, wish, body, plan, rows, seed, raw, sheet, began }
 
     // 4. Some callers do not share: they neither join nor lead.
@@ -221,6 +230,9 @@ export function createPipeline(stages: Stages): Pipeline {
 function asItCame({ common }: Plan, raw: Digest): Plan {
   return { whole: raw, common }
 }
+
+/** A whole call goes upstream as it came, and needs no wire. */
+const NOTHING = new Uint8Array(0)
 
 type Trouble = Exclude<Landing, { kind: 'entry' }>
 

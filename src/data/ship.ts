@@ -6,7 +6,7 @@ import type { Call, RawPairs } from '../core/call.ts'
 import type { Reply } from '../core/reply.ts'
 import type { Row, RowAnswer } from '../protocol/protocol.ts'
 import { type BatchCall, Batches, type BatchesParts } from './batch/batches.ts'
-import { unstorable } from './cache/storable.ts'
+import { collectable, unstorable } from './cache/storable.ts'
 import type { RouteCache } from './ingress/routes.ts'
 import type { Job } from './job.ts'
 import { replaced } from './rows/ask.ts'
@@ -58,7 +58,7 @@ export function createShip(parts: ShipParts): Ship {
       headers: replaced(outgoing(call), joined?.headers ?? []),
       key: rows[0]?.digest,
       signal,
-      collectBytes: (matched.route.cache as RouteCache).maxEntryBytes * Math.max(1, rows.length),
+      collectBytes: collectable((matched.route.cache as RouteCache).maxEntryBytes, rows.length),
     })
     if (job.rows) {
       const answers = cutRows(job, delivered, rows.length)

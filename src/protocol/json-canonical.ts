@@ -6,7 +6,15 @@
  * Works on spans a Cursor has walked over, and therefore trusts their grammar; only duplicate keys, which need
  * the sorting, are found here.
  */
-import { CANONICAL, compareSpans, MAX_UNSORTED, type ScanProblem, SPACED, type Span } from './json-scan.ts'
+import {
+  CANONICAL,
+  compareSpans,
+  MAX_UNSORTED,
+  type ScanProblem,
+  SPACED,
+  type Span,
+  type Stretch,
+} from './json-scan.ts'
 import { writeString } from './json-string.ts'
 
 const QUOTE = 0x22
@@ -119,14 +127,14 @@ class Canonicaliser {
       const same = this.#compare(places, order[i - 1] as number, order[i] as number) === 0
       if (same) this.problem ??= 'duplicate-key'
     }
-    const unsorted = this.#out.slice(first, this.#at)
+    const unsorted = shelf(this.#at - first)
+    copy(this.#out, { start: first, end: this.#at }, { out: unsorted, at: 0 })
     let at = first
     for (const member of order) {
       if (at > first) this.#out[at++] = COMMA
-      const from = places[member] as number
-      const to = places[member + 2] as number
-      this.#out.set(unsorted.subarray(from - first, to - first), at)
-      at += to - from
+      const start = (places[member] as number) - first
+      const end = (places[member + 2] as number) - first
+      at = copy(unsorted, { start, end }, { out: this.#out, at })
     }
   }
 
@@ -215,6 +223,26 @@ export function writeCanonical(bytes: Uint8Array, span: Span, target: Target): n
 }
 
 let scratch = new Uint8Array(0)
+let sorting = new Uint8Array(0)
+
+/** Room for members that are being put in order. */
+function shelf(size: number): Uint8Array {
+  if (size <= sorting.length) return sorting
+  const bigger = new Uint8Array(size * 2)
+  if (size <= KEEP_BYTES) sorting = bigger
+  return bigger
+}
+
+/** Up to this size a loop copies faster than a view and `set` do. */
+const LOOP_BYTES = 96
+
+/** Copies bytes; the index behind the copy. */
+export function copy(bytes: Uint8Array, { start, end }: Stretch, { out, at }: Target): number {
+  const size = end - start
+  if (size > LOOP_BYTES) out.set(bytes.subarray(start, end), at)
+  else for (let i = 0; i < size; i++) out[at + i] = bytes[start + i] as number
+  return at + size
+}
 
 /** A span's canonical bytes, valid until the next call; or why it has none. Copies nothing that need not be. */
 export function canonicalBytes(bytes: Uint8Array, span: Span): Uint8Array | ScanProblem {

@@ -18,6 +18,7 @@ export type ScanProblem =
   | 'duplicate-key'
   | 'too-many-members'
   | 'unsorted-object'
+  | 'long-token'
   | 'lone-surrogate'
   | 'invalid-utf8'
 

@@ -5,7 +5,7 @@
  */
 import { createHash, type Hash } from 'node:crypto'
 import type { Digest } from '../core/key.ts'
-import { writeCanonical } from './json-canonical.ts'
+import { copy, writeCanonical } from './json-canonical.ts'
 import { objectDigest, type Problem, scalarDigest } from './json-document.ts'
 import { MAX_DEPTH, MAX_UNSORTED, OTHER, type ScanProblem, STRING_STOP } from './json-scan.ts'
 import { LONE, SIMPLE_ESCAPE, unicodeEscape, writeCodePoint } from './json-string.ts'
@@ -13,9 +13,9 @@ import { numberEnd, wordEnd } from './json-token.ts'
 import { Utf8Check } from './utf8-check.ts'
 
 /** An object that grows past this before its end must have its members in order. */
-const HELD_BYTES = 8 << 20
-/** What is read between two yields: a few milliseconds. */
-export const SLICE_BYTES = 512 << 10
+const HELD_BYTES = 4 << 20
+/** The longest number, word or key. */
+const MAX_TOKEN_BYTES = 1 << 20
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -24,6 +24,11 @@ const COLON = 0x3a
 const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
+
+/** 1: ends a number or word. */
+const SCALAR_STOP = new Uint8Array(256)
+SCALAR_STOP.fill(1, 0, 0x21)
+SCALAR_STOP[COMMA] = SCALAR_STOP[CLOSE_OBJECT] = SCALAR_STOP[OPEN_ARRAY + 2] = 1
 
 /** What may come next. */
 const VALUE = 0
@@ -37,8 +42,9 @@ const ESCAPE = 7
 const SCALAR = 8
 const DONE = 9
 
-/** Takes a body in chunks; `finish` gives its digest. */
+/** Takes a text in pieces; `finish` gives its digest. */
 export class DocumentStream {
+  readonly #maxDepth: number
   readonly #utf8 = new Utf8Check()
   readonly #members = new Map<string, Digest>()
   readonly #closers = new Uint8Array(MAX_DEPTH + 1)
@@ -47,6 +53,8 @@ export class DocumentStream {
   readonly #escape = new Uint8Array(12)
   #escapeLength = 0
   #out = new Uint8Array(64 << 10)
+  /** The same bytes, to be read as text. */
+  #text = Buffer.from(this.#out.buffer)
   #at = 0
   #hash: Hash = createHash('sha256')
   #state = VALUE
@@ -57,18 +65,23 @@ export class DocumentStream {
   #heldAt = -1
   #heldDepth = 0
   #isUnsorted = false
+  #unsorted = new Uint8Array(0)
   #problem: ScanProblem | undefined
+
+  /** `around`: how many brackets are open around the text, which count as its own. */
+  constructor(around = 0) {
+    this.#maxDepth = MAX_DEPTH - around
+  }
 
   /** False once the body is known to have no key. */
   push(chunk: Uint8Array): boolean {
     if (this.#problem) return false
     if (!this.#utf8.push(chunk)) return this.#fail('invalid-utf8')
     this.#room(chunk.length)
-    let i = 0
-    while (i < chunk.length && !this.#problem) {
+    for (let i = 0; i < chunk.length && !this.#problem; ) {
       if (this.#state === STRING) i = this.#string(chunk, i)
       else if (this.#state === SCALAR) i = this.#scalar(chunk, i)
-      else this.#byte(chunk[i++] as number)
+      else i = this.#structure(chunk, i)
     }
     this.#letGo()
     return this.#problem === undefined
@@ -76,33 +89,59 @@ export class DocumentStream {
 
   /** The key under `prefix`, or why there is none. */
   finish(prefix: Digest): Digest | Problem {
-    if (this.#state === SCALAR && this.#depth === 0) this.#endScalar()
-    if (!this.#problem && (this.#state !== DONE || !this.#utf8.finish())) this.#fail('unparsable')
-    if (this.#problem) return { problem: this.#problem }
-    const value = this.#members.get('\0')
-    return value === undefined ? objectDigest(prefix, this.#members) : scalarDigest(prefix, value)
+    const value = this.finishValue()
+    return value === undefined
+      ? objectDigest(prefix, this.#members)
+      : typeof value === 'string'
+        ? scalarDigest(prefix, value)
+        : value
   }
 
-  #byte(c: number): void {
-    if (this.#state === ESCAPE) return this.#escaped(c)
-    const isSpace = c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09
-    if (isSpace) return
-    switch (this.#state) {
-      case VALUE:
-        return this.#value(c)
-      case VALUE_OR_CLOSE:
-        return c === OPEN_ARRAY + 2 ? this.#close(c) : this.#value(c)
-      case KEY:
-        return this.#key(c)
-      case KEY_OR_CLOSE:
-        return c === CLOSE_OBJECT ? this.#close(c) : this.#key(c)
-      case COLON_NEXT:
-        return this.#colon(c)
-      case COMMA_OR_CLOSE:
-        return this.#comma(c)
-      default:
-        this.#fail('trailing-bytes')
+  /** Digest of the text's canonical bytes; undefined where it is an object, of which only the members have one. */
+  finishValue(): Digest | Problem | undefined {
+    if (this.#state === SCALAR && this.#depth === 0) this.#endScalar()
+    if (!this.#problem && (this.#state !== DONE || !this.#utf8.finish())) this.#fail('unparsable')
+    return this.#problem ? { problem: this.#problem } : this.#members.get('\0')
+  }
+
+  /** What stands between strings, numbers and words; the index behind it. */
+  #structure(chunk: Uint8Array, from: number): number {
+    let i = from
+    while (i < chunk.length) {
+      const c = chunk[i++] as number
+      if (this.#state === ESCAPE) {
+        this.#escaped(c)
+        return i
+      }
+      if (c <= 0x20 && (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09)) continue
+      switch (this.#state) {
+        case VALUE:
+          this.#value(c)
+          break
+        case VALUE_OR_CLOSE:
+          if (c === OPEN_ARRAY + 2) this.#close(c)
+          else this.#value(c)
+          break
+        case KEY:
+          this.#key(c)
+          break
+        case KEY_OR_CLOSE:
+          if (c === CLOSE_OBJECT) this.#close(c)
+          else this.#key(c)
+          break
+        case COLON_NEXT:
+          this.#colon(c)
+          break
+        case COMMA_OR_CLOSE:
+          if (c === COMMA) this.#comma()
+          else this.#close(c)
+          break
+        default:
+          this.#fail('trailing-bytes')
+      }
+      if (this.#state === STRING || this.#state === SCALAR || this.#problem) return i
     }
+    return i
   }
 
   #value(c: number): void {
@@ -114,7 +153,7 @@ export class DocumentStream {
   }
 
   #open(c: number): void {
-    if (this.#depth === MAX_DEPTH) {
+    if (this.#depth === this.#maxDepth) {
       this.#fail('too-deep')
       return
     }
@@ -124,6 +163,7 @@ export class DocumentStream {
     this.#state = c === OPEN_OBJECT ? KEY_OR_CLOSE : VALUE_OR_CLOSE
     // Of the top-level object only the members are hashed, each for itself.
     if (isTop) return
+    this.#boundHeld()
     if (c === OPEN_OBJECT && this.#heldAt < 0) {
       this.#heldAt = this.#at
       this.#heldDepth = this.#depth
@@ -149,10 +189,9 @@ export class DocumentStream {
     this.#state = VALUE
   }
 
-  #comma(c: number): void {
-    if (c !== COMMA) return this.#close(c)
+  #comma(): void {
     const isObject = this.#closers[this.#depth] === CLOSE_OBJECT
-    if (this.#depth > 1 || !isObject) this.#put(c)
+    if (this.#depth > 1 || !isObject) this.#put(COMMA)
     this.#state = isObject ? KEY : VALUE
   }
 
@@ -167,6 +206,7 @@ export class DocumentStream {
       return
     }
     this.#put(c)
+    this.#boundHeld()
     if (this.#heldAt >= 0 && this.#heldDepth === this.#depth) this.#settle()
     this.#depth--
     this.#endValue()
@@ -177,8 +217,11 @@ export class DocumentStream {
     const start = this.#heldAt
     this.#heldAt = -1
     if (!this.#isUnsorted) return
-    const source = this.#out.slice(start, this.#at)
-    const span = { start: 0, end: source.length, spelling: OTHER, shape: 0 } as const
+    const size = this.#at - start
+    if (this.#unsorted.length < size) this.#unsorted = new Uint8Array(size * 2)
+    const source = this.#unsorted
+    copy(this.#out, { start, end: this.#at }, { out: source, at: 0 })
+    const span = { start: 0, end: size, spelling: OTHER, shape: 0 } as const
     const end = writeCanonical(source, span, { out: this.#out, at: start })
     if (typeof end === 'number') this.#at = end
     else this.#fail(end)
@@ -194,10 +237,10 @@ export class DocumentStream {
   }
 
   #endScalar(): void {
-    const token = this.#out.subarray(this.#tokenStart, this.#at)
-    const first = token[0] as number
-    const end = first <= 0x39 ? numberEnd(token, 0, token.length) : wordEnd(token, 0)
-    if (end === token.length) this.#endValue()
+    const out = this.#out
+    const start = this.#tokenStart
+    const end = (out[start] as number) <= 0x39 ? numberEnd(out, start, this.#at) : wordEnd(out, start)
+    if (end === this.#at) this.#endValue()
     else this.#fail('unparsable')
   }
 
@@ -206,13 +249,10 @@ export class DocumentStream {
     const out = this.#out
     let at = this.#at
     let i = from
-    for (; i < chunk.length; i++) {
-      const c = chunk[i] as number
-      if (c <= 0x20 || c === COMMA || c === CLOSE_OBJECT || c === OPEN_ARRAY + 2) break
-      out[at++] = c
-    }
+    while (i < chunk.length && SCALAR_STOP[chunk[i] as number] === 0) out[at++] = chunk[i++] as number
     this.#at = at
-    if (i < chunk.length) this.#endScalar()
+    if (this.#isLong() || i === chunk.length) return i
+    this.#endScalar()
     return i
   }
 
@@ -220,9 +260,8 @@ export class DocumentStream {
   #string(chunk: Uint8Array, from: number): number {
     let i = from
     while (i < chunk.length && STRING_STOP[chunk[i] as number] === 0) i++
-    this.#out.set(chunk.subarray(from, i), this.#at)
-    this.#at += i - from
-    if (i === chunk.length) return i
+    this.#at = copy(chunk, { start: from, end: i }, { out: this.#out, at: this.#at })
+    if (i === chunk.length || (this.#inKey && this.#isLong())) return i
     const c = chunk[i] as number
     if (c === QUOTE) this.#endString()
     else if (c === BACKSLASH) {
@@ -231,6 +270,13 @@ export class DocumentStream {
       this.#state = ESCAPE
     } else this.#fail('unparsable')
     return i + 1
+  }
+
+  /** Numbers and keys are looked at as a whole, so one that goes on and on is refused. */
+  #isLong(): boolean {
+    if (this.#at - this.#tokenStart <= MAX_TOKEN_BYTES) return false
+    this.#fail('long-token')
+    return true
   }
 
   #escaped(c: number): void {
@@ -259,9 +305,10 @@ export class DocumentStream {
   #endString(): void {
     this.#put(QUOTE)
     if (!this.#inKey) return this.#endValue()
-    const key = Buffer.from(this.#out.subarray(this.#tokenStart + 1, this.#at - 1)).toString('latin1')
+    const key = this.#text.toString('latin1', this.#tokenStart + 1, this.#at - 1)
     const previous = this.#keys[this.#depth]
     this.#inKey = false
+    this.#boundHeld()
     this.#keys[this.#depth] = key
     this.#state = COLON_NEXT
     if (this.#depth === 1) {
@@ -275,23 +322,27 @@ export class DocumentStream {
   }
 
   /**
-   * Gives to the hash what can be given. A held object stays, unless it has grown too big: from then on its
-   * members must come in order, and what was written of it must be in order already.
+   * A held object that has grown too big is held no more: from here on members must come in order, and what was
+   * written of it must be in order already. Asked wherever order matters, so that the verdict does not depend on
+   * where the text was cut.
    */
+  #boundHeld(): void {
+    if (this.#heldAt < 0 || this.#at - this.#heldAt <= HELD_BYTES) return
+    if (this.#isUnsorted) this.#fail('unsorted-object')
+    this.#heldAt = -1
+  }
+
+  /** Gives to the hash what can be given: all but what is held, and a token that is still to be looked at. */
   #letGo(): void {
     if (this.#state === SCALAR || this.#inKey) return
+    this.#boundHeld()
     const held = this.#heldAt
-    if (held >= 0 && this.#at - held <= HELD_BYTES) {
-      if (held === 0) return
-      this.#hash.update(this.#out.subarray(0, held))
-      this.#out.copyWithin(0, held, this.#at)
-      this.#at -= held
-      this.#heldAt = 0
-      return
-    }
-    if (held >= 0 && this.#isUnsorted) this.#fail('unsorted-object')
-    this.#heldAt = -1
-    this.#flush()
+    if (held < 0) return this.#flush()
+    if (held === 0) return
+    this.#hash.update(this.#out.subarray(0, held))
+    this.#out.copyWithin(0, held, this.#at)
+    this.#at -= held
+    this.#heldAt = 0
   }
 
   #flush(): void {
@@ -304,6 +355,7 @@ export class DocumentStream {
     const bigger = new Uint8Array(Math.max(this.#out.length * 2, this.#at + more + 16))
     bigger.set(this.#out.subarray(0, this.#at))
     this.#out = bigger
+    this.#text = Buffer.from(bigger.buffer)
   }
 
   #put(byte: number): void {
@@ -325,22 +377,28 @@ function isHighSurrogate(escape: Uint8Array): boolean {
   )
 }
 
-/** Reads a body's key from its chunks, with a pause every `SLICE_BYTES`. */
+/** Reads a text's key from its pieces, with a pause after each. */
 export function* streamDigest(
-  chunks: Iterable<Uint8Array>,
+  pieces: Iterable<Uint8Array>,
   prefix: Digest,
 ): Generator<void, Digest | Problem> {
   const stream = new DocumentStream()
-  let read = 0
-  for (const chunk of chunks) {
-    for (let at = 0; at < chunk.length; at += SLICE_BYTES) {
-      const slice = chunk.subarray(at, at + SLICE_BYTES)
-      if (!stream.push(slice)) return stream.finish(prefix)
-      read += slice.length
-      if (read < SLICE_BYTES) continue
-      read = 0
-      yield
-    }
+  for (const piece of pieces) {
+    if (!stream.push(piece)) break
+    yield
   }
   return stream.finish(prefix)
+}
+
+/** The digest of an array's canonical bytes, from its pieces; `around` as for `DocumentStream`. */
+export function* streamValue(
+  pieces: Iterable<Uint8Array>,
+  around: number,
+): Generator<void, Digest | Problem> {
+  const stream = new DocumentStream(around)
+  for (const piece of pieces) {
+    if (!stream.push(piece)) break
+    yield
+  }
+  return stream.finishValue() ?? { problem: 'unparsable' }
 }

@@ -58,7 +58,7 @@ interface Draft {
 }
 
 /** How many bytes of a body are JSON; undefined where the field is no length within the body. */
-export function jsonLength(headers: RawPairs, body: Uint8Array): number | undefined {
+export function jsonLength(headers: RawPairs, body: { readonly length: number }): number | undefined {
   const field = header(headers, HEADER_LENGTH)
   if (field === undefined) return body.length
   if (!/^\d{1,15}$/.test(field)) return undefined

@@ -56,6 +56,11 @@ export function parseFloats(json: Uint8Array, count: number): Float64Array | und
   }
 }
 
+/** The double that a lexeme spells, however long; NaN where it is no number. */
+export function parseFloat64(bytes: Uint8Array, from: number, end: number): number {
+  return Number(text(bytes, from, end))
+}
+
 /** The integer at `from` where its lexeme is one (`1.0` is not) and it has at most 15 digits; else undefined. */
 export function smallInteger(bytes: Uint8Array, from: number, end: number): number | undefined {
   const negative = bytes[from] === MINUS

@@ -2,12 +2,13 @@
  * An inference request of the Open Inference Protocol, read from JSON or from JSON and binary blobs (Triton's
  * binary tensor extension): what its answer depends on, and how the caller wants the answer written.
  */
-import type { Digest } from '../core/key.ts'
+import { type Digest, digestOf } from '../core/key.ts'
 import { valueDigest } from './json-document.ts'
-import { Cursor, type Span } from './json-scan.ts'
+import { Cursor, type Span, type Stretch } from './json-scan.ts'
 import { canonicalString } from './json-string.ts'
 import { smallInteger } from './oip-number.ts'
 import { decodeBlob, decodeJson, type Tensor, type TensorType } from './oip-tensor.ts'
+import type { Bypass } from './protocol.ts'
 
 /** Where the answer's tensors go, and whose name it carries. */
 export interface Wishes {
@@ -20,22 +21,35 @@ export interface Wishes {
   readonly binary: boolean
 }
 
-export interface Input extends TensorType {
+/** An input, its values not yet looked at. */
+export interface Placed extends TensorType {
   readonly name: string
-  /** Undefined: `data` fits no tensor of this type, and counts as written. */
-  readonly tensor: Tensor | undefined
-  /** Digest of `data` as JSON, where there is no tensor. */
-  readonly asWritten?: Digest
   /** Canonical keys and digests of all other members and parameters. */
   readonly rest: ReadonlyMap<string, Digest>
-  /** Place of the values in the body: the `data` member's value, or the blob. */
-  readonly place: { readonly start: number; readonly end: number }
+  /** Place of the values: of the `data` member's value in the JSON, or of the blob in the body. */
+  readonly place: Stretch
   readonly shapeAt: Span
+  /** Present where the values are a blob. */
   readonly sizeAt?: Span
+  /** Present where they are not. */
+  readonly data?: Span
 }
 
-export interface Request {
-  readonly inputs: readonly Input[]
+/** What an input's values are to a key. */
+export interface Content {
+  /** Digest of the tensor as bytes; undefined: `data` fits no tensor of this type, and counts as written. */
+  readonly values?: Digest
+  /** Digest of `data` as JSON, where there is no tensor. */
+  readonly asWritten?: Digest
+  /** The tensor itself, where it is at hand. */
+  readonly tensor?: Tensor
+}
+
+export type Input = Placed & Content
+
+/** A request, `I` being what is known of its inputs. */
+export interface Request<I = Input> {
+  readonly inputs: readonly I[]
   /** Requested outputs by name, each with the digest of what matters of its parameters. */
   readonly outputs: ReadonlyMap<string, ReadonlyMap<string, Digest>>
   /** Request-level members and parameters that the answer may depend on. */
@@ -75,20 +89,50 @@ const QUOTE = 0x22
 const IGNORED = new Set(['priority', 'timeout'])
 
 /** The request in a body of which the first `jsonEnd` bytes are JSON, or why it is not to be cached. */
-export function readRequest(body: Uint8Array, jsonEnd: number, rows: boolean): Request | { bypass: string } {
-  const cursor = new Cursor(body.subarray(0, jsonEnd))
+export function readRequest(body: Uint8Array, jsonEnd: number, rows: boolean): Request | Bypass {
+  const outline = readOutline(body.subarray(0, jsonEnd), { jsonEnd, end: body.length })
+  if ('bypass' in outline) return outline
+  const inputs: Input[] = []
+  for (const placed of outline.inputs) {
+    const content = contentOf(body, placed, rows)
+    if ('bypass' in content) return content
+    inputs.push({ ...placed, ...content })
+  }
+  return { ...outline, inputs }
+}
+
+/** All of a request but its inputs' values. `json` may lack long arrays; `jsonEnd` and `end` are those of the body. */
+export function readOutline(
+  json: Uint8Array,
+  bounds: { readonly jsonEnd: number; readonly end: number },
+): Request<Placed> | Bypass {
+  const cursor = new Cursor(json)
   try {
-    return new RequestReader(cursor, body, rows).read()
+    return new RequestReader(cursor, json, bounds).read()
   } catch (error) {
     if (error instanceof Refusal) return { bypass: cursor.problem ?? error.reason }
     throw error
   }
 }
 
+/** The values of an input that lies in `body`. */
+export function contentOf(body: Uint8Array, input: Placed, rows: boolean): Content | Bypass {
+  const { data, place } = input
+  if (!data) {
+    const tensor = decodeBlob(body.subarray(place.start, place.end), input, rows)
+    return tensor ? { tensor, values: digestOf(tensor.values) } : { bypass: 'blob-size' }
+  }
+  const isArray = body[data.start] === OPEN_ARRAY
+  const tensor = isArray ? decodeJson(body, data, { ...input, rows }) : undefined
+  if (tensor) return { tensor, values: digestOf(tensor.values) }
+  const asWritten = valueDigest(body, data)
+  return typeof asWritten === 'string' ? { asWritten } : { bypass: asWritten.problem }
+}
+
 class RequestReader {
   readonly #cursor: Cursor
-  readonly #body: Uint8Array
-  readonly #rows: boolean
+  readonly #json: Uint8Array
+  readonly #bounds: { readonly jsonEnd: number; readonly end: number }
   readonly #rest = new Map<string, Digest>()
   readonly #drafts: Draft[] = []
   readonly #outputs = new Map<string, ReadonlyMap<string, Digest>>()
@@ -97,27 +141,29 @@ class RequestReader {
   #binary = false
   #id: Uint8Array | undefined
 
-  constructor(cursor: Cursor, body: Uint8Array, rows: boolean) {
+  constructor(cursor: Cursor, json: Uint8Array, bounds: { readonly jsonEnd: number; readonly end: number }) {
     this.#cursor = cursor
-    this.#body = body
-    this.#rows = rows
+    this.#json = json
+    this.#bounds = bounds
   }
 
-  read(): Request {
+  read(): Request<Placed> {
     this.#members((key) => this.#member(key))
     if (!this.#cursor.finish()) throw new Refusal('unparsable')
     if (this.#drafts.length === 0) throw new Refusal('no-inputs')
-    const { id, blobs } = { id: this.#id, blobs: { at: this.#cursor.end } }
+    const id = this.#id
+    const { jsonEnd, end } = this.#bounds
+    const blobs = { at: jsonEnd, end }
     const names = new Set(this.#drafts.map((draft) => draft.name))
     if (names.size < this.#drafts.length) throw new Refusal('duplicate-input')
-    const inputs = this.#drafts.map((draft) => this.#input(draft, blobs))
-    if (blobs.at !== this.#body.length) throw new Refusal('blob-size')
+    const inputs = this.#drafts.map((draft) => placed(draft, blobs))
+    if (blobs.at !== end) throw new Refusal('blob-size')
     return {
       inputs,
       outputs: this.#outputs,
       rest: this.#rest,
       wishes: { listed: this.#listed, hasList: this.#hasList, binary: this.#binary, ...(id ? { id } : {}) },
-      jsonEnd: this.#cursor.end,
+      jsonEnd,
     }
   }
 
@@ -192,27 +238,6 @@ class RequestReader {
     this.#listed.set(name, binary)
   }
 
-  #input(draft: Draft, blobs: { at: number }): Input {
-    const { name, datatype, shape, shapeAt, data, blob, sizeAt, rest } = draft
-    if (name === undefined || datatype === undefined || shape === undefined || shapeAt === undefined) {
-      throw new Refusal('malformed-input')
-    }
-    const input = { name, datatype, shape, shapeAt, rest }
-    if (blob !== undefined && sizeAt !== undefined) {
-      const place = { start: blobs.at, end: blobs.at + blob }
-      blobs.at = place.end
-      if (data !== undefined || place.end > this.#body.length) throw new Refusal('blob-size')
-      const tensor = decodeBlob(this.#body.subarray(place.start, place.end), input, this.#rows)
-      if (!tensor) throw new Refusal('blob-size')
-      return { ...input, tensor, place, sizeAt }
-    }
-    if (!data) throw new Refusal('malformed-input')
-    const isArray = this.#body[data.start] === OPEN_ARRAY
-    const tensor = isArray ? decodeJson(this.#body, data, { ...input, rows: this.#rows }) : undefined
-    if (tensor) return { ...input, tensor, place: data }
-    return { ...input, tensor, place: data, asWritten: this.#digestOf(data) }
-  }
-
   #members(visit: (key: string) => void): void {
     const read = this.#cursor.members((key) => {
       visit(key)
@@ -241,7 +266,7 @@ class RequestReader {
   }
 
   #raw(span: Span): Uint8Array {
-    return this.#body.subarray(span.start, span.end)
+    return this.#json.subarray(span.start, span.end)
   }
 
   #digest(): Digest {
@@ -249,7 +274,7 @@ class RequestReader {
   }
 
   #digestOf(span: Span): Digest {
-    const digest = valueDigest(this.#body, span)
+    const digest = valueDigest(this.#json, span)
     if (typeof digest !== 'string') throw new Refusal(digest.problem)
     return digest
   }
@@ -257,7 +282,7 @@ class RequestReader {
   /** A string's canonical spelling, one latin1 character a byte. */
   #text(): string {
     const span = this.#need(this.#cursor.peek() === QUOTE, 'malformed-tensor')
-    return canonicalString(this.#body.subarray(span.start + 1, span.end - 1)).toString('latin1')
+    return canonicalString(this.#json.subarray(span.start + 1, span.end - 1)).toString('latin1')
   }
 
   #flag(): boolean {
@@ -269,8 +294,24 @@ class RequestReader {
   /** A size in a shape, or of a blob. */
   #size(): number {
     const span = this.#span()
-    const value = smallInteger(this.#body, span.start, span.end)
+    const value = smallInteger(this.#json, span.start, span.end)
     if (value === undefined || value < 0 || Object.is(value, -0)) throw new Refusal('malformed-shape')
     return value
   }
+}
+
+/** A draft that is complete; `blobs.at` moves behind its blob. */
+function placed(draft: Draft, blobs: { at: number; readonly end: number }): Placed {
+  const { name, datatype, shape, shapeAt, data, blob, sizeAt, rest } = draft
+  if (name === undefined || datatype === undefined || shape === undefined || shapeAt === undefined)
+    throw new Refusal('malformed-input')
+  const input = { name, datatype, shape, shapeAt, rest }
+  if (blob !== undefined && sizeAt !== undefined) {
+    const place = { start: blobs.at, end: blobs.at + blob }
+    blobs.at = place.end
+    if (data !== undefined || place.end > blobs.end) throw new Refusal('blob-size')
+    return { ...input, place, sizeAt }
+  }
+  if (!data) throw new Refusal('malformed-input')
+  return { ...input, place: data, data }
 }

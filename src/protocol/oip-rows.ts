@@ -2,6 +2,7 @@
  * Rows of the Open Inference Protocol: dimension 0 of every tensor. A row is keyed by its values and goes
  * upstream as its caller wrote it, JSON or blob; only rows written alike share a request.
  */
+import type { WholeBody } from '../core/call.ts'
 import type { Digest } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
 import { blobsAgree, textsAgree } from './agree.ts'
@@ -98,9 +99,9 @@ export function rowsOf(
 }
 
 /** The caller's request with other rows in its tensors; all else stays as the caller wrote it. */
-export function joinRows(plan: Plan, rows: readonly Row[], body: Uint8Array): Joined {
+export function joinRows(plan: Plan, rows: readonly Row[], body: WholeBody): Joined {
   const { request, sorted } = plan.common as Notes
-  if (!request || !sorted) throw new Error('join: the plan has no rows')
+  if (!request || !sorted || !(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
   const wires = rows.map((row) => unpack(row.wire) ?? [])
   const blobs: Uint8Array[] = []
   const edits: { start: number; end: number; text: Uint8Array }[] = []

@@ -2,24 +2,27 @@
  * The Open Inference Protocol (KServe V2), as Triton, KServe, MLServer and others speak it. Tensors are keyed by
  * value, so JSON and binary requests for the same tensors share one entry, and an FP32 `1` is `1.0`.
  */
-import { type Call, header } from '../core/call.ts'
-import { type Digest, digestOf } from '../core/key.ts'
+import { type Call, header, type WholeBody } from '../core/call.ts'
+import type { Chunks } from '../core/chunks.ts'
+import { type Digest, digestOf, digestSteps } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
 import { byBytes } from './json-document.ts'
 import { errorReply } from './json-reply.ts'
 import { addressed, jsonLength, readAnswer } from './oip-answer.ts'
 import { type Input, type Request, readRequest, type Wishes } from './oip-request.ts'
 import { answersAgree, assembleRows, cutAnswer, joinRows, type Notes, putAll, rowsOf } from './oip-rows.ts'
+import { requestSteps } from './oip-steps.ts'
 import { oipTarget } from './oip-target.ts'
 import { statedVersion } from './oip-version.ts'
 import { Preimage } from './preimage.ts'
-import type { Plan, Protocol, Reading, ReadOptions } from './protocol.ts'
+import type { Bypass, Plan, Protocol, Reading, ReadOptions } from './protocol.ts'
 
 export const oip: Protocol = {
   name: 'oip',
   encodings: ['application/json', 'application/octet-stream'],
   match: oipTarget,
   read: readInference,
+  readChunks: readInferenceChunks,
   address(reply, call, plan) {
     if (!(reply.body instanceof Uint8Array) || reply.status !== 200) return reply
     const wishes = plan ? (plan.common as Notes).wishes : wishesOf(call)
@@ -36,21 +39,44 @@ export const oip: Protocol = {
 const RAW: Wishes = { listed: new Map(), hasList: false, binary: true }
 
 function readInference(call: Call, body: Uint8Array, { seed, split }: ReadOptions): Reading {
-  const encoding = header(call.headers, 'content-encoding')
-  if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
-  const jsonEnd = jsonLength(call.headers, body)
-  if (jsonEnd === undefined) return { bypass: 'header-length' }
-  if (jsonEnd === 0 && body.length > 0) {
-    const whole = new Preimage().latin1(seed).text('oip raw').text(call.query).latin1(digestOf(body)).digest()
-    return { whole, common: { wishes: RAW } satisfies Notes }
-  }
+  const jsonEnd = jsonPart(call, body)
+  if (typeof jsonEnd !== 'number') return jsonEnd
+  if (jsonEnd === 0 && body.length > 0) return rawPlan(call, seed, digestOf(body))
   const request = readRequest(body, jsonEnd, split)
   if ('bypass' in request) return request
-  const inputs = [...request.inputs].sort((a, b) => byBytes(a.name, b.name))
+  const { common, plan } = wholePlan(call, seed, request)
+  return split ? { ...plan, ...rowsOf(common, body, (plan.common as Notes).sorted ?? []) } : plan
+}
+
+function* readInferenceChunks(call: Call, body: Chunks, { seed }: ReadOptions): Generator<void, Reading> {
+  const jsonEnd = jsonPart(call, body)
+  if (typeof jsonEnd !== 'number') return jsonEnd
+  if (jsonEnd === 0) return rawPlan(call, seed, yield* digestSteps(body.pieces()))
+  const request = yield* requestSteps(body, jsonEnd)
+  return 'bypass' in request ? request : wholePlan(call, seed, request).plan
+}
+
+/** How much of the body is JSON, or why it cannot be read. */
+function jsonPart(call: Call, body: WholeBody): number | Bypass {
+  const encoding = header(call.headers, 'content-encoding')
+  if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
+  return jsonLength(call.headers, body) ?? { bypass: 'header-length' }
+}
+
+function rawPlan(call: Call, seed: Digest, body: Digest): Plan {
+  const whole = new Preimage().latin1(seed).text('oip raw').text(call.query).latin1(body).digest()
+  return { whole, common: { wishes: RAW } satisfies Notes }
+}
+
+function wholePlan(
+  call: Call,
+  seed: Digest,
+  request: Request,
+): { readonly common: Digest; readonly plan: Plan } {
+  const sorted = [...request.inputs].sort((a, b) => byBytes(a.name, b.name))
   const common = commonPart(seed, call.query, request)
-  const whole = wholeKey(common, inputs)
-  const notes: Notes = { wishes: request.wishes, request, sorted: inputs }
-  return { whole, common: notes, ...(split ? rowsOf(common, body, inputs) : {}) }
+  const notes: Notes = { wishes: request.wishes, request, sorted }
+  return { common, plan: { whole: wholeKey(common, sorted), common: notes } }
 }
 
 function wishesOf(call: Call): Wishes | undefined {
@@ -74,7 +100,7 @@ function wholeKey(common: Digest, inputs: readonly Input[]): Digest {
   const preimage = new Preimage().latin1(common).text('whole').number(inputs.length)
   for (const input of inputs) {
     preimage.latin1(input.name).latin1(input.datatype).text(input.shape.join())
-    if (input.tensor) preimage.text('values').latin1(digestOf(input.tensor.values))
+    if (input.values !== undefined) preimage.text('values').latin1(input.values)
     else preimage.text('as written').latin1(input.asWritten as Digest)
     putAll(preimage, input.rest)
   }

@@ -2,12 +2,10 @@
  * Any HTTP at all, for routes whose dialect is not known: nothing is read into the body. Method, raw target and
  * body bytes are the key, where the route says that answers may be kept at all.
  */
-import { createHash } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import { type Call, header } from '../core/call.ts'
-import { type Digest, digestOf } from '../core/key.ts'
+import { type Digest, digestOf, digestSteps } from '../core/key.ts'
 import { jsonReply } from './json-reply.ts'
-import { SLICE_BYTES } from './json-stream.ts'
 import { Preimage } from './preimage.ts'
 import type { Protocol } from './protocol.ts'
 
@@ -15,15 +13,8 @@ export const opaque: Protocol = {
   name: 'opaque',
   match: () => ({ verb: 'forward', prediction: false }),
   read: (call, body, { seed }) => ({ whole: wholeKey(call, seed, digestOf(body)) }),
-  *readChunks(call, chunks, { seed }) {
-    const hash = createHash('sha256')
-    for (const chunk of chunks) {
-      for (let at = 0; at < chunk.length; at += SLICE_BYTES) {
-        hash.update(chunk.subarray(at, at + SLICE_BYTES))
-        yield
-      }
-    }
-    return { whole: wholeKey(call, seed, hash.digest('latin1') as Digest) }
+  *readChunks(call, body, { seed }) {
+    return { whole: wholeKey(call, seed, yield* digestSteps(body.pieces())) }
   },
   address: (reply) => reply,
   // RFC 9457, section 4.2.1: under `about:blank` the title is the status' phrase.

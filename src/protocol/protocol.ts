@@ -2,7 +2,8 @@
  * A wire dialect. Bytes in, bytes out; it knows neither sockets nor caches. The idea that carries the data
  * plane: a call is a list of rows. A dialect (or a model) that cannot be split yields one row: the whole call.
  */
-import type { Call, RawPairs, Target } from '../core/call.ts'
+import type { Call, RawPairs, Target, WholeBody } from '../core/call.ts'
+import type { Chunks } from '../core/chunks.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
@@ -51,9 +52,9 @@ export interface Protocol {
   read(call: Call, body: Uint8Array, options: ReadOptions): Reading
   /**
    * The same for a body too long to be joined: whole key only, and a `yield` whenever other work should have
-   * its turn, at the latest every few milliseconds.
+   * its turn, at the latest every few milliseconds. The verdict depends on the bytes, not on how they were cut.
    */
-  readChunks?(call: Call, chunks: readonly Uint8Array[], options: ReadOptions): Generator<void, Reading>
+  readChunks(call: Call, body: Chunks, options: ReadOptions): Generator<void, Reading>
   /**
    * Puts this caller's id and encoding on a shared answer. Without the plan the call's body is read once more.
    * Undefined: the answer has no form in the encoding this caller asked for; the call must be forwarded.
@@ -87,7 +88,7 @@ export interface Joined {
 
 export interface Rows {
   /** A request that asks for just these rows, in this order; rows of other calls must agree on `plan.batch`. */
-  join(plan: Plan, rows: readonly Row[], body: Uint8Array): Joined
+  join(plan: Plan, rows: readonly Row[], body: WholeBody): Joined
   /** The answer cut into `count` rows; undefined: it does not fit the rows. */
   cut(reply: Reply, body: Uint8Array, count: number): readonly RowAnswer[] | undefined
   /** Whether two answers to one row are the same, floats within the tolerance of their dtype. */

@@ -1,5 +1,6 @@
 /** V1 request bodies: the whole key, and rows where the verb and the body have them. */
-import { type Call, header } from '../core/call.ts'
+import { type Call, header, type WholeBody } from '../core/call.ts'
+import type { Chunks } from '../core/chunks.ts'
 import type { Digest } from '../core/key.ts'
 import { byBytes, documentDigest, valueDigest } from './json-document.ts'
 import { Column, columnRows, elementRows, MAX_ROWS } from './json-rows.ts'
@@ -39,12 +40,12 @@ export function readPrediction(call: Call, body: Uint8Array, options: ReadOption
 /** As `readPrediction` without rows, and the same key. */
 export function* readPredictionChunks(
   call: Call,
-  chunks: readonly Uint8Array[],
+  body: Chunks,
   { seed }: ReadOptions,
 ): Generator<void, Reading> {
   const encoding = header(call.headers, 'content-encoding')
   if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
-  const whole = yield* streamDigest(chunks, callPrefix(call, seed))
+  const whole = yield* streamDigest(body.pieces(), callPrefix(call, seed))
   return typeof whole === 'string' ? { whole } : { bypass: whole.problem }
 }
 
@@ -156,7 +157,8 @@ function findRows(body: Uint8Array, verb: string | undefined): Found | undefined
 }
 
 /** The call's body with other rows between its brackets; all else stays as the caller wrote it. */
-export function joinRows(plan: Plan, rows: readonly Row[], body: Uint8Array): Joined {
+export function joinRows(plan: Plan, rows: readonly Row[], body: WholeBody): Joined {
+  if (!(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
   const { columns, sorted, isNamed } = plan.common as Notes
   const wires = rows.map((row) => (isNamed ? (unpack(row.wire) ?? []) : [row.wire]))
   const parts: Uint8Array[] = []

@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { type Dispatcher, errors, Pool } from 'undici'
+import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Wheel } from '../../lib/wheel.ts'
 import { checkedLookup } from './checked-lookup.ts'
@@ -166,8 +167,9 @@ function rawPairs(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
 
 function framed(request: Request): string[] {
   const headers = [...request.headers]
-  if (request.contentLength !== undefined && !(request.body instanceof Uint8Array))
-    headers.push('content-length', String(request.contentLength))
+  const { body } = request
+  const length = body instanceof Chunks ? body.length : request.contentLength
+  if (length !== undefined && !(body instanceof Uint8Array)) headers.push('content-length', String(length))
   return headers
 }
 

@@ -3,10 +3,11 @@
  * answer to all rows is shared; anything else is asked for again by each caller's rows alone, so that nobody sees
  * what was said to somebody else.
  */
-import type { Call, RawPairs } from '../../core/call.ts'
+import type { Call, RawPairs, WholeBody } from '../../core/call.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Plan, Row, RowAnswer } from '../../protocol/protocol.ts'
 import { Incoming } from '../backend/incoming.ts'
+import { collectable } from '../cache/storable.ts'
 import type { Matched, RouteBatch, RouteCache } from '../ingress/routes.ts'
 import { replaced } from '../rows/ask.ts'
 import type { Delivered, Dispatch } from '../shipment.ts'
@@ -19,7 +20,7 @@ export interface BatchCall {
   readonly call: Call
   readonly matched: Matched
   readonly plan: Plan
-  readonly body: Uint8Array
+  readonly body: WholeBody
 }
 
 /** One row's answer and the reply it was cut from. */
@@ -117,7 +118,7 @@ export class Batches {
       headers: replaced(this.#parts.outgoing(lead.call), joined.headers),
       key: rows[0]?.digest,
       signal,
-      collectBytes: maxEntryBytes * rows.length,
+      collectBytes: collectable(maxEntryBytes, rows.length),
     })
     const answers = this.#parts.cut(lead, delivered, rows.length)
     if (answers) return { answers: answers.map((answer) => ({ answer, delivered })) }

@@ -35,6 +35,14 @@ export function unstorable(reply: Reply, policy: StorePolicy): string | undefine
     : undefined
 }
 
+/** An answer to rows is cut in one go, whatever they may have each: this takes a few tens of milliseconds. */
+const MAX_CUT_BYTES = 8 << 20
+
+/** How much of an answer to so many rows is read to its end before it is passed on; a longer one streams, and is not kept. */
+export function collectable(maxEntryBytes: number, rows: number): number {
+  return rows <= 1 ? maxEntryBytes : Math.max(maxEntryBytes, Math.min(maxEntryBytes * rows, MAX_CUT_BYTES))
+}
+
 /** False where the backend forbids giving an old answer, whatever the route says (RFC 9111, section 5.2.2). */
 export function mayBeStale(headers: RawPairs): boolean {
   const directives = headerAll(headers, 'cache-control').join(',').toLowerCase()

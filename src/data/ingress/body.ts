@@ -1,4 +1,6 @@
-/** The bound on a request's body, said the same way at either door. */
+/** Request bodies that are wanted as a whole, collected the same way at either door, and their bound. */
+import type { WholeBody } from '../../core/call.ts'
+import { Chunks, JOINED_BYTES } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
 
 export function tooLarge(maxBytes: number): GatewayError {
@@ -7,3 +9,50 @@ export function tooLarge(maxBytes: number): GatewayError {
     `the body is larger than ${maxBytes} bytes (server.limits.maxBodyBytes)`,
   )
 }
+
+/** So many pieces are kept as they come, whatever their size: most bodies have no more. */
+const FEW = 16
+/** From then on smaller ones are copied: a body that comes byte by byte must not be an object a byte. */
+const SMALL_BYTES = 16 << 10
+const BLOCK_BYTES = 64 << 10
+
+/** A body while it arrives. */
+export class Gather {
+  length = 0
+  readonly #pieces: Uint8Array[] = []
+  /** Where small pieces are put together: used up to `end`, of which the part before `start` is a piece already. */
+  #block = NOTHING
+  #start = 0
+  #end = 0
+
+  push(piece: Uint8Array): void {
+    this.length += piece.length
+    if (this.#pieces.length < FEW || piece.length >= SMALL_BYTES) {
+      this.#settle()
+      this.#pieces.push(piece)
+      return
+    }
+    if (this.#end + piece.length > this.#block.length) {
+      this.#settle()
+      this.#block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+      this.#start = this.#end = 0
+    }
+    this.#block.set(piece, this.#end)
+    this.#end += piece.length
+  }
+
+  whole(): WholeBody {
+    this.#settle()
+    const only = this.#pieces[0]
+    if (only && this.#pieces.length === 1 && this.length <= JOINED_BYTES) return only
+    return this.length <= JOINED_BYTES ? Buffer.concat(this.#pieces, this.length) : new Chunks(this.#pieces)
+  }
+
+  /** What lies in the block becomes a piece; the rest of it is used on. */
+  #settle(): void {
+    if (this.#end > this.#start) this.#pieces.push(this.#block.subarray(this.#start, this.#end))
+    this.#start = this.#end
+  }
+}
+
+const NOTHING = Buffer.alloc(0)

@@ -1,8 +1,8 @@
 /** The door that takes all of HTTP/1.1: a request and response of node:http as an Intake. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { RawPairs } from '../../core/call.ts'
+import type { RawPairs, WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
-import { tooLarge } from './body.ts'
+import { Gather, tooLarge } from './body.ts'
 import type { HeadNotes, Intake } from './intake.ts'
 
 export class HttpIntake implements Intake {
@@ -63,7 +63,7 @@ export class HttpIntake implements Intake {
     if (hosts > 1) throw new GatewayError('badRequest', 'a request has exactly one Host field')
   }
 
-  whole(maxBytes: number, signal: () => AbortSignal): Promise<Uint8Array> {
+  whole(maxBytes: number, signal: () => AbortSignal): Promise<WholeBody> {
     this.#invite()
     return readWhole(this.#request, maxBytes, signal())
   }
@@ -120,22 +120,19 @@ export class HttpIntake implements Intake {
 
 const NOTHING = new Uint8Array(0)
 
-function readWhole(request: IncomingMessage, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+function readWhole(request: IncomingMessage, maxBytes: number, signal: AbortSignal): Promise<WholeBody> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let size = 0
+    const gather = new Gather()
     const settle = (finish: () => void) => {
       request.off('data', data).off('end', end).off('error', broken).off('close', broken)
       signal.removeEventListener('abort', aborted)
       finish()
     }
     const data = (chunk: Buffer) => {
-      size += chunk.length
-      chunks.push(chunk)
-      if (size > maxBytes) settle(() => reject(tooLarge(maxBytes)))
+      gather.push(chunk)
+      if (gather.length > maxBytes) settle(() => reject(tooLarge(maxBytes)))
     }
-    const end = () =>
-      settle(() => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size)))
+    const end = () => settle(() => resolve(gather.whole()))
     const broken = () =>
       settle(() => reject(new GatewayError('callerLeft', 'the client left before its body was complete')))
     const aborted = () => settle(() => reject(signal.reason as Error))

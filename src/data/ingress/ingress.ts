@@ -2,7 +2,14 @@
  * From a request at a door to a Call, and from an answer back to that door. The only place that turns a fault
  * into HTTP, in the client's own dialect.
  */
-import { type Body, type Call, modelName, type RawPairs, type Target } from '../../core/call.ts'
+import {
+  type Body,
+  type Call,
+  modelName,
+  type RawPairs,
+  type Target,
+  type WholeBody,
+} from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
@@ -267,7 +274,7 @@ function bodyOf(
   intake: Intake,
   matched: Matched,
   { call, maxBytes }: { call: ArrivedCall; maxBytes: number },
-): Body | Promise<Uint8Array> {
+): Body | Promise<WholeBody> {
   const { length } = intake
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
   if (length === 0) return NOTHING

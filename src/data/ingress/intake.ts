@@ -2,7 +2,7 @@
  * One request at a door, and the way its answer goes back. Both doors, the strict fast one and node:http, give
  * requests in this form, so that routing, deadlines, faults and answers are written once.
  */
-import type { RawPairs, Target } from '../../core/call.ts'
+import type { RawPairs, Target, WholeBody } from '../../core/call.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import type { Route } from './routes.ts'
 
@@ -46,7 +46,7 @@ export interface Intake {
    * The whole body; at once where it is there already. Rejects with `bodyTooLarge`, `requestTimeout` or
    * `callerLeft`, or with the signal's reason.
    */
-  whole(maxBytes: number, signal: () => AbortSignal): Uint8Array | Promise<Uint8Array>
+  whole(maxBytes: number, signal: () => AbortSignal): WholeBody | Promise<WholeBody>
   /** The body as it arrives; ends with `bodyTooLarge` where it passes the bound. */
   stream(maxBytes: number): AsyncIterable<Uint8Array>
 

@@ -2,9 +2,10 @@
  * One plain request and its answer: an Intake over a connection of the fast door. What has arrived of the body is
  * kept as it came; the answer is one write where it is small.
  */
-import { header, type RawPairs } from '../../../core/call.ts'
+import { header, type RawPairs, type WholeBody } from '../../../core/call.ts'
+import { JOINED_BYTES } from '../../../core/chunks.ts'
 import { GatewayError } from '../../../core/errors.ts'
-import { tooLarge } from '../body.ts'
+import { Gather, tooLarge } from '../body.ts'
 import type { HeadNotes, Intake } from '../intake.ts'
 import type { Head } from './head.ts'
 import { lastChunk, replyHead } from './reply-head.ts'
@@ -47,6 +48,8 @@ export class FastRequest implements Intake {
   #framing: number | 'chunked' | 'none' = 'none'
   /** Arrived and not yet taken. */
   #chunks: Uint8Array[] = []
+  /** In place of `chunks` where the rest of a body is waited for. */
+  #gather: Gather | undefined
   #queued = 0
   #missing: number
   #streams = false
@@ -99,7 +102,8 @@ export class FastRequest implements Intake {
     if (this.#missing === 0) return bytes
     const own = bytes.length <= this.#missing ? bytes : bytes.subarray(0, this.#missing)
     this.#missing -= own.length
-    if (!this.#unwanted) {
+    if (this.#gather) this.#gather.push(own)
+    else if (!this.#unwanted) {
       this.#chunks.push(own)
       this.#queued += own.length
       if (this.#streams && this.#queued > HIGH_WATER_BYTES && this.#missing > 0 && !this.#paused) {
@@ -121,12 +125,17 @@ export class FastRequest implements Intake {
     // What is not plain does not get here.
   }
 
-  whole(maxBytes: number, signal: () => AbortSignal): Uint8Array | Promise<Uint8Array> {
+  whole(maxBytes: number, signal: () => AbortSignal): WholeBody | Promise<WholeBody> {
     if (this.length > maxBytes) throw tooLarge(maxBytes)
-    return this.#missing === 0 ? this.#joined() : this.#rest(signal())
+    const [only] = this.#chunks
+    if (only && only.length === this.length && this.length <= JOINED_BYTES) return only
+    const gather = new Gather()
+    for (const chunk of this.#chunks) gather.push(chunk)
+    return this.#missing === 0 ? gather.whole() : this.#rest(gather, signal())
   }
 
-  async #rest(signal: AbortSignal): Promise<Uint8Array> {
+  async #rest(gather: Gather, signal: AbortSignal): Promise<WholeBody> {
+    this.#gather = gather
     const stir = () => this.#stir()
     signal.addEventListener('abort', stir, { once: true })
     try {
@@ -135,8 +144,9 @@ export class FastRequest implements Intake {
         if (this.#broken) throw this.#broken
         await this.#stirred()
       }
-      return this.#joined()
+      return gather.whole()
     } finally {
+      this.#gather = undefined
       signal.removeEventListener('abort', stir)
     }
   }
@@ -233,13 +243,6 @@ export class FastRequest implements Intake {
     this.#chunks = []
     this.#queued = 0
     this.#release()
-  }
-
-  #joined(): Uint8Array {
-    const chunks = this.#chunks
-    const only = chunks[0]
-    if (only && chunks.length === 1) return only
-    return Buffer.concat(chunks, this.length)
   }
 
   #release(): void {
