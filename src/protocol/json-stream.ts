@@ -13,7 +13,7 @@ import { numberEnd, wordEnd } from './json-token.ts'
 import { Utf8Check } from './utf8-check.ts'
 
 /** An object that grows past this before its end must have its members in order. */
-const HELD_BYTES = 4 << 20
+const HELD_BYTES = 1 << 20
 /** The longest number, word or key. */
 const MAX_TOKEN_BYTES = 1 << 20
 

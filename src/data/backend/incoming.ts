@@ -35,6 +35,8 @@ export class Incoming implements AsyncIterable<Uint8Array> {
   }
 
   push(chunk: Uint8Array): void {
+    // undici brings one with every resumption; taken for a sign of more it would pause the socket for good.
+    if (chunk.length === 0) return
     this.#chunks.push(chunk)
     this.#queued += chunk.length
     if (this.#queued > HIGH_WATER_BYTES && !this.#paused) {
@@ -85,9 +87,9 @@ export class Incoming implements AsyncIterable<Uint8Array> {
   async collect(maxBytes: number): Promise<{ readonly complete: boolean; readonly bytes: Uint8Array }> {
     while (!this.#ended) {
       if (this.#queued > maxBytes) return { complete: false, bytes: EMPTY }
-      // Collecting must not stall on the pause that protects slow readers.
+      // Collecting must not stall on the pause that protects slow readers; what comes at once may pause again.
       if (this.#paused) this.#resume()
-      await this.#stirred()
+      else await this.#stirred()
     }
     if (this.#error) throw this.#error
     if (this.#queued > maxBytes) return { complete: false, bytes: EMPTY }
