@@ -103,10 +103,10 @@ class Gateway {
       cache: { tiers: [{ name: 'memory', type: 'memory', maxBytes: '16MiB' }] },
       pools: { m: { backends: [{ url: `http://127.0.0.1:${backend}` }], health: { path: '/' } } },
       routes: [
-        { name: 'v1', match: { path: '/v1/*' }, protocol: 'tfserving', pool: 'm', cache, timeout: '20s' },
-        { name: 'v2', match: { path: '/v2/*' }, protocol: 'oip', pool: 'm', cache, timeout: '20s' },
-        { name: 'kept', match: { path: '/kept' }, protocol: 'opaque', pool: 'm', cache, timeout: '20s' },
-        { name: 'passed', match: { path: '/passed' }, protocol: 'opaque', pool: 'm', timeout: '20s' },
+        { name: 'v1', match: { path: '/v1/*' }, protocol: 'tfserving', pool: 'm', cache, timeout: '60s' },
+        { name: 'v2', match: { path: '/v2/*' }, protocol: 'oip', pool: 'm', cache, timeout: '60s' },
+        { name: 'kept', match: { path: '/kept' }, protocol: 'opaque', pool: 'm', cache, timeout: '60s' },
+        { name: 'passed', match: { path: '/passed' }, protocol: 'opaque', pool: 'm', timeout: '60s' },
       ],
     }
     writeFileSync(file, JSON.stringify(settings))

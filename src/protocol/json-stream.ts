@@ -52,7 +52,7 @@ export class DocumentStream {
   readonly #keys: (string | undefined)[] = []
   readonly #escape = new Uint8Array(12)
   #escapeLength = 0
-  #out = new Uint8Array(64 << 10)
+  #out = new Uint8Array(1024)
   /** The same bytes, to be read as text. */
   #text = Buffer.from(this.#out.buffer)
   #at = 0

@@ -28,11 +28,12 @@ export function* requestSteps(body: Chunks, jsonEnd: number): Generator<void, Re
   if ('bypass' in outline) return outline
   const holes = new Map(skeleton.holes.map((hole) => [hole.at, hole]))
   const inputs: Input[] = []
+  let bench: Bench | undefined
   for (const placed of outline.inputs) {
     const hole = placed.data && holes.get(placed.data.start)
     if (hole) holes.delete(hole.at)
     const content = hole
-      ? yield* arraySteps(body, hole, placed)
+      ? yield* arraySteps(body, hole, { ...placed, bench: (bench ??= new Bench()) })
       : placed.data
         ? contentOf(skeleton.bytes, placed, false)
         : yield* blobSteps(body, placed)
@@ -78,7 +79,7 @@ function* textsFill(pieces: Iterable<Uint8Array>, count: number): Generator<void
   return left === 0 && known === 0 && seen === count
 }
 
-function* arraySteps(body: Chunks, hole: Hole, input: Placed): Generator<void, Content | Bypass> {
+function* arraySteps(body: Chunks, hole: Hole, input: Placed & { readonly bench: Bench }): Generator<void, Content | Bypass> {
   // First, since decoding trusts the grammar.
   const asWritten = yield* streamValue(body.pieces(hole.start, hole.end), AROUND_DATA)
   if (typeof asWritten !== 'string') return { bypass: asWritten.problem }
@@ -86,13 +87,22 @@ function* arraySteps(body: Chunks, hole: Hole, input: Placed): Generator<void, C
   return values === undefined ? { asWritten } : { values }
 }
 
+/** Where the arrays of one request are decoded, one after the other. */
+class Bench {
+  /** What has been read of an element, and a piece more. */
+  readonly window = Buffer.allocUnsafeSlow(MAX_ELEMENT_BYTES + PIECE_BYTES)
+  readonly out = Buffer.allocUnsafeSlow(MAX_ELEMENT_BYTES + PIECE_BYTES * MAX_GROWTH + 16)
+}
+
 /** Digest of the tensor that valid JSON spells; undefined where it does not fit datatype and shape. */
-function* valueSteps(body: Chunks, { start, end }: Hole, input: Placed): Generator<void, Digest | undefined> {
+function* valueSteps(
+  body: Chunks,
+  { start, end }: Hole,
+  input: Placed & { readonly bench: Bench },
+): Generator<void, Digest | undefined> {
   const found = measured(input, end - start)
   if (!found) return undefined
-  // What has been read of an element, and a piece more.
-  const window = Buffer.allocUnsafeSlow(MAX_ELEMENT_BYTES + PIECE_BYTES)
-  const out = Buffer.allocUnsafeSlow(MAX_ELEMENT_BYTES + PIECE_BYTES * MAX_GROWTH + 16)
+  const { window, out } = input.bench
   const put = putter(window, input.datatype, { out })
   if (!put) return undefined
   const short: typeof put = (from, to, at) => (to - from > MAX_ELEMENT_BYTES ? -1 : put(from, to, at))

@@ -51,7 +51,7 @@ function readInference(call: Call, body: Uint8Array, { seed, split }: ReadOption
 function* readInferenceChunks(call: Call, body: Chunks, { seed }: ReadOptions): Generator<void, Reading> {
   const jsonEnd = jsonPart(call, body)
   if (typeof jsonEnd !== 'number') return jsonEnd
-  if (jsonEnd === 0) return rawPlan(call, seed, yield* digestSteps(body.pieces()))
+  if (jsonEnd === 0 && body.length > 0) return rawPlan(call, seed, yield* digestSteps(body.pieces()))
   const request = yield* requestSteps(body, jsonEnd)
   return 'bypass' in request ? request : wholePlan(call, seed, request).plan
 }
