@@ -81,6 +81,7 @@ export function compareSpans(bytes: Uint8Array, a: Stretch, b: Stretch): number 
 export class Cursor {
   readonly bytes: Uint8Array
   readonly end: number
+  readonly #view: DataView
   pos = 0
   /** Of the value walked over last: a fingerprint of its brackets and commas. */
   shape = 0
@@ -99,6 +100,7 @@ export class Cursor {
   constructor(bytes: Uint8Array) {
     this.bytes = bytes
     this.end = bytes.length
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     if (!isUtf8(bytes)) this.problem = 'invalid-utf8'
   }
 
@@ -177,6 +179,7 @@ export class Cursor {
   skip(): boolean {
     if (this.problem) return false
     const bytes = this.bytes
+    const view = this.#view
     const end = this.end
     const closers = this.#closers
     const floor = this.#depth
@@ -200,7 +203,7 @@ export class Cursor {
         // Else an empty array would have the shape of one with one element.
         shape ^= EMPTY
       } else {
-        i = c === QUOTE ? this.#string(i) : c <= DIGIT_9 ? numberEnd(bytes, i, end) : wordEnd(bytes, i)
+        i = c === QUOTE ? this.#string(i) : c <= DIGIT_9 ? numberEnd(bytes, i, end, view) : wordEnd(bytes, i)
         if (i < 0 || c === 0) return this.#fail('unparsable')
       }
       for (;;) {

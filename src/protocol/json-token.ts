@@ -3,6 +3,10 @@
 const MINUS = 0x2d
 const LETTER_I = 0x49
 
+const HIGH_HALVES = 0xf0f0f0f0 | 0
+const ZEROS = 0x30303030
+const SIXES = 0x06060606
+
 const INFINITY = Buffer.from('Infinity')
 const WORDS = ['true', 'false', 'null', 'NaN'].map((word) => Buffer.from(word)).concat(INFINITY)
 
@@ -12,16 +16,23 @@ function spells(bytes: Uint8Array, at: number, word: Uint8Array): boolean {
   return true
 }
 
-/** The index behind a run of digits. */
-function digitsEnd(bytes: Uint8Array, from: number, end: number): number {
+/** The index behind a run of digits. With a view of the same bytes, four are looked at in one go. */
+function digitsEnd(bytes: Uint8Array, from: number, end: number, view?: DataView): number {
   let i = from
+  if (view) {
+    for (const last = end - 4; i <= last; i += 4) {
+      const four = view.getInt32(i, true)
+      // High halves of `0` to `9`, and none of them beyond `9`.
+      if ((four & HIGH_HALVES) !== ZEROS || (((four + SIXES) | 0) & HIGH_HALVES) !== ZEROS) break
+    }
+  }
   // One comparison for both bounds: below `0` wraps around.
   while (i < end && ((bytes[i] as number) - 0x30) >>> 0 < 10) i++
   return i
 }
 
-/** The index behind the number at `from`, or -1. */
-export function numberEnd(bytes: Uint8Array, from: number, end: number): number {
+/** The index behind the number at `from`, or -1. `view`, of the same bytes, makes long ones faster. */
+export function numberEnd(bytes: Uint8Array, from: number, end: number, view?: DataView): number {
   let i = bytes[from] === MINUS ? from + 1 : from
   const whole = i
   i = digitsEnd(bytes, i, end)
@@ -30,7 +41,7 @@ export function numberEnd(bytes: Uint8Array, from: number, end: number): number 
   // RFC 8259 has no leading zeros.
   if (bytes[whole] === 0x30 && i > whole + 1) return -1
   if (i < end && bytes[i] === 0x2e) {
-    const fraction = digitsEnd(bytes, i + 1, end)
+    const fraction = digitsEnd(bytes, i + 1, end, view)
     if (fraction === i + 1) return -1
     i = fraction
   }
