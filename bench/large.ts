@@ -13,8 +13,8 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { HOSTILE, KINDS, type Kind, type Long, piecesOf, sizeOf } from './large/bodies.ts'
@@ -23,7 +23,11 @@ import { machine } from './lib/machine.ts'
 import { freePort, listening, SERVER_CORE, TASKSET } from './lib/process.ts'
 
 const { values: options } = parseArgs({
-  options: { mib: { type: 'string', default: '100' }, only: { type: 'string', default: '' }, out: { type: 'string' } },
+  options: {
+    mib: { type: 'string', default: '100' },
+    only: { type: 'string', default: '' },
+    out: { type: 'string' },
+  },
 })
 const bytes = Number(options.mib) << 20
 if (!(bytes >= 8 << 20)) throw new Error('--mib is a whole number from 8')
@@ -58,10 +62,16 @@ interface Result extends Probed {
 
 /** A backend that reads what it gets and answers what it is to. */
 class Backend {
-  answer: Long = { head: Buffer.from('{"predictions":[1]}'), block: Buffer.alloc(0), times: 0, tail: Buffer.alloc(0) }
+  answer: Long = {
+    head: Buffer.from('{"predictions":[1]}'),
+    block: Buffer.alloc(0),
+    times: 0,
+    tail: Buffer.alloc(0),
+  }
   readonly digests: string[] = []
   readonly #server = http.createServer((request, response) => {
-    if (request.method === 'GET') return void response.end('{"model_version_status":[{"version":"1","state":"AVAILABLE"}]}')
+    if (request.method === 'GET')
+      return void response.end('{"model_version_status":[{"version":"1","state":"AVAILABLE"}]}')
     const hash = createHash('sha256')
     request.on('data', (chunk: Buffer) => hash.update(chunk))
     request.on('end', () => {
@@ -98,7 +108,11 @@ class Gateway {
     const file = join(folder, 'gateway.json')
     const cache = { enabled: true, rows: 'never' }
     const settings = {
-      server: { listen: `127.0.0.1:${port}`, workers: 1, limits: { maxBodyBytes: 16 * bytes, bodyTimeout: '120s' } },
+      server: {
+        listen: `127.0.0.1:${port}`,
+        workers: 1,
+        limits: { maxBodyBytes: 16 * bytes, bodyTimeout: '120s' },
+      },
       admin: { listen: `127.0.0.1:${admin}` },
       cache: { tiers: [{ name: 'memory', type: 'memory', maxBytes: '16MiB' }] },
       pools: { m: { backends: [{ url: `http://127.0.0.1:${backend}` }], health: { path: '/' } } },
@@ -142,7 +156,14 @@ function post(port: number, { door, path, headers, body }: Case): Promise<Answer
   return new Promise((resolve, reject) => {
     // Chunked is not plain, so the fast door leaves it to node:http.
     const framing = door === 'fast' ? { 'content-length': sizeOf(body) } : { 'transfer-encoding': 'chunked' }
-    const sent = http.request({ host: '127.0.0.1', port, path, method: 'POST', agent: false, headers: { ...headers, ...framing } })
+    const sent = http.request({
+      host: '127.0.0.1',
+      port,
+      path,
+      method: 'POST',
+      agent: false,
+      headers: { ...headers, ...framing },
+    })
     sent.on('error', reject)
     sent.on('response', (response) => {
       const hash = createHash('sha256')
@@ -173,7 +194,8 @@ async function run(one: Case, folder: string): Promise<Result> {
   try {
     // Compiles what every request needs, and nothing of what is measured.
     const { body: _, ...short } = one
-    for (let i = 0; i < 20; i++) await post(gateway.port, { ...short, path: '/warm', body: { ...one.body, times: 0 } })
+    for (let i = 0; i < 20; i++)
+      await post(gateway.port, { ...short, path: '/warm', body: { ...one.body, times: 0 } })
     backend.digests.length = 0
     await gateway.probe('begin')
     const began = performance.now()
@@ -182,7 +204,16 @@ async function run(one: Case, folder: string): Promise<Result> {
     const again = one.answer ? '' : (await post(gateway.port, one)).cache
     const probed = await gateway.probe('end')
     const arrived = backend.digests[0] === digestOf(one.body) && answered.digest === digestOf(backend.answer)
-    return { ...probed, name: one.name, door: one.door, seconds, status: answered.status, cache: answered.cache, again, arrived }
+    return {
+      ...probed,
+      name: one.name,
+      door: one.door,
+      seconds,
+      status: answered.status,
+      cache: answered.cache,
+      again,
+      arrived,
+    }
   } finally {
     await gateway.stop()
     backend.close()
@@ -206,7 +237,14 @@ const cases: Case[] = [
   ...KINDS.slice(0, 4).map((kind) => caseOf(kind, 'fast', false)),
   ...HOSTILE.map(([name, body]): Case => {
     const headers = { 'content-type': 'application/json' }
-    return { name: `hostile: ${name}`, door: 'fast', path: '/v1/models/m:predict', headers, body: body(bytes), answer: undefined }
+    return {
+      name: `hostile: ${name}`,
+      door: 'fast',
+      path: '/v1/models/m:predict',
+      headers,
+      body: body(bytes),
+      answer: undefined,
+    }
   }),
 ].filter(({ name }) => name.includes(options.only))
 
@@ -243,7 +281,19 @@ try {
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
-const HEAD = ['case', 'door', 's', 'stall ms', 'stall CPU ms', 'p99 ms', 'MiB more', 'of the body', 'bytes', 'Cache-Status', 'held']
+const HEAD = [
+  'case',
+  'door',
+  's',
+  'stall ms',
+  'stall CPU ms',
+  'p99 ms',
+  'MiB more',
+  'of the body',
+  'bytes',
+  'Cache-Status',
+  'held',
+]
 const report = [
   `# Bodies of ${options.mib} MiB`,
   '',

@@ -20,7 +20,12 @@ export interface Kind {
 const BLOCK_BYTES = 64 << 10
 
 function long(head: string, block: Buffer, bytes: number, tail: string): Long {
-  return { head: Buffer.from(head), block, times: Math.max(1, Math.round(bytes / block.length)), tail: Buffer.from(tail) }
+  return {
+    head: Buffer.from(head),
+    block,
+    times: Math.max(1, Math.round(bytes / block.length)),
+    tail: Buffer.from(tail),
+  }
 }
 
 export function sizeOf({ head, block, times, tail }: Long): number {
@@ -113,6 +118,9 @@ export const HOSTILE: readonly (readonly [name: string, body: (bytes: number) =>
     'objects out of order',
     (bytes) => long('{"instances":[', Buffer.from('{"b":1,"a":2},'.repeat(4681)), bytes, '1]}'),
   ],
-  ['one object', (bytes) => long('{"instances":[{"a":[', Buffer.from('0.123456,'.repeat(7281)), bytes, '1],"A":1}]}')],
+  [
+    'one object',
+    (bytes) => long('{"instances":[{"a":[', Buffer.from('0.123456,'.repeat(7281)), bytes, '1],"A":1}]}'),
+  ],
   ['white space', (bytes) => long('{"instances":[', Buffer.alloc(BLOCK_BYTES, ' '), bytes, '1]}')],
 ]

@@ -79,7 +79,11 @@ function* textsFill(pieces: Iterable<Uint8Array>, count: number): Generator<void
   return left === 0 && known === 0 && seen === count
 }
 
-function* arraySteps(body: Chunks, hole: Hole, input: Placed & { readonly bench: Bench }): Generator<void, Content | Bypass> {
+function* arraySteps(
+  body: Chunks,
+  hole: Hole,
+  input: Placed & { readonly bench: Bench },
+): Generator<void, Content | Bypass> {
   // First, since decoding trusts the grammar.
   const asWritten = yield* streamValue(body.pieces(hole.start, hole.end), AROUND_DATA)
   if (typeof asWritten !== 'string') return { bypass: asWritten.problem }

@@ -24,8 +24,12 @@ function backend(kind: 'good' | 'busy'): http.Server {
       arrived[kind].push(hash.digest('hex'))
       framings.add(request.headers['content-length'] ? 'length' : 'chunked')
       if (kind === 'busy') response.writeHead(503).end()
-      else if (request.url?.includes('/long')) response.writeHead(200, { 'content-type': 'application/json' }).end(answer)
-      else response.writeHead(200, { 'content-type': 'application/json' }).end('{"model_name":"m","outputs":[],"predictions":[1]}')
+      else if (request.url?.includes('/long'))
+        response.writeHead(200, { 'content-type': 'application/json' }).end(answer)
+      else
+        response
+          .writeHead(200, { 'content-type': 'application/json' })
+          .end('{"model_name":"m","outputs":[],"predictions":[1]}')
     })
   })
   return server.listen(0, '127.0.0.1')
@@ -42,7 +46,11 @@ beforeAll(async () => {
     yaml: {
       cache: { tiers: [{ name: 'memory', type: 'memory', maxBytes: '16MiB' }] },
       pools: {
-        m: { backends: urls.map((url) => ({ url })), balance: { policy: 'round-robin' }, health: { path: '/' } },
+        m: {
+          backends: urls.map((url) => ({ url })),
+          balance: { policy: 'round-robin' },
+          health: { path: '/' },
+        },
         good: { backends: urls.slice(1).map((url) => ({ url })), health: { path: '/' } },
       },
       routes: [
@@ -67,7 +75,14 @@ interface Got {
 
 function send(path: string, body: Buffer, headers: Record<string, string>): Promise<Got> {
   return new Promise((resolve, reject) => {
-    const sent = http.request({ host: '127.0.0.1', port: gateway.port, path, method: 'POST', agent: false, headers })
+    const sent = http.request({
+      host: '127.0.0.1',
+      port: gateway.port,
+      path,
+      method: 'POST',
+      agent: false,
+      headers,
+    })
     sent.on('error', reject)
     sent.on('response', (response) => {
       const chunks: Buffer[] = []
@@ -103,23 +118,32 @@ const cases: [name: string, path: string, body: Buffer, headers: Record<string, 
   ['opaque', '/kept/x', Buffer.alloc(LONG, 'z'), { 'content-type': 'application/octet-stream' }],
 ]
 
-it.each(cases)('%s: it arrives whole, at a second backend where the first has no room, and is a hit through the other door', async (_, path, body, headers) => {
-  arrived.good = []
-  arrived.busy = []
-  framings.clear()
-  const first = await send(path, body, { ...headers, 'content-length': String(body.length) })
-  expect([first.status, first.cache]).toEqual([200, expect.stringContaining('fwd=miss; fwd-status=200; stored')])
-  // Whichever had its turn first: what was sent again was the same.
-  expect(arrived.good).toEqual([sha256(body)])
-  expect(arrived.busy.every((digest) => digest === arrived.good[0])).toBe(true)
-  const second = await send(path, body, { ...headers, 'transfer-encoding': 'chunked' })
-  expect(second.cache).toMatch(/^infergate; hit;/)
-  expect(arrived.good).toHaveLength(1)
-  expect([...framings]).toEqual(['length'])
-})
+it.each(cases)(
+  '%s: it arrives whole, at a second backend where the first has no room, and is a hit through the other door',
+  async (_, path, body, headers) => {
+    arrived.good = []
+    arrived.busy = []
+    framings.clear()
+    const first = await send(path, body, { ...headers, 'content-length': String(body.length) })
+    expect([first.status, first.cache]).toEqual([
+      200,
+      expect.stringContaining('fwd=miss; fwd-status=200; stored'),
+    ])
+    // Whichever had its turn first: what was sent again was the same.
+    expect(arrived.good).toEqual([sha256(body)])
+    expect(arrived.busy.every((digest) => digest === arrived.good[0])).toBe(true)
+    const second = await send(path, body, { ...headers, 'transfer-encoding': 'chunked' })
+    expect(second.cache).toMatch(/^infergate; hit;/)
+    expect(arrived.good).toHaveLength(1)
+    expect([...framings]).toEqual(['length'])
+  },
+)
 
 it('V2 binary: the tensors that came as JSON are known', async () => {
-  const headers = { 'content-type': 'application/octet-stream', 'inference-header-content-length': String(head.length) }
+  const headers = {
+    'content-type': 'application/octet-stream',
+    'inference-header-content-length': String(head.length),
+  }
   const got = await send('/v2/models/m/infer', binary, headers)
   expect(got.cache).toMatch(/^infergate; hit;/)
 })

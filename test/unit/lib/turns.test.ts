@@ -20,7 +20,12 @@ it('long work lets the event loop have its turns', async () => {
   const watch = (async () => {
     for (; running; turns++) await turn()
   })()
-  expect(await inTurns(busy(10, 6, () => {}), never)).toBe('done')
+  expect(
+    await inTurns(
+      busy(10, 6, () => {}),
+      never,
+    ),
+  ).toBe('done')
   running = false
   await watch
   expect(turns).toBeGreaterThanOrEqual(9)
@@ -28,7 +33,12 @@ it('long work lets the event loop have its turns', async () => {
 
 it('works that run at once share the budget and take turns', async () => {
   const order: string[] = []
-  const works = ['a', 'b', 'c'].map((name) => inTurns(busy(3, 6, () => order.push(name)), never))
+  const works = ['a', 'b', 'c'].map((name) =>
+    inTurns(
+      busy(3, 6, () => order.push(name)),
+      never,
+    ),
+  )
   await turn()
   // One step was more than the budget: the others are still to come.
   expect(order.length).toBeLessThan(3)
@@ -39,7 +49,10 @@ it('works that run at once share the budget and take turns', async () => {
 it('a work whose caller has left ends at its next step, and a failing one fails alone', async () => {
   const left = new AbortController()
   let steps = 0
-  const gone = inTurns(busy(1000, 6, () => steps++), left.signal)
+  const gone = inTurns(
+    busy(1000, 6, () => steps++),
+    left.signal,
+  )
   const failing = inTurns(
     (function* (): Generator<void, never> {
       yield
@@ -47,7 +60,10 @@ it('a work whose caller has left ends at its next step, and a failing one fails 
     })(),
     never,
   )
-  const fine = inTurns(busy(2, 0, () => {}), never)
+  const fine = inTurns(
+    busy(2, 0, () => {}),
+    never,
+  )
   await expect(failing).rejects.toThrow('broken')
   left.abort(new Error('the caller left'))
   await expect(gone).rejects.toThrow('the caller left')

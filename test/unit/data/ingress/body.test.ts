@@ -32,6 +32,8 @@ it('a body that comes byte by byte is no piece a byte', () => {
   const bytes = [...text].map((_, i) => text.subarray(i, i + 1))
   const whole = gathered([...bytes.slice(0, 200_000), large, ...bytes.slice(200_000)]) as Chunks
   const pieces = [...whole.pieces()]
-  expect(Buffer.concat(pieces)).toEqual(Buffer.concat([text.subarray(0, 200_000), large, text.subarray(200_000)]))
+  expect(Buffer.concat(pieces)).toEqual(
+    Buffer.concat([text.subarray(0, 200_000), large, text.subarray(200_000)]),
+  )
   expect(pieces.length).toBeLessThan(100)
 })
