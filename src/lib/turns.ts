@@ -22,7 +22,7 @@ export function inTurns<T>(steps: Generator<void, T>, signal: AbortSignal): Prom
         if (done) resolve(value)
         return !done
       } catch (error) {
-        reject(error as Error)
+        reject(error instanceof Error ? error : new Error(String(error)))
         return false
       }
     })

@@ -7,9 +7,10 @@ import { createHash, type Hash } from 'node:crypto'
 import type { Digest } from '../core/key.ts'
 import { copy, writeCanonical } from './json-canonical.ts'
 import { objectDigest, type Problem, scalarDigest } from './json-document.ts'
+import { EscapeReader, MORE } from './json-escape.ts'
 import { MAX_DEPTH, MAX_UNSORTED, OTHER, type ScanProblem, STRING_STOP } from './json-scan.ts'
-import { LONE, SIMPLE_ESCAPE, unicodeEscape, writeCodePoint } from './json-string.ts'
-import { numberEnd, wordEnd } from './json-token.ts'
+import { LONE, writeCodePoint } from './json-string.ts'
+import { numberEnd, SCALAR_STOP, wordEnd } from './json-token.ts'
 import { Utf8Check } from './utf8-check.ts'
 
 /** An object that grows past this before its end must have its members in order. */
@@ -24,11 +25,6 @@ const COLON = 0x3a
 const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
-
-/** 1: ends a number or word. */
-const SCALAR_STOP = new Uint8Array(256)
-SCALAR_STOP.fill(1, 0, 0x21)
-SCALAR_STOP[COMMA] = SCALAR_STOP[CLOSE_OBJECT] = SCALAR_STOP[OPEN_ARRAY + 2] = 1
 
 /** What may come next. */
 const VALUE = 0
@@ -50,8 +46,7 @@ export class DocumentStream {
   readonly #closers = new Uint8Array(MAX_DEPTH + 1)
   /** The key read last in each open object. */
   readonly #keys: (string | undefined)[] = []
-  readonly #escape = new Uint8Array(12)
-  #escapeLength = 0
+  readonly #escape = new EscapeReader()
   #out = new Uint8Array(1024)
   /** The same bytes, to be read as text. */
   #text = Buffer.from(this.#out.buffer)
@@ -265,8 +260,7 @@ export class DocumentStream {
     const c = chunk[i] as number
     if (c === QUOTE) this.#endString()
     else if (c === BACKSLASH) {
-      this.#escape[0] = c
-      this.#escapeLength = 1
+      this.#escape.begin()
       this.#state = ESCAPE
     } else this.#fail('unparsable')
     return i + 1
@@ -280,26 +274,11 @@ export class DocumentStream {
   }
 
   #escaped(c: number): void {
-    const escape = this.#escape
-    escape[this.#escapeLength++] = c
-    const length = this.#escapeLength
-    if (length === 2 && c !== 0x75) {
-      const kind = SIMPLE_ESCAPE[c]
-      if (kind === 2) this.#put(BACKSLASH)
-      if (kind) this.#put(c)
-      else this.#fail('unparsable')
-      this.#state = STRING
-    } else if (length >= 6) {
-      // Until its second half is there, a pair cannot be told from half of one.
-      if (length < 12 && isHighSurrogate(escape)) {
-        if ((length === 7 && c !== BACKSLASH) || (length === 8 && c !== 0x75)) this.#fail('lone-surrogate')
-        return
-      }
-      const code = unicodeEscape(escape, 0, length)
-      if (code < 0) this.#fail(code === LONE ? 'lone-surrogate' : 'unparsable')
-      else this.#at = writeCodePoint(code, this.#out, this.#at)
-      this.#state = STRING
-    }
+    const code = this.#escape.push(c)
+    if (code === MORE) return
+    if (code < 0) this.#fail(code === LONE ? 'lone-surrogate' : 'unparsable')
+    else this.#at = writeCodePoint(code, this.#out, this.#at)
+    this.#state = STRING
   }
 
   #endString(): void {
@@ -366,39 +345,4 @@ export class DocumentStream {
     this.#problem ??= problem
     return false
   }
-}
-
-/** True for `\ud8xx` to `\udbxx`. */
-function isHighSurrogate(escape: Uint8Array): boolean {
-  const digit = (escape[3] as number) | 0x20
-  return (
-    ((escape[2] as number) | 0x20) === 0x64 &&
-    (digit === 0x38 || digit === 0x39 || digit === 0x61 || digit === 0x62)
-  )
-}
-
-/** Reads a text's key from its pieces, with a pause after each. */
-export function* streamDigest(
-  pieces: Iterable<Uint8Array>,
-  prefix: Digest,
-): Generator<void, Digest | Problem> {
-  const stream = new DocumentStream()
-  for (const piece of pieces) {
-    if (!stream.push(piece)) break
-    yield
-  }
-  return stream.finish(prefix)
-}
-
-/** The digest of an array's canonical bytes, from its pieces; `around` as for `DocumentStream`. */
-export function* streamValue(
-  pieces: Iterable<Uint8Array>,
-  around: number,
-): Generator<void, Digest | Problem> {
-  const stream = new DocumentStream(around)
-  for (const piece of pieces) {
-    if (!stream.push(piece)) break
-    yield
-  }
-  return stream.finishValue() ?? { problem: 'unparsable' }
 }

@@ -10,6 +10,11 @@ const SIXES = 0x06060606
 const INFINITY = Buffer.from('Infinity')
 const WORDS = ['true', 'false', 'null', 'NaN'].map((word) => Buffer.from(word)).concat(INFINITY)
 
+/** 1: a byte that ends a number or word. */
+export const SCALAR_STOP = new Uint8Array(256)
+SCALAR_STOP.fill(1, 0, 0x21)
+for (const stop of ',}]') SCALAR_STOP[stop.charCodeAt(0)] = 1
+
 /** True where the bytes at `at` spell `word`. */
 function spells(bytes: Uint8Array, at: number, word: Uint8Array): boolean {
   for (let i = 0; i < word.length; i++) if (bytes[at + i] !== word[i]) return false

@@ -39,7 +39,7 @@ const servers = [backend('busy'), backend('good')]
 let gateway: RunningGateway
 
 beforeAll(async () => {
-  await Promise.all(servers.map((server) => server.listening || once(server, 'listening')))
+  for (const server of servers) if (!server.listening) await once(server, 'listening')
   const urls = servers.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`)
   const cache = { rows: 'always' as const }
   gateway = await startGateway({
@@ -149,8 +149,12 @@ it('V2 binary: the tensors that came as JSON are known', async () => {
 })
 
 it('an answer that is too long to be kept streams to the caller, and leaves the next one to ask again', async () => {
-  for (const transfer of [{ 'content-length': String(v1.length) }, { 'transfer-encoding': 'chunked' }]) {
-    const got = await send('/v1/models/long:predict', v1, transfer as Record<string, string>)
+  const framings: Record<string, string>[] = [
+    { 'content-length': String(v1.length) },
+    { 'transfer-encoding': 'chunked' },
+  ]
+  for (const framing of framings) {
+    const got = await send('/v1/models/long:predict', v1, framing)
     expect([got.status, got.cache]).toEqual([200, 'infergate; fwd=miss; fwd-status=200'])
     expect(sha256(got.body)).toBe(sha256(answer))
   }

@@ -3,6 +3,7 @@
  * no cookie, nothing that its sender calls private, no selection by a header that the key does not cover.
  */
 import { headerAll, type RawPairs } from '../../core/call.ts'
+import { JOINED_BYTES } from '../../core/chunks.ts'
 import type { Reply } from '../../core/reply.ts'
 
 export interface StorePolicy {
@@ -35,12 +36,12 @@ export function unstorable(reply: Reply, policy: StorePolicy): string | undefine
     : undefined
 }
 
-/** An answer to rows is cut in one go, whatever they may have each: this takes a few tens of milliseconds. */
-const MAX_CUT_BYTES = 8 << 20
-
-/** How much of an answer to so many rows is read to its end before it is passed on; a longer one streams, and is not kept. */
+/**
+ * How much of an answer to so many rows is read to its end before it is passed on; a longer one streams, and is not
+ * kept. Whatever the rows may have each, their answer is cut in one go, which must not take long.
+ */
 export function collectable(maxEntryBytes: number, rows: number): number {
-  return rows <= 1 ? maxEntryBytes : Math.max(maxEntryBytes, Math.min(maxEntryBytes * rows, MAX_CUT_BYTES))
+  return rows <= 1 ? maxEntryBytes : Math.max(maxEntryBytes, Math.min(maxEntryBytes * rows, JOINED_BYTES))
 }
 
 /** False where the backend forbids giving an old answer, whatever the route says (RFC 9111, section 5.2.2). */

@@ -4,11 +4,11 @@ import { Incoming } from '../../../src/data/backend/incoming.ts'
 /** A connection that, like undici, gives what waits at once when it is resumed, and always a piece of nothing first. */
 function eager(pieces: number) {
   let left = pieces
-  let isPaused = false
+  const now = { isPaused: false }
   const flow = {
-    pause: () => void (isPaused = true),
+    pause: () => void (now.isPaused = true),
     resume() {
-      isPaused = false
+      now.isPaused = false
       body.push(new Uint8Array(0))
       pump()
     },
@@ -16,8 +16,8 @@ function eager(pieces: number) {
   }
   const body = new Incoming(flow, () => {})
   const pump = () => {
-    for (; left > 0 && !isPaused; left--) body.push(new Uint8Array(64 << 10))
-    if (left === 0 && !isPaused) body.end([])
+    for (; left > 0 && !now.isPaused; left--) body.push(new Uint8Array(64 << 10))
+    if (left === 0 && !now.isPaused) body.end([])
   }
   pump()
   return body

@@ -16,9 +16,9 @@ function* busy(steps: number, ms: number, each: () => void): Generator<void, str
 
 it('long work lets the event loop have its turns', async () => {
   let turns = 0
-  let running = true
+  const watching = { on: true }
   const watch = (async () => {
-    for (; running; turns++) await turn()
+    for (; watching.on; turns++) await turn()
   })()
   expect(
     await inTurns(
@@ -26,7 +26,7 @@ it('long work lets the event loop have its turns', async () => {
       never,
     ),
   ).toBe('done')
-  running = false
+  watching.on = false
   await watch
   expect(turns).toBeGreaterThanOrEqual(9)
 })

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { Chunks, PIECE_BYTES } from '../../../src/core/chunks.ts'
 import { digestOf } from '../../../src/core/key.ts'
 import { documentDigest } from '../../../src/protocol/json-document.ts'
-import { streamDigest } from '../../../src/protocol/json-stream.ts'
+import { streamDigest } from '../../../src/protocol/json-steps.ts'
 
 const prefix = digestOf('prefix')
 const MIB = 1 << 20

@@ -1,0 +1,30 @@
+/** Digests of long JSON texts from their pieces, with a pause after each. */
+import type { Digest } from '../core/key.ts'
+import type { Problem } from './json-document.ts'
+import { DocumentStream } from './json-stream.ts'
+
+/** Reads a text's key from its pieces, with a pause after each. */
+export function* streamDigest(
+  pieces: Iterable<Uint8Array>,
+  prefix: Digest,
+): Generator<void, Digest | Problem> {
+  const stream = new DocumentStream()
+  for (const piece of pieces) {
+    if (!stream.push(piece)) break
+    yield
+  }
+  return stream.finish(prefix)
+}
+
+/** The digest of an array's canonical bytes, from its pieces; `around` as for `DocumentStream`. */
+export function* streamValue(
+  pieces: Iterable<Uint8Array>,
+  around: number,
+): Generator<void, Digest | Problem> {
+  const stream = new DocumentStream(around)
+  for (const piece of pieces) {
+    if (!stream.push(piece)) break
+    yield
+  }
+  return stream.finishValue() ?? { problem: 'unparsable' }
+}
