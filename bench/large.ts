@@ -63,7 +63,7 @@ interface Result extends Probed {
 /** A backend that reads what it gets and answers what it is to. */
 class Backend {
   answer: Long = {
-    head: Buffer.from('{"predictions":[1]}'),
+    head: Buffer.from('{"model_name":"m","outputs":[],"predictions":[1]}'),
     block: Buffer.alloc(0),
     times: 0,
     tail: Buffer.alloc(0),
