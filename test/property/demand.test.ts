@@ -41,13 +41,15 @@ function reported(steps: readonly Step[], withHits: boolean) {
   const reports = steps.map(({ pause, does, hits, shared }) => {
     clock.advance(pause)
     act[does]()
-    for (let i = 0; withHits && i < hits; i++) meter.answered(i < shared)
+    const answered = withHits ? hits : 0
+    for (let i = 0; i < answered; i++) meter.answered(i < shared)
     return meter.read()
   })
-  return reports.map(({ buckets, answeredShared: _, ...rest }) => ({
-    ...rest,
-    latency: Array.from(rest.latency),
-    buckets: buckets.map(({ answered: __, ...bucket }) => bucket),
+  return reports.map((report) => ({
+    ...report,
+    answeredShared: undefined,
+    latency: Array.from(report.latency),
+    buckets: report.buckets.map((bucket) => ({ ...bucket, answered: undefined })),
   }))
 }
 

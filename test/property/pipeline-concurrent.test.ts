@@ -82,7 +82,7 @@ describe('calls under way together', () => {
   function check(told: Told, { by, rows, leaves, since }: Asked, until: number): void {
     if (leaves !== undefined && told.fault === 'callerLeft') return
     expect([told.status, told.fault]).toEqual([200, undefined])
-    const [version] = told.predictions?.[0] as [number]
+    const [version] = (told.predictions ?? [])[0] as [number]
     expect(told.predictions).toEqual(rows.map((row) => [version, by, row]))
     expect(version).toBeGreaterThanOrEqual(since)
     expect(version).toBeLessThanOrEqual(until)
