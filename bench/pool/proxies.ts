@@ -2,7 +2,7 @@
  * The balancers that are compared, each as its users run it: a process with a configuration file, one thread, the same
  * backends, and what it can do about slow and failing backends turned on.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
@@ -20,7 +20,6 @@ export interface Proxy {
 export type ProxyName = 'infergate' | 'nginx' | 'haproxy leastconn' | 'haproxy random(2)'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-const PROGRAMS = { nginx: 'nginx', haproxy: 'haproxy' } as const
 const START_MS = 20_000
 
 /** Starts it in front of these backends, ready for calls. */
@@ -54,19 +53,6 @@ export async function startProxy(name: ProxyName, backends: readonly string[]): 
   }
 }
 
-/** The versions of everything, for the report. */
-export function versions(): Readonly<Record<string, string>> {
-  const ask = (command: string, args: string[]) =>
-    execFileSync('sh', ['-c', `${command} ${args.join(' ')} 2>&1`])
-      .toString()
-      .split('\n')[0] ?? ''
-  return {
-    node: process.version,
-    nginx: ask(PROGRAMS.nginx, ['-v']).replace('nginx version: ', ''),
-    haproxy: ask(PROGRAMS.haproxy, ['-v']).replace(/ \d{4}\/.*/, ''),
-  }
-}
-
 interface At {
   readonly file: string
   readonly folder: string
@@ -75,9 +61,8 @@ interface At {
 }
 
 function run(name: ProxyName, { file, folder, port, adminPort }: At): ChildProcess {
-  if (name === 'nginx')
-    return spawn(PROGRAMS.nginx, ['-c', file, '-p', folder, '-e', join(folder, 'error.log')])
-  if (name !== 'infergate') return spawn(PROGRAMS.haproxy, ['-f', file, '-db'])
+  if (name === 'nginx') return spawn('nginx', ['-c', file, '-p', folder, '-e', join(folder, 'error.log')])
+  if (name !== 'infergate') return spawn('haproxy', ['-f', file, '-db'])
   const listen = ['--listen', `127.0.0.1:${port}`, '--admin', `127.0.0.1:${adminPort}`]
   return spawn(process.execPath, [MAIN, 'serve', '--config', file, ...listen])
 }

@@ -22,20 +22,21 @@ export interface Steady {
 }
 
 /** Under the same load, one after the other, for every proxy. */
-export const STEADY: readonly Steady[] = [
+export const STEADY: readonly [Steady, Steady, Steady] = [
   { name: 'three good ones', scripts: [GOOD, GOOD, GOOD] },
   { name: 'slow backend', scripts: [GOOD, GOOD, GOOD, SLOW] },
   { name: 'fast failures', scripts: [GOOD, GOOD, GOOD, FAILING] },
 ]
 
 export interface SteadyResult extends Summary {
-  /** Share of the picks that the fourth backend got after the first second, in percent. */
+  /** Share of the picks that the fourth backend got from a second on after its script began, in percent. */
   readonly fourthPercent: number
 }
 
 /**
  * Calls at a fixed rate. For three seconds all backends are good, so that programs that compile as they run have done so;
- * then the script begins, and what comes a second later counts: until then everybody is learning.
+ * then the script begins. All calls count from there on, those of the time in which a proxy is still learning too; the
+ * picks of the fourth count from a second later.
  */
 export async function steady(
   proxy: ProxyName,
@@ -44,7 +45,7 @@ export async function steady(
 ) {
   const good = scripts.map(() => GOOD)
   return around(proxy, good, async (at, backends): Promise<SteadyResult> => {
-    const durationMs = COUNTED_FROM_MS + load_.durationMs
+    const durationMs = WARMING_MS + load_.durationMs
     const running = load({ url: at.url + PATH, body, rate: load_.rate, durationMs })
     await sleep(WARMING_MS)
     scripts.forEach((script, i) => backends.script(i, script))
@@ -54,13 +55,12 @@ export async function steady(
     const picks = (await backends.counts()).map((count, i) => count - (before[i] ?? 0))
     const all = picks.reduce((sum, count) => sum + count, 0)
     const fourthPercent = round1000(((picks[3] ?? 0) * 100) / all)
-    return { ...summarise(samples, COUNTED_FROM_MS), fourthPercent }
+    return { ...summarise(samples, WARMING_MS), fourthPercent }
   })
 }
 
 const WARMING_MS = 3_000
 const LEARNING_MS = 1_000
-const COUNTED_FROM_MS = WARMING_MS + LEARNING_MS
 
 /**
  * As many calls as 36 callers get answered by backends with 24 good slots. All take three times as long here, so that the
