@@ -152,9 +152,10 @@ class Prober {
   #misfit({ timeoutMs }: HealthSettings): Promise<string | undefined> {
     const { registry, signatures } = this.#options
     const { backend } = this
-    const others = (registry.view(this.pool)?.backends ?? []).filter(
-      ({ id, state }) => id !== backend.id && state !== 'warming' && state !== 'draining',
-    )
+    const others = () =>
+      (registry.view(this.pool)?.backends ?? []).filter(
+        ({ id, state }) => id !== backend.id && state !== 'draining',
+      )
     return signatures.check({ backend, others, timeoutMs })
   }
 

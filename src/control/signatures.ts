@@ -16,8 +16,8 @@ interface Known {
 
 export interface Candidate {
   readonly backend: Backend
-  /** The pool's other backends. */
-  readonly others: readonly Backend[]
+  /** The pool's other backends; asked last, for somebody may join while the backend is asked for its inputs. */
+  readonly others: () => readonly Backend[]
   readonly timeoutMs: number
 }
 
@@ -26,7 +26,7 @@ const MAX_MODELS = 8
 
 export class Signatures {
   readonly #probe: Probe
-  /** By generation, then model. */
+  /** Of those that have joined, by generation, then model. */
   readonly #known = new Map<number, ReadonlyMap<string, Known>>()
 
   constructor(probe: Probe) {
@@ -40,8 +40,9 @@ export class Signatures {
       const signature = await this.#ask(backend.url, name, timeoutMs)
       if (signature !== undefined) own.set(name, { version, signature })
     }
+    const joined = others()
     for (const [model, mine] of own) {
-      const other = others.find((member) => isOther(this.#known.get(member.generation)?.get(model), mine))
+      const other = joined.find((member) => isOther(this.#known.get(member.generation)?.get(model), mine))
       if (!other) continue
       const theirs = this.#known.get(other.generation)?.get(model)?.signature
       return `model "${model}" takes ${shown(mine.signature)}, and ${shown(theirs ?? '')} at ${other.id}: register it in a pool of its own, or under a version of its own`

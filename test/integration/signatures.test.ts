@@ -97,3 +97,15 @@ it('another version may take other inputs, and who says nothing of them is not h
   register(at, 'silent', await modelServer('/nothing', {}), '1')
   await isReady(at, 'silent')
 })
+
+it('of two that differ and come at the same time one joins', async () => {
+  const at = await plane()
+  const urls = [await v2(['x', 'FP32']), await v2(['x', 'FP64'])]
+  for (const [i, url] of urls.entries()) register(at, `b${i}`, url)
+  const seen = () => urls.map((_, i) => found(at, `b${i}`))
+  const reason = expect.stringContaining('model "m" takes')
+  await eventually(() => {
+    expect(seen()).toContainEqual(expect.objectContaining({ state: 'ready' }))
+    expect(seen()).toContainEqual(expect.objectContaining({ state: 'warming', reason }))
+  })
+})
