@@ -21,20 +21,22 @@ export interface AttemptParts {
 interface At {
   readonly pool: BackendPool
   readonly seat: Seat
+  /** When the call first asked for a place. */
+  readonly asked: number
 }
 
 /** A cut hedge is no fault of the backend's. */
 export const LOSER = new GatewayError('callerLeft', 'another backend was faster')
 
 export function createAttempt({ observer, clock, stalled }: AttemptParts) {
-  return async (call: Call, shipment: Shipment, { pool, seat }: At): Promise<Result> => {
+  return async (call: Call, shipment: Shipment, { pool, seat, asked }: At): Promise<Result> => {
     const { backend } = seat
     const began = clock.now()
     const stalledBefore = stalled()
-    const end = (ending: Ending | 'cancelled') => {
+    const end = (ending: Ending | 'cancelled' | 'lost') => {
       const ms = clock.now() - began
       pool.leave(seat, Math.max(0, ms - (stalled() - stalledBefore)), ending)
-      observer.attempted(pool.name, backend.id, ending, ms)
+      observer.attempted(pool.name, backend.id, ending === 'lost' ? 'cancelled' : ending, ms)
     }
     let exchange: Exchange
     try {
@@ -43,7 +45,7 @@ export function createAttempt({ observer, clock, stalled }: AttemptParts) {
         url: backend.url,
         method: upstreamMethod(call),
         target: call.path + call.query,
-        headers: remainingDeadline(shipment.headers, left),
+        headers: remainingDeadline(shipment.headers, { leftMs: left, spentMs: began - asked }),
         body: shipment.body,
         contentLength: shipment.contentLength,
         signal: shipment.signal,
@@ -82,7 +84,8 @@ function asFault(error: unknown): GatewayError {
   return new GatewayError('internal', 'the gateway failed on this call', { cause: error })
 }
 
-function endingOf(failure: GatewayError): Ending | 'cancelled' {
+function endingOf(failure: GatewayError): Ending | 'cancelled' | 'lost' {
+  if (failure === LOSER) return 'lost'
   if (failure.code === 'callerLeft') return 'cancelled'
   return failure.code === 'deadline' || failure.code === 'backendTimeout' ? 'timeout' : 'error'
 }

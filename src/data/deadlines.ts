@@ -38,6 +38,9 @@ const FORMS: Readonly<Record<string, Form>> = {
   },
 }
 
+/** When the first token should be there: a wish, so it bounds the wait for a backend and cuts no call. */
+const FIRST_TOKEN = 'x-slo-ttft-ms'
+
 /** What the caller allows, in milliseconds from the arrival of the call; undefined: it does not say. */
 export function callerTimeout(headers: RawPairs): number | undefined {
   for (const [name, { read }] of Object.entries(FORMS)) {
@@ -48,14 +51,30 @@ export function callerTimeout(headers: RawPairs): number | undefined {
   return undefined
 }
 
+/** How soon the caller wants the first token, in milliseconds; undefined: it does not say. */
+export function firstTokenWithin(headers: RawPairs): number | undefined {
+  const value = header(headers, FIRST_TOKEN)
+  return value === undefined ? undefined : plain.read(value)
+}
+
+/** What is left of the caller's time, and how much of it is spent. */
+export interface Remains {
+  readonly leftMs: number
+  readonly spentMs: number
+}
+
 /** The headers with the caller's deadline reduced to what is left of it. */
-export function remainingDeadline(headers: RawPairs, leftMs: number): RawPairs {
+export function remainingDeadline(headers: RawPairs, { leftMs, spentMs }: Remains): RawPairs {
   let out: string[] | undefined
   for (let i = 0; i < headers.length; i += 2) {
-    const form = FORMS[(headers[i] as string).toLowerCase()]
+    const name = (headers[i] as string).toLowerCase()
+    const form = name === FIRST_TOKEN ? plain : FORMS[name]
     if (!form) continue
+    const wished = name === FIRST_TOKEN ? form.read(headers[i + 1] as string) : undefined
+    if (name === FIRST_TOKEN && wished === undefined) continue
+    const ms = wished === undefined ? leftMs : Math.min(leftMs, wished - spentMs)
     out ??= [...headers]
-    out[i + 1] = form.write(Math.max(1, Math.floor(leftMs - MARGIN_MS)))
+    out[i + 1] = form.write(Math.max(1, Math.floor(ms - MARGIN_MS)))
   }
   return out ?? headers
 }

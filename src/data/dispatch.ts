@@ -17,6 +17,7 @@ import type { BackendPool } from './backend/pool.ts'
 import { Replay } from './backend/replay.ts'
 import type { Need, Seat } from './backend/seat.ts'
 import { retryDelayMs } from './balance/retry-budget.ts'
+import { firstTokenWithin } from './deadlines.ts'
 import type { Matched } from './ingress/routes.ts'
 import { isPure, repeatable, retryAfterMs } from './repeat.ts'
 import type { Delivered, Dispatch, Result, Shipment } from './shipment.ts'
@@ -52,7 +53,9 @@ export function createDispatch(parts: DispatchParts): Dispatch {
   async function deliver(pool: BackendPool, { call, matched, shipment }: Passage): Promise<Delivered> {
     const { key, signal } = shipment
     const { version } = matched.target
-    const need: Need = { model: modelName(matched.target), version, key, deadline: call.deadline, signal }
+    const asked = clock.now()
+    const deadline = Math.min(call.deadline, asked + (firstTokenWithin(call.headers) ?? Infinity))
+    const need: Need = { model: modelName(matched.target), version, key, deadline, signal }
     const body = replayable(shipment.body)
     const tried: number[] = []
     pool.deposit()
@@ -61,7 +64,7 @@ export function createDispatch(parts: DispatchParts): Dispatch {
       const seat = await pool.enter(need, tried)
       tried.push(seat.backend.slot)
       const send = (at: Seat, until: AbortSignal) =>
-        attempt(call, { ...shipment, body: body.read(), signal: until }, { pool, seat: at })
+        attempt(call, { ...shipment, body: body.read(), signal: until }, { pool, seat: at, asked })
       // Only a call whose body is at hand can be sent twice at a time.
       const late = isPure(matched) && !body.streams ? pool.hedgeDelay(need) : undefined
       const result =
@@ -70,14 +73,14 @@ export function createDispatch(parts: DispatchParts): Dispatch {
       const pause = retryAfterMs(result)
       if (pause !== undefined) pool.pause(seat.backend.slot, pause)
       const again = turn < pool.maxRetries && body.again() && repeatable(result, matched, turn)
-      if (!again || !hasTime(call, signal) || !pool.mayRetry()) return finished(result)
+      if (!again || !hasTime(pool, call, signal) || !pool.mayRetry()) return finished(result)
 
       // A reply is an answer, if a bad one: it is given up only for somebody who may do better at once.
       if (!pool.hasOther(need, tried)) {
         if ('reply' in result) return finished(result)
         tried.length = 0
         await sleep(retryDelayMs(turn, random))
-        if (!hasTime(call, signal)) return finished(result)
+        if (!hasTime(pool, call, signal)) return finished(result)
       }
       discard(result)
       observer.retried(pool.name, 'reply' in result ? `status ${result.reply.status}` : result.failure.code)
@@ -111,8 +114,9 @@ export function createDispatch(parts: DispatchParts): Dispatch {
     return winner
   }
 
-  function hasTime({ deadline }: Call, signal: AbortSignal): boolean {
-    return clock.now() < deadline && !signal.aborted
+  /** Whether another try could still be in time: half of them take no longer than the median. */
+  function hasTime(pool: BackendPool, { deadline }: Call, signal: AbortSignal): boolean {
+    return clock.now() + (pool.serviceMs(0.5) ?? 0) < deadline && !signal.aborted
   }
 }
 

@@ -20,7 +20,7 @@ import { DemandMeter } from '../demand.ts'
 import type { Clients } from './clients.ts'
 import { refused } from './refusals.ts'
 import type { Need, Seat } from './seat.ts'
-import type { PoolTraffic } from './traffic.ts'
+import { backendTraffic, type PoolTraffic } from './traffic.ts'
 import { type Waiting, WaitingRoom } from './waiting-room.ts'
 
 /** What the settings say of a pool; may change while calls run. */
@@ -138,17 +138,12 @@ export class BackendPool {
       retriesLeft: this.#budget.left(clock.now()),
       panic: this.#selector.isPanic(),
       failing: this.#selector.isFailing,
-      backends: this.#view.backends.map(({ slot, state, reason }) => {
-        const latencyMs = this.#latencies[slot] ?? 0
-        return {
-          slot,
+      backends: this.#view.backends.map(({ slot, state, reason }) =>
+        backendTraffic(table, slot, {
           effective: (state === 'ready' ? this.#selector.standing(slot) : undefined) ?? { state, reason },
-          share: Math.round((table.share[slot] ?? 1) * 1000) / 1000,
-          ...(latencyMs > 0 ? { latencyMs: Math.round(latencyMs * 100) / 100 } : {}),
-          ...(table.limit[slot] ? { limit: table.limit[slot] } : {}),
-          ...(table.peers[slot] ? { peers: table.peers[slot] } : {}),
-        }
-      }),
+          latencyMs: this.#latencies[slot] ?? 0,
+        }),
+      ),
     }
   }
 
@@ -175,14 +170,20 @@ export class BackendPool {
     return this.#selector.hasOther({ ...need, exclude })
   }
 
-  leave({ backend, incarnation, since, company }: Seat, ms: number, ending: Ending | 'cancelled'): void {
+  /** `lost`: a hedge was cut because the other was faster; `cancelled`: whoever asked has left. */
+  leave(seat: Seat, ms: number, ending: Ending | 'cancelled' | 'lost'): void {
+    const { backend, incarnation, since, company } = seat
+    const { slot } = backend
     const now = this.#parts.clock.now()
-    this.demand.leave(ms, ending === 'ok' ? company : 0)
-    if (ending === 'cancelled') this.#selector.cancel(backend.slot, incarnation, now - since)
-    else {
-      this.#selector.end(backend.slot, incarnation, { ms, ending })
-      if (ending === 'ok') this.#observe(backend.slot, now, ms)
+    if (ending === 'lost') {
+      this.#selector.lose(slot, incarnation, now - since)
+      this.#parts.clock.after(this.#restMs(slot, ms), () => this.#free(seat, ms))
+      return
     }
+    this.demand.leave(ms, ending === 'ok' ? company : 0)
+    if (ending === 'cancelled') this.#selector.cancel(slot, incarnation, now - since)
+    else this.#selector.end(slot, incarnation, { ms, ending })
+    if (ending === 'ok') this.#observe(slot, now, ms)
     this.#serveQueue()
   }
 
@@ -253,6 +254,21 @@ export class BackendPool {
     this.demand.enter()
     const company = (table.ramp[slot] ?? 1) < 1 ? 0 : inflightOf(table, slot)
     return { backend, incarnation, since: clock.now(), company }
+  }
+
+  /**
+   * How much longer a backend is likely to work on a hedge that was cut: predictions are mostly computed to the end,
+   * whoever has left, and a limit that forgot them would let too many in.
+   */
+  #restMs(slot: number, ms: number): number {
+    const known = Math.max(this.#parts.table.ewmaMs[slot] ?? 0, this.#latencies[slot] ?? 0)
+    return Math.max(0, Math.max(known, this.serviceMs(0.99) ?? 0) - ms)
+  }
+
+  #free({ backend, incarnation }: Seat, ms: number): void {
+    this.demand.leave(ms, 0)
+    this.#selector.free(backend.slot, incarnation)
+    this.#serveQueue()
   }
 
   /** Nobody serves the pool, and nobody failed it: it has been scaled to zero, or is about to be served again. */

@@ -1,4 +1,5 @@
 /** How the calls of a pool fare, as plain data for whoever shows it. */
+import type { LoadTable } from '../balance/table.ts'
 
 /** What the data plane knows of a pool. */
 export interface PoolTraffic {
@@ -24,4 +25,20 @@ export interface BackendTraffic {
   readonly limit?: number
   /** Calls that other gateways have running there. */
   readonly peers?: number
+}
+
+/** The line of one backend. `latencyMs`: 0 where it has answered nothing yet. */
+export function backendTraffic(
+  { share, limit, peers }: LoadTable,
+  slot: number,
+  { effective, latencyMs }: { effective: BackendTraffic['effective']; latencyMs: number },
+): BackendTraffic {
+  return {
+    slot,
+    effective,
+    share: Math.round((share[slot] ?? 1) * 1000) / 1000,
+    ...(latencyMs > 0 ? { latencyMs: Math.round(latencyMs * 100) / 100 } : {}),
+    ...(limit[slot] ? { limit: limit[slot] } : {}),
+    ...(peers[slot] ? { peers: peers[slot] } : {}),
+  }
 }

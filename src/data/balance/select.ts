@@ -171,11 +171,22 @@ export class Selector {
     this.#parts.outliers?.observe(slot, result.ms, result.ending)
   }
 
-  /** The caller left or a hedge lost, and the backend's connection is closed: it no longer works for us. */
+  /** The caller left and the backend's connection is closed: it no longer works for us. */
   cancel(slot: number, incarnation: number, elapsedMs: number): void {
-    if (!endCall(this.#parts.table, slot, incarnation)) return
+    this.lose(slot, incarnation, elapsedMs)
+    this.free(slot, incarnation)
+  }
+
+  /** A hedge lost, and its connection is closed; `free` follows when the backend should be done with it. */
+  lose(slot: number, incarnation: number, elapsedMs: number): void {
+    if (this.#parts.table.incarnation[slot] !== incarnation) return
     this.#parts.policy.onCancel?.(slot, elapsedMs)
     this.#parts.outliers?.release(slot)
+  }
+
+  /** Counts a lost call out. */
+  free(slot: number, incarnation: number): void {
+    endCall(this.#parts.table, slot, incarnation)
   }
 
   /** The backend asked to be left alone (`Retry-After`); at most five minutes are granted. */

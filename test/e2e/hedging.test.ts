@@ -1,0 +1,61 @@
+/** A call that is late is sent once more, elsewhere; and how much time it has goes along. */
+import { afterAll, expect, it } from 'vitest'
+import { type ScriptedBackend, startBackend } from '../support/backend.ts'
+import { eventually } from '../support/eventually.ts'
+import { startGateway } from '../support/gateway.ts'
+import { instances, PREDICT, settings } from '../support/settings.ts'
+
+const cleanup: (() => unknown)[] = []
+afterAll(async () => {
+  for (const clean of cleanup.toReversed()) await clean()
+})
+
+/** Answers at once; and once told to hang, never, but sees who leaves. */
+async function hanging(): Promise<{
+  backend: ScriptedBackend
+  hang: () => void
+  readonly cut: () => number
+}> {
+  let hangs = false
+  let cut = 0
+  const backend = await startBackend((_, response) => {
+    if (hangs) response.once('close', () => cut++)
+    else response.setHeader('content-type', 'application/json').end('{"predictions":[1]}')
+  })
+  cleanup.push(() => backend.close())
+  return { backend, hang: () => (hangs = true), cut: () => cut }
+}
+
+it('a late prediction is answered by another backend, and the late one is cut', async () => {
+  const [first, second] = await Promise.all([hanging(), hanging()])
+  const gateway = await startGateway({ yaml: settings({ backends: [first.backend, second.backend] }) })
+  await gateway.ready('main', 2)
+  // Nobody knows what is late before a hundred answers, and a while.
+  const began = performance.now()
+  for (let n = 0; n < 120 || performance.now() - began < 1_000; n += 8)
+    await Promise.all(Array.from({ length: 8 }, (_, i) => gateway.post(PREDICT, instances(n + i))))
+  first.hang()
+  for (let n = -1; first.cut() === 0 && n > -200; n--)
+    expect(await gateway.post(PREDICT, instances(n))).toMatchObject({ status: 200 })
+  await eventually(() => expect(first.cut()).toBeGreaterThan(0))
+  await eventually(async () =>
+    expect(await gateway.metric('infergate_hedges_total', { outcome: 'won' })).toBeGreaterThan(0),
+  )
+  await gateway.stop()
+})
+
+it('what is left of a deadline, and of the wish for a first token, goes to the backend', async () => {
+  const { backend } = await hanging()
+  const gateway = await startGateway({ yaml: settings({ backends: [backend] }) })
+  await gateway.ready('main')
+  const asked = { 'x-request-deadline-ms': '5000', 'grpc-timeout': '4S', 'x-slo-ttft-ms': '900' }
+  await gateway.post(PREDICT, instances(1), asked)
+  const told = backend.asked.at(-1)?.headers ?? {}
+  const deadline = Number(told['x-request-deadline-ms'])
+  expect(deadline).toBeGreaterThan(0)
+  expect(deadline).toBeLessThan(5_000)
+  expect(told['grpc-timeout']).toBe(`${deadline}m`)
+  expect(Number(told['x-slo-ttft-ms'])).toBeGreaterThan(0)
+  expect(Number(told['x-slo-ttft-ms'])).toBeLessThan(900)
+  await gateway.stop()
+})

@@ -1,0 +1,89 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Clients } from '../../../../src/data/backend/clients.ts'
+import { BackendPool, type Need, type Seat } from '../../../../src/data/backend/pool.ts'
+import { createLoadTable, inflightOf, type LoadTable } from '../../../../src/data/balance/table.ts'
+import { FakeClock } from '../../../support/fake-clock.ts'
+
+let clock: FakeClock
+let table: LoadTable
+let clients: Clients
+let pool: BackendPool
+
+beforeEach(() => {
+  clock = new FakeClock()
+  table = createLoadTable(4)
+  clients = new Clients({
+    connections: 1,
+    connectTimeoutMs: 100,
+    bodyTimeoutMs: 100,
+    refuse: () => undefined,
+  })
+  pool = new BackendPool(
+    { name: 'p', table, clients, clock, random: () => 0.5 },
+    {
+      policy: 'peak-ewma',
+      retry: { max: 2, budget: {} },
+      hedge: {},
+      outlier: {},
+      limit: { mode: 'declared' },
+      queue: {},
+    },
+  )
+  const backend = { id: 'b', slot: 0, generation: 1, url: 'http://127.0.0.1:1', models: [], weight: 1 }
+  const readySince = clock.wall() - 60_000
+  pool.apply({
+    pool: 'p',
+    revision: 1,
+    backends: [{ ...backend, concurrency: 1, state: 'ready', reason: '', readySince }],
+  })
+})
+afterEach(() => clients.close())
+
+const need = (deadlineMs = 1_000): Need => ({
+  model: undefined,
+  version: undefined,
+  key: undefined,
+  deadline: clock.now() + deadlineMs,
+  signal: new AbortController().signal,
+})
+
+/** A call that was answered after so long. */
+function answered(ms: number): void {
+  const seat = pool.enter(need(), []) as Seat
+  clock.advance(ms)
+  pool.leave(seat, ms, 'ok')
+}
+
+describe('a hedge that lost', () => {
+  it('holds its place for as long as the backend is known to take, and then gives it to who waits', async () => {
+    answered(100)
+    const lost = pool.enter(need(), []) as Seat
+    clock.advance(20)
+    pool.leave(lost, 20, 'lost')
+    const next = pool.enter(need(), [])
+    expect(next).toBeInstanceOf(Promise)
+    clock.advance(79)
+    expect(pool.status().queued).toBe(1)
+    clock.advance(1)
+    expect((await next).backend.id).toBe('b')
+    expect(inflightOf(table, 0)).toBe(1)
+  })
+
+  it('that took longer than any call before is let go at once', () => {
+    answered(10)
+    const lost = pool.enter(need(), []) as Seat
+    clock.advance(40)
+    pool.leave(lost, 40, 'lost')
+    clock.advance(0)
+    expect(inflightOf(table, 0)).toBe(0)
+  })
+})
+
+it('a call whose caller has left gives its place to the next', async () => {
+  answered(100)
+  const left = pool.enter(need(), []) as Seat
+  const next = pool.enter(need(), [])
+  clock.advance(20)
+  pool.leave(left, 20, 'cancelled')
+  expect((await next).since).toBe(clock.now())
+})
