@@ -6,7 +6,7 @@ import type { AdminSettings } from '../control/admin/server.ts'
 import { DEFAULT_HEALTH, type HealthSettings } from '../control/health.ts'
 import type { EmbeddedModel } from '../control/processes.ts'
 import type { PoolDeclaration } from '../control/registration.ts'
-import type { PoolTuning } from '../data/backend/pool.ts'
+import type { PoolTuning } from '../data/backend/tuning.ts'
 
 export function poolDeclarations({ pools, models }: Settings): PoolDeclaration[] {
   const declared = Object.entries(pools).map(([name, pool]) => ({
@@ -66,6 +66,7 @@ export function poolTuning(given: PoolSettings | undefined, fewest: number): Poo
   const { balance, hedge, outlier, retry, queue } = pool
   return {
     policy: balance.policy,
+    ...(balance.probe === undefined ? {} : { probePath: balance.probe }),
     // An embedded model's process registers once its models have been run: it is warm when it comes.
     slowStart: { windowMs: given ? balance.slowStart.window : 0 },
     ...(balance.zone === undefined ? {} : { zone: { name: balance.zone } }),

@@ -13,6 +13,7 @@ export interface Route {
     | 'model'
     | 'modelReady'
     | 'infer'
+    | 'load'
   /** Empty where the route is of no model. */
   readonly model: string
   readonly version?: string
@@ -24,6 +25,7 @@ const ROUTES: readonly (readonly [method: 'GET' | 'POST', name: Route['name'], p
   ['POST', 'infer', /^\/v2\/models\/([^/]+)(?:\/versions\/(\d+))?\/infer$/],
   ['GET', 'live', /^\/v2\/health\/live$/],
   ['GET', 'ready', /^\/v2\/health\/ready$/],
+  ['GET', 'load', /^\/probe$/],
   ['GET', 'server', /^\/v2\/?$/],
   ['GET', 'list', /^\/v[12]\/models\/?$/],
   ['GET', 'status', /^\/v1\/models\/([^/:]+)(?:\/versions\/(\d+))?$/],

@@ -13,6 +13,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
+import { SlidingQuantiles } from '../lib/window.ts'
 import { ModelError, reasonOf } from './error.ts'
 import type { Repository } from './repository.ts'
 import { matchRoute, type Route } from './routes.ts'
@@ -27,6 +28,8 @@ const REQUEST_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_MS = 75_000
 /** While draining, calls already sent here by a balancer that has not yet heard may still arrive for this long. */
 const QUIET_MS = 200
+/** What a balancer is told of the latency is of the last so much. */
+const LATENCY_WINDOW_MS = 10_000
 
 interface Answer {
   readonly body: string | Buffer
@@ -46,6 +49,9 @@ export class ModelServer {
   readonly #options: ModelServerOptions
   readonly #server: Server
   #inFlight = 0
+  /** Predictions under way, and how long those of late took. */
+  #running = 0
+  readonly #latencies = new SlidingQuantiles(LATENCY_WINDOW_MS)
   #lastCall = 0
   #isDraining = false
 
@@ -141,9 +147,11 @@ export class ModelServer {
       case 'list':
         return { body: JSON.stringify({ models: repository.names() }) }
       case 'predict':
-        return this.#predict(route, request)
+        return this.#counted(() => this.#predict(route, request))
       case 'infer':
-        return this.#infer(route, request)
+        return this.#counted(() => this.#infer(route, request))
+      case 'load':
+        return this.#load()
       default:
         return this.#describe(route)
     }
@@ -152,6 +160,27 @@ export class ModelServer {
   #readiness(isLoaded: boolean): Answer {
     const isReady = isLoaded && !this.#isDraining
     return { status: isReady ? 200 : 503, body: `{"ready": ${isReady}}` }
+  }
+
+  async #counted(work: () => Promise<Answer>): Promise<Answer> {
+    const began = performance.now()
+    this.#running++
+    try {
+      const answer = await work()
+      const now = performance.now()
+      this.#latencies.add(now, now - began)
+      return answer
+    } finally {
+      this.#running--
+    }
+  }
+
+  /** For balancers that ask; 0 where no prediction of late says how long one takes. */
+  #load(): Answer {
+    const latencyMs = this.#latencies.quantile(performance.now(), 0.5) ?? 0
+    return {
+      body: JSON.stringify({ running: this.#running, latencyMs: Math.round(latencyMs * 1000) / 1000 }),
+    }
   }
 
   #describe({ name, model, version }: Route): Answer {

@@ -166,6 +166,7 @@ describe('the model server', () => {
 
   it.each([
     ['/v2', { name: 'infergate-model-server', extensions: ['binary_tensor_data'] }],
+    ['/probe', { running: 0, latencyMs: expect.any(Number) }],
     ['/v2/health/live', { live: true }],
     ['/v2/health/ready', { ready: true }],
     ['/v2/models/digits/ready', { name: 'digits', ready: true }],

@@ -11,6 +11,13 @@ export const balance = z.strictObject({
     .describe(
       'How a backend is chosen; `peak-ewma`: the one with the least latency times calls in flight, of two at random where there are many.',
     ),
+  probe: z
+    .string()
+    .regex(/^\/[!-~]*$/, 'a path begins with / and has no spaces')
+    .exactOptional()
+    .describe(
+      'Path at which `prequal` asks backends how busy they are, up to 2000 times a second in all; they answer `{"running": 3, "latencyMs": 8.4}`. Without it, and from backends that answer anything else, it goes by the gateway\'s own calls. `infergate model-server` answers at `/probe`.',
+    ),
   slowStart: z
     .strictObject({
       window: duration({ min: '0s', max: '1h' })

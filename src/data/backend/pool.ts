@@ -4,45 +4,22 @@
  */
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { GatewayError } from '../../core/errors.ts'
-import type { Clock } from '../../lib/clock.ts'
 import { SlidingQuantiles } from '../../lib/window.ts'
-import { type HedgeOptions, Hedger } from '../balance/hedge.ts'
-import { type LimitOptions, Limits } from '../balance/limit.ts'
-import { type OutlierOptions, Outliers } from '../balance/outlier.ts'
+import { Hedger } from '../balance/hedge.ts'
+import { Limits } from '../balance/limit.ts'
 import { createOutlierState } from '../balance/outlier-state.ts'
-import { createPolicy, type PolicyName } from '../balance/policies.ts'
 import type { Ending } from '../balance/policy.ts'
-import type { Capacity, QueueOptions } from '../balance/queue.ts'
-import { RetryBudget, type RetryBudgetOptions } from '../balance/retry-budget.ts'
-import { type Refusal, Selector, type SelectorOptions } from '../balance/select.ts'
-import { inflightOf, type LoadTable } from '../balance/table.ts'
+import type { Capacity } from '../balance/queue.ts'
+import { RetryBudget } from '../balance/retry-budget.ts'
+import type { Refusal, Selector } from '../balance/select.ts'
+import { inflightOf } from '../balance/table.ts'
 import { DemandMeter } from '../demand.ts'
 import type { Clients } from './clients.ts'
 import { refused } from './refusals.ts'
 import type { Need, Seat } from './seat.ts'
 import { backendTraffic, type PoolTraffic } from './traffic.ts'
+import { createSelector, type PoolParts, type PoolTuning } from './tuning.ts'
 import { type Waiting, WaitingRoom } from './waiting-room.ts'
-
-/** What the settings say of a pool; may change while calls run. */
-export interface PoolTuning extends SelectorOptions {
-  readonly policy: PolicyName
-  readonly retry: { readonly max: number; readonly budget: RetryBudgetOptions }
-  /** Undefined: no second tries. */
-  readonly hedge: HedgeOptions | undefined
-  readonly outlier: OutlierOptions
-  readonly limit: LimitOptions
-  readonly queue: QueueOptions
-  /** The pool may be at zero: calls that come then wait for its first backend. */
-  readonly isFromZero: boolean
-}
-
-export interface PoolParts {
-  readonly name: string
-  readonly table: LoadTable
-  readonly clients: Clients
-  readonly clock: Clock
-  readonly random: () => number
-}
 
 /** Waiting calls for models whose backends are full are passed over; so many at a time. */
 const MAX_PASSED = 64
@@ -233,18 +210,8 @@ export class BackendPool {
   }
 
   #newSelector(tuning: PoolTuning): Selector {
-    const { table, clock, random } = this.#parts
-    const now = () => clock.now()
-    return new Selector(
-      {
-        table,
-        policy: createPolicy(tuning.policy, { table, random, now }),
-        outliers: new Outliers({ table, state: this.#outlierState, random, now }, tuning.outlier),
-        limits: this.#limits,
-        clock,
-      },
-      tuning,
-    )
+    const at = (slot: number) => this.#view.backends.find((backend) => backend.slot === slot)
+    return createSelector({ ...this.#parts, state: this.#outlierState, limits: this.#limits, at }, tuning)
   }
 
   #seat(backend: Backend): Seat {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Clients } from '../../../../src/data/backend/clients.ts'
-import { BackendPool, type Need, type Seat } from '../../../../src/data/backend/pool.ts'
+import { BackendPool } from '../../../../src/data/backend/pool.ts'
+import type { Need, Seat } from '../../../../src/data/backend/seat.ts'
 import { createLoadTable, inflightOf, type LoadTable } from '../../../../src/data/balance/table.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
@@ -27,6 +28,7 @@ beforeEach(() => {
       outlier: {},
       limit: { mode: 'declared' },
       queue: {},
+      isFromZero: false,
     },
   )
   const backend = { id: 'b', slot: 0, generation: 1, url: 'http://127.0.0.1:1', models: [], weight: 1 }

@@ -1,5 +1,10 @@
 import { expect, it } from 'vitest'
-import { clientThrottle, envoyAdmission, envoyGradient, vegasQueue } from '../../bench/sim/balance/rivals.ts'
+import {
+  clientThrottle,
+  envoyAdmission,
+  envoyGradient,
+  vegasQueue,
+} from '../../../bench/sim/balance/rivals.ts'
 
 it.each([
   [100, 136.18],

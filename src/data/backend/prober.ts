@@ -1,0 +1,87 @@
+/**
+ * Asks backends how busy they are, for policies that route by their word: a GET that is answered from memory with
+ * `{"running": 3, "latencyMs": 8.4}`. Nobody waits for it. A backend that answers anything else, or too late to be of
+ * use, is left alone for a while: then the gateway's own calls are its reading.
+ */
+import type { Backend } from '../../core/backend.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Prober, ProbeSink } from '../balance/asking.ts'
+import type { Clients } from './clients.ts'
+
+export interface ProberOptions {
+  readonly clients: Clients
+  readonly clock: Clock
+  /** Path below the backend's URL. */
+  readonly path: string
+  /** Who is at a slot now. */
+  readonly at: (slot: number) => Backend | undefined
+}
+
+/** An answer that takes longer says nothing about the present. */
+const TIMEOUT_MS = 100
+const MUTE_MS = 10_000
+const MAX_BYTES = 1024
+
+interface Reading {
+  readonly running: number
+  readonly latencyMs: number
+}
+
+export class HttpProber implements Prober {
+  readonly #options: ProberOptions
+  /** Generations that are being asked, and until when others are not; one entry a slot. */
+  readonly #asked = new Map<number, { generation: number; mutedUntil: number }>()
+
+  constructor(options: ProberOptions) {
+    this.#options = options
+  }
+
+  probe(slot: number, sink: ProbeSink): void {
+    const { at, clock } = this.#options
+    const backend = at(slot)
+    const asked = this.#asked.get(slot)
+    if (!backend || (asked?.generation === backend.generation && clock.now() < asked.mutedUntil)) return
+    // Until it has answered: one question at a time.
+    const entry = { generation: backend.generation, mutedUntil: Infinity }
+    this.#asked.set(slot, entry)
+    void this.#ask(backend.url).then((reading) => {
+      entry.mutedUntil = reading ? 0 : clock.now() + MUTE_MS
+      if (reading && at(slot)?.generation === backend.generation)
+        sink.answered(slot, reading.running, reading.latencyMs)
+    })
+  }
+
+  async #ask(url: string): Promise<Reading | undefined> {
+    const { clients, clock, path } = this.#options
+    const late = new AbortController()
+    const cancel = clock.after(TIMEOUT_MS, () => late.abort(new Error('the probe took too long')))
+    try {
+      const { reply } = await clients.send({
+        url,
+        method: 'GET',
+        target: path,
+        headers: ['accept', 'application/json', 'user-agent', 'infergate-probe'],
+        body: undefined,
+        contentLength: undefined,
+        signal: late.signal,
+        headTimeoutMs: TIMEOUT_MS,
+      })
+      const { complete, bytes } = await reply.body.collect(MAX_BYTES)
+      if (!complete) void reply.body.discard()
+      return complete && reply.status === 200 ? readingOf(bytes) : undefined
+    } catch {
+      return undefined
+    } finally {
+      cancel()
+    }
+  }
+}
+
+/** A latency that is left out, or 0, is one the backend does not know yet. */
+function readingOf(bytes: Uint8Array): Reading | undefined {
+  const text = new TextDecoder().decode(bytes)
+  const { running, latencyMs = 0 } = Object(JSON.parse(text)) as Record<string, unknown>
+  if (typeof running !== 'number' || typeof latencyMs !== 'number') return undefined
+  const isReading = Number.isSafeInteger(running) && running >= 0 && latencyMs >= 0 && latencyMs < Infinity
+  return isReading ? { running, latencyMs } : undefined
+}

@@ -1,0 +1,62 @@
+/** What the settings say of a pool, and the parts that are made of it. */
+import type { Backend } from '../../core/backend.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { HedgeOptions } from '../balance/hedge.ts'
+import type { LimitOptions, Limits } from '../balance/limit.ts'
+import { type OutlierOptions, Outliers } from '../balance/outlier.ts'
+import type { OutlierState } from '../balance/outlier-state.ts'
+import { createPolicy, type PolicyName } from '../balance/policies.ts'
+import type { QueueOptions } from '../balance/queue.ts'
+import type { RetryBudgetOptions } from '../balance/retry-budget.ts'
+import { Selector, type SelectorOptions } from '../balance/select.ts'
+import type { LoadTable } from '../balance/table.ts'
+import type { Clients } from './clients.ts'
+import { HttpProber } from './prober.ts'
+
+/** May change while calls run. */
+export interface PoolTuning extends SelectorOptions {
+  readonly policy: PolicyName
+  /** Where backends are asked how busy they are, by policies that ask; undefined: they are not. */
+  readonly probePath?: string
+  readonly retry: { readonly max: number; readonly budget: RetryBudgetOptions }
+  /** Undefined: no second tries. */
+  readonly hedge: HedgeOptions | undefined
+  readonly outlier: OutlierOptions
+  readonly limit: LimitOptions
+  readonly queue: QueueOptions
+  /** The pool may be at zero: calls that come then wait for its first backend. */
+  readonly isFromZero: boolean
+}
+
+export interface PoolParts {
+  readonly name: string
+  readonly table: LoadTable
+  readonly clients: Clients
+  readonly clock: Clock
+  readonly random: () => number
+}
+
+export interface SelectionParts extends PoolParts {
+  readonly state: OutlierState
+  readonly limits: Limits
+  readonly at: (slot: number) => Backend | undefined
+}
+
+export function createSelector(
+  { table, clients, clock, random, state, limits, at }: SelectionParts,
+  tuning: PoolTuning,
+): Selector {
+  const now = () => clock.now()
+  const { probePath: path } = tuning
+  const asks = path === undefined ? {} : { prober: new HttpProber({ clients, clock, path, at }) }
+  return new Selector(
+    {
+      table,
+      policy: createPolicy(tuning.policy, { table, random, now }, asks),
+      outliers: new Outliers({ table, state, random, now }, tuning.outlier),
+      limits,
+      clock,
+    },
+    tuning,
+  )
+}
