@@ -2,7 +2,7 @@
  * A pool of four with something wrong, on real processes, beside nginx and HAProxy. The proxies take turns within every
  * round, so that whatever else the machine does meets all of them; the medians of the rounds count.
  *
- *   node bench/pool.ts slow|fast|faults [--rounds 1] [--seconds 10] [--rate 500] [--out bench/results/pool [--more]]
+ *   node bench/pool.ts slow|callers|fast|faults [--rounds 1] [--seconds 10] [--rate 500] [--out bench/results/pool [--more]]
  *
  * A part takes a minute or two a round. `--out` writes the report; with `--more` the rounds are added to those it has
  * already, so that a long measurement can be made of short ones.
@@ -53,6 +53,9 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
   async slow() {
     const [alone, slow] = STEADY
     for (const scenario of [alone, slow]) await compare(scenario)
+  },
+  async callers() {
+    const [alone, slow] = STEADY
     for (const scenario of [alone, slow]) {
       const summary = await throughput('infergate', scenario, durationMs)
       say({ scenario: `${scenario.name}, 36 callers`, proxy: 'infergate', ...summary })

@@ -63,8 +63,8 @@ const WARMING_MS = 3_000
 const LEARNING_MS = 1_000
 
 /**
- * As many calls as 36 callers get answered by backends with 24 good slots. All take three times as long here, so that the
- * slots are the bound and not the processors of this machine.
+ * Answers that 36 callers get in a second from backends with 24 good slots, counted as they come. All take three times as
+ * long here, so that the slots are the bound and not the processors of this machine.
  */
 export async function throughput(
   proxy: ProxyName,
@@ -72,12 +72,17 @@ export async function throughput(
   durationMs: number,
 ): Promise<Summary> {
   const slower = scripts.map((script) => ({ ...script, serviceMs: 3 * script.serviceMs }))
-  return around(proxy, slower, async (at) =>
-    summarise(
-      await load({ url: at.url + PATH, body, callers: 36, durationMs: durationMs + WARMING_MS }),
-      WARMING_MS,
-    ),
-  )
+  return around(proxy, slower, async (at) => {
+    const samples = await load({
+      url: at.url + PATH,
+      body,
+      callers: 36,
+      durationMs: WARMING_MS + durationMs,
+    })
+    const ends = samples.filter(({ status }) => status === 200).map((sample) => sample.at + sample.ms)
+    const counted = ends.filter((end) => end >= WARMING_MS && end < WARMING_MS + durationMs)
+    return { ...summarise(samples, WARMING_MS), perSecond: round((counted.length * 1000) / durationMs) }
+  })
 }
 
 export interface AllFailing {
@@ -130,25 +135,33 @@ export async function killed(proxy: ProxyName, { rate, durationMs }: { rate: num
   })
 }
 
-/** All four, one after the other: drained and removed by the admin API, killed, started anew and registered. */
-export async function rollingRestart({ rate, pauseMs }: { rate: number; pauseMs: number }): Promise<Summary> {
-  const members = await Promise.all([0, 1, 2, 3].map(() => startBackends([GOOD])))
+export interface Rolling {
+  readonly rate: number
+  /** Before each restart, and after the last. */
+  readonly pauseMs: number
+  /** Default 4. */
+  readonly count?: number
+}
+
+/** All, one after the other: drained and removed by the admin API, killed, started anew and registered. */
+export async function rollingRestart({ rate, pauseMs, count = 4 }: Rolling): Promise<Summary> {
+  const members = await Promise.all(Array.from({ length: count }, () => startBackends([GOOD])))
   const proxy = await startProxy('infergate', [])
   try {
     for (const [i, { urls }] of members.entries()) await register(proxy, i, urls[0] ?? '')
-    await ready(proxy.admin, 4)
+    await ready(proxy.admin, count)
     const stop = { at: Infinity }
     const samples = endless(proxy, rate, stop)
     for (const [i, old] of members.entries()) {
       await sleep(pauseMs)
       await fetch(`${proxy.admin}/api/v1/pools/main/backends/b${i}?drain=10s`, { method: 'DELETE' })
-      await ready(proxy.admin, 3)
+      await ready(proxy.admin, count - 1)
       await gone(proxy, `b${i}`)
       await old.kill()
       const next = await startBackends([GOOD])
       members[i] = next
       await register(proxy, i, next.urls[0] ?? '')
-      await ready(proxy.admin, 4)
+      await ready(proxy.admin, count)
     }
     await sleep(pauseMs)
     stop.at = 0
