@@ -1,4 +1,4 @@
-/** The system's resolver, with each address it gives checked before anything connects to it. */
+/** The system's resolver, which gives only the addresses that may be connected to. */
 import { lookup as resolve } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
@@ -8,11 +8,14 @@ export function checkedLookup(refuse: ClientOptions['refuse'], port: number): Lo
   return (hostname, options, callback) => {
     resolve(hostname, { ...options, all: true }, (error, addresses) => {
       if (error) return callback(error, '', 0)
-      const refused = addresses.map(({ address }) => refuse(address, port)).find((why) => why !== undefined)
-      const first = addresses[0]
-      if (refused !== undefined || !first)
-        return callback(new GatewayError('backendForbidden', refused ?? `${hostname} has no address`), '', 0)
-      if (options.all) callback(null, addresses)
+      const refusals = addresses.map(({ address }) => refuse(address, port))
+      const allowed = addresses.filter((_, at) => refusals[at] === undefined)
+      const first = allowed[0]
+      if (!first) {
+        const why = refusals[0] ?? `${hostname} has no address`
+        return callback(new GatewayError('backendForbidden', why), '', 0)
+      }
+      if (options.all) callback(null, allowed)
       else callback(null, first.address, first.family)
     })
   }
