@@ -71,7 +71,8 @@ export function createDispatch(parts: DispatchParts): Dispatch {
         late === undefined ? await send(seat, signal) : await hedged({ pool, need, tried, seat, late, send })
 
       const pause = retryAfterMs(result)
-      if (pause !== undefined) pool.pause(seat.backend.slot, pause)
+      // Who answered may be the second of two.
+      if (pause !== undefined && 'reply' in result) pool.pause(result.backend.slot, pause)
       const again = turn < pool.maxRetries && body.again() && repeatable(result, matched, turn)
       if (!again || !hasTime(pool, call, signal) || !pool.mayRetry()) return finished(result)
 

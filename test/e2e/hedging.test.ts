@@ -41,6 +41,22 @@ it('a late prediction is answered by another backend, and the late one is cut', 
   await eventually(async () =>
     expect(await gateway.metric('infergate_hedges_total', { outcome: 'won' })).toBeGreaterThan(0),
   )
+
+  // Now the late one fails in the end, and the other asks to be left alone: that one is, and not the late one.
+  const busy: string[] = []
+  let asked = 0
+  for (const { backend } of [first, second])
+    backend.script = (_, response) => {
+      if (asked++ === 0) return void setTimeout(() => response.destroy(), 1_000)
+      busy.push(backend.url)
+      response.writeHead(503, { 'retry-after': '60' }).end('{}')
+    }
+  expect(await gateway.post(PREDICT, instances(-1_000))).toMatchObject({ status: 503 })
+  const { backends } = (await gateway.ask('/api/v1/pools/main')).json as {
+    backends: { url: string; effective: { state: string } }[]
+  }
+  const paused = backends.filter(({ effective }) => effective.state === 'paused')
+  expect(paused.map(({ url }) => url)).toEqual(busy.slice(0, 1))
   await gateway.stop()
 })
 
