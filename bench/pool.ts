@@ -43,9 +43,23 @@ const say = (row: Row): void => {
   console.error(cells.join('  '))
 }
 
+/** Above this many processors kept busy by other programs, a measurement is made again. */
+const DISTURBED = 0.1
+const TRIES = 4
+
+async function undisturbed<T extends { readonly others: number }>(measure: () => Promise<T>): Promise<T> {
+  let result = await measure()
+  for (let tries = 1; tries < TRIES && result.others > DISTURBED; tries++) {
+    console.error(`made again: other programs kept ${result.others} processors busy`)
+    result = await measure()
+  }
+  return result
+}
+
 async function compare(scenario: Steady): Promise<void> {
   for (const proxy of PROXIES) {
-    say({ scenario: scenario.name, proxy, ...(await steady(proxy, scenario, { rate, durationMs })) })
+    const result = await undisturbed(() => steady(proxy, scenario, { rate, durationMs }))
+    say({ scenario: scenario.name, proxy, ...result })
   }
 }
 
@@ -57,7 +71,7 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
   async callers() {
     const [alone, slow] = STEADY
     for (const scenario of [alone, slow]) {
-      const summary = await throughput('infergate', scenario, durationMs)
+      const summary = await undisturbed(() => throughput('infergate', scenario, durationMs))
       say({ scenario: `${scenario.name}, 36 callers`, proxy: 'infergate', ...summary })
     }
   },

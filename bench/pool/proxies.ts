@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 
 export interface Proxy {
   readonly url: string
+  readonly pid: number
   /** Of infergate: the admin API. */
   readonly admin: string
   stop(): Promise<void>
@@ -41,6 +42,7 @@ export async function startProxy(name: ProxyName, backends: readonly string[]): 
   if (name === 'infergate') await ready(admin, backends.length)
   return {
     url: `http://127.0.0.1:${port}`,
+    pid: child.pid ?? 0,
     admin,
     async stop() {
       const gone = once(child, 'exit')

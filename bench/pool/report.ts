@@ -132,6 +132,7 @@ function sideBySide(rows: Rows) {
         p95: rows.median(scenario, proxy, 'p95'),
         'p99 (range)': `${rounded(medianOf(p99))} (${Math.min(...p99)} to ${Math.max(...p99)})`,
         'to the fourth, %': share.length > 0 ? rounded(medianOf(share)) : '',
+        others: Math.max(0, ...rows.values(scenario, proxy, 'others')),
       }
     }),
   )
@@ -156,7 +157,8 @@ Milliseconds, from the time a call was due; medians of the rounds, calls and fai
 each fresh, with backends of its own. Backends wait and do not compute: good ones 20 ms in 8 slots, the slow one 400 ms, the failing one
 500 after 1 ms (with 36 callers in a closed loop all take three times as long). The fourth turns slow, or fails, three seconds after the
 load has begun; calls count from that moment, what it gets from a second later. All proxies run one thread, with retries on another
-backend, passive ejection and kept connections configured.
+backend, passive ejection and kept connections configured. \`others\` is how many processors other programs kept busy in the worst round;
+above a tenth a measurement is made again, up to three times.
 
 ## What is demanded
 

@@ -4,6 +4,7 @@
  */
 import { load, round, type Sample, type Summary, summarise } from '../load.ts'
 import { type Backends, type Script, startBackends } from './backends.ts'
+import { watchOthers } from './others.ts'
 import { type Proxy, type ProxyName, ready, startProxy } from './proxies.ts'
 
 export const GOOD: Script = { serviceMs: 20, slots: 8 }
@@ -70,7 +71,7 @@ export async function throughput(
   proxy: ProxyName,
   { scripts }: Steady,
   durationMs: number,
-): Promise<Summary> {
+): Promise<Watched<Summary>> {
   const slower = scripts.map((script) => ({ ...script, serviceMs: 3 * script.serviceMs }))
   return around(proxy, slower, async (at) => {
     const samples = await load({
@@ -202,15 +203,20 @@ async function gone({ admin }: Proxy, id: string): Promise<void> {
   throw new Error(`${id} did not go`)
 }
 
+/** What a story gave, and how many processors other programs kept busy meanwhile. */
+type Watched<T> = T & { readonly others: number }
+
 async function around<T>(
   name: ProxyName,
   scripts: readonly Script[],
   story: (proxy: Proxy, backends: Backends) => Promise<T>,
-): Promise<T> {
+): Promise<Watched<T>> {
   const backends = await startBackends(scripts)
   const proxy = await startProxy(name, backends.urls)
+  const others = watchOthers([process.pid, backends.pid, proxy.pid])
   try {
-    return await story(proxy, backends)
+    const result = await story(proxy, backends)
+    return { ...result, others: others() }
   } finally {
     await proxy.stop()
     await backends.kill()
