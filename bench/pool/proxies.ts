@@ -21,6 +21,7 @@ export interface Proxy {
 export type ProxyName = 'infergate' | 'nginx' | 'haproxy leastconn' | 'haproxy random(2)'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const PROGRAMS = { nginx: 'nginx', haproxy: 'haproxy' } as const
 const START_MS = 20_000
 
 /** Starts it in front of these backends, ready for calls. */
@@ -63,8 +64,9 @@ interface At {
 }
 
 function run(name: ProxyName, { file, folder, port, adminPort }: At): ChildProcess {
-  if (name === 'nginx') return spawn('nginx', ['-c', file, '-p', folder, '-e', join(folder, 'error.log')])
-  if (name !== 'infergate') return spawn('haproxy', ['-f', file, '-db'])
+  if (name === 'nginx')
+    return spawn(PROGRAMS.nginx, ['-c', file, '-p', folder, '-e', join(folder, 'error.log')])
+  if (name !== 'infergate') return spawn(PROGRAMS.haproxy, ['-f', file, '-db'])
   const listen = ['--listen', `127.0.0.1:${port}`, '--admin', `127.0.0.1:${adminPort}`]
   return spawn(process.execPath, [MAIN, 'serve', '--config', file, ...listen])
 }
