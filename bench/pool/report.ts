@@ -132,7 +132,12 @@ function sideBySide(rows: Rows) {
         p95: rows.median(scenario, proxy, 'p95'),
         'p99 (range)': `${rounded(medianOf(p99))} (${Math.min(...p99)} to ${Math.max(...p99)})`,
         'to the fourth, %': share.length > 0 ? rounded(medianOf(share)) : '',
-        others: Math.max(0, ...rows.values(scenario, proxy, 'others')),
+        others: rows
+          .values(scenario, proxy, 'others')
+          .reduce<string | number>(
+            (most, value) => (typeof most === 'number' ? Math.max(most, value) : value),
+            'not watched',
+          ),
       }
     }),
   )
