@@ -1,6 +1,7 @@
 /**
- * The process memory against an LRU of Buffers: what a million entries cost, how long get and set take,
- * and what is left of a hot thousand after a scan. Each subject runs in a process of its own.
+ * The process memory, of one thread and of several, against an LRU of Buffers: what a million entries cost, how long
+ * get and set take, and what is left of a hot thousand after a scan. Each subject runs in a process of its own. At the
+ * end two threads read the shared one at the same time, as fast as they can, which no gateway does.
  *
  *   node --expose-gc bench/micro/arena.ts [ENTRIES] [VALUE_BYTES]
  */
@@ -8,7 +9,8 @@ import { spawnSync } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Digest } from '../../src/core/key.ts'
-import { createMemory } from '../../src/data/cache/memory.ts'
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { allocateMemory, createMemory, type Memory, type SharedMemory } from '../../src/data/cache/memory.ts'
 
 interface Subject {
   get(digest: Digest): Uint8Array | undefined
@@ -23,16 +25,8 @@ const subject = process.argv[4]
 const maxBytes = entries * (valueBytes + 80)
 
 const subjects: Record<string, (bytes: number) => Subject> = {
-  arena(bytes) {
-    const memory = createMemory({ maxBytes: bytes })
-    return {
-      get: (digest) => memory.get(digest),
-      set: (digest, value) => void memory.set(digest, value, Number.MAX_VALUE),
-      get entries() {
-        return memory.entries
-      },
-    }
-  },
+  arena: (bytes) => over(createMemory({ maxBytes: bytes })),
+  'shared arena': (bytes) => over(createMemory({ shared: allocateMemory(bytes, 2), worker: 0 })),
   'lru-cache'(bytes) {
     const lru = new LRUCache<Digest, Buffer>({
       maxSize: bytes,
@@ -46,6 +40,16 @@ const subjects: Record<string, (bytes: number) => Subject> = {
       },
     }
   },
+}
+
+function over(memory: Memory): Subject {
+  return {
+    get: (digest) => memory.get(digest),
+    set: (digest, value) => void memory.set(digest, value, Number.MAX_VALUE),
+    get entries() {
+      return memory.entries
+    },
+  }
 }
 
 const key = (name: string, n: number): Digest => hash('sha256', `${name} ${n}`, 'latin1') as Digest
@@ -113,7 +117,30 @@ function measure(name: string): Record<string, number | string> {
   }
 }
 
-if (subject) {
+/** Nanoseconds a `get` takes one of `threads` threads that do nothing else. */
+async function contended(threads: number): Promise<number> {
+  const shared = allocateMemory(64 * 2 ** 20, 2)
+  const memory = createMemory({ shared, worker: 0 })
+  for (let n = 0; n < 10_000; n++) memory.set(key('k', n), Buffer.alloc(valueBytes), Number.MAX_VALUE)
+  const times = await Promise.all(
+    Array.from({ length: threads }, (_, worker) => {
+      const thread = new Worker(new URL(import.meta.url), { workerData: { shared, worker } })
+      return new Promise<number>((resolve, reject) => thread.once('message', resolve).once('error', reject))
+    }),
+  )
+  return Math.round(times.reduce((a, b) => a + b) / threads)
+}
+
+function reader({ shared, worker }: { shared: SharedMemory; worker: number }): void {
+  const memory = createMemory({ shared, worker })
+  const digests = Array.from({ length: 10_000 }, (_, n) => key('k', n))
+  const rounds = () => nsEach(2_000_000, (n) => memory.get(digests[n % 10_000] as Digest))
+  rounds()
+  parentPort?.postMessage(rounds())
+}
+
+if (!isMainThread) reader(workerData)
+else if (subject) {
   process.stdout.write(JSON.stringify(measure(subject)))
 } else {
   const rows = Object.keys(subjects).map((name) => {
@@ -124,4 +151,5 @@ if (subject) {
   })
   console.log(`${entries} entries of ${valueBytes} B, maxBytes ${maxBytes}, Node ${process.version}`)
   console.table(rows)
+  console.log(`get ns of the shared arena: ${await contended(1)} alone, ${await contended(2)} beside another thread`)
 }

@@ -30,3 +30,9 @@ export function parseDigest(text: string): Digest | undefined {
   const bytes = Buffer.from(text, 'base64url')
   return bytes.length === 32 ? (bytes.toString('latin1') as Digest) : undefined
 }
+
+/** Four bytes of a digest as the word they make in a typed array; every platform Node runs on is little-endian. */
+export function wordOf(digest: Digest, at: number): number {
+  const low = digest.charCodeAt(at) | (digest.charCodeAt(at + 1) << 8)
+  return (low | (digest.charCodeAt(at + 2) << 16) | (digest.charCodeAt(at + 3) << 24)) >>> 0
+}

@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
-import { createMemory } from '../../src/data/cache/memory.ts'
+import { allocateMemory, createMemory, type Memory } from '../../src/data/cache/memory.ts'
+import { type Clock, systemClock } from '../../src/lib/clock.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const MAX_BYTES = 64 * 1024
@@ -22,12 +23,24 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ op: fc.constant('wait' as const), ms: fc.nat(1_000) }) },
 )
 
-describe('the process memory', () => {
+const variants: readonly [string, (clock?: Clock) => Memory][] = [
+  [
+    'of one thread',
+    (clock = systemClock) => createMemory({ maxBytes: MAX_BYTES, maxEntryBytes: 16_000, clock }),
+  ],
+  [
+    'of several threads',
+    (clock = systemClock) =>
+      createMemory({ shared: allocateMemory(MAX_BYTES, 2), worker: 1, maxEntryBytes: 16_000, clock }),
+  ],
+]
+
+describe.each(variants)('the process memory %s', (_, open) => {
   it('I20: stays within maxBytes after every operation and never gives a wrong or expired value', () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 300, maxLength: 2_000, size: 'max' }), (steps) => {
         const clock = new FakeClock()
-        const memory = createMemory({ maxBytes: MAX_BYTES, maxEntryBytes: 16_000, clock })
+        const memory = open(clock)
         const model = new Map<number, { value: Buffer; expiresAt: number }>()
         let serial = 0
         for (const s of steps) {
@@ -54,12 +67,12 @@ describe('the process memory', () => {
         for (const n of model.keys()) memory.delete(digestOf(`${n}`))
         expect([memory.bytes, memory.entries]).toEqual([0, 0])
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     )
   })
 
   it('I20: holds for values of nothing, which fill the index before the logs', () => {
-    const memory = createMemory({ maxBytes: MAX_BYTES })
+    const memory = open()
     for (let n = 0; n < 5_000; n++) {
       expect(memory.set(digestOf(`${n}`), Buffer.alloc(0), Number.MAX_VALUE)).toBe(true)
       memory.get(digestOf(`${n % 97}`))

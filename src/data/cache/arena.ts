@@ -1,6 +1,7 @@
 /**
  * The process memory's store: every entry as bytes in one buffer, no object per entry, so that a million of
- * them cost the garbage collector nothing and the buffer may one day be shared by workers.
+ * them cost the garbage collector nothing and workers may share the buffer. All that changes lies in the buffer:
+ * an Arena is a way to look at it, and keeps nothing of its own. It takes no lock; see `shared-arena.ts`.
  *
  * Two logs lie in it, as in S3-FIFO (Yang et al., SOSP 2023). A new entry goes to the small log, a tenth of
  * the bytes. What was read there at least once when it reaches the tail moves to the main log; what was not
@@ -15,27 +16,31 @@
  *
  * An overwritten or deleted record stays where it is, marked dead, until the tail comes by.
  */
-import type { Digest } from '../../core/key.ts'
+import { type Digest, wordOf } from '../../core/key.ts'
+import { type ArenaBytes, layoutOf, SLOT_BYTES, STATE, STATE_SIZE } from './arena-bytes.ts'
 import { DigestIndex } from './digest-index.ts'
-import { HEADER_CELLS, Ring } from './ring.ts'
+import { HEADER_CELLS, RING_STATE, Ring } from './ring.ts'
 
 const READS = 3
 const LIVE = 4
 const IN_MAIN = 8
 
-/** The index and the fingerprints are sized for records of this many bytes on average. */
-const MEAN_RECORD_BYTES = 192
-const SLOT_BYTES = 8
 /** Bounds on the second turns one insertion may give, so that no `set` takes long. */
 const MAX_TURNS = 128
 const MAX_TURN_CELLS = 32 * 1024
 
+/** Memory for an arena, empty. Pages are committed as they are first used. */
+export function allocateArena(maxBytes: number, isShared = false): ArenaBytes {
+  const { end } = layoutOf(maxBytes)
+  const bytes = { buffer: isShared ? new SharedArrayBuffer(end) : new ArrayBuffer(end), maxBytes }
+  new Arena(bytes).found()
+  return bytes
+}
+
 export class Arena {
   /** The largest value that can be held. */
   readonly maxValueBytes: number
-  /** Live records with their headers and index slots; at most `maxBytes`. */
-  bytes = 0
-  evictions = 0
+  readonly #state: Float64Array
   readonly #index: DigestIndex
   readonly #ghosts: Uint32Array
   readonly #small: Ring
@@ -44,22 +49,51 @@ export class Arena {
   readonly #words: Uint32Array
   readonly #doubles: Float64Array
   // Odd random factors: nobody can choose digests that meet in one chain of the index.
-  readonly #mixA = randomOdd()
-  readonly #mixB = randomOdd()
+  #mixA: number
+  #mixB: number
 
-  constructor(maxBytes: number) {
-    const slots = Math.floor(maxBytes / MEAN_RECORD_BYTES / 0.8)
-    this.#index = new DigestIndex(slots)
-    this.#ghosts = new Uint32Array(Math.floor(slots / 2))
-    const cells = Math.floor((maxBytes - slots * SLOT_BYTES - this.#ghosts.byteLength) / 8)
-    const buffer = new ArrayBuffer(cells * 8)
-    this.#data = Buffer.from(buffer)
-    this.#words = new Uint32Array(buffer)
-    this.#doubles = new Float64Array(buffer)
+  constructor({ buffer, maxBytes }: ArenaBytes) {
+    const { slots, ghosts, index, prints, first, cells } = layoutOf(maxBytes)
+    this.#state = new Float64Array(buffer, 0, STATE_SIZE)
+    const count = this.#state.subarray(STATE.count, STATE.count + 1)
+    this.#index = new DigestIndex(new Uint32Array(buffer, index, slots * 2), count)
+    this.#ghosts = new Uint32Array(buffer, prints, ghosts)
+    this.#data = Buffer.from(buffer, first, cells * 8)
+    this.#words = new Uint32Array(buffer, first, cells * 2)
+    this.#doubles = new Float64Array(buffer, first, cells)
     const border = Math.floor(cells / 10)
-    this.#small = new Ring(this.#words, 0, border)
-    this.#main = new Ring(this.#words, border, cells)
+    const ring = (at: number) => ({ words: this.#words, state: this.#state.subarray(at, at + RING_STATE) })
+    this.#small = new Ring(ring(STATE.small), 0, border)
+    this.#main = new Ring(ring(STATE.main), border, cells)
     this.maxValueBytes = (Math.floor(this.#main.cells / 4) - HEADER_CELLS) * 8
+    this.#mixA = this.#state[STATE.mixes] as number
+    this.#mixB = this.#state[STATE.mixes + 1] as number
+  }
+
+  /** Live records with their headers and index slots; at most `maxBytes`. */
+  get bytes(): number {
+    return this.#state[STATE.bytes] as number
+  }
+
+  get evictions(): number {
+    return this.#state[STATE.evictions] as number
+  }
+
+  /** Of memory that was just allocated: all zero, and so empty but for this. */
+  found(): void {
+    this.#small.clear()
+    this.#main.clear()
+    this.#mixA = this.#state[STATE.mixes] = randomOdd()
+    this.#mixB = this.#state[STATE.mixes + 1] = randomOdd()
+  }
+
+  /** Forgets everything, whatever state it is in. */
+  clear(): void {
+    this.#state[STATE.bytes] = 0
+    this.#index.clear()
+    this.#ghosts.fill(0)
+    this.#small.clear()
+    this.#main.clear()
   }
 
   get entries(): number {
@@ -90,7 +124,7 @@ export class Arena {
   }
 
   /** Puts the value in, evicting what it must. `value.length` is at most `maxValueBytes`. */
-  set(digest: Digest, value: Uint8Array, { expiresAt, now }: { expiresAt: number; now: number }): void {
+  set(digest: Digest, value: Uint8Array, { expiresAt, now }: { expiresAt: number; now: number }): boolean {
     const size = HEADER_CELLS + Math.ceil(value.length / 8)
     const wasInMain = this.#drop(digest)
     this.#clearSlot(now)
@@ -109,11 +143,13 @@ export class Arena {
     this.#data.write(digest, cell * 8 + 16, 32, 'latin1')
     this.#data.set(value, (cell + HEADER_CELLS) * 8)
     this.#index.add(tag, cell)
-    this.bytes += size * 8 + SLOT_BYTES
+    this.#grow(size * 8 + SLOT_BYTES)
+    return true
   }
 
-  delete(digest: Digest): void {
+  delete(digest: Digest): boolean {
     this.#drop(digest)
+    return true
   }
 
   /** Forgets the entry, if there is one, and tells whether it lay in the main log. */
@@ -129,7 +165,11 @@ export class Arena {
   #forget(slot: number, cell: number): void {
     this.#index.removeAt(slot)
     this.#words[cell * 2 + 3] = 0
-    this.bytes -= this.#cellsAt(cell) * 8 + SLOT_BYTES
+    this.#grow(-(this.#cellsAt(cell) * 8 + SLOT_BYTES))
+  }
+
+  #grow(by: number): void {
+    this.#state[STATE.bytes] = this.bytes + by
   }
 
   #cellsAt(cell: number): number {
@@ -204,7 +244,7 @@ export class Arena {
   }
 
   #discard(cell: number): void {
-    this.evictions++
+    this.#state[STATE.evictions] = this.evictions + 1
     this.#forget(this.#index.slotOf(this.#tagAt(cell), cell), cell)
   }
 
@@ -249,12 +289,6 @@ export class Arena {
   #mix(a: number, b: number): number {
     return (Math.imul(a, this.#mixA) + Math.imul(b, this.#mixB)) >>> 0
   }
-}
-
-/** Four bytes of a digest as the word they make in a typed array; every platform Node runs on is little-endian. */
-function wordOf(digest: Digest, at: number): number {
-  const low = digest.charCodeAt(at) | (digest.charCodeAt(at + 1) << 8)
-  return (low | (digest.charCodeAt(at + 2) << 16) | (digest.charCodeAt(at + 3) << 24)) >>> 0
 }
 
 function randomOdd(): number {

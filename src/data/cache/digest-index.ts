@@ -7,14 +7,26 @@ export class DigestIndex {
   readonly slots: number
   /** How many may be held: probes stay short up to four fifths. */
   readonly limit: number
-  count = 0
   /** Pairs of cell + 1 (0: empty) and tag. */
   readonly #pairs: Uint32Array
+  /** How many are held: beside the pairs, so that workers may share it. */
+  readonly #count: Float64Array
 
-  constructor(slots: number) {
-    this.slots = slots
-    this.limit = Math.floor(slots * 0.8)
-    this.#pairs = new Uint32Array(slots * 2)
+  /** `pairs`: two words for each slot, all zero where nothing is held; `count`: one number. */
+  constructor(pairs: Uint32Array, count: Float64Array) {
+    this.slots = pairs.length / 2
+    this.limit = Math.floor(this.slots * 0.8)
+    this.#pairs = pairs
+    this.#count = count
+  }
+
+  get count(): number {
+    return this.#count[0] as number
+  }
+
+  clear(): void {
+    this.#pairs.fill(0)
+    this.#count[0] = 0
   }
 
   /** The first slot of a chain that may hold `tag`, or -1. */
@@ -36,7 +48,7 @@ export class DigestIndex {
     while (this.#pairs[slot * 2] !== 0) slot = slot + 1 === this.slots ? 0 : slot + 1
     this.#pairs[slot * 2] = cell + 1
     this.#pairs[slot * 2 + 1] = tag
-    this.count++
+    this.#count[0] = (this.#count[0] as number) + 1
   }
 
   /** The record of `tag` at cell `from` now lies at `to`. */
@@ -67,7 +79,7 @@ export class DigestIndex {
       hole = probe
     }
     pairs[hole * 2] = 0
-    this.count--
+    this.#count[0] = (this.#count[0] as number) - 1
   }
 
   #home(tag: number): number {

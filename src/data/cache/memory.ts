@@ -1,11 +1,16 @@
 /**
  * The process memory: the first place every key is looked for, synchronously. It takes and gives bytes and
  * numbers, never objects; what they mean is known to the entry. Not a Tier: nothing here can be slow or fail.
+ *
+ * One thread has it for itself, or several share it: then it is divided into a few arenas by digest, each with its lock, so
+ * that threads seldom meet, and one that dies in the middle of a write costs a part of what is kept and not all.
  */
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { systemClock } from '../../lib/clock.ts'
-import { Arena } from './arena.ts'
+import { Arena, allocateArena } from './arena.ts'
+import type { ArenaBytes } from './arena-bytes.ts'
+import { recoverArena, SharedArena } from './shared-arena.ts'
 
 export interface MemoryStats {
   readonly hits: number
@@ -29,7 +34,8 @@ export interface Memory {
    * stood under the digest is gone then too.
    */
   set(digest: Digest, bytes: Uint8Array, expiresAt: number): boolean
-  delete(digest: Digest): void
+  /** False: it could not be, another thread having died over it; to be called again. */
+  delete(digest: Digest): boolean
   /** What the live entries take, bookkeeping included; never above `maxBytes`. */
   readonly bytes: number
   readonly entries: number
@@ -44,48 +50,122 @@ export interface MemoryOptions {
   readonly clock?: Clock
 }
 
+/** Memory of several threads, as plain data for `postMessage`. */
+export interface SharedMemory {
+  readonly arenas: readonly ArenaBytes[]
+}
+
+export interface SharedMemoryOptions extends Omit<MemoryOptions, 'maxBytes'> {
+  readonly shared: SharedMemory
+  /** The number of this thread, from 0. */
+  readonly worker: number
+}
+
 const MIN_BYTES = 64 * 1024
+const MAX_ENTRY_BYTES = 1024 * 1024
+/** An arena smaller than this could not hold the largest entry. */
+const MIN_ARENA_BYTES = 8 * 1024 * 1024
 
-export function createMemory(options: MemoryOptions): Memory {
-  const { maxBytes, maxEntryBytes = 1024 * 1024, clock = systemClock } = options
-  if (!(maxBytes >= MIN_BYTES)) {
-    throw new RangeError(
-      `memory: maxBytes is ${maxBytes}; give at least ${MIN_BYTES}, or leave the memory tier out`,
-    )
+export function createMemory(options: MemoryOptions | SharedMemoryOptions): Memory {
+  if ('shared' in options) {
+    const { shared, worker } = options
+    const arenas = shared.arenas.map((bytes) => new SharedArena(bytes, worker))
+    return new MemoryOver(arenas, options)
   }
-  const arena = new Arena(maxBytes)
-  const limit = Math.min(maxEntryBytes, arena.maxValueBytes)
-  let hits = 0
-  let misses = 0
-  let admitted = 0
-  let refused = 0
+  checkSize(options.maxBytes)
+  return new MemoryOver([new Arena(allocateArena(options.maxBytes))], options)
+}
 
-  return {
-    get(digest) {
-      const value = arena.get(digest, clock.now())
-      if (value) hits++
-      else misses++
-      return value
-    },
-    set(digest, bytes, expiresAt) {
-      const now = clock.now()
-      if (bytes.length > limit || !(expiresAt > now)) {
-        arena.delete(digest)
-        refused++
-        return false
-      }
-      arena.set(digest, bytes, { expiresAt, now })
-      admitted++
-      return true
-    },
-    has: (digest) => arena.has(digest, clock.now()),
-    delete: (digest) => arena.delete(digest),
-    get bytes() {
-      return arena.bytes
-    },
-    get entries() {
-      return arena.entries
-    },
-    stats: () => ({ hits, misses, evictions: arena.evictions, admitted, refused }),
+/** @param threads that will use it at a time. */
+export function allocateMemory(maxBytes: number, threads: number): SharedMemory {
+  checkSize(maxBytes)
+  let count = 1
+  while (count < 2 * threads && count < 256 && maxBytes / (2 * count) >= MIN_ARENA_BYTES) count *= 2
+  const each = Math.floor(maxBytes / count)
+  return { arenas: Array.from({ length: count }, () => allocateArena(each, true)) }
+}
+
+/** Called by the control thread once a worker has ended; gives how many arenas it ended in, which are empty now. */
+export function recoverMemory({ arenas }: SharedMemory, worker: number): number {
+  return arenas.filter((bytes) => recoverArena(bytes, worker)).length
+}
+
+function checkSize(maxBytes: number): void {
+  if (maxBytes >= MIN_BYTES) return
+  throw new RangeError(
+    `memory: maxBytes is ${maxBytes}; give at least ${MIN_BYTES}, or leave the memory tier out`,
+  )
+}
+
+class MemoryOver implements Memory {
+  /** A power of two of them; the last byte of a digest chooses. */
+  readonly #arenas: readonly (Arena | SharedArena)[]
+  readonly #mask: number
+  readonly #limit: number
+  readonly #clock: Clock
+  #hits = 0
+  #misses = 0
+  #admitted = 0
+  #refused = 0
+
+  constructor(
+    arenas: readonly (Arena | SharedArena)[],
+    { maxEntryBytes = MAX_ENTRY_BYTES, clock = systemClock }: Omit<MemoryOptions, 'maxBytes'>,
+  ) {
+    this.#arenas = arenas
+    this.#mask = arenas.length - 1
+    this.#limit = Math.min(maxEntryBytes, ...arenas.map(({ maxValueBytes }) => maxValueBytes))
+    this.#clock = clock
+  }
+
+  get(digest: Digest): Uint8Array | undefined {
+    const value = this.#of(digest).get(digest, this.#clock.now())
+    if (value) this.#hits++
+    else this.#misses++
+    return value
+  }
+
+  set(digest: Digest, bytes: Uint8Array, expiresAt: number): boolean {
+    const now = this.#clock.now()
+    const arena = this.#of(digest)
+    const isFit = bytes.length <= this.#limit && expiresAt > now
+    if (!isFit) arena.delete(digest)
+    if (!isFit || !arena.set(digest, bytes, { expiresAt, now })) {
+      this.#refused++
+      return false
+    }
+    this.#admitted++
+    return true
+  }
+
+  has(digest: Digest): boolean {
+    return this.#of(digest).has(digest, this.#clock.now())
+  }
+
+  delete(digest: Digest): boolean {
+    return this.#of(digest).delete(digest)
+  }
+
+  get bytes(): number {
+    return this.#arenas.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
+  get entries(): number {
+    return this.#arenas.reduce((sum, { entries }) => sum + entries, 0)
+  }
+
+  stats(): MemoryStats {
+    const evictions = this.#arenas.reduce((sum, arena) => sum + arena.evictions, 0)
+    return {
+      hits: this.#hits,
+      misses: this.#misses,
+      evictions,
+      admitted: this.#admitted,
+      refused: this.#refused,
+    }
+  }
+
+  #of(digest: Digest): Arena | SharedArena {
+    return this.#arenas[digest.charCodeAt(31) & this.#mask] as Arena | SharedArena
   }
 }

@@ -10,59 +10,86 @@ export const HEADER_CELLS = 6
 /** Marks in the fourth 32-bit word of a header a rest that holds no record. */
 export const SKIP = 0x80000000
 
+/** Where a ring keeps what changes, beside the records, so that workers may share it: cells in use, tail, head. */
+const USED = 0
+const TAIL = 1
+const HEAD = 2
+export const RING_STATE = 3
+
 export class Ring {
   readonly start: number
   readonly end: number
-  /** Cells between tail and head, skipped ones included. */
-  used = 0
-  tail: number
-  #head: number
   readonly #words: Uint32Array
+  readonly #state: Float64Array
 
-  constructor(words: Uint32Array, start: number, end: number) {
+  constructor(
+    { words, state }: { readonly words: Uint32Array; readonly state: Float64Array },
+    start: number,
+    end: number,
+  ) {
     this.#words = words
+    this.#state = state
     this.start = start
     this.end = end
-    this.tail = start
-    this.#head = start
   }
 
   get cells(): number {
     return this.end - this.start
   }
 
+  /** Cells between tail and head, skipped ones included. */
+  get used(): number {
+    return this.#state[USED] as number
+  }
+
+  get tail(): number {
+    return this.#state[TAIL] as number
+  }
+
+  /** Forgets every record. */
+  clear(): void {
+    this.#state[USED] = 0
+    this.#state[TAIL] = this.start
+    this.#state[HEAD] = this.start
+  }
+
   /** Where `size` cells fit now, or -1 until more has left at the tail. */
   room(size: number): number {
-    if (this.used === 0) {
-      this.tail = this.start
-      this.#head = this.start
+    if (this.used === 0) this.clear()
+    const tail = this.tail
+    const head = this.#state[HEAD] as number
+    if (this.used === 0 || head > tail) {
+      if (this.end - head >= size) return head
+      return tail - this.start >= size ? this.start : -1
     }
-    if (this.used === 0 || this.#head > this.tail) {
-      if (this.end - this.#head >= size) return this.#head
-      return this.tail - this.start >= size ? this.start : -1
-    }
-    return this.tail - this.#head >= size ? this.#head : -1
+    return tail - head >= size ? head : -1
   }
 
   /** Takes the place that `room` just gave. */
   take(at: number, size: number): void {
-    if (at !== this.#head) {
-      const rest = this.end - this.#head
-      if (rest >= HEADER_CELLS) this.#words[this.#head * 2 + 3] = SKIP
-      this.used += rest
+    const state = this.#state
+    const head = state[HEAD] as number
+    let used = size
+    if (at !== head) {
+      const rest = this.end - head
+      if (rest >= HEADER_CELLS) this.#words[head * 2 + 3] = SKIP
+      used += rest
     }
-    this.#head = at + size
-    this.used += size
+    state[HEAD] = at + size
+    state[USED] = (state[USED] as number) + used
   }
 
   /** Gives up the record at the tail. */
   release(size: number): void {
-    this.tail += size
-    this.used -= size
-    if (this.used > 0 && this.#skippedAt(this.tail)) {
-      this.used -= this.end - this.tail
-      this.tail = this.start
+    const state = this.#state
+    let tail = (state[TAIL] as number) + size
+    let used = (state[USED] as number) - size
+    if (used > 0 && this.#skippedAt(tail)) {
+      used -= this.end - tail
+      tail = this.start
     }
+    state[TAIL] = tail
+    state[USED] = used
   }
 
   #skippedAt(at: number): boolean {

@@ -62,7 +62,7 @@ export interface Tiered {
   readonly leases?: GuardedLeases
   /** Reads what a lease was answered with; undefined where it is no living entry of that key. Not kept in memory. */
   read(digest: Digest, bytes: Uint8Array): Found | undefined
-  /** Resolves false where a shared tier could not be told; then it is to be called again. */
+  /** Resolves false where memory or a shared tier could not be told; then it is to be called again. */
   remove(digest: Digest): Promise<boolean>
   /** The present, as `store` wants it for `began`; another one whenever an entry was removed. */
   mark(): number
@@ -210,10 +210,10 @@ class TieredCache implements Tiered {
 
   async remove(digest: Digest): Promise<boolean> {
     this.#fence.raise(digest)
-    this.#memory?.delete(digest)
+    const isGone = this.#memory?.delete(digest) ?? true
     for (const { queue } of this.#shelves) queue.forget(digest)
     const told = await Promise.all(this.#shelves.map(({ tier }) => tier.delete(digest)))
-    return told.every(Boolean)
+    return isGone && told.every(Boolean)
   }
 
   async claim(name: string, value: string): Promise<string | undefined> {
