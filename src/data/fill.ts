@@ -11,6 +11,7 @@ import type { Entry } from './cache/entry.ts'
 import { judge } from './cache/freshness.ts'
 import { keptHeaders, mayBeStale } from './cache/storable.ts'
 import type { Found, Tiered } from './cache/tiered.ts'
+import type { Claims } from './flight/claims.ts'
 import type { Load } from './flight/flights.ts'
 import type { Holding, Leases } from './flight/leases.ts'
 import type { Matched, RouteCache } from './ingress/routes.ts'
@@ -24,6 +25,8 @@ export interface FillParts {
   readonly ship: Ship
   /** Undefined: this route's gateways do not wait for each other. */
   readonly leases: (matched: Matched) => Leases | undefined
+  /** Undefined: this process has one worker. */
+  readonly claims?: Claims | undefined
   /** Whether an answer of this version may be kept under the present deployment. */
   readonly mayKeep: (matched: Matched, version: string | undefined) => boolean
   readonly clock: Clock
@@ -36,6 +39,34 @@ export function createFill(parts: FillParts): Fill {
   const { cache, clock, ship } = parts
 
   return async function fill(job, load) {
+    const { claims } = parts
+    if (!claims || job.wish.noCache) return fetch(job, load)
+    // Other workers may be loading the same rows: one of them does, the others find it in the memory they share.
+    await claims.load({
+      digests: load.digests,
+      signal: load.signal,
+      deadline: job.call.deadline,
+      found: (digest) => inMemory(job, load, digest),
+      fetch: (digests, landed) =>
+        fetch(job, {
+          digests,
+          signal: load.signal,
+          land(digest, landing) {
+            load.land(digest, landing)
+            landed(digest)
+          },
+        }),
+    })
+  }
+
+  function inMemory(job: Job, load: Load<Landing>, digest: Digest): boolean {
+    const entry = cache.peek(digest)
+    if (!entry || judge(entry, job.wish, clock.wall()) !== 'fresh') return false
+    load.land(digest, { kind: 'entry', entry, tier: undefined, joined: true })
+    return true
+  }
+
+  async function fetch(job: Job, load: Load<Landing>): Promise<void> {
     const rest = job.wish.noCache ? load.digests : await fromTiers(job, load)
     if (rest.length === 0) return
     const leases = job.seed.shared && !job.wish.noCache ? parts.leases(job.matched) : undefined

@@ -32,6 +32,8 @@ export type Landing =
       readonly kind: 'entry'
       readonly entry: Entry /** Undefined: it was fetched. */
       readonly tier: string | undefined
+      /** It was fetched by another worker. */
+      readonly joined?: boolean
     }
   /** Complete, not to be kept, and the same for all who asked: an error of the backend, say. */
   | {

@@ -26,6 +26,7 @@ import type { RefreshBudget } from './cache/refresh-budget.ts'
 import type { Tiered } from './cache/tiered.ts'
 import type { Compose } from './compose.ts'
 import type { Fill } from './fill.ts'
+import type { Claims } from './flight/claims.ts'
 import type { Flight, Flights } from './flight/flights.ts'
 import type { Markers } from './flight/markers.ts'
 import type { Forward } from './forward.ts'
@@ -46,6 +47,8 @@ export interface Stages {
   readonly markers: Markers
   readonly refreshes: RefreshBudget
   readonly splitting: Splitting
+  /** Undefined: this process has one worker. */
+  readonly claims?: Pick<Claims, 'isHeldElsewhere'> | undefined
   readonly fill: Fill
   readonly compose: Compose
   readonly forward: Forward
@@ -148,7 +151,7 @@ export function createPipeline(stages: Stages): Pipeline {
 
   /** One new answer for a row that is about to be too old, with nobody waiting for it. */
   function renew(job: Job, { row }: Line): void {
-    if (flights.has(row.digest)) return
+    if (flights.has(row.digest) || stages.claims?.isHeldElsewhere(row.digest)) return
     const sheet = new Sheet([row])
     flights.open(
       [row.digest],
@@ -250,7 +253,10 @@ function replyFor(trouble: Trouble, joined: boolean): Reply | undefined {
 }
 
 function take(line: Line, landing: Landing | undefined): void {
-  if (landing?.kind === 'entry') [line.entry, line.tier] = [landing.entry, landing.tier]
+  if (landing?.kind !== 'entry') return
+  line.entry = landing.entry
+  line.tier = landing.tier
+  line.joined ||= landing.joined === true
 }
 
 function landedNowhere(error: unknown): Landing {

@@ -1,0 +1,156 @@
+/**
+ * Which rows are being loaded by which worker: a worker is to the process what a gateway is to all that share a tier.
+ * In shared memory, so that a claim is a few writes and no message; whoever waits for one sleeps until it is given up.
+ *
+ * Eight rows for each value of a digest's first bits; where all eight are taken there is no claim, and whoever asks
+ * loads for himself. A row never moves, so its `turn` can be slept on.
+ */
+import { type Digest, wordOf } from '../../core/key.ts'
+import { freeLock, isHeldBy, Lock } from '../../lib/lock.ts'
+
+/** As plain data for `postMessage`. */
+export interface ClaimBytes {
+  /** [lock]. */
+  readonly lock: Int32Array
+  /** Worker number + 1; 0: the row is free. */
+  readonly owner: Int32Array
+  /** Grows with each claim that is given up. */
+  readonly turn: Int32Array
+  /** Monotonic milliseconds of the claim. */
+  readonly since: Float64Array
+  /** Eight words a row. */
+  readonly digest: Uint32Array
+}
+
+/** `ours`: to be loaded, and given up by `release`. `none`: load without a claim. Else who sleeps on it is woken. */
+export type Claim = 'ours' | 'none' | Held
+
+export interface Held {
+  readonly row: number
+  readonly turn: number
+}
+
+const WAYS = 8
+const ROWS = 8192
+const WORDS = 8
+/** A claim this old is that of a load that hangs: it is not waited for. */
+const STALE_MS = 5_000
+const LOCK_MS = 250
+
+export function allocateClaims(rows: number = ROWS): ClaimBytes {
+  const words = (length: number) => new SharedArrayBuffer(length * 4)
+  return {
+    lock: new Int32Array(words(1)),
+    owner: new Int32Array(words(rows)),
+    turn: new Int32Array(words(rows)),
+    since: new Float64Array(new SharedArrayBuffer(rows * 8)),
+    digest: new Uint32Array(words(rows * WORDS)),
+  }
+}
+
+/** Called by the control thread once a worker has ended: what it had claimed is anybody's. */
+export function forgetClaims(bytes: ClaimBytes, worker: number): void {
+  const { lock, owner, turn } = bytes
+  // Nothing is repaired where it died inside: a row is claimed by its last write, and given up by one.
+  if (isHeldBy(lock, 0, worker + 1)) freeLock(lock, 0)
+  for (let row = 0; row < owner.length; row++) {
+    if (Atomics.compareExchange(owner, row, worker + 1, 0) === worker + 1) wake(turn, row)
+  }
+}
+
+export class ClaimTable {
+  readonly #bytes: ClaimBytes
+  readonly #self: number
+  readonly #lock: Lock
+  readonly #now: () => number
+
+  constructor(bytes: ClaimBytes, { worker, now }: { readonly worker: number; readonly now: () => number }) {
+    this.#bytes = bytes
+    this.#self = worker + 1
+    this.#lock = new Lock(bytes.lock, 0, this.#self)
+    this.#now = now
+  }
+
+  /** For each digest a claim, in their order. */
+  claim(digests: readonly Digest[]): Claim[] {
+    if (!this.#lock.acquire(LOCK_MS)) return digests.map(() => 'none')
+    try {
+      return digests.map((digest) => this.#claim(digest))
+    } finally {
+      this.#lock.release()
+    }
+  }
+
+  /** Gives up a claim of this worker, waking who waits for it. */
+  release(digest: Digest): void {
+    const { owner, turn } = this.#bytes
+    // Without the lock: nobody else writes to a row that is ours.
+    const row = this.#find(digest)
+    if (row < 0 || Atomics.compareExchange(owner, row, this.#self, 0) !== this.#self) return
+    wake(turn, row)
+  }
+
+  /** Whether another worker is loading it. */
+  isHeldElsewhere(digest: Digest): boolean {
+    const row = this.#find(digest)
+    const owner = row < 0 ? 0 : Atomics.load(this.#bytes.owner, row)
+    return owner !== 0 && owner !== this.#self
+  }
+
+  /** Resolves when the claim has been given up, or after `ms`. */
+  async gone({ row, turn }: Held, ms: number): Promise<void> {
+    const wait = Atomics.waitAsync(this.#bytes.turn, row, turn, ms)
+    if (wait.async) await wait.value
+  }
+
+  isGone({ row, turn }: Held): boolean {
+    return Atomics.load(this.#bytes.turn, row) !== turn
+  }
+
+  #claim(digest: Digest): Claim {
+    const { owner, turn, since } = this.#bytes
+    const known = this.#find(digest)
+    if (known >= 0) {
+      // Read before the owner is looked at again: a claim given up from here on is another turn, and wakes at once.
+      const held = { row: known, turn: Atomics.load(turn, known) }
+      const holder = Atomics.load(owner, known)
+      const isStale = this.#now() - (since[known] ?? 0) > STALE_MS
+      if (holder !== 0) return holder === this.#self || isStale ? 'none' : held
+    }
+    const first = this.#home(digest)
+    for (let row = first; row < first + WAYS; row++) {
+      if (Atomics.load(owner, row) !== 0) continue
+      for (let word = 0; word < WORDS; word++)
+        this.#bytes.digest[row * WORDS + word] = wordOf(digest, word * 4)
+      since[row] = this.#now()
+      Atomics.store(owner, row, this.#self)
+      return 'ours'
+    }
+    return 'none'
+  }
+
+  /** The row that is claimed for it, or -1. */
+  #find(digest: Digest): number {
+    const { owner } = this.#bytes
+    const first = this.#home(digest)
+    for (let row = first; row < first + WAYS; row++)
+      if (Atomics.load(owner, row) !== 0 && this.#isAt(row, digest)) return row
+    return -1
+  }
+
+  #isAt(row: number, digest: Digest): boolean {
+    const words = this.#bytes.digest
+    for (let word = 0; word < WORDS; word++)
+      if (words[row * WORDS + word] !== wordOf(digest, word * 4)) return false
+    return true
+  }
+
+  #home(digest: Digest): number {
+    return (wordOf(digest, 0) % (this.#bytes.owner.length / WAYS)) * WAYS
+  }
+}
+
+function wake(turn: Int32Array, row: number): void {
+  Atomics.add(turn, row, 1)
+  Atomics.notify(turn, row)
+}
