@@ -7,9 +7,9 @@
  */
 import { spawnSync } from 'node:child_process'
 import { hash } from 'node:crypto'
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { LRUCache } from 'lru-cache'
 import type { Digest } from '../../src/core/key.ts'
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { allocateMemory, createMemory, type Memory, type SharedMemory } from '../../src/data/cache/memory.ts'
 
 interface Subject {
@@ -151,5 +151,7 @@ else if (subject) {
   })
   console.log(`${entries} entries of ${valueBytes} B, maxBytes ${maxBytes}, Node ${process.version}`)
   console.table(rows)
-  console.log(`get ns of the shared arena: ${await contended(1)} alone, ${await contended(2)} beside another thread`)
+  console.log(
+    `get ns of the shared arena: ${await contended(1)} alone, ${await contended(2)} beside another thread`,
+  )
 }

@@ -2,23 +2,26 @@
 import type { AdminParts } from '../control/admin/contract.ts'
 import { parseDigest } from '../core/key.ts'
 import type { Metrics } from '../obs/metrics.ts'
-import type { Cache } from './cache.ts'
-import type { DataPlane } from './data-plane.ts'
+import type { DataSide } from './data-side.ts'
 import type { Scaling } from './scaling.ts'
 
 interface Around {
-  readonly data: DataPlane
-  readonly cache: Cache
+  readonly data: DataSide
   readonly metrics: Metrics
   readonly ready: AdminParts['ready']
   /** Asked at each use: it is built after the admin API. */
   readonly scaling: () => Scaling
 }
 
-export function adminParts({ data, cache, metrics, ready, scaling }: Around): AdminParts {
+/** A worker that has not heard of a purge for so long hangs; whoever purges must know. */
+const PURGE_MS = 5_000
+/** Any other write is told to every worker before it is answered, but it does not wait for one that hangs. */
+const WRITE_MS = 250
+
+export function adminParts({ data, metrics, ready, scaling }: Around): AdminParts {
   return {
     ready,
-    metrics: () => metrics.expose(),
+    metrics: async () => metrics.expose(await data.metrics()),
     async purge(request) {
       if ('all' in request) {
         scaling().lost('flush')
@@ -44,14 +47,16 @@ export function adminParts({ data, cache, metrics, ready, scaling }: Around): Ad
       }
     },
     explain: (request) => data.explain(request),
-    stats: () => ({ ...cache.stats(), flights: data.flights.size, models: data.models.all() }),
+    stats: () => data.stats(),
     scale: (pool) => scaling().describe(pool),
-    traffic: (pool) => data.pools.traffic(pool),
+    settled: () => data.heard(WRITE_MS).catch(() => {}),
+    traffic: (pool) => data.traffic(pool),
   }
 }
 
 /** What became unreachable, and whether the other gateways have been told already. */
-async function purged(data: DataPlane, names: readonly string[]) {
+async function purged(data: DataSide, names: readonly string[]) {
   const told = await data.facts.epochs.purge(names)
+  await data.heard(PURGE_MS)
   return { unreachable: names, shared: told }
 }

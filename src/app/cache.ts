@@ -2,7 +2,7 @@
 import type { Settings } from '../config/schema.ts'
 import type { Log } from '../core/log.ts'
 import { guardTier, type TierObserver } from '../data/cache/guard.ts'
-import { createMemory } from '../data/cache/memory.ts'
+import { createMemory, type Memory } from '../data/cache/memory.ts'
 import { createTiered, type Tiered } from '../data/cache/tiered.ts'
 import type { Clock } from '../lib/clock.ts'
 import { openTier } from './parts.ts'
@@ -13,6 +13,8 @@ interface Surroundings {
   readonly clock: Clock
   readonly log: Log
   readonly observer: TierObserver
+  /** Undefined: the settings name no memory tier. */
+  readonly memory: Memory | undefined
 }
 
 /** How long the start waits for tiers to connect, so that the first call finds what is stored, in milliseconds. */
@@ -20,8 +22,10 @@ const CONNECT_MS = 300
 const LOOK_MS = 5
 
 /** Opens every tier of the settings. A server that is not there is no error: its tier is skipped until it comes. */
-export async function openCache(settings: Settings, { clock, log, observer }: Surroundings): Promise<Cache> {
-  const memory = settings.cache.tiers.find((tier) => tier.type === 'memory')
+export async function openCache(
+  settings: Settings,
+  { clock, log, observer, memory }: Surroundings,
+): Promise<Cache> {
   const shared = settings.cache.tiers.filter((tier) => tier.type !== 'memory')
   const tiers = await Promise.all(
     shared.map(async (tier) => guardTier(await openTier(tier), { ...tier, clock, log, observer })),
@@ -30,7 +34,7 @@ export async function openCache(settings: Settings, { clock, log, observer }: Su
   while (tiers.some(({ state }) => state === 'open') && clock.now() < deadline)
     await new Promise<void>((resolve) => void clock.after(LOOK_MS, resolve))
   return createTiered({
-    ...(memory ? { memory: createMemory({ maxBytes: memory.maxBytes - readyBytes(settings), clock }) } : {}),
+    ...(memory ? { memory } : {}),
     tiers,
     clock,
     queue: settings.cache.writeQueue,
@@ -40,6 +44,19 @@ export async function openCache(settings: Settings, { clock, log, observer }: Su
 /** Share of the memory tier's bytes that holds answers ready to be written. */
 const READY_SHARE = 1 / 8
 
+/** Memory that this thread has for itself. */
+export function ownMemory(settings: Settings, clock: Clock): Memory | undefined {
+  const maxBytes = memoryBytes(settings)
+  return maxBytes > 0 ? createMemory({ maxBytes, clock }) : undefined
+}
+
+/** What entries may take, of all workers together; 0: the settings name no memory tier. */
+export function memoryBytes(settings: Settings): number {
+  const memory = settings.cache.tiers.find((tier) => tier.type === 'memory')
+  return memory ? memory.maxBytes - readyBytes(settings) : 0
+}
+
+/** What ready answers may take, of all workers together. */
 export function readyBytes(settings: Settings): number {
   const memory = settings.cache.tiers.find((tier) => tier.type === 'memory')
   return memory ? Math.floor(memory.maxBytes * READY_SHARE) : 0

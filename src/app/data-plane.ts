@@ -8,16 +8,20 @@ import type { Settings } from '../config/schema.ts'
 import { cidrList, type Endpoint } from '../core/addresses.ts'
 import { type Call, header, modelName, type RawPairs } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
+import type { Digest } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
 import type { Observer } from '../core/observer.ts'
+import type { OutlierState } from '../data/balance/outlier-state.ts'
+import type { LoadTable } from '../data/balance/table.ts'
 import { isBusy, maxBatchOf } from '../data/batch/room.ts'
 import { ReadyAnswers } from '../data/cache/ready.ts'
 import { RefreshBudget } from '../data/cache/refresh-budget.ts'
 import type { Tiered } from '../data/cache/tiered.ts'
 import { createCompose } from '../data/compose.ts'
 import { createDispatch } from '../data/dispatch.ts'
-import { type Explanation, explain } from '../data/explain.ts'
+import { type Asked, type Explanation, explain } from '../data/explain.ts'
 import { createFill } from '../data/fill.ts'
+import type { Claims } from '../data/flight/claims.ts'
 import { Flights } from '../data/flight/flights.ts'
 import { Leases, leasesPay } from '../data/flight/leases.ts'
 import { Markers } from '../data/flight/markers.ts'
@@ -28,13 +32,15 @@ import { withoutConditions } from '../data/ingress/query.ts'
 import { createRouter, type Matched } from '../data/ingress/routes.ts'
 import { parseTarget } from '../data/ingress/target.ts'
 import type { Landing } from '../data/job.ts'
+import type { Deployments } from '../data/key/deployment.ts'
+import type { Epochs } from '../data/key/epochs.ts'
 import { createKeyer, type Keyer } from '../data/key/keyer.ts'
 import { principalOf } from '../data/key/principal.ts'
 import { ModelStats } from '../data/model-stats.ts'
 import { createPipeline, type Pipeline } from '../data/pipeline.ts'
 import { createAsk } from '../data/rows/ask.ts'
 import { createShadow } from '../data/rows/shadow.ts'
-import { Splitter } from '../data/rows/splitter.ts'
+import { type SplitState, Splitter } from '../data/rows/splitter.ts'
 import { createSplitting, type Splitting } from '../data/rows/splitting.ts'
 import { createShip, type Ship } from '../data/ship.ts'
 import type { Dispatch } from '../data/shipment.ts'
@@ -42,14 +48,20 @@ import type { Clock } from '../lib/clock.ts'
 import { Stalls } from '../lib/stalls.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { readyBytes } from './cache.ts'
+import type { DataStats } from './data-side.ts'
 import { countAnswered } from './demand.ts'
 import { Pools } from './pools.ts'
 import { routesOf } from './routes.ts'
-import { SharedFacts } from './shared-facts.ts'
 
 export interface DataPlaneParts {
   readonly settings: Settings
   readonly cache: Tiered
+  /** What keys cover of purges and deployments. */
+  readonly facts: Facts
+  readonly table: LoadTable
+  readonly outliers: OutlierState
+  /** Undefined: this process has one worker. */
+  readonly claims: Claims | undefined
   readonly observer: Observer
   readonly log: Log
   readonly clock: Clock
@@ -57,15 +69,19 @@ export interface DataPlaneParts {
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
   readonly own: () => readonly Endpoint[]
-  /** Called for a model whose deployment nobody has told of, when it is first called. */
-  readonly unknownModel: (pool: string, model: string) => void
+  /** Told when it turns out whether a model may be split, for the other workers; left out: there are none. */
+  readonly split?: (model: string, state: SplitState) => void
+}
+
+export interface Facts {
+  readonly epochs: Pick<Epochs, 'peek' | 'load'>
+  readonly deployments: Pick<Deployments, 'peek' | 'load' | 'mayKeep'>
 }
 
 const MAX_WAITERS = 1000
 
 export class DataPlane {
   readonly pools: Pools
-  readonly facts: SharedFacts
   readonly models = new ModelStats()
   readonly flights = new Flights<Landing>({ maxWaiters: MAX_WAITERS })
   readonly ingress: Ingress
@@ -73,6 +89,7 @@ export class DataPlane {
   readonly #ready: ReadyAnswers
   readonly #keyer: Keyer
   readonly #memory: string
+  readonly #splitter: Splitter
   readonly #splitting: Splitting
   readonly #stalls: Stalls
   #live: LiveSettings
@@ -80,18 +97,12 @@ export class DataPlane {
   constructor(parts: DataPlaneParts) {
     this.#parts = parts
     const { settings, clock, log, random, wheel } = parts
-    this.#ready = new ReadyAnswers({ maxBytes: readyBytes(settings), clock })
+    this.#ready = new ReadyAnswers({ maxBytes: readyBytes(settings) / parts.table.workers, clock })
     this.#memory = settings.cache.tiers.find(({ type }) => type === 'memory')?.name ?? 'memory'
     this.#live = liveOf(settings)
     this.pools = new Pools({ ...parts, bodyTimeoutMs: settings.server.limits.requestTimeout })
     this.pools.shape(settings)
-    this.facts = new SharedFacts({
-      ...parts,
-      changed: () => this.#ready.clear(),
-      retire: (digest) => this.flights.retire(digest),
-    })
-    const { epochs, deployments } = this.facts
-    this.#keyer = createKeyer({ epochs, deployments })
+    this.#keyer = createKeyer(parts.facts)
     this.#stalls = new Stalls(clock)
     const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
     const observer = countAnswered(this.models.observing(parts.observer), meter, this.#memory)
@@ -105,6 +116,7 @@ export class DataPlane {
       stalled: () => this.#stalls.total(),
     })
     const splitter = newSplitter(parts)
+    this.#splitter = splitter
     const shadow = createShadow({ splitter, random, ask: createAsk(dispatch, outgoing) })
     this.#splitting = createSplitting({ splitter, shadow, model: (matched) => this.#deployed(matched) })
     const answer = this.#pipeline({ dispatch, outgoing, observer })
@@ -120,7 +132,7 @@ export class DataPlane {
   }
 
   #pipeline({ dispatch, outgoing, observer }: Upstream): Pipeline {
-    const { cache, clock, random } = this.#parts
+    const { cache, claims, facts, table, clock, random } = this.#parts
     const forward = createForward(dispatch, outgoing)
     const splitting = this.#splitting
     const memory = this.#memory
@@ -131,14 +143,16 @@ export class DataPlane {
       ready: this.#ready,
       flights: this.flights,
       markers: new Markers(clock),
-      refreshes: new RefreshBudget(),
+      refreshes: new RefreshBudget(table.workers),
       splitting,
+      claims,
       fill: createFill({
         cache,
+        claims,
         ship: this.#ship(dispatch, outgoing),
         leases: this.#leases(),
         mayKeep: ({ route, target }, version) =>
-          this.facts.deployments.mayKeep(route.pool, modelName(target), version),
+          facts.deployments.mayKeep(route.pool, modelName(target), version),
         clock,
         random,
       }),
@@ -150,7 +164,7 @@ export class DataPlane {
 
   /** A model of a pool in its present deployment. */
   #deployed({ route, target }: Matched): string {
-    const token = this.facts.deployments.peek(route.pool, target)?.value ?? ''
+    const token = this.#parts.facts.deployments.peek(route.pool, target)?.value ?? ''
     return `${route.pool}/${modelName(target) ?? ''}@${token}`
   }
 
@@ -182,6 +196,28 @@ export class DataPlane {
   reload(settings: Settings): void {
     this.pools.shape(settings)
     this.#live = liveOf(settings)
+  }
+
+  /** What was kept may have become unreachable. */
+  changed(): void {
+    this.#ready.clear()
+  }
+
+  /** Makes the answer under a key unreachable; false where a tier could not be told. */
+  forget(digest: Digest): Promise<boolean> {
+    // Nobody may join a load for it any more.
+    this.flights.retire(digest)
+    this.#ready.clear()
+    return this.#parts.cache.remove(digest)
+  }
+
+  /** Another worker has found out whether a model may be split. */
+  heardOf(model: string, state: SplitState): void {
+    this.#splitter.heard(model, state)
+  }
+
+  stats(): DataStats {
+    return { ...this.#parts.cache.stats(), flights: this.flights.size, models: this.models.all() }
   }
 
   async explain({ method, path: raw, headers = {}, body = '' }: Asked): Promise<Explanation> {
@@ -220,12 +256,11 @@ export class DataPlane {
 
   start(): void {
     this.#stalls.start()
-    this.facts.start()
+    this.pools.start()
   }
 
   async close(): Promise<void> {
     this.#stalls.stop()
-    this.facts.stop()
     await this.pools.close()
   }
 
@@ -244,23 +279,16 @@ interface Upstream {
   readonly observer: Observer
 }
 
-function newSplitter({ clock, random, log, observer }: DataPlaneParts): Splitter {
+function newSplitter({ clock, random, log, observer, split }: DataPlaneParts): Splitter {
   return new Splitter({
     clock,
     random,
     changed: (name, state, reason) => {
+      split?.(name, state)
       observer.splitting(name.slice(0, name.lastIndexOf('@')), state)
       log[state === 'proved' ? 'info' : 'warn']('rows.changed', { model: name, state, reason })
     },
   })
-}
-
-/** A request as the admin API is asked about it; `path` with the query. */
-export interface Asked {
-  readonly method: string
-  readonly path: string
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
 }
 
 const NEVER = new AbortController().signal

@@ -1,7 +1,7 @@
 /** What the data plane measures of a pool, as the scaler takes it. */
+import type { PoolView } from '../core/backend.ts'
 import type { LoadReport } from '../core/load.ts'
 import type { Observer } from '../core/observer.ts'
-import type { BackendPool } from '../data/backend/pool.ts'
 import type { LoadTable } from '../data/balance/table.ts'
 import type { DemandMeter } from '../data/demand.ts'
 
@@ -32,15 +32,20 @@ export function countAnswered(observer: Observer, meterOf: MeterOf, memory: stri
   }
 }
 
-export function poolLoad(pool: BackendPool, table: LoadTable): PoolLoad {
-  const ready = pool.view.backends.filter(({ state }) => state === 'ready')
+/** `demand`: what is measured of the pool, in this thread or in all of them. */
+export function poolLoad(
+  view: PoolView,
+  table: LoadTable,
+  demand: { readonly level: number; read(): LoadReport },
+): PoolLoad {
+  const ready = view.backends.filter(({ state }) => state === 'ready')
   const declared = ready.flatMap(({ concurrency }) => concurrency ?? [])
   const isDeclared = ready.length > 0 && declared.length === ready.length
   const mean = declared.reduce((a, b) => a + b, 0) / declared.length
   return {
-    level: pool.demand.level,
+    level: demand.level,
     slow: ready.filter(({ slot }) => (table.ramp[slot] ?? 1) < 1).length,
     slots: isDeclared ? Math.max(1, Math.floor(mean)) : undefined,
-    read: () => pool.demand.read(),
+    read: () => demand.read(),
   }
 }

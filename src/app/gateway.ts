@@ -17,20 +17,19 @@ import { createCrewStore } from '../control/scale/crew-store.ts'
 import { Shared } from '../control/shared.ts'
 import { Versions } from '../control/versions.ts'
 import { type AddressRules, cidrList, type Endpoint } from '../core/addresses.ts'
-import type { Observer } from '../core/observer.ts'
 import type { SharedStore } from '../core/shared.ts'
-import { type Listener, listen } from '../data/ingress/server.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
-import { Wheel } from '../lib/wheel.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import { createMetrics, type Metrics } from '../obs/metrics.ts'
 import { adminParts } from './admin-parts.ts'
-import { type Cache, openCache } from './cache.ts'
-import { DataPlane } from './data-plane.ts'
+import type { DataSide } from './data-side.ts'
 import { Discovery } from './discovery.ts'
 import { openStore } from './parts.ts'
 import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './plain.ts'
+import { workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
+import { openSolo } from './solo.ts'
+import { openWorkers } from './workers.ts'
 
 export interface GatewayOptions {
   readonly settings: Settings
@@ -49,13 +48,13 @@ export class Gateway {
   readonly metrics: Metrics = createMetrics()
   readonly #options: GatewayOptions
   readonly #clock: Clock
-  readonly #wheel: Wheel
   readonly #random: () => number
   readonly #own: Endpoint[] = []
   readonly #token = randomBytes(32).toString('base64url')
   #settings: Settings
   #parts: Parts | undefined
-  #listener: Listener | undefined
+  /** Every listener is open, or was. */
+  #isOpen = false
   #draining = false
   #ticking: NodeJS.Timeout | undefined
   /** Embedded models that have been ready once: until then the gateway is not. */
@@ -66,9 +65,11 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     this.#options = options
     this.#clock = options.clock ?? systemClock
-    this.#wheel = new Wheel(this.#clock)
     this.#random = options.random ?? Math.random
     this.#settings = options.settings
+    this.metrics.gauge('infergate_workers', 'Data workers that take calls.', [], () => [
+      { labels: {}, value: this.#parts?.data.listening ?? 0 },
+    ])
   }
 
   /** Opens both listeners. Rejects with an Error that names the fix; then nothing is left open. */
@@ -84,46 +85,37 @@ export class Gateway {
   async #start(): Promise<{ readonly data: Endpoint; readonly admin: Endpoint }> {
     const { log } = this.#options
     const settings = this.#settings
-    const cache = await openCache(settings, { clock: this.#clock, log, observer: this.metrics })
-    const parts = this.#assemble(cache, await openStore(settings))
+    const data = await this.#openData()
+    const parts = this.#assemble(
+      data,
+      await openStore(settings).catch(async (error: unknown) => {
+        await data.close()
+        throw error
+      }),
+    )
     this.#parts = parts
     parts.registry.declare(poolDeclarations(settings))
     parts.registry.follow((view) => {
-      parts.data.pools.apply(view)
+      data.apply(view)
       if (view.backends.some(({ state }) => state === 'ready')) this.#started.add(view.pool)
     })
     parts.health.start()
-    this.#ticking = setInterval(() => {
-      parts.data.pools.tick()
-      parts.scaling.tick()
-    }, TICK_MS).unref()
+    this.#ticking = setInterval(() => parts.scaling.tick(), TICK_MS).unref()
     parts.versions.start()
     parts.shared?.start()
-    parts.data.start()
+    data.start()
     parts.discovery.follow(settings)
     const admin = await parts.admin.listen()
     this.#own.push(admin)
-    const { limits, listen: at } = settings.server
-    this.#listener = await listen(
-      {
-        ...at,
-        maxHeaderBytes: limits.maxHeaderBytes,
-        headerTimeoutMs: limits.headerTimeout,
-        bodyTimeoutMs: limits.bodyTimeout,
-        keepAliveTimeoutMs: limits.keepAliveTimeout,
-        maxConnections: limits.maxConnections,
-        fastDoor: settings.server.fastDoor,
-        wheel: this.#wheel,
-      },
-      parts.data.ingress,
-    )
-    const data = { host: this.#listener.address.address, port: this.#listener.address.port }
-    this.#own.push(data)
+    const at = await data.listen()
+    this.#own.push(at)
+    this.#isOpen = true
     parts.processes.start(embeddedModels(settings))
     await parts.scaling.follow(settings)
     parts.crew?.start()
-    log.info('gateway.listening', { data, admin, pools: poolDeclarations(settings).map(({ name }) => name) })
-    return { data, admin }
+    const pools = poolDeclarations(settings).map(({ name }) => name)
+    log.info('gateway.listening', { data: at, admin, workers: data.listening, pools })
+    return { data: at, admin }
   }
 
   /** Takes over what can change while calls run. */
@@ -139,7 +131,7 @@ export class Gateway {
       .catch((error: unknown) => this.#options.log.error('scale.emitter', { error: String(error) }))
     this.#options.log.setLevel(settings.log.level)
     this.#settings = settings
-    for (const view of parts.registry.views()) parts.data.pools.apply(view)
+    for (const view of parts.registry.views()) parts.data.apply(view)
     this.metrics.count('infergate_config_reloads_total', { outcome: 'applied' })
   }
 
@@ -156,11 +148,7 @@ export class Gateway {
       await work?.().catch((error: unknown) => log.warn('gateway.stop', { what, error: String(error) }))
     }
     const parts = this.#parts
-    await closing(
-      'listener',
-      this.#listener &&
-        (() => this.#listener?.drain(this.#settings.server.drainTimeout) ?? Promise.resolve()),
-    )
+    await closing('listener', parts && (() => parts.data.drain(this.#settings.server.drainTimeout)))
     parts?.health.stop()
     clearInterval(this.#ticking)
     parts?.versions.stop()
@@ -171,32 +159,34 @@ export class Gateway {
     await closing('models', parts && (() => parts.processes.stop(MODEL_STOP_MS)))
     await closing('admin', parts && (() => parts.admin.close()))
     parts?.registry.close()
-    await closing('connections', parts && (() => parts.data.close()))
-    await closing('cache', parts && (() => parts.cache.close()))
-    this.#wheel.close()
+    await closing('data', parts && (() => parts.data.close()))
     log.info('gateway.stopped')
   }
 
-  #assemble(cache: Cache, store: SharedStore | undefined): Parts {
+  async #openData(): Promise<DataSide> {
+    const parts = {
+      settings: this.#settings,
+      log: this.#options.log,
+      metrics: this.metrics,
+      clock: this.#clock,
+      random: this.#random,
+      own: () => this.#own,
+      unknownModel: (pool: string, model: string) => this.#parts?.versions.look(pool, model),
+      alive: (pool: string, backend: string) => this.#parts?.registry.proofOfLife(pool, backend),
+    }
+    const count = await workerCount(this.#settings, this.#options.log)
+    return count === 1 ? openSolo(parts) : openWorkers(count, parts)
+  }
+
+  #assemble(data: DataSide, store: SharedStore | undefined): Parts {
     const { log } = this.#options
     const clock = this.#clock
     const random = this.#random
-    const data = new DataPlane({
-      settings: this.#settings,
-      cache,
-      observer: this.#observer(),
-      log,
-      clock,
-      wheel: this.#wheel,
-      random,
-      own: () => this.#own,
-      unknownModel: (pool, model) => versions.look(pool, model),
-    })
     const registry = new Registry({
       clock,
       log,
       random,
-      inflight: (slot) => data.pools.inflight(slot),
+      inflight: (slot) => data.inflight(slot),
       changed: (change) => shared?.changed(change),
     })
     const shared = store && this.#shared(store, registry, data)
@@ -214,7 +204,7 @@ export class Gateway {
         if (data.facts.deployments.learn(deployed)) scaling.lost('deployment', deployed.pool)
       },
     })
-    const admin = this.#admin({ registry, rules }, { data, cache, scaling: () => scaling })
+    const admin = this.#admin({ registry, rules }, { data, scaling: () => scaling })
     const processes = this.#processes()
     const discovery = new Discovery({ registry, clock, log, random })
     const crew = store && this.#crew(store)
@@ -225,16 +215,16 @@ export class Gateway {
       data,
       registry,
       processes,
-      isTierDown: () => cache.stats().tiers.some(({ state }) => state === 'open'),
+      isTierDown: () => data.isTierDown(),
       crew: crew ?? ALONE,
       random,
     })
-    return { cache, data, registry, health, versions, discovery, admin, processes, scaling, crew, shared }
+    return { data, registry, health, versions, discovery, admin, processes, scaling, crew, shared }
   }
 
   #admin(
     seen: { registry: Registry; rules: AddressRules },
-    around: { data: DataPlane; cache: Cache; scaling: () => Scaling },
+    around: { data: DataSide; scaling: () => Scaling },
   ): AdminServer {
     return new AdminServer({
       clock: this.#clock,
@@ -261,29 +251,12 @@ export class Gateway {
     })
   }
 
-  /** What the data plane reports, as metrics, as log lines where asked for, and as proof that backends live. */
-  #observer(): Observer {
-    const { log } = this.#options
-    return {
-      ...this.metrics,
-      answered: (call) => {
-        this.metrics.answered(call)
-        if (log.level === 'debug') log.debug('call.answered', { ...call })
-      },
-      attempted: (pool, backend, ending, ms) => {
-        this.metrics.attempted(pool, backend, ending, ms)
-        // Who answers is alive, whatever became of its renewals.
-        if (ending === 'ok') this.#parts?.registry.proofOfLife(pool, backend)
-      },
-    }
-  }
-
   #crew(store: SharedStore): SharedCrew {
     const self = `${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`
     return new SharedCrew({ store: createCrewStore(store), self, clock: this.#clock, log: this.#options.log })
   }
 
-  #shared(store: SharedStore, registry: Registry, data: DataPlane): Shared {
+  #shared(store: SharedStore, registry: Registry, data: DataSide): Shared {
     return new Shared({
       registry,
       store,
@@ -293,8 +266,8 @@ export class Gateway {
       machine: hostname(),
       // Embedded models are served by processes of this gateway's own.
       pools: () => Object.keys(this.#settings.pools),
-      inflight: (slot) => data.pools.inflight(slot),
-      peers: (slot, calls) => data.pools.peers(slot, calls),
+      inflight: (slot) => data.inflight(slot),
+      peers: (slot, calls) => data.peers(slot, calls),
     })
   }
 
@@ -316,16 +289,14 @@ export class Gateway {
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    return {
-      ok: this.#listener !== undefined && waiting.length === 0,
-      reasons: [...reasons, ...this.notes()],
-    }
+    const isServing = this.#isOpen && (this.#parts?.data.listening ?? 0) > 0
+    if (this.#isOpen && !isServing) reasons.push('workers: none listens, all are being started again')
+    return { ok: isServing && waiting.length === 0, reasons: [...reasons, ...this.notes()] }
   }
 }
 
 interface Parts {
-  readonly cache: Cache
-  readonly data: DataPlane
+  readonly data: DataSide
   readonly registry: Registry
   readonly health: Health
   readonly versions: Versions

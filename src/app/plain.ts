@@ -59,9 +59,12 @@ const SERVICE_SHARE = 0.6
 
 /**
  * @param given undefined: the pool of an embedded model, which has the defaults of all
- * @param fewest replicas that are always there
+ * `fewest`: replicas that are always there, `workers`: each has its part of the queue and of the retries
  */
-export function poolTuning(given: PoolSettings | undefined, fewest: number): PoolTuning {
+export function poolTuning(
+  given: PoolSettings | undefined,
+  { fewest, workers }: { readonly fewest: number; readonly workers: number },
+): PoolTuning {
   const pool = given ?? DEFAULTS
   const { balance, hedge, outlier, retry, queue } = pool
   return {
@@ -71,7 +74,10 @@ export function poolTuning(given: PoolSettings | undefined, fewest: number): Poo
     slowStart: { windowMs: given ? balance.slowStart.window : 0 },
     ...(balance.zone === undefined ? {} : { zone: { name: balance.zone } }),
     panicPercent: outlier.panicPercent,
-    retry: { max: retry.max, budget: { percent: retry.budget.percent } },
+    retry: {
+      max: retry.max,
+      budget: { percent: retry.budget.percent, minPerSecond: RETRY_RESERVE / workers },
+    },
     hedge: hedge.percent === 0 ? undefined : { budgetPercent: hedge.percent },
     outlier: {
       consecutive: outlier.consecutive,
@@ -83,7 +89,7 @@ export function poolTuning(given: PoolSettings | undefined, fewest: number): Poo
     limit: limitOptions(pool),
     // A queue that never falls below a tenth of the longest wait is not a burst any more.
     queue: {
-      maxDepth: queue.max,
+      maxDepth: Math.ceil(queue.max / workers),
       maxWaitMs: queue.maxWait,
       targetMs: Math.max(5, queue.maxWait / 10),
       intervalMs: Math.max(100, queue.maxWait / 5),
@@ -91,6 +97,9 @@ export function poolTuning(given: PoolSettings | undefined, fewest: number): Poo
     isFromZero: fewest === 0,
   }
 }
+
+/** Retries a second that a quiet pool may always make, of all workers together. */
+const RETRY_RESERVE = 10
 
 const DEFAULTS = poolSchema.parse({})
 

@@ -12,13 +12,17 @@ import { type ClientOptions, Clients } from '../data/backend/clients.ts'
 import { BackendPool } from '../data/backend/pool.ts'
 import type { PoolTraffic } from '../data/backend/traffic.ts'
 import type { PoolTuning } from '../data/backend/tuning.ts'
-import { createLoadTable, inflightOf, type LoadTable } from '../data/balance/table.ts'
+import { hearBell } from '../data/balance/neighbours.ts'
+import type { OutlierState } from '../data/balance/outlier-state.ts'
+import { inflightOf, type LoadTable } from '../data/balance/table.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { type PoolLoad, poolLoad } from './demand.ts'
 import { poolTuning } from './plain.ts'
 
 export interface PoolsParts {
+  readonly table: LoadTable
+  readonly outliers: OutlierState
   readonly clock: Clock
   readonly wheel: Wheel
   readonly random: () => number
@@ -29,8 +33,8 @@ export interface PoolsParts {
 }
 
 export class Pools {
-  readonly table: LoadTable = createLoadTable()
   readonly #parts: PoolsParts
+  readonly #closing = new AbortController()
   readonly #pools = new Map<string, BackendPool>()
   /** The settings by which each pool was shaped last. */
   readonly #shaped = new Map<string, PoolSettings | undefined>()
@@ -50,7 +54,10 @@ export class Pools {
       void pool.clients.close()
     }
     for (const [name, pool] of wanted) {
-      const tuning = poolTuning(pool, pool?.scale?.min ?? fewest.get(name) ?? 1)
+      const tuning = poolTuning(pool, {
+        fewest: pool?.scale?.min ?? fewest.get(name) ?? 1,
+        workers: this.#parts.table.workers,
+      })
       const known = this.#pools.get(name)
       if (!known) this.#pools.set(name, this.#newPool(name, pool, tuning))
       else {
@@ -73,6 +80,10 @@ export class Pools {
     return name === undefined ? undefined : this.#pools.get(name)
   }
 
+  names(): string[] {
+    return [...this.#pools.keys()]
+  }
+
   apply(view: PoolView): void {
     this.#pools.get(view.pool)?.apply(view)
   }
@@ -82,19 +93,20 @@ export class Pools {
     for (const pool of this.#pools.values()) pool.tick()
   }
 
-  inflight(slot: number): number {
-    return inflightOf(this.table, slot)
+  /** Hears of places that come free in other workers, until it is closed. */
+  start(): void {
+    const { table } = this.#parts
+    if (table.workers > 1) void hearBell(table, () => this.#heard(), this.#closing.signal)
   }
 
-  /** How many calls the other gateways have running on a slot. */
-  peers(slot: number, calls: number): void {
-    this.table.peers[slot] = calls
+  inflight(slot: number): number {
+    return inflightOf(this.#parts.table, slot)
   }
 
   /** What is asked of a pool's backends, for the scaler; undefined: no such pool. */
   load(pool: string): PoolLoad | undefined {
     const found = this.#pools.get(pool)
-    return found && poolLoad(found, this.table)
+    return found && poolLoad(found.view, this.#parts.table, found.demand)
   }
 
   /** How the calls of a pool are faring; undefined: no such pool. */
@@ -103,13 +115,18 @@ export class Pools {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort()
     await Promise.all([...this.#pools.values()].map((pool) => pool.clients.close()))
   }
 
   #newPool(name: string, settings: PoolSettings | undefined, tuning: PoolTuning): BackendPool {
-    const { clock, random, wheel } = this.#parts
+    const { table, outliers, clock, random, wheel } = this.#parts
     const clients = new Clients(this.#clientOptions(settings), wheel)
-    return new BackendPool({ name, table: this.table, clients, clock, random }, tuning)
+    return new BackendPool({ name, table, state: outliers, clients, clock, random }, tuning)
+  }
+
+  #heard(): void {
+    for (const pool of this.#pools.values()) pool.heard()
   }
 
   #clientOptions(pool: PoolSettings | undefined): ClientOptions {

@@ -9,14 +9,14 @@ import type { Emitter, Signal } from '../control/scale/signal.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Metrics, Sample } from '../obs/metrics.ts'
-import type { DataPlane } from './data-plane.ts'
+import type { DataSide } from './data-side.ts'
 import { type EmitSettings, openEmitter } from './emitters.ts'
 
 export interface ScalingOptions {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
-  readonly data: DataPlane
+  readonly data: Pick<DataSide, 'load'>
   readonly registry: Registry
   readonly processes: ModelProcesses
   readonly isTierDown: () => boolean
@@ -117,7 +117,7 @@ export class Scaling {
 
   #look(pool: string): Look | undefined {
     const { data, registry, processes } = this.#options
-    const load = data.pools.load(pool)
+    const load = data.load(pool)
     const view = registry.views().find((known) => known.pool === pool)
     if (!load || !view) return undefined
     // Suspect is one whose renewals are late; it serves all the same.

@@ -6,8 +6,9 @@ import type { Settings } from '../config/schema.ts'
 import type { Digest } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
 import type { Tiered } from '../data/cache/tiered.ts'
+import type { DeploymentState } from '../data/key/deployed.ts'
 import { Deployments } from '../data/key/deployment.ts'
-import { Epochs } from '../data/key/epochs.ts'
+import { type EpochState, Epochs } from '../data/key/epochs.ts'
 import { PurgedKeys } from '../data/key/purged-keys.ts'
 import type { Clock } from '../lib/clock.ts'
 
@@ -20,8 +21,13 @@ export interface SharedFactsParts {
   readonly unknownModel: (pool: string, model: string) => void
   /** Called when what was kept may have become unreachable. */
   readonly changed: () => void
-  /** Called for a key that was purged, here or elsewhere: nobody may join a load for it any more. */
-  readonly retire: (digest: Digest) => void
+  /** Makes the answer under a key unreachable, wherever in this process it is; false where a tier could not be told. */
+  readonly forget: (digest: Digest) => Promise<boolean>
+  /** Told of each change, so that workers may keep copies. */
+  readonly copies?: {
+    epoch(name: string, epoch: EpochState | undefined): void
+    deployment(pool: string, model: string, state: DeploymentState | undefined): void
+  }
 }
 
 /** However many gateways purge, the shared tier is not asked more often. */
@@ -37,21 +43,25 @@ export class SharedFacts {
 
   constructor(parts: SharedFactsParts) {
     this.#parts = parts
-    const { settings, cache, clock, log, changed } = parts
+    const { settings, cache, clock, log, changed, copies } = parts
     const { tiers } = settings.cache
     const shared = tiers.some(({ type }) => type !== 'memory') ? cache : undefined
     const waitMs = Math.max(0, ...tiers.map((tier) => ('readTimeout' in tier ? tier.readTimeout : 0)))
-    this.epochs = new Epochs({ shared, clock, log, changed })
-    this.deployments = new Deployments({ shared, waitMs, clock, log, changed, unknown: parts.unknownModel })
+    this.epochs = new Epochs({ shared, clock, log, changed, ...(copies ? { told: copies.epoch } : {}) })
+    this.deployments = new Deployments({
+      shared,
+      waitMs,
+      clock,
+      log,
+      changed,
+      unknown: parts.unknownModel,
+      ...(copies ? { told: copies.deployment } : {}),
+    })
     this.purgedKeys = new PurgedKeys({
       shared,
       clock,
       log,
-      forget: (digest) => {
-        parts.retire(digest)
-        changed()
-        return cache.remove(digest)
-      },
+      forget: parts.forget,
       overflow: () => this.epochs.purge(['all']),
     })
     cache.listen(() => this.#hinted())

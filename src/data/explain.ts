@@ -12,6 +12,14 @@ import type { Matched } from './ingress/routes.ts'
 import type { Keyer } from './key/keyer.ts'
 import type { Splitting } from './rows/splitting.ts'
 
+/** A request as the admin API is asked about it; `path` with the query. */
+export interface Asked {
+  readonly method: string
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
 export interface Explanation {
   readonly route: string
   readonly pool: string

@@ -48,7 +48,7 @@ export interface Stages {
   readonly refreshes: RefreshBudget
   readonly splitting: Splitting
   /** Undefined: this process has one worker. */
-  readonly claims?: Pick<Claims, 'isHeldElsewhere'> | undefined
+  readonly claims?: Pick<Claims, 'alone'> | undefined
   readonly fill: Fill
   readonly compose: Compose
   readonly forward: Forward
@@ -151,11 +151,12 @@ export function createPipeline(stages: Stages): Pipeline {
 
   /** One new answer for a row that is about to be too old, with nobody waiting for it. */
   function renew(job: Job, { row }: Line): void {
-    if (flights.has(row.digest) || stages.claims?.isHeldElsewhere(row.digest)) return
-    const sheet = new Sheet([row])
+    if (flights.has(row.digest)) return
+    const renewed = { ...job, sheet: new Sheet([row]), wish: { ...job.wish, noCache: true } }
+    const { claims } = stages
     flights.open(
       [row.digest],
-      (load) => fill({ ...job, sheet, wish: { ...job.wish, noCache: true } }, load),
+      (load) => (claims ? claims.alone(row.digest, () => fill(renewed, load)) : fill(renewed, load)),
       landedNowhere,
     )
   }

@@ -2,15 +2,32 @@
  * What the gateway counts, in Prometheus' form. Labels come from closed sets (routes, pools, backend ids,
  * tiers); nothing a client sends becomes a label.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Observer } from '../core/observer.ts'
 import type { Outcome } from '../core/reply.ts'
 
 export interface Metrics extends Observer {
-  expose(): Promise<{ readonly contentType: string; readonly body: string }>
+  /** All that was counted here, and in other threads as far as `others` tell. */
+  expose(
+    others?: readonly MetricsSnapshot[],
+  ): Promise<{ readonly contentType: string; readonly body: string }>
+  /** What this thread has counted, for another one that exposes it. */
+  snapshot(worker: number): Promise<MetricsSnapshot>
   /** A value asked for at each scrape. */
   gauge(name: string, help: string, labels: readonly string[], collect: () => readonly Sample[]): void
   count(name: CounterName, labels: Readonly<Record<string, string>>, by?: number): void
+}
+
+/** Metrics with their values as plain data, in prom-client's form. */
+export type MetricsSnapshot = readonly PlainMetric[]
+
+interface PlainMetric {
+  readonly name: string
+  readonly help: string
+  readonly type: string
+  /** How the values of several threads become one. */
+  readonly aggregator: string
+  readonly values: readonly Sample[]
 }
 
 export interface Sample {
@@ -23,6 +40,7 @@ const TIER_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025
 
 const COUNTERS = {
   infergate_config_reloads_total: { help: 'Reloads of the settings.', labels: ['outcome'] },
+  infergate_worker_exits_total: { help: 'Ends of data workers that nobody asked for.', labels: [] },
   infergate_model_process_exits_total: {
     help: 'Ends of embedded model processes that nobody asked for.',
     labels: ['model'],
@@ -150,10 +168,46 @@ export function createMetrics(): Metrics {
         },
       })
     },
-    async expose() {
-      return { contentType: registry.contentType, body: await registry.metrics() }
+    async expose(others = []) {
+      const all =
+        others.length === 0 ? registry : AggregatorRegistry.aggregate([await plain(registry), ...others])
+      return { contentType: registry.contentType, body: await all.metrics() }
+    },
+    async snapshot(worker) {
+      const own = await plain(registry)
+      return [...own.filter(({ name }) => !OF_PROCESS.test(name)).map(worstOf), callsOf(own, worker)]
     },
   }
+}
+
+/** What a worker would tell of the whole process, which the control thread tells already. */
+const OF_PROCESS = /^infergate_(process_|nodejs_version)/
+
+async function plain(registry: Pick<Registry, 'getMetricsAsJSON'>): Promise<MetricsSnapshot> {
+  return (await registry.getMetricsAsJSON()) as unknown as MetricsSnapshot
+}
+
+/** Of several threads' delays the longest is of interest, and no mean of them. */
+function worstOf(metric: PlainMetric): PlainMetric {
+  return metric.name.includes('_nodejs_eventloop_') ? { ...metric, aggregator: 'max' } : metric
+}
+
+function callsOf(own: MetricsSnapshot, worker: number): PlainMetric {
+  const calls = own.find(({ name }) => name === 'infergate_calls_total')?.values ?? []
+  const value = calls.reduce((sum, each) => sum + each.value, 0)
+  return {
+    name: 'infergate_worker_calls_total',
+    help: 'Calls answered, by the data worker that did.',
+    type: 'counter',
+    aggregator: 'sum',
+    values: [{ labels: { worker: `${worker}` }, value }],
+  }
+}
+
+/** What ended threads have counted goes on counting; what they measured of themselves does not. */
+export async function totalsOf(ended: readonly MetricsSnapshot[]): Promise<MetricsSnapshot> {
+  const all = await plain(AggregatorRegistry.aggregate([...ended]))
+  return all.filter(({ type }) => type === 'counter' || type === 'histogram')
 }
 
 function cacheLabel(outcome: Outcome): string {

@@ -8,6 +8,7 @@ import { Clients } from '../../src/data/backend/clients.ts'
 import { BackendPool } from '../../src/data/backend/pool.ts'
 import { HttpProber } from '../../src/data/backend/prober.ts'
 import type { Need, Seat } from '../../src/data/backend/seat.ts'
+import { createOutlierState } from '../../src/data/balance/outlier-state.ts'
 import { createLoadTable } from '../../src/data/balance/table.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { eventually } from '../support/eventually.ts'
@@ -93,7 +94,14 @@ it('prequal goes by what backends say of themselves', async () => {
   const busy = await backend(0, says('{"running": 40, "latencyMs": 5}'))
   const idle = await backend(1, says('{"running": 0, "latencyMs": 5}'))
   const pool = new BackendPool(
-    { name: 'p', table: createLoadTable(2), clients: newClients(), clock: systemClock, random: Math.random },
+    {
+      name: 'p',
+      table: createLoadTable(2),
+      state: createOutlierState(2),
+      clients: newClients(),
+      clock: systemClock,
+      random: Math.random,
+    },
     {
       policy: 'prequal',
       probePath: '/probe',

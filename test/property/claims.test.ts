@@ -6,7 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Digest, digestOf } from '../../src/core/key.ts'
-import { allocateClaims, type ClaimBytes, ClaimTable, forgetClaims } from '../../src/data/flight/claim-table.ts'
+import {
+  allocateClaims,
+  type ClaimBytes,
+  ClaimTable,
+  forgetClaims,
+} from '../../src/data/flight/claim-table.ts'
 import { Claims } from '../../src/data/flight/claims.ts'
 import { startThread } from '../support/threads.ts'
 
@@ -127,7 +132,7 @@ describe('claims of workers', () => {
     const worker = new Worker(new Claims(tableOf(bytes, 0), { now }), new Set(), () => 'kept')
     await worker.load([row])
     expect(worker.loads).toEqual([row])
-    expect(tableOf(bytes, 0).isHeldElsewhere(row)).toBe(true)
+    expect(isEmpty(bytes)).toBe(false)
   })
 
   it('are anybody’s once the thread that had them has died', async () => {
@@ -157,6 +162,23 @@ describe('claims of workers', () => {
     const worker = new Worker(new Claims(tableOf(bytes, 0), { now }), new Set(), () => 'kept')
     await worker.load(many)
     expect(worker.loads).toEqual(many)
+    expect(isEmpty(bytes)).toBe(true)
+  })
+})
+
+describe('a row that nobody waits for', () => {
+  it('is loaded by one worker, and not at all where another has it', async () => {
+    const bytes = allocateClaims(64)
+    const [row] = ROWS as [Digest]
+    const [one, two] = [0, 1].map((n) => new Claims(tableOf(bytes, n), { now })) as [Claims, Claims]
+    let loads = 0
+    const load = async () => {
+      loads++
+      await sleep(1)
+    }
+    await Promise.all([one.alone(row, load), two.alone(row, load)])
+    expect([loads, isEmpty(bytes)]).toEqual([1, true])
+    await expect(two.alone(row, () => Promise.reject(new Error('failed')))).rejects.toThrow('failed')
     expect(isEmpty(bytes)).toBe(true)
   })
 })

@@ -1,7 +1,7 @@
 /** The process memory under several threads: what is read is what was written, whole, whoever dies meanwhile. */
 import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
-import { type Digest, digestOf } from '../../src/core/key.ts'
+import { digestOf } from '../../src/core/key.ts'
 import { allocateMemory, createMemory, recoverMemory } from '../../src/data/cache/memory.ts'
 import { startThread } from '../support/threads.ts'
 
@@ -89,7 +89,7 @@ describe('memory shared by threads', () => {
   it('loses the arena that a thread died in, and frees its lock', async () => {
     const shared = allocateMemory(MiB, 1)
     const memory = createMemory({ shared, worker: 0 })
-    const digest = digestOf('kept') as Digest
+    const digest = digestOf('kept')
     memory.set(digest, Buffer.from('kept'), Number.MAX_VALUE)
     const source = `
       const { Lock } = await load('lib/lock.ts')

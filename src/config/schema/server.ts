@@ -32,7 +32,7 @@ const limits = z.strictObject({
   maxConnections: fixed(
     count(1, 1_000_000)
       .prefault(10_000)
-      .describe('Connections open at a time; further ones are closed at once.'),
+      .describe('Connections open at a time, of all workers together; further ones are closed at once.'),
   ),
 })
 
@@ -42,7 +42,9 @@ export const server = z.strictObject({
     z
       .union([count(1, 256), z.literal('auto')], { error: 'expected a whole number from 1 to 256, or auto' })
       .prefault(1)
-      .describe('Data worker threads; `auto` is one a core.'),
+      .describe(
+        'Data worker threads, which share the port, the memory tier and what is known of the backends; `auto` is one a core, at most 16.',
+      ),
   ),
   fastDoor: fixed(
     z

@@ -14,6 +14,8 @@ export interface AdminParts {
   stats(): unknown
   /** Undefined from it: no such pool. Left out: this gateway does not scale. */
   scale?(pool?: string): unknown
+  /** Resolves when what was just written is in force everywhere, and soon in any case; never rejects. Left out: it is at once. */
+  settled?(): Promise<void>
   /** How the calls of a pool fare; undefined: nobody knows. */
   traffic(pool: string): PoolTraffic | undefined
 }

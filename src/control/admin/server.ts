@@ -139,6 +139,7 @@ export class AdminServer {
     }
     const reply = await this.#inTime(route.answer({ params, query: url.query, body }, this.#options))
     if (writes) {
+      await this.#options.parts.settled?.()
       const peer = request.socket.remoteAddress
       this.#options.log.info('admin.write', { method, path: url.path, status: reply.status, who, peer })
     }

@@ -7,7 +7,7 @@ import type { GatewayError } from '../../core/errors.ts'
 import { SlidingQuantiles } from '../../lib/window.ts'
 import { Hedger } from '../balance/hedge.ts'
 import { Limits } from '../balance/limit.ts'
-import { createOutlierState } from '../balance/outlier-state.ts'
+import { Neighbours } from '../balance/neighbours.ts'
 import type { Ending } from '../balance/policy.ts'
 import type { Capacity } from '../balance/queue.ts'
 import { RetryBudget } from '../balance/retry-budget.ts'
@@ -31,9 +31,9 @@ export class BackendPool {
   /** What is asked of the backends, for the scaler. */
   readonly demand: DemandMeter
   readonly #parts: PoolParts
-  readonly #outlierState
   /** Mean latency by slot, for people: what policies keep is the peak, if they keep any. */
   readonly #latencies: Float64Array
+  readonly #neighbours: Neighbours
   readonly #service = new SlidingQuantiles(SERVICE_WINDOW_MS)
   #tuning: PoolTuning
   #selector: Selector
@@ -49,8 +49,8 @@ export class BackendPool {
     this.clients = parts.clients
     this.#parts = parts
     this.demand = new DemandMeter(parts.clock)
-    this.#outlierState = createOutlierState(parts.table.slots)
     this.#latencies = new Float64Array(parts.table.slots)
+    this.#neighbours = new Neighbours(parts.table)
     this.#view = { pool: parts.name, revision: 0, backends: [] }
     this.#tuning = tuning
     this.#limits = this.#newLimits(tuning)
@@ -58,7 +58,13 @@ export class BackendPool {
     this.#budget = new RetryBudget(tuning.retry.budget)
     this.#hedger = tuning.hedge && new Hedger(tuning.hedge)
     this.#waiting = new WaitingRoom(
-      { pool: parts.name, clock: parts.clock, demand: this.demand, capacity: () => this.#capacity() },
+      {
+        pool: parts.name,
+        clock: parts.clock,
+        demand: this.demand,
+        capacity: () => this.#capacity(),
+        neighbours: this.#neighbours,
+      },
       tuning.queue,
     )
   }
@@ -95,6 +101,7 @@ export class BackendPool {
       if (known.get(slot) !== generation) this.#latencies[slot] = 0
     }
     for (const { url } of this.#view.backends) if (!urls.has(url)) void this.clients.forget(url)
+    this.#neighbours.follow(view.backends)
     this.#view = view
     this.#selector.update(view)
     this.#serveQueue()
@@ -105,6 +112,11 @@ export class BackendPool {
     this.#waiting.expire()
     this.#selector.tick(this.#waiting.depth)
     this.#serveQueue()
+  }
+
+  /** Another worker has left a place to what waits here. */
+  heard(): void {
+    if (this.#waiting.depth > 0) this.#serveQueue()
   }
 
   /** How calls are faring, for people. */
@@ -161,7 +173,7 @@ export class BackendPool {
     if (ending === 'cancelled') this.#selector.cancel(slot, incarnation, now - since)
     else this.#selector.end(slot, incarnation, { ms, ending })
     if (ending === 'ok') this.#observe(slot, now, ms)
-    this.#serveQueue()
+    if (!this.#neighbours.leavesPlace(this.#waiting.since, () => this.#selector.hasRoom())) this.#serveQueue()
   }
 
   /** Milliseconds below which the share `q` of the last half minute's answers took; undefined where there was none. */
@@ -211,7 +223,7 @@ export class BackendPool {
 
   #newSelector(tuning: PoolTuning): Selector {
     const at = (slot: number) => this.#view.backends.find((backend) => backend.slot === slot)
-    return createSelector({ ...this.#parts, state: this.#outlierState, limits: this.#limits, at }, tuning)
+    return createSelector({ ...this.#parts, limits: this.#limits, at }, tuning)
   }
 
   #seat(backend: Backend): Seat {
@@ -259,13 +271,15 @@ export class BackendPool {
       else waiting.reject(this.#refused(picked, waiting.need))
     }
     for (const waiting of passed) this.#waiting.restore(waiting)
+    this.#waiting.tell()
   }
 
   #capacity(): Capacity {
     const ready = this.#view.backends.filter(({ state }) => state === 'ready')
     const limits = ready.reduce((sum, { slot }) => sum + (this.#parts.table.limit[slot] ?? 0), 0)
     const medianServiceMs = this.#service.quantile(this.#parts.clock.now(), 0.5) ?? 0
-    return { meanServiceMs: this.#meanServiceMs, medianServiceMs, limits }
+    // The calls of every worker wait for the same backends: each has its part of them.
+    return { meanServiceMs: this.#meanServiceMs, medianServiceMs, limits: limits / this.#parts.table.workers }
   }
 
   #observe(slot: number, now: number, ms: number): void {

@@ -31,13 +31,14 @@ export interface PoolTuning extends SelectorOptions {
 export interface PoolParts {
   readonly name: string
   readonly table: LoadTable
+  /** What outlier detection counts, of all pools together: a slot is in one of them. */
+  readonly state: OutlierState
   readonly clients: Clients
   readonly clock: Clock
   readonly random: () => number
 }
 
 export interface SelectionParts extends PoolParts {
-  readonly state: OutlierState
   readonly limits: Limits
   readonly at: (slot: number) => Backend | undefined
 }

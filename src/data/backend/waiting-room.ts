@@ -5,6 +5,7 @@
  */
 import type { GatewayError } from '../../core/errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { Neighbours } from '../balance/neighbours.ts'
 import { type Capacity, type Place, type QueueOptions, WaitQueue } from '../balance/queue.ts'
 import type { DemandMeter } from '../demand.ts'
 import { dropped } from './refusals.ts'
@@ -15,6 +16,8 @@ export interface RoomParts {
   readonly clock: Pick<Clock, 'now'>
   readonly demand: DemandMeter
   readonly capacity: () => Capacity
+  /** Told since when a call waits here. */
+  readonly neighbours: Pick<Neighbours, 'tell'>
 }
 
 /** What a call waits for. */
@@ -54,6 +57,16 @@ export class WaitingRoom {
 
   get depth(): number {
     return this.#queue.depth + this.#held.depth
+  }
+
+  /** When the most urgent call came; undefined: nobody waits. */
+  get since(): number | undefined {
+    return this.#held.since ?? this.#queue.since
+  }
+
+  /** Tells the other workers. */
+  tell(): void {
+    this.#parts.neighbours.tell(this.since)
   }
 
   /** To be called now and then: drops those whose time has come. */
@@ -110,6 +123,7 @@ export class WaitingRoom {
       const left = () => {
         if (!waiting.place || !queue.remove(waiting.place)) return
         waited()
+        this.tell()
         reject(need.signal.reason as Error)
       }
       const isHeld = this.#isHeld(waiting)
@@ -122,6 +136,7 @@ export class WaitingRoom {
         return reject(dropped(pool, entry.refused, isHeld ? this.#startupMs : entry.retryAfterMs))
       waiting.place = entry.place
       waited = demand.wait()
+      this.tell()
       need.signal.addEventListener('abort', left, { once: true })
     })
   }

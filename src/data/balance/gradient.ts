@@ -42,6 +42,11 @@ export class GradientLimit {
     return this.#limit
   }
 
+  /** Goes on from a whole limit that somebody else has set; from its own it is no news. */
+  adopt(limit: number): void {
+    if (limit !== Math.max(1, Math.floor(this.#limit))) this.#set(limit)
+  }
+
   /** Takes the latency of a window (its p90) and the most calls that ran in it; returns the new limit. */
   sample(shortMs: number, inflight: number): number {
     this.#remember(shortMs)

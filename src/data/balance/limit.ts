@@ -94,6 +94,8 @@ export class Limits {
 
   #close(slot: number, learner: Learner, now: number): void {
     const p90 = quantileOf(learner.histogram, 0, Math.ceil(0.9 * learner.count))
+    // Another worker may have learnt more since.
+    learner.gradient?.adopt(this.#table.limit[slot] ?? 0)
     const limit = learner.gradient?.sample(p90, learner.mostInflight) ?? learner.curve?.limit ?? 0
     this.#table.limit[slot] = Math.max(1, Math.floor(limit))
     learner.histogram.fill(0)

@@ -77,6 +77,11 @@ export class WaitQueue<T> {
     return this.#oldest.size
   }
 
+  /** When the most urgent call came; undefined: nobody waits. */
+  get since(): number | undefined {
+    return this.#oldest.first?.cameAt
+  }
+
   /** How hard the queue is pressed, 0 to 1. */
   get load(): number {
     return this.#codel.load

@@ -42,6 +42,13 @@ export interface LoadTable {
   readonly readyAt: Float64Array
   /** Who holds the slot now, as `incarnationOf`; 0: nobody. Counts of an earlier holder are fenced by it. */
   readonly incarnation: Int32Array
+  /**
+   * Since when a worker's first waiting call waits for the pool whose first slot this is, monotonic; 0: none waits.
+   * Rows as in `inflight`.
+   */
+  readonly waiting: Float64Array
+  /** One word a worker, which others ring when there is room for what waits there. */
+  readonly bell: Int32Array
 }
 
 const floats = (length: number): Float64Array => new Float64Array(new SharedArrayBuffer(length * 8))
@@ -65,6 +72,8 @@ export function createLoadTable(slots: number = MAX_SLOTS, workers = 1): LoadTab
     failingAt: floats(slots),
     readyAt: floats(slots).fill(-Infinity),
     incarnation: integers(slots),
+    waiting: floats(slots * workers),
+    bell: integers(workers),
   }
 }
 
@@ -116,6 +125,7 @@ export function endCall(table: LoadTable, slot: number, incarnation: number): bo
 /** Called by the control thread once a worker has ended: its calls ended with it. */
 export function forgetWorker(table: LoadTable, worker: number): void {
   table.inflight.fill(0, worker * table.slots, (worker + 1) * table.slots)
+  table.waiting.fill(0, worker * table.slots, (worker + 1) * table.slots)
 }
 
 /** A number for this registration of this backend, never 0. */

@@ -11,17 +11,19 @@ export interface ArenaBytes {
 const MEAN_RECORD_BYTES = 192
 export const SLOT_BYTES = 8
 
-/** What changes as a whole, by its place among the 64-bit numbers at the start. */
-export const STATE = { bytes: 0, evictions: 1, count: 2, small: 3, main: 3 + RING_STATE, mixes: 3 + 2 * RING_STATE }
-export const STATE_SIZE = 16
-/** The lock of a shared arena, as the place of a 32-bit word: the last of the state. */
-export const LOCK_WORD = (STATE_SIZE - 1) * 2
+const HEADER_BYTES = 128
+/** What changes as a whole lies in the header: two 64-bit numbers, by their place among those, */
+export const NUMBERS = { bytes: 0, evictions: 1 } as const
+/** and 32-bit words, by theirs. */
+export const WORDS = { count: 4, small: 5, main: 5 + RING_STATE, mixes: 5 + 2 * RING_STATE } as const
+/** The lock of a shared arena, as the place of a word. */
+export const LOCK_WORD = HEADER_BYTES / 4 - 1
 
 /** Bytes from the start; `slots`, `ghosts` and `cells` are counts. */
 export function layoutOf(maxBytes: number) {
   const slots = Math.floor(maxBytes / MEAN_RECORD_BYTES / 0.8)
   const ghosts = Math.floor(slots / 2)
-  const index = STATE_SIZE * 8
+  const index = HEADER_BYTES
   const prints = index + slots * SLOT_BYTES
   const first = Math.ceil((prints + ghosts * 4) / 8) * 8
   const cells = Math.floor((maxBytes - first) / 8)

@@ -17,7 +17,7 @@
  * An overwritten or deleted record stays where it is, marked dead, until the tail comes by.
  */
 import { type Digest, wordOf } from '../../core/key.ts'
-import { type ArenaBytes, layoutOf, SLOT_BYTES, STATE, STATE_SIZE } from './arena-bytes.ts'
+import { type ArenaBytes, layoutOf, NUMBERS, SLOT_BYTES, WORDS } from './arena-bytes.ts'
 import { DigestIndex } from './digest-index.ts'
 import { HEADER_CELLS, RING_STATE, Ring } from './ring.ts'
 
@@ -40,7 +40,8 @@ export function allocateArena(maxBytes: number, isShared = false): ArenaBytes {
 export class Arena {
   /** The largest value that can be held. */
   readonly maxValueBytes: number
-  readonly #state: Float64Array
+  readonly #numbers: Float64Array
+  readonly #header: Uint32Array
   readonly #index: DigestIndex
   readonly #ghosts: Uint32Array
   readonly #small: Ring
@@ -54,42 +55,43 @@ export class Arena {
 
   constructor({ buffer, maxBytes }: ArenaBytes) {
     const { slots, ghosts, index, prints, first, cells } = layoutOf(maxBytes)
-    this.#state = new Float64Array(buffer, 0, STATE_SIZE)
-    const count = this.#state.subarray(STATE.count, STATE.count + 1)
+    this.#numbers = new Float64Array(buffer, 0, index / 8)
+    this.#header = new Uint32Array(buffer, 0, index / 4)
+    const count = this.#header.subarray(WORDS.count, WORDS.count + 1)
     this.#index = new DigestIndex(new Uint32Array(buffer, index, slots * 2), count)
     this.#ghosts = new Uint32Array(buffer, prints, ghosts)
     this.#data = Buffer.from(buffer, first, cells * 8)
     this.#words = new Uint32Array(buffer, first, cells * 2)
     this.#doubles = new Float64Array(buffer, first, cells)
     const border = Math.floor(cells / 10)
-    const ring = (at: number) => ({ words: this.#words, state: this.#state.subarray(at, at + RING_STATE) })
-    this.#small = new Ring(ring(STATE.small), 0, border)
-    this.#main = new Ring(ring(STATE.main), border, cells)
+    const ring = (at: number) => ({ words: this.#words, state: this.#header.subarray(at, at + RING_STATE) })
+    this.#small = new Ring(ring(WORDS.small), 0, border)
+    this.#main = new Ring(ring(WORDS.main), border, cells)
     this.maxValueBytes = (Math.floor(this.#main.cells / 4) - HEADER_CELLS) * 8
-    this.#mixA = this.#state[STATE.mixes] as number
-    this.#mixB = this.#state[STATE.mixes + 1] as number
+    this.#mixA = this.#header[WORDS.mixes] as number
+    this.#mixB = this.#header[WORDS.mixes + 1] as number
   }
 
   /** Live records with their headers and index slots; at most `maxBytes`. */
   get bytes(): number {
-    return this.#state[STATE.bytes] as number
+    return this.#numbers[NUMBERS.bytes] as number
   }
 
   get evictions(): number {
-    return this.#state[STATE.evictions] as number
+    return this.#numbers[NUMBERS.evictions] as number
   }
 
   /** Of memory that was just allocated: all zero, and so empty but for this. */
   found(): void {
     this.#small.clear()
     this.#main.clear()
-    this.#mixA = this.#state[STATE.mixes] = randomOdd()
-    this.#mixB = this.#state[STATE.mixes + 1] = randomOdd()
+    this.#mixA = this.#header[WORDS.mixes] = randomOdd()
+    this.#mixB = this.#header[WORDS.mixes + 1] = randomOdd()
   }
 
   /** Forgets everything, whatever state it is in. */
   clear(): void {
-    this.#state[STATE.bytes] = 0
+    this.#numbers[NUMBERS.bytes] = 0
     this.#index.clear()
     this.#ghosts.fill(0)
     this.#small.clear()
@@ -169,7 +171,7 @@ export class Arena {
   }
 
   #grow(by: number): void {
-    this.#state[STATE.bytes] = this.bytes + by
+    this.#numbers[NUMBERS.bytes] = this.bytes + by
   }
 
   #cellsAt(cell: number): number {
@@ -244,7 +246,7 @@ export class Arena {
   }
 
   #discard(cell: number): void {
-    this.#state[STATE.evictions] = this.evictions + 1
+    this.#numbers[NUMBERS.evictions] = this.evictions + 1
     this.#forget(this.#index.slotOf(this.#tagAt(cell), cell), cell)
   }
 

@@ -10,10 +10,10 @@ export class DigestIndex {
   /** Pairs of cell + 1 (0: empty) and tag. */
   readonly #pairs: Uint32Array
   /** How many are held: beside the pairs, so that workers may share it. */
-  readonly #count: Float64Array
+  readonly #count: Uint32Array
 
   /** `pairs`: two words for each slot, all zero where nothing is held; `count`: one number. */
-  constructor(pairs: Uint32Array, count: Float64Array) {
+  constructor(pairs: Uint32Array, count: Uint32Array) {
     this.slots = pairs.length / 2
     this.limit = Math.floor(this.slots * 0.8)
     this.#pairs = pairs

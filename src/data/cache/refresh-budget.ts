@@ -8,13 +8,19 @@ const MAX_CALLERS = 10_000
 
 export class RefreshBudget {
   readonly #tokens = new Map<string, number>()
+  readonly #burst: number
+
+  /** `workers`: by how many a caller's calls may be counted, each with its part of the burst. */
+  constructor(workers = 1) {
+    this.#burst = Math.max(1, BURST / workers)
+  }
 
   /** Counts one call of this caller; false where it asked for a refresh that it has no budget for. */
   allows(caller: string, refresh: boolean): boolean {
     const before = this.#tokens.get(caller)
     // A caller who never asks past the cache need not be remembered: the burst is what it starts with.
     if (before === undefined && !refresh) return true
-    const tokens = Math.min(BURST, (before ?? BURST) + SHARE)
+    const tokens = Math.min(this.#burst, (before ?? this.#burst) + SHARE)
     const allowed = !refresh || tokens >= 1
     this.#tokens.delete(caller)
     this.#tokens.set(caller, refresh && allowed ? tokens - 1 : tokens)

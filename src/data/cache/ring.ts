@@ -20,10 +20,10 @@ export class Ring {
   readonly start: number
   readonly end: number
   readonly #words: Uint32Array
-  readonly #state: Float64Array
+  readonly #state: Uint32Array
 
   constructor(
-    { words, state }: { readonly words: Uint32Array; readonly state: Float64Array },
+    { words, state }: { readonly words: Uint32Array; readonly state: Uint32Array },
     start: number,
     end: number,
   ) {

@@ -90,13 +90,6 @@ export class ClaimTable {
     wake(turn, row)
   }
 
-  /** Whether another worker is loading it. */
-  isHeldElsewhere(digest: Digest): boolean {
-    const row = this.#find(digest)
-    const owner = row < 0 ? 0 : Atomics.load(this.#bytes.owner, row)
-    return owner !== 0 && owner !== this.#self
-  }
-
   /** Resolves when the claim has been given up, or after `ms`. */
   async gone({ row, turn }: Held, ms: number): Promise<void> {
     const wait = Atomics.waitAsync(this.#bytes.turn, row, turn, ms)

@@ -41,9 +41,15 @@ export class Claims {
     this.#clock = clock
   }
 
-  /** Whether another worker is loading it. */
-  isHeldElsewhere(digest: Digest): boolean {
-    return this.#table.isHeldElsewhere(digest)
+  /** Runs `work` for a row that nobody waits for; not at all where another worker is loading it. */
+  async alone(digest: Digest, work: () => Promise<void>): Promise<void> {
+    const [claim] = this.#table.claim([digest])
+    if (typeof claim === 'object') return
+    try {
+      await work()
+    } finally {
+      if (claim === 'ours') this.#table.release(digest)
+    }
   }
 
   /**

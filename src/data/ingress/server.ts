@@ -15,6 +15,8 @@ import { refusal } from './refusal.ts'
 export interface ServerOptions {
   readonly host: string
   readonly port: number
+  /** Other threads listen on the same port, and the system spreads connections over them. */
+  readonly isShared?: boolean
   readonly maxHeaderBytes: number
   /** Milliseconds for the head, and for the whole request, to arrive. */
   readonly headerTimeoutMs: number
@@ -73,10 +75,10 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
   }
 }
 
-function bind(server: Server, { host, port }: ServerOptions): Promise<void> {
+function bind(server: Server, { host, port, isShared = false }: ServerOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host, port, backlog: 1024 }, () => {
+    server.listen({ host, port, backlog: 1024, reusePort: isShared }, () => {
       server.off('error', reject)
       resolve()
     })

@@ -19,23 +19,15 @@ import { createHash, randomBytes } from 'node:crypto'
 import { modelName, type Target } from '../../core/call.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
+import {
+  type DeploymentState,
+  type DeploymentToken,
+  type Evidence,
+  forgetOne,
+  mayAnswer,
+  parseFact,
+} from './deployed.ts'
 import type { SharedFacts } from './epochs.ts'
-
-/** What the backends of a pool offer under a model's name; another text is another deployment. */
-export interface Evidence {
-  readonly pool: string
-  /** The empty string: calls that name no model. */
-  readonly model: string
-  readonly evidence: string
-  /** The versions that may answer; undefined: not every backend says its own. */
-  readonly versions?: readonly string[]
-}
-
-export interface DeploymentToken {
-  readonly value: string
-  /** False: known to this process alone, so nothing under it may reach a shared tier. */
-  readonly shared: boolean
-}
 
 export interface DeploymentsOptions {
   /** Undefined: this process is alone. */
@@ -46,11 +38,15 @@ export interface DeploymentsOptions {
   readonly log: Log
   /** Called whenever a token has changed. */
   readonly changed: () => void
+  /** Told of each model's new state, and of one that is forgotten, so that others may keep a copy. */
+  readonly told?: (pool: string, model: string, state: DeploymentState | undefined) => void
   /** Called for a model that no evidence is known of when a call first names it. */
   readonly unknown?: (pool: string, model: string) => void
 }
 
 interface Deployment {
+  readonly pool: string
+  readonly model: string
   readonly fact: string
   token: DeploymentToken
   /** What was last learnt here, hashed. */
@@ -107,17 +103,18 @@ export class Deployments {
 
   /** The token of the called model, or undefined when the shared tier must be asked first. */
   peek(pool: string, target: Target): DeploymentToken | undefined {
-    const model = modelName(target) ?? ''
-    const known = this.#pools.get(pool)?.get(model)
+    const known = this.#pools.get(pool)?.get(modelName(target) ?? '')
     if (!known?.loaded) return undefined
-    known.askedIn = this.#polls
-    known.isUsed = true
+    this.#used(known)
     return known.token
   }
 
   /** As `peek`, after asking the shared tier, and the backends, about what is unknown. Never rejects. */
   async load(pool: string, target: Target): Promise<DeploymentToken> {
-    const model = modelName(target) ?? ''
+    return (await this.loadModel(pool, modelName(target) ?? '')).token
+  }
+
+  async loadModel(pool: string, model: string): Promise<DeploymentState> {
     const known = this.#find(pool, model)
     known.askedIn = this.#polls
     if (known.evidence === undefined) this.#options.unknown?.(pool, model)
@@ -125,7 +122,18 @@ export class Deployments {
       known.loading ??= this.#load(known)
       await known.loading
     }
-    return known.token
+    return known
+  }
+
+  /** Calls that others have answered name these models. */
+  heardOf(pool: string, models: readonly string[]): void {
+    for (const model of models) this.#used(this.#pools.get(pool)?.get(model))
+  }
+
+  #used(known: Deployment | undefined): void {
+    if (!known) return
+    known.askedIn = this.#polls
+    known.isUsed = true
   }
 
   async #load(known: Deployment): Promise<void> {
@@ -169,7 +177,9 @@ export class Deployments {
   learn({ pool, model, evidence, versions }: Evidence): boolean {
     const known = this.#find(pool, model)
     const hash = createHash('sha256').update(evidence).digest('base64url').slice(0, 22)
+    const isNews = known.versions?.join('\n') !== versions?.join('\n')
     known.versions = versions
+    if (isNews) this.#options.told?.(pool, model, known)
     known.isReal ||= evidence !== ''
     if (known.evidence === hash) return false
     const isNext = known.evidence !== undefined && known.loaded
@@ -190,7 +200,7 @@ export class Deployments {
    */
   mayKeep(pool: string, model: string | undefined, version: string | undefined): boolean {
     const versions = this.#pools.get(pool)?.get(model ?? '')?.versions
-    return version === undefined || versions === undefined || versions.includes(version)
+    return mayAnswer(versions, version)
   }
 
   /** The models of a pool that calls named: at most 64, first those that backends are known to have, the latest first. */
@@ -231,6 +241,8 @@ export class Deployments {
     if (known) return known
     const { clock, shared } = this.#options
     const made: Deployment = {
+      pool,
+      model,
       fact: `deploy:${pool}/${model}`,
       token: { value: this.#unique(), shared: shared === undefined },
       evidence: undefined,
@@ -247,7 +259,8 @@ export class Deployments {
       heard: undefined,
     }
     models.set(model, made)
-    if (models.size > MAX_MODELS) forgetOne(models, made)
+    const forgotten = models.size > MAX_MODELS ? forgetOne(models, made) : undefined
+    if (forgotten !== undefined) this.#options.told?.(pool, forgotten, undefined)
     return made
   }
 
@@ -260,12 +273,13 @@ export class Deployments {
   #replace(known: Deployment, token: DeploymentToken): void {
     const isSame = known.token.value === token.value
     known.token = token
+    this.#options.told?.(known.pool, known.model, known)
     // Before it is loaded no call has seen the old one, so there is nothing kept under it.
     if (!isSame && known.loaded) this.#options.changed()
   }
 
   #adopt(known: Deployment, fact: string): void {
-    const { evidence, token } = parse(fact)
+    const { evidence, token } = parseFact(fact)
     known.standsFor = evidence
     if (known.token.value === token && known.token.shared) return
     this.#replace(known, { value: token, shared: true })
@@ -303,7 +317,7 @@ export class Deployments {
       fact ??= await shared.claim(known.fact, ours)
       if (fact === undefined) return false
       if (isStale()) continue
-      const theirs = parse(fact)
+      const theirs = parseFact(fact)
       const isTheirs = theirs.evidence === evidence && theirs.token !== known.left
       if (fact !== ours && !isTheirs && !(await shared.publish(known.fact, ours))) return false
       if (isStale()) continue
@@ -324,27 +338,5 @@ export class Deployments {
           if (this.#stopPoll) this.#schedule()
         })
     })
-  }
-}
-
-function parse(fact: string): { evidence: string; token: string } {
-  const colon = fact.indexOf(':')
-  return { evidence: fact.slice(0, Math.max(0, colon)), token: fact.slice(colon + 1) }
-}
-
-/** The oldest that only callers know of, and did not use again, goes first: nobody would tell us again about the others. */
-function forgetOne(models: Map<string, Deployment>, made: Deployment): void {
-  for (const [model, known] of models) {
-    if (known === made || known.isReal) continue
-    models.delete(model)
-    if (!known.isUsed) return
-    // Spared once, and looked at again when all others were.
-    known.isUsed = false
-    models.set(model, known)
-  }
-  for (const [model, known] of models) {
-    if (known === made) continue
-    models.delete(model)
-    return
   }
 }

@@ -26,6 +26,14 @@ export interface EpochsOptions {
   readonly log: Log
   /** Called whenever an epoch has changed, by a purge here or elsewhere. */
   readonly changed: () => void
+  /** Told of each epoch's new state, and of one that is forgotten, so that others may keep a copy. */
+  readonly told?: (name: string, epoch: EpochState | undefined) => void
+}
+
+export interface EpochState {
+  readonly value: string
+  /** False: known to this process alone. */
+  readonly shared: boolean
 }
 
 export interface EpochValues {
@@ -80,6 +88,15 @@ export class Epochs {
     return { values, shared }
   }
 
+  state(name: string): EpochState | undefined {
+    return this.#epochs.get(name)
+  }
+
+  /** Calls that others have answered use these. */
+  heardOf(names: readonly string[]): void {
+    this.peek(names.filter((name) => this.#epochs.has(name)))
+  }
+
   /** As `peek`, after asking the shared tier for what is unknown. Never rejects. */
   async load(names: readonly string[]): Promise<EpochValues> {
     await Promise.all(names.filter((name) => !this.#epochs.has(name)).map((name) => this.#claim(name)))
@@ -122,10 +139,7 @@ export class Epochs {
         // Purged while we asked: what the tier said then is older than what we know now.
         if (!mine || mine.unpublished || mine.value !== before[i]) return
         const theirs = values[i]
-        if (theirs === mine.value) {
-          mine.shared = true
-          return
-        }
+        if (theirs === mine.value) return this.#isShared(name, mine)
         moved = true
         if (theirs !== undefined) this.#set(name, { value: theirs, shared: true, unpublished: false })
         else await this.#claim(name)
@@ -158,30 +172,39 @@ export class Epochs {
     const epoch = this.#epochs.get(name)
     if (!epoch) return true
     if (shared && !(await shared.publish(name, epoch.value))) return false
-    epoch.shared = true
     epoch.unpublished = false
+    this.#isShared(name, epoch)
     return true
+  }
+
+  #isShared(name: string, epoch: Epoch): void {
+    if (epoch.shared) return
+    epoch.shared = true
+    if (this.#epochs.get(name) === epoch) this.#options.told?.(name, epoch)
   }
 
   #set(name: string, epoch: Epoch): void {
     this.#epochs.delete(name)
     this.#epochs.set(name, epoch)
-    if (this.#epochs.size > MAX_EPOCHS) this.#forgetOne()
+    this.#options.told?.(name, epoch)
+    if (this.#epochs.size > MAX_EPOCHS) this.#options.told?.(this.#forgetOne(), undefined)
   }
 
   /**
    * The oldest that was not used again goes first, or callers who make up names could have everybody's forgotten;
    * whoever needs it again asks the shared tier, or starts cold.
    */
-  #forgetOne(): void {
+  #forgetOne(): string {
     for (let left = this.#epochs.size; left > 0; left--) {
       const [name, epoch] = this.#epochs.entries().next().value as [string, Epoch]
       this.#epochs.delete(name)
-      if (!epoch.isUsed && !epoch.unpublished) return
+      if (!epoch.isUsed && !epoch.unpublished) return name
       epoch.isUsed = false
       this.#epochs.set(name, epoch)
     }
-    this.#epochs.delete(this.#epochs.keys().next().value as string)
+    const oldest = this.#epochs.keys().next().value as string
+    this.#epochs.delete(oldest)
+    return oldest
   }
 
   #unique(): string {

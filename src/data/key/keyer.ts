@@ -6,14 +6,15 @@ import { type Call, header, headerAll, modelName, upstreamMethod } from '../../c
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import type { Matched } from '../ingress/routes.ts'
-import type { Deployments, DeploymentToken } from './deployment.ts'
+import type { DeploymentToken } from './deployed.ts'
+import type { Deployments } from './deployment.ts'
 import { type Epochs, type EpochValues, epochNames } from './epochs.ts'
 
 // A change of what the bytes below mean makes all older entries unreachable.
 const SCHEMA = 'ig1'
 
 export interface KeyerParts {
-  readonly epochs: Epochs
+  readonly epochs: Pick<Epochs, 'peek' | 'load'>
   /** What is deployed for a model in a pool; changes with every deployment. */
   readonly deployments: Pick<Deployments, 'peek' | 'load'>
 }

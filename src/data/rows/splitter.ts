@@ -94,6 +94,14 @@ export class Splitter {
     this.#options.changed(model, 'suspended', reason)
   }
 
+  /** What another worker has found out. */
+  heard(model: string, state: SplitState): void {
+    const record = this.#record(model)
+    if (state === 'proved') record.agreements = Math.max(record.agreements, PROOFS)
+    if (state === 'refused') record.refused = true
+    if (state === 'suspended') record.suspendedUntil = this.#options.clock.now() + SUSPENDED_MS
+  }
+
   #record(model: string): Record {
     const known = this.#records.get(model)
     if (known) return known

@@ -30,7 +30,7 @@ beforeAll(() => {
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 describe('the shipped configuration', () => {
-  it('has the default and the seven examples', () => {
+  it('has the default and the eight examples', () => {
     expect(yamls.toSorted()).toEqual([
       'examples/batching.yaml',
       'examples/memcached.yaml',
@@ -39,6 +39,7 @@ describe('the shipped configuration', () => {
       'examples/shared-scope.yaml',
       'examples/static-pool.yaml',
       'examples/two-tier.yaml',
+      'examples/workers.yaml',
       'infergate.yaml',
     ])
   })

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { GatewayError } from '../../../src/core/errors.ts'
 import type { Need, Seat } from '../../../src/data/backend/seat.ts'
 import { WaitingRoom } from '../../../src/data/backend/waiting-room.ts'
+import { Neighbours } from '../../../src/data/balance/neighbours.ts'
 import type { Capacity } from '../../../src/data/balance/queue.ts'
+import { createLoadTable } from '../../../src/data/balance/table.ts'
 import { DemandMeter } from '../../../src/data/demand.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 
@@ -14,7 +16,7 @@ function open(maxDepth = 3, capacity = NOBODY) {
   const clock = new FakeClock()
   const demand = new DemandMeter(clock)
   const room = new WaitingRoom(
-    { pool: 'p', clock, demand, capacity: () => capacity },
+    { pool: 'p', clock, demand, capacity: () => capacity, neighbours: new Neighbours(createLoadTable(8)) },
     { maxDepth, maxWaitMs: 5_000, targetMs: 500, intervalMs: 1_000 },
   )
   const log: string[] = []

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Clients } from '../../../../src/data/backend/clients.ts'
 import { BackendPool } from '../../../../src/data/backend/pool.ts'
 import type { Need, Seat } from '../../../../src/data/backend/seat.ts'
+import { createOutlierState } from '../../../../src/data/balance/outlier-state.ts'
 import { createLoadTable, inflightOf, type LoadTable } from '../../../../src/data/balance/table.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
@@ -20,7 +21,7 @@ beforeEach(() => {
     refuse: () => undefined,
   })
   pool = new BackendPool(
-    { name: 'p', table, clients, clock, random: () => 0.5 },
+    { name: 'p', table, state: createOutlierState(4), clients, clock, random: () => 0.5 },
     {
       policy: 'peak-ewma',
       retry: { max: 2, budget: {} },

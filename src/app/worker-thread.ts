@@ -1,0 +1,142 @@
+/**
+ * A data worker in a thread of its own. What it needs beyond its calls it asks of the control thread, and tells it what
+ * it sees.
+ */
+import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import type { Endpoint } from '../core/addresses.ts'
+import { tableForWorker } from '../data/balance/table.ts'
+import { createMemory } from '../data/cache/memory.ts'
+import { ClaimTable } from '../data/flight/claim-table.ts'
+import { Claims } from '../data/flight/claims.ts'
+import { MirroredDeployments, MirroredEpochs } from '../data/key/mirror.ts'
+import { systemClock } from '../lib/clock.ts'
+import type { Level, ProcessLog } from '../obs/log.ts'
+import { createMetrics } from '../obs/metrics.ts'
+import { openCache } from './cache.ts'
+import { DataWorker, TICK_MS } from './data-worker.ts'
+import { Link } from './link.ts'
+import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
+import { observing, seldom } from './observing.ts'
+import { loadsOf } from './worker-loads.ts'
+
+type Up = Link<ToControl, ToWorker>
+
+/** Longer than the control thread waits for a tier, and for what the backends have. */
+const FACT_MS = 3_000
+const REPORT_MS = 500
+const ALIVE_MS = 1_000
+
+const clock = systemClock
+
+async function run(port: MessagePort, start: WorkerStart): Promise<void> {
+  const { worker: number, settings, shared } = start
+  const up: Up = new Link(port, clock)
+  const log = remoteLog(up, settings.log.level)
+  const metrics = createMetrics()
+  const memory = shared.memory && createMemory({ shared: shared.memory, worker: number, clock })
+  const cache = await openCache(settings, { clock, log, observer: metrics, memory })
+  const facts = mirrored(up)
+  const table = tableForWorker(shared.table, number)
+  const claimed = new ClaimTable(shared.claims, { worker: number, now: clock.now })
+  let own: readonly Endpoint[] = []
+  const worker = new DataWorker({
+    settings,
+    cache,
+    facts,
+    table,
+    outliers: shared.outliers,
+    claims: new Claims(claimed, clock),
+    observer: observing({
+      metrics,
+      log,
+      alive: seldom({ clock, everyMs: ALIVE_MS }, (pool, backend) => up.tell('alive', { pool, backend })),
+    }),
+    log,
+    clock,
+    random: Math.random,
+    own: () => own,
+    split: (model, state) => up.tell('split', { model, state }),
+  })
+  worker.start()
+  report(up, worker, facts)
+  up.offer({
+    ...offers(worker, facts),
+    own: (endpoints: readonly Endpoint[]) => {
+      own = endpoints
+    },
+    metrics: () => metrics.snapshot(number),
+  })
+}
+
+type MirroredFacts = ReturnType<typeof mirrored>
+
+function mirrored(up: Up) {
+  return {
+    epochs: new MirroredEpochs({ epochs: (names) => up.ask('epochs', names, FACT_MS) }),
+    deployments: new MirroredDeployments({
+      deployment: (pool, model) => up.ask('deployment', { pool, model }, FACT_MS),
+    }),
+  }
+}
+
+function offers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
+  const { plane } = worker
+  return {
+    listen: (at) => worker.listen(at),
+    apply: (view) => plane.pools.apply(view),
+    reload: (settings) => worker.reload(settings),
+    epoch({ name, epoch }) {
+      if (epochs.told(name, epoch)) plane.changed()
+    },
+    deployment({ pool, model, state }) {
+      if (deployments.told(pool, model, state)) plane.changed()
+    },
+    split: ({ model, state }) => plane.heardOf(model, state),
+    forget: (digest) => plane.forget(digest),
+    // Messages are taken in their order: what was told before has been done.
+    heard: () => {},
+    explain: (asked) => plane.explain(asked),
+    stats: () => plane.stats(),
+    drain: (timeoutMs) => worker.drain(timeoutMs),
+    close: () => worker.close(),
+  } satisfies Partial<Parameters<Up['offer']>[0]>
+}
+
+function report(up: Up, { plane: { pools } }: DataWorker, { epochs, deployments }: MirroredFacts): void {
+  setInterval(() => up.tell('loads', loadsOf(pools)), TICK_MS).unref()
+  setInterval(() => {
+    const traffic = new Map(
+      pools.names().flatMap((pool) => {
+        const found = pools.traffic(pool)
+        return found ? [[pool, found] as const] : []
+      }),
+    )
+    up.tell('report', { traffic, asked: deployments.asked(), used: epochs.used() })
+  }, REPORT_MS).unref()
+}
+
+const SEVERITY = { debug: 0, info: 1, warn: 2, error: 3 } as const
+
+/** The log of the process, written by the control thread. */
+function remoteLog(up: Up, level: Level): ProcessLog {
+  let least = level
+  const say = (level: Level) => (event: string, fields?: Record<string, unknown>) => {
+    if (SEVERITY[level] >= SEVERITY[least]) up.tell('log', { level, event, fields })
+  }
+  return {
+    debug: say('debug'),
+    info: say('info'),
+    warn: say('warn'),
+    error: say('error'),
+    get level() {
+      return least
+    },
+    setLevel(level) {
+      least = level
+    },
+    close: async () => {},
+  }
+}
+
+if (isMainThread || !parentPort) throw new Error('worker-thread is started by the gateway')
+await run(parentPort, workerData as WorkerStart)

@@ -1,0 +1,272 @@
+/** Several data workers are one gateway: one memory, one flight a row, one count of what each backend runs. */
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type ScriptedBackend, startBackend, summing } from '../support/backend.ts'
+import { eventually } from '../support/eventually.ts'
+import { type RunningGateway, runInfergate, startGateway, written } from '../support/gateway.ts'
+import { INSPECTED, runInWorker } from '../support/inspector.ts'
+import { startRedis } from '../support/servers.ts'
+import { instances, MEMORY, PREDICT, redisTier, settings } from '../support/settings.ts'
+
+const WORKERS = 2
+
+let backend: ScriptedBackend
+let gateway: RunningGateway
+
+beforeAll(async () => {
+  backend = await startBackend()
+  gateway = await startGateway({
+    yaml: settings({
+      backends: [backend],
+      server: { workers: WORKERS },
+      tiers: [{ ...MEMORY, maxBytes: '32MiB' }],
+    }),
+    env: INSPECTED,
+  })
+  await gateway.ready('main')
+})
+afterAll(async () => {
+  await gateway?.stop()
+  await backend?.close()
+})
+beforeEach(() => {
+  backend.script = summing
+})
+
+/** Calls that each worker has answered. */
+const answered = () =>
+  Promise.all(
+    Array.from({ length: WORKERS }, (_, worker) =>
+      gateway.metric('infergate_worker_calls_total', { worker: `${worker}` }),
+    ),
+  )
+
+/** Runs `work`, again and again, until each worker has answered since. */
+async function untilAllHave(work: () => Promise<void>): Promise<void> {
+  const before = await answered()
+  await eventually(
+    async () => {
+      await work()
+      const now = await answered()
+      expect(now.every((count, worker) => count > (before[worker] as number))).toBe(true)
+    },
+    { timeoutMs: 10_000 },
+  )
+}
+
+const asked = async (work: () => Promise<unknown>) => {
+  const before = backend.asked.length
+  await work()
+  return backend.asked.length - before
+}
+
+describe('two workers', () => {
+  it('let 100 equal calls reach the backend once', async () => {
+    backend.script = (...all) => void setTimeout(() => void summing(...all), 200)
+    let round = 100
+    await untilAllHave(async () => {
+      round++
+      const count = await asked(async () => {
+        const all = await Promise.all(
+          Array.from({ length: 100 }, () => gateway.post(PREDICT, instances(round))),
+        )
+        expect(all.map(({ text }) => text)).toEqual(all.map(() => `{"predictions":[${round}]}`))
+      })
+      expect(count).toBe(1)
+    })
+  })
+
+  it('have one memory: what one has stored is a hit in the other', async () => {
+    const first = await gateway.post(PREDICT, instances(1, 2))
+    expect(first.headers['cache-status']).toBe('infergate; fwd=miss; fwd-status=200; stored')
+    await untilAllHave(async () => {
+      const { headers } = await gateway.post(PREDICT, instances(1, 2))
+      expect(headers['cache-status']).toMatch(/^infergate; hit; ttl=\d+; detail=memory$/)
+    })
+  })
+
+  it.each([
+    ['model', async () => ({ model: 'sum' })],
+    ['everything', async () => ({ all: true })],
+    [
+      'key',
+      async () => {
+        const request = { method: 'POST', path: PREDICT, body: JSON.stringify(instances(5)) }
+        const headers = { 'content-type': 'application/json' }
+        const { json } = await gateway.ask('/api/v1/cache/explain', {
+          method: 'POST',
+          body: { ...request, headers },
+        })
+        return { key: (json as { key: string }).key }
+      },
+    ],
+  ])('have forgotten, when a purge by %s is answered, what was asked before', async (_, purge) => {
+    await untilAllHave(async () => void (await gateway.post(PREDICT, instances(5))))
+    const { status } = await gateway.ask('/api/v1/cache/purge', { method: 'POST', body: await purge() })
+    expect(status).toBe(200)
+    const count = await asked(() =>
+      Promise.all(Array.from({ length: 20 }, () => gateway.post(PREDICT, instances(5)))),
+    )
+    expect(count).toBe(1)
+  })
+
+  it('explain and count as one', async () => {
+    await gateway.post(PREDICT, instances(77))
+    const { json } = await gateway.ask('/api/v1/cache/stats')
+    const { memory, models } = json as {
+      memory: { entries: number }
+      models: Record<string, { calls: object }>
+    }
+    expect(memory.entries).toBeGreaterThan(0)
+    expect(Object.values(models['sum']?.calls ?? {}).reduce((a: number, b: number) => a + b, 0)).toBe(
+      (await answered()).reduce((a, b) => a + b),
+    )
+    expect(await gateway.metric('infergate_calls_total')).toBe((await answered()).reduce((a, b) => a + b))
+    expect(await gateway.metric('infergate_workers')).toBe(WORKERS)
+  })
+
+  it('have new settings after a reload', async () => {
+    const file = readFileSync(gateway.file, 'utf8')
+    const moved = file.replace(
+      '"name": "main",\n      "pool"',
+      '"name": "main",\n      "match": {"path": "/moved*"},\n      "pool"',
+    )
+    expect(moved).not.toBe(file)
+    writeFileSync(gateway.file, moved)
+    await eventually(() => untilAllHave(async () => expect((await gateway.get('/v1/x')).status).toBe(404)))
+    writeFileSync(gateway.file, file)
+    await eventually(() => untilAllHave(async () => expect((await gateway.get('/v1/x')).status).toBe(200)))
+  })
+
+  it('lose, when one of them crashes, its own calls only; another takes its place', async () => {
+    await untilAllHave(async () => void (await gateway.post(PREDICT, instances(9))))
+    const calls = await gateway.metric('infergate_calls_total')
+    const release: (() => void)[] = []
+    backend.script = (...all) => void release.push(() => void summing(...all))
+    const running = Array.from({ length: 12 }, (_, n) =>
+      gateway.post(PREDICT, instances(1_000 + n)).then(
+        ({ status }) => status,
+        () => 'cut',
+      ),
+    )
+    await eventually(() => expect(release.length).toBe(12))
+    await runInWorker(
+      gateway.stderr,
+      'worker 1',
+      'setImmediate(() => { throw new Error("crashed for the test") })',
+    )
+    await eventually(() => expect(gateway.logs.some(({ event }) => event === 'worker.exit')).toBe(true))
+    const crash = gateway.logs.find(({ event }) => event === 'worker.exit')
+    expect(crash).toMatchObject({ worker: 1, level: 'error' })
+    expect(crash?.['error']).toContain('crashed for the test')
+    await eventually(() => expect(gateway.logs.some(({ event }) => event === 'worker.ready')).toBe(true))
+    expect(await gateway.metric('infergate_calls_total')).toBeGreaterThanOrEqual(calls)
+    for (const each of release) each()
+    const ends = await Promise.all(running)
+    const kept = ends.filter((end) => end !== 'cut')
+    expect(kept.length).toBeGreaterThan(0)
+    expect(kept.every((end) => end === 200)).toBe(true)
+    backend.script = summing
+    // What the dead one had running is not counted any more, and what it had stored is still there.
+    await eventually(async () => {
+      const { json } = await gateway.ask('/api/v1/pools/main')
+      expect((json as { backends: { inflight: number }[] }).backends[0]?.inflight).toBe(0)
+    })
+    const count = await asked(() =>
+      untilAllHave(async () => void (await gateway.post(PREDICT, instances(9)))),
+    )
+    expect(count).toBe(0)
+    expect(await gateway.metric('infergate_worker_exits_total')).toBe(1)
+  })
+})
+
+describe('a backend that takes one call at a time', () => {
+  it('is shared by the workers, and what waits in one gets the place that comes free in the other', async () => {
+    let [running, most] = [0, 0]
+    const single = await startBackend((...all) => {
+      most = Math.max(most, ++running)
+      setTimeout(() => {
+        running--
+        void summing(...all)
+      }, 5)
+    })
+    const narrow = await startGateway({
+      yaml: settings({ backends: [single], server: { workers: WORKERS }, pool: { connections: 1 } }),
+    })
+    await narrow.ready('main')
+    const all = await Promise.all(Array.from({ length: 60 }, (_, n) => narrow.post(PREDICT, instances(n))))
+    expect(all.filter(({ status }) => status !== 200)).toEqual([])
+    // Two workers may both see the last place free in the same microsecond.
+    expect(most).toBeLessThanOrEqual(WORKERS)
+    await Promise.all([narrow.stop(), single.close()])
+  })
+})
+
+describe('at its beginning and end', () => {
+  it('a port that somebody has ends the start, with what to do', async () => {
+    const holder = createServer()
+    await new Promise<void>((resolve) => void holder.listen(0, '127.0.0.1', resolve))
+    const { port } = holder.address() as { port: number }
+    const file = written(settings({ server: { workers: WORKERS } })) as string
+    const args = ['serve', '--config', file, '--listen', `127.0.0.1:${port}`, '--admin', '127.0.0.1:0']
+    const { code, stderr } = await runInfergate(args)
+    expect(stderr).toContain(`port ${port} of 127.0.0.1 is in use`)
+    expect(code).toBe(1)
+    await new Promise((resolve) => holder.close(resolve))
+  })
+
+  it('SIGTERM lets the calls of all workers finish', async () => {
+    const release: (() => void)[] = []
+    backend.script = (...all) => void release.push(() => void summing(...all))
+    const running = Array.from({ length: 12 }, (_, n) => gateway.post(PREDICT, instances(2_000 + n)))
+    await eventually(() => expect(release.length).toBe(12))
+    gateway.signal('SIGTERM')
+    await eventually(async () => expect((await gateway.ask('/readyz')).text).toContain('draining'))
+    for (const each of release) each()
+    expect((await Promise.all(running)).map(({ status }) => status)).toEqual(running.map(() => 200))
+    expect(await gateway.exited).toBe(0)
+  })
+})
+
+describe('a gateway of two workers and one of one, with one Redis', () => {
+  it('ask the backend once for a herd, and forget together what is purged', async () => {
+    const redis = await startRedis()
+    const slow = await startBackend((...all) => void setTimeout(() => void summing(...all), 200))
+    const yaml = (workers: number) =>
+      settings({
+        backends: [slow],
+        server: { workers },
+        tiers: [{ ...MEMORY, maxBytes: '32MiB' }, redisTier(redis, '500ms')],
+        route: { cache: { rows: 'never', leases: 'always' } },
+      })
+    const gateways = await Promise.all([
+      startGateway({ yaml: yaml(WORKERS) }),
+      startGateway({ yaml: yaml(1) }),
+    ])
+    await Promise.all(gateways.map((each) => each.ready('main')))
+    const herd = async () => {
+      const before = slow.asked.length
+      const all = gateways.flatMap((each) =>
+        Array.from({ length: 30 }, () => each.post(PREDICT, instances(3))),
+      )
+      expect(new Set((await Promise.all(all)).map(({ text }) => text))).toEqual(
+        new Set(['{"predictions":[3]}']),
+      )
+      return slow.asked.length - before
+    }
+    expect(await herd()).toBe(1)
+    expect(await herd()).toBe(0)
+    await gateways[1].ask('/api/v1/cache/purge', { method: 'POST', body: { model: 'sum' } })
+    // The other gateway hears of it by a hint, at the latest by its next look.
+    const before = slow.asked.length
+    await eventually(async () => {
+      await gateways[0].post(PREDICT, instances(3))
+      expect(slow.asked.length - before).toBe(1)
+    })
+    expect(await herd()).toBe(0)
+    await Promise.all([...gateways.map((each) => each.stop()), slow.close()])
+    await redis.stop()
+  })
+})
