@@ -2,9 +2,18 @@
  * What the gateway counts, in Prometheus' form. Labels come from closed sets (routes, pools, backend ids,
  * tiers); nothing a client sends becomes a label.
  */
-import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import {
+  AggregatorRegistry,
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type Metric,
+  Registry,
+} from 'prom-client'
 import type { Observer } from '../core/observer.ts'
 import type { Outcome } from '../core/reply.ts'
+import { CALL_BUCKETS, CallCounts } from './call-counts.ts'
 
 export interface Metrics extends Observer {
   /** All that was counted here, and in other threads as far as `others` tell. */
@@ -35,7 +44,6 @@ export interface Sample {
   readonly value: number
 }
 
-const CALL_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const TIER_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1]
 
 const COUNTERS = {
@@ -52,29 +60,12 @@ export function createMetrics(): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'infergate_' })
   const registers = [registry]
-  const calls = new Counter({
-    name: 'infergate_calls_total',
-    help: 'Calls answered, by what the cache did and by status class.',
-    labelNames: ['route', 'cache', 'status'],
-    registers,
-  })
+  const calls = new CallCounts()
+  exportCalls(calls, registry)
   const faults = new Counter({
     name: 'infergate_faults_total',
     help: 'Calls the gateway answered with an error of its own.',
     labelNames: ['route', 'fault'],
-    registers,
-  })
-  const seconds = new Histogram({
-    name: 'infergate_call_seconds',
-    help: 'Time from the head of a request to the end of its answer.',
-    labelNames: ['route', 'cache'],
-    buckets: CALL_BUCKETS,
-    registers,
-  })
-  const doors = new Counter({
-    name: 'infergate_requests_total',
-    help: 'Requests, by the reader that took them from the connection.',
-    labelNames: ['door'],
     registers,
   })
   const attempts = new Counter({
@@ -87,7 +78,7 @@ export function createMetrics(): Metrics {
     name: 'infergate_backend_seconds',
     help: 'Time an attempt at a backend took, to the end of its answer.',
     labelNames: ['pool'],
-    buckets: CALL_BUCKETS,
+    buckets: [...CALL_BUCKETS],
     registers,
   })
   const retries = new Counter({
@@ -135,10 +126,7 @@ export function createMetrics(): Metrics {
   )
   return {
     answered({ door, route, status, outcome, ms, fault }) {
-      const cache = cacheLabel(outcome)
-      doors.inc({ door })
-      calls.inc({ route, cache, status: `${Math.floor(status / 100)}xx` })
-      seconds.observe({ route, cache }, ms / 1000)
+      calls.add(door, { route, cache: cacheLabel(outcome) }, { status, seconds: ms / 1000 })
       if (fault !== undefined) faults.inc({ route, fault })
     },
     attempted(pool, backend, ending, ms) {
@@ -212,4 +200,56 @@ export async function totalsOf(ended: readonly MetricsSnapshot[]): Promise<Metri
 
 function cacheLabel(outcome: Outcome): string {
   return outcome.kind === 'miss' && outcome.collapsed ? 'collapsed' : outcome.kind
+}
+
+/** The counts of calls, as metrics of the registry. */
+function exportCalls(calls: CallCounts, registry: Registry): void {
+  const registers = [registry]
+  new Counter({
+    name: 'infergate_calls_total',
+    help: 'Calls answered, by what the cache did and by status class.',
+    labelNames: ['route', 'cache', 'status'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { labels, statuses } of calls.cells())
+        for (const [of, count] of statuses.entries())
+          if (count > 0) this.inc({ ...labels, status: `${of}xx` }, count)
+    },
+  })
+  new Counter({
+    name: 'infergate_requests_total',
+    help: 'Requests, by the reader that took them from the connection.',
+    labelNames: ['door'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [door, count] of calls.doors()) this.inc({ door }, count)
+    },
+  })
+  const name = 'infergate_call_seconds'
+  const facts = {
+    name,
+    help: 'Time from the head of a request to the end of its answer.',
+    type: 'histogram',
+    aggregator: 'sum',
+  }
+  // A histogram of the package cannot be given its counts, but whatever has this form can be registered.
+  const seconds = { ...facts, get: async () => ({ ...facts, values: secondsOf(name, calls) }) }
+  registry.registerMetric(seconds as unknown as Metric)
+}
+
+function secondsOf(name: string, calls: CallCounts) {
+  return calls.cells().flatMap(({ labels, buckets, seconds: [sum = 0] }) => {
+    let count = 0
+    const values = [...CALL_BUCKETS, '+Inf'].map((le, i) => {
+      count += buckets[i] ?? 0
+      return { metricName: `${name}_bucket`, labels: { le, ...labels }, value: count }
+    })
+    return [
+      ...values,
+      { metricName: `${name}_sum`, labels: { ...labels }, value: sum },
+      { metricName: `${name}_count`, labels: { ...labels }, value: count },
+    ]
+  })
 }

@@ -1,0 +1,78 @@
+/**
+ * What is counted of every call, kept in typed arrays: a hit is answered in a few microseconds, and finding a counter
+ * by a set of labels would take one of them. The labels are put together when somebody scrapes.
+ */
+
+/** Upper bounds in seconds. */
+export const CALL_BUCKETS: readonly number[] = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+]
+
+/** Status classes 0xx to 9xx. */
+const CLASSES = 10
+
+export interface CallLabels {
+  readonly route: string
+  /** What the cache did. */
+  readonly cache: string
+}
+
+/** Calls of one route that the cache did the same with. */
+export interface CallCell {
+  readonly labels: CallLabels
+  /** By status class. */
+  readonly statuses: Float64Array
+  /** Each for itself; the last is for what took longer than every bound. */
+  readonly buckets: Float64Array
+  /** Their sum, alone in its array. */
+  readonly seconds: Float64Array
+}
+
+export class CallCounts {
+  readonly #cells = new Map<string, Map<string, CallCell>>()
+  readonly #doors = new Map<string, Float64Array>()
+
+  add(door: string, labels: CallLabels, ended: { readonly status: number; readonly seconds: number }): void {
+    const { route, cache } = labels
+    const { status, seconds } = ended
+    bump(this.#doors.get(door) ?? this.#door(door), 0)
+    const cell = this.#cells.get(route)?.get(cache) ?? this.#cell(labels)
+    bump(cell.statuses, Math.min(CLASSES - 1, Math.floor(status / 100)))
+    let bucket = 0
+    while (bucket < CALL_BUCKETS.length && seconds > (CALL_BUCKETS[bucket] as number)) bucket++
+    bump(cell.buckets, bucket)
+    cell.seconds[0] = (cell.seconds[0] as number) + seconds
+  }
+
+  cells(): readonly CallCell[] {
+    return [...this.#cells.values()].flatMap((of) => [...of.values()])
+  }
+
+  /** Requests by the door they came through. */
+  doors(): readonly (readonly [string, number])[] {
+    return [...this.#doors].map(([door, count]) => [door, count[0] as number] as const)
+  }
+
+  #door(door: string): Float64Array {
+    const made = new Float64Array(1)
+    this.#doors.set(door, made)
+    return made
+  }
+
+  #cell({ route, cache }: CallLabels): CallCell {
+    const ofRoute = this.#cells.get(route) ?? new Map<string, CallCell>()
+    this.#cells.set(route, ofRoute)
+    const made = {
+      labels: { route, cache },
+      statuses: new Float64Array(CLASSES),
+      buckets: new Float64Array(CALL_BUCKETS.length + 1),
+      seconds: new Float64Array(1),
+    }
+    ofRoute.set(cache, made)
+    return made
+  }
+}
+
+function bump(counts: Float64Array, at: number): void {
+  counts[at] = (counts[at] as number) + 1
+}

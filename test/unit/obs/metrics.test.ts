@@ -1,0 +1,43 @@
+import { expect, it } from 'vitest'
+import type { Answered } from '../../../src/core/observer.ts'
+import { createMetrics } from '../../../src/obs/metrics.ts'
+
+const answered: Answered = {
+  door: 'fast',
+  route: 'main',
+  protocol: 'tfserving',
+  status: 200,
+  outcome: { kind: 'hit', tier: 'memory', ageMs: 0, ttlMs: 1 },
+  ms: 0.5,
+}
+
+it('counts calls by route, by what the cache did, by status class and by door, and their times cumulatively', async () => {
+  const metrics = createMetrics()
+  metrics.answered(answered)
+  metrics.answered({ ...answered, door: 'http', ms: 3 })
+  metrics.answered({ ...answered, ms: 60_000, status: 504, fault: 'deadline', outcome: { kind: 'none' } })
+  metrics.answered({ ...answered, outcome: { kind: 'miss', stored: true, collapsed: true } })
+  const expose = async () => (await metrics.expose()).body.split('\n')
+  const lines = await expose()
+  expect(lines.filter((line) => /^infergate_(calls|requests|faults)_total\{/.test(line)).sort()).toEqual([
+    'infergate_calls_total{route="main",cache="collapsed",status="2xx"} 1',
+    'infergate_calls_total{route="main",cache="hit",status="2xx"} 2',
+    'infergate_calls_total{route="main",cache="none",status="5xx"} 1',
+    'infergate_faults_total{route="main",fault="deadline"} 1',
+    'infergate_requests_total{door="fast"} 3',
+    'infergate_requests_total{door="http"} 1',
+  ])
+  const seconds = (cache: string) =>
+    lines
+      .filter((line) => line.startsWith('infergate_call_seconds') && line.includes(`cache="${cache}"`))
+      .map((line) => line.replace(/^infergate_call_seconds_/, '').replace(/,?route="main",cache="\w+"/, ''))
+  expect(seconds('hit')).toContain('bucket{le="0.0005"} 1')
+  expect(seconds('hit')).toContain('bucket{le="0.0025"} 1')
+  expect(seconds('hit')).toContain('bucket{le="0.005"} 2')
+  expect(seconds('hit')).toContain('bucket{le="+Inf"} 2')
+  expect(seconds('hit').at(-2)).toBe('sum{} 0.0035')
+  expect(seconds('none')).toContain('bucket{le="30"} 0')
+  expect(seconds('none')).toContain('bucket{le="+Inf"} 1')
+  // What was exposed is not counted again.
+  expect(await expose()).toEqual(expect.arrayContaining(lines.filter((line) => line.includes('_total{'))))
+})
