@@ -30,7 +30,7 @@ const PACKAGES = {
   'onnxruntime-node': ['src/model/onnx.ts'],
   pino: ['src/obs/log.ts'],
   'prom-client': ['src/obs/metrics.ts'],
-  undici: ['src/data/backend/clients.ts'],
+  undici: ['src/data/backend/undici-client.ts'],
   yaml: ['src/config/yaml.ts', 'src/config/document.ts'],
   zod: ['src/config/'],
 }

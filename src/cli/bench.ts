@@ -3,7 +3,7 @@
  * (Zipf), batches of rows, a closed or an open loop. autocannon is underneath.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
-import autocannon from 'autocannon'
+import type { Result } from 'autocannon'
 import { Command, InvalidArgumentError } from 'commander'
 import { UserError } from './user-error.ts'
 import { zipf } from './zipf.ts'
@@ -66,6 +66,8 @@ async function bench(options: Options): Promise<void> {
   const bodyOf = bodies(options)
   const draw = zipf({ keys: options.keys, exponent: options.zipf, seed: options.seed })
   const tally: Record<keyof Tally, number> = { hit: 0, miss: 0, partial: 0, other: 0 }
+  // Loaded here: nobody else's start should pay for it.
+  const { default: autocannon } = await import('autocannon')
   const running = autocannon({
     url: options.url,
     connections: options.connections,
@@ -158,7 +160,7 @@ interface Summary {
   readonly failed: { readonly status: number; readonly connection: number; readonly timeout: number }
 }
 
-function summarise(options: Options, result: autocannon.Result, cache: Tally): Summary {
+function summarise(options: Options, result: Result, cache: Tally): Summary {
   return {
     at: new Date().toISOString(),
     node: process.version,

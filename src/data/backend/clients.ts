@@ -1,23 +1,18 @@
 /**
- * Connections to the backends, opened with the first call and closed when the backend leaves: our own client for
- * plain requests, an undici pool an origin for the rest. undici's errors become faults here and nowhere else.
+ * Connections to the backends: our own client for plain requests, undici for the rest. undici is loaded with the first
+ * request that needs it: a gateway in front of plain HTTP starts without it.
  */
-import { isIP } from 'node:net'
-import { type Dispatcher, errors, Pool } from 'undici'
-import { Chunks } from '../../core/chunks.ts'
-import { GatewayError } from '../../core/errors.ts'
 import type { Wheel } from '../../lib/wheel.ts'
-import { checkedLookup } from './checked-lookup.ts'
 import type { ClientOptions, Exchange, Request } from './exchange.ts'
-import { Incoming } from './incoming.ts'
 import { PlainClient } from './plain-client.ts'
+import type { UndiciClient } from './undici-client.ts'
 
 export type { ClientOptions, Exchange, Request } from './exchange.ts'
 
 export class Clients {
   #options: ClientOptions
-  readonly #pools = new Map<string, Pool>()
   readonly #plain: PlainClient | undefined
+  #other: Promise<UndiciClient> | undefined
 
   /** `wheel`: holds the deadlines of our own client, which then takes plain requests; without it undici has them all. */
   constructor(options: ClientOptions, wheel?: Wheel) {
@@ -29,197 +24,29 @@ export class Clients {
   configure(options: ClientOptions): void {
     this.#options = options
     this.#plain?.configure(options)
-    for (const pool of this.#pools.values()) void pool.close()
-    this.#pools.clear()
+    void this.#other?.then((client) => client.configure(options))
   }
 
   /** Sends one request; resolves with the head of the answer. Rejects with a GatewayError only. */
   send(request: Request): Promise<Exchange> {
     if (this.#plain?.takes(request)) return this.#plain.send(request)
-    const { origin, prefix } = split(request.url)
-    return new Promise((accept, reject) => {
-      try {
-        const handler = new Handler(request, accept, reject)
-        this.#pool(origin).dispatch(
-          {
-            method: request.method,
-            path: prefix + request.target,
-            headers: framed(request),
-            // undici reads any async iterable; its types name only a few of them.
-            body: (request.body ?? null) as Uint8Array | null,
-            headersTimeout: Math.max(1, request.headTimeoutMs),
-            bodyTimeout: this.#options.bodyTimeoutMs,
-          },
-          handler,
-        )
-      } catch (error) {
-        reject(translate(error, request, true))
-      }
-    })
+    this.#other ??= this.#load()
+    return this.#other.then((client) => client.send(request))
   }
 
   /** Closes what belongs to an origin that is no longer used; running exchanges finish. */
   async forget(url: string): Promise<void> {
     this.#plain?.forget(url)
-    const { origin } = split(url)
-    const pool = this.#pools.get(origin)
-    this.#pools.delete(origin)
-    await pool?.close()
+    await (await this.#other)?.forget(url)
   }
 
   async close(): Promise<void> {
     this.#plain?.close()
-    const pools = [...this.#pools.values()]
-    this.#pools.clear()
-    await Promise.all(pools.map((pool) => pool.destroy()))
+    await (await this.#other)?.close()
   }
 
-  #pool(origin: string): Pool {
-    const known = this.#pools.get(origin)
-    if (known) return known
-    const { connections, connectTimeoutMs, refuse } = this.#options
-    const pool = new Pool(origin, {
-      connections: Number.isFinite(connections) ? connections : null,
-      pipelining: 1,
-      allowH2: false,
-      keepAliveTimeout: 30_000,
-      connect: { timeout: connectTimeoutMs, lookup: checkedLookup(refuse, portOf(origin)) },
-    })
-    // A literal address is never looked up, so it is checked here.
-    const literal = new URL(origin).hostname.replace(/^\[|\]$/g, '')
-    const refused = isIP(literal) ? refuse(literal, portOf(origin)) : undefined
-    if (refused) {
-      void pool.destroy()
-      throw new GatewayError('backendForbidden', refused, { unsent: true })
-    }
-    this.#pools.set(origin, pool)
-    return pool
+  async #load(): Promise<UndiciClient> {
+    const { UndiciClient } = await import('./undici-client.ts')
+    return new UndiciClient(this.#options)
   }
 }
-
-/** undici's handler for one request: the head resolves, the body goes into an Incoming. */
-class Handler implements Dispatcher.DispatchHandler {
-  readonly #request: Request
-  readonly #accept: (exchange: Exchange) => void
-  readonly #reject: (error: GatewayError) => void
-  #body: Incoming | undefined
-  #controller: Dispatcher.DispatchController | undefined
-  readonly #abort = () => this.#aborted()
-
-  constructor(request: Request, accept: (exchange: Exchange) => void, reject: (error: GatewayError) => void) {
-    this.#request = request
-    this.#accept = accept
-    this.#reject = reject
-    request.signal.addEventListener('abort', this.#abort, { once: true })
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller
-    if (this.#request.signal.aborted) this.#aborted()
-  }
-
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    if (status < 200) return
-    let over: (error: Error | undefined) => void = () => {}
-    const done = new Promise<Error | undefined>((settle) => {
-      over = settle
-    })
-    const body = new Incoming(controller, (error) => {
-      this.#stop()
-      over(error)
-    })
-    this.#body = body
-    const headers = rawPairs(controller.rawHeaders)
-    this.#accept({ reply: { status, headers, body, trailers: () => body.trailers }, over: done })
-  }
-
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#body?.push(chunk)
-  }
-
-  onResponseEnd(controller: Dispatcher.DispatchController): void {
-    this.#body?.end(rawPairs(controller.rawTrailers))
-  }
-
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#stop()
-    const fault = translate(error, this.#request, this.#controller === undefined)
-    if (this.#body) this.#body.fail(fault)
-    else this.#reject(fault)
-  }
-
-  /** While the request still waits for a connection there is nothing to abort yet, but the caller need not wait. */
-  #aborted(): void {
-    const reason = this.#request.signal.reason as Error
-    if (this.#controller) this.#controller.abort(reason)
-    else this.#reject(translate(reason, this.#request, true))
-  }
-
-  #stop(): void {
-    this.#request.signal.removeEventListener('abort', this.#abort)
-  }
-}
-
-function rawPairs(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
-  if (!Array.isArray(raw)) return []
-  return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')))
-}
-
-function framed(request: Request): string[] {
-  const headers = [...request.headers]
-  const { body } = request
-  const length = body instanceof Chunks ? body.length : request.contentLength
-  if (length !== undefined && !(body instanceof Uint8Array)) headers.push('content-length', String(length))
-  return headers
-}
-
-function split(url: string): { origin: string; prefix: string } {
-  const slash = url.indexOf('/', url.indexOf('//') + 2)
-  return slash < 0 ? { origin: url, prefix: '' } : { origin: url.slice(0, slash), prefix: url.slice(slash) }
-}
-
-function portOf(origin: string): number {
-  const { port, protocol } = new URL(origin)
-  return port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port)
-}
-
-function translate(error: unknown, request: Request, unsent: boolean): GatewayError {
-  if (error instanceof GatewayError) return error
-  const cause = error instanceof Error ? error : new Error(String(error))
-  if (request.signal.aborted && request.signal.reason instanceof GatewayError) return request.signal.reason
-  const code = 'code' in cause ? String(cause.code) : ''
-  const where = new URL(request.url).host
-  if (cause instanceof errors.ConnectTimeoutError)
-    return new GatewayError('backendRefused', `${where} did not accept a connection in time`, {
-      cause,
-      unsent: true,
-    })
-  if (UNREACHABLE.has(code) || cause instanceof AggregateError)
-    return new GatewayError('backendRefused', `${where} refused the connection (${code || 'unreachable'})`, {
-      cause,
-      unsent: true,
-    })
-  if (cause instanceof errors.HeadersTimeoutError)
-    return new GatewayError('backendTimeout', `${where} sent no answer in time`, { cause, unsent })
-  if (cause instanceof errors.BodyTimeoutError)
-    return new GatewayError('backendTimeout', `${where} stopped in the middle of an answer`, { cause })
-  if (cause instanceof errors.HTTPParserError || cause instanceof errors.ResponseContentLengthMismatchError)
-    return new GatewayError('backendGarbled', `${where} answered with broken HTTP`, { cause })
-  if (cause instanceof errors.RequestContentLengthMismatchError)
-    return new GatewayError('badRequest', 'the body is not as long as Content-Length says', { cause })
-  if (cause instanceof errors.InvalidArgumentError)
-    return new GatewayError('badRequest', `the request cannot be forwarded: ${cause.message}`, {
-      cause,
-      unsent: true,
-    })
-  return new GatewayError('backendReset', `${where} closed the connection`, { cause, unsent })
-}
-
-const UNREACHABLE = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EADDRNOTAVAIL',
-])
