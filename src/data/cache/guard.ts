@@ -7,6 +7,7 @@ import type { Digest } from '../../core/key.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { Breaker, type BreakerState } from './breaker.ts'
+import { createGather } from './gather.ts'
 import { type GuardedLeases, guardLeases, type LeaseOp } from './guarded-leases.ts'
 import type { Hints, Tier } from './tier.ts'
 
@@ -64,6 +65,9 @@ interface Attempt<T> {
   readonly told?: (value: T) => TierOutcome
 }
 
+/** Keys of one operation; more of them are several. */
+const MAX_KEYS = 512
+
 /** A look-up that took this share of its time is slow. Nobody waits for writes, so theirs does not count. */
 const SLOW = 0.8
 
@@ -83,6 +87,7 @@ class Guard implements GuardedTier {
   readonly #observer: TierObserver | undefined
   readonly #log: Log
   readonly #breaker: Breaker
+  readonly #gather: (digests: readonly Digest[]) => Promise<(Uint8Array | undefined)[]>
   #wasOpen = false
   #wasConnected = true
   #lastError = ''
@@ -102,6 +107,10 @@ class Guard implements GuardedTier {
       random,
       onChange: (state, reason, holdMs) => this.#changed(state, reason, holdMs),
     })
+    this.#gather = createGather({
+      max: MAX_KEYS,
+      fetch: (digests: readonly Digest[]) => this.#getMany(digests, this.readTimeout),
+    })
     if (tier.hints) this.hints = tier.hints
     if (tier.leases) {
       this.leases = guardLeases(tier.leases, {
@@ -117,13 +126,15 @@ class Guard implements GuardedTier {
     return this.#isConnected() ? this.#breaker.state : 'open'
   }
 
-  async getMany(
-    digests: readonly Digest[],
-    budgetMs = this.readTimeout,
-  ): Promise<(Uint8Array | undefined)[]> {
+  /** What calls of one turn look for is one operation, with one deadline; who has less time than it asks alone. */
+  getMany(digests: readonly Digest[], budgetMs = this.readTimeout): Promise<(Uint8Array | undefined)[]> {
+    return budgetMs < this.readTimeout ? this.#getMany(digests, budgetMs) : this.#gather(digests)
+  }
+
+  async #getMany(digests: readonly Digest[], ms: number): Promise<(Uint8Array | undefined)[]> {
     const found = await this.#attempt({
       op: 'get',
-      ms: Math.min(budgetMs, this.readTimeout),
+      ms,
       run: async () => fitting(await this.#tier.getMany(digests), digests.length),
       told: (values) => (values.some((value) => value) ? 'hit' : 'miss'),
     })

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../../../src/core/key.ts'
 import { guardTier, type TierObserver } from '../../../../src/data/cache/guard.ts'
@@ -41,6 +42,14 @@ describe('a guarded tier', () => {
     expect(told).toEqual(['fake set ok', 'fake get hit', 'fake claim ok', 'fake facts ok'])
   })
 
+  it('asks the tier once for what the calls of one turn look for', async () => {
+    const { tier, guard, told } = setup()
+    await Promise.all([guard.getMany([digestOf('a')]), guard.getMany([digestOf('b'), digestOf('a')])])
+    expect([tier.calls, told]).toEqual([1, ['fake get miss']])
+    await Promise.all([guard.getMany([digestOf('a')]), guard.getMany([digestOf('b')], 5)])
+    expect(tier.calls).toBe(3)
+  })
+
   it.each<[TierFault]>([['error'], ['throw'], ['hang']])(
     'turns "%s" into a miss and never rejects',
     async (fault) => {
@@ -80,6 +89,8 @@ describe('a guarded tier', () => {
     clock.advance(1)
     tier.fault = () => ({ delayMs: 5 })
     const probe = guard.getMany([digestOf('k')])
+    // What is asked for in the same turn is part of the probe.
+    await turn()
     await guard.getMany([digestOf('other')])
     expect([tier.calls, guard.state]).toEqual([6, 'probing'])
     await settled(clock, probe)
