@@ -30,6 +30,12 @@ const MAX_JOINED_BYTES = 12 * 1024
 const MARGIN_MS = 1000
 const MAX_IDLE_MS = 30_000
 
+/**
+ * Where every connection's bytes arrive: they are read at once, and what is kept of them is copied. A buffer for each
+ * read would cost more than reading it does.
+ */
+const ARRIVED = Buffer.allocUnsafeSlow(64 * 1024)
+
 export class PlainConnection {
   readonly #socket: net.Socket
   readonly #keeper: Keeper
@@ -44,7 +50,8 @@ export class PlainConnection {
     this.#keeper = keeper
     const { host, port } = place
     const { connectTimeoutMs, refuse } = options
-    const socket = net.connect({ host, port, noDelay: true, lookup: checkedLookup(refuse, port) })
+    const onread = { buffer: ARRIVED, callback: (size: number) => this.#read(ARRIVED.subarray(0, size)) }
+    const socket = net.connect({ host, port, noDelay: true, lookup: checkedLookup(refuse, port), onread })
     this.#socket = socket
     socket.setTimeout(connectTimeoutMs, () => {
       socket.destroy(Object.assign(new Error('connect timeout'), { code: 'ETIMEDOUT' }))
@@ -56,7 +63,6 @@ export class PlainConnection {
     })
     let error: Error | undefined
     socket.on('error', (cause) => (error = cause))
-    socket.on('data', (chunk: Buffer) => this.#read(chunk))
     socket.on('end', () => this.#ended())
     socket.on('close', () => this.#closed(error))
   }
@@ -99,7 +105,8 @@ export class PlainConnection {
     this.#socket.destroy()
   }
 
-  #read(chunk: Buffer): void {
+  /** True: there may be more. */
+  #read(chunk: Buffer): true {
     const transfer = this.#transfer
     try {
       transfer?.heard()
@@ -109,6 +116,7 @@ export class PlainConnection {
       if (transfer && transfer === this.#transfer) transfer.fail(this.#fault(error))
     }
     if (transfer && transfer === this.#transfer && !this.#reader.isBusy) this.#finished()
+    return true
   }
 
   /** The answer is complete; what came behind it has already broken the connection. */

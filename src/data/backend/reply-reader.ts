@@ -67,7 +67,7 @@ export class ReplyReader {
     this.#reusable = true
   }
 
-  /** Throws GarbledError. */
+  /** Keeps nothing of `chunk` but copies. Throws GarbledError. */
   read(chunk: Buffer): void {
     const bytes = this.#part ? Buffer.concat([this.#part, chunk]) : chunk
     this.#part = undefined
@@ -75,7 +75,7 @@ export class ReplyReader {
     while (at < bytes.length) {
       const next = this.#step(bytes, at)
       if (next < 0) {
-        this.#part = at === 0 ? bytes : bytes.subarray(at)
+        this.#part = copied(bytes, at, bytes.length)
         return
       }
       at = next
@@ -97,7 +97,7 @@ export class ReplyReader {
       case CHUNK:
         return this.#piece(bytes, at)
       case UNTIL_CLOSE:
-        this.#body?.push(at === 0 ? bytes : bytes.subarray(at))
+        this.#body?.push(copied(bytes, at, bytes.length))
         return bytes.length
       case SIZE_LINE:
         return this.#sizeLine(bytes, at)
@@ -149,7 +149,7 @@ export class ReplyReader {
   #piece(bytes: Buffer, at: number): number {
     const end = Math.min(bytes.length, at + this.#left)
     this.#left -= end - at
-    this.#body?.push(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end))
+    if (end > at) this.#body?.push(copied(bytes, at, end))
     if (this.#left > 0) return end
     if (this.#state === CHUNK) this.#state = CHUNK_END
     else this.#end([])
@@ -197,6 +197,13 @@ export class ReplyReader {
     this.#sink = undefined
     sink?.end(trailers)
   }
+}
+
+/** With memory of its own: what is kept of an answer must not keep a pool of others. */
+function copied(bytes: Buffer, from: number, to: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(to - from)
+  bytes.copy(copy, 0, from, to)
+  return copy
 }
 
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?\r\n/

@@ -67,17 +67,12 @@ export class Transfer implements ReplySink, Flow {
   /** The head of the request as text. Throws `badRequest` where it would not mean what it says. */
   requestHead(authority: string): string {
     const { request, prefix } = this.#parts
-    const { method, target, headers } = request
-    const path = prefix + target
-    if (!NAME.test(method) || !TARGET.test(path)) throw unsendable('its method or target')
-    let text = `${method} ${path} HTTP/1.1\r\nHost: ${authority}\r\n`
-    for (let i = 0; i < headers.length; i += 2) {
-      const name = headers[i] as string
-      const value = headers[i + 1] as string
-      if (!NAME.test(name) || !VALUE.test(value)) throw unsendable(`its field ${JSON.stringify(name)}`)
-      if (name.length < 18 && FRAMING.has(name.toLowerCase())) continue
-      text += `${name}: ${value}\r\n`
-    }
+    const { method, headers } = request
+    const path = prefix + request.target
+    const to = { method, path, authority }
+    const known = WRITTEN.get(headers)
+    let text = known && isSame(known.to, to) ? known.text : headText(to, headers)
+    if (text !== known?.text) WRITTEN.set(headers, { to, text })
     const { body } = this
     if (body) text += `Content-Length: ${body.length}\r\n`
     // Without it, some servers wait for a body that these methods usually have (RFC 9110, section 8.6).
@@ -157,6 +152,33 @@ export class Transfer implements ReplySink, Flow {
     this.#parts.wheel.disarm(this.#deadline)
     this.#parts.request.signal.removeEventListener('abort', this.#onAbort)
   }
+}
+
+interface To {
+  readonly method: string
+  readonly path: string
+  readonly authority: string
+}
+
+/** The head last made of these fields: whoever sends the same ones again need not have them looked at again. */
+const WRITTEN = new WeakMap<RawPairs, { readonly to: To; readonly text: string }>()
+
+function isSame(a: To, b: To): boolean {
+  return a.method === b.method && a.path === b.path && a.authority === b.authority
+}
+
+/** Request line, Host, and the fields that are not framing. */
+function headText({ method, path, authority }: To, headers: RawPairs): string {
+  if (!NAME.test(method) || !TARGET.test(path)) throw unsendable('its method or target')
+  let text = `${method} ${path} HTTP/1.1\r\nHost: ${authority}\r\n`
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string
+    const value = headers[i + 1] as string
+    if (!NAME.test(name) || !VALUE.test(value)) throw unsendable(`its field ${JSON.stringify(name)}`)
+    if (name.length < 18 && FRAMING.has(name.toLowerCase())) continue
+    text += `${name}: ${value}\r\n`
+  }
+  return text
 }
 
 function unsendable(what: string): GatewayError {
