@@ -14,6 +14,7 @@ import type { Observer } from '../core/observer.ts'
 import type { OutlierState } from '../data/balance/outlier-state.ts'
 import type { LoadTable } from '../data/balance/table.ts'
 import { isBusy, maxBatchOf } from '../data/batch/room.ts'
+import { Aliases } from '../data/cache/aliases.ts'
 import { ReadyAnswers } from '../data/cache/ready.ts'
 import { RefreshBudget } from '../data/cache/refresh-budget.ts'
 import type { Tiered } from '../data/cache/tiered.ts'
@@ -27,10 +28,11 @@ import { Leases, leasesPay } from '../data/flight/leases.ts'
 import { Markers } from '../data/flight/markers.ts'
 import { createForward } from '../data/forward.ts'
 import { forwardedRequest, type Peer } from '../data/ingress/headers.ts'
-import { createIngress, type Ingress, type Live } from '../data/ingress/ingress.ts'
+import { createIngress, type Ingress } from '../data/ingress/ingress.ts'
 import { withoutConditions } from '../data/ingress/query.ts'
-import { createRouter, type Matched } from '../data/ingress/routes.ts'
+import { createRouter, type Live, type Matched } from '../data/ingress/routes.ts'
 import { parseTarget } from '../data/ingress/target.ts'
+import { createInstant } from '../data/instant.ts'
 import type { Landing } from '../data/job.ts'
 import type { Deployments } from '../data/key/deployment.ts'
 import type { Epochs } from '../data/key/epochs.ts'
@@ -44,6 +46,7 @@ import { type SplitState, Splitter } from '../data/rows/splitter.ts'
 import { createSplitting, type Splitting } from '../data/rows/splitting.ts'
 import { createShip, type Ship } from '../data/ship.ts'
 import type { Dispatch } from '../data/shipment.ts'
+import { createStandings, type Standings } from '../data/standing.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Stalls } from '../lib/stalls.ts'
 import type { Wheel } from '../lib/wheel.ts'
@@ -74,8 +77,8 @@ export interface DataPlaneParts {
 }
 
 export interface Facts {
-  readonly epochs: Pick<Epochs, 'peek' | 'load'>
-  readonly deployments: Pick<Deployments, 'peek' | 'load' | 'mayKeep'>
+  readonly epochs: Pick<Epochs, 'peek' | 'load' | 'revision'>
+  readonly deployments: Pick<Deployments, 'peek' | 'load' | 'mayKeep' | 'revision'>
 }
 
 const MAX_WAITERS = 1000
@@ -88,9 +91,12 @@ export class DataPlane {
   readonly #parts: DataPlaneParts
   readonly #ready: ReadyAnswers
   readonly #keyer: Keyer
+  readonly #standings: Standings
   readonly #memory: string
   readonly #splitter: Splitter
+  readonly #refreshes: RefreshBudget
   readonly #splitting: Splitting
+  readonly #sent = new WeakMap<RawPairs, Sent>()
   readonly #stalls: Stalls
   #live: LiveSettings
 
@@ -102,12 +108,13 @@ export class DataPlane {
     this.#live = liveOf(settings)
     this.pools = new Pools({ ...parts, bodyTimeoutMs: settings.server.limits.requestTimeout })
     this.pools.shape(settings)
+    this.#refreshes = new RefreshBudget(parts.table.workers)
     this.#keyer = createKeyer(parts.facts)
+    this.#standings = createStandings(this.#keyer)
     this.#stalls = new Stalls(clock)
     const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
     const observer = countAnswered(this.models.observing(parts.observer), meter, this.#memory)
-    const outgoing = (call: Call) =>
-      withoutConditions(call, forwardedRequest(call.headers, call.host, this.#peer(call)))
+    const outgoing = (call: Call) => this.#outgoing(call)
     const dispatch = createDispatch({
       pool: (name) => this.pools.get(name),
       observer,
@@ -123,6 +130,15 @@ export class DataPlane {
     this.ingress = createIngress({
       live: () => this.#live,
       answer,
+      instant: createInstant({
+        live: () => this.#live,
+        standings: this.#standings,
+        ready: this.#ready,
+        refreshes: this.#refreshes,
+        memory: this.#memory,
+        observer,
+        clock,
+      }),
       observer,
       log,
       clock,
@@ -131,19 +147,33 @@ export class DataPlane {
     })
   }
 
+  /** A call's fields as they go to a backend; kept with those of the call, which come again with its client's next. */
+  #outgoing(call: Call): RawPairs {
+    const { headers, host, peer, method } = call
+    const known = this.#sent.get(headers)
+    const live = this.#live
+    if (known && known.live === live && known.peer === peer && known.method === method) return known.fields
+    const fields = withoutConditions(call, forwardedRequest(headers, host, this.#peer(call)))
+    this.#sent.set(headers, { live, peer, method, fields })
+    return fields
+  }
+
   #pipeline({ dispatch, outgoing, observer }: Upstream): Pipeline {
-    const { cache, claims, facts, table, clock, random } = this.#parts
+    const { cache, claims, facts, clock, random } = this.#parts
     const forward = createForward(dispatch, outgoing)
     const splitting = this.#splitting
     const memory = this.#memory
     return createPipeline({
-      keyer: this.#keyer,
+      standings: this.#standings,
       cache,
       memory,
       ready: this.#ready,
+      aliases: this.#parts.settings.cache.tiers.some(({ type }) => type !== 'memory')
+        ? new Aliases(clock)
+        : undefined,
       flights: this.flights,
       markers: new Markers(clock),
-      refreshes: new RefreshBudget(table.workers),
+      refreshes: this.#refreshes,
       splitting,
       claims,
       fill: createFill({
@@ -271,6 +301,14 @@ export class DataPlane {
       trusted: isIP(peer) !== 0 && this.#live.trusted.check(peer, isIPv6(peer) ? 'ipv6' : 'ipv4'),
     }
   }
+}
+
+/** Fields as they were sent for a client's. */
+interface Sent {
+  readonly live: LiveSettings
+  readonly peer: string
+  readonly method: string
+  readonly fields: RawPairs
 }
 
 interface Upstream {

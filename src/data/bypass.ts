@@ -5,7 +5,7 @@ import { isOwnCondition } from './ingress/query.ts'
 import { keepable, type Matched } from './ingress/routes.ts'
 
 export function bypassReason(
-  call: Call,
+  call: Pick<Call, 'method' | 'target' | 'headers' | 'body'>,
   { route, protocol, target }: Matched,
   wish: Directives,
 ): string | undefined {

@@ -53,9 +53,9 @@ export class DemandMeter {
     this.#offered++
   }
 
-  /** A call that cost no backend anything. `isShared`: a shared tier had the answer. */
-  answered(isShared: boolean): void {
-    this.#touch()
+  /** A call that cost no backend anything, at `now`. `isShared`: a shared tier had the answer. */
+  answered(isShared: boolean, now = this.#clock.now()): void {
+    this.#touch(now)
     this.#answered++
     if (isShared) this.#answeredShared++
   }
@@ -129,8 +129,7 @@ export class DemandMeter {
   }
 
   /** Brings the integral up to now, and closes the buckets that are full. */
-  #touch(): void {
-    const now = this.#clock.now()
+  #touch(now = this.#clock.now()): void {
     let end = this.#began + BUCKET_MS
     if (now - end > MAX_BUCKETS * BUCKET_MS) {
       // Nobody read for long: what lies between is the level, and most of it is forgotten anyway.

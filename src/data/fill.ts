@@ -67,7 +67,7 @@ export function createFill(parts: FillParts): Fill {
   }
 
   async function fetch(job: Job, load: Load<Landing>): Promise<void> {
-    const rest = job.wish.noCache ? load.digests : await fromTiers(job, load)
+    const rest = job.wish.noCache || job.isSought ? load.digests : await fromTiers(job, load)
     if (rest.length === 0) return
     const leases = job.seed.shared && !job.wish.noCache ? parts.leases(job.matched) : undefined
     if (!leases) return fromBackend(job, load, { digests: new Set(rest) })

@@ -24,6 +24,8 @@ export interface Job {
   readonly sheet: Sheet
   /** The cache's mark when the call came: what was removed by key since then is not kept from it. */
   readonly began: number
+  /** The shared tiers were asked for the whole call just now, and do not have it. */
+  readonly isSought: boolean
 }
 
 /** What a flight lands with. */

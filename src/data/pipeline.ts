@@ -1,25 +1,26 @@
 /**
  * The life of one call, cache side. Read this file first.
  *
- *   may it be cached? → seed → raw bytes known? → read into rows → memory → flights ─┬─ joined: wait
- *                                                                                   └─ ours: tiers → dispatch → store
+ *   may it be cached? → raw bytes known, here or in a tier? → read into rows → memory
+ *                        → flights ─┬─ joined: wait
+ *                                   └─ ours: tiers → dispatch → store
  *   → assemble → answer
  *
  * A call is a list of rows; a dialect that cannot be split yields one, the whole call. Each row is looked up,
  * joined or loaded on its own, and the answer is put together from its rows. See
  * docs/architecture/life-of-a-call.md.
  */
-import type { Call, WholeBody } from '../core/call.ts'
+import { type Call, isWhole } from '../core/call.ts'
 import { Chunks } from '../core/chunks.ts'
-import { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
-import type { Answer, Reply } from '../core/reply.ts'
+import type { Answer } from '../core/reply.ts'
 import type { Clock } from '../lib/clock.ts'
 import { inTurns } from '../lib/turns.ts'
-import type { Plan } from '../protocol/protocol.ts'
+import type { Plan, Reading } from '../protocol/protocol.ts'
 import { Incoming } from './backend/incoming.ts'
-import { bypassReason } from './bypass.ts'
-import { type Directives, parseDirectives } from './cache/directives.ts'
+import type { Aliases } from './cache/aliases.ts'
+import type { Directives } from './cache/directives.ts'
+import type { Entry } from './cache/entry.ts'
 import { judge } from './cache/freshness.ts'
 import type { ReadyAnswers } from './cache/ready.ts'
 import type { RefreshBudget } from './cache/refresh-budget.ts'
@@ -30,19 +31,23 @@ import type { Claims } from './flight/claims.ts'
 import type { Flight, Flights } from './flight/flights.ts'
 import type { Markers } from './flight/markers.ts'
 import type { Forward } from './forward.ts'
+import type { HeadNotes } from './ingress/intake.ts'
 import type { Matched } from './ingress/routes.ts'
 import type { Job, Landing } from './job.ts'
-import type { Keyer } from './key/keyer.ts'
-import { encodingOf, rawDigest, rawDigestSteps } from './key/raw.ts'
+import { rawDigest, rawDigestSteps } from './key/raw.ts'
 import { type Line, Sheet } from './rows/sheet.ts'
 import type { Splitting } from './rows/splitting.ts'
+import type { Standing, Standings } from './standing.ts'
+import { isAnothers, landedNowhere, replyFor, type Trouble } from './trouble.ts'
 
 export interface Stages {
-  readonly keyer: Keyer
+  readonly standings: Standings
   readonly cache: Tiered
   /** The name of process memory in the settings. */
   readonly memory: string
   readonly ready: ReadyAnswers
+  /** Undefined: there is no shared tier. */
+  readonly aliases: Aliases | undefined
   readonly flights: Flights<Landing>
   readonly markers: Markers
   readonly refreshes: RefreshBudget
@@ -55,46 +60,123 @@ export interface Stages {
   readonly clock: Clock
 }
 
-export type Pipeline = (call: Call, matched: Matched) => Promise<Answer>
+/** A promise only where there is something to wait for; what goes wrong is thrown or rejected. `notes`: on the call's head. */
+export type Pipeline = (call: Call, matched: Matched, notes?: HeadNotes) => Answer | Promise<Answer>
+
+/** A call of which the head is known. */
+type Opening = Pick<Job, 'call' | 'matched' | 'began'>
+
+/** A call whose key is known as far as its bytes tell it. */
+type Known = Omit<Job, 'plan' | 'rows' | 'sheet' | 'isSought'>
+
+/** The shared tiers were asked, and what they have does not answer. */
+interface Asked {
+  /** Too old, but better than an error. */
+  readonly fallback: Entry | undefined
+}
 
 export function createPipeline(stages: Stages): Pipeline {
-  const { keyer, cache, memory, ready, flights, markers, splitting, fill, compose, forward, clock } = stages
+  const { standings, cache, memory, ready, aliases, splitting, compose, forward, clock } = stages
+  const { shared, alone, looked } = createWays(stages)
 
-  return async function answer(call, matched) {
+  return function answer(call, matched, notes) {
+    const opening = { call, matched, began: cache.mark() }
+    const standing = standings.of(call, matched, notes)
+    return standing instanceof Promise
+      ? standing.then((known) => heard(opening, known))
+      : heard(opening, standing)
+  }
+
+  /** `no-cache` beyond a caller's budget is not heeded: the call then stands as if it had not been said. */
+  function heard(opening: Opening, standing: Standing): Answer | Promise<Answer> {
+    const { call, matched } = opening
+    const { wish } = standing
+    const caller = call.principal === '' ? call.peer : call.principal
+    if (stages.refreshes.allows(caller, wish.noCache)) return keyed(opening, standing)
+    const own = standings.wishing(call, matched, { ...wish, noCache: false, ignored: 'no-cache' })
+    return own instanceof Promise ? own.then((known) => keyed(opening, known)) : keyed(opening, own)
+  }
+
+  function keyed({ call, matched, began }: Opening, standing: Standing): Answer | Promise<Answer> {
     // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
-    const wish = permitted(call, parseDirectives(call.headers))
-    const reason = bypassReason(call, matched, wish)
-    if (reason !== undefined) return forward(call, matched, reason)
-    const body = call.body as WholeBody
-    const began = cache.mark()
+    const { wish, reason, key } = standing
+    const { body } = call
+    if (!key) return forward(call, matched, reason ?? 'not enabled')
+    if (!isWhole(body)) return forward(call, matched, 'streamed')
+    const found = { call, matched, wish, body, seed: key.seed, began }
+    if (!(body instanceof Chunks)) return digested({ ...found, raw: rawDigest(key.prefix, body) })
+    const digesting = inTurns(rawDigestSteps(key.prefix, body), call.signal)
+    return digesting.then((raw) => digested({ ...found, raw }))
+  }
 
+  function digested(found: Known): Answer | Promise<Answer> {
     // 2. A byte-identical repeat is answered without a look into the body.
-    const seed = await keyer.seed(call, matched)
-    const raw =
-      body instanceof Chunks
-        ? await inTurns(rawDigestSteps(seed.digest, encodingOf(call), body), call.signal)
-        : rawDigest(seed.digest, encodingOf(call), body)
+    const { matched, wish, body, seed, raw } = found
     const known = wish.noCache ? undefined : ready.get(raw)
     if (known && judge(known, wish, clock.wall()) === 'fresh')
       return { reply: known.reply, outcome: compose.hitOutcome([known], memory, wish) }
 
-    // 3. The body is read into rows.
+    // 3. One whose answer only a shared tier may have is looked for there before it is read.
+    const isOther = wish.noTransform || splitting.splits(matched) || body instanceof Chunks
+    const isAliased = seed.shared && !wish.noCache && !isOther
+    const whole = isAliased ? aliases?.get(raw) : undefined
+    return whole === undefined || cache.peek(whole) ? read(found) : sought(found, whole)
+  }
+
+  /** The shared tiers' answer to bytes that were read before; what they do not have is read again. */
+  async function sought(found: Known, whole: Digest): Promise<Answer> {
+    const { call, matched, wish } = found
+    const [kept] = await cache.lookup([whole])
+    const freshness = kept ? judge(kept.entry, wish, clock.wall()) : 'dead'
+    if (!kept || freshness !== 'fresh')
+      return read(found, { fallback: freshness === 'dead' ? undefined : kept?.entry })
+    const { status, headers, body } = kept.entry
+    const reply = matched.protocol.address({ status, headers, body }, call)
+    if (!reply) return read(found, { fallback: undefined })
+    if (!wish.noStore && cache.mark() === found.began) ready.set(found.raw, reply, [kept.entry])
+    return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, wish) }
+  }
+
+  function read(found: Known, asked?: Asked): Answer | Promise<Answer> {
+    // 4. The body is read into rows.
+    const { call, matched, body, seed } = found
     const options = { seed: seed.digest, split: splitting.reads(matched) }
-    const reading =
-      body instanceof Chunks
-        ? await inTurns(matched.protocol.readChunks(call, body, options), call.signal)
-        : matched.protocol.read(call, body, options)
+    if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), asked)
+    const reading = inTurns(matched.protocol.readChunks(call, body, options), call.signal)
+    return reading.then((known) => planned(found, known, asked))
+  }
+
+  function planned(found: Known, reading: Reading, asked: Asked | undefined): Answer | Promise<Answer> {
+    const { call, matched, wish, raw } = found
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
     const plan = wish.noTransform ? asItCame(reading, raw) : reading
     const rows = plan.rows && splitting.splits(matched) ? plan.rows : undefined
     const sheet = new Sheet(rows ?? [{ digest: plan.whole, wire: NOTHING }])
-    const job: Job = { call, matched, wish, body, plan, rows, seed, raw, sheet, began }
+    const job: Job = { ...found, plan, rows, sheet, isSought: asked !== undefined }
+    if (asked?.fallback) sheet.fallBack(plan.whole, asked.fallback)
 
-    // 4. Some callers do not share: they neither join nor lead.
+    // 5. Some callers do not share: they neither join nor lead.
     if (wish.noCache) return alone(job)
     if (wish.noStore || wish.onlyIfCached) return looked(job)
     return shared(job)
   }
+}
+
+/** The ways of a call that was read: with the others who ask the same, alone, or only looking. */
+function createWays({
+  cache,
+  memory,
+  ready,
+  aliases,
+  flights,
+  markers,
+  claims,
+  fill,
+  compose,
+  forward,
+  clock,
+}: Stages) {
+  return { shared, alone, looked }
 
   /** The ordinary way: memory, then flights for what it does not have. */
   async function shared(job: Job, turn = 0): Promise<Answer> {
@@ -153,7 +235,6 @@ export function createPipeline(stages: Stages): Pipeline {
   function renew(job: Job, { row }: Line): void {
     if (flights.has(row.digest)) return
     const renewed = { ...job, sheet: new Sheet([row]), wish: { ...job.wish, noCache: true } }
-    const { claims } = stages
     flights.open(
       [row.digest],
       (load) => (claims ? claims.alone(row.digest, () => fill(renewed, load)) : fill(renewed, load)),
@@ -186,7 +267,8 @@ export function createPipeline(stages: Stages): Pipeline {
   /** `no-store` and `only-if-cached`: what is there may be used, nothing is left behind. */
   async function looked(job: Job): Promise<Answer> {
     const missing = look(job)
-    const found = job.seed.shared ? await cache.lookup(missing.map(({ row }) => row.digest)) : []
+    const found =
+      job.seed.shared && !job.isSought ? await cache.lookup(missing.map(({ row }) => row.digest)) : []
     missing.forEach((line, i) => {
       const known = found[i]
       if (known && judge(known.entry, job.wish, clock.wall()) === 'fresh')
@@ -199,8 +281,10 @@ export function createPipeline(stages: Stages): Pipeline {
   async function settled(job: Job): Promise<Answer> {
     const answer = await compose.answer(job)
     // What it was put together from may have been purged by key meanwhile.
-    if (answer.outcome.kind !== 'bypass' && cache.mark() === job.began)
+    if (answer.outcome.kind !== 'bypass' && cache.mark() === job.began) {
       ready.set(job.raw, answer.reply, job.sheet.entries() ?? [])
+      if (!job.rows && !job.wish.noTransform) aliases?.set(job.raw, job.plan.whole)
+    }
     return answer
   }
 
@@ -221,13 +305,6 @@ export function createPipeline(stages: Stages): Pipeline {
     }
     return compose.unkept(job, reply, { collapsed, counts: sheet.counts() })
   }
-
-  /** `no-cache` beyond a caller's budget is not heeded. */
-  function permitted(call: Call, wish: Directives): Directives {
-    const caller = call.principal === '' ? call.peer : call.principal
-    if (stages.refreshes.allows(caller, wish.noCache)) return wish
-    return { ...wish, noCache: false, ignored: 'no-cache' }
-  }
 }
 
 /** `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */
@@ -238,32 +315,9 @@ function asItCame({ common }: Plan, raw: Digest): Plan {
 /** A whole call goes upstream as it came, and needs no wire. */
 const NOTHING = new Uint8Array(0)
 
-type Trouble = Exclude<Landing, { kind: 'entry' }>
-
-/** A failure of somebody else's load, or a refusal of somebody else's credentials. */
-function isAnothers(trouble: Trouble): boolean {
-  if (trouble.kind === 'failed') return trouble.error.fault.retry === 'other'
-  return trouble.kind === 'reply' && trouble.personal
-}
-
-/** The reply of a load to who leads it, or who has joined: what is meant for one caller is the leader's. */
-function replyFor(trouble: Trouble, joined: boolean): Reply | undefined {
-  if (trouble.kind === 'failed') return undefined
-  if (trouble.kind === 'single') return joined ? undefined : trouble.take()
-  return joined && trouble.personal ? undefined : trouble.reply
-}
-
 function take(line: Line, landing: Landing | undefined): void {
   if (landing?.kind !== 'entry') return
   line.entry = landing.entry
   line.tier = landing.tier
   line.joined ||= landing.joined === true
-}
-
-function landedNowhere(error: unknown): Landing {
-  if (error instanceof GatewayError) return { kind: 'failed', error }
-  return {
-    kind: 'failed',
-    error: new GatewayError('internal', 'the gateway failed on this call', { cause: error }),
-  }
 }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { RawPairs } from '../../src/core/call.ts'
 import { Chunks } from '../../src/core/chunks.ts'
 import { digestOf } from '../../src/core/key.ts'
-import { encodingOf, rawDigest, rawDigestSteps } from '../../src/data/key/raw.ts'
+import { encodingOf, rawDigest, rawDigestSteps, rawPrefix } from '../../src/data/key/raw.ts'
 import { atOnce } from '../../src/lib/turns.ts'
 import { oip } from '../../src/protocol/oip.ts'
 import { opaque } from '../../src/protocol/opaque.ts'
@@ -166,7 +166,9 @@ describe('a long body', () => {
       fc.property(fc.array(byteOf, { maxLength: 60 }), places, fc.nat(20), (list, at, length) => {
         const body = Uint8Array.from(list)
         const encoding = encodingOf(callOf(body))
-        expect(atOnce(rawDigestSteps(SEED, encoding, cut(body, at)))).toBe(rawDigest(SEED, encoding, body))
+        expect(atOnce(rawDigestSteps(rawPrefix(SEED, encoding), cut(body, at)))).toBe(
+          rawDigest(rawPrefix(SEED, encoding), body),
+        )
         const opaquely = verdicts(opaque, body, at)
         expect(opaquely.inPieces).toBe(opaquely.joined)
         for (const protocol of [tfserving, oip])

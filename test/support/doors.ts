@@ -77,7 +77,7 @@ export function createSide({ fast, maxBodyBytes = 4096 }: { fast: boolean; maxBo
     bodyTimeoutMs: 60_000,
     keepAliveTimeoutMs: 60_000,
   }
-  if (fast) createDoor({ server, limits, wheel, serve: ingress })
+  if (fast) createDoor({ server, limits, wheel, ...ingress })
   return async (pieces) => {
     calls = []
     doors = []

@@ -32,6 +32,11 @@ export class FakeClock implements Clock {
     return this.#timers.size
   }
 
+  /** Steps the wall clock, as NTP may; nothing falls due by that. */
+  step(ms: number): void {
+    this.#wall += ms
+  }
+
   /** Lets `ms` pass; every timer runs at its own time. */
   advance(ms: number): void {
     const end = this.#now + ms

@@ -7,6 +7,7 @@ import { type Call, header, type RawPairs } from '../../src/core/call.ts'
 import { GatewayError } from '../../src/core/errors.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { Outcome, Reply } from '../../src/core/reply.ts'
+import { Aliases } from '../../src/data/cache/aliases.ts'
 import { guardTier } from '../../src/data/cache/guard.ts'
 import { createMemory } from '../../src/data/cache/memory.ts'
 import { ReadyAnswers } from '../../src/data/cache/ready.ts'
@@ -34,6 +35,7 @@ import { Splitter } from '../../src/data/rows/splitter.ts'
 import { createSplitting } from '../../src/data/rows/splitting.ts'
 import { createShip } from '../../src/data/ship.ts'
 import type { Delivered, Dispatch, Shipment } from '../../src/data/shipment.ts'
+import { createStandings } from '../../src/data/standing.ts'
 import { oip } from '../../src/protocol/oip.ts'
 import { tfserving } from '../../src/protocol/tfserving.ts'
 import { FakeClock } from './fake-clock.ts'
@@ -246,10 +248,11 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   }
   const leases = cache.leases && new Leases({ leases: cache.leases, clock })
   const pipeline = createPipeline({
-    keyer,
+    standings: createStandings(keyer),
     cache,
     memory: 'memory',
     ready,
+    aliases: tier && new Aliases(clock),
     flights,
     markers: new Markers(clock),
     refreshes: new RefreshBudget(),

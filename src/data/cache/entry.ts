@@ -63,7 +63,7 @@ export function encode(entry: Entry): Buffer {
 
   const parts = [version, tags, headers, entry.frame ?? EMPTY, entry.body] as const
   const size = parts.reduce((sum, part) => sum + part.length, FIXED + TRAILER)
-  const out = Buffer.allocUnsafeSlow(size)
+  const out = Buffer.allocUnsafe(size)
   out.write('ig', 0, 'latin1')
   out[2] = SCHEMA
   out[3] = flagsOf(entry)

@@ -36,10 +36,11 @@ export class Hot<T> {
     this.#clock = clock
   }
 
-  get(digest: Digest): T | undefined {
+  /** `now`: monotonic, for whoever has read the clock already. */
+  get(digest: Digest, now = this.#clock.now()): T | undefined {
     const kept = this.#kept.get(digest)
     if (kept === undefined) return undefined
-    if (kept.expiresAt > this.#clock.now()) return kept.value
+    if (kept.expiresAt > now) return kept.value
     this.#kept.delete(digest)
     return undefined
   }

@@ -6,12 +6,18 @@
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { MAX_TEXT_BODY_BYTES, type ReadyText } from '../ingress/ready-text.ts'
 import type { Entry } from './entry.ts'
 import { Hot } from './hot.ts'
 
 export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
   readonly reply: Reply
+  /** Made with the first hit that is written in one piece. */
+  text?: ReadyText
 }
+
+/** Head, object and table beside the body. */
+const OVERHEAD_BYTES = 768
 
 /** Larger answers gain nothing: writing them costs more than reading the request does. */
 const MAX_BODY_BYTES = 256 * 1024
@@ -25,8 +31,9 @@ export class ReadyAnswers {
     this.#clock = options.clock
   }
 
-  get(raw: Digest): ReadyAnswer | undefined {
-    return this.#hot.get(raw)
+  /** `now`: monotonic, for whoever has read the clock already. */
+  get(raw: Digest, now?: number): ReadyAnswer | undefined {
+    return this.#hot.get(raw, now)
   }
 
   /** `entries`: what the reply was made from. */
@@ -41,7 +48,9 @@ export class ReadyAnswers {
     }
     const left = until - this.#clock.wall()
     if (left <= 0) return
-    const life = { bytes: reply.body.length + 256, expiresAt: this.#clock.now() + left }
+    const { length } = reply.body
+    const bytes = length + (length <= MAX_TEXT_BODY_BYTES ? length : 0) + OVERHEAD_BYTES
+    const life = { bytes, expiresAt: this.#clock.now() + left }
     this.#hot.set(raw, { reply, createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }, life)
   }
 

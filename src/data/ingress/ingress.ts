@@ -18,25 +18,23 @@ import type { Clock } from '../../lib/clock.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
 import { callerTimeout } from '../deadlines.ts'
+import type { Instant } from '../instant.ts'
 import { principalOf } from '../key/principal.ts'
 import { tooLarge } from './body.ts'
 import { forwardedReply } from './headers.ts'
 import type { HeadNotes, Intake } from './intake.ts'
 import { answerToQuery, checkQuery } from './query.ts'
-import { keepable, type Matched, type Router } from './routes.ts'
+import { keepable, type Live, type Matched } from './routes.ts'
 import { age, cacheStatus, proxyStatus } from './status.ts'
 import { parseTarget } from './target.ts'
-
-export interface Live {
-  readonly route: Router
-  readonly maxBodyBytes: number
-}
 
 export interface IngressParts {
   /** What the settings may change while calls run; asked once a call. */
   readonly live: () => Live
   /** A promise only where there is something to wait for. */
-  readonly answer: (call: Call, matched: Matched) => Answer | Promise<Answer>
+  readonly answer: (call: Call, matched: Matched, notes: HeadNotes) => Answer | Promise<Answer>
+  /** The short way, for doors that know a head again. */
+  readonly instant?: Instant
   readonly observer: Observer
   readonly log: Log
   readonly clock: Clock
@@ -45,10 +43,16 @@ export interface IngressParts {
   readonly mintId: () => string
 }
 
-export type Ingress = (intake: Intake) => void
+export interface Ingress {
+  serve(intake: Intake): void
+  readonly instant: Instant
+}
 
 export function createIngress(parts: IngressParts): Ingress {
-  return (intake) => new Visit(parts, intake).start()
+  return {
+    serve: (intake) => new Visit(parts, intake).start(),
+    instant: parts.instant ?? (() => false),
+  }
 }
 
 /** One request, from its head to the end of its answer. Waits only where there is something to wait for. */
@@ -79,10 +83,7 @@ class Visit {
       const matched = this.#route(settings)
       this.#matched = matched
       checkQuery({ method: intake.method, target: matched.target, headers: intake.headers })
-      const timeout = Math.min(
-        matched.route.timeout,
-        callerTimeout(intake.headers) ?? Number.POSITIVE_INFINITY,
-      )
+      const timeout = Math.min(matched.route.timeout, timeoutOf(intake))
       this.#timeoutMs = timeout
       const call = new ArrivedCall(intake, matched.target, {
         began: this.#began,
@@ -114,7 +115,7 @@ class Visit {
   #ask(body: Body): void {
     const call = this.#call as ArrivedCall
     call.body = body
-    const answer = this.#parts.answer(call, this.#matched as Matched)
+    const answer = this.#parts.answer(call, this.#matched as Matched, this.#intake.notes)
     if (answer instanceof Promise)
       answer.then((answer) => this.#send(answer)).catch((error: unknown) => this.#fail(error))
     else this.#send(answer)
@@ -204,6 +205,12 @@ class Visit {
       ...(fault ? { fault: fault.code } : {}),
     })
   }
+}
+
+/** What the caller allows; told once a head. */
+function timeoutOf({ headers, notes }: Intake): number {
+  notes.timeout ??= callerTimeout(headers) ?? Number.POSITIVE_INFINITY
+  return notes.timeout
 }
 
 const NOT_ASKED: Outcome = { kind: 'none' }

@@ -4,6 +4,7 @@
  */
 import type { RawPairs, Target, WholeBody } from '../../core/call.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
+import type { Standing } from '../standing.ts'
 import type { Route } from './routes.ts'
 
 export type DoorName = 'fast' | 'http'
@@ -16,9 +17,13 @@ export interface HeadNotes {
   path?: string
   query?: string
   principal?: string
+  /** Milliseconds that the caller allows; Infinity where it does not say. */
+  timeout?: number
   /** The settings under which `matched` was found; other settings route anew. */
   live?: object
   matched?: { readonly route: Route; readonly protocol: Protocol; readonly target: Target }
+  /** What it decides about its calls, as long as keys are made of the same. */
+  standing?: Standing
 }
 
 /** Where a request's bytes come in and its answer's go out. */

@@ -78,6 +78,12 @@ interface Asked {
 
 export type Router = (asked: Asked) => Matched | undefined
 
+/** What the settings may change while calls run. */
+export interface Live {
+  readonly route: Router
+  readonly maxBodyBytes: number
+}
+
 export function createRouter(routes: readonly Route[]): Router {
   const compiled = routes.map((route) => ({ route, fits: compile(route) }))
   return (asked) => {

@@ -54,7 +54,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
         server,
         limits: { maxHeadBytes, headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs },
         wheel,
-        serve: ingress,
+        ...ingress,
       })
     : undefined
   await bind(server, options)
@@ -102,7 +102,7 @@ export function attach(server: Server, ingress: Ingress, isDraining: () => boole
     running.set(request.socket, { request, response })
     // A kept-alive connection is told to go with its next answer, so that draining ends.
     if (isDraining()) response.setHeader('Connection', 'close')
-    ingress(new HttpIntake(request, response))
+    ingress.serve(new HttpIntake(request, response))
   }
   server.on('request', serve)
   server.on('checkContinue', serve)

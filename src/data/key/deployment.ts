@@ -59,7 +59,7 @@ interface Deployment {
   /** A backend has said something about it, so the name is no caller's invention. */
   isReal: boolean
   readonly bornAt: number
-  /** The poll in whose time a call last asked for it. */
+  /** The revision at which a call last asked for it. */
   askedIn: number
   /** Asked for again since it was last spared: most names that callers make up are heard once. */
   isUsed: boolean
@@ -83,9 +83,10 @@ const FIRST_WAIT_MS = 250
 const FIRST_EVIDENCE_MS = 2000
 
 export class Deployments {
+  /** Another number whenever `peek` may give another answer than before, and with every poll: it wants to know who asks. */
+  revision = 0
   readonly #options: DeploymentsOptions
   readonly #pools = new Map<string, Map<string, Deployment>>()
-  #polls = 0
   #stopPoll: (() => void) | undefined
 
   constructor(options: DeploymentsOptions) {
@@ -116,7 +117,7 @@ export class Deployments {
 
   async loadModel(pool: string, model: string): Promise<DeploymentState> {
     const known = this.#find(pool, model)
-    known.askedIn = this.#polls
+    known.askedIn = this.revision
     if (known.evidence === undefined) this.#options.unknown?.(pool, model)
     if (!known.loaded) {
       known.loading ??= this.#load(known)
@@ -132,7 +133,7 @@ export class Deployments {
 
   #used(known: Deployment | undefined): void {
     if (!known) return
-    known.askedIn = this.#polls
+    known.askedIn = this.revision
     known.isUsed = true
   }
 
@@ -147,6 +148,7 @@ export class Deployments {
     }
     cancel()
     known.heard = undefined
+    this.revision++
     known.loaded = true
     known.loading = undefined
   }
@@ -214,7 +216,7 @@ export class Deployments {
 
   /** Brings this process up to date with what other gateways have learnt. */
   async poll(): Promise<void> {
-    this.#polls++
+    this.revision++
     const { shared } = this.#options
     if (!shared) return
     const all = [...this.#pools.values()].flatMap((models) => [...models.values()])
@@ -251,7 +253,7 @@ export class Deployments {
       versions: undefined,
       isReal: false,
       bornAt: clock.now(),
-      askedIn: this.#polls,
+      askedIn: this.revision,
       isUsed: false,
       settling: undefined,
       loading: undefined,
@@ -259,6 +261,7 @@ export class Deployments {
       heard: undefined,
     }
     models.set(model, made)
+    this.revision++
     const forgotten = models.size > MAX_MODELS ? forgetOne(models, made) : undefined
     if (forgotten !== undefined) this.#options.told?.(pool, forgotten, undefined)
     return made
@@ -272,6 +275,7 @@ export class Deployments {
 
   #replace(known: Deployment, token: DeploymentToken): void {
     const isSame = known.token.value === token.value
+    this.revision++
     known.token = token
     this.#options.told?.(known.pool, known.model, known)
     // Before it is loaded no call has seen the old one, so there is nothing kept under it.

@@ -55,6 +55,8 @@ const POLL_MS = 1000
 const MAX_EPOCHS = 10_000
 
 export class Epochs {
+  /** Another number whenever `peek` may give another answer than before. */
+  revision = 0
   readonly #options: EpochsOptions
   readonly #epochs = new Map<string, Epoch>()
   /** Claims under way: whoever needs the same epoch meanwhile must get the same value. */
@@ -179,11 +181,13 @@ export class Epochs {
 
   #isShared(name: string, epoch: Epoch): void {
     if (epoch.shared) return
+    this.revision++
     epoch.shared = true
     if (this.#epochs.get(name) === epoch) this.#options.told?.(name, epoch)
   }
 
   #set(name: string, epoch: Epoch): void {
+    this.revision++
     this.#epochs.delete(name)
     this.#epochs.set(name, epoch)
     this.#options.told?.(name, epoch)

@@ -14,9 +14,9 @@ import { type Epochs, type EpochValues, epochNames } from './epochs.ts'
 const SCHEMA = 'ig1'
 
 export interface KeyerParts {
-  readonly epochs: Pick<Epochs, 'peek' | 'load'>
+  readonly epochs: Pick<Epochs, 'peek' | 'load' | 'revision'>
   /** What is deployed for a model in a pool; changes with every deployment. */
-  readonly deployments: Pick<Deployments, 'peek' | 'load'>
+  readonly deployments: Pick<Deployments, 'peek' | 'load' | 'revision'>
 }
 
 /** The digest of all that a key covers besides the body. */
@@ -26,12 +26,20 @@ export interface Seed {
   readonly shared: boolean
 }
 
+/** As much of a call as its seed is made from; the body is not. */
+export type Keyed = Pick<Call, 'method' | 'target' | 'path' | 'query' | 'headers' | 'host' | 'principal'>
+
 export interface Keyer {
-  seed(call: Call, matched: Matched): Seed | Promise<Seed>
+  /** While it stays the same, equal heads have equal seeds. */
+  readonly revision: number
+  seed(call: Keyed, matched: Matched): Seed | Promise<Seed>
 }
 
 export function createKeyer({ epochs, deployments }: KeyerParts): Keyer {
   return {
+    get revision() {
+      return epochs.revision + deployments.revision
+    },
     seed(call, matched) {
       const { route, target } = matched
       const names = epochNames({
@@ -49,7 +57,7 @@ export function createKeyer({ epochs, deployments }: KeyerParts): Keyer {
   }
 }
 
-function digest(call: Call, matched: Matched, deployment: DeploymentToken, epochs: EpochValues): Seed {
+function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epochs: EpochValues): Seed {
   const { route, protocol, target } = matched
   const writer = new FieldWriter()
   writer.add(SCHEMA, protocol.name, target.verb, upstreamMethod(call), route.name)
@@ -65,7 +73,7 @@ function digest(call: Call, matched: Matched, deployment: DeploymentToken, epoch
 }
 
 /** The media type, unless it is one of those that the dialect reads as forms of one and the same request. */
-function contentType(call: Call, { encodings }: Protocol): string {
+function contentType(call: Keyed, { encodings }: Protocol): string {
   const type = header(call.headers, 'content-type') ?? ''
   return encodings?.includes(type.toLowerCase()) ? '' : type
 }

@@ -23,6 +23,8 @@ interface EpochCopy extends EpochState {
 }
 
 export class MirroredEpochs {
+  /** Another number whenever `peek` may give another answer than before, and after each report of what is used. */
+  revision = 0
   readonly #source: Pick<FactSource, 'epochs'>
   readonly #epochs = new Map<string, EpochCopy>()
 
@@ -53,6 +55,8 @@ export class MirroredEpochs {
 
   /** An epoch has changed; undefined: it was forgotten. True where another value stood here. */
   told(name: string, epoch: EpochState | undefined): boolean {
+    // Of what is not known here too: a call may go on under a value of its own.
+    this.revision++
     const known = this.#epochs.get(name)
     if (!known) return false
     if (epoch) this.#epochs.set(name, { ...epoch, isUsed: known.isUsed === true })
@@ -62,6 +66,7 @@ export class MirroredEpochs {
 
   /** Those that calls have used since this was last asked: the control thread forgets others first. */
   used(): string[] {
+    this.revision++
     const used: string[] = []
     for (const [name, epoch] of this.#epochs) {
       if (!epoch.isUsed) continue
@@ -72,6 +77,7 @@ export class MirroredEpochs {
   }
 
   #keep(name: string, epoch: EpochState): void {
+    this.revision++
     if (this.#epochs.size >= MAX_NAMES) this.#epochs.clear()
     this.#epochs.set(name, epoch)
   }
@@ -83,6 +89,8 @@ interface Copy extends DeploymentState {
 }
 
 export class MirroredDeployments {
+  /** As of epochs. */
+  revision = 0
   readonly #source: Pick<FactSource, 'deployment'>
   readonly #copies = new Map<string, Copy>()
   /** Named by calls since the last report. */
@@ -102,6 +110,7 @@ export class MirroredDeployments {
     const model = modelName(target) ?? ''
     const state = await this.#source.deployment(pool, model).catch(() => undefined)
     if (!state) return { value: unique(), shared: false }
+    this.revision++
     if (this.#copies.size >= MAX_NAMES) this.#copies.clear()
     this.#copies.set(nameOf(pool, model), { ...state, pool, model })
     return state.token
@@ -113,6 +122,7 @@ export class MirroredDeployments {
 
   /** As for epochs. */
   told(pool: string, model: string, state: DeploymentState | undefined): boolean {
+    this.revision++
     const name = nameOf(pool, model)
     const known = this.#copies.get(name)
     if (!known) return false
@@ -123,6 +133,7 @@ export class MirroredDeployments {
 
   /** The models that calls have named since this was last asked, by pool. */
   asked(): ReadonlyMap<string, readonly string[]> {
+    this.revision++
     const asked = Map.groupBy(this.#asked, ({ pool }) => pool)
     this.#asked.clear()
     return new Map([...asked].map(([pool, copies]) => [pool, copies.map(({ model }) => model)]))

@@ -6,30 +6,43 @@ import { type Digest, digestOf, digestSteps } from '../../core/key.ts'
 
 const SCRATCH_BYTES = 64 * 1024
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
+/** The prefix that lies in the scratch: most repeats come under the same. */
+let written = ''
+/** The short way of a hit asks first, and what is none of them asks again at once. */
+let last: { body: Uint8Array; prefix: string; digest: Digest } = {
+  body: new Uint8Array(0),
+  prefix: '',
+  digest: '' as Digest,
+}
 
 /** What decides how the bytes are read: the same bytes under another encoding are another request. */
-export function encodingOf({ headers }: Call): string {
+export function encodingOf({ headers }: Pick<Call, 'headers'>): string {
   return `${header(headers, 'content-type') ?? ''}\n${header(headers, 'inference-header-content-length') ?? ''}`
 }
 
-/** `encoding` is printable ASCII and short of 4 KiB, as header fields are. */
-export function rawDigest(seed: Digest, encoding: string, body: Uint8Array): Digest {
-  const prefix = prefixOf(seed, encoding)
+/** What stands before the body in the preimage; `encoding` is printable ASCII and short of 4 KiB, as header fields are. */
+export function rawPrefix(seed: Digest, encoding: string): string {
+  // A domain byte keeps raw digests apart from every canonical key; the length keeps encoding and body apart.
+  return `${seed}r${encoding.length}:${encoding}`
+}
+
+export function rawDigest(prefix: string, body: Uint8Array): Digest {
+  if (body === last.body && prefix === last.prefix) return last.digest
   const size = prefix.length + body.length
   if (size > SCRATCH_BYTES)
     return createHash('sha256').update(prefix, 'latin1').update(body).digest('latin1') as Digest
   // One-shot hashing of a joined buffer costs half of an incremental hash for bodies of this size.
-  scratch.write(prefix, 0, 'latin1')
+  if (written !== prefix) {
+    scratch.write(prefix, 0, 'latin1')
+    written = prefix
+  }
   scratch.set(body, prefix.length)
-  return digestOf(scratch.subarray(0, size))
+  const digest = digestOf(scratch.subarray(0, size))
+  last = { body, prefix, digest }
+  return digest
 }
 
 /** The same for a body in pieces. */
-export function rawDigestSteps(seed: Digest, encoding: string, body: Chunks): Generator<void, Digest> {
-  return digestSteps(body.pieces(), prefixOf(seed, encoding))
-}
-
-/** A domain byte keeps raw digests apart from every canonical key; the length keeps encoding and body apart. */
-function prefixOf(seed: Digest, encoding: string): string {
-  return `${seed}r${encoding.length}:${encoding}`
+export function rawDigestSteps(prefix: string, body: Chunks): Generator<void, Digest> {
+  return digestSteps(body.pieces(), prefix)
 }

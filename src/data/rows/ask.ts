@@ -27,7 +27,18 @@ export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs
 }
 
 /** The headers of a request made of rows: the call's own, with what `joined` says instead, and nothing encoded. */
-export function replaced(headers: RawPairs, joined: RawPairs): string[] {
+export function replaced(headers: RawPairs, joined: RawPairs): RawPairs {
+  if (joined.length > 0) return without(headers, joined)
+  const known = PLAIN.get(headers) ?? without(headers, NONE)
+  PLAIN.set(headers, known)
+  return known
+}
+
+const NONE: RawPairs = []
+/** Of fields that come again and again, the same answer. */
+const PLAIN = new WeakMap<RawPairs, RawPairs>()
+
+function without(headers: RawPairs, joined: RawPairs): string[] {
   const names = new Set([
     'accept-encoding',
     ...joined.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase()),

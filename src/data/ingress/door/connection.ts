@@ -5,7 +5,7 @@
 import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../../core/errors.ts'
 import { type Timer, timer, type Wheel } from '../../../lib/wheel.ts'
-import type { Intake } from '../intake.ts'
+import type { Ingress } from '../ingress.ts'
 import { refusal } from '../refusal.ts'
 import { type Head, type Reading, readHead } from './head.ts'
 import { FastRequest, type Line } from './request.ts'
@@ -20,10 +20,9 @@ export interface DoorLimits {
 }
 
 /** What the connections of one door share. */
-export interface House {
+export interface House extends Ingress {
   readonly limits: DoorLimits
   readonly wheel: Wheel
-  readonly serve: (intake: Intake) => void
   /** Gives the connection to node:http; its unread bytes are in the stream. */
   readonly handOver: (socket: Duplex) => void
   readonly connections: Set<Connection>
@@ -190,18 +189,33 @@ export class Connection implements Line {
   #next(bytes: Buffer): boolean {
     const head = this.#head(bytes)
     if (head === 'other') return this.#handOver(bytes)
-    const { wheel, limits, serve } = this.#house
+    const { wheel, limits } = this.#house
     if (head === 'part') {
       if (++this.#pieces > MAX_PIECES) return this.#handOver(bytes)
       if (this.#pieces === 1) wheel.arm(this.#timer, limits.headTimeoutMs)
       return false
     }
     this.#pieces = 0
+    const end = head.bytes + head.length
+    const body = bytes.subarray(head.bytes, end)
+    this.#unread = bytes.length > end ? bytes.subarray(end) : undefined
+    if (bytes.length >= end && this.#house.instant(head, body, this)) return this.#answeredAtOnce(head)
     const request = new FastRequest(this, head)
     this.#request = request
-    this.#unread = bytes.length > head.bytes ? request.take(bytes.subarray(head.bytes)) : undefined
+    request.take(body)
     if (!request.isComplete) wheel.arm(this.#timer, limits.bodyTimeoutMs)
-    serve(request)
+    this.#house.serve(request)
+    return true
+  }
+
+  /** As after any answer: the next is not read before this one has left. */
+  #answeredAtOnce(head: Head): boolean {
+    if (this.#socket.writableNeedDrain || this.#closing) {
+      this.#request = FastRequest.answered(this, head)
+      this.answered()
+    } else if (!this.#unread) {
+      this.#house.wheel.arm(this.#timer, this.#house.limits.keepAliveTimeoutMs)
+    }
     return true
   }
 

@@ -6,17 +6,16 @@
 import type { Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Wheel } from '../../../lib/wheel.ts'
-import type { Intake } from '../intake.ts'
+import type { Ingress } from '../ingress.ts'
 import { Connection, type DoorLimits, type House } from './connection.ts'
 
-export interface DoorOptions {
+export interface DoorOptions extends Ingress {
   /** Listens, limits the connections, and serves whatever is not plain. */
   readonly server: Server
   /** Of the server, by which a connection is given to it: `secureConnection` where it speaks TLS. */
   readonly event?: 'connection' | 'secureConnection'
   readonly limits: DoorLimits
   readonly wheel: Wheel
-  readonly serve: (intake: Intake) => void
 }
 
 export interface Door {
@@ -30,12 +29,10 @@ export interface Door {
   cut(): void
 }
 
-export function createDoor({ server, event = 'connection', limits, wheel, serve }: DoorOptions): Door {
+export function createDoor({ server, event = 'connection', ...options }: DoorOptions): Door {
   const inner = server.listeners(event)
   const house: House = {
-    limits,
-    wheel,
-    serve,
+    ...options,
     handOver: (socket) => {
       for (const listener of inner) listener.call(server, socket)
     },

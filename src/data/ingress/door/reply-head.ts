@@ -7,22 +7,21 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const NAME = /^[!#$%&'*+\-.^_`|~\w]+$/
 
 let dateSecond = -1
-let dateLine = ''
+let dateText = ''
 
 /** `Date: …`, made once a second. */
-function date(): string {
-  const now = Date.now()
+export function dateLine(now: number): string {
   const second = Math.floor(now / 1000)
   if (second !== dateSecond) {
     dateSecond = second
-    dateLine = `Date: ${new Date(now).toUTCString()}\r\n`
+    dateText = `Date: ${new Date(now).toUTCString()}\r\n`
   }
-  return dateLine
+  return dateText
 }
 
 const lines = new Map<number, string>()
 
-function statusLine(status: number): string {
+export function statusLine(status: number): string {
   const known = lines.get(status)
   if (known !== undefined) return known
   if (!Number.isInteger(status) || status < 200 || status > 999)
@@ -41,21 +40,28 @@ export interface Framing {
 
 /** Throws TypeError where a field cannot be sent as it is. Content-Length among `headers` gives way to the framing. */
 export function replyHead(status: number, headers: RawPairs, { length, connection }: Framing): string {
-  let text = statusLine(status)
-  let dated = false
+  const fields = fieldLines(headers)
+  let text = statusLine(status) + fields.text
+  if (!fields.isDated) text += dateLine(Date.now())
+  if (length === 'chunked') text += 'Transfer-Encoding: chunked\r\n'
+  else if (length !== 'none') text += `Content-Length: ${length}\r\n`
+  return `${text}${connection}\r\n`
+}
+
+/** The fields as lines, without Content-Length. Throws TypeError where one cannot be sent as it is. */
+export function fieldLines(headers: RawPairs): { readonly text: string; readonly isDated: boolean } {
+  let text = ''
+  let isDated = false
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
     const value = headers[i + 1] as string
     if (!VALUE.test(value) || !NAME.test(name))
       throw new TypeError(`field ${JSON.stringify(name)} has a character that HTTP does not allow`)
     if (name.length === 14 && name.toLowerCase() === 'content-length') continue
-    if (name.length === 4 && name.toLowerCase() === 'date') dated = true
+    if (name.length === 4 && name.toLowerCase() === 'date') isDated = true
     text += `${name}: ${value}\r\n`
   }
-  if (!dated) text += date()
-  if (length === 'chunked') text += 'Transfer-Encoding: chunked\r\n'
-  else if (length !== 'none') text += `Content-Length: ${length}\r\n`
-  return `${text}${connection}\r\n`
+  return { text, isDated }
 }
 
 /** Trailer fields in the form of the last chunk. */

@@ -69,6 +69,14 @@ export class FastRequest implements Intake {
     this.#missing = head.length
   }
 
+  /** One that was answered without a call being made of it. */
+  static answered(line: Line, head: Head): FastRequest {
+    const request = new FastRequest(line, head)
+    request.#missing = 0
+    request.#state = DONE
+    return request
+  }
+
   get peer(): string {
     return this.#line.peer
   }

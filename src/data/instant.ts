@@ -1,0 +1,83 @@
+/**
+ * The short way of a hit. A byte-identical repeat under a head that came before is answered by one digest, one
+ * look-up and one write: no call is made of it, no promise and no timer. Whatever is not exactly that goes the long
+ * way, through ingress.ts and pipeline.ts, which decide everything; what they would decide again for an equal head is
+ * kept with the head, for as long as settings, purge epochs and deployment tokens stand.
+ */
+import { modelName } from '../core/call.ts'
+import type { Observer } from '../core/observer.ts'
+import type { Clock } from '../lib/clock.ts'
+import { ageMs, remainingMs } from './cache/entry.ts'
+import { judge } from './cache/freshness.ts'
+import type { ReadyAnswers } from './cache/ready.ts'
+import type { RefreshBudget } from './cache/refresh-budget.ts'
+import type { Intake } from './ingress/intake.ts'
+import { MAX_TEXT_BODY_BYTES, ReadyText } from './ingress/ready-text.ts'
+import type { Live } from './ingress/routes.ts'
+import { rawDigest } from './key/raw.ts'
+import type { Standings } from './standing.ts'
+
+export interface InstantParts {
+  readonly live: () => Live
+  readonly standings: Standings
+  readonly ready: ReadyAnswers
+  readonly refreshes: RefreshBudget
+  /** The name of process memory in the settings. */
+  readonly memory: string
+  readonly observer: Observer
+  readonly clock: Clock
+}
+
+/** A head, and the line its answer goes back on. */
+export type Repeated = Pick<Intake, 'method' | 'headers' | 'host' | 'notes'>
+
+export interface AnswerLine {
+  readonly peer: string
+  /** The field lines about the connection for the next answer. */
+  closing(last: boolean): string
+  send(head: string, body: Uint8Array | undefined): void
+}
+
+/** True where the request is answered, all of it; false: nothing has been done. */
+export type Instant = (head: Repeated, body: Uint8Array, line: AnswerLine) => boolean
+
+export function createInstant(parts: InstantParts): Instant {
+  const { standings, ready, refreshes, memory, observer, clock } = parts
+
+  return function instant({ method, headers, host, notes }, body, line) {
+    const live = parts.live()
+    const { matched, path = '', query = '', principal } = notes
+    // The first call with this head has told where it goes and whose it is.
+    if (notes.live !== live || !matched || principal === undefined || method === 'HEAD') return false
+    if (body.length > live.maxBodyBytes) return false
+    const { target } = matched
+    const standing = standings.of({ method, target, path, query, headers, host, principal }, matched, notes)
+    if (standing instanceof Promise || !standing.key || standing.wish.noCache) return false
+
+    const began = clock.now()
+    const answer = ready.get(rawDigest(standing.key.prefix, body), began)
+    if (!answer) return false
+    const wall = clock.wall()
+    if (judge(answer, standing.wish, wall) !== 'fresh') return false
+    // Counted, as every call of this caller is.
+    refreshes.allows(principal || line.peer, false)
+    answer.text ??= new ReadyText(answer, memory)
+    const whole = answer.reply.body as Uint8Array
+    line.send(
+      answer.text.at(wall, line.closing(false)),
+      whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
+    )
+    const { route, protocol } = matched
+    const model = modelName(target)
+    observer.answered({
+      door: 'fast',
+      route: route.name,
+      protocol: protocol.name,
+      ...(model === undefined ? {} : { model }),
+      status: answer.reply.status,
+      outcome: { kind: 'hit', tier: memory, ageMs: ageMs(answer, wall), ttlMs: remainingMs(answer, wall) },
+      ms: clock.now() - began,
+    })
+    return true
+  }
+}

@@ -1,0 +1,218 @@
+import { describe, expect, it } from 'vitest'
+import type { RawPairs } from '../../../src/core/call.ts'
+import { silentLog } from '../../../src/core/log.ts'
+import type { Answered } from '../../../src/core/observer.ts'
+import type { Reply } from '../../../src/core/reply.ts'
+import { ReadyAnswers } from '../../../src/data/cache/ready.ts'
+import { RefreshBudget } from '../../../src/data/cache/refresh-budget.ts'
+import { replyHead } from '../../../src/data/ingress/door/reply-head.ts'
+import type { HeadNotes } from '../../../src/data/ingress/intake.ts'
+import { createRouter } from '../../../src/data/ingress/routes.ts'
+import { cacheStatus } from '../../../src/data/ingress/status.ts'
+import { createInstant } from '../../../src/data/instant.ts'
+import { Deployments } from '../../../src/data/key/deployment.ts'
+import { Epochs } from '../../../src/data/key/epochs.ts'
+import { createKeyer } from '../../../src/data/key/keyer.ts'
+import { principalOf } from '../../../src/data/key/principal.ts'
+import { encodingOf, rawDigest, rawPrefix } from '../../../src/data/key/raw.ts'
+import { createStandings } from '../../../src/data/standing.ts'
+import { tfserving } from '../../../src/protocol/tfserving.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
+import { silentObserver } from '../../support/observer.ts'
+import { CACHE } from '../../support/pipeline.ts'
+
+const PATH = '/v1/models/m:predict'
+const JSON_TYPE: RawPairs = ['Host', 'h', 'Content-Type', 'application/json']
+const CONNECTION = 'Connection: keep-alive\r\n'
+const TTL_MS = 60_000
+const BODY = Buffer.from('{"instances":[[1]]}')
+const REPLY: Reply = {
+  status: 200,
+  headers: ['content-type', 'application/json'],
+  body: Buffer.from('{"predictions":[é]}', 'latin1'),
+}
+
+function setup() {
+  const clock = new FakeClock()
+  const facts = { shared: undefined, clock, log: silentLog, changed: () => {} }
+  const epochs = new Epochs(facts)
+  const deployments = new Deployments(facts)
+  const keyer = createKeyer({ epochs, deployments })
+  const ready = new ReadyAnswers({ maxBytes: 1e6, clock })
+  const route = {
+    name: 'main',
+    match: {},
+    protocols: [tfserving],
+    pool: 'main',
+    timeout: 1000,
+    pure: true,
+    cache: CACHE,
+  }
+  const settings = () => ({ route: createRouter([route]), maxBodyBytes: 100 })
+  let live = settings()
+  const answered: Answered[] = []
+  const instant = createInstant({
+    live: () => live,
+    standings: createStandings(keyer),
+    ready,
+    refreshes: new RefreshBudget(),
+    memory: 'memory',
+    observer: { ...silentObserver, answered: (one) => void answered.push(one) },
+    clock,
+  })
+
+  /** A head as its first call leaves it. */
+  function head(headers = JSON_TYPE) {
+    const method = 'POST'
+    const matched = live.route({ method, path: PATH, host: 'h', headers })
+    if (!matched) throw new Error('no route')
+    const notes: HeadNotes = { live, matched, path: PATH, query: '', principal: principalOf(headers) }
+    return { method, headers, host: 'h', notes }
+  }
+
+  async function keep(of = head(), reply = REPLY) {
+    const { matched, principal = '' } = of.notes
+    if (!matched) throw new Error('no route')
+    const { method, headers, host } = of
+    const asked = { method, target: matched.target, path: PATH, query: '', headers, host, principal }
+    const seed = await keyer.seed(asked, matched)
+    const raw = rawDigest(rawPrefix(seed.digest, encodingOf({ headers })), BODY)
+    ready.set(raw, reply, [{ createdAt: clock.wall(), ttlMs: TTL_MS } as never])
+  }
+
+  /** What was written; undefined: the request went the long way. */
+  function ask(of: ReturnType<typeof head>, body: Buffer = BODY) {
+    let written: string | undefined
+    const send = (text: string, rest: Uint8Array | undefined) => {
+      written = text + (rest ? Buffer.from(rest).toString('latin1') : '')
+    }
+    const isAnswered = instant(of, body, { peer: 'peer', closing: () => CONNECTION, send })
+    expect(isAnswered).toBe(written !== undefined)
+    return written
+  }
+
+  return { clock, epochs, deployments, ready, answered, head, keep, ask, reload: () => (live = settings()) }
+}
+
+/** As the long way writes it. */
+function written(clock: FakeClock, ageMs: number, reply = REPLY): string {
+  const outcome = { kind: 'hit', tier: 'memory', ageMs, ttlMs: TTL_MS - ageMs } as const
+  const own = ['Cache-Status', cacheStatus(outcome) as string, 'Age', String(Math.floor(ageMs / 1000))]
+  const date = ['Date', new Date(clock.wall()).toUTCString()]
+  const body = reply.body as Uint8Array
+  const text = replyHead(reply.status, [...reply.headers, ...own, ...date], {
+    length: body.length,
+    connection: CONNECTION,
+  })
+  return text + Buffer.from(body).toString('latin1')
+}
+
+describe('the short way of a hit', () => {
+  it('writes what the long way would, and counts it', async () => {
+    const { clock, head, keep, ask, answered } = setup()
+    const one = head()
+    expect(ask(one)).toBeUndefined()
+    await keep()
+    expect(ask(one)).toBe(written(clock, 0))
+    expect(answered).toMatchObject([
+      {
+        door: 'fast',
+        route: 'main',
+        protocol: 'tfserving',
+        model: 'm',
+        status: 200,
+        outcome: { kind: 'hit' },
+      },
+    ])
+  })
+
+  it.each([2047, 2048, 2049, 100_000])('writes a body of %i bytes whole', async (size) => {
+    const { clock, head, keep, ask } = setup()
+    const reply = { ...REPLY, body: Buffer.alloc(size, 'x') }
+    await keep(head(), reply)
+    expect(ask(head())).toBe(written(clock, 0, reply))
+  })
+
+  it('tells age, ttl and date as they are at each second, also when the clock is stepped back', async () => {
+    const { clock, head, keep, ask } = setup()
+    await keep()
+    const one = head()
+    for (const ms of [0, 1, 998, 1, 1, 500, 1500, 10_000]) {
+      clock.advance(ms)
+      expect(ask(one)).toBe(written(clock, clock.now() - 1000))
+    }
+    clock.step(-3_600_000)
+    expect(ask(one)).toBe(written(clock, 0))
+  })
+
+  it('is over with the answer’s lifetime', async () => {
+    const { clock, head, keep, ask } = setup()
+    await keep()
+    clock.advance(TTL_MS - 1)
+    expect(ask(head())).toBeDefined()
+    clock.advance(1)
+    expect(ask(head())).toBeUndefined()
+  })
+
+  it('ends with a purge and with a deployment, for heads that are known as well', async () => {
+    const { epochs, deployments, head, keep, ask } = setup()
+    const one = head()
+    await keep()
+    expect(ask(one)).toBeDefined()
+    await epochs.purge(['model:m'])
+    expect(ask(one)).toBeUndefined()
+    await keep()
+    expect(ask(one)).toBeDefined()
+    deployments.learn({ pool: 'main', model: 'm', evidence: 'v1' })
+    deployments.learn({ pool: 'main', model: 'm', evidence: 'v2' })
+    expect(ask(one)).toBeUndefined()
+    await keep()
+    expect(ask(one)).toBeDefined()
+    await deployments.poll()
+    expect(ask(one)).toBeDefined()
+    expect(deployments.asked('main')).toEqual(['m'])
+  })
+
+  it('waits for a call under the present settings to find the route', async () => {
+    const { head, keep, ask, reload } = setup()
+    const one = head()
+    await keep()
+    expect(ask(one)).toBeDefined()
+    reload()
+    expect(ask(one)).toBeUndefined()
+    expect(ask(head())).toBeDefined()
+  })
+
+  it.each<[string, RawPairs]>([
+    ['of another principal', [...JSON_TYPE, 'Authorization', 'Bearer other']],
+    ['in another encoding', ['Host', 'h', 'Content-Type', 'text/plain']],
+    ['with a condition', [...JSON_TYPE, 'If-None-Match', '"x"']],
+    ['with no-cache', [...JSON_TYPE, 'Cache-Control', 'no-cache']],
+    ['with more min-fresh than is left', [...JSON_TYPE, 'Cache-Control', 'min-fresh=61']],
+  ])('leaves a request %s to the long way', async (_, headers) => {
+    const { head, keep, ask } = setup()
+    await keep()
+    expect(ask(head(headers))).toBeUndefined()
+  })
+
+  it('heeds max-age, and lets no-store have what is there', async () => {
+    const { clock, head, keep, ask, ready } = setup()
+    const young = head([...JSON_TYPE, 'Cache-Control', 'max-age=5'])
+    const secret = head([...JSON_TYPE, 'Cache-Control', 'no-store'])
+    await keep()
+    const { bytes } = ready
+    clock.advance(5000)
+    expect(ask(young)).toBeDefined()
+    clock.advance(1)
+    expect(ask(young)).toBeUndefined()
+    expect(ask(secret)).toBeDefined()
+    expect(ready.bytes).toBe(bytes)
+  })
+
+  it('leaves a body that is too long, or another one, to the long way', async () => {
+    const { head, keep, ask } = setup()
+    await keep()
+    expect(ask(head(), Buffer.alloc(101))).toBeUndefined()
+    expect(ask(head(), Buffer.from('{"instances":[[2]]}'))).toBeUndefined()
+  })
+})
