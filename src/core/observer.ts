@@ -10,7 +10,7 @@ export interface Answered {
   readonly route: string
   readonly protocol: string
   /** What the call named, where it names one in its path. */
-  readonly model?: string
+  readonly model?: string | undefined
   readonly status: number
   readonly outcome: Outcome
   readonly ms: number
@@ -19,6 +19,7 @@ export interface Answered {
 }
 
 export interface Observer {
+  /** What is told is the caller's own, and may change afterwards: whoever keeps it copies it. */
   answered(answered: Answered): void
   /** One attempt at a backend has ended: `ok`, `error`, `timeout`, `overloaded` or `cancelled`. */
   attempted(pool: string, backend: string, ending: string, ms: number): void

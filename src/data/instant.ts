@@ -5,7 +5,7 @@
  * kept with the head, for as long as settings, purge epochs and deployment tokens stand.
  */
 import { modelName } from '../core/call.ts'
-import type { Observer } from '../core/observer.ts'
+import type { Answered, Observer } from '../core/observer.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ageMs, remainingMs } from './cache/entry.ts'
 import { judge } from './cache/freshness.ts'
@@ -13,7 +13,7 @@ import type { ReadyAnswers } from './cache/ready.ts'
 import type { RefreshBudget } from './cache/refresh-budget.ts'
 import type { Intake } from './ingress/intake.ts'
 import { MAX_TEXT_BODY_BYTES, ReadyText } from './ingress/ready-text.ts'
-import type { Live } from './ingress/routes.ts'
+import type { Live, Matched } from './ingress/routes.ts'
 import { rawDigest } from './key/raw.ts'
 import type { Standings } from './standing.ts'
 
@@ -43,15 +43,18 @@ export type Instant = (head: Repeated, body: Uint8Array, line: AnswerLine) => bo
 
 export function createInstant(parts: InstantParts): Instant {
   const { standings, ready, refreshes, memory, observer, clock } = parts
+  // Written anew for each hit, as nobody keeps what is told of a call: two objects fewer a hit.
+  const outcome = { kind: 'hit' as const, tier: memory, ageMs: 0, ttlMs: 0 }
+  const told: Told = { door: 'fast', route: '', protocol: '', model: undefined, status: 0, outcome, ms: 0 }
 
-  return function instant({ method, headers, host, notes }, body, line) {
+  return function instant(head, body, line) {
     const live = parts.live()
-    const { matched, path = '', query = '', principal } = notes
+    const { notes } = head
+    const { matched, principal } = notes
     // The first call with this head has told where it goes and whose it is.
-    if (notes.live !== live || !matched || principal === undefined || method === 'HEAD') return false
+    if (notes.live !== live || !matched || principal === undefined || head.method === 'HEAD') return false
     if (body.length > live.maxBodyBytes) return false
-    const { target } = matched
-    const standing = standings.of({ method, target, path, query, headers, host, principal }, matched, notes)
+    const standing = standings.known(matched, notes) ?? worked(head, matched, principal)
     if (standing instanceof Promise || !standing.key || standing.wish.noCache) return false
 
     const began = clock.now()
@@ -67,17 +70,26 @@ export function createInstant(parts: InstantParts): Instant {
       answer.text.at(wall, line.closing(false)),
       whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
     )
-    const { route, protocol } = matched
-    const model = modelName(target)
-    observer.answered({
-      door: 'fast',
-      route: route.name,
-      protocol: protocol.name,
-      ...(model === undefined ? {} : { model }),
-      status: answer.reply.status,
-      outcome: { kind: 'hit', tier: memory, ageMs: ageMs(answer, wall), ttlMs: remainingMs(answer, wall) },
-      ms: clock.now() - began,
-    })
+    outcome.ageMs = ageMs(answer, wall)
+    outcome.ttlMs = remainingMs(answer, wall)
+    told.route = matched.route.name
+    told.protocol = matched.protocol.name
+    told.model = modelName(matched.target)
+    told.status = answer.reply.status
+    told.ms = clock.now() - began
+    observer.answered(told)
     return true
   }
+
+  function worked({ method, headers, host, notes }: Repeated, matched: Matched, principal: string) {
+    const { path = '', query = '' } = notes
+    return standings.of(
+      { method, target: matched.target, path, query, headers, host, principal },
+      matched,
+      notes,
+    )
+  }
 }
+
+/** `Answered`, to be written to. */
+type Told = { -readonly [K in keyof Answered]: Answered[K] }

@@ -32,6 +32,8 @@ export interface Notes {
 }
 
 export interface Standings {
+  /** What stands for the head that the notes are on, where that has been worked out. */
+  known(matched: Matched, notes: Notes): Standing | undefined
   /** What stands for the head that the notes are on; a promise where an epoch or token must be asked for first. */
   of(call: Keyed, matched: Matched, notes?: Notes): Standing | Promise<Standing>
   /** The same for a call that is taken to wish something else. */
@@ -40,12 +42,17 @@ export interface Standings {
 
 export function createStandings(keyer: Keyer): Standings {
   return {
+    known,
     of(call, matched, notes) {
-      const known = notes?.standing
-      if (known && known.matched === matched && known.revision === keyer.revision) return known
+      const before = notes && known(matched, notes)
+      if (before) return before
       return make(call, matched, { wish: parseDirectives(call.headers), notes })
     },
     wishing: (call, matched, wish) => make(call, matched, { wish, notes: undefined }),
+  }
+
+  function known(matched: Matched, { standing }: Notes): Standing | undefined {
+    return standing?.matched === matched && standing.revision === keyer.revision ? standing : undefined
   }
 
   function make(

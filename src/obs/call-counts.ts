@@ -11,6 +11,13 @@ export const CALL_BUCKETS: readonly number[] = [
 /** Status classes 0xx to 9xx. */
 const CLASSES = 10
 
+export interface CountedCall {
+  readonly door: string
+  readonly route: string
+  readonly status: number
+  readonly ms: number
+}
+
 export interface CallLabels {
   readonly route: string
   /** What the cache did. */
@@ -32,11 +39,10 @@ export class CallCounts {
   readonly #cells = new Map<string, Map<string, CallCell>>()
   readonly #doors = new Map<string, Float64Array>()
 
-  add(door: string, labels: CallLabels, ended: { readonly status: number; readonly seconds: number }): void {
-    const { route, cache } = labels
-    const { status, seconds } = ended
+  add({ door, route, status, ms }: CountedCall, cache: string): void {
+    const seconds = ms / 1000
     bump(this.#doors.get(door) ?? this.#door(door), 0)
-    const cell = this.#cells.get(route)?.get(cache) ?? this.#cell(labels)
+    const cell = this.#cells.get(route)?.get(cache) ?? this.#cell({ route, cache })
     bump(cell.statuses, Math.min(CLASSES - 1, Math.floor(status / 100)))
     let bucket = 0
     while (bucket < CALL_BUCKETS.length && seconds > (CALL_BUCKETS[bucket] as number)) bucket++

@@ -125,8 +125,9 @@ export function createMetrics(): Metrics {
     ]),
   )
   return {
-    answered({ door, route, status, outcome, ms, fault }) {
-      calls.add(door, { route, cache: cacheLabel(outcome) }, { status, seconds: ms / 1000 })
+    answered(call) {
+      const { route, fault } = call
+      calls.add(call, cacheLabel(call.outcome))
       if (fault !== undefined) faults.inc({ route, fault })
     },
     attempted(pool, backend, ending, ms) {

@@ -20,27 +20,50 @@ export interface HotLife {
 }
 
 interface Kept<T> {
+  readonly digest: Digest
   readonly value: T
   readonly expiresAt: number
+  /** Times it was found in the front. */
+  found: number
 }
+
+/**
+ * In front of the LRU stands a table with a place for each value of a digest's first bits, for what was found last: a
+ * look there mends no list and hashes no string. The LRU hears of each of these so often, to know what is in use.
+ */
+const PLACES = 4096
+const TOLD_EVERY = 16
 
 /** What an entry of the LRU costs beside its value: measured with Buffers of 300 B on Node 26. */
 const OVERHEAD_BYTES = 400
 
 export class Hot<T> {
   readonly #kept: LRUCache<Digest, Kept<T>>
+  readonly #front = new Array<Kept<T> | undefined>(PLACES).fill(undefined)
   readonly #clock: Clock
 
   constructor({ maxBytes, clock = systemClock }: HotOptions) {
-    this.#kept = new LRUCache({ maxSize: Math.max(1, Math.floor(maxBytes)) })
+    this.#kept = new LRUCache({
+      maxSize: Math.max(1, Math.floor(maxBytes)),
+      dispose: (kept, digest) => {
+        const place = placeOf(digest)
+        if (this.#front[place] === kept) this.#front[place] = undefined
+      },
+    })
     this.#clock = clock
   }
 
   /** `now`: monotonic, for whoever has read the clock already. */
   get(digest: Digest, now = this.#clock.now()): T | undefined {
-    const kept = this.#kept.get(digest)
+    const place = placeOf(digest)
+    const first = this.#front[place]
+    const isFirst = first !== undefined && first.digest === digest && ++first.found % TOLD_EVERY !== 0
+    const kept = isFirst ? first : this.#kept.get(digest)
     if (kept === undefined) return undefined
-    if (kept.expiresAt > now) return kept.value
+    if (kept.expiresAt > now) {
+      this.#front[place] = kept
+      return kept.value
+    }
     this.#kept.delete(digest)
     return undefined
   }
@@ -48,7 +71,7 @@ export class Hot<T> {
   /** Keeps the value; one larger than everything is not kept, and what stood there is gone. */
   set(digest: Digest, value: T, life: HotLife): void {
     const size = Math.ceil(life.bytes) + OVERHEAD_BYTES
-    this.#kept.set(digest, { value, expiresAt: life.expiresAt }, { size })
+    this.#kept.set(digest, { digest, value, expiresAt: life.expiresAt, found: 0 }, { size })
   }
 
   delete(digest: Digest): void {
@@ -66,4 +89,8 @@ export class Hot<T> {
   get entries(): number {
     return this.#kept.size
   }
+}
+
+function placeOf(digest: Digest): number {
+  return (digest.charCodeAt(0) | (digest.charCodeAt(1) << 8)) % PLACES
 }

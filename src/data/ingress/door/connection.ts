@@ -7,7 +7,8 @@ import { GatewayError } from '../../../core/errors.ts'
 import { type Timer, timer, type Wheel } from '../../../lib/wheel.ts'
 import type { Ingress } from '../ingress.ts'
 import { refusal } from '../refusal.ts'
-import { type Head, type Reading, readHead } from './head.ts'
+import type { Head, Reading } from './head.ts'
+import type { Heads } from './heads.ts'
 import { FastRequest, type Line } from './request.ts'
 
 /** All times in milliseconds. */
@@ -25,6 +26,7 @@ export interface House extends Ingress {
   readonly wheel: Wheel
   /** Gives the connection to node:http; its unread bytes are in the stream. */
   readonly handOver: (socket: Duplex) => void
+  readonly heads: Heads
   readonly connections: Set<Connection>
   draining: boolean
 }
@@ -219,7 +221,7 @@ export class Connection implements Line {
     return true
   }
 
-  /** Clients repeat their heads: one that is the same, byte for byte, is not read again. */
+  /** The last one comes again more often than not, and is compared without being looked up. */
   #head(bytes: Buffer): Reading {
     const last = this.#lastBytes
     if (
@@ -229,7 +231,7 @@ export class Connection implements Line {
       bytes.compare(last, 0, last.length, 0, last.length) === 0
     )
       return this.#lastHead
-    const head = readHead(bytes, this.#house.limits.maxHeadBytes)
+    const head = this.#house.heads.read(bytes)
     if (typeof head === 'object' && head.bytes <= MAX_REMEMBERED_BYTES) {
       this.#lastHead = head
       // A copy: the bytes around it must not be kept alive with it.

@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream'
 import type { Wheel } from '../../../lib/wheel.ts'
 import type { Ingress } from '../ingress.ts'
 import { Connection, type DoorLimits, type House } from './connection.ts'
+import { Heads } from './heads.ts'
 
 export interface DoorOptions extends Ingress {
   /** Listens, limits the connections, and serves whatever is not plain. */
@@ -36,6 +37,7 @@ export function createDoor({ server, event = 'connection', ...options }: DoorOpt
     handOver: (socket) => {
       for (const listener of inner) listener.call(server, socket)
     },
+    heads: new Heads(options.limits.maxHeadBytes),
     connections: new Set(),
     draining: false,
   }
