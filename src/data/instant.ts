@@ -14,7 +14,7 @@ import type { RefreshBudget } from './cache/refresh-budget.ts'
 import type { Intake } from './ingress/intake.ts'
 import { MAX_TEXT_BODY_BYTES, ReadyText } from './ingress/ready-text.ts'
 import type { Live, Matched } from './ingress/routes.ts'
-import { rawDigest } from './key/raw.ts'
+import { digestOfPieces } from './key/raw.ts'
 import type { Standings } from './standing.ts'
 
 export interface InstantParts {
@@ -29,7 +29,10 @@ export interface InstantParts {
 }
 
 /** A head, and the line its answer goes back on. */
-export type Repeated = Pick<Intake, 'method' | 'headers' | 'host' | 'notes'>
+export type Repeated = Pick<Intake, 'method' | 'headers' | 'host' | 'notes'> & {
+  /** Bytes of the body. */
+  readonly length: number
+}
 
 export interface AnswerLine {
   readonly peer: string
@@ -38,8 +41,8 @@ export interface AnswerLine {
   send(head: string, body: Uint8Array | undefined): void
 }
 
-/** True where the request is answered, all of it; false: nothing has been done. */
-export type Instant = (head: Repeated, body: Uint8Array, line: AnswerLine) => boolean
+/** `body`: in the pieces it came in. True where the request is answered, all of it; false: nothing has been done. */
+export type Instant = (head: Repeated, body: readonly Uint8Array[], line: AnswerLine) => boolean
 
 export function createInstant(parts: InstantParts): Instant {
   const { standings, ready, refreshes, memory, observer, clock } = parts
@@ -53,12 +56,12 @@ export function createInstant(parts: InstantParts): Instant {
     const { matched, principal } = notes
     // The first call with this head has told where it goes and whose it is.
     if (notes.live !== live || !matched || principal === undefined || head.method === 'HEAD') return false
-    if (body.length > live.maxBodyBytes) return false
+    if (head.length > live.maxBodyBytes) return false
     const standing = standings.known(matched, notes) ?? worked(head, matched, principal)
     if (standing instanceof Promise || !standing.key || standing.wish.noCache) return false
 
     const began = clock.now()
-    const answer = ready.get(rawDigest(standing.key.prefix, body), began)
+    const answer = ready.get(digestOfPieces(standing.key.prefix, body, head.length), began)
     if (!answer) return false
     const wall = clock.wall()
     if (judge(answer, standing.wish, wall) !== 'fresh') return false

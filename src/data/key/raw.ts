@@ -6,11 +6,12 @@ import { type Digest, digestOf, digestSteps } from '../../core/key.ts'
 
 const SCRATCH_BYTES = 64 * 1024
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
+const NOTHING = new Uint8Array(0)
 /** The prefix that lies in the scratch: most repeats come under the same. */
 let written = ''
 /** The short way of a hit asks first, and what is none of them asks again at once. */
 let last: { body: Uint8Array; prefix: string; digest: Digest } = {
-  body: new Uint8Array(0),
+  body: NOTHING,
   prefix: '',
   digest: '' as Digest,
 }
@@ -42,7 +43,17 @@ export function rawDigest(prefix: string, body: Uint8Array): Digest {
   return digest
 }
 
-/** The same for a body in pieces. */
+/** The same for a body in pieces, all at once: it is not joined for being looked up. */
+export function digestOfPieces(prefix: string, pieces: readonly Uint8Array[], length: number): Digest {
+  const [first = NOTHING] = pieces
+  if (pieces.length <= 1) return rawDigest(prefix, first)
+  if (prefix.length + length <= SCRATCH_BYTES) return rawDigest(prefix, Buffer.concat(pieces, length))
+  const sha256 = createHash('sha256').update(prefix, 'latin1')
+  for (const piece of pieces) sha256.update(piece)
+  return sha256.digest('latin1') as Digest
+}
+
+/** The same in steps, for a long one. */
 export function rawDigestSteps(prefix: string, body: Chunks): Generator<void, Digest> {
   return digestSteps(body.pieces(), prefix)
 }

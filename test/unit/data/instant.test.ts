@@ -81,12 +81,15 @@ function setup() {
   }
 
   /** What was written; undefined: the request went the long way. */
-  function ask(of: ReturnType<typeof head>, body: Buffer = BODY) {
+  function ask(of: ReturnType<typeof head>, body: Buffer = BODY, isCut = false) {
     let written: string | undefined
     const send = (text: string, rest: Uint8Array | undefined) => {
       written = text + (rest ? Buffer.from(rest).toString('latin1') : '')
     }
-    const isAnswered = instant(of, body, { peer: 'peer', closing: () => CONNECTION, send })
+    const line = { peer: 'peer', closing: () => CONNECTION, send }
+    const half = body.length >> 1
+    const pieces = isCut ? [body.subarray(0, half), body.subarray(half)] : [body]
+    const isAnswered = instant({ ...of, length: body.length }, pieces, line)
     expect(isAnswered).toBe(written !== undefined)
     return written
   }
@@ -114,6 +117,8 @@ describe('the short way of a hit', () => {
     expect(ask(one)).toBeUndefined()
     await keep()
     expect(ask(one)).toBe(written(clock, 0))
+    expect(ask(one, BODY, true)).toBe(written(clock, 0))
+    expect(answered.splice(1)).toHaveLength(1)
     expect(answered).toMatchObject([
       {
         door: 'fast',

@@ -39,6 +39,8 @@ const MAX_AHEAD_BYTES = 64 * 1024
 const MAX_REMEMBERED_BYTES = 2048
 /** Bodies up to this length are joined to their head in one string, which is one write without a buffer of its own. */
 const MAX_JOINED_BYTES = 2048
+/** A body of up to so many bytes, still arriving under a head that came before, is looked up before it is served. */
+const MAX_HELD_BYTES = 1 << 20
 /** How long a connection that we end is read on, so that the last answer is not lost to a reset (RFC 9112, section 9.6). */
 const LINGER_MS = 1000
 
@@ -51,6 +53,8 @@ export class Connection implements Line {
   #unread: Buffer | undefined
   #pieces = 0
   #request: FastRequest | undefined
+  /** The head of the request, while nobody has been told of it: a repeat may be answered without. */
+  #held: Head | undefined
   #reading = false
   #paused = false
   #closing = false
@@ -75,7 +79,7 @@ export class Connection implements Line {
 
   /** Nothing has been asked that is not answered. */
   get isIdle(): boolean {
-    return this.#request === undefined && this.#unread === undefined
+    return !this.#request && !this.#unread
   }
 
   get peer(): string {
@@ -93,7 +97,7 @@ export class Connection implements Line {
     if (!body || body.length === 0) {
       socket.write(head, 'latin1')
     } else if (body.length <= MAX_JOINED_BYTES) {
-      socket.write(head + asBuffer(body).toString('latin1'), 'latin1')
+      socket.write(head + Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1'), 'latin1')
     } else {
       socket.cork()
       socket.write(head, 'latin1')
@@ -158,6 +162,7 @@ export class Connection implements Line {
     const wasComplete = request.isComplete
     const rest = request.take(chunk)
     if (!wasComplete) this.#bodyArrived(request)
+    if (this.#held && request.isComplete) this.#serveHeld(request, this.#held)
     if (!rest) return
     this.#unread = this.#unread ? Buffer.concat([this.#unread, rest]) : rest
     if (this.#request) this.#hold()
@@ -201,13 +206,25 @@ export class Connection implements Line {
     const end = head.bytes + head.length
     const body = bytes.subarray(head.bytes, end)
     this.#unread = bytes.length > end ? bytes.subarray(end) : undefined
-    if (bytes.length >= end && this.#house.instant(head, body, this)) return this.#answeredAtOnce(head)
+    if (bytes.length >= end && this.#house.instant(head, [body], this)) return this.#answeredAtOnce(head)
     const request = new FastRequest(this, head)
     this.#request = request
     request.take(body)
-    if (!request.isComplete) wheel.arm(this.#timer, limits.bodyTimeoutMs)
-    this.#house.serve(request)
+    if (!request.isComplete) {
+      wheel.arm(this.#timer, limits.bodyTimeoutMs)
+      if (head.length <= MAX_HELD_BYTES && head.notes.standing?.key) this.#held = head
+    }
+    if (!this.#held) this.#house.serve(request)
     return true
+  }
+
+  /** The body has arrived, or will not. */
+  #serveHeld(request: FastRequest, head: Head): void {
+    this.#held = undefined
+    if (!request.isComplete || !this.#house.instant(head, request.chunks, this))
+      return this.#house.serve(request)
+    request.passBy()
+    this.answered()
   }
 
   /** As after any answer: the next is not read before this one has left. */
@@ -279,6 +296,7 @@ export class Connection implements Line {
     this.#closing = true
     this.#request?.breakOff(new GatewayError('callerLeft', 'the connection has ended'))
     this.#request = undefined
+    this.#held = undefined
     this.#unread = undefined
     this.#socket.end()
     this.#socket.resume()
@@ -294,6 +312,7 @@ export class Connection implements Line {
         'requestTimeout',
         'the body did not arrive in time (server.limits.bodyTimeout)',
       )
+      if (this.#held) this.#serveHeld(request, this.#held)
       return request.breakOff(fault)
     }
     // While a call runs, its own deadline counts; the timer is set anew when it is answered.
@@ -309,9 +328,8 @@ export class Connection implements Line {
     else this.#bye()
   }
 
-  readonly #onError = (): void => {
-    // 'close' follows, and has all that is to be done.
-  }
+  // 'close' follows, and has all that is to be done.
+  readonly #onError = (): void => {}
 
   readonly #onClose = (): void => {
     const request = this.#request
@@ -329,8 +347,4 @@ export class Connection implements Line {
     drain?.()
     if (this.#request?.isAnswered && this.#request.isComplete && !this.#socket.destroyed) this.#rest()
   }
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -73,8 +73,14 @@ export class FastRequest implements Intake {
   static answered(line: Line, head: Head): FastRequest {
     const request = new FastRequest(line, head)
     request.#missing = 0
-    request.#state = DONE
+    request.passBy()
     return request
+  }
+
+  /** It was answered without a call being made of it. */
+  passBy(): void {
+    this.#state = DONE
+    this.#chunks = []
   }
 
   get peer(): string {
