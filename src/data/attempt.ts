@@ -1,7 +1,8 @@
 /** One attempt at one backend: from the place it was given to the end of the exchange, counted in between. */
-import { type Call, headerAll, type RawPairs, upstreamMethod } from '../core/call.ts'
+import { type Call, header, headerAll, type RawPairs, upstreamMethod } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
+import type { Reply } from '../core/reply.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Exchange } from './backend/clients.ts'
 import { Incoming } from './backend/incoming.ts'
@@ -59,7 +60,7 @@ export function createAttempt({ observer, clock, stalled }: AttemptParts) {
     const ms = clock.now() - began
     const { reply } = exchange
     void exchange.over.then((error) => end(error ? endingOf(asFault(error)) : endingOfStatus(reply.status)))
-    if (shipment.collectBytes === 0 || isStream(reply.headers)) return { reply, backend, ms }
+    if (shipment.collectBytes === 0 || isStream(reply.headers)) return { reply: inOne(reply), backend, ms }
     try {
       const { complete, bytes } = await reply.body.collect(shipment.collectBytes)
       return { reply: complete ? { ...reply, body: bytes } : reply, backend, ms }
@@ -72,6 +73,13 @@ export function createAttempt({ observer, clock, stalled }: AttemptParts) {
 /** Lets go of an answer that nobody reads. */
 export function discard(result: Result): void {
   if ('reply' in result && result.reply.body instanceof Incoming) void result.reply.body.discard()
+}
+
+/** A body that came with its head, to the end that the head tells, need not be passed on in pieces. */
+function inOne(reply: Exchange['reply']): Reply {
+  const length = Number(header(reply.headers, 'content-length') ?? 0)
+  const bytes = length > 0 ? reply.body.arrived(length) : undefined
+  return bytes ? { ...reply, body: bytes } : reply
 }
 
 /** Events are forwarded as they happen, also where the answer would be kept otherwise. */

@@ -34,6 +34,12 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     return this.#trailers
   }
 
+  /** The whole body, taken, where it has come to its end already and is of this length; otherwise nothing happens. */
+  arrived(length: number): Uint8Array | undefined {
+    if (!this.#ended || this.#error || this.#queued !== length) return undefined
+    return this.#joined()
+  }
+
   push(chunk: Uint8Array): void {
     // undici brings one with every resumption; taken for a sign of more it would pause the socket for good.
     if (chunk.length === 0) return
@@ -93,10 +99,15 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     }
     if (this.#error) throw this.#error
     if (this.#queued > maxBytes) return { complete: false, bytes: EMPTY }
-    const bytes =
-      this.#chunks.length === 1 ? (this.#chunks[0] as Uint8Array) : Buffer.concat(this.#chunks, this.#queued)
+    return { complete: true, bytes: this.#joined() }
+  }
+
+  #joined(): Uint8Array {
+    const [only] = this.#chunks
+    const bytes = only && this.#chunks.length === 1 ? only : Buffer.concat(this.#chunks, this.#queued)
     this.#chunks = []
-    return { complete: true, bytes }
+    this.#queued = 0
+    return bytes
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {

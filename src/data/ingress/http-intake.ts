@@ -53,6 +53,10 @@ export class HttpIntake implements Intake {
     return Number(headers['content-length'] ?? 0)
   }
 
+  get isHere(): boolean {
+    return this.length === 0
+  }
+
   check(): void {
     const { httpVersion, rawHeaders } = this.#request
     if (httpVersion !== '1.1' && httpVersion !== '1.0')

@@ -276,7 +276,7 @@ class ArrivedCall implements Call {
 
 const NOTHING = new Uint8Array(0)
 
-/** Whole where the route may cache the call, streaming otherwise. */
+/** Whole where the route may cache the call or nothing is left to come, streaming otherwise. */
 function bodyOf(
   intake: Intake,
   matched: Matched,
@@ -286,7 +286,7 @@ function bodyOf(
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
   if (length === 0) return NOTHING
   const keyed = matched.route.cache !== undefined && keepable(matched)
-  return keyed ? intake.whole(maxBytes, () => call.signal) : intake.stream(maxBytes)
+  return keyed || intake.isHere ? intake.whole(maxBytes, () => call.signal) : intake.stream(maxBytes)
 }
 
 function modelOf(matched: Matched | undefined): { model?: string } {

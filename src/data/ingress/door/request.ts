@@ -11,6 +11,8 @@ import type { Head } from './head.ts'
 import { lastChunk, replyHead } from './reply-head.ts'
 
 const HIGH_WATER_BYTES = 256 * 1024
+/** A body up to this length that is there need not be passed on in pieces. */
+const SHORT_BYTES = 64 * 1024
 
 /** What a request needs of its connection. */
 export interface Line {
@@ -90,6 +92,10 @@ export class FastRequest implements Intake {
   /** Every byte of the body has arrived. */
   get isComplete(): boolean {
     return this.#missing === 0
+  }
+
+  get isHere(): boolean {
+    return this.#missing === 0 && this.length <= SHORT_BYTES
   }
 
   get isAnswered(): boolean {
