@@ -2,6 +2,7 @@
  * One request, as the data plane sees it. Immutable; bytes and headers are the caller's own, untouched.
  */
 
+import type { Signal } from '../lib/cancel.ts'
 import { Chunks } from './chunks.ts'
 
 /** Header fields as they stood on the wire: name, value, name, value … Order, case and repeats are kept. */
@@ -48,7 +49,7 @@ export interface Call {
   /** Monotonic milliseconds (Clock.now) after which nobody waits for the answer. */
   readonly deadline: number
   /** Aborted when the caller has left or the deadline has passed; the reason is a GatewayError. */
-  readonly signal: AbortSignal
+  readonly signal: Signal
 }
 
 /** The first value of a header field, or undefined. `name` in lower case. */

@@ -11,6 +11,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Body, type Call, isWhole, modelName } from '../core/call.ts'
 import type { Observer } from '../core/observer.ts'
+import { Cancel, type Signal } from '../lib/cancel.ts'
 import type { Clock } from '../lib/clock.ts'
 import { createAttempt, discard, LOSER } from './attempt.ts'
 import type { BackendPool } from './backend/pool.ts'
@@ -63,7 +64,7 @@ export function createDispatch(parts: DispatchParts): Dispatch {
     for (let turn = 0; ; turn++) {
       const seat = await pool.enter(need, tried)
       tried.push(seat.backend.slot)
-      const send = (at: Seat, until: AbortSignal) =>
+      const send = (at: Seat, until: Signal) =>
         attempt(call, { ...shipment, body: body.read(), signal: until }, { pool, seat: at, asked })
       // Only a call whose body is at hand can be sent twice at a time.
       const late = isPure(matched) && !body.streams ? pool.hedgeDelay(need) : undefined
@@ -94,20 +95,19 @@ export function createDispatch(parts: DispatchParts): Dispatch {
     readonly tried: number[]
     readonly seat: Seat
     readonly late: number
-    readonly send: (seat: Seat, until: AbortSignal) => Promise<Result>
+    readonly send: (seat: Seat, until: Signal) => Promise<Result>
   }
 
   /** The call is sent once more when it is later than most; the first good answer counts, the other is cut. */
   async function hedged({ pool, need, tried, seat, late, send }: Hedge): Promise<Result> {
-    const cuts = [new AbortController(), new AbortController()] as const
-    const untils = cuts.map((cut) => AbortSignal.any([need.signal, cut.signal]))
-    const first = send(seat, untils[0] as AbortSignal)
+    const cuts = [Cancel.following(need.signal), Cancel.following(need.signal)] as const
+    const first = send(seat, cuts[0])
     const early = await Promise.race([first, sleep(late, undefined, { ref: false })])
     if (early) return early
     const other = pool.mayHedge() ? pool.enterExtra(need, tried) : undefined
     if (!other) return first
     tried.push(other.backend.slot)
-    const second = send(other, untils[1] as AbortSignal)
+    const second = send(other, cuts[1])
     const [winner, at] = await firstGood([first, second])
     pool.hedged(at === 1)
     observer.hedged(pool.name, at === 1 ? 'won' : 'lost')
@@ -116,7 +116,7 @@ export function createDispatch(parts: DispatchParts): Dispatch {
   }
 
   /** Whether another try could still be in time: half of them take no longer than the median. */
-  function hasTime(pool: BackendPool, { deadline }: Call, signal: AbortSignal): boolean {
+  function hasTime(pool: BackendPool, { deadline }: Call, signal: Signal): boolean {
     return clock.now() + (pool.serviceMs(0.5) ?? 0) < deadline && !signal.aborted
   }
 }

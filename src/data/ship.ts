@@ -4,6 +4,7 @@
  */
 import type { Call, RawPairs } from '../core/call.ts'
 import type { Reply } from '../core/reply.ts'
+import type { Signal } from '../lib/cancel.ts'
 import type { Row, RowAnswer } from '../protocol/protocol.ts'
 import { type BatchCall, Batches, type BatchesParts } from './batch/batches.ts'
 import { collectable, unstorable } from './cache/storable.ts'
@@ -26,7 +27,7 @@ export interface Order {
   readonly rows: readonly Row[]
   /** The rows are the call as it came. */
   readonly isWhole: boolean
-  readonly signal: AbortSignal
+  readonly signal: Signal
 }
 
 export type Ship = (job: Job, order: Order) => Promise<Shipped>

@@ -4,6 +4,7 @@ import type { Body, Call, RawPairs } from '../core/call.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
+import type { Signal } from '../lib/cancel.ts'
 import type { Matched } from './ingress/routes.ts'
 
 /** What goes upstream for a call: its own body or one put together from rows. */
@@ -12,7 +13,7 @@ export interface Shipment {
   readonly contentLength: number | undefined
   readonly headers: RawPairs
   readonly key: Digest | undefined
-  readonly signal: AbortSignal
+  readonly signal: Signal
   /** Read the answer to its end, up to so many bytes, before answering; 0 streams it. */
   readonly collectBytes: number
 }

@@ -4,6 +4,7 @@
  * that twenty long bodies at once keep the others waiting no longer than one does.
  */
 import { setImmediate as immediate } from 'node:timers/promises'
+import type { Signal } from './cancel.ts'
 
 const BUDGET_MS = 5
 
@@ -13,7 +14,7 @@ type Work = () => boolean
 const waiting: Work[] = []
 
 /** The generator's result. Rejects with the signal's reason at the first step after it is aborted. */
-export function inTurns<T>(steps: Generator<void, T>, signal: AbortSignal): Promise<T> {
+export function inTurns<T>(steps: Generator<void, T>, signal: Signal): Promise<T> {
   return new Promise((resolve, reject) => {
     waiting.push(() => {
       try {

@@ -3,6 +3,7 @@ import type { Digest } from '../../src/core/key.ts'
 import { guardTier } from '../../src/data/cache/guard.ts'
 import { Flights, type Load } from '../../src/data/flight/flights.ts'
 import { Leases } from '../../src/data/flight/leases.ts'
+import type { Signal } from '../../src/lib/cancel.ts'
 import type { Clock } from '../../src/lib/clock.ts'
 import type { FakeTier } from './fake-tier.ts'
 
@@ -42,7 +43,7 @@ export class LeaseGateway {
   }
 
   /** The answer for each row; rejects with the signal's reason. */
-  ask(digests: readonly Digest[], signal: AbortSignal, deadline: number): Promise<string[]> {
+  ask(digests: readonly Digest[], signal: Signal, deadline: number): Promise<string[]> {
     const joined = digests.flatMap((digest) => this.flights.join(digest) ?? [])
     const rest = digests.filter((digest) => !joined.some((flight) => flight.digest === digest))
     const opened =
@@ -80,7 +81,7 @@ export class LeaseGateway {
     })
   }
 
-  #serve({ kind, ms }: Service, signal: AbortSignal): Promise<void> {
+  #serve({ kind, ms }: Service, signal: Signal): Promise<void> {
     return new Promise((resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
       if (kind === 'hangs') return

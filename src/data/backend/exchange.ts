@@ -1,6 +1,7 @@
 /** What is asked of a client of backends, and what it gives: the same for every way of talking to one. */
 import type { Body, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
+import type { Signal } from '../../lib/cancel.ts'
 import type { Incoming } from './incoming.ts'
 
 export interface ClientOptions {
@@ -22,7 +23,7 @@ export interface Request {
   readonly body: Body | undefined
   /** Known length of a streamed body. */
   readonly contentLength: number | undefined
-  readonly signal: AbortSignal
+  readonly signal: Signal
   /** Milliseconds until the head of the answer must be there. */
   readonly headTimeoutMs: number
 }

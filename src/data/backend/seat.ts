@@ -1,6 +1,7 @@
 /** What a call asks of a pool, and the place at a backend that it gets. */
 import type { Backend } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Signal } from '../../lib/cancel.ts'
 
 /** What a call asks of a backend besides being there. */
 export interface Need {
@@ -9,7 +10,7 @@ export interface Need {
   readonly key: Digest | undefined
   /** Monotonic. */
   readonly deadline: number
-  readonly signal: AbortSignal
+  readonly signal: Signal
 }
 
 /** A call's place at a backend, from its start until `leave`. */

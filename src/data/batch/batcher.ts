@@ -10,6 +10,7 @@
  * A caller who leaves is taken out before the send; a send is cancelled when all its callers have left. A failure
  * of the backend is everybody's; a refusal is only the guilty caller's. No I/O here: `send` is passed in.
  */
+import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Sending } from './sending.ts'
 import { type Batched, type BatchJob, type Share, Submission } from './submission.ts'
@@ -21,7 +22,7 @@ export interface BatcherOptions<J, W, A, R> {
    */
   readonly send: (
     shares: readonly Share<J, W>[],
-    options: { readonly signal: AbortSignal; readonly deadline: number },
+    options: { readonly signal: Signal; readonly deadline: number },
   ) => Promise<Batched<A, R>>
   readonly clock: Clock
   readonly maxRows: number

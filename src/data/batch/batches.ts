@@ -4,6 +4,7 @@
  * what was said to somebody else.
  */
 import type { Call, RawPairs, WholeBody } from '../../core/call.ts'
+import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Plan, Row, RowAnswer } from '../../protocol/protocol.ts'
 import { Incoming } from '../backend/incoming.ts'
@@ -65,7 +66,7 @@ export class Batches {
   }
 
   /** Sends rows in company, where there is any; only for what it `takes`. Rejects as `dispatch` does. */
-  ship(of: BatchCall, rows: readonly Row[], signal: AbortSignal): Promise<Shipped> {
+  ship(of: BatchCall, rows: readonly Row[], signal: Signal): Promise<Shipped> {
     const { call, matched, plan } = of
     if (!matched.route.batch || !plan.batch) throw new Error('this call is not batched')
     const headers = this.#parts.outgoing(call)
@@ -105,7 +106,7 @@ export class Batches {
 
   async #send(
     shares: readonly Share<BatchCall, Row>[],
-    { signal, deadline }: { readonly signal: AbortSignal; readonly deadline: number },
+    { signal, deadline }: { readonly signal: Signal; readonly deadline: number },
   ): Promise<Shipped> {
     const lead = (shares[0] as Share<BatchCall, Row>).job
     const rows = shares.flatMap((share) => share.rows)

@@ -2,6 +2,7 @@
  * One upstream request of the batcher: whose rows it carries and in what order, and who still waits for them.
  */
 import { GatewayError } from '../../core/errors.ts'
+import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { Share, Submission } from './submission.ts'
 
 interface Part<J, W, A, R> {
@@ -14,7 +15,7 @@ export class Sending<J, W, A, R> {
   /** The latest of its callers' deadlines, in monotonic milliseconds. */
   deadline = Number.NEGATIVE_INFINITY
   readonly #parts: Part<J, W, A, R>[] = []
-  readonly #cancel = new AbortController()
+  readonly #cancel = new Cancel()
   #isOver = false
 
   get shares(): readonly Share<J, W>[] {
@@ -22,8 +23,8 @@ export class Sending<J, W, A, R> {
   }
 
   /** Aborted when every caller has left, or is settled otherwise. */
-  get signal(): AbortSignal {
-    return this.#cancel.signal
+  get signal(): Signal {
+    return this.#cancel
   }
 
   add(submission: Submission<J, W, A, R>, share: Share<J, W>): void {

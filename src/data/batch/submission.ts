@@ -2,6 +2,7 @@
  * What one caller gives to the batcher, how much of it has been sent, and what has been answered. It may take
  * several requests; it settles once.
  */
+import type { Signal } from '../../lib/cancel.ts'
 
 /** One caller's rows. */
 export interface BatchJob<J, W> {
@@ -14,7 +15,7 @@ export interface BatchJob<J, W> {
   readonly bytes: number
   /** Monotonic milliseconds after which nobody waits. */
   readonly deadline: number
-  readonly signal: AbortSignal
+  readonly signal: Signal
 }
 
 /** What became of a request or of one caller's rows: an answer a row in order, or a refusal of the whole. */

@@ -11,6 +11,7 @@
  */
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { ClaimTable, Held } from './claim-table.ts'
 
@@ -18,7 +19,7 @@ import type { ClaimTable, Held } from './claim-table.ts'
 export interface ClaimedLoad {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits any more. */
-  readonly signal: AbortSignal
+  readonly signal: Signal
   /** Monotonic milliseconds after which nobody waits. */
   readonly deadline: number
   /** Looks into memory; true where what it has is of use, and has been. */
@@ -122,7 +123,7 @@ export class Claims {
 }
 
 /** Rejects with the signal's reason when that comes first. */
-function until(signal: AbortSignal, done: Promise<void>): Promise<void> {
+function until(signal: Signal, done: Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
     const leave = () => reject(signal.reason as Error)
     if (signal.aborted) return leave()

@@ -10,6 +10,7 @@
  */
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
+import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 
 export interface Flight<L> {
@@ -18,14 +19,14 @@ export interface Flight<L> {
    * Resolves when the flight has landed; rejects with the signal's reason when the waiter leaves first. To be
    * called once for each join, in the same turn: until then a joined flight counts as waited for.
    */
-  wait(signal: AbortSignal): Promise<L>
+  wait(signal: Signal): Promise<L>
 }
 
 /** What one load has taken upon itself: the flights it opened, and a signal that ends it. */
 export interface Load<L> {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits for any of these rows any more. */
-  readonly signal: AbortSignal
+  readonly signal: Signal
   land(digest: Digest, landing: L): void
 }
 
@@ -83,7 +84,7 @@ export class Flights<L> {
     run: (load: Load<L>) => Promise<void>,
     unlanded: (error: unknown) => L,
   ): readonly Flight<L>[] {
-    const cancel = new AbortController()
+    const cancel = new Cancel()
     const own = new Map<Digest, OpenFlight<L>>()
     const crew = new Crew(() => {
       for (const flight of own.values()) this.#forget(flight)
@@ -103,7 +104,7 @@ export class Flights<L> {
       this.#forget(flight)
       flight.land(landing)
     }
-    void this.#fly({ digests: [...own.keys()], signal: cancel.signal, land }, run, unlanded)
+    void this.#fly({ digests: [...own.keys()], signal: cancel, land }, run, unlanded)
     return flights
   }
 
@@ -218,7 +219,7 @@ class OpenFlight<L> implements Flight<L> {
     this.#crew.landed(this.waiters)
   }
 
-  wait(signal: AbortSignal): Promise<L> {
+  wait(signal: Signal): Promise<L> {
     return new Promise((resolve, reject) => {
       const left = () => {
         reject(signal.reason as Error)

@@ -13,6 +13,7 @@
 import { randomBytes } from 'node:crypto'
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Signal } from '../../lib/cancel.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import type { GuardedLeases } from '../cache/guarded-leases.ts'
 import { type LeaseAnswer, type LeaseWant, sha1Of } from '../cache/lease-tier.ts'
@@ -30,7 +31,7 @@ export interface LeasesOptions {
 export interface LeasedLoad {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits any more. */
-  readonly signal: AbortSignal
+  readonly signal: Signal
   /** Monotonic milliseconds after which nobody waits, and no lease is renewed. */
   readonly deadline: number
   /** Milliseconds the first question may take: what the look-up before it left of the tiers' time. */

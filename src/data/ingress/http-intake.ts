@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RawPairs, WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
+import type { Signal } from '../../lib/cancel.ts'
 import { Gather, tooLarge } from './body.ts'
 import type { HeadNotes, Intake } from './intake.ts'
 
@@ -67,7 +68,7 @@ export class HttpIntake implements Intake {
     if (hosts > 1) throw new GatewayError('badRequest', 'a request has exactly one Host field')
   }
 
-  whole(maxBytes: number, signal: () => AbortSignal): Promise<WholeBody> {
+  whole(maxBytes: number, signal: () => Signal): Promise<WholeBody> {
     this.#invite()
     return readWhole(this.#request, maxBytes, signal())
   }
@@ -124,7 +125,7 @@ export class HttpIntake implements Intake {
 
 const NOTHING = new Uint8Array(0)
 
-function readWhole(request: IncomingMessage, maxBytes: number, signal: AbortSignal): Promise<WholeBody> {
+function readWhole(request: IncomingMessage, maxBytes: number, signal: Signal): Promise<WholeBody> {
   return new Promise((resolve, reject) => {
     const gather = new Gather()
     const settle = (finish: () => void) => {

@@ -14,6 +14,7 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { Answer, Outcome, Reply } from '../../core/reply.ts'
+import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
@@ -229,7 +230,7 @@ class ArrivedCall implements Call {
   readonly #intake: Intake
   readonly #mintId: () => string
   #id: string | undefined
-  #abort: AbortController | undefined
+  #cancel: Cancel | undefined
   #reason: GatewayError | undefined
 
   constructor(
@@ -260,17 +261,17 @@ class ArrivedCall implements Call {
     return this.#intake.peer
   }
 
-  get signal(): AbortSignal {
-    if (!this.#abort) {
-      this.#abort = new AbortController()
-      if (this.#reason) this.#abort.abort(this.#reason)
+  get signal(): Signal {
+    if (!this.#cancel) {
+      this.#cancel = new Cancel()
+      if (this.#reason) this.#cancel.abort(this.#reason)
     }
-    return this.#abort.signal
+    return this.#cancel
   }
 
   abort(reason: GatewayError): void {
     this.#reason ??= reason
-    this.#abort?.abort(reason)
+    this.#cancel?.abort(reason)
   }
 }
 

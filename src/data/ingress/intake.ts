@@ -3,6 +3,7 @@
  * requests in this form, so that routing, deadlines, faults and answers are written once.
  */
 import type { RawPairs, Target, WholeBody } from '../../core/call.ts'
+import type { Signal } from '../../lib/cancel.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import type { Standing } from '../standing.ts'
 import type { Route } from './routes.ts'
@@ -53,7 +54,7 @@ export interface Intake {
    * The whole body; at once where it is there already. Rejects with `bodyTooLarge`, `requestTimeout` or
    * `callerLeft`, or with the signal's reason.
    */
-  whole(maxBytes: number, signal: () => AbortSignal): WholeBody | Promise<WholeBody>
+  whole(maxBytes: number, signal: () => Signal): WholeBody | Promise<WholeBody>
   /** The body as it arrives; ends with `bodyTooLarge` where it passes the bound. */
   stream(maxBytes: number): AsyncIterable<Uint8Array>
 

@@ -5,6 +5,7 @@
 import { header, type RawPairs, type WholeBody } from '../../../core/call.ts'
 import { JOINED_BYTES } from '../../../core/chunks.ts'
 import { GatewayError } from '../../../core/errors.ts'
+import type { Signal } from '../../../lib/cancel.ts'
 import { Gather, tooLarge } from '../body.ts'
 import type { HeadNotes, Intake } from '../intake.ts'
 import type { Head } from './head.ts'
@@ -145,7 +146,7 @@ export class FastRequest implements Intake {
     // What is not plain does not get here.
   }
 
-  whole(maxBytes: number, signal: () => AbortSignal): WholeBody | Promise<WholeBody> {
+  whole(maxBytes: number, signal: () => Signal): WholeBody | Promise<WholeBody> {
     if (this.length > maxBytes) throw tooLarge(maxBytes)
     const [only] = this.#chunks
     if (only && only.length === this.length && this.length <= JOINED_BYTES) return only
@@ -154,7 +155,7 @@ export class FastRequest implements Intake {
     return this.#missing === 0 ? gather.whole() : this.#rest(gather, signal())
   }
 
-  async #rest(gather: Gather, signal: AbortSignal): Promise<WholeBody> {
+  async #rest(gather: Gather, signal: Signal): Promise<WholeBody> {
     this.#gather = gather
     const stir = () => this.#stir()
     signal.addEventListener('abort', stir, { once: true })

@@ -2,13 +2,14 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { type Batcher, type BatcherOptions, createBatcher } from '../../../../src/data/batch/batcher.ts'
 import type { Batched, Share } from '../../../../src/data/batch/submission.ts'
+import type { Signal } from '../../../../src/lib/cancel.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
 /** A request as the backend got it, to be answered by the test. */
 interface Sent {
   readonly shares: readonly Share<string, string>[]
   readonly rows: readonly string[]
-  readonly signal: AbortSignal
+  readonly signal: Signal
   readonly deadline: number
   /** Answers each row with itself in capitals. */
   answer(): void
@@ -39,7 +40,7 @@ function setup(options: Options = {}) {
     },
     ...options,
   })
-  const submit = (text: string, more: { group?: string; deadline?: number; signal?: AbortSignal } = {}) => {
+  const submit = (text: string, more: { group?: string; deadline?: number; signal?: Signal } = {}) => {
     const rows = text.split(' ')
     return batcher.submit({
       group: more.group ?? 'g',
