@@ -1,6 +1,6 @@
 /**
- * What is counted of every call, kept in typed arrays: a hit is answered in a few microseconds, and finding a counter
- * by a set of labels would take one of them. The labels are put together when somebody scrapes.
+ * What is counted of every call and every attempt at a backend, kept in typed arrays: a hit is answered in a few microseconds, and
+ * finding a counter by a set of labels would take one of them. The labels are put together when somebody scrapes.
  */
 
 /** Upper bounds in seconds. */
@@ -24,15 +24,25 @@ export interface CallLabels {
   readonly cache: string
 }
 
-/** Calls of one route that the cache did the same with. */
-export interface CallCell {
-  readonly labels: CallLabels
-  /** By status class. */
-  readonly statuses: Float64Array
+/** How long things took that have the same labels. */
+export interface Times<L> {
+  readonly labels: L
   /** Each for itself; the last is for what took longer than every bound. */
   readonly buckets: Float64Array
   /** Their sum, alone in its array. */
   readonly seconds: Float64Array
+}
+
+/** Calls of one route that the cache did the same with. */
+export interface CallCell extends Times<CallLabels> {
+  /** By status class. */
+  readonly statuses: Float64Array
+}
+
+/** Attempts at the backends of one pool. */
+export interface AttemptCell extends Times<{ readonly pool: string }> {
+  /** By backend and ending, each a number. */
+  readonly endings: Map<string, Map<string, Float64Array>>
 }
 
 export class CallCounts {
@@ -44,10 +54,7 @@ export class CallCounts {
     bump(this.#doors.get(door) ?? this.#door(door), 0)
     const cell = this.#cells.get(route)?.get(cache) ?? this.#cell({ route, cache })
     bump(cell.statuses, Math.min(CLASSES - 1, Math.floor(status / 100)))
-    let bucket = 0
-    while (bucket < CALL_BUCKETS.length && seconds > (CALL_BUCKETS[bucket] as number)) bucket++
-    bump(cell.buckets, bucket)
-    cell.seconds[0] = (cell.seconds[0] as number) + seconds
+    time(cell, seconds)
   }
 
   cells(): readonly CallCell[] {
@@ -68,15 +75,51 @@ export class CallCounts {
   #cell({ route, cache }: CallLabels): CallCell {
     const ofRoute = this.#cells.get(route) ?? new Map<string, CallCell>()
     this.#cells.set(route, ofRoute)
-    const made = {
-      labels: { route, cache },
-      statuses: new Float64Array(CLASSES),
-      buckets: new Float64Array(CALL_BUCKETS.length + 1),
-      seconds: new Float64Array(1),
-    }
+    const made = { ...times({ route, cache }), statuses: new Float64Array(CLASSES) }
     ofRoute.set(cache, made)
     return made
   }
+}
+
+export class AttemptCounts {
+  readonly #cells = new Map<string, AttemptCell>()
+
+  add(pool: string, backend: string, ended: { readonly ending: string; readonly seconds: number }): void {
+    const cell = this.#cells.get(pool) ?? this.#cell(pool)
+    const { ending, seconds } = ended
+    bump(cell.endings.get(backend)?.get(ending) ?? newEnding(cell, backend, ending), 0)
+    time(cell, seconds)
+  }
+
+  cells(): readonly AttemptCell[] {
+    return [...this.#cells.values()]
+  }
+
+  #cell(pool: string): AttemptCell {
+    const made = { ...times({ pool }), endings: new Map<string, Map<string, Float64Array>>() }
+    this.#cells.set(pool, made)
+    return made
+  }
+}
+
+/** The number of attempts at a backend that ended so, which is new. */
+function newEnding({ endings }: AttemptCell, backend: string, ending: string): Float64Array {
+  const made = new Float64Array(1)
+  const ofBackend = endings.get(backend) ?? new Map<string, Float64Array>()
+  ofBackend.set(ending, made)
+  endings.set(backend, ofBackend)
+  return made
+}
+
+function times<L>(labels: L): Times<L> {
+  return { labels, buckets: new Float64Array(CALL_BUCKETS.length + 1), seconds: new Float64Array(1) }
+}
+
+function time({ buckets, seconds }: Times<unknown>, took: number): void {
+  let bucket = 0
+  while (bucket < CALL_BUCKETS.length && took > (CALL_BUCKETS[bucket] as number)) bucket++
+  bump(buckets, bucket)
+  seconds[0] = (seconds[0] as number) + took
 }
 
 function bump(counts: Float64Array, at: number): void {

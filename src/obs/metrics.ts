@@ -13,7 +13,7 @@ import {
 } from 'prom-client'
 import type { Observer } from '../core/observer.ts'
 import type { Outcome } from '../core/reply.ts'
-import { CALL_BUCKETS, CallCounts } from './call-counts.ts'
+import { AttemptCounts, CALL_BUCKETS, CallCounts, type Times } from './call-counts.ts'
 
 export interface Metrics extends Observer {
   /** All that was counted here, and in other threads as far as `others` tell. */
@@ -62,23 +62,12 @@ export function createMetrics(): Metrics {
   const registers = [registry]
   const calls = new CallCounts()
   exportCalls(calls, registry)
+  const attempts = new AttemptCounts()
+  exportAttempts(attempts, registry)
   const faults = new Counter({
     name: 'infergate_faults_total',
     help: 'Calls the gateway answered with an error of its own.',
     labelNames: ['route', 'fault'],
-    registers,
-  })
-  const attempts = new Counter({
-    name: 'infergate_backend_attempts_total',
-    help: 'Attempts at backends, by how they ended.',
-    labelNames: ['pool', 'backend', 'ending'],
-    registers,
-  })
-  const attemptSeconds = new Histogram({
-    name: 'infergate_backend_seconds',
-    help: 'Time an attempt at a backend took, to the end of its answer.',
-    labelNames: ['pool'],
-    buckets: [...CALL_BUCKETS],
     registers,
   })
   const retries = new Counter({
@@ -131,8 +120,7 @@ export function createMetrics(): Metrics {
       if (fault !== undefined) faults.inc({ route, fault })
     },
     attempted(pool, backend, ending, ms) {
-      attempts.inc({ pool, backend, ending })
-      attemptSeconds.observe({ pool }, ms / 1000)
+      attempts.add(pool, backend, { ending, seconds: ms / 1000 })
     },
     retried: (pool, reason) => retries.inc({ pool, reason }),
     hedged: (pool, outcome) => hedges.inc({ pool, outcome }),
@@ -228,20 +216,43 @@ function exportCalls(calls: CallCounts, registry: Registry): void {
       for (const [door, count] of calls.doors()) this.inc({ door }, count)
     },
   })
-  const name = 'infergate_call_seconds'
-  const facts = {
-    name,
-    help: 'Time from the head of a request to the end of its answer.',
-    type: 'histogram',
-    aggregator: 'sum',
-  }
+  const help = 'Time from the head of a request to the end of its answer.'
+  exportTimes({ name: 'infergate_call_seconds', help, cells: () => calls.cells() }, registry)
+}
+
+/** The counts of attempts, likewise. */
+function exportAttempts(attempts: AttemptCounts, registry: Registry): void {
+  new Counter({
+    name: 'infergate_backend_attempts_total',
+    help: 'Attempts at backends, by how they ended.',
+    labelNames: ['pool', 'backend', 'ending'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const { labels, endings } of attempts.cells())
+        for (const [backend, counts] of endings)
+          for (const [ending, [count = 0]] of counts) this.inc({ ...labels, backend, ending }, count)
+    },
+  })
+  const help = 'Time an attempt at a backend took, to the end of its answer.'
+  exportTimes({ name: 'infergate_backend_seconds', help, cells: () => attempts.cells() }, registry)
+}
+
+interface Timed {
+  readonly name: string
+  readonly help: string
+  readonly cells: () => readonly Times<object>[]
+}
+
+function exportTimes({ name, help, cells }: Timed, registry: Registry): void {
+  const facts = { name, help, type: 'histogram', aggregator: 'sum' }
   // A histogram of the package cannot be given its counts, but whatever has this form can be registered.
-  const seconds = { ...facts, get: async () => ({ ...facts, values: secondsOf(name, calls) }) }
+  const seconds = { ...facts, get: async () => ({ ...facts, values: secondsOf(name, cells()) }) }
   registry.registerMetric(seconds as unknown as Metric)
 }
 
-function secondsOf(name: string, calls: CallCounts) {
-  return calls.cells().flatMap(({ labels, buckets, seconds: [sum = 0] }) => {
+function secondsOf(name: string, cells: readonly Times<object>[]) {
+  return cells.flatMap(({ labels, buckets, seconds: [sum = 0] }) => {
     let count = 0
     const values = [...CALL_BUCKETS, '+Inf'].map((le, i) => {
       count += buckets[i] ?? 0

@@ -41,3 +41,27 @@ it('counts calls by route, by what the cache did, by status class and by door, a
   // What was exposed is not counted again.
   expect(await expose()).toEqual(expect.arrayContaining(lines.filter((line) => line.includes('_total{'))))
 })
+
+it('counts attempts by backend and ending, and their times by pool', async () => {
+  const metrics = createMetrics()
+  metrics.attempted('main', 'a', 'ok', 3)
+  metrics.attempted('main', 'a', 'ok', 40)
+  metrics.attempted('main', 'b', 'timeout', 60_000)
+  metrics.attempted('other', 'a', 'error', 1)
+  const lines = (await metrics.expose()).body
+    .split('\n')
+    .filter((line) => line.startsWith('infergate_backend'))
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      'infergate_backend_attempts_total{pool="main",backend="a",ending="ok"} 2',
+      'infergate_backend_attempts_total{pool="main",backend="b",ending="timeout"} 1',
+      'infergate_backend_attempts_total{pool="other",backend="a",ending="error"} 1',
+      'infergate_backend_seconds_bucket{le="0.005",pool="main"} 1',
+      'infergate_backend_seconds_bucket{le="30",pool="main"} 2',
+      'infergate_backend_seconds_bucket{le="+Inf",pool="main"} 3',
+      'infergate_backend_seconds_sum{pool="main"} 60.043',
+      'infergate_backend_seconds_count{pool="main"} 3',
+      'infergate_backend_seconds_count{pool="other"} 1',
+    ]),
+  )
+})
