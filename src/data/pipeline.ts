@@ -282,7 +282,9 @@ function createWays({
     const answer = await compose.answer(job)
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === job.began) {
-      ready.set(job.raw, answer.reply, job.sheet.entries() ?? [])
+      // Most answers are never asked for again: the first repeat of one makes it ready. What is ready is replaced.
+      if (job.sheet.lines.every(({ tier }) => tier !== undefined) || ready.get(job.raw))
+        ready.set(job.raw, answer.reply, job.sheet.entries() ?? [])
       if (!job.rows && !job.wish.noTransform) aliases?.set(job.raw, job.plan.whole)
     }
     return answer
