@@ -6,7 +6,8 @@
 /** What an AbortSignal is too. Listeners are called once, and not where it was aborted before. */
 export interface Signal {
   readonly aborted: boolean
-  readonly reason: unknown
+  /** Set once it is aborted. */
+  readonly reason: Error
   addEventListener(type: 'abort', listener: () => void, options?: { readonly once?: boolean }): void
   removeEventListener(type: 'abort', listener: () => void): void
 }
@@ -14,13 +15,13 @@ export interface Signal {
 /** A signal that its owner aborts. */
 export class Cancel implements Signal {
   aborted = false
-  reason: Error | undefined
+  reason!: Error
   #listeners: Set<() => void> | undefined
 
   /** One that is aborted with another signal, if not before. */
   static following(signal: Signal): Cancel {
     const cancel = new Cancel()
-    const follow = () => cancel.abort(signal.reason as Error)
+    const follow = () => cancel.abort(signal.reason)
     if (signal.aborted) follow()
     else signal.addEventListener('abort', follow, { once: true })
     return cancel

@@ -83,7 +83,7 @@ export class LeaseGateway {
 
   #serve({ kind, ms }: Service, signal: Signal): Promise<void> {
     return new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       if (kind === 'hangs') return
       this.#options.clock.after(ms, () =>
         kind === 'fails' ? reject(new Error('backend failed')) : resolve(),

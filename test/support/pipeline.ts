@@ -372,8 +372,8 @@ function scripted({ place, clock, asked, script }: DispatchParts): Dispatch {
   return (call: Call, _: Matched, shipment: Shipment): Promise<Delivered> =>
     new Promise((resolve, reject) => {
       const { signal, headers, body } = shipment
-      if (signal.aborted) return reject(signal.reason as Error)
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+      if (signal.aborted) return reject(signal.reason)
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       const began = clock.now()
       const { instances } = JSON.parse(Buffer.from(body as Uint8Array).toString()) as { instances: unknown[] }
       const caller = header(call.headers, 'authorization') ?? ''

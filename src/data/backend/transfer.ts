@@ -32,7 +32,7 @@ const FRAMING = new Set(['host', 'content-length', 'transfer-encoding', 'connect
 export class Transfer implements ReplySink, Flow {
   readonly #parts: TransferParts
   readonly #deadline: Timer
-  readonly #onAbort = () => this.abort(this.#parts.request.signal.reason as Error)
+  readonly #onAbort = () => this.abort(this.#parts.request.signal.reason)
   connection: Carrier | undefined
   #body: Incoming | undefined
   #paused = false

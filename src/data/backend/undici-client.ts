@@ -139,7 +139,7 @@ class Handler implements Dispatcher.DispatchHandler {
 
   /** While the request still waits for a connection there is nothing to abort yet, but the caller need not wait. */
   #aborted(): void {
-    const reason = this.#request.signal.reason as Error
+    const reason = this.#request.signal.reason
     if (this.#controller) this.#controller.abort(reason)
     else this.#reject(translate(reason, this.#request, true))
   }

@@ -124,7 +124,7 @@ export class WaitingRoom {
         if (!waiting.place || !queue.remove(waiting.place)) return
         waited()
         this.tell()
-        reject(need.signal.reason as Error)
+        reject(need.signal.reason)
       }
       const isHeld = this.#isHeld(waiting)
       const entry = queue.enter(

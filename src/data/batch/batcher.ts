@@ -88,7 +88,7 @@ class MicroBatcher<J, W, A, R> implements Batcher<J, W, A, R> {
   }
 
   submit(job: BatchJob<J, W>): Promise<Batched<A, R>> {
-    if (job.signal.aborted) return Promise.reject(job.signal.reason as Error)
+    if (job.signal.aborted) return Promise.reject(job.signal.reason)
     if (job.rows.length === 0) return Promise.resolve({ answers: [] })
     const submission = new Submission<J, W, A, R>(job)
     submission.onDone.push(() => this.#leave(submission))

@@ -125,7 +125,7 @@ export class Claims {
 /** Rejects with the signal's reason when that comes first. */
 function until(signal: Signal, done: Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
-    const leave = () => reject(signal.reason as Error)
+    const leave = () => reject(signal.reason)
     if (signal.aborted) return leave()
     signal.addEventListener('abort', leave, { once: true })
     void done.then(() => {

@@ -222,7 +222,7 @@ class OpenFlight<L> implements Flight<L> {
   wait(signal: Signal): Promise<L> {
     return new Promise((resolve, reject) => {
       const left = () => {
-        reject(signal.reason as Error)
+        reject(signal.reason)
         if (this.#landed) return
         this.waiters--
         this.#crew.left()

@@ -126,7 +126,7 @@ export class Leases {
     }
     if (signal.aborted) {
       void this.#leases.release([...fetch.keys()], token)
-      throw signal.reason as Error
+      throw signal.reason
     }
     return { fetch, isUseless }
   }
@@ -180,7 +180,7 @@ export class Leases {
       const ms = Math.min(FIRST_POLL_MS * 2 ** Math.min(turn, 10), LAST_POLL_MS, left)
       const leave = () => {
         cancel()
-        reject(signal.reason as Error)
+        reject(signal.reason)
       }
       const cancel = this.#clock.after(ms, () => {
         signal.removeEventListener('abort', leave)

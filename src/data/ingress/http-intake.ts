@@ -140,8 +140,8 @@ function readWhole(request: IncomingMessage, maxBytes: number, signal: Signal): 
     const end = () => settle(() => resolve(gather.whole()))
     const broken = () =>
       settle(() => reject(new GatewayError('callerLeft', 'the client left before its body was complete')))
-    const aborted = () => settle(() => reject(signal.reason as Error))
-    if (signal.aborted) return reject(signal.reason as Error)
+    const aborted = () => settle(() => reject(signal.reason))
+    if (signal.aborted) return reject(signal.reason)
     signal.addEventListener('abort', aborted, { once: true })
     request.on('data', data).on('end', end).on('error', broken).on('close', broken)
   })

@@ -34,7 +34,7 @@ function setup(options: Options = {}) {
       const answer = () => resolve({ answers: rows.map((row) => row.toUpperCase()) })
       const refuse = () => resolve({ refused: `refused ${rows.join(' ')}` })
       const fail = () => reject(new Error('backend is down'))
-      signal.addEventListener('abort', () => reject(signal.reason as Error))
+      signal.addEventListener('abort', () => reject(signal.reason))
       sent.push({ shares, rows, signal, deadline, answer, refuse, fail })
       return promise
     },
