@@ -81,6 +81,15 @@ export function missingTools(): string[] {
 
 const SECOND_LISTENER_MS = 10_000
 
+/** The second worker opens its listener after the first. */
+async function secondListener(port: number): Promise<void> {
+  const deadline = performance.now() + SECOND_LISTENER_MS
+  while (listeners(port) < 2) {
+    if (performance.now() > deadline) throw new Error('one listener where two are asked for')
+    await sleep(50)
+  }
+}
+
 /** Starts it and waits until it accepts connections. */
 export async function startServer(name: ServerName, given: Omit<Place, 'port'>): Promise<Server> {
   if (name === 'direct') return { url: urlOf(given.backendPort), processes: [] }
@@ -89,12 +98,7 @@ export async function startServer(name: ServerName, given: Omit<Place, 'port'>):
   mkdirSync(folder, { recursive: true })
   const processes = await SERVERS[name].start({ ...given, folder, port })
   await listening(port, processes[0])
-  // The second worker opens its listener after the first.
-  const deadline = performance.now() + SECOND_LISTENER_MS
-  while (name === 'infergate, 2 workers' && listeners(port) < 2) {
-    if (performance.now() > deadline) throw new Error('one listener where two are asked for')
-    await sleep(50)
-  }
+  if (name === 'infergate, 2 workers') await secondListener(port)
   return { url: urlOf(port), processes }
 }
 
