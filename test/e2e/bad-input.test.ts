@@ -311,3 +311,20 @@ describe('the machine', () => {
     expect(stderr).not.toContain('    at ')
   })
 })
+
+it('a body under a head that came before is answered when it has come in pieces, and 408 when it does not come', async () => {
+  const body = JSON.stringify(instances([4242]))
+  const head = `POST ${PREDICT} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`
+  for (let i = 0; i < 3; i++) expect((await exchange(gateway.port, head + body)).status).toBe(200)
+  const late = await exchange(gateway.port, head + body.slice(0, 5))
+  expect(late.status).toBe(408)
+
+  const socket = net.connect(gateway.port, '127.0.0.1')
+  socket.write(head + body.slice(0, 5))
+  await eventually(() => expect(socket.bytesWritten).toBe(head.length + 5))
+  await new Promise((resolve) => setImmediate(resolve))
+  socket.write(body.slice(5))
+  const [answer] = (await once(socket, 'data')) as [Buffer]
+  socket.destroy()
+  expect(answer.toString()).toMatch(/^HTTP\/1.1 200 [^]*Cache-Status: infergate; hit/)
+})
