@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { createSide, difference } from '../support/doors.ts'
+import { compare, createSide } from '../support/doors.ts'
 
 const seconds = Number(process.env['INFERGATE_FUZZ_SECONDS'] ?? 10)
 
@@ -174,10 +174,8 @@ it(
     const doors = { fast: 0, http: 0 }
     const run = await fc.check(
       fc.asyncProperty(conversations, async (pieces) => {
-        const one = await fast(pieces)
-        for (const door of one.doors) doors[door as 'fast' | 'http']++
-        const two = await http(pieces)
-        const differs = difference(one, two)
+        const { doors: used, differs } = await compare(fast, http, pieces)
+        for (const door of used) doors[door as 'fast' | 'http']++
         if (differs !== undefined)
           throw new Error(`${JSON.stringify(Buffer.concat(pieces).toString('latin1'))}\n${differs}`)
       }),
