@@ -6,6 +6,9 @@
  * draws all traffic. The charge follows the share of failed calls and not the last one: a penalty
  * latency put into the peak average would shut out a healthy backend for half a minute over one error in a
  * thousand calls.
+ *
+ * A call that is given up says only that its answer takes longer. Where hedges rescue every call at once, nobody
+ * ever sees how slow a backend has become: so each late call without a good answer in between doubles the bound.
  */
 import { decayed, peaked } from '../../lib/ewma.ts'
 import type { Ending, PolicyContext } from './policy.ts'
@@ -24,6 +27,8 @@ export interface ChargeOptions {
 const FADE = 3
 /** How much one call moves the share of failures, and at least moves the latency down. */
 const STEP = 0.05
+/** Late calls in a row that count: a bound of 32 times what was seen shuts a backend out for long enough. */
+const MAX_DOUBLINGS = 5
 /** How long a median is good for. */
 const MEDIAN_MS = 100
 
@@ -83,20 +88,29 @@ export class Charges {
     const share = decayed(failing[slot] ?? 0, 0, now - (failingAt[slot] ?? now), FADE * this.#decayMs)
     if (ending === 'ok') {
       if (share > 0) failing[slot] = share < 1e-6 ? 0 : share * (1 - STEP)
+      this.#context.table.lapses[slot] = 0
       this.#observe(slot, ms, now)
     } else {
       failing[slot] = share + (1 - share) * STEP
       // A failure says nothing good about the latency, but a slow one says something bad.
-      this.onCancel(slot, ms)
+      this.#atLeast(slot, ms, now)
     }
     failingAt[slot] = now
   }
 
-  /** A lower bound can raise the estimate and never lower it. */
+  /** The call was given up: its answer would have come later than this. */
   onCancel(slot: number, elapsedMs: number): void {
-    const now = this.#context.now()
+    const { lapses } = this.#context.table
+    const before = lapses[slot] ?? 0
+    // Who gives up sooner than half the answers come says nothing of the backend.
+    if (this.#medianMs > 0 && elapsedMs > this.#medianMs) lapses[slot] = Math.min(before + 1, MAX_DOUBLINGS)
+    this.#atLeast(slot, elapsedMs * 2 ** before, this.#context.now())
+  }
+
+  /** A lower bound can raise the estimate and never lower it. */
+  #atLeast(slot: number, ms: number, now: number): void {
     const isKnown = (this.#context.table.ewmaMs[slot] ?? 0) > 0
-    if (isKnown && elapsedMs > this.latencyMs(slot, now)) this.#observe(slot, elapsedMs, now)
+    if (isKnown && ms > this.latencyMs(slot, now)) this.#observe(slot, ms, now)
   }
 
   #observe(slot: number, ms: number, now: number): void {

@@ -38,6 +38,8 @@ export interface LoadTable {
   /** Smoothed share of failed calls and the monotonic time of its last change. */
   readonly failing: Float64Array
   readonly failingAt: Float64Array
+  /** Late calls given up since the last good answer. */
+  readonly lapses: Int32Array
   /** Monotonic time since when the backend is ready, for slow start; -Infinity: long since. */
   readonly readyAt: Float64Array
   /** Who holds the slot now, as `incarnationOf`; 0: nobody. Counts of an earlier holder are fenced by it. */
@@ -70,6 +72,7 @@ export function createLoadTable(slots: number = MAX_SLOTS, workers = 1): LoadTab
     ewmaAt: floats(slots),
     failing: floats(slots),
     failingAt: floats(slots),
+    lapses: integers(slots),
     readyAt: floats(slots).fill(-Infinity),
     incarnation: integers(slots),
     waiting: floats(slots * workers),
@@ -154,6 +157,7 @@ export function claimSlot(table: LoadTable, slot: number, incarnation: number): 
   table.ewmaAt[slot] = 0
   table.failing[slot] = 0
   table.failingAt[slot] = 0
+  table.lapses[slot] = 0
   table.readyAt[slot] = -Infinity
   return true
 }

@@ -72,6 +72,24 @@ describe('the charge of a backend', () => {
     expect(charges.latencyMs(0, clock.nowMs)).toBe(200)
   })
 
+  it('doubles the bound with every late call that is given up, until a good answer comes', () => {
+    const { clock, charges } = charged()
+    const seen: number[] = []
+    charges.onEnd(0, 20, 'ok')
+    charges.prepare(Int32Array.of(0), 1, clock.nowMs)
+    const giveUp = (ms: number) => {
+      charges.onCancel(0, ms)
+      seen.push(charges.latencyMs(0, clock.nowMs))
+    }
+    for (const ms of [10, 40, 40, 40]) giveUp(ms)
+    expect(seen).toEqual([20, 40, 80, 160])
+    for (let call = 0; call < 10; call++) giveUp(40)
+    expect(seen.at(-1)).toBe(40 * 32)
+    charges.onEnd(0, 2_000, 'ok')
+    giveUp(2_100)
+    expect(seen.at(-1)).toBe(2_100)
+  })
+
   it('does not take a fast failure for a fast answer', () => {
     const { clock, charges } = charged()
     charges.onEnd(0, 50, 'ok')
