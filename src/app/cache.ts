@@ -2,7 +2,7 @@
 import type { Settings } from '../config/schema.ts'
 import type { Log } from '../core/log.ts'
 import { guardTier, type TierObserver } from '../data/cache/guard.ts'
-import { createMemory, type Memory } from '../data/cache/memory.ts'
+import type { Memory } from '../data/cache/memory.ts'
 import { createTiered, type Tiered } from '../data/cache/tiered.ts'
 import type { Clock } from '../lib/clock.ts'
 import { openTier } from './parts.ts'
@@ -43,12 +43,6 @@ export async function openCache(
 
 /** Share of the memory tier's bytes that holds answers ready to be written. */
 const READY_SHARE = 1 / 8
-
-/** Memory that this thread has for itself. */
-export function ownMemory(settings: Settings, clock: Clock): Memory | undefined {
-  const maxBytes = memoryBytes(settings)
-  return maxBytes > 0 ? createMemory({ maxBytes, clock }) : undefined
-}
 
 /** What entries may take, of all workers together; 0: the settings name no memory tier. */
 export function memoryBytes(settings: Settings): number {

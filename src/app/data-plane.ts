@@ -51,13 +51,15 @@ import type { Clock } from '../lib/clock.ts'
 import { Stalls } from '../lib/stalls.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { readyBytes } from './cache.ts'
-import type { DataStats } from './data-side.ts'
 import { countAnswered } from './demand.ts'
+import type { DataStats } from './merge.ts'
+import type { PoolDefaults } from './plain.ts'
 import { Pools } from './pools.ts'
 import { routesOf } from './routes.ts'
 
 export interface DataPlaneParts {
   readonly settings: Settings
+  readonly poolDefaults: PoolDefaults
   readonly cache: Tiered
   /** What keys cover of purges and deployments. */
   readonly facts: Facts

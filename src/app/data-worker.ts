@@ -12,9 +12,11 @@ import { Wheel } from '../lib/wheel.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import type { Cache } from './cache.ts'
 import { DataPlane, type Facts } from './data-plane.ts'
+import type { PoolDefaults } from './plain.ts'
 
 export interface DataWorkerParts {
   readonly settings: Settings
+  readonly poolDefaults: PoolDefaults
   readonly cache: Cache
   readonly facts: Facts
   readonly table: LoadTable

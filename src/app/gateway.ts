@@ -4,6 +4,7 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { pool as poolSchema } from '../config/schema/pools.ts'
 import type { Settings } from '../config/schema.ts'
 import { localAddresses } from '../control/addresses.ts'
 import { AdminServer } from '../control/admin/server.ts'
@@ -22,14 +23,12 @@ import { type Clock, systemClock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import { createMetrics, type Metrics } from '../obs/metrics.ts'
 import { adminParts } from './admin-parts.ts'
-import type { DataSide } from './data-side.ts'
+import { type DataSide, openDataSide } from './data-side.ts'
 import { Discovery } from './discovery.ts'
 import { openStore } from './parts.ts'
 import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './plain.ts'
 import { workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
-import { openSolo } from './solo.ts'
-import { openWorkers } from './workers.ts'
 
 export interface GatewayOptions {
   readonly settings: Settings
@@ -114,7 +113,7 @@ export class Gateway {
     await parts.scaling.follow(settings)
     parts.crew?.start()
     const pools = poolDeclarations(settings).map(({ name }) => name)
-    log.info('gateway.listening', { data: at, admin, workers: data.listening, pools })
+    log.info('gateway.listening', { data: at, admin, workers: data.workers, pools })
     return { data: at, admin }
   }
 
@@ -164,8 +163,10 @@ export class Gateway {
   }
 
   async #openData(): Promise<DataSide> {
-    const parts = {
+    return openDataSide({
       settings: this.#settings,
+      workers: await workerCount(this.#settings, this.#options.log),
+      poolDefaults: poolSchema.parse({}),
       log: this.#options.log,
       metrics: this.metrics,
       clock: this.#clock,
@@ -173,9 +174,7 @@ export class Gateway {
       own: () => this.#own,
       unknownModel: (pool: string, model: string) => this.#parts?.versions.look(pool, model),
       alive: (pool: string, backend: string) => this.#parts?.registry.proofOfLife(pool, backend),
-    }
-    const count = await workerCount(this.#settings, this.#options.log)
-    return count === 1 ? openSolo(parts) : openWorkers(count, parts)
+    })
   }
 
   #assemble(data: DataSide, store: SharedStore | undefined): Parts {
@@ -289,9 +288,7 @@ export class Gateway {
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    const isServing = this.#isOpen && (this.#parts?.data.listening ?? 0) > 0
-    if (this.#isOpen && !isServing) reasons.push('workers: none listens, all are being started again')
-    return { ok: isServing && waiting.length === 0, reasons: [...reasons, ...this.notes()] }
+    return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...this.notes()] }
   }
 }
 

@@ -1,8 +1,13 @@
 /** What several workers say of the same thing, as one answer. */
 import type { PoolTraffic } from '../data/backend/traffic.ts'
-import type { TierStats } from '../data/cache/tiered.ts'
+import type { TieredStats, TierStats } from '../data/cache/tiered.ts'
 import type { ModelCounts } from '../data/model-stats.ts'
-import type { DataStats } from './data-side.ts'
+
+/** What a worker has counted since its start, and what there is now. */
+export interface DataStats extends TieredStats {
+  readonly flights: number
+  readonly models: Readonly<Record<string, ModelCounts>>
+}
 
 /** One worker's word about a pool at least. What one of them holds against a backend stands. */
 export function mergeTraffic([first, ...others]: readonly PoolTraffic[]): PoolTraffic | undefined {
@@ -50,6 +55,12 @@ export function mergeStats([first, ...others]: readonly DataStats[]): DataStats 
     flights: sum(all, ({ flights }) => flights),
     models: mergeModels(all.map(({ models }) => models)),
   }
+}
+
+/** What stays of a worker's statistics when it has ended: what it counted, and nothing that it had. */
+export function countedOf(stats: DataStats): DataStats {
+  const nothing = { state: 'closed', queued: 0, queuedBytes: 0 } as const
+  return { ...stats, flights: 0, tiers: stats.tiers.map((tier) => ({ ...tier, ...nothing })) }
 }
 
 function mergeTier(all: readonly TierStats[], { name }: TierStats): TierStats {

@@ -12,7 +12,8 @@ import type { DeploymentState } from '../data/key/deployed.ts'
 import type { EpochState } from '../data/key/epochs.ts'
 import type { SplitState } from '../data/rows/splitter.ts'
 import type { MetricsSnapshot } from '../obs/metrics.ts'
-import type { DataStats } from './data-side.ts'
+import type { DataStats } from './merge.ts'
+import type { PoolDefaults } from './plain.ts'
 import type { SharedState } from './shared-state.ts'
 import type { WorkerLoad } from './worker-loads.ts'
 
@@ -20,6 +21,7 @@ import type { WorkerLoad } from './worker-loads.ts'
 export interface WorkerStart {
   readonly worker: number
   readonly settings: Settings
+  readonly poolDefaults: PoolDefaults
   readonly shared: SharedState
 }
 
@@ -69,10 +71,13 @@ export interface ToControl {
   loads(loads: readonly WorkerLoad[]): void
   /** Twice a second. */
   report(report: WorkerReport): void
+  /** Every two seconds: when a worker ends at once, no more than that is lost of what it has counted. */
+  counted(snapshot: MetricsSnapshot): void
 }
 
 export interface WorkerReport {
   readonly traffic: ReadonlyMap<string, PoolTraffic>
+  readonly stats: DataStats
   /** The models that calls have named, by pool. */
   readonly asked: ReadonlyMap<string, readonly string[]>
   /** The epochs that calls have used. */

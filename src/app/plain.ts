@@ -1,6 +1,5 @@
 /** Settings as the planes take them: plain options of their own, so that no plane knows the configuration. */
 import { createHash } from 'node:crypto'
-import { pool as poolSchema } from '../config/schema/pools.ts'
 import type { PoolSettings, Settings } from '../config/schema.ts'
 import type { AdminSettings } from '../control/admin/server.ts'
 import { DEFAULT_HEALTH, type HealthSettings } from '../control/health.ts'
@@ -57,15 +56,24 @@ export function adminSettings({ admin }: Settings, own: string): AdminSettings {
 /** Of the promised p95 the backend may use so much; the rest is for waiting. */
 const SERVICE_SHARE = 0.6
 
-/**
- * @param given undefined: the pool of an embedded model, which has the defaults of all
- * `fewest`: replicas that are always there, `workers`: each has its part of the queue and of the retries
- */
+/** What a pool is that the settings say nothing of. */
+export type PoolDefaults = Omit<PoolSettings, 'backends'>
+
+export interface TuningOptions {
+  /** What the pool of an embedded model has. */
+  readonly defaults: PoolDefaults
+  /** Replicas that are always there. */
+  readonly fewest: number
+  /** Each has its part of the retries and hedges. */
+  readonly workers: number
+}
+
+/** @param given undefined: the pool of an embedded model */
 export function poolTuning(
-  given: PoolSettings | undefined,
-  { fewest, workers }: { readonly fewest: number; readonly workers: number },
+  given: PoolDefaults | undefined,
+  { defaults, fewest, workers }: TuningOptions,
 ): PoolTuning {
-  const pool = given ?? DEFAULTS
+  const pool = given ?? defaults
   const { balance, hedge, outlier, retry, queue } = pool
   return {
     policy: balance.policy,
@@ -78,7 +86,7 @@ export function poolTuning(
       max: retry.max,
       budget: { percent: retry.budget.percent, minPerSecond: RETRY_RESERVE / workers },
     },
-    hedge: hedge.percent === 0 ? undefined : { budgetPercent: hedge.percent },
+    hedge: hedge.percent === 0 ? undefined : hedgeOptions(hedge.percent, workers),
     outlier: {
       consecutive: outlier.consecutive,
       baseEjectionMs: outlier.baseEjection,
@@ -89,7 +97,7 @@ export function poolTuning(
     limit: limitOptions(pool),
     // A queue that never falls below a tenth of the longest wait is not a burst any more.
     queue: {
-      maxDepth: Math.ceil(queue.max / workers),
+      maxDepth: queue.max,
       maxWaitMs: queue.maxWait,
       targetMs: Math.max(5, queue.maxWait / 10),
       intervalMs: Math.max(100, queue.maxWait / 5),
@@ -101,7 +109,19 @@ export function poolTuning(
 /** Retries a second that a quiet pool may always make, of all workers together. */
 const RETRY_RESERVE = 10
 
-const DEFAULTS = poolSchema.parse({})
+/** Second tries that may be made at once after a quiet time, and answers that must have been seen before: of all workers. */
+const HEDGE_BURST = 10
+const HEDGE_SAMPLES = 100
+/** A 95th percentile of fewer says nothing. */
+const LEAST_SAMPLES = 20
+
+function hedgeOptions(percent: number, workers: number): PoolTuning['hedge'] {
+  return {
+    budgetPercent: percent,
+    burst: Math.max(1, HEDGE_BURST / workers),
+    minSamples: Math.max(LEAST_SAMPLES, Math.ceil(HEDGE_SAMPLES / workers)),
+  }
+}
 
 type Tuned = Pick<PoolSettings, 'connections' | 'limits' | 'slo'>
 

@@ -18,9 +18,10 @@ import { inflightOf, type LoadTable } from '../data/balance/table.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { type PoolLoad, poolLoad } from './demand.ts'
-import { poolTuning } from './plain.ts'
+import { type PoolDefaults, poolTuning } from './plain.ts'
 
 export interface PoolsParts {
+  readonly poolDefaults: PoolDefaults
   readonly table: LoadTable
   readonly outliers: OutlierState
   readonly clock: Clock
@@ -55,6 +56,7 @@ export class Pools {
     }
     for (const [name, pool] of wanted) {
       const tuning = poolTuning(pool, {
+        defaults: this.#parts.poolDefaults,
         fewest: pool?.scale?.min ?? fewest.get(name) ?? 1,
         workers: this.#parts.table.workers,
       })

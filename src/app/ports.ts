@@ -7,9 +7,9 @@ import type { Endpoint } from '../core/addresses.ts'
 import type { Log } from '../core/log.ts'
 
 /** More threads than this gain little before one memory and one log; whoever knows better writes a number. */
-const MAX_AUTO = 16
+const MAX_AUTO = 8
 
-/** How many data workers there are to be: one where threads cannot share a port. */
+/** How many data workers there are to be: one where there is one processor, and where threads cannot share a port. */
 export async function workerCount({ server }: Settings, log: Log): Promise<number> {
   const { workers } = server
   const count = workers === 'auto' ? Math.min(MAX_AUTO, availableParallelism()) : workers

@@ -41,8 +41,9 @@ export class WorkerLoads {
     for (const pool of this.#pools.values()) pool.forget(worker)
   }
 
-  level(pool: string): number {
-    return this.#of(pool).level
+  /** `without`: a worker that is not asked for. */
+  level(pool: string, without?: number): number {
+    return this.#of(pool).level(without)
   }
 
   read(pool: string): LoadReport {
@@ -72,8 +73,10 @@ class PoolSum {
   /** Up to here it has been read. */
   #read = 0
 
-  get level(): number {
-    return this.#sum(({ level }) => level)
+  level(without: number | undefined): number {
+    let sum = 0
+    for (const [worker, { load }] of this.#newest) if (worker !== without) sum += load.level
+    return sum
   }
 
   add(worker: number, load: WorkerLoad, now: number): void {

@@ -4,10 +4,6 @@
  */
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { Endpoint } from '../core/addresses.ts'
-import { tableForWorker } from '../data/balance/table.ts'
-import { createMemory } from '../data/cache/memory.ts'
-import { ClaimTable } from '../data/flight/claim-table.ts'
-import { Claims } from '../data/flight/claims.ts'
 import { MirroredDeployments, MirroredEpochs } from '../data/key/mirror.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { Level, ProcessLog } from '../obs/log.ts'
@@ -17,6 +13,7 @@ import { DataWorker, TICK_MS } from './data-worker.ts'
 import { Link } from './link.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
 import { observing, seldom } from './observing.ts'
+import { shareOf } from './shared-state.ts'
 import { loadsOf } from './worker-loads.ts'
 
 type Up = Link<ToControl, ToWorker>
@@ -24,28 +21,26 @@ type Up = Link<ToControl, ToWorker>
 /** Longer than the control thread waits for a tier, and for what the backends have. */
 const FACT_MS = 3_000
 const REPORT_MS = 500
+const COUNTED_MS = 2_000
 const ALIVE_MS = 1_000
 
 const clock = systemClock
 
 async function run(port: MessagePort, start: WorkerStart): Promise<void> {
-  const { worker: number, settings, shared } = start
+  const { worker: number, settings, poolDefaults, shared } = start
   const up: Up = new Link(port, clock)
   const log = remoteLog(up, settings.log.level)
-  const metrics = createMetrics()
-  const memory = shared.memory && createMemory({ shared: shared.memory, worker: number, clock })
-  const cache = await openCache(settings, { clock, log, observer: metrics, memory })
+  const metrics = createMetrics(number)
+  const share = shareOf(shared, { worker: number, settings, clock })
+  const cache = await openCache(settings, { clock, log, observer: metrics, memory: share.memory })
   const facts = mirrored(up)
-  const table = tableForWorker(shared.table, number)
-  const claimed = new ClaimTable(shared.claims, { worker: number, now: clock.now })
   let own: readonly Endpoint[] = []
   const worker = new DataWorker({
+    ...share,
     settings,
+    poolDefaults,
     cache,
     facts,
-    table,
-    outliers: shared.outliers,
-    claims: new Claims(claimed, clock),
     observer: observing({
       metrics,
       log,
@@ -58,13 +53,18 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     split: (model, state) => up.tell('split', { model, state }),
   })
   worker.start()
+  setInterval(() => Atomics.add(shared.beats, number, 1), TICK_MS).unref()
   report(up, worker, facts)
+  setInterval(
+    () => void metrics.snapshot().then((snapshot) => up.tell('counted', snapshot)),
+    COUNTED_MS,
+  ).unref()
   up.offer({
     ...offers(worker, facts),
     own: (endpoints: readonly Endpoint[]) => {
       own = endpoints
     },
-    metrics: () => metrics.snapshot(number),
+    metrics: () => metrics.snapshot(),
   })
 }
 
@@ -102,7 +102,8 @@ function offers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
   } satisfies Partial<Parameters<Up['offer']>[0]>
 }
 
-function report(up: Up, { plane: { pools } }: DataWorker, { epochs, deployments }: MirroredFacts): void {
+function report(up: Up, { plane }: DataWorker, { epochs, deployments }: MirroredFacts): void {
+  const { pools } = plane
   setInterval(() => up.tell('loads', loadsOf(pools)), TICK_MS).unref()
   setInterval(() => {
     const traffic = new Map(
@@ -111,7 +112,7 @@ function report(up: Up, { plane: { pools } }: DataWorker, { epochs, deployments 
         return found ? [[pool, found] as const] : []
       }),
     )
-    up.tell('report', { traffic, asked: deployments.asked(), used: epochs.used() })
+    up.tell('report', { traffic, stats: plane.stats(), asked: deployments.asked(), used: epochs.used() })
   }, REPORT_MS).unref()
 }
 

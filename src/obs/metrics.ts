@@ -21,7 +21,7 @@ export interface Metrics extends Observer {
     others?: readonly MetricsSnapshot[],
   ): Promise<{ readonly contentType: string; readonly body: string }>
   /** What this thread has counted, for another one that exposes it. */
-  snapshot(worker: number): Promise<MetricsSnapshot>
+  snapshot(): Promise<MetricsSnapshot>
   /** A value asked for at each scrape. */
   gauge(name: string, help: string, labels: readonly string[], collect: () => readonly Sample[]): void
   count(name: CounterName, labels: Readonly<Record<string, string>>, by?: number): void
@@ -48,7 +48,10 @@ const TIER_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025
 
 const COUNTERS = {
   infergate_config_reloads_total: { help: 'Reloads of the settings.', labels: ['outcome'] },
-  infergate_worker_exits_total: { help: 'Ends of data workers that nobody asked for.', labels: [] },
+  infergate_worker_exits_total: {
+    help: 'Ends of data workers that nobody asked for: crashed, or ended because they hung.',
+    labels: ['cause'],
+  },
   infergate_model_process_exits_total: {
     help: 'Ends of embedded model processes that nobody asked for.',
     labels: ['model'],
@@ -56,12 +59,13 @@ const COUNTERS = {
 } as const
 type CounterName = keyof typeof COUNTERS
 
-export function createMetrics(): Metrics {
+/** `worker`: the number of the data worker in this thread. */
+export function createMetrics(worker = 0): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'infergate_' })
   const registers = [registry]
   const calls = new CallCounts()
-  exportCalls(calls, registry)
+  exportCalls(calls, { registry, worker })
   const attempts = new AttemptCounts()
   exportAttempts(attempts, registry)
   const faults = new Counter({
@@ -150,9 +154,9 @@ export function createMetrics(): Metrics {
         others.length === 0 ? registry : AggregatorRegistry.aggregate([await plain(registry), ...others])
       return { contentType: registry.contentType, body: await all.metrics() }
     },
-    async snapshot(worker) {
+    async snapshot() {
       const own = await plain(registry)
-      return [...own.filter(({ name }) => !OF_PROCESS.test(name)).map(worstOf), callsOf(own, worker)]
+      return own.filter(({ name }) => !OF_PROCESS.test(name))
     },
   }
 }
@@ -161,24 +165,13 @@ export function createMetrics(): Metrics {
 const OF_PROCESS = /^infergate_(process_|nodejs_version)/
 
 async function plain(registry: Pick<Registry, 'getMetricsAsJSON'>): Promise<MetricsSnapshot> {
-  return (await registry.getMetricsAsJSON()) as unknown as MetricsSnapshot
+  const all = (await registry.getMetricsAsJSON()) as unknown as MetricsSnapshot
+  return all.map(worstOf)
 }
 
 /** Of several threads' delays the longest is of interest, and no mean of them. */
 function worstOf(metric: PlainMetric): PlainMetric {
   return metric.name.includes('_nodejs_eventloop_') ? { ...metric, aggregator: 'max' } : metric
-}
-
-function callsOf(own: MetricsSnapshot, worker: number): PlainMetric {
-  const calls = own.find(({ name }) => name === 'infergate_calls_total')?.values ?? []
-  const value = calls.reduce((sum, each) => sum + each.value, 0)
-  return {
-    name: 'infergate_worker_calls_total',
-    help: 'Calls answered, by the data worker that did.',
-    type: 'counter',
-    aggregator: 'sum',
-    values: [{ labels: { worker: `${worker}` }, value }],
-  }
 }
 
 /** What ended threads have counted goes on counting; what they measured of themselves does not. */
@@ -192,8 +185,23 @@ function cacheLabel(outcome: Outcome): string {
 }
 
 /** The counts of calls, as metrics of the registry. */
-function exportCalls(calls: CallCounts, registry: Registry): void {
+function exportCalls(
+  calls: CallCounts,
+  { registry, worker }: { readonly registry: Registry; readonly worker: number },
+): void {
   const registers = [registry]
+  new Counter({
+    name: 'infergate_worker_calls_total',
+    help: 'Calls answered, by the data worker that did.',
+    labelNames: ['worker'],
+    registers,
+    collect() {
+      this.reset()
+      let sum = 0
+      for (const { statuses } of calls.cells()) for (const count of statuses) sum += count
+      this.inc({ worker }, sum)
+    },
+  })
   new Counter({
     name: 'infergate_calls_total',
     help: 'Calls answered, by what the cache did and by status class.',

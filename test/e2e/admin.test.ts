@@ -3,13 +3,13 @@ import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { type RunningGateway, runInfergate, startGateway } from '../support/gateway.ts'
-import { instances, PREDICT, settings } from '../support/settings.ts'
+import { instances, PREDICT, settings, TWO } from '../support/settings.ts'
 
 let backend: ScriptedBackend
 let gateway: RunningGateway
 beforeAll(async () => {
   backend = await startBackend()
-  const base = settings({ backends: [backend], pool: { health: { path: 'off' } } })
+  const base = settings({ backends: [backend], pool: { health: { path: 'off' } }, server: TWO })
   gateway = await startGateway({
     yaml: {
       ...base,

@@ -3,7 +3,7 @@ import { afterAll, expect, it } from 'vitest'
 import { type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGateway } from '../support/gateway.ts'
-import { instances, PREDICT, settings } from '../support/settings.ts'
+import { instances, PREDICT, settings, TWO } from '../support/settings.ts'
 
 const cleanup: (() => unknown)[] = []
 afterAll(async () => {
@@ -28,7 +28,9 @@ async function hanging(): Promise<{
 
 it('a late prediction is answered by another backend, and the late one is cut', async () => {
   const [first, second] = await Promise.all([hanging(), hanging()])
-  const gateway = await startGateway({ yaml: settings({ backends: [first.backend, second.backend] }) })
+  const gateway = await startGateway({
+    yaml: settings({ backends: [first.backend, second.backend], server: TWO }),
+  })
   await gateway.ready('main', 2)
   // Nobody knows what is late before a hundred answers, and a while.
   const began = performance.now()

@@ -3,7 +3,7 @@ import { afterAll, expect, it } from 'vitest'
 import { startBackend } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { runInfergate, startGateway } from '../support/gateway.ts'
-import { instances, PREDICT, settings } from '../support/settings.ts'
+import { instances, PREDICT, settings, TWO } from '../support/settings.ts'
 
 const cleanup: (() => unknown)[] = []
 afterAll(async () => {
@@ -27,6 +27,7 @@ it('an ejected backend is shown as ejected, with the reason and the time, beside
   cleanup.push(good.close, bad.close)
   const gateway = await startGateway({
     yaml: settings({
+      server: TWO,
       backends: [good, bad],
       tiers: [],
       pool: { connections: 7, balance: { policy: 'round-robin' } },

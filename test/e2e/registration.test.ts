@@ -4,7 +4,7 @@ import { type Script, type ScriptedBackend, startBackend } from '../support/back
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
 import { startLoad } from '../support/load.ts'
-import { PREDICT, settings } from '../support/settings.ts'
+import { PREDICT, settings, TWO } from '../support/settings.ts'
 
 /** Answers with a name, so that answers tell who gave them. */
 const named =
@@ -24,7 +24,7 @@ async function backend(name: string, delayMs = 0): Promise<ScriptedBackend> {
 }
 
 beforeAll(async () => {
-  const base = settings({ tiers: [] })
+  const base = settings({ tiers: [], server: TWO })
   const pool = { backends: [], health: { interval: '200ms' } }
   const pools = Object.fromEntries(['first', 'lease', 'drain', 'fence', 'patch'].map((name) => [name, pool]))
   gateway = await startGateway({

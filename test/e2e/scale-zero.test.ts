@@ -5,7 +5,7 @@ import { type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
 import { modelFile } from '../support/model-server.ts'
-import { PREDICT, settings } from '../support/settings.ts'
+import { PREDICT, settings, TWO } from '../support/settings.ts'
 
 let gateway: RunningGateway | undefined
 let backend: ScriptedBackend | undefined
@@ -25,7 +25,7 @@ it('calls wait for the first backend, too many are told to come again, and the p
   })
   gateway = await startGateway({
     yaml: {
-      ...settings({ tiers: [] }),
+      ...settings({ tiers: [], server: TWO }),
       pools: { p: { queue: { max: 2 }, scale: { min: 0, max: 3 } } },
       routes: [{ name: 'r', pool: 'p' }],
     },

@@ -5,7 +5,7 @@ import { type ScriptedBackend, startBackend, summing } from '../support/backend.
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, runInfergate, startGateway } from '../support/gateway.ts'
 import { startRedis, type TestServer } from '../support/servers.ts'
-import { instances, MEMORY, PREDICT, redisTier, settings } from '../support/settings.ts'
+import { instances, MEMORY, PREDICT, redisTier, settings, TWO } from '../support/settings.ts'
 
 let backend: ScriptedBackend
 let redis: TestServer
@@ -13,7 +13,7 @@ let gateway: RunningGateway
 
 beforeAll(async () => {
   ;[backend, redis] = await Promise.all([startBackend(), startRedis()])
-  const base = settings({ backends: [backend], tiers: [MEMORY, redisTier(redis, '200ms')] })
+  const base = settings({ backends: [backend], tiers: [MEMORY, redisTier(redis, '200ms')], server: TWO })
   gateway = await startGateway({
     yaml: {
       ...base,

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type ScriptedBackend, startBackend, summing } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { startGateway } from '../support/gateway.ts'
-import { instances, PREDICT, settings } from '../support/settings.ts'
+import { instances, PREDICT, settings, TWO } from '../support/settings.ts'
 
 let backend: ScriptedBackend
 beforeAll(async () => {
@@ -24,7 +24,7 @@ async function refused(port: number): Promise<void> {
 }
 
 it('lets running calls finish, takes no new ones, and ends with 0', async () => {
-  const gateway = await startGateway({ yaml: settings({ backends: [backend] }) })
+  const gateway = await startGateway({ yaml: settings({ backends: [backend], server: TWO }) })
   await gateway.ready('main')
   let release = () => {}
   backend.script = (...all) => {
@@ -46,7 +46,7 @@ it('lets running calls finish, takes no new ones, and ends with 0', async () => 
 })
 
 it('does not wait for a kept-alive connection on which nothing runs', async () => {
-  const gateway = await startGateway({ yaml: settings({ backends: [backend] }) })
+  const gateway = await startGateway({ yaml: settings({ backends: [backend], server: TWO }) })
   const idle = net.connect(gateway.port, '127.0.0.1')
   idle.write('GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n')
   await once(idle, 'data')
@@ -62,7 +62,7 @@ it('does not wait for a kept-alive connection on which nothing runs', async () =
 
 it('cuts at the drain timeout what does not end, and still ends with 0', async () => {
   const gateway = await startGateway({
-    yaml: settings({ backends: [backend], server: { drainTimeout: '300ms' } }),
+    yaml: settings({ backends: [backend], server: { ...TWO, drainTimeout: '300ms' } }),
   })
   await gateway.ready('main')
   backend.script = () => {}
@@ -78,7 +78,7 @@ it('cuts at the drain timeout what does not end, and still ends with 0', async (
 })
 
 it('ends at once with 1 when told twice', async () => {
-  const gateway = await startGateway({ yaml: settings({ backends: [backend] }) })
+  const gateway = await startGateway({ yaml: settings({ backends: [backend], server: TWO }) })
   await gateway.ready('main')
   backend.script = () => {}
   const asked = backend.asked.length

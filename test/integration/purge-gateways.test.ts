@@ -4,7 +4,7 @@ import { type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
 import { startRedis, type TestServer } from '../support/servers.ts'
-import { instances, MEMORY, PREDICT, redisTier, settings } from '../support/settings.ts'
+import { instances, MEMORY, PREDICT, redisTier, settings, TWO } from '../support/settings.ts'
 
 let backend: ScriptedBackend
 let redis: TestServer
@@ -21,6 +21,7 @@ beforeAll(async () => {
     response.end(JSON.stringify({ predictions: rows.map(() => serial) }))
   }
   const yaml = settings({
+    server: TWO,
     backends: [backend],
     tiers: [MEMORY, redisTier(redis, '200ms')],
     route: { cache: { rows: 'always' } },

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
 import { type ModelProcess, modelFile, startModelServer } from '../support/model-server.ts'
-import { settings } from '../support/settings.ts'
+import { settings, TWO } from '../support/settings.ts'
 
 let models: ModelProcess
 let gateway: RunningGateway
@@ -18,7 +18,7 @@ beforeAll(async () => {
     `int8=${modelFile('digits-int8.onnx')}`,
   ])
   gateway = await startGateway({
-    yaml: settings({ backends: [models], route: { cache: { rows: 'auto', ttl: '1h' } } }),
+    yaml: settings({ backends: [models], server: TWO, route: { cache: { rows: 'auto', ttl: '1h' } } }),
   })
   await gateway.ready('main')
 })

@@ -6,7 +6,7 @@ import { type FaultProxy, faultProxy } from '../support/fault-proxy.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
 import { bytes, f, floats, type Pair, type RowBackend, startRowBackend } from '../support/row-backend.ts'
 import { startMemcached, startRedis, type TestServer } from '../support/servers.ts'
-import { memcachedTier, redisTier, settings } from '../support/settings.ts'
+import { memcachedTier, redisTier, settings, TWO } from '../support/settings.ts'
 
 let backend: RowBackend
 let gateway: RunningGateway
@@ -15,7 +15,9 @@ const always = { rows: 'always', ttl: '1h' } as const
 
 beforeAll(async () => {
   backend = await startRowBackend()
-  gateway = await startGateway({ yaml: settings({ backends: [backend], route: { cache: always } }) })
+  gateway = await startGateway({
+    yaml: settings({ backends: [backend], route: { cache: always }, server: TWO }),
+  })
   await gateway.ready('main')
 })
 afterAll(async () => {

@@ -81,7 +81,10 @@ afterAll(async () => {
 const START_MS = 15_000
 const STOP_MS = 10_000
 
-/** Starts `infergate serve` and resolves when both listeners are open. Rejects with what it said when it ends instead. */
+/**
+ * Starts `infergate serve` and resolves when both listeners are open and every data worker takes calls. Rejects with what
+ * it said when it ends instead.
+ */
 export async function startGateway(options: GatewayOptions = {}): Promise<RunningGateway> {
   const file = options.config ?? written(options.yaml)
   let process = await launch(options, file)
@@ -230,10 +233,19 @@ async function launch(options: GatewayOptions, file: string | undefined): Promis
   return { child, logs, exited, stderr: () => stderr, ...ports }
 }
 
+interface Listening {
+  readonly data: { readonly port: number }
+  readonly admin: { readonly port: number }
+  readonly workers: number
+}
+
 function fromLog(logs: readonly LogLine[]): { port: number; adminPort: number } {
   const line = logs.find(({ event }) => event === 'gateway.listening')
   if (!line) throw new Error('the gateway did not say where it listens')
-  const { data, admin } = line as unknown as { data: { port: number }; admin: { port: number } }
+  const { data, admin, workers } = line as unknown as Listening
+  // The first listens by then, and each other says when it does.
+  const joined = 1 + logs.filter(({ event }) => event === 'worker.ready').length
+  if (joined < workers) throw new Error(`${joined} of ${workers} data workers listen`)
   return { port: data.port, adminPort: admin.port }
 }
 

@@ -27,10 +27,13 @@ export const memcachedTier = ({ port }: TestServer, readTimeout = '25ms') =>
     readTimeout,
   }) satisfies Tiers[number]
 
-/** A route `main` that takes everything and caches it, to a pool `main`. */
+/** Two event loops, as users have them: for what must hold between them. */
+export const TWO = { workers: 2 } as const
+
+/** A route `main` that takes everything and caches it, to a pool `main`. One event loop, unless `server` says otherwise. */
 export function settings({ backends = [], tiers = [MEMORY], pool, route, server }: Parts): SettingsInput {
   return {
-    ...(server ? { server } : {}),
+    server: { workers: 1, ...server },
     cache: { tiers: [...tiers] },
     pools: {
       main: { backends: backends.map(({ url }) => ({ url })), health: { interval: '200ms' }, ...pool },

@@ -41,9 +41,9 @@ export const server = z.strictObject({
   workers: fixed(
     z
       .union([count(1, 256), z.literal('auto')], { error: 'expected a whole number from 1 to 256, or auto' })
-      .prefault(1)
+      .prefault('auto')
       .describe(
-        'Data worker threads, which share the port, the memory tier and what is known of the backends; `auto` is one a core, at most 16.',
+        'Event loops that take calls; they share the port, the memory tier and what is known of the backends. `auto` is one a core, at most 8. The first is the main thread.',
       ),
   ),
   fastDoor: fixed(

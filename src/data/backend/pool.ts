@@ -11,7 +11,7 @@ import { Neighbours } from '../balance/neighbours.ts'
 import type { Ending } from '../balance/policy.ts'
 import type { Capacity } from '../balance/queue.ts'
 import { RetryBudget } from '../balance/retry-budget.ts'
-import type { Refusal, Selector } from '../balance/select.ts'
+import type { Ask, Refusal, Selector } from '../balance/select.ts'
 import { inflightOf } from '../balance/table.ts'
 import { DemandMeter } from '../demand.ts'
 import type { Clients } from './clients.ts'
@@ -23,6 +23,8 @@ import { type Waiting, WaitingRoom } from './waiting-room.ts'
 
 /** Waiting calls for models whose backends are full are passed over; so many at a time. */
 const MAX_PASSED = 64
+/** Places lost to other workers before a call waits for its turn. */
+const MAX_RACES = 8
 const SERVICE_WINDOW_MS = 30_000
 
 export class BackendPool {
@@ -50,7 +52,7 @@ export class BackendPool {
     this.#parts = parts
     this.demand = new DemandMeter(parts.clock)
     this.#latencies = new Float64Array(parts.table.slots)
-    this.#neighbours = new Neighbours(parts.table)
+    this.#neighbours = new Neighbours(parts.table, parts.name)
     this.#view = { pool: parts.name, revision: 0, backends: [] }
     this.#tuning = tuning
     this.#limits = this.#newLimits(tuning)
@@ -101,7 +103,6 @@ export class BackendPool {
       if (known.get(slot) !== generation) this.#latencies[slot] = 0
     }
     for (const { url } of this.#view.backends) if (!urls.has(url)) void this.clients.forget(url)
-    this.#neighbours.follow(view.backends)
     this.#view = view
     this.#selector.update(view)
     this.#serveQueue()
@@ -110,7 +111,7 @@ export class BackendPool {
   /** To be called about every 100 ms. */
   tick(): void {
     this.#waiting.expire()
-    this.#selector.tick(this.#waiting.depth)
+    this.#selector.tick(this.#waiting.depth + this.#neighbours.queued)
     this.#serveQueue()
   }
 
@@ -141,8 +142,8 @@ export class BackendPool {
    * throws, with `noBackend`, `unknownModel`, `overloaded`, or the signal's reason.
    */
   enter(need: Need, exclude: readonly number[]): Seat | Promise<Seat> {
-    const picked = this.#selector.pick({ ...need, exclude })
-    if (typeof picked !== 'string') return this.#seat(picked)
+    const picked = this.#take({ ...need, exclude })
+    if (typeof picked !== 'string') return picked
     if (picked === 'saturated') return this.#waiting.wait({ need, exclude })
     if (picked === 'none' && this.#isComing()) return this.#waiting.hold({ need, exclude })
     throw this.#refused(picked, need)
@@ -150,8 +151,8 @@ export class BackendPool {
 
   /** A second place for the same call, elsewhere and at once; undefined: there is none. */
   enterExtra(need: Need, exclude: readonly number[]): Seat | undefined {
-    const picked = this.#selector.pick({ ...need, exclude, isExtra: true })
-    return typeof picked === 'string' ? undefined : this.#seat(picked)
+    const picked = this.#take({ ...need, exclude, isExtra: true })
+    return typeof picked === 'string' ? undefined : picked
   }
 
   /** Whether another backend than `exclude` could take the call at once. */
@@ -226,10 +227,22 @@ export class BackendPool {
     return createSelector({ ...this.#parts, limits: this.#limits, at }, tuning)
   }
 
-  #seat(backend: Backend): Seat {
+  /** A place at the backend that is picked; another one where its last place has gone to another worker meanwhile. */
+  #take(ask: Ask): Seat | Refusal {
+    for (let tried = 0; tried < MAX_RACES; tried++) {
+      const picked = this.#selector.pick(ask)
+      if (typeof picked === 'string') return picked
+      const seat = this.#seat(picked)
+      if (seat) return seat
+    }
+    return 'saturated'
+  }
+
+  #seat(backend: Backend): Seat | undefined {
     const { table, clock } = this.#parts
     const { slot } = backend
     const incarnation = this.#selector.begin(slot)
+    if (incarnation === 0) return undefined
     this.demand.enter()
     const company = (table.ramp[slot] ?? 1) < 1 ? 0 : inflightOf(table, slot)
     return { backend, incarnation, since: clock.now(), company }
@@ -263,10 +276,10 @@ export class BackendPool {
     while (this.#waiting.depth > 0 && passed.length < MAX_PASSED && this.#selector.hasRoom()) {
       const waiting = this.#waiting.take(this.#service.quantile(clock.now(), 0.5) ?? 0)
       if (!waiting) break
-      let picked = this.#selector.pick({ ...waiting.need, exclude: waiting.exclude })
+      let picked = this.#take({ ...waiting.need, exclude: waiting.exclude })
       // Those not yet tried are gone meanwhile: better the same again than nobody.
-      if (picked === 'excluded') picked = this.#selector.pick(waiting.need)
-      if (typeof picked !== 'string') waiting.resolve(this.#seat(picked))
+      if (picked === 'excluded') picked = this.#take(waiting.need)
+      if (typeof picked !== 'string') waiting.resolve(picked)
       else if (picked === 'saturated') passed.push(waiting)
       else waiting.reject(this.#refused(picked, waiting.need))
     }
@@ -278,8 +291,7 @@ export class BackendPool {
     const ready = this.#view.backends.filter(({ state }) => state === 'ready')
     const limits = ready.reduce((sum, { slot }) => sum + (this.#parts.table.limit[slot] ?? 0), 0)
     const medianServiceMs = this.#service.quantile(this.#parts.clock.now(), 0.5) ?? 0
-    // The calls of every worker wait for the same backends: each has its part of them.
-    return { meanServiceMs: this.#meanServiceMs, medianServiceMs, limits: limits / this.#parts.table.workers }
+    return { meanServiceMs: this.#meanServiceMs, medianServiceMs, limits, elsewhere: this.#neighbours.queued }
   }
 
   #observe(slot: number, now: number, ms: number): void {

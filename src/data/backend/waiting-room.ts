@@ -16,8 +16,8 @@ export interface RoomParts {
   readonly clock: Pick<Clock, 'now'>
   readonly demand: DemandMeter
   readonly capacity: () => Capacity
-  /** Told since when a call waits here. */
-  readonly neighbours: Pick<Neighbours, 'tell'>
+  /** Told since when a call waits here, and how many do. */
+  readonly neighbours: Pick<Neighbours, 'tell' | 'queued'>
 }
 
 /** What a call waits for. */
@@ -66,7 +66,7 @@ export class WaitingRoom {
 
   /** Tells the other workers. */
   tell(): void {
-    this.#parts.neighbours.tell(this.since)
+    this.#parts.neighbours.tell(this.since, this.depth)
   }
 
   /** To be called now and then: drops those whose time has come. */
@@ -104,7 +104,7 @@ export class WaitingRoom {
   }
 
   #enter({ need, exclude }: Wish, queue: WaitQueue<Waiting>): Promise<Seat> {
-    const { clock, demand, pool } = this.#parts
+    const { clock, demand, neighbours, pool } = this.#parts
     return new Promise((resolve, reject) => {
       let waited = () => {}
       const settle = (finish: () => void) => {
@@ -127,13 +127,20 @@ export class WaitingRoom {
         reject(need.signal.reason)
       }
       const isHeld = this.#isHeld(waiting)
+      // Counted before the look, so that two workers never both give the last place in the queue.
+      neighbours.tell(this.since, this.depth + 1)
       const entry = queue.enter(
         waiting,
         { deadline: need.deadline },
-        { now: clock.now(), capacity: isHeld ? UNKNOWN : this.#parts.capacity() },
+        {
+          now: clock.now(),
+          capacity: isHeld ? { ...UNKNOWN, elsewhere: neighbours.queued } : this.#parts.capacity(),
+        },
       )
-      if ('refused' in entry)
+      if ('refused' in entry) {
+        this.tell()
         return reject(dropped(pool, entry.refused, isHeld ? this.#startupMs : entry.retryAfterMs))
+      }
       waiting.place = entry.place
       waited = demand.wait()
       this.tell()

@@ -1,33 +1,39 @@
 /**
  * Room for each other's calls: what waits in one worker gets the place that comes free in another. Each worker tells in
- * the load table since when its first call waits for a pool; whoever has room to give rings the bell of the one that
+ * the load table how many calls wait there for a pool, and since when; whoever has room to give rings the bell of the one that
  * has waited longest. A bell that is not heard costs time only: every worker looks for itself ten times a second.
  */
-import type { Backend } from '../../core/backend.ts'
-import type { LoadTable } from './table.ts'
+import { columnOf, type LoadTable } from './table.ts'
 
 /** The other workers, as one pool of this worker sees them. */
 export class Neighbours {
   readonly #table: LoadTable
-  /** The pool's first slot, by which the others know it; -1: it has no backend. */
-  #first = -1
+  /** Undefined: nobody knows of anybody. */
+  readonly #column: number | undefined
   /** The wait that a place was left for. */
   #left = 0
 
-  constructor(table: LoadTable) {
+  constructor(table: LoadTable, pool: string) {
     this.#table = table
+    this.#column = table.workers === 1 ? undefined : columnOf(table, pool)
   }
 
-  /** The pool has these backends now. */
-  follow(backends: readonly Backend[]): void {
-    this.tell(undefined)
-    this.#first = backends.reduce((least, { slot }) => (least < 0 ? slot : Math.min(least, slot)), -1)
+  /** Since when a call waits here, undefined: none does; and how many do. */
+  tell(since: number | undefined, depth: number): void {
+    if (this.#column === undefined) return
+    const { worker, slots, waiting, queued } = this.#table
+    waiting[worker * slots + this.#column] = since ?? 0
+    Atomics.store(queued, worker * slots + this.#column, depth)
   }
 
-  /** Since when a call waits here; undefined: none does. */
-  tell(since: number | undefined): void {
-    const { workers, worker, slots, waiting } = this.#table
-    if (workers > 1 && this.#first >= 0) waiting[worker * slots + this.#first] = since ?? 0
+  /** Calls that wait for the pool in other workers. */
+  get queued(): number {
+    if (this.#column === undefined) return 0
+    const { workers, worker, slots, queued } = this.#table
+    let sum = 0
+    for (let other = 0; other < workers; other++)
+      if (other !== worker) sum += Atomics.load(queued, other * slots + this.#column)
+    return sum
   }
 
   /**
@@ -35,31 +41,27 @@ export class Neighbours {
    * told. Once for each such call: what it waits for may be something else.
    */
   leavesPlace(since: number | undefined, hasRoom: () => boolean): boolean {
-    if (this.#table.workers === 1 || this.#first < 0) return false
-    const worker = this.#longestWaiting(since)
+    if (this.#column === undefined) return false
+    const [worker, from] = this.#longestWaiting(this.#column, since)
     if (worker < 0 || !hasRoom()) return false
     Atomics.add(this.#table.bell, worker, 1)
     Atomics.notify(this.#table.bell, worker)
-    const from = this.#from(worker)
     const isNews = this.#left !== from
     this.#left = from
     return isNews
   }
 
-  #longestWaiting(since = Infinity): number {
+  #longestWaiting(column: number, since = Infinity): readonly [worker: number, from: number] {
+    const { workers, worker, slots, waiting } = this.#table
     let longest = since
     let found = -1
-    for (let worker = 0; worker < this.#table.workers; worker++) {
-      const from = worker === this.#table.worker ? 0 : this.#from(worker)
+    for (let other = 0; other < workers; other++) {
+      const from = other === worker ? 0 : (waiting[other * slots + column] ?? 0)
       if (from <= 0 || from >= longest) continue
       longest = from
-      found = worker
+      found = other
     }
-    return found
-  }
-
-  #from(worker: number): number {
-    return this.#table.waiting[worker * this.#table.slots + this.#first] ?? 0
+    return [found, longest]
   }
 }
 

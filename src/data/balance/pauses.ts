@@ -1,21 +1,31 @@
-/** Backends that asked to be left alone for a while (`Retry-After`), each until its time. */
+/**
+ * Backends that asked to be left alone for a while (`Retry-After`), each until its time. In the load table: what one
+ * worker was asked holds for all.
+ */
+import type { LoadTable } from './table.ts'
 
 /** As long as a backend may ask for. */
 const MAX_PAUSE_MS = 300_000
 
 export class Pauses {
   readonly #until: Float64Array
-  #count = 0
+  readonly #changes: Int32Array
 
-  constructor(slots: number) {
-    this.#until = new Float64Array(slots)
+  constructor({ pausedUntil, pauses }: LoadTable) {
+    this.#until = pausedUntil
+    this.#changes = pauses
+  }
+
+  /** Another number whenever a pause has begun or ended, in whichever worker. */
+  get version(): number {
+    return Atomics.load(this.#changes, 0)
   }
 
   /** False: that is no time to wait for. */
   begin(slot: number, now: number, forMs: number): boolean {
     if (!(forMs > 0)) return false
-    if (!this.has(slot)) this.#count++
     this.#until[slot] = now + Math.min(forMs, MAX_PAUSE_MS)
+    Atomics.add(this.#changes, 0, 1)
     return true
   }
 
@@ -28,17 +38,12 @@ export class Pauses {
     return this.#until[slot] ?? 0
   }
 
-  end(slot: number): void {
-    if (!this.has(slot)) return
-    this.#until[slot] = 0
-    this.#count--
-  }
-
-  /** Ends those whose time is over; true: some were. */
-  expire(slots: Int32Array, now: number): boolean {
-    if (this.#count === 0) return false
-    const before = this.#count
-    for (const slot of slots) if (now >= (this.#until[slot] ?? 0)) this.end(slot)
-    return this.#count < before
+  /** Ends those whose time is over. */
+  expire(slots: Int32Array, now: number): void {
+    for (const slot of slots) {
+      if (!this.has(slot) || now < this.until(slot)) continue
+      this.#until[slot] = 0
+      Atomics.add(this.#changes, 0, 1)
+    }
   }
 }

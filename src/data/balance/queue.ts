@@ -24,6 +24,8 @@ export interface Capacity {
   readonly limits: number
   /** How long until the first backend is ready, where none is. */
   readonly startupMs?: number
+  /** Calls that wait for the same backends in other queues, and count as if they waited here. */
+  readonly elsewhere?: number
 }
 
 export interface Waiter {
@@ -94,7 +96,7 @@ export class WaitQueue<T> {
   /** How long a call that came now would wait, in milliseconds. */
   estimatedWaitMs(capacity: Capacity): number {
     if (capacity.limits <= 0) return capacity.startupMs ?? Infinity
-    return (this.depth * capacity.meanServiceMs) / capacity.limits
+    return ((this.depth + (capacity.elsewhere ?? 0)) * capacity.meanServiceMs) / capacity.limits
   }
 
   /** Takes a call in, unless there is no place or it would be late before its turn: refusing now is cheapest. */
@@ -104,7 +106,8 @@ export class WaitQueue<T> {
     // Almost every call has some deadline; one further away than anybody waits says nothing about urgency.
     const isDated = waiter.deadline !== undefined && waiter.deadline < longest
     const due = Math.min(waiter.deadline ?? Infinity, longest)
-    if (this.depth >= this.#options.maxDepth) return { refused: 'full', retryAfterMs: wait }
+    if (this.depth + (capacity.elsewhere ?? 0) >= this.#options.maxDepth)
+      return { refused: 'full', retryAfterMs: wait }
     if (wait > due - now - (isDated ? capacity.medianServiceMs : 0))
       return { refused: 'wait', retryAfterMs: wait }
     const place = {

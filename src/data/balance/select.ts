@@ -17,7 +17,7 @@ import { Pauses } from './pauses.ts'
 import type { Ending, Policy } from './policy.ts'
 import { Ramps, type SlowStartOptions } from './slow-start.ts'
 import { type Standing, standingOf } from './standing.ts'
-import { beginCall, claimSlot, endCall, hasRoom, incarnationOf, inflightOf, type LoadTable } from './table.ts'
+import { claimSlot, endCall, hasRoom, incarnationOf, inflightOf, type LoadTable, takePlace } from './table.ts'
 import { isNearEnough, type ZoneOptions } from './zone.ts'
 
 export interface SelectorParts {
@@ -89,7 +89,7 @@ export class Selector {
     this.#ramps = new Ramps(parts.table, options.slowStart)
     this.#allowed = new Int32Array(slots)
     this.#sentAt = new Float64Array(slots)
-    this.#pauses = new Pauses(slots)
+    this.#pauses = new Pauses(parts.table)
   }
 
   /** Takes a new view of the pool; an older or equal one is ignored. */
@@ -118,7 +118,7 @@ export class Selector {
   tick(queued: number): void {
     const now = this.#parts.clock.now()
     this.#ramps.refresh(this.#members, now, queued)
-    if (this.#pauses.expire(this.#members, now)) this.#changes++
+    this.#pauses.expire(this.#members, now)
     if (this.#options.zone && this.#view) {
       const isNear = isNearEnough(
         { backends: this.#view.backends, table: this.#parts.table, isNear: this.#isNear },
@@ -154,11 +154,19 @@ export class Selector {
       : other
   }
 
-  /** Counts a call in; the result is the backend's incarnation and goes to `end` or `cancel`. */
+  /**
+   * Counts a call in; the result is the backend's incarnation and goes to `end` or `cancel`. 0: another worker has taken
+   * the last place since it was picked.
+   */
   begin(slot: number): number {
-    if (this.#ramps.count > 0) this.#sentAt[slot] = this.#parts.clock.now()
-    const incarnation = beginCall(this.#parts.table, slot)
-    this.#parts.policy.onStart?.(slot)
+    const { table, policy, outliers, clock } = this.#parts
+    const incarnation = takePlace(table, slot)
+    if (incarnation === 0) {
+      outliers?.release(slot)
+      return 0
+    }
+    if (this.#ramps.count > 0) this.#sentAt[slot] = clock.now()
+    policy.onStart?.(slot)
     return incarnation
   }
 
@@ -191,7 +199,7 @@ export class Selector {
 
   /** The backend asked to be left alone (`Retry-After`); at most five minutes are granted. */
   pause(slot: number, forMs: number): void {
-    if (this.#pauses.begin(slot, this.#parts.clock.now(), forMs)) this.#changes++
+    this.#pauses.begin(slot, this.#parts.clock.now(), forMs)
   }
 
   /** Whether any backend could take a call now, whatever the call asks for. */
@@ -246,7 +254,6 @@ export class Selector {
     if (before?.id !== backend.id || before.generation !== backend.generation) {
       if (claimSlot(table, slot, incarnationOf(backend.id, backend.generation))) outliers?.forget(slot)
       policy.forget?.(slot)
-      this.#pauses.end(slot)
       this.#sentAt[slot] = 0
     }
     table.weight[slot] = backend.weight
@@ -262,7 +269,7 @@ export class Selector {
     const name = version === undefined ? (model ?? '') : `${model ?? ''}\n${version}`
     const known = this.#groups.get(name)
     const group = known ?? this.#newGroup(name, model, version)
-    const version_ = this.#changes + (this.#parts.outliers?.version ?? 0)
+    const version_ = this.#changes + this.#pauses.version + (this.#parts.outliers?.version ?? 0)
     if (group !== undefined && group.builtFor !== version_) {
       group.candidates = this.#candidates(group.backends)
       group.builtFor = version_

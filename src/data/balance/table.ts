@@ -3,9 +3,9 @@
  * lie in SharedArrayBuffers, so that all data workers decide on the same numbers. A table survives
  * `postMessage` and `workerData`: the receiver looks at the same memory.
  *
- * `inflight` has one row a worker, and only that worker writes its row: so plain additions are exact without
- * atomics, and a worker that dies is forgotten by zeroing its row. The smoothed latencies are written by all
- * workers; a lost update there loses one sample.
+ * `inflight` has one row a worker, and only that worker writes its row: so a worker that dies is forgotten by zeroing its
+ * row. It is written and read by atomics where there are several, for what one has counted the others must see before
+ * they take a place. The smoothed latencies are written by all workers; a lost update there loses one sample.
  *
  * Times in the table are read by every worker, so they come from one monotonic clock of the whole process. Node's
  * `performance.now()` is one: it has the same origin in every thread.
@@ -42,13 +42,21 @@ export interface LoadTable {
   readonly lapses: Int32Array
   /** Monotonic time since when the backend is ready, for slow start; -Infinity: long since. */
   readonly readyAt: Float64Array
+  /** Monotonic time until which the backend asked to be left alone; 0: it did not. */
+  readonly pausedUntil: Float64Array
+  /** One word: how often a pause has begun or ended. */
+  readonly pauses: Int32Array
   /** Who holds the slot now, as `incarnationOf`; 0: nobody. Counts of an earlier holder are fenced by it. */
   readonly incarnation: Int32Array
   /**
-   * Since when a worker's first waiting call waits for the pool whose first slot this is, monotonic; 0: none waits.
-   * Rows as in `inflight`.
+   * Since when a worker's first waiting call waits for a pool, monotonic; 0: none waits. Rows as in `inflight`, with one
+   * column a pool.
    */
   readonly waiting: Float64Array
+  /** How many calls of a worker wait for a pool, likewise. */
+  readonly queued: Int32Array
+  /** Which pool has which column: a digest of its name; 0: none has. */
+  readonly pools: Int32Array
   /** One word a worker, which others ring when there is room for what waits there. */
   readonly bell: Int32Array
 }
@@ -74,8 +82,12 @@ export function createLoadTable(slots: number = MAX_SLOTS, workers = 1): LoadTab
     failingAt: floats(slots),
     lapses: integers(slots),
     readyAt: floats(slots).fill(-Infinity),
+    pausedUntil: floats(slots),
+    pauses: integers(1),
     incarnation: integers(slots),
     waiting: floats(slots * workers),
+    queued: integers(slots * workers),
+    pools: integers(slots),
     bell: integers(workers),
   }
 }
@@ -93,7 +105,7 @@ export function inflightOf(table: LoadTable, slot: number): number {
   const { inflight, slots } = table
   if (table.workers === 1) return inflight[slot] ?? 0
   let sum = 0
-  for (let at = slot; at < inflight.length; at += slots) sum += inflight[at] ?? 0
+  for (let at = slot; at < inflight.length; at += slots) sum += Atomics.load(inflight, at)
   return sum
 }
 
@@ -102,18 +114,35 @@ export function loadOf(table: LoadTable, slot: number): number {
   return inflightOf(table, slot) + (table.peers[slot] ?? 0)
 }
 
-/** False: the backend runs as many calls as it may. During slow start that is a part of its limit, but at least one. */
+/** False: the backend runs as many calls as it may. */
 export function hasRoom(table: LoadTable, slot: number): boolean {
-  const limit = table.limit[slot] ?? 0
-  if (limit <= 0) return true
-  return loadOf(table, slot) < Math.max(1, Math.floor(limit * (table.ramp[slot] ?? 1)))
+  const places = placesOf(table, slot)
+  return places === Infinity || loadOf(table, slot) < places
 }
 
-/** Counts a call in; the result goes to `endCall`. */
+/** During slow start a part of the limit, but at least one. */
+function placesOf({ limit, ramp }: LoadTable, slot: number): number {
+  const most = limit[slot] ?? 0
+  return most <= 0 ? Infinity : Math.max(1, Math.floor(most * (ramp[slot] ?? 1)))
+}
+
+/** Counts a call in, room or none; the result goes to `endCall`. */
 export function beginCall(table: LoadTable, slot: number): number {
   const at = table.worker * table.slots + slot
-  table.inflight[at] = (table.inflight[at] ?? 0) + 1
+  if (table.workers === 1) table.inflight[at] = (table.inflight[at] ?? 0) + 1
+  else Atomics.add(table.inflight, at, 1)
   return table.incarnation[slot] ?? 0
+}
+
+/**
+ * The same for a slot that had room when it was looked at; 0: other workers have filled it in the meantime. The count goes
+ * in before the look, so that of two who see the last place both see each other, and never both take it.
+ */
+export function takePlace(table: LoadTable, slot: number): number {
+  const incarnation = beginCall(table, slot)
+  if (table.workers === 1 || loadOf(table, slot) <= placesOf(table, slot)) return incarnation
+  Atomics.sub(table.inflight, table.worker * table.slots + slot, 1)
+  return 0
 }
 
 /** Counts a call out. False: the slot has passed to another backend meanwhile, and nothing was counted. */
@@ -121,7 +150,9 @@ export function endCall(table: LoadTable, slot: number, incarnation: number): bo
   if (table.incarnation[slot] !== incarnation) return false
   const at = table.worker * table.slots + slot
   const running = table.inflight[at] ?? 0
-  if (running > 0) table.inflight[at] = running - 1
+  if (running <= 0) return true
+  if (table.workers === 1) table.inflight[at] = running - 1
+  else Atomics.sub(table.inflight, at, 1)
   return true
 }
 
@@ -129,6 +160,7 @@ export function endCall(table: LoadTable, slot: number, incarnation: number): bo
 export function forgetWorker(table: LoadTable, worker: number): void {
   table.inflight.fill(0, worker * table.slots, (worker + 1) * table.slots)
   table.waiting.fill(0, worker * table.slots, (worker + 1) * table.slots)
+  table.queued.fill(0, worker * table.slots, (worker + 1) * table.slots)
 }
 
 /** A number for this registration of this backend, never 0. */
@@ -138,6 +170,17 @@ export function incarnationOf(id: string, generation: number): number {
   hash = Math.imul(hash ^ generation, 0x01000193)
   hash ^= hash >>> 15
   return hash === 0 ? 1 : hash | 0
+}
+
+/** The column of a pool, the same for every worker; undefined: there have been more pools than there are columns. */
+export function columnOf({ pools }: LoadTable, pool: string): number | undefined {
+  const name = incarnationOf(pool, 0)
+  for (let probe = 0; probe < pools.length; probe++) {
+    const at = ((name >>> 0) + probe) % pools.length
+    const holder = Atomics.compareExchange(pools, at, 0, name)
+    if (holder === 0 || holder === name) return at
+  }
+  return undefined
 }
 
 /**
@@ -159,5 +202,7 @@ export function claimSlot(table: LoadTable, slot: number, incarnation: number): 
   table.failingAt[slot] = 0
   table.lapses[slot] = 0
   table.readyAt[slot] = -Infinity
+  table.pausedUntil[slot] = 0
+  Atomics.add(table.pauses, 0, 1)
   return true
 }

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { DataStats } from '../../../src/app/data-side.ts'
-import { mergeStats, mergeTraffic } from '../../../src/app/merge.ts'
+import { type DataStats, mergeStats, mergeTraffic } from '../../../src/app/merge.ts'
 import type { PoolTraffic } from '../../../src/data/backend/traffic.ts'
 
 const ready = { state: 'ready', reason: 'probe' }

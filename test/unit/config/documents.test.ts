@@ -143,7 +143,7 @@ routes: [{ cache: {} }]
 `)
     expect(restartNeeded(old, live)).toEqual([])
     const fixed = settingsOf(`
-server: { listen: 0.0.0.0:8081, workers: auto, limits: { maxHeaderBytes: 8KiB } }
+server: { listen: 0.0.0.0:8081, workers: 4, limits: { maxHeaderBytes: 8KiB } }
 admin: { listen: 127.0.0.1:9091 }
 cache: { tiers: [], writeQueue: { maxEntries: 5 } }
 ${REST}`)

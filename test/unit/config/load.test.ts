@@ -18,7 +18,7 @@ describe('the defaults', () => {
     const { server, admin, log, cache, pools, routes, models } = settingsOf(REST)
     expect(server).toEqual({
       listen: { host: '0.0.0.0', port: 8080 },
-      workers: 1,
+      workers: 'auto',
       fastDoor: true,
       limits: {
         maxBodyBytes: 64 * 2 ** 20,

@@ -16,7 +16,13 @@ function open(maxDepth = 3, capacity = NOBODY) {
   const clock = new FakeClock()
   const demand = new DemandMeter(clock)
   const room = new WaitingRoom(
-    { pool: 'p', clock, demand, capacity: () => capacity, neighbours: new Neighbours(createLoadTable(8)) },
+    {
+      pool: 'p',
+      clock,
+      demand,
+      capacity: () => capacity,
+      neighbours: new Neighbours(createLoadTable(8), 'p'),
+    },
     { maxDepth, maxWaitMs: 5_000, targetMs: 500, intervalMs: 1_000 },
   )
   const log: string[] = []

@@ -6,7 +6,12 @@ import { Outliers } from '../../../../src/data/balance/outlier.ts'
 import { createOutlierState } from '../../../../src/data/balance/outlier-state.ts'
 import { createPolicy } from '../../../../src/data/balance/policies.ts'
 import { type Ask, Selector, type SelectorOptions } from '../../../../src/data/balance/select.ts'
-import { createLoadTable, inflightOf } from '../../../../src/data/balance/table.ts'
+import {
+  createLoadTable,
+  inflightOf,
+  type LoadTable,
+  tableForWorker,
+} from '../../../../src/data/balance/table.ts'
 
 const WALL = Date.UTC(2026, 5, 1)
 
@@ -16,9 +21,11 @@ function backend(slot: number, more: Partial<Backend> = {}): Backend {
   return { id: `b${slot}`, slot, generation: 1, url, models: [], weight: 1, ...state, ...more }
 }
 
-function gateway(backends: readonly Backend[], options: SelectorOptions = {}) {
+function gateway(
+  backends: readonly Backend[],
+  { table = createLoadTable(32), ...options }: SelectorOptions & { table?: LoadTable } = {},
+) {
   const clock = { nowMs: 1e6, now: () => clock.nowMs, wall: () => WALL + clock.nowMs - 1e6 }
-  const table = createLoadTable(32)
   const context = { table, random: createRandom(3), now: clock.now }
   const outliers = new Outliers({ ...context, state: createOutlierState(32) }, { maxPercent: 100 })
   const selector = new Selector({ table, policy: createPolicy('p2c', context), outliers, clock }, options)
@@ -159,6 +166,31 @@ describe('selection', () => {
     clock.nowMs += 3_100
     selector.tick(0)
     expect(spread()).toEqual([1, 2])
+  })
+
+  it('leaves a backend alone that asked another worker for it, and begins again when that one does', () => {
+    const shared = createLoadTable(32, 2)
+    const [one, other] = [0, 1].map((worker) =>
+      gateway([backend(1), backend(2)], { table: tableForWorker(shared, worker) }),
+    ) as [ReturnType<typeof gateway>, ReturnType<typeof gateway>]
+    expect(other.spread()).toEqual([1, 2])
+    one.selector.pause(1, 3_000)
+    expect(other.spread()).toEqual([2])
+    expect(other.selector.standing(1)).toMatchObject({ state: 'paused' })
+    one.clock.nowMs += 3_100
+    one.selector.tick(0)
+    expect(other.spread()).toEqual([1, 2])
+  })
+
+  it('gives up a place that another worker has taken since it was picked', () => {
+    const shared = createLoadTable(32, 2)
+    const [one, other] = [0, 1].map((worker) =>
+      gateway([backend(1, { concurrency: 1 })], { table: tableForWorker(shared, worker) }),
+    ) as [ReturnType<typeof gateway>, ReturnType<typeof gateway>]
+    expect([one, other].map(({ selector }) => selector.pick({}))).toMatchObject([{ slot: 1 }, { slot: 1 }])
+    const taken = one.selector.begin(1)
+    expect([taken === 0, other.selector.begin(1)]).toEqual([false, 0])
+    expect([inflightOf(shared, 1), other.selector.pick({})]).toEqual([1, 'saturated'])
   })
 
   it('gives no calls to a backend of weight 0', () => {

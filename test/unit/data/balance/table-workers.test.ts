@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
+  claimSlot,
   createLoadTable,
   forgetWorker,
   inflightOf,
@@ -22,6 +23,25 @@ const source = `
   parentPort.postMessage(performance.timeOrigin)
   parentPort.ref()
   setInterval(() => {}, 1e6)
+`
+
+/** A data worker that takes a place and leaves it, `calls` times; `seen`: [running now, the most at a time, taken]. */
+const racing = `
+  import { parentPort, workerData } from 'node:worker_threads'
+  const { takePlace, endCall } = await import(workerData.module)
+  const { table, seen, calls } = workerData
+  Atomics.add(seen, 3, 1)
+  while (Atomics.load(seen, 3) < table.workers - 1);
+  for (let call = 0; call < calls; call++) {
+    const incarnation = takePlace(table, 0)
+    if (incarnation === 0) continue
+    const running = Atomics.add(seen, 0, 1) + 1
+    if (running > Atomics.load(seen, 1)) Atomics.store(seen, 1, running)
+    Atomics.add(seen, 2, 1)
+    Atomics.sub(seen, 0, 1)
+    endCall(table, 0, incarnation)
+  }
+  parentPort.postMessage('done')
 `
 
 describe('a load table shared by worker threads', () => {
@@ -47,6 +67,25 @@ describe('a load table shared by worker threads', () => {
     await threads[0]?.thread.terminate()
     forgetWorker(table, 1)
     for (let slot = 0; slot < 8; slot++) expect(inflightOf(table, slot)).toBe(1)
+  })
+
+  it('gives the last place of a backend to one thread only, however they race for it', async () => {
+    const table = createLoadTable(8, 3)
+    claimSlot(table, 0, 7)
+    table.limit[0] = 1
+    const seen = new Int32Array(new SharedArrayBuffer(16))
+    const module = new URL('../../../../src/data/balance/table.ts', import.meta.url).href
+    const url = new URL(`data:text/javascript,${encodeURIComponent(racing)}`)
+    const ends = [1, 2].map((worker) => {
+      const workerData = { module, table: tableForWorker(table, worker), seen, calls: 100_000 }
+      const thread = new Worker(url, { workerData })
+      workers.push(thread)
+      return once(thread, 'message')
+    })
+    await Promise.all(ends)
+    const [running, most, taken] = seen
+    expect({ running, most, left: inflightOf(table, 0) }).toEqual({ running: 0, most: 1, left: 0 })
+    expect(taken).toBeGreaterThan(1_000)
   })
 
   it('has times that mean the same in every thread', async () => {
