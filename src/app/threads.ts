@@ -56,6 +56,8 @@ export class Threads {
   readonly #views = new Map<string, PoolView>()
   readonly #reports = new Map<number, WorkerReport>()
   readonly #splits = new Map<string, Split>()
+  /** What each worker that runs has told last of what it counts: when it ends, no less than that stays. */
+  readonly #stats = new Map<number, DataStats>()
   readonly #counted = new Map<number, MetricsSnapshot>()
   /** What ended workers have counted. */
   #totals: Promise<MetricsSnapshot> = Promise.resolve([])
@@ -134,19 +136,13 @@ export class Threads {
 
   /** Those of ended workers included. */
   async stats(): Promise<readonly DataStats[]> {
-    const asked = await answered(this.#listening.map(({ link }) => link.ask('stats', undefined, ASK_MS)))
-    return this.#past ? [...asked, this.#past] : asked
+    await this.#asked('stats', this.#stats)
+    return [...this.#stats.values(), ...(this.#past ? [this.#past] : [])]
   }
 
   async metrics(): Promise<readonly MetricsSnapshot[]> {
     if (this.#places.length === 0) return []
-    await Promise.all(
-      this.#listening.map(async ({ place, link }) => {
-        const snapshot = await link.ask('metrics', undefined, ASK_MS).catch(() => undefined)
-        // One that has ended meanwhile was counted with the ended.
-        if (snapshot && place.link === link && !link.isEnded) this.#counted.set(place.number, snapshot)
-      }),
-    )
+    await this.#asked('metrics', this.#counted)
     return [...this.#counted.values(), await this.#totals]
   }
 
@@ -230,6 +226,7 @@ export class Threads {
       loads: (loads) => this.#loads.add(worker, loads),
       report: (report) => {
         this.#reports.set(worker, report)
+        this.#stats.set(worker, report.stats)
         epochs.heardOf(report.used)
         for (const [pool, models] of report.asked) deployments.heardOf(pool, models)
       },
@@ -249,14 +246,30 @@ export class Threads {
     const { shared, metrics } = this.#parts
     buryWorker(shared, worker)
     this.#loads.forget(worker)
-    const stats = this.#reports.get(worker)?.stats
-    if (stats) this.#past = countedOf(mergeStats(this.#past ? [stats, this.#past] : [stats]))
     this.#reports.delete(worker)
+    const stats = this.#stats.get(worker)
+    this.#stats.delete(worker)
+    if (stats) this.#past = countedOf(mergeStats(this.#past ? [stats, this.#past] : [stats]))
     if (ending !== 'asked') metrics.count('infergate_worker_exits_total', { cause: ending })
     const counted = this.#counted.get(worker)
     if (!counted) return
     this.#counted.delete(worker)
     this.#totals = this.#totals.then((totals) => totalsOf([totals, counted]))
+  }
+
+  /** Asks those that listen what they have counted; who does not answer has told before. */
+  async #asked<K extends 'stats' | 'metrics'>(
+    name: K,
+    into: Map<number, ReturnType<ToWorker[K]>>,
+  ): Promise<void> {
+    await Promise.all(
+      this.#listening.map(async ({ place, link }) => {
+        const told = await link.ask(name, undefined as never, ASK_MS).catch(() => undefined)
+        // One that has ended meanwhile was counted with the ended.
+        if (told && place.link === link && !link.isEnded)
+          into.set(place.number, told as ReturnType<ToWorker[K]>)
+      }),
+    )
   }
 
   #tell<K extends keyof ToWorker>(name: K, argument: Parameters<ToWorker[K]>[0]): void {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type DataStats, mergeStats, mergeTraffic } from '../../../src/app/merge.ts'
+import { countedOf, type DataStats, mergeStats, mergeTraffic } from '../../../src/app/merge.ts'
 import type { PoolTraffic } from '../../../src/data/backend/traffic.ts'
 
 const ready = { state: 'ready', reason: 'probe' }
@@ -88,5 +88,22 @@ describe('the statistics of several workers', () => {
 
   it('are those of nobody where no worker runs', () => {
     expect(mergeStats([])).toEqual({ tiers: [], unstorable: 0, flights: 0, models: {} })
+  })
+
+  it('keep what one that has ended had counted, and nothing that it had', () => {
+    const past = countedOf(
+      stats({ flights: 3, tiers: stats({}).tiers.map((tier) => ({ ...tier, state: 'open' })) }),
+    )
+    expect(past).toMatchObject({
+      flights: 0,
+      tiers: [{ state: 'closed', stored: 3, queued: 0, queuedBytes: 0 }],
+    })
+    const merged = mergeStats([stats({}), past])
+    expect(merged).toMatchObject({
+      flights: 1,
+      memory: { hits: 4, entries: 1 },
+      tiers: [{ stored: 6, queued: 1 }],
+    })
+    expect(merged.models['m']?.calls).toEqual({ hit: 4 })
   })
 })
