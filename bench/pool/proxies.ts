@@ -82,9 +82,10 @@ function configuration(name: ProxyName, wanted: Wanted): string {
   return name === 'nginx' ? nginxConf(wanted) : haproxyCfg(wanted, name.slice('haproxy '.length))
 }
 
-/** Defaults; only the log says less. */
+/** Defaults; only the log says less, and one event loop is beside the others' one process. */
 export function gatewayYaml(backends: readonly string[]): string {
   return JSON.stringify({
+    server: { workers: 1 },
     log: { level: 'warn' },
     pools: { main: { backends: backends.map((url) => ({ url })) } },
     routes: [{ name: 'main', pool: 'main' }],
