@@ -1,13 +1,8 @@
-/** The command line: one file a command, and one place that turns failures into exit codes. */
+/**
+ * The command line: one file a command, and one place that turns failures into exit codes. Only the command that is asked
+ * for is loaded, as most of a start is loading code.
+ */
 import { Command, CommanderError } from 'commander'
-import { backendsCommand } from './backends.ts'
-import { benchCommand } from './bench.ts'
-import { checkCommand } from './check.ts'
-import { explainCommand } from './explain.ts'
-import { modelServerCommand } from './model-server.ts'
-import { purgeCommand } from './purge.ts'
-import { scaleCommand } from './scale.ts'
-import { serveCommand } from './serve.ts'
 import { UserError } from './user-error.ts'
 import { ownVersion } from './version.ts'
 
@@ -19,6 +14,18 @@ Examples:
   $ infergate check infergate.yaml                       what the YAML means, or what is wrong with it
 
 Exit codes: 0 fine; 1 a mistake in the command or its input; 2 a fault of infergate.`
+
+/** In the order in which help lists them. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.ts')).serveCommand(),
+  check: async () => (await import('./check.ts')).checkCommand(),
+  explain: async () => (await import('./explain.ts')).explainCommand(),
+  backends: async () => (await import('./backends.ts')).backendsCommand(),
+  purge: async () => (await import('./purge.ts')).purgeCommand(),
+  scale: async () => (await import('./scale.ts')).scaleCommand(),
+  'model-server': async () => (await import('./model-server.ts')).modelServerCommand(),
+  bench: async () => (await import('./bench.ts')).benchCommand(),
+}
 
 /** Runs one command; sets the exit code and never throws. */
 export async function run(argv: readonly string[]): Promise<void> {
@@ -34,22 +41,19 @@ export async function run(argv: readonly string[]): Promise<void> {
     .enablePositionalOptions()
     .exitOverride()
     .showSuggestionAfterError()
-  for (const command of [
-    serveCommand(),
-    checkCommand(),
-    explainCommand(),
-    backendsCommand(),
-    purgeCommand(),
-    scaleCommand(),
-    modelServerCommand(),
-    benchCommand(),
-  ])
-    program.addCommand(contained(command))
   try {
+    for (const command of await Promise.all(asked(argv[2]).map((load) => load())))
+      program.addCommand(contained(command))
     await program.parseAsync([...argv])
   } catch (error) {
     fail(error)
   }
+}
+
+/** The command of that name; all of them where it is none, for help and for what may have been meant. */
+function asked(name: string | undefined): readonly (() => Promise<Command>)[] {
+  const one = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  return one ? [one] : Object.values(COMMANDS)
 }
 
 /** Errors of a command and of all below it come back to `run` instead of ending the process. */

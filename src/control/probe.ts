@@ -2,10 +2,10 @@
  * One look at a backend: a GET or a bare connect, with a deadline. Redirects are not followed, since they
  * would lead a probe wherever the backend likes; the address rules hold at every connect.
  */
-import { type ClientRequest, request as httpRequest } from 'node:http'
-import { request as httpsRequest } from 'node:https'
+import type { ClientRequest } from 'node:http'
 import { connect } from 'node:net'
 import { type AddressRules, portOf } from '../core/addresses.ts'
+import { http, https } from '../lib/http.ts'
 import { FORBIDDEN, guardedLookup, literalRefusal } from './addresses.ts'
 
 export interface ProbeRequest {
@@ -55,7 +55,7 @@ function dial(url: URL, { timeoutMs }: ProbeRequest, rules: AddressRules): Promi
 
 function get(url: URL, { path, timeoutMs }: ProbeRequest, rules: AddressRules): Promise<ProbeResult> {
   return new Promise((resolve) => {
-    const send = url.protocol === 'https:' ? httpsRequest : httpRequest
+    const send = url.protocol === 'https:' ? https().request : http.request
     const finish = (result: ProbeResult): void => {
       clearTimeout(timer)
       request.destroy()

@@ -8,11 +8,12 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
+import { http } from '../lib/http.ts'
 import { SlidingQuantiles } from '../lib/window.ts'
 import { ModelError, reasonOf } from './error.ts'
 import type { Repository } from './repository.ts'
@@ -57,7 +58,7 @@ export class ModelServer {
 
   constructor(options: ModelServerOptions) {
     this.#options = options
-    this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS })
+    this.#server = http.createServer({ requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS })
     this.#server.on('request', (request, response) => void this.#answer(request, response))
   }
 

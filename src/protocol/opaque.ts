@@ -2,9 +2,9 @@
  * Any HTTP at all, for routes whose dialect is not known: nothing is read into the body. Method, raw target and
  * body bytes are the key, where the route says that answers may be kept at all.
  */
-import { STATUS_CODES } from 'node:http'
 import { type Call, header } from '../core/call.ts'
 import { type Digest, digestOf, digestSteps } from '../core/key.ts'
+import { http } from '../lib/http.ts'
 import { jsonReply } from './json-reply.ts'
 import { Preimage } from './preimage.ts'
 import type { Protocol } from './protocol.ts'
@@ -22,7 +22,7 @@ export const opaque: Protocol = {
     const { status } = error.fault
     const problem = {
       type: 'about:blank',
-      title: STATUS_CODES[status] ?? error.code,
+      title: http.STATUS_CODES[status] ?? error.code,
       status,
       detail: error.message,
       code: error.code,

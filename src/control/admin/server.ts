@@ -2,12 +2,13 @@
  * The admin listener: a plain HTTP server with limits of its own, apart from the data port, so that operators
  * get through when clients flood the gateway. A request passes guard and auth before its body is read.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Endpoint } from '../../core/addresses.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { http } from '../../lib/http.ts'
 import { describePool, ROUTES } from './api.ts'
 import { Auth, listenRefusal, type TokenSettings } from './auth.ts'
 import type { AdminContext, AdminReply, AdminRoute } from './contract.ts'
@@ -65,7 +66,7 @@ export class AdminServer {
     this.#auth = authOf(options.settings)
     const { clock, log } = options
     this.events = new EventHub({ clock, log, present: () => this.#present() })
-    this.#server = createServer(LIMITS, (request, response) => void this.#serve(request, response))
+    this.#server = http.createServer(LIMITS, (request, response) => void this.#serve(request, response))
     this.#server.maxConnections = MAX_CONNECTIONS
     this.#server.on('clientError', (_, socket) => {
       if (socket.writable)

@@ -2,9 +2,9 @@
  * A request to the API of a cluster or an agent: one answer within a deadline, or lines as they come. Redirects are
  * not followed, since the token would go along.
  */
-import { type ClientRequest, request as http, type IncomingMessage } from 'node:http'
-import { request as https } from 'node:https'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { StringDecoder } from 'node:string_decoder'
+import { http, https } from '../../lib/http.ts'
 
 export interface Ask {
   readonly url: string
@@ -83,8 +83,8 @@ function send(
     }
     const options = { agent: false, method, headers, ...(asked.ca ? { ca: asked.ca } : {}) }
     const request: ClientRequest = asked.url.startsWith('https:')
-      ? https(asked.url, options)
-      : http(asked.url, options)
+      ? https().request(asked.url, options)
+      : http.request(asked.url, options)
     const late = () => fail(new Error(`no complete answer within ${asked.timeoutMs} ms`))
     const timer = setTimeout(late, asked.timeoutMs)
     asked.signal.addEventListener('abort', stop)

@@ -2,9 +2,10 @@
  * The listener for clients: node:http with every limit set, the fast door in front of it where that is wanted,
  * and a drain that loses nothing. What the parser refuses is answered here, because no call has come of it.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { http } from '../../lib/http.ts'
 import type { Wheel } from '../../lib/wheel.ts'
 import { createDoor } from './door/door.ts'
 import { MAX_HEAD_BYTES } from './door/head.ts'
@@ -35,7 +36,7 @@ export interface Listener {
 }
 
 export async function listen(options: ServerOptions, ingress: Ingress): Promise<Listener> {
-  const server = createServer({
+  const server = http.createServer({
     maxHeaderSize: options.maxHeaderBytes,
     headersTimeout: options.headerTimeoutMs,
     requestTimeout: options.headerTimeoutMs + options.bodyTimeoutMs,

@@ -1,6 +1,6 @@
 /** The head of an answer as text: status line, fields, and what this end of the connection adds. */
-import { STATUS_CODES } from 'node:http'
 import type { RawPairs } from '../../../core/call.ts'
+import { http } from '../../../lib/http.ts'
 
 // Neither line breaks nor other controls: an answer must not be able to begin another (RFC 9110, section 5.5).
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
@@ -26,7 +26,7 @@ export function statusLine(status: number): string {
   if (known !== undefined) return known
   if (!Number.isInteger(status) || status < 200 || status > 999)
     throw new RangeError(`${status} is not the status of an answer`)
-  const line = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n`
+  const line = `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Unknown'}\r\n`
   lines.set(status, line)
   return line
 }
