@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
+import { guardTier } from '../../src/data/cache/guard.ts'
 import { createRedisTier } from '../../src/data/cache/redis.ts'
 import { tierContract } from '../contract/tier.contract.ts'
 import { eventually } from '../support/eventually.ts'
@@ -43,9 +44,10 @@ describe('redis', () => {
     const proxy = await faultProxy(server.port)
     const tier = createRedisTier({ name: 'redis', url: `redis://127.0.0.1:${proxy.port}`, ...patient })
     await eventually(() => tier.getMany([digestOf('warm')]))
+    const guarded = guardTier(tier, patient)
     const before = proxy.chunks
     await Promise.all(
-      Array.from({ length: 50 }, (_, n) => tier.getMany([digestOf(`${n % 7}`), digestOf('all')])),
+      Array.from({ length: 50 }, (_, n) => guarded.getMany([digestOf(`${n % 7}`), digestOf('all')])),
     )
     expect(proxy.chunks - before).toBe(1)
     await tier.close()

@@ -7,7 +7,7 @@ import type { Digest } from '../../core/key.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { Breaker, type BreakerState } from './breaker.ts'
-import { createGather } from './gather.ts'
+import { createGather, type Gather } from './gather.ts'
 import { type GuardedLeases, guardLeases, type LeaseOp } from './guarded-leases.ts'
 import type { Hints, Tier } from './tier.ts'
 
@@ -42,6 +42,8 @@ export interface GuardedTier {
   readonly state: BreakerState
   /** What was found; undefined for the rest, and for all where the tier failed. `budgetMs` shortens the deadline. */
   getMany(digests: readonly Digest[], budgetMs?: number): Promise<(Uint8Array | undefined)[]>
+  /** The same for one, without a promise: `done` is called later, in its time, whatever the tier does. */
+  seek(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void
   /** False: not stored. */
   set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<boolean>
   delete(digest: Digest): Promise<boolean>
@@ -68,6 +70,9 @@ interface Attempt<T> {
 /** Keys of one operation; more of them are several. */
 const MAX_KEYS = 512
 
+/** Who has so much less than the whole time does not ask alone for it. */
+const ALIKE_MS = 1
+
 /** A look-up that took this share of its time is slow. Nobody waits for writes, so theirs does not count. */
 const SLOW = 0.8
 
@@ -87,7 +92,7 @@ class Guard implements GuardedTier {
   readonly #observer: TierObserver | undefined
   readonly #log: Log
   readonly #breaker: Breaker
-  readonly #gather: (digests: readonly Digest[]) => Promise<(Uint8Array | undefined)[]>
+  readonly #gather: Gather<Digest, Uint8Array | undefined>
   #wasOpen = false
   #wasConnected = true
   #lastError = ''
@@ -107,10 +112,7 @@ class Guard implements GuardedTier {
       random,
       onChange: (state, reason, holdMs) => this.#changed(state, reason, holdMs),
     })
-    this.#gather = createGather({
-      max: MAX_KEYS,
-      fetch: (digests: readonly Digest[]) => this.#getMany(digests, this.readTimeout),
-    })
+    this.#gather = this.#gathering(this.readTimeout)
     if (tier.hints) this.hints = tier.hints
     if (tier.leases) {
       this.leases = guardLeases(tier.leases, {
@@ -126,9 +128,21 @@ class Guard implements GuardedTier {
     return this.#isConnected() ? this.#breaker.state : 'open'
   }
 
-  /** What calls of one turn look for is one operation, with one deadline; who has less time than it asks alone. */
   getMany(digests: readonly Digest[], budgetMs = this.readTimeout): Promise<(Uint8Array | undefined)[]> {
-    return budgetMs < this.readTimeout ? this.#getMany(digests, budgetMs) : this.#gather(digests)
+    return this.#gatherFor(budgetMs).many(digests)
+  }
+
+  seek(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void {
+    this.#gatherFor(budgetMs).one(digest, done)
+  }
+
+  /** What calls of one turn look for is one operation, with one deadline; who has less time than it asks alone. */
+  #gatherFor(budgetMs: number): Gather<Digest, Uint8Array | undefined> {
+    return budgetMs > this.readTimeout - ALIKE_MS ? this.#gather : this.#gathering(budgetMs)
+  }
+
+  #gathering(ms: number): Gather<Digest, Uint8Array | undefined> {
+    return createGather({ max: MAX_KEYS, fetch: (digests) => this.#getMany(digests, ms) })
   }
 
   async #getMany(digests: readonly Digest[], ms: number): Promise<(Uint8Array | undefined)[]> {

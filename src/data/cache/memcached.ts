@@ -9,7 +9,6 @@ import { hash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { Client, Server } from 'memjs'
 import type { Digest } from '../../core/key.ts'
-import { createGather } from './gather.ts'
 import {
   base64url,
   DEFAULT_CONNECT_TIMEOUT,
@@ -17,7 +16,6 @@ import {
   DEFAULT_READ_TIMEOUT,
   DEFAULT_WRITE_TIMEOUT,
   factKey,
-  MAX_KEYS,
   Outstanding,
   type RemoteOptions,
   retryDelay,
@@ -45,7 +43,6 @@ class MemcachedTier implements Tier {
   readonly name: string
   readonly #options: Required<MemcachedOptions>
   readonly #links: readonly Link[]
-  readonly #gather: (digests: readonly Digest[]) => Promise<(Buffer | undefined)[]>
 
   constructor(options: MemcachedOptions) {
     this.name = options.name
@@ -60,7 +57,6 @@ class MemcachedTier implements Tier {
     if (options.servers.length === 0) throw new Error(`${this.name}: servers is empty; give host:port`)
     const addresses = options.servers.map((server) => addressOf(this.name, server))
     this.#links = addresses.map((address) => new Link(this.name, address, this.#options))
-    this.#gather = createGather({ max: MAX_KEYS, fetch: (digests) => this.#fetch(digests) })
   }
 
   get connected(): boolean {
@@ -68,7 +64,7 @@ class MemcachedTier implements Tier {
   }
 
   getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
-    return this.#gather(digests)
+    return this.#fetch(digests)
   }
 
   async set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<void> {

@@ -5,7 +5,6 @@
 import { type RedisOptions as ClientOptions, Cluster, Redis } from 'ioredis'
 import type { Digest } from '../../core/key.ts'
 import type { SharedStore } from '../../core/shared.ts'
-import { createGather } from './gather.ts'
 import type { LeaseTier } from './lease-tier.ts'
 import { createRedisLeases, type ScriptCall } from './redis-leases.ts'
 import {
@@ -15,7 +14,6 @@ import {
   DEFAULT_READ_TIMEOUT,
   DEFAULT_WRITE_TIMEOUT,
   factKey,
-  MAX_KEYS,
   Outstanding,
   type RemoteOptions,
   redact,
@@ -46,7 +44,6 @@ class RedisTier implements Tier {
   readonly #options: Required<Omit<RedisOptions, 'cluster'>>
   readonly #client: Redis | Cluster
   readonly #outstanding: Outstanding
-  readonly #gather: (digests: readonly Digest[]) => Promise<(Buffer | undefined)[]>
   readonly #secret: string
   /** A connection that has subscribed can do nothing else. */
   #listener: Redis | undefined
@@ -69,7 +66,6 @@ class RedisTier implements Tier {
       this.#lastError = this.#clean(error)
     })
     this.#outstanding = new Outstanding(() => disconnected(this.#client))
-    this.#gather = createGather({ max: MAX_KEYS, fetch: (digests) => this.#fetch(digests) })
     this.hints = {
       send: () => void this.#write('hint', 0, () => this.#client.publish(this.#channel, '')).catch(() => {}),
       listen: (run) => this.#listen(run),
@@ -91,8 +87,19 @@ class RedisTier implements Tier {
     return this.#client.status === 'ready'
   }
 
-  getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
-    return this.#gather(digests)
+  async getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
+    if (digests.length === 0) return []
+    const client = this.#client
+    const keys = digests.map((digest) => this.#key(digest))
+    const values = await this.#read('get', () =>
+      client instanceof Cluster
+        ? Promise.all(keys.map((key) => client.getBuffer(key)))
+        : client.mgetBuffer(keys),
+    )
+    if (!Array.isArray(values) || values.length !== keys.length) {
+      throw new Error(`${this.name}: the answer does not fit the keys`)
+    }
+    return values.map((value) => (value && value.length <= this.#options.maxEntryBytes ? value : undefined))
   }
 
   async set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<void> {
@@ -154,20 +161,6 @@ class RedisTier implements Tier {
     })
     listener.on('message', run)
     this.#listener = listener
-  }
-
-  async #fetch(digests: readonly Digest[]): Promise<(Buffer | undefined)[]> {
-    const client = this.#client
-    const keys = digests.map((digest) => this.#key(digest))
-    const values = await this.#read('get', () =>
-      client instanceof Cluster
-        ? Promise.all(keys.map((key) => client.getBuffer(key)))
-        : client.mgetBuffer(keys),
-    )
-    if (!Array.isArray(values) || values.length !== keys.length) {
-      throw new Error(`${this.name}: the answer does not fit the keys`)
-    }
-    return values.map((value) => (value && value.length <= this.#options.maxEntryBytes ? value : undefined))
   }
 
   #key(digest: Digest): string {

@@ -57,6 +57,8 @@ export interface Tiered {
   peek(digest: Digest): Entry | undefined
   /** From the shared tiers, in the digests' order. Adds at most the largest readTimeout and 10 ms. */
   lookup(digests: readonly Digest[]): Promise<(Found | undefined)[]>
+  /** The same for one, without a promise; `done` must not throw. */
+  seek(digest: Digest, done: (found: Found | undefined) => void): void
   store(entry: Entry, options?: StoreOptions): void
   /** The leases of the first shared tier that has them. */
   readonly leases?: GuardedLeases
@@ -103,6 +105,13 @@ interface Shelf {
   hits: number
   misses: number
   garbled: number
+}
+
+/** A tier's answer for a key, asked for when the fence stood at `mark`. */
+interface Given {
+  readonly digest: Digest
+  readonly bytes: Uint8Array | undefined
+  readonly mark: number
 }
 
 class TieredCache implements Tiered {
@@ -162,16 +171,29 @@ class TieredCache implements Tiered {
       const keys = missing.map((place) => digests[place] as Digest)
       const values = await shelf.tier.getMany(keys, budgetMs)
       missing = missing.filter((place, i) => {
-        const entry = this.#read(shelf, values[i], digests[place] as Digest)
-        if (!entry) return true
-        found[place] = { entry, tier: shelf.tier.name }
-        // What was removed while the tier answered must not come back by its answer.
-        if (mark === this.#fence.mark()) this.#promote(entry, values[i] as Uint8Array, level)
-        return false
+        found[place] = this.#found(level, { digest: digests[place] as Digest, bytes: values[i], mark })
+        return found[place] === undefined
       })
     }
     // A slower tier may have taken longer than an entry from a faster one had left.
     return found.map((each) => (each && this.#lives(each.entry) ? each : undefined))
+  }
+
+  seek(digest: Digest, done: (found: Found | undefined) => void): void {
+    const deadline = this.#clock.now() + this.#budgetMs
+    const mark = this.#fence.mark()
+    const next = (level: number): void => {
+      const shelf = this.#closed ? undefined : this.#shelves[level]
+      if (!shelf) return done(undefined)
+      const budgetMs = this.#share(level, deadline)
+      if (budgetMs < MIN_BUDGET_MS) return next(level + 1)
+      shelf.tier.seek(digest, budgetMs, (bytes) => {
+        const found = this.#found(level, { digest, bytes, mark })
+        if (found) done(found)
+        else next(level + 1)
+      })
+    }
+    next(0)
   }
 
   store(entry: Entry, { memoryOnly = false, lease, began }: StoreOptions = {}): void {
@@ -275,8 +297,18 @@ class TieredCache implements Tiered {
   /** What is left of the deadline for this tier: the ones behind it keep a slice, so a hanging one does not hide them. */
   #share(level: number, deadline: number): number {
     const left = deadline - this.#clock.now()
+    if (level === this.#shelves.length - 1) return left
     const behind = this.#shelves.slice(level + 1).filter(({ tier }) => tier.state === 'closed').length
     return behind === 0 ? left : left - Math.min(left / 3, SLACK_MS * behind)
+  }
+
+  #found(level: number, { digest, bytes, mark }: Given): Found | undefined {
+    const shelf = this.#shelves[level] as Shelf
+    const entry = this.#read(shelf, bytes, digest)
+    if (!entry) return undefined
+    // What was removed while the tier answered must not come back by its answer.
+    if (mark === this.#fence.mark()) this.#promote(entry, bytes as Uint8Array, level)
+    return { entry, tier: shelf.tier.name }
   }
 
   #read(shelf: Shelf, bytes: Uint8Array | undefined, digest: Digest): Entry | undefined {
@@ -295,6 +327,7 @@ class TieredCache implements Tiered {
   }
 
   #promote(entry: Entry, bytes: Uint8Array, level: number): void {
+    if (!this.#memory && level === 0) return
     const present = this.#memory?.has(entry.digest) ? this.peek(entry.digest) : undefined
     // Stored here while the tier answered: newer, and on its way to every tier already.
     if (present && present.createdAt >= entry.createdAt) return
