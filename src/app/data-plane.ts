@@ -40,6 +40,7 @@ import { createKeyer, type Keyer } from '../data/key/keyer.ts'
 import { principalOf } from '../data/key/principal.ts'
 import { ModelStats } from '../data/model-stats.ts'
 import { createPipeline, type Pipeline } from '../data/pipeline.ts'
+import { createRecall, type Recall } from '../data/recall.ts'
 import { createAsk } from '../data/rows/ask.ts'
 import { createShadow } from '../data/rows/shadow.ts'
 import { type SplitState, Splitter } from '../data/rows/splitter.ts'
@@ -100,12 +101,16 @@ export class DataPlane {
   readonly #splitting: Splitting
   readonly #sent = new WeakMap<RawPairs, Sent>()
   readonly #stalls: Stalls
+  /** Undefined: there is no shared tier. */
+  readonly #aliases: Aliases | undefined
   #live: LiveSettings
 
   constructor(parts: DataPlaneParts) {
     this.#parts = parts
     const { settings, clock, log, random, wheel } = parts
     this.#ready = new ReadyAnswers({ maxBytes: readyBytes(settings) / parts.table.workers, clock })
+    const isShared = settings.cache.tiers.some(({ type }) => type !== 'memory')
+    this.#aliases = isShared ? new Aliases(clock) : undefined
     this.#memory = settings.cache.tiers.find(({ type }) => type === 'memory')?.name ?? 'memory'
     this.#live = liveOf(settings)
     this.pools = new Pools({ ...parts, bodyTimeoutMs: settings.server.limits.requestTimeout })
@@ -141,6 +146,7 @@ export class DataPlane {
         observer,
         clock,
       }),
+      recall: this.#recall(observer),
       observer,
       log,
       clock,
@@ -170,9 +176,7 @@ export class DataPlane {
       cache,
       memory,
       ready: this.#ready,
-      aliases: this.#parts.settings.cache.tiers.some(({ type }) => type !== 'memory')
-        ? new Aliases(clock)
-        : undefined,
+      aliases: this.#aliases,
       flights: this.flights,
       markers: new Markers(clock),
       refreshes: this.#refreshes,
@@ -192,6 +196,24 @@ export class DataPlane {
       forward,
       clock,
     })
+  }
+
+  #recall(observer: Observer): Recall | undefined {
+    const { cache, clock } = this.#parts
+    const aliases = this.#aliases
+    return (
+      aliases &&
+      createRecall({
+        live: () => this.#live,
+        standings: this.#standings,
+        aliases,
+        cache,
+        ready: this.#ready,
+        refreshes: this.#refreshes,
+        observer,
+        clock,
+      })
+    )
   }
 
   /** A model of a pool in its present deployment. */

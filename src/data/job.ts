@@ -28,6 +28,12 @@ export interface Job {
   readonly isSought: boolean
 }
 
+/** The shared tiers were asked for a whole call, and what they have does not answer. */
+export interface Asked {
+  /** Too old, but better than an error. */
+  readonly fallback: Entry | undefined
+}
+
 /** What a flight lands with. */
 export type Landing =
   | {

@@ -20,7 +20,6 @@ import type { Plan, Reading } from '../protocol/protocol.ts'
 import { Incoming } from './backend/incoming.ts'
 import type { Aliases } from './cache/aliases.ts'
 import type { Directives } from './cache/directives.ts'
-import type { Entry } from './cache/entry.ts'
 import { judge } from './cache/freshness.ts'
 import type { ReadyAnswers } from './cache/ready.ts'
 import type { RefreshBudget } from './cache/refresh-budget.ts'
@@ -33,7 +32,7 @@ import type { Markers } from './flight/markers.ts'
 import type { Forward } from './forward.ts'
 import type { HeadNotes } from './ingress/intake.ts'
 import type { Matched } from './ingress/routes.ts'
-import type { Job, Landing } from './job.ts'
+import type { Asked, Job, Landing } from './job.ts'
 import { rawDigest, rawDigestSteps } from './key/raw.ts'
 import { type Line, Sheet } from './rows/sheet.ts'
 import type { Splitting } from './rows/splitting.ts'
@@ -60,27 +59,29 @@ export interface Stages {
   readonly clock: Clock
 }
 
-/** A promise only where there is something to wait for; what goes wrong is thrown or rejected. `notes`: on the call's head. */
-export type Pipeline = (call: Call, matched: Matched, notes?: HeadNotes) => Answer | Promise<Answer>
+/**
+ * A promise only where there is something to wait for; what goes wrong is thrown or rejected. `notes`: on the call's head;
+ * `asked`: the tiers were, before this was a call.
+ */
+export type Pipeline = (
+  call: Call,
+  matched: Matched,
+  notes?: HeadNotes,
+  asked?: Asked,
+) => Answer | Promise<Answer>
 
 /** A call of which the head is known. */
-type Opening = Pick<Job, 'call' | 'matched' | 'began'>
+type Opening = Pick<Job, 'call' | 'matched' | 'began'> & { readonly asked: Asked | undefined }
 
 /** A call whose key is known as far as its bytes tell it. */
-type Known = Omit<Job, 'plan' | 'rows' | 'sheet' | 'isSought'>
-
-/** The shared tiers were asked, and what they have does not answer. */
-interface Asked {
-  /** Too old, but better than an error. */
-  readonly fallback: Entry | undefined
-}
+type Known = Omit<Job, 'plan' | 'rows' | 'sheet' | 'isSought'> & Opening
 
 export function createPipeline(stages: Stages): Pipeline {
   const { standings, cache, memory, ready, aliases, splitting, compose, forward, clock } = stages
   const { shared, alone, looked } = createWays(stages)
 
-  return function answer(call, matched, notes) {
-    const opening = { call, matched, began: cache.mark() }
+  return function answer(call, matched, notes, asked) {
+    const opening = { call, matched, began: cache.mark(), asked }
     const standing = standings.of(call, matched, notes)
     return standing instanceof Promise
       ? standing.then((known) => heard(opening, known))
@@ -97,13 +98,13 @@ export function createPipeline(stages: Stages): Pipeline {
     return own instanceof Promise ? own.then((known) => keyed(opening, known)) : keyed(opening, own)
   }
 
-  function keyed({ call, matched, began }: Opening, standing: Standing): Answer | Promise<Answer> {
+  function keyed({ call, matched, began, asked }: Opening, standing: Standing): Answer | Promise<Answer> {
     // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
     const { wish, reason, key } = standing
     const { body } = call
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
-    const found = { call, matched, wish, body, seed: key.seed, began }
+    const found = { call, matched, wish, body, seed: key.seed, began, asked }
     if (!(body instanceof Chunks)) return digested({ ...found, raw: rawDigest(key.prefix, body) })
     const digesting = inTurns(rawDigestSteps(key.prefix, body), call.signal)
     return digesting.then((raw) => digested({ ...found, raw }))
@@ -117,6 +118,7 @@ export function createPipeline(stages: Stages): Pipeline {
       return { reply: known.reply, outcome: compose.hitOutcome([known], memory, wish) }
 
     // 3. One whose answer only a shared tier may have is looked for there before it is read.
+    if (found.asked) return read(found, found.asked)
     const isOther = wish.noTransform || splitting.splits(matched) || body instanceof Chunks
     const isAliased = seed.shared && !wish.noCache && !isOther
     const whole = isAliased ? aliases?.get(raw) : undefined

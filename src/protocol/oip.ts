@@ -2,7 +2,7 @@
  * The Open Inference Protocol (KServe V2), as Triton, KServe, MLServer and others speak it. Tensors are keyed by
  * value, so JSON and binary requests for the same tensors share one entry, and an FP32 `1` is `1.0`.
  */
-import { type Call, header, type WholeBody } from '../core/call.ts'
+import { header, type WholeBody } from '../core/call.ts'
 import type { Chunks } from '../core/chunks.ts'
 import { type Digest, digestOf, digestSteps } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
@@ -15,7 +15,7 @@ import { requestSteps } from './oip-steps.ts'
 import { oipTarget } from './oip-target.ts'
 import { statedVersion } from './oip-version.ts'
 import { Preimage } from './preimage.ts'
-import type { Bypass, Plan, Protocol, Reading, ReadOptions } from './protocol.ts'
+import type { Asked, Bypass, Plan, Protocol, Reading, ReadOptions } from './protocol.ts'
 
 export const oip: Protocol = {
   name: 'oip',
@@ -38,7 +38,7 @@ export const oip: Protocol = {
 /** A request of blobs alone: its length field is 0, and every output comes back as a blob. */
 const RAW: Wishes = { listed: new Map(), hasList: false, binary: true }
 
-function readInference(call: Call, body: Uint8Array, { seed, split }: ReadOptions): Reading {
+function readInference(call: Asked, body: Uint8Array, { seed, split }: ReadOptions): Reading {
   const jsonEnd = jsonPart(call, body)
   if (typeof jsonEnd !== 'number') return jsonEnd
   if (jsonEnd === 0 && body.length > 0) return rawPlan(call, seed, digestOf(body))
@@ -48,7 +48,7 @@ function readInference(call: Call, body: Uint8Array, { seed, split }: ReadOption
   return split ? { ...plan, ...rowsOf(common, body, (plan.common as Notes).sorted ?? []) } : plan
 }
 
-function* readInferenceChunks(call: Call, body: Chunks, { seed }: ReadOptions): Generator<void, Reading> {
+function* readInferenceChunks(call: Asked, body: Chunks, { seed }: ReadOptions): Generator<void, Reading> {
   const jsonEnd = jsonPart(call, body)
   if (typeof jsonEnd !== 'number') return jsonEnd
   if (jsonEnd === 0 && body.length > 0) return rawPlan(call, seed, yield* digestSteps(body.pieces()))
@@ -57,19 +57,19 @@ function* readInferenceChunks(call: Call, body: Chunks, { seed }: ReadOptions): 
 }
 
 /** How much of the body is JSON, or why it cannot be read. */
-function jsonPart(call: Call, body: WholeBody): number | Bypass {
+function jsonPart(call: Asked, body: WholeBody): number | Bypass {
   const encoding = header(call.headers, 'content-encoding')
   if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
   return jsonLength(call.headers, body) ?? { bypass: 'header-length' }
 }
 
-function rawPlan(call: Call, seed: Digest, body: Digest): Plan {
+function rawPlan(call: Asked, seed: Digest, body: Digest): Plan {
   const whole = new Preimage().latin1(seed).text('oip raw').text(call.query).latin1(body).digest()
   return { whole, common: { wishes: RAW } satisfies Notes }
 }
 
 function wholePlan(
-  call: Call,
+  call: Asked,
   seed: Digest,
   request: Request,
 ): { readonly common: Digest; readonly plan: Plan } {
@@ -79,7 +79,7 @@ function wholePlan(
   return { common, plan: { whole: wholeKey(common, sorted), common: notes } }
 }
 
-function wishesOf(call: Call): Wishes | undefined {
+function wishesOf(call: Asked): Wishes | undefined {
   if (!(call.body instanceof Uint8Array)) return undefined
   const reading = readInference(call, call.body, { seed: digestOf(''), split: false })
   return 'bypass' in reading ? undefined : (reading.common as Notes).wishes

@@ -42,6 +42,9 @@ export interface ReadOptions {
   readonly split: boolean
 }
 
+/** As much of a call as says in which form its answer is wanted. */
+export type Asked = Pick<Call, 'headers' | 'query' | 'body'>
+
 export interface Protocol {
   readonly name: string
   /** Media types, lower case, that `read` takes for forms of one request; any other is part of the key as it stands. */
@@ -59,7 +62,7 @@ export interface Protocol {
    * Puts this caller's id and encoding on a shared answer. Without the plan the call's body is read once more.
    * Undefined: the answer has no form in the encoding this caller asked for; the call must be forwarded.
    */
-  address(reply: Reply, call: Call, plan?: Plan): Reply | undefined
+  address(reply: Reply, call: Asked, plan?: Plan): Reply | undefined
   /**
    * False where a reply, whole or in rows, must not be kept although its status would allow it. Absent: all may.
    */

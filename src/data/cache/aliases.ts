@@ -27,6 +27,11 @@ export class Aliases {
     return this.#hot.get(raw)
   }
 
+  /** What it names is not there any more. */
+  delete(raw: Digest): void {
+    this.#hot.delete(raw)
+  }
+
   set(raw: Digest, whole: Digest): void {
     if (this.#hot.get(raw) !== whole)
       this.#hot.set(raw, whole, { bytes: BYTES, expiresAt: this.#clock.now() + LIFE_MS })

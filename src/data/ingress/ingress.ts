@@ -20,7 +20,9 @@ import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
 import { callerTimeout } from '../deadlines.ts'
 import type { Instant } from '../instant.ts'
+import type { Asked } from '../job.ts'
 import { principalOf } from '../key/principal.ts'
+import type { Recall } from '../recall.ts'
 import { tooLarge } from './body.ts'
 import { forwardedReply } from './headers.ts'
 import type { HeadNotes, Intake } from './intake.ts'
@@ -33,9 +35,16 @@ export interface IngressParts {
   /** What the settings may change while calls run; asked once a call. */
   readonly live: () => Live
   /** A promise only where there is something to wait for. */
-  readonly answer: (call: Call, matched: Matched, notes: HeadNotes) => Answer | Promise<Answer>
+  readonly answer: (
+    call: Call,
+    matched: Matched,
+    notes: HeadNotes,
+    asked?: Asked,
+  ) => Answer | Promise<Answer>
   /** The short way, for doors that know a head again. */
   readonly instant?: Instant
+  /** The short way of answers that shared tiers have; left out: there are none. */
+  readonly recall?: Recall | undefined
   readonly observer: Observer
   readonly log: Log
   readonly clock: Clock
@@ -50,8 +59,12 @@ export interface Ingress {
 }
 
 export function createIngress(parts: IngressParts): Ingress {
+  const { recall } = parts
   return {
-    serve: (intake) => new Visit(parts, intake).start(),
+    serve(intake) {
+      const isRecalled = recall?.(intake, (began, asked) => new Visit(parts, intake, began).start(asked))
+      if (!isRecalled) new Visit(parts, intake).start()
+    },
     instant: parts.instant ?? (() => false),
   }
 }
@@ -67,17 +80,20 @@ class Visit {
   #outcome: Outcome = NOT_ASKED
   #timeoutMs = 0
   #over = false
+  #asked: Asked | undefined
 
-  constructor(parts: IngressParts, intake: Intake) {
+  constructor(parts: IngressParts, intake: Intake, began = parts.clock.now()) {
     this.#parts = parts
     this.#intake = intake
-    this.#began = parts.clock.now()
+    this.#began = began
     this.#deadline = timer(() => this.#late())
   }
 
-  start(): void {
+  /** `asked`: the tiers were, and some of the time has gone. */
+  start(asked?: Asked): void {
+    this.#asked = asked
     try {
-      const { live, wheel, mintId } = this.#parts
+      const { live, wheel, mintId, clock } = this.#parts
       const intake = this.#intake
       intake.check()
       const settings = live()
@@ -93,7 +109,7 @@ class Visit {
       })
       this.#call = call
       intake.gone = () => this.#left()
-      wheel.arm(this.#deadline, timeout)
+      wheel.arm(this.#deadline, asked ? call.deadline - clock.now() : timeout)
       const body = bodyOf(intake, matched, { call, maxBytes: settings.maxBodyBytes })
       if (body instanceof Promise)
         body.then((bytes) => this.#ask(bytes)).catch((error: unknown) => this.#fail(error))
@@ -116,7 +132,7 @@ class Visit {
   #ask(body: Body): void {
     const call = this.#call as ArrivedCall
     call.body = body
-    const answer = this.#parts.answer(call, this.#matched as Matched, this.#intake.notes)
+    const answer = this.#parts.answer(call, this.#matched as Matched, this.#intake.notes, this.#asked)
     if (answer instanceof Promise)
       answer.then((answer) => this.#send(answer)).catch((error: unknown) => this.#fail(error))
     else this.#send(answer)
