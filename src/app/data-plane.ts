@@ -3,9 +3,9 @@
  * change while calls run is replaced as a whole; caches, flights and connections stay.
  */
 import { randomUUID } from 'node:crypto'
-import { type BlockList, isIP, isIPv6 } from 'node:net'
+import { isIP, isIPv6 } from 'node:net'
 import type { Settings } from '../config/schema.ts'
-import { cidrList, type Endpoint } from '../core/addresses.ts'
+import type { Endpoint } from '../core/addresses.ts'
 import { type Call, header, modelName, type RawPairs } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
@@ -30,7 +30,7 @@ import { createForward } from '../data/forward.ts'
 import { forwardedRequest, type Peer } from '../data/ingress/headers.ts'
 import { createIngress, type Ingress } from '../data/ingress/ingress.ts'
 import { withoutConditions } from '../data/ingress/query.ts'
-import { createRouter, type Live, type Matched } from '../data/ingress/routes.ts'
+import type { Matched } from '../data/ingress/routes.ts'
 import { parseTarget } from '../data/ingress/target.ts'
 import { createInstant } from '../data/instant.ts'
 import type { Landing } from '../data/job.ts'
@@ -53,10 +53,10 @@ import { Stalls } from '../lib/stalls.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { readyBytes } from './cache.ts'
 import { countAnswered } from './demand.ts'
+import { type LiveSettings, liveOf } from './live.ts'
 import type { DataStats } from './merge.ts'
 import type { PoolDefaults } from './plain.ts'
 import { Pools } from './pools.ts'
-import { routesOf } from './routes.ts'
 
 export interface DataPlaneParts {
   readonly settings: Settings
@@ -109,8 +109,7 @@ export class DataPlane {
     this.#parts = parts
     const { settings, clock, log, random, wheel } = parts
     this.#ready = new ReadyAnswers({ maxBytes: readyBytes(settings) / parts.table.workers, clock })
-    const isShared = settings.cache.tiers.some(({ type }) => type !== 'memory')
-    this.#aliases = isShared ? new Aliases(clock) : undefined
+    if (settings.cache.tiers.some(({ type }) => type !== 'memory')) this.#aliases = new Aliases(clock)
     this.#memory = settings.cache.tiers.find(({ type }) => type === 'memory')?.name ?? 'memory'
     this.#live = liveOf(settings)
     this.pools = new Pools({ ...parts, bodyTimeoutMs: settings.server.limits.requestTimeout })
@@ -199,21 +198,18 @@ export class DataPlane {
   }
 
   #recall(observer: Observer): Recall | undefined {
-    const { cache, clock } = this.#parts
-    const aliases = this.#aliases
-    return (
-      aliases &&
-      createRecall({
-        live: () => this.#live,
-        standings: this.#standings,
-        aliases,
-        cache,
-        ready: this.#ready,
-        refreshes: this.#refreshes,
-        observer,
-        clock,
-      })
-    )
+    const { cache, clock, settings } = this.#parts
+    if (!this.#aliases) return undefined
+    return createRecall({
+      live: () => this.#live,
+      standings: this.#standings,
+      aliases: this.#aliases,
+      cache,
+      ready: readyBytes(settings) > 0 ? this.#ready : undefined,
+      refreshes: this.#refreshes,
+      observer,
+      clock,
+    })
   }
 
   /** A model of a pool in its present deployment. */
@@ -354,19 +350,3 @@ function newSplitter({ clock, random, log, observer, split }: DataPlaneParts): S
 }
 
 const NEVER = new AbortController().signal
-
-interface LiveSettings extends Live {
-  /** The pool of each route, by the route's name. */
-  readonly poolOf: ReadonlyMap<string, string>
-  readonly trusted: BlockList
-}
-
-function liveOf({ server, ...settings }: Settings): LiveSettings {
-  const routes = routesOf({ server, ...settings })
-  return {
-    poolOf: new Map(routes.map(({ name, pool }) => [name, pool])),
-    route: createRouter(routes),
-    maxBodyBytes: server.limits.maxBodyBytes,
-    trusted: cidrList(server.trustedProxies),
-  }
-}

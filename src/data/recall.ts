@@ -3,10 +3,11 @@
  * bytes is looked for there before a call is made of the request: no promise, no timer, nothing is read. All else goes the
  * long way, with what was found out: a tier that was asked is not asked again.
  */
-import { type Call, modelName } from '../core/call.ts'
+import { type Call, modelName, type RawPairs } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { Answered, Observer } from '../core/observer.ts'
+import type { Reply } from '../core/reply.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Aliases } from './cache/aliases.ts'
 import { ageMs, remainingMs } from './cache/entry.ts'
@@ -14,10 +15,9 @@ import { judge } from './cache/freshness.ts'
 import type { ReadyAnswers } from './cache/ready.ts'
 import type { RefreshBudget } from './cache/refresh-budget.ts'
 import type { Found, Tiered } from './cache/tiered.ts'
-import { forwardedReply } from './ingress/headers.ts'
+import { HitHead } from './ingress/hit-head.ts'
 import type { Intake } from './ingress/intake.ts'
 import type { Live, Matched } from './ingress/routes.ts'
-import { age, cacheStatus } from './ingress/status.ts'
 import type { Asked } from './job.ts'
 import { rawDigest } from './key/raw.ts'
 import type { Standing, Standings } from './standing.ts'
@@ -27,7 +27,8 @@ export interface RecallParts {
   readonly standings: Standings
   readonly aliases: Aliases
   readonly cache: Tiered
-  readonly ready: ReadyAnswers
+  /** Undefined: there is no memory to keep them in. */
+  readonly ready: ReadyAnswers | undefined
   readonly refreshes: RefreshBudget
   readonly observer: Observer
   readonly clock: Clock
@@ -46,6 +47,8 @@ interface Waiting {
   readonly standing: Standing
   readonly body: Uint8Array
   readonly raw: Digest
+  /** What the alias names. */
+  readonly whole: Digest
   /** Monotonic milliseconds. */
   readonly began: number
   /** Of the cache. */
@@ -54,26 +57,13 @@ interface Waiting {
 }
 
 export function createRecall(parts: RecallParts): Recall {
-  const { standings, aliases, cache, ready, refreshes, observer, clock } = parts
+  const { aliases, cache, ready, refreshes, observer, clock } = parts
 
   return function recall(intake, otherwise) {
-    const { notes } = intake
-    const { matched } = notes
-    const live = parts.live()
-    // The first call with this head has told where it goes and whose it is; one in a hurry has a deadline of its own.
-    if (notes.live !== live || !matched || notes.timeout !== Number.POSITIVE_INFINITY) return false
-    if (intake.method !== 'POST' || !intake.isHere || (intake.length ?? 0) > live.maxBodyBytes) return false
-    const standing = standings.known(matched, notes)
-    if (!standing?.key?.seed.shared || isPicky(standing)) return false
-    const body = intake.whole(live.maxBodyBytes, unheard)
-    if (!(body instanceof Uint8Array)) return false
-    const raw = rawDigest(standing.key.prefix, body)
-    const whole = aliases.get(raw)
-    if (whole === undefined || cache.peek(whole)) return false
-    const began = clock.now()
-    const waiting = { intake, matched, standing, body, raw, began, mark: cache.mark(), otherwise }
-    intake.gone = () => left(waiting)
-    cache.seek(whole, (found) => settle(waiting, found))
+    const waiting = waitingOf(parts, intake, otherwise)
+    if (!waiting) return false
+    intake.gone = () => left(parts, waiting)
+    cache.seek(waiting.whole, (found) => settle(waiting, found))
     return true
   }
 
@@ -102,41 +92,86 @@ export function createRecall(parts: RecallParts): Recall {
       ageMs: ageMs(entry, wall),
       ttlMs: remainingMs(entry, wall),
     }
-    const fields = forwardedReply(reply.headers)
-    fields.push('Cache-Status', cacheStatus(outcome) as string, 'Age', String(age(outcome)))
-    try {
-      intake.answer(reply.status, fields, reply.body)
-    } catch {
-      // The long way says what is wrong with the answer.
-      return false
+    const times = {
+      wall,
+      age: Math.floor(outcome.ageMs / SECOND),
+      left: Math.ceil(outcome.ttlMs / SECOND),
     }
+    const { length } = reply.body
+    const head = headOf(reply, tier)
+    if (!head) return false
+    const sent = head.hasBody ? reply.body : undefined
+    intake.answerText?.(reply.status, (connection) => head.at(times, length, connection), sent)
     // Counted, as every call of this caller is.
     refreshes.allows(intake.notes.principal || intake.peer, false)
-    tell(waiting, { status: reply.status, outcome })
-    if (!standing.wish.noStore && cache.mark() === mark) ready.set(raw, reply, [entry])
+    observer.answered(toldOf(waiting, clock.now(), { status: reply.status, outcome }))
+    if (!standing.wish.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry])
     return true
   }
+}
 
-  /** The client has left: what the tiers say is for nobody. */
-  function left(waiting: Waiting): void {
-    waiting.intake.gone = undefined
-    waiting.intake.cut()
-    const { code, fault } = new GatewayError('callerLeft', 'the client closed the connection')
-    tell(waiting, { status: fault.status, outcome: { kind: 'none' }, fault: code })
+/** Undefined for whatever is not exactly a repeat whose answer only a tier may have. */
+function waitingOf(
+  { live, standings, aliases, cache, clock }: RecallParts,
+  intake: Intake,
+  otherwise: Otherwise,
+): Waiting | undefined {
+  const { notes } = intake
+  const { matched } = notes
+  const settings = live()
+  // The first call with this head has told where it goes and whose it is; one in a hurry has a deadline of its own.
+  if (notes.live !== settings || !matched || notes.timeout !== Number.POSITIVE_INFINITY) return undefined
+  if (intake.method !== 'POST' || !intake.answerText || !intake.isHere) return undefined
+  if ((intake.length ?? 0) > settings.maxBodyBytes) return undefined
+  const standing = standings.known(matched, notes)
+  if (!standing?.key?.seed.shared || isPicky(standing)) return undefined
+  const body = intake.whole(settings.maxBodyBytes, unheard)
+  if (!(body instanceof Uint8Array)) return undefined
+  const raw = rawDigest(standing.key.prefix, body)
+  const whole = aliases.get(raw)
+  if (whole === undefined || cache.peek(whole)) return undefined
+  return { intake, matched, standing, body, raw, whole, began: clock.now(), mark: cache.mark(), otherwise }
+}
+
+/** The client has left: what the tiers say is for nobody. */
+function left({ observer, clock }: RecallParts, waiting: Waiting): void {
+  waiting.intake.gone = undefined
+  waiting.intake.cut()
+  const { code, fault } = new GatewayError('callerLeft', 'the client closed the connection')
+  observer.answered(
+    toldOf(waiting, clock.now(), { status: fault.status, outcome: { kind: 'none' }, fault: code }),
+  )
+}
+
+function toldOf(
+  { intake, matched, began }: Waiting,
+  now: number,
+  result: Pick<Answered, 'status' | 'outcome' | 'fault'>,
+): Answered {
+  return {
+    door: intake.door,
+    route: matched.route.name,
+    protocol: matched.protocol.name,
+    model: modelName(matched.target),
+    ms: now - began,
+    ...result,
   }
+}
 
-  function tell(
-    { intake, matched, began }: Waiting,
-    result: Pick<Answered, 'status' | 'outcome' | 'fault'>,
-  ): void {
-    observer.answered({
-      door: intake.door,
-      route: matched.route.name,
-      protocol: matched.protocol.name,
-      model: modelName(matched.target),
-      ms: clock.now() - began,
-      ...result,
-    })
+const SECOND = 1000
+
+let last:
+  | { readonly status: number; readonly headers: RawPairs; readonly tier: string; head: HitHead }
+  | undefined
+
+/** Equal fields come as one array more often than not. Undefined: the long way says what is wrong with them. */
+function headOf({ status, headers }: Reply, tier: string): HitHead | undefined {
+  if (last?.headers === headers && last.status === status && last.tier === tier) return last.head
+  try {
+    last = { status, headers, tier, head: new HitHead(status, headers, tier) }
+    return last.head
+  } catch {
+    return undefined
   }
 }
 

@@ -46,6 +46,8 @@ export const MAX_TAGS = 8
 const SCHEMA = 1
 const FIXED = 100
 const TRAILER = 4
+/** The CRC of anything with its own CRC behind it, little-endian. */
+const RESIDUE = 0x2144df1c
 const FLAG_ROW = 1
 const FLAG_NEGATIVE = 2
 const FLAG_FRAME = 4
@@ -92,12 +94,11 @@ export function encode(entry: Entry): Buffer {
  */
 export function decode(bytes: Uint8Array, digest: Digest): Entry | undefined {
   if (bytes.length < FIXED + TRAILER) return undefined
-  const from = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const from = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   if (from[0] !== 0x69 || from[1] !== 0x67 || from[2] !== SCHEMA || from[39] !== 0) return undefined
   if (from.toString('latin1', 4, 36) !== digest) return undefined
-  const end = from.length - TRAILER
-  if (from.readUInt32LE(end) !== crc32(from.subarray(0, end))) return undefined
-  return parse(from, digest, end)
+  if (crc32(from) !== RESIDUE) return undefined
+  return parse(from, digest, from.length - TRAILER)
 }
 
 /** How long the entry has existed, never negative: a wall clock stepped backwards makes it new, not younger. */
@@ -208,11 +209,18 @@ const MAX_KNOWN_BYTES = 1024
 
 function headersOf(from: Buffer, start: number, end: number): RawPairs | undefined {
   const size = end - start
-  if (known?.bytes.length === size && from.compare(known.bytes, 0, size, start, end) === 0) return known.headers
+  if (known && isAt(from, start, end, known.bytes)) return known.headers
   const headers = unpackStrings(from, start, end)
   if (headers && size <= MAX_KNOWN_BYTES)
     known = { bytes: Buffer.copyBytesFrom(from, start, size), headers: Object.freeze(headers) }
   return headers
+}
+
+/** A loop, as for some dozen bytes a call of the runtime's takes longer. */
+function isAt(from: Buffer, start: number, end: number, bytes: Uint8Array): boolean {
+  if (end - start !== bytes.length) return false
+  for (let i = 0; i < bytes.length; i++) if (from[start + i] !== bytes[i]) return false
+  return true
 }
 
 const NONE: readonly string[] = []

@@ -17,66 +17,67 @@ export interface Gather<K, V> {
   one(key: K, done: (value: V | undefined) => void): void
 }
 
-interface Turn<K> {
+interface Turn<K, V> {
   /** Place of each key; equal keys share one. */
   readonly places: Map<K, number>
   /** Who waits for a round trip of this turn. */
-  readonly waiting: Waiting[]
+  readonly waiting: Waiting<V>[]
 }
 
-interface Waiting {
+interface Waiting<V> {
   readonly place: number
-  /** With all values of the trip that its place is in. */
-  readonly settle: (trip: Trip, at: number) => void
+  /** Undefined with the error where the round trip failed. */
+  readonly take: (value: V | undefined, error?: Error) => void
 }
-
-type Trip = { readonly values: readonly unknown[] } | { readonly error: unknown }
 
 export function createGather<K, V>({ max, fetch }: GatherOptions<K, V>): Gather<K, V> {
-  let turn: Turn<K> | undefined
+  let turn: Turn<K, V> | undefined
 
-  function wait(key: K, settle: Waiting['settle']): void {
-    turn ??= open()
-    let place = turn.places.get(key)
-    if (place === undefined) {
-      place = turn.places.size
-      turn.places.set(key, place)
+  function wait(key: K, take: Waiting<V>['take']): void {
+    if (!turn) {
+      turn = { places: new Map(), waiting: [] }
+      setImmediate(send)
     }
-    turn.waiting.push({ place, settle })
-  }
-
-  function open(): Turn<K> {
-    setImmediate(send)
-    return { places: new Map(), waiting: [] }
+    const { places, waiting } = turn
+    let place = places.get(key)
+    if (place === undefined) {
+      place = places.size
+      places.set(key, place)
+    }
+    waiting.push({ place, take })
   }
 
   function send(): void {
-    const { places, waiting } = turn as Turn<K>
+    const { places, waiting } = turn as Turn<K, V>
     turn = undefined
     const keys = [...places.keys()]
     for (let from = 0; from < keys.length; from += max) {
-      const own = keys.length <= max ? waiting : waiting.filter(({ place }) => Math.floor(place / max) * max === from)
-      const settle = (trip: Trip) => {
-        for (const each of own) each.settle(trip, each.place - from)
-      }
-      fetch(keys.slice(from, from + max)).then(
-        (values) => settle({ values }),
-        (error: unknown) => settle({ error }),
+      const to = Math.min(from + max, keys.length)
+      const isAll = to - from === keys.length
+      const own = isAll ? waiting : waiting.filter(({ place }) => place >= from && place < to)
+      fetch(isAll ? keys : keys.slice(from, to)).then(
+        (values) => {
+          for (const { place, take } of own) take(values[place - from])
+        },
+        (error: unknown) => {
+          const failure = error instanceof Error ? error : new Error(String(error))
+          for (const { take } of own) take(undefined, failure)
+        },
       )
     }
   }
 
   return {
-    one: (key, done) => wait(key, (trip, at) => done('values' in trip ? (trip.values[at] as V) : undefined)),
+    one: wait,
     many(keys) {
       return new Promise((resolve, reject) => {
         const values = new Array<V>(keys.length)
         let left = keys.length
         if (left === 0) return resolve(values)
         keys.forEach((key, i) =>
-          wait(key, (trip, at) => {
-            if ('error' in trip) return reject(trip.error instanceof Error ? trip.error : new Error(String(trip.error)))
-            values[i] = trip.values[at] as V
+          wait(key, (value, error) => {
+            if (error) return reject(error)
+            values[i] = value as V
             if (--left === 0) resolve(values)
           }),
         )

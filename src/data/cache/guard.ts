@@ -273,7 +273,9 @@ function fitting(values: (Uint8Array | undefined)[], count: number): (Uint8Array
   const right = Array.isArray(values) && values.length === count
   if (right) {
     // Not `map`: an array with holes is as good as one with undefined.
-    return Array.from(values, (value) => (value instanceof Uint8Array ? value : undefined))
+    const fit = new Array<Uint8Array | undefined>(count)
+    for (let i = 0; i < count; i++) fit[i] = values[i] instanceof Uint8Array ? values[i] : undefined
+    return fit
   }
   throw new Error('the answer does not fit the keys')
 }

@@ -55,6 +55,7 @@ export class Hot<T> {
 
   /** `now`: monotonic, for whoever has read the clock already. */
   get(digest: Digest, now = this.#clock.now()): T | undefined {
+    if (this.#kept.size === 0) return undefined
     const place = placeOf(digest)
     const first = this.#front[place]
     const isFirst = first !== undefined && first.digest === digest && ++first.found % TOLD_EVERY !== 0

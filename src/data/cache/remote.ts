@@ -102,8 +102,11 @@ export function redact(text: string): string {
   return text.replace(/\/\/[^/@\s]*@/g, '//***@')
 }
 
+const scratch = Buffer.allocUnsafeSlow(32)
+
 export function base64url(digest: Digest): string {
-  return Buffer.from(digest, 'latin1').toString('base64url')
+  scratch.write(digest, 0, 'latin1')
+  return scratch.toString('base64url')
 }
 
 /** The key of a shared fact: readable where it can be, and always within what a server takes. */

@@ -180,16 +180,18 @@ class TieredCache implements Tiered {
   }
 
   seek(digest: Digest, done: (found: Found | undefined) => void): void {
-    const deadline = this.#clock.now() + this.#budgetMs
     const mark = this.#fence.mark()
+    const last = this.#shelves.length - 1
+    // Where there is one tier it has all the time there is.
+    const deadline = last > 0 ? this.#clock.now() + this.#budgetMs : undefined
     const next = (level: number): void => {
       const shelf = this.#closed ? undefined : this.#shelves[level]
       if (!shelf) return done(undefined)
-      const budgetMs = this.#share(level, deadline)
+      const budgetMs = deadline === undefined ? this.#budgetMs : this.#share(level, deadline)
       if (budgetMs < MIN_BUDGET_MS) return next(level + 1)
       shelf.tier.seek(digest, budgetMs, (bytes) => {
         const found = this.#found(level, { digest, bytes, mark })
-        if (found) done(found)
+        if (found || level === last) done(found)
         else next(level + 1)
       })
     }

@@ -35,12 +35,7 @@ export interface IngressParts {
   /** What the settings may change while calls run; asked once a call. */
   readonly live: () => Live
   /** A promise only where there is something to wait for. */
-  readonly answer: (
-    call: Call,
-    matched: Matched,
-    notes: HeadNotes,
-    asked?: Asked,
-  ) => Answer | Promise<Answer>
+  readonly answer: (call: Call, matched: Matched, notes: HeadNotes, asked?: Asked) => Answer | Promise<Answer>
   /** The short way, for doors that know a head again. */
   readonly instant?: Instant
   /** The short way of answers that shared tiers have; left out: there are none. */

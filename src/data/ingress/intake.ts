@@ -60,6 +60,11 @@ export interface Intake {
 
   /** A whole answer. Content-Length is set here; the connection ends with it where the request is not read to its end. */
   answer(status: number, headers: RawPairs, body: Uint8Array): void
+  /**
+   * The same with a head that is text already, given the field lines about the connection. Only the fast door has it, where heads
+   * are known again.
+   */
+  answerText?(status: number, head: (connection: string) => string, body: Uint8Array | undefined): void
   /** The head of an answer whose body streams. It goes out at once: event streams begin with silence. */
   begin(status: number, headers: RawPairs): void
   /** False: wait for `drained` before the next. */

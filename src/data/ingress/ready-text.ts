@@ -5,16 +5,12 @@
  */
 import type { Reply } from '../../core/reply.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
-import { dateLine, fieldLines, statusLine } from './door/reply-head.ts'
-import { forwardedReply } from './headers.ts'
-import { cacheStatus } from './status.ts'
+import { HitHead } from './hit-head.ts'
 
 /** Longer bodies are written as they are: in a text they would be copied with every change of a second. */
 export const MAX_TEXT_BODY_BYTES = 2048
 
 const SECOND = 1000
-/** As `cacheStatus` says that nothing is left. */
-const TTL = '; ttl=0'
 
 /** An answer and its times. */
 export interface Timed {
@@ -25,11 +21,8 @@ export interface Timed {
 
 export class ReadyText {
   readonly #answer: Timed
-  /** What stands before, between and behind the numbers of seconds, the date and the fields about the connection. */
-  readonly #before: string
-  readonly #between: string
-  readonly #isDated: boolean
-  readonly #length: string
+  readonly #head: HitHead
+  readonly #length: number
   readonly #body: string
   #connection = ''
   #from = 0
@@ -40,16 +33,9 @@ export class ReadyText {
     this.#answer = answer
     const { status, headers } = answer.reply
     const body = answer.reply.body as Uint8Array
-    const { text, isDated } = fieldLines(forwardedReply(headers))
-    const [shown = '', detail = ''] = (cacheStatus({ kind: 'hit', tier, ageMs: 0, ttlMs: 0 }) ?? '').split(
-      TTL,
-    )
-    const isBodiless = status === 204 || status === 304
-    const isJoined = !isBodiless && body.length <= MAX_TEXT_BODY_BYTES
-    this.#before = `${statusLine(status)}${text}Cache-Status: ${shown}; ttl=`
-    this.#between = `${detail}\r\nAge: `
-    this.#isDated = isDated
-    this.#length = isBodiless ? '' : `Content-Length: ${body.length}\r\n`
+    this.#head = new HitHead(status, headers, tier)
+    this.#length = body.length
+    const isJoined = this.#head.hasBody && body.length <= MAX_TEXT_BODY_BYTES
     this.#body = isJoined ? Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1') : ''
   }
 
@@ -65,8 +51,7 @@ export class ReadyText {
     const old = ageMs(this.#answer, wall)
     const left = Math.ceil(remainingMs(this.#answer, wall) / SECOND)
     const age = Math.floor(old / SECOND)
-    const date = this.#isDated ? '' : dateLine(wall)
-    this.#text = `${this.#before}${left}${this.#between}${age}\r\n${date}${this.#length}${connection}\r\n${this.#body}`
+    this.#text = this.#head.at({ wall, age, left }, this.#length, connection) + this.#body
     this.#connection = connection
     this.#from = wall
     this.#until = Math.min(

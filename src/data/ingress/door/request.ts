@@ -207,6 +207,15 @@ export class FastRequest implements Intake {
     this.#finish()
   }
 
+  answerText(status: number, head: (connection: string) => string, body: Uint8Array | undefined): void {
+    this.#claim()
+    const text = head(this.#line.closing(this.#missing > 0))
+    this.status = status
+    this.#state = STREAMING
+    this.#line.send(text, body)
+    this.#finish()
+  }
+
   begin(status: number, headers: RawPairs): void {
     this.#claim()
     const declared = header(headers, 'content-length')

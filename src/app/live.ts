@@ -1,0 +1,22 @@
+/** What the settings may change while calls run, as the data plane takes it: replaced as a whole. */
+import type { BlockList } from 'node:net'
+import type { Settings } from '../config/schema.ts'
+import { cidrList } from '../core/addresses.ts'
+import { createRouter, type Live } from '../data/ingress/routes.ts'
+import { routesOf } from './routes.ts'
+
+export interface LiveSettings extends Live {
+  /** The pool of each route, by the route's name. */
+  readonly poolOf: ReadonlyMap<string, string>
+  readonly trusted: BlockList
+}
+
+export function liveOf({ server, ...settings }: Settings): LiveSettings {
+  const routes = routesOf({ server, ...settings })
+  return {
+    poolOf: new Map(routes.map(({ name, pool }) => [name, pool])),
+    route: createRouter(routes),
+    maxBodyBytes: server.limits.maxBodyBytes,
+    trusted: cidrList(server.trustedProxies),
+  }
+}
