@@ -9,6 +9,8 @@ import type { Ingress } from '../ingress.ts'
 import { refusal } from '../refusal.ts'
 import type { Head, Reading } from './head.ts'
 import type { Heads } from './heads.ts'
+import type { Outbox } from './outbox.ts'
+import { Outgoing } from './outgoing.ts'
 import { FastRequest, type Line } from './request.ts'
 
 /** All times in milliseconds. */
@@ -27,6 +29,7 @@ export interface House extends Ingress {
   /** Gives the connection to node:http; its unread bytes are in the stream. */
   readonly handOver: (socket: Duplex) => void
   readonly heads: Heads
+  readonly outbox: Outbox
   readonly connections: Set<Connection>
   draining: boolean
 }
@@ -37,16 +40,18 @@ const MAX_PIECES = 8
 const MAX_AHEAD_BYTES = 64 * 1024
 /** A head of up to so many bytes is remembered, in case the next is the same. */
 const MAX_REMEMBERED_BYTES = 2048
-/** Bodies up to this length are joined to their head in one string, which is one write without a buffer of its own. */
-const MAX_JOINED_BYTES = 2048
 /** A body of up to so many bytes, still arriving under a head that came before, is looked up before it is served. */
 const MAX_HELD_BYTES = 1 << 20
 /** How long a connection that we end is read on, so that the last answer is not lost to a reset (RFC 9112, section 9.6). */
 const LINGER_MS = 1000
 
+/** What stands for answers that have not left yet. */
+const LEAVING: Head = { method: 'HEAD', target: '', headers: [], host: '', length: 0, bytes: 0, notes: {} }
+
 export class Connection implements Line {
   readonly #socket: Duplex
   readonly #house: House
+  readonly #out: Outgoing
   readonly #timer: Timer
   readonly #keepAlive: string
   #peer: string | undefined
@@ -58,13 +63,13 @@ export class Connection implements Line {
   #reading = false
   #paused = false
   #closing = false
-  #drain: (() => void) | undefined
   #lastHead: Head | undefined
   #lastBytes: Buffer | undefined
 
   constructor(socket: Duplex, house: House) {
     this.#socket = socket
     this.#house = house
+    this.#out = new Outgoing(socket, house.outbox, () => this.#filled())
     this.#keepAlive = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(house.limits.keepAliveTimeoutMs / 1000)}\r\n`
     this.#timer = timer(() => this.#expired())
     house.connections.add(this)
@@ -93,46 +98,27 @@ export class Connection implements Line {
   }
 
   send(head: string, body: Uint8Array | undefined): void {
-    const socket = this.#socket
-    if (!body || body.length === 0) {
-      socket.write(head, 'latin1')
-    } else if (body.length <= MAX_JOINED_BYTES) {
-      socket.write(head + Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1'), 'latin1')
-    } else {
-      socket.cork()
-      socket.write(head, 'latin1')
-      socket.write(body)
-      socket.uncork()
-    }
+    this.#out.send(head, body)
   }
 
   pass(chunk: Uint8Array, chunked: boolean): boolean {
-    const socket = this.#socket
-    if (!chunked) return socket.write(chunk)
-    socket.cork()
-    socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1')
-    socket.write(chunk)
-    const room = socket.write('\r\n', 'latin1')
-    socket.uncork()
-    return room
+    return this.#out.pass(chunk, chunked)
   }
 
   drained(): Promise<void> {
-    if (!this.#socket.writableNeedDrain) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.#drain = resolve
-    })
+    return this.#out.drained()
   }
 
   answered(): void {
     if (this.#closing) return this.#bye()
     // The next request is not read before this answer has left, nor before its own body has arrived.
     const { wheel, limits } = this.#house
-    if (this.#socket.writableNeedDrain) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
+    if (this.#out.isFull) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
     else if (this.#request?.isComplete) this.#rest()
   }
 
   cut(): void {
+    this.#out.flush()
     this.#socket.destroy()
   }
 
@@ -174,7 +160,7 @@ export class Connection implements Line {
     // A body that is passed on may take as long as the call does, but not stand still.
     if (!request.isComplete && request.isStreamed) wheel.arm(this.#timer, limits.bodyTimeoutMs)
     if (!request.isAnswered) return
-    if (request.isComplete && !this.#socket.writableNeedDrain) this.#rest()
+    if (request.isComplete && !this.#out.isFull) this.#rest()
     else if (!request.isComplete) return
     else wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
   }
@@ -229,7 +215,7 @@ export class Connection implements Line {
 
   /** As after any answer: the next is not read before this one has left. */
   #answeredAtOnce(head: Head): boolean {
-    if (this.#socket.writableNeedDrain || this.#closing) {
+    if (this.#out.isFull || this.#closing) {
       this.#request = FastRequest.answered(this, head)
       this.answered()
     } else if (!this.#unread) {
@@ -257,6 +243,13 @@ export class Connection implements Line {
     return head
   }
 
+  /** A client that does not read its answers is not read from either. */
+  #filled(): void {
+    if (this.#request || this.#closing) return
+    this.#request = FastRequest.answered(this, LEAVING)
+    this.answered()
+  }
+
   /** The answer has left and the body has arrived: on to the next. */
   #rest(): void {
     this.#request = undefined
@@ -270,6 +263,7 @@ export class Connection implements Line {
   }
 
   #handOver(bytes: Buffer): false {
+    this.#out.flush()
     this.#leave()
     const socket = this.#socket
     socket.pause()
@@ -298,6 +292,7 @@ export class Connection implements Line {
     this.#request = undefined
     this.#held = undefined
     this.#unread = undefined
+    this.#out.flush()
     this.#socket.end()
     this.#socket.resume()
     const { wheel, limits } = this.#house
@@ -318,13 +313,13 @@ export class Connection implements Line {
     // While a call runs, its own deadline counts; the timer is set anew when it is answered.
     if (request && !request.isAnswered) return
     if (request || this.#closing) return void this.#socket.destroy()
-    if (this.#unread) this.#socket.write(refusal('408 Request Timeout'), 'latin1')
+    if (this.#unread) this.#out.text(refusal('408 Request Timeout'))
     this.#bye()
   }
 
   readonly #onEnd = (): void => {
     // As at node:http: who closes its end does not wait for an answer.
-    if (this.#request) this.#socket.destroy()
+    if (this.#request) this.cut()
     else this.#bye()
   }
 
@@ -335,16 +330,14 @@ export class Connection implements Line {
     const request = this.#request
     this.#leave()
     this.#request = undefined
-    this.#onDrain()
+    this.#out.wake()
     if (!request) return
     request.breakOff(new GatewayError('callerLeft', 'the client left before its body was complete'))
     request.gone?.()
   }
 
   readonly #onDrain = (): void => {
-    const drain = this.#drain
-    this.#drain = undefined
-    drain?.()
+    this.#out.wake()
     if (this.#request?.isAnswered && this.#request.isComplete && !this.#socket.destroyed) this.#rest()
   }
 }

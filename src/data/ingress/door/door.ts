@@ -9,6 +9,7 @@ import type { Wheel } from '../../../lib/wheel.ts'
 import type { Ingress } from '../ingress.ts'
 import { Connection, type DoorLimits, type House } from './connection.ts'
 import { Heads } from './heads.ts'
+import { Outbox } from './outbox.ts'
 
 export interface DoorOptions extends Ingress {
   /** Listens, limits the connections, and serves whatever is not plain. */
@@ -38,6 +39,7 @@ export function createDoor({ server, event = 'connection', ...options }: DoorOpt
       for (const listener of inner) listener.call(server, socket)
     },
     heads: new Heads(options.limits.maxHeadBytes),
+    outbox: new Outbox(),
     connections: new Set(),
     draining: false,
   }

@@ -1,0 +1,90 @@
+/**
+ * What goes out on one connection, in order. Short texts wait for the end of the turn and leave as one write; whatever
+ * is longer takes what waits along. The socket has more than it can send when `isFull`: then nobody must give it more.
+ */
+import type { Duplex } from 'node:stream'
+import type { Outbox } from './outbox.ts'
+
+/** Bodies up to this length are joined to their head in one string, which is one write without a buffer of its own. */
+const MAX_JOINED_BYTES = 2048
+/** Texts beyond so many bytes do not wait. */
+const MAX_WAITING_BYTES = 16 * 1024
+
+export class Outgoing {
+  readonly #socket: Duplex
+  readonly #outbox: Outbox
+  readonly #filled: () => void
+  #waiting = ''
+  #drain: (() => void) | undefined
+
+  /** `filled`: called where the end of a turn has filled the socket. */
+  constructor(socket: Duplex, outbox: Outbox, filled: () => void) {
+    this.#socket = socket
+    this.#outbox = outbox
+    this.#filled = filled
+  }
+
+  get isFull(): boolean {
+    return this.#socket.writableNeedDrain
+  }
+
+  text(text: string): void {
+    if (this.#waiting === '') this.#outbox.add(this)
+    this.#waiting += text
+    if (this.#waiting.length > MAX_WAITING_BYTES) this.flush()
+  }
+
+  send(head: string, body: Uint8Array | undefined): void {
+    if (!body || body.length === 0) this.text(head)
+    else if (body.length <= MAX_JOINED_BYTES)
+      this.text(head + Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1'))
+    else this.#join(head, body)
+  }
+
+  /** A piece of a body, with the framing of a chunk where it is one. False: wait for `drained` before the next. */
+  pass(chunk: Uint8Array, chunked: boolean): boolean {
+    if (!chunked) return this.#join('', chunk)
+    const socket = this.#socket
+    socket.cork()
+    this.#join(`${chunk.length.toString(16)}\r\n`, chunk)
+    const room = socket.write('\r\n', 'latin1')
+    socket.uncork()
+    return room
+  }
+
+  drained(): Promise<void> {
+    this.flush()
+    if (!this.isFull) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#drain = resolve
+    })
+  }
+
+  /** The socket can send more, or will send nothing any more. */
+  wake(): void {
+    const drain = this.#drain
+    this.#drain = undefined
+    drain?.()
+  }
+
+  /** Now, rather than at the end of the turn. */
+  flush(): void {
+    const text = this.#waiting
+    if (text === '') return
+    this.#waiting = ''
+    if (!this.#socket.write(text, 'latin1')) this.#filled()
+  }
+
+  /** What waits, the text and the bytes, in one write. */
+  #join(text: string, bytes: Uint8Array): boolean {
+    const socket = this.#socket
+    const before = this.#waiting + text
+    this.#waiting = ''
+    if (before === '') return socket.write(bytes)
+    socket.cork()
+    socket.write(before, 'latin1')
+    const room = socket.write(bytes)
+    socket.uncork()
+    return room
+  }
+}

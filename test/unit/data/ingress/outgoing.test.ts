@@ -1,0 +1,102 @@
+import { createServer } from 'node:http'
+import { Duplex } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import { createDoor } from '../../../../src/data/ingress/door/door.ts'
+import { Outbox } from '../../../../src/data/ingress/door/outbox.ts'
+import { Outgoing } from '../../../../src/data/ingress/door/outgoing.ts'
+import { systemClock } from '../../../../src/lib/clock.ts'
+import { Wheel } from '../../../../src/lib/wheel.ts'
+
+/** The other end of a connection: what was written, write by write; `reads` false: it takes the first and no more. */
+function client({ reads = true } = {}) {
+  const writes: string[] = []
+  const socket = new Duplex({
+    writableHighWaterMark: 1000,
+    read() {},
+    writev(chunks, done) {
+      writes.push(chunks.map(({ chunk }) => (chunk as Buffer).toString('latin1')).join(''))
+      if (reads) done()
+    },
+  })
+  return { socket, writes }
+}
+
+function outgoing({ socket }: { socket: Duplex }) {
+  let filled = 0
+  const out = new Outgoing(socket, new Outbox(), () => filled++)
+  return { out, filled: () => filled }
+}
+
+describe('what goes out on a connection', () => {
+  it('short texts of a turn leave at its end, in one write', async () => {
+    const peer = client()
+    const { out } = outgoing(peer)
+    out.send('a', undefined)
+    out.send('b', Buffer.from('body'))
+    expect(peer.writes).toEqual([])
+    await turn()
+    expect(peer.writes).toEqual(['abbody'])
+    out.send('c', undefined)
+    await turn()
+    expect(peer.writes).toEqual(['abbody', 'c'])
+  })
+
+  it('whatever is longer goes at once, and takes along what waits', async () => {
+    const peer = client()
+    const { out } = outgoing(peer)
+    out.send('a', undefined)
+    out.send('b', Buffer.alloc(3000, 'x'))
+    expect(peer.writes).toEqual([`ab${'x'.repeat(3000)}`])
+    out.send('head', undefined)
+    out.pass(Buffer.from('chunk'), true)
+    expect(peer.writes[1]).toBe('head5\r\nchunk\r\n')
+    out.send('0', undefined)
+    out.pass(Buffer.from('raw'), false)
+    expect(peer.writes[2]).toBe('0raw')
+    await turn()
+    expect(peer.writes).toHaveLength(3)
+  })
+
+  it('no more waits than 16 KiB', () => {
+    const peer = client()
+    const { out } = outgoing(peer)
+    for (let i = 0; i < 100; i++) out.send('y'.repeat(1000), undefined)
+    expect(peer.writes.length).toBeGreaterThanOrEqual(5)
+  })
+
+  it('says when a turn has filled the socket', async () => {
+    const peer = client({ reads: false })
+    const { out, filled } = outgoing(peer)
+    out.send('z'.repeat(1500), undefined)
+    expect([out.isFull, filled()]).toEqual([false, 0])
+    await turn()
+    expect([out.isFull, filled()]).toEqual([true, 1])
+  })
+})
+
+it('a client that does not read its answers is not read from either', async () => {
+  let served = 0
+  const { socket, writes } = client({ reads: false })
+  const wheel = new Wheel(systemClock)
+  const door = createDoor({
+    server: createServer(),
+    wheel,
+    limits: { maxHeadBytes: 8192, headTimeoutMs: 5000, bodyTimeoutMs: 5000, keepAliveTimeoutMs: 5000 },
+    serve: () => {},
+    instant: (_head, _body, line) => {
+      served++
+      line.send(`${served}`.padEnd(400), undefined)
+      return true
+    },
+  })
+  door.take(socket)
+  for (let i = 0; i < 50; i++) {
+    socket.push('POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx'.repeat(3))
+    await turn()
+  }
+  expect(writes).toHaveLength(1)
+  expect(served).toBeLessThan(10)
+  socket.destroy()
+  wheel.close()
+})
