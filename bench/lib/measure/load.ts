@@ -23,7 +23,10 @@ export async function openLoad(scenario: Scenario, measure: LoadMeasure, terms: 
     const run = { ...loadFor(measure), script, url: server.url }
     const expected = side.server === 'direct' ? undefined : measure.upstream
     const one = (seconds: number) => measureOnce({ ...run, seconds }, { server, backend, bodies, expected })
-    return { warm: () => warm(one, warmSeconds(side, terms.quick)), round: () => one(terms.seconds) }
+    return {
+      warm: () => warm(one, warmSeconds(side, terms.quick), 'distinct' in bodies ? bodies.distinct : 0),
+      round: () => one(terms.seconds),
+    }
   }
 }
 
@@ -50,17 +53,29 @@ export function loadFor({ connections, shared }: LoadMeasure): Omit<Load, 'scrip
 
 const allCores = (): string => `0-${availableParallelism() - 1}`
 
+const MAX_WARM_SECONDS = 10
+
 /** What runs on Node must be compiled first; the others only fill their caches. */
 export function warmSeconds({ server }: Side, quick: boolean): number {
   if (!server.startsWith('infergate')) return 1
   return quick ? 2 : 3
 }
 
-/** Until it does what it is to do: a slow server fills its cache slowly. */
-async function warm(one: (seconds: number) => Promise<Measurement>, seconds: number): Promise<void> {
+/** Until it does what it is to do, over all there is to know: a slow server fills its cache slowly. */
+async function warm(
+  one: (seconds: number) => Promise<Measurement>,
+  least: number,
+  distinct: number,
+): Promise<void> {
+  let seconds = least
   for (let attempt = 0; attempt < 4; attempt++) {
-    const { fault } = await one(seconds)
-    if (fault === undefined) return
+    const { fault, round } = await one(seconds)
+    const { perSecond = 0 } = round
+    if (fault === undefined && perSecond * seconds >= distinct) return
+    seconds = Math.min(
+      MAX_WARM_SECONDS,
+      Math.max(least, Math.ceil((distinct * 1.2) / Math.max(1, perSecond))),
+    )
   }
 }
 
