@@ -9,13 +9,14 @@ import type { Answered, Observer } from '../core/observer.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ageMs, remainingMs } from './cache/entry.ts'
 import { judge } from './cache/freshness.ts'
-import type { ReadyAnswers } from './cache/ready.ts'
+import type { Kept } from './cache/hot.ts'
+import type { ReadyAnswer, ReadyAnswers } from './cache/ready.ts'
 import type { RefreshBudget } from './cache/refresh-budget.ts'
 import type { Intake } from './ingress/intake.ts'
 import { MAX_TEXT_BODY_BYTES, ReadyText } from './ingress/ready-text.ts'
 import type { Live, Matched } from './ingress/routes.ts'
 import { digestOfPieces } from './key/raw.ts'
-import type { Standings } from './standing.ts'
+import type { Standing, Standings } from './standing.ts'
 
 export interface InstantParts {
   readonly live: () => Live
@@ -41,8 +42,29 @@ export interface AnswerLine {
   send(head: string, body: Uint8Array | undefined): void
 }
 
-/** `body`: in the pieces it came in. True where the request is answered, all of it; false: nothing has been done. */
-export type Instant = (head: Repeated, body: readonly Uint8Array[], line: AnswerLine) => boolean
+/** What answered a request. */
+export type Source = Kept<ReadyAnswer>
+
+/** Bytes that were answered at once, and from what. */
+export interface Repeat {
+  readonly head: Repeated
+  /** What the digest covered before the body. */
+  readonly prefix: string
+  readonly source: Source
+}
+
+export interface Instant {
+  /** `body`: in the pieces it came in. What has answered the request, all of it; undefined: nothing has been done. */
+  answer(head: Repeated, body: readonly Uint8Array[], line: AnswerLine): Source | undefined
+  /** The very bytes that were answered so have come again. True where they are answered once more; false: nothing has been done. */
+  again(repeat: Repeat, line: AnswerLine): boolean
+}
+
+export const never: Instant = { answer: () => undefined, again: () => false }
+
+export function repeatOf(head: Repeated, source: Source): Repeat {
+  return { head, prefix: head.notes.standing?.key?.prefix ?? '', source }
+}
 
 export function createInstant(parts: InstantParts): Instant {
   const { standings, ready, refreshes, memory, observer, clock } = parts
@@ -50,23 +72,42 @@ export function createInstant(parts: InstantParts): Instant {
   const outcome = { kind: 'hit' as const, tier: memory, ageMs: 0, ttlMs: 0 }
   const told: Told = { door: 'fast', route: '', protocol: '', model: undefined, status: 0, outcome, ms: 0 }
 
-  return function instant(head, body, line) {
+  return {
+    answer(head, body, line) {
+      const standing = standingOf(head)
+      if (!standing?.key) return undefined
+      const began = clock.now()
+      const source = ready.find(digestOfPieces(standing.key.prefix, body, head.length), began)
+      return source && write(source.value, { head, standing }, line, began) ? source : undefined
+    },
+    again({ head, prefix, source }, line) {
+      const standing = standingOf(head)
+      // The same bytes, and under the same prefix: they would have the same digest.
+      if (standing?.key?.prefix !== prefix) return false
+      const began = clock.now()
+      return ready.holds(source, began) && write(source.value, { head, standing }, line, began)
+    },
+  }
+
+  /** What stands for the head, where an answer may come from here. */
+  function standingOf(head: Repeated): Standing | undefined {
     const live = parts.live()
     const { notes } = head
     const { matched, principal } = notes
     // The first call with this head has told where it goes and whose it is.
-    if (notes.live !== live || !matched || principal === undefined || head.method === 'HEAD') return false
-    if (head.length > live.maxBodyBytes) return false
+    if (notes.live !== live || !matched || principal === undefined || head.method === 'HEAD') return undefined
+    if (head.length > live.maxBodyBytes) return undefined
     const standing = standings.known(matched, notes) ?? worked(head, matched, principal)
-    if (standing instanceof Promise || !standing.key || standing.wish.noCache) return false
+    if (standing instanceof Promise || !standing.key || standing.wish.noCache) return undefined
+    return standing
+  }
 
-    const began = clock.now()
-    const answer = ready.get(digestOfPieces(standing.key.prefix, body, head.length), began)
-    if (!answer) return false
+  function write(answer: ReadyAnswer, { head, standing }: Asked, line: AnswerLine, began: number): boolean {
     const wall = clock.wall()
-    if (judge(answer, standing.wish, wall) !== 'fresh') return false
+    const { wish, matched } = standing
+    if (judge(answer, wish, wall) !== 'fresh') return false
     // Counted, as every call of this caller is.
-    refreshes.allows(principal || line.peer, false)
+    refreshes.allows(head.notes.principal || line.peer, false)
     answer.text ??= new ReadyText(answer, memory)
     const whole = answer.reply.body as Uint8Array
     line.send(
@@ -92,6 +133,11 @@ export function createInstant(parts: InstantParts): Instant {
       notes,
     )
   }
+}
+
+interface Asked {
+  readonly head: Repeated
+  readonly standing: Standing
 }
 
 /** `Answered`, to be written to. */

@@ -186,4 +186,21 @@ describe('through the gateway', () => {
     expect(status).toBe(200)
     expect(body.startsWith(PREDICTIONS)).toBe(true)
   })
+
+  it('the same bytes again and again get the same answer, alone and several at a time, and for their caller only', async () => {
+    const body = '{"instances":[777]}'
+    const bytes = (extra: string) =>
+      `POST /v1/models/again:predict HTTP/1.1\r\nHost: a\r\n${extra}Content-Length: ${body.length}\r\n\r\n${body}`
+    const before = asked.length
+    for (let i = 0; i < 6; i++) {
+      const reply = await exchange(gateway.port, bytes(''))
+      expect(reply.body).toBe(PREDICTIONS)
+      expect(reply.head).toMatch(i === 0 ? /fwd=miss/ : /infergate; hit/)
+    }
+    expect((await exchange(gateway.port, bytes('').repeat(3))).body.startsWith(PREDICTIONS)).toBe(true)
+    expect(asked.length).toBe(before + 1)
+    expect((await exchange(gateway.port, bytes('Authorization: Bearer b\r\n'))).head).toMatch(/fwd=miss/)
+    expect((await exchange(gateway.port, bytes('Cache-Control: no-cache\r\n'))).head).not.toMatch(/; hit/)
+    expect(asked.length).toBe(before + 3)
+  })
 })

@@ -19,12 +19,14 @@ export interface HotLife {
   readonly expiresAt: number
 }
 
-interface Kept<T> {
+/** A value in its place. Whoever keeps one asks `holds` before using it. */
+export interface Kept<T> {
   readonly digest: Digest
   readonly value: T
   readonly expiresAt: number
-  /** Times it was found in the front. */
+  /** Times it was found without the LRU hearing of it. */
   found: number
+  isGone: boolean
 }
 
 /**
@@ -46,6 +48,7 @@ export class Hot<T> {
     this.#kept = new LRUCache({
       maxSize: Math.max(1, Math.floor(maxBytes)),
       dispose: (kept, digest) => {
+        kept.isGone = true
         const place = placeOf(digest)
         if (this.#front[place] === kept) this.#front[place] = undefined
       },
@@ -55,6 +58,10 @@ export class Hot<T> {
 
   /** `now`: monotonic, for whoever has read the clock already. */
   get(digest: Digest, now = this.#clock.now()): T | undefined {
+    return this.find(digest, now)?.value
+  }
+
+  find(digest: Digest, now: number): Kept<T> | undefined {
     if (this.#kept.size === 0) return undefined
     const place = placeOf(digest)
     const first = this.#front[place]
@@ -63,16 +70,23 @@ export class Hot<T> {
     if (kept === undefined) return undefined
     if (kept.expiresAt > now) {
       this.#front[place] = kept
-      return kept.value
+      return kept
     }
     this.#kept.delete(digest)
     return undefined
   }
 
+  /** Whether what was found once would be found again. */
+  holds(kept: Kept<T>, now: number): boolean {
+    if (kept.isGone || kept.expiresAt <= now) return false
+    if (++kept.found % TOLD_EVERY === 0) this.#kept.get(kept.digest)
+    return true
+  }
+
   /** Keeps the value; one larger than everything is not kept, and what stood there is gone. */
   set(digest: Digest, value: T, life: HotLife): void {
     const size = Math.ceil(life.bytes) + OVERHEAD_BYTES
-    this.#kept.set(digest, { digest, value, expiresAt: life.expiresAt, found: 0 }, { size })
+    this.#kept.set(digest, { digest, value, expiresAt: life.expiresAt, found: 0, isGone: false }, { size })
   }
 
   delete(digest: Digest): void {

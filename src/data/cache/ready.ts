@@ -8,7 +8,7 @@ import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { MAX_TEXT_BODY_BYTES, type ReadyText } from '../ingress/ready-text.ts'
 import type { Entry } from './entry.ts'
-import { Hot } from './hot.ts'
+import { Hot, type Kept } from './hot.ts'
 
 export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
   readonly reply: Reply
@@ -34,6 +34,15 @@ export class ReadyAnswers {
   /** `now`: monotonic, for whoever has read the clock already. */
   get(raw: Digest, now?: number): ReadyAnswer | undefined {
     return this.#hot.get(raw, now)
+  }
+
+  find(raw: Digest, now: number): Kept<ReadyAnswer> | undefined {
+    return this.#hot.find(raw, now)
+  }
+
+  /** Whether what was found once would be found again. */
+  holds(kept: Kept<ReadyAnswer>, now: number): boolean {
+    return this.#hot.holds(kept, now)
   }
 
   /** `entries`: what the reply was made from. */

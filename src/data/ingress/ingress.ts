@@ -19,7 +19,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
 import { callerTimeout } from '../deadlines.ts'
-import type { Instant } from '../instant.ts'
+import { type Instant, never } from '../instant.ts'
 import type { Asked } from '../job.ts'
 import { principalOf } from '../key/principal.ts'
 import type { Recall } from '../recall.ts'
@@ -60,7 +60,7 @@ export function createIngress(parts: IngressParts): Ingress {
       const isRecalled = recall?.(intake, (began, asked) => new Visit(parts, intake, began).start(asked))
       if (!isRecalled) new Visit(parts, intake).start()
     },
-    instant: parts.instant ?? (() => false),
+    instant: parts.instant ?? never,
   }
 }
 

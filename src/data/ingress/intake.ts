@@ -23,6 +23,8 @@ export interface HeadNotes {
   /** The settings under which `matched` was found; other settings route anew. */
   live?: object
   matched?: { readonly route: Route; readonly protocol: Protocol; readonly target: Target }
+  /** It has come more than once with a call that was answered at once. */
+  isRepeated?: boolean
   /** What it decides about its calls, as long as keys are made of the same. */
   standing?: Standing
 }

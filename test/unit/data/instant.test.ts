@@ -9,7 +9,7 @@ import { replyHead } from '../../../src/data/ingress/door/reply-head.ts'
 import type { HeadNotes } from '../../../src/data/ingress/intake.ts'
 import { createRouter } from '../../../src/data/ingress/routes.ts'
 import { cacheStatus } from '../../../src/data/ingress/status.ts'
-import { createInstant } from '../../../src/data/instant.ts'
+import { createInstant, type Repeat, repeatOf } from '../../../src/data/instant.ts'
 import { Deployments } from '../../../src/data/key/deployment.ts'
 import { Epochs } from '../../../src/data/key/epochs.ts'
 import { createKeyer } from '../../../src/data/key/keyer.ts'
@@ -80,6 +80,22 @@ function setup() {
     ready.set(raw, reply, [{ createdAt: clock.wall(), ttlMs: TTL_MS } as never])
   }
 
+  /** What was written when the same bytes came again; undefined: they were read as if they never had. */
+  function askAgain(repeat: Repeat) {
+    let written: string | undefined
+    const line = { peer: 'peer', closing: () => CONNECTION, send: (text: string) => void (written = text) }
+    expect(instant.again(repeat, line)).toBe(written !== undefined)
+    return written
+  }
+
+  /** What a head and BODY are answered from. */
+  function repeat(of: ReturnType<typeof head>): Repeat {
+    const one = { ...of, length: BODY.length }
+    const source = instant.answer(one, [BODY], { peer: '', closing: () => CONNECTION, send: () => {} })
+    if (!source) throw new Error('not answered at once')
+    return repeatOf(one, source)
+  }
+
   /** What was written; undefined: the request went the long way. */
   function ask(of: ReturnType<typeof head>, body: Buffer = BODY, isCut = false) {
     let written: string | undefined
@@ -89,12 +105,24 @@ function setup() {
     const line = { peer: 'peer', closing: () => CONNECTION, send }
     const half = body.length >> 1
     const pieces = isCut ? [body.subarray(0, half), body.subarray(half)] : [body]
-    const isAnswered = instant({ ...of, length: body.length }, pieces, line)
-    expect(isAnswered).toBe(written !== undefined)
+    const source = instant.answer({ ...of, length: body.length }, pieces, line)
+    expect(source !== undefined).toBe(written !== undefined)
     return written
   }
 
-  return { clock, epochs, deployments, ready, answered, head, keep, ask, reload: () => (live = settings()) }
+  return {
+    clock,
+    epochs,
+    deployments,
+    ready,
+    answered,
+    head,
+    keep,
+    ask,
+    repeat,
+    askAgain,
+    reload: () => (live = settings()),
+  }
 }
 
 /** As the long way writes it. */
@@ -219,5 +247,62 @@ describe('the short way of a hit', () => {
     await keep()
     expect(ask(head(), Buffer.alloc(101))).toBeUndefined()
     expect(ask(head(), Buffer.from('{"instances":[[2]]}'))).toBeUndefined()
+  })
+})
+
+describe('the same bytes again', () => {
+  it('are answered as they were, and counted', async () => {
+    const { clock, head, keep, repeat, askAgain, answered } = setup()
+    await keep()
+    const known = repeat(head())
+    clock.advance(1500)
+    expect(askAgain(known)).toBe(written(clock, 1500))
+    expect(answered).toHaveLength(2)
+    expect(answered[1]).toMatchObject({ route: 'main', status: 200, outcome: { kind: 'hit' } })
+  })
+
+  it('are read anew when the answer has had its time, is another one, or is gone', async () => {
+    const { clock, ready, head, keep, repeat, askAgain } = setup()
+    await keep()
+    const first = repeat(head())
+    await keep()
+    expect(askAgain(first)).toBeUndefined()
+    const second = repeat(head())
+    clock.advance(TTL_MS - 1)
+    expect(askAgain(second)).toBeDefined()
+    clock.advance(1)
+    expect(askAgain(second)).toBeUndefined()
+    await keep()
+    const third = repeat(head())
+    ready.clear()
+    expect(askAgain(third)).toBeUndefined()
+  })
+
+  it('are read anew after a purge, a deployment, and under other settings', async () => {
+    const { epochs, deployments, head, keep, repeat, askAgain, reload } = setup()
+    await keep()
+    const one = repeat(head())
+    await epochs.purge(['model:m'])
+    expect(askAgain(one)).toBeUndefined()
+    await keep()
+    const two = repeat(head())
+    deployments.learn({ pool: 'main', model: 'm', evidence: 'v1' })
+    deployments.learn({ pool: 'main', model: 'm', evidence: 'v2' })
+    expect(askAgain(two)).toBeUndefined()
+    await keep()
+    const three = repeat(head())
+    expect(askAgain(three)).toBeDefined()
+    reload()
+    expect(askAgain(three)).toBeUndefined()
+  })
+
+  it('are held to the age the caller wishes', async () => {
+    const { clock, head, keep, repeat, askAgain } = setup()
+    await keep()
+    const young = repeat(head([...JSON_TYPE, 'Cache-Control', 'max-age=5']))
+    clock.advance(5000)
+    expect(askAgain(young)).toBeDefined()
+    clock.advance(1)
+    expect(askAgain(young)).toBeUndefined()
   })
 })

@@ -11,6 +11,7 @@ import type { Head, Reading } from './head.ts'
 import type { Heads } from './heads.ts'
 import type { Outbox } from './outbox.ts'
 import { Outgoing } from './outgoing.ts'
+import type { Repeats } from './repeats.ts'
 import { FastRequest, type Line } from './request.ts'
 
 /** All times in milliseconds. */
@@ -29,6 +30,7 @@ export interface House extends Ingress {
   /** Gives the connection to node:http; its unread bytes are in the stream. */
   readonly handOver: (socket: Duplex) => void
   readonly heads: Heads
+  readonly repeats: Repeats
   readonly outbox: Outbox
   readonly connections: Set<Connection>
   draining: boolean
@@ -112,8 +114,7 @@ export class Connection implements Line {
   answered(): void {
     if (this.#closing) return this.#bye()
     // The next request is not read before this answer has left, nor before its own body has arrived.
-    const { wheel, limits } = this.#house
-    if (this.#out.isFull) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
+    if (this.#out.isFull) this.#house.wheel.arm(this.#timer, this.#house.limits.keepAliveTimeoutMs)
     else if (this.#request?.isComplete) this.#rest()
   }
 
@@ -161,8 +162,7 @@ export class Connection implements Line {
     if (!request.isComplete && request.isStreamed) wheel.arm(this.#timer, limits.bodyTimeoutMs)
     if (!request.isAnswered) return
     if (request.isComplete && !this.#out.isFull) this.#rest()
-    else if (!request.isComplete) return
-    else wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
+    else if (request.isComplete) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
   }
 
   #hold(): void {
@@ -180,6 +180,8 @@ export class Connection implements Line {
   }
 
   #next(bytes: Buffer): boolean {
+    const repeat = this.#house.repeats.get(bytes)
+    if (repeat && this.#house.instant.again(repeat, this)) return this.#answeredAtOnce(repeat.head, undefined)
     const head = this.#head(bytes)
     if (head === 'other') return this.#handOver(bytes)
     const { wheel, limits } = this.#house
@@ -191,8 +193,11 @@ export class Connection implements Line {
     this.#pieces = 0
     const end = head.bytes + head.length
     const body = bytes.subarray(head.bytes, end)
-    this.#unread = bytes.length > end ? bytes.subarray(end) : undefined
-    if (bytes.length >= end && this.#house.instant(head, [body], this)) return this.#answeredAtOnce(head)
+    const rest = bytes.length > end ? bytes.subarray(end) : undefined
+    const source = bytes.length >= end ? this.#house.instant.answer(head, [body], this) : undefined
+    if (source && !rest) this.#house.repeats.keep(bytes, head, source)
+    if (source) return this.#answeredAtOnce(head, rest)
+    this.#unread = rest
     const request = new FastRequest(this, head)
     this.#request = request
     request.take(body)
@@ -207,14 +212,16 @@ export class Connection implements Line {
   /** The body has arrived, or will not. */
   #serveHeld(request: FastRequest, head: Head): void {
     this.#held = undefined
-    if (!request.isComplete || !this.#house.instant(head, request.chunks, this))
+    if (!request.isComplete || !this.#house.instant.answer(head, request.chunks, this))
       return this.#house.serve(request)
     request.passBy()
     this.answered()
   }
 
   /** As after any answer: the next is not read before this one has left. */
-  #answeredAtOnce(head: Head): boolean {
+  #answeredAtOnce(head: Head, rest: Buffer | undefined): boolean {
+    this.#pieces = 0
+    this.#unread = rest
     if (this.#out.isFull || this.#closing) {
       this.#request = FastRequest.answered(this, head)
       this.answered()

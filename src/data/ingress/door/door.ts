@@ -10,6 +10,7 @@ import type { Ingress } from '../ingress.ts'
 import { Connection, type DoorLimits, type House } from './connection.ts'
 import { Heads } from './heads.ts'
 import { Outbox } from './outbox.ts'
+import { Repeats } from './repeats.ts'
 
 export interface DoorOptions extends Ingress {
   /** Listens, limits the connections, and serves whatever is not plain. */
@@ -39,6 +40,7 @@ export function createDoor({ server, event = 'connection', ...options }: DoorOpt
       for (const listener of inner) listener.call(server, socket)
     },
     heads: new Heads(options.limits.maxHeadBytes),
+    repeats: new Repeats(),
     outbox: new Outbox(),
     connections: new Set(),
     draining: false,

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { createDoor } from '../../../../src/data/ingress/door/door.ts'
 import { Outbox } from '../../../../src/data/ingress/door/outbox.ts'
 import { Outgoing } from '../../../../src/data/ingress/door/outgoing.ts'
+import type { Source } from '../../../../src/data/instant.ts'
 import { systemClock } from '../../../../src/lib/clock.ts'
 import { Wheel } from '../../../../src/lib/wheel.ts'
 
@@ -84,10 +85,13 @@ it('a client that does not read its answers is not read from either', async () =
     wheel,
     limits: { maxHeadBytes: 8192, headTimeoutMs: 5000, bodyTimeoutMs: 5000, keepAliveTimeoutMs: 5000 },
     serve: () => {},
-    instant: (_head, _body, line) => {
-      served++
-      line.send(`${served}`.padEnd(400), undefined)
-      return true
+    instant: {
+      answer(_head, _body, line) {
+        served++
+        line.send(`${served}`.padEnd(400), undefined)
+        return {} as Source
+      },
+      again: () => false,
     },
   })
   door.take(socket)
