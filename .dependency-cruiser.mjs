@@ -29,7 +29,7 @@ const PACKAGES = {
   memjs: ['src/data/cache/memcached.ts'],
   'onnxruntime-node': ['src/model/onnx.ts'],
   pino: ['src/obs/log.ts'],
-  'prom-client': ['src/obs/metrics.ts'],
+  'prom-client': ['src/obs/exposition.ts'],
   undici: ['src/data/backend/undici-client.ts'],
   yaml: ['src/config/yaml.ts', 'src/config/document.ts'],
   zod: ['src/config/'],

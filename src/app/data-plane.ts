@@ -48,6 +48,7 @@ import { createSplitting, type Splitting } from '../data/rows/splitting.ts'
 import { createShip, type Ship } from '../data/ship.ts'
 import type { Dispatch } from '../data/shipment.ts'
 import { createStandings, type Standings } from '../data/standing.ts'
+import { Cancel } from '../lib/cancel.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Stalls } from '../lib/stalls.ts'
 import type { Wheel } from '../lib/wheel.ts'
@@ -288,16 +289,15 @@ export class DataPlane {
       target: matched.target,
       body: Buffer.from(body),
       deadline: Number.POSITIVE_INFINITY,
-      signal: NEVER,
+      signal: new Cancel(),
     }
-    const { cache, clock } = this.#parts
     return explain(
       {
         keyer: this.#keyer,
-        cache,
+        cache: this.#parts.cache,
         memory: this.#memory,
         splitting: this.#splitting,
-        wall: () => clock.wall(),
+        wall: () => this.#parts.clock.wall(),
       },
       call,
       matched,
@@ -348,5 +348,3 @@ function newSplitter({ clock, random, log, observer, split }: DataPlaneParts): S
     },
   })
 }
-
-const NEVER = new AbortController().signal

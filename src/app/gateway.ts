@@ -42,6 +42,8 @@ export interface GatewayOptions {
 const MODEL_STOP_MS = 10_000
 /** How often ramps, ejections and queues are looked at. */
 const TICK_MS = 100
+/** By then a start is over, and nobody waits for what is loaded only now. */
+const SETTLED_MS = 1_000
 
 export class Gateway {
   readonly metrics: Metrics = createMetrics()
@@ -56,6 +58,7 @@ export class Gateway {
   #isOpen = false
   #draining = false
   #ticking: NodeJS.Timeout | undefined
+  #preparing: (() => void) | undefined
   /** Embedded models that have been ready once: until then the gateway is not. */
   readonly #started = new Set<string>()
   /** What the reload has to say on /readyz. */
@@ -66,7 +69,7 @@ export class Gateway {
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? Math.random
     this.#settings = options.settings
-    this.metrics.gauge('infergate_workers', 'Data workers that take calls.', [], () => [
+    this.metrics.gauge('infergate_workers', 'Data workers that take calls.', () => [
       { labels: {}, value: this.#parts?.data.listening ?? 0 },
     ])
   }
@@ -109,6 +112,7 @@ export class Gateway {
     const at = await data.listen()
     this.#own.push(at)
     this.#isOpen = true
+    this.#preparing = this.#clock.after(SETTLED_MS, () => void this.metrics.prepare())
     parts.processes.start(embeddedModels(settings))
     await parts.scaling.follow(settings)
     parts.crew?.start()
@@ -150,6 +154,7 @@ export class Gateway {
     await closing('listener', parts && (() => parts.data.drain(this.#settings.server.drainTimeout)))
     parts?.health.stop()
     clearInterval(this.#ticking)
+    this.#preparing?.()
     parts?.versions.stop()
     parts?.shared?.stop()
     parts?.discovery.stop()

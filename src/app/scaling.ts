@@ -138,7 +138,7 @@ export class Scaling {
   #expose(): void {
     const { metrics } = this.#options
     const gauge = (name: string, help: string, value: (signal: Signal) => number | undefined) =>
-      metrics.gauge(name, help, ['pool'], () =>
+      metrics.gauge(name, help, () =>
         this.#scaler.names().flatMap((pool): Sample[] => {
           const signal = this.signal(pool)
           const found = signal && value(signal)

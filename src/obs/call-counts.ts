@@ -4,7 +4,7 @@
  */
 
 /** Upper bounds in seconds. */
-export const CALL_BUCKETS: readonly number[] = [
+const CALL_BUCKETS: readonly number[] = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 ]
 
@@ -18,7 +18,7 @@ export interface CountedCall {
   readonly ms: number
 }
 
-export interface CallLabels {
+export type CallLabels = {
   readonly route: string
   /** What the cache did. */
   readonly cache: string
@@ -27,6 +27,8 @@ export interface CallLabels {
 /** How long things took that have the same labels. */
 export interface Times<L> {
   readonly labels: L
+  /** Upper bounds of the buckets, in seconds. */
+  readonly bounds: readonly number[]
   /** Each for itself; the last is for what took longer than every bound. */
   readonly buckets: Float64Array
   /** Their sum, alone in its array. */
@@ -75,7 +77,7 @@ export class CallCounts {
   #cell({ route, cache }: CallLabels): CallCell {
     const ofRoute = this.#cells.get(route) ?? new Map<string, CallCell>()
     this.#cells.set(route, ofRoute)
-    const made = { ...times({ route, cache }), statuses: new Float64Array(CLASSES) }
+    const made = { ...times({ route, cache }, CALL_BUCKETS), statuses: new Float64Array(CLASSES) }
     ofRoute.set(cache, made)
     return made
   }
@@ -96,7 +98,7 @@ export class AttemptCounts {
   }
 
   #cell(pool: string): AttemptCell {
-    const made = { ...times({ pool }), endings: new Map<string, Map<string, Float64Array>>() }
+    const made = { ...times({ pool }, CALL_BUCKETS), endings: new Map<string, Map<string, Float64Array>>() }
     this.#cells.set(pool, made)
     return made
   }
@@ -111,13 +113,13 @@ function newEnding({ endings }: AttemptCell, backend: string, ending: string): F
   return made
 }
 
-function times<L>(labels: L): Times<L> {
-  return { labels, buckets: new Float64Array(CALL_BUCKETS.length + 1), seconds: new Float64Array(1) }
+export function times<L>(labels: L, bounds: readonly number[]): Times<L> {
+  return { labels, bounds, buckets: new Float64Array(bounds.length + 1), seconds: new Float64Array(1) }
 }
 
-function time({ buckets, seconds }: Times<unknown>, took: number): void {
+export function time({ bounds, buckets, seconds }: Times<unknown>, took: number): void {
   let bucket = 0
-  while (bucket < CALL_BUCKETS.length && took > (CALL_BUCKETS[bucket] as number)) bucket++
+  while (bucket < bounds.length && took > (bounds[bucket] as number)) bucket++
   bump(buckets, bucket)
   seconds[0] = (seconds[0] as number) + took
 }
