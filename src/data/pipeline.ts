@@ -142,7 +142,8 @@ export function createPipeline(stages: Stages): Pipeline {
   function read(found: Known, asked?: Asked): Answer | Promise<Answer> {
     // 4. The body is read into rows.
     const { call, matched, body, seed } = found
-    const options = { seed: seed.digest, split: splitting.reads(matched) }
+    const split = splitting.reads(matched)
+    const options = { seed: seed.digest, split, onlyBatches: split && !splitting.splits(matched) }
     if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), asked)
     const reading = inTurns(matched.protocol.readChunks(call, body, options), call.signal)
     return reading.then((known) => planned(found, known, asked))

@@ -23,8 +23,9 @@ export function valueDigest(bytes: Uint8Array, span: Span): Digest | Problem {
 
 /** Key of an object from its members' digests. */
 export function objectDigest(prefix: Digest, members: ReadonlyMap<string, Digest>): Digest {
-  const preimage = new Preimage(80 + members.size * 96).latin1(prefix).text('object').number(members.size)
-  for (const key of [...members.keys()].sort(byBytes)) {
+  const preimage = new Preimage().latin1(prefix).text('object').number(members.size)
+  const keys = members.size > 1 ? [...members.keys()].sort(byBytes) : members.keys()
+  for (const key of keys) {
     preimage.latin1(key).latin1(members.get(key) as Digest)
   }
   return preimage.digest()
@@ -32,7 +33,7 @@ export function objectDigest(prefix: Digest, members: ReadonlyMap<string, Digest
 
 /** Key of a body that is no object. */
 export function scalarDigest(prefix: Digest, value: Digest): Digest {
-  return new Preimage(128).latin1(prefix).text('value').latin1(value).digest()
+  return new Preimage().latin1(prefix).text('value').latin1(value).digest()
 }
 
 /** Order of two strings of bytes. */
@@ -43,21 +44,38 @@ export function byBytes(a: string, b: string): number {
 /** Key of a whole body that nothing else needs to be known of. */
 export function documentDigest(prefix: Digest, body: Uint8Array): Digest | Problem {
   const cursor = new Cursor(body)
-  const spans = new Map<string, Span>()
+  const members: Member[] = []
   const isObject = cursor.peek() === 0x7b
-  const read = isObject ? cursor.members((key) => keep(spans, key, cursor)) : keep(spans, '', cursor)
+  const read = isObject ? cursor.members((key) => keep(members, key, cursor)) : keep(members, '', cursor)
   if (!read || !cursor.finish()) return { problem: cursor.problem ?? 'unparsable' }
+  if (isObject) return membersDigest(prefix, body, members)
+  const digest = valueDigest(body, (members[0] as Member).span)
+  return typeof digest === 'string' ? scalarDigest(prefix, digest) : digest
+}
+
+/** A member of an object, by its canonical key. */
+export interface Member {
+  readonly key: string
+  readonly span: Span
+}
+
+/** Key of an object whose members have been found, in any order. */
+export function membersDigest(
+  prefix: Digest,
+  body: Uint8Array,
+  members: readonly Member[],
+): Digest | Problem {
   const digests = new Map<string, Digest>()
-  for (const [key, span] of spans) {
+  for (const { key, span } of members) {
     const digest = valueDigest(body, span)
     if (typeof digest !== 'string') return digest
     digests.set(key, digest)
   }
-  return isObject ? objectDigest(prefix, digests) : scalarDigest(prefix, digests.get('') as Digest)
+  return objectDigest(prefix, digests)
 }
 
-function keep(spans: Map<string, Span>, key: string, cursor: Cursor): boolean {
+function keep(members: Member[], key: string, cursor: Cursor): boolean {
   const span = cursor.value()
-  if (span) spans.set(key, span)
+  if (span) members.push({ key, span })
   return span !== undefined
 }

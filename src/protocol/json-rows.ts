@@ -21,8 +21,8 @@ export class Column {
   /** Brackets and commas of all elements agree; what was written in between is not looked at. */
   isEven = true
   shape = 0
-  #places = new Uint32Array(64)
-  #spellings = new Uint8Array(32)
+  /** Start, end and spelling of each. */
+  readonly #places: number[] = []
 
   constructor(name: string) {
     this.name = name
@@ -35,7 +35,8 @@ export class Column {
     const read = cursor.elements((index) => {
       const start = cursor.pos
       if (!cursor.skip()) return false
-      this.#add(start, cursor.pos, cursor.spelling(start))
+      this.#places.push(start, cursor.pos, cursor.spelling(start))
+      this.count++
       if (index === 0) this.shape = cursor.shape
       else if (this.shape !== cursor.shape) this.isEven = false
       return true
@@ -46,27 +47,15 @@ export class Column {
 
   /** Sets `span` to element `index`: a loop over many makes no objects. */
   at(index: number, span: Place): Place {
-    span.start = this.#places[index * 2] as number
-    span.end = this.#places[index * 2 + 1] as number
-    span.spelling = this.#spellings[index] as Spelling
+    const place = index * PLACE
+    span.start = this.#places[place] as number
+    span.end = this.#places[place + 1] as number
+    span.spelling = this.#places[place + 2] as Spelling
     return span
   }
-
-  #add(start: number, end: number, spelling: Spelling): void {
-    const index = this.count++
-    if (index === this.#spellings.length) {
-      const places = new Uint32Array(index * 4)
-      places.set(this.#places)
-      const spellings = new Uint8Array(index * 2)
-      spellings.set(this.#spellings)
-      this.#places = places
-      this.#spellings = spellings
-    }
-    this.#places[index * 2] = start
-    this.#places[index * 2 + 1] = end
-    this.#spellings[index] = spelling
-  }
 }
+
+const PLACE = 3
 
 type Place = { -readonly [Field in keyof Span]: Span[Field] }
 

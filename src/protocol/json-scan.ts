@@ -59,6 +59,15 @@ const SPACE = 0x20
 const DIGIT_9 = 0x39
 const EMPTY = 0x55555555
 
+/** What is kept of an open container: its closing byte, where the last key lies, how many there were, whether in order. */
+const LEVEL = 5
+const KEY_START = 1
+const KEY_END = 2
+const MEMBERS = 3
+const IS_UNSORTED = 4
+/** Up to so many bytes no view pays. */
+const SHORT_BYTES = 1024
+
 /** More members than this are only accepted in sorted order: sorting must not become the attack. */
 export const MAX_UNSORTED = 16_384
 
@@ -81,7 +90,8 @@ export function compareSpans(bytes: Uint8Array, a: Stretch, b: Stretch): number 
 export class Cursor {
   readonly bytes: Uint8Array
   readonly end: number
-  readonly #view: DataView
+  /** For long runs of digits. */
+  readonly #view: DataView | undefined
   pos = 0
   /** Of the value walked over last: a fingerprint of its brackets and commas. */
   shape = 0
@@ -90,17 +100,14 @@ export class Cursor {
   #space = -1
   #form = -1
   #depth = 0
-  /** One entry an open container: the closing byte, and the last key's span for objects. */
-  readonly #closers = new Uint8Array(MAX_DEPTH + 1)
-  readonly #keyStart = new Int32Array(MAX_DEPTH + 1)
-  readonly #keyEnd = new Int32Array(MAX_DEPTH + 1)
-  readonly #memberCount = new Int32Array(MAX_DEPTH + 1)
-  readonly #isUnsorted = new Uint8Array(MAX_DEPTH + 1)
+  /** `LEVEL` numbers an open container. Typed arrays would lie outside the heap, which costs more than a short body does. */
+  readonly #levels: number[] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes
     this.end = bytes.length
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.#view =
+      bytes.length > SHORT_BYTES ? new DataView(bytes.buffer, bytes.byteOffset, bytes.length) : undefined
     if (!isUtf8(bytes)) this.problem = 'invalid-utf8'
   }
 
@@ -134,25 +141,36 @@ export class Cursor {
   members(visit: (key: string) => boolean): boolean {
     if (!this.#open(OPEN_OBJECT)) return false
     if (this.peek() === CLOSE_OBJECT) return this.#close()
-    const seen = new Set<string>()
-    for (;;) {
-      const after = this.#key(this.pos, this.#depth)
-      if (after < 0) return false
-      this.pos = after
-      const key = keyText(
-        this.bytes,
-        this.#keyStart[this.#depth] as number,
-        this.#keyEnd[this.#depth] as number,
-      )
-      if (seen.has(key)) return this.#fail('duplicate-key')
-      if (seen.size === MAX_UNSORTED) return this.#fail('too-many-members')
-      seen.add(key)
+    const first = this.#member()
+    if (first === undefined) return false
+    let seen: Set<string> | undefined
+    for (let key: string | undefined = first; ; ) {
       if (!visit(key)) return this.#fail('unparsable')
       const next = this.peek()
       if (next === CLOSE_OBJECT) return this.#close()
       if (next !== COMMA) return this.#fail('unparsable')
       this.pos++
+      key = this.#member()
+      if (key === undefined) return false
+      // Most objects that are visited have one member or two.
+      seen ??= new Set<string>().add(first)
+      if (seen.has(key)) return this.#fail('duplicate-key')
+      if (seen.size === MAX_UNSORTED) return this.#fail('too-many-members')
+      seen.add(key)
     }
+  }
+
+  /** Walks over a member's key and colon; gives the key, or undefined on a problem. */
+  #member(): string | undefined {
+    const after = this.#key(this.pos, this.#depth)
+    if (after < 0) return undefined
+    this.pos = after
+    const level = this.#depth * LEVEL
+    return keyText(
+      this.bytes,
+      this.#levels[level + KEY_START] as number,
+      this.#levels[level + KEY_END] as number,
+    )
   }
 
   /** Visits the elements of the array here; the visitor leaves the cursor behind each. False as for `members`. */
@@ -181,7 +199,7 @@ export class Cursor {
     const bytes = this.bytes
     const view = this.#view
     const end = this.end
-    const closers = this.#closers
+    const levels = this.#levels
     const floor = this.#depth
     let depth = floor
     let i = this.pos
@@ -191,10 +209,9 @@ export class Cursor {
       let c = i < end ? (bytes[i] as number) : 0
       if (c === OPEN_ARRAY || c === OPEN_OBJECT) {
         if (++depth > MAX_DEPTH) return this.#fail('too-deep')
-        closers[depth] = c + 2
+        this.#enter(depth, c + 2)
         shape = (Math.imul(shape, 31) + c) | 0
         if (++i < end && (bytes[i] as number) <= SPACE) i = this.#skipSpace(i)
-        this.#keyStart[depth] = -1
         if (i >= end || bytes[i] !== c + 2) {
           if (c === OPEN_OBJECT) i = this.#key(i, depth)
           if (i < 0) return false
@@ -216,10 +233,10 @@ export class Cursor {
         c = i < end ? (bytes[i++] as number) : 0
         shape = (Math.imul(shape, 31) + c) | 0
         if (c === COMMA) break
-        if (c !== closers[depth]) return this.#fail('unparsable')
+        if (c !== levels[depth * LEVEL]) return this.#fail('unparsable')
         depth--
       }
-      if (closers[depth] === CLOSE_OBJECT) i = this.#key(i, depth)
+      if (levels[depth * LEVEL] === CLOSE_OBJECT) i = this.#key(i, depth)
       if (i < 0) return false
     }
   }
@@ -232,22 +249,23 @@ export class Cursor {
     const start = i + 1
     i = this.#string(i)
     if (i < 0) return this.#none('unparsable')
-    const previous = this.#keyStart[depth] as number
-    if (previous < 0) this.#memberCount[depth] = this.#isUnsorted[depth] = 0
-    else {
-      const last = { start: previous, end: this.#keyEnd[depth] as number }
+    const levels = this.#levels
+    const level = depth * LEVEL
+    const previous = levels[level + KEY_START] as number
+    if (previous >= 0) {
+      const last = { start: previous, end: levels[level + KEY_END] as number }
       const order = compareSpans(bytes, last, { start, end: i - 1 })
       if (order === 0) return this.#none('duplicate-key')
       if (order > 0) {
         this.#form = start
-        this.#isUnsorted[depth] = 1
+        levels[level + IS_UNSORTED] = 1
       }
     }
-    const count = (this.#memberCount[depth] as number) + 1
-    this.#memberCount[depth] = count
-    if (count > MAX_UNSORTED && this.#isUnsorted[depth] === 1) return this.#none('too-many-members')
-    this.#keyStart[depth] = start
-    this.#keyEnd[depth] = i - 1
+    const count = (levels[level + MEMBERS] as number) + 1
+    levels[level + MEMBERS] = count
+    if (count > MAX_UNSORTED && levels[level + IS_UNSORTED] === 1) return this.#none('too-many-members')
+    levels[level + KEY_START] = start
+    levels[level + KEY_END] = i - 1
     i = this.#skipSpace(i)
     return i < this.end && bytes[i] === COLON ? i + 1 : this.#none('unparsable')
   }
@@ -291,10 +309,22 @@ export class Cursor {
   #open(opener: number): boolean {
     if (this.problem || this.peek() !== opener) return this.#fail('unparsable')
     if (this.#depth === MAX_DEPTH) return this.#fail('too-deep')
-    this.#depth++
-    this.#keyStart[this.#depth] = -1
+    this.#enter(++this.#depth, opener + 2)
     this.pos++
     return true
+  }
+
+  /** A container is open, and has no member yet. */
+  #enter(depth: number, closer: number): void {
+    const levels = this.#levels
+    const level = depth * LEVEL
+    // One behind the other: an array with gaps is a slow one.
+    while (levels.length < level) levels.push(0)
+    levels[level] = closer
+    levels[level + KEY_START] = -1
+    levels[level + KEY_END] = 0
+    levels[level + MEMBERS] = 0
+    levels[level + IS_UNSORTED] = 0
   }
 
   #close(): boolean {

@@ -8,52 +8,65 @@ import { CANONICAL, type ScanProblem, type Span } from './json-scan.ts'
 
 const DIGEST_BYTES = 32
 
-/** Collects parts; `digest` is SHA-256 over all of them. */
-export class Preimage {
-  #bytes: Buffer
-  #at = 0
+/** Longest preimage whose view is kept: making a view costs as much as hashing a tiny one. */
+const KEPT_VIEW = 1024
+/** As many preimages as are ever made at a time. */
+const MAX_SHEETS = 8
 
-  constructor(room = 512) {
-    this.#bytes = Buffer.allocUnsafe(room)
-  }
+/** Memory that preimages are written into, one after the other. */
+interface Sheet {
+  readonly bytes: Buffer
+  /** Of the first bytes, by their number. */
+  readonly views: Buffer[]
+}
+
+const sheets: Sheet[] = []
+
+/** Collects parts; `digest` is SHA-256 over all of them, and ends it. */
+export class Preimage {
+  #sheet: Sheet = sheets.pop() ?? { bytes: Buffer.allocUnsafeSlow(KEPT_VIEW), views: [] }
+  #at = 0
 
   /** A string as UTF-8. */
   text(part: string): this {
-    return this.bytes(Buffer.from(part))
+    const length = Buffer.byteLength(part)
+    this.number(length)
+    const bytes = this.#room(length)
+    this.#at += bytes.write(part, this.#at, 'utf8')
+    return this
   }
 
   /** A string of bytes: a digest, or a key of a Cursor. */
   latin1(part: string): this {
     this.number(part.length)
-    this.#room(part.length)
-    this.#at += this.#bytes.write(part, this.#at, 'latin1')
-    return this
-  }
-
-  bytes(part: Uint8Array): this {
-    this.number(part.length)
-    this.#room(part.length)
-    this.#bytes.set(part, this.#at)
-    this.#at += part.length
+    const bytes = this.#room(part.length)
+    this.#at += bytes.write(part, this.#at, 'latin1')
     return this
   }
 
   /** A count or size up to 2^32 - 1. */
   number(value: number): this {
-    this.#room(4)
-    this.#at = this.#bytes.writeUInt32LE(value, this.#at)
+    this.#at = this.#room(4).writeUInt32LE(value, this.#at)
     return this
   }
 
   digest(): Digest {
-    return digestOf(this.#bytes.subarray(0, this.#at))
+    const sheet = this.#sheet
+    const at = this.#at
+    if (sheet.bytes.length > KEPT_VIEW) return digestOf(sheet.bytes.subarray(0, at))
+    const digest = digestOf((sheet.views[at] ??= sheet.bytes.subarray(0, at)))
+    if (sheets.length < MAX_SHEETS) sheets.push(sheet)
+    return digest
   }
 
-  #room(more: number): void {
-    if (this.#at + more <= this.#bytes.length) return
-    const bigger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#at + more))
-    bigger.set(this.#bytes)
-    this.#bytes = bigger
+  /** The memory, with room for so many more bytes. */
+  #room(more: number): Buffer {
+    const { bytes } = this.#sheet
+    if (this.#at + more <= bytes.length) return bytes
+    const bigger = Buffer.allocUnsafe(Math.max(bytes.length * 2, this.#at + more))
+    bigger.set(bytes.subarray(0, this.#at))
+    this.#sheet = { bytes: bigger, views: [] }
+    return bigger
   }
 }
 

@@ -40,6 +40,8 @@ export interface ReadOptions {
   readonly seed: Digest
   /** Read rows as well; false where the route or the model does not split. */
   readonly split: boolean
+  /** Rows are only to be compared: a call of a single one need not be read into it. */
+  readonly onlyBatches?: boolean
 }
 
 /** As much of a call as says in which form its answer is wanted. */

@@ -2,9 +2,16 @@
 import { type Call, header, type WholeBody } from '../core/call.ts'
 import type { Chunks } from '../core/chunks.ts'
 import type { Digest } from '../core/key.ts'
-import { byBytes, documentDigest, valueDigest } from './json-document.ts'
+import {
+  byBytes,
+  documentDigest,
+  type Member,
+  membersDigest,
+  type Problem,
+  valueDigest,
+} from './json-document.ts'
 import { Column, columnRows, elementRows, MAX_ROWS } from './json-rows.ts'
-import { Cursor, type ScanProblem, type Span } from './json-scan.ts'
+import { Cursor } from './json-scan.ts'
 import { streamDigest } from './json-steps.ts'
 import { listed, unpack } from './packed.ts'
 import { Preimage } from './preimage.ts'
@@ -24,14 +31,15 @@ interface Notes {
 interface Found {
   readonly layout: 'instances' | 'examples' | 'inputs' | 'named inputs'
   readonly columns: readonly Column[]
-  readonly common: ReadonlyMap<string, Span>
+  /** All members of the body, the one that holds the columns among them. */
+  readonly members: readonly Member[]
 }
 
 export function readPrediction(call: Call, body: Uint8Array, options: ReadOptions): Reading {
   const encoding = header(call.headers, 'content-encoding')
   if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
   const prefix = callPrefix(call, options.seed)
-  const plan = options.split ? readRows(call, body, prefix) : undefined
+  const plan = options.split ? readRows(call, body, prefix, options.onlyBatches === true) : undefined
   if (plan) return plan
   const whole = documentDigest(prefix, body)
   return typeof whole === 'string' ? { whole } : { bypass: whole.problem }
@@ -50,72 +58,86 @@ export function* readPredictionChunks(
 }
 
 /** A query on these paths is an error upstream, or read by nobody; it counts, so that neither is guessed. */
-function callPrefix(call: Call, seed: Digest): Digest {
-  return new Preimage().latin1(seed).text('tfserving').text(call.query).digest()
+function callPrefix({ query }: Call, seed: Digest): Digest {
+  if (last.seed !== seed || last.query !== query)
+    last = { seed, query, digest: new Preimage().latin1(seed).text('tfserving').text(query).digest() }
+  return last.digest
 }
 
+/** The prefix last made: most calls have the same as the one before. */
+let last = { seed: '' as Digest, query: '', digest: '' as Digest }
+
 /** The call as rows; undefined where it has none, or is broken in a way that reading it whole will name. */
-function readRows(call: Call, body: Uint8Array, prefix: Digest): Reading | undefined {
+function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boolean): Reading | undefined {
   const found = findRows(body, call.target?.verb)
   const first = found?.columns[0]
   if (!found || !first || first.count === 0 || first.count > MAX_ROWS) return undefined
   // Ragged batches are refused upstream as a whole, however well each row does alone.
   if (!found.columns.every((column) => column.isEven && column.count === first.count)) return undefined
-  const sorted = [...found.columns].sort((a, b) => byBytes(a.name, b.name))
-  const common = rowPrefix(prefix, body, { ...found, columns: sorted })
+  if (onlyBatches && first.count === 1) {
+    const whole = membersDigest(prefix, body, found.members)
+    return typeof whole === 'string' ? { whole } : { bypass: whole.problem }
+  }
+  const { layout, columns, members } = found
+  const sorted = [...columns].sort((a, b) => byBytes(a.name, b.name))
+  const common = rowPrefix(prefix, body, { layout, columns: sorted, members })
   if (typeof common !== 'string') return { bypass: common.problem }
-  const rows =
-    found.layout === 'named inputs' ? columnRows(common, body, sorted) : elementRows(common, body, first)
+  const rows = layout === 'named inputs' ? columnRows(common, body, sorted) : elementRows(common, body, first)
   if ('problem' in rows) return { bypass: rows.problem }
-  const batch = new Preimage().latin1(common)
-  for (const column of sorted) batch.number(column.shape >>> 0)
-  return new RowPlan(prefix, body, {
-    rows,
-    batch: batch.digest(),
-    common: { isNamed: found.layout === 'named inputs', columns: found.columns, sorted },
+  return new RowPlan(rows, {
+    batch: () => batchDigest(common, sorted),
+    whole: () => membersDigest(prefix, body, members),
+    common: { isNamed: layout === 'named inputs', columns, sorted },
   })
 }
 
-/** A plan whose whole key is worked out when somebody asks: a call answered from its rows needs none. */
+/** A plan whose other keys are worked out when somebody asks: a call answered from its rows alone needs none. */
 class RowPlan implements Plan {
   readonly rows: readonly Row[]
-  readonly batch: Digest
-  readonly common: unknown
-  readonly #prefix: Digest
-  readonly #body: Uint8Array
+  readonly common: Notes
+  readonly #make: { readonly batch: () => Digest; readonly whole: () => Digest | Problem }
+  #batch: Digest | undefined
   #whole: Digest | undefined
 
   constructor(
-    prefix: Digest,
-    body: Uint8Array,
-    parts: { rows: readonly Row[]; batch: Digest; common: Notes },
+    rows: readonly Row[],
+    made: { batch: () => Digest; whole: () => Digest | Problem; common: Notes },
   ) {
-    this.#prefix = prefix
-    this.#body = body
-    this.rows = parts.rows
-    this.batch = parts.batch
-    this.common = parts.common
+    this.rows = rows
+    this.common = made.common
+    this.#make = made
+  }
+
+  get batch(): Digest {
+    this.#batch ??= this.#make.batch()
+    return this.#batch
   }
 
   get whole(): Digest {
-    this.#whole ??= this.#digest()
-    return this.#whole
-  }
-
-  #digest(): Digest {
-    const digest = documentDigest(this.#prefix, this.#body)
+    if (this.#whole !== undefined) return this.#whole
+    const digest = this.#make.whole()
     // The rows could not have been read from a body that has no canonical form.
     if (typeof digest !== 'string')
       throw new Error(`a body read into rows cannot be read whole: ${digest.problem}`)
+    this.#whole = digest
     return digest
   }
 }
 
-function rowPrefix(prefix: Digest, body: Uint8Array, found: Found): Digest | { problem: ScanProblem } {
+function batchDigest(common: Digest, sorted: readonly Column[]): Digest {
+  const batch = new Preimage().latin1(common)
+  for (const column of sorted) batch.number(column.shape >>> 0)
+  return batch.digest()
+}
+
+function rowPrefix(prefix: Digest, body: Uint8Array, found: Found): Digest | Problem {
   const preimage = new Preimage().latin1(prefix).text('row').text(found.layout).number(found.columns.length)
   for (const column of found.columns) preimage.latin1(column.name)
-  for (const key of [...found.common.keys()].sort(byBytes)) {
-    const digest = valueDigest(body, found.common.get(key) as Span)
+  const rows = found.layout === 'named inputs' ? 'inputs' : found.layout
+  const others = found.members.filter(({ key }) => key !== rows)
+  if (others.length > 1) others.sort((a, b) => byBytes(a.key, b.key))
+  for (const { key, span } of others) {
+    const digest = valueDigest(body, span)
     if (typeof digest !== 'string') return digest
     preimage.latin1(key).latin1(digest)
   }
@@ -126,34 +148,38 @@ function findRows(body: Uint8Array, verb: string | undefined): Found | undefined
   // Explanations have no form of answer that could be cut.
   if (verb === 'explain') return undefined
   const cursor = new Cursor(body)
-  const common = new Map<string, Span>()
-  const layouts: { layout: Found['layout']; columns: Column[] }[] = []
+  const members: Member[] = []
+  const columns: Column[] = []
+  let layout: Found['layout'] | undefined
   const examples = verb === 'classify' || verb === 'regress'
   const read = cursor.members((key) => {
     const next = cursor.peek()
+    const start = cursor.pos
     const isRows = examples ? key === 'examples' : key === 'instances' || key === 'inputs'
-    if (isRows && next === OPEN_ARRAY) {
-      const column = new Column('')
-      layouts.push({ layout: key as 'instances', columns: [column] })
-      return column.read(cursor)
+    if (!isRows) {
+      if (!cursor.skip()) return false
+    } else {
+      // `instances` and `inputs` together are refused upstream.
+      if (layout !== undefined) return false
+      layout = key === 'inputs' && next === OPEN_OBJECT ? 'named inputs' : (key as 'instances')
+      if (layout === 'named inputs' ? !namedColumns(cursor, columns) : !readColumn(cursor, '', columns))
+        return false
     }
-    if (key === 'inputs' && isRows && next === OPEN_OBJECT) {
-      const columns: Column[] = []
-      layouts.push({ layout: 'named inputs', columns })
-      return cursor.members((name) => {
-        const column = new Column(name)
-        columns.push(column)
-        // What is no array is no batch either; the call is then read whole.
-        return cursor.peek() === OPEN_ARRAY && column.read(cursor)
-      })
-    }
-    const span = cursor.value()
-    if (span) common.set(key, span)
-    return span !== undefined && !isRows
+    members.push({ key, span: cursor.span(start) })
+    return true
   })
-  const only = layouts[0]
-  // `instances` and `inputs` together are refused upstream.
-  return read && cursor.finish() && only && layouts.length === 1 ? { ...only, common } : undefined
+  return read && cursor.finish() && layout !== undefined ? { layout, columns, members } : undefined
+}
+
+function namedColumns(cursor: Cursor, columns: Column[]): boolean {
+  return cursor.members((name) => readColumn(cursor, name, columns))
+}
+
+/** What is no array is no batch either; the call is then read whole. */
+function readColumn(cursor: Cursor, name: string, columns: Column[]): boolean {
+  const column = new Column(name)
+  columns.push(column)
+  return cursor.peek() === OPEN_ARRAY && column.read(cursor)
 }
 
 /** The call's body with other rows between its brackets; all else stays as the caller wrote it. */
