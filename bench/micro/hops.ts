@@ -15,6 +15,7 @@ import { createIngress } from '../../src/data/ingress/ingress.ts'
 import { createRouter, type RouteCache } from '../../src/data/ingress/routes.ts'
 import { listen } from '../../src/data/ingress/server.ts'
 import { systemClock } from '../../src/lib/clock.ts'
+import { after } from '../../src/lib/later.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
 import { opaque } from '../../src/protocol/opaque.ts'
 import { instant } from '../lib/backends.ts'
@@ -54,21 +55,23 @@ async function serve(subject: keyof typeof SUBJECTS, port: number, backendPort: 
     live: () => live,
     answer(call) {
       if (!clients) return { reply: stock, outcome: { kind: 'none' } }
-      return clients
-        .send({
-          url: `http://127.0.0.1:${backendPort}`,
-          method: call.method,
-          target: call.path + call.query,
-          headers: ['content-type', header(call.headers, 'content-type') ?? 'application/json'],
-          body: call.body,
-          contentLength: undefined,
-          signal: call.signal,
-          headTimeoutMs: 60_000,
-        })
-        .then(async ({ reply }) => {
-          const { bytes } = await reply.body.collect(1e6)
-          return { reply: { ...reply, body: bytes }, outcome: { kind: 'none' } }
-        })
+      const exchange = clients.send({
+        url: `http://127.0.0.1:${backendPort}`,
+        method: call.method,
+        target: call.path + call.query,
+        headers: ['content-type', header(call.headers, 'content-type') ?? 'application/json'],
+        body: call.body,
+        contentLength: undefined,
+        signal: call.signal,
+        headTimeoutMs: 60_000,
+      })
+      return after(exchange, ({ reply }) => {
+        const { body } = reply
+        if (body instanceof Uint8Array) return { reply: { ...reply, body }, outcome: { kind: 'none' } }
+        return body
+          .collect(1e6)
+          .then(({ bytes }) => ({ reply: { ...reply, body: bytes }, outcome: { kind: 'none' } }))
+      })
     },
     observer: nobody,
     log: silentLog,

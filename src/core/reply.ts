@@ -7,6 +7,22 @@ export interface Reply {
   readonly body: Body
   /** Known once the body has been read to its end; only on streamed replies. */
   readonly trailers?: () => RawPairs
+  /** On the head; a client that sees the same head again gives the same notes. */
+  readonly notes?: ReplyNotes
+}
+
+/** What was read from the head of a reply, so that nothing is worked out twice for heads that come again. */
+export interface ReplyNotes {
+  /** The fields that go to a client. */
+  forwarded?: Fields
+  /** Events are passed on as they happen. */
+  isStream?: boolean
+}
+
+/** Fields of an answer, and their lines once somebody has made them. */
+export interface Fields {
+  readonly pairs: RawPairs
+  lines?: { readonly text: string; readonly isDated: boolean }
 }
 
 /**

@@ -1,11 +1,12 @@
 /** One attempt at one backend: from the place it was given to the end of the exchange, counted in between. */
-import { type Call, header, headerAll, type RawPairs, upstreamMethod } from '../core/call.ts'
+import { type Call, headerAll, upstreamMethod } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
-import type { Reply } from '../core/reply.ts'
+import type { Signal } from '../lib/cancel.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Exchange } from './backend/clients.ts'
-import { Incoming } from './backend/incoming.ts'
+import { Later } from '../lib/later.ts'
+import type { Exchange, Request } from './backend/exchange.ts'
+import { type Incoming, letGo } from './backend/incoming.ts'
 import type { BackendPool } from './backend/pool.ts'
 import type { Seat } from './backend/seat.ts'
 import type { Ending } from './balance/policy.ts'
@@ -19,7 +20,7 @@ export interface AttemptParts {
   readonly stalled: () => number
 }
 
-interface At {
+export interface At {
   readonly pool: BackendPool
   readonly seat: Seat
   /** When the call first asked for a place. */
@@ -29,62 +30,100 @@ interface At {
 /** A cut hedge is no fault of the backend's. */
 export const LOSER = new GatewayError('callerLeft', 'another backend was faster')
 
-export function createAttempt({ observer, clock, stalled }: AttemptParts) {
-  return async (call: Call, shipment: Shipment, { pool, seat, asked }: At): Promise<Result> => {
-    const { backend } = seat
-    const began = clock.now()
-    const stalledBefore = stalled()
-    const end = (ending: Ending | 'cancelled' | 'lost') => {
-      const ms = clock.now() - began
-      pool.leave(seat, Math.max(0, ms - (stalled() - stalledBefore)), ending)
-      observer.attempted(pool.name, backend.id, ending === 'lost' ? 'cancelled' : ending, ms)
+/** Comes with how it ended; never fails. */
+export class Attempt extends Later<Result> implements Request {
+  readonly url: string
+  readonly method: string
+  readonly target: string
+  readonly headers: Request['headers']
+  readonly body: Request['body']
+  readonly contentLength: number | undefined
+  readonly signal: Signal
+  readonly headTimeoutMs: number
+  readonly #parts: AttemptParts
+  readonly #pool: BackendPool
+  readonly #seat: Seat
+  readonly #collectBytes: number
+  readonly #began: number
+  readonly #stalledBefore: number
+
+  constructor(parts: AttemptParts, call: Call, shipment: Shipment, { pool, seat, asked }: At) {
+    super()
+    this.#parts = parts
+    this.#pool = pool
+    this.#seat = seat
+    this.#collectBytes = shipment.collectBytes
+    const began = seat.since
+    this.#began = began
+    this.#stalledBefore = parts.stalled()
+    const left = call.deadline - began
+    this.url = seat.backend.url
+    this.method = upstreamMethod(call)
+    this.target = call.path + call.query
+    this.headers = remainingDeadline(shipment.headers, { leftMs: left, spentMs: began - asked })
+    this.body = shipment.body
+    this.contentLength = shipment.contentLength
+    this.signal = shipment.signal
+    this.headTimeoutMs = left
+  }
+
+  start(): this {
+    this.#pool.clients.send(this).then(
+      (exchange) => this.#replied(exchange),
+      (error) => this.#failed(error),
+    )
+    return this
+  }
+
+  #replied({ reply, over }: Exchange): void {
+    const { backend } = this.#seat
+    const { body, status } = reply
+    if (!over || body instanceof Uint8Array) {
+      const ms = this.#end(endingOfStatus(status))
+      return this.settle({ reply, backend, ms })
     }
-    let exchange: Exchange
-    try {
-      const left = call.deadline - began
-      exchange = await pool.clients.send({
-        url: backend.url,
-        method: upstreamMethod(call),
-        target: call.path + call.query,
-        headers: remainingDeadline(shipment.headers, { leftMs: left, spentMs: began - asked }),
-        body: shipment.body,
-        contentLength: shipment.contentLength,
-        signal: shipment.signal,
-        headTimeoutMs: left,
-      })
-    } catch (error) {
-      const failure = asFault(error)
-      end(endingOf(failure))
-      return { failure }
-    }
-    const ms = clock.now() - began
-    const { reply } = exchange
-    void exchange.over.then((error) => end(error ? endingOf(asFault(error)) : endingOfStatus(reply.status)))
-    if (shipment.collectBytes === 0 || isStream(reply.headers)) return { reply: inOne(reply), backend, ms }
-    try {
-      const { complete, bytes } = await reply.body.collect(shipment.collectBytes)
-      return { reply: complete ? { ...reply, body: bytes } : reply, backend, ms }
-    } catch (error) {
-      return { failure: asFault(error) }
-    }
+    const ms = this.#parts.clock.now() - this.#began
+    over.then(
+      (error) => void this.#end(error ? endingOf(asFault(error)) : endingOfStatus(status)),
+      () => {},
+    )
+    if (this.#collectBytes === 0 || isStream(reply)) this.settle({ reply, backend, ms })
+    else this.#collect({ reply, backend, ms }, body)
+  }
+
+  #collect(so: Extract<Result, { reply: unknown }>, body: Incoming): void {
+    body.collect(this.#collectBytes).then(
+      ({ complete, bytes }) => this.settle(complete ? { ...so, reply: { ...so.reply, body: bytes } } : so),
+      (error: unknown) => this.settle({ failure: asFault(error) }),
+    )
+  }
+
+  #failed(error: unknown): void {
+    const failure = asFault(error)
+    this.#end(endingOf(failure))
+    this.settle({ failure })
+  }
+
+  /** Counts the call out; gives how long it was there. */
+  #end(ending: Ending | 'cancelled' | 'lost'): number {
+    const { observer, clock, stalled } = this.#parts
+    const pool = this.#pool
+    const ms = clock.now() - this.#began
+    pool.leave(this.#seat, Math.max(0, ms - (stalled() - this.#stalledBefore)), ending)
+    observer.attempted(pool.name, this.#seat.backend.id, ending === 'lost' ? 'cancelled' : ending, ms)
+    return ms
   }
 }
 
 /** Lets go of an answer that nobody reads. */
 export function discard(result: Result): void {
-  if ('reply' in result && result.reply.body instanceof Incoming) void result.reply.body.discard()
-}
-
-/** A body that came with its head, to the end that the head tells, need not be passed on in pieces. */
-function inOne(reply: Exchange['reply']): Reply {
-  const length = Number(header(reply.headers, 'content-length') ?? 0)
-  const bytes = length > 0 ? reply.body.arrived(length) : undefined
-  return bytes ? { ...reply, body: bytes } : reply
+  if ('reply' in result) letGo(result.reply.body)
 }
 
 /** Events are forwarded as they happen, also where the answer would be kept otherwise. */
-function isStream(headers: RawPairs): boolean {
-  return headerAll(headers, 'content-type').some((type) => /^text\/event-stream\b/i.test(type))
+function isStream({ headers, notes = {} }: Exchange['reply']): boolean {
+  notes.isStream ??= headerAll(headers, 'content-type').some((type) => /^text\/event-stream\b/i.test(type))
+  return notes.isStream
 }
 
 function asFault(error: unknown): GatewayError {

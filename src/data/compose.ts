@@ -7,6 +7,7 @@ import { modelName } from '../core/call.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Answer, Outcome, Reply, RowCounts } from '../core/reply.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { Coming } from '../lib/later.ts'
 import type { RowAnswer } from '../protocol/protocol.ts'
 import type { Directives } from './cache/directives.ts'
 import { ageMs, type Entry, remainingMs } from './cache/entry.ts'
@@ -28,9 +29,9 @@ type Aged = Pick<Entry, 'createdAt' | 'ttlMs'>
 export interface Compose {
   hitOutcome(entries: readonly Aged[], tier: string, wish: Directives): Outcome
   /** From the sheet, on which every line has its entry. */
-  answer(job: Job): Answer | Promise<Answer>
+  answer(job: Job): Answer | Coming<Answer>
   /** What a backend said that is not kept. */
-  unkept(job: Job, reply: Reply, facts: { collapsed: boolean; counts: RowCounts }): Answer | Promise<Answer>
+  unkept(job: Job, reply: Reply, facts: { collapsed: boolean; counts: RowCounts }): Answer | Coming<Answer>
   /** From entries that are too old, because the backends fail; undefined where one is missing. */
   stale(job: Job, status: number | undefined): Answer | undefined
 }
@@ -38,7 +39,7 @@ export interface Compose {
 export function createCompose({ forward, splitting, observer, clock, memory }: ComposeParts): Compose {
   return { hitOutcome, answer, unkept, stale }
 
-  function answer(job: Job): Answer | Promise<Answer> {
+  function answer(job: Job): Answer | Coming<Answer> {
     const { matched, plan, sheet, rows, wish } = job
     const entries = sheet.entries() as readonly Entry[]
     if (!rows) {
@@ -70,7 +71,7 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
     job: Job,
     reply: Reply,
     facts: { collapsed: boolean; counts: RowCounts },
-  ): Answer | Promise<Answer> {
+  ): Answer | Coming<Answer> {
     if (job.rows) observer.rows(modelName(job.matched.target) ?? '', facts.counts)
     return addressed(job, reply, {
       kind: 'miss',
@@ -100,7 +101,7 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
     }
   }
 
-  function addressed({ call, matched, plan }: Job, reply: Reply, outcome: Outcome): Answer | Promise<Answer> {
+  function addressed({ call, matched, plan }: Job, reply: Reply, outcome: Outcome): Answer | Coming<Answer> {
     const own = matched.protocol.address(reply, call, plan)
     return own ? { reply: own, outcome } : forward(call, matched, 'no such encoding')
   }

@@ -41,6 +41,9 @@ const FORMS: Readonly<Record<string, Form>> = {
 /** When the first token should be there: a wish, so it bounds the wait for a backend and cuts no call. */
 const FIRST_TOKEN = 'x-slo-ttft-ms'
 
+/** How long the names of all these are. */
+const LENGTHS = new Set([FIRST_TOKEN, ...Object.keys(FORMS)].map(({ length }) => length))
+
 /** What the caller allows, in milliseconds from the arrival of the call; undefined: it does not say. */
 export function callerTimeout(headers: RawPairs): number | undefined {
   for (const [name, { read }] of Object.entries(FORMS)) {
@@ -67,7 +70,9 @@ export interface Remains {
 export function remainingDeadline(headers: RawPairs, { leftMs, spentMs }: Remains): RawPairs {
   let out: string[] | undefined
   for (let i = 0; i < headers.length; i += 2) {
-    const name = (headers[i] as string).toLowerCase()
+    const field = headers[i] as string
+    if (!LENGTHS.has(field.length)) continue
+    const name = field.toLowerCase()
     const form = name === FIRST_TOKEN ? plain : FORMS[name]
     if (!form) continue
     const wished = name === FIRST_TOKEN ? form.read(headers[i + 1] as string) : undefined

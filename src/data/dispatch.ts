@@ -10,10 +10,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Body, type Call, isWhole, modelName } from '../core/call.ts'
-import type { Observer } from '../core/observer.ts'
 import { Cancel, type Signal } from '../lib/cancel.ts'
-import type { Clock } from '../lib/clock.ts'
-import { createAttempt, discard, LOSER } from './attempt.ts'
+import { type Coming, Later } from '../lib/later.ts'
+import { Attempt, type AttemptParts, discard, LOSER } from './attempt.ts'
 import type { BackendPool } from './backend/pool.ts'
 import { Replay } from './backend/replay.ts'
 import type { Need, Seat } from './backend/seat.ts'
@@ -25,99 +24,146 @@ import type { Delivered, Dispatch, Result, Shipment } from './shipment.ts'
 
 const REPLAY_BYTES = 1024 * 1024
 
-export interface DispatchParts {
+export interface DispatchParts extends AttemptParts {
   readonly pool: (name: string) => BackendPool
-  readonly observer: Observer
-  readonly clock: Clock
   readonly random: () => number
-  readonly stalled: () => number
-}
-
-interface Passage {
-  readonly call: Call
-  readonly matched: Matched
-  readonly shipment: Shipment
 }
 
 export function createDispatch(parts: DispatchParts): Dispatch {
-  const { observer, clock, random, stalled } = parts
-  const attempt = createAttempt({ observer, clock, stalled })
+  return (call, matched, shipment) => new Delivery(parts, call, matched, shipment).start()
+}
 
-  return async function dispatch(call, matched, shipment) {
-    const began = clock.now()
-    const pool = parts.pool(matched.route.pool)
-    const delivered = await deliver(pool, { call, matched, shipment })
-    if (delivered.reply.status < 500) pool.demand.served(clock.now() - began)
-    return delivered
+/** A call on its way to a backend that answers it. Comes with an answer, whatever its status; fails with a GatewayError. */
+class Delivery extends Later<Delivered> implements Need {
+  readonly model: string | undefined
+  readonly version: string | undefined
+  readonly key: Need['key']
+  readonly deadline: number
+  readonly signal: Signal
+  readonly #parts: DispatchParts
+  readonly #call: Call
+  readonly #matched: Matched
+  readonly #shipment: Shipment
+  readonly #pool: BackendPool
+  readonly #body: ReturnType<typeof replayable>
+  readonly #asked: number
+  #tried: number[] = []
+  #turn = 0
+
+  constructor(parts: DispatchParts, call: Call, matched: Matched, shipment: Shipment) {
+    super()
+    this.#parts = parts
+    this.#call = call
+    this.#matched = matched
+    this.#shipment = shipment
+    this.#pool = parts.pool(matched.route.pool)
+    this.#body = replayable(shipment.body)
+    this.#asked = parts.clock.now()
+    this.model = modelName(matched.target)
+    this.version = matched.target.version
+    this.key = shipment.key
+    this.deadline = Math.min(call.deadline, this.#asked + (firstTokenWithin(call.headers) ?? Infinity))
+    this.signal = shipment.signal
   }
 
-  async function deliver(pool: BackendPool, { call, matched, shipment }: Passage): Promise<Delivered> {
-    const { key, signal } = shipment
-    const { version } = matched.target
-    const asked = clock.now()
-    const deadline = Math.min(call.deadline, asked + (firstTokenWithin(call.headers) ?? Infinity))
-    const need: Need = { model: modelName(matched.target), version, key, deadline, signal }
-    const body = replayable(shipment.body)
-    const tried: number[] = []
-    pool.deposit()
+  start(): this {
+    this.#pool.deposit()
+    this.#enter()
+    return this
+  }
 
-    for (let turn = 0; ; turn++) {
-      const seat = await pool.enter(need, tried)
-      tried.push(seat.backend.slot)
-      const send = (at: Seat, until: Signal) =>
-        attempt(call, { ...shipment, body: body.read(), signal: until }, { pool, seat: at, asked })
-      // Only a call whose body is at hand can be sent twice at a time.
-      const late = isPure(matched) && !body.streams ? pool.hedgeDelay(need) : undefined
-      const result =
-        late === undefined ? await send(seat, signal) : await hedged({ pool, need, tried, seat, late, send })
-
-      const pause = retryAfterMs(result)
-      // Who answered may be the second of two.
-      if (pause !== undefined && 'reply' in result) pool.pause(result.backend.slot, pause)
-      const again = turn < pool.maxRetries && body.again() && repeatable(result, matched, turn)
-      if (!again || !hasTime(pool, call, signal) || !pool.mayRetry()) return finished(result)
-
-      // A reply is an answer, if a bad one: it is given up only for somebody who may do better at once.
-      if (!pool.hasOther(need, tried)) {
-        if ('reply' in result) return finished(result)
-        tried.length = 0
-        await sleep(retryDelayMs(turn, random))
-        if (!hasTime(pool, call, signal)) return finished(result)
-      }
-      discard(result)
-      observer.retried(pool.name, 'reply' in result ? `status ${result.reply.status}` : result.failure.code)
+  #enter(): void {
+    try {
+      const seat = this.#pool.enter(this, this.#tried)
+      if (seat instanceof Promise)
+        seat.then(
+          (given) => this.#seated(given),
+          (error) => this.fail(error),
+        )
+      else this.#seated(seat)
+    } catch (error) {
+      this.fail(error)
     }
   }
 
-  interface Hedge {
-    readonly pool: BackendPool
-    readonly need: Need
-    readonly tried: number[]
-    readonly seat: Seat
-    readonly late: number
-    readonly send: (seat: Seat, until: Signal) => Promise<Result>
+  #seated(seat: Seat): void {
+    this.#tried.push(seat.backend.slot)
+    // Only a call whose body is at hand can be sent twice at a time.
+    const late = isPure(this.#matched) && !this.#body.streams ? this.#pool.hedgeDelay(this) : undefined
+    const result = late === undefined ? this.#send(seat, this.signal) : this.#hedged(seat, late)
+    result.then(
+      (ended) => this.#ended(ended),
+      (error) => this.fail(error),
+    )
+  }
+
+  #send(seat: Seat, signal: Signal): Coming<Result> {
+    const shipment = this.#shipment
+    const body = this.#body.read()
+    const sent =
+      signal === shipment.signal && body === shipment.body ? shipment : { ...shipment, body, signal }
+    return new Attempt(this.#parts, this.#call, sent, {
+      pool: this.#pool,
+      seat,
+      asked: this.#asked,
+    }).start()
+  }
+
+  #ended(result: Result): void {
+    const isAnswer = 'reply' in result
+    if (isAnswer && result.reply.status < 400) return this.#finish(result)
+    const pause = retryAfterMs(result)
+    // Who answered may be the second of two.
+    if (pause !== undefined && isAnswer) this.#pool.pause(result.backend.slot, pause)
+    const turn = this.#turn
+    const again =
+      turn < this.#pool.maxRetries && this.#body.again() && repeatable(result, this.#matched, turn)
+    if (!again || !this.#hasTime() || !this.#pool.mayRetry()) return this.#finish(result)
+    // A reply is an answer, if a bad one: it is given up only for somebody who may do better at once.
+    if (this.#pool.hasOther(this, this.#tried)) return this.#retry(result)
+    if (isAnswer) return this.#finish(result)
+    this.#tried = []
+    void sleep(retryDelayMs(turn, this.#parts.random)).then(() =>
+      this.#hasTime() ? this.#retry(result) : this.#finish(result),
+    )
+  }
+
+  #retry(result: Result): void {
+    discard(result)
+    const reason = 'reply' in result ? `status ${result.reply.status}` : result.failure.code
+    this.#parts.observer.retried(this.#pool.name, reason)
+    this.#turn++
+    this.#enter()
+  }
+
+  #finish(result: Result): void {
+    if ('failure' in result) return this.fail(result.failure)
+    if (result.reply.status < 500) this.#pool.demand.served(this.#parts.clock.now() - this.#asked)
+    this.settle(result)
   }
 
   /** The call is sent once more when it is later than most; the first good answer counts, the other is cut. */
-  async function hedged({ pool, need, tried, seat, late, send }: Hedge): Promise<Result> {
-    const cuts = [Cancel.following(need.signal), Cancel.following(need.signal)] as const
-    const first = send(seat, cuts[0])
+  async #hedged(seat: Seat, late: number): Promise<Result> {
+    const pool = this.#pool
+    const cuts = [Cancel.following(this.signal), Cancel.following(this.signal)] as const
+    const first = promised(this.#send(seat, cuts[0]))
     const early = await Promise.race([first, sleep(late, undefined, { ref: false })])
     if (early) return early
-    const other = pool.mayHedge() ? pool.enterExtra(need, tried) : undefined
+    const other = pool.mayHedge() ? pool.enterExtra(this, this.#tried) : undefined
     if (!other) return first
-    tried.push(other.backend.slot)
-    const second = send(other, cuts[1])
+    this.#tried.push(other.backend.slot)
+    const second = promised(this.#send(other, cuts[1]))
     const [winner, at] = await firstGood([first, second])
     pool.hedged(at === 1)
-    observer.hedged(pool.name, at === 1 ? 'won' : 'lost')
+    this.#parts.observer.hedged(pool.name, at === 1 ? 'won' : 'lost')
     cuts[at === 1 ? 0 : 1].abort(LOSER)
     return winner
   }
 
   /** Whether another try could still be in time: half of them take no longer than the median. */
-  function hasTime(pool: BackendPool, { deadline }: Call, signal: Signal): boolean {
-    return clock.now() + (pool.serviceMs(0.5) ?? 0) < deadline && !signal.aborted
+  #hasTime(): boolean {
+    const median = this.#pool.serviceMs(0.5) ?? 0
+    return this.#parts.clock.now() + median < this.#call.deadline && !this.signal.aborted
   }
 }
 
@@ -138,13 +184,37 @@ async function firstGood(tries: readonly [Promise<Result>, Promise<Result>]): Pr
   return [result, at]
 }
 
-function finished(result: Result): Delivered {
-  if ('failure' in result) throw result.failure
-  return result
+async function promised<T>(coming: Coming<T>): Promise<T> {
+  return coming
 }
 
-function replayable(body: Body | undefined) {
-  if (body === undefined || isWhole(body)) return { streams: false, read: () => body, again: () => true }
+interface Readable {
+  readonly streams: boolean
+  read(): Body | undefined
+  /** Whether it can be read once more. */
+  again(): boolean
+}
+
+function replayable(body: Body | undefined): Readable {
+  if (body === undefined) return NO_BODY
+  if (isWhole(body)) return new Kept(body)
   const replay = new Replay(body, REPLAY_BYTES)
   return { streams: true, read: () => replay.read(), again: () => replay.replayable }
 }
+
+/** A body that is at hand. */
+class Kept implements Readable {
+  readonly streams = false
+  readonly #body: Body | undefined
+  constructor(body: Body | undefined) {
+    this.#body = body
+  }
+  read(): Body | undefined {
+    return this.#body
+  }
+  again(): boolean {
+    return true
+  }
+}
+
+const NO_BODY = new Kept(undefined)

@@ -6,17 +6,18 @@
 import { type Call, header, type RawPairs } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Answer } from '../core/reply.ts'
+import { after, type Coming } from '../lib/later.ts'
 import { parseDirectives } from './cache/directives.ts'
 import { keepable, type Matched } from './ingress/routes.ts'
 import type { Dispatch } from './shipment.ts'
 
-export type Forward = (call: Call, matched: Matched, reason: string) => Promise<Answer>
+export type Forward = (call: Call, matched: Matched, reason: string) => Coming<Answer>
 
 export function createForward(dispatch: Dispatch, outgoing: (call: Call) => RawPairs): Forward {
-  return async (call, matched, reason) => {
+  return (call, matched, reason) => {
     if (matched.route.cache && keepable(matched) && parseDirectives(call.headers).onlyIfCached)
       throw new GatewayError('notCached', 'no stored answer for this request (only-if-cached)')
-    const { reply } = await dispatch(call, matched, {
+    const delivered = dispatch(call, matched, {
       body: hasBody(call) ? call.body : undefined,
       contentLength: lengthOf(call),
       headers: outgoing(call),
@@ -24,7 +25,10 @@ export function createForward(dispatch: Dispatch, outgoing: (call: Call) => RawP
       signal: call.signal,
       collectBytes: 0,
     })
-    return { reply, outcome: { kind: 'bypass', reason, status: reply.status } }
+    return after(delivered, ({ reply }) => ({
+      reply,
+      outcome: { kind: 'bypass', reason, status: reply.status },
+    }))
   }
 }
 

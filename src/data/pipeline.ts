@@ -15,6 +15,7 @@ import { Chunks } from '../core/chunks.ts'
 import type { Digest } from '../core/key.ts'
 import type { Answer } from '../core/reply.ts'
 import type { Clock } from '../lib/clock.ts'
+import { after, type Coming } from '../lib/later.ts'
 import { inTurns } from '../lib/turns.ts'
 import type { Plan, Reading } from '../protocol/protocol.ts'
 import { Incoming } from './backend/incoming.ts'
@@ -68,7 +69,7 @@ export type Pipeline = (
   matched: Matched,
   notes?: HeadNotes,
   asked?: Asked,
-) => Answer | Promise<Answer>
+) => Answer | Coming<Answer>
 
 /** A call of which the head is known. */
 type Opening = Pick<Job, 'call' | 'matched' | 'began'> & { readonly asked: Asked | undefined }
@@ -84,21 +85,21 @@ export function createPipeline(stages: Stages): Pipeline {
     const opening = { call, matched, began: cache.mark(), asked }
     const standing = standings.of(call, matched, notes)
     return standing instanceof Promise
-      ? standing.then((known) => heard(opening, known))
+      ? after(standing, (known) => heard(opening, known))
       : heard(opening, standing)
   }
 
   /** `no-cache` beyond a caller's budget is not heeded: the call then stands as if it had not been said. */
-  function heard(opening: Opening, standing: Standing): Answer | Promise<Answer> {
+  function heard(opening: Opening, standing: Standing): Answer | Coming<Answer> {
     const { call, matched } = opening
     const { wish } = standing
     const caller = call.principal === '' ? call.peer : call.principal
     if (stages.refreshes.allows(caller, wish.noCache)) return keyed(opening, standing)
     const own = standings.wishing(call, matched, { ...wish, noCache: false, ignored: 'no-cache' })
-    return own instanceof Promise ? own.then((known) => keyed(opening, known)) : keyed(opening, own)
+    return own instanceof Promise ? after(own, (known) => keyed(opening, known)) : keyed(opening, own)
   }
 
-  function keyed({ call, matched, began, asked }: Opening, standing: Standing): Answer | Promise<Answer> {
+  function keyed({ call, matched, began, asked }: Opening, standing: Standing): Answer | Coming<Answer> {
     // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
     const { wish, reason, key } = standing
     const { body } = call
@@ -107,10 +108,10 @@ export function createPipeline(stages: Stages): Pipeline {
     const found = { call, matched, wish, body, seed: key.seed, began, asked }
     if (!(body instanceof Chunks)) return digested({ ...found, raw: rawDigest(key.prefix, body) })
     const digesting = inTurns(rawDigestSteps(key.prefix, body), call.signal)
-    return digesting.then((raw) => digested({ ...found, raw }))
+    return after(digesting, (raw) => digested({ ...found, raw }))
   }
 
-  function digested(found: Known): Answer | Promise<Answer> {
+  function digested(found: Known): Answer | Coming<Answer> {
     // 2. A byte-identical repeat is answered without a look into the body.
     const { matched, wish, body, seed, raw } = found
     const known = wish.noCache ? undefined : ready.get(raw)
@@ -139,17 +140,17 @@ export function createPipeline(stages: Stages): Pipeline {
     return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, wish) }
   }
 
-  function read(found: Known, asked?: Asked): Answer | Promise<Answer> {
+  function read(found: Known, asked?: Asked): Answer | Coming<Answer> {
     // 4. The body is read into rows.
     const { call, matched, body, seed } = found
     const split = splitting.reads(matched)
     const options = { seed: seed.digest, split, onlyBatches: split && !splitting.splits(matched) }
     if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), asked)
     const reading = inTurns(matched.protocol.readChunks(call, body, options), call.signal)
-    return reading.then((known) => planned(found, known, asked))
+    return after(reading, (known) => planned(found, known, asked))
   }
 
-  function planned(found: Known, reading: Reading, asked: Asked | undefined): Answer | Promise<Answer> {
+  function planned(found: Known, reading: Reading, asked: Asked | undefined): Answer | Coming<Answer> {
     const { call, matched, wish, raw } = found
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
     const plan = wish.noTransform ? asItCame(reading, raw) : reading
@@ -294,7 +295,7 @@ function createWays({
   }
 
   /** What a load brought that is no entry: an error, an answer not to be kept, or one for a single taker. */
-  function unkept(job: Job, trouble: Trouble, collapsed: boolean): Promise<Answer> | Answer {
+  function unkept(job: Job, trouble: Trouble, collapsed: boolean): Answer | Coming<Answer> {
     const { call, matched, sheet } = job
     const reply = replyFor(trouble, collapsed)
     if (trouble.kind === 'failed' ? trouble.error.fault.blame !== 'caller' : (reply?.status ?? 0) >= 500) {

@@ -5,6 +5,7 @@ import type { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
 import type { Signal } from '../lib/cancel.ts'
+import type { Coming } from '../lib/later.ts'
 import type { Matched } from './ingress/routes.ts'
 
 /** What goes upstream for a call: its own body or one put together from rows. */
@@ -28,5 +29,5 @@ export interface Delivered {
 /** How one attempt ended. */
 export type Result = Delivered | { readonly failure: GatewayError }
 
-/** Resolves with an answer of a backend, whatever its status; rejects with a GatewayError. */
-export type Dispatch = (call: Call, matched: Matched, shipment: Shipment) => Promise<Delivered>
+/** Comes with an answer of a backend, whatever its status; fails with a GatewayError. */
+export type Dispatch = (call: Call, matched: Matched, shipment: Shipment) => Coming<Delivered>

@@ -16,7 +16,9 @@ export interface Signal {
 export class Cancel implements Signal {
   aborted = false
   reason!: Error
-  #listeners: Set<() => void> | undefined
+  /** Most have one listener. */
+  #listener: (() => void) | undefined
+  #others: Set<() => void> | undefined
 
   /** One that is aborted with another signal, if not before. */
   static following(signal: Signal): Cancel {
@@ -32,18 +34,25 @@ export class Cancel implements Signal {
     if (this.aborted) return
     this.aborted = true
     this.reason = reason
+    const listener = this.#listener
+    this.#listener = undefined
+    listener?.()
     // One may take away another that was not called yet.
-    for (const listener of this.#listeners ?? []) listener()
-    this.#listeners = undefined
+    for (const other of this.#others ?? []) other()
+    this.#others = undefined
   }
 
   addEventListener(_type: 'abort', listener: () => void): void {
-    if (this.aborted) return
-    this.#listeners ??= new Set()
-    this.#listeners.add(listener)
+    if (this.aborted || this.#listener === listener) return
+    if (!this.#listener && !this.#others?.size) this.#listener = listener
+    else {
+      this.#others ??= new Set()
+      this.#others.add(listener)
+    }
   }
 
   removeEventListener(_type: 'abort', listener: () => void): void {
-    this.#listeners?.delete(listener)
+    if (this.#listener === listener) this.#listener = undefined
+    else this.#others?.delete(listener)
   }
 }

@@ -4,14 +4,14 @@
  */
 import type { Clock } from './clock.ts'
 
-/** A deadline that can be set again and again; belongs to one wheel. */
+/** A deadline that can be set again and again; belongs to one wheel. As `timer` makes it at first. */
 export interface Timer {
   /** Monotonic milliseconds at which it fires; Infinity while it is not to fire. Written by the wheel only. */
   due: number
   slot: number
   previous: Timer | undefined
   next: Timer | undefined
-  readonly run: () => void
+  run(): void
 }
 
 export function timer(run: () => void): Timer {

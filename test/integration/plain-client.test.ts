@@ -5,7 +5,9 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { GatewayError } from '../../src/core/errors.ts'
 import { Clients } from '../../src/data/backend/clients.ts'
 import type { ClientOptions, Exchange, Request } from '../../src/data/backend/exchange.ts'
+import { collected, type Incoming } from '../../src/data/backend/incoming.ts'
 import { systemClock } from '../../src/lib/clock.ts'
+import type { Coming } from '../../src/lib/later.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -90,12 +92,16 @@ const asked = (url: string, changes: Partial<Request> = {}): Request => ({
   ...changes,
 })
 const textOf = async (exchange: Exchange) =>
-  Buffer.from((await exchange.reply.body.collect(1e9)).bytes).toString('latin1')
-const fails = (promise: Promise<unknown>) =>
-  promise.then(
-    () => expect.unreachable('it should have failed'),
-    (error: GatewayError) => error,
-  )
+  Buffer.from((await collected(exchange.reply.body, 1e9)).bytes).toString('latin1')
+const textLater = async (coming: Coming<Exchange>) => textOf(await coming)
+const fails = async (coming: Coming<unknown>): Promise<GatewayError> => {
+  try {
+    await coming
+  } catch (error) {
+    return error as GatewayError
+  }
+  return expect.unreachable('it should have failed')
+}
 const ok = (body = 'fine') =>
   `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 
@@ -145,7 +151,7 @@ describe.each([
     for (at = 1; at < bytes.length; at++) {
       const exchange = await made.send(asked(server.url))
       expect(await textOf(exchange)).toBe(text)
-      expect(exchange.reply.trailers?.()).toEqual(trailers)
+      expect(exchange.reply.trailers?.() ?? []).toEqual(trailers)
     }
     expect(server.connections).toBeLessThanOrEqual(own ? 1 : 2)
   })
@@ -200,7 +206,7 @@ describe.each([
       socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n'),
     )
     const exchange = await clients(own).send(asked(server.url))
-    expect(await fails(exchange.reply.body.collect(100))).toMatchObject({ code: 'backendGarbled' })
+    expect(await fails(collected(exchange.reply.body, 100))).toMatchObject({ code: 'backendGarbled' })
     expect(await exchange.over).toBeInstanceOf(Error)
   })
 
@@ -224,7 +230,7 @@ describe.each([
     expect(error).toMatchObject({ code: 'backendReset' })
     expect(error.detail.unsent).not.toBe(true)
     const exchange = await made.send(asked(server.url))
-    expect(await fails(exchange.reply.body.collect(100))).toMatchObject({ code: 'backendReset' })
+    expect(await fails(collected(exchange.reply.body, 100))).toMatchObject({ code: 'backendReset' })
   })
 
   it('says that nothing was sent when nobody listens', async () => {
@@ -249,7 +255,7 @@ describe.each([
     const error = await fails(made.send(asked(server.url, { headTimeoutMs: 100 })))
     expect(error).toMatchObject({ code: 'backendTimeout' })
     const exchange = await made.send(asked(server.url))
-    expect(await fails(exchange.reply.body.collect(100))).toMatchObject({ code: 'backendTimeout' })
+    expect(await fails(collected(exchange.reply.body, 100))).toMatchObject({ code: 'backendTimeout' })
   })
 
   it('ends the exchange at the backend when the caller leaves', async () => {
@@ -264,7 +270,7 @@ describe.each([
     await waiting
     await eventually(() => expect(server.sockets.size).toBe(0))
     const exchange = await made.send(asked(server.url))
-    for await (const chunk of exchange.reply.body) {
+    for await (const chunk of exchange.reply.body as Incoming) {
       expect(Buffer.from(chunk).toString()).toBe('abc')
       break
     }
@@ -288,7 +294,7 @@ describe.each([
     const exchange = await clients(own).send(asked(server.url))
     let taken = 0
     let checked = false
-    for await (const chunk of exchange.reply.body) {
+    for await (const chunk of exchange.reply.body as Incoming) {
       taken += chunk.length
       if (checked) continue
       checked = true
@@ -308,7 +314,7 @@ describe.each([
     const held: net.Socket[] = []
     const server = await backend((socket) => void held.push(socket))
     const made = clients(own, { connections: 2 })
-    const all = Array.from({ length: 6 }, () => made.send(asked(server.url)).then(textOf))
+    const all = Array.from({ length: 6 }, () => textLater(made.send(asked(server.url))))
     for (let done = 0; done < 6; ) {
       await eventually(() => expect(held.length).toBeGreaterThan(0))
       expect(held.length).toBeLessThanOrEqual(2)
@@ -405,7 +411,7 @@ describe('our own client', () => {
     const held: net.Socket[] = []
     const server = await backend((socket) => void held.push(socket))
     const made = clients(true)
-    const running = made.send(asked(server.url)).then(textOf)
+    const running = textLater(made.send(asked(server.url)))
     await eventually(() => expect(held).toHaveLength(1))
     await made.forget(server.url)
     held[0]?.write(ok('still'))

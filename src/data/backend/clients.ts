@@ -2,6 +2,7 @@
  * Connections to the backends: our own client for plain requests, undici for the rest. undici is loaded with the first
  * request that needs it: a gateway in front of plain HTTP starts without it.
  */
+import type { Coming } from '../../lib/later.ts'
 import type { Wheel } from '../../lib/wheel.ts'
 import type { ClientOptions, Exchange, Request } from './exchange.ts'
 import { PlainClient } from './plain-client.ts'
@@ -27,8 +28,8 @@ export class Clients {
     void this.#other?.then((client) => client.configure(options))
   }
 
-  /** Sends one request; resolves with the head of the answer. Rejects with a GatewayError only. */
-  send(request: Request): Promise<Exchange> {
+  /** Sends one request; comes with the head of the answer. Fails with a GatewayError only. */
+  send(request: Request): Coming<Exchange> {
     if (this.#plain?.takes(request)) return this.#plain.send(request)
     this.#other ??= this.#load()
     return this.#other.then((client) => client.send(request))

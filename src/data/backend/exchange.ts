@@ -2,6 +2,7 @@
 import type { Body, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
+import type { Coming } from '../../lib/later.ts'
 import type { Incoming } from './incoming.ts'
 
 export interface ClientOptions {
@@ -29,7 +30,8 @@ export interface Request {
 }
 
 export interface Exchange {
-  readonly reply: Reply & { readonly body: Incoming }
-  /** Resolves when the exchange is over, with the error that ended it, if any. Never rejects. */
-  readonly over: Promise<Error | undefined>
+  /** With its body where all of it came with the head. */
+  readonly reply: Omit<Reply, 'body'> & { readonly body: Incoming | Uint8Array }
+  /** Comes when the exchange is over, with the error that ended it, if any; undefined: it is. Never fails. */
+  readonly over: Coming<Error | undefined> | undefined
 }

@@ -2,7 +2,7 @@
  * The body of a backend's answer while it arrives: a bounded queue between the backend's socket and whoever
  * reads. A slow reader pauses the socket; a reader that stops cancels the exchange.
  */
-import type { RawPairs } from '../../core/call.ts'
+import type { Body, RawPairs } from '../../core/call.ts'
 
 const HIGH_WATER_BYTES = 256 * 1024
 
@@ -32,12 +32,6 @@ export class Incoming implements AsyncIterable<Uint8Array> {
 
   get trailers(): RawPairs {
     return this.#trailers
-  }
-
-  /** The whole body, taken, where it has come to its end already and is of this length; otherwise nothing happens. */
-  arrived(length: number): Uint8Array | undefined {
-    if (!this.#ended || this.#error || this.#queued !== length) return undefined
-    return this.#joined()
   }
 
   push(chunk: Uint8Array): void {
@@ -146,6 +140,20 @@ export class Incoming implements AsyncIterable<Uint8Array> {
       this.#wake = resolve
     })
   }
+}
+
+/** As `Incoming.collect`, of a body that may be there already. */
+export async function collected(
+  body: Incoming | Uint8Array,
+  maxBytes: number,
+): Promise<{ readonly complete: boolean; readonly bytes: Uint8Array }> {
+  if (body instanceof Incoming) return body.collect(maxBytes)
+  return body.length <= maxBytes ? { complete: true, bytes: body } : { complete: false, bytes: EMPTY }
+}
+
+/** Nobody reads this body. */
+export function letGo(body: Body | undefined): void {
+  if (body instanceof Incoming) void body.discard()
 }
 
 const EMPTY = new Uint8Array(0)

@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
+import type { Coming } from '../../lib/later.ts'
 import type { Wheel } from '../../lib/wheel.ts'
 import type { ClientOptions, Exchange, Request } from './exchange.ts'
 import { type Keeper, type Place, PlainConnection } from './plain-connection.ts'
@@ -37,14 +38,13 @@ export class PlainClient {
     return url.startsWith('http://') && (body === undefined || body instanceof Uint8Array)
   }
 
-  /** Sends one request; resolves with the head of the answer. Rejects with a GatewayError only. */
-  send(request: Request): Promise<Exchange> {
-    return new Promise((accept, reject) => {
-      const { origin, prefix } = this.#places.get(request.url) ?? this.#place(request.url)
-      const { bodyTimeoutMs } = this.#options
-      const transfer = new Transfer({ request, prefix, wheel: this.#wheel, bodyTimeoutMs, accept, reject })
-      if (!transfer.isOver) origin.take(transfer)
-    })
+  /** Sends one request; comes with the head of the answer. Fails with a GatewayError only. */
+  send(request: Request): Coming<Exchange> {
+    const { origin, prefix } = this.#places.get(request.url) ?? this.#place(request.url)
+    const { bodyTimeoutMs } = this.#options
+    const transfer = new Transfer({ request, prefix, wheel: this.#wheel, bodyTimeoutMs })
+    if (!transfer.isOver) origin.take(transfer)
+    return transfer
   }
 
   /** Closes what belongs to an origin that is no longer used; running exchanges finish. */
@@ -105,7 +105,7 @@ class Origin implements Keeper {
     if (this.#waiting.length >= MAX_WAITING) this.#waiting = this.#waiting.filter((one) => !one.isOver)
     if (this.#waiting.length >= MAX_WAITING) {
       const what = `${this.#place.authority} has ${MAX_WAITING} requests waiting for a connection`
-      return transfer.fail(new GatewayError('overloaded', what, { unsent: true }))
+      return transfer.break(new GatewayError('overloaded', what, { unsent: true }))
     }
     this.#waiting.push(transfer)
     this.#open()
@@ -129,7 +129,7 @@ class Origin implements Keeper {
     if (at >= 0) this.#idle.splice(at, 1)
     if (error) {
       this.#opening--
-      this.#next()?.fail(error)
+      this.#next()?.break(error)
     }
     this.#open()
   }
@@ -143,7 +143,7 @@ class Origin implements Keeper {
   close(): void {
     this.#retired = true
     for (let next = this.#next(); next; next = this.#next())
-      next.fail(new GatewayError('draining', 'the gateway is going down', { unsent: true }))
+      next.break(new GatewayError('draining', 'the gateway is going down', { unsent: true }))
     for (const connection of this.#connections) connection.destroy()
   }
 
@@ -165,7 +165,7 @@ class Origin implements Keeper {
     try {
       connection.start(transfer)
     } catch (error) {
-      transfer.fail(error as GatewayError)
+      transfer.break(error as GatewayError)
       this.free(connection)
     }
   }
@@ -177,7 +177,7 @@ class Origin implements Keeper {
     const { host, port } = this.#place
     const refused = isIP(host) ? this.#options.refuse(host, port) : undefined
     if (refused !== undefined) {
-      this.#next()?.fail(new GatewayError('backendForbidden', refused, { unsent: true }))
+      this.#next()?.break(new GatewayError('backendForbidden', refused, { unsent: true }))
       return
     }
     this.#opening++

@@ -3,7 +3,8 @@ import net from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
 import { checkedLookup } from './checked-lookup.ts'
 import type { ClientOptions } from './exchange.ts'
-import { GarbledError, ReplyReader } from './reply-reader.ts'
+import { GarbledError } from './reply-head.ts'
+import { ReplyReader } from './reply-reader.ts'
 import type { Transfer } from './transfer.ts'
 
 /** Where an origin is. */
@@ -113,9 +114,10 @@ export class PlainConnection {
       this.#reader.read(chunk)
     } catch (error) {
       this.#socket.destroy()
-      if (transfer && transfer === this.#transfer) transfer.fail(this.#fault(error))
+      if (transfer && transfer === this.#transfer) transfer.break(this.#fault(error))
     }
     if (transfer && transfer === this.#transfer && !this.#reader.isBusy) this.#finished()
+    transfer?.tell()
     return true
   }
 
@@ -141,7 +143,7 @@ export class PlainConnection {
   #closed(error: Error | undefined): void {
     const transfer = this.#transfer
     this.#transfer = undefined
-    if (transfer) transfer.fail(this.#fault(error), this.#isUnsent(transfer, error))
+    if (transfer) transfer.break(this.#fault(error), this.#isUnsent(transfer, error))
     this.#keeper.gone(this, this.#isOpen ? undefined : this.#refused(error))
     this.#isOpen = false
   }

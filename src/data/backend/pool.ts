@@ -142,7 +142,7 @@ export class BackendPool {
    * throws, with `noBackend`, `unknownModel`, `overloaded`, or the signal's reason.
    */
   enter(need: Need, exclude: readonly number[]): Seat | Promise<Seat> {
-    const picked = this.#take({ ...need, exclude })
+    const picked = this.#take(exclude.length === 0 ? need : { ...need, exclude })
     if (typeof picked !== 'string') return picked
     if (picked === 'saturated') return this.#waiting.wait({ need, exclude })
     if (picked === 'none' && this.#isComing()) return this.#waiting.hold({ need, exclude })

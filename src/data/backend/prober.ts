@@ -7,6 +7,7 @@ import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Prober, ProbeSink } from '../balance/asking.ts'
 import type { Clients } from './clients.ts'
+import { collected, letGo } from './incoming.ts'
 
 export interface ProberOptions {
   readonly clients: Clients
@@ -66,8 +67,8 @@ export class HttpProber implements Prober {
         signal: late.signal,
         headTimeoutMs: TIMEOUT_MS,
       })
-      const { complete, bytes } = await reply.body.collect(MAX_BYTES)
-      if (!complete) void reply.body.discard()
+      const { complete, bytes } = await collected(reply.body, MAX_BYTES)
+      if (!complete) letGo(reply.body)
       return complete && reply.status === 200 ? readingOf(bytes) : undefined
     } catch {
       return undefined

@@ -4,22 +4,17 @@
  */
 import type { RawPairs } from '../../core/call.ts'
 import type { Incoming } from './incoming.ts'
+import { fieldsOf, GarbledError, MAX_HEAD_BYTES, type ReplyHead, readReplyHead } from './reply-head.ts'
 
-const MAX_HEAD_BYTES = 64 * 1024
 const MAX_INTERIM = 16
 const MAX_SIZE_LINE_BYTES = 1024
 const LF = 10
+const NOTHING = Buffer.alloc(0)
 
-/** The bytes are not an answer, or not one that can be told from what follows. */
-export class GarbledError extends Error {}
-
-export interface ReplyHead {
-  readonly status: number
-  readonly headers: RawPairs
-}
-
-/** Told what arrives, in order: head, pieces of the body, end. */
+/** Told what arrives, in order: head, pieces of the body, end; or all of it at once. */
 export interface ReplySink {
+  /** The body came with its head, and is of the length that the head tells. */
+  whole(head: ReplyHead, body: Uint8Array): void
   head(head: ReplyHead): Incoming
   end(trailers: RawPairs): void
 }
@@ -37,7 +32,7 @@ export class ReplyReader {
   #state = IDLE
   #method = ''
   #sink: ReplySink | undefined
-  #body: Incoming | undefined
+  #incoming: Incoming | undefined
   #part: Buffer | undefined
   #left = 0
   #interim = 0
@@ -97,7 +92,7 @@ export class ReplyReader {
       case CHUNK:
         return this.#piece(bytes, at)
       case UNTIL_CLOSE:
-        this.#body?.push(copied(bytes, at, bytes.length))
+        this.#incoming?.push(copied(bytes, at, bytes.length))
         return bytes.length
       case SIZE_LINE:
         return this.#sizeLine(bytes, at)
@@ -118,38 +113,48 @@ export class ReplyReader {
       if (bytes.length - at > MAX_HEAD_BYTES) throw new GarbledError('the head is too long')
       return -1
     }
-    const text = bytes.toString('latin1', at, end + 2)
-    const line = STATUS_LINE.exec(text)
-    if (!line) throw new GarbledError('it does not begin with a status line')
-    const status = Number(line[2])
-    const headers = fieldsOf(text, line[0].length)
-    if (status < 200) {
-      if (status === 101 || ++this.#interim > MAX_INTERIM)
-        throw new GarbledError(`unexpected status ${status}`)
+    const head = readReplyHead(bytes.toString('latin1', at, end + 2))
+    if (head.status < 200) {
+      if (head.status === 101 || ++this.#interim > MAX_INTERIM)
+        throw new GarbledError(`unexpected status ${head.status}`)
       return end + 4
     }
-    const framing = framingOf(headers, line[1] === '1', status)
-    this.#reusable = framing.keepAlive
-    this.#idleMs = framing.idleMs
-    this.#body = (this.#sink as ReplySink).head({ status, headers })
-    if (this.#method === 'HEAD' || status === 204 || status === 304 || framing.length === 0) {
+    this.#reusable = head.keepAlive
+    this.#idleMs = head.idleMs
+    return this.#body(head, bytes, end + 4)
+  }
+
+  /** What follows a head, from `at` on. */
+  #body(head: ReplyHead, bytes: Buffer, at: number): number {
+    const { length, status } = head
+    const sink = this.#sink as ReplySink
+    // What such a head says of a body is about another answer.
+    const isBodiless = this.#method === 'HEAD' || status === 204 || status === 304
+    if (!isBodiless && length !== undefined && bytes.length - at >= length) {
+      this.#state = IDLE
+      this.#sink = undefined
+      sink.whole(head, length === 0 ? NOTHING : short(bytes, at, at + length))
+      return at + length
+    }
+    this.#incoming = sink.head(head)
+    if (isBodiless) {
       this.#end([])
-    } else if (framing.chunked) {
+    } else if (head.chunked) {
       this.#state = SIZE_LINE
-    } else if (framing.length !== undefined) {
+    } else if (length !== undefined) {
       this.#state = LENGTH
-      this.#left = framing.length
+      this.#left = length
     } else {
       this.#state = UNTIL_CLOSE
       this.#reusable = false
     }
-    return end + 4
+    return at
   }
 
   #piece(bytes: Buffer, at: number): number {
     const end = Math.min(bytes.length, at + this.#left)
     this.#left -= end - at
-    if (end > at) this.#body?.push(copied(bytes, at, end))
+    if (end > at) this.#incoming?.push(copied(bytes, at, end))
     if (this.#left > 0) return end
     if (this.#state === CHUNK) this.#state = CHUNK_END
     else this.#end([])
@@ -192,7 +197,7 @@ export class ReplyReader {
 
   #end(trailers: RawPairs): void {
     this.#state = IDLE
-    this.#body = undefined
+    this.#incoming = undefined
     const sink = this.#sink
     this.#sink = undefined
     sink?.end(trailers)
@@ -206,68 +211,15 @@ function copied(bytes: Buffer, from: number, to: number): Buffer {
   return copy
 }
 
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?\r\n/
+/** Short bodies share memory: they are passed on at once, and who keeps one keeps a copy. */
+const SHORT_BYTES = 2048
+
+function short(bytes: Buffer, from: number, to: number): Buffer {
+  if (to - from > SHORT_BYTES) return copied(bytes, from, to)
+  const copy = Buffer.allocUnsafe(to - from)
+  bytes.copy(copy, 0, from, to)
+  return copy
+}
+
 // Up to 2^48: exact as a number. Extensions are passed over (RFC 9112, section 7.1.1).
 const SIZE = /^([0-9a-f]{1,12})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/i
-const FIELD = /([!#$%&'*+\-.^_`|~\w]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n/y
-
-/** The field lines from `at` to the end of the text, each with its line end. */
-function fieldsOf(text: string, at: number): string[] {
-  const headers: string[] = []
-  FIELD.lastIndex = at
-  while (FIELD.lastIndex < text.length) {
-    const field = FIELD.exec(text)
-    // A folded line, a bare line break, a control character, a space before the colon.
-    if (!field) throw new GarbledError('a field line is broken')
-    headers.push(field[1] as string, trimmedEnd(field[2] as string))
-  }
-  return headers
-}
-
-function trimmedEnd(value: string): string {
-  const last = value.charCodeAt(value.length - 1)
-  return last === 32 || last === 9 ? value.trimEnd() : value
-}
-
-interface Framing {
-  /** Undefined: to the end of the connection, unless chunked. */
-  readonly length: number | undefined
-  readonly chunked: boolean
-  readonly keepAlive: boolean
-  readonly idleMs: number | undefined
-}
-
-/** RFC 9112, section 6.3, without its leniencies. */
-function framingOf(headers: RawPairs, isHttp11: boolean, status: number): Framing {
-  let length: number | undefined
-  let chunked = false
-  let keepAlive = isHttp11
-  let idleMs: number | undefined
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i] as string
-    // Names of other lengths decide nothing here.
-    if (name.length !== 10 && name.length !== 14 && name.length !== 17) continue
-    const value = headers[i + 1] as string
-    switch (name.toLowerCase()) {
-      case 'content-length':
-        if (length !== undefined || !/^\d{1,15}$/.test(value))
-          throw new GarbledError('Content-Length is broken')
-        length = Number(value)
-        break
-      case 'transfer-encoding':
-        if (chunked || !isHttp11 || value.toLowerCase() !== 'chunked' || status === 204)
-          throw new GarbledError('Transfer-Encoding is not just "chunked"')
-        chunked = true
-        break
-      case 'connection':
-        if (!/^keep-alive$/i.test(value)) keepAlive = false
-        break
-      case 'keep-alive': {
-        const timeout = /(?:^|[,\s])timeout=(\d{1,6})\b/i.exec(value)
-        if (timeout) idleMs = Number(timeout[1]) * 1000
-      }
-    }
-  }
-  if (chunked && length !== undefined) throw new GarbledError('both Content-Length and Transfer-Encoding')
-  return { length, chunked, keepAlive, idleMs }
-}

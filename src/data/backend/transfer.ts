@@ -1,10 +1,12 @@
 /** One request on its way through the plain client: waiting for a connection, sent, answered, over. */
 import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
-import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
+import { Later } from '../../lib/later.ts'
+import type { Timer, Wheel } from '../../lib/wheel.ts'
 import type { Exchange, Request } from './exchange.ts'
 import { type Flow, Incoming } from './incoming.ts'
-import type { ReplyHead, ReplySink } from './reply-reader.ts'
+import type { ReplyHead } from './reply-head.ts'
+import type { ReplySink } from './reply-reader.ts'
 
 /** The connection a transfer is sent on. */
 export interface Carrier {
@@ -19,8 +21,6 @@ export interface TransferParts {
   readonly prefix: string
   readonly wheel: Wheel
   readonly bodyTimeoutMs: number
-  readonly accept: (exchange: Exchange) => void
-  readonly reject: (error: GatewayError) => void
 }
 
 const NAME = /^[!#$%&'*+\-.^_`|~\w]+$/
@@ -29,26 +29,36 @@ const TARGET = /^\/[!-~]*$/
 // Made here, from what is really sent.
 const FRAMING = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'expect'])
 
-export class Transfer implements ReplySink, Flow {
-  readonly #parts: TransferParts
-  readonly #deadline: Timer
-  readonly #onAbort = () => this.abort(this.#parts.request.signal.reason)
+/** Comes with the head of the answer, or fails with a GatewayError. */
+export class Transfer extends Later<Exchange> implements ReplySink, Flow, Timer {
+  due = Number.POSITIVE_INFINITY
+  slot = -1
+  previous: Timer | undefined
+  next: Timer | undefined
   connection: Carrier | undefined
+  readonly #request: Request
+  readonly #prefix: string
+  readonly #wheel: Wheel
+  readonly #bodyTimeoutMs: number
+  readonly #onAbort = () => this.abort(this.#request.signal.reason)
+  #whole: Exchange | undefined
   #body: Incoming | undefined
   #paused = false
   #over = false
-  #settle: (error: Error | undefined) => void = () => {}
 
-  constructor(parts: TransferParts) {
-    this.#parts = parts
-    this.#deadline = timer(() => this.#late())
-    const { signal, headTimeoutMs } = parts.request
+  constructor({ request, prefix, wheel, bodyTimeoutMs }: TransferParts) {
+    super()
+    this.#request = request
+    this.#prefix = prefix
+    this.#wheel = wheel
+    this.#bodyTimeoutMs = bodyTimeoutMs
+    const { signal, headTimeoutMs } = request
     if (signal.aborted) {
       this.#onAbort()
       return
     }
     signal.addEventListener('abort', this.#onAbort, { once: true })
-    parts.wheel.arm(this.#deadline, Math.max(1, headTimeoutMs))
+    wheel.arm(this, Math.max(1, headTimeoutMs))
   }
 
   /** Nobody waits for it any more. */
@@ -57,18 +67,17 @@ export class Transfer implements ReplySink, Flow {
   }
 
   get method(): string {
-    return this.#parts.request.method
+    return this.#request.method
   }
 
   get body(): Uint8Array | undefined {
-    return this.#parts.request.body as Uint8Array | undefined
+    return this.#request.body as Uint8Array | undefined
   }
 
   /** The head of the request as text. Throws `badRequest` where it would not mean what it says. */
   requestHead(authority: string): string {
-    const { request, prefix } = this.#parts
-    const { method, headers } = request
-    const path = prefix + request.target
+    const { method, headers } = this.#request
+    const path = this.#prefix + this.#request.target
     const to = { method, path, authority }
     const known = WRITTEN.get(headers)
     let text = known && isSame(known.to, to) ? known.text : headText(to, headers)
@@ -82,21 +91,29 @@ export class Transfer implements ReplySink, Flow {
 
   /** Something has arrived. */
   heard(): void {
-    if (this.#body && !this.#paused) this.#parts.wheel.arm(this.#deadline, this.#parts.bodyTimeoutMs)
+    if (this.#body && !this.#paused) this.#wheel.arm(this, this.#bodyTimeoutMs)
   }
 
-  head({ status, headers }: ReplyHead): Incoming {
-    this.#parts.wheel.disarm(this.#deadline)
-    this.#parts.wheel.arm(this.#deadline, this.#parts.bodyTimeoutMs)
-    const over = new Promise<Error | undefined>((resolve) => {
-      this.#settle = resolve
-    })
+  whole({ status, headers, notes }: ReplyHead, body: Uint8Array): void {
+    this.#stop()
+    this.#whole = { reply: { status, headers, body, notes }, over: undefined }
+  }
+
+  /** To be called when the connection is free again: what comes of a whole answer may need one. */
+  tell(): void {
+    if (this.#whole) this.settle(this.#whole)
+  }
+
+  head({ status, headers, notes }: ReplyHead): Incoming {
+    this.#wheel.disarm(this)
+    this.#wheel.arm(this, this.#bodyTimeoutMs)
+    const over = new Later<Error | undefined>()
     const body = new Incoming(this, (error) => {
       this.#stop()
-      this.#settle(error)
+      over.settle(error)
     })
     this.#body = body
-    this.#parts.accept({ reply: { status, headers, body, trailers: () => body.trailers }, over })
+    this.settle({ reply: { status, headers, body, notes, trailers: () => body.trailers }, over })
     return body
   }
 
@@ -105,26 +122,26 @@ export class Transfer implements ReplySink, Flow {
   }
 
   /** `isUnsent`: the backend has seen nothing of the request. */
-  fail(fault: GatewayError, isUnsent = this.connection === undefined): void {
+  break(fault: GatewayError, isUnsent = this.connection === undefined): void {
     if (this.#over) return
     if (this.#body) {
       this.#body.fail(fault)
     } else {
       this.#stop()
-      this.#parts.reject(isUnsent ? unsent(fault) : fault)
+      this.fail(isUnsent ? unsent(fault) : fault)
     }
   }
 
   pause(): void {
     this.#paused = true
-    this.#parts.wheel.disarm(this.#deadline)
+    this.#wheel.disarm(this)
     this.connection?.pause()
   }
 
   resume(): void {
     this.#paused = false
     if (this.#over) return
-    this.#parts.wheel.arm(this.#deadline, this.#parts.bodyTimeoutMs)
+    this.#wheel.arm(this, this.#bodyTimeoutMs)
     this.connection?.resume()
   }
 
@@ -133,12 +150,13 @@ export class Transfer implements ReplySink, Flow {
       reason instanceof GatewayError
         ? reason
         : new GatewayError('callerLeft', reason.message, { cause: reason })
-    this.fail(fault)
+    this.break(fault)
     this.connection?.destroy()
   }
 
-  #late(): void {
-    const where = new URL(this.#parts.request.url).host
+  /** The deadline has come. */
+  run(): void {
+    const where = new URL(this.#request.url).host
     const what = this.#body
       ? 'stopped in the middle of an answer'
       : this.connection
@@ -149,8 +167,8 @@ export class Transfer implements ReplySink, Flow {
 
   #stop(): void {
     this.#over = true
-    this.#parts.wheel.disarm(this.#deadline)
-    this.#parts.request.signal.removeEventListener('abort', this.#onAbort)
+    this.#wheel.disarm(this)
+    this.#request.signal.removeEventListener('abort', this.#onAbort)
   }
 }
 

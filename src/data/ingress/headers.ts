@@ -69,7 +69,8 @@ export function forwardedReply(headers: RawPairs): string[] {
 
 function connectionOptions(headers: RawPairs): Set<string> | undefined {
   const connection = headerAll(headers, 'connection')
-  if (connection.length === 0) return undefined
+  // Said of the connection alone, by most.
+  if (connection.every((value) => /^(?:keep-alive|close)$/i.test(value))) return undefined
   const options = connection.flatMap((value) => value.split(',')).map((option) => option.trim().toLowerCase())
   // Nobody may have these taken away by naming them: they decide what the answer is.
   return new Set(options.filter((name) => name !== 'content-type' && name !== 'authorization'))

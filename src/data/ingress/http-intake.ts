@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RawPairs, WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
+import type { Fields } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import { Gather, tooLarge } from './body.ts'
 import type { HeadNotes, Intake } from './intake.ts'
@@ -78,9 +79,9 @@ export class HttpIntake implements Intake {
     return stream(this.#request, maxBytes)
   }
 
-  answer(status: number, headers: RawPairs, body: Uint8Array): void {
+  answer(status: number, { pairs: common }: Fields, own: RawPairs, body: Uint8Array): void {
     const response = this.#response
-    const out = withLength(headers, status, body.length)
+    const out = withLength([...common, ...own], status, body.length)
     // What is left of the body must not be taken for the next request.
     if (this.length !== 0 && !this.#request.complete) out.push('Connection', 'close')
     response.writeHead(status, out)

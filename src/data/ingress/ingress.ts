@@ -13,9 +13,10 @@ import {
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
-import type { Answer, Outcome, Reply } from '../../core/reply.ts'
+import type { Answer, Fields, Outcome, Reply } from '../../core/reply.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { type Coming, isComing } from '../../lib/later.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
 import { callerTimeout } from '../deadlines.ts'
@@ -34,8 +35,8 @@ import { parseTarget } from './target.ts'
 export interface IngressParts {
   /** What the settings may change while calls run; asked once a call. */
   readonly live: () => Live
-  /** A promise only where there is something to wait for. */
-  readonly answer: (call: Call, matched: Matched, notes: HeadNotes, asked?: Asked) => Answer | Promise<Answer>
+  /** At once where there is nothing to wait for. */
+  readonly answer: (call: Call, matched: Matched, notes: HeadNotes, asked?: Asked) => Answer | Coming<Answer>
   /** The short way, for doors that know a head again. */
   readonly instant?: Instant
   /** The short way of answers that shared tiers have; left out: there are none. */
@@ -128,25 +129,38 @@ class Visit {
     const call = this.#call as ArrivedCall
     call.body = body
     const answer = this.#parts.answer(call, this.#matched as Matched, this.#intake.notes, this.#asked)
-    if (answer instanceof Promise)
-      answer.then((answer) => this.#send(answer)).catch((error: unknown) => this.#fail(error))
+    if (isComing(answer))
+      answer.then(
+        (come) => this.#sendLater(come),
+        (error) => this.#fail(error),
+      )
     else this.#send(answer)
+  }
+
+  /** Called by who has the answer, who must not hear of what is wrong with it. */
+  #sendLater(answer: Answer): void {
+    try {
+      this.#send(answer)
+    } catch (error) {
+      this.#fail(error)
+    }
   }
 
   #send(given: Answer): void {
     const { reply, outcome } = answerToQuery(this.#call as ArrivedCall, this.#matched as Matched, given)
     if (this.#over) return discard(reply)
     this.#outcome = outcome
-    const headers = forwardedReply(reply.headers)
+    const common = fieldsOf(reply)
+    const own: string[] = []
     const status = cacheStatus(outcome)
-    if (status !== undefined) headers.push('Cache-Status', status)
+    if (status !== undefined) own.push('Cache-Status', status)
     const seconds = age(outcome)
-    if (seconds !== undefined) headers.push('Age', String(seconds))
+    if (seconds !== undefined) own.push('Age', String(seconds))
     if (reply.body instanceof Uint8Array) {
-      this.#intake.answer(reply.status, headers, reply.body)
+      this.#intake.answer(reply.status, common, own, reply.body)
       this.#end(undefined)
     } else {
-      this.#stream(reply, headers).catch((error: unknown) => this.#fail(error))
+      this.#stream(reply, [...common.pairs, ...own]).catch((error: unknown) => this.#fail(error))
     }
   }
 
@@ -195,10 +209,9 @@ class Visit {
 
   #refuse(fault: GatewayError): void {
     const reply: Reply = this.#matched ? this.#matched.protocol.fault(fault) : problem(fault)
-    const headers = [...reply.headers, 'Proxy-Status', proxyStatus(fault)]
-    if (fault.fault.retry === 'later')
-      headers.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
-    this.#intake.answer(reply.status, headers, reply.body as Uint8Array)
+    const own = ['Proxy-Status', proxyStatus(fault)]
+    if (fault.fault.retry === 'later') own.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
+    this.#intake.answer(reply.status, { pairs: reply.headers }, own, reply.body as Uint8Array)
   }
 
   #end(fault: GatewayError | undefined): void {
@@ -217,6 +230,13 @@ class Visit {
       ...(fault ? { fault: fault.code } : {}),
     })
   }
+}
+
+/** The fields that go to the client; worked out once for a head that comes again. */
+function fieldsOf({ headers, notes }: Reply): Fields {
+  if (!notes) return { pairs: forwardedReply(headers) }
+  notes.forwarded ??= { pairs: forwardedReply(headers) }
+  return notes.forwarded
 }
 
 /** What the caller allows; told once a head. */

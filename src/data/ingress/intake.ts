@@ -3,6 +3,7 @@
  * requests in this form, so that routing, deadlines, faults and answers are written once.
  */
 import type { RawPairs, Target, WholeBody } from '../../core/call.ts'
+import type { Fields } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import type { Standing } from '../standing.ts'
@@ -60,8 +61,11 @@ export interface Intake {
   /** The body as it arrives; ends with `bodyTooLarge` where it passes the bound. */
   stream(maxBytes: number): AsyncIterable<Uint8Array>
 
-  /** A whole answer. Content-Length is set here; the connection ends with it where the request is not read to its end. */
-  answer(status: number, headers: RawPairs, body: Uint8Array): void
+  /**
+   * A whole answer, with fields of its own behind those that it has in common with others. Content-Length is set here; the
+   * connection ends with it where the request is not read to its end.
+   */
+  answer(status: number, common: Fields, own: RawPairs, body: Uint8Array): void
   /**
    * The same with a head that is text already, given the field lines about the connection. Only the fast door has it, where heads
    * are known again.

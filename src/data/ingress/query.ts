@@ -53,7 +53,8 @@ export function answerToQuery(call: Asked, { route }: Matched, answer: Answer): 
   const own = ['ETag', etag, 'Cache-Control', fresh, ...(vary.length > 0 ? ['Vary', vary.join(', ')] : [])]
   if (has(call.headers, etag))
     return { reply: { status: 304, headers: own, body: new Uint8Array(0) }, outcome }
-  return { reply: { ...reply, headers: [...reply.headers, ...own] }, outcome }
+  const { status, headers, body } = reply
+  return { reply: { status, headers: [...headers, ...own], body }, outcome }
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The head of an answer as text: status line, fields, and what this end of the connection adds. */
 import type { RawPairs } from '../../../core/call.ts'
+import type { Fields } from '../../../core/reply.ts'
 import { http } from '../../../lib/http.ts'
 
 // Neither line breaks nor other controls: an answer must not be able to begin another (RFC 9110, section 5.5).
@@ -39,17 +40,26 @@ export interface Framing {
 }
 
 /** Throws TypeError where a field cannot be sent as it is. Content-Length among `headers` gives way to the framing. */
-export function replyHead(status: number, headers: RawPairs, { length, connection }: Framing): string {
+export function replyHead(
+  status: number,
+  headers: RawPairs,
+  { length, connection }: Framing,
+  before: Lines = NO_LINES,
+): string {
   const fields = fieldLines(headers)
-  let text = statusLine(status) + fields.text
-  if (!fields.isDated) text += dateLine(Date.now())
+  let text = statusLine(status) + before.text + fields.text
+  if (!fields.isDated && !before.isDated) text += dateLine(Date.now())
   if (length === 'chunked') text += 'Transfer-Encoding: chunked\r\n'
   else if (length !== 'none') text += `Content-Length: ${length}\r\n`
   return `${text}${connection}\r\n`
 }
 
+type Lines = NonNullable<Fields['lines']>
+
+const NO_LINES: Lines = { text: '', isDated: false }
+
 /** The fields as lines, without Content-Length. Throws TypeError where one cannot be sent as it is. */
-export function fieldLines(headers: RawPairs): { readonly text: string; readonly isDated: boolean } {
+export function fieldLines(headers: RawPairs): Lines {
   let text = ''
   let isDated = false
   for (let i = 0; i < headers.length; i += 2) {

@@ -5,11 +5,12 @@
 import { header, type RawPairs, type WholeBody } from '../../../core/call.ts'
 import { JOINED_BYTES } from '../../../core/chunks.ts'
 import { GatewayError } from '../../../core/errors.ts'
+import type { Fields } from '../../../core/reply.ts'
 import type { Signal } from '../../../lib/cancel.ts'
 import { Gather, tooLarge } from '../body.ts'
 import type { HeadNotes, Intake } from '../intake.ts'
 import type { Head } from './head.ts'
-import { lastChunk, replyHead } from './reply-head.ts'
+import { type Framing, fieldLines, lastChunk, replyHead } from './reply-head.ts'
 
 const HIGH_WATER_BYTES = 256 * 1024
 /** A body up to this length that is there need not be passed on in pieces. */
@@ -195,12 +196,14 @@ export class FastRequest implements Intake {
     }
   }
 
-  answer(status: number, headers: RawPairs, body: Uint8Array): void {
+  answer(status: number, common: Fields, own: RawPairs, body: Uint8Array): void {
     this.#claim()
     const bodiless = status === 204 || status === 304
     // What is left of the body must not be taken for the next request.
     const connection = this.#line.closing(this.#missing > 0)
-    const head = replyHead(status, headers, { length: bodiless ? 'none' : body.length, connection })
+    common.lines ??= fieldLines(common.pairs)
+    const framing: Framing = { length: bodiless ? 'none' : body.length, connection }
+    const head = replyHead(status, own, framing, common.lines)
     this.status = status
     this.#state = STREAMING
     this.#line.send(head, bodiless || this.method === 'HEAD' ? undefined : body)

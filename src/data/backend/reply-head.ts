@@ -1,0 +1,117 @@
+/**
+ * The heads of backends' answers, read strictly (RFC 9112). A backend repeats its heads, whole or for a second, and one that
+ * is the same, byte for byte, as one that was read lately is not read again, nor is what follows from it worked out again.
+ */
+import type { RawPairs } from '../../core/call.ts'
+import type { ReplyNotes } from '../../core/reply.ts'
+
+export const MAX_HEAD_BYTES = 64 * 1024
+
+/** The bytes are not an answer, or not one that can be told from what follows. */
+export class GarbledError extends Error {}
+
+export interface ReplyHead extends Framing {
+  readonly status: number
+  readonly headers: RawPairs
+  readonly notes: ReplyNotes
+}
+
+interface Framing {
+  /** Undefined: to the end of the connection, unless chunked. */
+  readonly length: number | undefined
+  readonly chunked: boolean
+  readonly keepAlive: boolean
+  /** How long the backend said it keeps an idle connection; undefined: it did not say. */
+  readonly idleMs: number | undefined
+}
+
+/** Longer heads are read each time. */
+const MAX_KEPT_BYTES = 1024
+/** Heads of one generation; the generation before is kept as well. */
+const MAX_KEPT = 256
+
+let young = new Map<string, ReplyHead>()
+let old = new Map<string, ReplyHead>()
+
+/** `text`: status line and fields, each with its line end. Throws GarbledError. */
+export function readReplyHead(text: string): ReplyHead {
+  const known = young.get(text) ?? old.get(text)
+  if (known) return known
+  const head = read(text)
+  if (text.length > MAX_KEPT_BYTES) return head
+  if (young.size >= MAX_KEPT) {
+    old = young
+    young = new Map()
+  }
+  young.set(text, head)
+  return head
+}
+
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?\r\n/
+
+function read(text: string): ReplyHead {
+  const line = STATUS_LINE.exec(text)
+  if (!line) throw new GarbledError('it does not begin with a status line')
+  const status = Number(line[2])
+  const headers = fieldsOf(text, line[0].length)
+  // What an interim answer says of framing is of no interest.
+  const framing = status < 200 ? NO_FRAMING : framingOf(headers, line[1] === '1', status)
+  return { status, headers, notes: {}, ...framing }
+}
+
+const NO_FRAMING: Framing = { length: undefined, chunked: false, keepAlive: true, idleMs: undefined }
+
+const FIELD = /([!#$%&'*+\-.^_`|~\w]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n/y
+
+/** The field lines from `at` to the end of the text, each with its line end. */
+export function fieldsOf(text: string, at: number): string[] {
+  const headers: string[] = []
+  FIELD.lastIndex = at
+  while (FIELD.lastIndex < text.length) {
+    const field = FIELD.exec(text)
+    // A folded line, a bare line break, a control character, a space before the colon.
+    if (!field) throw new GarbledError('a field line is broken')
+    headers.push(field[1] as string, trimmedEnd(field[2] as string))
+  }
+  return headers
+}
+
+function trimmedEnd(value: string): string {
+  const last = value.charCodeAt(value.length - 1)
+  return last === 32 || last === 9 ? value.trimEnd() : value
+}
+
+/** RFC 9112, section 6.3, without its leniencies. */
+function framingOf(headers: RawPairs, isHttp11: boolean, status: number): Framing {
+  let length: number | undefined
+  let chunked = false
+  let keepAlive = isHttp11
+  let idleMs: number | undefined
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string
+    // Names of other lengths decide nothing here.
+    if (name.length !== 10 && name.length !== 14 && name.length !== 17) continue
+    const value = headers[i + 1] as string
+    switch (name.toLowerCase()) {
+      case 'content-length':
+        if (length !== undefined || !/^\d{1,15}$/.test(value))
+          throw new GarbledError('Content-Length is broken')
+        length = Number(value)
+        break
+      case 'transfer-encoding':
+        if (chunked || !isHttp11 || value.toLowerCase() !== 'chunked' || status === 204)
+          throw new GarbledError('Transfer-Encoding is not just "chunked"')
+        chunked = true
+        break
+      case 'connection':
+        if (!/^keep-alive$/i.test(value)) keepAlive = false
+        break
+      case 'keep-alive': {
+        const timeout = /(?:^|[,\s])timeout=(\d{1,6})\b/i.exec(value)
+        if (timeout) idleMs = Number(timeout[1]) * 1000
+      }
+    }
+  }
+  if (chunked && length !== undefined) throw new GarbledError('both Content-Length and Transfer-Encoding')
+  return { length, chunked, keepAlive, idleMs }
+}
