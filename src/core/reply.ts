@@ -17,6 +17,13 @@ export interface ReplyNotes {
   forwarded?: Fields
   /** Events are passed on as they happen. */
   isStream?: boolean
+  /** The fields that are kept with the answer. */
+  kept?: RawPairs
+  /** Nothing in the head is against keeping it, whatever the route says. */
+  isPlain?: boolean
+  mayBeStale?: boolean
+  /** Bytes of the body as the head has them; 0 where it does not say. */
+  declared?: number
 }
 
 /** Fields of an answer, and their lines once somebody has made them. */

@@ -5,8 +5,9 @@
 import type { Digest } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
 import type { Clock } from '../lib/clock.ts'
+import { after, type Coming } from '../lib/later.ts'
 import type { Row } from '../protocol/protocol.ts'
-import { Incoming } from './backend/incoming.ts'
+import { letGo } from './backend/incoming.ts'
 import type { Entry } from './cache/entry.ts'
 import { judge } from './cache/freshness.ts'
 import { keptHeaders, mayBeStale } from './cache/storable.ts'
@@ -17,6 +18,7 @@ import type { Holding, Leases } from './flight/leases.ts'
 import type { Matched, RouteCache } from './ingress/routes.ts'
 import type { Job, Landing } from './job.ts'
 import { answeredBy } from './key/answered-by.ts'
+import type { Line } from './rows/sheet.ts'
 import type { Kept, Ship } from './ship.ts'
 import type { Delivered } from './shipment.ts'
 
@@ -33,21 +35,21 @@ export interface FillParts {
   readonly random: () => number
 }
 
-export type Fill = (job: Job, load: Load<Landing>) => Promise<void>
+export type Fill = (job: Job, load: Load<Landing>) => Coming<void>
 
 export function createFill(parts: FillParts): Fill {
   const { cache, clock, ship } = parts
 
-  return async function fill(job, load) {
+  return function fill(job, load) {
     const { claims } = parts
     if (!claims || job.wish.noCache) return fetch(job, load)
     // Other workers may be loading the same rows: one of them does, the others find it in the memory they share.
-    await claims.load({
+    return claims.load({
       digests: load.digests,
       signal: load.signal,
       deadline: job.call.deadline,
       found: (digest) => inMemory(job, load, digest),
-      fetch: (digests, landed) =>
+      fetch: async (digests, landed) =>
         fetch(job, {
           digests,
           signal: load.signal,
@@ -66,25 +68,27 @@ export function createFill(parts: FillParts): Fill {
     return true
   }
 
-  async function fetch(job: Job, load: Load<Landing>): Promise<void> {
-    const rest = job.wish.noCache || job.isSought ? load.digests : await fromTiers(job, load)
-    if (rest.length === 0) return
+  function fetch(job: Job, load: Load<Landing>): Coming<void> {
+    const isAsked = job.seed.shared && cache.hasShared && !job.wish.noCache && !job.isSought
+    if (!isAsked) return fromOthers(job, load, load.digests)
+    return after(cache.lookup(load.digests), (found) => {
+      const rest = load.digests.filter((digest, i) => !landed(job, load, digest, found[i]))
+      return rest.length > 0 ? fromOthers(job, load, rest) : undefined
+    })
+  }
+
+  /** What no tier has. */
+  function fromOthers(job: Job, load: Load<Landing>, rest: readonly Digest[]): Coming<void> {
     const leases = job.seed.shared && !job.wish.noCache ? parts.leases(job.matched) : undefined
-    if (!leases) return fromBackend(job, load, { digests: new Set(rest) })
+    if (!leases) return fromBackend(job, load, { digests: rest })
     // Other gateways may be asking for the same rows: one of them fetches, the others wait for what it stores.
-    await leases.load({
+    return leases.load({
       digests: rest,
       signal: load.signal,
       deadline: job.call.deadline,
       found: (digest, value) => landed(job, load, digest, cache.read(digest, value)),
-      fetch: (digests, holding) => fromBackend(job, load, { digests: new Set(digests), holding }),
+      fetch: async (digests, holding) => fromBackend(job, load, { digests, holding }),
     })
-  }
-
-  async function fromTiers(job: Job, load: Load<Landing>): Promise<readonly Digest[]> {
-    if (!job.seed.shared) return load.digests
-    const found = await cache.lookup(load.digests)
-    return load.digests.filter((digest, i) => !landed(job, load, digest, found[i]))
   }
 
   function landed(job: Job, load: Load<Landing>, digest: Digest, found: Found | undefined): boolean {
@@ -98,73 +102,102 @@ export function createFill(parts: FillParts): Fill {
     return false
   }
 
-  async function fromBackend(job: Job, load: Load<Landing>, wanted: Wanted): Promise<void> {
-    const { sheet, seed } = job
-    const lines = sheet.lines.filter(({ row }) => wanted.digests.has(row.digest))
-    const isWhole = job.rows === undefined || (sheet.plain && lines.length === sheet.lines.length)
-    const shipped = await ship(job, { rows: lines.map(({ row }) => row), isWhole, signal: load.signal })
-    const unkept = { load, digests: wanted.digests, scope: job.matched.route.cache?.scope }
-    if ('unkept' in shipped) return landUnkept(unkept, shipped.unkept, !isWhole)
+  function fromBackend(job: Job, load: Load<Landing>, wanted: Wanted): Coming<void> {
+    const { sheet } = job
+    const isAll = wanted.digests.length === sheet.lines.length
+    const digests = isAll ? undefined : new Set(wanted.digests)
+    const lines = digests ? sheet.lines.filter(({ row }) => digests.has(row.digest)) : sheet.lines
+    const isWhole = job.rows === undefined || (sheet.plain && isAll)
+    const shipped = ship(job, { rows: lines.map(({ row }) => row), isWhole, signal: load.signal })
+    return after(shipped, (arrived) => {
+      const { scope } = job.matched.route.cache as RouteCache
+      const unkept = { load, digests: wanted.digests, scope }
+      if ('unkept' in arrived) landUnkept(unkept, arrived.unkept, !isWhole)
+      else keep(job, { load, wanted, lines, isWhole }, arrived.kept)
+    })
+  }
+
+  /** Stores and lands what may be kept, a row at a time: memory has it before its flight ends. */
+  function keep(job: Job, { load, wanted, lines, isWhole }: Fetched, all: readonly Kept[]): void {
+    const versions = versionsOf(job.matched, all)
     // A version that nobody has told of yet: its key is still that of the one before.
-    const versions = versionsOf(job.matched, shipped.kept)
-    const foreign = [...versions].find(([, version]) => !parts.mayKeep(job.matched, version))
-    // Of a batch it may hold the rows of others too: then it is nobody's answer.
-    const isOwn = isWhole && job.matched.route.batch === undefined
-    if (foreign) return landUnkept(unkept, foreign[0].reply, !isOwn)
+    const foreign = all.find((_, i) => !parts.mayKeep(job.matched, versions[i]))
+    if (foreign) {
+      // Of a batch it may hold the rows of others too: then it is nobody's answer.
+      const isOwn = isWhole && job.matched.route.batch === undefined
+      const { scope } = job.matched.route.cache as RouteCache
+      return landUnkept({ load, digests: wanted.digests, scope }, foreign.delivered.reply, !isOwn)
+    }
     for (const [i, { row }] of lines.entries()) {
-      const kept = shipped.kept[i] as Kept
-      const entry = entryOf(job, row, { ...kept, version: versions.get(kept.delivered) })
+      const entry = entryOf(job, row, all[i] as Kept, versions[i])
       cache.store(entry, {
         ...wanted.holding?.storing(row.digest),
-        ...(seed.shared ? {} : { memoryOnly: true }),
+        memoryOnly: !job.seed.shared,
         began: job.began,
       })
       load.land(row.digest, { kind: 'entry', entry, tier: undefined })
     }
   }
 
-  function entryOf({ matched }: Job, { digest }: Row, kept: Kept & { version: string | undefined }): Entry {
-    const { answer, delivered, version = '' } = kept
+  function entryOf(
+    { matched }: Job,
+    { digest }: Row,
+    { answer, delivered }: Kept,
+    version: string | undefined,
+  ): Entry {
     const { reply, ms } = delivered
     const cached = matched.route.cache as RouteCache
     const negative = reply.status !== 200
-    const stale = !negative && mayBeStale(reply.headers) ? 1 : 0
-    const common = {
+    const isStale = !negative && mayBeStale(reply)
+    return {
       digest,
+      kind: answer ? 'row' : 'reply',
       status: reply.status,
+      headers: answer ? NONE : keptHeaders(reply),
+      body: answer ? answer.slice : (reply.body as Uint8Array),
+      frame: answer?.frame,
       createdAt: clock.wall(),
       ttlMs: (negative ? cached.negativeTtl : cached.ttl) * (1 + cached.jitter * (2 * parts.random() - 1)),
-      swrMs: cached.staleWhileRevalidate * stale,
-      sieMs: cached.staleIfError * stale,
-      version,
-      tags: [],
+      swrMs: isStale ? cached.staleWhileRevalidate : 0,
+      sieMs: isStale ? cached.staleIfError : 0,
+      version: version ?? '',
+      tags: NO_TAGS,
       upstreamMs: ms,
       negative,
     }
-    return answer
-      ? { ...common, kind: 'row', headers: [], frame: answer.frame, body: answer.slice }
-      : { ...common, kind: 'reply', headers: keptHeaders(reply.headers), body: reply.body as Uint8Array }
   }
 }
 
-/** The version behind each reply; read once, however many rows were cut from it. */
-function versionsOf(
-  { protocol, target }: Matched,
-  kept: readonly Kept[],
-): Map<Delivered, string | undefined> {
-  const versions = new Map<Delivered, string | undefined>()
-  for (const { delivered } of kept) {
-    if (versions.has(delivered)) continue
-    const { reply, backend } = delivered
-    versions.set(delivered, answeredBy(target, backend, protocol.version?.(reply, reply.body as Uint8Array)))
-  }
-  return versions
+const NONE: readonly string[] = []
+const NO_TAGS: Entry['tags'] = []
+
+/** The version behind each answer; read once a reply, however many rows were cut from it. */
+function versionsOf({ protocol, target }: Matched, kept: readonly Kept[]): readonly (string | undefined)[] {
+  let last: Delivered | undefined
+  let version: string | undefined
+  return kept.map(({ delivered }) => {
+    if (delivered !== last) {
+      const { reply, backend } = delivered
+      version = answeredBy(target, backend, protocol.version?.(reply, reply.body as Uint8Array))
+      last = delivered
+    }
+    return version
+  })
 }
 
 interface Wanted {
-  readonly digests: ReadonlySet<Digest>
+  readonly digests: readonly Digest[]
   /** The leases under which they are fetched. */
   readonly holding?: Holding
+}
+
+/** What was asked of a backend. */
+interface Fetched {
+  readonly load: Load<Landing>
+  readonly wanted: Wanted
+  readonly lines: readonly Line[]
+  /** It was the call as it came. */
+  readonly isWhole: boolean
 }
 
 /** How long an answer for one taker waits for it, while that caller waits for rows that others load. */
@@ -175,7 +208,7 @@ const PERSONAL = new Set([401, 403, 407, 429])
 
 interface Unkept {
   readonly load: Load<Landing>
-  readonly digests: ReadonlySet<Digest>
+  readonly digests: readonly Digest[]
   readonly scope: RouteCache['scope'] | undefined
 }
 
@@ -196,7 +229,6 @@ function landUnkept({ load, digests, scope }: Unkept, reply: Reply, partial: boo
   }
   for (const digest of digests) load.land(digest, { kind: 'single', take, partial })
   setTimeout(() => {
-    const body = take()?.body
-    if (body instanceof Incoming) void body.discard()
+    letGo(take()?.body)
   }, TAKE_MS).unref()
 }

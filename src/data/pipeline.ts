@@ -15,10 +15,10 @@ import { Chunks } from '../core/chunks.ts'
 import type { Digest } from '../core/key.ts'
 import type { Answer } from '../core/reply.ts'
 import type { Clock } from '../lib/clock.ts'
-import { after, type Coming } from '../lib/later.ts'
+import { after, all, type Coming, isComing } from '../lib/later.ts'
 import { inTurns } from '../lib/turns.ts'
 import type { Plan, Reading } from '../protocol/protocol.ts'
-import { Incoming } from './backend/incoming.ts'
+import { letGo } from './backend/incoming.ts'
 import type { Aliases } from './cache/aliases.ts'
 import type { Directives } from './cache/directives.ts'
 import { judge } from './cache/freshness.ts'
@@ -183,24 +183,36 @@ function createWays({
   return { shared, alone, looked }
 
   /** The ordinary way: memory, then flights for what it does not have. */
-  async function shared(job: Job, turn = 0): Promise<Answer> {
+  function shared(job: Job, turn = 0): Answer | Coming<Answer> {
     const missing = look(job)
+    if (missing.length === 0) return settled(job)
     if (missing.some(({ row }) => markers.has(row.digest))) return alone(job)
-    const joined = new Map<Digest, Flight<Landing>>()
-    for (const { row } of missing) {
-      const flight = flights.join(row.digest)
-      if (flight) joined.set(row.digest, flight)
-    }
-    const ours = missing.filter(({ row }) => !joined.has(row.digest)).map(({ row }) => row.digest)
-    const opened = ours.length > 0 ? flights.open(ours, (load) => fill(job, load), landedNowhere) : []
-    const flown = [...joined.values(), ...opened]
-    const landings = await Promise.all(flown.map((flight) => flight.wait(job.call.signal)))
-
-    const landed = new Map(flown.map((flight, i) => [flight.digest, landings[i] as Landing]))
+    const joined: Line[] = []
+    const ours: Line[] = []
+    const flown: Flight<Landing>[] = []
     for (const line of missing) {
-      line.joined = joined.has(line.row.digest)
-      const landing = landed.get(line.row.digest)
-      if (!line.joined || suits(landing, job.wish)) take(line, landing)
+      const flight = flights.join(line.row.digest)
+      if (flight) flown.push(flight)
+      ;(flight ? joined : ours).push(line)
+    }
+    if (ours.length > 0) {
+      const digests = ours.map(({ row }) => row.digest)
+      for (const flight of flights.open(digests, (load) => fill(job, load), landedNowhere)) flown.push(flight)
+    }
+    const { signal } = job.call
+    return after(all(flown.map((flight) => flight.wait(signal))), (landings) =>
+      arrived(job, { joined, ours, landings, turn }),
+    )
+  }
+
+  function arrived(job: Job, { joined, ours, landings, turn }: Arrival): Answer | Coming<Answer> {
+    for (const [i, line] of joined.entries()) {
+      line.joined = true
+      if (suits(landings[i], job.wish)) take(line, landings[i])
+    }
+    for (const [i, line] of ours.entries()) {
+      line.joined = false
+      take(line, landings[joined.length + i])
     }
     const troubled = landings.findIndex((landing) => landing.kind !== 'entry')
     if (troubled < 0) {
@@ -208,7 +220,7 @@ function createWays({
       return turn === 0 ? shared(job, turn + 1) : alone(job)
     }
     const trouble = landings[troubled] as Trouble
-    const wasJoined = troubled < joined.size
+    const wasJoined = troubled < joined.length
     // Somebody else's load failed in a way that ours need not: one more turn, with a flight of our own if need be.
     if (wasJoined && turn === 0 && isAnothers(trouble)) return shared(job, turn + 1)
     return unkept(job, trouble, wasJoined)
@@ -221,15 +233,15 @@ function createWays({
   }
 
   /** Memory's answers; gives the lines it has none for. What is stale but may still be used is renewed behind it. */
-  function look({ sheet, wish, ...job }: Job): readonly Line[] {
+  function look(job: Job): readonly Line[] {
+    const { sheet, wish } = job
     const now = clock.wall()
     for (const line of sheet.missing) {
       const entry = cache.peek(line.row.digest)
       if (!entry) continue
       const freshness = judge(entry, wish, now)
       if (freshness === 'fresh' || freshness === 'revalidate') [line.entry, line.tier] = [entry, memory]
-      if (freshness === 'revalidate' && !wish.noStore && !wish.onlyIfCached)
-        renew({ ...job, sheet, wish }, line)
+      if (freshness === 'revalidate' && !wish.noStore && !wish.onlyIfCached) renew(job, line)
       if (freshness === 'fallback') line.fallback = entry
     }
     return sheet.missing
@@ -241,7 +253,7 @@ function createWays({
     const renewed = { ...job, sheet: new Sheet([row]), wish: { ...job.wish, noCache: true } }
     flights.open(
       [row.digest],
-      (load) => (claims ? claims.alone(row.digest, () => fill(renewed, load)) : fill(renewed, load)),
+      (load) => (claims ? claims.alone(row.digest, async () => fill(renewed, load)) : fill(renewed, load)),
       landedNowhere,
     )
   }
@@ -282,8 +294,12 @@ function createWays({
     return forward(job.call, job.matched, job.wish.onlyIfCached ? 'only-if-cached' : 'no-store')
   }
 
-  async function settled(job: Job): Promise<Answer> {
-    const answer = await compose.answer(job)
+  function settled(job: Job): Answer | Coming<Answer> {
+    const answer = compose.answer(job)
+    return isComing(answer) ? after(answer, (come) => noted(job, come)) : noted(job, answer)
+  }
+
+  function noted(job: Job, answer: Answer): Answer {
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === job.began) {
       // Most answers are never asked for again: the first repeat of one makes it ready. What is ready is replaced.
@@ -306,11 +322,19 @@ function createWays({
     if (trouble.kind === 'single') for (const { row } of sheet.missing) markers.set(row.digest)
     // Part of a batch was refused: the caller must hear what the whole batch would have been told.
     if (!reply || (trouble.partial && reply.status < 500)) {
-      if (reply?.body instanceof Incoming) void reply.body.discard()
+      letGo(reply?.body)
       return forward(call, matched, 'not cacheable')
     }
     return compose.unkept(job, reply, { collapsed, counts: sheet.counts() })
   }
+}
+
+/** What came of the flights for a call's rows: of those it joined first. */
+interface Arrival {
+  readonly joined: readonly Line[]
+  readonly ours: readonly Line[]
+  readonly landings: readonly Landing[]
+  readonly turn: number
 }
 
 /** `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */

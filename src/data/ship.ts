@@ -5,6 +5,7 @@
 import type { Call, RawPairs } from '../core/call.ts'
 import type { Reply } from '../core/reply.ts'
 import type { Signal } from '../lib/cancel.ts'
+import { after, type Coming } from '../lib/later.ts'
 import type { Row, RowAnswer } from '../protocol/protocol.ts'
 import { type BatchCall, Batches, type BatchesParts } from './batch/batches.ts'
 import { collectable, unstorable } from './cache/storable.ts'
@@ -30,7 +31,7 @@ export interface Order {
   readonly signal: Signal
 }
 
-export type Ship = (job: Job, order: Order) => Promise<Shipped>
+export type Ship = (job: Job, order: Order) => Coming<Shipped>
 
 export interface ShipParts extends Omit<BatchesParts, 'cut'> {
   readonly dispatch: Dispatch
@@ -43,32 +44,35 @@ export function createShip(parts: ShipParts): Ship {
   const { dispatch, outgoing, splitting } = parts
   const batches = new Batches({ ...parts, cut: cutRows })
 
-  return async function ship(job, order) {
+  return function ship(job, order) {
     if (!job.rows || !batches.takes(job)) return alone(job, order)
-    const shipped = await batches.ship(job, order.rows, order.signal)
-    return 'refused' in shipped ? { unkept: shipped.refused.reply } : { kept: shipped.answers }
+    return after(batches.ship(job, order.rows, order.signal), (shipped) =>
+      'refused' in shipped ? { unkept: shipped.refused.reply } : { kept: shipped.answers },
+    )
   }
 
-  async function alone(job: Job, { rows, isWhole, signal }: Order): Promise<Shipped> {
+  function alone(job: Job, { rows, isWhole, signal }: Order): Coming<Shipped> {
     const { call, matched, plan, body } = job
     const joined = isWhole ? undefined : matched.protocol.rows?.join(plan, rows, body)
-    const delivered = await dispatch(call, matched, {
+    const delivered = dispatch(call, matched, {
       body: joined?.body ?? body,
       contentLength: undefined,
       // Without Accept-Encoding: an encoded answer could not be shared with callers who do not take that coding.
-      headers: replaced(outgoing(call), joined?.headers ?? []),
+      headers: replaced(outgoing(call), joined?.headers ?? NONE),
       key: rows[0]?.digest,
       signal,
       collectBytes: collectable((matched.route.cache as RouteCache).maxEntryBytes, rows.length),
     })
-    if (job.rows) {
-      const answers = cutRows(job, delivered, rows.length)
-      return answers
-        ? { kept: answers.map((answer) => ({ answer, delivered })) }
-        : { unkept: delivered.reply }
+    return after(delivered, (answered) => judged(job, answered, rows.length))
+  }
+
+  function judged(job: Job, delivered: Delivered, count: number): Shipped {
+    if (!job.rows) {
+      const isKept = mayKeep(job, delivered.reply, 1, job)
+      return isKept ? { kept: [{ answer: undefined, delivered }] } : { unkept: delivered.reply }
     }
-    const isKept = mayKeep(job, delivered.reply, 1, job)
-    return isKept ? { kept: [{ answer: undefined, delivered }] } : { unkept: delivered.reply }
+    const answers = cutRows(job, delivered, count)
+    return answers ? { kept: answers.map((answer) => ({ answer, delivered })) } : { unkept: delivered.reply }
   }
 
   /** The reply's answers, one a row; undefined where it must not be kept or does not fit its rows. */
@@ -81,6 +85,8 @@ export function createShip(parts: ShipParts): Ship {
     return undefined
   }
 }
+
+const NONE: RawPairs = []
 
 /** Whether a reply may be kept; a refusal only as the answer to a `whole` call, where the route remembers refusals. */
 function mayKeep({ matched, plan }: BatchCall, reply: Reply, count: number, whole?: Job): boolean {

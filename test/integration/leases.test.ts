@@ -114,7 +114,7 @@ class Gateway {
         (error) => `failed: ${String(error)}`,
       )[0]
     if (!flight) throw new Error('no flight')
-    return flight.wait(signal)
+    return (async () => flight.wait(signal))()
   }
 }
 

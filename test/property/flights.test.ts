@@ -84,8 +84,8 @@ class World {
         (landing) => {
           wait.ended = landing
         },
-        (reason: Error) => {
-          wait.ended = reason.message
+        (reason) => {
+          wait.ended = (reason as Error).message
         },
       )
     }
@@ -240,8 +240,8 @@ describe('flights', () => {
   it('lands every one of equal digests of one load', async () => {
     const flights = new Flights<string>({ maxWaiters: 10 })
     const row = digestOf('twice')
-    const run = async ({ digests, land }: Load<string>) => {
-      for (const digest of digests) land(digest, 'landed')
+    const run = async (load: Load<string>) => {
+      for (const digest of load.digests) load.land(digest, 'landed')
     }
     const opened = flights.open([row, row], run, () => 'unlanded')
     const never = new AbortController().signal

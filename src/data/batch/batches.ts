@@ -7,7 +7,7 @@ import type { Call, RawPairs, WholeBody } from '../../core/call.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Plan, Row, RowAnswer } from '../../protocol/protocol.ts'
-import { Incoming } from '../backend/incoming.ts'
+import { letGo } from '../backend/incoming.ts'
 import { collectable } from '../cache/storable.ts'
 import type { Matched, RouteBatch, RouteCache } from '../ingress/routes.ts'
 import { replaced } from '../rows/ask.ts'
@@ -124,7 +124,7 @@ export class Batches {
     const answers = this.#parts.cut(lead, delivered, rows.length)
     if (answers) return { answers: answers.map((answer) => ({ answer, delivered })) }
     const { status, body } = delivered.reply
-    if (shares.length > 1 && body instanceof Incoming) void body.discard()
+    if (shares.length > 1) letGo(body)
     // What is overloaded is not asked again for each caller: that would make a storm of it. A 500 is how many servers
     // say that one row is bad.
     return { refused: delivered, forAll: body instanceof Uint8Array && (status > 500 || status === 429) }

@@ -22,7 +22,7 @@ export interface Entry {
   readonly status: number
   readonly headers: RawPairs
   readonly body: Uint8Array
-  readonly frame?: Uint8Array
+  readonly frame?: Uint8Array | undefined
   /** Wall milliseconds at which the backend's answer was complete. */
   readonly createdAt: number
   readonly ttlMs: number

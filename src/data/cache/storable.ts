@@ -16,6 +16,18 @@ export interface StorePolicy {
 
 /** Why this answer must not be kept, or undefined. Looks at the head only. */
 export function unstorable(reply: Reply, policy: StorePolicy): string | undefined {
+  const { notes = {} } = reply
+  if (!notes.isPlain || reply.status !== 200) {
+    const forbidden = forbids(reply, policy)
+    if (forbidden !== undefined) return forbidden
+    // The route has a part in what is said about its fields, and in nothing else.
+    if (!has(reply.headers, 'vary')) notes.isPlain = true
+  }
+  notes.declared ??= Number(headerAll(reply.headers, 'content-length')[0] ?? 0)
+  return notes.declared > policy.maxEntryBytes ? 'too large' : undefined
+}
+
+function forbids(reply: Reply, policy: StorePolicy): string | undefined {
   if (reply.status !== 200) return `status ${reply.status}`
   if (has(reply.headers, 'set-cookie')) return 'set-cookie'
   if (has(reply.headers, 'content-range')) return 'partial content'
@@ -30,10 +42,7 @@ export function unstorable(reply: Reply, policy: StorePolicy): string | undefine
   }
   const selecting = headerAll(reply.headers, 'vary').flatMap((value) => value.split(','))
   const uncovered = selecting.map((name) => name.trim().toLowerCase()).find((name) => !covered(name, policy))
-  if (uncovered !== undefined) return `vary: ${uncovered}`
-  return Number(headerAll(reply.headers, 'content-length')[0] ?? 0) > policy.maxEntryBytes
-    ? 'too large'
-    : undefined
+  return uncovered === undefined ? undefined : `vary: ${uncovered}`
 }
 
 /**
@@ -45,13 +54,23 @@ export function collectable(maxEntryBytes: number, rows: number): number {
 }
 
 /** False where the backend forbids giving an old answer, whatever the route says (RFC 9111, section 5.2.2). */
-export function mayBeStale(headers: RawPairs): boolean {
+export function mayBeStale({ headers, notes = {} }: Pick<Reply, 'headers' | 'notes'>): boolean {
+  notes.mayBeStale ??= !forbidsStale(headers)
+  return notes.mayBeStale
+}
+
+function forbidsStale(headers: RawPairs): boolean {
   const directives = headerAll(headers, 'cache-control').join(',').toLowerCase()
-  return !/(?:^|[,\s])(?:must-revalidate|proxy-revalidate|no-cache)(?:[\s,=]|$)/.test(directives)
+  return /(?:^|[,\s])(?:must-revalidate|proxy-revalidate|no-cache)(?:[\s,=]|$)/.test(directives)
 }
 
 /** The fields that belong to the answer and not to the exchange that brought it. */
-export function keptHeaders(headers: RawPairs): string[] {
+export function keptHeaders({ headers, notes = {} }: Pick<Reply, 'headers' | 'notes'>): RawPairs {
+  notes.kept ??= keptOf(headers)
+  return notes.kept
+}
+
+function keptOf(headers: RawPairs): string[] {
   const kept: string[] = []
   for (let i = 0; i < headers.length; i += 2)
     if (KEPT.has((headers[i] as string).toLowerCase()))

@@ -53,6 +53,8 @@ export interface TieredStats {
 }
 
 export interface Tiered {
+  /** There are tiers that other gateways share. */
+  readonly hasShared: boolean
   /** From memory, synchronously. Fresh or within its stale windows: the caller judges. */
   peek(digest: Digest): Entry | undefined
   /** From the shared tiers, in the digests' order. Adds at most the largest readTimeout and 10 ms. */
@@ -151,6 +153,10 @@ class TieredCache implements Tiered {
     this.#fence = new Fence(clock)
     this.#ttlCap = ttlCap
     this.#budgetMs = Math.max(0, ...tiers.map((tier) => tier.readTimeout)) + SLACK_MS
+  }
+
+  get hasShared(): boolean {
+    return this.#shelves.length > 0
   }
 
   peek(digest: Digest): Entry | undefined {

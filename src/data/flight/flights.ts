@@ -12,14 +12,15 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
+import { type Coming, Later } from '../../lib/later.ts'
 
 export interface Flight<L> {
   readonly digest: Digest
   /**
-   * Resolves when the flight has landed; rejects with the signal's reason when the waiter leaves first. To be
+   * Comes when the flight has landed; fails with the signal's reason when the waiter leaves first. To be
    * called once for each join, in the same turn: until then a joined flight counts as waited for.
    */
-  wait(signal: Signal): Promise<L>
+  wait(signal: Signal): Coming<L>
 }
 
 /** What one load has taken upon itself: the flights it opened, and a signal that ends it. */
@@ -81,31 +82,18 @@ export class Flights<L> {
    */
   open(
     digests: readonly Digest[],
-    run: (load: Load<L>) => Promise<void>,
+    run: (load: Load<L>) => Coming<void>,
     unlanded: (error: unknown) => L,
   ): readonly Flight<L>[] {
-    const cancel = new Cancel()
-    const own = new Map<Digest, OpenFlight<L>>()
-    const crew = new Crew(() => {
-      for (const flight of own.values()) this.#forget(flight)
-      cancel.abort(new GatewayError('callerLeft', 'nobody waits for this any more'))
-    })
-    const flights = digests.map((digest) => {
-      const known = own.get(digest)
-      if (known) known.join()
-      const flight = known ?? new OpenFlight<L>(digest, crew, this.#clock.now())
-      own.set(digest, flight)
-      return flight
-    })
-    for (const flight of own.values()) this.#publish(flight)
-    const land = (digest: Digest, landing: L) => {
-      const flight = own.get(digest)
-      if (!flight) return
-      this.#forget(flight)
-      flight.land(landing)
+    const flying = new Flying<L>(digests, this.#clock.now(), this.#forget)
+    for (const flight of flying.flights) this.#publish(flight)
+    const end = (error: unknown) => flying.landRest(() => unlanded(error))
+    try {
+      run(flying).then(() => end(undefined), end)
+    } catch (error) {
+      end(error)
     }
-    void this.#fly({ digests: [...own.keys()], signal: cancel, land }, run, unlanded)
-    return flights
+    return flying.boarded
   }
 
   /** Where there is one already it is full or old: whoever comes next joins this one. */
@@ -121,34 +109,58 @@ export class Flights<L> {
     return isAlone && this.#clock.now() - flight.began >= this.#leaderAgeMs
   }
 
-  #forget(flight: OpenFlight<L>): void {
+  readonly #forget = (flight: OpenFlight<L>): void => {
     if (this.#open.get(flight.digest) === flight) this.#open.delete(flight.digest)
-  }
-
-  async #fly(
-    load: Load<L>,
-    run: (load: Load<L>) => Promise<void>,
-    unlanded: (error: unknown) => L,
-  ): Promise<void> {
-    let failure: unknown
-    try {
-      await run(load)
-    } catch (error) {
-      failure = error
-    }
-    for (const digest of load.digests) load.land(digest, unlanded(failure))
   }
 }
 
-/** All who wait for a row of one load that has not landed. */
-class Crew {
+/** A load, and all who wait for a row of it that has not landed. */
+class Flying<L> implements Load<L> {
+  readonly signal = new Cancel()
+  readonly digests: readonly Digest[]
+  /** One for each row. */
+  readonly flights: readonly OpenFlight<L>[]
+  /** One for each digest that was asked for. */
+  readonly boarded: readonly OpenFlight<L>[]
   isGone = false
+  readonly #forget: (flight: OpenFlight<L>) => void
+  #byDigest: ReadonlyMap<Digest, OpenFlight<L>> | undefined
   #waiters = 0
   #aloft = 0
-  readonly #deserted: () => void
 
-  constructor(deserted: () => void) {
-    this.#deserted = deserted
+  constructor(digests: readonly Digest[], now: number, forget: (flight: OpenFlight<L>) => void) {
+    this.#forget = forget
+    const [only] = digests
+    if (only !== undefined && digests.length === 1) {
+      this.flights = this.boarded = [new OpenFlight(only, this, now)]
+      this.digests = digests
+      return
+    }
+    const own = new Map<Digest, OpenFlight<L>>()
+    this.boarded = digests.map((digest) => {
+      const known = own.get(digest)
+      if (known) known.join()
+      const flight = known ?? new OpenFlight<L>(digest, this, now)
+      own.set(digest, flight)
+      return flight
+    })
+    this.#byDigest = own
+    this.flights = [...own.values()]
+    this.digests = [...own.keys()]
+  }
+
+  land(digest: Digest, landing: L): void {
+    const [first] = this.flights
+    const flight = this.#byDigest ? this.#byDigest.get(digest) : first
+    if (!flight || flight.digest !== digest) return
+    this.#forget(flight)
+    flight.land(landing)
+  }
+
+  /** The load has ended: what it left open lands with this. */
+  landRest(landing: () => L): void {
+    if (this.#aloft === 0) return
+    for (const digest of this.digests) this.land(digest, landing())
   }
 
   opened(): void {
@@ -174,7 +186,8 @@ class Crew {
   #check(): void {
     if (this.isGone || this.#waiters > 0 || this.#aloft === 0) return
     this.isGone = true
-    this.#deserted()
+    for (const flight of this.flights) this.#forget(flight)
+    this.signal.abort(new GatewayError('callerLeft', 'nobody waits for this any more'))
   }
 }
 
@@ -184,55 +197,82 @@ class OpenFlight<L> implements Flight<L> {
   waiters = 0
   /** The older load for the same row, where this one was opened beside it for its age. */
   overtook: OpenFlight<L> | undefined
-  #landed = false
-  #resolve: (landing: L) => void = () => {}
-  readonly #landing: Promise<L>
-  readonly #crew: Crew
+  readonly #flying: Flying<L>
+  #landed: { readonly landing: L } | undefined
+  /** Most have one. */
+  #first: Wait<L> | undefined
+  #others: Wait<L>[] | undefined
 
-  constructor(digest: Digest, crew: Crew, began: number) {
+  constructor(digest: Digest, flying: Flying<L>, began: number) {
     this.digest = digest
     this.began = began
-    this.#crew = crew
-    this.#landing = new Promise((resolve) => {
-      this.#resolve = resolve
-    })
-    crew.opened()
+    this.#flying = flying
+    flying.opened()
     // Who opened it counts as the first.
     this.join()
   }
 
   /** Landed, or given up. */
   get isOver(): boolean {
-    return this.#landed || this.#crew.isGone
+    return this.#landed !== undefined || this.#flying.isGone
   }
 
   join(): void {
     this.waiters++
-    this.#crew.joined()
+    this.#flying.joined()
   }
 
   land(landing: L): void {
     if (this.#landed) return
-    this.#landed = true
+    this.#landed = { landing }
     this.overtook = undefined
-    this.#resolve(landing)
-    this.#crew.landed(this.waiters)
+    this.#flying.landed(this.waiters)
+    const first = this.#first
+    const others = this.#others
+    this.#first = this.#others = undefined
+    first?.land(landing)
+    if (others) for (const wait of others) wait.land(landing)
   }
 
-  wait(signal: Signal): Promise<L> {
-    return new Promise((resolve, reject) => {
-      const left = () => {
-        reject(signal.reason)
-        if (this.#landed) return
-        this.waiters--
-        this.#crew.left()
-      }
-      if (signal.aborted) return left()
-      signal.addEventListener('abort', left, { once: true })
-      void this.#landing.then((landing) => {
-        signal.removeEventListener('abort', left)
-        resolve(landing)
-      })
-    })
+  wait(signal: Signal): Coming<L> {
+    const wait = new Wait<L>(this, signal)
+    if (wait.isSettled) return wait
+    if (this.#landed) wait.land(this.#landed.landing)
+    else if (!this.#first) this.#first = wait
+    else {
+      this.#others ??= []
+      this.#others.push(wait)
+    }
+    return wait
+  }
+
+  /** One who waited has left. */
+  left(): void {
+    if (this.#landed) return
+    this.waiters--
+    this.#flying.left()
+  }
+}
+
+/** One caller's wait for one flight. */
+class Wait<L> extends Later<L> {
+  readonly #flight: OpenFlight<L>
+  readonly #signal: Signal
+  readonly #leave = () => {
+    this.fail(this.#signal.reason)
+    this.#flight.left()
+  }
+
+  constructor(flight: OpenFlight<L>, signal: Signal) {
+    super()
+    this.#flight = flight
+    this.#signal = signal
+    if (signal.aborted) this.#leave()
+    else signal.addEventListener('abort', this.#leave, { once: true })
+  }
+
+  land(landing: L): void {
+    this.#signal.removeEventListener('abort', this.#leave)
+    this.settle(landing)
   }
 }

@@ -13,6 +13,7 @@ export function answeredBy(
   stated?: string,
 ): string | undefined {
   if (stated !== undefined) return stated
+  if (backend.models.length === 0) return undefined
   const offers = backend.models.filter(({ name }) => name === modelName(target))
   // One that serves several chooses by itself; the call may have named the version, but a label is none.
   const versions = new Set(offers.map(({ version }) => version))

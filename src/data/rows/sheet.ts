@@ -19,16 +19,20 @@ export interface Line {
 
 export class Sheet {
   readonly lines: readonly Line[]
-  readonly #byDigest: ReadonlyMap<Digest, Line>
   /** For each row of the call, its line. */
   readonly #order: readonly Line[]
+  /** Undefined: there is one line. */
+  readonly #byDigest: ReadonlyMap<Digest, Line> | undefined
 
   constructor(rows: readonly Row[]) {
+    const [only] = rows
+    if (only && rows.length === 1) {
+      this.lines = this.#order = [lineOf(only)]
+      return
+    }
     const lines = new Map<Digest, Line>()
     this.#order = rows.map((row) => {
-      const known = lines.get(row.digest)
-      if (known) return known
-      const line: Line = { row, entry: undefined, fallback: undefined, tier: undefined, joined: false }
+      const line = lines.get(row.digest) ?? lineOf(row)
       lines.set(row.digest, line)
       return line
     })
@@ -38,8 +42,8 @@ export class Sheet {
 
   /** Keeps an answer that is too old, for the case that there will be no other. */
   fallBack(digest: Digest, entry: Entry): void {
-    const line = this.#byDigest.get(digest)
-    if (line) line.fallback ??= entry
+    const line = this.#byDigest ? this.#byDigest.get(digest) : this.lines[0]
+    if (line?.row.digest === digest) line.fallback ??= entry
   }
 
   /** Lines that have no answer yet, in the caller's order. */
@@ -71,4 +75,8 @@ export class Sheet {
     }
     return { hit, join, miss: this.lines.length - hit - join, dup: this.#order.length - this.lines.length }
   }
+}
+
+function lineOf(row: Row): Line {
+  return { row, entry: undefined, fallback: undefined, tier: undefined, joined: false }
 }

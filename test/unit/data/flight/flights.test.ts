@@ -58,7 +58,13 @@ describe('flights', () => {
     const { run, begun } = controlled()
     const leaver = new AbortController()
     const opened = flights.open([a, b], run, unlanded)
-    const waits = opened.map((flight) => flight.wait(leaver.signal).catch(() => 'left'))
+    const waits = opened.map(async (flight) => {
+      try {
+        return await flight.wait(leaver.signal)
+      } catch {
+        return 'left'
+      }
+    })
     const load = await begun
     leaver.abort(new Error('left'))
     expect(await Promise.all(waits)).toEqual(['left', 'left'])
