@@ -30,14 +30,14 @@ export function seldom(
   { clock, everyMs }: { readonly clock: Pick<Clock, 'now'>; readonly everyMs: number },
   run: (pool: string, backend: string) => void,
 ): (pool: string, backend: string) => void {
-  const last = new Map<string, number>()
+  const pools = new Map<string, Map<string, number>>()
   return (pool, backend) => {
-    const name = `${pool}/${backend}`
+    const last = pools.get(pool) ?? new Map<string, number>()
     const now = clock.now()
-    if (now - (last.get(name) ?? -Infinity) < everyMs) return
+    if (now - (last.get(backend) ?? -Infinity) < everyMs) return
     // Backends come and go: what is kept of those that are gone is bounded.
     if (last.size > MAX_NAMES) last.clear()
-    last.set(name, now)
+    pools.set(pool, last.set(backend, now))
     run(pool, backend)
   }
 }

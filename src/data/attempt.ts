@@ -17,7 +17,7 @@ export interface AttemptParts {
   readonly observer: Observer
   readonly clock: Clock
   /** Milliseconds in which this thread could not look, since some origin. */
-  readonly stalled: () => number
+  readonly stalled: (now?: number) => number
 }
 
 export interface At {
@@ -40,11 +40,11 @@ export class Attempt extends Later<Result> implements Request {
   readonly contentLength: number | undefined
   readonly signal: Signal
   readonly headTimeoutMs: number
+  readonly now: number
   readonly #parts: AttemptParts
   readonly #pool: BackendPool
   readonly #seat: Seat
   readonly #collectBytes: number
-  readonly #began: number
   readonly #stalledBefore: number
 
   constructor(parts: AttemptParts, call: Call, shipment: Shipment, { pool, seat, asked }: At) {
@@ -54,8 +54,8 @@ export class Attempt extends Later<Result> implements Request {
     this.#seat = seat
     this.#collectBytes = shipment.collectBytes
     const began = seat.since
-    this.#began = began
-    this.#stalledBefore = parts.stalled()
+    this.now = began
+    this.#stalledBefore = parts.stalled(began)
     const left = call.deadline - began
     this.url = seat.backend.url
     this.method = upstreamMethod(call)
@@ -75,14 +75,14 @@ export class Attempt extends Later<Result> implements Request {
     return this
   }
 
-  #replied({ reply, over }: Exchange): void {
+  #replied({ reply, over, at }: Exchange): void {
     const { backend } = this.#seat
     const { body, status } = reply
     if (!over || body instanceof Uint8Array) {
-      const ms = this.#end(endingOfStatus(status))
-      return this.settle({ reply, backend, ms })
+      const ms = this.#end(endingOfStatus(status), at)
+      return this.settle({ reply, backend, ms, at: this.now + ms })
     }
-    const ms = this.#parts.clock.now() - this.#began
+    const ms = this.#parts.clock.now() - this.now
     over.then(
       (error) => void this.#end(error ? endingOf(asFault(error)) : endingOfStatus(status)),
       () => {},
@@ -105,11 +105,11 @@ export class Attempt extends Later<Result> implements Request {
   }
 
   /** Counts the call out; gives how long it was there. */
-  #end(ending: Ending | 'cancelled' | 'lost'): number {
-    const { observer, clock, stalled } = this.#parts
+  #end(ending: Ending | 'cancelled' | 'lost', at = this.#parts.clock.now()): number {
+    const { observer, stalled } = this.#parts
     const pool = this.#pool
-    const ms = clock.now() - this.#began
-    pool.leave(this.#seat, Math.max(0, ms - (stalled() - this.#stalledBefore)), ending)
+    const ms = at - this.now
+    pool.leave(this.#seat, Math.max(0, ms - (stalled(at) - this.#stalledBefore)), ending, at)
     observer.attempted(pool.name, this.#seat.backend.id, ending === 'lost' ? 'cancelled' : ending, ms)
     return ms
   }

@@ -48,8 +48,8 @@ export class DemandMeter {
   }
 
   /** A call that no cache answered: counted whether it is sent on, waits or is shed. */
-  offered(): void {
-    this.#touch()
+  offered(now = this.#clock.now()): void {
+    this.#touch(now)
     this.#offered++
   }
 
@@ -73,8 +73,8 @@ export class DemandMeter {
   }
 
   /** A call is at a backend. */
-  enter(): void {
-    this.#touch()
+  enter(now = this.#clock.now()): void {
+    this.#touch(now)
     this.#inflight++
     this.#rise()
   }
@@ -83,8 +83,8 @@ export class DemandMeter {
    * A call has left its backend. `inflight` is how many were there when it came, itself included; 0 where its time says nothing
    * of the backend's service: it failed, or the backend was still warming up.
    */
-  leave(ms: number, inflight: number): void {
-    this.#touch()
+  leave(ms: number, inflight: number, now = this.#clock.now()): void {
+    this.#touch(now)
     this.#inflight--
     if (inflight <= 0) return
     const at = Math.min(MAX_INFLIGHT, inflight)

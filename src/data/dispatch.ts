@@ -9,7 +9,7 @@
  * while no byte of an answer has gone to the client. Everything else fails with what the backend said.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Body, type Call, isWhole, modelName } from '../core/call.ts'
+import { type Call, isWhole, modelName } from '../core/call.ts'
 import { Cancel, type Signal } from '../lib/cancel.ts'
 import { type Coming, Later } from '../lib/later.ts'
 import { Attempt, type AttemptParts, discard, LOSER } from './attempt.ts'
@@ -23,6 +23,8 @@ import { isPure, repeatable, retryAfterMs } from './repeat.ts'
 import type { Delivered, Dispatch, Result, Shipment } from './shipment.ts'
 
 const REPLAY_BYTES = 1024 * 1024
+/** Replaced, not written to: most calls are tried once. */
+const NOBODY: number[] = []
 
 export interface DispatchParts extends AttemptParts {
   readonly pool: (name: string) => BackendPool
@@ -45,9 +47,10 @@ class Delivery extends Later<Delivered> implements Need {
   readonly #matched: Matched
   readonly #shipment: Shipment
   readonly #pool: BackendPool
-  readonly #body: ReturnType<typeof replayable>
+  /** Of a body that is not at hand. */
+  readonly #replay: Replay | undefined
   readonly #asked: number
-  #tried: number[] = []
+  #tried = NOBODY
   #turn = 0
 
   constructor(parts: DispatchParts, call: Call, matched: Matched, shipment: Shipment) {
@@ -57,7 +60,8 @@ class Delivery extends Later<Delivered> implements Need {
     this.#matched = matched
     this.#shipment = shipment
     this.#pool = parts.pool(matched.route.pool)
-    this.#body = replayable(shipment.body)
+    const { body } = shipment
+    this.#replay = body === undefined || isWhole(body) ? undefined : new Replay(body, REPLAY_BYTES)
     this.#asked = parts.clock.now()
     this.model = modelName(matched.target)
     this.version = matched.target.version
@@ -67,14 +71,14 @@ class Delivery extends Later<Delivered> implements Need {
   }
 
   start(): this {
-    this.#pool.deposit()
-    this.#enter()
+    this.#pool.deposit(this.#asked)
+    this.#enter(this.#asked)
     return this
   }
 
-  #enter(): void {
+  #enter(now?: number): void {
     try {
-      const seat = this.#pool.enter(this, this.#tried)
+      const seat = this.#pool.enter(this, this.#tried, now)
       if (seat instanceof Promise)
         seat.then(
           (given) => this.#seated(given),
@@ -87,9 +91,11 @@ class Delivery extends Later<Delivered> implements Need {
   }
 
   #seated(seat: Seat): void {
-    this.#tried.push(seat.backend.slot)
+    const { slot } = seat.backend
+    if (this.#tried.length === 0) this.#tried = [slot]
+    else this.#tried.push(slot)
     // Only a call whose body is at hand can be sent twice at a time.
-    const late = isPure(this.#matched) && !this.#body.streams ? this.#pool.hedgeDelay(this) : undefined
+    const late = isPure(this.#matched) && !this.#replay ? this.#pool.hedgeDelay(this) : undefined
     const result = late === undefined ? this.#send(seat, this.signal) : this.#hedged(seat, late)
     result.then(
       (ended) => this.#ended(ended),
@@ -99,7 +105,7 @@ class Delivery extends Later<Delivered> implements Need {
 
   #send(seat: Seat, signal: Signal): Coming<Result> {
     const shipment = this.#shipment
-    const body = this.#body.read()
+    const body = this.#replay ? this.#replay.read() : shipment.body
     const sent =
       signal === shipment.signal && body === shipment.body ? shipment : { ...shipment, body, signal }
     return new Attempt(this.#parts, this.#call, sent, {
@@ -117,12 +123,14 @@ class Delivery extends Later<Delivered> implements Need {
     if (pause !== undefined && isAnswer) this.#pool.pause(result.backend.slot, pause)
     const turn = this.#turn
     const again =
-      turn < this.#pool.maxRetries && this.#body.again() && repeatable(result, this.#matched, turn)
+      turn < this.#pool.maxRetries &&
+      (this.#replay?.replayable ?? true) &&
+      repeatable(result, this.#matched, turn)
     if (!again || !this.#hasTime() || !this.#pool.mayRetry()) return this.#finish(result)
     // A reply is an answer, if a bad one: it is given up only for somebody who may do better at once.
     if (this.#pool.hasOther(this, this.#tried)) return this.#retry(result)
     if (isAnswer) return this.#finish(result)
-    this.#tried = []
+    this.#tried = NOBODY
     void sleep(retryDelayMs(turn, this.#parts.random)).then(() =>
       this.#hasTime() ? this.#retry(result) : this.#finish(result),
     )
@@ -138,7 +146,8 @@ class Delivery extends Later<Delivered> implements Need {
 
   #finish(result: Result): void {
     if ('failure' in result) return this.fail(result.failure)
-    if (result.reply.status < 500) this.#pool.demand.served(this.#parts.clock.now() - this.#asked)
+    const { at = this.#parts.clock.now() } = result
+    if (result.reply.status < 500) this.#pool.demand.served(at - this.#asked)
     this.settle(result)
   }
 
@@ -187,34 +196,3 @@ async function firstGood(tries: readonly [Promise<Result>, Promise<Result>]): Pr
 async function promised<T>(coming: Coming<T>): Promise<T> {
   return coming
 }
-
-interface Readable {
-  readonly streams: boolean
-  read(): Body | undefined
-  /** Whether it can be read once more. */
-  again(): boolean
-}
-
-function replayable(body: Body | undefined): Readable {
-  if (body === undefined) return NO_BODY
-  if (isWhole(body)) return new Kept(body)
-  const replay = new Replay(body, REPLAY_BYTES)
-  return { streams: true, read: () => replay.read(), again: () => replay.replayable }
-}
-
-/** A body that is at hand. */
-class Kept implements Readable {
-  readonly streams = false
-  readonly #body: Body | undefined
-  constructor(body: Body | undefined) {
-    this.#body = body
-  }
-  read(): Body | undefined {
-    return this.#body
-  }
-  again(): boolean {
-    return true
-  }
-}
-
-const NO_BODY = new Kept(undefined)

@@ -128,13 +128,12 @@ export function createFill(parts: FillParts): Fill {
       const { scope } = job.matched.route.cache as RouteCache
       return landUnkept({ load, digests: wanted.digests, scope }, foreign.delivered.reply, !isOwn)
     }
-    for (const [i, { row }] of lines.entries()) {
+    const { holding } = wanted
+    const plain = { memoryOnly: !job.seed.shared, began: job.began }
+    for (let i = 0; i < lines.length; i++) {
+      const { row } = lines[i] as Line
       const entry = entryOf(job, row, all[i] as Kept, versions[i])
-      cache.store(entry, {
-        ...wanted.holding?.storing(row.digest),
-        memoryOnly: !job.seed.shared,
-        began: job.began,
-      })
+      cache.store(entry, holding ? { ...plain, ...holding.storing(row.digest) } : plain)
       load.land(row.digest, { kind: 'entry', entry, tier: undefined })
     }
   }

@@ -3,7 +3,7 @@
  * stream, and a client who leaves cancels the backend's work. Who wants a kept answer or none gets none where
  * answers are kept: whatever it is that brings the call here, there is none for it.
  */
-import { type Call, header, type RawPairs } from '../core/call.ts'
+import { type Call, header, isWhole, type RawPairs } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Answer } from '../core/reply.ts'
 import { after, type Coming } from '../lib/later.ts'
@@ -39,6 +39,7 @@ function hasBody(call: Call): boolean {
 }
 
 function lengthOf(call: Call): number | undefined {
+  if (isWhole(call.body)) return undefined
   const length = header(call.headers, 'content-length')
   return length === undefined ? undefined : Number(length)
 }

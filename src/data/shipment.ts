@@ -24,6 +24,8 @@ export interface Delivered {
   readonly reply: Reply
   readonly backend: Backend
   readonly ms: number
+  /** Monotonic milliseconds at which all of it was there, where it is. */
+  readonly at?: number
 }
 
 /** How one attempt ended. */

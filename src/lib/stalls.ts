@@ -34,7 +34,7 @@ export class Stalls {
   }
 
   /** Milliseconds so far, the stall that is just over included, whether or not the timer has come since. */
-  total(): number {
-    return this.#sum + Math.max(0, this.#clock.now() - this.#dueAt - SLACK_MS)
+  total(now = this.#clock.now()): number {
+    return this.#sum + Math.max(0, now - this.#dueAt - SLACK_MS)
   }
 }

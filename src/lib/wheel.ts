@@ -42,9 +42,13 @@ export class Wheel {
     return this.#linked
   }
 
-  /** Sets the timer to fire in `ms`, whatever it was set to before. */
-  arm(timer: Timer, ms: number): void {
-    const now = this.#clock.now()
+  /** Of the clock that the deadlines are of. */
+  now(): number {
+    return this.#clock.now()
+  }
+
+  /** Sets the timer to fire in `ms`, whatever it was set to before. `now`: for whoever has read the clock already. */
+  arm(timer: Timer, ms: number, now = this.#clock.now()): void {
     const due = now + ms
     // A later deadline keeps its place until that comes up: the usual case costs one write.
     if (timer.slot >= 0 && due >= timer.due) {

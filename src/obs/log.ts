@@ -21,6 +21,7 @@ const CLOSE_MS = 1_000
 
 /** `file`: a path or descriptor; standard output by default. */
 export function createLog(options: { readonly level: Level; readonly file?: string | number }): ProcessLog {
+  let { level } = options
   const sink = openSink(options.file ?? 1, (lines) => logger.warn({ event: 'log.lost', lines }))
   const logger = pino(
     {
@@ -42,10 +43,11 @@ export function createLog(options: { readonly level: Level; readonly file?: stri
     warn: (event, fields) => logger.warn({ event, ...fields }),
     error: (event, fields) => logger.error({ event, ...fields }),
     get level() {
-      return logger.level as Level
+      return level
     },
-    setLevel(level) {
-      logger.level = level
+    setLevel(next) {
+      level = next
+      logger.level = next
     },
     close: () => sink.close(),
   }

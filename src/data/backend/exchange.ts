@@ -27,9 +27,13 @@ export interface Request {
   readonly signal: Signal
   /** Milliseconds until the head of the answer must be there. */
   readonly headTimeoutMs: number
+  /** Monotonic milliseconds, where whoever asks has read the clock. */
+  readonly now?: number
 }
 
 export interface Exchange {
+  /** Monotonic milliseconds at which it was over, where it is. */
+  readonly at?: number
   /** With its body where all of it came with the head. */
   readonly reply: Omit<Reply, 'body'> & { readonly body: Incoming | Uint8Array }
   /** Comes when the exchange is over, with the error that ended it, if any; undefined: it is. Never fails. */

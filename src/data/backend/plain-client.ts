@@ -99,7 +99,7 @@ class Origin implements Keeper {
   }
 
   take(transfer: Transfer): void {
-    const idle = this.#usable()
+    const idle = this.#usable(transfer.now)
     if (idle) return this.#start(idle, transfer)
     // Those whose callers have left keep their place until it is their turn.
     if (this.#waiting.length >= MAX_WAITING) this.#waiting = this.#waiting.filter((one) => !one.isOver)
@@ -152,8 +152,7 @@ class Origin implements Keeper {
     return undefined
   }
 
-  #usable(): PlainConnection | undefined {
-    const now = this.#idle.length > 0 ? performance.now() : 0
+  #usable(now = performance.now()): PlainConnection | undefined {
     for (let last = this.#idle.pop(); last; last = this.#idle.pop()) {
       if (last.isFreeAt(now)) return last
       last.destroy()

@@ -1,6 +1,7 @@
 /** One connection to a backend: one request at a time, and an answer that is read strictly. */
 import net from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
+import { latin1Of } from '../../lib/latin1.ts'
 import { checkedLookup } from './checked-lookup.ts'
 import type { ClientOptions } from './exchange.ts'
 import { GarbledError } from './reply-head.ts'
@@ -84,8 +85,7 @@ export class PlainConnection {
     if (!body || body.length === 0) {
       socket.write(head, 'latin1')
     } else if (body.length <= MAX_JOINED_BYTES) {
-      const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1')
-      socket.write(head + text, 'latin1')
+      socket.write(head + latin1Of(body), 'latin1')
     } else {
       socket.cork()
       socket.write(head, 'latin1')
@@ -116,13 +116,14 @@ export class PlainConnection {
       this.#socket.destroy()
       if (transfer && transfer === this.#transfer) transfer.break(this.#fault(error))
     }
-    if (transfer && transfer === this.#transfer && !this.#reader.isBusy) this.#finished()
-    transfer?.tell()
+    const now = performance.now()
+    if (transfer && transfer === this.#transfer && !this.#reader.isBusy) this.#finished(now)
+    transfer?.tell(now)
     return true
   }
 
   /** The answer is complete; what came behind it has already broken the connection. */
-  #finished(): void {
+  #finished(now: number): void {
     this.#transfer = undefined
     // An answer before the whole request was taken: the rest of it would be read as the next.
     const isClean = this.#reader.isReusable && this.#socket.writableLength === 0 && !this.#socket.destroyed
@@ -130,7 +131,7 @@ export class PlainConnection {
     // The reader of the body may have stood still.
     this.#socket.resume()
     const keptMs = (this.#reader.idleMs ?? MAX_IDLE_MS + MARGIN_MS) - MARGIN_MS
-    this.#idleUntil = performance.now() + Math.min(MAX_IDLE_MS, Math.max(0, keptMs))
+    this.#idleUntil = now + Math.min(MAX_IDLE_MS, Math.max(0, keptMs))
     this.#keeper.free(this)
   }
 

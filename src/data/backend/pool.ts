@@ -139,10 +139,10 @@ export class BackendPool {
 
   /**
    * A place for the call at a backend; at once where one has room, otherwise when one comes free. Rejects, or
-   * throws, with `noBackend`, `unknownModel`, `overloaded`, or the signal's reason.
+   * throws, with `noBackend`, `unknownModel`, `overloaded`, or the signal's reason. `now`: for whoever has read the clock already.
    */
-  enter(need: Need, exclude: readonly number[]): Seat | Promise<Seat> {
-    const picked = this.#take(exclude.length === 0 ? need : { ...need, exclude })
+  enter(need: Need, exclude: readonly number[], now?: number): Seat | Promise<Seat> {
+    const picked = this.#take(exclude.length === 0 ? need : { ...need, exclude }, now)
     if (typeof picked !== 'string') return picked
     if (picked === 'saturated') return this.#waiting.wait({ need, exclude })
     if (picked === 'none' && this.#isComing()) return this.#waiting.hold({ need, exclude })
@@ -161,18 +161,17 @@ export class BackendPool {
   }
 
   /** `lost`: a hedge was cut because the other was faster; `cancelled`: whoever asked has left. */
-  leave(seat: Seat, ms: number, ending: Ending | 'cancelled' | 'lost'): void {
+  leave(seat: Seat, ms: number, ending: Ending | 'cancelled' | 'lost', now = this.#parts.clock.now()): void {
     const { backend, incarnation, since, company } = seat
     const { slot } = backend
-    const now = this.#parts.clock.now()
     if (ending === 'lost') {
       this.#selector.lose(slot, incarnation, now - since)
       this.#parts.clock.after(this.#restMs(slot, ms), () => this.#free(seat, ms))
       return
     }
-    this.demand.leave(ms, ending === 'ok' ? company : 0)
+    this.demand.leave(ms, ending === 'ok' ? company : 0, now)
     if (ending === 'cancelled') this.#selector.cancel(slot, incarnation, now - since)
-    else this.#selector.end(slot, incarnation, { ms, ending })
+    else this.#selector.end(slot, incarnation, { ms, ending, now })
     if (ending === 'ok') this.#observe(slot, now, ms)
     if (!this.#neighbours.leavesPlace(this.#waiting.since, () => this.#selector.hasRoom())) this.#serveQueue()
   }
@@ -188,9 +187,9 @@ export class BackendPool {
   }
 
   /** A call begins: it is demand, and pays its part of the retries. */
-  deposit(): void {
-    this.demand.offered()
-    this.#budget.deposit(this.#parts.clock.now())
+  deposit(now = this.#parts.clock.now()): void {
+    this.demand.offered(now)
+    this.#budget.deposit(now)
   }
 
   /** Takes a retry from the budget; false: what came is the answer. */
@@ -228,24 +227,24 @@ export class BackendPool {
   }
 
   /** A place at the backend that is picked; another one where its last place has gone to another worker meanwhile. */
-  #take(ask: Ask): Seat | Refusal {
+  #take(ask: Ask, now?: number): Seat | Refusal {
     for (let tried = 0; tried < MAX_RACES; tried++) {
       const picked = this.#selector.pick(ask)
       if (typeof picked === 'string') return picked
-      const seat = this.#seat(picked)
+      const seat = this.#seat(picked, now)
       if (seat) return seat
     }
     return 'saturated'
   }
 
-  #seat(backend: Backend): Seat | undefined {
-    const { table, clock } = this.#parts
+  #seat(backend: Backend, now = this.#parts.clock.now()): Seat | undefined {
+    const { table } = this.#parts
     const { slot } = backend
     const incarnation = this.#selector.begin(slot)
     if (incarnation === 0) return undefined
-    this.demand.enter()
+    this.demand.enter(now)
     const company = (table.ramp[slot] ?? 1) < 1 ? 0 : inflightOf(table, slot)
-    return { backend, incarnation, since: clock.now(), company }
+    return { backend, incarnation, since: now, company }
   }
 
   /**

@@ -41,7 +41,7 @@ export class Transfer extends Later<Exchange> implements ReplySink, Flow, Timer 
   readonly #wheel: Wheel
   readonly #bodyTimeoutMs: number
   readonly #onAbort = () => this.abort(this.#request.signal.reason)
-  #whole: Exchange | undefined
+  #whole: Exchange['reply'] | undefined
   #body: Incoming | undefined
   #paused = false
   #over = false
@@ -58,12 +58,16 @@ export class Transfer extends Later<Exchange> implements ReplySink, Flow, Timer 
       return
     }
     signal.addEventListener('abort', this.#onAbort, { once: true })
-    wheel.arm(this, Math.max(1, headTimeoutMs))
+    wheel.arm(this, Math.max(1, headTimeoutMs), request.now)
   }
 
   /** Nobody waits for it any more. */
   get isOver(): boolean {
     return this.#over
+  }
+
+  get now(): number | undefined {
+    return this.#request.now
   }
 
   get method(): string {
@@ -96,12 +100,12 @@ export class Transfer extends Later<Exchange> implements ReplySink, Flow, Timer 
 
   whole({ status, headers, notes }: ReplyHead, body: Uint8Array): void {
     this.#stop()
-    this.#whole = { reply: { status, headers, body, notes }, over: undefined }
+    this.#whole = { status, headers, body, notes }
   }
 
   /** To be called when the connection is free again: what comes of a whole answer may need one. */
-  tell(): void {
-    if (this.#whole) this.settle(this.#whole)
+  tell(now: number): void {
+    if (this.#whole) this.settle({ reply: this.#whole, over: undefined, at: now })
   }
 
   head({ status, headers, notes }: ReplyHead): Incoming {

@@ -77,11 +77,10 @@ export class Limits {
   }
 
   /** A call ended; called before it is counted out of the table. Failures and calls on slow start teach nothing. */
-  observe(slot: number, ms: number, ending: Ending): void {
+  observe(slot: number, ms: number, ending: Ending, now = this.#now()): void {
     const learner = this.#learners.get(slot)
     const isRamping = (this.#table.ramp[slot] ?? 1) < 1
     if (learner === undefined || ending !== 'ok' || ms < TOO_FAST_MS || isRamping) return
-    const now = this.#now()
     const inflight = inflightOf(this.#table, slot)
     learner.curve?.observe(now, inflight, ms)
     const bucket = latencyBucket(ms)

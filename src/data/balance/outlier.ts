@@ -91,8 +91,7 @@ export class Outliers {
     return true
   }
 
-  observe(slot: number, ms: number, ending: Ending): void {
-    const now = this.#context.now()
+  observe(slot: number, ms: number, ending: Ending, now = this.#context.now()): void {
     state.turnSlices(this.#state, now)
     const isGood = ending === 'ok'
     state.countCall(this.#state, slot, isGood)

@@ -38,6 +38,13 @@ export interface SelectorOptions {
   readonly panicPercent?: number
 }
 
+/** How a call ended, and when if that is known. */
+export interface Ended {
+  readonly ms: number
+  readonly ending: Ending
+  readonly now?: number
+}
+
 export interface Ask {
   readonly model?: string | undefined
   readonly version?: string | undefined
@@ -170,13 +177,13 @@ export class Selector {
     return incarnation
   }
 
-  end(slot: number, incarnation: number, result: { readonly ms: number; readonly ending: Ending }): void {
+  end(slot: number, incarnation: number, result: Ended): void {
     const { table, limits } = this.#parts
     // Before it is counted out: the limit is learnt from how many ran while it did.
-    if (table.incarnation[slot] === incarnation) limits?.observe(slot, result.ms, result.ending)
+    if (table.incarnation[slot] === incarnation) limits?.observe(slot, result.ms, result.ending, result.now)
     if (!endCall(table, slot, incarnation)) return
     this.#parts.policy.onEnd?.(slot, result.ms, result.ending)
-    this.#parts.outliers?.observe(slot, result.ms, result.ending)
+    this.#parts.outliers?.observe(slot, result.ms, result.ending, result.now)
   }
 
   /** The caller left and the backend's connection is closed: it no longer works for us. */

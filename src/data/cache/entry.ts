@@ -57,15 +57,17 @@ const MAX_TEXT = 0xffff
 export function encode(entry: Entry): Buffer {
   if (entry.digest.length !== 32) throw new RangeError('entry: a digest has 32 bytes')
   if (entry.tags.length > MAX_TAGS) throw new RangeError(`entry: at most ${MAX_TAGS} tags`)
-  const version = Buffer.from(entry.version, 'utf8')
-  const tags = packStrings(entry.tags.flat())
-  const headers = packStrings(entry.headers)
-  if (headers.length > MAX_HEADER_BYTES) throw new RangeError(`entry: headers over ${MAX_HEADER_BYTES} bytes`)
-  if (version.length > MAX_TEXT) throw new RangeError(`entry: version over ${MAX_TEXT} bytes`)
+  const { frame = EMPTY, body } = entry
+  const version = Buffer.byteLength(entry.version)
+  const names = entry.tags.length === 0 ? NO_STRINGS : entry.tags.flat()
+  const tags = packedSize(names)
+  const headers = packedSize(entry.headers)
+  if (headers > MAX_HEADER_BYTES) throw new RangeError(`entry: headers over ${MAX_HEADER_BYTES} bytes`)
+  if (version > MAX_TEXT) throw new RangeError(`entry: version over ${MAX_TEXT} bytes`)
+  checkTimes(entry)
 
-  const parts = [version, tags, headers, entry.frame ?? EMPTY, entry.body] as const
-  const size = parts.reduce((sum, part) => sum + part.length, FIXED + TRAILER)
-  const out = Buffer.allocUnsafe(size)
+  const end = FIXED + version + tags + headers + frame.length + body.length
+  const out = Buffer.allocUnsafe(end + TRAILER)
   out.write('ig', 0, 'latin1')
   out[2] = SCHEMA
   out[3] = flagsOf(entry)
@@ -73,18 +75,22 @@ export function encode(entry: Entry): Buffer {
   out.writeUInt16LE(entry.status, 36)
   out[38] = entry.tags.length
   out[39] = 0
-  parts.forEach((part, i) => {
-    out.writeUInt32LE(part.length, 40 + 4 * i)
-  })
-  timesOf(entry).forEach((ms, i) => {
-    out.writeDoubleLE(ms, 60 + 8 * i)
-  })
-  let at = FIXED
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
-  out.writeUInt32LE(crc32(out.subarray(0, at)), at)
+  out.writeUInt32LE(version, 40)
+  out.writeUInt32LE(tags, 44)
+  out.writeUInt32LE(headers, 48)
+  out.writeUInt32LE(frame.length, 52)
+  out.writeUInt32LE(body.length, 56)
+  out.writeDoubleLE(entry.createdAt, 60)
+  out.writeDoubleLE(entry.ttlMs, 68)
+  out.writeDoubleLE(entry.swrMs, 76)
+  out.writeDoubleLE(entry.sieMs, 84)
+  out.writeDoubleLE(entry.upstreamMs, 92)
+  let at = FIXED + out.write(entry.version, FIXED, 'utf8')
+  at = packStrings(names, out, at)
+  at = packStrings(entry.headers, out, at)
+  out.set(frame, at)
+  out.set(body, at + frame.length)
+  out.writeUInt32LE(crc32(out.subarray(0, end)), end)
   return out
 }
 
@@ -126,27 +132,37 @@ function flagsOf(entry: Entry): number {
   )
 }
 
-function timesOf(entry: Entry): number[] {
-  const times = [entry.createdAt, entry.ttlMs, entry.swrMs, entry.sieMs, entry.upstreamMs]
-  if (times.every(isDuration)) return times
-  throw new RangeError('entry: times are finite and not negative')
+function checkTimes({ createdAt, ttlMs, swrMs, sieMs, upstreamMs }: Entry): void {
+  const isFit =
+    isDuration(createdAt) &&
+    isDuration(ttlMs) &&
+    isDuration(swrMs) &&
+    isDuration(sieMs) &&
+    isDuration(upstreamMs)
+  if (!isFit) throw new RangeError('entry: times are finite and not negative')
 }
 
 function isDuration(ms: number): boolean {
   return ms >= 0 && ms < Number.POSITIVE_INFINITY
 }
 
-/** Each string as a u32 length and its UTF-8 bytes. */
-function packStrings(strings: readonly string[]): Buffer {
-  const size = strings.reduce((sum, text) => sum + 4 + Buffer.byteLength(text, 'utf8'), 0)
-  const out = Buffer.allocUnsafe(size)
-  let at = 0
+const NO_STRINGS: readonly string[] = []
+
+function packedSize(strings: readonly string[]): number {
+  let size = 0
+  for (const text of strings) size += 4 + Buffer.byteLength(text)
+  return size
+}
+
+/** Writes each string as a u32 length and its UTF-8 bytes; the index behind them. */
+function packStrings(strings: readonly string[], out: Buffer, from: number): number {
+  let at = from
   for (const text of strings) {
     const length = out.write(text, at + 4, 'utf8')
     out.writeUInt32LE(length, at)
     at += 4 + length
   }
-  return out
+  return at
 }
 
 /** The inverse of packStrings; undefined where the lengths do not add up. */

@@ -25,6 +25,8 @@ const MAX_BODY_BYTES = 256 * 1024
 export class ReadyAnswers {
   readonly #hot: Hot<ReadyAnswer>
   readonly #clock: Clock
+  /** What was asked for last, in vain. */
+  #missed: Digest | undefined
 
   constructor(options: { readonly maxBytes: number; readonly clock: Clock }) {
     this.#hot = new Hot(options)
@@ -33,7 +35,11 @@ export class ReadyAnswers {
 
   /** `now`: monotonic, for whoever has read the clock already. */
   get(raw: Digest, now?: number): ReadyAnswer | undefined {
-    return this.#hot.get(raw, now)
+    // The short way of a hit has asked, and what is none asks again at once.
+    if (raw === this.#missed) return undefined
+    const answer = this.#hot.get(raw, now)
+    if (!answer) this.#missed = raw
+    return answer
   }
 
   find(raw: Digest, now: number): Kept<ReadyAnswer> | undefined {
@@ -59,6 +65,7 @@ export class ReadyAnswers {
     if (left <= 0) return
     const { length } = reply.body
     const bytes = length + (length <= MAX_TEXT_BODY_BYTES ? length : 0) + OVERHEAD_BYTES
+    this.#missed = undefined
     const life = { bytes, expiresAt: this.#clock.now() + left }
     this.#hot.set(raw, { reply, createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }, life)
   }

@@ -66,8 +66,16 @@ function forbidsStale(headers: RawPairs): boolean {
 
 /** The fields that belong to the answer and not to the exchange that brought it. */
 export function keptHeaders({ headers, notes = {} }: Pick<Reply, 'headers' | 'notes'>): RawPairs {
-  notes.kept ??= keptOf(headers)
+  notes.kept ??= same(keptOf(headers))
   return notes.kept
+}
+
+let last: RawPairs = []
+
+/** The list before where it is equal: most answers keep the same fields, and what is made of a list is made once. */
+function same(kept: RawPairs): RawPairs {
+  if (kept.length !== last.length || kept.some((text, i) => text !== last[i])) last = kept
+  return last
 }
 
 function keptOf(headers: RawPairs): string[] {

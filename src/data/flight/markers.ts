@@ -18,6 +18,7 @@ export class Markers {
   }
 
   has(digest: Digest): boolean {
+    if (this.#until.size === 0) return false
     const until = this.#until.get(digest)
     if (until === undefined) return false
     if (until > this.#clock.now()) return true

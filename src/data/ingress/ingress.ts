@@ -17,7 +17,7 @@ import type { Answer, Fields, Outcome, Reply } from '../../core/reply.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Coming, isComing } from '../../lib/later.ts'
-import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
+import type { Timer, Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
 import { callerTimeout } from '../deadlines.ts'
 import { type Instant, never } from '../instant.ts'
@@ -66,11 +66,14 @@ export function createIngress(parts: IngressParts): Ingress {
 }
 
 /** One request, from its head to the end of its answer. Waits only where there is something to wait for. */
-class Visit {
+class Visit implements Timer {
+  due = Number.POSITIVE_INFINITY
+  slot = -1
+  previous: Timer | undefined
+  next: Timer | undefined
   readonly #parts: IngressParts
   readonly #intake: Intake
   readonly #began: number
-  readonly #deadline: Timer
   #call: ArrivedCall | undefined
   #matched: Matched | undefined
   #outcome: Outcome = NOT_ASKED
@@ -82,14 +85,13 @@ class Visit {
     this.#parts = parts
     this.#intake = intake
     this.#began = began
-    this.#deadline = timer(() => this.#late())
   }
 
   /** `asked`: the tiers were, and some of the time has gone. */
   start(asked?: Asked): void {
     this.#asked = asked
     try {
-      const { live, wheel, mintId, clock } = this.#parts
+      const { live, wheel, mintId } = this.#parts
       const intake = this.#intake
       intake.check()
       const settings = live()
@@ -105,7 +107,7 @@ class Visit {
       })
       this.#call = call
       intake.gone = () => this.#left()
-      wheel.arm(this.#deadline, asked ? call.deadline - clock.now() : timeout)
+      wheel.arm(this, timeout, this.#began)
       const body = bodyOf(intake, matched, { call, maxBytes: settings.maxBodyBytes })
       if (body instanceof Promise)
         body.then((bytes) => this.#ask(bytes)).catch((error: unknown) => this.#fail(error))
@@ -151,11 +153,7 @@ class Visit {
     if (this.#over) return discard(reply)
     this.#outcome = outcome
     const common = fieldsOf(reply)
-    const own: string[] = []
-    const status = cacheStatus(outcome)
-    if (status !== undefined) own.push('Cache-Status', status)
-    const seconds = age(outcome)
-    if (seconds !== undefined) own.push('Age', String(seconds))
+    const own = toldOf(outcome)
     if (reply.body instanceof Uint8Array) {
       this.#intake.answer(reply.status, common, own, reply.body)
       this.#end(undefined)
@@ -178,7 +176,8 @@ class Visit {
     this.#end(undefined)
   }
 
-  #late(): void {
+  /** The deadline has come. */
+  run(): void {
     const fault = new GatewayError('deadline', `no answer within ${this.#timeoutMs} ms`)
     this.#call?.abort(fault)
     // Whoever works on the call stops with the signal; the caller is told at once, whether they do or not.
@@ -218,7 +217,7 @@ class Visit {
     this.#over = true
     this.#intake.gone = undefined
     const { wheel, observer, clock } = this.#parts
-    wheel.disarm(this.#deadline)
+    wheel.disarm(this)
     observer.answered({
       door: this.#intake.door,
       route: this.#matched?.route.name ?? '',
@@ -232,12 +231,27 @@ class Visit {
   }
 }
 
+function toldOf(outcome: Outcome): RawPairs {
+  const status = cacheStatus(outcome)
+  const seconds = age(outcome)
+  if (status === undefined) return NONE
+  return seconds === undefined ? ['Cache-Status', status] : ['Cache-Status', status, 'Age', String(seconds)]
+}
+
+const NONE: RawPairs = []
+
 /** The fields that go to the client; worked out once for a head that comes again. */
 function fieldsOf({ headers, notes }: Reply): Fields {
-  if (!notes) return { pairs: forwardedReply(headers) }
+  if (!notes) {
+    if (headers !== lastKept.headers) lastKept = { headers, fields: { pairs: forwardedReply(headers) } }
+    return lastKept.fields
+  }
   notes.forwarded ??= { pairs: forwardedReply(headers) }
   return notes.forwarded
 }
+
+/** Of the answer before that was not a backend's own: new ones keep the same list of fields. */
+let lastKept: { readonly headers: RawPairs; readonly fields: Fields } = { headers: [], fields: { pairs: [] } }
 
 /** What the caller allows; told once a head. */
 function timeoutOf({ headers, notes }: Intake): number {

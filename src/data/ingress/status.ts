@@ -53,6 +53,14 @@ function seconds(ms: number): number {
 
 /** A structured-field token where the text is one, a string otherwise (RFC 9651, sections 3.3.3 and 3.3.4). */
 function token(text: string): string {
+  if (text !== last.text) last = { text, token: tokenOf(text) }
+  return last.token
+}
+
+/** What was said last is mostly said again. */
+let last = { text: '', token: '""' }
+
+function tokenOf(text: string): string {
   return /^[A-Za-z*][\w:/!#$%&'*+.^`|~-]*$/.test(text) ? text : quoted(text)
 }
 

@@ -48,6 +48,8 @@ export class Sheet {
 
   /** Lines that have no answer yet, in the caller's order. */
   get missing(): readonly Line[] {
+    const [only] = this.lines
+    if (only && this.lines.length === 1) return only.entry ? NONE : this.lines
     return this.lines.filter((line) => line.entry === undefined)
   }
 
@@ -58,6 +60,8 @@ export class Sheet {
 
   /** The answers in the caller's order; undefined while one is missing. */
   entries(): readonly Entry[] | undefined {
+    const [only] = this.#order
+    if (only && this.#order.length === 1) return only.entry && [only.entry]
     const entries: Entry[] = []
     for (const line of this.#order) {
       if (!line.entry) return undefined
@@ -76,6 +80,8 @@ export class Sheet {
     return { hit, join, miss: this.lines.length - hit - join, dup: this.#order.length - this.lines.length }
   }
 }
+
+const NONE: readonly Line[] = []
 
 function lineOf(row: Row): Line {
   return { row, entry: undefined, fallback: undefined, tier: undefined, joined: false }

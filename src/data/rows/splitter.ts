@@ -19,6 +19,9 @@ export interface SplitterOptions {
 /** `unproved`: answered whole, being compared. `proved`: split. `refused`: whole until the next deployment. */
 export type SplitState = 'unproved' | 'proved' | 'refused' | 'suspended'
 
+/** `rows`: the call is answered from its rows. `batches`: as a whole, and one of several rows may be compared. */
+export type SplitReading = 'rows' | 'batches' | 'whole'
+
 const PROOFS = 20
 const SAMPLE_SHARE = 0.001
 const SUSPENDED_MS = 10 * 60 * 1000
@@ -42,7 +45,10 @@ export class Splitter {
 
   /** `model`: a model of a pool in one deployment. */
   state(model: string): SplitState {
-    const record = this.#records.get(model)
+    return this.#stateOf(this.#records.get(model))
+  }
+
+  #stateOf(record: Record | undefined): SplitState {
     if (!record) return 'unproved'
     if (record.refused) return 'refused'
     if (record.suspendedUntil > this.#options.clock.now()) return 'suspended'
@@ -51,18 +57,20 @@ export class Splitter {
 
   /** Whether calls of this model are answered from rows. */
   splits(mode: RowsMode, model: string): boolean {
+    return this.#splits(mode, this.#records.get(model))
+  }
+
+  #splits(mode: RowsMode, record: Record | undefined): boolean {
     if (mode === 'never') return false
-    const state = this.state(model)
+    const state = this.#stateOf(record)
     return mode === 'always' ? state !== 'suspended' : state === 'proved'
   }
 
   /** Whether rows are worth reading: to answer from them, or to prove that one could. */
-  reads(mode: RowsMode, model: string): boolean {
-    if (mode === 'never') return false
-    const state = this.state(model)
-    return mode === 'always'
-      ? state !== 'suspended'
-      : state === 'proved' || (state === 'unproved' && !this.#record(model).comparing)
+  reads(mode: RowsMode, model: string): SplitReading {
+    const record = this.#records.get(model)
+    if (this.#splits(mode, record)) return 'rows'
+    return mode === 'auto' && this.#stateOf(record) === 'unproved' && !record?.comparing ? 'batches' : 'whole'
   }
 
   /** Claims the comparison of a batch that has just been answered; false: not this one. `end` must follow. */

@@ -4,11 +4,11 @@ import type { RowAnswer } from '../../protocol/protocol.ts'
 import type { Matched } from '../ingress/routes.ts'
 import type { Job } from '../job.ts'
 import type { Shadow } from './shadow.ts'
-import type { Splitter } from './splitter.ts'
+import type { SplitReading, Splitter } from './splitter.ts'
 
 export interface Splitting {
-  /** Whether rows are worth reading. */
-  reads(matched: Matched): boolean
+  /** How the call is to be read. */
+  reads(matched: Matched): SplitReading
   /** Whether the call is answered from rows. */
   splits(matched: Matched): boolean
   /** A batch was answered whole by a backend. */
@@ -29,7 +29,10 @@ export interface SplittingParts {
 export function createSplitting({ splitter, shadow, model }: SplittingParts): Splitting {
   const mode = ({ route, protocol }: Matched) => (protocol.rows ? (route.cache?.rows ?? 'never') : 'never')
   return {
-    reads: (matched) => mode(matched) !== 'never' && splitter.reads(mode(matched), model(matched)),
+    reads(matched) {
+      const wanted = mode(matched)
+      return wanted === 'never' ? 'whole' : splitter.reads(wanted, model(matched))
+    },
     splits: (matched) => mode(matched) !== 'never' && splitter.splits(mode(matched), model(matched)),
     observe(job, reply) {
       const rows = job.plan.rows
