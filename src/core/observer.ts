@@ -15,7 +15,7 @@ export interface Answered {
   readonly outcome: Outcome
   readonly ms: number
   /** Set where the answer is the gateway's own error. */
-  readonly fault?: string
+  readonly fault?: string | undefined
 }
 
 export interface Observer {

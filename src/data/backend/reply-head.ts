@@ -32,13 +32,17 @@ const MAX_KEPT = 256
 
 let young = new Map<string, ReplyHead>()
 let old = new Map<string, ReplyHead>()
+let last: { readonly text: string; readonly head: ReplyHead | undefined } = { text: '', head: undefined }
 
 /** `text`: status line and fields, each with its line end. Throws GarbledError. */
 export function readReplyHead(text: string): ReplyHead {
+  // The last one comes again more often than not, and is compared without being looked up.
+  if (text === last.text) return last.head as ReplyHead
   const known = young.get(text) ?? old.get(text)
-  if (known) return known
-  const head = read(text)
+  const head = known ?? read(text)
   if (text.length > MAX_KEPT_BYTES) return head
+  last = { text, head }
+  if (known) return head
   if (young.size >= MAX_KEPT) {
     old = young
     young = new Map()

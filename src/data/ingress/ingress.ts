@@ -218,15 +218,16 @@ class Visit implements Timer {
     this.#intake.gone = undefined
     const { wheel, observer, clock } = this.#parts
     wheel.disarm(this)
+    const matched = this.#matched
     observer.answered({
       door: this.#intake.door,
-      route: this.#matched?.route.name ?? '',
-      protocol: this.#matched?.protocol.name ?? '',
-      ...modelOf(this.#matched),
+      route: matched?.route.name ?? '',
+      protocol: matched?.protocol.name ?? '',
+      model: matched && modelName(matched.target),
       status: this.#intake.status || (fault?.fault.status ?? 0),
       outcome: this.#outcome,
       ms: clock.now() - this.#began,
-      ...(fault ? { fault: fault.code } : {}),
+      fault: fault?.code,
     })
   }
 }
@@ -333,11 +334,6 @@ function bodyOf(
   if (length === 0) return NOTHING
   const keyed = matched.route.cache !== undefined && keepable(matched)
   return keyed || intake.isHere ? intake.whole(maxBytes, () => call.signal) : intake.stream(maxBytes)
-}
-
-function modelOf(matched: Matched | undefined): { model?: string } {
-  const model = matched && modelName(matched.target)
-  return model === undefined ? {} : { model }
 }
 
 /** An answer that came too late: what is still on its way is not waited for. */
