@@ -68,7 +68,7 @@ export function createWays({
     const missing = look(job)
     if (missing.length === 0) return settled(job)
     if (missing.some(({ row }) => markers.has(row.digest))) return alone(job)
-    const boarded = missing.length === 1 ? boardOne(job, missing) : board(job, missing)
+    const boarded = board(flights, missing, (digests) => open(job, digests))
     const { flown } = boarded
     const { signal } = job.call
     // Most calls are of one row, or read as one.
@@ -79,28 +79,6 @@ export function createWays({
     return after(all(flown.map((flight) => flight.wait(signal))), (landings) =>
       arrived(job, boarded, landings, turn),
     )
-  }
-
-  function boardOne(job: Job, lines: readonly Line[]): Boarded {
-    const { digest } = (lines[0] as Line).row
-    const flight = flights.join(digest)
-    return flight
-      ? { joined: lines, ours: NONE, flown: [flight] }
-      : { joined: NONE, ours: lines, flown: open(job, [digest]) }
-  }
-
-  function board(job: Job, missing: readonly Line[]): Boarded {
-    const joined: Line[] = []
-    const ours: Line[] = []
-    const flown: Flight<Landing>[] = []
-    for (const line of missing) {
-      const flight = flights.join(line.row.digest)
-      if (flight) flown.push(flight)
-      ;(flight ? joined : ours).push(line)
-    }
-    if (ours.length === 0) return { joined, ours, flown }
-    const digests = ours.map(({ row }) => row.digest)
-    return { joined, ours, flown: flown.concat(open(job, digests)) }
   }
 
   function open(job: Job, digests: readonly Digest[]): readonly Flight<Landing>[] {
@@ -235,6 +213,29 @@ export function createWays({
     return compose.unkept(job, reply, { collapsed, counts: sheet.counts() })
   }
 }
+
+/** Joins the flights that are under way, and opens the others together. */
+function board(flights: Flights<Landing>, missing: readonly Line[], open: Open): Boarded {
+  const [only] = missing
+  if (only && missing.length === 1) {
+    const flight = flights.join(only.row.digest)
+    return flight
+      ? { joined: missing, ours: NONE, flown: [flight] }
+      : { joined: NONE, ours: missing, flown: open([only.row.digest]) }
+  }
+  const joined: Line[] = []
+  const ours: Line[] = []
+  const flown: Flight<Landing>[] = []
+  for (const line of missing) {
+    const flight = flights.join(line.row.digest)
+    if (flight) flown.push(flight)
+    ;(flight ? joined : ours).push(line)
+  }
+  if (ours.length === 0) return { joined, ours, flown }
+  return { joined, ours, flown: flown.concat(open(ours.map(({ row }) => row.digest))) }
+}
+
+type Open = (digests: readonly Digest[]) => readonly Flight<Landing>[]
 
 /** Lines that wait for the flights of others and for their own, and these flights in that order. */
 interface Boarded {

@@ -26,6 +26,7 @@ export class Later<T> implements Coming<T> {
   }
 
   /** To be called once. A failure that nobody waits for is nobody's. */
+  // oxlint-disable-next-line unicorn/no-thenable -- to be awaited is what it is for
   then(take: (value: T) => void, fail: (error: unknown) => void): void {
     if (this.#state === DONE) take(this.#outcome as T)
     else if (this.#state === FAILED) fail(this.#outcome)
@@ -69,13 +70,13 @@ export function isComing<T>(value: T | Coming<T>): value is Coming<T> {
   return value instanceof Later || value instanceof Promise
 }
 
-/** What `next` makes of the value; what it throws is the failure. */
-export function after<T, U>(source: Coming<T>, next: (value: T) => U | Coming<U>): Coming<U> {
+/** What `make` makes of the value; what it throws is the failure. */
+export function after<T, U>(source: Coming<T>, make: (value: T) => U | Coming<U>): Coming<U> {
   const made = new Later<U>()
   source.then(
     (value) => {
       try {
-        made.follow(next(value))
+        made.follow(make(value))
       } catch (error) {
         made.fail(error)
       }

@@ -91,7 +91,7 @@ export class Cursor {
   readonly bytes: Uint8Array
   readonly end: number
   /** For long runs of digits. */
-  readonly #view: DataView | undefined
+  #view: DataView | undefined
   pos = 0
   /** Of the value walked over last: a fingerprint of its brackets and commas. */
   shape = 0
@@ -106,8 +106,7 @@ export class Cursor {
   constructor(bytes: Uint8Array) {
     this.bytes = bytes
     this.end = bytes.length
-    this.#view =
-      bytes.length > SHORT_BYTES ? new DataView(bytes.buffer, bytes.byteOffset, bytes.length) : undefined
+    if (this.end > SHORT_BYTES) this.#view = new DataView(bytes.buffer, bytes.byteOffset, this.end)
     if (!isUtf8(bytes)) this.problem = 'invalid-utf8'
   }
 
@@ -166,11 +165,8 @@ export class Cursor {
     if (after < 0) return undefined
     this.pos = after
     const level = this.#depth * LEVEL
-    return keyText(
-      this.bytes,
-      this.#levels[level + KEY_START] as number,
-      this.#levels[level + KEY_END] as number,
-    )
+    const levels = this.#levels
+    return keyText(this.bytes, levels[level + KEY_START] as number, levels[level + KEY_END] as number)
   }
 
   /** Visits the elements of the array here; the visitor leaves the cursor behind each. False as for `members`. */

@@ -1,7 +1,6 @@
 /** One connection to a backend: one request at a time, and an answer that is read strictly. */
 import net from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
-import { latin1Of } from '../../lib/latin1.ts'
 import { checkedLookup } from './checked-lookup.ts'
 import type { ClientOptions } from './exchange.ts'
 import { GarbledError } from './reply-head.ts'
@@ -37,6 +36,13 @@ const MAX_IDLE_MS = 30_000
  * read would cost more than reading it does.
  */
 const ARRIVED = Buffer.allocUnsafeSlow(64 * 1024)
+
+/** One character a byte. */
+function textOf(body: Uint8Array): string {
+  // Of a Buffer no view need be made first.
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.length)
+  return bytes.toString('latin1')
+}
 
 export class PlainConnection {
   readonly #socket: net.Socket
@@ -85,7 +91,7 @@ export class PlainConnection {
     if (!body || body.length === 0) {
       socket.write(head, 'latin1')
     } else if (body.length <= MAX_JOINED_BYTES) {
-      socket.write(head + latin1Of(body), 'latin1')
+      socket.write(head + textOf(body), 'latin1')
     } else {
       socket.cork()
       socket.write(head, 'latin1')
