@@ -117,6 +117,7 @@ interface Given {
 }
 
 class TieredCache implements Tiered {
+  readonly hasShared: boolean
   readonly leases?: GuardedLeases
   /** Which shelf the leases are of. */
   readonly #leaseLevel: number
@@ -146,6 +147,7 @@ class TieredCache implements Tiered {
       misses: 0,
       garbled: 0,
     }))
+    this.hasShared = tiers.length > 0
     this.#leaseLevel = tiers.findIndex(({ leases }) => leases)
     const leases = tiers[this.#leaseLevel]?.leases
     if (leases) this.leases = leases
@@ -153,10 +155,6 @@ class TieredCache implements Tiered {
     this.#fence = new Fence(clock)
     this.#ttlCap = ttlCap
     this.#budgetMs = Math.max(0, ...tiers.map((tier) => tier.readTimeout)) + SLACK_MS
-  }
-
-  get hasShared(): boolean {
-    return this.#shelves.length > 0
   }
 
   peek(digest: Digest): Entry | undefined {

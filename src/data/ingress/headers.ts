@@ -3,6 +3,7 @@
  * section 7.6.1), those that Connection names as well.
  */
 import { header, headerAll, type RawPairs } from '../../core/call.ts'
+import type { Fields, Reply } from '../../core/reply.ts'
 
 const HOP_BY_HOP = new Set([
   'connection',
@@ -66,6 +67,19 @@ export function forwardedReply(headers: RawPairs): string[] {
   }
   return out
 }
+
+/** The fields that go to the client; worked out once for a head that comes again. */
+export function clientFields({ headers, notes }: Reply): Fields {
+  if (!notes) {
+    if (headers !== lastKept.headers) lastKept = { headers, fields: { pairs: forwardedReply(headers) } }
+    return lastKept.fields
+  }
+  notes.forwarded ??= { pairs: forwardedReply(headers) }
+  return notes.forwarded
+}
+
+/** Of the answer before that was not a backend's own: new ones keep the same list of fields. */
+let lastKept: { readonly headers: RawPairs; readonly fields: Fields } = { headers: [], fields: { pairs: [] } }
 
 function connectionOptions(headers: RawPairs): Set<string> | undefined {
   const connection = headerAll(headers, 'connection')

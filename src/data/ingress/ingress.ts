@@ -13,7 +13,7 @@ import {
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
-import type { Answer, Fields, Outcome, Reply } from '../../core/reply.ts'
+import type { Answer, Outcome, Reply } from '../../core/reply.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Coming, isComing } from '../../lib/later.ts'
@@ -25,11 +25,11 @@ import type { Asked } from '../job.ts'
 import { principalOf } from '../key/principal.ts'
 import type { Recall } from '../recall.ts'
 import { tooLarge } from './body.ts'
-import { forwardedReply } from './headers.ts'
+import { clientFields } from './headers.ts'
 import type { HeadNotes, Intake } from './intake.ts'
 import { answerToQuery, checkQuery } from './query.ts'
 import { keepable, type Live, type Matched } from './routes.ts'
-import { age, cacheStatus, proxyStatus } from './status.ts'
+import { proxyStatus, toldFields } from './status.ts'
 import { parseTarget } from './target.ts'
 
 export interface IngressParts {
@@ -152,8 +152,8 @@ class Visit implements Timer {
     const { reply, outcome } = answerToQuery(this.#call as ArrivedCall, this.#matched as Matched, given)
     if (this.#over) return discard(reply)
     this.#outcome = outcome
-    const common = fieldsOf(reply)
-    const own = toldOf(outcome)
+    const common = clientFields(reply)
+    const own = toldFields(outcome)
     if (reply.body instanceof Uint8Array) {
       this.#intake.answer(reply.status, common, own, reply.body)
       this.#end(undefined)
@@ -231,28 +231,6 @@ class Visit implements Timer {
     })
   }
 }
-
-function toldOf(outcome: Outcome): RawPairs {
-  const status = cacheStatus(outcome)
-  const seconds = age(outcome)
-  if (status === undefined) return NONE
-  return seconds === undefined ? ['Cache-Status', status] : ['Cache-Status', status, 'Age', String(seconds)]
-}
-
-const NONE: RawPairs = []
-
-/** The fields that go to the client; worked out once for a head that comes again. */
-function fieldsOf({ headers, notes }: Reply): Fields {
-  if (!notes) {
-    if (headers !== lastKept.headers) lastKept = { headers, fields: { pairs: forwardedReply(headers) } }
-    return lastKept.fields
-  }
-  notes.forwarded ??= { pairs: forwardedReply(headers) }
-  return notes.forwarded
-}
-
-/** Of the answer before that was not a backend's own: new ones keep the same list of fields. */
-let lastKept: { readonly headers: RawPairs; readonly fields: Fields } = { headers: [], fields: { pairs: [] } }
 
 /** What the caller allows; told once a head. */
 function timeoutOf({ headers, notes }: Intake): number {

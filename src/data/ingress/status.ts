@@ -1,4 +1,5 @@
 /** The header fields that tell a client what became of its call: Cache-Status (RFC 9211), Age, Proxy-Status (RFC 9209). */
+import type { RawPairs } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { Outcome } from '../../core/reply.ts'
 
@@ -34,6 +35,16 @@ export function age(outcome: Outcome): number | undefined {
     ? Math.floor(outcome.ageMs / 1000)
     : undefined
 }
+
+/** Cache-Status and Age. */
+export function toldFields(outcome: Outcome): RawPairs {
+  const status = cacheStatus(outcome)
+  const seconds = age(outcome)
+  if (status === undefined) return NONE
+  return seconds === undefined ? ['Cache-Status', status] : ['Cache-Status', status, 'Age', String(seconds)]
+}
+
+const NONE: RawPairs = []
 
 export function proxyStatus(error: GatewayError): string {
   return `infergate; error=${error.fault.proxyStatus}; details=${quoted(error.message)}`
