@@ -1,11 +1,13 @@
 /**
- * `node bench/sim/scale/run.ts [--quick] [--seed N]`: the scaler against the known rules and against an oracle. Writes a table, the raw
- * numbers and plots to `bench/results/`. The whole takes some minutes, `--quick` some seconds and writes nothing.
+ * `node bench/sim/scale/run.ts [--quick] [--seed N] [--seconds N]`: the scaler against the known rules and against an oracle. Writes a
+ * table, the raw numbers and plots to `bench/results/`. The whole takes half an hour, `--quick` some seconds and writes nothing. With
+ * `--seconds` it stops after about that time and keeps what is done: the same command goes on there, and writes when all is done.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type Oracle, oracle } from './oracle.ts'
+import { OutOfTime, Pieces } from './pieces.ts'
 import { play, type Score } from './play.ts'
 import { type Plot, type Series, svg } from './plot.ts'
 import { type MakeRule, ours } from './rules.ts'
@@ -15,13 +17,23 @@ import { againstSquares, squaresPlot, squaresTable, type Wave } from './squares.
 import { competitors, front, OPTIONS, oursOverRisk, type Point, total } from './sweep.ts'
 
 const { values } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, seed: { type: 'string', default: '1' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    seed: { type: 'string', default: '1' },
+    seconds: { type: 'string', default: 'Infinity' },
+  },
 })
 const seed = Number(values.seed)
 if (!Number.isInteger(seed)) {
   process.stderr.write(`--seed takes a whole number, got "${values.seed}"\n`)
   process.exit(1)
 }
+const seconds = Number(values.seconds)
+if (!(seconds > 0)) {
+  process.stderr.write(`--seconds takes a number above 0, got "${values.seconds}"\n`)
+  process.exit(1)
+}
+const pieces = new Pieces(seconds)
 const quick = values.quick
 const seeds = quick ? [seed] : [seed, seed + 1, seed + 2]
 const lines: string[] = []
@@ -67,7 +79,9 @@ function oracleTable(): AgainstOracle[] {
     '| load | seed | violation-s | replica-s | reversals, most in 10 min | oracle replica-s, at least | ratio |',
   )
   print('|---|---|---|---|---|---|---|')
-  const rows = [poissonLoad, ...MIXED].flatMap((scenario) => seeds.map((at) => againstOracle(scenario, at)))
+  const rows = [poissonLoad, ...MIXED].flatMap((scenario) =>
+    seeds.map((at) => pieces.ours(`oracle ${scenario.name} ${at}`, () => againstOracle(scenario, at))),
+  )
   for (const { scenario, seed: at, score, bound } of rows) {
     const ratio = (score.replicaSeconds / bound.atLeast).toFixed(3)
     print(
@@ -79,11 +93,15 @@ function oracleTable(): AgainstOracle[] {
 }
 
 function compare(): { own: Point[]; others: Point[] } {
-  const runs = MIXED.map((scenario) => ({ scenario, load: scenario.load(seed), seed }))
-  const play = (makes: readonly MakeRule[], name: string) =>
+  let runs: { scenario: Scenario; load: ReturnType<Scenario['load']>; seed: number }[] | undefined
+  const play = (makes: readonly MakeRule[], name: 'ours' | 'others') =>
     makes.map((make, i) => {
-      progress(`${name}: ${i + 1} of ${makes.length}`)
-      return total(make, runs)
+      const { family, setting } = make()
+      return pieces[name](`mixed ${family} ${setting} ${seed}`, () => {
+        progress(`${name}: ${i + 1} of ${makes.length}`)
+        runs ??= MIXED.map((scenario) => ({ scenario, load: scenario.load(seed), seed }))
+        return total(make, runs)
+      })
     })
   const own = play(oursOverRisk(quick), 'ours')
   const others = play(competitors(quick), 'others')
@@ -126,25 +144,31 @@ function situations(): void {
   print()
   print('| situation | violation-s | replica-s | most replicas | what it says at the end |')
   print('|---|---|---|---|---|')
-  const show = (name: string, outcome: special.Outcome) => {
+  const show = (name: string, situation: () => special.Outcome) => {
+    const outcome = pieces.ours(`situation ${name} ${seed}`, () => shortened(situation()))
     const most = Math.max(2, ...outcome.changes.map(({ desired }) => desired))
     print(
       `| ${name} | ${outcome.violationSeconds} | ${whole(outcome.replicaSeconds)} | ${most} | ${outcome.decisions.at(-1)?.sentence ?? ''} |`,
     )
   }
-  show('ten times the calls, all of them hits', special.allHits(seed))
-  show('cache lost, not told', special.cacheLost(seed, false))
-  show('cache lost, told', special.cacheLost(seed, true))
-  show('cache lost, told, whole reserve', special.cacheLost(seed, true, 1))
-  show('deployment empties the cache, not told', special.rollout(seed, undefined))
-  show('deployment empties the cache, told as it happens', special.rollout(seed, 0))
-  show('deployment empties the cache, told 10 s before', special.rollout(seed, 10_000))
-  show('200 ms promised, 300 ms of service', special.infeasible(seed))
-  show('a bottleneck behind all replicas', special.bottleneck(seed))
-  show('small bursts (knative/serving#15000)', special.smallBursts(seed))
-  show('replicas that declare no concurrency', special.undeclared(seed))
-  show('replicas five times slower for 30 s', special.slowStarters(seed))
+  show('ten times the calls, all of them hits', () => special.allHits(seed))
+  show('cache lost, not told', () => special.cacheLost(seed, false))
+  show('cache lost, told', () => special.cacheLost(seed, true))
+  show('cache lost, told, whole reserve', () => special.cacheLost(seed, true, 1))
+  show('deployment empties the cache, not told', () => special.rollout(seed, undefined))
+  show('deployment empties the cache, told as it happens', () => special.rollout(seed, 0))
+  show('deployment empties the cache, told 10 s before', () => special.rollout(seed, 10_000))
+  show('200 ms promised, 300 ms of service', () => special.infeasible(seed))
+  show('a bottleneck behind all replicas', () => special.bottleneck(seed))
+  show('small bursts (knative/serving#15000)', () => special.smallBursts(seed))
+  show('replicas that declare no concurrency', () => special.undeclared(seed))
+  show('replicas five times slower for 30 s', () => special.slowStarters(seed))
   print()
+}
+
+/** Of the decisions, the last is all that is shown. */
+function shortened(outcome: special.Outcome): special.Outcome {
+  return { ...outcome, decisions: outcome.decisions.slice(-1) }
 }
 
 const COLOURS: Record<string, string> = {
@@ -204,7 +228,6 @@ const rowOf = (p: Point) =>
   `| ${p.family} | ${p.setting} | ${p.violationSeconds} | ${whole(p.replicaSeconds)} | ${p.worstReversals} |`
 
 function main(): void {
-  const startedAt = performance.now()
   print('# The scaler in the simulator')
   print()
   print(
@@ -219,12 +242,11 @@ function main(): void {
       (point) => point.family === family && point.setting === setting,
     )
   })
-  const waves = againstSquares(makes, { seed, quick, progress })
+  const waves = againstSquares(makes, { seed, quick, progress, pieces })
   for (const line of squaresTable(waves, seed)) print(line)
   situations()
-  const seconds = ((performance.now() - startedAt) / 1000).toFixed(0)
   print(
-    `node bench/sim/scale/run.ts${quick ? ' --quick' : ''} --seed ${seed}: ${seconds} s on ${cpus()[0]?.model ?? 'an unknown processor'}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}.`,
+    `node bench/sim/scale/run.ts${quick ? ' --quick' : ''} --seed ${seed} on ${cpus()[0]?.model ?? 'an unknown processor'}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}.`,
   )
   progress('')
   if (!quick) save(rows, { own, others, waves })
@@ -258,4 +280,12 @@ function save(rows: readonly AgainstOracle[], { own, others, waves }: Compared):
   }
 }
 
-main()
+try {
+  main()
+} catch (error) {
+  if (!(error instanceof OutOfTime)) throw error
+  process.stdout.write('\nThe time is up; the same command goes on from here.\n')
+  process.exitCode = 3
+} finally {
+  pieces.save()
+}

@@ -104,9 +104,14 @@ export const burstLoad: Scenario = {
   },
 }
 
-/** High for the share `duty` of every period, and low for the rest. */
-export function squareLoad(periodMs: number, { untilMs = 40 * MINUTE, duty = 0.5 } = {}): Scenario {
-  return varying(`square ${periodMs / 1000} s`, square({ low: 50, high: 400, periodMs, duty }), {
+/** High for the share `duty` of every period, and low for the rest; or the other way round. */
+export function squareLoad(
+  periodMs: number,
+  { untilMs = 40 * MINUTE, duty = 0.5, isLowFirst = false } = {},
+): Scenario {
+  const wave = square({ low: 50, high: 400, periodMs, duty })
+  const rate: Rate = isLowFirst ? (at) => wave(at + periodMs * duty) : wave
+  return varying(`square ${periodMs / 1000} s`, rate, {
     ceiling: 400,
     untilMs,
     initial: 2,

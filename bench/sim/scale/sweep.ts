@@ -32,7 +32,8 @@ export const OPTIONS: ScaleOptions = {
 /** The settings each of the other rules is tried with; a small choice when `quick`. */
 export function competitors(quick: boolean): MakeRule[] {
   const targets = quick ? [0.4, 0.6, 0.8] : [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
-  const delays = quick ? [0, 300_000] : [0, 60_000, 120_000, 300_000]
+  // As long as ours keeps a level at first sight.
+  const delays = quick ? [0, 300_000] : [0, 60_000, 120_000, 300_000, 900_000]
   const windows = quick ? [60_000] : [30_000, 60_000]
   const made: MakeRule[] = []
   for (const delayMs of delays) {
