@@ -186,9 +186,20 @@ function windowsOf({ fast, stable, down }: Windows): Pick<ScaleOptions, 'fastMs'
   return { fastMs: fast, stableMs: stable, downMs: down }
 }
 
+/** Down windows for which a level is kept at most while it is not known whether its load comes back. */
+const UNKNOWN_WINDOWS = 3
+
 function poolOptions(pool: PoolSettings, scale: NonNullable<PoolSettings['scale']>): ScaleOptions {
   const { min, max, windows } = scale
-  return { ...SCALE_DEFAULTS, min, max, ...windowsOf(windows), ...(pool.slo ? { sloMs: pool.slo.p95 } : {}) }
+  const unknownMs = UNKNOWN_WINDOWS * windows.down
+  return {
+    ...SCALE_DEFAULTS,
+    min,
+    max,
+    ...windowsOf(windows),
+    unknownMs,
+    ...(pool.slo ? { sloMs: pool.slo.p95 } : {}),
+  }
 }
 
 function modelOptions({ replicas, scale, slo }: ModelSettings): ScaleOptions {
@@ -197,6 +208,8 @@ function modelOptions({ replicas, scale, slo }: ModelSettings): ScaleOptions {
     ...replicas,
     ...windowsOf(scale.windows),
     startMs: PROCESS_START_MS,
+    // A process that is missed is there again in a second or two.
+    unknownMs: scale.windows.down,
     zeroAfterMs: Math.max(scale.windows.down, scale.windows.stable),
     ...(slo ? { sloMs: slo.p95 } : {}),
   }

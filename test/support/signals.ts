@@ -39,6 +39,8 @@ export function signalFor(pool: string, desired: number, token = 1): Signal {
         dispersion: 1,
         startMs: 1_000,
         holdMs: 1_000,
+        returns: 0,
+        longestAbsenceMs: 0,
         reversals: 0,
       },
       sentence: 'the load rose.',

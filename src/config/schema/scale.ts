@@ -35,7 +35,7 @@ export const windowsOf = (down: string) =>
       down: duration({ min: '0s' })
         .prefault(down)
         .describe(
-          'How long a level of load is remembered: all of it while the load is new, less of it later.',
+          'How long a level of load is kept: the unit. Less of it as a rule, more for a load that comes back.',
         ),
     })
     .superRefine(({ fast, stable }, ctx) => ordered(ctx, [fast, stable], ['fast', 'stable']))

@@ -7,13 +7,14 @@
  * Demand is the misses only. A queueing model says how many slots keep the p95 inside the SLO, so that the margin is wide for
  * a small pool and narrow for a large one. Times are wall times, never ticks: deciding more often changes nothing.
  */
+import { holdTime } from './absence.ts'
 import { isLossFresh } from './cache-loss.ts'
 import { type CorrectMemory, correct, isAwaited, tryMove } from './correct.ts'
 import type { Decision, Reason } from './decision.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
 import { type LearnMemory, learnSlots, serviceAt } from './learn.ts'
 import { begin, isCalled, observe, type ScaleMemory } from './memory.ts'
-import { holdTime, move, noteWant, relax } from './moves.ts'
+import { move, noteWant } from './moves.ts'
 import { expectedLate, isFeasible, waitBudgetMs } from './plan.ts'
 import { notePressure, type PressureMemory } from './pressure.ts'
 import { bare, report } from './report.ts'
@@ -78,8 +79,8 @@ function settle(memory: ScaleMemory, demand: Demand, sized: Sized, options: Scal
   const pressure = press(memory, demand, sized, options)
   const corrected = check(memory, demand, { ...sized, late, isPanic: pressure.isPanic }, options)
   const wanted = { at: now, replicas: sized.needed }
-  const moves = relax(noteWant(memory.moves, wanted, options), now)
-  const holdMs = holdTime(moves, options, { now, startMs: sized.startMs })
+  const moves = noteWant(memory.moves, wanted, options, sized.startMs)
+  const holdMs = holdTime(moves.absences, options, sized.startMs)
   const { desired, reason } = rule(
     {
       ...sized,

@@ -16,6 +16,8 @@ export type Reason =
   | 'idle'
   | 'woken'
   | 'hold_recent_peak'
+  | 'hold_new_load'
+  | 'hold_return'
   | 'hold_flap_budget'
   | 'hold_starting'
   | 'hold_panic'
@@ -46,7 +48,11 @@ export interface Signals {
   readonly trim: number
   readonly dispersion: number
   readonly startMs: number
+  /** How long a level is kept after it was last wanted. */
   readonly holdMs: number
+  /** How often the load came back of late after it had gone, and after how long at most. */
+  readonly returns: number
+  readonly longestAbsenceMs: number
   readonly reversals: number
 }
 
@@ -74,7 +80,7 @@ export interface Decision {
   readonly sentence: string
 }
 
-const CAUSES: Record<Reason, string> = {
+const CAUSES: Record<Exclude<Reason, 'hold_return'>, string> = {
   steady: 'that is what there is',
   load_rose: 'the load rose',
   backlog: 'calls are piling up',
@@ -86,6 +92,7 @@ const CAUSES: Record<Reason, string> = {
   idle: 'nobody called for a while',
   woken: 'the first call came',
   hold_recent_peak: 'more was needed a moment ago',
+  hold_new_load: 'more was needed, and nobody knows yet whether that load comes back',
   hold_flap_budget: 'the pool has turned often enough for now',
   hold_starting: 'replicas are still starting or warming up',
   hold_panic: 'the pool is under pressure',
@@ -100,7 +107,7 @@ const CAUSES: Record<Reason, string> = {
 export function sentence(decision: Omit<Decision, 'sentence'>, sloMs: number | undefined): string {
   const { from, desired, signals } = decision
   const change = from === desired ? count(desired) : `${from} → ${count(desired)}`
-  const parts = [`${change}: ${CAUSES[decision.reason]}`]
+  const parts = [`${change}: ${cause(decision.reason, signals)}`]
   if (signals.serviceMs && signals.missesPerSecond > 0) parts.push(need(signals))
   if (!decision.sloFeasible && sloMs !== undefined) {
     parts.push(
@@ -110,6 +117,13 @@ export function sentence(decision: Omit<Decision, 'sentence'>, sloMs: number | u
   if (decision.scalingIneffective) parts.push('more replicas did not make calls faster')
   if (decision.isCapped) parts.push(`more is needed than the maximum of ${decision.max}`)
   return `${parts.join('; ')}.`
+}
+
+function cause(reason: Reason, { returns, longestAbsenceMs, holdMs }: Signals): string {
+  if (reason === 'hold_new_load') return `${CAUSES[reason]} (waited for ${span(holdMs)})`
+  if (reason !== 'hold_return') return CAUSES[reason]
+  const times = returns === 1 ? 'last time' : `last ${returns} times`
+  return `the ${times} the load had gone, it came back within ${span(longestAbsenceMs)} (waited for ${span(holdMs)})`
 }
 
 function need(signals: Signals): string {
@@ -123,6 +137,10 @@ function need(signals: Signals): string {
 
 function count(replicas: number): string {
   return replicas === 1 ? '1 replica' : `${replicas} replicas`
+}
+
+function span(ms: number): string {
+  return ms < 120_000 ? `${Math.ceil(ms / 1000)} s` : `${Math.ceil(ms / 60_000)} minutes`
 }
 
 function round(value: number): string {

@@ -47,8 +47,10 @@ export interface ScaleOptions {
   readonly slots?: number
   readonly fastMs: number
   readonly stableMs: number
-  /** The longest a level of load is remembered before capacity for it is given up, unless the pool flaps. */
+  /** How long a level of load is kept after it was last wanted: this is the unit, the load's own past says how many of it. */
   readonly downMs: number
+  /** The same while it is not known whether the load comes back. */
+  readonly unknownMs: number
   /** Share of calls that may miss the SLO by the plan; the SLO itself allows 0.05. */
   readonly risk: number
   /** Aim of the plan where the SLO cannot be kept, or there is none. */
@@ -73,10 +75,11 @@ export const SCALE_DEFAULTS: Omit<ScaleOptions, 'min' | 'max'> = {
   fastMs: 6_000,
   stableMs: 60_000,
   downMs: 300_000,
+  unknownMs: 900_000,
   risk: 0.015,
   utilisation: 0.7,
   deadband: 0.03,
-  drainMs: 5_000,
+  drainMs: 2_500,
   startMs: 10_000,
   cacheLossReserve: 0,
   zeroAfterMs: 300_000,

@@ -33,7 +33,9 @@ export function notePressure(memory: PressureMemory, seen: Situation, options: S
   const now = demand.at
   const isWaiting = demand.queue > 0 && demand.oldestWaitMs > Math.max(0, seen.waitBudgetMs)
   const waitingSince = isWaiting ? (memory.waitingSince ?? now) : undefined
-  const isFull = meanOf(seen.load, 'concurrency', options.fastMs) >= 2 * Math.max(1, seen.slots)
+  // What is over is still in the mean: with nobody waiting any more, there is no pressure.
+  const isFull =
+    demand.queue > 0 && meanOf(seen.load, 'concurrency', options.fastMs) >= 2 * Math.max(1, seen.slots)
   const isPressed = isFull || (waitingSince !== undefined && now - waitingSince >= WAITING_TOO_LONG_MS)
   const pressedAt = isPressed ? now : memory.pressedAt
   const isOver = now - pressedAt >= options.fastMs && seen.isComplete

@@ -1,4 +1,5 @@
 /** Puts a decision and the numbers behind it into the one object that everybody renders. */
+import { longestReturn } from './absence.ts'
 import { hitRatio } from './cache-loss.ts'
 import { recentP95 } from './correct.ts'
 import { type Decision, type Reason, type Signals, sentence } from './decision.ts'
@@ -62,6 +63,8 @@ function signalsOf(memory: ScaleMemory, demand: Demand, outcome: Outcome, option
     dispersion: facts.dispersion,
     startMs,
     holdMs: outcome.holdMs,
+    returns: memory.moves.absences.returns.length,
+    longestAbsenceMs: longestReturn(memory.moves.absences),
     reversals: reversalsWithin(memory.moves, options, demand.at),
   }
 }
@@ -95,6 +98,8 @@ export function bare(
       dispersion: 1,
       startMs: options.startMs,
       holdMs: options.stableMs,
+      returns: 0,
+      longestAbsenceMs: 0,
       reversals: 0,
     },
   } as const

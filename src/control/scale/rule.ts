@@ -2,9 +2,10 @@
  * Up, down or stay, and why. The first condition that applies decides; each has its reason, so that "why is it still at nine"
  * has an answer.
  */
+import { usualHold } from './absence.ts'
 import type { Reason } from './decision.ts'
 import type { ScaleOptions } from './demand.ts'
-import { type MoveMemory, mayTurnDown, mostWanted, usualHold } from './moves.ts'
+import { keptLevel, type MoveMemory, mayTurnDown, mostWanted } from './moves.ts'
 import { expectedLate, leastSlots, toleratedLate } from './plan.ts'
 import { clamp, type Sized } from './size.ts'
 
@@ -35,7 +36,7 @@ export function rule(it: Case, options: ScaleOptions): Ruling {
   if (it.want > present) return up(it, options)
   const candidate = lowest(it, options)
   if (candidate >= present)
-    return { desired: present, reason: it.want < present ? 'hold_recent_peak' : 'steady' }
+    return { desired: present, reason: it.want < present ? whyHeld(it, options) : 'steady' }
   const obstacle = obstacleToDown(it, options)
   if (obstacle) return { desired: present, reason: obstacle }
   return { desired: candidate, reason: candidate === 0 ? 'idle' : 'load_fell' }
@@ -71,7 +72,14 @@ function lowest(it: Case, options: ScaleOptions): number {
   if (it.want === 0) return 0
   const ample = leastSlots(it.rate.perSecond * (1 + options.deadband), it.facts, options)
   const safe = clamp(Math.ceil(ample / it.facts.slots - 1e-9), options)
-  return Math.max(mostWanted(it.moves, it.holdMs, it.now), safe, it.want)
+  return Math.max(keptLevel(it.moves, options, it), safe, it.want)
+}
+
+/** The level is kept as after every peak, or for longer, because of what its absences have shown. */
+function whyHeld({ moves, now, startMs }: Case, options: ScaleOptions): Reason {
+  if (mostWanted(moves, usualHold(options, startMs), now) >= moves.desired) return 'hold_recent_peak'
+  if (!moves.absences.isKnown) return 'hold_new_load'
+  return moves.absences.returns.length > 0 ? 'hold_return' : 'hold_recent_peak'
 }
 
 function obstacleToDown(it: Case, options: ScaleOptions): Reason | undefined {

@@ -101,8 +101,8 @@ function drainSlots(
   const waitMs = (waiting * service.meanMs) / Math.max(1, serving)
   const budget = options.sloMs === undefined ? options.drainMs : waitBudgetMs(service, options.sloMs)
   if (waitMs <= Math.max(budget, service.meanMs)) return 0
-  // What piled up in one start time is worked off in one: replicas for less would hardly serve longer than they took to start.
-  return (waiting * service.meanMs) / Math.max(options.drainMs, 10 * (options.sloMs ?? 0), at.startMs)
+  // Replicas for less than half a start time would hardly serve as long as they took to start.
+  return (waiting * service.meanMs) / Math.max(options.drainMs, 10 * (options.sloMs ?? 0), at.startMs / 2)
 }
 
 /** Never outside the bounds the operator set (S1). */

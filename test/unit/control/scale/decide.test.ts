@@ -32,7 +32,13 @@ describe('the scaler', () => {
     const feed = new Feed()
     feed.run(2 * MINUTE, { perSecond: 400 })
     const up = feed.desired
-    feed.run(6 * MINUTE, { perSecond: 5 })
+    // It was there for two minutes, and is waited for five times as long.
+    feed.run(9 * MINUTE, { perSecond: 5 }, 1_000)
+    expect(feed.last).toMatchObject({ desired: up, reason: 'hold_new_load' })
+    expect(feed.last.sentence).toMatch(
+      /nobody knows yet whether that load comes back \(waited for 1\d minutes\)/,
+    )
+    feed.run(3 * MINUTE, { perSecond: 5 }, 1_000)
     expect(up).toBeGreaterThanOrEqual(6)
     expect(feed.desired).toBe(1)
     expect(feed.last.signals.reversals).toBeLessThanOrEqual(1)
@@ -42,7 +48,7 @@ describe('the scaler', () => {
     const feed = new Feed()
     feed.run(3 * MINUTE, { perSecond: 40 }, tickMs)
     expect(feed.desired).toBe(1)
-    feed.run(3 * MINUTE, { perSecond: 400 }, tickMs)
+    feed.run(MINUTE, { perSecond: 400 }, tickMs)
     expect(feed.desired).toBe(6)
     feed.run(4 * MINUTE, { perSecond: 40 }, tickMs)
     expect(feed.desired).toBe(6)
@@ -50,7 +56,7 @@ describe('the scaler', () => {
     expect(feed.desired).toBe(1)
   })
 
-  it('keeps a level for the whole down window while the load is new to it, and for less of it later', () => {
+  it('keeps a level for the whole down window and more while the load is new, and for less where it was long without it', () => {
     const kept = (calmMinutes: number) => {
       const feed = new Feed()
       feed.run(calmMinutes * MINUTE, { perSecond: 40 }, 1_000)
@@ -74,6 +80,30 @@ describe('the scaler', () => {
     expect(feed.decisions.slice(-gapS).every(({ desired }) => desired >= 6)).toBe(true)
     // One that stays away is given up on.
     feed.run(5 * MINUTE, { perSecond: 40 }, 1_000)
+    expect(feed.desired).toBe(1)
+  })
+
+  it('a load that came back later than that is waited for from the second time on, and given up on when it stays away', () => {
+    const feed = new Feed()
+    feed.run(12 * MINUTE, { perSecond: 40 }, 1_000)
+    const desiredAtTheEnd = [1, 2, 3, 4].map(() => {
+      feed.run(4 * MINUTE, { perSecond: 400 }, 1_000)
+      feed.run(12 * MINUTE, { perSecond: 40 }, 1_000)
+      return feed.desired
+    })
+    expect(desiredAtTheEnd).toEqual([1, 1, 6, 6])
+    expect(feed.last).toMatchObject({ reason: 'hold_return', signals: { returns: 3 } })
+    expect(feed.last.sentence).toContain(
+      'the last 3 times the load had gone, it came back within 13 minutes (waited for 16 minutes)',
+    )
+    feed.run(5 * MINUTE, { perSecond: 40 }, 1_000)
+    expect(feed.desired).toBe(1)
+  })
+
+  it.each([1, 60, 3_600])('no load is waited for without an end: one of %i s', (highS) => {
+    const feed = new Feed()
+    feed.run(highS * 1_000, { perSecond: 400 }, 1_000)
+    feed.run(16 * MINUTE, { perSecond: 40 }, 1_000)
     expect(feed.desired).toBe(1)
   })
 

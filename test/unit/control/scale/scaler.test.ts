@@ -200,7 +200,7 @@ it.each<[string, (scene: Scene) => void]>([
   expect(spoiled.replicas).toBe(plain.replicas)
   for (const scene of [plain, spoiled]) {
     scene.load.misses = 10
-    scene.run(300_000)
+    scene.run(720_000)
   }
   expect(spoiled.replicas).toBe(plain.replicas)
   expect(plain.replicas).toBeLessThan(4)
