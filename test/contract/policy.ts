@@ -103,7 +103,7 @@ export function policyContract(name: string, open: OpenPolicy): void {
         expect(bench.slots).toContain(slot)
         bench.policy.onStart?.(slot)
         bench.clock.nowMs += 5
-        if (call % 7 === 0) bench.policy.onCancel?.(slot, 5)
+        if (call % 7 === 0) bench.policy.onCancel?.(slot, 5, call % 2 === 0)
         else bench.policy.onEnd?.(slot, 5, endings[call % 4] ?? 'ok')
         if (call % 50 === 0) bench.policy.forget?.(slot)
       }

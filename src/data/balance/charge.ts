@@ -8,7 +8,8 @@
  * thousand calls.
  *
  * A call that is given up says only that its answer takes longer. Where hedges rescue every call at once, nobody
- * ever sees how slow a backend has become: so each late call without a good answer in between doubles the bound.
+ * ever sees how slow a backend has become: so each call that another backend answered first, without a good answer in
+ * between, doubles the bound. A caller who leaves says nothing of the kind: many leave together.
  */
 import { decayed, peaked } from '../../lib/ewma.ts'
 import type { Ending, PolicyContext } from './policy.ts'
@@ -27,7 +28,7 @@ export interface ChargeOptions {
 const FADE = 3
 /** How much one call moves the share of failures, and at least moves the latency down. */
 const STEP = 0.05
-/** Late calls in a row that count: a bound of 32 times what was seen shuts a backend out for long enough. */
+/** Calls outrun in a row that count: a bound of 32 times what was seen shuts a backend out for long enough. */
 const MAX_DOUBLINGS = 5
 /** How long a median is good for. */
 const MEDIAN_MS = 100
@@ -99,11 +100,12 @@ export class Charges {
   }
 
   /** The call was given up: its answer would have come later than this. */
-  onCancel(slot: number, elapsedMs: number): void {
+  onCancel(slot: number, elapsedMs: number, isOutrun: boolean): void {
     const { lapses } = this.#context.table
-    const before = lapses[slot] ?? 0
-    // Who gives up sooner than half the answers come says nothing of the backend.
-    if (this.#medianMs > 0 && elapsedMs > this.#medianMs) lapses[slot] = Math.min(before + 1, MAX_DOUBLINGS)
+    const before = isOutrun ? (lapses[slot] ?? 0) : 0
+    // A hedge may be sent sooner than half the answers come; then it says nothing of the first.
+    if (isOutrun && this.#medianMs > 0 && elapsedMs > this.#medianMs)
+      lapses[slot] = Math.min(before + 1, MAX_DOUBLINGS)
     this.#atLeast(slot, elapsedMs * 2 ** before, this.#context.now())
   }
 

@@ -42,8 +42,8 @@ class PeakEwma implements Policy {
     this.#charges.onEnd(slot, ms, ending)
   }
 
-  onCancel(slot: number, elapsedMs: number): void {
-    this.#charges.onCancel(slot, elapsedMs)
+  onCancel(slot: number, elapsedMs: number, isOutrun: boolean): void {
+    this.#charges.onCancel(slot, elapsedMs, isOutrun)
   }
 
   #scan(slots: Int32Array, count: number, now: number): number {

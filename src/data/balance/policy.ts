@@ -31,8 +31,11 @@ export interface Policy {
   pick(slots: Int32Array, count: number, key: Digest | undefined): number
   onStart?(slot: number): void
   onEnd?(slot: number, ms: number, ending: Ending): void
-  /** The caller left or a hedge lost: `elapsedMs` is a lower bound of the latency, not a sample. */
-  onCancel?(slot: number, elapsedMs: number): void
+  /**
+   * The caller left or a hedge lost: `elapsedMs` is a lower bound of the latency, not a sample. `isOutrun`: another
+   * backend has answered the same call meanwhile.
+   */
+  onCancel?(slot: number, elapsedMs: number, isOutrun: boolean): void
   /** The slot has passed to another backend: what was learnt of the last one is void. */
   forget?(slot: number): void
 }

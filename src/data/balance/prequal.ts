@@ -78,8 +78,8 @@ class Prequal implements Policy, ProbeSink {
     this.#readings.onEnd(slot, ms, ending)
   }
 
-  onCancel(slot: number, elapsedMs: number): void {
-    this.#readings.onCancel(slot, elapsedMs)
+  onCancel(slot: number, elapsedMs: number, isOutrun: boolean): void {
+    this.#readings.onCancel(slot, elapsedMs, isOutrun)
   }
 
   answered(slot: number, running: number, latencyMs: number): void {

@@ -105,8 +105,8 @@ export class Readings {
     this.#medianAt[slot] = this.#context.now()
   }
 
-  onCancel(slot: number, elapsedMs: number): void {
-    this.#charges.onCancel(slot, elapsedMs)
+  onCancel(slot: number, elapsedMs: number, isOutrun: boolean): void {
+    this.#charges.onCancel(slot, elapsedMs, isOutrun)
     const at = slot * CLASSES + classOf(loadOf(this.#context.table, slot))
     if (elapsedMs > (this.#median[at] ?? 0) * STEP && this.#median[at]) {
       this.#median[at] = (this.#median[at] ?? 0) * STEP

@@ -188,14 +188,18 @@ export class Selector {
 
   /** The caller left and the backend's connection is closed: it no longer works for us. */
   cancel(slot: number, incarnation: number, elapsedMs: number): void {
-    this.lose(slot, incarnation, elapsedMs)
+    this.#giveUp(slot, incarnation, { elapsedMs, isOutrun: false })
     this.free(slot, incarnation)
   }
 
   /** A hedge lost, and its connection is closed; `free` follows when the backend should be done with it. */
   lose(slot: number, incarnation: number, elapsedMs: number): void {
+    this.#giveUp(slot, incarnation, { elapsedMs, isOutrun: true })
+  }
+
+  #giveUp(slot: number, incarnation: number, how: { elapsedMs: number; isOutrun: boolean }): void {
     if (this.#parts.table.incarnation[slot] !== incarnation) return
-    this.#parts.policy.onCancel?.(slot, elapsedMs)
+    this.#parts.policy.onCancel?.(slot, how.elapsedMs, how.isOutrun)
     this.#parts.outliers?.release(slot)
   }
 

@@ -38,7 +38,7 @@ export interface LoadTable {
   /** Smoothed share of failed calls and the monotonic time of its last change. */
   readonly failing: Float64Array
   readonly failingAt: Float64Array
-  /** Late calls given up since the last good answer. */
+  /** Calls that another backend answered first, since the last good answer. */
   readonly lapses: Int32Array
   /** Monotonic time since when the backend is ready, for slow start; -Infinity: long since. */
   readonly readyAt: Float64Array

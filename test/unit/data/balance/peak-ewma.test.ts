@@ -66,19 +66,19 @@ describe('the charge of a backend', () => {
   it('takes a cancelled call as a lower bound: it raises and never lowers', () => {
     const { clock, charges } = charged()
     charges.onEnd(0, 50, 'ok')
-    charges.onCancel(0, 10)
+    charges.onCancel(0, 10, true)
     expect(charges.latencyMs(0, clock.nowMs)).toBe(50)
-    charges.onCancel(0, 200)
+    charges.onCancel(0, 200, false)
     expect(charges.latencyMs(0, clock.nowMs)).toBe(200)
   })
 
-  it('doubles the bound with every late call that is given up, until a good answer comes', () => {
+  it('doubles the bound with every call that is outrun, until a good answer comes', () => {
     const { clock, charges } = charged()
     const seen: number[] = []
     charges.onEnd(0, 20, 'ok')
     charges.prepare(Int32Array.of(0), 1, clock.nowMs)
     const giveUp = (ms: number) => {
-      charges.onCancel(0, ms)
+      charges.onCancel(0, ms, true)
       seen.push(charges.latencyMs(0, clock.nowMs))
     }
     for (const ms of [10, 40, 40, 40]) giveUp(ms)
@@ -88,6 +88,14 @@ describe('the charge of a backend', () => {
     charges.onEnd(0, 2_000, 'ok')
     giveUp(2_100)
     expect(seen.at(-1)).toBe(2_100)
+  })
+
+  it('takes callers who leave together for no proof of slowness', () => {
+    const { clock, charges } = charged()
+    charges.onEnd(0, 20, 'ok')
+    charges.prepare(Int32Array.of(0), 1, clock.nowMs)
+    for (let call = 0; call < 10; call++) charges.onCancel(0, 40, false)
+    expect(charges.latencyMs(0, clock.nowMs)).toBe(40)
   })
 
   it('does not take a fast failure for a fast answer', () => {
