@@ -8,9 +8,6 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 
-// Young objects stay in the first megabyte: what is read from sockets lives in buffers outside the heap, and is given back only
-// when the young are collected. After a larger heap's wait the engine marks everything: p99 of a 4 KiB hit 20 ms instead of 4.
-setFlagsFromString('--semi-space-growth-factor=1')
 // On a single processor the collector's threads take turns with the one that answers, some milliseconds each: it collects itself.
 if (availableParallelism() === 1)
   for (const work of [

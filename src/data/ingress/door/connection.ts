@@ -4,9 +4,11 @@
  */
 import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../../core/errors.ts'
+import { readInto } from '../../../lib/read-into.ts'
 import { type Timer, timer, type Wheel } from '../../../lib/wheel.ts'
 import type { Ingress } from '../ingress.ts'
 import { refusal } from '../refusal.ts'
+import { Arrivals, kept } from './arrivals.ts'
 import type { Head, Reading } from './head.ts'
 import type { Heads } from './heads.ts'
 import type { Outbox } from './outbox.ts'
@@ -53,6 +55,7 @@ const LEAVING: Head = { method: 'HEAD', target: '', headers: [], host: '', lengt
 export class Connection implements Line {
   readonly #socket: Duplex
   readonly #house: House
+  readonly #arrivals = new Arrivals()
   readonly #out: Outgoing
   readonly #timer: Timer
   readonly #keepAlive: string
@@ -65,10 +68,17 @@ export class Connection implements Line {
   #reading = false
   #paused = false
   #closing = false
+  /** The connection is node:http's. */
+  #left = false
   #lastHead: Head | undefined
   #lastBytes: Buffer | undefined
 
-  constructor(socket: Duplex, house: House) {
+  constructor(accepted: Duplex, house: House) {
+    const own = readInto(accepted, {
+      buffer: () => this.#arrivals.next(this.#request?.wanted ?? 0),
+      callback: (size) => this.#arrived(this.#arrivals.take(size)),
+    })
+    const socket = own ?? accepted
     this.#socket = socket
     this.#house = house
     this.#out = new Outgoing(socket, house.outbox, () => this.#filled())
@@ -77,11 +87,12 @@ export class Connection implements Line {
     house.connections.add(this)
     house.wheel.arm(this.#timer, house.limits.headTimeoutMs)
     socket
-      .on('data', this.#onData)
       .on('end', this.#onEnd)
       .on('error', this.#onError)
       .on('close', this.#onClose)
       .on('drain', this.#onDrain)
+    if (own) own.resume()
+    else socket.on('data', this.#onData)
   }
 
   /** Nothing has been asked that is not answered. */
@@ -137,6 +148,14 @@ export class Connection implements Line {
   /** Ends the connection if nothing is under way on it; otherwise its next answer is the last. */
   retire(): void {
     if (this.isIdle) this.#bye()
+  }
+
+  /** The bytes lie in memory that is used again: what is left of them is copied. False: read no more for now. */
+  #arrived(bytes: Buffer): boolean {
+    if (this.#left) return this.#socket.push(kept(bytes))
+    this.#onData(bytes)
+    if (this.#unread) this.#unread = kept(this.#unread)
+    return true
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -274,7 +293,7 @@ export class Connection implements Line {
     this.#leave()
     const socket = this.#socket
     socket.pause()
-    socket.unshift(bytes)
+    socket.unshift(kept(bytes))
     this.#house.handOver(socket)
     socket.resume()
     return false
@@ -284,6 +303,7 @@ export class Connection implements Line {
     this.#house.wheel.disarm(this.#timer)
     this.#house.connections.delete(this)
     this.#unread = undefined
+    this.#left = true
     this.#socket
       .off('data', this.#onData)
       .off('end', this.#onEnd)

@@ -9,6 +9,7 @@ import type { Fields } from '../../../core/reply.ts'
 import type { Signal } from '../../../lib/cancel.ts'
 import { Gather, tooLarge } from '../body.ts'
 import type { HeadNotes, Intake } from '../intake.ts'
+import { kept } from './arrivals.ts'
 import type { Head } from './head.ts'
 import { type Framing, fieldLines, lastChunk, replyHead } from './reply-head.ts'
 
@@ -96,6 +97,11 @@ export class FastRequest implements Intake {
     return this.#missing === 0
   }
 
+  /** Bytes of the body that have not arrived, where somebody waits for them. */
+  get wanted(): number {
+    return this.#unwanted ? 0 : this.#missing
+  }
+
   get isHere(): boolean {
     return this.#missing === 0 && this.length <= SHORT_BYTES
   }
@@ -124,9 +130,9 @@ export class FastRequest implements Intake {
     if (this.#missing === 0) return bytes
     const own = bytes.length <= this.#missing ? bytes : bytes.subarray(0, this.#missing)
     this.#missing -= own.length
-    if (this.#gather) this.#gather.push(own)
+    if (this.#gather) this.#gather.push(kept(own))
     else if (!this.#unwanted) {
-      this.#chunks.push(own)
+      this.#chunks.push(kept(own))
       this.#queued += own.length
       if (this.#streams && this.#queued > HIGH_WATER_BYTES && this.#missing > 0 && !this.#paused) {
         this.#paused = true
