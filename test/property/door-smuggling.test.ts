@@ -202,6 +202,7 @@ const cases: Case[] = [
 
 const fast = createSide({ fast: true })
 const http = createSide({ fast: false })
+const sockets = createSide({ fast: true, overSockets: true })
 const bytesOf = ({ bytes }: Case) => Buffer.from(bytes, 'latin1')
 
 function check(outcome: Outcome, wanted: Case): void {
@@ -217,6 +218,15 @@ describe('both doors make the same of', () => {
     const ours = await fast([bytesOf(one)])
     check(ours, one)
     expect(difference(ours, await http([bytesOf(one)]))).toBeUndefined()
+  })
+})
+
+describe('over a socket, in a piece or three, the gateway makes the same of', () => {
+  it.each(cases)('$name', async (one) => {
+    const bytes = bytesOf(one)
+    check(await sockets([bytes]), one)
+    const [third, middle] = [Math.ceil(bytes.length / 3), Math.ceil(bytes.length / 2)]
+    check(await sockets([bytes.subarray(0, third), bytes.subarray(third, middle), bytes.subarray(middle)]), one)
   })
 })
 

@@ -1,8 +1,10 @@
 /**
  * Both doors side by side, fed with the same bytes over streams in memory, so that what they make of them can be
- * compared without waiting for a network.
+ * compared without waiting for a network; or over sockets, which the fast door reads in another way.
  */
-import { createServer } from 'node:http'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
 import { type Duplex, duplexPair } from 'node:stream'
 import { silentLog } from '../../src/core/log.ts'
 import { createDoor } from '../../src/data/ingress/door/door.ts'
@@ -30,8 +32,14 @@ export interface Outcome {
 
 export type Side = (pieces: readonly Buffer[]) => Promise<Outcome>
 
+export interface SideOptions {
+  readonly fast: boolean
+  readonly maxBodyBytes?: number
+  readonly overSockets?: boolean
+}
+
 /** One door alone, or both where `fast`. A new connection for each use. */
-export function createSide({ fast, maxBodyBytes = 4096 }: { fast: boolean; maxBodyBytes?: number }): Side {
+export function createSide({ fast, maxBodyBytes = 4096, overSockets = false }: SideOptions): Side {
   const wheel = new Wheel(systemClock)
   let calls: string[] = []
   let doors: string[] = []
@@ -82,17 +90,38 @@ export function createSide({ fast, maxBodyBytes = 4096 }: { fast: boolean; maxBo
     calls = []
     doors = []
     refused = []
-    const [client, served] = duplexPair()
-    server.emit('connection', served)
-    const seen = await conversation(client, served, pieces)
+    const seen = await (overSockets ? overSocket(server, pieces) : inMemory(server, pieces))
     // Interim answers are node:http's affair at either door.
     const statuses = [...seen.text.matchAll(/HTTP\/1\.1 ([2-9]\d\d) [A-Z]/g)].map((match) => Number(match[1]))
     return { calls, doors, refused, statuses, closed: seen.closed }
   }
 }
 
-/** Sends the pieces and waits until nothing happens any more. */
-async function conversation(client: Duplex, served: Duplex, pieces: readonly Buffer[]) {
+async function inMemory(server: Server, pieces: readonly Buffer[]): Promise<Seen> {
+  const [client, served] = duplexPair()
+  server.emit('connection', served)
+  const seen = await conversation(client, pieces, () => turns(2))
+  served.destroy()
+  return seen
+}
+
+async function overSocket(server: Server, pieces: readonly Buffer[]): Promise<Seen> {
+  if (!server.listening) await once(server.listen(0, '127.0.0.1').unref(), 'listening')
+  const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', noDelay: true })
+  return conversation(client, pieces, () => new Promise((resolve) => setTimeout(resolve, 3)))
+}
+
+interface Seen {
+  readonly text: string
+  readonly closed: boolean
+}
+
+/** Sends the pieces and waits until nothing happens any more: for some pauses of the given kind. */
+async function conversation(
+  client: Duplex,
+  pieces: readonly Buffer[],
+  pause: () => Promise<void>,
+): Promise<Seen> {
   let text = ''
   let closed = false
   client.setEncoding('latin1')
@@ -101,14 +130,13 @@ async function conversation(client: Duplex, served: Duplex, pieces: readonly Buf
   for (const piece of pieces) {
     if (!client.writable) break
     client.write(piece)
-    await turns(2)
+    await pause()
   }
   for (let before = -1, quiet = 0; quiet < 4; quiet = text.length === before ? quiet + 1 : 0) {
     before = text.length
-    await turns(2)
+    await pause()
   }
   client.destroy()
-  served.destroy()
   return { text, closed }
 }
 
