@@ -352,6 +352,18 @@ describe('our own client', () => {
     expect(server.connections).toBe(1)
   })
 
+  it('sends nothing of a request that is given up in the turn it was made in', async () => {
+    const server = await backend((socket) => socket.write(ok()))
+    const made = clients(true)
+    expect(await textLater(made.send(asked(server.url)))).toBe('fine')
+    const leaving = new AbortController()
+    const left = made.send(asked(server.url, { signal: leaving.signal }))
+    leaving.abort(new Error('the caller has left'))
+    expect((await fails(left)).code).toBe('callerLeft')
+    expect(await textLater(made.send(asked(server.url)))).toBe('fine')
+    expect(server.requests).toHaveLength(2)
+  })
+
   it('drops an idle connection on which something arrives', async () => {
     const server = await backend((socket) => socket.write(ok()))
     const made = clients(true)

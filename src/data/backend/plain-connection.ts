@@ -1,6 +1,7 @@
 /** One connection to a backend: one request at a time, and an answer that is read strictly. */
 import net from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
+import { Outbox } from '../../lib/outbox.ts'
 import { checkedLookup } from './checked-lookup.ts'
 import type { ClientOptions } from './exchange.ts'
 import { GarbledError } from './reply-head.ts'
@@ -37,6 +38,9 @@ const MAX_IDLE_MS = 30_000
  */
 const ARRIVED = Buffer.allocUnsafeSlow(64 * 1024)
 
+/** Requests of a turn leave together. */
+const OUTBOX = new Outbox()
+
 /** One character a byte. */
 function textOf(body: Uint8Array): string {
   // Of a Buffer no view need be made first.
@@ -50,6 +54,8 @@ export class PlainConnection {
   readonly #place: Place
   readonly #reader = new ReplyReader()
   #transfer: Transfer | undefined
+  /** Of its request, what has not left yet. */
+  #waiting = ''
   #isOpen = false
   #idleUntil = Number.POSITIVE_INFINITY
 
@@ -88,16 +94,22 @@ export class PlainConnection {
     transfer.connection = this
     this.#reader.expect(method, transfer)
     const socket = this.#socket
-    if (!body || body.length === 0) {
-      socket.write(head, 'latin1')
-    } else if (body.length <= MAX_JOINED_BYTES) {
-      socket.write(head + textOf(body), 'latin1')
+    if (!body || body.length <= MAX_JOINED_BYTES) {
+      this.#waiting = body ? head + textOf(body) : head
+      OUTBOX.add(this)
     } else {
       socket.cork()
       socket.write(head, 'latin1')
       socket.write(body)
       socket.uncork()
     }
+  }
+
+  flush(): void {
+    const text = this.#waiting
+    if (text === '' || this.#socket.destroyed) return
+    this.#waiting = ''
+    this.#socket.write(text, 'latin1')
   }
 
   pause(): void {
@@ -157,6 +169,7 @@ export class PlainConnection {
 
   /** One small write to an idle connection is taken as a whole or, where the backend has closed it, not at all. */
   #isUnsent({ body }: Transfer, error: Error | undefined): boolean {
+    if (this.#waiting !== '') return true
     const isWrite = error !== undefined && 'syscall' in error && error.syscall === 'write'
     return isWrite && (body?.length ?? 0) <= MAX_JOINED_BYTES
   }

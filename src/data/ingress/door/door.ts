@@ -5,11 +5,11 @@
  */
 import type { Server } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { Outbox } from '../../../lib/outbox.ts'
 import type { Wheel } from '../../../lib/wheel.ts'
 import type { Ingress } from '../ingress.ts'
 import { Connection, type DoorLimits, type House } from './connection.ts'
 import { Heads } from './heads.ts'
-import { Outbox } from './outbox.ts'
 import { Repeats } from './repeats.ts'
 
 export interface DoorOptions extends Ingress {

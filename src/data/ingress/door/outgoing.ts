@@ -3,7 +3,7 @@
  * is longer takes what waits along. The socket has more than it can send when `isFull`: then nobody must give it more.
  */
 import type { Duplex } from 'node:stream'
-import type { Outbox } from './outbox.ts'
+import type { Outbox } from '../../../lib/outbox.ts'
 
 /** Bodies up to this length are joined to their head in one string, which is one write without a buffer of its own. */
 const MAX_JOINED_BYTES = 2048

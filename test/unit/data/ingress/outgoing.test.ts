@@ -3,10 +3,10 @@ import { Duplex } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { createDoor } from '../../../../src/data/ingress/door/door.ts'
-import { Outbox } from '../../../../src/data/ingress/door/outbox.ts'
 import { Outgoing } from '../../../../src/data/ingress/door/outgoing.ts'
 import type { Source } from '../../../../src/data/instant.ts'
 import { systemClock } from '../../../../src/lib/clock.ts'
+import { Outbox } from '../../../../src/lib/outbox.ts'
 import { Wheel } from '../../../../src/lib/wheel.ts'
 
 /** The other end of a connection: what was written, write by write; `reads` false: it takes the first and no more. */

@@ -1,6 +1,6 @@
 /**
- * Answers of one turn of the event loop leave together at its end, when all that has arrived is read: whoever is woken
- * by the first finds work until the last, so the system wakes it once; and answers to pipelined requests are one write.
+ * What is sent in one turn of the event loop leaves together at its end, when all that has arrived is read: whoever is
+ * woken by the first finds work until the last, so the system wakes it once; and answers to pipelined requests are one write.
  */
 export class Outbox {
   #waiting: { flush(): void }[] = []
