@@ -13,6 +13,7 @@ import type { Digest } from '../../core/key.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type Coming, Later } from '../../lib/later.ts'
+import { type Chained, DigestTable } from './digest-table.ts'
 
 export interface Flight<L> {
   readonly digest: Digest
@@ -43,7 +44,7 @@ const LEADER_AGE_MS = 5_000
 
 export class Flights<L> {
   /** For each row the flight to join: the last one opened. */
-  readonly #open = new Map<Digest, OpenFlight<L>>()
+  readonly #open = new DigestTable<OpenFlight<L>>()
   readonly #maxWaiters: number
   readonly #leaderAgeMs: number
   readonly #clock: Clock
@@ -59,7 +60,7 @@ export class Flights<L> {
   }
 
   has(digest: Digest): boolean {
-    return this.#open.has(digest)
+    return this.#open.get(digest) !== undefined
   }
 
   /** Nobody joins the present flight for this row any more; those who wait for it go on waiting. */
@@ -100,7 +101,7 @@ export class Flights<L> {
   #publish(flight: OpenFlight<L>): void {
     const present = this.#open.get(flight.digest)
     if (present && this.#isOvertaken(present)) flight.overtook = present
-    this.#open.set(flight.digest, flight)
+    this.#open.set(flight)
   }
 
   /** Too long under way, and none beside it yet: two loads for one row are the most. */
@@ -191,8 +192,9 @@ class Flying<L> implements Load<L> {
   }
 }
 
-class OpenFlight<L> implements Flight<L> {
+class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
   readonly digest: Digest
+  next: OpenFlight<L> | undefined
   readonly began: number
   waiters = 0
   /** The older load for the same row, where this one was opened beside it for its age. */
