@@ -85,23 +85,38 @@ it('no connection sees bytes of another', async () => {
   }
 })
 
-it('a long body is read into blocks that end where it does', () => {
-  const arrivals = new Arrivals()
-  const shared = arrivals.next(0) as Buffer
-  expect(arrivals.next(20_000)).toBeUndefined()
-  expect(kept(arrivals.take(100)).buffer).not.toBe(shared.buffer)
-  let missing = 160_000
-  const lengths: number[] = []
-  for (let given = arrivals.next(missing) as Buffer; given.buffer !== shared.buffer; ) {
-    lengths.push(given.length)
-    const piece = arrivals.take(Math.min(given.length, 50_000))
-    expect(kept(piece)).toBe(piece)
+/** Reads a body of which so many bytes are missing, no more than 50,000 at a time; gives the room there was each time. */
+function read(arrivals: Arrivals, body: number): { rooms: number[]; pieces: Buffer[] } {
+  const rooms: number[] = []
+  const pieces: Buffer[] = []
+  let given = arrivals.next(body, true) as Buffer
+  for (let missing = body; missing > 0; given = arrivals.next(missing, true) ?? given) {
+    const piece = arrivals.take(Math.min(given.length, missing, 50_000))
+    rooms.push(given.length)
+    pieces.push(piece)
     missing -= piece.length
-    given = arrivals.next(missing) ?? given
   }
-  // The last of it is short, and comes where everything comes.
-  expect(lengths).toEqual([65_536, 15_536, 65_536, 15_536])
-  expect(missing).toBe(28_928)
+  return { rooms, pieces }
+}
+
+it('a long body is read into blocks that end where it does, its short end where everything goes', () => {
+  const arrivals = new Arrivals()
+  const { rooms, pieces } = read(arrivals, 140_000)
+  expect(rooms).toEqual([65_536, 15_536, 65_536, 15_536, 16_384])
+  expect(pieces.map((piece) => kept(piece) === piece)).toEqual([true, true, true, true, false])
+  expect(read(new Arrivals(), 20_000).rooms).toEqual([20_000])
+  expect(read(new Arrivals(), 16_384).rooms).toEqual([16_384])
+})
+
+it('what nobody has kept is read into again', () => {
+  const memories = (pieces: readonly Buffer[]) => new Set(pieces.map(({ buffer }) => buffer))
+  const arrivals = new Arrivals()
+  const first = memories(read(arrivals, 100_000).pieces)
+  arrivals.giveBack(true)
+  const second = memories(read(arrivals, 100_000).pieces)
+  expect(second).toEqual(first)
+  arrivals.giveBack(false)
+  expect([...memories(read(arrivals, 100_000).pieces)].some((memory) => second.has(memory))).toBe(false)
 })
 
 it('what is no accepted socket is read as before', () => {

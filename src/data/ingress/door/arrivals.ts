@@ -4,31 +4,54 @@
  */
 
 /** Where more of a body than this is missing, the rest of it is read into blocks. */
-const LONG_BYTES = 32 * 1024
+const SHARED_BYTES = 16 * 1024
 const BLOCK_BYTES = 64 * 1024
+/** A block with less room than this is full. */
+const SCRAP_BYTES = 4 * 1024
+/** So many blocks of bodies that are done with are used again, by all connections of a thread. */
+const MAX_SPARE = 64
 
-const SHARED = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+const SHARED = Buffer.allocUnsafeSlow(SHARED_BYTES)
 const MEMORY = SHARED.buffer
+const spare: Buffer<ArrayBuffer>[] = []
 
 export class Arrivals {
-  #buffer = SHARED
+  /** Where the next read goes: the shared buffer, or what is left of a block. Never longer than the body that it is for. */
+  #room = SHARED
   #given: Buffer | undefined
+  /** Blocks of the body that is waited for. */
+  readonly #lent: Buffer<ArrayBuffer>[] = []
 
   /** What a read of so many bytes has brought. */
   take(size: number): Buffer {
-    const bytes = this.#buffer.subarray(0, size)
-    if (this.#buffer !== SHARED) this.#buffer = this.#buffer.subarray(size)
+    const bytes = this.#room.subarray(0, size)
+    if (this.#room !== SHARED) this.#room = this.#room.subarray(size)
     return bytes
   }
 
-  /** Where the next read goes, while so many bytes of a body are missing; undefined: where the last went. */
-  next(missing: number): Buffer | undefined {
-    // A block is never longer than what is missing: no byte of another request gets into it.
-    if (this.#buffer === SHARED || this.#buffer.length === 0)
-      this.#buffer = missing > LONG_BYTES ? Buffer.allocUnsafeSlow(Math.min(missing, BLOCK_BYTES)) : SHARED
-    if (this.#buffer === this.#given) return undefined
-    this.#given = this.#buffer
-    return this.#buffer
+  /**
+   * Where the next read goes, while so many bytes of a body are missing; undefined: where the last went. `isLent`: `giveBack`
+   * says what becomes of its blocks.
+   */
+  next(missing: number, isLent: boolean): Buffer | undefined {
+    const room = this.#room.length
+    if (this.#room === SHARED || room === 0 || (room < SCRAP_BYTES && room < missing))
+      this.#room = missing > SHARED_BYTES ? this.#block(isLent).subarray(0, missing) : SHARED
+    if (this.#room === this.#given) return undefined
+    this.#given = this.#room
+    return this.#room
+  }
+
+  /** The body has arrived. `isRead`: nobody has kept anything of it. */
+  giveBack(isRead: boolean): void {
+    for (const block of this.#lent) if (isRead && spare.length < MAX_SPARE) spare.push(block)
+    this.#lent.length = 0
+  }
+
+  #block(isLent: boolean): Buffer<ArrayBuffer> {
+    const block = spare.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES)
+    if (isLent) this.#lent.push(block)
+    return block
   }
 }
 

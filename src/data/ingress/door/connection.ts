@@ -75,7 +75,7 @@ export class Connection implements Line {
 
   constructor(accepted: Duplex, house: House) {
     const own = readInto(accepted, {
-      buffer: () => this.#arrivals.next(this.#request?.wanted ?? 0),
+      buffer: () => this.#arrivals.next(this.#request?.wanted ?? 0, this.#held !== undefined),
       callback: (size) => this.#arrived(this.#arrivals.take(size)),
     })
     const socket = own ?? accepted
@@ -231,8 +231,9 @@ export class Connection implements Line {
   /** The body has arrived, or will not. */
   #serveHeld(request: FastRequest, head: Head): void {
     this.#held = undefined
-    if (!request.isComplete || !this.#house.instant.answer(head, request.chunks, this))
-      return this.#house.serve(request)
+    const isAnswered = request.isComplete && this.#house.instant.answer(head, request.chunks, this) !== undefined
+    this.#arrivals.giveBack(isAnswered)
+    if (!isAnswered) return this.#house.serve(request)
     request.passBy()
     this.answered()
   }
