@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { eventually } from '../support/eventually.ts'
 import { exchange } from '../support/raw.ts'
 import { settings } from '../support/settings.ts'
 
@@ -185,6 +186,8 @@ describe('through the gateway', () => {
     const { status, body } = await exchange(gateway.port, one(100) + one(200))
     expect(status).toBe(200)
     expect(body.startsWith(PREDICTIONS)).toBe(true)
+    // The second is on its way when the first is answered.
+    await eventually(() => expect(last().body).toBe('{"instances":[200]}'))
   })
 
   it('the same bytes again and again get the same answer, alone and several at a time, and for their caller only', async () => {
