@@ -132,7 +132,7 @@ export class DataPlane {
     const splitter = newSplitter(parts)
     this.#splitter = splitter
     const shadow = createShadow({ splitter, random, ask: createAsk(dispatch, outgoing) })
-    this.#splitting = createSplitting({ splitter, shadow, model: (matched) => this.#deployed(matched) })
+    this.#splitting = createSplitting({ splitter, shadow, token: (matched) => this.#token(matched) })
     const answer = this.#pipeline({ dispatch, outgoing, observer })
     this.ingress = createIngress({
       live: () => this.#live,
@@ -213,10 +213,9 @@ export class DataPlane {
     })
   }
 
-  /** A model of a pool in its present deployment. */
-  #deployed({ route, target }: Matched): string {
-    const token = this.#parts.facts.deployments.peek(route.pool, target)?.value ?? ''
-    return `${route.pool}/${modelName(target) ?? ''}@${token}`
+  /** Of the deployment that answers. */
+  #token({ route, target }: Matched): string {
+    return this.#parts.facts.deployments.peek(route.pool, target)?.value ?? ''
   }
 
   #ship(dispatch: Dispatch, outgoing: (call: Call) => RawPairs): Ship {

@@ -81,10 +81,12 @@ export function createPipeline(stages: Stages): Pipeline {
     const { body } = call
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
-    const found = { call, matched, wish, body, seed: key.seed, began, asked }
-    if (!(body instanceof Chunks)) return digested({ ...found, raw: rawDigest(key.prefix, body) })
-    const digesting = inTurns(rawDigestSteps(key.prefix, body), call.signal)
-    return after(digesting, (raw) => digested({ ...found, raw }))
+    // Written out, here and where a job is made of it: to spread an object costs as much as a look-up.
+    const { seed, prefix } = key
+    if (!(body instanceof Chunks))
+      return digested({ call, matched, wish, body, seed, raw: rawDigest(prefix, body), began, asked })
+    const digesting = inTurns(rawDigestSteps(prefix, body), call.signal)
+    return after(digesting, (raw) => digested({ call, matched, wish, body, seed, raw, began, asked }))
   }
 
   function digested(found: Known): Answer | Coming<Answer> {
@@ -96,9 +98,9 @@ export function createPipeline(stages: Stages): Pipeline {
 
     // 3. One whose answer only a shared tier may have is looked for there before it is read.
     if (found.asked) return read(found, found.asked)
-    const isOther = wish.noTransform || splitting.splits(matched) || body instanceof Chunks
-    const isAliased = seed.shared && !wish.noCache && !isOther
-    const whole = isAliased ? aliases?.get(raw) : undefined
+    if (!aliases || !seed.shared || wish.noCache || wish.noTransform || body instanceof Chunks)
+      return read(found)
+    const whole = splitting.splits(matched) ? undefined : aliases.get(raw)
     return whole === undefined || cache.peek(whole) ? read(found) : sought(found, whole)
   }
 
@@ -121,24 +123,23 @@ export function createPipeline(stages: Stages): Pipeline {
     const { call, matched, body, seed } = found
     const split = splitting.reads(matched)
     const options = { seed: seed.digest, split: split !== 'whole', onlyBatches: split === 'batches' }
-    const isSplit = split === 'rows'
-    if (!(body instanceof Chunks))
-      return planned(found, matched.protocol.read(call, body, options), { isSplit, asked })
+    const how = { isSplit: split === 'rows', asked }
+    if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), how)
     const reading = inTurns(matched.protocol.readChunks(call, body, options), call.signal)
-    return after(reading, (known) => planned(found, known, { isSplit, asked }))
+    return after(reading, (known) => planned(found, known, how))
   }
 
   function planned(
-    found: Known,
+    { call, matched, wish, body, seed, raw, began }: Known,
     reading: Reading,
     { isSplit, asked }: { readonly isSplit: boolean; readonly asked: Asked | undefined },
   ): Answer | Coming<Answer> {
-    const { call, matched, wish, raw } = found
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
     const plan = wish.noTransform ? asItCame(reading, raw) : reading
     const rows = isSplit ? plan.rows : undefined
     const sheet = new Sheet(rows ?? [{ digest: plan.whole, wire: NOTHING }])
-    const job: Job = { ...found, plan, rows, sheet, isSought: asked !== undefined }
+    const isSought = asked !== undefined
+    const job: Job = { call, matched, wish, body, plan, rows, seed, raw, sheet, began, isSought }
     if (asked?.fallback) sheet.fallBack(plan.whole, asked.fallback)
 
     // 5. Some callers do not share: they neither join nor lead.

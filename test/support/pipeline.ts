@@ -235,8 +235,8 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   const forward = createForward(dispatch, outgoing)
   const splitter = new Splitter({ clock, random, changed: () => {} })
   const shadow = createShadow({ splitter, random, ask: createAsk(dispatch, outgoing) })
-  const model = ({ route, target }: Matched) => `m@${deployments.peek(route.pool, target)?.value ?? ''}`
-  const splitting = createSplitting({ splitter, shadow, model })
+  const token = ({ route, target }: Matched) => deployments.peek(route.pool, target)?.value ?? ''
+  const splitting = createSplitting({ splitter, shadow, token })
   const observer = {
     answered() {},
     attempted() {},

@@ -29,9 +29,11 @@ export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs
 /** The headers of a request made of rows: the call's own, with what `joined` says instead, and nothing encoded. */
 export function replaced(headers: RawPairs, joined: RawPairs): RawPairs {
   if (joined.length > 0) return without(headers, joined)
-  const known = PLAIN.get(headers) ?? without(headers, NONE)
-  PLAIN.set(headers, known)
-  return known
+  const known = PLAIN.get(headers)
+  if (known) return known
+  const plain = without(headers, NONE)
+  PLAIN.set(headers, plain)
+  return plain
 }
 
 const NONE: RawPairs = []

@@ -1,4 +1,5 @@
 /** The splitter as the pipeline sees it: asked about a matched call, told what came of it. */
+import { modelName } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { RowAnswer } from '../../protocol/protocol.ts'
 import type { Matched } from '../ingress/routes.ts'
@@ -22,11 +23,13 @@ export interface Splitting {
 export interface SplittingParts {
   readonly splitter: Splitter
   readonly shadow: Shadow
-  /** Names a model of a pool in its present deployment. */
-  readonly model: (matched: Matched) => string
+  /** Of the deployment that answers. */
+  readonly token: (matched: Matched) => string
 }
 
-export function createSplitting({ splitter, shadow, model }: SplittingParts): Splitting {
+export function createSplitting({ splitter, shadow, token }: SplittingParts): Splitting {
+  /** Asked with every call, and a new text would have to be hashed each time. */
+  const names = new WeakMap<Matched, { readonly token: string; readonly name: string }>()
   const mode = ({ route, protocol }: Matched) => (protocol.rows ? (route.cache?.rows ?? 'never') : 'never')
   return {
     reads(matched) {
@@ -43,5 +46,16 @@ export function createSplitting({ splitter, shadow, model }: SplittingParts): Sp
     },
     check: (job, answers) => shadow(job, model(job.matched), answers),
     violated: (matched, reason) => splitter.violated(model(matched), reason),
+  }
+
+  /** A model of a pool in its present deployment. */
+  function model(matched: Matched): string {
+    const present = token(matched)
+    const known = names.get(matched)
+    if (known?.token === present) return known.name
+    const { route, target } = matched
+    const name = `${route.pool}/${modelName(target) ?? ''}@${present}`
+    names.set(matched, { token: present, name })
+    return name
   }
 }
