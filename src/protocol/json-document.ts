@@ -1,13 +1,13 @@
 /**
- * The whole of a JSON body as one key: a digest over its top-level members' digests, sorted by key. Members are
- * digested one by one so that no body has to be copied because its members lie in another order, and so that a
- * body too long to be joined has the same key as when it is short.
+ * The whole of a JSON body as one key: a digest over its top-level members' digests, sorted by key, or the one of its
+ * only member. Members are digested one by one so that no body has to be copied because its members lie in another
+ * order, and so that a body too long to be joined has the same key as when it is short.
  */
-import { hash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import type { Digest } from '../core/key.ts'
 import { canonicalBytes } from './json-canonical.ts'
 import { Cursor, type ScanProblem, type Span } from './json-scan.ts'
-import { Preimage } from './preimage.ts'
+import { Preimage, SpanHasher } from './preimage.ts'
 
 export interface Problem {
   readonly problem: ScanProblem
@@ -21,13 +21,39 @@ export function valueDigest(bytes: Uint8Array, span: Span): Digest | Problem {
     : (hash('sha256', canonical, 'latin1') as Digest)
 }
 
-/** Key of an object from its members' digests. */
+/** What a member's digest covers before the canonical bytes of its value. */
+export function memberPrefix(prefix: Digest, key: string): Digest {
+  if (prefix !== known.prefix || known.members.size >= MAX_KNOWN) known = { prefix, members: new Map() }
+  const before = known.members.get(key)
+  if (before !== undefined) return before
+  const digest = new Preimage().latin1(prefix).text('member').latin1(key).digest()
+  if (key.length <= MAX_KNOWN) known.members.set(key, digest)
+  return digest
+}
+
+/** Of the prefix last asked for: most calls have the same, and the same members, as the one before. */
+let known = { prefix: '' as Digest, members: new Map<string, Digest>() }
+/** Members, and characters of a name. */
+const MAX_KNOWN = 64
+
+/** Longer values are not copied to stand behind what comes before them. */
+const COPIED_BYTES = 64 << 10
+
+/** Digest of a member of an object. */
+function memberDigest(prefix: Digest, body: Uint8Array, { key, span }: Member): Digest | Problem {
+  const before = memberPrefix(prefix, key)
+  if (span.end - span.start <= COPIED_BYTES) return new SpanHasher(before).span(body, span)
+  const canonical = canonicalBytes(body, span)
+  if (typeof canonical === 'string') return { problem: canonical }
+  return createHash('sha256').update(before, 'latin1').update(canonical).digest('latin1') as Digest
+}
+
+/** Key of an object from its members' digests. Each covers its own name, so that one alone is a key. */
 export function objectDigest(prefix: Digest, members: ReadonlyMap<string, Digest>): Digest {
+  const [only] = members.values()
+  if (only !== undefined && members.size === 1) return only
   const preimage = new Preimage().latin1(prefix).text('object').number(members.size)
-  const keys = members.size > 1 ? [...members.keys()].sort(byBytes) : members.keys()
-  for (const key of keys) {
-    preimage.latin1(key).latin1(members.get(key) as Digest)
-  }
+  for (const key of [...members.keys()].sort(byBytes)) preimage.latin1(members.get(key) as Digest)
   return preimage.digest()
 }
 
@@ -65,11 +91,13 @@ export function membersDigest(
   body: Uint8Array,
   members: readonly Member[],
 ): Digest | Problem {
+  const [only] = members
+  if (only && members.length === 1) return memberDigest(prefix, body, only)
   const digests = new Map<string, Digest>()
-  for (const { key, span } of members) {
-    const digest = valueDigest(body, span)
+  for (const member of members) {
+    const digest = memberDigest(prefix, body, member)
     if (typeof digest !== 'string') return digest
-    digests.set(key, digest)
+    digests.set(member.key, digest)
   }
   return objectDigest(prefix, digests)
 }

@@ -8,20 +8,23 @@ export function* streamDigest(
   pieces: Iterable<Uint8Array>,
   prefix: Digest,
 ): Generator<void, Digest | Problem> {
-  const stream = new DocumentStream()
+  const stream = new DocumentStream(prefix)
   for (const piece of pieces) {
     if (!stream.push(piece)) break
     yield
   }
-  return stream.finish(prefix)
+  return stream.finish()
 }
+
+/** What has no members needs none. */
+const NO_PREFIX = '' as Digest
 
 /** The digest of an array's canonical bytes, from its pieces; `around` as for `DocumentStream`. */
 export function* streamValue(
   pieces: Iterable<Uint8Array>,
   around: number,
 ): Generator<void, Digest | Problem> {
-  const stream = new DocumentStream(around)
+  const stream = new DocumentStream(NO_PREFIX, around)
   for (const piece of pieces) {
     if (!stream.push(piece)) break
     yield

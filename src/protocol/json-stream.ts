@@ -6,7 +6,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { Digest } from '../core/key.ts'
 import { copy, writeCanonical } from './json-canonical.ts'
-import { objectDigest, type Problem, scalarDigest } from './json-document.ts'
+import { memberPrefix, objectDigest, type Problem, scalarDigest } from './json-document.ts'
 import { EscapeReader, MORE } from './json-escape.ts'
 import { MAX_DEPTH, MAX_UNSORTED, OTHER, type ScanProblem, STRING_STOP } from './json-scan.ts'
 import { LONE, writeCodePoint } from './json-string.ts'
@@ -40,6 +40,7 @@ const DONE = 9
 
 /** Takes a text in pieces; `finish` gives its digest. */
 export class DocumentStream {
+  readonly #prefix: Digest
   readonly #maxDepth: number
   readonly #utf8 = new Utf8Check()
   readonly #members = new Map<string, Digest>()
@@ -63,8 +64,9 @@ export class DocumentStream {
   #unsorted = new Uint8Array(0)
   #problem: ScanProblem | undefined
 
-  /** `around`: how many brackets are open around the text, which count as its own. */
-  constructor(around = 0) {
+  /** `prefix`: what the key covers besides; `around`: how many brackets are open around the text, which count as its own. */
+  constructor(prefix: Digest, around = 0) {
+    this.#prefix = prefix
     this.#maxDepth = MAX_DEPTH - around
   }
 
@@ -82,13 +84,13 @@ export class DocumentStream {
     return this.#problem === undefined
   }
 
-  /** The key under `prefix`, or why there is none. */
-  finish(prefix: Digest): Digest | Problem {
+  /** The key, or why there is none. */
+  finish(): Digest | Problem {
     const value = this.finishValue()
     return value === undefined
-      ? objectDigest(prefix, this.#members)
+      ? objectDigest(this.#prefix, this.#members)
       : typeof value === 'string'
-        ? scalarDigest(prefix, value)
+        ? scalarDigest(this.#prefix, value)
         : value
   }
 
@@ -181,6 +183,7 @@ export class DocumentStream {
   #colon(c: number): void {
     if (c !== COLON) this.#fail('unparsable')
     if (this.#depth > 1) this.#put(c)
+    else this.#hash.update(memberPrefix(this.#prefix, this.#keys[1] as string), 'latin1')
     this.#state = VALUE
   }
 
