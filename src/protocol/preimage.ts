@@ -3,6 +3,7 @@
  * and a key can never be made by moving a byte from one part to its neighbour.
  */
 import { type Digest, digestOf } from '../core/key.ts'
+import { Scratch } from '../lib/scratch.ts'
 import { writeCanonical } from './json-canonical.ts'
 import { CANONICAL, type ScanProblem, type Span } from './json-scan.ts'
 
@@ -70,28 +71,12 @@ export class Preimage {
   }
 }
 
-/** Longest preimage whose view is kept: making a view costs as much as hashing a tiny row. */
-const VIEWS = 4096 + DIGEST_BYTES
 /** Up to this size a loop copies faster than a view and `set` do. */
 const LOOP_BYTES = 96
 const KEEP_BYTES = 1 << 20
 const COMMA = 0x2c
 
-let scratch = new Uint8Array(64 << 10)
-let views: Uint8Array[] = []
-
-function view(length: number): Uint8Array {
-  if (length >= VIEWS) return scratch.subarray(0, length)
-  return (views[length] ??= scratch.subarray(0, length))
-}
-
-/** A scratch buffer of another size, with the first `kept` bytes of the old one. */
-function grow(size: number, kept: number): void {
-  const bigger = new Uint8Array(size)
-  bigger.set(scratch.subarray(0, kept))
-  scratch = bigger
-  views = []
-}
+const scratch = new Scratch(64 << 10)
 
 /**
  * Digests many values under one prefix: SHA-256 over the prefix' 32 bytes and the value's canonical bytes.
@@ -101,37 +86,39 @@ export class SpanHasher {
   #at = DIGEST_BYTES
 
   constructor(prefix: Digest) {
-    if (scratch.length > KEEP_BYTES) grow(64 << 10, 0)
-    for (let i = 0; i < DIGEST_BYTES; i++) scratch[i] = prefix.charCodeAt(i)
+    if (scratch.bytes.length > KEEP_BYTES) scratch.shrink()
+    scratch.bytes.write(prefix, 0, DIGEST_BYTES, 'latin1')
   }
 
   /** The digest of a span's canonical bytes, or why it has none. */
   span(bytes: Uint8Array, span: Span): Digest | { readonly problem: ScanProblem } {
     const size = span.end - span.start
-    if (size + DIGEST_BYTES > scratch.length) grow(size * 2 + DIGEST_BYTES, DIGEST_BYTES)
+    scratch.fit(size + DIGEST_BYTES, DIGEST_BYTES)
+    const out = scratch.bytes
     let end = DIGEST_BYTES
     if (size <= LOOP_BYTES && span.spelling === CANONICAL) {
-      for (let i = span.start; i < span.end; i++) scratch[end++] = bytes[i] as number
+      for (let i = span.start; i < span.end; i++) out[end++] = bytes[i] as number
     } else {
-      const written = writeCanonical(bytes, span, { out: scratch, at: DIGEST_BYTES })
+      const written = writeCanonical(bytes, span, { out, at: DIGEST_BYTES })
       if (typeof written === 'string') return { problem: written }
       end = written
     }
-    return digestOf(view(end))
+    return digestOf(scratch.view(end))
   }
 
   /** The digest of several spans, as the elements of one array without its brackets. */
   spans(bytes: Uint8Array, spans: readonly Span[]): Digest | { readonly problem: ScanProblem } {
     const size = spans.reduce((sum, span) => sum + span.end - span.start + 1, DIGEST_BYTES)
-    if (size > scratch.length) grow(size * 2, DIGEST_BYTES)
+    scratch.fit(size, DIGEST_BYTES)
+    const out = scratch.bytes
     let end = DIGEST_BYTES
     for (const span of spans) {
-      if (end > DIGEST_BYTES) scratch[end++] = COMMA
-      const written = writeCanonical(bytes, span, { out: scratch, at: end })
+      if (end > DIGEST_BYTES) out[end++] = COMMA
+      const written = writeCanonical(bytes, span, { out, at: end })
       if (typeof written === 'string') return { problem: written }
       end = written
     }
-    return digestOf(view(end))
+    return digestOf(scratch.view(end))
   }
 
   /** Begins a value that is given in pieces. */
@@ -142,14 +129,15 @@ export class SpanHasher {
   /** Adds a piece as it lies. */
   add(bytes: Uint8Array, start: number, end: number): void {
     const size = end - start
-    if (this.#at + size > scratch.length) grow((this.#at + size) * 2, this.#at)
-    if (size > LOOP_BYTES) scratch.set(bytes.subarray(start, end), this.#at)
-    else for (let i = 0; i < size; i++) scratch[this.#at + i] = bytes[start + i] as number
+    scratch.fit(this.#at + size, this.#at)
+    const out = scratch.bytes
+    if (size > LOOP_BYTES) out.set(bytes.subarray(start, end), this.#at)
+    else for (let i = 0; i < size; i++) out[this.#at + i] = bytes[start + i] as number
     this.#at += size
   }
 
   /** The digest of the pieces added since `begin`. */
   digest(): Digest {
-    return digestOf(view(this.#at))
+    return digestOf(scratch.view(this.#at))
   }
 }

@@ -31,9 +31,9 @@ export interface Memory {
   has(digest: Digest): boolean
   /**
    * Puts a copy of `bytes` in until the monotonic time `expiresAt`. False where it was refused; a value that
-   * stood under the digest is gone then too.
+   * stood under the digest is gone then too. `now`: for whoever has read the clock already.
    */
-  set(digest: Digest, bytes: Uint8Array, expiresAt: number): boolean
+  set(digest: Digest, bytes: Uint8Array, expiresAt: number, now?: number): boolean
   /** False: it could not be, another thread having died over it; to be called again. */
   delete(digest: Digest): boolean
   /** What the live entries take, bookkeeping included; never above `maxBytes`. */
@@ -125,8 +125,7 @@ class MemoryOver implements Memory {
     return value
   }
 
-  set(digest: Digest, bytes: Uint8Array, expiresAt: number): boolean {
-    const now = this.#clock.now()
+  set(digest: Digest, bytes: Uint8Array, expiresAt: number, now = this.#clock.now()): boolean {
     const arena = this.#of(digest)
     const isFit = bytes.length <= this.#limit && expiresAt > now
     if (!isFit) arena.delete(digest)

@@ -8,6 +8,7 @@
  */
 import type { Digest } from '../../core/key.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
+import { Scratch } from '../../lib/scratch.ts'
 import type { BreakerState } from './breaker.ts'
 import { decode, type Entry, encode, lifeMs } from './entry.ts'
 import { Fence } from './fence.ts'
@@ -96,6 +97,9 @@ const GRACE_MS = 5_000
 const SLACK_MS = 5
 /** A tier is not asked for less: no answer could arrive. */
 const MIN_BUDGET_MS = 1
+
+/** For envelopes that only memory takes. */
+const scratch = new Scratch(64 << 10)
 
 export function createTiered(options: TieredOptions): Tiered {
   return new TieredCache(options)
@@ -205,16 +209,18 @@ class TieredCache implements Tiered {
   store(entry: Entry, { memoryOnly = false, lease, began }: StoreOptions = {}): void {
     const isFenced = began !== undefined && !this.#fence.passes(entry.digest, began)
     if (this.#closed || isFenced) return lease?.lost()
+    const isOurs = memoryOnly || !this.hasShared
     let bytes: Buffer
     try {
-      bytes = encode(entry)
+      // Memory takes a copy; what goes to a tier waits for its turn.
+      bytes = isOurs ? encode(entry, scratch) : encode(entry)
     } catch {
       this.#unstorable++
       return lease?.lost()
     }
     const life = lifeMs(entry, this.#clock.wall())
     this.#remember(entry.digest, bytes, life)
-    if (life <= 0 || memoryOnly) return lease?.lost()
+    if (life <= 0 || isOurs) return lease?.lost()
     const write = { digest: entry.digest, bytes, ttlMs: life + GRACE_MS }
     for (const [level, { queue }] of this.#shelves.entries()) {
       queue.push(level === this.#leaseLevel ? { ...write, lease } : write)
@@ -345,6 +351,7 @@ class TieredCache implements Tiered {
   }
 
   #remember(digest: Digest, bytes: Uint8Array, life: number): void {
-    this.#memory?.set(digest, bytes, this.#clock.now() + Math.min(life, this.#ttlCap))
+    const now = this.#clock.now()
+    this.#memory?.set(digest, bytes, now + Math.min(life, this.#ttlCap), now)
   }
 }

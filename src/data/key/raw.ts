@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto'
 import { type Call, header } from '../../core/call.ts'
 import type { Chunks } from '../../core/chunks.ts'
 import { type Digest, digestOf, digestSteps } from '../../core/key.ts'
+import { Scratch } from '../../lib/scratch.ts'
 
 const SCRATCH_BYTES = 64 * 1024
-const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
+const scratch = new Scratch(SCRATCH_BYTES)
 const NOTHING = new Uint8Array(0)
 /** The prefix that lies in the scratch: most repeats come under the same. */
 let written = ''
@@ -34,11 +35,11 @@ export function rawDigest(prefix: string, body: Uint8Array): Digest {
     return createHash('sha256').update(prefix, 'latin1').update(body).digest('latin1') as Digest
   // One-shot hashing of a joined buffer costs half of an incremental hash for bodies of this size.
   if (written !== prefix) {
-    scratch.write(prefix, 0, 'latin1')
+    scratch.bytes.write(prefix, 0, 'latin1')
     written = prefix
   }
-  scratch.set(body, prefix.length)
-  const digest = digestOf(scratch.subarray(0, size))
+  scratch.bytes.set(body, prefix.length)
+  const digest = digestOf(scratch.view(size))
   last = { body, prefix, digest }
   return digest
 }
