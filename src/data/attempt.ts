@@ -4,7 +4,7 @@ import { GatewayError } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Signal } from '../lib/cancel.ts'
 import type { Clock } from '../lib/clock.ts'
-import { Later } from '../lib/later.ts'
+import { hear, Later, type Taker } from '../lib/later.ts'
 import type { Exchange, Request } from './backend/exchange.ts'
 import { type Incoming, letGo } from './backend/incoming.ts'
 import type { BackendPool } from './backend/pool.ts'
@@ -31,7 +31,7 @@ export interface At {
 export const LOSER = new GatewayError('callerLeft', 'another backend was faster')
 
 /** Comes with how it ended; never fails. */
-export class Attempt extends Later<Result> implements Request {
+export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
   readonly url: string
   readonly method: string
   readonly target: string
@@ -68,14 +68,12 @@ export class Attempt extends Later<Result> implements Request {
   }
 
   start(): this {
-    this.#pool.clients.send(this).then(
-      (exchange) => this.#replied(exchange),
-      (error) => this.#failed(error),
-    )
+    hear(this.#pool.clients.send(this), this)
     return this
   }
 
-  #replied({ reply, over, at }: Exchange): void {
+  /** The head of an answer is there. */
+  took({ reply, over, at }: Exchange): void {
     const { backend } = this.#seat
     const { body, status } = reply
     if (!over || body instanceof Uint8Array) {
@@ -98,7 +96,7 @@ export class Attempt extends Later<Result> implements Request {
     )
   }
 
-  #failed(error: unknown): void {
+  failed(error: unknown): void {
     const failure = asFault(error)
     this.#end(endingOf(failure))
     this.settle({ failure })

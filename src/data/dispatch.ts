@@ -11,7 +11,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Call, isWhole, modelName } from '../core/call.ts'
 import { Cancel, type Signal } from '../lib/cancel.ts'
-import { type Coming, Later } from '../lib/later.ts'
+import { type Coming, hear, Later, type Taker } from '../lib/later.ts'
 import { Attempt, type AttemptParts, discard, LOSER } from './attempt.ts'
 import type { BackendPool } from './backend/pool.ts'
 import { Replay } from './backend/replay.ts'
@@ -36,7 +36,7 @@ export function createDispatch(parts: DispatchParts): Dispatch {
 }
 
 /** A call on its way to a backend that answers it. Comes with an answer, whatever its status; fails with a GatewayError. */
-class Delivery extends Later<Delivered> implements Need {
+class Delivery extends Later<Delivered> implements Need, Taker<Result> {
   readonly model: string | undefined
   readonly version: string | undefined
   readonly key: Need['key']
@@ -96,11 +96,7 @@ class Delivery extends Later<Delivered> implements Need {
     else this.#tried.push(slot)
     // Only a call whose body is at hand can be sent twice at a time.
     const late = isPure(this.#matched) && !this.#replay ? this.#pool.hedgeDelay(this) : undefined
-    const result = late === undefined ? this.#send(seat, this.signal) : this.#hedged(seat, late)
-    result.then(
-      (ended) => this.#ended(ended),
-      (error) => this.fail(error),
-    )
+    hear(late === undefined ? this.#send(seat, this.signal) : this.#hedged(seat, late), this)
   }
 
   #send(seat: Seat, signal: Signal): Coming<Result> {
@@ -115,7 +111,8 @@ class Delivery extends Later<Delivered> implements Need {
     }).start()
   }
 
-  #ended(result: Result): void {
+  /** A try has ended. */
+  took(result: Result): void {
     const isAnswer = 'reply' in result
     if (isAnswer && result.reply.status < 400) return this.#finish(result)
     const pause = retryAfterMs(result)
@@ -134,6 +131,10 @@ class Delivery extends Later<Delivered> implements Need {
     void sleep(retryDelayMs(turn, this.#parts.random)).then(() =>
       this.#hasTime() ? this.#retry(result) : this.#finish(result),
     )
+  }
+
+  failed(error: unknown): void {
+    this.fail(error)
   }
 
   #retry(result: Result): void {

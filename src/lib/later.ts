@@ -10,6 +10,12 @@ export interface Coming<T> {
   then(take: (value: T) => void, fail: (error: unknown) => void): unknown
 }
 
+/** Who waits, as an object that is there anyway: two functions need not be made for it. */
+export interface Taker<T> {
+  took(value: T): void
+  failed(error: unknown): void
+}
+
 const WAITING = 0
 const DONE = 1
 const FAILED = 2
@@ -17,8 +23,7 @@ const FAILED = 2
 export class Later<T> implements Coming<T> {
   #state = WAITING
   #outcome: unknown
-  #take: ((value: T) => void) | undefined
-  #fail: ((error: unknown) => void) | undefined
+  #taker: Taker<T> | undefined
 
   /** It has come, or failed. */
   get isSettled(): boolean {
@@ -28,12 +33,14 @@ export class Later<T> implements Coming<T> {
   /** To be called once. A failure that nobody waits for is nobody's. */
   // oxlint-disable-next-line unicorn/no-thenable -- to be awaited is what it is for
   then(take: (value: T) => void, fail: (error: unknown) => void): void {
-    if (this.#state === DONE) take(this.#outcome as T)
-    else if (this.#state === FAILED) fail(this.#outcome)
-    else {
-      this.#take = take
-      this.#fail = fail
-    }
+    this.into({ took: take, failed: fail })
+  }
+
+  /** As `then`. */
+  into(taker: Taker<T>): void {
+    if (this.#state === DONE) taker.took(this.#outcome as T)
+    else if (this.#state === FAILED) taker.failed(this.#outcome)
+    else this.#taker = taker
   }
 
   /** The first outcome stays. */
@@ -41,28 +48,18 @@ export class Later<T> implements Coming<T> {
     if (this.#state !== WAITING) return
     this.#state = DONE
     this.#outcome = value
-    const take = this.#take
-    this.#take = this.#fail = undefined
-    take?.(value)
+    const taker = this.#taker
+    this.#taker = undefined
+    taker?.took(value)
   }
 
   fail(error: unknown): void {
     if (this.#state !== WAITING) return
     this.#state = FAILED
     this.#outcome = error
-    const fail = this.#fail
-    this.#take = this.#fail = undefined
-    fail?.(error)
-  }
-
-  /** Takes the outcome of another. */
-  follow(source: T | Coming<T>): void {
-    if (isComing(source))
-      source.then(
-        (value) => this.settle(value),
-        (error) => this.fail(error),
-      )
-    else this.settle(source)
+    const taker = this.#taker
+    this.#taker = undefined
+    taker?.failed(error)
   }
 }
 
@@ -70,20 +67,48 @@ export function isComing<T>(value: T | Coming<T>): value is Coming<T> {
   return value instanceof Later || value instanceof Promise
 }
 
+/** Tells the taker what comes. */
+export function hear<T>(source: Coming<T>, taker: Taker<T>): void {
+  if (source instanceof Later) source.into(taker)
+  else
+    source.then(
+      (value) => taker.took(value),
+      (error) => taker.failed(error),
+    )
+}
+
 /** What `make` makes of the value; what it throws is the failure. */
 export function after<T, U>(source: Coming<T>, make: (value: T) => U | Coming<U>): Coming<U> {
-  const made = new Later<U>()
-  source.then(
-    (value) => {
-      try {
-        made.follow(make(value))
-      } catch (error) {
-        made.fail(error)
-      }
-    },
-    (error) => made.fail(error),
-  )
+  const made = new After(make)
+  hear(source, made)
   return made
+}
+
+class After<T, U> extends Later<U> implements Taker<T | U> {
+  /** Undefined once it was called: what comes then is the outcome. */
+  #make: ((value: T) => U | Coming<U>) | undefined
+
+  constructor(make: (value: T) => U | Coming<U>) {
+    super()
+    this.#make = make
+  }
+
+  took(value: T | U): void {
+    const make = this.#make
+    if (!make) return this.settle(value as U)
+    this.#make = undefined
+    try {
+      const made = make(value as T)
+      if (isComing(made)) hear<T | U>(made, this)
+      else this.settle(made)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  failed(error: unknown): void {
+    this.fail(error)
+  }
 }
 
 /** All values, in order; fails with the first failure. */

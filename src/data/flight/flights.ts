@@ -12,7 +12,7 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
-import { type Coming, Later } from '../../lib/later.ts'
+import { type Coming, hear, Later, type Taker } from '../../lib/later.ts'
 import { type Chained, DigestTable } from './digest-table.ts'
 
 export interface Flight<L> {
@@ -86,13 +86,12 @@ export class Flights<L> {
     run: (load: Load<L>) => Coming<void>,
     unlanded: (error: unknown) => L,
   ): readonly Flight<L>[] {
-    const flying = new Flying<L>(digests, this.#clock.now(), this.#forget)
+    const flying = new Flying<L>(digests, this.#clock.now(), { forget: this.#forget, unlanded })
     for (const flight of flying.flights) this.#publish(flight)
-    const end = (error: unknown) => flying.landRest(() => unlanded(error))
     try {
-      run(flying).then(() => end(undefined), end)
+      hear(run(flying), flying)
     } catch (error) {
-      end(error)
+      flying.failed(error)
     }
     return flying.boarded
   }
@@ -115,8 +114,13 @@ export class Flights<L> {
   }
 }
 
-/** A load, and all who wait for a row of it that has not landed. */
-class Flying<L> implements Load<L> {
+interface Ends<L> {
+  readonly forget: (flight: OpenFlight<L>) => void
+  readonly unlanded: (error: unknown) => L
+}
+
+/** A load, and all who wait for a row of it that has not landed. Hears when the load has ended: what it left open lands then. */
+class Flying<L> implements Load<L>, Taker<void> {
   readonly signal = new Cancel()
   readonly digests: readonly Digest[]
   /** One for each row. */
@@ -124,13 +128,13 @@ class Flying<L> implements Load<L> {
   /** One for each digest that was asked for. */
   readonly boarded: readonly OpenFlight<L>[]
   isGone = false
-  readonly #forget: (flight: OpenFlight<L>) => void
+  readonly #ends: Ends<L>
   #byDigest: ReadonlyMap<Digest, OpenFlight<L>> | undefined
   #waiters = 0
   #aloft = 0
 
-  constructor(digests: readonly Digest[], now: number, forget: (flight: OpenFlight<L>) => void) {
-    this.#forget = forget
+  constructor(digests: readonly Digest[], now: number, ends: Ends<L>) {
+    this.#ends = ends
     const [only] = digests
     if (only !== undefined && digests.length === 1) {
       this.flights = this.boarded = [new OpenFlight(only, this, now)]
@@ -154,14 +158,17 @@ class Flying<L> implements Load<L> {
     const [first] = this.flights
     const flight = this.#byDigest ? this.#byDigest.get(digest) : first
     if (!flight || flight.digest !== digest) return
-    this.#forget(flight)
+    this.#ends.forget(flight)
     flight.land(landing)
   }
 
-  /** The load has ended: what it left open lands with this. */
-  landRest(landing: () => L): void {
+  took(): void {
+    this.failed(undefined)
+  }
+
+  failed(error: unknown): void {
     if (this.#aloft === 0) return
-    for (const digest of this.digests) this.land(digest, landing())
+    for (const digest of this.digests) this.land(digest, this.#ends.unlanded(error))
   }
 
   opened(): void {
@@ -187,7 +194,7 @@ class Flying<L> implements Load<L> {
   #check(): void {
     if (this.isGone || this.#waiters > 0 || this.#aloft === 0) return
     this.isGone = true
-    for (const flight of this.flights) this.#forget(flight)
+    for (const flight of this.flights) this.#ends.forget(flight)
     this.signal.abort(new GatewayError('callerLeft', 'nobody waits for this any more'))
   }
 }
@@ -200,7 +207,8 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
   /** The older load for the same row, where this one was opened beside it for its age. */
   overtook: OpenFlight<L> | undefined
   readonly #flying: Flying<L>
-  #landed: { readonly landing: L } | undefined
+  #isLanded = false
+  #landing: L | undefined
   /** Most have one. */
   #first: Wait<L> | undefined
   #others: Wait<L>[] | undefined
@@ -216,7 +224,7 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
 
   /** Landed, or given up. */
   get isOver(): boolean {
-    return this.#landed !== undefined || this.#flying.isGone
+    return this.#isLanded || this.#flying.isGone
   }
 
   join(): void {
@@ -225,8 +233,9 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
   }
 
   land(landing: L): void {
-    if (this.#landed) return
-    this.#landed = { landing }
+    if (this.#isLanded) return
+    this.#isLanded = true
+    this.#landing = landing
     this.overtook = undefined
     this.#flying.landed(this.waiters)
     const first = this.#first
@@ -239,7 +248,7 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
   wait(signal: Signal): Coming<L> {
     const wait = new Wait<L>(this, signal)
     if (wait.isSettled) return wait
-    if (this.#landed) wait.land(this.#landed.landing)
+    if (this.#isLanded) wait.land(this.#landing as L)
     else if (!this.#first) this.#first = wait
     else {
       this.#others ??= []
@@ -250,7 +259,7 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
 
   /** One who waited has left. */
   left(): void {
-    if (this.#landed) return
+    if (this.#isLanded) return
     this.waiters--
     this.#flying.left()
   }

@@ -16,7 +16,7 @@ import type { Observer } from '../../core/observer.ts'
 import type { Answer, Outcome, Reply } from '../../core/reply.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type Coming, isComing } from '../../lib/later.ts'
+import { type Coming, hear, isComing, type Taker } from '../../lib/later.ts'
 import type { Timer, Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
 import { callerTimeout } from '../deadlines.ts'
@@ -66,7 +66,7 @@ export function createIngress(parts: IngressParts): Ingress {
 }
 
 /** One request, from its head to the end of its answer. Waits only where there is something to wait for. */
-class Visit implements Timer {
+class Visit implements Timer, Taker<Answer> {
   due = Number.POSITIVE_INFINITY
   slot = -1
   previous: Timer | undefined
@@ -131,21 +131,21 @@ class Visit implements Timer {
     const call = this.#call as ArrivedCall
     call.body = body
     const answer = this.#parts.answer(call, this.#matched as Matched, this.#intake.notes, this.#asked)
-    if (isComing(answer))
-      answer.then(
-        (come) => this.#sendLater(come),
-        (error) => this.#fail(error),
-      )
+    if (isComing(answer)) hear(answer, this)
     else this.#send(answer)
   }
 
   /** Called by who has the answer, who must not hear of what is wrong with it. */
-  #sendLater(answer: Answer): void {
+  took(answer: Answer): void {
     try {
       this.#send(answer)
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  failed(error: unknown): void {
+    this.#fail(error)
   }
 
   #send(given: Answer): void {
