@@ -45,9 +45,10 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
     if (!rows) {
       const line = sheet.lines[0] as (typeof sheet.lines)[number]
       const entry = entries[0] as Entry
-      if (line.tier !== undefined) return addressed(job, replyOf(entry), hitOutcome(entries, line.tier, wish))
-      splitting.observe(job, replyOf(entry))
-      return addressed(job, replyOf(entry), {
+      const reply = replyOf(entry)
+      if (line.tier !== undefined) return addressed(job, reply, hitOutcome(entries, line.tier, wish))
+      splitting.observe(job, reply)
+      return addressed(job, reply, {
         kind: 'miss',
         stored: true,
         collapsed: line.joined,
@@ -129,15 +130,16 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
 
   function left(entries: readonly Aged[]): number {
     const now = clock.wall()
-    return entries.reduce(
-      (least, entry) => Math.min(least, remainingMs(entry, now)),
-      Number.POSITIVE_INFINITY,
-    )
+    let least = Number.POSITIVE_INFINITY
+    for (const entry of entries) least = Math.min(least, remainingMs(entry, now))
+    return least
   }
 
   function oldest(entries: readonly Aged[]): number {
     const now = clock.wall()
-    return entries.reduce((age, entry) => Math.max(age, ageMs(entry, now)), 0)
+    let age = 0
+    for (const entry of entries) age = Math.max(age, ageMs(entry, now))
+    return age
   }
 }
 

@@ -18,8 +18,7 @@ import type { Holding, Leases } from './flight/leases.ts'
 import type { Matched, RouteCache } from './ingress/routes.ts'
 import type { Job, Landing } from './job.ts'
 import { answeredBy } from './key/answered-by.ts'
-import type { Line } from './rows/sheet.ts'
-import type { Kept, Ship } from './ship.ts'
+import type { Kept, Order, Ship } from './ship.ts'
 import type { Delivered } from './shipment.ts'
 
 export interface FillParts {
@@ -80,14 +79,14 @@ export function createFill(parts: FillParts): Fill {
   /** What no tier has. */
   function fromOthers(job: Job, load: Load<Landing>, rest: readonly Digest[]): Coming<void> {
     const leases = job.seed.shared && !job.wish.noCache ? parts.leases(job.matched) : undefined
-    if (!leases) return fromBackend(job, load, { digests: rest })
+    if (!leases) return fromBackend(job, load, rest)
     // Other gateways may be asking for the same rows: one of them fetches, the others wait for what it stores.
     return leases.load({
       digests: rest,
       signal: load.signal,
       deadline: job.call.deadline,
       found: (digest, value) => landed(job, load, digest, cache.read(digest, value)),
-      fetch: async (digests, holding) => fromBackend(job, load, { digests, holding }),
+      fetch: async (digests, holding) => fromBackend(job, load, digests, holding),
     })
   }
 
@@ -102,45 +101,46 @@ export function createFill(parts: FillParts): Fill {
     return false
   }
 
-  function fromBackend(job: Job, load: Load<Landing>, wanted: Wanted): Coming<void> {
+  function fromBackend(
+    job: Job,
+    load: Load<Landing>,
+    digests: readonly Digest[],
+    holding?: Holding,
+  ): Coming<void> {
     const { sheet } = job
-    const isAll = wanted.digests.length === sheet.lines.length
-    const digests = isAll ? undefined : new Set(wanted.digests)
-    const lines = digests ? sheet.lines.filter(({ row }) => digests.has(row.digest)) : sheet.lines
+    const isAll = digests.length === sheet.lines.length
+    const rows = isAll ? sheet.rows : sheet.rowsOf(digests)
     const isWhole = job.rows === undefined || (sheet.plain && isAll)
-    const shipped = ship(job, { rows: lines.map(({ row }) => row), isWhole, signal: load.signal })
-    return after(shipped, (arrived) => {
-      const { scope } = job.matched.route.cache as RouteCache
-      const unkept = { load, digests: wanted.digests, scope }
-      if ('unkept' in arrived) landUnkept(unkept, arrived.unkept, !isWhole)
-      else keep(job, { load, wanted, lines, isWhole }, arrived.kept)
+    const order = { rows, isWhole, signal: load.signal }
+    return after(ship(job, order), (arrived) => {
+      if ('unkept' in arrived) landUnkept(job, { load, digests, reply: arrived.unkept, partial: !isWhole })
+      else keep(job, { load, digests, holding, order }, arrived.kept)
     })
   }
 
   /** Stores and lands what may be kept, a row at a time: memory has it before its flight ends. */
-  function keep(job: Job, { load, wanted, lines, isWhole }: Fetched, all: readonly Kept[]): void {
+  function keep(job: Job, { load, digests, holding, order }: Fetched, all: readonly Kept[]): void {
     const versions = versionsOf(job.matched, all)
-    // A version that nobody has told of yet: its key is still that of the one before.
-    const foreign = all.find((_, i) => !parts.mayKeep(job.matched, versions[i]))
-    if (foreign) {
-      // Of a batch it may hold the rows of others too: then it is nobody's answer.
-      const isOwn = isWhole && job.matched.route.batch === undefined
-      const { scope } = job.matched.route.cache as RouteCache
-      return landUnkept({ load, digests: wanted.digests, scope }, foreign.delivered.reply, !isOwn)
+    for (let i = 0; i < all.length; i++) {
+      if (parts.mayKeep(job.matched, versions[i])) continue
+      // A version that nobody has told of yet: its key is still that of the one before. Of a batch the answer may hold
+      // the rows of others too: then it is nobody's.
+      const isOwn = order.isWhole && job.matched.route.batch === undefined
+      const { reply } = (all[i] as Kept).delivered
+      return landUnkept(job, { load, digests, reply, partial: !isOwn })
     }
-    const { holding } = wanted
     const plain = { memoryOnly: !job.seed.shared, began: job.began }
-    for (let i = 0; i < lines.length; i++) {
-      const { row } = lines[i] as Line
-      const entry = entryOf(job, row, all[i] as Kept, versions[i])
-      cache.store(entry, holding ? { ...plain, ...holding.storing(row.digest) } : plain)
-      load.land(row.digest, { kind: 'entry', entry, tier: undefined })
+    for (let i = 0; i < order.rows.length; i++) {
+      const { digest } = order.rows[i] as Row
+      const entry = entryOf(job, digest, all[i] as Kept, versions[i])
+      cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
+      load.land(digest, { kind: 'entry', entry, tier: undefined })
     }
   }
 
   function entryOf(
     { matched }: Job,
-    { digest }: Row,
+    digest: Digest,
     { answer, delivered }: Kept,
     version: string | undefined,
   ): Entry {
@@ -172,31 +172,27 @@ const NO_TAGS: Entry['tags'] = []
 
 /** The version behind each answer; read once a reply, however many rows were cut from it. */
 function versionsOf({ protocol, target }: Matched, kept: readonly Kept[]): readonly (string | undefined)[] {
+  const versions: (string | undefined)[] = []
   let last: Delivered | undefined
   let version: string | undefined
-  return kept.map(({ delivered }) => {
+  for (const { delivered } of kept) {
     if (delivered !== last) {
       const { reply, backend } = delivered
       version = answeredBy(target, backend, protocol.version?.(reply, reply.body as Uint8Array))
       last = delivered
     }
-    return version
-  })
-}
-
-interface Wanted {
-  readonly digests: readonly Digest[]
-  /** The leases under which they are fetched. */
-  readonly holding?: Holding
+    versions.push(version)
+  }
+  return versions
 }
 
 /** What was asked of a backend. */
 interface Fetched {
   readonly load: Load<Landing>
-  readonly wanted: Wanted
-  readonly lines: readonly Line[]
-  /** It was the call as it came. */
-  readonly isWhole: boolean
+  readonly digests: readonly Digest[]
+  /** The leases under which they were fetched. */
+  readonly holding: Holding | undefined
+  readonly order: Order
 }
 
 /** How long an answer for one taker waits for it, while that caller waits for rows that others load. */
@@ -208,15 +204,16 @@ const PERSONAL = new Set([401, 403, 407, 429])
 interface Unkept {
   readonly load: Load<Landing>
   readonly digests: readonly Digest[]
-  readonly scope: RouteCache['scope'] | undefined
+  readonly reply: Reply
+  readonly partial: boolean
 }
 
-function landUnkept({ load, digests, scope }: Unkept, reply: Reply, partial: boolean): void {
+function landUnkept({ matched }: Job, { load, digests, reply, partial }: Unkept): void {
   // A refusal is the same for all who asked the same; anything else not to be kept is one caller's own.
   const sharable =
     reply.body instanceof Uint8Array && reply.status !== 200 && !/set-cookie/i.test(reply.headers.join('\n'))
   if (sharable) {
-    const personal = scope === 'shared' && PERSONAL.has(reply.status)
+    const personal = matched.route.cache?.scope === 'shared' && PERSONAL.has(reply.status)
     for (const digest of digests) load.land(digest, { kind: 'reply', reply, partial, personal })
     return
   }

@@ -67,18 +67,42 @@ export function createWays({
   function shared(job: Job, turn = 0): Answer | Coming<Answer> {
     const missing = look(job)
     if (missing.length === 0) return settled(job)
-    if (missing.some(({ row }) => markers.has(row.digest))) return alone(job)
-    const boarded = board(flights, missing, (digests) => open(job, digests))
+    for (const { row } of missing) if (markers.has(row.digest)) return alone(job)
+    const boarded = board(job, missing)
     const { flown } = boarded
     const { signal } = job.call
+    const [only] = flown
     // Most calls are of one row, or read as one.
-    if (flown.length === 1)
-      return after((flown[0] as Flight<Landing>).wait(signal), (landing) =>
-        arrived(job, boarded, [landing], turn),
-      )
+    if (only && flown.length === 1)
+      return after(only.wait(signal), (landing) => arrived(job, boarded, [landing], turn))
     return after(all(flown.map((flight) => flight.wait(signal))), (landings) =>
       arrived(job, boarded, landings, turn),
     )
+  }
+
+  /** Joins the flights that are under way, and opens the others together. */
+  function board(job: Job, missing: readonly Line[]): Boarded {
+    const [only] = missing
+    if (only && missing.length === 1) {
+      const flight = flights.join(only.row.digest)
+      return flight
+        ? { joined: missing, ours: NONE, flown: [flight] }
+        : { joined: NONE, ours: missing, flown: open(job, [only.row.digest]) }
+    }
+    const joined: Line[] = []
+    const ours: Line[] = []
+    const flown: Flight<Landing>[] = []
+    for (const line of missing) {
+      const flight = flights.join(line.row.digest)
+      if (flight) flown.push(flight)
+      ;(flight ? joined : ours).push(line)
+    }
+    if (ours.length === 0) return { joined, ours, flown }
+    const opened = open(
+      job,
+      ours.map(({ row }) => row.digest),
+    )
+    return { joined, ours, flown: flown.concat(opened) }
   }
 
   function open(job: Job, digests: readonly Digest[]): readonly Flight<Landing>[] {
@@ -91,15 +115,12 @@ export function createWays({
     landings: readonly Landing[],
     turn: number,
   ): Answer | Coming<Answer> {
-    for (const [i, line] of joined.entries()) {
-      line.joined = true
-      if (suits(landings[i], job.wish)) take(line, landings[i])
+    for (let i = 0; i < landings.length; i++) {
+      const line = (i < joined.length ? joined[i] : ours[i - joined.length]) as Line
+      line.joined = i < joined.length
+      if (!line.joined || suits(landings[i], job.wish)) take(line, landings[i])
     }
-    for (const [i, line] of ours.entries()) {
-      line.joined = false
-      take(line, landings[joined.length + i])
-    }
-    const troubled = landings.findIndex((landing) => landing.kind !== 'entry')
+    const troubled = landings.findIndex(isTrouble)
     if (troubled < 0) {
       if (job.sheet.missing.length === 0) return settled(job)
       return turn === 0 ? shared(job, turn + 1) : alone(job)
@@ -187,7 +208,7 @@ export function createWays({
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === job.began) {
       // Most answers are never asked for again: the first repeat of one makes it ready. What is ready is replaced.
-      if (job.sheet.lines.every(({ tier }) => tier !== undefined) || ready.get(job.raw))
+      if (job.sheet.isKnown || ready.get(job.raw))
         ready.set(job.raw, answer.reply, job.sheet.entries() ?? [])
       if (!job.rows && !job.wish.noTransform) aliases?.set(job.raw, job.plan.whole)
     }
@@ -213,29 +234,6 @@ export function createWays({
   }
 }
 
-/** Joins the flights that are under way, and opens the others together. */
-function board(flights: Flights<Landing>, missing: readonly Line[], open: Open): Boarded {
-  const [only] = missing
-  if (only && missing.length === 1) {
-    const flight = flights.join(only.row.digest)
-    return flight
-      ? { joined: missing, ours: NONE, flown: [flight] }
-      : { joined: NONE, ours: missing, flown: open([only.row.digest]) }
-  }
-  const joined: Line[] = []
-  const ours: Line[] = []
-  const flown: Flight<Landing>[] = []
-  for (const line of missing) {
-    const flight = flights.join(line.row.digest)
-    if (flight) flown.push(flight)
-    ;(flight ? joined : ours).push(line)
-  }
-  if (ours.length === 0) return { joined, ours, flown }
-  return { joined, ours, flown: flown.concat(open(ours.map(({ row }) => row.digest))) }
-}
-
-type Open = (digests: readonly Digest[]) => readonly Flight<Landing>[]
-
 /** Lines that wait for the flights of others and for their own, and these flights in that order. */
 interface Boarded {
   readonly joined: readonly Line[]
@@ -244,6 +242,10 @@ interface Boarded {
 }
 
 const NONE: readonly Line[] = []
+
+function isTrouble({ kind }: Landing): boolean {
+  return kind !== 'entry'
+}
 
 function take(line: Line, landing: Landing | undefined): void {
   if (landing?.kind !== 'entry') return

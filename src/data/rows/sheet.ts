@@ -19,6 +19,8 @@ export interface Line {
 
 export class Sheet {
   readonly lines: readonly Line[]
+  /** One a line. */
+  readonly rows: readonly Row[]
   /** For each row of the call, its line. */
   readonly #order: readonly Line[]
   /** Undefined: there is one line. */
@@ -28,6 +30,7 @@ export class Sheet {
     const [only] = rows
     if (only && rows.length === 1) {
       this.lines = this.#order = [lineOf(only)]
+      this.rows = rows
       return
     }
     const lines = new Map<Digest, Line>()
@@ -37,7 +40,14 @@ export class Sheet {
       return line
     })
     this.lines = [...lines.values()]
+    this.rows = this.lines.map(({ row }) => row)
     this.#byDigest = lines
+  }
+
+  /** The rows of these digests, in the caller's order. */
+  rowsOf(digests: readonly Digest[]): readonly Row[] {
+    const wanted = new Set(digests)
+    return this.rows.filter(({ digest }) => wanted.has(digest))
   }
 
   /** Keeps an answer that is too old, for the case that there will be no other. */
@@ -56,6 +66,12 @@ export class Sheet {
   /** True when no row occurs twice: what is asked of a backend for all lines is the call as it came. */
   get plain(): boolean {
     return this.lines.length === this.#order.length
+  }
+
+  /** True when no answer was fetched. */
+  get isKnown(): boolean {
+    for (const { tier } of this.lines) if (tier === undefined) return false
+    return true
   }
 
   /** The answers in the caller's order; undefined while one is missing. */
