@@ -21,8 +21,8 @@ export class Column {
   /** Brackets and commas of all elements agree; what was written in between is not looked at. */
   isEven = true
   shape = 0
-  /** Start, end and spelling of each. */
-  readonly #places: number[] = []
+  /** Start, end and spelling of each; with room for the first, as most calls have one. */
+  readonly #places: number[] = [0, 0, CANONICAL]
 
   constructor(name: string) {
     this.name = name
@@ -35,10 +35,16 @@ export class Column {
     const read = cursor.elements((index) => {
       const start = cursor.pos
       if (!cursor.skip()) return false
-      this.#places.push(start, cursor.pos, cursor.spelling(start))
+      const places = this.#places
+      if (index > 0) places.push(start, cursor.pos, cursor.spelling(start))
+      else {
+        places[0] = start
+        places[1] = cursor.pos
+        places[2] = cursor.spelling(start)
+        this.shape = cursor.shape
+      }
       this.count++
-      if (index === 0) this.shape = cursor.shape
-      else if (this.shape !== cursor.shape) this.isEven = false
+      if (this.shape !== cursor.shape) this.isEven = false
       return true
     })
     this.end = cursor.pos - 1

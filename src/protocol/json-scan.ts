@@ -7,7 +7,7 @@
  * after the last such place is canonical as it lies, and is hashed without being rewritten.
  */
 import { isUtf8 } from 'node:buffer'
-import { canonicalString, LONE, SIMPLE_ESCAPE, unicodeEscape } from './json-string.ts'
+import { keyText, LONE, SIMPLE_ESCAPE, unicodeEscape } from './json-string.ts'
 import { numberEnd, wordEnd } from './json-token.ts'
 
 /** Why a body cannot be read, in a word for Cache-Status `detail`. */
@@ -339,10 +339,4 @@ export class Cursor {
     this.problem ??= problem
     return -1
   }
-}
-
-/** A key's canonical spelling as a string of bytes. */
-function keyText(bytes: Uint8Array, start: number, end: number): string {
-  const raw = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start)
-  return raw.includes(BACKSLASH) ? canonicalString(raw).toString('latin1') : raw.toString('latin1')
 }

@@ -87,11 +87,8 @@ export class DocumentStream {
   /** The key, or why there is none. */
   finish(): Digest | Problem {
     const value = this.finishValue()
-    return value === undefined
-      ? objectDigest(this.#prefix, this.#members)
-      : typeof value === 'string'
-        ? scalarDigest(this.#prefix, value)
-        : value
+    if (value === undefined) return objectDigest(this.#prefix, this.#members)
+    return typeof value === 'string' ? scalarDigest(this.#prefix, value) : value
   }
 
   /** Digest of the text's canonical bytes; undefined where it is an object, of which only the members have one. */

@@ -113,3 +113,22 @@ export function canonicalString(inside: Uint8Array): Buffer {
   const out = Buffer.allocUnsafe(inside.length)
   return out.subarray(0, writeString(inside, { start: 0, end: inside.length }, { out, at: 0 }))
 }
+
+/** Keys read before, by their length: the bodies of a model have the same ones. */
+const names: string[] = Array.from({ length: 32 }, () => '')
+
+/** The canonical spelling of a valid key, given without its quotes, as a string of bytes. */
+export function keyText(bytes: Uint8Array, start: number, end: number): string {
+  const known = names[end - start]
+  if (known?.length === end - start && isAt(bytes, start, known)) return known
+  const raw = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start)
+  if (raw.includes(BACKSLASH)) return canonicalString(raw).toString('latin1')
+  const text = raw.toString('latin1')
+  if (known !== undefined) names[end - start] = text
+  return text
+}
+
+function isAt(bytes: Uint8Array, start: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false
+  return true
+}

@@ -14,7 +14,7 @@
 import { crc32 } from 'node:zlib'
 import type { RawPairs } from '../../core/call.ts'
 import type { Digest } from '../../core/key.ts'
-import type { Scratch } from '../../lib/scratch.ts'
+import { Scratch } from '../../lib/scratch.ts'
 
 export interface Entry {
   readonly digest: Digest
@@ -54,11 +54,13 @@ const FLAG_NEGATIVE = 2
 const FLAG_FRAME = 4
 const MAX_TEXT = 0xffff
 
+const scratch = new Scratch(64 << 10)
+
 /**
- * The envelope of an entry, in the scratch where there is one and it is short enough: then it stands until the next one.
+ * The envelope of an entry; `isPassing`: it may be overwritten by the next one.
  * Throws RangeError where a bound is broken: headers over 64 KiB, more than 8 tags.
  */
-export function encode(entry: Entry, scratch?: Scratch): Buffer {
+export function encode(entry: Entry, isPassing = false): Buffer {
   if (entry.digest.length !== 32) throw new RangeError('entry: a digest has 32 bytes')
   if (entry.tags.length > MAX_TAGS) throw new RangeError(`entry: at most ${MAX_TAGS} tags`)
   const { frame = EMPTY, body } = entry
@@ -72,8 +74,8 @@ export function encode(entry: Entry, scratch?: Scratch): Buffer {
   checkTimes(entry)
 
   const end = FIXED + version + tags + headers + frame.length + body.length
-  const shared = scratch && end + TRAILER <= scratch.bytes.length ? scratch : undefined
-  const out = shared ? shared.view(end + TRAILER) : Buffer.allocUnsafe(end + TRAILER)
+  const isShort = isPassing && end + TRAILER <= scratch.bytes.length
+  const out = isShort ? scratch.view(end + TRAILER) : Buffer.allocUnsafe(end + TRAILER)
   out[0] = 0x69
   out[1] = 0x67
   out[2] = SCHEMA
@@ -97,7 +99,7 @@ export function encode(entry: Entry, scratch?: Scratch): Buffer {
   out.set(fields, at)
   if (frame.length > 0) out.set(frame, at + headers)
   out.set(body, at + headers + frame.length)
-  out.writeUInt32LE(crc32(shared ? shared.view(end) : out.subarray(0, end)), end)
+  out.writeUInt32LE(crc32(isShort ? scratch.view(end) : out.subarray(0, end)), end)
   return out
 }
 

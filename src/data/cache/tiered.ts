@@ -8,7 +8,6 @@
  */
 import type { Digest } from '../../core/key.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
-import { Scratch } from '../../lib/scratch.ts'
 import type { BreakerState } from './breaker.ts'
 import { decode, type Entry, encode, lifeMs } from './entry.ts'
 import { Fence } from './fence.ts'
@@ -98,9 +97,6 @@ const SLACK_MS = 5
 /** A tier is not asked for less: no answer could arrive. */
 const MIN_BUDGET_MS = 1
 
-/** For envelopes that only memory takes. */
-const scratch = new Scratch(64 << 10)
-
 export function createTiered(options: TieredOptions): Tiered {
   return new TieredCache(options)
 }
@@ -144,13 +140,8 @@ class TieredCache implements Tiered {
     queue,
   }: TieredOptions) {
     this.#memory = memory
-    this.#shelves = tiers.map((tier) => ({
-      tier,
-      queue: new WriteQueue(tier, queue),
-      hits: 0,
-      misses: 0,
-      garbled: 0,
-    }))
+    const counts = { hits: 0, misses: 0, garbled: 0 }
+    this.#shelves = tiers.map((tier) => ({ tier, queue: new WriteQueue(tier, queue), ...counts }))
     this.hasShared = tiers.length > 0
     this.#leaseLevel = tiers.findIndex(({ leases }) => leases)
     const leases = tiers[this.#leaseLevel]?.leases
@@ -213,7 +204,7 @@ class TieredCache implements Tiered {
     let bytes: Buffer
     try {
       // Memory takes a copy; what goes to a tier waits for its turn.
-      bytes = isOurs ? encode(entry, scratch) : encode(entry)
+      bytes = encode(entry, isOurs)
     } catch {
       this.#unstorable++
       return lease?.lost()
