@@ -61,6 +61,7 @@ export function createWays({
   forward,
   clock,
 }: WayParts): Ways {
+  const gate = { flights, open }
   return { shared, alone, looked }
 
   /** The ordinary way: memory, then flights for what it does not have. */
@@ -68,7 +69,7 @@ export function createWays({
     const missing = look(job)
     if (missing.length === 0) return settled(job)
     for (const { row } of missing) if (markers.has(row.digest)) return alone(job)
-    const boarded = board(job, missing)
+    const boarded = board(gate, job, missing)
     const { flown } = boarded
     const { signal } = job.call
     const [only] = flown
@@ -78,31 +79,6 @@ export function createWays({
     return after(all(flown.map((flight) => flight.wait(signal))), (landings) =>
       arrived(job, boarded, landings, turn),
     )
-  }
-
-  /** Joins the flights that are under way, and opens the others together. */
-  function board(job: Job, missing: readonly Line[]): Boarded {
-    const [only] = missing
-    if (only && missing.length === 1) {
-      const flight = flights.join(only.row.digest)
-      return flight
-        ? { joined: missing, ours: NONE, flown: [flight] }
-        : { joined: NONE, ours: missing, flown: open(job, [only.row.digest]) }
-    }
-    const joined: Line[] = []
-    const ours: Line[] = []
-    const flown: Flight<Landing>[] = []
-    for (const line of missing) {
-      const flight = flights.join(line.row.digest)
-      if (flight) flown.push(flight)
-      ;(flight ? joined : ours).push(line)
-    }
-    if (ours.length === 0) return { joined, ours, flown }
-    const opened = open(
-      job,
-      ours.map(({ row }) => row.digest),
-    )
-    return { joined, ours, flown: flown.concat(opened) }
   }
 
   function open(job: Job, digests: readonly Digest[]): readonly Flight<Landing>[] {
@@ -208,8 +184,7 @@ export function createWays({
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === job.began) {
       // Most answers are never asked for again: the first repeat of one makes it ready. What is ready is replaced.
-      if (job.sheet.isKnown || ready.get(job.raw))
-        ready.set(job.raw, answer.reply, job.sheet.entries() ?? [])
+      if (job.sheet.isKnown || ready.get(job.raw)) ready.set(job.raw, answer.reply, job.sheet.entries() ?? [])
       if (!job.rows && !job.wish.noTransform) aliases?.set(job.raw, job.plan.whole)
     }
     return answer
@@ -232,6 +207,36 @@ export function createWays({
     }
     return compose.unkept(job, reply, { collapsed, counts: sheet.counts() })
   }
+}
+
+/** Joins the flights that are under way, and opens the others together. */
+function board({ flights, open }: Gate, job: Job, missing: readonly Line[]): Boarded {
+  const [only] = missing
+  if (only && missing.length === 1) {
+    const flight = flights.join(only.row.digest)
+    return flight
+      ? { joined: missing, ours: NONE, flown: [flight] }
+      : { joined: NONE, ours: missing, flown: open(job, [only.row.digest]) }
+  }
+  const joined: Line[] = []
+  const ours: Line[] = []
+  const flown: Flight<Landing>[] = []
+  for (const line of missing) {
+    const flight = flights.join(line.row.digest)
+    if (flight) flown.push(flight)
+    ;(flight ? joined : ours).push(line)
+  }
+  if (ours.length === 0) return { joined, ours, flown }
+  const opened = open(
+    job,
+    ours.map(({ row }) => row.digest),
+  )
+  return { joined, ours, flown: flown.concat(opened) }
+}
+
+interface Gate {
+  readonly flights: Flights<Landing>
+  readonly open: (job: Job, digests: readonly Digest[]) => readonly Flight<Landing>[]
 }
 
 /** Lines that wait for the flights of others and for their own, and these flights in that order. */

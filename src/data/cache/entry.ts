@@ -164,7 +164,10 @@ function packedSize(strings: readonly string[]): number {
 }
 
 /** The fields that were packed last: the answers of one model have the same list more often than not. */
-let last: { readonly headers: RawPairs; readonly bytes: Buffer } = { headers: NO_STRINGS, bytes: Buffer.alloc(0) }
+let last: { readonly headers: RawPairs; readonly bytes: Buffer } = {
+  headers: NO_STRINGS,
+  bytes: Buffer.alloc(0),
+}
 
 function packed(headers: RawPairs): Buffer {
   if (headers === last.headers) return last.bytes
