@@ -20,48 +20,49 @@ export interface Gather<K, V> {
 interface Turn<K, V> {
   /** Place of each key; equal keys share one. */
   readonly places: Map<K, number>
-  /** Who waits for a round trip of this turn. */
-  readonly waiting: Waiting<V>[]
+  /** Who waits for a round trip of this turn, and at the same index the place of what each waits for. */
+  readonly takes: Take<V>[]
+  readonly wanted: number[]
 }
 
-interface Waiting<V> {
-  readonly place: number
-  /** Undefined with the error where the round trip failed. */
-  readonly take: (value: V | undefined, error?: Error) => void
-}
+/** Undefined with the error where the round trip failed. */
+type Take<V> = (value: V | undefined, error?: Error) => void
 
 export function createGather<K, V>({ max, fetch }: GatherOptions<K, V>): Gather<K, V> {
   let turn: Turn<K, V> | undefined
 
-  function wait(key: K, take: Waiting<V>['take']): void {
+  function wait(key: K, take: Take<V>): void {
     if (!turn) {
-      turn = { places: new Map(), waiting: [] }
+      turn = { places: new Map(), takes: [], wanted: [] }
       setImmediate(send)
     }
-    const { places, waiting } = turn
+    const { places, takes, wanted } = turn
     let place = places.get(key)
     if (place === undefined) {
       place = places.size
       places.set(key, place)
     }
-    waiting.push({ place, take })
+    takes.push(take)
+    wanted.push(place)
   }
 
   function send(): void {
-    const { places, waiting } = turn as Turn<K, V>
+    const { places, takes, wanted } = turn as Turn<K, V>
     turn = undefined
     const keys = [...places.keys()]
     for (let from = 0; from < keys.length; from += max) {
       const to = Math.min(from + max, keys.length)
-      const isAll = to - from === keys.length
-      const own = isAll ? waiting : waiting.filter(({ place }) => place >= from && place < to)
-      fetch(isAll ? keys : keys.slice(from, to)).then(
-        (values) => {
-          for (const { place, take } of own) take(values[place - from])
-        },
+      const each = (run: (take: Take<V>, place: number) => void) => {
+        takes.forEach((take, i) => {
+          const place = wanted[i] as number
+          if (place >= from && place < to) run(take, place - from)
+        })
+      }
+      fetch(to - from === keys.length ? keys : keys.slice(from, to)).then(
+        (values) => each((take, place) => take(values[place])),
         (error: unknown) => {
           const failure = error instanceof Error ? error : new Error(String(error))
-          for (const { take } of own) take(undefined, failure)
+          each((take) => take(undefined, failure))
         },
       )
     }

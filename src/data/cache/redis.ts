@@ -2,10 +2,11 @@
  * Redis, Valkey or a cluster of them as a shared tier. Nothing waits for a connection: while there is none,
  * every operation rejects at once, and the client goes on trying in the background.
  */
-import { type RedisOptions as ClientOptions, Cluster, Redis } from 'ioredis'
+import { type RedisOptions as ClientOptions, Cluster, Command, Redis } from 'ioredis'
 import type { Digest } from '../../core/key.ts'
 import type { SharedStore } from '../../core/shared.ts'
 import type { LeaseTier } from './lease-tier.ts'
+import { createMget } from './mget.ts'
 import { createRedisLeases, type ScriptCall } from './redis-leases.ts'
 import {
   base64url,
@@ -45,6 +46,7 @@ class RedisTier implements Tier {
   readonly #client: Redis | Cluster
   readonly #outstanding: Outstanding
   readonly #secret: string
+  readonly #mget: (digests: readonly Digest[]) => Buffer
   /** A connection that has subscribed can do nothing else. */
   #listener: Redis | undefined
   #lastError = 'still connecting'
@@ -61,6 +63,7 @@ class RedisTier implements Tier {
       ...options,
     }
     this.#secret = passwordOf(options)
+    this.#mget = createMget((base64url) => this.#keyOf(base64url))
     this.#client = connect(options, this.#options.connectTimeout)
     this.#client.on('error', (error: Error) => {
       this.#lastError = this.#clean(error)
@@ -90,16 +93,16 @@ class RedisTier implements Tier {
   async getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
     if (digests.length === 0) return []
     const client = this.#client
-    const keys = digests.map((digest) => this.#key(digest))
     const values = await this.#read('get', () =>
       client instanceof Cluster
-        ? Promise.all(keys.map((key) => client.getBuffer(key)))
-        : client.mgetBuffer(keys),
+        ? Promise.all(digests.map((digest) => client.getBuffer(this.#key(digest))))
+        : (client.sendCommand(new Mget(this.#mget(digests))) as Promise<(Buffer | null)[]>),
     )
-    if (!Array.isArray(values) || values.length !== keys.length) {
+    if (!Array.isArray(values) || values.length !== digests.length) {
       throw new Error(`${this.name}: the answer does not fit the keys`)
     }
-    return values.map((value) => (value && value.length <= this.#options.maxEntryBytes ? value : undefined))
+    const { maxEntryBytes } = this.#options
+    return values.map((value) => (value && value.length <= maxEntryBytes ? value : undefined))
   }
 
   async set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<void> {
@@ -164,7 +167,11 @@ class RedisTier implements Tier {
   }
 
   #key(digest: Digest): string {
-    return `${this.#options.prefix}{${base64url(digest)}}`
+    return this.#keyOf(base64url(digest))
+  }
+
+  #keyOf(name: string): string {
+    return `${this.#options.prefix}{${name}}`
   }
 
   #leaseKey(digest: Digest): string {
@@ -202,6 +209,20 @@ class RedisTier implements Tier {
   #clean(error: unknown): string {
     const text = redact(error instanceof Error ? error.message : String(error))
     return this.#secret === '' ? text : text.replaceAll(this.#secret, '***')
+  }
+}
+
+/** A command that is bytes already. */
+class Mget extends Command {
+  readonly #bytes: Buffer
+
+  constructor(bytes: Buffer) {
+    super('mget')
+    this.#bytes = bytes
+  }
+
+  override toWritable(): Buffer {
+    return this.#bytes
   }
 }
 

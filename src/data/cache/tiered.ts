@@ -1,10 +1,10 @@
 /**
  * The cache as the pipeline sees it: process memory, then the shared tiers in their order.
  *
- * `peek` looks into memory and touches no promise. `lookup` asks the tiers, one round trip each for what is
- * still missing, within one deadline for all of them, and fills the faster places with what it found. Every
- * copy keeps the time the answer was made and its ttl, so no copy outlives the first. `store` puts the entry
- * in memory at once and writes to the tiers behind the answer. Nothing here rejects or throws.
+ * `peek` looks into memory and touches no promise. `lookup` asks the tiers, one round trip each for what is still missing,
+ * within one deadline for all of them, and fills the faster places with what it found. Every copy keeps the time the answer
+ * was made and its ttl, so no copy outlives the first. `store` puts the entry in memory at once and writes to the tiers
+ * behind the answer. Nothing here rejects or throws.
  */
 import type { Digest } from '../../core/key.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
@@ -109,11 +109,12 @@ interface Shelf {
   garbled: number
 }
 
-/** A tier's answer for a key, asked for when the fence stood at `mark`. */
-interface Given {
+/** A key asked for when the fence stood at `mark`; without a deadline the tier's own will do. */
+interface Sought {
   readonly digest: Digest
-  readonly bytes: Uint8Array | undefined
   readonly mark: number
+  readonly deadline: number | undefined
+  readonly done: (found: Found | undefined) => void
 }
 
 class TieredCache implements Tiered {
@@ -132,13 +133,8 @@ class TieredCache implements Tiered {
   readonly #fence: Fence
   #closed = false
 
-  constructor({
-    memory,
-    tiers,
-    clock = systemClock,
-    ttlCap = Number.POSITIVE_INFINITY,
-    queue,
-  }: TieredOptions) {
+  constructor(options: TieredOptions) {
+    const { memory, tiers, clock = systemClock, ttlCap = Number.POSITIVE_INFINITY, queue } = options
     this.#memory = memory
     const counts = { hits: 0, misses: 0, garbled: 0 }
     this.#shelves = tiers.map((tier) => ({ tier, queue: new WriteQueue(tier, queue), ...counts }))
@@ -170,7 +166,7 @@ class TieredCache implements Tiered {
       const keys = missing.map((place) => digests[place] as Digest)
       const values = await shelf.tier.getMany(keys, budgetMs)
       missing = missing.filter((place, i) => {
-        found[place] = this.#found(level, { digest: digests[place] as Digest, bytes: values[i], mark })
+        found[place] = this.#found(level, { digest: digests[place] as Digest, mark }, values[i])
         return found[place] === undefined
       })
     }
@@ -179,22 +175,9 @@ class TieredCache implements Tiered {
   }
 
   seek(digest: Digest, done: (found: Found | undefined) => void): void {
-    const mark = this.#fence.mark()
-    const last = this.#shelves.length - 1
     // Where there is one tier it has all the time there is.
-    const deadline = last > 0 ? this.#clock.now() + this.#budgetMs : undefined
-    const next = (level: number): void => {
-      const shelf = this.#closed ? undefined : this.#shelves[level]
-      if (!shelf) return done(undefined)
-      const budgetMs = deadline === undefined ? this.#budgetMs : this.#share(level, deadline)
-      if (budgetMs < MIN_BUDGET_MS) return next(level + 1)
-      shelf.tier.seek(digest, budgetMs, (bytes) => {
-        const found = this.#found(level, { digest, bytes, mark })
-        if (found || level === last) done(found)
-        else next(level + 1)
-      })
-    }
-    next(0)
+    const deadline = this.#shelves.length > 1 ? this.#clock.now() + this.#budgetMs : undefined
+    this.#seekFrom(0, { digest, mark: this.#fence.mark(), deadline, done })
   }
 
   store(entry: Entry, { memoryOnly = false, lease, began }: StoreOptions = {}): void {
@@ -305,7 +288,23 @@ class TieredCache implements Tiered {
     return behind === 0 ? left : left - Math.min(left / 3, SLACK_MS * behind)
   }
 
-  #found(level: number, { digest, bytes, mark }: Given): Found | undefined {
+  #seekFrom(level: number, sought: Sought): void {
+    const shelf = this.#closed ? undefined : this.#shelves[level]
+    if (!shelf) return sought.done(undefined)
+    const budgetMs = sought.deadline === undefined ? this.#budgetMs : this.#share(level, sought.deadline)
+    if (budgetMs < MIN_BUDGET_MS) return this.#seekFrom(level + 1, sought)
+    shelf.tier.seek(sought.digest, budgetMs, (bytes) => {
+      const found = this.#found(level, sought, bytes)
+      if (found) sought.done(found)
+      else this.#seekFrom(level + 1, sought)
+    })
+  }
+
+  #found(
+    level: number,
+    { digest, mark }: Pick<Sought, 'digest' | 'mark'>,
+    bytes?: Uint8Array,
+  ): Found | undefined {
     const shelf = this.#shelves[level] as Shelf
     const entry = this.#read(shelf, bytes, digest)
     if (!entry) return undefined
