@@ -117,10 +117,12 @@ export function createWays({
   /** Memory's answers; gives the lines it has none for. What is stale but may still be used is renewed behind it. */
   function look(job: Job): readonly Line[] {
     const { sheet, wish } = job
+    let now: number | undefined
     for (const line of sheet.missing) {
       const entry = cache.peek(line.row.digest)
       if (!entry) continue
-      const freshness = judge(entry, wish, clock.wall())
+      now ??= clock.wall()
+      const freshness = judge(entry, wish, now)
       if (freshness === 'fresh' || freshness === 'revalidate') [line.entry, line.tier] = [entry, memory]
       if (freshness === 'revalidate' && !wish.noStore && !wish.onlyIfCached) renew(job, line)
       if (freshness === 'fallback') line.fallback = entry

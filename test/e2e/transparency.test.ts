@@ -5,8 +5,8 @@ import { createServer, type IncomingMessage, request, type Server, type ServerRe
 import type { AddressInfo } from 'node:net'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type RunningGateway, startGateway } from '../support/gateway.ts'
 import { eventually } from '../support/eventually.ts'
+import { type RunningGateway, startGateway } from '../support/gateway.ts'
 import { exchange } from '../support/raw.ts'
 import { settings } from '../support/settings.ts'
 

@@ -6,7 +6,7 @@ import { TLSSocket } from 'node:tls'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { Arrivals, kept } from '../../src/data/ingress/door/arrivals.ts'
-import { readInto } from '../../src/lib/read-into.ts'
+import { readInto } from '../../src/data/ingress/door/read-into.ts'
 import { type DoorServer, echo, RawClient, startDoor } from '../support/door.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -21,7 +21,10 @@ interface Sent {
 const sent = fc.record({
   path: fc.constantFrom('/whole/a', '/stream/a'),
   length: fc.constantFrom(...LENGTHS),
-  isChunked: fc.oneof({ weight: 5, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
+  isChunked: fc.oneof(
+    { weight: 5, arbitrary: fc.constant(false) },
+    { weight: 1, arbitrary: fc.constant(true) },
+  ),
 })
 const conversation = fc.record({
   sents: fc.array(sent, { minLength: 1, maxLength: 4 }),
@@ -35,7 +38,11 @@ function bodyOf(length: number): string {
   return word.repeat(Math.ceil(length / word.length)).slice(0, length)
 }
 
-async function converse({ port }: DoorServer, sents: readonly Sent[], cuts: readonly number[]): Promise<void> {
+async function converse(
+  { port }: DoorServer,
+  sents: readonly Sent[],
+  cuts: readonly number[],
+): Promise<void> {
   const client = await RawClient.connect(port)
   const bodies = sents.map(({ length }) => bodyOf(length))
   const text = sents

@@ -226,7 +226,10 @@ describe('over a socket, in a piece or three, the gateway makes the same of', ()
     const bytes = bytesOf(one)
     check(await sockets([bytes]), one)
     const [third, middle] = [Math.ceil(bytes.length / 3), Math.ceil(bytes.length / 2)]
-    check(await sockets([bytes.subarray(0, third), bytes.subarray(third, middle), bytes.subarray(middle)]), one)
+    check(
+      await sockets([bytes.subarray(0, third), bytes.subarray(third, middle), bytes.subarray(middle)]),
+      one,
+    )
   })
 })
 

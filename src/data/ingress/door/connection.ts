@@ -4,46 +4,20 @@
  */
 import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../../core/errors.ts'
-import type { Outbox } from '../../../lib/outbox.ts'
-import { readInto } from '../../../lib/read-into.ts'
-import { type Timer, timer, type Wheel } from '../../../lib/wheel.ts'
-import type { Ingress } from '../ingress.ts'
+import { type Timer, timer } from '../../../lib/wheel.ts'
 import { refusal } from '../refusal.ts'
 import { Arrivals, kept } from './arrivals.ts'
-import type { Head, Reading } from './head.ts'
-import type { Heads } from './heads.ts'
+import type { Head } from './head.ts'
+import { OwnHeads } from './heads.ts'
+import type { Guest, House } from './house.ts'
 import { Outgoing } from './outgoing.ts'
-import type { Repeats } from './repeats.ts'
+import { readInto } from './read-into.ts'
 import { FastRequest, type Line } from './request.ts'
-
-/** All times in milliseconds. */
-export interface DoorLimits {
-  /** Longer heads are node:http's. */
-  readonly maxHeadBytes: number
-  readonly headTimeoutMs: number
-  readonly bodyTimeoutMs: number
-  readonly keepAliveTimeoutMs: number
-}
-
-/** What the connections of one door share. */
-export interface House extends Ingress {
-  readonly limits: DoorLimits
-  readonly wheel: Wheel
-  /** Gives the connection to node:http; its unread bytes are in the stream. */
-  readonly handOver: (socket: Duplex) => void
-  readonly heads: Heads
-  readonly repeats: Repeats
-  readonly outbox: Outbox
-  readonly connections: Set<Connection>
-  draining: boolean
-}
 
 /** A head in more pieces than this is left to node:http, which reads on where it stood. */
 const MAX_PIECES = 8
 /** Bytes of pipelined requests that wait for the answer before them. */
 const MAX_AHEAD_BYTES = 64 * 1024
-/** A head of up to so many bytes is remembered, in case the next is the same. */
-const MAX_REMEMBERED_BYTES = 2048
 /** A body of up to so many bytes, still arriving under a head that came before, is looked up before it is served. */
 const MAX_HELD_BYTES = 1 << 20
 /** How long a connection that we end is read on, so that the last answer is not lost to a reset (RFC 9112, section 9.6). */
@@ -52,10 +26,11 @@ const LINGER_MS = 1000
 /** What stands for answers that have not left yet. */
 const LEAVING: Head = { method: 'HEAD', target: '', headers: [], host: '', length: 0, bytes: 0, notes: {} }
 
-export class Connection implements Line {
+export class Connection implements Line, Guest {
   readonly #socket: Duplex
   readonly #house: House
   readonly #arrivals = new Arrivals()
+  readonly #heads: OwnHeads
   readonly #out: Outgoing
   readonly #timer: Timer
   readonly #keepAlive: string
@@ -70,8 +45,6 @@ export class Connection implements Line {
   #closing = false
   /** The connection is node:http's. */
   #left = false
-  #lastHead: Head | undefined
-  #lastBytes: Buffer | undefined
 
   constructor(accepted: Duplex, house: House) {
     const own = readInto(accepted, {
@@ -81,6 +54,7 @@ export class Connection implements Line {
     const socket = own ?? accepted
     this.#socket = socket
     this.#house = house
+    this.#heads = new OwnHeads(house.heads)
     this.#out = new Outgoing(socket, house.outbox, () => this.#filled())
     this.#keepAlive = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(house.limits.keepAliveTimeoutMs / 1000)}\r\n`
     this.#timer = timer(() => this.#expired())
@@ -145,7 +119,6 @@ export class Connection implements Line {
       this.#house.wheel.arm(this.#timer, this.#house.limits.bodyTimeoutMs)
   }
 
-  /** Ends the connection if nothing is under way on it; otherwise its next answer is the last. */
   retire(): void {
     if (this.isIdle) this.#bye()
   }
@@ -201,7 +174,7 @@ export class Connection implements Line {
   #next(bytes: Buffer): boolean {
     const repeat = this.#house.repeats.get(bytes)
     if (repeat && this.#house.instant.again(repeat, this)) return this.#answeredAtOnce(repeat.head, undefined)
-    const head = this.#head(bytes)
+    const head = this.#heads.read(bytes)
     if (head === 'other') return this.#handOver(bytes)
     const { wheel, limits } = this.#house
     if (head === 'part') {
@@ -231,7 +204,8 @@ export class Connection implements Line {
   /** The body has arrived, or will not. */
   #serveHeld(request: FastRequest, head: Head): void {
     this.#held = undefined
-    const isAnswered = request.isComplete && this.#house.instant.answer(head, request.chunks, this) !== undefined
+    const isAnswered =
+      request.isComplete && this.#house.instant.answer(head, request.chunks, this) !== undefined
     this.#arrivals.giveBack(isAnswered)
     if (!isAnswered) return this.#house.serve(request)
     request.passBy()
@@ -249,25 +223,6 @@ export class Connection implements Line {
       this.#house.wheel.arm(this.#timer, this.#house.limits.keepAliveTimeoutMs)
     }
     return true
-  }
-
-  /** The last one comes again more often than not, and is compared without being looked up. */
-  #head(bytes: Buffer): Reading {
-    const last = this.#lastBytes
-    if (
-      last &&
-      this.#lastHead &&
-      bytes.length >= last.length &&
-      bytes.compare(last, 0, last.length, 0, last.length) === 0
-    )
-      return this.#lastHead
-    const head = this.#house.heads.read(bytes)
-    if (typeof head === 'object' && head.bytes <= MAX_REMEMBERED_BYTES) {
-      this.#lastHead = head
-      // A copy: the bytes around it must not be kept alive with it.
-      this.#lastBytes = Buffer.copyBytesFrom(bytes, 0, head.bytes)
-    }
-    return head
   }
 
   /** A client that does not read its answers is not read from either. */

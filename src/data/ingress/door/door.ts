@@ -8,8 +8,9 @@ import type { Duplex } from 'node:stream'
 import { Outbox } from '../../../lib/outbox.ts'
 import type { Wheel } from '../../../lib/wheel.ts'
 import type { Ingress } from '../ingress.ts'
-import { Connection, type DoorLimits, type House } from './connection.ts'
+import { Connection } from './connection.ts'
 import { Heads } from './heads.ts'
+import type { DoorLimits, House } from './house.ts'
 import { Repeats } from './repeats.ts'
 
 export interface DoorOptions extends Ingress {

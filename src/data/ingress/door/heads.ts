@@ -40,3 +40,30 @@ export class Heads {
     this.#young.set(text, head)
   }
 }
+
+/** A head of up to so many bytes is remembered, in case the next is the same. */
+const MAX_REMEMBERED_BYTES = 2048
+
+/** The heads of one connection: the last one comes again more often than not, and is compared without being looked up. */
+export class OwnHeads {
+  readonly #heads: Heads
+  #last: Head | undefined
+  #lastBytes: Buffer | undefined
+
+  constructor(heads: Heads) {
+    this.#heads = heads
+  }
+
+  read(bytes: Buffer): Reading {
+    const last = this.#lastBytes
+    const isLonger = last !== undefined && bytes.length >= last.length
+    if (isLonger && this.#last && bytes.compare(last, 0, last.length, 0, last.length) === 0) return this.#last
+    const head = this.#heads.read(bytes)
+    if (typeof head === 'object' && head.bytes <= MAX_REMEMBERED_BYTES) {
+      this.#last = head
+      // A copy: the bytes around it must not be kept alive with it, and are used again.
+      this.#lastBytes = Buffer.copyBytesFrom(bytes, 0, head.bytes)
+    }
+    return head
+  }
+}

@@ -1,0 +1,35 @@
+/** What the connections of one door share. */
+import type { Duplex } from 'node:stream'
+import type { Outbox } from '../../../lib/outbox.ts'
+import type { Wheel } from '../../../lib/wheel.ts'
+import type { Ingress } from '../ingress.ts'
+import type { Heads } from './heads.ts'
+import type { Repeats } from './repeats.ts'
+
+/** All times in milliseconds. */
+export interface DoorLimits {
+  /** Longer heads are node:http's. */
+  readonly maxHeadBytes: number
+  readonly headTimeoutMs: number
+  readonly bodyTimeoutMs: number
+  readonly keepAliveTimeoutMs: number
+}
+
+/** A connection, as its door ends it. */
+export interface Guest {
+  /** Ends it if nothing is under way on it; otherwise its next answer is the last. */
+  retire(): void
+  cut(): void
+}
+
+export interface House extends Ingress {
+  readonly limits: DoorLimits
+  readonly wheel: Wheel
+  /** Gives the connection to node:http; its unread bytes are in the stream. */
+  readonly handOver: (socket: Duplex) => void
+  readonly heads: Heads
+  readonly repeats: Repeats
+  readonly outbox: Outbox
+  readonly connections: Set<Guest>
+  draining: boolean
+}
