@@ -127,7 +127,7 @@ export class DataPlane {
       observer,
       clock,
       random,
-      stalled: () => this.#stalls.total(),
+      stalled: (now) => this.#stalls.total(now),
     })
     const splitter = newSplitter(parts)
     this.#splitter = splitter

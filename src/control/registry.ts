@@ -198,7 +198,7 @@ export class Registry {
    */
   proofOfLife(pool: string, id: string): void {
     const lease = this.#pools.get(pool)?.present.get(id)?.lease
-    const now = this.#clock.now()
+    const now = lease ? this.#clock.now() : 0
     if (!lease || lease.until > now) return
     lease.removeAt = Math.min(Math.max(lease.removeAt, now + lease.ttlMs), lease.until + 2 * lease.ttlMs)
   }

@@ -91,11 +91,12 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
   }
 
   #seated(seat: Seat): void {
-    const { slot } = seat.backend
+    const { backend, since } = seat
+    const { slot } = backend
     if (this.#tried.length === 0) this.#tried = [slot]
     else this.#tried.push(slot)
     // Only a call whose body is at hand can be sent twice at a time.
-    const late = isPure(this.#matched) && !this.#replay ? this.#pool.hedgeDelay(this) : undefined
+    const late = isPure(this.#matched) && !this.#replay ? this.#pool.hedgeDelay(this, since) : undefined
     hear(late === undefined ? this.#send(seat, this.signal) : this.#hedged(seat, late), this)
   }
 

@@ -352,6 +352,27 @@ describe('our own client', () => {
     expect(server.connections).toBe(1)
   })
 
+  it('sends bodies of any length whole, several at a time, also to a backend that is slow to read', async () => {
+    const lengths = [1, 1024, 1025, 12_288, 12_289, 300_000]
+    const server = await backend((socket, request) =>
+      socket.write(ok(request.slice(request.indexOf('\r\n\r\n') + 4))),
+    )
+    const made = clients(true)
+    const bodies = lengths.flatMap((length) => ['a', 'b', 'c'].map((letter) => letter.repeat(length)))
+    const slow = eventually(() => {
+      const [socket] = server.sockets
+      expect(socket).toBeDefined()
+      socket?.pause()
+      setTimeout(() => socket?.resume(), 50)
+    })
+    const answers = bodies.map((body) => textLater(made.send(asked(server.url, { body: Buffer.from(body) }))))
+    expect((await Promise.all(answers)).map(({ length }) => length)).toEqual(
+      bodies.map(({ length }) => length),
+    )
+    expect((await Promise.all(answers)).every((answer, i) => answer === bodies[i])).toBe(true)
+    await slow
+  })
+
   it('sends nothing of a request that is given up in the turn it was made in', async () => {
     const server = await backend((socket) => socket.write(ok()))
     const made = clients(true)
@@ -362,6 +383,20 @@ describe('our own client', () => {
     expect((await fails(left)).code).toBe('callerLeft')
     expect(await textLater(made.send(asked(server.url)))).toBe('fine')
     expect(server.requests).toHaveLength(2)
+  })
+
+  it('takes nothing for an answer that came before the request was sent', async () => {
+    const server = await backend((socket) => socket.write(ok()))
+    const made = clients(true)
+    expect(await textLater(made.send(asked(server.url)))).toBe('fine')
+    const [socket] = server.sockets
+    await new Promise(setImmediate)
+    socket?.write(ok('of another'))
+    expect(await fails(made.send(asked(server.url)))).toMatchObject({
+      code: 'backendGarbled',
+      detail: { unsent: true },
+    })
+    expect(await textLater(made.send(asked(server.url)))).toBe('fine')
   })
 
   it('drops an idle connection on which something arrives', async () => {

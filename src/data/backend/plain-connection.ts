@@ -2,6 +2,7 @@
 import net from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
 import { Outbox } from '../../lib/outbox.ts'
+import { Scratch } from '../../lib/scratch.ts'
 import { checkedLookup } from './checked-lookup.ts'
 import type { ClientOptions } from './exchange.ts'
 import { GarbledError } from './reply-head.ts'
@@ -27,6 +28,8 @@ export interface Keeper {
 }
 
 /** Bodies up to this length go out in one string with their head. */
+const MAX_TEXT_BYTES = 1024
+/** And up to this one in one piece with it. */
 const MAX_JOINED_BYTES = 12 * 1024
 /** A connection is not used in the last second before the backend closes it: it may be closing already. */
 const MARGIN_MS = 1000
@@ -41,6 +44,9 @@ const ARRIVED = Buffer.allocUnsafeSlow(64 * 1024)
 /** Requests of a turn leave together. */
 const OUTBOX = new Outbox()
 
+/** Where head and body are put together: a string of their length would be garbage at once, and push what is needed out of the caches. */
+let joined = new Scratch(2 * MAX_JOINED_BYTES)
+
 /** One character a byte. */
 function textOf(body: Uint8Array): string {
   // Of a Buffer no view need be made first.
@@ -54,7 +60,7 @@ export class PlainConnection {
   readonly #place: Place
   readonly #reader = new ReplyReader()
   #transfer: Transfer | undefined
-  /** Of its request, what has not left yet. */
+  /** The head of its request, while that has not left. */
   #waiting = ''
   #isOpen = false
   #idleUntil = Number.POSITIVE_INFINITY
@@ -95,7 +101,7 @@ export class PlainConnection {
     this.#reader.expect(method, transfer)
     const socket = this.#socket
     if (!body || body.length <= MAX_JOINED_BYTES) {
-      this.#waiting = body ? head + textOf(body) : head
+      this.#waiting = head
       OUTBOX.add(this)
     } else {
       socket.cork()
@@ -106,10 +112,23 @@ export class PlainConnection {
   }
 
   flush(): void {
-    const text = this.#waiting
-    if (text === '' || this.#socket.destroyed) return
+    const head = this.#waiting
+    if (head === '' || this.#socket.destroyed) return
     this.#waiting = ''
-    this.#socket.write(text, 'latin1')
+    const body = this.#transfer?.body
+    if (!body) this.#socket.write(head, 'latin1')
+    else if (body.length <= MAX_TEXT_BYTES) this.#socket.write(head + textOf(body), 'latin1')
+    else this.#join(head, body)
+  }
+
+  #join(head: string, body: Uint8Array): void {
+    const size = head.length + body.length
+    joined.fit(size)
+    joined.bytes.write(head, 'latin1')
+    joined.bytes.set(body, head.length)
+    this.#socket.write(joined.view(size))
+    // It has not left yet, and must not be written over.
+    if (this.#socket.writableLength > 0) joined = new Scratch(2 * MAX_JOINED_BYTES)
   }
 
   pause(): void {
@@ -127,12 +146,14 @@ export class PlainConnection {
   /** True: there may be more. */
   #read(chunk: Buffer): true {
     const transfer = this.#transfer
+    const isUnsent = this.#waiting !== ''
     try {
+      if (isUnsent) throw new GarbledError('bytes that came before the request was sent')
       transfer?.heard()
       this.#reader.read(chunk)
     } catch (error) {
       this.#socket.destroy()
-      if (transfer && transfer === this.#transfer) transfer.break(this.#fault(error))
+      if (transfer && transfer === this.#transfer) transfer.break(this.#fault(error), isUnsent)
     }
     const now = performance.now()
     if (transfer && transfer === this.#transfer && !this.#reader.isBusy) this.#finished(now)

@@ -198,8 +198,7 @@ export class BackendPool {
   }
 
   /** When the call should be sent a second time, in milliseconds from now; undefined: not. */
-  hedgeDelay({ model, version, deadline }: Need): number | undefined {
-    const now = this.#parts.clock.now()
+  hedgeDelay({ model, version, deadline }: Need, now: number): number | undefined {
     return this.#hedger?.start({
       now,
       remainingMs: deadline - now,

@@ -83,8 +83,7 @@ export class Charges {
     return left < 1e-6 ? 0 : left * Math.max(this.#penaltyMs, 10 * this.#medianMs)
   }
 
-  onEnd(slot: number, ms: number, ending: Ending): void {
-    const now = this.#context.now()
+  onEnd(slot: number, ms: number, ending: Ending, now = this.#context.now()): void {
     const { failing, failingAt } = this.#context.table
     const share = decayed(failing[slot] ?? 0, 0, now - (failingAt[slot] ?? now), FADE * this.#decayMs)
     if (ending === 'ok') {

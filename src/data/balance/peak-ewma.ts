@@ -38,8 +38,8 @@ class PeakEwma implements Policy {
     return this.#choose(slots[this.#pair.first] ?? 0, slots[this.#pair.second] ?? 0, now)
   }
 
-  onEnd(slot: number, ms: number, ending: Ending): void {
-    this.#charges.onEnd(slot, ms, ending)
+  onEnd(slot: number, ms: number, ending: Ending, now?: number): void {
+    this.#charges.onEnd(slot, ms, ending, now)
   }
 
   onCancel(slot: number, elapsedMs: number, isOutrun: boolean): void {

@@ -30,7 +30,8 @@ export interface Policy {
    */
   pick(slots: Int32Array, count: number, key: Digest | undefined): number
   onStart?(slot: number): void
-  onEnd?(slot: number, ms: number, ending: Ending): void
+  /** `now`: monotonic, for whoever has read the clock already. */
+  onEnd?(slot: number, ms: number, ending: Ending, now?: number): void
   /**
    * The caller left or a hedge lost: `elapsedMs` is a lower bound of the latency, not a sample. `isOutrun`: another
    * backend has answered the same call meanwhile.

@@ -74,8 +74,8 @@ class Prequal implements Policy, ProbeSink {
     this.#readings.onStart(slot)
   }
 
-  onEnd(slot: number, ms: number, ending: Ending): void {
-    this.#readings.onEnd(slot, ms, ending)
+  onEnd(slot: number, ms: number, ending: Ending, now?: number): void {
+    this.#readings.onEnd(slot, ms, ending, now)
   }
 
   onCancel(slot: number, elapsedMs: number, isOutrun: boolean): void {

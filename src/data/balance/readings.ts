@@ -93,8 +93,8 @@ export class Readings {
     this.#sentSince[slot] = (this.#sentSince[slot] ?? 0) + 1
   }
 
-  onEnd(slot: number, ms: number, ending: Ending): void {
-    this.#charges.onEnd(slot, ms, ending)
+  onEnd(slot: number, ms: number, ending: Ending, now?: number): void {
+    this.#charges.onEnd(slot, ms, ending, now)
     if (ending !== 'ok') return
     const at = slot * CLASSES + classOf(loadOf(this.#context.table, slot))
     const estimate = this.#median[at] ?? 0

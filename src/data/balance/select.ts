@@ -182,7 +182,7 @@ export class Selector {
     // Before it is counted out: the limit is learnt from how many ran while it did.
     if (table.incarnation[slot] === incarnation) limits?.observe(slot, result.ms, result.ending, result.now)
     if (!endCall(table, slot, incarnation)) return
-    this.#parts.policy.onEnd?.(slot, result.ms, result.ending)
+    this.#parts.policy.onEnd?.(slot, result.ms, result.ending, result.now)
     this.#parts.outliers?.observe(slot, result.ms, result.ending, result.now)
   }
 

@@ -57,18 +57,18 @@ export class Hot<T> {
   }
 
   /** `now`: monotonic, for whoever has read the clock already. */
-  get(digest: Digest, now = this.#clock.now()): T | undefined {
+  get(digest: Digest, now?: number): T | undefined {
     return this.find(digest, now)?.value
   }
 
-  find(digest: Digest, now: number): Kept<T> | undefined {
+  find(digest: Digest, now?: number): Kept<T> | undefined {
     if (this.#kept.size === 0) return undefined
     const place = placeOf(digest)
     const first = this.#front[place]
     const isFirst = first !== undefined && first.digest === digest && ++first.found % TOLD_EVERY !== 0
     const kept = isFirst ? first : this.#kept.get(digest)
     if (kept === undefined) return undefined
-    if (kept.expiresAt > now) {
+    if (kept.expiresAt > (now ?? this.#clock.now())) {
       this.#front[place] = kept
       return kept
     }
