@@ -83,9 +83,9 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'miss-200b',
     title: 'miss, 200 B body',
-    note: '`no cache`: the route has no cache block; `infergate`: it has, so each call is keyed, looked for, and its answer stored.',
+    note: '`no cache`: the route has no cache block, as `proxy_pass`; `infergate`: it has, so each call is keyed, looked for, and its answer stored, as with `proxy_cache`.',
     measure: { kind: 'load', bodies: { kind: 'unique', bytes: 200 }, connections: 64, upstream: MISS },
-    sides: on('infergate', 'infergate, no cache', 'nginx proxy_pass', 'haproxy'),
+    sides: on('infergate', 'infergate, no cache', 'nginx proxy_pass', 'nginx proxy_cache', 'haproxy'),
     figure: 'perSecond',
     goals: [
       { ...times('nginx proxy_pass', 0.65, 0.8), side: 'infergate, no cache' },
@@ -97,7 +97,7 @@ export const scenarios: readonly Scenario[] = [
     title: 'miss, 4 KiB body',
     note: 'As with 200 B.',
     measure: { kind: 'load', bodies: { kind: 'unique', bytes: 4096 }, connections: 64, upstream: MISS },
-    sides: on('infergate', 'infergate, no cache', 'nginx proxy_pass', 'haproxy'),
+    sides: on('infergate', 'infergate, no cache', 'nginx proxy_pass', 'nginx proxy_cache', 'haproxy'),
     unhurried: true,
     figure: 'perSecond',
     goals: [
