@@ -8,7 +8,7 @@
  * is forgotten, and a fingerprint stays behind, so that it goes to the main log at once if it comes back.
  * The main log gives an entry that was read since its last turn another turn. So one pass over keys used
  * once flows through the small log and leaves the main one alone. While the main log still has free room
- * everything goes there at once: nothing is forgotten before the arena is full.
+ * everything may move there: nothing is forgotten before the arena is full.
  *
  * A record is a header and the bytes, in cells of eight bytes:
  *
@@ -132,8 +132,7 @@ export class Arena {
     this.#clearSlot(now)
 
     const tag = this.#tagOf(digest)
-    const mayBeMain = wasInMain || this.#wasSeen(digest, tag) || size * 2 > this.#small.cells
-    const inMain = mayBeMain || this.#main.room(size) >= 0
+    const inMain = wasInMain || this.#wasSeen(digest, tag) || size * 2 > this.#small.cells
     const ring = inMain ? this.#main : this.#small
     if (inMain) this.#clearMain(size, now)
     else while (ring.room(size) < 0) this.#evictSmall(now)
@@ -194,7 +193,7 @@ export class Arena {
     const meta = this.#words[cell * 2 + 3] as number
     if ((meta & LIVE) !== 0) {
       const expired = (this.#doubles[cell] as number) <= now
-      if (!expired && mayStay && (meta & READS) > 0) {
+      if (!expired && mayStay && ((meta & READS) > 0 || this.#hasSpare(size))) {
         this.#clearMain(size, now)
         this.#carry(cell, size, LIVE | IN_MAIN)
       } else {
@@ -203,6 +202,10 @@ export class Arena {
       }
     }
     this.#small.release(size)
+  }
+
+  #hasSpare(size: number): boolean {
+    return this.#index.count < this.#index.limit && this.#main.room(size) >= 0
   }
 
   /** Makes room for `size` cells in the main log. */
