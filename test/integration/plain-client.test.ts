@@ -1,4 +1,5 @@
 /** The client of backends: what both ways of talking to one promise, and what our own promises on top. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import net from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -383,6 +384,47 @@ describe('our own client', () => {
     expect((await fails(left)).code).toBe('callerLeft')
     expect(await textLater(made.send(asked(server.url)))).toBe('fine')
     expect(server.requests).toHaveLength(2)
+  })
+
+  it('a request that the system cannot take yet is not written over by the next', async () => {
+    const opened: net.Socket[] = []
+    const note = (message: unknown) => void opened.push((message as { socket: net.Socket }).socket)
+    subscribe('net.client.socket', note)
+    closers.push(() => void unsubscribe('net.client.socket', note))
+    const sockets: net.Socket[] = []
+    const server = net.createServer((socket) => void sockets.push(socket.pause().on('error', () => {})))
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    closers.push(() => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    })
+    const url = `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`
+    const made = clients(true)
+    const send = (letter: string) => {
+      const coming = made.send(asked(url, { body: Buffer.alloc(12_000, letter), headTimeoutMs: 10_000 }))
+      return textLater(coming).catch(() => 'cut')
+    }
+    // A backend that answers unread, until no more fits in between.
+    let sent = 0
+    for (; sent < 5000; sent++) {
+      const answer = send('a')
+      await eventually(() => expect(sockets).not.toHaveLength(0))
+      for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+      if (opened[0]?.writableLength) break
+      sockets[0]?.write(ok())
+      expect(await answer).toBe('fine')
+    }
+    expect(opened[0]?.writableLength).toBeGreaterThan(0)
+    void send('b')
+    await eventually(() => expect(sockets).toHaveLength(2))
+    let text = ''
+    sockets[0]
+      ?.on('data', (piece: Buffer) => (text = text.slice(-20_000) + piece.toString('latin1')))
+      .resume()
+    const last = () => text.slice(text.lastIndexOf('\r\n\r\n') + 4)
+    await eventually(() => expect(last()).toHaveLength(12_000))
+    await eventually(() => expect(opened[0]?.writableLength).toBe(0))
+    expect(/^a+$/.test(last())).toBe(true)
   })
 
   it('takes nothing for an answer that came before the request was sent', async () => {
