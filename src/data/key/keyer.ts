@@ -11,7 +11,7 @@ import type { Deployments } from './deployment.ts'
 import { type Epochs, type EpochValues, epochNames } from './epochs.ts'
 
 // A change of what the bytes below mean makes all older entries unreachable.
-const SCHEMA = 'ig2'
+const SCHEMA = 'ig3'
 
 export interface KeyerParts {
   readonly epochs: Pick<Epochs, 'peek' | 'load' | 'revision'>
