@@ -2,6 +2,7 @@
 import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import { join, relative } from 'node:path'
+import { baselineOf, falls, keepBaseline, readBaseline } from './lib/baseline.ts'
 import { advice, install, packagesFor } from './lib/install.ts'
 import { machine } from './lib/machine.ts'
 import { markdown } from './lib/markdown.ts'
@@ -16,6 +17,7 @@ import { missingTools } from './lib/servers.ts'
 import { scenarios } from './scenarios.ts'
 
 const RESULTS = join(import.meta.dirname, 'results')
+const BASELINE = join(import.meta.dirname, 'baseline.json')
 const SCRATCH = join(import.meta.dirname, '..', '.cache', 'bench')
 
 async function run(options: Options): Promise<void> {
@@ -55,6 +57,18 @@ async function measureAll(options: Options, folder: string): Promise<void> {
   process.stdout.write(
     `${markdown({ scenarios: now })}\nwritten to ${relative(process.cwd(), out)}, after ${spoken((performance.now() - began) / 1000)}\n`,
   )
+  if (options.baseline) keepBaseline(BASELINE, readBaseline(BASELINE), baselineOf(now))
+  if (options.check) check(now)
+}
+
+function check(now: readonly ScenarioReport[]): void {
+  const fallen = falls(readBaseline(BASELINE), now)
+  for (const { claim, now, before } of fallen)
+    say(
+      `fallen: ${claim} is ${now?.value.toPrecision(3) ?? 'not measured'}, was ${before.value.toPrecision(3)}`,
+    )
+  if (fallen.length > 0) process.exitCode = 1
+  else say('no claim has fallen by more than its noise')
 }
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)

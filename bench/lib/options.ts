@@ -10,6 +10,10 @@ export interface Options {
   readonly out: string | undefined
   readonly side: string | undefined
   readonly install: boolean
+  /** Fails where a claim has fallen by more than its noise. */
+  readonly check: boolean
+  /** Writes what the claims come to as what later runs are compared with. */
+  readonly baseline: boolean
 }
 
 /** A mistake on the command line: shown without a stack. */
@@ -23,6 +27,7 @@ rounds, medians, processor time beside throughput, errors and false hits found o
                                             minutes, to work with; its numbers prove nothing
   npm run bench -- --only hit-200b,miss     the scenarios whose names begin so
   npm run bench -- --list                   the scenarios, their sides, what each is to reach, and how long it takes
+  npm run bench -- --check                  fails where a claim is worse than bench/baseline.json by more than its noise
   npm run bench -- profile hit-200b         a flame graph of the gateway under that load, and a table a stage
 
   --rounds N     interleaved rounds (default 5; with --quick 2)
@@ -30,6 +35,7 @@ rounds, medians, processor time beside throughput, errors and false hits found o
   --side NAME    with profile: which of the scenario's sides (default: the first)
   --out FOLDER   where results go. Default: bench/results/gateway when there are five rounds or more, where they
                  take the places of earlier results of the same scenarios; .cache/bench otherwise. Profiles: bench/results
+  --baseline     writes what was measured to bench/baseline.json: a step to be explained in the commit that takes it
   --install      installs with apt-get what is missing of wrk nginx libnginx-mod-http-lua varnish varnish-modules
                  haproxy redis-server; without it a peer that is missing is left out, and the report says so
 
@@ -44,6 +50,8 @@ const OPTIONS = {
   side: { type: 'string' },
   list: { type: 'boolean', default: false },
   install: { type: 'boolean', default: false },
+  check: { type: 'boolean', default: false },
+  baseline: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
 } as const
 
@@ -54,7 +62,9 @@ export function parseOptions(args: readonly string[], all: readonly Scenario[]):
     throw new Mistake(`"${word}" is no command; there is profile, and --help`)
   if (more.length > 0 || (word === 'profile' && name === undefined))
     throw new Mistake('profile takes the name of one scenario: npm run bench -- profile hit-200b')
-  const { quick, install, out, side } = values
+  const { quick, install, out, side, check, baseline } = values
+  if (baseline && quick)
+    throw new Mistake('--baseline is for numbers that can be believed: leave out --quick')
   const seconds = values.seconds ?? (quick ? '1' : undefined)
   return {
     command: values.help ? 'help' : values.list ? 'list' : (word ?? 'measure'),
@@ -67,6 +77,8 @@ export function parseOptions(args: readonly string[], all: readonly Scenario[]):
     out,
     side,
     install,
+    check,
+    baseline,
   }
 }
 
