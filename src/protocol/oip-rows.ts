@@ -29,8 +29,6 @@ import type { Joined, Plan, Row, RowAnswer } from './protocol.ts'
 export interface Notes {
   readonly wishes: Wishes
   readonly request?: Request
-  /** The inputs by name. */
-  readonly sorted?: readonly Input[]
 }
 
 /** How a row's values are written: JSON elements, a blob, or JSON elements in brackets of their own. */
@@ -38,7 +36,7 @@ const FLAT = 0
 const BLOB = 1
 const NESTED = 2
 
-/** One row: one part an input, by name; cut out of the body only when asked for. */
+/** One row: one part an input, in the caller's order; cut out of the body only when asked for. */
 class TensorRow implements Row {
   readonly digest: Digest
   readonly #body: Uint8Array
@@ -69,7 +67,7 @@ export function putAll(preimage: Preimage, rest: ReadonlyMap<string, Digest>): v
   for (const key of [...rest.keys()].sort(byBytes)) preimage.latin1(key).latin1(rest.get(key) as Digest)
 }
 
-/** The rows of inputs (sorted by name) that agree on dimension 0; nothing where they do not. */
+/** The rows of inputs that agree on dimension 0; nothing where they do not. */
 export function rowsOf(
   common: Digest,
   body: Uint8Array,
@@ -100,13 +98,12 @@ export function rowsOf(
 
 /** The caller's request with other rows in its tensors; all else stays as the caller wrote it. */
 export function joinRows(plan: Plan, rows: readonly Row[], body: WholeBody): Joined {
-  const { request, sorted } = plan.common as Notes
-  if (!request || !sorted || !(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
+  const { request } = plan.common as Notes
+  if (!request || !(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
   const wires = rows.map((row) => unpack(row.wire) ?? [])
   const blobs: Uint8Array[] = []
   const edits: { start: number; end: number; text: Uint8Array }[] = []
-  for (const input of request.inputs) {
-    const at = sorted.indexOf(input)
+  for (const [at, input] of request.inputs.entries()) {
     const parts = wires.map((wire) => wire[at] as Uint8Array)
     edits.push({ ...input.shapeAt, text: shapeText(rows.length, input.shape) })
     if (input.sizeAt) {
