@@ -10,7 +10,7 @@ import { canonicalString } from './json-string.ts'
 import { smallInteger } from './oip-number.ts'
 import { printElements } from './oip-print.ts'
 import type { Wishes } from './oip-request.ts'
-import { decodeJson } from './oip-tensor.ts'
+import { decodeJson, ELEMENT_BYTES, elementsOf, type TensorType, textOffsets } from './oip-tensor.ts'
 import { listed } from './packed.ts'
 
 /** States how many bytes of a body are JSON; binary tensors follow. */
@@ -51,6 +51,8 @@ interface Draft {
   datatype?: string
   shape?: number[]
   data?: Span
+  /** How many values `data` has. */
+  count?: number
   size?: number
   readonly members: Member[]
   readonly parameters: Member[]
@@ -77,6 +79,7 @@ class AnswerReader {
   readonly #members: Member[] = []
   #drafts: Draft[] | undefined
   #id: Uint8Array | undefined
+  #isError = false
 
   constructor(body: Uint8Array, jsonEnd: number) {
     this.#body = body
@@ -90,17 +93,23 @@ class AnswerReader {
       return this.#keep(key, (member) => {
         if (key === 'id') this.#id = member.value
         else this.#members.push(member)
+        // Beside outputs, too: they are then not what was asked for.
+        if (key === 'error' && !isNull(member.value)) this.#isError = true
       })
     })
-    if (!read || !cursor.finish() || !this.#drafts) return undefined
+    if (this.#isError || !read || !cursor.finish() || !this.#drafts) return undefined
     const outputs: Output[] = []
     let at = cursor.end
-    for (const { name, datatype, shape, data, size, members, parameters, text } of this.#drafts) {
+    for (const draft of this.#drafts) {
+      const { name, datatype, shape, data, size, members, parameters, text } = draft
       if (name === undefined || datatype === undefined || !shape || !text) return undefined
       if ((data === undefined) === (size === undefined)) return undefined
-      const blob = size === undefined ? {} : { blob: this.#body.subarray(at, at + size) }
+      const blob = size === undefined ? undefined : this.#body.subarray(at, at + size)
       at += size ?? 0
-      outputs.push({ name, datatype, shape, members, parameters, text, ...blob, ...(data ? { data } : {}) })
+      const isFull = blob ? fills(blob, { datatype, shape }) : draft.count === elementsOf(shape)
+      if (!isFull) return undefined
+      const values = blob ? { blob } : data ? { data } : {}
+      outputs.push({ name, datatype, shape, members, parameters, text, ...values })
     }
     if (at !== this.#body.length || new Set(outputs.map((output) => output.name)).size < outputs.length)
       return undefined
@@ -132,8 +141,10 @@ class AnswerReader {
     }
     if (key === 'data') {
       const data = cursor.value()
-      if (data) draft.data = data
-      return data !== undefined
+      if (!data) return false
+      draft.data = data
+      draft.count = isHollow(this.#body, data) ? 0 : cursor.commas + 1
+      return true
     }
     const start = (cursor.peek(), cursor.pos)
     if (key === 'shape') {
@@ -164,6 +175,30 @@ class AnswerReader {
     if (span) take(memberOf(key, this.#body.subarray(span.start, span.end)), span)
     return span !== undefined
   }
+}
+
+const SPACE = 0x20
+
+/** Whether `data` is brackets and nothing in them. */
+function isHollow(body: Uint8Array, { start, end }: Span): boolean {
+  for (let i = start; i < end; i++) {
+    const c = body[i] as number
+    if (c > SPACE && c !== 0x5b && c !== 0x5d && c !== 0x2c) return false
+  }
+  return true
+}
+
+/** Whether a blob has as many values as its shape says, as far as its datatype is known. */
+function fills(blob: Uint8Array, { datatype, shape }: TensorType): boolean {
+  const count = elementsOf(shape)
+  if (count === undefined) return false
+  if (datatype === 'BYTES') return textOffsets(blob, count) !== undefined
+  const size = ELEMENT_BYTES.get(datatype)
+  return size === undefined || blob.length === count * size
+}
+
+function isNull(value: Uint8Array): boolean {
+  return value.length === 4 && value[0] === 0x6e
 }
 
 function memberOf(key: string, value: Uint8Array): Member {

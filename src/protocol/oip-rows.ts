@@ -141,9 +141,14 @@ function edited(
  * An answer's rows. The frame holds all that is not a row's own: names, datatypes, trailing shapes, parameters,
  * the model's version; not the `id`, and not whether values were JSON or binary, which each slice says itself.
  */
-export function cutAnswer(reply: Reply, body: Uint8Array, count: number): readonly RowAnswer[] | undefined {
+export function cutAnswer(
+  reply: Reply,
+  body: Uint8Array,
+  count: number,
+  plan?: Plan,
+): readonly RowAnswer[] | undefined {
   const answer = reply.status === 200 ? readAnswer(reply, body) : undefined
-  if (!answer || answer.outputs.length === 0) return undefined
+  if (!answer || !hasAll(answer.outputs, plan)) return undefined
   const columns: Uint8Array[][] = []
   for (const output of answer.outputs) {
     const parts = output.shape[0] === count ? cutOutput(body, output, count) : undefined
@@ -155,6 +160,13 @@ export function cutAnswer(reply: Reply, body: Uint8Array, count: number): readon
     frame,
     slice: pack(columns.map((parts) => parts[row] as Uint8Array)),
   }))
+}
+
+/** Whether there are outputs, among them all that were asked for by name. */
+export function hasAll(outputs: readonly { readonly name: string }[], plan?: Plan): boolean {
+  const names = new Set(outputs.map((output) => output.name))
+  const listed = plan ? (plan.common as Notes).wishes.listed.keys() : []
+  return names.size > 0 && [...listed].every((name) => names.has(name))
 }
 
 /** Two answers to one row, of whichever requests; JSON and binary tensors are not compared with each other. */
@@ -237,16 +249,16 @@ export function assembleRows(plan: Plan, answers: readonly RowAnswer[]): Reply |
   if (!members || !rows.every((row) => row.length === outputs.length)) return undefined
   const texts: Uint8Array[] = []
   const blobs: Uint8Array[] = []
-  const names = new Set<string>()
+  const encodings: { name: string }[] = []
   for (const [i, output] of outputs.entries()) {
     const parts = rows.map((row) => row[i] as Uint8Array)
     const encoded = assembleOutput(output, parts, wishes)
     if (!encoded) return undefined
-    names.add(encoded.name)
+    encodings.push(encoded)
     texts.push(encoded.text)
     if (encoded.blob) blobs.push(encoded.blob)
   }
-  if (![...wishes.listed.keys()].every((name) => names.has(name))) return undefined
+  if (!hasAll(encodings, plan)) return undefined
   const reply = { status: 200, headers: [] }
   return writeAnswer(reply, {
     members: (unpack(members) ?? []).map((text) => ({ text })),

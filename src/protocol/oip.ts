@@ -9,7 +9,16 @@ import type { Reply } from '../core/reply.ts'
 import { errorReply } from './json-reply.ts'
 import { addressed, jsonLength, readAnswer } from './oip-answer.ts'
 import { type Input, type Request, readRequest, type Wishes } from './oip-request.ts'
-import { answersAgree, assembleRows, cutAnswer, joinRows, type Notes, putAll, rowsOf } from './oip-rows.ts'
+import {
+  answersAgree,
+  assembleRows,
+  cutAnswer,
+  hasAll,
+  joinRows,
+  type Notes,
+  putAll,
+  rowsOf,
+} from './oip-rows.ts'
 import { requestSteps } from './oip-steps.ts'
 import { oipTarget } from './oip-target.ts'
 import { statedVersion } from './oip-version.ts'
@@ -107,10 +116,8 @@ function wholeKey(common: Digest, inputs: readonly Input[]): Digest {
   return preimage.digest()
 }
 
-/** A 200 may still hold no answer, or fewer outputs than were asked for. */
+/** A 200 may still hold no answer, an error beside one, or fewer outputs than were asked for. */
 function storable(reply: Reply, body: Uint8Array, plan: Plan): boolean {
   const answer = readAnswer(reply, body)
-  if (!answer) return false
-  const names = new Set(answer.outputs.map((output) => output.name))
-  return [...(plan.common as Notes).wishes.listed.keys()].every((name) => names.has(name))
+  return answer !== undefined && hasAll(answer.outputs, plan)
 }

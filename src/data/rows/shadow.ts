@@ -39,7 +39,7 @@ export function createShadow({ splitter, random, ask }: ShadowParts): Shadow {
         part.map((i) => rows[i] as Row),
       )
       if (!reply) return undefined
-      const again = power.cut(reply, reply.body as Uint8Array, part.length)
+      const again = power.cut(reply, reply.body as Uint8Array, part.length, job.plan)
       if (again?.length !== part.length) return false
       if (!part.every((i, at) => power.agree(answers[i] as RowAnswer, again[at] as RowAnswer))) return false
     }

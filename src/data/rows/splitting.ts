@@ -41,7 +41,7 @@ export function createSplitting({ splitter, shadow, token }: SplittingParts): Sp
       const rows = job.plan.rows
       if (mode(job.matched) !== 'auto' || !rows || rows.length < 2) return
       // A batch that does not come back whole nominates nobody.
-      const answers = job.matched.protocol.rows?.cut(reply, reply.body as Uint8Array, rows.length)
+      const answers = job.matched.protocol.rows?.cut(reply, reply.body as Uint8Array, rows.length, job.plan)
       if (answers?.length === rows.length) shadow(job, model(job.matched), answers)
     },
     check: (job, answers) => shadow(job, model(job.matched), answers),

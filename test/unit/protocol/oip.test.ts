@@ -319,10 +319,10 @@ describe('V2 answers for their callers', () => {
   it('may be kept only when they are answers, with all outputs that were asked for', () => {
     const plan = planOf(oip, asked(',"outputs":[{"name":"y"}]'))
     const more = planOf(oip, asked(',"outputs":[{"name":"y"},{"name":"z"}]'))
-    expect(oip.storable?.(replyOf(answer), bytes(answer), plan)).toBe(true)
-    expect(oip.storable?.(replyOf(answer), bytes(answer), more)).toBe(false)
+    expect(oip.storable?.(replyOf(answer), bytes(answer), plan, true)).toBe(true)
+    expect(oip.storable?.(replyOf(answer), bytes(answer), more, true)).toBe(false)
     for (const text of ['', '{}', '{"error":"x"}', '{"outputs":[{"name":"y"}]}', 'null']) {
-      expect(oip.storable?.(replyOf(text), bytes(text), plan)).toBe(false)
+      expect(oip.storable?.(replyOf(text), bytes(text), plan, true)).toBe(false)
     }
   })
 })

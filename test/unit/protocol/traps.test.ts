@@ -140,7 +140,7 @@ describe('wrong hits', () => {
   it('T3: an error under status 200 is not kept and not cut', () => {
     const text = '{"error":"out of memory"}'
     const plan = planOf(oip, base)
-    expect(oip.storable?.(replyOf(text), bytes(text), plan)).toBe(false)
+    expect(oip.storable?.(replyOf(text), bytes(text), plan, true)).toBe(false)
     expect(oip.rows?.cut(replyOf(text), bytes(text), 2)).toBeUndefined()
     expect(tfserving.rows?.cut(replyOf(text), bytes(text), 1)).toBeUndefined()
   })
