@@ -86,7 +86,7 @@ export function createShip(parts: ShipParts): Ship {
     if (answers?.length === count) return answers
     // What is no answer at all, an error under 200 say, tells nothing of the model's rows.
     if (protocol.storable?.(reply, body, plan, false) !== false)
-      splitting.violated(matched, `asked for ${count} rows, and the answer does not have them`)
+      splitting.violated(of, `asked for ${count} rows, and the answer does not have them`)
     return undefined
   }
 }
