@@ -254,22 +254,36 @@ function convert(body: Uint8Array, output: Output): Encoded | undefined {
   return tensor && encodeBinary(output, tensor.values)
 }
 
+/** What stands around an output's values, each member as it is written. */
+interface Around {
+  readonly members: readonly { readonly text: Uint8Array }[]
+  readonly parameters: readonly { readonly text: Uint8Array }[]
+}
+
 /** An output's JSON text, its data given as elements separated by commas. */
-export function encodeJson(output: Pick<Output, 'members' | 'parameters'>, elements: Uint8Array): Encoded {
-  const members = output.members.map((member) => member.text)
+export function encodeJson(output: Around, elements: Uint8Array): Encoded {
+  const members = output.members.map(text)
   if (output.parameters.length > 0) members.push(object('"parameters":', output.parameters.map(text)))
   members.push(Buffer.concat([Buffer.from('"data":['), elements, Buffer.from(']')]))
   return { text: object('', members) }
 }
 
 /** An output's JSON text and blob. */
-export function encodeBinary(output: Pick<Output, 'members' | 'parameters'>, blob: Uint8Array): Encoded {
+export function encodeBinary(output: Around, blob: Uint8Array): Encoded {
   const size = Buffer.from(`"binary_data_size":${blob.length}`)
   const parameters = object('"parameters":', [...output.parameters.map(text), size])
-  return { text: object('', [...output.members.map((member) => member.text), parameters]), blob }
+  // Some servers write parameters that are null; an object has one member of a name.
+  const members = output.members.map(text).filter((member) => !isParameters(member))
+  return { text: object('', [...members, parameters]), blob }
 }
 
-function text(member: Member): Uint8Array {
+const PARAMETERS = Buffer.from('"parameters":')
+
+function isParameters(member: Uint8Array): boolean {
+  return Buffer.compare(member.subarray(0, PARAMETERS.length), PARAMETERS) === 0
+}
+
+function text(member: { readonly text: Uint8Array }): Uint8Array {
   return member.text
 }
 
