@@ -8,7 +8,7 @@ import type { Settings } from '../config/schema.ts'
 import type { Endpoint } from '../core/addresses.ts'
 import { type Call, header, modelName, type RawPairs } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
-import type { Digest } from '../core/key.ts'
+import { type Digest, printable } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
 import type { Observer } from '../core/observer.ts'
 import type { OutlierState } from '../data/balance/outlier-state.ts'
@@ -43,7 +43,7 @@ import { createPipeline, type Pipeline } from '../data/pipeline.ts'
 import { createRecall, type Recall } from '../data/recall.ts'
 import { createAsk } from '../data/rows/ask.ts'
 import { createShadow } from '../data/rows/shadow.ts'
-import { type SplitState, Splitter } from '../data/rows/splitter.ts'
+import { type Finding, Splitter } from '../data/rows/splitter.ts'
 import { createSplitting, type Splitting } from '../data/rows/splitting.ts'
 import { createShip, type Ship } from '../data/ship.ts'
 import type { Dispatch } from '../data/shipment.ts'
@@ -77,7 +77,7 @@ export interface DataPlaneParts {
   /** The gateway's own listeners, which no backend may be. */
   readonly own: () => readonly Endpoint[]
   /** Told when it turns out whether a model may be split, for the other workers; left out: there are none. */
-  readonly split?: (model: string, state: SplitState) => void
+  readonly split?: (found: Finding) => void
 }
 
 export interface Facts {
@@ -131,7 +131,13 @@ export class DataPlane {
     })
     const splitter = newSplitter(parts)
     this.#splitter = splitter
-    const shadow = createShadow({ splitter, random, ask: createAsk(dispatch, outgoing) })
+    const shadow = createShadow({
+      splitter,
+      random,
+      clock,
+      ask: createAsk(dispatch, outgoing),
+      queueing: (pool) => this.pools.find(pool)?.isQueueing ?? false,
+    })
     this.#splitting = createSplitting({ splitter, shadow, token: (matched) => this.#token(matched) })
     const answer = this.#pipeline({ dispatch, outgoing, observer })
     this.ingress = createIngress({
@@ -262,8 +268,8 @@ export class DataPlane {
   }
 
   /** Another worker has found out whether a model may be split. */
-  heardOf(model: string, state: SplitState): void {
-    this.#splitter.heard(model, state)
+  heardOf(found: Finding): void {
+    this.#splitter.heard(found)
   }
 
   stats(): DataStats {
@@ -340,10 +346,12 @@ function newSplitter({ clock, random, log, observer, split }: DataPlaneParts): S
   return new Splitter({
     clock,
     random,
-    changed: (name, state, reason) => {
-      split?.(name, state)
-      observer.splitting(name.slice(0, name.lastIndexOf('@')), state)
-      log[state === 'proved' ? 'info' : 'warn']('rows.changed', { model: name, state, reason })
+    changed: (found, reason) => {
+      const { model, kind, state, agreements } = found
+      split?.(found)
+      observer.splitting(model.slice(0, model.lastIndexOf('@')), state)
+      const of = { model, ...(kind === undefined ? {} : { kind: printable(kind).slice(0, 12) }) }
+      log[state === 'proved' ? 'info' : 'warn']('rows.changed', { ...of, state, agreements, reason })
     },
   })
 }

@@ -83,12 +83,12 @@ export class DataSide {
       ...parts.share,
       facts: this.facts,
       observer: observing(parts),
-      split: (model, state) => this.#threads.found({ model, state }),
+      split: (found) => this.#threads.found(found),
     })
     this.#threads = new Threads({
       ...parts,
       facts: this.facts,
-      split: ({ model, state }) => this.#worker.plane.heardOf(model, state),
+      split: (found) => this.#worker.plane.heardOf(found),
     })
   }
 

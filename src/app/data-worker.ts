@@ -6,7 +6,7 @@ import type { OutlierState } from '../data/balance/outlier-state.ts'
 import type { LoadTable } from '../data/balance/table.ts'
 import type { Claims } from '../data/flight/claims.ts'
 import { type Listener, listen } from '../data/ingress/server.ts'
-import type { SplitState } from '../data/rows/splitter.ts'
+import type { Finding } from '../data/rows/splitter.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Wheel } from '../lib/wheel.ts'
 import type { ProcessLog } from '../obs/log.ts'
@@ -29,7 +29,7 @@ export interface DataWorkerParts {
   /** The gateway's own listeners, which no backend may be. */
   readonly own: () => readonly Endpoint[]
   /** As the plane takes it. */
-  readonly split?: (model: string, state: SplitState) => void
+  readonly split?: (found: Finding) => void
 }
 
 /** How often ramps, ejections and queues are looked at. */

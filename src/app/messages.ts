@@ -10,7 +10,7 @@ import type { PoolTraffic } from '../data/backend/traffic.ts'
 import type { Asked, Explanation } from '../data/explain.ts'
 import type { DeploymentState } from '../data/key/deployed.ts'
 import type { EpochState } from '../data/key/epochs.ts'
-import type { SplitState } from '../data/rows/splitter.ts'
+import type { Finding } from '../data/rows/splitter.ts'
 import type { MetricsSnapshot } from '../obs/metrics.ts'
 import type { DataStats } from './merge.ts'
 import type { PoolDefaults } from './plain.ts'
@@ -37,7 +37,7 @@ export interface ToWorker {
     readonly state: DeploymentState | undefined
   }): void
   /** What another worker has found out of a model's rows. */
-  split(found: Split): void
+  split(found: Finding): void
   /** False: a tier could not be told. */
   forget(digest: Digest): boolean
   /** Answered once everything told before has been done. */
@@ -47,11 +47,6 @@ export interface ToWorker {
   metrics(nothing: undefined): MetricsSnapshot
   drain(timeoutMs: number): void
   close(nothing: undefined): void
-}
-
-export interface Split {
-  readonly model: string
-  readonly state: SplitState
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -66,7 +61,7 @@ export interface ToControl {
   deployment(of: { readonly pool: string; readonly model: string }): DeploymentState
   /** A backend has answered well; at most once a second for each. */
   alive(of: { readonly pool: string; readonly backend: string }): void
-  split(found: Split): void
+  split(found: Finding): void
   /** Ten times a second. */
   loads(loads: readonly WorkerLoad[]): void
   /** Twice a second. */

@@ -11,12 +11,13 @@ import type { Digest } from '../core/key.ts'
 import type { PoolTraffic } from '../data/backend/traffic.ts'
 import type { DeploymentState } from '../data/key/deployed.ts'
 import type { EpochState } from '../data/key/epochs.ts'
+import type { Finding } from '../data/rows/splitter.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import { type Metrics, type MetricsSnapshot, totalsOf } from '../obs/metrics.ts'
 import type { PoolLoad } from './demand.ts'
 import { countedOf, type DataStats, mergeStats } from './merge.ts'
-import type { Split, ToWorker, WorkerReport } from './messages.ts'
+import type { ToWorker, WorkerReport } from './messages.ts'
 import type { PoolDefaults } from './plain.ts'
 import type { SharedFacts } from './shared-facts.ts'
 import { buryWorker, type SharedState } from './shared-state.ts'
@@ -46,7 +47,7 @@ export interface ThreadsParts {
   readonly own: () => readonly Endpoint[]
   readonly alive: (pool: string, backend: string) => void
   /** A worker has found out whether a model may be split. */
-  readonly split: (found: Split) => void
+  readonly split: (found: Finding) => void
 }
 
 export class Threads {
@@ -55,7 +56,7 @@ export class Threads {
   readonly #loads: WorkerLoads
   readonly #views = new Map<string, PoolView>()
   readonly #reports = new Map<number, WorkerReport>()
-  readonly #splits = new Map<string, Split>()
+  readonly #splits = new Map<string, Finding>()
   /** What each worker that runs has told last of what it counts: when it ends, no less than that stays. */
   readonly #stats = new Map<number, DataStats>()
   readonly #counted = new Map<number, MetricsSnapshot>()
@@ -101,9 +102,10 @@ export class Threads {
   }
 
   /** What one worker finds out of a model's rows holds for all; left out is the one that has. */
-  found(found: Split, by = 0): void {
-    this.#splits.delete(found.model)
-    this.#splits.set(found.model, found)
+  found(found: Finding, by = 0): void {
+    const of = `${found.model} ${found.kind ?? ''}`
+    this.#splits.delete(of)
+    this.#splits.set(of, found)
     if (this.#splits.size > MAX_SPLITS) this.#splits.delete(this.#splits.keys().next().value as string)
     for (const { number, link } of this.#places) if (number !== by) link?.tell('split', found)
   }

@@ -50,7 +50,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     clock,
     random: Math.random,
     own: () => own,
-    split: (model, state) => up.tell('split', { model, state }),
+    split: (found) => up.tell('split', found),
   })
   worker.start()
   setInterval(() => Atomics.add(shared.beats, number, 1), TICK_MS).unref()
@@ -91,7 +91,7 @@ function offers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     deployment({ pool, model, state }) {
       if (deployments.told(pool, model, state)) plane.changed()
     },
-    split: ({ model, state }) => plane.heardOf(model, state),
+    split: (found) => plane.heardOf(found),
     forget: (digest) => plane.forget(digest),
     // Messages are taken in their order: what was told before has been done.
     heard: () => {},

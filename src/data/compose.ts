@@ -28,8 +28,8 @@ type Aged = Pick<Entry, 'createdAt' | 'ttlMs'>
 
 export interface Compose {
   hitOutcome(entries: readonly Aged[], tier: string, wish: Directives): Outcome
-  /** From the sheet, on which every line has its entry. */
-  answer(job: Job): Answer | Coming<Answer>
+  /** From the sheet, on which every line has its entry; undefined: its rows do not belong together. */
+  answer(job: Job): Answer | Coming<Answer> | undefined
   /** What a backend said that is not kept. */
   unkept(job: Job, reply: Reply, facts: { collapsed: boolean; counts: RowCounts }): Answer | Coming<Answer>
   /** From entries that are too old, because the backends fail; undefined where one is missing. */
@@ -39,7 +39,7 @@ export interface Compose {
 export function createCompose({ forward, splitting, observer, clock, memory }: ComposeParts): Compose {
   return { hitOutcome, answer, unkept, stale }
 
-  function answer(job: Job): Answer | Coming<Answer> {
+  function answer(job: Job): Answer | Coming<Answer> | undefined {
     const { matched, plan, sheet, rows, wish } = job
     const entries = sheet.entries() as readonly Entry[]
     if (!rows) {
@@ -58,10 +58,10 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
     }
     const answers = entries.map(answerOf)
     const reply = ofOneVersion(entries) ? matched.protocol.rows?.assemble(plan, answers) : undefined
-    // The rows do not belong together: another version, another trailing shape. The batch is asked for anew.
+    // Another version, another trailing shape.
     if (!reply) {
-      splitting.violated(matched, 'rows of one batch have different frames')
-      return forward(job.call, matched, 'rows do not match')
+      splitting.mismatched(job)
+      return undefined
     }
     splitting.check(job, answers)
     observer.rows(modelName(matched.target) ?? '', sheet.counts())

@@ -41,7 +41,7 @@ export interface ExplainParts {
   readonly keyer: Keyer
   readonly cache: Tiered
   readonly memory: string
-  readonly splitting: Pick<Splitting, 'splits'>
+  readonly splitting: Pick<Splitting, 'reads' | 'splits'>
   readonly wall: () => number
 }
 
@@ -60,18 +60,19 @@ export async function explain(parts: ExplainParts, call: Call, matched: Matched)
   const seed = await parts.keyer.seed(call, matched)
   const plan = protocol.read(call, call.body as Uint8Array, {
     seed: seed.digest,
-    split: parts.splitting.splits(matched),
+    split: parts.splitting.reads(matched) === 'rows',
   })
   if ('bypass' in plan) return { ...facts, cacheable: false, reason: plan.bypass }
   const found = await locate(parts, plan.whole)
-  const rows = plan.rows
-    ? await Promise.all(
-        plan.rows.map(async ({ digest }) => {
-          const kept = await locate(parts, digest)
-          return { key: printable(digest), ...(kept ? { tier: kept.tier } : {}) }
-        }),
-      )
-    : undefined
+  const rows =
+    plan.rows && parts.splitting.splits(matched, plan)
+      ? await Promise.all(
+          plan.rows.map(async ({ digest }) => {
+            const kept = await locate(parts, digest)
+            return { key: printable(digest), ...(kept ? { tier: kept.tier } : {}) }
+          }),
+        )
+      : undefined
   return {
     ...facts,
     cacheable: true,

@@ -91,7 +91,7 @@ export function createPipeline(stages: Stages): Pipeline {
 
   function digested(found: Known): Answer | Coming<Answer> {
     // 2. A byte-identical repeat is answered without a look into the body.
-    const { matched, wish, body, seed, raw } = found
+    const { wish, body, seed, raw } = found
     const known = wish.noCache ? undefined : ready.get(raw)
     if (known && judge(known, wish, clock.wall()) === 'fresh')
       return { reply: known.reply, outcome: compose.hitOutcome([known], memory, wish) }
@@ -100,7 +100,7 @@ export function createPipeline(stages: Stages): Pipeline {
     if (found.asked) return read(found, found.asked)
     if (!aliases || !seed.shared || wish.noCache || wish.noTransform || body instanceof Chunks)
       return read(found)
-    const whole = splitting.splits(matched) ? undefined : aliases.get(raw)
+    const whole = aliases.get(raw)
     return whole === undefined || cache.peek(whole) ? read(found) : sought(found, whole)
   }
 
@@ -123,20 +123,19 @@ export function createPipeline(stages: Stages): Pipeline {
     const { call, matched, body, seed } = found
     const split = splitting.reads(matched)
     const options = { seed: seed.digest, split: split !== 'whole', onlyBatches: split === 'batches' }
-    const how = { isSplit: split === 'rows', asked }
-    if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), how)
+    if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), asked)
     const reading = inTurns(matched.protocol.readChunks(call, body, options), call.signal)
-    return after(reading, (known) => planned(found, known, how))
+    return after(reading, (known) => planned(found, known, asked))
   }
 
   function planned(
     { call, matched, wish, body, seed, raw, began }: Known,
     reading: Reading,
-    { isSplit, asked }: { readonly isSplit: boolean; readonly asked: Asked | undefined },
+    asked: Asked | undefined,
   ): Answer | Coming<Answer> {
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
     const plan = wish.noTransform ? asItCame(reading, raw) : reading
-    const rows = isSplit ? plan.rows : undefined
+    const rows = splitting.splits(matched, plan) ? plan.rows : undefined
     const sheet = new Sheet(rows ?? [{ digest: plan.whole, wire: NOTHING }])
     const isSought = asked !== undefined
     const job: Job = { call, matched, wish, body, plan, rows, seed, raw, sheet, began, isSought }

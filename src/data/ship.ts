@@ -8,8 +8,8 @@ import type { Signal } from '../lib/cancel.ts'
 import { after, type Coming } from '../lib/later.ts'
 import type { Row, RowAnswer } from '../protocol/protocol.ts'
 import { type BatchCall, Batches, type BatchesParts } from './batch/batches.ts'
-import { collectable, unstorable } from './cache/storable.ts'
-import type { RouteCache } from './ingress/routes.ts'
+import { collectable, isOpenEnded, type StorePolicy, unstorable } from './cache/storable.ts'
+import type { Matched, RouteCache } from './ingress/routes.ts'
 import type { Job } from './job.ts'
 import { replaced } from './rows/ask.ts'
 import type { Splitting } from './rows/splitting.ts'
@@ -67,37 +67,50 @@ export function createShip(parts: ShipParts): Ship {
   }
 
   function judged(job: Job, delivered: Delivered, count: number): Shipped {
-    if (!job.rows) {
-      const isKept = mayKeep(job, delivered.reply, 1, job)
-      return isKept ? { kept: [{ answer: undefined, delivered }] } : { unkept: delivered.reply }
-    }
+    if (!job.rows)
+      return mayKeep(job, delivered.reply)
+        ? { kept: [{ answer: undefined, delivered }] }
+        : { unkept: delivered.reply }
     const answers = cutRows(job, delivered, count)
     return answers ? { kept: answers.map((answer) => ({ answer, delivered })) } : { unkept: delivered.reply }
   }
 
   /** The reply's answers, one a row; undefined where it must not be kept or does not fit its rows. */
   function cutRows(of: BatchCall, { reply }: Delivered, count: number): readonly RowAnswer[] | undefined {
-    const { protocol } = of.matched
-    if (!mayKeep(of, reply, count)) return undefined
-    const answers = protocol.rows?.cut(reply, reply.body as Uint8Array, count)
+    const { matched, plan } = of
+    const { protocol } = matched
+    const { body } = reply
+    if (!(body instanceof Uint8Array) || unstorable(reply, policyOf(matched, count)) !== undefined)
+      return undefined
+    const answers = protocol.rows?.cut(reply, body, count, plan)
     if (answers?.length === count) return answers
-    splitting.violated(of.matched, `asked for ${count} rows, and the answer does not have them`)
+    // What is no answer at all, an error under 200 say, tells nothing of the model's rows.
+    if (protocol.storable?.(reply, body, plan, false) !== false)
+      splitting.violated(of, `asked for ${count} rows, and the answer does not have them`)
     return undefined
   }
 }
 
 const NONE: RawPairs = []
 
-/** Whether a reply may be kept; a refusal only as the answer to a `whole` call, where the route remembers refusals. */
-function mayKeep({ matched, plan }: BatchCall, reply: Reply, count: number, whole?: Job): boolean {
+function policyOf({ route }: Matched, count: number): StorePolicy {
+  const { maxEntryBytes, vary } = route.cache as RouteCache
+  return { maxEntryBytes: maxEntryBytes * count, vary, heedCacheControl: true }
+}
+
+/** Whether the reply to a whole call may be kept; a refusal only where the route remembers refusals. */
+function mayKeep({ matched, plan }: Job, reply: Reply): boolean {
   const { protocol, route } = matched
-  const { negativeTtl, maxEntryBytes, vary } = route.cache as RouteCache
-  if (!(reply.body instanceof Uint8Array)) return false
-  const negative = whole !== undefined && negativeTtl > 0 && NEGATIVE.has(reply.status)
-  const policy = { maxEntryBytes: maxEntryBytes * count, vary, heedCacheControl: true }
+  const { negativeTtl, rows } = route.cache as RouteCache
+  const { body } = reply
+  if (!(body instanceof Uint8Array)) return false
+  const negative = negativeTtl > 0 && NEGATIVE.has(reply.status)
   // A refusal is judged as if it had succeeded: the rest of the head must allow keeping it all the same.
-  if (unstorable(negative ? { ...reply, status: 200 } : reply, policy) !== undefined) return false
-  return negative || protocol.storable?.(reply, reply.body, plan) !== false
+  if (unstorable(negative ? { ...reply, status: 200 } : reply, policyOf(matched, 1)) !== undefined)
+    return false
+  // What the dialect does not read, and what no length and no last chunk ends, may have been cut off anywhere.
+  if (negative || !protocol.storable) return !isOpenEnded(reply)
+  return protocol.storable(reply, body, plan, rows !== 'never')
 }
 
 /** What says that the input is wrong, and would say so again. */

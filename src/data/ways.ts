@@ -141,20 +141,24 @@ export function createWays({
     )
   }
 
-  /** Without a flight: for `no-cache`, whose new answer replaces the old one, and for what was found uncacheable. */
-  async function alone(job: Job): Promise<Answer> {
+  /**
+   * Without a flight: for `no-cache`, whose new answer replaces the old one, for what was found uncacheable, and `again`
+   * for rows that do not belong together, known ones and new ones of two versions say: the whole batch is fetched anew.
+   */
+  async function alone(job: Job, again = false): Promise<Answer> {
     const landings = new Map<Digest, Landing>()
     const digests = job.sheet.lines.map(({ row }) => row.digest)
     const land = (digest: Digest, landing: Landing) => void landings.set(digest, landing)
     await fill({ ...job, wish: { ...job.wish, noCache: true } }, { digests, signal: job.call.signal, land })
     for (const line of job.sheet.lines) {
-      line.tier = undefined
+      line.entry = line.tier = undefined
+      line.joined = false
       const landing = landings.get(line.row.digest) ?? landedNowhere(undefined)
       if (landing.kind !== 'entry') return unkept(job, landing, false)
       take(line, landing)
       markers.lift(line.row.digest)
     }
-    const answer = await settled(job)
+    const answer = await settled(job, again)
     if (!job.wish.noCache || answer.outcome.kind === 'bypass') return answer
     const fresh = 'ttlMs' in answer.outcome ? { ttlMs: answer.outcome.ttlMs } : {}
     return {
@@ -173,12 +177,13 @@ export function createWays({
       if (known && judge(known.entry, job.wish, clock.wall()) === 'fresh')
         take(line, { kind: 'entry', ...known })
     })
-    if (job.sheet.missing.length === 0) return compose.answer(job)
-    return forward(job.call, job.matched, job.wish.onlyIfCached ? 'only-if-cached' : 'no-store')
+    const answer = job.sheet.missing.length === 0 ? compose.answer(job) : undefined
+    return answer ?? forward(job.call, job.matched, job.wish.onlyIfCached ? 'only-if-cached' : 'no-store')
   }
 
-  function settled(job: Job): Answer | Coming<Answer> {
+  function settled(job: Job, again = false): Answer | Coming<Answer> {
     const answer = compose.answer(job)
+    if (!answer) return again ? forward(job.call, job.matched, 'rows do not match') : alone(job, true)
     return isComing(answer) ? after(answer, (come) => noted(job, come)) : noted(job, answer)
   }
 

@@ -67,12 +67,23 @@ export function byBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
-/** Key of a whole body that nothing else needs to be known of. */
-export function documentDigest(prefix: Digest, body: Uint8Array): Digest | Problem {
+/** Walks over the value of a top-level member; false on a problem. */
+export type Visit = (cursor: Cursor, key: string) => boolean
+
+const skip: Visit = (cursor) => cursor.skip()
+
+/** Key of a whole body; `visit` may look at its members in passing. */
+export function documentDigest(prefix: Digest, body: Uint8Array, visit = skip): Digest | Problem {
   const cursor = new Cursor(body)
   const members: Member[] = []
   const isObject = cursor.peek() === 0x7b
-  const read = isObject ? cursor.members((key) => keep(members, key, cursor)) : keep(members, '', cursor)
+  const keep = (key: string, walk: Visit) => {
+    const start = (cursor.peek(), cursor.pos)
+    if (!walk(cursor, key)) return false
+    members.push({ key, span: cursor.span(start) })
+    return true
+  }
+  const read = isObject ? cursor.members((key) => keep(key, visit)) : keep('', skip)
   if (!read || !cursor.finish()) return { problem: cursor.problem ?? 'unparsable' }
   if (isObject) return membersDigest(prefix, body, members)
   const digest = valueDigest(body, (members[0] as Member).span)
@@ -100,10 +111,4 @@ export function membersDigest(
     digests.set(member.key, digest)
   }
   return objectDigest(prefix, digests)
-}
-
-function keep(members: Member[], key: string, cursor: Cursor): boolean {
-  const span = cursor.value()
-  if (span) members.push({ key, span })
-  return span !== undefined
 }

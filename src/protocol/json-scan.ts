@@ -95,6 +95,8 @@ export class Cursor {
   pos = 0
   /** Of the value walked over last: a fingerprint of its brackets and commas. */
   shape = 0
+  /** Of the value walked over last: its commas. One more is how many values an array, flat or nested, holds. */
+  commas = 0
   problem: ScanProblem | undefined
   /** Where white space, and where any other departure from the canonical spelling, was last seen. */
   #space = -1
@@ -200,6 +202,7 @@ export class Cursor {
     let depth = floor
     let i = this.pos
     let shape = 0
+    let commas = 0
     for (;;) {
       if (i < end && (bytes[i] as number) <= SPACE) i = this.#skipSpace(i)
       let c = i < end ? (bytes[i] as number) : 0
@@ -223,12 +226,16 @@ export class Cursor {
         if (depth === floor) {
           this.pos = i
           this.shape = shape
+          this.commas = commas
           return true
         }
         if (i < end && (bytes[i] as number) <= SPACE) i = this.#skipSpace(i)
         c = i < end ? (bytes[i++] as number) : 0
         shape = (Math.imul(shape, 31) + c) | 0
-        if (c === COMMA) break
+        if (c === COMMA) {
+          commas++
+          break
+        }
         if (c !== levels[depth * LEVEL]) return this.#fail('unparsable')
         depth--
       }

@@ -3,17 +3,17 @@ import type { Digest } from '../core/key.ts'
 import type { Problem } from './json-document.ts'
 import { DocumentStream } from './json-stream.ts'
 
-/** Reads a text's key from its pieces, with a pause after each. */
+/** Reads a text's key, and how long its top-level arrays are, from its pieces, with a pause after each. */
 export function* streamDigest(
   pieces: Iterable<Uint8Array>,
   prefix: Digest,
-): Generator<void, Digest | Problem> {
+): Generator<void, { readonly digest: Digest | Problem; readonly lengths: ReadonlyMap<string, number> }> {
   const stream = new DocumentStream(prefix)
   for (const piece of pieces) {
     if (!stream.push(piece)) break
     yield
   }
-  return stream.finish()
+  return { digest: stream.finish(), lengths: stream.lengths }
 }
 
 /** What has no members needs none. */

@@ -48,6 +48,10 @@ export class DocumentStream {
   /** The key read last in each open object. */
   readonly #keys: (string | undefined)[] = []
   readonly #escape = new EscapeReader()
+  /** By the names of the top-level members that are arrays: how many elements they have. */
+  readonly lengths = new Map<string, number>()
+  /** Commas of the array that is such a member. */
+  #commas = 0
   #out = new Uint8Array(1024)
   /** The same bytes, to be read as text. */
   #text = Buffer.from(this.#out.buffer)
@@ -158,6 +162,7 @@ export class DocumentStream {
     // Of the top-level object only the members are hashed, each for itself.
     if (isTop) return
     this.#boundHeld()
+    if (this.#depth === 2) this.#commas = 0
     if (c === OPEN_OBJECT && this.#heldAt < 0) {
       this.#heldAt = this.#at
       this.#heldDepth = this.#depth
@@ -187,6 +192,7 @@ export class DocumentStream {
   #comma(): void {
     const isObject = this.#closers[this.#depth] === CLOSE_OBJECT
     if (this.#depth > 1 || !isObject) this.#put(COMMA)
+    if (this.#depth === 2) this.#commas++
     this.#state = isObject ? KEY : VALUE
   }
 
@@ -201,6 +207,8 @@ export class DocumentStream {
       return
     }
     this.#put(c)
+    if (this.#depth === 2 && c === OPEN_ARRAY + 2 && this.#keys[1] !== undefined)
+      this.lengths.set(this.#keys[1], this.#state === VALUE_OR_CLOSE ? 0 : this.#commas + 1)
     this.#boundHeld()
     if (this.#heldAt >= 0 && this.#heldDepth === this.#depth) this.#settle()
     this.#depth--

@@ -10,7 +10,7 @@ import { canonicalString } from './json-string.ts'
 import { smallInteger } from './oip-number.ts'
 import { printElements } from './oip-print.ts'
 import type { Wishes } from './oip-request.ts'
-import { decodeJson } from './oip-tensor.ts'
+import { decodeJson, ELEMENT_BYTES, elementsOf, type TensorType, textOffsets } from './oip-tensor.ts'
 import { listed } from './packed.ts'
 
 /** States how many bytes of a body are JSON; binary tensors follow. */
@@ -51,6 +51,8 @@ interface Draft {
   datatype?: string
   shape?: number[]
   data?: Span
+  /** How many values `data` has. */
+  count?: number
   size?: number
   readonly members: Member[]
   readonly parameters: Member[]
@@ -77,6 +79,7 @@ class AnswerReader {
   readonly #members: Member[] = []
   #drafts: Draft[] | undefined
   #id: Uint8Array | undefined
+  #isError = false
 
   constructor(body: Uint8Array, jsonEnd: number) {
     this.#body = body
@@ -90,17 +93,23 @@ class AnswerReader {
       return this.#keep(key, (member) => {
         if (key === 'id') this.#id = member.value
         else this.#members.push(member)
+        // Beside outputs, too: they are then not what was asked for.
+        if (key === 'error' && !isNull(member.value)) this.#isError = true
       })
     })
-    if (!read || !cursor.finish() || !this.#drafts) return undefined
+    if (this.#isError || !read || !cursor.finish() || !this.#drafts) return undefined
     const outputs: Output[] = []
     let at = cursor.end
-    for (const { name, datatype, shape, data, size, members, parameters, text } of this.#drafts) {
+    for (const draft of this.#drafts) {
+      const { name, datatype, shape, data, size, members, parameters, text } = draft
       if (name === undefined || datatype === undefined || !shape || !text) return undefined
       if ((data === undefined) === (size === undefined)) return undefined
-      const blob = size === undefined ? {} : { blob: this.#body.subarray(at, at + size) }
+      const blob = size === undefined ? undefined : this.#body.subarray(at, at + size)
       at += size ?? 0
-      outputs.push({ name, datatype, shape, members, parameters, text, ...blob, ...(data ? { data } : {}) })
+      const isFull = blob ? fills(blob, { datatype, shape }) : draft.count === elementsOf(shape)
+      if (!isFull) return undefined
+      const values = blob ? { blob } : data ? { data } : {}
+      outputs.push({ name, datatype, shape, members, parameters, text, ...values })
     }
     if (at !== this.#body.length || new Set(outputs.map((output) => output.name)).size < outputs.length)
       return undefined
@@ -132,8 +141,10 @@ class AnswerReader {
     }
     if (key === 'data') {
       const data = cursor.value()
-      if (data) draft.data = data
-      return data !== undefined
+      if (!data) return false
+      draft.data = data
+      draft.count = isHollow(this.#body, data) ? 0 : cursor.commas + 1
+      return true
     }
     const start = (cursor.peek(), cursor.pos)
     if (key === 'shape') {
@@ -164,6 +175,30 @@ class AnswerReader {
     if (span) take(memberOf(key, this.#body.subarray(span.start, span.end)), span)
     return span !== undefined
   }
+}
+
+const SPACE = 0x20
+
+/** Whether `data` is brackets and nothing in them. */
+function isHollow(body: Uint8Array, { start, end }: Span): boolean {
+  for (let i = start; i < end; i++) {
+    const c = body[i] as number
+    if (c > SPACE && c !== 0x5b && c !== 0x5d && c !== 0x2c) return false
+  }
+  return true
+}
+
+/** Whether a blob has as many values as its shape says, as far as its datatype is known. */
+function fills(blob: Uint8Array, { datatype, shape }: TensorType): boolean {
+  const count = elementsOf(shape)
+  if (count === undefined) return false
+  if (datatype === 'BYTES') return textOffsets(blob, count) !== undefined
+  const size = ELEMENT_BYTES.get(datatype)
+  return size === undefined || blob.length === count * size
+}
+
+function isNull(value: Uint8Array): boolean {
+  return value.length === 4 && value[0] === 0x6e
 }
 
 function memberOf(key: string, value: Uint8Array): Member {
@@ -219,22 +254,36 @@ function convert(body: Uint8Array, output: Output): Encoded | undefined {
   return tensor && encodeBinary(output, tensor.values)
 }
 
+/** What stands around an output's values, each member as it is written. */
+interface Around {
+  readonly members: readonly { readonly text: Uint8Array }[]
+  readonly parameters: readonly { readonly text: Uint8Array }[]
+}
+
 /** An output's JSON text, its data given as elements separated by commas. */
-export function encodeJson(output: Pick<Output, 'members' | 'parameters'>, elements: Uint8Array): Encoded {
-  const members = output.members.map((member) => member.text)
+export function encodeJson(output: Around, elements: Uint8Array): Encoded {
+  const members = output.members.map(text)
   if (output.parameters.length > 0) members.push(object('"parameters":', output.parameters.map(text)))
   members.push(Buffer.concat([Buffer.from('"data":['), elements, Buffer.from(']')]))
   return { text: object('', members) }
 }
 
 /** An output's JSON text and blob. */
-export function encodeBinary(output: Pick<Output, 'members' | 'parameters'>, blob: Uint8Array): Encoded {
+export function encodeBinary(output: Around, blob: Uint8Array): Encoded {
   const size = Buffer.from(`"binary_data_size":${blob.length}`)
   const parameters = object('"parameters":', [...output.parameters.map(text), size])
-  return { text: object('', [...output.members.map((member) => member.text), parameters]), blob }
+  // Some servers write parameters that are null; an object has one member of a name.
+  const members = output.members.map(text).filter((member) => !isParameters(member))
+  return { text: object('', [...members, parameters]), blob }
 }
 
-function text(member: Member): Uint8Array {
+const PARAMETERS = Buffer.from('"parameters":')
+
+function isParameters(member: Uint8Array): boolean {
+  return Buffer.compare(member.subarray(0, PARAMETERS.length), PARAMETERS) === 0
+}
+
+function text(member: { readonly text: Uint8Array }): Uint8Array {
   return member.text
 }
 

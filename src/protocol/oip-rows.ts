@@ -18,9 +18,17 @@ import {
   wantsBinary,
   writeAnswer,
 } from './oip-answer.ts'
+import { commonFrame, frameOf, framesMatch, type OutputFrame, readFrame } from './oip-frame.ts'
 import { printElements } from './oip-print.ts'
 import type { Input, Request, Wishes } from './oip-request.ts'
-import { decodeJson, ELEMENT_BYTES, elementsOf, type Tensor, textOffsets } from './oip-tensor.ts'
+import {
+  decodeJson,
+  ELEMENT_BYTES,
+  elementsOf,
+  type Tensor,
+  type TensorType,
+  textOffsets,
+} from './oip-tensor.ts'
 import { listed, pack, unpack } from './packed.ts'
 import { Preimage, SpanHasher } from './preimage.ts'
 import type { Joined, Plan, Row, RowAnswer } from './protocol.ts'
@@ -29,8 +37,6 @@ import type { Joined, Plan, Row, RowAnswer } from './protocol.ts'
 export interface Notes {
   readonly wishes: Wishes
   readonly request?: Request
-  /** The inputs by name. */
-  readonly sorted?: readonly Input[]
 }
 
 /** How a row's values are written: JSON elements, a blob, or JSON elements in brackets of their own. */
@@ -38,7 +44,7 @@ const FLAT = 0
 const BLOB = 1
 const NESTED = 2
 
-/** One row: one part an input, by name; cut out of the body only when asked for. */
+/** One row: one part an input, in the caller's order; cut out of the body only when asked for. */
 class TensorRow implements Row {
   readonly digest: Digest
   readonly #body: Uint8Array
@@ -69,7 +75,7 @@ export function putAll(preimage: Preimage, rest: ReadonlyMap<string, Digest>): v
   for (const key of [...rest.keys()].sort(byBytes)) preimage.latin1(key).latin1(rest.get(key) as Digest)
 }
 
-/** The rows of inputs (sorted by name) that agree on dimension 0; nothing where they do not. */
+/** The rows of inputs that agree on dimension 0; nothing where they do not. */
 export function rowsOf(
   common: Digest,
   body: Uint8Array,
@@ -100,13 +106,12 @@ export function rowsOf(
 
 /** The caller's request with other rows in its tensors; all else stays as the caller wrote it. */
 export function joinRows(plan: Plan, rows: readonly Row[], body: WholeBody): Joined {
-  const { request, sorted } = plan.common as Notes
-  if (!request || !sorted || !(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
+  const { request } = plan.common as Notes
+  if (!request || !(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
   const wires = rows.map((row) => unpack(row.wire) ?? [])
   const blobs: Uint8Array[] = []
   const edits: { start: number; end: number; text: Uint8Array }[] = []
-  for (const input of request.inputs) {
-    const at = sorted.indexOf(input)
+  for (const [at, input] of request.inputs.entries()) {
     const parts = wires.map((wire) => wire[at] as Uint8Array)
     edits.push({ ...input.shapeAt, text: shapeText(rows.length, input.shape) })
     if (input.sizeAt) {
@@ -140,52 +145,49 @@ function edited(
   return Buffer.concat([...parts, source.subarray(at)])
 }
 
-/**
- * An answer's rows. The frame holds all that is not a row's own: names, datatypes, trailing shapes, parameters,
- * the model's version; not the `id`, and not whether values were JSON or binary, which each slice says itself.
- */
-export function cutAnswer(reply: Reply, body: Uint8Array, count: number): readonly RowAnswer[] | undefined {
+/** An answer's rows: what is not a row's own is in the frame. */
+export function cutAnswer(
+  reply: Reply,
+  body: Uint8Array,
+  count: number,
+  plan?: Plan,
+): readonly RowAnswer[] | undefined {
   const answer = reply.status === 200 ? readAnswer(reply, body) : undefined
-  if (!answer || answer.outputs.length === 0) return undefined
+  if (!answer || !hasAll(answer.outputs, plan)) return undefined
   const columns: Uint8Array[][] = []
   for (const output of answer.outputs) {
     const parts = output.shape[0] === count ? cutOutput(body, output, count) : undefined
     if (!parts) return undefined
     columns.push(parts)
   }
-  const frame = pack([pack(answer.members.map((member) => member.text)), ...answer.outputs.map(outputFrame)])
+  const frame = frameOf(answer)
   return Array.from({ length: count }, (_, row) => ({
     frame,
     slice: pack(columns.map((parts) => parts[row] as Uint8Array)),
   }))
 }
 
-/** Two answers to one row, of whichever requests; JSON and binary tensors are not compared with each other. */
+/** Whether there are outputs, among them all that were asked for by name. */
+export function hasAll(outputs: readonly { readonly name: string }[], plan?: Plan): boolean {
+  const names = new Set(outputs.map((output) => output.name))
+  const listed = plan ? (plan.common as Notes).wishes.listed.keys() : []
+  return names.size > 0 && [...listed].every((name) => names.has(name))
+}
+
+/** Two answers to one row, of whichever requests, JSON or binary. */
 export function answersAgree(a: RowAnswer, b: RowAnswer): boolean {
-  if (Buffer.compare(a.frame, b.frame) !== 0) return false
-  const datatypes = (unpack(a.frame) ?? []).slice(1).map((output) => String(unpack(output)?.[1] ?? ''))
+  if (!framesMatch(a.frame, b.frame)) return false
+  const types = readFrame(a.frame)?.outputs ?? []
   const [left, right] = [unpack(a.slice) ?? [], unpack(b.slice) ?? []]
-  if (left.length !== right.length) return false
-  return left.every((part, i) => {
-    const other = right[i] as Uint8Array
-    if (part[0] !== other[0]) return false
-    const [values, others] = [part.subarray(1), other.subarray(1)]
-    return part[0] === BLOB ? blobsAgree(values, others, datatypes[i] ?? '') : textsAgree(values, others)
-  })
+  if (left.length !== types.length || right.length !== types.length) return false
+  return types.every((type, i) => partsAgree(left[i] as Uint8Array, right[i] as Uint8Array, type))
 }
 
-function outputFrame({ name, datatype, shape, members, parameters }: Output): Buffer {
-  return pack([
-    Buffer.from(name, 'latin1'),
-    Buffer.from(datatype, 'latin1'),
-    Buffer.from(shape.slice(1).join()),
-    pack(members.map(({ key, text }) => (key === 'shape' ? SHAPE : text))),
-    pack(parameters.map(({ text }) => text)),
-  ])
+function partsAgree(a: Uint8Array, b: Uint8Array, type: TensorType): boolean {
+  if (a[0] === b[0] && a[0] !== BLOB) return textsAgree(a.subarray(1), b.subarray(1))
+  const [left, right] = [blobOf([a], type), blobOf([b], type)]
+  return left !== undefined && right !== undefined && blobsAgree(left, right, type.datatype)
 }
-
-/** Stands where the shape goes: it is the only member without a name of its own. */
-const SHAPE = new Uint8Array(0)
 
 function cutOutput(body: Uint8Array, output: Output, count: number): Uint8Array[] | undefined {
   const perRow = elementsOf(output.shape.slice(1))
@@ -227,69 +229,51 @@ function part(kind: number, bytes: Uint8Array): Buffer {
 
 /** One answer from rows in order, in the caller's encoding; undefined where they are not rows of like answers. */
 export function assembleRows(plan: Plan, answers: readonly RowAnswer[]): Reply | undefined {
-  const frame = answers[0]?.frame
-  if (
-    !frame ||
-    !answers.every((answer) => answer.frame === frame || Buffer.compare(answer.frame, frame) === 0)
-  ) {
-    return undefined
-  }
   const { wishes } = plan.common as Notes
-  const [members, ...outputs] = unpack(frame) ?? []
+  // What stands around the values is written as the server writes it in the form that this caller wants.
+  const frame = commonFrame(answers, ({ slice }, { outputs: [output] }) => {
+    const isBlob = slice[PACKED_LENGTH] === BLOB
+    return output !== undefined && isBlob === wantsBinary(wishes, output.name)
+  })
+  if (!frame || !hasAll(frame.outputs, plan)) return undefined
   const rows = answers.map((answer) => unpack(answer.slice) ?? [])
-  if (!members || !rows.every((row) => row.length === outputs.length)) return undefined
+  if (!rows.every((row) => row.length === frame.outputs.length)) return undefined
   const texts: Uint8Array[] = []
   const blobs: Uint8Array[] = []
-  const names = new Set<string>()
-  for (const [i, output] of outputs.entries()) {
+  for (const [i, output] of frame.outputs.entries()) {
     const parts = rows.map((row) => row[i] as Uint8Array)
     const encoded = assembleOutput(output, parts, wishes)
     if (!encoded) return undefined
-    names.add(encoded.name)
     texts.push(encoded.text)
     if (encoded.blob) blobs.push(encoded.blob)
   }
-  if (![...wishes.listed.keys()].every((name) => names.has(name))) return undefined
-  const reply = { status: 200, headers: [] }
-  return writeAnswer(reply, {
-    members: (unpack(members) ?? []).map((text) => ({ text })),
-    texts,
-    blobs,
-    id: wishes.id,
-  })
+  const members = frame.members.map((text) => ({ text }))
+  return writeAnswer({ status: 200, headers: [] }, { members, texts, blobs, id: wishes.id })
 }
+
+/** Bytes before the first part of a packed list. */
+const PACKED_LENGTH = 4
 
 function assembleOutput(
-  frame: Uint8Array,
+  frame: OutputFrame,
   parts: readonly Uint8Array[],
   wishes: Wishes,
-): { name: string; text: Uint8Array; blob?: Uint8Array } | undefined {
-  const [name, datatype, trailing, members, parameters] = (unpack(frame) ?? []).map((bytes) =>
-    Buffer.from(bytes),
-  )
-  if (!name || !datatype || !trailing || !members || !parameters) return undefined
-  const shape = trailing.length === 0 ? [] : trailing.toString().split(',').map(Number)
-  const shapeMember = Buffer.concat([Buffer.from('"shape":'), shapeText(parts.length, [0, ...shape])])
-  const named = (texts: Buffer) => (unpack(texts) ?? []).map((text) => ({ key: '', value: text, text }))
+): { text: Uint8Array; blob?: Uint8Array } | undefined {
+  const shape = Buffer.concat([Buffer.from('"shape":'), shapeText(parts.length, [0, ...frame.shape])])
   const output = {
-    members: named(members).map((member) =>
-      member.text.length > 0 ? member : { ...member, text: shapeMember },
-    ),
-    parameters: named(parameters),
+    members: frame.members.map((text) => memberText(text.length > 0 ? text : shape)),
+    parameters: frame.parameters.map(memberText),
   }
-  const type = { datatype: datatype.toString('latin1'), shape }
-  const key = name.toString('latin1')
-  const values = wantsBinary(wishes, key) ? blobOf(parts, type) : elementsText(parts, type.datatype)
+  const isBinary = wantsBinary(wishes, frame.name)
+  const values = isBinary ? blobOf(parts, frame) : elementsText(parts, frame.datatype)
   if (!values) return undefined
-  const encoded = wantsBinary(wishes, key) ? encodeBinary(output, values) : encodeJson(output, values)
-  return { name: key, ...encoded }
+  return isBinary ? encodeBinary(output, values) : encodeJson(output, values)
 }
 
+const memberText = (text: Uint8Array) => ({ text })
+
 /** The values of all rows as one blob. */
-function blobOf(
-  parts: readonly Uint8Array[],
-  type: { datatype: string; shape: number[] },
-): Buffer | undefined {
+function blobOf(parts: readonly Uint8Array[], type: TensorType): Buffer | undefined {
   const blobs: Uint8Array[] = []
   for (const tagged of parts) {
     const bytes = tagged.subarray(1)
@@ -302,10 +286,7 @@ function blobOf(
 }
 
 /** A slice may come from a shared cache: it is walked over before its grammar is trusted. */
-function decodeElements(
-  text: Uint8Array,
-  type: { datatype: string; shape: number[] },
-): Uint8Array | undefined {
+function decodeElements(text: Uint8Array, type: TensorType): Uint8Array | undefined {
   const cursor = new Cursor(text)
   const span = cursor.value()
   return span && cursor.finish() ? decodeJson(text, span, type)?.values : undefined

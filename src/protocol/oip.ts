@@ -6,11 +6,19 @@ import { header, type WholeBody } from '../core/call.ts'
 import type { Chunks } from '../core/chunks.ts'
 import { type Digest, digestOf, digestSteps } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
-import { byBytes } from './json-document.ts'
 import { errorReply } from './json-reply.ts'
 import { addressed, jsonLength, readAnswer } from './oip-answer.ts'
 import { type Input, type Request, readRequest, type Wishes } from './oip-request.ts'
-import { answersAgree, assembleRows, cutAnswer, joinRows, type Notes, putAll, rowsOf } from './oip-rows.ts'
+import {
+  answersAgree,
+  assembleRows,
+  cutAnswer,
+  hasAll,
+  joinRows,
+  type Notes,
+  putAll,
+  rowsOf,
+} from './oip-rows.ts'
 import { requestSteps } from './oip-steps.ts'
 import { oipTarget } from './oip-target.ts'
 import { statedVersion } from './oip-version.ts'
@@ -45,7 +53,7 @@ function readInference(call: Asked, body: Uint8Array, { seed, split }: ReadOptio
   const request = readRequest(body, jsonEnd, split)
   if ('bypass' in request) return request
   const { common, plan } = wholePlan(call, seed, request)
-  return split ? { ...plan, ...rowsOf(common, body, (plan.common as Notes).sorted ?? []) } : plan
+  return split ? { ...plan, ...rowsOf(common, body, request.inputs) } : plan
 }
 
 function* readInferenceChunks(call: Asked, body: Chunks, { seed }: ReadOptions): Generator<void, Reading> {
@@ -73,10 +81,9 @@ function wholePlan(
   seed: Digest,
   request: Request,
 ): { readonly common: Digest; readonly plan: Plan } {
-  const sorted = [...request.inputs].sort((a, b) => byBytes(a.name, b.name))
   const common = commonPart(seed, call.query, request)
-  const notes: Notes = { wishes: request.wishes, request, sorted }
-  return { common, plan: { whole: wholeKey(common, sorted), common: notes } }
+  const notes: Notes = { wishes: request.wishes, request }
+  return { common, plan: { whole: wholeKey(common, request.inputs), common: notes } }
 }
 
 function wishesOf(call: Asked): Wishes | undefined {
@@ -85,17 +92,19 @@ function wishesOf(call: Asked): Wishes | undefined {
   return 'bypass' in reading ? undefined : (reading.common as Notes).wishes
 }
 
-/** Everything an answer depends on besides the inputs. */
+/**
+ * Everything an answer depends on besides the inputs. Lists keep their order: servers answer outputs in the order in
+ * which they were asked for, and clients read `outputs[0]`.
+ */
 function commonPart(seed: Digest, query: string, request: Request): Digest {
   const preimage = new Preimage().latin1(seed).text('oip').text(query)
   putAll(preimage, request.rest)
   preimage.text(request.wishes.hasList ? 'some' : 'all').number(request.outputs.size)
-  for (const [name, rest] of [...request.outputs].sort(([a], [b]) => byBytes(a, b))) {
-    putAll(preimage.latin1(name), rest)
-  }
+  for (const [name, rest] of request.outputs) putAll(preimage.latin1(name), rest)
   return preimage.digest()
 }
 
+/** Inputs in the caller's order, which has a meaning: of columns in MLServer, of `inputs[0]` in many a KServe model. */
 function wholeKey(common: Digest, inputs: readonly Input[]): Digest {
   const preimage = new Preimage().latin1(common).text('whole').number(inputs.length)
   for (const input of inputs) {
@@ -107,10 +116,8 @@ function wholeKey(common: Digest, inputs: readonly Input[]): Digest {
   return preimage.digest()
 }
 
-/** A 200 may still hold no answer, or fewer outputs than were asked for. */
+/** A 200 may still hold no answer, an error beside one, or fewer outputs than were asked for. */
 function storable(reply: Reply, body: Uint8Array, plan: Plan): boolean {
   const answer = readAnswer(reply, body)
-  if (!answer) return false
-  const names = new Set(answer.outputs.map((output) => output.name))
-  return [...(plan.common as Notes).wishes.listed.keys()].every((name) => names.has(name))
+  return answer !== undefined && hasAll(answer.outputs, plan)
 }

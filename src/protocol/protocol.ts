@@ -66,9 +66,11 @@ export interface Protocol {
    */
   address(reply: Reply, call: Asked, plan?: Plan): Reply | undefined
   /**
-   * False where a reply, whole or in rows, must not be kept although its status would allow it. Absent: all may.
+   * Whether a 200 is the whole, well-formed answer to what was asked, which is all that may be kept; servers say under
+   * 200, too, that they are out of memory. `counted`: it must have as many rows as the request. Absent: the dialect
+   * cannot know.
    */
-  storable?(reply: Reply, body: Uint8Array, plan: Plan): boolean
+  storable?(reply: Reply, body: Uint8Array, plan: Plan, counted: boolean): boolean
   /** The version that a good answer says it is of; absent, or undefined: it does not say. */
   version?(reply: Reply, body: Uint8Array): string | undefined
   /** The error body this dialect's clients expect. */
@@ -94,8 +96,8 @@ export interface Joined {
 export interface Rows {
   /** A request that asks for just these rows, in this order; rows of other calls must agree on `plan.batch`. */
   join(plan: Plan, rows: readonly Row[], body: WholeBody): Joined
-  /** The answer cut into `count` rows; undefined: it does not fit the rows. */
-  cut(reply: Reply, body: Uint8Array, count: number): readonly RowAnswer[] | undefined
+  /** The answer (to `plan`) cut into `count` rows; undefined: it is none, not all of it, or does not fit the rows. */
+  cut(reply: Reply, body: Uint8Array, count: number, plan?: Plan): readonly RowAnswer[] | undefined
   /** Whether two answers to one row are the same, floats within the tolerance of their dtype. */
   agree(a: RowAnswer, b: RowAnswer): boolean
   /** One reply from the rows in order; undefined: their frames do not match. */

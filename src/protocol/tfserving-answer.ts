@@ -10,10 +10,10 @@ import { Column, place } from './json-rows.ts'
 import { Cursor } from './json-scan.ts'
 import { listed, pack, unpack } from './packed.ts'
 import type { RowAnswer } from './protocol.ts'
+import { isRowMember, skipOther } from './tfserving-whole.ts'
 
 const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
-const ROW_MEMBERS = new Set(['predictions', 'outputs', 'results'])
 
 interface Found {
   /** Sorted by name. */
@@ -53,7 +53,7 @@ function findRows(body: Uint8Array): Found | undefined {
   let isNamed = false
   const read = cursor.members((key) => {
     const next = cursor.peek()
-    if (!ROW_MEMBERS.has(key)) return cursor.skip()
+    if (!isRowMember(key)) return skipOther(cursor, key)
     if (end > 0) return false
     start = cursor.pos
     isNamed = key === 'outputs' && next === OPEN_OBJECT

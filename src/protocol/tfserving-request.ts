@@ -16,12 +16,13 @@ import { streamDigest } from './json-steps.ts'
 import { listed, unpack } from './packed.ts'
 import { Preimage } from './preimage.ts'
 import type { Joined, Plan, Reading, ReadOptions, Row } from './protocol.ts'
+import { type Counted, Instances, isInstances } from './tfserving-whole.ts'
 
 const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
 
 /** What `join` needs to know: the arrays in the order they lie in the body, and sorted by name. */
-interface Notes {
+interface Notes extends Counted {
   /** The wire of a row packs one part a column. */
   readonly isNamed: boolean
   readonly columns: readonly Column[]
@@ -41,8 +42,12 @@ export function readPrediction(call: Call, body: Uint8Array, options: ReadOption
   const prefix = callPrefix(call, options.seed)
   const plan = options.split ? readRows(call, body, prefix, options.onlyBatches === true) : undefined
   if (plan) return plan
-  const whole = documentDigest(prefix, body)
-  return typeof whole === 'string' ? { whole } : { bypass: whole.problem }
+  const instances = new Instances(call.target?.verb)
+  return planOf(documentDigest(prefix, body, instances.visit), instances.counted)
+}
+
+function planOf(whole: Digest | Problem, common: Counted): Reading {
+  return typeof whole === 'string' ? { whole, common } : { bypass: whole.problem }
 }
 
 /** As `readPrediction` without rows, and the same key. */
@@ -53,8 +58,10 @@ export function* readPredictionChunks(
 ): Generator<void, Reading> {
   const encoding = header(call.headers, 'content-encoding')
   if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
-  const whole = yield* streamDigest(body.pieces(), callPrefix(call, seed))
-  return typeof whole === 'string' ? { whole } : { bypass: whole.problem }
+  const { digest, lengths } = yield* streamDigest(body.pieces(), callPrefix(call, seed))
+  const verb = call.target?.verb
+  const counts = [...lengths].filter(([key]) => isInstances(verb, key)).map(([, count]) => count)
+  return planOf(digest, { verb, count: counts.length === 1 ? counts[0] : undefined })
 }
 
 /** A query on these paths is an error upstream, or read by nobody; it counts, so that neither is guessed. */
@@ -75,8 +82,7 @@ function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boo
   // Ragged batches are refused upstream as a whole, however well each row does alone.
   if (!found.columns.every((column) => column.isEven && column.count === first.count)) return undefined
   if (onlyBatches && first.count === 1) {
-    const whole = membersDigest(prefix, body, found.members)
-    return typeof whole === 'string' ? { whole } : { bypass: whole.problem }
+    return planOf(membersDigest(prefix, body, found.members), { verb: call.target?.verb, count: 1 })
   }
   const { layout, columns, members } = found
   const sorted = [...columns].sort((a, b) => byBytes(a.name, b.name))
@@ -87,7 +93,13 @@ function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boo
   return new RowPlan(rows, {
     batch: () => batchDigest(common, sorted),
     whole: () => membersDigest(prefix, body, members),
-    common: { isNamed: layout === 'named inputs', columns, sorted },
+    common: {
+      verb: call.target?.verb,
+      count: first.count,
+      isNamed: layout === 'named inputs',
+      columns,
+      sorted,
+    },
   })
 }
 
@@ -151,12 +163,10 @@ function findRows(body: Uint8Array, verb: string | undefined): Found | undefined
   const members: Member[] = []
   const columns: Column[] = []
   let layout: Found['layout'] | undefined
-  const examples = verb === 'classify' || verb === 'regress'
   const read = cursor.members((key) => {
     const next = cursor.peek()
     const start = cursor.pos
-    const isRows = examples ? key === 'examples' : key === 'instances' || key === 'inputs'
-    if (!isRows) {
+    if (!isInstances(verb, key)) {
       if (!cursor.skip()) return false
     } else {
       // `instances` and `inputs` together are refused upstream.

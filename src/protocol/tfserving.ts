@@ -7,6 +7,7 @@ import type { Protocol } from './protocol.ts'
 import { answersAgree, assembleRows, cutAnswer } from './tfserving-answer.ts'
 import { joinRows, readPrediction, readPredictionChunks } from './tfserving-request.ts'
 import { tfservingTarget } from './tfserving-target.ts'
+import { type Counted, isWholeAnswer } from './tfserving-whole.ts'
 
 export const tfserving: Protocol = {
   name: 'tfserving',
@@ -17,6 +18,7 @@ export const tfserving: Protocol = {
   readChunks: readPredictionChunks,
   // A V1 answer carries nothing of its caller.
   address: (reply) => reply,
+  storable: (_reply, body, plan, counted) => isWholeAnswer(body, plan.common as Counted, counted),
   fault: errorReply,
   rows: {
     join: joinRows,

@@ -15,6 +15,12 @@ const arrived: { good: string[]; busy: string[] } = { good: [], busy: [] }
 const framings = new Set<string>()
 const answer = Buffer.alloc(LONG, '{"predictions":[1]} ')
 
+/** An answer to all rows of the requests below, in a few bytes. */
+function short(path: string): string {
+  if (path.startsWith('/v1/')) return `{"predictions":[${Array(count).fill(1).join()}]}`
+  return '{"model_name":"m","outputs":[{"name":"y","datatype":"INT8","shape":[1],"data":[1]}]}'
+}
+
 function backend(kind: 'good' | 'busy'): http.Server {
   const server = http.createServer((request, response) => {
     if (request.method === 'GET') return void response.end('{}')
@@ -26,10 +32,7 @@ function backend(kind: 'good' | 'busy'): http.Server {
       if (kind === 'busy') response.writeHead(503).end()
       else if (request.url?.includes('/long'))
         response.writeHead(200, { 'content-type': 'application/json' }).end(answer)
-      else
-        response
-          .writeHead(200, { 'content-type': 'application/json' })
-          .end('{"model_name":"m","outputs":[],"predictions":[1]}')
+      else response.writeHead(200, { 'content-type': 'application/json' }).end(short(request.url ?? ''))
     })
   })
   return server.listen(0, '127.0.0.1')

@@ -234,7 +234,8 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   const dispatch = scripted({ place, clock, asked, script })
   const forward = createForward(dispatch, outgoing)
   const splitter = new Splitter({ clock, random, changed: () => {} })
-  const shadow = createShadow({ splitter, random, ask: createAsk(dispatch, outgoing) })
+  const ask = createAsk(dispatch, outgoing)
+  const shadow = createShadow({ splitter, random, clock, ask, queueing: () => false })
   const token = ({ route, target }: Matched) => deployments.peek(route.pool, target)?.value ?? ''
   const splitting = createSplitting({ splitter, shadow, token })
   const observer = {

@@ -75,6 +75,11 @@ export class BackendPool {
     return this.#tuning.retry.max
   }
 
+  /** Calls wait for a place here. */
+  get isQueueing(): boolean {
+    return this.#waiting.depth > 0
+  }
+
   get view(): PoolView {
     return this.#view
   }

@@ -45,6 +45,11 @@ function forbids(reply: Reply, policy: StorePolicy): string | undefined {
   return uncovered === undefined ? undefined : `vary: ${uncovered}`
 }
 
+/** Nothing but the end of the connection ends it, so nobody can tell whether all of it came (RFC 9112, section 8). */
+export function isOpenEnded({ headers }: Pick<Reply, 'headers'>): boolean {
+  return !has(headers, 'content-length') && !has(headers, 'transfer-encoding')
+}
+
 /**
  * How much of an answer to so many rows is read to its end before it is passed on; a longer one streams, and is not
  * kept. Whatever the rows may have each, their answer is cut in one go, which must not take long.

@@ -1,58 +1,117 @@
 /**
- * Asking again, to learn whether a model answers a row the same in different company. Runs behind the answer,
- * and nobody waits for it: a batch is sent once more in two random parts, or, where it was answered from rows,
- * once more as a whole, and the rows are compared.
+ * Asking again, to learn whether a model answers a row the same in different company. A batch is sent once more in
+ * two random parts, or, where it was answered from rows, once more as a whole, and the rows are compared. It runs
+ * behind the answers and nobody waits for it: two at a time, so that proving does not become load, and none while
+ * callers wait for a place at the backends. Batches that come faster than that wait their turn, within bounds.
  */
 import type { Reply } from '../../core/reply.ts'
+import type { Clock } from '../../lib/clock.ts'
 import type { Row, RowAnswer, Rows } from '../../protocol/protocol.ts'
 import type { Job } from '../job.ts'
-import type { Splitter } from './splitter.ts'
+import type { Kind, Splitter } from './splitter.ts'
 
 export interface ShadowParts {
   readonly splitter: Splitter
   readonly random: () => number
+  readonly clock: Pick<Clock, 'after'>
   /** Sends these rows of a call upstream as a request of their own; undefined: no whole 200 came back. */
   readonly ask: (job: Job, rows: readonly Row[]) => Promise<Reply | undefined>
+  /** Whether callers wait for a place at the backends of a pool. */
+  readonly queueing: (pool: string) => boolean
 }
 
-export type Shadow = (job: Job, model: string, answers: readonly RowAnswer[]) => void
+/** Compares, if it is this batch's turn; `answers` gives the rows as the caller got them, or none where it has none. */
+export type Shadow = (job: Job, of: Kind, answers: () => readonly RowAnswer[] | undefined) => void
 
-/** Compares, if it is this batch's turn; `answers` are the rows as the caller got them. */
-export function createShadow({ splitter, random, ask }: ShadowParts): Shadow {
-  return (job, model, answers) => {
-    const rows = job.plan.rows ?? []
-    const power = job.matched.protocol.rows
-    const mode = job.matched.route.cache?.rows ?? 'never'
-    if (!power || rows.length < 2 || !splitter.begin(mode, model)) return
-    const parts =
-      splitter.state(model) === 'proved' ? [rows.map((_, i) => i)] : bipartition(rows.length, random)
-    void compare({ job, power, rows, answers, parts }).then(
-      (agreed) => splitter.end(model, agreed),
-      () => splitter.end(model, undefined),
-    )
-  }
-
-  async function compare({ job, power, rows, answers, parts }: Comparison): Promise<boolean | undefined> {
-    for (const part of parts) {
-      const reply = await ask(
-        job,
-        part.map((i) => rows[i] as Row),
-      )
-      if (!reply) return undefined
-      const again = power.cut(reply, reply.body as Uint8Array, part.length)
-      if (again?.length !== part.length) return false
-      if (!part.every((i, at) => power.agree(answers[i] as RowAnswer, again[at] as RowAnswer))) return false
-    }
-    return true
-  }
-}
+/** In each worker. */
+const MAX_RUNNING = 2
+const MAX_WAITING = 64
+const MAX_WAITING_BYTES = 16 * 1024 * 1024
+const PAUSE_MS = 20
 
 interface Comparison {
   readonly job: Job
+  readonly of: Kind
   readonly power: Rows
   readonly rows: readonly Row[]
   readonly answers: readonly RowAnswer[]
-  readonly parts: readonly (readonly number[])[]
+  readonly bytes: number
+}
+
+export function createShadow(parts: ShadowParts): Shadow {
+  const { splitter, clock } = parts
+  const waiting: Comparison[] = []
+  let bytes = 0
+  let running = 0
+  let isPausing = false
+
+  return (job, of, answers) => {
+    const rows = job.plan.rows ?? []
+    const power = job.matched.protocol.rows
+    const mode = job.matched.route.cache?.rows ?? 'never'
+    if (!power || rows.length < 2 || waiting.length >= MAX_WAITING || bytes >= MAX_WAITING_BYTES) return
+    if (!splitter.begin(mode, of)) return
+    const known = answers()
+    if (!known) return splitter.end(of, undefined)
+    const size = known.reduce((sum, { slice }) => sum + slice.length, job.body.length)
+    waiting.push({ job, of, power, rows, answers: known, bytes: size })
+    bytes += size
+    next()
+  }
+
+  function next(): void {
+    while (running < MAX_RUNNING && !isPausing) {
+      const comparison = waiting[0]
+      if (!comparison) return
+      if (parts.queueing(comparison.job.matched.route.pool)) return pause()
+      waiting.shift()
+      bytes -= comparison.bytes
+      run(comparison)
+    }
+  }
+
+  /** Callers first. */
+  function pause(): void {
+    isPausing = true
+    clock.after(PAUSE_MS, () => {
+      isPausing = false
+      next()
+    })
+  }
+
+  function run(comparison: Comparison): void {
+    const { of } = comparison
+    const ended = (agreed: boolean | undefined) => {
+      running--
+      splitter.end(of, agreed)
+      next()
+    }
+    running++
+    if (!splitter.isOpen(of)) return ended(undefined)
+    void compare(parts, comparison).then(ended, () => ended(undefined))
+  }
+}
+
+async function compare(
+  { splitter, random, ask }: ShadowParts,
+  { job, of, power, rows, answers }: Comparison,
+): Promise<boolean | undefined> {
+  const isSplit = splitter.state(of) === 'proved'
+  const parts = isSplit ? [rows.map((_, i) => i)] : bipartition(rows.length, random)
+  for (const part of parts) {
+    const reply = await ask(
+      job,
+      part.map((i) => rows[i] as Row),
+    )
+    if (!reply) return undefined
+    const body = reply.body as Uint8Array
+    const again = power.cut(reply, body, part.length, job.plan)
+    if (again?.length !== part.length)
+      // What is no answer at all tells nothing of the rows.
+      return job.matched.protocol.storable?.(reply, body, job.plan, false) === false ? undefined : false
+    if (!part.every((i, at) => power.agree(answers[i] as RowAnswer, again[at] as RowAnswer))) return false
+  }
+  return true
 }
 
 /** Two parts of at least one row each, in the caller's order. */

@@ -2,121 +2,288 @@
  * Which models may be answered row by row. Some answer a row differently in different company (dynamic
  * quantisation, batch statistics, padding), so under `auto` a model is split only after it has proved that it
  * does not: a batch that came back whole nominates it, then 20 batches are asked again in two random parts and
- * compared. From then on one in a thousand is checked. One disagreement ends splitting until the next deployment.
+ * compared. From then on one in a thousand is checked.
  *
- * An answer that does not fit its rows suspends splitting for ten minutes, also under `always`.
+ * A proof is of one kind of question, which is everything in the key but the rows: a model that scores each row by
+ * itself under one `signature_name`, parameter or list of outputs may subtract the mean of the batch under another.
+ * What a disagreement says of the other kinds:
+ *
+ *   in a kind that was being proved     that kind is answered whole until the next deployment; the others must agree
+ *                                       ten times as often, since this is a model that has to do with company
+ *   in a kind that was split            no proof of this model is worth anything: whole until the next deployment
+ *
+ * An answer that does not fit its rows suspends its kind for ten minutes, also under `always`.
  */
+import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { RowsMode } from '../ingress/routes.ts'
 
 export interface SplitterOptions {
   readonly clock: Clock
   readonly random: () => number
-  /** Told when a model is suspended, refused or proved. */
-  readonly changed: (model: string, state: SplitState, reason: string) => void
+  /** Told when a kind, or a whole model, is suspended, refused or proved. */
+  readonly changed: (found: Finding, reason: string) => void
 }
 
 /** `unproved`: answered whole, being compared. `proved`: split. `refused`: whole until the next deployment. */
 export type SplitState = 'unproved' | 'proved' | 'refused' | 'suspended'
 
-/** `rows`: the call is answered from its rows. `batches`: as a whole, and one of several rows may be compared. */
+/** `rows`: calls may be answered from rows. `batches`: as a whole, and those of several rows may be compared. */
 export type SplitReading = 'rows' | 'batches' | 'whole'
 
+/** A kind of question to a model of a pool in one deployment. */
+export interface Kind {
+  readonly model: string
+  readonly kind: Digest
+}
+
+/** What a worker has found out, for the others. */
+export interface Finding {
+  readonly model: string
+  /** Undefined: it is said of all kinds. */
+  readonly kind: Digest | undefined
+  readonly state: SplitState
+  /** By so many comparisons. */
+  readonly agreements: number
+}
+
 const PROOFS = 20
+/** Of the other kinds, once one of them has been refused. */
+const DOUBTED_PROOFS = 200
 const SAMPLE_SHARE = 0.001
 const SUSPENDED_MS = 10 * 60 * 1000
-const MAX_MODELS = 10_000
+/** Rows that do not belong together happen when a deployment comes between them; again and again they say something. */
+const MISMATCHES = 3
+const MAX_MODELS = 1024
+const MAX_KINDS = 1024
+/** Of all models together. */
+const MAX_ALL_KINDS = 65_536
 
-interface Record {
+interface KindRecord {
   agreements: number
   refused: boolean
   suspendedUntil: number
-  /** One comparison at a time: proving must not become load. */
-  comparing: boolean
+  mismatches: number
+  mismatchedAt: number
+  /** Comparisons that wait or run: no more than may still be needed. */
+  comparing: number
+}
+
+interface ModelRecord {
+  refused: boolean
+  /** Agreements that prove a kind. */
+  needed: number
+  /** Until when at least one kind is suspended. */
+  suspendedUntil: number
+  /** At least one kind is proved. */
+  isSplit: boolean
+  readonly kinds: Map<Digest, KindRecord>
 }
 
 export class Splitter {
   readonly #options: SplitterOptions
-  readonly #records = new Map<string, Record>()
+  readonly #models = new Map<string, ModelRecord>()
+  #kinds = 0
 
   constructor(options: SplitterOptions) {
     this.#options = options
   }
 
-  /** `model`: a model of a pool in one deployment. */
-  state(model: string): SplitState {
-    return this.#stateOf(this.#records.get(model))
-  }
-
-  #stateOf(record: Record | undefined): SplitState {
-    if (!record) return 'unproved'
-    if (record.refused) return 'refused'
-    if (record.suspendedUntil > this.#options.clock.now()) return 'suspended'
-    return record.agreements >= PROOFS ? 'proved' : 'unproved'
-  }
-
-  /** Whether calls of this model are answered from rows. */
-  splits(mode: RowsMode, model: string): boolean {
-    return this.#splits(mode, this.#records.get(model))
-  }
-
-  #splits(mode: RowsMode, record: Record | undefined): boolean {
-    if (mode === 'never') return false
-    const state = this.#stateOf(record)
-    return mode === 'always' ? state !== 'suspended' : state === 'proved'
+  state({ model, kind }: Kind): SplitState {
+    const known = this.#models.get(model)
+    return known ? this.#stateOf(known, known.kinds.get(kind)) : 'unproved'
   }
 
   /** Whether rows are worth reading: to answer from them, or to prove that one could. */
   reads(mode: RowsMode, model: string): SplitReading {
-    const record = this.#records.get(model)
-    if (this.#splits(mode, record)) return 'rows'
-    return mode === 'auto' && this.#stateOf(record) === 'unproved' && !record?.comparing ? 'batches' : 'whole'
+    if (mode === 'never') return 'whole'
+    if (mode === 'always') return 'rows'
+    const known = this.#models.get(model)
+    if (!known) return 'batches'
+    if (known.refused) return 'whole'
+    return known.isSplit ? 'rows' : 'batches'
   }
 
-  /** Claims the comparison of a batch that has just been answered; false: not this one. `end` must follow. */
-  begin(mode: RowsMode, model: string): boolean {
+  /** Whether a call is answered from its rows; its kind is asked for where it matters. */
+  splits(mode: RowsMode, model: string, kind: () => Digest | undefined): boolean {
+    if (mode === 'never') return false
+    const known = this.#models.get(model)
+    if (mode === 'auto' && !known?.isSplit) return false
+    if (mode === 'always' && !(known && known.suspendedUntil > this.#options.clock.now())) return true
+    const own = kind()
+    if (own === undefined || !known) return false
+    const state = this.#stateOf(known, known.kinds.get(own))
+    return mode === 'always' ? state !== 'suspended' : state === 'proved'
+  }
+
+  /** Claims a comparison of a batch that is being answered; false: not this one. `end` must follow. */
+  begin(mode: RowsMode, { model, kind }: Kind): boolean {
     if (mode !== 'auto') return false
-    const record = this.#record(model)
-    const state = this.state(model)
-    const due = state === 'unproved' || (state === 'proved' && this.#options.random() < SAMPLE_SHARE)
-    if (!due || record.comparing) return false
-    record.comparing = true
-    return true
+    const known = this.#model(model)
+    const own = known.kinds.get(kind)
+    const state = this.#stateOf(known, own)
+    const { agreements = 0, comparing = 0 } = own ?? {}
+    const isDue =
+      state === 'unproved'
+        ? agreements + comparing < known.needed
+        : state === 'proved' && comparing === 0 && this.#options.random() < SAMPLE_SHARE
+    if (isDue) this.#kind(known, kind).comparing++
+    return isDue
+  }
+
+  /** False: what a comparison would say is known by now. */
+  isOpen({ model, kind }: Kind): boolean {
+    const state = this.state({ model, kind })
+    return state === 'unproved' || state === 'proved'
   }
 
   /** `undefined`: the comparison came to nothing, because a backend failed. */
-  end(model: string, agreed: boolean | undefined): void {
-    const record = this.#record(model)
-    record.comparing = false
-    if (agreed === true && ++record.agreements === PROOFS)
-      this.#options.changed(model, 'proved', `${PROOFS} batches were the same whole and split`)
-    if (agreed === false && !record.refused) {
-      record.refused = true
-      this.#options.changed(model, 'refused', 'a row was answered differently in different company')
+  end({ model, kind }: Kind, agreed: boolean | undefined): void {
+    const known = this.#model(model)
+    const own = this.#kind(known, kind)
+    own.comparing = Math.max(0, own.comparing - 1)
+    if (agreed === undefined || own.refused || known.refused) return
+    if (agreed) {
+      if (++own.agreements !== known.needed) return
+      known.isSplit = true
+      return this.#tell(
+        { model, kind, state: 'proved', agreements: own.agreements },
+        'batches were the same whole and split',
+      )
+    }
+    if (own.agreements >= known.needed) {
+      this.#refuse(known, undefined)
+      this.#tell(
+        { model, kind: undefined, state: 'refused', agreements: 0 },
+        'a row that had been split was answered differently in different company',
+      )
+    } else {
+      this.#refuse(known, own)
+      this.#tell(
+        { model, kind, state: 'refused', agreements: 0 },
+        'a row was answered differently in different company',
+      )
     }
   }
 
   /** An answer did not fit the rows it was asked for. */
-  violated(model: string, reason: string): void {
-    this.#record(model).suspendedUntil = this.#options.clock.now() + SUSPENDED_MS
-    this.#options.changed(model, 'suspended', reason)
+  violated({ model, kind }: Kind, reason: string): void {
+    this.#suspend(model, kind)
+    this.#tell({ model, kind, state: 'suspended', agreements: 0 }, reason)
+  }
+
+  /** Rows of one batch had different frames. */
+  mismatched(of: Kind): void {
+    const own = this.#kind(this.#model(of.model), of.kind)
+    const now = this.#options.clock.now()
+    if (now - own.mismatchedAt > SUSPENDED_MS) own.mismatches = 0
+    own.mismatchedAt = now
+    if (++own.mismatches < MISMATCHES) return
+    own.mismatches = 0
+    this.violated(of, `rows of ${MISMATCHES} batches had different frames`)
   }
 
   /** What another worker has found out. */
-  heard(model: string, state: SplitState): void {
-    const record = this.#record(model)
-    if (state === 'proved') record.agreements = Math.max(record.agreements, PROOFS)
-    if (state === 'refused') record.refused = true
-    if (state === 'suspended') record.suspendedUntil = this.#options.clock.now() + SUSPENDED_MS
+  heard({ model, kind, state, agreements }: Finding): void {
+    const known = this.#model(model)
+    if (kind === undefined) {
+      if (state === 'refused') this.#refuse(known, undefined)
+      return
+    }
+    const own = this.#kind(known, kind)
+    if (state === 'proved') {
+      own.agreements = Math.max(own.agreements, agreements)
+      known.isSplit ||= this.#stateOf(known, own) === 'proved'
+    }
+    if (state === 'refused') this.#refuse(known, own)
+    if (state === 'suspended') this.#suspend(model, kind)
   }
 
-  #record(model: string): Record {
-    const known = this.#records.get(model)
+  #stateOf(known: ModelRecord, own: KindRecord | undefined): SplitState {
+    if (known.refused) return 'refused'
+    if (!own) return 'unproved'
+    if (own.refused) return 'refused'
+    if (own.suspendedUntil > this.#options.clock.now()) return 'suspended'
+    return own.agreements >= known.needed ? 'proved' : 'unproved'
+  }
+
+  /** Undefined: all kinds. */
+  #refuse(known: ModelRecord, own: KindRecord | undefined): void {
+    if (own) own.refused = true
+    else known.refused = true
+    known.needed = DOUBTED_PROOFS
+    known.isSplit =
+      !known.refused &&
+      [...known.kinds.values()].some((kind) => !kind.refused && kind.agreements >= known.needed)
+  }
+
+  #suspend(model: string, kind: Digest): void {
+    const known = this.#model(model)
+    const until = this.#options.clock.now() + SUSPENDED_MS
+    known.suspendedUntil = until
+    this.#kind(known, kind).suspendedUntil = until
+  }
+
+  #tell(found: Finding, reason: string): void {
+    this.#options.changed(found, reason)
+  }
+
+  #model(model: string): ModelRecord {
+    const known = this.#models.get(model)
     if (known) return known
-    const record: Record = { agreements: 0, refused: false, suspendedUntil: 0, comparing: false }
-    this.#records.set(model, record)
-    // Deployments come and go; the oldest is forgotten, and would have to prove itself again.
-    if (this.#records.size > MAX_MODELS) this.#records.delete(this.#records.keys().next().value as string)
+    const record: ModelRecord = {
+      refused: false,
+      needed: PROOFS,
+      suspendedUntil: 0,
+      isSplit: false,
+      kinds: new Map(),
+    }
+    this.#models.set(model, record)
+    if (this.#models.size > MAX_MODELS) this.#forgetModel()
     return record
   }
+
+  /** Kinds are made of what callers write, and there is a bound: what is forgotten would have to be proved again. */
+  #kind(known: ModelRecord, kind: Digest): KindRecord {
+    const own = known.kinds.get(kind)
+    if (own) return own
+    const record: KindRecord = {
+      agreements: 0,
+      refused: false,
+      suspendedUntil: 0,
+      mismatches: 0,
+      mismatchedAt: 0,
+      comparing: 0,
+    }
+    known.kinds.set(kind, record)
+    this.#kinds++
+    if (known.kinds.size > MAX_KINDS) this.#forgetKind(known)
+    while (this.#kinds > MAX_ALL_KINDS && this.#models.size > 1) this.#forgetModel()
+    return record
+  }
+
+  /** Deployments come and go: the oldest goes first. */
+  #forgetModel(): void {
+    const [oldest] = this.#models
+    if (!oldest) return
+    this.#kinds -= oldest[1].kinds.size
+    this.#models.delete(oldest[0])
+  }
+
+  /** Of the oldest the first that nothing has come of yet. */
+  #forgetKind({ kinds, needed }: ModelRecord): void {
+    let looked = 0
+    let [gone] = kinds.keys()
+    for (const [kind, { agreements, refused }] of kinds) {
+      if (refused || agreements >= needed) {
+        if (++looked < MAX_LOOKS) continue
+        break
+      }
+      gone = kind
+      break
+    }
+    if (gone !== undefined && kinds.delete(gone)) this.#kinds--
+  }
 }
+
+const MAX_LOOKS = 64

@@ -1,23 +1,29 @@
 /** The splitter as the pipeline sees it: asked about a matched call, told what came of it. */
 import { modelName } from '../../core/call.ts'
+import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
-import type { RowAnswer } from '../../protocol/protocol.ts'
+import type { Plan, RowAnswer } from '../../protocol/protocol.ts'
 import type { Matched } from '../ingress/routes.ts'
 import type { Job } from '../job.ts'
 import type { Shadow } from './shadow.ts'
-import type { SplitReading, Splitter } from './splitter.ts'
+import type { Kind, SplitReading, Splitter } from './splitter.ts'
+
+/** A call that was read. */
+export type Read = Pick<Job, 'matched' | 'plan'>
 
 export interface Splitting {
   /** How the call is to be read. */
   reads(matched: Matched): SplitReading
-  /** Whether the call is answered from rows. */
-  splits(matched: Matched): boolean
+  /** Whether a call that was read into rows is answered from them. */
+  splits(matched: Matched, plan: Plan): boolean
   /** A batch was answered whole by a backend. */
   observe(job: Job, reply: Reply): void
   /** A batch was answered from rows. */
   check(job: Job, answers: readonly RowAnswer[]): void
   /** An answer did not fit its rows. */
-  violated(matched: Matched, reason: string): void
+  violated(of: Read, reason: string): void
+  /** Rows of a batch did not belong together. */
+  mismatched(of: Read): void
 }
 
 export interface SplittingParts {
@@ -36,16 +42,28 @@ export function createSplitting({ splitter, shadow, token }: SplittingParts): Sp
       const wanted = mode(matched)
       return wanted === 'never' ? 'whole' : splitter.reads(wanted, model(matched))
     },
-    splits: (matched) => mode(matched) !== 'never' && splitter.splits(mode(matched), model(matched)),
+    splits: (matched, plan) =>
+      plan.rows !== undefined && splitter.splits(mode(matched), model(matched), () => plan.batch),
     observe(job, reply) {
-      const rows = job.plan.rows
-      if (mode(job.matched) !== 'auto' || !rows || rows.length < 2) return
+      const { matched, plan } = job
+      const { rows } = plan
+      if (mode(matched) !== 'auto' || !rows || rows.length < 2) return
       // A batch that does not come back whole nominates nobody.
-      const answers = job.matched.protocol.rows?.cut(reply, reply.body as Uint8Array, rows.length)
-      if (answers?.length === rows.length) shadow(job, model(job.matched), answers)
+      shadow(job, kindOf(job), () => {
+        const answers = matched.protocol.rows?.cut(reply, reply.body as Uint8Array, rows.length, plan)
+        return answers?.length === rows.length ? answers : undefined
+      })
     },
-    check: (job, answers) => shadow(job, model(job.matched), answers),
-    violated: (matched, reason) => splitter.violated(model(matched), reason),
+    check(job, answers) {
+      if (mode(job.matched) === 'auto' && answers.length > 1) shadow(job, kindOf(job), () => answers)
+    },
+    violated: (of, reason) => splitter.violated(kindOf(of), reason),
+    mismatched: (of) => splitter.mismatched(kindOf(of)),
+  }
+
+  /** Rows that could share a request are of one kind: all but themselves is equal. */
+  function kindOf({ matched, plan }: Read): Kind {
+    return { model: model(matched), kind: plan.batch ?? NO_KIND }
   }
 
   /** A model of a pool in its present deployment. */
@@ -59,3 +77,5 @@ export function createSplitting({ splitter, shadow, token }: SplittingParts): Sp
     return name
   }
 }
+
+const NO_KIND = '' as Digest

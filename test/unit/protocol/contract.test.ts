@@ -15,7 +15,7 @@ const tensor = (name: string, shape: number[], data: unknown[]) => ({ name, data
 protocolContract(oip, {
   path: '/v2/models/m/infer',
   body: JSON.stringify({ inputs: [tensor('b', [3], [1, 2, 3]), tensor('a', [3, 2], [1, 2, 3, 4, 5, 6])] }),
-  shorter: JSON.stringify({ inputs: [tensor('a', [2, 2], [1, 2, 3, 4]), tensor('b', [2], [1, 2])] }),
+  shorter: JSON.stringify({ inputs: [tensor('b', [2], [1, 2]), tensor('a', [2, 2], [1, 2, 3, 4])] }),
   answer: JSON.stringify({
     model_name: 'm',
     model_version: '3',

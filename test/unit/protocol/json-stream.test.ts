@@ -15,7 +15,7 @@ function inChunks(body: Uint8Array, size: number): { result: unknown; pauses: nu
   let pauses = 0
   let step = reading.next()
   for (; !step.done; step = reading.next()) pauses++
-  return { result: step.value, pauses }
+  return { result: step.value.digest, pauses }
 }
 
 function repeated(text: string, bytes: number): string {
