@@ -26,8 +26,8 @@ const MAIN = fileURLToPath(new URL(`../main${extname(import.meta.filename)}`, im
 const HELP = `
 Without --config and --upstream it serves config/infergate.yaml of the installation: an embedded model that
 reads handwritten digits, and nothing else is needed. A changed YAML is taken over while calls run, and on
-SIGHUP; a bad one is refused, and the log and /readyz of the admin listener say why. SIGTERM lets running
-calls finish first.
+SIGHUP; a bad one is refused, and the log and /readyz of the admin listener say why. After SIGTERM it goes on
+for server.shutdownDelay (1 s), unready, and then lets running calls finish; SIGINT does not wait.
 
 Examples:
   $ infergate serve
@@ -151,13 +151,15 @@ function stopOnSignals(
 ): void {
   let asked = false
   const stop = (signal: NodeJS.Signals) => {
-    // Whoever asks twice does not want to wait.
-    if (asked) process.exit(1)
+    // Whoever asks twice does not want to wait: first not for the balancer, then not for the calls.
+    if (asked && !gateway.hurry()) process.exit(1)
+    if (asked) return
     asked = true
     log.info('gateway.signal', { signal })
     reload?.stop()
+    // SIGTERM comes from a manager of services, behind a balancer more often than not; SIGINT from a person at a terminal.
     void gateway
-      .stop()
+      .stop({ isAnnounced: signal === 'SIGTERM' })
       .then(() => log.close())
       .then(() => process.exit(0))
   }
