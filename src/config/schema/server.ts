@@ -13,7 +13,9 @@ const limits = z.strictObject({
   ),
   requestTimeout: duration()
     .prefault('60s')
-    .describe('Longest time a call may take as a whole; a route may set its own `timeout`.'),
+    .describe(
+      'Longest time a call may take as a whole, or wait for the head of an answer that streams; a route may set its own `timeout`.',
+    ),
   headerTimeout: fixed(
     duration()
       .prefault('10s')
