@@ -57,6 +57,8 @@ export class Gateway {
   /** Every listener is open, or was. */
   #isOpen = false
   #draining = false
+  /** While it waits before it closes the port: ends that. */
+  #hurry: (() => void) | undefined
   #ticking: NodeJS.Timeout | undefined
   #preparing: (() => void) | undefined
   /** Embedded models that have been ready once: until then the gateway is not. */
@@ -139,13 +141,14 @@ export class Gateway {
   }
 
   /**
-   * Stops in order: no new calls, running calls finish (within the drain timeout), models, admin, tiers.
-   * Resolves when everything is closed; never rejects.
+   * Stops in order: unready, but still serving (`server.shutdownDelay`, where `isAnnounced`); no new calls, running calls
+   * finish (within the drain timeout), models, admin, tiers. Resolves when everything is closed; never rejects.
    */
-  async stop(): Promise<void> {
+  async stop({ isAnnounced = false } = {}): Promise<void> {
     if (this.#draining) return
     this.#draining = true
     const { log } = this.#options
+    if (isAnnounced && this.#isOpen) await this.#announce(this.#settings.server.shutdownDelay)
     log.info('gateway.draining', { timeoutMs: this.#settings.server.drainTimeout })
     const closing = async (what: string, work: (() => Promise<unknown>) | undefined) => {
       await work?.().catch((error: unknown) => log.warn('gateway.stop', { what, error: String(error) }))
@@ -165,6 +168,27 @@ export class Gateway {
     parts?.registry.close()
     await closing('data', parts && (() => parts.data.close()))
     log.info('gateway.stopped')
+  }
+
+  /** Ends the time in which it still takes calls; false: that is not now. */
+  hurry(): boolean {
+    const hurry = this.#hurry
+    hurry?.()
+    return hurry !== undefined
+  }
+
+  /** A balancer that still sends calls here learns from /readyz that it should not; a port that is closed would lose them. */
+  async #announce(delayMs: number): Promise<void> {
+    if (delayMs === 0) return
+    this.#options.log.info('gateway.leaving', { delayMs })
+    await new Promise<void>((resolve) => {
+      const cancel = this.#clock.after(delayMs, resolve)
+      this.#hurry = () => {
+        cancel()
+        resolve()
+      }
+    })
+    this.#hurry = undefined
   }
 
   async #openData(): Promise<DataSide> {

@@ -54,7 +54,8 @@ function headersOf(fields: readonly string[]): Record<string, string> {
 }
 
 function describe(explained: Explanation): string {
-  const { route, pool, protocol, verb, model, version, cacheable, reason, key, rows, kept } = explained
+  const { route, pool, protocol, verb, model, version, cacheable, reason, key, rows, rowCount, kept } =
+    explained
   const target = [model, version].filter((part) => part !== undefined).join(' version ')
   const known = rows?.filter(({ tier }) => tier !== undefined).length ?? 0
   const lines = [
@@ -62,7 +63,7 @@ function describe(explained: Explanation): string {
     ['dialect', `${protocol}: ${verb}${target === '' ? '' : ` of ${target}`}`],
     ['cacheable', cacheable ? 'yes' : `no: ${reason}`],
     ...(key === undefined ? [] : [['key', key]]),
-    ...(rows === undefined ? [] : [['rows', `${rows.length}, of which ${known} are kept`]]),
+    ...(rows === undefined ? [] : [['rows', `${rowCount}, of which ${known}${among(explained)} are kept`]]),
     ...(cacheable && !rows
       ? [
           [
@@ -73,6 +74,11 @@ function describe(explained: Explanation): string {
       : []),
   ]
   return lines.map(([name, text]) => `${(name ?? '').padEnd(10)} ${text}\n`).join('')
+}
+
+/** Only the first ones of a long batch are looked up. */
+function among({ rows = [], rowCount = 0 }: Explanation): string {
+  return rows.length < rowCount ? ` of the first ${rows.length}` : ''
 }
 
 function seconds(ms: number): string {

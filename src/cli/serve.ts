@@ -18,6 +18,8 @@ interface Options {
   readonly upstream: readonly string[]
   readonly listen?: string
   readonly admin?: string
+  readonly timeout?: string
+  readonly idleTimeout?: string
 }
 
 const DEFAULT_CONFIG = fileURLToPath(new URL('../../config/infergate.yaml', import.meta.url))
@@ -26,8 +28,8 @@ const MAIN = fileURLToPath(new URL(`../main${extname(import.meta.filename)}`, im
 const HELP = `
 Without --config and --upstream it serves config/infergate.yaml of the installation: an embedded model that
 reads handwritten digits, and nothing else is needed. A changed YAML is taken over while calls run, and on
-SIGHUP; a bad one is refused, and the log and /readyz of the admin listener say why. SIGTERM lets running
-calls finish first.
+SIGHUP; a bad one is refused, and the log and /readyz of the admin listener say why. After SIGTERM it goes on
+for server.shutdownDelay (1 s), unready, and then lets running calls finish; SIGINT does not wait.
 
 Examples:
   $ infergate serve
@@ -46,6 +48,11 @@ export function serveCommand(): Command {
     )
     .option('--listen <host:port>', 'where clients connect, instead of server.listen')
     .option('--admin <host:port>', 'where the admin API listens, instead of admin.listen')
+    .option(
+      '--timeout <duration>',
+      'with --upstream: how long a call may take, or wait for a stream to begin',
+    )
+    .option('--idle-timeout <duration>', 'with --upstream: the longest silence in a stream')
     .addHelpText('after', HELP)
     .action(serve)
 }
@@ -73,14 +80,22 @@ async function serve(options: Options): Promise<void> {
 
 /** Reads the settings anew each time it is called; problems are lines for a person. */
 function loader(options: Options): () => Promise<{ settings: Settings } | { problems: string[] }> {
-  const { config, upstream, listen, admin } = options
+  const { config, upstream, listen, admin, timeout, idleTimeout } = options
   const at = { ...(listen === undefined ? {} : { listen }), ...(admin === undefined ? {} : { admin }) }
   if (upstream.length > 0) {
     if (config !== undefined)
       throw new UserError('--config and --upstream do not go together: name the pool in the YAML')
-    const result = upstreamSettings({ upstreams: upstream, ...at })
+    const times = {
+      ...(timeout === undefined ? {} : { timeout }),
+      ...(idleTimeout === undefined ? {} : { idleTimeout }),
+    }
+    const result = upstreamSettings({ upstreams: upstream, ...at, ...times })
     return async () => ('settings' in result ? result : { problems: [...result.errors] })
   }
+  if (timeout !== undefined || idleTimeout !== undefined)
+    throw new UserError(
+      '--timeout and --idle-timeout go with --upstream: in a YAML they are routes[].timeout and routes[].idleTimeout',
+    )
   const file = config ?? DEFAULT_CONFIG
   const env = {
     ...process.env,
@@ -151,13 +166,15 @@ function stopOnSignals(
 ): void {
   let asked = false
   const stop = (signal: NodeJS.Signals) => {
-    // Whoever asks twice does not want to wait.
-    if (asked) process.exit(1)
+    // Whoever asks twice does not want to wait: first not for the balancer, then not for the calls.
+    if (asked && !gateway.hurry()) process.exit(1)
+    if (asked) return
     asked = true
     log.info('gateway.signal', { signal })
     reload?.stop()
+    // SIGTERM comes from a manager of services, behind a balancer more often than not; SIGINT from a person at a terminal.
     void gateway
-      .stop()
+      .stop({ isAnnounced: signal === 'SIGTERM' })
       .then(() => log.close())
       .then(() => process.exit(0))
   }

@@ -35,6 +35,8 @@ export interface Change {
   readonly kind: 'registered' | 'renewed' | 'changed' | 'removed'
 }
 
+/** As the settings have it. */
+export const POOL_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/
 export const ID_PATTERN = /^[A-Za-z0-9._:-]{1,128}$/
 
 /** A backend that asks for calls. `url` is canonical already. */

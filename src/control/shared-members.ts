@@ -1,9 +1,10 @@
 /** What gateways tell each other of a registered backend, and how it comes into the membership here. */
 import { BlockList, isIP } from 'node:net'
+import { parseBackendUrl } from '../core/addresses.ts'
 import type { ModelOffer } from '../core/backend.ts'
 import type { Member } from './member.ts'
 import { type Membership, update } from './membership.ts'
-import { LEASE } from './registration.ts'
+import { BOUNDS, ID_PATTERN, LEASE } from './registration.ts'
 
 export interface SharedRecord {
   readonly id: string
@@ -42,6 +43,57 @@ export function recordOf(member: Member, { now, machine }: { now: number; machin
     drainMs: isRemoved ? Math.max(0, (drain.deadline ?? now) - now) : 0,
     machine,
   }
+}
+
+/**
+ * A record as the store has it; undefined for what no gateway would have written. The store may hold what others put
+ * there, and one broken record must not keep the rest from being heard.
+ */
+export function readRecord(text: string): SharedRecord | undefined {
+  const record = parsed(text) as Partial<Record<keyof SharedRecord, unknown>> | null
+  if (typeof record !== 'object' || record === null) return undefined
+  const { id, url, models, labels, machine, state, zone, concurrency } = record
+  const numbers = [record.epoch, record.generation, record.weight, record.ttlMs, record.drainMs]
+  const place = typeof url === 'string' ? parseBackendUrl(url) : undefined
+  const isRight =
+    typeof id === 'string' &&
+    ID_PATTERN.test(id) &&
+    place !== undefined &&
+    'url' in place &&
+    place.url === url &&
+    numbers.every((number) => typeof number === 'number' && Number.isFinite(number)) &&
+    areModels(models) &&
+    areLabels(labels) &&
+    typeof machine === 'string' &&
+    ['present', 'draining', 'removed'].includes(state as string) &&
+    (zone === undefined || isShort(zone)) &&
+    (concurrency === undefined || Number.isSafeInteger(concurrency))
+  return isRight ? (record as SharedRecord) : undefined
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const isShort = (value: unknown): value is string =>
+  typeof value === 'string' && value.length <= BOUNDS.nameLength
+
+function areModels(value: unknown): value is readonly ModelOffer[] {
+  if (!Array.isArray(value) || value.length > BOUNDS.models) return false
+  return value.every((model: unknown) => {
+    const { name, version = '', digest = '', maxBatch = 1 } = Object(model) as Record<string, unknown>
+    return isShort(name) && isShort(version) && isShort(digest) && Number.isSafeInteger(maxBatch)
+  })
+}
+
+function areLabels(value: unknown): value is Readonly<Record<string, string>> {
+  if (typeof value !== 'object' || value === null) return false
+  const labels = Object.entries(value)
+  return labels.length <= BOUNDS.labels && labels.every((pair) => pair.every(isShort))
 }
 
 export interface Heard {

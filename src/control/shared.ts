@@ -10,7 +10,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Membership } from './membership.ts'
 import type { Change } from './registration.ts'
 import type { Registry } from './registry.ts'
-import { adopt, extend, recordOf, type SharedRecord } from './shared-members.ts'
+import { adopt, extend, readRecord, recordOf, type SharedRecord } from './shared-members.ts'
 import { EXCHANGE } from './shared-script.ts'
 
 export interface SharedOptions {
@@ -214,8 +214,19 @@ function read(raw: unknown): Answer {
   return {
     now: Number(now),
     version,
-    records: records?.map((text) => JSON.parse(text) as SharedRecord),
+    records: records?.flatMap((text) => readRecord(text) ?? []),
     leases: deadlines,
-    loads: loads.map((text) => JSON.parse(text) as Record<string, number>),
+    loads: loads.map(readLoad),
+  }
+}
+
+/** Calls that another gateway has running, by backend; nothing of what is no number of calls. */
+function readLoad(text: string): Record<string, number> {
+  try {
+    const load = Object(JSON.parse(text)) as Record<string, unknown>
+    const counts = Object.entries(load).filter(([, count]) => Number.isSafeInteger(count))
+    return Object.fromEntries(counts) as Record<string, number>
+  } catch {
+    return {}
   }
 }

@@ -91,9 +91,7 @@ function readV1(result: ProbeResult): Signature | undefined {
   const { metadata } = bodyOf(result) as V1Metadata
   const inputs = metadata?.signature_def?.signature_def?.['serving_default']?.inputs
   if (typeof inputs !== 'object' || inputs === null) return undefined
-  return textOf(
-    Object.entries(inputs).map(([name, input]) => [name, TYPES[String(input?.dtype)] ?? input?.dtype]),
-  )
+  return textOf(Object.entries(inputs).map(([name, input]) => [name, v2TypeOf(input?.dtype)]))
 }
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -111,6 +109,11 @@ const TYPES: Readonly<Record<string, string>> = {
   DT_UINT32: 'UINT32',
   DT_UINT64: 'UINT64',
   DT_STRING: 'BYTES',
+}
+
+/** `dtype` may be anything: an object without a `toString` cannot even be printed. */
+function v2TypeOf(dtype: unknown): unknown {
+  return typeof dtype === 'string' && Object.hasOwn(TYPES, dtype) ? TYPES[dtype] : dtype
 }
 
 function textOf(inputs: readonly (readonly [unknown, unknown])[]): Signature | undefined {

@@ -25,6 +25,7 @@ export interface At {
   readonly seat: Seat
   /** When the call first asked for a place. */
   readonly asked: number
+  readonly idleTimeoutMs?: number | undefined
 }
 
 /** A cut hedge is no fault of the backend's. */
@@ -40,6 +41,7 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
   readonly contentLength: number | undefined
   readonly signal: Signal
   readonly headTimeoutMs: number
+  readonly idleTimeoutMs: number | undefined
   readonly now: number
   readonly #parts: AttemptParts
   readonly #pool: BackendPool
@@ -47,7 +49,7 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
   readonly #collectBytes: number
   readonly #stalledBefore: number
 
-  constructor(parts: AttemptParts, call: Call, shipment: Shipment, { pool, seat, asked }: At) {
+  constructor(parts: AttemptParts, call: Call, shipment: Shipment, { pool, seat, asked, idleTimeoutMs }: At) {
     super()
     this.#parts = parts
     this.#pool = pool
@@ -65,6 +67,7 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
     this.contentLength = shipment.contentLength
     this.signal = shipment.signal
     this.headTimeoutMs = left
+    this.idleTimeoutMs = idleTimeoutMs
   }
 
   start(): this {

@@ -109,6 +109,7 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
       pool: this.#pool,
       seat,
       asked: this.#asked,
+      idleTimeoutMs: this.#matched.route.idleTimeout,
     }).start()
   }
 

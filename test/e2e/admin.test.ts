@@ -144,12 +144,58 @@ describe('the admin listener', () => {
     expect(JSON.stringify(json)).toMatch(/tfserving/)
   })
 
+  it('says it of a long batch within bounds: a thousand rows, and of a longer body its key alone', async () => {
+    const explained = async (rows: number) => {
+      const path = '/v1/models/rows:predict'
+      const headers = { 'content-type': 'application/json' }
+      const batch = JSON.stringify({ instances: Array.from({ length: rows }, (_, row) => [row]) })
+      const body = { method: 'POST', path, headers, body: batch }
+      const { json } = await gateway.ask('/api/v1/cache/explain', { method: 'POST', body })
+      return json as { key: string; rows?: unknown[]; rowCount?: number }
+    }
+    const short = await explained(5_000)
+    expect([short.rows?.length, short.rowCount]).toEqual([1_000, 5_000])
+    const long = await explained(100_000)
+    expect(long).toMatchObject({ cacheable: true, key: expect.any(String) })
+    expect(long.rows).toBeUndefined()
+  })
+
   it('is asked from the shell', async () => {
     const { code, stdout } = await runInfergate(['backends', 'list', 'main', '--admin', gateway.admin])
     expect(code).toBe(0)
     expect(stdout).toContain(backend.url)
     expect(stdout).toMatch(/ready/)
   })
+})
+
+it('is not ended by a name in a path, whatever token it comes with', async () => {
+  const token = 'least'
+  const hash = `sha256:${createHash('sha256').update(token).digest('hex')}`
+  const guarded = await startGateway({
+    yaml: {
+      ...settings({ backends: [backend] }),
+      admin: { tokens: [{ name: 'least', hash, scopes: ['read'] }] },
+    },
+  })
+  for (const name of ['q%00', 'q%0a', '%E2%82%AC', 'q%0d%0ax', 'q%22']) {
+    const { status, headers, json } = await guarded.ask(`/api/v1/pools/${name}/backends/z`, {
+      method: 'PUT',
+      headers: { authorization: `Bearer ${token}` },
+      body: {},
+    })
+    expect(status, name).toBe(400)
+    expect(headers['content-type']).toBe('application/problem+json')
+    expect(json).toMatchObject({ detail: expect.stringContaining('name has 1 to 64 letters') })
+  }
+  const other = await guarded.ask('/api/v1/pools/q/backends/z', {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${token}` },
+    body: {},
+  })
+  expect(other.status).toBe(403)
+  expect(other.headers['www-authenticate']).toContain('scope="register:q"')
+  expect((await guarded.ask('/livez')).status).toBe(200)
+  await guarded.stop()
 })
 
 it('with tokens asks for one everywhere but where it must not', async () => {

@@ -1,5 +1,6 @@
 /** SIGTERM: running calls finish, new connections are refused, and the process ends with 0 in its time. */
 import { once } from 'node:events'
+import http from 'node:http'
 import net from 'node:net'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type ScriptedBackend, startBackend, summing } from '../support/backend.ts'
@@ -91,3 +92,75 @@ it('ends at once with 1 when told twice', async () => {
   expect(await hanging).toBe('cut')
   backend.script = summing
 })
+
+it('behind a balancer that asks /readyz loses no call: it goes on, unready, before the port closes', async () => {
+  const gateway = await startGateway({ yaml: settings({ backends: [backend], server: TWO }) })
+  await gateway.ready('main')
+  await gateway.up()
+  const agent = new http.Agent({ keepAlive: true })
+  const other = Number(new URL(backend.url).port)
+  const seen = { isReady: true, told: 0, afterSignal: 0, elsewhere: 0 }
+  const lost: unknown[] = []
+
+  /** As a balancer of the usual kind: it hears of an end when it asks the next time, and not before. */
+  const asking = setInterval(() => {
+    gateway.ask('/readyz').then(
+      ({ status }) => (seen.isReady = status === 200),
+      () => (seen.isReady = false),
+    )
+  }, 100)
+  const calling = async (name: number) => {
+    for (let i = 0; seen.elsewhere < 50; i++) {
+      const port = seen.isReady ? gateway.port : other
+      const status = await posted({ agent, port }, instances(1000 * name + i)).catch(
+        (error: unknown) => error,
+      )
+      if (status !== 200) lost.push(status)
+      if (!seen.isReady) seen.elsewhere++
+      else if (seen.told > 0) seen.afterSignal++
+      if (i === 20 && name === 0) {
+        gateway.signal('SIGTERM')
+        seen.told = performance.now()
+      }
+    }
+  }
+  await Promise.all([0, 1, 2, 3, 4, 5].map(calling))
+  clearInterval(asking)
+  agent.destroy()
+  expect(lost).toEqual([])
+  expect(seen.afterSignal).toBeGreaterThan(0)
+  expect(await gateway.exited).toBe(0)
+  expect(
+    gateway.logs.map(({ event }) => event).filter((event) => /leaving|draining/.test(event ?? '')),
+  ).toEqual(['gateway.leaving', 'gateway.draining'])
+})
+
+it('does not go on after SIGINT, nor after a second signal', async () => {
+  const yaml = settings({ backends: [backend], server: { workers: 1, shutdownDelay: '60s' } })
+  const [one, two] = await Promise.all([startGateway({ yaml }), startGateway({ yaml })])
+  one.signal('SIGINT')
+  expect(await one.exited).toBe(0)
+  two.signal('SIGTERM')
+  await eventually(() => expect(two.logs.some(({ event }) => event === 'gateway.leaving')).toBe(true))
+  expect((await two.ask('/readyz')).status).toBe(503)
+  expect((await two.post(PREDICT, instances(5))).status).toBe(200)
+  two.signal('SIGTERM')
+  expect(await two.exited).toBe(0)
+})
+
+function posted(
+  { agent, port }: { agent: http.Agent; port: number },
+  body: unknown,
+): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json' }
+    const sent = http.request({ agent, port, host: '127.0.0.1', path: PREDICT, method: 'POST', headers })
+    sent.on('error', reject).on('response', (response) => {
+      response
+        .on('end', () => resolve(response.statusCode))
+        .on('error', reject)
+        .resume()
+    })
+    sent.end(JSON.stringify(body))
+  })
+}

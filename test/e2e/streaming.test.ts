@@ -37,6 +37,14 @@ beforeAll(async () => {
       ...base,
       routes: [
         { name: 'v1', match: { path: '/v1/*' }, pool: 'main', cache: { rows: 'never' } },
+        {
+          name: 'timed',
+          match: { path: '/timed' },
+          pool: 'main',
+          protocol: 'opaque',
+          timeout: '500ms',
+          idleTimeout: '1s',
+        },
         { name: 'opaque', pool: 'main', protocol: 'opaque' },
       ],
     },
@@ -180,4 +188,90 @@ it('a backend that breaks off its answer breaks off the client’s', async () =>
   one.response.destroy()
   const [error] = (await failed) as [NodeJS.ErrnoException]
   expect(error.code).toBe('ECONNRESET')
+})
+
+/** A piece every 100 ms, so many times; then the end. */
+function dripping(pieces: number, write: (piece: string) => void, end: () => void): void {
+  let count = 0
+  const drip = setInterval(() => {
+    if (count++ < pieces) return write('piece ')
+    clearInterval(drip)
+    end()
+  }, 100)
+}
+
+it('a stream that flows may take longer than the time of a call', async () => {
+  const { sent, answered } = open('/timed', { 'content-length': '0' })
+  sent.end()
+  const { response } = await first()
+  dripping(
+    14,
+    (piece) => response.write(piece),
+    () => response.end('end'),
+  )
+  expect((await (await answered).toArray()).join('')).toBe(`${'piece '.repeat(14)}end`)
+})
+
+it('a stream that stands still ends after its idle time, at the backend as well', async () => {
+  const { sent, answered } = open('/timed', { 'content-length': '0' })
+  sent.end()
+  const one = await first()
+  one.response.write('begin')
+  const response = await answered
+  await expect(response.toArray()).rejects.toThrow(/aborted/)
+  await eventually(() => expect(one.closed).toBe(true))
+})
+
+it('the head of a stream has the time of a call', async () => {
+  const { sent, answered } = open('/timed', { 'content-length': '0' })
+  sent.end()
+  expect((await answered).statusCode).toBe(504)
+  await eventually(async () => expect((await first()).closed).toBe(true))
+})
+
+it('a caller’s own deadline counts for a stream, too', async () => {
+  const { sent, answered } = open('/timed', { 'content-length': '0', 'x-request-deadline-ms': '400' })
+  sent.end()
+  const one = await first()
+  dripping(
+    100,
+    (piece) => one.response.write(piece),
+    () => {},
+  )
+  await expect((await answered).toArray()).rejects.toThrow(/aborted/)
+  await eventually(() => expect(one.closed).toBe(true))
+})
+
+it('a client that reads nothing is silent, and no fault of the backend', async () => {
+  const before = await gateway.metric('infergate_backend_attempts_total', { ending: 'timeout' })
+  const { sent, answered } = open('/timed', { 'content-length': '0' })
+  sent.end()
+  const one = await first()
+  const pour = (): void => {
+    while (!one.closed && one.response.write(Buffer.alloc(1 << 20))) continue
+  }
+  one.response.on('drain', pour)
+  pour()
+  ;(await answered).pause()
+  await eventually(() => expect(one.closed).toBe(true), { timeoutMs: 10_000 })
+  expect(await gateway.metric('infergate_backend_attempts_total', { ending: 'timeout' })).toBe(before)
+  sent.destroy()
+})
+
+it('who still sends is not silent: an answer may wait for the end of what it is to', async () => {
+  for (const headers of [{}, { 'content-length': String(14 * 6) }] as const) {
+    seen = []
+    const { sent, answered } = open('/timed', headers)
+    sent.write('piece ')
+    const one = await first()
+    one.response.flushHeaders()
+    const response = await answered
+    dripping(
+      13,
+      (piece) => sent.write(piece),
+      () => sent.end(),
+    )
+    one.request.on('end', () => one.response.end('heard all'))
+    expect((await response.toArray()).join('')).toBe('heard all')
+  }
 })

@@ -306,3 +306,47 @@ describe('the stream of events', () => {
     idle.destroy()
   })
 })
+
+describe('more connections than there is room for', () => {
+  const idle = (port: number, count: number) =>
+    Promise.all(
+      Array.from({ length: count }, async () => {
+        const socket = connect(port, '127.0.0.1')
+        socket.on('error', () => {})
+        await once(socket, 'connect')
+        return socket
+      }),
+    )
+
+  test('that say nothing shut nobody out: the one that was still for longest goes', async () => {
+    const { port } = await start()
+    const sockets = await idle(port, 300)
+    expect(await call(port, '/livez')).toMatchObject({ status: 200 })
+    expect(await call(port, '/readyz')).toMatchObject({ status: 200 })
+    await eventually(() => expect(sockets[0]?.destroyed).toBe(true))
+    expect(sockets.at(-1)?.destroyed).toBe(false)
+    for (const socket of sockets) socket.destroy()
+  })
+
+  test('do not end those of who has shown a token, nor what is being answered', async () => {
+    const { port, admin } = await start({ admin: { tokens: [{ hash: tokenHash('t'), scopes: ['read'] }] } })
+    const followed = get({
+      port,
+      path: '/api/v1/events',
+      headers: { authorization: 'Bearer t' },
+      agent: false,
+    })
+    const [events] = (await once(followed, 'response')) as [IncomingMessage]
+    const known = connect(port, '127.0.0.1')
+    known.write('GET /api/v1/pools HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer t\r\n\r\n')
+    await once(known, 'data')
+    const sockets = await idle(port, 400)
+    const heard = once(events, 'data')
+    admin.events.publish('pool', { pool: 'ranker' })
+    await heard
+    known.write('GET /api/v1/pools HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer t\r\n\r\n')
+    await once(known, 'data')
+    for (const socket of [...sockets, known]) socket.destroy()
+    followed.destroy()
+  })
+})

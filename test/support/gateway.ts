@@ -55,7 +55,7 @@ export interface RunningGateway {
   ready(pool: string, count?: number): Promise<void>
   /** Resolves when /readyz answers 200. */
   up(): Promise<void>
-  /** SIGTERM, and SIGKILL where that does not end it. */
+  /** SIGINT, which waits for nothing but running calls, and SIGKILL where that does not end it. */
   stop(): Promise<number | null>
   /** Stops it and starts it again with the same settings, on other ports. */
   restart(): Promise<void>
@@ -256,7 +256,7 @@ function fromGreeting(stderr: string): { port: number; adminPort: number } {
 }
 
 async function ended({ child, exited }: Launched): Promise<number | null> {
-  child.kill('SIGTERM')
+  child.kill('SIGINT')
   const cut = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
   const code = await exited
   clearTimeout(cut)

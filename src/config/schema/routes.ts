@@ -73,7 +73,14 @@ export const route = z.strictObject({
     .describe('Where the calls go: a pool or an embedded model; may be left out where there is only one.'),
   timeout: duration()
     .exactOptional()
-    .describe('Longest time a call of this route may take; otherwise `server.limits.requestTimeout`.'),
+    .describe(
+      'Longest time a call of this route may take, or wait for the head of an answer that streams; otherwise `server.limits.requestTimeout`.',
+    ),
+  idleTimeout: duration()
+    .prefault('60s')
+    .describe(
+      'Longest silence between two pieces of a body that streams; a client that reads nothing is silent, too.',
+    ),
   pure: z
     .boolean()
     .prefault(true)

@@ -13,7 +13,9 @@ const limits = z.strictObject({
   ),
   requestTimeout: duration()
     .prefault('60s')
-    .describe('Longest time a call may take as a whole; a route may set its own `timeout`.'),
+    .describe(
+      'Longest time a call may take as a whole, or wait for the head of an answer that streams; a route may set its own `timeout`.',
+    ),
   headerTimeout: fixed(
     duration()
       .prefault('10s')
@@ -55,9 +57,14 @@ export const server = z.strictObject({
       ),
   ),
   limits: limits.prefault({}).describe('What one request, and all connections together, may take.'),
+  shutdownDelay: duration({ min: '0s', max: '1h' })
+    .prefault('1s')
+    .describe(
+      'How long it goes on taking calls after SIGTERM, with 503 on `/readyz`, so that a balancer hears of it before the port closes; longer than the balancer takes to see it. SIGINT and a second signal do not wait.',
+    ),
   drainTimeout: duration()
     .prefault('30s')
-    .describe('How long running calls may take to finish after SIGTERM.'),
+    .describe('How long running calls may take to finish once the port is closed.'),
   trustedProxies: z
     .array(cidr())
     .prefault([])

@@ -5,7 +5,6 @@
 import { parseBackendUrl } from '../../core/addresses.ts'
 import {
   BOUNDS,
-  ID_PATTERN,
   type LeaseGrant,
   type PoolStatus,
   type Refusal,
@@ -162,9 +161,6 @@ async function scale({ params }: AdminRequest, { parts }: AdminContext): Promise
 
 function backendOf({ params }: AdminRequest): { pool: string; id: string } {
   const { pool: name = '', id = '' } = params
-  if (!ID_PATTERN.test(id)) {
-    throw new Problem(400, 'a backend id has 1 to 128 characters of A-Z a-z 0-9 . _ : -')
-  }
   return { pool: name, id }
 }
 

@@ -67,7 +67,7 @@ export class Auth {
     if (scope === 'register' && scopes.has('register:*')) return token.name
     throw new Problem(403, `this token lacks the scope "${needed}"`, {
       headers: {
-        'www-authenticate': `Bearer realm="infergate", error="insufficient_scope", scope="${needed}"`,
+        'www-authenticate': `Bearer realm="infergate", error="insufficient_scope", scope="${printable(needed)}"`,
       },
     })
   }
@@ -83,6 +83,11 @@ export class Auth {
     const challenge = `Bearer realm="infergate"${given === undefined ? '' : ', error="invalid_token"'}`
     throw new Problem(401, why, { headers: { 'www-authenticate': challenge } })
   }
+}
+
+/** For a quoted string of a header field (RFC 9110, section 5.6.4), whoever has written it. */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]|["\\]/g, '?').slice(0, 256)
 }
 
 /** The hash to put into the settings for a token. */

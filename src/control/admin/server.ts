@@ -9,11 +9,13 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { http } from '../../lib/http.ts'
-import { describePool, ROUTES } from './api.ts'
+import { describePool } from './api.ts'
 import { Auth, listenRefusal, type TokenSettings } from './auth.ts'
-import type { AdminContext, AdminReply, AdminRoute } from './contract.ts'
+import { Connections } from './connections.ts'
+import type { AdminContext, AdminReply } from './contract.ts'
 import { EventHub } from './events.ts'
 import { guard } from './guard.ts'
+import { type Match, match, targetOf } from './paths.ts'
 import { Problem } from './problem.ts'
 
 export interface AdminSettings {
@@ -46,15 +48,11 @@ const LIMITS = {
 const MAX_CONNECTIONS = 256
 const COMMON_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
 
-interface Match {
-  readonly route: AdminRoute
-  readonly params: Record<string, string>
-}
-
 export class AdminServer {
   readonly events: EventHub
   readonly #options: AdminOptions
   readonly #server: Server
+  readonly #connections: Connections
   #settings: AdminSettings
   #auth: Auth
   #leaveRegistry: (() => void) | undefined
@@ -66,8 +64,10 @@ export class AdminServer {
     this.#auth = authOf(options.settings)
     const { clock, log } = options
     this.events = new EventHub({ clock, log, present: () => this.#present() })
-    this.#server = http.createServer(LIMITS, (request, response) => void this.#serve(request, response))
-    this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server = http.createServer(LIMITS, (request, response) => {
+      this.#serve(request, response).catch((error: unknown) => this.#failed(request, response, error))
+    })
+    this.#connections = new Connections(this.#server, MAX_CONNECTIONS)
     this.#server.on('clientError', (_, socket) => {
       if (socket.writable)
         socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
@@ -133,6 +133,7 @@ export class AdminServer {
     const { route, params } = match(method, url.path)
     const writes = method !== 'GET'
     const who = this.#admit(request, { route, params })
+    if (route.scope !== 'open') this.#connections.trust(request.socket)
     const body = writes ? await readJson(request, route.maxBodyBytes ?? BODY_BYTES) : undefined
     if (route.answer === 'events') {
       this.events.attach(response)
@@ -184,6 +185,12 @@ export class AdminServer {
     }
   }
 
+  /** Not even a refusal could be written. Whatever a request holds, it ends the connection at most. */
+  #failed({ method }: IncomingMessage, response: ServerResponse, error: unknown): void {
+    this.#options.log.error('admin.failed', { method, error: String(error) })
+    response.destroy()
+  }
+
   #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     // The caller left: there is nobody to tell, and nothing failed here.
     if (request.socket.destroyed) return
@@ -229,52 +236,6 @@ function write(request: IncomingMessage, response: ServerResponse, reply: AdminR
     'content-length': body.length,
   })
   response.end(request.method === 'HEAD' ? undefined : body)
-}
-
-function targetOf(target: string): { path: string; query: URLSearchParams } {
-  const absolute = target.startsWith('/') ? undefined : URL.parse(target)
-  const text = absolute ? absolute.pathname + absolute.search : target
-  const at = text.indexOf('?')
-  return {
-    path: at < 0 ? text : text.slice(0, at),
-    query: new URLSearchParams(at < 0 ? '' : text.slice(at + 1)),
-  }
-}
-
-/** Throws 404, or 405 with the methods the path has. */
-function match(method: string, path: string): Match {
-  const parts = path.split('/')
-  const allowed: string[] = []
-  for (const route of ROUTES) {
-    const params = paramsOf(route.path.split('/'), parts)
-    if (!params) continue
-    if (route.method === method) return { route, params }
-    allowed.push(route.method)
-  }
-  if (allowed.length > 0) {
-    throw new Problem(405, `this path takes ${allowed.join(', ')}`, {
-      headers: { allow: allowed.join(', ') },
-    })
-  }
-  throw new Problem(404, `there is nothing at ${path.slice(0, 256)}; the API is under /api/v1/`)
-}
-
-function paramsOf(pattern: readonly string[], parts: readonly string[]): Record<string, string> | undefined {
-  if (pattern.length !== parts.length) return undefined
-  const params: Record<string, string> = {}
-  for (const [i, expected] of pattern.entries()) {
-    const part = parts[i] ?? ''
-    if (!expected.startsWith(':')) {
-      if (expected !== part) return undefined
-      continue
-    }
-    try {
-      params[expected.slice(1)] = decodeURIComponent(part)
-    } catch {
-      throw new Problem(400, 'the path has a broken percent-encoding')
-    }
-  }
-  return params
 }
 
 async function readJson(request: IncomingMessage, maxBytes: number): Promise<unknown> {

@@ -8,6 +8,7 @@ import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { BOUNDS, type FoundBackend } from '../registration.ts'
+import { foundAt, objectOf } from './found.ts'
 import { ask } from './request.ts'
 import type { Snapshot, Source } from './source.ts'
 
@@ -30,16 +31,6 @@ const GRACE_MS = 5000
 /** Between two queries, however fast answers come. */
 const MIN_PAUSE_MS = 250
 const RETRY = { baseMs: 500, maxMs: 30_000 }
-
-interface HealthEntry {
-  readonly Node?: { readonly Address?: string; readonly Node?: string; readonly Datacenter?: string }
-  readonly Service?: {
-    readonly ID?: string
-    readonly Address?: string
-    readonly Port?: number
-    readonly Weights?: { readonly Passing?: number }
-  }
-}
 
 export function createConsulSource(options: ConsulOptions): Source {
   return new ConsulSource(options)
@@ -122,25 +113,20 @@ class ConsulSource implements Source {
     if (signal.aborted) return []
     // Consul starts its index anew after a restored snapshot: what we wait for may lie far ahead.
     this.#index = Number.isSafeInteger(next) && next > 0 && next >= this.#index ? next : 0
-    return (entries as HealthEntry[]).flatMap(backendOf).slice(0, BOUNDS.backends)
+    return entries.flatMap((entry: unknown) => backendOf(entry) ?? []).slice(0, BOUNDS.backends)
   }
 }
 
-/** None for an entry that names no place. */
-function backendOf({ Node, Service }: HealthEntry): FoundBackend[] {
-  // An instance without an address of its own is at its node's.
-  const host = Service?.Address || Node?.Address
-  const port = Service?.Port
-  if (!host || !port) return []
-  const url = URL.parse(`http://${host.includes(':') ? `[${host}]` : host}:${port}`)
-  if (!url) return []
-  const weight = Service?.Weights?.Passing ?? 1
-  return [
-    {
-      url: url.origin,
-      weight: Math.min(BOUNDS.maxWeight, Math.max(1, weight)),
-      ...(Service?.ID ? { instance: Service.ID } : {}),
-      ...(Node?.Datacenter ? { zone: Node.Datacenter } : {}),
-    },
-  ]
+/** Undefined for an entry that names no place. */
+function backendOf(entry: unknown): FoundBackend | undefined {
+  const node = objectOf(objectOf(entry)?.['Node'])
+  const service = objectOf(objectOf(entry)?.['Service'])
+  return foundAt({
+    // An instance without an address of its own is at its node's.
+    host: service?.['Address'] || node?.['Address'],
+    port: service?.['Port'],
+    weight: objectOf(service?.['Weights'])?.['Passing'] ?? 1,
+    instance: service?.['ID'],
+    zone: node?.['Datacenter'],
+  })
 }

@@ -8,6 +8,7 @@ import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { BOUNDS, type FoundBackend } from '../registration.ts'
+import { foundAt } from './found.ts'
 import type { Snapshot, Source } from './source.ts'
 
 /** The part of node:dns's Resolver that is used. */
@@ -96,7 +97,7 @@ async function find(
   if (record === 'a') {
     const { addresses, ttlMs } = await addressesOf(resolver, name)
     return {
-      snapshot: addresses.map((address) => ({ url: urlOf(address, port) })).slice(0, BOUNDS.backends),
+      snapshot: addresses.flatMap((host) => foundAt({ host, port }) ?? []).slice(0, BOUNDS.backends),
       ttlMs,
     }
   }
@@ -106,11 +107,8 @@ async function find(
   const used = records.filter(({ priority }) => priority === first).slice(0, BOUNDS.backends)
   const targets = await Promise.all(used.map(({ name: target }) => addressesOf(resolver, target)))
   const snapshot = used.flatMap(({ port: own, weight }, i) =>
-    (targets[i]?.addresses ?? []).map((address) => ({
-      url: urlOf(address, own),
-      // Zero is "hardly ever" beside others, and nothing special where all have it.
-      weight: Math.min(BOUNDS.maxWeight, Math.max(weight, 1)),
-    })),
+    // Zero is "hardly ever" beside others, and nothing special where all have it.
+    (targets[i]?.addresses ?? []).flatMap((host) => foundAt({ host, port: own, weight }) ?? []),
   )
   return {
     snapshot: snapshot.slice(0, BOUNDS.backends),
@@ -138,9 +136,4 @@ async function orNone<T>(asked: Promise<T[]>): Promise<T[]> {
     if ((error as NodeJS.ErrnoException).code === NO_DATA) return []
     throw error
   }
-}
-
-function urlOf(address: string, port: number): string {
-  const host = address.includes(':') ? `[${address}]` : address
-  return new URL(`http://${host}:${port}`).origin
 }

@@ -3,6 +3,7 @@
  * moment an endpoint may stand in two of them: the slice that changed last is right.
  */
 import { BOUNDS, type FoundBackend } from '../registration.ts'
+import { foundAt, isText, listOf, objectOf } from './found.ts'
 
 export interface EndpointSlice {
   readonly metadata: { readonly name: string; readonly namespace?: string; readonly resourceVersion?: string }
@@ -35,6 +36,44 @@ interface Placed {
   readonly terminating: boolean
 }
 
+/** A slice as the API server sent it; undefined for what is none. Only what is used of it is kept. */
+export function readSlice(value: unknown): EndpointSlice | undefined {
+  const slice = objectOf(value)
+  const { name, resourceVersion } = objectOf(slice?.['metadata']) ?? {}
+  if (!slice || !isText(name)) return undefined
+  return {
+    metadata: { name, ...(isText(resourceVersion) ? { resourceVersion } : {}) },
+    ...(isText(slice['addressType']) ? { addressType: slice['addressType'] } : {}),
+    endpoints: listOf(slice['endpoints']).flatMap((endpoint) => readEndpoint(endpoint) ?? []),
+    ports: listOf(slice['ports']).flatMap((port) => readPort(port) ?? []),
+  }
+}
+
+function readEndpoint(value: unknown): Endpoint | undefined {
+  const { addresses, conditions, zone, targetRef } = objectOf(value) ?? {}
+  const { uid, name } = objectOf(targetRef) ?? {}
+  return {
+    addresses: listOf(addresses).filter(isText),
+    conditions: flagsOf(objectOf(conditions) ?? {}),
+    ...(isText(zone) ? { zone } : {}),
+    targetRef: { ...(isText(uid) ? { uid } : {}), ...(isText(name) ? { name } : {}) },
+  }
+}
+
+function flagsOf({ ready, serving, terminating }: Readonly<Record<string, unknown>>) {
+  const flags = Object.entries({ ready, serving, terminating })
+  return Object.fromEntries(flags.filter(([, flag]) => typeof flag === 'boolean'))
+}
+
+function readPort(value: unknown): Port | undefined {
+  const { name, port, protocol } = objectOf(value) ?? {}
+  return {
+    ...(isText(name) ? { name } : {}),
+    ...(typeof port === 'number' ? { port } : {}),
+    ...(isText(protocol) ? { protocol } : {}),
+  }
+}
+
 /** `slices`: the one that changed last comes last. `port`: number or name; undefined: the first TCP port. */
 export function backendsOf(
   slices: Iterable<EndpointSlice>,
@@ -64,15 +103,9 @@ function placedAt({ addresses, conditions, zone, targetRef }: Endpoint, port: nu
     ? (conditions?.serving ?? conditions?.ready ?? false)
     : (conditions?.ready ?? true)
   if (address === undefined || !isReady) return undefined
-  const url = URL.parse(`http://${address.includes(':') ? `[${address}]` : address}:${port}`)
-  if (!url) return undefined
-  const backend = {
-    url: url.origin,
-    ...(zone ? { zone } : {}),
-    ...(targetRef?.uid ? { instance: targetRef.uid } : {}),
-    ...(targetRef?.name ? { labels: { pod: targetRef.name } } : {}),
-  }
-  return { backend, terminating }
+  const { uid, name } = targetRef ?? {}
+  const backend = foundAt({ host: address, port, zone, instance: uid, pod: name })
+  return backend && { backend, terminating }
 }
 
 function portOf(ports: readonly Port[], wanted: number | string | undefined): number | undefined {

@@ -4,8 +4,8 @@
  * every few seconds it is read anyway, for file systems that announce nothing.
  */
 import { createHash } from 'node:crypto'
-import { type FSWatcher, watch } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { constants, type FSWatcher, watch } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { parseBackendUrl } from '../../core/addresses.ts'
 import type { Log } from '../../core/log.ts'
@@ -80,8 +80,9 @@ class FileSource implements Source {
     let dueIn = REREAD_MS
     try {
       if (!this.#watcher) this.#watch()
+      await using handle = await opened(this.#options.path)
       const changes = this.#changes
-      const text = await readFile(this.#options.path, 'utf8')
+      const text = await handle.readFile('utf8')
       // It was written while it was read: half a list may look like a whole one.
       if (changes !== this.#changes) dueIn = DEBOUNCE_MS
       else this.#take(text)
@@ -95,7 +96,6 @@ class FileSource implements Source {
 
   #take(text: string): void {
     const { parse = JSON.parse } = this.#options
-    if (text.length > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes`)
     const digest = createHash('sha256').update(text).digest('base64')
     if (digest === this.#digest && !this.#isAsked) return
     const snapshot = backendsIn(parse(text))
@@ -131,6 +131,16 @@ class FileSource implements Source {
     this.#watcher?.close()
     this.#watcher = undefined
   }
+}
+
+/** Rejects for what is no file or too large before a byte is read: a pipe would be waited for without end. */
+async function opened(path: string): Promise<FileHandle> {
+  // Without this, opening a pipe that nobody writes to waits for ever.
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  const status = await handle.stat()
+  if (status.isFile() && status.size <= MAX_BYTES) return handle
+  await handle.close()
+  throw new Error(status.isFile() ? `it is larger than ${MAX_BYTES} bytes` : 'it is no regular file')
 }
 
 /** The backends of a parsed file: `[…]` or `{ "backends": […] }`, each a URL or an object with one. Throws. */

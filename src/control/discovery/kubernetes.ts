@@ -6,7 +6,8 @@
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { backendsOf, type EndpointSlice } from './endpoint-slices.ts'
+import { backendsOf, type EndpointSlice, readSlice } from './endpoint-slices.ts'
+import { isText, listOf, objectOf } from './found.ts'
 import { type Ask, ask, follow, type Told } from './request.ts'
 import type { Snapshot, Source } from './source.ts'
 
@@ -39,11 +40,8 @@ const RETRY = { baseMs: 500, maxMs: 30_000 }
 /** Before the next watch: a proxy may end each of them at once. */
 const PAUSE_MS = 100
 const GONE = 410
-
-interface WatchEvent {
-  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'
-  readonly object: EndpointSlice & { readonly code?: number; readonly message?: string }
-}
+/** What events tell of; a BOOKMARK is about the version alone. */
+const CHANGES: ReadonlySet<unknown> = new Set(['ADDED', 'MODIFIED', 'DELETED'])
 
 /** The version we watch from is no longer kept. */
 class Gone extends Error {}
@@ -121,16 +119,14 @@ class KubernetesSource implements Source {
     const asked = await this.#asked('', LIST_TIMEOUT_MS, signal)
     const told = await ask(asked)
     if (told.status !== 200) throw refused(told)
-    const list = JSON.parse(told.body) as {
-      metadata?: { resourceVersion?: string }
-      items?: EndpointSlice[] | null
-    }
-    const version = list.metadata?.resourceVersion
-    if (version === undefined) throw new Error('the list has no resource version')
+    const list = objectOf(JSON.parse(told.body))
+    const version = objectOf(list?.['metadata'])?.['resourceVersion']
+    if (!isText(version)) throw new Error('the list has no resource version')
     if (signal.aborted) return
+    const slices = listOf(list?.['items']).flatMap((item) => readSlice(item) ?? [])
     this.#slices.clear()
     // Oldest first where the server's numbers can be compared, so that of two slices the younger one counts.
-    for (const slice of (list.items ?? []).toSorted(byVersion)) this.#slices.set(slice.metadata.name, slice)
+    for (const slice of slices.toSorted(byVersion)) this.#slices.set(slice.metadata.name, slice)
     this.#version = version
     this.#recovered()
     this.#tell()
@@ -141,23 +137,38 @@ class KubernetesSource implements Source {
     const from = `${query}&resourceVersion=${encodeURIComponent(this.#version ?? '')}`
     const asked = await this.#asked(from, WATCH_SECONDS * 1000 + WATCH_GRACE_MS, signal)
     const told = await follow(asked, (line) => {
-      if (!signal.aborted) this.#event(JSON.parse(line) as WatchEvent)
+      if (!signal.aborted) this.#take(line)
     })
     if (told.status === GONE) throw new Gone()
     if (told.status !== 200) throw refused(told)
     this.#recovered()
   }
 
-  #event({ type, object }: WatchEvent): void {
-    if (type === 'ERROR') {
-      if (object.code === GONE) throw new Gone()
-      throw new Error(object.message ?? 'the watch failed')
+  /** What is not understood may have been a change: then the list is read again, and not this event for ever. */
+  #take(line: string): void {
+    try {
+      this.#event(objectOf(JSON.parse(line)) ?? {})
+    } catch (error) {
+      this.#version = undefined
+      throw error
     }
-    this.#version = object.metadata.resourceVersion ?? this.#version
-    if (type === 'BOOKMARK') return
-    const { name } = object.metadata
-    this.#slices.delete(name)
-    if (type !== 'DELETED') this.#slices.set(name, object)
+  }
+
+  #event({ type, object: given }: Readonly<Record<string, unknown>>): void {
+    const object = objectOf(given) ?? {}
+    if (type === 'ERROR') {
+      if (object['code'] === GONE) throw new Gone()
+      const { message } = object
+      throw new Error(typeof message === 'string' ? message.slice(0, 200) : 'the watch failed')
+    }
+    const version = objectOf(object['metadata'])?.['resourceVersion']
+    if (isText(version)) this.#version = version
+    if (!CHANGES.has(type)) return
+    const slice = readSlice(object)
+    // Its name is all that a slice must have; without it nobody knows what has changed.
+    if (!slice) throw new Error('an event about nothing')
+    this.#slices.delete(slice.metadata.name)
+    if (type !== 'DELETED') this.#slices.set(slice.metadata.name, slice)
     this.#tell()
   }
 

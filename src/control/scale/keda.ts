@@ -13,6 +13,7 @@ import {
   status,
 } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
+import { POOL_PATTERN } from '../registration.ts'
 import type { Emitter, Signal } from './signal.ts'
 
 export interface KedaOptions {
@@ -202,7 +203,8 @@ type Found = { readonly signal: Signal } | { readonly code: status; readonly det
 /** Which pool is meant, and what was said of it. Nothing yet is "unavailable": KEDA keeps what it has, and asks again. */
 function find(signals: ReadonlyMap<string, Signal>, ref: Ref | null): Found {
   const pool = ref?.scalerMetadata['pool']
-  if (pool === undefined || pool === '') {
+  // What is no name is not repeated: the details travel in a header field.
+  if (pool === undefined || !POOL_PATTERN.test(pool)) {
     const details = 'name the pool in the metadata of the trigger: "pool: NAME"'
     return { code: status.INVALID_ARGUMENT, details }
   }

@@ -97,9 +97,14 @@ async function deliver(
   const body = JSON.stringify(eventOf(signal, options.source))
   const timeout = AbortSignal.timeout(options.timeoutMs ?? 5_000)
   try {
-    const answer = await fetch(options.url, {
+    const { url, authorization } = placeOf(options.url)
+    const answer = await fetch(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/cloudevents+json', ...signatureOf(body, options) },
+      headers: {
+        'content-type': 'application/cloudevents+json',
+        ...authorization,
+        ...signatureOf(body, options),
+      },
       body,
       redirect: 'error',
       signal: AbortSignal.any([timeout, ending]),
@@ -107,8 +112,20 @@ async function deliver(
     await answer.body?.cancel()
     return answer.ok ? undefined : `answered ${answer.status}`
   } catch (error) {
-    return timeout.aborted ? `no answer within ${options.timeoutMs ?? 5_000} ms` : String(error)
+    if (timeout.aborted) return `no answer within ${options.timeoutMs ?? 5_000} ms`
+    const { message, cause } = error as Error
+    return cause instanceof Error ? `${message}: ${cause.message}` : message
   }
+}
+
+/** `fetch` takes no credentials in a URL, and its complaint would write them into the log. */
+function placeOf(text: string): { url: URL; authorization: Record<string, string> } {
+  const url = new URL(text)
+  const { username, password } = url
+  if (username === '' && password === '') return { url, authorization: {} }
+  url.username = url.password = ''
+  const pair = [username, password].map((part) => decodeURIComponent(part)).join(':')
+  return { url, authorization: { authorization: `Basic ${Buffer.from(pair).toString('base64')}` } }
 }
 
 function signatureOf(body: string, { secret, clock }: WebhookOptions): Record<string, string> {

@@ -9,7 +9,7 @@ export interface ClientOptions {
   /** Connections a backend at most; further calls wait for one. Infinity: whoever calls bounds them. */
   readonly connections: number
   readonly connectTimeoutMs: number
-  /** Longest silence in a body that is under way. */
+  /** Longest silence in a body that is under way, where the request does not say. */
   readonly bodyTimeoutMs: number
   /** Why this address may not be talked to, or undefined. Asked at every connect, for the resolved address. */
   readonly refuse: (address: string, port: number) => string | undefined
@@ -27,6 +27,8 @@ export interface Request {
   readonly signal: Signal
   /** Milliseconds until the head of the answer must be there. */
   readonly headTimeoutMs: number
+  /** Longest silence in the body of the answer. */
+  readonly idleTimeoutMs?: number | undefined
   /** Monotonic milliseconds, where whoever asks has read the clock. */
   readonly now?: number
 }

@@ -41,7 +41,7 @@ export class PlainClient {
   /** Sends one request; comes with the head of the answer. Fails with a GatewayError only. */
   send(request: Request): Coming<Exchange> {
     const { origin, prefix } = this.#places.get(request.url) ?? this.#place(request.url)
-    const { bodyTimeoutMs } = this.#options
+    const { idleTimeoutMs: bodyTimeoutMs = this.#options.bodyTimeoutMs } = request
     const transfer = new Transfer({ request, prefix, wheel: this.#wheel, bodyTimeoutMs })
     if (!transfer.isOver) origin.take(transfer)
     return transfer

@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { type Dispatcher, errors, Pool } from 'undici'
+import { isWhole } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { checkedLookup } from './checked-lookup.ts'
@@ -39,7 +40,7 @@ export class UndiciClient {
             // undici reads any async iterable; its types name only a few of them.
             body: (request.body ?? null) as Uint8Array | null,
             headersTimeout: Math.max(1, request.headTimeoutMs),
-            bodyTimeout: this.#options.bodyTimeoutMs,
+            bodyTimeout: this.#idleMs(request),
           },
           handler,
         )
@@ -47,6 +48,12 @@ export class UndiciClient {
         reject(translate(error, request, true))
       }
     })
+  }
+
+  /** While the request's body streams, its sender is no silence either: the door watches both directions together. */
+  #idleMs({ body, idleTimeoutMs }: Request): number {
+    if (body !== undefined && !isWhole(body)) return 0
+    return idleTimeoutMs ?? this.#options.bodyTimeoutMs
   }
 
   /** Closes what belongs to an origin that is no longer used; running exchanges finish. */

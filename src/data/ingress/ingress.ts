@@ -5,6 +5,7 @@
 import {
   type Body,
   type Call,
+  isWhole,
   modelName,
   type RawPairs,
   type Target,
@@ -30,6 +31,7 @@ import type { HeadNotes, Intake } from './intake.ts'
 import { answerToQuery, checkQuery } from './query.ts'
 import { keepable, type Live, type Matched } from './routes.ts'
 import { proxyStatus, toldFields } from './status.ts'
+import { AnswerStream } from './stream.ts'
 import { parseTarget } from './target.ts'
 
 export interface IngressParts {
@@ -80,6 +82,8 @@ class Visit implements Timer, Taker<Answer> {
   #timeoutMs = 0
   #over = false
   #asked: Asked | undefined
+  /** Where a body streams, either way. */
+  #streamed: AnswerStream | undefined
 
   constructor(parts: IngressParts, intake: Intake, began = parts.clock.now()) {
     this.#parts = parts
@@ -111,7 +115,7 @@ class Visit implements Timer, Taker<Answer> {
       const body = bodyOf(intake, matched, { call, maxBytes: settings.maxBodyBytes })
       if (body instanceof Promise)
         body.then((bytes) => this.#ask(bytes)).catch((error: unknown) => this.#fail(error))
-      else this.#ask(body)
+      else this.#ask(isWhole(body) ? body : this.#stream.heard(body))
     } catch (error) {
       this.#fail(error)
     }
@@ -158,27 +162,30 @@ class Visit implements Timer, Taker<Answer> {
       this.#intake.answer(reply.status, common, own, reply.body)
       this.#end(undefined)
     } else {
-      this.#stream(reply, [...common.pairs, ...own]).catch((error: unknown) => this.#fail(error))
+      const { signal } = this.#call as ArrivedCall
+      this.#stream
+        .pass(reply, [...common.pairs, ...own], signal)
+        .then(() => this.#end(undefined))
+        .catch((error: unknown) => this.#fail(error))
     }
   }
 
-  /** A body that streams is written as fast as the client reads. */
-  async #stream({ status, body, trailers }: Reply, headers: RawPairs): Promise<void> {
-    const intake = this.#intake
-    const { signal } = this.#call as ArrivedCall
-    intake.begin(status, headers)
-    for await (const chunk of body as AsyncIterable<Uint8Array>) {
-      if (signal.aborted) throw signal.reason
-      if (!intake.write(chunk)) await intake.drained()
-    }
-    if (signal.aborted) throw signal.reason
-    intake.end(trailers?.() ?? [])
-    this.#end(undefined)
+  get #stream(): AnswerStream {
+    const { clock, wheel } = this.#parts
+    this.#streamed ??= new AnswerStream(this.#intake, {
+      idleMs: this.#matched?.route.idleTimeout,
+      until: this.#began + timeoutOf(this.#intake),
+      arm: (ms, now) => wheel.arm(this, ms, now),
+      now: () => clock.now(),
+    })
+    return this.#streamed
   }
 
   /** The deadline has come. */
   run(): void {
-    const fault = new GatewayError('deadline', `no answer within ${this.#timeoutMs} ms`)
+    const fault = this.#streamed?.hasBegun
+      ? this.#streamed.fault()
+      : new GatewayError('deadline', `no answer within ${this.#timeoutMs} ms`)
     this.#call?.abort(fault)
     // Whoever works on the call stops with the signal; the caller is told at once, whether they do or not.
     this.#fail(fault)

@@ -46,8 +46,10 @@ export interface Route {
   /** Dialects to try by path, in order. */
   readonly protocols: readonly Protocol[]
   readonly pool: string
-  /** Milliseconds a caller of this route waits at most. */
+  /** Milliseconds a caller of this route waits at most: for the whole answer, or for the head of one that streams. */
   readonly timeout: number
+  /** Milliseconds between two pieces of a body that streams, at most; left out: a minute. */
+  readonly idleTimeout?: number
   /** The same request gives the same answer, and asking twice harms nobody. */
   readonly pure: boolean
   readonly cache: RouteCache | undefined

@@ -171,6 +171,8 @@ describe('settings without a YAML', () => {
       upstreams: ['http://127.0.0.1:8501', 'http://127.0.0.1:8502/'],
       listen: '127.0.0.1:0',
       admin: '127.0.0.1:0',
+      timeout: '10m',
+      idleTimeout: '5s',
     })
     expect(made).toMatchObject({
       settings: {
@@ -179,7 +181,16 @@ describe('settings without a YAML', () => {
         pools: {
           upstream: { backends: [{ url: 'http://127.0.0.1:8501' }, { url: 'http://127.0.0.1:8502' }] },
         },
-        routes: [{ name: 'upstream', match: {}, protocol: 'auto', cache: { enabled: true, rows: 'auto' } }],
+        routes: [
+          {
+            name: 'upstream',
+            match: {},
+            protocol: 'auto',
+            timeout: 600_000,
+            idleTimeout: 5_000,
+            cache: { enabled: true, rows: 'auto' },
+          },
+        ],
       },
     })
   })
@@ -202,6 +213,14 @@ describe('settings without a YAML', () => {
       { admin: '0.0.0.0:9090' },
       [
         '--admin: without admin.tokens the admin API must listen on a loopback address, such as 127.0.0.1:9090',
+      ],
+    ],
+    [
+      ['http://h'],
+      { timeout: '10', idleTimeout: 'never' },
+      [
+        '--timeout: expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d',
+        '--idle-timeout: expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d',
       ],
     ],
   ])('say what is wrong with %j %j', (upstreams, options, errors) => {

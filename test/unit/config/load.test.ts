@@ -29,6 +29,7 @@ describe('the defaults', () => {
         keepAliveTimeout: 65_000,
         maxConnections: 10_000,
       },
+      shutdownDelay: 1_000,
       drainTimeout: 30_000,
       trustedProxies: [],
     })

@@ -1,0 +1,82 @@
+/**
+ * An answer whose body streams, and the time it may stand still. Until its head is there a call has its whole time
+ * (`routes[].timeout`); a stream that flows may then go on for as long as it likes, and only silence ends it. Both directions
+ * count: who still sends the request's body, or reads slowly, is not silent.
+ */
+import type { RawPairs } from '../../core/call.ts'
+import { GatewayError } from '../../core/errors.ts'
+import type { Reply } from '../../core/reply.ts'
+import type { Signal } from '../../lib/cancel.ts'
+import type { Intake } from './intake.ts'
+
+/** Where a route does not say. */
+const IDLE_MS = 60_000
+
+export interface StreamTimes {
+  /** Milliseconds between two pieces at most. */
+  readonly idleMs: number | undefined
+  /** Monotonic milliseconds after which the caller itself does not wait; Infinity: it did not say. */
+  readonly until: number
+  /** Sets the deadline of the call anew. */
+  readonly arm: (ms: number, now: number) => void
+  readonly now: () => number
+}
+
+export class AnswerStream {
+  readonly #intake: Intake
+  readonly #times: StreamTimes
+  readonly #idleMs: number
+  #hasBegun = false
+  /** The client has not read what was written. */
+  #isHeld = false
+
+  constructor(intake: Intake, times: StreamTimes) {
+    this.#intake = intake
+    this.#times = times
+    this.#idleMs = times.idleMs ?? IDLE_MS
+  }
+
+  get hasBegun(): boolean {
+    return this.#hasBegun
+  }
+
+  /** A body that streams is written as fast as the client reads. Rejects with what ends it before its end. */
+  async pass({ status, body, trailers }: Reply, headers: RawPairs, signal: Signal): Promise<void> {
+    const intake = this.#intake
+    intake.begin(status, headers)
+    this.#hasBegun = true
+    this.#moved()
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      if (signal.aborted) throw signal.reason
+      this.#isHeld = !intake.write(chunk)
+      if (this.#isHeld) await intake.drained()
+      this.#isHeld = false
+      this.#moved()
+    }
+    if (signal.aborted) throw signal.reason
+    intake.end(trailers?.() ?? [])
+  }
+
+  /** The request's body while it is passed on. */
+  async *heard(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of body) {
+      if (this.#hasBegun) this.#moved()
+      yield chunk
+    }
+  }
+
+  /** Why it is to end, now that its time is up. */
+  fault(): GatewayError {
+    const seconds = `${this.#idleMs} ms (routes[].idleTimeout)`
+    if (this.#times.now() >= this.#times.until)
+      return new GatewayError('deadline', 'the answer was not complete in the time that the caller allows')
+    if (this.#isHeld) return new GatewayError('callerLeft', `the client has read nothing for ${seconds}`)
+    return new GatewayError('deadline', `nothing more of the answer came within ${seconds}`)
+  }
+
+  #moved(): void {
+    const { now: clock, until, arm } = this.#times
+    const now = clock()
+    arm(Math.min(this.#idleMs, until - now), now)
+  }
+}
