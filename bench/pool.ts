@@ -16,6 +16,7 @@ import {
   allFailing,
   killed,
   rollingRestart,
+  SLOWLY_FAILING,
   STEADY,
   type Steady,
   steady,
@@ -81,6 +82,8 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
     say({ scenario: 'one of four killed', proxy, ...(await killed(proxy, { rate, durationMs })) })
     say({ scenario: 'rolling restart', proxy, ...(await rollingRestart({ rate, pauseMs: 1_000 })) })
     say({ scenario: 'all failing', proxy, ...(await allFailing(proxy, { rate: 200, failMs: 6_000 })) })
+    const waiting = { callers: 24, failMs: 6_000, failing: SLOWLY_FAILING }
+    say({ scenario: 'all failing slowly, 24 callers', proxy, ...(await allFailing(proxy, waiting)) })
   },
 }
 

@@ -103,6 +103,16 @@ function demandsOf(rows: Rows): Demand[] {
     most('one of four killed: failed calls, worst round', rows.worst('one of four killed', 'failed'), 0),
     most('rolling restart: failed calls, worst round', rows.worst('rolling restart', 'failed'), 0),
     most('all failing: calls upstream a call, worst round', rows.worst('all failing', 'amplification'), 1.25),
+    most(
+      'all failing slowly, 24 callers: calls upstream a call, worst round',
+      rows.worst('all failing slowly, 24 callers', 'amplification'),
+      1.25,
+    ),
+    most(
+      'all failing slowly, 24 callers: recovery, ms, worst round',
+      rows.worst('all failing slowly, 24 callers', 'recoveryMs'),
+      2_000,
+    ),
     most('all failing: p99 of the errors, ms, worst round', rows.worst('all failing', 'failedP99'), 50),
     most('all failing: recovery, ms, worst round', rows.worst('all failing', 'recoveryMs'), 2_000),
   ].filter(({ measured }) => Number.isFinite(measured))

@@ -95,15 +95,28 @@ export interface AllFailing {
   readonly recoveryMs: number
 }
 
+export interface FailingLoad {
+  /** Open loop: calls a second. */
+  readonly rate?: number
+  /** Closed loop: callers that wait for their answers, and so make fewer calls the longer a failure takes. */
+  readonly callers?: number
+  readonly failMs: number
+  /** Default: 500 after a millisecond. */
+  readonly failing?: Script
+}
+
+/** Fails, but takes its time. */
+export const SLOWLY_FAILING: Script = { serviceMs: 100, slots: 8, status: 500 }
+
 /** All four fail for a while and then are well. */
-export async function allFailing(proxy: ProxyName, { rate, failMs }: { rate: number; failMs: number }) {
+export async function allFailing(proxy: ProxyName, { failMs, failing = FAILING, ...loop }: FailingLoad) {
   return around(proxy, [GOOD, GOOD, GOOD, GOOD], async (at, backends): Promise<AllFailing> => {
     const [failFrom, afterMs] = [2_000, 5_000]
-    const running = load({ url: at.url + PATH, body, rate, durationMs: failFrom + failMs + afterMs })
+    const running = load({ url: at.url + PATH, body, ...loop, durationMs: failFrom + failMs + afterMs })
     const began = performance.now()
     const all = (script: Script) => backends.urls.forEach((_, i) => backends.script(i, script))
     await sleep(failFrom)
-    all(FAILING)
+    all(failing)
     // The calls under way when the script changes still belong to the good time.
     await sleep(500)
     const [from, before] = [performance.now() - began, await backends.counts()]

@@ -6,6 +6,7 @@
  */
 import { parseArgs } from 'node:util'
 import {
+  allButOneBack,
   everythingSick,
   hedging,
   heterogeneous,
@@ -36,6 +37,8 @@ const experiments: readonly (() => readonly Row[])[] = [
   () => everythingSick(seed, 1, 1_000),
   () => retryStorm(seed),
   () => hedging(seed),
+  () => allButOneBack(seed, 1),
+  () => allButOneBack(seed, 200),
 ]
 
 const started = performance.now()

@@ -84,7 +84,7 @@ export function poolTuning(
     panicPercent: outlier.panicPercent,
     retry: {
       max: retry.max,
-      budget: { percent: retry.budget.percent, minPerSecond: RETRY_RESERVE / workers },
+      budget: retryBudget(retry.budget.percent, workers),
     },
     hedge: hedge.percent === 0 ? undefined : hedgeOptions(hedge.percent, workers),
     outlier: {
@@ -106,8 +106,19 @@ export function poolTuning(
   }
 }
 
-/** Retries a second that a quiet pool may always make, of all workers together. */
+/** Retries a second that a quiet pool may always make, how many of those at a time, and how many it saves up: of all workers together. */
 const RETRY_RESERVE = 10
+const RETRIES_AT_ONCE = 3
+const RETRY_BURST = 10
+
+function retryBudget(percent: number, workers: number): PoolTuning['retry']['budget'] {
+  return {
+    percent,
+    minPerSecond: RETRY_RESERVE / workers,
+    minAtOnce: Math.max(1, RETRIES_AT_ONCE / workers),
+    burst: RETRY_BURST / workers,
+  }
+}
 
 /** Second tries that may be made at once after a quiet time, and answers that must have been seen before: of all workers. */
 const HEDGE_BURST = 10

@@ -38,6 +38,8 @@ export interface HealthOptions {
 
 /** A backend not yet seen well is asked again sooner than the interval: it may be starting. */
 const FIRST_RETRY_MS = 250
+/** One that was out and answers well again is asked again as soon as this: a pool whose backends all return is not to wait for them. */
+const RETURN_MS = 1_000
 const JITTER = 0.1
 
 export class Health {
@@ -197,6 +199,8 @@ class Prober {
         backoffMs(this.#attempts, { baseMs: FIRST_RETRY_MS, maxMs: intervalMs, random }),
       )
     }
-    return intervalMs * (1 - JITTER + 2 * JITTER * random())
+    const isReturning = this.#told === 'sick' && this.#successes > 0
+    const pauseMs = isReturning ? Math.min(intervalMs, RETURN_MS) : intervalMs
+    return pauseMs * (1 - JITTER + 2 * JITTER * random())
   }
 }

@@ -52,6 +52,8 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
   readonly #asked: number
   #tried = NOBODY
   #turn = 0
+  /** Taken from the budget. */
+  #retries = 0
 
   constructor(parts: DispatchParts, call: Call, matched: Matched, shipment: Shipment) {
     super()
@@ -125,10 +127,12 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
       turn < this.#pool.maxRetries &&
       (this.#replay?.replayable ?? true) &&
       repeatable(result, this.#matched, turn)
-    if (!again || !this.#hasTime() || !this.#pool.mayRetry()) return this.#finish(result)
+    if (!again || !this.#hasTime()) return this.#finish(result)
     // A reply is an answer, if a bad one: it is given up only for somebody who may do better at once.
-    if (this.#pool.hasOther(this, this.#tried)) return this.#retry(result)
-    if (isAnswer) return this.#finish(result)
+    const hasOther = this.#pool.hasOther(this, this.#tried)
+    if ((isAnswer && !hasOther) || !this.#pool.mayRetry()) return this.#finish(result)
+    this.#retries++
+    if (hasOther) return this.#retry(result)
     this.#tried = NOBODY
     void sleep(retryDelayMs(turn, this.#parts.random)).then(() =>
       this.#hasTime() ? this.#retry(result) : this.#finish(result),
@@ -137,6 +141,21 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
 
   failed(error: unknown): void {
     this.fail(error)
+  }
+
+  override settle(value: Delivered): void {
+    this.#over()
+    super.settle(value)
+  }
+
+  override fail(error: unknown): void {
+    this.#over()
+    super.fail(error)
+  }
+
+  #over(): void {
+    if (this.#retries > 0) this.#pool.retried(this.#retries)
+    this.#retries = 0
   }
 
   #retry(result: Result): void {

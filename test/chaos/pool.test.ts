@@ -7,6 +7,7 @@ import {
   allFailing,
   killed,
   rollingRestart,
+  SLOWLY_FAILING,
   STEADY,
   type Steady,
   steady,
@@ -55,6 +56,16 @@ describe('a pool of four', () => {
 
   it('adds a quarter of load at most while all fail, and is well as soon as they are', async () => {
     const { amplification, recoveryMs } = await allFailing('infergate', { rate: 250, failMs: 3_000 })
+    expect(amplification).toBeLessThanOrEqual(1.25)
+    expect(recoveryMs).toBeLessThan(2_000)
+  })
+
+  it('adds no more where 24 callers wait for answers that fail slowly', async () => {
+    const { amplification, recoveryMs } = await allFailing('infergate', {
+      callers: 24,
+      failMs: 3_000,
+      failing: SLOWLY_FAILING,
+    })
     expect(amplification).toBeLessThanOrEqual(1.25)
     expect(recoveryMs).toBeLessThan(2_000)
   })

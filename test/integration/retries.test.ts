@@ -4,7 +4,7 @@
  */
 import { request } from 'node:http'
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Script, type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
 import { settings } from '../support/settings.ts'
@@ -100,4 +100,67 @@ it('D1: a call is answered once, by the last who was asked, and only a pure one 
     }),
     { numRuns: 25 },
   )
+})
+
+describe('a budget under 24 callers who wait for their answers', () => {
+  /** What each of four does now: milliseconds to its answer, and the status; undefined: the connection is cut. */
+  type Mood = { readonly ms: number; readonly status: number } | undefined
+  const WELL: Mood = { ms: 5, status: 200 }
+  const SICK: Mood = { ms: 60, status: 500 }
+  const moods: Mood[] = []
+  let arrived = 0
+
+  /** So many calls; the status of each. */
+  async function calls(url: (path: string) => string, count: number): Promise<number[]> {
+    const statuses: number[] = []
+    let begun = 0
+    const caller = async () => {
+      while (begun++ < count) {
+        const answer = await fetch(url('/v1/models/m:predict'), {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ instances: [ids++] }),
+        })
+        await answer.arrayBuffer()
+        statuses.push(answer.status)
+      }
+    }
+    await Promise.all(Array.from({ length: 24 }, caller))
+    return statuses
+  }
+
+  it('adds a quarter at most while all fail, and loses nothing to one that stays dead when the others are back', async () => {
+    const four = await Promise.all(
+      [0, 1, 2, 3].map((at) =>
+        startBackend((_, response) => {
+          arrived++
+          const mood = moods[at]
+          if (!mood) return void response.destroy()
+          setTimeout(() => {
+            const text = mood.status === 200 ? '{"predictions":[1]}' : '{"error":"sick"}'
+            response.writeHead(mood.status, { 'content-type': 'application/json' }).end(text)
+          }, mood.ms)
+        }),
+      ),
+    )
+    const running = await startGateway({
+      yaml: settings({ backends: four, tiers: [], pool: { health: { path: 'off' } } }),
+    })
+    const url = (path: string) => `http://127.0.0.1:${running.port}${path}`
+    try {
+      moods.splice(0, 4, WELL, WELL, WELL, WELL)
+      expect(await calls(url, 1_500)).not.toContain(500)
+      moods.splice(0, 4, SICK, SICK, SICK, SICK)
+      await calls(url, 24)
+      arrived = 0
+      expect(await calls(url, 360)).not.toContain(200)
+      expect(arrived).toBeLessThanOrEqual(1.25 * 360)
+      moods.splice(0, 4, WELL, WELL, WELL, undefined)
+      await calls(url, 400)
+      expect(new Set(await calls(url, 1_500))).toEqual(new Set([200]))
+    } finally {
+      await running.stop()
+      await Promise.all(four.map((one) => one.close()))
+    }
+  })
 })

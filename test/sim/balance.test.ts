@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import {
+  allButOneBack,
   everythingSick,
   hedging,
   heterogeneous,
@@ -47,6 +48,24 @@ describe('the balancer in simulation', { timeout: 30_000 }, () => {
       expect(of(rows, 'all ours', 'attempts a call')).toBeLessThanOrEqual(1.25)
       expect(of(rows, 'all ours', 'recovered after ms')).toBeLessThanOrEqual(2_000)
       expect(of(rows, 'peak-ewma, 3 retries', 'attempts a call')).toBeGreaterThan(3.5)
+    },
+  )
+
+  // Fewer calls come while they fail: what calls brought in before must not be spent on them, and leave a debt.
+  it.each([1, 20, 200, 1_000])(
+    'with 24 waiting callers and all failing in %i ms adds a fifth and what was saved up, and loses no call to one that stays dead',
+    (failMs) => {
+      for (const seed of [1, 2, 3]) {
+        const rows = allButOneBack(seed, failMs)
+        // Of calls that take a second there are only 140, and the twelve retries that were saved up show.
+        expect(of(rows, 'all ours', 'attempts a call')).toBeLessThanOrEqual(
+          failMs < 1_000 ? 1.25 : 1.2 + 12 / 140,
+        )
+        expect(of(rows, 'all ours', 'failed in the first second')).toBeLessThan(50)
+        expect(of(rows, 'all ours', 'failed later')).toBe(0)
+        // Of about 1,060 that three can answer.
+        expect(of(rows, 'all ours', 'answered/s later')).toBeGreaterThan(950)
+      }
     },
   )
 

@@ -176,6 +176,50 @@ export function everythingSick(seed: number, rate: number, perSecond: number): r
   })
 }
 
+/**
+ * 24 callers who each wait for their answer. All four backends fail from 10 s to 16 s, after `failMs`; then three are well again,
+ * and one goes on failing at once.
+ */
+export function allButOneBack(seed: number, failMs: number): readonly Row[] {
+  const [failFrom, failTo, untilMs] = [10_000, 16_000, 22_000]
+  const engine = new Engine()
+  const plan = (at: number): BackendPlan => ({
+    slots: 8,
+    serviceMs: exponentialService(20, createRandom(seed, `service ${at}`)),
+    failsAfterMs(now) {
+      if (now >= failFrom && now < failTo) return failMs
+      return at === 3 && now >= failTo ? 1 : undefined
+    },
+  })
+  const backends = times(4, (at) => new SimBackend(engine, plan(at)))
+  const arm: Arm = {
+    name: 'all ours',
+    policy: 'peak-ewma',
+    outliers: true,
+    retries: 2,
+    retryBudget: true,
+    hedge: 'budget',
+  }
+  const gateway = new SimGateway(engine, arm, { backends, seed })
+  // A caller needs a moment, or a call that fails at once would be followed by the next at the same instant.
+  const again = () => {
+    if (engine.now() < untilMs) engine.after(1, () => gateway.call(again))
+  }
+  for (let caller = 0; caller < 24; caller++) again()
+  engine.run(untilMs + 1_000)
+  const { tally } = gateway
+  return [
+    {
+      experiment: `E8 24 callers, all 4 fail in ${failMs} ms, then 1`,
+      arm: arm.name,
+      'attempts a call': round(tally.amplification(failFrom, failTo), 3),
+      'failed in the first second': tally.failed(failTo, failTo + 1_000),
+      'failed later': tally.failed(failTo + 1_000, untilMs),
+      'answered/s later': round(tally.answered(failTo + 1_000, untilMs) / 5, 0),
+    },
+  ]
+}
+
 /** Half the capacity is lost for ten seconds at 80 % load, and backends go on computing for callers that have left. */
 export function retryStorm(seed: number): readonly Row[] {
   const backends = (own: number) =>

@@ -41,8 +41,12 @@ interface Flight {
   readonly key: number
   running: number
   retriesLeft: number
+  /** Taken from the budget. */
+  retries: number
   isOver: boolean
   isHedged: boolean
+  /** Told once, when it is answered or has failed. */
+  readonly done: () => void
 }
 
 const SLOTS = 64
@@ -58,6 +62,7 @@ export class SimGateway {
   readonly #queue: WaitQueue<Flight>
   #meanMs = 50
   #flights = 0
+  #underWay = 0
 
   constructor(
     engine: Engine,
@@ -78,12 +83,12 @@ export class SimGateway {
     engine.every(100, () => this.selector.tick(this.#queue.depth))
   }
 
-  call(): void {
+  call(done = () => {}): void {
     const now = this.#engine.now()
-    this.#budget.deposit(now)
+    this.#budget.deposit(this.#underWay++)
     const deadline = now + (this.#arm.deadlineMs ?? Infinity)
     const retriesLeft = this.#arm.retries ?? 0
-    const rest = { tried: [], running: 0, isOver: false, isHedged: false }
+    const rest = { tried: [], running: 0, retries: 0, isOver: false, isHedged: false, done }
     const flight: Flight = { cameAt: now, deadline, key: this.#flights++, retriesLeft, ...rest }
     if (deadline < Infinity) this.#engine.at(deadline, () => this.#fail(flight))
     this.#try(flight)
@@ -130,8 +135,8 @@ export class SimGateway {
     this.#hedger.observe(now, ms)
     this.#meanMs += (ms - this.#meanMs) * 0.02
     if (flight.isOver) return
-    flight.isOver = true
     this.tally.answer(flight.cameAt, now)
+    this.#over(flight)
   }
 
   #failed(flight: Flight): void {
@@ -140,6 +145,7 @@ export class SimGateway {
     const isWorthIt = flight.retriesLeft > 0 && flight.deadline - now > this.#meanMs
     const isPaid = isWorthIt && (this.#arm.retryBudget !== true || this.#budget.tryWithdraw(now))
     if (!isPaid) return this.#fail(flight)
+    if (this.#arm.retryBudget === true) flight.retries++
     flight.retriesLeft--
     this.#try(flight, true)
   }
@@ -151,8 +157,15 @@ export class SimGateway {
 
   #fail(flight: Flight): void {
     if (flight.isOver) return
-    flight.isOver = true
     this.tally.failure(flight.cameAt, this.#engine.now())
+    this.#over(flight)
+  }
+
+  #over(flight: Flight): void {
+    flight.isOver = true
+    this.#underWay--
+    this.#budget.ended(flight.retries)
+    flight.done()
   }
 
   #armHedge(flight: Flight): void {
@@ -166,10 +179,15 @@ export class SimGateway {
     const delay = this.#hedger.start(situation)
     if (delay === undefined) return
     this.#engine.at(now + delay, () => {
-      if (flight.isOver || flight.running === 0 || !this.#hedger.tryTake()) return
+      if (flight.isOver || flight.running === 0 || !this.#mayHedge()) return
       flight.isHedged = true
       this.#try(flight, true)
     })
+  }
+
+  #mayHedge(): boolean {
+    if (!this.#hedger.tryTake()) return false
+    return this.#arm.retryBudget !== true || this.#budget.tryWithdrawEarned(this.#engine.now())
   }
 
   #wait(flight: Flight): void {

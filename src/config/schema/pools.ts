@@ -85,12 +85,7 @@ const retry = z.strictObject({
     .describe('Further attempts of one call, each on another backend, where that is safe.'),
   budget: z
     .strictObject({
-      percent: z
-        .number()
-        .min(0)
-        .max(100)
-        .prefault(20)
-        .describe('Retries, in percent of the calls of the last ten seconds.'),
+      percent: z.number().min(0).max(100).prefault(20).describe('Retries, in percent of the calls.'),
     })
     .prefault({})
     .describe('Bounds the load that retries add when a whole pool fails.'),

@@ -194,12 +194,17 @@ export class BackendPool {
   /** A call begins: it is demand, and pays its part of the retries. */
   deposit(now = this.#parts.clock.now()): void {
     this.demand.offered(now)
-    this.#budget.deposit(now)
+    this.#budget.deposit(this.demand.level)
   }
 
-  /** Takes a retry from the budget; false: what came is the answer. */
+  /** Takes a retry from the budget; false: what came is the answer. `retried` is told when the call is over. */
   mayRetry(): boolean {
     return this.#budget.tryWithdraw(this.#parts.clock.now())
+  }
+
+  /** A call is over that was given so many retries. */
+  retried(retries: number): void {
+    this.#budget.ended(retries)
   }
 
   /** When the call should be sent a second time, in milliseconds from now; undefined: not. */
@@ -212,8 +217,9 @@ export class BackendPool {
     })
   }
 
+  /** A hedge takes from both budgets: what retries and hedges add together is bounded. */
   mayHedge(): boolean {
-    return this.#hedger?.tryTake() ?? false
+    return this.#hedger?.tryTake() === true && this.#budget.tryWithdrawEarned(this.#parts.clock.now())
   }
 
   hedged(isWin: boolean): void {

@@ -28,6 +28,11 @@ export interface ChargeOptions {
 const FADE = 3
 /** How much one call moves the share of failures, and at least moves the latency down. */
 const STEP = 0.05
+/**
+ * Above this share a good answer halves it. When all have failed and most are well again, they look alike, and who still
+ * fails answers fastest: it would draw the calls until the others had some forty good answers each.
+ */
+const MOSTLY = 0.2
 /** Calls outrun in a row that count: a bound of 32 times what was seen shuts a backend out for long enough. */
 const MAX_DOUBLINGS = 5
 /** How long a median is good for. */
@@ -87,7 +92,7 @@ export class Charges {
     const { failing, failingAt } = this.#context.table
     const share = decayed(failing[slot] ?? 0, 0, now - (failingAt[slot] ?? now), FADE * this.#decayMs)
     if (ending === 'ok') {
-      if (share > 0) failing[slot] = share < 1e-6 ? 0 : share * (1 - STEP)
+      if (share > 0) failing[slot] = share < 1e-6 ? 0 : share * (share > MOSTLY ? 0.5 : 1 - STEP)
       this.#context.table.lapses[slot] = 0
       this.#observe(slot, ms, now)
     } else {

@@ -204,7 +204,8 @@ export class Outliers {
       state.clearCalls(this.#state, slot)
       this.#context.table.handicap[slot] = 1
       this.#context.table.failing[slot] = 0
-      this.#context.table.readyAt[slot] = now
+      // Forgiven because all failed: it was no worse than the others, who need no slow start either.
+      if ((this.#state.ejections[slot] ?? 0) > 0) this.#context.table.readyAt[slot] = now
       this.#enter(slot, state.CLOSED, now)
     }
   }
@@ -215,6 +216,7 @@ export class Outliers {
     if (phase[slot] === state.EJECTED) {
       // Ejected and then everybody failed: it may be as good as any.
       const isOver = now >= (until[slot] ?? 0) || this.isPoolFailing
+      if (this.isPoolFailing) ejections[slot] = 0
       if (isOver) this.#enter(slot, state.HALF_OPEN, now)
     } else if (phase[slot] === state.HALF_OPEN) {
       if ((probing[slot] ?? 0) > 0 && now - (probedAt[slot] ?? 0) > PROBE_LOST_MS) probing[slot] = 0

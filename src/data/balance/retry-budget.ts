@@ -1,52 +1,95 @@
 /**
  * How many retries a pool may make: a fifth of its calls, or a few a second where that is more, so that quiet pools can
  * retry at all. The reserve is a floor and not an addition, or a pool of 200 calls a second would come to 1.25.
- * Rates and not retries in flight are counted, so a retry that waits in its back-off is counted too
- * (the form of Finagle's RetryBudget). With all backends failing the load grows by a fifth and not by the number
- * of tries.
+ *
+ * Two token buckets, and a retry takes from both: one is filled by calls, the other by time. What a bucket holds is bounded,
+ * or what calls brought in while all was well would be spent when all fail: callers that wait for their answers (a closed loop) make
+ * fewer calls then, and a window of ten seconds let them retry each one. Nor is there ever a debt to be paid back: the first
+ * calls after a failure can be retried, although one backend may still be dead.
+ *
+ * With all backends failing the load grows by a fifth and not by the number of tries.
  */
-import { SlidingSum } from '../../lib/window.ts'
 
 export interface RetryBudgetOptions {
   /** Retries per hundred calls. Default 20. */
   readonly percent?: number
   /** Retries a second that are always allowed. Default 10. */
   readonly minPerSecond?: number
-  /** How long a call's part of a retry is good for. Default 10 s. */
-  readonly windowMs?: number
+  /** Of those, calls on a retry at a time: failures may be slow, and ten a second of them many at a time. Default 3, as Envoy. */
+  readonly minAtOnce?: number
+  /** Retries saved up at most, in a pool of few calls at a time. Default 10. */
+  readonly burst?: number
 }
 
+/** Part of the calls under way that can be retried at once: where one of two backends dies, those it had. */
+const DYING = 0.5
+
 export class RetryBudget {
-  readonly #cost: number
-  readonly #reserve: number
-  readonly #calls: SlidingSum
-  readonly #retries: SlidingSum
+  readonly #options: Required<RetryBudgetOptions>
+  /** Filled by calls. */
+  #earned = 0
+  /** Filled by time. */
+  #reserve: number
+  #filledAt = 0
+  #running = 0
 
   constructor(options: RetryBudgetOptions = {}) {
-    const { percent = 20, minPerSecond = 10, windowMs = 10_000 } = options
-    // Retries are counted in calls that pay for them; at 0 percent only the reserve pays.
-    this.#cost = percent > 0 ? 100 / percent : Infinity
-    this.#reserve = (minPerSecond * windowMs) / 1_000
-    this.#calls = new SlidingSum(windowMs)
-    this.#retries = new SlidingSum(windowMs)
+    const { percent = 20, minPerSecond = 10, minAtOnce = 3, burst = 10 } = options
+    this.#options = { percent, minPerSecond, minAtOnce, burst }
+    this.#reserve = minPerSecond
   }
 
-  /** Once for each call, with its first attempt. */
-  deposit(now: number): void {
-    this.#calls.add(now)
+  /** Once for each call, with its first attempt. `underWay`: calls of the pool that have begun and not ended. */
+  deposit(underWay = 0): void {
+    const { percent, burst } = this.#options
+    const most = Math.max(1, burst, underWay * DYING)
+    this.#earned = Math.min(most, this.#earned + percent / 100)
   }
 
   /** Retries that could be made at once. */
   left(now: number): number {
-    const allowed = Math.max(this.#calls.total(now) / this.#cost, this.#reserve)
-    return Math.floor(allowed - this.#retries.total(now) + 1e-9)
+    return Math.floor(Math.max(this.#earned, this.#reserveAt(now)) + 1e-9)
   }
 
-  /** Takes one retry; false: none is left, and the failure at hand is the answer. */
+  /** Takes one retry; false: none is left, and the failure at hand is the answer. Followed by `ended` when the call is over. */
   tryWithdraw(now: number): boolean {
-    if (this.left(now) < 1) return false
-    this.#retries.add(now)
+    const reserve = this.#reserveAt(now)
+    if (!this.#hasEarned && reserve < 1) return false
+    this.#take()
+    this.#running++
     return true
+  }
+
+  /** A second try beside the first (a hedge): it is load as a retry is, but no quiet pool depends on it. */
+  tryWithdrawEarned(now: number): boolean {
+    if (!this.#hasEarned) return false
+    this.#reserveAt(now)
+    this.#take()
+    return true
+  }
+
+  /** A call is over that was given so many retries. */
+  ended(retries: number): void {
+    this.#running -= retries
+  }
+
+  get #hasEarned(): boolean {
+    return this.#earned >= 1 - 1e-9
+  }
+
+  #take(): void {
+    this.#earned = Math.max(0, this.#earned - 1)
+    this.#reserve = Math.max(0, this.#reserve - 1)
+  }
+
+  /** What of the reserve may be used now. */
+  #reserveAt(now: number): number {
+    const { minPerSecond, minAtOnce } = this.#options
+    const earned = (Math.max(0, now - this.#filledAt) * minPerSecond) / 1_000
+    this.#filledAt = now
+    // A worker's part may be less than one a second.
+    this.#reserve = Math.min(minPerSecond > 0 ? Math.max(1, minPerSecond) : 0, this.#reserve + earned)
+    return this.#running < minAtOnce ? this.#reserve : 0
   }
 }
 
