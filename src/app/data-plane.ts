@@ -3,10 +3,9 @@
  * change while calls run is replaced as a whole; caches, flights and connections stay.
  */
 import { randomUUID } from 'node:crypto'
-import { isIP, isIPv6 } from 'node:net'
 import type { Settings } from '../config/schema.ts'
 import type { Endpoint } from '../core/addresses.ts'
-import { type Call, header, modelName, type RawPairs } from '../core/call.ts'
+import { type Call, header, modelName } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
 import { type Digest, printable } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
@@ -27,17 +26,17 @@ import { Flights } from '../data/flight/flights.ts'
 import { Leases, leasesPay } from '../data/flight/leases.ts'
 import { Markers } from '../data/flight/markers.ts'
 import { createForward } from '../data/forward.ts'
-import { forwardedRequest, type Peer } from '../data/ingress/headers.ts'
+import { endToEnd } from '../data/ingress/headers.ts'
 import { createIngress, type Ingress } from '../data/ingress/ingress.ts'
-import { withoutConditions } from '../data/ingress/query.ts'
 import type { Matched } from '../data/ingress/routes.ts'
 import { parseTarget } from '../data/ingress/target.ts'
 import { createInstant } from '../data/instant.ts'
-import type { Landing } from '../data/job.ts'
+import type { Landing, RefusalOf } from '../data/job.ts'
 import type { Deployments } from '../data/key/deployment.ts'
 import type { Epochs } from '../data/key/epochs.ts'
 import { createKeyer, type Keyer } from '../data/key/keyer.ts'
-import { principalOf } from '../data/key/principal.ts'
+import { principalOf } from '../data/key/meaning.ts'
+import { refusalKey } from '../data/key/refusal.ts'
 import { ModelStats } from '../data/model-stats.ts'
 import { createPipeline, type Pipeline } from '../data/pipeline.ts'
 import { createRecall, type Recall } from '../data/recall.ts'
@@ -56,6 +55,7 @@ import { readyBytes } from './cache.ts'
 import { countAnswered } from './demand.ts'
 import { type LiveSettings, liveOf } from './live.ts'
 import type { DataStats } from './merge.ts'
+import { createOutgoing, type Outgoing } from './outgoing.ts'
 import type { PoolDefaults } from './plain.ts'
 import { Pools } from './pools.ts'
 
@@ -100,7 +100,6 @@ export class DataPlane {
   readonly #splitter: Splitter
   readonly #refreshes: RefreshBudget
   readonly #splitting: Splitting
-  readonly #sent = new WeakMap<RawPairs, Sent>()
   readonly #stalls: Stalls
   /** Undefined: there is no shared tier. */
   readonly #aliases: Aliases | undefined
@@ -121,7 +120,7 @@ export class DataPlane {
     this.#stalls = new Stalls(clock)
     const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
     const observer = countAnswered(this.models.observing(parts.observer), meter, this.#memory)
-    const outgoing = (call: Call) => this.#outgoing(call)
+    const outgoing = createOutgoing(() => this.#live)
     const dispatch = createDispatch({
       pool: (name) => this.pools.get(name),
       observer,
@@ -161,22 +160,12 @@ export class DataPlane {
     })
   }
 
-  /** A call's fields as they go to a backend; kept with those of the call, which come again with its client's next. */
-  #outgoing(call: Call): RawPairs {
-    const { headers, host, peer, method } = call
-    const known = this.#sent.get(headers)
-    const live = this.#live
-    if (known && known.live === live && known.peer === peer && known.method === method) return known.fields
-    const fields = withoutConditions(call, forwardedRequest(headers, host, this.#peer(call)))
-    this.#sent.set(headers, { live, peer, method, fields })
-    return fields
-  }
-
   #pipeline({ dispatch, outgoing, observer }: Upstream): Pipeline {
     const { cache, claims, facts, clock, random } = this.#parts
     const forward = createForward(dispatch, outgoing)
     const splitting = this.#splitting
     const memory = this.#memory
+    const refusalOf: RefusalOf = ({ call, raw }) => refusalKey(call, raw, outgoing(call))
     return createPipeline({
       standings: this.#standings,
       cache,
@@ -195,11 +184,13 @@ export class DataPlane {
         leases: this.#leases(),
         mayKeep: ({ route, target }, version) =>
           facts.deployments.mayKeep(route.pool, modelName(target), version),
+        refusalOf,
         clock,
         random,
       }),
       compose: createCompose({ forward, splitting, observer, clock, memory }),
       forward,
+      refusalOf,
       clock,
     })
   }
@@ -224,7 +215,7 @@ export class DataPlane {
     return this.#parts.facts.deployments.peek(route.pool, target)?.value ?? ''
   }
 
-  #ship(dispatch: Dispatch, outgoing: (call: Call) => RawPairs): Ship {
+  #ship(dispatch: Dispatch, outgoing: Outgoing): Ship {
     const { clock } = this.#parts
     return createShip({
       dispatch,
@@ -278,7 +269,7 @@ export class DataPlane {
 
   async explain({ method, path: raw, headers = {}, body = '' }: Asked): Promise<Explanation> {
     const { path, query } = parseTarget(raw)
-    const pairs = Object.entries(headers).flat()
+    const pairs = endToEnd(Object.entries(headers).flat())
     const host = header(pairs, 'host')?.toLowerCase() ?? ''
     const matched = this.#live.route({ method, path, host, headers: pairs })
     if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
@@ -318,27 +309,11 @@ export class DataPlane {
     this.#stalls.stop()
     await this.pools.close()
   }
-
-  #peer({ peer }: Call): Peer {
-    return {
-      address: peer,
-      scheme: 'http',
-      trusted: isIP(peer) !== 0 && this.#live.trusted.check(peer, isIPv6(peer) ? 'ipv6' : 'ipv4'),
-    }
-  }
-}
-
-/** Fields as they were sent for a client's. */
-interface Sent {
-  readonly live: LiveSettings
-  readonly peer: string
-  readonly method: string
-  readonly fields: RawPairs
 }
 
 interface Upstream {
   readonly dispatch: Dispatch
-  readonly outgoing: (call: Call) => RawPairs
+  readonly outgoing: Outgoing
   readonly observer: Observer
 }
 

@@ -1,11 +1,11 @@
 /**
- * One request, as the data plane sees it. Immutable; bytes and headers are the caller's own, untouched.
+ * One request, as the data plane sees it. Immutable; bytes and header fields are the caller's own, untouched.
  */
 
 import type { Signal } from '../lib/cancel.ts'
 import { Chunks } from './chunks.ts'
 
-/** Header fields as they stood on the wire: name, value, name, value … Order, case and repeats are kept. */
+/** Header fields as they stand on the wire: name, value, name, value … Order, case and repeats are kept. */
 export type RawPairs = readonly string[]
 
 /** A body that is there to its end: joined where it is short, in pieces where it is long. */
@@ -37,6 +37,7 @@ export interface Call {
   readonly path: string
   /** The query with its `?`, or the empty string. */
   readonly query: string
+  /** The caller's end-to-end fields: nobody can decide by a field that does not go on to the backend. */
   readonly headers: RawPairs
   /** The Host field, lower case. */
   readonly host: string

@@ -3,6 +3,7 @@ import { type Call, header, isWhole } from '../core/call.ts'
 import type { Directives } from './cache/directives.ts'
 import { isOwnCondition } from './ingress/query.ts'
 import { keepable, type Matched } from './ingress/routes.ts'
+import { meaningOf } from './key/meaning.ts'
 
 export function bypassReason(
   call: Pick<Call, 'method' | 'target' | 'headers' | 'body'>,
@@ -14,6 +15,8 @@ export function bypassReason(
   if (wish.noCache && wish.onlyIfCached) return 'no-cache, only-if-cached'
   if (wish.noCache && wish.noStore) return 'no-cache, no-store'
   if (!isWhole(call.body)) return 'streamed'
+  const { unkeepable } = meaningOf(call.headers)
+  if (unkeepable !== undefined) return unkeepable
   const coding = header(call.headers, 'content-encoding')
   if (coding !== undefined && coding.toLowerCase() !== 'identity') return 'encoded'
   for (const name of CONDITIONS)
@@ -29,5 +32,4 @@ const CONDITIONS = [
   'if-modified-since',
   'if-unmodified-since',
   'if-range',
-  'upgrade',
 ]

@@ -16,7 +16,7 @@ import type { Claims } from './flight/claims.ts'
 import type { Load } from './flight/flights.ts'
 import type { Holding, Leases } from './flight/leases.ts'
 import type { Matched, RouteCache } from './ingress/routes.ts'
-import type { Job, Landing } from './job.ts'
+import type { Job, Landing, RefusalOf } from './job.ts'
 import { answeredBy } from './key/answered-by.ts'
 import type { Kept, Order, Ship } from './ship.ts'
 import type { Delivered } from './shipment.ts'
@@ -30,6 +30,7 @@ export interface FillParts {
   readonly claims?: Claims | undefined
   /** Whether an answer of this version may be kept under the present deployment. */
   readonly mayKeep: (matched: Matched, version: string | undefined) => boolean
+  readonly refusalOf: RefusalOf
   readonly clock: Clock
   readonly random: () => number
 }
@@ -113,7 +114,8 @@ export function createFill(parts: FillParts): Fill {
     const isWhole = job.rows === undefined || (sheet.plain && isAll)
     const order = { rows, isWhole, signal: load.signal }
     return after(ship(job, order), (arrived) => {
-      if ('unkept' in arrived) landUnkept(job, { load, digests, reply: arrived.unkept, partial: !isWhole })
+      if ('unkept' in arrived)
+        landUnkept(parts, job, { load, digests, reply: arrived.unkept, partial: !isWhole })
       else keep(job, { load, digests, holding, order }, arrived.kept)
     })
   }
@@ -127,8 +129,11 @@ export function createFill(parts: FillParts): Fill {
       // the rows of others too: then it is nobody's.
       const isOwn = order.isWhole && job.matched.route.batch === undefined
       const { reply } = (all[i] as Kept).delivered
-      return landUnkept(job, { load, digests, reply, partial: !isOwn })
+      return landUnkept(parts, job, { load, digests, reply, partial: !isOwn })
     }
+    // Of whole calls only.
+    const [first] = all as [Kept]
+    if (first.delivered.reply.status !== 200) return refuse(job, { load, digests }, first, versions[0])
     const plain = { memoryOnly: !job.seed.shared, began: job.began }
     for (let i = 0; i < order.rows.length; i++) {
       const { digest } = order.rows[i] as Row
@@ -136,6 +141,16 @@ export function createFill(parts: FillParts): Fill {
       cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
       load.land(digest, { kind: 'entry', entry, tier: undefined })
     }
+  }
+
+  /** A refusal is kept in memory, beside the key: that is of calls which a backend may take. */
+  function refuse(job: Job, { load, digests }: Landed, kept: Kept, version: string | undefined): void {
+    const key = parts.refusalOf(job)
+    const entry = key && entryOf(job, key, kept, version)
+    if (entry) cache.store(entry, { memoryOnly: true, began: job.began })
+    if (!entry || !cache.peek(entry.digest))
+      return landUnkept(parts, job, { load, digests, reply: kept.delivered.reply, partial: false })
+    for (const digest of digests) load.land(digest, { kind: 'entry', entry, tier: undefined })
   }
 
   function entryOf(
@@ -186,10 +201,14 @@ function versionsOf({ protocol, target }: Matched, kept: readonly Kept[]): reado
   return versions
 }
 
-/** What was asked of a backend. */
-interface Fetched {
+/** What was asked for. */
+interface Landed {
   readonly load: Load<Landing>
   readonly digests: readonly Digest[]
+}
+
+/** What was asked of a backend. */
+interface Fetched extends Landed {
   /** The leases under which they were fetched. */
   readonly holding: Holding | undefined
   readonly order: Order
@@ -201,20 +220,26 @@ const TAKE_MS = 1000
 /** What may be said of who asks and not of what is asked. */
 const PERSONAL = new Set([401, 403, 407, 429])
 
-interface Unkept {
-  readonly load: Load<Landing>
-  readonly digests: readonly Digest[]
+/** What says that the backend is in trouble, and nothing of the call. */
+const OF_NO_CALL = new Set([429, 502, 503, 504])
+
+interface Unkept extends Landed {
   readonly reply: Reply
   readonly partial: boolean
 }
 
-function landUnkept({ matched }: Job, { load, digests, reply, partial }: Unkept): void {
-  // A refusal is the same for all who asked the same; anything else not to be kept is one caller's own.
+function landUnkept(
+  { refusalOf }: Pick<FillParts, 'refusalOf'>,
+  job: Job,
+  { load, digests, reply, partial }: Unkept,
+): void {
+  // A refusal is the same for all who asked in the same way; anything else not to be kept is one caller's own.
   const sharable =
     reply.body instanceof Uint8Array && reply.status !== 200 && !/set-cookie/i.test(reply.headers.join('\n'))
   if (sharable) {
-    const personal = matched.route.cache?.scope === 'shared' && PERSONAL.has(reply.status)
-    for (const digest of digests) load.land(digest, { kind: 'reply', reply, partial, personal })
+    const personal = job.matched.route.cache?.scope === 'shared' && PERSONAL.has(reply.status)
+    const said = OF_NO_CALL.has(reply.status) ? 'to all' : refusalOf(job)
+    for (const digest of digests) load.land(digest, { kind: 'reply', reply, partial, personal, said })
     return
   }
   let left: Reply | undefined = reply

@@ -30,7 +30,7 @@ export interface InstantParts {
 }
 
 /** A head, and the line its answer goes back on. */
-export type Repeated = Pick<Intake, 'method' | 'headers' | 'host' | 'notes'> & {
+export type Repeated = Pick<Intake, 'method' | 'host' | 'notes'> & {
   /** Bytes of the body. */
   readonly length: number
 }
@@ -95,8 +95,8 @@ export function createInstant(parts: InstantParts): Instant {
     const { notes } = head
     const { matched, principal } = notes
     // The first call with this head has told where it goes and whose it is.
-    if (notes.live !== live || !matched || principal === undefined || head.method === 'HEAD') return undefined
-    if (head.length > live.maxBodyBytes) return undefined
+    if (notes.live !== live || !matched || !notes.headers || principal === undefined) return undefined
+    if (head.method === 'HEAD' || head.length > live.maxBodyBytes) return undefined
     const standing = standings.known(matched, notes) ?? worked(head, matched, principal)
     if (standing instanceof Promise || !standing.key || standing.wish.noCache) return undefined
     return standing
@@ -125,8 +125,8 @@ export function createInstant(parts: InstantParts): Instant {
     return true
   }
 
-  function worked({ method, headers, host, notes }: Repeated, matched: Matched, principal: string) {
-    const { path = '', query = '' } = notes
+  function worked({ method, host, notes }: Repeated, matched: Matched, principal: string) {
+    const { path = '', query = '', headers = [] } = notes
     return standings.of(
       { method, target: matched.target, path, query, headers, host, principal },
       matched,

@@ -28,6 +28,9 @@ export interface Job {
   readonly isSought: boolean
 }
 
+/** The key under which a refusal of the call is kept and told; undefined: nobody else may hear it. */
+export type RefusalOf = (job: Pick<Job, 'call' | 'raw'>) => Digest | undefined
+
 /** The shared tiers were asked for a whole call, and what they have does not answer. */
 export interface Asked {
   /** Too old, but better than an error. */
@@ -50,6 +53,8 @@ export type Landing =
       readonly partial: boolean
       /** Said of the caller's credentials, which others under the same key may not have. */
       readonly personal: boolean
+      /** Who may be told the same: those of the same refusal key (undefined: nobody), or whoever waits for it. */
+      readonly said: Digest | undefined | 'to all'
     }
   /** For the caller who leads the load alone: a stream, a cookie. */
   | { readonly kind: 'single'; take(): Reply | undefined; readonly partial: boolean }

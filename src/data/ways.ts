@@ -11,7 +11,7 @@ import type { Clock } from '../lib/clock.ts'
 import { after, all, type Coming, isComing } from '../lib/later.ts'
 import { letGo } from './backend/incoming.ts'
 import type { Aliases } from './cache/aliases.ts'
-import type { Directives } from './cache/directives.ts'
+import type { Entry } from './cache/entry.ts'
 import { judge } from './cache/freshness.ts'
 import type { ReadyAnswers } from './cache/ready.ts'
 import type { Tiered } from './cache/tiered.ts'
@@ -21,7 +21,7 @@ import type { Claims } from './flight/claims.ts'
 import type { Flight, Flights } from './flight/flights.ts'
 import type { Markers } from './flight/markers.ts'
 import type { Forward } from './forward.ts'
-import type { Job, Landing } from './job.ts'
+import type { Job, Landing, RefusalOf } from './job.ts'
 import { type Line, Sheet } from './rows/sheet.ts'
 import { isAnothers, landedNowhere, replyFor, type Trouble } from './trouble.ts'
 
@@ -39,6 +39,7 @@ export interface WayParts {
   readonly fill: Fill
   readonly compose: Compose
   readonly forward: Forward
+  readonly refusalOf: RefusalOf
   readonly clock: Clock
 }
 
@@ -59,6 +60,7 @@ export function createWays({
   fill,
   compose,
   forward,
+  refusalOf,
   clock,
 }: WayParts): Ways {
   const gate = { flights, open }
@@ -94,7 +96,7 @@ export function createWays({
     for (let i = 0; i < landings.length; i++) {
       const line = (i < joined.length ? joined[i] : ours[i - joined.length]) as Line
       line.joined = i < joined.length
-      if (!line.joined || suits(landings[i], job.wish)) take(line, landings[i])
+      if (!line.joined || suits(landings[i], job)) take(line, landings[i])
     }
     const troubled = landings.findIndex(isTrouble)
     if (troubled < 0) {
@@ -104,14 +106,15 @@ export function createWays({
     const trouble = landings[troubled] as Trouble
     const wasJoined = troubled < joined.length
     // Somebody else's load failed in a way that ours need not: one more turn, with a flight of our own if need be.
-    if (wasJoined && turn === 0 && isAnothers(trouble)) return shared(job, turn + 1)
+    if (wasJoined && turn === 0 && isAnothers(trouble, () => refusalOf(job))) return shared(job, turn + 1)
     return unkept(job, trouble, wasJoined)
   }
 
-  /** What a load found in a tier is as fresh as its own caller asked for, which may be too old for one who joined. */
-  function suits(landing: Landing | undefined, wish: Directives): boolean {
-    if (landing?.kind !== 'entry' || landing.tier === undefined) return true
-    return judge(landing.entry, wish, clock.wall()) === 'fresh'
+  /** What a load found in a tier is as fresh as its own caller asked for, and a refusal was said to its own caller. */
+  function suits(landing: Landing | undefined, job: Job): boolean {
+    if (landing?.kind !== 'entry') return true
+    if (landing.entry.negative) return landing.entry.digest === refusalOf(job)
+    return landing.tier === undefined || judge(landing.entry, job.wish, clock.wall()) === 'fresh'
   }
 
   /** Memory's answers; gives the lines it has none for. What is stale but may still be used is renewed behind it. */
@@ -119,7 +122,7 @@ export function createWays({
     const { sheet, wish } = job
     let now: number | undefined
     for (const line of sheet.missing) {
-      const entry = cache.peek(line.row.digest)
+      const entry = cache.peek(line.row.digest) ?? refusal(job)
       if (!entry) continue
       now ??= clock.wall()
       const freshness = judge(entry, wish, now)
@@ -128,6 +131,13 @@ export function createWays({
       if (freshness === 'fallback') line.fallback = entry
     }
     return sheet.missing
+  }
+
+  /** What the route remembers that this very call was told. */
+  function refusal({ call, raw, rows, matched }: Job): Entry | undefined {
+    if (!matched.route.cache?.negativeTtl || rows) return undefined
+    const key = refusalOf({ call, raw })
+    return key && cache.peek(key)
   }
 
   /** One new answer for a row that is about to be too old, with nobody waiting for it. */
@@ -188,6 +198,8 @@ export function createWays({
   }
 
   function noted(job: Job, answer: Answer): Answer {
+    // Its own key covers more than the bytes.
+    if (job.sheet.lines[0]?.entry?.negative) return answer
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === job.began) {
       // Most answers are never asked for again: the first repeat of one makes it ready. What is ready is replaced.
@@ -200,7 +212,7 @@ export function createWays({
   /** What a load brought that is no entry: an error, an answer not to be kept, or one for a single taker. */
   function unkept(job: Job, trouble: Trouble, collapsed: boolean): Answer | Coming<Answer> {
     const { call, matched, sheet } = job
-    const reply = replyFor(trouble, collapsed)
+    const reply = replyFor(trouble, collapsed ? () => refusalOf(job) : undefined)
     if (trouble.kind === 'failed' ? trouble.error.fault.blame !== 'caller' : (reply?.status ?? 0) >= 500) {
       const stale = compose.stale(job, reply?.status)
       if (stale) return stale

@@ -3,6 +3,7 @@
  * costs lines and never a call: the loss is counted and said once writing works again.
  */
 import { destination, pino } from 'pino'
+import { CREDENTIAL_FIELDS } from '../core/fields.ts'
 import type { Log } from '../core/log.ts'
 
 export type Level = 'debug' | 'info' | 'warn' | 'error'
@@ -14,6 +15,9 @@ export interface ProcessLog extends Log {
   /** Waits until what is buffered is written, at most a second, and not at all where it cannot be; then says no more. */
   close(): Promise<void>
 }
+
+/** Members of a line that are never shown. */
+const SECRETS = [...CREDENTIAL_FIELDS, 'secret', 'password'].map((name) => `["${name}"]`)
 
 /** What may wait to be written; a reader that has stopped reading must not take all memory. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024
@@ -29,7 +33,7 @@ export function createLog(options: { readonly level: Level; readonly file?: stri
       base: null,
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: ['authorization', 'cookie', 'token', 'secret', 'password'], censor: '[redacted]' },
+      redact: { paths: SECRETS, censor: '[redacted]' },
     },
     {
       write(line: string) {

@@ -7,7 +7,7 @@ import type { Chunks } from '../core/chunks.ts'
 import { type Digest, digestOf, digestSteps } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
 import { errorReply } from './json-reply.ts'
-import { addressed, jsonLength, readAnswer } from './oip-answer.ts'
+import { addressed, HEADER_LENGTH, jsonLength, readAnswer } from './oip-answer.ts'
 import { type Input, type Request, readRequest, type Wishes } from './oip-request.ts'
 import {
   answersAgree,
@@ -28,6 +28,7 @@ import type { Asked, Bypass, Plan, Protocol, Reading, ReadOptions } from './prot
 export const oip: Protocol = {
   name: 'oip',
   encodings: ['application/json', 'application/octet-stream'],
+  readsHeaderLength: true,
   match: oipTarget,
   read: readInference,
   readChunks: readInferenceChunks,
@@ -68,6 +69,9 @@ function* readInferenceChunks(call: Asked, body: Chunks, { seed }: ReadOptions):
 function jsonPart(call: Asked, body: WholeBody): number | Bypass {
   const encoding = header(call.headers, 'content-encoding')
   if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
+  // Triton reads it as JSON, KServe refuses it.
+  const isBinary = header(call.headers, 'content-type')?.toLowerCase().startsWith('application/octet-stream')
+  if (isBinary && header(call.headers, HEADER_LENGTH) === undefined) return { bypass: 'header-length' }
   return jsonLength(call.headers, body) ?? { bypass: 'header-length' }
 }
 

@@ -51,6 +51,8 @@ export interface Protocol {
   readonly name: string
   /** Media types, lower case, that `read` takes for forms of one request; any other is part of the key as it stands. */
   readonly encodings?: readonly string[]
+  /** `read` has Inference-Header-Content-Length in the key in a form of its own. */
+  readonly readsHeaderLength?: boolean
   /** From the path alone: a hit must not pay for a parse. Undefined: not this dialect's path. */
   match(method: string, path: string): Target | undefined
   /** The body's keys, or why the call is not to be cached. Synchronous and linear in the body. */

@@ -2,8 +2,10 @@
 import type { Target } from '../core/call.ts'
 
 // TensorFlow Serving matches paths without regard to case, and allows any byte but `/` and `:` in names.
-const PREDICTION =
+const ANY_CASE =
   /^\/v1\/models\/([^/:]+)(?:\/versions\/(\d+)|\/(labels\/[^/:]+))?:(predict|classify|regress|explain)$/i
+/** As everybody takes it: KServe refuses what stands in capitals, so that is passed on and never kept. */
+const PREDICTION = new RegExp(ANY_CASE.source)
 const ABOUT = /^\/v1\/models(?:\/([^/:]+)(?:\/versions\/(\d+)|\/(labels\/[^/:]+))?(\/metadata)?)?$/i
 
 /** What a method and path mean in this dialect. Names stay percent-encoded, as they go upstream. */
@@ -13,8 +15,8 @@ export function tfservingTarget(method: string, path: string): Target | undefine
     return found ? target(found[4] ? 'metadata' : 'status', found, false) : undefined
   }
   // QUERY (RFC 10008) is POST's safe twin.
-  const found = method === 'POST' || method === 'QUERY' ? PREDICTION.exec(path) : null
-  return found ? target((found[4] as string).toLowerCase(), found, true) : undefined
+  const found = method === 'POST' || method === 'QUERY' ? ANY_CASE.exec(path) : null
+  return found ? target((found[4] as string).toLowerCase(), found, PREDICTION.test(path)) : undefined
 }
 
 function target(verb: string, found: RegExpExecArray, prediction: boolean): Target {

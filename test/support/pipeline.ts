@@ -22,12 +22,13 @@ import { Markers } from '../../src/data/flight/markers.ts'
 import { createForward } from '../../src/data/forward.ts'
 import { createRouter, type Matched, type RouteCache } from '../../src/data/ingress/routes.ts'
 import { age, cacheStatus } from '../../src/data/ingress/status.ts'
-import type { Landing } from '../../src/data/job.ts'
+import type { Landing, RefusalOf } from '../../src/data/job.ts'
 import { Deployments } from '../../src/data/key/deployment.ts'
 import { Epochs } from '../../src/data/key/epochs.ts'
 import { createKeyer } from '../../src/data/key/keyer.ts'
-import { principalOf } from '../../src/data/key/principal.ts'
+import { principalOf } from '../../src/data/key/meaning.ts'
 import { PurgedKeys } from '../../src/data/key/purged-keys.ts'
+import { refusalKey } from '../../src/data/key/refusal.ts'
 import { createPipeline } from '../../src/data/pipeline.ts'
 import { createAsk } from '../../src/data/rows/ask.ts'
 import { createShadow } from '../../src/data/rows/shadow.ts'
@@ -231,6 +232,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   })
   const keyer = createKeyer({ epochs, deployments })
   const outgoing = ({ headers }: Call) => headers
+  const refusalOf: RefusalOf = ({ call, raw }) => refusalKey(call, raw, outgoing(call))
   const dispatch = scripted({ place, clock, asked, script })
   const forward = createForward(dispatch, outgoing)
   const splitter = new Splitter({ clock, random, changed: () => {} })
@@ -271,11 +273,13 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
       }),
       leases: ({ route }) => (route.cache?.leases === 'always' ? leases : undefined),
       mayKeep: ({ route, target }, version) => deployments.mayKeep(route.pool, target.model, version),
+      refusalOf,
       clock,
       random,
     }),
     compose: createCompose({ forward, splitting, observer, clock, memory: 'memory' }),
     forward,
+    refusalOf,
     clock,
   })
   const route = createRouter([

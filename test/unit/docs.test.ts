@@ -9,6 +9,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { run } from '../../src/cli/index.ts'
 import { ROUTES } from '../../src/control/admin/api.ts'
 import { FAULTS } from '../../src/core/errors.ts'
+import { CHOOSING_FIELDS, CREDENTIAL_FIELDS } from '../../src/core/fields.ts'
 import { createMetrics } from '../../src/obs/metrics.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
@@ -49,6 +50,11 @@ test('errors.md has every fault as the table in the code has it, and no other', 
     { status: Number(status), blame, retry, proxyStatus: code(proxy) },
   ])
   expect(Object.fromEntries(written)).toEqual(FAULTS)
+})
+
+test('headers.md has every field that says who asks or what is asked', () => {
+  const headers = read('docs/reference/headers.md')
+  for (const name of [...CREDENTIAL_FIELDS, ...CHOOSING_FIELDS]) expect(headers).toContain(`\`${name}\``)
 })
 
 describe('metrics.md', () => {

@@ -2,6 +2,7 @@
  * Where answers are kept, and for how long unless a route says otherwise.
  */
 import * as z from 'zod'
+import { HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
 import { count, duration, fixed, hostPort, nameOf, orElse, serviceUrl, size } from './fields.ts'
 
 const LONGEST_TTL = '3650d'
@@ -80,7 +81,7 @@ const policyFields = {
     'After the TTL: how long the old answer is given when no backend answers (RFC 5861).',
   ),
   negativeTtl: duration({ min: '0s', max: '60s' }).describe(
-    "How long a model's refusal of an input (400, 404, 413, 415, 422) is kept; `0s`: not at all.",
+    "How long a model's refusal of an input (400, 404, 413, 415, 422) is kept in memory, for calls that look the same to it; `0s`: not at all.",
   ),
   scope: z
     .enum(['caller', 'shared'])
@@ -135,6 +136,11 @@ function inherited<K extends keyof typeof policyFields>(key: K) {
 
 const HEADER_NAME = /^[a-z0-9!#$%&'*+.^_`|~-]+$/
 
+/** What the caller says in these does not go on to a backend, so no answer depends on it. */
+const NOT_SENT = new Set([...HOP_FIELDS, ...REPLACED_FIELDS])
+const OWN_WORD =
+  'the gateway writes this field itself, so no answer depends on what the caller says in it: leave it out (for Host, "match.host" of the route or "host: keep" of the pool puts it into the key)'
+
 /** A route's `cache` block: what it leaves out comes from `cache.defaults`. */
 export const routeCache = z.strictObject({
   enabled: z
@@ -155,7 +161,8 @@ export const routeCache = z.strictObject({
       z
         .string()
         .toLowerCase()
-        .regex(HEADER_NAME, { error: 'expected a header field name, such as x-tenant' }),
+        .regex(HEADER_NAME, { error: 'expected a header field name, such as x-tenant' })
+        .refine((name) => !NOT_SENT.has(name), { error: OWN_WORD }),
     )
     .prefault([])
     .describe('Request header fields that are part of the key, besides the credentials.'),

@@ -4,30 +4,15 @@
  * calling, when and by which way, for logs and traces, is left out of the comparison.
  */
 import type { RawPairs } from '../../core/call.ts'
+import { FieldTable, TRACING_FIELDS } from '../../core/fields.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 
-const OF_ONE_CALL = new Set([
-  'accept-encoding',
-  'b3',
-  'baggage',
-  'content-length',
-  'date',
-  'forwarded',
-  'host',
-  'idempotency-key',
-  'traceparent',
-  'tracestate',
-  'user-agent',
-  'via',
-  'x-amzn-trace-id',
-  'x-cloud-trace-context',
-  'x-correlation-id',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-real-ip',
-  'x-request-id',
-])
+const OF_ONE_CALL = new FieldTable(
+  [
+    ...TRACING_FIELDS,
+    ...['accept-encoding', 'content-length', 'date', 'forwarded', 'host', 'idempotency-key', 'user-agent'],
+  ].map((name) => [name, true] as const),
+)
 
 export interface Groupable {
   readonly route: string
@@ -43,8 +28,8 @@ export interface Groupable {
 export function batchGroup({ route, batch, principal, headers }: Groupable): string {
   const fields: string[] = []
   for (let i = 0; i < headers.length; i += 2) {
-    const name = (headers[i] as string).toLowerCase()
-    if (!OF_ONE_CALL.has(name) && !name.startsWith('x-b3-')) fields.push(measured(name, headers[i + 1]))
+    const name = headers[i] as string
+    if (!OF_ONE_CALL.get(name)) fields.push(measured(name.toLowerCase(), headers[i + 1]))
   }
   return digestOf([measured(route, batch), measured(principal, ''), ...fields].join(''))
 }

@@ -3,31 +3,16 @@
  * section 7.6.1), those that Connection names as well.
  */
 import { header, headerAll, type RawPairs } from '../../core/call.ts'
+import { FieldTable, HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
 import type { Fields, Reply } from '../../core/reply.ts'
+import { isDeciding } from '../key/meaning.ts'
 
-const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-])
+const HOP_BY_HOP = tableOf(HOP_FIELDS)
+const REPLACED = tableOf(REPLACED_FIELDS)
 
-// Written anew for the next hop: framing, authority, and what the gateway answers itself.
-const REQUEST_REPLACED = new Set([
-  'content-length',
-  'expect',
-  'forwarded',
-  'host',
-  'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-])
+function tableOf(names: readonly string[]): FieldTable<true> {
+  return new FieldTable(names.map((name) => [name, true]))
+}
 
 /** Who stands at the other end of the client's connection. */
 export interface Peer {
@@ -37,13 +22,31 @@ export interface Peer {
   readonly trusted: boolean
 }
 
-/** The caller's fields as they go to a backend, with ours added. Host and framing are the client's business. */
+/**
+ * The caller's end-to-end fields: what the connection it came by is about ends here. Whatever is decided on a call's
+ * fields, its key first of all, is decided on these. What the gateway writes anew for the next hop is still among them.
+ */
+export function endToEnd(headers: RawPairs): RawPairs {
+  let named: Set<string> | undefined
+  let out: string[] | undefined
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string
+    if (name.length === 10 && name.toLowerCase() === 'connection') named ??= connectionOptions(headers)
+  }
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string
+    const isDropped = HOP_BY_HOP.get(name) === true || named?.has(name.toLowerCase()) === true
+    if (isDropped) out ??= headers.slice(0, i)
+    else out?.push(name, headers[i + 1] as string)
+  }
+  return out ?? headers
+}
+
+/** End-to-end fields as they go to a backend, with ours added. Host and framing are the client's business. */
 export function forwardedRequest(headers: RawPairs, host: string, peer: Peer): string[] {
-  const dropped = connectionOptions(headers)
   const out: string[] = []
   for (let i = 0; i < headers.length; i += 2) {
-    const name = (headers[i] as string).toLowerCase()
-    if (HOP_BY_HOP.has(name) || REQUEST_REPLACED.has(name) || dropped?.has(name)) continue
+    if (REPLACED.get(headers[i] as string)) continue
     out.push(headers[i] as string, headers[i + 1] as string)
   }
   const before = peer.trusted ? headerAll(headers, 'x-forwarded-for').join(', ') : ''
@@ -61,8 +64,8 @@ export function forwardedReply(headers: RawPairs): string[] {
   const dropped = connectionOptions(headers)
   const out: string[] = []
   for (let i = 0; i < headers.length; i += 2) {
-    const name = (headers[i] as string).toLowerCase()
-    if (HOP_BY_HOP.has(name) || dropped?.has(name)) continue
+    const name = headers[i] as string
+    if (HOP_BY_HOP.get(name) || dropped?.has(name.toLowerCase())) continue
     out.push(headers[i] as string, headers[i + 1] as string)
   }
   return out
@@ -86,6 +89,10 @@ function connectionOptions(headers: RawPairs): Set<string> | undefined {
   // Said of the connection alone, by most.
   if (connection.every((value) => /^(?:keep-alive|close)$/i.test(value))) return undefined
   const options = connection.flatMap((value) => value.split(',')).map((option) => option.trim().toLowerCase())
-  // Nobody may have these taken away by naming them: they decide what the answer is.
-  return new Set(options.filter((name) => name !== 'content-type' && name !== 'authorization'))
+  // Nobody may have these taken away by naming them: they decide what the answer is and whose (RFC 9110, section 7.6.1:
+  // a sender must not name what is meant for all recipients).
+  return new Set(options.filter((name) => !isDeciding(name) && !REPLACED.get(name) && !ALWAYS.has(name)))
 }
+
+/** What else is said to everybody on the way. */
+const ALWAYS = new Set(['cache-control', 'pragma', 'range', 'accept', 'date', 'age', 'vary'])

@@ -23,10 +23,10 @@ import { problem } from '../../protocol/problem.ts'
 import { callerTimeout } from '../deadlines.ts'
 import { type Instant, never } from '../instant.ts'
 import type { Asked } from '../job.ts'
-import { principalOf } from '../key/principal.ts'
+import { principalOf } from '../key/meaning.ts'
 import type { Recall } from '../recall.ts'
 import { tooLarge } from './body.ts'
-import { clientFields } from './headers.ts'
+import { clientFields, endToEnd } from './headers.ts'
 import type { HeadNotes, Intake } from './intake.ts'
 import { answerToQuery, checkQuery } from './query.ts'
 import { keepable, type Live, type Matched } from './routes.ts'
@@ -101,7 +101,7 @@ class Visit implements Timer, Taker<Answer> {
       const settings = live()
       const matched = this.#route(settings)
       this.#matched = matched
-      checkQuery({ method: intake.method, target: matched.target, headers: intake.headers })
+      checkQuery({ method: intake.method, target: matched.target, headers: fieldsOf(intake) })
       const timeout = Math.min(matched.route.timeout, timeoutOf(intake))
       this.#timeoutMs = timeout
       const call = new ArrivedCall(intake, matched.target, {
@@ -122,10 +122,10 @@ class Visit implements Timer, Taker<Answer> {
   }
 
   #route(live: Live): Matched {
-    const { method, target, host, headers, notes } = this.#intake
+    const { method, target, host, notes } = this.#intake
     if (notes.live === live && notes.matched) return notes.matched
     const { path, query } = parseTarget(target)
-    const matched = live.route({ method, path, host, headers })
+    const matched = live.route({ method, path, host, headers: fieldsOf(this.#intake) })
     if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
     Object.assign(notes, { path, query, live, matched } satisfies HeadNotes)
     return matched
@@ -239,9 +239,16 @@ class Visit implements Timer, Taker<Answer> {
   }
 }
 
+/** The fields that are the call's; told once a head. */
+function fieldsOf({ headers, notes }: Intake): RawPairs {
+  notes.headers ??= endToEnd(headers)
+  return notes.headers
+}
+
 /** What the caller allows; told once a head. */
-function timeoutOf({ headers, notes }: Intake): number {
-  notes.timeout ??= callerTimeout(headers) ?? Number.POSITIVE_INFINITY
+function timeoutOf(intake: Intake): number {
+  const { notes } = intake
+  notes.timeout ??= callerTimeout(fieldsOf(intake)) ?? Number.POSITIVE_INFINITY
   return notes.timeout
 }
 
@@ -273,9 +280,9 @@ class ArrivedCall implements Call {
     this.method = intake.method
     this.path = notes.path ?? ''
     this.query = notes.query ?? ''
-    this.headers = intake.headers
+    this.headers = fieldsOf(intake)
     this.host = intake.host
-    notes.principal ??= principalOf(intake.headers)
+    notes.principal ??= principalOf(this.headers)
     this.principal = notes.principal
     this.target = target
     this.deadline = made.began + made.timeout

@@ -18,6 +18,8 @@ export type DoorName = 'fast' | 'http'
 export interface HeadNotes {
   path?: string
   query?: string
+  /** Its end-to-end fields, which are the call's. */
+  headers?: RawPairs
   principal?: string
   /** Milliseconds that the caller allows; Infinity where it does not say. */
   timeout?: number
@@ -35,6 +37,7 @@ export interface Intake {
   readonly door: DoorName
   readonly method: string
   readonly target: string
+  /** As they stood on the wire, those about the connection included. */
   readonly headers: RawPairs
   /** The Host field, lower case. */
   readonly host: string

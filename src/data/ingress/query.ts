@@ -6,6 +6,7 @@
 import { hash } from 'node:crypto'
 import { type Call, header, headerAll, type RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
+import { CHOOSING_FIELDS } from '../../core/fields.ts'
 import type { Answer, Outcome } from '../../core/reply.ts'
 import type { Matched } from './routes.ts'
 import { age } from './status.ts'
@@ -49,8 +50,9 @@ export function answerToQuery(call: Asked, { route }: Matched, answer: Answer): 
   if (fresh === undefined) return answer
   // Weak: the same prediction may be spelled in another way tomorrow.
   const etag = `W/"${hash('sha256', reply.body, 'hex').slice(0, 16)}"`
-  const vary = route.cache?.vary ?? []
-  const own = ['ETag', etag, 'Cache-Control', fresh, ...(vary.length > 0 ? ['Vary', vary.join(', ')] : [])]
+  // A cache on the way must tell apart what our keys do.
+  const vary = [...(route.cache?.vary ?? []), ...CHOOSING_FIELDS].join(', ')
+  const own = ['ETag', etag, 'Cache-Control', fresh, 'Vary', vary]
   if (has(call.headers, etag))
     return { reply: { status: 304, headers: own, body: new Uint8Array(0) }, outcome }
   const { status, headers, body } = reply

@@ -2,13 +2,16 @@
  * What a key covers besides the body: everything that can change the answer or who may have it. Each field is
  * written with its length before it, so that no two different partitions have the same bytes.
  */
-import { type Call, header, headerAll, modelName, upstreamMethod } from '../../core/call.ts'
+import { type Call, header, modelName, type RawPairs, upstreamMethod } from '../../core/call.ts'
+import { folded } from '../../core/fields.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import type { Matched } from '../ingress/routes.ts'
 import type { DeploymentToken } from './deployed.ts'
 import type { Deployments } from './deployment.ts'
 import { type Epochs, type EpochValues, epochNames } from './epochs.ts'
+import { meaningOf } from './meaning.ts'
+import { said } from './raw.ts'
 
 // A change of what the bytes below mean makes all older entries unreachable.
 const SCHEMA = 'ig3'
@@ -62,20 +65,41 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   const writer = new FieldWriter()
   writer.add(SCHEMA, protocol.name, target.verb, upstreamMethod(call), route.name)
   writer.add(contentType(call, protocol))
+  writer.add(protocol.readsHeaderLength ? '' : said(header(call.headers, 'inference-header-content-length')))
   writer.add(route.match.host === undefined ? '' : call.host)
   // Where the dialect names no model, path and query decide what is asked.
   writer.add(target.model === undefined ? call.path : '', call.query)
   writer.add(target.model ?? '', target.version ?? '', route.pool, deployment.value)
   writer.list(epochs.values)
-  for (const name of route.cache?.vary ?? []) writer.list([name, ...headerAll(call.headers, name)])
+  writer.list(meaningOf(call.headers).choosing)
+  for (const name of route.cache?.vary ?? []) writer.list([name, ...spellings(call.headers, name)])
   writer.add(route.cache?.scope === 'shared' ? '' : call.principal)
   return { digest: digestOf(writer.text), shared: epochs.shared && deployment.shared }
 }
 
 /** The media type, unless it is one of those that the dialect reads as forms of one and the same request. */
 function contentType(call: Keyed, { encodings }: Protocol): string {
-  const type = header(call.headers, 'content-type') ?? ''
-  return encodings?.includes(type.toLowerCase()) ? '' : type
+  const type = header(call.headers, 'content-type')
+  if (encodings === undefined || type === undefined) return said(type)
+  if (encodings.includes(type)) return ''
+  return encodings.includes(type.toLowerCase().replace(UTF8, '')) ? '' : said(type)
+}
+
+/** JSON is UTF-8 whatever is said of it (RFC 8259, section 11), and binary tensors are no text. */
+const UTF8 = /[ \t]*;[ \t]*(?:charset="?utf-?8"?)?[ \t]*$/
+
+/** The values of a field, each with the name it came under where that is spelled with "_": a server may not tell it from "-". */
+function spellings(headers: RawPairs, name: string): string[] {
+  const values: string[] = []
+  const wanted = folded(name)
+  for (let i = 0; i < headers.length; i += 2) {
+    const written = headers[i] as string
+    if (written.length !== name.length) continue
+    const field = written.toLowerCase()
+    if (field === name) values.push('=', headers[i + 1] as string)
+    else if (folded(field) === wanted) values.push(field, headers[i + 1] as string)
+  }
+  return values
 }
 
 /** Length-prefixed fields in one string: injective, and one hash call. */

@@ -19,7 +19,12 @@ let last: { body: Uint8Array; prefix: string; digest: Digest } = {
 
 /** What decides how the bytes are read: the same bytes under another encoding are another request. */
 export function encodingOf({ headers }: Pick<Call, 'headers'>): string {
-  return `${header(headers, 'content-type') ?? ''}\n${header(headers, 'inference-header-content-length') ?? ''}`
+  return `${said(header(headers, 'content-type'))}\n${said(header(headers, 'inference-header-content-length'))}`
+}
+
+/** A field's value as part of a key: one that is empty is not one that is missing. */
+export function said(value: string | undefined): string {
+  return value === undefined ? '' : `=${value}`
 }
 
 /** What stands before the body in the preimage; `encoding` is printable ASCII and short of 4 KiB, as header fields are. */

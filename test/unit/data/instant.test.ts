@@ -13,7 +13,7 @@ import { createInstant, type Repeat, repeatOf } from '../../../src/data/instant.
 import { Deployments } from '../../../src/data/key/deployment.ts'
 import { Epochs } from '../../../src/data/key/epochs.ts'
 import { createKeyer } from '../../../src/data/key/keyer.ts'
-import { principalOf } from '../../../src/data/key/principal.ts'
+import { principalOf } from '../../../src/data/key/meaning.ts'
 import { encodingOf, rawDigest, rawPrefix } from '../../../src/data/key/raw.ts'
 import { createStandings } from '../../../src/data/standing.ts'
 import { tfserving } from '../../../src/protocol/tfserving.ts'
@@ -66,7 +66,8 @@ function setup() {
     const method = 'POST'
     const matched = live.route({ method, path: PATH, host: 'h', headers })
     if (!matched) throw new Error('no route')
-    const notes: HeadNotes = { live, matched, path: PATH, query: '', principal: principalOf(headers) }
+    const principal = principalOf(headers)
+    const notes: HeadNotes = { live, matched, path: PATH, query: '', headers, principal }
     return { method, headers, host: 'h', notes }
   }
 

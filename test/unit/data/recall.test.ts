@@ -17,7 +17,7 @@ import type { Asked } from '../../../src/data/job.ts'
 import { Deployments } from '../../../src/data/key/deployment.ts'
 import { Epochs } from '../../../src/data/key/epochs.ts'
 import { createKeyer } from '../../../src/data/key/keyer.ts'
-import { principalOf } from '../../../src/data/key/principal.ts'
+import { principalOf } from '../../../src/data/key/meaning.ts'
 import { rawDigest } from '../../../src/data/key/raw.ts'
 import { createRecall } from '../../../src/data/recall.ts'
 import { createStandings } from '../../../src/data/standing.ts'
@@ -81,6 +81,7 @@ async function setup() {
       matched,
       path: PATH,
       query: '',
+      headers,
       principal,
       timeout: Number.POSITIVE_INFINITY,
     }

@@ -8,7 +8,9 @@ describe('V1 paths', () => {
   it.each([
     ['POST', '/v1/models/m:predict', { verb: 'predict', model: 'm', prediction: true }],
     ['QUERY', '/v1/models/m:predict', { verb: 'predict', model: 'm', prediction: true }],
-    ['POST', '/V1/Models/M:PREDICT', { verb: 'predict', model: 'M', prediction: true }],
+    // KServe knows no such path: it is passed on, and nothing of it kept.
+    ['POST', '/V1/Models/M:PREDICT', { verb: 'predict', model: 'M', prediction: false }],
+    ['POST', '/v1/models/M:Predict', { verb: 'predict', model: 'M', prediction: false }],
     ['POST', '/v1/models/a%20b:classify', { verb: 'classify', model: 'a%20b', prediction: true }],
     [
       'POST',

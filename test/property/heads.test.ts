@@ -1,0 +1,201 @@
+/**
+ * K1, I3 over the wire: whatever the head of a call is, its answer is the one that the backend gives to what goes on to it.
+ * The backend echoes what servers go by; each call is made twice, past the cache and through it, at either door, and calls
+ * that a backend tells apart are never answered from one another's entries. Calls it refuses are told apart as well.
+ */
+import { hash } from 'node:crypto'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { CHOOSING_FIELDS, CREDENTIAL_FIELDS, folded } from '../../src/core/fields.ts'
+import { type Script, type ScriptedBackend, startBackend } from '../support/backend.ts'
+import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { exchange } from '../support/raw.ts'
+
+const VARY = ['x-tenant', 'x_locale']
+const GOES_BY = new Set([
+  ...[...CREDENTIAL_FIELDS, ...CHOOSING_FIELDS, ...VARY].map(folded),
+  ...['content-encoding', 'inference-header-content-length'],
+])
+/** A longer head is refused by this server, as by some real ones. */
+const MAX_HEAD_BYTES = 2000
+
+/** Path and fields as a server sees them that cannot tell "_" from "-"; refuses what real ones refuse for what is in no body. */
+const echo: Script = (asked, response, request) => {
+  const seen: [string, string][] = []
+  const types: string[] = []
+  const { rawHeaders, url = '' } = request
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = folded((rawHeaders[i] as string).toLowerCase())
+    const value = rawHeaders[i + 1] as string
+    // A charset says nothing of JSON (RFC 8259, section 11).
+    if (name === 'content-type') types.push(value.toLowerCase().replace(/;\s*charset="?utf-8"?$/, ''))
+    else if (GOES_BY.has(name)) seen.push([name, value])
+  }
+  // No type is taken for JSON.
+  if (types.length === 0) types.push('application/json')
+  // The order of fields of one name means something, that of others does not (RFC 9110, section 5.3).
+  seen.sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0))
+  const answer = (status: number, told: unknown) => {
+    const body = Buffer.from(JSON.stringify(told))
+    response
+      .writeHead(status, { 'content-type': 'application/json', 'content-length': body.length })
+      .end(body)
+  }
+  const refused =
+    rawHeaders.join('').length > MAX_HEAD_BYTES
+      ? 'head too long'
+      : types.some((type) => type !== 'application/json')
+        ? `no ${types.join()}`
+        : /^\/v1\/models\/[^/]+:predict$/.test(url)
+          ? undefined
+          : 'no such method'
+  if (refused !== undefined) return answer(400, { error: refused })
+  const { instances } = JSON.parse(asked.body.toString()) as { instances: unknown[] }
+  const told = hash('sha256', JSON.stringify([asked.method, decodeURIComponent(url), types, seen]))
+  answer(200, { predictions: instances.map((row) => `${row} ${told}`) })
+}
+
+const value = fc.constantFrom('a', 'b', '')
+const deciding = fc.constantFrom(
+  ...[
+    'authorization',
+    'cookie',
+    'x-api-key',
+    'x-goog-api-key',
+    'ocp-apim-subscription-key',
+    'kubeflow-userid',
+  ],
+  ...['seldon-model', 'serve_multiplexed_model_id', 'mm-vmodel-id', 'x-amzn-sagemaker-target-model'],
+  ...[
+    'x-http-method-override',
+    'x-tenant',
+    'x_locale',
+    'inference-header-content-length',
+    'content-encoding',
+  ],
+)
+/** Another spelling of a name that the same servers, or some of them, take for it. */
+const spelt = (name: fc.Arbitrary<string>) =>
+  fc.tuple(name, fc.nat(4)).map(([text, how]) => {
+    if (how === 1) return text.toUpperCase()
+    if (how === 2) return text.replaceAll('-', '_')
+    return how === 3 ? text.replaceAll('_', '-') : text
+  })
+const field = fc.oneof(
+  { weight: 6, arbitrary: fc.tuple(spelt(deciding), value).map(([name, of]) => `${name}: ${of}`) },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(
+        fc.constantFrom('', 'close, ', 'keep-alive, '),
+        spelt(deciding),
+        fc.constantFrom('', ', X-Other'),
+      )
+      .map(([before, name, behind]) => `Connection: ${before}${name}${behind}`),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom(
+      'X-Other: 1',
+      'X-Forwarded-For: 6.6.6.6',
+      'Keep-Alive: 1',
+      'Connection: keep-alive',
+    ),
+  },
+  { weight: 1, arbitrary: fc.constant(`X-Long: ${'y'.repeat(MAX_HEAD_BYTES)}`) },
+)
+const type = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom(
+      'application/json',
+      'application/json; charset=utf-8',
+      'Application/JSON;charset="UTF-8"',
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom('application/octet-stream', 'text/plain', 'application/json; charset=latin1'),
+  },
+)
+const path = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom('/v1/models/m-x:predict', '/v1/models/n:predict') },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(
+      '/v1/models/m%2Dx:predict',
+      '/v1/models/m%2dx:predict',
+      '/v1/models/m-x:PREDICT',
+      '/V1/models/m-x:predict',
+      '/v1/models/m-x%3Apredict',
+      '/v1/models/m-x:predic%74',
+      '/v1/models/m-x:predict?a',
+      'http://h/v1/models/m-x:predict',
+    ),
+  },
+)
+const asked = fc
+  .record({
+    path,
+    types: fc.oneof(
+      { weight: 5, arbitrary: fc.tuple(type) },
+      { weight: 1, arbitrary: fc.tuple(type, type) },
+      { weight: 1, arbitrary: fc.constant([]) },
+    ),
+    fields: fc.array(field, { maxLength: 3 }),
+    body: fc.constantFrom('{"instances":["r"]}', '{ "instances" : ["r"] }'),
+  })
+  .map(({ path, types, fields, body }) => {
+    const lines = [...types.map((one: string) => `Content-Type: ${one}`), ...fields]
+    const head = [`POST ${path} HTTP/1.1`, 'Host: h', `Content-Length: ${body.length}`, ...lines]
+    return {
+      bytes: (own: string) => [...head, own, '', body].join('\r\n'),
+      /** Without what the backend refuses although it would change no answer. */
+      short: (own: string) => [...head.filter((line) => !/^x-long/i.test(line)), own, '', body].join('\r\n'),
+      [fc.toStringMethod]: () => [...head, '', body].join('\n').replace(/y{9,}/, 'y…'),
+    }
+  })
+
+let backend: ScriptedBackend
+let gateway: RunningGateway
+
+beforeAll(async () => {
+  backend = await startBackend(echo)
+  const cache = { rows: 'never', negativeTtl: '60s', vary: VARY } as const
+  gateway = await startGateway({
+    yaml: {
+      pools: { main: { backends: [{ url: backend.url }] } },
+      routes: [
+        { name: 'past', match: { headers: { 'x-past': '1' } }, pool: 'main' },
+        { name: 'through', pool: 'main', cache },
+      ],
+    },
+  })
+  await gateway.ready('main')
+})
+afterAll(async () => {
+  await gateway?.stop()
+  await backend?.close()
+})
+
+describe('the answer to a call', () => {
+  it('is what the backend says to it, whatever was answered before', async () => {
+    let hits = 0
+    let runs = 0
+    await fc.assert(
+      fc.asyncProperty(asked, async (request) => {
+        const given = await exchange(gateway.port, request.bytes('X-Past: 2'))
+        const past = await exchange(gateway.port, request.bytes('X-Past: 1'))
+        // Who could have had the answer had he sent less may have it; the other way round nobody hears a refusal of others.
+        const isSpared = given.status === 200 && past.body.includes('head too long')
+        const right = isSpared ? await exchange(gateway.port, request.short('X-Past: 1')) : past
+        runs++
+        if (/^cache-status: infergate; hit/im.test(given.head)) hits++
+        expect([given.status, given.body]).toEqual([right.status, right.body])
+      }),
+      { numRuns: 1500, interruptAfterTimeLimit: 6000 },
+    )
+    // It says something only where much was answered from entries.
+    expect(hits).toBeGreaterThan(runs / 4)
+  }, 30_000)
+})
