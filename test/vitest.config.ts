@@ -39,8 +39,8 @@ export default defineConfig({
     maxWorkers: 3,
     reporters: process.env['CI'] ? ['default'] : ['dot'],
     projects: [
-      project('unit', { isolate: false }),
-      project('property', { timeout: 60_000, isolate: false }),
+      project('unit', { timeout: 20_000, isolate: false }),
+      project('property', { timeout: 120_000, isolate: false }),
       project('integration', { timeout: 20_000, retried: true }),
       project('e2e', { timeout: 30_000, exclude: TIMED, retried: true }),
       project('timed', { timeout: 30_000, include: TIMED, alone: true, retried: true }),
