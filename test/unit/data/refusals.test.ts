@@ -7,7 +7,8 @@ const BODY = '{"instances":[1]}'
 const SPACED = '{ "instances" : [1] }'
 
 /** Refuses the first for something that no key covers. */
-const picky: Script = ({ serial }) => (serial === 1 ? json('{"error":"no"}', [], 400) : predictions([serial]))
+const picky: Script = ({ serial }) =>
+  serial === 1 ? json('{"error":"no"}', ['content-length', '14'], 400) : predictions([serial])
 
 const ask = (world: World, body = BODY, headers: readonly string[] = []) =>
   world.run(world.gateways[0]?.ask(body, { headers }) as Promise<Told>)
