@@ -34,6 +34,7 @@ const SUBJECTS = {
 const nobody: Observer = {
   answered() {},
   attempted() {},
+  failed() {},
   retried() {},
   hedged() {},
   tier() {},

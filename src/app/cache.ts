@@ -50,8 +50,12 @@ export function memoryBytes(settings: Settings): number {
   return memory ? memory.maxBytes - readyBytes(settings) : 0
 }
 
+/** The smallest memory there may be (`maxBytes` of its tier) has no room for them. */
+const LEAST_BYTES = 64 * 1024
+
 /** What ready answers may take, of all workers together. */
 export function readyBytes(settings: Settings): number {
   const memory = settings.cache.tiers.find((tier) => tier.type === 'memory')
-  return memory ? Math.floor(memory.maxBytes * READY_SHARE) : 0
+  if (!memory) return 0
+  return Math.floor(Math.max(0, Math.min(memory.maxBytes * READY_SHARE, memory.maxBytes - LEAST_BYTES)))
 }

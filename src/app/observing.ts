@@ -5,12 +5,17 @@ import type { ProcessLog } from '../obs/log.ts'
 
 interface Parts {
   readonly metrics: Observer
-  readonly log: Pick<ProcessLog, 'debug' | 'level'>
+  readonly log: Pick<ProcessLog, 'debug' | 'warn' | 'level'>
+  readonly clock: Pick<Clock, 'now'>
   /** A backend has answered well. */
   readonly alive: (pool: string, backend: string) => void
 }
 
-export function observing({ metrics, log, alive }: Parts): Observer {
+/** Why a backend fails is said so often at most, for each way in which it does. */
+const FAILED_MS = 10_000
+
+export function observing({ metrics, log, alive, clock }: Parts): Observer {
+  const said = new Map<string, number>()
   return {
     ...metrics,
     answered: (call) => {
@@ -21,6 +26,16 @@ export function observing({ metrics, log, alive }: Parts): Observer {
       metrics.attempted(pool, backend, ending, ms)
       // Who answers is alive, whatever became of its renewals.
       if (ending === 'ok') alive(pool, backend)
+    },
+    failed: (pool, backend, failure) => {
+      metrics.failed(pool, backend, failure)
+      const { code } = failure
+      const now = clock.now()
+      const what = `${pool} ${backend} ${code}`
+      if (now - (said.get(what) ?? -Infinity) < FAILED_MS) return
+      if (said.size > MAX_NAMES) said.clear()
+      said.set(what, now)
+      log.warn('backend.failed', { pool, backend, fault: code, reason: failure.logged })
     },
   }
 }

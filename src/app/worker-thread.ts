@@ -44,6 +44,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     observer: observing({
       metrics,
       log,
+      clock,
       alive: seldom({ clock, everyMs: ALIVE_MS }, (pool, backend) => up.tell('alive', { pool, backend })),
     }),
     log,

@@ -11,7 +11,8 @@ Examples:
   infergate check config/infergate.yaml --json       the same for a program
   infergate check config/infergate.yaml >/dev/null && systemctl reload infergate
 
-Exit code 0: the file is fine. 1: it is not; stderr has file:line:column and the fix of every problem.
+Exit code 0: the file is fine; stderr may have warnings. 1: it is not; stderr has file:line:column and the fix of every
+problem.
 Tokens, passwords and hashes are shown as ***.`
 
 export function checkCommand(): Command {
@@ -29,6 +30,7 @@ async function check(file: string, { json }: { json?: boolean }): Promise<void> 
     const text = json
       ? `${JSON.stringify(presentable(loaded.settings), null, 2)}\n`
       : presentYaml(loaded.settings)
+    for (const warning of loaded.warnings) process.stderr.write(`warning: ${formatProblem(warning)}\n`)
     process.stdout.write(text)
     return
   }

@@ -3,7 +3,7 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { Gateway } from '../app/gateway.ts'
-import { formatProblem, type Loaded, loadSettings } from '../config/load.ts'
+import { formatProblem, type Loaded, loadSettings, type Problem } from '../config/load.ts'
 import { restartNeeded } from '../config/restart.ts'
 import type { Settings } from '../config/schema.ts'
 import { upstreamSettings } from '../config/upstream.ts'
@@ -67,6 +67,7 @@ async function serve(options: Options): Promise<void> {
   if ('problems' in loaded) throw new UserError(loaded.problems.join('\n'))
   const { settings } = loaded
   const log = createLog({ level: settings.log.level })
+  warn(log, loaded)
   const gateway = new Gateway({ settings, log, modelServer: [process.execPath, MAIN] })
   const reload = reloading(options, { load, settings, gateway, log })
   stopOnSignals(gateway, { reload, log })
@@ -78,8 +79,17 @@ async function serve(options: Options): Promise<void> {
   greet(settings, data, admin)
 }
 
+interface Read {
+  readonly settings: Settings
+  readonly warnings?: readonly Problem[]
+}
+
+function warn(log: ProcessLog, { warnings = [] }: Read): void {
+  for (const warning of warnings) log.warn('config.warning', { warning: formatProblem(warning) })
+}
+
 /** Reads the settings anew each time it is called; problems are lines for a person. */
-function loader(options: Options): () => Promise<{ settings: Settings } | { problems: string[] }> {
+function loader(options: Options): () => Promise<Read | { problems: string[] }> {
   const { config, upstream, listen, admin, timeout, idleTimeout } = options
   const at = { ...(listen === undefined ? {} : { listen }), ...(admin === undefined ? {} : { admin }) }
   if (upstream.length > 0) {
@@ -105,7 +115,7 @@ function loader(options: Options): () => Promise<{ settings: Settings } | { prob
   return async () => {
     const loaded: Loaded = await loadSettings(file, env)
     if ('problems' in loaded) return { problems: loaded.problems.map(formatProblem) }
-    return { settings: withListeners(loaded.settings, at) }
+    return { settings: withListeners(loaded.settings, at), warnings: loaded.warnings }
   }
 }
 
@@ -151,6 +161,7 @@ function reloading(
       const loaded = await load()
       if ('problems' in loaded)
         gateway.metrics.count('infergate_config_reloads_total', { outcome: 'refused' })
+      else warn(log, loaded)
       return loaded
     },
     needRestart: restartNeeded,

@@ -9,6 +9,7 @@ import type { Issue } from './messages.ts'
 import { resolve } from './resolve.ts'
 import { type Settings, schema } from './schema.ts'
 import { core, type Path, printPath, property, schemaAt } from './walk.ts'
+import { warningsOf } from './warnings.ts'
 import { readYaml, type YamlText } from './yaml.ts'
 
 export interface Problem {
@@ -24,7 +25,13 @@ export interface Problem {
   readonly fix?: string
 }
 
-export type Loaded = { readonly settings: Settings } | { readonly problems: readonly Problem[] }
+export type Loaded =
+  | {
+      readonly settings: Settings
+      /** What can be run with, and is hardly meant. */
+      readonly warnings: readonly Problem[]
+    }
+  | { readonly problems: readonly Problem[] }
 
 /** Far above any configuration, and small enough to be read while calls are served. */
 const MAX_FILE_BYTES = 1024 * 1024
@@ -48,13 +55,21 @@ export function parseSettings(text: string, file: string, env: NodeJS.ProcessEnv
   const { yaml } = read
   const resolved = resolve(withTypes(yaml), dirname(resolvePath(file)))
   const issues = 'issues' in resolved ? resolved.issues : missingSources(resolved.settings)
-  if ('settings' in resolved && issues.length === 0 && yaml.problems.length === 0) return resolved
+  if ('settings' in resolved && issues.length === 0 && yaml.problems.length === 0) {
+    const { settings } = resolved
+    const warnings = warningsOf(settings).map((issue) => located(issue, file, yaml))
+    return { settings, warnings: warnings.sort(byPlace) }
+  }
   const broken = new Set(yaml.problems.map((problem) => printPath(problem.path)))
   const problems = [
     ...yaml.problems.map((problem) => ({ file, ...problem, path: printPath(problem.path) })),
     ...issues.filter(({ path }) => !broken.has(printPath(path))).map((issue) => located(issue, file, yaml)),
   ]
-  return { problems: problems.sort((a, b) => a.line - b.line || a.column - b.column) }
+  return { problems: problems.sort(byPlace) }
+}
+
+function byPlace(a: Problem, b: Problem): number {
+  return a.line - b.line || a.column - b.column
 }
 
 function located({ path, at, message, fix }: Issue, file: string, yaml: YamlText): Problem {

@@ -4,7 +4,8 @@
  */
 import type * as z from 'zod'
 import { nearest } from '../lib/nearest.ts'
-import { fieldsOf, type Path, type Schema, schemaAt, valueAt } from './walk.ts'
+import { elsewhere } from './elsewhere.ts'
+import { fieldsOf, kindOf, type Path, type Schema, schemaAt, valueAt } from './walk.ts'
 
 export interface Issue {
   readonly path: Path
@@ -32,14 +33,18 @@ function translate(schema: Schema, input: unknown, issue: z.core.$ZodIssue): Iss
   const value = valueAt(input, issue.path)
   if (value === undefined) return [required(schema, input, issue)]
   const at = issue.code === 'invalid_key' ? 'key' : 'value'
-  return [{ path: issue.path, at, ...explain(issue, value) }]
+  const field = schemaAt(schema, issue.path, input)
+  // A port alone: quotes would not make an address of it.
+  const isAddress = issue.code === 'invalid_type' && field && kindOf(field)?.kind === 'address'
+  const fix = isAddress ? { fix: 'such as 0.0.0.0:8080' } : {}
+  return [{ path: issue.path, at, ...explain(issue, value), ...fix }]
 }
 
 function unknownKey(schema: Schema, input: unknown, path: Path, key: string): Issue {
   const here = schemaAt(schema, path, input)
   const known = Object.keys((here && fieldsOf(here, valueAt(input, path))) ?? {})
-  const guess = suggest(key, known)
-  const fix = guess.fix ?? `known keys: ${known.join(', ')}`
+  const { below, above } = elsewhere(schema, { input, path, key })
+  const fix = below ?? suggest(key, known).fix ?? above ?? `known keys: ${known.join(', ')}`
   return { path: [...path, key], message: `unknown key ${JSON.stringify(key)}`, fix, at: 'key' }
 }
 
@@ -55,7 +60,10 @@ function required(schema: Schema, input: unknown, issue: z.core.$ZodIssue): Issu
 function explain(issue: z.core.$ZodIssue, value: unknown): { message: string; fix?: string } {
   switch (issue.code) {
     case 'invalid_type':
-      return { message: `expected ${NOUNS[issue.expected] ?? issue.expected}, got ${nounOf(value)}` }
+      return {
+        message: `expected ${NOUNS[issue.expected] ?? issue.expected}, got ${nounOf(value)}`,
+        ...retyped(issue.expected, value),
+      }
     case 'too_small':
       return { message: tooSmall(issue) }
     case 'too_big':
@@ -93,6 +101,22 @@ function tooBig({ origin, maximum }: z.core.$ZodIssueTooBig): string {
 
 function oneOf(words: readonly unknown[]): string {
   return words.length === 1 ? String(words[0]) : `one of ${words.join(', ')}`
+}
+
+/** How the same would be written so that YAML reads it as what is expected. */
+function retyped(expected: string, value: unknown): { fix?: string } {
+  const isPlain = typeof value === 'number' || typeof value === 'boolean'
+  if (expected === 'string' && isPlain) return { fix: 'put it in quotes' }
+  if (expected === 'boolean' && typeof value === 'string') {
+    if (/^(?:y|yes|on|true)$/i.test(value)) return { fix: 'write true' }
+    if (/^(?:n|no|off|false)$/i.test(value)) return { fix: 'write false' }
+  }
+  const isNumeric = typeof value === 'string' && /^-?\d+(?:\.\d+)?$/.test(value)
+  if ((expected === 'number' || expected === 'int') && isNumeric) return { fix: 'leave out the quotes' }
+  if (expected === 'array') return { fix: 'put "- " before each entry, or [ ] around them' }
+  if ((expected === 'object' || expected === 'record') && Array.isArray(value))
+    return { fix: 'write "key: value" lines, without "- "' }
+  return {}
 }
 
 const NOUNS: Readonly<Record<string, string>> = {

@@ -93,6 +93,12 @@ function failure(error: NodeJS.ErrnoException): ProbeResult {
   // With several addresses tried, Node throws an AggregateError whose own message is empty.
   const first =
     error instanceof AggregateError ? (error.errors[0] as NodeJS.ErrnoException | undefined) : error
-  const message = first?.message || error.message || error.code || 'connection failed'
+  const said = first?.message || error.message || error.code || 'connection failed'
+  const message = isUntrusted(first ?? error) ? `its certificate is not accepted: ${said}` : said
   return { kind: error.code === 'ECONNREFUSED' ? 'refused' : 'failed', message }
+}
+
+/** What Node has verified and found wanting has a code, and OpenSSL's own faults begin with ERR_SSL. */
+function isUntrusted({ code = '' }: NodeJS.ErrnoException): boolean {
+  return /CERT|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^HOSTNAME_MISMATCH$/.test(code) && !/^ERR_SSL/.test(code)
 }

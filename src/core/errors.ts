@@ -40,6 +40,8 @@ export const FAULTS = {
     retry: 'other',
     proxyStatus: 'destination_ip_prohibited',
   },
+  backendUntrusted: { status: 502, blame: 'backend', retry: 'other', proxyStatus: 'tls_certificate_error' },
+  backendTls: { status: 502, blame: 'backend', retry: 'other', proxyStatus: 'tls_protocol_error' },
   internal: { status: 500, blame: 'gateway', retry: 'never', proxyStatus: 'proxy_internal_error' },
 } as const satisfies Record<string, Fault>
 
@@ -47,6 +49,7 @@ export type FaultCode = keyof typeof FAULTS
 
 export interface FaultDetail {
   readonly cause?: unknown
+  /** Where the backend is, for the log: callers are told no addresses. */
   readonly backend?: string
   /** Seconds the client should wait; sent as Retry-After where the fault's `retry` is `later`. */
   readonly retryAfterSeconds?: number
@@ -54,7 +57,10 @@ export interface FaultDetail {
   readonly unsent?: boolean
 }
 
-/** A call that failed for a known reason. The message is for the client: it names what to do, and no secret. */
+/**
+ * A call that failed for a known reason. The message is for the client: it names what to do, and neither a secret nor an
+ * address of a backend.
+ */
 export class GatewayError extends Error {
   readonly code: FaultCode
   readonly detail: FaultDetail
@@ -66,5 +72,14 @@ export class GatewayError extends Error {
   }
   get fault(): Fault {
     return FAULTS[this.code]
+  }
+
+  /** The message with what only the log may know: where the backend is, and what lies behind it. */
+  get logged(): string {
+    const { backend, cause } = this.detail
+    // With several addresses tried, Node throws an AggregateError whose own message is empty.
+    const first: unknown = cause instanceof AggregateError ? cause.errors[0] : cause
+    const why = first instanceof Error && first.message !== this.message ? first.message : ''
+    return `${this.message}${backend === undefined ? '' : ` (${backend})`}${why === '' ? '' : `: ${why}`}`
   }
 }

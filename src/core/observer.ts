@@ -2,6 +2,7 @@
  * What the data plane reports as it works. Called synchronously on the path of a call: an observer never
  * throws and never waits.
  */
+import type { GatewayError } from './errors.ts'
 import type { Outcome } from './reply.ts'
 
 export interface Answered {
@@ -23,6 +24,8 @@ export interface Observer {
   answered(answered: Answered): void
   /** One attempt at a backend has ended: `ok`, `error`, `timeout`, `overloaded` or `cancelled`. */
   attempted(pool: string, backend: string, ending: string, ms: number): void
+  /** Why an attempt failed, in words for the log. */
+  failed(pool: string, backend: string, failure: Pick<GatewayError, 'code' | 'logged'>): void
   retried(pool: string, reason: string): void
   /** A second try was sent for a late first one: `won` or `lost`. */
   hedged(pool: string, outcome: string): void

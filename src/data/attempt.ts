@@ -85,7 +85,7 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
     }
     const ms = this.#parts.clock.now() - this.now
     over.then(
-      (error) => void this.#end(error ? endingOf(asFault(error)) : endingOfStatus(status)),
+      (error) => void (error ? this.#ended(asFault(error)) : this.#end(endingOfStatus(status))),
       () => {},
     )
     if (this.#collectBytes === 0 || isStream(reply)) this.settle({ reply, backend, ms })
@@ -101,8 +101,16 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
 
   failed(error: unknown): void {
     const failure = asFault(error)
-    this.#end(endingOf(failure))
+    this.#ended(failure)
     this.settle({ failure })
+  }
+
+  #ended(failure: GatewayError): void {
+    this.#end(endingOf(failure))
+    if (failure.fault.blame === 'backend') {
+      const { observer } = this.#parts
+      observer.failed(this.#pool.name, this.#seat.backend.id, failure)
+    }
   }
 
   /** Counts the call out; gives how long it was there. */

@@ -26,9 +26,13 @@ const NUMBER_AND_UNIT = /^(\d+(?:\.\d+)?)\s?([A-Za-z]*)$/
 export function parseDuration(text: string): number {
   const [number, unit] = split(text)
   if (number === 0 && unit === '') return 0
-  const factor = unit === undefined ? undefined : MS_PER_UNIT[unit]
+  const factor = factorOf(MS_PER_UNIT, unit)
   if (number === undefined || factor === undefined) {
-    throw new SyntaxError('expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d')
+    const usual = 'expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d'
+    if (number === undefined) throw new SyntaxError(usual)
+    throw new SyntaxError(
+      unit === '' ? `${usual}: a number alone has none` : usual + meant(DURATION_WORDS, unit),
+    )
   }
   // Fifteen digits are exact in a double; what is finer is the noise of binary fractions (1.1s is 1100ms).
   return Number((number * factor).toPrecision(15))
@@ -50,11 +54,12 @@ export function formatDuration(ms: number): string {
  */
 export function parseSize(text: string): number {
   const [number, unit] = split(text)
-  const factor = unit === '' ? 1 : unit === undefined ? undefined : BYTES_PER_UNIT[unit]
+  const factor = unit === '' ? 1 : factorOf(BYTES_PER_UNIT, unit)
   const bytes = number === undefined || factor === undefined ? Number.NaN : number * factor
   const whole = Math.round(bytes)
   if (!Number.isSafeInteger(whole) || Math.abs(bytes - whole) > 1e-6) {
-    throw new SyntaxError('expected a size, such as 64MiB, 1GiB, 10kB or a whole number of bytes')
+    const usual = 'expected a size, such as 64MiB, 1GiB, 10kB or a whole number of bytes'
+    throw new SyntaxError(number === undefined ? usual : usual + meant(SIZE_WORDS, unit))
   }
   return whole
 }
@@ -69,11 +74,43 @@ export function formatSize(bytes: number): string {
   return `${bytes}B`
 }
 
-function split(text: string): [number: number | undefined, unit: string | undefined] {
+function split(text: string): [number: number | undefined, unit: string] {
   const parts = NUMBER_AND_UNIT.exec(text.trim())
-  if (!parts) return [undefined, undefined]
-  // A unit is one of ours or nothing: `constructor` must not be found on the table's prototype.
-  const unit = parts[2] ?? ''
-  const known = unit === '' || Object.hasOwn(MS_PER_UNIT, unit) || Object.hasOwn(BYTES_PER_UNIT, unit)
-  return [Number(parts[1]), known ? unit : undefined]
+  return parts ? [Number(parts[1]), parts[2] ?? ''] : [undefined, '']
+}
+
+/** A unit is one of ours or nothing: `constructor` must not be found on the table's prototype. */
+function factorOf(units: Readonly<Record<string, number>>, unit: string): number | undefined {
+  return Object.hasOwn(units, unit) ? units[unit] : undefined
+}
+
+/** What people write elsewhere, in lower case, and what it is here. */
+const DURATION_WORDS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    ms: 'msec msecs millis millisecond milliseconds',
+    s: 'sec secs second seconds',
+    m: 'min mins minute minutes',
+    h: 'hr hrs hour hours',
+    d: 'day days',
+  }).flatMap(([unit, words]) => [unit, ...words.split(' ')].map((word) => [word, unit] as const)),
+)
+const SIZE_WORDS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    B: 'byte bytes',
+    kB: 'kb',
+    KiB: 'k ki kib',
+    MB: 'mb',
+    MiB: 'm mi mib',
+    GB: 'gb',
+    GiB: 'g gi gib',
+    TB: 'tb',
+    TiB: 't ti tib',
+  }).flatMap(([unit, words]) =>
+    [unit.toLowerCase(), ...words.split(' ')].map((word) => [word, unit] as const),
+  ),
+)
+
+function meant(words: ReadonlyMap<string, string>, unit: string): string {
+  const known = words.get(unit.toLowerCase())
+  return known === undefined || known === unit ? '' : `: the unit is written ${known}`
 }

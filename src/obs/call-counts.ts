@@ -3,6 +3,8 @@
  * finding a counter by a set of labels would take one of them. The labels are put together when somebody scrapes.
  */
 
+import { BoundedNames } from './bounded.ts'
+
 /** Upper bounds in seconds. */
 const CALL_BUCKETS: readonly number[] = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
@@ -41,8 +43,12 @@ export interface CallCell extends Times<CallLabels> {
   readonly statuses: Float64Array
 }
 
+/** Ids that backends of one pool have had: they may come under a new one at each start. */
+const MAX_BACKENDS = 4096
+
 /** Attempts at the backends of one pool. */
 export interface AttemptCell extends Times<{ readonly pool: string }> {
+  readonly names: BoundedNames
   /** By backend and ending, each a number. */
   readonly endings: Map<string, Map<string, Float64Array>>
 }
@@ -89,7 +95,7 @@ export class AttemptCounts {
   add(pool: string, backend: string, ended: { readonly ending: string; readonly seconds: number }): void {
     const cell = this.#cells.get(pool) ?? this.#cell(pool)
     const { ending, seconds } = ended
-    bump(cell.endings.get(backend)?.get(ending) ?? newEnding(cell, backend, ending), 0)
+    bump(cell.endings.get(backend)?.get(ending) ?? endingOf(cell, cell.names.of(backend), ending), 0)
     time(cell, seconds)
   }
 
@@ -98,14 +104,20 @@ export class AttemptCounts {
   }
 
   #cell(pool: string): AttemptCell {
-    const made = { ...times({ pool }, CALL_BUCKETS), endings: new Map<string, Map<string, Float64Array>>() }
+    const made = {
+      ...times({ pool }, CALL_BUCKETS),
+      names: new BoundedNames(MAX_BACKENDS),
+      endings: new Map<string, Map<string, Float64Array>>(),
+    }
     this.#cells.set(pool, made)
     return made
   }
 }
 
-/** The number of attempts at a backend that ended so, which is new. */
-function newEnding({ endings }: AttemptCell, backend: string, ending: string): Float64Array {
+/** The number of attempts at a backend that ended so, mostly new. */
+function endingOf({ endings }: AttemptCell, backend: string, ending: string): Float64Array {
+  const known = endings.get(backend)?.get(ending)
+  if (known) return known
   const made = new Float64Array(1)
   const ofBackend = endings.get(backend) ?? new Map<string, Float64Array>()
   ofBackend.set(ending, made)

@@ -39,6 +39,12 @@ interface PlainMetric {
 /** What a worker would tell of the whole process, which the control thread tells already. */
 const OF_PROCESS = /^infergate_(process_|nodejs_version)/
 
+/**
+ * Gauges of the package that end in `_total`, which Prometheus takes for the name of a counter (promtool check metrics). They
+ * are the sums of three that have the kind as a label, and no more.
+ */
+const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `infergate_nodejs_active_${what}_total`)
+
 export class Exposition {
   readonly #registry = new Registry()
   readonly #sources: readonly Source[]
@@ -48,6 +54,7 @@ export class Exposition {
   constructor(sources: readonly Source[]) {
     this.#sources = sources
     collectDefaultMetrics({ register: this.#registry, prefix: 'infergate_' })
+    for (const name of MISNAMED) this.#registry.removeSingleMetric(name)
   }
 
   async text(others: readonly MetricsSnapshot[]) {

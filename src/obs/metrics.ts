@@ -1,9 +1,11 @@
 /**
- * What the gateway counts. Labels come from closed sets (routes, pools, backend ids, tiers); nothing a client sends
- * becomes a label. Counting is our own and plain; what scrapes read is put together by exposition.ts.
+ * What the gateway counts. Labels come from closed sets (routes, pools, tiers) or are bounded: models that were answered row by
+ * row, and ids of backends, are counted together as `other` from some number of them on. Counting is our own and plain; what
+ * scrapes read is put together by exposition.ts.
  */
 import type { Observer } from '../core/observer.ts'
 import type { Outcome } from '../core/reply.ts'
+import { BoundedNames } from './bounded.ts'
 import { AttemptCounts, CallCounts, type Times, time, times } from './call-counts.ts'
 import type { Exposition, MetricsSnapshot, Sample, Source, Value } from './exposition.ts'
 import { Tally } from './tally.ts'
@@ -23,6 +25,9 @@ export interface Metrics extends Observer {
   /** Loads what a scrape takes, and begins to measure the process itself. Otherwise the first scrape does. */
   prepare(): Promise<void>
 }
+
+/** Names that callers make up become labels only as far as this; of each thread. */
+const MAX_MODELS = 256
 
 const TIER_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1]
 
@@ -47,6 +52,7 @@ export function createMetrics(worker = 0): Metrics {
   const attempts = new AttemptCounts()
   const lookups = new Map<string, Times<{ readonly tier: string }>>()
   const tallies = new Map<string, Tally>()
+  const models = new BoundedNames(MAX_MODELS)
   const sources: Source[] = [...ofCalls(calls, worker), ...ofAttempts(attempts), ofLookups(lookups)]
   for (const [name, help] of Object.entries(COUNTERS)) {
     const tally = new Tally()
@@ -70,6 +76,8 @@ export function createMetrics(worker = 0): Metrics {
     attempted(pool, backend, ending, ms) {
       attempts.add(pool, backend, { ending, seconds: ms / 1000 })
     },
+    // Counted with its attempt.
+    failed() {},
     retried: (pool, reason) => count('infergate_retries_total', { pool, reason }),
     hedged: (pool, outcome) => count('infergate_hedges_total', { pool, outcome }),
     tier(tier, operation, outcome, ms) {
@@ -79,8 +87,10 @@ export function createMetrics(worker = 0): Metrics {
       lookups.set(tier, known)
       time(known, ms / 1000)
     },
-    splitting: (model, state) => count('infergate_cache_row_splitting_total', { model, state }),
-    rows(model, counts) {
+    splitting: (model, state) =>
+      count('infergate_cache_row_splitting_total', { model: models.of(model), state }),
+    rows(name, counts) {
+      const model = models.of(name)
       for (const [result, rows] of Object.entries(counts))
         if (rows > 0) count('infergate_cache_rows_total', { model, result }, rows)
     },

@@ -4,6 +4,7 @@ import type { Observer } from '../../src/core/observer.ts'
 export const silentObserver: Observer = {
   answered() {},
   attempted() {},
+  failed() {},
   retried() {},
   hedged() {},
   tier() {},

@@ -243,6 +243,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   const observer = {
     answered() {},
     attempted() {},
+    failed() {},
     retried() {},
     hedged() {},
     tier() {},

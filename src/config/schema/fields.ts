@@ -152,11 +152,26 @@ export function serviceUrl(protocols: readonly string[], example: string) {
   return z
     .string()
     .superRefine((text, ctx) => {
-      if (!URL.canParse(text) || !protocols.includes(new URL(text).protocol)) {
-        refuse(ctx, `expected a URL such as ${example}`)
+      const url = URL.parse(text)
+      if (!url || !protocols.includes(url.protocol)) {
+        const hint = text.includes('@') ? `; ${ENCODED}` : ''
+        return void refuse(ctx, `expected a URL such as ${example}${hint}`)
       }
+      if (![url.username, url.password].every(isEncoded)) refuse(ctx, ENCODED)
     })
     .register(kinds, { kind: 'secretUrl' })
+}
+
+const ENCODED = 'in a user or password % is written %25, @ is %40, : is %3A, / is %2F and # is %23'
+
+/** Whoever connects decodes it, and fails where it cannot. */
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** A text that is shown as `***`. */

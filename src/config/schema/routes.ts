@@ -8,9 +8,15 @@ import { count, duration, nameOf } from './fields.ts'
 const PATTERN_HINT =
   'expected a path that begins with /, with * for one or more characters, such as /v1/models/*'
 
+/** Signs of a regular expression that stand in no path: such a route would never match, without a word. */
+const NO_REGEX = /^(?!.*(?:[\\^|{}[\]<>"`]|\$$|\)[*+]))/
+const REGEX_HINT =
+  'this reads as a regular expression, and each sign of it would be taken as it stands: only * is special, for one or more characters'
+
 const match = z.strictObject({
   path: z
     .string()
+    .regex(NO_REGEX, { error: REGEX_HINT, abort: true })
     .regex(/^\/(?!.*\*\*)[^?#\s]*$/, { error: PATTERN_HINT })
     .exactOptional()
     .describe('The path; `*`, at the end or in the middle, stands for one or more characters.'),

@@ -12,11 +12,16 @@ export function checkedLookup(refuse: ClientOptions['refuse'], port: number): Lo
       const allowed = addresses.filter((_, at) => refusals[at] === undefined)
       const first = allowed[0]
       if (!first) {
-        const why = refusals[0] ?? `${hostname} has no address`
-        return callback(new GatewayError('backendForbidden', why), '', 0)
+        return callback(forbidden(refusals[0] ?? `${hostname} has no address`), '', 0)
       }
       if (options.all) callback(null, allowed)
       else callback(null, first.address, first.family)
     })
   }
+}
+
+/** `why` names the address, so it is for the log alone. */
+export function forbidden(why: string): GatewayError {
+  const what = 'the backend has an address that calls may not be sent to (pools.*.allowAddresses)'
+  return new GatewayError('backendForbidden', what, { cause: new Error(why), unsent: true })
 }

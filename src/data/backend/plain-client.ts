@@ -6,6 +6,7 @@ import { isIP } from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
 import type { Coming } from '../../lib/later.ts'
 import type { Wheel } from '../../lib/wheel.ts'
+import { forbidden } from './checked-lookup.ts'
 import type { ClientOptions, Exchange, Request } from './exchange.ts'
 import { type Keeper, type Place, PlainConnection } from './plain-connection.ts'
 import { Transfer } from './transfer.ts'
@@ -104,8 +105,9 @@ class Origin implements Keeper {
     // Those whose callers have left keep their place until it is their turn.
     if (this.#waiting.length >= MAX_WAITING) this.#waiting = this.#waiting.filter((one) => !one.isOver)
     if (this.#waiting.length >= MAX_WAITING) {
-      const what = `${this.#place.authority} has ${MAX_WAITING} requests waiting for a connection`
-      return transfer.break(new GatewayError('overloaded', what, { unsent: true }))
+      const what = `${MAX_WAITING} requests wait for a connection to the backend already`
+      const detail = { backend: this.#place.authority, unsent: true }
+      return transfer.break(new GatewayError('overloaded', what, detail))
     }
     this.#waiting.push(transfer)
     this.#open()
@@ -176,7 +178,7 @@ class Origin implements Keeper {
     const { host, port } = this.#place
     const refused = isIP(host) ? this.#options.refuse(host, port) : undefined
     if (refused !== undefined) {
-      this.#next()?.break(new GatewayError('backendForbidden', refused, { unsent: true }))
+      this.#next()?.break(forbidden(refused))
       return
     }
     this.#opening++

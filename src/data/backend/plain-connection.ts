@@ -197,22 +197,24 @@ export class PlainConnection {
 
   #fault(error: unknown): GatewayError {
     if (error instanceof GatewayError) return error
-    const where = this.#place.authority
+    const detail = { cause: error, backend: this.#place.authority }
     if (error instanceof GarbledError)
-      return new GatewayError('backendGarbled', `${where} answered with broken HTTP: ${error.message}`, {
-        cause: error,
-      })
-    return new GatewayError('backendReset', `${where} closed the connection`, { cause: error })
+      return new GatewayError(
+        'backendGarbled',
+        `the backend answered with broken HTTP: ${error.message}`,
+        detail,
+      )
+    return new GatewayError('backendReset', 'the backend closed the connection', detail)
   }
 
   #refused(error: Error | undefined): GatewayError {
     if (error instanceof GatewayError) return error
     const code = error && 'code' in error ? String(error.code) : 'closed'
-    const where = this.#place.authority
     const what =
       code === 'ETIMEDOUT'
-        ? `${where} did not accept a connection in time`
-        : `${where} refused the connection (${code})`
-    return new GatewayError('backendRefused', what, { cause: error, unsent: true })
+        ? 'the backend did not accept a connection in time'
+        : `the backend refused the connection (${code})`
+    const detail = { cause: error, backend: this.#place.authority, unsent: true }
+    return new GatewayError('backendRefused', what, detail)
   }
 }

@@ -39,13 +39,19 @@ export function refused(
       `no backend of pool "${pool}" serves ${asked} (it serves ${offered.join(', ')})`,
     )
   }
-  const states = backends.slice(0, 4).map((backend) => {
-    const { state, reason } = (backend.state === 'ready' && standing(backend.slot)) || backend
-    return `${backend.id} is ${state}: ${reason}`
+  const states = backends.map((backend) => {
+    const { state } = (backend.state === 'ready' && standing(backend.slot)) || backend
+    return state
   })
-  const reason = states.length === 0 ? 'none has registered yet' : states.join('; ')
-  return new GatewayError('noBackend', `pool "${pool}" has no backend to send this to (${reason})`, {
+  return new GatewayError('noBackend', `pool "${pool}" has no backend to send this to (${counted(states)})`, {
     retryAfterSeconds: 1,
     unsent: true,
   })
+}
+
+/** Ids and reasons hold addresses, which are no caller's business; `infergate backends list` has them. */
+function counted(states: readonly string[]): string {
+  if (states.length === 0) return 'none has registered yet'
+  const counts = Map.groupBy(states, (state) => state)
+  return [...counts].map(([state, all]) => `${all.length} ${state}`).join(', ')
 }

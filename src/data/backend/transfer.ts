@@ -160,13 +160,13 @@ export class Transfer extends Later<Exchange> implements ReplySink, Flow, Timer 
 
   /** The deadline has come. */
   run(): void {
-    const where = new URL(this.#request.url).host
+    const backend = new URL(this.#request.url).host
     const what = this.#body
       ? 'stopped in the middle of an answer'
       : this.connection
         ? 'sent no answer in time'
         : 'had no connection free in time'
-    this.abort(new GatewayError('backendTimeout', `${where} ${what}`))
+    this.abort(new GatewayError('backendTimeout', `the backend ${what}`, { backend }))
   }
 
   #stop(): void {

@@ -3,13 +3,14 @@
  * and closed when the backend leaves. undici's errors become faults here and nowhere else.
  */
 import { isIP } from 'node:net'
-import { type Dispatcher, errors, Pool } from 'undici'
+import { type Dispatcher, Pool } from 'undici'
 import { isWhole } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
-import { checkedLookup } from './checked-lookup.ts'
+import { checkedLookup, forbidden } from './checked-lookup.ts'
 import type { ClientOptions, Exchange, Request } from './exchange.ts'
 import { Incoming } from './incoming.ts'
+import { translate } from './undici-errors.ts'
 
 export class UndiciClient {
   #options: ClientOptions
@@ -86,7 +87,7 @@ export class UndiciClient {
     const refused = isIP(literal) ? refuse(literal, portOf(origin)) : undefined
     if (refused) {
       void pool.destroy()
-      throw new GatewayError('backendForbidden', refused, { unsent: true })
+      throw forbidden(refused)
     }
     this.#pools.set(origin, pool)
     return pool
@@ -178,44 +179,3 @@ function portOf(origin: string): number {
   const { port, protocol } = new URL(origin)
   return port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port)
 }
-
-function translate(error: unknown, request: Request, unsent: boolean): GatewayError {
-  if (error instanceof GatewayError) return error
-  const cause = error instanceof Error ? error : new Error(String(error))
-  if (request.signal.aborted && request.signal.reason instanceof GatewayError) return request.signal.reason
-  const code = 'code' in cause ? String(cause.code) : ''
-  const where = new URL(request.url).host
-  if (cause instanceof errors.ConnectTimeoutError)
-    return new GatewayError('backendRefused', `${where} did not accept a connection in time`, {
-      cause,
-      unsent: true,
-    })
-  if (UNREACHABLE.has(code) || cause instanceof AggregateError)
-    return new GatewayError('backendRefused', `${where} refused the connection (${code || 'unreachable'})`, {
-      cause,
-      unsent: true,
-    })
-  if (cause instanceof errors.HeadersTimeoutError)
-    return new GatewayError('backendTimeout', `${where} sent no answer in time`, { cause, unsent })
-  if (cause instanceof errors.BodyTimeoutError)
-    return new GatewayError('backendTimeout', `${where} stopped in the middle of an answer`, { cause })
-  if (cause instanceof errors.HTTPParserError || cause instanceof errors.ResponseContentLengthMismatchError)
-    return new GatewayError('backendGarbled', `${where} answered with broken HTTP`, { cause })
-  if (cause instanceof errors.RequestContentLengthMismatchError)
-    return new GatewayError('badRequest', 'the body is not as long as Content-Length says', { cause })
-  if (cause instanceof errors.InvalidArgumentError)
-    return new GatewayError('badRequest', `the request cannot be forwarded: ${cause.message}`, {
-      cause,
-      unsent: true,
-    })
-  return new GatewayError('backendReset', `${where} closed the connection`, { cause, unsent })
-}
-
-const UNREACHABLE = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EADDRNOTAVAIL',
-])

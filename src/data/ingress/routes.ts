@@ -113,13 +113,14 @@ function dialect(route: Route, asked: Asked): Matched | undefined {
 function compile({ match }: Route): (asked: Asked) => boolean {
   const path = match.path === undefined ? undefined : glob(match.path)
   const host = match.host === undefined ? undefined : glob(match.host.toLowerCase())
+  const hasPort = /:\d+$/.test(match.host ?? '')
   const fields = Object.entries(match.headers ?? {}).map(
     ([name, value]) => [name.toLowerCase(), glob(value)] as const,
   )
   return (asked) =>
     (match.method === undefined || match.method.includes(asked.method)) &&
     (path === undefined || path.test(asked.path)) &&
-    (host === undefined || host.test(asked.host.replace(/:\d+$/, ''))) &&
+    (host === undefined || host.test(hasPort ? asked.host : asked.host.replace(/:\d+$/, ''))) &&
     fields.every(([name, value]) => value.test(header(asked.headers, name) ?? ''))
 }
 

@@ -30,7 +30,9 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
   [
     'a duration needs its unit',
     `server: { drainTimeout: 5 }${REST}`,
-    ['1:25: server.drainTimeout: expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d'],
+    [
+      '1:25: server.drainTimeout: expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d: a number alone has none',
+    ],
   ],
   [
     'a duration has a range',
@@ -38,10 +40,59 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     ['2:24: pools.a.connectTimeout: must be from 1ms to 1m'],
   ],
   [
+    'a size in the words of other programs',
+    `cache: { tiers: [{ name: memory, type: memory, maxBytes: 128M }] }${REST}`,
+    [
+      '1:58: cache.tiers[0].maxBytes: expected a size, such as 64MiB, 1GiB, 10kB or a whole number of bytes: the unit is written MiB',
+    ],
+  ],
+  [
+    'a number where a duration is meant',
+    `pools: { a: { health: { interval: 600 } } }\nroutes: [{ pool: a }]`,
+    [
+      '1:35: pools.a.health.interval: expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d: a number alone has none',
+    ],
+  ],
+  [
+    'a truth value of YAML 1.1',
+    `server: { fastDoor: yes }${REST}`,
+    ['1:21: server.fastDoor: expected true or false, got a text (write true)'],
+  ],
+  [
+    'a version without quotes',
+    `pools: { a: { backends: [{ url: "http://h", models: [{ name: m, version: 3 }] }] } }\nroutes: [{ pool: a }]`,
+    ['1:74: pools.a.backends[0].models[0].version: expected a text, got a number (put it in quotes)'],
+  ],
+  [
+    'right keys in wrong places',
+    `cache: { ttl: 10m }\nserver: { requestTimeout: 5s }\npools: { a: {} }\nroutes: [{ pool: a, ttl: 10m, match: { timeout: 5s } }]\nlevel: debug`,
+    [
+      '1:10: cache: unknown key "ttl" (it belongs under cache.defaults)',
+      '2:11: server: unknown key "requestTimeout" (it belongs under server.limits)',
+      '4:21: routes[0]: unknown key "ttl" (it belongs under routes[0].cache)',
+      '4:40: routes[0].match: unknown key "timeout" (it belongs under routes[0])',
+      '5:1: unknown key "level" (it belongs under log)',
+    ],
+  ],
+  [
+    'a regular expression for a path',
+    `pools: { a: {} }\nroutes: [{ pool: a, match: { path: "^/v1/(a|b)$" } }]`,
+    [
+      '2:36: routes[0].match.path: this reads as a regular expression, and each sign of it would be taken as it stands: only * is special, for one or more characters',
+    ],
+  ],
+  [
+    'a password that no URL can hold as it is',
+    `cache: { tiers: [{ name: r, type: redis, url: "redis://:p%ss@h:6379" }] }${REST}`,
+    [
+      '1:47: cache.tiers[0].url: in a user or password % is written %25, @ is %40, : is %3A, / is %2F and # is %23',
+    ],
+  ],
+  [
     'a size is checked',
     `server: { limits: { maxBodyBytes: 64M } }${REST}`,
     [
-      '1:35: server.limits.maxBodyBytes: expected a size, such as 64MiB, 1GiB, 10kB or a whole number of bytes',
+      '1:35: server.limits.maxBodyBytes: expected a size, such as 64MiB, 1GiB, 10kB or a whole number of bytes: the unit is written MiB',
     ],
   ],
   [
@@ -107,12 +158,15 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
   [
     'a truth value is true or false',
     `admin: { openMetrics: yes }${REST}`,
-    ['1:23: admin.openMetrics: expected true or false, got a text'],
+    ['1:23: admin.openMetrics: expected true or false, got a text (write true)'],
   ],
   [
     'a list is no mapping',
     `pools: []\nroutes: [{}]`,
-    ['1:8: pools: expected a mapping, got a list', '2:10: routes[0].pool: is required (there are no pools)'],
+    [
+      '1:8: pools: expected a mapping, got a list (write "key: value" lines, without "- ")',
+      '2:10: routes[0].pool: is required (there are no pools)',
+    ],
   ],
   [
     'an entry of nothing',

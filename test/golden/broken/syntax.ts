@@ -4,7 +4,11 @@ import { expect } from 'vitest'
 export const syntax: ReadonlyArray<readonly [name: string, yaml: string, wanted: readonly string[]]> = [
   ['an empty file', '', ['1:1: the file is empty']],
   ['a file of comments', '# nothing\n', ['1:1: the file is empty']],
-  ['a file that is a list', '- a\n', ['1:1: expected a mapping, got a list']],
+  [
+    'a file that is a list',
+    '- a\n',
+    ['1:1: expected a mapping, got a list (write "key: value" lines, without "- ")'],
+  ],
   ['a file that is a word', 'hello\n', ['1:1: expected a mapping, got a text']],
   ['the same key twice', 'log: {}\nlog: {}\n', ['2:1: this key is there twice']],
   ['two documents', 'log: {}\n---\nlog: {}\n', ['2:1: the file holds more than one document']],

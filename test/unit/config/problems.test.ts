@@ -36,7 +36,7 @@ routes:
 `
     expect(problemsOf(yaml)).toEqual([
       '1:1: unknown key "servr" (did you mean "server"?)',
-      '3:11: server.listen: expected a text, got a number',
+      '3:11: server.listen: expected a text, got a number (such as 0.0.0.0:8080)',
       '4:12: server.workers: the environment variable NOPE is not set (set it, or write ${NOPE:-default})',
       '7:25: pools.a.health.interval: must be from 50ms to 1h',
       '7:39: pools.a.health.timeout: expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d',

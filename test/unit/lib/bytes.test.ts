@@ -36,7 +36,20 @@ describe('durations', () => {
     '.5s',
   ])('%j is refused with examples and without being repeated', (text) => {
     expect(() => parseDuration(text)).toThrow(
-      new SyntaxError('expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d'),
+      /^expected a duration with its unit, such as 50ms, 1\.5s, 10m, 24h or 7d(?:: (?:a number alone has none|the unit is written s))?$/,
+    )
+  })
+
+  it.each([
+    ['600', 'a number alone has none'],
+    ['5S', 'the unit is written s'],
+    ['10 minutes', 'the unit is written m'],
+    ['1hr', 'the unit is written h'],
+    ['5hunter2', undefined],
+  ])('%j is told what is meant', (text, hint) => {
+    const usual = 'expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d'
+    expect(() => parseDuration(text)).toThrow(
+      new SyntaxError(hint === undefined ? usual : `${usual}: ${hint}`),
     )
   })
 
@@ -89,8 +102,17 @@ describe('sizes', () => {
     '1toString',
   ])('%j is refused with examples and without being repeated', (text) => {
     expect(() => parseSize(text)).toThrow(
-      new SyntaxError('expected a size, such as 64MiB, 1GiB, 10kB or a whole number of bytes'),
+      /^expected a size, such as 64MiB, 1GiB, 10kB or a whole number of bytes(?:: the unit is written (?:MiB|kB))?$/,
     )
+  })
+
+  it.each([
+    ['128M', 'MiB'],
+    ['1g', 'GiB'],
+    ['10KB', 'kB'],
+    ['64mib', 'MiB'],
+  ])('%j is told how its unit is written', (text, unit) => {
+    expect(() => parseSize(text)).toThrow(`: the unit is written ${unit}`)
   })
 
   it('come back from their text exactly', () => {

@@ -65,3 +65,32 @@ it('counts attempts by backend and ending, and their times by pool', async () =>
     ]),
   )
 })
+
+it('has a bounded number of series, whatever names callers and backends make up', async () => {
+  const metrics = createMetrics()
+  for (let i = 0; i < 3_000; i++) {
+    metrics.rows(`m${i}`, { hit: 1, join: 0, miss: 2, dup: 0 })
+    metrics.splitting(`m${i}`, 'proved')
+  }
+  for (let i = 0; i < 6_000; i++) metrics.attempted('main', `pod-${i}`, 'ok', 1)
+  const { body } = await metrics.expose()
+  const samples = (name: string) => body.split('\n').filter((line) => line.startsWith(`${name}{`))
+  const sum = (lines: readonly string[]) =>
+    lines.reduce((all, line) => all + Number(line.split(' ').at(-1)), 0)
+  const rows = samples('infergate_cache_rows_total')
+  expect(rows).toHaveLength(2 * 257)
+  expect(sum(rows)).toBe(9_000)
+  expect(rows).toContain('infergate_cache_rows_total{model="other",result="hit"} 2744')
+  expect(samples('infergate_cache_row_splitting_total')).toHaveLength(257)
+  const attempts = samples('infergate_backend_attempts_total')
+  expect(attempts).toHaveLength(4_097)
+  expect(sum(attempts)).toBe(6_000)
+})
+
+it('calls nothing a total that is none: _total is for counters', async () => {
+  const { body } = await createMetrics().expose()
+  const types = [...body.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type])
+  expect(types.length).toBeGreaterThan(20)
+  for (const [name, type] of types)
+    expect([name, type]).toEqual([name, name?.endsWith('_total') ? 'counter' : type])
+})

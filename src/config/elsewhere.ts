@@ -1,0 +1,65 @@
+/** Where a key that is not known here would be: a right word in a wrong place is mended by a place. */
+import * as z from 'zod'
+import { core, fieldsOf, type Path, printPath, type Schema, schemaAt, valueAt } from './walk.ts'
+
+interface Misplaced {
+  readonly input: unknown
+  /** Of the mapping that has the key. */
+  readonly path: Path
+  readonly key: string
+}
+
+/** How many mappings deep one looks for it. */
+const DEPTH = 3
+/** More places than this are no help. */
+const MAX_PLACES = 3
+
+/** `below`: within a mapping of this one; `above`: in one around it, or within that. Each as what to do. */
+export function elsewhere(
+  schema: Schema,
+  { input, path, key }: Misplaced,
+): { readonly below?: string; readonly above?: string } {
+  const from = (around: Path): string | undefined => {
+    const here = schemaAt(schema, around, input)
+    const places = here ? placesOf(here, key, valueAt(input, around)) : []
+    return told(places.map((place) => [printPath(around), ...place].filter((part) => part !== '').join('.')))
+  }
+  const below = from(path)
+  if (below !== undefined) return { below }
+  for (let depth = path.length - 1; depth >= 0; depth--) {
+    const above = from(path.slice(0, depth))
+    if (above !== undefined) return { above }
+  }
+  return {}
+}
+
+function told(places: readonly string[]): string | undefined {
+  if (places.length === 0 || places.length > MAX_PLACES) return undefined
+  return places[0] === '' ? 'it belongs at the top of the file' : `it belongs under ${places.join(' or ')}`
+}
+
+/** The mappings that have such a key, of those the nearest; an empty one is this. */
+function placesOf(schema: Schema, key: string, value: unknown): string[][] {
+  let level: { readonly path: string[]; readonly fields: Readonly<Record<string, Schema>> }[] = [
+    { path: [], fields: fieldsOf(schema, value) ?? {} },
+  ]
+  for (let depth = 0; depth <= DEPTH; depth++) {
+    const found = level.filter(({ fields }) => Object.hasOwn(fields, key))
+    if (found.length > 0) return found.map(({ path }) => path)
+    level = level.flatMap(({ path, fields }) =>
+      Object.entries(fields).flatMap(([name, field]) => {
+        const [inner, suffix] = elementOf(field)
+        const below = fieldsOf(inner, undefined)
+        return below ? [{ path: [...path, `${name}${suffix}`], fields: below }] : []
+      }),
+    )
+  }
+  return []
+}
+
+/** What stands in a list or under a name. */
+function elementOf(field: Schema): [inner: Schema, suffix: string] {
+  const inner = core(field)
+  if (inner instanceof z.ZodArray) return [inner.def.element, '[]']
+  return inner instanceof z.ZodRecord ? [inner.def.valueType, '.NAME'] : [inner, '']
+}

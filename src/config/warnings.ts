@@ -1,0 +1,85 @@
+/**
+ * What a gateway can run with, and hardly anybody means: routes that no call reaches, pools that no route leads to, patterns that
+ * look like regular expressions. Said by `infergate check` and in the log, and no reason to refuse the file.
+ */
+import type { Issue } from './messages.ts'
+import type { RouteSettings, Settings } from './schema.ts'
+import type { Path } from './walk.ts'
+
+export function warningsOf(settings: Settings): Issue[] {
+  return [...unreachable(settings), ...unused(settings), ...patterns(settings)]
+}
+
+const warning = (path: Path, message: string, fix: string): Issue => ({ path, message, fix, at: 'value' })
+
+function unreachable({ routes, models }: Settings): Issue[] {
+  const shadowed = routes.flatMap((route, i) => {
+    const earlier = routes.slice(0, i).find((other) => covers(other, route))
+    if (!earlier) return []
+    return [
+      warning(['routes', i], `no call gets here: route "${earlier.name}" before it takes them all`, FIRST),
+    ]
+  })
+  const embedded = models.flatMap(({ name }, i) => {
+    const own = { match: { model: name }, protocol: 'auto' } as const
+    const earlier = routes.find((route) => route.pool !== name && covers(route, own))
+    if (!earlier) return []
+    return [warning(['models', i], `no call gets here: route "${earlier.name}" takes them all`, NARROW)]
+  })
+  return [...shadowed, ...embedded]
+}
+
+const FIRST = 'the first route that matches wins: put the narrower one first'
+const NARROW = 'routes come before embedded models: give it a match of its own'
+
+type Matching = Pick<RouteSettings, 'match' | 'protocol'>
+
+/** Whether every call that fits `narrow` fits `wide` as well; false where that is not sure. */
+function covers(wide: Matching, narrow: Matching): boolean {
+  const [a, b] = [wide.match, narrow.match]
+  const isModel = a.model !== undefined
+  // Only the dialect knows the model, and a dialect takes only paths of its own.
+  const isDialect = wide.protocol === 'auto' || (wide.protocol === 'opaque' && !isModel)
+  return (
+    (isDialect || wide.protocol === narrow.protocol) &&
+    fits(a.path, b.path) &&
+    fits(a.host, b.host) &&
+    fits(a.model, b.model) &&
+    (a.method === undefined || (b.method ?? ['']).every((method) => a.method?.includes(method))) &&
+    Object.entries(a.headers ?? {}).every(([name, value]) => fits(value, b.headers?.[name]))
+  )
+}
+
+/** Whether the pattern `wide` fits whatever `narrow` fits. A `*` of the narrow one stands for something that only a `*` takes. */
+function fits(wide: string | undefined, narrow: string | undefined): boolean {
+  if (wide === undefined) return true
+  if (narrow === undefined) return false
+  const parts = wide.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+  return new RegExp(`^${parts.join('.+')}$`, 's').test(narrow)
+}
+
+function unused({ pools, routes }: Settings): Issue[] {
+  const used = new Set(routes.map(({ pool }) => pool))
+  return Object.keys(pools).flatMap((name) =>
+    used.has(name)
+      ? []
+      : [warning(['pools', name], 'no route leads to this pool', 'add a route, or take it out')],
+  )
+}
+
+function patterns({ routes }: Settings): Issue[] {
+  return routes.flatMap(({ match }, i) => {
+    const given: (readonly [Path, string | undefined])[] = [
+      [['path'], match.path],
+      [['model'], match.model],
+      ...Object.entries(match.headers ?? {}).map(([name, value]) => [['headers', name], value] as const),
+    ]
+    return given.flatMap(([at, pattern]) =>
+      pattern !== undefined && /\.\*|^\^|\$$|\\[dws]/.test(pattern)
+        ? [warning(['routes', i, 'match', ...at], 'this reads as a regular expression, and is none', ONLY)]
+        : [],
+    )
+  })
+}
+
+const ONLY = '* alone stands for one or more characters, every other sign for itself'

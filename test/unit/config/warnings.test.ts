@@ -1,0 +1,97 @@
+/** What a file can be run with and hardly anybody means. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { routesOf } from '../../../src/app/routes.ts'
+import { formatProblem, parseSettings } from '../../../src/config/load.ts'
+import type { Settings } from '../../../src/config/schema.ts'
+import { createRouter } from '../../../src/data/ingress/routes.ts'
+
+function parsed(routes: unknown, more: object = {}): { settings: Settings; warnings: readonly string[] } {
+  const pools = { a: { backends: [{ url: 'http://h:1' }] }, b: { backends: [] } }
+  const read = parseSettings(JSON.stringify({ pools, routes, ...more }), 'gate.yaml', {})
+  if ('problems' in read) throw new Error(read.problems.map(formatProblem).join('\n'))
+  return {
+    settings: read.settings,
+    warnings: read.warnings.map(({ path, message }) => `${path}: ${message}`),
+  }
+}
+
+const warningsOf = (...routes: object[]) =>
+  parsed([...routes.map((route, i) => ({ name: `r${i}`, pool: 'a', ...route })), { name: 'z', pool: 'b' }])
+    .warnings
+
+describe('a route that no call reaches', () => {
+  it.each([
+    [{}, { match: { path: '/v1/*' } }],
+    [{ match: { path: '/v1/*' } }, { match: { path: '/v1/models/m:predict' } }],
+    [{ match: { path: '/v1/*' } }, { match: { path: '/v1/*/x*', method: 'POST' } }],
+    [{ match: { model: 'm*' } }, { match: { model: 'm-1', path: '/v1/*' } }],
+    [{ match: { host: '*.example' } }, { match: { host: 'a.b.example' } }],
+    [{ match: { headers: { 'x-a': '*' } } }, { match: { headers: { 'x-a': 'b', 'x-c': 'd' } } }],
+    [{ match: { method: ['GET', 'POST'] } }, { match: { method: 'POST' } }],
+    [{ protocol: 'tfserving' }, { protocol: 'tfserving', match: { model: 'm' } }],
+  ])('%j takes all of %j', (wide, narrow) => {
+    const all = warningsOf(wide, narrow)
+    expect(all).toContain('routes[1]: no call gets here: route "r0" before it takes them all')
+  })
+
+  it.each([
+    [{ match: { path: '/v1/*' } }, { match: { path: '/v1/' } }],
+    [{ match: { path: '/v1/m' } }, { match: { path: '/v1/*' } }],
+    [{ protocol: 'tfserving' }, {}],
+    [{ protocol: 'opaque', match: { model: 'm' } }, { match: { model: 'm' } }],
+    [{ match: { method: 'GET' } }, { match: { path: '/a' } }],
+    [{ match: { headers: { 'x-a': 'b' } } }, { match: { headers: { 'x-c': 'd' } } }],
+  ])('%j leaves something to %j', (first, second) => {
+    expect(warningsOf(first, second).filter((text) => text.includes('r0'))).toEqual([])
+  })
+
+  it('is really never reached, whatever is called', () => {
+    const pattern = fc.stringMatching(/^[ab*]{1,4}$/).filter((text) => !text.includes('**'))
+    const some = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 2 })
+    const match = fc.record({
+      path: some(pattern.map((text) => `/${text}`)),
+      host: some(fc.constantFrom('a', 'b', '*.a', 'a:1')),
+      method: some(fc.subarray(['GET', 'POST'], { minLength: 1 })),
+      model: some(pattern),
+    })
+    const route = fc.record({ match, protocol: fc.constantFrom('auto', 'tfserving', 'oip', 'opaque') })
+    const call = fc.record({
+      method: fc.constantFrom('GET', 'POST'),
+      host: fc.constantFrom('a', 'b', 'x.a', 'a:1'),
+      path: fc.oneof(
+        fc.stringMatching(/^\/[ab]{1,5}$/),
+        fc.stringMatching(/^[ab]{1,4}$/).map((model) => `/v1/models/${model}:predict`),
+        fc.stringMatching(/^[ab]{1,4}$/).map((model) => `/v2/models/${model}/infer`),
+      ),
+    })
+    fc.assert(
+      fc.property(
+        fc.array(route, { minLength: 2, maxLength: 4 }),
+        fc.array(call, { minLength: 30, maxLength: 30 }),
+        (routes, calls) => {
+          const named = routes.map((one, i) => ({ name: `r${i}`, pool: 'a', ...one }))
+          const { settings, warnings } = parsed(named)
+          const dead = new Set(warnings.flatMap((text) => /^routes\[(\d+)\]: no call/.exec(text)?.[1] ?? []))
+          const router = createRouter(routesOf(settings))
+          for (const one of calls) {
+            const found = router({ ...one, headers: [] })?.route.name
+            expect([...dead].map((i) => `r${i}`)).not.toContain(found)
+          }
+        },
+      ),
+    )
+  })
+})
+
+it('a pool that no route leads to is told', () => {
+  expect(parsed([{ name: 'r', pool: 'a' }]).warnings).toEqual(['pools.b: no route leads to this pool'])
+})
+
+it('a pattern that looks like a regular expression and may be meant as it stands is told', () => {
+  expect(warningsOf({ match: { path: '/v1/.*', model: '^m', headers: { 'x-a': 'b$' } } })).toEqual([
+    'routes[0].match.path: this reads as a regular expression, and is none',
+    'routes[0].match.model: this reads as a regular expression, and is none',
+    'routes[0].match.headers.x-a: this reads as a regular expression, and is none',
+  ])
+})
