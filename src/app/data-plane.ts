@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Settings } from '../config/schema.ts'
 import type { Endpoint } from '../core/addresses.ts'
-import { type Call, header, modelName } from '../core/call.ts'
+import { type Call, header } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
 import { type Digest, printable } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
@@ -182,8 +182,7 @@ export class DataPlane {
         claims,
         ship: this.#ship(dispatch, outgoing),
         leases: this.#leases(),
-        mayKeep: ({ route, target }, version) =>
-          facts.deployments.mayKeep(route.pool, modelName(target), version),
+        mayKeep: ({ route, target }, version) => facts.deployments.mayKeep(route.pool, target.model, version),
         refusalOf,
         clock,
         random,
@@ -222,8 +221,7 @@ export class DataPlane {
       outgoing,
       splitting: this.#splitting,
       busy: (pool) => isBusy(this.pools.get(pool).view.backends, (slot) => this.pools.inflight(slot)),
-      maxBatch: ({ route, target }) =>
-        maxBatchOf(this.pools.get(route.pool).view.backends, modelName(target)),
+      maxBatch: ({ route, target }) => maxBatchOf(this.pools.get(route.pool).view.backends, target.model),
       serviceMs: (pool) => this.pools.get(pool).serviceMs(0.9) ?? 0,
       clock,
     })

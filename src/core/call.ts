@@ -22,9 +22,9 @@ export function isWhole(body: Body): body is WholeBody {
 export interface Target {
   /** `predict`, `classify`, `regress`, `explain`, `infer`, `generate`, `status`, `metadata` … the dialect's own word. */
   readonly verb: string
-  /** Undefined where only the body names it (OpenAI), or there is none. */
+  /** As people and backends write it, no longer percent-encoded. Undefined where only the body names it, or there is none. */
   readonly model?: string
-  /** A version number or a label as it stands in the path, `labels/` included for a label. */
+  /** A version number or a label, no longer percent-encoded, `labels/` included for a label. */
   readonly version?: string
   /** The verb is a pure prediction: it may be cached and is safe to send twice. */
   readonly prediction: boolean
@@ -39,7 +39,7 @@ export interface Call {
   readonly query: string
   /** The caller's end-to-end fields: nobody can decide by a field that does not go on to the backend. */
   readonly headers: RawPairs
-  /** The Host field, lower case. */
+  /** The host that is asked: of the target where that names one, otherwise of the Host field; lower case. */
   readonly host: string
   /** Address of the client's end of the connection. */
   readonly peer: string
@@ -70,16 +70,6 @@ export function headerAll(headers: RawPairs, name: string): string[] {
     if (field.length === name.length && field.toLowerCase() === name) values.push(headers[i + 1] as string)
   }
   return values
-}
-
-/** The model's name as people and backends write it; in the path it may be percent-encoded. */
-export function modelName({ model }: Target): string | undefined {
-  if (model === undefined || !model.includes('%')) return model
-  try {
-    return decodeURIComponent(model)
-  } catch {
-    return model
-  }
 }
 
 /** QUERY (RFC 10008) is an alias of POST on prediction verbs, which the model servers know as POST alone. */

@@ -23,6 +23,7 @@ export const FAULTS = {
   unknownRoute: { status: 404, blame: 'caller', retry: 'never', proxyStatus: 'destination_not_found' },
   unknownModel: { status: 404, blame: 'caller', retry: 'never', proxyStatus: 'destination_not_found' },
   bodyTooLarge: { status: 413, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
+  unknownCoding: { status: 501, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
   requestTimeout: { status: 408, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
   callerLeft: { status: 499, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
   notCached: { status: 504, blame: 'caller', retry: 'never', proxyStatus: 'http_request_denied' },

@@ -3,7 +3,6 @@
  * and with the facts that Cache-Status tells. An answer that cannot be given in this caller's form is fetched
  * for it alone.
  */
-import { modelName } from '../core/call.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Answer, Outcome, Reply, RowCounts } from '../core/reply.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -64,7 +63,7 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
       return undefined
     }
     splitting.check(job, answers)
-    observer.rows(modelName(matched.target) ?? '', sheet.counts())
+    observer.rows(matched.target.model ?? '', sheet.counts())
     return addressed(job, reply, rowOutcome(job, entries))
   }
 
@@ -73,7 +72,7 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
     reply: Reply,
     facts: { collapsed: boolean; counts: RowCounts },
   ): Answer | Coming<Answer> {
-    if (job.rows) observer.rows(modelName(job.matched.target) ?? '', facts.counts)
+    if (job.rows) observer.rows(job.matched.target.model ?? '', facts.counts)
     return addressed(job, reply, {
       kind: 'miss',
       stored: false,

@@ -9,7 +9,7 @@
  * while no byte of an answer has gone to the client. Everything else fails with what the backend said.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Call, isWhole, modelName } from '../core/call.ts'
+import { type Call, isWhole } from '../core/call.ts'
 import { Cancel, type Signal } from '../lib/cancel.ts'
 import { type Coming, hear, Later, type Taker } from '../lib/later.ts'
 import { Attempt, type AttemptParts, discard, LOSER } from './attempt.ts'
@@ -65,7 +65,7 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
     const { body } = shipment
     this.#replay = body === undefined || isWhole(body) ? undefined : new Replay(body, REPLAY_BYTES)
     this.#asked = parts.clock.now()
-    this.model = modelName(matched.target)
+    this.model = matched.target.model
     this.version = matched.target.version
     this.key = shipment.key
     this.deadline = Math.min(call.deadline, this.#asked + (firstTokenWithin(call.headers) ?? Infinity))

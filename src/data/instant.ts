@@ -4,7 +4,6 @@
  * way, through ingress.ts and pipeline.ts, which decide everything; what they would decide again for an equal head is
  * kept with the head, for as long as settings, purge epochs and deployment tokens stand.
  */
-import { modelName } from '../core/call.ts'
 import type { Answered, Observer } from '../core/observer.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ageMs, remainingMs } from './cache/entry.ts'
@@ -30,7 +29,7 @@ export interface InstantParts {
 }
 
 /** A head, and the line its answer goes back on. */
-export type Repeated = Pick<Intake, 'method' | 'host' | 'notes'> & {
+export type Repeated = Pick<Intake, 'method' | 'notes'> & {
   /** Bytes of the body. */
   readonly length: number
 }
@@ -95,7 +94,14 @@ export function createInstant(parts: InstantParts): Instant {
     const { notes } = head
     const { matched, principal } = notes
     // The first call with this head has told where it goes and whose it is.
-    if (notes.live !== live || !matched || !notes.headers || principal === undefined) return undefined
+    if (
+      notes.live !== live ||
+      !matched ||
+      !notes.headers ||
+      notes.host === undefined ||
+      principal === undefined
+    )
+      return undefined
     if (head.method === 'HEAD' || head.length > live.maxBodyBytes) return undefined
     const standing = standings.known(matched, notes) ?? worked(head, matched, principal)
     if (standing instanceof Promise || !standing.key || standing.wish.noCache) return undefined
@@ -118,15 +124,15 @@ export function createInstant(parts: InstantParts): Instant {
     outcome.ttlMs = remainingMs(answer, wall)
     told.route = matched.route.name
     told.protocol = matched.protocol.name
-    told.model = modelName(matched.target)
+    told.model = matched.target.model
     told.status = answer.reply.status
     told.ms = clock.now() - began
     observer.answered(told)
     return true
   }
 
-  function worked({ method, host, notes }: Repeated, matched: Matched, principal: string) {
-    const { path = '', query = '', headers = [] } = notes
+  function worked({ method, notes }: Repeated, matched: Matched, principal: string) {
+    const { path = '', query = '', host = '', headers = [] } = notes
     return standings.of(
       { method, target: matched.target, path, query, headers, host, principal },
       matched,

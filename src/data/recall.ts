@@ -3,7 +3,7 @@
  * bytes is looked for there before a call is made of the request: no promise, no timer, nothing is read. All else goes the
  * long way, with what was found out: a tier that was asked is not asked again.
  */
-import { type Call, modelName, type RawPairs } from '../core/call.ts'
+import { type Call, type RawPairs } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { Answered, Observer } from '../core/observer.ts'
@@ -153,7 +153,7 @@ function toldOf(
     door: intake.door,
     route: matched.route.name,
     protocol: matched.protocol.name,
-    model: modelName(matched.target),
+    model: matched.target.model,
     ms: now - began,
     ...result,
   }

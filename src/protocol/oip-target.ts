@@ -1,5 +1,6 @@
 /** The paths of the Open Inference Protocol (KServe V2) and of Triton's extensions to it. */
 import type { Target } from '../core/call.ts'
+import { decoded } from '../core/path.ts'
 
 const MODEL = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/([a-z_]+|trace\/setting))?$/
 const SERVER = /^\/v2(?:\/(health\/(?:live|ready)|models|logging|trace\/setting))?$/
@@ -9,7 +10,7 @@ const CONTROL = /^\/v2\/(?:repository|systemsharedmemory|cudasharedmemory)(?:\/[
 const READS = new Set(['ready', 'config', 'stats', 'trace/setting'])
 const WRITES = new Set(['infer', 'generate', 'generate_stream', 'infer_stream', 'explain', 'trace/setting'])
 
-/** What a method and path mean in this dialect. Names stay percent-encoded, as they go upstream. */
+/** What a method and path mean in this dialect; what is escaped in the path are names alone. */
 export function oipTarget(method: string, path: string): Target | undefined {
   const model = MODEL.exec(path)
   if (model) return modelTarget(method, model)
@@ -24,10 +25,9 @@ export function oipTarget(method: string, path: string): Target | undefined {
 
 function modelTarget(method: string, found: RegExpExecArray): Target | undefined {
   const verb = found[3]
-  const place = {
-    model: found[1] as string,
-    ...(found[2] === undefined ? {} : { version: found[2] }),
-  }
+  const [model, version] = [decoded(found[1] as string), decoded(found[2] ?? '')]
+  if (model === undefined || version === undefined) return undefined
+  const place = { model, ...(version === '' ? {} : { version }) }
   if (method === 'GET' || method === 'HEAD') {
     if (verb !== undefined && !READS.has(verb)) return undefined
     return { ...place, verb: verb ?? 'metadata', prediction: false }

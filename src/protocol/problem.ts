@@ -24,6 +24,7 @@ const TITLES: Readonly<Record<number, string>> = {
   413: 'Content Too Large',
   499: 'Client Closed Request',
   500: 'Internal Server Error',
+  501: 'Not Implemented',
   502: 'Bad Gateway',
   503: 'Service Unavailable',
   504: 'Gateway Timeout',

@@ -53,7 +53,7 @@ export interface Protocol {
   readonly encodings?: readonly string[]
   /** `read` has Inference-Header-Content-Length in the key in a form of its own. */
   readonly readsHeaderLength?: boolean
-  /** From the path alone: a hit must not pay for a parse. Undefined: not this dialect's path. */
+  /** From the path alone (`plainPath`): a hit must not pay for a parse. Undefined: not this dialect's path. */
   match(method: string, path: string): Target | undefined
   /** The body's keys, or why the call is not to be cached. Synchronous and linear in the body. */
   read(call: Call, body: Uint8Array, options: ReadOptions): Reading

@@ -1,5 +1,6 @@
 /** The paths of TensorFlow Serving's REST API and of KServe V1, which is a part of it plus `:explain`. */
 import type { Target } from '../core/call.ts'
+import { decoded } from '../core/path.ts'
 
 // TensorFlow Serving matches paths without regard to case, and allows any byte but `/` and `:` in names.
 const ANY_CASE =
@@ -8,7 +9,7 @@ const ANY_CASE =
 const PREDICTION = new RegExp(ANY_CASE.source)
 const ABOUT = /^\/v1\/models(?:\/([^/:]+)(?:\/versions\/(\d+)|\/(labels\/[^/:]+))?(\/metadata)?)?$/i
 
-/** What a method and path mean in this dialect. Names stay percent-encoded, as they go upstream. */
+/** What a method and path mean in this dialect; what is escaped in the path are names alone. */
 export function tfservingTarget(method: string, path: string): Target | undefined {
   if (method === 'GET' || method === 'HEAD') {
     const found = ABOUT.exec(path)
@@ -19,13 +20,14 @@ export function tfservingTarget(method: string, path: string): Target | undefine
   return found ? target((found[4] as string).toLowerCase(), found, PREDICTION.test(path)) : undefined
 }
 
-function target(verb: string, found: RegExpExecArray, prediction: boolean): Target {
-  const label = found[3]
-  const version = found[2] ?? (label === undefined ? undefined : `labels${label.slice('labels'.length)}`)
+function target(verb: string, found: RegExpExecArray, prediction: boolean): Target | undefined {
+  const [model, label] = [decoded(found[1] ?? ''), decoded(found[3] ?? '')]
+  if (model === undefined || label === undefined) return undefined
+  const version = found[2] ?? (label === '' ? undefined : `labels${label.slice('labels'.length)}`)
   return {
     verb,
     prediction,
-    ...(found[1] === undefined ? {} : { model: found[1] }),
+    ...(model === '' ? {} : { model }),
     ...(version === undefined ? {} : { version }),
   }
 }

@@ -155,7 +155,8 @@ describe('a target', () => {
     ['an encoded NUL', '/v1/models/a%00'],
     ['a backslash', '/v1\\models'],
     ['a broken escape', '/v1/%zz'],
-    ['absolute form', 'http://other/v1/models/m'],
+    ['an escape that is no UTF-8', '/v1/models/a%ff'],
+    ['absolute form of another scheme', 'ftp://other/v1/models/m'],
     ['no slash', '*'],
   ])('with %s is refused with 400', async (_, target) => {
     const before = backend.asked.length

@@ -75,6 +75,25 @@ const cases: Case[] = [
     bytes: post(['Transfer-Encoding: chunked'], `fffffffffffffffff\r\nhello\r\n0\r\n\r\n`),
     statuses: [400],
   },
+  // What is left of a coding would be taken for the content (RFC 9112, section 6.1).
+  {
+    name: 'a coding below the chunks',
+    bytes: post(['Transfer-Encoding: gzip, chunked'], '5\r\nhello\r\n0\r\n\r\n'),
+    statuses: [501],
+    door: 'http',
+  },
+  {
+    name: 'a coding in a field of its own',
+    bytes: post(['Transfer-Encoding: gzip', 'Transfer-Encoding: chunked'], '5\r\nhello\r\n0\r\n\r\n'),
+    statuses: [501],
+    door: 'http',
+  },
+  {
+    name: 'chunks in HTTP/1.0',
+    bytes: 'POST /a HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+    statuses: [400],
+    door: 'http',
+  },
   // Lengths.
   {
     name: 'two equal lengths',
@@ -143,10 +162,29 @@ const cases: Case[] = [
   {
     name: 'absolute form',
     bytes: 'GET http://other/a HTTP/1.1\r\nHost: h\r\n\r\n',
+    statuses: [200],
+    door: 'http',
+  },
+  {
+    name: 'absolute form of another scheme',
+    bytes: 'GET ftp://other/a HTTP/1.1\r\nHost: h\r\n\r\n',
+    statuses: [400],
+    door: 'http',
+  },
+  {
+    name: 'absolute form with a user',
+    bytes: 'GET http://me@other/a HTTP/1.1\r\nHost: h\r\n\r\n',
     statuses: [400],
     door: 'http',
   },
   // Host and version.
+  { name: 'a space in Host', bytes: get('Host: a b'), statuses: [400], door: 'http' },
+  { name: 'a slash in Host', bytes: get('Host: a/b'), statuses: [400], door: 'http' },
+  { name: 'a user in Host', bytes: get('Host: me@h'), statuses: [400], door: 'http' },
+  { name: 'a list in Host', bytes: get('Host: a, b'), statuses: [400], door: 'http' },
+  { name: 'an empty Host', bytes: get('Host:'), statuses: [200], door: 'http' },
+  { name: 'a broken address in Host', bytes: get('Host: [h]'), statuses: [400], door: 'http' },
+  { name: 'an odd name in Host', bytes: get("Host: my_h~!$&'()*+;=%41:80"), statuses: [200], door: 'http' },
   { name: 'no Host', bytes: get('Accept: */*'), statuses: [400] },
   { name: 'two Hosts', bytes: get('Host: h', 'Host: i'), statuses: [400], door: 'http' },
   { name: 'HTTP/1.0', bytes: 'GET /a HTTP/1.0\r\nHost: h\r\n\r\n', statuses: [200], door: 'http' },

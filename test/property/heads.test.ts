@@ -198,4 +198,17 @@ describe('the answer to a call', () => {
     // It says something only where much was answered from entries.
     expect(hits).toBeGreaterThan(runs / 4)
   }, 30_000)
+
+  it.each([
+    ['a%20b', 'a b'],
+    ['caf%C3%A9', 'café'],
+    ['m%2Dx', 'm-x'],
+  ])('from the model %s is gone when %s is purged', async (path, model) => {
+    const ask = () => gateway.post(`/v1/models/${path}:predict`, '{"instances":["p"]}')
+    await ask()
+    expect((await ask()).headers['cache-status']).toContain('; hit;')
+    const purged = await gateway.ask('/api/v1/cache/purge', { method: 'POST', body: { model } })
+    expect(purged.status).toBe(200)
+    expect((await ask()).headers['cache-status']).toContain('fwd=miss')
+  })
 })

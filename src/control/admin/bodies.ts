@@ -12,11 +12,17 @@ const name = text({
   pattern: /^[^\s\x00-\x1f\x7f]+$/,
   what: 'must not be empty or have spaces',
 })
+/** Of a model or version: paths may name what has spaces in it. */
+const modelName = text({
+  max: BOUNDS.nameLength,
+  pattern: /^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$/,
+  what: 'must not be blank or have control characters',
+})
 const weight = number({ min: 0.01, max: BOUNDS.maxWeight })
 const models = list(
   object({
-    name: required(name),
-    version: optional(name),
+    name: required(modelName),
+    version: optional(modelName),
     digest: optional(name),
     maxBatch: optional(number({ min: 1, max: 1_000_000, integer: true })),
   }),
@@ -74,8 +80,8 @@ export interface PurgeSelection {
 }
 
 const selection = object({
-  model: optional(name),
-  version: optional(name),
+  model: optional(modelName),
+  version: optional(modelName),
   route: optional(name),
   tags: optional(list(name, MAX_TAGS)),
   key: optional(name),

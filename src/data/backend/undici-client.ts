@@ -4,7 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { type Dispatcher, Pool } from 'undici'
-import { isWhole } from '../../core/call.ts'
+import { headerAll, isWhole } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { checkedLookup, forbidden } from './checked-lookup.ts'
@@ -117,6 +117,12 @@ class Handler implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     if (status < 200) return
+    const headers = rawPairs(controller.rawHeaders)
+    // undici takes the chunks apart and leaves any other coding on, which the client could not know of.
+    if (!headerAll(headers, 'transfer-encoding').every((coding) => coding.toLowerCase() === 'chunked'))
+      return controller.abort(
+        new GatewayError('backendGarbled', 'the backend sent a transfer coding unasked'),
+      )
     let over: (error: Error | undefined) => void = () => {}
     const done = new Promise<Error | undefined>((settle) => {
       over = settle
@@ -126,7 +132,6 @@ class Handler implements Dispatcher.DispatchHandler {
       over(error)
     })
     this.#body = body
-    const headers = rawPairs(controller.rawHeaders)
     this.#accept({ reply: { status, headers, body, trailers: () => body.trailers }, over: done })
   }
 

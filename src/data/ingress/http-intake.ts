@@ -4,6 +4,7 @@ import type { RawPairs, WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Fields } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
+import { isAuthority } from './authority.ts'
 import { Gather, tooLarge } from './body.ts'
 import type { HeadNotes, Intake } from './intake.ts'
 
@@ -60,13 +61,24 @@ export class HttpIntake implements Intake {
   }
 
   check(): void {
-    const { httpVersion, rawHeaders } = this.#request
+    const { httpVersion, rawHeaders, headers } = this.#request
     if (httpVersion !== '1.1' && httpVersion !== '1.0')
       throw new GatewayError('badRequest', `HTTP/${httpVersion} is not spoken here: use HTTP/1.1`)
     // node:http takes the first of several Host fields; the server behind may take the last (RFC 9112, section 3.2).
     let hosts = 0
     for (let i = 0; i < rawHeaders.length; i += 2) if (/^host$/i.test(rawHeaders[i] as string)) hosts++
     if (hosts > 1) throw new GatewayError('badRequest', 'a request has exactly one Host field')
+    if (headers.host && !isAuthority(headers.host))
+      throw new GatewayError('badRequest', 'Host must be a name or an address, with or without a port')
+    const codings = headers['transfer-encoding']?.toLowerCase()
+    if (codings === undefined) return
+    // Where the chunks are not the last coding nobody knows where the body ends (RFC 9112, section 6.3).
+    if (!/(?:^|[,\s])chunked$/.test(codings))
+      throw new GatewayError('badRequest', 'the last transfer coding must be "chunked"')
+    // node:http takes the chunks apart and leaves any other coding on: the backend would take it for the content.
+    if (codings !== 'chunked')
+      throw new GatewayError('unknownCoding', 'of transfer codings only "chunked" is understood here')
+    if (httpVersion === '1.0') throw new GatewayError('badRequest', 'HTTP/1.0 has no Transfer-Encoding')
   }
 
   whole(maxBytes: number, signal: () => Signal): Promise<WholeBody> {

@@ -2,15 +2,7 @@
  * From a request at a door to a Call, and from an answer back to that door. The only place that turns a fault
  * into HTTP, in the client's own dialect.
  */
-import {
-  type Body,
-  type Call,
-  isWhole,
-  modelName,
-  type RawPairs,
-  type Target,
-  type WholeBody,
-} from '../../core/call.ts'
+import { type Body, type Call, isWhole, type RawPairs, type Target, type WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
@@ -122,12 +114,12 @@ class Visit implements Timer, Taker<Answer> {
   }
 
   #route(live: Live): Matched {
-    const { method, target, host, notes } = this.#intake
+    const { method, target, notes } = this.#intake
     if (notes.live === live && notes.matched) return notes.matched
-    const { path, query } = parseTarget(target)
+    const { path, query, host = this.#intake.host } = parseTarget(target)
     const matched = live.route({ method, path, host, headers: fieldsOf(this.#intake) })
     if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
-    Object.assign(notes, { path, query, live, matched } satisfies HeadNotes)
+    Object.assign(notes, { path, query, host, live, matched } satisfies HeadNotes)
     return matched
   }
 
@@ -230,7 +222,7 @@ class Visit implements Timer, Taker<Answer> {
       door: this.#intake.door,
       route: matched?.route.name ?? '',
       protocol: matched?.protocol.name ?? '',
-      model: matched && modelName(matched.target),
+      model: matched?.target.model,
       status: this.#intake.status || (fault?.fault.status ?? 0),
       outcome: this.#outcome,
       ms: clock.now() - this.#began,
@@ -281,7 +273,7 @@ class ArrivedCall implements Call {
     this.path = notes.path ?? ''
     this.query = notes.query ?? ''
     this.headers = fieldsOf(intake)
-    this.host = intake.host
+    this.host = notes.host ?? intake.host
     notes.principal ??= principalOf(this.headers)
     this.principal = notes.principal
     this.target = target

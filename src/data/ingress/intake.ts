@@ -18,6 +18,8 @@ export type DoorName = 'fast' | 'http'
 export interface HeadNotes {
   path?: string
   query?: string
+  /** Of the target where that names one, otherwise the Host field; lower case. */
+  host?: string
   /** Its end-to-end fields, which are the call's. */
   headers?: RawPairs
   principal?: string

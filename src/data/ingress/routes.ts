@@ -3,6 +3,7 @@
  * the first that matches wins.
  */
 import { header, type RawPairs, type Target } from '../../core/call.ts'
+import { decoded, plainPath } from '../../core/path.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 
 export type RowsMode = 'auto' | 'always' | 'never'
@@ -89,9 +90,12 @@ export interface Live {
 export function createRouter(routes: readonly Route[]): Router {
   const compiled = routes.map((route) => ({ route, fits: compile(route) }))
   return (asked) => {
+    // What the path says, however it is spelled: once for rules, which name things as people do, once for dialects.
+    const said = decoded(asked.path) ?? asked.path
+    const plain = plainPath(asked.path)
     for (const { route, fits } of compiled) {
-      if (!fits(asked)) continue
-      const matched = dialect(route, asked)
+      if (!fits(asked, said)) continue
+      const matched = dialect(route, asked.method, plain)
       if (
         matched &&
         (route.match.model === undefined || glob(route.match.model).test(matched.target.model ?? ''))
@@ -102,25 +106,25 @@ export function createRouter(routes: readonly Route[]): Router {
   }
 }
 
-function dialect(route: Route, asked: Asked): Matched | undefined {
+function dialect(route: Route, method: string, path: string): Matched | undefined {
   for (const protocol of route.protocols) {
-    const target = protocol.match(asked.method, asked.path)
+    const target = protocol.match(method, path)
     if (target) return { route, protocol, target }
   }
   return undefined
 }
 
-function compile({ match }: Route): (asked: Asked) => boolean {
-  const path = match.path === undefined ? undefined : glob(match.path)
+function compile({ match }: Route): (asked: Asked, path: string) => boolean {
+  const path = match.path === undefined ? undefined : glob(decoded(match.path) ?? match.path)
   const host = match.host === undefined ? undefined : glob(match.host.toLowerCase())
   const hasPort = /:\d+$/.test(match.host ?? '')
   const fields = Object.entries(match.headers ?? {}).map(
     ([name, value]) => [name.toLowerCase(), glob(value)] as const,
   )
-  return (asked) =>
+  return (asked, said) =>
     (match.method === undefined || match.method.includes(asked.method)) &&
-    (path === undefined || path.test(asked.path)) &&
-    (host === undefined || host.test(hasPort ? asked.host : asked.host.replace(/:\d+$/, ''))) &&
+    (path === undefined || path.test(said)) &&
+    (host === undefined || host.test(hasPort ? asked.host : asked.host.replace(/:\d*$/, ''))) &&
     fields.every(([name, value]) => value.test(header(asked.headers, name) ?? ''))
 }
 

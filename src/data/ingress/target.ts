@@ -3,30 +3,48 @@
  * refused (400) rather than normalised: a cache and a backend that disagree on a path leak each other's answers.
  */
 import { GatewayError } from '../../core/errors.ts'
+import { decoded } from '../../core/path.ts'
+import { isAuthority } from './authority.ts'
 
 export interface RequestTarget {
   readonly path: string
   /** With its `?`, or the empty string. */
   readonly query: string
+  /** Of a target in absolute-form, lower case: it counts in place of Host (RFC 9112, section 3.2.2). */
+  readonly host?: string
 }
 
 const MAX_TARGET = 8192
 // Printable ASCII without space, backslash and fragment (RFC 9112, section 3.2).
 const PLAIN = /^[!"$-[\]-~]+$/
 const DOT_SEGMENT = /\/(?:\.|%2e){1,2}(?:\/|$)/i
-// An encoded slash, backslash or NUL means one thing to us and may mean another to the server behind.
-const ENCODED_SEPARATOR = /%(?:2f|5c|00)/i
+// An encoded slash, backslash or control character means one thing to us and may mean another to the server behind.
+const ENCODED_SEPARATOR = /%(?:2f|5c|7f|[01][0-9a-f])/i
 const BROKEN_ESCAPE = /%(?![0-9a-f]{2})/i
 
-/** Splits a target in origin-form; throws `badTarget` where it is anything else or ambiguous. */
+const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/is
+
+/** Splits a target in origin-form or absolute-form; throws `badTarget` where it is anything else or ambiguous. */
 export function parseTarget(raw: string): RequestTarget {
   if (raw.length > MAX_TARGET) throw refusal(`longer than ${MAX_TARGET} bytes`)
-  if (!raw.startsWith('/')) throw refusal('not in origin-form: it must begin with "/"')
+  return raw.startsWith('/') ? inOriginForm(raw) : inAbsoluteForm(raw)
+}
+
+function inAbsoluteForm(raw: string): RequestTarget {
+  const [, host, rest = ''] = ABSOLUTE.exec(raw) ?? []
+  if (host === undefined) throw refusal('it must begin with "/", or with "http://" or "https://" and a host')
+  if (!isAuthority(host)) throw refusal('its host is neither a name nor an address')
+  return { ...inOriginForm(rest.startsWith('/') ? rest : `/${rest}`), host: host.toLowerCase() }
+}
+
+function inOriginForm(raw: string): RequestTarget {
   if (!PLAIN.test(raw)) throw refusal('it holds a character that must be percent-encoded')
   const mark = raw.indexOf('?')
   const path = mark < 0 ? raw : raw.slice(0, mark)
-  if (ENCODED_SEPARATOR.test(path)) throw refusal('an encoded slash, backslash or NUL is ambiguous')
+  if (ENCODED_SEPARATOR.test(path))
+    throw refusal('an encoded slash, backslash or control character is ambiguous')
   if (BROKEN_ESCAPE.test(path)) throw refusal('"%" must be followed by two hex digits')
+  if (decoded(path) === undefined) throw refusal('its escapes are not UTF-8')
   if (DOT_SEGMENT.test(path)) throw refusal('dot segments are not resolved here: send the path they mean')
   return { path, query: mark < 0 ? '' : raw.slice(mark) }
 }

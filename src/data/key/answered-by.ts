@@ -4,7 +4,7 @@
  * answer is never kept as that of another version.
  */
 import type { Backend } from '../../core/backend.ts'
-import { modelName, type Target } from '../../core/call.ts'
+import { type Target } from '../../core/call.ts'
 
 /** Undefined: nobody says. */
 export function answeredBy(
@@ -14,7 +14,7 @@ export function answeredBy(
 ): string | undefined {
   if (stated !== undefined) return stated
   if (backend.models.length === 0) return undefined
-  const offers = backend.models.filter(({ name }) => name === modelName(target))
+  const offers = backend.models.filter(({ name }) => name === target.model)
   // One that serves several chooses by itself; the call may have named the version, but a label is none.
   const versions = new Set(offers.map(({ version }) => version))
   const [only] = versions

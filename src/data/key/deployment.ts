@@ -16,7 +16,7 @@
  * shared tiers under it.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { modelName, type Target } from '../../core/call.ts'
+import { type Target } from '../../core/call.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import {
@@ -104,7 +104,7 @@ export class Deployments {
 
   /** The token of the called model, or undefined when the shared tier must be asked first. */
   peek(pool: string, target: Target): DeploymentToken | undefined {
-    const known = this.#pools.get(pool)?.get(modelName(target) ?? '')
+    const known = this.#pools.get(pool)?.get(target.model ?? '')
     if (!known?.loaded) return undefined
     this.#used(known)
     return known.token
@@ -112,7 +112,7 @@ export class Deployments {
 
   /** As `peek`, after asking the shared tier, and the backends, about what is unknown. Never rejects. */
   async load(pool: string, target: Target): Promise<DeploymentToken> {
-    return (await this.loadModel(pool, modelName(target) ?? '')).token
+    return (await this.loadModel(pool, target.model ?? '')).token
   }
 
   async loadModel(pool: string, model: string): Promise<DeploymentState> {

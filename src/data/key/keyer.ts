@@ -2,7 +2,7 @@
  * What a key covers besides the body: everything that can change the answer or who may have it. Each field is
  * written with its length before it, so that no two different partitions have the same bytes.
  */
-import { type Call, header, modelName, type RawPairs, upstreamMethod } from '../../core/call.ts'
+import { type Call, header, type RawPairs, upstreamMethod } from '../../core/call.ts'
 import { folded } from '../../core/fields.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
@@ -47,7 +47,7 @@ export function createKeyer({ epochs, deployments }: KeyerParts): Keyer {
       const { route, target } = matched
       const names = epochNames({
         route: route.name,
-        model: modelName(target),
+        model: target.model,
         version: target.version,
         tags: route.cache?.tags ?? [],
       })
@@ -67,8 +67,10 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   writer.add(contentType(call, protocol))
   writer.add(protocol.readsHeaderLength ? '' : said(header(call.headers, 'inference-header-content-length')))
   writer.add(route.match.host === undefined ? '' : call.host)
-  // Where the dialect names no model, path and query decide what is asked.
-  writer.add(target.model === undefined ? call.path : '', call.query)
+  // Where the dialect names no model, path and query decide what is asked; a name with escapes may be another one to a
+  // server that does not read them.
+  const isSpelled = target.model === undefined || call.path.includes('%')
+  writer.add(isSpelled ? call.path : '', call.query)
   writer.add(target.model ?? '', target.version ?? '', route.pool, deployment.value)
   writer.list(epochs.values)
   writer.list(meaningOf(call.headers).choosing)

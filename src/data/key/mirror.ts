@@ -4,7 +4,7 @@
  * Where the control thread does not answer, a value of this call alone stands in: cold, but right.
  */
 import { randomBytes } from 'node:crypto'
-import { modelName, type Target } from '../../core/call.ts'
+import { type Target } from '../../core/call.ts'
 import { type DeploymentState, type DeploymentToken, mayAnswer } from './deployed.ts'
 import type { EpochState, EpochValues } from './epochs.ts'
 
@@ -101,13 +101,13 @@ export class MirroredDeployments {
   }
 
   peek(pool: string, target: Target): DeploymentToken | undefined {
-    const copy = this.#copies.get(nameOf(pool, modelName(target)))
+    const copy = this.#copies.get(nameOf(pool, target.model))
     if (copy) this.#asked.add(copy)
     return copy?.token
   }
 
   async load(pool: string, target: Target): Promise<DeploymentToken> {
-    const model = modelName(target) ?? ''
+    const model = target.model ?? ''
     const state = await this.#source.deployment(pool, model).catch(() => undefined)
     if (!state) return { value: unique(), shared: false }
     this.revision++

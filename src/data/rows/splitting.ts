@@ -1,5 +1,4 @@
 /** The splitter as the pipeline sees it: asked about a matched call, told what came of it. */
-import { modelName } from '../../core/call.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Plan, RowAnswer } from '../../protocol/protocol.ts'
@@ -72,7 +71,7 @@ export function createSplitting({ splitter, shadow, token }: SplittingParts): Sp
     const known = names.get(matched)
     if (known?.token === present) return known.name
     const { route, target } = matched
-    const name = `${route.pool}/${modelName(target) ?? ''}@${present}`
+    const name = `${route.pool}/${target.model ?? ''}@${present}`
     names.set(matched, { token: present, name })
     return name
   }

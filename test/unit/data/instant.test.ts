@@ -67,7 +67,7 @@ function setup() {
     const matched = live.route({ method, path: PATH, host: 'h', headers })
     if (!matched) throw new Error('no route')
     const principal = principalOf(headers)
-    const notes: HeadNotes = { live, matched, path: PATH, query: '', headers, principal }
+    const notes: HeadNotes = { live, matched, path: PATH, query: '', host: 'h', headers, principal }
     return { method, headers, host: 'h', notes }
   }
 

@@ -11,7 +11,7 @@ describe('V1 paths', () => {
     // KServe knows no such path: it is passed on, and nothing of it kept.
     ['POST', '/V1/Models/M:PREDICT', { verb: 'predict', model: 'M', prediction: false }],
     ['POST', '/v1/models/M:Predict', { verb: 'predict', model: 'M', prediction: false }],
-    ['POST', '/v1/models/a%20b:classify', { verb: 'classify', model: 'a%20b', prediction: true }],
+    ['POST', '/v1/models/a%20b:classify', { verb: 'classify', model: 'a b', prediction: true }],
     [
       'POST',
       '/v1/models/m/versions/12:regress',
