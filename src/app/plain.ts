@@ -28,7 +28,7 @@ export function embeddedModels({ models }: Settings): EmbeddedModel[] {
 }
 
 /** Undefined: the pool is not probed. */
-export function healthSettings({ pools }: Settings, name: string): HealthSettings | undefined {
+export function healthSettings({ pools, routes }: Settings, name: string): HealthSettings | undefined {
   const pool: PoolSettings | undefined = pools[name]
   if (!pool) return DEFAULT_HEALTH
   const { path, interval, timeout, unhealthyAfter, healthyAfter } = pool.health
@@ -39,7 +39,14 @@ export function healthSettings({ pools }: Settings, name: string): HealthSetting
     timeoutMs: timeout,
     unhealthyAfter,
     healthyAfter,
+    ...(pool.host === 'keep' ? { host: hostOf(routes, name) } : {}),
   }
+}
+
+/** The host that callers of a pool ask for, where a route to it names one: backends behind an ingress are found by it. */
+function hostOf(routes: Settings['routes'], pool: string): string | undefined {
+  const hosts = routes.flatMap((route) => (route.pool === pool ? (route.match.host ?? []) : []))
+  return hosts.find((host) => !host.includes('*'))
 }
 
 /** `own`: the token by which the gateway's own model processes register, where tokens are asked for at all. */

@@ -5,7 +5,12 @@ import { EMBEDDED, PROTOCOLS } from './parts.ts'
 
 export function routesOf(settings: Settings): Route[] {
   const written = settings.routes.map(
-    (route): Route => ({ ...route, protocols: PROTOCOLS[route.protocol], cache: cacheOf(route.cache) }),
+    (route): Route => ({
+      ...route,
+      protocols: PROTOCOLS[route.protocol],
+      cache: cacheOf(route.cache),
+      keepsHost: settings.pools[route.pool]?.host === 'keep',
+    }),
   )
   const embedded = settings.models.map(
     ({ name, cache }): Route => ({

@@ -14,6 +14,8 @@ export interface HealthSettings {
   readonly path: HealthPath
   readonly intervalMs: number
   readonly timeoutMs: number
+  /** For the Host field of probes; undefined: the backend's own. */
+  readonly host?: string | undefined
   readonly unhealthyAfter: number
   readonly healthyAfter: number
 }
@@ -141,7 +143,8 @@ class Prober {
     const all = questions(settings.path, this.backend.models)
     const remembered = all.find((question) => question.kind === this.#spoken)
     for (const question of remembered ? [remembered] : all) {
-      const request = { url: this.backend.url, path: question.path, timeoutMs: settings.timeoutMs }
+      const { host, timeoutMs } = settings
+      const request = { url: this.backend.url, path: question.path, timeoutMs, host }
       const verdict = judge(question, await this.#options.probe(request), remembered !== undefined)
       if (verdict.verdict === 'well') this.#spoken = question.kind
       if (verdict.verdict === 'sick' && verdict.down) this.#spoken = undefined
@@ -151,14 +154,14 @@ class Prober {
   }
 
   /** Why the pool's callers should not be answered by this backend, which is well; undefined: they may. */
-  #misfit({ timeoutMs }: HealthSettings): Promise<string | undefined> {
+  #misfit({ timeoutMs, host }: HealthSettings): Promise<string | undefined> {
     const { registry, signatures } = this.#options
     const { backend } = this
     const others = () =>
       (registry.view(this.pool)?.backends ?? []).filter(
         ({ id, state }) => id !== backend.id && state !== 'draining',
       )
-    return signatures.check({ backend, others, timeoutMs })
+    return signatures.check({ backend, others, timeoutMs, host })
   }
 
   #keepOut(reason: string): void {

@@ -3,7 +3,7 @@
  * would lead a probe wherever the backend likes; the address rules hold at every connect.
  */
 import type { ClientRequest } from 'node:http'
-import { connect } from 'node:net'
+import { connect, isIP } from 'node:net'
 import { type AddressRules, portOf } from '../core/addresses.ts'
 import { http, https } from '../lib/http.ts'
 import { FORBIDDEN, guardedLookup, literalRefusal } from './addresses.ts'
@@ -13,6 +13,8 @@ export interface ProbeRequest {
   readonly url: string
   /** Path below the URL; undefined: connect and close. */
   readonly path: string | undefined
+  /** For the Host field; undefined: the host of the URL. */
+  readonly host?: string | undefined
   readonly timeoutMs: number
 }
 
@@ -53,7 +55,7 @@ function dial(url: URL, { timeoutMs }: ProbeRequest, rules: AddressRules): Promi
   })
 }
 
-function get(url: URL, { path, timeoutMs }: ProbeRequest, rules: AddressRules): Promise<ProbeResult> {
+function get(url: URL, { path, timeoutMs, host }: ProbeRequest, rules: AddressRules): Promise<ProbeResult> {
   return new Promise((resolve) => {
     const send = url.protocol === 'https:' ? https().request : http.request
     const finish = (result: ProbeResult): void => {
@@ -65,7 +67,13 @@ function get(url: URL, { path, timeoutMs }: ProbeRequest, rules: AddressRules): 
     const request: ClientRequest = send(`${url.origin}${url.pathname.replace(/\/$/, '')}${path}`, {
       agent: false,
       lookup: guardedLookup(rules, portOf(url)),
-      headers: { accept: 'application/json, */*', 'user-agent': 'infergate-probe' },
+      headers: {
+        accept: 'application/json, */*',
+        'user-agent': 'infergate-probe',
+        ...(host === undefined ? {} : { host }),
+      },
+      // The certificate is the backend's own, whatever host is asked for.
+      ...(host === undefined ? {} : { servername: isIP(url.hostname) === 0 ? url.hostname : '' }),
     })
     const timer = setTimeout(() => finish(timedOut(timeoutMs)), timeoutMs)
     request.on('error', (error) => finish(failure(error)))

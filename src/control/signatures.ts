@@ -19,7 +19,11 @@ export interface Candidate {
   /** The pool's other backends; asked last, for somebody may join while the backend is asked for its inputs. */
   readonly others: () => readonly Backend[]
   readonly timeoutMs: number
+  /** For the Host field; undefined: the backend's own. */
+  readonly host?: string | undefined
 }
+
+type How = Pick<Candidate, 'timeoutMs' | 'host'>
 
 /** Models asked about per backend: it waits for all the answers. */
 const MAX_MODELS = 8
@@ -34,10 +38,10 @@ export class Signatures {
   }
 
   /** Why the backend may not join, or undefined. What does not say its inputs is not held to any. */
-  async check({ backend, others, timeoutMs }: Candidate): Promise<string | undefined> {
+  async check({ backend, others, ...how }: Candidate): Promise<string | undefined> {
     const own = new Map<string, Known>()
     for (const { name, version } of backend.models.slice(0, MAX_MODELS)) {
-      const signature = await this.#ask(backend.url, name, timeoutMs)
+      const signature = await this.#ask(backend.url, name, how)
       if (signature !== undefined) own.set(name, { version, signature })
     }
     const joined = others()
@@ -55,10 +59,10 @@ export class Signatures {
     this.#known.delete(generation)
   }
 
-  async #ask(url: string, model: ModelOffer['name'], timeoutMs: number): Promise<Signature | undefined> {
+  async #ask(url: string, model: ModelOffer['name'], how: How): Promise<Signature | undefined> {
     const name = encodeURIComponent(model)
-    const v2 = readV2(await this.#probe({ url, path: `/v2/models/${name}`, timeoutMs }))
-    return v2 ?? readV1(await this.#probe({ url, path: `/v1/models/${name}/metadata`, timeoutMs }))
+    const v2 = readV2(await this.#probe({ url, path: `/v2/models/${name}`, ...how }))
+    return v2 ?? readV1(await this.#probe({ url, path: `/v1/models/${name}/metadata`, ...how }))
   }
 }
 

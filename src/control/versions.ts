@@ -27,7 +27,9 @@ export interface VersionsOptions {
   /** The models of a pool that calls named lately, the most important first. */
   readonly models: (pool: string) => readonly string[]
   /** Of a pool; undefined: its backends are asked nothing. */
-  readonly settings: (pool: string) => { readonly timeoutMs: number } | undefined
+  readonly settings: (
+    pool: string,
+  ) => { readonly timeoutMs: number; readonly host?: string | undefined } | undefined
   /** Time from one round of questions to the next, in milliseconds. Default 1,000. */
   readonly intervalMs?: number
   /** Told of each new evidence. */
@@ -96,6 +98,7 @@ export class Versions {
       probe,
       intervalMs,
       timeoutMs: () => settings(pool)?.timeoutMs,
+      host: () => settings(pool)?.host,
       models: (of) => this.#toAsk(pool, of),
       said: (model, offers) => {
         if (this.#offering(pool, model).say(backend.generation, offers)) this.#tell(pool, model)
@@ -150,6 +153,8 @@ interface WatcherOptions {
   readonly probe: Probe
   readonly intervalMs: number
   readonly timeoutMs: () => number | undefined
+  /** For the Host field; undefined: the backend's own. */
+  readonly host: () => string | undefined
   readonly models: (backend: Backend) => readonly string[]
   readonly said: (model: string, offers: readonly Offer[]) => void
 }
@@ -222,7 +227,8 @@ class Watcher {
     for (const dialect of dialects) {
       const name = encodeURIComponent(model)
       const path = dialect === 'status' ? `/v1/models/${name}` : `/v2/models/${name}`
-      const answer = READ[dialect](await this.#options.probe({ url: this.backend.url, path, timeoutMs }))
+      const request = { url: this.backend.url, path, timeoutMs, host: this.#options.host() }
+      const answer = READ[dialect](await this.#options.probe(request))
       if (answer.kind !== 'offers' && answer.kind !== 'silent') continue
       if (answer.kind === 'offers') this.#spoken.set(model, dialect)
       return answer

@@ -26,6 +26,8 @@ export interface At {
   /** When the call first asked for a place. */
   readonly asked: number
   readonly idleTimeoutMs?: number | undefined
+  /** The backend gets the caller's Host. */
+  readonly keepsHost: boolean
 }
 
 /** A cut hedge is no fault of the backend's. */
@@ -37,6 +39,7 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
   readonly method: string
   readonly target: string
   readonly headers: Request['headers']
+  readonly host: string | undefined
   readonly body: Request['body']
   readonly contentLength: number | undefined
   readonly signal: Signal
@@ -49,8 +52,9 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
   readonly #collectBytes: number
   readonly #stalledBefore: number
 
-  constructor(parts: AttemptParts, call: Call, shipment: Shipment, { pool, seat, asked, idleTimeoutMs }: At) {
+  constructor(parts: AttemptParts, call: Call, shipment: Shipment, at: At) {
     super()
+    const { pool, seat, asked, idleTimeoutMs, keepsHost } = at
     this.#parts = parts
     this.#pool = pool
     this.#seat = seat
@@ -63,6 +67,7 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
     this.method = upstreamMethod(call)
     this.target = call.path + call.query
     this.headers = remainingDeadline(shipment.headers, { leftMs: left, spentMs: began - asked })
+    this.host = keepsHost && call.host !== '' ? call.host : undefined
     this.body = shipment.body
     this.contentLength = shipment.contentLength
     this.signal = shipment.signal

@@ -112,6 +112,7 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
       seat,
       asked: this.#asked,
       idleTimeoutMs: this.#matched.route.idleTimeout,
+      keepsHost: this.#matched.route.keepsHost === true,
     }).start()
   }
 

@@ -94,6 +94,12 @@ const retry = z.strictObject({
 export const pool = z
   .strictObject({
     backends: z.array(backend).prefault([]).describe('Backends that are always there; others may register.'),
+    host: z
+      .enum(['backend', 'keep'])
+      .prefault('backend')
+      .describe(
+        "The Host field that backends get: `backend`: that of the backend's URL; `keep`: the caller's, for backends behind an ingress that routes by it. It is part of the key then.",
+      ),
     discovery: z.array(discovery).prefault([]).describe('Where further backends are learnt from.'),
     balance: balance.prefault({}).describe('How calls are spread.'),
     health: health.prefault({}).describe('How a backend that does not answer is found.'),

@@ -21,6 +21,8 @@ export interface Request {
   /** Path with query. */
   readonly target: string
   readonly headers: RawPairs
+  /** For the Host field; undefined: the host of the URL. */
+  readonly host?: string | undefined
   readonly body: Body | undefined
   /** Known length of a streamed body. */
   readonly contentLength: number | undefined

@@ -82,7 +82,7 @@ export class Transfer extends Later<Exchange> implements ReplySink, Flow, Timer 
   requestHead(authority: string): string {
     const { method, headers } = this.#request
     const path = this.#prefix + this.#request.target
-    const to = { method, path, authority }
+    const to = { method, path, authority: this.#request.host ?? authority }
     const known = WRITTEN.get(headers)
     let text = known && isSame(known.to, to) ? known.text : headText(to, headers)
     if (text !== known?.text) WRITTEN.set(headers, { to, text })
@@ -191,7 +191,8 @@ function isSame(a: To, b: To): boolean {
 
 /** Request line, Host, and the fields that are not framing. */
 function headText({ method, path, authority }: To, headers: RawPairs): string {
-  if (!NAME.test(method) || !TARGET.test(path)) throw unsendable('its method or target')
+  if (!NAME.test(method) || !TARGET.test(path) || !VALUE.test(authority))
+    throw unsendable('its method, target or host')
   let text = `${method} ${path} HTTP/1.1\r\nHost: ${authority}\r\n`
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string

@@ -38,6 +38,7 @@ export class UndiciClient {
             method: request.method,
             path: prefix + request.target,
             headers: framed(request),
+            ...servedBy(origin, request),
             // undici reads any async iterable; its types name only a few of them.
             body: (request.body ?? null) as Uint8Array | null,
             headersTimeout: Math.max(1, request.headTimeoutMs),
@@ -169,10 +170,16 @@ function rawPairs(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
 
 function framed(request: Request): string[] {
   const headers = [...request.headers]
-  const { body } = request
+  const { body, host } = request
+  if (host !== undefined) headers.push('host', host)
   const length = body instanceof Chunks ? body.length : request.contentLength
   if (length !== undefined && !(body instanceof Uint8Array)) headers.push('content-length', String(length))
   return headers
+}
+
+/** The certificate is the backend's own, whatever host is asked for: undici would take its name from Host. */
+function servedBy(origin: string, { host }: Request): object {
+  return host === undefined ? {} : { servername: new URL(origin).hostname }
 }
 
 function split(url: string): { origin: string; prefix: string } {

@@ -47,6 +47,8 @@ export interface Route {
   /** Dialects to try by path, in order. */
   readonly protocols: readonly Protocol[]
   readonly pool: string
+  /** Backends get the host that the caller asked for, and not their own. */
+  readonly keepsHost?: boolean | undefined
   /** Milliseconds a caller of this route waits at most: for the whole answer, or for the head of one that streams. */
   readonly timeout: number
   /** Milliseconds between two pieces of a body that streams, at most; left out: a minute. */

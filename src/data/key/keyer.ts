@@ -66,7 +66,7 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   writer.add(SCHEMA, protocol.name, target.verb, upstreamMethod(call), route.name)
   writer.add(contentType(call, protocol))
   writer.add(protocol.readsHeaderLength ? '' : said(header(call.headers, 'inference-header-content-length')))
-  writer.add(route.match.host === undefined ? '' : call.host)
+  writer.add(route.match.host === undefined && !route.keepsHost ? '' : call.host)
   // Where the dialect names no model, path and query decide what is asked; a name with escapes may be another one to a
   // server that does not read them.
   const isSpelled = target.model === undefined || call.path.includes('%')
