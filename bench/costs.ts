@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { type Inspector, inspect } from './lib/inspector.ts'
 import { freePort, listening } from './lib/process.ts'
 import { MAIN } from './lib/servers/infergate.ts'
+import { help } from './lib/usage.ts'
 
 /** Of one call, on average over a window of calls. */
 export interface Costs {
@@ -238,6 +239,7 @@ export function readCosts(): Record<string, Costs> {
 }
 
 if (import.meta.main) {
+  help(import.meta.filename)
   const found = await measureCosts()
   const kept = process.argv.includes('--keep') ? found : readCosts()
   for (const [name, { heapBytes, reads, writes }] of Object.entries(found))

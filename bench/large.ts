@@ -21,11 +21,13 @@ import { HOSTILE, KINDS, type Kind, type Long, piecesOf, sizeOf } from './large/
 import type { Probed } from './large/probe.ts'
 import { machine } from './lib/machine.ts'
 import { freePort, listening, SERVER_CORE, TASKSET } from './lib/process.ts'
+import { help } from './lib/usage.ts'
 
+help(import.meta.filename)
 const { values: options } = parseArgs({
   options: {
     mib: { type: 'string', default: '100' },
-    only: { type: 'string', default: '' },
+    only: { type: 'string', multiple: true, default: [''] },
     out: { type: 'string' },
   },
 })
@@ -254,7 +256,7 @@ const cases: Case[] = [
       answer: undefined,
     }
   }),
-].filter(({ name }) => name.includes(options.only))
+].filter(({ name }) => options.only.some((part) => name.includes(part)))
 
 const growth = ({ rssBefore, rssMost }: Result) => rssMost - rssBefore
 const isHeld = (result: Result) =>

@@ -2,14 +2,21 @@
  * A pool of four with something wrong, on real processes, beside nginx and HAProxy. The proxies take turns within every
  * round, so that whatever else the machine does meets all of them; the medians of the rounds count.
  *
- *   node bench/pool.ts slow|callers|fast|faults [--rounds 1] [--seconds 10] [--rate 500] [--out bench/results/pool [--more]]
+ *   node bench/pool.ts slow       one backend becomes slow
+ *   node bench/pool.ts callers    the same under 36 callers who wait for their answers; the gateway alone
+ *   node bench/pool.ts fast       one backend fails fast
+ *   node bench/pool.ts faults     one is killed; all are restarted in turn; all fail; the gateway alone
  *
- * A part takes a minute or two a round. `--out` writes the report; with `--more` the rounds are added to those it has
- * already, so that a long measurement can be made of short ones.
+ *   --rounds N     rounds in which the proxies take turns (default 1); a part takes a minute or two a round
+ *   --seconds N    of each measurement (default 10)
+ *   --rate N       calls a second (default 500)
+ *   --out NAME     writes NAME.json and NAME.md, such as bench/results/pool
+ *   --more         adds the rounds to those that NAME.json has already, so that a long measurement can be made of short ones
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type Machine, machine } from './lib/machine.ts'
+import { help } from './lib/usage.ts'
 import type { ProxyName } from './pool/proxies.ts'
 import { markdown, type Row, type Run, reportOf } from './pool/report.ts'
 import {
@@ -25,16 +32,26 @@ import {
 
 const PROXIES: readonly ProxyName[] = ['infergate', 'nginx', 'haproxy leastconn', 'haproxy random(2)']
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    rounds: { type: 'string', default: '1' },
-    seconds: { type: 'string', default: '10' },
-    rate: { type: 'string', default: '500' },
-    out: { type: 'string' },
-    more: { type: 'boolean', default: false },
-  },
-})
+/** What is wrong with the command line is told without a stack. */
+function parsed() {
+  try {
+    return parseArgs({ allowPositionals: true, options: OPTIONS })
+  } catch (error) {
+    console.error(`${(error as Error).message.split('. ')[0]}; --help lists the options`)
+    process.exit(1)
+  }
+}
+
+const OPTIONS = {
+  rounds: { type: 'string', default: '1' },
+  seconds: { type: 'string', default: '10' },
+  rate: { type: 'string', default: '500' },
+  out: { type: 'string' },
+  more: { type: 'boolean', default: false },
+} as const
+
+help(import.meta.filename)
+const { values, positionals } = parsed()
 const [rounds, durationMs, rate] = [Number(values.rounds), Number(values.seconds) * 1000, Number(values.rate)]
 
 const rows: Row[] = []
@@ -89,7 +106,9 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
 
 const part = parts[positionals[0] ?? '']
 if (part === undefined || ![rounds, durationMs, rate].every((value) => value > 0)) {
-  console.error(`usage: node bench/pool.ts ${Object.keys(parts).join('|')}, with numbers above 0`)
+  console.error(
+    `usage: node bench/pool.ts ${Object.keys(parts).join('|')}, with numbers above 0; --help says more`,
+  )
   process.exit(1)
 }
 

@@ -1,25 +1,23 @@
 #!/usr/bin/env node
 /**
- * The process: hands its arguments to the command line. What the last run compiled is kept with the installation,
- * where that may be written to: compiling it anew takes more than half of a start.
+ * The process: hands over to the program, where this Node can run it. A Node that is too old would end in a SyntaxError over
+ * the first thing it does not know; so this file imports nothing by name, and has no syntax that is younger than modules.
  */
-import { enableCompileCache } from 'node:module'
-import { availableParallelism } from 'node:os'
-import { fileURLToPath } from 'node:url'
-import { setFlagsFromString } from 'node:v8'
+const needed = 24
 
-// On a single processor the collector's threads take turns with the one that answers, some milliseconds each: it collects itself.
-if (availableParallelism() === 1)
-  for (const work of [
-    'parallel-scavenge',
-    'concurrent-marking',
-    'concurrent-sweeping',
-    'concurrent-array-buffer-sweeping',
-  ])
-    setFlagsFromString(`--no-${work}`)
-// In the environment, too, for processes and threads of ours: they have it before they read this file.
-const { NODE_COMPILE_CACHE = fileURLToPath(new URL('../.cache/compile', import.meta.url)) } = process.env
-Object.assign(process.env, { NODE_COMPILE_CACHE })
-enableCompileCache(NODE_COMPILE_CACHE)
-const { run } = await import('./cli/index.ts')
-await run(process.argv)
+if (Number(process.versions.node.split('.')[0]) >= needed) void import('./start.ts')
+else {
+  process.stderr.write(
+    'infergate: this is Node ' +
+      process.versions.node +
+      ' (' +
+      process.execPath +
+      '), and Node ' +
+      needed +
+      ' or later is needed: install one from https://nodejs.org, or put it first on PATH\n',
+  )
+  process.exitCode = 1
+}
+
+// Makes a module of this file.
+export {}

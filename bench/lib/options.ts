@@ -25,7 +25,7 @@ rounds, medians, processor time beside throughput, errors and false hits found o
   npm run bench                             every scenario, five rounds of three seconds; some twelve minutes
   npm run bench -- --quick                  one-second rounds, only the sides that claims are about; under two
                                             minutes, to work with; its numbers prove nothing
-  npm run bench -- --only hit-200b,miss     the scenarios whose names begin so
+  npm run bench -- --only hit-200b,miss     the scenarios whose names begin so; --only may be given again
   npm run bench -- --list                   the scenarios, their sides, what each is to reach, and how long it takes
   npm run bench -- --check                  fails where a claim is worse than bench/baseline.json by more than its noise
   npm run bench -- profile hit-200b         a flame graph of the gateway under that load, and a table a stage
@@ -43,7 +43,7 @@ On a machine with other work on it only ratios are worth anything, and those wit
 
 const OPTIONS = {
   quick: { type: 'boolean', default: false },
-  only: { type: 'string' },
+  only: { type: 'string', multiple: true },
   rounds: { type: 'string' },
   seconds: { type: 'string' },
   out: { type: 'string' },
@@ -68,7 +68,7 @@ export function parseOptions(args: readonly string[], all: readonly Scenario[]):
   const seconds = values.seconds ?? (quick ? '1' : undefined)
   return {
     command: values.help ? 'help' : values.list ? 'list' : (word ?? 'measure'),
-    scenarios: chosen(name ?? values.only, all, quick),
+    scenarios: chosen(name ?? values.only?.join(','), all, quick),
     pace: {
       quick,
       rounds: whole('--rounds', values.rounds ?? (quick ? '2' : '5')),

@@ -5,6 +5,7 @@
  *   node bench/sim/balance.ts [--seed 1] [--json]
  */
 import { parseArgs } from 'node:util'
+import { help } from '../lib/usage.ts'
 import {
   allButOneBack,
   everythingSick,
@@ -17,6 +18,7 @@ import {
   slowBackend,
 } from './balance/experiments.ts'
 
+help(import.meta.filename)
 const { values } = parseArgs({
   options: { seed: { type: 'string', default: '1' }, json: { type: 'boolean', default: false } },
 })

@@ -3,12 +3,15 @@ import type { AdminParts } from '../control/admin/contract.ts'
 import { parseDigest } from '../core/key.ts'
 import type { Metrics } from '../obs/metrics.ts'
 import type { DataSide } from './data-side.ts'
+import { type KnownNames, unknownIn } from './known-names.ts'
 import type { Scaling } from './scaling.ts'
 
 interface Around {
   readonly data: DataSide
   readonly metrics: Metrics
   readonly ready: AdminParts['ready']
+  /** The names there are, for who purges; `called`: by calls since the start. */
+  readonly names: (called: Iterable<string>) => KnownNames
   /** Asked at each use: it is built after the admin API. */
   readonly scaling: () => Scaling
 }
@@ -18,7 +21,7 @@ const PURGE_MS = 5_000
 /** Any other write is told to every worker before it is answered, but it does not wait for one that hangs. */
 const WRITE_MS = 250
 
-export function adminParts({ data, metrics, ready, scaling }: Around): AdminParts {
+export function adminParts({ data, metrics, ready, scaling, names }: Around): AdminParts {
   return {
     ready,
     metrics: async () => metrics.expose(await data.metrics()),
@@ -28,7 +31,7 @@ export function adminParts({ data, metrics, ready, scaling }: Around): AdminPart
         return purged(data, ['all'])
       }
       const { model, version, route, tags = [], key } = request
-      const names = [
+      const unreachable = [
         ...(model === undefined
           ? []
           : version === undefined
@@ -39,10 +42,13 @@ export function adminParts({ data, metrics, ready, scaling }: Around): AdminPart
       ]
       const digest = key === undefined ? undefined : parseDigest(key)
       const told = digest === undefined || (await data.facts.purgedKeys.purge(digest))
-      const answer = await purged(data, names)
+      const answer = await purged(data, unreachable)
+      const { models } = await data.stats()
+      const unknown = unknownIn(request, names(Object.keys(models)))
       return {
         ...answer,
         shared: answer.shared && told,
+        ...(unknown.length > 0 ? { unknown } : {}),
         ...(key === undefined ? {} : { key, known: digest !== undefined }),
       }
     },

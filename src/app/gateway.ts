@@ -25,6 +25,7 @@ import { createMetrics, type Metrics } from '../obs/metrics.ts'
 import { adminParts } from './admin-parts.ts'
 import { type DataSide, openDataSide } from './data-side.ts'
 import { Discovery } from './discovery.ts'
+import { knownNames } from './known-names.ts'
 import { openStore } from './parts.ts'
 import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './plain.ts'
 import { workerCount } from './ports.ts'
@@ -263,6 +264,7 @@ export class Gateway {
         ...around,
         metrics: this.metrics,
         ready: () => this.#ready(),
+        names: (called) => knownNames(this.#settings, seen.registry, called),
       }),
     })
   }

@@ -3,8 +3,9 @@
  * (Zipf), batches of rows, a closed or an open loop. autocannon is underneath.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
-import type { Result } from 'autocannon'
+import type { Request, Result } from 'autocannon'
 import { Command, InvalidArgumentError } from 'commander'
+import { Latencies, spokenMs } from './latencies.ts'
 import { UserError } from './user-error.ts'
 import { zipf } from './zipf.ts'
 
@@ -66,33 +67,67 @@ async function bench(options: Options): Promise<void> {
   const bodyOf = bodies(options)
   const draw = zipf({ keys: options.keys, exponent: options.zipf, seed: options.seed })
   const tally: Record<keyof Tally, number> = { hit: 0, miss: 0, partial: 0, other: 0 }
-  // Loaded here: nobody else's start should pay for it.
-  const { default: autocannon } = await import('autocannon')
-  const running = autocannon({
-    url: options.url,
-    connections: options.connections,
-    duration: options.duration,
-    ...(options.rate === undefined ? {} : { overallRate: options.rate }),
-    requests: [
-      {
-        method: 'POST',
-        path: options.path,
-        headers: { 'content-type': 'application/json' },
-        setupRequest: (request) => ({ ...request, body: bodyOf(draw()) }),
-        onResponse: (_status, _body, _context, headers) => {
-          tally[kindOf(headers as Record<string, string | string[]> | undefined)]++
-        },
-      },
-    ],
+  const { rate = 0, connections } = options
+  const latencies = new Latencies(rate > 0 ? (1000 * connections) / rate : 0)
+  const seen = { calls: 0, failed: 0 }
+  const stopProgress = progress(options.duration, seen)
+  const result = await load(options, {
+    body: () => bodyOf(draw()),
+    cache: (headers) => void tally[kindOf(headers)]++,
+    answered(status, ms) {
+      latencies.add(ms)
+      seen.calls++
+      if (status >= 300) seen.failed++
+    },
   })
-  const stopProgress = progress(options.duration)
-  const result = await running
   stopProgress()
-  const summary = summarise(options, result, tally)
+  const summary = summarise(options, result, { cache: tally, latencies })
   process.stdout.write(table(summary))
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(summary, null, 2)}\n`)
-  if (result.requests.total === 0 || result.errors === result.requests.total)
-    throw new UserError(`no answer from ${options.url}: is the gateway running? (infergate serve)`)
+  const verdict = failure(summary)
+  if (verdict !== undefined) throw new UserError(verdict)
+}
+
+type Headers = Record<string, string | string[]> | undefined
+
+interface Calls {
+  readonly body: () => string
+  readonly cache: (headers: Headers) => void
+  readonly answered: (status: number, ms: number) => void
+}
+
+/** autocannon is loaded here: nobody else's start should pay for it. */
+async function load({ url, path, connections, duration, rate }: Options, calls: Calls): Promise<Result> {
+  const { default: autocannon } = await import('autocannon')
+  const request: Request = {
+    method: 'POST',
+    path,
+    headers: { 'content-type': 'application/json' },
+    setupRequest: (made) => ({ ...made, body: calls.body() }),
+    onResponse: (_status, _body, _context, headers) => calls.cache(headers as Headers),
+  }
+  const overallRate = rate === undefined ? {} : { overallRate: rate }
+  return new Promise((resolve, reject) => {
+    const running = autocannon(
+      { url, connections, duration, ...overallRate, requests: [request] },
+      (error: unknown, result) => (error ? reject(error as Error) : resolve(result)),
+    )
+    running.on('response', (_client, status, _bytes, ms) => calls.answered(status, ms))
+  })
+}
+
+/** Of so many failures the numbers say nothing about what was to be measured. */
+const MOSTLY = 0.9
+
+function failure({ options, calls, statuses, failed }: Summary): string | undefined {
+  if (calls === 0) return `no answer from ${options.url}: is the gateway running? (infergate serve)`
+  const lost = failed.connection + failed.timeout
+  if (failed.status + lost < MOSTLY * (calls + lost)) return undefined
+  const most = Object.entries(statuses).toSorted(([, a], [, b]) => b - a)[0]?.[0] ?? ''
+  if (lost > failed.status)
+    return `${lost} of ${calls + lost} calls had no answer: is ${options.url} overloaded?`
+  const hint = most === '404' ? ': is --path right, and does the model exist?' : ''
+  return `${failed.status} of ${calls} calls failed, most with ${most}${hint}`
 }
 
 function bodies({ body, rows, features, keys }: Options): (key: number) => string {
@@ -140,7 +175,7 @@ function readTemplate(file: string): string {
   }
 }
 
-function kindOf(headers: Record<string, string | string[]> | undefined): keyof Tally {
+function kindOf(headers: Headers): keyof Tally {
   const field = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === 'cache-status')?.[1]
   const status = String(field ?? '')
   if (/; hit\b/.test(status)) return 'hit'
@@ -156,11 +191,23 @@ interface Summary {
   readonly rowsPerSecond: number
   readonly latencyMs: Readonly<Record<'p50' | 'p90' | 'p99' | 'max', number>>
   readonly calls: number
+  /** Answers by status. */
+  readonly statuses: Readonly<Record<string, number>>
   readonly cache: Tally
   readonly failed: { readonly status: number; readonly connection: number; readonly timeout: number }
 }
 
-function summarise(options: Options, result: Result, cache: Tally): Summary {
+interface Counted {
+  readonly cache: Tally
+  readonly latencies: Latencies
+}
+
+function summarise(options: Options, result: Result, { cache, latencies }: Counted): Summary {
+  const ms = (q: number) => Number(latencies.quantile(q).toPrecision(4))
+  const statuses = Object.entries(result.statusCodeStats ?? {}).map(([status, { count = 0 }]) => [
+    status,
+    count,
+  ])
   return {
     at: new Date().toISOString(),
     node: process.version,
@@ -168,25 +215,35 @@ function summarise(options: Options, result: Result, cache: Tally): Summary {
     callsPerSecond: result.requests.average,
     rowsPerSecond: result.requests.average * options.rows,
     latencyMs: {
-      p50: result.latency.p50,
-      p90: result.latency.p90,
-      p99: result.latency.p99,
-      max: result.latency.max,
+      p50: ms(0.5),
+      p90: ms(0.9),
+      p99: ms(0.99),
+      max: Number(latencies.max.toPrecision(4)),
     },
     calls: result.requests.total,
+    statuses: Object.fromEntries(statuses),
     cache,
     failed: { status: result.non2xx, connection: result.errors - result.timeouts, timeout: result.timeouts },
   }
 }
 
-function table({ options, callsPerSecond, rowsPerSecond, latencyMs, calls, cache, failed }: Summary): string {
+function table(summary: Summary): string {
+  const { options, callsPerSecond, rowsPerSecond, latencyMs, calls, statuses, cache, failed } = summary
   const answered = Math.max(1, cache.hit + cache.miss + cache.partial + cache.other)
   const share = (count: number) => `${((100 * count) / answered).toFixed(1)} %`
   const lines = [
     ['calls', `${calls}, ${callsPerSecond.toFixed(0)} a second (${rowsPerSecond.toFixed(0)} rows a second)`],
     [
       'latency',
-      `p50 ${latencyMs.p50} ms, p90 ${latencyMs.p90} ms, p99 ${latencyMs.p99} ms, max ${latencyMs.max} ms`,
+      Object.entries(latencyMs)
+        .map(([name, ms]) => `${name} ${spokenMs(ms)}`)
+        .join(', '),
+    ],
+    [
+      'status',
+      Object.entries(statuses)
+        .map(([status, count]) => `${status}: ${count}`)
+        .join(', ') || 'none',
     ],
     [
       'cache',
@@ -201,10 +258,14 @@ function table({ options, callsPerSecond, rowsPerSecond, latencyMs, calls, cache
   return `${lines.map(([name, text]) => `${(name ?? '').padEnd(8)} ${text}`).join('\n')}\n`
 }
 
-function progress(seconds: number): () => void {
+/** A line on a terminal that is written over each second. */
+function progress(seconds: number, seen: { readonly calls: number; readonly failed: number }): () => void {
   if (!process.stderr.isTTY) return () => {}
   let second = 0
-  const tick = setInterval(() => process.stderr.write(`\r${++second} of ${seconds} s`), 1000)
+  const tick = setInterval(() => {
+    const failed = seen.failed > 0 ? `, ${seen.failed} failed` : ''
+    process.stderr.write(`\r\x1b[K${++second} of ${seconds} s: ${seen.calls} calls${failed}`)
+  }, 1000)
   return () => {
     clearInterval(tick)
     process.stderr.write('\r\x1b[K')

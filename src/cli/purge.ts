@@ -46,8 +46,18 @@ export function purgeCommand(): Command {
         const client = await createAdminClient(options)
         const answer = await client.send('POST', '/api/v1/cache/purge', body)
         process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`)
+        for (const name of unknownOf(answer))
+          process.stderr.write(
+            `infergate: nothing here is known as ${name.replace(':', ' ')}; it was purged all the same\n`,
+          )
       }),
     )
+}
+
+/** What the gateway has purged although it knows nothing of that name: a typing error, or a model that nobody called yet. */
+function unknownOf(answer: unknown): readonly string[] {
+  const { unknown } = Object(answer) as { unknown?: unknown }
+  return Array.isArray(unknown) ? unknown.map(String) : []
 }
 
 function selectionOf({ model, version, route, tag, key, all }: PurgeOptions): Record<string, unknown> {

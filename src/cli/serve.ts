@@ -216,7 +216,9 @@ function mistake(error: unknown): unknown {
 /** In plain words, for whoever started it by hand; the log on standard output is for machines. */
 function greet(settings: Settings, data: Endpoint, admin: Endpoint): void {
   const say = (line: string) => process.stderr.write(`infergate: ${line}\n`)
-  say(`serving on http://${show(data)}, admin on http://${show(admin)}`)
+  say(
+    `serving on http://${show(data)}${everywhere(data)}, admin on http://${show(admin)}${everywhere(admin)}`,
+  )
   for (const { name, replicas } of settings.models)
     say(
       replicas.min === 0
@@ -228,4 +230,9 @@ function greet(settings: Settings, data: Endpoint, admin: Endpoint): void {
 function show({ host, port }: Endpoint): string {
   const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
   return reachable.includes(':') ? `[${reachable}]:${port}` : `${reachable}:${port}`
+}
+
+/** Whoever reads 127.0.0.1 would take it for closed to the network. */
+function everywhere({ host }: Endpoint): string {
+  return host === '0.0.0.0' || host === '::' ? ' (and every other address of this machine)' : ''
 }

@@ -160,6 +160,46 @@ describe('the admin listener', () => {
     expect(long.rows).toBeUndefined()
   })
 
+  it('purges a name that it does not know, and says so', async () => {
+    await gateway.post('/v1/models/called:predict', instances(9))
+    const purge = async (...names: string[]) => {
+      const { code, stdout, stderr } = await runInfergate(['purge', ...names, '--admin', gateway.admin])
+      return { code, stderr, unknown: (JSON.parse(stdout) as { unknown?: string[] }).unknown }
+    }
+    expect(await purge('--model', 'called', '--route', 'main')).toMatchObject({
+      code: 0,
+      stderr: '',
+      unknown: undefined,
+    })
+    const { code, stderr, unknown } = await purge('--model', 'nosuch', '--route', 'mian', '--tag', 'x')
+    expect([code, unknown]).toEqual([0, ['model:nosuch', 'route:mian', 'tag:x']])
+    expect(stderr).toContain('nothing here is known as model nosuch; it was purged all the same')
+  })
+
+  it('is load-tested from the shell: answers by status, and 1 where nearly all failed', async () => {
+    const bench = (path: string) =>
+      runInfergate([
+        'bench',
+        '--url',
+        gateway.url,
+        '--path',
+        path,
+        '--duration',
+        '1',
+        '--connections',
+        '2',
+        '--keys',
+        '2',
+      ])
+    const [good, bad] = await Promise.all([bench('/v1/models/rows:predict'), bench('/nope')])
+    expect([good.code, good.stderr]).toEqual([0, ''])
+    expect(good.stdout).toMatch(/^status +200: \d+$/m)
+    expect(good.stdout).toMatch(/^latency +p50 [\d.]+ (?:µs|ms), /m)
+    expect(bad.code).toBe(1)
+    expect(bad.stdout).toMatch(/^status +404: \d+$/m)
+    expect(bad.stderr).toMatch(/calls failed, most with 404: is --path right/)
+  })
+
   it('is asked from the shell', async () => {
     const { code, stdout } = await runInfergate(['backends', 'list', 'main', '--admin', gateway.admin])
     expect(code).toBe(0)

@@ -250,7 +250,7 @@ function fromLog(logs: readonly LogLine[]): { port: number; adminPort: number } 
 }
 
 function fromGreeting(stderr: string): { port: number; adminPort: number } {
-  const found = /serving on http:\S+:(\d+), admin on http:\S+:(\d+)/.exec(stderr)
+  const found = /serving on http:\S+:(\d+)[^,]*, admin on http:\S+:(\d+)/.exec(stderr)
   if (!found) throw new Error('the gateway did not greet')
   return { port: Number(found[1]), adminPort: Number(found[2]) }
 }

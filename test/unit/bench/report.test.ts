@@ -125,6 +125,7 @@ test('a quick run takes less than two minutes and keeps every claim, a whole one
 test('scenarios are named by how they begin', () => {
   const names = (args: string[]) => parseOptions(args, scenarios).scenarios.map(({ name }) => name)
   expect(names(['--only', 'hit-2,herd'])).toEqual(['hit-200b', 'herd'])
+  expect(names(['--only', 'hit-2', '--only', 'herd'])).toEqual(['hit-200b', 'herd'])
   expect(names(['--quick', '--only', 'workers'])).toEqual(['workers'])
   expect(names(['profile', 'miss-4kib'])).toEqual(['miss-4kib'])
 })

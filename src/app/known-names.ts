@@ -1,0 +1,38 @@
+/**
+ * The names that a purge may mean: those of the settings, of what backends say they serve, and of models that were called.
+ * A name that is none of them is a typing error more often than not, and a purge of it "succeeds" without a word.
+ */
+import type { Settings } from '../config/schema.ts'
+import type { PurgeSelection } from '../control/admin/bodies.ts'
+import type { Registry } from '../control/registry.ts'
+
+export interface KnownNames {
+  readonly model: ReadonlySet<string>
+  readonly route: ReadonlySet<string>
+  readonly tag: ReadonlySet<string>
+}
+
+/** @param called models that calls have named since the start. */
+export function knownNames(
+  { models, routes }: Settings,
+  registry: Pick<Registry, 'views'>,
+  called: Iterable<string>,
+): KnownNames {
+  const offered = registry.views().flatMap(({ backends }) => backends.flatMap((backend) => backend.models))
+  const cached = [...routes, ...models].map(({ cache }) => cache)
+  return {
+    model: new Set([...models, ...offered].map(({ name }) => name).concat([...called])),
+    route: new Set([...routes, ...models].map(({ name }) => name)),
+    tag: new Set(cached.flatMap(({ tags }) => tags)),
+  }
+}
+
+/** What of a selection nothing is known by, as `model:NAME`, `route:NAME`, `tag:NAME`. */
+export function unknownIn({ model, route, tags = [] }: PurgeSelection, known: KnownNames): string[] {
+  const given = [
+    ...(model === undefined ? [] : [['model', model] as const]),
+    ...(route === undefined ? [] : [['route', route] as const]),
+    ...tags.map((tag) => ['tag', tag] as const),
+  ]
+  return given.flatMap(([kind, name]) => (known[kind].has(name) ? [] : [`${kind}:${name}`]))
+}

@@ -1,0 +1,48 @@
+/** Every YAML in the guide and the README can be copied: it is a whole file that `infergate check` takes without a word. */
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { formatProblem, parseSettings } from '../../src/config/load.ts'
+import { readYaml } from '../../src/config/yaml.ts'
+import { backendsIn } from '../../src/control/discovery/file.ts'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const PAGES = ['README.md', ...globSync('docs/guide/*.md', { cwd: ROOT })]
+
+const blocks = PAGES.flatMap((page) => {
+  const text = readFileSync(join(ROOT, page), 'utf8')
+  return [...text.matchAll(/^```ya?ml\n([^]*?)^```$/gm)].map(({ 1: yaml = '', index }) => {
+    const line = text.slice(0, index).split('\n').length
+    return { at: `${page}:${line}`, yaml }
+  })
+})
+
+test.each(blocks)('$at', ({ yaml }) => {
+  // A list of backends for discovery says its own name.
+  if (/^# \S+-backends\.yaml\b/.test(yaml)) {
+    const read = readYaml(yaml, {})
+    expect(backendsIn('yaml' in read ? read.yaml.value : undefined).length).toBeGreaterThan(0)
+    return
+  }
+  const read = parseSettings(yaml, join(ROOT, 'config', 'guide.yaml'), { SCALE_SECRET: 'x' })
+  expect('problems' in read ? read.problems.map(formatProblem) : read.warnings.map(formatProblem)).toEqual([])
+})
+
+test('there are some', () => expect(blocks.length).toBeGreaterThan(7))
+
+test('the columns of `infergate backends list` are those that it prints', () => {
+  const source = readFileSync(join(ROOT, 'src/cli/backends.ts'), 'utf8')
+  const head = [...(/const head = \[(.*?)\]/s.exec(source)?.[1] ?? '').matchAll(/'([A-Z]+)'/g)].map(
+    ([, name]) => name,
+  )
+  expect(head).toContain('CALLS')
+  const shown = [...PAGES, ...globSync('docs/reference/*.md', { cwd: ROOT })].flatMap((page) =>
+    readFileSync(join(ROOT, page), 'utf8')
+      .split('\n')
+      .filter((line) => /^POOL +ID +/.test(line)),
+  )
+  expect(shown.length).toBeGreaterThan(1)
+  for (const line of shown) expect(line.split(/\s+/)).toEqual(head)
+  for (const page of PAGES) expect(readFileSync(join(ROOT, page), 'utf8'), page).not.toContain('IN FLIGHT')
+})
