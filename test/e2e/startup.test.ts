@@ -28,15 +28,7 @@ it('loads nothing heavy for a gateway in front of plain HTTP, not even with the 
   const loaded = new Set([...gateway.stderr().matchAll(/^loaded (.*)$/gm)].map(([, name]) => name))
   // The hook sees what it is to see.
   expect(loaded).toContain('zod')
-  const heavy = [
-    'onnxruntime-node',
-    '@grpc/grpc-js',
-    '@grpc/proto-loader',
-    'ioredis',
-    'memjs',
-    'autocannon',
-    'undici',
-  ]
+  const heavy = ['onnxruntime-node', '@grpc/grpc-js', '@grpc/proto-loader', 'autocannon', 'undici']
   expect(heavy.filter((name) => loaded.has(name))).toEqual([])
   await gateway.stop()
   await backend.close()

@@ -1,36 +1,26 @@
+import { once } from 'node:events'
+import net from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
 import { guardTier } from '../../src/data/cache/guard.ts'
-import { createRedisTier } from '../../src/data/cache/redis.ts'
+import { createRedisStore, createRedisTier } from '../../src/data/cache/redis.ts'
+import { Unwritable } from '../../src/data/cache/tier.ts'
 import { tierContract } from '../contract/tier.contract.ts'
 import { eventually } from '../support/eventually.ts'
 import { faultProxy } from '../support/fault-proxy.ts'
-import { freePort, startRedis, type TestServer } from '../support/servers.ts'
+import { redisSays, startRedis, type TestServer } from '../support/servers.ts'
 
 // Generous where the test is not about time: the machine may be busy.
 const patient = { readTimeout: 2_000, writeTimeout: 2_000 }
 
 let server: TestServer
 let secured: TestServer
-let node: TestServer
 beforeAll(async () => {
   server = await startRedis()
   secured = await startRedis({ args: ['--requirepass', 'se/cret'] })
-  node = await startRedis({
-    args: [
-      '--cluster-enabled',
-      'yes',
-      '--cluster-announce-ip',
-      '127.0.0.1',
-      '--cluster-port',
-      `${await freePort()}`,
-      '--cluster-config-file',
-      'nodes.conf',
-    ],
-  })
 })
 afterAll(async () => {
-  await Promise.all([server, secured, node].map((each) => each?.stop()))
+  await Promise.all([server, secured].map((each) => each?.stop()))
 })
 
 tierContract('redis', async () => createRedisTier({ name: 'redis', url: server.url, ...patient }))
@@ -82,29 +72,121 @@ describe('redis', () => {
     expect(() => createRedisTier({ name: 'r', url: 'http://u:hunter2@h' })).not.toThrow(/hunter2/)
   })
 
-  it('works on a cluster', async () => {
-    const tier = createRedisTier({ name: 'redis', url: node.url, cluster: true, ...patient })
-    const setup = createRedisTier({ name: 'setup', url: node.url, ...patient })
-    await eventually(() =>
-      setup.getMany([digestOf('x')]).catch((error) => expect(`${error}`).toMatch(/CLUSTERDOWN|slot/)),
+  it('tells at the start why it is refused, and never with the password', async () => {
+    const acl = await startRedis()
+    for (const line of [
+      'ACL SETUSER gw on >hunter2 ~ig1:* &ig1:* +@all -publish',
+      'ACL SETUSER keys on >hunter2 ~other:* &* +@all',
+    ])
+      expect(await redisSays(acl.port, line)).toMatch(/OK/)
+    const http = net
+      .createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
+      .listen(0, '127.0.0.1')
+    await once(http, 'listening')
+    const node = await startRedis({ cluster: 'empty' })
+    const at = ({ port }: { port: number }) => `127.0.0.1:${port}`
+    const refused: readonly (readonly [url: string, reason: RegExp, cluster?: boolean])[] = [
+      [`redis://:hunter2@${at(secured)}`, /WRONGPASS/],
+      [`redis://${at(secured)}`, /wants a password \(NOAUTH\)/],
+      [`redis://:hunter2@${at(server)}`, /no password for this user/],
+      [`redis://${at(server)}/99`, /no such database/],
+      [`rediss://:hunter2@${at(server)}`, /speaks no TLS on this port; write redis:/],
+      [`redis://gw:hunter2@${at(acl)}`, /the command PUBLISH \(NOPERM\)/],
+      [`redis://keys:hunter2@${at(acl)}`, /our keys and channels \(NOPERM\)/],
+      [`redis://${at(server)}`, /is no cluster; take "cluster: true" out/, true],
+      [`redis://${at(node)}`, /is a node of a cluster; set "cluster: true"/],
+    ]
+    await Promise.all(
+      refused.map(async ([url, reason, cluster = false]) => {
+        const tier = createRedisTier({ name: 'redis', url, cluster, connectTimeout: 500 })
+        await eventually(() => expect(tier.refusal ?? tier.trouble).toMatch(reason))
+        expect(tier.refusal).toMatch(reason)
+        expect([tier.connected, `${tier.refusal}`.includes('hunter2')]).toEqual([false, false])
+        await expect(tier.getMany([digestOf('x')])).rejects.toThrow(reason)
+        await tier.close()
+      }),
     )
-    await assignSlots(node.port)
-    const digests = Array.from({ length: 40 }, (_, n) => digestOf(`${n}`))
-    await eventually(() =>
-      Promise.all(digests.map((digest, n) => tier.set(digest, Buffer.from(`${n}`), 60_000))),
+    // What is not there, or is something else, may be right by the time it comes back.
+    const other = createRedisTier({ name: 'redis', url: `redis://${at(http.address() as net.AddressInfo)}` })
+    await eventually(() => expect(other.trouble).toMatch(/is no RESP/))
+    expect(other.refusal).toBeUndefined()
+    await other.close()
+    http.close()
+    await Promise.all([acl.stop(), node.stop()])
+  })
+
+  it('refuses a URL that is none, with what mends it', () => {
+    const open = (url: string, cluster = false) => createRedisTier({ name: 'r', url, cluster })
+    expect(() => open('redis://:50%off@h')).toThrow(
+      /a % in the user or the password of the url is written %25/,
     )
-    const found = await tier.getMany(digests)
-    expect(found.map((value) => Number(Buffer.from(value as Uint8Array)))).toEqual(digests.map((_, n) => n))
-    await Promise.all([tier.close(), setup.close()])
+    expect(() => open('redis://:hunter2@h/x')).toThrow(/may end with \/NUMBER/)
+    expect(() => open('redis://h?family=6')).toThrow(/may end with \/NUMBER/)
+    expect(() => open('redis://:hunter2@h/3', true)).toThrow(/a cluster has database 0 only; take \/3 out/)
+  })
+
+  it('is back by itself once the reason why it was refused is gone', async () => {
+    const changing = await startRedis({ args: ['--requirepass', 'new'] })
+    const tier = createRedisTier({
+      name: 'redis',
+      url: `redis://:old@127.0.0.1:${changing.port}`,
+      ...patient,
+    })
+    await eventually(() => expect(tier.refusal).toMatch(/WRONGPASS/))
+    const socket = net.connect(changing.port, '127.0.0.1')
+    socket.write('AUTH new\r\nCONFIG SET requirepass old\r\n')
+    await eventually(() => tier.set(digestOf('x'), Buffer.from('v'), 1_000), { timeoutMs: 10_000 })
+    expect(tier.refusal).toBeUndefined()
+    socket.destroy()
+    await tier.close()
+    await changing.stop()
+  })
+
+  it('gives what is there and says what it cannot write where Redis is full', async () => {
+    const full = await startRedis({ args: ['--maxmemory-policy', 'noeviction'] })
+    const tier = createRedisTier({ name: 'redis', url: full.url, ...patient })
+    const [known, absent] = [digestOf('known'), digestOf('absent')]
+    await eventually(() => tier.set(known, Buffer.from('v'), 60_000))
+    expect(await tier.claim('fact', 'first')).toBe('first')
+    expect(await redisSays(full.port, 'CONFIG SET maxmemory 100kb')).toMatch(/OK/)
+    await expect(tier.set(absent, Buffer.from('v'), 60_000)).rejects.toThrow(Unwritable)
+    await expect(tier.claim('other', 'x')).rejects.toThrow(Unwritable)
+    expect(await tier.claim('fact', 'second')).toBe('first')
+    expect(await tier.leases?.acquire([{ digest: absent }, { digest: known }], 'token', 1_000)).toMatchObject(
+      [{ kind: 'none' }, { kind: 'value' }],
+    )
+    await tier.close()
+    await full.stop()
+  })
+
+  it('finds the new primary behind the same address after a failover', async () => {
+    const [old, next] = [await startRedis(), await startRedis()]
+    let primary = old.port
+    // A service, a proxy, an address that moves: open connections stay where they are.
+    const front = net.createServer((client) => {
+      const upstream = net.connect(primary, '127.0.0.1')
+      client.pipe(upstream).pipe(client)
+      for (const socket of [client, upstream])
+        socket.on('error', () => {}).on('close', () => [client, upstream].map((each) => each.destroy()))
+    })
+    front.listen(0, '127.0.0.1')
+    await once(front, 'listening')
+    const url = `redis://127.0.0.1:${(front.address() as net.AddressInfo).port}`
+    const tier = createRedisTier({ name: 'redis', url, ...patient })
+    const store = createRedisStore({ name: 'store', url })
+    const tell = () =>
+      store.run("redis.call('SET', KEYS[1], '1') return redis.call('GET', KEYS[1])", ['k'], [])
+    await eventually(() => tier.set(digestOf('x'), Buffer.from('old'), 60_000))
+    await eventually(tell)
+    expect(await redisSays(old.port, `REPLICAOF 127.0.0.1 ${next.port}`)).toMatch(/OK/)
+    primary = next.port
+    await expect(tier.set(digestOf('x'), Buffer.from('new'), 60_000)).rejects.toThrow(/READONLY|cannot serve/)
+    await eventually(() => tier.set(digestOf('x'), Buffer.from('new'), 60_000))
+    expect(String((await tier.getMany([digestOf('x')]))[0])).toBe('new')
+    expect(await eventually(tell)).toBe('1')
+    store.close()
+    await tier.close()
+    front.close()
+    await Promise.all([old.stop(), next.stop()])
   })
 })
-
-/** Gives the only node of the cluster every slot. */
-async function assignSlots(port: number): Promise<void> {
-  const { connect } = await import('node:net')
-  const socket = connect(port, '127.0.0.1')
-  const reply = new Promise((resolve, reject) => socket.once('data', resolve).once('error', reject))
-  socket.write('CLUSTER ADDSLOTSRANGE 0 16383\r\n')
-  expect(String(await reply)).toBe('+OK\r\n')
-  socket.destroy()
-}

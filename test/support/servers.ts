@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expect } from 'vitest'
 import { eventually } from './eventually.ts'
 
 export interface TestServer {
@@ -48,8 +49,54 @@ export interface StartOptions {
   readonly running?: boolean
 }
 
-export function startRedis(options: StartOptions = {}): Promise<TestServer> {
-  return open(redis, options)
+export interface RedisStartOptions extends StartOptions {
+  /** As the one node of a cluster, with every slot; or without any, as one that is to join others. */
+  readonly cluster?: boolean | 'empty'
+}
+
+export interface RedisServer extends TestServer {
+  /** On which the nodes of a cluster talk to each other. */
+  readonly busPort: number
+}
+
+export async function startRedis({
+  cluster = false,
+  args = [],
+  ...options
+}: RedisStartOptions = {}): Promise<RedisServer> {
+  if (!cluster) return { ...(await open(redis, { ...options, args })), busPort: 0 }
+  const busPort = await freePort()
+  const bus = ['--cluster-port', `${busPort}`, '--cluster-announce-ip', '127.0.0.1']
+  const own = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', ...bus]
+  const server = await open(redis, { ...options, args: [...own, ...args] })
+  if (cluster !== 'empty') {
+    await eventually(async () =>
+      expect(await redisSays(server.port, 'CLUSTER ADDSLOTSRANGE 0 16383')).toMatch(/OK|busy/),
+    )
+    await eventually(
+      async () => expect(await redisSays(server.port, 'CLUSTER INFO')).toMatch(/cluster_state:ok/),
+      {
+        timeoutMs: 15_000,
+      },
+    )
+  }
+  return { ...server, busPort }
+}
+
+/** What a Redis answers to one inline command, as it is on the wire. */
+export async function redisSays(port: number, line: string, password?: string): Promise<string> {
+  const socket = net.connect(port, '127.0.0.1')
+  try {
+    if (password !== undefined) {
+      socket.write(`AUTH ${password}\r\n`)
+      await once(socket, 'data')
+    }
+    const answer = once(socket, 'data')
+    socket.write(`${line}\r\n`)
+    return String((await answer)[0])
+  } finally {
+    socket.destroy()
+  }
 }
 
 export function startMemcached(options: StartOptions = {}): Promise<TestServer> {

@@ -1,14 +1,8 @@
-/**
- * Memcached as a shared tier, over one or more servers; a key always goes to the same one.
- *
- * memjs keeps half-read bytes across a reconnection, waits for ever for an answer when a server leaves
- * politely, and counts its requests in 31 bits. So it is never let to reconnect: each connection is a memjs
- * client of its own, thrown away with the connection (see Link).
- */
+/** Memcached as a shared tier, over one or more servers; a key always goes to the same one. */
 import { hash } from 'node:crypto'
-import type { Socket } from 'node:net'
-import { Client, Server } from 'memjs'
 import type { Digest } from '../../core/key.ts'
+import { type Address, Link } from './link.ts'
+import { MemcachedReader, type MemcachedReply } from './memcached-reader.ts'
 import {
   base64url,
   DEFAULT_CONNECT_TIMEOUT,
@@ -16,12 +10,9 @@ import {
   DEFAULT_READ_TIMEOUT,
   DEFAULT_WRITE_TIMEOUT,
   factKey,
-  Outstanding,
   type RemoteOptions,
-  retryDelay,
-  within,
 } from './remote.ts'
-import type { Tier } from './tier.ts'
+import { type Tier, Unfit } from './tier.ts'
 
 export interface MemcachedOptions extends RemoteOptions {
   /** `host:port`, or `[v6]:port`; the port is 11211 where it is left out. */
@@ -32,17 +23,27 @@ export interface MemcachedOptions extends RemoteOptions {
 const DEFAULT_MAX_ENTRY_BYTES = 1_000_000
 /** Memcached reads a longer one as a point in time. */
 const MAX_TTL_SECONDS = 30 * 24 * 3_600 - 1
-const MAX_SEQUENCE = 0x7fff0000
+/** Keys of one `get`: its line is read as a whole. */
+const KEYS_A_LINE = 64
+/** What an item takes besides key and value, on the safe side. */
+const ITEM_OVERHEAD_BYTES = 128
 
 /** Opens the tier and begins to connect; throws where a server's address is none. */
 export function createMemcachedTier(options: MemcachedOptions): Tier {
   return new MemcachedTier(options)
 }
 
+interface Server {
+  readonly link: Link<MemcachedReply>
+  /** The largest item that it takes, as it says itself. */
+  itemBytes: number
+}
+
 class MemcachedTier implements Tier {
   readonly name: string
   readonly #options: Required<MemcachedOptions>
-  readonly #links: readonly Link[]
+  readonly #servers: readonly Server[]
+  #closed = false
 
   constructor(options: MemcachedOptions) {
     this.name = options.name
@@ -56,45 +57,76 @@ class MemcachedTier implements Tier {
     }
     if (options.servers.length === 0) throw new Error(`${this.name}: servers is empty; give host:port`)
     const addresses = options.servers.map((server) => addressOf(this.name, server))
-    this.#links = addresses.map((address) => new Link(this.name, address, this.#options))
+    this.#servers = addresses.map((address) => this.#open(address))
   }
 
   get connected(): boolean {
-    return this.#links.some((link) => link.isUp)
+    for (const { link } of this.#servers) if (link.isUp) return true
+    return false
   }
 
-  getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
-    return this.#fetch(digests)
+  get isDeciding(): boolean {
+    return this.#servers.some(({ link }) => link.isDeciding)
+  }
+
+  get trouble(): string {
+    return this.#servers.find(({ link }) => !link.isUp)?.link.trouble ?? ''
+  }
+
+  /** What every server takes. */
+  get maxValueBytes(): number {
+    let least = Number.POSITIVE_INFINITY
+    for (const { itemBytes } of this.#servers) least = Math.min(least, itemBytes)
+    return least - ITEM_OVERHEAD_BYTES - this.#options.prefix.length - 43
+  }
+
+  /** Each server is asked for its keys; one that does not answer makes its own keys misses, and only all of them a failure. */
+  async getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
+    const shares = new Map<Server, string[]>()
+    const keys = digests.map((digest) => {
+      const server = this.#serverOf(digest)
+      const key = this.#key(digest)
+      const share = shares.get(server)
+      if (share) share.push(key)
+      else shares.set(server, [key])
+      return key
+    })
+    const outcomes = await Promise.allSettled(
+      [...shares].map(([server, share]) => this.#get('get', server, share)),
+    )
+    const found = new Map(
+      outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [...outcome.value] : [])),
+    )
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+    if (failed && outcomes.every((outcome) => outcome.status === 'rejected')) throw failed.reason
+    return keys.map((key) => found.get(key))
   }
 
   async set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<void> {
     const { maxEntryBytes } = this.#options
     if (value.length > maxEntryBytes) {
-      throw new Error(`${this.name}: ${value.length} bytes are more than maxEntryBytes ${maxEntryBytes}`)
+      throw new Unfit(`${this.name}: ${value.length} bytes are more than maxEntryBytes ${maxEntryBytes}`)
     }
-    const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
     const expires = Math.min(MAX_TTL_SECONDS, Math.max(1, Math.ceil(ttlMs / 1_000)))
-    const link = this.#linkOf(digest)
-    await this.#write(
-      link,
-      'set',
-      (client) => client.set(this.#key(digest), bytes, { expires }),
-      value.length,
-    )
+    await this.#store('set', this.#serverOf(digest), { key: this.#key(digest), value, expires })
   }
 
   async delete(digest: Digest): Promise<void> {
-    await this.#write(this.#linkOf(digest), 'delete', (client) => client.delete(this.#key(digest)))
+    await this.#write(
+      'delete',
+      this.#serverOf(digest),
+      [`delete ${this.#key(digest)}\r\n`],
+      /^(?:DELETED|NOT_FOUND)$/,
+    )
   }
 
   async claim(name: string, value: string): Promise<string> {
-    const key = factKey(this.#options.prefix, name)
-    const link = this.#linkOf(hash('sha256', key, 'latin1'))
+    const { key, server } = this.#fact(name)
     // Between the two steps the server may evict it; then it is ours to claim again.
     for (let attempt = 0; attempt < 3; attempt++) {
-      if (await this.#write(link, 'claim', (client) => client.add(key, value, {}))) return value
-      const present = await this.#write(link, 'claim', (client) => client.get(key))
-      if (present.value !== null) return present.value.toString('utf8')
+      if (await this.#store('add', server, { key, value: Buffer.from(value), expires: 0 })) return value
+      const present = (await this.#get('claim', server, [key])).get(key)
+      if (present) return present.toString('utf8')
     }
     throw new Error(`${this.name}: claim: the value comes and goes`)
   }
@@ -102,185 +134,110 @@ class MemcachedTier implements Tier {
   facts(names: readonly string[]): Promise<(string | undefined)[]> {
     return Promise.all(
       names.map(async (name) => {
-        const key = factKey(this.#options.prefix, name)
-        const link = this.#linkOf(hash('sha256', key, 'latin1'))
-        const found = await link.run('facts', {
-          ms: this.#options.readTimeout,
-          start: (client) => client.get(key),
-        })
-        return found.value?.toString('utf8')
+        const { key, server } = this.#fact(name)
+        return (await this.#get('facts', server, [key])).get(key)?.toString('utf8')
       }),
     )
   }
 
   async publish(name: string, value: string): Promise<void> {
-    const key = factKey(this.#options.prefix, name)
-    const link = this.#linkOf(hash('sha256', key, 'latin1'))
-    await this.#write(link, 'publish', (client) => client.set(key, value, {}))
+    const { key, server } = this.#fact(name)
+    await this.#store('set', server, { key, value: Buffer.from(value), expires: 0 })
   }
 
   async close(): Promise<void> {
-    for (const link of this.#links) link.close()
+    this.#closed = true
+    for (const { link } of this.#servers) link.close()
   }
 
-  /** Each server is asked for its keys; one that does not answer makes its own keys misses, and only all of them a failure. */
-  async #fetch(digests: readonly Digest[]): Promise<(Buffer | undefined)[]> {
-    const values: (Buffer | undefined)[] = digests.map(() => undefined)
-    const shares = new Map<Link, number[]>()
-    digests.forEach((digest, i) => {
-      const link = this.#linkOf(digest)
-      const share = shares.get(link)
-      if (share) share.push(i)
-      else shares.set(link, [i])
+  #open(address: Address): Server {
+    const { connectTimeout, maxEntryBytes } = this.#options
+    const link = new Link<MemcachedReply>({
+      address: () => address,
+      connectTimeout,
+      reader: (take) => new MemcachedReader(take, maxEntryBytes),
+      async greet(ask) {
+        const [version, settings] = await Promise.all([ask(['version\r\n']), ask(['stats settings\r\n'])])
+        if (!version.line.startsWith('VERSION '))
+          throw new Error(`it is no memcached: ${version.line.slice(0, 100)}`)
+        // A proxy may not tell.
+        const said = Number(settings.stats.get('item_size_max'))
+        server.itemBytes = said > 0 ? said : Number.POSITIVE_INFINITY
+      },
     })
-    const outcomes = await Promise.allSettled(
-      [...shares].map(([link, places]) => this.#ask(link, places, digests)),
-    )
-    const answered = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []))
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-    if (failed && outcomes.every((outcome) => outcome.status === 'rejected')) throw failed.reason
-    for (const [place, value] of answered) {
-      if (value && value.length <= this.#options.maxEntryBytes) values[place] = value
-    }
-    return values
+    const server: Server = { link, itemBytes: Number.POSITIVE_INFINITY }
+    return server
   }
 
-  async #ask(
-    link: Link,
-    places: readonly number[],
-    digests: readonly Digest[],
-  ): Promise<[number, Buffer | null][]> {
-    const keys = places.map((place) => this.#key(digests[place] as Digest))
-    const start = (client: Client) => Promise.all(keys.map((key) => client.get(key)))
-    const found = await link.run('get', { ms: this.#options.readTimeout, start })
-    return found.map(({ value }, i) => [places[i] as number, value])
+  async #get(what: string, server: Server, keys: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
+    const lines: string[] = []
+    for (let from = 0; from < keys.length; from += KEYS_A_LINE)
+      lines.push(`get ${keys.slice(from, from + KEYS_A_LINE).join(' ')}\r\n`)
+    const replies = await this.#run(server, {
+      what,
+      ms: this.#options.readTimeout,
+      start: (ask) => Promise.all(lines.map((line) => ask([line]))),
+    })
+    const found = new Map<string, Buffer>()
+    for (const { line, values } of replies) {
+      if (line !== 'END') throw new Error(`${this.name}: ${what}: ${line}`)
+      for (const [key, value] of values) if (value) found.set(key, value)
+    }
+    return found
+  }
+
+  /** False: `add` found one there. */
+  async #store(
+    verb: 'set' | 'add',
+    server: Server,
+    { key, value, expires }: { key: string; value: Uint8Array; expires: number },
+  ): Promise<boolean> {
+    const parts = [`${verb} ${key} 0 ${expires} ${value.length}\r\n`, value, '\r\n']
+    return (await this.#write(verb, server, parts, /^(?:STORED|NOT_STORED)$/)) === 'STORED'
+  }
+
+  async #write(
+    what: string,
+    server: Server,
+    parts: readonly (string | Uint8Array)[],
+    expected: RegExp,
+  ): Promise<string> {
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0)
+    const ms = this.#options.writeTimeout
+    const { line } = await this.#run(server, { what, ms, bytes, start: (ask) => ask(parts) })
+    if (expected.test(line)) return line
+    const message = `${this.name}: ${what}: ${line}`
+    throw /too large|out of memory storing/.test(line) ? new Unfit(message) : new Error(message)
+  }
+
+  async #run<T>({ link }: Server, operation: Parameters<typeof link.run<T>>[0]): Promise<T> {
+    if (this.#closed) throw new Error(`${this.name}: closed`)
+    try {
+      return await link.run(operation)
+    } catch (error) {
+      throw new Error(`${this.name}: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      })
+    }
   }
 
   #key(digest: Digest): string {
     return this.#options.prefix + base64url(digest)
   }
 
+  #fact(name: string): { readonly key: string; readonly server: Server } {
+    const key = factKey(this.#options.prefix, name)
+    return { key, server: this.#serverOf(hash('sha256', key, 'latin1')) }
+  }
+
   /** Rendezvous would move fewer keys when a server is added; a list that hardly changes does not need it. */
-  #linkOf(digest: string): Link {
+  #serverOf(digest: string): Server {
     const n = (digest.charCodeAt(28) << 16) | (digest.charCodeAt(29) << 8) | digest.charCodeAt(30)
-    return this.#links[n % this.#links.length] as Link
-  }
-
-  #write<T>(link: Link, what: string, start: (client: Client) => Promise<T>, bytes = 0): Promise<T> {
-    return link.run(what, { ms: this.#options.writeTimeout, bytes, start })
+    return this.#servers[n % this.#servers.length] as Server
   }
 }
 
-interface LinkOperation<T> {
-  readonly ms: number
-  readonly bytes?: number
-  readonly start: (client: Client) => Promise<T>
-}
-
-interface Connection {
-  readonly client: Client
-  readonly server: Server
-  readonly outstanding: Outstanding
-  socket?: Socket
-}
-
-/** One server: connected, or trying to be. */
-class Link {
-  readonly #name: string
-  readonly #address: { readonly host: string; readonly port: number }
-  readonly #options: Required<MemcachedOptions>
-  #up: Connection | undefined
-  #trying: Connection | undefined
-  #attempts = 0
-  #lastError = 'still connecting'
-  #retry: NodeJS.Timeout | undefined
-  #closed = false
-
-  constructor(name: string, address: { host: string; port: number }, options: Required<MemcachedOptions>) {
-    this.#name = name
-    this.#address = address
-    this.#options = options
-    void this.#connect()
-  }
-
-  get isUp(): boolean {
-    return this.#up !== undefined
-  }
-
-  async run<T>(what: string, { ms, bytes = 0, start }: LinkOperation<T>): Promise<T> {
-    const connection = this.#up
-    if (this.#closed) throw new Error(`${this.#name}: closed`)
-    if (!connection) throw new Error(`${this.#name}: not connected: ${this.#lastError}`)
-    if (connection.client.seq > MAX_SEQUENCE) this.#drop(connection, 'its sequence numbers are used up')
-    try {
-      return await connection.outstanding.run({ what, ms, bytes, start: () => corked(connection, start) })
-    } catch (error) {
-      throw new Error(`${this.#name}: ${error instanceof Error ? error.message : String(error)}`, {
-        cause: error,
-      })
-    }
-  }
-
-  close(): void {
-    this.#closed = true
-    clearTimeout(this.#retry)
-    for (const connection of [this.#up, this.#trying]) connection?.server.error(new Error('closed'))
-    this.#up = undefined
-  }
-
-  async #connect(): Promise<void> {
-    const { host, port } = this.#address
-    const { connectTimeout, prefix } = this.#options
-    // memjs's own clock is only a last resort: ours is faster and per operation.
-    const times = { timeout: 60, conntimeout: (2 * connectTimeout) / 1_000 }
-    const server = new Server(host, port, undefined, undefined, times)
-    // One "retry" is none: memjs counts the first attempt.
-    const client = new Client([server], { retries: 1, logger: { log() {} } })
-    const connection: Connection = {
-      client,
-      server,
-      outstanding: new Outstanding(() => this.#drop(connection, 'it stopped answering')),
-    }
-    this.#trying = connection
-    try {
-      server.sock(false, (socket) => {
-        connection.socket = socket
-        socket.once('close', () => this.#drop(connection, 'it closed the connection'))
-      })
-      await within(connectTimeout, client.get(`${prefix}ping`), 'connect')
-      this.#trying = undefined
-      if (this.#closed || !connection.socket || connection.socket.destroyed) throw new Error('closed')
-      this.#attempts = 0
-      this.#up = connection
-    } catch (error) {
-      this.#drop(connection, error instanceof Error ? error.message : String(error))
-    }
-  }
-
-  #drop(connection: Connection, reason: string): void {
-    if (connection !== this.#up && connection !== this.#trying) return
-    this.#up = undefined
-    this.#trying = undefined
-    this.#lastError = reason
-    // Rejects what is still under way, and destroys the socket.
-    connection.server.error(new Error(reason))
-    if (this.#closed) return
-    this.#retry = setTimeout(() => void this.#connect(), retryDelay(++this.#attempts))
-    this.#retry.unref()
-  }
-}
-
-/** memjs writes each request by itself; corked, the requests of one turn leave in one write. */
-function corked<T>({ client, socket }: Connection, start: (client: Client) => Promise<T>): Promise<T> {
-  socket?.cork()
-  try {
-    return start(client)
-  } finally {
-    process.nextTick(() => socket?.uncork())
-  }
-}
-
-function addressOf(name: string, server: string): { host: string; port: number } {
+function addressOf(name: string, server: string): Address {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@[\]]+))(?::(\d{1,5}))?$/.exec(server)
   const port = Number(match?.[3] ?? 11_211)
   const host = match?.[1] ?? match?.[2]

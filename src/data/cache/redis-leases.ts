@@ -36,7 +36,8 @@ function script(lua: string): Script {
 }
 
 // KEYS: value, lease, value, lease … ARGV: token, ttl, then for each value the SHA-1 of the one not wanted or ''.
-// Answers: 1 and the value; 2: granted; 3 and the holder.
+// Answers: 1 and the value; 2: granted; 3 and the holder; 4: no lease can be written. A server that is full, or a replica, still
+// gives the values it has: one key without a lease must not take those of the others away.
 const ACQUIRE = script(`
 local out = {}
 for i = 1, #KEYS, 2 do
@@ -44,11 +45,16 @@ for i = 1, #KEYS, 2 do
   local unwanted = ARGV[2 + (i + 1) / 2]
   if value and (unwanted == '' or redis.sha1hex(value) ~= unwanted) then
     out[#out + 1] = {1, value}
-  elseif redis.call('SET', KEYS[i + 1], ARGV[1], 'NX', 'PX', ARGV[2]) then
-    out[#out + 1] = {2}
   else
-    local holder = redis.call('GET', KEYS[i + 1])
-    out[#out + 1] = holder == ARGV[1] and {2} or {3, holder}
+    local set = redis.pcall('SET', KEYS[i + 1], ARGV[1], 'NX', 'PX', ARGV[2])
+    if set and set.err then
+      out[#out + 1] = {4}
+    elseif set then
+      out[#out + 1] = {2}
+    else
+      local holder = redis.call('GET', KEYS[i + 1])
+      out[#out + 1] = holder == ARGV[1] and {2} or {3, holder}
+    end
   end
 end
 return out`)
@@ -140,6 +146,8 @@ function leaseAnswer(answer: unknown, { maxEntryBytes }: ScriptHost): LeaseAnswe
   if (kind === 1 && detail instanceof Uint8Array) {
     return detail.length <= maxEntryBytes ? { kind: 'value', value: detail } : { kind: 'none' }
   }
+  // A value longer than is wanted comes as null.
+  if ((kind === 1 && detail === null) || kind === 4) return { kind: 'none' }
   if (kind === 2) return { kind: 'granted' }
   if (kind === 3) return { kind: 'held', by: String(detail) }
   throw new Error('the answer is none of a lease')

@@ -2,12 +2,15 @@
  * Redis, Valkey or a cluster of them as a shared tier. Nothing waits for a connection: while there is none,
  * every operation rejects at once, and the client goes on trying in the background.
  */
-import { type RedisOptions as ClientOptions, Cluster, Command, Redis } from 'ioredis'
 import type { Digest } from '../../core/key.ts'
 import type { SharedStore } from '../../core/shared.ts'
 import type { LeaseTier } from './lease-tier.ts'
+import type { Link } from './link.ts'
 import { createMget } from './mget.ts'
+import type { RedisClient, RedisCommand } from './redis-client.ts'
 import { createRedisLeases, type ScriptCall } from './redis-leases.ts'
+import { openNode } from './redis-node.ts'
+import { type OpenedRedis, openRedis, type RedisOptions } from './redis-open.ts'
 import {
   base64url,
   DEFAULT_CONNECT_TIMEOUT,
@@ -15,23 +18,19 @@ import {
   DEFAULT_READ_TIMEOUT,
   DEFAULT_WRITE_TIMEOUT,
   factKey,
-  Outstanding,
-  type RemoteOptions,
-  redact,
-  retryDelay,
 } from './remote.ts'
-import type { Hints, Tier } from './tier.ts'
+import { command, type Reply, RespError } from './resp.ts'
+import { type Hints, type Tier, Unfit, Unwritable } from './tier.ts'
 
-export interface RedisOptions extends RemoteOptions {
-  /** `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS. */
-  readonly url: string
-  /** The URL names one node of a cluster: keys are fetched one by one, pipelined by node. */
-  readonly cluster?: boolean
-}
+export type { RedisOptions } from './redis-open.ts'
 
 /** Nobody waits for it, so it may take longer than a look-up. */
 const STORE_TIMEOUT_MS = 500
 const DEFAULT_MAX_ENTRY_BYTES = 8 * 1024 * 1024
+/** How a server says that it takes no writes. */
+const UNWRITABLE = new Set(['OOM', 'READONLY', 'MISCONF', 'NOREPLICAS'])
+/** Of what gateways tell each other of their backends. */
+const MAX_RECORD_BYTES = 16 * 1024 * 1024
 
 /** Opens the tier and begins to connect; throws where the URL is none. */
 export function createRedisTier(options: RedisOptions): Tier {
@@ -43,17 +42,16 @@ class RedisTier implements Tier {
   readonly leases: LeaseTier
   readonly hints: Hints
   readonly #options: Required<Omit<RedisOptions, 'cluster'>>
-  readonly #client: Redis | Cluster
-  readonly #outstanding: Outstanding
-  readonly #secret: string
+  readonly #isCluster: boolean
+  readonly #opened: OpenedRedis
   readonly #mget: (digests: readonly Digest[]) => Buffer
   /** A connection that has subscribed can do nothing else. */
-  #listener: Redis | undefined
-  #lastError = 'still connecting'
+  #listener: Link<Reply> | undefined
   #closed = false
 
   constructor(options: RedisOptions) {
     this.name = options.name
+    this.#isCluster = options.cluster ?? false
     this.#options = {
       readTimeout: DEFAULT_READ_TIMEOUT,
       writeTimeout: DEFAULT_WRITE_TIMEOUT,
@@ -62,108 +60,142 @@ class RedisTier implements Tier {
       prefix: DEFAULT_PREFIX,
       ...options,
     }
-    this.#secret = passwordOf(options)
     this.#mget = createMget((base64url) => this.#keyOf(base64url))
-    this.#client = connect(options, this.#options.connectTimeout)
-    this.#client.on('error', (error: Error) => {
-      this.#lastError = this.#clean(error)
-    })
-    this.#outstanding = new Outstanding(() => disconnected(this.#client))
+    this.#opened = openRedis(options, this.#options.maxEntryBytes)
     this.hints = {
-      send: () => void this.#write('hint', 0, () => this.#client.publish(this.#channel, '')).catch(() => {}),
+      send: () =>
+        void this.#write('hint', 0, [this.#command(['PUBLISH', this.#channel, ''], this.#channel)]).catch(
+          () => {},
+        ),
       listen: (run) => this.#listen(run),
     }
     this.leases = createRedisLeases({
       name: this.name,
-      cluster: options.cluster ?? false,
+      cluster: this.#isCluster,
       maxEntryBytes: this.#options.maxEntryBytes,
       valueKey: (digest) => this.#key(digest),
       leaseKey: (digest) => this.#leaseKey(digest),
-      run: (what, call) =>
-        what === 'read'
-          ? this.#read('lease', () => this.#script(call))
-          : this.#write('lease', sizeOf(call), () => this.#script(call)),
+      run: (what, call) => this.#script(what, call),
     })
   }
 
+  get #client(): RedisClient {
+    return this.#opened.client
+  }
+
   get connected(): boolean {
-    return this.#client.status === 'ready'
+    return this.#client.connected
+  }
+
+  get isDeciding(): boolean {
+    return this.#client.isDeciding
+  }
+
+  get trouble(): string {
+    return this.#client.trouble
+  }
+
+  get refusal(): string | undefined {
+    return this.#client.refusal ?? this.#listener?.refusal
   }
 
   async getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
     if (digests.length === 0) return []
-    const client = this.#client
-    const values = await this.#read('get', () =>
-      client instanceof Cluster
-        ? Promise.all(digests.map((digest) => client.getBuffer(this.#key(digest))))
-        : (client.sendCommand(new Mget(this.#mget(digests))) as Promise<(Buffer | null)[]>),
-    )
-    if (!Array.isArray(values) || values.length !== digests.length) {
-      throw new Error(`${this.name}: the answer does not fit the keys`)
-    }
+    const values = this.#isCluster ? await this.#getEach(digests) : await this.#getAll(digests)
     const { maxEntryBytes } = this.#options
-    return values.map((value) => (value && value.length <= maxEntryBytes ? value : undefined))
+    return values.map((value) =>
+      Buffer.isBuffer(value) && value.length <= maxEntryBytes ? value : undefined,
+    )
+  }
+
+  async #getAll(digests: readonly Digest[]): Promise<readonly Reply[]> {
+    const reply = await this.#read('get', { parts: [this.#mget(digests)], key: '' })
+    if (Array.isArray(reply) && reply.length === digests.length) return reply
+    throw new Error(`${this.name}: the answer does not fit the keys`)
+  }
+
+  /** One key that cannot be had, its node being away, is a miss; all of them are a failure. */
+  async #getEach(digests: readonly Digest[]): Promise<readonly Reply[]> {
+    const commands = digests.map((digest) => this.#command(['GET', this.#key(digest)]))
+    const replies = await this.#run({ what: 'get', ms: this.#options.readTimeout, commands })
+    if (replies.every((reply) => reply instanceof RespError)) this.#value(replies[0] as Reply)
+    return replies
   }
 
   async set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<void> {
     const { maxEntryBytes } = this.#options
     if (value.length > maxEntryBytes) {
-      throw new Error(`${this.name}: ${value.length} bytes are more than maxEntryBytes ${maxEntryBytes}`)
+      throw new Unfit(`${this.name}: ${value.length} bytes are more than maxEntryBytes ${maxEntryBytes}`)
     }
-    const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
-    const ttl = Math.max(1, Math.ceil(ttlMs))
-    await this.#write('set', value.length, () => this.#client.set(this.#key(digest), bytes, 'PX', ttl))
+    const ttl = `${Math.max(1, Math.ceil(ttlMs))}`
+    await this.#write('set', value.length, [this.#command(['SET', this.#key(digest), value, 'PX', ttl])])
   }
 
   async delete(digest: Digest): Promise<void> {
     // The lease goes with the value: what was asked for before the deletion must not be stored after it.
-    await this.#write('delete', 0, () => this.#client.del(this.#key(digest), this.#leaseKey(digest)))
+    await this.#write('delete', 0, [this.#command(['DEL', this.#key(digest), this.#leaseKey(digest)])])
   }
 
   async claim(name: string, value: string): Promise<string> {
     const key = factKey(this.#options.prefix, name)
-    // Between the two steps somebody may delete it; then it is ours to claim again.
+    // Both in one round trip. What is there counts, also where nothing can be written: at a full server, or a replica.
+    const commands = [this.#command(['SET', key, value, 'NX']), this.#command(['GET', key])]
     for (let attempt = 0; attempt < 3; attempt++) {
-      const set = await this.#write('claim', 0, () => this.#client.set(key, value, 'NX'))
-      if (set === 'OK') return value
-      const present = await this.#write('claim', 0, () => this.#client.get(key))
-      if (present !== null) return present
+      const [set, present] = await this.#run({ what: 'claim', ms: this.#options.writeTimeout, commands })
+      const found = this.#value(present as Reply)
+      if (Buffer.isBuffer(found)) return found.toString('utf8')
+      // Between the two somebody has deleted it; then it is ours to claim again.
+      this.#value(set as Reply)
     }
     throw new Error(`${this.name}: claim: the value comes and goes`)
   }
 
   async facts(names: readonly string[]): Promise<(string | undefined)[]> {
-    const keys = names.map((name) => factKey(this.#options.prefix, name))
-    const values = await this.#read('facts', () => Promise.all(keys.map((key) => this.#client.get(key))))
-    return values.map((value) => value ?? undefined)
+    const commands = names.map((name) => this.#command(['GET', factKey(this.#options.prefix, name)]))
+    const replies = await this.#run({ what: 'facts', ms: this.#options.readTimeout, commands })
+    return replies.map((reply) => {
+      const value = this.#value(reply)
+      return Buffer.isBuffer(value) ? value.toString('utf8') : undefined
+    })
   }
 
   async publish(name: string, value: string): Promise<void> {
-    await this.#write('publish', 0, () => this.#client.set(factKey(this.#options.prefix, name), value))
+    await this.#write('publish', 0, [this.#command(['SET', factKey(this.#options.prefix, name), value])])
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#client.disconnect()
-    this.#listener?.disconnect()
+    this.#client.close()
+    this.#listener?.close()
   }
 
   get #channel(): string {
     return `${this.#options.prefix}hints`
   }
 
-  /** On a connection of its own, made anew for as long as the tier is open. In a cluster any node hears of all. */
+  /** On a connection of its own, for as long as the tier is open. In a cluster any node hears of all. */
   #listen(run: () => void): void {
     if (this.#closed || this.#listener) return
-    const listener = new Redis(this.#options.url, clientOptions(this.#options.connectTimeout))
-    listener.on('error', () => {})
-    listener.on('ready', () => {
-      // What was said while nobody listened is asked for.
-      listener.subscribe(this.#channel).then(run, () => listener.disconnect(true))
+    const { any, target } = this.#opened
+    this.#listener = openNode({
+      target,
+      cluster: this.#isCluster,
+      address: any,
+      connectTimeout: this.#options.connectTimeout,
+      maxBytes: 1024,
+      trial: [
+        {
+          ask: command(['SUBSCRIBE', this.#channel]),
+          fits: (reply) => {
+            // What was said while nobody listened is asked for.
+            if (Array.isArray(reply)) setImmediate(run)
+            return Array.isArray(reply)
+          },
+        },
+      ],
+      heard: run,
     })
-    listener.on('message', run)
-    this.#listener = listener
   }
 
   #key(digest: Digest): string {
@@ -178,52 +210,61 @@ class RedisTier implements Tier {
     return `${this.#key(digest)}:lease`
   }
 
-  async #script({ sha, lua, keys, args }: ScriptCall): Promise<unknown> {
-    try {
-      return await this.#client.callBuffer('evalsha', sha, keys.length, ...keys, ...args)
-    } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-      return this.#client.callBuffer('eval', lua, keys.length, ...keys, ...args)
+  async #script(kind: 'read' | 'write', call: ScriptCall): Promise<Reply> {
+    const { readTimeout, writeTimeout } = this.#options
+    const run = async (...head: [string, string]) => {
+      const [reply] = await this.#run({
+        what: 'lease',
+        ms: kind === 'read' ? readTimeout : writeTimeout,
+        bytes: sizeOf(call),
+        commands: [scriptCommand(head, call.keys, call.args)],
+      })
+      return reply as Reply
     }
+    const reply = await run('EVALSHA', call.sha)
+    const isUnknown = reply instanceof RespError && reply.code === 'NOSCRIPT'
+    return this.#value(isUnknown ? await run('EVAL', call.lua) : reply)
   }
 
-  #read<T>(what: string, start: () => Promise<T>): Promise<T> {
-    return this.#run({ what, ms: this.#options.readTimeout, bytes: 0, start })
+  async #read(what: string, one: RedisCommand): Promise<Reply> {
+    const [reply] = await this.#run({ what, ms: this.#options.readTimeout, commands: [one] })
+    return this.#value(reply as Reply)
   }
 
-  #write<T>(what: string, bytes: number, start: () => Promise<T>): Promise<T> {
-    return this.#run({ what, ms: this.#options.writeTimeout, bytes, start })
+  async #write(what: string, bytes: number, commands: readonly RedisCommand[]): Promise<void> {
+    const replies = await this.#run({ what, ms: this.#options.writeTimeout, bytes, commands })
+    for (const reply of replies) this.#value(reply)
   }
 
-  async #run<T>(operation: { what: string; ms: number; bytes: number; start: () => Promise<T> }): Promise<T> {
+  #command(args: readonly [string, string, ...(string | Uint8Array)[]], key = args[1]): RedisCommand {
+    return { parts: command(args), key }
+  }
+
+  async #run(operation: Parameters<RedisClient['run']>[0]): Promise<readonly Reply[]> {
     if (this.#closed) throw new Error(`${this.name}: closed`)
-    if (!this.connected) throw new Error(`${this.name}: not connected: ${this.#lastError}`)
     try {
-      return await this.#outstanding.run(operation)
+      return await this.#client.run(operation)
     } catch (error) {
-      // oxlint-disable-next-line preserve-caught-error -- the client's errors carry the command, a password in it
-      throw new Error(`${this.name}: ${this.#clean(error)}`)
+      throw new Error(`${this.name}: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      })
     }
   }
 
-  #clean(error: unknown): string {
-    const text = redact(error instanceof Error ? error.message : String(error))
-    return this.#secret === '' ? text : text.replaceAll(this.#secret, '***')
+  /** Throws what the server has refused. */
+  #value(reply: Reply): Reply {
+    if (!(reply instanceof RespError)) return reply
+    const message = `${this.name}: ${reply.message.slice(0, 200)}`
+    throw UNWRITABLE.has(reply.code) ? new Unwritable(message) : new Error(message)
   }
 }
 
-/** A command that is bytes already. */
-class Mget extends Command {
-  readonly #bytes: Buffer
-
-  constructor(bytes: Buffer) {
-    super('mget')
-    this.#bytes = bytes
-  }
-
-  override toWritable(): Buffer {
-    return this.#bytes
-  }
+function scriptCommand(
+  head: readonly [string, string],
+  keys: readonly string[],
+  args: readonly (string | Uint8Array)[],
+): RedisCommand {
+  return { parts: command([...head, `${keys.length}`, ...keys, ...args]), key: keys[0] ?? '' }
 }
 
 function sizeOf({ args }: ScriptCall): number {
@@ -232,63 +273,28 @@ function sizeOf({ args }: ScriptCall): number {
 
 /** Opens a connection of its own for what gateways tell each other; a cache under load does not hold it up. */
 export function createRedisStore(options: RedisOptions): SharedStore {
-  const { name, prefix = DEFAULT_PREFIX, connectTimeout = DEFAULT_CONNECT_TIMEOUT } = options
-  passwordOf(options)
-  const client = connect(options, connectTimeout)
-  client.on('error', () => {})
-  const outstanding = new Outstanding(() => disconnected(client))
+  const { name, prefix = DEFAULT_PREFIX } = options
+  const { client } = openRedis(options, MAX_RECORD_BYTES)
   return {
     get connected() {
-      return client.status === 'ready'
+      return client.connected
     },
-    run: (script, keys, args) =>
-      outstanding.run({
+    async run(script, keys, args) {
+      const names = keys.map((key) => prefix + key)
+      const [reply] = await client.run({
         what: `${name}: script`,
         ms: STORE_TIMEOUT_MS,
-        start: () => client.eval(script, keys.length, ...keys.map((key) => prefix + key), ...args),
-      }),
-    close: () => client.disconnect(),
+        commands: [scriptCommand(['EVAL', script], names, args)],
+      })
+      if (reply instanceof RespError) throw new Error(`${name}: ${reply.message.slice(0, 200)}`)
+      return texts(reply as Reply)
+    },
+    close: () => client.close(),
   }
 }
 
-/** Destroys what is there: a polite end would wait for the frozen server. */
-function disconnected(client: Redis | Cluster): void {
-  if (client instanceof Cluster) for (const node of client.nodes()) node.stream?.destroy()
-  else client.stream?.destroy()
-}
-
-function clientOptions(connectTimeout: number): ClientOptions {
-  return {
-    connectTimeout,
-    disconnectTimeout: 50,
-    enableOfflineQueue: false,
-    // No INFO on connect: it has no deadline, and a server still loading says so to every command.
-    enableReadyCheck: false,
-    disableClientInfo: true,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    autoResubscribe: false,
-    retryStrategy: retryDelay,
-  }
-}
-
-function connect({ url, cluster }: RedisOptions, connectTimeout: number): Redis | Cluster {
-  const client = clientOptions(connectTimeout)
-  if (!cluster) return new Redis(url, client)
-  return new Cluster([url], {
-    enableOfflineQueue: false,
-    enableReadyCheck: false,
-    clusterRetryStrategy: retryDelay,
-    retryDelayOnFailover: 0,
-    maxRedirections: 3,
-    redisOptions: client,
-  })
-}
-
-function passwordOf({ name, url }: RedisOptions): string {
-  const parsed = URL.parse(url)
-  if (!parsed || !/^rediss?:$/.test(parsed.protocol)) {
-    throw new Error(`${name}: url must begin with redis:// or rediss:// and name a host`)
-  }
-  return decodeURIComponent(parsed.password)
+/** Bulk strings of a script's answer as text. */
+function texts(reply: Reply): unknown {
+  if (Buffer.isBuffer(reply)) return reply.toString('utf8')
+  return Array.isArray(reply) ? reply.map(texts) : reply
 }

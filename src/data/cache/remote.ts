@@ -33,10 +33,22 @@ const MAX_PENDING_BYTES = 64 * 1024 * 1024
 const STRIKES = 4
 const MAX_RETRY_MS = 2_000
 
+/** The time was up before there was an answer. */
+export class Late extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'Late'
+  }
+}
+
+export function isLate(error: unknown): boolean {
+  return error instanceof Late || (error instanceof Error && error.cause instanceof Late)
+}
+
 /** Settles as `work` does, or rejects after `ms`. A busy event loop is no slow server: what has arrived by then is read first. */
 export function within<T>(ms: number, work: Promise<T>, what: string): Promise<T> {
   return new Promise((resolve, reject) => {
-    const late = () => reject(new Error(`${what}: no answer within ${ms} ms`))
+    const late = () => reject(new Late(`${what}: no answer within ${ms} ms`))
     const timer = setTimeout(() => setImmediate(late), ms)
     work.then(resolve, reject).finally(() => clearTimeout(timer))
   })
@@ -95,11 +107,6 @@ export class Outstanding {
 export function retryDelay(n: number): number {
   const full = Math.min(MAX_RETRY_MS, 50 * 2 ** Math.min(n, 10))
   return Math.round(full * (0.5 + Math.random() / 2))
-}
-
-/** Text without the user information of any URL in it. */
-export function redact(text: string): string {
-  return text.replace(/\/\/[^/@\s]*@/g, '//***@')
 }
 
 const scratch = Buffer.allocUnsafeSlow(32)

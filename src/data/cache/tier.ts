@@ -19,11 +19,35 @@ export interface Hints {
   listen(run: () => void): void
 }
 
+/** The server answers, but takes no writes at present: it is full, or a replica, or cannot save. */
+export class Unwritable extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'Unwritable'
+  }
+}
+
+/** The server does not take this value, being as long as it is; of the server itself that says nothing. */
+export class Unfit extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'Unfit'
+  }
+}
+
 export interface Tier {
   /** The name in the YAML, shown in Cache-Status `detail`. */
   readonly name: string
   /** False while there is no connection: then nothing is asked. Left out: always asked. */
   readonly connected?: boolean
+  /** Somebody is there, and whether it is what the settings say is being found out. */
+  readonly isDeciding?: boolean
+  /** Why there is no connection. */
+  readonly trouble?: string
+  /** Why the server will not have us, with what a person can do about it; undefined while it may. */
+  readonly refusal?: string | undefined
+  /** The longest value that the server takes, where it says so. */
+  readonly maxValueBytes?: number
   /** One round trip for all; the answer has the keys' order. */
   getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]>
   set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<void>

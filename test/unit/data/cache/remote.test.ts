@@ -1,13 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { factKey, Outstanding, redact, retryDelay, within } from '../../../../src/data/cache/remote.ts'
+import { factKey, Outstanding, retryDelay, within } from '../../../../src/data/cache/remote.ts'
 
 describe('what remote tiers share', () => {
-  it('takes the user information out of every URL in a text', () => {
-    const text = 'connect rediss://user:p%40ss@host:1/2 or redis://:secret@h failed'
-    expect(redact(text)).toBe('connect rediss://***@host:1/2 or redis://***@h failed')
-    expect(redact('redis://host:6379/user@x')).toBe('redis://host:6379/user@x')
-  })
-
   it('tries again after at most two seconds, and not always after the same', () => {
     const delays = Array.from({ length: 200 }, (_, n) => retryDelay(n + 1))
     expect(Math.max(...delays)).toBeLessThanOrEqual(2_000)

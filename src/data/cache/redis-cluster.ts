@@ -1,0 +1,230 @@
+/**
+ * A Redis cluster: each command goes to the node that has its key's slot. The map is learnt from whichever node
+ * answers, anew when a node says that a slot has moved, when one is away, and from time to time. A node that fails makes
+ * its own keys fail and no others.
+ */
+import type { Address, Link } from './link.ts'
+import { heed, type RedisClient, type RedisCommand, type RedisOperation } from './redis-client.ts'
+import { nameOf, readRedirection, readSlots, type SlotMap, slotOf } from './redis-slots.ts'
+import { command, type Reply, RespError } from './resp.ts'
+
+interface ClusterOptions {
+  /** The node that the settings name; always among those that are asked for the map. */
+  readonly seed: Address
+  readonly open: (address: Address) => Link<Reply>
+  readonly connectTimeout: number
+}
+
+const TICK_MS = 1_000
+/** Until the first map, and after a node has said that the present one is wrong. */
+const HURRY_MS = 50
+const MAP_AGE_MS = 30_000
+const MAX_REDIRECTIONS = 3
+
+const CLUSTER_SLOTS = command(['CLUSTER', 'SLOTS'])
+const CLUSTER_INFO = command(['CLUSTER', 'INFO'])
+const ASKING = command(['ASKING'])
+
+export class ClusterClient implements RedisClient {
+  readonly #options: ClusterOptions
+  readonly #nodes = new Map<string, Link<Reply>>()
+  readonly #addresses = new Map<string, Address>()
+  #map: SlotMap | undefined
+  #learntAt = 0
+  /** Why no node would answer although they are there. */
+  #down: string | undefined
+  #isStale = true
+  #learning = false
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(options: ClusterOptions) {
+    this.#options = options
+    this.#node(options.seed)
+    this.#tick(HURRY_MS)
+  }
+
+  get connected(): boolean {
+    if (this.#map === undefined || this.#down !== undefined) return false
+    for (const { isUp } of this.#nodes.values()) if (isUp) return true
+    return false
+  }
+
+  get isDeciding(): boolean {
+    const links = [...this.#nodes.values()]
+    // A map is worth nothing before its nodes have been met.
+    return !this.#map
+      ? links.some((link) => link.isDeciding || link.isUp)
+      : links.some((link) => link.isDeciding)
+  }
+
+  get trouble(): string {
+    return this.#down ?? this.#nodes.get(nameOf(this.#options.seed))?.trouble ?? 'still connecting'
+  }
+
+  get refusal(): string | undefined {
+    for (const [name, { refusal }] of this.#nodes)
+      if (refusal !== undefined) return `node ${name}: ${refusal}`
+    return undefined
+  }
+
+  /** A node that can be asked, for those who do not care which. */
+  get any(): Address {
+    for (const [name, { isUp }] of this.#nodes) if (isUp) return this.#addresses.get(name) as Address
+    return this.#options.seed
+  }
+
+  async run(operation: RedisOperation): Promise<readonly Reply[]> {
+    if (!this.connected) throw new Error(`not connected: ${this.trouble}`)
+    const { commands } = operation
+    const replies = new Array<Reply>(commands.length)
+    const shares = new Map<string, number[]>()
+    commands.forEach(({ key }, place) => {
+      const owner = this.#map?.owners[slotOf(key)]
+      const share = owner === undefined ? undefined : shares.get(owner)
+      if (owner === undefined) replies[place] = new RespError('CLUSTERDOWN no node has the slot')
+      else if (share) share.push(place)
+      else shares.set(owner, [place])
+    })
+    await Promise.all(
+      [...shares].map(async ([owner, places]) => {
+        const share = places.map((place) => commands[place] as RedisCommand)
+        const answers = await this.#ask(owner, { ...operation, commands: share })
+        await Promise.all(
+          places.map(async (place, i) => {
+            replies[place] = await this.#follow(answers[i] as Reply, owner, {
+              ...operation,
+              commands: [share[i] as RedisCommand],
+            })
+          }),
+        )
+      }),
+    )
+    return replies
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    for (const link of this.#nodes.values()) link.close()
+  }
+
+  /** Never rejects: what a node does not answer is an error to each that was asked of it. */
+  async #ask(
+    owner: string,
+    { commands, ...operation }: RedisOperation,
+    isAsking = false,
+  ): Promise<readonly Reply[]> {
+    const link = this.#nodes.get(owner)
+    try {
+      if (!link) throw new Error('the node has left')
+      const replies = await link.run({
+        ...operation,
+        start: (ask) =>
+          Promise.all(
+            commands.map(({ parts }) => {
+              if (isAsking) void ask(ASKING).catch(() => {})
+              return ask(parts)
+            }),
+          ),
+      })
+      for (const reply of replies) {
+        heed(link, reply)
+        if (reply instanceof RespError && /^CLUSTERDOWN|^READONLY/.test(reply.message)) this.#hurry()
+      }
+      return replies
+    } catch (error) {
+      if (link && !link.isUp) this.#hurry()
+      const failed = new RespError(`${owner}: ${error instanceof Error ? error.message : String(error)}`)
+      return commands.map(() => failed)
+    }
+  }
+
+  /** To where the key has gone meanwhile. */
+  async #follow(first: Reply, from: string, operation: RedisOperation): Promise<Reply> {
+    let reply = first
+    let at = from
+    for (let turn = 0; turn < MAX_REDIRECTIONS; turn++) {
+      if (!(reply instanceof RespError) || !/^(?:MOVED|ASK) /.test(reply.message)) return reply
+      const isAsking = reply.code === 'ASK'
+      if (!isAsking) this.#hurry()
+      const asked = this.#addresses.get(at) ?? this.#options.seed
+      const to = readRedirection(reply.message, asked)
+      // One that is not known yet is connected to with the next map.
+      if (!to || !this.#nodes.has(nameOf(to))) return reply
+      at = nameOf(to)
+      reply = (await this.#ask(at, operation, isAsking))[0] as Reply
+    }
+    return reply
+  }
+
+  #node(address: Address): void {
+    const name = nameOf(address)
+    if (this.#nodes.has(name)) return
+    this.#nodes.set(name, this.#options.open(address))
+    this.#addresses.set(name, address)
+  }
+
+  #hurry(): void {
+    if (this.#isStale) return
+    this.#isStale = true
+    this.#tick(HURRY_MS)
+  }
+
+  #tick(ms: number): void {
+    if (this.#closed) return
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => void this.#look(), ms)
+    this.#timer.unref()
+  }
+
+  async #look(): Promise<void> {
+    const isAway = [...(this.#map?.nodes.keys() ?? [])].some((name) => !this.#nodes.get(name)?.isUp)
+    const isOld = performance.now() - this.#learntAt > MAP_AGE_MS
+    if ((this.#isStale || isAway || isOld || this.#down !== undefined) && !this.#learning) {
+      this.#learning = true
+      await this.#learn()
+      this.#learning = false
+    }
+    this.#tick(this.#map ? TICK_MS : HURRY_MS)
+  }
+
+  /** From the first node that sees a whole cluster; one that is cut off from the others sees none. */
+  async #learn(): Promise<void> {
+    let down: string | undefined
+    for (const [name, link] of this.#nodes) {
+      if (!link.isUp) continue
+      try {
+        const ms = this.#options.connectTimeout
+        const [slots, info] = await link.run({
+          what: 'CLUSTER SLOTS',
+          ms,
+          start: (ask) => Promise.all([ask(CLUSTER_SLOTS), ask(CLUSTER_INFO)]),
+        })
+        const map = readSlots(slots, this.#addresses.get(name) as Address)
+        if (!map || map.nodes.size === 0) down = 'no node has any slot'
+        else if (!(Buffer.isBuffer(info) && /^cluster_state:ok\s/m.test(info.toString())))
+          down = 'the cluster is down (CLUSTERDOWN)'
+        else return this.#take(map)
+      } catch {
+        // The next one may answer.
+      }
+    }
+    this.#down = down ?? this.#down
+  }
+
+  #take(map: SlotMap): void {
+    this.#map = map
+    this.#down = undefined
+    this.#isStale = false
+    this.#learntAt = performance.now()
+    for (const address of map.nodes.values()) this.#node(address)
+    const seed = nameOf(this.#options.seed)
+    for (const [name, link] of this.#nodes) {
+      if (name === seed || map.nodes.has(name)) continue
+      link.close()
+      this.#nodes.delete(name)
+      this.#addresses.delete(name)
+    }
+  }
+}

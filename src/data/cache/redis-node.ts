@@ -1,0 +1,114 @@
+/**
+ * A connection to one Redis server. Every one that we open, to whichever node and for whatever purpose, is made here: so
+ * that all have the same TLS, the same credentials and the same database, or none.
+ */
+import { isIP } from 'node:net'
+import { type Address, Link, type Parts, Refused } from './link.ts'
+import { diagnosed, isIdle, refusalOf } from './redis-refusal.ts'
+import { command, type Reply, RespError, RespReader } from './resp.ts'
+
+/** What the URL says. */
+export interface RedisTarget {
+  readonly address: Address
+  readonly isSecure: boolean
+  readonly user: string
+  readonly password: string
+  readonly database: number
+}
+
+/** @throws Error with the fix, and without the URL: it may hold a password. */
+export function parseTarget(name: string, url: string, cluster: boolean): RedisTarget {
+  const parsed = URL.parse(url)
+  if (!parsed || !/^rediss?:$/.test(parsed.protocol) || parsed.hostname === '')
+    throw new Error(`${name}: url must begin with redis:// or rediss:// and name a host`)
+  const [, digits = '0'] = /^\/?(\d{1,5})?$/.exec(parsed.pathname) ?? []
+  if (!/^\/?\d{0,5}$/.test(parsed.pathname) || parsed.search !== '' || parsed.hash !== '')
+    throw new Error(`${name}: url may end with /NUMBER, the database, and with nothing else`)
+  const database = Number(digits)
+  if (cluster && database !== 0)
+    throw new Error(`${name}: a cluster has database 0 only; take /${database} out of the url`)
+  return {
+    address: {
+      host: parsed.hostname.replace(/^\[|\]$/g, ''),
+      port: Number(parsed.port === '' ? 6379 : parsed.port),
+    },
+    isSecure: parsed.protocol === 'rediss:',
+    user: decoded(name, parsed.username),
+    password: decoded(name, parsed.password),
+    database,
+  }
+}
+
+function decoded(name: string, text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw new Error(`${name}: a % in the user or the password of the url is written %25`)
+  }
+}
+
+export interface NodeOptions {
+  readonly target: RedisTarget
+  /** One of several: it may say of a key that another has it. */
+  readonly cluster: boolean
+  /** Asked for every attempt; of a cluster another one than the URL's. */
+  readonly address: () => Address
+  readonly connectTimeout: number
+  /** A longer value is as good as none. */
+  readonly maxBytes: number
+  /** What is asked first, to see that all that is needed later is allowed; changes nothing. */
+  readonly trial: readonly Trial[]
+  /** For a connection that subscribes. */
+  readonly heard?: (reply: Reply) => void
+}
+
+export interface Trial {
+  readonly ask: Parts
+  /** Whether the answer is what such a command is answered with; an error is judged before. Left out: any is. */
+  readonly fits?: (reply: Reply) => boolean
+}
+
+export function openNode({ target, cluster, trial, ...options }: NodeOptions): Link<Reply> {
+  const opening: Trial[] = []
+  const { user, password, database, isSecure } = target
+  const isOk = (reply: Reply) => reply === 'OK'
+  if (password !== '' || user !== '')
+    opening.push({ ask: command(['AUTH', ...(user === '' ? [] : [user]), password]), fits: isOk })
+  if (database !== 0) opening.push({ ask: command(['SELECT', `${database}`]), fits: isOk })
+  const all = [...opening, ...trial]
+  return new Link<Reply>({
+    ...options,
+    tls: isSecure ? (address) => secured(address, target.address.host) : undefined,
+    reader: (take) => new RespReader(take, options.maxBytes),
+    async greet(ask) {
+      // All in one go; the first that is refused tells why.
+      const replies = await Promise.all(all.map((each) => ask(each.ask)))
+      replies.forEach((reply, i) => {
+        if (!cluster || !isElsewhere(reply)) judge(reply, all[i] as Trial, i < opening.length)
+      })
+    },
+    diagnose: (error, address) => diagnosed(error, address, isSecure),
+  })
+}
+
+/** Who is connected to by number is known by the name in the URL. */
+function secured({ host, port }: Address, named: string) {
+  const name = isIP(host) ? named : host
+  return { host, port, ...(isIP(name) ? {} : { servername: name }) }
+}
+
+function isElsewhere(reply: Reply): boolean {
+  return reply instanceof RespError && /^(?:MOVED|ASK|CLUSTERDOWN)\b/.test(reply.message)
+}
+
+function judge(reply: Reply, { fits = () => true }: Trial, mustPass: boolean): void {
+  const refusal = refusalOf(reply)
+  if (refusal !== undefined) throw new Refused(refusal)
+  if (reply instanceof RespError) {
+    if (isIdle(reply)) throw new Error(`it cannot serve yet (${reply.code})`)
+    // Full, or a replica for now: look-ups work, and the writes will tell.
+    if (mustPass) throw new Error(`it refused the greeting (${reply.code || 'unknown error'})`)
+    return
+  }
+  if (!fits(reply)) throw new Error('it does not answer as a Redis does')
+}

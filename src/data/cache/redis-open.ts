@@ -1,0 +1,62 @@
+/** From the settings of a Redis tier to a client of it. */
+import type { Address } from './link.ts'
+import { type RedisClient, singleClient } from './redis-client.ts'
+import { ClusterClient } from './redis-cluster.ts'
+import { openNode, parseTarget, type RedisTarget, type Trial } from './redis-node.ts'
+import { DEFAULT_CONNECT_TIMEOUT, DEFAULT_PREFIX, type RemoteOptions } from './remote.ts'
+import { command, type Reply } from './resp.ts'
+
+export interface RedisOptions extends RemoteOptions {
+  /** `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS. */
+  readonly url: string
+  /** The URL names one node of a cluster: keys are fetched one by one, pipelined by node. */
+  readonly cluster?: boolean
+}
+
+export interface OpenedRedis {
+  readonly client: RedisClient
+  readonly target: RedisTarget
+  /** A node that can be asked for what any node knows. */
+  readonly any: () => Address
+}
+
+/** @throws Error with the fix where the URL is none. */
+export function openRedis(options: RedisOptions, maxBytes: number): OpenedRedis {
+  const {
+    name,
+    url,
+    cluster = false,
+    connectTimeout = DEFAULT_CONNECT_TIMEOUT,
+    prefix = DEFAULT_PREFIX,
+  } = options
+  const target = parseTarget(name, url, cluster)
+  const common = { target, cluster, connectTimeout, maxBytes, trial: trialOf(prefix, cluster) }
+  const open = (address: Address) => openNode({ ...common, address: () => address })
+  if (!cluster) return { client: singleClient(open(target.address)), target, any: () => target.address }
+  const client = new ClusterClient({ seed: target.address, open, connectTimeout })
+  return { client, target, any: () => client.any }
+}
+
+/** One of each kind of command that a tier needs, on keys that nobody has: what a user may not do is known at the start. */
+function trialOf(prefix: string, cluster: boolean): readonly Trial[] {
+  const key = `${prefix}{trial}`
+  // Of two slots, where there are none: a node of a cluster says so. In a cluster, of one.
+  const other = cluster ? `${key}:2` : `${prefix}{trial2}`
+  const trial: Trial[] = [
+    { ask: command(['MGET', key, other]), fits: isPair },
+    { ask: command(['GET', key]) },
+    // Only where it is there, which it is not.
+    { ask: command(['SET', key, '', 'XX', 'PX', '1']) },
+    { ask: command(['DEL', key]) },
+    { ask: command(['EVAL', 'return 0', '1', key]) },
+    { ask: command(['EVALSHA', '0'.repeat(40), '1', key]) },
+    // Who hears it asks for news once more, and finds none.
+    { ask: command(['PUBLISH', `${prefix}hints`, 'trial']) },
+  ]
+  if (cluster) trial.push({ ask: command(['CLUSTER', 'SLOTS']), fits: Array.isArray })
+  return trial
+}
+
+function isPair(reply: Reply): boolean {
+  return Array.isArray(reply) && reply.length === 2
+}

@@ -1,0 +1,103 @@
+/**
+ * What a Redis says about itself rather than about a command: that it will not have us as things are, which is for a
+ * person to mend, or that it cannot serve at present, which passes.
+ */
+import net from 'node:net'
+import tls from 'node:tls'
+import { type Address, Refused } from './link.ts'
+import { within } from './remote.ts'
+import { type Reply, RespError, TLS_ALERT } from './resp.ts'
+
+/** Its words, what they mean here, and what mends it. The server's own text is not repeated: it may quote what it was sent. */
+const REFUSALS: readonly (readonly [RegExp, string])[] = [
+  [/^WRONGPASS|^ERR invalid password/, 'the user name or the password is wrong (WRONGPASS); correct the URL'],
+  [/^NOAUTH/, 'it wants a password (NOAUTH); write redis://user:password@host'],
+  [
+    /^ERR (?:AUTH <password> called without any password|Client sent AUTH, but no password)/,
+    'it has no password for this user; take the password out of the URL, or name the user',
+  ],
+  [/^DENIED/, 'it runs in protected mode (DENIED); give it a password, or bind it to its own network'],
+  [
+    /^ERR (?:DB index is out of range|invalid DB index)/,
+    'it has no such database; correct the /number in the URL',
+  ],
+  [
+    /^ERR SELECT is not allowed in cluster mode/,
+    'it is a cluster, which has database 0 only; take the /number out of the URL',
+  ],
+  [/^ERR This instance has cluster support disabled/, 'it is no cluster; take "cluster: true" out'],
+  [/^(?:MOVED|CROSSSLOT|CLUSTERDOWN)\b/, 'it is a node of a cluster; set "cluster: true"'],
+]
+
+/** Undefined: the answer is no refusal for good. */
+export function refusalOf(reply: Reply): string | undefined {
+  if (!(reply instanceof RespError)) return undefined
+  const denied = /^NOPERM.*?(?:'([a-z|]{1,32})' command|access (?:a|one of the) (?:key|channel))/i.exec(
+    reply.message,
+  )
+  if (reply.code === 'NOPERM') {
+    const what = denied?.[1] ? `the command ${denied[1].toUpperCase()}` : 'our keys and channels'
+    return `the user may not use ${what} (NOPERM); the guide names what a user needs`
+  }
+  return REFUSALS.find(([words]) => words.test(reply.message))?.[1]
+}
+
+/** It is loading its data, or is a replica that has lost its primary: for now it has no answer to anything. */
+export function isIdle(error: RespError): boolean {
+  return error.code === 'LOADING' || error.code === 'MASTERDOWN'
+}
+
+const CERTIFICATE = /^(?:CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_TLS_CERT)/
+
+/** Why no connection came about: certificates, or TLS on one side only. Sends nothing that is secret. */
+export async function diagnosed(error: Error, address: Address, secure: boolean): Promise<Error> {
+  const { code = '' } = error as NodeJS.ErrnoException
+  if (CERTIFICATE.test(code))
+    return new Refused(
+      `its certificate is rejected (${code}); name its authority in NODE_EXTRA_CA_CERTS, or its name in the URL`,
+    )
+  if (secure && /ALERT/.test(code)) return new Refused(`it ends the TLS handshake (${code})`)
+  if (secure && (await speaksPlain(address)))
+    return new Refused('it speaks no TLS on this port; write redis:// instead of rediss://')
+  if (!secure && (error.message === TLS_ALERT || (isEnded(error) && (await speaksTls(address)))))
+    return new Refused('it wants TLS on this port; write rediss:// instead of redis://')
+  return error
+}
+
+function isEnded({ message }: Error): boolean {
+  return /closed the connection|ECONNRESET|EPIPE/.test(message)
+}
+
+const PROBE_MS = 500
+
+function speaksPlain(address: Address): Promise<boolean> {
+  const socket = net.connect(address)
+  const said = new Promise<boolean>((resolve) => {
+    socket.once('data', (bytes) => resolve(bytes[0] === 0x2b || bytes[0] === 0x2d))
+    socket.once('close', () => resolve(false))
+  })
+  socket.on('error', () => {})
+  socket.write('PING\r\n')
+  return ended(socket, said)
+}
+
+function speaksTls({ host, port }: Address): Promise<boolean> {
+  // Nothing is sent by it; who answers is not the question here.
+  const socket = tls.connect({ host, port, rejectUnauthorized: false })
+  const said = new Promise<boolean>((resolve) => {
+    socket.once('secureConnect', () => resolve(true))
+    socket.once('close', () => resolve(false))
+  })
+  socket.on('error', () => {})
+  return ended(socket, said)
+}
+
+async function ended(socket: net.Socket, said: Promise<boolean>): Promise<boolean> {
+  try {
+    return await within(PROBE_MS, said, 'probe')
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}

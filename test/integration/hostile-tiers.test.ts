@@ -1,0 +1,211 @@
+/**
+ * A server that says anything at all where Redis or Memcached is expected: on connections for commands and for hints, of one
+ * server and of a cluster. Nothing it says ends the process (the test would not end well either), every operation
+ * settles, and once there is a real server again the tier works.
+ */
+import { once } from 'node:events'
+import net from 'node:net'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { digestOf } from '../../src/core/key.ts'
+import { guardTier } from '../../src/data/cache/guard.ts'
+import { createMemcachedTier } from '../../src/data/cache/memcached.ts'
+import { createRedisStore, createRedisTier } from '../../src/data/cache/redis.ts'
+import type { Tier } from '../../src/data/cache/tier.ts'
+import { eventually } from '../support/eventually.ts'
+import { redisSays, startMemcached, startRedis, type TestServer } from '../support/servers.ts'
+
+/** Stands before a real server: passes on, or says something else, or both. */
+interface Liar {
+  readonly port: number
+  /** What it says instead of each piece of an answer; undefined: the truth. */
+  lie: ((truth: Buffer) => Buffer) | undefined
+  /** Says something that nobody asked for, on every connection. */
+  blurt(bytes: Buffer): void
+  close(): Promise<void>
+}
+
+async function startLiar(target: number): Promise<Liar> {
+  const clients = new Set<net.Socket>()
+  const server = net.createServer((client) => {
+    clients.add(client)
+    const upstream = net.connect(target, '127.0.0.1')
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      from.on('error', () => {})
+      from.on('close', () => {
+        clients.delete(client)
+        to.destroy()
+      })
+    }
+    client.on('data', (chunk) => upstream.write(chunk))
+    upstream.on('data', (chunk: Buffer) => client.write(liar.lie ? liar.lie(chunk) : chunk))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const liar: Liar = {
+    port: (server.address() as net.AddressInfo).port,
+    lie: undefined,
+    blurt(bytes) {
+      for (const client of clients) client.write(bytes)
+    },
+    async close() {
+      for (const client of clients) client.destroy()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+  return liar
+}
+
+const extremes = fc
+  .constantFrom(
+    ...[
+      '$-1\r\n',
+      '*-1\r\n',
+      ':1\r\n',
+      '+OK\r\n',
+      '*0\r\n',
+      '*1\r\n',
+      '*3\r\n$7\r\nmessage\r\n',
+      '$99999999999\r\n',
+    ],
+    ...[
+      '*30000000\r\n',
+      '-MOVED 1 ?:1\r\n',
+      '-ASK 9 :0\r\n',
+      '-NOSCRIPT\r\n',
+      '-\r\n',
+      '>3\r\n+x\r\n',
+      'END\r\n',
+      'VALUE k 0 5\r\n',
+    ],
+    ...[
+      '*3\r\n$9\r\nsubscribe\r\n:1\r\n:1\r\n',
+      '*2\r\n*3\r\n:0\r\n:999999999\r\n*1\r\n$-1\r\n',
+      'STAT item_size_max -7\r\nEND\r\n',
+    ],
+  )
+  .map((text) => Buffer.from(text))
+const junk = fc.oneof(
+  extremes,
+  fc
+    .tuple(extremes, fc.constantFrom(2, 600, 20_000))
+    .map(([bytes, n]) => Buffer.concat(Array<Buffer>(n).fill(bytes))),
+  fc.uint8Array({ minLength: 1, maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+)
+const flips = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 5 })
+/** In place of the truth, before it, behind it, or the truth with some bytes changed. */
+const lies = fc.oneof(
+  junk.map((bytes) => () => bytes),
+  junk.map((bytes) => (truth: Buffer) => Buffer.concat([bytes, truth])),
+  junk.map((bytes) => (truth: Buffer) => Buffer.concat([truth, bytes])),
+  flips.map((changes) => (truth: Buffer) => {
+    const bytes = Buffer.from(truth)
+    for (const [at, byte] of changes) bytes[at % bytes.length] = byte
+    return bytes
+  }),
+)
+
+const times = { readTimeout: 20, writeTimeout: 40, connectTimeout: 60 }
+
+async function busy(tier: Tier): Promise<void> {
+  const digests = [digestOf('a'), digestOf('b')]
+  tier.hints?.send()
+  await Promise.allSettled([
+    tier.getMany(digests),
+    tier.set(digests[0] as never, Buffer.from('v'), 60_000),
+    tier.delete(digests[1] as never),
+    tier.claim('f', 'v'),
+    tier.facts(['f', 'g']),
+    tier.leases?.acquire([{ digest: digests[1] as never }], 't', 1_000),
+    tier.leases?.release(digests, 't'),
+  ])
+}
+
+let redis: TestServer
+let node: TestServer
+let memcached: TestServer
+beforeAll(async () => {
+  redis = await startRedis()
+  node = await startRedis({ cluster: true })
+  memcached = await startMemcached()
+})
+afterAll(async () => {
+  await Promise.all([redis, node, memcached].map((each) => each?.stop()))
+})
+
+interface Kind {
+  readonly server: () => TestServer
+  readonly open: (port: number) => Tier
+}
+
+const kinds: Record<string, Kind> = {
+  redis: {
+    server: () => redis,
+    open: (port) => createRedisTier({ name: 'r', url: `redis://127.0.0.1:${port}`, ...times }),
+  },
+  'a cluster': {
+    server: () => node,
+    open: (port) => createRedisTier({ name: 'c', url: `redis://127.0.0.1:${port}`, cluster: true, ...times }),
+  },
+  memcached: {
+    server: () => memcached,
+    open: (port) => createMemcachedTier({ name: 'm', servers: [`127.0.0.1:${port}`], ...times }),
+  },
+}
+
+describe.each(Object.entries(kinds))('where %s is expected', (name, { server, open }) => {
+  it('whatever is said, everything settles and nothing ends', async () => {
+    const liar = await startLiar(server().port)
+    // All that a cluster says of itself leads to the liar as well.
+    if (name === 'a cluster') await redisSays(node.port, `CONFIG SET cluster-announce-port ${liar.port}`)
+    const tier = open(liar.port)
+    let heard = 0
+    tier.hints?.listen(() => heard++)
+    const store =
+      name === 'memcached'
+        ? undefined
+        : createRedisStore({
+            name: 's',
+            url: `redis://127.0.0.1:${liar.port}`,
+            cluster: name !== 'redis',
+            ...times,
+          })
+    await eventually(() => expect(tier.connected).toBe(true), { timeoutMs: 15_000 })
+    await fc.assert(
+      fc.asyncProperty(lies, fc.option(junk), async (lie, said) => {
+        liar.lie = lie
+        if (said) liar.blurt(said)
+        await Promise.all([busy(tier), store?.run('return {1, KEYS[1]}', ['{k}'], []).catch(() => {})])
+        liar.lie = undefined
+        // Half the time on a connection that works: the others are being made anew.
+        await eventually(() => expect(tier.connected).toBe(true), { timeoutMs: 200 }).catch(() => {})
+      }),
+      { numRuns: 25 },
+    )
+    liar.lie = undefined
+    const guard = guardTier(tier, times)
+    const digest = digestOf('afterwards')
+    await eventually(
+      async () => {
+        expect(await guard.set(digest, Buffer.from('well'), 60_000)).toBe(true)
+        expect(String((await guard.getMany([digest]))[0])).toBe('well')
+        if (store) expect(await store.run('return {1, KEYS[1]}', ['{k}'], [])).toEqual([1, 'ig1:{k}'])
+      },
+      { timeoutMs: 15_000 },
+    )
+    if (tier.hints) {
+      const before = heard
+      await eventually(() => {
+        tier.hints?.send()
+        expect(heard).toBeGreaterThan(before)
+      })
+    }
+    store?.close()
+    await guard.close()
+    await liar.close()
+  }, 60_000)
+})
