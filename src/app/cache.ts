@@ -1,8 +1,10 @@
 /** The cache, put together from the settings: process memory and the shared tiers, each behind its guard. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Settings } from '../config/schema.ts'
 import type { Log } from '../core/log.ts'
-import { guardTier, type TierObserver } from '../data/cache/guard.ts'
+import { type GuardedTier, guardTier, type TierObserver } from '../data/cache/guard.ts'
 import type { Memory } from '../data/cache/memory.ts'
+import type { Tier } from '../data/cache/tier.ts'
 import { createTiered, type Tiered } from '../data/cache/tiered.ts'
 import type { Clock } from '../lib/clock.ts'
 import { openTier } from './parts.ts'
@@ -15,31 +17,74 @@ interface Surroundings {
   readonly observer: TierObserver
   /** Undefined: the settings name no memory tier. */
   readonly memory: Memory | undefined
+  /** For how long this thread could not look; see `lib/stalls.ts`. */
+  readonly stalled: (now: number) => number
+  /** A further thread of a process that has started: what is wrong with a tier has been said. */
+  readonly isFurther?: boolean
+}
+
+/** A tier's server will not have us until somebody changes the settings, here or there. */
+export class TierRefused extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'TierRefused'
+  }
 }
 
 /** How long the start waits for tiers to connect, so that the first call finds what is stored, in milliseconds. */
 const CONNECT_MS = 300
+/** Where somebody is there but does not answer as he should, it is found out why. */
+const DECIDE_MS = 2_000
 const LOOK_MS = 5
 
-/** Opens every tier of the settings. A server that is not there is no error: its tier is skipped until it comes. */
-export async function openCache(
-  settings: Settings,
-  { clock, log, observer, memory }: Surroundings,
-): Promise<Cache> {
-  const shared = settings.cache.tiers.filter((tier) => tier.type !== 'memory')
-  const tiers = await Promise.all(
-    shared.map(async (tier) => guardTier(await openTier(tier), { ...tier, clock, log, observer })),
-  )
-  const deadline = clock.now() + CONNECT_MS
-  while (tiers.some(({ state }) => state === 'open') && clock.now() < deadline)
-    await new Promise<void>((resolve) => void clock.after(LOOK_MS, resolve))
-  return createTiered({
-    ...(memory ? { memory } : {}),
-    tiers,
-    clock,
-    queue: settings.cache.writeQueue,
-  })
+/**
+ * Opens every tier of the settings. A server that is not there is no error: its tier is skipped until it comes. One that
+ * refuses us for good is: rejects with what it is and what mends it.
+ */
+export async function openCache(settings: Settings, surroundings: Surroundings): Promise<Cache> {
+  const { clock, log, memory, isFurther = false } = surroundings
+  const tiers: GuardedTier[] = []
+  try {
+    for (const tier of settings.cache.tiers)
+      if (tier.type !== 'memory') tiers.push(guardTier(await opened(tier), { ...tier, ...surroundings }))
+    await met(tiers)
+    if (!isFurther) for (const tier of tiers) tell(tier, log)
+  } catch (error) {
+    await Promise.all(tiers.map((tier) => tier.close()))
+    throw error
+  }
+  return createTiered({ ...(memory ? { memory } : {}), tiers, clock, queue: settings.cache.writeQueue })
 }
+
+async function opened(tier: Parameters<typeof openTier>[0]): Promise<Tier> {
+  try {
+    return await openTier(tier)
+  } catch (error) {
+    throw new TierRefused(`cache tier ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+/** Resolves when all are connected or known not to be. Its timers keep the process alive: at the start nothing else may. */
+async function met(tiers: readonly GuardedTier[]): Promise<void> {
+  const began = performance.now()
+  for (;;) {
+    const waited = performance.now() - began
+    const isWaiting = tiers.some(
+      ({ state, refusal, isDeciding }) =>
+        state === 'open' && refusal === undefined && waited < (isDeciding ? DECIDE_MS : CONNECT_MS),
+    )
+    if (!isWaiting) return
+    await sleep(LOOK_MS)
+  }
+}
+
+function tell({ name, refusal, trouble }: GuardedTier, log: Log): void {
+  if (refusal !== undefined) throw new TierRefused(`cache tier ${name}: ${refusal}`)
+  if (trouble !== undefined) log.warn('tier.away', { tier: name, reason: trouble })
+}
+
+/** What an entry is longer than its body, at most. */
+const ENVELOPE_BYTES = 128 * 1024
 
 /** Share of the memory tier's bytes that holds answers ready to be written. */
 const READY_SHARE = 1 / 8
@@ -48,6 +93,12 @@ const READY_SHARE = 1 / 8
 export function memoryBytes(settings: Settings): number {
   const memory = settings.cache.tiers.find((tier) => tier.type === 'memory')
   return memory ? memory.maxBytes - readyBytes(settings) : 0
+}
+
+/** The longest entry that any route may want kept, with its head. */
+export function longestEntry({ cache, routes }: Settings): number {
+  const asked = routes.map((route) => route.cache?.maxEntryBytes ?? 0)
+  return Math.max(cache.defaults.maxEntryBytes, ...asked) + ENVELOPE_BYTES
 }
 
 /** The smallest memory there may be (`maxBytes` of its tier) has no room for them. */

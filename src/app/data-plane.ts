@@ -49,7 +49,7 @@ import type { Dispatch } from '../data/shipment.ts'
 import { createStandings, type Standings } from '../data/standing.ts'
 import { Cancel } from '../lib/cancel.ts'
 import type { Clock } from '../lib/clock.ts'
-import { Stalls } from '../lib/stalls.ts'
+import type { Stalls } from '../lib/stalls.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { readyBytes } from './cache.ts'
 import { countAnswered } from './demand.ts'
@@ -73,6 +73,8 @@ export interface DataPlaneParts {
   readonly log: Log
   readonly clock: Clock
   readonly wheel: Wheel
+  /** Of this thread; runs already. */
+  readonly stalls: Stalls
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
   readonly own: () => readonly Endpoint[]
@@ -117,7 +119,7 @@ export class DataPlane {
     this.#refreshes = new RefreshBudget(parts.table.workers)
     this.#keyer = createKeyer(parts.facts)
     this.#standings = createStandings(this.#keyer)
-    this.#stalls = new Stalls(clock)
+    this.#stalls = parts.stalls
     const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
     const observer = countAnswered(this.models.observing(parts.observer), meter, this.#memory)
     const outgoing = createOutgoing(() => this.#live)
@@ -299,7 +301,6 @@ export class DataPlane {
   }
 
   start(): void {
-    this.#stalls.start()
     this.pools.start()
   }
 

@@ -10,6 +10,7 @@ import type { PoolTraffic } from '../data/backend/traffic.ts'
 import { inflightOf, type LoadTable } from '../data/balance/table.ts'
 import type { Asked, Explanation } from '../data/explain.ts'
 import type { Clock } from '../lib/clock.ts'
+import { Stalls } from '../lib/stalls.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import type { Metrics, MetricsSnapshot } from '../obs/metrics.ts'
 import { type Cache, openCache } from './cache.ts'
@@ -45,14 +46,18 @@ export async function openDataSide(parts: DataSideParts): Promise<DataSide> {
   if (workers > 1) await checkFree(settings.server.listen)
   const shared = allocateState(settings, workers)
   const share = shareOf(shared, { worker: 0, settings, clock })
-  const cache = await openCache(settings, { clock, log, observer: metrics, memory: share.memory })
-  return new DataSide({ ...parts, shared, share, cache })
+  const stalls = new Stalls(clock)
+  stalls.start()
+  const stalled = (now: number) => stalls.total(now)
+  const cache = await openCache(settings, { clock, log, observer: metrics, memory: share.memory, stalled })
+  return new DataSide({ ...parts, shared, share, cache, stalls })
 }
 
 interface Opened extends DataSideParts {
   readonly shared: SharedState
   readonly share: Share
   readonly cache: Cache
+  readonly stalls: Stalls
 }
 
 export class DataSide {
@@ -154,6 +159,13 @@ export class DataSide {
   /** Whether a shared tier is not asked at present. */
   isTierDown(): boolean {
     return this.#cache.stats().tiers.some(({ state }) => state === 'open')
+  }
+
+  /** What is wrong with the shared tiers, for a person. */
+  troubles(): readonly string[] {
+    return this.#cache
+      .stats()
+      .tiers.flatMap(({ name, trouble }) => (trouble === undefined ? [] : `cache tier ${name}: ${trouble}`))
   }
 
   /** Resolves when every worker has heard what it was told up to now; rejects where one does not say so in time. */

@@ -8,6 +8,7 @@ import type { Claims } from '../data/flight/claims.ts'
 import { type Listener, listen } from '../data/ingress/server.ts'
 import type { Finding } from '../data/rows/splitter.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { Stalls } from '../lib/stalls.ts'
 import { Wheel } from '../lib/wheel.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import type { Cache } from './cache.ts'
@@ -18,6 +19,8 @@ export interface DataWorkerParts {
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
   readonly cache: Cache
+  /** Of this thread; runs already. */
+  readonly stalls: Stalls
   readonly facts: Facts
   readonly table: LoadTable
   readonly outliers: OutlierState

@@ -319,7 +319,9 @@ export class Gateway {
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...this.notes()] }
+    // A tier that is away or refuses us is said, and is no reason to take no calls.
+    const tiers = this.#parts?.data.troubles() ?? []
+    return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...tiers, ...this.notes()] }
   }
 }
 

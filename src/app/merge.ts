@@ -1,6 +1,6 @@
 /** What several workers say of the same thing, as one answer. */
 import type { PoolTraffic } from '../data/backend/traffic.ts'
-import type { TieredStats, TierStats } from '../data/cache/tiered.ts'
+import type { TieredStats, TierStats } from '../data/cache/tier-stats.ts'
 import type { ModelCounts } from '../data/model-stats.ts'
 
 /** What a worker has counted since its start, and what there is now. */
@@ -59,15 +59,24 @@ export function mergeStats([first, ...others]: readonly DataStats[]): DataStats 
 
 /** What stays of a worker's statistics when it has ended: what it counted, and nothing that it had. */
 export function countedOf(stats: DataStats): DataStats {
-  const nothing = { state: 'closed', queued: 0, queuedBytes: 0 } as const
+  const nothing = {
+    state: 'closed',
+    writes: 'closed',
+    trouble: undefined,
+    queued: 0,
+    queuedBytes: 0,
+  } as const
   return { ...stats, flights: 0, tiers: stats.tiers.map((tier) => ({ ...tier, ...nothing })) }
 }
 
 function mergeTier(all: readonly TierStats[], { name }: TierStats): TierStats {
   const total = (of: (tier: TierStats) => number) => sum(all, of)
+  const trouble = all.find((tier) => tier.trouble !== undefined)?.trouble
   return {
     name,
     state: all.find(({ state }) => state !== 'closed')?.state ?? 'closed',
+    writes: all.find(({ writes }) => writes !== 'closed')?.writes ?? 'closed',
+    ...(trouble === undefined ? {} : { trouble }),
     hits: total(({ hits }) => hits),
     misses: total(({ misses }) => misses),
     garbled: total(({ garbled }) => garbled),

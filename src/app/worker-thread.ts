@@ -6,6 +6,7 @@ import { isMainThread, type MessagePort, parentPort, workerData } from 'node:wor
 import type { Endpoint } from '../core/addresses.ts'
 import { MirroredDeployments, MirroredEpochs } from '../data/key/mirror.ts'
 import { systemClock } from '../lib/clock.ts'
+import { Stalls } from '../lib/stalls.ts'
 import type { Level, ProcessLog } from '../obs/log.ts'
 import { createMetrics } from '../obs/metrics.ts'
 import { openCache } from './cache.ts'
@@ -32,7 +33,16 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   const log = remoteLog(up, settings.log.level)
   const metrics = createMetrics(number)
   const share = shareOf(shared, { worker: number, settings, clock })
-  const cache = await openCache(settings, { clock, log, observer: metrics, memory: share.memory })
+  const stalls = new Stalls(clock)
+  stalls.start()
+  const cache = await openCache(settings, {
+    clock,
+    log,
+    observer: metrics,
+    memory: share.memory,
+    stalled: (now) => stalls.total(now),
+    isFurther: true,
+  })
   const facts = mirrored(up)
   let own: readonly Endpoint[] = []
   const worker = new DataWorker({
@@ -40,6 +50,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     settings,
     poolDefaults,
     cache,
+    stalls,
     facts,
     observer: observing({
       metrics,

@@ -2,6 +2,7 @@
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
+import { TierRefused } from '../app/cache.ts'
 import { Gateway } from '../app/gateway.ts'
 import { formatProblem, type Loaded, loadSettings, type Problem } from '../config/load.ts'
 import { restartNeeded } from '../config/restart.ts'
@@ -197,6 +198,7 @@ function stopOnSignals(
 
 /** The error of a listener that cannot be opened is the user's to mend. */
 function mistake(error: unknown): unknown {
+  if (error instanceof TierRefused) return new UserError(error.message)
   const { code, port, address: host } = error as NodeJS.ErrnoException & { port?: number; address?: string }
   if (code === 'EADDRINUSE')
     return new UserError(

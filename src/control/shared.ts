@@ -30,6 +30,8 @@ export interface SharedOptions {
 }
 
 const INTERVAL_MS = 400
+/** A connection may take so long; that there is none before is nothing to warn of. */
+const START_MS = 1_500
 /** News of the others' calls older than this is no news. */
 const STALE_MS = 2_000
 
@@ -57,11 +59,13 @@ export class Shared {
   #running = false
   #hurried = false
   #stopped = false
-  #isAway = false
+  /** Undefined: it has not been there yet, and is given the time to come. */
+  #isAway: boolean | undefined
+  readonly #startedAt: number
 
   constructor(options: SharedOptions) {
     this.#options = options
-    this.#syncedAt = options.clock.now()
+    this.#syncedAt = this.#startedAt = options.clock.now()
   }
 
   start(): void {
@@ -120,8 +124,9 @@ export class Shared {
   /** Without the store: leases stand still, and the others' calls are forgotten when the news of them is old. */
   #alone(error: unknown): void {
     const { clock, registry, peers, log } = this.#options
-    if (!this.#isAway) log.warn('shared.away', { error: String(error) })
-    this.#isAway = true
+    const isStarting = this.#isAway === undefined && clock.now() - this.#startedAt < START_MS
+    if (!this.#isAway && !isStarting) log.warn('shared.away', { error: String(error) })
+    if (!isStarting) this.#isAway = true
     // What hurried it cannot be told now; the next round comes when it comes.
     this.#hurried = false
     const now = clock.now()

@@ -27,6 +27,8 @@ export class FakeTier implements Tier {
   fault: () => TierFault = () => 'none'
   /** Operations that reached the tier. */
   calls = 0
+  /** Look-ups among them. */
+  lookups = 0
   connected = true
   readonly #clock: Clock
   #closed = false
@@ -37,6 +39,7 @@ export class FakeTier implements Tier {
   }
 
   getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
+    this.lookups++
     return this.#act(
       () => digests.map((digest) => this.#read(digest)),
       () => digests.map(() => Buffer.from('nobody stored this')),

@@ -59,6 +59,11 @@ export class Breaker {
     return this.#state
   }
 
+  /** Whether one operation would not even be let through as a probe. */
+  get isHeld(): boolean {
+    return this.#state === 'open' && this.#options.clock.now() < this.#until
+  }
+
   /** A ticket for one operation, to be given back with its outcome; undefined: do not try. */
   admit(): number | undefined {
     if (this.#state === 'closed') return this.#era

@@ -6,10 +6,11 @@
 import type { Digest } from '../../core/key.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
-import { Breaker, type BreakerState } from './breaker.ts'
+import { Breaker, type BreakerOutcome, type BreakerState } from './breaker.ts'
 import { createGather, type Gather } from './gather.ts'
 import { type GuardedLeases, guardLeases, type LeaseOp } from './guarded-leases.ts'
-import type { Hints, Tier } from './tier.ts'
+import { isLate, Late } from './remote.ts'
+import { type Hints, type Tier, Unfit, Unwritable } from './tier.ts'
 
 export type TierOp = 'get' | 'set' | 'delete' | 'claim' | 'facts' | 'publish' | LeaseOp
 
@@ -32,14 +33,26 @@ export interface GuardOptions {
   readonly random?: () => number
   readonly log?: Log
   readonly observer?: TierObserver
+  /** For how long this thread could not look, in milliseconds since some time: no fault of the tier. */
+  readonly stalled?: (now: number) => number
 }
 
 /** A tier that cannot fail. What could not be done is said by the value; nothing rejects. */
 export interface GuardedTier {
   readonly name: string
   readonly readTimeout: number
-  /** `open`, too, while there is no connection: nothing is asked. */
+  /** Of look-ups; `open`, too, while there is no connection: nothing is asked. */
   readonly state: BreakerState
+  /** Of writes: a server that is full, or a replica, still has what it has. */
+  readonly writes: BreakerState
+  /** Whether there is somebody whose words are being waited for. */
+  readonly isDeciding: boolean
+  /** Why it is not asked, for a person; undefined while it is. */
+  readonly trouble: string | undefined
+  /** Why it will not have us until somebody changes something; undefined while it may. */
+  readonly refusal: string | undefined
+  /** Whether a value of so many bytes would be sent to it now. */
+  takes(bytes: number): boolean
   /** What was found; undefined for the rest, and for all where the tier failed. `budgetMs` shortens the deadline. */
   getMany(digests: readonly Digest[], budgetMs?: number): Promise<(Uint8Array | undefined)[]>
   /** The same for one, without a promise: `done` is called later, in its time, whatever the tier does. */
@@ -76,6 +89,14 @@ const ALIKE_MS = 1
 /** A look-up that took this share of its time is slow. Nobody waits for writes, so theirs does not count. */
 const SLOW = 0.8
 
+/** What the breaker of look-ups judges. A claim is one: what is there may be read where nothing can be written. */
+const READS: ReadonlySet<TierOp> = new Set<TierOp>(['get', 'facts', 'claim', 'acquire'])
+/** What a call waits for. */
+const IN_TIME: ReadonlySet<TierOp> = new Set<TierOp>(['get', 'claim', 'acquire'])
+
+/** How long a value of the size of one that did not fit is not tried again. */
+const UNFIT_MS = 60_000
+
 export function guardTier(tier: Tier, options: GuardOptions = {}): GuardedTier {
   return new Guard(tier, options)
 }
@@ -91,27 +112,30 @@ class Guard implements GuardedTier {
   readonly #clock: Clock
   readonly #observer: TierObserver | undefined
   readonly #log: Log
-  readonly #breaker: Breaker
+  readonly #stalled: (now: number) => number
+  readonly #reads: Breaker
+  readonly #writes: Breaker
   readonly #gather: Gather<Digest, Uint8Array | undefined>
-  #wasOpen = false
-  #wasConnected = true
+  #wasConnected: boolean
+  #wasRefused: string | undefined
   #lastError = ''
+  /** Values from this size on did not fit lately, and until when that is believed. */
+  #unfit = { bytes: Number.POSITIVE_INFINITY, until: 0 }
 
   constructor(tier: Tier, options: GuardOptions) {
     const { clock = systemClock, random = Math.random, log = silentLog } = options
     this.name = tier.name
     this.readTimeout = options.readTimeout ?? 25
     this.#tier = tier
+    this.#wasConnected = tier.connected !== false
     this.#writeTimeout = options.writeTimeout ?? 250
     this.#maxEntryBytes = options.maxEntryBytes ?? Number.POSITIVE_INFINITY
     this.#clock = clock
     this.#observer = options.observer
     this.#log = log
-    this.#breaker = new Breaker({
-      clock,
-      random,
-      onChange: (state, reason, holdMs) => this.#changed(state, reason, holdMs),
-    })
+    this.#stalled = options.stalled ?? (() => 0)
+    this.#reads = this.#breaker('reads', random)
+    this.#writes = this.#breaker('writes', random)
     this.#gather = this.#gathering(this.readTimeout)
     if (tier.hints) this.hints = tier.hints
     if (tier.leases) {
@@ -125,7 +149,31 @@ class Guard implements GuardedTier {
   }
 
   get state(): BreakerState {
-    return this.#isConnected() ? this.#breaker.state : 'open'
+    return this.#isConnected() ? this.#reads.state : 'open'
+  }
+
+  get writes(): BreakerState {
+    return this.#isConnected() ? this.#writes.state : 'open'
+  }
+
+  get isDeciding(): boolean {
+    return this.#tier.isDeciding ?? false
+  }
+
+  get trouble(): string | undefined {
+    if (this.#tier.connected !== false) return undefined
+    return this.#tier.refusal ?? this.#tier.trouble ?? 'not connected'
+  }
+
+  get refusal(): string | undefined {
+    return this.#tier.refusal
+  }
+
+  takes(bytes: number): boolean {
+    const { connected, maxValueBytes = Number.POSITIVE_INFINITY } = this.#tier
+    if (connected === false || bytes > this.#maxEntryBytes || bytes > maxValueBytes) return false
+    if (bytes >= this.#unfit.bytes && this.#clock.now() < this.#unfit.until) return false
+    return !this.#writes.isHeld
   }
 
   getMany(digests: readonly Digest[], budgetMs = this.readTimeout): Promise<(Uint8Array | undefined)[]> {
@@ -156,11 +204,18 @@ class Guard implements GuardedTier {
   }
 
   async set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<boolean> {
-    if (value.length > this.#maxEntryBytes) {
+    if (!this.takes(value.length)) {
       this.#observer?.tier(this.name, 'set', 'skipped', 0)
       return false
     }
-    return this.#done('set', () => this.#tier.set(digest, value, ttlMs))
+    return this.#done('set', async () => {
+      try {
+        await this.#tier.set(digest, value, ttlMs)
+      } catch (error) {
+        if (error instanceof Unfit) this.#unfit = { bytes: value.length, until: this.#clock.now() + UNFIT_MS }
+        throw error
+      }
+    })
   }
 
   delete(digest: Digest): Promise<boolean> {
@@ -191,34 +246,46 @@ class Guard implements GuardedTier {
   }
 
   async #attempt<T>({ op, ms, run, told }: Attempt<T>): Promise<{ readonly value: T } | undefined> {
+    const breaker = READS.has(op) ? this.#reads : this.#writes
     // A lost connection costs nothing to notice, so the breaker is not told: the tier is back when it is back.
-    const ticket = this.#isConnected() ? this.#breaker.admit() : undefined
+    const ticket = this.#isConnected() ? breaker.admit() : undefined
     if (ticket === undefined) {
       this.#observer?.tier(this.name, op, 'skipped', 0)
       return undefined
     }
     const start = this.#clock.now()
-    const isRead = op === 'get' || op === 'claim' || op === 'acquire'
-    const full = isRead ? this.readTimeout : this.#writeTimeout
+    const stalled = this.#stalled(start)
+    const full = IN_TIME.has(op) ? this.readTimeout : this.#writeTimeout
     try {
       const value = await this.#bounded(ms, run)
-      const took = this.#clock.now() - start
-      this.#breaker.record(ticket, isRead && took > full * SLOW ? 'slow' : 'ok')
-      this.#observer?.tier(this.name, op, told?.(value) ?? 'ok', took)
+      const end = this.#clock.now()
+      // An answer that waited in the socket for us was not slow.
+      const took = end - start - (this.#stalled(end) - stalled)
+      breaker.record(ticket, IN_TIME.has(op) && took > full * SLOW ? 'slow' : 'ok')
+      this.#observer?.tier(this.name, op, told?.(value) ?? 'ok', end - start)
       return { value }
     } catch (error) {
-      const took = this.#clock.now() - start
+      const end = this.#clock.now()
       this.#lastError = error instanceof Error ? error.message : String(error)
-      this.#breaker.record(ticket, error instanceof Late && ms < full ? 'cut' : 'error')
-      this.#observer?.tier(this.name, op, 'error', took)
+      const isCut = isLate(error) && (ms < full || this.#stalled(end) - stalled > ms / 2)
+      breaker.record(ticket, isCut ? 'cut' : this.#verdict(error, breaker))
+      this.#observer?.tier(this.name, op, 'error', end - start)
       return undefined
     }
+  }
+
+  /** What an error says of the server: one that takes no writes has answered, and in time. */
+  #verdict(error: unknown, breaker: Breaker): BreakerOutcome {
+    const isWell = error instanceof Unfit || (error instanceof Unwritable && breaker === this.#reads)
+    return isWell ? 'ok' : 'error'
   }
 
   #bounded<T>(ms: number, run: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       // What has arrived while the event loop was busy is read before the time is declared to be up.
-      const cancel = this.#clock.after(ms, () => setImmediate(() => reject(new Late(ms))))
+      const cancel = this.#clock.after(ms, () =>
+        setImmediate(() => reject(new Late(`no answer within ${ms} ms`))),
+      )
       const settle = (act: () => void) => {
         cancel()
         act()
@@ -232,35 +299,35 @@ class Guard implements GuardedTier {
 
   #isConnected(): boolean {
     const connected = this.#tier.connected !== false
-    if (connected !== this.#wasConnected) {
-      this.#wasConnected = connected
-      if (connected) this.#log.info('tier.connected', { tier: this.name })
-      else this.#log.warn('tier.disconnected', { tier: this.name })
-    }
+    if (connected === this.#wasConnected && (connected || this.#tier.refusal === this.#wasRefused))
+      return connected
+    const { refusal } = this.#tier
+    if (connected) this.#log.info('tier.connected', { tier: this.name })
+    else if (refusal !== undefined) this.#log.warn('tier.refused', { tier: this.name, reason: refusal })
+    else if (this.#wasConnected)
+      this.#log.warn('tier.disconnected', { tier: this.name, reason: this.trouble })
+    this.#wasConnected = connected
+    this.#wasRefused = refusal
     return connected
   }
 
-  #changed(state: BreakerState, reason: string, holdMs: number): void {
-    if (state === 'closed') {
-      this.#wasOpen = false
-      this.#log.info('tier.closed', { tier: this.name, reason })
-    } else if (state === 'open' && !this.#wasOpen) {
-      // Once: a tier that stays away for an hour is one line, not one for every probe.
-      this.#wasOpen = true
-      this.#log.warn('tier.open', {
-        tier: this.name,
-        reason,
-        holdMs: Math.round(holdMs),
-        error: this.#lastError,
-      })
-    }
-  }
-}
-
-class Late extends Error {
-  constructor(ms: number) {
-    super(`no answer within ${ms} ms`)
-    this.name = 'Late'
+  #breaker(what: 'reads' | 'writes', random: () => number): Breaker {
+    let wasOpen = false
+    return new Breaker({
+      clock: this.#clock,
+      random,
+      onChange: (state, reason, holdMs) => {
+        if (state === 'closed') {
+          wasOpen = false
+          this.#log.info('tier.closed', { tier: this.name, what, reason })
+        } else if (state === 'open' && !wasOpen) {
+          // Once: a tier that stays away for an hour is one line, not one for every probe.
+          wasOpen = true
+          const error = this.#lastError
+          this.#log.warn('tier.open', { tier: this.name, what, reason, holdMs: Math.round(holdMs), error })
+        }
+      },
+    })
   }
 }
 

@@ -8,12 +8,12 @@
  */
 import type { Digest } from '../../core/key.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
-import type { BreakerState } from './breaker.ts'
 import { decode, type Entry, encode, lifeMs } from './entry.ts'
 import { Fence } from './fence.ts'
 import type { GuardedTier } from './guard.ts'
 import type { GuardedLeases } from './guarded-leases.ts'
-import type { Memory, MemoryStats } from './memory.ts'
+import type { Memory } from './memory.ts'
+import type { TieredStats } from './tier-stats.ts'
 import { type Leasehold, WriteQueue, type WriteQueueOptions } from './write-queue.ts'
 
 export interface Found {
@@ -31,27 +31,6 @@ export interface StoreOptions {
   readonly began?: number
 }
 
-export interface TierStats {
-  readonly name: string
-  readonly state: BreakerState
-  readonly hits: number
-  readonly misses: number
-  /** Values that were not the envelope of their key: garbled, foreign, or of another release. */
-  readonly garbled: number
-  readonly stored: number
-  readonly failed: number
-  readonly dropped: number
-  readonly queued: number
-  readonly queuedBytes: number
-}
-
-export interface TieredStats {
-  readonly memory?: MemoryStats & { readonly bytes: number; readonly entries: number }
-  readonly tiers: readonly TierStats[]
-  /** Entries that broke a bound of the envelope and were stored nowhere. */
-  readonly unstorable: number
-}
-
 export interface Tiered {
   /** There are tiers that other gateways share. */
   readonly hasShared: boolean
@@ -61,7 +40,8 @@ export interface Tiered {
   lookup(digests: readonly Digest[]): Promise<(Found | undefined)[]>
   /** The same for one, without a promise; `done` must not throw. */
   seek(digest: Digest, done: (found: Found | undefined) => void): void
-  store(entry: Entry, options?: StoreOptions): void
+  /** False: nowhere. Memory has it then, or a tier that would take it now has it in its queue. */
+  store(entry: Entry, options?: StoreOptions): boolean
   /** The leases of the first shared tier that has them. */
   readonly leases?: GuardedLeases
   /** Reads what a lease was answered with; undefined where it is no living entry of that key. Not kept in memory. */
@@ -180,24 +160,31 @@ class TieredCache implements Tiered {
     this.#seekFrom(0, { digest, mark: this.#fence.mark(), deadline, done })
   }
 
-  store(entry: Entry, { memoryOnly = false, lease, began }: StoreOptions = {}): void {
+  store(entry: Entry, { memoryOnly = false, lease, began }: StoreOptions = {}): boolean {
     const isFenced = began !== undefined && !this.#fence.passes(entry.digest, began)
-    if (this.#closed || isFenced) return lease?.lost()
     const isOurs = memoryOnly || !this.hasShared
-    let bytes: Buffer
+    const life = lifeMs(entry, this.#clock.wall())
+    // Memory takes a copy; what goes to a tier waits for its turn.
+    const bytes = this.#closed || isFenced || life <= 0 ? undefined : this.#encoded(entry, isOurs)
+    let isStored = bytes !== undefined && this.#remember(entry.digest, bytes, life)
+    if (!bytes || isOurs) {
+      lease?.lost()
+      return isStored
+    }
+    const write = { digest: entry.digest, bytes, ttlMs: life + GRACE_MS }
+    for (let level = 0; level < this.#shelves.length; level++) {
+      const { queue } = this.#shelves[level] as Shelf
+      if (queue.push(level === this.#leaseLevel ? { ...write, lease } : write)) isStored = true
+    }
+    return isStored
+  }
+
+  #encoded(entry: Entry, isPassing: boolean): Buffer | undefined {
     try {
-      // Memory takes a copy; what goes to a tier waits for its turn.
-      bytes = encode(entry, isOurs)
+      return encode(entry, isPassing)
     } catch {
       this.#unstorable++
-      return lease?.lost()
-    }
-    const life = lifeMs(entry, this.#clock.wall())
-    this.#remember(entry.digest, bytes, life)
-    if (life <= 0 || isOurs) return lease?.lost()
-    const write = { digest: entry.digest, bytes, ttlMs: life + GRACE_MS }
-    for (const [level, { queue }] of this.#shelves.entries()) {
-      queue.push(level === this.#leaseLevel ? { ...write, lease } : write)
+      return undefined
     }
   }
 
@@ -255,6 +242,8 @@ class TieredCache implements Tiered {
       tiers: this.#shelves.map(({ tier, queue, hits, misses, garbled }) => ({
         name: tier.name,
         state: tier.state,
+        writes: tier.writes,
+        ...(tier.trouble === undefined ? {} : { trouble: tier.trouble }),
         hits,
         misses,
         garbled,
@@ -340,8 +329,8 @@ class TieredCache implements Tiered {
     }
   }
 
-  #remember(digest: Digest, bytes: Uint8Array, life: number): void {
+  #remember(digest: Digest, bytes: Uint8Array, life: number): boolean {
     const now = this.#clock.now()
-    this.#memory?.set(digest, bytes, now + Math.min(life, this.#ttlCap), now)
+    return this.#memory?.set(digest, bytes, now + Math.min(life, this.#ttlCap), now) ?? false
   }
 }

@@ -56,12 +56,15 @@ export class WriteQueue {
     return this.#waiting.size
   }
 
-  push(write: Write): void {
+  /** False: not taken, being too long, or its tier taking no writes now. */
+  push(write: Write): boolean {
     this.forget(write.digest)
-    if (write.bytes.length > this.#maxBytes) {
-      this.dropped++
+    const isLong = write.bytes.length > this.#maxBytes
+    if (isLong || !this.#tier.takes(write.bytes.length)) {
+      if (isLong) this.dropped++
+      else this.failed++
       write.lease?.lost()
-      return
+      return false
     }
     this.#waiting.set(write.digest, write)
     this.bytes += write.bytes.length
@@ -72,6 +75,7 @@ export class WriteQueue {
       oldest.lease?.lost()
     }
     this.#schedule()
+    return true
   }
 
   /** A write that has not left yet must not bring back what is removed. */

@@ -20,6 +20,7 @@ const stats = (more: Partial<DataStats>): DataStats => ({
     {
       name: 'redis',
       state: 'closed',
+      writes: 'closed',
       hits: 1,
       misses: 2,
       garbled: 0,

@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../../../src/core/key.ts'
 import { guardTier, type TierObserver } from '../../../../src/data/cache/guard.ts'
+import { Unfit, Unwritable } from '../../../../src/data/cache/tier.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { FakeTier, type TierFault } from '../../../support/fake-tier.ts'
 import { settled } from '../../../support/settled.ts'
@@ -161,6 +162,74 @@ describe('a guarded tier', () => {
     const { tier, guard } = setup()
     for (let n = 0; n < 6; n++) expect(await guard.set(digestOf('k'), Buffer.alloc(1_001), 1)).toBe(false)
     expect([tier.calls, guard.state]).toEqual([0, 'closed'])
+  })
+
+  it('goes on looking where nothing can be written, and tries a write now and then', async () => {
+    const { clock, tier, guard, logged, get } = setup()
+    await settled(clock, guard.set(digestOf('k'), Buffer.from('v'), 60_000))
+    const set = tier.set.bind(tier)
+    tier.set = async () => Promise.reject(new Unwritable('OOM command not allowed'))
+    tier.claim = async () => Promise.reject(new Unwritable('OOM command not allowed'))
+    for (let n = 0; n < 30; n++) {
+      expect(await guard.set(digestOf(`${n}`), Buffer.from('v'), 60_000)).toBe(false)
+      expect(await guard.claim('f', 'v')).toBeUndefined()
+      expect(await get()).toEqual([Uint8Array.of(118)])
+    }
+    expect([guard.state, guard.writes, logged]).toEqual(['closed', 'open', ['tier.open']])
+    expect([guard.takes(1), guard.takes(1_001)]).toEqual([false, false])
+    tier.set = set
+    clock.advance(2_000)
+    expect([guard.takes(1), await guard.set(digestOf('k'), Buffer.from('w'), 60_000)]).toEqual([true, true])
+    expect([guard.writes, await get()]).toEqual(['closed', [Uint8Array.of(119)]])
+  })
+
+  it('does not charge the tier for the time in which this thread could not look', async () => {
+    const clock = new FakeClock()
+    const tier = new FakeTier({ clock })
+    let stalled = 0
+    const guard = guardTier(tier, { clock, readTimeout: 20, stalled: () => stalled })
+    const slowly = async (ms: number, ours: number) => {
+      tier.fault = () => ({ delayMs: ms })
+      const found = guard.getMany([digestOf('k')])
+      await turn()
+      stalled += ours
+      await settled(clock, found)
+    }
+    for (let n = 0; n < 40; n++) await slowly(18, 10)
+    for (let n = 0; n < 40; n++) await slowly(30, 15)
+    expect(guard.state).toBe('closed')
+    clock.advance(10_000)
+    for (let n = 0; n < 40; n++) await slowly(18, 0)
+    expect(guard.state).toBe('open')
+  })
+
+  it('remembers for a minute what size did not fit, and does not blame the tier for it', async () => {
+    const { clock, tier, guard } = setup()
+    tier.set = async (_, value) => {
+      if (value.length >= 100) throw new Unfit('object too large')
+    }
+    for (let n = 0; n < 10; n++) expect(await guard.set(digestOf('k'), Buffer.alloc(100), 1)).toBe(false)
+    expect([guard.writes, guard.takes(100), guard.takes(99)]).toEqual(['closed', false, true])
+    clock.advance(60_000)
+    expect(guard.takes(100)).toBe(true)
+  })
+
+  it('says that it is refused, once for each reason', async () => {
+    const { tier, guard, logged, get } = setup()
+    let refusal: string | undefined
+    Object.defineProperty(tier, 'refusal', { get: () => refusal })
+    tier.connected = false
+    await get()
+    refusal = 'the password is wrong'
+    for (let n = 0; n < 3; n++) await get()
+    expect([guard.trouble, guard.refusal]).toEqual([refusal, refusal])
+    refusal = undefined
+    tier.connected = true
+    await get()
+    expect([guard.trouble, logged]).toEqual([
+      undefined,
+      ['tier.disconnected', 'tier.refused', 'tier.connected'],
+    ])
   })
 
   it('treats an answer that does not fit the keys as a failure', async () => {
