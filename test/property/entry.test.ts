@@ -1,7 +1,9 @@
 /** The envelope: what was put in comes out, and nothing else ever does. */
+import { validateHeaderName, validateHeaderValue } from 'node:http'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ageMs, decode, encode, lifeMs, remainingMs } from '../../src/data/cache/entry.ts'
+import { ReadyText } from '../../src/data/ingress/ready-text.ts'
 import { anEntry, digests, entries } from '../support/entries.ts'
 
 describe('the envelope', () => {
@@ -54,6 +56,50 @@ describe('the envelope', () => {
         },
       ),
     )
+  })
+
+  it('gives nothing that cannot be written as an answer: fields that are none, framing, statuses', async () => {
+    const wild = fc.array(
+      fc.string({ unit: fc.constantFrom('a', '\r', '\n', ' ', ':', '€', '\0', 'é', '\t') }),
+      { maxLength: 4 },
+    )
+    await fc.assert(
+      fc.asyncProperty(wild, fc.integer({ min: 0, max: 999 }), async (headers, status) => {
+        const entry = anEntry('w', { headers: [...headers, ...headers], status })
+        const found = decode(encode(entry), entry.digest)
+        if (!found) return
+        const { headers: fields, body } = found
+        const text = new ReadyText(
+          { reply: { status, headers: fields, body }, createdAt: 0, ttlMs: 1 },
+          'memory',
+        ).at(0, '')
+        expect(
+          text
+            .split('\r\n')
+            .slice(1, 1 + fields.length / 2)
+            .every((line) => /^[!-~]+: ?[^\r\n\0]*$/.test(line)),
+        ).toBe(true)
+        for (let i = 0; i < fields.length; i += 2) {
+          validateHeaderName(fields[i] as string)
+          validateHeaderValue(fields[i] as string, fields[i + 1] as string)
+        }
+        expect(status >= 200 && status < 600).toBe(true)
+      }),
+      { numRuns: 1_000 },
+    )
+    const headers: [string, string][] = [
+      ['Content-Type', 'text/€'],
+      ['Content-Type', 'a\r\nSet-Cookie: b=c'],
+      ['Content Type', 'a'],
+      ['', 'a'],
+      ['Transfer-Encoding', 'chunked'],
+      ['content-length', '3'],
+      ['connection', 'close'],
+    ]
+    for (const pair of headers) {
+      const entry = anEntry('h', { headers: pair })
+      expect(decode(encode(entry), entry.digest)).toBeUndefined()
+    }
   })
 
   it('shows the body as a view and not as a copy', () => {

@@ -29,12 +29,15 @@ export const digests: fc.Arbitrary<Digest> = fc
   .uint8Array({ minLength: 32, maxLength: 32 })
   .map((bytes) => Buffer.from(bytes).toString('latin1') as Digest)
 
+const fieldName = fc.stringMatching(/^x-[!#$%&'*+.^_`|~0-9A-Za-z-]{1,20}$/)
+const fieldValue = fc.stringMatching(/^[\t\x20-\x7e\x80-\xff]{0,40}$/)
+
 export const entries: fc.Arbitrary<Entry> = fc
   .record({
     digest: digests,
     kind: fc.constantFrom('reply' as const, 'row' as const),
-    status: fc.integer({ min: 100, max: 599 }),
-    headers: fc.array(fc.tuple(text, text), { maxLength: 6 }).map((fields) => fields.flat()),
+    status: fc.integer({ min: 200, max: 599 }),
+    headers: fc.array(fc.tuple(fieldName, fieldValue), { maxLength: 6 }).map((fields) => fields.flat()),
     body: fc.uint8Array({ maxLength: 400 }),
     frame: fc.option(fc.uint8Array({ maxLength: 60 }), { nil: undefined }),
     createdAt: ms,

@@ -241,15 +241,16 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
   const headers = headersOf(from, headersAt, frameAt)
   const flags = from[3] as number
   const tagCount = from[38] as number
-  if (!isTimed || !isDuration(sieMs) || !isDuration(upstreamMs) || !flat || !headers || flags > 7)
+  if (!isTimed || !isDuration(sieMs) || !isDuration(upstreamMs) || !flat || !headers) return undefined
+  const status = statusOf(fields, base)
+  if (status === 0 || headers.length % 2 !== 0 || flat.length !== 2 * tagCount || tagCount > MAX_TAGS)
     return undefined
-  if (headers.length % 2 !== 0 || flat.length !== 2 * tagCount || tagCount > MAX_TAGS) return undefined
-  if ((flags & FLAG_FRAME) === 0 && bodyAt !== frameAt) return undefined
+  if (!areFlags(flags, bodyAt - frameAt)) return undefined
 
   const entry: { -readonly [K in keyof Entry]: Entry[K] } = {
     digest,
     kind: flags & FLAG_ROW ? 'row' : 'reply',
-    status: fields.getUint16(base + 36, true),
+    status,
     headers,
     body: from.subarray(bodyAt, bodyEnd),
     createdAt,
@@ -265,6 +266,16 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
   return entry
 }
 
+function areFlags(flags: number, frameBytes: number): boolean {
+  return flags <= 7 && ((flags & FLAG_FRAME) !== 0 || frameBytes === 0)
+}
+
+/** 0: none that an answer may have. */
+function statusOf(fields: DataView, base: number): number {
+  const status = fields.getUint16(base + 36, true)
+  return status >= 200 && status <= 599 ? status : 0
+}
+
 /** The answers of one model have the same fields more often than not. */
 let known: { readonly bytes: Buffer; readonly headers: RawPairs } | undefined
 const MAX_KNOWN_BYTES = 1024
@@ -273,9 +284,26 @@ function headersOf(from: Buffer, start: number, end: number): RawPairs | undefin
   const size = end - start
   if (known && isAt(from, start, end, known.bytes)) return known.headers
   const headers = unpackStrings(from, start, end)
-  if (headers && size <= MAX_KNOWN_BYTES)
+  if (!headers || !areFields(headers)) return undefined
+  if (size <= MAX_KNOWN_BYTES)
     known = { bytes: Buffer.copyBytesFrom(from, start, size), headers: Object.freeze(headers) }
   return headers
+}
+
+// RFC 9110, section 5: a token; visible bytes, blanks and tabs between, obs-text. In our text a byte is a character.
+const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+/** What frames a message or belongs to a connection is made for each answer, and never kept. */
+const FRAMING =
+  /^(?:connection|content-length|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i
+
+/** Whether they can be written as they are: whoever checksummed them may not be this code. */
+function areFields(headers: readonly string[]): boolean {
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string
+    if (!FIELD_NAME.test(name) || FRAMING.test(name) || !FIELD_VALUE.test(headers[i + 1] ?? '')) return false
+  }
+  return true
 }
 
 /** A loop, as for some dozen bytes a call of the runtime's takes longer. */
