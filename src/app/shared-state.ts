@@ -21,7 +21,7 @@ import {
 import { allocateClaims, type ClaimBytes, ClaimTable, forgetClaims } from '../data/flight/claim-table.ts'
 import { Claims } from '../data/flight/claims.ts'
 import type { Clock } from '../lib/clock.ts'
-import { memoryBytes } from './cache.ts'
+import { longestEntry, memoryBytes } from './cache.ts'
 
 export interface SharedState {
   readonly table: LoadTable
@@ -41,7 +41,7 @@ export function allocateState(settings: Settings, workers: number): SharedState 
     table: createLoadTable(MAX_SLOTS, workers),
     outliers: createOutlierState(MAX_SLOTS),
     claims: isAlone ? undefined : allocateClaims(),
-    memory: isAlone || bytes === 0 ? undefined : allocateMemory(bytes, workers),
+    memory: isAlone || bytes === 0 ? undefined : allocateMemory(bytes, workers, longestEntry(settings)),
     beats: new Int32Array(new SharedArrayBuffer(workers * 4)),
   }
 }

@@ -49,7 +49,7 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
       splitting.observe(job, reply)
       return addressed(job, reply, {
         kind: 'miss',
-        stored: true,
+        stored: !line.lost,
         collapsed: line.joined,
         status: entry.status,
         ttlMs: left(entries),
@@ -111,10 +111,10 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
     if (rows.miss + rows.join === 0)
       return hitOutcome(entries, [...new Set(sheet.lines.map((line) => line.tier as string))].join(','), wish)
     if (rows.hit + rows.join + rows.dup === 0)
-      return { kind: 'miss', stored: true, collapsed: false, status: 200, ttlMs: left(entries) }
+      return { kind: 'miss', stored: sheet.isKept, collapsed: false, status: 200, ttlMs: left(entries) }
     return {
       kind: 'partial',
-      stored: true,
+      stored: sheet.isKept,
       rows,
       ageMs: oldest(entries),
       ttlMs: left(entries),

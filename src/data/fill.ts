@@ -138,8 +138,8 @@ export function createFill(parts: FillParts): Fill {
     for (let i = 0; i < order.rows.length; i++) {
       const { digest } = order.rows[i] as Row
       const entry = entryOf(job, digest, all[i] as Kept, versions[i])
-      cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
-      load.land(digest, { kind: 'entry', entry, tier: undefined })
+      const isKept = cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
+      load.land(digest, { kind: 'entry', entry, tier: undefined, lost: !isKept })
     }
   }
 

@@ -45,6 +45,8 @@ export type Landing =
       readonly tier: string | undefined
       /** It was fetched by another worker. */
       readonly joined?: boolean
+      /** It was fetched, and could be kept nowhere. */
+      readonly lost?: boolean
     }
   /** Complete, not to be kept, and the same for all who asked: an error of the backend, say. */
   | {

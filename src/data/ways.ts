@@ -173,7 +173,7 @@ export function createWays({
     const fresh = 'ttlMs' in answer.outcome ? { ttlMs: answer.outcome.ttlMs } : {}
     return {
       reply: answer.reply,
-      outcome: { kind: 'request', reason: 'no-cache', stored: true, status: 200, ...fresh },
+      outcome: { kind: 'request', reason: 'no-cache', stored: job.sheet.isKept, status: 200, ...fresh },
     }
   }
 
@@ -276,4 +276,5 @@ function take(line: Line, landing: Landing | undefined): void {
   line.entry = landing.entry
   line.tier = landing.tier
   line.joined ||= landing.joined === true
+  line.lost = landing.lost === true
 }

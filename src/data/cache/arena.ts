@@ -67,7 +67,8 @@ export class Arena {
     const ring = (at: number) => ({ words: this.#words, state: this.#header.subarray(at, at + RING_STATE) })
     this.#small = new Ring(ring(WORDS.small), 0, border)
     this.#main = new Ring(ring(WORDS.main), border, cells)
-    this.maxValueBytes = (Math.floor(this.#main.cells / 4) - HEADER_CELLS) * 8
+    // The longest is meant to be the exception: two of it are all that the log holds.
+    this.maxValueBytes = (Math.floor(this.#main.cells / 2) - HEADER_CELLS) * 8
     this.#mixA = this.#header[WORDS.mixes] as number
     this.#mixB = this.#header[WORDS.mixes + 1] as number
   }

@@ -45,7 +45,7 @@ export interface Memory {
 export interface MemoryOptions {
   /** Everything that is reserved, index included; at least 64 KiB. Pages are committed as they are first used. */
   readonly maxBytes: number
-  /** Values above this are refused; default 1 MiB, and never above about a fifth of `maxBytes`. */
+  /** Values above this are refused, and always what is above some two fifths of `maxBytes`, or of an arena. */
   readonly maxEntryBytes?: number
   readonly clock?: Clock
 }
@@ -62,9 +62,10 @@ export interface SharedMemoryOptions extends Omit<MemoryOptions, 'maxBytes'> {
 }
 
 const MIN_BYTES = 64 * 1024
-const MAX_ENTRY_BYTES = 1024 * 1024
-/** An arena smaller than this could not hold the largest entry. */
+/** Smaller ones would hold too little each for a lock of its own. */
 const MIN_ARENA_BYTES = 8 * 1024 * 1024
+/** An arena is so much larger than the largest entry it is to take, at least. */
+const ENTRY_SHARE = 2.5
 
 export function createMemory(options: MemoryOptions | SharedMemoryOptions): Memory {
   if ('shared' in options) {
@@ -76,11 +77,15 @@ export function createMemory(options: MemoryOptions | SharedMemoryOptions): Memo
   return new MemoryOver([new Arena(allocateArena(options.maxBytes))], options)
 }
 
-/** @param threads that will use it at a time. */
-export function allocateMemory(maxBytes: number, threads: number): SharedMemory {
+/**
+ * @param threads that will use it at a time.
+ * @param maxEntryBytes for which room is made: of large entries there are fewer arenas.
+ */
+export function allocateMemory(maxBytes: number, threads: number, maxEntryBytes = 0): SharedMemory {
   checkSize(maxBytes)
+  const least = Math.max(MIN_ARENA_BYTES, ENTRY_SHARE * maxEntryBytes)
   let count = 1
-  while (count < 2 * threads && count < 256 && maxBytes / (2 * count) >= MIN_ARENA_BYTES) count *= 2
+  while (count < 2 * threads && count < 256 && maxBytes / (2 * count) >= least) count *= 2
   const each = Math.floor(maxBytes / count)
   return { arenas: Array.from({ length: count }, () => allocateArena(each, true)) }
 }
@@ -110,7 +115,7 @@ class MemoryOver implements Memory {
 
   constructor(
     arenas: readonly (Arena | SharedArena)[],
-    { maxEntryBytes = MAX_ENTRY_BYTES, clock = systemClock }: Omit<MemoryOptions, 'maxBytes'>,
+    { maxEntryBytes = Number.POSITIVE_INFINITY, clock = systemClock }: Omit<MemoryOptions, 'maxBytes'>,
   ) {
     this.#arenas = arenas
     this.#mask = arenas.length - 1

@@ -15,6 +15,8 @@ export interface Line {
   /** The tier that had it, or undefined for an answer that was fetched. */
   tier: string | undefined
   joined: boolean
+  /** It was fetched, and could be kept nowhere. */
+  lost: boolean
 }
 
 export class Sheet {
@@ -74,6 +76,12 @@ export class Sheet {
     return true
   }
 
+  /** True when all that was fetched is kept somewhere. */
+  get isKept(): boolean {
+    for (const { lost } of this.lines) if (lost) return false
+    return true
+  }
+
   /** The answers in the caller's order; undefined while one is missing. */
   entries(): readonly Entry[] | undefined {
     const [only] = this.#order
@@ -100,5 +108,5 @@ export class Sheet {
 const NONE: readonly Line[] = []
 
 function lineOf(row: Row): Line {
-  return { row, entry: undefined, fallback: undefined, tier: undefined, joined: false }
+  return { row, entry: undefined, fallback: undefined, tier: undefined, joined: false, lost: false }
 }

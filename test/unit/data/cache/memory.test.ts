@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type Digest, digestOf } from '../../../../src/core/key.ts'
 import { Hot } from '../../../../src/data/cache/hot.ts'
-import { createMemory } from '../../../../src/data/cache/memory.ts'
+import { allocateMemory, createMemory } from '../../../../src/data/cache/memory.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
 const MiB = 1024 * 1024
@@ -19,6 +19,27 @@ describe('the process memory', () => {
       value.fill(0xee)
       expect(memory.get(digest)).toEqual(Buffer.alloc(size, size))
     }
+  })
+
+  it('takes entries of nearly half its bytes, however many threads share it, where room was made for them', () => {
+    const one = createMemory({ maxBytes: 16 * MiB })
+    expect(one.set(digestOf('large'), Buffer.alloc(6 * MiB, 1), forever)).toBe(true)
+    expect(one.get(digestOf('large'))?.length).toBe(6 * MiB)
+    expect(one.set(digestOf('larger'), Buffer.alloc(7 * MiB), forever)).toBe(false)
+    for (const [threads, maxEntryBytes] of [
+      [1, 6],
+      [2, 6],
+      [8, 6],
+      [8, 20],
+    ] as const) {
+      const shared = allocateMemory(64 * MiB, threads, maxEntryBytes * MiB)
+      const memory = createMemory({ shared, worker: 0 })
+      for (const digest of keys('large', 8)) {
+        expect(memory.set(digest, Buffer.alloc(maxEntryBytes * MiB, 2), forever)).toBe(true)
+        expect(memory.get(digest)?.length).toBe(maxEntryBytes * MiB)
+      }
+    }
+    expect(allocateMemory(64 * MiB, 8).arenas.length).toBe(8)
   })
 
   it('a value once given stays right when the memory is overwritten', () => {

@@ -187,6 +187,32 @@ describe('the tiered cache', () => {
     expect([cache.peek(digestOf('a')), cache.stats().unstorable]).toEqual([undefined, 1])
   })
 
+  it('says that an entry is stored only where it is', async () => {
+    const { tiers, cache, clock, made } = setup()
+    expect(cache.store(made('a'))).toBe(true)
+    // Memory of 1 MiB does not take it, the tiers do.
+    const large = { body: Buffer.alloc(600_000) }
+    expect(cache.store(made('large', large), { memoryOnly: true })).toBe(false)
+    expect(cache.store(made('large', large))).toBe(true)
+    expect(cache.store(made('dead', { createdAt: clock.wall() - 60_000 }))).toBe(false)
+    const mark = cache.mark()
+    await settled(clock, cache.remove(digestOf('removed')))
+    expect(cache.store(made('removed'), { began: mark })).toBe(false)
+    for (const tier of tiers) tier.connected = false
+    expect([cache.store(made('large', large)), cache.store(made('b'))]).toEqual([false, true])
+    const nowhere = createTiered({ tiers: [], clock })
+    expect(nowhere.store(made('a'))).toBe(false)
+    const queue = { maxBytes: 100_000 }
+    const narrow = createTiered({
+      tiers: [guardTier(new FakeTier({ clock }), { clock, maxEntryBytes: 200_000 })],
+      clock,
+      queue,
+    })
+    expect(
+      [50_000, 150_000, 250_000].map((size) => narrow.store(made('a', { body: Buffer.alloc(size) }))),
+    ).toEqual([true, false, false])
+  })
+
   it('closes within its deadline though a write hangs', async () => {
     const { clock, tiers, cache, made } = setup(1)
     for (const tier of tiers) tier.fault = () => 'hang'
