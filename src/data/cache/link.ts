@@ -93,7 +93,12 @@ export class Link<R> {
     if (this.#closed) return Promise.reject(new Error('closed'))
     if (!session) return Promise.reject(new Error(`not connected: ${this.#trouble}`))
     const { what, ms, bytes = 0, start } = operation
-    return session.outstanding.run({ what, ms, bytes, start: () => start(session.ask) })
+    return session.outstanding.run({
+      what,
+      ms,
+      bytes,
+      start: () => session.inOneWrite(() => start(session.ask)),
+    })
   }
 
   /** Ends the connection: the server said that it is of no use now. */
@@ -129,7 +134,7 @@ export class Link<R> {
     try {
       await within(
         connectTimeout,
-        session.opened.then(() => greet(session.ask, address)),
+        session.opened.then(() => session.inOneWrite(() => greet(session.ask, address))),
         'connect',
       )
       if (session.error) throw session.error
@@ -198,7 +203,6 @@ class Session<R> {
   readonly #socket: net.Socket
   readonly #heard: ((reply: R) => void) | undefined
   readonly #waiting: Waiting<R>[] = []
-  #isCorked = false
   #isRetired = false
 
   constructor({ tls: secure, reader: openReader, heard }: LinkOptions<R>, address: Address) {
@@ -248,6 +252,16 @@ class Session<R> {
     })
   }
 
+  /** What `run` asks at once leaves in one write. */
+  inOneWrite<T>(run: () => T): T {
+    this.#socket.cork()
+    try {
+      return run()
+    } finally {
+      this.#socket.uncork()
+    }
+  }
+
   end(error: Error): void {
     if (this.error) return
     this.error = error
@@ -262,17 +276,13 @@ class Session<R> {
     setTimeout(() => this.end(new Error('replaced')), ms).unref()
   }
 
-  /** The questions of one turn of the event loop leave in one write. */
   #write(parts: Parts): void {
-    if (!this.#isCorked) {
-      this.#isCorked = true
-      this.#socket.cork()
-      process.nextTick(() => {
-        this.#isCorked = false
-        this.#socket.uncork()
+    const [only] = parts
+    if (only !== undefined && parts.length === 1) this.#socket.write(only)
+    else
+      this.inOneWrite(() => {
+        for (const part of parts) this.#socket.write(part)
       })
-    }
-    for (const part of parts) this.#socket.write(part)
   }
 
   #take(reply: R): void {

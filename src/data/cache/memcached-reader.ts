@@ -1,5 +1,5 @@
 /** Memcached's text protocol: a strict reader of its answers. One is a line, or values and facts up to `END`. */
-import { BlockReader, decimal, Garbled } from './wire.ts'
+import { BlockReader, Garbled } from './wire.ts'
 
 export interface MemcachedReply {
   /** STORED, DELETED, END, SERVER_ERROR …: the line that ends the answer. */
@@ -36,10 +36,10 @@ export class MemcachedReader extends BlockReader {
     this.#maxBytes = maxBytes
   }
 
-  protected override line(first: number, rest: string): void {
-    const text = String.fromCharCode(first) + rest
+  protected override line(bytes: Buffer, from: number, end: number): void {
+    const text = bytes.toString('latin1', from, end)
     const [, key, size] = VALUE.exec(text) ?? []
-    if (key !== undefined) return this.#begin(key, decimal(size as string))
+    if (key !== undefined) return this.#begin(key, Number(size))
     const [, name, value] = STAT.exec(text) ?? []
     if (name !== undefined) this.#stats.set(name, value as string)
     else if (!FINAL.test(text)) throw new Garbled('what it says is not the protocol of memcached')

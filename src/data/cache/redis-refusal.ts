@@ -56,6 +56,10 @@ export async function diagnosed(error: Error, address: Address, secure: boolean)
     return new Refused(
       `its certificate is rejected (${code}); name its authority in NODE_EXTRA_CA_CERTS, or its name in the URL`,
     )
+  if (secure && /CERTIFICATE_REQUIRED/.test(code))
+    return new Refused(
+      'it wants a certificate of ours, and a tier has none to show; let it do without (tls-auth-clients no)',
+    )
   if (secure && /ALERT/.test(code)) return new Refused(`it ends the TLS handshake (${code})`)
   if (secure && (await speaksPlain(address)))
     return new Refused('it speaks no TLS on this port; write redis:// instead of rediss://')

@@ -50,18 +50,20 @@ export class RespReader extends BlockReader {
     this.#maxBytes = maxBytes
   }
 
-  protected override line(type: number, text: string): void {
+  protected override line(bytes: Buffer, at: number, end: number): void {
+    const type = bytes[at]
+    const from = at + 1
     switch (type) {
       case 0x2b: // +
-        return this.#give(text)
+        return this.#give(bytes.toString('utf8', from, end))
       case 0x2d: // -
-        return this.#give(new RespError(text))
+        return this.#give(new RespError(bytes.toString('utf8', from, end)))
       case 0x3a: // :
-        return this.#give(decimal(text))
+        return this.#give(decimal(bytes, from, end))
       case 0x24: // $
-        return this.#bulk(decimal(text))
+        return this.#bulk(decimal(bytes, from, end))
       case 0x2a: // *
-        return this.#array(decimal(text))
+        return this.#array(decimal(bytes, from, end))
       default:
         throw new Garbled(type === 0x15 ? TLS_ALERT : 'what it says is no RESP')
     }
