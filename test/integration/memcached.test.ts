@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
+import { guardTier } from '../../src/data/cache/guard.ts'
 import { createMemcachedTier } from '../../src/data/cache/memcached.ts'
+import { Unfit } from '../../src/data/cache/tier.ts'
 import { tierContract } from '../contract/tier.contract.ts'
 import { eventually } from '../support/eventually.ts'
 import { faultProxy } from '../support/fault-proxy.ts'
@@ -37,7 +39,12 @@ describe('memcached', () => {
     await eventually(fill)
     expect(await found()).toBe(60)
     await two.stop()
+    const guard = guardTier(tier, patient)
     await eventually(async () => {
+      // One key of the server that is gone is a miss like any other, and holds nothing against the tier.
+      for (const digest of digests) await guard.getMany([digest])
+      expect(guard.state).toBe('closed')
+      expect(new Set(digests.map((digest) => guard.takes(digest, 1)))).toEqual(new Set([true, false]))
       const left = await found()
       expect(left).toBeGreaterThan(10)
       expect(left).toBeLessThan(50)
@@ -83,6 +90,26 @@ describe('memcached', () => {
     await tier.close()
     await eventually(() => expect(proxy.open).toBe(0))
     await proxy.close()
+  })
+
+  it('knows how long an item a server takes, and what it has no room for', async () => {
+    const small = await startMemcached({ args: ['-I', '2m'] })
+    const open = (port: number) =>
+      createMemcachedTier({ name: 'm', servers: at(port), ...patient, maxEntryBytes: 8e6 })
+    const [usual, larger] = [open(one.port), open(small.port)]
+    for (const tier of [usual, larger]) await eventually(() => expect(tier.connected).toBe(true))
+    const digest = digestOf('long')
+    const taken = (tier: typeof usual) =>
+      [1e6, 1.1e6, 2.05e6, 2.2e6].map((size) => tier.takes?.(digest, size))
+    expect([taken(usual), taken(larger)]).toEqual([
+      [true, false, false, false],
+      [true, true, true, false],
+    ])
+    await larger.set(digest, Buffer.alloc(2.05e6, 1), 60_000)
+    expect((await larger.getMany([digest]))[0]?.length).toBe(2.05e6)
+    await expect(usual.set(digest, Buffer.alloc(1.1e6), 60_000)).rejects.toThrow(Unfit)
+    await Promise.all([usual.close(), larger.close()])
+    await small.stop()
   })
 
   it('names the server that is no address', () => {

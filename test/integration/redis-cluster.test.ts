@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
+import { guardTier } from '../../src/data/cache/guard.ts'
 import { createRedisStore, createRedisTier } from '../../src/data/cache/redis.ts'
 import { tierContract } from '../contract/tier.contract.ts'
 import { eventually } from '../support/eventually.ts'
@@ -91,6 +92,11 @@ describe('a redis cluster', () => {
       const left = await found()
       expect([left > 20, left < 60, performance.now() - began < 90]).toEqual([true, true, true])
     })
+    // One key of that node is a miss like any other, and holds nothing against the tier.
+    const guard = guardTier(tier, times)
+    for (const digest of digests) await guard.getMany([digest])
+    expect(guard.state).toBe('closed')
+    expect(new Set(digests.map((digest) => guard.takes(digest, 1)))).toEqual(new Set([true, false]))
     second.thaw()
     await eventually(async () => expect(await found()).toBe(60), { timeoutMs: 10_000 })
     await tier.close()

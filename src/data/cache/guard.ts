@@ -10,7 +10,7 @@ import { Breaker, type BreakerOutcome, type BreakerState } from './breaker.ts'
 import { createGather, type Gather } from './gather.ts'
 import { type GuardedLeases, guardLeases, type LeaseOp } from './guarded-leases.ts'
 import { isLate, Late } from './remote.ts'
-import { type Hints, type Tier, Unfit, Unwritable } from './tier.ts'
+import { type Hints, isAway, type Tier, Unfit, Unwritable } from './tier.ts'
 
 export type TierOp = 'get' | 'set' | 'delete' | 'claim' | 'facts' | 'publish' | LeaseOp
 
@@ -52,7 +52,7 @@ export interface GuardedTier {
   /** Why it will not have us until somebody changes something; undefined while it may. */
   readonly refusal: string | undefined
   /** Whether a value of so many bytes would be sent to it now. */
-  takes(bytes: number): boolean
+  takes(digest: Digest, bytes: number): boolean
   /** What was found; undefined for the rest, and for all where the tier failed. `budgetMs` shortens the deadline. */
   getMany(digests: readonly Digest[], budgetMs?: number): Promise<(Uint8Array | undefined)[]>
   /** The same for one, without a promise: `done` is called later, in its time, whatever the tier does. */
@@ -169,9 +169,9 @@ class Guard implements GuardedTier {
     return this.#tier.refusal
   }
 
-  takes(bytes: number): boolean {
-    const { connected, maxValueBytes = Number.POSITIVE_INFINITY } = this.#tier
-    if (connected === false || bytes > this.#maxEntryBytes || bytes > maxValueBytes) return false
+  takes(digest: Digest, bytes: number): boolean {
+    if (this.#tier.connected === false || bytes > this.#maxEntryBytes) return false
+    if (this.#tier.takes?.(digest, bytes) === false) return false
     if (bytes >= this.#unfit.bytes && this.#clock.now() < this.#unfit.until) return false
     return !this.#writes.isHeld
   }
@@ -204,7 +204,7 @@ class Guard implements GuardedTier {
   }
 
   async set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<boolean> {
-    if (!this.takes(value.length)) {
+    if (!this.takes(digest, value.length)) {
       this.#observer?.tier(this.name, 'set', 'skipped', 0)
       return false
     }
@@ -274,8 +274,9 @@ class Guard implements GuardedTier {
     }
   }
 
-  /** What an error says of the server: one that takes no writes has answered, and in time. */
+  /** What an error says of the tier: one that takes no writes has answered, and one of its servers that is away costs nothing. */
   #verdict(error: unknown, breaker: Breaker): BreakerOutcome {
+    if (isAway(error)) return 'ok'
     const isWell = error instanceof Unfit || (error instanceof Unwritable && breaker === this.#reads)
     return isWell ? 'ok' : 'error'
   }

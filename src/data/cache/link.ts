@@ -6,6 +6,7 @@
 import net from 'node:net'
 import tls from 'node:tls'
 import { type Operation, Outstanding, retryDelay, within } from './remote.ts'
+import { Away } from './tier.ts'
 
 export type Parts = readonly (string | Uint8Array)[]
 export type Ask<R> = (parts: Parts) => Promise<R>
@@ -91,7 +92,7 @@ export class Link<R> {
   ): Promise<T> {
     const session = this.#up
     if (this.#closed) return Promise.reject(new Error('closed'))
-    if (!session) return Promise.reject(new Error(`not connected: ${this.#trouble}`))
+    if (!session) return Promise.reject(new Away(`not connected: ${this.#trouble}`))
     const { what, ms, bytes = 0, start } = operation
     return session.outstanding.run({
       what,

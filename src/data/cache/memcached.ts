@@ -12,7 +12,7 @@ import {
   factKey,
   type RemoteOptions,
 } from './remote.ts'
-import { type Tier, Unfit } from './tier.ts'
+import { isAway, type Tier, Unfit } from './tier.ts'
 
 export interface MemcachedOptions extends RemoteOptions {
   /** `host:port`, or `[v6]:port`; the port is 11211 where it is left out. */
@@ -73,11 +73,9 @@ class MemcachedTier implements Tier {
     return this.#servers.find(({ link }) => !link.isUp)?.link.trouble ?? ''
   }
 
-  /** What every server takes. */
-  get maxValueBytes(): number {
-    let least = Number.POSITIVE_INFINITY
-    for (const { itemBytes } of this.#servers) least = Math.min(least, itemBytes)
-    return least - ITEM_OVERHEAD_BYTES - this.#options.prefix.length - 43
+  takes(digest: Digest, bytes: number): boolean {
+    const { link, itemBytes } = this.#serverOf(digest)
+    return link.isUp && bytes <= itemBytes - ITEM_OVERHEAD_BYTES - this.#key(digest).length
   }
 
   /** Each server is asked for its keys; one that does not answer makes its own keys misses, and only all of them a failure. */
@@ -98,7 +96,9 @@ class MemcachedTier implements Tier {
       outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [...outcome.value] : [])),
     )
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-    if (failed && outcomes.every((outcome) => outcome.status === 'rejected')) throw failed.reason
+    const isVain = outcomes.every((outcome) => outcome.status === 'rejected')
+    // A server that is away, while others are there, costs its own keys and says nothing of the tier.
+    if (failed && isVain && !(isAway(failed.reason) && this.connected)) throw failed.reason
     return keys.map((key) => found.get(key))
   }
 

@@ -25,6 +25,8 @@ export interface RedisClient {
   readonly trouble: string
   /** Why it will not have us; undefined while it may. */
   readonly refusal: string | undefined
+  /** Whether the server that has the key is there. */
+  reaches(key: string): boolean
   /** The answers in the commands' order, errors among them. Rejects where none could be had. */
   run(operation: RedisOperation): Promise<readonly Reply[]>
   close(): void
@@ -53,6 +55,7 @@ export function singleClient(link: Link<Reply>): RedisClient {
     get refusal() {
       return link.refusal
     },
+    reaches: () => link.isUp,
     async run({ commands, ...operation }) {
       const replies = await link.run({
         ...operation,

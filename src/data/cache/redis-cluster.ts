@@ -7,6 +7,7 @@ import type { Address, Link } from './link.ts'
 import { heed, type RedisClient, type RedisCommand, type RedisOperation } from './redis-client.ts'
 import { nameOf, readRedirection, readSlots, type SlotMap, slotOf } from './redis-slots.ts'
 import { command, type Reply, RespError } from './resp.ts'
+import { Away, isAway } from './tier.ts'
 
 interface ClusterOptions {
   /** The node that the settings name; always among those that are asked for the map. */
@@ -74,6 +75,11 @@ export class ClusterClient implements RedisClient {
     return this.#options.seed
   }
 
+  reaches(key: string): boolean {
+    const owner = this.#map?.owners[slotOf(key)]
+    return owner !== undefined && this.#nodes.get(owner)?.isUp === true
+  }
+
   async run(operation: RedisOperation): Promise<readonly Reply[]> {
     if (!this.connected) throw new Error(`not connected: ${this.trouble}`)
     const { commands } = operation
@@ -82,7 +88,7 @@ export class ClusterClient implements RedisClient {
     commands.forEach(({ key }, place) => {
       const owner = this.#map?.owners[slotOf(key)]
       const share = owner === undefined ? undefined : shares.get(owner)
-      if (owner === undefined) replies[place] = new RespError('CLUSTERDOWN no node has the slot')
+      if (owner === undefined) replies[place] = new RespError('AWAY no node has the slot')
       else if (share) share.push(place)
       else shares.set(owner, [place])
     })
@@ -117,7 +123,7 @@ export class ClusterClient implements RedisClient {
   ): Promise<readonly Reply[]> {
     const link = this.#nodes.get(owner)
     try {
-      if (!link) throw new Error('the node has left')
+      if (!link) throw new Away('the node has left')
       const replies = await link.run({
         ...operation,
         start: (ask) =>
@@ -135,7 +141,8 @@ export class ClusterClient implements RedisClient {
       return replies
     } catch (error) {
       if (link && !link.isUp) this.#hurry()
-      const failed = new RespError(`${owner}: ${error instanceof Error ? error.message : String(error)}`)
+      const words = `${owner}: ${error instanceof Error ? error.message : String(error)}`
+      const failed = new RespError(isAway(error) ? `AWAY ${words}` : words)
       return commands.map(() => failed)
     }
   }

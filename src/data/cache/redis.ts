@@ -20,7 +20,7 @@ import {
   factKey,
 } from './remote.ts'
 import { command, type Reply, RespError } from './resp.ts'
-import { type Hints, type Tier, Unfit, Unwritable } from './tier.ts'
+import { Away, type Hints, type Tier, Unfit, Unwritable } from './tier.ts'
 
 export type { RedisOptions } from './redis-open.ts'
 
@@ -99,6 +99,10 @@ class RedisTier implements Tier {
     return this.#client.refusal ?? this.#listener?.refusal
   }
 
+  takes(digest: Digest): boolean {
+    return this.#client.reaches(this.#key(digest))
+  }
+
   async getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
     if (digests.length === 0) return []
     const values = this.#isCluster ? await this.#getEach(digests) : await this.#getAll(digests)
@@ -118,7 +122,8 @@ class RedisTier implements Tier {
   async #getEach(digests: readonly Digest[]): Promise<readonly Reply[]> {
     const commands = digests.map((digest) => this.#command(['GET', this.#key(digest)]))
     const replies = await this.#run({ what: 'get', ms: this.#options.readTimeout, commands })
-    if (replies.every((reply) => reply instanceof RespError)) this.#value(replies[0] as Reply)
+    const failed = replies.find((reply) => reply instanceof RespError && !isElsewhere(reply))
+    if (failed && replies.every((reply) => reply instanceof RespError)) this.#value(failed)
     return replies
   }
 
@@ -255,8 +260,14 @@ class RedisTier implements Tier {
   #value(reply: Reply): Reply {
     if (!(reply instanceof RespError)) return reply
     const message = `${this.name}: ${reply.message.slice(0, 200)}`
+    if (isElsewhere(reply)) throw new Away(message)
     throw UNWRITABLE.has(reply.code) ? new Unwritable(message) : new Error(message)
   }
+}
+
+/** The node that has the key is not there, or the part of the cluster that is has no word on it. */
+function isElsewhere({ code }: RespError): boolean {
+  return code === 'AWAY' || code === 'CLUSTERDOWN'
 }
 
 function scriptCommand(

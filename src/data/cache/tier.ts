@@ -19,6 +19,18 @@ export interface Hints {
   listen(run: () => void): void
 }
 
+/** The server that has the key is not there, while others of the tier are: as costless as a tier without a connection. */
+export class Away extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'Away'
+  }
+}
+
+export function isAway(error: unknown): boolean {
+  return error instanceof Away || (error instanceof Error && error.cause instanceof Away)
+}
+
 /** The server answers, but takes no writes at present: it is full, or a replica, or cannot save. */
 export class Unwritable extends Error {
   constructor(message: string) {
@@ -46,8 +58,8 @@ export interface Tier {
   readonly trouble?: string
   /** Why the server will not have us, with what a person can do about it; undefined while it may. */
   readonly refusal?: string | undefined
-  /** The longest value that the server takes, where it says so. */
-  readonly maxValueBytes?: number
+  /** Whether the server that has the key is there, and takes a value of so many bytes. Left out: as far as is known. */
+  takes?(digest: Digest, bytes: number): boolean
   /** One round trip for all; the answer has the keys' order. */
   getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]>
   set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<void>

@@ -60,7 +60,7 @@ export class WriteQueue {
   push(write: Write): boolean {
     this.forget(write.digest)
     const isLong = write.bytes.length > this.#maxBytes
-    if (isLong || !this.#tier.takes(write.bytes.length)) {
+    if (isLong || !this.#tier.takes(write.digest, write.bytes.length)) {
       if (isLong) this.dropped++
       else this.failed++
       write.lease?.lost()

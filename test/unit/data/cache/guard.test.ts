@@ -176,10 +176,12 @@ describe('a guarded tier', () => {
       expect(await get()).toEqual([Uint8Array.of(118)])
     }
     expect([guard.state, guard.writes, logged]).toEqual(['closed', 'open', ['tier.open']])
-    expect([guard.takes(1), guard.takes(1_001)]).toEqual([false, false])
+    expect([guard.takes(digestOf('k'), 1), guard.takes(digestOf('k'), 1_001)]).toEqual([false, false])
     tier.set = set
     clock.advance(2_000)
-    expect([guard.takes(1), await guard.set(digestOf('k'), Buffer.from('w'), 60_000)]).toEqual([true, true])
+    expect([guard.takes(digestOf('k'), 1), await guard.set(digestOf('k'), Buffer.from('w'), 60_000)]).toEqual(
+      [true, true],
+    )
     expect([guard.writes, await get()]).toEqual(['closed', [Uint8Array.of(119)]])
   })
 
@@ -209,9 +211,13 @@ describe('a guarded tier', () => {
       if (value.length >= 100) throw new Unfit('object too large')
     }
     for (let n = 0; n < 10; n++) expect(await guard.set(digestOf('k'), Buffer.alloc(100), 1)).toBe(false)
-    expect([guard.writes, guard.takes(100), guard.takes(99)]).toEqual(['closed', false, true])
+    expect([guard.writes, guard.takes(digestOf('k'), 100), guard.takes(digestOf('k'), 99)]).toEqual([
+      'closed',
+      false,
+      true,
+    ])
     clock.advance(60_000)
-    expect(guard.takes(100)).toBe(true)
+    expect(guard.takes(digestOf('k'), 100)).toBe(true)
   })
 
   it('says that it is refused, once for each reason', async () => {
