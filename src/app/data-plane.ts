@@ -7,7 +7,7 @@ import type { Settings } from '../config/schema.ts'
 import type { Endpoint } from '../core/addresses.ts'
 import { type Call, header } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
-import { type Digest, printable } from '../core/key.ts'
+import type { Digest } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
 import type { Observer } from '../core/observer.ts'
 import type { OutlierState } from '../data/balance/outlier-state.ts'
@@ -40,10 +40,7 @@ import { refusalKey } from '../data/key/refusal.ts'
 import { ModelStats } from '../data/model-stats.ts'
 import { createPipeline, type Pipeline } from '../data/pipeline.ts'
 import { createRecall, type Recall } from '../data/recall.ts'
-import { createAsk } from '../data/rows/ask.ts'
-import { createShadow } from '../data/rows/shadow.ts'
-import { type Finding, Splitter } from '../data/rows/splitter.ts'
-import { createSplitting, type Splitting } from '../data/rows/splitting.ts'
+import type { Finding } from '../data/rows/splitter.ts'
 import { createShip, type Ship } from '../data/ship.ts'
 import type { Dispatch } from '../data/shipment.ts'
 import { createStandings, type Standings } from '../data/standing.ts'
@@ -55,9 +52,11 @@ import { readyBytes } from './cache.ts'
 import { countAnswered } from './demand.ts'
 import { type LiveSettings, liveOf } from './live.ts'
 import type { DataStats } from './merge.ts'
+import type { Said } from './messages.ts'
 import { createOutgoing, type Outgoing } from './outgoing.ts'
 import type { PoolDefaults } from './plain.ts'
 import { Pools } from './pools.ts'
+import { createLearnt, type Learnt } from './rows.ts'
 
 export interface DataPlaneParts {
   readonly settings: Settings
@@ -99,9 +98,8 @@ export class DataPlane {
   readonly #keyer: Keyer
   readonly #standings: Standings
   readonly #memory: string
-  readonly #splitter: Splitter
+  readonly #learnt: Learnt
   readonly #refreshes: RefreshBudget
-  readonly #splitting: Splitting
   readonly #stalls: Stalls
   /** Undefined: there is no shared tier. */
   readonly #aliases: Aliases | undefined
@@ -130,16 +128,15 @@ export class DataPlane {
       random,
       stalled: (now) => this.#stalls.total(now),
     })
-    const splitter = newSplitter(parts)
-    this.#splitter = splitter
-    const shadow = createShadow({
-      splitter,
-      random,
-      clock,
-      ask: createAsk(dispatch, outgoing),
+    this.#learnt = createLearnt({
+      ...parts,
+      dispatch,
+      outgoing,
+      observer,
+      split: parts.split,
+      token: (matched) => this.#token(matched),
       queueing: (pool) => this.pools.find(pool)?.isQueueing ?? false,
     })
-    this.#splitting = createSplitting({ splitter, shadow, token: (matched) => this.#token(matched) })
     const answer = this.#pipeline({ dispatch, outgoing, observer })
     this.ingress = createIngress({
       live: () => this.#live,
@@ -165,7 +162,7 @@ export class DataPlane {
   #pipeline({ dispatch, outgoing, observer }: Upstream): Pipeline {
     const { cache, claims, facts, clock, random } = this.#parts
     const forward = createForward(dispatch, outgoing)
-    const splitting = this.#splitting
+    const { splitting, forms } = this.#learnt
     const memory = this.#memory
     const refusalOf: RefusalOf = ({ call, raw }) => refusalKey(call, raw, outgoing(call))
     return createPipeline({
@@ -178,10 +175,12 @@ export class DataPlane {
       markers: new Markers(clock),
       refreshes: this.#refreshes,
       splitting,
+      forms,
       claims,
       fill: createFill({
         cache,
         claims,
+        forms,
         ship: this.#ship(dispatch, outgoing),
         leases: this.#leases(),
         mayKeep: ({ route, target }, version) => facts.deployments.mayKeep(route.pool, target.model, version),
@@ -189,7 +188,7 @@ export class DataPlane {
         clock,
         random,
       }),
-      compose: createCompose({ forward, splitting, observer, clock, memory }),
+      compose: createCompose({ forward, splitting, forms, observer, clock, memory }),
       forward,
       refusalOf,
       clock,
@@ -221,7 +220,7 @@ export class DataPlane {
     return createShip({
       dispatch,
       outgoing,
-      splitting: this.#splitting,
+      splitting: this.#learnt.splitting,
       busy: (pool) => isBusy(this.pools.get(pool).view.backends, (slot) => this.pools.inflight(slot)),
       maxBatch: ({ route, target }) => maxBatchOf(this.pools.get(route.pool).view.backends, target.model),
       serviceMs: (pool) => this.pools.get(pool).serviceMs(0.9) ?? 0,
@@ -258,9 +257,14 @@ export class DataPlane {
     return this.#parts.cache.remove(digest)
   }
 
+  /** What the backends' metadata say of the forms in which they are asked. */
+  said({ pool, model, form }: Said): void {
+    this.#learnt.forms.tell(pool, model, form)
+  }
+
   /** Another worker has found out whether a model may be split. */
   heardOf(found: Finding): void {
-    this.#splitter.heard(found)
+    this.#learnt.splitter.heard(found)
   }
 
   stats(): DataStats {
@@ -292,7 +296,7 @@ export class DataPlane {
         keyer: this.#keyer,
         cache: this.#parts.cache,
         memory: this.#memory,
-        splitting: this.#splitting,
+        splitting: this.#learnt.splitting,
         wall: () => this.#parts.clock.wall(),
       },
       call,
@@ -314,18 +318,4 @@ interface Upstream {
   readonly dispatch: Dispatch
   readonly outgoing: Outgoing
   readonly observer: Observer
-}
-
-function newSplitter({ clock, random, log, observer, split }: DataPlaneParts): Splitter {
-  return new Splitter({
-    clock,
-    random,
-    changed: (found, reason) => {
-      const { model, kind, state, agreements } = found
-      split?.(found)
-      observer.splitting(model.slice(0, model.lastIndexOf('@')), state)
-      const of = { model, ...(kind === undefined ? {} : { kind: printable(kind).slice(0, 12) }) }
-      log[state === 'proved' ? 'info' : 'warn']('rows.changed', { ...of, state, agreements, reason })
-    },
-  })
 }

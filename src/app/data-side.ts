@@ -17,6 +17,7 @@ import { type Cache, openCache } from './cache.ts'
 import { DataWorker } from './data-worker.ts'
 import type { PoolLoad } from './demand.ts'
 import { type DataStats, mergeStats, mergeTraffic } from './merge.ts'
+import type { Said } from './messages.ts'
 import { observing } from './observing.ts'
 import type { PoolDefaults } from './plain.ts'
 import { checkFree } from './ports.ts'
@@ -113,6 +114,12 @@ export class DataSide {
   apply(view: PoolView): void {
     this.#worker.plane.pools.apply(view)
     this.#threads.apply(view)
+  }
+
+  /** What the backends' metadata say of the forms in which they are asked. */
+  said(said: Said): void {
+    this.#worker.plane.said(said)
+    this.#threads.said(said)
   }
 
   reload(settings: Settings): void {

@@ -16,6 +16,7 @@ import { ALONE } from '../control/scale/alone.ts'
 import { SharedCrew } from '../control/scale/crew.ts'
 import { createCrewStore } from '../control/scale/crew-store.ts'
 import { Shared } from '../control/shared.ts'
+import { Spoken } from '../control/spoken.ts'
 import { Versions } from '../control/versions.ts'
 import { type AddressRules, cidrList, type Endpoint } from '../core/addresses.ts'
 import type { SharedStore } from '../core/shared.ts'
@@ -223,10 +224,11 @@ export class Gateway {
     const probe = createProbe(rules)
     const probed = (pool: string) => healthSettings(this.#settings, pool)
     const health = new Health({ registry, clock, random, probe, settings: probed })
+    const spoken = new Spoken({ registry, clock, probe, said: (said) => data.said(said) })
     const versions = new Versions({
       registry,
       clock,
-      probe,
+      probe: spoken.probe,
       settings: probed,
       models: (pool) => data.facts.deployments.asked(pool),
       deployed: (deployed) => {

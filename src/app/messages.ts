@@ -25,6 +25,13 @@ export interface WorkerStart {
   readonly shared: SharedState
 }
 
+export interface Said {
+  readonly pool: string
+  readonly model: string
+  /** `Plan.form`, of a call that could be made. */
+  readonly form: number
+}
+
 export interface ToWorker {
   listen(at: Endpoint): Endpoint
   own(endpoints: readonly Endpoint[]): void
@@ -36,6 +43,8 @@ export interface ToWorker {
     readonly model: string
     readonly state: DeploymentState | undefined
   }): void
+  /** What metadata say of the forms in which a model is asked. */
+  said(said: Said): void
   /** What another worker has found out of a model's rows. */
   split(found: Finding): void
   /** False: a tier could not be told. */

@@ -17,7 +17,7 @@ import type { ProcessLog } from '../obs/log.ts'
 import { type Metrics, type MetricsSnapshot, totalsOf } from '../obs/metrics.ts'
 import type { PoolLoad } from './demand.ts'
 import { countedOf, type DataStats, mergeStats } from './merge.ts'
-import type { ToWorker, WorkerReport } from './messages.ts'
+import type { Said, ToWorker, WorkerReport } from './messages.ts'
 import type { PoolDefaults } from './plain.ts'
 import type { SharedFacts } from './shared-facts.ts'
 import { buryWorker, type SharedState } from './shared-state.ts'
@@ -56,6 +56,7 @@ export class Threads {
   readonly #loads: WorkerLoads
   readonly #views = new Map<string, PoolView>()
   readonly #reports = new Map<number, WorkerReport>()
+  readonly #said = new Map<string, Said>()
   readonly #splits = new Map<string, Finding>()
   /** What each worker that runs has told last of what it counts: when it ends, no less than that stays. */
   readonly #stats = new Map<number, DataStats>()
@@ -99,6 +100,12 @@ export class Threads {
       model,
       state: state && { token: state.token, versions: state.versions },
     })
+  }
+
+  said(said: Said): void {
+    this.#said.set(`${said.pool}/${said.model}`, said)
+    if (this.#said.size > MAX_SPLITS) this.#said.delete(this.#said.keys().next().value as string)
+    this.#tell('said', said)
   }
 
   /** What one worker finds out of a model's rows holds for all; left out is the one that has. */
@@ -241,6 +248,7 @@ export class Threads {
     if (this.#settings) link.tell('reload', this.#settings)
     link.tell('own', this.#own)
     for (const view of this.#views.values()) link.tell('apply', view)
+    for (const said of this.#said.values()) link.tell('said', said)
     for (const found of this.#splits.values()) link.tell('split', found)
   }
 

@@ -103,6 +103,7 @@ function offers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     deployment({ pool, model, state }) {
       if (deployments.told(pool, model, state)) plane.changed()
     },
+    said: (said) => plane.said(said),
     split: (found) => plane.heardOf(found),
     forget: (digest) => plane.forget(digest),
     // Messages are taken in their order: what was told before has been done.

@@ -11,7 +11,8 @@ export function bypassReason(
   wish: Directives,
 ): string | undefined {
   if (!route.cache) return 'not enabled'
-  if (!keepable({ route, protocol, target })) return 'not a prediction'
+  if (!keepable({ route, protocol, target }))
+    return target.verb === 'explain' ? 'explanation' : 'not a prediction'
   if (wish.noCache && wish.onlyIfCached) return 'no-cache, only-if-cached'
   if (wish.noCache && wish.noStore) return 'no-cache, no-store'
   if (!isWhole(call.body)) return 'streamed'

@@ -12,11 +12,13 @@ import type { Directives } from './cache/directives.ts'
 import { ageMs, type Entry, remainingMs } from './cache/entry.ts'
 import type { Forward } from './forward.ts'
 import type { Job } from './job.ts'
+import type { Forms } from './key/forms.ts'
 import type { Splitting } from './rows/splitting.ts'
 
 export interface ComposeParts {
   readonly forward: Forward
   readonly splitting: Splitting
+  readonly forms: Pick<Forms, 'learn'>
   readonly observer: Observer
   readonly clock: Clock
   readonly memory: string
@@ -35,7 +37,7 @@ export interface Compose {
   stale(job: Job, status: number | undefined): Answer | undefined
 }
 
-export function createCompose({ forward, splitting, observer, clock, memory }: ComposeParts): Compose {
+export function createCompose({ forward, splitting, forms, observer, clock, memory }: ComposeParts): Compose {
   return { hitOutcome, answer, unkept, stale }
 
   function answer(job: Job): Answer | Coming<Answer> | undefined {
@@ -45,18 +47,24 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
       const line = sheet.lines[0] as (typeof sheet.lines)[number]
       const entry = entries[0] as Entry
       const reply = replyOf(entry)
-      if (line.tier !== undefined) return addressed(job, reply, hitOutcome(entries, line.tier, wish))
-      splitting.observe(job, reply)
-      return addressed(job, reply, {
-        kind: 'miss',
-        stored: !line.lost,
-        collapsed: line.joined,
-        status: entry.status,
-        ttlMs: left(entries),
-      })
+      const outcome: Outcome =
+        line.tier !== undefined
+          ? hitOutcome(entries, line.tier, wish)
+          : {
+              kind: 'miss',
+              stored: !line.lost,
+              collapsed: line.joined,
+              status: entry.status,
+              ttlMs: left(entries),
+            }
+      if (line.tier === undefined) splitting.observe(job, reply)
+      // Of its own form: somebody else's call has shown it.
+      else if (!job.isShown && !entry.negative) forms.learn(matched, plan, reply)
+      return addressed(job, { reply, form: entry.form }, outcome)
     }
     const answers = entries.map(answerOf)
-    const reply = ofOneVersion(entries) ? matched.protocol.rows?.assemble(plan, answers) : undefined
+    const isOwn = areOwn(job, entries)
+    const reply = ofOneVersion(entries) ? matched.protocol.rows?.assemble(plan, answers, isOwn) : undefined
     // Another version, another trailing shape.
     if (!reply) {
       splitting.mismatched(job)
@@ -64,7 +72,7 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
     }
     splitting.check(job, answers)
     observer.rows(matched.target.model ?? '', sheet.counts())
-    return addressed(job, reply, rowOutcome(job, entries))
+    return addressed(job, { reply, form: isOwn ? job.form : undefined }, rowOutcome(job, entries))
   }
 
   function unkept(
@@ -73,12 +81,9 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
     facts: { collapsed: boolean; counts: RowCounts },
   ): Answer | Coming<Answer> {
     if (job.rows) observer.rows(job.matched.target.model ?? '', facts.counts)
-    return addressed(job, reply, {
-      kind: 'miss',
-      stored: false,
-      collapsed: facts.collapsed,
-      status: reply.status,
-    })
+    const { collapsed } = facts
+    const outcome: Outcome = { kind: 'miss', stored: false, collapsed, status: reply.status }
+    return addressed(job, { reply, form: job.form }, outcome)
   }
 
   function stale(job: Job, status: number | undefined): Answer | undefined {
@@ -89,10 +94,12 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
     }
     const entries = sheet.entries() as readonly Entry[]
     if (!ofOneVersion(entries)) return undefined
+    const isOwn = areOwn(job, entries)
     const reply = rows
-      ? matched.protocol.rows?.assemble(plan, entries.map(answerOf))
+      ? matched.protocol.rows?.assemble(plan, entries.map(answerOf), isOwn)
       : replyOf(entries[0] as Entry)
-    const own = reply && matched.protocol.address(reply, call, plan)
+    const origin = { form: isOwn ? job.form : undefined, asItCame: !job.isShown }
+    const own = reply && matched.protocol.address(reply, call, plan, origin)
     if (!own) return undefined
     const age = oldest(entries)
     return {
@@ -101,8 +108,12 @@ export function createCompose({ forward, splitting, observer, clock, memory }: C
     }
   }
 
-  function addressed({ call, matched, plan }: Job, reply: Reply, outcome: Outcome): Answer | Coming<Answer> {
-    const own = matched.protocol.address(reply, call, plan)
+  function addressed(
+    { call, matched, plan, isShown }: Job,
+    { reply, form }: Formed,
+    outcome: Outcome,
+  ): Answer | Coming<Answer> {
+    const own = matched.protocol.address(reply, call, plan, { form, asItCame: !isShown })
     return own ? { reply: own, outcome } : forward(call, matched, 'no such encoding')
   }
 
@@ -151,6 +162,17 @@ function ofOneVersion(entries: readonly Entry[]): boolean {
     known = version
   }
   return true
+}
+
+/** A reply, and the form of the call that it answered; undefined: of several. */
+interface Formed {
+  readonly reply: Reply
+  readonly form: number | undefined
+}
+
+/** Whether all were answers to calls in this one's form. */
+function areOwn({ form }: Job, entries: readonly Entry[]): boolean {
+  return entries.every((entry) => (entry.form ?? 0) === form)
 }
 
 const NOTHING = new Uint8Array(0)

@@ -18,6 +18,7 @@ import type { Holding, Leases } from './flight/leases.ts'
 import type { Matched, RouteCache } from './ingress/routes.ts'
 import type { Job, Landing, RefusalOf } from './job.ts'
 import { answeredBy } from './key/answered-by.ts'
+import { type Forms, suits } from './key/forms.ts'
 import type { Kept, Order, Ship } from './ship.ts'
 import type { Delivered } from './shipment.ts'
 
@@ -28,6 +29,7 @@ export interface FillParts {
   readonly leases: (matched: Matched) => Leases | undefined
   /** Undefined: this process has one worker. */
   readonly claims?: Claims | undefined
+  readonly forms: Pick<Forms, 'learn'>
   /** Whether an answer of this version may be kept under the present deployment. */
   readonly mayKeep: (matched: Matched, version: string | undefined) => boolean
   readonly refusalOf: RefusalOf
@@ -63,7 +65,7 @@ export function createFill(parts: FillParts): Fill {
 
   function inMemory(job: Job, load: Load<Landing>, digest: Digest): boolean {
     const entry = cache.peek(digest)
-    if (!entry || judge(entry, job.wish, clock.wall()) !== 'fresh') return false
+    if (!entry || !suits(entry, job) || judge(entry, job.wish, clock.wall()) !== 'fresh') return false
     load.land(digest, { kind: 'entry', entry, tier: undefined, joined: true })
     return true
   }
@@ -92,7 +94,7 @@ export function createFill(parts: FillParts): Fill {
   }
 
   function landed(job: Job, load: Load<Landing>, digest: Digest, found: Found | undefined): boolean {
-    if (!found) return false
+    if (!found || !suits(found.entry, job)) return false
     const freshness = judge(found.entry, job.wish, clock.wall())
     if (freshness === 'fresh') {
       load.land(digest, { kind: 'entry', ...found })
@@ -134,6 +136,8 @@ export function createFill(parts: FillParts): Fill {
     // Of whole calls only.
     const [first] = all as [Kept]
     if (first.delivered.reply.status !== 200) return refuse(job, { load, digests }, first, versions[0])
+    // A call in a form that the server had not been seen to take.
+    if (!job.isShown) parts.forms.learn(job.matched, job.plan, first.delivered.reply)
     const plain = { memoryOnly: !job.seed.shared, began: job.began }
     for (let i = 0; i < order.rows.length; i++) {
       const { digest } = order.rows[i] as Row
@@ -154,9 +158,9 @@ export function createFill(parts: FillParts): Fill {
   }
 
   function entryOf(
-    { matched }: Job,
+    { matched, form }: Job,
     digest: Digest,
-    { answer, delivered }: Kept,
+    { answer, delivered, form: ownForm }: Kept,
     version: string | undefined,
   ): Entry {
     const { reply, ms } = delivered
@@ -178,6 +182,7 @@ export function createFill(parts: FillParts): Fill {
       tags: NO_TAGS,
       upstreamMs: ms,
       negative,
+      form: ownForm ?? form,
     }
   }
 }

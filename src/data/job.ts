@@ -7,11 +7,12 @@ import type { Plan, Row } from '../protocol/protocol.ts'
 import type { Directives } from './cache/directives.ts'
 import type { Entry } from './cache/entry.ts'
 import type { Matched } from './ingress/routes.ts'
+import type { Taker } from './key/forms.ts'
 import type { Seed } from './key/keyer.ts'
 import type { Sheet } from './rows/sheet.ts'
 
 /** A call on its way through the cache. */
-export interface Job {
+export interface Job extends Taker {
   readonly call: Call
   readonly matched: Matched
   readonly wish: Directives

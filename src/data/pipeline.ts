@@ -24,6 +24,7 @@ import type { RefreshBudget } from './cache/refresh-budget.ts'
 import type { HeadNotes } from './ingress/intake.ts'
 import type { Matched } from './ingress/routes.ts'
 import type { Asked, Job } from './job.ts'
+import { type Forms, suits } from './key/forms.ts'
 import { rawDigest, rawDigestSteps } from './key/raw.ts'
 import { Sheet } from './rows/sheet.ts'
 import type { Splitting } from './rows/splitting.ts'
@@ -34,6 +35,7 @@ export interface Stages extends WayParts {
   readonly standings: Standings
   readonly refreshes: RefreshBudget
   readonly splitting: Splitting
+  readonly forms: Pick<Forms, 'has'>
 }
 
 /**
@@ -51,10 +53,10 @@ export type Pipeline = (
 type Opening = Pick<Job, 'call' | 'matched' | 'began'> & { readonly asked: Asked | undefined }
 
 /** A call whose key is known as far as its bytes tell it. */
-type Known = Omit<Job, 'plan' | 'rows' | 'sheet' | 'isSought'> & Opening
+type Known = Omit<Job, 'plan' | 'rows' | 'sheet' | 'isSought' | 'form' | 'isShown'> & Opening
 
 export function createPipeline(stages: Stages): Pipeline {
-  const { standings, cache, memory, ready, aliases, splitting, compose, forward, clock } = stages
+  const { standings, cache, memory, ready, aliases, splitting, forms, compose, forward, clock } = stages
   const { shared, alone, looked } = createWays(stages)
 
   return function answer(call, matched, notes, asked) {
@@ -111,8 +113,8 @@ export function createPipeline(stages: Stages): Pipeline {
     const freshness = kept ? judge(kept.entry, wish, clock.wall()) : 'dead'
     if (!kept || freshness !== 'fresh')
       return read(found, { fallback: freshness === 'dead' ? undefined : kept?.entry })
-    const { status, headers, body } = kept.entry
-    const reply = matched.protocol.address({ status, headers, body }, call)
+    const { status, headers, body, form: own } = kept.entry
+    const reply = matched.protocol.address({ status, headers, body }, call, undefined, { form: own })
     if (!reply) return read(found, { fallback: undefined })
     if (!wish.noStore && cache.mark() === found.began) ready.set(found.raw, reply, [kept.entry])
     return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, wish) }
@@ -138,8 +140,24 @@ export function createPipeline(stages: Stages): Pipeline {
     const rows = splitting.splits(matched, plan) ? plan.rows : undefined
     const sheet = new Sheet(rows ?? [{ digest: plan.whole, wire: NOTHING }])
     const isSought = asked !== undefined
-    const job: Job = { call, matched, wish, body, plan, rows, seed, raw, sheet, began, isSought }
-    if (asked?.fallback) sheet.fallBack(plan.whole, asked.fallback)
+    const { form = 0 } = plan
+    const isShown = forms.has(matched, form)
+    const job: Job = {
+      call,
+      matched,
+      wish,
+      body,
+      plan,
+      rows,
+      seed,
+      raw,
+      sheet,
+      began,
+      isSought,
+      form,
+      isShown,
+    }
+    if (asked?.fallback && suits(asked.fallback, job)) sheet.fallBack(plan.whole, asked.fallback)
 
     // 5. Some callers do not share: they neither join nor lead.
     if (wish.noCache) return alone(job)
@@ -149,8 +167,8 @@ export function createPipeline(stages: Stages): Pipeline {
 }
 
 /** `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */
-function asItCame({ common }: Plan, raw: Digest): Plan {
-  return { whole: raw, common }
+function asItCame({ common, form = 0 }: Plan, raw: Digest): Plan {
+  return { whole: raw, common, form }
 }
 
 /** A whole call goes upstream as it came, and needs no wire. */

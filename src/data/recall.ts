@@ -81,10 +81,10 @@ export function createRecall(parts: RecallParts): Recall {
 
   function answered(waiting: Waiting, { entry, tier }: Found): boolean {
     const { intake, matched, standing, body, raw, mark } = waiting
-    const { status, headers } = entry
+    const { status, headers, form } = entry
     const { headers: fields = [], query = '' } = intake.notes
     const call = { headers: fields, query, body }
-    const reply = matched.protocol.address({ status, headers, body: entry.body }, call)
+    const reply = matched.protocol.address({ status, headers, body: entry.body }, call, undefined, { form })
     if (!reply || !(reply.body instanceof Uint8Array)) return false
     const wall = clock.wall()
     const outcome = {

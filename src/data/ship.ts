@@ -20,6 +20,8 @@ export interface Kept {
   readonly delivered: Delivered
   /** Undefined: the reply as a whole. */
   readonly answer: RowAnswer | undefined
+  /** Of the call that was sent, where it was another's. */
+  readonly form?: number
 }
 
 export type Shipped = { readonly kept: readonly Kept[] } | { readonly unkept: Reply }
@@ -45,7 +47,8 @@ export function createShip(parts: ShipParts): Ship {
   const batches = new Batches({ ...parts, cut: cutRows })
 
   return function ship(job, order) {
-    if (!job.rows || !batches.takes(job)) return alone(job, order)
+    // Another's request, with these rows in it, would not show what the server makes of this form.
+    if (!job.rows || !job.isShown || !batches.takes(job)) return alone(job, order)
     return after(batches.ship(job, order.rows, order.signal), (shipped) =>
       'refused' in shipped ? { unkept: shipped.refused.reply } : { kept: shipped.answers },
     )

@@ -22,6 +22,7 @@ import type { Flight, Flights } from './flight/flights.ts'
 import type { Markers } from './flight/markers.ts'
 import type { Forward } from './forward.ts'
 import type { Job, Landing, RefusalOf } from './job.ts'
+import { suits, type Taker } from './key/forms.ts'
 import { type Line, Sheet } from './rows/sheet.ts'
 import { isAnothers, landedNowhere, replyFor, type Trouble } from './trouble.ts'
 
@@ -84,7 +85,7 @@ export function createWays({
   }
 
   function open(job: Job, digests: readonly Digest[]): readonly Flight<Landing>[] {
-    return flights.open(digests, (load) => fill(job, load), landedNowhere)
+    return flights.open(digests, (load) => fill(job, load), landedNowhere, groupOf(job))
   }
 
   function arrived(
@@ -96,7 +97,7 @@ export function createWays({
     for (let i = 0; i < landings.length; i++) {
       const line = (i < joined.length ? joined[i] : ours[i - joined.length]) as Line
       line.joined = i < joined.length
-      if (!line.joined || suits(landings[i], job)) take(line, landings[i])
+      if (!line.joined || isFit(landings[i], job)) take(line, landings[i])
     }
     const troubled = landings.findIndex(isTrouble)
     if (troubled < 0) {
@@ -111,9 +112,10 @@ export function createWays({
   }
 
   /** What a load found in a tier is as fresh as its own caller asked for, and a refusal was said to its own caller. */
-  function suits(landing: Landing | undefined, job: Job): boolean {
+  function isFit(landing: Landing | undefined, job: Job): boolean {
     if (landing?.kind !== 'entry') return true
     if (landing.entry.negative) return landing.entry.digest === refusalOf(job)
+    if (!suits(landing.entry, job)) return false
     return landing.tier === undefined || judge(landing.entry, job.wish, clock.wall()) === 'fresh'
   }
 
@@ -122,7 +124,8 @@ export function createWays({
     const { sheet, wish } = job
     let now: number | undefined
     for (const line of sheet.missing) {
-      const entry = cache.peek(line.row.digest) ?? refusal(job)
+      const known = cache.peek(line.row.digest)
+      const entry = known && suits(known, job) ? known : refusal(job)
       if (!entry) continue
       now ??= clock.wall()
       const freshness = judge(entry, wish, now)
@@ -148,6 +151,7 @@ export function createWays({
       [row.digest],
       (load) => (claims ? claims.alone(row.digest, async () => fill(renewed, load)) : fill(renewed, load)),
       landedNowhere,
+      groupOf(job),
     )
   }
 
@@ -184,8 +188,7 @@ export function createWays({
       job.seed.shared && !job.isSought ? await cache.lookup(missing.map(({ row }) => row.digest)) : []
     missing.forEach((line, i) => {
       const known = found[i]
-      if (known && judge(known.entry, job.wish, clock.wall()) === 'fresh')
-        take(line, { kind: 'entry', ...known })
+      if (known && isFit({ kind: 'entry', ...known }, job)) take(line, { kind: 'entry', ...known })
     })
     const answer = job.sheet.missing.length === 0 ? compose.answer(job) : undefined
     return answer ?? forward(job.call, job.matched, job.wish.onlyIfCached ? 'only-if-cached' : 'no-store')
@@ -204,7 +207,8 @@ export function createWays({
     if (answer.outcome.kind !== 'bypass' && cache.mark() === job.began) {
       // Most answers are never asked for again: the first repeat of one makes it ready. What is ready is replaced.
       if (job.sheet.isKnown || ready.get(job.raw)) ready.set(job.raw, answer.reply, job.sheet.entries() ?? [])
-      if (!job.rows && !job.wish.noTransform) aliases?.set(job.raw, job.plan.whole)
+      // Who asks a tier by an alias has read neither the body nor its form.
+      if (!job.rows && !job.wish.noTransform && job.isShown) aliases?.set(job.raw, job.plan.whole)
     }
     return answer
   }
@@ -232,7 +236,7 @@ export function createWays({
 function board({ flights, open }: Gate, job: Job, missing: readonly Line[]): Boarded {
   const [only] = missing
   if (only && missing.length === 1) {
-    const flight = flights.join(only.row.digest)
+    const flight = flights.join(only.row.digest, groupOf(job))
     return flight
       ? { joined: missing, ours: NONE, flown: [flight] }
       : { joined: NONE, ours: missing, flown: open(job, [only.row.digest]) }
@@ -241,7 +245,7 @@ function board({ flights, open }: Gate, job: Job, missing: readonly Line[]): Boa
   const ours: Line[] = []
   const flown: Flight<Landing>[] = []
   for (const line of missing) {
-    const flight = flights.join(line.row.digest)
+    const flight = flights.join(line.row.digest, groupOf(job))
     if (flight) flown.push(flight)
     ;(flight ? joined : ours).push(line)
   }
@@ -266,6 +270,11 @@ interface Boarded {
 }
 
 const NONE: readonly Line[] = []
+
+/** Calls in forms that their server has shown to take join each other; any other only its like. */
+function groupOf({ form, isShown }: Taker): number {
+  return isShown ? 0 : form
+}
 
 function isTrouble({ kind }: Landing): boolean {
   return kind !== 'entry'

@@ -214,15 +214,23 @@ export function wantsBinary(wishes: Wishes, name: string): boolean {
   return wishes.listed.get(name) ?? wishes.binary
 }
 
-/** The reply in this caller's encoding and under its id; undefined where a value has no form in that encoding. */
-export function addressed(reply: Reply, answer: Answer, wishes: Wishes): Reply | undefined {
-  const isFitting = answer.outputs.every((output) => isEmpty(output) || fits(output, wishes))
+/** Whether each output came in the encoding that it was wanted in. */
+function isAsAsked(answer: Answer, wishes: Wishes): boolean {
+  return answer.outputs.every((output) => isEmpty(output) || fits(output, wishes))
+}
+
+/**
+ * The reply in this caller's encoding and under its id; undefined where a value has no form in that encoding.
+ * `asItIs`: the server gives this encoding to whoever asks so, and what it does not heed is not mended.
+ */
+export function addressed(reply: Reply, answer: Answer, wishes: Wishes, asItIs: boolean): Reply | undefined {
+  const isFitting = asItIs || isAsAsked(answer, wishes)
   const hasId = wishes.id && answer.id ? Buffer.compare(wishes.id, answer.id) === 0 : wishes.id === answer.id
   if (isFitting && hasId) return reply
   const texts: Uint8Array[] = []
   const blobs: Uint8Array[] = []
   for (const output of answer.outputs) {
-    const converted = fits(output, wishes) ? output : convert(answer.body, output)
+    const converted = asItIs || fits(output, wishes) ? output : convert(answer.body, output)
     if (!converted) return undefined
     texts.push(converted.text)
     if (converted.blob) blobs.push(converted.blob)

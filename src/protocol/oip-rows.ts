@@ -228,7 +228,7 @@ function part(kind: number, bytes: Uint8Array): Buffer {
 }
 
 /** One answer from rows in order, in the caller's encoding; undefined where they are not rows of like answers. */
-export function assembleRows(plan: Plan, answers: readonly RowAnswer[]): Reply | undefined {
+export function assembleRows(plan: Plan, answers: readonly RowAnswer[], isOwn = false): Reply | undefined {
   const { wishes } = plan.common as Notes
   // What stands around the values is written as the server writes it in the form that this caller wants.
   const frame = commonFrame(answers, ({ slice }, { outputs: [output] }) => {
@@ -242,7 +242,8 @@ export function assembleRows(plan: Plan, answers: readonly RowAnswer[]): Reply |
   const blobs: Uint8Array[] = []
   for (const [i, output] of frame.outputs.entries()) {
     const parts = rows.map((row) => row[i] as Uint8Array)
-    const encoded = assembleOutput(output, parts, wishes)
+    const isBinary = wanted(output, parts, { wishes, isOwn })
+    const encoded = assembleOutput(output, parts, isBinary)
     if (!encoded) return undefined
     texts.push(encoded.text)
     if (encoded.blob) blobs.push(encoded.blob)
@@ -251,20 +252,30 @@ export function assembleRows(plan: Plan, answers: readonly RowAnswer[]): Reply |
   return writeAnswer({ status: 200, headers: [] }, { members, texts, blobs, id: wishes.id })
 }
 
+/** Whether an output is given as a blob: as the server gave it to callers of the same form, otherwise as this one wishes. */
+function wanted(
+  { name }: OutputFrame,
+  parts: readonly Uint8Array[],
+  { wishes, isOwn }: { readonly wishes: Wishes; readonly isOwn: boolean },
+): boolean {
+  const isBlob = parts[0]?.[0] === BLOB
+  const isOneWay = isOwn && parts.every((part) => (part[0] === BLOB) === isBlob)
+  return isOneWay ? isBlob : wantsBinary(wishes, name)
+}
+
 /** Bytes before the first part of a packed list. */
 const PACKED_LENGTH = 4
 
 function assembleOutput(
   frame: OutputFrame,
   parts: readonly Uint8Array[],
-  wishes: Wishes,
+  isBinary: boolean,
 ): { text: Uint8Array; blob?: Uint8Array } | undefined {
   const shape = Buffer.concat([Buffer.from('"shape":'), shapeText(parts.length, [0, ...frame.shape])])
   const output = {
     members: frame.members.map((text) => memberText(text.length > 0 ? text : shape)),
     parameters: frame.parameters.map(memberText),
   }
-  const isBinary = wantsBinary(wishes, frame.name)
   const values = isBinary ? blobOf(parts, frame) : elementsText(parts, frame.datatype)
   if (!values) return undefined
   return isBinary ? encodeBinary(output, values) : encodeJson(output, values)

@@ -8,6 +8,7 @@ import { type Digest, digestOf, digestSteps } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
 import { errorReply } from './json-reply.ts'
 import { addressed, HEADER_LENGTH, jsonLength, readAnswer } from './oip-answer.ts'
+import { BLOB_FORM, formOf, formShown, isOneWay } from './oip-forms.ts'
 import { type Input, type Request, readRequest, type Wishes } from './oip-request.ts'
 import {
   answersAgree,
@@ -32,13 +33,19 @@ export const oip: Protocol = {
   match: oipTarget,
   read: readInference,
   readChunks: readInferenceChunks,
-  address(reply, call, plan) {
+  address(reply, call, plan, { form, asItCame = false } = {}) {
     if (!(reply.body instanceof Uint8Array) || reply.status !== 200) return reply
-    const wishes = plan ? (plan.common as Notes).wishes : wishesOf(call)
-    const answer = wishes && readAnswer(reply, reply.body)
-    return wishes && answer ? addressed(reply, answer, wishes) : reply
+    const asked = plan ?? planOf(call)
+    const answer = asked && readAnswer(reply, reply.body)
+    if (!answer) return reply
+    const asItIs = asItCame || (form === asked.form && isOneWay(form))
+    return addressed(reply, answer, (asked.common as Notes).wishes, asItIs)
   },
   storable,
+  shows(reply, body, { form = 0 }) {
+    const answer = readAnswer(reply, body)
+    return answer ? formShown(form, answer.outputs) : 0
+  },
   version: (reply, body) => statedVersion(body.subarray(0, jsonLength(reply.headers, body))),
   fault: errorReply,
   rows: { join: joinRows, cut: cutAnswer, agree: answersAgree, assemble: assembleRows },
@@ -77,7 +84,7 @@ function jsonPart(call: Asked, body: WholeBody): number | Bypass {
 
 function rawPlan(call: Asked, seed: Digest, body: Digest): Plan {
   const whole = new Preimage().latin1(seed).text('oip raw').text(call.query).latin1(body).digest()
-  return { whole, common: { wishes: RAW } satisfies Notes }
+  return { whole, form: BLOB_FORM, common: { wishes: RAW } satisfies Notes }
 }
 
 function wholePlan(
@@ -87,13 +94,13 @@ function wholePlan(
 ): { readonly common: Digest; readonly plan: Plan } {
   const common = commonPart(seed, call.query, request)
   const notes: Notes = { wishes: request.wishes, request }
-  return { common, plan: { whole: wholeKey(common, request.inputs), common: notes } }
+  return { common, plan: { whole: wholeKey(common, request.inputs), form: formOf(request), common: notes } }
 }
 
-function wishesOf(call: Asked): Wishes | undefined {
+function planOf(call: Asked): Plan | undefined {
   if (!(call.body instanceof Uint8Array)) return undefined
   const reading = readInference(call, call.body, { seed: digestOf(''), split: false })
-  return 'bypass' in reading ? undefined : (reading.common as Notes).wishes
+  return 'bypass' in reading ? undefined : reading
 }
 
 /**

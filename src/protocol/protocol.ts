@@ -31,6 +31,11 @@ export interface Plan {
   readonly rows?: readonly Row[]
   /** Present with `rows`: rows of calls that agree on it may share one upstream request. */
   readonly batch?: Digest
+  /**
+   * The forms in which it is written and its answer wanted: a set of bits of the dialect's own, each of which a server
+   * may or may not take. Left out: there is one form, 0. At most eight bits.
+   */
+  readonly form?: number
   /** The dialect's own notes for `address`, `join` and `assemble`; opaque to everybody else. */
   readonly common?: unknown
 }
@@ -46,6 +51,14 @@ export interface ReadOptions {
 
 /** As much of a call as says in which form its answer is wanted. */
 export type Asked = Pick<Call, 'headers' | 'query' | 'body'>
+
+/** Where an answer comes from. */
+export interface Origin {
+  /** `Plan.form` of the call that it is the server's own answer to: who asks in the same gets it as it came. */
+  readonly form?: number | undefined
+  /** The server has not shown to give what this caller wants: what it did not heed is not mended. */
+  readonly asItCame?: boolean
+}
 
 export interface Protocol {
   readonly name: string
@@ -66,7 +79,9 @@ export interface Protocol {
    * Puts this caller's id and encoding on a shared answer. Without the plan the call's body is read once more.
    * Undefined: the answer has no form in the encoding this caller asked for; the call must be forwarded.
    */
-  address(reply: Reply, call: Asked, plan?: Plan): Reply | undefined
+  address(reply: Reply, call: Asked, plan?: Plan, origin?: Origin): Reply | undefined
+  /** What a good answer to a call of this form shows its server to take and to give, as bits; absent: all of the form. */
+  shows?(reply: Reply, body: Uint8Array, plan: Pick<Plan, 'form'>): number
   /**
    * Whether a 200 is the whole, well-formed answer to what was asked, which is all that may be kept; servers say under
    * 200, too, that they are out of memory. `counted`: it must have as many rows as the request. Absent: the dialect
@@ -102,6 +117,6 @@ export interface Rows {
   cut(reply: Reply, body: Uint8Array, count: number, plan?: Plan): readonly RowAnswer[] | undefined
   /** Whether two answers to one row are the same, floats within the tolerance of their dtype. */
   agree(a: RowAnswer, b: RowAnswer): boolean
-  /** One reply from the rows in order; undefined: their frames do not match. */
-  assemble(plan: Plan, answers: readonly RowAnswer[]): Reply | undefined
+  /** One reply from the rows in order; undefined: their frames do not match. `isOwn`: all came of calls in this form. */
+  assemble(plan: Plan, answers: readonly RowAnswer[], isOwn?: boolean): Reply | undefined
 }

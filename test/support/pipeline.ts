@@ -25,8 +25,10 @@ import { age, cacheStatus } from '../../src/data/ingress/status.ts'
 import type { Landing, RefusalOf } from '../../src/data/job.ts'
 import { Deployments } from '../../src/data/key/deployment.ts'
 import { Epochs } from '../../src/data/key/epochs.ts'
+import { Forms } from '../../src/data/key/forms.ts'
 import { createKeyer } from '../../src/data/key/keyer.ts'
 import { principalOf } from '../../src/data/key/meaning.ts'
+import { createModelNames } from '../../src/data/key/model-names.ts'
 import { PurgedKeys } from '../../src/data/key/purged-keys.ts'
 import { refusalKey } from '../../src/data/key/refusal.ts'
 import { createPipeline } from '../../src/data/pipeline.ts'
@@ -239,7 +241,9 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   const ask = createAsk(dispatch, outgoing)
   const shadow = createShadow({ splitter, random, clock, ask, queueing: () => false })
   const token = ({ route, target }: Matched) => deployments.peek(route.pool, target)?.value ?? ''
-  const splitting = createSplitting({ splitter, shadow, token })
+  const names = createModelNames(token)
+  const forms = new Forms({ names })
+  const splitting = createSplitting({ splitter, shadow, names })
   const observer = {
     answered() {},
     attempted() {},
@@ -261,8 +265,10 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     markers: new Markers(clock),
     refreshes: new RefreshBudget(),
     splitting,
+    forms,
     fill: createFill({
       cache,
+      forms,
       ship: createShip({
         dispatch,
         outgoing,
@@ -278,7 +284,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
       clock,
       random,
     }),
-    compose: createCompose({ forward, splitting, observer, clock, memory: 'memory' }),
+    compose: createCompose({ forward, splitting, forms, observer, clock, memory: 'memory' }),
     forward,
     refusalOf,
     clock,

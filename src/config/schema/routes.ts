@@ -91,6 +91,12 @@ export const route = z.strictObject({
     .boolean()
     .prefault(true)
     .describe('Equal inputs to one version give equal answers; `false` also forbids sending a call twice.'),
+  explain: z
+    .boolean()
+    .prefault(false)
+    .describe(
+      'Keep explanations (`:explain`) as well, where the route caches: most explainers sample, and say something else each time.',
+    ),
   cache: routeCache
     .exactOptional()
     .describe('How answers are kept; without this block the route does not cache.'),

@@ -28,6 +28,8 @@ export interface BatchCall {
 export interface ShippedRow {
   readonly answer: RowAnswer
   readonly delivered: Delivered
+  /** Of the call that was sent for all. */
+  readonly form: number
 }
 
 export interface BatchesParts {
@@ -122,7 +124,8 @@ export class Batches {
       collectBytes: collectable(maxEntryBytes, rows.length),
     })
     const answers = this.#parts.cut(lead, delivered, rows.length)
-    if (answers) return { answers: answers.map((answer) => ({ answer, delivered })) }
+    const { form = 0 } = lead.plan
+    if (answers) return { answers: answers.map((answer) => ({ answer, delivered, form })) }
     const { status, body } = delivered.reply
     if (shares.length > 1) letGo(body)
     // What is overloaded is not asked again for each caller: that would make a storm of it. A 500 is how many servers

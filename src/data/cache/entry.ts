@@ -5,7 +5,7 @@
  * by another release. So everything is bounded, the whole digest is inside and compared, and a CRC-32 ends
  * the envelope. Whatever is not exactly right decodes to undefined, which is a miss.
  *
- *   magic 'ig' · schema · flags · digest[32] · status u16 · tags u8 · 0 · lengths of version, tags, headers,
+ *   magic 'ig' · schema · flags · digest[32] · status u16 · tags u8 · form u8 · lengths of version, tags, headers,
  *   frame, body u32 each · createdAt, ttlMs, swrMs, sieMs, upstreamMs f64 each · version · tags · headers ·
  *   frame · body · crc32 u32
  *
@@ -39,6 +39,8 @@ export interface Entry {
   readonly upstreamMs: number
   /** An error that is remembered on purpose. */
   readonly negative: boolean
+  /** `Plan.form` of the call that it answered. Left out: 0. */
+  readonly form?: number
 }
 
 export const MAX_HEADER_BYTES = 64 * 1024
@@ -83,7 +85,7 @@ export function encode(entry: Entry, isPassing = false): Buffer {
   out.write(entry.digest, 4, 'latin1')
   out.writeUInt16LE(entry.status, 36)
   out[38] = entry.tags.length
-  out[39] = 0
+  out[39] = entry.form ?? 0
   out.writeUInt32LE(version, 40)
   out.writeUInt32LE(tags, 44)
   out.writeUInt32LE(headers, 48)
@@ -110,7 +112,7 @@ export function encode(entry: Entry, isPassing = false): Buffer {
 export function decode(bytes: Uint8Array, digest: Digest): Entry | undefined {
   if (bytes.length < FIXED + TRAILER) return undefined
   const from = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-  if (from[0] !== 0x69 || from[1] !== 0x67 || from[2] !== SCHEMA || from[39] !== 0) return undefined
+  if (from[0] !== 0x69 || from[1] !== 0x67 || from[2] !== SCHEMA) return undefined
   if (!isOf(from, digest) || crc32(from) !== RESIDUE) return undefined
   return parse(from, digest, from.length - TRAILER)
 }
@@ -261,6 +263,7 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
     tags: pairs(flat),
     upstreamMs,
     negative: (flags & FLAG_NEGATIVE) !== 0,
+    form: from[39] as number,
   }
   if (flags & FLAG_FRAME) entry.frame = from.subarray(frameAt, bodyAt)
   return entry

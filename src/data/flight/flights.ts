@@ -68,10 +68,11 @@ export class Flights<L> {
     this.#open.delete(digest)
   }
 
-  /** The flight for a row that is under way and has room, joined. */
-  join(digest: Digest): Flight<L> | undefined {
+  /** The flight of this group for a row that is under way and has room, joined. */
+  join(digest: Digest, group = 0): Flight<L> | undefined {
     const flight = this.#open.get(digest)
-    if (!flight || flight.waiters >= this.#maxWaiters || this.#isOvertaken(flight)) return undefined
+    if (!flight || flight.group !== group || flight.waiters >= this.#maxWaiters || this.#isOvertaken(flight))
+      return undefined
     flight.join()
     return flight
   }
@@ -79,14 +80,16 @@ export class Flights<L> {
   /**
    * Opens a flight for each row and runs the load for all of them; the caller waits on what it gets back, one
    * flight for each digest, equal ones included. `unlanded` is what a flight lands with that the load left
-   * open, with the load's error if it threw.
+   * open, with the load's error if it threw. Who asks in another `group` does not join: what the load is told may be
+   * said of its own group alone.
    */
   open(
     digests: readonly Digest[],
     run: (load: Load<L>) => Coming<void>,
     unlanded: (error: unknown) => L,
+    group = 0,
   ): readonly Flight<L>[] {
-    const flying = new Flying<L>(digests, this.#clock.now(), { forget: this.#forget, unlanded })
+    const flying = new Flying<L>(digests, this.#clock.now(), { forget: this.#forget, unlanded, group })
     for (const flight of flying.flights) this.#publish(flight)
     try {
       hear(run(flying), flying)
@@ -117,6 +120,7 @@ export class Flights<L> {
 interface Ends<L> {
   readonly forget: (flight: OpenFlight<L>) => void
   readonly unlanded: (error: unknown) => L
+  readonly group: number
 }
 
 /** A load, and all who wait for a row of it that has not landed. Hears when the load has ended: what it left open lands then. */
@@ -137,7 +141,7 @@ class Flying<L> implements Load<L>, Taker<void> {
     this.#ends = ends
     const [only] = digests
     if (only !== undefined && digests.length === 1) {
-      this.flights = this.boarded = [new OpenFlight(only, this, now)]
+      this.flights = this.boarded = [new OpenFlight(only, this, now, ends.group)]
       this.digests = digests
       return
     }
@@ -145,7 +149,7 @@ class Flying<L> implements Load<L>, Taker<void> {
     this.boarded = digests.map((digest) => {
       const known = own.get(digest)
       if (known) known.join()
-      const flight = known ?? new OpenFlight<L>(digest, this, now)
+      const flight = known ?? new OpenFlight<L>(digest, this, now, ends.group)
       own.set(digest, flight)
       return flight
     })
@@ -203,6 +207,7 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
   readonly digest: Digest
   next: OpenFlight<L> | undefined
   readonly began: number
+  readonly group: number
   waiters = 0
   /** The older load for the same row, where this one was opened beside it for its age. */
   overtook: OpenFlight<L> | undefined
@@ -213,9 +218,10 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
   #first: Wait<L> | undefined
   #others: Wait<L>[] | undefined
 
-  constructor(digest: Digest, flying: Flying<L>, began: number) {
+  constructor(digest: Digest, flying: Flying<L>, began: number, group: number) {
     this.digest = digest
     this.began = began
+    this.group = group
     this.#flying = flying
     flying.opened()
     // Who opened it counts as the first.

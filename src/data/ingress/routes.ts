@@ -55,6 +55,8 @@ export interface Route {
   readonly idleTimeout?: number
   /** The same request gives the same answer, and asking twice harms nobody. */
   readonly pure: boolean
+  /** Explanations are kept as predictions are. Left out: they are not, since explainers sample. */
+  readonly explain?: boolean
   readonly cache: RouteCache | undefined
   /** Left out: every call has a request of its own. */
   readonly batch?: RouteBatch | undefined
@@ -68,9 +70,11 @@ export interface Matched {
 
 /**
  * Whether an answer to such a call may be kept, where its route caches: a prediction of a known dialect; and
- * anything at all only on a route that names `opaque` itself, never where no dialect was recognised.
+ * anything at all only on a route that names `opaque` itself, never where no dialect was recognised. Explanations
+ * only where the route says so.
  */
 export function keepable({ route, protocol, target }: Matched): boolean {
+  if (target.verb === 'explain' && route.explain !== true) return false
   return target.prediction || (protocol.name === 'opaque' && route.protocols.length === 1)
 }
 

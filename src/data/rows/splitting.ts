@@ -4,6 +4,7 @@ import type { Reply } from '../../core/reply.ts'
 import type { Plan, RowAnswer } from '../../protocol/protocol.ts'
 import type { Matched } from '../ingress/routes.ts'
 import type { Job } from '../job.ts'
+import type { ModelNames } from '../key/model-names.ts'
 import type { Shadow } from './shadow.ts'
 import type { Kind, SplitReading, Splitter } from './splitter.ts'
 
@@ -28,21 +29,18 @@ export interface Splitting {
 export interface SplittingParts {
   readonly splitter: Splitter
   readonly shadow: Shadow
-  /** Of the deployment that answers. */
-  readonly token: (matched: Matched) => string
+  readonly names: ModelNames
 }
 
-export function createSplitting({ splitter, shadow, token }: SplittingParts): Splitting {
-  /** Asked with every call, and a new text would have to be hashed each time. */
-  const names = new WeakMap<Matched, { readonly token: string; readonly name: string }>()
+export function createSplitting({ splitter, shadow, names }: SplittingParts): Splitting {
   const mode = ({ route, protocol }: Matched) => (protocol.rows ? (route.cache?.rows ?? 'never') : 'never')
   return {
     reads(matched) {
       const wanted = mode(matched)
-      return wanted === 'never' ? 'whole' : splitter.reads(wanted, model(matched))
+      return wanted === 'never' ? 'whole' : splitter.reads(wanted, names(matched))
     },
     splits: (matched, plan) =>
-      plan.rows !== undefined && splitter.splits(mode(matched), model(matched), () => plan.batch),
+      plan.rows !== undefined && splitter.splits(mode(matched), names(matched), () => plan.batch),
     observe(job, reply) {
       const { matched, plan } = job
       const { rows } = plan
@@ -62,18 +60,7 @@ export function createSplitting({ splitter, shadow, token }: SplittingParts): Sp
 
   /** Rows that could share a request are of one kind: all but themselves is equal. */
   function kindOf({ matched, plan }: Read): Kind {
-    return { model: model(matched), kind: plan.batch ?? NO_KIND }
-  }
-
-  /** A model of a pool in its present deployment. */
-  function model(matched: Matched): string {
-    const present = token(matched)
-    const known = names.get(matched)
-    if (known?.token === present) return known.name
-    const { route, target } = matched
-    const name = `${route.pool}/${target.model ?? ''}@${present}`
-    names.set(matched, { token: present, name })
-    return name
+    return { model: names(matched), kind: plan.batch ?? NO_KIND }
   }
 }
 

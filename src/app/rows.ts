@@ -1,0 +1,57 @@
+/** What a data plane learns of its models from their answers: whether they may be split, and in which forms they are asked. */
+import type { Call, RawPairs } from '../core/call.ts'
+import { printable } from '../core/key.ts'
+import type { Log } from '../core/log.ts'
+import type { Observer } from '../core/observer.ts'
+import type { Matched } from '../data/ingress/routes.ts'
+import { Forms } from '../data/key/forms.ts'
+import { createModelNames } from '../data/key/model-names.ts'
+import { createAsk } from '../data/rows/ask.ts'
+import { createShadow } from '../data/rows/shadow.ts'
+import { type Finding, Splitter } from '../data/rows/splitter.ts'
+import { createSplitting, type Splitting } from '../data/rows/splitting.ts'
+import type { Dispatch } from '../data/shipment.ts'
+import type { Clock } from '../lib/clock.ts'
+
+export interface RowsParts {
+  readonly dispatch: Dispatch
+  readonly outgoing: (call: Call) => RawPairs
+  /** Of the deployment that answers. */
+  readonly token: (matched: Matched) => string
+  /** Whether callers wait for a place at the backends of a pool. */
+  readonly queueing: (pool: string) => boolean
+  readonly observer: Observer
+  readonly log: Log
+  readonly clock: Clock
+  readonly random: () => number
+  /** Told when it turns out whether a kind of question may be split. */
+  readonly split: ((found: Finding) => void) | undefined
+}
+
+export interface Learnt {
+  readonly splitter: Splitter
+  readonly splitting: Splitting
+  readonly forms: Forms
+}
+
+export function createLearnt(parts: RowsParts): Learnt {
+  const { dispatch, outgoing, token, queueing, clock, random } = parts
+  const splitter = newSplitter(parts)
+  const shadow = createShadow({ splitter, random, clock, ask: createAsk(dispatch, outgoing), queueing })
+  const names = createModelNames(token)
+  return { splitter, splitting: createSplitting({ splitter, shadow, names }), forms: new Forms({ names }) }
+}
+
+function newSplitter({ clock, random, log, observer, split }: RowsParts): Splitter {
+  return new Splitter({
+    clock,
+    random,
+    changed: (found, reason) => {
+      const { model, kind, state, agreements } = found
+      split?.(found)
+      observer.splitting(model.slice(0, model.lastIndexOf('@')), state)
+      const of = { model, ...(kind === undefined ? {} : { kind: printable(kind).slice(0, 12) }) }
+      log[state === 'proved' ? 'info' : 'warn']('rows.changed', { ...of, state, agreements, reason })
+    },
+  })
+}
