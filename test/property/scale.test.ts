@@ -127,6 +127,68 @@ describe('under square waves of any period', () => {
   })
 })
 
+describe('replicas that do not say how many calls they bear', () => {
+  /** From a tenth of what one replica can serve to `times` as much, twenty seconds after the start. */
+  function step({ places, times, seed }: { places: number; times: number; seed: number }): Load {
+    const one = (places * 1000) / 50
+    const rate = (at: number) => (at < 20_000 ? 0.1 : times) * one
+    const arrivals = record(poisson(rate, times * one, createRandom(seed)), 90_000)
+    return { arrivals, serviceMs: new Float64Array(arrivals.length).fill(50) }
+  }
+  const { slots: _, ...UNTOLD } = OPTIONS
+
+  function played(load: Load, pool: Partial<PoolSettings>, options: ScaleOptions) {
+    const rule = ours(options, 500)
+    const score = play(load, { ...POOL, initial: 1, ...pool }, rule, { untilMs: 90_000, seed: 1 })
+    return { most: Math.max(1, ...score.changes.map(({ desired }) => desired)), last: rule.last?.() }
+  }
+
+  it('are found out from a step, without asking for many more than where they say it', () => {
+    const steps = fc.record({
+      places: fc.integer({ min: 1, max: 16 }),
+      times: fc.double({ min: 1.1, max: 3, noNaN: true }),
+      seed: fc.nat(1_000),
+    })
+    fc.assert(
+      fc.property(steps, fc.constantFrom('queueing', 'sharing'), (it, crowding) => {
+        const load = step(it)
+        const { places: slots } = it
+        const told = played(load, { slots }, { ...UNTOLD, slots })
+        const learnt = played(load, { slots, admits: 64, crowding }, UNTOLD)
+        // What is shared is slower as soon as there is a crowd, and the promise asks for more.
+        expect(learnt.most).toBeLessThanOrEqual(Math.ceil((crowding === 'sharing' ? 2 : 1.3) * told.most) + 1)
+        const seen = learnt.last?.signals
+        expect(seen?.slotsKnown).toBe(true)
+        expect(seen?.slotsPerReplica).toBeGreaterThanOrEqual(Math.floor(slots * 0.7))
+        expect(seen?.slotsPerReplica).toBeLessThanOrEqual(Math.ceil(slots * 1.3))
+      }),
+      { numRuns: 6 },
+    )
+  })
+
+  it('one of eight places under 20 and then 200 calls a second becomes three, and is taken for eight', () => {
+    const { most, last } = played(
+      step({ places: 8, times: 1.25, seed: 1 }),
+      { slots: 8, admits: 64, crowding: 'queueing' },
+      UNTOLD,
+    )
+    expect(most).toBeLessThanOrEqual(4)
+    expect(last?.desired).toBeGreaterThanOrEqual(2)
+    expect(last?.signals.slotsPerReplica).toBe(8)
+  })
+
+  it('are not asked for by a load that one bears, and the sentence says that it is still being learnt', () => {
+    const arrivals = record(
+      poisson(() => 40, 40, createRandom(3)),
+      90_000,
+    )
+    const load = { arrivals, serviceMs: new Float64Array(arrivals.length).fill(50) }
+    const { most, last } = played(load, { slots: 32, admits: 64, crowding: 'queueing' }, UNTOLD)
+    expect(most).toBe(1)
+    expect(last?.sentence).toContain('how many it bears is still being learnt')
+  })
+})
+
 describe('signals', () => {
   /** Carries out decisions as an unreliable network would: some lost, some doubled, some late; the present one is sent again and again. */
   function unreliable(fate: { lost: number; doubled: number; lateMs: number }, seed: number) {

@@ -30,6 +30,7 @@ export function signalFor(pool: string, desired: number, token = 1): Signal {
         concurrency: { mean: 1, p95: 2 },
         erlangs: 1,
         slotsPerReplica: 1,
+        slotsKnown: true,
         slotsNeeded: desired,
         drainSlots: 0,
         queue: 0,

@@ -14,7 +14,7 @@ const SIMULATION = [
 const RULE = [
   ...SIMULATION,
   ...sourcesIn('src/control/scale'),
-  ...['oracle', 'special'].map((name) => `bench/sim/scale/${name}.ts`),
+  ...['crowd', 'learning', 'oracle', 'special'].map((name) => `bench/sim/scale/${name}.ts`),
 ]
 
 /** The time is up; what is done is kept. */

@@ -6,6 +6,7 @@ import { BUCKET_MS, type CacheLoss, type Demand, type LoadBucket } from '../../.
 import { bucketOf, HISTOGRAM_SIZE } from '../../../src/lib/log-histogram.ts'
 import type { Engine } from '../engine.ts'
 import type { Random } from '../random.ts'
+import { type Crowd, type Crowding, createCrowd } from './crowd.ts'
 
 /** A recorded load: the same calls for every rule under test. */
 export interface Load {
@@ -18,8 +19,10 @@ export interface Load {
 export interface PoolSettings {
   /** Calls a replica serves at a time. */
   readonly slots: number
-  /** Calls a replica is sent at a time; more than `slots` and they slow each other down. */
+  /** Calls a replica is sent at a time, where that is more than `slots`. */
   readonly admits?: number
+  /** What becomes of those beyond `slots`. Left out: they slow down by how many there are when they come. */
+  readonly crowding?: Crowding
   readonly startMs: number
   /** Slowdown of a young replica by its age in milliseconds. */
   readonly warmUp?: (ageMs: number) => number
@@ -39,12 +42,15 @@ interface Replica {
   readonly askedAt: number
   readyAt: number
   busy: number
+  crowd?: Crowd
   state: 'starting' | 'ready' | 'leaving' | 'gone'
 }
 
 interface Job {
   arrivedAt: number
-  serviceMs: number
+  beganAt: number
+  /** Undefined: what it comes to is known when it ends. */
+  serviceMs: number | undefined
   inflight: number
   replica: Replica | undefined
 }
@@ -204,33 +210,41 @@ export class Pool {
     const now = this.#engine.now()
     replica.busy++
     this.#inflight++
-    const { slots, sharedSlots, warmUp } = this.#settings
-    const crowd = Math.max(1, replica.busy / slots, sharedSlots ? this.#inflight / sharedSlots : 1)
+    const { slots, sharedSlots, warmUp, crowding } = this.#settings
+    const crowd = Math.max(
+      1,
+      crowding ? 1 : replica.busy / slots,
+      sharedSlots ? this.#inflight / sharedSlots : 1,
+    )
     const young = warmUp?.(now - replica.readyAt) ?? 1
     const serviceMs = (this.#load.serviceMs[call] ?? 0) * crowd * young
     const id =
       this.#freeJobs.pop() ??
-      this.#jobs.push({ arrivedAt: 0, serviceMs: 0, inflight: 0, replica: undefined }) - 1
+      this.#jobs.push({ arrivedAt: 0, beganAt: 0, serviceMs: 0, inflight: 0, replica: undefined }) - 1
     const job = this.#jobs[id]
     if (!job) throw new Error('a job that was just made is missing')
     job.arrivedAt = this.#load.arrivals[call] ?? 0
-    job.serviceMs = serviceMs
+    job.beganAt = now
     job.inflight = replica.busy
     job.replica = replica
-    this.#engine.at(now + serviceMs, this.#end, id)
+    job.serviceMs = crowding ? undefined : serviceMs
+    if (!crowding) return this.#engine.at(now + serviceMs, this.#end, id)
+    replica.crowd ??= createCrowd(crowding, { engine: this.#engine, places: slots, end: this.#end })
+    replica.crowd.begin(serviceMs, id)
   }
 
   readonly #end = (id: number) => {
     this.#touch()
     const job = this.#jobs[id]
     if (!job?.replica) return
-    const { replica, serviceMs, arrivedAt, inflight } = job
+    const { replica, beganAt, arrivedAt, inflight } = job
     job.replica = undefined
     this.#freeJobs.push(id)
     replica.busy--
     this.#inflight--
     if (replica.state === 'leaving' && replica.busy === 0) replica.state = 'gone'
     const now = this.#engine.now()
+    const serviceMs = job.serviceMs ?? now - beganAt
     this.#score(arrivedAt, now - arrivedAt)
     const bucket = bucketOf(now - arrivedAt)
     this.#latency[bucket] = (this.#latency[bucket] ?? 0) + 1

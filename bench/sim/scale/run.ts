@@ -6,6 +6,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { allUnsaid, compare as compareUnsaid, type Played } from './learning.ts'
 import { type Oracle, oracle } from './oracle.ts'
 import { OutOfTime, Pieces } from './pieces.ts'
 import { play, type Score } from './play.ts'
@@ -166,6 +167,37 @@ function situations(): void {
   print()
 }
 
+/** Replicas that do not say how many calls they bear, beside the same with a scaler that is told, and those that say it. */
+function unsaid(): void {
+  print(`## Replicas that declare nothing (seed ${seed})`)
+  print()
+  print(
+    'Declared: the gateway sends no more than the places, and the rest waits there. Told: it sends 64, and the scaler knows the places. Learnt: nobody knows. Five minutes to learn, then five that count for the mean.',
+  )
+  print()
+  print(
+    '| places | service | beyond them | load | most replicas: declared, told, learnt | mean | violation-s | places at the end |',
+  )
+  print('|---|---|---|---|---|---|---|---|')
+  const all = allUnsaid().filter(
+    ({ places, shape }) => !quick || (places < 32 && (shape === 'step' || shape === 'ramp')),
+  )
+  for (const it of all) {
+    const { places, service, crowding, shape } = it
+    const row = pieces.ours(`unsaid ${places} ${service} ${crowding} ${shape} ${seed}`, () => {
+      progress(`${places} places, ${service}, ${crowding}, ${shape}`)
+      const compared = inOrder(compareUnsaid(it, seed))
+      const of = (show: (it: Played) => string | number) => compared.map(show).join(', ')
+      const found = compared.at(-1)?.last?.signals.slotsPerReplica ?? 0
+      return `${of(({ most }) => most)} | ${of(({ mean }) => mean.toFixed(2))} | ${of(({ violationSeconds }) => violationSeconds)} | ${found}`
+    })
+    print(`| ${places} | ${service} | ${crowding} | ${shape} | ${row} |`)
+  }
+  print()
+}
+
+const inOrder = ({ declared, told, learnt }: ReturnType<typeof compareUnsaid>) => [declared, told, learnt]
+
 /** Of the decisions, the last is all that is shown. */
 function shortened(outcome: special.Outcome): special.Outcome {
   return { ...outcome, decisions: outcome.decisions.slice(-1) }
@@ -245,6 +277,7 @@ function main(): void {
   const waves = againstSquares(makes, { seed, quick, progress, pieces })
   for (const line of squaresTable(waves, seed)) print(line)
   situations()
+  unsaid()
   print(
     `node bench/sim/scale/run.ts${quick ? ' --quick' : ''} --seed ${seed} on ${cpus()[0]?.model ?? 'an unknown processor'}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}.`,
   )

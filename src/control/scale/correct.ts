@@ -98,12 +98,15 @@ function collect(memory: CorrectMemory, { demand }: Seen, options: ScaleOptions)
   return { ...memory, latency: new Float64Array(HISTOGRAM_SIZE), since: demand.at, seconds }
 }
 
+/** Late in three of the last five seconds. */
+export function isLate(memory: CorrectMemory): boolean {
+  return memory.seconds.filter(({ isBreach }) => isBreach).length >= 3 && recentP95(memory) !== undefined
+}
+
 /** Late in three of the last five seconds though the plan is fine: a tenth more, at most twice. Otherwise back at 2 % a second. */
 function adjust(memory: CorrectMemory, { demand, isPlanFine }: Seen): CorrectMemory {
   const now = demand.at
-  const isLate =
-    memory.seconds.filter(({ isBreach }) => isBreach).length >= 3 && recentP95(memory) !== undefined
-  if (!isLate) {
+  if (!isLate(memory)) {
     const trim = 1 + (memory.trim - 1) * 0.98 ** ((now - memory.trimmedAt) / 1000)
     return { ...memory, trim: trim < 1.005 ? 1 : trim, trimmedAt: now }
   }

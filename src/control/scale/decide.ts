@@ -9,12 +9,13 @@
  */
 import { holdTime } from './absence.ts'
 import { isLossFresh } from './cache-loss.ts'
-import { type CorrectMemory, correct, isAwaited, tryMove } from './correct.ts'
+import { type CorrectMemory, correct, isAwaited, isLate, tryMove } from './correct.ts'
 import type { Decision, Reason } from './decision.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
-import { type LearnMemory, learnSlots, serviceAt } from './learn.ts'
+import { type LearnMemory, serviceAt } from './learn.ts'
 import { begin, isCalled, observe, type ScaleMemory } from './memory.ts'
 import { move, noteWant } from './moves.ts'
+import { notePlaces, type Places, placesOf, withCrowd } from './places.ts'
 import { expectedLate, isFeasible, waitBudgetMs } from './plan.ts'
 import { notePressure, type PressureMemory } from './pressure.ts'
 import { bare, report } from './report.ts'
@@ -44,10 +45,12 @@ export function decide(
   if (!newest || now - newest.at > options.staleMs) return hold(memory, newest, options, now)
   const demand = isKnown(memory, newest) ? withoutCounts(newest) : newest
   const seen = observe(memory ?? begin(demand, options), demand, options)
-  const slots = slotsPerReplica(seen.learnt, options)
-  const service = serviceAt(seen.learnt, slots)
-  if (!service) return wake(seen, demand, options)
-  return settle(seen, demand, size(seen, demand, { service, slots }, options), options)
+  const places = placesIn(seen.learnt, demand, options)
+  if (!places) return wake(seen, demand, options)
+  const knowing = options.slots === undefined ? { ...seen, learnt: notePlaces(seen.learnt, places) } : seen
+  const isCrowd = options.slots === undefined && (places.isKnown || places.isFull)
+  const asked = isCrowd ? withCrowd(demand, places.count, places.service.meanMs) : demand
+  return settle(knowing, asked, size(knowing, asked, places, options), options)
 }
 
 function isKnown(memory: ScaleMemory | undefined, demand: Demand): boolean {
@@ -59,12 +62,10 @@ function withoutCounts(demand: Demand): Demand {
   return { ...demand, buckets: [], service: [], latency: [], startsMs: [] }
 }
 
-function slotsPerReplica(learnt: LearnMemory, options: ScaleOptions): number {
-  if (options.slots !== undefined) return options.slots
-  // Without an SLO, twice the service time of an idle replica counts as overloaded.
-  const idle = serviceAt(learnt, 1)
-  const budget = options.sloMs === undefined ? 2 * (idle?.p95Ms ?? 0) : 0.6 * options.sloMs
-  return learnSlots(learnt, budget) ?? 1
+function placesIn(learnt: LearnMemory, demand: Demand, { slots }: ScaleOptions): Places | undefined {
+  if (slots === undefined) return placesOf(learnt, demand)
+  const service = serviceAt(learnt, slots)
+  return service && { count: slots, isKnown: true, isFull: false, service }
 }
 
 /** Holds the plan against what is measured, then moves or stays. */
@@ -91,6 +92,8 @@ function settle(memory: ScaleMemory, demand: Demand, sized: Sized, options: Scal
       isUnsettled: demand.replicas.startingMs.length > sized.stuck || demand.replicas.slow > 0,
       isCacheFresh: isLossFresh(memory.cache, demand, options),
       isAwaited: isAwaited(corrected, { now, perSecond: sized.rate.perSecond }, options),
+      isLate: isLate(corrected),
+      ready: demand.replicas.ready,
       failures: corrected.failures,
       ineffectiveAbove: corrected.ineffectiveRate,
     },

@@ -24,6 +24,7 @@ export type Reason =
   | 'hold_cache'
   | 'hold_trial'
   | 'hold_ineffective'
+  | 'hold_learning'
   | 'hold_no_data'
   | 'hold_stale'
 
@@ -37,6 +38,8 @@ export interface Signals {
   readonly erlangs: number
   readonly serviceMs?: { readonly mean: number; readonly p95: number }
   readonly slotsPerReplica: number
+  /** False: nothing was seen yet of a replica with too many calls; `slotsPerReplica` is what it bears at least. */
+  readonly slotsKnown: boolean
   readonly slotsNeeded: number
   /** Of these, slots against the backlog. */
   readonly drainSlots: number
@@ -99,6 +102,7 @@ const CAUSES: Record<Exclude<Reason, 'hold_return'>, string> = {
   hold_cache: 'the cache is still filling',
   hold_trial: 'more is needed by the model, but what the last replicas bring is not known yet',
   hold_ineffective: 'the last replicas did not help, the bottleneck is elsewhere',
+  hold_learning: 'nobody knows yet how many calls a replica bears',
   hold_no_data: 'nothing has been measured yet',
   hold_stale: 'the measurements are too old to act on',
 }
@@ -127,11 +131,15 @@ function cause(reason: Reason, { returns, longestAbsenceMs, holdMs }: Signals): 
 }
 
 function need(signals: Signals): string {
-  const { missesPerSecond, serviceMs, erlangs, slotsNeeded, slotsPerReplica, drainSlots } = signals
+  const { missesPerSecond, serviceMs, erlangs, slotsNeeded, slotsPerReplica, slotsKnown, drainSlots } =
+    signals
+  const each = slotsKnown
+    ? `${slotsPerReplica} a replica`
+    : `at least ${slotsPerReplica} a replica: how many it bears is still being learnt`
   const drain = drainSlots > 0 ? `, ${round(drainSlots)} of them for the backlog` : ''
   return (
     `${round(missesPerSecond)} misses/s of ${round(serviceMs?.mean ?? 0)} ms keep ${round(erlangs)} slots busy ` +
-    `and need ${Math.ceil(slotsNeeded)}${drain}, ${slotsPerReplica} a replica`
+    `and need ${Math.ceil(slotsNeeded)}${drain}, ${each}`
   )
 }
 

@@ -1,9 +1,8 @@
 /**
- * What the scaler learns of the backends: service times, how many calls a replica bears at a time, and how long a
- * replica takes to start.
+ * What the scaler learns of the backends: how long calls take by how many there are, and how long a replica takes to start.
  */
 import { bucketMs, HISTOGRAM_SIZE, quantileMs } from '../../lib/log-histogram.ts'
-import type { Demand, ServiceBin } from './demand.ts'
+import { BUCKET_MS, type Demand, type ServiceBin } from './demand.ts'
 import type { Mass } from './erlang.ts'
 
 /** Sums that fade: each counts half after its half-life. */
@@ -14,37 +13,96 @@ export interface Faded {
   readonly histogram: Float64Array
 }
 
+/** Calls by how many were at the replica when they came. */
+export interface LoadedBin extends Faded {
+  readonly inflight: number
+  /** The sum of those numbers: a bin holds several. */
+  readonly sumInflight: number
+}
+
+/** Calls, and the time of the replicas that served them; both fade. */
+export interface Crowded {
+  readonly count: number
+  readonly replicaMs: number
+  /** Replicas at the last report. */
+  readonly replicas: number
+}
+
 export interface LearnMemory {
   /** One for each number in flight that was seen, in rising order. */
-  readonly bins: readonly (Faded & { readonly inflight: number })[]
+  readonly bins: readonly LoadedBin[]
+  /** How many calls a replica bears at a time, as last seen while it had too many. */
+  readonly places?: number
+  /** What the replicas served while all of them had too many calls. */
+  readonly crowded: Crowded
   /** Start times seen, milliseconds, the newest last; bounded. */
   readonly startsMs: readonly number[]
 }
 
-export const NOTHING_LEARNT: LearnMemory = { bins: [], startsMs: [] }
+export const NOTHING_LEARNT: LearnMemory = {
+  bins: [],
+  startsMs: [],
+  crowded: { count: 0, replicaMs: 0, replicas: 0 },
+}
 
 const HALF_LIFE_MS = 120_000
-const FEW = 20
 const MAX_STARTS = 32
 
 export function learn(memory: LearnMemory, demand: Demand, elapsedMs: number): LearnMemory {
   const startsMs = [...memory.startsMs, ...demand.startsMs].slice(-MAX_STARTS)
-  // Without fresh calls nothing fades: what was known before a quiet night is the best there is in the morning.
-  if (!demand.service.some(({ count }) => count > 0)) return { ...memory, startsMs }
-  const fade = 0.5 ** (elapsedMs / HALF_LIFE_MS)
   const fresh = new Map<number, ServiceBin[]>()
   for (const bin of demand.service) {
+    if (bin.count <= 0) continue
     const inflight = binOf(bin.inflight)
     fresh.set(inflight, [...(fresh.get(inflight) ?? []), bin])
   }
+  // Without fresh calls nothing fades: what was known before a quiet night is the best there is in the morning.
+  if (fresh.size === 0) return { ...memory, startsMs }
+  // Nor does what is known of less loaded replicas than there are now: under a load that keeps all of them full, nothing else says how
+  // long a call takes that need not wait.
+  const least = Math.min(...fresh.keys())
+  const fade = 0.5 ** (elapsedMs / HALF_LIFE_MS)
   const bins = memory.bins.map((bin) => {
     const added = fresh.get(bin.inflight) ?? []
     fresh.delete(bin.inflight)
-    return { inflight: bin.inflight, ...add(bin, fade, added) }
+    return bin.inflight < least ? bin : addLoaded(bin, fade, added)
   })
-  for (const [inflight, added] of fresh) bins.push({ inflight, ...add(NONE, 0, added) })
+  for (const [inflight, added] of fresh) bins.push(addLoaded({ ...NONE, inflight, sumInflight: 0 }, 0, added))
   bins.sort((a, b) => a.inflight - b.inflight)
-  return { bins: bins.filter((bin) => bin.count > 0.5), startsMs }
+  return { ...memory, bins: bins.filter((bin) => bin.count > 0.5), startsMs, crowded: serve(memory, demand) }
+}
+
+/** Calls slower than this, by what they take with few others, had to wait: the replicas were full. */
+const WAITED = 1.5
+const CROWDED_HALF_LIFE_MS = 10_000
+
+/**
+ * Counts what full replicas serve. What a bin says of a load is of when its calls came: where replicas share themselves out,
+ * those that came later slow them too, and a load that grows makes replicas look slower than they are.
+ */
+function serve({ crowded, bins }: LearnMemory, { service, buckets, replicas }: Demand): Crowded {
+  const count = service.reduce((sum, bin) => sum + bin.count, 0)
+  const meanMs = service.reduce((sum, bin) => sum + bin.sumMs, 0) / count
+  // Calls of replicas that are still warming up are not measured.
+  const warm = replicas.ready - replicas.slow
+  const [idle] = bins
+  const isCrowded = idle !== undefined && meanMs > (WAITED * idle.sumMs) / idle.count
+  if (!isCrowded || warm !== crowded.replicas) return { ...crowded, replicas: warm }
+  const ms = buckets.length * BUCKET_MS
+  const fade = 0.5 ** (ms / CROWDED_HALF_LIFE_MS)
+  return {
+    count: crowded.count * fade + count,
+    replicaMs: crowded.replicaMs * fade + ms * warm,
+    replicas: warm,
+  }
+}
+
+function addLoaded(old: LoadedBin, fade: number, bins: readonly ServiceBin[]): LoadedBin {
+  const sumInflight = bins.reduce(
+    (sum, { inflight, count }) => sum + inflight * count,
+    old.sumInflight * fade,
+  )
+  return { ...add(old, fade, bins), inflight: old.inflight, sumInflight }
 }
 
 const NONE: Faded = { count: 0, sumMs: 0, sumSquaresMs: 0, histogram: new Float64Array(HISTOGRAM_SIZE) }
@@ -93,42 +151,6 @@ export function serviceAt(memory: LearnMemory, slots: number): Service | undefin
     if (n > 0) masses.push({ ms: bucketMs(i), share: n / all.count })
   })
   return { meanMs, scv: Math.max(0, all.sumSquaresMs / all.count / meanMs ** 2 - 1), p95Ms, masses }
-}
-
-/**
- * How many calls at a time a replica bears: the highest number in flight whose service p95, made monotonic by the pool of adjacent
- * violators (Ayer et al. 1955), stays within `budgetMs`. A quarter beyond what was seen good at most; undefined until enough calls were seen.
- */
-export function learnSlots(memory: LearnMemory, budgetMs: number): number | undefined {
-  const seen = memory.bins.filter((bin) => bin.count >= FEW)
-  if (seen.length === 0) return undefined
-  const p95 = seen.map((bin) => quantileMs(bin.histogram, 0.95) ?? 0)
-  const rising = isotonic(
-    p95,
-    seen.map((bin) => bin.count),
-  )
-  let good = 0
-  seen.forEach((bin, i) => {
-    if ((rising[i] ?? Number.POSITIVE_INFINITY) <= budgetMs) good = bin.inflight
-  })
-  const isOpenAbove = seen.at(-1)?.inflight === good
-  return Math.max(1, isOpenAbove ? Math.floor(good * 1.25) : good)
-}
-
-/** The nearest rising sequence in weighted least squares (pool adjacent violators). */
-export function isotonic(values: readonly number[], weights: readonly number[]): number[] {
-  const blocks: { value: number; weight: number; length: number }[] = []
-  values.forEach((value, i) => {
-    blocks.push({ value, weight: weights[i] ?? 1, length: 1 })
-    for (;;) {
-      const [last, before] = [blocks.at(-1), blocks.at(-2)]
-      if (!last || !before || before.value <= last.value) break
-      const weight = before.weight + last.weight
-      const pooled = (before.value * before.weight + last.value * last.weight) / weight
-      blocks.splice(-2, 2, { value: pooled, weight, length: before.length + last.length })
-    }
-  })
-  return blocks.flatMap(({ value, length }) => new Array<number>(length).fill(value))
 }
 
 /** The p90 of the start times seen, or `assumedMs` while fewer than three are known. */

@@ -20,6 +20,10 @@ export interface Case extends Sized {
   readonly isCacheFresh: boolean
   /** The last move up has not been judged yet. */
   readonly isAwaited: boolean
+  /** Replicas that serve now. */
+  readonly ready: number
+  /** Calls have been late for some seconds. */
+  readonly isLate: boolean
   /** Moves up in a row that did not help. */
   readonly failures: number
   /** Misses a second at which more replicas were found not to help; undefined: they help. */
@@ -49,12 +53,25 @@ function up(it: Case, options: ScaleOptions): Ruling {
   if (isForeseen || it.stuck > 0) return { desired: it.want, reason: it.cause }
   const doubt = doubtAboutUp(it)
   if (doubt) return { desired: present, reason: doubt }
+  if (it.isLearning) return learning(it)
   const late = expectedLate(it.rate.perSecond, present * it.facts.slots, it.facts, options)
   const isTolerable = late <= toleratedLate(it.facts.service, options)
   if (isTolerable && !it.isPanic && it.drain === 0) return { desired: present, reason: 'steady' }
   // After a move that did not help, the next is a small one: it is made to find out.
   const most = it.failures > 0 ? Math.ceil(present * 1.25) : it.want
   return { desired: Math.min(it.want, most), reason: it.cause }
+}
+
+/**
+ * Nobody knows yet how many calls a replica bears: the plan reckons with what was seen, and there may be ten times as many. So it is not
+ * acted on unless calls are late or replicas are full, and then with twice as many as there are at most.
+ */
+function learning(it: Case): Ruling {
+  const present = it.moves.desired
+  if (!it.isLate && !it.isFull) return { desired: present, reason: 'hold_learning' }
+  const most = Math.max(present, 2 * it.ready)
+  if (present >= most) return { desired: present, reason: it.isUnsettled ? 'hold_starting' : 'hold_learning' }
+  return { desired: Math.min(it.want, most), reason: it.isLate ? 'late_calls' : it.cause }
 }
 
 function doubtAboutUp(it: Case): Reason | undefined {

@@ -6,8 +6,9 @@ import { type CacheMemory, foresee } from './cache-loss.ts'
 import type { CorrectMemory } from './correct.ts'
 import type { Reason } from './decision.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
-import { type LearnMemory, type Service, startTime } from './learn.ts'
+import { type LearnMemory, startTime } from './learn.ts'
 import { dispersionOf, type LoadMemory, pileUp, presentRate, type RateEstimate, rateAhead } from './load.ts'
+import type { Places } from './places.ts'
 import { backlogWhenReady, type Facts, leastSlots, slotsNeeded, waitBudgetMs } from './plan.ts'
 
 /** The parts of the memory that sizing reads. */
@@ -32,17 +33,23 @@ export interface Sized {
   readonly stuck: number
   readonly startMs: number
   readonly cause: Reason
+  /** How many calls a replica bears is not known yet; it is `facts.slots` at least. */
+  readonly isLearning: boolean
+  /** They were seen to bear no more than they have. */
+  readonly isFull: boolean
 }
 
-export function size(
-  memory: Known,
-  demand: Demand,
-  known: { service: Service; slots: number },
-  options: ScaleOptions,
-): Sized {
+export function size(memory: Known, demand: Demand, places: Places, options: ScaleOptions): Sized {
   const dispersion = dispersionOf(memory.load)
   const rate = presentRate(memory.load, ['offered'], dispersion)
-  const facts = { ...known, dispersion, pileUp: pileUp(memory.load, 0.05), trim: memory.correct.trim }
+  const { service, count: slotsEach } = places
+  const facts = {
+    service,
+    slots: slotsEach,
+    dispersion,
+    pileUp: pileUp(memory.load, 0.05),
+    trim: memory.correct.trim,
+  }
   const startMs = startTime(memory.learnt, options.startMs)
   const ahead = rateAhead(memory.load, rate, dispersion, startMs)
   const present = slotsNeeded(ahead, facts, options)
@@ -65,7 +72,8 @@ export function size(
     want,
     facts,
   })
-  return { facts, rate, slots, drain, needed, want, stuck, startMs, cause }
+  const { isKnown, isFull } = places
+  return { facts, rate, slots, drain, needed, want, stuck, startMs, cause, isLearning: !isKnown, isFull }
 }
 
 function causeOf(seen: {

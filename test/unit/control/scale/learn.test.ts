@@ -3,14 +3,13 @@ import { describe, expect, it } from 'vitest'
 import type { Demand, ServiceBin } from '../../../../src/control/scale/demand.ts'
 import {
   binOf,
-  isotonic,
   type LearnMemory,
   learn,
-  learnSlots,
   NOTHING_LEARNT,
   serviceAt,
   startTime,
 } from '../../../../src/control/scale/learn.ts'
+import { notePlaces, placesOf, withCrowd } from '../../../../src/control/scale/places.ts'
 import { bucketMs, bucketOf, HISTOGRAM_SIZE, quantileMs } from '../../../../src/lib/log-histogram.ts'
 
 const bin = (inflight: number, ms: number, count = 100): ServiceBin => {
@@ -51,32 +50,77 @@ describe('a histogram', () => {
   })
 })
 
-describe('the isotonic fit', () => {
-  it.each([
-    ['rising stays', [1, 2, 3], [1, 1, 1], [1, 2, 3]],
-    ['a dip is pooled with what is before it', [1, 5, 3, 6], [1, 1, 1, 1], [1, 4, 4, 6]],
-    ['weights count', [4, 1], [3, 1], [3.25, 3.25]],
-    ['falling becomes its mean', [9, 6, 3], [1, 1, 1], [6, 6, 6]],
-    ['nothing is nothing', [], [], []],
-  ])('%s', (_name, values, weights, wanted) => {
-    expect(isotonic(values, weights)).toEqual(wanted)
-  })
-})
+/** Calls of 50 ms on a replica of so many places, by how many were there. */
+const full = (places: number, loads: readonly number[], count = 100): ServiceBin[] =>
+  loads.map((n) => bin(n, 50 * Math.max(1, n / places), count))
+const places = (memory: LearnMemory, demand: Partial<Demand> = {}) => {
+  const found = placesOf(memory, { ...report([]), ...demand })
+  return found && { count: found.count, isKnown: found.isKnown }
+}
 
-describe('slots a replica', () => {
-  it('are as many calls at a time as stay inside the budget', () => {
-    const memory = learnt([bin(1, 50), bin(2, 51), bin(4, 52), bin(8, 110), bin(16, 230)])
-    expect(learnSlots(memory, 130)).toBe(8)
-    expect(learnSlots(memory, 65)).toBe(4)
+describe('places of a replica', () => {
+  it.each([1, 2, 3, 5, 8, 16, 32])('are %i where more calls at it are served no faster than so many', (m) => {
+    const loads = Array.from({ length: 4 * m }, (_, i) => i + 1)
+    expect(places(learnt(full(m, loads)))).toEqual({ count: m, isKnown: true })
   })
 
-  it('reach at most a quarter beyond what was seen to be good', () => {
-    expect(learnSlots(learnt([bin(1, 50), bin(4, 52), bin(8, 53)]), 120)).toBe(10)
+  it('are at least as many as were served at a time, and not known, while more calls are served faster', () => {
+    expect(places(learnt(full(8, [1, 2])))).toEqual({ count: 2, isKnown: false })
+    expect(places(learnt(full(8, [1, 2, 4, 6])))).toEqual({ count: 6, isKnown: false })
   })
 
-  it('are at least one, and unknown until enough calls were seen', () => {
-    expect(learnSlots(learnt([bin(1, 500)]), 120)).toBe(1)
-    expect(learnSlots(learnt([bin(4, 50, 5)]), 120)).toBeUndefined()
+  it('are what is seen beyond a jump: nothing need have been seen between', () => {
+    expect(places(learnt([...full(8, [1, 2]), ...full(8, [20, 40, 64])]))).toEqual({
+      count: 8,
+      isKnown: true,
+    })
+  })
+
+  it('are those of a replica that works on all calls at once and is slower for it, or in batches', () => {
+    const batches = [1, 2, 4, 8, 16, 32, 64].map((n) => bin(n, 10 + 2 * n))
+    const { count = 0, isKnown } = places(learnt(batches)) ?? {}
+    expect(isKnown).toBe(true)
+    // It serves 64 in 138 ms and one in 12.
+    expect(count).toBeGreaterThanOrEqual(5)
+    expect(count).toBeLessThanOrEqual(8)
+  })
+
+  it('are not known by a few slow calls, which chance explains', () => {
+    const slow = { ...bin(2, 90, 6), sumSquaresMs: 6 * 2 * 90 ** 2 }
+    expect(places(learnt([{ ...bin(1, 50, 30), sumSquaresMs: 30 * 2 * 50 ** 2 }, slow]))?.isKnown).toBe(false)
+  })
+
+  it('are as many as the gateway sends when calls wait there for want of room', () => {
+    const memory = learnt(full(16, [1, 2, 8]))
+    const waiting = { queue: 5, inflight: 8 }
+    expect(places(memory, waiting)).toEqual({ count: 8, isKnown: true })
+    // Those who wait for a first replica say nothing of it.
+    const nobody = { ...waiting, inflight: 0, replicas: { ready: 0, startingMs: [10], slow: 0, draining: 0 } }
+    expect(places(memory, nobody)?.isKnown).toBe(false)
+  })
+
+  it('stay known when the crowd has gone, until clearly more are served', () => {
+    const crowded = learnt(full(8, [1, 2, 4, 8, 16, 32]))
+    let memory = notePlaces(crowded, placesOf(crowded, report([])))
+    const run = (bins: readonly ServiceBin[]) => {
+      for (let second = 0; second < 2_000; second++) {
+        memory = learn(memory, report(bins), 1_000)
+        memory = notePlaces(memory, placesOf(memory, report([])))
+      }
+      return places(memory)
+    }
+    expect(run([bin(1, 50, 10), bin(2, 50, 10)])).toEqual({ count: 8, isKnown: true })
+    expect(run([1, 2, 4, 8, 12].map((n) => bin(n, 50, 10)))).toEqual({ count: 12, isKnown: false })
+  })
+
+  it('beyond them calls wait, wherever they are', () => {
+    const demand = { ...report([]), inflight: 24 }
+    expect(withCrowd(demand, 8, 50)).toMatchObject({ queue: 16, inflight: 8, oldestWaitMs: 100 })
+    expect(withCrowd(demand, 32, 50)).toBe(demand)
+  })
+
+  it('are unknown until calls were seen', () => {
+    expect(places(NOTHING_LEARNT)).toBeUndefined()
   })
 
   it('are told apart up to four, then by half octaves', () => {
