@@ -26,11 +26,13 @@ export function elsewhere(
   }
   const below = from(path)
   if (below !== undefined) return { below }
-  for (let depth = path.length - 1; depth >= 0; depth--) {
+  for (let depth = path.length - 1; depth > 0; depth--) {
     const above = from(path.slice(0, depth))
     if (above !== undefined) return { above }
   }
-  return {}
+  // Of the file's other blocks nothing is guessed: a `host` of a tier is not that of a route.
+  const isTop = Object.hasOwn(fieldsOf(schema, input) ?? {}, key)
+  return path.length > 0 && isTop ? { above: told(['']) as string } : {}
 }
 
 function told(places: readonly string[]): string | undefined {

@@ -36,7 +36,7 @@ function translate(schema: Schema, input: unknown, issue: z.core.$ZodIssue): Iss
   const field = schemaAt(schema, issue.path, input)
   // A port alone: quotes would not make an address of it.
   const isAddress = issue.code === 'invalid_type' && field && kindOf(field)?.kind === 'address'
-  const fix = isAddress ? { fix: 'such as 0.0.0.0:8080' } : {}
+  const fix = isAddress ? { fix: 'such as 0.0.0.0:8080' } : keysFix(issue, field, value)
   return [{ path: issue.path, at, ...explain(issue, value), ...fix }]
 }
 
@@ -102,6 +102,16 @@ function tooBig({ origin, maximum }: z.core.$ZodIssueTooBig): string {
 function oneOf(words: readonly unknown[]): string {
   return words.length === 1 ? String(words[0]) : `one of ${words.join(', ')}`
 }
+
+/** Whoever wrote `health: /healthz` knows what he wants, and not under which key. */
+function keysFix(issue: z.core.$ZodIssue, field: Schema | undefined, value: unknown): { fix?: string } {
+  if (issue.code !== 'invalid_type' || issue.expected !== 'object' || Array.isArray(value)) return {}
+  const keys = Object.keys((field && fieldsOf(field, undefined)) ?? {})
+  if (keys.length === 0) return {}
+  return { fix: `such as { ${keys.slice(0, MAX_KEYS).join(': …, ')}: … }` }
+}
+
+const MAX_KEYS = 4
 
 /** How the same would be written so that YAML reads it as what is expected. */
 function retyped(expected: string, value: unknown): { fix?: string } {

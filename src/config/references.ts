@@ -119,6 +119,8 @@ function routeNames(input: unknown): Issue[] {
 
 function routePools(input: unknown): Issue[] {
   const known = poolNames(input)
+  // What is wrong with the pools themselves is told already.
+  if (known.length === 0 && Array.isArray(property(input, 'pools'))) return []
   return list(input, 'routes').flatMap((route, i) => {
     const name = property(route, 'pool')
     const path = ['routes', i, 'pool']

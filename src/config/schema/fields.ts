@@ -137,7 +137,10 @@ export function httpUrl() {
   return z.string().transform((text, ctx) => {
     const url = URL.canParse(text) ? new URL(text) : undefined
     if (!url || !/^https?:\/\//i.test(text)) {
-      return refuse(ctx, 'expected a URL with its scheme, such as http://127.0.0.1:8501')
+      const what = /^https?:\/\//i.test(text)
+        ? 'this is no URL: see whether its host and its port (at most 65535) are right'
+        : 'expected a URL with its scheme, such as http://127.0.0.1:8501'
+      return refuse(ctx, what)
     }
     if (url.username !== '' || url.password !== '') return refuse(ctx, 'no credentials in this URL')
     if (url.search !== '' || url.hash !== '' || /[?#]/.test(text)) {

@@ -9,7 +9,11 @@ export const syntax: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     '- a\n',
     ['1:1: expected a mapping, got a list (write "key: value" lines, without "- ")'],
   ],
-  ['a file that is a word', 'hello\n', ['1:1: expected a mapping, got a text']],
+  [
+    'a file that is a word',
+    'hello\n',
+    ['1:1: expected a mapping, got a text (such as { server: …, admin: …, log: …, cache: … })'],
+  ],
   ['the same key twice', 'log: {}\nlog: {}\n', ['2:1: this key is there twice']],
   ['two documents', 'log: {}\n---\nlog: {}\n', ['2:1: the file holds more than one document']],
   ['tabs', 'log:\n\tlevel: info\n', ['2:1: Tabs are not allowed as indentation (indent with spaces)']],

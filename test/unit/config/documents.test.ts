@@ -219,7 +219,7 @@ describe('settings without a YAML', () => {
       ['http://h'],
       { timeout: '10', idleTimeout: 'never' },
       [
-        '--timeout: expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d',
+        '--timeout: expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d: a number alone has none',
         '--idle-timeout: expected a duration with its unit, such as 50ms, 1.5s, 10m, 24h or 7d',
       ],
     ],
