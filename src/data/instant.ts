@@ -92,19 +92,12 @@ export function createInstant(parts: InstantParts): Instant {
   function standingOf(head: Repeated): Standing | undefined {
     const live = parts.live()
     const { notes } = head
-    const { matched, principal } = notes
-    // The first call with this head has told where it goes and whose it is.
-    if (
-      notes.live !== live ||
-      !matched ||
-      !notes.headers ||
-      notes.host === undefined ||
-      principal === undefined
-    )
-      return undefined
+    const { matched } = notes
+    // The first call with this head has told where it goes.
+    if (notes.live !== live || !matched) return undefined
     if (head.method === 'HEAD' || head.length > live.maxBodyBytes) return undefined
-    const standing = standings.known(matched, notes) ?? worked(head, matched, principal)
-    if (standing instanceof Promise || !standing.key || standing.wish.noCache) return undefined
+    const standing = standings.known(matched, notes) ?? worked(standings, head, matched)
+    if (!standing || standing instanceof Promise || !standing.key || standing.wish.noCache) return undefined
     return standing
   }
 
@@ -130,15 +123,15 @@ export function createInstant(parts: InstantParts): Instant {
     observer.answered(told)
     return true
   }
+}
 
-  function worked({ method, notes }: Repeated, matched: Matched, principal: string) {
-    const { path = '', query = '', host = '', headers = [] } = notes
-    return standings.of(
-      { method, target: matched.target, path, query, headers, host, principal },
-      matched,
-      notes,
-    )
-  }
+/** What stands for a head under new settings, epochs or tokens, of which the first call has told all that keys are made of. */
+function worked(standings: Standings, { method, notes }: Repeated, matched: Matched) {
+  const { path, query, host, headers, principal } = notes
+  if (path === undefined || query === undefined || host === undefined) return undefined
+  if (headers === undefined || principal === undefined) return undefined
+  const of = { method, target: matched.target, path, query, headers, host, principal }
+  return standings.of(of, matched, notes)
 }
 
 interface Asked {

@@ -1,5 +1,5 @@
 /** `pools.*.host: keep`: backends behind an ingress that routes by Host; the host is in the key then. */
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
@@ -13,17 +13,7 @@ let own: string
 let gateway: RunningGateway
 
 beforeAll(async () => {
-  ingress = createServer(async (request, response) => {
-    const { method, headers } = request
-    const host = headers.host ?? ''
-    if (method === 'GET') probes.add(`${host} ${request.url}`)
-    const body = HOSTS.includes(host) ? answer(host, await instancesOf(request)) : '{"error":"no such host"}'
-    response.writeHead(HOSTS.includes(host) ? 200 : 404, {
-      'content-type': 'application/json',
-      'content-length': body.length,
-    })
-    response.end(body)
-  })
+  ingress = createServer((request, response) => void serve(request, response))
   await new Promise<void>((resolve) => ingress.listen(0, '127.0.0.1', resolve))
   const { port } = ingress.address() as AddressInfo
   own = `127.0.0.1:${port}`
@@ -50,6 +40,19 @@ afterAll(async () => {
   ingress?.closeAllConnections()
   ingress?.close()
 })
+
+async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { method, headers, url } = request
+  const host = headers.host ?? ''
+  if (method === 'GET') probes.add(`${host} ${url}`)
+  const isKnown = HOSTS.includes(host)
+  const body = isKnown ? answer(host, await instancesOf(request)) : '{"error":"no such host"}'
+  response.writeHead(isKnown ? 200 : 404, {
+    'content-type': 'application/json',
+    'content-length': body.length,
+  })
+  response.end(body)
+}
 
 async function instancesOf(request: IncomingMessage): Promise<unknown[]> {
   const chunks: Buffer[] = []
