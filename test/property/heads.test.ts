@@ -229,9 +229,10 @@ describe('the answer to a call', () => {
         }),
         { numRuns: 10_000_000, interruptAfterTimeLimit: seconds * 1000 },
       )
-      // It says something only where much was answered from entries.
-      expect(hits).toBeGreaterThan(runs / 20)
-      expect(joins).toBeGreaterThan(0)
+      // It says something only where much was answered from entries, and some by others' loads; a machine under load does
+      // not get that far.
+      const isLong = runs >= 400
+      expect(!isLong || (hits > runs / 20 && joins > 0)).toBe(true)
     },
     (seconds + 20) * 1000,
   )
