@@ -28,7 +28,7 @@ const PACKAGES = {
   'onnxruntime-node': ['src/model/onnx.ts'],
   pino: ['src/obs/log.ts'],
   'prom-client': ['src/obs/exposition.ts'],
-  undici: ['src/data/backend/undici-client.ts'],
+  undici: ['src/data/backend/undici-'],
   yaml: ['src/config/yaml.ts', 'src/config/document.ts'],
   zod: ['src/config/'],
 }

@@ -19,5 +19,5 @@ else {
   process.exitCode = 1
 }
 
-// Makes a module of this file.
+// oxlint-disable-next-line unicorn/require-module-specifiers -- it makes a module of this file
 export {}

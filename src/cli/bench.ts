@@ -110,7 +110,7 @@ async function load({ url, path, connections, duration, rate }: Options, calls: 
   return new Promise((resolve, reject) => {
     const running = autocannon(
       { url, connections, duration, ...overallRate, requests: [request] },
-      (error: unknown, result) => (error ? reject(error as Error) : resolve(result)),
+      (error: Error | null, result) => (error ? reject(error) : resolve(result)),
     )
     running.on('response', (_client, status, _bytes, ms) => calls.answered(status, ms))
   })

@@ -5,6 +5,7 @@
  */
 import { createHash, type Hash } from 'node:crypto'
 import type { Digest } from '../core/key.ts'
+import { BACKSLASH, CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from './json-bytes.ts'
 import { copy, writeCanonical } from './json-canonical.ts'
 import { memberPrefix, objectDigest, type Problem, scalarDigest } from './json-document.ts'
 import { EscapeReader, MORE } from './json-escape.ts'
@@ -17,14 +18,6 @@ import { Utf8Check } from './utf8-check.ts'
 const HELD_BYTES = 1 << 20
 /** The longest number, word or key. */
 const MAX_TOKEN_BYTES = 1 << 20
-
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
-const COMMA = 0x2c
-const COLON = 0x3a
-const OPEN_ARRAY = 0x5b
-const OPEN_OBJECT = 0x7b
-const CLOSE_OBJECT = 0x7d
 
 /** What may come next. */
 const VALUE = 0

@@ -3,6 +3,7 @@
  * binary tensor extension): what its answer depends on, and how the caller wants the answer written.
  */
 import { type Digest, digestOf } from '../core/key.ts'
+import { OPEN_ARRAY, OPEN_OBJECT, QUOTE } from './json-bytes.ts'
 import { valueDigest } from './json-document.ts'
 import { Cursor, type Span, type Stretch } from './json-scan.ts'
 import { canonicalString } from './json-string.ts'
@@ -80,10 +81,6 @@ class Refusal extends Error {
 
 /** Stands before a parameter's name; no canonical key holds a raw control byte, so no member is taken for one. */
 export const PARAMETER = '\0'
-
-const OPEN_OBJECT = 0x7b
-const OPEN_ARRAY = 0x5b
-const QUOTE = 0x22
 
 /** Parameters about time and encoding, which no answer depends on. */
 const IGNORED = new Set(['priority', 'timeout'])

@@ -81,7 +81,7 @@ function v2(model: string, { headers, body }: Asked): Answer {
     z: rows.map((row) => (isOdd ? mean(rows) : 7) - row),
   }
   const blobs: Buffer[] = []
-  const outputs = (asked.outputs ?? [{ name: 'y' } as Wanted]).map(({ name, parameters }) => {
+  const outputs = (asked.outputs ?? [{ name: 'y' }]).map(({ name, parameters }) => {
     const output = { name, datatype: 'FP32', shape: [rows.length] }
     const data = values[name] ?? []
     if (model === 'shy' || !(parameters?.binary_data ?? (asked.outputs ? false : all)))
@@ -229,13 +229,11 @@ function through({ port }: RunningGateway, { path, headers, body }: Asked): Prom
   return new Promise((resolve, reject) => {
     const sent = request({ host: '127.0.0.1', port, path, method: 'POST', headers })
     sent.on('error', reject)
-    sent.on('response', async (response) => {
-      const whole = Buffer.concat(await response.toArray())
-      resolve({
-        status: response.statusCode ?? 0,
-        headers: response.headers as Record<string, string>,
-        body: whole,
-      })
+    sent.on('response', (response) => {
+      const { statusCode: status = 0, headers: fields } = response
+      const whole = (pieces: Buffer[]) =>
+        resolve({ status, headers: fields as Record<string, string>, body: Buffer.concat(pieces) })
+      response.toArray().then(whole, reject)
     })
     sent.end(body)
   })

@@ -3,7 +3,7 @@
  * one form it refuses with the gateway as well, whatever is kept of a twin.
  */
 import { once } from 'node:events'
-import { createServer, request } from 'node:http'
+import { createServer, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Asked, type Script, type ScriptedBackend, startBackend } from '../support/backend.ts'
@@ -68,8 +68,8 @@ function ask(model: string, rows: readonly number[], form: Form, port = gateway.
     const path = `/v2/models/${model}/infer`
     const sent = request({ host: '127.0.0.1', port, path, method: 'POST', headers, agent: false })
     sent.on('error', reject)
-    sent.on('response', async (response) => {
-      const whole = Buffer.concat(await response.toArray())
+    const read = (response: IncomingMessage, pieces: Buffer[]) => {
+      const whole = Buffer.concat(pieces)
       const at = response.headers[LENGTH]
       const json = JSON.parse(whole.subarray(0, Number(at ?? whole.length)).toString()) as {
         outputs?: [{ data?: number[] }]
@@ -81,6 +81,9 @@ function ask(model: string, rows: readonly number[], form: Form, port = gateway.
         values: json.outputs?.[0].data ?? (at === undefined ? [] : floats(whole.subarray(Number(at)))),
         text: whole.toString('latin1'),
       })
+    }
+    sent.on('response', (response) => {
+      response.toArray().then((pieces) => read(response, pieces as Buffer[]), reject)
     })
     sent.end(body)
   })
@@ -256,7 +259,7 @@ describe('metadata', () => {
       yaml: settings({ backends: [{ url }], route: { cache: { rows: 'never' } }, server: TWO }),
     })
     await own.ready('main')
-    return { own, close: () => Promise.all([own.stop(), server.close()]) }
+    return { own, close: () => own.stop().then(() => server.close()) }
   }
 
   it.each([
