@@ -18,6 +18,3 @@ else {
   )
   process.exitCode = 1
 }
-
-// Makes a module of this file.
-export {}

@@ -110,7 +110,8 @@ async function load({ url, path, connections, duration, rate }: Options, calls: 
   return new Promise((resolve, reject) => {
     const running = autocannon(
       { url, connections, duration, ...overallRate, requests: [request] },
-      (error: unknown, result) => (error ? reject(error as Error) : resolve(result)),
+      (error: unknown, result) =>
+        error ? reject(new Error('autocannon', { cause: error })) : resolve(result),
     )
     running.on('response', (_client, status, _bytes, ms) => calls.answered(status, ms))
   })

@@ -108,5 +108,7 @@ function failure(error: NodeJS.ErrnoException): ProbeResult {
 
 /** What Node has verified and found wanting has a code, and OpenSSL's own faults begin with ERR_SSL. */
 function isUntrusted({ code = '' }: NodeJS.ErrnoException): boolean {
-  return /CERT|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^HOSTNAME_MISMATCH$/.test(code) && !/^ERR_SSL/.test(code)
+  return (
+    /CERT|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^HOSTNAME_MISMATCH$/.test(code) && !code.startsWith('ERR_SSL')
+  )
 }
