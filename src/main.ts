@@ -18,6 +18,3 @@ else {
   )
   process.exitCode = 1
 }
-
-// oxlint-disable-next-line unicorn/require-module-specifiers -- it makes a module of this file
-export {}

@@ -50,20 +50,9 @@ export interface Ways {
   looked(job: Job): Coming<Answer>
 }
 
-export function createWays({
-  cache,
-  memory,
-  ready,
-  aliases,
-  flights,
-  markers,
-  claims,
-  fill,
-  compose,
-  forward,
-  refusalOf,
-  clock,
-}: WayParts): Ways {
+export function createWays(parts: WayParts): Ways {
+  const { cache, memory, ready, aliases, flights, markers, claims, fill, compose, forward, refusalOf } = parts
+  const { clock } = parts
   const gate = { flights, open }
   return { shared, alone, looked }
 

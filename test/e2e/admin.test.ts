@@ -223,7 +223,7 @@ it('is not ended by a name in a path, whatever token it comes with', async () =>
       headers: { authorization: `Bearer ${token}` },
       body: {},
     })
-    expect(status, name).toBe(400)
+    expect([name, status]).toEqual([name, 400])
     expect(headers['content-type']).toBe('application/problem+json')
     expect(json).toMatchObject({ detail: expect.stringContaining('name has 1 to 64 letters') })
   }

@@ -44,5 +44,5 @@ test('the columns of `infergate backends list` are those that it prints', () => 
   )
   expect(shown.length).toBeGreaterThan(1)
   for (const line of shown) expect(line.split(/\s+/)).toEqual(head)
-  for (const page of PAGES) expect(readFileSync(join(ROOT, page), 'utf8'), page).not.toContain('IN FLIGHT')
+  for (const page of PAGES) expect(readFileSync(join(ROOT, page), 'utf8')).not.toContain('IN FLIGHT')
 })

@@ -1,5 +1,7 @@
-/** undici's errors, and those of the sockets and TLS under it, as faults. What it says of addresses stays for the log. */
-import { errors } from 'undici'
+/**
+ * undici's errors, and those of the sockets and TLS under it, as faults, by their codes: the package itself is imported in one
+ * place. What they say of addresses stays for the log.
+ */
 import { type FaultCode, type FaultDetail, GatewayError } from '../../core/errors.ts'
 import type { Request } from './exchange.ts'
 
@@ -18,25 +20,30 @@ const UNSENT = { unsent: true }
 
 function read(cause: Error, unsent: boolean): Said {
   const code = 'code' in cause ? String(cause.code) : ''
-  if (cause instanceof errors.ConnectTimeoutError)
-    return ['backendRefused', 'the backend did not accept a connection in time', UNSENT]
+  const known = KNOWN[code]
+  if (known) return known
   if (UNREACHABLE.has(code) || cause instanceof AggregateError)
     return ['backendRefused', `the backend refused the connection (${code || 'unreachable'})`, UNSENT]
   if (isAboutCertificate(code))
     return ['backendUntrusted', `the certificate of the backend is not accepted (${code})`, UNSENT]
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_'))
     return ['backendTls', `no TLS connection to the backend came to be (${code})`, { unsent }]
-  if (cause instanceof errors.HeadersTimeoutError)
+  if (code === 'UND_ERR_HEADERS_TIMEOUT')
     return ['backendTimeout', 'the backend sent no answer in time', { unsent }]
-  if (cause instanceof errors.BodyTimeoutError)
-    return ['backendTimeout', 'the backend stopped in the middle of an answer']
-  if (cause instanceof errors.HTTPParserError || cause instanceof errors.ResponseContentLengthMismatchError)
-    return ['backendGarbled', 'the backend answered with broken HTTP']
-  if (cause instanceof errors.RequestContentLengthMismatchError)
-    return ['badRequest', 'the body is not as long as Content-Length says']
-  if (cause instanceof errors.InvalidArgumentError)
+  if (code === 'UND_ERR_INVALID_ARG')
     return ['badRequest', `the request cannot be forwarded: ${cause.message}`, UNSENT]
+  // llhttp's own.
+  if (code.startsWith('HPE_') || cause.name === 'HTTPParserError') return GARBLED
   return ['backendReset', 'the backend closed the connection', { unsent }]
+}
+
+const GARBLED: Said = ['backendGarbled', 'the backend answered with broken HTTP']
+
+const KNOWN: Readonly<Record<string, Said>> = {
+  UND_ERR_CONNECT_TIMEOUT: ['backendRefused', 'the backend did not accept a connection in time', UNSENT],
+  UND_ERR_BODY_TIMEOUT: ['backendTimeout', 'the backend stopped in the middle of an answer'],
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: GARBLED,
+  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: ['badRequest', 'the body is not as long as Content-Length says'],
 }
 
 const UNREACHABLE = new Set([
