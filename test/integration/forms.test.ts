@@ -3,14 +3,14 @@
  * one form it refuses with the gateway as well, whatever is kept of a twin.
  */
 import { once } from 'node:events'
-import { createServer, request } from 'node:http'
+import { createServer, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Asked, type Script, type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
 import { bytes, floats } from '../support/row-backend.ts'
-import { settings, TWO } from '../support/settings.ts'
+import { settings } from '../support/settings.ts'
 
 interface Form {
   /** Values as blobs, in the request and in the answer. */
@@ -68,7 +68,7 @@ function ask(model: string, rows: readonly number[], form: Form, port = gateway.
     const path = `/v2/models/${model}/infer`
     const sent = request({ host: '127.0.0.1', port, path, method: 'POST', headers, agent: false })
     sent.on('error', reject)
-    sent.on('response', async (response) => {
+    const take = async (response: IncomingMessage) => {
       const whole = Buffer.concat(await response.toArray())
       const at = response.headers[LENGTH]
       const json = JSON.parse(whole.subarray(0, Number(at ?? whole.length)).toString()) as {
@@ -81,7 +81,8 @@ function ask(model: string, rows: readonly number[], form: Form, port = gateway.
         values: json.outputs?.[0].data ?? (at === undefined ? [] : floats(whole.subarray(Number(at)))),
         text: whole.toString('latin1'),
       })
-    })
+    }
+    sent.on('response', (response) => void take(response).catch(reject))
     sent.end(body)
   })
 }
@@ -253,10 +254,14 @@ describe('metadata', () => {
     await once(server, 'listening')
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     const own = await startGateway({
-      yaml: settings({ backends: [{ url }], route: { cache: { rows: 'never' } }, server: TWO }),
+      yaml: settings({ backends: [{ url }], route: { cache: { rows: 'never' } } }),
     })
     await own.ready('main')
-    return { own, close: () => Promise.all([own.stop(), server.close()]) }
+    const close = async () => {
+      await own.stop()
+      server.close()
+    }
+    return { own, close }
   }
 
   it.each([
