@@ -144,10 +144,7 @@ export class DocumentStream {
   }
 
   #open(c: number): void {
-    if (this.#depth === this.#maxDepth) {
-      this.#fail('too-deep')
-      return
-    }
+    if (this.#depth === this.#maxDepth) return void this.#fail('too-deep')
     const isTop = this.#depth === 0 && c === OPEN_OBJECT
     this.#closers[++this.#depth] = c + 2
     this.#keys[this.#depth] = undefined
@@ -165,10 +162,7 @@ export class DocumentStream {
   }
 
   #key(c: number): void {
-    if (c !== QUOTE) {
-      this.#fail('unparsable')
-      return
-    }
+    if (c !== QUOTE) return void this.#fail('unparsable')
     this.#tokenStart = this.#at
     this.#put(c)
     this.#inKey = true
@@ -190,10 +184,7 @@ export class DocumentStream {
   }
 
   #close(c: number): void {
-    if (c !== this.#closers[this.#depth]) {
-      this.#fail('unparsable')
-      return
-    }
+    if (c !== this.#closers[this.#depth]) return void this.#fail('unparsable')
     if (this.#depth === 1 && c === CLOSE_OBJECT) {
       this.#depth = 0
       this.#state = DONE

@@ -10,7 +10,7 @@ import { type Asked, type Script, type ScriptedBackend, startBackend } from '../
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
 import { bytes, floats } from '../support/row-backend.ts'
-import { settings, TWO } from '../support/settings.ts'
+import { settings } from '../support/settings.ts'
 
 interface Form {
   /** Values as blobs, in the request and in the answer. */
@@ -68,8 +68,8 @@ function ask(model: string, rows: readonly number[], form: Form, port = gateway.
     const path = `/v2/models/${model}/infer`
     const sent = request({ host: '127.0.0.1', port, path, method: 'POST', headers, agent: false })
     sent.on('error', reject)
-    const read = (response: IncomingMessage, pieces: Buffer[]) => {
-      const whole = Buffer.concat(pieces)
+    const take = async (response: IncomingMessage) => {
+      const whole = Buffer.concat(await response.toArray())
       const at = response.headers[LENGTH]
       const json = JSON.parse(whole.subarray(0, Number(at ?? whole.length)).toString()) as {
         outputs?: [{ data?: number[] }]
@@ -82,9 +82,7 @@ function ask(model: string, rows: readonly number[], form: Form, port = gateway.
         text: whole.toString('latin1'),
       })
     }
-    sent.on('response', (response) => {
-      response.toArray().then((pieces) => read(response, pieces as Buffer[]), reject)
-    })
+    sent.on('response', (response) => void take(response).catch(reject))
     sent.end(body)
   })
 }
@@ -256,10 +254,14 @@ describe('metadata', () => {
     await once(server, 'listening')
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     const own = await startGateway({
-      yaml: settings({ backends: [{ url }], route: { cache: { rows: 'never' } }, server: TWO }),
+      yaml: settings({ backends: [{ url }], route: { cache: { rows: 'never' } } }),
     })
     await own.ready('main')
-    return { own, close: () => own.stop().then(() => server.close()) }
+    const close = async () => {
+      await own.stop()
+      server.close()
+    }
+    return { own, close }
   }
 
   it.each([
