@@ -80,7 +80,12 @@ function following(source: Source): Snapshot[] {
   return said
 }
 
-const urls = (said: readonly Snapshot[]) => said.at(-1)?.map(({ url }) => url)
+/** Which they are; in what order they were told depends on the events before. */
+const urls = (said: readonly Snapshot[]) =>
+  said
+    .at(-1)
+    ?.map(({ url }) => url)
+    .sort()
 const HIGH = { timeoutMs: 20_000 }
 
 const ENTRY = {
