@@ -32,10 +32,10 @@ export function askedDigest(asker: Asker): Digest {
   return answerDigest(asker, { generation: '', names: [] })
 }
 
-/** What stands under the URL's digest; `status` 0 is that of no answer. */
+/** What stands under the URL's digest. It is an entry as any other, so that tiers keep it, and never given to anybody. */
 export function nodeEntry(digest: Digest, { generation, writtenAt, names }: UrlNode, life: Lived): Entry {
   const fields = ['generation', generation, 'written-at', String(writtenAt), 'names', names.join(',')]
-  return { digest, kind: 'reply', status: 0, headers: fields, body: NOTHING, ...life, ...PLAIN }
+  return { digest, kind: 'reply', status: 204, headers: fields, body: NOTHING, ...life, ...PLAIN }
 }
 
 type Lived = Pick<Entry, 'createdAt' | 'ttlMs'>
@@ -44,7 +44,7 @@ const NOTHING = new Uint8Array(0)
 const PLAIN = { swrMs: 0, sieMs: 0, version: '', tags: [], upstreamMs: 0, negative: false }
 
 export function readNode(entry: Entry | undefined): UrlNode | undefined {
-  if (!entry || entry.status !== 0) return undefined
+  if (!entry) return undefined
   const generation = header(entry.headers, 'generation')
   const names = header(entry.headers, 'names')
   if (generation === undefined || names === undefined) return undefined
