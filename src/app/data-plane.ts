@@ -5,8 +5,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Settings } from '../config/schema.ts'
 import type { Endpoint } from '../core/addresses.ts'
-import { type Call, header } from '../core/call.ts'
-import { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
 import type { Observer } from '../core/observer.ts'
@@ -19,23 +17,21 @@ import { RefreshBudget } from '../data/cache/refresh-budget.ts'
 import type { Tiered } from '../data/cache/tiered.ts'
 import { createCompose } from '../data/compose.ts'
 import { createDispatch } from '../data/dispatch.ts'
-import { type Asked, type Explanation, explain } from '../data/explain.ts'
+import { type Asked, calledBy, type Explanation, explain } from '../data/explain.ts'
 import { createFill } from '../data/fill.ts'
 import type { Claims } from '../data/flight/claims.ts'
 import { Flights } from '../data/flight/flights.ts'
 import { Leases, leasesPay } from '../data/flight/leases.ts'
 import { Markers } from '../data/flight/markers.ts'
-import { createForward } from '../data/forward.ts'
-import { endToEnd } from '../data/ingress/headers.ts'
+import { createForward, type Forward } from '../data/forward.ts'
+import { createHttpCache, type HttpCache } from '../data/http-cache/http-cache.ts'
 import { createIngress, type Ingress } from '../data/ingress/ingress.ts'
 import type { Matched } from '../data/ingress/routes.ts'
-import { parseTarget } from '../data/ingress/target.ts'
 import { createInstant } from '../data/instant.ts'
 import type { Landing, RefusalOf } from '../data/job.ts'
 import type { Deployments } from '../data/key/deployment.ts'
 import type { Epochs } from '../data/key/epochs.ts'
 import { createKeyer, type Keyer } from '../data/key/keyer.ts'
-import { principalOf } from '../data/key/meaning.ts'
 import { refusalKey } from '../data/key/refusal.ts'
 import { ModelStats } from '../data/model-stats.ts'
 import { createPipeline, type Pipeline } from '../data/pipeline.ts'
@@ -44,7 +40,6 @@ import type { Finding } from '../data/rows/splitter.ts'
 import { createShip, type Ship } from '../data/ship.ts'
 import type { Dispatch } from '../data/shipment.ts'
 import { createStandings, type Standings } from '../data/standing.ts'
-import { Cancel } from '../lib/cancel.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Stalls } from '../lib/stalls.ts'
 import type { Wheel } from '../lib/wheel.ts'
@@ -101,6 +96,7 @@ export class DataPlane {
   readonly #learnt: Learnt
   readonly #refreshes: RefreshBudget
   readonly #stalls: Stalls
+  readonly #http: HttpCache
   /** Undefined: there is no shared tier. */
   readonly #aliases: Aliases | undefined
   #live: LiveSettings
@@ -137,7 +133,9 @@ export class DataPlane {
       token: (matched) => this.#token(matched),
       queueing: (pool) => this.pools.find(pool)?.isQueueing ?? false,
     })
-    const answer = this.#pipeline({ dispatch, outgoing, observer })
+    const upstream = { dispatch, outgoing, observer, forward: createForward(dispatch, outgoing) }
+    this.#http = this.#httpCache(upstream)
+    const answer = this.#pipeline(upstream)
     this.ingress = createIngress({
       live: () => this.#live,
       answer,
@@ -159,9 +157,8 @@ export class DataPlane {
     })
   }
 
-  #pipeline({ dispatch, outgoing, observer }: Upstream): Pipeline {
-    const { cache, claims, facts, clock, random } = this.#parts
-    const forward = createForward(dispatch, outgoing)
+  #pipeline({ dispatch, outgoing, observer, forward }: Upstream): Pipeline {
+    const { cache, claims, clock, random } = this.#parts
     const { splitting, forms } = this.#learnt
     const memory = this.#memory
     const refusalOf: RefusalOf = ({ call, raw }) => refusalKey(call, raw, outgoing(call))
@@ -176,6 +173,7 @@ export class DataPlane {
       refreshes: this.#refreshes,
       splitting,
       forms,
+      http: this.#http,
       claims,
       fill: createFill({
         cache,
@@ -183,7 +181,7 @@ export class DataPlane {
         forms,
         ship: this.#ship(dispatch, outgoing),
         leases: this.#leases(),
-        mayKeep: ({ route, target }, version) => facts.deployments.mayKeep(route.pool, target.model, version),
+        mayKeep: this.#mayKeep,
         refusalOf,
         clock,
         random,
@@ -194,6 +192,28 @@ export class DataPlane {
       clock,
     })
   }
+
+  #httpCache({ dispatch, outgoing, forward }: Upstream): HttpCache {
+    const { cache, claims, log, clock, random } = this.#parts
+    return createHttpCache({
+      cache,
+      memory: this.#memory,
+      claims,
+      leases: this.#leases(),
+      dispatch,
+      outgoing,
+      forward,
+      mayKeep: this.#mayKeep,
+      keyer: this.#keyer,
+      route: (asked) => this.#live.route(asked),
+      log,
+      clock,
+      random,
+    })
+  }
+
+  readonly #mayKeep = ({ route, target }: Matched, version: string | undefined): boolean =>
+    this.#parts.facts.deployments.mayKeep(route.pool, target.model, version)
 
   #recall(observer: Observer): Recall | undefined {
     const { cache, clock, settings } = this.#parts
@@ -268,32 +288,20 @@ export class DataPlane {
   }
 
   stats(): DataStats {
-    return { ...this.#parts.cache.stats(), flights: this.flights.size, models: this.models.all() }
+    return {
+      ...this.#parts.cache.stats(),
+      flights: this.flights.size + this.#http.flights,
+      models: this.models.all(),
+    }
   }
 
-  async explain({ method, path: raw, headers = {}, body = '' }: Asked): Promise<Explanation> {
-    const { path, query } = parseTarget(raw)
-    const pairs = endToEnd(Object.entries(headers).flat())
-    const host = header(pairs, 'host')?.toLowerCase() ?? ''
-    const matched = this.#live.route({ method, path, host, headers: pairs })
-    if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
-    const call: Call = {
-      id: 'explain',
-      method,
-      path,
-      query,
-      host,
-      headers: pairs,
-      peer: '',
-      principal: principalOf(pairs),
-      target: matched.target,
-      body: Buffer.from(body),
-      deadline: Number.POSITIVE_INFINITY,
-      signal: new Cancel(),
-    }
+  async explain(asked: Asked): Promise<Explanation> {
+    const { call, matched } = calledBy(asked, this.#live.route)
     return explain(
       {
         keyer: this.#keyer,
+        standings: this.#standings,
+        http: this.#http,
         cache: this.#parts.cache,
         memory: this.#memory,
         splitting: this.#learnt.splitting,
@@ -318,4 +326,5 @@ interface Upstream {
   readonly dispatch: Dispatch
   readonly outgoing: Outgoing
   readonly observer: Observer
+  readonly forward: Forward
 }

@@ -45,7 +45,7 @@ type ParsedPool = Omit<Parsed['pools'][string], 'backends'> & { backends: (Parse
 
 /** How the answers of one route are kept, nothing left out. Read it only where `enabled`. */
 export type CachePolicy = DeepReadonly<
-  Parsed['cache']['defaults'] & { enabled: boolean; vary: string[]; tags: string[] }
+  Parsed['cache']['defaults'] & { enabled: boolean; heedBackend: boolean; vary: string[]; tags: string[] }
 >
 
 /** A route with its name, pool, timeout (ms) and cache policy settled. */

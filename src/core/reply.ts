@@ -21,7 +21,8 @@ export interface ReplyNotes {
   kept?: RawPairs
   /** Nothing in the head is against keeping it, whatever the route says. */
   isPlain?: boolean
-  mayBeStale?: boolean
+  /** What it says of keeping it. */
+  said?: object
   /** Bytes of the body as the head has them; 0 where it does not say. */
   declared?: number
 }
@@ -48,6 +49,8 @@ export type Outcome =
       readonly kind: 'miss'
       readonly stored: boolean
       readonly collapsed: boolean
+      /** Something was kept, and too old. */
+      readonly isStale?: boolean
       readonly status?: number
       readonly detail?: string
       /** How long what was stored stays fresh, in milliseconds. */

@@ -1,5 +1,5 @@
 /** One attempt at one backend: from the place it was given to the end of the exchange, counted in between. */
-import { type Call, headerAll, upstreamMethod } from '../core/call.ts'
+import { type Call, upstreamMethod } from '../core/call.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Signal } from '../lib/cancel.ts'
@@ -10,6 +10,7 @@ import { type Incoming, letGo } from './backend/incoming.ts'
 import type { BackendPool } from './backend/pool.ts'
 import type { Seat } from './backend/seat.ts'
 import type { Ending } from './balance/policy.ts'
+import { isStreamed } from './cache/streamed.ts'
 import { remainingDeadline } from './deadlines.ts'
 import type { Result, Shipment } from './shipment.ts'
 
@@ -93,7 +94,7 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
       (error) => void (error ? this.#ended(asFault(error)) : this.#end(endingOfStatus(status))),
       () => {},
     )
-    if (this.#collectBytes === 0 || isStream(reply)) this.settle({ reply, backend, ms })
+    if (this.#collectBytes === 0 || isStreamed(reply)) this.settle({ reply, backend, ms })
     else this.#collect({ reply, backend, ms }, body)
   }
 
@@ -132,12 +133,6 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
 /** Lets go of an answer that nobody reads. */
 export function discard(result: Result): void {
   if ('reply' in result) letGo(result.reply.body)
-}
-
-/** Events are forwarded as they happen, also where the answer would be kept otherwise. */
-function isStream({ headers, notes = {} }: Exchange['reply']): boolean {
-  notes.isStream ??= headerAll(headers, 'content-type').some((type) => /^text\/event-stream\b/i.test(type))
-  return notes.isStream
 }
 
 function asFault(error: unknown): GatewayError {

@@ -2,7 +2,7 @@
 import { type Call, header, isWhole } from '../core/call.ts'
 import type { Directives } from './cache/directives.ts'
 import { isOwnCondition } from './ingress/query.ts'
-import { keepable, type Matched } from './ingress/routes.ts'
+import { isHttpCached, isKept, keepable, type Matched } from './ingress/routes.ts'
 import { meaningOf } from './key/meaning.ts'
 
 export function bypassReason(
@@ -15,12 +15,14 @@ export function bypassReason(
     return target.verb === 'explain' ? 'explanation' : 'not a prediction'
   if (wish.noCache && wish.onlyIfCached) return 'no-cache, only-if-cached'
   if (wish.noCache && wish.noStore) return 'no-cache, no-store'
+  if (!isKept(call.method)) return call.method
   if (!isWhole(call.body)) return 'streamed'
   const { unkeepable } = meaningOf(call.headers)
   if (unkeepable !== undefined) return unkeepable
   const coding = header(call.headers, 'content-encoding')
   if (coding !== undefined && coding.toLowerCase() !== 'identity') return 'encoded'
-  for (const name of CONDITIONS)
+  const isRead = call.method !== 'POST' && isHttpCached(call, { route, protocol, target })
+  for (const name of isRead ? READ_CONDITIONS : CONDITIONS)
     if (header(call.headers, name) !== undefined && !isOwnCondition(call, name)) return name
   return undefined
 }
@@ -34,3 +36,5 @@ const CONDITIONS = [
   'if-unmodified-since',
   'if-range',
 ]
+// The others are answered by what is kept.
+const READ_CONDITIONS = ['if-match', 'if-unmodified-since']

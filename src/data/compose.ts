@@ -11,8 +11,10 @@ import type { RowAnswer } from '../protocol/protocol.ts'
 import type { Directives } from './cache/directives.ts'
 import { ageMs, type Entry, remainingMs } from './cache/entry.ts'
 import type { Forward } from './forward.ts'
+import { besideContent } from './ingress/headers.ts'
 import type { Job } from './job.ts'
 import type { Forms } from './key/forms.ts'
+import type { Sheet } from './rows/sheet.ts'
 import type { Splitting } from './rows/splitting.ts'
 
 export interface ComposeParts {
@@ -46,7 +48,7 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
     if (!rows) {
       const line = sheet.lines[0] as (typeof sheet.lines)[number]
       const entry = entries[0] as Entry
-      const reply = replyOf(entry)
+      const reply = line.own ?? replyOf(entry)
       const outcome: Outcome =
         line.tier !== undefined
           ? hitOutcome(entries, line.tier, wish)
@@ -64,7 +66,10 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
     }
     const answers = entries.map(answerOf)
     const isOwn = areOwn(job, entries)
-    const reply = ofOneVersion(entries) ? matched.protocol.rows?.assemble(plan, answers, isOwn) : undefined
+    const assembled = ofOneVersion(entries)
+      ? matched.protocol.rows?.assemble(plan, answers, isOwn)
+      : undefined
+    const reply = assembled && withFields(assembled, sheet, entries)
     // Another version, another trailing shape.
     if (!reply) {
       splitting.mismatched(job)
@@ -95,9 +100,8 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
     const entries = sheet.entries() as readonly Entry[]
     if (!ofOneVersion(entries)) return undefined
     const isOwn = areOwn(job, entries)
-    const reply = rows
-      ? matched.protocol.rows?.assemble(plan, entries.map(answerOf), isOwn)
-      : replyOf(entries[0] as Entry)
+    const assembled = rows ? matched.protocol.rows?.assemble(plan, entries.map(answerOf), isOwn) : undefined
+    const reply = rows ? assembled && withFields(assembled, sheet, entries) : replyOf(entries[0] as Entry)
     const origin = { form: isOwn ? job.form : undefined, asItCame: !job.isShown }
     const own = reply && matched.protocol.address(reply, call, plan, origin)
     if (!own) return undefined
@@ -180,6 +184,17 @@ const NOTHING = new Uint8Array(0)
 function answerOf({ frame, body }: Entry): RowAnswer {
   return { frame: frame ?? NOTHING, slice: body }
 }
+
+/** Beside what tells of the content: what the backend said to this call, or what is kept with the rows. */
+function withFields(assembled: Reply, sheet: Sheet, entries: readonly Entry[]): Reply {
+  const own = sheet.lines.find((line) => line.own)?.own
+  const fields = own ? besideContent(own) : (entries[0]?.headers ?? NO_FIELDS)
+  if (fields.length === 0) return assembled
+  const trailers = own?.trailers ? { trailers: own.trailers } : {}
+  return { ...assembled, headers: [...assembled.headers, ...fields], ...trailers }
+}
+
+const NO_FIELDS: readonly string[] = []
 
 function replyOf({ status, headers, body }: Entry): Reply {
   return { status, headers, body }

@@ -2,18 +2,25 @@
  * Why a request is, or is not, answered from the cache: what the pipeline would decide about it, said in words,
  * without sending anything or leaving anything behind.
  */
-import type { Call } from '../core/call.ts'
+import { type Call, header } from '../core/call.ts'
 import { Chunks } from '../core/chunks.ts'
+import { GatewayError } from '../core/errors.ts'
 import { type Digest, printable } from '../core/key.ts'
+import { Cancel } from '../lib/cancel.ts'
 import { inTurns } from '../lib/turns.ts'
 import type { Reading } from '../protocol/protocol.ts'
 import { bypassReason } from './bypass.ts'
 import { parseDirectives } from './cache/directives.ts'
 import { ageMs, remainingMs } from './cache/entry.ts'
 import type { Tiered } from './cache/tiered.ts'
-import type { Matched } from './ingress/routes.ts'
+import type { HttpCache } from './http-cache/http-cache.ts'
+import { endToEnd } from './ingress/headers.ts'
+import type { Matched, Router } from './ingress/routes.ts'
+import { parseTarget } from './ingress/target.ts'
 import type { Keyer } from './key/keyer.ts'
+import { principalOf } from './key/meaning.ts'
 import type { Splitting } from './rows/splitting.ts'
+import type { Standings } from './standing.ts'
 
 /** A request as the admin API is asked about it; `path` with the query. */
 export interface Asked {
@@ -45,6 +52,8 @@ export interface Explanation {
 
 export interface ExplainParts {
   readonly keyer: Keyer
+  readonly standings: Pick<Standings, 'of'>
+  readonly http: Pick<HttpCache, 'explain'>
   readonly cache: Tiered
   readonly memory: string
   readonly splitting: Pick<Splitting, 'reads' | 'splits'>
@@ -57,6 +66,32 @@ export interface ExplainParts {
  */
 const ROWS_BYTES = 128 << 10
 const MAX_ROWS = 1000
+/** The request as a call, and where it goes. */
+export function calledBy(
+  { method, path: raw, headers = {}, body = '' }: Asked,
+  route: Router,
+): { readonly call: Call; readonly matched: Matched } {
+  const { path, query } = parseTarget(raw)
+  const pairs = endToEnd(Object.entries(headers).flat())
+  const host = header(pairs, 'host')?.toLowerCase() ?? ''
+  const matched = route({ method, path, host, headers: pairs })
+  if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
+  const call = {
+    id: 'explain',
+    method,
+    path,
+    query,
+    host,
+    headers: pairs,
+    peer: '',
+    principal: principalOf(pairs),
+    target: matched.target,
+    body: Buffer.from(body),
+    deadline: Number.POSITIVE_INFINITY,
+    signal: new Cancel(),
+  }
+  return { call, matched }
+}
 
 export async function explain(parts: ExplainParts, call: Call, matched: Matched): Promise<Explanation> {
   const { route, protocol, target } = matched
@@ -70,6 +105,11 @@ export async function explain(parts: ExplainParts, call: Call, matched: Matched)
   }
   const reason = bypassReason(call, matched, parseDirectives(call.headers))
   if (reason !== undefined) return { ...facts, cacheable: false, reason }
+  const { http } = await parts.standings.of(call, matched)
+  if (http) {
+    const wish = parseDirectives(call.headers)
+    return { ...facts, cacheable: true, ...(await parts.http.explain(call, matched, { wish, seeds: http })) }
+  }
   const seed = await parts.keyer.seed(call, matched)
   const plan = await read(call, matched, {
     seed: seed.digest,

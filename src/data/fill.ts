@@ -10,11 +10,13 @@ import type { Row } from '../protocol/protocol.ts'
 import { letGo } from './backend/incoming.ts'
 import type { Entry } from './cache/entry.ts'
 import { judge } from './cache/freshness.ts'
-import { keptHeaders, mayBeStale } from './cache/storable.ts'
+import { keptHeaders, rowHeaders, saidOf } from './cache/storable.ts'
 import type { Found, Tiered } from './cache/tiered.ts'
 import type { Claims } from './flight/claims.ts'
 import type { Load } from './flight/flights.ts'
 import type { Holding, Leases } from './flight/leases.ts'
+import { staleWindows } from './http-cache/keep.ts'
+import { type Life, lifeOf, NOTHING_SAID, type Said } from './http-cache/said.ts'
 import type { Matched, RouteCache } from './ingress/routes.ts'
 import type { Job, Landing, RefusalOf } from './job.ts'
 import { answeredBy } from './key/answered-by.ts'
@@ -118,12 +120,12 @@ export function createFill(parts: FillParts): Fill {
     return after(ship(job, order), (arrived) => {
       if ('unkept' in arrived)
         landUnkept(parts, job, { load, digests, reply: arrived.unkept, partial: !isWhole })
-      else keep(job, { load, digests, holding, order }, arrived.kept)
+      else keep(job, { load, digests, holding, order, own: arrived.own }, arrived.kept)
     })
   }
 
   /** Stores and lands what may be kept, a row at a time: memory has it before its flight ends. */
-  function keep(job: Job, { load, digests, holding, order }: Fetched, all: readonly Kept[]): void {
+  function keep(job: Job, { load, digests, holding, order, own }: Fetched, all: readonly Kept[]): void {
     const versions = versionsOf(job.matched, all)
     for (let i = 0; i < all.length; i++) {
       if (parts.mayKeep(job.matched, versions[i])) continue
@@ -143,7 +145,7 @@ export function createFill(parts: FillParts): Fill {
       const { digest } = order.rows[i] as Row
       const entry = entryOf(job, digest, all[i] as Kept, versions[i])
       const isKept = cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
-      load.land(digest, { kind: 'entry', entry, tier: undefined, lost: !isKept })
+      load.land(digest, { kind: 'entry', entry, tier: undefined, lost: !isKept, own })
     }
   }
 
@@ -166,18 +168,24 @@ export function createFill(parts: FillParts): Fill {
     const { reply, ms } = delivered
     const cached = matched.route.cache as RouteCache
     const negative = reply.status !== 200
-    const isStale = !negative && mayBeStale(reply)
+    const ttl = (negative ? cached.negativeTtl : cached.ttl) * (1 + cached.jitter * (2 * parts.random() - 1))
+    const said = cached.heedBackend ? saidOf(reply) : NOTHING_SAID
+    const at = clock.wall()
+    // Most say nothing.
+    const life: Life =
+      said === NOTHING_SAID ? { createdAt: at, ttlMs: ttl } : lifeOf(said, { at, delayMs: ms }, ttl)
+    const windows = negative ? NO_WINDOWS : windowsOf(said, cached)
     return {
       digest,
       kind: answer ? 'row' : 'reply',
       status: reply.status,
-      headers: answer ? NONE : keptHeaders(reply),
+      headers: answer ? rowHeaders(reply) : keptHeaders(reply),
       body: answer ? answer.slice : (reply.body as Uint8Array),
       frame: answer?.frame,
-      createdAt: clock.wall(),
-      ttlMs: (negative ? cached.negativeTtl : cached.ttl) * (1 + cached.jitter * (2 * parts.random() - 1)),
-      swrMs: isStale ? cached.staleWhileRevalidate : 0,
-      sieMs: isStale ? cached.staleIfError : 0,
+      createdAt: life.createdAt,
+      ttlMs: life.ttlMs,
+      swrMs: windows.swrMs,
+      sieMs: windows.sieMs,
       version: version ?? '',
       tags: NO_TAGS,
       upstreamMs: ms,
@@ -187,7 +195,16 @@ export function createFill(parts: FillParts): Fill {
   }
 }
 
-const NONE: readonly string[] = []
+const NO_WINDOWS = { swrMs: 0, sieMs: 0 }
+
+/** The route's windows are the longest. */
+function windowsOf(said: Said, cached: RouteCache): { readonly swrMs: number; readonly sieMs: number } {
+  const { staleWhileRevalidate, staleIfError } = cached
+  if (staleWhileRevalidate === 0 && staleIfError === 0) return NO_WINDOWS
+  const { swrMs, sieMs } = staleWindows(said, cached)
+  return { swrMs: Math.min(swrMs, staleWhileRevalidate), sieMs: Math.min(sieMs, staleIfError) }
+}
+
 const NO_TAGS: Entry['tags'] = []
 
 /** The version behind each answer; read once a reply, however many rows were cut from it. */
@@ -217,6 +234,7 @@ interface Fetched extends Landed {
   /** The leases under which they were fetched. */
   readonly holding: Holding | undefined
   readonly order: Order
+  readonly own: Reply | undefined
 }
 
 /** How long an answer for one taker waits for it, while that caller waits for rows that others load. */

@@ -32,7 +32,8 @@ export function createForward(dispatch: Dispatch, outgoing: (call: Call) => RawP
   }
 }
 
-function hasBody(call: Call): boolean {
+/** Whether a body goes along, if an empty one. */
+export function hasBody(call: Call): boolean {
   if (call.body instanceof Uint8Array)
     return call.body.length > 0 || header(call.headers, 'content-length') !== undefined
   return true

@@ -48,6 +48,8 @@ export type Landing =
       readonly joined?: boolean
       /** It was fetched, and could be kept nowhere. */
       readonly lost?: boolean
+      /** All that the backend said, for who asked it. */
+      readonly own?: Reply | undefined
     }
   /** Complete, not to be kept, and the same for all who asked: an error of the backend, say. */
   | {

@@ -21,8 +21,9 @@ import { inTurns } from '../lib/turns.ts'
 import type { Plan, Reading } from '../protocol/protocol.ts'
 import { judge } from './cache/freshness.ts'
 import type { RefreshBudget } from './cache/refresh-budget.ts'
+import type { HttpCache } from './http-cache/http-cache.ts'
 import type { HeadNotes } from './ingress/intake.ts'
-import type { Matched } from './ingress/routes.ts'
+import { isHttpWrite, type Matched } from './ingress/routes.ts'
 import type { Asked, Job } from './job.ts'
 import { type Forms, suits } from './key/forms.ts'
 import { rawDigest, rawDigestSteps } from './key/raw.ts'
@@ -36,6 +37,8 @@ export interface Stages extends WayParts {
   readonly refreshes: RefreshBudget
   readonly splitting: Splitting
   readonly forms: Pick<Forms, 'has'>
+  /** For opaque routes. */
+  readonly http: HttpCache
 }
 
 /**
@@ -56,10 +59,22 @@ type Opening = Pick<Job, 'call' | 'matched' | 'began'> & { readonly asked: Asked
 type Known = Omit<Job, 'plan' | 'rows' | 'sheet' | 'isSought' | 'form' | 'isShown'> & Opening
 
 export function createPipeline(stages: Stages): Pipeline {
-  const { standings, cache, memory, ready, aliases, splitting, forms, compose, forward, clock } = stages
+  const { standings, cache, memory, ready, aliases, splitting, forms, compose, forward, clock, http } = stages
   const { shared, alone, looked } = createWays(stages)
 
   return function answer(call, matched, notes, asked) {
+    const given = opened(call, matched, notes, asked)
+    return isHttpWrite(call, matched) ? written(call, given) : given
+  }
+
+  /** What a write has changed is not given any more when its answer is there. */
+  async function written(call: Call, given: Answer | Coming<Answer>): Promise<Answer> {
+    const answer = await given
+    await http.invalidate(call, answer)
+    return answer
+  }
+
+  function opened(...[call, matched, notes, asked]: Parameters<Pipeline>): Answer | Coming<Answer> {
     const opening = { call, matched, began: cache.mark(), asked }
     const standing = standings.of(call, matched, notes)
     return standing instanceof Promise
@@ -81,6 +96,7 @@ export function createPipeline(stages: Stages): Pipeline {
     // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
     const { wish, reason, key } = standing
     const { body } = call
+    if (standing.http && isWhole(body)) return http.answer(call, matched, { wish, seeds: standing.http })
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
     // Written out, here and where a job is made of it: to spread an object costs as much as a look-up.

@@ -8,7 +8,8 @@ import type { Signal } from '../lib/cancel.ts'
 import { after, type Coming } from '../lib/later.ts'
 import type { Row, RowAnswer } from '../protocol/protocol.ts'
 import { type BatchCall, Batches, type BatchesParts } from './batch/batches.ts'
-import { collectable, isOpenEnded, type StorePolicy, unstorable } from './cache/storable.ts'
+import { collectable, isOpenEnded, type StorePolicy, saidOf, unstorable } from './cache/storable.ts'
+import { isFresh } from './http-cache/said.ts'
 import type { Matched, RouteCache } from './ingress/routes.ts'
 import type { Job } from './job.ts'
 import { replaced } from './rows/ask.ts'
@@ -24,7 +25,9 @@ export interface Kept {
   readonly form?: number
 }
 
-export type Shipped = { readonly kept: readonly Kept[] } | { readonly unkept: Reply }
+export type Shipped =
+  /** `own`: what the backend said to this call alone. */
+  { readonly kept: readonly Kept[]; readonly own?: Reply } | { readonly unkept: Reply }
 
 export interface Order {
   readonly rows: readonly Row[]
@@ -43,7 +46,7 @@ export interface ShipParts extends Omit<BatchesParts, 'cut'> {
 }
 
 export function createShip(parts: ShipParts): Ship {
-  const { dispatch, outgoing, splitting } = parts
+  const { dispatch, outgoing, splitting, clock } = parts
   const batches = new Batches({ ...parts, cut: cutRows })
 
   return function ship(job, order) {
@@ -71,20 +74,24 @@ export function createShip(parts: ShipParts): Ship {
 
   function judged(job: Job, delivered: Delivered, count: number): Shipped {
     if (!job.rows)
-      return mayKeep(job, delivered.reply)
-        ? { kept: [{ answer: undefined, delivered }] }
+      return mayKeep(job, delivered, clock.wall())
+        ? { kept: [{ answer: undefined, delivered }], own: delivered.reply }
         : { unkept: delivered.reply }
     const answers = cutRows(job, delivered, count)
-    return answers ? { kept: answers.map((answer) => ({ answer, delivered })) } : { unkept: delivered.reply }
+    return answers
+      ? { kept: answers.map((answer) => ({ answer, delivered })), own: delivered.reply }
+      : { unkept: delivered.reply }
   }
 
   /** The reply's answers, one a row; undefined where it must not be kept or does not fit its rows. */
-  function cutRows(of: BatchCall, { reply }: Delivered, count: number): readonly RowAnswer[] | undefined {
+  function cutRows(of: BatchCall, delivered: Delivered, count: number): readonly RowAnswer[] | undefined {
     const { matched, plan } = of
     const { protocol } = matched
+    const { reply } = delivered
     const { body } = reply
     if (!(body instanceof Uint8Array) || unstorable(reply, policyOf(matched, count)) !== undefined)
       return undefined
+    if (isTooOld(matched, delivered, clock.wall())) return undefined
     const answers = protocol.rows?.cut(reply, body, count, plan)
     if (answers?.length === count) return answers
     // What is no answer at all, an error under 200 say, tells nothing of the model's rows.
@@ -97,16 +104,22 @@ export function createShip(parts: ShipParts): Ship {
 const NONE: RawPairs = []
 
 function policyOf({ route }: Matched, count: number): StorePolicy {
-  const { maxEntryBytes, vary } = route.cache as RouteCache
-  return { maxEntryBytes: maxEntryBytes * count, vary, heedCacheControl: true }
+  const { maxEntryBytes, vary, heedBackend } = route.cache as RouteCache
+  return { maxEntryBytes: maxEntryBytes * count, vary, heedBackend }
+}
+
+/** Whether it was too old already when it came. `at`: wall milliseconds. */
+function isTooOld({ route }: Matched, { reply, ms }: Delivered, at: number): boolean {
+  return (route.cache as RouteCache).heedBackend && !isFresh(saidOf(reply), { at, delayMs: ms })
 }
 
 /** Whether the reply to a whole call may be kept; a refusal only where the route remembers refusals. */
-function mayKeep({ matched, plan }: Job, reply: Reply): boolean {
+function mayKeep({ matched, plan }: Job, delivered: Delivered, at: number): boolean {
+  const { reply } = delivered
   const { protocol, route } = matched
   const { negativeTtl, rows } = route.cache as RouteCache
   const { body } = reply
-  if (!(body instanceof Uint8Array)) return false
+  if (!(body instanceof Uint8Array) || isTooOld(matched, delivered, at)) return false
   const negative = negativeTtl > 0 && NEGATIVE.has(reply.status)
   // A refusal is judged as if it had succeeded: the rest of the head must allow keeping it all the same.
   if (unstorable(negative ? { ...reply, status: 200 } : reply, policyOf(matched, 1)) !== undefined)

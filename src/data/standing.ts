@@ -5,7 +5,10 @@
  */
 import { bypassReason } from './bypass.ts'
 import { type Directives, parseDirectives } from './cache/directives.ts'
-import type { Matched } from './ingress/routes.ts'
+import { without } from './http-cache/fields.ts'
+import { anybodys } from './http-cache/invalidation.ts'
+import type { HttpSeeds } from './http-cache/shelf.ts'
+import { isHttpCached, type Matched } from './ingress/routes.ts'
 import type { Keyed, Keyer, Seed } from './key/keyer.ts'
 import { encodingOf, rawPrefix } from './key/raw.ts'
 
@@ -18,6 +21,8 @@ export interface Standing {
   readonly key: StandingKey | undefined
   /** Why they do. */
   readonly reason?: string
+  /** What the keys of HTTP's own cache are made of, where it is that one which answers. */
+  readonly http?: HttpSeeds
 }
 
 export interface StandingKey {
@@ -69,6 +74,8 @@ export function createStandings(keyer: Keyer): Standings {
       return standing
     }
     if (reason !== undefined) return kept({ matched, revision, wish, key: undefined, reason })
+    if (isHttpCached(call, matched))
+      return withHttp(keyer, call, matched, (http) => kept({ matched, revision, wish, key: undefined, http }))
     const prefixed = (seed: Seed) => {
       const key = { seed, prefix: rawPrefix(seed.digest, encodingOf(call)) }
       return kept({ matched, revision, wish, key })
@@ -77,5 +84,21 @@ export function createStandings(keyer: Keyer): Standings {
     return seed instanceof Promise ? seed.then(prefixed) : prefixed(seed)
   }
 }
+
+/** HEAD asks for what GET would bring. Which Origin an answer is for, it says itself. */
+function withHttp<T>(
+  keyer: Keyer,
+  call: Keyed,
+  matched: Matched,
+  make: (seeds: HttpSeeds) => T,
+): T | Promise<T> {
+  const method = call.method === 'HEAD' ? 'GET' : call.method
+  const own = keyer.seed({ ...call, method, headers: without(call.headers, ORIGIN) }, matched)
+  const url = keyer.seed(anybodys(call, method), matched)
+  if (!(own instanceof Promise) && !(url instanceof Promise)) return make({ own, url })
+  return Promise.all([own, url]).then(([ownSeed, urlSeed]) => make({ own: ownSeed, url: urlSeed }))
+}
+
+const ORIGIN = new Set(['origin'])
 
 const NOTHING = new Uint8Array(0)

@@ -194,8 +194,10 @@ export function createWays(parts: WayParts): Ways {
     if (job.sheet.lines[0]?.entry?.negative) return answer
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === job.began) {
-      // Most answers are never asked for again: the first repeat of one makes it ready. What is ready is replaced.
-      if (job.sheet.isKnown || ready.get(job.raw)) ready.set(job.raw, answer.reply, job.sheet.entries() ?? [])
+      // Most answers are never asked for again: the first repeat of one makes it ready.
+      if (job.sheet.isKnown) ready.set(job.raw, answer.reply, job.sheet.entries() ?? [])
+      // What was fetched goes out with all that the backend said, which is not for those who ask next.
+      else if (ready.get(job.raw)) ready.delete(job.raw)
       // Who asks a tier by an alias has read neither the body nor its form.
       if (!job.rows && !job.wish.noTransform && job.isShown) aliases?.set(job.raw, job.plan.whole)
     }
@@ -275,4 +277,5 @@ function take(line: Line, landing: Landing | undefined): void {
   line.tier = landing.tier
   line.joined ||= landing.joined === true
   line.lost = landing.lost === true
+  if (!line.joined) line.own = landing.own
 }

@@ -45,6 +45,7 @@ export const CACHE: RouteCache = {
   staleWhileRevalidate: 0,
   staleIfError: 0,
   negativeTtl: 0,
+  heedBackend: true,
   leases: 'never',
 }
 

@@ -20,6 +20,7 @@ import { Flights } from '../../src/data/flight/flights.ts'
 import { Leases } from '../../src/data/flight/leases.ts'
 import { Markers } from '../../src/data/flight/markers.ts'
 import { createForward } from '../../src/data/forward.ts'
+import { createHttpCache } from '../../src/data/http-cache/http-cache.ts'
 import { createRouter, type Matched, type RouteCache } from '../../src/data/ingress/routes.ts'
 import { age, cacheStatus } from '../../src/data/ingress/status.ts'
 import type { Landing, RefusalOf } from '../../src/data/job.ts'
@@ -56,6 +57,7 @@ export const CACHE: RouteCache = {
   staleWhileRevalidate: 0,
   staleIfError: 0,
   negativeTtl: 0,
+  heedBackend: true,
 }
 
 /** One upstream request, as the script is asked. */
@@ -255,8 +257,27 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     splitting() {},
   }
   const leases = cache.leases && new Leases({ leases: cache.leases, clock })
+  const standings = createStandings(keyer)
+  const mayKeep = ({ route }: Matched, version: string | undefined) =>
+    deployments.mayKeep(route.pool, 'm', version)
+  const http = createHttpCache({
+    cache,
+    memory: 'memory',
+    claims: undefined,
+    leases: () => undefined,
+    dispatch,
+    outgoing,
+    forward,
+    mayKeep,
+    keyer,
+    route: () => undefined,
+    log,
+    clock,
+    random,
+  })
   const pipeline = createPipeline({
-    standings: createStandings(keyer),
+    standings,
+    http,
     cache,
     memory: 'memory',
     ready,
@@ -371,7 +392,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     },
     explain: (body, more = {}) =>
       explain(
-        { keyer, cache, memory: 'memory', splitting, wall: () => clock.wall() },
+        { keyer, standings, http, cache, memory: 'memory', splitting, wall: () => clock.wall() },
         ...request(body, more),
       ),
   }

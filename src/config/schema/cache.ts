@@ -156,6 +156,12 @@ export const routeCache = z.strictObject({
   scope: inherited('scope'),
   rows: inherited('rows'),
   leases: inherited('leases'),
+  heedBackend: z
+    .boolean()
+    .prefault(true)
+    .describe(
+      'Heed what backends say of keeping their answers (`Cache-Control`, `Expires`, `Age`); `false` for servers that say so without meaning it.',
+    ),
   vary: z
     .array(
       z

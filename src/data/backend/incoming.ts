@@ -34,6 +34,11 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     return this.#trailers
   }
 
+  /** The last byte is here, and nothing went wrong. */
+  get isComplete(): boolean {
+    return this.#ended && this.#error === undefined
+  }
+
   push(chunk: Uint8Array): void {
     // undici brings one with every resumption; taken for a sign of more it would pause the socket for good.
     if (chunk.length === 0) return

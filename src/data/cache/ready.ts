@@ -70,6 +70,10 @@ export class ReadyAnswers {
     this.#hot.set(raw, { reply, createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }, life)
   }
 
+  delete(raw: Digest): void {
+    this.#hot.delete(raw)
+  }
+
   clear(): void {
     this.#hot.clear()
   }

@@ -5,13 +5,15 @@
 import { headerAll, type RawPairs } from '../../core/call.ts'
 import { JOINED_BYTES } from '../../core/chunks.ts'
 import type { Reply } from '../../core/reply.ts'
+import { NOTHING_SAID, type Said, saidBy } from '../http-cache/said.ts'
+import { isStreamed } from './streamed.ts'
 
 export interface StorePolicy {
   readonly maxEntryBytes: number
   /** Request headers in the key; lower case. */
   readonly vary: readonly string[]
-  /** Heed the backend's `no-store` and `private`. */
-  readonly heedCacheControl: boolean
+  /** Heed what the backend says of keeping it. */
+  readonly heedBackend: boolean
 }
 
 /** Why this answer must not be kept, or undefined. Looks at the head only. */
@@ -20,8 +22,8 @@ export function unstorable(reply: Reply, policy: StorePolicy): string | undefine
   if (!notes.isPlain || reply.status !== 200) {
     const forbidden = forbids(reply, policy)
     if (forbidden !== undefined) return forbidden
-    // The route has a part in what is said about its fields, and in nothing else.
-    if (!has(reply.headers, 'vary')) notes.isPlain = true
+    // The route has a part in what is said about its fields and about keeping it, and in nothing else.
+    if (!has(reply.headers, 'vary') && saidOf(reply) === NOTHING_SAID) notes.isPlain = true
   }
   notes.declared ??= Number(headerAll(reply.headers, 'content-length')[0] ?? 0)
   return notes.declared > policy.maxEntryBytes ? 'too large' : undefined
@@ -31,14 +33,15 @@ function forbids(reply: Reply, policy: StorePolicy): string | undefined {
   if (reply.status !== 200) return `status ${reply.status}`
   if (has(reply.headers, 'set-cookie')) return 'set-cookie'
   if (has(reply.headers, 'content-range')) return 'partial content'
-  if (/^text\/event-stream\b/i.test(headerAll(reply.headers, 'content-type')[0] ?? '')) return 'event stream'
+  if (isStreamed(reply)) return 'event stream'
   // The request's Accept-Encoding was taken out, so an encoded answer was forced on us.
   if (headerAll(reply.headers, 'content-encoding').some((coding) => coding.toLowerCase() !== 'identity'))
     return 'content-encoding'
-  if (policy.heedCacheControl) {
-    const directives = headerAll(reply.headers, 'cache-control').join(',').toLowerCase()
-    if (/(?:^|[,;\s])(?:no-store|private)(?:[\s,;=]|$)/.test(directives))
-      return 'the backend says no-store or private'
+  if (policy.heedBackend) {
+    const { forbids, noCache } = saidOf(reply)
+    if (forbids !== undefined) return forbids
+    // Predictions are not asked about again: what must be is of no use.
+    if (noCache) return 'the backend says no-cache'
   }
   const selecting = headerAll(reply.headers, 'vary').flatMap((value) => value.split(','))
   const uncovered = selecting.map((name) => name.trim().toLowerCase()).find((name) => !covered(name, policy))
@@ -58,15 +61,11 @@ export function collectable(maxEntryBytes: number, rows: number): number {
   return rows <= 1 ? maxEntryBytes : Math.max(maxEntryBytes, Math.min(maxEntryBytes * rows, JOINED_BYTES))
 }
 
-/** False where the backend forbids giving an old answer, whatever the route says (RFC 9111, section 5.2.2). */
-export function mayBeStale({ headers, notes = {} }: Pick<Reply, 'headers' | 'notes'>): boolean {
-  notes.mayBeStale ??= !forbidsStale(headers)
-  return notes.mayBeStale
-}
-
-function forbidsStale(headers: RawPairs): boolean {
-  const directives = headerAll(headers, 'cache-control').join(',').toLowerCase()
-  return /(?:^|[,\s])(?:must-revalidate|proxy-revalidate|no-cache)(?:[\s,=]|$)/.test(directives)
+/** What the backend says of keeping it; read once a head. */
+export function saidOf(reply: Pick<Reply, 'headers' | 'notes'>): Said {
+  const { headers, notes = {} } = reply
+  notes.said ??= saidBy(headers, Date.now())
+  return notes.said as Said
 }
 
 /** The fields that belong to the answer and not to the exchange that brought it. */
@@ -74,6 +73,16 @@ export function keptHeaders({ headers, notes = {} }: Pick<Reply, 'headers' | 'no
   notes.kept ??= same(keptOf(headers))
   return notes.kept
 }
+
+/** Of those, the ones that a row is given with; the others tell of the answer it was cut from. */
+export function rowHeaders(reply: Pick<Reply, 'headers' | 'notes'>): RawPairs {
+  const kept = keptHeaders(reply)
+  const isPlain = !kept.some((text, i) => i % 2 === 0 && CORS.test(text))
+  return isPlain ? NONE : kept.filter((_, i) => CORS.test(kept[i & ~1] as string))
+}
+
+const NONE: RawPairs = []
+const CORS = /^access-control-/i
 
 let last: RawPairs = []
 
@@ -93,6 +102,10 @@ function keptOf(headers: RawPairs): string[] {
 
 // An allow-list: what a server adds per request (ids, limits, traces, cookies) must never be replayed.
 const KEPT = new Set([
+  // The key covers Origin, so what is said to a page of one origin is said to pages of that origin.
+  'access-control-allow-credentials',
+  'access-control-allow-origin',
+  'access-control-expose-headers',
   'content-type',
   'content-language',
   'inference-header-content-length',

@@ -84,6 +84,27 @@ export function clientFields({ headers, notes }: Reply): Fields {
 /** Of the answer before that was not a backend's own: new ones keep the same list of fields. */
 let lastKept: { readonly headers: RawPairs; readonly fields: Fields } = { headers: [], fields: { pairs: [] } }
 
+/** An answer's fields but for those of its content and its way; of an answer put together from it they are still true. */
+export function besideContent({ headers }: Reply): RawPairs {
+  const out: string[] = []
+  const fields = forwardedReply(headers)
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = (fields[i] as string).toLowerCase()
+    if (!name.startsWith('content-') && !OF_CONTENT.has(name))
+      out.push(fields[i] as string, fields[i + 1] as string)
+  }
+  return out
+}
+
+const OF_CONTENT = new Set([
+  'accept-ranges',
+  'digest',
+  'etag',
+  'inference-header-content-length',
+  'last-modified',
+  'repr-digest',
+])
+
 function connectionOptions(headers: RawPairs): Set<string> | undefined {
   const connection = headerAll(headers, 'connection')
   // Said of the connection alone, by most.

@@ -21,7 +21,7 @@ import { tooLarge } from './body.ts'
 import { clientFields, endToEnd } from './headers.ts'
 import type { HeadNotes, Intake } from './intake.ts'
 import { answerToQuery, checkQuery } from './query.ts'
-import { keepable, type Live, type Matched } from './routes.ts'
+import { isKept, keepable, type Live, type Matched } from './routes.ts'
 import { proxyStatus, toldFields } from './status.ts'
 import { AnswerStream } from './stream.ts'
 import { parseTarget } from './target.ts'
@@ -150,7 +150,7 @@ class Visit implements Timer, Taker<Answer> {
     this.#outcome = outcome
     const common = clientFields(reply)
     const own = toldFields(outcome)
-    if (reply.body instanceof Uint8Array) {
+    if (reply.body instanceof Uint8Array && !hasTrailers(reply)) {
       this.#intake.answer(reply.status, common, own, reply.body)
       this.#end(undefined)
     } else {
@@ -237,6 +237,11 @@ function fieldsOf({ headers, notes }: Intake): RawPairs {
   return notes.headers
 }
 
+/** They follow a body that is chunked, and there is no other place for them. */
+function hasTrailers({ trailers }: Reply): boolean {
+  return trailers !== undefined && trailers().length > 0
+}
+
 /** What the caller allows; told once a head. */
 function timeoutOf(intake: Intake): number {
   const { notes } = intake
@@ -316,7 +321,7 @@ function bodyOf(
   const { length } = intake
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
   if (length === 0) return NOTHING
-  const keyed = matched.route.cache !== undefined && keepable(matched)
+  const keyed = matched.route.cache !== undefined && keepable(matched) && isKept(intake.method)
   return keyed || intake.isHere ? intake.whole(maxBytes, () => call.signal) : intake.stream(maxBytes)
 }
 

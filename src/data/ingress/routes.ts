@@ -33,6 +33,8 @@ export interface RouteCache {
   readonly staleWhileRevalidate: number
   readonly staleIfError: number
   readonly negativeTtl: number
+  /** Whether what a backend says of keeping its answers counts; credentials, cookies and Vary always do. */
+  readonly heedBackend: boolean
 }
 
 export interface Route {
@@ -76,6 +78,27 @@ export interface Matched {
 export function keepable({ route, protocol, target }: Matched): boolean {
   if (target.verb === 'explain' && route.explain !== true) return false
   return target.prediction || (protocol.name === 'opaque' && route.protocols.length === 1)
+}
+
+/** Whether HTTP's own cache answers it (`http-cache/`): opaque routes have no rows. */
+export function isHttpCached({ method }: { readonly method: string }, matched: Matched): boolean {
+  return isHttpKept(matched) && isKept(method)
+}
+
+/** Whether it may change what other calls read; a method that nobody knows may change anything (RFC 9110, section 9.2.1). */
+export function isHttpWrite({ method }: { readonly method: string }, matched: Matched): boolean {
+  return isHttpKept(matched) && !SAFE.has(method)
+}
+
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
+
+function isHttpKept(matched: Matched): boolean {
+  return matched.protocol.name === 'opaque' && matched.route.cache !== undefined && keepable(matched)
+}
+
+/** Methods whose answers may be kept, each under what was asked with it. */
+export function isKept(method: string): boolean {
+  return method === 'GET' || method === 'HEAD' || method === 'POST' || method === 'QUERY'
 }
 
 interface Asked {

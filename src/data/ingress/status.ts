@@ -9,7 +9,7 @@ export function cacheStatus(outcome: Outcome): string | undefined {
     case 'hit':
       return `infergate; hit; ttl=${seconds(outcome.ttlMs)}; detail=${token(outcome.detail ?? outcome.tier)}`
     case 'miss':
-      return `infergate; fwd=miss${fwdStatus(outcome.status)}${outcome.collapsed ? '; collapsed' : ''}${
+      return `infergate; fwd=${outcome.isStale ? 'stale' : 'miss'}${fwdStatus(outcome.status)}${outcome.collapsed ? '; collapsed' : ''}${
         outcome.stored && !outcome.collapsed ? '; stored' : ''
       }${detail(outcome.detail)}`
     case 'partial': {

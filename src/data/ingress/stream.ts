@@ -46,7 +46,8 @@ export class AnswerStream {
     intake.begin(status, headers)
     this.#hasBegun = true
     this.#moved()
-    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+    const pieces = body instanceof Uint8Array ? [body] : body
+    for await (const chunk of pieces) {
       if (signal.aborted) throw signal.reason
       this.#isHeld = !intake.write(chunk)
       if (this.#isHeld) await intake.drained()

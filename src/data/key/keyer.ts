@@ -2,7 +2,7 @@
  * What a key covers besides the body: everything that can change the answer or who may have it. Each field is
  * written with its length before it, so that no two different partitions have the same bytes.
  */
-import { type Call, header, type RawPairs, upstreamMethod } from '../../core/call.ts'
+import { type Call, header, headerAll, type RawPairs, upstreamMethod } from '../../core/call.ts'
 import { folded } from '../../core/fields.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
@@ -66,6 +66,8 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   writer.add(SCHEMA, protocol.name, target.verb, upstreamMethod(call), route.name)
   writer.add(contentType(call, protocol))
   writer.add(protocol.readsHeaderLength ? '' : said(header(call.headers, 'inference-header-content-length')))
+  // What a server allows the pages of one origin is in the answer (CORS), mostly without Vary.
+  writer.list(headerAll(call.headers, 'origin'))
   writer.add(route.match.host === undefined && !route.keepsHost ? '' : call.host)
   // Where the dialect names no model, path and query decide what is asked; a name with escapes may be another one to a
   // server that does not read them.

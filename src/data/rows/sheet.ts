@@ -3,7 +3,7 @@
  * looked up, sent and paid for once.
  */
 import type { Digest } from '../../core/key.ts'
-import type { RowCounts } from '../../core/reply.ts'
+import type { Reply, RowCounts } from '../../core/reply.ts'
 import type { Row } from '../../protocol/protocol.ts'
 import type { Entry } from '../cache/entry.ts'
 
@@ -17,6 +17,8 @@ export interface Line {
   joined: boolean
   /** It was fetched, and could be kept nowhere. */
   lost: boolean
+  /** All that the backend said to this call. */
+  own: Reply | undefined
 }
 
 export class Sheet {
@@ -108,5 +110,13 @@ export class Sheet {
 const NONE: readonly Line[] = []
 
 function lineOf(row: Row): Line {
-  return { row, entry: undefined, fallback: undefined, tier: undefined, joined: false, lost: false }
+  return {
+    row,
+    entry: undefined,
+    fallback: undefined,
+    tier: undefined,
+    joined: false,
+    lost: false,
+    own: undefined,
+  }
 }

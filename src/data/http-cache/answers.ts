@@ -1,0 +1,82 @@
+/** Whether a kept answer may be given to this caller, and the answer that is made of it. */
+import type { Answer, Outcome, Reply } from '../../core/reply.ts'
+import type { Directives } from '../cache/directives.ts'
+import { ageMs, type Entry, remainingMs } from '../cache/entry.ts'
+import { type Freshness, judge } from '../cache/freshness.ts'
+import type { RouteCache } from '../ingress/routes.ts'
+import { answerTo } from './conditions.ts'
+import { staleWindows } from './keep.ts'
+import { NOTHING_SAID, type Said, saidBy } from './said.ts'
+import type { Shelved, Wanted } from './shelf.ts'
+
+/** As far as the route heeds it. */
+export function heard(headers: Reply['headers'], { heedBackend }: RouteCache, now: number): Said {
+  return heedBackend ? saidBy(headers, now) : NOTHING_SAID
+}
+
+/** As `judge`, by the entry's own fields. `now`: wall milliseconds. */
+export function freshnessOf(
+  { wish, matched }: Wanted,
+  { createdAt, ttlMs, headers }: Entry,
+  now: number,
+): Freshness {
+  const cache = matched.route.cache as RouteCache
+  // Most are fresh, and their fields need not be read.
+  const plain = judge({ createdAt, ttlMs, swrMs: 0, sieMs: 0 }, withoutStale(wish), now)
+  if (plain === 'fresh') return plain
+  const said = heard(headers, cache, now)
+  const own = said.noCache || said.mustRevalidate ? withoutStale(wish) : wish
+  return judge({ createdAt, ttlMs, ...staleWindows(said, cache) }, own, now)
+}
+
+/** The wish without leave to give what is too old. */
+function withoutStale(wish: Directives): Directives {
+  if (wish.maxStale === undefined && wish.staleIfError === undefined) return wish
+  const { maxStale: _, staleIfError: __, ...rest } = wish
+  return rest
+}
+
+/** What is kept, as this caller asked for it. */
+export function replyTo({ call }: Wanted, { status, headers, body }: Entry, now: number): Reply {
+  return answerTo(call.headers, { status, headers, body }, now)
+}
+
+export function hit(wanted: Wanted, { entry, tier }: Shelved, now: number): Answer {
+  const { ignored } = wanted.wish
+  const detail = ignored === undefined ? {} : { detail: `${tier}; ${ignored} ignored` }
+  const times = { ageMs: ageMs(entry, now), ttlMs: remainingMs(entry, now) }
+  return { reply: replyTo(wanted, entry, now), outcome: { kind: 'hit', tier, ...times, ...detail } }
+}
+
+/** In place of what the backends could not say; undefined: it may not be given. */
+export function stale(wanted: Wanted, shelved: Shelved | undefined, told: Told): Answer | undefined {
+  if (!shelved || freshnessOf(wanted, shelved.entry, told.now) === 'dead') return undefined
+  const { entry, tier } = shelved
+  const { now, ...status } = told
+  const outcome: Outcome = { kind: 'stale', tier, ageMs: ageMs(entry, now), ...status }
+  return { reply: replyTo(wanted, entry, now), outcome }
+}
+
+interface Told {
+  readonly now: number
+  /** What a backend said. */
+  readonly status?: number
+}
+
+/** What came of asking a backend. */
+export function fetched(wanted: Wanted, facts: Fetched): Outcome {
+  const { status, kept, collapsed = false, isRenewed = false, now } = facts
+  const left = kept ? { ttlMs: remainingMs(kept, now) } : {}
+  const stored = kept !== undefined
+  if (wanted.wish.noCache) return { kind: 'request', reason: 'no-cache', stored, status, ...left }
+  return { kind: 'miss', stored, collapsed, status, ...left, ...(isRenewed ? { isStale: true } : {}) }
+}
+
+interface Fetched {
+  readonly status: number
+  readonly kept?: Entry | undefined
+  readonly collapsed?: boolean
+  /** Something was kept, and too old. */
+  readonly isRenewed?: boolean
+  readonly now: number
+}

@@ -1,0 +1,100 @@
+/**
+ * Conditional requests and parts (RFC 9110, sections 13 and 14; RFC 9111, section 4.3): what a caller asks of an answer that
+ * is kept, and what we ask of a backend about it.
+ */
+import { header, headerAll, type RawPairs } from '../../core/call.ts'
+import type { Reply } from '../../core/reply.ts'
+import { parseDate } from './dates.ts'
+import { fieldsOfNotModified, fieldsOfPart, without } from './fields.ts'
+
+/** A kept answer, all of it. */
+export type Complete = Pick<Reply, 'status' | 'headers'> & { readonly body: Uint8Array }
+
+/** What a caller says of what it has or wants; answered here where an answer is kept. */
+const ASKED = new Set(['if-none-match', 'if-modified-since', 'range', 'if-range'])
+
+/** Whether a request asks for something other than the whole answer. */
+export function isConditional(headers: RawPairs): boolean {
+  for (let i = 0; i < headers.length; i += 2) if (ASKED.has((headers[i] as string).toLowerCase())) return true
+  return false
+}
+
+/** The answer to the caller's own question: all of it, a part of it, or that the caller has it. */
+export function answerTo(request: RawPairs, stored: Complete, wallNow: number): Complete {
+  if (stored.status !== 200 || !isConditional(request)) return stored
+  if (hasIt(request, stored.headers, wallNow))
+    return { status: 304, headers: fieldsOfNotModified(stored.headers), body: NOTHING }
+  return partOf(request, stored)
+}
+
+const NOTHING = new Uint8Array(0)
+
+/** If-None-Match counts before If-Modified-Since, and compares weakly. */
+function hasIt(request: RawPairs, stored: RawPairs, wallNow: number): boolean {
+  const tags = headerAll(request, 'if-none-match')
+  if (tags.length > 0) return isListed(tags.join(','), header(stored, 'etag'))
+  const since = parseDate(header(request, 'if-modified-since') ?? '', wallNow)
+  // Without Last-Modified it is no older than when it was made (RFC 9111, section 4.3.2).
+  const modified = parseDate(header(stored, 'last-modified') ?? header(stored, 'date') ?? '', wallNow)
+  return since !== undefined && modified !== undefined && modified <= since
+}
+
+function isListed(list: string, etag: string | undefined): boolean {
+  if (list.trim() === '*') return true
+  if (etag === undefined) return false
+  const opaque = etag.replace(/^W\//, '')
+  // Servers that forget the quotes have clients that send back what they got.
+  if (list.trim() === etag) return true
+  return (list.match(/(?:W\/)?"[^"]*"/g) ?? []).some((tag) => tag.replace(/^W\//, '') === opaque)
+}
+
+/** One range of bytes; several are answered with the whole, which is right as well (RFC 9110, section 14.2). */
+function partOf(request: RawPairs, stored: Complete): Complete {
+  const wanted = header(request, 'range')
+  const { body, headers } = stored
+  if (wanted === undefined || !isOfThis(header(request, 'if-range'), headers)) return stored
+  const range = rangeOf(wanted, body.length)
+  if (range === undefined) return stored
+  if (range === 'outside')
+    return { status: 416, headers: ['Content-Range', `bytes */${body.length}`], body: NOTHING }
+  const [start, end] = range
+  const told = ['Content-Range', `bytes ${start}-${end - 1}/${body.length}`]
+  return { status: 206, headers: [...fieldsOfPart(headers), ...told], body: body.subarray(start, end) }
+}
+
+/** If-Range compares strongly: parts of two versions must not be put together. */
+function isOfThis(validator: string | undefined, stored: RawPairs): boolean {
+  if (validator === undefined) return true
+  if (validator.startsWith('"')) return validator === header(stored, 'etag')
+  return validator === header(stored, 'last-modified')
+}
+
+/** From, and up to but without; `outside`: no byte of it is there; undefined: not one plain range. */
+export function rangeOf(field: string, length: number): readonly [number, number] | 'outside' | undefined {
+  const [, first = '', last = ''] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(field) ?? []
+  if (first === '' && last === '') return undefined
+  if (first === '') {
+    const count = Math.min(Number(last), length)
+    return count === 0 ? 'outside' : [length - count, length]
+  }
+  const start = Number(first)
+  const end = last === '' ? length : Math.min(Number(last) + 1, length)
+  if (last !== '' && Number(last) < start) return undefined
+  return start >= length ? 'outside' : [start, end]
+}
+
+/** The fields by which a backend can tell that what is kept is still right; undefined: there are none. */
+export function validatorsOf(stored: RawPairs): RawPairs | undefined {
+  const etag = header(stored, 'etag')
+  const modified = header(stored, 'last-modified')
+  if (etag === undefined && modified === undefined) return undefined
+  return [
+    ...(etag === undefined ? [] : ['If-None-Match', etag]),
+    ...(modified === undefined ? [] : ['If-Modified-Since', modified]),
+  ]
+}
+
+/** A caller's fields with our condition in place of its own. */
+export function asking(headers: RawPairs, validators: RawPairs): RawPairs {
+  return [...without(headers, ASKED), ...validators]
+}

@@ -1,0 +1,59 @@
+/** Which fields of an answer are kept with it (RFC 9111, sections 3.1 and 3.2), and what a 304 changes in them. */
+import { header, type RawPairs } from '../../core/call.ts'
+import { forwardedReply } from '../ingress/headers.ts'
+
+/** Of one exchange, or written anew for each; a cookie is one caller's. */
+const NOT_KEPT = new Set([
+  'age',
+  'content-length',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-authorization',
+  'set-cookie',
+])
+
+/** They tell of the bytes that are kept, and a 304 brings none. */
+const OF_THE_BYTES = new Set(['content-encoding', 'content-length', 'content-md5', 'content-range', 'etag'])
+
+/** Everything that is end to end. `at`: wall milliseconds when it came, for servers without a clock (RFC 9110, section 6.6.1). */
+export function keptFields(headers: RawPairs, at: number): RawPairs {
+  const kept = without(forwardedReply(headers), NOT_KEPT)
+  return header(kept, 'date') === undefined ? [...kept, 'Date', new Date(at).toUTCString()] : kept
+}
+
+/** The stored fields as a 304 has them now. */
+export function updatedFields(stored: RawPairs, headers: RawPairs, at: number): RawPairs {
+  const news = without(keptFields(headers, at), OF_THE_BYTES)
+  const replaced = new Set<string>()
+  for (let i = 0; i < news.length; i += 2) replaced.add((news[i] as string).toLowerCase())
+  return [...without(stored, replaced), ...news]
+}
+
+/** What a 304 says of what the caller has (RFC 9110, section 15.4.5). */
+export function fieldsOfNotModified(stored: RawPairs): RawPairs {
+  return without(stored, DESCRIBING)
+}
+
+/** What a 206 says, beside which part it is. */
+export function fieldsOfPart(stored: RawPairs): RawPairs {
+  return without(stored, LENGTHS)
+}
+
+const DESCRIBING = new Set([
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-md5',
+  'content-range',
+  'content-type',
+])
+const LENGTHS = new Set(['content-length', 'content-md5', 'content-range'])
+
+/** `names` in lower case. */
+export function without(headers: RawPairs, names: ReadonlySet<string>): string[] {
+  const out: string[] = []
+  for (let i = 0; i < headers.length; i += 2)
+    if (!names.has((headers[i] as string).toLowerCase()))
+      out.push(headers[i] as string, headers[i + 1] as string)
+  return out
+}

@@ -1,0 +1,99 @@
+/**
+ * HTTP's own cache (RFC 9111), for opaque routes. Dialects have keys of what is asked, and rows; here an answer is kept under
+ * its URL, method and the bytes that were sent, and what may be done with it is told by its own fields.
+ */
+import { type Call, isWhole } from '../../core/call.ts'
+import { Chunks } from '../../core/chunks.ts'
+import { type Digest, digestOf, digestSteps, printable } from '../../core/key.ts'
+import type { Answer } from '../../core/reply.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { after, type Coming, isComing } from '../../lib/later.ts'
+import { inTurns } from '../../lib/turns.ts'
+import type { Directives } from '../cache/directives.ts'
+import { ageMs, remainingMs } from '../cache/entry.ts'
+import type { Tiered } from '../cache/tiered.ts'
+import type { Claims } from '../flight/claims.ts'
+import { Flights } from '../flight/flights.ts'
+import type { Leases } from '../flight/leases.ts'
+import { Markers } from '../flight/markers.ts'
+import type { Forward } from '../forward.ts'
+import type { Matched } from '../ingress/routes.ts'
+import { createInvalidation, type Invalidation, type InvalidationParts } from './invalidation.ts'
+import { createFetch, type FetchParts, type Landed } from './load.ts'
+import { answerDigest } from './node.ts'
+import { type HttpSeeds, Shelf } from './shelf.ts'
+import { HttpWay } from './way.ts'
+
+export interface HttpCacheParts extends Omit<FetchParts, 'shelf'>, Omit<InvalidationParts, 'written'> {
+  readonly cache: Tiered
+  /** The name of process memory in the settings. */
+  readonly memory: string
+  /** Undefined: this process has one worker. */
+  readonly claims: Claims | undefined
+  /** Undefined: this route's gateways do not wait for each other. */
+  readonly leases: (matched: Matched) => Leases | undefined
+  readonly forward: Forward
+  readonly clock: Clock
+}
+
+interface Asked {
+  readonly wish: Directives
+  readonly seeds: HttpSeeds
+}
+
+export interface HttpCache {
+  answer(call: Call, matched: Matched, standing: Asked): Answer | Coming<Answer>
+  /** A write has been answered. */
+  readonly invalidate: Invalidation
+  /** Where the answer to a call is kept. */
+  explain(call: Call, matched: Matched, standing: Asked): Promise<Explained>
+  /** Loads that are under way. */
+  readonly flights: number
+}
+
+export interface Explained {
+  readonly key?: string
+  readonly kept?: { readonly tier: string; readonly ageMs: number; readonly ttlMs: number }
+}
+
+const MAX_WAITERS = 1000
+
+export function createHttpCache(parts: HttpCacheParts): HttpCache {
+  const { clock } = parts
+  const shelf = new Shelf(parts)
+  const flights = new Flights<Landed>({ maxWaiters: MAX_WAITERS, clock })
+  const fetch = createFetch({ ...parts, shelf })
+  const way = new HttpWay({ ...parts, shelf, flights, markers: new Markers(clock), fetch })
+  return {
+    answer(call, matched, standing) {
+      const go = (sent: Digest) => way.answer(shelf.wanted(call, matched, { ...standing, sent }))
+      const sent = digestOfBody(call)
+      return isComing(sent) ? after(sent, go) : go(sent)
+    },
+    invalidate: createInvalidation({ ...parts, written: (url, life) => shelf.written(url, life) }),
+    async explain(call, matched, standing) {
+      const wanted = shelf.wanted(call, matched, { ...standing, sent: await digestOfBody(call) })
+      const near = shelf.near(wanted)
+      const { node, shelved } = near.shelved || !shelf.hasFar ? near : await shelf.far(wanted, near)
+      if (!node) return {}
+      const key = printable(answerDigest(wanted, node))
+      if (!shelved) return { key }
+      const now = clock.wall()
+      const { entry, tier } = shelved
+      const times = { ageMs: Math.round(ageMs(entry, now)), ttlMs: Math.round(remainingMs(entry, now)) }
+      return { key, kept: { tier, ...times } }
+    },
+    get flights() {
+      return flights.size
+    },
+  }
+}
+
+const NO_BODY = digestOf('')
+
+/** A long one in turns with everything else. */
+function digestOfBody({ body, signal }: Pick<Call, 'body' | 'signal'>): Digest | Coming<Digest> {
+  if (!isWhole(body)) throw new Error('a call that streams has no key')
+  if (body instanceof Chunks) return inTurns(digestSteps(body.pieces()), signal)
+  return body.length === 0 ? NO_BODY : digestOf(body)
+}

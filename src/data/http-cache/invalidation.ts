@@ -1,0 +1,79 @@
+/**
+ * What a write makes wrong (RFC 9111, section 4.4): after a method that is not safe has succeeded, nothing that was kept of
+ * its URL may be given any more, nor of the URLs of the same host that the answer names.
+ */
+import { type Call, header, type RawPairs } from '../../core/call.ts'
+import type { Log } from '../../core/log.ts'
+import type { Answer } from '../../core/reply.ts'
+import { keepable, type Router } from '../ingress/routes.ts'
+import type { Keyer, Seed } from '../key/keyer.ts'
+import { urlDigest } from './node.ts'
+import type { Shelf } from './shelf.ts'
+
+export interface InvalidationParts {
+  readonly keyer: Keyer
+  readonly route: Router
+  readonly written: Shelf['written']
+  readonly log: Log
+}
+
+/** Resolves when memory does not have them any more. */
+export type Invalidation = (call: Call, answer: Answer) => Promise<void>
+
+export function createInvalidation({ keyer, route, written, log }: InvalidationParts): Invalidation {
+  return async (call, { reply, outcome }) => {
+    const isFromBackend = outcome.kind !== 'hit' && outcome.kind !== 'stale'
+    if (!isFromBackend || reply.status >= 400) return
+    const urls = await Promise.all(pathsOf(call, reply.headers).map((path) => seedsOf(call, path)))
+    for (const url of urls.flat()) void forgotten(url)
+  }
+
+  async function seedsOf(call: Call, target: string): Promise<readonly Url[]> {
+    const at = target.indexOf('?')
+    const path = at < 0 ? target : target.slice(0, at)
+    const query = at < 0 ? '' : target.slice(at)
+    const matched = route({ method: 'GET', path, host: call.host, headers: call.headers })
+    if (!matched?.route.cache || !keepable(matched)) return []
+    const placed = { path, query, host: call.host, target: matched.target }
+    // Answers to POST are kept under what was sent; sending something else does not make them wrong.
+    const methods = call.method === 'POST' ? READS : [...READS, 'POST']
+    const seeds = await Promise.all(
+      methods.map(async (method) => keyer.seed(anybodys(placed, method), matched)),
+    )
+    const { ttl, jitter, staleWhileRevalidate, staleIfError } = matched.route.cache
+    // As long again what is too old may be asked about, and longer where it may be given.
+    const lifeMs = ttl * (1 + jitter) + Math.max(ttl * (1 + jitter), staleWhileRevalidate, staleIfError)
+    return seeds.map((seed) => ({ seed, lifeMs }))
+  }
+
+  async function forgotten({ seed: { digest, shared }, lifeMs }: Url): Promise<void> {
+    if (!(await written(urlDigest(digest), { shared, lifeMs })))
+      log.warn('cache.invalidation', { reason: 'a tier could not be told' })
+  }
+}
+
+interface Url {
+  readonly seed: Seed
+  readonly lifeMs: number
+}
+
+type Placed = Pick<Call, 'path' | 'query' | 'host' | 'target'>
+
+/** A call by nobody in particular, from which a URL's digest is made. */
+export function anybodys({ path, query, host, target }: Placed, method: string) {
+  return { method, path, query, host, target, headers: NONE, principal: '' }
+}
+
+const READS = ['GET', 'QUERY']
+const NONE: RawPairs = []
+
+/** The call's own path and query, and those of the same host that the answer names. */
+function pathsOf({ path, query, host }: Call, headers: RawPairs): readonly string[] {
+  const own = `http://${host}${path}${query}`
+  const paths = [path + query]
+  for (const name of ['location', 'content-location']) {
+    const url = URL.parse(header(headers, name) ?? '', own)
+    if (url?.host === URL.parse(own)?.host) paths.push(`${url?.pathname}${url?.search}`)
+  }
+  return paths
+}

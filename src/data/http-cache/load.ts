@@ -1,0 +1,235 @@
+/**
+ * What no cache has is asked of a backend, with what is kept as the condition where there is something (RFC 9111, section
+ * 4.3). The answer goes to who leads with its first byte; the others wait until it is kept.
+ */
+import type { Backend } from '../../core/backend.ts'
+import { type Call, header, type RawPairs } from '../../core/call.ts'
+import { GatewayError } from '../../core/errors.ts'
+import type { Digest } from '../../core/key.ts'
+import type { Answer, Outcome, Reply } from '../../core/reply.ts'
+import type { Signal } from '../../lib/cancel.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { collected, type Incoming, letGo } from '../backend/incoming.ts'
+import type { Entry } from '../cache/entry.ts'
+import { isStreamed } from '../cache/streamed.ts'
+import type { StoreOptions } from '../cache/tiered.ts'
+import { hasBody } from '../forward.ts'
+import type { Matched, RouteCache } from '../ingress/routes.ts'
+import { answeredBy } from '../key/answered-by.ts'
+import type { Delivered, Dispatch } from '../shipment.ts'
+import { fetched, heard, replyTo, stale } from './answers.ts'
+import { answerTo, asking, validatorsOf } from './conditions.ts'
+import { keptFields, updatedFields } from './fields.ts'
+import { type Head, type Keeping, keepingOf } from './keep.ts'
+import { askedDigest, type UrlNode } from './node.ts'
+import type { Made, Place, Shelf, Wanted } from './shelf.ts'
+import { Tee } from './tee.ts'
+
+/** What a load brought to those who wait for it. */
+export type Landed =
+  | { readonly kind: 'kept'; readonly entry: Entry; readonly node: UrlNode; readonly status: number }
+  /** Complete, not to be kept, and the same for all who asked. */
+  | { readonly kind: 'reply'; readonly reply: Reply }
+  /** It was for one caller. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'failed'; readonly error: GatewayError }
+
+/** Who leads a load. */
+export interface Leader {
+  readonly signal: Signal
+  /** Called once, unless it fails. */
+  first(answer: Answer): void
+  /** Called once, when it is known what the others get. */
+  landed(landed: Landed): void
+  /** Under which lease the tiers take what is kept. */
+  readonly storing?: ((digest: Digest) => StoreOptions) | undefined
+}
+
+/** Comes when it has landed. */
+export type Fetch = (wanted: Wanted, place: Place, leader: Leader) => Promise<void>
+
+export interface FetchParts {
+  readonly shelf: Shelf
+  readonly dispatch: Dispatch
+  /** The call's own headers, as they go to a backend. */
+  readonly outgoing: (call: Call) => RawPairs
+  /** Whether an answer of this version may be kept under the present deployment. */
+  readonly mayKeep: (matched: Matched, version: string | undefined) => boolean
+  readonly clock: Clock
+  readonly random: () => number
+}
+
+export function createFetch(parts: FetchParts): Fetch {
+  return (wanted, place, leader) => new Loading(parts, wanted, place, leader).run()
+}
+
+class Loading {
+  readonly #parts: FetchParts
+  readonly #wanted: Wanted
+  readonly #place: Place
+  readonly #leader: Leader
+  readonly #cache: RouteCache
+  readonly #began: number
+
+  constructor(parts: FetchParts, wanted: Wanted, place: Place, leader: Leader) {
+    this.#parts = parts
+    this.#wanted = wanted
+    this.#place = place
+    this.#leader = leader
+    this.#cache = wanted.matched.route.cache as RouteCache
+    this.#began = parts.clock.now()
+  }
+
+  async run(): Promise<void> {
+    const { call, matched } = this.#wanted
+    const { dispatch, outgoing } = this.#parts
+    const { shelved } = this.#place
+    const validators = shelved && isRead(call) ? validatorsOf(shelved.entry.headers) : undefined
+    const headers = outgoing(call)
+    try {
+      const delivered = await dispatch(call, matched, {
+        body: hasBody(call) ? call.body : undefined,
+        contentLength: undefined,
+        headers: validators ? asking(headers, validators) : headers,
+        key: askedDigest(this.#wanted),
+        signal: this.#leader.signal,
+        collectBytes: 0,
+      })
+      const { status } = delivered.reply
+      if (shelved && validators && status === 304) this.#renewed(delivered, shelved.entry)
+      else if (status < 500 || !this.#spared(delivered.reply)) await this.#received(delivered)
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error
+      const old = error.fault.blame === 'caller' ? undefined : this.#old()
+      if (old) this.#leader.first(old)
+      this.#leader.landed({ kind: 'failed', error })
+    }
+  }
+
+  /** What is kept is still right. */
+  #renewed({ reply, backend, ms }: Delivered, entry: Entry): void {
+    letGo(reply.body)
+    const at = this.#now()
+    const headers = updatedFields(entry.headers, reply.headers, at)
+    const age = header(reply.headers, 'age')
+    const head = { status: entry.status, headers: age === undefined ? headers : [...headers, 'Age', age] }
+    const kept = this.#put({ ...entry, headers, upstreamMs: ms }, head, backend)
+    const { status } = reply
+    const outcome = fetched(this.#wanted, { status, kept: kept?.entry, isRenewed: true, now: at })
+    this.#leader.first({ reply: replyTo(this.#wanted, { ...entry, headers }, at), outcome })
+    this.#leader.landed(kept ? { kind: 'kept', ...kept, status } : { kind: 'none' })
+  }
+
+  /** True: an old answer was given in place of an error. */
+  #spared({ status, body }: Reply): boolean {
+    const old = this.#old(status)
+    if (!old) return false
+    letGo(body)
+    this.#leader.first(old)
+    this.#leader.landed({ kind: 'none' })
+    return true
+  }
+
+  #old(status?: number): Answer | undefined {
+    const told = { now: this.#now(), ...(status === undefined ? {} : { status }) }
+    return stale(this.#wanted, this.#place.shelved, told)
+  }
+
+  async #received(delivered: Delivered): Promise<void> {
+    const { reply } = delivered
+    const { maxEntryBytes } = this.#cache
+    const length = header(reply.headers, 'content-length')
+    const body = reply.body as Incoming | Uint8Array
+    const isHere = body instanceof Uint8Array || body.isComplete
+    const isFit = isDelimited(reply) && !isStreamed(reply) && Number(length ?? 0) <= maxEntryBytes
+    if (!isFit || !this.#keeping(reply, delivered.backend)) return this.#passed(reply)
+    if (!isHere && length === undefined) return this.#teed(delivered)
+    const { complete, bytes } = await collected(body, maxEntryBytes)
+    if (!complete) return this.#passed(reply)
+    const kept = this.#keep(delivered, bytes)
+    const now = this.#now()
+    // Who leads has all that the backend said.
+    const whole = answerTo(
+      this.#wanted.headers,
+      { status: reply.status, headers: reply.headers, body: bytes },
+      now,
+    )
+    this.#leader.first({ reply: { ...reply, ...whole }, outcome: this.#fetched(reply.status, kept?.entry) })
+    this.#leader.landed(kept ? { kind: 'kept', ...kept, status: reply.status } : { kind: 'none' })
+  }
+
+  /** How long it will be nobody knows: it goes on while it is collected. */
+  async #teed(delivered: Delivered): Promise<void> {
+    const { reply } = delivered
+    const tee = new Tee(reply.body as Incoming, this.#cache.maxEntryBytes)
+    this.#leader.first({ reply: { ...reply, body: tee }, outcome: this.#fetched(reply.status, undefined) })
+    const bytes = await tee.collected()
+    const kept = bytes && this.#keep(delivered, bytes)
+    this.#leader.landed(kept ? { kind: 'kept', ...kept, status: reply.status } : { kind: 'none' })
+  }
+
+  /** Not to be kept. */
+  #passed(reply: Reply): void {
+    this.#leader.first({ reply, outcome: this.#fetched(reply.status, undefined) })
+    this.#leader.landed(isForAll(reply) ? { kind: 'reply', reply } : { kind: 'none' })
+  }
+
+  #keep({ reply, backend, ms }: Delivered, body: Uint8Array) {
+    const headers = keptFields(reply.headers, this.#now())
+    return this.#put({ status: reply.status, headers, body, upstreamMs: ms }, reply, backend)
+  }
+
+  /** `head`: by which it is judged. */
+  #put(made: Omit<Made, 'version'>, head: Head, backend: Backend) {
+    const keeping = this.#keeping(head, backend)
+    const version = answeredBy(this.#wanted.matched.target, backend) ?? ''
+    const { node } = this.#place
+    return (
+      keeping &&
+      this.#parts.shelf.keep(
+        this.#wanted,
+        { ...made, version },
+        { node, keeping, storing: this.#leader.storing },
+      )
+    )
+  }
+
+  #keeping(head: Head, backend: Backend): Keeping | undefined {
+    const { matched, headers } = this.#wanted
+    if (!this.#parts.mayKeep(matched, answeredBy(matched.target, backend))) return undefined
+    const { ttl, jitter } = this.#cache
+    const route = { ...this.#cache, ttl: ttl * (1 + jitter * (2 * this.#parts.random() - 1)) }
+    const at = this.#now()
+    const said = heard(head.headers, this.#cache, at)
+    const isAuthorized = header(headers, 'authorization') !== undefined
+    const arrival = { at, delayMs: this.#parts.clock.now() - this.#began }
+    return keepingOf(head, arrival, { said, route, isAuthorized, isRead: isRead(this.#wanted.call) })
+  }
+
+  #fetched(status: number, kept: Entry | undefined): Outcome {
+    const isRenewed = this.#place.shelved !== undefined
+    return fetched(this.#wanted, { status, kept, isRenewed, now: this.#now() })
+  }
+
+  #now(): number {
+    return this.#parts.clock.wall()
+  }
+}
+
+/** What is asked for by POST has no validator: a condition means something else there. */
+function isRead({ method }: Call): boolean {
+  return method === 'GET'
+}
+
+/** Where the body ends is marked: what the end of the connection ends may have been cut. */
+function isDelimited({ status, headers }: Head): boolean {
+  const isMarked = header(headers, 'content-length') ?? header(headers, 'transfer-encoding')
+  return status === 204 || isMarked !== undefined
+}
+
+/** Said of no call: everybody who asked is told. A refusal may be of a field that only one of them has sent. */
+const OF_NO_CALL = new Set([429, 502, 503, 504])
+
+function isForAll({ status, headers, body }: Reply): boolean {
+  return body instanceof Uint8Array && OF_NO_CALL.has(status) && header(headers, 'set-cookie') === undefined
+}

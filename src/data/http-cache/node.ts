@@ -1,0 +1,73 @@
+/**
+ * The two steps to a kept answer. Under the digest of a URL stands its node: which request fields choose between the
+ * answers, and a generation. The digest of one answer covers node, fields and caller. So a change of the resource, made by
+ * whomever, makes all its answers unreachable at once: another node with another generation takes its place.
+ */
+import { randomUUID } from 'node:crypto'
+import { header, type RawPairs } from '../../core/call.ts'
+import type { Digest } from '../../core/key.ts'
+import { Preimage } from '../../protocol/preimage.ts'
+import type { Entry } from '../cache/entry.ts'
+import { selection } from './vary.ts'
+
+export interface UrlNode {
+  readonly generation: string
+  /** Wall milliseconds of the last write that was seen; 0: none. */
+  readonly writtenAt: number
+  /** Lower case, in order. */
+  readonly names: readonly string[]
+}
+
+export function newNode(names: readonly string[], writtenAt = 0): UrlNode {
+  return { generation: randomUUID(), writtenAt, names }
+}
+
+/** `seed`: that of such a call by nobody in particular. */
+export function urlDigest(seed: Digest): Digest {
+  return new Preimage().latin1(seed).text('http url').digest()
+}
+
+/** Which answer is asked for, whatever is known of its URL: what calls are spread over backends by. */
+export function askedDigest(asker: Asker): Digest {
+  return answerDigest(asker, { generation: '', names: [] })
+}
+
+/** What stands under the URL's digest. It is an entry as any other, so that tiers keep it, and never given to anybody. */
+export function nodeEntry(digest: Digest, { generation, writtenAt, names }: UrlNode, life: Lived): Entry {
+  const fields = ['generation', generation, 'written-at', String(writtenAt), 'names', names.join(',')]
+  return { digest, kind: 'reply', status: 204, headers: fields, body: NOTHING, ...life, ...PLAIN }
+}
+
+type Lived = Pick<Entry, 'createdAt' | 'ttlMs'>
+
+const NOTHING = new Uint8Array(0)
+const PLAIN = { swrMs: 0, sieMs: 0, version: '', tags: [], upstreamMs: 0, negative: false }
+
+export function readNode(entry: Entry | undefined): UrlNode | undefined {
+  if (!entry) return undefined
+  const generation = header(entry.headers, 'generation')
+  const names = header(entry.headers, 'names')
+  if (generation === undefined || names === undefined) return undefined
+  const writtenAt = Number(header(entry.headers, 'written-at') ?? 0)
+  return { generation, writtenAt, names: names === '' ? [] : names.split(',') }
+}
+
+/** Who asks for what: all that is the same for each answer of a URL. */
+export interface Asker {
+  readonly url: Digest
+  /** Of the call's own head: its caller, and what the route's `vary` names. */
+  readonly seed: Digest
+  readonly headers: RawPairs
+  /** Digest of the body. */
+  readonly sent: Digest
+}
+
+/** As much of a node as an answer is found by. */
+type Named = Pick<UrlNode, 'generation' | 'names'>
+
+export function answerDigest({ url, seed, headers, sent }: Asker, { generation, names }: Named): Digest {
+  const preimage = new Preimage().latin1(url).latin1(seed).text(generation)
+  preimage.text(header(headers, 'content-encoding') ?? '').latin1(sent)
+  for (const [i, value] of selection(names, headers).entries()) preimage.text(names[i] as string).text(value)
+  return preimage.digest()
+}
