@@ -228,24 +228,12 @@ function through({ port }: RunningGateway, { path, headers, body }: Asked): Prom
   return new Promise((resolve, reject) => {
     const sent = request({ host: '127.0.0.1', port, path, method: 'POST', headers })
     sent.on('error', reject)
-<<<<<<< HEAD
     sent.on('response', (response) => {
       const { statusCode: status = 0, headers: fields } = response
       const whole = (pieces: Buffer[]) =>
         resolve({ status, headers: fields as Record<string, string>, body: Buffer.concat(pieces) })
       response.toArray().then(whole, reject)
     })
-=======
-    const read = async (response: IncomingMessage) => {
-      const whole = Buffer.concat(await response.toArray())
-      resolve({
-        status: response.statusCode ?? 0,
-        headers: response.headers as Record<string, string>,
-        body: whole,
-      })
-    }
-    sent.on('response', (response) => void read(response).catch(reject))
->>>>>>> rows
     sent.end(body)
   })
 }
