@@ -2,7 +2,7 @@
  * I1, with inputs nobody thought of: random calls of both dialects to models whose answers depend on the order of
  * inputs and outputs, on parameters, and some on the batch. With the gateway or without it, the answer is the same.
  */
-import { type IncomingMessage, request } from 'node:http'
+import { request } from 'node:http'
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Asked, type ScriptedBackend, startBackend } from '../support/backend.ts'
