@@ -26,5 +26,4 @@ it('a wish for a protocol that is not spoken here is ignored, one for a WebSocke
   )
   expect(reason('Connection', 'Upgrade', 'Upgrade', 'TLS/1.3, foo/2')).toBe(undefined)
   expect(reason('Connection', 'Upgrade', 'Upgrade', 'h2c, WebSocket')).toBe('upgrade')
-  expect(reason('Range', 'bytes=0-1')).toBe('range')
 })
