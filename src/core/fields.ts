@@ -154,6 +154,7 @@ export const CHOOSING_FIELDS: readonly string[] = [
 /** Said of one connection (RFC 9110, section 7.6.1): they end here. */
 export const HOP_FIELDS: readonly string[] = [
   'connection',
+  'http2-settings',
   'keep-alive',
   'proxy-authenticate',
   'proxy-authorization',

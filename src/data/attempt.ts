@@ -12,7 +12,7 @@ import type { Seat } from './backend/seat.ts'
 import type { Ending } from './balance/policy.ts'
 import { isStreamed } from './cache/streamed.ts'
 import { remainingDeadline } from './deadlines.ts'
-import type { Result, Shipment } from './shipment.ts'
+import type { Result, Shipment, Until } from './shipment.ts'
 
 export interface AttemptParts {
   readonly observer: Observer
@@ -52,6 +52,7 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
   readonly #seat: Seat
   readonly #collectBytes: number
   readonly #stalledBefore: number
+  readonly #until: Until
 
   constructor(parts: AttemptParts, call: Call, shipment: Shipment, at: At) {
     super()
@@ -63,7 +64,8 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
     const began = seat.since
     this.now = began
     this.#stalledBefore = parts.stalled(began)
-    const left = call.deadline - began
+    this.#until = shipment.until ?? call
+    const left = this.#until.deadline - began
     this.url = seat.backend.url
     this.method = upstreamMethod(call)
     this.target = call.path + call.query
@@ -74,6 +76,10 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
     this.signal = shipment.signal
     this.headTimeoutMs = left
     this.idleTimeoutMs = idleTimeoutMs
+  }
+
+  leftMs(): number {
+    return this.#until.deadline - this.#parts.clock.now()
   }
 
   start(): this {

@@ -24,6 +24,8 @@ export function bypassReason(
   const isRead = call.method !== 'POST' && isHttpCached(call, { route, protocol, target })
   for (const name of isRead ? READ_CONDITIONS : CONDITIONS)
     if (header(call.headers, name) !== undefined && !isOwnCondition(call, name)) return name
+  // Any other protocol a server may ignore the wish for, and does here (RFC 9110, section 7.8).
+  if (/websocket/i.test(header(call.headers, 'upgrade') ?? '')) return 'upgrade'
   return undefined
 }
 

@@ -5,8 +5,8 @@
  *                      ├─ late: the same to another, the first good answer counts
  *                      └─ failed or refused, and safe to repeat → another, within the budget
  *
- * A repeat is safe when nothing was sent, or when the call is a pure prediction of a known dialect; and only
- * while no byte of an answer has gone to the client. Everything else fails with what the backend said.
+ * A repeat is safe when nothing was sent, when the call is a pure prediction of a known dialect, or when its method is
+ * idempotent and nothing was answered; and only while no byte of an answer has gone to the client. Everything else fails with what the backend said.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Call, isWhole } from '../core/call.ts'
@@ -20,7 +20,7 @@ import { retryDelayMs } from './balance/retry-budget.ts'
 import { firstTokenWithin } from './deadlines.ts'
 import type { Matched } from './ingress/routes.ts'
 import { isPure, repeatable, retryAfterMs } from './repeat.ts'
-import type { Delivered, Dispatch, Result, Shipment } from './shipment.ts'
+import type { Delivered, Dispatch, Result, Shipment, Until } from './shipment.ts'
 
 const REPLAY_BYTES = 1024 * 1024
 /** Replaced, not written to: most calls are tried once. */
@@ -40,12 +40,14 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
   readonly model: string | undefined
   readonly version: string | undefined
   readonly key: Need['key']
-  readonly deadline: number
   readonly signal: Signal
   readonly #parts: DispatchParts
   readonly #call: Call
   readonly #matched: Matched
   readonly #shipment: Shipment
+  readonly #until: Until
+  /** By when the caller wishes for a first token. */
+  readonly #wished: number
   readonly #pool: BackendPool
   /** Of a body that is not at hand. */
   readonly #replay: Replay | undefined
@@ -68,8 +70,15 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
     this.model = matched.target.model
     this.version = matched.target.version
     this.key = shipment.key
-    this.deadline = Math.min(call.deadline, this.#asked + (firstTokenWithin(call.headers) ?? Infinity))
+    this.#until = shipment.until ?? call
+    this.#wished = this.#asked + (firstTokenWithin(call.headers) ?? Infinity)
     this.signal = shipment.signal
+  }
+
+  /** Of the wait for a place. One caller's wish does not end what others wait for. */
+  get deadline(): number {
+    const { deadline, isJoined } = this.#until
+    return isJoined ? deadline : Math.min(deadline, this.#wished)
   }
 
   start(): this {
@@ -127,7 +136,7 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
     const again =
       turn < this.#pool.maxRetries &&
       (this.#replay?.replayable ?? true) &&
-      repeatable(result, this.#matched, turn)
+      repeatable(result, this.#matched, { method: this.#call.method, turn })
     if (!again || !this.#hasTime()) return this.#finish(result)
     // A reply is an answer, if a bad one: it is given up only for somebody who may do better at once.
     const hasOther = this.#pool.hasOther(this, this.#tried)
@@ -195,7 +204,7 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
   /** Whether another try could still be in time: half of them take no longer than the median. */
   #hasTime(): boolean {
     const median = this.#pool.serviceMs(0.5) ?? 0
-    return this.#parts.clock.now() + median < this.#call.deadline && !this.signal.aborted
+    return this.#parts.clock.now() + median < this.#until.deadline && !this.signal.aborted
   }
 }
 

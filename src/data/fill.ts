@@ -12,6 +12,7 @@ import type { Entry } from './cache/entry.ts'
 import { judge } from './cache/freshness.ts'
 import { keptHeaders, rowHeaders, saidOf } from './cache/storable.ts'
 import type { Found, Tiered } from './cache/tiered.ts'
+import { callerTimeout } from './deadlines.ts'
 import type { Claims } from './flight/claims.ts'
 import type { Load } from './flight/flights.ts'
 import type { Holding, Leases } from './flight/leases.ts'
@@ -51,17 +52,11 @@ export function createFill(parts: FillParts): Fill {
     return claims.load({
       digests: load.digests,
       signal: load.signal,
-      deadline: job.call.deadline,
+      get deadline() {
+        return load.deadline
+      },
       found: (digest) => inMemory(job, load, digest),
-      fetch: async (digests, landed) =>
-        fetch(job, {
-          digests,
-          signal: load.signal,
-          land(digest, landing) {
-            load.land(digest, landing)
-            landed(digest)
-          },
-        }),
+      fetch: async (digests, landed) => fetch(job, new Part(load, digests, landed)),
     })
   }
 
@@ -89,7 +84,9 @@ export function createFill(parts: FillParts): Fill {
     return leases.load({
       digests: rest,
       signal: load.signal,
-      deadline: job.call.deadline,
+      get deadline() {
+        return load.deadline
+      },
       found: (digest, value) => landed(job, load, digest, cache.read(digest, value)),
       fetch: async (digests, holding) => fromBackend(job, load, digests, holding),
     })
@@ -116,7 +113,7 @@ export function createFill(parts: FillParts): Fill {
     const isAll = digests.length === sheet.lines.length
     const rows = isAll ? sheet.rows : sheet.rowsOf(digests)
     const isWhole = job.rows === undefined || (sheet.plain && isAll)
-    const order = { rows, isWhole, signal: load.signal }
+    const order = { rows, isWhole, signal: load.signal, until: load }
     return after(ship(job, order), (arrived) => {
       if ('unkept' in arrived)
         landUnkept(parts, job, { load, digests, reply: arrived.unkept, partial: !isWhole })
@@ -205,6 +202,36 @@ function windowsOf(said: Said, cached: RouteCache): { readonly swrMs: number; re
   return { swrMs: Math.min(swrMs, staleWhileRevalidate), sieMs: Math.min(sieMs, staleIfError) }
 }
 
+/** Some rows of a load, whose landing others wait for as well. */
+class Part implements Load<Landing> {
+  readonly digests: readonly Digest[]
+  readonly #load: Load<Landing>
+  readonly #landed: (digest: Digest) => void
+
+  constructor(load: Load<Landing>, digests: readonly Digest[], landed: (digest: Digest) => void) {
+    this.#load = load
+    this.digests = digests
+    this.#landed = landed
+  }
+
+  get signal(): Load<Landing>['signal'] {
+    return this.#load.signal
+  }
+
+  get deadline(): number {
+    return this.#load.deadline
+  }
+
+  get isJoined(): boolean {
+    return this.#load.isJoined === true
+  }
+
+  land(digest: Digest, landing: Landing): void {
+    this.#load.land(digest, landing)
+    this.#landed(digest)
+  }
+}
+
 const NO_TAGS: Entry['tags'] = []
 
 /** The version behind each answer; read once a reply, however many rows were cut from it. */
@@ -242,6 +269,8 @@ const TAKE_MS = 1000
 
 /** What may be said of who asks and not of what is asked. */
 const PERSONAL = new Set([401, 403, 407, 429])
+/** What a backend says that was told of a deadline, and could not meet it. */
+const LATE = new Set([408, 504])
 
 /** What says that the backend is in trouble, and nothing of the call. */
 const OF_NO_CALL = new Set([429, 502, 503, 504])
@@ -260,7 +289,9 @@ function landUnkept(
   const sharable =
     reply.body instanceof Uint8Array && reply.status !== 200 && !/set-cookie/i.test(reply.headers.join('\n'))
   if (sharable) {
-    const personal = job.matched.route.cache?.scope === 'shared' && PERSONAL.has(reply.status)
+    const isForCaller = job.matched.route.cache?.scope === 'shared' && PERSONAL.has(reply.status)
+    const isForTime = LATE.has(reply.status) && callerTimeout(job.call.headers) !== undefined
+    const personal = isForCaller || isForTime
     const said = OF_NO_CALL.has(reply.status) ? 'to all' : refusalOf(job)
     for (const digest of digests) load.land(digest, { kind: 'reply', reply, partial, personal, said })
     return

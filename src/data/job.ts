@@ -56,7 +56,7 @@ export type Landing =
       readonly kind: 'reply'
       readonly reply: Reply
       readonly partial: boolean
-      /** Said of the caller's credentials, which others under the same key may not have. */
+      /** Said of the caller's credentials or of its deadline, which others under the same key may not have. */
       readonly personal: boolean
       /** Who may be told the same: those of the same refusal key (undefined: nobody), or whoever waits for it. */
       readonly said: Digest | undefined | 'to all'

@@ -8,11 +8,24 @@ export function isPure({ route, target }: Matched): boolean {
   return target.prediction && route.pure
 }
 
-/** Whether another attempt may do better than this result and harms nobody. `turn` counts from 0. */
-export function repeatable(result: Result, matched: Matched, turn: number): boolean {
+/** Asking twice has the effect of asking once (RFC 9110, section 9.2.2; RFC 10008, section 2). */
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
+
+/** What is asked, and how often it was before. */
+export interface Tried {
+  readonly method: string
+  /** Counts from 0. */
+  readonly turn: number
+}
+
+/** Whether another attempt may do better than this result and harms nobody. */
+export function repeatable(result: Result, matched: Matched, { method, turn }: Tried): boolean {
   if ('failure' in result) {
     const { fault, detail } = result.failure
-    return fault.retry === 'other' && (detail.unsent === true || isPure(matched))
+    if (fault.retry !== 'other') return false
+    // A backend may close a connection just when the next request is sent on it, and who sent that cannot tell.
+    const isIdempotent = IDEMPOTENT.has(method) && matched.route.pure
+    return detail.unsent === true || isPure(matched) || isIdempotent
   }
   const { status } = result.reply
   if (!isPure(matched)) return false

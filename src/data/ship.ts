@@ -14,7 +14,7 @@ import type { Matched, RouteCache } from './ingress/routes.ts'
 import type { Job } from './job.ts'
 import { replaced } from './rows/ask.ts'
 import type { Splitting } from './rows/splitting.ts'
-import type { Delivered, Dispatch } from './shipment.ts'
+import type { Delivered, Dispatch, Until } from './shipment.ts'
 
 /** One row's answer, or the whole call's, and who gave it. */
 export interface Kept {
@@ -34,6 +34,7 @@ export interface Order {
   /** The rows are the call as it came. */
   readonly isWhole: boolean
   readonly signal: Signal
+  readonly until: Until
 }
 
 export type Ship = (job: Job, order: Order) => Coming<Shipped>
@@ -52,12 +53,12 @@ export function createShip(parts: ShipParts): Ship {
   return function ship(job, order) {
     // Another's request, with these rows in it, would not show what the server makes of this form.
     if (!job.rows || !job.isShown || !batches.takes(job)) return alone(job, order)
-    return after(batches.ship(job, order.rows, order.signal), (shipped) =>
+    return after(batches.ship(job, order), (shipped) =>
       'refused' in shipped ? { unkept: shipped.refused.reply } : { kept: shipped.answers },
     )
   }
 
-  function alone(job: Job, { rows, isWhole, signal }: Order): Coming<Shipped> {
+  function alone(job: Job, { rows, isWhole, signal, until }: Order): Coming<Shipped> {
     const { call, matched, plan, body } = job
     const joined = isWhole ? undefined : matched.protocol.rows?.join(plan, rows, body)
     const delivered = dispatch(call, matched, {
@@ -67,6 +68,7 @@ export function createShip(parts: ShipParts): Ship {
       headers: replaced(outgoing(call), joined?.headers ?? NONE),
       key: rows[0]?.digest,
       signal,
+      until,
       collectBytes: collectable((matched.route.cache as RouteCache).maxEntryBytes, rows.length),
     })
     return after(delivered, (answered) => judged(job, answered, rows.length))

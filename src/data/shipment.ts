@@ -8,6 +8,14 @@ import type { Signal } from '../lib/cancel.ts'
 import type { Coming } from '../lib/later.ts'
 import type { Matched } from './ingress/routes.ts'
 
+/** Until when somebody waits for an answer. It may grow: others join who have more time. */
+export interface Until {
+  /** Monotonic milliseconds. */
+  readonly deadline: number
+  /** Others wait for it besides the caller it began with. */
+  readonly isJoined?: boolean
+}
+
 /** What goes upstream for a call: its own body or one put together from rows. */
 export interface Shipment {
   readonly body: Body | undefined
@@ -15,6 +23,8 @@ export interface Shipment {
   readonly headers: RawPairs
   readonly key: Digest | undefined
   readonly signal: Signal
+  /** Undefined: as long as the call. */
+  readonly until?: Until
   /** Read the answer to its end, up to so many bytes, before answering; 0 streams it. */
   readonly collectBytes: number
 }

@@ -18,7 +18,7 @@ import type { Tiered } from './cache/tiered.ts'
 import type { Compose } from './compose.ts'
 import type { Fill } from './fill.ts'
 import type { Claims } from './flight/claims.ts'
-import type { Flight, Flights } from './flight/flights.ts'
+import type { Asker, Flight, Flights, Load } from './flight/flights.ts'
 import type { Markers } from './flight/markers.ts'
 import type { Forward } from './forward.ts'
 import type { Job, Landing, RefusalOf } from './job.ts'
@@ -74,7 +74,7 @@ export function createWays(parts: WayParts): Ways {
   }
 
   function open(job: Job, digests: readonly Digest[]): readonly Flight<Landing>[] {
-    return flights.open(digests, (load) => fill(job, load), landedNowhere, groupOf(job))
+    return flights.open(digests, (load) => fill(job, load), landedNowhere, askerOf(job))
   }
 
   function arrived(
@@ -132,16 +132,14 @@ export function createWays(parts: WayParts): Ways {
     return key && cache.peek(key)
   }
 
-  /** One new answer for a row that is about to be too old, with nobody waiting for it. */
+  /** One new answer for a row that is about to be too old, with nobody waiting for it: however short the caller's time was. */
   function renew(job: Job, { row }: Line): void {
     if (flights.has(row.digest)) return
     const renewed = { ...job, sheet: new Sheet([row]), wish: { ...job.wish, noCache: true } }
-    flights.open(
-      [row.digest],
-      (load) => (claims ? claims.alone(row.digest, async () => fill(renewed, load)) : fill(renewed, load)),
-      landedNowhere,
-      groupOf(job),
-    )
+    const asker = { deadline: clock.now() + job.matched.route.timeout, group: groupOf(job) }
+    const run = (load: Load<Landing>) =>
+      claims ? claims.alone(row.digest, async () => fill(renewed, load)) : fill(renewed, load)
+    flights.open([row.digest], run, landedNowhere, asker)
   }
 
   /**
@@ -152,7 +150,8 @@ export function createWays(parts: WayParts): Ways {
     const landings = new Map<Digest, Landing>()
     const digests = job.sheet.lines.map(({ row }) => row.digest)
     const land = (digest: Digest, landing: Landing) => void landings.set(digest, landing)
-    await fill({ ...job, wish: { ...job.wish, noCache: true } }, { digests, signal: job.call.signal, land })
+    const { signal, deadline } = job.call
+    await fill({ ...job, wish: { ...job.wish, noCache: true } }, { digests, signal, deadline, land })
     for (const line of job.sheet.lines) {
       line.entry = line.tier = undefined
       line.joined = false
@@ -227,7 +226,7 @@ export function createWays(parts: WayParts): Ways {
 function board({ flights, open }: Gate, job: Job, missing: readonly Line[]): Boarded {
   const [only] = missing
   if (only && missing.length === 1) {
-    const flight = flights.join(only.row.digest, groupOf(job))
+    const flight = flights.join(only.row.digest, askerOf(job))
     return flight
       ? { joined: missing, ours: NONE, flown: [flight] }
       : { joined: NONE, ours: missing, flown: open(job, [only.row.digest]) }
@@ -235,8 +234,9 @@ function board({ flights, open }: Gate, job: Job, missing: readonly Line[]): Boa
   const joined: Line[] = []
   const ours: Line[] = []
   const flown: Flight<Landing>[] = []
+  const asker = askerOf(job)
   for (const line of missing) {
-    const flight = flights.join(line.row.digest, groupOf(job))
+    const flight = flights.join(line.row.digest, asker)
     if (flight) flown.push(flight)
     ;(flight ? joined : ours).push(line)
   }
@@ -261,6 +261,10 @@ interface Boarded {
 }
 
 const NONE: readonly Line[] = []
+
+function askerOf(job: Job): Asker {
+  return { deadline: job.call.deadline, group: groupOf(job) }
+}
 
 /** Calls in forms that their server has shown to take join each other; any other only its like. */
 function groupOf({ form, isShown }: Taker): number {

@@ -104,6 +104,64 @@ it('what was sent and is no prediction is not sent again, a prediction is', asyn
   await gateway.stop()
 })
 
+it('what may be asked twice is, where the first time got no answer', async () => {
+  let asked: string[] = []
+  const server: Server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', (bytes: Buffer) => {
+      const line = /^(\w+ \S+) HTTP\/1\.1/.exec(bytes.toString())?.[1]
+      if (line === undefined) return
+      asked.push(line)
+      // The first on each connection is answered, the next finds it gone.
+      if (asked.filter((one) => one === line).length % 2 === 1) return void socket.resetAndDestroy()
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanup.push(() => server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const base = settings({
+    backends: [{ url }],
+    tiers: [],
+    pool: { health: { path: 'off' }, outlier: { consecutive: 1000, panicPercent: 100 } },
+  })
+  const gateway = await startGateway({
+    yaml: {
+      ...base,
+      routes: [
+        { name: 'impure', match: { path: '/impure/*' }, pool: 'main', protocol: 'opaque', pure: false },
+        { name: 'opaque', pool: 'main', protocol: 'opaque' },
+      ],
+    },
+  })
+  const send = async (method: string, path: string, body?: string | ReadableStream) =>
+    (
+      await fetch(gateway.url + path, {
+        method,
+        ...(body === undefined ? {} : { body, duplex: 'half' }),
+      })
+    ).status
+  const streaming = (text: string) =>
+    new ReadableStream({
+      start(controller) {
+        controller.enqueue(Buffer.from(text))
+        controller.close()
+      },
+    })
+  for (const method of ['GET', 'HEAD', 'OPTIONS', 'DELETE', 'PUT']) {
+    const body = method === 'PUT' ? 'x' : undefined
+    expect([method, await send(method, `/${method}`, body)]).toEqual([method, 200])
+  }
+  expect(await send('PUT', '/streamed', streaming('x'))).toBe(200)
+  expect(asked).toHaveLength(12)
+  asked = []
+  expect(await send('POST', '/once', 'x')).toBe(502)
+  expect(await send('PATCH', '/once', 'x')).toBe(502)
+  expect(await send('PUT', '/impure/once', 'x')).toBe(502)
+  expect(asked).toHaveLength(3)
+  await gateway.stop()
+})
+
 it('a call that reached nobody is sent to another, whatever it is', async () => {
   const [gone, good] = [await startBackend(), await startBackend((_, response) => void response.end('ok'))]
   cleanup.push(() => good.close())

@@ -176,6 +176,47 @@ it('a client who leaves a shared flight does not end it for the others', async (
   expect((await response.toArray()).join('')).toBe('{"predictions":[1]}')
 })
 
+it('a caller with little time does not end what others wait for', async () => {
+  const body = '{"instances":[4343]}'
+  const one = open('/v1/models/m:predict', { 'x-request-deadline-ms': '400' })
+  one.sent.end(body)
+  const asked = await first()
+  const other = open('/v1/models/m:predict')
+  other.sent.end(body)
+  expect((await one.answered).statusCode).toBe(504)
+  expect(asked.closed).toBe(false)
+  asked.response.setHeader('content-type', 'application/json')
+  asked.response.end('{"predictions":[1]}')
+  const response = await other.answered
+  expect(response.statusCode).toBe(200)
+  expect(response.headers['cache-status']).toContain('collapsed')
+  expect(seen).toHaveLength(1)
+})
+
+it('a backend that was told of little time, and says so, is asked again for who has more', async () => {
+  const body = '{"instances":[4444]}'
+  const one = open('/v1/models/m:predict', { 'x-request-deadline-ms': '5000' })
+  one.sent.end(body)
+  const asked = await first()
+  const other = open('/v1/models/m:predict')
+  other.sent.end(body)
+  await eventually(async () => {
+    const { json } = await gateway.ask('/api/v1/cache/stats')
+    expect((json as { flights: number }).flights).toBe(1)
+  })
+  // As whoever is in a hurry would be told.
+  for (let n = 0; n < 3; n++) {
+    const answer = await eventually<Seen>(() => seen[n] ?? expect.unreachable())
+    const isTold = answer.request.headers['x-request-deadline-ms'] !== undefined
+    answer.response.writeHead(isTold ? 504 : 200, { 'content-type': 'application/json' })
+    answer.response.end(isTold ? '{"error":"no time"}' : '{"predictions":[1]}')
+    if (!isTold) break
+  }
+  expect(asked.request.headers['x-request-deadline-ms']).toBeDefined()
+  expect((await one.answered).statusCode).toBe(504)
+  expect((await other.answered).statusCode).toBe(200)
+})
+
 it('a backend that breaks off its answer breaks off the client’s', async () => {
   const { sent, answered } = open('/broken')
   sent.end('x')
@@ -275,3 +316,25 @@ it('who still sends is not silent: an answer may wait for the end of what it is 
     expect((await response.toArray()).join('')).toBe('heard all')
   }
 })
+
+it.each([
+  ['fast', { 'content-length': String(12 << 20) }],
+  ['http', { 'transfer-encoding': 'chunked' }],
+])(
+  'what a backend answers early reaches a client that sends first and reads then, at the door %s',
+  async (_, headers) => {
+    const { sent, answered } = open('/upload', headers)
+    const piece = Buffer.alloc(64 << 10, 'x')
+    const sending = (async () => {
+      for (let i = 0; i < (12 << 20) / piece.length; i++) if (!sent.write(piece)) await once(sent, 'drain')
+      sent.end()
+    })()
+    const one = await first()
+    one.response.writeHead(413).end('too much')
+    const response = await answered
+    expect(response.statusCode).toBe(413)
+    expect((await response.toArray()).join('')).toBe('too much')
+    // All of it can be sent, or the connection has been closed behind the answer: nobody hangs.
+    await Promise.race([sending, once(sent, 'close')])
+  },
+)

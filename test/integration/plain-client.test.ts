@@ -259,6 +259,42 @@ describe.each([
     expect(await fails(collected(exchange.reply.body, 100))).toMatchObject({ code: 'backendTimeout' })
   })
 
+  it('waits on where others have joined who have more time', async () => {
+    const server = await backend((socket) => setTimeout(() => socket.write(ok()), 300))
+    const until = performance.now() + 2000
+    const request = { headTimeoutMs: 50, leftMs: () => until - performance.now() }
+    expect(await textLater(clients(own).send(asked(server.url, request)))).toBe('fine')
+  })
+
+  it('takes a head of 64 KiB, and refuses a longer one at once', async () => {
+    const server = await backend((socket, _, count) => {
+      const field = `X-Big: ${'y'.repeat(count === 1 ? 60_000 : 70_000)}\r\n`
+      socket.write(`HTTP/1.1 200 OK\r\n${field}Content-Length: 0\r\n\r\n`)
+    })
+    const made = clients(own)
+    expect((await made.send(asked(server.url))).reply.status).toBe(200)
+    const error = await fails(made.send(asked(server.url)))
+    expect(error.code).toBe('backendGarbled')
+    expect(error.message).toContain('65536')
+  })
+
+  it.each([
+    ['ends its lines with LF alone', 'HTTP/1.1 200 OK\nContent-Length: 2\n\nok'],
+    ['ends one line with LF alone', 'HTTP/1.1 200 OK\r\nContent-Length: 2\nX: y\r\n'],
+    ['does not speak HTTP', 'SSH-2.0-OpenSSH_9.9\r\n'],
+    ['goes on and on before its answer', 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(100)],
+    [
+      'changes the protocol unasked',
+      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n',
+    ],
+  ])('refuses at once what %s', async (_, text) => {
+    const server = await backend((socket) => socket.write(text))
+    const began = performance.now()
+    const error = await fails(clients(own).send(asked(server.url, { headTimeoutMs: 20_000 })))
+    expect(error.code).toBe('backendGarbled')
+    expect(performance.now() - began).toBeLessThan(5000)
+  })
+
   it('ends the exchange at the backend when the caller leaves', async () => {
     const server = await backend((socket, _request, count) => {
       if (count === 2) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc')

@@ -205,8 +205,20 @@ const cases: Case[] = [
     door: 'http',
   },
   {
-    name: 'Upgrade',
-    bytes: get('Host: h', 'Connection: Upgrade', 'Upgrade: h2c'),
+    name: 'a wish for HTTP/2, as of Java’s client',
+    bytes: get('Host: h', 'Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAEAAEAA'),
+    statuses: [200],
+    door: 'fast',
+  },
+  {
+    name: 'a wish for a WebSocket',
+    bytes: get('Host: h', 'Connection: Upgrade', 'Upgrade: websocket'),
+    statuses: [200],
+    door: 'http',
+  },
+  {
+    name: 'Connection with a field of its own',
+    bytes: get('Host: h', 'Connection: Upgrade, X-Own', 'Upgrade: h2c'),
     statuses: [200],
     door: 'http',
   },

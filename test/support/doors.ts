@@ -26,6 +26,8 @@ export interface Outcome {
   readonly closed: boolean
   /** Statuses of calls that were read and refused. */
   readonly refused: readonly number[]
+  /** Another protocol is asked for somewhere; not compared. */
+  readonly asksForAnother: boolean
   /** Doors that answered; not compared. */
   readonly doors: readonly string[]
 }
@@ -77,14 +79,14 @@ export function createSide({ fast, maxBodyBytes = 4096, overSockets = false }: S
     wheel,
     mintId: () => 'id',
   })
-  const server = createServer({ maxHeaderSize: 16_384, requireHostHeader: true })
-  attach(server, ingress, () => false)
+  const server = createServer({ maxHeaderSize: 16_384, requireHostHeader: false })
   const limits = {
     maxHeadBytes: 8192,
     headTimeoutMs: 60_000,
     bodyTimeoutMs: 60_000,
     keepAliveTimeoutMs: 60_000,
   }
+  attach(server, { ingress, wheel, isDraining: () => false, ...limits })
   if (fast) createDoor({ server, limits, wheel, ...ingress })
   return async (pieces) => {
     calls = []
@@ -93,7 +95,9 @@ export function createSide({ fast, maxBodyBytes = 4096, overSockets = false }: S
     const seen = await (overSockets ? overSocket(server, pieces) : inMemory(server, pieces))
     // Interim answers are node:http's affair at either door.
     const statuses = [...seen.text.matchAll(/HTTP\/1\.1 ([2-9]\d\d) [A-Z]/g)].map((match) => Number(match[1]))
-    return { calls, doors, refused, statuses, closed: seen.closed }
+    const sent = Buffer.concat(pieces).toString('latin1')
+    const asksForAnother = /^connection:.*upgrade/im.test(sent) && /^upgrade:/im.test(sent)
+    return { calls, doors, refused, statuses, closed: seen.closed, asksForAnother }
   }
 }
 
@@ -166,10 +170,10 @@ const HEAD_END = Buffer.from('\r\n\r\n')
 /**
  * Undefined where both doors made the same of the same bytes; otherwise what differs. Allowed is what follows
  * from the fast door's taking one request after the other:
- * - node:http starts pipelined calls together, so their order may differ;
  * - a broken request makes node:http end the connection before earlier calls are answered, or without a word
  *   about it; the fast door answers those first, and then node:http says what is broken;
- * - a call that the gateway refuses ends a connection of node:http although its body has arrived.
+ * - a call that the gateway refuses ends a connection of node:http although its body has arrived;
+ * - a call that asks for another protocol is the last of a connection of node:http, whose parser reads no further.
  */
 export function difference(fast: Outcome, http: Outcome): string | undefined {
   const last = http.statuses.at(-1) ?? 0
@@ -177,6 +181,10 @@ export function difference(fast: Outcome, http: Outcome): string | undefined {
     const first = fast.statuses.slice(0, http.statuses.length)
     const known = within(http.calls, fast.calls) || (fast.closed && within(fast.calls, http.calls))
     if (first.join() === http.statuses.join() && known) return undefined
+  }
+  if (http.closed && http.asksForAnother) {
+    const isPart = http.statuses.join() === fast.statuses.slice(0, http.statuses.length).join()
+    if (isPart && within(http.calls, fast.calls)) return undefined
   }
   // node:http broke off amid calls that it had begun, before it had answered the first: they are as many at both doors.
   const begun = ({ calls, refused }: Outcome) => calls.length + refused.length

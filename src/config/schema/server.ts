@@ -22,7 +22,9 @@ const limits = z.strictObject({
       .describe('Longest time from the first byte of a request to the end of its header fields.'),
   ),
   bodyTimeout: fixed(
-    duration().prefault('30s').describe('Longest time to receive a request body that is not streamed on.'),
+    duration()
+      .prefault('30s')
+      .describe('Longest time to receive a request body; of one that is streamed on, between two pieces.'),
   ),
   keepAliveTimeout: fixed(
     duration()

@@ -29,6 +29,8 @@ export interface Request {
   readonly signal: Signal
   /** Milliseconds until the head of the answer must be there. */
   readonly headTimeoutMs: number
+  /** Asked once these have passed: milliseconds that are left all the same, since others wait who have more time. */
+  leftMs?(): number
   /** Longest silence in the body of the answer. */
   readonly idleTimeoutMs?: number | undefined
   /** Monotonic milliseconds, where whoever asks has read the clock. */

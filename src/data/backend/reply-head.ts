@@ -5,7 +5,10 @@
 import type { RawPairs } from '../../core/call.ts'
 import type { ReplyNotes } from '../../core/reply.ts'
 
+/** Of an answer, whichever client reads it. */
 export const MAX_HEAD_BYTES = 64 * 1024
+/** Interim answers before the final one. */
+export const MAX_INTERIM = 16
 
 /** The bytes are not an answer, or not one that can be told from what follows. */
 export class GarbledError extends Error {}

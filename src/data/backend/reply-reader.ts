@@ -4,9 +4,15 @@
  */
 import type { RawPairs } from '../../core/call.ts'
 import type { Incoming } from './incoming.ts'
-import { fieldsOf, GarbledError, MAX_HEAD_BYTES, type ReplyHead, readReplyHead } from './reply-head.ts'
+import {
+  fieldsOf,
+  GarbledError,
+  MAX_HEAD_BYTES,
+  MAX_INTERIM,
+  type ReplyHead,
+  readReplyHead,
+} from './reply-head.ts'
 
-const MAX_INTERIM = 16
 const MAX_SIZE_LINE_BYTES = 1024
 const LF = 10
 const NOTHING = Buffer.alloc(0)
@@ -110,7 +116,9 @@ export class ReplyReader {
   #head(bytes: Buffer, at: number): number {
     const end = bytes.indexOf('\r\n\r\n', at, 'latin1')
     if (end < 0 || end - at > MAX_HEAD_BYTES) {
-      if (bytes.length - at > MAX_HEAD_BYTES) throw new GarbledError('the head is too long')
+      if (bytes.length - at > MAX_HEAD_BYTES)
+        throw new GarbledError(`the head is longer than ${MAX_HEAD_BYTES} bytes`)
+      checkBegun(bytes, at)
       return -1
     }
     const head = readReplyHead(bytes.toString('latin1', at, end + 2))
@@ -189,6 +197,7 @@ export class ReplyReader {
     const end = bytes.indexOf('\r\n\r\n', at, 'latin1')
     if (end < 0) {
       if (bytes.length - at > MAX_HEAD_BYTES) throw new GarbledError('the trailers are too long')
+      checkLines(bytes, at)
       return -1
     }
     this.#end(fieldsOf(bytes.toString('latin1', at, end + 2), 0))
@@ -202,6 +211,22 @@ export class ReplyReader {
     this.#sink = undefined
     sink?.end(trailers)
   }
+}
+
+const BEGIN = Buffer.from('HTTP/1.')
+
+/** A head of which a part has come can be seen to be none: what waits for its end would wait until its deadline. */
+function checkBegun(bytes: Buffer, at: number): void {
+  const length = Math.min(BEGIN.length, bytes.length - at)
+  if (bytes.compare(BEGIN, 0, length, at, at + length) !== 0)
+    throw new GarbledError('it does not begin with a status line')
+  checkLines(bytes, at)
+}
+
+/** Lines end with CR and LF here (RFC 9112, section 2.2 lets a reader take LF alone, and readers that do differ). */
+function checkLines(bytes: Buffer, from: number): void {
+  for (let at = bytes.indexOf(LF, from); at >= 0; at = bytes.indexOf(LF, at + 1))
+    if (at === from || bytes[at - 1] !== 13) throw new GarbledError('a line does not end with CR and LF')
 }
 
 /** With memory of its own: what is kept of an answer must not keep a pool of others. */

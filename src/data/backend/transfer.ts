@@ -158,8 +158,10 @@ export class Transfer extends Later<Exchange> implements ReplySink, Flow, Timer 
     this.connection?.destroy()
   }
 
-  /** The deadline has come. */
+  /** The deadline has come, unless others wait by now who have more time. */
   run(): void {
+    const left = this.#body ? 0 : (this.#request.leftMs?.() ?? 0)
+    if (left > 0) return this.#wheel.arm(this, left)
     const backend = new URL(this.#request.url).host
     const what = this.#body
       ? 'stopped in the middle of an answer'

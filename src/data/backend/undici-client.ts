@@ -3,13 +3,14 @@
  * and closed when the backend leaves. undici's errors become faults here and nowhere else.
  */
 import { isIP } from 'node:net'
-import { type Dispatcher, Pool } from 'undici'
+import { type Dispatcher, errors, Pool } from 'undici'
 import { headerAll, isWhole } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
-import { GatewayError } from '../../core/errors.ts'
+import type { GatewayError } from '../../core/errors.ts'
 import { checkedLookup, forbidden } from './checked-lookup.ts'
 import type { ClientOptions, Exchange, Request } from './exchange.ts'
 import { Incoming } from './incoming.ts'
+import { GarbledError, MAX_HEAD_BYTES, MAX_INTERIM } from './reply-head.ts'
 import { translate } from './undici-errors.ts'
 
 export class UndiciClient {
@@ -31,8 +32,8 @@ export class UndiciClient {
   send(request: Request): Promise<Exchange> {
     const { origin, prefix } = split(request.url)
     return new Promise((accept, reject) => {
+      const handler = new Handler(request, accept, reject)
       try {
-        const handler = new Handler(request, accept, reject)
         this.#pool(origin).dispatch(
           {
             method: request.method,
@@ -41,13 +42,14 @@ export class UndiciClient {
             ...servedBy(origin, request),
             // undici reads any async iterable; its types name only a few of them.
             body: (request.body ?? null) as Uint8Array | null,
-            headersTimeout: Math.max(1, request.headTimeoutMs),
+            // The handler's own is exact, and grows where others join who have more time.
+            headersTimeout: 0,
             bodyTimeout: this.#idleMs(request),
           },
           handler,
         )
       } catch (error) {
-        reject(translate(error, request, true))
+        handler.fail(translate(error, request, true))
       }
     })
   }
@@ -80,6 +82,7 @@ export class UndiciClient {
       connections: Number.isFinite(connections) ? connections : null,
       pipelining: 1,
       allowH2: false,
+      maxHeaderSize: MAX_HEAD_BYTES,
       keepAliveTimeout: 30_000,
       connect: { timeout: connectTimeoutMs, lookup: checkedLookup(refuse, portOf(origin)) },
     })
@@ -102,28 +105,39 @@ class Handler implements Dispatcher.DispatchHandler {
   readonly #reject: (error: GatewayError) => void
   #body: Incoming | undefined
   #controller: Dispatcher.DispatchController | undefined
-  readonly #abort = () => this.#aborted()
+  #fault: GatewayError | undefined
+  #interim = 0
+  #timer: NodeJS.Timeout | undefined
+  readonly #abort = () => this.fail(translate(this.#request.signal.reason, this.#request, this.#isUnsent))
 
   constructor(request: Request, accept: (exchange: Exchange) => void, reject: (error: GatewayError) => void) {
     this.#request = request
     this.#accept = accept
     this.#reject = reject
     request.signal.addEventListener('abort', this.#abort, { once: true })
+    this.#within(request.headTimeoutMs)
+    if (request.signal.aborted) this.#abort()
+  }
+
+  get #isUnsent(): boolean {
+    return this.#controller === undefined
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
-    if (this.#request.signal.aborted) this.#aborted()
+    if (this.#fault) controller.abort(this.#fault)
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    if (status < 200) return
+    if (status < 200) {
+      if (status === 101 || ++this.#interim > MAX_INTERIM) this.#garbled(`unexpected status ${status}`)
+      return
+    }
+    clearTimeout(this.#timer)
     const headers = rawPairs(controller.rawHeaders)
     // undici takes the chunks apart and leaves any other coding on, which the client could not know of.
     if (!headerAll(headers, 'transfer-encoding').every((coding) => coding.toLowerCase() === 'chunked'))
-      return controller.abort(
-        new GatewayError('backendGarbled', 'the backend sent a transfer coding unasked'),
-      )
+      return this.#garbled('a transfer coding unasked')
     let over: (error: Error | undefined) => void = () => {}
     const done = new Promise<Error | undefined>((settle) => {
       over = settle
@@ -145,23 +159,42 @@ class Handler implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#stop()
-    const fault = translate(error, this.#request, this.#controller === undefined)
-    if (this.#body) this.#body.fail(fault)
-    else this.#reject(fault)
+    this.fail(this.#fault ?? translate(error, this.#request, this.#isUnsent))
   }
 
-  /** While the request still waits for a connection there is nothing to abort yet, but the caller need not wait. */
-  #aborted(): void {
-    const reason = this.#request.signal.reason
-    if (this.#controller) this.#controller.abort(reason)
-    else this.#reject(translate(reason, this.#request, true))
+  #garbled(what: string): void {
+    this.fail(translate(new GarbledError(what), this.#request, false))
+  }
+
+  /** Ends it. While the request still waits for a connection there is nothing to abort yet, but the caller need not wait. */
+  fail(fault: GatewayError): void {
+    if (this.#fault) return
+    this.#fault = fault
+    this.#stop()
+    if (this.#body) this.#body.fail(fault)
+    else this.#reject(fault)
+    this.#controller?.abort(fault)
+  }
+
+  /** The head must be there in so many milliseconds, unless others wait by then who have more time. */
+  #within(ms: number): void {
+    this.#timer = setTimeout(
+      () => {
+        const left = this.#request.leftMs?.() ?? 0
+        if (left > 0) return this.#within(left)
+        this.fail(translate(new errors.HeadersTimeoutError(), this.#request, this.#isUnsent))
+      },
+      Math.min(Math.max(1, ms), MAX_TIMER_MS),
+    ).unref()
   }
 
   #stop(): void {
+    clearTimeout(this.#timer)
     this.#request.signal.removeEventListener('abort', this.#abort)
   }
 }
+
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 function rawPairs(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
   if (!Array.isArray(raw)) return []

@@ -4,6 +4,7 @@
  */
 import { type FaultCode, type FaultDetail, GatewayError } from '../../core/errors.ts'
 import type { Request } from './exchange.ts'
+import { GarbledError, MAX_HEAD_BYTES } from './reply-head.ts'
 
 /** `unsent`: the backend has seen nothing of the request. */
 export function translate(error: unknown, { signal, url }: Request, unsent: boolean): GatewayError {
@@ -32,6 +33,9 @@ function read(cause: Error, unsent: boolean): Said {
     return ['backendTimeout', 'the backend sent no answer in time', { unsent }]
   if (code === 'UND_ERR_INVALID_ARG')
     return ['badRequest', `the request cannot be forwarded: ${cause.message}`, UNSENT]
+  // The last is 101, which nobody asked for.
+  if (cause instanceof GarbledError || cause.message === 'bad upgrade')
+    return ['backendGarbled', `the backend answered with broken HTTP: ${cause.message}`]
   // llhttp's own.
   if (code.startsWith('HPE_') || cause.name === 'HTTPParserError') return GARBLED
   return ['backendReset', 'the backend closed the connection', { unsent }]
@@ -42,6 +46,10 @@ const GARBLED: Said = ['backendGarbled', 'the backend answered with broken HTTP'
 const KNOWN: Readonly<Record<string, Said>> = {
   UND_ERR_CONNECT_TIMEOUT: ['backendRefused', 'the backend did not accept a connection in time', UNSENT],
   UND_ERR_BODY_TIMEOUT: ['backendTimeout', 'the backend stopped in the middle of an answer'],
+  UND_ERR_HEADERS_OVERFLOW: [
+    'backendGarbled',
+    `the backend answered with a head of more than ${MAX_HEAD_BYTES} bytes`,
+  ],
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: GARBLED,
   UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: ['badRequest', 'the body is not as long as Content-Length says'],
 }

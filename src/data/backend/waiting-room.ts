@@ -42,10 +42,12 @@ export class WaitingRoom {
 
   constructor(parts: RoomParts, options: QueueOptions) {
     this.#parts = parts
-    const drop = (waiting: Waiting, why: Parameters<typeof dropped>[1]) =>
+    const drop = (waiting: Waiting, why: Parameters<typeof dropped>[1]) => {
+      if (why === 'late' && this.#hasGrown(waiting)) return
       waiting.reject(
         dropped(parts.pool, why, this.#isHeld(waiting) ? this.#startupMs : parts.capacity().meanServiceMs),
       )
+    }
     this.#queue = new WaitQueue(drop, options)
     this.#held = new WaitQueue(drop, heldOptions(options))
   }
@@ -97,6 +99,14 @@ export class WaitingRoom {
   /** Puts back, at its old place, one that was taken and could not be served. */
   restore({ queue, place }: Waiting): void {
     if (place) queue.restore(place)
+  }
+
+  /** Others wait for the same by now, who have more time: it has its place until then. */
+  #hasGrown(waiting: Waiting): boolean {
+    const { need, place, queue } = waiting
+    if (!place?.isDated || need.deadline <= place.due) return false
+    waiting.place = queue.extend(place, need.deadline)
+    return true
   }
 
   #isHeld({ queue }: Waiting): boolean {

@@ -143,6 +143,14 @@ export class WaitQueue<T> {
     if (!place.isDated) this.#stack.push(place)
   }
 
+  /** The same call with a later deadline, at the age it has; it was taken out as too late. */
+  extend(place: Place<T>, deadline: number): Place<T> {
+    const longest = place.cameAt + this.#options.maxWaitMs
+    const later = { ...place, isDated: deadline < longest, due: Math.min(deadline, longest), at: -1 }
+    this.restore(later)
+    return later
+  }
+
   /** Drops those whose time has come without a turn; needed where nothing comes free. */
   expire(now: number): void {
     for (

@@ -12,6 +12,7 @@
  */
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { Until } from '../shipment.ts'
 import { Sending } from './sending.ts'
 import { type Batched, type BatchJob, type Share, Submission } from './submission.ts'
 
@@ -22,7 +23,7 @@ export interface BatcherOptions<J, W, A, R> {
    */
   readonly send: (
     shares: readonly Share<J, W>[],
-    options: { readonly signal: Signal; readonly deadline: number },
+    options: Until & { readonly signal: Signal },
   ) => Promise<Batched<A, R>>
   readonly clock: Clock
   readonly maxRows: number
@@ -189,9 +190,9 @@ class MicroBatcher<J, W, A, R> implements Batcher<J, W, A, R> {
 
   async #send(sending: Sending<J, W, A, R>, isFirst: boolean): Promise<void> {
     this.#sending++
+    const { shares } = sending
     try {
-      const { shares, signal, deadline } = sending
-      const result = checked(await this.#options.send(shares, { signal, deadline }), sending.rows)
+      const result = checked(await this.#options.send(shares, sending), sending.rows)
       if ('answers' in result) sending.answered(result.answers)
       else if (isFirst && shares.length > 1 && !result.forAll)
         for (const one of sending.split()) void this.#send(one, false)

@@ -11,7 +11,7 @@ import { letGo } from '../backend/incoming.ts'
 import { collectable } from '../cache/storable.ts'
 import type { Matched, RouteBatch, RouteCache } from '../ingress/routes.ts'
 import { replaced } from '../rows/ask.ts'
-import type { Delivered, Dispatch } from '../shipment.ts'
+import type { Delivered, Dispatch, Until } from '../shipment.ts'
 import { type Batcher, createBatcher } from './batcher.ts'
 import { batchGroup } from './group.ts'
 import type { Batched, Share } from './submission.ts'
@@ -22,6 +22,13 @@ export interface BatchCall {
   readonly matched: Matched
   readonly plan: Plan
   readonly body: WholeBody
+}
+
+/** Rows of one call, and until when somebody waits for them. */
+export interface BatchRows {
+  readonly rows: readonly Row[]
+  readonly signal: Signal
+  readonly until: Until
 }
 
 /** One row's answer and the reply it was cut from. */
@@ -68,7 +75,7 @@ export class Batches {
   }
 
   /** Sends rows in company, where there is any; only for what it `takes`. Rejects as `dispatch` does. */
-  ship(of: BatchCall, rows: readonly Row[], signal: Signal): Promise<Shipped> {
+  ship(of: BatchCall, { rows, signal, until }: BatchRows): Promise<Shipped> {
     const { call, matched, plan } = of
     if (!matched.route.batch || !plan.batch) throw new Error('this call is not batched')
     const headers = this.#parts.outgoing(call)
@@ -78,7 +85,12 @@ export class Batches {
       job: of,
       rows,
       bytes: rows.reduce((sum, { wire }) => sum + wire.length, 0),
-      deadline: call.deadline,
+      get deadline() {
+        return until.deadline
+      },
+      get isJoined() {
+        return until.isJoined === true
+      },
       signal,
     })
   }
@@ -108,14 +120,16 @@ export class Batches {
 
   async #send(
     shares: readonly Share<BatchCall, Row>[],
-    { signal, deadline }: { readonly signal: Signal; readonly deadline: number },
+    until: Until & { readonly signal: Signal },
   ): Promise<Shipped> {
+    const { deadline, signal } = until
     const lead = (shares[0] as Share<BatchCall, Row>).job
     const rows = shares.flatMap((share) => share.rows)
     const joined = lead.matched.protocol.rows?.join(lead.plan, rows, lead.body)
     if (!joined) throw new Error('this dialect has no rows')
     const { maxEntryBytes } = lead.matched.route.cache as RouteCache
     const delivered = await this.#parts.dispatch({ ...lead.call, deadline, signal }, lead.matched, {
+      until,
       body: joined.body,
       contentLength: undefined,
       headers: replaced(this.#parts.outgoing(lead.call), joined.headers),

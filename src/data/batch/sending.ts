@@ -3,6 +3,7 @@
  */
 import { GatewayError } from '../../core/errors.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
+import type { Until } from '../shipment.ts'
 import type { Share, Submission } from './submission.ts'
 
 interface Part<J, W, A, R> {
@@ -10,13 +11,21 @@ interface Part<J, W, A, R> {
   readonly share: Share<J, W>
 }
 
-export class Sending<J, W, A, R> {
+export class Sending<J, W, A, R> implements Until {
   rows = 0
-  /** The latest of its callers' deadlines, in monotonic milliseconds. */
-  deadline = Number.NEGATIVE_INFINITY
   readonly #parts: Part<J, W, A, R>[] = []
   readonly #cancel = new Cancel()
   #isOver = false
+
+  /** The latest of its callers' deadlines, in monotonic milliseconds. */
+  get deadline(): number {
+    return this.#parts.reduce((latest, { submission }) => Math.max(latest, submission.job.deadline), 0)
+  }
+
+  /** Whoever wishes for a first token is not alone. */
+  get isJoined(): boolean {
+    return this.#parts.length > 1 || this.#parts.some(({ submission }) => submission.job.isJoined)
+  }
 
   get shares(): readonly Share<J, W>[] {
     return this.#parts.map(({ share }) => share)
@@ -30,7 +39,6 @@ export class Sending<J, W, A, R> {
   add(submission: Submission<J, W, A, R>, share: Share<J, W>): void {
     this.#parts.push({ submission, share })
     this.rows += share.rows.length
-    this.deadline = Math.max(this.deadline, submission.job.deadline)
     submission.onDone.push(() => this.#left())
   }
 

@@ -3,9 +3,10 @@
  * several requests; it settles once.
  */
 import type { Signal } from '../../lib/cancel.ts'
+import type { Until } from '../shipment.ts'
 
 /** One caller's rows. */
-export interface BatchJob<J, W> {
+export interface BatchJob<J, W> extends Until {
   /** Rows of jobs that name the same group may share a request. */
   readonly group: string
   /** The caller's own, passed through to `send`. */
@@ -13,7 +14,7 @@ export interface BatchJob<J, W> {
   readonly rows: readonly W[]
   /** Bytes of all rows together. */
   readonly bytes: number
-  /** Monotonic milliseconds after which nobody waits. */
+  /** Monotonic milliseconds after which nobody waits; it may grow meanwhile. */
   readonly deadline: number
   readonly signal: Signal
 }

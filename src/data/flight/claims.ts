@@ -20,7 +20,7 @@ export interface ClaimedLoad {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits any more. */
   readonly signal: Signal
-  /** Monotonic milliseconds after which nobody waits. */
+  /** Monotonic milliseconds after which nobody waits; it may grow meanwhile. */
   readonly deadline: number
   /** Looks into memory; true where what it has is of use, and has been. */
   readonly found: (digest: Digest) => boolean
@@ -110,11 +110,12 @@ export class Claims {
   }
 
   async #wait(
-    { signal, deadline, found }: ClaimedLoad,
+    load: ClaimedLoad,
     wanted: Map<Digest, number>,
     { digest, claim }: { readonly digest: Digest; readonly claim: Held },
   ): Promise<void> {
-    const left = deadline - this.#clock.now()
+    const { signal, found } = load
+    const left = load.deadline - this.#clock.now()
     if (left <= 0) throw new GatewayError('deadline', 'another worker was asking the backend for too long')
     await until(signal, this.#table.gone(claim, Math.min(left, LOOK_MS)))
     if (found(digest)) wanted.delete(digest)

@@ -4,7 +4,7 @@
  *
  * A caller who leaves harms nobody: the load goes on while anyone waits for any of its rows, and is cancelled
  * when the last one has left; from then on its flights are not found, so nobody joins what is being given up.
- * Each waiter keeps its own deadline. A flight always lands, also when the load throws, so the map is empty
+ * Each waiter keeps its own deadline; that of the load is the latest of theirs, and grows when one joins who has more time. A flight always lands, also when the load throws, so the map is empty
  * when nothing is under way. A load that takes very long is overtaken once, so that a hung backend does not
  * gather everybody who comes.
  */
@@ -13,6 +13,7 @@ import type { Digest } from '../../core/key.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type Coming, hear, Later, type Taker } from '../../lib/later.ts'
+import type { Until } from '../shipment.ts'
 import { type Chained, DigestTable } from './digest-table.ts'
 
 export interface Flight<L> {
@@ -25,12 +26,22 @@ export interface Flight<L> {
 }
 
 /** What one load has taken upon itself: the flights it opened, and a signal that ends it. */
-export interface Load<L> {
+export interface Load<L> extends Until {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits for any of these rows any more. */
   readonly signal: Signal
   land(digest: Digest, landing: L): void
 }
+
+/** Whoever opens a flight or joins one. */
+export interface Asker {
+  /** Until when it waits, in monotonic milliseconds. */
+  readonly deadline: number
+  /** Who asks in another group does not join: what a load is told may be said of its own group alone. */
+  readonly group: number
+}
+
+const ANYBODY: Asker = { deadline: Number.POSITIVE_INFINITY, group: 0 }
 
 export interface FlightsOptions {
   /** How many may wait for one flight; whoever comes then opens another. */
@@ -68,28 +79,30 @@ export class Flights<L> {
     this.#open.delete(digest)
   }
 
-  /** The flight of this group for a row that is under way and has room, joined. */
-  join(digest: Digest, group = 0): Flight<L> | undefined {
+  /** The flight of the asker's group for a row that is under way and has room, joined. */
+  join(digest: Digest, { deadline, group }: Asker = ANYBODY): Flight<L> | undefined {
     const flight = this.#open.get(digest)
     if (!flight || flight.group !== group || flight.waiters >= this.#maxWaiters || this.#isOvertaken(flight))
       return undefined
     flight.join()
+    flight.extend(deadline)
     return flight
   }
 
   /**
    * Opens a flight for each row and runs the load for all of them; the caller waits on what it gets back, one
    * flight for each digest, equal ones included. `unlanded` is what a flight lands with that the load left
-   * open, with the load's error if it threw. Who asks in another `group` does not join: what the load is told may be
-   * said of its own group alone.
+   * open, with the load's error if it threw.
    */
   open(
     digests: readonly Digest[],
     run: (load: Load<L>) => Coming<void>,
     unlanded: (error: unknown) => L,
-    group = 0,
+    asker: Asker = ANYBODY,
   ): readonly Flight<L>[] {
-    const flying = new Flying<L>(digests, this.#clock.now(), { forget: this.#forget, unlanded, group })
+    const { deadline, group } = asker
+    const ends = { forget: this.#forget, unlanded, deadline, group }
+    const flying = new Flying<L>(digests, this.#clock.now(), ends)
     for (const flight of flying.flights) this.#publish(flight)
     try {
       hear(run(flying), flying)
@@ -117,10 +130,9 @@ export class Flights<L> {
   }
 }
 
-interface Ends<L> {
+interface Ends<L> extends Asker {
   readonly forget: (flight: OpenFlight<L>) => void
   readonly unlanded: (error: unknown) => L
-  readonly group: number
 }
 
 /** A load, and all who wait for a row of it that has not landed. Hears when the load has ended: what it left open lands then. */
@@ -132,6 +144,8 @@ class Flying<L> implements Load<L>, Taker<void> {
   /** One for each digest that was asked for. */
   readonly boarded: readonly OpenFlight<L>[]
   isGone = false
+  deadline: number
+  isJoined = false
   readonly #ends: Ends<L>
   #byDigest: ReadonlyMap<Digest, OpenFlight<L>> | undefined
   #waiters = 0
@@ -139,6 +153,7 @@ class Flying<L> implements Load<L>, Taker<void> {
 
   constructor(digests: readonly Digest[], now: number, ends: Ends<L>) {
     this.#ends = ends
+    this.deadline = ends.deadline
     const [only] = digests
     if (only !== undefined && digests.length === 1) {
       this.flights = this.boarded = [new OpenFlight(only, this, now, ends.group)]
@@ -183,9 +198,14 @@ class Flying<L> implements Load<L>, Taker<void> {
     this.#waiters++
   }
 
-  left(): void {
+  extend(deadline: number): void {
+    this.isJoined = true
+    if (deadline > this.deadline) this.deadline = deadline
+  }
+
+  left(reason: Error): void {
     this.#waiters--
-    this.#check()
+    this.#check(reason)
   }
 
   landed(waiters: number): void {
@@ -195,11 +215,13 @@ class Flying<L> implements Load<L>, Taker<void> {
   }
 
   /** When all has landed there is nothing to cancel, and an answer may still be on its way out. */
-  #check(): void {
+  #check(reason?: Error): void {
     if (this.isGone || this.#waiters > 0 || this.#aloft === 0) return
     this.isGone = true
     for (const flight of this.flights) this.#ends.forget(flight)
-    this.signal.abort(new GatewayError('callerLeft', 'nobody waits for this any more'))
+    // That it took too long is the backend's affair, and counted there; that a client went away is not.
+    const isLate = reason instanceof GatewayError && reason.code === 'deadline'
+    this.signal.abort(isLate ? reason : new GatewayError('callerLeft', 'nobody waits for this any more'))
   }
 }
 
@@ -238,6 +260,10 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
     this.#flying.joined()
   }
 
+  extend(deadline: number): void {
+    this.#flying.extend(deadline)
+  }
+
   land(landing: L): void {
     if (this.#isLanded) return
     this.#isLanded = true
@@ -264,10 +290,10 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
   }
 
   /** One who waited has left. */
-  left(): void {
+  left(reason: Error): void {
     if (this.#isLanded) return
     this.waiters--
-    this.#flying.left()
+    this.#flying.left(reason)
   }
 }
 
@@ -277,7 +303,7 @@ class Wait<L> extends Later<L> {
   readonly #signal: Signal
   readonly #leave = () => {
     this.fail(this.#signal.reason)
-    this.#flight.left()
+    this.#flight.left(this.#signal.reason)
   }
 
   constructor(flight: OpenFlight<L>, signal: Signal) {

@@ -32,7 +32,7 @@ export interface LeasedLoad {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits any more. */
   readonly signal: Signal
-  /** Monotonic milliseconds after which nobody waits, and no lease is renewed. */
+  /** Monotonic milliseconds after which nobody waits; it may grow meanwhile, and no lease is renewed. */
   readonly deadline: number
   /** Milliseconds the first question may take: what the look-up before it left of the tiers' time. */
   readonly budgetMs?: number
@@ -143,7 +143,7 @@ export class Leases {
       return right === 'leased' ? { lease: { token, lost: () => release([digest]) } } : {}
     }
     const leased = [...rights].flatMap(([digest, right]) => (right === 'leased' ? digest : []))
-    const stop = this.#renew(leased, token, load.deadline)
+    const stop = this.#renew(leased, token, load)
     try {
       await load.fetch([...rights.keys()], { storing })
     } finally {
@@ -152,7 +152,7 @@ export class Leases {
     }
   }
 
-  #renew(digests: readonly Digest[], token: string, deadline: number): () => void {
+  #renew(digests: readonly Digest[], token: string, load: LeasedLoad): () => void {
     let held = digests
     let cancel = () => {}
     let isStopped = false
@@ -162,7 +162,7 @@ export class Leases {
       next()
     }
     const next = () => {
-      if (isStopped || held.length === 0 || this.#clock.now() >= deadline) return
+      if (isStopped || held.length === 0 || this.#clock.now() >= load.deadline) return
       cancel = this.#clock.after(this.#ttlMs / 3, () => void renew())
     }
     next()

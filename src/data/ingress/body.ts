@@ -10,6 +10,10 @@ export function tooLarge(maxBytes: number): GatewayError {
   )
 }
 
+export function bodyTooLate(): GatewayError {
+  return new GatewayError('requestTimeout', 'the body did not arrive in time (server.limits.bodyTimeout)')
+}
+
 /** So many pieces are kept as they come, whatever their size: most bodies have no more. */
 const FEW = 16
 /** From then on smaller ones are copied: a body that comes byte by byte must not be an object a byte. */

@@ -5,8 +5,15 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Fields } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import { isAuthority } from './authority.ts'
-import { Gather, tooLarge } from './body.ts'
+import type { HttpBody } from './http-body.ts'
 import type { HeadNotes, Intake } from './intake.ts'
+
+/** A request of node:http, its answer, and the reading of its body. */
+export interface HttpExchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly body: HttpBody
+}
 
 export class HttpIntake implements Intake {
   readonly door = 'http'
@@ -14,10 +21,13 @@ export class HttpIntake implements Intake {
   gone: (() => void) | undefined
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
+  readonly #body: HttpBody
+  #isLast = false
 
-  constructor(request: IncomingMessage, response: ServerResponse) {
+  constructor({ request, response, body }: HttpExchange) {
     this.#request = request
     this.#response = response
+    this.#body = body
     // node:http reports a client who left as an error of the request, to nobody once the body's reader has gone.
     request.on('error', () => {})
     response.once('close', () => {
@@ -61,47 +71,36 @@ export class HttpIntake implements Intake {
   }
 
   check(): void {
-    const { httpVersion, rawHeaders, headers } = this.#request
-    if (httpVersion !== '1.1' && httpVersion !== '1.0')
-      throw new GatewayError('badRequest', `HTTP/${httpVersion} is not spoken here: use HTTP/1.1`)
-    // node:http takes the first of several Host fields; the server behind may take the last (RFC 9112, section 3.2).
-    let hosts = 0
-    for (let i = 0; i < rawHeaders.length; i += 2) if (/^host$/i.test(rawHeaders[i] as string)) hosts++
-    if (hosts > 1) throw new GatewayError('badRequest', 'a request has exactly one Host field')
-    if (headers.host && !isAuthority(headers.host))
-      throw new GatewayError('badRequest', 'Host must be a name or an address, with or without a port')
-    const codings = headers['transfer-encoding']?.toLowerCase()
-    if (codings === undefined) return
-    // Where the chunks are not the last coding nobody knows where the body ends (RFC 9112, section 6.3).
-    if (!/(?:^|[,\s])chunked$/.test(codings))
-      throw new GatewayError('badRequest', 'the last transfer coding must be "chunked"')
-    // node:http takes the chunks apart and leaves any other coding on: the backend would take it for the content.
-    if (codings !== 'chunked')
-      throw new GatewayError('unknownCoding', 'of transfer codings only "chunked" is understood here')
-    if (httpVersion === '1.0') throw new GatewayError('badRequest', 'HTTP/1.0 has no Transfer-Encoding')
+    // Whoever sends what is refused here may mean something else by what follows.
+    this.#isLast = true
+    checkStrictly(this.#request)
+    this.#isLast = false
   }
 
   whole(maxBytes: number, signal: () => Signal): Promise<WholeBody> {
     this.#invite()
-    return readWhole(this.#request, maxBytes, signal())
+    return this.#body.whole(maxBytes, signal())
   }
 
   stream(maxBytes: number): AsyncIterable<Uint8Array> {
     this.#invite()
-    return stream(this.#request, maxBytes)
+    return this.#body.stream(maxBytes)
   }
 
   answer(status: number, { pairs: common }: Fields, own: RawPairs, body: Uint8Array): void {
     const response = this.#response
     const out = withLength([...common, ...own], status, body.length)
     // What is left of the body must not be taken for the next request.
-    if (this.length !== 0 && !this.#request.complete) out.push('Connection', 'close')
+    if (this.#isUnread || this.#isLast) out.push('Connection', 'close')
     response.writeHead(status, out)
     response.end(body)
   }
 
   begin(status: number, headers: RawPairs): void {
-    this.#response.writeHead(status, [...headers])
+    const out = [...headers]
+    // An error is no beginning of an exchange of two streams: who sends on need not.
+    if (status >= 400 && this.#isUnread) out.push('Connection', 'close')
+    this.#response.writeHead(status, out)
     // With bytes, if none: `flushHeaders` writes field values as UTF-8, and they came as Latin-1.
     this.#response.write(NOTHING)
   }
@@ -130,43 +129,40 @@ export class HttpIntake implements Intake {
     this.#response.destroy()
   }
 
-  /** The body is asked for only once the head is accepted (RFC 9110, section 10.1.1). */
+  /** The client still sends, as far as anybody has looked. */
+  get #isUnread(): boolean {
+    return this.length !== 0 && !this.#body.isRead
+  }
+
+  /** The body is asked for only once the head is accepted, and HTTP/1.0 knows no asking (RFC 9110, section 10.1.1). */
   #invite(): void {
-    if (this.#request.headers.expect !== undefined) this.#response.writeContinue()
+    const { headers, httpVersion } = this.#request
+    if (headers.expect !== undefined && httpVersion === '1.1') this.#response.writeContinue()
   }
 }
 
 const NOTHING = new Uint8Array(0)
 
-function readWhole(request: IncomingMessage, maxBytes: number, signal: Signal): Promise<WholeBody> {
-  return new Promise((resolve, reject) => {
-    const gather = new Gather()
-    const settle = (finish: () => void) => {
-      request.off('data', data).off('end', end).off('error', broken).off('close', broken)
-      signal.removeEventListener('abort', aborted)
-      finish()
-    }
-    const data = (chunk: Buffer) => {
-      gather.push(chunk)
-      if (gather.length > maxBytes) settle(() => reject(tooLarge(maxBytes)))
-    }
-    const end = () => settle(() => resolve(gather.whole()))
-    const broken = () =>
-      settle(() => reject(new GatewayError('callerLeft', 'the client left before its body was complete')))
-    const aborted = () => settle(() => reject(signal.reason))
-    if (signal.aborted) return reject(signal.reason)
-    signal.addEventListener('abort', aborted, { once: true })
-    request.on('data', data).on('end', end).on('error', broken).on('close', broken)
-  })
-}
-
-async function* stream(request: IncomingMessage, maxBytes: number): AsyncGenerator<Uint8Array> {
-  let size = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > maxBytes) throw tooLarge(maxBytes)
-    yield chunk
-  }
+/** Throws where node:http lets a request pass that two readers could take differently. */
+function checkStrictly({ httpVersion, rawHeaders, headers }: IncomingMessage): void {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0')
+    throw new GatewayError('badRequest', `HTTP/${httpVersion} is not spoken here: use HTTP/1.1`)
+  // node:http takes the first of several Host fields; the server behind may take the last (RFC 9112, section 3.2).
+  let hosts = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) if (/^host$/i.test(rawHeaders[i] as string)) hosts++
+  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1'))
+    throw new GatewayError('badRequest', 'a request has exactly one Host field')
+  if (headers.host && !isAuthority(headers.host))
+    throw new GatewayError('badRequest', 'Host must be a name or an address, with or without a port')
+  const codings = headers['transfer-encoding']?.toLowerCase()
+  if (codings === undefined) return
+  // Where the chunks are not the last coding nobody knows where the body ends (RFC 9112, section 6.3).
+  if (!/(?:^|[,\s])chunked$/.test(codings))
+    throw new GatewayError('badRequest', 'the last transfer coding must be "chunked"')
+  // node:http takes the chunks apart and leaves any other coding on: the backend would take it for the content.
+  if (codings !== 'chunked')
+    throw new GatewayError('unknownCoding', 'of transfer codings only "chunked" is understood here')
+  if (httpVersion === '1.0') throw new GatewayError('badRequest', 'HTTP/1.0 has no Transfer-Encoding')
 }
 
 function withLength(headers: RawPairs, status: number, length: number): string[] {

@@ -1,6 +1,6 @@
 /**
  * The listener for clients: node:http with every limit set, the fast door in front of it where that is wanted,
- * and a drain that loses nothing. What the parser refuses is answered here, because no call has come of it.
+ * and a drain that loses nothing.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -9,9 +9,8 @@ import { http } from '../../lib/http.ts'
 import type { Wheel } from '../../lib/wheel.ts'
 import { createDoor } from './door/door.ts'
 import { MAX_HEAD_BYTES } from './door/head.ts'
-import { HttpIntake } from './http-intake.ts'
+import { type HttpHouse, HttpLine } from './http-line.ts'
 import type { Ingress } from './ingress.ts'
-import { refusal } from './refusal.ts'
 
 export interface ServerOptions {
   readonly host: string
@@ -35,26 +34,33 @@ export interface Listener {
   drain(timeoutMs: number): Promise<void>
 }
 
+/** How late node:http may notice that a head has taken too long. */
+const CHECK_MS = 200
+
 export async function listen(options: ServerOptions, ingress: Ingress): Promise<Listener> {
   const server = http.createServer({
     maxHeaderSize: options.maxHeaderBytes,
     headersTimeout: options.headerTimeoutMs,
-    requestTimeout: options.headerTimeoutMs + options.bodyTimeoutMs,
+    // Bodies have a deadline of their own, from the end of the head.
+    requestTimeout: 0,
     keepAliveTimeout: options.keepAliveTimeoutMs,
-    connectionsCheckingInterval: 1000,
-    requireHostHeader: true,
+    connectionsCheckingInterval: CHECK_MS,
+    // Said by `HttpIntake.check`: node:http would go on to the requests behind.
+    requireHostHeader: false,
     noDelay: true,
   })
   server.maxConnections = options.maxConnections
   let draining = false
-  attach(server, ingress, () => draining)
   const { headerTimeoutMs: headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs, wheel } = options
+  const isDraining = () => draining
+  const lineOf = attach(server, { ingress, wheel, bodyTimeoutMs, keepAliveTimeoutMs, isDraining })
   const maxHeadBytes = Math.min(MAX_HEAD_BYTES, options.maxHeaderBytes)
   const door = options.fastDoor
     ? createDoor({
         server,
         limits: { maxHeadBytes, headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs },
         wheel,
+        handedOver: (socket, headMs) => lineOf(socket).awaitHead(headMs),
         ...ingress,
       })
     : undefined
@@ -86,47 +92,23 @@ function bind(server: Server, { host, port, isShared = false }: ServerOptions): 
   })
 }
 
-const REFUSALS: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-}
-
-interface Exchange {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-}
+/** The lines of the connections that node:http reads. */
+export type LineOf = (socket: Duplex) => HttpLine
 
 /** Lets node:http's requests be served, and its refusals be said. */
-export function attach(server: Server, ingress: Ingress, isDraining: () => boolean): void {
-  const running = new WeakMap<Duplex, Exchange>()
-  const serve = (request: IncomingMessage, response: ServerResponse) => {
-    running.set(request.socket, { request, response })
-    // A kept-alive connection is told to go with its next answer, so that draining ends.
-    if (isDraining()) response.setHeader('Connection', 'close')
-    ingress.serve(new HttpIntake(request, response))
+export function attach(server: Server, house: HttpHouse): LineOf {
+  const lines = new WeakMap<Duplex, HttpLine>()
+  const lineOf = (socket: Duplex) => {
+    const known = lines.get(socket)
+    if (known) return known
+    const line = new HttpLine(socket, house)
+    lines.set(socket, line)
+    return line
   }
+  const serve = (request: IncomingMessage, response: ServerResponse) =>
+    lineOf(request.socket).arrived(request, response)
   server.on('request', serve)
   server.on('checkContinue', serve)
-  server.on('clientError', (error, socket) => refuse(error, socket, running.get(socket)))
-}
-
-function refuse(error: NodeJS.ErrnoException, socket: Duplex, latest: Exchange | undefined): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  if (latest && !latest.response.writableFinished) {
-    const { request, response } = latest
-    // What came after a whole request is broken: that request's answer goes out first, and nothing after it.
-    if (request.complete) {
-      response.once('close', () => socket.destroy())
-      return
-    }
-    // In the middle of an answer our own would be read as part of it.
-    if (response.headersSent) {
-      socket.destroy()
-      return
-    }
-  }
-  socket.end(refusal(REFUSALS[error.code ?? ''] ?? '400 Bad Request'))
+  server.on('clientError', (error, socket) => lineOf(socket).broken(error))
+  return lineOf
 }

@@ -5,6 +5,8 @@
 import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../../core/errors.ts'
 import { type Timer, timer } from '../../../lib/wheel.ts'
+import { bodyTooLate } from '../body.ts'
+import { Linger } from '../linger.ts'
 import { refusal } from '../refusal.ts'
 import { Arrivals, kept } from './arrivals.ts'
 import type { Head } from './head.ts'
@@ -20,8 +22,6 @@ const MAX_PIECES = 8
 const MAX_AHEAD_BYTES = 64 * 1024
 /** A body of up to so many bytes, still arriving under a head that came before, is looked up before it is served. */
 const MAX_HELD_BYTES = 1 << 20
-/** How long a connection that we end is read on, so that the last answer is not lost to a reset (RFC 9112, section 9.6). */
-const LINGER_MS = 1000
 
 /** What stands for answers that have not left yet. */
 const LEAVING: Head = { method: 'HEAD', target: '', headers: [], host: '', length: 0, bytes: 0, notes: {} }
@@ -43,6 +43,8 @@ export class Connection implements Line, Guest {
   #reading = false
   #paused = false
   #closing = false
+  /** While what is left of a body, or comes behind the last answer, is dropped. */
+  #linger: Linger | undefined
   /** The connection is node:http's. */
   #left = false
 
@@ -101,6 +103,7 @@ export class Connection implements Line, Guest {
     // The next request is not read before this answer has left, nor before its own body has arrived.
     if (this.#out.isFull) this.#house.wheel.arm(this.#timer, this.#house.limits.keepAliveTimeoutMs)
     else if (this.#request?.isComplete) this.#rest()
+    else this.#lingers(this.#house.limits.bodyTimeoutMs)
   }
 
   cut(): void {
@@ -132,6 +135,7 @@ export class Connection implements Line, Guest {
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    this.#linger?.heard(chunk.length)
     if (this.#closing && !this.#request) return
     const request = this.#request
     if (!request) {
@@ -151,7 +155,8 @@ export class Connection implements Line, Guest {
   #bodyArrived(request: FastRequest): void {
     const { wheel, limits } = this.#house
     // A body that is passed on may take as long as the call does, but not stand still.
-    if (!request.isComplete && request.isStreamed) wheel.arm(this.#timer, limits.bodyTimeoutMs)
+    if (!request.isComplete && request.isStreamed && !this.#linger)
+      wheel.arm(this.#timer, limits.bodyTimeoutMs)
     if (!request.isAnswered) return
     if (request.isComplete && !this.#out.isFull) this.#rest()
     else if (request.isComplete) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
@@ -235,6 +240,8 @@ export class Connection implements Line, Guest {
   /** The answer has left and the body has arrived: on to the next. */
   #rest(): void {
     this.#request = undefined
+    this.#linger?.end()
+    this.#linger = undefined
     if (this.#house.draining && !this.#unread) return this.#bye()
     this.#house.wheel.arm(this.#timer, this.#house.limits.keepAliveTimeoutMs)
     if (this.#paused) {
@@ -246,11 +253,13 @@ export class Connection implements Line, Guest {
 
   #handOver(bytes: Buffer): false {
     this.#out.flush()
+    const { wheel, limits } = this.#house
+    const headMs = this.#pieces > 1 ? Math.max(1, this.#timer.due - wheel.now()) : limits.headTimeoutMs
     this.#leave()
     const socket = this.#socket
     socket.pause()
     socket.unshift(kept(bytes))
-    this.#house.handOver(socket)
+    this.#house.handOver(socket, headMs)
     socket.resume()
     return false
   }
@@ -278,20 +287,23 @@ export class Connection implements Line, Guest {
     this.#out.flush()
     this.#socket.end()
     this.#socket.resume()
-    const { wheel, limits } = this.#house
-    wheel.arm(this.#timer, this.#socket.writableLength > 0 ? limits.keepAliveTimeoutMs : LINGER_MS)
+    this.#lingers(this.#house.limits.keepAliveTimeoutMs)
+  }
+
+  /** What comes now is dropped, for a while. */
+  #lingers(slowMs: number): void {
+    const { wheel } = this.#house
+    wheel.disarm(this.#timer)
+    this.#linger?.end()
+    this.#linger = new Linger(this.#socket, wheel, slowMs)
   }
 
   #expired(): void {
     const request = this.#request
     if (request && !request.isComplete && !request.isAnswered) {
       if (request.isHeld) return this.#house.wheel.arm(this.#timer, this.#house.limits.bodyTimeoutMs)
-      const fault = new GatewayError(
-        'requestTimeout',
-        'the body did not arrive in time (server.limits.bodyTimeout)',
-      )
       if (this.#held) this.#serveHeld(request, this.#held)
-      return request.breakOff(fault)
+      return request.breakOff(bodyTooLate())
     }
     // While a call runs, its own deadline counts; the timer is set anew when it is answered.
     if (request && !request.isAnswered) return
@@ -312,6 +324,7 @@ export class Connection implements Line, Guest {
   readonly #onClose = (): void => {
     const request = this.#request
     this.#leave()
+    this.#linger?.end()
     this.#request = undefined
     this.#out.wake()
     if (!request) return
@@ -321,6 +334,6 @@ export class Connection implements Line, Guest {
 
   readonly #onDrain = (): void => {
     this.#out.wake()
-    if (this.#request?.isAnswered && this.#request.isComplete && !this.#socket.destroyed) this.#rest()
+    if (this.#request?.isAnswered && !this.#socket.destroyed) this.answered()
   }
 }

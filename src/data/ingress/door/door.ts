@@ -20,6 +20,8 @@ export interface DoorOptions extends Ingress {
   readonly event?: 'connection' | 'secureConnection'
   readonly limits: DoorLimits
   readonly wheel: Wheel
+  /** Told of each connection that node:http is given, with the milliseconds in which its next head must have come. */
+  readonly handedOver?: (socket: Duplex, headMs: number) => void
 }
 
 export interface Door {
@@ -33,12 +35,18 @@ export interface Door {
   cut(): void
 }
 
-export function createDoor({ server, event = 'connection', ...options }: DoorOptions): Door {
+export function createDoor({
+  server,
+  event = 'connection',
+  handedOver = () => {},
+  ...options
+}: DoorOptions): Door {
   const inner = server.listeners(event)
   const house: House = {
     ...options,
-    handOver: (socket) => {
+    handOver: (socket, headMs) => {
       for (const listener of inner) listener.call(server, socket)
+      handedOver(socket, headMs)
     },
     heads: new Heads(options.limits.maxHeadBytes),
     repeats: new Repeats(),

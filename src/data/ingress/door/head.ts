@@ -51,9 +51,7 @@ const NOT_PLAIN = [
   'te',
   'expect',
   'trailer',
-  'upgrade',
   'keep-alive',
-  'http2-settings',
   'content-encoding',
   'proxy-connection',
   'transfer-encoding',
@@ -61,6 +59,12 @@ const NOT_PLAIN = [
 const HOST = Buffer.from('host')
 const CONNECTION = Buffer.from('connection')
 const CONTENT_LENGTH = Buffer.from('content-length')
+const UPGRADE = Buffer.from('upgrade')
+/** A wish for another protocol, as with each request of Java's client, may be ignored (RFC 9110, section 7.8); not this one. */
+const WEBSOCKET = /websocket/i
+/** What Connection may say and leave the request plain. The fields it names are not sent on. */
+const PLAIN_CONNECTION =
+  /^(?:keep-alive|upgrade|http2-settings)(?:, ?(?:keep-alive|upgrade|http2-settings))*$/i
 
 // Where the fields of the head being read lie: four offsets a field. Reading never yields, so one is enough.
 const fields = new Int32Array(MAX_FIELDS * 4)
@@ -175,7 +179,9 @@ function meaning(bytes: Buffer, extent: Extent): Head | 'other' {
       if (length !== undefined || !isLength(value)) return 'other'
       length = Number(value)
     } else if (isName(bytes, nameStart, nameEnd, CONNECTION)) {
-      if (++connections > 1 || value.toLowerCase() !== 'keep-alive') return 'other'
+      if (++connections > 1 || !PLAIN_CONNECTION.test(value)) return 'other'
+    } else if (isName(bytes, nameStart, nameEnd, UPGRADE)) {
+      if (WEBSOCKET.test(value)) return 'other'
     } else if (NOT_PLAIN.some((name) => isName(bytes, nameStart, nameEnd, name))) {
       return 'other'
     }

@@ -25,8 +25,8 @@ export interface Guest {
 export interface House extends Ingress {
   readonly limits: DoorLimits
   readonly wheel: Wheel
-  /** Gives the connection to node:http; its unread bytes are in the stream. */
-  readonly handOver: (socket: Duplex) => void
+  /** Gives the connection to node:http; its unread bytes are in the stream. `headMs`: what is left for the head that they begin. */
+  readonly handOver: (socket: Duplex, headMs: number) => void
   readonly heads: Heads
   readonly repeats: Repeats
   readonly outbox: Outbox

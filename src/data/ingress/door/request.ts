@@ -232,7 +232,9 @@ export class FastRequest implements Intake {
     const bodiless = this.method === 'HEAD' || status === 204 || status === 304
     const framing = bodiless ? 'none' : (length ?? 'chunked')
     const shown = status === 204 ? 'none' : (length ?? framing)
-    const head = replyHead(status, headers, { length: shown, connection: this.#line.closing(false) })
+    // An error is no beginning of an exchange of two streams: who sends on need not.
+    const connection = this.#line.closing(status >= 400 && this.#missing > 0)
+    const head = replyHead(status, headers, { length: shown, connection })
     this.#framing = framing
     this.status = status
     this.#state = STREAMING

@@ -74,7 +74,7 @@ function setup(answer?: () => { status: number; text: string }, refusal = 400) {
     if ('bypass' in plan || !plan.rows) throw new Error('rows')
     const of: BatchCall = { call, matched: { route, protocol: tfserving, target }, plan, body }
     expect(batches.takes(of)).toBe(true)
-    const shipped = await batches.ship(of, plan.rows, signal)
+    const shipped = await batches.ship(of, { rows: plan.rows, signal, until: call })
     if ('refused' in shipped)
       return `${shipped.refused.reply.status} ${Buffer.from(shipped.refused.reply.body as Uint8Array).toString()}`
     return shipped.answers.map(({ answer }) => Buffer.from(answer.slice).toString())

@@ -1,11 +1,15 @@
 import { describe, expect, it } from 'vitest'
+import { GatewayError } from '../../../../src/core/errors.ts'
 import { digestOf } from '../../../../src/core/key.ts'
 import { Flights, type Load } from '../../../../src/data/flight/flights.ts'
+import { Cancel } from '../../../../src/lib/cancel.ts'
 
 const a = digestOf('a')
 const b = digestOf('b')
 const never = new AbortController().signal
 const unlanded = (error: unknown) => `unlanded: ${error instanceof Error ? error.message : String(error)}`
+
+const until = (deadline: number) => ({ deadline, group: 0 })
 
 /** A load under the test's control. */
 function controlled() {
@@ -51,6 +55,38 @@ describe('flights', () => {
     expect(load.signal.aborted).toBe(false)
     load.land(a, 'answer')
     expect(await stays).toBe('answer')
+  })
+
+  it('have the time of whoever has the most, as it is when one joins', async () => {
+    const flights = new Flights<string>({ maxWaiters: 10 })
+    const { run, begun } = controlled()
+    const hasty = new Cancel()
+    const [own] = flights.open([a], run, unlanded, until(100))
+    const left = own?.wait(hasty)
+    const load = await begun
+    expect([load.deadline, load.isJoined]).toEqual([100, false])
+    const stays = flights.join(a, until(500))?.wait(never)
+    flights.join(a, until(300))?.wait(never)
+    expect([load.deadline, load.isJoined]).toEqual([500, true])
+    hasty.abort(new GatewayError('deadline', 'late'))
+    await expect(left).rejects.toThrow('late')
+    expect(load.signal.aborted).toBe(false)
+    load.land(a, 'landed')
+    expect(await stays).toBe('landed')
+  })
+
+  it('end late where all have left for lack of time, so that the backend is blamed', async () => {
+    const flights = new Flights<string>({ maxWaiters: 10 })
+    const { run, begun } = controlled()
+    const [one, two] = [new Cancel(), new Cancel()]
+    const waits = [
+      flights.open([a], run, unlanded, until(100))[0]?.wait(one),
+      flights.join(a, until(200))?.wait(two),
+    ]
+    for (const cancel of [one, two]) cancel.abort(new GatewayError('deadline', 'late'))
+    await Promise.allSettled(waits.map(async (wait) => wait))
+    const load = await begun
+    expect((load.signal.reason as GatewayError).code).toBe('deadline')
   })
 
   it('end when the last waiter of all their rows has left', async () => {

@@ -19,6 +19,8 @@ describe('request headers on their way to a backend', () => {
       'trailers',
       'Upgrade',
       'h2c',
+      'HTTP2-Settings',
+      'AAEAAEAA',
       'X-Kept',
       '2',
     ]

@@ -1,0 +1,138 @@
+/** The body of one request at the door of node:http, with its deadline: read whole, or passed on, or read to nobody. */
+import type { IncomingMessage } from 'node:http'
+import type { WholeBody } from '../../core/call.ts'
+import { GatewayError } from '../../core/errors.ts'
+import type { Signal } from '../../lib/cancel.ts'
+import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
+import { type Flow, Incoming } from '../backend/incoming.ts'
+import { bodyTooLate, Gather, tooLarge } from './body.ts'
+
+/** Whoever reads it; told the end once. */
+interface Reader {
+  readonly maxBytes: number
+  took(chunk: Buffer): void
+  ended(): void
+  failed(error: Error): void
+}
+
+export class HttpBody implements Flow {
+  readonly #request: IncomingMessage
+  readonly #wheel: Wheel
+  readonly #timeoutMs: number
+  readonly #timer: Timer
+  #reader: Reader | undefined
+  #broken: Error | undefined
+  #bytes = 0
+  #isRead = false
+  /** A body that is passed on may take as long as the call does, but not stand still. */
+  #isStreamed = false
+
+  /** `timeoutMs`: to arrive, or, where it is passed on, between two pieces. */
+  constructor(request: IncomingMessage, wheel: Wheel, timeoutMs: number) {
+    this.#request = request
+    this.#wheel = wheel
+    this.#timeoutMs = timeoutMs
+    this.#timer = timer(() => this.breakOff(bodyTooLate()))
+  }
+
+  /** All of it has been taken. */
+  get isRead(): boolean {
+    return this.#isRead
+  }
+
+  whole(maxBytes: number, signal: Signal): Promise<WholeBody> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason)
+      const gather = new Gather()
+      const leave = () => this.#end(signal.reason)
+      signal.addEventListener('abort', leave, { once: true })
+      const settle = (finish: () => void) => {
+        signal.removeEventListener('abort', leave)
+        finish()
+      }
+      this.#read({
+        maxBytes,
+        took: (chunk) => gather.push(chunk),
+        ended: () => settle(() => resolve(gather.whole())),
+        failed: (error) => settle(() => reject(error)),
+      })
+    })
+  }
+
+  stream(maxBytes: number): Incoming {
+    this.#isStreamed = true
+    const incoming = new Incoming(this, () => {})
+    this.#read({
+      maxBytes,
+      took: (chunk) => incoming.push(chunk),
+      ended: () => incoming.end([]),
+      failed: (error) => incoming.fail(error),
+    })
+    return incoming
+  }
+
+  pause(): void {
+    this.#request.pause()
+    this.#wheel.disarm(this.#timer)
+  }
+
+  resume(): void {
+    this.#request.resume()
+    // The sender may begin again: from now it has the whole time.
+    if (this.#reader) this.#wheel.arm(this.#timer, this.#timeoutMs)
+  }
+
+  /** Who read it wants no more of it. */
+  abort(reason: Error): void {
+    this.#end(reason)
+  }
+
+  /** The rest of the body will not come. */
+  breakOff(fault: Error): void {
+    this.#broken ??= fault
+    this.#end(fault)
+  }
+
+  /** Nobody reads the rest: it is dropped as it comes, and counted. */
+  discard(heard: (bytes: number) => void): void {
+    this.#end(new GatewayError('callerLeft', 'the call has been answered'))
+    this.#request.on('data', (chunk: Buffer) => heard(chunk.length)).resume()
+  }
+
+  #read(reader: Reader): void {
+    this.#reader = reader
+    if (this.#broken) return this.#end(this.#broken)
+    this.#request.on('data', this.#onData).on('end', this.#onEnd)
+    this.#request.on('error', this.#onBroken).on('close', this.#onBroken)
+    this.#wheel.arm(this.#timer, this.#timeoutMs)
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    const reader = this.#reader as Reader
+    this.#bytes += chunk.length
+    if (this.#bytes > reader.maxBytes) return this.#end(tooLarge(reader.maxBytes))
+    if (this.#isStreamed) this.#wheel.arm(this.#timer, this.#timeoutMs)
+    reader.took(chunk)
+  }
+
+  readonly #onEnd = (): void => {
+    this.#isRead = true
+    this.#end(undefined)
+  }
+
+  readonly #onBroken = (): void =>
+    this.#end(new GatewayError('callerLeft', 'the client left before its body was complete'))
+
+  /** Tells the reader, once, and reads no further. */
+  #end(error: Error | undefined): void {
+    const reader = this.#reader
+    if (!reader) return
+    this.#reader = undefined
+    this.#wheel.disarm(this.#timer)
+    this.#request.off('data', this.#onData).off('end', this.#onEnd)
+    this.#request.off('error', this.#onBroken).off('close', this.#onBroken)
+    if (!error) return reader.ended()
+    this.#request.pause()
+    reader.failed(error)
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * One connection at the door of node:http, which parses it and no more: requests that come one behind the other are served one
+ * after the other, as at the fast door (RFC 9112, section 9.3.2: what comes behind a request that changes something waits for its
+ * answer); what the parser refuses is said in its turn; and a connection that ends while its client still sends is closed
+ * in a way that loses no answer.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { GatewayError } from '../../core/errors.ts'
+import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
+import { HttpBody } from './http-body.ts'
+import { type HttpExchange as Exchange, HttpIntake } from './http-intake.ts'
+import type { Ingress } from './ingress.ts'
+import { Linger } from './linger.ts'
+import { refusal } from './refusal.ts'
+
+/** What the connections of one server share. */
+export interface HttpHouse {
+  readonly ingress: Ingress
+  readonly wheel: Wheel
+  readonly bodyTimeoutMs: number
+  readonly keepAliveTimeoutMs: number
+  readonly isDraining: () => boolean
+}
+
+/** Requests that wait for the answer before them; a client with more of them is not read from. */
+const MAX_AHEAD = 64
+
+export class HttpLine {
+  readonly #socket: Duplex
+  readonly #house: HttpHouse
+  /** For a head of which the fast door has seen a part. */
+  readonly #timer: Timer
+  readonly #waiting: Exchange[] = []
+  #current: Exchange | undefined
+  #isPaused = false
+  /** To be said behind the answers that are due, as the last. */
+  #refusal: string | undefined
+  #linger: Linger | undefined
+  /** The connection ends with the answer that is on its way. */
+  #isLast = false
+  #isClosing = false
+
+  constructor(socket: Duplex, house: HttpHouse) {
+    this.#socket = socket
+    this.#house = house
+    this.#timer = timer(() => this.#refuse('408 Request Timeout'))
+    // node:http ends a connection by this, with the last answer.
+    Object.assign(socket, { destroySoon: () => this.#close() })
+    // node:http reads on with each message that is complete, whoever has paused.
+    socket.on('resume', () => {
+      if (this.#isPaused) socket.pause()
+    })
+    socket.once('close', () => {
+      house.wheel.disarm(this.#timer)
+      this.#linger?.end()
+    })
+  }
+
+  /** The rest of a head must come within so many milliseconds. */
+  awaitHead(ms: number): void {
+    this.#house.wheel.arm(this.#timer, ms)
+  }
+
+  arrived(request: IncomingMessage, response: ServerResponse): void {
+    const { wheel, bodyTimeoutMs } = this.#house
+    wheel.disarm(this.#timer)
+    const exchange = { request, response, body: new HttpBody(request, wheel, bodyTimeoutMs) }
+    if (this.#isClosing) return exchange.body.discard((bytes) => this.#linger?.heard(bytes))
+    if (!this.#current) return this.#serve(exchange)
+    this.#waiting.push(exchange)
+    if (this.#waiting.length < MAX_AHEAD || this.#isPaused) return
+    this.#isPaused = true
+    this.#socket.pause()
+  }
+
+  /** The parser cannot read on, or has waited too long. */
+  broken(error: NodeJS.ErrnoException): void {
+    if (this.#isClosing) return
+    if (error.code === 'ECONNRESET' || !this.#socket.writable) return void this.#socket.destroy()
+    this.#refuse(REFUSALS[error.code ?? ''] ?? '400 Bad Request', error.code === 'HPE_INVALID_EOF_STATE')
+  }
+
+  /** `isLeaving`: the client has closed its end in the middle of a message. */
+  #refuse(status: string, isLeaving = false): void {
+    const latest = this.#waiting.at(-1) ?? this.#current
+    if (latest && !latest.request.complete) {
+      const { response } = latest
+      // Behind its answer our own would be a second; in the middle of it, a part of it.
+      this.#isLast = response.writableEnded
+      if (response.writableFinished) return this.#close()
+      if (this.#isLast) return
+      if (response.headersSent) return void this.#socket.destroy()
+      if (isLeaving) {
+        this.#refusal = status
+        return this.#close()
+      }
+      // It is what cannot be read, and is told so in its turn.
+      const what = 'what comes behind the head of the request is broken'
+      return latest.body.breakOff(new GatewayError('badRequest', what))
+    }
+    this.#refusal = status
+    if (!latest) this.#close()
+  }
+
+  #serve(exchange: Exchange): void {
+    const { request, response } = exchange
+    const { ingress, isDraining } = this.#house
+    this.#current = exchange
+    // A kept-alive connection is told to go with its next answer, so that draining ends. The parser reads nothing behind a request
+    // that asks for another protocol, and drops what came with it.
+    if (isDraining() || asksForAnother(request)) response.setHeader('Connection', 'close')
+    response.once('close', () => this.#answered(exchange))
+    ingress.serve(new HttpIntake(exchange))
+  }
+
+  #answered({ request, body }: Exchange): void {
+    if (this.#socket.destroyed || this.#isClosing) return
+    if (this.#isLast) return this.#close()
+    if (request.complete) {
+      if (!request.readableEnded) body.discard(() => {})
+      return this.#next()
+    }
+    const linger = new Linger(this.#socket, this.#house.wheel)
+    this.#linger = linger
+    body.discard((bytes) => linger.heard(bytes))
+    request.once('end', () => {
+      linger.end()
+      if (!this.#socket.destroyed && !this.#isClosing) this.#next()
+    })
+  }
+
+  #next(): void {
+    this.#current = undefined
+    const next = this.#waiting.shift()
+    if (next) this.#serve(next)
+    else if (this.#refusal !== undefined) return this.#close()
+    if (!this.#isPaused || this.#waiting.length > MAX_AHEAD / 2) return
+    this.#isPaused = false
+    this.#socket.resume()
+  }
+
+  /** Says that no more comes, and reads on for a while. */
+  #close(): void {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    const { wheel, keepAliveTimeoutMs } = this.#house
+    this.#linger?.end()
+    const linger = new Linger(this.#socket, wheel, keepAliveTimeoutMs)
+    this.#linger = linger
+    this.#socket.end(this.#refusal === undefined ? undefined : refusal(this.#refusal))
+    for (const { body } of [...(this.#current ? [this.#current] : []), ...this.#waiting])
+      body.discard((bytes) => linger.heard(bytes))
+  }
+}
+
+const REFUSALS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
+/** As the parser sees it. */
+function asksForAnother({ headers }: IncomingMessage): boolean {
+  return headers.upgrade !== undefined && /upgrade/i.test(headers.connection ?? '')
+}

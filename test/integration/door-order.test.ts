@@ -1,0 +1,211 @@
+/** What both doors promise about a connection: the order of its requests, their deadlines, and an answer that is not lost. */
+import { once } from 'node:events'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Answer } from '../../src/core/reply.ts'
+import { type DoorServer, type DoorServerOptions, post, RawClient, startDoor } from '../support/door.ts'
+import { eventually } from '../support/eventually.ts'
+
+const open: { close?(): Promise<void>; destroy?(): void }[] = []
+
+async function door(options: DoorServerOptions = {}): Promise<DoorServer> {
+  const server = await startDoor(options)
+  open.push(server)
+  return server
+}
+
+async function client(server: DoorServer): Promise<RawClient> {
+  const made = await RawClient.connect(server.port)
+  open.push(made)
+  return made
+}
+
+afterEach(async () => {
+  for (const one of open.splice(0)) {
+    one.destroy?.()
+    await one.close?.()
+  }
+})
+
+const answers = (of: RawClient, count: number) =>
+  eventually(() => {
+    expect(of.answers).toHaveLength(count)
+    return of.answers
+  })
+const closed = (of: RawClient) => eventually(() => expect(of.closed).toBe(true))
+const answer = (status: number, text: string): Answer => ({
+  reply: { status, headers: [], body: Buffer.from(text) },
+  outcome: { kind: 'none' },
+})
+async function* pieces(...texts: string[]) {
+  for (const text of texts) yield Buffer.from(text)
+}
+const streamed = (status: number, text: string): Answer => ({
+  reply: { status, headers: [], body: pieces(text) },
+  outcome: { kind: 'none' },
+})
+const put = (path: string) => `PUT ${path} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx`
+const get = (path: string, ...fields: string[]) =>
+  ['GET', path, 'HTTP/1.1\r\nHost: h\r\n'].join(' ') + [...fields, '', ''].join('\r\n')
+const head = (path: string, length: number, version = '1.1') =>
+  `PUT ${path} HTTP/${version}\r\nHost: h\r\nContent-Length: ${length}\r\n\r\n`
+
+/** A client that reads nothing before it has sent everything, as many do. */
+async function upload(server: DoorServer, begin: string, bytes: number): Promise<RawClient> {
+  const one = await client(server)
+  one.socket.pause()
+  one.send(begin)
+  const piece = Buffer.alloc(64 << 10, 'x')
+  for (let left = bytes; left > 0; left -= piece.length) {
+    if (one.socket.destroyed) break
+    const isSent = one.socket.write(piece.subarray(0, Math.min(left, piece.length)))
+    if (!isSent) await Promise.race([once(one.socket, 'drain'), once(one.socket, 'close')])
+  }
+  one.socket.resume()
+  return one
+}
+
+describe.each([true, false])('with the fast door: %s', (fastDoor) => {
+  it('what comes behind a request that changes something waits for its answer', async () => {
+    const begun: string[] = []
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => (release = resolve))
+    const server = await door({
+      fastDoor,
+      serve: async ({ method, path }) => {
+        begun.push(`${method} ${path}`)
+        if (method === 'PUT') await gate
+        return answer(200, path)
+      },
+    })
+    const one = await client(server)
+    one.send(put('/whole/a') + get('/whole/b') + put('/whole/c') + post('/whole/d', 'x'))
+    await eventually(() => expect(begun).toHaveLength(1))
+    // Something that comes later is served meanwhile: time has passed.
+    const other = await client(server)
+    other.send(get('/whole/other'))
+    await answers(other, 1)
+    expect(begun).toEqual(['PUT /whole/a', 'GET /whole/other'])
+    release()
+    expect((await answers(one, 4)).map(({ body }) => body)).toEqual([
+      '/whole/a',
+      '/whole/b',
+      '/whole/c',
+      '/whole/d',
+    ])
+  })
+
+  it('a client that sends without end is not read without end', async () => {
+    const server = await door({ fastDoor, serve: () => new Promise<Answer>(() => {}) })
+    const one = await client(server)
+    one.send(put('/whole'))
+    one.send(Buffer.from(get('/whole').repeat(500_000)))
+    await eventually(() => expect(server.calls).toHaveLength(1))
+    const other = await client(server)
+    other.send(get('/nowhere'))
+    await answers(other, 1)
+    expect(one.socket.writableLength).toBeGreaterThan(4e6)
+    expect(server.calls).toHaveLength(1)
+  })
+
+  it('is not shifted by a request that asks for another protocol', async () => {
+    const server = await door({ fastDoor })
+    const h2c = post('/whole/a', 'one', [
+      'Connection: Upgrade, HTTP2-Settings',
+      'Upgrade: h2c',
+      'HTTP2-Settings: AAEAAEAA',
+    ])
+    const one = await client(server)
+    one.send(h2c + post('/whole/b', 'two'))
+    const [first] = await eventually(() => {
+      expect(one.answers.length === 2 || one.closed).toBe(true)
+      return one.answers
+    })
+    expect(JSON.parse(first?.body ?? '')).toMatchObject({ target: '/whole/a', body: 'one' })
+    // Both are answered, or the connection ends behind the first: the client then knows that it must ask again.
+    if (one.answers.length === 2) expect(one.answers[1]?.body).toContain('/whole/b')
+    else expect(first?.headers.get('connection')).toBe('close')
+    expect(fastDoor).toBe(one.answers.length === 2)
+  })
+
+  it.each(['1.1', '1.0'])('an early answer is not lost, and is the only one, in HTTP/%s', async (version) => {
+    const server = await door({
+      fastDoor,
+      bodyTimeoutMs: 150,
+      maxBodyBytes: 1e9,
+      serve: (call) => (call.path.endsWith('whole') ? answer(413, 'too much') : streamed(413, 'too much')),
+    })
+    for (const path of ['/stream', '/stream/whole', '/nowhere']) {
+      const one = await upload(server, head(path, 12 << 20, version), 12 << 20)
+      await closed(one)
+      const text = one.received
+      expect(text).toMatch(path === '/nowhere' ? /^HTTP\/1\.1 404 / : /^HTTP\/1\.1 413 [^]*too much/)
+      expect(text.match(/HTTP\/1\.1 /g)).toHaveLength(1)
+      one.destroy()
+    }
+    const large = await upload(server, head('/stream', 2e9, version), 12 << 20)
+    await closed(large)
+    expect(large.received).toMatch(/^HTTP\/1\.1 413 /)
+  })
+
+  it('an early answer is there before the body is, which then has a bound', async () => {
+    const server = await door({ fastDoor, serve: () => streamed(200, 'early') })
+    const one = await client(server)
+    one.send(post('/stream', 'x'.repeat(100)).slice(0, -50))
+    await answers(one, 1)
+    one.send('x'.repeat(50) + get('/whole'))
+    await answers(one, 2)
+    const other = await client(server)
+    other.send(post('/stream', 'x'.repeat(100)).slice(0, -50))
+    await answers(other, 1)
+    await closed(other)
+    expect(other.received.match(/HTTP\/1\.1 /g)).toHaveLength(1)
+  })
+
+  it.each(['trickles', 'stops'])('408 comes in time where a head %s', async (how) => {
+    const server = await door({ fastDoor, headerTimeoutMs: 1000, bodyTimeoutMs: 9000 })
+    const one = await client(server)
+    const began = performance.now()
+    one.send('PUT /whole HTTP/1.1\r\nHost: h\r\n')
+    const trickle = setInterval(() => one.send('x'), 60)
+    if (how === 'stops') clearInterval(trickle)
+    await closed(one)
+    clearInterval(trickle)
+    expect(one.received).toMatch(/^HTTP\/1\.1 408 /)
+    expect(performance.now() - began).toBeGreaterThan(950)
+    expect(performance.now() - began).toBeLessThan(1500)
+  })
+
+  it.each(['/whole', '/stream'])('408 comes in time where a body for %s stops', async (path) => {
+    const server = await door({ fastDoor, headerTimeoutMs: 3000, bodyTimeoutMs: 300 })
+    for (const begin of [head(path, 9), post(path, 'long body').slice(0, -9)]) {
+      const one = await client(server)
+      const began = performance.now()
+      one.send(`${begin}half`)
+      await closed(one)
+      expect(one.received).toMatch(/^HTTP\/1\.1 408 /)
+      expect(performance.now() - began).toBeGreaterThan(280)
+      expect(performance.now() - began).toBeLessThan(900)
+    }
+  })
+
+  it('a body that is passed on may take longer than that while it flows', async () => {
+    const server = await door({ fastDoor, headerTimeoutMs: 150, bodyTimeoutMs: 150 })
+    const one = await client(server)
+    one.send(head('/stream', 10))
+    for (let i = 0; i < 10; i++) {
+      one.send('x')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    expect((await answers(one, 1))[0]?.status).toBe(200)
+  })
+
+  it('HTTP/1.0 hears no 100', async () => {
+    const server = await door({ fastDoor })
+    for (const version of ['1.0', '1.1']) {
+      const one = await client(server)
+      one.send(`POST /whole HTTP/${version}\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\nx`)
+      await eventually(() => expect(one.received).toContain('200 OK'))
+      expect(one.received.includes('100 Continue')).toBe(version === '1.1')
+    }
+  })
+})
