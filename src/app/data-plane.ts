@@ -33,6 +33,7 @@ import type { Deployments } from '../data/key/deployment.ts'
 import type { Epochs } from '../data/key/epochs.ts'
 import { createKeyer, type Keyer } from '../data/key/keyer.ts'
 import { refusalKey } from '../data/key/refusal.ts'
+import { createVersionRules, type Statement, type VersionRules } from '../data/key/statements.ts'
 import { ModelStats } from '../data/model-stats.ts'
 import { createPipeline, type Pipeline } from '../data/pipeline.ts'
 import { createRecall, type Recall } from '../data/recall.ts'
@@ -72,6 +73,10 @@ export interface DataPlaneParts {
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
   readonly own: () => readonly Endpoint[]
+  /** Told of what answers say of their version. */
+  readonly stated: (statement: Statement) => void
+  /** A call has loaded or unloaded a model. Resolves when what was kept of it is out of reach; never rejects. */
+  readonly redeployed: (pool: string, model: string) => Promise<void>
   /** Told when it turns out whether a model may be split, for the other workers; left out: there are none. */
   readonly split?: (found: Finding) => void
 }
@@ -97,6 +102,7 @@ export class DataPlane {
   readonly #refreshes: RefreshBudget
   readonly #stalls: Stalls
   readonly #http: HttpCache
+  readonly #versions: VersionRules
   /** Undefined: there is no shared tier. */
   readonly #aliases: Aliases | undefined
   #live: LiveSettings
@@ -114,6 +120,7 @@ export class DataPlane {
     this.#keyer = createKeyer(parts.facts)
     this.#standings = createStandings(this.#keyer)
     this.#stalls = parts.stalls
+    this.#versions = createVersionRules(parts.facts.deployments, parts.stated)
     const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
     const observer = countAnswered(this.models.observing(parts.observer), meter, this.#memory)
     const outgoing = createOutgoing(() => this.#live)
@@ -133,7 +140,8 @@ export class DataPlane {
       token: (matched) => this.#token(matched),
       queueing: (pool) => this.pools.find(pool)?.isQueueing ?? false,
     })
-    const upstream = { dispatch, outgoing, observer, forward: createForward(dispatch, outgoing) }
+    const forward = createForward({ dispatch, outgoing, redeployed: parts.redeployed })
+    const upstream = { dispatch, outgoing, observer, forward }
     this.#http = this.#httpCache(upstream)
     const answer = this.#pipeline(upstream)
     this.ingress = createIngress({
@@ -181,11 +189,12 @@ export class DataPlane {
         forms,
         ship: this.#ship(dispatch, outgoing),
         leases: this.#leases(),
-        mayKeep: this.#mayKeep,
+        ...this.#versions,
         refusalOf,
         clock,
         random,
       }),
+      mayGive: this.#versions.mayGive,
       compose: createCompose({ forward, splitting, forms, observer, clock, memory }),
       forward,
       refusalOf,
@@ -203,7 +212,7 @@ export class DataPlane {
       dispatch,
       outgoing,
       forward,
-      mayKeep: this.#mayKeep,
+      mayKeep: this.#versions.mayKeep,
       keyer: this.#keyer,
       route: (asked) => this.#live.route(asked),
       log,
@@ -211,9 +220,6 @@ export class DataPlane {
       random,
     })
   }
-
-  readonly #mayKeep = ({ route, target }: Matched, version: string | undefined): boolean =>
-    this.#parts.facts.deployments.mayKeep(route.pool, target.model, version)
 
   #recall(observer: Observer): Recall | undefined {
     const { cache, clock, settings } = this.#parts
@@ -223,6 +229,7 @@ export class DataPlane {
       standings: this.#standings,
       aliases: this.#aliases,
       cache,
+      mayGive: this.#versions.mayGive,
       ready: readyBytes(settings) > 0 ? this.#ready : undefined,
       refreshes: this.#refreshes,
       observer,

@@ -9,6 +9,7 @@ import type { PoolView } from '../core/backend.ts'
 import type { PoolTraffic } from '../data/backend/traffic.ts'
 import { inflightOf, type LoadTable } from '../data/balance/table.ts'
 import type { Asked, Explanation } from '../data/explain.ts'
+import type { Statement } from '../data/key/statements.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Stalls } from '../lib/stalls.ts'
 import type { ProcessLog } from '../obs/log.ts'
@@ -25,6 +26,9 @@ import { SharedFacts } from './shared-facts.ts'
 import { allocateState, type Share, type SharedState, shareOf } from './shared-state.ts'
 import { Threads } from './threads.ts'
 
+/** How long a call that loads a model waits at its end for the other workers to have heard of it. */
+const REDEPLOYED_MS = 1_000
+
 export interface DataSideParts {
   readonly settings: Settings
   /** How many workers there are to be, the one in this thread among them. */
@@ -40,6 +44,10 @@ export interface DataSideParts {
   readonly unknownModel: (pool: string, model: string) => void
   /** A backend has answered well. */
   readonly alive: (pool: string, backend: string) => void
+  /** An answer says of which version it is. */
+  readonly stated: (statement: Statement) => void
+  /** A call has loaded or unloaded a model; what was kept of it is out of reach. */
+  readonly redeployed: (pool: string, model: string) => void
 }
 
 export async function openDataSide(parts: DataSideParts): Promise<DataSide> {
@@ -69,11 +77,13 @@ export class DataSide {
   readonly #table: LoadTable
   readonly #worker: DataWorker
   readonly #threads: Threads
+  readonly #told: DataSideParts['redeployed']
 
   constructor(parts: Opened) {
     this.#settings = parts.settings
     this.#cache = parts.cache
     this.#table = parts.share.table
+    this.#told = parts.redeployed
     this.facts = new SharedFacts({
       ...parts,
       changed: () => this.#worker.plane.changed(),
@@ -89,13 +99,21 @@ export class DataSide {
       ...parts.share,
       facts: this.facts,
       observer: observing(parts),
+      redeployed: (pool, model) => this.#redeployed(pool, model),
       split: (found) => this.#threads.found(found),
     })
     this.#threads = new Threads({
       ...parts,
       facts: this.facts,
+      redeployed: (pool, model) => this.#redeployed(pool, model),
       split: (found) => this.#worker.plane.heardOf(found),
     })
+  }
+
+  async #redeployed(pool: string, model: string): Promise<void> {
+    await this.facts.deployments.redeployed(pool, model)
+    this.#told(pool, model)
+    await this.heard(REDEPLOYED_MS).catch(() => {})
   }
 
   /** Begins with what need not listen: polls, ramps, queues. */

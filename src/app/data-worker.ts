@@ -6,6 +6,7 @@ import type { OutlierState } from '../data/balance/outlier-state.ts'
 import type { LoadTable } from '../data/balance/table.ts'
 import type { Claims } from '../data/flight/claims.ts'
 import { type Listener, listen } from '../data/ingress/server.ts'
+import type { Statement } from '../data/key/statements.ts'
 import type { Finding } from '../data/rows/splitter.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Stalls } from '../lib/stalls.ts'
@@ -31,7 +32,9 @@ export interface DataWorkerParts {
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
   readonly own: () => readonly Endpoint[]
-  /** As the plane takes it. */
+  /** As the plane takes them. */
+  readonly stated: (statement: Statement) => void
+  readonly redeployed: (pool: string, model: string) => Promise<void>
   readonly split?: (found: Finding) => void
 }
 

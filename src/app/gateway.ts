@@ -205,6 +205,8 @@ export class Gateway {
       own: () => this.#own,
       unknownModel: (pool: string, model: string) => this.#parts?.versions.look(pool, model),
       alive: (pool: string, backend: string) => this.#parts?.registry.proofOfLife(pool, backend),
+      stated: (statement) => this.#parts?.versions.stated(statement),
+      redeployed: (pool: string, model: string) => this.#parts?.versions.changed(pool, model),
     })
   }
 

@@ -10,6 +10,7 @@ import type { PoolTraffic } from '../data/backend/traffic.ts'
 import type { Asked, Explanation } from '../data/explain.ts'
 import type { DeploymentState } from '../data/key/deployed.ts'
 import type { EpochState } from '../data/key/epochs.ts'
+import type { Statement } from '../data/key/statements.ts'
 import type { Finding } from '../data/rows/splitter.ts'
 import type { MetricsSnapshot } from '../obs/metrics.ts'
 import type { DataStats } from './merge.ts'
@@ -70,6 +71,9 @@ export interface ToControl {
   deployment(of: { readonly pool: string; readonly model: string }): DeploymentState
   /** A backend has answered well; at most once a second for each. */
   alive(of: { readonly pool: string; readonly backend: string }): void
+  stated(statement: Statement): void
+  /** Answered when what was kept of the model is out of reach. */
+  redeployed(of: { readonly pool: string; readonly model: string }): void
   split(found: Finding): void
   /** Ten times a second. */
   loads(loads: readonly WorkerLoad[]): void

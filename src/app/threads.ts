@@ -11,6 +11,7 @@ import type { Digest } from '../core/key.ts'
 import type { PoolTraffic } from '../data/backend/traffic.ts'
 import type { DeploymentState } from '../data/key/deployed.ts'
 import type { EpochState } from '../data/key/epochs.ts'
+import type { Statement } from '../data/key/statements.ts'
 import type { Finding } from '../data/rows/splitter.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
@@ -46,6 +47,8 @@ export interface ThreadsParts {
   readonly random: () => number
   readonly own: () => readonly Endpoint[]
   readonly alive: (pool: string, backend: string) => void
+  readonly stated: (statement: Statement) => void
+  readonly redeployed: (pool: string, model: string) => Promise<void>
   /** A worker has found out whether a model may be split. */
   readonly split: (found: Finding) => void
 }
@@ -98,7 +101,7 @@ export class Threads {
     this.#tell('deployment', {
       pool,
       model,
-      state: state && { token: state.token, versions: state.versions },
+      state: state && { token: state.token, versions: state.versions, isStated: state.isStated },
     })
   }
 
@@ -210,7 +213,7 @@ export class Threads {
   }
 
   #offers(worker: number): Parameters<Down['offer']>[0] {
-    const { log, alive, split, facts } = this.#parts
+    const { log, alive, stated, redeployed, split, facts } = this.#parts
     const { epochs, deployments } = facts
     return {
       log: ({ level, event, fields }) => log[level](event, { ...fields, worker }),
@@ -224,10 +227,12 @@ export class Threads {
         })
       },
       deployment: async ({ pool, model }) => {
-        const { token, versions } = await deployments.loadModel(pool, model)
-        return { token, versions }
+        const { token, versions, isStated } = await deployments.loadModel(pool, model)
+        return { token, versions, isStated }
       },
       alive: ({ pool, backend }) => alive(pool, backend),
+      stated,
+      redeployed: ({ pool, model }) => redeployed(pool, model),
       split: (found) => {
         split(found)
         this.found(found, worker)

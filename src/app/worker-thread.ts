@@ -62,6 +62,8 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     clock,
     random: Math.random,
     own: () => own,
+    stated: (statement) => up.tell('stated', statement),
+    redeployed: (pool, model) => up.ask('redeployed', { pool, model }, FACT_MS).catch(() => {}),
     split: (found) => up.tell('split', found),
   })
   worker.start()

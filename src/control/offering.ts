@@ -6,19 +6,38 @@
  *   a backend says something else than it said            one, where the pool's offers changed with it
  *   the last one with an offer drains                     one: the offer was taken back on purpose
  *   a backend is lost, does not answer, says nothing      none: overload must not empty the cache that holds it off
+ *   an answer is of another version than those before     one, where the backends do not name their versions themselves
  */
 
 /** A version and the digest of its file, `2@sha256:…`; either may be empty. */
 export type Offer = string
 
+/** What a statement means: `first` where nothing was known, `next` where it is another deployment. */
+export type Statement = 'known' | 'first' | 'next'
+
+/** What changes as a backend leaves: nothing, the evidence, or what is deployed although the evidence stays. */
+export type Leaving = 'none' | 'known' | 'new'
+
+/** Stands for the backends of other gateways. */
+const OTHERS = 0
+
 export class Offering {
+  /** Somebody was told of the evidence. */
+  isTold = false
   /** By generation. */
   readonly #said = new Map<number, readonly Offer[]>()
   #known: ReadonlySet<Offer> | undefined
+  /** The version of each backend's last answer, by generation. */
+  readonly #stated = new Map<number, string>()
 
   /** Undefined: nobody has said anything yet. */
   get evidence(): string | undefined {
     return this.#known && [...this.#known].sort().join(' ')
+  }
+
+  /** The versions that answers have said they are of; undefined: none has. */
+  get stated(): readonly string[] | undefined {
+    return this.#stated.size === 0 ? undefined : [...new Set(this.#stated.values())]
   }
 
   /** The versions in the evidence; undefined where one of the backends does not say its own. */
@@ -41,11 +60,35 @@ export class Offering {
     return isNews && this.#know(union)
   }
 
+  /**
+   * An answer of this backend says of which version it is; `before`: what the one before said, as the teller remembers.
+   * What other gateways have kept is told as of backend 0, and holds until one of ours has answered.
+   */
+  state(generation: number, version: string, before: string | undefined): Statement {
+    const last = this.#stated.get(generation) ?? before
+    const known = new Set(this.#stated.values())
+    if (generation !== OTHERS) this.#stated.delete(OTHERS)
+    this.#stated.set(generation, version)
+    if (last === version && known.has(version)) return 'known'
+    const isNext = (last !== undefined && last !== version) || (known.size > 0 && !known.has(version))
+    return isNext ? 'next' : 'first'
+  }
+
   /** `drained`: it goes on purpose, and not because it was lost. */
-  leave(generation: number, drained: boolean): boolean {
-    if (!this.#said.delete(generation) || !drained) return false
+  leave(generation: number, drained: boolean): Leaving {
+    const isNew = this.#unstate(generation, drained)
+    if (!this.#said.delete(generation) || !drained) return isNew ? 'new' : 'none'
     const union = this.#union()
-    return union.size > 0 && this.#know(union)
+    if (union.size > 0 && this.#know(union)) return 'known'
+    return isNew ? 'new' : 'none'
+  }
+
+  /** True: with it goes a version that was answered. What was lost, and may come back, holds as before. */
+  #unstate(generation: number, drained: boolean): boolean {
+    const version = this.#stated.get(generation)
+    const isLast = [...this.#stated.values()].filter((each) => each === version).length === 1
+    if (drained || !isLast) this.#stated.delete(generation)
+    return version !== undefined && drained && isLast && this.#stated.size > 0
   }
 
   #union(): Set<Offer> {

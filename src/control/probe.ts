@@ -1,5 +1,5 @@
 /**
- * One look at a backend: a GET or a bare connect, with a deadline. Redirects are not followed, since they
+ * One look at a backend: a GET, a question put as a POST, or a bare connect, with a deadline. Redirects are not followed, since they
  * would lead a probe wherever the backend likes; the address rules hold at every connect.
  */
 import type { ClientRequest } from 'node:http'
@@ -16,6 +16,8 @@ export interface ProbeRequest {
   /** For the Host field; undefined: the host of the URL. */
   readonly host?: string | undefined
   readonly timeoutMs: number
+  /** A question that is put as a POST, with this JSON. */
+  readonly json?: string
 }
 
 export type ProbeResult =
@@ -55,7 +57,11 @@ function dial(url: URL, { timeoutMs }: ProbeRequest, rules: AddressRules): Promi
   })
 }
 
-function get(url: URL, { path, timeoutMs, host }: ProbeRequest, rules: AddressRules): Promise<ProbeResult> {
+function get(
+  url: URL,
+  { path, timeoutMs, host, json }: ProbeRequest,
+  rules: AddressRules,
+): Promise<ProbeResult> {
   return new Promise((resolve) => {
     const send = url.protocol === 'https:' ? https().request : http.request
     const finish = (result: ProbeResult): void => {
@@ -67,10 +73,12 @@ function get(url: URL, { path, timeoutMs, host }: ProbeRequest, rules: AddressRu
     const request: ClientRequest = send(`${url.origin}${url.pathname.replace(/\/$/, '')}${path}`, {
       agent: false,
       lookup: guardedLookup(rules, portOf(url)),
+      ...(json === undefined ? {} : { method: 'POST' }),
       headers: {
         accept: 'application/json, */*',
         'user-agent': 'infergate-probe',
         ...(host === undefined ? {} : { host }),
+        ...(json === undefined ? {} : { 'content-type': 'application/json', 'content-length': json.length }),
       },
       // The certificate is the backend's own, whatever host is asked for.
       ...(host === undefined ? {} : { servername: isIP(url.hostname) === 0 ? url.hostname : '' }),
@@ -88,7 +96,7 @@ function get(url: URL, { path, timeoutMs, host }: ProbeRequest, rules: AddressRu
       response.on('error', (error) => finish(failure(error)))
       response.on('end', () => finish({ kind: 'status', status: response.statusCode ?? 0, body }))
     })
-    request.end()
+    request.end(json)
   })
 }
 

@@ -6,18 +6,34 @@
 import type { Backend, ModelOffer, PoolView } from '../core/backend.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Offer, Offering } from './offering.ts'
-import type { Probe, ProbeResult } from './probe.ts'
+import type { Probe } from './probe.ts'
 import type { Registry } from './registry.ts'
-import { readMetadata, readStatus, type VersionAnswer } from './version-answer.ts'
+import { Watcher } from './version-watcher.ts'
 
 /** What a pool offers under a model's name; a new text is a new deployment. */
 export interface Deployed {
   readonly pool: string
   /** The empty string: everything that the pool's backends say of all their models. */
   readonly model: string
-  readonly evidence: string
+  /** Undefined: no backend has told, when all were asked; answers may have. */
+  readonly evidence: string | undefined
   /** The versions that may answer; left out where not every backend says its own. */
   readonly versions?: readonly string[]
+  /** Answers have said so, and no backend when it was asked. */
+  readonly isStated?: boolean
+  /** Another deployment, though the backends say the same as before. */
+  readonly isNew?: boolean
+}
+
+/** An answer of a backend says of which version it is. */
+export interface Stated {
+  readonly pool: string
+  readonly model: string
+  /** Of the backend; 0: an answer that another gateway has kept. */
+  readonly generation: number
+  readonly version: string
+  /** What its answer before said. */
+  readonly before: string | undefined
 }
 
 export interface VersionsOptions {
@@ -37,8 +53,6 @@ export interface VersionsOptions {
 }
 
 const INTERVAL_MS = 1000
-/** Models that are asked about out of turn since a call is waiting, in each interval: callers may invent names. */
-const MAX_LOOKS = 16
 const MAX_MODELS = 256
 
 export class Versions {
@@ -65,7 +79,28 @@ export class Versions {
   /** Somebody calls a model that he knows nothing of: says what is known, or asks soon. */
   look(pool: string, model: string): void {
     if (this.#offerings.get(pool)?.get(model)?.evidence !== undefined) this.#tell(pool, model)
-    else for (const watcher of this.#watchers.values()) if (watcher.pool === pool) watcher.look(model)
+    else this.#ask(pool, model)
+  }
+
+  /** A call has changed what is there: what the backends say now is asked at once. */
+  changed(pool: string, model: string): void {
+    this.#ask(pool, model)
+  }
+
+  /**
+   * What an answer says counts where the backends do not name their versions when they are asked. Where they do, an
+   * answer of another version means that they have something else to say by now.
+   */
+  stated({ pool, model, generation, version, before }: Stated): void {
+    const offering = this.#offering(pool, model)
+    const statement = offering.state(generation, version, before)
+    if (offering.versions === undefined) {
+      if (statement !== 'known') this.#tell(pool, model, statement === 'next')
+    } else if (!offering.versions.includes(version)) this.#ask(pool, model)
+  }
+
+  #ask(pool: string, model: string): void {
+    for (const watcher of this.#watchers.values()) if (watcher.pool === pool) watcher.look(model)
   }
 
   #follow(view: PoolView): void {
@@ -77,7 +112,8 @@ export class Versions {
       watcher.stop()
       this.#watchers.delete(generation)
       for (const [model, offering] of this.#offerings.get(view.pool) ?? []) {
-        if (offering.leave(generation, backend !== undefined)) this.#tell(view.pool, model)
+        const left = offering.leave(generation, backend !== undefined)
+        if (left !== 'none') this.#tell(view.pool, model, left === 'new')
       }
     }
     const fresh: Watcher[] = []
@@ -101,7 +137,12 @@ export class Versions {
       host: () => settings(pool)?.host,
       models: (of) => this.#toAsk(pool, of),
       said: (model, offers) => {
-        if (this.#offering(pool, model).say(backend.generation, offers)) this.#tell(pool, model)
+        const offering = this.#offering(pool, model)
+        if (offering.say(backend.generation, offers) || !offering.isTold) this.#tell(pool, model)
+      },
+      heard: (model) => {
+        const offering = this.#offerings.get(pool)?.get(model)
+        if (offering && !offering.isTold) this.#tell(pool, model)
       },
     })
     this.#watchers.set(backend.generation, watcher)
@@ -128,8 +169,17 @@ export class Versions {
     const wanted = new Set(['', ...named, ...present.flatMap(({ backend }) => backend.models.map(nameOf))])
     for (const model of offerings?.keys() ?? []) if (!wanted.has(model)) offerings?.delete(model)
     const told = new Set(models.filter(tells).map(nameOf))
-    const served = models.length === 0 ? named : models.map(nameOf)
+    const isLabel = (name: string) => models.some((model) => name.startsWith(`${model.name}/labels/`))
+    const served = models.length === 0 ? named : [...models.map(nameOf), ...named.filter(isLabel)]
     return [...new Set(served)].filter((model) => !told.has(model)).slice(0, MAX_MODELS)
+  }
+
+  /**
+   * All who serve it have been asked once. What only some have said would be taken for another deployment by who knows
+   * all of it: gateways that start before backends of different versions would end each other's answers.
+   */
+  #isWhole(pool: string, model: string): boolean {
+    return [...this.#watchers.values()].every((watcher) => watcher.pool !== pool || watcher.hasHeard(model))
   }
 
   #offering(pool: string, model: string): Offering {
@@ -140,100 +190,15 @@ export class Versions {
     return offering
   }
 
-  #tell(pool: string, model: string): void {
-    const { evidence, versions } = this.#offering(pool, model)
-    if (evidence === undefined) return
-    const known = model === '' || versions === undefined ? {} : { versions }
-    this.#options.deployed({ pool, model, evidence, ...known })
-  }
-}
-
-interface WatcherOptions {
-  readonly clock: Clock
-  readonly probe: Probe
-  readonly intervalMs: number
-  readonly timeoutMs: () => number | undefined
-  /** For the Host field; undefined: the backend's own. */
-  readonly host: () => string | undefined
-  readonly models: (backend: Backend) => readonly string[]
-  readonly said: (model: string, offers: readonly Offer[]) => void
-}
-
-type Dialect = 'status' | 'metadata'
-
-const READ: Readonly<Record<Dialect, (result: ProbeResult) => VersionAnswer>> = {
-  status: readStatus,
-  metadata: readMetadata,
-}
-
-/** Asks one backend, round after round. */
-class Watcher {
-  readonly pool: string
-  backend: Backend
-  readonly #options: WatcherOptions
-  readonly #spoken = new Map<string, Dialect>()
-  #looks = 0
-  #stopped = false
-  #cancel: (() => void) | undefined
-
-  constructor(pool: string, backend: Backend, options: WatcherOptions) {
-    this.pool = pool
-    this.backend = backend
-    this.#options = options
-  }
-
-  start(): void {
-    void this.#round()
-  }
-
-  stop(): void {
-    this.#stopped = true
-    this.#cancel?.()
-  }
-
-  /** Asks about this one out of turn, or in the next round when there were too many. */
-  look(model: string): void {
-    if (this.#looks++ < MAX_LOOKS && this.#serves(model)) void this.#hear(model)
-  }
-
-  #serves(model: string): boolean {
-    return this.#options.models(this.backend).includes(model)
-  }
-
-  async #round(): Promise<void> {
-    const { clock, models, intervalMs } = this.#options
-    const startedAt = clock.now()
-    this.#looks = 0
-    const names = models(this.backend)
-    for (const model of this.#spoken.keys()) if (!names.includes(model)) this.#spoken.delete(model)
-    for (const model of names) if (!(await this.#hear(model))) break
-    if (this.#stopped) return
-    this.#cancel = clock.after(Math.max(0, startedAt + intervalMs - clock.now()), () => void this.#round())
-  }
-
-  /** False: nobody is there to be asked more. */
-  async #hear(model: string): Promise<boolean> {
-    const limit = this.#options.timeoutMs()
-    const answer: VersionAnswer = limit === undefined ? { kind: 'other' } : await this.#ask(model, limit)
-    if (this.#stopped) return false
-    if (answer.kind === 'offers') this.#options.said(model, answer.offers)
-    if (answer.kind === 'other') this.#options.said(model, [])
-    return answer.kind !== 'silent' || !answer.away
-  }
-
-  async #ask(model: string, timeoutMs: number): Promise<VersionAnswer> {
-    const spoken = this.#spoken.get(model)
-    const dialects: Dialect[] = spoken === 'metadata' ? ['metadata', 'status'] : ['status', 'metadata']
-    for (const dialect of dialects) {
-      const name = encodeURIComponent(model)
-      const path = dialect === 'status' ? `/v1/models/${name}` : `/v2/models/${name}`
-      const request = { url: this.backend.url, path, timeoutMs, host: this.#options.host() }
-      const answer = READ[dialect](await this.#options.probe(request))
-      if (answer.kind !== 'offers' && answer.kind !== 'silent') continue
-      if (answer.kind === 'offers') this.#spoken.set(model, dialect)
-      return answer
-    }
-    return { kind: 'other' }
+  #tell(pool: string, model: string, isNew = false): void {
+    const offering = this.#offering(pool, model)
+    const { evidence, versions: told, stated } = offering
+    if (!offering.isTold && stated === undefined && !this.#isWhole(pool, model)) return
+    offering.isTold ||= evidence !== undefined
+    const isStated = told === undefined && stated !== undefined
+    const versions = told ?? stated
+    const known = model === '' || versions === undefined ? {} : { versions, isStated }
+    this.#options.deployed({ pool, model, evidence, ...known, isNew: isNew && isStated })
   }
 }
 

@@ -28,6 +28,8 @@ export interface Target {
   readonly version?: string
   /** The verb is a pure prediction: it may be cached and is safe to send twice. */
   readonly prediction: boolean
+  /** The call loads or unloads this model; the empty string: one that the path does not name. */
+  readonly deploys?: string
 }
 
 export interface Call {

@@ -22,10 +22,11 @@ import type { Matched, RouteCache } from './ingress/routes.ts'
 import type { Job, Landing, RefusalOf } from './job.ts'
 import { answeredBy } from './key/answered-by.ts'
 import { type Forms, suits } from './key/forms.ts'
+import type { VersionRules } from './key/statements.ts'
 import type { Kept, Order, Ship } from './ship.ts'
 import type { Delivered } from './shipment.ts'
 
-export interface FillParts {
+export interface FillParts extends VersionRules {
   readonly cache: Tiered
   readonly ship: Ship
   /** Undefined: this route's gateways do not wait for each other. */
@@ -33,8 +34,6 @@ export interface FillParts {
   /** Undefined: this process has one worker. */
   readonly claims?: Claims | undefined
   readonly forms: Pick<Forms, 'learn'>
-  /** Whether an answer of this version may be kept under the present deployment. */
-  readonly mayKeep: (matched: Matched, version: string | undefined) => boolean
   readonly refusalOf: RefusalOf
   readonly clock: Clock
   readonly random: () => number
@@ -62,7 +61,8 @@ export function createFill(parts: FillParts): Fill {
 
   function inMemory(job: Job, load: Load<Landing>, digest: Digest): boolean {
     const entry = cache.peek(digest)
-    if (!entry || !suits(entry, job) || judge(entry, job.wish, clock.wall()) !== 'fresh') return false
+    if (!entry || !suits(entry, job) || !parts.mayGive(job.matched, entry)) return false
+    if (judge(entry, job.wish, clock.wall()) !== 'fresh') return false
     load.land(digest, { kind: 'entry', entry, tier: undefined, joined: true })
     return true
   }
@@ -78,7 +78,7 @@ export function createFill(parts: FillParts): Fill {
 
   /** What no tier has. */
   function fromOthers(job: Job, load: Load<Landing>, rest: readonly Digest[]): Coming<void> {
-    const leases = job.seed.shared && !job.wish.noCache ? parts.leases(job.matched) : undefined
+    const leases = job.seed.writable && !job.wish.noCache ? parts.leases(job.matched) : undefined
     if (!leases) return fromBackend(job, load, rest)
     // Other gateways may be asking for the same rows: one of them fetches, the others wait for what it stores.
     return leases.load({
@@ -93,7 +93,8 @@ export function createFill(parts: FillParts): Fill {
   }
 
   function landed(job: Job, load: Load<Landing>, digest: Digest, found: Found | undefined): boolean {
-    if (!found || !suits(found.entry, job)) return false
+    // What another gateway keeps of a version that is not known here is not our backends' answer.
+    if (!found || !suits(found.entry, job) || !parts.mayGive(job.matched, found.entry)) return false
     const freshness = judge(found.entry, job.wish, clock.wall())
     if (freshness === 'fresh') {
       load.land(digest, { kind: 'entry', ...found })
@@ -123,7 +124,7 @@ export function createFill(parts: FillParts): Fill {
 
   /** Stores and lands what may be kept, a row at a time: memory has it before its flight ends. */
   function keep(job: Job, { load, digests, holding, order, own }: Fetched, all: readonly Kept[]): void {
-    const versions = versionsOf(job.matched, all)
+    const versions = versionsOf(parts, job.matched, all)
     for (let i = 0; i < all.length; i++) {
       if (parts.mayKeep(job.matched, versions[i])) continue
       // A version that nobody has told of yet: its key is still that of the one before. Of a batch the answer may hold
@@ -132,16 +133,23 @@ export function createFill(parts: FillParts): Fill {
       const { reply } = (all[i] as Kept).delivered
       return landUnkept(parts, job, { load, digests, reply, partial: !isOwn })
     }
+    const { seed } = job
+    // Under what others have said of theirs nothing of our backends' is kept, as nobody has said yet that it is the same.
+    const isLent = seed.shared && !seed.writable
     // Of whole calls only.
     const [first] = all as [Kept]
-    if (first.delivered.reply.status !== 200) return refuse(job, { load, digests }, first, versions[0])
+    const { reply } = first.delivered
+    if (reply.status !== 200) {
+      if (!isLent) return refuse(job, { load, digests }, first, versions[0])
+      return landUnkept(parts, job, { load, digests, reply, partial: false })
+    }
     // A call in a form that the server had not been seen to take.
-    if (!job.isShown) parts.forms.learn(job.matched, job.plan, first.delivered.reply)
-    const plain = { memoryOnly: !job.seed.shared, began: job.began }
+    if (!job.isShown) parts.forms.learn(job.matched, job.plan, reply)
+    const plain = { memoryOnly: !seed.writable, began: job.began }
     for (let i = 0; i < order.rows.length; i++) {
       const { digest } = order.rows[i] as Row
       const entry = entryOf(job, digest, all[i] as Kept, versions[i])
-      const isKept = cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
+      const isKept = !isLent && cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
       load.land(digest, { kind: 'entry', entry, tier: undefined, lost: !isKept, own })
     }
   }
@@ -235,14 +243,21 @@ class Part implements Load<Landing> {
 const NO_TAGS: Entry['tags'] = []
 
 /** The version behind each answer; read once a reply, however many rows were cut from it. */
-function versionsOf({ protocol, target }: Matched, kept: readonly Kept[]): readonly (string | undefined)[] {
+function versionsOf(
+  { stated }: Pick<VersionRules, 'stated'>,
+  matched: Matched,
+  kept: readonly Kept[],
+): readonly (string | undefined)[] {
+  const { protocol, target } = matched
   const versions: (string | undefined)[] = []
   let last: Delivered | undefined
   let version: string | undefined
   for (const { delivered } of kept) {
     if (delivered !== last) {
       const { reply, backend } = delivered
-      version = answeredBy(target, backend, protocol.version?.(reply, reply.body as Uint8Array))
+      const said = protocol.version?.(reply, reply.body as Uint8Array)
+      if (said !== undefined) stated(matched, backend, said)
+      version = answeredBy(target, backend, said)
       last = delivered
     }
     versions.push(version)

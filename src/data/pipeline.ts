@@ -126,7 +126,8 @@ export function createPipeline(stages: Stages): Pipeline {
   async function sought(found: Known, whole: Digest): Promise<Answer> {
     const { call, matched, wish } = found
     const [kept] = await cache.lookup([whole])
-    const freshness = kept ? judge(kept.entry, wish, clock.wall()) : 'dead'
+    const isOurs = kept !== undefined && stages.mayGive(matched, kept.entry)
+    const freshness = isOurs ? judge(kept.entry, wish, clock.wall()) : 'dead'
     if (!kept || freshness !== 'fresh')
       return read(found, { fallback: freshness === 'dead' ? undefined : kept?.entry })
     const { status, headers, body, form: own } = kept.entry

@@ -20,6 +20,7 @@ import type { Intake } from './ingress/intake.ts'
 import type { Live, Matched } from './ingress/routes.ts'
 import type { Asked } from './job.ts'
 import { rawDigest } from './key/raw.ts'
+import type { VersionRules } from './key/statements.ts'
 import type { Standing, Standings } from './standing.ts'
 
 export interface RecallParts {
@@ -27,6 +28,7 @@ export interface RecallParts {
   readonly standings: Standings
   readonly aliases: Aliases
   readonly cache: Tiered
+  readonly mayGive: VersionRules['mayGive']
   /** Undefined: there is no memory to keep them in. */
   readonly ready: ReadyAnswers | undefined
   readonly refreshes: RefreshBudget
@@ -71,7 +73,8 @@ export function createRecall(parts: RecallParts): Recall {
     const { intake, standing, raw } = waiting
     if (intake.gone === undefined) return
     intake.gone = undefined
-    const freshness = found ? judge(found.entry, standing.wish, clock.wall()) : 'dead'
+    const isOurs = found !== undefined && parts.mayGive(waiting.matched, found.entry)
+    const freshness = isOurs ? judge(found.entry, standing.wish, clock.wall()) : 'dead'
     if (found && freshness === 'fresh' && answered(waiting, found)) return
     // What the key leads to is not there: whoever stores it names it again.
     if (freshness === 'dead') aliases.delete(raw)

@@ -23,6 +23,7 @@ import type { Markers } from './flight/markers.ts'
 import type { Forward } from './forward.ts'
 import type { Job, Landing, RefusalOf } from './job.ts'
 import { suits, type Taker } from './key/forms.ts'
+import type { VersionRules } from './key/statements.ts'
 import { type Line, Sheet } from './rows/sheet.ts'
 import { isAnothers, landedNowhere, replyFor, type Trouble } from './trouble.ts'
 
@@ -38,6 +39,7 @@ export interface WayParts {
   /** Undefined: this process has one worker. */
   readonly claims?: Pick<Claims, 'alone'> | undefined
   readonly fill: Fill
+  readonly mayGive: VersionRules['mayGive']
   readonly compose: Compose
   readonly forward: Forward
   readonly refusalOf: RefusalOf
@@ -52,7 +54,7 @@ export interface Ways {
 
 export function createWays(parts: WayParts): Ways {
   const { cache, memory, ready, aliases, flights, markers, claims, fill, compose, forward, refusalOf } = parts
-  const { clock } = parts
+  const { mayGive, clock } = parts
   const gate = { flights, open }
   return { shared, alone, looked }
 
@@ -115,7 +117,7 @@ export function createWays(parts: WayParts): Ways {
     for (const line of sheet.missing) {
       const known = cache.peek(line.row.digest)
       const entry = known && suits(known, job) ? known : refusal(job)
-      if (!entry) continue
+      if (!entry || !mayGive(job.matched, entry)) continue
       now ??= clock.wall()
       const freshness = judge(entry, wish, now)
       if (freshness === 'fresh' || freshness === 'revalidate') [line.entry, line.tier] = [entry, memory]
@@ -176,7 +178,8 @@ export function createWays(parts: WayParts): Ways {
       job.seed.shared && !job.isSought ? await cache.lookup(missing.map(({ row }) => row.digest)) : []
     missing.forEach((line, i) => {
       const known = found[i]
-      if (known && isFit({ kind: 'entry', ...known }, job)) take(line, { kind: 'entry', ...known })
+      if (!known || !mayGive(job.matched, known.entry)) return
+      if (isFit({ kind: 'entry', ...known }, job)) take(line, { kind: 'entry', ...known })
     })
     const answer = job.sheet.missing.length === 0 ? compose.answer(job) : undefined
     return answer ?? forward(job.call, job.matched, job.wish.onlyIfCached ? 'only-if-cached' : 'no-store')

@@ -4,6 +4,7 @@ import { decoded } from '../core/path.ts'
 
 const MODEL = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/([a-z_]+|trace\/setting))?$/
 const SERVER = /^\/v2(?:\/(health\/(?:live|ready)|models|logging|trace\/setting))?$/
+const DEPLOY = /^\/v2\/repository\/models\/([^/]+)\/(?:load|unload)$/
 const CONTROL = /^\/v2\/(?:repository|systemsharedmemory|cudasharedmemory)(?:\/[^/]+)*$/
 
 /** What is asked of a model, by the path's last word; all of it but `infer` is never cached. */
@@ -14,6 +15,8 @@ const WRITES = new Set(['infer', 'generate', 'generate_stream', 'infer_stream', 
 export function oipTarget(method: string, path: string): Target | undefined {
   const model = MODEL.exec(path)
   if (model) return modelTarget(method, model)
+  const deployed = method === 'POST' ? DEPLOY.exec(path) : null
+  if (deployed) return { verb: 'control', prediction: false, deploys: decoded(deployed[1] as string) ?? '' }
   if (CONTROL.test(path)) return { verb: 'control', prediction: false }
   const server = SERVER.exec(path)
   if (!server) return undefined

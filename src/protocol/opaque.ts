@@ -2,7 +2,7 @@
  * Any HTTP at all, for routes whose dialect is not known: nothing is read into the body. Method, raw target and
  * body bytes are the key, where the route says that answers may be kept at all.
  */
-import { type Call, header } from '../core/call.ts'
+import { type Call, header, type Target } from '../core/call.ts'
 import { type Digest, digestOf, digestSteps } from '../core/key.ts'
 import { http } from '../lib/http.ts'
 import { jsonReply } from './json-reply.ts'
@@ -11,7 +11,7 @@ import type { Protocol } from './protocol.ts'
 
 export const opaque: Protocol = {
   name: 'opaque',
-  match: () => ({ verb: 'forward', prediction: false }),
+  match: (method, path) => (deploys(method, path) ? DEPLOYING : FORWARD),
   read: (call, body, { seed }) => ({ whole: wholeKey(call, seed, digestOf(body)) }),
   *readChunks(call, body, { seed }) {
     return { whole: wholeKey(call, seed, yield* digestSteps(body.pieces())) }
@@ -29,6 +29,18 @@ export const opaque: Protocol = {
     }
     return jsonReply(status, Buffer.from(JSON.stringify(problem)), 'application/problem+json')
   },
+}
+
+const FORWARD: Target = { verb: 'forward', prediction: false }
+const DEPLOYING: Target = { ...FORWARD, deploys: '' }
+
+/** TorchServe's management: to register, scale and remove models, and to choose the version that answers. */
+function deploys(method: string, path: string): boolean {
+  return (
+    path.startsWith('/models') &&
+    (method === 'POST' || method === 'PUT' || method === 'DELETE') &&
+    /^\/models(?:\/[^/]+){0,2}(?:\/set-default)?$/.test(path)
+  )
 }
 
 /** The body's bytes mean what its encoding says, so that counts as well. */

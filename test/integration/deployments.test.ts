@@ -53,6 +53,8 @@ async function gateway(backends: readonly VersionedServer[], server?: TestServer
   if (cache) await eventually(async () => expect(await cache.facts(['any'])).toBeDefined())
   const deployments: Deployments = new Deployments({
     shared: cache,
+    // What they agree on is asked here, and not how fast.
+    waitMs: 1_000,
     clock,
     log: silentLog,
     changed: () => {},

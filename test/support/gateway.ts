@@ -21,6 +21,8 @@ export interface GatewayOptions {
   readonly yaml?: string | SettingsInput
   /** A YAML file that is there already, in place of `yaml`. */
   readonly config?: string
+  /** Another build of the gateway. */
+  readonly main?: string
   /** Further arguments of `serve`. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
@@ -198,7 +200,7 @@ async function launch(options: GatewayOptions, file: string | undefined): Promis
   const child = spawn(
     process.execPath,
     [
-      MAIN,
+      options.main ?? MAIN,
       'serve',
       ...(file === undefined ? [] : ['--config', file]),
       '--listen',

@@ -32,6 +32,7 @@ import { principalOf } from '../../src/data/key/meaning.ts'
 import { createModelNames } from '../../src/data/key/model-names.ts'
 import { PurgedKeys } from '../../src/data/key/purged-keys.ts'
 import { refusalKey } from '../../src/data/key/refusal.ts'
+import { createVersionRules } from '../../src/data/key/statements.ts'
 import { createPipeline } from '../../src/data/pipeline.ts'
 import { createAsk } from '../../src/data/rows/ask.ts'
 import { createShadow } from '../../src/data/rows/shadow.ts'
@@ -238,7 +239,9 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   const outgoing = ({ headers }: Call) => headers
   const refusalOf: RefusalOf = ({ call, raw }) => refusalKey(call, raw, outgoing(call))
   const dispatch = scripted({ place, clock, asked, script })
-  const forward = createForward(dispatch, outgoing)
+  const redeployed = (pool: string, model: string) => deployments.redeployed(pool, model)
+  const forward = createForward({ dispatch, outgoing, redeployed })
+  const versions = createVersionRules(deployments, () => {})
   const splitter = new Splitter({ clock, random, changed: () => {} })
   const ask = createAsk(dispatch, outgoing)
   const shadow = createShadow({ splitter, random, clock, ask, queueing: () => false })
@@ -300,11 +303,12 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
         clock,
       }),
       leases: ({ route }) => (route.cache?.leases === 'always' ? leases : undefined),
-      mayKeep: ({ route, target }, version) => deployments.mayKeep(route.pool, target.model, version),
+      ...versions,
       refusalOf,
       clock,
       random,
     }),
+    mayGive: versions.mayGive,
     compose: createCompose({ forward, splitting, forms, observer, clock, memory: 'memory' }),
     forward,
     refusalOf,

@@ -9,7 +9,7 @@ import {
   DEFAULT_PREFIX,
   DEFAULT_READ_TIMEOUT,
   DEFAULT_WRITE_TIMEOUT,
-  factKey,
+  factName,
   type RemoteOptions,
 } from './remote.ts'
 import { isAway, type Tier, Unfit } from './tier.ts'
@@ -23,6 +23,11 @@ export interface MemcachedOptions extends RemoteOptions {
 const DEFAULT_MAX_ENTRY_BYTES = 1_000_000
 /** Memcached reads a longer one as a point in time. */
 const MAX_TTL_SECONDS = 30 * 24 * 3_600 - 1
+/**
+ * A new meaning of facts is a new number: gateways of different builds share none. A server that was started again has
+ * lost all of them, so it never shows an old one.
+ */
+const FACTS = 'fact2:'
 /** Keys of one `get`: its line is read as a whole. */
 const KEYS_A_LINE = 64
 /** What an item takes besides key and value, on the safe side. */
@@ -226,7 +231,7 @@ class MemcachedTier implements Tier {
   }
 
   #fact(name: string): { readonly key: string; readonly server: Server } {
-    const key = factKey(this.#options.prefix, name)
+    const key = `${this.#options.prefix}${FACTS}${factName(name)}`
     return { key, server: this.#serverOf(hash('sha256', key, 'latin1')) }
   }
 

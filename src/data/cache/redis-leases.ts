@@ -3,9 +3,9 @@
  * value's, in the same slot of a cluster by the hash tag; on a cluster each entry is asked for on its own,
  * pipelined by node. A script that the server has not seen, or has forgotten, is sent whole.
  */
-import { createHash } from 'node:crypto'
 import type { Digest } from '../../core/key.ts'
 import type { LeaseAnswer, LeaseTier, LeaseWant } from './lease-tier.ts'
+import { type Script, script } from './redis-script.ts'
 import { MAX_KEYS } from './remote.ts'
 
 /** The tier beneath: its keys, its bounds, and a way to run a script under its deadlines. */
@@ -19,20 +19,9 @@ export interface ScriptHost {
   run(what: 'read' | 'write', script: ScriptCall): Promise<unknown>
 }
 
-export interface ScriptCall {
-  readonly sha: string
-  readonly lua: string
+export interface ScriptCall extends Script {
   readonly keys: readonly string[]
   readonly args: readonly (string | Buffer)[]
-}
-
-interface Script {
-  readonly lua: string
-  readonly sha: string
-}
-
-function script(lua: string): Script {
-  return { lua, sha: createHash('sha1').update(lua).digest('hex') }
 }
 
 // KEYS: value, lease, value, lease … ARGV: token, ttl, then for each value the SHA-1 of the one not wanted or ''.

@@ -8,6 +8,7 @@ import type { LeaseTier } from './lease-tier.ts'
 import type { Link } from './link.ts'
 import { createMget } from './mget.ts'
 import type { RedisClient, RedisCommand } from './redis-client.ts'
+import { createRedisFacts, type RedisFacts } from './redis-facts.ts'
 import { createRedisLeases, type ScriptCall } from './redis-leases.ts'
 import { openNode } from './redis-node.ts'
 import { type OpenedRedis, openRedis, type RedisOptions } from './redis-open.ts'
@@ -17,7 +18,6 @@ import {
   DEFAULT_PREFIX,
   DEFAULT_READ_TIMEOUT,
   DEFAULT_WRITE_TIMEOUT,
-  factKey,
 } from './remote.ts'
 import { command, type Reply, RespError } from './resp.ts'
 import { Away, type Hints, type Tier, Unfit, Unwritable } from './tier.ts'
@@ -44,6 +44,7 @@ class RedisTier implements Tier {
   readonly #options: Required<Omit<RedisOptions, 'cluster'>>
   readonly #isCluster: boolean
   readonly #opened: OpenedRedis
+  readonly #facts: RedisFacts
   readonly #mget: (digests: readonly Digest[]) => Buffer
   /** A connection that has subscribed can do nothing else. */
   #listener: Link<Reply> | undefined
@@ -75,6 +76,11 @@ class RedisTier implements Tier {
       maxEntryBytes: this.#options.maxEntryBytes,
       valueKey: (digest) => this.#key(digest),
       leaseKey: (digest) => this.#leaseKey(digest),
+      run: (what, call) => this.#script(what, call),
+    })
+    this.#facts = createRedisFacts({
+      name: this.name,
+      prefix: this.#options.prefix,
       run: (what, call) => this.#script(what, call),
     })
   }
@@ -141,31 +147,16 @@ class RedisTier implements Tier {
     await this.#write('delete', 0, [this.#command(['DEL', this.#key(digest), this.#leaseKey(digest)])])
   }
 
-  async claim(name: string, value: string): Promise<string> {
-    const key = factKey(this.#options.prefix, name)
-    // Both in one round trip. What is there counts, also where nothing can be written: at a full server, or a replica.
-    const commands = [this.#command(['SET', key, value, 'NX']), this.#command(['GET', key])]
-    for (let attempt = 0; attempt < 3; attempt++) {
-      const [set, present] = await this.#run({ what: 'claim', ms: this.#options.writeTimeout, commands })
-      const found = this.#value(present as Reply)
-      if (Buffer.isBuffer(found)) return found.toString('utf8')
-      // Between the two somebody has deleted it; then it is ours to claim again.
-      this.#value(set as Reply)
-    }
-    throw new Error(`${this.name}: claim: the value comes and goes`)
+  claim(name: string, value: string): Promise<string> {
+    return this.#facts.claim(name, value)
   }
 
-  async facts(names: readonly string[]): Promise<(string | undefined)[]> {
-    const commands = names.map((name) => this.#command(['GET', factKey(this.#options.prefix, name)]))
-    const replies = await this.#run({ what: 'facts', ms: this.#options.readTimeout, commands })
-    return replies.map((reply) => {
-      const value = this.#value(reply)
-      return Buffer.isBuffer(value) ? value.toString('utf8') : undefined
-    })
+  facts(names: readonly string[]): Promise<(string | undefined)[]> {
+    return this.#facts.facts(names)
   }
 
-  async publish(name: string, value: string): Promise<void> {
-    await this.#write('publish', 0, [this.#command(['SET', factKey(this.#options.prefix, name), value])])
+  publish(name: string, value: string): Promise<void> {
+    return this.#facts.publish(name, value)
   }
 
   async close(): Promise<void> {
@@ -219,7 +210,7 @@ class RedisTier implements Tier {
     const { readTimeout, writeTimeout } = this.#options
     const run = async (...head: [string, string]) => {
       const [reply] = await this.#run({
-        what: 'lease',
+        what: 'script',
         ms: kind === 'read' ? readTimeout : writeTimeout,
         bytes: sizeOf(call),
         commands: [scriptCommand(head, call.keys, call.args)],

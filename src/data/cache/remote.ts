@@ -116,8 +116,8 @@ export function base64url(digest: Digest): string {
   return scratch.toString('base64url')
 }
 
-/** The key of a shared fact: readable where it can be, and always within what a server takes. */
-export function factKey(prefix: string, name: string): string {
+/** The name of a shared fact as a server has it: readable where it can be, and always within what one takes. */
+export function factName(name: string): string {
   const plain = /^[\x21-\x7a]{1,150}$/.test(name)
-  return `${prefix}fact:${plain ? name : `~${createHash('sha256').update(name).digest('base64url')}`}`
+  return plain ? name : `~${createHash('sha256').update(name).digest('base64url')}`
 }

@@ -68,7 +68,7 @@ export function createLead({ shelf, markers, claims, leases, fetch, clock }: Lea
   /** Who knows nothing of a URL has no name for its answer in common with others. */
   async function leased(wanted: Wanted, place: Place, leader: Leader): Promise<void> {
     const { node, shelved } = place
-    const shared = node && wanted.shared && !shelved ? leases(wanted.matched) : undefined
+    const shared = node && wanted.writable && !shelved ? leases(wanted.matched) : undefined
     if (!node || !shared) return fetch(wanted, place, leader)
     await shared.load({
       digests: [answerDigest(wanted, node)],

@@ -24,8 +24,10 @@ export interface Wanted extends Asker {
   readonly call: Call
   readonly matched: Matched
   readonly wish: Directives
-  /** What is stored may go to tiers that other gateways share. */
+  /** Tiers that other gateways share may be looked into. */
   readonly shared: boolean
+  /** What is stored may go there, too. */
+  readonly writable: boolean
   /** The cache's mark when the call came: what was removed since then is not kept from it. */
   readonly began: number
   /** Wall milliseconds when it came: what was written to since then is not kept either. */
@@ -76,6 +78,7 @@ export class Shelf {
       url: urlDigest(seeds.url.digest),
       seed: seeds.own.digest,
       shared: seeds.url.shared && seeds.own.shared,
+      writable: seeds.url.writable && seeds.own.writable,
       began: this.#cache.mark(),
       at: this.#clock.wall(),
     }
@@ -163,8 +166,10 @@ export class Shelf {
     return nodeEntry(url, node, { createdAt: entry.createdAt, ttlMs: until - entry.createdAt })
   }
 
-  #store({ shared, began }: Wanted, entry: Entry, options?: StoreOptions): boolean {
-    return this.#cache.store(entry, { memoryOnly: !shared, began, ...options })
+  #store({ shared, writable, began }: Wanted, entry: Entry, options?: StoreOptions): boolean {
+    // What others have said of theirs is not yet known to be ours: nothing is kept under it.
+    if (shared && !writable) return false
+    return this.#cache.store(entry, { memoryOnly: !writable, began, ...options })
   }
 }
 

@@ -4,35 +4,45 @@
  * Where nothing new was seen the token stays, whatever happens to the backends: what was kept is still what the
  * model says.
  *
- * Gateways share tokens through the first shared tier, as a fact that says for which evidence the token stands.
+ * A token has two parts: the stamp of the last deployment, which gateways share through the first shared tier, and the
+ * evidence that this gateway has of it. Gateways whose backends differ (another region, half of a roll-out) therefore
+ * never have a token in common, and each new deployment, seen by whomever, ends the tokens of all.
  *
- *   who sees new evidence   replaces the fact, unless it has that evidence already; then its token is taken
- *   who sees another token  takes it, within a second
- *   who finds no fact       makes one, with a new token
+ *   who sees new evidence   replaces the fact, unless it has that evidence already; then its stamp is taken
+ *   who sees a later stamp  takes it, within a second
+ *   who finds no fact, or an earlier stamp than was known before, makes one with a new stamp
+ *   who has no evidence yet looks up what the others keep under theirs, and keeps nothing there
  *
- * There is no compare-and-set: of two that replace a fact at once the last one wins, and both end with its token.
- * Until then some answers are asked for again, and none is wrong. A token that was left is not taken back from a
- * fact that nobody has replaced. While the tier cannot be asked a token is this process's own, and nothing goes to
- * shared tiers under it.
+ * There is no compare-and-set: of two that replace a fact at once the last one wins, and both end with a stamp that is
+ * later than both. Until then some answers are asked for again, and none is wrong. While the tier cannot be asked a
+ * stamp is this process's own, and nothing goes to shared tiers under it.
  */
-import { createHash, randomBytes } from 'node:crypto'
-import { type Target } from '../../core/call.ts'
+import type { Target } from '../../core/call.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import {
   type DeploymentState,
   type DeploymentToken,
+  deploymentNames,
   type Evidence,
+  type Fact,
   forgetOne,
+  hashOf,
+  isOf,
+  joinTokens,
+  labelName,
   mayAnswer,
+  mayAnswerAs,
   parseFact,
 } from './deployed.ts'
+import { agree, type Deployment, newDeployment } from './deployment-fact.ts'
 import type { SharedFacts } from './epochs.ts'
+import { isLater, type Stamp, stampAfter } from './stamp.ts'
 
 export interface DeploymentsOptions {
   /** Undefined: this process is alone. */
   readonly shared: SharedFacts | undefined
-  /** Milliseconds a call waits for the shared tier; then the token is this process's own for now. Default 25. */
+  /** Milliseconds a call waits for the shared tier; then the stamp is this process's own for now. Default 25. */
   readonly waitMs?: number
   readonly clock: Clock
   readonly log: Log
@@ -44,41 +54,14 @@ export interface DeploymentsOptions {
   readonly unknown?: (pool: string, model: string) => void
 }
 
-interface Deployment {
-  readonly pool: string
-  readonly model: string
-  readonly fact: string
-  token: DeploymentToken
-  /** What was last learnt here, hashed. */
-  evidence: string | undefined
-  /** For which evidence the token stands. */
-  standsFor: string | undefined
-  /** The fact's token that was left for the present one. */
-  left: string | undefined
-  versions: readonly string[] | undefined
-  /** A backend has said something about it, so the name is no caller's invention. */
-  isReal: boolean
-  readonly bornAt: number
-  /** The revision at which a call last asked for it. */
-  askedIn: number
-  /** Asked for again since it was last spared: most names that callers make up are heard once. */
-  isUsed: boolean
-  settling: Promise<boolean> | undefined
-  loading: Promise<void> | undefined
-  /** The tier was asked and first evidence waited for, or need not be. */
-  loaded: boolean
-  /** Ends the wait for first evidence. */
-  heard: (() => void) | undefined
-}
-
 const POLL_MS = 1000
 const WAIT_MS = 25
 /** Names come from callers, so there is a bound. */
 const MAX_MODELS = 1024
 /** Models of a pool that its backends are asked about each second. */
 const MAX_ASKED = 64
-/** What is called for the first time waits so long for its backends to say what they have. */
-const FIRST_WAIT_MS = 250
+/** What is called for the first time waits so long, at most, until all its backends have been asked what they have. */
+const FIRST_WAIT_MS = 1000
 /** Later than this, first evidence may not be that of the answers kept so far. */
 const FIRST_EVIDENCE_MS = 2000
 
@@ -87,6 +70,8 @@ export class Deployments {
   revision = 0
   readonly #options: DeploymentsOptions
   readonly #pools = new Map<string, Map<string, Deployment>>()
+  /** Of which it was said that nobody tells what they have. */
+  readonly #silent = new Set<string>()
   #stopPoll: (() => void) | undefined
 
   constructor(options: DeploymentsOptions) {
@@ -104,15 +89,20 @@ export class Deployments {
 
   /** The token of the called model, or undefined when the shared tier must be asked first. */
   peek(pool: string, target: Target): DeploymentToken | undefined {
-    const known = this.#pools.get(pool)?.get(target.model ?? '')
-    if (!known?.loaded) return undefined
-    this.#used(known)
-    return known.token
+    const models = this.#pools.get(pool)
+    const token = (name: string) => {
+      const known = models?.get(name)
+      if (!known?.loaded) return undefined
+      this.#used(known)
+      return known.token
+    }
+    return joinTokens(deploymentNames(target).map(token))
   }
 
   /** As `peek`, after asking the shared tier, and the backends, about what is unknown. Never rejects. */
   async load(pool: string, target: Target): Promise<DeploymentToken> {
-    return (await this.loadModel(pool, target.model ?? '')).token
+    const states = await Promise.all(deploymentNames(target).map((name) => this.loadModel(pool, name)))
+    return joinTokens(states.map(({ token }) => token)) as DeploymentToken
   }
 
   async loadModel(pool: string, model: string): Promise<DeploymentState> {
@@ -138,12 +128,11 @@ export class Deployments {
   }
 
   async #load(known: Deployment): Promise<void> {
-    // Both at once: the fact, and for its absence what the backends have.
+    // Both at once: the fact, and what the backends have. Only both together say whose answers the shared ones are.
     const { heard, cancel } = this.#firstEvidence(known)
     const isAsked = await this.#settleSoon(known)
-    // An answer to be shared needs a token that stands for something; one that is not, waits for nothing.
-    if (isAsked && !known.token.shared) {
-      if (known.evidence === undefined) await heard
+    if (isAsked && known.evidence === undefined) {
+      await heard
       await this.#settleSoon(known)
     }
     cancel()
@@ -151,6 +140,16 @@ export class Deployments {
     this.revision++
     known.loaded = true
     known.loading = undefined
+    if (isAsked && known.evidence === undefined && this.#options.shared) this.#sayUnknown(known)
+  }
+
+  /** Once for each pool: callers make up names. */
+  #sayUnknown({ pool, model }: Deployment): void {
+    if (this.#silent.has(pool)) return
+    this.#silent.add(pool)
+    const reason =
+      'no backend says what it has of this model: until one does, answers are kept in memory only'
+    this.#options.log.warn('deployment.unknown', { pool, model, reason })
   }
 
   #firstEvidence(known: Deployment): { heard: Promise<void>; cancel: () => void } {
@@ -176,33 +175,63 @@ export class Deployments {
   }
 
   /** Takes note of what is deployed; what is no news changes nothing. True: what was kept until now is out of reach. */
-  learn({ pool, model, evidence, versions }: Evidence): boolean {
+  learn(told: Evidence): boolean {
+    const { pool, model, evidence, isNew = false } = told
     const known = this.#find(pool, model)
-    const hash = createHash('sha256').update(evidence).digest('base64url').slice(0, 22)
-    const isNews = known.versions?.join('\n') !== versions?.join('\n')
-    known.versions = versions
-    if (isNews) this.#options.told?.(pool, model, known)
-    known.isReal ||= evidence !== ''
-    if (known.evidence === hash) return false
-    const isNext = known.evidence !== undefined && known.loaded
-    const isFirst = known.evidence === undefined && known.standsFor === undefined
+    this.#versions(known, told)
+    known.isReal ||= evidence !== undefined && evidence !== ''
+    // Who waits for first evidence need not wait for more than there is.
+    if (evidence === undefined) known.heard?.()
+    const hash = evidence === undefined ? known.evidence : hashOf(evidence)
+    if (known.evidence === hash && !isNew) return false
+    const isNext = known.loaded && (known.evidence !== undefined || isNew)
+    // Where another gateway saw it first, its stamp is here already.
+    if (isNew || known.standsFor !== hash) this.#begin(known, hash, isNew)
     known.evidence = hash
-    // Another gateway saw it first, and its token is here already.
-    if (known.standsFor === hash) return isNext
-    if (!isFirst || this.#options.clock.now() - known.bornAt > FIRST_EVIDENCE_MS) this.#renew(known)
-    known.standsFor = hash
+    this.#compose(known)
     void this.#settle(known)
     known.heard?.()
     return isNext
+  }
+
+  #versions(known: Deployment, { versions, isStated = false }: Evidence): void {
+    const isNews = known.isStated !== isStated || known.versions?.join('\n') !== versions?.join('\n')
+    known.versions = versions
+    known.isStated = isStated
+    if (isNews) this.#options.told?.(known.pool, known.model, known)
+  }
+
+  /** The first evidence of what is deployed already begins nothing, unless it comes late. */
+  #begin(known: Deployment, hash: string | undefined, isNew: boolean): void {
+    const isFirst = known.evidence === undefined && known.standsFor === undefined
+    const isLate = this.#options.clock.now() - known.bornAt > FIRST_EVIDENCE_MS
+    if (isNew || !isFirst || isLate) this.#renew(known)
+    known.isNews ||= isNew && this.#options.shared !== undefined
+    if (hash !== undefined) known.standsFor = hash
+  }
+
+  /** A call that passed through has loaded or unloaded the model. Resolves when what was kept until now is out of reach. */
+  async redeployed(pool: string, model: string): Promise<void> {
+    const names = new Set([...(this.#pools.get(pool)?.keys() ?? [])].filter((name) => isOf(name, model)))
+    for (const name of names.add('').add(model)) {
+      const known = this.#find(pool, name)
+      await this.#settleSoon(known)
+      this.#renew(known)
+      known.isNews = this.#options.shared !== undefined
+      this.#compose(known)
+      await this.#settleSoon(known)
+    }
   }
 
   /**
    * True where an answer of this version may be kept under the model's present token. False for a version that is
    * not known to be deployed: a new one before it was noticed, or a late answer of one that is gone.
    */
-  mayKeep(pool: string, model: string | undefined, version: string | undefined): boolean {
-    const versions = this.#pools.get(pool)?.get(model ?? '')?.versions
-    return mayAnswer(versions, version)
+  mayKeep(pool: string, target: Target, version: string | undefined): boolean {
+    const models = this.#pools.get(pool)
+    const label = labelName(target)
+    if (label !== undefined && !mayAnswerAs(models?.get(label), version)) return false
+    return mayAnswer(models?.get(target.model ?? ''), target, version)
   }
 
   /** The models of a pool that calls named: at most 64, first those that backends are known to have, the latest first. */
@@ -220,18 +249,20 @@ export class Deployments {
     const { shared } = this.#options
     if (!shared) return
     const all = [...this.#pools.values()].flatMap((models) => [...models.values()])
-    const mine = all.filter(({ token }) => token.shared)
-    const before = mine.map(({ token }) => token)
-    await Promise.all(all.filter(({ token }) => !token.shared).map((own) => this.#settle(own)))
+    const mine = all.filter(({ isShared }) => isShared)
+    const before = mine.map(({ stamp }) => stamp)
+    await Promise.all(all.filter(({ isShared }) => !isShared).map((own) => this.#settle(own)))
     if (mine.length === 0) return
     const facts = await shared.facts(mine.map(({ fact }) => fact))
     if (!facts) return
     mine.forEach((known, i) => {
       // Renewed while we asked: what the tier said then is older than what we know now.
-      if (known.token !== before[i]) return
-      const fact = facts[i]
-      if (fact !== undefined) return this.#adopt(known, fact)
+      if (known.stamp !== before[i]) return
+      const fact = parseFact(facts[i])
+      if (fact?.stamp === known.stamp) return
+      if (fact && isLater(fact.stamp, known.floor)) return this.#adopt(known, fact)
       this.#renew(known)
+      this.#compose(known)
       void this.#settle(known)
     })
   }
@@ -242,24 +273,11 @@ export class Deployments {
     const known = models.get(model)
     if (known) return known
     const { clock, shared } = this.#options
-    const made: Deployment = {
-      pool,
-      model,
-      fact: `deploy:${pool}/${model}`,
-      token: { value: this.#unique(), shared: shared === undefined },
-      evidence: undefined,
-      standsFor: undefined,
-      left: undefined,
-      versions: undefined,
-      isReal: false,
-      bornAt: clock.now(),
-      askedIn: this.revision,
-      isUsed: false,
-      settling: undefined,
-      loading: undefined,
-      loaded: shared === undefined,
-      heard: undefined,
-    }
+    const stamp = stampAfter(clock.wall())
+    const made = newDeployment(
+      { pool, model, stamp, bornAt: clock.now(), askedIn: this.revision },
+      shared === undefined,
+    )
     models.set(model, made)
     this.revision++
     const forgotten = models.size > MAX_MODELS ? forgetOne(models, made) : undefined
@@ -267,33 +285,46 @@ export class Deployments {
     return made
   }
 
-  #renew(known: Deployment): void {
-    const { shared } = this.#options
-    if (known.token.shared) known.left = known.token.value
-    this.#replace(known, { value: this.#unique(), shared: shared === undefined })
+  #renew(known: Deployment, than?: Stamp): void {
+    const { shared, clock } = this.#options
+    known.stamp = stampAfter(clock.wall(), known.stamp, known.floor, than)
+    known.isShared = shared === undefined
   }
 
-  #replace(known: Deployment, token: DeploymentToken): void {
-    const isSame = known.token.value === token.value
+  #adopt(known: Deployment, { evidence, stamp }: Fact): void {
+    known.standsFor = evidence
+    known.isNews = false
+    known.stamp = stamp
+    known.floor = stamp
+    known.isShared = true
+    this.#compose(known)
+  }
+
+  /** The token, of what is known now. */
+  #compose(known: Deployment): void {
+    const { shared } = this.#options
+    const { stamp, isShared, evidence, standsFor, token: before } = known
+    const value = shared ? `${stamp}/${evidence ?? standsFor ?? ''}` : stamp
+    const writable = isShared && (evidence !== undefined || !shared)
+    if (before.value === value && before.shared === isShared && before.writable === writable) return
     this.revision++
-    known.token = token
+    known.token = { value, shared: isShared, writable }
     this.#options.told?.(known.pool, known.model, known)
     // Before it is loaded no call has seen the old one, so there is nothing kept under it.
-    if (!isSame && known.loaded) this.#options.changed()
+    if (before.value !== value && known.loaded) this.#options.changed()
   }
 
-  #adopt(known: Deployment, fact: string): void {
-    const { evidence, token } = parseFact(fact)
-    known.standsFor = evidence
-    if (known.token.value === token && known.token.shared) return
-    this.#replace(known, { value: token, shared: true })
-  }
-
-  /** Makes the tier and this process agree on the token; one at a time for each model. False: it cannot be asked. */
+  /** Makes the tier and this process agree on the stamp; one at a time for each model. False: it cannot be asked. */
   #settle(known: Deployment): Promise<boolean> {
     const { shared, log } = this.#options
-    if (!shared || known.token.shared) return Promise.resolve(true)
-    known.settling ??= this.#agree(known, shared)
+    if (!shared || known.isShared) return Promise.resolve(true)
+    known.settling ??= agree(known, shared, {
+      adopt: (fact) => this.#adopt(known, fact),
+      restamp: (than) => {
+        this.#renew(known, than)
+        this.#compose(known)
+      },
+    })
       .catch((error: unknown) => {
         log.warn('deployment.fact', { fact: known.fact, error: String(error) })
         return false
@@ -302,36 +333,6 @@ export class Deployments {
         known.settling = undefined
       })
     return known.settling
-  }
-
-  async #agree(known: Deployment, shared: SharedFacts): Promise<boolean> {
-    for (;;) {
-      const { token, evidence } = known
-      const isStale = () => known.token !== token || known.evidence !== evidence
-      const facts = await shared.facts([known.fact])
-      if (!facts) return false
-      if (isStale()) continue
-      let fact = facts[0]
-      if (evidence === undefined) {
-        // Nothing was learnt here yet: what the others know holds.
-        if (fact !== undefined) this.#adopt(known, fact)
-        return true
-      }
-      const ours = `${evidence}:${token.value}`
-      fact ??= await shared.claim(known.fact, ours)
-      if (fact === undefined) return false
-      if (isStale()) continue
-      const theirs = parseFact(fact)
-      const isTheirs = theirs.evidence === evidence && theirs.token !== known.left
-      if (fact !== ours && !isTheirs && !(await shared.publish(known.fact, ours))) return false
-      if (isStale()) continue
-      this.#adopt(known, isTheirs ? fact : ours)
-      return true
-    }
-  }
-
-  #unique(): string {
-    return `${this.#options.clock.wall().toString(36)}.${randomBytes(8).toString('base64url')}`
   }
 
   #schedule(): void {

@@ -3,14 +3,14 @@
  * its version, its tags); a purge replaces an epoch, and what was stored under the old one cannot be reached
  * any more, nor can a late answer that was asked for before.
  *
- * An epoch is a unique value that never returns. Gateways share it through the first shared tier: the first to
- * need one makes it (`claim`), a purge replaces it (`publish`), a poll each second brings the others'. One that
- * the tier has lost is replaced by a new one: cold, but right. While the tier cannot be asked, an unknown epoch
- * gets a value of this process alone, and nothing may be written to shared tiers under it.
+ * An epoch is a unique value that never returns (`stamp.ts`). Gateways share it through the first shared tier: the first
+ * to need one makes it (`claim`), a purge replaces it (`publish`), a poll each second brings the others'. One that
+ * the tier has lost, or shows as it was before, is replaced by a new one: cold, but right. While the tier cannot be
+ * asked, an unknown epoch gets a value of this process alone, and nothing may be written to shared tiers under it.
  */
-import { randomBytes } from 'node:crypto'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { isLater, isStamp, type Stamp, stampAfter } from './stamp.ts'
 
 /** The shared tier's side; undefined answers stand for a tier that cannot be asked. */
 export interface SharedFacts {
@@ -43,10 +43,14 @@ export interface EpochValues {
 }
 
 interface Epoch {
-  value: string
+  value: Stamp
   shared: boolean
   /** A purge that the shared tier has not heard of yet. */
   unpublished: boolean
+  /** The latest value that gateways had in common, or a purge made here: no earlier one is taken again. */
+  floor: Stamp | undefined
+  /** It was tried to tell of it before. */
+  isLate?: boolean
   /** Asked for again since it was last spared: names come from callers, and most are heard once. */
   isUsed?: boolean
 }
@@ -105,19 +109,14 @@ export class Epochs {
     const epochs = names.map((name) => this.#epochs.get(name))
     // In a flood of names one may be forgotten again by now; a value that nobody else has makes a key of one use.
     return {
-      values: epochs.map((epoch) => epoch?.value ?? this.#unique()),
+      values: epochs.map((epoch) => epoch?.value ?? stampAfter(this.#options.clock.wall())),
       shared: epochs.every((epoch) => epoch?.shared),
     }
   }
 
   /** Makes everything under these names unreachable, here at once. False where other gateways could not be told yet. */
   async purge(names: readonly string[]): Promise<boolean> {
-    for (const name of names)
-      this.#set(name, {
-        value: this.#unique(),
-        shared: this.#options.shared === undefined,
-        unpublished: true,
-      })
+    for (const name of names) this.#renew(name)
     this.#options.changed()
     const told = await Promise.all(names.map((name) => this.#publish(name)))
     return told.every(Boolean)
@@ -143,8 +142,8 @@ export class Epochs {
         const theirs = values[i]
         if (theirs === mine.value) return this.#isShared(name, mine)
         moved = true
-        if (theirs !== undefined) this.#set(name, { value: theirs, shared: true, unpublished: false })
-        else await this.#claim(name)
+        if (theirs === undefined) await this.#claim(name)
+        else await this.#take(name, theirs)
       }),
     )
     if (moved) changed()
@@ -159,21 +158,59 @@ export class Epochs {
   }
 
   async #settle(name: string): Promise<void> {
-    const mine = this.#unique()
-    const { shared } = this.#options
-    if (!shared) return this.#set(name, { value: mine, shared: true, unpublished: false })
     const before = this.#epochs.get(name)
+    const floor = before?.floor
+    const mine = stampAfter(this.#options.clock.wall(), floor)
+    const { shared } = this.#options
+    if (!shared) return this.#share(name, mine)
     const value = await shared.claim(name, mine)
     // Purged meanwhile: what the tier said is older than that.
     if (this.#epochs.get(name) !== before) return
-    this.#set(name, { value: value ?? mine, shared: value !== undefined, unpublished: false })
+    if (value !== undefined) return this.#take(name, value)
+    this.#set(name, { value: mine, shared: false, unpublished: false, floor })
   }
 
+  /** What the tier has; where that is no later than what was known here, it has gone back: that holds for nobody again. */
+  async #take(name: string, theirs: string): Promise<void> {
+    if (isStamp(theirs) && isLater(theirs, this.#epochs.get(name)?.floor)) return this.#share(name, theirs)
+    this.#renew(name)
+    await this.#publish(name)
+  }
+
+  #share(name: string, value: Stamp): void {
+    this.#set(name, { value, shared: true, unpublished: false, floor: value })
+  }
+
+  #renew(name: string, theirs?: Stamp): void {
+    const known = this.#epochs.get(name)
+    const value = stampAfter(this.#options.clock.wall(), known?.value, known?.floor, theirs)
+    this.#set(name, {
+      value,
+      shared: this.#options.shared === undefined,
+      unpublished: true,
+      floor: value,
+    })
+  }
+
+  /**
+   * Tells the others. What they know is read first: ours must be later than that, whatever our clock says, and a purge
+   * that could not be told at once may be older than one of theirs, which it must not undo.
+   */
   async #publish(name: string): Promise<boolean> {
     const { shared } = this.#options
     const epoch = this.#epochs.get(name)
     if (!epoch) return true
-    if (shared && !(await shared.publish(name, epoch.value))) return false
+    if (shared) {
+      const present = await shared.facts([name])
+      const theirs = present?.[0]
+      const isAhead = isStamp(theirs) && (epoch.isLate || isLater(theirs, epoch.value))
+      if (present && this.#epochs.get(name) === epoch && isAhead && theirs !== epoch.value) {
+        this.#renew(name, theirs)
+        return this.#publish(name)
+      }
+      epoch.isLate = true
+      if (!present || !(await shared.publish(name, epoch.value))) return false
+    }
     epoch.unpublished = false
     this.#isShared(name, epoch)
     return true
@@ -183,6 +220,7 @@ export class Epochs {
     if (epoch.shared) return
     this.revision++
     epoch.shared = true
+    epoch.floor = epoch.value
     if (this.#epochs.get(name) === epoch) this.#options.told?.(name, epoch)
   }
 
@@ -209,10 +247,6 @@ export class Epochs {
     const oldest = this.#epochs.keys().next().value as string
     this.#epochs.delete(oldest)
     return oldest
-  }
-
-  #unique(): string {
-    return `${this.#options.clock.wall().toString(36)}.${randomBytes(8).toString('base64url')}`
   }
 
   #schedule(): void {

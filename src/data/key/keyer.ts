@@ -27,6 +27,8 @@ export interface Seed {
   readonly digest: Digest
   /** False: an epoch or token in it is known to this process alone, so it must not reach a shared tier. */
   readonly shared: boolean
+  /** False: what others keep under it may be looked up in shared tiers, and nothing added. */
+  readonly writable: boolean
 }
 
 /** As much of a call as its seed is made from; the body is not. */
@@ -78,7 +80,11 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   writer.list(meaningOf(call.headers).choosing)
   for (const name of route.cache?.vary ?? []) writer.list([name, ...spellings(call.headers, name)])
   writer.add(route.cache?.scope === 'shared' ? '' : call.principal)
-  return { digest: digestOf(writer.text), shared: epochs.shared && deployment.shared }
+  return {
+    digest: digestOf(writer.text),
+    shared: epochs.shared && deployment.shared,
+    writable: epochs.shared && deployment.writable,
+  }
 }
 
 /** The media type, unless it is one of those that the dialect reads as forms of one and the same request. */

@@ -4,8 +4,16 @@
  * Where the control thread does not answer, a value of this call alone stands in: cold, but right.
  */
 import { randomBytes } from 'node:crypto'
-import { type Target } from '../../core/call.ts'
-import { type DeploymentState, type DeploymentToken, mayAnswer } from './deployed.ts'
+import type { Target } from '../../core/call.ts'
+import {
+  type DeploymentState,
+  type DeploymentToken,
+  deploymentNames,
+  joinTokens,
+  labelName,
+  mayAnswer,
+  mayAnswerAs,
+} from './deployed.ts'
 import type { EpochState, EpochValues } from './epochs.ts'
 
 /** Asks the control thread; rejects where it does not answer. */
@@ -101,23 +109,32 @@ export class MirroredDeployments {
   }
 
   peek(pool: string, target: Target): DeploymentToken | undefined {
-    const copy = this.#copies.get(nameOf(pool, target.model))
-    if (copy) this.#asked.add(copy)
-    return copy?.token
+    const token = (name: string) => {
+      const copy = this.#copies.get(nameOf(pool, name))
+      if (copy) this.#asked.add(copy)
+      return copy?.token
+    }
+    return joinTokens(deploymentNames(target).map(token))
   }
 
   async load(pool: string, target: Target): Promise<DeploymentToken> {
-    const model = target.model ?? ''
+    const tokens = await Promise.all(deploymentNames(target).map((name) => this.#load(pool, name)))
+    return joinTokens(tokens) as DeploymentToken
+  }
+
+  async #load(pool: string, model: string): Promise<DeploymentToken> {
     const state = await this.#source.deployment(pool, model).catch(() => undefined)
-    if (!state) return { value: unique(), shared: false }
+    if (!state) return { value: unique(), shared: false, writable: false }
     this.revision++
     if (this.#copies.size >= MAX_NAMES) this.#copies.clear()
     this.#copies.set(nameOf(pool, model), { ...state, pool, model })
     return state.token
   }
 
-  mayKeep(pool: string, model: string | undefined, version: string | undefined): boolean {
-    return mayAnswer(this.#copies.get(nameOf(pool, model))?.versions, version)
+  mayKeep(pool: string, target: Target, version: string | undefined): boolean {
+    const label = labelName(target)
+    if (label !== undefined && !mayAnswerAs(this.#copies.get(nameOf(pool, label)), version)) return false
+    return mayAnswer(this.#copies.get(nameOf(pool, target.model ?? '')), target, version)
   }
 
   /** As for epochs. */
@@ -140,7 +157,7 @@ export class MirroredDeployments {
   }
 }
 
-function nameOf(pool: string, model = ''): string {
+function nameOf(pool: string, model: string): string {
   return `${pool}\n${model}`
 }
 

@@ -1,6 +1,6 @@
 /** What model servers say of their versions, in their own words. */
 import { describe, expect, it } from 'vitest'
-import { readMetadata, readStatus } from '../../../src/control/version-answer.ts'
+import { readIndex, readMetadata, readStatus } from '../../../src/control/version-answer.ts'
 
 const ok = (body: unknown) => ({
   kind: 'status' as const,
@@ -33,9 +33,13 @@ describe('Open Inference metadata offers', () => {
   it.each([
     ['its versions', metadata({ versions: ['2', '1'] }), offers('1@', '2@')],
     ['its revision', metadata({ versions: ['1'], parameters: { revision: 'ab12' } }), offers('1@rev:ab12')],
-    ['its revision alone', metadata({ parameters: { revision: 'ab12' } }), offers('@rev:ab12')],
-    ['nothing for now while no version is there', metadata({ versions: [] }), silent],
-    ['no versions where it has none', metadata({}), other],
+    [
+      'its revision alone',
+      metadata({ parameters: { revision: 'ab12' } }),
+      { kind: 'unversioned', digest: 'rev:ab12' },
+    ],
+    ['no versions where it has none', metadata({}), { kind: 'unversioned', digest: '' }],
+    ['none where its list is empty', metadata({ versions: [] }), { kind: 'unversioned', digest: '' }],
   ])('%s', (_name, body, wanted) => {
     expect(readMetadata(ok(body))).toEqual(wanted)
   })
@@ -52,10 +56,52 @@ describe.each([
     ['an overloaded server', status(503), silent],
     ['a limited caller', status(429), silent],
     ['a cut answer', ok('{"model_version_'), silent],
+    ['a page for everybody', ok('<html>'), other],
+    ['an empty answer', ok(''), other],
     ['a path it does not know', status(404, '{"error":"unknown"}'), other],
     ['an answer of another kind', ok({ ready: true }), other],
     ['JSON that is no object', ok('null'), other],
   ])('%s', (_case, result, wanted) => {
     expect(read(result)).toEqual(wanted)
+  })
+})
+
+describe('what goes into a model and comes out of it', () => {
+  const tensor = (name: string, shape: number[]) => ({ name, datatype: 'FP32', shape })
+  const digestOf = (...inputs: object[]) => {
+    const answer = readMetadata(ok({ name: 'iris', versions: [], inputs, outputs: [tensor('y', [-1])] }))
+    return answer.kind === 'unversioned' ? answer.digest : undefined
+  }
+
+  it('is evidence, whatever their order and what else is said of them', () => {
+    const [a, b] = [tensor('a', [-1, 4]), tensor('b', [-1])]
+    expect(digestOf(a, b)).toMatch(/^io:/)
+    expect(digestOf(b, { ...a, parameters: { seen: 17 } })).toBe(digestOf(a, b))
+    expect(digestOf(a, tensor('b', [-1, 2]))).not.toBe(digestOf(a, b))
+  })
+})
+
+describe('the index of a repository offers', () => {
+  const read = (body: unknown) => readIndex(ok(body), 'iris', 'io:x')
+  it.each([
+    [
+      'the version of a model that is ready, as MLServer says it',
+      [
+        { name: 'other', version: '9', state: 'READY' },
+        { name: 'iris', version: 'v1.0.0', state: 'READY', reason: '' },
+      ],
+      offers('v1.0.0@io:x'),
+    ],
+    ['no version where the model has none', [{ name: 'iris', state: 'READY' }], offers('@io:x')],
+    ['nothing for now while it is loaded', [{ name: 'iris', version: '2', state: 'LOADING' }], silent],
+    ['no version of a model that is not in it', [{ name: 'other', version: '1' }], offers('@io:x')],
+    ['no version where it is no index', { predictions: [1] }, offers('@io:x')],
+  ])('%s', (_name, body, wanted) => {
+    expect(read(body)).toEqual(wanted)
+  })
+
+  it('nothing for now where it fails, and no version where there is none', () => {
+    expect(readIndex(status(503), 'iris', '')).toEqual(silent)
+    expect(readIndex(status(404, '{}'), 'iris', '')).toEqual(offers('@'))
   })
 })

@@ -63,6 +63,7 @@ async function setup() {
     standings,
     aliases,
     cache,
+    mayGive: () => true,
     ready: undefined,
     refreshes: new RefreshBudget(),
     observer: { ...silentObserver, answered: (one) => void told.push({ ...one }) },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { factKey, Outstanding, retryDelay, within } from '../../../../src/data/cache/remote.ts'
+import { factName, Outstanding, retryDelay, within } from '../../../../src/data/cache/remote.ts'
 
 describe('what remote tiers share', () => {
   it('tries again after at most two seconds, and not always after the same', () => {
@@ -11,7 +11,7 @@ describe('what remote tiers share', () => {
 
   it('makes of every name a key that a server takes, and never the same of two', () => {
     const names = ['a', 'a b', 'x'.repeat(150), 'x'.repeat(151), '', '~', 'ü', '\r\n']
-    const keys = names.map((name) => factKey('ig1:', name))
+    const keys = names.map((name) => factName(name))
     expect(new Set(keys).size).toBe(names.length)
     for (const key of keys) expect(key).toMatch(/^[\x21-\x7e]{1,250}$/)
   })

@@ -65,19 +65,26 @@ describe('mirrored epochs', () => {
 
 describe('mirrored deployments', () => {
   const state = (value: string, versions?: string[]): DeploymentState => ({
-    token: { value, shared: true },
+    token: { value, shared: true, writable: true },
     versions,
+    isStated: false,
   })
 
   it('are asked for, then told', async () => {
     const deployments = new MirroredDeployments({ deployment: async () => state('one', ['1']) })
     expect(deployments.peek('p', target)).toBeUndefined()
-    expect(await deployments.load('p', target)).toEqual({ value: 'one', shared: true })
+    expect(await deployments.load('p', target)).toEqual({ value: 'one', shared: true, writable: true })
     expect(deployments.peek('p', target)?.value).toBe('one')
-    expect([deployments.mayKeep('p', 'm', '1'), deployments.mayKeep('p', 'm', '2')]).toEqual([true, false])
+    expect([deployments.mayKeep('p', target, '1'), deployments.mayKeep('p', target, '2')]).toEqual([
+      true,
+      false,
+    ])
     expect(deployments.told('p', 'm', state('two', ['2']))).toBe(true)
     expect(deployments.peek('p', target)?.value).toBe('two')
-    expect([deployments.mayKeep('p', 'm', '1'), deployments.mayKeep('p', 'm', '2')]).toEqual([false, true])
+    expect([deployments.mayKeep('p', target, '1'), deployments.mayKeep('p', target, '2')]).toEqual([
+      false,
+      true,
+    ])
     expect(deployments.told('p', 'm', state('two'))).toBe(false)
     expect(deployments.told('p', 'm', undefined)).toBe(true)
     expect(deployments.peek('p', target)).toBeUndefined()

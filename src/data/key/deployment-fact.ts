@@ -1,0 +1,112 @@
+/** One model's deployment as a process knows it, and how it comes to know the same of it as the other gateways. */
+import { type DeploymentState, type DeploymentToken, type Fact, parseFact, printFact } from './deployed.ts'
+import type { SharedFacts } from './epochs.ts'
+import { isLater, type Stamp } from './stamp.ts'
+
+export interface Deployment extends DeploymentState {
+  readonly pool: string
+  readonly model: string
+  readonly fact: string
+  token: DeploymentToken
+  stamp: Stamp
+  /** The stamp is what all gateways know. */
+  isShared: boolean
+  /** The latest stamp that gateways had in common: no earlier one is taken again. */
+  floor: Stamp | undefined
+  /** What was last learnt here, hashed. */
+  evidence: string | undefined
+  /** A deployment that evidence does not tell of, and that no other gateway has been told of. */
+  isNews: boolean
+  /** For which evidence the stamp was made. */
+  standsFor: string | undefined
+  versions: readonly string[] | undefined
+  isStated: boolean
+  /** A backend has said something about it, so the name is no caller's invention. */
+  isReal: boolean
+  readonly bornAt: number
+  /** The revision at which a call last asked for it. */
+  askedIn: number
+  /** Asked for again since it was last spared: most names that callers make up are heard once. */
+  isUsed: boolean
+  settling: Promise<boolean> | undefined
+  loading: Promise<void> | undefined
+  /** The tier was asked and first evidence waited for, or need not be. */
+  loaded: boolean
+  /** Ends the wait for first evidence. */
+  heard: (() => void) | undefined
+}
+
+type Born = Pick<Deployment, 'pool' | 'model' | 'stamp' | 'bornAt' | 'askedIn'>
+
+/** `isAlone`: there are no other gateways. */
+export function newDeployment(born: Born, isAlone: boolean): Deployment {
+  return {
+    ...born,
+    fact: `deploy:${born.pool}/${born.model}`,
+    token: { value: born.stamp, shared: isAlone, writable: isAlone },
+    isShared: isAlone,
+    floor: undefined,
+    evidence: undefined,
+    isNews: false,
+    standsFor: undefined,
+    versions: undefined,
+    isStated: false,
+    isReal: false,
+    isUsed: false,
+    settling: undefined,
+    loading: undefined,
+    loaded: isAlone,
+    heard: undefined,
+  }
+}
+
+interface Agreement {
+  adopt(fact: Fact): void
+  /** Makes a stamp that is later than this one, too. */
+  restamp(than: Stamp): void
+}
+
+/** Makes the tier and this process agree on the stamp: theirs is adopted, or ours published. False: it cannot be asked. */
+export async function agree(
+  known: Deployment,
+  shared: SharedFacts,
+  { adopt, restamp }: Agreement,
+): Promise<boolean> {
+  for (;;) {
+    const { stamp, evidence, floor } = known
+    const isStale = () => known.stamp !== stamp || known.evidence !== evidence
+    const facts = await shared.facts([known.fact])
+    if (!facts) return false
+    if (isStale()) continue
+    // Without evidence what the others know holds.
+    const theirs = (text: string | undefined) => {
+      const fact = parseFact(text)
+      const isFit = evidence === undefined || fact?.evidence === evidence
+      return fact && isFit && !known.isNews && isLater(fact.stamp, floor) ? fact : undefined
+    }
+    let fact = theirs(facts[0])
+    if (!fact) {
+      // With nothing known there is nothing to tell the others.
+      const stands = evidence ?? (floor === undefined ? undefined : known.standsFor)
+      if (stands === undefined) return true
+      // Ours must be the later one, whatever the clocks say.
+      const present = parseFact(facts[0])
+      if (present && isLater(present.stamp, stamp)) {
+        restamp(present.stamp)
+        continue
+      }
+      const ours: Fact = { evidence: stands, stamp }
+      const claimed = facts[0] === undefined ? await shared.claim(known.fact, printFact(ours)) : ''
+      if (claimed === undefined) return false
+      if (isStale()) continue
+      fact = claimed === printFact(ours) ? ours : theirs(claimed)
+      if (!fact) {
+        if (!(await shared.publish(known.fact, printFact(ours)))) return false
+        if (isStale()) continue
+        fact = ours
+      }
+    }
+    adopt(fact)
+    return true
+  }
+}

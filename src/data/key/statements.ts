@@ -1,0 +1,77 @@
+/**
+ * What answers say of the version that gave them, and what follows from it. An answer is kept, and given, where its version
+ * is one of those that are deployed, as far as anybody knows.
+ *
+ * Where a backend does not name its versions when it is asked, its answers are all there is to know of its deployments:
+ * told upwards whenever one says something else than the last. Only calls that leave the version open count; one that
+ * names a version gets that version.
+ */
+import type { Backend } from '../../core/backend.ts'
+import type { Target } from '../../core/call.ts'
+import type { Entry } from '../cache/entry.ts'
+import type { Matched } from '../ingress/routes.ts'
+import type { Deployments } from './deployment.ts'
+
+export interface Statement {
+  readonly pool: string
+  readonly model: string
+  /** Of the backend; 0: an answer that another gateway has kept. */
+  readonly generation: number
+  readonly version: string
+  /** What its answer before said. */
+  readonly before: string | undefined
+}
+
+export interface VersionRules {
+  /** Whether an answer of this version may be kept under the present deployment. */
+  mayKeep(matched: Matched, version: string | undefined): boolean
+  /** Whether a kept answer is one of the present deployment: another gateway may know another one. */
+  mayGive(matched: Matched, entry: Entry): boolean
+  /** A backend's answer says it is of this version. */
+  stated(matched: Matched, backend: Backend, version: string): void
+}
+
+/** Stands for the backends of other gateways. */
+const OTHERS = 0
+
+export function createVersionRules(
+  deployments: Pick<Deployments, 'mayKeep'>,
+  tell: (statement: Statement) => void,
+): VersionRules {
+  const statements = new Statements(tell)
+  return {
+    mayKeep: ({ route, target }, version) => deployments.mayKeep(route.pool, target, version),
+    // Where no backend of ours has said of which version it is, what the others keep holds, and is noted as theirs.
+    mayGive({ route, target }, { version }) {
+      if (version === '') return true
+      if (!deployments.mayKeep(route.pool, target, version)) return false
+      statements.heard(route.pool, target, OTHERS, version)
+      return true
+    },
+    stated: ({ route, target }, { generation }, version) =>
+      statements.heard(route.pool, target, generation, version),
+  }
+}
+
+/** Names come from callers; what is forgotten is told again. */
+const MAX_STATEMENTS = 4_096
+
+class Statements {
+  readonly #tell: (statement: Statement) => void
+  readonly #last = new Map<string, string>()
+
+  constructor(tell: (statement: Statement) => void) {
+    this.#tell = tell
+  }
+
+  heard(pool: string, target: Target, generation: number, version: string): void {
+    if (target.version !== undefined) return
+    const { model = '' } = target
+    const name = `${generation} ${pool} ${model}`
+    const before = this.#last.get(name)
+    if (before === version) return
+    if (this.#last.size >= MAX_STATEMENTS) this.#last.clear()
+    this.#last.set(name, version)
+    this.#tell({ pool, model, generation, version, before })
+  }
+}
