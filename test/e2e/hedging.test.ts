@@ -37,12 +37,15 @@ it('a late prediction is answered by another backend, and the late one is cut', 
   for (let n = 0; n < 120 || performance.now() - began < 1_000; n += 8)
     await Promise.all(Array.from({ length: 8 }, (_, i) => gateway.post(PREDICT, instances(n + i))))
   first.hang()
-  for (let n = -1; first.cut() === 0 && n > -200; n--)
-    expect(await gateway.post(PREDICT, instances(n))).toMatchObject({ status: 200 })
+  // On a busy machine the calls before were late enough to have used up what may be sent twice: calls earn that again.
+  let n = -1
+  const won = () => gateway.metric('infergate_hedges_total', { outcome: 'won' })
+  for (const before = await won(); (await won()) === before && n > -300; n--) {
+    const { status } = await gateway.post(PREDICT, instances(n), { 'x-request-deadline-ms': '300' })
+    expect([200, 504]).toContain(status)
+  }
+  expect(n).toBeGreaterThan(-300)
   await eventually(() => expect(first.cut()).toBeGreaterThan(0))
-  await eventually(async () =>
-    expect(await gateway.metric('infergate_hedges_total', { outcome: 'won' })).toBeGreaterThan(0),
-  )
 
   // Now the late one fails in the end, and the other asks to be left alone: that one is, and not the late one.
   const busy: string[] = []

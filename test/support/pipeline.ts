@@ -261,8 +261,8 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   }
   const leases = cache.leases && new Leases({ leases: cache.leases, clock })
   const standings = createStandings(keyer)
-  const mayKeep = ({ route }: Matched, version: string | undefined) =>
-    deployments.mayKeep(route.pool, 'm', version)
+  const mayKeep = ({ route, target }: Matched, version: string | undefined) =>
+    deployments.mayKeep(route.pool, target, version)
   const http = createHttpCache({
     cache,
     memory: 'memory',
