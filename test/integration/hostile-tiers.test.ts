@@ -11,6 +11,7 @@ import { digestOf } from '../../src/core/key.ts'
 import { guardTier } from '../../src/data/cache/guard.ts'
 import { createMemcachedTier } from '../../src/data/cache/memcached.ts'
 import { createRedisStore, createRedisTier } from '../../src/data/cache/redis.ts'
+import { connectRedis } from '../../src/data/cache/redis-connection.ts'
 import type { Tier } from '../../src/data/cache/tier.ts'
 import { eventually } from '../support/eventually.ts'
 import { redisSays, startMemcached, startRedis, type TestServer } from '../support/servers.ts'
@@ -89,8 +90,27 @@ const extremes = fc
     ],
   )
   .map((text) => Buffer.from(text))
+/** Headers of Memcached's binary protocol, with whatever lengths, statuses and numbers. */
+const headers = fc
+  .record({
+    opcode: fc.constantFrom(0, 1, 2, 4, 0x10, 0x20, 0x21),
+    status: fc.constantFrom(0, 1, 2, 3, 0x20, 0x82, 0xffff),
+    keyLength: fc.constantFrom(0, 4, 0xffff),
+    length: fc.constantFrom(0, 4, 70_000, 0xffff_ffff),
+    opaque: fc.oneof(fc.nat(60), fc.nat()),
+  })
+  .map(({ opcode, status, keyLength, length, opaque }) => {
+    const bytes = Buffer.alloc(28)
+    bytes.set([0x81, opcode])
+    bytes.writeUInt16BE(keyLength, 2)
+    bytes.writeUInt16BE(status, 6)
+    bytes.writeUInt32BE(length, 8)
+    bytes.writeUInt32BE(opaque, 12)
+    return length === 0 ? bytes.subarray(0, 24) : bytes
+  })
 const junk = fc.oneof(
   extremes,
+  headers,
   fc
     .tuple(extremes, fc.constantFrom(2, 600, 20_000))
     .map(([bytes, n]) => Buffer.concat(Array<Buffer>(n).fill(bytes))),
@@ -156,6 +176,36 @@ const kinds: Record<string, Kind> = {
     open: (port) => createMemcachedTier({ name: 'm', servers: [`127.0.0.1:${port}`], ...times }),
   },
 }
+
+const SUBSCRIBE = ['SUBSCRIBE', 'c'] as const
+/** What ended the process once, inside the client's parser; issue 10, B11. */
+it.each([
+  ['an answer nobody asked for', undefined, '$-1\r\n', /nobody asked/],
+  ['arrays without end', ['GET', 'k'], '*1\r\n'.repeat(20_000), /without end/],
+  ['many places for nothing', ['GET', 'k'], '*30000000\r\n', /an array of/],
+  ['a number for SUBSCRIBE', SUBSCRIBE, ':1\r\n', /undefined/],
+  ['nothing for SUBSCRIBE', SUBSCRIBE, '$-1\r\n', /null/],
+  ['a message that is none', SUBSCRIBE, '*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*1\r\n$-1\r\n', /null/],
+  ['TLS', ['GET', 'k'], '\x15\x03\x01\r\n', /in TLS/],
+] as const)('%s ends the connection, with the reason', async (_, args, said, reason) => {
+  const server = net.createServer((socket) => {
+    socket.on('error', () => {})
+    if (args) socket.once('data', () => socket.write(said, 'latin1'))
+    else socket.write(said, 'latin1')
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as net.AddressInfo
+  const bounds = { maxBytes: 1000, ...(args === SUBSCRIBE ? { isSubscriber: true, heard() {} } : {}) }
+  const reasons: string[] = []
+  const events = { met() {}, over: ({ message }: Error) => void reasons.push(message) }
+  const { opened, client, end } = connectRedis({ host: '127.0.0.1', port }, bounds, events)
+  // One that has ended before anything was asked need not open.
+  if (args) await opened.then(() => void client([{ args }]).catch(() => {}))
+  await eventually(() => expect(reasons[0]).toMatch(reason))
+  end(new Error('closed'))
+  server.close()
+})
 
 describe.each(Object.entries(kinds))('where %s is expected', (name, { server, open }) => {
   it('whatever is said, everything settles and nothing ends', async () => {

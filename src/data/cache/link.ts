@@ -1,15 +1,10 @@
 /**
- * One connection to a server that answers in the order in which it was asked: opened, greeted, given up when it is of no
- * use, and opened again for as long as the link lives. While there is none every question rejects at once. A strict
- * reader judges what the server sends: whatever is not right ends the connection, and nothing can end the process.
+ * One connection to a server of a tier: opened by a client library, greeted, given up when it is of no use, and opened again for
+ * as long as the link lives. While there is none every question rejects at once. A library's own reconnecting, queueing
+ * and resending is never used: it has no deadline, and nobody could be told why there is no connection.
  */
-import net from 'node:net'
-import tls from 'node:tls'
 import { type Operation, Outstanding, retryDelay, within } from './remote.ts'
 import { Away } from './tier.ts'
-
-export type Parts = readonly (string | Uint8Array)[]
-export type Ask<R> = (parts: Parts) => Promise<R>
 
 export interface Address {
   readonly host: string
@@ -24,36 +19,49 @@ export class Refused extends Error {
   }
 }
 
-export interface LinkOptions<R> {
+/** What a connection tells of itself. */
+export interface Events {
+  /** The server's side has answered, be it with the handshake of TCP. */
+  met(): void
+  /** It is of no use any more; may be called again. */
+  over(error: Error): void
+}
+
+/** As a client library opens it. */
+export interface Connection<C> {
+  /** To ask with, once it is opened; what waits rejects when the connection ends. */
+  readonly client: C
+  /** Resolves when it may be asked. Where it cannot be, `over` is called, and this need not settle. */
+  readonly opened: Promise<void>
+  /** Closes it at once. */
+  end(error: Error): void
+}
+
+export interface LinkOptions<C> {
   /** Asked for every attempt. */
   readonly address: () => Address
-  /** Undefined: plain TCP. */
-  readonly tls?: ((address: Address) => tls.ConnectionOptions) | undefined
   /** Milliseconds for a connection to be made and greeted. */
   readonly connectTimeout: number
-  readonly reader: (take: (reply: R) => void) => { read(chunk: Buffer): void }
+  readonly open: (address: Address, events: Events) => Connection<C>
   /** What is asked first on every connection; rejects where the server is not fit, `Refused` where it will not be. */
-  readonly greet: (ask: Ask<R>, address: Address) => Promise<void>
+  readonly greet: (client: C, address: Address) => Promise<void>
   /** Finds out why a connection could not be made; gives the error itself where there is no more to know. */
   readonly diagnose?: (error: Error, address: Address) => Promise<Error>
-  /** Takes what nobody asked for; without it that ends the connection. */
-  readonly heard?: (reply: R) => void
 }
 
 /** Once refused, it is a person who has to act: asked seldom enough not to fill the server's own log. */
 const REFUSED_RETRY_MS = 5_000
 /** A connection that is replaced finishes what it was asked. */
 const RETIRE_MS = 1_000
-const KEEP_ALIVE_MS = 30_000
 /** Bounds on how often a working connection is replaced, and after how long without need they begin anew. */
 const FIRST_PAUSE_MS = 1_000
 const MAX_PAUSE_MS = 30_000
 const CALM_MS = 60_000
 
-export class Link<R> {
-  readonly #options: LinkOptions<R>
-  #up: Session<R> | undefined
-  #trying: Session<R> | undefined
+export class Link<C> {
+  readonly #options: LinkOptions<C>
+  #up: Session<C> | undefined
+  #trying: Session<C> | undefined
   #attempts = 0
   #trouble = 'still connecting'
   #refusal: string | undefined
@@ -62,7 +70,7 @@ export class Link<R> {
   #renewedAt = Number.NEGATIVE_INFINITY
   #pauseMs = FIRST_PAUSE_MS
 
-  constructor(options: LinkOptions<R>) {
+  constructor(options: LinkOptions<C>) {
     this.#options = options
     void this.#connect()
   }
@@ -87,19 +95,12 @@ export class Link<R> {
   }
 
   /** Asks within a time; four times in a row in vain, and the connection is given up. */
-  run<T>(
-    operation: Omit<Operation<T>, 'start'> & { readonly start: (ask: Ask<R>) => Promise<T> },
-  ): Promise<T> {
+  run<T>(operation: Omit<Operation<T>, 'start'> & { readonly start: (client: C) => Promise<T> }): Promise<T> {
     const session = this.#up
     if (this.#closed) return Promise.reject(new Error('closed'))
     if (!session) return Promise.reject(new Away(`not connected: ${this.#trouble}`))
-    const { what, ms, bytes = 0, start } = operation
-    return session.outstanding.run({
-      what,
-      ms,
-      bytes,
-      start: () => session.inOneWrite(() => start(session.ask)),
-    })
+    const { start, ...rest } = operation
+    return session.outstanding.run({ ...rest, start: () => start(session.client) })
   }
 
   /** Ends the connection: the server said that it is of no use now. */
@@ -129,13 +130,13 @@ export class Link<R> {
   async #connect(): Promise<void> {
     const { connectTimeout, greet, diagnose } = this.#options
     const address = this.#options.address()
-    const session = new Session<R>(this.#options, address)
+    const session = new Session<C>(this.#options, address)
     this.#trying = session
     session.ended = (error) => this.#lose(session, error)
     try {
       await within(
         connectTimeout,
-        session.opened.then(() => session.inOneWrite(() => greet(session.ask, address))),
+        session.opened.then(() => session.orEnded(greet(session.client, address))),
         'connect',
       )
       if (session.error) throw session.error
@@ -149,7 +150,7 @@ export class Link<R> {
     }
   }
 
-  #settle(session: Session<R>): void {
+  #settle(session: Session<C>): void {
     if (this.#closed) return session.end(new Error('closed'))
     const old = this.#up
     this.#trying = undefined
@@ -170,7 +171,7 @@ export class Link<R> {
   }
 
   /** A connection that worked has ended; one that is being tried is dealt with where it is tried. */
-  #lose(session: Session<R>, error: Error): void {
+  #lose(session: Session<C>, error: Error): void {
     session.end(error)
     if (session !== this.#up) return
     this.#up = undefined
@@ -186,112 +187,55 @@ export class Link<R> {
   }
 }
 
-interface Waiting<R> {
-  readonly resolve: (reply: R) => void
-  readonly reject: (error: Error) => void
-}
-
 /** One connection, from its opening to its end. */
-class Session<R> {
+class Session<C> {
   readonly outstanding: Outstanding
-  /** Resolves when bytes may be sent; rejects with the reason why not. */
+  /** Rejects with the reason why it was not opened. */
   readonly opened: Promise<void>
   /** Called once, with the reason. */
   ended: (error: Error) => void = () => {}
   error: Error | undefined
-  /** The server's side has answered, be it with the handshake of TCP. */
   isMet = false
-  readonly #socket: net.Socket
-  readonly #heard: ((reply: R) => void) | undefined
-  readonly #waiting: Waiting<R>[] = []
-  #isRetired = false
+  readonly #connection: Connection<C>
+  readonly #failed: Promise<never>
+  #fail: (error: Error) => void = () => {}
 
-  constructor({ tls: secure, reader: openReader, heard }: LinkOptions<R>, address: Address) {
+  constructor({ open }: LinkOptions<C>, address: Address) {
     this.outstanding = new Outstanding(() => this.#over(new Error('it stopped answering')))
-    this.#heard = heard
-    const reader = openReader((reply) => this.#take(reply))
-    const socket = secure ? tls.connect(secure(address)) : net.connect(address)
-    this.#socket = socket
-    socket.setNoDelay(true)
-    socket.setKeepAlive(true, KEEP_ALIVE_MS)
-    this.opened = new Promise((resolve, reject) => {
-      socket.once('connect', () => {
+    this.#failed = new Promise<never>((_, reject) => {
+      this.#fail = reject
+    })
+    this.#connection = open(address, {
+      met: () => {
         this.isMet = true
-      })
-      socket.once(secure ? 'secureConnect' : 'connect', resolve)
-      socket.on('error', (error) => {
-        reject(error)
-        this.#over(error)
-      })
-      socket.on('close', () => {
-        const error = new Error('it closed the connection')
-        reject(error)
-        this.#over(error)
-      })
+      },
+      over: (error) => this.#over(error),
     })
+    this.#failed.catch(() => {})
+    this.opened = this.orEnded(this.#connection.opened)
     this.opened.catch(() => {})
-    socket.on('data', (chunk: Buffer) => {
-      if (this.isOver) return
-      try {
-        reader.read(chunk)
-      } catch (error) {
-        this.#over(error instanceof Error ? error : new Error(String(error)))
-      }
-    })
   }
 
-  get isOver(): boolean {
-    return this.error !== undefined
+  get client(): C {
+    return this.#connection.client
   }
 
-  readonly ask: Ask<R> = (parts) => {
-    const { error } = this
-    if (error) return Promise.reject(error)
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject })
-      this.#write(parts)
-    })
-  }
-
-  /** What `run` asks at once leaves in one write. */
-  inOneWrite<T>(run: () => T): T {
-    this.#socket.cork()
-    try {
-      return run()
-    } finally {
-      this.#socket.uncork()
-    }
+  /** A library may leave a question open on which it has stumbled. */
+  orEnded<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#failed])
   }
 
   end(error: Error): void {
     if (this.error) return
     this.error = error
-    this.#socket.destroy()
-    for (const { reject } of this.#waiting.splice(0)) reject(error)
+    this.#fail(error)
+    this.#connection.end(error)
   }
 
   /** Ends once what was asked is answered, or soon. */
   retire(ms: number): void {
-    this.#isRetired = true
-    if (this.#waiting.length === 0) return this.end(new Error('replaced'))
+    if (this.outstanding.isIdle) return this.end(new Error('replaced'))
     setTimeout(() => this.end(new Error('replaced')), ms).unref()
-  }
-
-  #write(parts: Parts): void {
-    const [only] = parts
-    if (only !== undefined && parts.length === 1) this.#socket.write(only)
-    else
-      this.inOneWrite(() => {
-        for (const part of parts) this.#socket.write(part)
-      })
-  }
-
-  #take(reply: R): void {
-    const waiting = this.#waiting.shift()
-    if (waiting) waiting.resolve(reply)
-    else if (this.#heard) this.#heard(reply)
-    else throw new Error('it said what nobody asked for')
-    if (this.#isRetired && this.#waiting.length === 0) this.end(new Error('replaced'))
   }
 
   #over(error: Error): void {

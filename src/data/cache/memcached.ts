@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import type { Digest } from '../../core/key.ts'
 import { type Address, Link } from './link.ts'
-import { MemcachedReader, type MemcachedReply } from './memcached-reader.ts'
+import { connectMemcached, type MemcachedClient } from './memcached-connection.ts'
 import {
   base64url,
   DEFAULT_CONNECT_TIMEOUT,
@@ -28,8 +28,6 @@ const MAX_TTL_SECONDS = 30 * 24 * 3_600 - 1
  * lost all of them, so it never shows an old one.
  */
 const FACTS = 'fact2:'
-/** Keys of one `get`: its line is read as a whole. */
-const KEYS_A_LINE = 64
 /** What an item takes besides key and value, on the safe side. */
 const ITEM_OVERHEAD_BYTES = 128
 
@@ -39,7 +37,7 @@ export function createMemcachedTier(options: MemcachedOptions): Tier {
 }
 
 interface Server {
-  readonly link: Link<MemcachedReply>
+  readonly link: Link<MemcachedClient>
   /** The largest item that it takes, as it says itself. */
   itemBytes: number
 }
@@ -113,23 +111,22 @@ class MemcachedTier implements Tier {
       throw new Unfit(`${this.name}: ${value.length} bytes are more than maxEntryBytes ${maxEntryBytes}`)
     }
     const expires = Math.min(MAX_TTL_SECONDS, Math.max(1, Math.ceil(ttlMs / 1_000)))
-    await this.#store('set', this.#serverOf(digest), { key: this.#key(digest), value, expires })
+    const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
+    await this.#write('set', this.#serverOf(digest), value.length, (client) =>
+      client.set(this.#key(digest), bytes, expires),
+    )
   }
 
   async delete(digest: Digest): Promise<void> {
-    await this.#write(
-      'delete',
-      this.#serverOf(digest),
-      [`delete ${this.#key(digest)}\r\n`],
-      /^(?:DELETED|NOT_FOUND)$/,
-    )
+    await this.#write('delete', this.#serverOf(digest), 0, (client) => client.delete(this.#key(digest)))
   }
 
   async claim(name: string, value: string): Promise<string> {
     const { key, server } = this.#fact(name)
     // Between the two steps the server may evict it; then it is ours to claim again.
     for (let attempt = 0; attempt < 3; attempt++) {
-      if (await this.#store('add', server, { key, value: Buffer.from(value), expires: 0 })) return value
+      const bytes = Buffer.from(value)
+      if (await this.#write('claim', server, bytes.length, (client) => client.add(key, bytes))) return value
       const present = (await this.#get('claim', server, [key])).get(key)
       if (present) return present.toString('utf8')
     }
@@ -147,7 +144,8 @@ class MemcachedTier implements Tier {
 
   async publish(name: string, value: string): Promise<void> {
     const { key, server } = this.#fact(name)
-    await this.#store('set', server, { key, value: Buffer.from(value), expires: 0 })
+    const bytes = Buffer.from(value)
+    await this.#write('publish', server, bytes.length, (client) => client.set(key, bytes, 0))
   }
 
   async close(): Promise<void> {
@@ -157,16 +155,15 @@ class MemcachedTier implements Tier {
 
   #open(address: Address): Server {
     const { connectTimeout, maxEntryBytes } = this.#options
-    const link = new Link<MemcachedReply>({
+    const link = new Link<MemcachedClient>({
       address: () => address,
       connectTimeout,
-      reader: (take) => new MemcachedReader(take, maxEntryBytes),
-      async greet(ask) {
-        const [version, settings] = await Promise.all([ask(['version\r\n']), ask(['stats settings\r\n'])])
-        if (!version.line.startsWith('VERSION '))
-          throw new Error(`it is no memcached: ${version.line.slice(0, 100)}`)
+      open: (to, events) => connectMemcached(to, { connectTimeout, maxBytes: maxEntryBytes }, events),
+      greet: async (client) => {
+        const settings = client.settings().catch(() => undefined)
+        await client.get(`${this.#options.prefix}ping`)
         // A proxy may not tell.
-        const said = Number(settings.stats.get('item_size_max'))
+        const said = Number((await settings)?.['item_size_max'])
         server.itemBytes = said > 0 ? said : Number.POSITIVE_INFINITY
       },
     })
@@ -175,44 +172,31 @@ class MemcachedTier implements Tier {
   }
 
   async #get(what: string, server: Server, keys: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
-    const lines: string[] = []
-    for (let from = 0; from < keys.length; from += KEYS_A_LINE)
-      lines.push(`get ${keys.slice(from, from + KEYS_A_LINE).join(' ')}\r\n`)
-    const replies = await this.#run(server, {
+    const { readTimeout: ms, maxEntryBytes } = this.#options
+    const values = await this.#run(server, {
       what,
-      ms: this.#options.readTimeout,
-      start: (ask) => Promise.all(lines.map((line) => ask([line]))),
+      ms,
+      start: (client) => Promise.all(keys.map((key) => client.get(key))),
     })
     const found = new Map<string, Buffer>()
-    for (const { line, values } of replies) {
-      if (line !== 'END') throw new Error(`${this.name}: ${what}: ${line}`)
-      for (const [key, value] of values) if (value) found.set(key, value)
-    }
+    values.forEach((value, i) => {
+      if (value && value.length <= maxEntryBytes) found.set(keys[i] as string, value)
+    })
     return found
   }
 
-  /** False: `add` found one there. */
-  async #store(
-    verb: 'set' | 'add',
-    server: Server,
-    { key, value, expires }: { key: string; value: Uint8Array; expires: number },
-  ): Promise<boolean> {
-    const parts = [`${verb} ${key} 0 ${expires} ${value.length}\r\n`, value, '\r\n']
-    return (await this.#write(verb, server, parts, /^(?:STORED|NOT_STORED)$/)) === 'STORED'
-  }
-
-  async #write(
+  async #write<T>(
     what: string,
     server: Server,
-    parts: readonly (string | Uint8Array)[],
-    expected: RegExp,
-  ): Promise<string> {
-    const bytes = parts.reduce((sum, part) => sum + part.length, 0)
-    const ms = this.#options.writeTimeout
-    const { line } = await this.#run(server, { what, ms, bytes, start: (ask) => ask(parts) })
-    if (expected.test(line)) return line
-    const message = `${this.name}: ${what}: ${line}`
-    throw /too large|out of memory storing/.test(line) ? new Unfit(message) : new Error(message)
+    bytes: number,
+    start: (client: MemcachedClient) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await this.#run(server, { what, ms: this.#options.writeTimeout, bytes, start })
+    } catch (error) {
+      const { message } = error as Error
+      throw /Value too large|Out of memory/.test(message) ? new Unfit(message) : error
+    }
   }
 
   async #run<T>({ link }: Server, operation: Parameters<typeof link.run<T>>[0]): Promise<T> {

@@ -1,10 +1,10 @@
 /** What the tier asks of Redis: commands and their answers, whether one server answers or a cluster does. */
-import type { Link, Parts } from './link.ts'
+import type { Link } from './link.ts'
+import type { Ask } from './redis-connection.ts'
 import { isIdle } from './redis-refusal.ts'
-import { type Reply, RespError } from './resp.ts'
+import { type Question, type Reply, RespError } from './redis-reply.ts'
 
-export interface RedisCommand {
-  readonly parts: Parts
+export interface RedisCommand extends Question {
   /** The key that decides which node of a cluster is asked. */
   readonly key: string
 }
@@ -33,7 +33,7 @@ export interface RedisClient {
 }
 
 /** What to do about an answer, besides giving it to whoever asked. */
-export function heed(link: Link<Reply>, reply: Reply): void {
+export function heed(link: Link<Ask>, reply: Reply): void {
   if (!(reply instanceof RespError)) return
   if (isIdle(reply)) link.drop(`it cannot serve now (${reply.code})`)
   // After a failover the name may lead to the new primary already; this connection never will.
@@ -41,7 +41,7 @@ export function heed(link: Link<Reply>, reply: Reply): void {
 }
 
 /** One server. */
-export function singleClient(link: Link<Reply>): RedisClient {
+export function singleClient(link: Link<Ask>): RedisClient {
   return {
     get connected() {
       return link.isUp
@@ -59,7 +59,7 @@ export function singleClient(link: Link<Reply>): RedisClient {
     async run({ commands, ...operation }) {
       const replies = await link.run({
         ...operation,
-        start: (ask) => Promise.all(commands.map(({ parts }) => ask(parts))),
+        start: (ask) => ask(commands),
       })
       for (const reply of replies) heed(link, reply)
       return replies

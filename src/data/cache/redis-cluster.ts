@@ -5,14 +5,15 @@
  */
 import type { Address, Link } from './link.ts'
 import { heed, type RedisClient, type RedisCommand, type RedisOperation } from './redis-client.ts'
-import { nameOf, readRedirection, readSlots, type SlotMap, slotOf } from './redis-slots.ts'
-import { command, type Reply, RespError } from './resp.ts'
+import { type Ask, slotOf } from './redis-connection.ts'
+import { type Question, type Reply, RespError } from './redis-reply.ts'
+import { nameOf, readRedirection, readSlots, type SlotMap } from './redis-slots.ts'
 import { Away, isAway } from './tier.ts'
 
 interface ClusterOptions {
   /** The node that the settings name; always among those that are asked for the map. */
   readonly seed: Address
-  readonly open: (address: Address) => Link<Reply>
+  readonly open: (address: Address) => Link<Ask>
   readonly connectTimeout: number
 }
 
@@ -22,13 +23,13 @@ const HURRY_MS = 50
 const MAP_AGE_MS = 30_000
 const MAX_REDIRECTIONS = 3
 
-const CLUSTER_SLOTS = command(['CLUSTER', 'SLOTS'])
-const CLUSTER_INFO = command(['CLUSTER', 'INFO'])
-const ASKING = command(['ASKING'])
+const CLUSTER_SLOTS: Question = { args: ['CLUSTER', 'SLOTS'] }
+const CLUSTER_INFO: Question = { args: ['CLUSTER', 'INFO'] }
+const ASKING: Question = { args: ['ASKING'] }
 
 export class ClusterClient implements RedisClient {
   readonly #options: ClusterOptions
-  readonly #nodes = new Map<string, Link<Reply>>()
+  readonly #nodes = new Map<string, Link<Ask>>()
   readonly #addresses = new Map<string, Address>()
   #map: SlotMap | undefined
   #learntAt = 0
@@ -124,16 +125,10 @@ export class ClusterClient implements RedisClient {
     const link = this.#nodes.get(owner)
     try {
       if (!link) throw new Away('the node has left')
-      const replies = await link.run({
-        ...operation,
-        start: (ask) =>
-          Promise.all(
-            commands.map(({ parts }) => {
-              if (isAsking) void ask(ASKING).catch(() => {})
-              return ask(parts)
-            }),
-          ),
-      })
+      // It holds for the one command behind it.
+      const questions = isAsking ? [ASKING, ...commands] : commands
+      const answers = await link.run({ ...operation, start: (ask) => ask(questions) })
+      const replies = isAsking ? answers.slice(1) : answers
       for (const reply of replies) {
         heed(link, reply)
         if (reply instanceof RespError && /^CLUSTERDOWN|^READONLY/.test(reply.message)) this.#hurry()
@@ -206,9 +201,9 @@ export class ClusterClient implements RedisClient {
         const [slots, info] = await link.run({
           what: 'CLUSTER SLOTS',
           ms,
-          start: (ask) => Promise.all([ask(CLUSTER_SLOTS), ask(CLUSTER_INFO)]),
+          start: (ask) => ask([CLUSTER_SLOTS, CLUSTER_INFO]),
         })
-        const map = readSlots(slots, this.#addresses.get(name) as Address)
+        const map = readSlots(slots as Reply, this.#addresses.get(name) as Address)
         if (!map || map.nodes.size === 0) down = 'no node has any slot'
         else if (!(Buffer.isBuffer(info) && /^cluster_state:ok\s/m.test(info.toString())))
           down = 'the cluster is down (CLUSTERDOWN)'

@@ -135,8 +135,7 @@ function leaseAnswer(answer: unknown, { maxEntryBytes }: ScriptHost): LeaseAnswe
   if (kind === 1 && detail instanceof Uint8Array) {
     return detail.length <= maxEntryBytes ? { kind: 'value', value: detail } : { kind: 'none' }
   }
-  // A value longer than is wanted comes as null.
-  if ((kind === 1 && detail === null) || kind === 4) return { kind: 'none' }
+  if (kind === 4) return { kind: 'none' }
   if (kind === 2) return { kind: 'granted' }
   if (kind === 3) return { kind: 'held', by: String(detail) }
   throw new Error('the answer is none of a lease')

@@ -3,9 +3,10 @@
  * that all have the same TLS, the same credentials and the same database, or none.
  */
 import { isIP } from 'node:net'
-import { type Address, Link, type Parts, Refused } from './link.ts'
+import { type Address, Link, Refused } from './link.ts'
+import { type Ask, connectRedis } from './redis-connection.ts'
 import { diagnosed, isIdle, refusalOf } from './redis-refusal.ts'
-import { command, type Reply, RespError, RespReader } from './resp.ts'
+import { type Args, isOk, type Reply, RespError } from './redis-reply.ts'
 
 /** What the URL says. */
 export interface RedisTarget {
@@ -54,35 +55,37 @@ export interface NodeOptions {
   /** Asked for every attempt; of a cluster another one than the URL's. */
   readonly address: () => Address
   readonly connectTimeout: number
-  /** A longer value is as good as none. */
+  /** The longest value that is wanted. */
   readonly maxBytes: number
   /** What is asked first, to see that all that is needed later is allowed; changes nothing. */
   readonly trial: readonly Trial[]
   /** For a connection that subscribes. */
-  readonly heard?: (reply: Reply) => void
+  readonly heard?: () => void
 }
 
 export interface Trial {
-  readonly ask: Parts
+  readonly ask: Args
   /** Whether the answer is what such a command is answered with; an error is judged before. Left out: any is. */
   readonly fits?: (reply: Reply) => boolean
 }
 
-export function openNode({ target, cluster, trial, ...options }: NodeOptions): Link<Reply> {
+export function openNode({ target, cluster, trial, maxBytes, heard, ...options }: NodeOptions): Link<Ask> {
   const opening: Trial[] = []
   const { user, password, database, isSecure } = target
-  const isOk = (reply: Reply) => reply === 'OK'
   if (password !== '' || user !== '')
-    opening.push({ ask: command(['AUTH', ...(user === '' ? [] : [user]), password]), fits: isOk })
-  if (database !== 0) opening.push({ ask: command(['SELECT', `${database}`]), fits: isOk })
+    opening.push({ ask: ['AUTH', ...(user === '' ? [] : [user]), password], fits: isOk })
+  if (database !== 0) opening.push({ ask: ['SELECT', `${database}`], fits: isOk })
   const all = [...opening, ...trial]
-  return new Link<Reply>({
+  return new Link<Ask>({
     ...options,
-    tls: isSecure ? (address) => secured(address, target.address.host) : undefined,
-    reader: (take) => new RespReader(take, options.maxBytes),
+    open: (address, events) => {
+      const secure = isSecure ? secured(address, target.address.host) : undefined
+      const bounds = { maxBytes, isSubscriber: heard !== undefined }
+      return connectRedis(address, { ...bounds, tls: secure, heard }, events)
+    },
     async greet(ask) {
       // All in one go; the first that is refused tells why.
-      const replies = await Promise.all(all.map((each) => ask(each.ask)))
+      const replies = await ask(all.map((each) => ({ args: each.ask })))
       replies.forEach((reply, i) => {
         if (!cluster || !isElsewhere(reply)) judge(reply, all[i] as Trial, i < opening.length)
       })
@@ -92,9 +95,9 @@ export function openNode({ target, cluster, trial, ...options }: NodeOptions): L
 }
 
 /** Who is connected to by number is known by the name in the URL. */
-function secured({ host, port }: Address, named: string) {
+function secured({ host }: Address, named: string): { readonly servername?: string } {
   const name = isIP(host) ? named : host
-  return { host, port, ...(isIP(name) ? {} : { servername: name }) }
+  return isIP(name) ? {} : { servername: name }
 }
 
 function isElsewhere(reply: Reply): boolean {

@@ -3,8 +3,8 @@ import type { Address } from './link.ts'
 import { type RedisClient, singleClient } from './redis-client.ts'
 import { ClusterClient } from './redis-cluster.ts'
 import { openNode, parseTarget, type RedisTarget, type Trial } from './redis-node.ts'
+import type { Reply } from './redis-reply.ts'
 import { DEFAULT_CONNECT_TIMEOUT, DEFAULT_PREFIX, type RemoteOptions } from './remote.ts'
-import { command, type Reply } from './resp.ts'
 
 export interface RedisOptions extends RemoteOptions {
   /** `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS. */
@@ -43,17 +43,17 @@ function trialOf(prefix: string, cluster: boolean): readonly Trial[] {
   // Of two slots, where there are none: a node of a cluster says so. In a cluster, of one.
   const other = cluster ? `${key}:2` : `${prefix}{trial2}`
   const trial: Trial[] = [
-    { ask: command(['MGET', key, other]), fits: isPair },
-    { ask: command(['GET', key]) },
+    { ask: ['MGET', key, other], fits: isPair },
+    { ask: ['GET', key] },
     // Only where it is there, which it is not.
-    { ask: command(['SET', key, '', 'XX', 'PX', '1']) },
-    { ask: command(['DEL', key]) },
-    { ask: command(['EVAL', 'return 0', '1', key]) },
-    { ask: command(['EVALSHA', '0'.repeat(40), '1', key]) },
+    { ask: ['SET', key, '', 'XX', 'PX', '1'] },
+    { ask: ['DEL', key] },
+    { ask: ['EVAL', 'return 0', '1', key] },
+    { ask: ['EVALSHA', '0'.repeat(40), '1', key] },
     // Who hears it asks for news once more, and finds none.
-    { ask: command(['PUBLISH', `${prefix}hints`, 'trial']) },
+    { ask: ['PUBLISH', `${prefix}hints`, 'trial'] },
   ]
-  if (cluster) trial.push({ ask: command(['CLUSTER', 'SLOTS']), fits: Array.isArray })
+  if (cluster) trial.push({ ask: ['CLUSTER', 'SLOTS'], fits: Array.isArray })
   return trial
 }
 

@@ -5,8 +5,9 @@
 import net from 'node:net'
 import tls from 'node:tls'
 import { type Address, Refused } from './link.ts'
+import { type Reply, RespError } from './redis-reply.ts'
 import { within } from './remote.ts'
-import { type Reply, RespError, TLS_ALERT } from './resp.ts'
+import { TLS_ALERT } from './resp-judge.ts'
 
 /** Its words, what they mean here, and what mends it. The server's own text is not repeated: it may quote what it was sent. */
 const REFUSALS: readonly (readonly [RegExp, string])[] = [

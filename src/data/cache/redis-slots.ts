@@ -1,8 +1,8 @@
-/** The map of a Redis cluster: which of its 16,384 slots lies at which node, and which slot a key falls into. */
+/** The map of a Redis cluster: which of its 16,384 slots lies at which node. What a node says of it is believed only where it can be. */
 import type { Address } from './link.ts'
-import type { Reply } from './resp.ts'
+import type { Reply } from './redis-reply.ts'
 
-export const SLOTS = 16_384
+const SLOTS = 16_384
 /** More masters than a cluster can usefully have. */
 const MAX_NODES = 1_000
 
@@ -54,20 +54,3 @@ function addressOf(host: Reply | undefined, port: Reply | undefined, asked: Addr
 function isSlot(value: Reply | undefined): value is number {
   return typeof value === 'number' && value >= 0 && value < SLOTS
 }
-
-/** CRC-16 of the key, or of what stands between its first braces. */
-export function slotOf(key: string): number {
-  const open = key.indexOf('{')
-  const close = open < 0 ? -1 : key.indexOf('}', open + 1)
-  const bytes = Buffer.from(close > open + 1 ? key.slice(open + 1, close) : key)
-  let crc = 0
-  for (const byte of bytes) crc = ((crc << 8) ^ (TABLE[((crc >> 8) ^ byte) & 0xff] as number)) & 0xffff
-  return crc % SLOTS
-}
-
-/** CRC-16/XMODEM. */
-const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte << 8
-  for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? (crc << 1) ^ 0x1021 : crc << 1
-  return crc
-})

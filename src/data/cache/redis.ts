@@ -8,10 +8,12 @@ import type { LeaseTier } from './lease-tier.ts'
 import type { Link } from './link.ts'
 import { createMget } from './mget.ts'
 import type { RedisClient, RedisCommand } from './redis-client.ts'
+import type { Ask } from './redis-connection.ts'
 import { createRedisFacts, type RedisFacts } from './redis-facts.ts'
 import { createRedisLeases, type ScriptCall } from './redis-leases.ts'
 import { openNode } from './redis-node.ts'
 import { type OpenedRedis, openRedis, type RedisOptions } from './redis-open.ts'
+import { type Args, type Reply, RespError } from './redis-reply.ts'
 import {
   base64url,
   DEFAULT_CONNECT_TIMEOUT,
@@ -19,7 +21,6 @@ import {
   DEFAULT_READ_TIMEOUT,
   DEFAULT_WRITE_TIMEOUT,
 } from './remote.ts'
-import { command, type Reply, RespError } from './resp.ts'
 import { Away, type Hints, type Tier, Unfit, Unwritable } from './tier.ts'
 
 export type { RedisOptions } from './redis-open.ts'
@@ -47,7 +48,7 @@ class RedisTier implements Tier {
   readonly #facts: RedisFacts
   readonly #mget: (digests: readonly Digest[]) => Buffer
   /** A connection that has subscribed can do nothing else. */
-  #listener: Link<Reply> | undefined
+  #listener: Link<Ask> | undefined
   #closed = false
 
   constructor(options: RedisOptions) {
@@ -119,7 +120,7 @@ class RedisTier implements Tier {
   }
 
   async #getAll(digests: readonly Digest[]): Promise<readonly Reply[]> {
-    const reply = await this.#read('get', { parts: [this.#mget(digests)], key: '' })
+    const reply = await this.#read('get', { args: ['MGET'], bytes: this.#mget(digests), key: '' })
     if (Array.isArray(reply) && reply.length === digests.length) return reply
     throw new Error(`${this.name}: the answer does not fit the keys`)
   }
@@ -182,11 +183,11 @@ class RedisTier implements Tier {
       maxBytes: 1024,
       trial: [
         {
-          ask: command(['SUBSCRIBE', this.#channel]),
-          fits: (reply) => {
+          ask: ['SUBSCRIBE', this.#channel],
+          fits: (channels) => {
             // What was said while nobody listened is asked for.
-            if (Array.isArray(reply)) setImmediate(run)
-            return Array.isArray(reply)
+            if (channels === 1) setImmediate(run)
+            return channels === 1
           },
         },
       ],
@@ -232,8 +233,8 @@ class RedisTier implements Tier {
     for (const reply of replies) this.#value(reply)
   }
 
-  #command(args: readonly [string, string, ...(string | Uint8Array)[]], key = args[1]): RedisCommand {
-    return { parts: command(args), key }
+  #command(args: Args & readonly [string, string, ...unknown[]], key = args[1]): RedisCommand {
+    return { args, key }
   }
 
   async #run(operation: Parameters<RedisClient['run']>[0]): Promise<readonly Reply[]> {
@@ -262,11 +263,11 @@ function isElsewhere({ code }: RespError): boolean {
 }
 
 function scriptCommand(
-  head: readonly [string, string],
+  [verb, script]: readonly [string, string],
   keys: readonly string[],
   args: readonly (string | Uint8Array)[],
 ): RedisCommand {
-  return { parts: command([...head, `${keys.length}`, ...keys, ...args]), key: keys[0] ?? '' }
+  return { args: [verb, script, `${keys.length}`, ...keys, ...args], key: keys[0] ?? '' }
 }
 
 function sizeOf({ args }: ScriptCall): number {

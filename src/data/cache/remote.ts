@@ -74,6 +74,10 @@ export class Outstanding {
     this.#onSilence = onSilence
   }
 
+  get isIdle(): boolean {
+    return this.#operations === 0
+  }
+
   async run<T>({ what, ms, bytes = 0, start }: Operation<T>): Promise<T> {
     if (this.#operations >= MAX_OPERATIONS || this.#bytes + bytes > MAX_PENDING_BYTES) {
       throw new Error(`${what}: too many operations wait for the server`)

@@ -1,0 +1,135 @@
+/**
+ * One connection to a Memcached, by memjs, which is never let to reconnect: it keeps half-read bytes, and waits for ever for
+ * an answer when a server leaves politely. So each connection is a client of its own, thrown away with the connection.
+ */
+import type { Socket } from 'node:net'
+import { Client, Server } from 'memjs'
+import type { Address, Connection, Events } from './link.ts'
+import { MemcachedJudge } from './memcached-judge.ts'
+
+/** Each rejects with the server's words. */
+export interface MemcachedClient {
+  get(key: string): Promise<Buffer | undefined>
+  set(key: string, value: Buffer, expires: number): Promise<boolean>
+  /** False: there is one. */
+  add(key: string, value: Buffer): Promise<boolean>
+  delete(key: string): Promise<boolean>
+  settings(): Promise<Readonly<Record<string, string>>>
+}
+
+export interface MemcachedConnectionOptions {
+  readonly connectTimeout: number
+  /** The longest value that is wanted. */
+  readonly maxBytes: number
+}
+
+const SILENT = { log() {} }
+/** memjs numbers its requests, and fails at the number after this many. */
+const MAX_SEQUENCE = 0x7fff_ffff
+const KEEP_ALIVE_SECONDS = 30
+/** memjs's own clock is only a last resort: ours is faster and per operation. */
+const LAST_RESORT_SECONDS = 60
+
+export function connectMemcached(
+  { host, port }: Address,
+  { connectTimeout, maxBytes }: MemcachedConnectionOptions,
+  events: Events,
+): Connection<MemcachedClient> {
+  const server = new GuardedServer(host, port, undefined, undefined, {
+    timeout: LAST_RESORT_SECONDS,
+    conntimeout: (2 * connectTimeout) / 1_000,
+    keepAlive: true,
+    keepAliveDelay: KEEP_ALIVE_SECONDS,
+  })
+  server.guard(new MemcachedJudge(maxBytes), events)
+  // One "retry" is none: memjs counts the first attempt.
+  const client: Numbered = new Client([server], { retries: 1, logger: SILENT })
+  const next = () => {
+    if (client.seq >= MAX_SEQUENCE) client.seq = 0
+    return client
+  }
+  return {
+    client: {
+      get: async (key) => (await next().get(key)).value ?? undefined,
+      set: (key, value, expires) => next().set(key, value, { expires }),
+      add: (key, value) => next().add(key, value, {}),
+      delete: (key) => next().delete(key),
+      settings: () =>
+        new Promise((resolve, reject) => {
+          client.statsWithKey('settings', (error, _, stats) =>
+            error || !stats ? reject(error ?? new Error('no facts')) : resolve(stats),
+          )
+        }),
+    },
+    opened: server.open(),
+    end: (error) => server.error(error),
+  }
+}
+
+type Numbered = Omit<Client, 'seq'> & { seq: number }
+
+class GuardedServer extends Server {
+  #judge!: MemcachedJudge
+  #events!: Events
+  #open: Socket | undefined
+  #isCorked = false
+
+  guard(judge: MemcachedJudge, events: Events): void {
+    this.#judge = judge
+    this.#events = events
+  }
+
+  /** Resolves when it can be asked. */
+  open(): Promise<void> {
+    return new Promise((resolve) => {
+      this.sock(false, (socket) => {
+        this.#open = socket
+        resolve()
+      })
+      const { _socket: socket } = this as unknown as { readonly _socket: Socket }
+      socket.setNoDelay(true)
+      socket.once('connect', () => this.#events.met())
+      socket.once('close', () => this.error(new Error('it closed the connection')))
+    })
+  }
+
+  /** Whatever is wrong with what has come ends the connection. */
+  override responseHandler(chunk: Buffer): void {
+    try {
+      const answers = this.#judge.read(chunk)
+      if (answers.length > 0) super.responseHandler(answers)
+    } catch (error) {
+      this.error(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  override write(request: Buffer): void {
+    this.#judge.asked(request)
+    this.#cork()
+    super.write(request)
+  }
+
+  /** It greets with these where the environment holds a user and a password. */
+  override writeSASL(request: Buffer): void {
+    this.#judge.asked(request)
+    super.writeSASL(request)
+  }
+
+  /** memjs writes each request by itself; what is asked in one turn leaves in one write. */
+  #cork(): void {
+    if (this.#isCorked || !this.#open) return
+    this.#isCorked = true
+    this.#open.cork()
+    process.nextTick(() => {
+      this.#isCorked = false
+      this.#open?.uncork()
+    })
+  }
+
+  /** Destroys the socket, and rejects what was asked. */
+  override error(reason: Error | string): void {
+    const error = reason instanceof Error ? reason : new Error(reason)
+    super.error(error)
+    this.#events.over(error)
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * One connection to a Redis, by ioredis, over a socket of ours: guarded, with the TLS that the settings say, and never made anew by
+ * the client. Its errors hold the command they answer, a password or a cached answer in it, so none of them leaves this file.
+ */
+import net from 'node:net'
+import tls from 'node:tls'
+import { AbstractConnector, Command, Redis, ReplyError } from 'ioredis'
+import type { Address, Connection, Events } from './link.ts'
+import { type Question, type Reply, RespError } from './redis-reply.ts'
+import { type RespBounds, RespJudge } from './resp-judge.ts'
+import { guardSocket } from './socket-guard.ts'
+
+/** All in one write; the answers in their order. Rejects where one has no answer; the server's refusal is one. */
+export type Ask = (questions: readonly Question[]) => Promise<readonly Reply[]>
+
+export interface RedisConnectionOptions extends RespBounds {
+  /** Undefined: plain TCP. */
+  readonly tls?: tls.ConnectionOptions | undefined
+  /** For a connection that subscribes. */
+  readonly heard?: (() => void) | undefined
+}
+
+const KEEP_ALIVE_MS = 30_000
+
+export function connectRedis(
+  address: Address,
+  options: RedisConnectionOptions,
+  events: Events,
+): Connection<Ask> {
+  const socket = options.tls ? tls.connect({ ...options.tls, ...address }) : net.connect(address)
+  socket.setNoDelay(true)
+  socket.setKeepAlive(true, KEEP_ALIVE_MS)
+  guardSocket(socket, new RespJudge(options))
+  let ended: Error | undefined
+  const over = (error: Error) => {
+    ended ??= error
+    events.over(ended)
+    socket.destroy()
+  }
+  socket.on('error', over)
+  socket.on('close', () => over(new Error('it closed the connection')))
+  socket.once('connect', () => events.met())
+  const client = clientOver(socket)
+  client.on('error', () => over(new Error('it does not answer as a Redis does')))
+  if (options.heard) client.on('message', options.heard)
+  const failed = (error: unknown): RespError => {
+    if (error instanceof Error && error instanceof ReplyError) return new RespError(error.message)
+    // oxlint-disable-next-line preserve-caught-error -- it may hold the command
+    throw ended ?? new Error('it could not be asked')
+  }
+  const one = (question: Question) =>
+    (client.sendCommand(commandOf(question)) as Promise<Reply>).catch(failed)
+  return {
+    client(questions) {
+      // ioredis writes each by itself.
+      if (questions.length > 1) socket.cork()
+      const replies = questions.map(one)
+      if (questions.length > 1) socket.uncork()
+      return Promise.all(replies)
+    },
+    opened: new Promise((resolve) => {
+      // Before that ioredis has nothing to do.
+      socket.once(options.tls ? 'secureConnect' : 'connect', () => {
+        client.connect().then(resolve, () => {})
+      })
+    }),
+    end: over,
+  }
+}
+
+function clientOver(socket: net.Socket): Redis {
+  return new Redis({
+    Connector: class extends AbstractConnector {
+      constructor() {
+        super(0)
+      }
+      override connect(): Promise<net.Socket> {
+        this.stream = socket
+        return Promise.resolve(socket)
+      }
+    },
+    lazyConnect: true,
+    retryStrategy: () => null,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    // No INFO on connect: the greeting is ours.
+    enableReadyCheck: false,
+    disableClientInfo: true,
+  })
+}
+
+/** Of a cluster's 16,384 slots, the key's. */
+export function slotOf(key: string): number {
+  return new Command('get', [key]).getSlot()
+}
+
+function commandOf({ args: [name, ...args], bytes }: Question): Command {
+  if (bytes) return new Written(name, bytes)
+  return new Command(
+    // Written otherwise, ioredis does not know a command that changes what it is to hear.
+    name.toLowerCase(),
+    args.map((arg) =>
+      typeof arg === 'string' || Buffer.isBuffer(arg)
+        ? arg
+        : Buffer.from(arg.buffer, arg.byteOffset, arg.length),
+    ),
+  )
+}
+
+/** A command that is bytes already. */
+class Written extends Command {
+  readonly #bytes: Buffer
+
+  constructor(name: string, bytes: Buffer) {
+    super(name)
+    this.#bytes = bytes
+  }
+
+  override toWritable(): Buffer {
+    return this.#bytes
+  }
+}
