@@ -156,7 +156,10 @@ async function costsOf(kind: Kind, { client, inspector, pid }: Gateway): Promise
   return { heapBytes: of('heapBytes'), reads: of('reads'), writes: of('writes') }
 }
 
-async function grown(inspector: Inspector, work: () => Promise<void>): Promise<{ bytes: number; ms: number }> {
+async function grown(
+  inspector: Inspector,
+  work: () => Promise<void>,
+): Promise<{ bytes: number; ms: number }> {
   await inspector.collectGarbage()
   const [before, began] = [await inspector.usedHeapBytes(), performance.now()]
   await work()
