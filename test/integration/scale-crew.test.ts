@@ -112,3 +112,26 @@ it('a gateway that has never reached Redis speaks for itself', async () => {
   expect(crew.exchange('ranker', demand()).queue).toBe(4)
   crew.close()
 })
+
+it('warns of a Redis that stays away, and not of one whose connection is not there yet at the start', async () => {
+  let isThere = false
+  const events: string[] = []
+  const lead = () => (isThere ? { isLeader: true, token: 7 } : Promise.reject(new Error('still connecting')))
+  const crew = new SharedCrew({
+    store: { lead: async () => lead(), share: async () => [] },
+    self: 'a',
+    clock: systemClock,
+    log: {
+      ...silentLog,
+      info: (event, fields) => events.push(`${event} ${JSON.stringify(fields)}`),
+      warn: (event) => events.push(event),
+    },
+  })
+  crew.start()
+  await Promise.resolve()
+  isThere = true
+  await eventually(() => expect(events).toEqual(['scale.role {"role":"leader","fencingToken":7}']))
+  isThere = false
+  await eventually(() => expect(events.slice(1)).toEqual(['scale.crew']))
+  crew.close()
+})

@@ -52,6 +52,8 @@ interface Peer {
 
 const TTL_MS = 5_000
 const EVERY_MS = 1_000
+/** A connection may take so long; that there is none before is nothing to warn of. */
+const START_MS = 1_500
 const MAX_BUCKETS = 50
 /** Kept while the others cannot be told. */
 const MAX_BINS = 256
@@ -64,12 +66,15 @@ export class SharedCrew implements Crew {
   #role: ReturnType<Crew['role']> = 'alone'
   #token = 1
   #turn = 0
-  #isAway = false
+  /** Undefined: the store has not been reached yet. */
+  #isAway: boolean | undefined
+  readonly #startedAt: number
   #cancel = () => {}
   #isClosed = false
 
   constructor(options: CrewOptions) {
     this.#options = options
+    this.#startedAt = options.clock.now()
   }
 
   start(): void {
@@ -110,14 +115,17 @@ export class SharedCrew implements Crew {
     try {
       const { isLeader, token } = await store.lead(self, TTL_MS)
       const role = isLeader ? 'leader' : 'follower'
-      if (role !== this.#role) log.info('scale.role', { role, token })
+      // Not as `token`, which the log would hide as a secret.
+      if (role !== this.#role) log.info('scale.role', { role, fencingToken: token })
       this.#role = role
       this.#token = token
       await Promise.all([...this.#own].map(([pool, report]) => this.#share(pool, report)))
       this.#isAway = false
     } catch (error) {
-      if (!this.#isAway && !this.#isClosed) log.warn('scale.crew', { role: this.#role, error: String(error) })
-      this.#isAway = true
+      const isStarting = this.#isAway === undefined && clock.now() - this.#startedAt < START_MS
+      if (!this.#isAway && !isStarting && !this.#isClosed)
+        log.warn('scale.crew', { role: this.#role, error: String(error) })
+      if (!isStarting) this.#isAway = true
     }
     if (!this.#isClosed) this.#cancel = clock.after(EVERY_MS, () => void this.#round())
   }
