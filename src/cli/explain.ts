@@ -17,6 +17,8 @@ interface Options extends AdminClientOptions {
 
 const EXAMPLES = `
 The body is read from standard input; nothing is sent to a backend, and nothing is stored.
+Give the header fields that the client sends: "curl -d" says content-type: application/x-www-form-urlencoded unless told
+otherwise, which makes another key.
 
 Examples:
   infergate explain POST /v1/models/digits:predict < models/samples/digit-7.v1.json

@@ -23,7 +23,7 @@ leave the tiers with their TTL.
 
 Examples:
   infergate purge --model ranker                 every answer of a model
-  infergate purge --model ranker --version 3     of one version of it
+  infergate purge --model ranker --version 3     of calls that name this version, or none
   infergate purge --tag eu --tag uk              what routes with either tag stored
   infergate purge --key GdX...                   one answer; "infergate explain" names its key
   infergate purge --all`
@@ -34,7 +34,10 @@ export function purgeCommand(): Command {
   return withAdminOptions(new Command('purge'))
     .description('make cached answers unreachable')
     .option('--model <name>', 'answers of this model')
-    .option('--version <version>', 'of this version of the model')
+    .option(
+      '--version <version>',
+      'of this version of the model, and those that may be: of calls that name none',
+    )
     .option('--route <name>', 'answers of this route')
     .option('--tag <tag>', 'answers with this tag; may be given again', collect, [])
     .option('--key <key>', 'the one answer with this key')
@@ -50,6 +53,10 @@ export function purgeCommand(): Command {
           process.stderr.write(
             `infergate: nothing here is known as ${name.replace(':', ' ')}; it was purged all the same\n`,
           )
+        if (isNoKey(answer))
+          process.stderr.write(
+            `infergate: "${options.key}" is no key: "infergate explain" prints that of a request\n`,
+          )
       }),
     )
 }
@@ -58,6 +65,11 @@ export function purgeCommand(): Command {
 function unknownOf(answer: unknown): readonly string[] {
   const { unknown } = Object(answer) as { unknown?: unknown }
   return Array.isArray(unknown) ? unknown.map(String) : []
+}
+
+/** Whether the text after `--key` can be the key of nothing. */
+function isNoKey(answer: unknown): boolean {
+  return (Object(answer) as { known?: unknown }).known === false
 }
 
 function selectionOf({ model, version, route, tag, key, all }: PurgeOptions): Record<string, unknown> {

@@ -174,6 +174,7 @@ describe('the admin listener', () => {
     const { code, stderr, unknown } = await purge('--model', 'nosuch', '--route', 'mian', '--tag', 'x')
     expect([code, unknown]).toEqual([0, ['model:nosuch', 'route:mian', 'tag:x']])
     expect(stderr).toContain('nothing here is known as model nosuch; it was purged all the same')
+    expect((await purge('--key', 'abc')).stderr).toContain('"abc" is no key')
   })
 
   it('is load-tested from the shell: answers by status, and 1 where nearly all failed', async () => {

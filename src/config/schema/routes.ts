@@ -8,6 +8,8 @@ import { count, duration, nameOf } from './fields.ts'
 const PATTERN_HINT =
   'expected a path that begins with /, with * for one or more characters, such as /v1/models/*'
 
+const DOUBLE_HINT = 'write one * for **: it stands for slashes as well'
+
 /** Signs of a regular expression that stand in no path: such a route would never match, without a word. */
 const NO_REGEX = /^(?!.*(?:[\\^|{}[\]<>"`]|\$$|\)[*+]))/
 const REGEX_HINT =
@@ -17,7 +19,8 @@ const match = z.strictObject({
   path: z
     .string()
     .regex(NO_REGEX, { error: REGEX_HINT, abort: true })
-    .regex(/^\/(?!.*\*\*)[^?#\s]*$/, { error: PATTERN_HINT })
+    .regex(/^(?!.*\*\*)/, { error: DOUBLE_HINT, abort: true })
+    .regex(/^\/[^?#\s]*$/, { error: PATTERN_HINT })
     .exactOptional()
     .describe('The path; `*`, at the end or in the middle, stands for one or more characters.'),
   host: z
