@@ -8,6 +8,10 @@ import { eventually } from '../support/eventually.ts'
 import { startGateway } from '../support/gateway.ts'
 import { instances, PREDICT, settings, TWO } from '../support/settings.ts'
 
+/** A body in chunks is not plain: node:http reads it, and the connection from then on. */
+const CHUNKED = `POST ${PREDICT} HTTP/1.1\r\nHost: a\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n{"instances":[9]}\r\n0\r\n\r\n`
+const ONE_HTTP = { workers: 1, fastDoor: false } as const
+
 let backend: ScriptedBackend
 beforeAll(async () => {
   backend = await startBackend()
@@ -58,6 +62,39 @@ it('does not wait for a kept-alive connection on which nothing runs', async () =
   expect(await gateway.exited).toBe(0)
   expect(performance.now() - began).toBeLessThan(5_000)
   idle.destroy()
+  silent.destroy()
+})
+
+it.each([
+  ['that is answered by then', 0],
+  ['whose answer has begun', 1],
+])('does not wait for a connection of node:http, kept alive, with a call %s', async (_name, begun) => {
+  const gateway = await startGateway({ yaml: settings({ backends: [backend], server: ONE_HTTP }) })
+  await gateway.ready('main')
+  let release = () => {}
+  backend.script = (_, response) => {
+    if (begun === 1) response.write('{"predictions":')
+    release = () => void response.end(begun === 1 ? '[1]}' : '{"predictions":[1]}')
+  }
+  const asked = backend.asked.length
+  const client = net.connect(gateway.port, '127.0.0.1').setEncoding('latin1')
+  const silent = net.connect(gateway.port, '127.0.0.1')
+  await once(silent, 'connect')
+  let text = ''
+  client.on('data', (piece: string) => (text += piece))
+  client.write(CHUNKED)
+  await eventually(() => expect(backend.asked.length).toBe(asked + 1))
+  if (begun === 1) await eventually(() => expect(text).toContain('{"predictions":'))
+  gateway.signal('SIGINT')
+  await eventually(() => refused(gateway.port))
+  release()
+  const began = performance.now()
+  expect(await gateway.exited).toBe(0)
+  expect(performance.now() - began).toBeLessThan(5_000)
+  expect(text).toContain('[1]}')
+  expect(/^connection: close/im.test(text)).toBe(begun === 0)
+  backend.script = summing
+  client.destroy()
   silent.destroy()
 })
 

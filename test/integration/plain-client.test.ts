@@ -202,6 +202,20 @@ describe.each([
     expect(error).toMatchObject({ code: 'backendGarbled' })
   })
 
+  it('reads over an interim answer; of 100, which it did not ask for, undici is only asked to say so', async () => {
+    const server = await backend((socket, _request, count) =>
+      socket.write(`HTTP/1.1 ${count === 1 ? '103 Early Hints' : '100 Continue'}\r\n\r\n${ok()}`),
+    )
+    const made = clients(own)
+    expect(await textOf(await made.send(asked(server.url)))).toBe('fine')
+    if (own) expect(await textOf(await made.send(asked(server.url)))).toBe('fine')
+    else
+      expect(await fails(made.send(asked(server.url)))).toMatchObject({
+        code: 'backendGarbled',
+        message: 'the backend sent 100 Continue unasked',
+      })
+  })
+
   it('ends a body with an error when a chunk is broken', async () => {
     const server = await backend((socket) =>
       socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n'),

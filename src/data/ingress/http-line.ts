@@ -63,9 +63,9 @@ export class HttpLine {
   }
 
   arrived(request: IncomingMessage, response: ServerResponse): void {
-    const { wheel, bodyTimeoutMs } = this.#house
+    const { wheel, bodyTimeoutMs, isDraining } = this.#house
     wheel.disarm(this.#timer)
-    const exchange = { request, response, body: new HttpBody(request, wheel, bodyTimeoutMs) }
+    const exchange = { request, response, isDraining, body: new HttpBody(request, wheel, bodyTimeoutMs) }
     if (this.#isClosing) return exchange.body.discard((bytes) => this.#linger?.heard(bytes))
     if (!this.#current) return this.#serve(exchange)
     this.#waiting.push(exchange)
@@ -105,11 +105,10 @@ export class HttpLine {
 
   #serve(exchange: Exchange): void {
     const { request, response } = exchange
-    const { ingress, isDraining } = this.#house
+    const { ingress } = this.#house
     this.#current = exchange
-    // A kept-alive connection is told to go with its next answer, so that draining ends. The parser reads nothing behind a request
-    // that asks for another protocol, and drops what came with it.
-    if (isDraining() || asksForAnother(request)) response.setHeader('Connection', 'close')
+    // The parser reads nothing behind a request that asks for another protocol, and drops what came with it.
+    if (asksForAnother(request)) response.setHeader('Connection', 'close')
     response.once('close', () => this.#answered(exchange))
     ingress.serve(new HttpIntake(exchange))
   }
@@ -134,7 +133,8 @@ export class HttpLine {
     this.#current = undefined
     const next = this.#waiting.shift()
     if (next) this.#serve(next)
-    else if (this.#refusal !== undefined) return this.#close()
+    // An answer that had begun before the drain could not say that it is the last.
+    else if (this.#refusal !== undefined || this.#house.isDraining()) return this.#close()
     if (!this.#isPaused || this.#waiting.length > MAX_AHEAD / 2) return
     this.#isPaused = false
     this.#socket.resume()
