@@ -132,6 +132,28 @@ describe('what was asked for before', () => {
     expect(asked).toHaveLength(1)
   })
 
+  it('answers parts and conditions that come first, and none of that is told to others of the same head', async () => {
+    const at = path
+    // Each of another resource; the heads of the backend's answers are the same, byte for byte.
+    const first = (headers: Record<string, string> = {}) => {
+      path = `${at}/${asked.length}`
+      return get(headers)
+    }
+    script = (_, response) => void response.setHeader('ETag', '"a"').setHeader('X-Head', at).end('0123456789')
+    for (let i = 0; i < 3; i++) {
+      const part = await first({ range: 'bytes=2-4' })
+      expect([part.status, part.text, part.headers['content-range']]).toEqual([206, '234', 'bytes 2-4/10'])
+      const had = await first({ 'if-none-match': '"a"' })
+      expect([had.status, had.headers['content-range']]).toEqual([304, undefined])
+      const whole = await first()
+      expect([whole.status, whole.text, whole.headers['content-range']]).toEqual([
+        200,
+        '0123456789',
+        undefined,
+      ])
+    }
+  })
+
   it('is asked about when it is too old, and is brought up to date by a 304', async () => {
     script = (incoming, response) => {
       response.setHeader('ETag', '"a"').setHeader('Cache-Control', 'max-age=60, no-cache')

@@ -38,7 +38,7 @@ function withoutStale(wish: Directives): Directives {
 
 /** What is kept, as this caller asked for it. */
 export function replyTo({ call }: Wanted, { status, headers, body }: Entry, now: number): Reply {
-  return answerTo(call.headers, { status, headers, body }, now)
+  return answerTo(call, { status, headers, body }, now)
 }
 
 export function hit(wanted: Wanted, { entry, tier }: Shelved, now: number): Answer {

@@ -2,7 +2,7 @@
  * Conditional requests and parts (RFC 9110, sections 13 and 14; RFC 9111, section 4.3): what a caller asks of an answer that
  * is kept, and what we ask of a backend about it.
  */
-import { header, headerAll, type RawPairs } from '../../core/call.ts'
+import { type Call, header, headerAll, type RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import { parseDate } from './dates.ts'
 import { fieldsOfNotModified, fieldsOfPart, without } from './fields.ts'
@@ -19,12 +19,17 @@ export function isConditional(headers: RawPairs): boolean {
   return false
 }
 
-/** The answer to the caller's own question: all of it, a part of it, or that the caller has it. */
-export function answerTo(request: RawPairs, stored: Complete, wallNow: number): Complete {
-  if (stored.status !== 200 || !isConditional(request)) return stored
-  if (hasIt(request, stored.headers, wallNow))
+/** The answer to the caller's own question: all of it, a part of it, or that the caller has it. The same head: it is as stored. */
+export function answerTo(
+  { method, headers }: Pick<Call, 'method' | 'headers'>,
+  stored: Complete,
+  wallNow: number,
+): Complete {
+  if (stored.status !== 200 || !isConditional(headers)) return stored
+  if (hasIt(headers, stored.headers, wallNow))
     return { status: 304, headers: fieldsOfNotModified(stored.headers), body: NOTHING }
-  return partOf(request, stored)
+  // A range of a HEAD is to be ignored: it means something for GET alone (RFC 9110, section 14.2).
+  return method === 'GET' ? partOf(headers, stored) : stored
 }
 
 const NOTHING = new Uint8Array(0)

@@ -149,12 +149,11 @@ class Loading {
     const kept = this.#keep(delivered, bytes)
     const now = this.#now()
     // Who leads has all that the backend said.
-    const whole = answerTo(
-      this.#wanted.headers,
-      { status: reply.status, headers: reply.headers, body: bytes },
-      now,
-    )
-    this.#leader.first({ reply: { ...reply, ...whole }, outcome: this.#fetched(reply.status, kept?.entry) })
+    const { status, headers } = reply
+    const own = answerTo(this.#wanted.call, { status, headers, body: bytes }, now)
+    // What was read from the backend's head, its lines for a client among it, is not true of another head.
+    const told = own.headers === headers ? { ...reply, body: bytes } : own
+    this.#leader.first({ reply: told, outcome: this.#fetched(status, kept?.entry) })
     this.#leader.landed(kept ? { kind: 'kept', ...kept, status: reply.status } : { kind: 'none' })
   }
 

@@ -107,13 +107,19 @@ describe('a condition', () => {
     ['of a part by the date', ['Range', 'bytes=2-3', 'If-Range', date(-100)], 206],
     ['of a part that is not there', ['Range', 'bytes=10-'], 416],
   ])('%s', (_, request, status) => {
-    expect(answerTo(request, stored, AT).status).toBe(status)
+    expect(answerTo({ method: 'GET', headers: request }, stored, AT).status).toBe(status)
   })
 
   it('of a part is answered with the part', () => {
-    const { headers, body: part } = answerTo(['Range', 'bytes=-3'], stored, AT)
+    const { headers, body: part } = answerTo({ method: 'GET', headers: ['Range', 'bytes=-3'] }, stored, AT)
     expect(Buffer.from(part).toString()).toBe('789')
     expect(headers).toEqual(expect.arrayContaining(['Content-Range', 'bytes 7-9/10']))
+  })
+
+  it('of a part is not heeded in a HEAD', () => {
+    const head = { method: 'HEAD', headers: ['Range', 'bytes=-3'] }
+    expect(answerTo(head, stored, AT)).toBe(stored)
+    expect(answerTo({ ...head, headers: ['If-None-Match', '*'] }, stored, AT).status).toBe(304)
   })
 
   it.each<[string, ReturnType<typeof rangeOf>]>([
