@@ -107,6 +107,28 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
     expect(server.calls).toHaveLength(1)
   })
 
+  it.each(['x', get('/whole/b'), put('/whole/b')])(
+    'what comes behind a request that is the last is not read: %j',
+    async (behind) => {
+      const server = await door({ fastDoor })
+      for (const last of [
+        get('/whole/a', 'Connection: close'),
+        post('/whole/a', 'x', ['Connection: close']),
+      ]) {
+        const together = await client(server)
+        together.send(last + behind)
+        const apart = await client(server)
+        apart.send(last)
+        apart.send(behind)
+        for (const one of [together, apart]) {
+          await closed(one)
+          expect(one.answers.map(({ status }) => status)).toEqual([200])
+        }
+      }
+      expect(server.calls.map(({ path }) => path)).toEqual(Array(4).fill('/whole/a'))
+    },
+  )
+
   it('is not shifted by a request that asks for another protocol', async () => {
     const server = await door({ fastDoor })
     const h2c = post('/whole/a', 'one', [
