@@ -77,6 +77,8 @@ export class HttpLine {
   /** The parser cannot read on, or has waited too long. */
   broken(error: NodeJS.ErrnoException): void {
     if (this.#isClosing) return
+    // What comes behind a request that says close is dropped (RFC 9112, section 9.6): the connection ends with its answer.
+    if (error.code === 'HPE_CLOSED_CONNECTION' && this.#current) return
     if (error.code === 'ECONNRESET' || !this.#socket.writable) return void this.#socket.destroy()
     this.#refuse(REFUSALS[error.code ?? ''] ?? '400 Bad Request', error.code === 'HPE_INVALID_EOF_STATE')
   }
