@@ -65,6 +65,30 @@ async function upload(server: DoorServer, begin: string, bytes: number): Promise
 }
 
 describe.each([true, false])('with the fast door: %s', (fastDoor) => {
+  it.each(['{}', get('/whole/next')])(
+    'nothing is said of %j behind a request that says close',
+    async (more) => {
+      let release = () => {}
+      const gate = new Promise<void>((resolve) => (release = resolve))
+      const called: string[] = []
+      const server = await door({
+        fastDoor,
+        serve: async ({ path }) => {
+          called.push(path)
+          await gate
+          return answer(200, 'last')
+        },
+      })
+      const one = await client(server)
+      one.send(get('/whole', 'Connection: close') + more)
+      await eventually(() => expect(called).toEqual(['/whole']))
+      release()
+      await closed(one)
+      expect(one.answers.map(({ status, body }) => [status, body])).toEqual([[200, 'last']])
+      expect(called).toEqual(['/whole'])
+    },
+  )
+
   it('what comes behind a request that changes something waits for its answer', async () => {
     const begun: string[] = []
     let release = () => {}

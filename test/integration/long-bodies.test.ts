@@ -47,6 +47,8 @@ beforeAll(async () => {
   const cache = { rows: 'always' as const }
   gateway = await startGateway({
     yaml: {
+      // Each worker learns for itself in which forms a server takes calls.
+      server: { workers: 1 },
       cache: { tiers: [{ name: 'memory', type: 'memory', maxBytes: '16MiB' }] },
       pools: {
         m: {
@@ -142,12 +144,17 @@ it.each(cases)(
   },
 )
 
-it('V2 binary: the tensors that came as JSON are known', async () => {
-  const headers = {
+it('V2 binary: the tensors that came as JSON are known, once the server has taken others in binary', async () => {
+  const asBinary = (head: Buffer) => ({
     'content-type': 'application/octet-stream',
     'inference-header-content-length': String(head.length),
-  }
-  const got = await send('/v2/models/m/infer', binary, headers)
+  })
+  const short = Buffer.from(
+    '{"inputs":[{"name":"x","datatype":"FP32","shape":[1,1],"parameters":{"binary_data_size":4}}]}',
+  )
+  const shown = await send('/v2/models/m/infer', Buffer.concat([short, Buffer.alloc(4)]), asBinary(short))
+  expect([shown.status, shown.cache]).toEqual([200, expect.stringContaining('fwd=miss')])
+  const got = await send('/v2/models/m/infer', binary, asBinary(head))
   expect(got.cache).toMatch(/^infergate; hit;/)
 })
 
