@@ -86,7 +86,7 @@ const urls = (said: readonly Snapshot[]) =>
     .at(-1)
     ?.map(({ url }) => url)
     .sort()
-const HIGH = { timeoutMs: 20_000 }
+const HIGH = { timeoutMs: 60_000 }
 
 const ENTRY = {
   Node: { Address: '10.0.0.9', Datacenter: 'dc1' },
@@ -132,10 +132,13 @@ it('a Kubernetes API server', async () => {
     .array(bad, { minLength: 1, maxLength: 4 })
     .map((all) => all.map((one) => JSON.stringify(one)).join('\n'))
   const server = await answering([
-    ...runs(150, fc.oneof(bad, lines)),
-    { ...list, items: [SLICE, null, OTHER] },
+    // Each is waited for a tenth of a second where it is taken for the end of a watch.
+    ...runs(80, fc.oneof(bad, lines)),
+    { ...list, metadata: { resourceVersion: '\ud800' } },
     '\n',
-    list,
+    // Whether it lists or watches by then: what comes next is taken for a list.
+    `${JSON.stringify({ type: 'ERROR', object: { code: 410 } })}\n`,
+    { ...list, items: [SLICE, null, OTHER] },
   ])
   const said = following(
     createKubernetesSource({

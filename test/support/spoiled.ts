@@ -48,7 +48,8 @@ function pathsOf(value: unknown, at: Path = []): Path[] {
 }
 
 function replaced(value: unknown, [key, ...rest]: Path, by: unknown): unknown {
-  if (key === undefined) return by
+  // A copy: the next change may go into it, and the same object may come again.
+  if (key === undefined) return structuredClone(by)
   // What was there may have been replaced before.
   if (typeof value !== 'object' || value === null) return value
   return Object.assign(value, { [key]: replaced((value as Record<string, unknown>)[key], rest, by) })

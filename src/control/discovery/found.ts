@@ -17,7 +17,7 @@ export interface Said {
 }
 
 const HOST = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})$/
-/** Printable and without line ends: these stand in logs, metrics and answers of the admin API. */
+/** Printable and without line ends: these stand in logs, metrics, URLs and answers of the admin API. */
 const TEXT = /^[\x21-\x7e\xa0-\uffff]{1,256}$/
 
 /** Undefined where no place is named that could be connected to. What is odd about the rest is left out. */
@@ -49,7 +49,8 @@ export function listOf(value: unknown): readonly unknown[] {
 }
 
 export function isText(value: unknown): value is string {
-  return typeof value === 'string' && TEXT.test(value)
+  // Half of a surrogate pair cannot be written in a URL: a version that holds one would never be asked for.
+  return typeof value === 'string' && TEXT.test(value) && value.isWellFormed()
 }
 
 function isNumber(value: unknown): value is number {
