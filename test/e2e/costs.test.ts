@@ -5,8 +5,8 @@
 import { expect, it } from 'vitest'
 import { type Costs, measureCosts, readCosts } from '../../bench/costs.ts'
 
-/** Windows of one build differ by 2 % at most; another machine's compiler may inline at another time. */
-const NOISE = 1.08
+/** Runs of one build differ by 3 %, and now and then by 10: the compiler comes when it has time. */
+const NOISE = 1.2
 
 it('no kind of call costs more than bench/costs.json says', { timeout: 120_000 }, async () => {
   const known = readCosts()

@@ -45,7 +45,7 @@ const purge = async (at: 0 | 1, selection: object) => {
   return json as { shared: boolean; known?: boolean }
 }
 
-const keysOf = async (at: 0 | 1, body: unknown): Promise<string[]> => {
+const rowsOf = async (at: 0 | 1, body: unknown) => {
   const { json } = await gateways[at].ask('/api/v1/cache/explain', {
     method: 'POST',
     body: {
@@ -55,12 +55,18 @@ const keysOf = async (at: 0 | 1, body: unknown): Promise<string[]> => {
       body: JSON.stringify(body),
     },
   })
-  return (json as { rows: { key: string }[] }).rows.map(({ key }) => key)
+  return (json as { rows: { key: string; tier?: string }[] }).rows
 }
+
+const keysOf = async (at: 0 | 1, body: unknown) => (await rowsOf(at, body)).map(({ key }) => key)
 
 /** Both gateways have the answer in their memory. */
 async function warmed(body: unknown, timeoutMs = 5000): Promise<number> {
   await serialOf(0, body)
+  // What is stored behind the answer is there for the other a moment later: asked before, it would load for itself.
+  await eventually(async () =>
+    expect((await rowsOf(1, body)).every(({ tier }) => tier !== undefined)).toBe(true),
+  )
   return eventually(
     async () => {
       const [one, other] = [await serialOf(0, body), await serialOf(1, body)]
