@@ -20,7 +20,7 @@ export type Owner = 'ours' | 'package' | 'node' | 'engine'
 
 export interface Frame {
   readonly name: string
-  /** Where it is: `data/pipeline.ts`, `undici/lib/dispatcher/client.js`, `node:net`; for native code, its name. */
+  /** Where it is: `data/serve/pipeline.ts`, `undici/lib/dispatcher/client.js`, `node:net`; for native code, its name. */
   readonly file: string
   readonly owner: Owner
   selfMicros: number
@@ -147,7 +147,7 @@ const ORPHANS: Readonly<Record<string, string>> = {
   '(garbage collector)': 'garbage collector',
 }
 
-/** The folder of a file, or the file where it stands between folders: `data/cache`, `data/pipeline.ts`, `protocol`, `undici`. */
+/** The folder of a file, or the file where it stands between folders: `data/cache`, `data/serve/pipeline.ts`, `protocol`, `undici`. */
 function stageOf({ file, owner }: Frame): string {
   const parts = file.split('/')
   if (owner === 'package') return parts[0]?.startsWith('@') ? parts.slice(0, 2).join('/') : (parts[0] ?? file)

@@ -10,7 +10,12 @@ import { hash } from 'node:crypto'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { LRUCache } from 'lru-cache'
 import type { Digest } from '../../src/core/key.ts'
-import { allocateMemory, createMemory, type Memory, type SharedMemory } from '../../src/data/cache/memory.ts'
+import {
+  allocateMemory,
+  createMemory,
+  type Memory,
+  type SharedMemory,
+} from '../../src/data/cache/memory/memory.ts'
 
 interface Subject {
   get(digest: Digest): Uint8Array | undefined

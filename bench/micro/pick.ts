@@ -8,9 +8,9 @@
 
 import type { Backend } from '../../src/core/backend.ts'
 import { digestOf } from '../../src/core/key.ts'
-import { Outliers } from '../../src/data/balance/outlier.ts'
-import { createOutlierState } from '../../src/data/balance/outlier-state.ts'
-import { createPolicy, type PolicyName, policyNames } from '../../src/data/balance/policies.ts'
+import { Outliers } from '../../src/data/balance/outliers/outlier.ts'
+import { createOutlierState } from '../../src/data/balance/outliers/outlier-state.ts'
+import { createPolicy, type PolicyName, policyNames } from '../../src/data/balance/policies/policies.ts'
 import { Selector } from '../../src/data/balance/select.ts'
 import { beginCall, createLoadTable, endCall } from '../../src/data/balance/table.ts'
 import { createRandom } from '../sim/random.ts'

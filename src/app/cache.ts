@@ -2,10 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Settings } from '../config/schema.ts'
 import type { Log } from '../core/log.ts'
-import { type GuardedTier, guardTier, type TierObserver } from '../data/cache/guard.ts'
-import type { Memory } from '../data/cache/memory.ts'
-import type { Tier } from '../data/cache/tier.ts'
+import type { Memory } from '../data/cache/memory/memory.ts'
 import { createTiered, type Tiered } from '../data/cache/tiered.ts'
+import { type GuardedTier, guardTier, type TierObserver } from '../data/cache/tiers/guard.ts'
+import type { Tier } from '../data/cache/tiers/tier.ts'
 import type { Clock } from '../lib/clock.ts'
 import { openTier } from './parts.ts'
 

@@ -2,7 +2,7 @@
 import type { Settings } from '../config/schema.ts'
 import type { Endpoint } from '../core/addresses.ts'
 import type { Observer } from '../core/observer.ts'
-import type { OutlierState } from '../data/balance/outlier-state.ts'
+import type { OutlierState } from '../data/balance/outliers/outlier-state.ts'
 import type { LoadTable } from '../data/balance/table.ts'
 import type { Claims } from '../data/flight/claims.ts'
 import { type Listener, listen } from '../data/ingress/server.ts'

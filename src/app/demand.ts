@@ -3,7 +3,7 @@ import type { PoolView } from '../core/backend.ts'
 import type { LoadReport } from '../core/load.ts'
 import type { Observer } from '../core/observer.ts'
 import type { LoadTable } from '../data/balance/table.ts'
-import type { DemandMeter } from '../data/demand.ts'
+import type { DemandMeter } from '../data/measure/demand.ts'
 
 /** A look at a pool. `read` takes what was measured since the last reading. */
 export interface PoolLoad {

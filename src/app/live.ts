@@ -2,7 +2,7 @@
 import type { BlockList } from 'node:net'
 import type { Settings } from '../config/schema.ts'
 import { cidrList } from '../core/addresses.ts'
-import { createRouter, type Live } from '../data/ingress/routes.ts'
+import { createRouter, type Live } from '../data/route/routes.ts'
 import { routesOf } from './routes.ts'
 
 export interface LiveSettings extends Live {

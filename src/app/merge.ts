@@ -1,7 +1,7 @@
 /** What several workers say of the same thing, as one answer. */
 import type { PoolTraffic } from '../data/backend/traffic.ts'
-import type { TieredStats, TierStats } from '../data/cache/tier-stats.ts'
-import type { ModelCounts } from '../data/model-stats.ts'
+import type { TieredStats, TierStats } from '../data/cache/tiers/tier-stats.ts'
+import type { ModelCounts } from '../data/measure/model-stats.ts'
 
 /** What a worker has counted since its start, and what there is now. */
 export interface DataStats extends TieredStats {

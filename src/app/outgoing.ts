@@ -1,8 +1,8 @@
 /** A call's fields as they go to a backend; kept with those of the call, which come again with its client's next. */
 import { isIP, isIPv6 } from 'node:net'
 import type { Call, RawPairs } from '../core/call.ts'
-import { forwardedRequest, type Peer } from '../data/ingress/headers.ts'
-import { withoutConditions } from '../data/ingress/query.ts'
+import { forwardedRequest, type Peer } from '../data/http/headers.ts'
+import { withoutConditions } from '../data/http/query.ts'
 import type { LiveSettings } from './live.ts'
 
 export type Outgoing = (call: Call) => RawPairs

@@ -5,7 +5,7 @@
 
 import type { RouteSettings, Settings, TierSettings } from '../config/schema.ts'
 import type { SharedStore } from '../core/shared.ts'
-import type { Tier } from '../data/cache/tier.ts'
+import type { Tier } from '../data/cache/tiers/tier.ts'
 import { oip } from '../protocol/oip.ts'
 import { opaque } from '../protocol/opaque.ts'
 import type { Protocol } from '../protocol/protocol.ts'
@@ -29,11 +29,11 @@ type SharedTier = Exclude<TierSettings, { type: 'memory' }>
 export async function openTier(settings: SharedTier): Promise<Tier> {
   switch (settings.type) {
     case 'redis': {
-      const { createRedisTier } = await import('../data/cache/redis.ts')
+      const { createRedisTier } = await import('../data/cache/tiers/redis.ts')
       return createRedisTier(settings)
     }
     case 'memcached': {
-      const { createMemcachedTier } = await import('../data/cache/memcached.ts')
+      const { createMemcachedTier } = await import('../data/cache/tiers/memcached.ts')
       return createMemcachedTier(settings)
     }
   }
@@ -43,6 +43,6 @@ export async function openTier(settings: SharedTier): Promise<Tier> {
 export async function openStore({ admin, cache }: Settings): Promise<SharedStore | undefined> {
   const tier = cache.tiers.find(({ type }) => type === 'redis')
   if (tier?.type !== 'redis' || !admin.shareBackends) return undefined
-  const { createRedisStore } = await import('../data/cache/redis.ts')
+  const { createRedisStore } = await import('../data/cache/tiers/redis.ts')
   return createRedisStore({ ...tier, name: `${tier.name} (shared)` })
 }

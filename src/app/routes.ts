@@ -1,6 +1,6 @@
 /** From settings to the routes of the data plane: those written down, then one for each embedded model. */
 import type { CachePolicy, Settings } from '../config/schema.ts'
-import type { Route, RouteCache } from '../data/ingress/routes.ts'
+import type { Route, RouteCache } from '../data/route/routes.ts'
 import { EMBEDDED, PROTOCOLS } from './parts.ts'
 
 export function routesOf(settings: Settings): Route[] {

@@ -3,7 +3,7 @@
  * alone has nothing to share, and pays for none of it.
  */
 import type { Settings } from '../config/schema.ts'
-import { createOutlierState, type OutlierState } from '../data/balance/outlier-state.ts'
+import { createOutlierState, type OutlierState } from '../data/balance/outliers/outlier-state.ts'
 import {
   createLoadTable,
   forgetWorker,
@@ -17,7 +17,7 @@ import {
   type Memory,
   recoverMemory,
   type SharedMemory,
-} from '../data/cache/memory.ts'
+} from '../data/cache/memory/memory.ts'
 import { allocateClaims, type ClaimBytes, ClaimTable, forgetClaims } from '../data/flight/claim-table.ts'
 import { Claims } from '../data/flight/claims.ts'
 import type { Clock } from '../lib/clock.ts'

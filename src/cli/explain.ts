@@ -1,7 +1,7 @@
 /** `infergate explain`: why a request is, or is not, answered from the cache. */
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-import type { Explanation } from '../data/explain.ts'
+import type { Explanation } from '../data/serve/explain.ts'
 import {
   type AdminClientOptions,
   AdminError,

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Digest, digestOf } from '../../src/core/key.ts'
-import { type LeaseTier, sha1Of } from '../../src/data/cache/lease-tier.ts'
-import type { Tier } from '../../src/data/cache/tier.ts'
+import { type LeaseTier, sha1Of } from '../../src/data/cache/tiers/lease-tier.ts'
+import type { Tier } from '../../src/data/cache/tiers/tier.ts'
 import { eventually } from '../support/eventually.ts'
 
 export function leaseTierContract(name: string, open: () => Promise<readonly [Tier, Tier]>): void {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { createRandom } from '../../bench/sim/random.ts'
 import { digestOf } from '../../src/core/key.ts'
-import type { Ending, Policy, PolicyContext } from '../../src/data/balance/policy.ts'
+import type { Ending, Policy, PolicyContext } from '../../src/data/balance/policies/policy.ts'
 import {
   beginCall,
   createLoadTable,

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Digest, digestOf } from '../../src/core/key.ts'
-import type { Tier } from '../../src/data/cache/tier.ts'
+import type { Tier } from '../../src/data/cache/tiers/tier.ts'
 import { eventually } from '../support/eventually.ts'
 
 export function tierContract(name: string, open: () => Promise<Tier>): void {

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
-import { allocateMemory, createMemory, type Memory } from '../../src/data/cache/memory.ts'
+import { allocateMemory, createMemory, type Memory } from '../../src/data/cache/memory/memory.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 

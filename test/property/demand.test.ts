@@ -1,7 +1,7 @@
 /** I25: what a cache answers is no load. Whatever is answered, whenever, a pool's report of its load stays what it was. */
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { DemandMeter } from '../../src/data/demand.ts'
+import { DemandMeter } from '../../src/data/measure/demand.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const step = fc.record({

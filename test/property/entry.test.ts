@@ -3,7 +3,7 @@ import { validateHeaderName, validateHeaderValue } from 'node:http'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ageMs, decode, encode, lifeMs, remainingMs } from '../../src/data/cache/entry.ts'
-import { ReadyText } from '../../src/data/ingress/ready-text.ts'
+import { ReadyText } from '../../src/data/exchange/ready-text.ts'
 import { anEntry, digests, entries } from '../support/entries.ts'
 
 describe('the envelope', () => {

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
-import { allocateMemory, createMemory, recoverMemory } from '../../src/data/cache/memory.ts'
+import { allocateMemory, createMemory, recoverMemory } from '../../src/data/cache/memory/memory.ts'
 import { startThread } from '../support/threads.ts'
 
 const MiB = 1024 * 1024
@@ -13,7 +13,7 @@ const KEYS = 400
  * another key's, is found out. The key is the value's first word, so that it tells whose it is.
  */
 const HAMMER = `
-const { createMemory } = await load('data/cache/memory.ts')
+const { createMemory } = await load('data/cache/memory/memory.ts')
 const { digestOf } = await load('core/key.ts')
 const { shared, worker, rounds, keys } = workerData
 const memory = createMemory({ shared, worker })
@@ -65,7 +65,7 @@ describe('memory shared by threads', () => {
   it('is a hit in one thread for what another has stored', async () => {
     const shared = allocateMemory(MiB, 2)
     const source = `
-      const { createMemory } = await load('data/cache/memory.ts')
+      const { createMemory } = await load('data/cache/memory/memory.ts')
       const memory = createMemory({ shared: workerData.shared, worker: 1 })
       parentPort.postMessage(memory.set(workerData.digest, Buffer.from('theirs'), Number.MAX_VALUE))
     `
@@ -93,7 +93,7 @@ describe('memory shared by threads', () => {
     memory.set(digest, Buffer.from('kept'), Number.MAX_VALUE)
     const source = `
       const { Lock } = await load('lib/lock.ts')
-      const { LOCK_WORD } = await load('data/cache/arena-bytes.ts')
+      const { LOCK_WORD } = await load('data/cache/memory/arena-bytes.ts')
       const { buffer } = workerData.shared.arenas[0]
       new Lock(new Int32Array(buffer, 0, LOCK_WORD + 1), LOCK_WORD, 2).acquire(0)
       parentPort.postMessage('inside')

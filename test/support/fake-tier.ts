@@ -1,7 +1,7 @@
 /** A small real Tier in memory, whose faults the test chooses operation by operation. Passes the Tier contract. */
 import type { Digest } from '../../src/core/key.ts'
-import { type LeaseAnswer, type LeaseTier, sha1Of } from '../../src/data/cache/lease-tier.ts'
-import type { Tier } from '../../src/data/cache/tier.ts'
+import { type LeaseAnswer, type LeaseTier, sha1Of } from '../../src/data/cache/tiers/lease-tier.ts'
+import type { Tier } from '../../src/data/cache/tiers/tier.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
 
 /** What happens to one operation; `garbage` gives a look-up bytes nobody stored, other operations fail. */

@@ -1,6 +1,6 @@
 /** A gateway as far as leases are concerned, on a clock the test owns: flights, leases and a backend it counts. */
 import type { Digest } from '../../src/core/key.ts'
-import { guardTier } from '../../src/data/cache/guard.ts'
+import { guardTier } from '../../src/data/cache/tiers/guard.ts'
 import { Flights, type Load } from '../../src/data/flight/flights.ts'
 import { Leases } from '../../src/data/flight/leases.ts'
 import type { Signal } from '../../src/lib/cancel.ts'

@@ -5,7 +5,7 @@
  */
 import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { Prober, ProbeSink } from '../balance/asking.ts'
+import type { Prober, ProbeSink } from '../balance/policies/asking.ts'
 import type { Clients } from './clients.ts'
 import { collected, letGo } from './incoming.ts'
 

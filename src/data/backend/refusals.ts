@@ -1,9 +1,9 @@
 /** What a call is told that a pool does not take. */
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
-import type { Dropped } from '../balance/queue.ts'
+import type { Standing } from '../balance/backend-status.ts'
+import type { Dropped } from '../balance/limits/queue.ts'
 import type { Refusal } from '../balance/select.ts'
-import type { Standing } from '../balance/standing.ts'
 
 const DROPPED: Readonly<Record<Dropped, string>> = {
   full: 'its queue is full',

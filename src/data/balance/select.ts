@@ -10,15 +10,15 @@
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type Candidates, candidatesOf, offers } from './candidates.ts'
-import type { Limits } from './limit.ts'
-import type { Outliers } from './outlier.ts'
+import { type Standing, standingOf } from './backend-status.ts'
+import type { Limits } from './limits/limit.ts'
+import type { Outliers } from './outliers/outlier.ts'
 import { Pauses } from './pauses.ts'
-import type { Ending, Policy } from './policy.ts'
+import { type Candidates, candidatesOf, offers } from './policies/candidates.ts'
+import type { Ending, Policy } from './policies/policy.ts'
+import { isNearEnough, type ZoneOptions } from './policies/zone.ts'
 import { Ramps, type SlowStartOptions } from './slow-start.ts'
-import { type Standing, standingOf } from './standing.ts'
 import { claimSlot, endCall, hasRoom, incarnationOf, inflightOf, type LoadTable, takePlace } from './table.ts'
-import { isNearEnough, type ZoneOptions } from './zone.ts'
 
 export interface SelectorParts {
   readonly table: LoadTable

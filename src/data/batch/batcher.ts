@@ -12,7 +12,7 @@
  */
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { Until } from '../shipment.ts'
+import type { Until } from '../upstream/upstream-call.ts'
 import { Sending } from './sending.ts'
 import { type Batched, type BatchJob, type Share, Submission } from './submission.ts'
 

@@ -3,7 +3,7 @@
  */
 import { GatewayError } from '../../core/errors.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
-import type { Until } from '../shipment.ts'
+import type { Until } from '../upstream/upstream-call.ts'
 import type { Share, Submission } from './submission.ts'
 
 interface Part<J, W, A, R> {

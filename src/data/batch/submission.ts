@@ -3,7 +3,7 @@
  * several requests; it settles once.
  */
 import type { Signal } from '../../lib/cancel.ts'
-import type { Until } from '../shipment.ts'
+import type { Until } from '../upstream/upstream-call.ts'
 
 /** One caller's rows. */
 export interface BatchJob<J, W> extends Until {

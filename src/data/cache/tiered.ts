@@ -10,11 +10,11 @@ import type { Digest } from '../../core/key.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { decode, type Entry, encode, lifeMs } from './entry.ts'
 import { Fence } from './fence.ts'
-import type { GuardedTier } from './guard.ts'
-import type { GuardedLeases } from './guarded-leases.ts'
-import type { Memory } from './memory.ts'
-import type { TieredStats } from './tier-stats.ts'
-import { type Leasehold, WriteQueue, type WriteQueueOptions } from './write-queue.ts'
+import type { Memory } from './memory/memory.ts'
+import type { GuardedTier } from './tiers/guard.ts'
+import type { GuardedLeases } from './tiers/guarded-leases.ts'
+import type { TieredStats } from './tiers/tier-stats.ts'
+import { type Leasehold, WriteQueue, type WriteQueueOptions } from './tiers/write-queue.ts'
 
 export interface Found {
   readonly entry: Entry

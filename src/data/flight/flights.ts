@@ -13,7 +13,7 @@ import type { Digest } from '../../core/key.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type Coming, hear, Later, type Taker } from '../../lib/later.ts'
-import type { Until } from '../shipment.ts'
+import type { Until } from '../upstream/upstream-call.ts'
 import { type Chained, DigestTable } from './digest-table.ts'
 
 export interface Flight<L> {

@@ -15,9 +15,9 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
-import type { GuardedLeases } from '../cache/guarded-leases.ts'
-import { type LeaseAnswer, type LeaseWant, sha1Of } from '../cache/lease-tier.ts'
 import type { StoreOptions } from '../cache/tiered.ts'
+import type { GuardedLeases } from '../cache/tiers/guarded-leases.ts'
+import { type LeaseAnswer, type LeaseWant, sha1Of } from '../cache/tiers/lease-tier.ts'
 
 export interface LeasesOptions {
   readonly leases: GuardedLeases

@@ -1,6 +1,6 @@
 /** Which fields of an answer are kept with it (RFC 9111, sections 3.1 and 3.2), and what a 304 changes in them. */
 import { header, type RawPairs } from '../../core/call.ts'
-import { forwardedReply } from '../ingress/headers.ts'
+import { forwardedReply } from '../http/headers.ts'
 
 /** Of one exchange, or written anew for each; a cookie is one caller's. */
 const NOT_KEPT = new Set([

@@ -5,8 +5,8 @@
 import { type Call, header, type RawPairs } from '../../core/call.ts'
 import type { Log } from '../../core/log.ts'
 import type { Answer } from '../../core/reply.ts'
-import { keepable, type Router } from '../ingress/routes.ts'
 import type { Keyer, Seed } from '../key/keyer.ts'
+import { keepable, type Router } from '../route/routes.ts'
 import { urlDigest } from './node.ts'
 import type { Shelf } from './shelf.ts'
 

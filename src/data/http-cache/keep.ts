@@ -1,6 +1,6 @@
 /** Which answers of an opaque route may be kept, and how long (RFC 9111, sections 3 and 4.2.2). */
 import { headerAll, type RawPairs } from '../../core/call.ts'
-import type { RouteCache } from '../ingress/routes.ts'
+import type { RouteCache } from '../route/routes.ts'
 import { validatorsOf } from './conditions.ts'
 import { type Arrival, type Life, lifeOf, type Said, statedLifetime } from './said.ts'
 import { selectingFields } from './vary.ts'

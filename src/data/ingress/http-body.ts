@@ -5,7 +5,7 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { type Flow, Incoming } from '../backend/incoming.ts'
-import { bodyTooLate, Gather, tooLarge } from './body.ts'
+import { bodyTooLate, Gather, tooLarge } from '../http/body.ts'
 
 /** Whoever reads it; told the end once. */
 interface Reader {

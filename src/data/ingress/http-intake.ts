@@ -4,9 +4,9 @@ import type { RawPairs, WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Fields } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
-import { isAuthority } from './authority.ts'
+import type { HeadNotes, Intake } from '../exchange/exchange.ts'
+import { isAuthority } from '../route/authority.ts'
 import type { HttpBody } from './http-body.ts'
-import type { HeadNotes, Intake } from './intake.ts'
 
 /** A request of node:http, its answer, and the reading of its body. */
 export interface HttpExchange {

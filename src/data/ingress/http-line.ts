@@ -8,11 +8,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../core/errors.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
+import { refusal } from '../http/refusal.ts'
 import { HttpBody } from './http-body.ts'
 import { type HttpExchange as Exchange, HttpIntake } from './http-intake.ts'
 import type { Ingress } from './ingress.ts'
 import { Linger } from './linger.ts'
-import { refusal } from './refusal.ts'
 
 /** What the connections of one server share. */
 export interface HttpHouse {

@@ -7,7 +7,7 @@ import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
-import type { Intake } from './intake.ts'
+import type { Intake } from '../exchange/exchange.ts'
 
 /** Where a route does not say. */
 const IDLE_MS = 60_000

@@ -8,7 +8,7 @@
  */
 import type { Reply } from '../../core/reply.ts'
 import type { Plan } from '../../protocol/protocol.ts'
-import type { Matched } from '../ingress/routes.ts'
+import type { Matched } from '../route/routes.ts'
 import type { ModelNames } from './model-names.ts'
 
 /** Names come from callers and deployments, so there is a bound; what is forgotten is shown anew. */

@@ -6,7 +6,7 @@ import { type Call, header, headerAll, type RawPairs, upstreamMethod } from '../
 import { folded } from '../../core/fields.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
-import type { Matched } from '../ingress/routes.ts'
+import type { Matched } from '../route/routes.ts'
 import type { DeploymentToken } from './deployed.ts'
 import type { Deployments } from './deployment.ts'
 import { type Epochs, type EpochValues, epochNames } from './epochs.ts'

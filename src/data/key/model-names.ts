@@ -1,5 +1,5 @@
 /** A model of a pool in its present deployment, as one text: what is learnt of it is kept under that, and ends with it. */
-import type { Matched } from '../ingress/routes.ts'
+import type { Matched } from '../route/routes.ts'
 
 export type ModelNames = (matched: Matched) => string
 

@@ -9,7 +9,7 @@
 import type { Backend } from '../../core/backend.ts'
 import type { Target } from '../../core/call.ts'
 import type { Entry } from '../cache/entry.ts'
-import type { Matched } from '../ingress/routes.ts'
+import type { Matched } from '../route/routes.ts'
 import type { Deployments } from './deployment.ts'
 
 export interface Statement {

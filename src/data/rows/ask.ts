@@ -2,8 +2,8 @@
 import type { Call, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Row } from '../../protocol/protocol.ts'
-import type { Job } from '../job.ts'
-import type { Dispatch } from '../shipment.ts'
+import type { Dispatch } from '../upstream/upstream-call.ts'
+import type { Job } from './lookup-context.ts'
 
 const MAX_BYTES = 16 * 1024 * 1024
 const DEADLINE_MS = 30_000

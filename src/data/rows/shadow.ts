@@ -7,7 +7,7 @@
 import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Row, RowAnswer, Rows } from '../../protocol/protocol.ts'
-import type { Job } from '../job.ts'
+import type { Job } from './lookup-context.ts'
 import type { Kind, Splitter } from './splitter.ts'
 
 export interface ShadowParts {

@@ -16,7 +16,7 @@
  */
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { RowsMode } from '../ingress/routes.ts'
+import type { RowsMode } from '../route/routes.ts'
 
 export interface SplitterOptions {
   readonly clock: Clock

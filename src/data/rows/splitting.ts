@@ -2,9 +2,9 @@
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Plan, RowAnswer } from '../../protocol/protocol.ts'
-import type { Matched } from '../ingress/routes.ts'
-import type { Job } from '../job.ts'
 import type { ModelNames } from '../key/model-names.ts'
+import type { Matched } from '../route/routes.ts'
+import type { Job } from './lookup-context.ts'
 import type { Shadow } from './shadow.ts'
 import type { Kind, SplitReading, Splitter } from './splitter.ts'
 

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest'
 import { memoryBytes, readyBytes } from '../../../src/app/cache.ts'
 import { parseSettings } from '../../../src/config/load.ts'
-import { createMemory } from '../../../src/data/cache/memory.ts'
+import { createMemory } from '../../../src/data/cache/memory/memory.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 
 it.each(['64KiB', '65KiB', '100KiB', '1MiB'])(

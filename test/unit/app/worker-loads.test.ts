@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { WorkerLoads } from '../../../src/app/worker-loads.ts'
-import { DemandMeter } from '../../../src/data/demand.ts'
+import { DemandMeter } from '../../../src/data/measure/demand.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 
 const ALL = 'p'

@@ -54,7 +54,7 @@ test.each([
   [
     'ours',
     at('pick', `${SRC}/data/balance/p2c.ts`),
-    { name: 'pick', file: 'data/balance/p2c.ts', owner: 'ours' },
+    { name: 'pick', file: 'data/balance/policies/p2c.ts', owner: 'ours' },
   ],
   [
     'nameless',

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { routesOf } from '../../../src/app/routes.ts'
 import { formatProblem, parseSettings } from '../../../src/config/load.ts'
 import type { Settings } from '../../../src/config/schema.ts'
-import { createRouter } from '../../../src/data/ingress/routes.ts'
+import { createRouter } from '../../../src/data/route/routes.ts'
 
 function parsed(routes: unknown, more: object = {}): { settings: Settings; warnings: readonly string[] } {
   const pools = { a: { backends: [{ url: 'http://h:1' }] }, b: { backends: [] } }

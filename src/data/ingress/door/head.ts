@@ -4,7 +4,7 @@
  * unread, to node:http.
  */
 import type { RawPairs } from '../../../core/call.ts'
-import type { HeadNotes } from '../intake.ts'
+import type { HeadNotes } from '../../exchange/exchange.ts'
 
 /** The longest head that is ever read here; longer ones are node:http's. */
 export const MAX_HEAD_BYTES = 8192

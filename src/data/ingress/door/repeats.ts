@@ -3,7 +3,7 @@
  * look-up, nothing of them is read or digested. The bytes themselves are what is compared, so no two requests can be
  * taken for each other; what they were answered from is asked whether it still holds.
  */
-import { type Repeat, repeatOf, type Source } from '../../instant.ts'
+import { type Repeat, repeatOf, type Source } from '../../hits/memory-hit.ts'
 import type { Head } from './head.ts'
 
 /** Longer ones are told by a digest, which is cheaper for them. */

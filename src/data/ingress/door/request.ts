@@ -7,11 +7,11 @@ import { JOINED_BYTES } from '../../../core/chunks.ts'
 import { GatewayError } from '../../../core/errors.ts'
 import type { Fields } from '../../../core/reply.ts'
 import type { Signal } from '../../../lib/cancel.ts'
-import { Gather, tooLarge } from '../body.ts'
-import type { HeadNotes, Intake } from '../intake.ts'
+import type { HeadNotes, Intake } from '../../exchange/exchange.ts'
+import { type Framing, fieldLines, lastChunk, replyHead } from '../../exchange/reply-head.ts'
+import { Gather, tooLarge } from '../../http/body.ts'
 import { kept } from './arrivals.ts'
 import type { Head } from './head.ts'
-import { type Framing, fieldLines, lastChunk, replyHead } from './reply-head.ts'
 
 const HIGH_WATER_BYTES = 256 * 1024
 /** A body up to this length that is there need not be passed on in pieces. */

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Clients } from '../../../../src/data/backend/clients.ts'
+import type { Need, Seat } from '../../../../src/data/backend/permit.ts'
 import { BackendPool } from '../../../../src/data/backend/pool.ts'
-import type { Need, Seat } from '../../../../src/data/backend/seat.ts'
-import { createOutlierState } from '../../../../src/data/balance/outlier-state.ts'
+import { createOutlierState } from '../../../../src/data/balance/outliers/outlier-state.ts'
 import { createLoadTable, inflightOf, type LoadTable } from '../../../../src/data/balance/table.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { createRandom } from '../../../../bench/sim/random.ts'
 import type { Backend } from '../../../../src/core/backend.ts'
-import { Limits } from '../../../../src/data/balance/limit.ts'
-import { Outliers } from '../../../../src/data/balance/outlier.ts'
-import { createOutlierState } from '../../../../src/data/balance/outlier-state.ts'
-import { createPolicy } from '../../../../src/data/balance/policies.ts'
+import { Limits } from '../../../../src/data/balance/limits/limit.ts'
+import { Outliers } from '../../../../src/data/balance/outliers/outlier.ts'
+import { createOutlierState } from '../../../../src/data/balance/outliers/outlier-state.ts'
+import { createPolicy } from '../../../../src/data/balance/policies/policies.ts'
 import { type Ask, Selector, type SelectorOptions } from '../../../../src/data/balance/select.ts'
 import {
   createLoadTable,

@@ -1,12 +1,12 @@
 /** What judges what Redis and Memcached say, before the clients hear it. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { MemcachedJudge } from '../../../../src/data/cache/memcached-judge.ts'
-import { slotOf } from '../../../../src/data/cache/redis-connection.ts'
-import { type Reply, RespError } from '../../../../src/data/cache/redis-reply.ts'
-import { nameOf, readRedirection, readSlots } from '../../../../src/data/cache/redis-slots.ts'
-import { RespJudge } from '../../../../src/data/cache/resp-judge.ts'
-import { Garbled } from '../../../../src/data/cache/socket-guard.ts'
+import { MemcachedJudge } from '../../../../src/data/cache/tiers/memcached-judge.ts'
+import { slotOf } from '../../../../src/data/cache/tiers/redis-connection.ts'
+import { type Reply, RespError } from '../../../../src/data/cache/tiers/redis-reply.ts'
+import { nameOf, readRedirection, readSlots } from '../../../../src/data/cache/tiers/redis-slots.ts'
+import { RespJudge } from '../../../../src/data/cache/tiers/resp-judge.ts'
+import { Garbled } from '../../../../src/data/cache/tiers/socket-guard.ts'
 
 const { reply } = fc.letrec<{ reply: Reply }>((tie) => ({
   reply: fc.oneof(

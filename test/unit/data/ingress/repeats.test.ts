@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
+import type { Source } from '../../../../src/data/hits/memory-hit.ts'
 import { type Head, readHead } from '../../../../src/data/ingress/door/head.ts'
 import { Repeats } from '../../../../src/data/ingress/door/repeats.ts'
-import type { Source } from '../../../../src/data/instant.ts'
 
 const SOURCE = {} as Source
 

@@ -1,0 +1,168 @@
+/**
+ * Where the calls of one pool wait. In the queue are those that came while every backend was full; held are those that
+ * came while the pool was at zero and its first backend is on its way: they may wait as long as their callers do, and nobody is shed
+ * for it, since a start takes longer than any overload should.
+ */
+import type { GatewayError } from '../../core/errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { type Capacity, type Place, type QueueOptions, WaitQueue } from '../balance/limits/queue.ts'
+import type { Neighbours } from '../balance/policies/neighbours.ts'
+import type { DemandMeter } from '../measure/demand.ts'
+import type { Need, Seat } from './permit.ts'
+import { dropped } from './refusals.ts'
+
+export interface RoomParts {
+  readonly pool: string
+  readonly clock: Pick<Clock, 'now'>
+  readonly demand: DemandMeter
+  readonly capacity: () => Capacity
+  /** Told since when a call waits here, and how many do. */
+  readonly neighbours: Pick<Neighbours, 'tell' | 'queued'>
+}
+
+/** What a call waits for. */
+export interface Wish {
+  readonly need: Need
+  readonly exclude: readonly number[]
+}
+
+export interface Waiting extends Wish {
+  readonly queue: WaitQueue<Waiting>
+  readonly resolve: (seat: Seat) => void
+  readonly reject: (error: GatewayError) => void
+  place: Place<Waiting> | undefined
+}
+
+export class WaitingRoom {
+  readonly #parts: RoomParts
+  readonly #queue: WaitQueue<Waiting>
+  readonly #held: WaitQueue<Waiting>
+  /** How long the first held call waited when a backend came last. */
+  #startupMs = 0
+
+  constructor(parts: RoomParts, options: QueueOptions) {
+    this.#parts = parts
+    const drop = (waiting: Waiting, why: Parameters<typeof dropped>[1]) => {
+      if (why === 'late' && this.#hasGrown(waiting)) return
+      waiting.reject(
+        dropped(parts.pool, why, this.#isHeld(waiting) ? this.#startupMs : parts.capacity().meanServiceMs),
+      )
+    }
+    this.#queue = new WaitQueue(drop, options)
+    this.#held = new WaitQueue(drop, heldOptions(options))
+  }
+
+  configure(options: QueueOptions): void {
+    this.#queue.configure(options)
+    this.#held.configure(heldOptions(options))
+  }
+
+  get depth(): number {
+    return this.#queue.depth + this.#held.depth
+  }
+
+  /** When the most urgent call came; undefined: nobody waits. */
+  get since(): number | undefined {
+    return this.#held.since ?? this.#queue.since
+  }
+
+  /** Tells the other workers. */
+  tell(): void {
+    this.#parts.neighbours.tell(this.since, this.depth)
+  }
+
+  /** To be called now and then: drops those whose time has come. */
+  expire(): void {
+    const now = this.#parts.clock.now()
+    this.#queue.expire(now)
+    this.#held.expire(now)
+  }
+
+  /** Rejects with `overloaded`, or the signal's reason. */
+  wait(wish: Wish): Promise<Seat> {
+    return this.#enter(wish, this.#queue)
+  }
+
+  /** The same, for a pool that nobody serves yet. */
+  hold(wish: Wish): Promise<Seat> {
+    return this.#enter(wish, this.#held)
+  }
+
+  /** Whose turn it is: those who were held came first. */
+  take(medianServiceMs: number): Waiting | undefined {
+    const now = this.#parts.clock.now()
+    const held = this.#held.take(now, 0)
+    if (held?.place) this.#startupMs = now - held.place.cameAt
+    return held ?? this.#queue.take(now, medianServiceMs)
+  }
+
+  /** Puts back, at its old place, one that was taken and could not be served. */
+  restore({ queue, place }: Waiting): void {
+    if (place) queue.restore(place)
+  }
+
+  /** Others wait for the same by now, who have more time: it has its place until then. */
+  #hasGrown(waiting: Waiting): boolean {
+    const { need, place, queue } = waiting
+    if (!place?.isDated || need.deadline <= place.due) return false
+    waiting.place = queue.extend(place, need.deadline)
+    return true
+  }
+
+  #isHeld({ queue }: Waiting): boolean {
+    return queue === this.#held
+  }
+
+  #enter({ need, exclude }: Wish, queue: WaitQueue<Waiting>): Promise<Seat> {
+    const { clock, demand, neighbours, pool } = this.#parts
+    return new Promise((resolve, reject) => {
+      let waited = () => {}
+      const settle = (finish: () => void) => {
+        waited()
+        need.signal.removeEventListener('abort', left)
+        finish()
+      }
+      const waiting: Waiting = {
+        need,
+        exclude,
+        queue,
+        resolve: (seat) => settle(() => resolve(seat)),
+        reject: (error) => settle(() => reject(error)),
+        place: undefined,
+      }
+      const left = () => {
+        if (!waiting.place || !queue.remove(waiting.place)) return
+        waited()
+        this.tell()
+        reject(need.signal.reason)
+      }
+      const isHeld = this.#isHeld(waiting)
+      // Counted before the look, so that two workers never both give the last place in the queue.
+      neighbours.tell(this.since, this.depth + 1)
+      const entry = queue.enter(
+        waiting,
+        { deadline: need.deadline },
+        {
+          now: clock.now(),
+          capacity: isHeld ? { ...UNKNOWN, elsewhere: neighbours.queued } : this.#parts.capacity(),
+        },
+      )
+      if ('refused' in entry) {
+        this.tell()
+        return reject(dropped(pool, entry.refused, isHeld ? this.#startupMs : entry.retryAfterMs))
+      }
+      waiting.place = entry.place
+      waited = demand.wait()
+      this.tell()
+      need.signal.addEventListener('abort', left, { once: true })
+    })
+  }
+}
+
+/** Nobody knows yet how fast the pool will be, so nobody is refused for it. */
+const UNKNOWN: Capacity = { meanServiceMs: 0, medianServiceMs: 0, limits: 0, startupMs: 0 }
+
+/** As many as may wait otherwise, for as long as their callers do. */
+function heldOptions({ maxDepth }: QueueOptions): QueueOptions {
+  return { ...(maxDepth === undefined ? {} : { maxDepth }), maxWaitMs: Infinity, targetMs: Infinity }
+}

@@ -1,0 +1,43 @@
+/**
+ * Power of two choices (Mitzenmacher, 2001): two backends by lot, the less busy one wins. Small pools are
+ * scanned whole, because two of four choices still pick a busy one too often. The lot keeps several gateways
+ * from falling on the same idle backend together.
+ */
+
+import { loadOf } from '../table.ts'
+import { leastLoaded } from './least-request.ts'
+import type { Policy, PolicyContext } from './policy.ts'
+import { PairSampler } from './two-choices.ts'
+
+/** Pools up to this size are scanned whole. */
+export const FULL_SCAN = 8
+
+export function p2c(context: PolicyContext): Policy {
+  const { table, random } = context
+  const pair = new PairSampler(table, random)
+
+  return {
+    name: 'p2c',
+    members: (slots) => pair.weigh(slots),
+    pick(slots, count) {
+      if (count <= FULL_SCAN) return leastLoaded(context, slots, count)
+      pair.draw(slots, count)
+      const first = slots[pair.first] ?? 0
+      const second = slots[pair.second] ?? 0
+      const firstLoad = loadOf(table, first)
+      const secondLoad = loadOf(table, second)
+      // Drawn by weight already: the first alone has each backend's due, the second only mends its bad luck.
+      if (pair.isWeighted) return secondLoad < firstLoad ? second : first
+
+      const firstShare = table.share[first] ?? 1
+      const secondShare = table.share[second] ?? 1
+      // Both idle: by lot in proportion to the shares, or the heavier would always win.
+      if (firstLoad === 0 && secondLoad === 0) {
+        return random() * (firstShare + secondShare) < firstShare ? first : second
+      }
+      const difference = (firstLoad + 1) * secondShare - (secondLoad + 1) * firstShare
+      if (difference === 0) return random() < 0.5 ? first : second
+      return difference < 0 ? first : second
+    },
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * A balancing policy: pure, with clock and random numbers passed in, so that the gateway and the simulator
+ * run the same code. It sees backends as slots of a table of typed arrays, and allocates nothing in a pick.
+ */
+import type { Digest } from '../../../core/key.ts'
+import type { LoadTable } from '../table.ts'
+
+export interface PolicyContext {
+  readonly table: LoadTable
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** Monotonic milliseconds, one clock for all threads that share the table. */
+  readonly now: () => number
+}
+
+/** `overloaded`: it said so itself (429, 503). A caller's own mistake (other 4xx) is `ok`: the backend did its work. */
+export type Ending = 'ok' | 'error' | 'timeout' | 'overloaded'
+
+export interface Policy {
+  readonly name: string
+  /**
+   * The pool's backends have changed: `ids[i]` is at `slots[i]`, ascending. What is built from the membership is
+   * built here and not in `pick`, whose candidates may be fewer.
+   */
+  members?(slots: Int32Array, ids: readonly string[]): void
+  /**
+   * The best of `slots[0..count)`, all of them routable and ascending; `count` is at least 1. `key` is the
+   * call's digest for policies with affinity. Returns a slot. The caller counts the call in and out of the
+   * table, and tells what follows only to a policy that asks.
+   */
+  pick(slots: Int32Array, count: number, key: Digest | undefined): number
+  onStart?(slot: number): void
+  /** `now`: monotonic, for whoever has read the clock already. */
+  onEnd?(slot: number, ms: number, ending: Ending, now?: number): void
+  /**
+   * The caller left or a hedge lost: `elapsedMs` is a lower bound of the latency, not a sample. `isOutrun`: another
+   * backend has answered the same call meanwhile.
+   */
+  onCancel?(slot: number, elapsedMs: number, isOutrun: boolean): void
+  /** The slot has passed to another backend: what was learnt of the last one is void. */
+  forget?(slot: number): void
+}

@@ -1,0 +1,13 @@
+/** By lot, in proportion to the weights. Needs no knowledge of load: the yardstick the others are held to. */
+
+import type { Policy, PolicyContext } from './policy.ts'
+import { PairSampler } from './two-choices.ts'
+
+export function random(context: PolicyContext): Policy {
+  const lot = new PairSampler(context.table, context.random)
+  return {
+    name: 'random',
+    members: (slots) => lot.weigh(slots),
+    pick: (slots, count) => slots[lot.one(slots, count)] ?? 0,
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * What `prequal` knows of each backend: calls running there, and the latency at about that many calls. Where a backend
+ * answers probes, its own word counts; where it does not, the gateway's own calls are the probe, for it
+ * sent all of them.
+ */
+import { type ChargeOptions, Charges } from '../cost.ts'
+import { loadOf } from '../table.ts'
+import type { Ending, PolicyContext } from './policy.ts'
+
+/** Classes of calls running: 0, 1, 2–3, 4–7, … */
+const CLASSES = 8
+/** How far one sample moves an estimate of the median. */
+const STEP = 1.1
+/** A reading without news fades toward the common latency, or a slow spell would never be forgiven. */
+const FADE_MS = 10_000
+/** How long the pool's common numbers are good for. */
+const PREPARED_MS = 100
+
+export class Readings {
+  readonly #context: PolicyContext
+  readonly #charges: Charges
+  readonly #maxAgeMs: number
+  /** Median latency by slot and class of calls running; 0: none yet. */
+  readonly #median: Float64Array
+  readonly #medianAt: Float64Array
+  /** What the backend said last, and what was sent to it since. */
+  readonly #told: Int32Array
+  readonly #toldMs: Float64Array
+  readonly #toldAt: Float64Array
+  readonly #sentSince: Int32Array
+  #commonMs = 0
+  #commonAt = -Infinity
+
+  constructor(context: PolicyContext, options: ChargeOptions & { maxAgeMs: number }) {
+    const { slots } = context.table
+    this.#context = context
+    this.#charges = new Charges(context, options)
+    this.#maxAgeMs = options.maxAgeMs
+    this.#median = new Float64Array(slots * CLASSES)
+    this.#medianAt = new Float64Array(slots)
+    this.#told = new Int32Array(slots)
+    this.#toldMs = new Float64Array(slots)
+    this.#toldAt = new Float64Array(slots).fill(-Infinity)
+    this.#sentSince = new Int32Array(slots)
+  }
+
+  prepare(slots: Int32Array, count: number, now: number): void {
+    if (now - this.#commonAt < PREPARED_MS && now >= this.#commonAt) return
+    this.#commonAt = now
+    this.#charges.prepare(slots, count, now)
+    let least = Infinity
+    for (let at = 0; at < count; at++) {
+      const slot = slots[at] ?? 0
+      const latency = this.#ownMs(slot)
+      if (latency > 0 && latency < least) least = latency
+    }
+    if (least < Infinity) this.#commonMs = least
+  }
+
+  /** Calls running: never fewer than we run there ourselves, whatever the backend said. */
+  running(slot: number, now: number): number {
+    const own = loadOf(this.#context.table, slot)
+    if (this.ageMs(slot, now) > this.#maxAgeMs) return own
+    return Math.max(own, (this.#told[slot] ?? 0) + (this.#sentSince[slot] ?? 0))
+  }
+
+  /** Latency to expect now, with the charge for failures; a backend nobody knows is as good as the best. */
+  latencyMs(slot: number, now: number): number {
+    const failure = this.#charges.failureMs(slot, now)
+    const share = this.#context.table.share[slot] ?? 1
+    const told = this.#toldMs[slot] ?? 0
+    if (told > 0 && this.ageMs(slot, now) <= this.#maxAgeMs) return (told + failure) / share
+    const own = this.#ownMs(slot)
+    if (own === 0) return (this.#commonMs + failure) / share
+    const age = this.#commonMs > 0 ? Math.max(0, now - (this.#medianAt[slot] ?? now)) : 0
+    // Hyperbolic and not exponential: this runs for every backend of a small pool in each pick.
+    return (this.#commonMs + (own - this.#commonMs) / (1 + age / FADE_MS) + failure) / share
+  }
+
+  /** Milliseconds since the backend last answered a probe; Infinity: never. */
+  ageMs(slot: number, now: number): number {
+    return now - (this.#toldAt[slot] ?? -Infinity)
+  }
+
+  answered(slot: number, running: number, latencyMs: number): void {
+    this.#told[slot] = running
+    this.#toldMs[slot] = latencyMs
+    this.#toldAt[slot] = this.#context.now()
+    this.#sentSince[slot] = 0
+  }
+
+  onStart(slot: number): void {
+    this.#sentSince[slot] = (this.#sentSince[slot] ?? 0) + 1
+  }
+
+  onEnd(slot: number, ms: number, ending: Ending, now?: number): void {
+    this.#charges.onEnd(slot, ms, ending, now)
+    if (ending !== 'ok') return
+    const at = slot * CLASSES + classOf(loadOf(this.#context.table, slot))
+    const estimate = this.#median[at] ?? 0
+    if (estimate === 0) this.#median[at] = Math.max(ms, 1e-3)
+    // One step up or down for each sample settles where half of them lie above: the median, in one number.
+    else if (ms > estimate) this.#median[at] = Math.min(ms, estimate * STEP)
+    else if (ms < estimate) this.#median[at] = Math.max(ms, estimate / STEP)
+    this.#medianAt[slot] = this.#context.now()
+  }
+
+  onCancel(slot: number, elapsedMs: number, isOutrun: boolean): void {
+    this.#charges.onCancel(slot, elapsedMs, isOutrun)
+    const at = slot * CLASSES + classOf(loadOf(this.#context.table, slot))
+    if (elapsedMs > (this.#median[at] ?? 0) * STEP && this.#median[at]) {
+      this.#median[at] = (this.#median[at] ?? 0) * STEP
+    }
+  }
+
+  forget(slot: number): void {
+    this.#median.fill(0, slot * CLASSES, (slot + 1) * CLASSES)
+    this.#toldAt[slot] = -Infinity
+    this.#toldMs[slot] = 0
+    this.#sentSince[slot] = 0
+  }
+
+  /** Our own median near the present number of calls: of the same class, or the nearest that has one. */
+  #ownMs(slot: number): number {
+    const start = slot * CLASSES
+    const wanted = classOf(loadOf(this.#context.table, slot))
+    for (let away = 0; away < CLASSES; away++) {
+      const below = wanted - away >= 0 ? (this.#median[start + wanted - away] ?? 0) : 0
+      if (below > 0) return below
+      const above = wanted + away < CLASSES ? (this.#median[start + wanted + away] ?? 0) : 0
+      if (above > 0) return above
+    }
+    return 0
+  }
+}
+
+function classOf(running: number): number {
+  return running <= 0 ? 0 : Math.min(CLASSES - 1, 32 - Math.clz32(running))
+}

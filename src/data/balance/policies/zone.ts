@@ -1,0 +1,43 @@
+/**
+ * Zone preference: calls stay in the gateway's own zone as long as its backends there are well and have room; then
+ * all zones are one pool. With hysteresis, or a zone near its limit would flap.
+ */
+import type { Backend } from '../../../core/backend.ts'
+import { type LoadTable, loadOf } from '../table.ts'
+
+export interface ZoneOptions {
+  readonly name: string
+  /** Calls leave the zone when less than this share of its backends is ready; in percent. Default 50. */
+  readonly minReadyPercent?: number
+  /** And when more than this share of its limits is in use; in percent. Default 80. */
+  readonly maxUsePercent?: number
+  /** Where backends have no limits: running calls per unit of weight. Default 8. */
+  readonly maxInflight?: number
+}
+
+/** How far below the bound the zone must be to be preferred again. */
+const BACK = 0.75
+
+export interface ZoneSituation {
+  readonly backends: readonly Backend[]
+  readonly table: LoadTable
+  /** Whether calls stay in the zone now. */
+  readonly isNear: boolean
+}
+
+/** Whether calls should stay in the zone from now on. */
+export function isNearEnough({ backends, table, isNear }: ZoneSituation, options: ZoneOptions): boolean {
+  const near = backends.filter(({ zone, state }) => zone === options.name && state !== 'draining')
+  const ready = near.filter(({ state }) => state === 'ready')
+  if (ready.length === 0 || ready.length * 100 < (options.minReadyPercent ?? 50) * near.length) return false
+  const load = sum(ready, ({ slot }) => loadOf(table, slot))
+  const areLimited = ready.every(({ slot }) => (table.limit[slot] ?? 0) > 0)
+  const bound = areLimited
+    ? (sum(ready, ({ slot }) => table.limit[slot] ?? 0) * (options.maxUsePercent ?? 80)) / 100
+    : sum(ready, ({ weight }) => weight) * (options.maxInflight ?? 8)
+  return load <= bound * (isNear ? 1 : BACK)
+}
+
+function sum(backends: readonly Backend[], of: (backend: Backend) => number): number {
+  return backends.reduce((total, backend) => total + of(backend), 0)
+}

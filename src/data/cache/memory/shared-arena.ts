@@ -1,0 +1,83 @@
+/**
+ * An arena that several threads use: the same calls, each under the arena's lock. A thread that cannot have the lock in
+ * its time gets what an empty memory would give it.
+ */
+import type { Digest } from '../../../core/key.ts'
+import { freeLock, isHeldBy, Lock } from '../../../lib/lock.ts'
+import { Arena } from './arena.ts'
+import { type ArenaBytes, LOCK_WORD } from './arena-bytes.ts'
+
+/** Only a thread that died inside holds the lock for longer than its time slice; the control thread then frees it. */
+const WAIT_MS = 250
+
+export class SharedArena {
+  readonly maxValueBytes: number
+  readonly #arena: Arena
+  readonly #lock: Lock
+
+  /** `worker`: the number of this thread, from 0. */
+  constructor(bytes: ArenaBytes, worker: number) {
+    this.#arena = new Arena(bytes)
+    this.#lock = new Lock(new Int32Array(bytes.buffer, 0, LOCK_WORD + 1), LOCK_WORD, worker + 1)
+    this.maxValueBytes = this.#arena.maxValueBytes
+  }
+
+  get bytes(): number {
+    return this.#arena.bytes
+  }
+
+  get evictions(): number {
+    return this.#arena.evictions
+  }
+
+  get entries(): number {
+    return this.#arena.entries
+  }
+
+  get(digest: Digest, now: number): Buffer | undefined {
+    if (!this.#lock.acquire(WAIT_MS)) return undefined
+    try {
+      return this.#arena.get(digest, now)
+    } finally {
+      this.#lock.release()
+    }
+  }
+
+  has(digest: Digest, now: number): boolean {
+    if (!this.#lock.acquire(WAIT_MS)) return false
+    try {
+      return this.#arena.has(digest, now)
+    } finally {
+      this.#lock.release()
+    }
+  }
+
+  /** False: not done. */
+  set(digest: Digest, value: Uint8Array, times: { expiresAt: number; now: number }): boolean {
+    if (!this.#lock.acquire(WAIT_MS)) return false
+    try {
+      return this.#arena.set(digest, value, times)
+    } finally {
+      this.#lock.release()
+    }
+  }
+
+  /** False: not done. */
+  delete(digest: Digest): boolean {
+    if (!this.#lock.acquire(WAIT_MS)) return false
+    try {
+      return this.#arena.delete(digest)
+    } finally {
+      this.#lock.release()
+    }
+  }
+}
+
+/** Called by the control thread once a worker has ended: an arena it ended in is emptied, being in no known state. */
+export function recoverArena(bytes: ArenaBytes, worker: number): boolean {
+  const words = new Int32Array(bytes.buffer, 0, LOCK_WORD + 1)
+  if (!isHeldBy(words, LOCK_WORD, worker + 1)) return false
+  new Arena(bytes).clear()
+  freeLock(words, LOCK_WORD)
+  return true
+}

@@ -1,0 +1,349 @@
+/**
+ * What stands between a call and a shared tier. A tier's failure is never a call's failure: whatever the
+ * tier does, an operation here settles in its time and does not reject, and while the breaker is open it
+ * costs nothing at all.
+ */
+import type { Digest } from '../../../core/key.ts'
+import { type Log, silentLog } from '../../../core/log.ts'
+import { type Clock, systemClock } from '../../../lib/clock.ts'
+import { Breaker, type BreakerOutcome, type BreakerState } from './breaker.ts'
+import { createGather, type Gather } from './gather.ts'
+import { type GuardedLeases, guardLeases, type LeaseOp } from './guarded-leases.ts'
+import { isLate, Late } from './remote.ts'
+import { type Hints, isAway, type Tier, Unfit, Unwritable } from './tier.ts'
+
+export type TierOp = 'get' | 'set' | 'delete' | 'claim' | 'facts' | 'publish' | LeaseOp
+
+/** `hit`, `miss`: a look-up, hit if it found any; `skipped`: the breaker is open, or the value too large. */
+export type TierOutcome = 'hit' | 'miss' | 'ok' | 'error' | 'skipped'
+
+/** Told of every operation; must not throw. */
+export interface TierObserver {
+  tier(name: string, op: TierOp, outcome: TierOutcome, ms: number): void
+}
+
+export interface GuardOptions {
+  /** Milliseconds a look-up or a claim may take; the tier's own bound should be the same. Default 25. */
+  readonly readTimeout?: number
+  /** Milliseconds any other operation may take. Default 250. */
+  readonly writeTimeout?: number
+  /** Larger values are not sent. */
+  readonly maxEntryBytes?: number
+  readonly clock?: Clock
+  readonly random?: () => number
+  readonly log?: Log
+  readonly observer?: TierObserver
+  /** For how long this thread could not look, in milliseconds since some time: no fault of the tier. */
+  readonly stalled?: (now: number) => number
+}
+
+/** A tier that cannot fail. What could not be done is said by the value; nothing rejects. */
+export interface GuardedTier {
+  readonly name: string
+  readonly readTimeout: number
+  /** Of look-ups; `open`, too, while there is no connection: nothing is asked. */
+  readonly state: BreakerState
+  /** Of writes: a server that is full, or a replica, still has what it has. */
+  readonly writes: BreakerState
+  /** Whether there is somebody whose words are being waited for. */
+  readonly isDeciding: boolean
+  /** Why it is not asked, for a person; undefined while it is. */
+  readonly trouble: string | undefined
+  /** Why it will not have us until somebody changes something; undefined while it may. */
+  readonly refusal: string | undefined
+  /** Whether a value of so many bytes would be sent to it now. */
+  takes(digest: Digest, bytes: number): boolean
+  /** What was found; undefined for the rest, and for all where the tier failed. `budgetMs` shortens the deadline. */
+  getMany(digests: readonly Digest[], budgetMs?: number): Promise<(Uint8Array | undefined)[]>
+  /** The same for one, without a promise: `done` is called later, in its time, whatever the tier does. */
+  seek(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void
+  /** False: not stored. */
+  set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<boolean>
+  delete(digest: Digest): Promise<boolean>
+  /** Undefined: the tier could not be asked. */
+  claim(name: string, value: string): Promise<string | undefined>
+  /** Undefined: the tier could not be asked. */
+  facts(names: readonly string[]): Promise<(string | undefined)[] | undefined>
+  publish(name: string, value: string): Promise<boolean>
+  /** Present where the tier has leases. */
+  readonly leases?: GuardedLeases
+  /** Present where the tier passes hints on. */
+  readonly hints?: Hints
+  close(): Promise<void>
+}
+
+interface Attempt<T> {
+  readonly op: TierOp
+  readonly ms: number
+  readonly run: () => Promise<T>
+  /** How the observer hears of the value. */
+  readonly told?: (value: T) => TierOutcome
+}
+
+/** Keys of one operation; more of them are several. */
+const MAX_KEYS = 512
+
+/** Who has so much less than the whole time does not ask alone for it. */
+const ALIKE_MS = 1
+
+/** A look-up that took this share of its time is slow. Nobody waits for writes, so theirs does not count. */
+const SLOW = 0.8
+
+/** What the breaker of look-ups judges. A claim is one: what is there may be read where nothing can be written. */
+const READS: ReadonlySet<TierOp> = new Set<TierOp>(['get', 'facts', 'claim', 'acquire'])
+/** What a call waits for. */
+const IN_TIME: ReadonlySet<TierOp> = new Set<TierOp>(['get', 'claim', 'acquire'])
+
+/** How long a value of the size of one that did not fit is not tried again. */
+const UNFIT_MS = 60_000
+
+export function guardTier(tier: Tier, options: GuardOptions = {}): GuardedTier {
+  return new Guard(tier, options)
+}
+
+class Guard implements GuardedTier {
+  readonly name: string
+  readonly readTimeout: number
+  readonly leases?: GuardedLeases
+  readonly hints?: Hints
+  readonly #tier: Tier
+  readonly #writeTimeout: number
+  readonly #maxEntryBytes: number
+  readonly #clock: Clock
+  readonly #observer: TierObserver | undefined
+  readonly #log: Log
+  readonly #stalled: (now: number) => number
+  readonly #reads: Breaker
+  readonly #writes: Breaker
+  readonly #gather: Gather<Digest, Uint8Array | undefined>
+  #wasConnected: boolean
+  #wasRefused: string | undefined
+  #lastError = ''
+  /** Values from this size on did not fit lately, and until when that is believed. */
+  #unfit = { bytes: Number.POSITIVE_INFINITY, until: 0 }
+
+  constructor(tier: Tier, options: GuardOptions) {
+    const { clock = systemClock, random = Math.random, log = silentLog } = options
+    this.name = tier.name
+    this.readTimeout = options.readTimeout ?? 25
+    this.#tier = tier
+    this.#wasConnected = tier.connected !== false
+    this.#writeTimeout = options.writeTimeout ?? 250
+    this.#maxEntryBytes = options.maxEntryBytes ?? Number.POSITIVE_INFINITY
+    this.#clock = clock
+    this.#observer = options.observer
+    this.#log = log
+    this.#stalled = options.stalled ?? (() => 0)
+    this.#reads = this.#breaker('reads', random)
+    this.#writes = this.#breaker('writes', random)
+    this.#gather = this.#gathering(this.readTimeout)
+    if (tier.hints) this.hints = tier.hints
+    if (tier.leases) {
+      this.leases = guardLeases(tier.leases, {
+        attempt: (attempt) => this.#attempt(attempt),
+        readTimeout: this.readTimeout,
+        writeTimeout: this.#writeTimeout,
+        maxEntryBytes: this.#maxEntryBytes,
+      })
+    }
+  }
+
+  get state(): BreakerState {
+    return this.#isConnected() ? this.#reads.state : 'open'
+  }
+
+  get writes(): BreakerState {
+    return this.#isConnected() ? this.#writes.state : 'open'
+  }
+
+  get isDeciding(): boolean {
+    return this.#tier.isDeciding ?? false
+  }
+
+  get trouble(): string | undefined {
+    if (this.#tier.connected !== false) return undefined
+    return this.#tier.refusal ?? this.#tier.trouble ?? 'not connected'
+  }
+
+  get refusal(): string | undefined {
+    return this.#tier.refusal
+  }
+
+  takes(digest: Digest, bytes: number): boolean {
+    if (this.#tier.connected === false || bytes > this.#maxEntryBytes) return false
+    if (this.#tier.takes?.(digest, bytes) === false) return false
+    if (bytes >= this.#unfit.bytes && this.#clock.now() < this.#unfit.until) return false
+    return !this.#writes.isHeld
+  }
+
+  getMany(digests: readonly Digest[], budgetMs = this.readTimeout): Promise<(Uint8Array | undefined)[]> {
+    return this.#gatherFor(budgetMs).many(digests)
+  }
+
+  seek(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void {
+    this.#gatherFor(budgetMs).one(digest, done)
+  }
+
+  /** What calls of one turn look for is one operation, with one deadline; who has less time than it asks alone. */
+  #gatherFor(budgetMs: number): Gather<Digest, Uint8Array | undefined> {
+    return budgetMs > this.readTimeout - ALIKE_MS ? this.#gather : this.#gathering(budgetMs)
+  }
+
+  #gathering(ms: number): Gather<Digest, Uint8Array | undefined> {
+    return createGather({ max: MAX_KEYS, fetch: (digests) => this.#getMany(digests, ms) })
+  }
+
+  async #getMany(digests: readonly Digest[], ms: number): Promise<(Uint8Array | undefined)[]> {
+    const found = await this.#attempt({
+      op: 'get',
+      ms,
+      run: async () => fitting(await this.#tier.getMany(digests), digests.length),
+      told: (values) => (values.some((value) => value) ? 'hit' : 'miss'),
+    })
+    return found?.value ?? digests.map(() => undefined)
+  }
+
+  async set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<boolean> {
+    if (!this.takes(digest, value.length)) {
+      this.#observer?.tier(this.name, 'set', 'skipped', 0)
+      return false
+    }
+    return this.#done('set', async () => {
+      try {
+        await this.#tier.set(digest, value, ttlMs)
+      } catch (error) {
+        if (error instanceof Unfit) this.#unfit = { bytes: value.length, until: this.#clock.now() + UNFIT_MS }
+        throw error
+      }
+    })
+  }
+
+  delete(digest: Digest): Promise<boolean> {
+    return this.#done('delete', () => this.#tier.delete(digest))
+  }
+
+  async claim(name: string, value: string): Promise<string | undefined> {
+    // A call waits for it, so it has no longer than a look-up.
+    const run = () => this.#tier.claim(name, value)
+    return (await this.#attempt({ op: 'claim', ms: this.readTimeout, run }))?.value
+  }
+
+  async facts(names: readonly string[]): Promise<(string | undefined)[] | undefined> {
+    const run = () => this.#tier.facts(names)
+    return (await this.#attempt({ op: 'facts', ms: this.#writeTimeout, run }))?.value
+  }
+
+  publish(name: string, value: string): Promise<boolean> {
+    return this.#done('publish', () => this.#tier.publish(name, value))
+  }
+
+  async close(): Promise<void> {
+    await this.#bounded(this.#writeTimeout, () => this.#tier.close()).catch(() => {})
+  }
+
+  async #done(op: TierOp, run: () => Promise<void>): Promise<boolean> {
+    return (await this.#attempt({ op, ms: this.#writeTimeout, run })) !== undefined
+  }
+
+  async #attempt<T>({ op, ms, run, told }: Attempt<T>): Promise<{ readonly value: T } | undefined> {
+    const breaker = READS.has(op) ? this.#reads : this.#writes
+    // A lost connection costs nothing to notice, so the breaker is not told: the tier is back when it is back.
+    const ticket = this.#isConnected() ? breaker.admit() : undefined
+    if (ticket === undefined) {
+      this.#observer?.tier(this.name, op, 'skipped', 0)
+      return undefined
+    }
+    const start = this.#clock.now()
+    const stalled = this.#stalled(start)
+    const full = IN_TIME.has(op) ? this.readTimeout : this.#writeTimeout
+    try {
+      const value = await this.#bounded(ms, run)
+      const end = this.#clock.now()
+      // An answer that waited in the socket for us was not slow.
+      const took = end - start - (this.#stalled(end) - stalled)
+      breaker.record(ticket, IN_TIME.has(op) && took > full * SLOW ? 'slow' : 'ok')
+      this.#observer?.tier(this.name, op, told?.(value) ?? 'ok', end - start)
+      return { value }
+    } catch (error) {
+      const end = this.#clock.now()
+      this.#lastError = error instanceof Error ? error.message : String(error)
+      const isCut = isLate(error) && (ms < full || this.#stalled(end) - stalled > ms / 2)
+      breaker.record(ticket, isCut ? 'cut' : this.#verdict(error, breaker))
+      this.#observer?.tier(this.name, op, 'error', end - start)
+      return undefined
+    }
+  }
+
+  /** What an error says of the tier: one that takes no writes has answered, and one of its servers that is away costs nothing. */
+  #verdict(error: unknown, breaker: Breaker): BreakerOutcome {
+    if (isAway(error)) return 'ok'
+    const isWell = error instanceof Unfit || (error instanceof Unwritable && breaker === this.#reads)
+    return isWell ? 'ok' : 'error'
+  }
+
+  #bounded<T>(ms: number, run: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      // What has arrived while the event loop was busy is read before the time is declared to be up.
+      const cancel = this.#clock.after(ms, () =>
+        setImmediate(() => reject(new Late(`no answer within ${ms} ms`))),
+      )
+      const settle = (act: () => void) => {
+        cancel()
+        act()
+      }
+      start(run).then(
+        (value) => settle(() => resolve(value)),
+        (error: unknown) => settle(() => reject(error instanceof Error ? error : new Error(String(error)))),
+      )
+    })
+  }
+
+  #isConnected(): boolean {
+    const connected = this.#tier.connected !== false
+    if (connected === this.#wasConnected && (connected || this.#tier.refusal === this.#wasRefused))
+      return connected
+    const { refusal } = this.#tier
+    if (connected) this.#log.info('tier.connected', { tier: this.name })
+    else if (refusal !== undefined) this.#log.warn('tier.refused', { tier: this.name, reason: refusal })
+    else if (this.#wasConnected)
+      this.#log.warn('tier.disconnected', { tier: this.name, reason: this.trouble })
+    this.#wasConnected = connected
+    this.#wasRefused = refusal
+    return connected
+  }
+
+  #breaker(what: 'reads' | 'writes', random: () => number): Breaker {
+    let wasOpen = false
+    return new Breaker({
+      clock: this.#clock,
+      random,
+      onChange: (state, reason, holdMs) => {
+        if (state === 'closed') {
+          wasOpen = false
+          this.#log.info('tier.closed', { tier: this.name, what, reason })
+        } else if (state === 'open' && !wasOpen) {
+          // Once: a tier that stays away for an hour is one line, not one for every probe.
+          wasOpen = true
+          const error = this.#lastError
+          this.#log.warn('tier.open', { tier: this.name, what, reason, holdMs: Math.round(holdMs), error })
+        }
+      },
+    })
+  }
+}
+
+/** Calls a tier that may be wrong in every way, throwing at once included. */
+async function start<T>(run: () => Promise<T>): Promise<T> {
+  return run()
+}
+
+function fitting(values: (Uint8Array | undefined)[], count: number): (Uint8Array | undefined)[] {
+  const right = Array.isArray(values) && values.length === count
+  if (right) {
+    // Not `map`: an array with holes is as good as one with undefined.
+    const fit = new Array<Uint8Array | undefined>(count)
+    for (let i = 0; i < count; i++) fit[i] = values[i] instanceof Uint8Array ? values[i] : undefined
+    return fit
+  }
+  throw new Error('the answer does not fit the keys')
+}

@@ -1,0 +1,75 @@
+/**
+ * Leases that cannot fail: what the guard does for a tier's values, done for its leases. A tier that is slow,
+ * away or wrong has none to give, and everybody loads for himself.
+ */
+import type { Digest } from '../../../core/key.ts'
+import type { LeaseAnswer, LeaseTier, LeaseWant } from './lease-tier.ts'
+
+export type LeaseOp = 'acquire' | 'renew' | 'release'
+
+export interface GuardedLeases {
+  /** Milliseconds after which an `acquire` is given up. */
+  readonly readTimeout: number
+  /** All `none` where the tier cannot be asked. `budgetMs` shortens the deadline. */
+  acquire(
+    wants: readonly LeaseWant[],
+    token: string,
+    options: { readonly ttlMs: number; readonly budgetMs?: number },
+  ): Promise<readonly LeaseAnswer[]>
+  /** Which are still ours; undefined: the tier could not be asked. */
+  renew(digests: readonly Digest[], token: string, ttlMs: number): Promise<readonly boolean[] | undefined>
+  /** False: not stored, the lease having gone or the tier. */
+  fill(digest: Digest, token: string, value: Uint8Array, ttlMs: number): Promise<boolean>
+  release(digests: readonly Digest[], token: string): Promise<boolean>
+}
+
+/** One operation under the guard's breaker and deadline; undefined: not done. */
+export type LeaseAttempt = <T>(attempt: {
+  readonly op: LeaseOp | 'set'
+  readonly ms: number
+  readonly run: () => Promise<T>
+  readonly told?: (value: T) => 'hit' | 'miss'
+}) => Promise<{ readonly value: T } | undefined>
+
+export function guardLeases(
+  tier: LeaseTier,
+  options: {
+    readonly attempt: LeaseAttempt
+    readonly readTimeout: number
+    readonly writeTimeout: number
+    readonly maxEntryBytes: number
+  },
+): GuardedLeases {
+  const { attempt, readTimeout, writeTimeout, maxEntryBytes } = options
+  return {
+    readTimeout,
+    async acquire(wants, token, { ttlMs, budgetMs = readTimeout }) {
+      const answered = await attempt({
+        op: 'acquire',
+        ms: Math.min(budgetMs, readTimeout),
+        run: async () => fitting(await tier.acquire(wants, token, ttlMs), wants.length),
+        told: (answers) => (answers.some(({ kind }) => kind === 'value') ? 'hit' : 'miss'),
+      })
+      return answered?.value ?? wants.map(() => ({ kind: 'none' }))
+    },
+    async renew(digests, token, ttlMs) {
+      const run = async () => fitting(await tier.renew(digests, token, ttlMs), digests.length)
+      return (await attempt({ op: 'renew', ms: writeTimeout, run }))?.value
+    },
+    async fill(digest, token, value, ttlMs) {
+      if (value.length > maxEntryBytes) return false
+      const run = () => tier.fill(digest, token, value, ttlMs)
+      // To whoever counts, a value was written.
+      return (await attempt({ op: 'set', ms: writeTimeout, run }))?.value === true
+    },
+    async release(digests, token) {
+      const run = () => tier.release(digests, token)
+      return (await attempt({ op: 'release', ms: writeTimeout, run })) !== undefined
+    },
+  }
+}
+
+function fitting<T>(answers: readonly T[], count: number): readonly T[] {
+  if (Array.isArray(answers) && answers.length === count) return answers
+  throw new Error('the answer does not fit the keys')
+}

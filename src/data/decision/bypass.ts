@@ -1,0 +1,42 @@
+/** Why a call goes past the cache: a word for Cache-Status, decided from the head alone. */
+import { type Call, header, isWhole } from '../../core/call.ts'
+import type { Directives } from '../cache/directives.ts'
+import { isOwnCondition } from '../http/query.ts'
+import { meaningOf } from '../key/meaning.ts'
+import { isHttpCached, isKept, keepable, type Matched } from '../route/routes.ts'
+
+export function bypassReason(
+  call: Pick<Call, 'method' | 'target' | 'headers' | 'body'>,
+  { route, protocol, target }: Matched,
+  wish: Directives,
+): string | undefined {
+  if (!route.cache) return 'not enabled'
+  if (!keepable({ route, protocol, target }))
+    return target.verb === 'explain' ? 'explanation' : 'not a prediction'
+  if (wish.noCache && wish.onlyIfCached) return 'no-cache, only-if-cached'
+  if (wish.noCache && wish.noStore) return 'no-cache, no-store'
+  if (!isKept(call.method)) return call.method
+  if (!isWhole(call.body)) return 'streamed'
+  const { unkeepable } = meaningOf(call.headers)
+  if (unkeepable !== undefined) return unkeepable
+  const coding = header(call.headers, 'content-encoding')
+  if (coding !== undefined && coding.toLowerCase() !== 'identity') return 'encoded'
+  const isRead = call.method !== 'POST' && isHttpCached(call, { route, protocol, target })
+  for (const name of isRead ? READ_CONDITIONS : CONDITIONS)
+    if (header(call.headers, name) !== undefined && !isOwnCondition(call, name)) return name
+  // Any other protocol a server may ignore the wish for, and does here (RFC 9110, section 7.8).
+  if (/websocket/i.test(header(call.headers, 'upgrade') ?? '')) return 'upgrade'
+  return undefined
+}
+
+// Each asks for something other than the plain answer, which is all that is kept.
+const CONDITIONS = [
+  'range',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+]
+// The others are answered by what is kept.
+const READ_CONDITIONS = ['if-match', 'if-unmodified-since']

@@ -1,0 +1,105 @@
+/**
+ * What a head alone decides about its calls: what the caller wishes, whether the cache has a part in it, the seed of
+ * the key. Clients repeat their heads, so it is kept with the notes on one, for as long as settings, purge epochs and
+ * deployment tokens stand.
+ */
+
+import { type Directives, parseDirectives } from '../cache/directives.ts'
+import { without } from '../http-cache/fields.ts'
+import { anybodys } from '../http-cache/invalidation.ts'
+import type { HttpSeeds } from '../http-cache/shelf.ts'
+import type { Keyed, Keyer, Seed } from '../key/keyer.ts'
+import { encodingOf, rawPrefix } from '../key/raw.ts'
+import { isHttpCached, type Matched } from '../route/routes.ts'
+import { bypassReason } from './bypass.ts'
+
+export interface Standing {
+  /** Found under the present settings: others find another one. */
+  readonly matched: Matched
+  readonly revision: number
+  readonly wish: Directives
+  /** What keys are made of; undefined: calls with this head go past the cache. */
+  readonly key: StandingKey | undefined
+  /** Why they do. */
+  readonly reason?: string
+  /** What the keys of HTTP's own cache are made of, where it is that one which answers. */
+  readonly http?: HttpSeeds
+}
+
+export interface StandingKey {
+  readonly seed: Seed
+  /** What a raw digest covers before the body. */
+  readonly prefix: string
+}
+
+/** On a head. */
+export interface Notes {
+  standing?: Standing
+}
+
+export interface Standings {
+  /** What stands for the head that the notes are on, where that has been worked out. */
+  known(matched: Matched, notes: Notes): Standing | undefined
+  /** What stands for the head that the notes are on; a promise where an epoch or token must be asked for first. */
+  of(call: Keyed, matched: Matched, notes?: Notes): Standing | Promise<Standing>
+  /** The same for a call that is taken to wish something else. */
+  wishing(call: Keyed, matched: Matched, wish: Directives): Standing | Promise<Standing>
+}
+
+export function createStandings(keyer: Keyer): Standings {
+  return {
+    known,
+    of(call, matched, notes) {
+      const before = notes && known(matched, notes)
+      if (before) return before
+      return make(call, matched, { wish: parseDirectives(call.headers), notes })
+    },
+    wishing: (call, matched, wish) => make(call, matched, { wish, notes: undefined }),
+  }
+
+  function known(matched: Matched, { standing }: Notes): Standing | undefined {
+    return standing?.matched === matched && standing.revision === keyer.revision ? standing : undefined
+  }
+
+  function make(
+    call: Keyed,
+    matched: Matched,
+    { wish, notes }: { wish: Directives; notes: Notes | undefined },
+  ): Standing | Promise<Standing> {
+    const { revision } = keyer
+    const { method, target, headers } = call
+    const head = { method, target, headers, body: NOTHING }
+    const reason = bypassReason(head, matched, wish)
+    const kept = (standing: Standing): Standing => {
+      if (notes) notes.standing = standing
+      return standing
+    }
+    if (reason !== undefined) return kept({ matched, revision, wish, key: undefined, reason })
+    if (isHttpCached(call, matched))
+      return withHttp(keyer, call, matched, (http) => kept({ matched, revision, wish, key: undefined, http }))
+    const prefixed = (seed: Seed) => {
+      const key = { seed, prefix: rawPrefix(seed.digest, encodingOf(call)) }
+      return kept({ matched, revision, wish, key })
+    }
+    const seed = keyer.seed(call, matched)
+    return seed instanceof Promise ? seed.then(prefixed) : prefixed(seed)
+  }
+}
+
+/** HEAD asks for what GET would bring. Which Origin an answer is for, it says itself. */
+function withHttp<T>(
+  keyer: Keyer,
+  call: Keyed,
+  matched: Matched,
+  make: (seeds: HttpSeeds) => T,
+): T | Promise<T> {
+  const method = call.method === 'HEAD' ? 'GET' : call.method
+  const own = keyer.seed({ ...call, method, headers: without(call.headers, ORIGIN) }, matched)
+  const url = keyer.seed(anybodys(call, method), matched)
+  if (!(own instanceof Promise) && !(url instanceof Promise)) return make({ own, url })
+  return Promise.all([own, url]).then(([ownSeed, urlSeed]) => make({ own: ownSeed, url: urlSeed }))
+}
+
+const ORIGIN = new Set(['origin'])
+
+const NOTHING = new Uint8Array(0)

@@ -1,0 +1,94 @@
+/** The head of an answer as text: status line, fields, and what this end of the connection adds. */
+import type { RawPairs } from '../../core/call.ts'
+import type { Fields } from '../../core/reply.ts'
+import { http } from '../../lib/http.ts'
+
+// Neither line breaks nor other controls: an answer must not be able to begin another (RFC 9110, section 5.5).
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+const NAME = /^[!#$%&'*+\-.^_`|~\w]+$/
+
+let dateSecond = -1
+let dateText = ''
+
+/** `Date: …`, made once a second. */
+export function dateLine(now: number): string {
+  const second = Math.floor(now / 1000)
+  if (second !== dateSecond) {
+    dateSecond = second
+    dateText = `Date: ${new Date(now).toUTCString()}\r\n`
+  }
+  return dateText
+}
+
+const lines = new Map<number, string>()
+
+export function statusLine(status: number): string {
+  const known = lines.get(status)
+  if (known !== undefined) return known
+  if (!Number.isInteger(status) || status < 200 || status > 999)
+    throw new RangeError(`${status} is not the status of an answer`)
+  const line = `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Unknown'}\r\n`
+  lines.set(status, line)
+  return line
+}
+
+export interface Framing {
+  /** Bytes of the body; `none`: no field says anything about a body. */
+  readonly length: number | 'chunked' | 'none'
+  /** The field lines about the connection, line ends included. */
+  readonly connection: string
+}
+
+/** Throws TypeError where a field cannot be sent as it is. Content-Length among `headers` gives way to the framing. */
+export function replyHead(
+  status: number,
+  headers: RawPairs,
+  { length, connection }: Framing,
+  before: Lines = NO_LINES,
+): string {
+  const fields = fieldLines(headers)
+  let text = statusLine(status) + before.text + fields.text
+  if (!fields.isDated && !before.isDated) text += dateLine(Date.now())
+  if (length === 'chunked') text += 'Transfer-Encoding: chunked\r\n'
+  else if (length !== 'none') text += `Content-Length: ${length}\r\n`
+  return `${text}${connection}\r\n`
+}
+
+type Lines = NonNullable<Fields['lines']>
+
+const NO_LINES: Lines = { text: '', isDated: false }
+
+/** The fields as lines, without Content-Length. Throws TypeError where one cannot be sent as it is. */
+export function fieldLines(headers: RawPairs): Lines {
+  let text = ''
+  let isDated = false
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string
+    const value = headers[i + 1] as string
+    if (name !== checked.name || value !== checked.value) check(name, value)
+    if (name.length === 14 && name.toLowerCase() === 'content-length') continue
+    if (name.length === 4 && name.toLowerCase() === 'date') isDated = true
+    text += `${name}: ${value}\r\n`
+  }
+  return { text, isDated }
+}
+
+/** The field that was checked last: what a gateway says of itself is mostly the same. */
+let checked = { name: '', value: '' }
+
+function check(name: string, value: string): void {
+  if (!VALUE.test(value) || !NAME.test(name))
+    throw new TypeError(`field ${JSON.stringify(name)} has a character that HTTP does not allow`)
+  checked = { name, value }
+}
+
+/** Trailer fields in the form of the last chunk. */
+export function lastChunk(trailers: RawPairs): string {
+  let text = '0\r\n'
+  for (let i = 0; i < trailers.length; i += 2) {
+    const name = trailers[i] as string
+    const value = trailers[i + 1] as string
+    if (NAME.test(name) && VALUE.test(value)) text += `${name}: ${value}\r\n`
+  }
+  return `${text}\r\n`
+}

@@ -1,0 +1,143 @@
+/**
+ * The short way of a hit. A byte-identical repeat under a head that came before is answered by one digest, one
+ * look-up and one write: no call is made of it, no promise and no timer. Whatever is not exactly that goes the long
+ * way, through ingress.ts and pipeline.ts, which decide everything; what they would decide again for an equal head is
+ * kept with the head, for as long as settings, purge epochs and deployment tokens stand.
+ */
+import type { Answered, Observer } from '../../core/observer.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { ageMs, remainingMs } from '../cache/entry.ts'
+import { judge } from '../cache/freshness.ts'
+import type { Standing, Standings } from '../decision/cache-decision.ts'
+import type { RefreshBudget } from '../decision/refresh-budget.ts'
+import type { Intake } from '../exchange/exchange.ts'
+import { MAX_TEXT_BODY_BYTES, ReadyText } from '../exchange/ready-text.ts'
+import { digestOfPieces } from '../key/raw.ts'
+import type { Live, Matched } from '../route/routes.ts'
+import type { Kept } from './hot.ts'
+import type { ReadyAnswer, ReadyAnswers } from './ready.ts'
+
+export interface InstantParts {
+  readonly live: () => Live
+  readonly standings: Standings
+  readonly ready: ReadyAnswers
+  readonly refreshes: RefreshBudget
+  /** The name of process memory in the settings. */
+  readonly memory: string
+  readonly observer: Observer
+  readonly clock: Clock
+}
+
+/** A head, and the line its answer goes back on. */
+export type Repeated = Pick<Intake, 'method' | 'notes'> & {
+  /** Bytes of the body. */
+  readonly length: number
+}
+
+export interface AnswerLine {
+  readonly peer: string
+  /** The field lines about the connection for the next answer. */
+  closing(last: boolean): string
+  send(head: string, body: Uint8Array | undefined): void
+}
+
+/** What answered a request. */
+export type Source = Kept<ReadyAnswer>
+
+/** Bytes that were answered at once, and from what. */
+export interface Repeat {
+  readonly head: Repeated
+  /** What the digest covered before the body. */
+  readonly prefix: string
+  readonly source: Source
+}
+
+export interface Instant {
+  /** `body`: in the pieces it came in. What has answered the request, all of it; undefined: nothing has been done. */
+  answer(head: Repeated, body: readonly Uint8Array[], line: AnswerLine): Source | undefined
+  /** The very bytes that were answered so have come again. True where they are answered once more; false: nothing has been done. */
+  again(repeat: Repeat, line: AnswerLine): boolean
+}
+
+export const never: Instant = { answer: () => undefined, again: () => false }
+
+export function repeatOf(head: Repeated, source: Source): Repeat {
+  return { head, prefix: head.notes.standing?.key?.prefix ?? '', source }
+}
+
+export function createInstant(parts: InstantParts): Instant {
+  const { standings, ready, refreshes, memory, observer, clock } = parts
+  // Written anew for each hit, as nobody keeps what is told of a call: two objects fewer a hit.
+  const outcome = { kind: 'hit' as const, tier: memory, ageMs: 0, ttlMs: 0 }
+  const told: Told = { door: 'fast', route: '', protocol: '', model: undefined, status: 0, outcome, ms: 0 }
+
+  return {
+    answer(head, body, line) {
+      const standing = standingOf(head)
+      if (!standing?.key) return undefined
+      const began = clock.now()
+      const source = ready.find(digestOfPieces(standing.key.prefix, body, head.length), began)
+      return source && write(source.value, { head, standing }, line, began) ? source : undefined
+    },
+    again({ head, prefix, source }, line) {
+      const standing = standingOf(head)
+      // The same bytes, and under the same prefix: they would have the same digest.
+      if (standing?.key?.prefix !== prefix) return false
+      const began = clock.now()
+      return ready.holds(source, began) && write(source.value, { head, standing }, line, began)
+    },
+  }
+
+  /** What stands for the head, where an answer may come from here. */
+  function standingOf(head: Repeated): Standing | undefined {
+    const live = parts.live()
+    const { notes } = head
+    const { matched } = notes
+    // The first call with this head has told where it goes.
+    if (notes.live !== live || !matched) return undefined
+    if (head.method === 'HEAD' || head.length > live.maxBodyBytes) return undefined
+    const standing = standings.known(matched, notes) ?? worked(standings, head, matched)
+    if (!standing || standing instanceof Promise || !standing.key || standing.wish.noCache) return undefined
+    return standing
+  }
+
+  function write(answer: ReadyAnswer, { head, standing }: Asked, line: AnswerLine, began: number): boolean {
+    const wall = clock.wall()
+    const { wish, matched } = standing
+    if (judge(answer, wish, wall) !== 'fresh') return false
+    // Counted, as every call of this caller is.
+    refreshes.allows(head.notes.principal || line.peer, false)
+    answer.text ??= new ReadyText(answer, memory)
+    const whole = answer.reply.body as Uint8Array
+    line.send(
+      answer.text.at(wall, line.closing(false)),
+      whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
+    )
+    outcome.ageMs = ageMs(answer, wall)
+    outcome.ttlMs = remainingMs(answer, wall)
+    told.route = matched.route.name
+    told.protocol = matched.protocol.name
+    told.model = matched.target.model
+    told.status = answer.reply.status
+    told.ms = clock.now() - began
+    observer.answered(told)
+    return true
+  }
+}
+
+/** What stands for a head under new settings, epochs or tokens, of which the first call has told all that keys are made of. */
+function worked(standings: Standings, { method, notes }: Repeated, matched: Matched) {
+  const { path, query, host, headers, principal } = notes
+  if (path === undefined || query === undefined || host === undefined) return undefined
+  if (headers === undefined || principal === undefined) return undefined
+  const of = { method, target: matched.target, path, query, headers, host, principal }
+  return standings.of(of, matched, notes)
+}
+
+interface Asked {
+  readonly head: Repeated
+  readonly standing: Standing
+}
+
+/** `Answered`, to be written to. */
+type Told = { -readonly [K in keyof Answered]: Answered[K] }

@@ -1,0 +1,84 @@
+/**
+ * Answers ready to be written, by the digest of a request's raw bytes: a byte-identical repeat parses nothing.
+ * They are copies of what the cache has, whole or put together from rows, in this process alone; they expire with
+ * the earliest of what they were made from, and any purge drops them all.
+ */
+import type { Digest } from '../../core/key.ts'
+import type { Reply } from '../../core/reply.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Entry } from '../cache/entry.ts'
+import { MAX_TEXT_BODY_BYTES, type ReadyText } from '../exchange/ready-text.ts'
+import { Hot, type Kept } from './hot.ts'
+
+export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
+  readonly reply: Reply
+  /** Made with the first hit that is written in one piece. */
+  text?: ReadyText
+}
+
+/** Head, object and table beside the body. */
+const OVERHEAD_BYTES = 768
+
+/** Larger answers gain nothing: writing them costs more than reading the request does. */
+const MAX_BODY_BYTES = 256 * 1024
+
+export class ReadyAnswers {
+  readonly #hot: Hot<ReadyAnswer>
+  readonly #clock: Clock
+  /** What was asked for last, in vain. */
+  #missed: Digest | undefined
+
+  constructor(options: { readonly maxBytes: number; readonly clock: Clock }) {
+    this.#hot = new Hot(options)
+    this.#clock = options.clock
+  }
+
+  /** `now`: monotonic, for whoever has read the clock already. */
+  get(raw: Digest, now?: number): ReadyAnswer | undefined {
+    // The short way of a hit has asked, and what is none asks again at once.
+    if (raw === this.#missed) return undefined
+    const answer = this.#hot.get(raw, now)
+    if (!answer) this.#missed = raw
+    return answer
+  }
+
+  find(raw: Digest, now: number): Kept<ReadyAnswer> | undefined {
+    return this.#hot.find(raw, now)
+  }
+
+  /** Whether what was found once would be found again. */
+  holds(kept: Kept<ReadyAnswer>, now: number): boolean {
+    return this.#hot.holds(kept, now)
+  }
+
+  /** `entries`: what the reply was made from. */
+  set(raw: Digest, reply: Reply, entries: readonly Entry[]): void {
+    if (!(reply.body instanceof Uint8Array) || reply.body.length > MAX_BODY_BYTES || entries.length === 0)
+      return
+    let createdAt = Number.POSITIVE_INFINITY
+    let until = Number.POSITIVE_INFINITY
+    for (const entry of entries) {
+      createdAt = Math.min(createdAt, entry.createdAt)
+      until = Math.min(until, entry.createdAt + entry.ttlMs)
+    }
+    const left = until - this.#clock.wall()
+    if (left <= 0) return
+    const { length } = reply.body
+    const bytes = length + (length <= MAX_TEXT_BODY_BYTES ? length : 0) + OVERHEAD_BYTES
+    this.#missed = undefined
+    const life = { bytes, expiresAt: this.#clock.now() + left }
+    this.#hot.set(raw, { reply, createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }, life)
+  }
+
+  delete(raw: Digest): void {
+    this.#hot.delete(raw)
+  }
+
+  clear(): void {
+    this.#hot.clear()
+  }
+
+  get bytes(): number {
+    return this.#hot.bytes
+  }
+}

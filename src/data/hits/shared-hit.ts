@@ -1,0 +1,190 @@
+/**
+ * The short way of an answer that only a shared tier may have. A byte-identical repeat of a call whose key is known by its
+ * bytes is looked for there before a call is made of the request: no promise, no timer, nothing is read. All else goes the
+ * long way, with what was found out: a tier that was asked is not asked again.
+ */
+import { type Call, type RawPairs } from '../../core/call.ts'
+import { GatewayError } from '../../core/errors.ts'
+import type { Digest } from '../../core/key.ts'
+import type { Answered, Observer } from '../../core/observer.ts'
+import type { Reply } from '../../core/reply.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { ageMs, remainingMs } from '../cache/entry.ts'
+import { judge } from '../cache/freshness.ts'
+import type { Found, Tiered } from '../cache/tiered.ts'
+import type { Standing, Standings } from '../decision/cache-decision.ts'
+import type { RefreshBudget } from '../decision/refresh-budget.ts'
+import type { Intake } from '../exchange/exchange.ts'
+import { HitHead } from '../exchange/hit-head.ts'
+import { rawDigest } from '../key/raw.ts'
+import type { VersionRules } from '../key/statements.ts'
+import type { Live, Matched } from '../route/routes.ts'
+import type { Asked } from '../rows/lookup-context.ts'
+import type { Aliases } from './aliases.ts'
+import type { ReadyAnswers } from './ready.ts'
+
+export interface RecallParts {
+  readonly live: () => Live
+  readonly standings: Standings
+  readonly aliases: Aliases
+  readonly cache: Tiered
+  readonly mayGive: VersionRules['mayGive']
+  /** Undefined: there is no memory to keep them in. */
+  readonly ready: ReadyAnswers | undefined
+  readonly refreshes: RefreshBudget
+  readonly observer: Observer
+  readonly clock: Clock
+}
+
+/** `began`: when the request came, in monotonic milliseconds. */
+type Otherwise = (began: number, asked: Asked) => void
+
+/** False: nothing has been done. True: it is answered, or given to `otherwise` when the tiers do not have it. */
+export type Recall = (intake: Intake, otherwise: Otherwise) => boolean
+
+/** A request that waits for the tiers. */
+interface Waiting {
+  readonly intake: Intake
+  readonly matched: Matched
+  readonly standing: Standing
+  readonly body: Uint8Array
+  readonly raw: Digest
+  /** What the alias names. */
+  readonly whole: Digest
+  /** Monotonic milliseconds. */
+  readonly began: number
+  /** Of the cache. */
+  readonly mark: number
+  readonly otherwise: Otherwise
+}
+
+export function createRecall(parts: RecallParts): Recall {
+  const { aliases, cache, ready, refreshes, observer, clock } = parts
+
+  return function recall(intake, otherwise) {
+    const waiting = waitingOf(parts, intake, otherwise)
+    if (!waiting) return false
+    intake.gone = () => left(parts, waiting)
+    cache.seek(waiting.whole, (found) => settle(waiting, found))
+    return true
+  }
+
+  function settle(waiting: Waiting, found: Found | undefined): void {
+    const { intake, standing, raw } = waiting
+    if (intake.gone === undefined) return
+    intake.gone = undefined
+    const isOurs = found !== undefined && parts.mayGive(waiting.matched, found.entry)
+    const freshness = isOurs ? judge(found.entry, standing.wish, clock.wall()) : 'dead'
+    if (found && freshness === 'fresh' && answered(waiting, found)) return
+    // What the key leads to is not there: whoever stores it names it again.
+    if (freshness === 'dead') aliases.delete(raw)
+    const fallback = freshness === 'fresh' || freshness === 'dead' ? undefined : found?.entry
+    waiting.otherwise(waiting.began, { fallback })
+  }
+
+  function answered(waiting: Waiting, { entry, tier }: Found): boolean {
+    const { intake, matched, standing, body, raw, mark } = waiting
+    const { status, headers, form } = entry
+    const { headers: fields = [], query = '' } = intake.notes
+    const call = { headers: fields, query, body }
+    const reply = matched.protocol.address({ status, headers, body: entry.body }, call, undefined, { form })
+    if (!reply || !(reply.body instanceof Uint8Array)) return false
+    const wall = clock.wall()
+    const outcome = {
+      kind: 'hit' as const,
+      tier,
+      ageMs: ageMs(entry, wall),
+      ttlMs: remainingMs(entry, wall),
+    }
+    const times = {
+      wall,
+      age: Math.floor(outcome.ageMs / SECOND),
+      left: Math.ceil(outcome.ttlMs / SECOND),
+    }
+    const { length } = reply.body
+    const head = headOf(reply, tier)
+    if (!head) return false
+    const sent = head.hasBody ? reply.body : undefined
+    intake.answerText?.(reply.status, (connection) => head.at(times, length, connection), sent)
+    // Counted, as every call of this caller is.
+    refreshes.allows(intake.notes.principal || intake.peer, false)
+    observer.answered(toldOf(waiting, clock.now(), { status: reply.status, outcome }))
+    if (!standing.wish.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry])
+    return true
+  }
+}
+
+/** Undefined for whatever is not exactly a repeat whose answer only a tier may have. */
+function waitingOf(
+  { live, standings, aliases, cache, clock }: RecallParts,
+  intake: Intake,
+  otherwise: Otherwise,
+): Waiting | undefined {
+  const { notes } = intake
+  const { matched } = notes
+  const settings = live()
+  // The first call with this head has told where it goes and whose it is; one in a hurry has a deadline of its own.
+  if (notes.live !== settings || !matched || notes.timeout !== Number.POSITIVE_INFINITY) return undefined
+  if (intake.method !== 'POST' || !intake.answerText || !intake.isHere) return undefined
+  if ((intake.length ?? 0) > settings.maxBodyBytes) return undefined
+  const standing = standings.known(matched, notes)
+  if (!standing?.key?.seed.shared || isPicky(standing)) return undefined
+  const body = intake.whole(settings.maxBodyBytes, unheard)
+  if (!(body instanceof Uint8Array)) return undefined
+  const raw = rawDigest(standing.key.prefix, body)
+  const whole = aliases.get(raw)
+  if (whole === undefined || cache.peek(whole)) return undefined
+  return { intake, matched, standing, body, raw, whole, began: clock.now(), mark: cache.mark(), otherwise }
+}
+
+/** The client has left: what the tiers say is for nobody. */
+function left({ observer, clock }: RecallParts, waiting: Waiting): void {
+  waiting.intake.gone = undefined
+  waiting.intake.cut()
+  const { code, fault } = new GatewayError('callerLeft', 'the client closed the connection')
+  observer.answered(
+    toldOf(waiting, clock.now(), { status: fault.status, outcome: { kind: 'none' }, fault: code }),
+  )
+}
+
+function toldOf(
+  { intake, matched, began }: Waiting,
+  now: number,
+  result: Pick<Answered, 'status' | 'outcome' | 'fault'>,
+): Answered {
+  return {
+    door: intake.door,
+    route: matched.route.name,
+    protocol: matched.protocol.name,
+    model: matched.target.model,
+    ms: now - began,
+    ...result,
+  }
+}
+
+const SECOND = 1000
+
+let last:
+  | { readonly status: number; readonly headers: RawPairs; readonly tier: string; head: HitHead }
+  | undefined
+
+/** Equal fields come as one array more often than not. Undefined: the long way says what is wrong with them. */
+function headOf({ status, headers }: Reply, tier: string): HitHead | undefined {
+  if (last?.headers === headers && last.status === status && last.tier === tier) return last.head
+  try {
+    last = { status, headers, tier, head: new HitHead(status, headers, tier) }
+    return last.head
+  } catch {
+    return undefined
+  }
+}
+
+/** Wishes that more than one look-up decides about. */
+function isPicky({ wish }: Standing): boolean {
+  return wish.noCache || wish.noTransform === true || wish.ignored !== undefined
+}
+
+/** A body that is here is not waited for. */
+function unheard(): Call['signal'] {
+  throw new Error('a body that is here was waited for')
+}

@@ -1,0 +1,85 @@
+/**
+ * Deadlines that callers send, in the forms that proxies and gRPC clients use. They may shorten the route's own
+ * timeout, never lengthen it, and go to the backend with what is left of them, also on a second attempt.
+ */
+import { header, type RawPairs } from '../../core/call.ts'
+
+/** Time for the answer's way back. */
+const MARGIN_MS = 5
+
+interface Form {
+  readonly read: (value: string) => number | undefined
+  readonly write: (ms: number) => string
+}
+
+const plain: Form = {
+  read: (value) => (/^\d{1,9}$/.test(value) ? Number(value) : undefined),
+  write: (ms) => String(ms),
+}
+
+const GRPC_UNITS: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+}
+
+const FORMS: Readonly<Record<string, Form>> = {
+  'x-request-deadline-ms': plain,
+  'x-envoy-expected-rq-timeout-ms': plain,
+  'grpc-timeout': {
+    read(value) {
+      const [, digits, unit] = /^(\d{1,8})([HMSmun])$/.exec(value) ?? []
+      return digits === undefined ? undefined : Number(digits) * (GRPC_UNITS[unit as string] ?? 1)
+    },
+    write: (ms) => `${ms}m`,
+  },
+}
+
+/** When the first token should be there: a wish, so it bounds the wait for a backend and cuts no call. */
+const FIRST_TOKEN = 'x-slo-ttft-ms'
+
+/** How long the names of all these are. */
+const LENGTHS = new Set([FIRST_TOKEN, ...Object.keys(FORMS)].map(({ length }) => length))
+
+/** What the caller allows, in milliseconds from the arrival of the call; undefined: it does not say. */
+export function callerTimeout(headers: RawPairs): number | undefined {
+  for (const [name, { read }] of Object.entries(FORMS)) {
+    const value = header(headers, name)
+    const ms = value === undefined ? undefined : read(value)
+    if (ms !== undefined) return ms
+  }
+  return undefined
+}
+
+/** How soon the caller wants the first token, in milliseconds; undefined: it does not say. */
+export function firstTokenWithin(headers: RawPairs): number | undefined {
+  const value = header(headers, FIRST_TOKEN)
+  return value === undefined ? undefined : plain.read(value)
+}
+
+/** What is left of the caller's time, and how much of it is spent. */
+export interface Remains {
+  readonly leftMs: number
+  readonly spentMs: number
+}
+
+/** The headers with the caller's deadline reduced to what is left of it. */
+export function remainingDeadline(headers: RawPairs, { leftMs, spentMs }: Remains): RawPairs {
+  let out: string[] | undefined
+  for (let i = 0; i < headers.length; i += 2) {
+    const field = headers[i] as string
+    if (!LENGTHS.has(field.length)) continue
+    const name = field.toLowerCase()
+    const form = name === FIRST_TOKEN ? plain : FORMS[name]
+    if (!form) continue
+    const wished = name === FIRST_TOKEN ? form.read(headers[i + 1] as string) : undefined
+    if (name === FIRST_TOKEN && wished === undefined) continue
+    const ms = wished === undefined ? leftMs : Math.min(leftMs, wished - spentMs)
+    out ??= [...headers]
+    out[i + 1] = form.write(Math.max(1, Math.floor(ms - MARGIN_MS)))
+  }
+  return out ?? headers
+}

@@ -1,0 +1,166 @@
+/**
+ * How much is asked of one pool's backends, measured where the calls pass: every arrival and every departure, so
+ * that a burst between two looks is not missed. Whoever reads takes what was measured since the last reading.
+ */
+import { BUCKET_MS, type LoadBucket, type LoadReport, type ServiceBin } from '../../core/load.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { bucketOf, HISTOGRAM_SIZE } from '../../lib/log-histogram.ts'
+
+/** A minute: kept while nobody reads. */
+const MAX_BUCKETS = 600
+/** Calls on one backend beyond this are measured together. */
+const MAX_INFLIGHT = 1024
+
+interface Bin {
+  count: number
+  sumMs: number
+  sumSquaresMs: number
+  readonly histogram: Float64Array
+}
+
+export class DemandMeter {
+  readonly #clock: Pick<Clock, 'now'>
+  /** When each waiting call came, the oldest first. */
+  readonly #waiting = new Set<{ readonly since: number }>()
+  #inflight = 0
+  #buckets: LoadBucket[] = []
+  #bins = new Map<number, Bin>()
+  #latency = new Float64Array(HISTOGRAM_SIZE)
+  #answeredShared = 0
+  /** The bucket being filled: where it began, and what is in it so far. */
+  #began: number
+  #offered = 0
+  #answered = 0
+  #area = 0
+  #first = 0
+  #top = 0
+  #touchedAt: number
+
+  constructor(clock: Pick<Clock, 'now'>) {
+    this.#clock = clock
+    this.#began = clock.now()
+    this.#touchedAt = this.#began
+  }
+
+  /** Calls at the backends and waiting for one. */
+  get level(): number {
+    return this.#inflight + this.#waiting.size
+  }
+
+  /** A call that no cache answered: counted whether it is sent on, waits or is shed. */
+  offered(now = this.#clock.now()): void {
+    this.#touch(now)
+    this.#offered++
+  }
+
+  /** A call that cost no backend anything, at `now`. `isShared`: a shared tier had the answer. */
+  answered(isShared: boolean, now = this.#clock.now()): void {
+    this.#touch(now)
+    this.#answered++
+    if (isShared) this.#answeredShared++
+  }
+
+  /** A call begins to wait; to be called back when it waits no more. */
+  wait(): () => void {
+    this.#touch()
+    const waiting = { since: this.#touchedAt }
+    this.#waiting.add(waiting)
+    this.#rise()
+    return () => {
+      this.#touch()
+      this.#waiting.delete(waiting)
+    }
+  }
+
+  /** A call is at a backend. */
+  enter(now = this.#clock.now()): void {
+    this.#touch(now)
+    this.#inflight++
+    this.#rise()
+  }
+
+  /**
+   * A call has left its backend. `inflight` is how many were there when it came, itself included; 0 where its time says nothing
+   * of the backend's service: it failed, or the backend was still warming up.
+   */
+  leave(ms: number, inflight: number, now = this.#clock.now()): void {
+    this.#touch(now)
+    this.#inflight--
+    if (inflight <= 0) return
+    const at = Math.min(MAX_INFLIGHT, inflight)
+    const bin = this.#bins.get(at) ?? newBin()
+    this.#bins.set(at, bin)
+    bin.count++
+    bin.sumMs += ms
+    bin.sumSquaresMs += ms * ms
+    const bucket = bucketOf(ms)
+    bin.histogram[bucket] = (bin.histogram[bucket] ?? 0) + 1
+  }
+
+  /** A miss was answered, so long after it came. */
+  served(ms: number): void {
+    const bucket = bucketOf(ms)
+    this.#latency[bucket] = (this.#latency[bucket] ?? 0) + 1
+  }
+
+  /** What was measured since the last reading, up to the end of the last full bucket. */
+  read(): LoadReport {
+    this.#touch()
+    const [oldest] = this.#waiting
+    const report = {
+      at: this.#began,
+      buckets: this.#buckets,
+      queue: this.#waiting.size,
+      inflight: this.#inflight,
+      oldestWaitMs: oldest ? this.#touchedAt - oldest.since : 0,
+      service: [...this.#bins].map(([inflight, bin]): ServiceBin => ({ inflight, ...bin })),
+      latency: this.#latency,
+      answeredShared: this.#answeredShared,
+    }
+    this.#buckets = []
+    this.#bins = new Map()
+    this.#latency = new Float64Array(HISTOGRAM_SIZE)
+    this.#answeredShared = 0
+    return report
+  }
+
+  #rise(): void {
+    this.#top = Math.max(this.#top, this.level)
+  }
+
+  /** Brings the integral up to now, and closes the buckets that are full. */
+  #touch(now = this.#clock.now()): void {
+    let end = this.#began + BUCKET_MS
+    if (now - end > MAX_BUCKETS * BUCKET_MS) {
+      // Nobody read for long: what lies between is the level, and most of it is forgotten anyway.
+      end += Math.floor((now - end) / BUCKET_MS - MAX_BUCKETS) * BUCKET_MS
+      this.#began = end - BUCKET_MS
+      this.#touchedAt = Math.max(this.#touchedAt, this.#began)
+    }
+    for (; end <= now; end += BUCKET_MS) this.#close(end)
+    this.#area += this.level * (now - this.#touchedAt)
+    this.#touchedAt = now
+  }
+
+  #close(end: number): void {
+    this.#area += this.level * (end - this.#touchedAt)
+    this.#buckets.push({
+      offered: this.#offered,
+      answered: this.#answered,
+      concurrency: this.#area / BUCKET_MS,
+      rise: Math.max(0, this.#top - this.#first),
+    })
+    if (this.#buckets.length > MAX_BUCKETS) this.#buckets.shift()
+    this.#began = end
+    this.#touchedAt = end
+    this.#offered = 0
+    this.#answered = 0
+    this.#area = 0
+    this.#first = this.level
+    this.#top = this.level
+  }
+}
+
+function newBin(): Bin {
+  return { count: 0, sumMs: 0, sumSquaresMs: 0, histogram: new Float64Array(HISTOGRAM_SIZE) }
+}

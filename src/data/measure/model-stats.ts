@@ -1,0 +1,66 @@
+/** What the cache has done for each model since the start, for `GET /api/v1/cache/stats`. */
+import type { Observer } from '../../core/observer.ts'
+import type { Outcome, RowCounts } from '../../core/reply.ts'
+
+export interface ModelCounts {
+  /** Calls by what the cache did: hit, miss, collapsed, partial, bypass, request, stale, none. */
+  readonly calls: Readonly<Record<string, number>>
+  /** Rows of calls that were answered row by row. */
+  readonly rows: RowCounts
+}
+
+interface Counts {
+  readonly calls: Record<string, number>
+  rows: RowCounts
+}
+
+/** Names come from callers; those who come when all is full are counted together. */
+const MAX_MODELS = 1024
+const OTHERS = '*'
+const NO_ROWS: RowCounts = { hit: 0, join: 0, miss: 0, dup: 0 }
+
+export class ModelStats {
+  readonly #models = new Map<string, Counts>()
+
+  /** The observer, listened in on. */
+  observing(observer: Observer): Observer {
+    return {
+      ...observer,
+      answered: (answered) => {
+        observer.answered(answered)
+        if (answered.model === undefined) return
+        const { calls } = this.#of(answered.model)
+        const what = label(answered.outcome)
+        calls[what] = (calls[what] ?? 0) + 1
+      },
+      rows: (model, counts) => {
+        observer.rows(model, counts)
+        const known = this.#of(model)
+        const { hit, join, miss, dup } = known.rows
+        known.rows = {
+          hit: hit + counts.hit,
+          join: join + counts.join,
+          miss: miss + counts.miss,
+          dup: dup + counts.dup,
+        }
+      },
+    }
+  }
+
+  all(): Readonly<Record<string, ModelCounts>> {
+    return Object.fromEntries(this.#models)
+  }
+
+  #of(name: string): Counts {
+    const model = this.#models.has(name) || this.#models.size < MAX_MODELS ? name : OTHERS
+    const known = this.#models.get(model)
+    if (known) return known
+    const counts: Counts = { calls: {}, rows: NO_ROWS }
+    this.#models.set(model, counts)
+    return counts
+  }
+}
+
+function label(outcome: Outcome): string {
+  return outcome.kind === 'miss' && outcome.collapsed ? 'collapsed' : outcome.kind
+}

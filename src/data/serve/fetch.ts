@@ -1,0 +1,135 @@
+/**
+ * Rows to a backend, and their answers back: in a request of the call's own, or, where the route batches, in one
+ * with the rows of other callers. What comes back is an answer a row, fit to be kept, or the reply as it was.
+ */
+import type { Call, RawPairs } from '../../core/call.ts'
+import type { Reply } from '../../core/reply.ts'
+import type { Signal } from '../../lib/cancel.ts'
+import { after, type Coming } from '../../lib/later.ts'
+import type { Row, RowAnswer } from '../../protocol/protocol.ts'
+import { type BatchCall, Batches, type BatchesParts } from '../batch/batches.ts'
+import { collectable, isOpenEnded, type StorePolicy, saidOf, unstorable } from '../decision/storable.ts'
+import { isFresh } from '../http-cache/said.ts'
+import type { Matched, RouteCache } from '../route/routes.ts'
+import { replaced } from '../rows/ask.ts'
+import type { Job } from '../rows/lookup-context.ts'
+import type { Splitting } from '../rows/splitting.ts'
+import type { Delivered, Dispatch, Until } from '../upstream/upstream-call.ts'
+
+/** One row's answer, or the whole call's, and who gave it. */
+export interface Kept {
+  readonly delivered: Delivered
+  /** Undefined: the reply as a whole. */
+  readonly answer: RowAnswer | undefined
+  /** Of the call that was sent, where it was another's. */
+  readonly form?: number
+}
+
+export type Shipped =
+  /** `own`: what the backend said to this call alone. */
+  { readonly kept: readonly Kept[]; readonly own?: Reply } | { readonly unkept: Reply }
+
+export interface Order {
+  readonly rows: readonly Row[]
+  /** The rows are the call as it came. */
+  readonly isWhole: boolean
+  readonly signal: Signal
+  readonly until: Until
+}
+
+export type Ship = (job: Job, order: Order) => Coming<Shipped>
+
+export interface ShipParts extends Omit<BatchesParts, 'cut'> {
+  readonly dispatch: Dispatch
+  /** The call's own headers, as they go to a backend. */
+  readonly outgoing: (call: Call) => RawPairs
+  readonly splitting: Pick<Splitting, 'violated'>
+}
+
+export function createShip(parts: ShipParts): Ship {
+  const { dispatch, outgoing, splitting, clock } = parts
+  const batches = new Batches({ ...parts, cut: cutRows })
+
+  return function ship(job, order) {
+    // Another's request, with these rows in it, would not show what the server makes of this form.
+    if (!job.rows || !job.isShown || !batches.takes(job)) return alone(job, order)
+    return after(batches.ship(job, order), (shipped) =>
+      'refused' in shipped ? { unkept: shipped.refused.reply } : { kept: shipped.answers },
+    )
+  }
+
+  function alone(job: Job, { rows, isWhole, signal, until }: Order): Coming<Shipped> {
+    const { call, matched, plan, body } = job
+    const joined = isWhole ? undefined : matched.protocol.rows?.join(plan, rows, body)
+    const delivered = dispatch(call, matched, {
+      body: joined?.body ?? body,
+      contentLength: undefined,
+      // Without Accept-Encoding: an encoded answer could not be shared with callers who do not take that coding.
+      headers: replaced(outgoing(call), joined?.headers ?? NONE),
+      key: rows[0]?.digest,
+      signal,
+      until,
+      collectBytes: collectable((matched.route.cache as RouteCache).maxEntryBytes, rows.length),
+    })
+    return after(delivered, (answered) => judged(job, answered, rows.length))
+  }
+
+  function judged(job: Job, delivered: Delivered, count: number): Shipped {
+    if (!job.rows)
+      return mayKeep(job, delivered, clock.wall())
+        ? { kept: [{ answer: undefined, delivered }], own: delivered.reply }
+        : { unkept: delivered.reply }
+    const answers = cutRows(job, delivered, count)
+    return answers
+      ? { kept: answers.map((answer) => ({ answer, delivered })), own: delivered.reply }
+      : { unkept: delivered.reply }
+  }
+
+  /** The reply's answers, one a row; undefined where it must not be kept or does not fit its rows. */
+  function cutRows(of: BatchCall, delivered: Delivered, count: number): readonly RowAnswer[] | undefined {
+    const { matched, plan } = of
+    const { protocol } = matched
+    const { reply } = delivered
+    const { body } = reply
+    if (!(body instanceof Uint8Array) || unstorable(reply, policyOf(matched, count)) !== undefined)
+      return undefined
+    if (isTooOld(matched, delivered, clock.wall())) return undefined
+    const answers = protocol.rows?.cut(reply, body, count, plan)
+    if (answers?.length === count) return answers
+    // What is no answer at all, an error under 200 say, tells nothing of the model's rows.
+    if (protocol.storable?.(reply, body, plan, false) !== false)
+      splitting.violated(of, `asked for ${count} rows, and the answer does not have them`)
+    return undefined
+  }
+}
+
+const NONE: RawPairs = []
+
+function policyOf({ route }: Matched, count: number): StorePolicy {
+  const { maxEntryBytes, vary, heedBackend } = route.cache as RouteCache
+  return { maxEntryBytes: maxEntryBytes * count, vary, heedBackend }
+}
+
+/** Whether it was too old already when it came. `at`: wall milliseconds. */
+function isTooOld({ route }: Matched, { reply, ms }: Delivered, at: number): boolean {
+  return (route.cache as RouteCache).heedBackend && !isFresh(saidOf(reply), { at, delayMs: ms })
+}
+
+/** Whether the reply to a whole call may be kept; a refusal only where the route remembers refusals. */
+function mayKeep({ matched, plan }: Job, delivered: Delivered, at: number): boolean {
+  const { reply } = delivered
+  const { protocol, route } = matched
+  const { negativeTtl, rows } = route.cache as RouteCache
+  const { body } = reply
+  if (!(body instanceof Uint8Array) || isTooOld(matched, delivered, at)) return false
+  const negative = negativeTtl > 0 && NEGATIVE.has(reply.status)
+  // A refusal is judged as if it had succeeded: the rest of the head must allow keeping it all the same.
+  if (unstorable(negative ? { ...reply, status: 200 } : reply, policyOf(matched, 1)) !== undefined)
+    return false
+  // What the dialect does not read, and what no length and no last chunk ends, may have been cut off anywhere.
+  if (negative || !protocol.storable) return !isOpenEnded(reply)
+  return protocol.storable(reply, body, plan, rows !== 'never')
+}
+
+/** What says that the input is wrong, and would say so again. */
+const NEGATIVE = new Set([400, 404, 413, 415, 422])

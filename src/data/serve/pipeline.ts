@@ -1,0 +1,192 @@
+/**
+ * The life of one call, cache side. Read this file first.
+ *
+ *   may it be cached? → raw bytes known, here or in a tier? → read into rows → memory
+ *                        → flights ─┬─ joined: wait
+ *                                   └─ ours: tiers → dispatch → store
+ *   → assemble → answer
+ *
+ * This file goes as far as the rows, ways.ts from there on.
+ *
+ * A call is a list of rows; a dialect that cannot be split yields one, the whole call. Each row is looked up,
+ * joined or loaded on its own, and the answer is put together from its rows. See
+ * docs/architecture/life-of-a-call.md.
+ */
+import { type Call, isWhole } from '../../core/call.ts'
+import { Chunks } from '../../core/chunks.ts'
+import type { Digest } from '../../core/key.ts'
+import type { Answer } from '../../core/reply.ts'
+import { after, type Coming } from '../../lib/later.ts'
+import { inTurns } from '../../lib/turns.ts'
+import type { Plan, Reading } from '../../protocol/protocol.ts'
+import { judge } from '../cache/freshness.ts'
+import type { Standing, Standings } from '../decision/cache-decision.ts'
+import type { RefreshBudget } from '../decision/refresh-budget.ts'
+import type { HeadNotes } from '../exchange/exchange.ts'
+import type { HttpCache } from '../http-cache/http-cache.ts'
+import { type Forms, suits } from '../key/forms.ts'
+import { rawDigest, rawDigestSteps } from '../key/raw.ts'
+import { isHttpWrite, type Matched } from '../route/routes.ts'
+import type { Asked, Job } from '../rows/lookup-context.ts'
+import { Sheet } from '../rows/row-lookups.ts'
+import type { Splitting } from '../rows/splitting.ts'
+import { createWays, type WayParts } from './lookup.ts'
+
+export interface Stages extends WayParts {
+  readonly standings: Standings
+  readonly refreshes: RefreshBudget
+  readonly splitting: Splitting
+  readonly forms: Pick<Forms, 'has'>
+  /** For opaque routes. */
+  readonly http: HttpCache
+}
+
+/**
+ * At once where there is nothing to wait for; what goes wrong is thrown, or fails. `notes`: on the call's head;
+ * `asked`: the tiers were, before this was a call.
+ */
+export type Pipeline = (
+  call: Call,
+  matched: Matched,
+  notes?: HeadNotes,
+  asked?: Asked,
+) => Answer | Coming<Answer>
+
+/** A call of which the head is known. */
+type Opening = Pick<Job, 'call' | 'matched' | 'began'> & { readonly asked: Asked | undefined }
+
+/** A call whose key is known as far as its bytes tell it. */
+type Known = Omit<Job, 'plan' | 'rows' | 'sheet' | 'isSought' | 'form' | 'isShown'> & Opening
+
+export function createPipeline(stages: Stages): Pipeline {
+  const { standings, cache, memory, ready, aliases, splitting, forms, compose, forward, clock, http } = stages
+  const { shared, alone, looked } = createWays(stages)
+
+  return function answer(call, matched, notes, asked) {
+    const given = opened(call, matched, notes, asked)
+    return isHttpWrite(call, matched) ? written(call, given) : given
+  }
+
+  /** What a write has changed is not given any more when its answer is there. */
+  async function written(call: Call, given: Answer | Coming<Answer>): Promise<Answer> {
+    const answer = await given
+    await http.invalidate(call, answer)
+    return answer
+  }
+
+  function opened(...[call, matched, notes, asked]: Parameters<Pipeline>): Answer | Coming<Answer> {
+    const opening = { call, matched, began: cache.mark(), asked }
+    const standing = standings.of(call, matched, notes)
+    return standing instanceof Promise
+      ? after(standing, (known) => heard(opening, known))
+      : heard(opening, standing)
+  }
+
+  /** `no-cache` beyond a caller's budget is not heeded: the call then stands as if it had not been said. */
+  function heard(opening: Opening, standing: Standing): Answer | Coming<Answer> {
+    const { call, matched } = opening
+    const { wish } = standing
+    const caller = call.principal === '' ? call.peer : call.principal
+    if (stages.refreshes.allows(caller, wish.noCache)) return keyed(opening, standing)
+    const own = standings.wishing(call, matched, { ...wish, noCache: false, ignored: 'no-cache' })
+    return own instanceof Promise ? after(own, (known) => keyed(opening, known)) : keyed(opening, own)
+  }
+
+  function keyed({ call, matched, began, asked }: Opening, standing: Standing): Answer | Coming<Answer> {
+    // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
+    const { wish, reason, key } = standing
+    const { body } = call
+    if (standing.http && isWhole(body)) return http.answer(call, matched, { wish, seeds: standing.http })
+    if (!key) return forward(call, matched, reason ?? 'not enabled')
+    if (!isWhole(body)) return forward(call, matched, 'streamed')
+    // Written out, here and where a job is made of it: to spread an object costs as much as a look-up.
+    const { seed, prefix } = key
+    if (!(body instanceof Chunks))
+      return digested({ call, matched, wish, body, seed, raw: rawDigest(prefix, body), began, asked })
+    const digesting = inTurns(rawDigestSteps(prefix, body), call.signal)
+    return after(digesting, (raw) => digested({ call, matched, wish, body, seed, raw, began, asked }))
+  }
+
+  function digested(found: Known): Answer | Coming<Answer> {
+    // 2. A byte-identical repeat is answered without a look into the body.
+    const { wish, body, seed, raw } = found
+    const known = wish.noCache ? undefined : ready.get(raw)
+    if (known && judge(known, wish, clock.wall()) === 'fresh')
+      return { reply: known.reply, outcome: compose.hitOutcome([known], memory, wish) }
+
+    // 3. One whose answer only a shared tier may have is looked for there before it is read.
+    if (found.asked) return read(found, found.asked)
+    if (!aliases || !seed.shared || wish.noCache || wish.noTransform || body instanceof Chunks)
+      return read(found)
+    const whole = aliases.get(raw)
+    return whole === undefined || cache.peek(whole) ? read(found) : sought(found, whole)
+  }
+
+  /** The shared tiers' answer to bytes that were read before; what they do not have is read again. */
+  async function sought(found: Known, whole: Digest): Promise<Answer> {
+    const { call, matched, wish } = found
+    const [kept] = await cache.lookup([whole])
+    const isOurs = kept !== undefined && stages.mayGive(matched, kept.entry)
+    const freshness = isOurs ? judge(kept.entry, wish, clock.wall()) : 'dead'
+    if (!kept || freshness !== 'fresh')
+      return read(found, { fallback: freshness === 'dead' ? undefined : kept?.entry })
+    const { status, headers, body, form: own } = kept.entry
+    const reply = matched.protocol.address({ status, headers, body }, call, undefined, { form: own })
+    if (!reply) return read(found, { fallback: undefined })
+    if (!wish.noStore && cache.mark() === found.began) ready.set(found.raw, reply, [kept.entry])
+    return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, wish) }
+  }
+
+  function read(found: Known, asked?: Asked): Answer | Coming<Answer> {
+    // 4. The body is read into rows.
+    const { call, matched, body, seed } = found
+    const split = splitting.reads(matched)
+    const options = { seed: seed.digest, split: split !== 'whole', onlyBatches: split === 'batches' }
+    if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), asked)
+    const reading = inTurns(matched.protocol.readChunks(call, body, options), call.signal)
+    return after(reading, (known) => planned(found, known, asked))
+  }
+
+  function planned(
+    { call, matched, wish, body, seed, raw, began }: Known,
+    reading: Reading,
+    asked: Asked | undefined,
+  ): Answer | Coming<Answer> {
+    if ('bypass' in reading) return forward(call, matched, reading.bypass)
+    const plan = wish.noTransform ? asItCame(reading, raw) : reading
+    const rows = splitting.splits(matched, plan) ? plan.rows : undefined
+    const sheet = new Sheet(rows ?? [{ digest: plan.whole, wire: NOTHING }])
+    const isSought = asked !== undefined
+    const { form = 0 } = plan
+    const isShown = forms.has(matched, form)
+    const job: Job = {
+      call,
+      matched,
+      wish,
+      body,
+      plan,
+      rows,
+      seed,
+      raw,
+      sheet,
+      began,
+      isSought,
+      form,
+      isShown,
+    }
+    if (asked?.fallback && suits(asked.fallback, job)) sheet.fallBack(plan.whole, asked.fallback)
+
+    // 5. Some callers do not share: they neither join nor lead.
+    if (wish.noCache) return alone(job)
+    if (wish.noStore || wish.onlyIfCached) return looked(job)
+    return shared(job)
+  }
+}
+
+/** `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */
+function asItCame({ common, form = 0 }: Plan, raw: Digest): Plan {
+  return { whole: raw, common, form }
+}
+
+/** A whole call goes upstream as it came, and needs no wire. */
+const NOTHING = new Uint8Array(0)

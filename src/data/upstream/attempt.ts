@@ -1,0 +1,158 @@
+/** One attempt at one backend: from the place it was given to the end of the exchange, counted in between. */
+import { type Call, upstreamMethod } from '../../core/call.ts'
+import { GatewayError } from '../../core/errors.ts'
+import type { Observer } from '../../core/observer.ts'
+import type { Signal } from '../../lib/cancel.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { hear, Later, type Taker } from '../../lib/later.ts'
+import type { Exchange, Request } from '../backend/exchange.ts'
+import { type Incoming, letGo } from '../backend/incoming.ts'
+import type { Seat } from '../backend/permit.ts'
+import type { BackendPool } from '../backend/pool.ts'
+import type { Ending } from '../balance/policies/policy.ts'
+import { isStreamed } from '../cache/streamed.ts'
+import { remainingDeadline } from '../http/deadlines.ts'
+import type { Result, Shipment, Until } from './upstream-call.ts'
+
+export interface AttemptParts {
+  readonly observer: Observer
+  readonly clock: Clock
+  /** Milliseconds in which this thread could not look, since some origin. */
+  readonly stalled: (now?: number) => number
+}
+
+export interface At {
+  readonly pool: BackendPool
+  readonly seat: Seat
+  /** When the call first asked for a place. */
+  readonly asked: number
+  readonly idleTimeoutMs?: number | undefined
+  /** The backend gets the caller's Host. */
+  readonly keepsHost: boolean
+}
+
+/** A cut hedge is no fault of the backend's. */
+export const LOSER = new GatewayError('callerLeft', 'another backend was faster')
+
+/** Comes with how it ended; never fails. */
+export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
+  readonly url: string
+  readonly method: string
+  readonly target: string
+  readonly headers: Request['headers']
+  readonly host: string | undefined
+  readonly body: Request['body']
+  readonly contentLength: number | undefined
+  readonly signal: Signal
+  readonly headTimeoutMs: number
+  readonly idleTimeoutMs: number | undefined
+  readonly now: number
+  readonly #parts: AttemptParts
+  readonly #pool: BackendPool
+  readonly #seat: Seat
+  readonly #collectBytes: number
+  readonly #stalledBefore: number
+  readonly #until: Until
+
+  constructor(parts: AttemptParts, call: Call, shipment: Shipment, at: At) {
+    super()
+    const { pool, seat, asked, idleTimeoutMs, keepsHost } = at
+    this.#parts = parts
+    this.#pool = pool
+    this.#seat = seat
+    this.#collectBytes = shipment.collectBytes
+    const began = seat.since
+    this.now = began
+    this.#stalledBefore = parts.stalled(began)
+    this.#until = shipment.until ?? call
+    const left = this.#until.deadline - began
+    this.url = seat.backend.url
+    this.method = upstreamMethod(call)
+    this.target = call.path + call.query
+    this.headers = remainingDeadline(shipment.headers, { leftMs: left, spentMs: began - asked })
+    this.host = keepsHost && call.host !== '' ? call.host : undefined
+    this.body = shipment.body
+    this.contentLength = shipment.contentLength
+    this.signal = shipment.signal
+    this.headTimeoutMs = left
+    this.idleTimeoutMs = idleTimeoutMs
+  }
+
+  leftMs(): number {
+    return this.#until.deadline - this.#parts.clock.now()
+  }
+
+  start(): this {
+    hear(this.#pool.clients.send(this), this)
+    return this
+  }
+
+  /** The head of an answer is there. */
+  took({ reply, over, at }: Exchange): void {
+    const { backend } = this.#seat
+    const { body, status } = reply
+    if (!over || body instanceof Uint8Array) {
+      const ms = this.#end(endingOfStatus(status), at)
+      return this.settle({ reply, backend, ms, at: this.now + ms })
+    }
+    const ms = this.#parts.clock.now() - this.now
+    over.then(
+      (error) => void (error ? this.#ended(asFault(error)) : this.#end(endingOfStatus(status))),
+      () => {},
+    )
+    if (this.#collectBytes === 0 || isStreamed(reply)) this.settle({ reply, backend, ms })
+    else this.#collect({ reply, backend, ms }, body)
+  }
+
+  #collect(so: Extract<Result, { reply: unknown }>, body: Incoming): void {
+    body.collect(this.#collectBytes).then(
+      ({ complete, bytes }) => this.settle(complete ? { ...so, reply: { ...so.reply, body: bytes } } : so),
+      (error: unknown) => this.settle({ failure: asFault(error) }),
+    )
+  }
+
+  failed(error: unknown): void {
+    const failure = asFault(error)
+    this.#ended(failure)
+    this.settle({ failure })
+  }
+
+  #ended(failure: GatewayError): void {
+    this.#end(endingOf(failure))
+    if (failure.fault.blame === 'backend') {
+      const { observer } = this.#parts
+      observer.failed(this.#pool.name, this.#seat.backend.id, failure)
+    }
+  }
+
+  /** Counts the call out; gives how long it was there. */
+  #end(ending: Ending | 'cancelled' | 'lost', at = this.#parts.clock.now()): number {
+    const { observer, stalled } = this.#parts
+    const pool = this.#pool
+    const ms = at - this.now
+    pool.leave(this.#seat, Math.max(0, ms - (stalled(at) - this.#stalledBefore)), ending, at)
+    observer.attempted(pool.name, this.#seat.backend.id, ending === 'lost' ? 'cancelled' : ending, ms)
+    return ms
+  }
+}
+
+/** Lets go of an answer that nobody reads. */
+export function discard(result: Result): void {
+  if ('reply' in result) letGo(result.reply.body)
+}
+
+function asFault(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error
+  return new GatewayError('internal', 'the gateway failed on this call', { cause: error })
+}
+
+function endingOf(failure: GatewayError): Ending | 'cancelled' | 'lost' {
+  if (failure === LOSER) return 'lost'
+  if (failure.code === 'callerLeft') return 'cancelled'
+  return failure.code === 'deadline' || failure.code === 'backendTimeout' ? 'timeout' : 'error'
+}
+
+function endingOfStatus(status: number): Ending {
+  if (status === 429 || status === 503) return 'overloaded'
+  return status >= 500 ? 'error' : 'ok'
+}

@@ -1,0 +1,230 @@
+/**
+ * The life of one call, backend side. Read this file second.
+ *
+ *   place at a backend (or wait for one) → send → head → (collect) → answer
+ *                      ├─ late: the same to another, the first good answer counts
+ *                      └─ failed or refused, and safe to repeat → another, within the budget
+ *
+ * A repeat is safe when nothing was sent, when the call is a pure prediction of a known dialect, or when its method is
+ * idempotent and nothing was answered; and only while no byte of an answer has gone to the client. Everything else fails with what the backend said.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Call, isWhole } from '../../core/call.ts'
+import { Cancel, type Signal } from '../../lib/cancel.ts'
+import { type Coming, hear, Later, type Taker } from '../../lib/later.ts'
+import type { Need, Seat } from '../backend/permit.ts'
+import type { BackendPool } from '../backend/pool.ts'
+import { Replay } from '../backend/replay.ts'
+import { retryDelayMs } from '../balance/limits/retry-budget.ts'
+import { firstTokenWithin } from '../http/deadlines.ts'
+import type { Matched } from '../route/routes.ts'
+import { Attempt, type AttemptParts, discard, LOSER } from './attempt.ts'
+import { isPure, repeatable, retryAfterMs } from './retry.ts'
+import type { Delivered, Dispatch, Result, Shipment, Until } from './upstream-call.ts'
+
+const REPLAY_BYTES = 1024 * 1024
+/** Replaced, not written to: most calls are tried once. */
+const NOBODY: number[] = []
+
+export interface DispatchParts extends AttemptParts {
+  readonly pool: (name: string) => BackendPool
+  readonly random: () => number
+}
+
+export function createDispatch(parts: DispatchParts): Dispatch {
+  return (call, matched, shipment) => new Delivery(parts, call, matched, shipment).start()
+}
+
+/** A call on its way to a backend that answers it. Comes with an answer, whatever its status; fails with a GatewayError. */
+class Delivery extends Later<Delivered> implements Need, Taker<Result> {
+  readonly model: string | undefined
+  readonly version: string | undefined
+  readonly key: Need['key']
+  readonly signal: Signal
+  readonly #parts: DispatchParts
+  readonly #call: Call
+  readonly #matched: Matched
+  readonly #shipment: Shipment
+  readonly #until: Until
+  /** By when the caller wishes for a first token. */
+  readonly #wished: number
+  readonly #pool: BackendPool
+  /** Of a body that is not at hand. */
+  readonly #replay: Replay | undefined
+  readonly #asked: number
+  #tried = NOBODY
+  #turn = 0
+  /** Taken from the budget. */
+  #retries = 0
+
+  constructor(parts: DispatchParts, call: Call, matched: Matched, shipment: Shipment) {
+    super()
+    this.#parts = parts
+    this.#call = call
+    this.#matched = matched
+    this.#shipment = shipment
+    this.#pool = parts.pool(matched.route.pool)
+    const { body } = shipment
+    this.#replay = body === undefined || isWhole(body) ? undefined : new Replay(body, REPLAY_BYTES)
+    this.#asked = parts.clock.now()
+    this.model = matched.target.model
+    this.version = matched.target.version
+    this.key = shipment.key
+    this.#until = shipment.until ?? call
+    this.#wished = this.#asked + (firstTokenWithin(call.headers) ?? Infinity)
+    this.signal = shipment.signal
+  }
+
+  /** Of the wait for a place. One caller's wish does not end what others wait for. */
+  get deadline(): number {
+    const { deadline, isJoined } = this.#until
+    return isJoined ? deadline : Math.min(deadline, this.#wished)
+  }
+
+  start(): this {
+    this.#pool.deposit(this.#asked)
+    this.#enter(this.#asked)
+    return this
+  }
+
+  #enter(now?: number): void {
+    try {
+      const seat = this.#pool.enter(this, this.#tried, now)
+      if (seat instanceof Promise)
+        seat.then(
+          (given) => this.#seated(given),
+          (error) => this.fail(error),
+        )
+      else this.#seated(seat)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  #seated(seat: Seat): void {
+    const { backend, since } = seat
+    const { slot } = backend
+    if (this.#tried.length === 0) this.#tried = [slot]
+    else this.#tried.push(slot)
+    // Only a call whose body is at hand can be sent twice at a time.
+    const late = isPure(this.#matched) && !this.#replay ? this.#pool.hedgeDelay(this, since) : undefined
+    hear(late === undefined ? this.#send(seat, this.signal) : this.#hedged(seat, late), this)
+  }
+
+  #send(seat: Seat, signal: Signal): Coming<Result> {
+    const shipment = this.#shipment
+    const body = this.#replay ? this.#replay.read() : shipment.body
+    const sent =
+      signal === shipment.signal && body === shipment.body ? shipment : { ...shipment, body, signal }
+    return new Attempt(this.#parts, this.#call, sent, {
+      pool: this.#pool,
+      seat,
+      asked: this.#asked,
+      idleTimeoutMs: this.#matched.route.idleTimeout,
+      keepsHost: this.#matched.route.keepsHost === true,
+    }).start()
+  }
+
+  /** A try has ended. */
+  took(result: Result): void {
+    const isAnswer = 'reply' in result
+    if (isAnswer && result.reply.status < 400) return this.#finish(result)
+    const pause = retryAfterMs(result)
+    // Who answered may be the second of two.
+    if (pause !== undefined && isAnswer) this.#pool.pause(result.backend.slot, pause)
+    const turn = this.#turn
+    const again =
+      turn < this.#pool.maxRetries &&
+      (this.#replay?.replayable ?? true) &&
+      repeatable(result, this.#matched, { method: this.#call.method, turn })
+    if (!again || !this.#hasTime()) return this.#finish(result)
+    // A reply is an answer, if a bad one: it is given up only for somebody who may do better at once.
+    const hasOther = this.#pool.hasOther(this, this.#tried)
+    if ((isAnswer && !hasOther) || !this.#pool.mayRetry()) return this.#finish(result)
+    this.#retries++
+    if (hasOther) return this.#retry(result)
+    this.#tried = NOBODY
+    void sleep(retryDelayMs(turn, this.#parts.random)).then(() =>
+      this.#hasTime() ? this.#retry(result) : this.#finish(result),
+    )
+  }
+
+  failed(error: unknown): void {
+    this.fail(error)
+  }
+
+  override settle(value: Delivered): void {
+    this.#over()
+    super.settle(value)
+  }
+
+  override fail(error: unknown): void {
+    this.#over()
+    super.fail(error)
+  }
+
+  #over(): void {
+    if (this.#retries > 0) this.#pool.retried(this.#retries)
+    this.#retries = 0
+  }
+
+  #retry(result: Result): void {
+    discard(result)
+    const reason = 'reply' in result ? `status ${result.reply.status}` : result.failure.code
+    this.#parts.observer.retried(this.#pool.name, reason)
+    this.#turn++
+    this.#enter()
+  }
+
+  #finish(result: Result): void {
+    if ('failure' in result) return this.fail(result.failure)
+    const { at = this.#parts.clock.now() } = result
+    if (result.reply.status < 500) this.#pool.demand.served(at - this.#asked)
+    this.settle(result)
+  }
+
+  /** The call is sent once more when it is later than most; the first good answer counts, the other is cut. */
+  async #hedged(seat: Seat, late: number): Promise<Result> {
+    const pool = this.#pool
+    const cuts = [Cancel.following(this.signal), Cancel.following(this.signal)] as const
+    const first = promised(this.#send(seat, cuts[0]))
+    const early = await Promise.race([first, sleep(late, undefined, { ref: false })])
+    if (early) return early
+    const other = pool.mayHedge() ? pool.enterExtra(this, this.#tried) : undefined
+    if (!other) return first
+    this.#tried.push(other.backend.slot)
+    const second = promised(this.#send(other, cuts[1]))
+    const [winner, at] = await firstGood([first, second])
+    pool.hedged(at === 1)
+    this.#parts.observer.hedged(pool.name, at === 1 ? 'won' : 'lost')
+    cuts[at === 1 ? 0 : 1].abort(LOSER)
+    return winner
+  }
+
+  /** Whether another try could still be in time: half of them take no longer than the median. */
+  #hasTime(): boolean {
+    const median = this.#pool.serviceMs(0.5) ?? 0
+    return this.#parts.clock.now() + median < this.#until.deadline && !this.signal.aborted
+  }
+}
+
+/** The first result that is an answer, with its place; the last one where none is. The loser is let go. */
+async function firstGood(tries: readonly [Promise<Result>, Promise<Result>]): Promise<[Result, number]> {
+  const [result, at] = await Promise.race(tries.map(async (attempt, i) => [await attempt, i] as const))
+  const isGood = 'reply' in result && result.reply.status < 500 && result.reply.status !== 429
+  const other = tries[1 - at] as Promise<Result>
+  if (isGood) {
+    void other.then(discard)
+    return [result, at]
+  }
+  const last = await other
+  if ('reply' in last) {
+    discard(result)
+    return [last, 1 - at]
+  }
+  return [result, at]
+}
+
+async function promised<T>(coming: Coming<T>): Promise<T> {
+  return coming
+}

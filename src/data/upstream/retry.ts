@@ -1,0 +1,47 @@
+/** When a call may be sent again, and when not: the one place that decides it. */
+import { header } from '../../core/call.ts'
+import type { Matched } from '../route/routes.ts'
+import type { Result } from './upstream-call.ts'
+
+/** The verb is a prediction of a known dialect, and the route does not say that asking twice matters. */
+export function isPure({ route, target }: Matched): boolean {
+  return target.prediction && route.pure
+}
+
+/** Asking twice has the effect of asking once (RFC 9110, section 9.2.2; RFC 10008, section 2). */
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
+
+/** What is asked, and how often it was before. */
+export interface Tried {
+  readonly method: string
+  /** Counts from 0. */
+  readonly turn: number
+}
+
+/** Whether another attempt may do better than this result and harms nobody. */
+export function repeatable(result: Result, matched: Matched, { method, turn }: Tried): boolean {
+  if ('failure' in result) {
+    const { fault, detail } = result.failure
+    if (fault.retry !== 'other') return false
+    // A backend may close a connection just when the next request is sent on it, and who sent that cannot tell.
+    const isIdempotent = IDEMPOTENT.has(method) && matched.route.pure
+    return detail.unsent === true || isPure(matched) || isIdempotent
+  }
+  const { status } = result.reply
+  if (!isPure(matched)) return false
+  // A model that fails on this input will fail again; a backend that is broken will not be asked again. One try tells.
+  return NOT_NOW.has(status) || (status === 500 && turn === 0)
+}
+
+/** How long the backend asks to be left alone, in milliseconds (RFC 9110, section 10.2.3); undefined: it does not. */
+export function retryAfterMs(result: Result): number | undefined {
+  if ('failure' in result || !NOT_NOW.has(result.reply.status)) return undefined
+  const value = header(result.reply.headers, 'retry-after')
+  if (value === undefined) return undefined
+  if (/^\d{1,6}$/.test(value)) return Number(value) * 1000
+  const until = Date.parse(value)
+  return Number.isNaN(until) ? undefined : Math.max(0, until - Date.now())
+}
+
+// What says "not now" or "not me", rather than "not this" (RFC 9110, sections 15.6.3 to 15.6.5; RFC 6585, section 4).
+const NOT_NOW = new Set([429, 502, 503, 504])

@@ -1,0 +1,45 @@
+/** What goes to a backend for a call, and what comes of it. */
+import type { Backend } from '../../core/backend.ts'
+import type { Body, Call, RawPairs } from '../../core/call.ts'
+import type { GatewayError } from '../../core/errors.ts'
+import type { Digest } from '../../core/key.ts'
+import type { Reply } from '../../core/reply.ts'
+import type { Signal } from '../../lib/cancel.ts'
+import type { Coming } from '../../lib/later.ts'
+import type { Matched } from '../route/routes.ts'
+
+/** Until when somebody waits for an answer. It may grow: others join who have more time. */
+export interface Until {
+  /** Monotonic milliseconds. */
+  readonly deadline: number
+  /** Others wait for it besides the caller it began with. */
+  readonly isJoined?: boolean
+}
+
+/** What goes upstream for a call: its own body or one put together from rows. */
+export interface Shipment {
+  readonly body: Body | undefined
+  readonly contentLength: number | undefined
+  readonly headers: RawPairs
+  readonly key: Digest | undefined
+  readonly signal: Signal
+  /** Undefined: as long as the call. */
+  readonly until?: Until
+  /** Read the answer to its end, up to so many bytes, before answering; 0 streams it. */
+  readonly collectBytes: number
+}
+
+/** An answer and who gave it. */
+export interface Delivered {
+  readonly reply: Reply
+  readonly backend: Backend
+  readonly ms: number
+  /** Monotonic milliseconds at which all of it was there, where it is. */
+  readonly at?: number
+}
+
+/** How one attempt ended. */
+export type Result = Delivered | { readonly failure: GatewayError }
+
+/** Comes with an answer of a backend, whatever its status; fails with a GatewayError. */
+export type Dispatch = (call: Call, matched: Matched, shipment: Shipment) => Coming<Delivered>

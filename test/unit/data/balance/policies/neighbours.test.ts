@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest'
+import { hearBell, Neighbours } from '../../../../../src/data/balance/policies/neighbours.ts'
+import { createLoadTable, forgetWorker, tableForWorker } from '../../../../../src/data/balance/table.ts'
+import { eventually } from '../../../../support/eventually.ts'
+
+const room = () => true
+
+function workers(count: number) {
+  const table = createLoadTable(8, count)
+  const tables = Array.from({ length: count }, (_, worker) => tableForWorker(table, worker))
+  const all = tables.map((each) => new Neighbours(each, 'main'))
+  return { table, tables, all: all as [Neighbours, Neighbours, Neighbours] }
+}
+
+describe('neighbours', () => {
+  it('leave a place to the call that has waited longest, once', () => {
+    const { table, all } = workers(3)
+    const [own, second, third] = all
+    expect(own.leavesPlace(undefined, room)).toBe(false)
+    second.tell(200, 1)
+    third.tell(100, 1)
+    expect(own.leavesPlace(50, room)).toBe(false)
+    expect([...table.bell]).toEqual([0, 0, 0])
+    expect(own.leavesPlace(150, room)).toBe(true)
+    expect([...table.bell]).toEqual([0, 0, 1])
+    // It may wait for something else: the next place is ours, and it is told of that as well.
+    expect(own.leavesPlace(150, room)).toBe(false)
+    expect([...table.bell]).toEqual([0, 0, 2])
+    third.tell(undefined, 0)
+    expect(own.leavesPlace(undefined, room)).toBe(true)
+    expect([...table.bell]).toEqual([0, 1, 2])
+  })
+
+  it('know how many wait for the pool in all the others', () => {
+    const { all } = workers(3)
+    const [own, second, third] = all
+    second.tell(100, 3)
+    third.tell(100, 4)
+    expect(all.map(({ queued }) => queued)).toEqual([7, 4, 3])
+    third.tell(undefined, 0)
+    expect(own.queued).toBe(3)
+  })
+
+  it('are not rung where there is no room, nor for another pool, nor for a worker that has ended', () => {
+    const { table, all } = workers(3)
+    const [own, second] = all
+    second.tell(100, 1)
+    expect(own.leavesPlace(undefined, () => false)).toBe(false)
+    const other = new Neighbours(tableForWorker(table, 0), 'other')
+    expect(other.leavesPlace(undefined, room)).toBe(false)
+    expect([own.queued, other.queued]).toEqual([1, 0])
+    forgetWorker(table, 1)
+    expect(own.leavesPlace(undefined, room)).toBe(false)
+    expect([...table.bell]).toEqual([0, 0, 0])
+  })
+
+  it('hear the bell until they are told to stop', async () => {
+    const { tables, all } = workers(3)
+    const [own, second] = all
+    let heard = 0
+    const stop = new AbortController()
+    const listening = hearBell(tables[1] as (typeof tables)[number], () => heard++, stop.signal)
+    for (let ring = 1; ring <= 3; ring++) {
+      second.tell(ring, 1)
+      own.leavesPlace(undefined, room)
+      await eventually(() => expect(heard).toBe(ring))
+    }
+    stop.abort()
+    second.tell(9, 1)
+    own.leavesPlace(undefined, room)
+    await listening
+    expect(heard).toBe(3)
+  })
+})

@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest'
+import { keptHeaders, unstorable } from '../../../../src/data/decision/storable.ts'
+
+const policy = { maxEntryBytes: 100, vary: ['x-tenant'], heedBackend: true }
+const reply = (headers: string[], status = 200) => ({ status, headers, body: Buffer.from('{}') })
+
+describe('an answer is kept', () => {
+  it.each([
+    ['when it is a plain 200', []],
+    ['when it varies by what the key covers', ['Vary', 'X-Tenant, Accept-Encoding']],
+    ['when it says how long', ['Cache-Control', 'max-age=60, must-revalidate']],
+  ])('%s', (_what, headers) => {
+    expect(unstorable(reply(headers), policy)).toBeUndefined()
+  })
+})
+
+it('is kept of servers that say no-store without meaning it, but for their cookies', () => {
+  const careless = { ...policy, heedBackend: false }
+  const headers = ['Cache-Control', 'no-cache; no-store, must-revalidate, private']
+  expect(unstorable(reply(headers), careless)).toBeUndefined()
+  expect(unstorable(reply([...headers, 'Set-Cookie', 'a=b']), careless)).toBe('set-cookie')
+  // The same head on a route that heeds it.
+  const head = { ...reply(headers), notes: {} }
+  expect(unstorable(head, careless)).toBeUndefined()
+  expect(unstorable(head, policy)).toContain('private')
+})
+
+describe('an answer is not kept', () => {
+  it.each([
+    ['with a cookie', ['Set-Cookie', 'a=b']],
+    ['that varies by what the key does not cover', ['Vary', 'User-Agent']],
+    ['that varies by everything', ['Vary', '*']],
+    ['that its sender calls private', ['Cache-Control', 'max-age=1, private']],
+    ['that must be asked about each time', ['Cache-Control', 'no-cache']],
+    ['that its sender does not want stored', ['Cache-Control', 'no-store']],
+    ['in a coding nobody asked for', ['Content-Encoding', 'gzip']],
+    ['that is a stream of events', ['Content-Type', 'text/event-stream; charset=utf-8']],
+    ['that is a stream of lines', ['Content-Type', 'application/x-ndjson']],
+    ['that is a stream of pictures', ['Content-Type', 'multipart/x-mixed-replace; boundary=f']],
+    ['that must not be held back', ['X-Accel-Buffering', 'no']],
+    ['that is part of something', ['Content-Range', 'bytes 0-1/2']],
+    ['that says it is too large', ['Content-Length', '101']],
+  ])('%s', (_what, headers) => {
+    expect(unstorable(reply(headers), policy)).toEqual(expect.any(String))
+  })
+
+  it.each([201, 204, 206, 301, 304, 400, 404, 429, 500, 503])('with status %d', (status) => {
+    expect(unstorable(reply([], status), policy)).toBe(`status ${status}`)
+  })
+})
+
+it('keeps of the headers only what belongs to the answer', () => {
+  const headers = [
+    'Content-Type',
+    'application/json',
+    'X-Request-Id',
+    '1',
+    'Date',
+    'x',
+    'X-RateLimit-Remaining',
+    '5',
+  ]
+  expect(keptHeaders({ headers })).toEqual(['Content-Type', 'application/json'])
+})
