@@ -18,6 +18,28 @@ const LAYERS = {
   cli: ['app', 'config', 'data', 'control', 'model', 'obs', 'protocol', 'core', 'lib'],
 }
 
+// The rooms of src/data from the ground up: each may import those before it (and itself), none behind it. Every
+// file of src/data is in one of them.
+const DATA = [
+  'measure', // what calls cost and how many there are, for the scaler and the metrics
+  'route', // which route, pool and dialect a request is for
+  'cache', // entries, their freshness, and the tiers that keep them
+  'key', // what a key is made of: the caller, the model's deployment, purge epochs
+  'flight', // one load a key at a time, among callers, workers and gateways
+  'balance', // which backend a call goes to, and how many it may have at once
+  'http', // header fields, deadlines, bodies and statuses, and what they mean
+  'backend', // connections to one backend, its admission queue, its answers
+  'upstream', // a call to a pool: attempts, retries, hedges
+  'http-cache', // RFC 9111 for opaque routes
+  'decision', // what a head and an answer decide: is the cache asked, may the answer be kept
+  'rows', // a call as rows: which are looked up, and the proof that they may be
+  'batch', // rows of several calls in one upstream request
+  'exchange', // one request at a door and the text of its answer
+  'hits', // answers given before a call is made of the request
+  'serve', // the story of a call: look up, load, keep, answer
+  'ingress', // the doors: where bytes become requests and answers become bytes
+]
+
 // Each npm package of src, and the only places that may import it: a file, or whatever begins so.
 const PACKAGES = {
   '@grpc/grpc-js': ['src/control/scale/keda.ts'],
@@ -82,6 +104,23 @@ const layerRules = Object.entries(LAYERS).map(([layer, below]) => ({
   to: { path: '^src/', pathNot: `^src/(${[layer, ...below].join('|')})/` },
 }))
 
+const dataRules = [
+  ...DATA.map((room, floor) => ({
+    name: `data-${room}`,
+    comment: `src/data/${room} may import of src/data only ${DATA.slice(0, floor + 1).join(', ')}`,
+    severity: 'error',
+    from: { path: `^src/data/${room}/` },
+    to: { path: '^src/data/', pathNot: `^src/data/(${DATA.slice(0, floor + 1).join('|')})/` },
+  })),
+  {
+    name: 'data-room',
+    comment: 'every file of src/data is in a room of the table DATA',
+    severity: 'error',
+    from: {},
+    to: { path: '^src/data/', pathNot: `^src/data/(${DATA.join('|')})/` },
+  },
+]
+
 const packageRules = Object.entries(PACKAGES).map(([name, places]) => ({
   name: `package-${name}`,
   comment: `${name} is imported in one place only: ${places.join(', ')}`,
@@ -107,6 +146,7 @@ const knownPackages = [...Object.keys(PACKAGES), 'node'].flatMap((name) => [
 export default {
   forbidden: [
     ...layerRules,
+    ...dataRules,
     ...packageRules,
     ...outsideRules,
     {

@@ -10,9 +10,10 @@
  * A caller who leaves is taken out before the send; a send is cancelled when all its callers have left. A failure
  * of the backend is everybody's; a refusal is only the guilty caller's. No I/O here: `send` is passed in.
  */
+
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { Until } from '../upstream/upstream-call.ts'
+import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { Sending } from './sending.ts'
 import { type Batched, type BatchJob, type Share, Submission } from './submission.ts'
 
@@ -23,7 +24,7 @@ export interface BatcherOptions<J, W, A, R> {
    */
   readonly send: (
     shares: readonly Share<J, W>[],
-    options: Until & { readonly signal: Signal },
+    options: SharedDeadline & { readonly signal: Signal },
   ) => Promise<Batched<A, R>>
   readonly clock: Clock
   readonly maxRows: number

@@ -3,15 +3,17 @@
  * answer to all rows is shared; anything else is asked for again by each caller's rows alone, so that nobody sees
  * what was said to somebody else.
  */
+
 import type { Call, RawPairs, WholeBody } from '../../core/call.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Plan, Row, RowAnswer } from '../../protocol/protocol.ts'
 import { letGo } from '../backend/incoming.ts'
 import { collectable } from '../decision/storable.ts'
+import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import type { Matched, RouteBatch, RouteCache } from '../route/routes.ts'
 import { replaced } from '../rows/ask.ts'
-import type { Delivered, Dispatch, Until } from '../upstream/upstream-call.ts'
+import type { Delivered, Dispatch } from '../upstream/upstream-call.ts'
 import { type Batcher, createBatcher } from './batcher.ts'
 import { batchGroup } from './group.ts'
 import type { Batched, Share } from './submission.ts'
@@ -28,7 +30,7 @@ export interface BatchCall {
 export interface BatchRows {
   readonly rows: readonly Row[]
   readonly signal: Signal
-  readonly until: Until
+  readonly until: SharedDeadline
 }
 
 /** One row's answer and the reply it was cut from. */
@@ -120,7 +122,7 @@ export class Batches {
 
   async #send(
     shares: readonly Share<BatchCall, Row>[],
-    until: Until & { readonly signal: Signal },
+    until: SharedDeadline & { readonly signal: Signal },
   ): Promise<Shipped> {
     const { deadline, signal } = until
     const lead = (shares[0] as Share<BatchCall, Row>).job

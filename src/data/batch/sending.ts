@@ -1,9 +1,10 @@
 /**
  * One upstream request of the batcher: whose rows it carries and in what order, and who still waits for them.
  */
+
 import { GatewayError } from '../../core/errors.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
-import type { Until } from '../upstream/upstream-call.ts'
+import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import type { Share, Submission } from './submission.ts'
 
 interface Part<J, W, A, R> {
@@ -11,7 +12,7 @@ interface Part<J, W, A, R> {
   readonly share: Share<J, W>
 }
 
-export class Sending<J, W, A, R> implements Until {
+export class Sending<J, W, A, R> implements SharedDeadline {
   rows = 0
   readonly #parts: Part<J, W, A, R>[] = []
   readonly #cancel = new Cancel()

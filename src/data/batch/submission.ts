@@ -2,11 +2,12 @@
  * What one caller gives to the batcher, how much of it has been sent, and what has been answered. It may take
  * several requests; it settles once.
  */
+
 import type { Signal } from '../../lib/cancel.ts'
-import type { Until } from '../upstream/upstream-call.ts'
+import type { SharedDeadline } from '../flight/shared-deadline.ts'
 
 /** One caller's rows. */
-export interface BatchJob<J, W> extends Until {
+export interface BatchJob<J, W> extends SharedDeadline {
   /** Rows of jobs that name the same group may share a request. */
   readonly group: string
   /** The caller's own, passed through to `send`. */

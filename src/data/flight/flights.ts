@@ -8,13 +8,14 @@
  * when nothing is under way. A load that takes very long is overtaken once, so that a hung backend does not
  * gather everybody who comes.
  */
+
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type Coming, hear, Later, type Taker } from '../../lib/later.ts'
-import type { Until } from '../upstream/upstream-call.ts'
 import { type Chained, DigestTable } from './digest-table.ts'
+import type { SharedDeadline } from './shared-deadline.ts'
 
 export interface Flight<L> {
   readonly digest: Digest
@@ -26,7 +27,7 @@ export interface Flight<L> {
 }
 
 /** What one load has taken upon itself: the flights it opened, and a signal that ends it. */
-export interface Load<L> extends Until {
+export interface Load<L> extends SharedDeadline {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits for any of these rows any more. */
   readonly signal: Signal

@@ -2,6 +2,7 @@
  * Rows to a backend, and their answers back: in a request of the call's own, or, where the route batches, in one
  * with the rows of other callers. What comes back is an answer a row, fit to be kept, or the reply as it was.
  */
+
 import type { Call, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
@@ -9,12 +10,13 @@ import { after, type Coming } from '../../lib/later.ts'
 import type { Row, RowAnswer } from '../../protocol/protocol.ts'
 import { type BatchCall, Batches, type BatchesParts } from '../batch/batches.ts'
 import { collectable, isOpenEnded, type StorePolicy, saidOf, unstorable } from '../decision/storable.ts'
+import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { isFresh } from '../http-cache/said.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import { replaced } from '../rows/ask.ts'
 import type { Job } from '../rows/lookup-context.ts'
 import type { Splitting } from '../rows/splitting.ts'
-import type { Delivered, Dispatch, Until } from '../upstream/upstream-call.ts'
+import type { Delivered, Dispatch } from '../upstream/upstream-call.ts'
 
 /** One row's answer, or the whole call's, and who gave it. */
 export interface Kept {
@@ -34,7 +36,7 @@ export interface Order {
   /** The rows are the call as it came. */
   readonly isWhole: boolean
   readonly signal: Signal
-  readonly until: Until
+  readonly until: SharedDeadline
 }
 
 export type Ship = (job: Job, order: Order) => Coming<Shipped>

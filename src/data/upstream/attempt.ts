@@ -1,4 +1,5 @@
 /** One attempt at one backend: from the place it was given to the end of the exchange, counted in between. */
+
 import { type Call, upstreamMethod } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Observer } from '../../core/observer.ts'
@@ -11,8 +12,9 @@ import type { Seat } from '../backend/permit.ts'
 import type { BackendPool } from '../backend/pool.ts'
 import type { Ending } from '../balance/policies/policy.ts'
 import { isStreamed } from '../cache/streamed.ts'
+import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { remainingDeadline } from '../http/deadlines.ts'
-import type { Result, Shipment, Until } from './upstream-call.ts'
+import type { Result, Shipment } from './upstream-call.ts'
 
 export interface AttemptParts {
   readonly observer: Observer
@@ -52,7 +54,7 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
   readonly #seat: Seat
   readonly #collectBytes: number
   readonly #stalledBefore: number
-  readonly #until: Until
+  readonly #until: SharedDeadline
 
   constructor(parts: AttemptParts, call: Call, shipment: Shipment, at: At) {
     super()

@@ -8,6 +8,7 @@
  * A repeat is safe when nothing was sent, when the call is a pure prediction of a known dialect, or when its method is
  * idempotent and nothing was answered; and only while no byte of an answer has gone to the client. Everything else fails with what the backend said.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Call, isWhole } from '../../core/call.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
@@ -16,11 +17,12 @@ import type { Need, Seat } from '../backend/permit.ts'
 import type { BackendPool } from '../backend/pool.ts'
 import { Replay } from '../backend/replay.ts'
 import { retryDelayMs } from '../balance/limits/retry-budget.ts'
+import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { firstTokenWithin } from '../http/deadlines.ts'
 import type { Matched } from '../route/routes.ts'
 import { Attempt, type AttemptParts, discard, LOSER } from './attempt.ts'
 import { isPure, repeatable, retryAfterMs } from './retry.ts'
-import type { Delivered, Dispatch, Result, Shipment, Until } from './upstream-call.ts'
+import type { Delivered, Dispatch, Result, Shipment } from './upstream-call.ts'
 
 const REPLAY_BYTES = 1024 * 1024
 /** Replaced, not written to: most calls are tried once. */
@@ -45,7 +47,7 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
   readonly #call: Call
   readonly #matched: Matched
   readonly #shipment: Shipment
-  readonly #until: Until
+  readonly #until: SharedDeadline
   /** By when the caller wishes for a first token. */
   readonly #wished: number
   readonly #pool: BackendPool

@@ -1,4 +1,5 @@
 /** What goes to a backend for a call, and what comes of it. */
+
 import type { Backend } from '../../core/backend.ts'
 import type { Body, Call, RawPairs } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
@@ -6,15 +7,8 @@ import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Coming } from '../../lib/later.ts'
+import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import type { Matched } from '../route/routes.ts'
-
-/** Until when somebody waits for an answer. It may grow: others join who have more time. */
-export interface Until {
-  /** Monotonic milliseconds. */
-  readonly deadline: number
-  /** Others wait for it besides the caller it began with. */
-  readonly isJoined?: boolean
-}
 
 /** What goes upstream for a call: its own body or one put together from rows. */
 export interface Shipment {
@@ -24,7 +18,7 @@ export interface Shipment {
   readonly key: Digest | undefined
   readonly signal: Signal
   /** Undefined: as long as the call. */
-  readonly until?: Until
+  readonly until?: SharedDeadline
   /** Read the answer to its end, up to so many bytes, before answering; 0 streams it. */
   readonly collectBytes: number
 }

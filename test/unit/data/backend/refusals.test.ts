@@ -1,6 +1,13 @@
 /** Calls under one key of which a backend takes one and refuses the other: nobody hears what was said to somebody else. */
 import { expect, it } from 'vitest'
-import { createWorld, json, predictions, type Script, type Told, type World } from '../../../support/pipeline.ts'
+import {
+  createWorld,
+  json,
+  predictions,
+  type Script,
+  type Told,
+  type World,
+} from '../../../support/pipeline.ts'
 
 const BODY = '{"instances":[1]}'
 /** The same to a key. */
