@@ -7,7 +7,7 @@
 import { hash } from 'node:crypto'
 import type { Call } from '../../src/core/call.ts'
 import { type Digest, digestOf } from '../../src/core/key.ts'
-import { tfserving } from '../../src/protocol/tfserving.ts'
+import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
 
 const MIB = 1 << 20
 const rounds = Number(process.argv[2] ?? 40)

@@ -2,9 +2,9 @@
 import type { AdminParts } from '../control/admin/contract.ts'
 import { parseDigest } from '../core/key.ts'
 import type { Metrics } from '../obs/metrics.ts'
-import type { DataSide } from './data-side.ts'
 import { type KnownNames, unknownIn } from './known-names.ts'
 import type { Scaling } from './scaling.ts'
+import type { DataSide } from './workers/data-planes.ts'
 
 interface Around {
   readonly data: DataSide

@@ -47,12 +47,12 @@ import type { Wheel } from '../lib/wheel.ts'
 import { readyBytes } from './cache.ts'
 import { countAnswered } from './demand.ts'
 import { type LiveSettings, liveOf } from './live.ts'
-import type { DataStats } from './merge.ts'
-import type { Said } from './messages.ts'
 import { createOutgoing, type Outgoing } from './outgoing.ts'
-import type { PoolDefaults } from './plain.ts'
 import { Pools } from './pools.ts'
 import { createLearnt, type Learnt } from './rows.ts'
+import type { PoolDefaults } from './settings-mapping.ts'
+import type { DataStats } from './workers/merge.ts'
+import type { Said } from './workers/messages.ts'
 
 export interface DataPlaneParts {
   readonly settings: Settings

@@ -8,7 +8,7 @@ import { inCluster } from '../control/discovery/in-cluster.ts'
 import { createKubernetesSource } from '../control/discovery/kubernetes.ts'
 import { Merge } from '../control/discovery/merge.ts'
 import type { Source } from '../control/discovery/source.ts'
-import type { Registry } from '../control/registry.ts'
+import type { Registry } from '../control/registry/registry.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
 

@@ -4,7 +4,7 @@
  */
 import type { Settings } from '../config/schema.ts'
 import type { PurgeSelection } from '../control/admin/bodies.ts'
-import type { Registry } from '../control/registry.ts'
+import type { Registry } from '../control/registry/registry.ts'
 
 export interface KnownNames {
   readonly model: ReadonlySet<string>

@@ -6,10 +6,10 @@
 import type { RouteSettings, Settings, TierSettings } from '../config/schema.ts'
 import type { SharedStore } from '../core/shared.ts'
 import type { Tier } from '../data/cache/tiers/tier.ts'
-import { oip } from '../protocol/oip.ts'
+import { oip } from '../protocol/oip/oip.ts'
 import { opaque } from '../protocol/opaque.ts'
 import type { Protocol } from '../protocol/protocol.ts'
-import { tfserving } from '../protocol/tfserving.ts'
+import { tfserving } from '../protocol/tfserving/tfserving.ts'
 
 type ProtocolName = RouteSettings['protocol']
 

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { PoolSettings, Settings } from '../config/schema.ts'
-import { localAddresses } from '../control/addresses.ts'
+import { localAddresses } from '../control/registry/addresses.ts'
 import { addressRefusal, createAddressRules, type Endpoint } from '../core/addresses.ts'
 import type { PoolView } from '../core/backend.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -18,7 +18,7 @@ import { inflightOf, type LoadTable } from '../data/balance/table.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { type PoolLoad, poolLoad } from './demand.ts'
-import { type PoolDefaults, poolTuning } from './plain.ts'
+import { type PoolDefaults, poolTuning } from './settings-mapping.ts'
 
 export interface PoolsParts {
   readonly poolDefaults: PoolDefaults

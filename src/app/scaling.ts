@@ -1,7 +1,7 @@
 /** The scaler, put together from the settings: what it looks at, whom it tells, and what it shows. */
 import type { ModelSettings, PoolSettings, Settings } from '../config/schema.ts'
 import type { ModelProcesses } from '../control/processes.ts'
-import type { Registry } from '../control/registry.ts'
+import type { Registry } from '../control/registry/registry.ts'
 import { SCALE_DEFAULTS, type ScaleOptions } from '../control/scale/demand.ts'
 import { describeScale, type ScaleDescription } from '../control/scale/describe.ts'
 import { type Crew, type Look, type ScaledPool, Scaler } from '../control/scale/scaler.ts'
@@ -9,8 +9,8 @@ import type { Emitter, Signal } from '../control/scale/signal.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Metrics, Sample } from '../obs/metrics.ts'
-import type { DataSide } from './data-side.ts'
 import { type EmitSettings, openEmitter } from './emitters.ts'
+import type { DataSide } from './workers/data-planes.ts'
 
 export interface ScalingOptions {
   readonly clock: Clock

@@ -5,7 +5,7 @@
 import { type Call, header, type Target } from '../core/call.ts'
 import { type Digest, digestOf, digestSteps } from '../core/key.ts'
 import { http } from '../lib/http.ts'
-import { jsonReply } from './json-reply.ts'
+import { jsonReply } from './json/reply.ts'
 import { Preimage } from './preimage.ts'
 import type { Protocol } from './protocol.ts'
 

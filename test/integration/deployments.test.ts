@@ -3,9 +3,9 @@
  * formats, a real Redis, the control plane's watch and the data plane's tokens.
  */
 import { afterEach, describe, expect, it } from 'vitest'
-import { createProbe } from '../../src/control/probe.ts'
-import { Registry } from '../../src/control/registry.ts'
-import { Versions } from '../../src/control/versions.ts'
+import { Versions } from '../../src/control/deployments/versions.ts'
+import { createProbe } from '../../src/control/health/probe.ts'
+import { Registry } from '../../src/control/registry/registry.ts'
 import { createAddressRules } from '../../src/core/addresses.ts'
 import { silentLog } from '../../src/core/log.ts'
 import { createTiered, type Tiered } from '../../src/data/cache/tiered.ts'

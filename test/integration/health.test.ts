@@ -2,7 +2,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
-import { createProbe } from '../../src/control/probe.ts'
+import { createProbe } from '../../src/control/health/probe.ts'
 import { createAddressRules } from '../../src/core/addresses.ts'
 import type { Backend } from '../../src/core/backend.ts'
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../support/control-plane.ts'

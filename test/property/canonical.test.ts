@@ -5,10 +5,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
-import { documentDigest } from '../../src/protocol/json-document.ts'
-import { DocumentStream } from '../../src/protocol/json-stream.ts'
-import { oip } from '../../src/protocol/oip.ts'
-import { tfserving } from '../../src/protocol/tfserving.ts'
+import { documentDigest } from '../../src/protocol/json/document.ts'
+import { DocumentStream } from '../../src/protocol/json/stream.ts'
+import { oip } from '../../src/protocol/oip/oip.ts'
+import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
 import { binaryRequest, callOf, keyOf, planOf, SEED } from '../contract/protocol-call.ts'
 
 const prefix = digestOf('prefix')

@@ -12,7 +12,7 @@ import { createKeyer } from '../../src/data/key/keyer.ts'
 import { principalOf } from '../../src/data/key/meaning.ts'
 import type { Matched, Route } from '../../src/data/route/routes.ts'
 import { opaque } from '../../src/protocol/opaque.ts'
-import { tfserving } from '../../src/protocol/tfserving.ts'
+import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { CACHE } from '../support/pipeline.ts'
 

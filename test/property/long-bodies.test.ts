@@ -6,10 +6,10 @@ import { Chunks } from '../../src/core/chunks.ts'
 import { digestOf } from '../../src/core/key.ts'
 import { encodingOf, rawDigest, rawDigestSteps, rawPrefix } from '../../src/data/key/raw.ts'
 import { atOnce } from '../../src/lib/turns.ts'
-import { oip } from '../../src/protocol/oip.ts'
+import { oip } from '../../src/protocol/oip/oip.ts'
 import { opaque } from '../../src/protocol/opaque.ts'
 import type { Protocol } from '../../src/protocol/protocol.ts'
-import { tfserving } from '../../src/protocol/tfserving.ts'
+import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
 import { binaryRequest, callOf, SEED } from '../contract/protocol-call.ts'
 
 /** The body cut where the numbers say; pieces without a byte among them. */

@@ -7,9 +7,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { header } from '../../src/core/call.ts'
 import type { Reply } from '../../src/core/reply.ts'
-import { oip } from '../../src/protocol/oip.ts'
+import { oip } from '../../src/protocol/oip/oip.ts'
 import type { Plan, Protocol, Row, RowAnswer, Rows } from '../../src/protocol/protocol.ts'
-import { tfserving } from '../../src/protocol/tfserving.ts'
+import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
 import { binaryRequest, type CallParts, planOf, replyOf, textOf } from '../contract/protocol-call.ts'
 
 type Server = (body: Uint8Array, parts: CallParts) => Reply & { body: Uint8Array }

@@ -4,9 +4,9 @@
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { oip } from '../../src/protocol/oip.ts'
+import { oip } from '../../src/protocol/oip/oip.ts'
 import type { Plan, Protocol } from '../../src/protocol/protocol.ts'
-import { tfserving } from '../../src/protocol/tfserving.ts'
+import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
 import { binaryRequest, planOf, replyOf } from '../contract/protocol-call.ts'
 
 const runs = { numRuns: 150 }

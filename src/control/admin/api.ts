@@ -10,7 +10,7 @@ import {
   type Refusal,
   type Registration,
   type Removal,
-} from '../registration.ts'
+} from '../registry/registration.ts'
 import { EXPLAIN_BYTES, readExplain, readPatch, readPurge, readRegistration, readRenewal } from './bodies.ts'
 import type { AdminContext, AdminParts, AdminReply, AdminRequest, AdminRoute } from './contract.ts'
 import { listMetrics, readMetric } from './external-metrics.ts'

@@ -1,5 +1,5 @@
 /** The bodies the admin API takes, with every bound: nothing larger or stranger reaches the parts behind it. */
-import { BOUNDS } from '../registration.ts'
+import { BOUNDS } from '../registry/registration.ts'
 import { Problem } from './problem.ts'
 import { list, number, object, oneOf, optional, readAll, record, required, text, yes } from './validate.ts'
 

@@ -1,6 +1,6 @@
 /** What the admin API is made of, and what it needs of the rest of the gateway. */
 import type { AddressRules } from '../../core/addresses.ts'
-import type { Registry } from '../registry.ts'
+import type { Registry } from '../registry/registry.ts'
 import type { Scope } from './auth.ts'
 import type { ExplainRequest, PurgeRequest } from './bodies.ts'
 

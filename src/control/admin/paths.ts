@@ -2,7 +2,7 @@
  * From a request's target to the route of the table, and the names in it. They are checked here, before anything else sees
  * them: what a caller writes into a path ends up in header fields, log lines and messages.
  */
-import { ID_PATTERN, POOL_PATTERN } from '../registration.ts'
+import { ID_PATTERN, POOL_PATTERN } from '../registry/registration.ts'
 import { ROUTES } from './api.ts'
 import type { AdminRoute } from './contract.ts'
 import { Problem } from './problem.ts'

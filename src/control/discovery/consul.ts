@@ -7,7 +7,7 @@
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { BOUNDS, type FoundBackend } from '../registration.ts'
+import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import { foundAt, objectOf } from './found.ts'
 import { ask } from './request.ts'
 import type { Snapshot, Source } from './source.ts'

@@ -7,7 +7,7 @@ import { Resolver } from 'node:dns/promises'
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { BOUNDS, type FoundBackend } from '../registration.ts'
+import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import { foundAt } from './found.ts'
 import type { Snapshot, Source } from './source.ts'
 

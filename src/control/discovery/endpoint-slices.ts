@@ -2,7 +2,7 @@
  * EndpointSlices (discovery.k8s.io/v1) of one service as one list of backends. A service has many slices, and for a
  * moment an endpoint may stand in two of them: the slice that changed last is right.
  */
-import { BOUNDS, type FoundBackend } from '../registration.ts'
+import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import { foundAt, isText, listOf, objectOf } from './found.ts'
 
 export interface EndpointSlice {

@@ -10,7 +10,7 @@ import { dirname } from 'node:path'
 import { parseBackendUrl } from '../../core/addresses.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { BOUNDS, type FoundBackend } from '../registration.ts'
+import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import type { Snapshot, Source } from './source.ts'
 
 export interface FileOptions {

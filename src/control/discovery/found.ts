@@ -3,7 +3,7 @@
  * object without a `toString`. One entry that is not understood costs that entry, and neither the others nor the process.
  */
 import { isIP } from 'node:net'
-import { BOUNDS, type FoundBackend } from '../registration.ts'
+import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 
 /** As it came from outside. */
 export interface Said {

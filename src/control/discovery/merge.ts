@@ -5,7 +5,7 @@
  */
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { FoundBackend } from '../registration.ts'
+import type { FoundBackend } from '../registry/registration.ts'
 import type { Snapshot, Source } from './source.ts'
 
 export interface MergeOptions {

@@ -2,7 +2,7 @@
  * Where backends are learnt from, besides the settings and registration. A source tells all that it knows each
  * time; what its snapshots mean together is decided in `merge.ts`.
  */
-import type { FoundBackend } from '../registration.ts'
+import type { FoundBackend } from '../registry/registration.ts'
 
 /** All that a source knows at one time. Frozen by agreement: nobody changes it. */
 export type Snapshot = readonly FoundBackend[]

@@ -13,7 +13,7 @@ import {
   status,
 } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
-import { POOL_PATTERN } from '../registration.ts'
+import { POOL_PATTERN } from '../registry/registration.ts'
 import type { Emitter, Signal } from './signal.ts'
 
 export interface KedaOptions {

@@ -1,6 +1,6 @@
-import { oip } from '../../../src/protocol/oip.ts'
+import { oip } from '../../../src/protocol/oip/oip.ts'
 import { opaque } from '../../../src/protocol/opaque.ts'
-import { tfserving } from '../../../src/protocol/tfserving.ts'
+import { tfserving } from '../../../src/protocol/tfserving/tfserving.ts'
 import { protocolContract } from '../../contract/protocol.contract.ts'
 
 protocolContract(tfserving, {

@@ -3,8 +3,8 @@
  * test carries the number of its trap in the project's list.
  */
 import { describe, expect, it } from 'vitest'
-import { oip } from '../../../src/protocol/oip.ts'
-import { tfserving } from '../../../src/protocol/tfserving.ts'
+import { oip } from '../../../src/protocol/oip/oip.ts'
+import { tfserving } from '../../../src/protocol/tfserving/tfserving.ts'
 import {
   binaryRequest,
   bytes,

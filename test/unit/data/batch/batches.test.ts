@@ -6,7 +6,7 @@ import { type BatchCall, Batches } from '../../../../src/data/batch/batches.ts'
 import { isBusy, maxBatchOf } from '../../../../src/data/batch/room.ts'
 import type { Matched, Route } from '../../../../src/data/route/routes.ts'
 import type { Delivered, Shipment } from '../../../../src/data/upstream/upstream-call.ts'
-import { tfserving } from '../../../../src/protocol/tfserving.ts'
+import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
 const backend: Backend = {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { tfserving } from '../../../../src/protocol/tfserving.ts'
+import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 import type { FakeTier } from '../../../support/fake-tier.ts'
 import { createWorld, json, predictions, type TestGateway, type World } from '../../../support/pipeline.ts'
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ModelOffer } from '../../../../src/core/backend.ts'
 import { answeredBy } from '../../../../src/data/key/answered-by.ts'
-import { statedVersion } from '../../../../src/protocol/oip-version.ts'
+import { statedVersion } from '../../../../src/protocol/oip/version.ts'
 
 const target = { verb: 'infer', model: 'iris', prediction: true }
 const offers = (...models: ModelOffer[]) => ({ models })

@@ -1,9 +1,9 @@
 /** A name is compared by what it says: no spelling of a path slips past a rule, or comes under one that is not for it. */
 import { expect, it } from 'vitest'
 import { createRouter, type Route } from '../../../../src/data/route/routes.ts'
-import { oip } from '../../../../src/protocol/oip.ts'
+import { oip } from '../../../../src/protocol/oip/oip.ts'
 import { opaque } from '../../../../src/protocol/opaque.ts'
-import { tfserving } from '../../../../src/protocol/tfserving.ts'
+import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 import { CACHE } from '../../../support/door.ts'
 
 function routeTo(path: string, match: Route['match']) {

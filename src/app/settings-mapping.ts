@@ -1,0 +1,156 @@
+/** Settings as the planes take them: plain options of their own, so that no plane knows the configuration. */
+import { createHash } from 'node:crypto'
+import type { PoolSettings, Settings } from '../config/schema.ts'
+import type { AdminSettings } from '../control/admin/server.ts'
+import { DEFAULT_HEALTH, type HealthSettings } from '../control/health/health.ts'
+import type { EmbeddedModel } from '../control/processes.ts'
+import type { PoolDeclaration } from '../control/registry/registration.ts'
+import type { PoolTuning } from '../data/backend/tuning.ts'
+
+export function poolDeclarations({ pools, models }: Settings): PoolDeclaration[] {
+  const declared = Object.entries(pools).map(([name, pool]) => ({
+    name,
+    backends: pool.backends,
+    probed: pool.health.path !== 'off',
+  }))
+  return [...declared, ...models.map(({ name }) => ({ name }))]
+}
+
+/** Embedded models as their processes are started. */
+export function embeddedModels({ models }: Settings): EmbeddedModel[] {
+  return models.map(({ name, source, replicas, maxBatch, delay }) => ({
+    name,
+    source,
+    replicas: replicas.min,
+    maxBatch,
+    delayMs: delay,
+  }))
+}
+
+/** Undefined: the pool is not probed. */
+export function healthSettings({ pools, routes }: Settings, name: string): HealthSettings | undefined {
+  const pool: PoolSettings | undefined = pools[name]
+  if (!pool) return DEFAULT_HEALTH
+  const { path, interval, timeout, unhealthyAfter, healthyAfter } = pool.health
+  if (path === 'off') return undefined
+  return {
+    path,
+    intervalMs: interval,
+    timeoutMs: timeout,
+    unhealthyAfter,
+    healthyAfter,
+    ...(pool.host === 'keep' ? { host: hostOf(routes, name) } : {}),
+  }
+}
+
+/** The host that callers of a pool ask for, where a route to it names one: backends behind an ingress are found by it. */
+function hostOf(routes: Settings['routes'], pool: string): string | undefined {
+  const hosts = routes.flatMap((route) => (route.pool === pool ? (route.match.host ?? []) : []))
+  return hosts.find((host) => !host.includes('*'))
+}
+
+/** `own`: the token by which the gateway's own model processes register, where tokens are asked for at all. */
+export function adminSettings({ admin }: Settings, own: string): AdminSettings {
+  const ours = { hash: `sha256:${createHash('sha256').update(own).digest('hex')}`, scopes: ['register:*'] }
+  return {
+    ...admin.listen,
+    tokens: admin.tokens.length === 0 ? [] : [...admin.tokens, ours],
+    openMetrics: admin.openMetrics,
+    hosts: admin.hosts,
+  }
+}
+
+/** Of the promised p95 the backend may use so much; the rest is for waiting. */
+const SERVICE_SHARE = 0.6
+
+/** What a pool is that the settings say nothing of. */
+export type PoolDefaults = Omit<PoolSettings, 'backends'>
+
+export interface TuningOptions {
+  /** What the pool of an embedded model has. */
+  readonly defaults: PoolDefaults
+  /** Replicas that are always there. */
+  readonly fewest: number
+  /** Each has its part of the retries and hedges. */
+  readonly workers: number
+}
+
+/** @param given undefined: the pool of an embedded model */
+export function poolTuning(
+  given: PoolDefaults | undefined,
+  { defaults, fewest, workers }: TuningOptions,
+): PoolTuning {
+  const pool = given ?? defaults
+  const { balance, hedge, outlier, retry, queue } = pool
+  return {
+    policy: balance.policy,
+    ...(balance.probe === undefined ? {} : { probePath: balance.probe }),
+    // An embedded model's process registers once its models have been run: it is warm when it comes.
+    slowStart: { windowMs: given ? balance.slowStart.window : 0 },
+    ...(balance.zone === undefined ? {} : { zone: { name: balance.zone } }),
+    panicPercent: outlier.panicPercent,
+    retry: {
+      max: retry.max,
+      budget: retryBudget(retry.budget.percent, workers),
+    },
+    hedge: hedge.percent === 0 ? undefined : hedgeOptions(hedge.percent, workers),
+    outlier: {
+      consecutive: outlier.consecutive,
+      baseEjectionMs: outlier.baseEjection,
+      maxEjectionMs: outlier.maxEjection,
+      maxPercent: outlier.maxPercent,
+      minRoutable: outlier.minRoutable,
+    },
+    limit: limitOptions(pool),
+    // A queue that never falls below a tenth of the longest wait is not a burst any more.
+    queue: {
+      maxDepth: queue.max,
+      maxWaitMs: queue.maxWait,
+      targetMs: Math.max(5, queue.maxWait / 10),
+      intervalMs: Math.max(100, queue.maxWait / 5),
+    },
+    isFromZero: fewest === 0,
+  }
+}
+
+/** Retries a second that a quiet pool may always make, how many of those at a time, and how many it saves up: of all workers together. */
+const RETRY_RESERVE = 10
+const RETRIES_AT_ONCE = 3
+const RETRY_BURST = 10
+
+function retryBudget(percent: number, workers: number): PoolTuning['retry']['budget'] {
+  return {
+    percent,
+    minPerSecond: RETRY_RESERVE / workers,
+    minAtOnce: Math.max(1, RETRIES_AT_ONCE / workers),
+    burst: RETRY_BURST / workers,
+  }
+}
+
+/** Second tries that may be made at once after a quiet time, and answers that must have been seen before: of all workers. */
+const HEDGE_BURST = 10
+const HEDGE_SAMPLES = 100
+/** A 95th percentile of fewer says nothing. */
+const LEAST_SAMPLES = 20
+
+function hedgeOptions(percent: number, workers: number): PoolTuning['hedge'] {
+  return {
+    budgetPercent: percent,
+    burst: Math.max(1, HEDGE_BURST / workers),
+    minSamples: Math.max(LEAST_SAMPLES, Math.ceil(HEDGE_SAMPLES / workers)),
+  }
+}
+
+type Tuned = Pick<PoolSettings, 'connections' | 'limits' | 'slo'>
+
+function limitOptions({ connections, limits, slo }: Tuned): PoolTuning['limit'] {
+  const serviceMs = limits.serviceTime ?? (slo && slo.p95 * SERVICE_SHARE)
+  return {
+    mode: limits.mode,
+    initial: Math.min(limits.initial, connections),
+    min: limits.min,
+    max: Math.min(limits.max ?? connections, connections),
+    most: connections,
+    ...(serviceMs === undefined ? {} : { serviceMs }),
+  }
+}

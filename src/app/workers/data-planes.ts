@@ -1,0 +1,222 @@
+/**
+ * The data plane as the control plane sees it, however many threads it has. The first worker runs in this thread, so that
+ * the port answers as soon as the process can; further ones join it on the same port, each in a thread of its own. What
+ * is settled for the whole process is settled here. Everything that passes is plain data.
+ */
+import type { Settings } from '../../config/schema.ts'
+import type { Endpoint } from '../../core/addresses.ts'
+import type { PoolView } from '../../core/backend.ts'
+import type { PoolTraffic } from '../../data/backend/traffic.ts'
+import { inflightOf, type LoadTable } from '../../data/balance/table.ts'
+import type { Statement } from '../../data/key/statements.ts'
+import type { Asked, Explanation } from '../../data/serve/explain.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { Stalls } from '../../lib/stalls.ts'
+import type { ProcessLog } from '../../obs/log.ts'
+import type { Metrics, MetricsSnapshot } from '../../obs/metrics.ts'
+import { type Cache, openCache } from '../cache.ts'
+import type { PoolLoad } from '../demand.ts'
+import { observing } from '../observing.ts'
+import { checkFree } from '../ports.ts'
+import type { PoolDefaults } from '../settings-mapping.ts'
+import { SharedFacts } from '../shared-facts.ts'
+import { DataWorker } from './data-worker.ts'
+import { type DataStats, mergeStats, mergeTraffic } from './merge.ts'
+import type { Said } from './messages.ts'
+import { allocateState, type Share, type SharedState, shareOf } from './shared-state.ts'
+import { Threads } from './threads.ts'
+
+/** How long a call that loads a model waits at its end for the other workers to have heard of it. */
+const REDEPLOYED_MS = 1_000
+
+export interface DataSideParts {
+  readonly settings: Settings
+  /** How many workers there are to be, the one in this thread among them. */
+  readonly workers: number
+  readonly poolDefaults: PoolDefaults
+  readonly log: ProcessLog
+  readonly metrics: Metrics
+  readonly clock: Clock
+  readonly random: () => number
+  /** The gateway's own listeners, which no backend may be. */
+  readonly own: () => readonly Endpoint[]
+  /** Called for a model whose deployment nobody has told of, when it is first called. */
+  readonly unknownModel: (pool: string, model: string) => void
+  /** A backend has answered well. */
+  readonly alive: (pool: string, backend: string) => void
+  /** An answer says of which version it is. */
+  readonly stated: (statement: Statement) => void
+  /** A call has loaded or unloaded a model; what was kept of it is out of reach. */
+  readonly redeployed: (pool: string, model: string) => void
+}
+
+export async function openDataSide(parts: DataSideParts): Promise<DataSide> {
+  const { settings, workers, clock, log, metrics } = parts
+  if (workers > 1) await checkFree(settings.server.listen)
+  const shared = allocateState(settings, workers)
+  const share = shareOf(shared, { worker: 0, settings, clock })
+  const stalls = new Stalls(clock)
+  stalls.start()
+  const stalled = (now: number) => stalls.total(now)
+  const cache = await openCache(settings, { clock, log, observer: metrics, memory: share.memory, stalled })
+  return new DataSide({ ...parts, shared, share, cache, stalls })
+}
+
+interface Opened extends DataSideParts {
+  readonly shared: SharedState
+  readonly share: Share
+  readonly cache: Cache
+  readonly stalls: Stalls
+}
+
+export class DataSide {
+  /** What keys cover, for the whole process. */
+  readonly facts: SharedFacts
+  readonly #settings: Settings
+  readonly #cache: Cache
+  readonly #table: LoadTable
+  readonly #worker: DataWorker
+  readonly #threads: Threads
+  readonly #told: DataSideParts['redeployed']
+
+  constructor(parts: Opened) {
+    this.#settings = parts.settings
+    this.#cache = parts.cache
+    this.#table = parts.share.table
+    this.#told = parts.redeployed
+    this.facts = new SharedFacts({
+      ...parts,
+      changed: () => this.#worker.plane.changed(),
+      forget: async (digest) =>
+        (await Promise.all([this.#worker.plane.forget(digest), this.#threads.forget(digest)])).every(Boolean),
+      copies: {
+        epoch: (name, epoch) => this.#threads.epoch(name, epoch),
+        deployment: (pool, model, state) => this.#threads.deployment(pool, model, state),
+      },
+    })
+    this.#worker = new DataWorker({
+      ...parts,
+      ...parts.share,
+      facts: this.facts,
+      observer: observing(parts),
+      redeployed: (pool, model) => this.#redeployed(pool, model),
+      split: (found) => this.#threads.found(found),
+    })
+    this.#threads = new Threads({
+      ...parts,
+      facts: this.facts,
+      redeployed: (pool, model) => this.#redeployed(pool, model),
+      split: (found) => this.#worker.plane.heardOf(found),
+    })
+  }
+
+  async #redeployed(pool: string, model: string): Promise<void> {
+    await this.facts.deployments.redeployed(pool, model)
+    this.#told(pool, model)
+    await this.heard(REDEPLOYED_MS).catch(() => {})
+  }
+
+  /** Begins with what need not listen: polls, ramps, queues. */
+  start(): void {
+    this.facts.start()
+    this.#worker.start()
+  }
+
+  /** Resolves when this thread listens; the others come as they are ready. Rejects with the listener's error. */
+  async listen(): Promise<Endpoint> {
+    const at = await this.#worker.listen(this.#settings.server.listen)
+    this.#threads.start(at)
+    return at
+  }
+
+  apply(view: PoolView): void {
+    this.#worker.plane.pools.apply(view)
+    this.#threads.apply(view)
+  }
+
+  /** What the backends' metadata say of the forms in which they are asked. */
+  said(said: Said): void {
+    this.#worker.plane.said(said)
+    this.#threads.said(said)
+  }
+
+  reload(settings: Settings): void {
+    this.#worker.reload(settings)
+    this.#threads.reload(settings)
+  }
+
+  /** Calls running on a slot, over all workers. */
+  inflight(slot: number): number {
+    return inflightOf(this.#table, slot)
+  }
+
+  /** How many calls the other gateways have running on a slot. */
+  peers(slot: number, calls: number): void {
+    this.#table.peers[slot] = calls
+  }
+
+  /** What is asked of a pool's backends, for the scaler; undefined: no such pool. */
+  load(pool: string): PoolLoad | undefined {
+    const own = this.#worker.plane.pools.load(pool)
+    return own && this.#threads.load(pool, own)
+  }
+
+  /** How the calls of a pool are faring; undefined: no such pool. */
+  traffic(pool: string): PoolTraffic | undefined {
+    const own = this.#worker.plane.pools.traffic(pool)
+    return own && mergeTraffic([own, ...this.#threads.traffic(pool)])
+  }
+
+  explain(asked: Asked): Promise<Explanation> {
+    return this.#worker.plane.explain(asked)
+  }
+
+  async stats(): Promise<DataStats> {
+    const others = await this.#threads.stats()
+    return mergeStats([this.#worker.plane.stats(), ...others])
+  }
+
+  /** What other threads have counted. */
+  metrics(): Promise<readonly MetricsSnapshot[]> {
+    return this.#threads.metrics()
+  }
+
+  /** Whether a shared tier is not asked at present. */
+  isTierDown(): boolean {
+    return this.#cache.stats().tiers.some(({ state }) => state === 'open')
+  }
+
+  /** What is wrong with the shared tiers, for a person. */
+  troubles(): readonly string[] {
+    return this.#cache
+      .stats()
+      .tiers.flatMap(({ name, trouble }) => (trouble === undefined ? [] : `cache tier ${name}: ${trouble}`))
+  }
+
+  /** Resolves when every worker has heard what it was told up to now; rejects where one does not say so in time. */
+  heard(withinMs: number): Promise<void> {
+    // What is told in this thread is heard at once.
+    return this.#threads.heard(withinMs)
+  }
+
+  /** How many workers there are to be. */
+  get workers(): number {
+    return this.#table.workers
+  }
+
+  /** Workers that listen; 0: no call is taken. */
+  get listening(): number {
+    return (this.#worker.isListening ? 1 : 0) + this.#threads.listening
+  }
+
+  /** Refuses new connections and lets running calls finish for at most so long. */
+  async drain(timeoutMs: number): Promise<void> {
+    await Promise.all([this.#worker.drain(timeoutMs), this.#threads.drain(timeoutMs)])
+  }
+
+  async close(): Promise<void> {
+    this.facts.stop()
+    await this.#threads.close()
+    await this.#worker.close()
+  }
+}

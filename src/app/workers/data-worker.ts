@@ -1,0 +1,102 @@
+/** What one thread of the data plane is made of: the cache, the plane, and the listener in front of it. */
+import type { Settings } from '../../config/schema.ts'
+import type { Endpoint } from '../../core/addresses.ts'
+import type { Observer } from '../../core/observer.ts'
+import type { OutlierState } from '../../data/balance/outliers/outlier-state.ts'
+import type { LoadTable } from '../../data/balance/table.ts'
+import type { Claims } from '../../data/flight/claims.ts'
+import { type Listener, listen } from '../../data/ingress/server.ts'
+import type { Statement } from '../../data/key/statements.ts'
+import type { Finding } from '../../data/rows/splitter.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Stalls } from '../../lib/stalls.ts'
+import { Wheel } from '../../lib/wheel.ts'
+import type { ProcessLog } from '../../obs/log.ts'
+import type { Cache } from '../cache.ts'
+import { DataPlane, type Facts } from '../data-plane.ts'
+import type { PoolDefaults } from '../settings-mapping.ts'
+
+export interface DataWorkerParts {
+  readonly settings: Settings
+  readonly poolDefaults: PoolDefaults
+  readonly cache: Cache
+  /** Of this thread; runs already. */
+  readonly stalls: Stalls
+  readonly facts: Facts
+  readonly table: LoadTable
+  readonly outliers: OutlierState
+  readonly claims: Claims | undefined
+  readonly observer: Observer
+  readonly log: ProcessLog
+  readonly clock: Clock
+  readonly random: () => number
+  /** The gateway's own listeners, which no backend may be. */
+  readonly own: () => readonly Endpoint[]
+  /** As the plane takes them. */
+  readonly stated: (statement: Statement) => void
+  readonly redeployed: (pool: string, model: string) => Promise<void>
+  readonly split?: (found: Finding) => void
+}
+
+/** How often ramps, ejections and queues are looked at. */
+export const TICK_MS = 100
+
+export class DataWorker {
+  readonly plane: DataPlane
+  readonly #parts: DataWorkerParts
+  readonly #wheel: Wheel
+  #listener: Listener | undefined
+  #ticking: NodeJS.Timeout | undefined
+
+  constructor(parts: DataWorkerParts) {
+    this.#parts = parts
+    this.#wheel = new Wheel(parts.clock)
+    this.plane = new DataPlane({ ...parts, wheel: this.#wheel })
+  }
+
+  start(): void {
+    this.plane.start()
+    this.#ticking = setInterval(() => this.plane.pools.tick(), TICK_MS).unref()
+  }
+
+  get isListening(): boolean {
+    return this.#listener !== undefined
+  }
+
+  async listen(at: Endpoint): Promise<Endpoint> {
+    const { settings, table } = this.#parts
+    const { limits, fastDoor } = settings.server
+    this.#listener = await listen(
+      {
+        ...at,
+        isShared: table.workers > 1,
+        maxHeaderBytes: limits.maxHeaderBytes,
+        headerTimeoutMs: limits.headerTimeout,
+        bodyTimeoutMs: limits.bodyTimeout,
+        keepAliveTimeoutMs: limits.keepAliveTimeout,
+        maxConnections: Math.ceil(limits.maxConnections / table.workers),
+        fastDoor,
+        wheel: this.#wheel,
+      },
+      this.plane.ingress,
+    )
+    const { address: host, port } = this.#listener.address
+    return { host, port }
+  }
+
+  reload(settings: Settings): void {
+    this.plane.reload(settings)
+    this.#parts.log.setLevel(settings.log.level)
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    await this.#listener?.drain(timeoutMs)
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#ticking)
+    await this.plane.close()
+    await this.#parts.cache.close()
+    this.#wheel.close()
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * What the data workers of a process share in memory: answers, claims, counters. Plain data, for `workerData`. One worker
+ * alone has nothing to share, and pays for none of it.
+ */
+import type { Settings } from '../../config/schema.ts'
+import { createOutlierState, type OutlierState } from '../../data/balance/outliers/outlier-state.ts'
+import {
+  createLoadTable,
+  forgetWorker,
+  type LoadTable,
+  MAX_SLOTS,
+  tableForWorker,
+} from '../../data/balance/table.ts'
+import {
+  allocateMemory,
+  createMemory,
+  type Memory,
+  recoverMemory,
+  type SharedMemory,
+} from '../../data/cache/memory/memory.ts'
+import { allocateClaims, type ClaimBytes, ClaimTable, forgetClaims } from '../../data/flight/claim-table.ts'
+import { Claims } from '../../data/flight/claims.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { longestEntry, memoryBytes } from '../cache.ts'
+
+export interface SharedState {
+  readonly table: LoadTable
+  readonly outliers: OutlierState
+  /** Undefined: there is one worker. */
+  readonly claims: ClaimBytes | undefined
+  /** Undefined: there is one worker, or the settings name no memory tier. */
+  readonly memory: SharedMemory | undefined
+  /** One word a worker, which it counts up while its event loop turns. */
+  readonly beats: Int32Array
+}
+
+export function allocateState(settings: Settings, workers: number): SharedState {
+  const bytes = memoryBytes(settings)
+  const isAlone = workers === 1
+  return {
+    table: createLoadTable(MAX_SLOTS, workers),
+    outliers: createOutlierState(MAX_SLOTS),
+    claims: isAlone ? undefined : allocateClaims(),
+    memory: isAlone || bytes === 0 ? undefined : allocateMemory(bytes, workers, longestEntry(settings)),
+    beats: new Int32Array(new SharedArrayBuffer(workers * 4)),
+  }
+}
+
+/** The part of one worker. */
+export interface Share {
+  readonly table: LoadTable
+  readonly outliers: OutlierState
+  readonly claims: Claims | undefined
+  /** Undefined: the settings name no memory tier. */
+  readonly memory: Memory | undefined
+}
+
+interface Holder {
+  readonly worker: number
+  readonly settings: Settings
+  readonly clock: Clock
+}
+
+export function shareOf(
+  { table, outliers, claims, memory }: SharedState,
+  { worker, settings, clock }: Holder,
+): Share {
+  const maxBytes = memoryBytes(settings)
+  const own = () => (maxBytes > 0 ? createMemory({ maxBytes, clock }) : undefined)
+  return {
+    table: tableForWorker(table, worker),
+    outliers,
+    claims: claims && new Claims(new ClaimTable(claims, { worker, now: clock.now }), clock),
+    memory: table.workers === 1 ? own() : memory && createMemory({ shared: memory, worker, clock }),
+  }
+}
+
+/** Called once a worker has ended: its calls have ended with it, and what it was about to write is cleared. */
+export function buryWorker({ table, claims, memory }: SharedState, worker: number): void {
+  // In this order: whoever waits for one of its claims looks into memory next.
+  if (memory) recoverMemory(memory, worker)
+  if (claims) forgetClaims(claims, worker)
+  forgetWorker(table, worker)
+}

@@ -1,0 +1,132 @@
+/**
+ * Calls between threads over a message port: each side offers functions by their names and calls those of the other.
+ * What is told is done in the order of telling; what is asked is answered in its time, or rejects. Only plain data
+ * passes; an error arrives as one of the same kind, with its code.
+ */
+import { FAULTS, type FaultCode, GatewayError } from '../../core/errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+
+type Offer<T> = {
+  readonly [K in keyof T]: T[K] extends (argument: infer A) => infer R
+    ? (argument: A) => R | Promise<R>
+    : never
+}
+type Argument<F> = F extends (argument: infer A) => unknown ? A : never
+type Result<F> = F extends (argument: never) => infer R ? R : never
+
+type Message =
+  | { readonly kind: 'call'; readonly name: string; readonly argument: unknown; readonly id?: number }
+  | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
+  | { readonly kind: 'failure'; readonly id: number; readonly error: PlainError }
+
+interface PlainError {
+  readonly message: string
+  readonly fault?: FaultCode
+  /** What a listener's error says of itself. */
+  readonly facts: Readonly<Record<string, unknown>>
+}
+
+interface Asked {
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+/** A MessagePort, or the Worker at its other end. */
+interface Port {
+  postMessage(message: unknown): void
+  on(event: 'message', listener: (message: Message) => void): unknown
+}
+
+/** `Ours`: what this side offers; `Theirs`: what the other does. */
+export class Link<Theirs, Ours> {
+  readonly #port: Port
+  readonly #clock: Clock
+  readonly #asked = new Map<number, Asked>()
+  #offers: Readonly<Record<string, (argument: unknown) => unknown>> = {}
+  #lastId = 0
+  #ended: Error | undefined
+
+  constructor(port: Port, clock: Clock) {
+    this.#port = port
+    this.#clock = clock
+  }
+
+  /** Begins to take messages; until then they wait, in their order. */
+  offer(offers: Offer<Ours>): void {
+    this.#offers = offers
+    this.#port.on('message', (message: Message) => void this.#take(message))
+  }
+
+  get isEnded(): boolean {
+    return this.#ended !== undefined
+  }
+
+  tell<K extends keyof Theirs & string>(name: K, argument: Argument<Theirs[K]>): void {
+    this.#post({ kind: 'call', name, argument })
+  }
+
+  /** Rejects where there is no answer within `ms`, and where the other side ends first. */
+  ask<K extends keyof Theirs & string>(
+    name: K,
+    argument: Argument<Theirs[K]>,
+    ms: number,
+  ): Promise<Result<Theirs[K]>> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended) return reject(this.#ended)
+      const id = ++this.#lastId
+      const settle = (act: () => void) => {
+        cancel()
+        this.#asked.delete(id)
+        act()
+      }
+      const cancel = this.#clock.after(ms, () =>
+        settle(() => reject(new Error(`no answer to ${name} within ${ms} ms`))),
+      )
+      this.#asked.set(id, {
+        resolve: (value) => settle(() => resolve(value as Result<Theirs[K]>)),
+        reject: (error) => settle(() => reject(error)),
+      })
+      this.#post({ kind: 'call', name, argument, id })
+    })
+  }
+
+  /** The other side has ended: whoever waits for it hears why. */
+  end(error: Error): void {
+    this.#ended ??= error
+    for (const asked of [...this.#asked.values()]) asked.reject(error)
+  }
+
+  async #take(message: Message): Promise<void> {
+    if (message.kind === 'answer') return this.#asked.get(message.id)?.resolve(message.value)
+    if (message.kind === 'failure') return this.#asked.get(message.id)?.reject(revived(message.error))
+    const { name, argument, id } = message
+    const offer = this.#offers[name]
+    if (id === undefined) return void offer?.(argument)
+    try {
+      if (!offer) throw new Error(`nobody here offers ${name}`)
+      const value = await offer(argument)
+      this.#post({ kind: 'answer', id, value })
+    } catch (error) {
+      this.#post({ kind: 'failure', id, error: plain(error) })
+    }
+  }
+
+  #post(message: Message): void {
+    if (!this.#ended) this.#port.postMessage(message)
+  }
+}
+
+function plain(error: unknown): PlainError {
+  if (error instanceof GatewayError) return { message: error.message, fault: error.code, facts: {} }
+  const { message, code, port, address } = error as NodeJS.ErrnoException & {
+    port?: number
+    address?: string
+  }
+  return { message: message ?? String(error), facts: { code, port, address } }
+}
+
+function revived({ message, fault, facts }: PlainError): Error {
+  if (fault !== undefined && fault in FAULTS) return new GatewayError(fault, message)
+  const known = Object.entries(facts).filter(([, value]) => value !== undefined)
+  return Object.assign(new Error(message), Object.fromEntries(known))
+}

@@ -1,0 +1,298 @@
+/**
+ * The workers beyond the first, each in a thread of its own with a listener on the same port; this thread keeps them
+ * going. What they share lies in shared memory; what is settled for the whole process is pushed down to them. A worker that
+ * ends is buried, what it left in shared memory cleared, and another one takes its place; one that hangs is ended.
+ */
+import type { Settings } from '../../config/schema.ts'
+import type { Endpoint } from '../../core/addresses.ts'
+import type { PoolView } from '../../core/backend.ts'
+import { GatewayError } from '../../core/errors.ts'
+import type { Digest } from '../../core/key.ts'
+import type { PoolTraffic } from '../../data/backend/traffic.ts'
+import type { DeploymentState } from '../../data/key/deployed.ts'
+import type { EpochState } from '../../data/key/epochs.ts'
+import type { Statement } from '../../data/key/statements.ts'
+import type { Finding } from '../../data/rows/splitter.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { ProcessLog } from '../../obs/log.ts'
+import { type Metrics, type MetricsSnapshot, totalsOf } from '../../obs/metrics.ts'
+import type { PoolLoad } from '../demand.ts'
+import type { PoolDefaults } from '../settings-mapping.ts'
+import type { SharedFacts } from '../shared-facts.ts'
+import { countedOf, type DataStats, mergeStats } from './merge.ts'
+import type { Said, ToWorker, WorkerReport } from './messages.ts'
+import { buryWorker, type SharedState } from './shared-state.ts'
+import { WorkerLoads } from './worker-loads.ts'
+import { type Down, type Ending, WorkerPlace } from './worker-supervisor.ts'
+
+const ASK_MS = 2_000
+/** A worker that has not forgotten something for so long hangs. */
+const FORGET_MS = 5_000
+const CLOSE_MS = 5_000
+/** Deployments whose rows are remembered for workers to come. */
+const MAX_SPLITS = 1_024
+/** Beyond the drain's own deadline. */
+const DRAIN_GRACE_MS = 2_000
+
+export interface ThreadsParts {
+  readonly settings: Settings
+  /** How many workers there are to be, the first, which has no thread of its own, among them. */
+  readonly workers: number
+  readonly poolDefaults: PoolDefaults
+  readonly shared: SharedState
+  readonly facts: SharedFacts
+  readonly log: ProcessLog
+  readonly metrics: Metrics
+  readonly clock: Clock
+  readonly random: () => number
+  readonly own: () => readonly Endpoint[]
+  readonly alive: (pool: string, backend: string) => void
+  readonly stated: (statement: Statement) => void
+  readonly redeployed: (pool: string, model: string) => Promise<void>
+  /** A worker has found out whether a model may be split. */
+  readonly split: (found: Finding) => void
+}
+
+export class Threads {
+  readonly #parts: ThreadsParts
+  readonly #places: readonly WorkerPlace[]
+  readonly #loads: WorkerLoads
+  readonly #views = new Map<string, PoolView>()
+  readonly #reports = new Map<number, WorkerReport>()
+  readonly #said = new Map<string, Said>()
+  readonly #splits = new Map<string, Finding>()
+  /** What each worker that runs has told last of what it counts: when it ends, no less than that stays. */
+  readonly #stats = new Map<number, DataStats>()
+  readonly #counted = new Map<number, MetricsSnapshot>()
+  /** What ended workers have counted. */
+  #totals: Promise<MetricsSnapshot> = Promise.resolve([])
+  #past: DataStats | undefined
+  /** What was reloaded since the start. */
+  #settings: Settings | undefined
+  #own: readonly Endpoint[] = []
+
+  constructor(parts: ThreadsParts) {
+    this.#parts = parts
+    this.#loads = new WorkerLoads(parts.clock)
+    this.#places = Array.from({ length: parts.workers - 1 }, (_, at) => this.#place(at + 1))
+  }
+
+  /** Starts them; each listens as soon as it can. */
+  start(at: Endpoint): void {
+    this.#own = [...this.#parts.own(), at]
+    for (const place of this.#places) place.start(at)
+  }
+
+  apply(view: PoolView): void {
+    this.#views.set(view.pool, view)
+    this.#tell('apply', view)
+  }
+
+  reload(settings: Settings): void {
+    this.#settings = settings
+    this.#tell('reload', settings)
+  }
+
+  epoch(name: string, epoch: EpochState | undefined): void {
+    this.#tell('epoch', { name, epoch: epoch && { value: epoch.value, shared: epoch.shared } })
+  }
+
+  deployment(pool: string, model: string, state: DeploymentState | undefined): void {
+    this.#tell('deployment', {
+      pool,
+      model,
+      state: state && { token: state.token, versions: state.versions, isStated: state.isStated },
+    })
+  }
+
+  said(said: Said): void {
+    this.#said.set(`${said.pool}/${said.model}`, said)
+    if (this.#said.size > MAX_SPLITS) this.#said.delete(this.#said.keys().next().value as string)
+    this.#tell('said', said)
+  }
+
+  /** What one worker finds out of a model's rows holds for all; left out is the one that has. */
+  found(found: Finding, by = 0): void {
+    const of = `${found.model} ${found.kind ?? ''}`
+    this.#splits.delete(of)
+    this.#splits.set(of, found)
+    if (this.#splits.size > MAX_SPLITS) this.#splits.delete(this.#splits.keys().next().value as string)
+    for (const { number, link } of this.#places) if (number !== by) link?.tell('split', found)
+  }
+
+  /** True: none of them has it any more. */
+  async forget(digest: Digest): Promise<boolean> {
+    const told = await Promise.all(
+      this.#links.map((link) => link.ask('forget', digest, FORGET_MS).catch(() => link.isEnded)),
+    )
+    return told.every(Boolean)
+  }
+
+  /** `own`: what this thread measures of the pool. */
+  load(pool: string, own: PoolLoad): PoolLoad {
+    const loads = this.#loads
+    if (this.#places.length === 0) return own
+    return {
+      ...own,
+      level: own.level + loads.level(pool, 0),
+      read() {
+        loads.add(0, [{ pool, level: own.level, report: own.read() }])
+        return loads.read(pool)
+      },
+    }
+  }
+
+  traffic(pool: string): readonly PoolTraffic[] {
+    return [...this.#reports.values()].flatMap(({ traffic }) => traffic.get(pool) ?? [])
+  }
+
+  /** Those of ended workers included. */
+  async stats(): Promise<readonly DataStats[]> {
+    await this.#asked('stats', this.#stats)
+    return [...this.#stats.values(), ...(this.#past ? [this.#past] : [])]
+  }
+
+  async metrics(): Promise<readonly MetricsSnapshot[]> {
+    if (this.#places.length === 0) return []
+    await this.#asked('metrics', this.#counted)
+    return [...this.#counted.values(), await this.#totals]
+  }
+
+  async heard(withinMs: number): Promise<void> {
+    await Promise.all(
+      this.#listening.map(async ({ place: { number }, link }) => {
+        const asked = link.ask('heard', undefined, withinMs)
+        if (await asked.then(() => true).catch(() => link.isEnded)) return
+        const what = `data worker ${number} has not confirmed it within ${withinMs} ms: call again`
+        throw new GatewayError('overloaded', what)
+      }),
+    )
+  }
+
+  get listening(): number {
+    return this.#listening.length
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    for (const place of this.#places) place.retire()
+    await answered(
+      this.#listening.map(({ link }) => link.ask('drain', timeoutMs, timeoutMs + DRAIN_GRACE_MS)),
+    )
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(
+      this.#places.map(async (place) => {
+        if (place.isListening) await place.link?.ask('close', undefined, CLOSE_MS).catch(() => {})
+        await place.close()
+      }),
+    )
+  }
+
+  get #listening(): readonly { readonly place: WorkerPlace; readonly link: Down }[] {
+    return this.#places.flatMap((place) =>
+      place.isListening && place.link ? [{ place, link: place.link }] : [],
+    )
+  }
+
+  get #links(): readonly Down[] {
+    return this.#listening.map(({ link }) => link)
+  }
+
+  #place(worker: number): WorkerPlace {
+    const { settings, poolDefaults, shared, clock, log, random } = this.#parts
+    return new WorkerPlace({
+      start: { worker, settings, poolDefaults, shared },
+      offers: this.#offers(worker),
+      brief: (link) => this.#brief(link),
+      bury: (ending) => this.#bury(worker, ending),
+      clock,
+      log,
+      random,
+    })
+  }
+
+  #offers(worker: number): Parameters<Down['offer']>[0] {
+    const { log, alive, stated, redeployed, split, facts } = this.#parts
+    const { epochs, deployments } = facts
+    return {
+      log: ({ level, event, fields }) => log[level](event, { ...fields, worker }),
+      // Read when they are answered: what was purged meanwhile has been pushed before, and must not be undone.
+      epochs: async (names) => {
+        await epochs.load(names)
+        return names.map((name) => {
+          const epoch = epochs.state(name)
+          if (!epoch) throw new Error(`epoch ${name} was forgotten at once`)
+          return { value: epoch.value, shared: epoch.shared }
+        })
+      },
+      deployment: async ({ pool, model }) => {
+        const { token, versions, isStated } = await deployments.loadModel(pool, model)
+        return { token, versions, isStated }
+      },
+      alive: ({ pool, backend }) => alive(pool, backend),
+      stated,
+      redeployed: ({ pool, model }) => redeployed(pool, model),
+      split: (found) => {
+        split(found)
+        this.found(found, worker)
+      },
+      loads: (loads) => this.#loads.add(worker, loads),
+      report: (report) => {
+        this.#reports.set(worker, report)
+        this.#stats.set(worker, report.stats)
+        epochs.heardOf(report.used)
+        for (const [pool, models] of report.asked) deployments.heardOf(pool, models)
+      },
+      counted: (snapshot) => void this.#counted.set(worker, snapshot),
+    }
+  }
+
+  /** What the others have been told since the start. */
+  #brief(link: Down): void {
+    if (this.#settings) link.tell('reload', this.#settings)
+    link.tell('own', this.#own)
+    for (const view of this.#views.values()) link.tell('apply', view)
+    for (const said of this.#said.values()) link.tell('said', said)
+    for (const found of this.#splits.values()) link.tell('split', found)
+  }
+
+  #bury(worker: number, ending: Ending): void {
+    const { shared, metrics } = this.#parts
+    buryWorker(shared, worker)
+    this.#loads.forget(worker)
+    this.#reports.delete(worker)
+    const stats = this.#stats.get(worker)
+    this.#stats.delete(worker)
+    if (stats) this.#past = countedOf(mergeStats(this.#past ? [stats, this.#past] : [stats]))
+    if (ending !== 'asked') metrics.count('infergate_worker_exits_total', { cause: ending })
+    const counted = this.#counted.get(worker)
+    if (!counted) return
+    this.#counted.delete(worker)
+    this.#totals = this.#totals.then((totals) => totalsOf([totals, counted]))
+  }
+
+  /** Asks those that listen what they have counted; who does not answer has told before. */
+  async #asked<K extends 'stats' | 'metrics'>(
+    name: K,
+    into: Map<number, ReturnType<ToWorker[K]>>,
+  ): Promise<void> {
+    await Promise.all(
+      this.#listening.map(async ({ place, link }) => {
+        const told = await link.ask(name, undefined as never, ASK_MS).catch(() => undefined)
+        // One that has ended meanwhile was counted with the ended.
+        if (told && place.link === link && !link.isEnded)
+          into.set(place.number, told as ReturnType<ToWorker[K]>)
+      }),
+    )
+  }
+
+  #tell<K extends keyof ToWorker>(name: K, argument: Parameters<ToWorker[K]>[0]): void {
+    for (const { link } of this.#places) link?.tell(name, argument as never)
+  }
+}
+
+async function answered<T>(asked: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(asked)
+  return settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+}

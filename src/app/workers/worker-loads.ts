@@ -1,0 +1,155 @@
+/** The load of each pool, put together from what its workers measure, as the scaler takes it. */
+import { BUCKET_MS, type LoadBucket, type LoadReport, type ServiceBin } from '../../core/load.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { HISTOGRAM_SIZE } from '../../lib/log-histogram.ts'
+import type { Pools } from '../pools.ts'
+
+/** What one worker has measured of a pool since it told last. */
+export interface WorkerLoad {
+  readonly pool: string
+  readonly level: number
+  readonly report: LoadReport
+}
+
+/** A worker that has said nothing for so long is not waited for. */
+const SILENT_MS = 1_000
+/** Kept while nobody reads. */
+const MAX_BUCKETS = 600
+const NOTHING: LoadBucket = { offered: 0, answered: 0, concurrency: 0, rise: 0 }
+
+export function loadsOf(pools: Pools): WorkerLoad[] {
+  return pools.names().flatMap((pool) => {
+    const load = pools.load(pool)
+    return load ? [{ pool, level: load.level, report: load.read() }] : []
+  })
+}
+
+export class WorkerLoads {
+  readonly #clock: Pick<Clock, 'now'>
+  readonly #pools = new Map<string, PoolSum>()
+
+  constructor(clock: Pick<Clock, 'now'>) {
+    this.#clock = clock
+  }
+
+  add(worker: number, loads: readonly WorkerLoad[]): void {
+    for (const load of loads) this.#of(load.pool).add(worker, load, this.#clock.now())
+  }
+
+  /** A worker has ended, and its calls with it. */
+  forget(worker: number): void {
+    for (const pool of this.#pools.values()) pool.forget(worker)
+  }
+
+  /** `without`: a worker that is not asked for. */
+  level(pool: string, without?: number): number {
+    return this.#of(pool).level(without)
+  }
+
+  read(pool: string): LoadReport {
+    return this.#of(pool).read(this.#clock.now())
+  }
+
+  #of(name: string): PoolSum {
+    const known = this.#pools.get(name) ?? new PoolSum()
+    this.#pools.set(name, known)
+    return known
+  }
+}
+
+interface Newest {
+  readonly load: WorkerLoad
+  /** The last tenth of a second it has told of, counted from the clock's origin. */
+  readonly bucket: number
+  readonly heardAt: number
+}
+
+class PoolSum {
+  readonly #newest = new Map<number, Newest>()
+  readonly #buckets = new Map<number, LoadBucket>()
+  #service = new Map<number, ServiceBin>()
+  #latency = new Float64Array(HISTOGRAM_SIZE)
+  #answeredShared = 0
+  /** Up to here it has been read. */
+  #read = 0
+
+  level(without: number | undefined): number {
+    let sum = 0
+    for (const [worker, { load }] of this.#newest) if (worker !== without) sum += load.level
+    return sum
+  }
+
+  add(worker: number, load: WorkerLoad, now: number): void {
+    const { report } = load
+    // Workers began at different instants: their tenths of a second are up to half of one apart.
+    const bucket = Math.round(report.at / BUCKET_MS)
+    this.#newest.set(worker, { load, bucket, heardAt: now })
+    if (this.#read === 0) this.#read = bucket - report.buckets.length
+    for (const [i, each] of report.buckets.entries()) {
+      // What comes late is counted where it still can be.
+      const at = Math.max(this.#read + 1, bucket - report.buckets.length + 1 + i)
+      this.#buckets.set(at, sumOf(this.#buckets.get(at) ?? NOTHING, each))
+    }
+    for (const bin of report.service)
+      this.#service.set(bin.inflight, joined(this.#service.get(bin.inflight), bin))
+    for (let at = 0; at < HISTOGRAM_SIZE; at++)
+      this.#latency[at] = (this.#latency[at] ?? 0) + (report.latency[at] ?? 0)
+    this.#answeredShared += report.answeredShared
+  }
+
+  forget(worker: number): void {
+    this.#newest.delete(worker)
+  }
+
+  read(now: number): LoadReport {
+    const heard = [...this.#newest.values()].filter(({ heardAt }) => now - heardAt < SILENT_MS)
+    const until = heard.length > 0 ? Math.min(...heard.map(({ bucket }) => bucket)) : this.#read
+    const from = Math.max(this.#read, until - MAX_BUCKETS)
+    const buckets = Array.from(
+      { length: Math.max(0, until - from) },
+      (_, i) => this.#buckets.get(from + 1 + i) ?? NOTHING,
+    )
+    this.#read = Math.max(this.#read, until)
+    for (const at of this.#buckets.keys()) if (at <= this.#read) this.#buckets.delete(at)
+    const report = {
+      at: this.#read * BUCKET_MS,
+      buckets,
+      queue: this.#sum(({ report: { queue } }) => queue),
+      inflight: this.#sum(({ report: { inflight } }) => inflight),
+      oldestWaitMs: Math.max(0, ...[...this.#newest.values()].map(({ load }) => load.report.oldestWaitMs)),
+      service: [...this.#service.values()],
+      latency: this.#latency,
+      answeredShared: this.#answeredShared,
+    }
+    this.#service = new Map()
+    this.#latency = new Float64Array(HISTOGRAM_SIZE)
+    this.#answeredShared = 0
+    return report
+  }
+
+  #sum(of: (load: WorkerLoad) => number): number {
+    let sum = 0
+    for (const { load } of this.#newest.values()) sum += of(load)
+    return sum
+  }
+}
+
+function sumOf(a: LoadBucket, b: LoadBucket): LoadBucket {
+  return {
+    offered: a.offered + b.offered,
+    answered: a.answered + b.answered,
+    concurrency: a.concurrency + b.concurrency,
+    rise: a.rise + b.rise,
+  }
+}
+
+function joined(known: ServiceBin | undefined, bin: ServiceBin): ServiceBin {
+  if (!known) return bin
+  return {
+    inflight: bin.inflight,
+    count: known.count + bin.count,
+    sumMs: known.sumMs + bin.sumMs,
+    sumSquaresMs: known.sumSquaresMs + bin.sumSquaresMs,
+    histogram: Float64Array.from(known.histogram, (count, at) => count + (bin.histogram[at] ?? 0)),
+  }
+}

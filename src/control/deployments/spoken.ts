@@ -1,0 +1,106 @@
+/**
+ * Which forms of a request the backends' metadata say that they take. Nothing is asked for it but the server's own
+ * metadata now and then: the rest is heard in passing, from the answers about versions.
+ */
+import type { Clock } from '../../lib/clock.ts'
+import { formOfModel, formOfServer } from '../../protocol/oip/forms.ts'
+import type { Probe, ProbeRequest, ProbeResult } from '../health/probe.ts'
+import type { Registry } from '../registry/registry.ts'
+
+/** `form`: bits of the dialect; 0: nothing is said any more. */
+export interface Said {
+  readonly pool: string
+  readonly model: string
+  readonly form: number
+}
+
+export interface SpokenOptions {
+  readonly registry: Pick<Registry, 'views'>
+  readonly probe: Probe
+  readonly clock: Pick<Clock, 'now'>
+  readonly said: (said: Said) => void
+}
+
+const ABOUT_MODEL = /^\/v2\/models\/([^/]+)$/
+const SERVER = '/v2'
+/** Another server may come to stand at an address. */
+const SERVER_MS = 30_000
+/** Of one backend. */
+const MAX_MODELS = 256
+const MAX_BACKENDS = 4096
+
+interface Backend {
+  /** By model, in the path's spelling. */
+  readonly models: Map<string, number>
+  /** What the server says of all its models. */
+  server: number
+  askedAt: number
+}
+
+export class Spoken {
+  readonly #options: SpokenOptions
+  /** By URL. */
+  readonly #backends = new Map<string, Backend>()
+  readonly #told = new Map<string, number>()
+
+  constructor(options: SpokenOptions) {
+    this.#options = options
+  }
+
+  /** The probe, listened to. */
+  readonly probe: Probe = async (asked) => {
+    const result = await this.#options.probe(asked)
+    const model = asked.path === undefined ? undefined : ABOUT_MODEL.exec(asked.path)?.[1]
+    if (model !== undefined && result.kind === 'status') void this.#heard(model, asked, result)
+    return result
+  }
+
+  async #heard(
+    model: string,
+    { url, timeoutMs }: ProbeRequest,
+    { status, body }: Extract<ProbeResult, { kind: 'status' }>,
+  ): Promise<void> {
+    // Overload is no statement.
+    if (status >= 500 || status === 429) return
+    const form = status === 200 ? formOfModel(body) : 0
+    const known = this.#backends.get(url)
+    if (form === 0 && known === undefined) return
+    const backend = known ?? { models: new Map(), server: 0, askedAt: Number.NEGATIVE_INFINITY }
+    this.#backends.set(url, backend)
+    backend.models.set(model, form)
+    bounded(backend.models, MAX_MODELS)
+    bounded(this.#backends, MAX_BACKENDS)
+    this.#tell(url, [model])
+    const now = this.#options.clock.now()
+    if (form === 0 || now - backend.askedAt < SERVER_MS) return
+    backend.askedAt = now
+    const server = await this.#options.probe({ url, path: SERVER, timeoutMs })
+    if (server.kind !== 'status' || server.status >= 500) return
+    backend.server = server.status === 200 ? formOfServer(server.body) : 0
+    this.#tell(url, [...backend.models.keys()])
+  }
+
+  /** A pool takes what all of its backends that say anything take. */
+  #tell(url: string, models: readonly string[]): void {
+    for (const { pool, backends } of this.#options.registry.views()) {
+      if (!backends.some((backend) => backend.url === url)) continue
+      const said = backends.flatMap((backend) => this.#backends.get(backend.url) ?? [])
+      for (const model of models) {
+        const forms = said.flatMap(({ models: known, server }) => {
+          const form = known.get(model)
+          return form === undefined ? [] : [form === 0 ? 0 : form | server]
+        })
+        const form = forms.reduce((all, one) => all & one, 0xff) & (forms.length > 0 ? 0xff : 0)
+        const of = `${pool}/${model}`
+        if ((this.#told.get(of) ?? 0) === form) continue
+        this.#told.set(of, form)
+        bounded(this.#told, MAX_BACKENDS)
+        this.#options.said({ pool, model: decodeURIComponent(model), form })
+      }
+    }
+  }
+}
+
+function bounded(table: Map<string, unknown>, most: number): void {
+  if (table.size > most) table.delete(table.keys().next().value as string)
+}

@@ -1,0 +1,101 @@
+/**
+ * What a backend says about the versions it serves, in the words of two protocols: TensorFlow Serving's model
+ * status and the model metadata of the Open Inference Protocol. A fault is told from an answer without versions,
+ * since only the latter is a statement.
+ */
+import { createHash } from 'node:crypto'
+import type { ProbeResult } from '../health/probe.ts'
+import type { Offer } from './offering.ts'
+
+/**
+ * `offers`: sorted. `unversioned`: the model is there, and what it is like, but not its versions. `other`: it does not
+ * speak this. `silent`: no answer, or one that says nothing for now.
+ */
+export type VersionAnswer =
+  | { readonly kind: 'offers'; readonly offers: readonly Offer[] }
+  | { readonly kind: 'unversioned'; readonly digest: string }
+  | { readonly kind: 'other' }
+  | { readonly kind: 'silent'; readonly away: boolean }
+
+const OTHER: VersionAnswer = { kind: 'other' }
+const SILENT: VersionAnswer = { kind: 'silent', away: false }
+const AWAY: VersionAnswer = { kind: 'silent', away: true }
+
+/** `GET /v1/models/M` of TensorFlow Serving: the versions in state AVAILABLE. KServe's V1 has no versions there. */
+export function readStatus(result: ProbeResult): VersionAnswer {
+  return read(result, ({ model_version_status: status }) => {
+    if (!Array.isArray(status)) return OTHER
+    const available = status.flatMap((entry: { version?: unknown; state?: unknown } | null) =>
+      entry?.state === 'AVAILABLE' && isVersion(entry.version) ? [`${entry.version}@`] : [],
+    )
+    return available.length === 0 ? SILENT : { kind: 'offers', offers: available.sort() }
+  })
+}
+
+/**
+ * `GET /v2/models/M` of the Open Inference Protocol: `versions`, and `parameters.revision` where there is one. MLServer
+ * and KServe leave the versions out; then what goes in and comes out counts, as a model with other tensors is another one.
+ */
+export function readMetadata(result: ProbeResult): VersionAnswer {
+  return read(result, ({ name, versions, parameters, inputs, outputs }) => {
+    if (typeof name !== 'string') return OTHER
+    const revision = (parameters as { revision?: unknown } | null | undefined)?.revision
+    const digest = isVersion(revision) ? `rev:${revision}` : ''
+    const named = Array.isArray(versions) ? versions.filter(isVersion).map(String) : []
+    if (named.length === 0) return { kind: 'unversioned', digest: digest + signature(inputs, outputs) }
+    return { kind: 'offers', offers: [...new Set(named)].sort().map((version) => `${version}@${digest}`) }
+  })
+}
+
+/** `POST /v2/repository/index` of the same protocol's repository extension, asked for an unversioned model. */
+export function readIndex(result: ProbeResult, model: string, digest: string): VersionAnswer {
+  const unversioned: VersionAnswer = { kind: 'offers', offers: [`@${digest}`] }
+  const answer = read(result, (body) => {
+    if (!Array.isArray(body)) return OTHER
+    const known = (body as ({ name?: unknown; version?: unknown; state?: unknown } | null)[]).filter(
+      (entry) => entry?.name === model,
+    )
+    const ready = known.filter((entry) => (entry?.state ?? 'READY') === 'READY')
+    if (ready.length === 0) return known.length === 0 ? OTHER : SILENT
+    const versions = ready.map((entry) => (isVersion(entry?.version) ? String(entry?.version) : ''))
+    return { kind: 'offers', offers: [...new Set(versions)].sort().map((version) => `${version}@${digest}`) }
+  })
+  return answer.kind === 'other' ? unversioned : answer
+}
+
+/** Names, datatypes and shapes; undefined members, and what else is there, may change from one answer to the next. */
+function signature(inputs: unknown, outputs: unknown): string {
+  const tensors = [inputs, outputs].map((list) =>
+    (Array.isArray(list) ? list : [])
+      .map((tensor: { name?: unknown; datatype?: unknown; shape?: unknown } | null) =>
+        JSON.stringify([tensor?.name, tensor?.datatype, tensor?.shape]),
+      )
+      .sort(),
+  )
+  if (tensors.every((list) => list.length === 0)) return ''
+  return `io:${createHash('sha256').update(JSON.stringify(tensors)).digest('base64url').slice(0, 16)}`
+}
+
+function read(
+  result: ProbeResult,
+  judge: (body: Readonly<Record<string, unknown>>) => VersionAnswer,
+): VersionAnswer {
+  if (result.kind !== 'status') return AWAY
+  // 501: TensorFlow Serving and others for what they have no code for.
+  if (result.status >= 500 && result.status !== 501) return SILENT
+  if (result.status < 200 || result.status >= 300) return result.status === 429 ? SILENT : OTHER
+  // A page or a word for everybody who asks; an object that was cut off begins as one.
+  if (!/^\s*[[{]/.test(result.body)) return OTHER
+  try {
+    const body: unknown = JSON.parse(result.body)
+    return typeof body === 'object' && body !== null ? judge(body as Record<string, unknown>) : OTHER
+  } catch {
+    return SILENT
+  }
+}
+
+/** Short and without separators of the evidence; Number as some servers print versions. */
+function isVersion(value: unknown): value is string | number {
+  if (typeof value === 'number') return Number.isSafeInteger(value)
+  return typeof value === 'string' && /^[^\s@]{1,256}$/.test(value)
+}

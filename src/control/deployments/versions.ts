@@ -1,0 +1,211 @@
+/**
+ * Finds out what is deployed: from registrations at once, and from backends that do not say it there by asking
+ * them each second for the models that settings or calls name. What it finds is evidence for whoever keeps
+ * answers; `offering.ts` has the rules of what counts. One watcher a backend, which asks one question after the other.
+ */
+import type { Backend, ModelOffer, PoolView } from '../../core/backend.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Probe } from '../health/probe.ts'
+import type { Registry } from '../registry/registry.ts'
+import { type Offer, Offering } from './offering.ts'
+import { Watcher } from './version-watcher.ts'
+
+/** What a pool offers under a model's name; a new text is a new deployment. */
+export interface Deployed {
+  readonly pool: string
+  /** The empty string: everything that the pool's backends say of all their models. */
+  readonly model: string
+  /** Undefined: no backend has told, when all were asked; answers may have. */
+  readonly evidence: string | undefined
+  /** The versions that may answer; left out where not every backend says its own. */
+  readonly versions?: readonly string[]
+  /** Answers have said so, and no backend when it was asked. */
+  readonly isStated?: boolean
+  /** Another deployment, though the backends say the same as before. */
+  readonly isNew?: boolean
+}
+
+/** An answer of a backend says of which version it is. */
+export interface Stated {
+  readonly pool: string
+  readonly model: string
+  /** Of the backend; 0: an answer that another gateway has kept. */
+  readonly generation: number
+  readonly version: string
+  /** What its answer before said. */
+  readonly before: string | undefined
+}
+
+export interface VersionsOptions {
+  readonly registry: Registry
+  readonly clock: Clock
+  readonly probe: Probe
+  /** The models of a pool that calls named lately, the most important first. */
+  readonly models: (pool: string) => readonly string[]
+  /** Of a pool; undefined: its backends are asked nothing. */
+  readonly settings: (
+    pool: string,
+  ) => { readonly timeoutMs: number; readonly host?: string | undefined } | undefined
+  /** Time from one round of questions to the next, in milliseconds. Default 1,000. */
+  readonly intervalMs?: number
+  /** Told of each new evidence. */
+  readonly deployed: (deployed: Deployed) => void
+}
+
+const INTERVAL_MS = 1000
+const MAX_MODELS = 256
+
+export class Versions {
+  readonly #options: VersionsOptions
+  readonly #watchers = new Map<number, Watcher>()
+  readonly #offerings = new Map<string, Map<string, Offering>>()
+  #leave: (() => void) | undefined
+
+  constructor(options: VersionsOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#leave ??= this.#options.registry.follow((view) => this.#follow(view))
+  }
+
+  stop(): void {
+    this.#leave?.()
+    this.#leave = undefined
+    for (const watcher of this.#watchers.values()) watcher.stop()
+    this.#watchers.clear()
+  }
+
+  /** Somebody calls a model that he knows nothing of: says what is known, or asks soon. */
+  look(pool: string, model: string): void {
+    if (this.#offerings.get(pool)?.get(model)?.evidence !== undefined) this.#tell(pool, model)
+    else this.#ask(pool, model)
+  }
+
+  /** A call has changed what is there: what the backends say now is asked at once. */
+  changed(pool: string, model: string): void {
+    this.#ask(pool, model)
+  }
+
+  /**
+   * What an answer says counts where the backends do not name their versions when they are asked. Where they do, an
+   * answer of another version means that they have something else to say by now.
+   */
+  stated({ pool, model, generation, version, before }: Stated): void {
+    const offering = this.#offering(pool, model)
+    const statement = offering.state(generation, version, before)
+    if (offering.versions === undefined) {
+      if (statement !== 'known') this.#tell(pool, model, statement === 'next')
+    } else if (!offering.versions.includes(version)) this.#ask(pool, model)
+  }
+
+  #ask(pool: string, model: string): void {
+    for (const watcher of this.#watchers.values()) if (watcher.pool === pool) watcher.look(model)
+  }
+
+  #follow(view: PoolView): void {
+    const backends = new Map(view.backends.map((backend) => [backend.generation, backend]))
+    for (const [generation, watcher] of this.#watchers) {
+      if (watcher.pool !== view.pool) continue
+      const backend = backends.get(generation)
+      if (backend && backend.state !== 'draining') continue
+      watcher.stop()
+      this.#watchers.delete(generation)
+      for (const [model, offering] of this.#offerings.get(view.pool) ?? []) {
+        const left = offering.leave(generation, backend !== undefined)
+        if (left !== 'none') this.#tell(view.pool, model, left === 'new')
+      }
+    }
+    const fresh: Watcher[] = []
+    for (const [generation, backend] of backends) {
+      if (backend.state === 'draining') continue
+      const known = this.#watchers.get(generation)
+      if (known) known.backend = backend
+      else fresh.push(this.#watch(view.pool, backend))
+      this.#declared(view.pool, backend)
+    }
+    for (const watcher of fresh) watcher.start()
+  }
+
+  #watch(pool: string, backend: Backend): Watcher {
+    const { clock, probe, settings, intervalMs = INTERVAL_MS } = this.#options
+    const watcher = new Watcher(pool, backend, {
+      clock,
+      probe,
+      intervalMs,
+      timeoutMs: () => settings(pool)?.timeoutMs,
+      host: () => settings(pool)?.host,
+      models: (of) => this.#toAsk(pool, of),
+      said: (model, offers) => {
+        const offering = this.#offering(pool, model)
+        if (offering.say(backend.generation, offers) || !offering.isTold) this.#tell(pool, model)
+      },
+      heard: (model) => {
+        const offering = this.#offerings.get(pool)?.get(model)
+        if (offering && !offering.isTold) this.#tell(pool, model)
+      },
+    })
+    this.#watchers.set(backend.generation, watcher)
+    return watcher
+  }
+
+  /** What a backend says by itself needs no question. */
+  #declared(pool: string, { generation, models }: Backend): void {
+    const offers = new Map<string, Offer[]>([['', []]])
+    for (const { name, version = '', digest = '' } of models.filter(tells)) {
+      offers.set(name, [...(offers.get(name) ?? []), `${version}@${digest}`])
+      offers.get('')?.push(`${name}=${version}@${digest}`)
+    }
+    for (const [model, said] of offers) {
+      if (this.#offering(pool, model).say(generation, said.sort())) this.#tell(pool, model)
+    }
+  }
+
+  /** The models to ask a backend about, and forgets what nobody wants to know any more. */
+  #toAsk(pool: string, { models }: Backend): string[] {
+    const offerings = this.#offerings.get(pool)
+    const named = this.#options.models(pool)
+    const present = [...this.#watchers.values()].filter((watcher) => watcher.pool === pool)
+    const wanted = new Set(['', ...named, ...present.flatMap(({ backend }) => backend.models.map(nameOf))])
+    for (const model of offerings?.keys() ?? []) if (!wanted.has(model)) offerings?.delete(model)
+    const told = new Set(models.filter(tells).map(nameOf))
+    const isLabel = (name: string) => models.some((model) => name.startsWith(`${model.name}/labels/`))
+    const served = models.length === 0 ? named : [...models.map(nameOf), ...named.filter(isLabel)]
+    return [...new Set(served)].filter((model) => !told.has(model)).slice(0, MAX_MODELS)
+  }
+
+  /**
+   * All who serve it have been asked once. What only some have said would be taken for another deployment by who knows
+   * all of it: gateways that start before backends of different versions would end each other's answers.
+   */
+  #isWhole(pool: string, model: string): boolean {
+    return [...this.#watchers.values()].every((watcher) => watcher.pool !== pool || watcher.hasHeard(model))
+  }
+
+  #offering(pool: string, model: string): Offering {
+    const models = this.#offerings.get(pool) ?? new Map<string, Offering>()
+    this.#offerings.set(pool, models)
+    const offering = models.get(model) ?? new Offering()
+    models.set(model, offering)
+    return offering
+  }
+
+  #tell(pool: string, model: string, isNew = false): void {
+    const offering = this.#offering(pool, model)
+    const { evidence, versions: told, stated } = offering
+    if (!offering.isTold && stated === undefined && !this.#isWhole(pool, model)) return
+    offering.isTold ||= evidence !== undefined
+    const isStated = told === undefined && stated !== undefined
+    const versions = told ?? stated
+    const known = model === '' || versions === undefined ? {} : { versions, isStated }
+    this.#options.deployed({ pool, model, evidence, ...known, isNew: isNew && isStated })
+  }
+}
+
+function tells({ version, digest }: ModelOffer): boolean {
+  return version !== undefined || digest !== undefined
+}
+
+function nameOf({ name }: ModelOffer): string {
+  return name
+}

@@ -1,0 +1,209 @@
+/**
+ * Active health checks: one prober a backend, which asks, judges and tells the registry. The next probe is
+ * planned when the last has ended, so slow backends are probed less often and never twice at a time.
+ */
+import type { Backend, PoolView } from '../../core/backend.ts'
+import { backoffMs } from '../../lib/backoff.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Registry } from '../registry/registry.ts'
+import { Signatures } from '../registry/signatures.ts'
+import type { Probe } from './probe.ts'
+import { type HealthPath, judge, type Question, questions, type Verdict } from './probe-plan.ts'
+
+export interface HealthSettings {
+  readonly path: HealthPath
+  readonly intervalMs: number
+  readonly timeoutMs: number
+  /** For the Host field of probes; undefined: the backend's own. */
+  readonly host?: string | undefined
+  readonly unhealthyAfter: number
+  readonly healthyAfter: number
+}
+
+export const DEFAULT_HEALTH: HealthSettings = {
+  path: 'auto',
+  intervalMs: 5_000,
+  timeoutMs: 1_000,
+  unhealthyAfter: 3,
+  healthyAfter: 2,
+}
+
+export interface HealthOptions {
+  readonly registry: Registry
+  readonly clock: Clock
+  readonly probe: Probe
+  /** Uniform in [0, 1), for the jitter. */
+  readonly random: () => number
+  /** Of a pool; undefined: the pool is not probed. Asked before every probe, so that settings may change. */
+  readonly settings: (pool: string) => HealthSettings | undefined
+}
+
+/** A backend not yet seen well is asked again sooner than the interval: it may be starting. */
+const FIRST_RETRY_MS = 250
+/** One that was out and answers well again is asked again as soon as this: a pool whose backends all return is not to wait for them. */
+const RETURN_MS = 1_000
+const JITTER = 0.1
+
+export class Health {
+  readonly #options: HealthOptions
+  readonly #probers = new Map<number, Prober>()
+  readonly #signatures: Signatures
+  #leave: (() => void) | undefined
+
+  constructor(options: HealthOptions) {
+    this.#options = options
+    this.#signatures = new Signatures(options.probe)
+  }
+
+  start(): void {
+    this.#leave ??= this.#options.registry.follow((view) => this.#follow(view))
+  }
+
+  stop(): void {
+    this.#leave?.()
+    this.#leave = undefined
+    for (const prober of this.#probers.values()) prober.stop()
+    this.#probers.clear()
+  }
+
+  /** Backends being probed. */
+  get size(): number {
+    return this.#probers.size
+  }
+
+  #follow(view: PoolView): void {
+    const wanted = new Map(view.backends.map((backend) => [backend.generation, backend]))
+    for (const [generation, prober] of this.#probers) {
+      if (prober.pool !== view.pool || wanted.has(generation)) continue
+      prober.stop()
+      this.#probers.delete(generation)
+      this.#signatures.forget(generation)
+    }
+    for (const [generation, backend] of wanted) {
+      const known = this.#probers.get(generation)
+      if (known) known.backend = backend
+      else {
+        const prober = new Prober(view.pool, backend, { ...this.#options, signatures: this.#signatures })
+        this.#probers.set(generation, prober)
+        prober.start()
+      }
+    }
+  }
+}
+
+type ProberOptions = HealthOptions & { readonly signatures: Signatures }
+
+class Prober {
+  readonly pool: string
+  backend: Backend
+  readonly #options: ProberOptions
+  #spoken: Question['kind'] | undefined
+  #failures = 0
+  #successes = 0
+  #attempts = 0
+  /** What was told last; undefined: nothing yet. */
+  #told: 'well' | 'sick' | undefined
+  #everWell = false
+  #stopped = false
+  #cancel: (() => void) | undefined
+
+  constructor(pool: string, backend: Backend, options: ProberOptions) {
+    this.pool = pool
+    this.backend = backend
+    this.#options = options
+  }
+
+  start(): void {
+    void this.#run()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancel?.()
+  }
+
+  async #run(): Promise<void> {
+    const settings = this.#options.settings(this.pool)
+    if (settings) {
+      const verdict = await this.#ask(settings)
+      const isFirst = verdict.verdict === 'well' && !this.#everWell
+      const misfit = isFirst ? await this.#misfit(settings) : undefined
+      if (misfit === undefined) this.#tell(verdict, settings)
+      else this.#keepOut(misfit)
+    }
+    if (this.#stopped) return
+    this.#cancel = this.#options.clock.after(
+      this.#pauseMs(settings ?? DEFAULT_HEALTH),
+      () => void this.#run(),
+    )
+  }
+
+  /** Asks what the backend is known to speak, or everything in order until something is spoken. */
+  async #ask(settings: HealthSettings): Promise<Verdict> {
+    const all = questions(settings.path, this.backend.models)
+    const remembered = all.find((question) => question.kind === this.#spoken)
+    for (const question of remembered ? [remembered] : all) {
+      const { host, timeoutMs } = settings
+      const request = { url: this.backend.url, path: question.path, timeoutMs, host }
+      const verdict = judge(question, await this.#options.probe(request), remembered !== undefined)
+      if (verdict.verdict === 'well') this.#spoken = question.kind
+      if (verdict.verdict === 'sick' && verdict.down) this.#spoken = undefined
+      if (verdict.verdict !== 'other') return verdict
+    }
+    return { verdict: 'sick', reason: 'probe: no question was answered', weight: 1, down: false }
+  }
+
+  /** Why the pool's callers should not be answered by this backend, which is well; undefined: they may. */
+  #misfit({ timeoutMs, host }: HealthSettings): Promise<string | undefined> {
+    const { registry, signatures } = this.#options
+    const { backend } = this
+    const others = () =>
+      (registry.view(this.pool)?.backends ?? []).filter(
+        ({ id, state }) => id !== backend.id && state !== 'draining',
+      )
+    return signatures.check({ backend, others, timeoutMs, host })
+  }
+
+  #keepOut(reason: string): void {
+    if (this.#stopped) return
+    this.#attempts++
+    const { id, generation } = this.backend
+    this.#options.registry.markWarming(this.pool, id, { generation, reason })
+  }
+
+  #tell(verdict: Verdict, settings: HealthSettings): void {
+    // The pool may have ceased to be probed while the answer was on its way.
+    if (this.#stopped || verdict.verdict === 'other' || !this.#options.settings(this.pool)) return
+    const { registry } = this.#options
+    const { id, generation } = this.backend
+    const { reason } = verdict
+    this.#attempts++
+    if (verdict.verdict === 'well') {
+      this.#failures = 0
+      this.#successes++
+      if (this.#everWell && this.#told === 'sick' && this.#successes < settings.healthyAfter) return
+      this.#everWell = true
+      this.#told = 'well'
+      registry.markHealthy(this.pool, id, { generation, reason })
+      return
+    }
+    this.#successes = 0
+    this.#failures += verdict.weight
+    if (this.#failures < settings.unhealthyAfter) return
+    this.#told = 'sick'
+    registry.markUnhealthy(this.pool, id, { generation, reason })
+  }
+
+  #pauseMs({ intervalMs }: HealthSettings): number {
+    const { random } = this.#options
+    if (!this.#everWell) {
+      return Math.min(
+        intervalMs,
+        backoffMs(this.#attempts, { baseMs: FIRST_RETRY_MS, maxMs: intervalMs, random }),
+      )
+    }
+    const isReturning = this.#told === 'sick' && this.#successes > 0
+    const pauseMs = isReturning ? Math.min(intervalMs, RETURN_MS) : intervalMs
+    return pauseMs * (1 - JITTER + 2 * JITTER * random())
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * What to ask a backend for, and what its answer means. With `auto` a backend is judged by what it speaks:
+ * Open Inference's readiness, else the status of a model (TensorFlow Serving, KServe V1), else that it accepts
+ * connections. What it turned out to speak is remembered by whoever asks.
+ */
+import type { ModelOffer } from '../../core/backend.ts'
+import type { ProbeResult } from './probe.ts'
+
+/** `auto`, `tcp`, or a path beginning with `/`, which must answer 2xx. */
+export type HealthPath = 'auto' | 'tcp' | `/${string}`
+
+export interface Question {
+  readonly kind: 'v2' | 'v1' | 'path' | 'tcp'
+  readonly path: string | undefined
+}
+
+export type Verdict =
+  | { readonly verdict: 'well'; readonly reason: string }
+  /** `weight`: how many failures it counts as. `down`: nobody is there, so what it spoke is forgotten. */
+  | { readonly verdict: 'sick'; readonly reason: string; readonly weight: number; readonly down: boolean }
+  /** It answers, but does not speak this: ask the next question. */
+  | { readonly verdict: 'other' }
+
+/** The questions in the order in which they are tried. */
+export function questions(path: HealthPath, models: readonly ModelOffer[]): readonly Question[] {
+  const tcp: Question = { kind: 'tcp', path: undefined }
+  if (path === 'tcp') return [tcp]
+  if (path !== 'auto') return [{ kind: 'path', path }]
+  const model = models[0]
+  const v2: Question = { kind: 'v2', path: '/v2/health/ready' }
+  if (!model) return [v2, tcp]
+  return [v2, { kind: 'v1', path: `/v1/models/${encodeURIComponent(model.name)}` }, tcp]
+}
+
+/** `known`: this question was answered well before, so a 404 is a failure and not another dialect. */
+export function judge(question: Question, result: ProbeResult, known: boolean): Verdict {
+  if (result.kind === 'connected') return { verdict: 'well', reason: 'probe: accepts connections' }
+  if (result.kind !== 'status') {
+    // Refused is certain: nobody listens. The others may be a moment's trouble.
+    const weight = result.kind === 'refused' ? 2 : result.kind === 'forbidden' ? Infinity : 1
+    return { verdict: 'sick', reason: `probe: ${result.message}`, weight, down: result.kind === 'refused' }
+  }
+  const asked = `probe: ${question.path} answered ${result.status}`
+  const sick = (why = ''): Verdict => ({ verdict: 'sick', reason: asked + why, weight: 1, down: false })
+  if (result.status >= 200 && result.status < 300) {
+    if (question.kind === 'v1' && !serves(result.body)) return sick(', the model is not ready')
+    return { verdict: 'well', reason: asked }
+  }
+  if (question.kind === 'path' || known || result.status === 503) return sick()
+  // Triton says "not ready" with an empty 400; TensorFlow Serving answers paths it does not know with a 400 and a message.
+  if (question.kind === 'v2' && result.status === 400 && result.body === '') return sick()
+  return result.status < 500 || result.status === 501 ? { verdict: 'other' } : sick()
+}
+
+/** TensorFlow Serving lists versions with states, KServe V1 says `ready`; anything else is taken for yes. */
+function serves(body: string): boolean {
+  try {
+    const status = JSON.parse(body) as { ready?: unknown; model_version_status?: unknown }
+    if (Array.isArray(status.model_version_status)) {
+      return status.model_version_status.some(
+        (version: { state?: unknown } | null) => version?.state === 'AVAILABLE',
+      )
+    }
+    // KServe itself has said true and "True" in turn.
+    const { ready } = status
+    return (
+      ready === undefined || ready === true || (typeof ready === 'string' && ready.toLowerCase() === 'true')
+    )
+  } catch {
+    return true
+  }
+}

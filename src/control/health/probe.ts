@@ -1,0 +1,122 @@
+/**
+ * One look at a backend: a GET, a question put as a POST, or a bare connect, with a deadline. Redirects are not followed, since they
+ * would lead a probe wherever the backend likes; the address rules hold at every connect.
+ */
+import type { ClientRequest } from 'node:http'
+import { connect, isIP } from 'node:net'
+import { type AddressRules, portOf } from '../../core/addresses.ts'
+import { http, https } from '../../lib/http.ts'
+import { FORBIDDEN, guardedLookup, literalRefusal } from '../registry/addresses.ts'
+
+export interface ProbeRequest {
+  /** The backend's URL, without a trailing slash. */
+  readonly url: string
+  /** Path below the URL; undefined: connect and close. */
+  readonly path: string | undefined
+  /** For the Host field; undefined: the host of the URL. */
+  readonly host?: string | undefined
+  readonly timeoutMs: number
+  /** A question that is put as a POST, with this JSON. */
+  readonly json?: string
+}
+
+export type ProbeResult =
+  | { readonly kind: 'status'; readonly status: number; readonly body: string }
+  | { readonly kind: 'connected' }
+  | { readonly kind: 'refused' | 'timeout' | 'forbidden' | 'failed'; readonly message: string }
+
+/** Never rejects: that nobody answers is an answer. */
+export type Probe = (request: ProbeRequest) => Promise<ProbeResult>
+
+/** A status answer is a few lines; what is longer is not one. */
+const MAX_BODY_BYTES = 64 * 1024
+
+export function createProbe(rules: AddressRules): Probe {
+  return (asked) => {
+    const url = new URL(asked.url)
+    const port = portOf(url)
+    const refusal = literalRefusal(url.hostname, port, rules)
+    if (refusal !== undefined) return Promise.resolve({ kind: 'forbidden', message: refusal })
+    return asked.path === undefined ? dial(url, asked, rules) : get(url, asked, rules)
+  }
+}
+
+function dial(url: URL, { timeoutMs }: ProbeRequest, rules: AddressRules): Promise<ProbeResult> {
+  return new Promise((resolve) => {
+    const port = portOf(url)
+    const host = url.hostname.replace(/^\[|\]$/g, '')
+    const socket = connect({ host, port, lookup: guardedLookup(rules, port) })
+    const finish = (result: ProbeResult): void => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve(result)
+    }
+    const timer = setTimeout(() => finish(timedOut(timeoutMs)), timeoutMs)
+    socket.once('connect', () => finish({ kind: 'connected' }))
+    socket.on('error', (error) => finish(failure(error)))
+  })
+}
+
+function get(
+  url: URL,
+  { path, timeoutMs, host, json }: ProbeRequest,
+  rules: AddressRules,
+): Promise<ProbeResult> {
+  return new Promise((resolve) => {
+    const send = url.protocol === 'https:' ? https().request : http.request
+    const finish = (result: ProbeResult): void => {
+      clearTimeout(timer)
+      request.destroy()
+      resolve(result)
+    }
+    // A connection of its own each time: a probe shall also see that no new one can be made.
+    const request: ClientRequest = send(`${url.origin}${url.pathname.replace(/\/$/, '')}${path}`, {
+      agent: false,
+      lookup: guardedLookup(rules, portOf(url)),
+      ...(json === undefined ? {} : { method: 'POST' }),
+      headers: {
+        accept: 'application/json, */*',
+        'user-agent': 'infergate-probe',
+        ...(host === undefined ? {} : { host }),
+        ...(json === undefined ? {} : { 'content-type': 'application/json', 'content-length': json.length }),
+      },
+      // The certificate is the backend's own, whatever host is asked for.
+      ...(host === undefined ? {} : { servername: isIP(url.hostname) === 0 ? url.hostname : '' }),
+    })
+    const timer = setTimeout(() => finish(timedOut(timeoutMs)), timeoutMs)
+    request.on('error', (error) => finish(failure(error)))
+    request.on('response', (response) => {
+      let body = ''
+      response.setEncoding('latin1')
+      response.on('data', (text: string) => {
+        body += text
+        if (body.length > MAX_BODY_BYTES)
+          finish({ kind: 'status', status: response.statusCode ?? 0, body: '' })
+      })
+      response.on('error', (error) => finish(failure(error)))
+      response.on('end', () => finish({ kind: 'status', status: response.statusCode ?? 0, body }))
+    })
+    request.end(json)
+  })
+}
+
+function timedOut(timeoutMs: number): ProbeResult {
+  return { kind: 'timeout', message: `no answer within ${timeoutMs} ms` }
+}
+
+function failure(error: NodeJS.ErrnoException): ProbeResult {
+  if (error.code === FORBIDDEN) return { kind: 'forbidden', message: error.message }
+  // With several addresses tried, Node throws an AggregateError whose own message is empty.
+  const first =
+    error instanceof AggregateError ? (error.errors[0] as NodeJS.ErrnoException | undefined) : error
+  const said = first?.message || error.message || error.code || 'connection failed'
+  const message = isUntrusted(first ?? error) ? `its certificate is not accepted: ${said}` : said
+  return { kind: error.code === 'ECONNREFUSED' ? 'refused' : 'failed', message }
+}
+
+/** What Node has verified and found wanting has a code, and OpenSSL's own faults begin with ERR_SSL. */
+function isUntrusted({ code = '' }: NodeJS.ErrnoException): boolean {
+  return (
+    /CERT|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^HOSTNAME_MISMATCH$/.test(code) && !code.startsWith('ERR_SSL')
+  )
+}

@@ -1,0 +1,141 @@
+/**
+ * One backend inside the registry: what was said about it, its lease, its health and its drain, and the one
+ * place where these become a state. Lease and health are different things: the lease says "I want calls",
+ * health says "it may have them".
+ */
+import type { Backend, BackendState, ModelOffer } from '../../core/backend.ts'
+import type { BackendPatch } from './registration.ts'
+
+export interface Member {
+  readonly id: string
+  readonly slot: number
+  generation: number
+  readonly epoch: number
+  readonly source: 'static' | 'registered' | 'discovered'
+  /** Tells processes at one address apart; only of discovered ones. */
+  readonly instance: string | undefined
+  url: string
+  models: readonly ModelOffer[]
+  weight: number
+  zone: string | undefined
+  concurrency: number | undefined
+  labels: Readonly<Record<string, string>>
+  load: Readonly<Record<string, number>> | undefined
+  health: 'unknown' | 'well' | 'sick'
+  healthReason: string
+  /** Wall time since when it was continuously ready; 0: it is not. */
+  readySince: number
+  lease: Lease | undefined
+  drain: Drain | undefined
+}
+
+/** What a probe found out about one generation. */
+export interface Verdict {
+  readonly generation: number
+  readonly reason: string
+  readonly health: Member['health']
+}
+
+/** Monotonic milliseconds throughout. */
+export interface Lease {
+  ttlMs: number
+  /** Missed from here on. */
+  until: number
+  /** Removed from here on; at least one TTL after `until`. */
+  removeAt: number
+}
+
+export interface Drain {
+  /** Monotonic; undefined: until somebody removes it or ends the drain. */
+  readonly deadline: number | undefined
+  /** Gone once nothing runs on it, and its id then refuses this epoch. */
+  readonly thenRemove: boolean
+  readonly reason: string
+}
+
+/** A lease renewed now. */
+export function leaseFrom(now: number, ttlMs: number): Lease {
+  return { ttlMs, until: now + ttlMs, removeAt: now + 2 * ttlMs }
+}
+
+export function missed(member: Member, now: number): boolean {
+  return member.lease !== undefined && member.lease.until <= now
+}
+
+/** The effective state and why. `frozen`: self-preservation keeps the pool's missed backends. */
+export function stateOf(
+  member: Member,
+  now: number,
+  frozen: boolean,
+): { state: BackendState; reason: string } {
+  if (member.drain) return { state: 'draining', reason: member.drain.reason }
+  if (member.health === 'sick') return { state: 'unhealthy', reason: member.healthReason }
+  if (member.health === 'unknown') return { state: 'warming', reason: member.healthReason }
+  if (missed(member, now)) {
+    const kept = frozen ? '; kept, because too many of the pool missed theirs at once' : ''
+    return { state: 'suspect', reason: `lease missed${kept}` }
+  }
+  return { state: 'ready', reason: member.healthReason }
+}
+
+/** Changes what the patch names; an operator's drain ends by an operator's word. */
+export function amend(member: Member, { weight, models, state }: BackendPatch): void {
+  member.weight = weight ?? member.weight
+  member.models = models ?? member.models
+  if (state === 'draining') {
+    member.drain ??= { deadline: undefined, thenRemove: false, reason: 'draining on request' }
+  } else if (state === 'ready') member.drain = undefined
+}
+
+/** The member as the data plane sees it. Changes `readySince` when readiness begins or ends. */
+export function toBackend(member: Member, now: number, options: { wall: number; frozen: boolean }): Backend {
+  const { state, reason } = stateOf(member, now, options.frozen)
+  if (state === 'ready') member.readySince ||= options.wall
+  else if (state !== 'suspect') member.readySince = 0
+  return {
+    id: member.id,
+    slot: member.slot,
+    generation: member.generation,
+    url: member.url,
+    models: member.models,
+    weight: member.weight,
+    ...(member.zone === undefined ? {} : { zone: member.zone }),
+    ...(member.concurrency === undefined ? {} : { concurrency: member.concurrency }),
+    state,
+    reason,
+    readySince: member.readySince,
+  }
+}
+
+/** True when nothing the data plane could notice differs. */
+export function sameBackend(a: Backend, b: Backend): boolean {
+  return (
+    a.slot === b.slot &&
+    a.generation === b.generation &&
+    a.url === b.url &&
+    a.state === b.state &&
+    a.reason === b.reason &&
+    a.weight === b.weight &&
+    a.zone === b.zone &&
+    a.concurrency === b.concurrency &&
+    a.readySince === b.readySince &&
+    sameModels(a.models, b.models)
+  )
+}
+
+export function sameModels(a: readonly ModelOffer[], b: readonly ModelOffer[]): boolean {
+  if (a === b) return true
+  return (
+    a.length === b.length &&
+    a.every((offer, i) => {
+      const other = b[i]
+      return (
+        other !== undefined &&
+        offer.name === other.name &&
+        offer.version === other.version &&
+        offer.digest === other.digest &&
+        offer.maxBatch === other.maxBatch
+      )
+    })
+  )
+}

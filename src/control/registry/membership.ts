@@ -1,0 +1,282 @@
+/**
+ * The members of one pool, and the immutable view of them that the data plane reads. Under one id there is at
+ * most one present member; its predecessors stay beside it, draining, until their calls are done.
+ */
+import type { Backend, PoolView } from '../../core/backend.ts'
+import type { Log } from '../../core/log.ts'
+import { leaseFrom, type Member, missed, sameBackend, toBackend } from './member.ts'
+import { Preservation } from './preservation.ts'
+import {
+  type BackendStatus,
+  BOUNDS,
+  DRAIN_MS,
+  type FoundBackend,
+  LEASE,
+  type PoolStatus,
+  type Registration,
+  type StaticBackend,
+  staticId,
+  ttlOf,
+} from './registration.ts'
+import type { Slots } from './slots.ts'
+
+export interface Tombstone {
+  readonly epoch: number
+  /** Removed on purpose: the same epoch stays out, too. Else only older ones, since the lease just ran out. */
+  readonly removed: boolean
+  /** Monotonic milliseconds. */
+  readonly until: number
+}
+
+/** Bounds the memory that a stream of ever new ids can take. */
+const MAX_TOMBSTONES = 4096
+
+/** What all pools share. */
+export interface Supply {
+  readonly slots: Slots
+  readonly log: Log
+  /** Ever growing over all ids, hence under each. */
+  nextGeneration(): number
+}
+
+type Admission = Registration & {
+  readonly epoch: number
+  readonly source: Member['source']
+  readonly instance?: string
+  /** Given by another gateway; otherwise the next of ours. */
+  readonly generation?: number
+}
+
+/** Whoever registers under a discovered id is newer: discovery knows no process's age. */
+const NO_EPOCH = -1
+
+const UNPROBED = 'not probed: health checks are off'
+const PRESERVING = 'many leases were missed at once, so nobody is removed for now (five minutes at most)'
+
+export interface Gone {
+  readonly member: Member
+  readonly why: 'drained' | 'drain deadline' | 'lease expired'
+}
+
+export class Membership {
+  readonly pool: string
+  readonly present = new Map<string, Member>()
+  readonly leaving = new Set<Member>()
+  declared = true
+  frozen = false
+  view: PoolView
+  readonly #supply: Supply
+  #probed = true
+  readonly #preservation = new Preservation()
+  readonly #tombstones = new Map<string, Tombstone>()
+  #found: readonly FoundBackend[] = []
+
+  constructor(pool: string, supply: Supply) {
+    this.pool = pool
+    this.#supply = supply
+    this.view = { pool, revision: 0, backends: [] }
+  }
+
+  get all(): Member[] {
+    return [...this.present.values(), ...this.leaving]
+  }
+
+  tombstone(id: string, now: number): Tombstone | undefined {
+    const found = this.#tombstones.get(id)
+    if (found && found.until > now) return found
+    this.#tombstones.delete(id)
+    return undefined
+  }
+
+  bury(id: string, tombstone: Tombstone): void {
+    this.#tombstones.delete(id)
+    this.#tombstones.set(id, tombstone)
+    if (this.#tombstones.size <= MAX_TOMBSTONES) return
+    const oldest = this.#tombstones.keys().next().value
+    if (oldest !== undefined) this.#tombstones.delete(oldest)
+  }
+
+  /** Takes out whoever is due: drained, or without a lease for longer than its grace. `notBefore` holds expiry back. */
+  sweep(now: number, inflight: (slot: number) => number, notBefore: number): Gone[] {
+    const leased = this.all.filter((member) => member.lease !== undefined && !member.drain)
+    const late = leased.filter((member) => missed(member, now))
+    this.frozen = this.#preservation.frozen(late.length, leased.length, now)
+    const gone: Gone[] = []
+    for (const member of this.all) {
+      const why =
+        this.#due(member, now, inflight) ?? (now < notBefore ? undefined : this.#expired(member, now))
+      if (why === undefined) continue
+      gone.push({ member, why })
+      if (!this.leaving.delete(member)) this.present.delete(member.id)
+    }
+    return gone
+  }
+
+  /** Lets a member finish its calls, and then go. */
+  dismiss(member: Member, drainMs: number, now: number): void {
+    const deadline = Math.min(now + drainMs, member.drain?.deadline ?? Infinity)
+    member.drain = { deadline, thenRemove: true, reason: 'draining before removal' }
+    if (member.source === 'registered') {
+      this.bury(member.id, { epoch: member.epoch, removed: true, until: deadline + LEASE.tombstoneMs })
+    }
+  }
+
+  /** Brings the backends of the settings to this list; what is no longer in it drains and goes. */
+  declare(backends: readonly StaticBackend[], { now, wall }: { now: number; wall: number }): void {
+    const wanted = new Map(backends.map((backend) => [backend.id ?? staticId(backend.url), backend]))
+    for (const member of this.present.values()) {
+      if (member.source === 'static' && !wanted.has(member.id)) this.dismiss(member, DRAIN_MS, now)
+    }
+    for (const [id, backend] of wanted) {
+      const known = this.present.get(id)
+      if (known?.source === 'static' && known.url === backend.url && !known.drain?.thenRemove) {
+        update(known, backend, now)
+        continue
+      }
+      const member = this.admit(id, { ...backend, epoch: wall, source: 'static' }, now)
+      if (!member)
+        this.#supply.log.error('registry.full', { pool: this.pool, backend: id, max: BOUNDS.backends })
+    }
+  }
+
+  /** What all sources together have found; undefined: the same as before. What is no longer found drains and goes. */
+  discover(now: number, found?: readonly FoundBackend[]): void {
+    this.#found = found ?? this.#found
+    // Who says himself where he is knows more than any source, also that he is leaving.
+    const taken = new Set(this.all.filter(isOwn).map(({ url }) => url))
+    const wanted = new Map(
+      this.#found.filter(({ url }) => !taken.has(url)).map((backend) => [staticId(backend.url), backend]),
+    )
+    for (const member of this.present.values()) {
+      if (isOwn(member)) wanted.delete(member.id)
+      else if (!wanted.has(member.id) && !member.drain?.thenRemove) this.dismiss(member, DRAIN_MS, now)
+    }
+    for (const [id, backend] of wanted) {
+      const known = this.present.get(id)
+      const isSame = known?.url === backend.url && known.instance === backend.instance
+      if (known && isSame && !known.drain?.thenRemove) {
+        if (found) update(known, backend, now)
+      } else this.admit(id, { ...backend, epoch: NO_EPOCH, source: 'discovered' }, now)
+    }
+  }
+
+  /** Puts a new member in; a predecessor under the same id drains beside it. */
+  admit(id: string, given: Admission, now: number): Member | undefined {
+    const slot = this.#supply.slots.take(now)
+    if (slot === undefined) return undefined
+    const known = this.present.get(id)
+    if (known) {
+      known.drain = {
+        deadline: now + DRAIN_MS,
+        thenRemove: true,
+        reason: 'replaced by a newer registration',
+      }
+      known.lease = undefined
+      this.leaving.add(known)
+    }
+    const member: Member = {
+      id,
+      slot,
+      generation: given.generation ?? this.#supply.nextGeneration(),
+      epoch: given.epoch,
+      source: given.source,
+      instance: given.instance,
+      url: given.url,
+      models: given.models ?? [],
+      weight: given.weight ?? 1,
+      zone: given.zone,
+      concurrency: given.concurrency,
+      labels: given.labels ?? {},
+      load: undefined,
+      health: this.#probed ? 'unknown' : 'well',
+      healthReason: this.#probed ? 'not probed yet' : UNPROBED,
+      readySince: 0,
+      lease: given.source === 'registered' ? leaseFrom(now, ttlOf(given)) : undefined,
+      drain: undefined,
+    }
+    this.present.set(id, member)
+    this.#supply.log.info('backend.registered', {
+      pool: this.pool,
+      backend: id,
+      url: member.url,
+      generation: member.generation,
+    })
+    return member
+  }
+
+  /** Lengthens every lease: for time in which no renewal could be heard. */
+  forgive(ms: number): void {
+    for (const { lease } of this.all) {
+      if (!lease) continue
+      lease.until += ms
+      lease.removeAt += ms
+    }
+  }
+
+  setProbed(probed: boolean): void {
+    this.#probed = probed
+    if (probed) return
+    for (const member of this.present.values()) {
+      member.health = 'well'
+      member.healthReason = UNPROBED
+    }
+  }
+
+  status(now: number, inflight: (slot: number) => number): PoolStatus {
+    const bySlot = new Map(this.view.backends.map((backend) => [backend.slot, backend]))
+    const backends = this.all.flatMap((member): BackendStatus[] => {
+      const backend = bySlot.get(member.slot)
+      if (!backend) return []
+      const lease = member.lease ? { leaseRemainingMs: Math.round(member.lease.until - now) } : {}
+      const load = member.load ? { load: member.load } : {}
+      const { source, epoch, labels } = member
+      return [{ ...backend, source, epoch, labels, inflight: inflight(member.slot), ...load, ...lease }]
+    })
+    const preservation = this.frozen ? { preservation: PRESERVING } : {}
+    return { pool: this.pool, revision: this.view.revision, ...preservation, backends }
+  }
+
+  #due(member: Member, now: number, inflight: (slot: number) => number): Gone['why'] | undefined {
+    if (!member.drain?.thenRemove) return undefined
+    if (member.drain.deadline !== undefined && member.drain.deadline <= now) return 'drain deadline'
+    return inflight(member.slot) <= 0 ? 'drained' : undefined
+  }
+
+  #expired(member: Member, now: number): Gone['why'] | undefined {
+    if (!member.lease || member.lease.removeAt > now || this.frozen) return undefined
+    return 'lease expired'
+  }
+
+  /** Makes a new view when something in it changed; says whether it did. */
+  refresh(now: number, wall: number): boolean {
+    const before = this.view.backends
+    const bySlot = new Map(before.map((backend) => [backend.slot, backend]))
+    const backends = this.all.map((member): Backend => {
+      const next = toBackend(member, now, { wall, frozen: this.frozen })
+      const old = bySlot.get(next.slot)
+      return old && sameBackend(old, next) ? old : Object.freeze(next)
+    })
+    const same = before.length === backends.length && backends.every((backend, i) => backend === before[i])
+    if (same && this.view.revision > 0) return false
+    this.view = Object.freeze({
+      pool: this.pool,
+      revision: this.view.revision + 1,
+      backends: Object.freeze(backends),
+    })
+    return true
+  }
+}
+
+function isOwn({ source }: Member): boolean {
+  return source !== 'discovered'
+}
+
+/** Takes over what a repeated registration says, and renews the lease. */
+export function update(member: Member, given: Omit<Registration, 'epoch'>, now: number): void {
+  member.models = given.models ?? []
+  member.weight = given.weight ?? 1
+  member.zone = given.zone
+  member.concurrency = given.concurrency
+  member.labels = given.labels ?? {}
+  if (member.lease) member.lease = leaseFrom(now, ttlOf(given))
+}

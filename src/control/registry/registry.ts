@@ -1,0 +1,350 @@
+/**
+ * Who serves which pool: the one place that knows. Backends come from the settings or register themselves and
+ * keep a lease; what the data plane needs of it goes down as immutable views. Pure of I/O: time is passed in,
+ * the calls in flight are asked for, and nothing here waits.
+ *
+ * A backend that misses its lease is suspect for one more TTL before it is removed: a missed heartbeat with
+ * answers still flowing is our trouble, not the backend's.
+ */
+import type { PoolView } from '../../core/backend.ts'
+import type { Log } from '../../core/log.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { epochOf, firstGeneration } from './epochs.ts'
+import { amend, leaseFrom, type Member, missed, stateOf, type Verdict } from './member.ts'
+import { type Gone, Membership, type Supply, update } from './membership.ts'
+import {
+  type BackendPatch,
+  BOUNDS,
+  type Change,
+  DRAIN_MS,
+  type FoundBackend,
+  fenced,
+  LEASE,
+  type LeaseGrant,
+  type PoolDeclaration,
+  type PoolStatus,
+  type Refusal,
+  type Registration,
+  type Removal,
+  type RemoveOptions,
+  type Renewal,
+  refusal,
+  unknownPool,
+} from './registration.ts'
+import { Slots } from './slots.ts'
+
+const TICK_MS = 1_000
+const DRAIN_TICK_MS = 100
+/** A tick later than this means that we could not have heard a renewal either. */
+const STALL_MS = LEASE.minTtlMs / 2
+
+export interface RegistryOptions {
+  readonly clock: Clock
+  readonly log: Log
+  /** Calls running on a slot, over all workers. */
+  readonly inflight: (slot: number) => number
+  /** Nothing is removed for a missed lease until so long after the start, in milliseconds. Default one TTL. */
+  readonly startGraceMs?: number
+  readonly random?: () => number
+  readonly changed?: (change: Change) => void
+}
+
+export type Follower = (view: PoolView) => void
+
+export class Registry {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #inflight: (slot: number) => number
+  readonly #told: (change: Change) => void
+  readonly #expireFrom: number
+  readonly #pools = new Map<string, Membership>()
+  readonly #supply: Supply
+  readonly #followers = new Set<Follower>()
+  #timer: { readonly dueAt: number; readonly cancel: () => void } | undefined
+  #closed = false
+
+  constructor(options: RegistryOptions) {
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#inflight = options.inflight
+    this.#told = options.changed ?? (() => {})
+    this.#expireFrom = options.clock.now() + (options.startGraceMs ?? LEASE.defaultTtlMs)
+    let generation = firstGeneration(options.clock.wall(), options.random ?? Math.random)
+    const slots = new Slots(BOUNDS.backends)
+    this.#supply = { slots, log: options.log, nextGeneration: () => ++generation }
+  }
+
+  /** Brings the pools to what the settings say. What is no longer named drains and goes. */
+  declare(pools: readonly PoolDeclaration[]): void {
+    const named = new Set(pools.map((pool) => pool.name))
+    for (const membership of this.#pools.values()) {
+      if (!named.has(membership.pool)) this.#retire(membership)
+    }
+    for (const declaration of pools) {
+      const membership = this.#pools.get(declaration.name) ?? new Membership(declaration.name, this.#supply)
+      this.#pools.set(declaration.name, membership)
+      membership.declared = true
+      membership.setProbed(declaration.probed ?? true)
+      membership.declare(declaration.backends ?? [], { now: this.#clock.now(), wall: this.#clock.wall() })
+      this.#changed(membership)
+    }
+  }
+
+  /** Brings the discovered backends of a pool to what all its sources together have found. */
+  discovered(pool: string, found: readonly FoundBackend[]): void {
+    const membership = this.#declared(pool)
+    if (!membership) return
+    membership.discover(this.#clock.now(), found)
+    this.#changed(membership)
+  }
+
+  /** Registers or updates a backend. Idempotent for the same epoch; a newer one is a new generation. */
+  register(pool: string, id: string, registration: Registration): LeaseGrant | Refusal {
+    const membership = this.#declared(pool)
+    if (!membership) return unknownPool(pool)
+    const now = this.#clock.now()
+    const known = membership.present.get(id)
+    const buried = membership.tombstone(id, now)
+    const claim = epochOf({ id, registration, known, buried, wall: this.#clock.wall() })
+    if ('refused' in claim) return claim
+    const { epoch } = claim
+    if (known?.epoch === epoch) {
+      update(known, registration, now)
+      this.#changed(membership)
+      this.#told({ pool, id, kind: 'registered' })
+      return this.#grant(membership, known, false)
+    }
+    const member = membership.admit(id, { ...registration, epoch, source: 'registered' }, now)
+    if (!member) return refusal('full', `there is no room for another backend: retry in a minute`)
+    if (known && registration.epoch === undefined && known.url === registration.url) {
+      // An unnamed epoch claims no new process, so what is known of its health still holds.
+      member.health = known.health
+      member.healthReason = known.healthReason
+    }
+    this.#changed(membership)
+    this.#told({ pool, id, kind: 'registered' })
+    return this.#grant(membership, member, known === undefined)
+  }
+
+  /** Renews a lease. `unknownBackend`: register again. `fenced`: a successor has the id. */
+  renew(pool: string, id: string, { generation, load }: Renewal): LeaseGrant | Refusal {
+    const found = this.#find(pool, id)
+    if ('refused' in found) return found
+    const { membership, member } = found
+    if (!member.lease)
+      return refusal('conflict', `"${id}" has no lease to renew: it is a ${member.source} backend`)
+    if (generation !== member.generation) return fenced(id, generation, member.generation)
+    const now = this.#clock.now()
+    const wasMissed = missed(member, now)
+    member.lease = leaseFrom(now, member.lease.ttlMs)
+    member.load = load
+    if (wasMissed) this.#changed(membership)
+    this.#told({ pool, id, kind: 'renewed' })
+    return this.#grant(membership, member, false)
+  }
+
+  patch(pool: string, id: string, patch: BackendPatch): LeaseGrant | Refusal {
+    const found = this.#find(pool, id)
+    if ('refused' in found) return found
+    const { membership, member } = found
+    if (member.drain?.thenRemove) return refusal('conflict', `"${id}" is being removed`)
+    amend(member, patch)
+    this.#changed(membership)
+    this.#told({ pool, id, kind: 'changed' })
+    return this.#grant(membership, member, false)
+  }
+
+  /** Drains a backend and then removes it; its epoch stays out for five minutes. */
+  remove(pool: string, id: string, options: RemoveOptions = {}): Removal | Refusal {
+    const found = this.#find(pool, id)
+    if ('refused' in found) return found
+    const { membership, member } = found
+    if (options.generation !== undefined && options.generation !== member.generation) {
+      return fenced(id, options.generation, member.generation)
+    }
+    if (member.source === 'static') {
+      return refusal(
+        'conflict',
+        `"${id}" is a backend of the settings: take it out there, or drain it with PATCH`,
+      )
+    }
+    if (member.source === 'discovered') {
+      return refusal('conflict', `"${id}" is named by discovery: take it out there, or drain it with PATCH`)
+    }
+    const drainMs = Math.min(options.drainMs ?? DRAIN_MS, BOUNDS.maxDrainMs)
+    membership.dismiss(member, drainMs, this.#clock.now())
+    this.#changed(membership)
+    this.#told({ pool, id, kind: 'removed' })
+    this.#log.info('backend.removing', { pool, backend: id, generation: member.generation, drainMs })
+    return { generation: member.generation, inflight: this.#inflight(member.slot), drainMs }
+  }
+
+  /** A probe's good verdict; one about an older generation is ignored. */
+  markHealthy(pool: string, id: string, verdict: Omit<Verdict, 'health'>): void {
+    this.#judge(pool, id, { ...verdict, health: 'well' })
+  }
+
+  markUnhealthy(pool: string, id: string, verdict: Omit<Verdict, 'health'>): void {
+    this.#judge(pool, id, { ...verdict, health: 'sick' })
+  }
+
+  markWarming(pool: string, id: string, verdict: Omit<Verdict, 'health'>): void {
+    this.#judge(pool, id, { ...verdict, health: 'unknown' })
+  }
+
+  /**
+   * A call was answered well. A suspect backend is kept for one TTL more, at most two after its missed lease; it stays
+   * suspect, since answering is no wish for more calls.
+   */
+  proofOfLife(pool: string, id: string): void {
+    const lease = this.#pools.get(pool)?.present.get(id)?.lease
+    const now = lease ? this.#clock.now() : 0
+    if (!lease || lease.until > now) return
+    lease.removeAt = Math.min(Math.max(lease.removeAt, now + lease.ttlMs), lease.until + 2 * lease.ttlMs)
+  }
+
+  /** Time in which no renewal could be heard does not count against anyone. */
+  forgive(ms: number): void {
+    for (const membership of this.#pools.values()) membership.forgive(ms)
+  }
+
+  /** Lets what other gateways say of a pool into it. Undefined: no such pool. */
+  join<T>(pool: string, work: (membership: Membership) => T): T | undefined {
+    const membership = this.#declared(pool)
+    if (!membership) return undefined
+    const result = work(membership)
+    this.#changed(membership)
+    return result
+  }
+
+  /** Undefined: no such pool. */
+  view(pool: string): PoolView | undefined {
+    return this.#pools.get(pool)?.view
+  }
+
+  views(): PoolView[] {
+    return [...this.#pools.values()].map((membership) => membership.view)
+  }
+
+  status(pool: string): PoolStatus | undefined {
+    return this.#pools.get(pool)?.status(this.#clock.now(), this.#inflight)
+  }
+
+  /** Calls `listener` with every pool's present view now, and with each new one from then on. */
+  follow(listener: Follower): () => void {
+    this.#followers.add(listener)
+    for (const view of this.views()) this.#tell(listener, view)
+    return () => void this.#followers.delete(listener)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#followers.clear()
+  }
+
+  #retire(membership: Membership): void {
+    membership.declared = false
+    for (const member of membership.present.values()) {
+      membership.dismiss(member, DRAIN_MS, this.#clock.now())
+    }
+    this.#changed(membership)
+    if (membership.all.length === 0) this.#pools.delete(membership.pool)
+  }
+
+  #judge(pool: string, id: string, verdict: Verdict): void {
+    const membership = this.#pools.get(pool)
+    const member = membership?.present.get(id)
+    if (!membership || member?.generation !== verdict.generation) return
+    if (member.health !== verdict.health) {
+      const { health, reason, generation } = verdict
+      const said = { pool, backend: id, generation, health, reason }
+      this.#log[health === 'sick' ? 'warn' : 'info']('backend.health', said)
+    }
+    if (member.health === verdict.health && member.healthReason === verdict.reason) return
+    member.health = verdict.health
+    member.healthReason = verdict.reason
+    this.#changed(membership)
+  }
+
+  #grant(membership: Membership, member: Member, created: boolean): LeaseGrant {
+    const ttlMs = member.lease?.ttlMs ?? 0
+    const { state } = stateOf(member, this.#clock.now(), membership.frozen)
+    return { created, generation: member.generation, ttlMs, renewAfterMs: Math.floor(ttlMs / 3), state }
+  }
+
+  #changed(membership: Membership): void {
+    // An address that somebody has registered, or given up, is no longer, or again, the sources' to name.
+    if (membership.declared) membership.discover(this.#clock.now())
+    if (membership.refresh(this.#clock.now(), this.#clock.wall())) {
+      for (const follower of [...this.#followers]) this.#tell(follower, membership.view)
+    }
+    const members = membership.all
+    // The next tick looks at a drained one's calls, and not this one: views on their way down still name it.
+    if (members.some((member) => member.drain?.thenRemove)) this.#wake(DRAIN_TICK_MS)
+    else if (members.some((member) => member.lease)) this.#wake(TICK_MS)
+  }
+
+  #tell(follower: Follower, view: PoolView): void {
+    try {
+      follower(view)
+    } catch (error) {
+      this.#log.error('registry.follower', { pool: view.pool, error: String(error) })
+    }
+  }
+
+  #wake(inMs: number): void {
+    const dueAt = this.#clock.now() + inMs
+    if (this.#closed || (this.#timer && this.#timer.dueAt <= dueAt)) return
+    this.#timer?.cancel()
+    this.#timer = { dueAt, cancel: this.#clock.after(inMs, () => this.#tick(dueAt)) }
+  }
+
+  #tick(dueAt: number): void {
+    this.#timer = undefined
+    const now = this.#clock.now()
+    if (now - dueAt > STALL_MS) {
+      this.#log.warn('registry.stalled', { stalledMs: Math.round(now - dueAt) })
+      this.forgive(now - dueAt)
+    }
+    for (const membership of [...this.#pools.values()]) {
+      for (const gone of membership.sweep(now, this.#inflight, this.#expireFrom)) this.#bury(membership, gone)
+      this.#changed(membership)
+      if (!membership.declared && membership.all.length === 0) this.#pools.delete(membership.pool)
+    }
+    this.#wakeForNext(now)
+  }
+
+  #bury(membership: Membership, { member, why }: Gone): void {
+    const now = this.#clock.now()
+    this.#supply.slots.free(member.slot, now)
+    if (why === 'lease expired' && member.source === 'registered') {
+      membership.bury(member.id, { epoch: member.epoch, removed: false, until: now + LEASE.tombstoneMs })
+    }
+    const { id, generation } = member
+    this.#log.info('backend.gone', { pool: membership.pool, backend: id, generation, why })
+  }
+
+  #wakeForNext(now: number): void {
+    for (const { drain, lease } of [...this.#pools.values()].flatMap((membership) => membership.all)) {
+      if (drain?.thenRemove) this.#wake(DRAIN_TICK_MS)
+      if (!lease) continue
+      const due = [lease.until, lease.removeAt].find((at) => at > now) ?? Infinity
+      this.#wake(Math.min(TICK_MS, due - now))
+    }
+  }
+
+  #declared(pool: string): Membership | undefined {
+    const membership = this.#pools.get(pool)
+    return membership?.declared ? membership : undefined
+  }
+
+  #find(pool: string, id: string): { membership: Membership; member: Member } | Refusal {
+    const membership = this.#declared(pool)
+    if (!membership) return unknownPool(pool)
+    const member = membership.present.get(id)
+    if (!member) return refusal('unknownBackend', `"${id}" is not in pool "${pool}": register it`)
+    return { membership, member }
+  }
+}

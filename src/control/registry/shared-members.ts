@@ -1,0 +1,170 @@
+/** What gateways tell each other of a registered backend, and how it comes into the membership here. */
+import { BlockList, isIP } from 'node:net'
+import { parseBackendUrl } from '../../core/addresses.ts'
+import type { ModelOffer } from '../../core/backend.ts'
+import type { Member } from './member.ts'
+import { type Membership, update } from './membership.ts'
+import { BOUNDS, ID_PATTERN, LEASE } from './registration.ts'
+
+export interface SharedRecord {
+  readonly id: string
+  readonly url: string
+  readonly epoch: number
+  readonly generation: number
+  readonly models: readonly ModelOffer[]
+  readonly weight: number
+  readonly zone?: string
+  readonly concurrency?: number
+  readonly labels: Readonly<Record<string, string>>
+  /** Of the lease; of a removed one, how long its epoch stays out. */
+  readonly ttlMs: number
+  readonly state: 'present' | 'draining' | 'removed'
+  /** How long a removed one may finish its calls, from when it was said. */
+  readonly drainMs: number
+  /** The machine it was said on: a loopback address means something only there. */
+  readonly machine: string
+}
+
+export function recordOf(member: Member, { now, machine }: { now: number; machine: string }): SharedRecord {
+  const { id, url, epoch, generation, models, weight, zone, concurrency, labels, drain, lease } = member
+  const isRemoved = drain?.thenRemove === true
+  return {
+    id,
+    url,
+    epoch,
+    generation,
+    models,
+    weight,
+    ...(zone === undefined ? {} : { zone }),
+    ...(concurrency === undefined ? {} : { concurrency }),
+    labels,
+    ttlMs: isRemoved ? LEASE.tombstoneMs : (lease?.ttlMs ?? LEASE.defaultTtlMs),
+    state: isRemoved ? 'removed' : drain ? 'draining' : 'present',
+    drainMs: isRemoved ? Math.max(0, (drain.deadline ?? now) - now) : 0,
+    machine,
+  }
+}
+
+/**
+ * A record as the store has it; undefined for what no gateway would have written. The store may hold what others put
+ * there, and one broken record must not keep the rest from being heard.
+ */
+export function readRecord(text: string): SharedRecord | undefined {
+  const record = parsed(text) as Partial<Record<keyof SharedRecord, unknown>> | null
+  if (typeof record !== 'object' || record === null) return undefined
+  const { id, url, models, labels, machine, state, zone, concurrency } = record
+  const numbers = [record.epoch, record.generation, record.weight, record.ttlMs, record.drainMs]
+  const place = typeof url === 'string' ? parseBackendUrl(url) : undefined
+  const isRight =
+    typeof id === 'string' &&
+    ID_PATTERN.test(id) &&
+    place !== undefined &&
+    'url' in place &&
+    place.url === url &&
+    numbers.every((number) => typeof number === 'number' && Number.isFinite(number)) &&
+    areModels(models) &&
+    areLabels(labels) &&
+    typeof machine === 'string' &&
+    ['present', 'draining', 'removed'].includes(state as string) &&
+    (zone === undefined || isShort(zone)) &&
+    (concurrency === undefined || Number.isSafeInteger(concurrency))
+  return isRight ? (record as SharedRecord) : undefined
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const isShort = (value: unknown): value is string =>
+  typeof value === 'string' && value.length <= BOUNDS.nameLength
+
+function areModels(value: unknown): value is readonly ModelOffer[] {
+  if (!Array.isArray(value) || value.length > BOUNDS.models) return false
+  return value.every((model: unknown) => {
+    const { name, version = '', digest = '', maxBatch = 1 } = Object(model) as Record<string, unknown>
+    return isShort(name) && isShort(version) && isShort(digest) && Number.isSafeInteger(maxBatch)
+  })
+}
+
+function areLabels(value: unknown): value is Readonly<Record<string, string>> {
+  if (typeof value !== 'object' || value === null) return false
+  const labels = Object.entries(value)
+  return labels.length <= BOUNDS.labels && labels.every((pair) => pair.every(isShort))
+}
+
+export interface Heard {
+  readonly now: number
+  /** This one. */
+  readonly machine: string
+  /** Until the lease ends, in milliseconds; negative: missed since. */
+  readonly leftMs: number
+}
+
+/** Takes over what another gateway said; what we know to be newer stays. */
+export function adopt(membership: Membership, record: SharedRecord, { now, machine, leftMs }: Heard): void {
+  const known = membership.present.get(record.id)
+  if (known && (known.source === 'static' || known.epoch > record.epoch)) return
+  if (isLoopback(record.url) && record.machine !== machine) return
+  if (record.state === 'removed') return remove(membership, record, now)
+  if (known?.epoch === record.epoch) {
+    if (known.drain?.thenRemove) return
+    // Registered at two gateways at once: the store's generation is everybody's.
+    known.generation = record.generation
+    update(known, { ...record, ttlMs: known.lease?.ttlMs ?? record.ttlMs }, now)
+    drain(known, record)
+    return
+  }
+  const buried = membership.tombstone(record.id, now)
+  if (
+    leftMs <= -record.ttlMs ||
+    (buried && (buried.epoch > record.epoch || (buried.removed && buried.epoch === record.epoch)))
+  )
+    return
+  const member = membership.admit(record.id, { ...record, source: 'registered' }, now)
+  if (!member) return
+  drain(member, record)
+  // The lease began when the other gateway heard of it, and not now.
+  member.lease = { ttlMs: record.ttlMs, until: now + leftMs, removeAt: now + leftMs + record.ttlMs }
+}
+
+/** The lease as the store has it, where that is longer. */
+export function extend(
+  member: Member,
+  generation: number,
+  { now, leftMs }: { now: number; leftMs: number },
+): void {
+  const { lease } = member
+  if (!lease || member.generation !== generation) return
+  const until = now + leftMs
+  if (until <= lease.until) return
+  lease.until = until
+  lease.removeAt = until + lease.ttlMs
+}
+
+function remove(membership: Membership, record: SharedRecord, now: number): void {
+  const known = membership.present.get(record.id)
+  if (known?.source === 'discovered') return
+  if (known && !known.drain?.thenRemove) membership.dismiss(known, record.drainMs, now)
+  if (!known) {
+    membership.bury(record.id, { epoch: record.epoch, removed: true, until: now + LEASE.tombstoneMs })
+  }
+}
+
+function drain(member: Member, { state }: SharedRecord): void {
+  if (state === 'present') member.drain = undefined
+  else member.drain ??= { deadline: undefined, thenRemove: false, reason: 'draining on request' }
+}
+
+const LOOPBACK = new BlockList()
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
+LOOPBACK.addAddress('::1', 'ipv6')
+
+function isLoopback(url: string): boolean {
+  const host = new URL(url).hostname.replace(/^\[|\]$/g, '')
+  const family = isIP(host)
+  return host === 'localhost' || (family !== 0 && LOOPBACK.check(host, family === 6 ? 'ipv6' : 'ipv4'))
+}

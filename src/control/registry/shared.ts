@@ -1,0 +1,237 @@
+/**
+ * Several gateways, one membership: what registers, renews, drains or leaves at one of them is told to the others through
+ * a shared store, with how many calls each has running where. Decisions stay local: the store only spreads facts,
+ * every fact has an owner and an expiry, and no call ever waits for it. While the store is away each gateway
+ * goes on with what it knows, and no lease ends, since its renewal may have been heard elsewhere.
+ */
+import type { Log } from '../../core/log.ts'
+import type { SharedStore } from '../../core/shared.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { Membership } from './membership.ts'
+import type { Change } from './registration.ts'
+import type { Registry } from './registry.ts'
+import { adopt, extend, readRecord, recordOf, type SharedRecord } from './shared-members.ts'
+import { EXCHANGE } from './shared-script.ts'
+
+export interface SharedOptions {
+  readonly registry: Registry
+  readonly store: SharedStore
+  readonly clock: Clock
+  readonly log: Log
+  /** Names this gateway among the others, for as long as it runs. */
+  readonly instance: string
+  /** Names the machine, for backends on its loopback. */
+  readonly machine: string
+  /** The pools whose members are shared. */
+  readonly pools: () => readonly string[]
+  readonly inflight: (slot: number) => number
+  /** Told how many calls the other gateways have running on a slot. */
+  readonly peers: (slot: number, calls: number) => void
+}
+
+const INTERVAL_MS = 400
+/** A connection may take so long; that there is none before is nothing to warn of. */
+const START_MS = 1_500
+/** News of the others' calls older than this is no news. */
+const STALE_MS = 2_000
+
+interface PoolState {
+  version: string
+  heardAt: number
+  readonly waiting: Map<string, { readonly kind: 'put' | 'renew'; readonly payload: string }>
+  readonly generations: Map<string, number>
+}
+
+interface Answer {
+  readonly now: number
+  readonly version: string
+  readonly records: readonly SharedRecord[] | undefined
+  /** Deadlines in the store's time, by id. */
+  readonly leases: ReadonlyMap<string, number>
+  readonly loads: readonly Readonly<Record<string, number>>[]
+}
+
+export class Shared {
+  readonly #options: SharedOptions
+  readonly #pools = new Map<string, PoolState>()
+  #cancel: (() => void) | undefined
+  #syncedAt: number
+  #running = false
+  #hurried = false
+  #stopped = false
+  /** Undefined: it has not been there yet, and is given the time to come. */
+  #isAway: boolean | undefined
+  readonly #startedAt: number
+
+  constructor(options: SharedOptions) {
+    this.#options = options
+    this.#syncedAt = this.#startedAt = options.clock.now()
+  }
+
+  start(): void {
+    void this.#round()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancel?.()
+    this.#options.store.close()
+  }
+
+  /** Something happened here that the others should know. */
+  changed({ pool, id, kind }: Change): void {
+    if (!this.#options.pools().includes(pool)) return
+    const { registry, clock, machine } = this.#options
+    const member = registry.join(pool, ({ present }) => present.get(id))
+    if (!member) return
+    const { waiting } = this.#state(pool)
+    if (kind === 'renewed') {
+      const { generation, lease } = member
+      const payload = JSON.stringify({ generation, ttlMs: lease?.ttlMs ?? 0 })
+      if (waiting.get(id)?.kind !== 'put') waiting.set(id, { kind: 'renew', payload })
+    } else
+      waiting.set(id, {
+        kind: 'put',
+        payload: JSON.stringify(recordOf(member, { now: clock.now(), machine })),
+      })
+    this.#hurry()
+  }
+
+  #hurry(): void {
+    this.#hurried = true
+    if (this.#running || this.#stopped) return
+    this.#cancel?.()
+    this.#cancel = this.#options.clock.after(0, () => void this.#round())
+  }
+
+  async #round(): Promise<void> {
+    const { clock, store, pools } = this.#options
+    this.#running = true
+    this.#hurried = false
+    try {
+      if (!store.connected) throw new Error('no connection')
+      await Promise.all(pools().map((pool) => this.#exchange(pool)))
+      if (this.#isAway) this.#options.log.info('shared.back', {})
+      this.#isAway = false
+    } catch (error) {
+      this.#alone(error)
+    }
+    this.#syncedAt = clock.now()
+    this.#running = false
+    if (!this.#stopped) this.#cancel = clock.after(this.#hurried ? 0 : INTERVAL_MS, () => void this.#round())
+  }
+
+  /** Without the store: leases stand still, and the others' calls are forgotten when the news of them is old. */
+  #alone(error: unknown): void {
+    const { clock, registry, peers, log } = this.#options
+    const isStarting = this.#isAway === undefined && clock.now() - this.#startedAt < START_MS
+    if (!this.#isAway && !isStarting) log.warn('shared.away', { error: String(error) })
+    if (!isStarting) this.#isAway = true
+    // What hurried it cannot be told now; the next round comes when it comes.
+    this.#hurried = false
+    const now = clock.now()
+    registry.forgive(now - this.#syncedAt)
+    for (const [pool, { heardAt }] of this.#pools) {
+      if (now - heardAt < STALE_MS) continue
+      for (const { slot } of registry.view(pool)?.backends ?? []) peers(slot, 0)
+    }
+  }
+
+  async #exchange(pool: string): Promise<void> {
+    const { store, registry, instance, clock } = this.#options
+    const state = this.#state(pool)
+    const told = new Map(state.waiting)
+    const keys = ['be', 'lease', 'ver', 'inst', `load:${instance}`].map((part) => `shared:{${pool}}:${part}`)
+    const changes = [...told].flatMap(([id, { kind, payload }]) => [kind, id, payload])
+    const answer = read(
+      await store.run(EXCHANGE, keys, [instance, this.#load(pool), state.version, ...changes]),
+    )
+    // What changed again meanwhile is told in the next round.
+    for (const [id, change] of told) if (state.waiting.get(id) === change) state.waiting.delete(id)
+    state.version = answer.version
+    state.heardAt = clock.now()
+    registry.join(pool, (membership) => this.#take(membership, state, answer))
+    this.#spread(pool, answer.loads)
+  }
+
+  #take(membership: Membership, state: PoolState, { now: storeNow, records, leases }: Answer): void {
+    const { clock, machine } = this.#options
+    const now = clock.now()
+    const leftMs = (id: string) => (leases.get(id) ?? storeNow) - storeNow
+    if (records) {
+      state.generations.clear()
+      for (const record of records) {
+        state.generations.set(record.id, record.generation)
+        if (!state.waiting.has(record.id))
+          adopt(membership, record, { now, machine, leftMs: leftMs(record.id) })
+      }
+      this.#remind(membership, state)
+    }
+    for (const member of membership.present.values()) {
+      const generation = state.generations.get(member.id)
+      if (generation !== undefined && !state.waiting.has(member.id) && leases.has(member.id))
+        extend(member, generation, { now, leftMs: leftMs(member.id) })
+    }
+  }
+
+  /** What the store does not know, for it is new or has lost it. */
+  #remind({ pool, present }: Membership, state: PoolState): void {
+    for (const { id, source, drain } of present.values()) {
+      const isKnown = state.generations.has(id) || state.waiting.has(id)
+      if (source === 'registered' && !drain && !isKnown)
+        this.#options.clock.after(0, () => this.changed({ pool, id, kind: 'changed' }))
+    }
+  }
+
+  #load(pool: string): string {
+    const { registry, inflight } = this.#options
+    const running: Record<string, number> = {}
+    for (const { id, slot } of registry.view(pool)?.backends ?? []) {
+      const calls = inflight(slot)
+      if (calls > 0) running[id] = (running[id] ?? 0) + calls
+    }
+    return JSON.stringify(running)
+  }
+
+  #spread(pool: string, loads: readonly Readonly<Record<string, number>>[]): void {
+    const { registry, peers } = this.#options
+    for (const { id, slot } of registry.view(pool)?.backends ?? []) {
+      peers(
+        slot,
+        loads.reduce((sum, load) => sum + (load[id] ?? 0), 0),
+      )
+    }
+  }
+
+  #state(pool: string): PoolState {
+    const known = this.#pools.get(pool)
+    if (known) return known
+    const state = { version: '', heardAt: -Infinity, waiting: new Map(), generations: new Map() }
+    this.#pools.set(pool, state)
+    return state
+  }
+}
+
+function read(raw: unknown): Answer {
+  const [now, version, records, leases, loads] = raw as [string, string, string[] | null, string[], string[]]
+  const deadlines = new Map<string, number>()
+  for (let at = 0; at + 1 < leases.length; at += 2) deadlines.set(leases[at] ?? '', Number(leases[at + 1]))
+  return {
+    now: Number(now),
+    version,
+    records: records?.flatMap((text) => readRecord(text) ?? []),
+    leases: deadlines,
+    loads: loads.map(readLoad),
+  }
+}
+
+/** Calls that another gateway has running, by backend; nothing of what is no number of calls. */
+function readLoad(text: string): Record<string, number> {
+  try {
+    const load = Object(JSON.parse(text)) as Record<string, unknown>
+    const counts = Object.entries(load).filter(([, count]) => Number.isSafeInteger(count))
+    return Object.fromEntries(counts) as Record<string, number>
+  } catch {
+    return {}
+  }
+}

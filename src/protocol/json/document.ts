@@ -1,0 +1,114 @@
+/**
+ * The whole of a JSON body as one key: a digest over its top-level members' digests, sorted by key, or the one of its
+ * only member. Members are digested one by one so that no body has to be copied because its members lie in another
+ * order, and so that a body too long to be joined has the same key as when it is short.
+ */
+import { createHash, hash } from 'node:crypto'
+import type { Digest } from '../../core/key.ts'
+import { Preimage, SpanHasher } from '../preimage.ts'
+import { canonicalBytes } from './canonical.ts'
+import { Cursor, type ScanProblem, type Span } from './scan.ts'
+
+export interface Problem {
+  readonly problem: ScanProblem
+}
+
+/** Digest of one value's canonical bytes. */
+export function valueDigest(bytes: Uint8Array, span: Span): Digest | Problem {
+  const canonical = canonicalBytes(bytes, span)
+  return typeof canonical === 'string'
+    ? { problem: canonical }
+    : (hash('sha256', canonical, 'latin1') as Digest)
+}
+
+/** What a member's digest covers before the canonical bytes of its value. */
+export function memberPrefix(prefix: Digest, key: string): Digest {
+  if (prefix !== known.prefix || known.members.size >= MAX_KNOWN) known = { prefix, members: new Map() }
+  const before = known.members.get(key)
+  if (before !== undefined) return before
+  const digest = new Preimage().latin1(prefix).text('member').latin1(key).digest()
+  if (key.length <= MAX_KNOWN) known.members.set(key, digest)
+  return digest
+}
+
+/** Of the prefix last asked for: most calls have the same, and the same members, as the one before. */
+let known = { prefix: '' as Digest, members: new Map<string, Digest>() }
+/** Members, and characters of a name. */
+const MAX_KNOWN = 64
+
+/** Longer values are not copied to stand behind what comes before them. */
+const COPIED_BYTES = 64 << 10
+
+/** Digest of a member of an object. */
+function memberDigest(prefix: Digest, body: Uint8Array, { key, span }: Member): Digest | Problem {
+  const before = memberPrefix(prefix, key)
+  if (span.end - span.start <= COPIED_BYTES) return new SpanHasher(before).span(body, span)
+  const canonical = canonicalBytes(body, span)
+  if (typeof canonical === 'string') return { problem: canonical }
+  return createHash('sha256').update(before, 'latin1').update(canonical).digest('latin1') as Digest
+}
+
+/** Key of an object from its members' digests. Each covers its own name, so that one alone is a key. */
+export function objectDigest(prefix: Digest, members: ReadonlyMap<string, Digest>): Digest {
+  const [only] = members.values()
+  if (only !== undefined && members.size === 1) return only
+  const preimage = new Preimage().latin1(prefix).text('object').number(members.size)
+  for (const key of [...members.keys()].sort(byBytes)) preimage.latin1(members.get(key) as Digest)
+  return preimage.digest()
+}
+
+/** Key of a body that is no object. */
+export function scalarDigest(prefix: Digest, value: Digest): Digest {
+  return new Preimage().latin1(prefix).text('value').latin1(value).digest()
+}
+
+/** Order of two strings of bytes. */
+export function byBytes(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** Walks over the value of a top-level member; false on a problem. */
+export type Visit = (cursor: Cursor, key: string) => boolean
+
+const skip: Visit = (cursor) => cursor.skip()
+
+/** Key of a whole body; `visit` may look at its members in passing. */
+export function documentDigest(prefix: Digest, body: Uint8Array, visit = skip): Digest | Problem {
+  const cursor = new Cursor(body)
+  const members: Member[] = []
+  const isObject = cursor.peek() === 0x7b
+  const keep = (key: string, walk: Visit) => {
+    const start = (cursor.peek(), cursor.pos)
+    if (!walk(cursor, key)) return false
+    members.push({ key, span: cursor.span(start) })
+    return true
+  }
+  const read = isObject ? cursor.members((key) => keep(key, visit)) : keep('', skip)
+  if (!read || !cursor.finish()) return { problem: cursor.problem ?? 'unparsable' }
+  if (isObject) return membersDigest(prefix, body, members)
+  const digest = valueDigest(body, (members[0] as Member).span)
+  return typeof digest === 'string' ? scalarDigest(prefix, digest) : digest
+}
+
+/** A member of an object, by its canonical key. */
+export interface Member {
+  readonly key: string
+  readonly span: Span
+}
+
+/** Key of an object whose members have been found, in any order. */
+export function membersDigest(
+  prefix: Digest,
+  body: Uint8Array,
+  members: readonly Member[],
+): Digest | Problem {
+  const [only] = members
+  if (only && members.length === 1) return memberDigest(prefix, body, only)
+  const digests = new Map<string, Digest>()
+  for (const member of members) {
+    const digest = memberDigest(prefix, body, member)
+    if (typeof digest !== 'string') return digest
+    digests.set(member.key, digest)
+  }
+  return objectDigest(prefix, digests)
+}

@@ -1,0 +1,48 @@
+/** Escapes in strings that come byte by byte: one may lie across the seam of two pieces. */
+import { LONE, unicodeEscape } from './string.ts'
+
+/** The escape goes on. */
+export const MORE = -3
+
+const BACKSLASH = 0x5c
+const LETTER_U = 0x75
+
+/** The character that a letter behind a backslash stands for; 0: none. */
+const SIMPLE = new Uint8Array(256)
+SIMPLE.set([0x22], 0x22)
+SIMPLE.set([0x2f], 0x2f)
+SIMPLE.set([BACKSLASH], BACKSLASH)
+for (const [i, letter] of Array.from('bfnrt').entries())
+  SIMPLE[letter.charCodeAt(0)] = [8, 12, 10, 13, 9][i] as number
+
+export class EscapeReader {
+  readonly #bytes = new Uint8Array(12)
+  #length = 0
+
+  /** A backslash has been read. */
+  begin(): void {
+    this.#bytes[0] = BACKSLASH
+    this.#length = 1
+  }
+
+  /** One byte more: the code point of the escape, or of the pair of them; `MORE`; `LONE`; -1: it is none. */
+  push(c: number): number {
+    const bytes = this.#bytes
+    bytes[this.#length++] = c
+    const length = this.#length
+    if (length === 2 && c !== LETTER_U) return SIMPLE[c] || -1
+    if (length < 6) return MORE
+    // Until its second half is there, a pair cannot be told from half of one.
+    if (length === 12 || !isHighSurrogate(bytes)) return unicodeEscape(bytes, 0, length)
+    return (length === 7 && c !== BACKSLASH) || (length === 8 && c !== LETTER_U) ? LONE : MORE
+  }
+}
+
+/** True for `\ud8xx` to `\udbxx`. */
+function isHighSurrogate(escape: Uint8Array): boolean {
+  const digit = (escape[3] as number) | 0x20
+  return (
+    ((escape[2] as number) | 0x20) === 0x64 &&
+    (digit === 0x38 || digit === 0x39 || digit === 0x61 || digit === 0x62)
+  )
+}

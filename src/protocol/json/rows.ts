@@ -1,0 +1,123 @@
+/**
+ * Rows that are elements of JSON arrays: where they lie in a body, and what they are as `Row`s. A body may hold
+ * them in one array (`instances`) or in several side by side (columnar `inputs`), one a name.
+ */
+import type { Digest } from '../../core/key.ts'
+import { pack } from '../packed.ts'
+import { SpanHasher } from '../preimage.ts'
+import type { Row } from '../protocol.ts'
+import { CANONICAL, type Cursor, type ScanProblem, type Span, type Spelling } from './scan.ts'
+
+/** Reading more rows than this one by one takes longer than an event loop should stand still. */
+export const MAX_ROWS = 131_072
+
+/** The elements of one array. */
+export class Column {
+  readonly name: string
+  /** Behind the opening, and before the closing bracket. */
+  start = 0
+  end = 0
+  count = 0
+  /** Brackets and commas of all elements agree; what was written in between is not looked at. */
+  isEven = true
+  shape = 0
+  /** Start, end and spelling of each; with room for the first, as most calls have one. */
+  readonly #places: number[] = [0, 0, CANONICAL]
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  /** Reads the array at the cursor; false where it is none or is broken. */
+  read(cursor: Cursor): boolean {
+    cursor.peek()
+    this.start = cursor.pos + 1
+    const read = cursor.elements((index) => {
+      const start = cursor.pos
+      if (!cursor.skip()) return false
+      const places = this.#places
+      if (index > 0) places.push(start, cursor.pos, cursor.spelling(start))
+      else {
+        places[0] = start
+        places[1] = cursor.pos
+        places[2] = cursor.spelling(start)
+        this.shape = cursor.shape
+      }
+      this.count++
+      if (this.shape !== cursor.shape) this.isEven = false
+      return true
+    })
+    this.end = cursor.pos - 1
+    return read
+  }
+
+  /** Sets `span` to element `index`: a loop over many makes no objects. */
+  at(index: number, span: Place): Place {
+    const place = index * PLACE
+    span.start = this.#places[place] as number
+    span.end = this.#places[place + 1] as number
+    span.spelling = this.#places[place + 2] as Spelling
+    return span
+  }
+}
+
+const PLACE = 3
+
+type Place = { -readonly [Field in keyof Span]: Span[Field] }
+
+export function place(): Place {
+  return { start: 0, end: 0, spelling: CANONICAL, shape: 0 }
+}
+
+/** An element of one array; its bytes are cut out of the body only when they are asked for. */
+class ElementRow implements Row {
+  readonly digest: Digest
+  readonly body: Uint8Array
+  readonly start: number
+  readonly end: number
+  constructor(digest: Digest, body: Uint8Array, at: Place) {
+    this.digest = digest
+    this.body = body
+    this.start = at.start
+    this.end = at.end
+  }
+  get wire(): Uint8Array {
+    return this.body.subarray(this.start, this.end)
+  }
+}
+
+/** The rows of one array. */
+export function elementRows(
+  prefix: Digest,
+  body: Uint8Array,
+  column: Column,
+): Row[] | { problem: ScanProblem } {
+  const hasher = new SpanHasher(prefix)
+  const rows: Row[] = []
+  const at = place()
+  for (let i = 0; i < column.count; i++) {
+    const digest = hasher.span(body, column.at(i, at))
+    if (typeof digest !== 'string') return digest
+    rows.push(new ElementRow(digest, body, at))
+  }
+  return rows
+}
+
+/** The rows of several arrays of equal length, which come sorted by name; the wire packs one part an array. */
+export function columnRows(
+  prefix: Digest,
+  body: Uint8Array,
+  columns: readonly Column[],
+): Row[] | { problem: ScanProblem } {
+  const hasher = new SpanHasher(prefix)
+  const rows: Row[] = []
+  const count = columns[0]?.count ?? 0
+  for (let i = 0; i < count; i++) {
+    const places = columns.map((column) => column.at(i, place()))
+    const digest = hasher.spans(body, places)
+    if (typeof digest !== 'string') return digest
+    const wire = pack(places.map(({ start, end }) => body.subarray(start, end)))
+    rows.push({ digest, wire })
+  }
+  return rows
+}

@@ -1,0 +1,327 @@
+/**
+ * An inference answer of the Open Inference Protocol. What is kept is the server's own answer, in the encoding
+ * it came in; for each caller it gets the caller's `id`, and those tensors change between JSON and binary that
+ * the caller wants the other way. So a caller who asks as the first one did reads the server's own lexemes.
+ */
+import { header, type RawPairs } from '../../core/call.ts'
+import type { Reply } from '../../core/reply.ts'
+import { Cursor, type Span } from '../json/scan.ts'
+import { canonicalString } from '../json/string.ts'
+import { listed } from '../packed.ts'
+import { smallInteger } from './number.ts'
+import { printElements } from './print.ts'
+import type { Wishes } from './request.ts'
+import { decodeJson, ELEMENT_BYTES, elementsOf, type TensorType, textOffsets } from './tensor.ts'
+
+/** States how many bytes of a body are JSON; binary tensors follow. */
+export const HEADER_LENGTH = 'inference-header-content-length'
+
+/** A member as it stands in the answer: `"key": value`. */
+interface Member {
+  readonly key: string
+  readonly text: Uint8Array
+  readonly value: Uint8Array
+}
+
+export interface Output {
+  readonly name: string
+  readonly datatype: string
+  readonly shape: readonly number[]
+  /** All members but `data` and `parameters`, in the server's order. */
+  readonly members: readonly Member[]
+  /** All parameters but `binary_data_size`. */
+  readonly parameters: readonly Member[]
+  /** The blob of a binary output. */
+  readonly blob?: Uint8Array
+  /** `data` of a JSON output. */
+  readonly data?: Span
+  /** The output as it stands in the answer. */
+  readonly text: Uint8Array
+}
+
+export interface Answer {
+  readonly body: Uint8Array
+  readonly members: readonly Member[]
+  readonly id?: Uint8Array
+  readonly outputs: readonly Output[]
+}
+
+interface Draft {
+  name?: string
+  datatype?: string
+  shape?: number[]
+  data?: Span
+  /** How many values `data` has. */
+  count?: number
+  size?: number
+  readonly members: Member[]
+  readonly parameters: Member[]
+  text?: Uint8Array
+}
+
+/** How many bytes of a body are JSON; undefined where the field is no length within the body. */
+export function jsonLength(headers: RawPairs, body: { readonly length: number }): number | undefined {
+  const field = header(headers, HEADER_LENGTH)
+  if (field === undefined) return body.length
+  if (!/^\d{1,15}$/.test(field)) return undefined
+  return Number(field) <= body.length ? Number(field) : undefined
+}
+
+/** The answer in a reply; undefined where it is none of this protocol. */
+export function readAnswer(reply: Reply, body: Uint8Array): Answer | undefined {
+  const jsonEnd = jsonLength(reply.headers, body)
+  return jsonEnd === undefined ? undefined : new AnswerReader(body, jsonEnd).read()
+}
+
+class AnswerReader {
+  readonly #body: Uint8Array
+  readonly #cursor: Cursor
+  readonly #members: Member[] = []
+  #drafts: Draft[] | undefined
+  #id: Uint8Array | undefined
+  #isError = false
+
+  constructor(body: Uint8Array, jsonEnd: number) {
+    this.#body = body
+    this.#cursor = new Cursor(body.subarray(0, jsonEnd))
+  }
+
+  read(): Answer | undefined {
+    const cursor = this.#cursor
+    const read = this.#each((key) => {
+      if (key === 'outputs') return this.#outputs()
+      return this.#keep(key, (member) => {
+        if (key === 'id') this.#id = member.value
+        else this.#members.push(member)
+        // Beside outputs, too: they are then not what was asked for.
+        if (key === 'error' && !isNull(member.value)) this.#isError = true
+      })
+    })
+    if (this.#isError || !read || !cursor.finish() || !this.#drafts) return undefined
+    const outputs: Output[] = []
+    let at = cursor.end
+    for (const draft of this.#drafts) {
+      const { name, datatype, shape, data, size, members, parameters, text } = draft
+      if (name === undefined || datatype === undefined || !shape || !text) return undefined
+      if ((data === undefined) === (size === undefined)) return undefined
+      const blob = size === undefined ? undefined : this.#body.subarray(at, at + size)
+      at += size ?? 0
+      const isFull = blob ? fills(blob, { datatype, shape }) : draft.count === elementsOf(shape)
+      if (!isFull) return undefined
+      const values = blob ? { blob } : data ? { data } : {}
+      outputs.push({ name, datatype, shape, members, parameters, text, ...values })
+    }
+    if (at !== this.#body.length || new Set(outputs.map((output) => output.name)).size < outputs.length)
+      return undefined
+    return { body: this.#body, members: this.#members, outputs, ...(this.#id ? { id: this.#id } : {}) }
+  }
+
+  #outputs(): boolean {
+    const drafts: Draft[] = []
+    this.#drafts = drafts
+    return this.#cursor.elements(() => {
+      const draft: Draft = { members: [], parameters: [] }
+      drafts.push(draft)
+      const start = this.#cursor.pos
+      if (!this.#each((key) => this.#outputMember(key, draft))) return false
+      draft.text = this.#body.subarray(start, this.#cursor.pos)
+      return true
+    })
+  }
+
+  #outputMember(key: string, draft: Draft): boolean {
+    const cursor = this.#cursor
+    if (key === 'parameters' && cursor.peek() === 0x7b) {
+      return this.#each((name) => {
+        return this.#keep(name, (member, span) => {
+          if (name !== 'binary_data_size') draft.parameters.push(member)
+          else draft.size = smallInteger(this.#body, span.start, span.end) ?? -1
+        })
+      })
+    }
+    if (key === 'data') {
+      const data = cursor.value()
+      if (!data) return false
+      draft.data = data
+      draft.count = isHollow(this.#body, data) ? 0 : cursor.commas + 1
+      return true
+    }
+    const start = (cursor.peek(), cursor.pos)
+    if (key === 'shape') {
+      const shape: number[] = []
+      draft.shape = shape
+      const read = cursor.elements(() => {
+        const size = cursor.value()
+        const value = size && smallInteger(this.#body, size.start, size.end)
+        return value !== undefined && value >= 0 && shape.push(value) > 0
+      })
+      if (!read) return false
+      draft.members.push(memberOf(key, this.#body.subarray(start, cursor.pos)))
+      return true
+    }
+    return this.#keep(key, (member) => {
+      draft.members.push(member)
+      if (key === 'name') draft.name = textOf(member.value)
+      if (key === 'datatype') draft.datatype = textOf(member.value)
+    })
+  }
+
+  #each(visit: (key: string) => boolean): boolean {
+    return this.#cursor.members(visit)
+  }
+
+  #keep(key: string, take: (member: Member, span: Span) => void): boolean {
+    const span = this.#cursor.value()
+    if (span) take(memberOf(key, this.#body.subarray(span.start, span.end)), span)
+    return span !== undefined
+  }
+}
+
+const SPACE = 0x20
+
+/** Whether `data` is brackets and nothing in them. */
+function isHollow(body: Uint8Array, { start, end }: Span): boolean {
+  for (let i = start; i < end; i++) {
+    const c = body[i] as number
+    if (c > SPACE && c !== 0x5b && c !== 0x5d && c !== 0x2c) return false
+  }
+  return true
+}
+
+/** Whether a blob has as many values as its shape says, as far as its datatype is known. */
+function fills(blob: Uint8Array, { datatype, shape }: TensorType): boolean {
+  const count = elementsOf(shape)
+  if (count === undefined) return false
+  if (datatype === 'BYTES') return textOffsets(blob, count) !== undefined
+  const size = ELEMENT_BYTES.get(datatype)
+  return size === undefined || blob.length === count * size
+}
+
+function isNull(value: Uint8Array): boolean {
+  return value.length === 4 && value[0] === 0x6e
+}
+
+function memberOf(key: string, value: Uint8Array): Member {
+  return { key, value, text: Buffer.concat([Buffer.from(`"${key}":`, 'latin1'), value]) }
+}
+
+function textOf(value: Uint8Array): string {
+  return canonicalString(value.subarray(1, -1)).toString('latin1')
+}
+
+/** True where the caller wants this output as a blob. Request-level wishes count for outputs it does not list. */
+export function wantsBinary(wishes: Wishes, name: string): boolean {
+  return wishes.listed.get(name) ?? wishes.binary
+}
+
+/** Whether each output came in the encoding that it was wanted in. */
+function isAsAsked(answer: Answer, wishes: Wishes): boolean {
+  return answer.outputs.every((output) => isEmpty(output) || fits(output, wishes))
+}
+
+/**
+ * The reply in this caller's encoding and under its id; undefined where a value has no form in that encoding.
+ * `asItIs`: the server gives this encoding to whoever asks so, and what it does not heed is not mended.
+ */
+export function addressed(reply: Reply, answer: Answer, wishes: Wishes, asItIs: boolean): Reply | undefined {
+  const isFitting = asItIs || isAsAsked(answer, wishes)
+  const hasId = wishes.id && answer.id ? Buffer.compare(wishes.id, answer.id) === 0 : wishes.id === answer.id
+  if (isFitting && hasId) return reply
+  const texts: Uint8Array[] = []
+  const blobs: Uint8Array[] = []
+  for (const output of answer.outputs) {
+    const converted = asItIs || fits(output, wishes) ? output : convert(answer.body, output)
+    if (!converted) return undefined
+    texts.push(converted.text)
+    if (converted.blob) blobs.push(converted.blob)
+  }
+  return writeAnswer(reply, { members: answer.members, texts, blobs, id: wishes.id })
+}
+
+function fits(output: Output, wishes: Wishes): boolean {
+  return wantsBinary(wishes, output.name) === (output.blob !== undefined)
+}
+
+/** Without elements Triton writes JSON either way. */
+function isEmpty(output: Output): boolean {
+  return output.shape.includes(0)
+}
+
+interface Encoded {
+  readonly text: Uint8Array
+  readonly blob?: Uint8Array
+}
+
+/** An output in the other encoding. */
+function convert(body: Uint8Array, output: Output): Encoded | undefined {
+  if (output.blob) {
+    const elements = printElements(output.blob, output.datatype)
+    return elements === undefined ? undefined : encodeJson(output, Buffer.from(elements))
+  }
+  const tensor = output.data && decodeJson(body, output.data, output)
+  return tensor && encodeBinary(output, tensor.values)
+}
+
+/** What stands around an output's values, each member as it is written. */
+interface Around {
+  readonly members: readonly { readonly text: Uint8Array }[]
+  readonly parameters: readonly { readonly text: Uint8Array }[]
+}
+
+/** An output's JSON text, its data given as elements separated by commas. */
+export function encodeJson(output: Around, elements: Uint8Array): Encoded {
+  const members = output.members.map(text)
+  if (output.parameters.length > 0) members.push(object('"parameters":', output.parameters.map(text)))
+  members.push(Buffer.concat([Buffer.from('"data":['), elements, Buffer.from(']')]))
+  return { text: object('', members) }
+}
+
+/** An output's JSON text and blob. */
+export function encodeBinary(output: Around, blob: Uint8Array): Encoded {
+  const size = Buffer.from(`"binary_data_size":${blob.length}`)
+  const parameters = object('"parameters":', [...output.parameters.map(text), size])
+  // Some servers write parameters that are null; an object has one member of a name.
+  const members = output.members.map(text).filter((member) => !isParameters(member))
+  return { text: object('', [...members, parameters]), blob }
+}
+
+const PARAMETERS = Buffer.from('"parameters":')
+
+function isParameters(member: Uint8Array): boolean {
+  return Buffer.compare(member.subarray(0, PARAMETERS.length), PARAMETERS) === 0
+}
+
+function text(member: { readonly text: Uint8Array }): Uint8Array {
+  return member.text
+}
+
+function object(before: string, members: readonly Uint8Array[]): Buffer {
+  return Buffer.concat([Buffer.from(`${before}{`), listed(members), Buffer.from('}')])
+}
+
+export interface AnswerParts {
+  readonly members: readonly { readonly text: Uint8Array }[]
+  /** The outputs' JSON texts. */
+  readonly texts: readonly Uint8Array[]
+  readonly blobs: readonly Uint8Array[]
+  readonly id: Uint8Array | undefined
+}
+
+/** An answer from its parts, under the headers of `reply`. */
+export function writeAnswer(reply: Pick<Reply, 'status' | 'headers'>, parts: AnswerParts): Reply {
+  const members = parts.members.map((member) => member.text)
+  if (parts.id) members.unshift(Buffer.concat([Buffer.from('"id":'), parts.id]))
+  members.push(Buffer.concat([Buffer.from('"outputs":['), listed(parts.texts), Buffer.from(']')]))
+  const json = object('', members)
+  const isBinary = parts.blobs.some((blob) => blob.length > 0)
+  const body = isBinary ? Buffer.concat([json, ...parts.blobs]) : json
+  const headers = reply.headers.filter(
+    (_, i) => !OWN_FIELDS.has((reply.headers[i & ~1] as string).toLowerCase()),
+  )
+  headers.push('content-type', isBinary ? 'application/octet-stream' : 'application/json')
+  if (isBinary) headers.push('inference-header-content-length', String(json.length))
+  headers.push('content-length', String(body.length))
+  return { status: reply.status, headers, body }
+}
+
+const OWN_FIELDS = new Set(['content-type', 'content-length', 'transfer-encoding', HEADER_LENGTH])

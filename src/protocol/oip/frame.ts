@@ -1,0 +1,109 @@
+/**
+ * The frame of an answer's rows: names, datatypes, trailing shapes, parameters, the model's version; not the `id`, and
+ * not whether values were JSON or binary, which each slice says itself. Servers write what stands around the values a
+ * little differently in the two forms (KServe's JSON has `"parameters": null` where its binary answer has nothing, in
+ * another order), so frames match where they say the same.
+ */
+
+import { pack, unpack } from '../packed.ts'
+import type { RowAnswer } from '../protocol.ts'
+import type { Answer, Output } from './answer.ts'
+import type { TensorType } from './tensor.ts'
+
+/** Stands where the shape goes: it is the only member without a name of its own. */
+const SHAPE = new Uint8Array(0)
+
+export function frameOf(answer: Answer): Buffer {
+  return pack([pack(answer.members.map((member) => member.text)), ...answer.outputs.map(outputFrame)])
+}
+
+function outputFrame({ name, datatype, shape, members, parameters }: Output): Buffer {
+  return pack([
+    Buffer.from(name, 'latin1'),
+    Buffer.from(datatype, 'latin1'),
+    Buffer.from(shape.slice(1).join()),
+    pack(members.map(({ key, text }) => (key === 'shape' ? SHAPE : text))),
+    pack(parameters.map(({ text }) => text)),
+  ])
+}
+
+/** What stands around one output's values. */
+export interface OutputFrame extends TensorType {
+  readonly name: string
+  /** Texts in the server's order; an empty one stands where the shape goes. */
+  readonly members: readonly Uint8Array[]
+  readonly parameters: readonly Uint8Array[]
+}
+
+export interface Frame {
+  readonly members: readonly Uint8Array[]
+  readonly outputs: readonly OutputFrame[]
+}
+
+/** A frame may come from a shared cache; undefined where it is none. */
+export function readFrame(frame: Uint8Array): Frame | undefined {
+  const [members, ...outputs] = unpack(frame) ?? []
+  const texts = members && unpack(members)
+  const read = outputs.map(readOutput)
+  return texts && read.every((output) => output !== undefined) ? { members: texts, outputs: read } : undefined
+}
+
+function readOutput(frame: Uint8Array): OutputFrame | undefined {
+  const [name, datatype, trailing, members, parameters] = unpack(frame) ?? []
+  const [texts, more] = [members && unpack(members), parameters && unpack(parameters)]
+  if (!name || !datatype || !trailing || !texts || !more) return undefined
+  return {
+    name: Buffer.from(name).toString('latin1'),
+    datatype: Buffer.from(datatype).toString('latin1'),
+    shape: trailing.length === 0 ? [] : Buffer.from(trailing).toString().split(',').map(Number),
+    members: texts,
+    parameters: more,
+  }
+}
+
+/** Whether rows with these frames may stand in one answer. */
+export function framesMatch(a: Uint8Array, b: Uint8Array): boolean {
+  if (a === b || Buffer.compare(a, b) === 0) return true
+  const [left, right] = [readFrame(a), readFrame(b)]
+  if (!left || !right || left.outputs.length !== right.outputs.length) return false
+  return (
+    saidOf(left.members) === saidOf(right.members) &&
+    left.outputs.every((output, i) => {
+      const other = right.outputs[i] as OutputFrame
+      return (
+        output.name === other.name &&
+        output.datatype === other.datatype &&
+        output.shape.join() === other.shape.join() &&
+        saidOf(output.members) === saidOf(other.members) &&
+        saidOf(output.parameters) === saidOf(other.parameters)
+      )
+    })
+  )
+}
+
+/** Members in order, without those that say nothing. */
+function saidOf(texts: readonly Uint8Array[]): string {
+  return texts
+    .map((text) => Buffer.from(text).toString('latin1'))
+    .filter((text) => !text.endsWith(':null'))
+    .sort()
+    .map((text) => `${text.length}:${text}`)
+    .join('')
+}
+
+/** The frame for an answer of these rows, the first of one that `isFitting` where there is one; undefined: they do not match. */
+export function commonFrame(
+  answers: readonly RowAnswer[],
+  isFitting: (answer: RowAnswer, frame: Frame) => boolean,
+): Frame | undefined {
+  const first = answers[0]?.frame
+  if (!first || !answers.every(({ frame }) => framesMatch(frame, first))) return undefined
+  if (answers.every(({ frame }) => frame === first)) return readFrame(first)
+  let found: Frame | undefined
+  for (const answer of answers) {
+    const frame = readFrame(answer.frame)
+    if (frame && isFitting(answer, frame)) return frame
+    found ??= frame
+  }
+  return found
+}

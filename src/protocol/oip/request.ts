@@ -1,0 +1,314 @@
+/**
+ * An inference request of the Open Inference Protocol, read from JSON or from JSON and binary blobs (Triton's
+ * binary tensor extension): what its answer depends on, and how the caller wants the answer written.
+ */
+import { type Digest, digestOf } from '../../core/key.ts'
+import { OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/bytes.ts'
+import { valueDigest } from '../json/document.ts'
+import { Cursor, type Span, type Stretch } from '../json/scan.ts'
+import { canonicalString } from '../json/string.ts'
+import type { Bypass } from '../protocol.ts'
+import { smallInteger } from './number.ts'
+import { decodeBlob, decodeJson, type Tensor, type TensorType } from './tensor.ts'
+
+/** Where the answer's tensors go, and whose name it carries. */
+export interface Wishes {
+  /** The `id` as the caller spelled it, quotes included. */
+  readonly id?: Uint8Array
+  /** Names the request lists under `outputs`, with their `binary_data`. */
+  readonly listed: ReadonlyMap<string, boolean>
+  readonly hasList: boolean
+  /** For outputs that are not listed. */
+  readonly binary: boolean
+}
+
+/** An input, its values not yet looked at. */
+export interface Placed extends TensorType {
+  readonly name: string
+  /** Canonical keys and digests of all other members and parameters. */
+  readonly rest: ReadonlyMap<string, Digest>
+  /** Place of the values: of the `data` member's value in the JSON, or of the blob in the body. */
+  readonly place: Stretch
+  readonly shapeAt: Span
+  /** Present where the values are a blob. */
+  readonly sizeAt?: Span
+  /** Present where they are not. */
+  readonly data?: Span
+}
+
+/** What an input's values are to a key. */
+export interface Content {
+  /** Digest of the tensor as bytes; undefined: `data` fits no tensor of this type, and counts as written. */
+  readonly values?: Digest
+  /** Digest of `data` as JSON, where there is no tensor. */
+  readonly asWritten?: Digest
+  /** The tensor itself, where it is at hand. */
+  readonly tensor?: Tensor
+}
+
+export type Input = Placed & Content
+
+/** A request, `I` being what is known of its inputs. */
+export interface Request<I = Input> {
+  readonly inputs: readonly I[]
+  /** Requested outputs by name, each with the digest of what matters of its parameters. */
+  readonly outputs: ReadonlyMap<string, ReadonlyMap<string, Digest>>
+  /** Request-level members and parameters that the answer may depend on. */
+  readonly rest: ReadonlyMap<string, Digest>
+  readonly wishes: Wishes
+  readonly jsonEnd: number
+}
+
+interface Draft {
+  name?: string
+  datatype?: string
+  shape?: number[]
+  shapeAt?: Span
+  data?: Span
+  blob?: number
+  sizeAt?: Span
+  readonly rest: Map<string, Digest>
+}
+
+/** Not thrown past `readRequest`: the reason why a request is not to be cached. */
+class Refusal extends Error {
+  readonly reason: string
+  constructor(reason: string) {
+    super(reason)
+    this.reason = reason
+  }
+}
+
+/** Stands before a parameter's name; no canonical key holds a raw control byte, so no member is taken for one. */
+export const PARAMETER = '\0'
+
+/** Parameters about time and encoding, which no answer depends on. */
+const IGNORED = new Set(['priority', 'timeout'])
+
+/** The request in a body of which the first `jsonEnd` bytes are JSON, or why it is not to be cached. */
+export function readRequest(body: Uint8Array, jsonEnd: number, rows: boolean): Request | Bypass {
+  const outline = readOutline(body.subarray(0, jsonEnd), { jsonEnd, end: body.length })
+  if ('bypass' in outline) return outline
+  const inputs: Input[] = []
+  for (const placed of outline.inputs) {
+    const content = contentOf(body, placed, rows)
+    if ('bypass' in content) return content
+    inputs.push({ ...placed, ...content })
+  }
+  return { ...outline, inputs }
+}
+
+/** All of a request but its inputs' values. `json` may lack long arrays; `jsonEnd` and `end` are those of the body. */
+export function readOutline(
+  json: Uint8Array,
+  bounds: { readonly jsonEnd: number; readonly end: number },
+): Request<Placed> | Bypass {
+  const cursor = new Cursor(json)
+  try {
+    return new RequestReader(cursor, json, bounds).read()
+  } catch (error) {
+    if (error instanceof Refusal) return { bypass: cursor.problem ?? error.reason }
+    throw error
+  }
+}
+
+/** The values of an input that lies in `body`. */
+export function contentOf(body: Uint8Array, input: Placed, rows: boolean): Content | Bypass {
+  const { data, place } = input
+  if (!data) {
+    const tensor = decodeBlob(body.subarray(place.start, place.end), input, rows)
+    return tensor ? { tensor, values: digestOf(tensor.values) } : { bypass: 'blob-size' }
+  }
+  const isArray = body[data.start] === OPEN_ARRAY
+  const tensor = isArray ? decodeJson(body, data, { ...input, rows }) : undefined
+  if (tensor) return { tensor, values: digestOf(tensor.values) }
+  const asWritten = valueDigest(body, data)
+  return typeof asWritten === 'string' ? { asWritten } : { bypass: asWritten.problem }
+}
+
+class RequestReader {
+  readonly #cursor: Cursor
+  readonly #json: Uint8Array
+  readonly #bounds: { readonly jsonEnd: number; readonly end: number }
+  readonly #rest = new Map<string, Digest>()
+  readonly #drafts: Draft[] = []
+  readonly #outputs = new Map<string, ReadonlyMap<string, Digest>>()
+  readonly #listed = new Map<string, boolean>()
+  #hasList = false
+  #binary = false
+  #id: Uint8Array | undefined
+
+  constructor(cursor: Cursor, json: Uint8Array, bounds: { readonly jsonEnd: number; readonly end: number }) {
+    this.#cursor = cursor
+    this.#json = json
+    this.#bounds = bounds
+  }
+
+  read(): Request<Placed> {
+    this.#members((key) => this.#member(key))
+    if (!this.#cursor.finish()) throw new Refusal('unparsable')
+    if (this.#drafts.length === 0) throw new Refusal('no-inputs')
+    const id = this.#id
+    const { jsonEnd, end } = this.#bounds
+    const blobs = { at: jsonEnd, end }
+    const names = new Set(this.#drafts.map((draft) => draft.name))
+    if (names.size < this.#drafts.length) throw new Refusal('duplicate-input')
+    const inputs = this.#drafts.map((draft) => placed(draft, blobs))
+    if (blobs.at !== end) throw new Refusal('blob-size')
+    return {
+      inputs,
+      outputs: this.#outputs,
+      rest: this.#rest,
+      wishes: { listed: this.#listed, hasList: this.#hasList, binary: this.#binary, ...(id ? { id } : {}) },
+      jsonEnd,
+    }
+  }
+
+  #member(key: string): void {
+    const next = this.#cursor.peek()
+    if (key === 'id') this.#id = this.#raw(this.#need(next === QUOTE, 'bad-id'))
+    else if (key === 'parameters' && next === OPEN_OBJECT) this.#members((name) => this.#parameter(name))
+    else if (key === 'inputs') this.#each(() => this.#drafts.push(this.#draft()))
+    else if (key === 'outputs') {
+      this.#hasList = true
+      this.#each(() => this.#output())
+    } else this.#rest.set(key, this.#digest())
+  }
+
+  #parameter(name: string): void {
+    if (name === 'binary_data_output') this.#binary = this.#flag()
+    else if (name === 'sequence_start' || name === 'sequence_end') throw new Refusal('sequence')
+    else if (name.startsWith('triton_')) throw new Refusal('reserved-parameter')
+    else if (name.startsWith('shared_memory_')) throw new Refusal('shared-memory')
+    else if (IGNORED.has(name)) this.#span()
+    else if (name === 'sequence_id') {
+      const text = Buffer.from(this.#raw(this.#span())).toString('latin1')
+      if (text !== '0' && text !== '""') throw new Refusal('sequence')
+    } else this.#rest.set(`${PARAMETER}${name}`, this.#digest())
+  }
+
+  #draft(): Draft {
+    const draft: Draft = { rest: new Map() }
+    this.#members((key) => {
+      if (key === 'name') draft.name = this.#text()
+      else if (key === 'datatype') draft.datatype = this.#text()
+      else if (key === 'shape') {
+        const shape: number[] = []
+        const start = (this.#cursor.peek(), this.#cursor.pos)
+        this.#each(() => shape.push(this.#size()))
+        draft.shapeAt = this.#cursor.span(start)
+        draft.shape = shape
+      } else if (key === 'data') draft.data = this.#span()
+      else if (key === 'parameters' && this.#cursor.peek() === OPEN_OBJECT) {
+        this.#members((name) => this.#inputParameter(name, draft))
+      } else draft.rest.set(key, this.#digest())
+    })
+    return draft
+  }
+
+  #inputParameter(name: string, draft: Draft): void {
+    if (name.startsWith('shared_memory_')) throw new Refusal('shared-memory')
+    if (name === 'binary_data_size') {
+      const start = (this.#cursor.peek(), this.#cursor.pos)
+      draft.blob = this.#size()
+      draft.sizeAt = this.#cursor.span(start)
+    } else draft.rest.set(`${PARAMETER}${name}`, this.#digest())
+  }
+
+  #output(): void {
+    let name: string | undefined
+    let binary = false
+    const rest = new Map<string, Digest>()
+    this.#members((key) => {
+      if (key === 'name') name = this.#text()
+      else if (key === 'parameters' && this.#cursor.peek() === OPEN_OBJECT) {
+        this.#members((parameter) => {
+          if (parameter.startsWith('shared_memory_')) throw new Refusal('shared-memory')
+          if (parameter === 'binary_data') binary = this.#flag()
+          else rest.set(`${PARAMETER}${parameter}`, this.#digest())
+        })
+      } else rest.set(key, this.#digest())
+    })
+    if (name === undefined) throw new Refusal('malformed-output')
+    if (this.#outputs.has(name)) throw new Refusal('duplicate-output')
+    this.#outputs.set(name, rest)
+    this.#listed.set(name, binary)
+  }
+
+  #members(visit: (key: string) => void): void {
+    const read = this.#cursor.members((key) => {
+      visit(key)
+      return true
+    })
+    if (!read) throw new Refusal('unparsable')
+  }
+
+  #each(visit: () => void): void {
+    const read = this.#cursor.elements(() => {
+      visit()
+      return true
+    })
+    if (!read) throw new Refusal('unparsable')
+  }
+
+  #need(holds: boolean, reason: string): Span {
+    if (!holds) throw new Refusal(reason)
+    return this.#span()
+  }
+
+  #span(): Span {
+    const span = this.#cursor.value()
+    if (!span) throw new Refusal('unparsable')
+    return span
+  }
+
+  #raw(span: Span): Uint8Array {
+    return this.#json.subarray(span.start, span.end)
+  }
+
+  #digest(): Digest {
+    return this.#digestOf(this.#span())
+  }
+
+  #digestOf(span: Span): Digest {
+    const digest = valueDigest(this.#json, span)
+    if (typeof digest !== 'string') throw new Refusal(digest.problem)
+    return digest
+  }
+
+  /** A string's canonical spelling, one latin1 character a byte. */
+  #text(): string {
+    const span = this.#need(this.#cursor.peek() === QUOTE, 'malformed-tensor')
+    return canonicalString(this.#json.subarray(span.start + 1, span.end - 1)).toString('latin1')
+  }
+
+  #flag(): boolean {
+    const text = Buffer.from(this.#raw(this.#span())).toString('latin1')
+    if (text !== 'true' && text !== 'false') throw new Refusal('malformed-parameter')
+    return text === 'true'
+  }
+
+  /** A size in a shape, or of a blob. */
+  #size(): number {
+    const span = this.#span()
+    const value = smallInteger(this.#json, span.start, span.end)
+    if (value === undefined || value < 0 || Object.is(value, -0)) throw new Refusal('malformed-shape')
+    return value
+  }
+}
+
+/** A draft that is complete; `blobs.at` moves behind its blob. */
+function placed(draft: Draft, blobs: { at: number; readonly end: number }): Placed {
+  const { name, datatype, shape, shapeAt, data, blob, sizeAt, rest } = draft
+  if (name === undefined || datatype === undefined || shape === undefined || shapeAt === undefined)
+    throw new Refusal('malformed-input')
+  const input = { name, datatype, shape, shapeAt, rest }
+  if (blob !== undefined && sizeAt !== undefined) {
+    const place = { start: blobs.at, end: blobs.at + blob }
+    blobs.at = place.end
+    if (data !== undefined || place.end > blobs.end) throw new Refusal('blob-size')
+    return { ...input, place, sizeAt }
+  }
+  if (!data) throw new Refusal('malformed-input')
+  return { ...input, place: data, data }
+}

@@ -1,0 +1,129 @@
+/**
+ * A long request of the Open Inference Protocol, read in steps from the pieces it came in. Its keys are those it
+ * would have in one piece, but that no value is kept: tensors go into their digests as they are decoded.
+ */
+import { createHash } from 'node:crypto'
+import type { Chunks } from '../../core/chunks.ts'
+import { PIECE_BYTES } from '../../core/chunks.ts'
+import { type Digest, digestSteps } from '../../core/key.ts'
+import { type Hole, skeletonOf } from '../json/holes.ts'
+import { streamValue } from '../json/steps.ts'
+import type { Bypass } from '../protocol.ts'
+import { putter } from './put.ts'
+import { type Content, contentOf, type Input, type Placed, type Request, readOutline } from './request.ts'
+import { DataReader, ELEMENT_BYTES, elementsOf, FITS, measured, READING } from './tensor.ts'
+
+/** Brackets around `data`: the request, its inputs, an input. */
+const AROUND_DATA = 3
+/** A longer element is no value; the tensor then counts as it was written. */
+const MAX_ELEMENT_BYTES = 1 << 20
+/** The shortest element, `1,`, has two bytes, and the longest value eight. */
+const MAX_GROWTH = 4
+
+/** The request in a body of which the first `jsonEnd` bytes are JSON, or why it is not to be cached. */
+export function* requestSteps(body: Chunks, jsonEnd: number): Generator<void, Request | Bypass> {
+  const skeleton = yield* skeletonOf(body, jsonEnd, AROUND_DATA)
+  if (!skeleton) return { bypass: 'long-json' }
+  const outline = readOutline(skeleton.bytes, { jsonEnd, end: body.length })
+  if ('bypass' in outline) return outline
+  const holes = new Map(skeleton.holes.map((hole) => [hole.at, hole]))
+  const inputs: Input[] = []
+  let bench: Bench | undefined
+  for (const placed of outline.inputs) {
+    const hole = placed.data && holes.get(placed.data.start)
+    if (hole) holes.delete(hole.at)
+    const content = hole
+      ? yield* arraySteps(body, hole, { ...placed, bench: (bench ??= new Bench()) })
+      : placed.data
+        ? contentOf(skeleton.bytes, placed, false)
+        : yield* blobSteps(body, placed)
+    if ('bypass' in content) return content
+    inputs.push({ ...placed, ...content })
+    yield
+  }
+  // A long array elsewhere: what was read in its place is not what the caller wrote.
+  return holes.size > 0 ? { bypass: 'long-json' } : { ...outline, inputs }
+}
+
+function* blobSteps(body: Chunks, { datatype, shape, place }: Placed): Generator<void, Content | Bypass> {
+  const count = elementsOf(shape)
+  const size = ELEMENT_BYTES.get(datatype)
+  const fits =
+    count !== undefined &&
+    (datatype === 'BYTES'
+      ? yield* textsFill(body.pieces(place.start, place.end), count)
+      : size !== undefined && count * size === place.end - place.start)
+  return fits ? { values: yield* digestSteps(body.pieces(place.start, place.end)) } : { bypass: 'blob-size' }
+}
+
+/** Whether a blob is just so many strings, each behind four bytes of its length. */
+function* textsFill(pieces: Iterable<Uint8Array>, count: number): Generator<void, boolean> {
+  let seen = 0
+  let left = 0
+  let length = 0
+  let known = 0
+  for (const piece of pieces) {
+    for (let i = 0; i < piece.length; ) {
+      const passed = Math.min(left, piece.length - i)
+      i += passed
+      left -= passed
+      if (left > 0 || i === piece.length) continue
+      length += (piece[i++] as number) * 2 ** (8 * known)
+      if (++known < 4) continue
+      left = length
+      length = known = 0
+      seen++
+    }
+    yield
+  }
+  return left === 0 && known === 0 && seen === count
+}
+
+function* arraySteps(
+  body: Chunks,
+  hole: Hole,
+  input: Placed & { readonly bench: Bench },
+): Generator<void, Content | Bypass> {
+  // First, since decoding trusts the grammar.
+  const asWritten = yield* streamValue(body.pieces(hole.start, hole.end), AROUND_DATA)
+  if (typeof asWritten !== 'string') return { bypass: asWritten.problem }
+  const values = yield* valueSteps(body, hole, input)
+  return values === undefined ? { asWritten } : { values }
+}
+
+/** Where the arrays of one request are decoded, one after the other. */
+class Bench {
+  /** What has been read of an element, and a piece more. */
+  readonly window = Buffer.allocUnsafeSlow(MAX_ELEMENT_BYTES + PIECE_BYTES)
+  readonly out = Buffer.allocUnsafeSlow(MAX_ELEMENT_BYTES + PIECE_BYTES * MAX_GROWTH + 16)
+}
+
+/** Digest of the tensor that valid JSON spells; undefined where it does not fit datatype and shape. */
+function* valueSteps(
+  body: Chunks,
+  { start, end }: Hole,
+  input: Placed & { readonly bench: Bench },
+): Generator<void, Digest | undefined> {
+  const found = measured(input, end - start)
+  if (!found) return undefined
+  const { window, out } = input.bench
+  const put = putter(window, input.datatype, { out })
+  if (!put) return undefined
+  const short: typeof put = (from, to, at) => (to - from > MAX_ELEMENT_BYTES ? -1 : put(from, to, at))
+  const reader = new DataReader(window, input.shape, { count: found.count, put: short, rows: false })
+  const hash = createHash('sha256')
+  let kept = 0
+  for (const piece of body.pieces(start, end)) {
+    window.set(piece, kept)
+    const filled = kept + piece.length
+    const read = reader.read(0, filled)
+    if (reader.state !== READING && reader.state !== FITS) return undefined
+    hash.update(out.subarray(0, reader.at))
+    reader.rewind()
+    window.copyWithin(0, read, filled)
+    kept = filled - read
+    if (kept > MAX_ELEMENT_BYTES) return undefined
+    yield
+  }
+  return reader.state === FITS ? (hash.digest('latin1') as Digest) : undefined
+}

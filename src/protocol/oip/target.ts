@@ -1,0 +1,42 @@
+/** The paths of the Open Inference Protocol (KServe V2) and of Triton's extensions to it. */
+import type { Target } from '../../core/call.ts'
+import { decoded } from '../../core/path.ts'
+
+const MODEL = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/([a-z_]+|trace\/setting))?$/
+const SERVER = /^\/v2(?:\/(health\/(?:live|ready)|models|logging|trace\/setting))?$/
+const DEPLOY = /^\/v2\/repository\/models\/([^/]+)\/(?:load|unload)$/
+const CONTROL = /^\/v2\/(?:repository|systemsharedmemory|cudasharedmemory)(?:\/[^/]+)*$/
+
+/** What is asked of a model, by the path's last word; all of it but `infer` is never cached. */
+const READS = new Set(['ready', 'config', 'stats', 'trace/setting'])
+const WRITES = new Set(['infer', 'generate', 'generate_stream', 'infer_stream', 'explain', 'trace/setting'])
+
+/** What a method and path mean in this dialect; what is escaped in the path are names alone. */
+export function oipTarget(method: string, path: string): Target | undefined {
+  const model = MODEL.exec(path)
+  if (model) return modelTarget(method, model)
+  const deployed = method === 'POST' ? DEPLOY.exec(path) : null
+  if (deployed) return { verb: 'control', prediction: false, deploys: decoded(deployed[1] as string) ?? '' }
+  if (CONTROL.test(path)) return { verb: 'control', prediction: false }
+  const server = SERVER.exec(path)
+  if (!server) return undefined
+  const about = server[1]
+  if (about === 'logging' || about === 'trace/setting') return { verb: 'control', prediction: false }
+  if (method !== 'GET' && method !== 'HEAD') return undefined
+  return { verb: about?.startsWith('health/') ? 'health' : 'metadata', prediction: false }
+}
+
+function modelTarget(method: string, found: RegExpExecArray): Target | undefined {
+  const verb = found[3]
+  const [model, version] = [decoded(found[1] as string), decoded(found[2] ?? '')]
+  if (model === undefined || version === undefined) return undefined
+  const place = { model, ...(version === '' ? {} : { version }) }
+  if (method === 'GET' || method === 'HEAD') {
+    if (verb !== undefined && !READS.has(verb)) return undefined
+    return { ...place, verb: verb ?? 'metadata', prediction: false }
+  }
+  // QUERY (RFC 10008) is POST's safe twin, and known to predictions only.
+  if (method === 'QUERY') return verb === 'infer' ? { ...place, verb, prediction: true } : undefined
+  if (method !== 'POST' || verb === undefined || !WRITES.has(verb)) return undefined
+  return { ...place, verb, prediction: verb === 'infer' }
+}

@@ -1,0 +1,209 @@
+/** V1 request bodies: the whole key, and rows where the verb and the body have them. */
+import { type Call, header, type WholeBody } from '../../core/call.ts'
+import type { Chunks } from '../../core/chunks.ts'
+import type { Digest } from '../../core/key.ts'
+import {
+  byBytes,
+  documentDigest,
+  type Member,
+  membersDigest,
+  type Problem,
+  valueDigest,
+} from '../json/document.ts'
+import { Column, columnRows, elementRows, MAX_ROWS } from '../json/rows.ts'
+import { Cursor } from '../json/scan.ts'
+import { streamDigest } from '../json/steps.ts'
+import { listed, unpack } from '../packed.ts'
+import { Preimage } from '../preimage.ts'
+import type { Joined, Plan, Reading, ReadOptions, Row } from '../protocol.ts'
+import { type Counted, Instances, isInstances } from './whole.ts'
+
+const OPEN_ARRAY = 0x5b
+const OPEN_OBJECT = 0x7b
+
+/** What `join` needs to know: the arrays in the order they lie in the body, and sorted by name. */
+interface Notes extends Counted {
+  /** The wire of a row packs one part a column. */
+  readonly isNamed: boolean
+  readonly columns: readonly Column[]
+  readonly sorted: readonly Column[]
+}
+
+interface Found {
+  readonly layout: 'instances' | 'examples' | 'inputs' | 'named inputs'
+  readonly columns: readonly Column[]
+  /** All members of the body, the one that holds the columns among them. */
+  readonly members: readonly Member[]
+}
+
+export function readPrediction(call: Call, body: Uint8Array, options: ReadOptions): Reading {
+  const encoding = header(call.headers, 'content-encoding')
+  if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
+  const prefix = callPrefix(call, options.seed)
+  const plan = options.split ? readRows(call, body, prefix, options.onlyBatches === true) : undefined
+  if (plan) return plan
+  const instances = new Instances(call.target?.verb)
+  return planOf(documentDigest(prefix, body, instances.visit), instances.counted)
+}
+
+function planOf(whole: Digest | Problem, common: Counted): Reading {
+  return typeof whole === 'string' ? { whole, common } : { bypass: whole.problem }
+}
+
+/** As `readPrediction` without rows, and the same key. */
+export function* readPredictionChunks(
+  call: Call,
+  body: Chunks,
+  { seed }: ReadOptions,
+): Generator<void, Reading> {
+  const encoding = header(call.headers, 'content-encoding')
+  if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
+  const { digest, lengths } = yield* streamDigest(body.pieces(), callPrefix(call, seed))
+  const verb = call.target?.verb
+  const counts = [...lengths].filter(([key]) => isInstances(verb, key)).map(([, count]) => count)
+  return planOf(digest, { verb, count: counts.length === 1 ? counts[0] : undefined })
+}
+
+/** A query on these paths is an error upstream, or read by nobody; it counts, so that neither is guessed. */
+function callPrefix({ query }: Call, seed: Digest): Digest {
+  if (last.seed !== seed || last.query !== query)
+    last = { seed, query, digest: new Preimage().latin1(seed).text('tfserving').text(query).digest() }
+  return last.digest
+}
+
+/** The prefix last made: most calls have the same as the one before. */
+let last = { seed: '' as Digest, query: '', digest: '' as Digest }
+
+/** The call as rows; undefined where it has none, or is broken in a way that reading it whole will name. */
+function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boolean): Reading | undefined {
+  const found = findRows(body, call.target?.verb)
+  const first = found?.columns[0]
+  if (!found || !first || first.count === 0 || first.count > MAX_ROWS) return undefined
+  // Ragged batches are refused upstream as a whole, however well each row does alone.
+  if (!found.columns.every((column) => column.isEven && column.count === first.count)) return undefined
+  if (onlyBatches && first.count === 1) {
+    return planOf(membersDigest(prefix, body, found.members), { verb: call.target?.verb, count: 1 })
+  }
+  const { layout, columns, members } = found
+  const sorted = [...columns].sort((a, b) => byBytes(a.name, b.name))
+  const common = rowPrefix(prefix, body, { layout, columns: sorted, members })
+  if (typeof common !== 'string') return { bypass: common.problem }
+  const rows = layout === 'named inputs' ? columnRows(common, body, sorted) : elementRows(common, body, first)
+  if ('problem' in rows) return { bypass: rows.problem }
+  return new RowPlan(rows, {
+    batch: () => batchDigest(common, sorted),
+    whole: () => membersDigest(prefix, body, members),
+    common: {
+      verb: call.target?.verb,
+      count: first.count,
+      isNamed: layout === 'named inputs',
+      columns,
+      sorted,
+    },
+  })
+}
+
+/** A plan whose other keys are worked out when somebody asks: a call answered from its rows alone needs none. */
+class RowPlan implements Plan {
+  readonly rows: readonly Row[]
+  readonly common: Notes
+  readonly #make: { readonly batch: () => Digest; readonly whole: () => Digest | Problem }
+  #batch: Digest | undefined
+  #whole: Digest | undefined
+
+  constructor(
+    rows: readonly Row[],
+    made: { batch: () => Digest; whole: () => Digest | Problem; common: Notes },
+  ) {
+    this.rows = rows
+    this.common = made.common
+    this.#make = made
+  }
+
+  get batch(): Digest {
+    this.#batch ??= this.#make.batch()
+    return this.#batch
+  }
+
+  get whole(): Digest {
+    if (this.#whole !== undefined) return this.#whole
+    const digest = this.#make.whole()
+    // The rows could not have been read from a body that has no canonical form.
+    if (typeof digest !== 'string')
+      throw new Error(`a body read into rows cannot be read whole: ${digest.problem}`)
+    this.#whole = digest
+    return digest
+  }
+}
+
+function batchDigest(common: Digest, sorted: readonly Column[]): Digest {
+  const batch = new Preimage().latin1(common)
+  for (const column of sorted) batch.number(column.shape >>> 0)
+  return batch.digest()
+}
+
+function rowPrefix(prefix: Digest, body: Uint8Array, found: Found): Digest | Problem {
+  const preimage = new Preimage().latin1(prefix).text('row').text(found.layout).number(found.columns.length)
+  for (const column of found.columns) preimage.latin1(column.name)
+  const rows = found.layout === 'named inputs' ? 'inputs' : found.layout
+  const others = found.members.filter(({ key }) => key !== rows)
+  if (others.length > 1) others.sort((a, b) => byBytes(a.key, b.key))
+  for (const { key, span } of others) {
+    const digest = valueDigest(body, span)
+    if (typeof digest !== 'string') return digest
+    preimage.latin1(key).latin1(digest)
+  }
+  return preimage.digest()
+}
+
+function findRows(body: Uint8Array, verb: string | undefined): Found | undefined {
+  // Explanations have no form of answer that could be cut.
+  if (verb === 'explain') return undefined
+  const cursor = new Cursor(body)
+  const members: Member[] = []
+  const columns: Column[] = []
+  let layout: Found['layout'] | undefined
+  const read = cursor.members((key) => {
+    const next = cursor.peek()
+    const start = cursor.pos
+    if (!isInstances(verb, key)) {
+      if (!cursor.skip()) return false
+    } else {
+      // `instances` and `inputs` together are refused upstream.
+      if (layout !== undefined) return false
+      layout = key === 'inputs' && next === OPEN_OBJECT ? 'named inputs' : (key as 'instances')
+      if (layout === 'named inputs' ? !namedColumns(cursor, columns) : !readColumn(cursor, '', columns))
+        return false
+    }
+    members.push({ key, span: cursor.span(start) })
+    return true
+  })
+  return read && cursor.finish() && layout !== undefined ? { layout, columns, members } : undefined
+}
+
+function namedColumns(cursor: Cursor, columns: Column[]): boolean {
+  return cursor.members((name) => readColumn(cursor, name, columns))
+}
+
+/** What is no array is no batch either; the call is then read whole. */
+function readColumn(cursor: Cursor, name: string, columns: Column[]): boolean {
+  const column = new Column(name)
+  columns.push(column)
+  return cursor.peek() === OPEN_ARRAY && column.read(cursor)
+}
+
+/** The call's body with other rows between its brackets; all else stays as the caller wrote it. */
+export function joinRows(plan: Plan, rows: readonly Row[], body: WholeBody): Joined {
+  if (!(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
+  const { columns, sorted, isNamed } = plan.common as Notes
+  const wires = rows.map((row) => (isNamed ? (unpack(row.wire) ?? []) : [row.wire]))
+  const parts: Uint8Array[] = []
+  let at = 0
+  for (const column of columns) {
+    const part = sorted.indexOf(column)
+    parts.push(body.subarray(at, column.start), listed(wires.map((wire) => wire[part] ?? new Uint8Array(0))))
+    at = column.end
+  }
+  parts.push(body.subarray(at))
+  return { headers: [], body: Buffer.concat(parts) }
+}

@@ -1,0 +1,29 @@
+/**
+ * TensorFlow Serving's REST API and KServe V1. The body's types depend on a signature we do not see, so numbers
+ * are compared as written (`1` and `1.0` are different requests there), and every member counts.
+ */
+import { errorReply } from '../json/reply.ts'
+import type { Protocol } from '../protocol.ts'
+import { answersAgree, assembleRows, cutAnswer } from './answer.ts'
+import { joinRows, readPrediction, readPredictionChunks } from './request.ts'
+import { tfservingTarget } from './target.ts'
+import { type Counted, isWholeAnswer } from './whole.ts'
+
+export const tfserving: Protocol = {
+  name: 'tfserving',
+  // TensorFlow Serving reads no Content-Type; KServe takes its absence for JSON.
+  encodings: ['application/json'],
+  match: tfservingTarget,
+  read: readPrediction,
+  readChunks: readPredictionChunks,
+  // A V1 answer carries nothing of its caller.
+  address: (reply) => reply,
+  storable: (_reply, body, plan, counted) => isWholeAnswer(body, plan.common as Counted, counted),
+  fault: errorReply,
+  rows: {
+    join: joinRows,
+    cut: cutAnswer,
+    agree: answersAgree,
+    assemble: (_plan, answers) => assembleRows(answers),
+  },
+}

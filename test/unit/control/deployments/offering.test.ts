@@ -1,0 +1,139 @@
+/** Which changes of what backends offer are a deployment. */
+import { describe, expect, it } from 'vitest'
+import { Offering } from '../../../../src/control/deployments/offering.ts'
+
+function offering(...said: (readonly [generation: number, ...offers: string[]])[]): Offering {
+  const made = new Offering()
+  for (const [generation, ...offers] of said) made.say(generation, offers)
+  return made
+}
+
+describe('evidence of a deployment is', () => {
+  it('the first that anybody says', () => {
+    const made = new Offering()
+    expect(made.evidence).toBeUndefined()
+    expect(made.say(1, ['1@'])).toBe(true)
+    expect(made.evidence).toBe('1@')
+  })
+
+  it('an offer that nobody had before', () => {
+    const made = offering([1, '1@'])
+    expect(made.say(2, ['2@'])).toBe(true)
+    expect(made.evidence).toBe('1@ 2@')
+    expect(made.versions).toEqual(['1', '2'])
+  })
+
+  it('the same version with another digest', () => {
+    const made = offering([1, '1@sha256:a'])
+    expect(made.say(2, ['1@sha256:b'])).toBe(true)
+  })
+
+  it('a backend that says something else than before', () => {
+    const made = offering([1, '1@', '2@'])
+    expect(made.say(1, ['2@'])).toBe(true)
+    expect(made.evidence).toBe('2@')
+  })
+
+  it('the end of a rollout, when the last backend with the old version drains', () => {
+    const made = offering([1, '1@'], [2, '1@'], [3, '2@'])
+    expect(made.leave(1, true)).toBe('none')
+    expect(made.leave(2, true)).toBe('known')
+    expect(made.evidence).toBe('2@')
+  })
+
+  it('a rollback', () => {
+    const made = offering([1, '1@'])
+    made.say(1, ['2@'])
+    expect(made.say(1, ['1@'])).toBe(true)
+  })
+})
+
+describe('no evidence is', () => {
+  it('another backend with the same', () => {
+    expect(offering([1, '1@']).say(2, ['1@'])).toBe(false)
+  })
+
+  it('a backend that is lost, the last one included, and comes back', () => {
+    const made = offering([1, '1@'], [2, '2@'])
+    expect(made.leave(2, false)).toBe('none')
+    expect(made.leave(1, false)).toBe('none')
+    expect(made.evidence).toBe('1@ 2@')
+    expect(made.say(3, ['1@'])).toBe(false)
+    expect(made.say(4, ['2@'])).toBe(false)
+    expect(made.evidence).toBe('1@ 2@')
+  })
+
+  it('the drain of all backends, or of one of several with the same', () => {
+    const made = offering([1, '1@'], [2, '1@'])
+    expect(made.leave(1, true)).toBe('none')
+    expect(made.leave(2, true)).toBe('none')
+    expect(made.evidence).toBe('1@')
+  })
+
+  it('a backend that has nothing to offer for a moment', () => {
+    const made = offering([1, '1@'])
+    expect(made.say(1, [])).toBe(false)
+    expect(made.say(1, ['1@'])).toBe(false)
+    expect(made.say(1, ['2@'])).toBe(true)
+  })
+
+  it('the departure of somebody who never said anything', () => {
+    expect(offering([1, '1@']).leave(9, true)).toBe('none')
+  })
+})
+
+it('versions are unknown where one backend does not say its own', () => {
+  expect(offering([1, '1@'], [2, '@rev:abc']).versions).toBeUndefined()
+  expect(offering([1]).versions).toBeUndefined()
+})
+
+describe('what answers say of their version', () => {
+  it('is a deployment when it changes, on one backend or by a version that none had', () => {
+    const made = offering([1, '@'], [2, '@'])
+    expect(made.stated).toBeUndefined()
+    expect(made.state(1, 'v1', undefined)).toBe('first')
+    expect(made.state(2, 'v1', undefined)).toBe('first')
+    expect(made.state(2, 'v1', 'v1')).toBe('known')
+    expect(made.state(1, 'v2', 'v1')).toBe('next')
+    expect(made.stated).toEqual(['v2', 'v1'])
+    expect(made.state(2, 'v2', 'v1')).toBe('next')
+    expect(made.stated).toEqual(['v2'])
+    expect(made.state(3, 'v3', undefined)).toBe('next')
+  })
+
+  it('is one although it was forgotten what the answer before said', () => {
+    expect(offering([1, '@']).state(1, 'v2', 'v1')).toBe('next')
+  })
+
+  it('is one for a rollback', () => {
+    const made = offering([1, '@'])
+    made.state(1, 'v1', undefined)
+    made.state(1, 'v2', 'v1')
+    expect(made.state(1, 'v1', 'v2')).toBe('next')
+  })
+
+  it('holds for others until one of ours has answered', () => {
+    const made = offering([1, '@'])
+    expect(made.state(0, 'v2', undefined)).toBe('first')
+    expect(made.state(1, 'v1', undefined)).toBe('next')
+    expect(made.stated).toEqual(['v1'])
+  })
+
+  it('is one when the last with a version drains, and none when it is lost', () => {
+    const made = offering([1, '@'], [2, '@'], [3, '@'])
+    for (const [generation, version] of [
+      [1, 'v1'],
+      [2, 'v1'],
+      [3, 'v2'],
+    ] as const)
+      made.state(generation, version, undefined)
+    expect(made.leave(1, true)).toBe('none')
+    expect(made.leave(2, false)).toBe('none')
+    expect(made.stated).toEqual(['v1', 'v2'])
+    const drained = offering([1, '@'], [2, '@'])
+    drained.state(1, 'v1', undefined)
+    drained.state(2, 'v2', undefined)
+    expect(drained.leave(1, true)).toBe('new')
+    expect(drained.stated).toEqual(['v2'])
+  })
+})

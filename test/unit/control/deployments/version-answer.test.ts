@@ -1,0 +1,107 @@
+/** What model servers say of their versions, in their own words. */
+import { describe, expect, it } from 'vitest'
+import { readIndex, readMetadata, readStatus } from '../../../../src/control/deployments/version-answer.ts'
+
+const ok = (body: unknown) => ({
+  kind: 'status' as const,
+  status: 200,
+  body: typeof body === 'string' ? body : JSON.stringify(body),
+})
+const status = (code: number, body = '') => ({ kind: 'status' as const, status: code, body })
+const version = (number: string, state: string) => ({
+  version: number,
+  state,
+  status: { error_code: 'OK', error_message: '' },
+})
+const offers = (...list: string[]) => ({ kind: 'offers', offers: list })
+const silent = { kind: 'silent', away: false }
+const other = { kind: 'other' }
+
+describe('TensorFlow Serving offers', () => {
+  it.each([
+    ['its available versions', [version('2', 'AVAILABLE'), version('1', 'AVAILABLE')], offers('1@', '2@')],
+    ['not those that end', [version('2', 'AVAILABLE'), version('1', 'END')], offers('2@')],
+    ['nothing for now while it loads', [version('2', 'LOADING'), version('1', 'UNLOADING')], silent],
+    ['nothing for now when it names none', [], silent],
+  ])('%s', (_name, list, wanted) => {
+    expect(readStatus(ok({ model_version_status: list }))).toEqual(wanted)
+  })
+})
+
+describe('Open Inference metadata offers', () => {
+  const metadata = (more: object) => ({ name: 'iris', platform: 'onnx', inputs: [], outputs: [], ...more })
+  it.each([
+    ['its versions', metadata({ versions: ['2', '1'] }), offers('1@', '2@')],
+    ['its revision', metadata({ versions: ['1'], parameters: { revision: 'ab12' } }), offers('1@rev:ab12')],
+    [
+      'its revision alone',
+      metadata({ parameters: { revision: 'ab12' } }),
+      { kind: 'unversioned', digest: 'rev:ab12' },
+    ],
+    ['no versions where it has none', metadata({}), { kind: 'unversioned', digest: '' }],
+    ['none where its list is empty', metadata({ versions: [] }), { kind: 'unversioned', digest: '' }],
+  ])('%s', (_name, body, wanted) => {
+    expect(readMetadata(ok(body))).toEqual(wanted)
+  })
+})
+
+describe.each([
+  ['status', readStatus],
+  ['metadata', readMetadata],
+])('%s: no evidence is', (_name, read) => {
+  it.each([
+    ['a timeout', { kind: 'timeout' as const, message: 'late' }, { kind: 'silent', away: true }],
+    ['a refused connection', { kind: 'refused' as const, message: 'no' }, { kind: 'silent', away: true }],
+    ['a server error', status(500, '{"error":"x"}'), silent],
+    ['an overloaded server', status(503), silent],
+    ['a limited caller', status(429), silent],
+    ['a cut answer', ok('{"model_version_'), silent],
+    ['a page for everybody', ok('<html>'), other],
+    ['an empty answer', ok(''), other],
+    ['a path it does not know', status(404, '{"error":"unknown"}'), other],
+    ['an answer of another kind', ok({ ready: true }), other],
+    ['JSON that is no object', ok('null'), other],
+  ])('%s', (_case, result, wanted) => {
+    expect(read(result)).toEqual(wanted)
+  })
+})
+
+describe('what goes into a model and comes out of it', () => {
+  const tensor = (name: string, shape: number[]) => ({ name, datatype: 'FP32', shape })
+  const digestOf = (...inputs: object[]) => {
+    const answer = readMetadata(ok({ name: 'iris', versions: [], inputs, outputs: [tensor('y', [-1])] }))
+    return answer.kind === 'unversioned' ? answer.digest : undefined
+  }
+
+  it('is evidence, whatever their order and what else is said of them', () => {
+    const [a, b] = [tensor('a', [-1, 4]), tensor('b', [-1])]
+    expect(digestOf(a, b)).toMatch(/^io:/)
+    expect(digestOf(b, { ...a, parameters: { seen: 17 } })).toBe(digestOf(a, b))
+    expect(digestOf(a, tensor('b', [-1, 2]))).not.toBe(digestOf(a, b))
+  })
+})
+
+describe('the index of a repository offers', () => {
+  const read = (body: unknown) => readIndex(ok(body), 'iris', 'io:x')
+  it.each([
+    [
+      'the version of a model that is ready, as MLServer says it',
+      [
+        { name: 'other', version: '9', state: 'READY' },
+        { name: 'iris', version: 'v1.0.0', state: 'READY', reason: '' },
+      ],
+      offers('v1.0.0@io:x'),
+    ],
+    ['no version where the model has none', [{ name: 'iris', state: 'READY' }], offers('@io:x')],
+    ['nothing for now while it is loaded', [{ name: 'iris', version: '2', state: 'LOADING' }], silent],
+    ['no version of a model that is not in it', [{ name: 'other', version: '1' }], offers('@io:x')],
+    ['no version where it is no index', { predictions: [1] }, offers('@io:x')],
+  ])('%s', (_name, body, wanted) => {
+    expect(read(body)).toEqual(wanted)
+  })
+
+  it('nothing for now where it fails, and no version where there is none', () => {
+    expect(readIndex(status(503), 'iris', '')).toEqual(silent)
+    expect(readIndex(status(404, '{}'), 'iris', '')).toEqual(offers('@'))
+  })
+})
