@@ -13,7 +13,7 @@ const PROFILE: CpuProfile = {
     { id: 1, callFrame: at('(root)', ''), children: [2, 7, 8] },
     { id: 2, callFrame: at('onStreamRead', 'node:internal/stream_base_commons'), children: [3] },
     { id: 3, callFrame: at('onData', `${SRC}/data/ingress/door.ts`), children: [4, 5] },
-    { id: 4, callFrame: at('keep', `${SRC}/data/cache/memory.ts`), children: [6] },
+    { id: 4, callFrame: at('keep', `${SRC}/data/cache/memory/memory.ts`), children: [6] },
     { id: 5, callFrame: at('send', 'file:///somewhere/infergate/node_modules/undici/lib/client.js') },
     { id: 6, callFrame: at('hash', '') },
     { id: 7, callFrame: at('(garbage collector)', '') },
@@ -53,7 +53,7 @@ test('only what lies within the window counts, over all threads', () => {
 test.each([
   [
     'ours',
-    at('pick', `${SRC}/data/balance/p2c.ts`),
+    at('pick', `${SRC}/data/balance/policies/p2c.ts`),
     { name: 'pick', file: 'data/balance/policies/p2c.ts', owner: 'ours' },
   ],
   [

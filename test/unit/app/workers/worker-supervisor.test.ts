@@ -42,7 +42,7 @@ function world(how: readonly string[], clock: Clock = systemClock) {
   const lines: Record<string, unknown>[] = []
   const lives = new Int32Array(new SharedArrayBuffer(4))
   const beats = new Int32Array(new SharedArrayBuffer(4 * 4))
-  const src = (path: string) => new URL(`../../../src/${path}`, import.meta.url).href
+  const src = (path: string) => new URL(`../../../../src/${path}`, import.meta.url).href
   const say = (event: string, fields?: Record<string, unknown>) => {
     events.push(event)
     lines.push({ event, ...fields })
