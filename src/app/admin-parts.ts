@@ -4,10 +4,10 @@ import { parseDigest } from '../core/key.ts'
 import type { Metrics } from '../obs/metrics.ts'
 import { type KnownNames, unknownIn } from './known-names.ts'
 import type { Scaling } from './scaling.ts'
-import type { DataSide } from './workers/data-planes.ts'
+import type { DataPlanes } from './workers/data-planes.ts'
 
 interface Around {
-  readonly data: DataSide
+  readonly data: DataPlanes
   readonly metrics: Metrics
   readonly ready: AdminParts['ready']
   /** The names there are, for who purges; `called`: by calls since the start. */
@@ -61,7 +61,7 @@ export function adminParts({ data, metrics, ready, scaling, names }: Around): Ad
 }
 
 /** What became unreachable, and whether the other gateways have been told already. */
-async function purged(data: DataSide, names: readonly string[]) {
+async function purged(data: DataPlanes, names: readonly string[]) {
   const told = await data.facts.epochs.purge(names)
   await data.heard(PURGE_MS)
   return { unreachable: names, shared: told }

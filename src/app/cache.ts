@@ -17,7 +17,7 @@ interface Surroundings {
   readonly observer: TierObserver
   /** Undefined: the settings name no memory tier. */
   readonly memory: Memory | undefined
-  /** For how long this thread could not look; see `lib/stalls.ts`. */
+  /** For how long this thread could not look; see `lib/event-loop-lag.ts`. */
   readonly stalled: (now: number) => number
   /** A further thread of a process that has started: what is wrong with a tier has been said. */
   readonly isFurther?: boolean

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Settings } from '../config/schema.ts'
-import type { Endpoint } from '../core/addresses.ts'
+import type { HostPort } from '../core/addresses.ts'
 import type { Digest } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
 import type { Observer } from '../core/observer.ts'
@@ -12,54 +12,54 @@ import type { OutlierState } from '../data/balance/outliers/outlier-state.ts'
 import type { LoadTable } from '../data/balance/table.ts'
 import { isBusy, maxBatchOf } from '../data/batch/room.ts'
 import type { Tiered } from '../data/cache/tiered.ts'
-import { createStandings, type Standings } from '../data/decision/cache-decision.ts'
+import { type CacheDecisions, createCacheDecisions } from '../data/decision/cache-decision.ts'
 import { RefreshBudget } from '../data/decision/refresh-budget.ts'
 import type { Claims } from '../data/flight/claims.ts'
 import { Flights } from '../data/flight/flights.ts'
-import { Markers } from '../data/flight/hit-for-miss.ts'
+import { HitForMiss } from '../data/flight/hit-for-miss.ts'
 import { Leases, leasesPay } from '../data/flight/leases.ts'
 import { Aliases } from '../data/hits/aliases.ts'
-import { createInstant } from '../data/hits/memory-hit.ts'
+import { createMemoryHit } from '../data/hits/memory-hit.ts'
 import { ReadyAnswers } from '../data/hits/ready.ts'
-import { createRecall, type Recall } from '../data/hits/shared-hit.ts'
+import { createSharedHit, type SharedHit } from '../data/hits/shared-hit.ts'
 import { createHttpCache, type HttpCache } from '../data/http-cache/http-cache.ts'
 import { createIngress, type Ingress } from '../data/ingress/ingress.ts'
 import type { Deployments } from '../data/key/deployment.ts'
 import type { Epochs } from '../data/key/epochs.ts'
 import { createKeyer, type Keyer } from '../data/key/keyer.ts'
 import { refusalKey } from '../data/key/refusal.ts'
-import { createVersionRules, type Statement, type VersionRules } from '../data/key/statements.ts'
+import { createVersionRules, type VersionRules, type VersionStatement } from '../data/key/statements.ts'
 import { ModelStats } from '../data/measure/model-stats.ts'
 import type { Matched } from '../data/route/routes.ts'
-import type { Landing, RefusalOf } from '../data/rows/lookup-context.ts'
+import type { LoadResult, RefusalOf } from '../data/rows/lookup-context.ts'
 import type { Finding } from '../data/rows/splitter.ts'
 import { createCompose } from '../data/serve/compose.ts'
-import { type Asked, calledBy, type Explanation, explain } from '../data/serve/explain.ts'
-import { createShip, type Ship } from '../data/serve/fetch.ts'
+import { calledBy, type ExplainQuery, type Explanation, explain } from '../data/serve/explain.ts'
+import { createFetch, type Fetch } from '../data/serve/fetch.ts'
 import { createFill } from '../data/serve/fill.ts'
 import { createPipeline, type Pipeline } from '../data/serve/pipeline.ts'
 import { createDispatch } from '../data/upstream/dispatch.ts'
 import { createForward, type Forward } from '../data/upstream/forward.ts'
 import type { Dispatch } from '../data/upstream/upstream-call.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Stalls } from '../lib/stalls.ts'
+import type { EventLoopLag } from '../lib/event-loop-lag.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { readyBytes } from './cache.ts'
 import { countAnswered } from './demand.ts'
 import { type LiveSettings, liveOf } from './live.ts'
-import { createOutgoing, type Outgoing } from './outgoing.ts'
+import { createOutgoing, type OutgoingFields } from './outgoing-fields.ts'
 import { Pools } from './pools.ts'
 import { createLearnt, type Learnt } from './rows.ts'
 import type { PoolDefaults } from './settings-mapping.ts'
 import type { DataStats } from './workers/merge.ts'
-import type { Said } from './workers/messages.ts'
+import type { ReportedForm } from './workers/messages.ts'
 
 export interface DataPlaneParts {
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
   readonly cache: Tiered
   /** What keys cover of purges and deployments. */
-  readonly facts: Facts
+  readonly facts: KeyFacts
   readonly table: LoadTable
   readonly outliers: OutlierState
   /** Undefined: this process has one worker. */
@@ -69,19 +69,19 @@ export interface DataPlaneParts {
   readonly clock: Clock
   readonly wheel: Wheel
   /** Of this thread; runs already. */
-  readonly stalls: Stalls
+  readonly eventLoopLag: EventLoopLag
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly Endpoint[]
+  readonly own: () => readonly HostPort[]
   /** Told of what answers say of their version. */
-  readonly stated: (statement: Statement) => void
+  readonly stated: (statement: VersionStatement) => void
   /** A call has loaded or unloaded a model. Resolves when what was kept of it is out of reach; never rejects. */
   readonly redeployed: (pool: string, model: string) => Promise<void>
   /** Told when it turns out whether a model may be split, for the other workers; left out: there are none. */
   readonly split?: (found: Finding) => void
 }
 
-export interface Facts {
+export interface KeyFacts {
   readonly epochs: Pick<Epochs, 'peek' | 'load' | 'revision'>
   readonly deployments: Pick<Deployments, 'peek' | 'load' | 'mayKeep' | 'revision'>
 }
@@ -91,16 +91,16 @@ const MAX_WAITERS = 1000
 export class DataPlane {
   readonly pools: Pools
   readonly models = new ModelStats()
-  readonly flights = new Flights<Landing>({ maxWaiters: MAX_WAITERS })
+  readonly flights = new Flights<LoadResult>({ maxWaiters: MAX_WAITERS })
   readonly ingress: Ingress
   readonly #parts: DataPlaneParts
   readonly #ready: ReadyAnswers
   readonly #keyer: Keyer
-  readonly #standings: Standings
+  readonly #decisions: CacheDecisions
   readonly #memory: string
   readonly #learnt: Learnt
   readonly #refreshes: RefreshBudget
-  readonly #stalls: Stalls
+  readonly #eventLoopLag: EventLoopLag
   readonly #http: HttpCache
   readonly #versions: VersionRules
   /** Undefined: there is no shared tier. */
@@ -118,8 +118,8 @@ export class DataPlane {
     this.pools.shape(settings)
     this.#refreshes = new RefreshBudget(parts.table.workers)
     this.#keyer = createKeyer(parts.facts)
-    this.#standings = createStandings(this.#keyer)
-    this.#stalls = parts.stalls
+    this.#decisions = createCacheDecisions(this.#keyer)
+    this.#eventLoopLag = parts.eventLoopLag
     this.#versions = createVersionRules(parts.facts.deployments, parts.stated)
     const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
     const observer = countAnswered(this.models.observing(parts.observer), meter, this.#memory)
@@ -129,7 +129,7 @@ export class DataPlane {
       observer,
       clock,
       random,
-      stalled: (now) => this.#stalls.total(now),
+      stalled: (now) => this.#eventLoopLag.total(now),
     })
     this.#learnt = createLearnt({
       ...parts,
@@ -147,16 +147,16 @@ export class DataPlane {
     this.ingress = createIngress({
       live: () => this.#live,
       answer,
-      instant: createInstant({
+      memoryHit: createMemoryHit({
         live: () => this.#live,
-        standings: this.#standings,
+        decisions: this.#decisions,
         ready: this.#ready,
         refreshes: this.#refreshes,
         memory: this.#memory,
         observer,
         clock,
       }),
-      recall: this.#recall(observer),
+      sharedHit: this.#sharedHit(observer),
       observer,
       log,
       clock,
@@ -171,13 +171,13 @@ export class DataPlane {
     const memory = this.#memory
     const refusalOf: RefusalOf = ({ call, raw }) => refusalKey(call, raw, outgoing(call))
     return createPipeline({
-      standings: this.#standings,
+      decisions: this.#decisions,
       cache,
       memory,
       ready: this.#ready,
       aliases: this.#aliases,
       flights: this.flights,
-      markers: new Markers(clock),
+      hitForMiss: new HitForMiss(clock),
       refreshes: this.#refreshes,
       splitting,
       forms,
@@ -187,7 +187,7 @@ export class DataPlane {
         cache,
         claims,
         forms,
-        ship: this.#ship(dispatch, outgoing),
+        fetch: this.#fetch(dispatch, outgoing),
         leases: this.#leases(),
         ...this.#versions,
         refusalOf,
@@ -221,12 +221,12 @@ export class DataPlane {
     })
   }
 
-  #recall(observer: Observer): Recall | undefined {
+  #sharedHit(observer: Observer): SharedHit | undefined {
     const { cache, clock, settings } = this.#parts
     if (!this.#aliases) return undefined
-    return createRecall({
+    return createSharedHit({
       live: () => this.#live,
-      standings: this.#standings,
+      decisions: this.#decisions,
       aliases: this.#aliases,
       cache,
       mayGive: this.#versions.mayGive,
@@ -242,9 +242,9 @@ export class DataPlane {
     return this.#parts.facts.deployments.peek(route.pool, target)?.value ?? ''
   }
 
-  #ship(dispatch: Dispatch, outgoing: Outgoing): Ship {
+  #fetch(dispatch: Dispatch, outgoing: OutgoingFields): Fetch {
     const { clock } = this.#parts
-    return createShip({
+    return createFetch({
       dispatch,
       outgoing,
       splitting: this.#learnt.splitting,
@@ -285,7 +285,7 @@ export class DataPlane {
   }
 
   /** What the backends' metadata say of the forms in which they are asked. */
-  said({ pool, model, form }: Said): void {
+  said({ pool, model, form }: ReportedForm): void {
     this.#learnt.forms.tell(pool, model, form)
   }
 
@@ -302,12 +302,12 @@ export class DataPlane {
     }
   }
 
-  async explain(asked: Asked): Promise<Explanation> {
+  async explain(asked: ExplainQuery): Promise<Explanation> {
     const { call, matched } = calledBy(asked, this.#live.route)
     return explain(
       {
         keyer: this.#keyer,
-        standings: this.#standings,
+        decisions: this.#decisions,
         http: this.#http,
         cache: this.#parts.cache,
         memory: this.#memory,
@@ -324,14 +324,14 @@ export class DataPlane {
   }
 
   async close(): Promise<void> {
-    this.#stalls.stop()
+    this.#eventLoopLag.stop()
     await this.pools.close()
   }
 }
 
 interface Upstream {
   readonly dispatch: Dispatch
-  readonly outgoing: Outgoing
+  readonly outgoing: OutgoingFields
   readonly observer: Observer
   readonly forward: Forward
 }

@@ -7,7 +7,7 @@ import { createFileSource } from '../control/discovery/file.ts'
 import { inCluster } from '../control/discovery/in-cluster.ts'
 import { createKubernetesSource } from '../control/discovery/kubernetes.ts'
 import { Merge } from '../control/discovery/merge.ts'
-import type { Source } from '../control/discovery/source.ts'
+import type { DiscoverySource } from '../control/discovery/source.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -57,7 +57,7 @@ export class Discovery {
     return merge
   }
 
-  #open(source: SourceSettings): Source {
+  #open(source: SourceSettings): DiscoverySource {
     const { clock, log, random } = this.#options
     switch (source.type) {
       case 'file':

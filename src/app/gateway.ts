@@ -16,9 +16,9 @@ import { localAddresses } from '../control/registry/addresses.ts'
 import { Registry } from '../control/registry/registry.ts'
 import { Shared } from '../control/registry/shared.ts'
 import { ALONE } from '../control/scale/alone.ts'
-import { SharedCrew } from '../control/scale/crew.ts'
-import { createCrewStore } from '../control/scale/crew-store.ts'
-import { type AddressRules, cidrList, type Endpoint } from '../core/addresses.ts'
+import { SharedCrew } from '../control/scale/scale-group.ts'
+import { createCrewStore } from '../control/scale/scale-group-store.ts'
+import { type AddressRules, cidrList, type HostPort } from '../core/addresses.ts'
 import type { SharedStore } from '../core/shared.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
@@ -30,7 +30,7 @@ import { openStore } from './parts.ts'
 import { workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './settings-mapping.ts'
-import { type DataSide, openDataSide } from './workers/data-planes.ts'
+import { type DataPlanes, openDataSide } from './workers/data-planes.ts'
 
 export interface GatewayOptions {
   readonly settings: Settings
@@ -52,7 +52,7 @@ export class Gateway {
   readonly #options: GatewayOptions
   readonly #clock: Clock
   readonly #random: () => number
-  readonly #own: Endpoint[] = []
+  readonly #own: HostPort[] = []
   readonly #token = randomBytes(32).toString('base64url')
   #settings: Settings
   #parts: Parts | undefined
@@ -79,7 +79,7 @@ export class Gateway {
   }
 
   /** Opens both listeners. Rejects with an Error that names the fix; then nothing is left open. */
-  async start(): Promise<{ readonly data: Endpoint; readonly admin: Endpoint }> {
+  async start(): Promise<{ readonly data: HostPort; readonly admin: HostPort }> {
     try {
       return await this.#start()
     } catch (error) {
@@ -88,7 +88,7 @@ export class Gateway {
     }
   }
 
-  async #start(): Promise<{ readonly data: Endpoint; readonly admin: Endpoint }> {
+  async #start(): Promise<{ readonly data: HostPort; readonly admin: HostPort }> {
     const { log } = this.#options
     const settings = this.#settings
     const data = await this.#openData()
@@ -193,7 +193,7 @@ export class Gateway {
     this.#hurry = undefined
   }
 
-  async #openData(): Promise<DataSide> {
+  async #openData(): Promise<DataPlanes> {
     return openDataSide({
       settings: this.#settings,
       workers: await workerCount(this.#settings, this.#options.log),
@@ -210,7 +210,7 @@ export class Gateway {
     })
   }
 
-  #assemble(data: DataSide, store: SharedStore | undefined): Parts {
+  #assemble(data: DataPlanes, store: SharedStore | undefined): Parts {
     const { log } = this.#options
     const clock = this.#clock
     const random = this.#random
@@ -257,7 +257,7 @@ export class Gateway {
 
   #admin(
     seen: { registry: Registry; rules: AddressRules },
-    around: { data: DataSide; scaling: () => Scaling },
+    around: { data: DataPlanes; scaling: () => Scaling },
   ): AdminServer {
     return new AdminServer({
       clock: this.#clock,
@@ -276,7 +276,7 @@ export class Gateway {
   #processes(): ModelProcesses {
     return new ModelProcesses({
       command: this.#options.modelServer,
-      adminUrl: () => urlOf(this.#own[0] as Endpoint),
+      adminUrl: () => urlOf(this.#own[0] as HostPort),
       token: () => (this.#settings.admin.tokens.length > 0 ? this.#token : undefined),
       clock: this.#clock,
       random: this.#random,
@@ -290,7 +290,7 @@ export class Gateway {
     return new SharedCrew({ store: createCrewStore(store), self, clock: this.#clock, log: this.#options.log })
   }
 
-  #shared(store: SharedStore, registry: Registry, data: DataSide): Shared {
+  #shared(store: SharedStore, registry: Registry, data: DataPlanes): Shared {
     return new Shared({
       registry,
       store,
@@ -330,7 +330,7 @@ export class Gateway {
 }
 
 interface Parts {
-  readonly data: DataSide
+  readonly data: DataPlanes
   readonly registry: Registry
   readonly health: Health
   readonly versions: Versions
@@ -343,7 +343,7 @@ interface Parts {
 }
 
 /** Where processes of this machine reach a listener. */
-function urlOf({ host, port }: Endpoint): string {
+function urlOf({ host, port }: HostPort): string {
   if (host === '0.0.0.0') return `http://127.0.0.1:${port}`
   if (host === '::') return `http://[::1]:${port}`
   return host.includes(':') ? `http://[${host}]:${port}` : `http://${host}:${port}`

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { PoolSettings, Settings } from '../config/schema.ts'
 import { localAddresses } from '../control/registry/addresses.ts'
-import { addressRefusal, createAddressRules, type Endpoint } from '../core/addresses.ts'
+import { addressRefusal, createAddressRules, type HostPort } from '../core/addresses.ts'
 import type { PoolView } from '../core/backend.ts'
 import { GatewayError } from '../core/errors.ts'
 import { type ClientOptions, Clients } from '../data/backend/clients.ts'
@@ -28,7 +28,7 @@ export interface PoolsParts {
   readonly wheel: Wheel
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly Endpoint[]
+  readonly own: () => readonly HostPort[]
   /** Longest silence in an answer that is under way, in milliseconds. */
   readonly bodyTimeoutMs: number
 }

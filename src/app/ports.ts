@@ -3,7 +3,7 @@
 import { createServer, type ListenOptions } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { Settings } from '../config/schema.ts'
-import type { Endpoint } from '../core/addresses.ts'
+import type { HostPort } from '../core/addresses.ts'
 import type { Log } from '../core/log.ts'
 
 /** More threads than this gain little before one memory and one log; whoever knows better writes a number. */
@@ -21,7 +21,7 @@ export async function workerCount({ server }: Settings, log: Log): Promise<numbe
 }
 
 /** Rejects where somebody has the port: threads that share theirs would not notice, and share it with another gateway. */
-export async function checkFree(at: Endpoint): Promise<void> {
+export async function checkFree(at: HostPort): Promise<void> {
   const problem = at.port === 0 ? undefined : await tried({ ...at, exclusive: true })
   if (problem) throw problem
 }

@@ -4,23 +4,23 @@ import type { ModelProcesses } from '../control/processes.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import { SCALE_DEFAULTS, type ScaleOptions } from '../control/scale/demand.ts'
 import { describeScale, type ScaleDescription } from '../control/scale/describe.ts'
-import { type Crew, type Look, type ScaledPool, Scaler } from '../control/scale/scaler.ts'
-import type { Emitter, Signal } from '../control/scale/signal.ts'
+import { type Look, type ScaledPool, type ScaleGroup, Scaler } from '../control/scale/scaler.ts'
+import type { Emitter, ScaleSignal } from '../control/scale/signal.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Metrics, Sample } from '../obs/metrics.ts'
 import { type EmitSettings, openEmitter } from './emitters.ts'
-import type { DataSide } from './workers/data-planes.ts'
+import type { DataPlanes } from './workers/data-planes.ts'
 
 export interface ScalingOptions {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
-  readonly data: Pick<DataSide, 'load'>
+  readonly data: Pick<DataPlanes, 'load'>
   readonly registry: Registry
   readonly processes: ModelProcesses
   readonly isTierDown: () => boolean
-  readonly crew: Crew
+  readonly crew: ScaleGroup
   readonly random: () => number
 }
 
@@ -64,7 +64,7 @@ export class Scaling {
   }
 
   /** The newest signal of a pool, for those who ask. */
-  signal(pool: string): Signal | undefined {
+  signal(pool: string): ScaleSignal | undefined {
     return this.#scaler.status(pool)?.signal
   }
 
@@ -137,7 +137,7 @@ export class Scaling {
 
   #expose(): void {
     const { metrics } = this.#options
-    const gauge = (name: string, help: string, value: (signal: Signal) => number | undefined) =>
+    const gauge = (name: string, help: string, value: (signal: ScaleSignal) => number | undefined) =>
       metrics.gauge(name, help, () =>
         this.#scaler.names().flatMap((pool): Sample[] => {
           const signal = this.signal(pool)

@@ -165,20 +165,23 @@ async function add(backend: { pool: string; id: string; url: string }, options: 
     models: options.model.map(modelOf),
     lease: { ttlMs: durationOf(options.ttl) },
   }
-  const lease = (await client.send('PUT', path, body)) as Lease
+  const lease = (await client.send('PUT', path, body)) as LeaseReply
   process.stdout.write(`${backend.pool}/${backend.id} is registered, generation ${lease.generation}\n`)
   if (options.hold) await hold(client, { path, body, lease })
   else process.stdout.write(`its lease ends in ${lease.ttlMs / 1_000} s unless something renews it\n`)
 }
 
-interface Lease {
+interface LeaseReply {
   readonly generation: number
   readonly ttlMs: number
   readonly renewAfterMs: number
 }
 
 /** Renews until SIGINT or SIGTERM; then drains and removes. A lost answer is tried again at the next renewal. */
-async function hold(client: AdminClient, held: { path: string; body: unknown; lease: Lease }): Promise<void> {
+async function hold(
+  client: AdminClient,
+  held: { path: string; body: unknown; lease: LeaseReply },
+): Promise<void> {
   let { lease } = held
   process.stdout.write('renewing its lease; interrupt to drain and remove it\n')
   const interrupted = Promise.withResolvers<void>()
@@ -193,7 +196,7 @@ async function hold(client: AdminClient, held: { path: string; body: unknown; le
       await client.send('POST', `${held.path}/renew`, { generation: lease.generation })
     } catch (error) {
       if (!(error instanceof AdminError) || error.status === 409) throw error
-      if (error.status === 404) lease = (await client.send('PUT', held.path, held.body)) as Lease
+      if (error.status === 404) lease = (await client.send('PUT', held.path, held.body)) as LeaseReply
       else process.stderr.write(`infergate: ${error.message}; trying again\n`)
     }
   }

@@ -54,7 +54,7 @@ export function benchCommand(): Command {
     .action(bench)
 }
 
-interface Tally {
+interface CacheTally {
   readonly hit: number
   readonly miss: number
   readonly partial: number
@@ -66,7 +66,7 @@ async function bench(options: Options): Promise<void> {
     throw new UserError(`--url ${options.url} is not a URL such as http://127.0.0.1:8080`)
   const bodyOf = bodies(options)
   const draw = zipf({ keys: options.keys, exponent: options.zipf, seed: options.seed })
-  const tally: Record<keyof Tally, number> = { hit: 0, miss: 0, partial: 0, other: 0 }
+  const tally: Record<keyof CacheTally, number> = { hit: 0, miss: 0, partial: 0, other: 0 }
   const { rate = 0, connections } = options
   const latencies = new Latencies(rate > 0 ? (1000 * connections) / rate : 0)
   const seen = { calls: 0, failed: 0 }
@@ -175,7 +175,7 @@ function readTemplate(file: string): string {
   }
 }
 
-function kindOf(headers: Headers): keyof Tally {
+function kindOf(headers: Headers): keyof CacheTally {
   const field = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === 'cache-status')?.[1]
   const status = String(field ?? '')
   if (/; hit\b/.test(status)) return 'hit'
@@ -193,16 +193,16 @@ interface Summary {
   readonly calls: number
   /** Answers by status. */
   readonly statuses: Readonly<Record<string, number>>
-  readonly cache: Tally
+  readonly cache: CacheTally
   readonly failed: { readonly status: number; readonly connection: number; readonly timeout: number }
 }
 
-interface Counted {
-  readonly cache: Tally
+interface BenchCounts {
+  readonly cache: CacheTally
   readonly latencies: Latencies
 }
 
-function summarise(options: Options, result: Result, { cache, latencies }: Counted): Summary {
+function summarise(options: Options, result: Result, { cache, latencies }: BenchCounts): Summary {
   const ms = (q: number) => Number(latencies.quantile(q).toPrecision(4))
   const statuses = Object.entries(result.statusCodeStats ?? {}).map(([status, { count = 0 }]) => [
     status,

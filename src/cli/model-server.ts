@@ -5,12 +5,14 @@
  * A parent that started it with an IPC channel gets `{type: 'listening', url}` and, once every model has been
  * loaded and run once, `{type: 'ready'}`.
  */
+
 import { accessSync, constants } from 'node:fs'
 import { hostname } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import type { HostPort } from '../core/addresses.ts'
 import { ModelError, reasonOf } from '../model/error.ts'
 import type { ModelSource } from '../model/repository.ts'
-import { type ModelService, type Registration, serveModels } from '../model/serve.ts'
+import { type ModelService, type RegistrationTerms, serveModels } from '../model/serve.ts'
 import { createLog } from '../obs/log.ts'
 import { UserError } from './user-error.ts'
 import { ownVersion } from './version.ts'
@@ -20,7 +22,7 @@ const DRAIN_MS = 30_000
 
 interface Options {
   readonly model: readonly ModelSource[]
-  readonly listen: Address
+  readonly listen: HostPort
   readonly register?: string
   readonly pool?: string
   readonly id?: string
@@ -29,11 +31,6 @@ interface Options {
   readonly maxBatch: number
   readonly delay: number
   readonly parentWatch?: boolean
-}
-
-interface Address {
-  readonly host: string
-  readonly port: number
 }
 
 const HELP = `
@@ -94,7 +91,7 @@ function readModel(value: string, before: readonly ModelSource[] = []): readonly
   return [...before, { name, source }]
 }
 
-function readAddress(value: string): Address {
+function readAddress(value: string): HostPort {
   const [, bracketed, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(value) ?? []
   const host = bracketed ?? plain
   if (!host || Number(port) > 65_535) throw new InvalidArgumentError('Write HOST:PORT, as in 127.0.0.1:8501.')
@@ -179,7 +176,7 @@ async function serve(options: Options): Promise<void> {
 }
 
 /** Undefined without --register. Throws a 400 for options that do not go together. */
-function registrationOf(options: Options): ((url: string) => Registration) | undefined {
+function registrationOf(options: Options): ((url: string) => RegistrationTerms) | undefined {
   const { register: adminUrl, pool, tokenFile, advertise, listen } = options
   if (adminUrl === undefined) {
     const stray = (['pool', 'id', 'tokenFile', 'advertise'] as const).find(

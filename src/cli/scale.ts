@@ -7,7 +7,7 @@ import {
   withAdminOptions,
 } from './admin-client.ts'
 
-interface ScaleOptions extends AdminClientOptions {
+interface ScaleCommandOptions extends AdminClientOptions {
   readonly json?: boolean
 }
 
@@ -34,7 +34,7 @@ export function scaleCommand(): Command {
     .description('show how many replicas there should be, and why')
     .option('--json', 'the answer of the admin API')
     .addHelpText('after', EXAMPLES)
-    .action((pool: string | undefined, options: ScaleOptions) =>
+    .action((pool: string | undefined, options: ScaleCommandOptions) =>
       reportingErrors(async () => {
         const client = await createAdminClient(options)
         const path = pool === undefined ? '/api/v1/scale' : `/api/v1/scale/${encodeURIComponent(pool)}`

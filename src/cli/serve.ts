@@ -4,12 +4,12 @@ import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { TierRefused } from '../app/cache.ts'
 import { Gateway } from '../app/gateway.ts'
-import { formatProblem, type Loaded, loadSettings, type Problem } from '../config/load.ts'
+import { type ConfigProblem, formatProblem, type LoadedSettings, loadSettings } from '../config/load.ts'
 import { restartNeeded } from '../config/restart.ts'
 import type { Settings } from '../config/schema.ts'
 import { upstreamSettings } from '../config/upstream.ts'
 import { Reload } from '../control/reload.ts'
-import type { Endpoint } from '../core/addresses.ts'
+import type { HostPort } from '../core/addresses.ts'
 import { systemClock } from '../lib/clock.ts'
 import { createLog, type ProcessLog } from '../obs/log.ts'
 import { UserError } from './user-error.ts'
@@ -80,17 +80,17 @@ async function serve(options: Options): Promise<void> {
   greet(settings, data, admin)
 }
 
-interface Read {
+interface ReadSettings {
   readonly settings: Settings
-  readonly warnings?: readonly Problem[]
+  readonly warnings?: readonly ConfigProblem[]
 }
 
-function warn(log: ProcessLog, { warnings = [] }: Read): void {
+function warn(log: ProcessLog, { warnings = [] }: ReadSettings): void {
   for (const warning of warnings) log.warn('config.warning', { warning: formatProblem(warning) })
 }
 
 /** Reads the settings anew each time it is called; problems are lines for a person. */
-function loader(options: Options): () => Promise<Read | { problems: string[] }> {
+function loader(options: Options): () => Promise<ReadSettings | { problems: string[] }> {
   const { config, upstream, listen, admin, timeout, idleTimeout } = options
   const at = { ...(listen === undefined ? {} : { listen }), ...(admin === undefined ? {} : { admin }) }
   if (upstream.length > 0) {
@@ -114,7 +114,7 @@ function loader(options: Options): () => Promise<Read | { problems: string[] }> 
     ...(admin === undefined ? {} : { INFERGATE_ADMIN: admin }),
   }
   return async () => {
-    const loaded: Loaded = await loadSettings(file, env)
+    const loaded: LoadedSettings = await loadSettings(file, env)
     if ('problems' in loaded) return { problems: loaded.problems.map(formatProblem) }
     return { settings: withListeners(loaded.settings, at), warnings: loaded.warnings }
   }
@@ -132,7 +132,7 @@ function withListeners(settings: Settings, at: { listen?: string; admin?: string
   }
 }
 
-function address(flag: string, text: string): Endpoint {
+function address(flag: string, text: string): HostPort {
   const [, v6, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? []
   const host = v6 ?? plain
   if (host === undefined || Number(port) > 65_535)
@@ -216,7 +216,7 @@ function mistake(error: unknown): unknown {
 }
 
 /** In plain words, for whoever started it by hand; the log on standard output is for machines. */
-function greet(settings: Settings, data: Endpoint, admin: Endpoint): void {
+function greet(settings: Settings, data: HostPort, admin: HostPort): void {
   const say = (line: string) => process.stderr.write(`infergate: ${line}\n`)
   say(
     `serving on http://${show(data)}${everywhere(data)}, admin on http://${show(admin)}${everywhere(admin)}`,
@@ -229,12 +229,12 @@ function greet(settings: Settings, data: Endpoint, admin: Endpoint): void {
     )
 }
 
-function show({ host, port }: Endpoint): string {
+function show({ host, port }: HostPort): string {
   const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
   return reachable.includes(':') ? `[${reachable}]:${port}` : `${reachable}:${port}`
 }
 
 /** Whoever reads 127.0.0.1 would take it for closed to the network. */
-function everywhere({ host }: Endpoint): string {
+function everywhere({ host }: HostPort): string {
   return host === '0.0.0.0' || host === '::' ? ' (and every other address of this machine)' : ''
 }

@@ -35,7 +35,7 @@ export function referencePage(): string {
   return `${[INTRODUCTION, ...page.sections].join('\n').trimEnd()}\n`
 }
 
-interface Place {
+interface DocPlace {
   readonly path: string
   /** Level of the heading. */
   readonly depth: number
@@ -44,14 +44,14 @@ interface Place {
   readonly isFixed: boolean
 }
 
-type Fields = Readonly<Record<string, Schema>>
+type SchemaFields = Readonly<Record<string, Schema>>
 
 class Page {
   readonly sections: string[] = []
   readonly #written = new Map<Schema, string>()
 
   /** The section of one mapping, then those of the mappings in it. */
-  block(field: Schema, place: Place): void {
+  block(field: Schema, place: DocPlace): void {
     const [inner, suffix] = elementOf(field)
     const path = `${place.path}${suffix}`
     const example = place.sample ? `\n\`\`\`yaml\n${place.sample}\`\`\`` : ''
@@ -67,7 +67,7 @@ class Page {
     this.#written.set(inner, earlier ?? path)
   }
 
-  #alternative(option: Schema, discriminator: string, place: Place): void {
+  #alternative(option: Schema, discriminator: string, place: DocPlace): void {
     const word = String(literalOf(option, discriminator))
     const { [discriminator]: chosen, ...fields } = fieldsOf(option, { [discriminator]: word }) ?? {}
     this.#heading(`${place.path} of type ${word}`, place.depth + 1, chosen ? sentenceOf(chosen) : '')
@@ -78,7 +78,7 @@ class Page {
     this.sections.push(`${'#'.repeat(Math.min(depth, 4))} ${title}\n\n${text}\n`)
   }
 
-  #fields(fields: Fields, { path, depth, ...outer }: Place): void {
+  #fields(fields: SchemaFields, { path, depth, ...outer }: DocPlace): void {
     const rows = Object.entries(fields).map(([key, field]) => row(key, field, { path, depth, ...outer }))
     this.sections.push(
       `| key | type | default | change | meaning |\n|---|---|---|---|---|\n${rows.join('\n')}\n`,
@@ -92,7 +92,7 @@ class Page {
   }
 }
 
-function row(key: string, field: Schema, place: Place): string {
+function row(key: string, field: Schema, place: DocPlace): string {
   const target = anchor(`${place.path}.${key}${elementOf(field)[1]}`)
   const name = isBlock(field) ? `[\`${key}\`](#${target})` : `\`${key}\``
   const change = place.isFixed || isFixed(field) ? 'restart' : 'live'

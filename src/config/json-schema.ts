@@ -32,9 +32,9 @@ const EDITOR: Readonly<Partial<Record<KindNote['kind'], object>>> = {
   },
 }
 
-type Json = z.core.JSONSchema.BaseSchema
+type JsonSchema = z.core.JSONSchema.BaseSchema
 
-function allowVariable(json: Json): void {
+function allowVariable(json: JsonSchema): void {
   const { description, default: initial, ...rule } = json
   for (const key of Object.keys(rule)) delete json[key]
   json.anyOf = [rule, { type: 'string', pattern: '\\$\\{' }]

@@ -12,7 +12,7 @@ import { core, type Path, printPath, property, schemaAt } from './walk.ts'
 import { warningsOf } from './warnings.ts'
 import { readYaml, type YamlText } from './yaml.ts'
 
-export interface Problem {
+export interface ConfigProblem {
   readonly file: string
   /** From 1. */
   readonly line: number
@@ -25,19 +25,22 @@ export interface Problem {
   readonly fix?: string
 }
 
-export type Loaded =
+export type LoadedSettings =
   | {
       readonly settings: Settings
       /** What can be run with, and is hardly meant. */
-      readonly warnings: readonly Problem[]
+      readonly warnings: readonly ConfigProblem[]
     }
-  | { readonly problems: readonly Problem[] }
+  | { readonly problems: readonly ConfigProblem[] }
 
 /** Far above any configuration, and small enough to be read while calls are served. */
 const MAX_FILE_BYTES = 1024 * 1024
 
 /** Reads and resolves the file. Rejects never: what is wrong with the file is a problem, too. */
-export async function loadSettings(file: string, env: NodeJS.ProcessEnv = process.env): Promise<Loaded> {
+export async function loadSettings(
+  file: string,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<LoadedSettings> {
   const content = await readText(file)
   if ('problem' in content) return { problems: [{ file, line: 1, column: 1, path: '', ...content.problem }] }
   return parseSettings(content.text, file, env)
@@ -47,7 +50,11 @@ export async function loadSettings(file: string, env: NodeJS.ProcessEnv = proces
  * As `loadSettings`, for a text at hand. `file` stands in the messages, and relative paths start from its
  * folder; the model files it names are looked for.
  */
-export function parseSettings(text: string, file: string, env: NodeJS.ProcessEnv = process.env): Loaded {
+export function parseSettings(
+  text: string,
+  file: string,
+  env: NodeJS.ProcessEnv = process.env,
+): LoadedSettings {
   const read = readYaml(text, env)
   if ('problems' in read) {
     return { problems: read.problems.map((problem) => ({ file, ...problem, path: printPath(problem.path) })) }
@@ -68,18 +75,18 @@ export function parseSettings(text: string, file: string, env: NodeJS.ProcessEnv
   return { problems: problems.sort(byPlace) }
 }
 
-function byPlace(a: Problem, b: Problem): number {
+function byPlace(a: ConfigProblem, b: ConfigProblem): number {
   return a.line - b.line || a.column - b.column
 }
 
-function located({ path, at, message, fix }: Issue, file: string, yaml: YamlText): Problem {
+function located({ path, at, message, fix }: Issue, file: string, yaml: YamlText): ConfigProblem {
   const { line, column } = yaml.locate(path, at)
   const about = printPath(at === 'key' ? path.slice(0, -1) : path)
   return { file, line, column, path: about, message, ...(fix === undefined ? {} : { fix }) }
 }
 
 /** `file:line:column: path: message (fix)`, one line. */
-export function formatProblem({ file, line, column, path, message, fix }: Problem): string {
+export function formatProblem({ file, line, column, path, message, fix }: ConfigProblem): string {
   const about = path === '' ? '' : `${path}: `
   return `${file}:${line}:${column}: ${about}${message}${fix === undefined ? '' : ` (${fix})`}`
 }
@@ -118,11 +125,11 @@ function missingSources({ models }: Settings): Issue[] {
   })
 }
 
-type Content =
+type FileContent =
   | { readonly text: string }
   | { readonly problem: { readonly message: string; readonly fix?: string } }
 
-async function readText(file: string): Promise<Content> {
+async function readText(file: string): Promise<FileContent> {
   try {
     await using handle = await open(file, 'r')
     const status = await handle.stat()

@@ -2,8 +2,9 @@
  * Settings as one would write them: units on durations and sizes, `host:port`, keys in the schema's order,
  * and no secrets.
  */
+import type { HostPort } from '../core/addresses.ts'
 import { formatDuration, formatSize } from '../lib/bytes.ts'
-import type { Address, Kind } from './schema/fields.ts'
+import type { ValueKind } from './schema/fields.ts'
 import { type Settings, schema } from './schema.ts'
 import { childOf, fieldsOf, kindOf, property, type Schema } from './walk.ts'
 import { writeYaml } from './yaml.ts'
@@ -29,11 +30,11 @@ function present(schema: Schema | undefined, value: unknown): unknown {
   )
 }
 
-const SHOW: Readonly<Record<Kind, (value: unknown) => unknown>> = {
+const SHOW: Readonly<Record<ValueKind, (value: unknown) => unknown>> = {
   duration: (ms) => formatDuration(ms as number),
   size: (bytes) => formatSize(bytes as number),
   address: (address) => {
-    const { host, port } = address as Address
+    const { host, port } = address as HostPort
     return `${host.includes(':') ? `[${host}]` : host}:${port}`
   },
   secret: () => '***',

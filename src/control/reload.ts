@@ -13,7 +13,7 @@ import { digestOf } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
 
-export type Loaded<S> = { readonly settings: S } | { readonly problems: readonly string[] }
+export type ReloadResult<S> = { readonly settings: S } | { readonly problems: readonly string[] }
 
 export interface ReloadOptions<S> {
   readonly file: string
@@ -21,7 +21,7 @@ export interface ReloadOptions<S> {
   readonly log: Log
   /** The settings in force at the start. */
   readonly settings: S
-  load(): Promise<Loaded<S>>
+  load(): Promise<ReloadResult<S>>
   /** Names of what differs from the settings the process started with and takes effect only after a restart. */
   needRestart(started: S, next: S): readonly string[]
   /** Takes over what can be. Throwing refuses the file; what was in force stays. */

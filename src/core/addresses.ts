@@ -6,7 +6,7 @@
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
 
 /** A host and port one of our own listeners is bound to; `0.0.0.0` and `::` are every local address. */
-export interface Endpoint {
+export interface HostPort {
   readonly host: string
   readonly port: number
 }
@@ -14,14 +14,14 @@ export interface Endpoint {
 export interface AddressRules {
   /** CIDRs that are allowed although they are link-local, metadata or the like. */
   readonly allow: BlockList
-  readonly own: readonly Endpoint[]
+  readonly own: readonly HostPort[]
   /** The addresses of this machine's interfaces; asked only when a wildcard listener is in `own`. */
   readonly localAddresses: () => readonly string[]
 }
 
 export interface AddressOptions {
   readonly allow?: readonly string[]
-  readonly own?: readonly Endpoint[]
+  readonly own?: readonly HostPort[]
   readonly localAddresses?: () => readonly string[]
 }
 

@@ -2,7 +2,7 @@
  * A long body in the pieces it came in. It is never joined: joining 100 MiB stops everything else for 70 ms and takes
  * the memory twice. Unlike a stream it can be read again, from any place, as often as anybody likes.
  */
-import { nextTurn } from '../lib/turns.ts'
+import { nextTurn } from '../lib/cooperative.ts'
 
 /** Bodies up to this length are joined, and then are plain bytes; reading one takes a few milliseconds at most. */
 export const JOINED_BYTES = 4 << 20

@@ -4,7 +4,7 @@
  */
 
 /** Tells how many slices have begun since the last call, and which one is running. */
-class Ring {
+class SliceRing {
   readonly #slices: number
   readonly #sliceMs: number
   #epoch = -1
@@ -30,7 +30,7 @@ class Ring {
 
 /** The sum of what was added in the last `windowMs`, to the precision of one slice. */
 export class SlidingSum {
-  readonly #ring: Ring
+  readonly #ring: SliceRing
   readonly #slices: Float64Array
   #total = 0
   readonly #drop = (slice: number) => {
@@ -39,7 +39,7 @@ export class SlidingSum {
   }
 
   constructor(windowMs: number, slices = 10) {
-    this.#ring = new Ring(windowMs, slices)
+    this.#ring = new SliceRing(windowMs, slices)
     this.#slices = new Float64Array(slices)
   }
 
@@ -75,7 +75,7 @@ export function bucketMs(bucket: number): number {
 
 /** Latency quantiles of the last `windowMs`. */
 export class SlidingQuantiles {
-  readonly #ring: Ring
+  readonly #ring: SliceRing
   readonly #slices: Uint32Array
   readonly #sums = new Float64Array(LATENCY_BUCKETS)
   #count = 0
@@ -90,7 +90,7 @@ export class SlidingQuantiles {
   }
 
   constructor(windowMs: number, slices = 10) {
-    this.#ring = new Ring(windowMs, slices)
+    this.#ring = new SliceRing(windowMs, slices)
     this.#slices = new Uint32Array(slices * LATENCY_BUCKETS)
   }
 

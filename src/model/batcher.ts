@@ -20,14 +20,14 @@ import {
 /** Calls waiting for one model; beyond it a call is refused at once, for it would only time out later. */
 const MAX_WAITING = 1024
 
-export interface BatcherOptions {
+export interface InferenceBatcherOptions {
   /** The most rows calls are joined to; a call that has more by itself runs alone. 1 joins nothing. */
   readonly maxBatch: number
   /** A wait added to every run, without work: for load experiments. */
   readonly delayMs: number
 }
 
-interface Waiting {
+interface QueuedRun {
   readonly inputs: Tensors
   readonly rows: number
   readonly resolve: (outputs: Tensors) => void
@@ -36,15 +36,15 @@ interface Waiting {
 
 const isOpen = (spec: TensorSpec): boolean => spec.shape[0] === -1
 
-export class Batcher {
+export class InferenceBatcher {
   readonly #model: LoadedModel
-  readonly #options: BatcherOptions
+  readonly #options: InferenceBatcherOptions
   readonly #joins: boolean
-  #queue: Waiting[] = []
+  #queue: QueuedRun[] = []
   #busy = false
   #retired = false
 
-  constructor(model: LoadedModel, options: BatcherOptions) {
+  constructor(model: LoadedModel, options: InferenceBatcherOptions) {
     this.#model = model
     this.#options = options
     this.#joins = [...model.inputs, ...model.outputs].every(isOpen)
@@ -94,7 +94,7 @@ export class Batcher {
   }
 
   /** The oldest call, and those behind it as long as they can be joined to it. */
-  #next(): Waiting[] {
+  #next(): QueuedRun[] {
     const first = this.#queue[0]
     if (!first) return []
     let rows = first.rows
@@ -107,7 +107,7 @@ export class Batcher {
     return this.#queue.splice(0, count)
   }
 
-  async #serve(batch: readonly Waiting[]): Promise<void> {
+  async #serve(batch: readonly QueuedRun[]): Promise<void> {
     const [first, ...others] = batch
     if (!first) return
     try {
@@ -143,7 +143,7 @@ function alike(one: Tensors, other: Tensors): boolean {
   })
 }
 
-function joined(batch: readonly Waiting[]): Tensors {
+function joined(batch: readonly QueuedRun[]): Tensors {
   const inputs = new Map<string, Tensor>()
   for (const [name, { datatype, shape }] of batch[0]?.inputs ?? []) {
     const parts = batch.flatMap((call) => call.inputs.get(name) ?? [])
@@ -166,7 +166,7 @@ function concatenate(parts: readonly Tensor[], length: number): TensorData {
 }
 
 /** Each call's rows of every output; undefined when an output does not have the rows that went in. */
-function cut(outputs: Tensors, batch: readonly Waiting[]): Tensors[] | undefined {
+function cut(outputs: Tensors, batch: readonly QueuedRun[]): Tensors[] | undefined {
   const rows = batch.reduce((sum, call) => sum + call.rows, 0)
   if (![...outputs.values()].every(({ shape }) => shape[0] === rows)) return undefined
   let from = 0

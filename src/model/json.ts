@@ -16,8 +16,8 @@ export class Decimal {
 }
 
 /** Integers beyond 2^53 are bigint. Objects are maps, in which the first of two equal keys wins. */
-export type Json = null | boolean | number | bigint | string | Decimal | Json[] | JsonObject
-export type JsonObject = ReadonlyMap<string, Json>
+export type JsonValue = null | boolean | number | bigint | string | Decimal | JsonValue[] | JsonObject
+export type JsonObject = ReadonlyMap<string, JsonValue>
 
 const MAX_DEPTH = 100
 const NUMBER = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y
@@ -26,7 +26,7 @@ const SPACE = /[ \t\n\r]*/y
 /** A string without escapes, the common case. */
 const PLAIN = /"[^"\\\p{Cc}]*"/uy
 
-const TOKENS: Readonly<Record<string, Json>> = {
+const TOKENS: Readonly<Record<string, JsonValue>> = {
   true: true,
   false: false,
   null: null,
@@ -40,14 +40,14 @@ const TOKENS: Readonly<Record<string, Json>> = {
 }
 
 /** Throws a 400 that names the byte (UTF-16 unit) at which the text stops being JSON. */
-export function readJson(text: string): Json {
-  const reader = new Reader(text)
+export function readJson(text: string): JsonValue {
+  const reader = new JsonReader(text)
   const value = reader.value(0)
   reader.end()
   return value
 }
 
-class Reader {
+class JsonReader {
   readonly #text: string
   #at = 0
 
@@ -55,7 +55,7 @@ class Reader {
     this.#text = text
   }
 
-  value(depth: number): Json {
+  value(depth: number): JsonValue {
     if (depth > MAX_DEPTH) throw new ModelError(400, `JSON is nested deeper than ${MAX_DEPTH} levels`)
     this.#skip()
     switch (this.#text.charCodeAt(this.#at)) {
@@ -146,7 +146,7 @@ class Reader {
     return value
   }
 
-  #number(): Json | undefined {
+  #number(): JsonValue | undefined {
     const first = this.#text.charCodeAt(this.#at)
     if (!(first === 0x2d || (first >= 0x30 && first <= 0x39))) return undefined
     const small = this.#smallInteger()
@@ -164,15 +164,15 @@ class Reader {
     return Number.isInteger(value) ? new Decimal(value) : value
   }
 
-  #token(): Json {
+  #token(): JsonValue {
     const token = this.#take(TOKEN)
     if (token === undefined) return this.#fail('a value was expected')
     return TOKENS[token] ?? null
   }
 
-  #array(depth: number): Json[] {
+  #array(depth: number): JsonValue[] {
     this.#at += 1
-    const items: Json[] = []
+    const items: JsonValue[] = []
     if (this.#is(']')) return items
     do items.push(this.value(depth + 1))
     while (this.#is(','))
@@ -182,7 +182,7 @@ class Reader {
 
   #object(depth: number): JsonObject {
     this.#at += 1
-    const members = new Map<string, Json>()
+    const members = new Map<string, JsonValue>()
     if (this.#is('}')) return members
     do {
       this.#skip()

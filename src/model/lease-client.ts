@@ -9,7 +9,7 @@ import { readFile } from 'node:fs/promises'
 import { reasonOf } from './error.ts'
 
 /** A model as the registry hears of it; a new digest is a new deployment. */
-export interface Offer {
+export interface ServedModel {
   readonly name: string
   readonly version: string
   readonly digest: string
@@ -46,7 +46,7 @@ const RETRY_MS = { first: 200, most: 5_000 } as const
 const JITTER = 0.2
 const MIN_RENEW_MS = 100
 
-interface Answer {
+interface RegistryResponse {
   readonly status: number
   readonly body: Readonly<Record<string, unknown>>
 }
@@ -54,7 +54,7 @@ interface Answer {
 export class LeaseClient {
   readonly #terms: LeaseTerms
   readonly #report: (event: LeaseEvent) => void
-  #offers: readonly Offer[]
+  #offers: readonly ServedModel[]
   #generation: number | undefined
   #renewAfterMs: number
   #isStale = true
@@ -65,7 +65,7 @@ export class LeaseClient {
   #trouble = ''
   #wake: () => void = () => undefined
 
-  constructor(terms: LeaseTerms, offers: readonly Offer[], report: (event: LeaseEvent) => void) {
+  constructor(terms: LeaseTerms, offers: readonly ServedModel[], report: (event: LeaseEvent) => void) {
     this.#terms = terms
     this.#offers = offers
     this.#report = report
@@ -80,7 +80,7 @@ export class LeaseClient {
     }
   }
 
-  update(offers: readonly Offer[]): void {
+  update(offers: readonly ServedModel[]): void {
     this.#offers = offers
     this.#isStale = true
     this.#wake()
@@ -142,7 +142,7 @@ export class LeaseClient {
     return status === 200 ? this.#held(body) : this.#failed(refusal(status, body))
   }
 
-  #held(body: Answer['body']): number {
+  #held(body: RegistryResponse['body']): number {
     this.#failures = 0
     this.#trouble = ''
     const { renewAfterMs } = body
@@ -158,7 +158,7 @@ export class LeaseClient {
     return longest * (0.5 + Math.random() / 2)
   }
 
-  #fence(body: Answer['body']): number {
+  #fence(body: RegistryResponse['body']): number {
     this.#isOver = true
     this.#report({ type: 'fenced', reason: refusal(409, body) })
     return 0
@@ -187,7 +187,7 @@ export class LeaseClient {
     return 0
   }
 
-  async #call(method: string, tail: string, body?: unknown): Promise<Answer> {
+  async #call(method: string, tail: string, body?: unknown): Promise<RegistryResponse> {
     const { adminUrl, pool, id } = this.#terms
     const place = `/api/v1/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(id)}`
     const token = await this.#token()
@@ -224,17 +224,17 @@ export class LeaseClient {
   }
 }
 
-function objectOf(text: string): Answer['body'] {
+function objectOf(text: string): RegistryResponse['body'] {
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? (value as Answer['body']) : {}
+    return typeof value === 'object' && value !== null ? (value as RegistryResponse['body']) : {}
   } catch {
     return {}
   }
 }
 
 /** What the registry said, from its problem+json where it sent one. */
-function refusal(status: number, body: Answer['body']): string {
+function refusal(status: number, body: RegistryResponse['body']): string {
   const said = body['detail'] ?? body['title']
   return `the registry answered ${status}${typeof said === 'string' ? `: ${said.slice(0, 200)}` : ''}`
 }

@@ -1,14 +1,14 @@
 /** The thread the lease client runs on: messages in become wishes, events become messages out. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { LeaseClient, type LeaseTerms, type Offer } from './lease-client.ts'
+import { LeaseClient, type LeaseTerms, type ServedModel } from './lease-client.ts'
 
 export interface LeaseStart {
   readonly terms: LeaseTerms
-  readonly offers: readonly Offer[]
+  readonly offers: readonly ServedModel[]
 }
 
 export type LeaseWish =
-  | { readonly type: 'update'; readonly offers: readonly Offer[] }
+  | { readonly type: 'update'; readonly offers: readonly ServedModel[] }
   | { readonly type: 'drain' }
   | { readonly type: 'leave' }
 

@@ -8,7 +8,7 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { reasonOf } from './error.ts'
-import type { LeaseEvent, LeaseTerms, Offer } from './lease-client.ts'
+import type { LeaseEvent, LeaseTerms, ServedModel } from './lease-client.ts'
 import type { LeaseStart, LeaseWish } from './lease-thread.ts'
 
 /** Two calls of two seconds each, the one under way and the one that is asked for, and a little. */
@@ -21,14 +21,14 @@ export interface LeaseHandlers {
   readonly onFenced: (reason: string) => void
 }
 
-export class Lease {
+export class ModelLease {
   readonly #worker: Worker
   readonly #handlers: LeaseHandlers
   readonly #waiting = new Map<'drained' | 'left', () => void>()
   #hasEnded = false
 
   /** Registers at once, and again whenever the registry has forgotten. */
-  constructor(terms: LeaseTerms, offers: readonly Offer[], handlers: LeaseHandlers) {
+  constructor(terms: LeaseTerms, offers: readonly ServedModel[], handlers: LeaseHandlers) {
     this.#handlers = handlers
     const data: LeaseStart = { terms, offers }
     // The sources run unbuilt too, and only then does this file end in .ts.
@@ -40,7 +40,7 @@ export class Lease {
   }
 
   /** Other models, or other files of them; the registration keeps its generation. */
-  update(offers: readonly Offer[]): void {
+  update(offers: readonly ServedModel[]): void {
     this.#ask({ type: 'update', offers })
   }
 

@@ -4,7 +4,7 @@
  * A changed file or a new version directory is loaded and warmed up before the old one is let go, and calls that
  * run on the old one finish on it. A file that does not load leaves the old model serving.
  */
-import { Batcher, type BatcherOptions } from './batcher.ts'
+import { InferenceBatcher, type InferenceBatcherOptions } from './batcher.ts'
 import { ModelError, reasonOf } from './error.ts'
 import { type LoadedModel, makeData, type Runtime, sizeOf, type Tensor, type TensorSpec } from './runtime.ts'
 import { pathOf, readModel, type VersionFile, versionsAt } from './source.ts'
@@ -23,7 +23,7 @@ export interface Served {
   readonly digest: string
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
-  readonly batcher: Batcher
+  readonly batcher: InferenceBatcher
 }
 
 export interface RepositoryEvents {
@@ -32,22 +32,22 @@ export interface RepositoryEvents {
   readonly onProblem?: (model: string, reason: string) => void
 }
 
-export interface RepositoryOptions extends BatcherOptions, RepositoryEvents {
+export interface RepositoryOptions extends InferenceBatcherOptions, RepositoryEvents {
   readonly runtime: Runtime
   readonly sources: readonly ModelSource[]
   /** How often the files are looked at. */
   readonly pollMs: number
 }
 
-interface Loaded extends Served {
+interface LoadedVersion extends Served {
   readonly mark: string
 }
 
-interface Shelf {
+interface ModelVersions {
   readonly name: string
   readonly path: string
   /** Highest version first; empty until the first load. */
-  versions: readonly Loaded[]
+  versions: readonly LoadedVersion[]
   /** By version, the mark of a file that did not load, so that it is tried and reported once. */
   readonly bad: Map<string, string>
   /** Said once: the source is gone. */
@@ -56,14 +56,14 @@ interface Shelf {
 
 export class Repository {
   readonly #options: RepositoryOptions
-  readonly #shelves: ReadonlyMap<string, Shelf>
+  readonly #shelves: ReadonlyMap<string, ModelVersions>
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
   /** Throws a 400 when two models have one name or a source cannot be a path. */
   constructor(options: RepositoryOptions) {
     this.#options = options
-    const shelves = new Map<string, Shelf>()
+    const shelves = new Map<string, ModelVersions>()
     for (const { name, source } of options.sources) {
       if (shelves.has(name)) throw new ModelError(400, `two models are named "${name}"`)
       shelves.set(name, { name, path: pathOf(source), versions: [], bad: new Map(), isLost: false })
@@ -76,7 +76,7 @@ export class Repository {
     for (const shelf of this.#shelves.values()) {
       const files = await versionsAt(shelf.path, this.#options.runtime.extension)
       if (files.length === 0) throw new ModelError(400, `model "${shelf.name}": no model at ${shelf.path}`)
-      const loaded: Loaded[] = []
+      const loaded: LoadedVersion[] = []
       for (const file of files) loaded.push(await this.#load(shelf.name, file))
       shelf.versions = loaded
     }
@@ -132,7 +132,7 @@ export class Repository {
   }
 
   /** Compares what lies there with what serves, and loads what is new. */
-  async #refresh(shelf: Shelf): Promise<void> {
+  async #refresh(shelf: ModelVersions): Promise<void> {
     const files = await versionsAt(shelf.path, this.#options.runtime.extension)
     if (files.length === 0) {
       if (!shelf.isLost)
@@ -142,7 +142,7 @@ export class Repository {
     }
     shelf.isLost = false
     const present = new Map(shelf.versions.map((each) => [each.version, each]))
-    const next: Loaded[] = []
+    const next: LoadedVersion[] = []
     for (const file of files) {
       const old = present.get(file.version)
       const loaded = old?.mark === file.mark ? old : await this.#replace(shelf, file, old)
@@ -152,7 +152,11 @@ export class Repository {
   }
 
   /** The new one; the old one where the new does not load, or where its bytes are what they were. */
-  async #replace(shelf: Shelf, file: VersionFile, old: Loaded | undefined): Promise<Loaded | undefined> {
+  async #replace(
+    shelf: ModelVersions,
+    file: VersionFile,
+    old: LoadedVersion | undefined,
+  ): Promise<LoadedVersion | undefined> {
     if (shelf.bad.get(file.version) === file.mark) return old
     try {
       return await this.#load(shelf.name, file, old)
@@ -163,18 +167,23 @@ export class Repository {
     }
   }
 
-  #shelve(shelf: Shelf, next: readonly Loaded[]): void {
+  #shelve(shelf: ModelVersions, next: readonly LoadedVersion[]): void {
     const before = shelf.versions
     if (this.#closed || next.length === 0) return
     shelf.versions = next
     for (const old of before) {
       if (!next.some(({ batcher }) => batcher === old.batcher)) old.batcher.retire()
     }
-    const evidence = (list: readonly Loaded[]) => list.map((each) => `${each.version} ${each.digest}`).join()
+    const evidence = (list: readonly LoadedVersion[]) =>
+      list.map((each) => `${each.version} ${each.digest}`).join()
     if (evidence(before) !== evidence(next)) this.#options.onChange?.()
   }
 
-  async #load(name: string, { version, file, mark }: VersionFile, old?: Loaded): Promise<Loaded> {
+  async #load(
+    name: string,
+    { version, file, mark }: VersionFile,
+    old?: LoadedVersion,
+  ): Promise<LoadedVersion> {
     try {
       const { bytes, digest } = await readModel(file)
       // Touched but not changed: the engine keeps what it has.
@@ -182,7 +191,15 @@ export class Repository {
       const model = await this.#options.runtime.load(bytes)
       await warm(model)
       const { inputs, outputs } = model
-      return { name, version, digest, mark, inputs, outputs, batcher: new Batcher(model, this.#options) }
+      return {
+        name,
+        version,
+        digest,
+        mark,
+        inputs,
+        outputs,
+        batcher: new InferenceBatcher(model, this.#options),
+      }
     } catch (error) {
       throw new ModelError(400, `model "${name}", ${file}: ${reasonOf(error)}`, { cause: error })
     }

@@ -1,7 +1,7 @@
 /** Which of the server's answers a method and a target ask for. */
 import { ModelError } from './error.ts'
 
-export interface Route {
+export interface ModelRoute {
   readonly name:
     | 'live'
     | 'ready'
@@ -20,7 +20,7 @@ export interface Route {
 }
 
 /** In order; the groups of a pattern are model and version. */
-const ROUTES: readonly (readonly [method: 'GET' | 'POST', name: Route['name'], pattern: RegExp])[] = [
+const ROUTES: readonly (readonly [method: 'GET' | 'POST', name: ModelRoute['name'], pattern: RegExp])[] = [
   ['POST', 'predict', /^\/v1\/models\/([^/:]+)(?:\/versions\/(\d+))?:predict$/],
   ['POST', 'infer', /^\/v2\/models\/([^/]+)(?:\/versions\/(\d+))?\/infer$/],
   ['GET', 'live', /^\/v2\/health\/live$/],
@@ -35,7 +35,7 @@ const ROUTES: readonly (readonly [method: 'GET' | 'POST', name: Route['name'], p
 ]
 
 /** HEAD goes where GET goes. Throws 404 for a path that is none of ours, 405 (its `cause` the method) for a method. */
-export function matchRoute(method: string, target: string): Route {
+export function matchRoute(method: string, target: string): ModelRoute {
   const path = target.split('?', 1)[0] ?? target
   for (const [wanted, name, pattern] of ROUTES) {
     const found = pattern.exec(path)

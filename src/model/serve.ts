@@ -3,8 +3,8 @@
  * The order is the point: a server is announced only when it can answer, and unannounced before it stops.
  */
 import type { Log } from '../core/log.ts'
-import { Lease } from './lease.ts'
-import type { LeaseTerms, Offer } from './lease-client.ts'
+import { ModelLease } from './lease.ts'
+import type { LeaseTerms, ServedModel } from './lease-client.ts'
 import { onnx } from './onnx.ts'
 import { type ModelSource, Repository } from './repository.ts'
 import { ModelServer } from './server.ts'
@@ -13,7 +13,7 @@ import { ModelServer } from './server.ts'
 const POLL_MS = 1_000
 
 /** `url` is left out: the server's own is known when it listens, and stands in for one that is not given. */
-export type Registration = Omit<LeaseTerms, 'url'> & { readonly url?: string }
+export type RegistrationTerms = Omit<LeaseTerms, 'url'> & { readonly url?: string }
 
 export interface ServeOptions {
   readonly models: readonly ModelSource[]
@@ -26,7 +26,7 @@ export interface ServeOptions {
   readonly drainMs: number
   /** This program's own version, for `GET /v2`. */
   readonly version: string
-  readonly register?: (url: string) => Registration
+  readonly register?: (url: string) => RegistrationTerms
   readonly log: Log
   readonly onListening: (url: string) => void
   readonly onReady: () => void
@@ -43,7 +43,7 @@ export interface ModelService {
 /** Rejects with the system's error when the address cannot be listened on. */
 export async function serveModels(options: ServeOptions): Promise<ModelService> {
   const { log } = options
-  let lease: Lease | undefined
+  let lease: ModelLease | undefined
   let stopping: Promise<void> | undefined
   const repository = new Repository({
     ...options,
@@ -93,13 +93,13 @@ export async function serveModels(options: ServeOptions): Promise<ModelService> 
 }
 
 function startLease(
-  terms: Registration,
+  terms: RegistrationTerms,
   ownUrl: string,
   repository: Repository,
   { log, onFenced }: ServeOptions,
-): Lease {
+): ModelLease {
   const { pool, id } = terms
-  return new Lease({ ...terms, url: terms.url ?? ownUrl }, offersOf(repository), {
+  return new ModelLease({ ...terms, url: terms.url ?? ownUrl }, offersOf(repository), {
     onRegistered: (generation) => log.info('lease.registered', { pool, id, generation }),
     onTrouble: (reason) => log.warn('lease.trouble', { pool, id, reason }),
     onFenced: (reason) => {
@@ -109,7 +109,7 @@ function startLease(
   })
 }
 
-const offersOf = (repository: Repository): Offer[] =>
+const offersOf = (repository: Repository): ServedModel[] =>
   repository
     .names()
     .flatMap((name) => repository.versions(name))

@@ -17,7 +17,7 @@ import { http } from '../lib/http.ts'
 import { SlidingQuantiles } from '../lib/window.ts'
 import { ModelError, reasonOf } from './error.ts'
 import type { Repository } from './repository.ts'
-import { matchRoute, type Route } from './routes.ts'
+import { type ModelRoute, matchRoute } from './routes.ts'
 import { describeSignature, describeStatus, readPredict, writePredict } from './v1.ts'
 import { describeModel, readInfer, writeInfer } from './v2.ts'
 
@@ -32,7 +32,7 @@ const QUIET_MS = 200
 /** What a balancer is told of the latency is of the last so much. */
 const LATENCY_WINDOW_MS = 10_000
 
-interface Answer {
+interface ModelServerReply {
   readonly body: string | Buffer
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
@@ -129,7 +129,7 @@ export class ModelServer {
     this.#send(response, known?.status ?? 500, headers, JSON.stringify({ error: message }))
   }
 
-  async #serve(request: IncomingMessage): Promise<Answer> {
+  async #serve(request: IncomingMessage): Promise<ModelServerReply> {
     const { repository, version } = this.#options
     const route = matchRoute(request.method ?? 'GET', request.url ?? '/')
     switch (route.name) {
@@ -158,12 +158,12 @@ export class ModelServer {
     }
   }
 
-  #readiness(isLoaded: boolean): Answer {
+  #readiness(isLoaded: boolean): ModelServerReply {
     const isReady = isLoaded && !this.#isDraining
     return { status: isReady ? 200 : 503, body: `{"ready": ${isReady}}` }
   }
 
-  async #counted(work: () => Promise<Answer>): Promise<Answer> {
+  async #counted(work: () => Promise<ModelServerReply>): Promise<ModelServerReply> {
     const began = performance.now()
     this.#running++
     try {
@@ -177,14 +177,14 @@ export class ModelServer {
   }
 
   /** For balancers that ask; 0 where no prediction of late says how long one takes. */
-  #load(): Answer {
+  #load(): ModelServerReply {
     const latencyMs = this.#latencies.quantile(performance.now(), 0.5) ?? 0
     return {
       body: JSON.stringify({ running: this.#running, latencyMs: Math.round(latencyMs * 1000) / 1000 }),
     }
   }
 
-  #describe({ name, model, version }: Route): Answer {
+  #describe({ name, model, version }: ModelRoute): ModelServerReply {
     const { repository } = this.#options
     if (name === 'modelReady' && this.#isDraining) return this.#readiness(false)
     const served = repository.find(model, version)
@@ -201,7 +201,7 @@ export class ModelServer {
     }
   }
 
-  async #predict({ model, version }: Route, request: IncomingMessage): Promise<Answer> {
+  async #predict({ model, version }: ModelRoute, request: IncomingMessage): Promise<ModelServerReply> {
     // Before the body is read: 64 MiB for a model that is not here are not worth waiting for.
     this.#options.repository.find(model, version)
     const text = textOf(await readBody(request))
@@ -210,7 +210,7 @@ export class ModelServer {
     return { body: writePredict(await served.batcher.run(tensors), form) }
   }
 
-  async #infer({ model, version }: Route, request: IncomingMessage): Promise<Answer> {
+  async #infer({ model, version }: ModelRoute, request: IncomingMessage): Promise<ModelServerReply> {
     this.#options.repository.find(model, version)
     const body = await readBody(request)
     const jsonLength = jsonLengthOf(request)

@@ -5,7 +5,7 @@
  * number. Going out, a number is the shortest text that reads back as the same value of its own datatype.
  */
 import { ModelError } from './error.ts'
-import { Decimal, type Json } from './json.ts'
+import { Decimal, type JsonValue } from './json.ts'
 import {
   type Datatype,
   fits,
@@ -36,14 +36,14 @@ const RANGES: Partial<Record<Datatype, readonly [bigint, bigint]>> = {
 type Element = number | bigint | string
 
 /** Reads one JSON element of a datatype; throws a 400 that says what the datatype takes. */
-type Read = (value: Json) => Element
+type ElementReader = (value: JsonValue) => Element
 
-const refuse = (datatype: Datatype, value: Json, wanted: string): never => {
+const refuse = (datatype: Datatype, value: JsonValue, wanted: string): never => {
   throw new ModelError(400, `${describe(value)} given where ${datatype} takes ${wanted}`)
 }
 
 /** A JSON value in a few words, for a message to whoever sent it. */
-export function describe(value: Json | undefined): string {
+export function describe(value: JsonValue | undefined): string {
   if (value === undefined) return 'nothing'
   if (value instanceof Decimal) return `the decimal literal ${value.value.toFixed(1)}`
   if (value instanceof Map) return 'an object'
@@ -52,7 +52,7 @@ export function describe(value: Json | undefined): string {
   return `${value as number | bigint | boolean | null}`
 }
 
-function integerReader(datatype: Datatype, [low, high]: readonly [bigint, bigint]): Read {
+function integerReader(datatype: Datatype, [low, high]: readonly [bigint, bigint]): ElementReader {
   const wide = datatype.endsWith('64')
   const wanted = `an integer from ${low} to ${high}`
   return (value) => {
@@ -63,7 +63,7 @@ function integerReader(datatype: Datatype, [low, high]: readonly [bigint, bigint
   }
 }
 
-function readerOf(datatype: Datatype): Read {
+function readerOf(datatype: Datatype): ElementReader {
   const range = RANGES[datatype]
   if (range) return integerReader(datatype, range)
   switch (datatype) {
@@ -82,7 +82,7 @@ function readerOf(datatype: Datatype): Read {
 }
 
 /** `{"b64": "…"}`, TensorFlow Serving's form of a binary element. */
-function readBase64(value: Json): string {
+function readBase64(value: JsonValue): string {
   const text = value instanceof Map && value.size === 1 ? value.get('b64') : undefined
   if (typeof text !== 'string') return refuse('BYTES', value, 'a string or {"b64": "…"}')
   return readUtf8(Buffer.from(text, 'base64'))
@@ -99,12 +99,12 @@ export function readUtf8(bytes: Uint8Array): string {
   }
 }
 
-const isLeaf = (value: Json): boolean => !Array.isArray(value)
+const isLeaf = (value: JsonValue): boolean => !Array.isArray(value)
 
 /** The shape a nested list has along its first elements. */
-function shapeOf(value: Json): number[] {
+function shapeOf(value: JsonValue): number[] {
   const shape: number[] = []
-  for (let at: Json | undefined = value; Array.isArray(at); at = at[0]) {
+  for (let at: JsonValue | undefined = value; Array.isArray(at); at = at[0]) {
     shape.push(at.length)
     if (at.length === 0) break
   }
@@ -115,14 +115,14 @@ function shapeOf(value: Json): number[] {
  * A nested list as a tensor for `spec`. Throws a 400 when lists of one depth differ in length, an element is not
  * of the datatype, or the shape does not fit.
  */
-export function readNested(spec: TensorSpec, value: Json): Tensor {
+export function readNested(spec: TensorSpec, value: JsonValue): Tensor {
   const shape = shapeOf(value)
   checkShape(spec, shape)
   return { datatype: spec.datatype, shape, data: fill(spec, shape, value) }
 }
 
 /** An Open Inference tensor: `data` flat, or nested as its shape says. Throws as `readNested`. */
-export function readShaped(spec: TensorSpec, shape: readonly number[], value: Json): Tensor {
+export function readShaped(spec: TensorSpec, shape: readonly number[], value: JsonValue): Tensor {
   checkShape(spec, shape)
   if (!Array.isArray(value)) throw new ModelError(400, `input "${spec.name}": "data" must be a list`)
   if (value.length > 0 && !isLeaf(value[0] ?? null)) {
@@ -149,7 +149,7 @@ export function checkShape(spec: TensorSpec, shape: readonly number[]): void {
   if (!fits(shape, spec.shape)) throw unlike(spec, shape, spec.shape)
 }
 
-function fill(spec: TensorSpec, shape: readonly number[], value: Json): TensorData {
+function fill(spec: TensorSpec, shape: readonly number[], value: JsonValue): TensorData {
   if (sizeOf(shape) > MAX_ELEMENTS) {
     throw new ModelError(
       400,
@@ -159,7 +159,7 @@ function fill(spec: TensorSpec, shape: readonly number[], value: Json): TensorDa
   const read = readerOf(spec.datatype)
   const data = makeData(spec.datatype, sizeOf(shape)) as Element[]
   let next = 0
-  const walk = (at: Json, depth: number): void => {
+  const walk = (at: JsonValue, depth: number): void => {
     if (depth === shape.length) {
       data[next++] = read(at)
       return

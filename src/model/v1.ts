@@ -5,7 +5,7 @@
  * output unwrapped, several as objects, and rows only from outputs that have the rows of the inputs.
  */
 import { ModelError } from './error.ts'
-import { type Json, type JsonObject, readJson } from './json.ts'
+import { type JsonObject, type JsonValue, readJson } from './json.ts'
 import type { Served } from './repository.ts'
 import type { Datatype, Tensor, TensorSpec, Tensors } from './runtime.ts'
 import { describe, readNested, writeNested, writeRows } from './tensors.ts'
@@ -36,7 +36,7 @@ export function readPredict(text: string, inputs: readonly TensorSpec[]): Predic
     : { form: 'column', tensors: readColumns(columns, inputs) }
 }
 
-function readRows(instances: Json, inputs: readonly TensorSpec[]): Tensors {
+function readRows(instances: JsonValue, inputs: readonly TensorSpec[]): Tensors {
   if (!Array.isArray(instances) || instances.length === 0) {
     throw new ModelError(400, '"instances" must be a list with at least one element')
   }
@@ -65,10 +65,10 @@ function readRows(instances: Json, inputs: readonly TensorSpec[]): Tensors {
 }
 
 /** True for `{"<input>": value}`, which a model with one input takes as well as the plain value. */
-const isNamed = (row: Json, { name }: TensorSpec): row is JsonObject =>
+const isNamed = (row: JsonValue, { name }: TensorSpec): row is JsonObject =>
   row instanceof Map && row.size === 1 && row.has(name)
 
-function readColumns(columns: Json, inputs: readonly TensorSpec[]): Tensors {
+function readColumns(columns: JsonValue, inputs: readonly TensorSpec[]): Tensors {
   const [only] = inputs
   if (inputs.length === 1 && only) {
     const value = columns instanceof Map && columns.has(only.name) ? columns.get(only.name) : columns

@@ -6,7 +6,7 @@
  */
 import { readBinary, writeBinary } from './binary.ts'
 import { ModelError } from './error.ts'
-import { type Json, type JsonObject, readJson } from './json.ts'
+import { type JsonObject, type JsonValue, readJson } from './json.ts'
 import type { Served } from './repository.ts'
 import { type Tensor, type TensorSpec, type Tensors } from './runtime.ts'
 import { describe, readShaped, writeFlat } from './tensors.ts'
@@ -79,7 +79,7 @@ function readRawString(spec: TensorSpec, shape: readonly number[], body: Buffer)
   return readBinary(spec, shape, Buffer.concat([length, body]))
 }
 
-function objectOf(value: Json | undefined, what: string): JsonObject {
+function objectOf(value: JsonValue | undefined, what: string): JsonObject {
   if (value instanceof Map) return value
   throw new ModelError(400, `${what} must be a JSON object`)
 }

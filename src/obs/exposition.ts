@@ -17,7 +17,7 @@ export interface Value {
 }
 
 /** A metric whose values are asked for at each scrape. */
-export interface Source {
+export interface MetricSource {
   readonly name: string
   readonly help: string
   readonly type: 'counter' | 'gauge' | 'histogram'
@@ -47,11 +47,11 @@ const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `infergate_n
 
 export class Exposition {
   readonly #registry = new Registry()
-  readonly #sources: readonly Source[]
+  readonly #sources: readonly MetricSource[]
   #known = 0
 
   /** `sources`: may become more. */
-  constructor(sources: readonly Source[]) {
+  constructor(sources: readonly MetricSource[]) {
     this.#sources = sources
     collectDefaultMetrics({ register: this.#registry, prefix: 'infergate_' })
     for (const name of MISNAMED) this.#registry.removeSingleMetric(name)

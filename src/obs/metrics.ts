@@ -7,7 +7,7 @@ import type { Observer } from '../core/observer.ts'
 import type { Outcome } from '../core/reply.ts'
 import { BoundedNames } from './bounded.ts'
 import { AttemptCounts, CallCounts, type Times, time, times } from './call-counts.ts'
-import type { Exposition, MetricsSnapshot, Sample, Source, Value } from './exposition.ts'
+import type { Exposition, MetricSource, MetricsSnapshot, Sample, Value } from './exposition.ts'
 import { Tally } from './tally.ts'
 
 export type { MetricsSnapshot, Sample } from './exposition.ts'
@@ -53,7 +53,7 @@ export function createMetrics(worker = 0): Metrics {
   const lookups = new Map<string, Times<{ readonly tier: string }>>()
   const tallies = new Map<string, Tally>()
   const models = new BoundedNames(MAX_MODELS)
-  const sources: Source[] = [...ofCalls(calls, worker), ...ofAttempts(attempts), ofLookups(lookups)]
+  const sources: MetricSource[] = [...ofCalls(calls, worker), ...ofAttempts(attempts), ofLookups(lookups)]
   for (const [name, help] of Object.entries(COUNTERS)) {
     const tally = new Tally()
     tallies.set(name, tally)
@@ -115,7 +115,7 @@ function cacheLabel(outcome: Outcome): string {
   return outcome.kind === 'miss' && outcome.collapsed ? 'collapsed' : outcome.kind
 }
 
-function ofCalls(calls: CallCounts, worker: number): readonly Source[] {
+function ofCalls(calls: CallCounts, worker: number): readonly MetricSource[] {
   const sum = () => calls.cells().reduce((all, { statuses }) => all + statuses.reduce((a, b) => a + b, 0), 0)
   return [
     {
@@ -148,7 +148,7 @@ function ofCalls(calls: CallCounts, worker: number): readonly Source[] {
   ]
 }
 
-function ofAttempts(attempts: AttemptCounts): readonly Source[] {
+function ofAttempts(attempts: AttemptCounts): readonly MetricSource[] {
   const samples = (): Sample[] =>
     attempts
       .cells()
@@ -166,7 +166,7 @@ function ofAttempts(attempts: AttemptCounts): readonly Source[] {
   ]
 }
 
-function ofLookups(lookups: ReadonlyMap<string, Times<{ readonly tier: string }>>): Source {
+function ofLookups(lookups: ReadonlyMap<string, Times<{ readonly tier: string }>>): MetricSource {
   return ofTimes('infergate_cache_lookup_seconds', 'Time of look-ups in shared tiers.', () => [
     ...lookups.values(),
   ])
@@ -176,7 +176,7 @@ function ofTimes(
   name: string,
   help: string,
   cells: () => readonly Times<Readonly<Record<string, string>>>[],
-): Source {
+): MetricSource {
   return { name, help, type: 'histogram', values: () => cells().flatMap((cell) => secondsOf(name, cell)) }
 }
 

@@ -15,17 +15,17 @@ const KEPT_VIEW = 1024
 const MAX_SHEETS = 8
 
 /** Memory that preimages are written into, one after the other. */
-interface Sheet {
+interface PreimageBuffer {
   readonly bytes: Buffer
   /** Of the first bytes, by their number. */
   readonly views: Buffer[]
 }
 
-const sheets: Sheet[] = []
+const sheets: PreimageBuffer[] = []
 
 /** Collects parts; `digest` is SHA-256 over all of them, and ends it. */
 export class Preimage {
-  #sheet: Sheet = sheets.pop() ?? { bytes: Buffer.allocUnsafeSlow(KEPT_VIEW), views: [] }
+  #sheet: PreimageBuffer = sheets.pop() ?? { bytes: Buffer.allocUnsafeSlow(KEPT_VIEW), views: [] }
   #at = 0
 
   /** A string as UTF-8. */

@@ -50,10 +50,10 @@ export interface ReadOptions {
 }
 
 /** As much of a call as says in which form its answer is wanted. */
-export type Asked = Pick<Call, 'headers' | 'query' | 'body'>
+export type AnswerPreferences = Pick<Call, 'headers' | 'query' | 'body'>
 
 /** Where an answer comes from. */
-export interface Origin {
+export interface AnswerOrigin {
   /** `Plan.form` of the call that it is the server's own answer to: who asks in the same gets it as it came. */
   readonly form?: number | undefined
   /** The server has not shown to give what this caller wants: what it did not heed is not mended. */
@@ -79,7 +79,7 @@ export interface Protocol {
    * Puts this caller's id and encoding on a shared answer. Without the plan the call's body is read once more.
    * Undefined: the answer has no form in the encoding this caller asked for; the call must be forwarded.
    */
-  address(reply: Reply, call: Asked, plan?: Plan, origin?: Origin): Reply | undefined
+  address(reply: Reply, call: AnswerPreferences, plan?: Plan, origin?: AnswerOrigin): Reply | undefined
   /** What a good answer to a call of this form shows its server to take and to give, as bits; absent: all of the form. */
   shows?(reply: Reply, body: Uint8Array, plan: Pick<Plan, 'form'>): number
   /**

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { createRandom } from '../../bench/sim/random.ts'
 import { digestOf } from '../../src/core/key.ts'
-import type { Ending, Policy, PolicyContext } from '../../src/data/balance/policies/policy.ts'
+import type { AttemptOutcome, Policy, PolicyContext } from '../../src/data/balance/policies/policy.ts'
 import {
   beginCall,
   createLoadTable,
@@ -97,7 +97,7 @@ export function policyContract(name: string, open: OpenPolicy): void {
 
     it('keeps picking whatever the endings', () => {
       const bench = benchOf(open, 5)
-      const endings: readonly Ending[] = ['ok', 'error', 'timeout', 'overloaded']
+      const endings: readonly AttemptOutcome[] = ['ok', 'error', 'timeout', 'overloaded']
       for (let call = 0; call < 800; call++) {
         const slot = bench.policy.pick(bench.slots, 5, keyOf(call))
         expect(bench.slots).toContain(slot)

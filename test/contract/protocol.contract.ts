@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { Chunks } from '../../src/core/chunks.ts'
 import { FAULTS, type FaultCode, GatewayError } from '../../src/core/errors.ts'
 import { digestOf } from '../../src/core/key.ts'
-import { atOnce } from '../../src/lib/turns.ts'
+import { runToEnd } from '../../src/lib/cooperative.ts'
 import type { Protocol } from '../../src/protocol/protocol.ts'
 import { bytes, callOf, replyOf, SEED, textOf } from './protocol-call.ts'
 
@@ -44,7 +44,7 @@ export function protocolContract(protocol: Protocol, sample: Sample): void {
 
     it('reads a body in chunks to the key it has as a whole', () => {
       const chunks = new Chunks([...body].map((byte) => Uint8Array.of(byte)))
-      const reading = atOnce(protocol.readChunks(call, chunks, { seed: SEED, split: false }))
+      const reading = runToEnd(protocol.readChunks(call, chunks, { seed: SEED, split: false }))
       expect(reading).toHaveProperty('whole', (read(false) as { whole: string }).whole)
     })
 

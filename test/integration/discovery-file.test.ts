@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { backendsIn, createFileSource } from '../../src/control/discovery/file.ts'
-import type { Snapshot, Source } from '../../src/control/discovery/source.ts'
+import type { DiscoverySource, Snapshot } from '../../src/control/discovery/source.ts'
 import type { Log } from '../../src/core/log.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { eventually } from '../support/eventually.ts'
 
 let folder: string
-const sources: Source[] = []
+const sources: DiscoverySource[] = []
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'discovery-'))
 })

@@ -5,10 +5,10 @@ import net from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { GatewayError } from '../../src/core/errors.ts'
 import { Clients } from '../../src/data/backend/clients.ts'
-import type { ClientOptions, Exchange, Request } from '../../src/data/backend/exchange.ts'
+import type { BackendRequest, BackendResponse, ClientOptions } from '../../src/data/backend/exchange.ts'
 import { collected, type Incoming } from '../../src/data/backend/incoming.ts'
 import { systemClock } from '../../src/lib/clock.ts'
-import type { Coming } from '../../src/lib/later.ts'
+import type { Awaitable } from '../../src/lib/deferred.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -81,7 +81,7 @@ function clients(own: boolean, options: Partial<ClientOptions> = {}): Clients {
 }
 
 const NEVER = new AbortController().signal
-const asked = (url: string, changes: Partial<Request> = {}): Request => ({
+const asked = (url: string, changes: Partial<BackendRequest> = {}): BackendRequest => ({
   url,
   method: 'POST',
   target: '/p?q=1',
@@ -92,10 +92,10 @@ const asked = (url: string, changes: Partial<Request> = {}): Request => ({
   headTimeoutMs: 2000,
   ...changes,
 })
-const textOf = async (exchange: Exchange) =>
+const textOf = async (exchange: BackendResponse) =>
   Buffer.from((await collected(exchange.reply.body, 1e9)).bytes).toString('latin1')
-const textLater = async (coming: Coming<Exchange>) => textOf(await coming)
-const fails = async (coming: Coming<unknown>): Promise<GatewayError> => {
+const textLater = async (coming: Awaitable<BackendResponse>) => textOf(await coming)
+const fails = async (coming: Awaitable<unknown>): Promise<GatewayError> => {
   try {
     await coming
   } catch (error) {

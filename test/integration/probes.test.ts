@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, beforeAll, expect, it } from 'vitest'
 import type { Backend } from '../../src/core/backend.ts'
 import { Clients } from '../../src/data/backend/clients.ts'
-import type { Need, Seat } from '../../src/data/backend/permit.ts'
+import type { Permit, PermitRequest } from '../../src/data/backend/permit.ts'
 import { BackendPool } from '../../src/data/backend/pool.ts'
 import { HttpProber } from '../../src/data/backend/prober.ts'
 import { createOutlierState } from '../../src/data/balance/outliers/outlier-state.ts'
@@ -135,9 +135,15 @@ it('prequal goes by what backends say of themselves', async () => {
   )
   pool.apply({ pool: 'p', revision: 1, backends: [busy.backend, idle.backend] })
   const { signal } = new AbortController()
-  const need: Need = { model: undefined, version: undefined, key: undefined, deadline: Infinity, signal }
+  const need: PermitRequest = {
+    model: undefined,
+    version: undefined,
+    key: undefined,
+    deadline: Infinity,
+    signal,
+  }
   const pick = (): string => {
-    const seat = pool.enter(need, []) as Seat
+    const seat = pool.enter(need, []) as Permit
     pool.leave(seat, 5, 'ok')
     return seat.backend.id
   }

@@ -1,8 +1,8 @@
 /** Several gateways on one Redis: one leads under a growing token, and what all measure is added up. */
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { SharedCrew } from '../../src/control/scale/crew.ts'
-import { createCrewStore } from '../../src/control/scale/crew-store.ts'
 import type { Demand } from '../../src/control/scale/demand.ts'
+import { SharedCrew } from '../../src/control/scale/scale-group.ts'
+import { createCrewStore } from '../../src/control/scale/scale-group-store.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { SharedStore } from '../../src/core/shared.ts'
 import { createRedisStore } from '../../src/data/cache/tiers/redis.ts'

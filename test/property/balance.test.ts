@@ -2,11 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createRandom } from '../../bench/sim/random.ts'
 import type { Backend, BackendState } from '../../src/core/backend.ts'
-import { type Dropped, type Place, WaitQueue } from '../../src/data/balance/limits/queue.ts'
+import { type Dropped, type QueueEntry, WaitQueue } from '../../src/data/balance/limits/queue.ts'
 import { Outliers } from '../../src/data/balance/outliers/outlier.ts'
 import { createOutlierState } from '../../src/data/balance/outliers/outlier-state.ts'
 import { createPolicy, policyNames } from '../../src/data/balance/policies/policies.ts'
-import type { Ending } from '../../src/data/balance/policies/policy.ts'
+import type { AttemptOutcome } from '../../src/data/balance/policies/policy.ts'
 import { Selector } from '../../src/data/balance/select.ts'
 import { createLoadTable, inflightOf } from '../../src/data/balance/table.ts'
 
@@ -20,7 +20,7 @@ const states: readonly BackendState[] = [
   'draining',
   'warming',
 ]
-const endings: readonly Ending[] = ['ok', 'ok', 'error', 'timeout', 'overloaded']
+const endings: readonly AttemptOutcome[] = ['ok', 'ok', 'error', 'timeout', 'overloaded']
 
 const backends = fc.uniqueArray(
   fc.record({
@@ -130,7 +130,7 @@ describe('the waiting queue under any sequence', () => {
           maxWaitMs: 300,
         })
         const due = new Map<number, number>()
-        const waiting: Place<number>[] = []
+        const waiting: QueueEntry<number>[] = []
         let now = 0
         let calls = 0
         for (const [next, ms] of moves) {

@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createBatcher } from '../../src/data/batch/batcher.ts'
-import type { Batched, Share } from '../../src/data/batch/submission.ts'
+import type { Batched, BatchShare } from '../../src/data/batch/submission.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const MAX_BYTES = 40
@@ -52,7 +52,7 @@ describe('the batcher', () => {
           const clock = new FakeClock()
           const requests: Request[] = []
           let running = 0
-          const send = (shares: readonly Share<number, Row>[]): Promise<Batched<string, string>> => {
+          const send = (shares: readonly BatchShare<number, Row>[]): Promise<Batched<string, string>> => {
             const rows = shares.flatMap((share) => share.rows)
             const names = shares.map(({ job }) => job)
             const service = services[requests.length % services.length] ?? { ms: 0, fails: false }

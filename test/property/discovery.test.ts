@@ -17,7 +17,7 @@ import { createConsulSource } from '../../src/control/discovery/consul.ts'
 import { createDnsSource } from '../../src/control/discovery/dns.ts'
 import { backendsIn, createFileSource } from '../../src/control/discovery/file.ts'
 import { createKubernetesSource } from '../../src/control/discovery/kubernetes.ts'
-import type { Snapshot, Source } from '../../src/control/discovery/source.ts'
+import type { DiscoverySource, Snapshot } from '../../src/control/discovery/source.ts'
 import { createProbe } from '../../src/control/health/probe.ts'
 import { readRecord } from '../../src/control/registry/shared-members.ts'
 import { Signatures } from '../../src/control/registry/signatures.ts'
@@ -66,7 +66,7 @@ async function answering(bodies: readonly unknown[], headers: () => Record<strin
 }
 
 /** Everything the source has said, each of it as the registry may take it. */
-function following(source: Source): Snapshot[] {
+function following(source: DiscoverySource): Snapshot[] {
   const said: Snapshot[] = []
   source.start((snapshot) => {
     for (const { url, weight = 1, zone = 'z', instance = 'i', labels = {} } of snapshot) {

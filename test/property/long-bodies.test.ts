@@ -5,7 +5,7 @@ import type { RawPairs } from '../../src/core/call.ts'
 import { Chunks } from '../../src/core/chunks.ts'
 import { digestOf } from '../../src/core/key.ts'
 import { encodingOf, rawDigest, rawDigestSteps, rawPrefix } from '../../src/data/key/raw.ts'
-import { atOnce } from '../../src/lib/turns.ts'
+import { runToEnd } from '../../src/lib/cooperative.ts'
 import { oip } from '../../src/protocol/oip/oip.ts'
 import { opaque } from '../../src/protocol/opaque.ts'
 import type { Protocol } from '../../src/protocol/protocol.ts'
@@ -26,8 +26,8 @@ function verdicts(protocol: Protocol, body: Uint8Array, places: readonly number[
   const word = (reading: ReturnType<Protocol['read']>) => ('bypass' in reading ? 'bypass' : reading.whole)
   return {
     joined: word(protocol.read(call, body, OPTIONS)),
-    inPieces: word(atOnce(protocol.readChunks(call, cut(body, places), OPTIONS))),
-    uncut: word(atOnce(protocol.readChunks(call, new Chunks([body]), OPTIONS))),
+    inPieces: word(runToEnd(protocol.readChunks(call, cut(body, places), OPTIONS))),
+    uncut: word(runToEnd(protocol.readChunks(call, new Chunks([body]), OPTIONS))),
   }
 }
 
@@ -166,7 +166,7 @@ describe('a long body', () => {
       fc.property(fc.array(byteOf, { maxLength: 60 }), places, fc.nat(20), (list, at, length) => {
         const body = Uint8Array.from(list)
         const encoding = encodingOf(callOf(body))
-        expect(atOnce(rawDigestSteps(rawPrefix(SEED, encoding), cut(body, at)))).toBe(
+        expect(runToEnd(rawDigestSteps(rawPrefix(SEED, encoding), cut(body, at)))).toBe(
           rawDigest(rawPrefix(SEED, encoding), body),
         )
         const opaquely = verdicts(opaque, body, at)

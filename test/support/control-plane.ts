@@ -6,7 +6,7 @@ import { DEFAULT_HEALTH, Health, type HealthSettings } from '../../src/control/h
 import { createProbe } from '../../src/control/health/probe.ts'
 import type { PoolDeclaration } from '../../src/control/registry/registration.ts'
 import { Registry } from '../../src/control/registry/registry.ts'
-import { createAddressRules, type Endpoint } from '../../src/core/addresses.ts'
+import { createAddressRules, type HostPort } from '../../src/core/addresses.ts'
 import { silentLog } from '../../src/core/log.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 
@@ -25,7 +25,7 @@ export interface ControlPlane {
 }
 
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
-  const own: Endpoint[] = []
+  const own: HostPort[] = []
   const rules = createAddressRules({ own })
   const clock = systemClock
   const registry = new Registry({ clock, log: silentLog, inflight: () => 0 })

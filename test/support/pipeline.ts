@@ -10,10 +10,10 @@ import type { Outcome, Reply } from '../../src/core/reply.ts'
 import { createMemory } from '../../src/data/cache/memory/memory.ts'
 import { createTiered, type Tiered } from '../../src/data/cache/tiered.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
-import { createStandings } from '../../src/data/decision/cache-decision.ts'
+import { createCacheDecisions } from '../../src/data/decision/cache-decision.ts'
 import { RefreshBudget } from '../../src/data/decision/refresh-budget.ts'
 import { Flights } from '../../src/data/flight/flights.ts'
-import { Markers } from '../../src/data/flight/hit-for-miss.ts'
+import { HitForMiss } from '../../src/data/flight/hit-for-miss.ts'
 import { Leases } from '../../src/data/flight/leases.ts'
 import { Aliases } from '../../src/data/hits/aliases.ts'
 import { ReadyAnswers } from '../../src/data/hits/ready.ts'
@@ -30,17 +30,17 @@ import { refusalKey } from '../../src/data/key/refusal.ts'
 import { createVersionRules } from '../../src/data/key/statements.ts'
 import { createRouter, type Matched, type RouteCache } from '../../src/data/route/routes.ts'
 import { createAsk } from '../../src/data/rows/ask.ts'
-import type { Landing, RefusalOf } from '../../src/data/rows/lookup-context.ts'
+import type { LoadResult, RefusalOf } from '../../src/data/rows/lookup-context.ts'
 import { createShadow } from '../../src/data/rows/shadow.ts'
 import { Splitter } from '../../src/data/rows/splitter.ts'
 import { createSplitting } from '../../src/data/rows/splitting.ts'
 import { createCompose } from '../../src/data/serve/compose.ts'
 import { type Explanation, explain } from '../../src/data/serve/explain.ts'
-import { createShip } from '../../src/data/serve/fetch.ts'
+import { createFetch } from '../../src/data/serve/fetch.ts'
 import { createFill } from '../../src/data/serve/fill.ts'
 import { createPipeline } from '../../src/data/serve/pipeline.ts'
 import { createForward } from '../../src/data/upstream/forward.ts'
-import type { Delivered, Dispatch, Shipment } from '../../src/data/upstream/upstream-call.ts'
+import type { Dispatch, UpstreamRequest, UpstreamResponse } from '../../src/data/upstream/upstream-call.ts'
 import { oip } from '../../src/protocol/oip/oip.ts'
 import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
 import { FakeClock } from './fake-clock.ts'
@@ -107,7 +107,7 @@ export interface TestGateway {
   readonly epochs: Epochs
   readonly deployments: Deployments
   readonly purgedKeys: PurgedKeys
-  readonly flights: Flights<Landing>
+  readonly flights: Flights<LoadResult>
   readonly ready: ReadyAnswers
   readonly splitter: Splitter
   /** Reads what other gateways have said, as each second. */
@@ -223,7 +223,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   const changed = () => ready.clear()
   const epochs = new Epochs({ shared, clock, log, changed })
   const deployments = new Deployments({ shared, clock, log, changed })
-  const flights = new Flights<Landing>({ maxWaiters: 1000, clock })
+  const flights = new Flights<LoadResult>({ maxWaiters: 1000, clock })
   const purgedKeys = new PurgedKeys({
     shared,
     clock,
@@ -260,7 +260,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     splitting() {},
   }
   const leases = cache.leases && new Leases({ leases: cache.leases, clock })
-  const standings = createStandings(keyer)
+  const decisions = createCacheDecisions(keyer)
   const mayKeep = ({ route, target }: Matched, version: string | undefined) =>
     deployments.mayKeep(route.pool, target, version)
   const http = createHttpCache({
@@ -279,21 +279,21 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     random,
   })
   const pipeline = createPipeline({
-    standings,
+    decisions,
     http,
     cache,
     memory: 'memory',
     ready,
     aliases: tier && new Aliases(clock),
     flights,
-    markers: new Markers(clock),
+    hitForMiss: new HitForMiss(clock),
     refreshes: new RefreshBudget(),
     splitting,
     forms,
     fill: createFill({
       cache,
       forms,
-      ship: createShip({
+      fetch: createFetch({
         dispatch,
         outgoing,
         splitting,
@@ -396,7 +396,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     },
     explain: (body, more = {}) =>
       explain(
-        { keyer, standings, http, cache, memory: 'memory', splitting, wall: () => clock.wall() },
+        { keyer, decisions, http, cache, memory: 'memory', splitting, wall: () => clock.wall() },
         ...request(body, more),
       ),
   }
@@ -406,7 +406,7 @@ type DispatchParts = Pick<GatewayParts, 'place' | 'clock' | 'asked' | 'script'>
 
 /** Dispatch that ends at the script; the answer of a call that was cut meanwhile is lost, as on a socket. */
 function scripted({ place, clock, asked, script }: DispatchParts): Dispatch {
-  return (call: Call, _: Matched, shipment: Shipment): Promise<Delivered> =>
+  return (call: Call, _: Matched, shipment: UpstreamRequest): Promise<UpstreamResponse> =>
     new Promise((resolve, reject) => {
       const { signal, headers, body } = shipment
       if (signal.aborted) return reject(signal.reason)
@@ -427,7 +427,7 @@ function scripted({ place, clock, asked, script }: DispatchParts): Dispatch {
 }
 
 /** What is longer than was to be collected arrives as a stream. */
-function collected(reply: Reply, { collectBytes }: Shipment): Reply {
+function collected(reply: Reply, { collectBytes }: UpstreamRequest): Reply {
   const { body } = reply
   if (!(body instanceof Uint8Array) || (collectBytes > 0 && body.length <= collectBytes)) return reply
   return {
@@ -438,7 +438,7 @@ function collected(reply: Reply, { collectBytes }: Shipment): Reply {
   }
 }
 
-const BACKEND: Delivered['backend'] = {
+const BACKEND: UpstreamResponse['backend'] = {
   id: 'b',
   slot: 0,
   generation: 1,

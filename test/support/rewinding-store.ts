@@ -3,7 +3,7 @@
  * over that has not heard of the last writes. As Redis does by the script of its facts, it forgets those of another
  * life; unless it cannot tell one life from another. Operations may fail, also after they were done.
  */
-import type { SharedFacts } from '../../src/data/key/epochs.ts'
+import type { FactStore } from '../../src/data/key/epochs.ts'
 
 export type StoreFault = 'none' | 'away' | 'silent'
 
@@ -13,7 +13,7 @@ interface Copy<T> {
   readonly factsOf: number
 }
 
-export class RewindingStore<T> implements SharedFacts {
+export class RewindingStore<T> implements FactStore {
   /** `silent`: done, but the answer is lost. */
   fault: StoreFault = 'none'
   entries = new Map<string, T>()

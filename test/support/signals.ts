@@ -1,8 +1,8 @@
 /** Scale signals as a scaler gives them, for tests of what carries them. */
-import type { Signal } from '../../src/control/scale/signal.ts'
+import type { ScaleSignal } from '../../src/control/scale/signal.ts'
 
 /** A signal that asks for so many replicas; equal numbers have equal ids. */
-export function signalFor(pool: string, desired: number, token = 1): Signal {
+export function signalFor(pool: string, desired: number, token = 1): ScaleSignal {
   return {
     id: `${pool}-${desired}-${token}`,
     token,

@@ -4,14 +4,14 @@
  * is settled for the whole process is settled here. Everything that passes is plain data.
  */
 import type { Settings } from '../../config/schema.ts'
-import type { Endpoint } from '../../core/addresses.ts'
+import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import { inflightOf, type LoadTable } from '../../data/balance/table.ts'
-import type { Statement } from '../../data/key/statements.ts'
-import type { Asked, Explanation } from '../../data/serve/explain.ts'
+import type { VersionStatement } from '../../data/key/statements.ts'
+import type { ExplainQuery, Explanation } from '../../data/serve/explain.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { Stalls } from '../../lib/stalls.ts'
+import { EventLoopLag } from '../../lib/event-loop-lag.ts'
 import type { ProcessLog } from '../../obs/log.ts'
 import type { Metrics, MetricsSnapshot } from '../../obs/metrics.ts'
 import { type Cache, openCache } from '../cache.ts'
@@ -22,14 +22,14 @@ import type { PoolDefaults } from '../settings-mapping.ts'
 import { SharedFacts } from '../shared-facts.ts'
 import { DataWorker } from './data-worker.ts'
 import { type DataStats, mergeStats, mergeTraffic } from './merge.ts'
-import type { Said } from './messages.ts'
-import { allocateState, type Share, type SharedState, shareOf } from './shared-state.ts'
+import type { ReportedForm } from './messages.ts'
+import { allocateState, type SharedState, shareOf, type WorkerShare } from './shared-state.ts'
 import { Threads } from './threads.ts'
 
 /** How long a call that loads a model waits at its end for the other workers to have heard of it. */
 const REDEPLOYED_MS = 1_000
 
-export interface DataSideParts {
+export interface DataPlanesParts {
   readonly settings: Settings
   /** How many workers there are to be, the one in this thread among them. */
   readonly workers: number
@@ -39,37 +39,37 @@ export interface DataSideParts {
   readonly clock: Clock
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly Endpoint[]
+  readonly own: () => readonly HostPort[]
   /** Called for a model whose deployment nobody has told of, when it is first called. */
   readonly unknownModel: (pool: string, model: string) => void
   /** A backend has answered well. */
   readonly alive: (pool: string, backend: string) => void
   /** An answer says of which version it is. */
-  readonly stated: (statement: Statement) => void
+  readonly stated: (statement: VersionStatement) => void
   /** A call has loaded or unloaded a model; what was kept of it is out of reach. */
   readonly redeployed: (pool: string, model: string) => void
 }
 
-export async function openDataSide(parts: DataSideParts): Promise<DataSide> {
+export async function openDataSide(parts: DataPlanesParts): Promise<DataPlanes> {
   const { settings, workers, clock, log, metrics } = parts
   if (workers > 1) await checkFree(settings.server.listen)
   const shared = allocateState(settings, workers)
   const share = shareOf(shared, { worker: 0, settings, clock })
-  const stalls = new Stalls(clock)
-  stalls.start()
-  const stalled = (now: number) => stalls.total(now)
+  const eventLoopLag = new EventLoopLag(clock)
+  eventLoopLag.start()
+  const stalled = (now: number) => eventLoopLag.total(now)
   const cache = await openCache(settings, { clock, log, observer: metrics, memory: share.memory, stalled })
-  return new DataSide({ ...parts, shared, share, cache, stalls })
+  return new DataPlanes({ ...parts, shared, share, cache, eventLoopLag })
 }
 
-interface Opened extends DataSideParts {
+interface Opened extends DataPlanesParts {
   readonly shared: SharedState
-  readonly share: Share
+  readonly share: WorkerShare
   readonly cache: Cache
-  readonly stalls: Stalls
+  readonly eventLoopLag: EventLoopLag
 }
 
-export class DataSide {
+export class DataPlanes {
   /** What keys cover, for the whole process. */
   readonly facts: SharedFacts
   readonly #settings: Settings
@@ -77,7 +77,7 @@ export class DataSide {
   readonly #table: LoadTable
   readonly #worker: DataWorker
   readonly #threads: Threads
-  readonly #told: DataSideParts['redeployed']
+  readonly #told: DataPlanesParts['redeployed']
 
   constructor(parts: Opened) {
     this.#settings = parts.settings
@@ -123,7 +123,7 @@ export class DataSide {
   }
 
   /** Resolves when this thread listens; the others come as they are ready. Rejects with the listener's error. */
-  async listen(): Promise<Endpoint> {
+  async listen(): Promise<HostPort> {
     const at = await this.#worker.listen(this.#settings.server.listen)
     this.#threads.start(at)
     return at
@@ -135,7 +135,7 @@ export class DataSide {
   }
 
   /** What the backends' metadata say of the forms in which they are asked. */
-  said(said: Said): void {
+  said(said: ReportedForm): void {
     this.#worker.plane.said(said)
     this.#threads.said(said)
   }
@@ -167,7 +167,7 @@ export class DataSide {
     return own && mergeTraffic([own, ...this.#threads.traffic(pool)])
   }
 
-  explain(asked: Asked): Promise<Explanation> {
+  explain(asked: ExplainQuery): Promise<Explanation> {
     return this.#worker.plane.explain(asked)
   }
 

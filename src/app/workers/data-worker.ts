@@ -1,19 +1,19 @@
 /** What one thread of the data plane is made of: the cache, the plane, and the listener in front of it. */
 import type { Settings } from '../../config/schema.ts'
-import type { Endpoint } from '../../core/addresses.ts'
+import type { HostPort } from '../../core/addresses.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { OutlierState } from '../../data/balance/outliers/outlier-state.ts'
 import type { LoadTable } from '../../data/balance/table.ts'
 import type { Claims } from '../../data/flight/claims.ts'
-import { type Listener, listen } from '../../data/ingress/server.ts'
-import type { Statement } from '../../data/key/statements.ts'
+import { type DataListener, listen } from '../../data/ingress/server.ts'
+import type { VersionStatement } from '../../data/key/statements.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { Stalls } from '../../lib/stalls.ts'
+import type { EventLoopLag } from '../../lib/event-loop-lag.ts'
 import { Wheel } from '../../lib/wheel.ts'
 import type { ProcessLog } from '../../obs/log.ts'
 import type { Cache } from '../cache.ts'
-import { DataPlane, type Facts } from '../data-plane.ts'
+import { DataPlane, type KeyFacts } from '../data-plane.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 
 export interface DataWorkerParts {
@@ -21,8 +21,8 @@ export interface DataWorkerParts {
   readonly poolDefaults: PoolDefaults
   readonly cache: Cache
   /** Of this thread; runs already. */
-  readonly stalls: Stalls
-  readonly facts: Facts
+  readonly eventLoopLag: EventLoopLag
+  readonly facts: KeyFacts
   readonly table: LoadTable
   readonly outliers: OutlierState
   readonly claims: Claims | undefined
@@ -31,9 +31,9 @@ export interface DataWorkerParts {
   readonly clock: Clock
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly Endpoint[]
+  readonly own: () => readonly HostPort[]
   /** As the plane takes them. */
-  readonly stated: (statement: Statement) => void
+  readonly stated: (statement: VersionStatement) => void
   readonly redeployed: (pool: string, model: string) => Promise<void>
   readonly split?: (found: Finding) => void
 }
@@ -45,7 +45,7 @@ export class DataWorker {
   readonly plane: DataPlane
   readonly #parts: DataWorkerParts
   readonly #wheel: Wheel
-  #listener: Listener | undefined
+  #listener: DataListener | undefined
   #ticking: NodeJS.Timeout | undefined
 
   constructor(parts: DataWorkerParts) {
@@ -63,7 +63,7 @@ export class DataWorker {
     return this.#listener !== undefined
   }
 
-  async listen(at: Endpoint): Promise<Endpoint> {
+  async listen(at: HostPort): Promise<HostPort> {
     const { settings, table } = this.#parts
     const { limits, fastDoor } = settings.server
     this.#listener = await listen(

@@ -3,15 +3,15 @@
  * settings, views of the pools and what keys cover; up go reports.
  */
 import type { Settings } from '../../config/schema.ts'
-import type { Endpoint } from '../../core/addresses.ts'
+import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
-import type { Statement } from '../../data/key/statements.ts'
+import type { VersionStatement } from '../../data/key/statements.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
-import type { Asked, Explanation } from '../../data/serve/explain.ts'
+import type { ExplainQuery, Explanation } from '../../data/serve/explain.ts'
 import type { MetricsSnapshot } from '../../obs/metrics.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import type { DataStats } from './merge.ts'
@@ -26,7 +26,7 @@ export interface WorkerStart {
   readonly shared: SharedState
 }
 
-export interface Said {
+export interface ReportedForm {
   readonly pool: string
   readonly model: string
   /** `Plan.form`, of a call that could be made. */
@@ -34,8 +34,8 @@ export interface Said {
 }
 
 export interface ToWorker {
-  listen(at: Endpoint): Endpoint
-  own(endpoints: readonly Endpoint[]): void
+  listen(at: HostPort): HostPort
+  own(endpoints: readonly HostPort[]): void
   apply(view: PoolView): void
   reload(settings: Settings): void
   epoch(told: { readonly name: string; readonly epoch: EpochState | undefined }): void
@@ -45,14 +45,14 @@ export interface ToWorker {
     readonly state: DeploymentState | undefined
   }): void
   /** What metadata say of the forms in which a model is asked. */
-  said(said: Said): void
+  said(said: ReportedForm): void
   /** What another worker has found out of a model's rows. */
   split(found: Finding): void
   /** False: a tier could not be told. */
   forget(digest: Digest): boolean
   /** Answered once everything told before has been done. */
   heard(nothing: undefined): void
-  explain(asked: Asked): Explanation
+  explain(asked: ExplainQuery): Explanation
   stats(nothing: undefined): DataStats
   metrics(nothing: undefined): MetricsSnapshot
   drain(timeoutMs: number): void
@@ -71,7 +71,7 @@ export interface ToControl {
   deployment(of: { readonly pool: string; readonly model: string }): DeploymentState
   /** A backend has answered well; at most once a second for each. */
   alive(of: { readonly pool: string; readonly backend: string }): void
-  stated(statement: Statement): void
+  stated(statement: VersionStatement): void
   /** Answered when what was kept of the model is out of reach. */
   redeployed(of: { readonly pool: string; readonly model: string }): void
   split(found: Finding): void

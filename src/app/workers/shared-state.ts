@@ -47,7 +47,7 @@ export function allocateState(settings: Settings, workers: number): SharedState 
 }
 
 /** The part of one worker. */
-export interface Share {
+export interface WorkerShare {
   readonly table: LoadTable
   readonly outliers: OutlierState
   readonly claims: Claims | undefined
@@ -64,7 +64,7 @@ interface Holder {
 export function shareOf(
   { table, outliers, claims, memory }: SharedState,
   { worker, settings, clock }: Holder,
-): Share {
+): WorkerShare {
   const maxBytes = memoryBytes(settings)
   const own = () => (maxBytes > 0 ? createMemory({ maxBytes, clock }) : undefined)
   return {

@@ -6,13 +6,13 @@
 import { FAULTS, type FaultCode, GatewayError } from '../../core/errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 
-type Offer<T> = {
+type RpcHandlers<T> = {
   readonly [K in keyof T]: T[K] extends (argument: infer A) => infer R
     ? (argument: A) => R | Promise<R>
     : never
 }
 type Argument<F> = F extends (argument: infer A) => unknown ? A : never
-type Result<F> = F extends (argument: never) => infer R ? R : never
+type RpcResult<F> = F extends (argument: never) => infer R ? R : never
 
 type Message =
   | { readonly kind: 'call'; readonly name: string; readonly argument: unknown; readonly id?: number }
@@ -26,33 +26,33 @@ interface PlainError {
   readonly facts: Readonly<Record<string, unknown>>
 }
 
-interface Asked {
+interface PendingCall {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
 }
 
 /** A MessagePort, or the Worker at its other end. */
-interface Port {
+interface MessageEndpoint {
   postMessage(message: unknown): void
   on(event: 'message', listener: (message: Message) => void): unknown
 }
 
 /** `Ours`: what this side offers; `Theirs`: what the other does. */
-export class Link<Theirs, Ours> {
-  readonly #port: Port
+export class ThreadRpc<Theirs, Ours> {
+  readonly #port: MessageEndpoint
   readonly #clock: Clock
-  readonly #asked = new Map<number, Asked>()
+  readonly #asked = new Map<number, PendingCall>()
   #offers: Readonly<Record<string, (argument: unknown) => unknown>> = {}
   #lastId = 0
   #ended: Error | undefined
 
-  constructor(port: Port, clock: Clock) {
+  constructor(port: MessageEndpoint, clock: Clock) {
     this.#port = port
     this.#clock = clock
   }
 
   /** Begins to take messages; until then they wait, in their order. */
-  offer(offers: Offer<Ours>): void {
+  offer(offers: RpcHandlers<Ours>): void {
     this.#offers = offers
     this.#port.on('message', (message: Message) => void this.#take(message))
   }
@@ -70,7 +70,7 @@ export class Link<Theirs, Ours> {
     name: K,
     argument: Argument<Theirs[K]>,
     ms: number,
-  ): Promise<Result<Theirs[K]>> {
+  ): Promise<RpcResult<Theirs[K]>> {
     return new Promise((resolve, reject) => {
       if (this.#ended) return reject(this.#ended)
       const id = ++this.#lastId
@@ -83,7 +83,7 @@ export class Link<Theirs, Ours> {
         settle(() => reject(new Error(`no answer to ${name} within ${ms} ms`))),
       )
       this.#asked.set(id, {
-        resolve: (value) => settle(() => resolve(value as Result<Theirs[K]>)),
+        resolve: (value) => settle(() => resolve(value as RpcResult<Theirs[K]>)),
         reject: (error) => settle(() => reject(error)),
       })
       this.#post({ kind: 'call', name, argument, id })

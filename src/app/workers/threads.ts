@@ -4,14 +4,14 @@
  * ends is buried, what it left in shared memory cleared, and another one takes its place; one that hangs is ended.
  */
 import type { Settings } from '../../config/schema.ts'
-import type { Endpoint } from '../../core/addresses.ts'
+import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
-import type { Statement } from '../../data/key/statements.ts'
+import type { VersionStatement } from '../../data/key/statements.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { ProcessLog } from '../../obs/log.ts'
@@ -20,10 +20,10 @@ import type { PoolLoad } from '../demand.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import type { SharedFacts } from '../shared-facts.ts'
 import { countedOf, type DataStats, mergeStats } from './merge.ts'
-import type { Said, ToWorker, WorkerReport } from './messages.ts'
+import type { ReportedForm, ToWorker, WorkerReport } from './messages.ts'
 import { buryWorker, type SharedState } from './shared-state.ts'
 import { WorkerLoads } from './worker-loads.ts'
-import { type Down, type Ending, WorkerPlace } from './worker-supervisor.ts'
+import { type Down, type ExitReason, WorkerSupervisor } from './worker-supervisor.ts'
 
 const ASK_MS = 2_000
 /** A worker that has not forgotten something for so long hangs. */
@@ -45,9 +45,9 @@ export interface ThreadsParts {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly random: () => number
-  readonly own: () => readonly Endpoint[]
+  readonly own: () => readonly HostPort[]
   readonly alive: (pool: string, backend: string) => void
-  readonly stated: (statement: Statement) => void
+  readonly stated: (statement: VersionStatement) => void
   readonly redeployed: (pool: string, model: string) => Promise<void>
   /** A worker has found out whether a model may be split. */
   readonly split: (found: Finding) => void
@@ -55,11 +55,11 @@ export interface ThreadsParts {
 
 export class Threads {
   readonly #parts: ThreadsParts
-  readonly #places: readonly WorkerPlace[]
+  readonly #places: readonly WorkerSupervisor[]
   readonly #loads: WorkerLoads
   readonly #views = new Map<string, PoolView>()
   readonly #reports = new Map<number, WorkerReport>()
-  readonly #said = new Map<string, Said>()
+  readonly #said = new Map<string, ReportedForm>()
   readonly #splits = new Map<string, Finding>()
   /** What each worker that runs has told last of what it counts: when it ends, no less than that stays. */
   readonly #stats = new Map<number, DataStats>()
@@ -69,7 +69,7 @@ export class Threads {
   #past: DataStats | undefined
   /** What was reloaded since the start. */
   #settings: Settings | undefined
-  #own: readonly Endpoint[] = []
+  #own: readonly HostPort[] = []
 
   constructor(parts: ThreadsParts) {
     this.#parts = parts
@@ -78,7 +78,7 @@ export class Threads {
   }
 
   /** Starts them; each listens as soon as it can. */
-  start(at: Endpoint): void {
+  start(at: HostPort): void {
     this.#own = [...this.#parts.own(), at]
     for (const place of this.#places) place.start(at)
   }
@@ -105,7 +105,7 @@ export class Threads {
     })
   }
 
-  said(said: Said): void {
+  said(said: ReportedForm): void {
     this.#said.set(`${said.pool}/${said.model}`, said)
     if (this.#said.size > MAX_SPLITS) this.#said.delete(this.#said.keys().next().value as string)
     this.#tell('said', said)
@@ -189,7 +189,7 @@ export class Threads {
     )
   }
 
-  get #listening(): readonly { readonly place: WorkerPlace; readonly link: Down }[] {
+  get #listening(): readonly { readonly place: WorkerSupervisor; readonly link: Down }[] {
     return this.#places.flatMap((place) =>
       place.isListening && place.link ? [{ place, link: place.link }] : [],
     )
@@ -199,9 +199,9 @@ export class Threads {
     return this.#listening.map(({ link }) => link)
   }
 
-  #place(worker: number): WorkerPlace {
+  #place(worker: number): WorkerSupervisor {
     const { settings, poolDefaults, shared, clock, log, random } = this.#parts
-    return new WorkerPlace({
+    return new WorkerSupervisor({
       start: { worker, settings, poolDefaults, shared },
       offers: this.#offers(worker),
       brief: (link) => this.#brief(link),
@@ -257,7 +257,7 @@ export class Threads {
     for (const found of this.#splits.values()) link.tell('split', found)
   }
 
-  #bury(worker: number, ending: Ending): void {
+  #bury(worker: number, ending: ExitReason): void {
     const { shared, metrics } = this.#parts
     buryWorker(shared, worker)
     this.#loads.forget(worker)

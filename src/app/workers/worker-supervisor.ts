@@ -6,17 +6,17 @@
 import { getCompileCacheDir } from 'node:module'
 import { dirname, extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { Endpoint } from '../../core/addresses.ts'
+import type { HostPort } from '../../core/addresses.ts'
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
-import { Link } from './thread-rpc.ts'
+import { ThreadRpc } from './thread-rpc.ts'
 
-export type Down = Link<ToWorker, ToControl>
+export type Down = ThreadRpc<ToWorker, ToControl>
 type Offers = Parameters<Down['offer']>[0]
 /** What a worker has ended of. */
-export type Ending = 'asked' | 'crash' | 'hang'
+export type ExitReason = 'asked' | 'crash' | 'hang'
 
 export interface WorkerPlaceParts {
   readonly start: WorkerStart
@@ -25,7 +25,7 @@ export interface WorkerPlaceParts {
   /** Tells a new worker what the first ones were told since the start. */
   readonly brief: (link: Down) => void
   /** Clears what an ended worker has left, before another one comes. */
-  readonly bury: (ending: Ending) => void
+  readonly bury: (ending: ExitReason) => void
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
@@ -46,7 +46,7 @@ const LOOK_MS = 1_000
  */
 const STILL_LOOKS = 5
 
-export class WorkerPlace {
+export class WorkerSupervisor {
   readonly number: number
   isListening = false
   /** Undefined: there was no thread yet. */
@@ -54,11 +54,11 @@ export class WorkerPlace {
   readonly #parts: WorkerPlaceParts
   #thread: Worker | undefined
   #gone = Promise.resolve()
-  #at: Endpoint | undefined
+  #at: HostPort | undefined
   #bornAt = 0
   #failures = 0
   #isClosing = false
-  #cause: Ending = 'crash'
+  #cause: ExitReason = 'crash'
   #cancelNext = () => {}
   #cancelLook = () => {}
 
@@ -68,7 +68,7 @@ export class WorkerPlace {
   }
 
   /** Starts the thread, which listens there as soon as it can, and so does each that follows it. */
-  start(at: Endpoint): void {
+  start(at: HostPort): void {
     this.#at = at
     this.#begin()
   }
@@ -93,7 +93,7 @@ export class WorkerPlace {
     const { thread, link } = this.#spawn()
     this.#thread = thread
     this.link = link
-    link.ask('listen', this.#at as Endpoint, LISTEN_MS).then(
+    link.ask('listen', this.#at as HostPort, LISTEN_MS).then(
       () => {
         if (link.isEnded) return
         this.isListening = true
@@ -115,7 +115,7 @@ export class WorkerPlace {
       env: environment(),
       name: `worker ${start.worker}`,
     })
-    const link: Down = new Link(thread, clock)
+    const link: Down = new ThreadRpc(thread, clock)
     let error: unknown
     thread.on('error', (cause) => {
       error = cause

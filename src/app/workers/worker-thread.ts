@@ -3,10 +3,10 @@
  * it sees.
  */
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import type { Endpoint } from '../../core/addresses.ts'
+import type { HostPort } from '../../core/addresses.ts'
 import { MirroredDeployments, MirroredEpochs } from '../../data/key/mirror.ts'
 import { systemClock } from '../../lib/clock.ts'
-import { Stalls } from '../../lib/stalls.ts'
+import { EventLoopLag } from '../../lib/event-loop-lag.ts'
 import type { Level, ProcessLog } from '../../obs/log.ts'
 import { createMetrics } from '../../obs/metrics.ts'
 import { openCache } from '../cache.ts'
@@ -14,10 +14,10 @@ import { observing, seldom } from '../observing.ts'
 import { DataWorker, TICK_MS } from './data-worker.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
 import { shareOf } from './shared-state.ts'
-import { Link } from './thread-rpc.ts'
+import { ThreadRpc } from './thread-rpc.ts'
 import { loadsOf } from './worker-loads.ts'
 
-type Up = Link<ToControl, ToWorker>
+type Up = ThreadRpc<ToControl, ToWorker>
 
 /** Longer than the control thread waits for a tier, and for what the backends have. */
 const FACT_MS = 3_000
@@ -29,28 +29,28 @@ const clock = systemClock
 
 async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   const { worker: number, settings, poolDefaults, shared } = start
-  const up: Up = new Link(port, clock)
+  const up: Up = new ThreadRpc(port, clock)
   const log = remoteLog(up, settings.log.level)
   const metrics = createMetrics(number)
   const share = shareOf(shared, { worker: number, settings, clock })
-  const stalls = new Stalls(clock)
-  stalls.start()
+  const eventLoopLag = new EventLoopLag(clock)
+  eventLoopLag.start()
   const cache = await openCache(settings, {
     clock,
     log,
     observer: metrics,
     memory: share.memory,
-    stalled: (now) => stalls.total(now),
+    stalled: (now) => eventLoopLag.total(now),
     isFurther: true,
   })
   const facts = mirrored(up)
-  let own: readonly Endpoint[] = []
+  let own: readonly HostPort[] = []
   const worker = new DataWorker({
     ...share,
     settings,
     poolDefaults,
     cache,
-    stalls,
+    eventLoopLag,
     facts,
     observer: observing({
       metrics,
@@ -75,7 +75,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   ).unref()
   up.offer({
     ...offers(worker, facts),
-    own: (endpoints: readonly Endpoint[]) => {
+    own: (endpoints: readonly HostPort[]) => {
       own = endpoints
     },
     metrics: () => metrics.snapshot(),

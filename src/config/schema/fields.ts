@@ -2,15 +2,17 @@
  * The kinds of values the YAML is made of: each says what it accepts, what it becomes, and how it is shown
  * again. Messages never repeat a value: it may be a secret in the wrong place.
  */
+
 import { BlockList, isIP } from 'node:net'
 import * as z from 'zod'
+import type { HostPort } from '../../core/addresses.ts'
 import { formatDuration, formatSize, parseDuration, parseSize } from '../../lib/bytes.ts'
 
 /** How a value is documented and printed, where its zod type does not say it. */
-export type Kind = 'duration' | 'size' | 'address' | 'secret' | 'secretUrl'
+export type ValueKind = 'duration' | 'size' | 'address' | 'secret' | 'secretUrl'
 
 export interface KindNote {
-  readonly kind: Kind
+  readonly kind: ValueKind
   /** The accepted range in words, for the reference. */
   readonly range?: string
 }
@@ -83,16 +85,11 @@ function explain(parse: (text: string) => number): string {
   }
 }
 
-export interface Address {
-  readonly host: string
-  readonly port: number
-}
-
 /** `0.0.0.0:8080`, `[::1]:0`, `localhost:9090` → host and port. Port 0: whichever is free. */
 export function address() {
   return z
     .string()
-    .transform((text, ctx): Address => {
+    .transform((text, ctx): HostPort => {
       const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text)
       const [host, port] = [parts?.[1] ?? parts?.[2] ?? '', Number(parts?.[3])]
       const isBracketed = parts?.[1] !== undefined

@@ -7,8 +7,8 @@ import {
   BOUNDS,
   type LeaseGrant,
   type PoolStatus,
-  type Refusal,
   type Registration,
+  type RegistrationRefusal,
   type Removal,
 } from '../registry/registration.ts'
 import { EXPLAIN_BYTES, readExplain, readPatch, readPurge, readRegistration, readRenewal } from './bodies.ts'
@@ -166,7 +166,7 @@ function backendOf({ params }: AdminRequest): { pool: string; id: string } {
 
 const STATUS = { unknownPool: 404, unknownBackend: 404, conflict: 409, fenced: 409, full: 503 } as const
 
-function granted<T extends LeaseGrant | Removal>(answer: T | Refusal): T {
+function granted<T extends LeaseGrant | Removal>(answer: T | RegistrationRefusal): T {
   if ('refused' in answer) throw new Problem(STATUS[answer.refused], answer.message)
   return answer
 }

@@ -18,7 +18,7 @@ export interface TokenSettings {
 /** What a route asks for. `register` is completed with the pool of the path. */
 export type Scope = 'open' | 'metrics' | 'read' | 'register' | 'purge' | 'scale'
 
-export interface Asker {
+export interface AdminCaller {
   readonly authorization: string | undefined
   /** The peer's address. */
   readonly peer: string | undefined
@@ -52,7 +52,7 @@ export class Auth {
    * Lets the asker pass or throws 401 or 403. Returns a name for the log: the token's, `local`
    * or `open`.
    */
-  check(scope: Scope, asker: Asker): string {
+  check(scope: Scope, asker: AdminCaller): string {
     const isOpen = scope === 'open' || (scope === 'metrics' && this.#openMetrics)
     if (!this.hasTokens) {
       if (isLoopback(asker.peer ?? '')) return 'local'

@@ -6,7 +6,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
-interface Guest {
+interface AdminConnection {
   /** It has sent a request that was let in, to something that not everybody may have. */
   trusted: boolean
   /** Requests that are not answered yet. */
@@ -15,7 +15,7 @@ interface Guest {
 
 export class Connections {
   /** The one that has been still for longest comes first. */
-  readonly #guests = new Map<Socket, Guest>()
+  readonly #guests = new Map<Socket, AdminConnection>()
   readonly #most: number
 
   constructor(server: Server, most: number) {
@@ -51,7 +51,7 @@ export class Connections {
     })
   }
 
-  #stirred(socket: Socket, guest: Guest): void {
+  #stirred(socket: Socket, guest: AdminConnection): void {
     if (!this.#guests.delete(socket) || socket.destroyed) return
     this.#guests.set(socket, guest)
   }

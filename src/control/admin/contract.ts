@@ -17,11 +17,11 @@ export interface AdminParts {
   /** Resolves when what was just written is in force everywhere, and soon in any case; never rejects. Left out: it is at once. */
   settled?(): Promise<void>
   /** How the calls of a pool fare; undefined: nobody knows. */
-  traffic(pool: string): PoolTraffic | undefined
+  traffic(pool: string): PoolTrafficView | undefined
 }
 
 /** What the data plane says of a pool: some numbers of its own, and more of each backend, by slot. */
-export interface PoolTraffic {
+export interface PoolTrafficView {
   readonly backends: readonly { readonly slot: number }[]
 }
 

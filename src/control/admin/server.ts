@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Endpoint } from '../../core/addresses.ts'
+import type { HostPort } from '../../core/addresses.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -76,7 +76,7 @@ export class AdminServer {
   }
 
   /** Opens the listener. Rejects with an Error that names the fix when it cannot. */
-  async listen(): Promise<Endpoint> {
+  async listen(): Promise<HostPort> {
     const { host, port } = this.#settings
     await new Promise<void>((resolve, reject) => {
       this.#server.on('error', (error: NodeJS.ErrnoException) => reject(listenError(error, { host, port })))
@@ -256,7 +256,7 @@ async function readJson(request: IncomingMessage, maxBytes: number): Promise<unk
   }
 }
 
-function listenError(error: NodeJS.ErrnoException, { host, port }: Endpoint): Error {
+function listenError(error: NodeJS.ErrnoException, { host, port }: HostPort): Error {
   const at = `${host}:${port}`
   const fix: Record<string, string> = {
     EADDRINUSE: 'another process has it; stop that one or set admin.listen to another port',

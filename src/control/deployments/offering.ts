@@ -10,10 +10,10 @@
  */
 
 /** A version and the digest of its file, `2@sha256:…`; either may be empty. */
-export type Offer = string
+export type VersionOffer = string
 
 /** What a statement means: `first` where nothing was known, `next` where it is another deployment. */
-export type Statement = 'known' | 'first' | 'next'
+export type StatementMeaning = 'known' | 'first' | 'next'
 
 /** What changes as a backend leaves: nothing, the evidence, or what is deployed although the evidence stays. */
 export type Leaving = 'none' | 'known' | 'new'
@@ -25,8 +25,8 @@ export class Offering {
   /** Somebody was told of the evidence. */
   isTold = false
   /** By generation. */
-  readonly #said = new Map<number, readonly Offer[]>()
-  #known: ReadonlySet<Offer> | undefined
+  readonly #said = new Map<number, readonly VersionOffer[]>()
+  #known: ReadonlySet<VersionOffer> | undefined
   /** The version of each backend's last answer, by generation. */
   readonly #stated = new Map<number, string>()
 
@@ -48,7 +48,7 @@ export class Offering {
   }
 
   /** Takes note of what a backend offers; no offers: it is there, and does not tell. True: the evidence is new. */
-  say(generation: number, offers: readonly Offer[]): boolean {
+  say(generation: number, offers: readonly VersionOffer[]): boolean {
     const before = this.#said.get(generation)
     if (before && sameOffers(before, offers)) return false
     // Nothing is available while one version is unloaded and the next not yet loaded.
@@ -64,7 +64,7 @@ export class Offering {
    * An answer of this backend says of which version it is; `before`: what the one before said, as the teller remembers.
    * What other gateways have kept is told as of backend 0, and holds until one of ours has answered.
    */
-  state(generation: number, version: string, before: string | undefined): Statement {
+  state(generation: number, version: string, before: string | undefined): StatementMeaning {
     const last = this.#stated.get(generation) ?? before
     const known = new Set(this.#stated.values())
     if (generation !== OTHERS) this.#stated.delete(OTHERS)
@@ -91,11 +91,11 @@ export class Offering {
     return version !== undefined && drained && isLast && this.#stated.size > 0
   }
 
-  #union(): Set<Offer> {
+  #union(): Set<VersionOffer> {
     return new Set([...this.#said.values()].flat())
   }
 
-  #know(union: ReadonlySet<Offer>): boolean {
+  #know(union: ReadonlySet<VersionOffer>): boolean {
     const known = this.#known
     if (known && known.size === union.size && [...union].every((offer) => known.has(offer))) return false
     this.#known = union
@@ -103,6 +103,6 @@ export class Offering {
   }
 }
 
-function sameOffers(a: readonly Offer[], b: readonly Offer[]): boolean {
+function sameOffers(a: readonly VersionOffer[], b: readonly VersionOffer[]): boolean {
   return a.length === b.length && a.every((offer, i) => offer === b[i])
 }

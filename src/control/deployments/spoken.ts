@@ -8,7 +8,7 @@ import type { Probe, ProbeRequest, ProbeResult } from '../health/probe.ts'
 import type { Registry } from '../registry/registry.ts'
 
 /** `form`: bits of the dialect; 0: nothing is said any more. */
-export interface Said {
+export interface DeclaredForm {
   readonly pool: string
   readonly model: string
   readonly form: number
@@ -18,7 +18,7 @@ export interface SpokenOptions {
   readonly registry: Pick<Registry, 'views'>
   readonly probe: Probe
   readonly clock: Pick<Clock, 'now'>
-  readonly said: (said: Said) => void
+  readonly said: (said: DeclaredForm) => void
 }
 
 const ABOUT_MODEL = /^\/v2\/models\/([^/]+)$/
@@ -29,7 +29,7 @@ const SERVER_MS = 30_000
 const MAX_MODELS = 256
 const MAX_BACKENDS = 4096
 
-interface Backend {
+interface BackendForms {
   /** By model, in the path's spelling. */
   readonly models: Map<string, number>
   /** What the server says of all its models. */
@@ -40,7 +40,7 @@ interface Backend {
 export class Spoken {
   readonly #options: SpokenOptions
   /** By URL. */
-  readonly #backends = new Map<string, Backend>()
+  readonly #backends = new Map<string, BackendForms>()
   readonly #told = new Map<string, number>()
 
   constructor(options: SpokenOptions) {

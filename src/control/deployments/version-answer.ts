@@ -5,14 +5,14 @@
  */
 import { createHash } from 'node:crypto'
 import type { ProbeResult } from '../health/probe.ts'
-import type { Offer } from './offering.ts'
+import type { VersionOffer } from './offering.ts'
 
 /**
  * `offers`: sorted. `unversioned`: the model is there, and what it is like, but not its versions. `other`: it does not
  * speak this. `silent`: no answer, or one that says nothing for now.
  */
 export type VersionAnswer =
-  | { readonly kind: 'offers'; readonly offers: readonly Offer[] }
+  | { readonly kind: 'offers'; readonly offers: readonly VersionOffer[] }
   | { readonly kind: 'unversioned'; readonly digest: string }
   | { readonly kind: 'other' }
   | { readonly kind: 'silent'; readonly away: boolean }

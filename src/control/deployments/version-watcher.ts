@@ -5,7 +5,7 @@
 import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Probe } from '../health/probe.ts'
-import type { Offer } from './offering.ts'
+import type { VersionOffer } from './offering.ts'
 import { readIndex, readMetadata, readStatus, type VersionAnswer } from './version-answer.ts'
 
 /** Models that are asked about out of turn since a call is waiting, in each interval: callers may invent names. */
@@ -19,7 +19,7 @@ export interface WatcherOptions {
   /** For the Host field; undefined: the backend's own. */
   readonly host: () => string | undefined
   readonly models: (backend: Backend) => readonly string[]
-  readonly said: (model: string, offers: readonly Offer[]) => void
+  readonly said: (model: string, offers: readonly VersionOffer[]) => void
   /** After each question, whatever came of it. */
   readonly heard: (model: string) => void
 }
@@ -122,7 +122,7 @@ export class Watcher {
     return this.#spoken.get(model) === 'metadata' ? ['metadata', 'status'] : ['status', 'metadata']
   }
 
-  async #read(dialect: Dialect, { path, model, timeoutMs }: Asking): Promise<VersionAnswer> {
+  async #read(dialect: Dialect, { path, model, timeoutMs }: VersionQuery): Promise<VersionAnswer> {
     const { probe } = this.#options
     const asked = { url: this.backend.url, timeoutMs, host: this.#options.host() }
     const result = await probe({ ...asked, path })
@@ -140,12 +140,12 @@ export class Watcher {
   }
 }
 
-interface Asking {
+interface VersionQuery {
   readonly path: string
   readonly model: string
   readonly timeoutMs: number
 }
 
-function hasVersions(offers: readonly Offer[]): boolean {
+function hasVersions(offers: readonly VersionOffer[]): boolean {
   return offers.some((offer) => !offer.startsWith('@'))
 }

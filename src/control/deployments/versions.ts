@@ -7,7 +7,7 @@ import type { Backend, ModelOffer, PoolView } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Probe } from '../health/probe.ts'
 import type { Registry } from '../registry/registry.ts'
-import { type Offer, Offering } from './offering.ts'
+import { Offering, type VersionOffer } from './offering.ts'
 import { Watcher } from './version-watcher.ts'
 
 /** What a pool offers under a model's name; a new text is a new deployment. */
@@ -151,7 +151,7 @@ export class Versions {
 
   /** What a backend says by itself needs no question. */
   #declared(pool: string, { generation, models }: Backend): void {
-    const offers = new Map<string, Offer[]>([['', []]])
+    const offers = new Map<string, VersionOffer[]>([['', []]])
     for (const { name, version = '', digest = '' } of models.filter(tells)) {
       offers.set(name, [...(offers.get(name) ?? []), `${version}@${digest}`])
       offers.get('')?.push(`${name}=${version}@${digest}`)

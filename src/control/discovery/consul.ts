@@ -10,7 +10,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import { foundAt, objectOf } from './found.ts'
 import { ask } from './request.ts'
-import type { Snapshot, Source } from './source.ts'
+import type { DiscoverySource, Snapshot } from './source.ts'
 
 export interface ConsulOptions {
   /** Base URL of the agent. */
@@ -32,11 +32,11 @@ const GRACE_MS = 5000
 const MIN_PAUSE_MS = 250
 const RETRY = { baseMs: 500, maxMs: 30_000 }
 
-export function createConsulSource(options: ConsulOptions): Source {
+export function createConsulSource(options: ConsulOptions): DiscoverySource {
   return new ConsulSource(options)
 }
 
-class ConsulSource implements Source {
+class ConsulSource implements DiscoverySource {
   readonly name: string
   readonly #options: ConsulOptions
   #apply: ((snapshot: Snapshot) => void) | undefined

@@ -9,7 +9,7 @@ import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import { foundAt } from './found.ts'
-import type { Snapshot, Source } from './source.ts'
+import type { DiscoverySource, Snapshot } from './source.ts'
 
 /** The part of node:dns's Resolver that is used. */
 export interface DnsResolver {
@@ -44,7 +44,7 @@ interface Addresses {
   readonly ttlMs: number
 }
 
-export function createDnsSource(options: DnsOptions): Source {
+export function createDnsSource(options: DnsOptions): DiscoverySource {
   const { name, clock, log, minIntervalMs, random } = options
   const resolver = options.resolver ?? new Resolver(QUERY)
   let apply: ((snapshot: Snapshot) => void) | undefined

@@ -9,7 +9,7 @@ export interface EndpointSlice {
   readonly metadata: { readonly name: string; readonly namespace?: string; readonly resourceVersion?: string }
   readonly addressType?: string
   readonly endpoints?: readonly Endpoint[] | null
-  readonly ports?: readonly Port[] | null
+  readonly ports?: readonly EndpointPort[] | null
 }
 
 export interface Endpoint {
@@ -24,13 +24,13 @@ export interface Endpoint {
   readonly targetRef?: { readonly uid?: string; readonly name?: string } | null
 }
 
-export interface Port {
+export interface EndpointPort {
   readonly name?: string | null
   readonly port?: number | null
   readonly protocol?: string | null
 }
 
-interface Placed {
+interface FoundEndpoint {
   readonly backend: FoundBackend
   /** Going down, but still answering: taken only where nobody else is there. */
   readonly terminating: boolean
@@ -65,7 +65,7 @@ function flagsOf({ ready, serving, terminating }: Readonly<Record<string, unknow
   return Object.fromEntries(flags.filter(([, flag]) => typeof flag === 'boolean'))
 }
 
-function readPort(value: unknown): Port | undefined {
+function readPort(value: unknown): EndpointPort | undefined {
   const { name, port, protocol } = objectOf(value) ?? {}
   return {
     ...(isText(name) ? { name } : {}),
@@ -79,7 +79,7 @@ export function backendsOf(
   slices: Iterable<EndpointSlice>,
   port: number | string | undefined,
 ): FoundBackend[] {
-  const placed = new Map<string, Placed>()
+  const placed = new Map<string, FoundEndpoint>()
   for (const slice of slices) {
     const number = portOf(slice.ports ?? [], port)
     if (number === undefined || slice.addressType === 'FQDN') continue
@@ -95,7 +95,10 @@ export function backendsOf(
   return (ready.length > 0 ? ready : all).slice(0, BOUNDS.backends).map(({ backend }) => backend)
 }
 
-function placedAt({ addresses, conditions, zone, targetRef }: Endpoint, port: number): Placed | undefined {
+function placedAt(
+  { addresses, conditions, zone, targetRef }: Endpoint,
+  port: number,
+): FoundEndpoint | undefined {
   // All addresses of an endpoint are the same pod: the first is the one to use.
   const [address] = addresses
   const terminating = conditions?.terminating === true
@@ -108,7 +111,7 @@ function placedAt({ addresses, conditions, zone, targetRef }: Endpoint, port: nu
   return backend && { backend, terminating }
 }
 
-function portOf(ports: readonly Port[], wanted: number | string | undefined): number | undefined {
+function portOf(ports: readonly EndpointPort[], wanted: number | string | undefined): number | undefined {
   if (typeof wanted === 'number') return wanted
   const tcp = ports.filter(({ protocol }) => (protocol ?? 'TCP') === 'TCP')
   const found = wanted === undefined ? tcp[0] : tcp.find(({ name }) => name === wanted)

@@ -11,7 +11,7 @@ import { parseBackendUrl } from '../../core/addresses.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
-import type { Snapshot, Source } from './source.ts'
+import type { DiscoverySource, Snapshot } from './source.ts'
 
 export interface FileOptions {
   readonly path: string
@@ -27,11 +27,11 @@ const MAX_DEBOUNCE_MS = 1000
 const REREAD_MS = 5000
 const MAX_BYTES = 4 * 1024 * 1024
 
-export function createFileSource(options: FileOptions): Source {
+export function createFileSource(options: FileOptions): DiscoverySource {
   return new FileSource(options)
 }
 
-class FileSource implements Source {
+class FileSource implements DiscoverySource {
   readonly name: string
   readonly #options: FileOptions
   #apply: ((snapshot: Snapshot) => void) | undefined

@@ -6,7 +6,7 @@ import { isIP } from 'node:net'
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 
 /** As it came from outside. */
-export interface Said {
+export interface DiscoveredValues {
   readonly host: unknown
   readonly port: unknown
   readonly weight?: unknown
@@ -21,7 +21,14 @@ const HOST = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})$/
 const TEXT = /^[\x21-\x7e\xa0-\uffff]{1,256}$/
 
 /** Undefined where no place is named that could be connected to. What is odd about the rest is left out. */
-export function foundAt({ host, port, weight, zone, instance, pod }: Said): FoundBackend | undefined {
+export function foundAt({
+  host,
+  port,
+  weight,
+  zone,
+  instance,
+  pod,
+}: DiscoveredValues): FoundBackend | undefined {
   if (typeof host !== 'string' || typeof port !== 'number') return undefined
   const isV6 = isIP(host) === 6
   if ((!isV6 && !HOST.test(host)) || !Number.isInteger(port) || port < 1 || port > 65_535) return undefined

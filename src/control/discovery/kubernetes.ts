@@ -8,8 +8,8 @@ import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { backendsOf, type EndpointSlice, readSlice } from './endpoint-slices.ts'
 import { isText, listOf, objectOf } from './found.ts'
-import { type Ask, ask, follow, type Told } from './request.ts'
-import type { Snapshot, Source } from './source.ts'
+import { ask, type DiscoveryRequest, type DiscoveryResponse, follow } from './request.ts'
+import type { DiscoverySource, Snapshot } from './source.ts'
 
 /** How the API server is reached. */
 export interface ApiServer {
@@ -44,13 +44,13 @@ const GONE = 410
 const CHANGES: ReadonlySet<unknown> = new Set(['ADDED', 'MODIFIED', 'DELETED'])
 
 /** The version we watch from is no longer kept. */
-class Gone extends Error {}
+class WatchExpired extends Error {}
 
-export function createKubernetesSource(options: KubernetesOptions): Source {
+export function createKubernetesSource(options: KubernetesOptions): DiscoverySource {
   return new KubernetesSource(options)
 }
 
-class KubernetesSource implements Source {
+class KubernetesSource implements DiscoverySource {
   readonly name: string
   readonly #options: KubernetesOptions
   readonly #slices = new Map<string, EndpointSlice>()
@@ -99,14 +99,14 @@ class KubernetesSource implements Source {
       if (!abort.signal.aborted) this.#plan(PAUSE_MS * (1 + this.#options.random()))
     } catch (error) {
       if (abort.signal.aborted) return
-      if (error instanceof Gone) this.#version = undefined
+      if (error instanceof WatchExpired) this.#version = undefined
       this.#retry(error)
     }
   }
 
   #retry(error: unknown): void {
     const { log, random } = this.#options
-    const isGone = error instanceof Gone
+    const isGone = error instanceof WatchExpired
     // Everyone's watch is too old at the same time, when the API server restarts.
     const waitMs = backoffMs(isGone ? 0 : this.#failures++, { ...RETRY, random })
     if (!isGone && this.#failures === 1) {
@@ -139,7 +139,7 @@ class KubernetesSource implements Source {
     const told = await follow(asked, (line) => {
       if (!signal.aborted) this.#take(line)
     })
-    if (told.status === GONE) throw new Gone()
+    if (told.status === GONE) throw new WatchExpired()
     if (told.status !== 200) throw refused(told)
     this.#recovered()
   }
@@ -157,7 +157,7 @@ class KubernetesSource implements Source {
   #event({ type, object: given }: Readonly<Record<string, unknown>>): void {
     const object = objectOf(given) ?? {}
     if (type === 'ERROR') {
-      if (object['code'] === GONE) throw new Gone()
+      if (object['code'] === GONE) throw new WatchExpired()
       const { message } = object
       throw new Error(typeof message === 'string' ? message.slice(0, 200) : 'the watch failed')
     }
@@ -182,7 +182,7 @@ class KubernetesSource implements Source {
     this.#failures = 0
   }
 
-  async #asked(query: string, timeoutMs: number, signal: AbortSignal): Promise<Ask> {
+  async #asked(query: string, timeoutMs: number, signal: AbortSignal): Promise<DiscoveryRequest> {
     const { namespace, service, server } = this.#options
     const { url, token, ca } = await server()
     const selector = encodeURIComponent(`kubernetes.io/service-name=${service}`)
@@ -197,7 +197,7 @@ class KubernetesSource implements Source {
   }
 }
 
-function refused({ status, body }: Told): Error {
+function refused({ status, body }: DiscoveryResponse): Error {
   const hint = status === 403 ? ' (the service account needs list and watch on endpointslices)' : ''
   return new Error(`the API server answered ${status}${hint}: ${body.slice(0, 200)}`)
 }

@@ -6,7 +6,7 @@
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { FoundBackend } from '../registry/registration.ts'
-import type { Snapshot, Source } from './source.ts'
+import type { DiscoverySource, Snapshot } from './source.ts'
 
 export interface MergeOptions {
   readonly pool: string
@@ -20,7 +20,7 @@ const CONFIRMATIONS = 2
 const CONFIRM_MS = 1000
 
 interface Feed {
-  readonly source: Source
+  readonly source: DiscoverySource
   /** Undefined: it has not said anything yet. */
   snapshot: Snapshot | undefined
   /** Empty snapshots in a row. */
@@ -40,7 +40,7 @@ export class Merge {
    * Follows these sources from now on, by key: one whose key stays goes on, one that is new is made and started.
    * What a source that is gone has named goes when nobody else names it.
    */
-  follow(wanted: ReadonlyMap<string, () => Source>): void {
+  follow(wanted: ReadonlyMap<string, () => DiscoverySource>): void {
     let lost = false
     for (const [key, feed] of this.#feeds) {
       if (wanted.has(key)) continue

@@ -6,7 +6,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 import { StringDecoder } from 'node:string_decoder'
 import { http, https } from '../../lib/http.ts'
 
-export interface Ask {
+export interface DiscoveryRequest {
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   /** Default GET. */
@@ -19,7 +19,7 @@ export interface Ask {
   readonly signal: AbortSignal
 }
 
-export interface Told {
+export interface DiscoveryResponse {
   readonly status: number
   readonly headers: IncomingMessage['headers']
   readonly body: string
@@ -30,7 +30,7 @@ const MAX_BYTES = 64 * 1024 * 1024
 const MAX_LINE = 4 * 1024 * 1024
 
 /** The whole answer. Rejects when it is not there in time, is larger than 64 MiB, or the signal fires. */
-export async function ask(asked: Ask): Promise<Told> {
+export async function ask(asked: DiscoveryRequest): Promise<DiscoveryResponse> {
   let body = ''
   const { status, headers } = await send(asked, (text) => {
     body += text
@@ -43,7 +43,10 @@ export async function ask(asked: Ask): Promise<Told> {
  * Calls `line` with each line of a 200 while it comes, and resolves when the answer ends, with the body only of
  * other statuses. Rejects as `ask`, and when `line` throws.
  */
-export async function follow(asked: Ask, line: (text: string) => void): Promise<Told> {
+export async function follow(
+  asked: DiscoveryRequest,
+  line: (text: string) => void,
+): Promise<DiscoveryResponse> {
   let rest = ''
   let body = ''
   const { status, headers } = await send(asked, (text, code) => {
@@ -61,7 +64,7 @@ export async function follow(asked: Ask, line: (text: string) => void): Promise<
 }
 
 function send(
-  asked: Ask,
+  asked: DiscoveryRequest,
   data: (text: string, status: number) => void,
 ): Promise<{ status: number; headers: IncomingMessage['headers'] }> {
   return new Promise((resolve, reject) => {

@@ -7,7 +7,7 @@ import type { FoundBackend } from '../registry/registration.ts'
 /** All that a source knows at one time. Frozen by agreement: nobody changes it. */
 export type Snapshot = readonly FoundBackend[]
 
-export interface Source {
+export interface DiscoverySource {
   /** For logs and labels: `dns:ranker.internal`. */
   readonly name: string
   /**

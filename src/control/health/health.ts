@@ -8,7 +8,7 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Registry } from '../registry/registry.ts'
 import { Signatures } from '../registry/signatures.ts'
 import type { Probe } from './probe.ts'
-import { type HealthPath, judge, type Question, questions, type Verdict } from './probe-plan.ts'
+import { type HealthPath, judge, type ProbeQuestion, type ProbeVerdict, questions } from './probe-plan.ts'
 
 export interface HealthSettings {
   readonly path: HealthPath
@@ -46,7 +46,7 @@ const JITTER = 0.1
 
 export class Health {
   readonly #options: HealthOptions
-  readonly #probers = new Map<number, Prober>()
+  readonly #probers = new Map<number, HealthProber>()
   readonly #signatures: Signatures
   #leave: (() => void) | undefined
 
@@ -83,7 +83,10 @@ export class Health {
       const known = this.#probers.get(generation)
       if (known) known.backend = backend
       else {
-        const prober = new Prober(view.pool, backend, { ...this.#options, signatures: this.#signatures })
+        const prober = new HealthProber(view.pool, backend, {
+          ...this.#options,
+          signatures: this.#signatures,
+        })
         this.#probers.set(generation, prober)
         prober.start()
       }
@@ -91,13 +94,13 @@ export class Health {
   }
 }
 
-type ProberOptions = HealthOptions & { readonly signatures: Signatures }
+type HealthProberOptions = HealthOptions & { readonly signatures: Signatures }
 
-class Prober {
+class HealthProber {
   readonly pool: string
   backend: Backend
-  readonly #options: ProberOptions
-  #spoken: Question['kind'] | undefined
+  readonly #options: HealthProberOptions
+  #spoken: ProbeQuestion['kind'] | undefined
   #failures = 0
   #successes = 0
   #attempts = 0
@@ -107,7 +110,7 @@ class Prober {
   #stopped = false
   #cancel: (() => void) | undefined
 
-  constructor(pool: string, backend: Backend, options: ProberOptions) {
+  constructor(pool: string, backend: Backend, options: HealthProberOptions) {
     this.pool = pool
     this.backend = backend
     this.#options = options
@@ -139,7 +142,7 @@ class Prober {
   }
 
   /** Asks what the backend is known to speak, or everything in order until something is spoken. */
-  async #ask(settings: HealthSettings): Promise<Verdict> {
+  async #ask(settings: HealthSettings): Promise<ProbeVerdict> {
     const all = questions(settings.path, this.backend.models)
     const remembered = all.find((question) => question.kind === this.#spoken)
     for (const question of remembered ? [remembered] : all) {
@@ -171,7 +174,7 @@ class Prober {
     this.#options.registry.markWarming(this.pool, id, { generation, reason })
   }
 
-  #tell(verdict: Verdict, settings: HealthSettings): void {
+  #tell(verdict: ProbeVerdict, settings: HealthSettings): void {
     // The pool may have ceased to be probed while the answer was on its way.
     if (this.#stopped || verdict.verdict === 'other' || !this.#options.settings(this.pool)) return
     const { registry } = this.#options

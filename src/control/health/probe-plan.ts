@@ -9,12 +9,12 @@ import type { ProbeResult } from './probe.ts'
 /** `auto`, `tcp`, or a path beginning with `/`, which must answer 2xx. */
 export type HealthPath = 'auto' | 'tcp' | `/${string}`
 
-export interface Question {
+export interface ProbeQuestion {
   readonly kind: 'v2' | 'v1' | 'path' | 'tcp'
   readonly path: string | undefined
 }
 
-export type Verdict =
+export type ProbeVerdict =
   | { readonly verdict: 'well'; readonly reason: string }
   /** `weight`: how many failures it counts as. `down`: nobody is there, so what it spoke is forgotten. */
   | { readonly verdict: 'sick'; readonly reason: string; readonly weight: number; readonly down: boolean }
@@ -22,18 +22,18 @@ export type Verdict =
   | { readonly verdict: 'other' }
 
 /** The questions in the order in which they are tried. */
-export function questions(path: HealthPath, models: readonly ModelOffer[]): readonly Question[] {
-  const tcp: Question = { kind: 'tcp', path: undefined }
+export function questions(path: HealthPath, models: readonly ModelOffer[]): readonly ProbeQuestion[] {
+  const tcp: ProbeQuestion = { kind: 'tcp', path: undefined }
   if (path === 'tcp') return [tcp]
   if (path !== 'auto') return [{ kind: 'path', path }]
   const model = models[0]
-  const v2: Question = { kind: 'v2', path: '/v2/health/ready' }
+  const v2: ProbeQuestion = { kind: 'v2', path: '/v2/health/ready' }
   if (!model) return [v2, tcp]
   return [v2, { kind: 'v1', path: `/v1/models/${encodeURIComponent(model.name)}` }, tcp]
 }
 
 /** `known`: this question was answered well before, so a 404 is a failure and not another dialect. */
-export function judge(question: Question, result: ProbeResult, known: boolean): Verdict {
+export function judge(question: ProbeQuestion, result: ProbeResult, known: boolean): ProbeVerdict {
   if (result.kind === 'connected') return { verdict: 'well', reason: 'probe: accepts connections' }
   if (result.kind !== 'status') {
     // Refused is certain: nobody listens. The others may be a moment's trouble.
@@ -41,7 +41,7 @@ export function judge(question: Question, result: ProbeResult, known: boolean): 
     return { verdict: 'sick', reason: `probe: ${result.message}`, weight, down: result.kind === 'refused' }
   }
   const asked = `probe: ${question.path} answered ${result.status}`
-  const sick = (why = ''): Verdict => ({ verdict: 'sick', reason: asked + why, weight: 1, down: false })
+  const sick = (why = ''): ProbeVerdict => ({ verdict: 'sick', reason: asked + why, weight: 1, down: false })
   if (result.status >= 200 && result.status < 300) {
     if (question.kind === 'v1' && !serves(result.body)) return sick(', the model is not ready')
     return { verdict: 'well', reason: asked }

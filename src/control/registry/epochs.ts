@@ -4,9 +4,9 @@
  */
 import type { Member } from './member.ts'
 import type { Tombstone } from './membership.ts'
-import { type Refusal, type Registration, refusal } from './registration.ts'
+import { type Registration, type RegistrationRefusal, refusal } from './registration.ts'
 
-export interface Claim {
+export interface EpochClaim {
   readonly id: string
   readonly registration: Registration
   readonly known: Member | undefined
@@ -16,7 +16,13 @@ export interface Claim {
 }
 
 /** The epoch the registration has, or why it is refused. Equal to the known member's: the same process again. */
-export function epochOf({ id, registration, known, buried, wall }: Claim): { epoch: number } | Refusal {
+export function epochOf({
+  id,
+  registration,
+  known,
+  buried,
+  wall,
+}: EpochClaim): { epoch: number } | RegistrationRefusal {
   if (known?.source === 'static') {
     return refusal('conflict', `"${id}" is a backend of the settings: register under another id`)
   }

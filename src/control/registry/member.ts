@@ -25,19 +25,19 @@ export interface Member {
   healthReason: string
   /** Wall time since when it was continuously ready; 0: it is not. */
   readySince: number
-  lease: Lease | undefined
+  lease: LeaseTimes | undefined
   drain: Drain | undefined
 }
 
 /** What a probe found out about one generation. */
-export interface Verdict {
+export interface HealthVerdict {
   readonly generation: number
   readonly reason: string
   readonly health: Member['health']
 }
 
 /** Monotonic milliseconds throughout. */
-export interface Lease {
+export interface LeaseTimes {
   ttlMs: number
   /** Missed from here on. */
   until: number
@@ -54,7 +54,7 @@ export interface Drain {
 }
 
 /** A lease renewed now. */
-export function leaseFrom(now: number, ttlMs: number): Lease {
+export function leaseFrom(now: number, ttlMs: number): LeaseTimes {
   return { ttlMs, until: now + ttlMs, removeAt: now + 2 * ttlMs }
 }
 

@@ -53,7 +53,7 @@ const NO_EPOCH = -1
 const UNPROBED = 'not probed: health checks are off'
 const PRESERVING = 'many leases were missed at once, so nobody is removed for now (five minutes at most)'
 
-export interface Gone {
+export interface RemovedMember {
   readonly member: Member
   readonly why: 'drained' | 'drain deadline' | 'lease expired'
 }
@@ -97,11 +97,11 @@ export class Membership {
   }
 
   /** Takes out whoever is due: drained, or without a lease for longer than its grace. `notBefore` holds expiry back. */
-  sweep(now: number, inflight: (slot: number) => number, notBefore: number): Gone[] {
+  sweep(now: number, inflight: (slot: number) => number, notBefore: number): RemovedMember[] {
     const leased = this.all.filter((member) => member.lease !== undefined && !member.drain)
     const late = leased.filter((member) => missed(member, now))
     this.frozen = this.#preservation.frozen(late.length, leased.length, now)
-    const gone: Gone[] = []
+    const gone: RemovedMember[] = []
     for (const member of this.all) {
       const why =
         this.#due(member, now, inflight) ?? (now < notBefore ? undefined : this.#expired(member, now))
@@ -236,13 +236,13 @@ export class Membership {
     return { pool: this.pool, revision: this.view.revision, ...preservation, backends }
   }
 
-  #due(member: Member, now: number, inflight: (slot: number) => number): Gone['why'] | undefined {
+  #due(member: Member, now: number, inflight: (slot: number) => number): RemovedMember['why'] | undefined {
     if (!member.drain?.thenRemove) return undefined
     if (member.drain.deadline !== undefined && member.drain.deadline <= now) return 'drain deadline'
     return inflight(member.slot) <= 0 ? 'drained' : undefined
   }
 
-  #expired(member: Member, now: number): Gone['why'] | undefined {
+  #expired(member: Member, now: number): RemovedMember['why'] | undefined {
     if (!member.lease || member.lease.removeAt > now || this.frozen) return undefined
     return 'lease expired'
   }

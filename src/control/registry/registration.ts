@@ -103,7 +103,7 @@ export interface RemoveOptions {
 }
 
 /** `unknownPool` and `unknownBackend`: not there. `conflict`: older epoch. `fenced`: older generation. `full`: no room. */
-export interface Refusal {
+export interface RegistrationRefusal {
   readonly refused: 'unknownPool' | 'unknownBackend' | 'conflict' | 'fenced' | 'full'
   readonly message: string
 }
@@ -159,14 +159,14 @@ export function staticId(url: string): string {
     .slice(0, BOUNDS.idLength)
 }
 
-export function refusal(refused: Refusal['refused'], message: string): Refusal {
+export function refusal(refused: RegistrationRefusal['refused'], message: string): RegistrationRefusal {
   return { refused, message }
 }
 
-export function unknownPool(pool: string): Refusal {
+export function unknownPool(pool: string): RegistrationRefusal {
   return refusal('unknownPool', `there is no pool "${pool}": name it under pools in the settings first`)
 }
 
-export function fenced(id: string, given: number, present: number): Refusal {
+export function fenced(id: string, given: number, present: number): RegistrationRefusal {
   return refusal('fenced', `generation ${given} of "${id}" is not the present one (${present})`)
 }

@@ -10,8 +10,8 @@ import type { PoolView } from '../../core/backend.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { epochOf, firstGeneration } from './epochs.ts'
-import { amend, leaseFrom, type Member, missed, stateOf, type Verdict } from './member.ts'
-import { type Gone, Membership, type Supply, update } from './membership.ts'
+import { amend, type HealthVerdict, leaseFrom, type Member, missed, stateOf } from './member.ts'
+import { Membership, type RemovedMember, type Supply, update } from './membership.ts'
 import {
   type BackendPatch,
   BOUNDS,
@@ -23,8 +23,8 @@ import {
   type LeaseGrant,
   type PoolDeclaration,
   type PoolStatus,
-  type Refusal,
   type Registration,
+  type RegistrationRefusal,
   type Removal,
   type RemoveOptions,
   type Renewal,
@@ -99,7 +99,7 @@ export class Registry {
   }
 
   /** Registers or updates a backend. Idempotent for the same epoch; a newer one is a new generation. */
-  register(pool: string, id: string, registration: Registration): LeaseGrant | Refusal {
+  register(pool: string, id: string, registration: Registration): LeaseGrant | RegistrationRefusal {
     const membership = this.#declared(pool)
     if (!membership) return unknownPool(pool)
     const now = this.#clock.now()
@@ -127,7 +127,7 @@ export class Registry {
   }
 
   /** Renews a lease. `unknownBackend`: register again. `fenced`: a successor has the id. */
-  renew(pool: string, id: string, { generation, load }: Renewal): LeaseGrant | Refusal {
+  renew(pool: string, id: string, { generation, load }: Renewal): LeaseGrant | RegistrationRefusal {
     const found = this.#find(pool, id)
     if ('refused' in found) return found
     const { membership, member } = found
@@ -143,7 +143,7 @@ export class Registry {
     return this.#grant(membership, member, false)
   }
 
-  patch(pool: string, id: string, patch: BackendPatch): LeaseGrant | Refusal {
+  patch(pool: string, id: string, patch: BackendPatch): LeaseGrant | RegistrationRefusal {
     const found = this.#find(pool, id)
     if ('refused' in found) return found
     const { membership, member } = found
@@ -155,7 +155,7 @@ export class Registry {
   }
 
   /** Drains a backend and then removes it; its epoch stays out for five minutes. */
-  remove(pool: string, id: string, options: RemoveOptions = {}): Removal | Refusal {
+  remove(pool: string, id: string, options: RemoveOptions = {}): Removal | RegistrationRefusal {
     const found = this.#find(pool, id)
     if ('refused' in found) return found
     const { membership, member } = found
@@ -180,15 +180,15 @@ export class Registry {
   }
 
   /** A probe's good verdict; one about an older generation is ignored. */
-  markHealthy(pool: string, id: string, verdict: Omit<Verdict, 'health'>): void {
+  markHealthy(pool: string, id: string, verdict: Omit<HealthVerdict, 'health'>): void {
     this.#judge(pool, id, { ...verdict, health: 'well' })
   }
 
-  markUnhealthy(pool: string, id: string, verdict: Omit<Verdict, 'health'>): void {
+  markUnhealthy(pool: string, id: string, verdict: Omit<HealthVerdict, 'health'>): void {
     this.#judge(pool, id, { ...verdict, health: 'sick' })
   }
 
-  markWarming(pool: string, id: string, verdict: Omit<Verdict, 'health'>): void {
+  markWarming(pool: string, id: string, verdict: Omit<HealthVerdict, 'health'>): void {
     this.#judge(pool, id, { ...verdict, health: 'unknown' })
   }
 
@@ -253,7 +253,7 @@ export class Registry {
     if (membership.all.length === 0) this.#pools.delete(membership.pool)
   }
 
-  #judge(pool: string, id: string, verdict: Verdict): void {
+  #judge(pool: string, id: string, verdict: HealthVerdict): void {
     const membership = this.#pools.get(pool)
     const member = membership?.present.get(id)
     if (!membership || member?.generation !== verdict.generation) return
@@ -316,7 +316,7 @@ export class Registry {
     this.#wakeForNext(now)
   }
 
-  #bury(membership: Membership, { member, why }: Gone): void {
+  #bury(membership: Membership, { member, why }: RemovedMember): void {
     const now = this.#clock.now()
     this.#supply.slots.free(member.slot, now)
     if (why === 'lease expired' && member.source === 'registered') {
@@ -340,7 +340,7 @@ export class Registry {
     return membership?.declared ? membership : undefined
   }
 
-  #find(pool: string, id: string): { membership: Membership; member: Member } | Refusal {
+  #find(pool: string, id: string): { membership: Membership; member: Member } | RegistrationRefusal {
     const membership = this.#declared(pool)
     if (!membership) return unknownPool(pool)
     const member = membership.present.get(id)

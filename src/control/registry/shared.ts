@@ -42,7 +42,7 @@ interface PoolState {
   readonly generations: Map<string, number>
 }
 
-interface Answer {
+interface StoreReply {
   readonly now: number
   readonly version: string
   readonly records: readonly SharedRecord[] | undefined
@@ -154,7 +154,7 @@ export class Shared {
     this.#spread(pool, answer.loads)
   }
 
-  #take(membership: Membership, state: PoolState, { now: storeNow, records, leases }: Answer): void {
+  #take(membership: Membership, state: PoolState, { now: storeNow, records, leases }: StoreReply): void {
     const { clock, machine } = this.#options
     const now = clock.now()
     const leftMs = (id: string) => (leases.get(id) ?? storeNow) - storeNow
@@ -212,7 +212,7 @@ export class Shared {
   }
 }
 
-function read(raw: unknown): Answer {
+function read(raw: unknown): StoreReply {
   const [now, version, records, leases, loads] = raw as [string, string, string[] | null, string[], string[]]
   const deadlines = new Map<string, number>()
   for (let at = 0; at + 1 < leases.length; at += 2) deadlines.set(leases[at] ?? '', Number(leases[at + 1]))

@@ -14,7 +14,7 @@ export interface CorrectMemory {
   readonly since: number
   /** The last seconds collected, oldest first. */
   readonly seconds: readonly Second[]
-  readonly trial?: Trial
+  readonly trial?: ScaleTrial
   readonly failures: number
   /** Until when no more replicas are asked for than there are, because the last ones did not help. */
   readonly ineffectiveUntil?: number
@@ -29,7 +29,7 @@ interface Second {
 }
 
 /** A move up on trial: what was wrong before it, to be compared with after it. */
-export interface Trial {
+export interface ScaleTrial {
   readonly at: number
   readonly p95Ms: number
   readonly perSecond: number
@@ -59,7 +59,7 @@ const RETRY_AFTER_MS = 600_000
 const IMPROVEMENT = 0.05
 const SLOWER = 1.25
 
-export interface Seen {
+export interface CorrectionInput {
   readonly demand: Demand
   readonly perSecond: number
   readonly serviceMs: number
@@ -82,13 +82,13 @@ export function recentP95(memory: CorrectMemory): number | undefined {
   return count < FEWEST ? undefined : quantileMs(sum, 0.95)
 }
 
-export function correct(memory: CorrectMemory, seen: Seen, options: ScaleOptions): CorrectMemory {
+export function correct(memory: CorrectMemory, seen: CorrectionInput, options: ScaleOptions): CorrectMemory {
   const collected = collect(memory, seen, options)
   if (options.sloMs === undefined) return collected
   return judge(seen.isInfeasible ? { ...collected, trim: 1 } : adjust(collected, seen), seen, options)
 }
 
-function collect(memory: CorrectMemory, { demand }: Seen, options: ScaleOptions): CorrectMemory {
+function collect(memory: CorrectMemory, { demand }: CorrectionInput, options: ScaleOptions): CorrectMemory {
   const latency = memory.latency.map((n, i) => n + (demand.latency[i] ?? 0))
   if (demand.at - memory.since < SECOND_MS) return { ...memory, latency }
   const p95 = quantileMs(latency, 0.95)
@@ -104,7 +104,7 @@ export function isLate(memory: CorrectMemory): boolean {
 }
 
 /** Late in three of the last five seconds though the plan is fine: a tenth more, at most twice. Otherwise back at 2 % a second. */
-function adjust(memory: CorrectMemory, { demand, isPlanFine }: Seen): CorrectMemory {
+function adjust(memory: CorrectMemory, { demand, isPlanFine }: CorrectionInput): CorrectMemory {
   const now = demand.at
   if (!isLate(memory)) {
     const trim = 1 + (memory.trim - 1) * 0.98 ** ((now - memory.trimmedAt) / 1000)
@@ -116,7 +116,7 @@ function adjust(memory: CorrectMemory, { demand, isPlanFine }: Seen): CorrectMem
 }
 
 /** Two moves up in a row after which the p95 was no better, or one after which service was slower: the bottleneck is elsewhere. */
-function judge(memory: CorrectMemory, seen: Seen, options: ScaleOptions): CorrectMemory {
+function judge(memory: CorrectMemory, seen: CorrectionInput, options: ScaleOptions): CorrectMemory {
   const now = seen.demand.at
   if (memory.ineffectiveUntil !== undefined && now >= memory.ineffectiveUntil) {
     const { ineffectiveUntil: _, ineffectiveRate: __, ...rest } = memory
@@ -142,9 +142,9 @@ function judge(memory: CorrectMemory, seen: Seen, options: ScaleOptions): Correc
 }
 
 function verdictOn(
-  trial: Trial & { readyAt: number },
+  trial: ScaleTrial & { readyAt: number },
   memory: CorrectMemory,
-  seen: Seen & { fastMs: number },
+  seen: CorrectionInput & { fastMs: number },
 ): 'open' | 'failed' | 'worse' | 'helped' {
   const since = seen.demand.at - trial.readyAt
   const p95 = recentP95(memory)
@@ -172,7 +172,7 @@ export function isAwaited(
 /** Puts a move up on trial when it is made because calls are late. A trial still in its first seconds takes the move in. */
 export function tryMove(
   memory: CorrectMemory,
-  move: Omit<Trial, 'p95Ms' | 'readyAt'>,
+  move: Omit<ScaleTrial, 'p95Ms' | 'readyAt'>,
   options: ScaleOptions,
 ): CorrectMemory {
   const p95Ms = recentP95(memory)

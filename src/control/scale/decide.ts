@@ -7,12 +7,13 @@
  * Demand is the misses only. A queueing model says how many slots keep the p95 inside the SLO, so that the margin is wide for
  * a small pool and narrow for a large one. Times are wall times, never ticks: deciding more often changes nothing.
  */
-import { holdTime } from './absence.ts'
+
 import { isLossFresh } from './cache-loss.ts'
 import { type CorrectMemory, correct, isAwaited, isLate, tryMove } from './correct.ts'
 import type { Decision, Reason } from './decision.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
 import { type LearnMemory, serviceAt } from './learn.ts'
+import { holdTime } from './load-recurrence.ts'
 import { begin, isCalled, observe, type ScaleMemory } from './memory.ts'
 import { move, noteWant } from './moves.ts'
 import { notePlaces, type Places, placesOf, withCrowd } from './places.ts'

@@ -14,7 +14,7 @@ import {
 } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
 import { POOL_PATTERN } from '../registry/registration.ts'
-import type { Emitter, Signal } from './signal.ts'
+import type { Emitter, ScaleSignal } from './signal.ts'
 
 export interface KedaOptions {
   readonly host: string
@@ -103,7 +103,7 @@ type Stream = ServerWritableStream<Ref, unknown>
 
 /** Listens until it is closed. Rejects with the system's words when the address cannot be listened on. */
 export async function openKedaScaler({ host, port: wanted }: KedaOptions): Promise<KedaScaler> {
-  const signals = new Map<string, Signal>()
+  const signals = new Map<string, ScaleSignal>()
   const open = new Set<string>()
   const server = new Server()
 
@@ -136,10 +136,10 @@ export async function openKedaScaler({ host, port: wanted }: KedaOptions): Promi
 }
 
 /** The five calls, answered from what was said last. `tellAll`: those who follow hear of a change. */
-function callsOn(signals: ReadonlyMap<string, Signal>) {
+function callsOn(signals: ReadonlyMap<string, ScaleSignal>) {
   const activity = new Map<Stream, boolean | undefined>()
   const unary =
-    <Q>(refOf: (request: Q) => Ref | null, answerWith: (signal: Signal) => unknown): Unary<Q> =>
+    <Q>(refOf: (request: Q) => Ref | null, answerWith: (signal: ScaleSignal) => unknown): Unary<Q> =>
     (call, answer) => {
       const found = find(signals, refOf(call.request))
       if ('signal' in found) answer(null, answerWith(found.signal))
@@ -198,10 +198,10 @@ function itself(ref: Ref): Ref {
   return ref
 }
 
-type Found = { readonly signal: Signal } | { readonly code: status; readonly details: string }
+type SignalLookup = { readonly signal: ScaleSignal } | { readonly code: status; readonly details: string }
 
 /** Which pool is meant, and what was said of it. Nothing yet is "unavailable": KEDA keeps what it has, and asks again. */
-function find(signals: ReadonlyMap<string, Signal>, ref: Ref | null): Found {
+function find(signals: ReadonlyMap<string, ScaleSignal>, ref: Ref | null): SignalLookup {
   const pool = ref?.scalerMetadata['pool']
   // What is no name is not repeated: the details travel in a header field.
   if (pool === undefined || !POOL_PATTERN.test(pool)) {
@@ -214,6 +214,6 @@ function find(signals: ReadonlyMap<string, Signal>, ref: Ref | null): Found {
   return { code: status.UNAVAILABLE, details }
 }
 
-function refused(found: Exclude<Found, { signal: Signal }>): Error {
+function refused(found: Exclude<SignalLookup, { signal: ScaleSignal }>): Error {
   return Object.assign(new Error(found.details), found)
 }

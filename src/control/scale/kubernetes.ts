@@ -6,8 +6,8 @@ import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { ApiServer } from '../discovery/kubernetes.ts'
-import { type Ask, ask, type Told } from '../discovery/request.ts'
-import type { Emitter, Signal } from './signal.ts'
+import { ask, type DiscoveryRequest, type DiscoveryResponse } from '../discovery/request.ts'
+import type { Emitter, ScaleSignal } from './signal.ts'
 
 export interface KubernetesScaleOptions {
   readonly kind: 'Deployment' | 'StatefulSet' | 'ReplicaSet'
@@ -50,7 +50,7 @@ class KubernetesScale implements Emitter {
   readonly name: string
   readonly #options: KubernetesScaleOptions
   readonly #ending = new AbortController()
-  #newest: Signal | undefined
+  #newest: ScaleSignal | undefined
   #token = 0
   #isRunning = false
   #failures = 0
@@ -61,7 +61,7 @@ class KubernetesScale implements Emitter {
     this.name = `kubernetes ${options.namespace}/${options.kind.toLowerCase()}/${options.name}`
   }
 
-  emit(signal: Signal): void {
+  emit(signal: ScaleSignal): void {
     // A leader that has been followed by another one has nothing to say any more.
     if (this.#ending.signal.aborted || signal.token < this.#token) return
     const isNew = signal.id !== this.#newest?.id
@@ -137,9 +137,17 @@ class KubernetesScale implements Emitter {
     return undefined
   }
 
-  async #ask({ path, method, body }: { path: string; method?: string; body?: string }): Promise<Told> {
+  async #ask({
+    path,
+    method,
+    body,
+  }: {
+    path: string
+    method?: string
+    body?: string
+  }): Promise<DiscoveryResponse> {
     const { url, token, ca } = await this.#options.server()
-    const asked: Ask = {
+    const asked: DiscoveryRequest = {
       url: `${url}${path}`,
       headers: {
         accept: 'application/json',
@@ -156,7 +164,7 @@ class KubernetesScale implements Emitter {
   }
 }
 
-function refused({ status, body }: Told, verb: string): Error {
+function refused({ status, body }: DiscoveryResponse, verb: string): Error {
   const hint =
     status === 403
       ? ` (the service account needs ${verb}: get and patch on the scale subresource, list on horizontalpodautoscalers and scaledobjects)`

@@ -46,10 +46,10 @@ export function addLoad(memory: LoadMemory, demand: Demand): LoadMemory {
   return { ...next, head, filled: Math.min(size, memory.filled + demand.buckets.length) }
 }
 
-export type Column = 'offered' | 'answered' | 'concurrency' | 'rise'
+export type LoadColumn = 'offered' | 'answered' | 'concurrency' | 'rise'
 
 /** The sum of a column over the last `buckets` buckets, as far as they are filled. */
-export function sumOf(memory: LoadMemory, column: Column, buckets: number): number {
+export function sumOf(memory: LoadMemory, column: LoadColumn, buckets: number): number {
   const values = memory[column]
   const size = values.length
   let sum = 0
@@ -59,7 +59,7 @@ export function sumOf(memory: LoadMemory, column: Column, buckets: number): numb
 }
 
 /** The mean of a column over the last `windowMs`. */
-export function meanOf(memory: LoadMemory, column: Column, windowMs: number): number {
+export function meanOf(memory: LoadMemory, column: LoadColumn, windowMs: number): number {
   const buckets = Math.min(memory.filled, Math.max(1, Math.round(windowMs / BUCKET_MS)))
   return buckets === 0 ? 0 : sumOf(memory, column, buckets) / buckets
 }
@@ -80,7 +80,7 @@ export interface RateEstimate {
  */
 export function presentRate(
   memory: LoadMemory,
-  columns: readonly Column[],
+  columns: readonly LoadColumn[],
   dispersion: number,
 ): RateEstimate {
   const windows = shrinking(memory.filled)
@@ -132,7 +132,11 @@ function shrinking(filled: number): number[] {
 }
 
 /** What came in each of `windows`, longest first, in one walk from the newest bucket back. */
-function countsOver(memory: LoadMemory, columns: readonly Column[], windows: readonly number[]): number[] {
+function countsOver(
+  memory: LoadMemory,
+  columns: readonly LoadColumn[],
+  windows: readonly number[],
+): number[] {
   const size = memory.offered.length
   const counts = new Array<number>(windows.length).fill(0)
   for (const column of columns) {

@@ -5,17 +5,18 @@
  * must not have been wanted for a while, and enough of the flap budget must be left for the way back up. So reversals are
  * bounded without ever withholding capacity. How long that while is, the load has taught: see `absence.ts`.
  */
+
+import type { ScaleOptions } from './demand.ts'
 import {
-  type AbsenceMemory,
   ALIKE,
   giveUp,
   holdTime,
   longestHold,
   noteLevel,
   nothingKnown,
+  type RecurrenceMemory,
   usualHold,
-} from './absence.ts'
-import type { ScaleOptions } from './demand.ts'
+} from './load-recurrence.ts'
 
 export interface Want {
   readonly at: number
@@ -31,7 +32,7 @@ export interface MoveMemory {
   /** Wants of the past, falling: the maximum over any stretch up to now is the first entry in it. */
   readonly wants: readonly Want[]
   readonly watchingSince: number
-  readonly absences: AbsenceMemory
+  readonly absences: RecurrenceMemory
 }
 
 export function startMoves(replicas: number, now: number): MoveMemory {
@@ -66,7 +67,7 @@ export function noteWant(memory: MoveMemory, want: Want, options: ScaleOptions, 
 }
 
 /** The highest level that is not given up. */
-function levelAwaited(wants: readonly Want[], { givenUpAt }: AbsenceMemory): number {
+function levelAwaited(wants: readonly Want[], { givenUpAt }: RecurrenceMemory): number {
   return wants.find(({ at }) => at > givenUpAt)?.replicas ?? 0
 }
 

@@ -10,7 +10,7 @@ import type { Service } from './learn.ts'
 const ALLOWED_LATE = 0.05
 
 /** What is known of a pool, apart from how much is asked of it. */
-export interface Facts {
+export interface PoolFacts {
   readonly service: Service
   /** Calls a replica serves at a time. */
   readonly slots: number
@@ -27,7 +27,7 @@ export function isFeasible(service: Service, options: ScaleOptions): boolean {
 }
 
 /** Slots needed for `perSecond` misses a second, without any backlog. */
-export function slotsNeeded(perSecond: number, facts: Facts, options: ScaleOptions): number {
+export function slotsNeeded(perSecond: number, facts: PoolFacts, options: ScaleOptions): number {
   const load = offered(perSecond, facts)
   if (load.erlangs <= 0) return 0
   if (options.sloMs === undefined || !isFeasible(facts.service, options))
@@ -41,12 +41,17 @@ export function slotsNeeded(perSecond: number, facts: Facts, options: ScaleOptio
  * The slots below which the rule for moving up would act. What is remembered of the past is this and not the aim, or the noise in
  * the aim would ratchet the pool up.
  */
-export function leastSlots(perSecond: number, facts: Facts, options: ScaleOptions): number {
+export function leastSlots(perSecond: number, facts: PoolFacts, options: ScaleOptions): number {
   return slotsNeeded(perSecond, facts, { ...options, risk: (options.risk + ALLOWED_LATE) / 2 })
 }
 
 /** The share of calls expected to be late with `slots` slots; with no SLO to be late for, whether utilisation is over the aim. */
-export function expectedLate(perSecond: number, slots: number, facts: Facts, options: ScaleOptions): number {
+export function expectedLate(
+  perSecond: number,
+  slots: number,
+  facts: PoolFacts,
+  options: ScaleOptions,
+): number {
   const load = offered(perSecond, facts)
   if (options.sloMs === undefined || !isFeasible(facts.service, options))
     return load.erlangs > slots * options.utilisation * (1 + options.deadband) ? 1 : 0
@@ -70,7 +75,7 @@ export function waitBudgetMs(service: Service, sloMs: number): number {
   return sloMs - service.p95Ms
 }
 
-function offered(perSecond: number, facts: Facts): Offered {
+function offered(perSecond: number, facts: PoolFacts): Offered {
   const { meanMs, scv } = facts.service
   return { erlangs: (perSecond * meanMs) / 1000, meanMs, variability: (facts.dispersion + scv) / 2 }
 }
@@ -79,7 +84,7 @@ function offered(perSecond: number, facts: Facts): Offered {
  * Slots with which the last of a heap of calls still waits no longer than its budget, while half of the steady load goes on. For
  * Poisson arrivals this stays below the queueing formula; it speaks up for bursts, which no mean shows.
  */
-function slotsForHeap(load: Offered, facts: Facts, sloMs: number): number {
+function slotsForHeap(load: Offered, facts: PoolFacts, sloMs: number): number {
   const budget = Math.max(0, waitBudgetMs(facts.service, sloMs))
   return load.erlangs / 2 + (facts.pileUp * load.meanMs) / (load.meanMs + budget)
 }

@@ -1,17 +1,18 @@
 /** Puts a decision and the numbers behind it into the one object that everybody renders. */
-import { longestReturn } from './absence.ts'
+
 import { hitRatio } from './cache-loss.ts'
 import { recentP95 } from './correct.ts'
 import { type Decision, type Reason, type Signals, sentence } from './decision.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
 import { concurrencyOf, meanOf } from './load.ts'
+import { longestReturn } from './load-recurrence.ts'
 import type { ScaleMemory } from './memory.ts'
 import { reversalsWithin } from './moves.ts'
 import { isFeasible } from './plan.ts'
 import type { Sized } from './size.ts'
 
 /** What was decided, and on what. */
-export interface Outcome {
+export interface ScaleOutcome {
   readonly from: number
   readonly reason: Reason
   readonly sized: Sized
@@ -22,7 +23,7 @@ export interface Outcome {
 export function report(
   memory: ScaleMemory,
   demand: Demand,
-  outcome: Outcome,
+  outcome: ScaleOutcome,
   options: ScaleOptions,
 ): Decision {
   const { sized, reason, from } = outcome
@@ -40,7 +41,12 @@ export function report(
   return { ...decision, sentence: sentence(decision, options.sloMs) }
 }
 
-function signalsOf(memory: ScaleMemory, demand: Demand, outcome: Outcome, options: ScaleOptions): Signals {
+function signalsOf(
+  memory: ScaleMemory,
+  demand: Demand,
+  outcome: ScaleOutcome,
+  options: ScaleOptions,
+): Signals {
   const { facts, rate, slots, drain, startMs } = outcome.sized
   const { meanMs, p95Ms } = facts.service
   const answered = meanOf(memory.load, 'answered', rate.windowMs) * 10

@@ -2,9 +2,10 @@
  * Up, down or stay, and why. The first condition that applies decides; each has its reason, so that "why is it still at nine"
  * has an answer.
  */
-import { usualHold } from './absence.ts'
+
 import type { Reason } from './decision.ts'
 import type { ScaleOptions } from './demand.ts'
+import { usualHold } from './load-recurrence.ts'
 import { keptLevel, type MoveMemory, mayTurnDown, mostWanted } from './moves.ts'
 import { expectedLate, leastSlots, toleratedLate } from './plan.ts'
 import { clamp, type Sized } from './size.ts'

@@ -14,7 +14,7 @@ import type { Decision } from './decision.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
 import { startMoves } from './moves.ts'
 import { NO_PRESSURE } from './pressure.ts'
-import type { Emitter, Signal } from './signal.ts'
+import type { Emitter, ScaleSignal } from './signal.ts'
 import { clamp } from './size.ts'
 
 /** What is to be seen of a pool now. `read` takes what was measured since the last reading. */
@@ -40,7 +40,7 @@ export interface ScaledPool {
 }
 
 /** Who speaks for all gateways, and what the others measure. */
-export interface Crew {
+export interface ScaleGroup {
   /** `alone`: nothing is shared, each gateway speaks for itself. */
   role(): 'alone' | 'leader' | 'follower'
   readonly token: number
@@ -55,15 +55,15 @@ export interface ScalerOptions {
   readonly look: (pool: string) => Look | undefined
   /** Whether a shared cache tier cannot be asked. */
   readonly isTierDown: () => boolean
-  readonly crew: Crew
+  readonly crew: ScaleGroup
   /** How long nothing is said after the start: backends that are there have to register first. */
   readonly settleMs?: number
 }
 
 /** What the scaler says of a pool, for operators. */
 export interface ScaleStatus {
-  readonly signal: Signal
-  readonly role: ReturnType<Crew['role']>
+  readonly signal: ScaleSignal
+  readonly role: ReturnType<ScaleGroup['role']>
   /** False: the gateway has just started, and nobody is told yet. */
   readonly isSettled: boolean
   readonly emitters: readonly string[]
@@ -71,7 +71,7 @@ export interface ScaleStatus {
   readonly queue: number
 }
 
-interface Line {
+interface PoolScaling {
   pool: ScaledPool
   readonly since: number
   readonly cache: CacheWatch
@@ -79,7 +79,7 @@ interface Line {
   awaiting: Awaiting
   decidedAt: number
   level: number
-  signal: Signal | undefined
+  signal: ScaleSignal | undefined
 }
 
 const DECIDE_MS = 1_000
@@ -91,7 +91,7 @@ const SETTLE_MS = 20_000
 
 export class Scaler {
   readonly #options: ScalerOptions
-  readonly #lines = new Map<string, Line>()
+  readonly #lines = new Map<string, PoolScaling>()
 
   constructor(options: ScalerOptions) {
     this.#options = options
@@ -162,7 +162,7 @@ export class Scaler {
     this.follow([])
   }
 
-  #open(pool: ScaledPool): Line {
+  #open(pool: ScaledPool): PoolScaling {
     const now = this.#options.clock.now()
     return {
       pool,
@@ -176,7 +176,7 @@ export class Scaler {
     }
   }
 
-  #decide(line: Line, look: Look, now: number): void {
+  #decide(line: PoolScaling, look: Look, now: number): void {
     const { pool } = line
     const options = look.slots === undefined ? pool.options : { slots: look.slots, ...pool.options }
     const demand = this.#demand(line, look, now)
@@ -187,7 +187,7 @@ export class Scaler {
     this.#say(line, decided.decision)
   }
 
-  #demand(line: Line, look: Look, now: number): Demand {
+  #demand(line: PoolScaling, look: Look, now: number): Demand {
     const { pool } = line
     const { answeredShared, ...measured } = look.read()
     const { ready, slow, draining } = look
@@ -218,7 +218,7 @@ export class Scaler {
     return pool.isOwn ? own : this.#options.crew.exchange(pool.name, own)
   }
 
-  #say(line: Line, decision: Decision): void {
+  #say(line: PoolScaling, decision: Decision): void {
     const { clock, log, crew } = this.#options
     const { name } = line.pool
     const before = line.signal
@@ -234,11 +234,11 @@ export class Scaler {
     for (const emitter of line.pool.emitters) emitter.emit(line.signal)
   }
 
-  #role({ pool }: Line): ReturnType<Crew['role']> {
+  #role({ pool }: PoolScaling): ReturnType<ScaleGroup['role']> {
     return pool.isOwn ? 'alone' : this.#options.crew.role()
   }
 
-  #isSettled({ pool, since }: Line): boolean {
+  #isSettled({ pool, since }: PoolScaling): boolean {
     return pool.isOwn || this.#options.clock.now() - since >= (this.#options.settleMs ?? SETTLE_MS)
   }
 }

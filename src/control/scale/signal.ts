@@ -2,7 +2,7 @@
 import type { Decision } from './decision.ts'
 
 /** One decision for one pool, as every emitter renders it. */
-export interface Signal {
+export interface ScaleSignal {
   /** The same for every repetition; a new one when `desired` changes. */
   readonly id: string
   /** Grows with every change of leader; an actuator ignores what carries a lower one than it has seen. */
@@ -19,7 +19,7 @@ export interface Signal {
 export interface Emitter {
   readonly name: string
   /** Takes over the newest signal of a pool; whatever of that pool was still to be sent is dropped. Never throws. */
-  emit(signal: Signal): void
+  emit(signal: ScaleSignal): void
   /** Stops repeating and gives up what is being sent. Idempotent. */
   close(): void
 }

@@ -9,7 +9,7 @@ import type { Demand, ScaleOptions } from './demand.ts'
 import { type LearnMemory, startTime } from './learn.ts'
 import { dispersionOf, type LoadMemory, pileUp, presentRate, type RateEstimate, rateAhead } from './load.ts'
 import type { Places } from './places.ts'
-import { backlogWhenReady, type Facts, leastSlots, slotsNeeded, waitBudgetMs } from './plan.ts'
+import { backlogWhenReady, leastSlots, type PoolFacts, slotsNeeded, waitBudgetMs } from './plan.ts'
 
 /** The parts of the memory that sizing reads. */
 interface Known {
@@ -22,7 +22,7 @@ interface Known {
 
 /** Everything the moves are decided on. */
 export interface Sized {
-  readonly facts: Facts
+  readonly facts: PoolFacts
   readonly rate: RateEstimate
   readonly slots: number
   readonly drain: number
@@ -82,7 +82,7 @@ function causeOf(seen: {
   stuck: number
   base: number
   want: number
-  facts: Facts
+  facts: PoolFacts
 }): Reason {
   if (seen.foreseen) return seen.foreseen
   if (seen.stuck > 0 && seen.want === seen.base + seen.stuck) return 'start_failed'
@@ -94,7 +94,7 @@ function causeOf(seen: {
 function drainSlots(
   memory: Known,
   demand: Demand,
-  at: { facts: Facts; rate: RateEstimate; startMs: number; slots: number },
+  at: { facts: PoolFacts; rate: RateEstimate; startMs: number; slots: number },
   options: ScaleOptions,
 ): number {
   const { service } = at.facts

@@ -5,7 +5,7 @@
  */
 import { createHmac, randomUUID } from 'node:crypto'
 import type { Clock } from '../../lib/clock.ts'
-import type { Emitter, Signal } from './signal.ts'
+import type { Emitter, ScaleSignal } from './signal.ts'
 
 export interface WebhookOptions {
   readonly url: string
@@ -18,10 +18,10 @@ export interface WebhookOptions {
   readonly repeatMs?: number
   readonly timeoutMs?: number
   /** Told of every attempt, for metrics and the log. */
-  readonly onAttempt?: (attempt: Attempt) => void
+  readonly onAttempt?: (attempt: DeliveryAttempt) => void
 }
 
-export interface Attempt {
+export interface DeliveryAttempt {
   readonly pool: string
   readonly id: string
   /** Undefined: taken. */
@@ -32,8 +32,8 @@ const TYPE = 'dev.infergate.scale.desired.v1'
 const FIRST_RETRY_MS = 500
 const LONGEST_RETRY_MS = 10_000
 
-interface Line {
-  newest: Signal
+interface WebhookQueue {
+  newest: ScaleSignal
   failures: number
   isSending: boolean
   cancel: () => void
@@ -41,10 +41,10 @@ interface Line {
 
 export function createWebhook(options: WebhookOptions): Emitter {
   const { clock, url, repeatMs = 30_000 } = options
-  const lines = new Map<string, Line>()
+  const lines = new Map<string, WebhookQueue>()
   const ending = new AbortController()
 
-  const send = async (line: Line) => {
+  const send = async (line: WebhookQueue) => {
     line.cancel()
     if (line.isSending || ending.signal.aborted) return
     line.isSending = true
@@ -65,7 +65,7 @@ export function createWebhook(options: WebhookOptions): Emitter {
       const line = lines.get(signal.pool)
       const isSame = line?.newest.id === signal.id
       if (!line) {
-        const opened: Line = { newest: signal, failures: 0, isSending: false, cancel: () => {} }
+        const opened: WebhookQueue = { newest: signal, failures: 0, isSending: false, cancel: () => {} }
         lines.set(signal.pool, opened)
         return void send(opened)
       }
@@ -90,7 +90,7 @@ function waitMs(failures: number, repeatMs: number): number {
 
 /** One attempt; what went wrong, or undefined when it was taken. */
 async function deliver(
-  signal: Signal,
+  signal: ScaleSignal,
   options: WebhookOptions,
   ending: AbortSignal,
 ): Promise<string | undefined> {
@@ -137,7 +137,7 @@ function signatureOf(body: string, { secret, clock }: WebhookOptions): Record<st
   return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` }
 }
 
-function eventOf(signal: Signal, source: string) {
+function eventOf(signal: ScaleSignal, source: string) {
   const { decision, atMs, validUntilMs, id, pool, token } = signal
   const { ready, starting, at: _, ...rest } = decision
   return {

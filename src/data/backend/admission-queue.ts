@@ -5,13 +5,13 @@
  */
 import type { GatewayError } from '../../core/errors.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type Capacity, type Place, type QueueOptions, WaitQueue } from '../balance/limits/queue.ts'
+import { type Capacity, type QueueEntry, type QueueOptions, WaitQueue } from '../balance/limits/queue.ts'
 import type { Neighbours } from '../balance/policies/neighbours.ts'
 import type { DemandMeter } from '../measure/demand.ts'
-import type { Need, Seat } from './permit.ts'
+import type { Permit, PermitRequest } from './permit.ts'
 import { dropped } from './refusals.ts'
 
-export interface RoomParts {
+export interface AdmissionQueueParts {
   readonly pool: string
   readonly clock: Pick<Clock, 'now'>
   readonly demand: DemandMeter
@@ -22,27 +22,27 @@ export interface RoomParts {
 
 /** What a call waits for. */
 export interface Wish {
-  readonly need: Need
+  readonly need: PermitRequest
   readonly exclude: readonly number[]
 }
 
-export interface Waiting extends Wish {
-  readonly queue: WaitQueue<Waiting>
-  readonly resolve: (seat: Seat) => void
+export interface WaitingCall extends Wish {
+  readonly queue: WaitQueue<WaitingCall>
+  readonly resolve: (permit: Permit) => void
   readonly reject: (error: GatewayError) => void
-  place: Place<Waiting> | undefined
+  place: QueueEntry<WaitingCall> | undefined
 }
 
 export class WaitingRoom {
-  readonly #parts: RoomParts
-  readonly #queue: WaitQueue<Waiting>
-  readonly #held: WaitQueue<Waiting>
+  readonly #parts: AdmissionQueueParts
+  readonly #queue: WaitQueue<WaitingCall>
+  readonly #held: WaitQueue<WaitingCall>
   /** How long the first held call waited when a backend came last. */
   #startupMs = 0
 
-  constructor(parts: RoomParts, options: QueueOptions) {
+  constructor(parts: AdmissionQueueParts, options: QueueOptions) {
     this.#parts = parts
-    const drop = (waiting: Waiting, why: Parameters<typeof dropped>[1]) => {
+    const drop = (waiting: WaitingCall, why: Parameters<typeof dropped>[1]) => {
       if (why === 'late' && this.#hasGrown(waiting)) return
       waiting.reject(
         dropped(parts.pool, why, this.#isHeld(waiting) ? this.#startupMs : parts.capacity().meanServiceMs),
@@ -79,17 +79,17 @@ export class WaitingRoom {
   }
 
   /** Rejects with `overloaded`, or the signal's reason. */
-  wait(wish: Wish): Promise<Seat> {
+  wait(wish: Wish): Promise<Permit> {
     return this.#enter(wish, this.#queue)
   }
 
   /** The same, for a pool that nobody serves yet. */
-  hold(wish: Wish): Promise<Seat> {
+  hold(wish: Wish): Promise<Permit> {
     return this.#enter(wish, this.#held)
   }
 
   /** Whose turn it is: those who were held came first. */
-  take(medianServiceMs: number): Waiting | undefined {
+  take(medianServiceMs: number): WaitingCall | undefined {
     const now = this.#parts.clock.now()
     const held = this.#held.take(now, 0)
     if (held?.place) this.#startupMs = now - held.place.cameAt
@@ -97,23 +97,23 @@ export class WaitingRoom {
   }
 
   /** Puts back, at its old place, one that was taken and could not be served. */
-  restore({ queue, place }: Waiting): void {
+  restore({ queue, place }: WaitingCall): void {
     if (place) queue.restore(place)
   }
 
   /** Others wait for the same by now, who have more time: it has its place until then. */
-  #hasGrown(waiting: Waiting): boolean {
+  #hasGrown(waiting: WaitingCall): boolean {
     const { need, place, queue } = waiting
     if (!place?.isDated || need.deadline <= place.due) return false
     waiting.place = queue.extend(place, need.deadline)
     return true
   }
 
-  #isHeld({ queue }: Waiting): boolean {
+  #isHeld({ queue }: WaitingCall): boolean {
     return queue === this.#held
   }
 
-  #enter({ need, exclude }: Wish, queue: WaitQueue<Waiting>): Promise<Seat> {
+  #enter({ need, exclude }: Wish, queue: WaitQueue<WaitingCall>): Promise<Permit> {
     const { clock, demand, neighbours, pool } = this.#parts
     return new Promise((resolve, reject) => {
       let waited = () => {}
@@ -122,11 +122,11 @@ export class WaitingRoom {
         need.signal.removeEventListener('abort', left)
         finish()
       }
-      const waiting: Waiting = {
+      const waiting: WaitingCall = {
         need,
         exclude,
         queue,
-        resolve: (seat) => settle(() => resolve(seat)),
+        resolve: (permit) => settle(() => resolve(permit)),
         reject: (error) => settle(() => reject(error)),
         place: undefined,
       }

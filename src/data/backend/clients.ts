@@ -2,13 +2,13 @@
  * Connections to the backends: our own client for plain requests, undici for the rest. undici is loaded with the first
  * request that needs it: a gateway in front of plain HTTP starts without it.
  */
-import type { Coming } from '../../lib/later.ts'
+import type { Awaitable } from '../../lib/deferred.ts'
 import type { Wheel } from '../../lib/wheel.ts'
-import type { ClientOptions, Exchange, Request } from './exchange.ts'
+import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
 import { PlainClient } from './plain-client.ts'
 import type { UndiciClient } from './undici-client.ts'
 
-export type { ClientOptions, Exchange, Request } from './exchange.ts'
+export type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
 
 export class Clients {
   #options: ClientOptions
@@ -29,7 +29,7 @@ export class Clients {
   }
 
   /** Sends one request; comes with the head of the answer. Fails with a GatewayError only. */
-  send(request: Request): Coming<Exchange> {
+  send(request: BackendRequest): Awaitable<BackendResponse> {
     if (this.#plain?.takes(request)) return this.#plain.send(request)
     this.#other ??= this.#load()
     return this.#other.then((client) => client.send(request))

@@ -2,7 +2,7 @@
 import type { Body, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
-import type { Coming } from '../../lib/later.ts'
+import type { Awaitable } from '../../lib/deferred.ts'
 import type { Incoming } from './incoming.ts'
 
 export interface ClientOptions {
@@ -15,7 +15,7 @@ export interface ClientOptions {
   readonly refuse: (address: string, port: number) => string | undefined
 }
 
-export interface Request {
+export interface BackendRequest {
   readonly url: string
   readonly method: string
   /** Path with query. */
@@ -37,11 +37,11 @@ export interface Request {
   readonly now?: number
 }
 
-export interface Exchange {
+export interface BackendResponse {
   /** Monotonic milliseconds at which it was over, where it is. */
   readonly at?: number
   /** With its body where all of it came with the head. */
   readonly reply: Omit<Reply, 'body'> & { readonly body: Incoming | Uint8Array }
   /** Comes when the exchange is over, with the error that ended it, if any; undefined: it is. Never fails. */
-  readonly over: Coming<Error | undefined> | undefined
+  readonly over: Awaitable<Error | undefined> | undefined
 }

@@ -4,7 +4,7 @@ import type { Digest } from '../../core/key.ts'
 import type { Signal } from '../../lib/cancel.ts'
 
 /** What a call asks of a backend besides being there. */
-export interface Need {
+export interface PermitRequest {
   readonly model: string | undefined
   readonly version: string | undefined
   readonly key: Digest | undefined
@@ -14,7 +14,7 @@ export interface Need {
 }
 
 /** A call's place at a backend, from its start until `leave`. */
-export interface Seat {
+export interface Permit {
   readonly backend: Backend
   readonly incarnation: number
   readonly since: number

@@ -4,11 +4,11 @@
  */
 import { isIP } from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
-import type { Coming } from '../../lib/later.ts'
+import type { Awaitable } from '../../lib/deferred.ts'
 import type { Wheel } from '../../lib/wheel.ts'
 import { forbidden } from './checked-lookup.ts'
-import type { ClientOptions, Exchange, Request } from './exchange.ts'
-import { type Keeper, type Place, PlainConnection } from './plain-connection.ts'
+import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
+import { type ConnectionOwner, type OriginAddress, PlainConnection } from './plain-connection.ts'
 import { Transfer } from './transfer.ts'
 
 /** Requests that wait for a connection of one backend; one more is refused. */
@@ -17,9 +17,9 @@ const MAX_WAITING = 1024
 export class PlainClient {
   #options: ClientOptions
   readonly #wheel: Wheel
-  readonly #origins = new Map<string, Origin>()
+  readonly #origins = new Map<string, OriginPool>()
   /** From a backend's URL to its origin and the path before every target. */
-  readonly #places = new Map<string, { readonly origin: Origin; readonly prefix: string }>()
+  readonly #places = new Map<string, { readonly origin: OriginPool; readonly prefix: string }>()
 
   constructor(options: ClientOptions, wheel: Wheel) {
     this.#options = options
@@ -35,12 +35,12 @@ export class PlainClient {
   }
 
   /** True for requests that this client sends. */
-  takes({ url, body }: Request): boolean {
+  takes({ url, body }: BackendRequest): boolean {
     return url.startsWith('http://') && (body === undefined || body instanceof Uint8Array)
   }
 
   /** Sends one request; comes with the head of the answer. Fails with a GatewayError only. */
-  send(request: Request): Coming<Exchange> {
+  send(request: BackendRequest): Awaitable<BackendResponse> {
     const { origin, prefix } = this.#places.get(request.url) ?? this.#place(request.url)
     const { idleTimeoutMs: bodyTimeoutMs = this.#options.bodyTimeoutMs } = request
     const transfer = new Transfer({ request, prefix, wheel: this.#wheel, bodyTimeoutMs })
@@ -63,13 +63,13 @@ export class PlainClient {
     this.#places.clear()
   }
 
-  #place(url: string): { readonly origin: Origin; readonly prefix: string } {
+  #place(url: string): { readonly origin: OriginPool; readonly prefix: string } {
     const key = originOf(url)
     let origin = this.#origins.get(key)
     if (!origin) {
       const { hostname, port, host } = new URL(key)
       const place = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 80), authority: host }
-      origin = new Origin(place, this.#options)
+      origin = new OriginPool(place, this.#options)
       this.#origins.set(key, origin)
     }
     const placed = { origin, prefix: url.slice(key.length) }
@@ -84,8 +84,8 @@ function originOf(url: string): string {
 }
 
 /** The connections to one origin and what waits for them. */
-class Origin implements Keeper {
-  readonly #place: Place
+class OriginPool implements ConnectionOwner {
+  readonly #place: OriginAddress
   readonly #options: ClientOptions
   readonly #connections = new Set<PlainConnection>()
   /** The one used last is used next: the others may grow idle and close. */
@@ -94,7 +94,7 @@ class Origin implements Keeper {
   #opening = 0
   #retired = false
 
-  constructor(place: Place, options: ClientOptions) {
+  constructor(place: OriginAddress, options: ClientOptions) {
     this.#place = place
     this.#options = options
   }

@@ -1,8 +1,8 @@
 /** One connection to a backend: one request at a time, and an answer that is read strictly. */
 import net from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
-import { Outbox } from '../../lib/outbox.ts'
 import { Scratch } from '../../lib/scratch.ts'
+import { WriteBatcher } from '../../lib/write-batcher.ts'
 import { checkedLookup } from './checked-lookup.ts'
 import type { ClientOptions } from './exchange.ts'
 import { GarbledError } from './reply-head.ts'
@@ -10,7 +10,7 @@ import { ReplyReader } from './reply-reader.ts'
 import type { Transfer } from './transfer.ts'
 
 /** Where an origin is. */
-export interface Place {
+export interface OriginAddress {
   /** A name, or an address without brackets. */
   readonly host: string
   readonly port: number
@@ -19,7 +19,7 @@ export interface Place {
 }
 
 /** Who owns the connection. */
-export interface Keeper {
+export interface ConnectionOwner {
   connected(connection: PlainConnection): void
   /** It can take the next request. */
   free(connection: PlainConnection): void
@@ -42,7 +42,7 @@ const MAX_IDLE_MS = 30_000
 const ARRIVED = Buffer.allocUnsafeSlow(64 * 1024)
 
 /** Requests of a turn leave together. */
-const OUTBOX = new Outbox()
+const OUTBOX = new WriteBatcher()
 
 /** Where head and body are put together: a string of their length would be garbage at once, and push what is needed out of the caches. */
 let joined = new Scratch(2 * MAX_JOINED_BYTES)
@@ -56,8 +56,8 @@ function textOf(body: Uint8Array): string {
 
 export class PlainConnection {
   readonly #socket: net.Socket
-  readonly #keeper: Keeper
-  readonly #place: Place
+  readonly #keeper: ConnectionOwner
+  readonly #place: OriginAddress
   readonly #reader = new ReplyReader()
   #transfer: Transfer | undefined
   /** The head of its request, while that has not left. */
@@ -65,7 +65,7 @@ export class PlainConnection {
   #isOpen = false
   #idleUntil = Number.POSITIVE_INFINITY
 
-  constructor(place: Place, options: ClientOptions, keeper: Keeper) {
+  constructor(place: OriginAddress, options: ClientOptions, keeper: ConnectionOwner) {
     this.#place = place
     this.#keeper = keeper
     const { host, port } = place

@@ -10,13 +10,13 @@ import { Limits } from '../balance/limits/limit.ts'
 import type { Capacity } from '../balance/limits/queue.ts'
 import { RetryBudget } from '../balance/limits/retry-budget.ts'
 import { Neighbours } from '../balance/policies/neighbours.ts'
-import type { Ending } from '../balance/policies/policy.ts'
-import type { Ask, Refusal, Selector } from '../balance/select.ts'
+import type { AttemptOutcome } from '../balance/policies/policy.ts'
+import type { PickRefusal, PickRequest, Selector } from '../balance/select.ts'
 import { inflightOf } from '../balance/table.ts'
 import { DemandMeter } from '../measure/demand.ts'
-import { type Waiting, WaitingRoom } from './admission-queue.ts'
+import { type WaitingCall, WaitingRoom } from './admission-queue.ts'
 import type { Clients } from './clients.ts'
-import type { Need, Seat } from './permit.ts'
+import type { Permit, PermitRequest } from './permit.ts'
 import { refused } from './refusals.ts'
 import { backendTraffic, type PoolTraffic } from './traffic.ts'
 import { createSelector, type PoolParts, type PoolTuning } from './tuning.ts'
@@ -135,7 +135,7 @@ export class BackendPool {
       failing: this.#selector.isFailing,
       backends: this.#view.backends.map(({ slot, state, reason }) =>
         backendTraffic(table, slot, {
-          effective: (state === 'ready' ? this.#selector.standing(slot) : undefined) ?? { state, reason },
+          effective: (state === 'ready' ? this.#selector.status(slot) : undefined) ?? { state, reason },
           latencyMs: this.#latencies[slot] ?? 0,
         }),
       ),
@@ -146,7 +146,7 @@ export class BackendPool {
    * A place for the call at a backend; at once where one has room, otherwise when one comes free. Rejects, or
    * throws, with `noBackend`, `unknownModel`, `overloaded`, or the signal's reason. `now`: for whoever has read the clock already.
    */
-  enter(need: Need, exclude: readonly number[], now?: number): Seat | Promise<Seat> {
+  enter(need: PermitRequest, exclude: readonly number[], now?: number): Permit | Promise<Permit> {
     const picked = this.#take(exclude.length === 0 ? need : { ...need, exclude }, now)
     if (typeof picked !== 'string') return picked
     if (picked === 'saturated') return this.#waiting.wait({ need, exclude })
@@ -155,23 +155,28 @@ export class BackendPool {
   }
 
   /** A second place for the same call, elsewhere and at once; undefined: there is none. */
-  enterExtra(need: Need, exclude: readonly number[]): Seat | undefined {
+  enterExtra(need: PermitRequest, exclude: readonly number[]): Permit | undefined {
     const picked = this.#take({ ...need, exclude, isExtra: true })
     return typeof picked === 'string' ? undefined : picked
   }
 
   /** Whether another backend than `exclude` could take the call at once. */
-  hasOther(need: Need, exclude: readonly number[]): boolean {
+  hasOther(need: PermitRequest, exclude: readonly number[]): boolean {
     return this.#selector.hasOther({ ...need, exclude })
   }
 
   /** `lost`: a hedge was cut because the other was faster; `cancelled`: whoever asked has left. */
-  leave(seat: Seat, ms: number, ending: Ending | 'cancelled' | 'lost', now = this.#parts.clock.now()): void {
-    const { backend, incarnation, since, company } = seat
+  leave(
+    permit: Permit,
+    ms: number,
+    ending: AttemptOutcome | 'cancelled' | 'lost',
+    now = this.#parts.clock.now(),
+  ): void {
+    const { backend, incarnation, since, company } = permit
     const { slot } = backend
     if (ending === 'lost') {
       this.#selector.lose(slot, incarnation, now - since)
-      this.#parts.clock.after(this.#restMs(slot, ms), () => this.#free(seat, ms))
+      this.#parts.clock.after(this.#restMs(slot, ms), () => this.#free(permit, ms))
       return
     }
     this.demand.leave(ms, ending === 'ok' ? company : 0, now)
@@ -208,7 +213,7 @@ export class BackendPool {
   }
 
   /** When the call should be sent a second time, in milliseconds from now; undefined: not. */
-  hedgeDelay({ model, version, deadline }: Need, now: number): number | undefined {
+  hedgeDelay({ model, version, deadline }: PermitRequest, now: number): number | undefined {
     return this.#hedger?.start({
       now,
       remainingMs: deadline - now,
@@ -237,17 +242,17 @@ export class BackendPool {
   }
 
   /** A place at the backend that is picked; another one where its last place has gone to another worker meanwhile. */
-  #take(ask: Ask, now?: number): Seat | Refusal {
+  #take(ask: PickRequest, now?: number): Permit | PickRefusal {
     for (let tried = 0; tried < MAX_RACES; tried++) {
       const picked = this.#selector.pick(ask)
       if (typeof picked === 'string') return picked
-      const seat = this.#seat(picked, now)
-      if (seat) return seat
+      const permit = this.#permit(picked, now)
+      if (permit) return permit
     }
     return 'saturated'
   }
 
-  #seat(backend: Backend, now = this.#parts.clock.now()): Seat | undefined {
+  #permit(backend: Backend, now = this.#parts.clock.now()): Permit | undefined {
     const { table } = this.#parts
     const { slot } = backend
     const incarnation = this.#selector.begin(slot)
@@ -266,7 +271,7 @@ export class BackendPool {
     return Math.max(0, Math.max(known, this.serviceMs(0.99) ?? 0) - ms)
   }
 
-  #free({ backend, incarnation }: Seat, ms: number): void {
+  #free({ backend, incarnation }: Permit, ms: number): void {
     this.demand.leave(ms, 0)
     this.#selector.free(backend.slot, incarnation)
     this.#serveQueue()
@@ -281,7 +286,7 @@ export class BackendPool {
   /** Gives free places to those who wait, the most urgent first. */
   #serveQueue(): void {
     const { clock } = this.#parts
-    const passed: Waiting[] = []
+    const passed: WaitingCall[] = []
     while (this.#waiting.depth > 0 && passed.length < MAX_PASSED && this.#selector.hasRoom()) {
       const waiting = this.#waiting.take(this.#service.quantile(clock.now(), 0.5) ?? 0)
       if (!waiting) break
@@ -311,7 +316,7 @@ export class BackendPool {
     this.#meanServiceMs = this.#meanServiceMs === 0 ? ms : this.#meanServiceMs * 0.98 + ms * 0.02
   }
 
-  #refused(why: Refusal, need: Need): GatewayError {
-    return refused(this.#view, { why, ...need, standing: (slot) => this.#selector.standing(slot) })
+  #refused(why: PickRefusal, need: PermitRequest): GatewayError {
+    return refused(this.#view, { why, ...need, status: (slot) => this.#selector.status(slot) })
   }
 }

@@ -5,11 +5,11 @@
  */
 import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { Prober, ProbeSink } from '../balance/policies/asking.ts'
+import type { LoadProber, ProbeSink } from '../balance/policies/probe-scheduler.ts'
 import type { Clients } from './clients.ts'
 import { collected, letGo } from './incoming.ts'
 
-export interface ProberOptions {
+export interface HttpProberOptions {
   readonly clients: Clients
   readonly clock: Clock
   /** Path below the backend's URL. */
@@ -23,17 +23,17 @@ const TIMEOUT_MS = 100
 const MUTE_MS = 10_000
 const MAX_BYTES = 1024
 
-interface Reading {
+interface LoadReading {
   readonly running: number
   readonly latencyMs: number
 }
 
-export class HttpProber implements Prober {
-  readonly #options: ProberOptions
+export class HttpProber implements LoadProber {
+  readonly #options: HttpProberOptions
   /** Generations that are being asked, and until when others are not; one entry a slot. */
   readonly #asked = new Map<number, { generation: number; mutedUntil: number }>()
 
-  constructor(options: ProberOptions) {
+  constructor(options: HttpProberOptions) {
     this.#options = options
   }
 
@@ -52,7 +52,7 @@ export class HttpProber implements Prober {
     })
   }
 
-  async #ask(url: string): Promise<Reading | undefined> {
+  async #ask(url: string): Promise<LoadReading | undefined> {
     const { clients, clock, path } = this.#options
     const late = new AbortController()
     const cancel = clock.after(TIMEOUT_MS, () => late.abort(new Error('the probe took too long')))
@@ -79,7 +79,7 @@ export class HttpProber implements Prober {
 }
 
 /** A latency that is left out, or 0, is one the backend does not know yet. */
-function readingOf(bytes: Uint8Array): Reading | undefined {
+function readingOf(bytes: Uint8Array): LoadReading | undefined {
   const text = new TextDecoder().decode(bytes)
   const { running, latencyMs = 0 } = Object(JSON.parse(text)) as Record<string, unknown>
   if (typeof running !== 'number' || typeof latencyMs !== 'number') return undefined

@@ -1,9 +1,9 @@
 /** What a call is told that a pool does not take. */
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
-import type { Standing } from '../balance/backend-status.ts'
+import type { BalanceStatus } from '../balance/backend-status.ts'
 import type { Dropped } from '../balance/limits/queue.ts'
-import type { Refusal } from '../balance/select.ts'
+import type { PickRefusal } from '../balance/select.ts'
 
 const DROPPED: Readonly<Record<Dropped, string>> = {
   full: 'its queue is full',
@@ -20,16 +20,16 @@ export function dropped(pool: string, why: Dropped, retryAfterMs: number): Gatew
   })
 }
 
-interface Refused {
-  readonly why: Refusal
+interface RefusedPick {
+  readonly why: PickRefusal
   readonly model: string | undefined
   readonly version: string | undefined
-  readonly standing: (slot: number) => Standing | undefined
+  readonly status: (slot: number) => BalanceStatus | undefined
 }
 
 export function refused(
   { pool, backends }: PoolView,
-  { why, model, version, standing }: Refused,
+  { why, model, version, status }: RefusedPick,
 ): GatewayError {
   const offered = [...new Set(backends.flatMap(({ models }) => models.map(({ name }) => name)))]
   if (why === 'unserved' && backends.length > 0) {
@@ -40,7 +40,7 @@ export function refused(
     )
   }
   const states = backends.map((backend) => {
-    const { state } = (backend.state === 'ready' && standing(backend.slot)) || backend
+    const { state } = (backend.state === 'ready' && status(backend.slot)) || backend
     return state
   })
   return new GatewayError('noBackend', `pool "${pool}" has no backend to send this to (${counted(states)})`, {

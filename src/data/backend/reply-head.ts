@@ -13,13 +13,13 @@ export const MAX_INTERIM = 16
 /** The bytes are not an answer, or not one that can be told from what follows. */
 export class GarbledError extends Error {}
 
-export interface ReplyHead extends Framing {
+export interface ReplyHead extends ResponseFraming {
   readonly status: number
   readonly headers: RawPairs
   readonly notes: ReplyNotes
 }
 
-interface Framing {
+interface ResponseFraming {
   /** Undefined: to the end of the connection, unless chunked. */
   readonly length: number | undefined
   readonly chunked: boolean
@@ -66,7 +66,7 @@ function read(text: string): ReplyHead {
   return { status, headers, notes: {}, ...framing }
 }
 
-const NO_FRAMING: Framing = { length: undefined, chunked: false, keepAlive: true, idleMs: undefined }
+const NO_FRAMING: ResponseFraming = { length: undefined, chunked: false, keepAlive: true, idleMs: undefined }
 
 const FIELD = /([!#$%&'*+\-.^_`|~\w]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n/y
 
@@ -89,7 +89,7 @@ function trimmedEnd(value: string): string {
 }
 
 /** RFC 9112, section 6.3, without its leniencies. */
-function framingOf(headers: RawPairs, isHttp11: boolean, status: number): Framing {
+function framingOf(headers: RawPairs, isHttp11: boolean, status: number): ResponseFraming {
   let length: number | undefined
   let chunked = false
   let keepAlive = isHttp11

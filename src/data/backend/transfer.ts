@@ -1,9 +1,9 @@
 /** One request on its way through the plain client: waiting for a connection, sent, answered, over. */
 import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
-import { Later } from '../../lib/later.ts'
+import { Deferred } from '../../lib/deferred.ts'
 import type { Timer, Wheel } from '../../lib/wheel.ts'
-import type { Exchange, Request } from './exchange.ts'
+import type { BackendRequest, BackendResponse } from './exchange.ts'
 import { type Flow, Incoming } from './incoming.ts'
 import type { ReplyHead } from './reply-head.ts'
 import type { ReplySink } from './reply-reader.ts'
@@ -16,7 +16,7 @@ export interface Carrier {
 }
 
 export interface TransferParts {
-  readonly request: Request
+  readonly request: BackendRequest
   /** Path before the target. */
   readonly prefix: string
   readonly wheel: Wheel
@@ -30,18 +30,18 @@ const TARGET = /^\/[!-~]*$/
 const FRAMING = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'expect'])
 
 /** Comes with the head of the answer, or fails with a GatewayError. */
-export class Transfer extends Later<Exchange> implements ReplySink, Flow, Timer {
+export class Transfer extends Deferred<BackendResponse> implements ReplySink, Flow, Timer {
   due = Number.POSITIVE_INFINITY
   slot = -1
   previous: Timer | undefined
   next: Timer | undefined
   connection: Carrier | undefined
-  readonly #request: Request
+  readonly #request: BackendRequest
   readonly #prefix: string
   readonly #wheel: Wheel
   readonly #bodyTimeoutMs: number
   readonly #onAbort = () => this.abort(this.#request.signal.reason)
-  #whole: Exchange['reply'] | undefined
+  #whole: BackendResponse['reply'] | undefined
   #body: Incoming | undefined
   #paused = false
   #over = false
@@ -111,7 +111,7 @@ export class Transfer extends Later<Exchange> implements ReplySink, Flow, Timer 
   head({ status, headers, notes }: ReplyHead): Incoming {
     this.#wheel.disarm(this)
     this.#wheel.arm(this, this.#bodyTimeoutMs)
-    const over = new Later<Error | undefined>()
+    const over = new Deferred<Error | undefined>()
     const body = new Incoming(this, (error) => {
       this.#stop()
       over.settle(error)

@@ -8,7 +8,7 @@ import { headerAll, isWhole } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import { checkedLookup, forbidden } from './checked-lookup.ts'
-import type { ClientOptions, Exchange, Request } from './exchange.ts'
+import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
 import { Incoming } from './incoming.ts'
 import { GarbledError, MAX_HEAD_BYTES, MAX_INTERIM } from './reply-head.ts'
 import { translate } from './undici-errors.ts'
@@ -29,7 +29,7 @@ export class UndiciClient {
   }
 
   /** Sends one request; resolves with the head of the answer. Rejects with a GatewayError only. */
-  send(request: Request): Promise<Exchange> {
+  send(request: BackendRequest): Promise<BackendResponse> {
     const { origin, prefix } = split(request.url)
     return new Promise((accept, reject) => {
       const handler = new Handler(request, accept, reject)
@@ -55,7 +55,7 @@ export class UndiciClient {
   }
 
   /** While the request's body streams, its sender is no silence either: the door watches both directions together. */
-  #idleMs({ body, idleTimeoutMs }: Request): number {
+  #idleMs({ body, idleTimeoutMs }: BackendRequest): number {
     if (body !== undefined && !isWhole(body)) return 0
     return idleTimeoutMs ?? this.#options.bodyTimeoutMs
   }
@@ -100,8 +100,8 @@ export class UndiciClient {
 
 /** undici's handler for one request: the head resolves, the body goes into an Incoming. */
 class Handler implements Dispatcher.DispatchHandler {
-  readonly #request: Request
-  readonly #accept: (exchange: Exchange) => void
+  readonly #request: BackendRequest
+  readonly #accept: (exchange: BackendResponse) => void
   readonly #reject: (error: GatewayError) => void
   #body: Incoming | undefined
   #controller: Dispatcher.DispatchController | undefined
@@ -110,7 +110,11 @@ class Handler implements Dispatcher.DispatchHandler {
   #timer: NodeJS.Timeout | undefined
   readonly #abort = () => this.fail(translate(this.#request.signal.reason, this.#request, this.#isUnsent))
 
-  constructor(request: Request, accept: (exchange: Exchange) => void, reject: (error: GatewayError) => void) {
+  constructor(
+    request: BackendRequest,
+    accept: (exchange: BackendResponse) => void,
+    reject: (error: GatewayError) => void,
+  ) {
     this.#request = request
     this.#accept = accept
     this.#reject = reject
@@ -201,7 +205,7 @@ function rawPairs(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
   return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')))
 }
 
-function framed(request: Request): string[] {
+function framed(request: BackendRequest): string[] {
   const headers = [...request.headers]
   const { body, host } = request
   if (host !== undefined) headers.push('host', host)
@@ -211,7 +215,7 @@ function framed(request: Request): string[] {
 }
 
 /** The certificate is the backend's own, whatever host is asked for: undici would take its name from Host. */
-function servedBy(origin: string, { host }: Request): object {
+function servedBy(origin: string, { host }: BackendRequest): object {
   return host === undefined ? {} : { servername: new URL(origin).hostname }
 }
 

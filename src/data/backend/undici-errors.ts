@@ -3,11 +3,11 @@
  * place. What they say of addresses stays for the log.
  */
 import { type FaultCode, type FaultDetail, GatewayError } from '../../core/errors.ts'
-import type { Request } from './exchange.ts'
+import type { BackendRequest } from './exchange.ts'
 import { GarbledError, MAX_HEAD_BYTES } from './reply-head.ts'
 
 /** `unsent`: the backend has seen nothing of the request. */
-export function translate(error: unknown, { signal, url }: Request, unsent: boolean): GatewayError {
+export function translate(error: unknown, { signal, url }: BackendRequest, unsent: boolean): GatewayError {
   if (error instanceof GatewayError) return error
   const cause = error instanceof Error ? error : new Error(String(error))
   if (signal.aborted && signal.reason instanceof GatewayError) return signal.reason
@@ -15,11 +15,11 @@ export function translate(error: unknown, { signal, url }: Request, unsent: bool
   return new GatewayError(code, message, { cause, backend: new URL(url).host, ...more })
 }
 
-type Said = readonly [code: FaultCode, message: string, more?: FaultDetail]
+type NamedFault = readonly [code: FaultCode, message: string, more?: FaultDetail]
 
 const UNSENT = { unsent: true }
 
-function read(cause: Error, unsent: boolean): Said {
+function read(cause: Error, unsent: boolean): NamedFault {
   const code = 'code' in cause ? String(cause.code) : ''
   const known = KNOWN[code]
   if (known) return known
@@ -43,9 +43,9 @@ function read(cause: Error, unsent: boolean): Said {
   return ['backendReset', 'the backend closed the connection', { unsent }]
 }
 
-const GARBLED: Said = ['backendGarbled', 'the backend answered with broken HTTP']
+const GARBLED: NamedFault = ['backendGarbled', 'the backend answered with broken HTTP']
 
-const KNOWN: Readonly<Record<string, Said>> = {
+const KNOWN: Readonly<Record<string, NamedFault>> = {
   UND_ERR_CONNECT_TIMEOUT: ['backendRefused', 'the backend did not accept a connection in time', UNSENT],
   UND_ERR_BODY_TIMEOUT: ['backendTimeout', 'the backend stopped in the middle of an answer'],
   UND_ERR_HEADERS_OVERFLOW: [

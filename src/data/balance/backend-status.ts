@@ -3,7 +3,7 @@ import type { Outliers } from './outliers/outlier.ts'
 import type { Pauses } from './pauses.ts'
 import { hasRoom, type LoadTable, loadOf } from './table.ts'
 
-export interface Standing {
+export interface BalanceStatus {
   readonly state: 'on trial' | 'ejected' | 'paused' | 'slow start' | 'full' | 'slowed'
   readonly reason: string
 }
@@ -19,7 +19,7 @@ export function standingOf(
   { table, outliers, pauses }: StandingParts,
   slot: number,
   now: number,
-): Standing | undefined {
+): BalanceStatus | undefined {
   const seconds = (until: number) => `${Math.max(1, Math.ceil((until - now) / 1000))} s`
   if (outliers?.isHalfOpen(slot)) {
     return { state: 'on trial', reason: 'was ejected; a few calls find out whether it is well again' }

@@ -12,9 +12,9 @@
  * between, doubles the bound. A caller who leaves says nothing of the kind: many leave together.
  */
 import { decayed, peaked } from '../../lib/ewma.ts'
-import type { Ending, PolicyContext } from './policies/policy.ts'
+import type { AttemptOutcome, PolicyContext } from './policies/policy.ts'
 
-export interface ChargeOptions {
+export interface CostOptions {
   /** How fast an estimate without news fades toward the pool's median. Default 10 s, as Finagle and Linkerd. */
   readonly decayMs?: number
   /** What a failed call costs, at the least; ten medians where that is more. Default 5 s, as Linkerd. */
@@ -38,7 +38,7 @@ const MAX_DOUBLINGS = 5
 /** How long a median is good for. */
 const MEDIAN_MS = 100
 
-export class Charges {
+export class Costs {
   readonly #context: PolicyContext
   readonly #decayMs: number
   readonly #penaltyMs: number
@@ -46,7 +46,7 @@ export class Charges {
   #medianMs = 0
   #medianAt = -Infinity
 
-  constructor(context: PolicyContext, options: ChargeOptions = {}) {
+  constructor(context: PolicyContext, options: CostOptions = {}) {
     this.#context = context
     this.#decayMs = options.decayMs ?? 10_000
     this.#penaltyMs = options.penaltyMs ?? 5_000
@@ -88,7 +88,7 @@ export class Charges {
     return left < 1e-6 ? 0 : left * Math.max(this.#penaltyMs, 10 * this.#medianMs)
   }
 
-  onEnd(slot: number, ms: number, ending: Ending, now = this.#context.now()): void {
+  onEnd(slot: number, ms: number, ending: AttemptOutcome, now = this.#context.now()): void {
     const { failing, failingAt } = this.#context.table
     const share = decayed(failing[slot] ?? 0, 0, now - (failingAt[slot] ?? now), FADE * this.#decayMs)
     if (ending === 'ok') {

@@ -10,12 +10,12 @@
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type Standing, standingOf } from './backend-status.ts'
+import { type BalanceStatus, standingOf } from './backend-status.ts'
 import type { Limits } from './limits/limit.ts'
 import type { Outliers } from './outliers/outlier.ts'
 import { Pauses } from './pauses.ts'
 import { type Candidates, candidatesOf, offers } from './policies/candidates.ts'
-import type { Ending, Policy } from './policies/policy.ts'
+import type { AttemptOutcome, Policy } from './policies/policy.ts'
 import { isNearEnough, type ZoneOptions } from './policies/zone.ts'
 import { Ramps, type SlowStartOptions } from './slow-start.ts'
 import { claimSlot, endCall, hasRoom, incarnationOf, inflightOf, type LoadTable, takePlace } from './table.ts'
@@ -41,11 +41,11 @@ export interface SelectorOptions {
 /** How a call ended, and when if that is known. */
 export interface Ended {
   readonly ms: number
-  readonly ending: Ending
+  readonly ending: AttemptOutcome
   readonly now?: number
 }
 
-export interface Ask {
+export interface PickRequest {
   readonly model?: string | undefined
   readonly version?: string | undefined
   readonly key?: Digest | undefined
@@ -59,7 +59,7 @@ export interface Ask {
  * Why nobody takes the call. `none`: the pool has no backend that may. `unserved`: none of them offers the model.
  * `saturated`: all run as many calls as they may. `excluded`: all that are left were tried already.
  */
-export type Refusal = 'none' | 'unserved' | 'saturated' | 'excluded'
+export type PickRefusal = 'none' | 'unserved' | 'saturated' | 'excluded'
 
 /** A backend on slow start gets at least one call in this time, while there are any. */
 const STARVED_MS = 2_000
@@ -143,7 +143,7 @@ export class Selector {
    * The backend for a call, or why there is none. Followed at once by `begin`: a trial call that never begins
    * keeps a half-open backend waiting.
    */
-  pick(ask: Ask): Backend | Refusal {
+  pick(ask: PickRequest): Backend | PickRefusal {
     const group = this.#group(ask.model, ask.version)
     if (group === undefined) return this.#members.length === 0 ? 'none' : 'unserved'
     const { slots } = group.candidates
@@ -220,14 +220,14 @@ export class Selector {
   }
 
   /** Whether somebody other than `exclude` may take the call now. */
-  hasOther(ask: Ask): boolean {
+  hasOther(ask: PickRequest): boolean {
     const group = this.#group(ask.model, ask.version)
     if (group === undefined) return false
     return group.candidates.slots.some((slot) => this.#mayTake(slot, ask))
   }
 
   /** What is held against a backend that the control plane calls ready; undefined: nothing. */
-  standing(slot: number): Standing | undefined {
+  status(slot: number): BalanceStatus | undefined {
     const { table, outliers, clock } = this.#parts
     return standingOf({ table, outliers, pauses: this.#pauses }, slot, clock.now())
   }
@@ -327,12 +327,12 @@ export class Selector {
     return undefined
   }
 
-  #mayTake(slot: number, ask: Ask): boolean {
+  #mayTake(slot: number, ask: PickRequest): boolean {
     return hasRoom(this.#parts.table, slot) && ask.exclude?.includes(slot) !== true
   }
 
   /** The policy's first choice may not: asked again with those that may. */
-  #pickAllowed(slots: Int32Array, ask: Ask): Backend | Refusal {
+  #pickAllowed(slots: Int32Array, ask: PickRequest): Backend | PickRefusal {
     let count = 0
     let excluded = 0
     for (let at = 0; at < slots.length; at++) {

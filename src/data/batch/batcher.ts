@@ -15,7 +15,7 @@ import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { Sending } from './sending.ts'
-import { type Batched, type BatchJob, type Share, Submission } from './submission.ts'
+import { type Batched, type BatchJob, type BatchShare, Submission } from './submission.ts'
 
 export interface BatcherOptions<J, W, A, R> {
   /**
@@ -23,7 +23,7 @@ export interface BatcherOptions<J, W, A, R> {
    * or its answer does not fit the rows. Rejects where it failed in a way that has nothing to do with the rows.
    */
   readonly send: (
-    shares: readonly Share<J, W>[],
+    shares: readonly BatchShare<J, W>[],
     options: SharedDeadline & { readonly signal: Signal },
   ) => Promise<Batched<A, R>>
   readonly clock: Clock

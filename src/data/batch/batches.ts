@@ -13,10 +13,10 @@ import { collectable } from '../decision/storable.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import type { Matched, RouteBatch, RouteCache } from '../route/routes.ts'
 import { replaced } from '../rows/ask.ts'
-import type { Delivered, Dispatch } from '../upstream/upstream-call.ts'
+import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
 import { type Batcher, createBatcher } from './batcher.ts'
 import { batchGroup } from './group.ts'
-import type { Batched, Share } from './submission.ts'
+import type { Batched, BatchShare } from './submission.ts'
 
 /** What of a call on its way through the cache is needed here. */
 export interface BatchCall {
@@ -34,9 +34,9 @@ export interface BatchRows {
 }
 
 /** One row's answer and the reply it was cut from. */
-export interface ShippedRow {
+export interface BatchedRow {
   readonly answer: RowAnswer
-  readonly delivered: Delivered
+  readonly delivered: UpstreamResponse
   /** Of the call that was sent for all. */
   readonly form: number
 }
@@ -45,7 +45,11 @@ export interface BatchesParts {
   readonly dispatch: Dispatch
   readonly outgoing: (call: Call) => RawPairs
   /** The reply cut into rows where it may be kept and fits them; undefined otherwise. */
-  readonly cut: (of: BatchCall, delivered: Delivered, count: number) => readonly RowAnswer[] | undefined
+  readonly cut: (
+    of: BatchCall,
+    delivered: UpstreamResponse,
+    count: number,
+  ) => readonly RowAnswer[] | undefined
   /** Whether the backends of a pool have all they can do. */
   readonly busy: (pool: string) => boolean
   /** Rows that all backends of a pool take in one request for a call's model, if they say. */
@@ -56,9 +60,9 @@ export interface BatchesParts {
 }
 
 /** `refused`: what the backend said to this caller's rows, or to all rows where that was no answer to any. */
-export type Shipped = Batched<ShippedRow, Delivered>
+export type BatchResult = Batched<BatchedRow, UpstreamResponse>
 
-type RouteBatcher = Batcher<BatchCall, Row, ShippedRow, Delivered>
+type RouteBatcher = Batcher<BatchCall, Row, BatchedRow, UpstreamResponse>
 
 export class Batches {
   readonly #parts: BatchesParts
@@ -77,7 +81,7 @@ export class Batches {
   }
 
   /** Sends rows in company, where there is any; only for what it `takes`. Rejects as `dispatch` does. */
-  ship(of: BatchCall, { rows, signal, until }: BatchRows): Promise<Shipped> {
+  fetch(of: BatchCall, { rows, signal, until }: BatchRows): Promise<BatchResult> {
     const { call, matched, plan } = of
     if (!matched.route.batch || !plan.batch) throw new Error('this call is not batched')
     const headers = this.#parts.outgoing(call)
@@ -121,11 +125,11 @@ export class Batches {
   }
 
   async #send(
-    shares: readonly Share<BatchCall, Row>[],
+    shares: readonly BatchShare<BatchCall, Row>[],
     until: SharedDeadline & { readonly signal: Signal },
-  ): Promise<Shipped> {
+  ): Promise<BatchResult> {
     const { deadline, signal } = until
-    const lead = (shares[0] as Share<BatchCall, Row>).job
+    const lead = (shares[0] as BatchShare<BatchCall, Row>).job
     const rows = shares.flatMap((share) => share.rows)
     const joined = lead.matched.protocol.rows?.join(lead.plan, rows, lead.body)
     if (!joined) throw new Error('this dialect has no rows')

@@ -5,11 +5,11 @@
 import { GatewayError } from '../../core/errors.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
-import type { Share, Submission } from './submission.ts'
+import type { BatchShare, Submission } from './submission.ts'
 
 interface Part<J, W, A, R> {
   readonly submission: Submission<J, W, A, R>
-  readonly share: Share<J, W>
+  readonly share: BatchShare<J, W>
 }
 
 export class Sending<J, W, A, R> implements SharedDeadline {
@@ -28,7 +28,7 @@ export class Sending<J, W, A, R> implements SharedDeadline {
     return this.#parts.length > 1 || this.#parts.some(({ submission }) => submission.job.isJoined)
   }
 
-  get shares(): readonly Share<J, W>[] {
+  get shares(): readonly BatchShare<J, W>[] {
     return this.#parts.map(({ share }) => share)
   }
 
@@ -37,7 +37,7 @@ export class Sending<J, W, A, R> implements SharedDeadline {
     return this.#cancel
   }
 
-  add(submission: Submission<J, W, A, R>, share: Share<J, W>): void {
+  add(submission: Submission<J, W, A, R>, share: BatchShare<J, W>): void {
     this.#parts.push({ submission, share })
     this.rows += share.rows.length
     submission.onDone.push(() => this.#left())

@@ -27,7 +27,7 @@ export type Batched<A, R> =
   | { readonly refused: R; readonly forAll?: boolean }
 
 /** One caller's part of a request. */
-export interface Share<J, W> {
+export interface BatchShare<J, W> {
   readonly job: J
   readonly rows: readonly W[]
   /** Place of the first of them among the caller's rows. */
@@ -72,14 +72,14 @@ export class Submission<J, W, A, R> {
     return Math.min(this.left, isEmpty ? Math.max(1, count) : Math.max(0, count))
   }
 
-  take(count: number): Share<J, W> {
+  take(count: number): BatchShare<J, W> {
     const from = this.#taken
     this.#taken += count
     const rows = this.job.rows.slice(from, this.#taken)
     return { job: this.job.job, rows, from, bytes: count * this.#bytesPerRow }
   }
 
-  answered({ from }: Share<J, W>, answers: readonly A[]): void {
+  answered({ from }: BatchShare<J, W>, answers: readonly A[]): void {
     for (const [i, answer] of answers.entries()) this.#answers[from + i] = answer
     this.#missing -= answers.length
     if (this.#missing === 0) this.#finish(() => this.#settle.resolve({ answers: this.#answers }))

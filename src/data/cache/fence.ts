@@ -6,7 +6,7 @@
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 
-interface Removal {
+interface KeyRemoval {
   readonly turn: number
   /** Monotonic milliseconds until which shared tiers are not believed for this key. */
   readonly barredUntil: number
@@ -18,7 +18,7 @@ const MAX_REMOVALS = 4_096
 
 export class Fence {
   readonly #clock: Clock
-  readonly #removals = new Map<Digest, Removal>()
+  readonly #removals = new Map<Digest, KeyRemoval>()
   #turn = 0
   /** The newest removal that was forgotten for want of room: older marks store nothing any more. */
   #floor = 0
@@ -36,7 +36,7 @@ export class Fence {
     this.#removals.delete(digest)
     this.#removals.set(digest, { turn: ++this.#turn, barredUntil: this.#clock.now() + BARRED_MS })
     if (this.#removals.size <= MAX_REMOVALS) return
-    const [oldest, removal] = this.#removals.entries().next().value as [Digest, Removal]
+    const [oldest, removal] = this.#removals.entries().next().value as [Digest, KeyRemoval]
     this.#removals.delete(oldest)
     this.#floor = removal.turn
   }

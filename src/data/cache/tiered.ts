@@ -16,7 +16,7 @@ import type { GuardedLeases } from './tiers/guarded-leases.ts'
 import type { TieredStats } from './tiers/tier-stats.ts'
 import { type Leasehold, WriteQueue, type WriteQueueOptions } from './tiers/write-queue.ts'
 
-export interface Found {
+export interface CacheHit {
   readonly entry: Entry
   /** The name of the tier it came from. */
   readonly tier: string
@@ -37,15 +37,15 @@ export interface Tiered {
   /** From memory, synchronously. Fresh or within its stale windows: the caller judges. */
   peek(digest: Digest): Entry | undefined
   /** From the shared tiers, in the digests' order. Adds at most the largest readTimeout and 10 ms. */
-  lookup(digests: readonly Digest[]): Promise<(Found | undefined)[]>
+  lookup(digests: readonly Digest[]): Promise<(CacheHit | undefined)[]>
   /** The same for one, without a promise; `done` must not throw. */
-  seek(digest: Digest, done: (found: Found | undefined) => void): void
+  seek(digest: Digest, done: (found: CacheHit | undefined) => void): void
   /** False: nowhere. Memory has it then, or a tier that would take it now has it in its queue. */
   store(entry: Entry, options?: StoreOptions): boolean
   /** The leases of the first shared tier that has them. */
   readonly leases?: GuardedLeases
   /** Reads what a lease was answered with; undefined where it is no living entry of that key. Not kept in memory. */
-  read(digest: Digest, bytes: Uint8Array): Found | undefined
+  read(digest: Digest, bytes: Uint8Array): CacheHit | undefined
   /** Resolves false where memory or a shared tier could not be told; then it is to be called again. */
   remove(digest: Digest): Promise<boolean>
   /** The present, as `store` wants it for `began`; another one whenever an entry was removed. */
@@ -81,7 +81,7 @@ export function createTiered(options: TieredOptions): Tiered {
   return new TieredCache(options)
 }
 
-interface Shelf {
+interface TierState {
   readonly tier: GuardedTier
   readonly queue: WriteQueue
   hits: number
@@ -94,7 +94,7 @@ interface Sought {
   readonly digest: Digest
   readonly mark: number
   readonly deadline: number | undefined
-  readonly done: (found: Found | undefined) => void
+  readonly done: (found: CacheHit | undefined) => void
 }
 
 class TieredCache implements Tiered {
@@ -103,7 +103,7 @@ class TieredCache implements Tiered {
   /** Which shelf the leases are of. */
   readonly #leaseLevel: number
   readonly #memory: Memory | undefined
-  readonly #shelves: readonly Shelf[]
+  readonly #shelves: readonly TierState[]
   readonly #clock: Clock
   readonly #ttlCap: number
   readonly #budgetMs: number
@@ -134,8 +134,8 @@ class TieredCache implements Tiered {
     return entry && this.#lives(entry) ? entry : undefined
   }
 
-  async lookup(digests: readonly Digest[]): Promise<(Found | undefined)[]> {
-    const found: (Found | undefined)[] = digests.map(() => undefined)
+  async lookup(digests: readonly Digest[]): Promise<(CacheHit | undefined)[]> {
+    const found: (CacheHit | undefined)[] = digests.map(() => undefined)
     const deadline = this.#clock.now() + this.#budgetMs
     const mark = this.#fence.mark()
     let missing = digests.map((_, place) => place)
@@ -154,7 +154,7 @@ class TieredCache implements Tiered {
     return found.map((each) => (each && this.#lives(each.entry) ? each : undefined))
   }
 
-  seek(digest: Digest, done: (found: Found | undefined) => void): void {
+  seek(digest: Digest, done: (found: CacheHit | undefined) => void): void {
     // Where there is one tier it has all the time there is.
     const deadline = this.#shelves.length > 1 ? this.#clock.now() + this.#budgetMs : undefined
     this.#seekFrom(0, { digest, mark: this.#fence.mark(), deadline, done })
@@ -173,7 +173,7 @@ class TieredCache implements Tiered {
     }
     const write = { digest: entry.digest, bytes, ttlMs: life + GRACE_MS }
     for (let level = 0; level < this.#shelves.length; level++) {
-      const { queue } = this.#shelves[level] as Shelf
+      const { queue } = this.#shelves[level] as TierState
       if (queue.push(level === this.#leaseLevel ? { ...write, lease } : write)) isStored = true
     }
     return isStored
@@ -188,7 +188,7 @@ class TieredCache implements Tiered {
     }
   }
 
-  read(digest: Digest, bytes: Uint8Array): Found | undefined {
+  read(digest: Digest, bytes: Uint8Array): CacheHit | undefined {
     // No promotion: the key may have been removed since the tier gave these bytes; the next look-up brings it up.
     const shelf = this.#shelves[this.#leaseLevel]
     const entry = shelf && this.#read(shelf, bytes, digest)
@@ -293,8 +293,8 @@ class TieredCache implements Tiered {
     level: number,
     { digest, mark }: Pick<Sought, 'digest' | 'mark'>,
     bytes?: Uint8Array,
-  ): Found | undefined {
-    const shelf = this.#shelves[level] as Shelf
+  ): CacheHit | undefined {
+    const shelf = this.#shelves[level] as TierState
     const entry = this.#read(shelf, bytes, digest)
     if (!entry) return undefined
     // What was removed while the tier answered must not come back by its answer.
@@ -302,7 +302,7 @@ class TieredCache implements Tiered {
     return { entry, tier: shelf.tier.name }
   }
 
-  #read(shelf: Shelf, bytes: Uint8Array | undefined, digest: Digest): Entry | undefined {
+  #read(shelf: TierState, bytes: Uint8Array | undefined, digest: Digest): Entry | undefined {
     const entry = bytes && decode(bytes, digest)
     if (bytes && !entry) shelf.garbled++
     if (entry && this.#lives(entry) && !this.#fence.bars(digest)) {

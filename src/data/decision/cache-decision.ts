@@ -7,46 +7,46 @@
 import { type Directives, parseDirectives } from '../cache/directives.ts'
 import { without } from '../http-cache/fields.ts'
 import { anybodys } from '../http-cache/invalidation.ts'
-import type { HttpSeeds } from '../http-cache/shelf.ts'
+import type { HttpSeeds } from '../http-cache/variant-store.ts'
 import type { Keyed, Keyer, Seed } from '../key/keyer.ts'
 import { encodingOf, rawPrefix } from '../key/raw.ts'
 import { isHttpCached, type Matched } from '../route/routes.ts'
 import { bypassReason } from './bypass.ts'
 
-export interface Standing {
+export interface CacheDecision {
   /** Found under the present settings: others find another one. */
   readonly matched: Matched
   readonly revision: number
   readonly wish: Directives
   /** What keys are made of; undefined: calls with this head go past the cache. */
-  readonly key: StandingKey | undefined
+  readonly key: DecisionKey | undefined
   /** Why they do. */
   readonly reason?: string
   /** What the keys of HTTP's own cache are made of, where it is that one which answers. */
   readonly http?: HttpSeeds
 }
 
-export interface StandingKey {
+export interface DecisionKey {
   readonly seed: Seed
   /** What a raw digest covers before the body. */
   readonly prefix: string
 }
 
 /** On a head. */
-export interface Notes {
-  standing?: Standing
+export interface DecisionNotes {
+  decision?: CacheDecision
 }
 
-export interface Standings {
+export interface CacheDecisions {
   /** What stands for the head that the notes are on, where that has been worked out. */
-  known(matched: Matched, notes: Notes): Standing | undefined
+  known(matched: Matched, notes: DecisionNotes): CacheDecision | undefined
   /** What stands for the head that the notes are on; a promise where an epoch or token must be asked for first. */
-  of(call: Keyed, matched: Matched, notes?: Notes): Standing | Promise<Standing>
+  of(call: Keyed, matched: Matched, notes?: DecisionNotes): CacheDecision | Promise<CacheDecision>
   /** The same for a call that is taken to wish something else. */
-  wishing(call: Keyed, matched: Matched, wish: Directives): Standing | Promise<Standing>
+  wishing(call: Keyed, matched: Matched, wish: Directives): CacheDecision | Promise<CacheDecision>
 }
 
-export function createStandings(keyer: Keyer): Standings {
+export function createCacheDecisions(keyer: Keyer): CacheDecisions {
   return {
     known,
     of(call, matched, notes) {
@@ -57,22 +57,22 @@ export function createStandings(keyer: Keyer): Standings {
     wishing: (call, matched, wish) => make(call, matched, { wish, notes: undefined }),
   }
 
-  function known(matched: Matched, { standing }: Notes): Standing | undefined {
-    return standing?.matched === matched && standing.revision === keyer.revision ? standing : undefined
+  function known(matched: Matched, { decision }: DecisionNotes): CacheDecision | undefined {
+    return decision?.matched === matched && decision.revision === keyer.revision ? decision : undefined
   }
 
   function make(
     call: Keyed,
     matched: Matched,
-    { wish, notes }: { wish: Directives; notes: Notes | undefined },
-  ): Standing | Promise<Standing> {
+    { wish, notes }: { wish: Directives; notes: DecisionNotes | undefined },
+  ): CacheDecision | Promise<CacheDecision> {
     const { revision } = keyer
     const { method, target, headers } = call
     const head = { method, target, headers, body: NOTHING }
     const reason = bypassReason(head, matched, wish)
-    const kept = (standing: Standing): Standing => {
-      if (notes) notes.standing = standing
-      return standing
+    const kept = (decision: CacheDecision): CacheDecision => {
+      if (notes) notes.decision = decision
+      return decision
     }
     if (reason !== undefined) return kept({ matched, revision, wish, key: undefined, reason })
     if (isHttpCached(call, matched))

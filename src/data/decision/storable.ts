@@ -6,7 +6,7 @@ import { headerAll, type RawPairs } from '../../core/call.ts'
 import { JOINED_BYTES } from '../../core/chunks.ts'
 import type { Reply } from '../../core/reply.ts'
 import { isStreamed } from '../cache/streamed.ts'
-import { NOTHING_SAID, type Said, saidBy } from '../http-cache/said.ts'
+import { NOTHING_SAID, type ResponseDirectives, saidBy } from '../http-cache/response-directives.ts'
 
 export interface StorePolicy {
   readonly maxEntryBytes: number
@@ -62,10 +62,10 @@ export function collectable(maxEntryBytes: number, rows: number): number {
 }
 
 /** What the backend says of keeping it; read once a head. */
-export function saidOf(reply: Pick<Reply, 'headers' | 'notes'>): Said {
+export function saidOf(reply: Pick<Reply, 'headers' | 'notes'>): ResponseDirectives {
   const { headers, notes = {} } = reply
   notes.said ??= saidBy(headers, Date.now())
-  return notes.said as Said
+  return notes.said as ResponseDirectives
 }
 
 /** The fields that belong to the answer and not to the exchange that brought it. */

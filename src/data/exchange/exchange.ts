@@ -6,7 +6,7 @@ import type { RawPairs, Target, WholeBody } from '../../core/call.ts'
 import type { Fields } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
-import type { Standing } from '../decision/cache-decision.ts'
+import type { CacheDecision } from '../decision/cache-decision.ts'
 import type { Route } from '../route/routes.ts'
 
 export type DoorName = 'fast' | 'http'
@@ -31,11 +31,11 @@ export interface HeadNotes {
   /** It has come more than once with a call that was answered at once. */
   isRepeated?: boolean
   /** What it decides about its calls, as long as keys are made of the same. */
-  standing?: Standing
+  decision?: CacheDecision
 }
 
 /** Where a request's bytes come in and its answer's go out. */
-export interface Intake {
+export interface HttpExchange {
   readonly door: DoorName
   readonly method: string
   readonly target: string

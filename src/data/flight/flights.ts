@@ -13,7 +13,7 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
-import { type Coming, hear, Later, type Taker } from '../../lib/later.ts'
+import { type Awaitable, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
 import { type Chained, DigestTable } from './digest-table.ts'
 import type { SharedDeadline } from './shared-deadline.ts'
 
@@ -23,7 +23,7 @@ export interface Flight<L> {
    * Comes when the flight has landed; fails with the signal's reason when the waiter leaves first. To be
    * called once for each join, in the same turn: until then a joined flight counts as waited for.
    */
-  wait(signal: Signal): Coming<L>
+  wait(signal: Signal): Awaitable<L>
 }
 
 /** What one load has taken upon itself: the flights it opened, and a signal that ends it. */
@@ -35,14 +35,14 @@ export interface Load<L> extends SharedDeadline {
 }
 
 /** Whoever opens a flight or joins one. */
-export interface Asker {
+export interface Waiter {
   /** Until when it waits, in monotonic milliseconds. */
   readonly deadline: number
   /** Who asks in another group does not join: what a load is told may be said of its own group alone. */
   readonly group: number
 }
 
-const ANYBODY: Asker = { deadline: Number.POSITIVE_INFINITY, group: 0 }
+const ANYBODY: Waiter = { deadline: Number.POSITIVE_INFINITY, group: 0 }
 
 export interface FlightsOptions {
   /** How many may wait for one flight; whoever comes then opens another. */
@@ -81,7 +81,7 @@ export class Flights<L> {
   }
 
   /** The flight of the asker's group for a row that is under way and has room, joined. */
-  join(digest: Digest, { deadline, group }: Asker = ANYBODY): Flight<L> | undefined {
+  join(digest: Digest, { deadline, group }: Waiter = ANYBODY): Flight<L> | undefined {
     const flight = this.#open.get(digest)
     if (!flight || flight.group !== group || flight.waiters >= this.#maxWaiters || this.#isOvertaken(flight))
       return undefined
@@ -97,18 +97,18 @@ export class Flights<L> {
    */
   open(
     digests: readonly Digest[],
-    run: (load: Load<L>) => Coming<void>,
+    run: (load: Load<L>) => Awaitable<void>,
     unlanded: (error: unknown) => L,
-    asker: Asker = ANYBODY,
+    asker: Waiter = ANYBODY,
   ): readonly Flight<L>[] {
     const { deadline, group } = asker
     const ends = { forget: this.#forget, unlanded, deadline, group }
     const flying = new Flying<L>(digests, this.#clock.now(), ends)
     for (const flight of flying.flights) this.#publish(flight)
     try {
-      hear(run(flying), flying)
+      subscribe(run(flying), flying)
     } catch (error) {
-      flying.failed(error)
+      flying.onError(error)
     }
     return flying.boarded
   }
@@ -131,13 +131,13 @@ export class Flights<L> {
   }
 }
 
-interface Ends<L> extends Asker {
+interface Ends<L> extends Waiter {
   readonly forget: (flight: OpenFlight<L>) => void
   readonly unlanded: (error: unknown) => L
 }
 
 /** A load, and all who wait for a row of it that has not landed. Hears when the load has ended: what it left open lands then. */
-class Flying<L> implements Load<L>, Taker<void> {
+class Flying<L> implements Load<L>, Listener<void> {
   readonly signal = new Cancel()
   readonly digests: readonly Digest[]
   /** One for each row. */
@@ -182,11 +182,11 @@ class Flying<L> implements Load<L>, Taker<void> {
     flight.land(landing)
   }
 
-  took(): void {
-    this.failed(undefined)
+  onValue(): void {
+    this.onError(undefined)
   }
 
-  failed(error: unknown): void {
+  onError(error: unknown): void {
     if (this.#aloft === 0) return
     for (const digest of this.digests) this.land(digest, this.#ends.unlanded(error))
   }
@@ -278,7 +278,7 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
     if (others) for (const wait of others) wait.land(landing)
   }
 
-  wait(signal: Signal): Coming<L> {
+  wait(signal: Signal): Awaitable<L> {
     const wait = new Wait<L>(this, signal)
     if (wait.isSettled) return wait
     if (this.#isLanded) wait.land(this.#landing as L)
@@ -299,7 +299,7 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
 }
 
 /** One caller's wait for one flight. */
-class Wait<L> extends Later<L> {
+class Wait<L> extends Deferred<L> {
   readonly #flight: OpenFlight<L>
   readonly #signal: Signal
   readonly #leave = () => {

@@ -9,7 +9,7 @@ import type { Clock } from '../../lib/clock.ts'
 const LIFE_MS = 120_000
 const MAX_MARKERS = 10_000
 
-export class Markers {
+export class HitForMiss {
   readonly #until = new Map<Digest, number>()
   readonly #clock: Clock
 

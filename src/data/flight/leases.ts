@@ -88,7 +88,7 @@ export class Leases {
    */
   async load(load: LeasedLoad): Promise<void> {
     const token = this.#token()
-    const wanted = new Map(load.digests.map((digest) => [digest, new Wanted(digest)]))
+    const wanted = new Map(load.digests.map((digest) => [digest, new WantedRow(digest)]))
     const fetches: Promise<PromiseSettledResult<void>>[] = []
     let failure: unknown
     try {
@@ -108,7 +108,7 @@ export class Leases {
   /** One round: asks for what is still wanted, hands over values, and says what is to be fetched now. */
   async #ask(
     { signal, found, budgetMs = this.#leases.readTimeout }: LeasedLoad,
-    { token, wanted, isFirst }: { token: string; wanted: Map<Digest, Wanted>; isFirst: boolean },
+    { token, wanted, isFirst }: { token: string; wanted: Map<Digest, WantedRow>; isFirst: boolean },
   ): Promise<{ readonly fetch: Map<Digest, Right>; readonly isUseless: boolean }> {
     const wants = [...wanted.values()]
     const budget = isFirst ? budgetMs : this.#leases.readTimeout
@@ -195,7 +195,7 @@ export class Leases {
 type Right = 'leased' | 'free' | 'barred'
 
 /** One row that is neither found nor being fetched yet. */
-class Wanted implements LeaseWant {
+class WantedRow implements LeaseWant {
   readonly digest: Digest
   not: string | undefined
   #useless = 0

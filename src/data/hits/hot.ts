@@ -20,7 +20,7 @@ export interface HotLife {
 }
 
 /** A value in its place. Whoever keeps one asks `holds` before using it. */
-export interface Kept<T> {
+export interface HotEntry<T> {
   readonly digest: Digest
   readonly value: T
   readonly expiresAt: number
@@ -40,8 +40,8 @@ const TOLD_EVERY = 16
 const OVERHEAD_BYTES = 400
 
 export class Hot<T> {
-  readonly #kept: LRUCache<Digest, Kept<T>>
-  readonly #front = new Array<Kept<T> | undefined>(PLACES).fill(undefined)
+  readonly #kept: LRUCache<Digest, HotEntry<T>>
+  readonly #front = new Array<HotEntry<T> | undefined>(PLACES).fill(undefined)
   readonly #clock: Clock
 
   constructor({ maxBytes, clock = systemClock }: HotOptions) {
@@ -61,7 +61,7 @@ export class Hot<T> {
     return this.find(digest, now)?.value
   }
 
-  find(digest: Digest, now?: number): Kept<T> | undefined {
+  find(digest: Digest, now?: number): HotEntry<T> | undefined {
     if (this.#kept.size === 0) return undefined
     const place = placeOf(digest)
     const first = this.#front[place]
@@ -77,7 +77,7 @@ export class Hot<T> {
   }
 
   /** Whether what was found once would be found again. */
-  holds(kept: Kept<T>, now: number): boolean {
+  holds(kept: HotEntry<T>, now: number): boolean {
     if (kept.isGone || kept.expiresAt <= now) return false
     if (++kept.found % TOLD_EVERY === 0) this.#kept.get(kept.digest)
     return true

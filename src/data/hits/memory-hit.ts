@@ -8,18 +8,18 @@ import type { Answered, Observer } from '../../core/observer.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
-import type { Standing, Standings } from '../decision/cache-decision.ts'
+import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
 import type { RefreshBudget } from '../decision/refresh-budget.ts'
-import type { Intake } from '../exchange/exchange.ts'
+import type { HttpExchange } from '../exchange/exchange.ts'
 import { MAX_TEXT_BODY_BYTES, ReadyText } from '../exchange/ready-text.ts'
 import { digestOfPieces } from '../key/raw.ts'
 import type { Live, Matched } from '../route/routes.ts'
-import type { Kept } from './hot.ts'
+import type { HotEntry } from './hot.ts'
 import type { ReadyAnswer, ReadyAnswers } from './ready.ts'
 
-export interface InstantParts {
+export interface MemoryHitParts {
   readonly live: () => Live
-  readonly standings: Standings
+  readonly decisions: CacheDecisions
   readonly ready: ReadyAnswers
   readonly refreshes: RefreshBudget
   /** The name of process memory in the settings. */
@@ -29,7 +29,7 @@ export interface InstantParts {
 }
 
 /** A head, and the line its answer goes back on. */
-export type Repeated = Pick<Intake, 'method' | 'notes'> & {
+export type Repeated = Pick<HttpExchange, 'method' | 'notes'> & {
   /** Bytes of the body. */
   readonly length: number
 }
@@ -42,68 +42,81 @@ export interface AnswerLine {
 }
 
 /** What answered a request. */
-export type Source = Kept<ReadyAnswer>
+export type HitSource = HotEntry<ReadyAnswer>
 
 /** Bytes that were answered at once, and from what. */
 export interface Repeat {
   readonly head: Repeated
   /** What the digest covered before the body. */
   readonly prefix: string
-  readonly source: Source
+  readonly source: HitSource
 }
 
-export interface Instant {
+export interface MemoryHit {
   /** `body`: in the pieces it came in. What has answered the request, all of it; undefined: nothing has been done. */
-  answer(head: Repeated, body: readonly Uint8Array[], line: AnswerLine): Source | undefined
+  answer(head: Repeated, body: readonly Uint8Array[], line: AnswerLine): HitSource | undefined
   /** The very bytes that were answered so have come again. True where they are answered once more; false: nothing has been done. */
   again(repeat: Repeat, line: AnswerLine): boolean
 }
 
-export const never: Instant = { answer: () => undefined, again: () => false }
+export const never: MemoryHit = { answer: () => undefined, again: () => false }
 
-export function repeatOf(head: Repeated, source: Source): Repeat {
-  return { head, prefix: head.notes.standing?.key?.prefix ?? '', source }
+export function repeatOf(head: Repeated, source: HitSource): Repeat {
+  return { head, prefix: head.notes.decision?.key?.prefix ?? '', source }
 }
 
-export function createInstant(parts: InstantParts): Instant {
-  const { standings, ready, refreshes, memory, observer, clock } = parts
+export function createMemoryHit(parts: MemoryHitParts): MemoryHit {
+  const { decisions, ready, refreshes, memory, observer, clock } = parts
   // Written anew for each hit, as nobody keeps what is told of a call: two objects fewer a hit.
   const outcome = { kind: 'hit' as const, tier: memory, ageMs: 0, ttlMs: 0 }
-  const told: Told = { door: 'fast', route: '', protocol: '', model: undefined, status: 0, outcome, ms: 0 }
+  const told: MutableAnswered = {
+    door: 'fast',
+    route: '',
+    protocol: '',
+    model: undefined,
+    status: 0,
+    outcome,
+    ms: 0,
+  }
 
   return {
     answer(head, body, line) {
-      const standing = standingOf(head)
-      if (!standing?.key) return undefined
+      const decision = standingOf(head)
+      if (!decision?.key) return undefined
       const began = clock.now()
-      const source = ready.find(digestOfPieces(standing.key.prefix, body, head.length), began)
-      return source && write(source.value, { head, standing }, line, began) ? source : undefined
+      const source = ready.find(digestOfPieces(decision.key.prefix, body, head.length), began)
+      return source && write(source.value, { head, decision }, line, began) ? source : undefined
     },
     again({ head, prefix, source }, line) {
-      const standing = standingOf(head)
+      const decision = standingOf(head)
       // The same bytes, and under the same prefix: they would have the same digest.
-      if (standing?.key?.prefix !== prefix) return false
+      if (decision?.key?.prefix !== prefix) return false
       const began = clock.now()
-      return ready.holds(source, began) && write(source.value, { head, standing }, line, began)
+      return ready.holds(source, began) && write(source.value, { head, decision }, line, began)
     },
   }
 
   /** What stands for the head, where an answer may come from here. */
-  function standingOf(head: Repeated): Standing | undefined {
+  function standingOf(head: Repeated): CacheDecision | undefined {
     const live = parts.live()
     const { notes } = head
     const { matched } = notes
     // The first call with this head has told where it goes.
     if (notes.live !== live || !matched) return undefined
     if (head.method === 'HEAD' || head.length > live.maxBodyBytes) return undefined
-    const standing = standings.known(matched, notes) ?? worked(standings, head, matched)
-    if (!standing || standing instanceof Promise || !standing.key || standing.wish.noCache) return undefined
-    return standing
+    const decision = decisions.known(matched, notes) ?? worked(decisions, head, matched)
+    if (!decision || decision instanceof Promise || !decision.key || decision.wish.noCache) return undefined
+    return decision
   }
 
-  function write(answer: ReadyAnswer, { head, standing }: Asked, line: AnswerLine, began: number): boolean {
+  function write(
+    answer: ReadyAnswer,
+    { head, decision }: KnownHead,
+    line: AnswerLine,
+    began: number,
+  ): boolean {
     const wall = clock.wall()
-    const { wish, matched } = standing
+    const { wish, matched } = decision
     if (judge(answer, wish, wall) !== 'fresh') return false
     // Counted, as every call of this caller is.
     refreshes.allows(head.notes.principal || line.peer, false)
@@ -126,18 +139,18 @@ export function createInstant(parts: InstantParts): Instant {
 }
 
 /** What stands for a head under new settings, epochs or tokens, of which the first call has told all that keys are made of. */
-function worked(standings: Standings, { method, notes }: Repeated, matched: Matched) {
+function worked(decisions: CacheDecisions, { method, notes }: Repeated, matched: Matched) {
   const { path, query, host, headers, principal } = notes
   if (path === undefined || query === undefined || host === undefined) return undefined
   if (headers === undefined || principal === undefined) return undefined
   const of = { method, target: matched.target, path, query, headers, host, principal }
-  return standings.of(of, matched, notes)
+  return decisions.of(of, matched, notes)
 }
 
-interface Asked {
+interface KnownHead {
   readonly head: Repeated
-  readonly standing: Standing
+  readonly decision: CacheDecision
 }
 
 /** `Answered`, to be written to. */
-type Told = { -readonly [K in keyof Answered]: Answered[K] }
+type MutableAnswered = { -readonly [K in keyof Answered]: Answered[K] }

@@ -8,7 +8,7 @@ import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Entry } from '../cache/entry.ts'
 import { MAX_TEXT_BODY_BYTES, type ReadyText } from '../exchange/ready-text.ts'
-import { Hot, type Kept } from './hot.ts'
+import { Hot, type HotEntry } from './hot.ts'
 
 export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
   readonly reply: Reply
@@ -42,12 +42,12 @@ export class ReadyAnswers {
     return answer
   }
 
-  find(raw: Digest, now: number): Kept<ReadyAnswer> | undefined {
+  find(raw: Digest, now: number): HotEntry<ReadyAnswer> | undefined {
     return this.#hot.find(raw, now)
   }
 
   /** Whether what was found once would be found again. */
-  holds(kept: Kept<ReadyAnswer>, now: number): boolean {
+  holds(kept: HotEntry<ReadyAnswer>, now: number): boolean {
     return this.#hot.holds(kept, now)
   }
 

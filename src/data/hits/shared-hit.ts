@@ -11,21 +11,21 @@ import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
-import type { Found, Tiered } from '../cache/tiered.ts'
-import type { Standing, Standings } from '../decision/cache-decision.ts'
+import type { CacheHit, Tiered } from '../cache/tiered.ts'
+import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
 import type { RefreshBudget } from '../decision/refresh-budget.ts'
-import type { Intake } from '../exchange/exchange.ts'
+import type { HttpExchange } from '../exchange/exchange.ts'
 import { HitHead } from '../exchange/hit-head.ts'
 import { rawDigest } from '../key/raw.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { Live, Matched } from '../route/routes.ts'
-import type { Asked } from '../rows/lookup-context.ts'
+import type { TierMiss } from '../rows/lookup-context.ts'
 import type { Aliases } from './aliases.ts'
 import type { ReadyAnswers } from './ready.ts'
 
-export interface RecallParts {
+export interface SharedHitParts {
   readonly live: () => Live
-  readonly standings: Standings
+  readonly decisions: CacheDecisions
   readonly aliases: Aliases
   readonly cache: Tiered
   readonly mayGive: VersionRules['mayGive']
@@ -37,16 +37,16 @@ export interface RecallParts {
 }
 
 /** `began`: when the request came, in monotonic milliseconds. */
-type Otherwise = (began: number, asked: Asked) => void
+type Otherwise = (began: number, asked: TierMiss) => void
 
 /** False: nothing has been done. True: it is answered, or given to `otherwise` when the tiers do not have it. */
-export type Recall = (intake: Intake, otherwise: Otherwise) => boolean
+export type SharedHit = (exchange: HttpExchange, otherwise: Otherwise) => boolean
 
 /** A request that waits for the tiers. */
-interface Waiting {
-  readonly intake: Intake
+interface WaitingRequest {
+  readonly exchange: HttpExchange
   readonly matched: Matched
-  readonly standing: Standing
+  readonly decision: CacheDecision
   readonly body: Uint8Array
   readonly raw: Digest
   /** What the alias names. */
@@ -58,23 +58,23 @@ interface Waiting {
   readonly otherwise: Otherwise
 }
 
-export function createRecall(parts: RecallParts): Recall {
+export function createSharedHit(parts: SharedHitParts): SharedHit {
   const { aliases, cache, ready, refreshes, observer, clock } = parts
 
-  return function recall(intake, otherwise) {
-    const waiting = waitingOf(parts, intake, otherwise)
+  return function sharedHit(exchange, otherwise) {
+    const waiting = waitingOf(parts, exchange, otherwise)
     if (!waiting) return false
-    intake.gone = () => left(parts, waiting)
+    exchange.gone = () => left(parts, waiting)
     cache.seek(waiting.whole, (found) => settle(waiting, found))
     return true
   }
 
-  function settle(waiting: Waiting, found: Found | undefined): void {
-    const { intake, standing, raw } = waiting
-    if (intake.gone === undefined) return
-    intake.gone = undefined
+  function settle(waiting: WaitingRequest, found: CacheHit | undefined): void {
+    const { exchange, decision, raw } = waiting
+    if (exchange.gone === undefined) return
+    exchange.gone = undefined
     const isOurs = found !== undefined && parts.mayGive(waiting.matched, found.entry)
-    const freshness = isOurs ? judge(found.entry, standing.wish, clock.wall()) : 'dead'
+    const freshness = isOurs ? judge(found.entry, decision.wish, clock.wall()) : 'dead'
     if (found && freshness === 'fresh' && answered(waiting, found)) return
     // What the key leads to is not there: whoever stores it names it again.
     if (freshness === 'dead') aliases.delete(raw)
@@ -82,10 +82,10 @@ export function createRecall(parts: RecallParts): Recall {
     waiting.otherwise(waiting.began, { fallback })
   }
 
-  function answered(waiting: Waiting, { entry, tier }: Found): boolean {
-    const { intake, matched, standing, body, raw, mark } = waiting
+  function answered(waiting: WaitingRequest, { entry, tier }: CacheHit): boolean {
+    const { exchange, matched, decision, body, raw, mark } = waiting
     const { status, headers, form } = entry
-    const { headers: fields = [], query = '' } = intake.notes
+    const { headers: fields = [], query = '' } = exchange.notes
     const call = { headers: fields, query, body }
     const reply = matched.protocol.address({ status, headers, body: entry.body }, call, undefined, { form })
     if (!reply || !(reply.body instanceof Uint8Array)) return false
@@ -105,42 +105,42 @@ export function createRecall(parts: RecallParts): Recall {
     const head = headOf(reply, tier)
     if (!head) return false
     const sent = head.hasBody ? reply.body : undefined
-    intake.answerText?.(reply.status, (connection) => head.at(times, length, connection), sent)
+    exchange.answerText?.(reply.status, (connection) => head.at(times, length, connection), sent)
     // Counted, as every call of this caller is.
-    refreshes.allows(intake.notes.principal || intake.peer, false)
+    refreshes.allows(exchange.notes.principal || exchange.peer, false)
     observer.answered(toldOf(waiting, clock.now(), { status: reply.status, outcome }))
-    if (!standing.wish.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry])
+    if (!decision.wish.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry])
     return true
   }
 }
 
 /** Undefined for whatever is not exactly a repeat whose answer only a tier may have. */
 function waitingOf(
-  { live, standings, aliases, cache, clock }: RecallParts,
-  intake: Intake,
+  { live, decisions, aliases, cache, clock }: SharedHitParts,
+  exchange: HttpExchange,
   otherwise: Otherwise,
-): Waiting | undefined {
-  const { notes } = intake
+): WaitingRequest | undefined {
+  const { notes } = exchange
   const { matched } = notes
   const settings = live()
   // The first call with this head has told where it goes and whose it is; one in a hurry has a deadline of its own.
   if (notes.live !== settings || !matched || notes.timeout !== Number.POSITIVE_INFINITY) return undefined
-  if (intake.method !== 'POST' || !intake.answerText || !intake.isHere) return undefined
-  if ((intake.length ?? 0) > settings.maxBodyBytes) return undefined
-  const standing = standings.known(matched, notes)
-  if (!standing?.key?.seed.shared || isPicky(standing)) return undefined
-  const body = intake.whole(settings.maxBodyBytes, unheard)
+  if (exchange.method !== 'POST' || !exchange.answerText || !exchange.isHere) return undefined
+  if ((exchange.length ?? 0) > settings.maxBodyBytes) return undefined
+  const decision = decisions.known(matched, notes)
+  if (!decision?.key?.seed.shared || isPicky(decision)) return undefined
+  const body = exchange.whole(settings.maxBodyBytes, unheard)
   if (!(body instanceof Uint8Array)) return undefined
-  const raw = rawDigest(standing.key.prefix, body)
+  const raw = rawDigest(decision.key.prefix, body)
   const whole = aliases.get(raw)
   if (whole === undefined || cache.peek(whole)) return undefined
-  return { intake, matched, standing, body, raw, whole, began: clock.now(), mark: cache.mark(), otherwise }
+  return { exchange, matched, decision, body, raw, whole, began: clock.now(), mark: cache.mark(), otherwise }
 }
 
 /** The client has left: what the tiers say is for nobody. */
-function left({ observer, clock }: RecallParts, waiting: Waiting): void {
-  waiting.intake.gone = undefined
-  waiting.intake.cut()
+function left({ observer, clock }: SharedHitParts, waiting: WaitingRequest): void {
+  waiting.exchange.gone = undefined
+  waiting.exchange.cut()
   const { code, fault } = new GatewayError('callerLeft', 'the client closed the connection')
   observer.answered(
     toldOf(waiting, clock.now(), { status: fault.status, outcome: { kind: 'none' }, fault: code }),
@@ -148,12 +148,12 @@ function left({ observer, clock }: RecallParts, waiting: Waiting): void {
 }
 
 function toldOf(
-  { intake, matched, began }: Waiting,
+  { exchange, matched, began }: WaitingRequest,
   now: number,
   result: Pick<Answered, 'status' | 'outcome' | 'fault'>,
 ): Answered {
   return {
-    door: intake.door,
+    door: exchange.door,
     route: matched.route.name,
     protocol: matched.protocol.name,
     model: matched.target.model,
@@ -180,7 +180,7 @@ function headOf({ status, headers }: Reply, tier: string): HitHead | undefined {
 }
 
 /** Wishes that more than one look-up decides about. */
-function isPicky({ wish }: Standing): boolean {
+function isPicky({ wish }: CacheDecision): boolean {
   return wish.noCache || wish.noTransform === true || wish.ignored !== undefined
 }
 

@@ -6,17 +6,21 @@ import { type Freshness, judge } from '../cache/freshness.ts'
 import type { RouteCache } from '../route/routes.ts'
 import { answerTo } from './conditions.ts'
 import { staleWindows } from './keep.ts'
-import { NOTHING_SAID, type Said, saidBy } from './said.ts'
-import type { Shelved, Wanted } from './shelf.ts'
+import { NOTHING_SAID, type ResponseDirectives, saidBy } from './response-directives.ts'
+import type { HttpLookup, StoredVariant } from './variant-store.ts'
 
 /** As far as the route heeds it. */
-export function heard(headers: Reply['headers'], { heedBackend }: RouteCache, now: number): Said {
+export function heard(
+  headers: Reply['headers'],
+  { heedBackend }: RouteCache,
+  now: number,
+): ResponseDirectives {
   return heedBackend ? saidBy(headers, now) : NOTHING_SAID
 }
 
 /** As `judge`, by the entry's own fields. `now`: wall milliseconds. */
 export function freshnessOf(
-  { wish, matched }: Wanted,
+  { wish, matched }: HttpLookup,
   { createdAt, ttlMs, headers }: Entry,
   now: number,
 ): Freshness {
@@ -37,38 +41,42 @@ function withoutStale(wish: Directives): Directives {
 }
 
 /** What is kept, as this caller asked for it. */
-export function replyTo({ call }: Wanted, { status, headers, body }: Entry, now: number): Reply {
+export function replyTo({ call }: HttpLookup, { status, headers, body }: Entry, now: number): Reply {
   return answerTo(call, { status, headers, body }, now)
 }
 
-export function hit(wanted: Wanted, { entry, tier }: Shelved, now: number): Answer {
-  const { ignored } = wanted.wish
+export function hit(lookup: HttpLookup, { entry, tier }: StoredVariant, now: number): Answer {
+  const { ignored } = lookup.wish
   const detail = ignored === undefined ? {} : { detail: `${tier}; ${ignored} ignored` }
   const times = { ageMs: ageMs(entry, now), ttlMs: remainingMs(entry, now) }
-  return { reply: replyTo(wanted, entry, now), outcome: { kind: 'hit', tier, ...times, ...detail } }
+  return { reply: replyTo(lookup, entry, now), outcome: { kind: 'hit', tier, ...times, ...detail } }
 }
 
 /** In place of what the backends could not say; undefined: it may not be given. */
-export function stale(wanted: Wanted, shelved: Shelved | undefined, told: Told): Answer | undefined {
-  if (!shelved || freshnessOf(wanted, shelved.entry, told.now) === 'dead') return undefined
-  const { entry, tier } = shelved
+export function stale(
+  lookup: HttpLookup,
+  variant: StoredVariant | undefined,
+  told: AnswerFacts,
+): Answer | undefined {
+  if (!variant || freshnessOf(lookup, variant.entry, told.now) === 'dead') return undefined
+  const { entry, tier } = variant
   const { now, ...status } = told
   const outcome: Outcome = { kind: 'stale', tier, ageMs: ageMs(entry, now), ...status }
-  return { reply: replyTo(wanted, entry, now), outcome }
+  return { reply: replyTo(lookup, entry, now), outcome }
 }
 
-interface Told {
+interface AnswerFacts {
   readonly now: number
   /** What a backend said. */
   readonly status?: number
 }
 
 /** What came of asking a backend. */
-export function fetched(wanted: Wanted, facts: Fetched): Outcome {
+export function fetched(lookup: HttpLookup, facts: Fetched): Outcome {
   const { status, kept, collapsed = false, isRenewed = false, now } = facts
   const left = kept ? { ttlMs: remainingMs(kept, now) } : {}
   const stored = kept !== undefined
-  if (wanted.wish.noCache) return { kind: 'request', reason: 'no-cache', stored, status, ...left }
+  if (lookup.wish.noCache) return { kind: 'request', reason: 'no-cache', stored, status, ...left }
   return { kind: 'miss', stored, collapsed, status, ...left, ...(isRenewed ? { isStale: true } : {}) }
 }
 

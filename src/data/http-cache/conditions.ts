@@ -55,10 +55,10 @@ function isListed(list: string, etag: string | undefined): boolean {
 
 /** One range of bytes; several are answered with the whole, which is right as well (RFC 9110, section 14.2). */
 function partOf(request: RawPairs, stored: Complete): Complete {
-  const wanted = header(request, 'range')
+  const lookup = header(request, 'range')
   const { body, headers } = stored
-  if (wanted === undefined || !isOfThis(header(request, 'if-range'), headers)) return stored
-  const range = rangeOf(wanted, body.length)
+  if (lookup === undefined || !isOfThis(header(request, 'if-range'), headers)) return stored
+  const range = rangeOf(lookup, body.length)
   if (range === undefined) return stored
   if (range === 'outside')
     return { status: 416, headers: ['Content-Range', `bytes */${body.length}`], body: NOTHING }

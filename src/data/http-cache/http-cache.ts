@@ -7,24 +7,24 @@ import { Chunks } from '../../core/chunks.ts'
 import { type Digest, digestOf, digestSteps, printable } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { after, type Coming, isComing } from '../../lib/later.ts'
-import { inTurns } from '../../lib/turns.ts'
+import { cooperatively } from '../../lib/cooperative.ts'
+import { type Awaitable, after, isAwaitable } from '../../lib/deferred.ts'
 import type { Directives } from '../cache/directives.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import type { Tiered } from '../cache/tiered.ts'
 import type { Claims } from '../flight/claims.ts'
 import { Flights } from '../flight/flights.ts'
-import { Markers } from '../flight/hit-for-miss.ts'
+import { HitForMiss } from '../flight/hit-for-miss.ts'
 import type { Leases } from '../flight/leases.ts'
 import type { Matched } from '../route/routes.ts'
 import type { Forward } from '../upstream/forward.ts'
 import { createInvalidation, type Invalidation, type InvalidationParts } from './invalidation.ts'
-import { createFetch, type FetchParts, type Landed } from './load.ts'
+import { createFetch, type HttpFetchParts, type HttpLoadResult } from './load.ts'
+import { HttpCacheLookup } from './lookup.ts'
 import { answerDigest } from './node.ts'
-import { type HttpSeeds, Shelf } from './shelf.ts'
-import { HttpWay } from './way.ts'
+import { type HttpSeeds, VariantStore } from './variant-store.ts'
 
-export interface HttpCacheParts extends Omit<FetchParts, 'shelf'>, Omit<InvalidationParts, 'written'> {
+export interface HttpCacheParts extends Omit<HttpFetchParts, 'store'>, Omit<InvalidationParts, 'written'> {
   readonly cache: Tiered
   /** The name of process memory in the settings. */
   readonly memory: string
@@ -36,22 +36,22 @@ export interface HttpCacheParts extends Omit<FetchParts, 'shelf'>, Omit<Invalida
   readonly clock: Clock
 }
 
-interface Asked {
+interface HttpRequestKeys {
   readonly wish: Directives
   readonly seeds: HttpSeeds
 }
 
 export interface HttpCache {
-  answer(call: Call, matched: Matched, standing: Asked): Answer | Coming<Answer>
+  answer(call: Call, matched: Matched, decision: HttpRequestKeys): Answer | Awaitable<Answer>
   /** A write has been answered. */
   readonly invalidate: Invalidation
   /** Where the answer to a call is kept. */
-  explain(call: Call, matched: Matched, standing: Asked): Promise<Explained>
+  explain(call: Call, matched: Matched, decision: HttpRequestKeys): Promise<ExplainedVariant>
   /** Loads that are under way. */
   readonly flights: number
 }
 
-export interface Explained {
+export interface ExplainedVariant {
   readonly key?: string
   readonly kept?: { readonly tier: string; readonly ageMs: number; readonly ttlMs: number }
 }
@@ -60,26 +60,26 @@ const MAX_WAITERS = 1000
 
 export function createHttpCache(parts: HttpCacheParts): HttpCache {
   const { clock } = parts
-  const shelf = new Shelf(parts)
-  const flights = new Flights<Landed>({ maxWaiters: MAX_WAITERS, clock })
-  const fetch = createFetch({ ...parts, shelf })
-  const way = new HttpWay({ ...parts, shelf, flights, markers: new Markers(clock), fetch })
+  const store = new VariantStore(parts)
+  const flights = new Flights<HttpLoadResult>({ maxWaiters: MAX_WAITERS, clock })
+  const fetch = createFetch({ ...parts, store })
+  const way = new HttpCacheLookup({ ...parts, store, flights, hitForMiss: new HitForMiss(clock), fetch })
   return {
-    answer(call, matched, standing) {
-      const go = (sent: Digest) => way.answer(shelf.wanted(call, matched, { ...standing, sent }))
+    answer(call, matched, decision) {
+      const go = (sent: Digest) => way.answer(store.lookup(call, matched, { ...decision, sent }))
       const sent = digestOfBody(call)
-      return isComing(sent) ? after(sent, go) : go(sent)
+      return isAwaitable(sent) ? after(sent, go) : go(sent)
     },
-    invalidate: createInvalidation({ ...parts, written: (url, life) => shelf.written(url, life) }),
-    async explain(call, matched, standing) {
-      const wanted = shelf.wanted(call, matched, { ...standing, sent: await digestOfBody(call) })
-      const near = shelf.near(wanted)
-      const { node, shelved } = near.shelved || !shelf.hasFar ? near : await shelf.far(wanted, near)
+    invalidate: createInvalidation({ ...parts, written: (url, life) => store.written(url, life) }),
+    async explain(call, matched, decision) {
+      const lookup = store.lookup(call, matched, { ...decision, sent: await digestOfBody(call) })
+      const near = store.near(lookup)
+      const { node, stored } = near.stored || !store.hasFar ? near : await store.far(lookup, near)
       if (!node) return {}
-      const key = printable(answerDigest(wanted, node))
-      if (!shelved) return { key }
+      const key = printable(answerDigest(lookup, node))
+      if (!stored) return { key }
       const now = clock.wall()
-      const { entry, tier } = shelved
+      const { entry, tier } = stored
       const times = { ageMs: Math.round(ageMs(entry, now)), ttlMs: Math.round(remainingMs(entry, now)) }
       return { key, kept: { tier, ...times } }
     },
@@ -92,8 +92,8 @@ export function createHttpCache(parts: HttpCacheParts): HttpCache {
 const NO_BODY = digestOf('')
 
 /** A long one in turns with everything else. */
-function digestOfBody({ body, signal }: Pick<Call, 'body' | 'signal'>): Digest | Coming<Digest> {
+function digestOfBody({ body, signal }: Pick<Call, 'body' | 'signal'>): Digest | Awaitable<Digest> {
   if (!isWhole(body)) throw new Error('a call that streams has no key')
-  if (body instanceof Chunks) return inTurns(digestSteps(body.pieces()), signal)
+  if (body instanceof Chunks) return cooperatively(digestSteps(body.pieces()), signal)
   return body.length === 0 ? NO_BODY : digestOf(body)
 }

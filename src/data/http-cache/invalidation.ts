@@ -8,12 +8,12 @@ import type { Answer } from '../../core/reply.ts'
 import type { Keyer, Seed } from '../key/keyer.ts'
 import { keepable, type Router } from '../route/routes.ts'
 import { urlDigest } from './node.ts'
-import type { Shelf } from './shelf.ts'
+import type { VariantStore } from './variant-store.ts'
 
 export interface InvalidationParts {
   readonly keyer: Keyer
   readonly route: Router
-  readonly written: Shelf['written']
+  readonly written: VariantStore['written']
   readonly log: Log
 }
 
@@ -57,10 +57,10 @@ interface Url {
   readonly lifeMs: number
 }
 
-type Placed = Pick<Call, 'path' | 'query' | 'host' | 'target'>
+type UrlParts = Pick<Call, 'path' | 'query' | 'host' | 'target'>
 
 /** A call by nobody in particular, from which a URL's digest is made. */
-export function anybodys({ path, query, host, target }: Placed, method: string) {
+export function anybodys({ path, query, host, target }: UrlParts, method: string) {
   return { method, path, query, host, target, headers: NONE, principal: '' }
 }
 

@@ -2,10 +2,16 @@
 import { headerAll, type RawPairs } from '../../core/call.ts'
 import type { RouteCache } from '../route/routes.ts'
 import { validatorsOf } from './conditions.ts'
-import { type Arrival, type Life, lifeOf, type Said, statedLifetime } from './said.ts'
+import {
+  type Arrival,
+  type Life,
+  lifeOf,
+  type ResponseDirectives,
+  statedLifetime,
+} from './response-directives.ts'
 import { selectingFields } from './vary.ts'
 
-export interface Head {
+export interface ResponseHead {
   readonly status: number
   readonly headers: RawPairs
 }
@@ -30,7 +36,7 @@ const UNDERSTOOD = new Set([
 ])
 
 interface Judged {
-  readonly said: Said
+  readonly said: ResponseDirectives
   readonly route: RouteCache
   /** The caller sent credentials. */
   readonly isAuthorized: boolean
@@ -40,7 +46,7 @@ interface Judged {
 
 /** Undefined: it must not be kept, or would be of no use. */
 export function keepingOf(
-  head: Head,
+  head: ResponseHead,
   arrival: Arrival,
   { said, route, isAuthorized, isRead }: Judged,
 ): Keeping | undefined {
@@ -61,14 +67,17 @@ export function keepingOf(
   return isOfUse ? { ...life, names, restMs } : undefined
 }
 
-function isForbidden({ status, headers }: Head, { forbids, mustUnderstand }: Said): boolean {
+function isForbidden(
+  { status, headers }: ResponseHead,
+  { forbids, mustUnderstand }: ResponseDirectives,
+): boolean {
   if (NEVER.has(status) || headerAll(headers, 'set-cookie').length > 0) return true
   return forbids !== undefined || (mustUnderstand && !UNDERSTOOD.has(status))
 }
 
 /** How long an answer that is too old may be given, by its own fields and the route's settings (RFC 5861). */
 export function staleWindows(
-  said: Said,
+  said: ResponseDirectives,
   route: RouteCache,
 ): { readonly swrMs: number; readonly sieMs: number } {
   if (said.noCache || said.mustRevalidate) return NO_WINDOWS

@@ -5,101 +5,101 @@
 import type { Digest } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { Coming, Later } from '../../lib/later.ts'
+import type { Awaitable, Deferred } from '../../lib/deferred.ts'
 import { remainingMs } from '../cache/entry.ts'
 import type { Claims } from '../flight/claims.ts'
 import type { Load } from '../flight/flights.ts'
-import type { Markers } from '../flight/hit-for-miss.ts'
+import type { HitForMiss } from '../flight/hit-for-miss.ts'
 import type { Leases } from '../flight/leases.ts'
 import type { Matched } from '../route/routes.ts'
 import { freshnessOf, hit } from './answers.ts'
-import type { Fetch, Landed, Leader } from './load.ts'
+import type { HttpFetch, HttpLoadResult, Leader } from './load.ts'
 import { answerDigest, type UrlNode } from './node.ts'
-import type { Place, Shelf, Shelved, Wanted } from './shelf.ts'
+import type { HttpLookup, StoredVariant, UrlState, VariantStore } from './variant-store.ts'
 
 export interface LeadParts {
-  readonly shelf: Shelf
-  readonly markers: Markers
+  readonly store: VariantStore
+  readonly hitForMiss: HitForMiss
   /** Undefined: this process has one worker. */
   readonly claims: Claims | undefined
   /** Undefined: this route's gateways do not wait for each other. */
   readonly leases: (matched: Matched) => Leases | undefined
-  readonly fetch: Fetch
+  readonly fetch: HttpFetch
   readonly clock: Clock
 }
 
 export interface Leading {
-  readonly load: Load<Landed>
+  readonly load: Load<HttpLoadResult>
   /** The answer of who leads; it may be there before the load has landed. */
-  readonly first: Later<Answer>
+  readonly first: Deferred<Answer>
 }
 
-export type Lead = (wanted: Wanted, place: Place, leading: Leading) => Coming<void>
+export type Lead = (lookup: HttpLookup, place: UrlState, leading: Leading) => Awaitable<void>
 
-export function createLead({ shelf, markers, claims, leases, fetch, clock }: LeadParts): Lead {
+export function createLead({ store, hitForMiss, claims, leases, fetch, clock }: LeadParts): Lead {
   return claimed
 
-  function claimed(wanted: Wanted, place: Place, { load, first }: Leading): Coming<void> {
+  function claimed(lookup: HttpLookup, place: UrlState, { load, first }: Leading): Awaitable<void> {
     const [key] = load.digests as [Digest]
-    const land = (landed: Landed) => {
+    const land = (landed: HttpLoadResult) => {
       mark(key, landed)
       load.land(key, landed)
     }
     const leader = { signal: load.signal, first: (answer: Answer) => first.settle(answer), landed: land }
-    if (!claims) return leased(wanted, place, leader)
+    if (!claims) return leased(lookup, place, leader)
     return claims.load({
       digests: load.digests,
       signal: load.signal,
-      deadline: wanted.call.deadline,
+      deadline: lookup.call.deadline,
       found() {
-        const { node, shelved } = shelf.near(wanted)
-        return node !== undefined && shelved !== undefined && found(wanted, { node, shelved }, leader)
+        const { node, stored } = store.near(lookup)
+        return node !== undefined && stored !== undefined && found(lookup, { node, stored }, leader)
       },
       async fetch(_, landed) {
-        const told = (what: Landed) => {
+        const told = (what: HttpLoadResult) => {
           land(what)
           landed(key)
         }
-        await leased(wanted, place, { ...leader, landed: told })
+        await leased(lookup, place, { ...leader, landed: told })
       },
     })
   }
 
   /** Who knows nothing of a URL has no name for its answer in common with others. */
-  async function leased(wanted: Wanted, place: Place, leader: Leader): Promise<void> {
-    const { node, shelved } = place
-    const shared = node && wanted.writable && !shelved ? leases(wanted.matched) : undefined
-    if (!node || !shared) return fetch(wanted, place, leader)
+  async function leased(lookup: HttpLookup, place: UrlState, leader: Leader): Promise<void> {
+    const { node, stored } = place
+    const shared = node && lookup.writable && !stored ? leases(lookup.matched) : undefined
+    if (!node || !shared) return fetch(lookup, place, leader)
     await shared.load({
-      digests: [answerDigest(wanted, node)],
+      digests: [answerDigest(lookup, node)],
       signal: leader.signal,
-      deadline: wanted.call.deadline,
+      deadline: lookup.call.deadline,
       found(digest, value) {
-        const known = shelf.read(digest, value)
-        return known !== undefined && found(wanted, { node, shelved: known }, leader)
+        const known = store.read(digest, value)
+        return known !== undefined && found(lookup, { node, stored: known }, leader)
       },
-      fetch: async (_, { storing }) => fetch(wanted, place, { ...leader, storing }),
+      fetch: async (_, { storing }) => fetch(lookup, place, { ...leader, storing }),
     })
   }
 
   /** Another has brought it meanwhile. */
-  function found(wanted: Wanted, { node, shelved }: Found, leader: Leader): boolean {
+  function found(lookup: HttpLookup, { node, stored }: FoundVariant, leader: Leader): boolean {
     const now = clock.wall()
-    const { entry } = shelved
-    if (freshnessOf(wanted, entry, now) !== 'fresh') return false
-    leader.first(hit(wanted, shelved, now))
+    const { entry } = stored
+    if (freshnessOf(lookup, entry, now) !== 'fresh') return false
+    leader.first(hit(lookup, stored, now))
     leader.landed({ kind: 'kept', entry, node, status: entry.status })
     return true
   }
 
   /** Whoever comes next for what was for one caller does not wait for others. */
-  function mark(key: Digest, landed: Landed): void {
-    if (landed.kind === 'kept' && remainingMs(landed.entry, clock.wall()) > 0) markers.lift(key)
-    else if (landed.kind === 'kept' || landed.kind === 'none') markers.set(key)
+  function mark(key: Digest, landed: HttpLoadResult): void {
+    if (landed.kind === 'kept' && remainingMs(landed.entry, clock.wall()) > 0) hitForMiss.lift(key)
+    else if (landed.kind === 'kept' || landed.kind === 'none') hitForMiss.set(key)
   }
 }
 
-interface Found {
+interface FoundVariant {
   readonly node: UrlNode
-  readonly shelved: Shelved
+  readonly stored: StoredVariant
 }

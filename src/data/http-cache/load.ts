@@ -16,17 +16,17 @@ import type { StoreOptions } from '../cache/tiered.ts'
 import { answeredBy } from '../key/answered-by.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import { hasBody } from '../upstream/forward.ts'
-import type { Delivered, Dispatch } from '../upstream/upstream-call.ts'
+import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
 import { fetched, heard, replyTo, stale } from './answers.ts'
 import { answerTo, asking, validatorsOf } from './conditions.ts'
 import { keptFields, updatedFields } from './fields.ts'
-import { type Head, type Keeping, keepingOf } from './keep.ts'
+import { type Keeping, keepingOf, type ResponseHead } from './keep.ts'
 import { askedDigest, type UrlNode } from './node.ts'
-import type { Made, Place, Shelf, Wanted } from './shelf.ts'
 import { Tee } from './tee.ts'
+import type { FetchedResponse, HttpLookup, UrlState, VariantStore } from './variant-store.ts'
 
 /** What a load brought to those who wait for it. */
-export type Landed =
+export type HttpLoadResult =
   | { readonly kind: 'kept'; readonly entry: Entry; readonly node: UrlNode; readonly status: number }
   /** Complete, not to be kept, and the same for all who asked. */
   | { readonly kind: 'reply'; readonly reply: Reply }
@@ -40,16 +40,16 @@ export interface Leader {
   /** Called once, unless it fails. */
   first(answer: Answer): void
   /** Called once, when it is known what the others get. */
-  landed(landed: Landed): void
+  landed(landed: HttpLoadResult): void
   /** Under which lease the tiers take what is kept. */
   readonly storing?: ((digest: Digest) => StoreOptions) | undefined
 }
 
 /** Comes when it has landed. */
-export type Fetch = (wanted: Wanted, place: Place, leader: Leader) => Promise<void>
+export type HttpFetch = (lookup: HttpLookup, place: UrlState, leader: Leader) => Promise<void>
 
-export interface FetchParts {
-  readonly shelf: Shelf
+export interface HttpFetchParts {
+  readonly store: VariantStore
   readonly dispatch: Dispatch
   /** The call's own headers, as they go to a backend. */
   readonly outgoing: (call: Call) => RawPairs
@@ -59,44 +59,44 @@ export interface FetchParts {
   readonly random: () => number
 }
 
-export function createFetch(parts: FetchParts): Fetch {
-  return (wanted, place, leader) => new Loading(parts, wanted, place, leader).run()
+export function createFetch(parts: HttpFetchParts): HttpFetch {
+  return (lookup, place, leader) => new Loading(parts, lookup, place, leader).run()
 }
 
 class Loading {
-  readonly #parts: FetchParts
-  readonly #wanted: Wanted
-  readonly #place: Place
+  readonly #parts: HttpFetchParts
+  readonly #lookup: HttpLookup
+  readonly #place: UrlState
   readonly #leader: Leader
   readonly #cache: RouteCache
   readonly #began: number
 
-  constructor(parts: FetchParts, wanted: Wanted, place: Place, leader: Leader) {
+  constructor(parts: HttpFetchParts, lookup: HttpLookup, place: UrlState, leader: Leader) {
     this.#parts = parts
-    this.#wanted = wanted
+    this.#lookup = lookup
     this.#place = place
     this.#leader = leader
-    this.#cache = wanted.matched.route.cache as RouteCache
+    this.#cache = lookup.matched.route.cache as RouteCache
     this.#began = parts.clock.now()
   }
 
   async run(): Promise<void> {
-    const { call, matched } = this.#wanted
+    const { call, matched } = this.#lookup
     const { dispatch, outgoing } = this.#parts
-    const { shelved } = this.#place
-    const validators = shelved && isRead(call) ? validatorsOf(shelved.entry.headers) : undefined
+    const { stored } = this.#place
+    const validators = stored && isRead(call) ? validatorsOf(stored.entry.headers) : undefined
     const headers = outgoing(call)
     try {
       const delivered = await dispatch(call, matched, {
         body: hasBody(call) ? call.body : undefined,
         contentLength: undefined,
         headers: validators ? asking(headers, validators) : headers,
-        key: askedDigest(this.#wanted),
+        key: askedDigest(this.#lookup),
         signal: this.#leader.signal,
         collectBytes: 0,
       })
       const { status } = delivered.reply
-      if (shelved && validators && status === 304) this.#renewed(delivered, shelved.entry)
+      if (stored && validators && status === 304) this.#renewed(delivered, stored.entry)
       else if (status < 500 || !this.#spared(delivered.reply)) await this.#received(delivered)
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error
@@ -107,7 +107,7 @@ class Loading {
   }
 
   /** What is kept is still right. */
-  #renewed({ reply, backend, ms }: Delivered, entry: Entry): void {
+  #renewed({ reply, backend, ms }: UpstreamResponse, entry: Entry): void {
     letGo(reply.body)
     const at = this.#now()
     const headers = updatedFields(entry.headers, reply.headers, at)
@@ -115,8 +115,8 @@ class Loading {
     const head = { status: entry.status, headers: age === undefined ? headers : [...headers, 'Age', age] }
     const kept = this.#put({ ...entry, headers, upstreamMs: ms }, head, backend)
     const { status } = reply
-    const outcome = fetched(this.#wanted, { status, kept: kept?.entry, isRenewed: true, now: at })
-    this.#leader.first({ reply: replyTo(this.#wanted, { ...entry, headers }, at), outcome })
+    const outcome = fetched(this.#lookup, { status, kept: kept?.entry, isRenewed: true, now: at })
+    this.#leader.first({ reply: replyTo(this.#lookup, { ...entry, headers }, at), outcome })
     this.#leader.landed(kept ? { kind: 'kept', ...kept, status } : { kind: 'none' })
   }
 
@@ -132,10 +132,10 @@ class Loading {
 
   #old(status?: number): Answer | undefined {
     const told = { now: this.#now(), ...(status === undefined ? {} : { status }) }
-    return stale(this.#wanted, this.#place.shelved, told)
+    return stale(this.#lookup, this.#place.stored, told)
   }
 
-  async #received(delivered: Delivered): Promise<void> {
+  async #received(delivered: UpstreamResponse): Promise<void> {
     const { reply } = delivered
     const { maxEntryBytes } = this.#cache
     const length = header(reply.headers, 'content-length')
@@ -150,7 +150,7 @@ class Loading {
     const now = this.#now()
     // Who leads has all that the backend said.
     const { status, headers } = reply
-    const own = answerTo(this.#wanted.call, { status, headers, body: bytes }, now)
+    const own = answerTo(this.#lookup.call, { status, headers, body: bytes }, now)
     // What was read from the backend's head, its lines for a client among it, is not true of another head.
     const told = own.headers === headers ? { ...reply, body: bytes } : own
     this.#leader.first({ reply: told, outcome: this.#fetched(status, kept?.entry) })
@@ -158,7 +158,7 @@ class Loading {
   }
 
   /** How long it will be nobody knows: it goes on while it is collected. */
-  async #teed(delivered: Delivered): Promise<void> {
+  async #teed(delivered: UpstreamResponse): Promise<void> {
     const { reply } = delivered
     const tee = new Tee(reply.body as Incoming, this.#cache.maxEntryBytes)
     this.#leader.first({ reply: { ...reply, body: tee }, outcome: this.#fetched(reply.status, undefined) })
@@ -173,28 +173,28 @@ class Loading {
     this.#leader.landed(isForAll(reply) ? { kind: 'reply', reply } : { kind: 'none' })
   }
 
-  #keep({ reply, backend, ms }: Delivered, body: Uint8Array) {
+  #keep({ reply, backend, ms }: UpstreamResponse, body: Uint8Array) {
     const headers = keptFields(reply.headers, this.#now())
     return this.#put({ status: reply.status, headers, body, upstreamMs: ms }, reply, backend)
   }
 
   /** `head`: by which it is judged. */
-  #put(made: Omit<Made, 'version'>, head: Head, backend: Backend) {
+  #put(made: Omit<FetchedResponse, 'version'>, head: ResponseHead, backend: Backend) {
     const keeping = this.#keeping(head, backend)
-    const version = answeredBy(this.#wanted.matched.target, backend) ?? ''
+    const version = answeredBy(this.#lookup.matched.target, backend) ?? ''
     const { node } = this.#place
     return (
       keeping &&
-      this.#parts.shelf.keep(
-        this.#wanted,
+      this.#parts.store.keep(
+        this.#lookup,
         { ...made, version },
         { node, keeping, storing: this.#leader.storing },
       )
     )
   }
 
-  #keeping(head: Head, backend: Backend): Keeping | undefined {
-    const { matched, headers } = this.#wanted
+  #keeping(head: ResponseHead, backend: Backend): Keeping | undefined {
+    const { matched, headers } = this.#lookup
     if (!this.#parts.mayKeep(matched, answeredBy(matched.target, backend))) return undefined
     const { ttl, jitter } = this.#cache
     const route = { ...this.#cache, ttl: ttl * (1 + jitter * (2 * this.#parts.random() - 1)) }
@@ -202,12 +202,12 @@ class Loading {
     const said = heard(head.headers, this.#cache, at)
     const isAuthorized = header(headers, 'authorization') !== undefined
     const arrival = { at, delayMs: this.#parts.clock.now() - this.#began }
-    return keepingOf(head, arrival, { said, route, isAuthorized, isRead: isRead(this.#wanted.call) })
+    return keepingOf(head, arrival, { said, route, isAuthorized, isRead: isRead(this.#lookup.call) })
   }
 
   #fetched(status: number, kept: Entry | undefined): Outcome {
-    const isRenewed = this.#place.shelved !== undefined
-    return fetched(this.#wanted, { status, kept, isRenewed, now: this.#now() })
+    const isRenewed = this.#place.stored !== undefined
+    return fetched(this.#lookup, { status, kept, isRenewed, now: this.#now() })
   }
 
   #now(): number {
@@ -221,7 +221,7 @@ function isRead({ method }: Call): boolean {
 }
 
 /** Where the body ends is marked: what the end of the connection ends may have been cut. */
-function isDelimited({ status, headers }: Head): boolean {
+function isDelimited({ status, headers }: ResponseHead): boolean {
   const isMarked = header(headers, 'content-length') ?? header(headers, 'transfer-encoding')
   return status === 204 || isMarked !== undefined
 }

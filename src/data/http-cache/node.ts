@@ -28,7 +28,7 @@ export function urlDigest(seed: Digest): Digest {
 }
 
 /** Which answer is asked for, whatever is known of its URL: what calls are spread over backends by. */
-export function askedDigest(asker: Asker): Digest {
+export function askedDigest(asker: VariantRequest): Digest {
   return answerDigest(asker, { generation: '', names: [] })
 }
 
@@ -53,7 +53,7 @@ export function readNode(entry: Entry | undefined): UrlNode | undefined {
 }
 
 /** Who asks for what: all that is the same for each answer of a URL. */
-export interface Asker {
+export interface VariantRequest {
   readonly url: Digest
   /** Of the call's own head: its caller, and what the route's `vary` names. */
   readonly seed: Digest
@@ -65,7 +65,10 @@ export interface Asker {
 /** As much of a node as an answer is found by. */
 type Named = Pick<UrlNode, 'generation' | 'names'>
 
-export function answerDigest({ url, seed, headers, sent }: Asker, { generation, names }: Named): Digest {
+export function answerDigest(
+  { url, seed, headers, sent }: VariantRequest,
+  { generation, names }: Named,
+): Digest {
   const preimage = new Preimage().latin1(url).latin1(seed).text(generation)
   preimage.text(header(headers, 'content-encoding') ?? '').latin1(sent)
   for (const [i, value] of selection(names, headers).entries()) preimage.text(names[i] as string).text(value)

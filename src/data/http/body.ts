@@ -21,7 +21,7 @@ const SMALL_BYTES = 16 << 10
 const BLOCK_BYTES = 64 << 10
 
 /** A body while it arrives. */
-export class Gather {
+export class BodyBuffer {
   length = 0
   readonly #pieces: Uint8Array[] = []
   /** Where small pieces are put together: used up to `end`, of which the part before `start` is a piece already. */

@@ -14,7 +14,7 @@ import { age } from './status.ts'
 /** Conditions that we answer ourselves: a backend knows neither our validators nor, being asked by POST, what to do. */
 const OWN_CONDITIONS = new Set(['if-none-match', 'if-modified-since'])
 
-type Asked = Pick<Call, 'method' | 'target' | 'headers'>
+type QueryHead = Pick<Call, 'method' | 'target' | 'headers'>
 
 /** Whether the call is QUERY where it stands for POST. */
 export function isQuery({ method, target }: Pick<Call, 'method' | 'target'>): boolean {
@@ -22,18 +22,18 @@ export function isQuery({ method, target }: Pick<Call, 'method' | 'target'>): bo
 }
 
 /** Throws `badRequest` where a QUERY does not say what its content is (RFC 10008, section 2). */
-export function checkQuery(call: Asked): void {
+export function checkQuery(call: QueryHead): void {
   if (isQuery(call) && !header(call.headers, 'content-type'))
     throw new GatewayError('badRequest', 'a QUERY request needs a Content-Type field (RFC 10008, section 2)')
 }
 
 /** Whether the condition of this name is one for the gateway. */
-export function isOwnCondition(call: Asked, name: string): boolean {
+export function isOwnCondition(call: QueryHead, name: string): boolean {
   return isQuery(call) && OWN_CONDITIONS.has(name)
 }
 
 /** The fields that go to a backend, without conditions that are the gateway's to answer. */
-export function withoutConditions(call: Asked, headers: RawPairs): RawPairs {
+export function withoutConditions(call: QueryHead, headers: RawPairs): RawPairs {
   if (!isQuery(call)) return headers
   const out: string[] = []
   for (let i = 0; i < headers.length; i += 2)
@@ -43,7 +43,7 @@ export function withoutConditions(call: Asked, headers: RawPairs): RawPairs {
 }
 
 /** The answer with validator and freshness, or a 304 where the caller has it; answers that are not kept stay as they are. */
-export function answerToQuery(call: Asked, { route }: Matched, answer: Answer): Answer {
+export function answerToQuery(call: QueryHead, { route }: Matched, answer: Answer): Answer {
   const { reply, outcome } = answer
   if (!isQuery(call) || reply.status !== 200 || !(reply.body instanceof Uint8Array)) return answer
   const fresh = freshness(outcome, route.cache?.scope === 'shared')

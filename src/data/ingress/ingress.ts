@@ -9,12 +9,12 @@ import type { Observer } from '../../core/observer.ts'
 import type { Answer, Outcome, Reply } from '../../core/reply.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type Coming, hear, isComing, type Taker } from '../../lib/later.ts'
+import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib/deferred.ts'
 import type { Timer, Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
-import type { HeadNotes, Intake } from '../exchange/exchange.ts'
-import { type Instant, never } from '../hits/memory-hit.ts'
-import type { Recall } from '../hits/shared-hit.ts'
+import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
+import { type MemoryHit, never } from '../hits/memory-hit.ts'
+import type { SharedHit } from '../hits/shared-hit.ts'
 import { tooLarge } from '../http/body.ts'
 import { callerTimeout } from '../http/deadlines.ts'
 import { clientFields, endToEnd } from '../http/headers.ts'
@@ -23,18 +23,23 @@ import { proxyStatus, toldFields } from '../http/status.ts'
 import { principalOf } from '../key/meaning.ts'
 import { isKept, keepable, type Live, type Matched } from '../route/routes.ts'
 import { parseTarget } from '../route/target.ts'
-import type { Asked } from '../rows/lookup-context.ts'
+import type { TierMiss } from '../rows/lookup-context.ts'
 import { AnswerStream } from './stream.ts'
 
 export interface IngressParts {
   /** What the settings may change while calls run; asked once a call. */
   readonly live: () => Live
   /** At once where there is nothing to wait for. */
-  readonly answer: (call: Call, matched: Matched, notes: HeadNotes, asked?: Asked) => Answer | Coming<Answer>
+  readonly answer: (
+    call: Call,
+    matched: Matched,
+    notes: HeadNotes,
+    asked?: TierMiss,
+  ) => Answer | Awaitable<Answer>
   /** The short way, for doors that know a head again. */
-  readonly instant?: Instant
+  readonly memoryHit?: MemoryHit
   /** The short way of answers that shared tiers have; left out: there are none. */
-  readonly recall?: Recall | undefined
+  readonly sharedHit?: SharedHit | undefined
   readonly observer: Observer
   readonly log: Log
   readonly clock: Clock
@@ -44,67 +49,69 @@ export interface IngressParts {
 }
 
 export interface Ingress {
-  serve(intake: Intake): void
-  readonly instant: Instant
+  serve(exchange: HttpExchange): void
+  readonly memoryHit: MemoryHit
 }
 
 export function createIngress(parts: IngressParts): Ingress {
-  const { recall } = parts
+  const { sharedHit } = parts
   return {
-    serve(intake) {
-      const isRecalled = recall?.(intake, (began, asked) => new Visit(parts, intake, began).start(asked))
-      if (!isRecalled) new Visit(parts, intake).start()
+    serve(exchange) {
+      const isRecalled = sharedHit?.(exchange, (began, asked) =>
+        new RequestHandler(parts, exchange, began).start(asked),
+      )
+      if (!isRecalled) new RequestHandler(parts, exchange).start()
     },
-    instant: parts.instant ?? never,
+    memoryHit: parts.memoryHit ?? never,
   }
 }
 
 /** One request, from its head to the end of its answer. Waits only where there is something to wait for. */
-class Visit implements Timer, Taker<Answer> {
+class RequestHandler implements Timer, Listener<Answer> {
   due = Number.POSITIVE_INFINITY
   slot = -1
   previous: Timer | undefined
   next: Timer | undefined
   readonly #parts: IngressParts
-  readonly #intake: Intake
+  readonly #exchange: HttpExchange
   readonly #began: number
   #call: ArrivedCall | undefined
   #matched: Matched | undefined
   #outcome: Outcome = NOT_ASKED
   #timeoutMs = 0
   #over = false
-  #asked: Asked | undefined
+  #asked: TierMiss | undefined
   /** Where a body streams, either way. */
   #streamed: AnswerStream | undefined
 
-  constructor(parts: IngressParts, intake: Intake, began = parts.clock.now()) {
+  constructor(parts: IngressParts, exchange: HttpExchange, began = parts.clock.now()) {
     this.#parts = parts
-    this.#intake = intake
+    this.#exchange = exchange
     this.#began = began
   }
 
   /** `asked`: the tiers were, and some of the time has gone. */
-  start(asked?: Asked): void {
+  start(asked?: TierMiss): void {
     this.#asked = asked
     try {
       const { live, wheel, mintId } = this.#parts
-      const intake = this.#intake
-      intake.check()
+      const exchange = this.#exchange
+      exchange.check()
       const settings = live()
       const matched = this.#route(settings)
       this.#matched = matched
-      checkQuery({ method: intake.method, target: matched.target, headers: fieldsOf(intake) })
-      const timeout = Math.min(matched.route.timeout, timeoutOf(intake))
+      checkQuery({ method: exchange.method, target: matched.target, headers: fieldsOf(exchange) })
+      const timeout = Math.min(matched.route.timeout, timeoutOf(exchange))
       this.#timeoutMs = timeout
-      const call = new ArrivedCall(intake, matched.target, {
+      const call = new ArrivedCall(exchange, matched.target, {
         began: this.#began,
         timeout,
         mintId,
       })
       this.#call = call
-      intake.gone = () => this.#left()
+      exchange.gone = () => this.#left()
       wheel.arm(this, timeout, this.#began)
-      const body = bodyOf(intake, matched, { call, maxBytes: settings.maxBodyBytes })
+      const body = bodyOf(exchange, matched, { call, maxBytes: settings.maxBodyBytes })
       if (body instanceof Promise)
         body.then((bytes) => this.#ask(bytes)).catch((error: unknown) => this.#fail(error))
       else this.#ask(isWhole(body) ? body : this.#stream.heard(body))
@@ -114,10 +121,10 @@ class Visit implements Timer, Taker<Answer> {
   }
 
   #route(live: Live): Matched {
-    const { method, target, notes } = this.#intake
+    const { method, target, notes } = this.#exchange
     if (notes.live === live && notes.matched) return notes.matched
-    const { path, query, host = this.#intake.host } = parseTarget(target)
-    const matched = live.route({ method, path, host, headers: fieldsOf(this.#intake) })
+    const { path, query, host = this.#exchange.host } = parseTarget(target)
+    const matched = live.route({ method, path, host, headers: fieldsOf(this.#exchange) })
     if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
     Object.assign(notes, { path, query, host, live, matched } satisfies HeadNotes)
     return matched
@@ -126,13 +133,13 @@ class Visit implements Timer, Taker<Answer> {
   #ask(body: Body): void {
     const call = this.#call as ArrivedCall
     call.body = body
-    const answer = this.#parts.answer(call, this.#matched as Matched, this.#intake.notes, this.#asked)
-    if (isComing(answer)) hear(answer, this)
+    const answer = this.#parts.answer(call, this.#matched as Matched, this.#exchange.notes, this.#asked)
+    if (isAwaitable(answer)) subscribe(answer, this)
     else this.#send(answer)
   }
 
   /** Called by who has the answer, who must not hear of what is wrong with it. */
-  took(answer: Answer): void {
+  onValue(answer: Answer): void {
     try {
       this.#send(answer)
     } catch (error) {
@@ -140,7 +147,7 @@ class Visit implements Timer, Taker<Answer> {
     }
   }
 
-  failed(error: unknown): void {
+  onError(error: unknown): void {
     this.#fail(error)
   }
 
@@ -151,7 +158,7 @@ class Visit implements Timer, Taker<Answer> {
     const common = clientFields(reply)
     const own = toldFields(outcome)
     if (reply.body instanceof Uint8Array && !hasTrailers(reply)) {
-      this.#intake.answer(reply.status, common, own, reply.body)
+      this.#exchange.answer(reply.status, common, own, reply.body)
       this.#end(undefined)
     } else {
       const { signal } = this.#call as ArrivedCall
@@ -164,9 +171,9 @@ class Visit implements Timer, Taker<Answer> {
 
   get #stream(): AnswerStream {
     const { clock, wheel } = this.#parts
-    this.#streamed ??= new AnswerStream(this.#intake, {
+    this.#streamed ??= new AnswerStream(this.#exchange, {
       idleMs: this.#matched?.route.idleTimeout,
-      until: this.#began + timeoutOf(this.#intake),
+      until: this.#began + timeoutOf(this.#exchange),
       arm: (ms, now) => wheel.arm(this, ms, now),
       now: () => clock.now(),
     })
@@ -194,11 +201,11 @@ class Visit implements Timer, Taker<Answer> {
     if (this.#over) return
     const fault = error instanceof GatewayError ? error : internal(this.#parts.log, error)
     try {
-      if (this.#intake.status !== 0 || fault.code === 'callerLeft') this.#intake.cut()
+      if (this.#exchange.status !== 0 || fault.code === 'callerLeft') this.#exchange.cut()
       else this.#refuse(fault)
     } catch (bug) {
       this.#parts.log.error('ingress.bug', { error: textOf(bug) })
-      this.#intake.cut()
+      this.#exchange.cut()
     }
     this.#end(fault)
     // Nobody waits any more for what is still under way.
@@ -209,21 +216,21 @@ class Visit implements Timer, Taker<Answer> {
     const reply: Reply = this.#matched ? this.#matched.protocol.fault(fault) : problem(fault)
     const own = ['Proxy-Status', proxyStatus(fault)]
     if (fault.fault.retry === 'later') own.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
-    this.#intake.answer(reply.status, { pairs: reply.headers }, own, reply.body as Uint8Array)
+    this.#exchange.answer(reply.status, { pairs: reply.headers }, own, reply.body as Uint8Array)
   }
 
   #end(fault: GatewayError | undefined): void {
     this.#over = true
-    this.#intake.gone = undefined
+    this.#exchange.gone = undefined
     const { wheel, observer, clock } = this.#parts
     wheel.disarm(this)
     const matched = this.#matched
     observer.answered({
-      door: this.#intake.door,
+      door: this.#exchange.door,
       route: matched?.route.name ?? '',
       protocol: matched?.protocol.name ?? '',
       model: matched?.target.model,
-      status: this.#intake.status || (fault?.fault.status ?? 0),
+      status: this.#exchange.status || (fault?.fault.status ?? 0),
       outcome: this.#outcome,
       ms: clock.now() - this.#began,
       fault: fault?.code,
@@ -232,7 +239,7 @@ class Visit implements Timer, Taker<Answer> {
 }
 
 /** The fields that are the call's; told once a head. */
-function fieldsOf({ headers, notes }: Intake): RawPairs {
+function fieldsOf({ headers, notes }: HttpExchange): RawPairs {
   notes.headers ??= endToEnd(headers)
   return notes.headers
 }
@@ -243,9 +250,9 @@ function hasTrailers({ trailers }: Reply): boolean {
 }
 
 /** What the caller allows; told once a head. */
-function timeoutOf(intake: Intake): number {
-  const { notes } = intake
-  notes.timeout ??= callerTimeout(fieldsOf(intake)) ?? Number.POSITIVE_INFINITY
+function timeoutOf(exchange: HttpExchange): number {
+  const { notes } = exchange
+  notes.timeout ??= callerTimeout(fieldsOf(exchange)) ?? Number.POSITIVE_INFINITY
   return notes.timeout
 }
 
@@ -262,28 +269,28 @@ class ArrivedCall implements Call {
   readonly target: Target
   readonly deadline: number
   body: Body = NOTHING
-  readonly #intake: Intake
+  readonly #exchange: HttpExchange
   readonly #mintId: () => string
   #id: string | undefined
   #cancel: Cancel | undefined
   #reason: GatewayError | undefined
 
   constructor(
-    intake: Intake,
+    exchange: HttpExchange,
     target: Target,
     made: { began: number; timeout: number; mintId: () => string },
   ) {
-    const { notes } = intake
-    this.method = intake.method
+    const { notes } = exchange
+    this.method = exchange.method
     this.path = notes.path ?? ''
     this.query = notes.query ?? ''
-    this.headers = fieldsOf(intake)
-    this.host = notes.host ?? intake.host
+    this.headers = fieldsOf(exchange)
+    this.host = notes.host ?? exchange.host
     notes.principal ??= principalOf(this.headers)
     this.principal = notes.principal
     this.target = target
     this.deadline = made.began + made.timeout
-    this.#intake = intake
+    this.#exchange = exchange
     this.#mintId = made.mintId
   }
 
@@ -293,7 +300,7 @@ class ArrivedCall implements Call {
   }
 
   get peer(): string {
-    return this.#intake.peer
+    return this.#exchange.peer
   }
 
   get signal(): Signal {
@@ -314,15 +321,15 @@ const NOTHING = new Uint8Array(0)
 
 /** Whole where the route may cache the call or nothing is left to come, streaming otherwise. */
 function bodyOf(
-  intake: Intake,
+  exchange: HttpExchange,
   matched: Matched,
   { call, maxBytes }: { call: ArrivedCall; maxBytes: number },
 ): Body | Promise<WholeBody> {
-  const { length } = intake
+  const { length } = exchange
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
   if (length === 0) return NOTHING
-  const keyed = matched.route.cache !== undefined && keepable(matched) && isKept(intake.method)
-  return keyed || intake.isHere ? intake.whole(maxBytes, () => call.signal) : intake.stream(maxBytes)
+  const keyed = matched.route.cache !== undefined && keepable(matched) && isKept(exchange.method)
+  return keyed || exchange.isHere ? exchange.whole(maxBytes, () => call.signal) : exchange.stream(maxBytes)
 }
 
 /** An answer that came too late: what is still on its way is not waited for. */

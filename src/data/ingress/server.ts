@@ -9,8 +9,8 @@ import { http } from '../../lib/http.ts'
 import type { Wheel } from '../../lib/wheel.ts'
 import { createDoor } from './door/door.ts'
 import { MAX_HEAD_BYTES } from './door/head.ts'
-import { type HttpHouse, HttpLine } from './http-line.ts'
 import type { Ingress } from './ingress.ts'
+import { NodeConnection, type NodeDoorContext } from './node-connection.ts'
 
 export interface ServerOptions {
   readonly host: string
@@ -28,7 +28,7 @@ export interface ServerOptions {
   readonly wheel: Wheel
 }
 
-export interface Listener {
+export interface DataListener {
   readonly address: AddressInfo
   /** Refuses new connections, lets running requests finish for at most so long, then cuts them. */
   drain(timeoutMs: number): Promise<void>
@@ -37,7 +37,7 @@ export interface Listener {
 /** How late node:http may notice that a head has taken too long. */
 const CHECK_MS = 200
 
-export async function listen(options: ServerOptions, ingress: Ingress): Promise<Listener> {
+export async function listen(options: ServerOptions, ingress: Ingress): Promise<DataListener> {
   const server = http.createServer({
     maxHeaderSize: options.maxHeaderBytes,
     headersTimeout: options.headerTimeoutMs,
@@ -93,15 +93,15 @@ function bind(server: Server, { host, port, isShared = false }: ServerOptions): 
 }
 
 /** The lines of the connections that node:http reads. */
-export type LineOf = (socket: Duplex) => HttpLine
+export type LineOf = (socket: Duplex) => NodeConnection
 
 /** Lets node:http's requests be served, and its refusals be said. */
-export function attach(server: Server, house: HttpHouse): LineOf {
-  const lines = new WeakMap<Duplex, HttpLine>()
+export function attach(server: Server, context: NodeDoorContext): LineOf {
+  const lines = new WeakMap<Duplex, NodeConnection>()
   const lineOf = (socket: Duplex) => {
     const known = lines.get(socket)
     if (known) return known
-    const line = new HttpLine(socket, house)
+    const line = new NodeConnection(socket, context)
     lines.set(socket, line)
     return line
   }

@@ -7,7 +7,7 @@ import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
-import type { Intake } from '../exchange/exchange.ts'
+import type { HttpExchange } from '../exchange/exchange.ts'
 
 /** Where a route does not say. */
 const IDLE_MS = 60_000
@@ -23,15 +23,15 @@ export interface StreamTimes {
 }
 
 export class AnswerStream {
-  readonly #intake: Intake
+  readonly #exchange: HttpExchange
   readonly #times: StreamTimes
   readonly #idleMs: number
   #hasBegun = false
   /** The client has not read what was written. */
   #isHeld = false
 
-  constructor(intake: Intake, times: StreamTimes) {
-    this.#intake = intake
+  constructor(exchange: HttpExchange, times: StreamTimes) {
+    this.#exchange = exchange
     this.#times = times
     this.#idleMs = times.idleMs ?? IDLE_MS
   }
@@ -42,20 +42,20 @@ export class AnswerStream {
 
   /** A body that streams is written as fast as the client reads. Rejects with what ends it before its end. */
   async pass({ status, body, trailers }: Reply, headers: RawPairs, signal: Signal): Promise<void> {
-    const intake = this.#intake
-    intake.begin(status, headers)
+    const exchange = this.#exchange
+    exchange.begin(status, headers)
     this.#hasBegun = true
     this.#moved()
     const pieces = body instanceof Uint8Array ? [body] : body
     for await (const chunk of pieces) {
       if (signal.aborted) throw signal.reason
-      this.#isHeld = !intake.write(chunk)
-      if (this.#isHeld) await intake.drained()
+      this.#isHeld = !exchange.write(chunk)
+      if (this.#isHeld) await exchange.drained()
       this.#isHeld = false
       this.#moved()
     }
     if (signal.aborted) throw signal.reason
-    intake.end(trailers?.() ?? [])
+    exchange.end(trailers?.() ?? [])
   }
 
   /** The request's body while it is passed on. */

@@ -1,6 +1,6 @@
 /** One model's deployment as a process knows it, and how it comes to know the same of it as the other gateways. */
 import { type DeploymentState, type DeploymentToken, type Fact, parseFact, printFact } from './deployed.ts'
-import type { SharedFacts } from './epochs.ts'
+import type { FactStore } from './epochs.ts'
 import { isLater, type Stamp } from './stamp.ts'
 
 export interface Deployment extends DeploymentState {
@@ -69,7 +69,7 @@ interface Agreement {
 /** Makes the tier and this process agree on the stamp: theirs is adopted, or ours published. False: it cannot be asked. */
 export async function agree(
   known: Deployment,
-  shared: SharedFacts,
+  shared: FactStore,
   { adopt, restamp }: Agreement,
 ): Promise<boolean> {
   for (;;) {

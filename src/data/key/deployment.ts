@@ -36,12 +36,12 @@ import {
   parseFact,
 } from './deployed.ts'
 import { agree, type Deployment, newDeployment } from './deployment-fact.ts'
-import type { SharedFacts } from './epochs.ts'
+import type { FactStore } from './epochs.ts'
 import { isLater, type Stamp, stampAfter } from './stamp.ts'
 
 export interface DeploymentsOptions {
   /** Undefined: this process is alone. */
-  readonly shared: SharedFacts | undefined
+  readonly shared: FactStore | undefined
   /** Milliseconds a call waits for the shared tier; then the stamp is this process's own for now. Default 25. */
   readonly waitMs?: number
   readonly clock: Clock

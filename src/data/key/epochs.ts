@@ -13,7 +13,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { isLater, isStamp, type Stamp, stampAfter } from './stamp.ts'
 
 /** The shared tier's side; undefined answers stand for a tier that cannot be asked. */
-export interface SharedFacts {
+export interface FactStore {
   claim(name: string, value: string): Promise<string | undefined>
   facts(names: readonly string[]): Promise<(string | undefined)[] | undefined>
   publish(name: string, value: string): Promise<boolean>
@@ -21,7 +21,7 @@ export interface SharedFacts {
 
 export interface EpochsOptions {
   /** Undefined: this process is alone. */
-  readonly shared: SharedFacts | undefined
+  readonly shared: FactStore | undefined
   readonly clock: Clock
   readonly log: Log
   /** Called whenever an epoch has changed, by a purge here or elsewhere. */

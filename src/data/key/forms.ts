@@ -59,12 +59,12 @@ function bounded(table: Map<string, number>): void {
 }
 
 /** How a call is written, and whether answers that came in other forms will do for it. */
-export interface Taker {
+export interface FormPreference {
   readonly form: number
   readonly isShown: boolean
 }
 
 /** Whether a kept answer may be given to such a call. */
-export function suits({ form = 0 }: { readonly form?: number }, taker: Taker): boolean {
+export function suits({ form = 0 }: { readonly form?: number }, taker: FormPreference): boolean {
   return taker.isShown || form === taker.form
 }

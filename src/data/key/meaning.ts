@@ -30,9 +30,9 @@ const ONCE: Readonly<Record<string, string>> = {
   'x-amzn-sagemaker-session-id': 'session',
 }
 
-type Kind = 'credential' | 'choosing' | 'single' | 'once'
+type FieldRole = 'credential' | 'choosing' | 'single' | 'once'
 
-const KINDS = new FieldTable<Kind>([
+const KINDS = new FieldTable<FieldRole>([
   ...CREDENTIAL_FIELDS.map((name) => [name, 'credential'] as const),
   ...CHOOSING_FIELDS.map((name) => [name, 'choosing'] as const),
   ...SINGLE.map((name) => [name, 'single'] as const),

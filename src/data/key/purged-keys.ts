@@ -11,11 +11,11 @@ import { randomBytes } from 'node:crypto'
 import { type Digest, parseDigest, printable } from '../../core/key.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { SharedFacts } from './epochs.ts'
+import type { FactStore } from './epochs.ts'
 
 export interface PurgedKeysOptions {
   /** Undefined: this process is alone. */
-  readonly shared: SharedFacts | undefined
+  readonly shared: FactStore | undefined
   readonly clock: Clock
   readonly log: Log
   /** Makes the answer unreachable here; resolves false where a shared tier could not be told. Never rejects. */

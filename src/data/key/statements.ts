@@ -12,7 +12,7 @@ import type { Entry } from '../cache/entry.ts'
 import type { Matched } from '../route/routes.ts'
 import type { Deployments } from './deployment.ts'
 
-export interface Statement {
+export interface VersionStatement {
   readonly pool: string
   readonly model: string
   /** Of the backend; 0: an answer that another gateway has kept. */
@@ -36,7 +36,7 @@ const OTHERS = 0
 
 export function createVersionRules(
   deployments: Pick<Deployments, 'mayKeep'>,
-  tell: (statement: Statement) => void,
+  tell: (statement: VersionStatement) => void,
 ): VersionRules {
   const statements = new Statements(tell)
   return {
@@ -57,10 +57,10 @@ export function createVersionRules(
 const MAX_STATEMENTS = 4_096
 
 class Statements {
-  readonly #tell: (statement: Statement) => void
+  readonly #tell: (statement: VersionStatement) => void
   readonly #last = new Map<string, string>()
 
-  constructor(tell: (statement: Statement) => void) {
+  constructor(tell: (statement: VersionStatement) => void) {
     this.#tell = tell
   }
 

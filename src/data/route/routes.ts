@@ -101,14 +101,14 @@ export function isKept(method: string): boolean {
   return method === 'GET' || method === 'HEAD' || method === 'POST' || method === 'QUERY'
 }
 
-interface Asked {
+interface RouteRequest {
   readonly method: string
   readonly host: string
   readonly path: string
   readonly headers: RawPairs
 }
 
-export type Router = (asked: Asked) => Matched | undefined
+export type Router = (asked: RouteRequest) => Matched | undefined
 
 /** What the settings may change while calls run. */
 export interface Live {
@@ -143,7 +143,7 @@ function dialect(route: Route, method: string, path: string): Matched | undefine
   return undefined
 }
 
-function compile({ match }: Route): (asked: Asked, path: string) => boolean {
+function compile({ match }: Route): (asked: RouteRequest, path: string) => boolean {
   const path = match.path === undefined ? undefined : glob(decoded(match.path) ?? match.path)
   const host = match.host === undefined ? undefined : glob(match.host.toLowerCase())
   const hasPort = /:\d+$/.test(match.host ?? '')

@@ -3,15 +3,15 @@ import type { Call, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Row } from '../../protocol/protocol.ts'
 import type { Dispatch } from '../upstream/upstream-call.ts'
-import type { Job } from './lookup-context.ts'
+import type { LookupContext } from './lookup-context.ts'
 
 const MAX_BYTES = 16 * 1024 * 1024
 const DEADLINE_MS = 30_000
 
 /** Resolves with a whole 200, or undefined; the caller's own leaving does not end it. */
 export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs) {
-  return async (job: Job, rows: readonly Row[]): Promise<Reply | undefined> => {
-    const { call, matched, plan, body } = job
+  return async (context: LookupContext, rows: readonly Row[]): Promise<Reply | undefined> => {
+    const { call, matched, plan, body } = context
     const joined = matched.protocol.rows?.join(plan, rows, body)
     if (!joined) return undefined
     const { reply } = await dispatch(call, matched, {

@@ -6,13 +6,13 @@ import type { Reply } from '../../core/reply.ts'
 import type { Plan, Row } from '../../protocol/protocol.ts'
 import type { Directives } from '../cache/directives.ts'
 import type { Entry } from '../cache/entry.ts'
-import type { Taker } from '../key/forms.ts'
+import type { FormPreference } from '../key/forms.ts'
 import type { Seed } from '../key/keyer.ts'
 import type { Matched } from '../route/routes.ts'
-import type { Sheet } from './row-lookups.ts'
+import type { RowLookups } from './row-lookups.ts'
 
 /** A call on its way through the cache. */
-export interface Job extends Taker {
+export interface LookupContext extends FormPreference {
   readonly call: Call
   readonly matched: Matched
   readonly wish: Directives
@@ -22,7 +22,7 @@ export interface Job extends Taker {
   readonly rows: readonly Row[] | undefined
   readonly seed: Seed
   readonly raw: Digest
-  readonly sheet: Sheet
+  readonly lookups: RowLookups
   /** The cache's mark when the call came: what was removed by key since then is not kept from it. */
   readonly began: number
   /** The shared tiers were asked for the whole call just now, and do not have it. */
@@ -30,16 +30,16 @@ export interface Job extends Taker {
 }
 
 /** The key under which a refusal of the call is kept and told; undefined: nobody else may hear it. */
-export type RefusalOf = (job: Pick<Job, 'call' | 'raw'>) => Digest | undefined
+export type RefusalOf = (context: Pick<LookupContext, 'call' | 'raw'>) => Digest | undefined
 
 /** The shared tiers were asked for a whole call, and what they have does not answer. */
-export interface Asked {
+export interface TierMiss {
   /** Too old, but better than an error. */
   readonly fallback: Entry | undefined
 }
 
 /** What a flight lands with. */
-export type Landing =
+export type LoadResult =
   | {
       readonly kind: 'entry'
       readonly entry: Entry /** Undefined: it was fetched. */

@@ -7,7 +7,7 @@ import type { Reply, RowCounts } from '../../core/reply.ts'
 import type { Row } from '../../protocol/protocol.ts'
 import type { Entry } from '../cache/entry.ts'
 
-export interface Line {
+export interface RowLookup {
   readonly row: Row
   entry: Entry | undefined
   /** Too old to answer, but better than an error. */
@@ -21,31 +21,31 @@ export interface Line {
   own: Reply | undefined
 }
 
-export class Sheet {
-  readonly lines: readonly Line[]
+export class RowLookups {
+  readonly items: readonly RowLookup[]
   /** One a line. */
   readonly rows: readonly Row[]
   /** For each row of the call, its line. */
-  readonly #order: readonly Line[]
+  readonly #order: readonly RowLookup[]
   /** Undefined: there is one line. */
-  readonly #byDigest: ReadonlyMap<Digest, Line> | undefined
+  readonly #byDigest: ReadonlyMap<Digest, RowLookup> | undefined
 
   constructor(rows: readonly Row[]) {
     const [only] = rows
     if (only && rows.length === 1) {
-      this.lines = this.#order = [lineOf(only)]
+      this.items = this.#order = [lookupOf(only)]
       this.rows = rows
       return
     }
-    const lines = new Map<Digest, Line>()
+    const items = new Map<Digest, RowLookup>()
     this.#order = rows.map((row) => {
-      const line = lines.get(row.digest) ?? lineOf(row)
-      lines.set(row.digest, line)
-      return line
+      const lookup = items.get(row.digest) ?? lookupOf(row)
+      items.set(row.digest, lookup)
+      return lookup
     })
-    this.lines = [...lines.values()]
-    this.rows = this.lines.map(({ row }) => row)
-    this.#byDigest = lines
+    this.items = [...items.values()]
+    this.rows = this.items.map(({ row }) => row)
+    this.#byDigest = items
   }
 
   /** The rows of these digests, in the caller's order. */
@@ -56,31 +56,31 @@ export class Sheet {
 
   /** Keeps an answer that is too old, for the case that there will be no other. */
   fallBack(digest: Digest, entry: Entry): void {
-    const line = this.#byDigest ? this.#byDigest.get(digest) : this.lines[0]
-    if (line?.row.digest === digest) line.fallback ??= entry
+    const lookup = this.#byDigest ? this.#byDigest.get(digest) : this.items[0]
+    if (lookup?.row.digest === digest) lookup.fallback ??= entry
   }
 
   /** Lines that have no answer yet, in the caller's order. */
-  get missing(): readonly Line[] {
-    const [only] = this.lines
-    if (only && this.lines.length === 1) return only.entry ? NONE : this.lines
-    return this.lines.filter((line) => line.entry === undefined)
+  get missing(): readonly RowLookup[] {
+    const [only] = this.items
+    if (only && this.items.length === 1) return only.entry ? NONE : this.items
+    return this.items.filter((lookup) => lookup.entry === undefined)
   }
 
   /** True when no row occurs twice: what is asked of a backend for all lines is the call as it came. */
   get plain(): boolean {
-    return this.lines.length === this.#order.length
+    return this.items.length === this.#order.length
   }
 
   /** True when no answer was fetched. */
   get isKnown(): boolean {
-    for (const { tier } of this.lines) if (tier === undefined) return false
+    for (const { tier } of this.items) if (tier === undefined) return false
     return true
   }
 
   /** True when all that was fetched is kept somewhere. */
   get isKept(): boolean {
-    for (const { lost } of this.lines) if (lost) return false
+    for (const { lost } of this.items) if (lost) return false
     return true
   }
 
@@ -89,9 +89,9 @@ export class Sheet {
     const [only] = this.#order
     if (only && this.#order.length === 1) return only.entry && [only.entry]
     const entries: Entry[] = []
-    for (const line of this.#order) {
-      if (!line.entry) return undefined
-      entries.push(line.entry)
+    for (const lookup of this.#order) {
+      if (!lookup.entry) return undefined
+      entries.push(lookup.entry)
     }
     return entries
   }
@@ -99,17 +99,17 @@ export class Sheet {
   counts(): RowCounts {
     let hit = 0
     let join = 0
-    for (const line of this.lines) {
-      if (line.tier !== undefined) hit++
-      else if (line.joined) join++
+    for (const lookup of this.items) {
+      if (lookup.tier !== undefined) hit++
+      else if (lookup.joined) join++
     }
-    return { hit, join, miss: this.lines.length - hit - join, dup: this.#order.length - this.lines.length }
+    return { hit, join, miss: this.items.length - hit - join, dup: this.#order.length - this.items.length }
   }
 }
 
-const NONE: readonly Line[] = []
+const NONE: readonly RowLookup[] = []
 
-function lineOf(row: Row): Line {
+function lookupOf(row: Row): RowLookup {
   return {
     row,
     entry: undefined,

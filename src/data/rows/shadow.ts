@@ -7,21 +7,25 @@
 import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Row, RowAnswer, Rows } from '../../protocol/protocol.ts'
-import type { Job } from './lookup-context.ts'
-import type { Kind, Splitter } from './splitter.ts'
+import type { LookupContext } from './lookup-context.ts'
+import type { QuestionKind, Splitter } from './splitter.ts'
 
 export interface ShadowParts {
   readonly splitter: Splitter
   readonly random: () => number
   readonly clock: Pick<Clock, 'after'>
   /** Sends these rows of a call upstream as a request of their own; undefined: no whole 200 came back. */
-  readonly ask: (job: Job, rows: readonly Row[]) => Promise<Reply | undefined>
+  readonly ask: (context: LookupContext, rows: readonly Row[]) => Promise<Reply | undefined>
   /** Whether callers wait for a place at the backends of a pool. */
   readonly queueing: (pool: string) => boolean
 }
 
 /** Compares, if it is this batch's turn; `answers` gives the rows as the caller got them, or none where it has none. */
-export type Shadow = (job: Job, of: Kind, answers: () => readonly RowAnswer[] | undefined) => void
+export type Shadow = (
+  context: LookupContext,
+  of: QuestionKind,
+  answers: () => readonly RowAnswer[] | undefined,
+) => void
 
 /** In each worker. */
 const MAX_RUNNING = 2
@@ -30,8 +34,8 @@ const MAX_WAITING_BYTES = 16 * 1024 * 1024
 const PAUSE_MS = 20
 
 interface Comparison {
-  readonly job: Job
-  readonly of: Kind
+  readonly context: LookupContext
+  readonly of: QuestionKind
   readonly power: Rows
   readonly rows: readonly Row[]
   readonly answers: readonly RowAnswer[]
@@ -45,16 +49,16 @@ export function createShadow(parts: ShadowParts): Shadow {
   let running = 0
   let isPausing = false
 
-  return (job, of, answers) => {
-    const rows = job.plan.rows ?? []
-    const power = job.matched.protocol.rows
-    const mode = job.matched.route.cache?.rows ?? 'never'
+  return (context, of, answers) => {
+    const rows = context.plan.rows ?? []
+    const power = context.matched.protocol.rows
+    const mode = context.matched.route.cache?.rows ?? 'never'
     if (!power || rows.length < 2 || waiting.length >= MAX_WAITING || bytes >= MAX_WAITING_BYTES) return
     if (!splitter.begin(mode, of)) return
     const known = answers()
     if (!known) return splitter.end(of, undefined)
-    const size = known.reduce((sum, { slice }) => sum + slice.length, job.body.length)
-    waiting.push({ job, of, power, rows, answers: known, bytes: size })
+    const size = known.reduce((sum, { slice }) => sum + slice.length, context.body.length)
+    waiting.push({ context, of, power, rows, answers: known, bytes: size })
     bytes += size
     next()
   }
@@ -63,7 +67,7 @@ export function createShadow(parts: ShadowParts): Shadow {
     while (running < MAX_RUNNING && !isPausing) {
       const comparison = waiting[0]
       if (!comparison) return
-      if (parts.queueing(comparison.job.matched.route.pool)) return pause()
+      if (parts.queueing(comparison.context.matched.route.pool)) return pause()
       waiting.shift()
       bytes -= comparison.bytes
       run(comparison)
@@ -94,21 +98,23 @@ export function createShadow(parts: ShadowParts): Shadow {
 
 async function compare(
   { splitter, random, ask }: ShadowParts,
-  { job, of, power, rows, answers }: Comparison,
+  { context, of, power, rows, answers }: Comparison,
 ): Promise<boolean | undefined> {
   const isSplit = splitter.state(of) === 'proved'
   const parts = isSplit ? [rows.map((_, i) => i)] : bipartition(rows.length, random)
   for (const part of parts) {
     const reply = await ask(
-      job,
+      context,
       part.map((i) => rows[i] as Row),
     )
     if (!reply) return undefined
     const body = reply.body as Uint8Array
-    const again = power.cut(reply, body, part.length, job.plan)
+    const again = power.cut(reply, body, part.length, context.plan)
     if (again?.length !== part.length)
       // What is no answer at all tells nothing of the rows.
-      return job.matched.protocol.storable?.(reply, body, job.plan, false) === false ? undefined : false
+      return context.matched.protocol.storable?.(reply, body, context.plan, false) === false
+        ? undefined
+        : false
     if (!part.every((i, at) => power.agree(answers[i] as RowAnswer, again[at] as RowAnswer))) return false
   }
   return true

@@ -32,7 +32,7 @@ export type SplitState = 'unproved' | 'proved' | 'refused' | 'suspended'
 export type SplitReading = 'rows' | 'batches' | 'whole'
 
 /** A kind of question to a model of a pool in one deployment. */
-export interface Kind {
+export interface QuestionKind {
   readonly model: string
   readonly kind: Digest
 }
@@ -89,7 +89,7 @@ export class Splitter {
     this.#options = options
   }
 
-  state({ model, kind }: Kind): SplitState {
+  state({ model, kind }: QuestionKind): SplitState {
     const known = this.#models.get(model)
     return known ? this.#stateOf(known, known.kinds.get(kind)) : 'unproved'
   }
@@ -117,7 +117,7 @@ export class Splitter {
   }
 
   /** Claims a comparison of a batch that is being answered; false: not this one. `end` must follow. */
-  begin(mode: RowsMode, { model, kind }: Kind): boolean {
+  begin(mode: RowsMode, { model, kind }: QuestionKind): boolean {
     if (mode !== 'auto') return false
     const known = this.#model(model)
     const own = known.kinds.get(kind)
@@ -132,13 +132,13 @@ export class Splitter {
   }
 
   /** False: what a comparison would say is known by now. */
-  isOpen({ model, kind }: Kind): boolean {
+  isOpen({ model, kind }: QuestionKind): boolean {
     const state = this.state({ model, kind })
     return state === 'unproved' || state === 'proved'
   }
 
   /** `undefined`: the comparison came to nothing, because a backend failed. */
-  end({ model, kind }: Kind, agreed: boolean | undefined): void {
+  end({ model, kind }: QuestionKind, agreed: boolean | undefined): void {
     const known = this.#model(model)
     const own = this.#kind(known, kind)
     own.comparing = Math.max(0, own.comparing - 1)
@@ -167,13 +167,13 @@ export class Splitter {
   }
 
   /** An answer did not fit the rows it was asked for. */
-  violated({ model, kind }: Kind, reason: string): void {
+  violated({ model, kind }: QuestionKind, reason: string): void {
     this.#suspend(model, kind)
     this.#tell({ model, kind, state: 'suspended', agreements: 0 }, reason)
   }
 
   /** Rows of one batch had different frames. */
-  mismatched(of: Kind): void {
+  mismatched(of: QuestionKind): void {
     const own = this.#kind(this.#model(of.model), of.kind)
     const now = this.#options.clock.now()
     if (now - own.mismatchedAt > SUSPENDED_MS) own.mismatches = 0

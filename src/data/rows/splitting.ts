@@ -4,12 +4,12 @@ import type { Reply } from '../../core/reply.ts'
 import type { Plan, RowAnswer } from '../../protocol/protocol.ts'
 import type { ModelNames } from '../key/model-names.ts'
 import type { Matched } from '../route/routes.ts'
-import type { Job } from './lookup-context.ts'
+import type { LookupContext } from './lookup-context.ts'
 import type { Shadow } from './shadow.ts'
-import type { Kind, SplitReading, Splitter } from './splitter.ts'
+import type { QuestionKind, SplitReading, Splitter } from './splitter.ts'
 
 /** A call that was read. */
-export type Read = Pick<Job, 'matched' | 'plan'>
+export type ReadCall = Pick<LookupContext, 'matched' | 'plan'>
 
 export interface Splitting {
   /** How the call is to be read. */
@@ -17,13 +17,13 @@ export interface Splitting {
   /** Whether a call that was read into rows is answered from them. */
   splits(matched: Matched, plan: Plan): boolean
   /** A batch was answered whole by a backend. */
-  observe(job: Job, reply: Reply): void
+  observe(context: LookupContext, reply: Reply): void
   /** A batch was answered from rows. */
-  check(job: Job, answers: readonly RowAnswer[]): void
+  check(context: LookupContext, answers: readonly RowAnswer[]): void
   /** An answer did not fit its rows. */
-  violated(of: Read, reason: string): void
+  violated(of: ReadCall, reason: string): void
   /** Rows of a batch did not belong together. */
-  mismatched(of: Read): void
+  mismatched(of: ReadCall): void
 }
 
 export interface SplittingParts {
@@ -41,25 +41,26 @@ export function createSplitting({ splitter, shadow, names }: SplittingParts): Sp
     },
     splits: (matched, plan) =>
       plan.rows !== undefined && splitter.splits(mode(matched), names(matched), () => plan.batch),
-    observe(job, reply) {
-      const { matched, plan } = job
+    observe(context, reply) {
+      const { matched, plan } = context
       const { rows } = plan
       if (mode(matched) !== 'auto' || !rows || rows.length < 2) return
       // A batch that does not come back whole nominates nobody.
-      shadow(job, kindOf(job), () => {
+      shadow(context, kindOf(context), () => {
         const answers = matched.protocol.rows?.cut(reply, reply.body as Uint8Array, rows.length, plan)
         return answers?.length === rows.length ? answers : undefined
       })
     },
-    check(job, answers) {
-      if (mode(job.matched) === 'auto' && answers.length > 1) shadow(job, kindOf(job), () => answers)
+    check(context, answers) {
+      if (mode(context.matched) === 'auto' && answers.length > 1)
+        shadow(context, kindOf(context), () => answers)
     },
     violated: (of, reason) => splitter.violated(kindOf(of), reason),
     mismatched: (of) => splitter.mismatched(kindOf(of)),
   }
 
   /** Rows that could share a request are of one kind: all but themselves is equal. */
-  function kindOf({ matched, plan }: Read): Kind {
+  function kindOf({ matched, plan }: ReadCall): QuestionKind {
     return { model: names(matched), kind: plan.batch ?? NO_KIND }
   }
 }

@@ -6,14 +6,14 @@
 import type { Observer } from '../../core/observer.ts'
 import type { Answer, Outcome, Reply, RowCounts } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { Coming } from '../../lib/later.ts'
+import type { Awaitable } from '../../lib/deferred.ts'
 import type { RowAnswer } from '../../protocol/protocol.ts'
 import type { Directives } from '../cache/directives.ts'
 import { ageMs, type Entry, remainingMs } from '../cache/entry.ts'
 import { besideContent } from '../http/headers.ts'
 import type { Forms } from '../key/forms.ts'
-import type { Job } from '../rows/lookup-context.ts'
-import type { Sheet } from '../rows/row-lookups.ts'
+import type { LookupContext } from '../rows/lookup-context.ts'
+import type { RowLookups } from '../rows/row-lookups.ts'
 import type { Splitting } from '../rows/splitting.ts'
 import type { Forward } from '../upstream/forward.ts'
 
@@ -32,77 +32,81 @@ type Aged = Pick<Entry, 'createdAt' | 'ttlMs'>
 export interface Compose {
   hitOutcome(entries: readonly Aged[], tier: string, wish: Directives): Outcome
   /** From the sheet, on which every line has its entry; undefined: its rows do not belong together. */
-  answer(job: Job): Answer | Coming<Answer> | undefined
+  answer(context: LookupContext): Answer | Awaitable<Answer> | undefined
   /** What a backend said that is not kept. */
-  unkept(job: Job, reply: Reply, facts: { collapsed: boolean; counts: RowCounts }): Answer | Coming<Answer>
+  unkept(
+    context: LookupContext,
+    reply: Reply,
+    facts: { collapsed: boolean; counts: RowCounts },
+  ): Answer | Awaitable<Answer>
   /** From entries that are too old, because the backends fail; undefined where one is missing. */
-  stale(job: Job, status: number | undefined): Answer | undefined
+  stale(context: LookupContext, status: number | undefined): Answer | undefined
 }
 
 export function createCompose({ forward, splitting, forms, observer, clock, memory }: ComposeParts): Compose {
   return { hitOutcome, answer, unkept, stale }
 
-  function answer(job: Job): Answer | Coming<Answer> | undefined {
-    const { matched, plan, sheet, rows, wish } = job
-    const entries = sheet.entries() as readonly Entry[]
+  function answer(context: LookupContext): Answer | Awaitable<Answer> | undefined {
+    const { matched, plan, lookups, rows, wish } = context
+    const entries = lookups.entries() as readonly Entry[]
     if (!rows) {
-      const line = sheet.lines[0] as (typeof sheet.lines)[number]
+      const lookup = lookups.items[0] as (typeof lookups.items)[number]
       const entry = entries[0] as Entry
-      const reply = line.own ?? replyOf(entry)
+      const reply = lookup.own ?? replyOf(entry)
       const outcome: Outcome =
-        line.tier !== undefined
-          ? hitOutcome(entries, line.tier, wish)
+        lookup.tier !== undefined
+          ? hitOutcome(entries, lookup.tier, wish)
           : {
               kind: 'miss',
-              stored: !line.lost,
-              collapsed: line.joined,
+              stored: !lookup.lost,
+              collapsed: lookup.joined,
               status: entry.status,
               ttlMs: left(entries),
             }
-      if (line.tier === undefined) splitting.observe(job, reply)
+      if (lookup.tier === undefined) splitting.observe(context, reply)
       // Of its own form: somebody else's call has shown it.
-      else if (!job.isShown && !entry.negative) forms.learn(matched, plan, reply)
-      return addressed(job, { reply, form: entry.form }, outcome)
+      else if (!context.isShown && !entry.negative) forms.learn(matched, plan, reply)
+      return addressed(context, { reply, form: entry.form }, outcome)
     }
     const answers = entries.map(answerOf)
-    const isOwn = areOwn(job, entries)
+    const isOwn = areOwn(context, entries)
     const assembled = ofOneVersion(entries)
       ? matched.protocol.rows?.assemble(plan, answers, isOwn)
       : undefined
-    const reply = assembled && withFields(assembled, sheet, entries)
+    const reply = assembled && withFields(assembled, lookups, entries)
     // Another version, another trailing shape.
     if (!reply) {
-      splitting.mismatched(job)
+      splitting.mismatched(context)
       return undefined
     }
-    splitting.check(job, answers)
-    observer.rows(matched.target.model ?? '', sheet.counts())
-    return addressed(job, { reply, form: isOwn ? job.form : undefined }, rowOutcome(job, entries))
+    splitting.check(context, answers)
+    observer.rows(matched.target.model ?? '', lookups.counts())
+    return addressed(context, { reply, form: isOwn ? context.form : undefined }, rowOutcome(context, entries))
   }
 
   function unkept(
-    job: Job,
+    context: LookupContext,
     reply: Reply,
     facts: { collapsed: boolean; counts: RowCounts },
-  ): Answer | Coming<Answer> {
-    if (job.rows) observer.rows(job.matched.target.model ?? '', facts.counts)
+  ): Answer | Awaitable<Answer> {
+    if (context.rows) observer.rows(context.matched.target.model ?? '', facts.counts)
     const { collapsed } = facts
     const outcome: Outcome = { kind: 'miss', stored: false, collapsed, status: reply.status }
-    return addressed(job, { reply, form: job.form }, outcome)
+    return addressed(context, { reply, form: context.form }, outcome)
   }
 
-  function stale(job: Job, status: number | undefined): Answer | undefined {
-    const { call, matched, plan, sheet, rows } = job
-    for (const line of sheet.lines) {
-      if (!line.entry && !line.fallback) return undefined
-      line.entry ??= line.fallback
+  function stale(context: LookupContext, status: number | undefined): Answer | undefined {
+    const { call, matched, plan, lookups, rows } = context
+    for (const lookup of lookups.items) {
+      if (!lookup.entry && !lookup.fallback) return undefined
+      lookup.entry ??= lookup.fallback
     }
-    const entries = sheet.entries() as readonly Entry[]
+    const entries = lookups.entries() as readonly Entry[]
     if (!ofOneVersion(entries)) return undefined
-    const isOwn = areOwn(job, entries)
+    const isOwn = areOwn(context, entries)
     const assembled = rows ? matched.protocol.rows?.assemble(plan, entries.map(answerOf), isOwn) : undefined
-    const reply = rows ? assembled && withFields(assembled, sheet, entries) : replyOf(entries[0] as Entry)
-    const origin = { form: isOwn ? job.form : undefined, asItCame: !job.isShown }
+    const reply = rows ? assembled && withFields(assembled, lookups, entries) : replyOf(entries[0] as Entry)
+    const origin = { form: isOwn ? context.form : undefined, asItCame: !context.isShown }
     const own = reply && matched.protocol.address(reply, call, plan, origin)
     if (!own) return undefined
     const age = oldest(entries)
@@ -113,23 +117,27 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
   }
 
   function addressed(
-    { call, matched, plan, isShown }: Job,
+    { call, matched, plan, isShown }: LookupContext,
     { reply, form }: Formed,
     outcome: Outcome,
-  ): Answer | Coming<Answer> {
+  ): Answer | Awaitable<Answer> {
     const own = matched.protocol.address(reply, call, plan, { form, asItCame: !isShown })
     return own ? { reply: own, outcome } : forward(call, matched, 'no such encoding')
   }
 
-  function rowOutcome({ sheet, wish }: Job, entries: readonly Entry[]): Outcome {
-    const rows = sheet.counts()
+  function rowOutcome({ lookups, wish }: LookupContext, entries: readonly Entry[]): Outcome {
+    const rows = lookups.counts()
     if (rows.miss + rows.join === 0)
-      return hitOutcome(entries, [...new Set(sheet.lines.map((line) => line.tier as string))].join(','), wish)
+      return hitOutcome(
+        entries,
+        [...new Set(lookups.items.map((lookup) => lookup.tier as string))].join(','),
+        wish,
+      )
     if (rows.hit + rows.join + rows.dup === 0)
-      return { kind: 'miss', stored: sheet.isKept, collapsed: false, status: 200, ttlMs: left(entries) }
+      return { kind: 'miss', stored: lookups.isKept, collapsed: false, status: 200, ttlMs: left(entries) }
     return {
       kind: 'partial',
-      stored: sheet.isKept,
+      stored: lookups.isKept,
       rows,
       ageMs: oldest(entries),
       ttlMs: left(entries),
@@ -175,7 +183,7 @@ interface Formed {
 }
 
 /** Whether all were answers to calls in this one's form. */
-function areOwn({ form }: Job, entries: readonly Entry[]): boolean {
+function areOwn({ form }: LookupContext, entries: readonly Entry[]): boolean {
   return entries.every((entry) => (entry.form ?? 0) === form)
 }
 
@@ -186,8 +194,8 @@ function answerOf({ frame, body }: Entry): RowAnswer {
 }
 
 /** Beside what tells of the content: what the backend said to this call, or what is kept with the rows. */
-function withFields(assembled: Reply, sheet: Sheet, entries: readonly Entry[]): Reply {
-  const own = sheet.lines.find((line) => line.own)?.own
+function withFields(assembled: Reply, lookups: RowLookups, entries: readonly Entry[]): Reply {
+  const own = lookups.items.find((lookup) => lookup.own)?.own
   const fields = own ? besideContent(own) : (entries[0]?.headers ?? NO_FIELDS)
   if (fields.length === 0) return assembled
   const trailers = own?.trailers ? { trailers: own.trailers } : {}

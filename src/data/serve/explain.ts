@@ -7,13 +7,13 @@ import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { type Digest, printable } from '../../core/key.ts'
 import { Cancel } from '../../lib/cancel.ts'
-import { inTurns } from '../../lib/turns.ts'
+import { cooperatively } from '../../lib/cooperative.ts'
 import type { Reading } from '../../protocol/protocol.ts'
 import { parseDirectives } from '../cache/directives.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import type { Tiered } from '../cache/tiered.ts'
 import { bypassReason } from '../decision/bypass.ts'
-import type { Standings } from '../decision/cache-decision.ts'
+import type { CacheDecisions } from '../decision/cache-decision.ts'
 import { endToEnd } from '../http/headers.ts'
 import type { HttpCache } from '../http-cache/http-cache.ts'
 import type { Keyer } from '../key/keyer.ts'
@@ -23,7 +23,7 @@ import { parseTarget } from '../route/target.ts'
 import type { Splitting } from '../rows/splitting.ts'
 
 /** A request as the admin API is asked about it; `path` with the query. */
-export interface Asked {
+export interface ExplainQuery {
   readonly method: string
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
@@ -52,7 +52,7 @@ export interface Explanation {
 
 export interface ExplainParts {
   readonly keyer: Keyer
-  readonly standings: Pick<Standings, 'of'>
+  readonly decisions: Pick<CacheDecisions, 'of'>
   readonly http: Pick<HttpCache, 'explain'>
   readonly cache: Tiered
   readonly memory: string
@@ -68,7 +68,7 @@ const ROWS_BYTES = 128 << 10
 const MAX_ROWS = 1000
 /** The request as a call, and where it goes. */
 export function calledBy(
-  { method, path: raw, headers = {}, body = '' }: Asked,
+  { method, path: raw, headers = {}, body = '' }: ExplainQuery,
   route: Router,
 ): { readonly call: Call; readonly matched: Matched } {
   const { path, query } = parseTarget(raw)
@@ -105,7 +105,7 @@ export async function explain(parts: ExplainParts, call: Call, matched: Matched)
   }
   const reason = bypassReason(call, matched, parseDirectives(call.headers))
   if (reason !== undefined) return { ...facts, cacheable: false, reason }
-  const { http } = await parts.standings.of(call, matched)
+  const { http } = await parts.decisions.of(call, matched)
   if (http) {
     const wish = parseDirectives(call.headers)
     return { ...facts, cacheable: true, ...(await parts.http.explain(call, matched, { wish, seeds: http })) }
@@ -141,7 +141,7 @@ function read(
   const body = call.body as Uint8Array
   if (body.length <= ROWS_BYTES) return protocol.read(call, body, options)
   const pieces = new Chunks([body])
-  return inTurns(protocol.readChunks({ ...call, body: pieces }, pieces, options), call.signal)
+  return cooperatively(protocol.readChunks({ ...call, body: pieces }, pieces, options), call.signal)
 }
 
 /** Where each is kept: memory first, then all that it does not have in one look at the tiers. */

@@ -6,30 +6,30 @@
 import type { Call, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
-import { after, type Coming } from '../../lib/later.ts'
+import { type Awaitable, after } from '../../lib/deferred.ts'
 import type { Row, RowAnswer } from '../../protocol/protocol.ts'
 import { type BatchCall, Batches, type BatchesParts } from '../batch/batches.ts'
 import { collectable, isOpenEnded, type StorePolicy, saidOf, unstorable } from '../decision/storable.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
-import { isFresh } from '../http-cache/said.ts'
+import { isFresh } from '../http-cache/response-directives.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import { replaced } from '../rows/ask.ts'
-import type { Job } from '../rows/lookup-context.ts'
+import type { LookupContext } from '../rows/lookup-context.ts'
 import type { Splitting } from '../rows/splitting.ts'
-import type { Delivered, Dispatch } from '../upstream/upstream-call.ts'
+import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
 
 /** One row's answer, or the whole call's, and who gave it. */
-export interface Kept {
-  readonly delivered: Delivered
+export interface FetchedAnswer {
+  readonly delivered: UpstreamResponse
   /** Undefined: the reply as a whole. */
   readonly answer: RowAnswer | undefined
   /** Of the call that was sent, where it was another's. */
   readonly form?: number
 }
 
-export type Shipped =
+export type FetchResult =
   /** `own`: what the backend said to this call alone. */
-  { readonly kept: readonly Kept[]; readonly own?: Reply } | { readonly unkept: Reply }
+  { readonly kept: readonly FetchedAnswer[]; readonly own?: Reply } | { readonly unkept: Reply }
 
 export interface Order {
   readonly rows: readonly Row[]
@@ -39,29 +39,29 @@ export interface Order {
   readonly until: SharedDeadline
 }
 
-export type Ship = (job: Job, order: Order) => Coming<Shipped>
+export type Fetch = (context: LookupContext, order: Order) => Awaitable<FetchResult>
 
-export interface ShipParts extends Omit<BatchesParts, 'cut'> {
+export interface FetchParts extends Omit<BatchesParts, 'cut'> {
   readonly dispatch: Dispatch
   /** The call's own headers, as they go to a backend. */
   readonly outgoing: (call: Call) => RawPairs
   readonly splitting: Pick<Splitting, 'violated'>
 }
 
-export function createShip(parts: ShipParts): Ship {
+export function createFetch(parts: FetchParts): Fetch {
   const { dispatch, outgoing, splitting, clock } = parts
   const batches = new Batches({ ...parts, cut: cutRows })
 
-  return function ship(job, order) {
+  return function fetch(context, order) {
     // Another's request, with these rows in it, would not show what the server makes of this form.
-    if (!job.rows || !job.isShown || !batches.takes(job)) return alone(job, order)
-    return after(batches.ship(job, order), (shipped) =>
+    if (!context.rows || !context.isShown || !batches.takes(context)) return alone(context, order)
+    return after(batches.fetch(context, order), (shipped) =>
       'refused' in shipped ? { unkept: shipped.refused.reply } : { kept: shipped.answers },
     )
   }
 
-  function alone(job: Job, { rows, isWhole, signal, until }: Order): Coming<Shipped> {
-    const { call, matched, plan, body } = job
+  function alone(context: LookupContext, { rows, isWhole, signal, until }: Order): Awaitable<FetchResult> {
+    const { call, matched, plan, body } = context
     const joined = isWhole ? undefined : matched.protocol.rows?.join(plan, rows, body)
     const delivered = dispatch(call, matched, {
       body: joined?.body ?? body,
@@ -73,22 +73,26 @@ export function createShip(parts: ShipParts): Ship {
       until,
       collectBytes: collectable((matched.route.cache as RouteCache).maxEntryBytes, rows.length),
     })
-    return after(delivered, (answered) => judged(job, answered, rows.length))
+    return after(delivered, (answered) => judged(context, answered, rows.length))
   }
 
-  function judged(job: Job, delivered: Delivered, count: number): Shipped {
-    if (!job.rows)
-      return mayKeep(job, delivered, clock.wall())
+  function judged(context: LookupContext, delivered: UpstreamResponse, count: number): FetchResult {
+    if (!context.rows)
+      return mayKeep(context, delivered, clock.wall())
         ? { kept: [{ answer: undefined, delivered }], own: delivered.reply }
         : { unkept: delivered.reply }
-    const answers = cutRows(job, delivered, count)
+    const answers = cutRows(context, delivered, count)
     return answers
       ? { kept: answers.map((answer) => ({ answer, delivered })), own: delivered.reply }
       : { unkept: delivered.reply }
   }
 
   /** The reply's answers, one a row; undefined where it must not be kept or does not fit its rows. */
-  function cutRows(of: BatchCall, delivered: Delivered, count: number): readonly RowAnswer[] | undefined {
+  function cutRows(
+    of: BatchCall,
+    delivered: UpstreamResponse,
+    count: number,
+  ): readonly RowAnswer[] | undefined {
     const { matched, plan } = of
     const { protocol } = matched
     const { reply } = delivered
@@ -113,12 +117,12 @@ function policyOf({ route }: Matched, count: number): StorePolicy {
 }
 
 /** Whether it was too old already when it came. `at`: wall milliseconds. */
-function isTooOld({ route }: Matched, { reply, ms }: Delivered, at: number): boolean {
+function isTooOld({ route }: Matched, { reply, ms }: UpstreamResponse, at: number): boolean {
   return (route.cache as RouteCache).heedBackend && !isFresh(saidOf(reply), { at, delayMs: ms })
 }
 
 /** Whether the reply to a whole call may be kept; a refusal only where the route remembers refusals. */
-function mayKeep({ matched, plan }: Job, delivered: Delivered, at: number): boolean {
+function mayKeep({ matched, plan }: LookupContext, delivered: UpstreamResponse, at: number): boolean {
   const { reply } = delivered
   const { protocol, route } = matched
   const { negativeTtl, rows } = route.cache as RouteCache

@@ -16,24 +16,24 @@ import { type Call, isWhole } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
-import { after, type Coming } from '../../lib/later.ts'
-import { inTurns } from '../../lib/turns.ts'
+import { cooperatively } from '../../lib/cooperative.ts'
+import { type Awaitable, after } from '../../lib/deferred.ts'
 import type { Plan, Reading } from '../../protocol/protocol.ts'
 import { judge } from '../cache/freshness.ts'
-import type { Standing, Standings } from '../decision/cache-decision.ts'
+import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
 import type { RefreshBudget } from '../decision/refresh-budget.ts'
 import type { HeadNotes } from '../exchange/exchange.ts'
 import type { HttpCache } from '../http-cache/http-cache.ts'
 import { type Forms, suits } from '../key/forms.ts'
 import { rawDigest, rawDigestSteps } from '../key/raw.ts'
 import { isHttpWrite, type Matched } from '../route/routes.ts'
-import type { Asked, Job } from '../rows/lookup-context.ts'
-import { Sheet } from '../rows/row-lookups.ts'
+import type { LookupContext, TierMiss } from '../rows/lookup-context.ts'
+import { RowLookups } from '../rows/row-lookups.ts'
 import type { Splitting } from '../rows/splitting.ts'
-import { createWays, type WayParts } from './lookup.ts'
+import { createLookup, type LookupParts } from './lookup.ts'
 
-export interface Stages extends WayParts {
-  readonly standings: Standings
+export interface Stages extends LookupParts {
+  readonly decisions: CacheDecisions
   readonly refreshes: RefreshBudget
   readonly splitting: Splitting
   readonly forms: Pick<Forms, 'has'>
@@ -49,18 +49,18 @@ export type Pipeline = (
   call: Call,
   matched: Matched,
   notes?: HeadNotes,
-  asked?: Asked,
-) => Answer | Coming<Answer>
+  asked?: TierMiss,
+) => Answer | Awaitable<Answer>
 
 /** A call of which the head is known. */
-type Opening = Pick<Job, 'call' | 'matched' | 'began'> & { readonly asked: Asked | undefined }
+type Opening = Pick<LookupContext, 'call' | 'matched' | 'began'> & { readonly asked: TierMiss | undefined }
 
 /** A call whose key is known as far as its bytes tell it. */
-type Known = Omit<Job, 'plan' | 'rows' | 'sheet' | 'isSought' | 'form' | 'isShown'> & Opening
+type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isSought' | 'form' | 'isShown'> & Opening
 
 export function createPipeline(stages: Stages): Pipeline {
-  const { standings, cache, memory, ready, aliases, splitting, forms, compose, forward, clock, http } = stages
-  const { shared, alone, looked } = createWays(stages)
+  const { decisions, cache, memory, ready, aliases, splitting, forms, compose, forward, clock, http } = stages
+  const { coalesced: shared, uncoalesced: alone, readOnly: looked } = createLookup(stages)
 
   return function answer(call, matched, notes, asked) {
     const given = opened(call, matched, notes, asked)
@@ -68,46 +68,49 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   /** What a write has changed is not given any more when its answer is there. */
-  async function written(call: Call, given: Answer | Coming<Answer>): Promise<Answer> {
+  async function written(call: Call, given: Answer | Awaitable<Answer>): Promise<Answer> {
     const answer = await given
     await http.invalidate(call, answer)
     return answer
   }
 
-  function opened(...[call, matched, notes, asked]: Parameters<Pipeline>): Answer | Coming<Answer> {
+  function opened(...[call, matched, notes, asked]: Parameters<Pipeline>): Answer | Awaitable<Answer> {
     const opening = { call, matched, began: cache.mark(), asked }
-    const standing = standings.of(call, matched, notes)
-    return standing instanceof Promise
-      ? after(standing, (known) => heard(opening, known))
-      : heard(opening, standing)
+    const decision = decisions.of(call, matched, notes)
+    return decision instanceof Promise
+      ? after(decision, (known) => heard(opening, known))
+      : heard(opening, decision)
   }
 
   /** `no-cache` beyond a caller's budget is not heeded: the call then stands as if it had not been said. */
-  function heard(opening: Opening, standing: Standing): Answer | Coming<Answer> {
+  function heard(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
     const { call, matched } = opening
-    const { wish } = standing
+    const { wish } = decision
     const caller = call.principal === '' ? call.peer : call.principal
-    if (stages.refreshes.allows(caller, wish.noCache)) return keyed(opening, standing)
-    const own = standings.wishing(call, matched, { ...wish, noCache: false, ignored: 'no-cache' })
+    if (stages.refreshes.allows(caller, wish.noCache)) return keyed(opening, decision)
+    const own = decisions.wishing(call, matched, { ...wish, noCache: false, ignored: 'no-cache' })
     return own instanceof Promise ? after(own, (known) => keyed(opening, known)) : keyed(opening, own)
   }
 
-  function keyed({ call, matched, began, asked }: Opening, standing: Standing): Answer | Coming<Answer> {
+  function keyed(
+    { call, matched, began, asked }: Opening,
+    decision: CacheDecision,
+  ): Answer | Awaitable<Answer> {
     // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
-    const { wish, reason, key } = standing
+    const { wish, reason, key } = decision
     const { body } = call
-    if (standing.http && isWhole(body)) return http.answer(call, matched, { wish, seeds: standing.http })
+    if (decision.http && isWhole(body)) return http.answer(call, matched, { wish, seeds: decision.http })
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
     // Written out, here and where a job is made of it: to spread an object costs as much as a look-up.
     const { seed, prefix } = key
     if (!(body instanceof Chunks))
       return digested({ call, matched, wish, body, seed, raw: rawDigest(prefix, body), began, asked })
-    const digesting = inTurns(rawDigestSteps(prefix, body), call.signal)
+    const digesting = cooperatively(rawDigestSteps(prefix, body), call.signal)
     return after(digesting, (raw) => digested({ call, matched, wish, body, seed, raw, began, asked }))
   }
 
-  function digested(found: Known): Answer | Coming<Answer> {
+  function digested(found: Known): Answer | Awaitable<Answer> {
     // 2. A byte-identical repeat is answered without a look into the body.
     const { wish, body, seed, raw } = found
     const known = wish.noCache ? undefined : ready.get(raw)
@@ -137,29 +140,29 @@ export function createPipeline(stages: Stages): Pipeline {
     return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, wish) }
   }
 
-  function read(found: Known, asked?: Asked): Answer | Coming<Answer> {
+  function read(found: Known, asked?: TierMiss): Answer | Awaitable<Answer> {
     // 4. The body is read into rows.
     const { call, matched, body, seed } = found
     const split = splitting.reads(matched)
     const options = { seed: seed.digest, split: split !== 'whole', onlyBatches: split === 'batches' }
     if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), asked)
-    const reading = inTurns(matched.protocol.readChunks(call, body, options), call.signal)
+    const reading = cooperatively(matched.protocol.readChunks(call, body, options), call.signal)
     return after(reading, (known) => planned(found, known, asked))
   }
 
   function planned(
     { call, matched, wish, body, seed, raw, began }: Known,
     reading: Reading,
-    asked: Asked | undefined,
-  ): Answer | Coming<Answer> {
+    asked: TierMiss | undefined,
+  ): Answer | Awaitable<Answer> {
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
     const plan = wish.noTransform ? asItCame(reading, raw) : reading
     const rows = splitting.splits(matched, plan) ? plan.rows : undefined
-    const sheet = new Sheet(rows ?? [{ digest: plan.whole, wire: NOTHING }])
+    const lookups = new RowLookups(rows ?? [{ digest: plan.whole, wire: NOTHING }])
     const isSought = asked !== undefined
     const { form = 0 } = plan
     const isShown = forms.has(matched, form)
-    const job: Job = {
+    const context: LookupContext = {
       call,
       matched,
       wish,
@@ -168,18 +171,18 @@ export function createPipeline(stages: Stages): Pipeline {
       rows,
       seed,
       raw,
-      sheet,
+      lookups,
       began,
       isSought,
       form,
       isShown,
     }
-    if (asked?.fallback && suits(asked.fallback, job)) sheet.fallBack(plan.whole, asked.fallback)
+    if (asked?.fallback && suits(asked.fallback, context)) lookups.fallBack(plan.whole, asked.fallback)
 
     // 5. Some callers do not share: they neither join nor lead.
-    if (wish.noCache) return alone(job)
-    if (wish.noStore || wish.onlyIfCached) return looked(job)
-    return shared(job)
+    if (wish.noCache) return alone(context)
+    if (wish.noStore || wish.onlyIfCached) return looked(context)
+    return shared(context)
   }
 }
 

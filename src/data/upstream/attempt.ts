@@ -5,16 +5,16 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { hear, Later, type Taker } from '../../lib/later.ts'
-import type { Exchange, Request } from '../backend/exchange.ts'
+import { Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
+import type { BackendRequest, BackendResponse } from '../backend/exchange.ts'
 import { type Incoming, letGo } from '../backend/incoming.ts'
-import type { Seat } from '../backend/permit.ts'
+import type { Permit } from '../backend/permit.ts'
 import type { BackendPool } from '../backend/pool.ts'
-import type { Ending } from '../balance/policies/policy.ts'
+import type { AttemptOutcome } from '../balance/policies/policy.ts'
 import { isStreamed } from '../cache/streamed.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { remainingDeadline } from '../http/deadlines.ts'
-import type { Result, Shipment } from './upstream-call.ts'
+import type { AttemptResult, UpstreamRequest } from './upstream-call.ts'
 
 export interface AttemptParts {
   readonly observer: Observer
@@ -25,7 +25,7 @@ export interface AttemptParts {
 
 export interface At {
   readonly pool: BackendPool
-  readonly seat: Seat
+  readonly permit: Permit
   /** When the call first asked for a place. */
   readonly asked: number
   readonly idleTimeoutMs?: number | undefined
@@ -37,13 +37,13 @@ export interface At {
 export const LOSER = new GatewayError('callerLeft', 'another backend was faster')
 
 /** Comes with how it ended; never fails. */
-export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
+export class Attempt extends Deferred<AttemptResult> implements BackendRequest, Listener<BackendResponse> {
   readonly url: string
   readonly method: string
   readonly target: string
-  readonly headers: Request['headers']
+  readonly headers: BackendRequest['headers']
   readonly host: string | undefined
-  readonly body: Request['body']
+  readonly body: BackendRequest['body']
   readonly contentLength: number | undefined
   readonly signal: Signal
   readonly headTimeoutMs: number
@@ -51,24 +51,24 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
   readonly now: number
   readonly #parts: AttemptParts
   readonly #pool: BackendPool
-  readonly #seat: Seat
+  readonly #permit: Permit
   readonly #collectBytes: number
   readonly #stalledBefore: number
   readonly #until: SharedDeadline
 
-  constructor(parts: AttemptParts, call: Call, shipment: Shipment, at: At) {
+  constructor(parts: AttemptParts, call: Call, shipment: UpstreamRequest, at: At) {
     super()
-    const { pool, seat, asked, idleTimeoutMs, keepsHost } = at
+    const { pool, permit, asked, idleTimeoutMs, keepsHost } = at
     this.#parts = parts
     this.#pool = pool
-    this.#seat = seat
+    this.#permit = permit
     this.#collectBytes = shipment.collectBytes
-    const began = seat.since
+    const began = permit.since
     this.now = began
     this.#stalledBefore = parts.stalled(began)
     this.#until = shipment.until ?? call
     const left = this.#until.deadline - began
-    this.url = seat.backend.url
+    this.url = permit.backend.url
     this.method = upstreamMethod(call)
     this.target = call.path + call.query
     this.headers = remainingDeadline(shipment.headers, { leftMs: left, spentMs: began - asked })
@@ -85,13 +85,13 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
   }
 
   start(): this {
-    hear(this.#pool.clients.send(this), this)
+    subscribe(this.#pool.clients.send(this), this)
     return this
   }
 
   /** The head of an answer is there. */
-  took({ reply, over, at }: Exchange): void {
-    const { backend } = this.#seat
+  onValue({ reply, over, at }: BackendResponse): void {
+    const { backend } = this.#permit
     const { body, status } = reply
     if (!over || body instanceof Uint8Array) {
       const ms = this.#end(endingOfStatus(status), at)
@@ -106,14 +106,14 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
     else this.#collect({ reply, backend, ms }, body)
   }
 
-  #collect(so: Extract<Result, { reply: unknown }>, body: Incoming): void {
+  #collect(so: Extract<AttemptResult, { reply: unknown }>, body: Incoming): void {
     body.collect(this.#collectBytes).then(
       ({ complete, bytes }) => this.settle(complete ? { ...so, reply: { ...so.reply, body: bytes } } : so),
       (error: unknown) => this.settle({ failure: asFault(error) }),
     )
   }
 
-  failed(error: unknown): void {
+  onError(error: unknown): void {
     const failure = asFault(error)
     this.#ended(failure)
     this.settle({ failure })
@@ -123,23 +123,23 @@ export class Attempt extends Later<Result> implements Request, Taker<Exchange> {
     this.#end(endingOf(failure))
     if (failure.fault.blame === 'backend') {
       const { observer } = this.#parts
-      observer.failed(this.#pool.name, this.#seat.backend.id, failure)
+      observer.failed(this.#pool.name, this.#permit.backend.id, failure)
     }
   }
 
   /** Counts the call out; gives how long it was there. */
-  #end(ending: Ending | 'cancelled' | 'lost', at = this.#parts.clock.now()): number {
+  #end(ending: AttemptOutcome | 'cancelled' | 'lost', at = this.#parts.clock.now()): number {
     const { observer, stalled } = this.#parts
     const pool = this.#pool
     const ms = at - this.now
-    pool.leave(this.#seat, Math.max(0, ms - (stalled(at) - this.#stalledBefore)), ending, at)
-    observer.attempted(pool.name, this.#seat.backend.id, ending === 'lost' ? 'cancelled' : ending, ms)
+    pool.leave(this.#permit, Math.max(0, ms - (stalled(at) - this.#stalledBefore)), ending, at)
+    observer.attempted(pool.name, this.#permit.backend.id, ending === 'lost' ? 'cancelled' : ending, ms)
     return ms
   }
 }
 
 /** Lets go of an answer that nobody reads. */
-export function discard(result: Result): void {
+export function discard(result: AttemptResult): void {
   if ('reply' in result) letGo(result.reply.body)
 }
 
@@ -148,13 +148,13 @@ function asFault(error: unknown): GatewayError {
   return new GatewayError('internal', 'the gateway failed on this call', { cause: error })
 }
 
-function endingOf(failure: GatewayError): Ending | 'cancelled' | 'lost' {
+function endingOf(failure: GatewayError): AttemptOutcome | 'cancelled' | 'lost' {
   if (failure === LOSER) return 'lost'
   if (failure.code === 'callerLeft') return 'cancelled'
   return failure.code === 'deadline' || failure.code === 'backendTimeout' ? 'timeout' : 'error'
 }
 
-function endingOfStatus(status: number): Ending {
+function endingOfStatus(status: number): AttemptOutcome {
   if (status === 429 || status === 503) return 'overloaded'
   return status >= 500 ? 'error' : 'ok'
 }

@@ -12,8 +12,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Call, isWhole } from '../../core/call.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
-import { type Coming, hear, Later, type Taker } from '../../lib/later.ts'
-import type { Need, Seat } from '../backend/permit.ts'
+import { type Awaitable, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
+import type { Permit, PermitRequest } from '../backend/permit.ts'
 import type { BackendPool } from '../backend/pool.ts'
 import { Replay } from '../backend/replay.ts'
 import { retryDelayMs } from '../balance/limits/retry-budget.ts'
@@ -22,7 +22,7 @@ import { firstTokenWithin } from '../http/deadlines.ts'
 import type { Matched } from '../route/routes.ts'
 import { Attempt, type AttemptParts, discard, LOSER } from './attempt.ts'
 import { isPure, repeatable, retryAfterMs } from './retry.ts'
-import type { Delivered, Dispatch, Result, Shipment } from './upstream-call.ts'
+import type { AttemptResult, Dispatch, UpstreamRequest, UpstreamResponse } from './upstream-call.ts'
 
 const REPLAY_BYTES = 1024 * 1024
 /** Replaced, not written to: most calls are tried once. */
@@ -38,15 +38,15 @@ export function createDispatch(parts: DispatchParts): Dispatch {
 }
 
 /** A call on its way to a backend that answers it. Comes with an answer, whatever its status; fails with a GatewayError. */
-class Delivery extends Later<Delivered> implements Need, Taker<Result> {
+class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, Listener<AttemptResult> {
   readonly model: string | undefined
   readonly version: string | undefined
-  readonly key: Need['key']
+  readonly key: PermitRequest['key']
   readonly signal: Signal
   readonly #parts: DispatchParts
   readonly #call: Call
   readonly #matched: Matched
-  readonly #shipment: Shipment
+  readonly #shipment: UpstreamRequest
   readonly #until: SharedDeadline
   /** By when the caller wishes for a first token. */
   readonly #wished: number
@@ -59,7 +59,7 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
   /** Taken from the budget. */
   #retries = 0
 
-  constructor(parts: DispatchParts, call: Call, matched: Matched, shipment: Shipment) {
+  constructor(parts: DispatchParts, call: Call, matched: Matched, shipment: UpstreamRequest) {
     super()
     this.#parts = parts
     this.#call = call
@@ -91,36 +91,36 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
 
   #enter(now?: number): void {
     try {
-      const seat = this.#pool.enter(this, this.#tried, now)
-      if (seat instanceof Promise)
-        seat.then(
+      const permit = this.#pool.enter(this, this.#tried, now)
+      if (permit instanceof Promise)
+        permit.then(
           (given) => this.#seated(given),
           (error) => this.fail(error),
         )
-      else this.#seated(seat)
+      else this.#seated(permit)
     } catch (error) {
       this.fail(error)
     }
   }
 
-  #seated(seat: Seat): void {
-    const { backend, since } = seat
+  #seated(permit: Permit): void {
+    const { backend, since } = permit
     const { slot } = backend
     if (this.#tried.length === 0) this.#tried = [slot]
     else this.#tried.push(slot)
     // Only a call whose body is at hand can be sent twice at a time.
     const late = isPure(this.#matched) && !this.#replay ? this.#pool.hedgeDelay(this, since) : undefined
-    hear(late === undefined ? this.#send(seat, this.signal) : this.#hedged(seat, late), this)
+    subscribe(late === undefined ? this.#send(permit, this.signal) : this.#hedged(permit, late), this)
   }
 
-  #send(seat: Seat, signal: Signal): Coming<Result> {
+  #send(permit: Permit, signal: Signal): Awaitable<AttemptResult> {
     const shipment = this.#shipment
     const body = this.#replay ? this.#replay.read() : shipment.body
     const sent =
       signal === shipment.signal && body === shipment.body ? shipment : { ...shipment, body, signal }
     return new Attempt(this.#parts, this.#call, sent, {
       pool: this.#pool,
-      seat,
+      permit,
       asked: this.#asked,
       idleTimeoutMs: this.#matched.route.idleTimeout,
       keepsHost: this.#matched.route.keepsHost === true,
@@ -128,7 +128,7 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
   }
 
   /** A try has ended. */
-  took(result: Result): void {
+  onValue(result: AttemptResult): void {
     const isAnswer = 'reply' in result
     if (isAnswer && result.reply.status < 400) return this.#finish(result)
     const pause = retryAfterMs(result)
@@ -151,11 +151,11 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
     )
   }
 
-  failed(error: unknown): void {
+  onError(error: unknown): void {
     this.fail(error)
   }
 
-  override settle(value: Delivered): void {
+  override settle(value: UpstreamResponse): void {
     this.#over()
     super.settle(value)
   }
@@ -170,7 +170,7 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
     this.#retries = 0
   }
 
-  #retry(result: Result): void {
+  #retry(result: AttemptResult): void {
     discard(result)
     const reason = 'reply' in result ? `status ${result.reply.status}` : result.failure.code
     this.#parts.observer.retried(this.#pool.name, reason)
@@ -178,7 +178,7 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
     this.#enter()
   }
 
-  #finish(result: Result): void {
+  #finish(result: AttemptResult): void {
     if ('failure' in result) return this.fail(result.failure)
     const { at = this.#parts.clock.now() } = result
     if (result.reply.status < 500) this.#pool.demand.served(at - this.#asked)
@@ -186,10 +186,10 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
   }
 
   /** The call is sent once more when it is later than most; the first good answer counts, the other is cut. */
-  async #hedged(seat: Seat, late: number): Promise<Result> {
+  async #hedged(permit: Permit, late: number): Promise<AttemptResult> {
     const pool = this.#pool
     const cuts = [Cancel.following(this.signal), Cancel.following(this.signal)] as const
-    const first = promised(this.#send(seat, cuts[0]))
+    const first = promised(this.#send(permit, cuts[0]))
     const early = await Promise.race([first, sleep(late, undefined, { ref: false })])
     if (early) return early
     const other = pool.mayHedge() ? pool.enterExtra(this, this.#tried) : undefined
@@ -211,10 +211,12 @@ class Delivery extends Later<Delivered> implements Need, Taker<Result> {
 }
 
 /** The first result that is an answer, with its place; the last one where none is. The loser is let go. */
-async function firstGood(tries: readonly [Promise<Result>, Promise<Result>]): Promise<[Result, number]> {
+async function firstGood(
+  tries: readonly [Promise<AttemptResult>, Promise<AttemptResult>],
+): Promise<[AttemptResult, number]> {
   const [result, at] = await Promise.race(tries.map(async (attempt, i) => [await attempt, i] as const))
   const isGood = 'reply' in result && result.reply.status < 500 && result.reply.status !== 429
-  const other = tries[1 - at] as Promise<Result>
+  const other = tries[1 - at] as Promise<AttemptResult>
   if (isGood) {
     void other.then(discard)
     return [result, at]
@@ -227,6 +229,6 @@ async function firstGood(tries: readonly [Promise<Result>, Promise<Result>]): Pr
   return [result, at]
 }
 
-async function promised<T>(coming: Coming<T>): Promise<T> {
+async function promised<T>(coming: Awaitable<T>): Promise<T> {
   return coming
 }

@@ -7,12 +7,12 @@
 import { type Call, header, isWhole, type RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Answer } from '../../core/reply.ts'
-import { after, type Coming } from '../../lib/later.ts'
+import { type Awaitable, after } from '../../lib/deferred.ts'
 import { parseDirectives } from '../cache/directives.ts'
 import { keepable, type Matched } from '../route/routes.ts'
-import type { Delivered, Dispatch } from './upstream-call.ts'
+import type { Dispatch, UpstreamResponse } from './upstream-call.ts'
 
-export type Forward = (call: Call, matched: Matched, reason: string) => Coming<Answer>
+export type Forward = (call: Call, matched: Matched, reason: string) => Awaitable<Answer>
 
 export interface ForwardParts {
   readonly dispatch: Dispatch
@@ -44,7 +44,10 @@ export function createForward({ dispatch, outgoing, redeployed }: ForwardParts):
 }
 
 /** A refusal has changed nothing; a failure may have come behind the change. */
-async function deployed(delivered: Coming<Delivered>, redeployed: () => Promise<void>): Promise<Delivered> {
+async function deployed(
+  delivered: Awaitable<UpstreamResponse>,
+  redeployed: () => Promise<void>,
+): Promise<UpstreamResponse> {
   let isRefused = false
   try {
     const come = await delivered

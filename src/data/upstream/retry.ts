@@ -1,7 +1,7 @@
 /** When a call may be sent again, and when not: the one place that decides it. */
 import { header } from '../../core/call.ts'
 import type { Matched } from '../route/routes.ts'
-import type { Result } from './upstream-call.ts'
+import type { AttemptResult } from './upstream-call.ts'
 
 /** The verb is a prediction of a known dialect, and the route does not say that asking twice matters. */
 export function isPure({ route, target }: Matched): boolean {
@@ -19,7 +19,7 @@ export interface Tried {
 }
 
 /** Whether another attempt may do better than this result and harms nobody. */
-export function repeatable(result: Result, matched: Matched, { method, turn }: Tried): boolean {
+export function repeatable(result: AttemptResult, matched: Matched, { method, turn }: Tried): boolean {
   if ('failure' in result) {
     const { fault, detail } = result.failure
     if (fault.retry !== 'other') return false
@@ -34,7 +34,7 @@ export function repeatable(result: Result, matched: Matched, { method, turn }: T
 }
 
 /** How long the backend asks to be left alone, in milliseconds (RFC 9110, section 10.2.3); undefined: it does not. */
-export function retryAfterMs(result: Result): number | undefined {
+export function retryAfterMs(result: AttemptResult): number | undefined {
   if ('failure' in result || !NOT_NOW.has(result.reply.status)) return undefined
   const value = header(result.reply.headers, 'retry-after')
   if (value === undefined) return undefined

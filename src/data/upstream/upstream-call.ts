@@ -6,12 +6,12 @@ import type { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
-import type { Coming } from '../../lib/later.ts'
+import type { Awaitable } from '../../lib/deferred.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import type { Matched } from '../route/routes.ts'
 
 /** What goes upstream for a call: its own body or one put together from rows. */
-export interface Shipment {
+export interface UpstreamRequest {
   readonly body: Body | undefined
   readonly contentLength: number | undefined
   readonly headers: RawPairs
@@ -24,7 +24,7 @@ export interface Shipment {
 }
 
 /** An answer and who gave it. */
-export interface Delivered {
+export interface UpstreamResponse {
   readonly reply: Reply
   readonly backend: Backend
   readonly ms: number
@@ -33,7 +33,11 @@ export interface Delivered {
 }
 
 /** How one attempt ended. */
-export type Result = Delivered | { readonly failure: GatewayError }
+export type AttemptResult = UpstreamResponse | { readonly failure: GatewayError }
 
 /** Comes with an answer of a backend, whatever its status; fails with a GatewayError. */
-export type Dispatch = (call: Call, matched: Matched, shipment: Shipment) => Coming<Delivered>
+export type Dispatch = (
+  call: Call,
+  matched: Matched,
+  shipment: UpstreamRequest,
+) => Awaitable<UpstreamResponse>

@@ -186,13 +186,13 @@ class Canonicaliser {
 }
 
 /** Where to write. */
-interface Target {
+interface WriteTarget {
   readonly out: Uint8Array
   readonly at: number
 }
 
 /** Copies a span without the white space between its tokens; the index behind the copy. */
-function compact(bytes: Uint8Array, span: Span, target: Target): number {
+function compact(bytes: Uint8Array, span: Span, target: WriteTarget): number {
   const { out } = target
   let { at } = target
   let inString = false
@@ -210,7 +210,7 @@ function compact(bytes: Uint8Array, span: Span, target: Target): number {
  * Writes a span canonically into `out` at `at` and returns the index behind it, or why it has no canonical
  * spelling. The canonical spelling is never longer than the span.
  */
-export function writeCanonical(bytes: Uint8Array, span: Span, target: Target): number | ScanProblem {
+export function writeCanonical(bytes: Uint8Array, span: Span, target: WriteTarget): number | ScanProblem {
   const { out, at } = target
   if (span.spelling === CANONICAL) {
     out.set(bytes.subarray(span.start, span.end), at)
@@ -237,7 +237,7 @@ function shelf(size: number): Uint8Array {
 const LOOP_BYTES = 96
 
 /** Copies bytes; the index behind the copy. */
-export function copy(bytes: Uint8Array, { start, end }: Stretch, { out, at }: Target): number {
+export function copy(bytes: Uint8Array, { start, end }: Stretch, { out, at }: WriteTarget): number {
   const size = end - start
   if (size > LOOP_BYTES) out.set(bytes.subarray(start, end), at)
   else for (let i = 0; i < size; i++) out[at + i] = bytes[start + i] as number

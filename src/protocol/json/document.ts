@@ -9,12 +9,12 @@ import { Preimage, SpanHasher } from '../preimage.ts'
 import { canonicalBytes } from './canonical.ts'
 import { Cursor, type ScanProblem, type Span } from './scan.ts'
 
-export interface Problem {
+export interface JsonProblem {
   readonly problem: ScanProblem
 }
 
 /** Digest of one value's canonical bytes. */
-export function valueDigest(bytes: Uint8Array, span: Span): Digest | Problem {
+export function valueDigest(bytes: Uint8Array, span: Span): Digest | JsonProblem {
   const canonical = canonicalBytes(bytes, span)
   return typeof canonical === 'string'
     ? { problem: canonical }
@@ -40,7 +40,7 @@ const MAX_KNOWN = 64
 const COPIED_BYTES = 64 << 10
 
 /** Digest of a member of an object. */
-function memberDigest(prefix: Digest, body: Uint8Array, { key, span }: Member): Digest | Problem {
+function memberDigest(prefix: Digest, body: Uint8Array, { key, span }: ObjectMember): Digest | JsonProblem {
   const before = memberPrefix(prefix, key)
   if (span.end - span.start <= COPIED_BYTES) return new SpanHasher(before).span(body, span)
   const canonical = canonicalBytes(body, span)
@@ -68,16 +68,16 @@ export function byBytes(a: string, b: string): number {
 }
 
 /** Walks over the value of a top-level member; false on a problem. */
-export type Visit = (cursor: Cursor, key: string) => boolean
+export type MemberVisitor = (cursor: Cursor, key: string) => boolean
 
-const skip: Visit = (cursor) => cursor.skip()
+const skip: MemberVisitor = (cursor) => cursor.skip()
 
 /** Key of a whole body; `visit` may look at its members in passing. */
-export function documentDigest(prefix: Digest, body: Uint8Array, visit = skip): Digest | Problem {
+export function documentDigest(prefix: Digest, body: Uint8Array, visit = skip): Digest | JsonProblem {
   const cursor = new Cursor(body)
-  const members: Member[] = []
+  const members: ObjectMember[] = []
   const isObject = cursor.peek() === 0x7b
-  const keep = (key: string, walk: Visit) => {
+  const keep = (key: string, walk: MemberVisitor) => {
     const start = (cursor.peek(), cursor.pos)
     if (!walk(cursor, key)) return false
     members.push({ key, span: cursor.span(start) })
@@ -86,12 +86,12 @@ export function documentDigest(prefix: Digest, body: Uint8Array, visit = skip): 
   const read = isObject ? cursor.members((key) => keep(key, visit)) : keep('', skip)
   if (!read || !cursor.finish()) return { problem: cursor.problem ?? 'unparsable' }
   if (isObject) return membersDigest(prefix, body, members)
-  const digest = valueDigest(body, (members[0] as Member).span)
+  const digest = valueDigest(body, (members[0] as ObjectMember).span)
   return typeof digest === 'string' ? scalarDigest(prefix, digest) : digest
 }
 
 /** A member of an object, by its canonical key. */
-export interface Member {
+export interface ObjectMember {
   readonly key: string
   readonly span: Span
 }
@@ -100,8 +100,8 @@ export interface Member {
 export function membersDigest(
   prefix: Digest,
   body: Uint8Array,
-  members: readonly Member[],
-): Digest | Problem {
+  members: readonly ObjectMember[],
+): Digest | JsonProblem {
   const [only] = members
   if (only && members.length === 1) return memberDigest(prefix, body, only)
   const digests = new Map<string, Digest>()

@@ -52,7 +52,7 @@ export class Column {
   }
 
   /** Sets `span` to element `index`: a loop over many makes no objects. */
-  at(index: number, span: Place): Place {
+  at(index: number, span: MutableSpan): MutableSpan {
     const place = index * PLACE
     span.start = this.#places[place] as number
     span.end = this.#places[place + 1] as number
@@ -63,9 +63,9 @@ export class Column {
 
 const PLACE = 3
 
-type Place = { -readonly [Field in keyof Span]: Span[Field] }
+type MutableSpan = { -readonly [Field in keyof Span]: Span[Field] }
 
-export function place(): Place {
+export function place(): MutableSpan {
   return { start: 0, end: 0, spelling: CANONICAL, shape: 0 }
 }
 
@@ -75,7 +75,7 @@ class ElementRow implements Row {
   readonly body: Uint8Array
   readonly start: number
   readonly end: number
-  constructor(digest: Digest, body: Uint8Array, at: Place) {
+  constructor(digest: Digest, body: Uint8Array, at: MutableSpan) {
     this.digest = digest
     this.body = body
     this.start = at.start

@@ -1,13 +1,13 @@
 /** Digests of long JSON texts from their pieces, with a pause after each. */
 import type { Digest } from '../../core/key.ts'
-import type { Problem } from './document.ts'
+import type { JsonProblem } from './document.ts'
 import { DocumentStream } from './stream.ts'
 
 /** Reads a text's key, and how long its top-level arrays are, from its pieces, with a pause after each. */
 export function* streamDigest(
   pieces: Iterable<Uint8Array>,
   prefix: Digest,
-): Generator<void, { readonly digest: Digest | Problem; readonly lengths: ReadonlyMap<string, number> }> {
+): Generator<void, { readonly digest: Digest | JsonProblem; readonly lengths: ReadonlyMap<string, number> }> {
   const stream = new DocumentStream(prefix)
   for (const piece of pieces) {
     if (!stream.push(piece)) break
@@ -23,7 +23,7 @@ const NO_PREFIX = '' as Digest
 export function* streamValue(
   pieces: Iterable<Uint8Array>,
   around: number,
-): Generator<void, Digest | Problem> {
+): Generator<void, Digest | JsonProblem> {
   const stream = new DocumentStream(NO_PREFIX, around)
   for (const piece of pieces) {
     if (!stream.push(piece)) break

@@ -8,7 +8,7 @@ import type { Digest } from '../../core/key.ts'
 import { Utf8Check } from '../utf8-check.ts'
 import { BACKSLASH, CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from './bytes.ts'
 import { copy, writeCanonical } from './canonical.ts'
-import { memberPrefix, objectDigest, type Problem, scalarDigest } from './document.ts'
+import { type JsonProblem, memberPrefix, objectDigest, scalarDigest } from './document.ts'
 import { EscapeReader, MORE } from './escape.ts'
 import { MAX_DEPTH, MAX_UNSORTED, OTHER, type ScanProblem, STRING_STOP } from './scan.ts'
 import { LONE, writeCodePoint } from './string.ts'
@@ -82,14 +82,14 @@ export class DocumentStream {
   }
 
   /** The key, or why there is none. */
-  finish(): Digest | Problem {
+  finish(): Digest | JsonProblem {
     const value = this.finishValue()
     if (value === undefined) return objectDigest(this.#prefix, this.#members)
     return typeof value === 'string' ? scalarDigest(this.#prefix, value) : value
   }
 
   /** Digest of the text's canonical bytes; undefined where it is an object, of which only the members have one. */
-  finishValue(): Digest | Problem | undefined {
+  finishValue(): Digest | JsonProblem | undefined {
     if (this.#state === SCALAR && this.#depth === 0) this.#endScalar()
     if (!this.#problem && (this.#state !== DONE || !this.#utf8.finish())) this.#fail('unparsable')
     return this.#problem ? { problem: this.#problem } : this.#members.get('\0')

@@ -17,7 +17,7 @@ import { decodeJson, ELEMENT_BYTES, elementsOf, type TensorType, textOffsets } f
 export const HEADER_LENGTH = 'inference-header-content-length'
 
 /** A member as it stands in the answer: `"key": value`. */
-interface Member {
+interface AnswerMember {
   readonly key: string
   readonly text: Uint8Array
   readonly value: Uint8Array
@@ -28,9 +28,9 @@ export interface Output {
   readonly datatype: string
   readonly shape: readonly number[]
   /** All members but `data` and `parameters`, in the server's order. */
-  readonly members: readonly Member[]
+  readonly members: readonly AnswerMember[]
   /** All parameters but `binary_data_size`. */
-  readonly parameters: readonly Member[]
+  readonly parameters: readonly AnswerMember[]
   /** The blob of a binary output. */
   readonly blob?: Uint8Array
   /** `data` of a JSON output. */
@@ -39,9 +39,9 @@ export interface Output {
   readonly text: Uint8Array
 }
 
-export interface Answer {
+export interface OipAnswer {
   readonly body: Uint8Array
-  readonly members: readonly Member[]
+  readonly members: readonly AnswerMember[]
   readonly id?: Uint8Array
   readonly outputs: readonly Output[]
 }
@@ -54,8 +54,8 @@ interface Draft {
   /** How many values `data` has. */
   count?: number
   size?: number
-  readonly members: Member[]
-  readonly parameters: Member[]
+  readonly members: AnswerMember[]
+  readonly parameters: AnswerMember[]
   text?: Uint8Array
 }
 
@@ -68,7 +68,7 @@ export function jsonLength(headers: RawPairs, body: { readonly length: number })
 }
 
 /** The answer in a reply; undefined where it is none of this protocol. */
-export function readAnswer(reply: Reply, body: Uint8Array): Answer | undefined {
+export function readAnswer(reply: Reply, body: Uint8Array): OipAnswer | undefined {
   const jsonEnd = jsonLength(reply.headers, body)
   return jsonEnd === undefined ? undefined : new AnswerReader(body, jsonEnd).read()
 }
@@ -76,7 +76,7 @@ export function readAnswer(reply: Reply, body: Uint8Array): Answer | undefined {
 class AnswerReader {
   readonly #body: Uint8Array
   readonly #cursor: Cursor
-  readonly #members: Member[] = []
+  readonly #members: AnswerMember[] = []
   #drafts: Draft[] | undefined
   #id: Uint8Array | undefined
   #isError = false
@@ -86,7 +86,7 @@ class AnswerReader {
     this.#cursor = new Cursor(body.subarray(0, jsonEnd))
   }
 
-  read(): Answer | undefined {
+  read(): OipAnswer | undefined {
     const cursor = this.#cursor
     const read = this.#each((key) => {
       if (key === 'outputs') return this.#outputs()
@@ -170,7 +170,7 @@ class AnswerReader {
     return this.#cursor.members(visit)
   }
 
-  #keep(key: string, take: (member: Member, span: Span) => void): boolean {
+  #keep(key: string, take: (member: AnswerMember, span: Span) => void): boolean {
     const span = this.#cursor.value()
     if (span) take(memberOf(key, this.#body.subarray(span.start, span.end)), span)
     return span !== undefined
@@ -201,7 +201,7 @@ function isNull(value: Uint8Array): boolean {
   return value.length === 4 && value[0] === 0x6e
 }
 
-function memberOf(key: string, value: Uint8Array): Member {
+function memberOf(key: string, value: Uint8Array): AnswerMember {
   return { key, value, text: Buffer.concat([Buffer.from(`"${key}":`, 'latin1'), value]) }
 }
 
@@ -215,7 +215,7 @@ export function wantsBinary(wishes: Wishes, name: string): boolean {
 }
 
 /** Whether each output came in the encoding that it was wanted in. */
-function isAsAsked(answer: Answer, wishes: Wishes): boolean {
+function isAsAsked(answer: OipAnswer, wishes: Wishes): boolean {
   return answer.outputs.every((output) => isEmpty(output) || fits(output, wishes))
 }
 
@@ -223,7 +223,12 @@ function isAsAsked(answer: Answer, wishes: Wishes): boolean {
  * The reply in this caller's encoding and under its id; undefined where a value has no form in that encoding.
  * `asItIs`: the server gives this encoding to whoever asks so, and what it does not heed is not mended.
  */
-export function addressed(reply: Reply, answer: Answer, wishes: Wishes, asItIs: boolean): Reply | undefined {
+export function addressed(
+  reply: Reply,
+  answer: OipAnswer,
+  wishes: Wishes,
+  asItIs: boolean,
+): Reply | undefined {
   const isFitting = asItIs || isAsAsked(answer, wishes)
   const hasId = wishes.id && answer.id ? Buffer.compare(wishes.id, answer.id) === 0 : wishes.id === answer.id
   if (isFitting && hasId) return reply

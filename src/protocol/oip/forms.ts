@@ -2,7 +2,7 @@
  * In which forms a request of the Open Inference Protocol is written and its answer wanted, as bits; and what a server's
  * metadata say of it.
  */
-import type { Request } from './request.ts'
+import type { OipRequest } from './request.ts'
 
 const TAKES_JSON = 1
 const TAKES_BLOBS = 2
@@ -12,7 +12,7 @@ const GIVES_BLOBS = 8
 export const JSON_FORM = TAKES_JSON | GIVES_JSON
 export const BLOB_FORM = TAKES_BLOBS | GIVES_BLOBS
 
-export function formOf({ inputs, wishes }: Request): number {
+export function formOf({ inputs, wishes }: OipRequest): number {
   const { listed, binary } = wishes
   let form = 0
   for (const { data } of inputs) form |= data ? TAKES_JSON : TAKES_BLOBS

@@ -7,13 +7,13 @@
 
 import { pack, unpack } from '../packed.ts'
 import type { RowAnswer } from '../protocol.ts'
-import type { Answer, Output } from './answer.ts'
+import type { OipAnswer, Output } from './answer.ts'
 import type { TensorType } from './tensor.ts'
 
 /** Stands where the shape goes: it is the only member without a name of its own. */
 const SHAPE = new Uint8Array(0)
 
-export function frameOf(answer: Answer): Buffer {
+export function frameOf(answer: OipAnswer): Buffer {
   return pack([pack(answer.members.map((member) => member.text)), ...answer.outputs.map(outputFrame)])
 }
 

@@ -8,17 +8,17 @@ import { type Digest, digestOf, digestSteps } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
 import { errorReply } from '../json/reply.ts'
 import { Preimage } from '../preimage.ts'
-import type { Asked, Bypass, Plan, Protocol, Reading, ReadOptions } from '../protocol.ts'
+import type { AnswerPreferences, Bypass, Plan, Protocol, Reading, ReadOptions } from '../protocol.ts'
 import { addressed, HEADER_LENGTH, jsonLength, readAnswer } from './answer.ts'
 import { BLOB_FORM, formOf, formShown, isOneWay } from './forms.ts'
-import { type Input, type Request, readRequest, type Wishes } from './request.ts'
+import { type Input, type OipRequest, readRequest, type Wishes } from './request.ts'
 import {
   answersAgree,
   assembleRows,
   cutAnswer,
   hasAll,
   joinRows,
-  type Notes,
+  type OipNotes,
   putAll,
   rowsOf,
 } from './rows.ts'
@@ -39,7 +39,7 @@ export const oip: Protocol = {
     const answer = asked && readAnswer(reply, reply.body)
     if (!answer) return reply
     const asItIs = asItCame || (form === asked.form && isOneWay(form))
-    return addressed(reply, answer, (asked.common as Notes).wishes, asItIs)
+    return addressed(reply, answer, (asked.common as OipNotes).wishes, asItIs)
   },
   storable,
   shows(reply, body, { form = 0 }) {
@@ -54,7 +54,7 @@ export const oip: Protocol = {
 /** A request of blobs alone: its length field is 0, and every output comes back as a blob. */
 const RAW: Wishes = { listed: new Map(), hasList: false, binary: true }
 
-function readInference(call: Asked, body: Uint8Array, { seed, split }: ReadOptions): Reading {
+function readInference(call: AnswerPreferences, body: Uint8Array, { seed, split }: ReadOptions): Reading {
   const jsonEnd = jsonPart(call, body)
   if (typeof jsonEnd !== 'number') return jsonEnd
   if (jsonEnd === 0 && body.length > 0) return rawPlan(call, seed, digestOf(body))
@@ -64,7 +64,11 @@ function readInference(call: Asked, body: Uint8Array, { seed, split }: ReadOptio
   return split ? { ...plan, ...rowsOf(common, body, request.inputs) } : plan
 }
 
-function* readInferenceChunks(call: Asked, body: Chunks, { seed }: ReadOptions): Generator<void, Reading> {
+function* readInferenceChunks(
+  call: AnswerPreferences,
+  body: Chunks,
+  { seed }: ReadOptions,
+): Generator<void, Reading> {
   const jsonEnd = jsonPart(call, body)
   if (typeof jsonEnd !== 'number') return jsonEnd
   if (jsonEnd === 0 && body.length > 0) return rawPlan(call, seed, yield* digestSteps(body.pieces()))
@@ -73,7 +77,7 @@ function* readInferenceChunks(call: Asked, body: Chunks, { seed }: ReadOptions):
 }
 
 /** How much of the body is JSON, or why it cannot be read. */
-function jsonPart(call: Asked, body: WholeBody): number | Bypass {
+function jsonPart(call: AnswerPreferences, body: WholeBody): number | Bypass {
   const encoding = header(call.headers, 'content-encoding')
   if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
   // Triton reads it as JSON, KServe refuses it.
@@ -82,22 +86,22 @@ function jsonPart(call: Asked, body: WholeBody): number | Bypass {
   return jsonLength(call.headers, body) ?? { bypass: 'header-length' }
 }
 
-function rawPlan(call: Asked, seed: Digest, body: Digest): Plan {
+function rawPlan(call: AnswerPreferences, seed: Digest, body: Digest): Plan {
   const whole = new Preimage().latin1(seed).text('oip raw').text(call.query).latin1(body).digest()
-  return { whole, form: BLOB_FORM, common: { wishes: RAW } satisfies Notes }
+  return { whole, form: BLOB_FORM, common: { wishes: RAW } satisfies OipNotes }
 }
 
 function wholePlan(
-  call: Asked,
+  call: AnswerPreferences,
   seed: Digest,
-  request: Request,
+  request: OipRequest,
 ): { readonly common: Digest; readonly plan: Plan } {
   const common = commonPart(seed, call.query, request)
-  const notes: Notes = { wishes: request.wishes, request }
+  const notes: OipNotes = { wishes: request.wishes, request }
   return { common, plan: { whole: wholeKey(common, request.inputs), form: formOf(request), common: notes } }
 }
 
-function planOf(call: Asked): Plan | undefined {
+function planOf(call: AnswerPreferences): Plan | undefined {
   if (!(call.body instanceof Uint8Array)) return undefined
   const reading = readInference(call, call.body, { seed: digestOf(''), split: false })
   return 'bypass' in reading ? undefined : reading
@@ -107,7 +111,7 @@ function planOf(call: Asked): Plan | undefined {
  * Everything an answer depends on besides the inputs. Lists keep their order: servers answer outputs in the order in
  * which they were asked for, and clients read `outputs[0]`.
  */
-function commonPart(seed: Digest, query: string, request: Request): Digest {
+function commonPart(seed: Digest, query: string, request: OipRequest): Digest {
   const preimage = new Preimage().latin1(seed).text('oip').text(query)
   putAll(preimage, request.rest)
   preimage.text(request.wishes.hasList ? 'some' : 'all').number(request.outputs.size)

@@ -9,7 +9,7 @@ import { Cursor, type Span, type Stretch } from '../json/scan.ts'
 import { canonicalString } from '../json/string.ts'
 import type { Bypass } from '../protocol.ts'
 import { smallInteger } from './number.ts'
-import { decodeBlob, decodeJson, type Tensor, type TensorType } from './tensor.ts'
+import { decodeBlob, decodeJson, type EncodedTensor, type TensorType } from './tensor.ts'
 
 /** Where the answer's tensors go, and whose name it carries. */
 export interface Wishes {
@@ -23,7 +23,7 @@ export interface Wishes {
 }
 
 /** An input, its values not yet looked at. */
-export interface Placed extends TensorType {
+export interface LocatedInput extends TensorType {
   readonly name: string
   /** Canonical keys and digests of all other members and parameters. */
   readonly rest: ReadonlyMap<string, Digest>
@@ -37,19 +37,19 @@ export interface Placed extends TensorType {
 }
 
 /** What an input's values are to a key. */
-export interface Content {
+export interface InputContent {
   /** Digest of the tensor as bytes; undefined: `data` fits no tensor of this type, and counts as written. */
   readonly values?: Digest
   /** Digest of `data` as JSON, where there is no tensor. */
   readonly asWritten?: Digest
   /** The tensor itself, where it is at hand. */
-  readonly tensor?: Tensor
+  readonly tensor?: EncodedTensor
 }
 
-export type Input = Placed & Content
+export type Input = LocatedInput & InputContent
 
 /** A request, `I` being what is known of its inputs. */
-export interface Request<I = Input> {
+export interface OipRequest<I = Input> {
   readonly inputs: readonly I[]
   /** Requested outputs by name, each with the digest of what matters of its parameters. */
   readonly outputs: ReadonlyMap<string, ReadonlyMap<string, Digest>>
@@ -71,7 +71,7 @@ interface Draft {
 }
 
 /** Not thrown past `readRequest`: the reason why a request is not to be cached. */
-class Refusal extends Error {
+class Uncacheable extends Error {
   readonly reason: string
   constructor(reason: string) {
     super(reason)
@@ -86,7 +86,7 @@ export const PARAMETER = '\0'
 const IGNORED = new Set(['priority', 'timeout'])
 
 /** The request in a body of which the first `jsonEnd` bytes are JSON, or why it is not to be cached. */
-export function readRequest(body: Uint8Array, jsonEnd: number, rows: boolean): Request | Bypass {
+export function readRequest(body: Uint8Array, jsonEnd: number, rows: boolean): OipRequest | Bypass {
   const outline = readOutline(body.subarray(0, jsonEnd), { jsonEnd, end: body.length })
   if ('bypass' in outline) return outline
   const inputs: Input[] = []
@@ -102,18 +102,18 @@ export function readRequest(body: Uint8Array, jsonEnd: number, rows: boolean): R
 export function readOutline(
   json: Uint8Array,
   bounds: { readonly jsonEnd: number; readonly end: number },
-): Request<Placed> | Bypass {
+): OipRequest<LocatedInput> | Bypass {
   const cursor = new Cursor(json)
   try {
     return new RequestReader(cursor, json, bounds).read()
   } catch (error) {
-    if (error instanceof Refusal) return { bypass: cursor.problem ?? error.reason }
+    if (error instanceof Uncacheable) return { bypass: cursor.problem ?? error.reason }
     throw error
   }
 }
 
 /** The values of an input that lies in `body`. */
-export function contentOf(body: Uint8Array, input: Placed, rows: boolean): Content | Bypass {
+export function contentOf(body: Uint8Array, input: LocatedInput, rows: boolean): InputContent | Bypass {
   const { data, place } = input
   if (!data) {
     const tensor = decodeBlob(body.subarray(place.start, place.end), input, rows)
@@ -144,17 +144,17 @@ class RequestReader {
     this.#bounds = bounds
   }
 
-  read(): Request<Placed> {
+  read(): OipRequest<LocatedInput> {
     this.#members((key) => this.#member(key))
-    if (!this.#cursor.finish()) throw new Refusal('unparsable')
-    if (this.#drafts.length === 0) throw new Refusal('no-inputs')
+    if (!this.#cursor.finish()) throw new Uncacheable('unparsable')
+    if (this.#drafts.length === 0) throw new Uncacheable('no-inputs')
     const id = this.#id
     const { jsonEnd, end } = this.#bounds
     const blobs = { at: jsonEnd, end }
     const names = new Set(this.#drafts.map((draft) => draft.name))
-    if (names.size < this.#drafts.length) throw new Refusal('duplicate-input')
+    if (names.size < this.#drafts.length) throw new Uncacheable('duplicate-input')
     const inputs = this.#drafts.map((draft) => placed(draft, blobs))
-    if (blobs.at !== end) throw new Refusal('blob-size')
+    if (blobs.at !== end) throw new Uncacheable('blob-size')
     return {
       inputs,
       outputs: this.#outputs,
@@ -177,13 +177,13 @@ class RequestReader {
 
   #parameter(name: string): void {
     if (name === 'binary_data_output') this.#binary = this.#flag()
-    else if (name === 'sequence_start' || name === 'sequence_end') throw new Refusal('sequence')
-    else if (name.startsWith('triton_')) throw new Refusal('reserved-parameter')
-    else if (name.startsWith('shared_memory_')) throw new Refusal('shared-memory')
+    else if (name === 'sequence_start' || name === 'sequence_end') throw new Uncacheable('sequence')
+    else if (name.startsWith('triton_')) throw new Uncacheable('reserved-parameter')
+    else if (name.startsWith('shared_memory_')) throw new Uncacheable('shared-memory')
     else if (IGNORED.has(name)) this.#span()
     else if (name === 'sequence_id') {
       const text = Buffer.from(this.#raw(this.#span())).toString('latin1')
-      if (text !== '0' && text !== '""') throw new Refusal('sequence')
+      if (text !== '0' && text !== '""') throw new Uncacheable('sequence')
     } else this.#rest.set(`${PARAMETER}${name}`, this.#digest())
   }
 
@@ -207,7 +207,7 @@ class RequestReader {
   }
 
   #inputParameter(name: string, draft: Draft): void {
-    if (name.startsWith('shared_memory_')) throw new Refusal('shared-memory')
+    if (name.startsWith('shared_memory_')) throw new Uncacheable('shared-memory')
     if (name === 'binary_data_size') {
       const start = (this.#cursor.peek(), this.#cursor.pos)
       draft.blob = this.#size()
@@ -223,14 +223,14 @@ class RequestReader {
       if (key === 'name') name = this.#text()
       else if (key === 'parameters' && this.#cursor.peek() === OPEN_OBJECT) {
         this.#members((parameter) => {
-          if (parameter.startsWith('shared_memory_')) throw new Refusal('shared-memory')
+          if (parameter.startsWith('shared_memory_')) throw new Uncacheable('shared-memory')
           if (parameter === 'binary_data') binary = this.#flag()
           else rest.set(`${PARAMETER}${parameter}`, this.#digest())
         })
       } else rest.set(key, this.#digest())
     })
-    if (name === undefined) throw new Refusal('malformed-output')
-    if (this.#outputs.has(name)) throw new Refusal('duplicate-output')
+    if (name === undefined) throw new Uncacheable('malformed-output')
+    if (this.#outputs.has(name)) throw new Uncacheable('duplicate-output')
     this.#outputs.set(name, rest)
     this.#listed.set(name, binary)
   }
@@ -240,7 +240,7 @@ class RequestReader {
       visit(key)
       return true
     })
-    if (!read) throw new Refusal('unparsable')
+    if (!read) throw new Uncacheable('unparsable')
   }
 
   #each(visit: () => void): void {
@@ -248,17 +248,17 @@ class RequestReader {
       visit()
       return true
     })
-    if (!read) throw new Refusal('unparsable')
+    if (!read) throw new Uncacheable('unparsable')
   }
 
   #need(holds: boolean, reason: string): Span {
-    if (!holds) throw new Refusal(reason)
+    if (!holds) throw new Uncacheable(reason)
     return this.#span()
   }
 
   #span(): Span {
     const span = this.#cursor.value()
-    if (!span) throw new Refusal('unparsable')
+    if (!span) throw new Uncacheable('unparsable')
     return span
   }
 
@@ -272,7 +272,7 @@ class RequestReader {
 
   #digestOf(span: Span): Digest {
     const digest = valueDigest(this.#json, span)
-    if (typeof digest !== 'string') throw new Refusal(digest.problem)
+    if (typeof digest !== 'string') throw new Uncacheable(digest.problem)
     return digest
   }
 
@@ -284,7 +284,7 @@ class RequestReader {
 
   #flag(): boolean {
     const text = Buffer.from(this.#raw(this.#span())).toString('latin1')
-    if (text !== 'true' && text !== 'false') throw new Refusal('malformed-parameter')
+    if (text !== 'true' && text !== 'false') throw new Uncacheable('malformed-parameter')
     return text === 'true'
   }
 
@@ -292,23 +292,23 @@ class RequestReader {
   #size(): number {
     const span = this.#span()
     const value = smallInteger(this.#json, span.start, span.end)
-    if (value === undefined || value < 0 || Object.is(value, -0)) throw new Refusal('malformed-shape')
+    if (value === undefined || value < 0 || Object.is(value, -0)) throw new Uncacheable('malformed-shape')
     return value
   }
 }
 
 /** A draft that is complete; `blobs.at` moves behind its blob. */
-function placed(draft: Draft, blobs: { at: number; readonly end: number }): Placed {
+function placed(draft: Draft, blobs: { at: number; readonly end: number }): LocatedInput {
   const { name, datatype, shape, shapeAt, data, blob, sizeAt, rest } = draft
   if (name === undefined || datatype === undefined || shape === undefined || shapeAt === undefined)
-    throw new Refusal('malformed-input')
+    throw new Uncacheable('malformed-input')
   const input = { name, datatype, shape, shapeAt, rest }
   if (blob !== undefined && sizeAt !== undefined) {
     const place = { start: blobs.at, end: blobs.at + blob }
     blobs.at = place.end
-    if (data !== undefined || place.end > blobs.end) throw new Refusal('blob-size')
+    if (data !== undefined || place.end > blobs.end) throw new Uncacheable('blob-size')
     return { ...input, place, sizeAt }
   }
-  if (!data) throw new Refusal('malformed-input')
+  if (!data) throw new Uncacheable('malformed-input')
   return { ...input, place: data, data }
 }

@@ -23,13 +23,20 @@ import {
 } from './answer.ts'
 import { commonFrame, frameOf, framesMatch, type OutputFrame, readFrame } from './frame.ts'
 import { printElements } from './print.ts'
-import type { Input, Request, Wishes } from './request.ts'
-import { decodeJson, ELEMENT_BYTES, elementsOf, type Tensor, type TensorType, textOffsets } from './tensor.ts'
+import type { Input, OipRequest, Wishes } from './request.ts'
+import {
+  decodeJson,
+  ELEMENT_BYTES,
+  type EncodedTensor,
+  elementsOf,
+  type TensorType,
+  textOffsets,
+} from './tensor.ts'
 
 /** What `address` and the rows need to know of a request. */
-export interface Notes {
+export interface OipNotes {
   readonly wishes: Wishes
-  readonly request?: Request
+  readonly request?: OipRequest
 }
 
 /** How a row's values are written: JSON elements, a blob, or JSON elements in brackets of their own. */
@@ -83,7 +90,7 @@ export function rowsOf(
   }
   const digest = prefix.digest()
   const hasher = new SpanHasher(digest)
-  const tensors = inputs.map((input) => input.tensor as Tensor)
+  const tensors = inputs.map((input) => input.tensor as EncodedTensor)
   const rows = Array.from({ length: n }, (_, row) => {
     // Their lengths follow from datatype and shape, or stand in front of each string: no separator is needed.
     hasher.begin()
@@ -99,7 +106,7 @@ export function rowsOf(
 
 /** The caller's request with other rows in its tensors; all else stays as the caller wrote it. */
 export function joinRows(plan: Plan, rows: readonly Row[], body: WholeBody): Joined {
-  const { request } = plan.common as Notes
+  const { request } = plan.common as OipNotes
   if (!request || !(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
   const wires = rows.map((row) => unpack(row.wire) ?? [])
   const blobs: Uint8Array[] = []
@@ -163,7 +170,7 @@ export function cutAnswer(
 /** Whether there are outputs, among them all that were asked for by name. */
 export function hasAll(outputs: readonly { readonly name: string }[], plan?: Plan): boolean {
   const names = new Set(outputs.map((output) => output.name))
-  const listed = plan ? (plan.common as Notes).wishes.listed.keys() : []
+  const listed = plan ? (plan.common as OipNotes).wishes.listed.keys() : []
   return names.size > 0 && [...listed].every((name) => names.has(name))
 }
 
@@ -222,7 +229,7 @@ function part(kind: number, bytes: Uint8Array): Buffer {
 
 /** One answer from rows in order, in the caller's encoding; undefined where they are not rows of like answers. */
 export function assembleRows(plan: Plan, answers: readonly RowAnswer[], isOwn = false): Reply | undefined {
-  const { wishes } = plan.common as Notes
+  const { wishes } = plan.common as OipNotes
   // What stands around the values is written as the server writes it in the form that this caller wants.
   const frame = commonFrame(answers, ({ slice }, { outputs: [output] }) => {
     const isBlob = slice[PACKED_LENGTH] === BLOB

@@ -10,7 +10,14 @@ import { type Hole, skeletonOf } from '../json/holes.ts'
 import { streamValue } from '../json/steps.ts'
 import type { Bypass } from '../protocol.ts'
 import { putter } from './put.ts'
-import { type Content, contentOf, type Input, type Placed, type Request, readOutline } from './request.ts'
+import {
+  contentOf,
+  type Input,
+  type InputContent,
+  type LocatedInput,
+  type OipRequest,
+  readOutline,
+} from './request.ts'
 import { DataReader, ELEMENT_BYTES, elementsOf, FITS, measured, READING } from './tensor.ts'
 
 /** Brackets around `data`: the request, its inputs, an input. */
@@ -21,7 +28,7 @@ const MAX_ELEMENT_BYTES = 1 << 20
 const MAX_GROWTH = 4
 
 /** The request in a body of which the first `jsonEnd` bytes are JSON, or why it is not to be cached. */
-export function* requestSteps(body: Chunks, jsonEnd: number): Generator<void, Request | Bypass> {
+export function* requestSteps(body: Chunks, jsonEnd: number): Generator<void, OipRequest | Bypass> {
   const skeleton = yield* skeletonOf(body, jsonEnd, AROUND_DATA)
   if (!skeleton) return { bypass: 'long-json' }
   const outline = readOutline(skeleton.bytes, { jsonEnd, end: body.length })
@@ -45,7 +52,10 @@ export function* requestSteps(body: Chunks, jsonEnd: number): Generator<void, Re
   return holes.size > 0 ? { bypass: 'long-json' } : { ...outline, inputs }
 }
 
-function* blobSteps(body: Chunks, { datatype, shape, place }: Placed): Generator<void, Content | Bypass> {
+function* blobSteps(
+  body: Chunks,
+  { datatype, shape, place }: LocatedInput,
+): Generator<void, InputContent | Bypass> {
   const count = elementsOf(shape)
   const size = ELEMENT_BYTES.get(datatype)
   const fits =
@@ -82,8 +92,8 @@ function* textsFill(pieces: Iterable<Uint8Array>, count: number): Generator<void
 function* arraySteps(
   body: Chunks,
   hole: Hole,
-  input: Placed & { readonly bench: Bench },
-): Generator<void, Content | Bypass> {
+  input: LocatedInput & { readonly bench: Bench },
+): Generator<void, InputContent | Bypass> {
   // First, since decoding trusts the grammar.
   const asWritten = yield* streamValue(body.pieces(hole.start, hole.end), AROUND_DATA)
   if (typeof asWritten !== 'string') return { bypass: asWritten.problem }
@@ -102,7 +112,7 @@ class Bench {
 function* valueSteps(
   body: Chunks,
   { start, end }: Hole,
-  input: Placed & { readonly bench: Bench },
+  input: LocatedInput & { readonly bench: Bench },
 ): Generator<void, Digest | undefined> {
   const found = measured(input, end - start)
   if (!found) return undefined

@@ -24,7 +24,7 @@ export const ELEMENT_BYTES: ReadonlyMap<string, number> = new Map([
 ])
 
 /** A tensor's bytes, and where each row of dimension 0 begins in them and in the JSON text. */
-export interface Tensor {
+export interface EncodedTensor {
   readonly values: Uint8Array
   /** n + 1 offsets into `values`; absent where rows were not asked for. */
   readonly rows?: Uint32Array
@@ -65,7 +65,7 @@ export function decodeJson(
   bytes: Uint8Array,
   span: Stretch,
   type: TensorType & { readonly rows?: boolean },
-): Tensor | undefined {
+): EncodedTensor | undefined {
   const room = span.end - span.start
   const found = measured(type, room)
   if (!found) return undefined
@@ -79,7 +79,7 @@ export function decodeJson(
 }
 
 /** A blob of the binary extension as a tensor; undefined where its size does not fit datatype and shape. */
-export function decodeBlob(blob: Uint8Array, type: TensorType, rows: boolean): Tensor | undefined {
+export function decodeBlob(blob: Uint8Array, type: TensorType, rows: boolean): EncodedTensor | undefined {
   const count = elementsOf(type.shape)
   if (count === undefined) return undefined
   const n = type.shape[0] ?? 0
@@ -109,7 +109,7 @@ export function textOffsets(blob: Uint8Array, count: number): Uint32Array | unde
   return at === blob.length ? offsets : undefined
 }
 
-interface Reading {
+interface TensorReading {
   readonly count: number
   readonly put: Put
   readonly rows: boolean
@@ -127,7 +127,7 @@ export class DataReader {
   at = 0
   readonly #bytes: Uint8Array
   readonly #shape: readonly number[]
-  readonly #reading: Reading
+  readonly #reading: TensorReading
   readonly #rowElements: number
   readonly #rows: Uint32Array | undefined
   readonly #lexemes: Uint32Array | undefined
@@ -137,7 +137,7 @@ export class DataReader {
   #leafDepth = 0
   #element = 0
 
-  constructor(bytes: Uint8Array, shape: readonly number[], reading: Reading) {
+  constructor(bytes: Uint8Array, shape: readonly number[], reading: TensorReading) {
     this.#bytes = bytes
     this.#shape = shape
     this.#reading = reading
@@ -177,7 +177,7 @@ export class DataReader {
   }
 
   /** Where `state` is FITS: the tensor whose values were written into `out`. */
-  tensor(out: Uint8Array): Tensor {
+  tensor(out: Uint8Array): EncodedTensor {
     return {
       values: out.subarray(0, this.at),
       nested: this.#leafDepth > 1,

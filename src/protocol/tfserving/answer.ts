@@ -15,7 +15,7 @@ import { isRowMember, skipOther } from './whole.ts'
 const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
 
-interface Found {
+interface SplitAnswer {
   /** Sorted by name. */
   readonly columns: readonly Column[]
   /** The answer without its rows: what stands before, between and behind the columns. */
@@ -45,7 +45,7 @@ export function cutAnswer(reply: Reply, body: Uint8Array, count: number): readon
   })
 }
 
-function findRows(body: Uint8Array): Found | undefined {
+function findRows(body: Uint8Array): SplitAnswer | undefined {
   const cursor = new Cursor(body)
   const columns: Column[] = []
   let start = 0

@@ -5,9 +5,9 @@ import type { Digest } from '../../core/key.ts'
 import {
   byBytes,
   documentDigest,
-  type Member,
+  type JsonProblem,
   membersDigest,
-  type Problem,
+  type ObjectMember,
   valueDigest,
 } from '../json/document.ts'
 import { Column, columnRows, elementRows, MAX_ROWS } from '../json/rows.ts'
@@ -16,24 +16,24 @@ import { streamDigest } from '../json/steps.ts'
 import { listed, unpack } from '../packed.ts'
 import { Preimage } from '../preimage.ts'
 import type { Joined, Plan, Reading, ReadOptions, Row } from '../protocol.ts'
-import { type Counted, Instances, isInstances } from './whole.ts'
+import { Instances, isInstances, type RequestShape } from './whole.ts'
 
 const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
 
 /** What `join` needs to know: the arrays in the order they lie in the body, and sorted by name. */
-interface Notes extends Counted {
+interface TfServingNotes extends RequestShape {
   /** The wire of a row packs one part a column. */
   readonly isNamed: boolean
   readonly columns: readonly Column[]
   readonly sorted: readonly Column[]
 }
 
-interface Found {
+interface RowLayout {
   readonly layout: 'instances' | 'examples' | 'inputs' | 'named inputs'
   readonly columns: readonly Column[]
   /** All members of the body, the one that holds the columns among them. */
-  readonly members: readonly Member[]
+  readonly members: readonly ObjectMember[]
 }
 
 export function readPrediction(call: Call, body: Uint8Array, options: ReadOptions): Reading {
@@ -46,7 +46,7 @@ export function readPrediction(call: Call, body: Uint8Array, options: ReadOption
   return planOf(documentDigest(prefix, body, instances.visit), instances.counted)
 }
 
-function planOf(whole: Digest | Problem, common: Counted): Reading {
+function planOf(whole: Digest | JsonProblem, common: RequestShape): Reading {
   return typeof whole === 'string' ? { whole, common } : { bypass: whole.problem }
 }
 
@@ -106,14 +106,14 @@ function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boo
 /** A plan whose other keys are worked out when somebody asks: a call answered from its rows alone needs none. */
 class RowPlan implements Plan {
   readonly rows: readonly Row[]
-  readonly common: Notes
-  readonly #make: { readonly batch: () => Digest; readonly whole: () => Digest | Problem }
+  readonly common: TfServingNotes
+  readonly #make: { readonly batch: () => Digest; readonly whole: () => Digest | JsonProblem }
   #batch: Digest | undefined
   #whole: Digest | undefined
 
   constructor(
     rows: readonly Row[],
-    made: { batch: () => Digest; whole: () => Digest | Problem; common: Notes },
+    made: { batch: () => Digest; whole: () => Digest | JsonProblem; common: TfServingNotes },
   ) {
     this.rows = rows
     this.common = made.common
@@ -142,7 +142,7 @@ function batchDigest(common: Digest, sorted: readonly Column[]): Digest {
   return batch.digest()
 }
 
-function rowPrefix(prefix: Digest, body: Uint8Array, found: Found): Digest | Problem {
+function rowPrefix(prefix: Digest, body: Uint8Array, found: RowLayout): Digest | JsonProblem {
   const preimage = new Preimage().latin1(prefix).text('row').text(found.layout).number(found.columns.length)
   for (const column of found.columns) preimage.latin1(column.name)
   const rows = found.layout === 'named inputs' ? 'inputs' : found.layout
@@ -156,13 +156,13 @@ function rowPrefix(prefix: Digest, body: Uint8Array, found: Found): Digest | Pro
   return preimage.digest()
 }
 
-function findRows(body: Uint8Array, verb: string | undefined): Found | undefined {
+function findRows(body: Uint8Array, verb: string | undefined): RowLayout | undefined {
   // Explanations have no form of answer that could be cut.
   if (verb === 'explain') return undefined
   const cursor = new Cursor(body)
-  const members: Member[] = []
+  const members: ObjectMember[] = []
   const columns: Column[] = []
-  let layout: Found['layout'] | undefined
+  let layout: RowLayout['layout'] | undefined
   const read = cursor.members((key) => {
     const next = cursor.peek()
     const start = cursor.pos
@@ -195,7 +195,7 @@ function readColumn(cursor: Cursor, name: string, columns: Column[]): boolean {
 /** The call's body with other rows between its brackets; all else stays as the caller wrote it. */
 export function joinRows(plan: Plan, rows: readonly Row[], body: WholeBody): Joined {
   if (!(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
-  const { columns, sorted, isNamed } = plan.common as Notes
+  const { columns, sorted, isNamed } = plan.common as TfServingNotes
   const wires = rows.map((row) => (isNamed ? (unpack(row.wire) ?? []) : [row.wire]))
   const parts: Uint8Array[] = []
   let at = 0

@@ -7,7 +7,7 @@ import type { Protocol } from '../protocol.ts'
 import { answersAgree, assembleRows, cutAnswer } from './answer.ts'
 import { joinRows, readPrediction, readPredictionChunks } from './request.ts'
 import { tfservingTarget } from './target.ts'
-import { type Counted, isWholeAnswer } from './whole.ts'
+import { isWholeAnswer, type RequestShape } from './whole.ts'
 
 export const tfserving: Protocol = {
   name: 'tfserving',
@@ -18,7 +18,7 @@ export const tfserving: Protocol = {
   readChunks: readPredictionChunks,
   // A V1 answer carries nothing of its caller.
   address: (reply) => reply,
-  storable: (_reply, body, plan, counted) => isWholeAnswer(body, plan.common as Counted, counted),
+  storable: (_reply, body, plan, counted) => isWholeAnswer(body, plan.common as RequestShape, counted),
   fault: errorReply,
   rows: {
     join: joinRows,

@@ -9,7 +9,7 @@ const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
 
 /** What is known of a request when its answer is judged. */
-export interface Counted {
+export interface RequestShape {
   readonly verb: string | undefined
   /** How many instances it has; undefined: nothing in it says so. */
   readonly count: number | undefined
@@ -39,7 +39,7 @@ export function skipOther(cursor: Cursor, key: string): boolean {
 }
 
 /** `counted`: there must be as many predictions as instances; otherwise any answer that is whole will do. */
-export function isWholeAnswer(body: Uint8Array, { verb, count }: Counted, counted: boolean): boolean {
+export function isWholeAnswer(body: Uint8Array, { verb, count }: RequestShape, counted: boolean): boolean {
   const cursor = new Cursor(body)
   if (verb === 'explain') return isExplanation(cursor)
   const wanted = counted ? count : undefined
@@ -103,7 +103,7 @@ export class Instances {
     this.#verb = verb
   }
 
-  get counted(): Counted {
+  get counted(): RequestShape {
     return { verb: this.#verb, count: this.#isClear ? this.#count : undefined }
   }
 

@@ -1,14 +1,14 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { Batcher } from '../../../src/model/batcher.ts'
+import { InferenceBatcher } from '../../../src/model/batcher.ts'
 import { onnx } from '../../../src/model/onnx.ts'
 import type { LoadedModel, Tensors } from '../../../src/model/runtime.ts'
 import { echoModel, onnxGraph, pairModel } from '../../support/onnx-graph.ts'
 
-let batcher: Batcher | undefined
+let batcher: InferenceBatcher | undefined
 afterEach(() => batcher?.retire())
 
 /** A real model whose runs are written down: the rows of each. */
-async function watched(bytes: Uint8Array, maxBatch = 8, delayMs = 0): Promise<[Batcher, number[]]> {
+async function watched(bytes: Uint8Array, maxBatch = 8, delayMs = 0): Promise<[InferenceBatcher, number[]]> {
   const model = await onnx.load(bytes)
   const runs: number[] = []
   const spy: LoadedModel = {
@@ -18,7 +18,7 @@ async function watched(bytes: Uint8Array, maxBatch = 8, delayMs = 0): Promise<[B
       return model.run(inputs)
     },
   }
-  batcher = new Batcher(spy, { maxBatch, delayMs })
+  batcher = new InferenceBatcher(spy, { maxBatch, delayMs })
   return [batcher, runs]
 }
 

@@ -1,11 +1,11 @@
 /** A binary heap whose members know their place in it, so that one that no longer waits is taken out at once. */
 
-export interface Placed {
+export interface HeapItem {
   /** The place in the heap; -1: not in it. Written by the heap alone. */
   at: number
 }
 
-export class DueHeap<T extends Placed> {
+export class DueHeap<T extends HeapItem> {
   readonly #heap: T[] = []
   readonly #isBefore: (a: T, b: T) => boolean
 

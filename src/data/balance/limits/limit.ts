@@ -3,7 +3,7 @@
  * column of the load table, which selection obeys.
  */
 import { LATENCY_BUCKETS, latencyBucket, quantileOf } from '../../../lib/window.ts'
-import type { Ending } from '../policies/policy.ts'
+import type { AttemptOutcome } from '../policies/policy.ts'
 import { inflightOf, type LoadTable } from '../table.ts'
 import { ConcurrencyCurve } from './curve.ts'
 import { GradientLimit } from './gradient.ts'
@@ -77,7 +77,7 @@ export class Limits {
   }
 
   /** A call ended; called before it is counted out of the table. Failures and calls on slow start teach nothing. */
-  observe(slot: number, ms: number, ending: Ending, now = this.#now()): void {
+  observe(slot: number, ms: number, ending: AttemptOutcome, now = this.#now()): void {
     const learner = this.#learners.get(slot)
     const isRamping = (this.#table.ramp[slot] ?? 1) < 1
     if (learner === undefined || ending !== 'ok' || ms < TOO_FAST_MS || isRamping) return

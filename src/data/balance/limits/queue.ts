@@ -28,7 +28,7 @@ export interface Capacity {
   readonly elsewhere?: number
 }
 
-export interface Waiter {
+export interface QueueWaiter {
   /** Monotonic; undefined: none. */
   readonly deadline?: number | undefined
   /** Lower goes first. Default 0. */
@@ -39,7 +39,7 @@ export interface Waiter {
 export type Dropped = 'full' | 'wait' | 'late' | 'shed'
 
 /** A call in the queue; hand it to `remove` when its caller leaves. */
-export interface Place<T> {
+export interface QueueEntry<T> {
   readonly item: T
   readonly cameAt: number
   readonly isDated: boolean
@@ -49,17 +49,17 @@ export interface Place<T> {
   at: number
 }
 
-export type Entry<T> =
-  | { readonly place: Place<T> }
+export type EnqueueResult<T> =
+  | { readonly place: QueueEntry<T> }
   | { readonly refused: Dropped; readonly retryAfterMs: number }
 
 export class WaitQueue<T> {
   #options: Required<Pick<QueueOptions, 'maxDepth' | 'maxWaitMs'>>
   #codel: Codel
   readonly #drop: (item: T, why: Dropped) => void
-  readonly #oldest = new DueHeap<Place<T>>(isSooner)
+  readonly #oldest = new DueHeap<QueueEntry<T>>(isSooner)
   /** The undated once more, newest first; entries that have left are skipped. */
-  readonly #stack: Place<T>[] = []
+  readonly #stack: QueueEntry<T>[] = []
   #order = 0
 
   /** `drop` is told of each call that leaves the queue without its turn. */
@@ -100,7 +100,11 @@ export class WaitQueue<T> {
   }
 
   /** Takes a call in, unless there is no place or it would be late before its turn: refusing now is cheapest. */
-  enter(item: T, waiter: Waiter, { now, capacity }: { now: number; capacity: Capacity }): Entry<T> {
+  enter(
+    item: T,
+    waiter: QueueWaiter,
+    { now, capacity }: { now: number; capacity: Capacity },
+  ): EnqueueResult<T> {
     const wait = this.estimatedWaitMs(capacity)
     const longest = now + this.#options.maxWaitMs
     // Almost every call has some deadline; one further away than anybody waits says nothing about urgency.
@@ -138,13 +142,13 @@ export class WaitQueue<T> {
   }
 
   /** Puts back, at its old place, what was taken and could not be served. */
-  restore(place: Place<T>): void {
+  restore(place: QueueEntry<T>): void {
     this.#oldest.push(place)
     if (!place.isDated) this.#stack.push(place)
   }
 
   /** The same call with a later deadline, at the age it has; it was taken out as too late. */
-  extend(place: Place<T>, deadline: number): Place<T> {
+  extend(place: QueueEntry<T>, deadline: number): QueueEntry<T> {
     const longest = place.cameAt + this.#options.maxWaitMs
     const later = { ...place, isDated: deadline < longest, due: Math.min(deadline, longest), at: -1 }
     this.restore(later)
@@ -164,7 +168,7 @@ export class WaitQueue<T> {
   }
 
   /** Takes a call out whose caller left; false: it was not waiting any more. */
-  remove(place: Place<T>): boolean {
+  remove(place: QueueEntry<T>): boolean {
     if (place.at < 0) return false
     this.#oldest.remove(place)
     this.#trim()
@@ -179,7 +183,7 @@ export class WaitQueue<T> {
     }
   }
 
-  #next(): Place<T> | undefined {
+  #next(): QueueEntry<T> | undefined {
     const first = this.#oldest.first
     if (first === undefined || first.isDated || !this.#codel.isOverloaded) return first
     this.#trim()
@@ -205,7 +209,7 @@ function withDefaults({ maxDepth = 1_000, maxWaitMs = 5_000 }: QueueOptions) {
   return { maxDepth, maxWaitMs }
 }
 
-function isSooner<T>(a: Place<T>, b: Place<T>): boolean {
+function isSooner<T>(a: QueueEntry<T>, b: QueueEntry<T>): boolean {
   if (a.priority !== b.priority) return a.priority < b.priority
   return a.due !== b.due ? a.due < b.due : a.order < b.order
 }

@@ -6,7 +6,7 @@
  * Pure: time and lot are passed in. `observe` runs at the end of every call, `tick` once a second.
  */
 
-import type { Ending } from '../policies/policy.ts'
+import type { AttemptOutcome } from '../policies/policy.ts'
 import type { LoadTable } from '../table.ts'
 import { SlowBackends } from './outlier-latency.ts'
 import { ejectionMs, isBelowOthers, mostEjected, SPREAD_FROM, spreadThreshold } from './outlier-rules.ts'
@@ -92,7 +92,7 @@ export class Outliers {
     return true
   }
 
-  observe(slot: number, ms: number, ending: Ending, now = this.#context.now()): void {
+  observe(slot: number, ms: number, ending: AttemptOutcome, now = this.#context.now()): void {
     state.turnSlices(this.#state, now)
     const isGood = ending === 'ok'
     state.countCall(this.#state, slot, isGood)

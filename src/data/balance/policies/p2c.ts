@@ -7,14 +7,14 @@
 import { loadOf } from '../table.ts'
 import { leastLoaded } from './least-request.ts'
 import type { Policy, PolicyContext } from './policy.ts'
-import { PairSampler } from './two-choices.ts'
+import { TwoChoices } from './two-choices.ts'
 
 /** Pools up to this size are scanned whole. */
 export const FULL_SCAN = 8
 
 export function p2c(context: PolicyContext): Policy {
   const { table, random } = context
-  const pair = new PairSampler(table, random)
+  const pair = new TwoChoices(table, random)
 
   return {
     name: 'p2c',

@@ -2,11 +2,11 @@
  * Power of two choices on calls in flight times peak latency (Finagle, Linkerd): the default. A backend that
  * becomes slow is left alone after its first slow answer, one that fails fast after its first few failures.
  */
-import { type ChargeOptions, Charges } from '../cost.ts'
+import { type CostOptions, Costs } from '../cost.ts'
 import { type LoadTable, loadOf } from '../table.ts'
 import { FULL_SCAN } from './p2c.ts'
-import type { Ending, Policy, PolicyContext } from './policy.ts'
-import { PairSampler } from './two-choices.ts'
+import type { AttemptOutcome, Policy, PolicyContext } from './policy.ts'
+import { TwoChoices } from './two-choices.ts'
 
 /** Idle backends whose costs differ by less are equally good; smaller differences are noise. */
 const ALIKE = 1.5
@@ -15,15 +15,15 @@ class PeakEwma implements Policy {
   readonly name = 'peak-ewma'
   readonly #context: PolicyContext
   readonly #table: LoadTable
-  readonly #charges: Charges
-  readonly #pair: PairSampler
+  readonly #charges: Costs
+  readonly #pair: TwoChoices
   readonly #costs = new Float64Array(FULL_SCAN)
 
-  constructor(context: PolicyContext, options: ChargeOptions) {
+  constructor(context: PolicyContext, options: CostOptions) {
     this.#context = context
     this.#table = context.table
-    this.#charges = new Charges(context, options)
-    this.#pair = new PairSampler(context.table, context.random)
+    this.#charges = new Costs(context, options)
+    this.#pair = new TwoChoices(context.table, context.random)
   }
 
   members(slots: Int32Array): void {
@@ -38,7 +38,7 @@ class PeakEwma implements Policy {
     return this.#choose(slots[this.#pair.first] ?? 0, slots[this.#pair.second] ?? 0, now)
   }
 
-  onEnd(slot: number, ms: number, ending: Ending, now?: number): void {
+  onEnd(slot: number, ms: number, ending: AttemptOutcome, now?: number): void {
     this.#charges.onEnd(slot, ms, ending, now)
   }
 
@@ -100,6 +100,6 @@ class PeakEwma implements Policy {
   }
 }
 
-export function peakEwma(context: PolicyContext, options: ChargeOptions = {}): Policy {
+export function peakEwma(context: PolicyContext, options: CostOptions = {}): Policy {
   return new PeakEwma(context, options)
 }

@@ -14,7 +14,7 @@ export interface PolicyContext {
 }
 
 /** `overloaded`: it said so itself (429, 503). A caller's own mistake (other 4xx) is `ok`: the backend did its work. */
-export type Ending = 'ok' | 'error' | 'timeout' | 'overloaded'
+export type AttemptOutcome = 'ok' | 'error' | 'timeout' | 'overloaded'
 
 export interface Policy {
   readonly name: string
@@ -31,7 +31,7 @@ export interface Policy {
   pick(slots: Int32Array, count: number, key: Digest | undefined): number
   onStart?(slot: number): void
   /** `now`: monotonic, for whoever has read the clock already. */
-  onEnd?(slot: number, ms: number, ending: Ending, now?: number): void
+  onEnd?(slot: number, ms: number, ending: AttemptOutcome, now?: number): void
   /**
    * The caller left or a hedge lost: `elapsedMs` is a lower bound of the latency, not a sample. `isOutrun`: another
    * backend has answered the same call meanwhile.

@@ -7,15 +7,15 @@
  * (its reuse budget is undefined), and every backend's reading is looked at.
  */
 
-import type { ChargeOptions } from '../cost.ts'
-import { Asking, type AskingOptions, type ProbeSink } from './asking.ts'
+import type { CostOptions } from '../cost.ts'
 import { isAmong } from './maglev.ts'
 import { p2c } from './p2c.ts'
-import type { Ending, Policy, PolicyContext } from './policy.ts'
+import type { AttemptOutcome, Policy, PolicyContext } from './policy.ts'
 import { LatestRunning, ProbePool, reuseBudget } from './probe-pool.ts'
+import { ProbeScheduler, type ProbeSchedulerOptions, type ProbeSink } from './probe-scheduler.ts'
 import { Readings } from './readings.ts'
 
-export interface PrequalOptions extends ChargeOptions, AskingOptions {
+export interface PrequalOptions extends CostOptions, ProbeSchedulerOptions {
   readonly poolSize?: number
   /** Probes a call. */
   readonly probeRate?: number
@@ -35,7 +35,7 @@ class Prequal implements Policy, ProbeSink {
   readonly #coldQuantile: number
   readonly #readings: Readings
   readonly #pool: ProbePool
-  readonly #asking: Asking
+  readonly #asking: ProbeScheduler
   readonly #fallback: Policy
   readonly #latest: LatestRunning
   readonly #loads: Int32Array
@@ -50,7 +50,7 @@ class Prequal implements Policy, ProbeSink {
     this.#coldQuantile = coldQuantile
     this.#readings = new Readings(context, { ...options, maxAgeMs })
     this.#pool = new ProbePool({ size: poolSize, maxAgeMs })
-    this.#asking = new Asking(context.table.slots, options, this)
+    this.#asking = new ProbeScheduler(context.table.slots, options, this)
     this.#fallback = p2c(context)
     this.#latest = new LatestRunning(context.table.slots)
     this.#loads = new Int32Array(context.table.slots)
@@ -75,7 +75,7 @@ class Prequal implements Policy, ProbeSink {
     this.#readings.onStart(slot)
   }
 
-  onEnd(slot: number, ms: number, ending: Ending, now?: number): void {
+  onEnd(slot: number, ms: number, ending: AttemptOutcome, now?: number): void {
     this.#readings.onEnd(slot, ms, ending, now)
   }
 

@@ -3,9 +3,9 @@
  * answers probes, its own word counts; where it does not, the gateway's own calls are the probe, for it
  * sent all of them.
  */
-import { type ChargeOptions, Charges } from '../cost.ts'
+import { type CostOptions, Costs } from '../cost.ts'
 import { loadOf } from '../table.ts'
-import type { Ending, PolicyContext } from './policy.ts'
+import type { AttemptOutcome, PolicyContext } from './policy.ts'
 
 /** Classes of calls running: 0, 1, 2–3, 4–7, … */
 const CLASSES = 8
@@ -18,7 +18,7 @@ const PREPARED_MS = 100
 
 export class Readings {
   readonly #context: PolicyContext
-  readonly #charges: Charges
+  readonly #charges: Costs
   readonly #maxAgeMs: number
   /** Median latency by slot and class of calls running; 0: none yet. */
   readonly #median: Float64Array
@@ -31,10 +31,10 @@ export class Readings {
   #commonMs = 0
   #commonAt = -Infinity
 
-  constructor(context: PolicyContext, options: ChargeOptions & { maxAgeMs: number }) {
+  constructor(context: PolicyContext, options: CostOptions & { maxAgeMs: number }) {
     const { slots } = context.table
     this.#context = context
-    this.#charges = new Charges(context, options)
+    this.#charges = new Costs(context, options)
     this.#maxAgeMs = options.maxAgeMs
     this.#median = new Float64Array(slots * CLASSES)
     this.#medianAt = new Float64Array(slots)
@@ -93,7 +93,7 @@ export class Readings {
     this.#sentSince[slot] = (this.#sentSince[slot] ?? 0) + 1
   }
 
-  onEnd(slot: number, ms: number, ending: Ending, now?: number): void {
+  onEnd(slot: number, ms: number, ending: AttemptOutcome, now?: number): void {
     this.#charges.onEnd(slot, ms, ending, now)
     if (ending !== 'ok') return
     const at = slot * CLASSES + classOf(loadOf(this.#context.table, slot))

@@ -6,7 +6,7 @@ const SKEWED = 4
 /** Draws before a light backend is taken as it comes; bounds the work of one pick. */
 const DRAWS = 16
 
-export class PairSampler {
+export class TwoChoices {
   /** Places in the candidates, after `draw`. */
   first = 0
   second = 0

@@ -7,8 +7,8 @@ import type { Digest } from '../../../core/key.ts'
 import { type Log, silentLog } from '../../../core/log.ts'
 import { type Clock, systemClock } from '../../../lib/clock.ts'
 import { Breaker, type BreakerOutcome, type BreakerState } from './breaker.ts'
-import { createGather, type Gather } from './gather.ts'
 import { type GuardedLeases, guardLeases, type LeaseOp } from './guarded-leases.ts'
+import { createGather, type LookupBatcher } from './lookup-batcher.ts'
 import { isLate, Late } from './remote.ts'
 import { type Hints, isAway, type Tier, Unfit, Unwritable } from './tier.ts'
 
@@ -72,7 +72,7 @@ export interface GuardedTier {
   close(): Promise<void>
 }
 
-interface Attempt<T> {
+interface GuardedCall<T> {
   readonly op: TierOp
   readonly ms: number
   readonly run: () => Promise<T>
@@ -115,7 +115,7 @@ class Guard implements GuardedTier {
   readonly #stalled: (now: number) => number
   readonly #reads: Breaker
   readonly #writes: Breaker
-  readonly #gather: Gather<Digest, Uint8Array | undefined>
+  readonly #gather: LookupBatcher<Digest, Uint8Array | undefined>
   #wasConnected: boolean
   #wasRefused: string | undefined
   #lastError = ''
@@ -185,11 +185,11 @@ class Guard implements GuardedTier {
   }
 
   /** What calls of one turn look for is one operation, with one deadline; who has less time than it asks alone. */
-  #gatherFor(budgetMs: number): Gather<Digest, Uint8Array | undefined> {
+  #gatherFor(budgetMs: number): LookupBatcher<Digest, Uint8Array | undefined> {
     return budgetMs > this.readTimeout - ALIKE_MS ? this.#gather : this.#gathering(budgetMs)
   }
 
-  #gathering(ms: number): Gather<Digest, Uint8Array | undefined> {
+  #gathering(ms: number): LookupBatcher<Digest, Uint8Array | undefined> {
     return createGather({ max: MAX_KEYS, fetch: (digests) => this.#getMany(digests, ms) })
   }
 
@@ -245,7 +245,7 @@ class Guard implements GuardedTier {
     return (await this.#attempt({ op, ms: this.#writeTimeout, run })) !== undefined
   }
 
-  async #attempt<T>({ op, ms, run, told }: Attempt<T>): Promise<{ readonly value: T } | undefined> {
+  async #attempt<T>({ op, ms, run, told }: GuardedCall<T>): Promise<{ readonly value: T } | undefined> {
     const breaker = READS.has(op) ? this.#reads : this.#writes
     // A lost connection costs nothing to notice, so the breaker is not told: the tier is back when it is back.
     const ticket = this.#isConnected() ? breaker.admit() : undefined

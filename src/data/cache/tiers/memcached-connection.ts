@@ -2,10 +2,12 @@
  * One connection to a Memcached, by memjs, which is never let to reconnect: it keeps half-read bytes, and waits for ever for
  * an answer when a server leaves politely. So each connection is a client of its own, thrown away with the connection.
  */
+
 import type { Socket } from 'node:net'
 import { Client, Server } from 'memjs'
-import type { Address, Connection, Events } from './link.ts'
+import type { HostPort } from '../../../core/addresses.ts'
 import { MemcachedJudge } from './memcached-judge.ts'
+import type { ClientConnection, Events } from './reconnecting-connection.ts'
 
 /** Each rejects with the server's words. */
 export interface MemcachedClient {
@@ -31,10 +33,10 @@ const KEEP_ALIVE_SECONDS = 30
 const LAST_RESORT_SECONDS = 60
 
 export function connectMemcached(
-  { host, port }: Address,
+  { host, port }: HostPort,
   { connectTimeout, maxBytes }: MemcachedConnectionOptions,
   events: Events,
-): Connection<MemcachedClient> {
+): ClientConnection<MemcachedClient> {
   const server = new GuardedServer(host, port, undefined, undefined, {
     timeout: LAST_RESORT_SECONDS,
     conntimeout: (2 * connectTimeout) / 1_000,

@@ -1,8 +1,10 @@
 /** Memcached as a shared tier, over one or more servers; a key always goes to the same one. */
+
 import { hash } from 'node:crypto'
+import type { HostPort } from '../../../core/addresses.ts'
 import type { Digest } from '../../../core/key.ts'
-import { type Address, Link } from './link.ts'
 import { connectMemcached, type MemcachedClient } from './memcached-connection.ts'
+import { ReconnectingConnection } from './reconnecting-connection.ts'
 import {
   base64url,
   DEFAULT_CONNECT_TIMEOUT,
@@ -37,7 +39,7 @@ export function createMemcachedTier(options: MemcachedOptions): Tier {
 }
 
 interface Server {
-  readonly link: Link<MemcachedClient>
+  readonly link: ReconnectingConnection<MemcachedClient>
   /** The largest item that it takes, as it says itself. */
   itemBytes: number
 }
@@ -153,9 +155,9 @@ class MemcachedTier implements Tier {
     for (const { link } of this.#servers) link.close()
   }
 
-  #open(address: Address): Server {
+  #open(address: HostPort): Server {
     const { connectTimeout, maxEntryBytes } = this.#options
-    const link = new Link<MemcachedClient>({
+    const link = new ReconnectingConnection<MemcachedClient>({
       address: () => address,
       connectTimeout,
       open: (to, events) => connectMemcached(to, { connectTimeout, maxBytes: maxEntryBytes }, events),
@@ -226,7 +228,7 @@ class MemcachedTier implements Tier {
   }
 }
 
-function addressOf(name: string, server: string): Address {
+function addressOf(name: string, server: string): HostPort {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@[\]]+))(?::(\d{1,5}))?$/.exec(server)
   const port = Number(match?.[3] ?? 11_211)
   const host = match?.[1] ?? match?.[2]

@@ -1,10 +1,10 @@
 /** What the tier asks of Redis: commands and their answers, whether one server answers or a cluster does. */
-import type { Link } from './link.ts'
-import type { Ask } from './redis-connection.ts'
+import type { ReconnectingConnection } from './reconnecting-connection.ts'
+import type { SendCommands } from './redis-connection.ts'
 import { isIdle } from './redis-refusal.ts'
-import { type Question, type Reply, RespError } from './redis-reply.ts'
+import { type EncodedCommand, type RedisReply, RespError } from './redis-reply.ts'
 
-export interface RedisCommand extends Question {
+export interface RedisCommand extends EncodedCommand {
   /** The key that decides which node of a cluster is asked. */
   readonly key: string
 }
@@ -28,12 +28,12 @@ export interface RedisClient {
   /** Whether the server that has the key is there. */
   reaches(key: string): boolean
   /** The answers in the commands' order, errors among them. Rejects where none could be had. */
-  run(operation: RedisOperation): Promise<readonly Reply[]>
+  run(operation: RedisOperation): Promise<readonly RedisReply[]>
   close(): void
 }
 
 /** What to do about an answer, besides giving it to whoever asked. */
-export function heed(link: Link<Ask>, reply: Reply): void {
+export function heed(link: ReconnectingConnection<SendCommands>, reply: RedisReply): void {
   if (!(reply instanceof RespError)) return
   if (isIdle(reply)) link.drop(`it cannot serve now (${reply.code})`)
   // After a failover the name may lead to the new primary already; this connection never will.
@@ -41,7 +41,7 @@ export function heed(link: Link<Ask>, reply: Reply): void {
 }
 
 /** One server. */
-export function singleClient(link: Link<Ask>): RedisClient {
+export function singleClient(link: ReconnectingConnection<SendCommands>): RedisClient {
   return {
     get connected() {
       return link.isUp

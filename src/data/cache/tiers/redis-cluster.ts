@@ -3,17 +3,18 @@
  * answers, anew when a node says that a slot has moved, when one is away, and from time to time. A node that fails makes
  * its own keys fail and no others.
  */
-import type { Address, Link } from './link.ts'
+import type { HostPort } from '../../../core/addresses.ts'
+import type { ReconnectingConnection } from './reconnecting-connection.ts'
 import { heed, type RedisClient, type RedisCommand, type RedisOperation } from './redis-client.ts'
-import { type Ask, slotOf } from './redis-connection.ts'
-import { type Question, type Reply, RespError } from './redis-reply.ts'
+import { type SendCommands, slotOf } from './redis-connection.ts'
+import { type EncodedCommand, type RedisReply, RespError } from './redis-reply.ts'
 import { nameOf, readRedirection, readSlots, type SlotMap } from './redis-slots.ts'
 import { Away, isAway } from './tier.ts'
 
 interface ClusterOptions {
   /** The node that the settings name; always among those that are asked for the map. */
-  readonly seed: Address
-  readonly open: (address: Address) => Link<Ask>
+  readonly seed: HostPort
+  readonly open: (address: HostPort) => ReconnectingConnection<SendCommands>
   readonly connectTimeout: number
 }
 
@@ -23,14 +24,14 @@ const HURRY_MS = 50
 const MAP_AGE_MS = 30_000
 const MAX_REDIRECTIONS = 3
 
-const CLUSTER_SLOTS: Question = { args: ['CLUSTER', 'SLOTS'] }
-const CLUSTER_INFO: Question = { args: ['CLUSTER', 'INFO'] }
-const ASKING: Question = { args: ['ASKING'] }
+const CLUSTER_SLOTS: EncodedCommand = { args: ['CLUSTER', 'SLOTS'] }
+const CLUSTER_INFO: EncodedCommand = { args: ['CLUSTER', 'INFO'] }
+const ASKING: EncodedCommand = { args: ['ASKING'] }
 
 export class ClusterClient implements RedisClient {
   readonly #options: ClusterOptions
-  readonly #nodes = new Map<string, Link<Ask>>()
-  readonly #addresses = new Map<string, Address>()
+  readonly #nodes = new Map<string, ReconnectingConnection<SendCommands>>()
+  readonly #addresses = new Map<string, HostPort>()
   #map: SlotMap | undefined
   #learntAt = 0
   /** Why no node would answer although they are there. */
@@ -71,8 +72,8 @@ export class ClusterClient implements RedisClient {
   }
 
   /** A node that can be asked, for those who do not care which. */
-  get any(): Address {
-    for (const [name, { isUp }] of this.#nodes) if (isUp) return this.#addresses.get(name) as Address
+  get any(): HostPort {
+    for (const [name, { isUp }] of this.#nodes) if (isUp) return this.#addresses.get(name) as HostPort
     return this.#options.seed
   }
 
@@ -81,10 +82,10 @@ export class ClusterClient implements RedisClient {
     return owner !== undefined && this.#nodes.get(owner)?.isUp === true
   }
 
-  async run(operation: RedisOperation): Promise<readonly Reply[]> {
+  async run(operation: RedisOperation): Promise<readonly RedisReply[]> {
     if (!this.connected) throw new Error(`not connected: ${this.trouble}`)
     const { commands } = operation
-    const replies = new Array<Reply>(commands.length)
+    const replies = new Array<RedisReply>(commands.length)
     const shares = new Map<string, number[]>()
     commands.forEach(({ key }, place) => {
       const owner = this.#map?.owners[slotOf(key)]
@@ -99,7 +100,7 @@ export class ClusterClient implements RedisClient {
         const answers = await this.#ask(owner, { ...operation, commands: share })
         await Promise.all(
           places.map(async (place, i) => {
-            replies[place] = await this.#follow(answers[i] as Reply, owner, {
+            replies[place] = await this.#follow(answers[i] as RedisReply, owner, {
               ...operation,
               commands: [share[i] as RedisCommand],
             })
@@ -121,7 +122,7 @@ export class ClusterClient implements RedisClient {
     owner: string,
     { commands, ...operation }: RedisOperation,
     isAsking = false,
-  ): Promise<readonly Reply[]> {
+  ): Promise<readonly RedisReply[]> {
     const link = this.#nodes.get(owner)
     try {
       if (!link) throw new Away('the node has left')
@@ -143,7 +144,7 @@ export class ClusterClient implements RedisClient {
   }
 
   /** To where the key has gone meanwhile. */
-  async #follow(first: Reply, from: string, operation: RedisOperation): Promise<Reply> {
+  async #follow(first: RedisReply, from: string, operation: RedisOperation): Promise<RedisReply> {
     let reply = first
     let at = from
     for (let turn = 0; turn < MAX_REDIRECTIONS; turn++) {
@@ -155,12 +156,12 @@ export class ClusterClient implements RedisClient {
       // One that is not known yet is connected to with the next map.
       if (!to || !this.#nodes.has(nameOf(to))) return reply
       at = nameOf(to)
-      reply = (await this.#ask(at, operation, isAsking))[0] as Reply
+      reply = (await this.#ask(at, operation, isAsking))[0] as RedisReply
     }
     return reply
   }
 
-  #node(address: Address): void {
+  #node(address: HostPort): void {
     const name = nameOf(address)
     if (this.#nodes.has(name)) return
     this.#nodes.set(name, this.#options.open(address))
@@ -203,7 +204,7 @@ export class ClusterClient implements RedisClient {
           ms,
           start: (ask) => ask([CLUSTER_SLOTS, CLUSTER_INFO]),
         })
-        const map = readSlots(slots as Reply, this.#addresses.get(name) as Address)
+        const map = readSlots(slots as RedisReply, this.#addresses.get(name) as HostPort)
         if (!map || map.nodes.size === 0) down = 'no node has any slot'
         else if (!(Buffer.isBuffer(info) && /^cluster_state:ok\s/m.test(info.toString())))
           down = 'the cluster is down (CLUSTERDOWN)'

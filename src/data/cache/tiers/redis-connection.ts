@@ -2,16 +2,18 @@
  * One connection to a Redis, by ioredis, over a socket of ours: guarded, with the TLS that the settings say, and never made anew by
  * the client. Its errors hold the command they answer, a password or a cached answer in it, so none of them leaves this file.
  */
+
 import net from 'node:net'
 import tls from 'node:tls'
 import { AbstractConnector, Command, Redis, ReplyError } from 'ioredis'
-import type { Address, Connection, Events } from './link.ts'
-import { type Question, type Reply, RespError } from './redis-reply.ts'
+import type { HostPort } from '../../../core/addresses.ts'
+import type { ClientConnection, Events } from './reconnecting-connection.ts'
+import { type EncodedCommand, type RedisReply, RespError } from './redis-reply.ts'
 import { type RespBounds, RespJudge } from './resp-judge.ts'
 import { guardSocket } from './socket-guard.ts'
 
 /** All in one write; the answers in their order. Rejects where one has no answer; the server's refusal is one. */
-export type Ask = (questions: readonly Question[]) => Promise<readonly Reply[]>
+export type SendCommands = (questions: readonly EncodedCommand[]) => Promise<readonly RedisReply[]>
 
 export interface RedisConnectionOptions extends RespBounds {
   /** Undefined: plain TCP. */
@@ -23,10 +25,10 @@ export interface RedisConnectionOptions extends RespBounds {
 const KEEP_ALIVE_MS = 30_000
 
 export function connectRedis(
-  address: Address,
+  address: HostPort,
   options: RedisConnectionOptions,
   events: Events,
-): Connection<Ask> {
+): ClientConnection<SendCommands> {
   const socket = options.tls ? tls.connect({ ...options.tls, ...address }) : net.connect(address)
   socket.setNoDelay(true)
   socket.setKeepAlive(true, KEEP_ALIVE_MS)
@@ -48,8 +50,8 @@ export function connectRedis(
     // oxlint-disable-next-line preserve-caught-error -- it may hold the command
     throw ended ?? new Error('it could not be asked')
   }
-  const one = (question: Question) =>
-    (client.sendCommand(commandOf(question)) as Promise<Reply>).catch(failed)
+  const one = (question: EncodedCommand) =>
+    (client.sendCommand(commandOf(question)) as Promise<RedisReply>).catch(failed)
   return {
     client(questions) {
       // ioredis writes each by itself.
@@ -95,7 +97,7 @@ export function slotOf(key: string): number {
   return new Command('get', [key]).getSlot()
 }
 
-function commandOf({ args: [name, ...args], bytes }: Question): Command {
+function commandOf({ args: [name, ...args], bytes }: EncodedCommand): Command {
   if (bytes) return new Written(name, bytes)
   return new Command(
     // Written otherwise, ioredis does not know a command that changes what it is to hear.

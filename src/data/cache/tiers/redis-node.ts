@@ -2,15 +2,17 @@
  * A connection to one Redis server. Every one that we open, to whichever node and for whatever purpose, is made here: so
  * that all have the same TLS, the same credentials and the same database, or none.
  */
+
 import { isIP } from 'node:net'
-import { type Address, Link, Refused } from './link.ts'
-import { type Ask, connectRedis } from './redis-connection.ts'
+import type { HostPort } from '../../../core/addresses.ts'
+import { ConnectionRefused, ReconnectingConnection } from './reconnecting-connection.ts'
+import { connectRedis, type SendCommands } from './redis-connection.ts'
 import { diagnosed, isIdle, refusalOf } from './redis-refusal.ts'
-import { type Args, isOk, type Reply, RespError } from './redis-reply.ts'
+import { type Args, isOk, type RedisReply, RespError } from './redis-reply.ts'
 
 /** What the URL says. */
 export interface RedisTarget {
-  readonly address: Address
+  readonly address: HostPort
   readonly isSecure: boolean
   readonly user: string
   readonly password: string
@@ -53,30 +55,37 @@ export interface NodeOptions {
   /** One of several: it may say of a key that another has it. */
   readonly cluster: boolean
   /** Asked for every attempt; of a cluster another one than the URL's. */
-  readonly address: () => Address
+  readonly address: () => HostPort
   readonly connectTimeout: number
   /** The longest value that is wanted. */
   readonly maxBytes: number
   /** What is asked first, to see that all that is needed later is allowed; changes nothing. */
-  readonly trial: readonly Trial[]
+  readonly trial: readonly ConnectionCheck[]
   /** For a connection that subscribes. */
   readonly heard?: () => void
 }
 
-export interface Trial {
+export interface ConnectionCheck {
   readonly ask: Args
   /** Whether the answer is what such a command is answered with; an error is judged before. Left out: any is. */
-  readonly fits?: (reply: Reply) => boolean
+  readonly fits?: (reply: RedisReply) => boolean
 }
 
-export function openNode({ target, cluster, trial, maxBytes, heard, ...options }: NodeOptions): Link<Ask> {
-  const opening: Trial[] = []
+export function openNode({
+  target,
+  cluster,
+  trial,
+  maxBytes,
+  heard,
+  ...options
+}: NodeOptions): ReconnectingConnection<SendCommands> {
+  const opening: ConnectionCheck[] = []
   const { user, password, database, isSecure } = target
   if (password !== '' || user !== '')
     opening.push({ ask: ['AUTH', ...(user === '' ? [] : [user]), password], fits: isOk })
   if (database !== 0) opening.push({ ask: ['SELECT', `${database}`], fits: isOk })
   const all = [...opening, ...trial]
-  return new Link<Ask>({
+  return new ReconnectingConnection<SendCommands>({
     ...options,
     open: (address, events) => {
       const secure = isSecure ? secured(address, target.address.host) : undefined
@@ -87,7 +96,7 @@ export function openNode({ target, cluster, trial, maxBytes, heard, ...options }
       // All in one go; the first that is refused tells why.
       const replies = await ask(all.map((each) => ({ args: each.ask })))
       replies.forEach((reply, i) => {
-        if (!cluster || !isElsewhere(reply)) judge(reply, all[i] as Trial, i < opening.length)
+        if (!cluster || !isElsewhere(reply)) judge(reply, all[i] as ConnectionCheck, i < opening.length)
       })
     },
     diagnose: (error, address) => diagnosed(error, address, isSecure),
@@ -95,18 +104,18 @@ export function openNode({ target, cluster, trial, maxBytes, heard, ...options }
 }
 
 /** Who is connected to by number is known by the name in the URL. */
-function secured({ host }: Address, named: string): { readonly servername?: string } {
+function secured({ host }: HostPort, named: string): { readonly servername?: string } {
   const name = isIP(host) ? named : host
   return isIP(name) ? {} : { servername: name }
 }
 
-function isElsewhere(reply: Reply): boolean {
+function isElsewhere(reply: RedisReply): boolean {
   return reply instanceof RespError && /^(?:MOVED|ASK|CLUSTERDOWN)\b/.test(reply.message)
 }
 
-function judge(reply: Reply, { fits = () => true }: Trial, mustPass: boolean): void {
+function judge(reply: RedisReply, { fits = () => true }: ConnectionCheck, mustPass: boolean): void {
   const refusal = refusalOf(reply)
-  if (refusal !== undefined) throw new Refused(refusal)
+  if (refusal !== undefined) throw new ConnectionRefused(refusal)
   if (reply instanceof RespError) {
     if (isIdle(reply)) throw new Error(`it cannot serve yet (${reply.code})`)
     // Full, or a replica for now: look-ups work, and the writes will tell.

@@ -1,9 +1,9 @@
 /** From the settings of a Redis tier to a client of it. */
-import type { Address } from './link.ts'
+import type { HostPort } from '../../../core/addresses.ts'
 import { type RedisClient, singleClient } from './redis-client.ts'
 import { ClusterClient } from './redis-cluster.ts'
-import { openNode, parseTarget, type RedisTarget, type Trial } from './redis-node.ts'
-import type { Reply } from './redis-reply.ts'
+import { type ConnectionCheck, openNode, parseTarget, type RedisTarget } from './redis-node.ts'
+import type { RedisReply } from './redis-reply.ts'
 import { DEFAULT_CONNECT_TIMEOUT, DEFAULT_PREFIX, type RemoteOptions } from './remote.ts'
 
 export interface RedisOptions extends RemoteOptions {
@@ -17,7 +17,7 @@ export interface OpenedRedis {
   readonly client: RedisClient
   readonly target: RedisTarget
   /** A node that can be asked for what any node knows. */
-  readonly any: () => Address
+  readonly any: () => HostPort
 }
 
 /** @throws Error with the fix where the URL is none. */
@@ -31,18 +31,18 @@ export function openRedis(options: RedisOptions, maxBytes: number): OpenedRedis 
   } = options
   const target = parseTarget(name, url, cluster)
   const common = { target, cluster, connectTimeout, maxBytes, trial: trialOf(prefix, cluster) }
-  const open = (address: Address) => openNode({ ...common, address: () => address })
+  const open = (address: HostPort) => openNode({ ...common, address: () => address })
   if (!cluster) return { client: singleClient(open(target.address)), target, any: () => target.address }
   const client = new ClusterClient({ seed: target.address, open, connectTimeout })
   return { client, target, any: () => client.any }
 }
 
 /** One of each kind of command that a tier needs, on keys that nobody has: what a user may not do is known at the start. */
-function trialOf(prefix: string, cluster: boolean): readonly Trial[] {
+function trialOf(prefix: string, cluster: boolean): readonly ConnectionCheck[] {
   const key = `${prefix}{trial}`
   // Of two slots, where there are none: a node of a cluster says so. In a cluster, of one.
   const other = cluster ? `${key}:2` : `${prefix}{trial2}`
-  const trial: Trial[] = [
+  const trial: ConnectionCheck[] = [
     { ask: ['MGET', key, other], fits: isPair },
     { ask: ['GET', key] },
     // Only where it is there, which it is not.
@@ -57,6 +57,6 @@ function trialOf(prefix: string, cluster: boolean): readonly Trial[] {
   return trial
 }
 
-function isPair(reply: Reply): boolean {
+function isPair(reply: RedisReply): boolean {
   return Array.isArray(reply) && reply.length === 2
 }

@@ -2,10 +2,12 @@
  * What a Redis says about itself rather than about a command: that it will not have us as things are, which is for a
  * person to mend, or that it cannot serve at present, which passes.
  */
+
 import net from 'node:net'
 import tls from 'node:tls'
-import { type Address, Refused } from './link.ts'
-import { type Reply, RespError } from './redis-reply.ts'
+import type { HostPort } from '../../../core/addresses.ts'
+import { ConnectionRefused } from './reconnecting-connection.ts'
+import { type RedisReply, RespError } from './redis-reply.ts'
 import { within } from './remote.ts'
 import { TLS_ALERT } from './resp-judge.ts'
 
@@ -31,7 +33,7 @@ const REFUSALS: readonly (readonly [RegExp, string])[] = [
 ]
 
 /** Undefined: the answer is no refusal for good. */
-export function refusalOf(reply: Reply): string | undefined {
+export function refusalOf(reply: RedisReply): string | undefined {
   if (!(reply instanceof RespError)) return undefined
   const denied = /^NOPERM.*?(?:'([a-z|]{1,32})' command|access (?:a|one of the) (?:key|channel))/i.exec(
     reply.message,
@@ -51,21 +53,21 @@ export function isIdle(error: RespError): boolean {
 const CERTIFICATE = /^(?:CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_TLS_CERT)/
 
 /** Why no connection came about: certificates, or TLS on one side only. Sends nothing that is secret. */
-export async function diagnosed(error: Error, address: Address, secure: boolean): Promise<Error> {
+export async function diagnosed(error: Error, address: HostPort, secure: boolean): Promise<Error> {
   const { code = '' } = error as NodeJS.ErrnoException
   if (CERTIFICATE.test(code))
-    return new Refused(
+    return new ConnectionRefused(
       `its certificate is rejected (${code}); name its authority in NODE_EXTRA_CA_CERTS, or its name in the URL`,
     )
   if (secure && /CERTIFICATE_REQUIRED/.test(code))
-    return new Refused(
+    return new ConnectionRefused(
       'it wants a certificate of ours, and a tier has none to show; let it do without (tls-auth-clients no)',
     )
-  if (secure && /ALERT/.test(code)) return new Refused(`it ends the TLS handshake (${code})`)
+  if (secure && /ALERT/.test(code)) return new ConnectionRefused(`it ends the TLS handshake (${code})`)
   if (secure && (await speaksPlain(address)))
-    return new Refused('it speaks no TLS on this port; write redis:// instead of rediss://')
+    return new ConnectionRefused('it speaks no TLS on this port; write redis:// instead of rediss://')
   if (!secure && (error.message === TLS_ALERT || (isEnded(error) && (await speaksTls(address)))))
-    return new Refused('it wants TLS on this port; write rediss:// instead of redis://')
+    return new ConnectionRefused('it wants TLS on this port; write rediss:// instead of redis://')
   return error
 }
 
@@ -75,7 +77,7 @@ function isEnded({ message }: Error): boolean {
 
 const PROBE_MS = 500
 
-function speaksPlain(address: Address): Promise<boolean> {
+function speaksPlain(address: HostPort): Promise<boolean> {
   const socket = net.connect(address)
   const said = new Promise<boolean>((resolve) => {
     socket.once('data', (bytes) => resolve(bytes[0] === 0x2b || bytes[0] === 0x2d))
@@ -86,7 +88,7 @@ function speaksPlain(address: Address): Promise<boolean> {
   return ended(socket, said)
 }
 
-function speaksTls({ host, port }: Address): Promise<boolean> {
+function speaksTls({ host, port }: HostPort): Promise<boolean> {
   // Nothing is sent by it; who answers is not the question here.
   const socket = tls.connect({ host, port, rejectUnauthorized: false })
   const said = new Promise<boolean>((resolve) => {

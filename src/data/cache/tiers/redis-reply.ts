@@ -1,11 +1,11 @@
 /** What a Redis is asked, and what it answers: as values of ours, errors among them. */
 
 /** A text, a bulk string, an integer, an array, nothing, or an error. */
-export type Reply = Buffer | number | null | RespError | readonly Reply[]
+export type RedisReply = Buffer | number | null | RespError | readonly RedisReply[]
 
 export type Args = readonly [name: string, ...(string | Uint8Array)[]]
 
-export interface Question {
+export interface EncodedCommand {
   readonly args: Args
   /** The same as Redis reads it, where that is cheaper to make than to have it made. */
   readonly bytes?: Buffer
@@ -26,6 +26,6 @@ export class RespError {
 }
 
 /** Whether it is the simple string OK. */
-export function isOk(reply: Reply): boolean {
+export function isOk(reply: RedisReply): boolean {
   return Buffer.isBuffer(reply) && reply.toString('latin1') === 'OK'
 }

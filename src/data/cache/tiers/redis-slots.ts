@@ -1,6 +1,6 @@
 /** The map of a Redis cluster: which of its 16,384 slots lies at which node. What a node says of it is believed only where it can be. */
-import type { Address } from './link.ts'
-import type { Reply } from './redis-reply.ts'
+import type { HostPort } from '../../../core/addresses.ts'
+import type { RedisReply } from './redis-reply.ts'
 
 const SLOTS = 16_384
 /** More masters than a cluster can usefully have. */
@@ -9,19 +9,19 @@ const MAX_NODES = 1_000
 /** By slot the name of its node. */
 export interface SlotMap {
   readonly owners: readonly (string | undefined)[]
-  readonly nodes: ReadonlyMap<string, Address>
+  readonly nodes: ReadonlyMap<string, HostPort>
 }
 
 /** From the answer to CLUSTER SLOTS of the node at `asked`; undefined where it is none. */
-export function readSlots(reply: Reply, asked: Address): SlotMap | undefined {
+export function readSlots(reply: RedisReply, asked: HostPort): SlotMap | undefined {
   if (!Array.isArray(reply)) return undefined
   const owners = new Array<string | undefined>(SLOTS).fill(undefined)
-  const nodes = new Map<string, Address>()
-  for (const range of reply as readonly Reply[]) {
+  const nodes = new Map<string, HostPort>()
+  for (const range of reply as readonly RedisReply[]) {
     if (!Array.isArray(range)) return undefined
-    const [from, to, primary] = range as readonly Reply[]
+    const [from, to, primary] = range as readonly RedisReply[]
     if (!isSlot(from) || !isSlot(to) || to < from || !Array.isArray(primary)) return undefined
-    const [host, port] = primary as readonly Reply[]
+    const [host, port] = primary as readonly RedisReply[]
     const address = addressOf(host, port, asked)
     // A node that does not know its own name yet.
     if (!address) continue
@@ -34,23 +34,27 @@ export function readSlots(reply: Reply, asked: Address): SlotMap | undefined {
 }
 
 /** `MOVED 3999 host:port`, `ASK …`: where to. */
-export function readRedirection(message: string, asked: Address): Address | undefined {
+export function readRedirection(message: string, asked: HostPort): HostPort | undefined {
   const [, host, port] = /^(?:MOVED|ASK) \d{1,5} (\S{0,253}):(\d{1,5})$/.exec(message) ?? []
   return port === undefined ? undefined : addressOf(Buffer.from(host ?? ''), Number(port), asked)
 }
 
-export function nameOf({ host, port }: Address): string {
+export function nameOf({ host, port }: HostPort): string {
   return `${host}:${port}`
 }
 
 /** A node without a name is the one that was asked. */
-function addressOf(host: Reply | undefined, port: Reply | undefined, asked: Address): Address | undefined {
+function addressOf(
+  host: RedisReply | undefined,
+  port: RedisReply | undefined,
+  asked: HostPort,
+): HostPort | undefined {
   const text = host === null ? '' : Buffer.isBuffer(host) ? host.toString('latin1') : undefined
   const isPort = typeof port === 'number' && port >= 1 && port <= 65_535
   if (text === undefined || !isPort || !/^[A-Za-z0-9._:-]{0,253}$/.test(text)) return undefined
   return { host: text === '' ? asked.host : text, port }
 }
 
-function isSlot(value: Reply | undefined): value is number {
+function isSlot(value: RedisReply | undefined): value is number {
   return typeof value === 'number' && value >= 0 && value < SLOTS
 }

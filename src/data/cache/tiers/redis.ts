@@ -5,15 +5,15 @@
 import type { Digest } from '../../../core/key.ts'
 import type { SharedStore } from '../../../core/shared.ts'
 import type { LeaseTier } from './lease-tier.ts'
-import type { Link } from './link.ts'
 import { createMget } from './mget.ts'
+import type { ReconnectingConnection } from './reconnecting-connection.ts'
 import type { RedisClient, RedisCommand } from './redis-client.ts'
-import type { Ask } from './redis-connection.ts'
+import type { SendCommands } from './redis-connection.ts'
 import { createRedisFacts, type RedisFacts } from './redis-facts.ts'
 import { createRedisLeases, type ScriptCall } from './redis-leases.ts'
 import { openNode } from './redis-node.ts'
 import { type OpenedRedis, openRedis, type RedisOptions } from './redis-open.ts'
-import { type Args, type Reply, RespError } from './redis-reply.ts'
+import { type Args, type RedisReply, RespError } from './redis-reply.ts'
 import {
   base64url,
   DEFAULT_CONNECT_TIMEOUT,
@@ -48,7 +48,7 @@ class RedisTier implements Tier {
   readonly #facts: RedisFacts
   readonly #mget: (digests: readonly Digest[]) => Buffer
   /** A connection that has subscribed can do nothing else. */
-  #listener: Link<Ask> | undefined
+  #listener: ReconnectingConnection<SendCommands> | undefined
   #closed = false
 
   constructor(options: RedisOptions) {
@@ -119,14 +119,14 @@ class RedisTier implements Tier {
     )
   }
 
-  async #getAll(digests: readonly Digest[]): Promise<readonly Reply[]> {
+  async #getAll(digests: readonly Digest[]): Promise<readonly RedisReply[]> {
     const reply = await this.#read('get', { args: ['MGET'], bytes: this.#mget(digests), key: '' })
     if (Array.isArray(reply) && reply.length === digests.length) return reply
     throw new Error(`${this.name}: the answer does not fit the keys`)
   }
 
   /** One key that cannot be had, its node being away, is a miss; all of them are a failure. */
-  async #getEach(digests: readonly Digest[]): Promise<readonly Reply[]> {
+  async #getEach(digests: readonly Digest[]): Promise<readonly RedisReply[]> {
     const commands = digests.map((digest) => this.#command(['GET', this.#key(digest)]))
     const replies = await this.#run({ what: 'get', ms: this.#options.readTimeout, commands })
     const failed = replies.find((reply) => reply instanceof RespError && !isElsewhere(reply))
@@ -207,7 +207,7 @@ class RedisTier implements Tier {
     return `${this.#key(digest)}:lease`
   }
 
-  async #script(kind: 'read' | 'write', call: ScriptCall): Promise<Reply> {
+  async #script(kind: 'read' | 'write', call: ScriptCall): Promise<RedisReply> {
     const { readTimeout, writeTimeout } = this.#options
     const run = async (...head: [string, string]) => {
       const [reply] = await this.#run({
@@ -216,16 +216,16 @@ class RedisTier implements Tier {
         bytes: sizeOf(call),
         commands: [scriptCommand(head, call.keys, call.args)],
       })
-      return reply as Reply
+      return reply as RedisReply
     }
     const reply = await run('EVALSHA', call.sha)
     const isUnknown = reply instanceof RespError && reply.code === 'NOSCRIPT'
     return this.#value(isUnknown ? await run('EVAL', call.lua) : reply)
   }
 
-  async #read(what: string, one: RedisCommand): Promise<Reply> {
+  async #read(what: string, one: RedisCommand): Promise<RedisReply> {
     const [reply] = await this.#run({ what, ms: this.#options.readTimeout, commands: [one] })
-    return this.#value(reply as Reply)
+    return this.#value(reply as RedisReply)
   }
 
   async #write(what: string, bytes: number, commands: readonly RedisCommand[]): Promise<void> {
@@ -237,7 +237,7 @@ class RedisTier implements Tier {
     return { args, key }
   }
 
-  async #run(operation: Parameters<RedisClient['run']>[0]): Promise<readonly Reply[]> {
+  async #run(operation: Parameters<RedisClient['run']>[0]): Promise<readonly RedisReply[]> {
     if (this.#closed) throw new Error(`${this.name}: closed`)
     try {
       return await this.#client.run(operation)
@@ -249,7 +249,7 @@ class RedisTier implements Tier {
   }
 
   /** Throws what the server has refused. */
-  #value(reply: Reply): Reply {
+  #value(reply: RedisReply): RedisReply {
     if (!(reply instanceof RespError)) return reply
     const message = `${this.name}: ${reply.message.slice(0, 200)}`
     if (isElsewhere(reply)) throw new Away(message)
@@ -290,14 +290,14 @@ export function createRedisStore(options: RedisOptions): SharedStore {
         commands: [scriptCommand(['EVAL', script], names, args)],
       })
       if (reply instanceof RespError) throw new Error(`${name}: ${reply.message.slice(0, 200)}`)
-      return texts(reply as Reply)
+      return texts(reply as RedisReply)
     },
     close: () => client.close(),
   }
 }
 
 /** Bulk strings of a script's answer as text. */
-function texts(reply: Reply): unknown {
+function texts(reply: RedisReply): unknown {
   if (Buffer.isBuffer(reply)) return reply.toString('utf8')
   return Array.isArray(reply) ? reply.map(texts) : reply
 }

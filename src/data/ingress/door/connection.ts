@@ -9,12 +9,12 @@ import { bodyTooLate } from '../../http/body.ts'
 import { refusal } from '../../http/refusal.ts'
 import { Linger } from '../linger.ts'
 import { Arrivals, kept } from './arrivals.ts'
-import type { Head } from './head.ts'
+import type { DoorConnection, DoorContext } from './context.ts'
+import type { RequestHead } from './head.ts'
 import { OwnHeads } from './heads.ts'
-import type { Guest, House } from './house.ts'
-import { Outgoing } from './outgoing.ts'
 import { readInto } from './read-into.ts'
-import { FastRequest, type Line } from './request.ts'
+import { FastRequest, type ResponseWriter } from './request.ts'
+import { SocketWriter } from './socket-writer.ts'
 
 /** A head in more pieces than this is left to node:http, which reads on where it stood. */
 const MAX_PIECES = 8
@@ -24,14 +24,22 @@ const MAX_AHEAD_BYTES = 64 * 1024
 const MAX_HELD_BYTES = 1 << 20
 
 /** What stands for answers that have not left yet. */
-const LEAVING: Head = { method: 'HEAD', target: '', headers: [], host: '', length: 0, bytes: 0, notes: {} }
+const LEAVING: RequestHead = {
+  method: 'HEAD',
+  target: '',
+  headers: [],
+  host: '',
+  length: 0,
+  bytes: 0,
+  notes: {},
+}
 
-export class Connection implements Line, Guest {
+export class Connection implements ResponseWriter, DoorConnection {
   readonly #socket: Duplex
-  readonly #house: House
+  readonly #context: DoorContext
   readonly #arrivals = new Arrivals()
   readonly #heads: OwnHeads
-  readonly #out: Outgoing
+  readonly #out: SocketWriter
   readonly #timer: Timer
   readonly #keepAlive: string
   #peer: string | undefined
@@ -39,7 +47,7 @@ export class Connection implements Line, Guest {
   #pieces = 0
   #request: FastRequest | undefined
   /** The head of the request, while nobody has been told of it: a repeat may be answered without. */
-  #held: Head | undefined
+  #held: RequestHead | undefined
   #reading = false
   #paused = false
   #closing = false
@@ -48,20 +56,20 @@ export class Connection implements Line, Guest {
   /** The connection is node:http's. */
   #left = false
 
-  constructor(accepted: Duplex, house: House) {
+  constructor(accepted: Duplex, context: DoorContext) {
     const own = readInto(accepted, {
       buffer: () => this.#arrivals.next(this.#request?.wanted ?? 0, this.#held !== undefined),
       callback: (size) => this.#arrived(this.#arrivals.take(size)),
     })
     const socket = own ?? accepted
     this.#socket = socket
-    this.#house = house
-    this.#heads = new OwnHeads(house.heads)
-    this.#out = new Outgoing(socket, house.outbox, () => this.#filled())
-    this.#keepAlive = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(house.limits.keepAliveTimeoutMs / 1000)}\r\n`
+    this.#context = context
+    this.#heads = new OwnHeads(context.heads)
+    this.#out = new SocketWriter(socket, context.writeBatcher, () => this.#filled())
+    this.#keepAlive = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(context.limits.keepAliveTimeoutMs / 1000)}\r\n`
     this.#timer = timer(() => this.#expired())
-    house.connections.add(this)
-    house.wheel.arm(this.#timer, house.limits.headTimeoutMs)
+    context.connections.add(this)
+    context.wheel.arm(this.#timer, context.limits.headTimeoutMs)
     socket
       .on('end', this.#onEnd)
       .on('error', this.#onError)
@@ -82,7 +90,7 @@ export class Connection implements Line, Guest {
   }
 
   closing(last: boolean): string {
-    if (last || this.#house.draining) this.#closing = true
+    if (last || this.#context.draining) this.#closing = true
     return this.#closing ? 'Connection: close\r\n' : this.#keepAlive
   }
 
@@ -101,9 +109,9 @@ export class Connection implements Line, Guest {
   answered(): void {
     if (this.#closing) return this.#bye()
     // The next request is not read before this answer has left, nor before its own body has arrived.
-    if (this.#out.isFull) this.#house.wheel.arm(this.#timer, this.#house.limits.keepAliveTimeoutMs)
+    if (this.#out.isFull) this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
     else if (this.#request?.isComplete) this.#rest()
-    else this.#lingers(this.#house.limits.bodyTimeoutMs)
+    else this.#lingers(this.#context.limits.bodyTimeoutMs)
   }
 
   cut(): void {
@@ -119,7 +127,7 @@ export class Connection implements Line, Guest {
     if (!this.#paused) this.#socket.resume()
     // The sender may begin again: from now it has the whole time.
     if (this.#request && !this.#request.isComplete)
-      this.#house.wheel.arm(this.#timer, this.#house.limits.bodyTimeoutMs)
+      this.#context.wheel.arm(this.#timer, this.#context.limits.bodyTimeoutMs)
   }
 
   retire(): void {
@@ -153,7 +161,7 @@ export class Connection implements Line, Guest {
   }
 
   #bodyArrived(request: FastRequest): void {
-    const { wheel, limits } = this.#house
+    const { wheel, limits } = this.#context
     // A body that is passed on may take as long as the call does, but not stand still.
     if (!request.isComplete && request.isStreamed && !this.#linger)
       wheel.arm(this.#timer, limits.bodyTimeoutMs)
@@ -177,11 +185,12 @@ export class Connection implements Line, Guest {
   }
 
   #next(bytes: Buffer): boolean {
-    const repeat = this.#house.repeats.get(bytes)
-    if (repeat && this.#house.instant.again(repeat, this)) return this.#answeredAtOnce(repeat.head, undefined)
+    const repeat = this.#context.repeats.get(bytes)
+    if (repeat && this.#context.memoryHit.again(repeat, this))
+      return this.#answeredAtOnce(repeat.head, undefined)
     const head = this.#heads.read(bytes)
     if (head === 'other') return this.#handOver(bytes)
-    const { wheel, limits } = this.#house
+    const { wheel, limits } = this.#context
     if (head === 'part') {
       if (++this.#pieces > MAX_PIECES) return this.#handOver(bytes)
       if (this.#pieces === 1) wheel.arm(this.#timer, limits.headTimeoutMs)
@@ -191,8 +200,8 @@ export class Connection implements Line, Guest {
     const end = head.bytes + head.length
     const body = bytes.subarray(head.bytes, end)
     const rest = bytes.length > end ? bytes.subarray(end) : undefined
-    const source = bytes.length >= end ? this.#house.instant.answer(head, [body], this) : undefined
-    if (source && !rest) this.#house.repeats.keep(bytes, head, source)
+    const source = bytes.length >= end ? this.#context.memoryHit.answer(head, [body], this) : undefined
+    if (source && !rest) this.#context.repeats.keep(bytes, head, source)
     if (source) return this.#answeredAtOnce(head, rest)
     this.#unread = rest
     const request = new FastRequest(this, head)
@@ -200,32 +209,32 @@ export class Connection implements Line, Guest {
     request.take(body)
     if (!request.isComplete) {
       wheel.arm(this.#timer, limits.bodyTimeoutMs)
-      if (head.length <= MAX_HELD_BYTES && head.notes.standing?.key) this.#held = head
+      if (head.length <= MAX_HELD_BYTES && head.notes.decision?.key) this.#held = head
     }
-    if (!this.#held) this.#house.serve(request)
+    if (!this.#held) this.#context.serve(request)
     return true
   }
 
   /** The body has arrived, or will not. */
-  #serveHeld(request: FastRequest, head: Head): void {
+  #serveHeld(request: FastRequest, head: RequestHead): void {
     this.#held = undefined
     const isAnswered =
-      request.isComplete && this.#house.instant.answer(head, request.chunks, this) !== undefined
+      request.isComplete && this.#context.memoryHit.answer(head, request.chunks, this) !== undefined
     this.#arrivals.giveBack(isAnswered)
-    if (!isAnswered) return this.#house.serve(request)
+    if (!isAnswered) return this.#context.serve(request)
     request.passBy()
     this.answered()
   }
 
   /** As after any answer: the next is not read before this one has left. */
-  #answeredAtOnce(head: Head, rest: Buffer | undefined): boolean {
+  #answeredAtOnce(head: RequestHead, rest: Buffer | undefined): boolean {
     this.#pieces = 0
     this.#unread = rest
     if (this.#out.isFull || this.#closing) {
       this.#request = FastRequest.answered(this, head)
       this.answered()
     } else if (!this.#unread) {
-      this.#house.wheel.arm(this.#timer, this.#house.limits.keepAliveTimeoutMs)
+      this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
     }
     return true
   }
@@ -242,8 +251,8 @@ export class Connection implements Line, Guest {
     this.#request = undefined
     this.#linger?.end()
     this.#linger = undefined
-    if (this.#house.draining && !this.#unread) return this.#bye()
-    this.#house.wheel.arm(this.#timer, this.#house.limits.keepAliveTimeoutMs)
+    if (this.#context.draining && !this.#unread) return this.#bye()
+    this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
     if (this.#paused) {
       this.#paused = false
       this.#socket.resume()
@@ -253,20 +262,20 @@ export class Connection implements Line, Guest {
 
   #handOver(bytes: Buffer): false {
     this.#out.flush()
-    const { wheel, limits } = this.#house
+    const { wheel, limits } = this.#context
     const headMs = this.#pieces > 1 ? Math.max(1, this.#timer.due - wheel.now()) : limits.headTimeoutMs
     this.#leave()
     const socket = this.#socket
     socket.pause()
     socket.unshift(kept(bytes))
-    this.#house.handOver(socket, headMs)
+    this.#context.handOver(socket, headMs)
     socket.resume()
     return false
   }
 
   #leave(): void {
-    this.#house.wheel.disarm(this.#timer)
-    this.#house.connections.delete(this)
+    this.#context.wheel.disarm(this.#timer)
+    this.#context.connections.delete(this)
     this.#unread = undefined
     this.#left = true
     this.#socket
@@ -287,12 +296,12 @@ export class Connection implements Line, Guest {
     this.#out.flush()
     this.#socket.end()
     this.#socket.resume()
-    this.#lingers(this.#house.limits.keepAliveTimeoutMs)
+    this.#lingers(this.#context.limits.keepAliveTimeoutMs)
   }
 
   /** What comes now is dropped, for a while. */
   #lingers(slowMs: number): void {
-    const { wheel } = this.#house
+    const { wheel } = this.#context
     wheel.disarm(this.#timer)
     this.#linger?.end()
     this.#linger = new Linger(this.#socket, wheel, slowMs)
@@ -301,7 +310,7 @@ export class Connection implements Line, Guest {
   #expired(): void {
     const request = this.#request
     if (request && !request.isComplete && !request.isAnswered) {
-      if (request.isHeld) return this.#house.wheel.arm(this.#timer, this.#house.limits.bodyTimeoutMs)
+      if (request.isHeld) return this.#context.wheel.arm(this.#timer, this.#context.limits.bodyTimeoutMs)
       if (this.#held) this.#serveHeld(request, this.#held)
       return request.breakOff(bodyTooLate())
     }

@@ -5,12 +5,12 @@
  */
 import type { Server } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { Outbox } from '../../../lib/outbox.ts'
 import type { Wheel } from '../../../lib/wheel.ts'
+import { WriteBatcher } from '../../../lib/write-batcher.ts'
 import type { Ingress } from '../ingress.ts'
 import { Connection } from './connection.ts'
+import type { DoorContext, DoorLimits } from './context.ts'
 import { Heads } from './heads.ts'
-import type { DoorLimits, House } from './house.ts'
 import { Repeats } from './repeats.ts'
 
 export interface DoorOptions extends Ingress {
@@ -42,7 +42,7 @@ export function createDoor({
   ...options
 }: DoorOptions): Door {
   const inner = server.listeners(event)
-  const house: House = {
+  const context: DoorContext = {
     ...options,
     handOver: (socket, headMs) => {
       for (const listener of inner) listener.call(server, socket)
@@ -50,24 +50,24 @@ export function createDoor({
     },
     heads: new Heads(options.limits.maxHeadBytes),
     repeats: new Repeats(),
-    outbox: new Outbox(),
+    writeBatcher: new WriteBatcher(),
     connections: new Set(),
     draining: false,
   }
-  const take = (socket: Duplex) => void new Connection(socket, house)
+  const take = (socket: Duplex) => void new Connection(socket, context)
   server.removeAllListeners(event)
   server.on(event, take)
   return {
     get connections() {
-      return house.connections.size
+      return context.connections.size
     },
     take,
     drain() {
-      house.draining = true
-      for (const connection of house.connections) connection.retire()
+      context.draining = true
+      for (const connection of context.connections) connection.retire()
     },
     cut() {
-      for (const connection of house.connections) connection.cut()
+      for (const connection of context.connections) connection.cut()
     },
   }
 }

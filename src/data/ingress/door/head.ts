@@ -12,7 +12,7 @@ const MAX_FIELDS = 100
 const MAX_LENGTH_DIGITS = 15
 
 /** A plain head. */
-export interface Head {
+export interface RequestHead {
   readonly method: 'GET' | 'HEAD' | 'POST'
   readonly target: string
   readonly headers: RawPairs
@@ -26,7 +26,7 @@ export interface Head {
 }
 
 /** `part`: plain so far, but its end has not come. `other`: not plain. */
-export type Reading = Head | 'part' | 'other'
+export type ParsedHead = RequestHead | 'part' | 'other'
 
 const CR = 13
 const LF = 10
@@ -70,7 +70,7 @@ const PLAIN_CONNECTION =
 const fields = new Int32Array(MAX_FIELDS * 4)
 
 /** Reads the head at the beginning of `bytes`. Nothing of what it returns refers to them. */
-export function readHead(bytes: Buffer, maxBytes = MAX_HEAD_BYTES): Reading {
+export function readHead(bytes: Buffer, maxBytes = MAX_HEAD_BYTES): ParsedHead {
   const end = Math.min(bytes.length, maxBytes)
   // What has no end within the limit is too long to be plain.
   const unfinished = end === bytes.length && end < maxBytes ? 'part' : 'other'
@@ -107,7 +107,7 @@ const METHODS = ['POST', 'GET', 'HEAD'] as const
 const METHOD_BYTES = METHODS.map((method) => Buffer.from(`${method} `))
 
 /** The method; the empty string where its end has not come; undefined where it is not one of ours. */
-function readMethod(bytes: Buffer, end: number): Head['method'] | '' | undefined {
+function readMethod(bytes: Buffer, end: number): RequestHead['method'] | '' | undefined {
   for (let i = 0; i < METHODS.length; i++) {
     const matched = matches(bytes, 0, end, METHOD_BYTES[i] as Buffer)
     if (matched !== false) return matched ? METHODS[i] : ''
@@ -152,14 +152,14 @@ function readField(bytes: Buffer, start: number, { end, slot }: { end: number; s
 
 interface Extent {
   readonly end: number
-  readonly method: Head['method']
+  readonly method: RequestHead['method']
   readonly targetStart: number
   readonly targetEnd: number
   readonly count: number
 }
 
 /** What the fields say about framing, and whether that is plain. */
-function meaning(bytes: Buffer, extent: Extent): Head | 'other' {
+function meaning(bytes: Buffer, extent: Extent): RequestHead | 'other' {
   const { end, method, targetStart, targetEnd, count } = extent
   const text = bytes.toString('latin1', 0, end)
   const headers = new Array<string>(count * 2)

@@ -2,7 +2,7 @@
  * Heads that were read lately, by their bytes: clients repeat them, on one connection and over many, and one that is
  * the same, byte for byte, is not read again, nor is what follows from it worked out again.
  */
-import { type Head, type Reading, readHead } from './head.ts'
+import { type ParsedHead, type RequestHead, readHead } from './head.ts'
 
 /** Longer heads are read each time. */
 const MAX_BYTES = 2048
@@ -12,15 +12,15 @@ const END = '\r\n\r\n'
 
 export class Heads {
   readonly #maxHeadBytes: number
-  #young = new Map<string, Head>()
-  #old = new Map<string, Head>()
+  #young = new Map<string, RequestHead>()
+  #old = new Map<string, RequestHead>()
 
   /** Longer heads are node:http's. */
   constructor(maxHeadBytes: number) {
     this.#maxHeadBytes = maxHeadBytes
   }
 
-  read(bytes: Buffer): Reading {
+  read(bytes: Buffer): ParsedHead {
     const end = bytes.indexOf(END, 0, 'latin1')
     if (end < 0 || end + END.length > MAX_BYTES) return readHead(bytes, this.#maxHeadBytes)
     const text = bytes.toString('latin1', 0, end + END.length)
@@ -32,7 +32,7 @@ export class Heads {
   }
 
   /** Those that nobody has sent for a whole generation are forgotten; the others are read once more. */
-  #keep(text: string, head: Head): void {
+  #keep(text: string, head: RequestHead): void {
     if (this.#young.size >= MAX_HEADS) {
       this.#old = this.#young
       this.#young = new Map()
@@ -47,14 +47,14 @@ const MAX_REMEMBERED_BYTES = 2048
 /** The heads of one connection: the last one comes again more often than not, and is compared without being looked up. */
 export class OwnHeads {
   readonly #heads: Heads
-  #last: Head | undefined
+  #last: RequestHead | undefined
   #lastBytes: Buffer | undefined
 
   constructor(heads: Heads) {
     this.#heads = heads
   }
 
-  read(bytes: Buffer): Reading {
+  read(bytes: Buffer): ParsedHead {
     const last = this.#lastBytes
     const isLonger = last !== undefined && bytes.length >= last.length
     if (isLonger && this.#last && bytes.compare(last, 0, last.length, 0, last.length) === 0) return this.#last

@@ -5,7 +5,7 @@
 import net from 'node:net'
 
 /** As `onread` of net.Socket. */
-export interface Reading {
+export interface SocketReading {
   /** Where the next bytes are to go; undefined: where the last went. */
   readonly buffer: () => Uint8Array | undefined
   /** So many bytes lie in the buffer; false: read no more until `resume`. */
@@ -21,7 +21,7 @@ interface Handled {
  * The same connection as a socket that reads so, or undefined where that is not to be had: with TLS, on a stream that is no
  * socket, on an engine that has changed. `accepted` must not have been read or written, and must not be used again.
  */
-export function readInto(accepted: unknown, onread: Reading): net.Socket | undefined {
+export function readInto(accepted: unknown, onread: SocketReading): net.Socket | undefined {
   if (!(accepted instanceof net.Socket) || accepted.constructor !== net.Socket) return undefined
   const holder = accepted as unknown as Handled
   const handle = holder._handle

@@ -3,8 +3,8 @@
  * look-up, nothing of them is read or digested. The bytes themselves are what is compared, so no two requests can be
  * taken for each other; what they were answered from is asked whether it still holds.
  */
-import { type Repeat, repeatOf, type Source } from '../../hits/memory-hit.ts'
-import type { Head } from './head.ts'
+import { type HitSource, type Repeat, repeatOf } from '../../hits/memory-hit.ts'
+import type { RequestHead } from './head.ts'
 
 /** Longer ones are told by a digest, which is cheaper for them. */
 const MAX_BYTES = 1024
@@ -13,7 +13,7 @@ const MAX_REQUESTS = 4096
 
 /** A request under a plain head. */
 export interface RepeatedRequest extends Repeat {
-  readonly head: Head
+  readonly head: RequestHead
 }
 
 export class Repeats {
@@ -31,7 +31,7 @@ export class Repeats {
   }
 
   /** `bytes` are one request that was answered from `source`. */
-  keep(bytes: Buffer, head: Head, source: Source): void {
+  keep(bytes: Buffer, head: RequestHead, source: HitSource): void {
     if (bytes.length > MAX_BYTES) return
     // A head that comes once, as with an id of its own, would fill the table with what never comes again.
     if (head.notes.isRepeated) this.#set(textOf(bytes), { ...repeatOf(head, source), head })

@@ -7,18 +7,18 @@ import { JOINED_BYTES } from '../../../core/chunks.ts'
 import { GatewayError } from '../../../core/errors.ts'
 import type { Fields } from '../../../core/reply.ts'
 import type { Signal } from '../../../lib/cancel.ts'
-import type { HeadNotes, Intake } from '../../exchange/exchange.ts'
+import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
 import { type Framing, fieldLines, lastChunk, replyHead } from '../../exchange/reply-head.ts'
-import { Gather, tooLarge } from '../../http/body.ts'
+import { BodyBuffer, tooLarge } from '../../http/body.ts'
 import { kept } from './arrivals.ts'
-import type { Head } from './head.ts'
+import type { RequestHead } from './head.ts'
 
 const HIGH_WATER_BYTES = 256 * 1024
 /** A body up to this length that is there need not be passed on in pieces. */
 const SHORT_BYTES = 64 * 1024
 
 /** What a request needs of its connection. */
-export interface Line {
+export interface ResponseWriter {
   readonly peer: string
   /** The field lines about the connection for the next answer; `last` asks that it be the last one. */
   closing(last: boolean): string
@@ -38,7 +38,7 @@ const OPEN = 0
 const STREAMING = 1
 const DONE = 2
 
-export class FastRequest implements Intake {
+export class FastRequest implements HttpExchange {
   readonly door = 'fast'
   readonly method: string
   readonly target: string
@@ -48,13 +48,13 @@ export class FastRequest implements Intake {
   readonly length: number
   gone: (() => void) | undefined
   status = 0
-  readonly #line: Line
+  readonly #line: ResponseWriter
   #state = OPEN
   #framing: number | 'chunked' | 'none' = 'none'
   /** Arrived and not yet taken. */
   #chunks: Uint8Array[] = []
   /** In place of `chunks` where the rest of a body is waited for. */
-  #gather: Gather | undefined
+  #gather: BodyBuffer | undefined
   #queued = 0
   #missing: number
   #streams = false
@@ -63,7 +63,7 @@ export class FastRequest implements Intake {
   #broken: GatewayError | undefined
   #wake: (() => void) | undefined
 
-  constructor(line: Line, head: Head) {
+  constructor(line: ResponseWriter, head: RequestHead) {
     this.#line = line
     this.method = head.method
     this.target = head.target
@@ -75,7 +75,7 @@ export class FastRequest implements Intake {
   }
 
   /** One that was answered without a call being made of it. */
-  static answered(line: Line, head: Head): FastRequest {
+  static answered(line: ResponseWriter, head: RequestHead): FastRequest {
     const request = new FastRequest(line, head)
     request.#missing = 0
     request.passBy()
@@ -157,12 +157,12 @@ export class FastRequest implements Intake {
     if (this.length > maxBytes) throw tooLarge(maxBytes)
     const [only] = this.#chunks
     if (only && only.length === this.length && this.length <= JOINED_BYTES) return only
-    const gather = new Gather()
+    const gather = new BodyBuffer()
     for (const chunk of this.#chunks) gather.push(chunk)
     return this.#missing === 0 ? gather.whole() : this.#rest(gather, signal())
   }
 
-  async #rest(gather: Gather, signal: Signal): Promise<WholeBody> {
+  async #rest(gather: BodyBuffer, signal: Signal): Promise<WholeBody> {
     this.#gather = gather
     const stir = () => this.#stir()
     signal.addEventListener('abort', stir, { once: true })

@@ -1,6 +1,6 @@
 import { MessageChannel } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
-import { Link } from '../../../../src/app/workers/thread-rpc.ts'
+import { ThreadRpc } from '../../../../src/app/workers/thread-rpc.ts'
 import { GatewayError } from '../../../../src/core/errors.ts'
 import { systemClock } from '../../../../src/lib/clock.ts'
 
@@ -20,8 +20,8 @@ afterEach(() => {
 function pair() {
   const { port1, port2 } = new MessageChannel()
   close.push(() => port1.close())
-  const client = new Link<Service, object>(port1, systemClock)
-  const server = new Link<object, Service>(port2, systemClock)
+  const client = new ThreadRpc<Service, object>(port1, systemClock)
+  const server = new ThreadRpc<object, Service>(port2, systemClock)
   client.offer({})
   const words: string[] = []
   server.offer({

@@ -1,7 +1,7 @@
 /** The supervisor of a data worker, with real threads that do as the test says. */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { WorkerStart } from '../../../../src/app/workers/messages.ts'
-import { type Down, WorkerPlace } from '../../../../src/app/workers/worker-supervisor.ts'
+import { type Down, WorkerSupervisor } from '../../../../src/app/workers/worker-supervisor.ts'
 import { type Clock, systemClock } from '../../../../src/lib/clock.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
@@ -9,13 +9,13 @@ import { FakeClock } from '../../../support/fake-clock.ts'
 /** Listens as `how` says for this life of the worker, and does what a reload names. */
 const SOURCE = `
 import { parentPort, workerData } from 'node:worker_threads'
-const { Link } = await import(workerData.settings.link)
+const { ThreadRpc } = await import(workerData.settings.rpc)
 const { systemClock } = await import(workerData.settings.clock)
 const life = Atomics.add(workerData.shared.lives, 0, 1)
 const how = workerData.settings.how[life] ?? 'well'
 if (how === 'broken') throw new Error('broken from the start')
 setInterval(() => Atomics.add(workerData.shared.beats, workerData.worker, 1), 5)
-const up = new Link(parentPort, systemClock)
+const up = new ThreadRpc(parentPort, systemClock)
 up.offer({
   listen(at) {
     if (how === 'taken') throw Object.assign(new Error('in use'), { code: 'EADDRINUSE' })
@@ -32,7 +32,7 @@ up.offer({
 })
 `
 
-const places: WorkerPlace[] = []
+const places: WorkerSupervisor[] = []
 afterEach(async () => {
   await Promise.all(places.splice(0).map((place) => place.close()))
 })
@@ -49,10 +49,10 @@ function world(how: readonly string[], clock: Clock = systemClock) {
   }
   const start = {
     worker: 3,
-    settings: { how, link: src('app/workers/thread-rpc.ts'), clock: src('lib/clock.ts') },
+    settings: { how, rpc: src('app/workers/thread-rpc.ts'), clock: src('lib/clock.ts') },
     shared: { lives, beats },
   }
-  const place = new WorkerPlace({
+  const place = new WorkerSupervisor({
     start: start as unknown as WorkerStart,
     entry: new URL(`data:text/javascript,${encodeURIComponent(SOURCE)}`),
     offers: {} as Parameters<Down['offer']>[0],
@@ -74,7 +74,7 @@ function world(how: readonly string[], clock: Clock = systemClock) {
 }
 
 const AT = { host: '127.0.0.1', port: 4711 }
-const make = (place: WorkerPlace, what: 'throw' | 'exit' | 'stand still') =>
+const make = (place: WorkerSupervisor, what: 'throw' | 'exit' | 'stand still') =>
   place.link?.tell('reload', what as never)
 const count = (events: readonly string[], event: string) => events.filter((each) => each === event).length
 

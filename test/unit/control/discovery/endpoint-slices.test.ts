@@ -3,13 +3,13 @@ import { describe, expect, it } from 'vitest'
 import {
   backendsOf,
   type Endpoint,
+  type EndpointPort,
   type EndpointSlice,
-  type Port,
 } from '../../../../src/control/discovery/endpoint-slices.ts'
 
-const HTTP: Port = { name: 'http', port: 8000, protocol: 'TCP' }
+const HTTP: EndpointPort = { name: 'http', port: 8000, protocol: 'TCP' }
 
-function slice(name: string, endpoints: Endpoint[], ports: Port[] | null = [HTTP]): EndpointSlice {
+function slice(name: string, endpoints: Endpoint[], ports: EndpointPort[] | null = [HTTP]): EndpointSlice {
   return { metadata: { name }, addressType: 'IPv4', endpoints, ports }
 }
 
@@ -55,7 +55,11 @@ it('the same address in the hands of another pod is another instance', () => {
 })
 
 describe('the port is', () => {
-  const ports: Port[] = [{ name: 'dns', port: 53, protocol: 'UDP' }, HTTP, { name: 'grpc', port: 8001 }]
+  const ports: EndpointPort[] = [
+    { name: 'dns', port: 53, protocol: 'UDP' },
+    HTTP,
+    { name: 'grpc', port: 8001 },
+  ]
   it.each([
     ['the first of TCP', undefined, ['10.0.0.1:8000']],
     ['the one of the name', 'grpc', ['10.0.0.1:8001']],

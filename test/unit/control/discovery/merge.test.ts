@@ -1,12 +1,12 @@
 /** What the snapshots of several sources mean together, on a clock and with sources that the test owns. */
 import { describe, expect, it } from 'vitest'
 import { Merge } from '../../../../src/control/discovery/merge.ts'
-import type { Snapshot, Source } from '../../../../src/control/discovery/source.ts'
+import type { DiscoverySource, Snapshot } from '../../../../src/control/discovery/source.ts'
 import { silentLog } from '../../../../src/core/log.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
 /** A source that tells what the test makes it tell. */
-class ToldSource implements Source {
+class ToldSource implements DiscoverySource {
   readonly name: string
   refreshes = 0
   apply: ((snapshot: Snapshot) => void) | undefined

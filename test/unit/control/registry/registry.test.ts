@@ -1,6 +1,10 @@
 /** Leases, fencing, tombstones, drain and self-preservation of the registry, on a clock the test owns. */
 import { describe, expect, test } from 'vitest'
-import type { LeaseGrant, Refusal, Registration } from '../../../../src/control/registry/registration.ts'
+import type {
+  LeaseGrant,
+  Registration,
+  RegistrationRefusal,
+} from '../../../../src/control/registry/registration.ts'
 import { Registry } from '../../../../src/control/registry/registry.ts'
 import type { PoolView } from '../../../../src/core/backend.ts'
 import { silentLog } from '../../../../src/core/log.ts'
@@ -27,7 +31,7 @@ function setUp(options: { startGraceMs?: number; probed?: boolean } = {}) {
   return { clock, inflight, registry, states, backends, put }
 }
 
-function granted(answer: LeaseGrant | Refusal): LeaseGrant {
+function granted(answer: LeaseGrant | RegistrationRefusal): LeaseGrant {
   if ('refused' in answer) throw new Error(`refused: ${answer.message}`)
   return answer
 }

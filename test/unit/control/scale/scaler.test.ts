@@ -3,8 +3,8 @@ import { expect, it } from 'vitest'
 import { ALONE } from '../../../../src/control/scale/alone.ts'
 import { SCALE_DEFAULTS } from '../../../../src/control/scale/demand.ts'
 import { describeScale } from '../../../../src/control/scale/describe.ts'
-import { type Crew, type Look, Scaler } from '../../../../src/control/scale/scaler.ts'
-import type { Signal } from '../../../../src/control/scale/signal.ts'
+import { type Look, type ScaleGroup, Scaler } from '../../../../src/control/scale/scaler.ts'
+import type { ScaleSignal } from '../../../../src/control/scale/signal.ts'
 import type { LoadReport } from '../../../../src/core/load.ts'
 import { silentLog } from '../../../../src/core/log.ts'
 import { bucketOf, HISTOGRAM_SIZE } from '../../../../src/lib/log-histogram.ts'
@@ -23,7 +23,7 @@ interface Load {
 class Scene {
   readonly clock = new FakeClock()
   readonly load: Load = { misses: 0, hits: 0, shared: 0, serviceMs: 50 }
-  readonly signals: Signal[] = []
+  readonly signals: ScaleSignal[] = []
   readonly scaler: Scaler
   /** Which of the signals are carried out: by their number. */
   carries: (n: number) => boolean = () => true
@@ -33,7 +33,7 @@ class Scene {
   isTierDown = false
   #readAt = this.clock.now()
 
-  constructor(options: { sloMs?: number; crew?: Crew; settleMs?: number } = {}) {
+  constructor(options: { sloMs?: number; crew?: ScaleGroup; settleMs?: number } = {}) {
     const { sloMs = 200, crew = ALONE, settleMs = 0 } = options
     this.scaler = new Scaler({
       clock: this.clock,
@@ -43,7 +43,7 @@ class Scene {
       crew,
       settleMs,
     })
-    const emitter = { name: 'test', emit: (signal: Signal) => this.#hear(signal), close: () => {} }
+    const emitter = { name: 'test', emit: (signal: ScaleSignal) => this.#hear(signal), close: () => {} }
     const windows = { fastMs: 6_000, stableMs: 20_000, downMs: 20_000 }
     this.scaler.follow([
       {
@@ -68,7 +68,7 @@ class Scene {
     return status
   }
 
-  #hear(signal: Signal): void {
+  #hear(signal: ScaleSignal): void {
     this.signals.push(signal)
     if (!this.carries(this.signals.length)) return
     const { desired } = signal.decision

@@ -9,7 +9,7 @@ import {
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Emitter, Signal } from '../../../../src/control/scale/signal.ts'
+import type { Emitter, ScaleSignal } from '../../../../src/control/scale/signal.ts'
 import { createWebhook, type WebhookOptions } from '../../../../src/control/scale/webhook.ts'
 import { systemClock } from '../../../../src/lib/clock.ts'
 import { Feed } from './feed.ts'
@@ -54,7 +54,7 @@ const open = (options: Partial<WebhookOptions> & { url: string }): Emitter => {
   return emitter
 }
 
-function signal(id: string, perSecond: number): Signal {
+function signal(id: string, perSecond: number): ScaleSignal {
   const feed = new Feed()
   feed.run(60_000, { perSecond })
   return {

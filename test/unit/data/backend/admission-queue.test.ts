@@ -2,14 +2,14 @@
 import { describe, expect, it } from 'vitest'
 import { GatewayError } from '../../../../src/core/errors.ts'
 import { WaitingRoom } from '../../../../src/data/backend/admission-queue.ts'
-import type { Need, Seat } from '../../../../src/data/backend/permit.ts'
+import type { Permit, PermitRequest } from '../../../../src/data/backend/permit.ts'
 import type { Capacity } from '../../../../src/data/balance/limits/queue.ts'
 import { Neighbours } from '../../../../src/data/balance/policies/neighbours.ts'
 import { createLoadTable } from '../../../../src/data/balance/table.ts'
 import { DemandMeter } from '../../../../src/data/measure/demand.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
-const SEAT = {} as Seat
+const SEAT = {} as Permit
 const NOBODY: Capacity = { meanServiceMs: 0, medianServiceMs: 0, limits: 0 }
 
 function open(maxDepth = 3, capacity = NOBODY) {
@@ -28,7 +28,7 @@ function open(maxDepth = 3, capacity = NOBODY) {
   const log: string[] = []
   const come = (name: string, way: 'wait' | 'hold', deadlineMs = 60_000) => {
     const leaving = new AbortController()
-    const need: Need = {
+    const need: PermitRequest = {
       model: undefined,
       version: undefined,
       key: undefined,

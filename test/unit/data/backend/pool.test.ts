@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Clients } from '../../../../src/data/backend/clients.ts'
-import type { Need, Seat } from '../../../../src/data/backend/permit.ts'
+import type { Permit, PermitRequest } from '../../../../src/data/backend/permit.ts'
 import { BackendPool } from '../../../../src/data/backend/pool.ts'
 import { createOutlierState } from '../../../../src/data/balance/outliers/outlier-state.ts'
 import { createLoadTable, inflightOf, type LoadTable } from '../../../../src/data/balance/table.ts'
@@ -42,7 +42,7 @@ beforeEach(() => {
 })
 afterEach(() => clients.close())
 
-const need = (deadlineMs = 1_000): Need => ({
+const need = (deadlineMs = 1_000): PermitRequest => ({
   model: undefined,
   version: undefined,
   key: undefined,
@@ -52,15 +52,15 @@ const need = (deadlineMs = 1_000): Need => ({
 
 /** A call that was answered after so long. */
 function answered(ms: number): void {
-  const seat = pool.enter(need(), []) as Seat
+  const permit = pool.enter(need(), []) as Permit
   clock.advance(ms)
-  pool.leave(seat, ms, 'ok')
+  pool.leave(permit, ms, 'ok')
 }
 
 describe('a hedge that lost', () => {
   it('holds its place for as long as the backend is known to take, and then gives it to who waits', async () => {
     answered(100)
-    const lost = pool.enter(need(), []) as Seat
+    const lost = pool.enter(need(), []) as Permit
     clock.advance(20)
     pool.leave(lost, 20, 'lost')
     const next = pool.enter(need(), [])
@@ -74,7 +74,7 @@ describe('a hedge that lost', () => {
 
   it('that took longer than any call before is let go at once', () => {
     answered(10)
-    const lost = pool.enter(need(), []) as Seat
+    const lost = pool.enter(need(), []) as Permit
     clock.advance(40)
     pool.leave(lost, 40, 'lost')
     clock.advance(0)
@@ -84,7 +84,7 @@ describe('a hedge that lost', () => {
 
 it('a call whose caller has left gives its place to the next', async () => {
   answered(100)
-  const left = pool.enter(need(), []) as Seat
+  const left = pool.enter(need(), []) as Permit
   const next = pool.enter(need(), [])
   clock.advance(20)
   pool.leave(left, 20, 'cancelled')

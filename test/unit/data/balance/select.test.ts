@@ -5,7 +5,7 @@ import { Limits } from '../../../../src/data/balance/limits/limit.ts'
 import { Outliers } from '../../../../src/data/balance/outliers/outlier.ts'
 import { createOutlierState } from '../../../../src/data/balance/outliers/outlier-state.ts'
 import { createPolicy } from '../../../../src/data/balance/policies/policies.ts'
-import { type Ask, Selector, type SelectorOptions } from '../../../../src/data/balance/select.ts'
+import { type PickRequest, Selector, type SelectorOptions } from '../../../../src/data/balance/select.ts'
 import {
   createLoadTable,
   inflightOf,
@@ -33,7 +33,7 @@ function gateway(
   const show = (all: readonly Backend[]) =>
     selector.update({ pool: 'p', revision: ++revision, backends: all })
   show(backends)
-  const spread = (ask: Ask = {}, calls = 300) => {
+  const spread = (ask: PickRequest = {}, calls = 300) => {
     const picks = new Set<number>()
     for (let call = 0; call < calls; call++) {
       const chosen = selector.pick(ask)
@@ -176,7 +176,7 @@ describe('selection', () => {
     expect(other.spread()).toEqual([1, 2])
     one.selector.pause(1, 3_000)
     expect(other.spread()).toEqual([2])
-    expect(other.selector.standing(1)).toMatchObject({ state: 'paused' })
+    expect(other.selector.status(1)).toMatchObject({ state: 'paused' })
     one.clock.nowMs += 3_100
     one.selector.tick(0)
     expect(other.spread()).toEqual([1, 2])

@@ -1,13 +1,13 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { type Batcher, type BatcherOptions, createBatcher } from '../../../../src/data/batch/batcher.ts'
-import type { Batched, Share } from '../../../../src/data/batch/submission.ts'
+import type { Batched, BatchShare } from '../../../../src/data/batch/submission.ts'
 import type { Signal } from '../../../../src/lib/cancel.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
 /** A request as the backend got it, to be answered by the test. */
 interface Sent {
-  readonly shares: readonly Share<string, string>[]
+  readonly shares: readonly BatchShare<string, string>[]
   readonly rows: readonly string[]
   readonly signal: Signal
   readonly deadline: number

@@ -5,7 +5,7 @@ import { digestOf } from '../../../../src/core/key.ts'
 import { type BatchCall, Batches } from '../../../../src/data/batch/batches.ts'
 import { isBusy, maxBatchOf } from '../../../../src/data/batch/room.ts'
 import type { Matched, Route } from '../../../../src/data/route/routes.ts'
-import type { Delivered, Shipment } from '../../../../src/data/upstream/upstream-call.ts'
+import type { UpstreamRequest, UpstreamResponse } from '../../../../src/data/upstream/upstream-call.ts'
 import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
@@ -37,7 +37,7 @@ function setup(answer?: () => { status: number; text: string }, refusal = 400) {
   const clock = new FakeClock()
   const asked: string[] = []
   const deadlines: number[] = []
-  const dispatch = async (call: Call, _: Matched, shipment: Shipment): Promise<Delivered> => {
+  const dispatch = async (call: Call, _: Matched, shipment: UpstreamRequest): Promise<UpstreamResponse> => {
     const text = Buffer.from(shipment.body as Uint8Array).toString()
     asked.push(text)
     deadlines.push(call.deadline)
@@ -60,7 +60,7 @@ function setup(answer?: () => { status: number; text: string }, refusal = 400) {
     serviceMs: () => 10,
     clock,
   })
-  const ship = async (instances: number[], headers: string[] = [], deadline = clock.now() + 500) => {
+  const fetch = async (instances: number[], headers: string[] = [], deadline = clock.now() + 500) => {
     const body = Buffer.from(JSON.stringify({ instances }))
     const path = '/v1/models/m:predict'
     const target = tfserving.match('POST', path)
@@ -74,18 +74,18 @@ function setup(answer?: () => { status: number; text: string }, refusal = 400) {
     if ('bypass' in plan || !plan.rows) throw new Error('rows')
     const of: BatchCall = { call, matched: { route, protocol: tfserving, target }, plan, body }
     expect(batches.takes(of)).toBe(true)
-    const shipped = await batches.ship(of, { rows: plan.rows, signal, until: call })
-    if ('refused' in shipped)
-      return `${shipped.refused.reply.status} ${Buffer.from(shipped.refused.reply.body as Uint8Array).toString()}`
-    return shipped.answers.map(({ answer }) => Buffer.from(answer.slice).toString())
+    const fetched = await batches.fetch(of, { rows: plan.rows, signal, until: call })
+    if ('refused' in fetched)
+      return `${fetched.refused.reply.status} ${Buffer.from(fetched.refused.reply.body as Uint8Array).toString()}`
+    return fetched.answers.map(({ answer }) => Buffer.from(answer.slice).toString())
   }
-  return { clock, asked, deadlines, ship }
+  return { clock, asked, deadlines, fetch }
 }
 
 describe('batches', () => {
   it('puts rows of several calls into one request and gives each its own answers', async () => {
-    const { clock, asked, deadlines, ship } = setup()
-    const both = Promise.all([ship([1, 2]), ship([3], ['traceparent', 'x'], clock.now() + 900)])
+    const { clock, asked, deadlines, fetch } = setup()
+    const both = Promise.all([fetch([1, 2]), fetch([3], ['traceparent', 'x'], clock.now() + 900)])
     clock.advance(2)
     expect(await both).toEqual([['2', '4'], ['6']])
     expect(asked.map((text) => JSON.parse(text))).toEqual([{ instances: [1, 2, 3] }])
@@ -93,32 +93,36 @@ describe('batches', () => {
   })
 
   it('keeps callers with other credentials or fields apart', async () => {
-    const { clock, asked, ship } = setup()
-    const all = Promise.all([ship([1]), ship([2], ['authorization', 'a']), ship([3], ['authorization', 'b'])])
+    const { clock, asked, fetch } = setup()
+    const all = Promise.all([
+      fetch([1]),
+      fetch([2], ['authorization', 'a']),
+      fetch([3], ['authorization', 'b']),
+    ])
     clock.advance(2)
     expect(await all).toEqual([['2'], ['4'], ['6']])
     expect(asked).toHaveLength(3)
   })
 
   it.each([400, 500])('lets only the caller whose row was refused hear of it (%i)', async (status) => {
-    const { clock, asked, ship } = setup(undefined, status)
-    const both = Promise.all([ship([1, 2]), ship([-3])])
+    const { clock, asked, fetch } = setup(undefined, status)
+    const both = Promise.all([fetch([1, 2]), fetch([-3])])
     clock.advance(2)
     expect(await both).toEqual([['2', '4'], `${status} {"error":"negative"}`])
     expect(asked).toHaveLength(3)
   })
 
   it('tells everybody at once when the backend is overloaded', async () => {
-    const { clock, asked, ship } = setup(() => ({ status: 503, text: 'busy' }))
-    const both = Promise.all([ship([1]), ship([2])])
+    const { clock, asked, fetch } = setup(() => ({ status: 503, text: 'busy' }))
+    const both = Promise.all([fetch([1]), fetch([2])])
     clock.advance(2)
     expect(await both).toEqual(['503 busy', '503 busy'])
     expect(asked).toHaveLength(1)
   })
 
   it('asks for each caller alone where an answer does not fit its rows', async () => {
-    const { clock, asked, ship } = setup(() => ({ status: 200, text: '{"predictions": [0]}' }))
-    const both = Promise.all([ship([1]), ship([2])])
+    const { clock, asked, fetch } = setup(() => ({ status: 200, text: '{"predictions": [0]}' }))
+    const both = Promise.all([fetch([1]), fetch([2])])
     clock.advance(2)
     expect(await both).toEqual([['0'], ['0']])
     expect(asked).toHaveLength(3)

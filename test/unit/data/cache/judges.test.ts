@@ -3,12 +3,12 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { MemcachedJudge } from '../../../../src/data/cache/tiers/memcached-judge.ts'
 import { slotOf } from '../../../../src/data/cache/tiers/redis-connection.ts'
-import { type Reply, RespError } from '../../../../src/data/cache/tiers/redis-reply.ts'
+import { type RedisReply, RespError } from '../../../../src/data/cache/tiers/redis-reply.ts'
 import { nameOf, readRedirection, readSlots } from '../../../../src/data/cache/tiers/redis-slots.ts'
 import { RespJudge } from '../../../../src/data/cache/tiers/resp-judge.ts'
 import { Garbled } from '../../../../src/data/cache/tiers/socket-guard.ts'
 
-const { reply } = fc.letrec<{ reply: Reply }>((tie) => ({
+const { reply } = fc.letrec<{ reply: RedisReply }>((tie) => ({
   reply: fc.oneof(
     { depthSize: 'small', maxDepth: 6, withCrossShrink: true },
     fc.integer(),
@@ -19,7 +19,7 @@ const { reply } = fc.letrec<{ reply: Reply }>((tie) => ({
   ),
 }))
 
-function written(value: Reply): Buffer {
+function written(value: RedisReply): Buffer {
   if (typeof value === 'number') return Buffer.from(`:${value}\r\n`)
   if (value === null) return Buffer.from('$-1\r\n')
   if (value instanceof RespError) return Buffer.from(`-${value.message}\r\n`)
@@ -128,7 +128,7 @@ describe('the map of a cluster', () => {
   it('is read, or is none, whatever a node answers', () => {
     fc.assert(fc.property(reply, (value) => void readSlots(value, asked)))
     const host = Buffer.from('10.0.0.2')
-    const good: Reply = [
+    const good: RedisReply = [
       [0, 100, [host, 7001, Buffer.from('id'), []]],
       [101, 16_383, [null, 7000, Buffer.from('id')]],
     ]
@@ -138,7 +138,12 @@ describe('the map of a cluster', () => {
       '10.0.0.1:7000',
       2,
     ])
-    for (const bad of [[[0, 1e12, [host, 7001]]], [[5, 4, [host, 7001]]], [[0, 1, host]], [null]] as Reply[])
+    for (const bad of [
+      [[0, 1e12, [host, 7001]]],
+      [[5, 4, [host, 7001]]],
+      [[0, 1, host]],
+      [null],
+    ] as RedisReply[])
       expect(readSlots(bad, asked)).toBeUndefined()
     // A name that could be anything but an address is nobody's.
     expect(readSlots([[0, 1, [Buffer.from('a b'), 7001]]], asked)?.nodes.size).toBe(0)

@@ -3,11 +3,11 @@ import type { RawPairs } from '../../../../src/core/call.ts'
 import { silentLog } from '../../../../src/core/log.ts'
 import type { Answered } from '../../../../src/core/observer.ts'
 import type { Reply } from '../../../../src/core/reply.ts'
-import { createStandings } from '../../../../src/data/decision/cache-decision.ts'
+import { createCacheDecisions } from '../../../../src/data/decision/cache-decision.ts'
 import { RefreshBudget } from '../../../../src/data/decision/refresh-budget.ts'
 import type { HeadNotes } from '../../../../src/data/exchange/exchange.ts'
 import { replyHead } from '../../../../src/data/exchange/reply-head.ts'
-import { createInstant, type Repeat, repeatOf } from '../../../../src/data/hits/memory-hit.ts'
+import { createMemoryHit, type Repeat, repeatOf } from '../../../../src/data/hits/memory-hit.ts'
 import { ReadyAnswers } from '../../../../src/data/hits/ready.ts'
 import { cacheStatus } from '../../../../src/data/http/status.ts'
 import { Deployments } from '../../../../src/data/key/deployment.ts'
@@ -51,9 +51,9 @@ function setup() {
   const settings = () => ({ route: createRouter([route]), maxBodyBytes: 100 })
   let live = settings()
   const answered: Answered[] = []
-  const instant = createInstant({
+  const memoryHit = createMemoryHit({
     live: () => live,
-    standings: createStandings(keyer),
+    decisions: createCacheDecisions(keyer),
     ready,
     refreshes: new RefreshBudget(),
     memory: 'memory',
@@ -85,14 +85,14 @@ function setup() {
   function askAgain(repeat: Repeat) {
     let written: string | undefined
     const line = { peer: 'peer', closing: () => CONNECTION, send: (text: string) => void (written = text) }
-    expect(instant.again(repeat, line)).toBe(written !== undefined)
+    expect(memoryHit.again(repeat, line)).toBe(written !== undefined)
     return written
   }
 
   /** What a head and BODY are answered from. */
   function repeat(of: ReturnType<typeof head>): Repeat {
     const one = { ...of, length: BODY.length }
-    const source = instant.answer(one, [BODY], { peer: '', closing: () => CONNECTION, send: () => {} })
+    const source = memoryHit.answer(one, [BODY], { peer: '', closing: () => CONNECTION, send: () => {} })
     if (!source) throw new Error('not answered at once')
     return repeatOf(one, source)
   }
@@ -106,7 +106,7 @@ function setup() {
     const line = { peer: 'peer', closing: () => CONNECTION, send }
     const half = body.length >> 1
     const pieces = isCut ? [body.subarray(0, half), body.subarray(half)] : [body]
-    const source = instant.answer({ ...of, length: body.length }, pieces, line)
+    const source = memoryHit.answer({ ...of, length: body.length }, pieces, line)
     expect(source !== undefined).toBe(written !== undefined)
     return written
   }

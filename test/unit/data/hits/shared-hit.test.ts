@@ -6,12 +6,12 @@ import type { Answered } from '../../../../src/core/observer.ts'
 import { type Entry, encode } from '../../../../src/data/cache/entry.ts'
 import { createTiered } from '../../../../src/data/cache/tiered.ts'
 import { guardTier } from '../../../../src/data/cache/tiers/guard.ts'
-import { createStandings } from '../../../../src/data/decision/cache-decision.ts'
+import { createCacheDecisions } from '../../../../src/data/decision/cache-decision.ts'
 import { RefreshBudget } from '../../../../src/data/decision/refresh-budget.ts'
 import type { HeadNotes } from '../../../../src/data/exchange/exchange.ts'
 import { replyHead } from '../../../../src/data/exchange/reply-head.ts'
 import { Aliases } from '../../../../src/data/hits/aliases.ts'
-import { createRecall } from '../../../../src/data/hits/shared-hit.ts'
+import { createSharedHit } from '../../../../src/data/hits/shared-hit.ts'
 import { cacheStatus } from '../../../../src/data/http/status.ts'
 import { FastRequest } from '../../../../src/data/ingress/door/request.ts'
 import { Deployments } from '../../../../src/data/key/deployment.ts'
@@ -20,7 +20,7 @@ import { createKeyer } from '../../../../src/data/key/keyer.ts'
 import { principalOf } from '../../../../src/data/key/meaning.ts'
 import { rawDigest } from '../../../../src/data/key/raw.ts'
 import { createRouter } from '../../../../src/data/route/routes.ts'
-import type { Asked } from '../../../../src/data/rows/lookup-context.ts'
+import type { TierMiss } from '../../../../src/data/rows/lookup-context.ts'
 import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 import { anEntry } from '../../../support/entries.ts'
 import { eventually } from '../../../support/eventually.ts'
@@ -43,7 +43,7 @@ async function setup() {
   const tier = new FakeTier({ name: 'shared', clock })
   const cache = createTiered({ tiers: [guardTier(tier, { clock, random: () => 0.5 })], clock })
   const facts = { shared: undefined, clock, log: silentLog, changed: () => {} }
-  const standings = createStandings(
+  const decisions = createCacheDecisions(
     createKeyer({ epochs: new Epochs(facts), deployments: new Deployments(facts) }),
   )
   const aliases = new Aliases(clock)
@@ -58,9 +58,9 @@ async function setup() {
   }
   const live = { route: createRouter([route]), maxBodyBytes: 100 }
   const told: Answered[] = []
-  const recall = createRecall({
+  const sharedHit = createSharedHit({
     live: () => live,
-    standings,
+    decisions,
     aliases,
     cache,
     mayGive: () => true,
@@ -88,8 +88,8 @@ async function setup() {
     }
     const of = { method, target: matched.target, path: PATH, query: '', headers, host: 'h', principal }
     // Asked for the first time, it makes what it is made of.
-    await settled(clock, Promise.resolve(standings.of(of, matched, notes)))
-    const { value: standing } = await settled(clock, Promise.resolve(standings.of(of, matched, notes)))
+    await settled(clock, Promise.resolve(decisions.of(of, matched, notes)))
+    const { value: decision } = await settled(clock, Promise.resolve(decisions.of(of, matched, notes)))
     Object.assign(notes, noted)
     const sent: string[] = []
     let cuts = 0
@@ -115,9 +115,9 @@ async function setup() {
       bytes: 0,
     })
     request.take(BODY)
-    const raw = standing.key ? rawDigest(standing.key.prefix, BODY) : undefined
-    const long: Asked[] = []
-    const run = () => recall(request, (_, what) => void long.push(what))
+    const raw = decision.key ? rawDigest(decision.key.prefix, BODY) : undefined
+    const long: TierMiss[] = []
+    const run = () => sharedHit(request, (_, what) => void long.push(what))
     return { request, raw: raw as Digest, sent, long, run, cuts: () => cuts }
   }
 

@@ -5,7 +5,7 @@ import { answerTo, asking, rangeOf, validatorsOf } from '../../../../src/data/ht
 import { keptFields, updatedFields } from '../../../../src/data/http-cache/fields.ts'
 import { keepingOf } from '../../../../src/data/http-cache/keep.ts'
 import { answerDigest } from '../../../../src/data/http-cache/node.ts'
-import { saidBy } from '../../../../src/data/http-cache/said.ts'
+import { saidBy } from '../../../../src/data/http-cache/response-directives.ts'
 import { Tee } from '../../../../src/data/http-cache/tee.ts'
 import { selectingFields, selection } from '../../../../src/data/http-cache/vary.ts'
 import { CACHE } from '../../../support/pipeline.ts'

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest'
 import { Chunks, JOINED_BYTES } from '../../../../src/core/chunks.ts'
-import { Gather } from '../../../../src/data/http/body.ts'
+import { BodyBuffer } from '../../../../src/data/http/body.ts'
 
 function gathered(pieces: readonly Uint8Array[]) {
-  const gather = new Gather()
+  const gather = new BodyBuffer()
   for (const piece of pieces) gather.push(piece)
   return gather.whole()
 }

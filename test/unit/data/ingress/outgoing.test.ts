@@ -2,12 +2,12 @@ import { createServer } from 'node:http'
 import { Duplex } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import type { Source } from '../../../../src/data/hits/memory-hit.ts'
+import type { HitSource } from '../../../../src/data/hits/memory-hit.ts'
 import { createDoor } from '../../../../src/data/ingress/door/door.ts'
-import { Outgoing } from '../../../../src/data/ingress/door/outgoing.ts'
+import { SocketWriter } from '../../../../src/data/ingress/door/socket-writer.ts'
 import { systemClock } from '../../../../src/lib/clock.ts'
-import { Outbox } from '../../../../src/lib/outbox.ts'
 import { Wheel } from '../../../../src/lib/wheel.ts'
+import { WriteBatcher } from '../../../../src/lib/write-batcher.ts'
 
 /** The other end of a connection: what was written, write by write; `reads` false: it takes the first and no more. */
 function client({ reads = true } = {}) {
@@ -25,7 +25,7 @@ function client({ reads = true } = {}) {
 
 function outgoing({ socket }: { socket: Duplex }) {
   let filled = 0
-  const out = new Outgoing(socket, new Outbox(), () => filled++)
+  const out = new SocketWriter(socket, new WriteBatcher(), () => filled++)
   return { out, filled: () => filled }
 }
 
@@ -85,11 +85,11 @@ it('a client that does not read its answers is not read from either', async () =
     wheel,
     limits: { maxHeadBytes: 8192, headTimeoutMs: 5000, bodyTimeoutMs: 5000, keepAliveTimeoutMs: 5000 },
     serve: () => {},
-    instant: {
+    memoryHit: {
       answer(_head, _body, line) {
         served++
         line.send(`${served}`.padEnd(400), undefined)
-        return {} as Source
+        return {} as HitSource
       },
       again: () => false,
     },

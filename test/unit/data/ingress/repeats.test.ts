@@ -1,16 +1,16 @@
 import { expect, it } from 'vitest'
-import type { Source } from '../../../../src/data/hits/memory-hit.ts'
-import { type Head, readHead } from '../../../../src/data/ingress/door/head.ts'
+import type { HitSource } from '../../../../src/data/hits/memory-hit.ts'
+import { type RequestHead, readHead } from '../../../../src/data/ingress/door/head.ts'
 import { Repeats } from '../../../../src/data/ingress/door/repeats.ts'
 
-const SOURCE = {} as Source
+const SOURCE = {} as HitSource
 
 const request = (body: string, id = 'a') =>
   Buffer.from(`POST /p HTTP/1.1\r\nHost: h\r\nX-Id: ${id}\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
 
 /** A head that has been answered under before. */
-function known(bytes: Buffer): Head {
-  const head = readHead(bytes) as Head
+function known(bytes: Buffer): RequestHead {
+  const head = readHead(bytes) as RequestHead
   head.notes.isRepeated = true
   return head
 }
@@ -34,7 +34,7 @@ it('gives what was kept for the same bytes, and for no others', () => {
 it('keeps nothing under a head that came once, and nothing long', () => {
   const repeats = new Repeats()
   const first = request('{}', 'first')
-  const head = readHead(first) as Head
+  const head = readHead(first) as RequestHead
   repeats.keep(first, head, SOURCE)
   expect(repeats.get(first)).toBeUndefined()
   repeats.keep(first, head, SOURCE)

@@ -5,7 +5,7 @@ import type { Target } from '../../../../src/core/call.ts'
 import { silentLog } from '../../../../src/core/log.ts'
 import type { DeploymentToken } from '../../../../src/data/key/deployed.ts'
 import { Deployments } from '../../../../src/data/key/deployment.ts'
-import type { SharedFacts } from '../../../../src/data/key/epochs.ts'
+import type { FactStore } from '../../../../src/data/key/epochs.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { FakeTier } from '../../../support/fake-tier.ts'
 
@@ -14,7 +14,7 @@ const target: Target = { verb: 'predict', model: 'iris', prediction: true }
 const FACT = 'deploy:ranker/iris'
 
 /** As the guard around a tier: a failure is undefined or false. */
-function factsOf(tier: FakeTier): SharedFacts {
+function factsOf(tier: FakeTier): FactStore {
   return {
     claim: (name, value) => tier.claim(name, value).catch(() => undefined),
     facts: (names) => tier.facts(names).catch(() => undefined),

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { ConcurrencyCurve, isotonic } from '../../../../../src/data/balance/limits/curve.ts'
 import { GradientLimit } from '../../../../../src/data/balance/limits/gradient.ts'
 import { Limits } from '../../../../../src/data/balance/limits/limit.ts'
-import type { Ending } from '../../../../../src/data/balance/policies/policy.ts'
+import type { AttemptOutcome } from '../../../../../src/data/balance/policies/policy.ts'
 import { createLoadTable } from '../../../../../src/data/balance/table.ts'
 
 describe('the gradient', () => {
@@ -101,7 +101,7 @@ describe('limits', () => {
       { mode: 'gradient', initial: 10, serviceMs: 50 },
     )
     /** Calls that end 20 ms after one another. */
-    const end = (calls: number, ms: number, ending: Ending = 'ok') => {
+    const end = (calls: number, ms: number, ending: AttemptOutcome = 'ok') => {
       for (let call = 0; call < calls; call++) {
         limits.observe(1, ms, ending)
         clock.nowMs += 20

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { Codel } from '../../../../../src/data/balance/limits/codel.ts'
 import {
   type Dropped,
-  type Place,
+  type QueueEntry,
   type QueueOptions,
-  type Waiter,
+  type QueueWaiter,
   WaitQueue,
 } from '../../../../../src/data/balance/limits/queue.ts'
 
@@ -13,8 +13,9 @@ const capacity = { meanServiceMs: 10, medianServiceMs: 8, limits: 4 }
 function open(options: QueueOptions = {}) {
   const dropped: [string, Dropped][] = []
   const queue = new WaitQueue<string>((item, why) => dropped.push([item, why]), options)
-  const enter = (item: string, now = 0, waiter: Waiter = {}) => queue.enter(item, waiter, { now, capacity })
-  const place = (item: string, now = 0, waiter: Waiter = {}): Place<string> => {
+  const enter = (item: string, now = 0, waiter: QueueWaiter = {}) =>
+    queue.enter(item, waiter, { now, capacity })
+  const place = (item: string, now = 0, waiter: QueueWaiter = {}): QueueEntry<string> => {
     const entry = enter(item, now, waiter)
     if ('refused' in entry) throw new Error(entry.refused)
     return entry.place
@@ -84,14 +85,14 @@ describe('the waiting queue', () => {
   it('forgets a call whose caller has left, and is not confused when told twice', () => {
     const { queue, place, drain, dropped } = open()
     const places = ['a', 'b', 'c', 'd', 'e'].map((item) => place(item))
-    expect([queue.remove(places[1] as Place<string>), queue.remove(places[1] as Place<string>)]).toEqual([
-      true,
-      false,
-    ])
-    queue.remove(places[4] as Place<string>)
+    expect([
+      queue.remove(places[1] as QueueEntry<string>),
+      queue.remove(places[1] as QueueEntry<string>),
+    ]).toEqual([true, false])
+    queue.remove(places[4] as QueueEntry<string>)
     expect(queue.depth).toBe(3)
     expect(drain(1)).toEqual(['a', 'c', 'd'])
-    expect(queue.remove(places[0] as Place<string>)).toBe(false)
+    expect(queue.remove(places[0] as QueueEntry<string>)).toBe(false)
     expect(dropped).toEqual([])
   })
 

@@ -7,7 +7,7 @@ import {
   spreadThreshold,
 } from '../../../../../src/data/balance/outliers/outlier-rules.ts'
 import { createOutlierState } from '../../../../../src/data/balance/outliers/outlier-state.ts'
-import type { Ending } from '../../../../../src/data/balance/policies/policy.ts'
+import type { AttemptOutcome } from '../../../../../src/data/balance/policies/policy.ts'
 import { createLoadTable } from '../../../../../src/data/balance/table.ts'
 
 function pool(members: number, options: OutlierOptions = {}) {
@@ -17,7 +17,7 @@ function pool(members: number, options: OutlierOptions = {}) {
   const outliers = new Outliers(context, options)
   const slots = Int32Array.from({ length: members }, (_, slot) => slot)
   outliers.members(slots)
-  const calls = (slot: number, count: number, ending: Ending = 'ok', ms = 10) => {
+  const calls = (slot: number, count: number, ending: AttemptOutcome = 'ok', ms = 10) => {
     for (let call = 0; call < count; call++) outliers.observe(slot, ms, ending)
   }
   /** Lets time pass in seconds, each with `during` and a tick. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Charges } from '../../../../../src/data/balance/cost.ts'
+import { Costs } from '../../../../../src/data/balance/cost.ts'
 import { createPolicy } from '../../../../../src/data/balance/policies/policies.ts'
 import { createLoadTable } from '../../../../../src/data/balance/table.ts'
 import { decayed, peaked } from '../../../../../src/lib/ewma.ts'
@@ -32,7 +32,7 @@ describe('the charge of a backend', () => {
   const charged = () => {
     const clock = { nowMs: 50_000 }
     const table = createLoadTable(8)
-    const charges = new Charges({ table, random: Math.random, now: () => clock.nowMs })
+    const charges = new Costs({ table, random: Math.random, now: () => clock.nowMs })
     return { clock, charges, prepare: () => charges.prepare(Int32Array.of(0, 1, 2, 3), 4, clock.nowMs) }
   }
 

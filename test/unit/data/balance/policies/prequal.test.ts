@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { createRandom } from '../../../../../bench/sim/random.ts'
-import type { ProbeSink } from '../../../../../src/data/balance/policies/asking.ts'
 import { prequal } from '../../../../../src/data/balance/policies/prequal.ts'
 import { LatestRunning, ProbePool, reuseBudget } from '../../../../../src/data/balance/policies/probe-pool.ts'
+import type { ProbeSink } from '../../../../../src/data/balance/policies/probe-scheduler.ts'
 import { createLoadTable } from '../../../../../src/data/balance/table.ts'
 import { benchOf, serve } from '../../../../contract/policy.ts'
 

@@ -4,12 +4,12 @@ import type { RawPairs, WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Fields } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
-import type { HeadNotes, Intake } from '../exchange/exchange.ts'
+import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isAuthority } from '../route/authority.ts'
-import type { HttpBody } from './http-body.ts'
+import type { HttpBody } from './node-body.ts'
 
 /** A request of node:http, its answer, and the reading of its body. */
-export interface HttpExchange {
+export interface NodeMessages {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly body: HttpBody
@@ -17,7 +17,7 @@ export interface HttpExchange {
   readonly isDraining: () => boolean
 }
 
-export class HttpIntake implements Intake {
+export class NodeExchange implements HttpExchange {
   readonly door = 'http'
   readonly notes: HeadNotes = {}
   gone: (() => void) | undefined
@@ -27,7 +27,7 @@ export class HttpIntake implements Intake {
   readonly #isDraining: () => boolean
   #isLast = false
 
-  constructor({ request, response, body, isDraining }: HttpExchange) {
+  constructor({ request, response, body, isDraining }: NodeMessages) {
     this.#request = request
     this.#response = response
     this.#body = body

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { atOnce, inTurns } from '../../../src/lib/turns.ts'
+import { cooperatively, runToEnd } from '../../../src/lib/cooperative.ts'
 
 const never = new AbortController().signal
 
@@ -21,7 +21,7 @@ it('long work lets the event loop have its turns', async () => {
     for (; watching.on; turns++) await turn()
   })()
   expect(
-    await inTurns(
+    await cooperatively(
       busy(10, 6, () => {}),
       never,
     ),
@@ -34,7 +34,7 @@ it('long work lets the event loop have its turns', async () => {
 it('works that run at once share the budget and take turns', async () => {
   const order: string[] = []
   const works = ['a', 'b', 'c'].map((name) =>
-    inTurns(
+    cooperatively(
       busy(3, 6, () => order.push(name)),
       never,
     ),
@@ -49,18 +49,18 @@ it('works that run at once share the budget and take turns', async () => {
 it('a work whose caller has left ends at its next step, and a failing one fails alone', async () => {
   const left = new AbortController()
   let steps = 0
-  const gone = inTurns(
+  const gone = cooperatively(
     busy(1000, 6, () => steps++),
     left.signal,
   )
-  const failing = inTurns(
+  const failing = cooperatively(
     (function* (): Generator<void, never> {
       yield
       throw new Error('broken')
     })(),
     never,
   )
-  const fine = inTurns(
+  const fine = cooperatively(
     busy(2, 0, () => {}),
     never,
   )
@@ -74,5 +74,5 @@ it('a work whose caller has left ends at its next step, and a failing one fails 
 })
 
 it('whoever has time gets the result at once', () => {
-  expect(atOnce(busy(3, 0, () => {}))).toBe('done')
+  expect(runToEnd(busy(3, 0, () => {}))).toBe('done')
 })

@@ -14,7 +14,7 @@ type Work = () => boolean
 const waiting: Work[] = []
 
 /** The generator's result. Rejects with the signal's reason at the first step after it is aborted. */
-export function inTurns<T>(steps: Generator<void, T>, signal: Signal): Promise<T> {
+export function cooperatively<T>(steps: Generator<void, T>, signal: Signal): Promise<T> {
   return new Promise((resolve, reject) => {
     waiting.push(() => {
       try {
@@ -49,7 +49,7 @@ function turn(): void {
 }
 
 /** A generator's result at once, for whoever has time. */
-export function atOnce<T>(steps: Generator<void, T>): T {
+export function runToEnd<T>(steps: Generator<void, T>): T {
   for (;;) {
     const { done, value } = steps.next()
     if (done) return value

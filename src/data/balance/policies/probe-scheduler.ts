@@ -6,13 +6,13 @@ export interface ProbeSink {
 }
 
 /** Asks a backend how it is doing, without anybody waiting for it. Must not throw. */
-export interface Prober {
+export interface LoadProber {
   probe(slot: number, sink: ProbeSink): void
 }
 
-export interface AskingOptions {
+export interface ProbeSchedulerOptions {
   /** Without one, the gateway's own calls are its readings. */
-  readonly prober?: Prober
+  readonly prober?: LoadProber
   /** Default 2000. */
   readonly maxProbesPerSecond?: number
 }
@@ -20,15 +20,15 @@ export interface AskingOptions {
 /** A backend of a small pool is asked again after this. */
 const REFRESH_MS = 250
 
-export class Asking {
-  readonly #prober: Prober | undefined
+export class ProbeScheduler {
+  readonly #prober: LoadProber | undefined
   readonly #sink: ProbeSink
   readonly #perSecond: number
   readonly #askedAt: Float64Array
   #tokens: number
   #tokensAt = -Infinity
 
-  constructor(slots: number, { prober, maxProbesPerSecond = 2_000 }: AskingOptions, sink: ProbeSink) {
+  constructor(slots: number, { prober, maxProbesPerSecond = 2_000 }: ProbeSchedulerOptions, sink: ProbeSink) {
     this.#prober = prober
     this.#sink = sink
     this.#perSecond = maxProbesPerSecond

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createGather } from '../../../../../src/data/cache/tiers/gather.ts'
+import { createGather } from '../../../../../src/data/cache/tiers/lookup-batcher.ts'
 
 function recorded(max: number, fail: (keys: readonly string[]) => boolean = () => false) {
   const trips: string[][] = []

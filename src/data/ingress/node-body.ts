@@ -5,10 +5,10 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { type Flow, Incoming } from '../backend/incoming.ts'
-import { bodyTooLate, Gather, tooLarge } from '../http/body.ts'
+import { BodyBuffer, bodyTooLate, tooLarge } from '../http/body.ts'
 
 /** Whoever reads it; told the end once. */
-interface Reader {
+interface BodyReader {
   readonly maxBytes: number
   took(chunk: Buffer): void
   ended(): void
@@ -20,7 +20,7 @@ export class HttpBody implements Flow {
   readonly #wheel: Wheel
   readonly #timeoutMs: number
   readonly #timer: Timer
-  #reader: Reader | undefined
+  #reader: BodyReader | undefined
   #broken: Error | undefined
   #bytes = 0
   #isRead = false
@@ -43,7 +43,7 @@ export class HttpBody implements Flow {
   whole(maxBytes: number, signal: Signal): Promise<WholeBody> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
-      const gather = new Gather()
+      const gather = new BodyBuffer()
       const leave = () => this.#end(signal.reason)
       signal.addEventListener('abort', leave, { once: true })
       const settle = (finish: () => void) => {
@@ -99,7 +99,7 @@ export class HttpBody implements Flow {
     this.#request.on('data', (chunk: Buffer) => heard(chunk.length)).resume()
   }
 
-  #read(reader: Reader): void {
+  #read(reader: BodyReader): void {
     this.#reader = reader
     if (this.#broken) return this.#end(this.#broken)
     this.#request.on('data', this.#onData).on('end', this.#onEnd)
@@ -108,7 +108,7 @@ export class HttpBody implements Flow {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    const reader = this.#reader as Reader
+    const reader = this.#reader as BodyReader
     this.#bytes += chunk.length
     if (this.#bytes > reader.maxBytes) return this.#end(tooLarge(reader.maxBytes))
     if (this.#isStreamed) this.#wheel.arm(this.#timer, this.#timeoutMs)

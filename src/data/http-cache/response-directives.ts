@@ -8,7 +8,7 @@ import { type Control, deltaMs, parseControl, secondsMs } from './control.ts'
 import { parseDate } from './dates.ts'
 
 /** Milliseconds. */
-export interface Said {
+export interface ResponseDirectives {
   /** A word for why a shared cache must not keep it; undefined: it may. */
   readonly forbids: string | undefined
   /** It may be kept, but not given without asking again. */
@@ -33,7 +33,7 @@ export interface Said {
   readonly isPublic: boolean
 }
 
-export const NOTHING_SAID: Said = {
+export const NOTHING_SAID: ResponseDirectives = {
   forbids: undefined,
   noCache: false,
   mustRevalidate: false,
@@ -52,7 +52,7 @@ export const NOTHING_SAID: Said = {
 const NAMES = new Set(['cache-control', 'cdn-cache-control', 'expires', 'age', 'pragma'])
 
 /** The same object for all heads that say nothing. `wallNow`: about when it came. */
-export function saidBy(headers: RawPairs, wallNow: number): Said {
+export function saidBy(headers: RawPairs, wallNow: number): ResponseDirectives {
   for (let i = 0; i < headers.length; i += 2) {
     const { length } = headers[i] as string
     // Most names are told by their length.
@@ -62,7 +62,7 @@ export function saidBy(headers: RawPairs, wallNow: number): Said {
   return NOTHING_SAID
 }
 
-function read(headers: RawPairs, wallNow: number): Said {
+function read(headers: RawPairs, wallNow: number): ResponseDirectives {
   const targeted = headerAll(headers, 'cdn-cache-control')
   // What is said to caches like this one counts alone (RFC 9213, section 2.2).
   const control = targetedControl(targeted) ?? parseControl(controlOf(headers))
@@ -124,7 +124,10 @@ export interface Arrival {
 }
 
 /** How long it is fresh by the backend's word, from when it was made; undefined: it does not say. */
-export function statedLifetime({ maxAgeMs, expiresAt, date }: Said, { at }: Arrival): number | undefined {
+export function statedLifetime(
+  { maxAgeMs, expiresAt, date }: ResponseDirectives,
+  { at }: Arrival,
+): number | undefined {
   if (maxAgeMs !== undefined) return maxAgeMs
   return expiresAt === undefined ? undefined : Math.max(0, expiresAt - (date ?? at))
 }
@@ -133,7 +136,7 @@ export function statedLifetime({ maxAgeMs, expiresAt, date }: Said, { at }: Arri
  * How old it was when it came (RFC 9111, section 4.2.3). Clocks are compared only where the backend has named a time: a
  * backend whose clock is slow, and which says nothing, is no reason to keep nothing.
  */
-export function initialAge(said: Said, { at, delayMs }: Arrival): number {
+export function initialAge(said: ResponseDirectives, { at, delayMs }: Arrival): number {
   if (said === NOTHING_SAID) return 0
   const isStated = said.maxAgeMs !== undefined || said.expiresAt !== undefined
   // In whole seconds, as Date is.
@@ -142,7 +145,7 @@ export function initialAge(said: Said, { at, delayMs }: Arrival): number {
 }
 
 /** Whether it was not too old already when it came. */
-export function isFresh(said: Said, arrival: Arrival): boolean {
+export function isFresh(said: ResponseDirectives, arrival: Arrival): boolean {
   if (said === NOTHING_SAID) return true
   const stated = statedLifetime(said, arrival)
   return stated === undefined || stated > initialAge(said, arrival)
@@ -157,7 +160,7 @@ export interface Life {
 }
 
 /** The life of an answer that is kept for `ttlMs` at most, and so long where the backend does not say. */
-export function lifeOf(said: Said, arrival: Arrival, ttlMs: number): Life {
+export function lifeOf(said: ResponseDirectives, arrival: Arrival, ttlMs: number): Life {
   const age = initialAge(said, arrival)
   const stated = said.noCache ? 0 : statedLifetime(said, arrival)
   const createdAt = arrival.at - age

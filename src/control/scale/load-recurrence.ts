@@ -9,7 +9,7 @@
 import type { ScaleOptions } from './demand.ts'
 
 /** A stretch in which a level was not wanted. */
-interface Absence {
+interface Recurrence {
   /** When it was wanted last. */
   readonly from: number
   readonly ms: number
@@ -17,7 +17,7 @@ interface Absence {
   readonly replicas: number
 }
 
-export interface AbsenceMemory {
+export interface RecurrenceMemory {
   /** Whether the load was seen to stay away, or to come back; before that, nobody knows. */
   readonly isKnown: boolean
   /** When less than the awaited level was wanted last, and not only a little less. */
@@ -27,14 +27,14 @@ export interface AbsenceMemory {
   /** The most that was wanted while the pool was young: load beyond it has been away before it came. */
   readonly early: number
   /** After what absences the load came back, the newest last; a few. Empty: it is not expected back. */
-  readonly returns: readonly Absence[]
+  readonly returns: readonly Recurrence[]
   /** One that was longer than was waited for. It counts when the next is like it: one is chance, two are a habit. */
-  readonly missed?: Absence
+  readonly missed?: Recurrence
   /** Levels last wanted up to this instant are given up, and have been learnt from. */
   readonly givenUpAt: number
 }
 
-export function nothingKnown(now: number): AbsenceMemory {
+export function nothingKnown(now: number): RecurrenceMemory {
   return {
     isKnown: false,
     awayAt: now,
@@ -65,13 +65,13 @@ export function usualHold(options: ScaleOptions, startMs: number): number {
 }
 
 /** How long a level is kept after it was last wanted. */
-export function holdTime(memory: AbsenceMemory, options: ScaleOptions, startMs: number): number {
+export function holdTime(memory: RecurrenceMemory, options: ScaleOptions, startMs: number): number {
   if (!memory.isKnown) return Math.max(options.downMs, Math.min(options.unknownMs, UNKNOWN * memory.thereMs))
   return Math.max(usualHold(options, startMs), MARGIN * longestReturn(memory))
 }
 
 /** The longest of the absences after which the load came back; 0: it is not expected to. */
-export function longestReturn(memory: AbsenceMemory): number {
+export function longestReturn(memory: RecurrenceMemory): number {
   return Math.max(0, ...memory.returns.map(({ ms }) => ms))
 }
 
@@ -79,7 +79,7 @@ export function longestHold(options: ScaleOptions): number {
   return Math.max(options.unknownMs, MARGIN * LONGEST * options.downMs)
 }
 
-interface Seen {
+interface RecurrenceReading {
   readonly now: number
   readonly replicas: number
   /** The highest level that is not given up. */
@@ -93,11 +93,11 @@ interface Seen {
 
 /** Learns from what is wanted now. */
 export function noteLevel(
-  memory: AbsenceMemory,
-  seen: Seen,
+  memory: RecurrenceMemory,
+  seen: RecurrenceReading,
   options: ScaleOptions,
   startMs: number,
-): AbsenceMemory {
+): RecurrenceMemory {
   const { now, replicas, awaited, before = now } = seen
   // What comes back is the level that is awaited; a part of it ends no absence.
   if (replicas < awaited * ALIKE) return { ...memory, awayAt: now }
@@ -107,11 +107,11 @@ export function noteLevel(
 }
 
 function noteReturn(
-  memory: AbsenceMemory,
-  absence: Absence,
+  memory: RecurrenceMemory,
+  absence: Recurrence,
   options: ScaleOptions,
   startMs: number,
-): AbsenceMemory {
+): RecurrenceMemory {
   const { ms, from } = absence
   if (ms <= usualHold(options, startMs)) return memory
   if (ms <= Math.max(holdTime(memory, options, startMs), LONGEST_ONCE * options.downMs))
@@ -126,7 +126,11 @@ function noteReturn(
  * What is known of lower levels says nothing of one that was not seen before. It is known to stay away if it was not there for long
  * after the pool was first seen.
  */
-function noteNewLevel(memory: AbsenceMemory, seen: Seen, options: ScaleOptions): AbsenceMemory {
+function noteNewLevel(
+  memory: RecurrenceMemory,
+  seen: RecurrenceReading,
+  options: ScaleOptions,
+): RecurrenceMemory {
   const isYoung = seen.now - seen.watchingSince <= LONGEST_ONCE * options.downMs
   const early = isYoung ? Math.max(memory.early, seen.replicas) : memory.early
   const isBeyond = (level: number) => seen.replicas * ALIKE > level
@@ -135,14 +139,14 @@ function noteNewLevel(memory: AbsenceMemory, seen: Seen, options: ScaleOptions):
   return { ...memory, early, isKnown: memory.isKnown || (!isYoung && isBeyond(early)) }
 }
 
-function came(memory: AbsenceMemory, absences: readonly Absence[]): AbsenceMemory {
+function came(memory: RecurrenceMemory, absences: readonly Recurrence[]): RecurrenceMemory {
   // A load comes back in several steps: they end one absence.
   const others = memory.returns.filter(({ from }) => !absences.some((absence) => absence.from === from))
   return { ...memory, isKnown: true, returns: [...others, ...absences].slice(-KEPT) }
 }
 
 /** The load was away for longer than it was waited for: it is not expected back. */
-export function giveUp(memory: AbsenceMemory, wantedAt: number): AbsenceMemory {
+export function giveUp(memory: RecurrenceMemory, wantedAt: number): RecurrenceMemory {
   return { ...memory, isKnown: true, returns: [], givenUpAt: wantedAt }
 }
 

@@ -3,24 +3,24 @@
  * is longer takes what waits along. The socket has more than it can send when `isFull`: then nobody must give it more.
  */
 import type { Duplex } from 'node:stream'
-import type { Outbox } from '../../../lib/outbox.ts'
+import type { WriteBatcher } from '../../../lib/write-batcher.ts'
 
 /** Bodies up to this length are joined to their head in one string, which is one write without a buffer of its own. */
 const MAX_JOINED_BYTES = 2048
 /** Texts beyond so many bytes do not wait. */
 const MAX_WAITING_BYTES = 16 * 1024
 
-export class Outgoing {
+export class SocketWriter {
   readonly #socket: Duplex
-  readonly #outbox: Outbox
+  readonly #writeBatcher: WriteBatcher
   readonly #filled: () => void
   #waiting = ''
   #drain: (() => void) | undefined
 
   /** `filled`: called where the end of a turn has filled the socket. */
-  constructor(socket: Duplex, outbox: Outbox, filled: () => void) {
+  constructor(socket: Duplex, writeBatcher: WriteBatcher, filled: () => void) {
     this.#socket = socket
-    this.#outbox = outbox
+    this.#writeBatcher = writeBatcher
     this.#filled = filled
   }
 
@@ -29,7 +29,7 @@ export class Outgoing {
   }
 
   text(text: string): void {
-    if (this.#waiting === '') this.#outbox.add(this)
+    if (this.#waiting === '') this.#writeBatcher.add(this)
     this.#waiting += text
     if (this.#waiting.length > MAX_WAITING_BYTES) this.flush()
   }

@@ -9,7 +9,7 @@ const PERIOD_MS = 20
 /** Timers are this late without anybody's fault. */
 const SLACK_MS = 5
 
-export class Stalls {
+export class EventLoopLag {
   readonly #clock: Clock
   #sum = 0
   #dueAt = Infinity

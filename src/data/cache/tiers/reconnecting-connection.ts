@@ -3,16 +3,12 @@
  * as long as the link lives. While there is none every question rejects at once. A library's own reconnecting, queueing
  * and resending is never used: it has no deadline, and nobody could be told why there is no connection.
  */
+import type { HostPort } from '../../../core/addresses.ts'
 import { type Operation, Outstanding, retryDelay, within } from './remote.ts'
 import { Away } from './tier.ts'
 
-export interface Address {
-  readonly host: string
-  readonly port: number
-}
-
 /** The server will not have us as things are, however often we try: somebody must change the settings, here or there. */
-export class Refused extends Error {
+export class ConnectionRefused extends Error {
   constructor(message: string) {
     super(message)
     this.name = 'Refused'
@@ -28,7 +24,7 @@ export interface Events {
 }
 
 /** As a client library opens it. */
-export interface Connection<C> {
+export interface ClientConnection<C> {
   /** To ask with, once it is opened; what waits rejects when the connection ends. */
   readonly client: C
   /** Resolves when it may be asked. Where it cannot be, `over` is called, and this need not settle. */
@@ -37,16 +33,16 @@ export interface Connection<C> {
   end(error: Error): void
 }
 
-export interface LinkOptions<C> {
+export interface ReconnectingOptions<C> {
   /** Asked for every attempt. */
-  readonly address: () => Address
+  readonly address: () => HostPort
   /** Milliseconds for a connection to be made and greeted. */
   readonly connectTimeout: number
-  readonly open: (address: Address, events: Events) => Connection<C>
+  readonly open: (address: HostPort, events: Events) => ClientConnection<C>
   /** What is asked first on every connection; rejects where the server is not fit, `Refused` where it will not be. */
-  readonly greet: (client: C, address: Address) => Promise<void>
+  readonly greet: (client: C, address: HostPort) => Promise<void>
   /** Finds out why a connection could not be made; gives the error itself where there is no more to know. */
-  readonly diagnose?: (error: Error, address: Address) => Promise<Error>
+  readonly diagnose?: (error: Error, address: HostPort) => Promise<Error>
 }
 
 /** Once refused, it is a person who has to act: asked seldom enough not to fill the server's own log. */
@@ -58,8 +54,8 @@ const FIRST_PAUSE_MS = 1_000
 const MAX_PAUSE_MS = 30_000
 const CALM_MS = 60_000
 
-export class Link<C> {
-  readonly #options: LinkOptions<C>
+export class ReconnectingConnection<C> {
+  readonly #options: ReconnectingOptions<C>
   #up: Session<C> | undefined
   #trying: Session<C> | undefined
   #attempts = 0
@@ -70,7 +66,7 @@ export class Link<C> {
   #renewedAt = Number.NEGATIVE_INFINITY
   #pauseMs = FIRST_PAUSE_MS
 
-  constructor(options: LinkOptions<C>) {
+  constructor(options: ReconnectingOptions<C>) {
     this.#options = options
     void this.#connect()
   }
@@ -144,7 +140,9 @@ export class Link<C> {
     } catch (caught) {
       const first = caught instanceof Error ? caught : new Error(String(caught))
       const error =
-        first instanceof Refused || this.#closed ? first : await (diagnose?.(first, address) ?? first)
+        first instanceof ConnectionRefused || this.#closed
+          ? first
+          : await (diagnose?.(first, address) ?? first)
       session.end(error)
       if (this.#trying === session) this.#fail(error)
     }
@@ -164,7 +162,7 @@ export class Link<C> {
   #fail(error: Error): void {
     this.#trying = undefined
     this.#trouble = error.message
-    this.#refusal = error instanceof Refused ? error.message : undefined
+    this.#refusal = error instanceof ConnectionRefused ? error.message : undefined
     // One that was to replace a working connection is not tried again by itself.
     if (this.#up) return
     this.#again(this.#refusal === undefined ? retryDelay(++this.#attempts) : REFUSED_RETRY_MS)
@@ -196,11 +194,11 @@ class Session<C> {
   ended: (error: Error) => void = () => {}
   error: Error | undefined
   isMet = false
-  readonly #connection: Connection<C>
+  readonly #connection: ClientConnection<C>
   readonly #failed: Promise<never>
   #fail: (error: Error) => void = () => {}
 
-  constructor({ open }: LinkOptions<C>, address: Address) {
+  constructor({ open }: ReconnectingOptions<C>, address: HostPort) {
     this.outstanding = new Outstanding(() => this.#over(new Error('it stopped answering')))
     this.#failed = new Promise<never>((_, reject) => {
       this.#fail = reject

@@ -9,13 +9,13 @@ import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../core/errors.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { refusal } from '../http/refusal.ts'
-import { HttpBody } from './http-body.ts'
-import { type HttpExchange as Exchange, HttpIntake } from './http-intake.ts'
 import type { Ingress } from './ingress.ts'
 import { Linger } from './linger.ts'
+import { HttpBody } from './node-body.ts'
+import { type NodeMessages as Exchange, NodeExchange } from './node-exchange.ts'
 
 /** What the connections of one server share. */
-export interface HttpHouse {
+export interface NodeDoorContext {
   readonly ingress: Ingress
   readonly wheel: Wheel
   readonly bodyTimeoutMs: number
@@ -26,9 +26,9 @@ export interface HttpHouse {
 /** Requests that wait for the answer before them; a client with more of them is not read from. */
 const MAX_AHEAD = 64
 
-export class HttpLine {
+export class NodeConnection {
   readonly #socket: Duplex
-  readonly #house: HttpHouse
+  readonly #context: NodeDoorContext
   /** For a head of which the fast door has seen a part. */
   readonly #timer: Timer
   readonly #waiting: Exchange[] = []
@@ -41,9 +41,9 @@ export class HttpLine {
   #isLast = false
   #isClosing = false
 
-  constructor(socket: Duplex, house: HttpHouse) {
+  constructor(socket: Duplex, context: NodeDoorContext) {
     this.#socket = socket
-    this.#house = house
+    this.#context = context
     this.#timer = timer(() => this.#refuse('408 Request Timeout'))
     // node:http ends a connection by this, with the last answer.
     Object.assign(socket, { destroySoon: () => this.#close() })
@@ -52,18 +52,18 @@ export class HttpLine {
       if (this.#isPaused) socket.pause()
     })
     socket.once('close', () => {
-      house.wheel.disarm(this.#timer)
+      context.wheel.disarm(this.#timer)
       this.#linger?.end()
     })
   }
 
   /** The rest of a head must come within so many milliseconds. */
   awaitHead(ms: number): void {
-    this.#house.wheel.arm(this.#timer, ms)
+    this.#context.wheel.arm(this.#timer, ms)
   }
 
   arrived(request: IncomingMessage, response: ServerResponse): void {
-    const { wheel, bodyTimeoutMs, isDraining } = this.#house
+    const { wheel, bodyTimeoutMs, isDraining } = this.#context
     wheel.disarm(this.#timer)
     const exchange = { request, response, isDraining, body: new HttpBody(request, wheel, bodyTimeoutMs) }
     if (this.#isClosing) return exchange.body.discard((bytes) => this.#linger?.heard(bytes))
@@ -107,12 +107,12 @@ export class HttpLine {
 
   #serve(exchange: Exchange): void {
     const { request, response } = exchange
-    const { ingress } = this.#house
+    const { ingress } = this.#context
     this.#current = exchange
     // The parser reads nothing behind a request that asks for another protocol, and drops what came with it.
     if (asksForAnother(request)) response.setHeader('Connection', 'close')
     response.once('close', () => this.#answered(exchange))
-    ingress.serve(new HttpIntake(exchange))
+    ingress.serve(new NodeExchange(exchange))
   }
 
   #answered({ request, body }: Exchange): void {
@@ -122,7 +122,7 @@ export class HttpLine {
       if (!request.readableEnded) body.discard(() => {})
       return this.#next()
     }
-    const linger = new Linger(this.#socket, this.#house.wheel)
+    const linger = new Linger(this.#socket, this.#context.wheel)
     this.#linger = linger
     body.discard((bytes) => linger.heard(bytes))
     request.once('end', () => {
@@ -136,7 +136,7 @@ export class HttpLine {
     const next = this.#waiting.shift()
     if (next) this.#serve(next)
     // An answer that had begun before the drain could not say that it is the last.
-    else if (this.#refusal !== undefined || this.#house.isDraining()) return this.#close()
+    else if (this.#refusal !== undefined || this.#context.isDraining()) return this.#close()
     if (!this.#isPaused || this.#waiting.length > MAX_AHEAD / 2) return
     this.#isPaused = false
     this.#socket.resume()
@@ -146,7 +146,7 @@ export class HttpLine {
   #close(): void {
     if (this.#isClosing) return
     this.#isClosing = true
-    const { wheel, keepAliveTimeoutMs } = this.#house
+    const { wheel, keepAliveTimeoutMs } = this.#context
     this.#linger?.end()
     const linger = new Linger(this.#socket, wheel, keepAliveTimeoutMs)
     this.#linger = linger

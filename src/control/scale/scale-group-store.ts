@@ -3,7 +3,7 @@
  * store they share. Times are the store's own, so that no gateway's clock counts.
  */
 import type { SharedStore } from '../../core/shared.ts'
-import type { CrewStore } from './crew.ts'
+import type { ScaleGroupStore } from './scale-group.ts'
 
 // KEYS: lock, counter. ARGV: holder, ttl. Answers whether the holder leads, and the leader's token.
 const LEAD = `
@@ -35,7 +35,7 @@ return out`
 // One hash tag, so that on a cluster the keys of one script lie together.
 const key = (name: string) => `{scale}:${name}`
 
-export function createCrewStore(store: Pick<SharedStore, 'run'>): CrewStore {
+export function createCrewStore(store: Pick<SharedStore, 'run'>): ScaleGroupStore {
   return {
     async lead(holder, ttlMs) {
       const answer = await store.run(LEAD, [key('leader'), key('token')], [holder, `${ttlMs}`])

@@ -6,24 +6,24 @@
  */
 
 /** What may be waited for: a Later, or a promise. Takers of a Later must not throw. */
-export interface Coming<T> {
+export interface Awaitable<T> {
   then(take: (value: T) => void, fail: (error: unknown) => void): unknown
 }
 
 /** Who waits, as an object that is there anyway: two functions need not be made for it. */
-export interface Taker<T> {
-  took(value: T): void
-  failed(error: unknown): void
+export interface Listener<T> {
+  onValue(value: T): void
+  onError(error: unknown): void
 }
 
 const WAITING = 0
 const DONE = 1
 const FAILED = 2
 
-export class Later<T> implements Coming<T> {
+export class Deferred<T> implements Awaitable<T> {
   #state = WAITING
   #outcome: unknown
-  #taker: Taker<T> | undefined
+  #taker: Listener<T> | undefined
 
   /** It has come, or failed. */
   get isSettled(): boolean {
@@ -33,13 +33,13 @@ export class Later<T> implements Coming<T> {
   /** To be called once. A failure that nobody waits for is nobody's. */
   // oxlint-disable-next-line unicorn/no-thenable -- to be awaited is what it is for
   then(take: (value: T) => void, fail: (error: unknown) => void): void {
-    this.into({ took: take, failed: fail })
+    this.into({ onValue: take, onError: fail })
   }
 
   /** As `then`. */
-  into(taker: Taker<T>): void {
-    if (this.#state === DONE) taker.took(this.#outcome as T)
-    else if (this.#state === FAILED) taker.failed(this.#outcome)
+  into(taker: Listener<T>): void {
+    if (this.#state === DONE) taker.onValue(this.#outcome as T)
+    else if (this.#state === FAILED) taker.onError(this.#outcome)
     else this.#taker = taker
   }
 
@@ -50,7 +50,7 @@ export class Later<T> implements Coming<T> {
     this.#outcome = value
     const taker = this.#taker
     this.#taker = undefined
-    taker?.took(value)
+    taker?.onValue(value)
   }
 
   fail(error: unknown): void {
@@ -59,61 +59,61 @@ export class Later<T> implements Coming<T> {
     this.#outcome = error
     const taker = this.#taker
     this.#taker = undefined
-    taker?.failed(error)
+    taker?.onError(error)
   }
 }
 
-export function isComing<T>(value: T | Coming<T>): value is Coming<T> {
-  return value instanceof Later || value instanceof Promise
+export function isAwaitable<T>(value: T | Awaitable<T>): value is Awaitable<T> {
+  return value instanceof Deferred || value instanceof Promise
 }
 
 /** Tells the taker what comes. */
-export function hear<T>(source: Coming<T>, taker: Taker<T>): void {
-  if (source instanceof Later) source.into(taker)
+export function subscribe<T>(source: Awaitable<T>, taker: Listener<T>): void {
+  if (source instanceof Deferred) source.into(taker)
   else
     source.then(
-      (value) => taker.took(value),
-      (error) => taker.failed(error),
+      (value) => taker.onValue(value),
+      (error) => taker.onError(error),
     )
 }
 
 /** What `make` makes of the value; what it throws is the failure. */
-export function after<T, U>(source: Coming<T>, make: (value: T) => U | Coming<U>): Coming<U> {
+export function after<T, U>(source: Awaitable<T>, make: (value: T) => U | Awaitable<U>): Awaitable<U> {
   const made = new After(make)
-  hear(source, made)
+  subscribe(source, made)
   return made
 }
 
-class After<T, U> extends Later<U> implements Taker<T | U> {
+class After<T, U> extends Deferred<U> implements Listener<T | U> {
   /** Undefined once it was called: what comes then is the outcome. */
-  #make: ((value: T) => U | Coming<U>) | undefined
+  #make: ((value: T) => U | Awaitable<U>) | undefined
 
-  constructor(make: (value: T) => U | Coming<U>) {
+  constructor(make: (value: T) => U | Awaitable<U>) {
     super()
     this.#make = make
   }
 
-  took(value: T | U): void {
+  onValue(value: T | U): void {
     const make = this.#make
     if (!make) return this.settle(value as U)
     this.#make = undefined
     try {
       const made = make(value as T)
-      if (isComing(made)) hear<T | U>(made, this)
+      if (isAwaitable(made)) subscribe<T | U>(made, this)
       else this.settle(made)
     } catch (error) {
       this.fail(error)
     }
   }
 
-  failed(error: unknown): void {
+  onError(error: unknown): void {
     this.fail(error)
   }
 }
 
 /** All values, in order; fails with the first failure. */
-export function all<T>(sources: readonly Coming<T>[]): Coming<readonly T[]> {
-  const made = new Later<readonly T[]>()
+export function all<T>(sources: readonly Awaitable<T>[]): Awaitable<readonly T[]> {
+  const made = new Deferred<readonly T[]>()
   const values = new Array<T>(sources.length)
   let missing = sources.length
   if (missing === 0) made.settle(values)

@@ -3,14 +3,14 @@
  * asked for one by one, a shared tier costs each of them about as much CPU as answering it from memory does.
  * One key is asked for with a callback: a promise a call, and one for each layer around it, would cost as much again.
  */
-export interface GatherOptions<K, V> {
+export interface LookupBatcherOptions<K, V> {
   /** The most keys of one round trip. */
   readonly max: number
   /** Gives the values in the keys' order. */
   readonly fetch: (keys: readonly K[]) => Promise<readonly V[]>
 }
 
-export interface Gather<K, V> {
+export interface LookupBatcher<K, V> {
   /** Rejects where a round trip that one of the keys was in fails. */
   many(keys: readonly K[]): Promise<V[]>
   /** Undefined where the round trip fails. `done` is never called before this has returned, and must not throw. */
@@ -28,7 +28,7 @@ interface Turn<K, V> {
 /** Undefined with the error where the round trip failed. */
 type Take<V> = (value: V | undefined, error?: Error) => void
 
-export function createGather<K, V>({ max, fetch }: GatherOptions<K, V>): Gather<K, V> {
+export function createGather<K, V>({ max, fetch }: LookupBatcherOptions<K, V>): LookupBatcher<K, V> {
   let turn: Turn<K, V> | undefined
 
   function wait(key: K, take: Take<V>): void {

@@ -5,7 +5,7 @@ import { forwardedRequest, type Peer } from '../data/http/headers.ts'
 import { withoutConditions } from '../data/http/query.ts'
 import type { LiveSettings } from './live.ts'
 
-export type Outgoing = (call: Call) => RawPairs
+export type OutgoingFields = (call: Call) => RawPairs
 
 /** Fields as they were sent for a client's. */
 interface Sent {
@@ -15,7 +15,7 @@ interface Sent {
   readonly fields: RawPairs
 }
 
-export function createOutgoing(settings: () => LiveSettings): Outgoing {
+export function createOutgoing(settings: () => LiveSettings): OutgoingFields {
   const sent = new WeakMap<RawPairs, Sent>()
   return (call) => {
     const { headers, host, peer, method } = call

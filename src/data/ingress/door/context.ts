@@ -1,7 +1,7 @@
 /** What the connections of one door share. */
 import type { Duplex } from 'node:stream'
-import type { Outbox } from '../../../lib/outbox.ts'
 import type { Wheel } from '../../../lib/wheel.ts'
+import type { WriteBatcher } from '../../../lib/write-batcher.ts'
 import type { Ingress } from '../ingress.ts'
 import type { Heads } from './heads.ts'
 import type { Repeats } from './repeats.ts'
@@ -16,20 +16,20 @@ export interface DoorLimits {
 }
 
 /** A connection, as its door ends it. */
-export interface Guest {
+export interface DoorConnection {
   /** Ends it if nothing is under way on it; otherwise its next answer is the last. */
   retire(): void
   cut(): void
 }
 
-export interface House extends Ingress {
+export interface DoorContext extends Ingress {
   readonly limits: DoorLimits
   readonly wheel: Wheel
   /** Gives the connection to node:http; its unread bytes are in the stream. `headMs`: what is left for the head that they begin. */
   readonly handOver: (socket: Duplex, headMs: number) => void
   readonly heads: Heads
   readonly repeats: Repeats
-  readonly outbox: Outbox
-  readonly connections: Set<Guest>
+  readonly writeBatcher: WriteBatcher
+  readonly connections: Set<DoorConnection>
   draining: boolean
 }

@@ -4,11 +4,19 @@ import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Directives } from '../cache/directives.ts'
 import type { Entry } from '../cache/entry.ts'
-import type { Found, StoreOptions, Tiered } from '../cache/tiered.ts'
+import type { CacheHit, StoreOptions, Tiered } from '../cache/tiered.ts'
 import type { Seed } from '../key/keyer.ts'
 import type { Matched } from '../route/routes.ts'
 import type { Keeping } from './keep.ts'
-import { type Asker, answerDigest, newNode, nodeEntry, readNode, type UrlNode, urlDigest } from './node.ts'
+import {
+  answerDigest,
+  newNode,
+  nodeEntry,
+  readNode,
+  type UrlNode,
+  urlDigest,
+  type VariantRequest,
+} from './node.ts'
 import { united } from './vary.ts'
 
 /** What keys are made of for one head. */
@@ -20,7 +28,7 @@ export interface HttpSeeds {
 }
 
 /** A call and what it asks the cache for. */
-export interface Wanted extends Asker {
+export interface HttpLookup extends VariantRequest {
   readonly call: Call
   readonly matched: Matched
   readonly wish: Directives
@@ -35,27 +43,27 @@ export interface Wanted extends Asker {
 }
 
 /** What of an entry its maker knows. */
-export type Made = Pick<Entry, 'status' | 'headers' | 'body' | 'upstreamMs' | 'version'>
+export type FetchedResponse = Pick<Entry, 'status' | 'headers' | 'body' | 'upstreamMs' | 'version'>
 
-export interface Shelved {
+export interface StoredVariant {
   readonly entry: Entry
   readonly tier: string
 }
 
 /** What is known of a URL. */
-export interface Place {
+export interface UrlState {
   readonly node: UrlNode | undefined
-  readonly shelved: Shelved | undefined
+  readonly stored: StoredVariant | undefined
 }
 
 /** What stands for a call, and the digest of its body. */
-export interface Standing {
+export interface HttpDecision {
   readonly wish: Directives
   readonly seeds: HttpSeeds
   readonly sent: Digest
 }
 
-export class Shelf {
+export class VariantStore {
   readonly #cache: Tiered
   readonly #memory: string
   readonly #clock: Clock
@@ -67,7 +75,7 @@ export class Shelf {
     this.#clock = clock
   }
 
-  wanted(call: Call, matched: Matched, { wish, seeds, sent }: Standing): Wanted {
+  lookup(call: Call, matched: Matched, { wish, seeds, sent }: HttpDecision): HttpLookup {
     const { headers } = call
     return {
       call,
@@ -84,10 +92,10 @@ export class Shelf {
     }
   }
 
-  near(wanted: Wanted): Place {
-    const node = readNode(this.#cache.peek(wanted.url))
-    const entry = node && this.#cache.peek(answerDigest(wanted, node))
-    return { node, shelved: entry && { entry, tier: this.#memory } }
+  near(lookup: HttpLookup): UrlState {
+    const node = readNode(this.#cache.peek(lookup.url))
+    const entry = node && this.#cache.peek(answerDigest(lookup, node))
+    return { node, stored: entry && { entry, tier: this.#memory } }
   }
 
   get hasFar(): boolean {
@@ -95,30 +103,30 @@ export class Shelf {
   }
 
   /** From the shared tiers. Another gateway may have made the node anew. */
-  async far(wanted: Wanted, { node: known }: Place): Promise<Place> {
-    const digests = known ? [wanted.url, answerDigest(wanted, known)] : [wanted.url]
+  async far(lookup: HttpLookup, { node: known }: UrlState): Promise<UrlState> {
+    const digests = known ? [lookup.url, answerDigest(lookup, known)] : [lookup.url]
     const [top, answer] = await this.#cache.lookup(digests)
     const node = readNode(top?.entry) ?? known
     if (!node) return NOWHERE
-    if (known && answerDigest(wanted, node) === digests[1]) return { node, shelved: answer }
-    const [shelved] = await this.#cache.lookup([answerDigest(wanted, node)])
-    return { node, shelved }
+    if (known && answerDigest(lookup, node) === digests[1]) return { node, stored: answer }
+    const [stored] = await this.#cache.lookup([answerDigest(lookup, node)])
+    return { node, stored }
   }
 
   /** What a lease was answered with. */
-  read(digest: Digest, value: Uint8Array): Found | undefined {
+  read(digest: Digest, value: Uint8Array): CacheHit | undefined {
     return this.#cache.read(digest, value)
   }
 
   /** Gives the entry that was made, and the node it stands under; undefined: it was written to, its Vary is too long, or there is no room. */
   keep(
-    wanted: Wanted,
-    made: Made,
-    { node: known, keeping, storing }: Right,
+    lookup: HttpLookup,
+    made: FetchedResponse,
+    { node: known, keeping, storing }: StoreGrant,
   ): { readonly entry: Entry; readonly node: UrlNode } | undefined {
-    const present = readNode(this.#cache.peek(wanted.url)) ?? known
+    const present = readNode(this.#cache.peek(lookup.url)) ?? known
     // It may be from before the write.
-    if (present && present.writtenAt >= wanted.at) return undefined
+    if (present && present.writtenAt >= lookup.at) return undefined
     const names = united(present?.names ?? [], keeping.names)
     if (!names) return undefined
     const node = present ? { ...present, names } : newNode(names)
@@ -130,7 +138,7 @@ export class Shelf {
       body,
       upstreamMs,
       version,
-      digest: answerDigest(wanted, node),
+      digest: answerDigest(lookup, node),
       kind: 'reply',
       createdAt,
       ttlMs,
@@ -140,8 +148,8 @@ export class Shelf {
       tags: [],
       negative: false,
     }
-    const isNamed = this.#store(wanted, this.#topOf(wanted, node, entry))
-    const isKept = this.#store(wanted, entry, storing?.(entry.digest))
+    const isNamed = this.#store(lookup, this.#topOf(lookup, node, entry))
+    const isKept = this.#store(lookup, entry, storing?.(entry.digest))
     return isNamed && isKept ? { entry, node } : undefined
   }
 
@@ -159,21 +167,21 @@ export class Shelf {
   }
 
   /** A node lives as long as whatever it leads to. */
-  #topOf({ url }: Wanted, node: UrlNode, entry: Entry): Entry {
+  #topOf({ url }: HttpLookup, node: UrlNode, entry: Entry): Entry {
     const before = this.#cache.peek(url)
     const end = entry.createdAt + entry.ttlMs + entry.sieMs
     const until = Math.max(end, before ? before.createdAt + before.ttlMs : 0)
     return nodeEntry(url, node, { createdAt: entry.createdAt, ttlMs: until - entry.createdAt })
   }
 
-  #store({ shared, writable, began }: Wanted, entry: Entry, options?: StoreOptions): boolean {
+  #store({ shared, writable, began }: HttpLookup, entry: Entry, options?: StoreOptions): boolean {
     // What others have said of theirs is not yet known to be ours: nothing is kept under it.
     if (shared && !writable) return false
     return this.#cache.store(entry, { memoryOnly: !writable, began, ...options })
   }
 }
 
-interface Right {
+interface StoreGrant {
   readonly node: UrlNode | undefined
   readonly keeping: Keeping
   /** Under which lease the tiers take it. */
@@ -183,4 +191,4 @@ interface Right {
 /** What was asked for longer ago is not waited for any more. */
 const LONGEST_CALL_MS = 600_000
 
-const NOWHERE: Place = { node: undefined, shelved: undefined }
+const NOWHERE: UrlState = { node: undefined, stored: undefined }

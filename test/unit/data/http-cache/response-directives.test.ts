@@ -9,7 +9,7 @@ import {
   NOTHING_SAID,
   saidBy,
   statedLifetime,
-} from '../../../../src/data/http-cache/said.ts'
+} from '../../../../src/data/http-cache/response-directives.ts'
 
 const AT = Date.UTC(2026, 0, 2, 3, 4, 5)
 const date = (seconds: number) => new Date(AT + seconds * 1000).toUTCString()

@@ -8,10 +8,10 @@ import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { HISTOGRAM_SIZE } from '../../lib/log-histogram.ts'
 import type { Demand } from './demand.ts'
-import type { Crew } from './scaler.ts'
+import type { ScaleGroup } from './scaler.ts'
 
 /** Where gateways meet; every call settles in its time, and rejects where the store cannot be asked. */
-export interface CrewStore {
+export interface ScaleGroupStore {
   lead(holder: string, ttlMs: number): Promise<{ readonly isLeader: boolean; readonly token: number }>
   share(
     pool: string,
@@ -21,8 +21,8 @@ export interface CrewStore {
   ): Promise<readonly { readonly member: string; readonly value: string }[]>
 }
 
-export interface CrewOptions {
-  readonly store: CrewStore
+export interface ScaleGroupOptions {
+  readonly store: ScaleGroupStore
   /** This gateway's name, unlike any other's. */
   readonly self: string
   readonly clock: Clock
@@ -41,7 +41,7 @@ interface Report {
   readonly latency: readonly number[]
 }
 
-interface Peer {
+interface GroupMember {
   turn: number
   newest: Report
   /** Buckets that have not been added yet; bounded. */
@@ -59,11 +59,11 @@ const MAX_BUCKETS = 50
 const MAX_BINS = 256
 const NOTHING: LoadBucket = { offered: 0, answered: 0, concurrency: 0, rise: 0 }
 
-export class SharedCrew implements Crew {
-  readonly #options: CrewOptions
-  readonly #peers = new Map<string, Map<string, Peer>>()
+export class SharedCrew implements ScaleGroup {
+  readonly #options: ScaleGroupOptions
+  readonly #peers = new Map<string, Map<string, GroupMember>>()
   readonly #own = new Map<string, Report>()
-  #role: ReturnType<Crew['role']> = 'alone'
+  #role: ReturnType<ScaleGroup['role']> = 'alone'
   #token = 1
   #turn = 0
   /** Undefined: the store has not been reached yet. */
@@ -72,7 +72,7 @@ export class SharedCrew implements Crew {
   #cancel = () => {}
   #isClosed = false
 
-  constructor(options: CrewOptions) {
+  constructor(options: ScaleGroupOptions) {
     this.#options = options
     this.#startedAt = options.clock.now()
   }
@@ -86,7 +86,7 @@ export class SharedCrew implements Crew {
     this.#cancel()
   }
 
-  role(): ReturnType<Crew['role']> {
+  role(): ReturnType<ScaleGroup['role']> {
     return this.#role
   }
 
@@ -135,8 +135,8 @@ export class SharedCrew implements Crew {
     this.#own.delete(pool)
     const value = JSON.stringify({ ...report, turn: ++this.#turn })
     const said = await store.share(pool, self, value, TTL_MS)
-    const known = this.#peers.get(pool) ?? new Map<string, Peer>()
-    const living = new Map<string, Peer>()
+    const known = this.#peers.get(pool) ?? new Map<string, GroupMember>()
+    const living = new Map<string, GroupMember>()
     for (const { member, value: text } of said) {
       if (member === self) continue
       living.set(member, heard(known.get(member), JSON.parse(text) as Report))
@@ -145,7 +145,7 @@ export class SharedCrew implements Crew {
   }
 }
 
-function heard(known: Peer | undefined, report: Report): Peer {
+function heard(known: GroupMember | undefined, report: Report): GroupMember {
   if (!known)
     return {
       turn: report.turn,
@@ -164,7 +164,7 @@ function heard(known: Peer | undefined, report: Report): Peer {
 }
 
 /** A peer's buckets are laid beside ours in order; where its next report is still to come, its load goes on as it was. */
-function added(sum: Demand, peer: Peer): Demand {
+function added(sum: Demand, peer: GroupMember): Demand {
   const last = peer.newest.buckets.at(-1) ?? NOTHING
   const buckets = sum.buckets.map((bucket) => {
     const other = peer.buckets.shift() ?? last

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { after, all, type Coming, Later } from '../../../src/lib/later.ts'
+import { type Awaitable, after, all, Deferred } from '../../../src/lib/deferred.ts'
 
 const WHY = new Error('no')
 
 /** What a taker has heard so far. */
-function heard<T>(coming: Coming<T>): unknown[] {
+function heard<T>(coming: Awaitable<T>): unknown[] {
   const told: unknown[] = []
   coming.then(
     (value) => void told.push(value),
@@ -15,7 +15,7 @@ function heard<T>(coming: Coming<T>): unknown[] {
 
 describe('a Later', () => {
   it('tells its taker within the turn in which it comes, and one who comes afterwards at once', () => {
-    const later = new Later<string>()
+    const later = new Deferred<string>()
     const told = heard(later)
     expect([told, later.isSettled]).toEqual([[], false])
     later.settle('come')
@@ -23,7 +23,7 @@ describe('a Later', () => {
   })
 
   it('keeps its first outcome', () => {
-    const [good, bad] = [new Later<string>(), new Later<string>()]
+    const [good, bad] = [new Deferred<string>(), new Deferred<string>()]
     good.settle('first')
     good.settle('second')
     good.fail(WHY)
@@ -33,7 +33,7 @@ describe('a Later', () => {
   })
 
   it('can be awaited', async () => {
-    const [good, bad] = [new Later<string>(), new Later<string>()]
+    const [good, bad] = [new Deferred<string>(), new Deferred<string>()]
     queueMicrotask(() => good.settle('come'))
     bad.fail(WHY)
     expect(await good).toBe('come')
@@ -43,7 +43,7 @@ describe('a Later', () => {
 
 describe('what is made of one', () => {
   it('comes in the same turn, whether it is a value or comes later itself', () => {
-    const [source, second] = [new Later<number>(), new Later<number>()]
+    const [source, second] = [new Deferred<number>(), new Deferred<number>()]
     const told = [
       heard(after(source, (n) => n + 1)),
       heard(after(second, (n) => after(second, (m) => n + m))),
@@ -54,7 +54,7 @@ describe('what is made of one', () => {
   })
 
   it('fails with what it throws, and with the failure of its source', () => {
-    const [source, bad] = [new Later<number>(), new Later<number>()]
+    const [source, bad] = [new Deferred<number>(), new Deferred<number>()]
     const throwing = heard(
       after(source, () => {
         throw WHY
@@ -67,7 +67,7 @@ describe('what is made of one', () => {
   })
 
   it('may follow a promise', async () => {
-    const source = new Later<number>()
+    const source = new Deferred<number>()
     source.settle(1)
     expect(await after(source, async (n) => n + 1)).toBe(2)
     expect(await after(Promise.resolve(3), (n) => n + 1)).toBe(4)
@@ -76,7 +76,7 @@ describe('what is made of one', () => {
 
 describe('all of several', () => {
   it('come with their values in order', () => {
-    const three = [new Later<number>(), new Later<number>(), new Later<number>()] as const
+    const three = [new Deferred<number>(), new Deferred<number>(), new Deferred<number>()] as const
     const told = heard(all(three))
     three[2].settle(3)
     three[0].settle(1)
@@ -87,7 +87,7 @@ describe('all of several', () => {
   })
 
   it('fail with the first failure', () => {
-    const two = [new Later<number>(), new Later<number>()] as const
+    const two = [new Deferred<number>(), new Deferred<number>()] as const
     const told = heard(all(two))
     two[1].fail(WHY)
     two[0].settle(1)

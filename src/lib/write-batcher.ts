@@ -2,7 +2,7 @@
  * What is sent in one turn of the event loop leaves together at its end, when all that has arrived is read: whoever is
  * woken by the first finds work until the last, so the system wakes it once; and answers to pipelined requests are one write.
  */
-export class Outbox {
+export class WriteBatcher {
   #waiting: { flush(): void }[] = []
   #spare: { flush(): void }[] = []
   readonly #send = (): void => this.#sendAll()

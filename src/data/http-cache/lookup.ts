@@ -1,0 +1,126 @@
+/**
+ * The way of a call on an opaque route that caches: a shared HTTP cache by RFC 9111.
+ *
+ *   memory → tiers → fresh? → answer, 304 or 206
+ *                     └─ not, or not there: joined: wait
+ *                                           ours: asked anew, with what is kept as the condition
+ */
+import { GatewayError } from '../../core/errors.ts'
+import type { Digest } from '../../core/key.ts'
+import type { Answer } from '../../core/reply.ts'
+import { type Awaitable, after, Deferred, subscribe } from '../../lib/deferred.ts'
+import type { Flight, Flights, Load } from '../flight/flights.ts'
+import type { Forward } from '../upstream/forward.ts'
+import { freshnessOf, hit } from './answers.ts'
+import { isConditional } from './conditions.ts'
+import { joinedAnswer } from './joined.ts'
+import { createLead, type Lead, type LeadParts } from './lead.ts'
+import type { HttpLoadResult, Leader } from './load.ts'
+import { answerDigest } from './node.ts'
+import type { HttpLookup, UrlState } from './variant-store.ts'
+
+export interface HttpCacheLookupParts extends LeadParts {
+  readonly flights: Flights<HttpLoadResult>
+  readonly forward: Forward
+}
+
+export class HttpCacheLookup {
+  readonly #parts: HttpCacheLookupParts
+  readonly #lead: Lead
+
+  constructor(parts: HttpCacheLookupParts) {
+    this.#parts = parts
+    this.#lead = createLead(parts)
+  }
+
+  answer(lookup: HttpLookup): Answer | Awaitable<Answer> {
+    const near = this.#parts.store.near(lookup)
+    const known = near.stored && this.#hitOf(lookup, near)
+    if (known) return known
+    // What memory has too old, a tier may have as another gateway has renewed it.
+    if (!this.#parts.store.hasFar || !lookup.shared || lookup.wish.noCache) return this.#missed(lookup, near)
+    return after(this.#parts.store.far(lookup, near), (far) => {
+      const found = far.stored && this.#hitOf(lookup, far)
+      return found ?? this.#missed(lookup, far.stored ? far : { ...far, stored: near.stored })
+    })
+  }
+
+  /** The kept answer, where it may be given as it is. */
+  #hitOf(lookup: HttpLookup, place: UrlState): Answer | undefined {
+    const { wish } = lookup
+    if (!place.stored || wish.noCache) return undefined
+    const now = this.#parts.clock.wall()
+    const freshness = freshnessOf(lookup, place.stored.entry, now)
+    if (freshness !== 'fresh' && freshness !== 'revalidate') return undefined
+    const mayRenew = !wish.noStore && !wish.onlyIfCached && lookup.call.method !== 'HEAD'
+    if (freshness === 'revalidate' && mayRenew) this.#renew(lookup, place)
+    return hit(lookup, place.stored, now)
+  }
+
+  #missed(lookup: HttpLookup, place: UrlState): Answer | Awaitable<Answer> {
+    const { call, matched, wish } = lookup
+    if (wish.onlyIfCached) return this.#parts.forward(call, matched, 'only-if-cached')
+    if (wish.noStore) return this.#parts.forward(call, matched, 'no-store')
+    // What a HEAD brings is no answer to a GET.
+    if (call.method === 'HEAD') return this.#parts.forward(call, matched, 'HEAD')
+    // A condition of the caller's own goes along where there is none of ours; nobody else asks just that.
+    const key = this.#flightOf(lookup, place)
+    if (wish.noCache || isConditional(call.headers) || this.#parts.hitForMiss.has(key))
+      return this.#alone(lookup, place)
+    const joined = this.#parts.flights.join(key)
+    if (!joined) return this.#leading(lookup, place, key)
+    return after(
+      joined.wait(call.signal),
+      (landed) =>
+        joinedAnswer(lookup, place, { landed, now: this.#parts.clock.wall() }) ??
+        this.#alone(lookup, this.#parts.store.near(lookup)),
+    )
+  }
+
+  /** The same for all who may get the same answer, as far as is known; another whenever anything was removed. */
+  #flightOf(lookup: HttpLookup, { node }: UrlState): Digest {
+    const generation = `${lookup.began} ${node?.generation}`
+    return answerDigest(lookup, { generation, names: node?.names ?? [] })
+  }
+
+  /** The answer of who leads is there with its first byte, before it has landed for the others. */
+  #leading(lookup: HttpLookup, place: UrlState, key: Digest): Awaitable<Answer> {
+    const first = new Deferred<Answer>()
+    const run = (load: Load<HttpLoadResult>) => this.#lead(lookup, place, { load, first })
+    const [flight] = this.#parts.flights.open([key], run, unlanded)
+    subscribe((flight as Flight<HttpLoadResult>).wait(lookup.call.signal), {
+      onValue(landed) {
+        if (landed.kind === 'failed') first.fail(landed.error)
+      },
+      onError: (error) => first.fail(error),
+    })
+    return first
+  }
+
+  /** One new answer for what is about to be too old, with nobody waiting for it. */
+  #renew(lookup: HttpLookup, place: UrlState): void {
+    const key = this.#flightOf(lookup, place)
+    if (this.#parts.flights.has(key)) return
+    const run = (load: Load<HttpLoadResult>) => this.#lead(lookup, place, { load, first: new Deferred() })
+    this.#parts.flights.open([key], run, unlanded)
+  }
+
+  #alone(lookup: HttpLookup, place: UrlState): Awaitable<Answer> {
+    const first = new Deferred<Answer>()
+    const leader: Leader = {
+      signal: lookup.call.signal,
+      first: (answer) => first.settle(answer),
+      landed(landed) {
+        if (landed.kind === 'failed') first.fail(landed.error)
+      },
+    }
+    this.#parts.fetch(lookup, place, leader).catch((error: unknown) => first.fail(error))
+    return first
+  }
+}
+
+function unlanded(error: unknown): HttpLoadResult {
+  if (error instanceof GatewayError) return { kind: 'failed', error }
+  const fault = new GatewayError('internal', 'the gateway failed on this call', { cause: error })
+  return { kind: 'failed', error: fault }
+}
