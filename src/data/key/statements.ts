@@ -58,20 +58,32 @@ const MAX_STATEMENTS = 4_096
 
 class Statements {
   readonly #tell: (statement: VersionStatement) => void
-  readonly #last = new Map<string, string>()
+  /** By pool, model and backend. Asked for every answer that is kept or found, so no name is made of the three. */
+  readonly #last = new Map<string, Map<string, Map<number, string>>>()
+  #size = 0
 
   constructor(tell: (statement: VersionStatement) => void) {
     this.#tell = tell
   }
 
-  heard(pool: string, target: Target, generation: number, version: string): void {
-    if (target.version !== undefined) return
-    const { model = '' } = target
-    const name = `${generation} ${pool} ${model}`
-    const before = this.#last.get(name)
+  heard(pool: string, { model = '', version: asked }: Target, generation: number, version: string): void {
+    if (asked !== undefined) return
+    const before = this.#last.get(pool)?.get(model)?.get(generation)
     if (before === version) return
-    if (this.#last.size >= MAX_STATEMENTS) this.#last.clear()
-    this.#last.set(name, version)
+    this.#note(pool, model, generation, version)
     this.#tell({ pool, model, generation, version, before })
+  }
+
+  #note(pool: string, model: string, generation: number, version: string): void {
+    if (this.#size >= MAX_STATEMENTS) {
+      this.#last.clear()
+      this.#size = 0
+    }
+    const models = this.#last.get(pool) ?? new Map<string, Map<number, string>>()
+    this.#last.set(pool, models)
+    const versions = models.get(model) ?? new Map<number, string>()
+    models.set(model, versions)
+    if (!versions.has(generation)) this.#size++
+    versions.set(generation, version)
   }
 }
