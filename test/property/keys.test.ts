@@ -32,6 +32,14 @@ const asked = fc.record({
   method: fc.constantFrom('POST', 'QUERY', 'GET'),
   query: word,
   path: word,
+  type: fc.constantFrom(
+    undefined,
+    '',
+    'application/json',
+    'Application/JSON; charset="UTF-8"',
+    'application/json; charset=latin1',
+    'text/plain',
+  ),
   fields: fc.array(
     fc.tuple(
       fc.constantFrom(
@@ -70,6 +78,7 @@ const pair = fc
         'method',
         'query',
         'path',
+        'type',
         'fields',
       ] as const,
       { maxLength: 2 },
@@ -81,7 +90,10 @@ const pair = fc
   )
 
 function callOf(one: Asked, id: string): [Call, Matched] {
-  const headers: RawPairs = one.fields.flat()
+  const headers: RawPairs = [
+    ...(one.type === undefined ? [] : ['Content-Type', one.type]),
+    ...one.fields.flat(),
+  ]
   const target = {
     verb: one.verb,
     prediction: !one.isOpaque,
@@ -116,9 +128,16 @@ function covered(one: Asked): unknown {
     ...[one.route, one.pool, one.isOpaque, one.verb, one.model, one.version ?? '', one.query, one.tags],
     one.method === 'QUERY' && !one.isOpaque ? 'POST' : one.method,
     one.model === undefined ? one.path : '',
+    typeOf(one),
     one.vary.map((name) => [name, values(name)]),
     one.scope === 'shared' ? [] : credentials,
   ]
+}
+
+/** As it is sent, none apart from an empty one; but JSON in whatever spelling, to a dialect that reads JSON. */
+function typeOf({ type, isOpaque }: Asked): string | undefined {
+  const isJson = type === 'application/json' || type === 'Application/JSON; charset="UTF-8"'
+  return isJson && !isOpaque ? 'JSON' : type
 }
 
 describe('K1, I3: the key of a call', () => {

@@ -14,7 +14,7 @@ import { meaningOf } from './meaning.ts'
 import { said } from './raw.ts'
 
 // A change of what the bytes below mean makes all older entries unreachable.
-const SCHEMA = 'ig3'
+const SCHEMA = 'ig4'
 
 export interface KeyerParts {
   readonly epochs: Pick<Epochs, 'peek' | 'load' | 'revision'>
@@ -87,13 +87,19 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   }
 }
 
-/** The media type, unless it is one of those that the dialect reads as forms of one and the same request. */
+/**
+ * The media type, unless it is one of those that the dialect reads as forms of one and the same request. None at all is not
+ * one of them: what a server takes the body for then is its own affair (RFC 9110, section 8.3).
+ */
 function contentType(call: Keyed, { encodings }: Protocol): string {
   const type = header(call.headers, 'content-type')
   if (encodings === undefined || type === undefined) return said(type)
-  if (encodings.includes(type)) return ''
-  return encodings.includes(type.toLowerCase().replace(UTF8, '')) ? '' : said(type)
+  const isForm = encodings.includes(type) || encodings.includes(type.toLowerCase().replace(UTF8, ''))
+  return isForm ? FORM : said(type)
 }
+
+/** Nothing that `said` gives. */
+const FORM = 'form'
 
 /** JSON is UTF-8 whatever is said of it (RFC 8259, section 11), and binary tensors are no text. */
 const UTF8 = /[ \t]*;[ \t]*(?:charset="?utf-?8"?)?[ \t]*$/

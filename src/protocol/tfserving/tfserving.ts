@@ -11,7 +11,6 @@ import { isWholeAnswer, type RequestShape } from './whole.ts'
 
 export const tfserving: Protocol = {
   name: 'tfserving',
-  // TensorFlow Serving reads no Content-Type; KServe takes its absence for JSON.
   encodings: ['application/json'],
   match: tfservingTarget,
   read: readPrediction,
