@@ -117,7 +117,7 @@ export class DataPlane {
     this.pools = new Pools({ ...parts, bodyTimeoutMs: settings.server.limits.requestTimeout })
     this.pools.shape(settings)
     this.#refreshes = new RefreshBudget(parts.table.workers)
-    this.#keyer = createKeyer(parts.facts)
+    this.#keyer = createKeyer({ ...parts.facts, clock })
     this.#decisions = createCacheDecisions(this.#keyer)
     this.#eventLoopLag = parts.eventLoopLag
     this.#versions = createVersionRules(parts.facts.deployments, parts.stated)

@@ -127,8 +127,7 @@ it('costs the first calls of a model no more, and a herd of them is still no cro
     Array.from({ length: 50 }, () => timed('/v1/models/herd:predict', instances(2))),
   )
   expect(failed(herd)).toEqual([])
-  // One load under the key before anybody has told what is deployed, and one under the key from then on.
-  expect(backend.asked.length - before).toBeLessThanOrEqual(2)
+  expect(backend.asked.length - before).toBe(1)
   await fresh.stop()
 })
 

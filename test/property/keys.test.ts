@@ -142,7 +142,8 @@ function typeOf({ type, isOpaque }: Asked): string | undefined {
 
 describe('K1, I3: the key of a call', () => {
   const parts = { shared: undefined, clock: new FakeClock(), log: silentLog, changed: () => {} }
-  const keyer = createKeyer({ epochs: new Epochs(parts), deployments: new Deployments(parts) })
+  const { clock } = parts
+  const keyer = createKeyer({ epochs: new Epochs(parts), deployments: new Deployments(parts), clock })
   const keyOf = async (one: Asked, id: string) => (await keyer.seed(...callOf(one, id))).digest
 
   it('is the same exactly where route, model, caller and all else that counts are', async () => {

@@ -235,7 +235,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     },
     overflow: () => epochs.purge(['all']),
   })
-  const keyer = createKeyer({ epochs, deployments })
+  const keyer = createKeyer({ epochs, deployments, clock })
   const outgoing = ({ headers }: Call) => headers
   const refusalOf: RefusalOf = ({ call, raw }) => refusalKey(call, raw, outgoing(call))
   const dispatch = scripted({ place, clock, asked, script })

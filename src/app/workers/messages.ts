@@ -68,7 +68,11 @@ export interface ToControl {
     readonly fields: Record<string, unknown> | undefined
   }): void
   epochs(names: readonly string[]): readonly EpochState[]
-  deployment(of: { readonly pool: string; readonly model: string }): DeploymentState
+  deployment(of: {
+    readonly pool: string
+    readonly model: string
+    readonly withinMs: number | undefined
+  }): DeploymentState
   /** A backend has answered well; at most once a second for each. */
   alive(of: { readonly pool: string; readonly backend: string }): void
   stated(statement: VersionStatement): void

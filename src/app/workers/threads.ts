@@ -226,8 +226,8 @@ export class Threads {
           return { value: epoch.value, shared: epoch.shared }
         })
       },
-      deployment: async ({ pool, model }) => {
-        const { token, versions, isStated } = await deployments.loadModel(pool, model)
+      deployment: async ({ pool, model, withinMs }) => {
+        const { token, versions, isStated } = await deployments.loadModel(pool, model, withinMs)
         return { token, versions, isStated }
       },
       alive: ({ pool, backend }) => alive(pool, backend),

@@ -88,7 +88,7 @@ function mirrored(up: Up) {
   return {
     epochs: new MirroredEpochs({ epochs: (names) => up.ask('epochs', names, FACT_MS) }),
     deployments: new MirroredDeployments({
-      deployment: (pool, model) => up.ask('deployment', { pool, model }, FACT_MS),
+      deployment: (pool, model, withinMs) => up.ask('deployment', { pool, model, withinMs }, FACT_MS),
     }),
   }
 }

@@ -20,6 +20,7 @@
 import type { Target } from '../../core/call.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { soon } from '../../lib/soon.ts'
 import {
   type DeploymentState,
   type DeploymentToken,
@@ -62,6 +63,8 @@ const MAX_MODELS = 1024
 const MAX_ASKED = 64
 /** What is called for the first time waits so long, at most, until all its backends have been asked what they have. */
 const FIRST_WAIT_MS = 1000
+/** Longer than all of these together. */
+const LOAD_MS = 3000
 /** Later than this, first evidence may not be that of the answers kept so far. */
 const FIRST_EVIDENCE_MS = 2000
 
@@ -99,19 +102,20 @@ export class Deployments {
     return joinTokens(deploymentNames(target).map(token))
   }
 
-  /** As `peek`, after asking the shared tier, and the backends, about what is unknown. Never rejects. */
-  async load(pool: string, target: Target): Promise<DeploymentToken> {
-    const states = await Promise.all(deploymentNames(target).map((name) => this.loadModel(pool, name)))
+  /** As `peek`, after asking the shared tier, and the backends, about what is unknown: for `withinMs` at most. Never rejects. */
+  async load(pool: string, target: Target, withinMs?: number): Promise<DeploymentToken> {
+    const names = deploymentNames(target)
+    const states = await Promise.all(names.map((name) => this.loadModel(pool, name, withinMs)))
     return joinTokens(states.map(({ token }) => token)) as DeploymentToken
   }
 
-  async loadModel(pool: string, model: string): Promise<DeploymentState> {
+  async loadModel(pool: string, model: string, withinMs = LOAD_MS): Promise<DeploymentState> {
     const known = this.#find(pool, model)
     known.askedIn = this.revision
     if (known.evidence === undefined) this.#options.unknown?.(pool, model)
     if (!known.loaded) {
       known.loading ??= this.#load(known)
-      await known.loading
+      await soon(this.#options.clock, known.loading, { ms: Math.min(withinMs, LOAD_MS), late: undefined })
     }
     return known
   }
@@ -128,12 +132,13 @@ export class Deployments {
   }
 
   async #load(known: Deployment): Promise<void> {
-    // Both at once: the fact, and what the backends have. Only both together say whose answers the shared ones are.
+    // Both at once: the fact, and what the backends have. Only both together say whose answers the shared ones are; and
+    // the first evidence changes the token: a herd that came before and after it would be two loads.
     const { heard, cancel } = this.#firstEvidence(known)
     const isAsked = await this.#settleSoon(known)
-    if (isAsked && known.evidence === undefined) {
+    if (known.evidence === undefined) {
       await heard
-      await this.#settleSoon(known)
+      if (isAsked) await this.#settleSoon(known)
     }
     cancel()
     known.heard = undefined
@@ -162,16 +167,9 @@ export class Deployments {
   }
 
   /** A tier that says nothing must not hold up a call: false then, and what it says later is taken then. */
-  async #settleSoon(known: Deployment): Promise<boolean> {
+  #settleSoon(known: Deployment): Promise<boolean> {
     const { clock, waitMs = WAIT_MS } = this.#options
-    let cancel = () => {}
-    const late = new Promise<false>((resolve) => {
-      // What has arrived while the event loop was busy is read before the time is declared to be up.
-      cancel = clock.after(waitMs, () => setImmediate(() => resolve(false)))
-    })
-    const isAsked = await Promise.race([this.#settle(known), late])
-    cancel()
-    return isAsked
+    return soon(clock, this.#settle(known), { ms: waitMs, late: false })
   }
 
   /** Takes note of what is deployed; what is no news changes nothing. True: what was kept until now is out of reach. */
@@ -310,7 +308,7 @@ export class Deployments {
     this.revision++
     known.token = { value, shared: isShared, writable }
     this.#options.told?.(known.pool, known.model, known)
-    // Before it is loaded no call has seen the old one, so there is nothing kept under it.
+    // Before it is loaded only calls with little time have seen the old one, and none asks under it again.
     if (before.value !== value && known.loaded) this.#options.changed()
   }
 

@@ -5,6 +5,7 @@
 import { type Call, header, headerAll, type RawPairs, upstreamMethod } from '../../core/call.ts'
 import { folded } from '../../core/fields.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
+import type { Clock } from '../../lib/clock.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import type { Matched } from '../route/routes.ts'
 import type { DeploymentToken } from './deployed.ts'
@@ -20,6 +21,7 @@ export interface KeyerParts {
   readonly epochs: Pick<Epochs, 'peek' | 'load' | 'revision'>
   /** What is deployed for a model in a pool; changes with every deployment. */
   readonly deployments: Pick<Deployments, 'peek' | 'load' | 'revision'>
+  readonly clock: Clock
 }
 
 /** The digest of all that a key covers besides the body. */
@@ -31,8 +33,9 @@ export interface Seed {
   readonly writable: boolean
 }
 
-/** As much of a call as its seed is made from; the body is not. */
-export type Keyed = Pick<Call, 'method' | 'target' | 'path' | 'query' | 'headers' | 'host' | 'principal'>
+/** As much of a call as its seed is made from; the body is not. The deadline says only how long it may wait for that. */
+export type Keyed = Pick<Call, 'method' | 'target' | 'path' | 'query' | 'headers' | 'host' | 'principal'> &
+  Partial<Pick<Call, 'deadline'>>
 
 export interface Keyer {
   /** While it stays the same, equal heads have equal seeds. */
@@ -40,7 +43,10 @@ export interface Keyer {
   seed(call: Keyed, matched: Matched): Seed | Promise<Seed>
 }
 
-export function createKeyer({ epochs, deployments }: KeyerParts): Keyer {
+/** What a call may spend of the time it has on its key: most is for the backend. */
+const SHARE = 0.25
+
+export function createKeyer({ epochs, deployments, clock }: KeyerParts): Keyer {
   return {
     get revision() {
       return epochs.revision + deployments.revision
@@ -56,7 +62,8 @@ export function createKeyer({ epochs, deployments }: KeyerParts): Keyer {
       const known = epochs.peek(names)
       const token = deployments.peek(route.pool, target)
       if (known && token) return digest(call, matched, token, known)
-      const loading = [epochs.load(names), deployments.load(route.pool, target)] as const
+      const withinMs = call.deadline === undefined ? undefined : (call.deadline - clock.now()) * SHARE
+      const loading = [epochs.load(names), deployments.load(route.pool, target, withinMs)] as const
       return Promise.all(loading).then(([loaded, deployment]) => digest(call, matched, deployment, loaded))
     },
   }

@@ -19,7 +19,8 @@ import type { EpochState, EpochValues } from './epochs.ts'
 /** Asks the control thread; rejects where it does not answer. */
 export interface FactSource {
   epochs(names: readonly string[]): Promise<readonly EpochState[]>
-  deployment(pool: string, model: string): Promise<DeploymentState>
+  /** `withinMs`: what it may wait there for the backends. */
+  deployment(pool: string, model: string, withinMs?: number): Promise<DeploymentState>
 }
 
 /** Names come from callers; the control thread forgets some, and says so. */
@@ -117,13 +118,13 @@ export class MirroredDeployments {
     return joinTokens(deploymentNames(target).map(token))
   }
 
-  async load(pool: string, target: Target): Promise<DeploymentToken> {
-    const tokens = await Promise.all(deploymentNames(target).map((name) => this.#load(pool, name)))
+  async load(pool: string, target: Target, withinMs?: number): Promise<DeploymentToken> {
+    const tokens = await Promise.all(deploymentNames(target).map((name) => this.#load(pool, name, withinMs)))
     return joinTokens(tokens) as DeploymentToken
   }
 
-  async #load(pool: string, model: string): Promise<DeploymentToken> {
-    const state = await this.#source.deployment(pool, model).catch(() => undefined)
+  async #load(pool: string, model: string, withinMs: number | undefined): Promise<DeploymentToken> {
+    const state = await this.#source.deployment(pool, model, withinMs).catch(() => undefined)
     if (!state) return { value: unique(), shared: false, writable: false }
     this.revision++
     if (this.#copies.size >= MAX_NAMES) this.#copies.clear()

@@ -37,7 +37,7 @@ function setup() {
   const facts = { shared: undefined, clock, log: silentLog, changed: () => {} }
   const epochs = new Epochs(facts)
   const deployments = new Deployments(facts)
-  const keyer = createKeyer({ epochs, deployments })
+  const keyer = createKeyer({ epochs, deployments, clock })
   const ready = new ReadyAnswers({ maxBytes: 1e6, clock })
   const route = {
     name: 'main',

@@ -44,7 +44,7 @@ async function setup() {
   const cache = createTiered({ tiers: [guardTier(tier, { clock, random: () => 0.5 })], clock })
   const facts = { shared: undefined, clock, log: silentLog, changed: () => {} }
   const decisions = createCacheDecisions(
-    createKeyer({ epochs: new Epochs(facts), deployments: new Deployments(facts) }),
+    createKeyer({ epochs: new Epochs(facts), deployments: new Deployments(facts), clock: facts.clock }),
   )
   const aliases = new Aliases(clock)
   const route = {

@@ -272,6 +272,19 @@ describe('gateways with one tier', () => {
     await settle()
     expect(await loading).toMatchObject({ shared: true })
   })
+
+  it('hold up nobody who has less time, and what he is told leads nowhere later', async () => {
+    const clock = new FakeClock()
+    const { deployments, learn, token } = gateway(clock, new FakeTier())
+    const [patient, hurried] = [deployments.load(POOL, target), deployments.load(POOL, target, 50)]
+    await settle()
+    clock.advance(50)
+    const early = await hurried
+    expect(early).toMatchObject({ shared: false, writable: false })
+    expect(token()).toBeUndefined()
+    learn('1@')
+    expect((await patient).value).not.toBe(early.value)
+  })
 })
 
 describe('while the tier cannot be asked', () => {
@@ -307,6 +320,21 @@ describe('while the tier cannot be asked', () => {
     expect(token()).toMatchObject({ shared: true })
     expect(token()?.value).not.toBe(before.value)
     expect(tier.facts_.get(FACT)).toContain(stampOf(token()))
+  })
+
+  it('first evidence is waited for all the same', async () => {
+    const clock = new FakeClock()
+    const tier = new FakeTier()
+    tier.fault = () => 'hang'
+    const { deployments, learn, token } = gateway(clock, tier)
+    const first = deployments.load(POOL, target)
+    await settle()
+    clock.advance(100)
+    await settle()
+    const second = deployments.load(POOL, target)
+    learn('1@')
+    expect((await first).value).toBe((await second).value)
+    expect(token()).toBe(await first)
   })
 
   it('a known token stays', async () => {
