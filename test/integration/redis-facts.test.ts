@@ -4,8 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterEach, expect, it } from 'vitest'
+import { encode } from '../../src/data/cache/entry.ts'
+import { createMemory } from '../../src/data/cache/memory/memory.ts'
+import { createTiered } from '../../src/data/cache/tiered.ts'
+import { guardTier } from '../../src/data/cache/tiers/guard.ts'
 import { createRedisTier } from '../../src/data/cache/tiers/redis.ts'
 import type { Tier } from '../../src/data/cache/tiers/tier.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { anEntry } from '../support/entries.ts'
 import { eventually } from '../support/eventually.ts'
 import { startRedis, type TestServer } from '../support/servers.ts'
 
@@ -57,6 +63,31 @@ it('a server started again from a snapshot has forgotten what it knew then', asy
   expect(await tier.claim('epoch', 'made anew')).toBe('made anew')
   // Answers are there again: it is the facts that keep them out of reach.
   expect((await tier.getMany(['k'.repeat(32) as never]))[0]).toBeDefined()
+})
+
+it('an answer that was removed by key is not found in what a server comes back with, until facts have been asked for', async () => {
+  const redis = await server()
+  const tier = await tierAt(redis)
+  const entry = anEntry('removed', { createdAt: Date.now() })
+  // Long ago, as the bar of a removal goes.
+  let now = () => performance.now() - 60_000
+  const clock = { ...systemClock, now: () => now() }
+  const patient = { readTimeout: 1_000, writeTimeout: 1_000 }
+  const memory = createMemory({ maxBytes: 1024 * 1024, clock })
+  const cache = createTiered({ memory, tiers: [guardTier(tier, patient)], clock })
+  await tier.set(entry.digest, encode(entry), 60_000)
+  await operator(redis).save()
+  expect(await cache.remove(entry.digest)).toBe(true)
+  const connectedAt = tier.since as number
+  await redis.restart()
+  await eventually(async () => expect(await tier.getMany([entry.digest])).not.toEqual([undefined]), {
+    timeoutMs: 10_000,
+  })
+  expect(tier.since).toBeGreaterThan(connectedAt)
+  now = () => (tier.since as number) + 1_000
+  expect(await cache.lookup([entry.digest])).toEqual([undefined])
+  now = () => (tier.since as number) + 6_000
+  expect(await cache.lookup([entry.digest])).toMatchObject([{ tier: 'redis' }])
 })
 
 it('a server that goes on keeps them, whoever connects', async () => {

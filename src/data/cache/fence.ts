@@ -1,7 +1,8 @@
 /**
  * What was removed by key, and must not come back by an answer that was asked for before. A fill takes a mark when
  * it begins; what was removed since then is not stored under that mark. A removed key is barred for a while as well:
- * until every gateway has heard of the removal, what a shared tier says for it may be the old answer, written late.
+ * until every gateway has heard of the removal, what a shared tier says for it may be the old answer, written late. So it
+ * may when the tier has been away and is back, from a snapshot: until the facts have been asked for, which then make other keys.
  */
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -12,7 +13,7 @@ interface KeyRemoval {
   readonly barredUntil: number
 }
 
-/** Gateways hear of a removal within a second; one that is late by several is not asked for more. */
+/** Gateways hear of a removal, or of a server that is back, within a second; one that is late by several is not asked for more. */
 const BARRED_MS = 5_000
 const MAX_REMOVALS = 4_096
 
@@ -46,10 +47,11 @@ export class Fence {
     return mark >= this.#floor && (this.#removals.get(digest)?.turn ?? 0) <= mark
   }
 
-  /** Whether a shared tier is not to be believed for this key. */
-  bars(digest: Digest): boolean {
+  /** Whether a shared tier, connected to since then, is not to be believed for this key. */
+  bars(digest: Digest, tier: { readonly since: number }): boolean {
     if (this.#removals.size === 0) return false
     const removal = this.#removals.get(digest)
-    return removal !== undefined && removal.barredUntil > this.#clock.now()
+    if (!removal) return false
+    return Math.max(removal.barredUntil, tier.since + BARRED_MS) > this.#clock.now()
   }
 }

@@ -305,7 +305,7 @@ class TieredCache implements Tiered {
   #read(shelf: TierState, bytes: Uint8Array | undefined, digest: Digest): Entry | undefined {
     const entry = bytes && decode(bytes, digest)
     if (bytes && !entry) shelf.garbled++
-    if (entry && this.#lives(entry) && !this.#fence.bars(digest)) {
+    if (entry && this.#lives(entry) && !this.#fence.bars(digest, shelf.tier)) {
       shelf.hits++
       return entry
     }

@@ -7,20 +7,11 @@ import type { Digest } from '../../../core/key.ts'
 import { type Log, silentLog } from '../../../core/log.ts'
 import { type Clock, systemClock } from '../../../lib/clock.ts'
 import { Breaker, type BreakerOutcome, type BreakerState } from './breaker.ts'
-import { type GuardedLeases, guardLeases, type LeaseOp } from './guarded-leases.ts'
+import { type GuardedLeases, guardLeases } from './guarded-leases.ts'
 import { createGather, type LookupBatcher } from './lookup-batcher.ts'
 import { isLate, Late } from './remote.ts'
 import { type Hints, isAway, type Tier, Unfit, Unwritable } from './tier.ts'
-
-export type TierOp = 'get' | 'set' | 'delete' | 'claim' | 'facts' | 'publish' | LeaseOp
-
-/** `hit`, `miss`: a look-up, hit if it found any; `skipped`: the breaker is open, or the value too large. */
-export type TierOutcome = 'hit' | 'miss' | 'ok' | 'error' | 'skipped'
-
-/** Told of every operation; must not throw. */
-export interface TierObserver {
-  tier(name: string, op: TierOp, outcome: TierOutcome, ms: number): void
-}
+import type { TierObserver, TierOp, TierOutcome } from './tier-observer.ts'
 
 export interface GuardOptions {
   /** Milliseconds a look-up or a claim may take; the tier's own bound should be the same. Default 25. */
@@ -45,6 +36,8 @@ export interface GuardedTier {
   readonly state: BreakerState
   /** Of writes: a server that is full, or a replica, still has what it has. */
   readonly writes: BreakerState
+  /** As of the tier; long ago where it does not say. */
+  readonly since: number
   /** Whether there is somebody whose words are being waited for. */
   readonly isDeciding: boolean
   /** Why it is not asked, for a person; undefined while it is. */
@@ -154,6 +147,10 @@ class Guard implements GuardedTier {
 
   get writes(): BreakerState {
     return this.#isConnected() ? this.#writes.state : 'open'
+  }
+
+  get since(): number {
+    return this.#tier.since ?? Number.NEGATIVE_INFINITY
   }
 
   get isDeciding(): boolean {

@@ -65,6 +65,7 @@ export class ReconnectingConnection<C> {
   #closed = false
   #renewedAt = Number.NEGATIVE_INFINITY
   #pauseMs = FIRST_PAUSE_MS
+  #since = Number.NEGATIVE_INFINITY
 
   constructor(options: ReconnectingOptions<C>) {
     this.#options = options
@@ -73,6 +74,11 @@ export class ReconnectingConnection<C> {
 
   get isUp(): boolean {
     return this.#up !== undefined
+  }
+
+  /** When the last connection was made, in monotonic milliseconds: behind it may be another server than before. */
+  get since(): number {
+    return this.#since
   }
 
   /** Somebody is there, and whether it is the right one is being found out. */
@@ -153,6 +159,7 @@ export class ReconnectingConnection<C> {
     const old = this.#up
     this.#trying = undefined
     this.#up = session
+    this.#since = performance.now()
     this.#attempts = 0
     this.#refusal = undefined
     old?.retire(RETIRE_MS)

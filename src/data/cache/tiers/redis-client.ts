@@ -19,6 +19,8 @@ export interface RedisOperation {
 
 export interface RedisClient {
   readonly connected: boolean
+  /** When the youngest of its connections was made, in monotonic milliseconds. */
+  readonly since: number
   /** Somebody is there, and whether it will have us is being found out. */
   readonly isDeciding: boolean
   /** Why it is not connected. */
@@ -45,6 +47,9 @@ export function singleClient(link: ReconnectingConnection<SendCommands>): RedisC
   return {
     get connected() {
       return link.isUp
+    },
+    get since() {
+      return link.since
     },
     get isDeciding() {
       return link.isDeciding

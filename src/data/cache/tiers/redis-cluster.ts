@@ -53,6 +53,10 @@ export class ClusterClient implements RedisClient {
     return false
   }
 
+  get since(): number {
+    return Math.max(...[...this.#nodes.values()].map(({ since }) => since))
+  }
+
   get isDeciding(): boolean {
     const links = [...this.#nodes.values()]
     // A map is worth nothing before its nodes have been met.

@@ -94,6 +94,10 @@ class RedisTier implements Tier {
     return this.#client.connected
   }
 
+  get since(): number {
+    return this.#client.since
+  }
+
   get isDeciding(): boolean {
     return this.#client.isDeciding
   }

@@ -52,6 +52,11 @@ export interface Tier {
   readonly name: string
   /** False while there is no connection: then nothing is asked. Left out: always asked. */
   readonly connected?: boolean
+  /**
+   * When its youngest connection was made, in monotonic milliseconds: a server that has been away may be back with what it had
+   * before. Left out: it comes back with nothing.
+   */
+  readonly since?: number
   /** Somebody is there, and whether it is what the settings say is being found out. */
   readonly isDeciding?: boolean
   /** Why there is no connection. */
