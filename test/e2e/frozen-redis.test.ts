@@ -68,16 +68,38 @@ const skipped = () =>
 const lookups = (outcome: string) =>
   gateway.metric('infergate_cache_operations_total', { tier: 'redis', operation: 'get', outcome })
 
-it('costs no failed call, a bounded wait, and then nothing', async () => {
-  await load(20)
-  const control = await load()
-  expect(failed(control)).toEqual([])
+/** Resolves when an answer comes from Redis. */
+async function used(): Promise<void> {
+  const body = instances(++next)
+  await eventually(
+    async () => {
+      const { headers } = await gateway.post(PREDICT, body)
+      expect(headers['cache-status']).toMatch(/; hit; .*detail=redis$/)
+    },
+    { timeoutMs: 15_000 },
+  )
+}
 
-  redis.freeze()
-  const frozen = await load()
-  expect(failed(frozen)).toEqual([])
-  expect(await lookups('error')).toBeGreaterThan(0)
-  expect(slowest(frozen)).toBeLessThan(slowest(control) + READ_TIMEOUT_MS + SLACK_MS + NOISE_MS)
+it('costs no failed call, a bounded wait, and then nothing', { timeout: 90_000 }, async () => {
+  await load(20)
+  const timed: Timed[] = []
+  // A call that waited longer for Redis would do so each time it freezes; a busy machine does not spoil each.
+  const control = await eventually(
+    async () => {
+      redis.thaw()
+      await used()
+      const before = await load()
+      const errors = await lookups('error')
+      redis.freeze()
+      const frozen = await load()
+      timed.push(...before, ...frozen)
+      expect(await lookups('error')).toBeGreaterThan(errors)
+      expect(slowest(frozen)).toBeLessThan(slowest(before) + READ_TIMEOUT_MS + SLACK_MS + NOISE_MS)
+      return before
+    },
+    { timeoutMs: 30_000 },
+  )
+  expect(failed(timed)).toEqual([])
 
   // The breaker is open by now, or the connection is being made anew: nothing is asked, nothing waits.
   await eventually(async () => {
@@ -133,12 +155,5 @@ it('costs the first calls of a model no more, and a herd of them is still no cro
 
 it('is used again after it thaws', async () => {
   redis.thaw()
-  const body = instances(1, 2, 3, 4)
-  await eventually(
-    async () => {
-      const { headers } = await gateway.post(PREDICT, body)
-      expect(headers['cache-status']).toMatch(/; hit; .*detail=redis$/)
-    },
-    { timeoutMs: 15_000 },
-  )
+  await used()
 })
