@@ -1,41 +1,13 @@
 /** What both doors promise about a connection: the order of its requests, their deadlines, and an answer that is not lost. */
 import { once } from 'node:events'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Answer } from '../../src/core/reply.ts'
-import { type DoorServer, type DoorServerOptions, post, RawClient, startDoor } from '../support/door.ts'
+import { type DoorServer, post, type RawClient } from '../support/door.ts'
+import { answer, answers, closed, doorClients } from '../support/door-clients.ts'
 import { eventually } from '../support/eventually.ts'
 
-const open: { close?(): Promise<void>; destroy?(): void }[] = []
+const { door, client } = doorClients()
 
-async function door(options: DoorServerOptions = {}): Promise<DoorServer> {
-  const server = await startDoor(options)
-  open.push(server)
-  return server
-}
-
-async function client(server: DoorServer): Promise<RawClient> {
-  const made = await RawClient.connect(server.port)
-  open.push(made)
-  return made
-}
-
-afterEach(async () => {
-  for (const one of open.splice(0)) {
-    one.destroy?.()
-    await one.close?.()
-  }
-})
-
-const answers = (of: RawClient, count: number) =>
-  eventually(() => {
-    expect(of.answers).toHaveLength(count)
-    return of.answers
-  })
-const closed = (of: RawClient) => eventually(() => expect(of.closed).toBe(true))
-const answer = (status: number, text: string): Answer => ({
-  reply: { status, headers: [], body: Buffer.from(text) },
-  outcome: { kind: 'none' },
-})
 async function* pieces(...texts: string[]) {
   for (const text of texts) yield Buffer.from(text)
 }
