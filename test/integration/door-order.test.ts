@@ -226,4 +226,40 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
       expect(one.received.includes('100 Continue')).toBe(version === '1.1')
     }
   })
+
+  it.each([get, put])(
+    'while the gateway leaves, the answer to %o is the last on its connection',
+    async (ask) => {
+      const server = await door({ fastDoor })
+      const [kept, fresh] = [await client(server), await client(server)]
+      kept.send(ask('/whole/1'))
+      expect((await answers(kept, 1))[0]?.headers.get('connection')).toBe('keep-alive')
+      server.leave()
+      const later = await client(server)
+      for (const one of [kept, fresh, later]) {
+        one.send(ask('/whole/2'))
+        await closed(one)
+        expect(one.answers.at(-1)?.status).toBe(200)
+        expect(one.answers.at(-1)?.headers.get('connection')).toBe('close')
+      }
+      expect(server.calls).toHaveLength(4)
+    },
+  )
+
+  it('while the gateway leaves, what has been read is answered, and the last answer says so', async () => {
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => (release = resolve))
+    const server = await door({ fastDoor, serve: async ({ path }) => (await gate, answer(200, path)) })
+    const one = await client(server)
+    one.send(get('/whole/a') + post('/stream/b', 'x') + get('/whole/c'))
+    await eventually(() => expect(server.calls).toHaveLength(1))
+    server.leave()
+    release()
+    await closed(one)
+    expect(one.answers.map(({ body, headers }) => [body, headers.get('connection')])).toEqual([
+      ['/whole/a', 'keep-alive'],
+      ['/stream/b', 'keep-alive'],
+      ['/whole/c', 'close'],
+    ])
+  })
 })

@@ -397,6 +397,27 @@ describe('a client who leaves in the middle of its body', () => {
     next.send(post('/whole', 'still here'))
     expect((await answers(next, 1))[0]?.status).toBe(200)
   })
+
+  it('who has connected before a drain may still ask once, and does not hold it up', async () => {
+    const server = await door()
+    const [asks, silent] = [await client(server), await client(server)]
+    // Both are connected here once a later one is served.
+    const other = await client(server)
+    other.send('GET /whole/other HTTP/1.1\r\nHost: h\r\n\r\n')
+    await answers(other, 1)
+    const began = performance.now()
+    const drained = server.drain(10_000)
+    await closed(other)
+    asks.send(post('/whole/late', 'x'))
+    await closed(asks)
+    expect(asks.answers.map(({ status, headers }) => [status, headers.get('connection')])).toEqual([
+      [200, 'close'],
+    ])
+    await drained
+    expect(performance.now() - began).toBeLessThan(4_000)
+    await closed(silent)
+    expect(silent.received).toBe('')
+  })
 })
 
 describe('without the fast door', () => {

@@ -20,6 +20,9 @@ export interface NodeDoorContext {
   readonly wheel: Wheel
   readonly bodyTimeoutMs: number
   readonly keepAliveTimeoutMs: number
+  /** The gateway goes: an answer with no request behind it is the last on its connection. */
+  readonly isLeaving: () => boolean
+  /** And so is any other. */
   readonly isDraining: () => boolean
 }
 
@@ -63,15 +66,22 @@ export class NodeConnection {
   }
 
   arrived(request: IncomingMessage, response: ServerResponse): void {
-    const { wheel, bodyTimeoutMs, isDraining } = this.#context
+    const { wheel, bodyTimeoutMs } = this.#context
     wheel.disarm(this.#timer)
-    const exchange = { request, response, isDraining, body: new HttpBody(request, wheel, bodyTimeoutMs) }
+    const isFinal = () => this.#isFinal
+    const exchange = { request, response, isFinal, body: new HttpBody(request, wheel, bodyTimeoutMs) }
     if (this.#isClosing) return exchange.body.discard((bytes) => this.#linger?.heard(bytes))
     if (!this.#current) return this.#serve(exchange)
     this.#waiting.push(exchange)
     if (this.#waiting.length < MAX_AHEAD || this.#isPaused) return
     this.#isPaused = true
     this.#socket.pause()
+  }
+
+  /** While the gateway leaves, what has been read is answered; when it drains, a client must ask again elsewhere. */
+  get #isFinal(): boolean {
+    const { isLeaving, isDraining } = this.#context
+    return isDraining() || (isLeaving() && this.#waiting.length === 0)
   }
 
   /** The parser cannot read on, or has waited too long. */

@@ -39,6 +39,17 @@ const OPEN = 0
 const STREAMING = 1
 const DONE = 2
 
+/** Of answers that have not left yet, whoever asked for them. */
+const LEAVING: RequestHead = {
+  method: 'HEAD',
+  target: '',
+  headers: [],
+  host: '',
+  length: 0,
+  bytes: 0,
+  notes: {},
+}
+
 export class FastRequest implements HttpExchange {
   readonly door = 'fast'
   readonly method: string
@@ -76,7 +87,7 @@ export class FastRequest implements HttpExchange {
   }
 
   /** One that was answered without a call being made of it. */
-  static answered(line: ResponseWriter, head: RequestHead): FastRequest {
+  static answered(line: ResponseWriter, head = LEAVING): FastRequest {
     const request = new FastRequest(line, head)
     request.#missing = 0
     request.passBy()
