@@ -262,4 +262,35 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
       ['/whole/c', 'close'],
     ])
   })
+
+  it('no tunnel is opened, and CONNECT is told so in its turn', async () => {
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => (release = resolve))
+    const long = 'x'.repeat(4 << 20)
+    const server = await door({
+      fastDoor,
+      serve: async ({ path }) => {
+        if (path === '/whole/slow') await gate
+        return path === '/stream/long' ? streamed(200, long) : answer(200, path)
+      },
+    })
+    const tunnel = 'CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n\x16\x03\x01 hello'
+    const told = async (asked: string, before: readonly string[] = []) => {
+      const one = await client(server)
+      one.send(asked)
+      release()
+      await closed(one)
+      expect(one.answers.map(({ status }) => status)).toEqual([...before.map(() => 200), 501])
+      expect(one.answers.slice(0, -1).map(({ body }) => body)).toEqual(before)
+      const last = one.answers.at(-1)
+      expect(last?.headers.get('connection')).toBe('close')
+      expect(last?.headers.get('proxy-status')).toBe('infergate; error=http_request_error')
+      expect(JSON.parse(last?.body ?? '')).toMatchObject({ status: 501 })
+    }
+    await told(tunnel)
+    await told('CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\nContent-Length: 9\r\n\r\nbody')
+    await told(get('/whole/slow') + tunnel, ['/whole/slow'])
+    await told(get('/whole/a') + get('/stream/long') + tunnel, ['/whole/a', long])
+    expect(server.calls).toHaveLength(3)
+  })
 })

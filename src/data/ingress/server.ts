@@ -125,6 +125,7 @@ export function attach(server: Server, context: NodeDoorContext): LineOf {
     lineOf(request.socket).arrived(request, response)
   server.on('request', serve)
   server.on('checkContinue', serve)
+  server.on('connect', ({ socket }) => lineOf(socket).tunnelAsked())
   server.on('clientError', (error, socket) => lineOf(socket).broken(error))
   return lineOf
 }
