@@ -33,7 +33,7 @@ async function backend(talk: Talk, hello?: (socket: net.Socket) => void): Promis
   const requests: string[] = []
   const sockets = new Set<net.Socket>()
   let connections = 0
-  const server = net.createServer((socket) => {
+  const server = net.createServer({ noDelay: true }, (socket) => {
     connections++
     sockets.add(socket)
     let text = ''
