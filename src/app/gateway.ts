@@ -179,17 +179,16 @@ export class Gateway {
     return hurry !== undefined
   }
 
-  /** A balancer that still sends calls here learns from /readyz that it should not; a port that is closed would lose them. */
+  /** Whoever still sends calls here learns to stop: a balancer from /readyz, a client from its answer; a closed port would lose them. */
   async #announce(delayMs: number): Promise<void> {
     if (delayMs === 0) return
     this.#options.log.info('gateway.leaving', { delayMs })
-    await new Promise<void>((resolve) => {
-      const cancel = this.#clock.after(delayMs, resolve)
-      this.#hurry = () => {
-        cancel()
-        resolve()
-      }
-    })
+    this.#parts?.data.leave()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const cancel = this.#clock.after(delayMs, resolve)
+    this.#hurry = resolve
+    await promise
+    cancel()
     this.#hurry = undefined
   }
 

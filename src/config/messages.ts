@@ -2,7 +2,7 @@
  * What is wrong with a value, in words for the person who wrote the YAML. No message repeats a value: it may
  * be a secret in the wrong place; the position says which one is meant.
  */
-import type * as z from 'zod'
+import * as z from 'zod'
 import { nearest } from '../lib/nearest.ts'
 import { elsewhere } from './elsewhere.ts'
 import { fieldsOf, kindOf, type Path, type Schema, schemaAt, valueAt } from './walk.ts'
@@ -108,18 +108,30 @@ function keysFix(issue: z.core.$ZodIssue, field: Schema | undefined, value: unkn
   if (issue.code !== 'invalid_type' || issue.expected !== 'object' || Array.isArray(value)) return {}
   const keys = Object.keys((field && fieldsOf(field, undefined)) ?? {})
   if (keys.length === 0) return {}
+  const switched = switchedFix(field as z.ZodType, issue.path.at(-1), value)
+  if (switched) return { fix: switched }
   return { fix: `such as { ${keys.slice(0, MAX_KEYS).join(': …, ')}: … }` }
 }
 
 const MAX_KEYS = 4
+
+/** Who wrote `cache: yes`, or `no`, knows no settings of it, and need not. */
+function switchedFix(field: z.ZodType, key: PropertyKey | undefined, value: unknown): string | undefined {
+  if (ON.test(String(value)) && field.safeParse({}).success)
+    return `write ${String(key)}: {} for the defaults`
+  return OFF.test(String(value)) && field instanceof z.ZodExactOptional ? 'leave it out' : undefined
+}
+
+const ON = /^(?:y|yes|on|true)$/i
+const OFF = /^(?:n|no|off|false)$/i
 
 /** How the same would be written so that YAML reads it as what is expected. */
 function retyped(expected: string, value: unknown): { fix?: string } {
   const isPlain = typeof value === 'number' || typeof value === 'boolean'
   if (expected === 'string' && isPlain) return { fix: 'put it in quotes' }
   if (expected === 'boolean' && typeof value === 'string') {
-    if (/^(?:y|yes|on|true)$/i.test(value)) return { fix: 'write true' }
-    if (/^(?:n|no|off|false)$/i.test(value)) return { fix: 'write false' }
+    if (ON.test(value)) return { fix: 'write true' }
+    if (OFF.test(value)) return { fix: 'write false' }
   }
   const isNumeric = typeof value === 'string' && /^-?\d+(?:\.\d+)?$/.test(value)
   if ((expected === 'number' || expected === 'int') && isNumeric) return { fix: 'leave out the quotes' }

@@ -41,7 +41,7 @@ export const SAMPLES: Readonly<Record<string, string>> = {
 `,
   routes: `routes:
   - name: ranker
-    match: { path: "/v1/models/ranker*", method: POST }
+    match: { path: "/v1/models/*:predict", method: POST }
     pool: ranker
     cache: { ttl: 10m, vary: [x-locale], tags: [ranking] }
     batch: { maxRows: 64, maxDelay: 2ms }

@@ -1,6 +1,6 @@
 /**
  * What a gateway can run with, and hardly anybody means: routes that no call reaches, pools that no route leads to, patterns that
- * look like regular expressions. Said by `infergate check` and in the log, and no reason to refuse the file.
+ * look like regular expressions, or leave out the word they begin with. Said by `infergate check` and in the log, and no reason to refuse the file.
  */
 import type { Issue } from './messages.ts'
 import type { RouteSettings, Settings } from './schema.ts'
@@ -68,18 +68,35 @@ function unused({ pools, routes }: Settings): Issue[] {
 }
 
 function patterns({ routes }: Settings): Issue[] {
-  return routes.flatMap(({ match }, i) => {
-    const given: (readonly [Path, string | undefined])[] = [
-      [['path'], match.path],
-      [['model'], match.model],
-      ...Object.entries(match.headers ?? {}).map(([name, value]) => [['headers', name], value] as const),
-    ]
-    return given.flatMap(([at, pattern]) =>
-      pattern !== undefined && /\.\*|^\^|\$$|\\[dws]/.test(pattern)
-        ? [warning(['routes', i, 'match', ...at], 'this reads as a regular expression, and is none', ONLY)]
-        : [],
-    )
-  })
+  const all = routes.map(({ match }) => patternsOf(match))
+  return all.flatMap((patterns, i) =>
+    patterns.flatMap(({ at, pattern }) => {
+      const path = ['routes', i, 'match', ...at]
+      if (/\.\*|^\^|\$$|\\[dws]/.test(pattern))
+        return [warning(path, 'this reads as a regular expression, and is none', ONLY)]
+      const word = /^(.*\w)\*$/s.exec(pattern)?.[1]
+      const isTaken = all.flat().some((other) => other.at.join() === at.join() && fits(other.pattern, word))
+      return word === undefined || isTaken
+        ? []
+        : [warning(path, `takes what begins with "${word}", and not "${word}" itself`, MORE)]
+    }),
+  )
 }
 
+interface Pattern {
+  /** Where it stands within `match`. */
+  readonly at: readonly string[]
+  readonly pattern: string
+}
+
+function patternsOf({ path, model, headers }: RouteSettings['match']): Pattern[] {
+  return [
+    ...(path === undefined ? [] : [{ at: ['path'], pattern: path }]),
+    ...(model === undefined ? [] : [{ at: ['model'], pattern: model }]),
+    ...Object.entries(headers ?? {}).map(([name, pattern]) => ({ at: ['headers', name], pattern })),
+  ]
+}
+
+const MORE =
+  '* stands for one or more characters: give that a route of its own; for one model write match: { model: NAME }'
 const ONLY = '* alone stands for one or more characters, every other sign for itself'

@@ -149,10 +149,8 @@ it('behind a balancer that asks /readyz loses no call: it goes on, unready, befo
   const calling = async (name: number) => {
     for (let i = 0; seen.elsewhere < 50; i++) {
       const port = seen.isReady ? gateway.port : other
-      const status = await posted({ agent, port }, instances(1000 * name + i)).catch(
-        (error: unknown) => error,
-      )
-      if (status !== 200) lost.push(status)
+      const answer = await answered({ agent, port }, instances(1000 * name + i))
+      if ('error' in answer || answer.status !== 200) lost.push(answer)
       if (!seen.isReady) seen.elsewhere++
       else if (seen.told > 0) seen.afterSignal++
       if (i === 20 && name === 0) {
@@ -172,6 +170,53 @@ it('behind a balancer that asks /readyz loses no call: it goes on, unready, befo
   ).toEqual(['gateway.leaving', 'gateway.draining'])
 })
 
+it.each([
+  [1, true],
+  [2, true],
+  [1, false],
+])(
+  'a client that keeps its connections loses no call: %i workers, fast door: %s',
+  async (workers, fastDoor) => {
+    const server = { workers, fastDoor, shutdownDelay: '2s' } as const
+    const gateway = await startGateway({ yaml: settings({ backends: [backend], server }) })
+    await gateway.ready('main')
+    await gateway.up()
+    const agent = new http.Agent({ keepAlive: true })
+    const to = { agent, port: gateway.port }
+    const seen = { before: 0, after: 0, keptUntil: 0 }
+    const lost: unknown[] = []
+    let left = Number.POSITIVE_INFINITY
+    const sinceLeft = () => performance.now() - left
+
+    /** Goes on until its connections are refused: nobody tells it of the end but the answers. */
+    const calling = async (name: number) => {
+      for (let i = 0; ; i++) {
+        // Of two that are equal the second is a hit, for which no call is made.
+        const answer = await answered(to, instances(1000 * name + (i >> 1)))
+        if ('error' in answer) {
+          // Who connects at the moment at which the port closes is turned away; nobody else is, and not before.
+          if (answer.isReused || sinceLeft() < 2000) lost.push(answer)
+          return
+        }
+        if (answer.status !== 200) lost.push(answer)
+        if (left === Number.POSITIVE_INFINITY) seen.before++
+        else seen.after++
+        if (answer.isKept) seen.keptUntil = performance.now()
+      }
+    }
+    const all = Array.from({ length: 8 }, (_, name) => calling(name))
+    await eventually(() => expect(seen.before).toBeGreaterThan(100))
+    left = performance.now()
+    gateway.signal('SIGTERM')
+    await Promise.all(all)
+    agent.destroy()
+    expect(lost).toEqual([])
+    expect(seen.after).toBeGreaterThan(100)
+    expect(seen.keptUntil - left).toBeLessThan(1500)
+    expect(await gateway.exited).toBe(0)
+  },
+)
+
 it('does not go on after SIGINT, nor after a second signal', async () => {
   const yaml = settings({ backends: [backend], server: { workers: 1, shutdownDelay: '60s' } })
   const [one, two] = await Promise.all([startGateway({ yaml }), startGateway({ yaml })])
@@ -185,17 +230,21 @@ it('does not go on after SIGINT, nor after a second signal', async () => {
   expect(await two.exited).toBe(0)
 })
 
-function posted(
-  { agent, port }: { agent: http.Agent; port: number },
-  body: unknown,
-): Promise<number | undefined> {
-  return new Promise((resolve, reject) => {
+type Answered =
+  | { readonly status: number | undefined; readonly isKept: boolean }
+  | { readonly error: Error; readonly isReused: boolean }
+
+/** `isKept`: the connection stays for another call. `isReused`: it had answered one before. */
+function answered({ agent, port }: { agent: http.Agent; port: number }, body: unknown): Promise<Answered> {
+  return new Promise((resolve) => {
     const headers = { 'content-type': 'application/json' }
     const sent = http.request({ agent, port, host: '127.0.0.1', path: PREDICT, method: 'POST', headers })
-    sent.on('error', reject).on('response', (response) => {
+    const failed = (error: Error) => resolve({ error, isReused: sent.reusedSocket })
+    sent.on('error', failed).on('response', (response) => {
+      const { statusCode: status, headers } = response
       response
-        .on('end', () => resolve(response.statusCode))
-        .on('error', reject)
+        .on('end', () => resolve({ status, isKept: headers.connection !== 'close' }))
+        .on('error', failed)
         .resume()
     })
     sent.end(JSON.stringify(body))

@@ -163,6 +163,22 @@ describe('a body', () => {
   })
 
   test.each([
+    [{ body: '{}' }, 200],
+    [{ bodyBase64: '/wA=' }, 200],
+    [{ bodyBase64: '/wA' }, 400],
+    [{ bodyBase64: '/wA=!' }, 400],
+    [{ bodyBase64: '_wA=' }, 400],
+    [{ bodyBase64: 1 }, 400],
+    [{ bodyBase64: '/wA=', body: '' }, 400],
+  ])('explain takes text or bytes: %j', async (given, status) => {
+    const { port } = await start()
+    const body = { method: 'POST', path: '/v2/models/m/infer', ...given }
+    const answer = await call(port, '/api/v1/cache/explain', { method: 'POST', body })
+    expect(answer.status).toBe(status)
+    if (status === 400) expect(answer.text).toContain('bodyBase64')
+  })
+
+  test.each([
     [{}, 400],
     [{ tags: [] }, 400],
     [{ all: false }, 400],

@@ -1,41 +1,13 @@
 /** What both doors promise about a connection: the order of its requests, their deadlines, and an answer that is not lost. */
 import { once } from 'node:events'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Answer } from '../../src/core/reply.ts'
-import { type DoorServer, type DoorServerOptions, post, RawClient, startDoor } from '../support/door.ts'
+import { type DoorServer, post, type RawClient } from '../support/door.ts'
+import { answer, answers, closed, doorClients } from '../support/door-clients.ts'
 import { eventually } from '../support/eventually.ts'
 
-const open: { close?(): Promise<void>; destroy?(): void }[] = []
+const { door, client } = doorClients()
 
-async function door(options: DoorServerOptions = {}): Promise<DoorServer> {
-  const server = await startDoor(options)
-  open.push(server)
-  return server
-}
-
-async function client(server: DoorServer): Promise<RawClient> {
-  const made = await RawClient.connect(server.port)
-  open.push(made)
-  return made
-}
-
-afterEach(async () => {
-  for (const one of open.splice(0)) {
-    one.destroy?.()
-    await one.close?.()
-  }
-})
-
-const answers = (of: RawClient, count: number) =>
-  eventually(() => {
-    expect(of.answers).toHaveLength(count)
-    return of.answers
-  })
-const closed = (of: RawClient) => eventually(() => expect(of.closed).toBe(true))
-const answer = (status: number, text: string): Answer => ({
-  reply: { status, headers: [], body: Buffer.from(text) },
-  outcome: { kind: 'none' },
-})
 async function* pieces(...texts: string[]) {
   for (const text of texts) yield Buffer.from(text)
 }
@@ -253,5 +225,72 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
       await eventually(() => expect(one.received).toContain('200 OK'))
       expect(one.received.includes('100 Continue')).toBe(version === '1.1')
     }
+  })
+
+  it.each([get, put])(
+    'while the gateway leaves, the answer to %o is the last on its connection',
+    async (ask) => {
+      const server = await door({ fastDoor })
+      const [kept, fresh] = [await client(server), await client(server)]
+      kept.send(ask('/whole/1'))
+      expect((await answers(kept, 1))[0]?.headers.get('connection')).toBe('keep-alive')
+      server.leave()
+      const later = await client(server)
+      for (const one of [kept, fresh, later]) {
+        one.send(ask('/whole/2'))
+        await closed(one)
+        expect(one.answers.at(-1)?.status).toBe(200)
+        expect(one.answers.at(-1)?.headers.get('connection')).toBe('close')
+      }
+      expect(server.calls).toHaveLength(4)
+    },
+  )
+
+  it('while the gateway leaves, what has been read is answered, and the last answer says so', async () => {
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => (release = resolve))
+    const server = await door({ fastDoor, serve: async ({ path }) => (await gate, answer(200, path)) })
+    const one = await client(server)
+    one.send(get('/whole/a') + post('/stream/b', 'x') + get('/whole/c'))
+    await eventually(() => expect(server.calls).toHaveLength(1))
+    server.leave()
+    release()
+    await closed(one)
+    expect(one.answers.map(({ body, headers }) => [body, headers.get('connection')])).toEqual([
+      ['/whole/a', 'keep-alive'],
+      ['/stream/b', 'keep-alive'],
+      ['/whole/c', 'close'],
+    ])
+  })
+
+  it('no tunnel is opened, and CONNECT is told so in its turn', async () => {
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => (release = resolve))
+    const long = 'x'.repeat(4 << 20)
+    const server = await door({
+      fastDoor,
+      serve: async ({ path }) => {
+        if (path === '/whole/slow') await gate
+        return path === '/stream/long' ? streamed(200, long) : answer(200, path)
+      },
+    })
+    const tunnel = 'CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n\x16\x03\x01 hello'
+    const told = async (asked: string, before: readonly string[] = []) => {
+      const one = await client(server)
+      one.send(asked)
+      release()
+      await closed(one)
+      expect(one.answers.map(({ status }) => status)).toEqual([...before.map(() => 200), 501])
+      expect(one.answers.slice(0, -1).map(({ body }) => body)).toEqual(before)
+      const last = one.answers.at(-1)
+      expect(last?.headers.get('connection')).toBe('close')
+      expect(last?.headers.get('proxy-status')).toBe('infergate; error=http_request_error')
+      expect(JSON.parse(last?.body ?? '')).toMatchObject({ status: 501 })
+    }
+    await told(tunnel)
+    await told('CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\nContent-Length: 9\r\n\r\nbody')
+    await told(get('/whole/slow') + tunnel, ['/whole/slow'])
+    await told(get('/whole/a') + get('/stream/long') + tunnel, ['/whole/a', long])
+    expect(server.calls).toHaveLength(3)
   })
 })

@@ -1,46 +1,15 @@
 /** How the fast door behaves towards its clients, on real sockets. */
 import { once } from 'node:events'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Answer } from '../../src/core/reply.ts'
-import {
-  type DoorServer,
-  type DoorServerOptions,
-  post,
-  RawClient,
-  replies,
-  startDoor,
-} from '../support/door.ts'
+import { post, replies } from '../support/door.ts'
+import { answer, answers, closed, doorClients } from '../support/door-clients.ts'
 import { eventually } from '../support/eventually.ts'
 
-const open: { close?(): Promise<void>; destroy?(): void }[] = []
+const { door, client } = doorClients()
 
-async function door(options: DoorServerOptions = {}): Promise<DoorServer> {
-  const server = await startDoor(options)
-  open.push(server)
-  return server
-}
-
-async function client(server: DoorServer): Promise<RawClient> {
-  const made = await RawClient.connect(server.port)
-  open.push(made)
-  return made
-}
-
-afterEach(async () => {
-  for (const one of open.splice(0)) {
-    one.destroy?.()
-    await one.close?.()
-  }
-})
-
-const answers = (of: RawClient, count: number) =>
-  eventually(() => {
-    expect(of.answers).toHaveLength(count)
-    return of.answers
-  })
 const body = (text: string | undefined) =>
   JSON.parse(text ?? '') as { method: string; target: string; body: string }
-const closed = (of: RawClient) => eventually(() => expect(of.closed).toBe(true))
 
 describe('the fast door', () => {
   it('answers a plain POST itself and keeps the connection', async () => {
@@ -77,7 +46,7 @@ describe('the fast door', () => {
       async serve(call) {
         const text = Buffer.from(call.body as Uint8Array).toString()
         if (text === 'slow') await new Promise((resolve) => setTimeout(resolve, 30))
-        return reply(text)
+        return answer(200, text)
       },
     })
     const one = await client(server)
@@ -91,7 +60,7 @@ describe('the fast door', () => {
     const gate = new Promise<void>((resolve) => {
       release = resolve
     })
-    const server = await door({ serve: async () => (await gate, reply('.')) })
+    const server = await door({ serve: async () => (await gate, answer(200, '.')) })
     const one = await client(server)
     const request = post('/whole', 'x'.repeat(1000))
     one.send(request.repeat(20_000))
@@ -239,7 +208,7 @@ describe('the fast door', () => {
           if (taken === 0) await gate
           taken += chunk.length
         }
-        return reply(String(taken))
+        return answer(200, String(taken))
       },
     })
     const one = await client(server)
@@ -247,8 +216,8 @@ describe('the fast door', () => {
     one.send(post('/stream', 'y'.repeat(size)))
     await eventually(() => expect(one.socket.writableLength).toBeGreaterThan(size / 2))
     go()
-    const [answer] = await answers(one, 1)
-    expect(answer?.body).toBe(String(size))
+    const [first] = await answers(one, 1)
+    expect(first?.body).toBe(String(size))
     expect(server.answered[0]?.door).toBe('fast')
   })
 
@@ -285,7 +254,7 @@ describe('the fast door', () => {
     const server = await door({
       serve() {
         if (calls++ === 0) throw new Error('a bug')
-        return reply('fine')
+        return answer(200, 'fine')
       },
     })
     const one = await client(server)
@@ -297,11 +266,11 @@ describe('the fast door', () => {
     ['in a value', ['X-Bad', 'a\r\nSet-Cookie: b=c']],
     ['in a name', ['X-Bad: x\r\nY', 'a']],
   ])('never writes a line break that stands %s', async (_, headers) => {
-    const server = await door({ serve: () => ({ ...reply('x'), reply: { ...reply('x').reply, headers } }) })
+    const server = await door({ serve: () => answer(200, 'x', headers) })
     const one = await client(server)
     one.send(post('/whole', 'x'))
-    const [answer] = await answers(one, 1)
-    expect(answer?.status).toBe(500)
+    const [first] = await answers(one, 1)
+    expect(first?.status).toBe(500)
     expect(one.received).not.toContain('Set-Cookie')
   })
 
@@ -360,13 +329,13 @@ describe('the time the fast door gives', () => {
       keepAliveTimeoutMs: 60,
       serve: async () => {
         await new Promise((resolve) => setTimeout(resolve, 200))
-        return reply('late')
+        return answer(200, 'late')
       },
     })
     const one = await client(server)
     one.send(post('/whole', 'a'))
     await closed(one)
-    expect(one.answers.map((answer) => answer.body)).toEqual(['late'])
+    expect(one.answers.map(({ body }) => body)).toEqual(['late'])
   })
 
   it('limits the connections that are open at a time', async () => {
@@ -386,7 +355,7 @@ describe('a drain', () => {
     const gate = new Promise<void>((resolve) => {
       release = resolve
     })
-    const server = await door({ serve: async () => (await gate, reply('done')) })
+    const server = await door({ serve: async () => (await gate, answer(200, 'done')) })
     const [idle, busy] = [await client(server), await client(server)]
     busy.send(post('/whole', 'x'))
     await eventually(() => expect(server.calls).toHaveLength(1))
@@ -428,6 +397,27 @@ describe('a client who leaves in the middle of its body', () => {
     next.send(post('/whole', 'still here'))
     expect((await answers(next, 1))[0]?.status).toBe(200)
   })
+
+  it('who has connected before a drain may still ask once, and does not hold it up', async () => {
+    const server = await door()
+    const [asks, silent] = [await client(server), await client(server)]
+    // Both are connected here once a later one is served.
+    const other = await client(server)
+    other.send('GET /whole/other HTTP/1.1\r\nHost: h\r\n\r\n')
+    await answers(other, 1)
+    const began = performance.now()
+    const drained = server.drain(10_000)
+    await closed(other)
+    asks.send(post('/whole/late', 'x'))
+    await closed(asks)
+    expect(asks.answers.map(({ status, headers }) => [status, headers.get('connection')])).toEqual([
+      [200, 'close'],
+    ])
+    await drained
+    expect(performance.now() - began).toBeLessThan(4_000)
+    await closed(silent)
+    expect(silent.received).toBe('')
+  })
 })
 
 describe('without the fast door', () => {
@@ -435,12 +425,8 @@ describe('without the fast door', () => {
     const server = await door({ fastDoor: false })
     const one = await client(server)
     one.send(post('/whole', 'hello'))
-    const [answer] = await answers(one, 1)
-    expect(body(answer?.body).body).toBe('hello')
+    const [first] = await answers(one, 1)
+    expect(body(first?.body).body).toBe('hello')
     expect(server.answered[0]?.door).toBe('http')
   })
 })
-
-function reply(text: string): Answer {
-  return { reply: { status: 200, headers: [], body: Buffer.from(text) }, outcome: { kind: 'none' } }
-}

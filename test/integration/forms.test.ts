@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Asked, type Script, type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
-import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { type RunningGateway, runInfergate, startGateway } from '../support/gateway.ts'
 import { bytes, floats } from '../support/row-backend.ts'
 import { settings } from '../support/settings.ts'
 
@@ -300,4 +300,28 @@ describe('explanations', () => {
     expect(four.text).toBe(three.text)
     await own.stop()
   })
+})
+
+it('blobs are explained, from the shell and by the admin API: what is kept is found under the same key', async () => {
+  backend.script = both
+  const rows = fresh(2)
+  const { body, headers } = written(rows, BLOBS)
+  const path = '/v2/models/explained/infer'
+  const fields = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
+  const command = ['explain', 'POST', path, ...fields, '--json', '--admin', gateway.admin]
+  const fromShell = async () => {
+    const { code, stdout, stderr } = await runInfergate(command, {}, body)
+    expect([code, stderr]).toEqual([0, ''])
+    return JSON.parse(stdout) as { key: string; rows: { tier?: string }[] }
+  }
+  const before = await fromShell()
+  expect(before).toMatchObject({ cacheable: true, protocol: 'oip', model: 'explained' })
+  expect(before.rows.map(({ tier }) => tier)).toEqual([undefined, undefined])
+  await ask('explained', rows, BLOBS)
+  const after = await fromShell()
+  expect(after.key).toBe(before.key)
+  expect(after.rows.map(({ tier }) => tier)).toEqual(['memory', 'memory'])
+  const asked = { method: 'POST', path, headers, bodyBase64: body.toString('base64') }
+  const told = await gateway.ask('/api/v1/cache/explain', { method: 'POST', body: asked })
+  expect(told).toMatchObject({ status: 200, json: after })
 })

@@ -5,6 +5,7 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { TWO } from '../support/settings.ts'
 
 const MIB = 1 << 20
 const LONG = 16 * MIB
@@ -47,8 +48,7 @@ beforeAll(async () => {
   const cache = { rows: 'always' as const }
   gateway = await startGateway({
     yaml: {
-      // Each worker learns for itself in which forms a server takes calls.
-      server: { workers: 1 },
+      server: TWO,
       cache: { tiers: [{ name: 'memory', type: 'memory', maxBytes: '16MiB' }] },
       pools: {
         m: {
@@ -78,14 +78,19 @@ interface Got {
   readonly body: Buffer
 }
 
-function send(path: string, body: Buffer, headers: Record<string, string>): Promise<Got> {
+function send(
+  path: string,
+  body: Buffer,
+  headers: Record<string, string>,
+  agent: http.Agent | false = false,
+): Promise<Got> {
   return new Promise((resolve, reject) => {
     const sent = http.request({
       host: '127.0.0.1',
       port: gateway.port,
       path,
       method: 'POST',
-      agent: false,
+      agent,
       headers,
     })
     sent.on('error', reject)
@@ -152,9 +157,13 @@ it('V2 binary: the tensors that came as JSON are known, once the server has take
   const short = Buffer.from(
     '{"inputs":[{"name":"x","datatype":"FP32","shape":[1,1],"parameters":{"binary_data_size":4}}]}',
   )
-  const shown = await send('/v2/models/m/infer', Buffer.concat([short, Buffer.alloc(4)]), asBinary(short))
+  // Each worker learns for itself in which forms a server takes calls: one connection leads to one worker.
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+  const first = Buffer.concat([short, Buffer.alloc(4)])
+  const shown = await send('/v2/models/m/infer', first, asBinary(short), agent)
   expect([shown.status, shown.cache]).toEqual([200, expect.stringContaining('fwd=miss')])
-  const got = await send('/v2/models/m/infer', binary, asBinary(head))
+  const got = await send('/v2/models/m/infer', binary, asBinary(head), agent)
+  agent.destroy()
   expect(got.cache).toMatch(/^infergate; hit;/)
 })
 

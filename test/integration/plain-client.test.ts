@@ -2,6 +2,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import net from 'node:net'
+import tls from 'node:tls'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { GatewayError } from '../../src/core/errors.ts'
 import { Clients } from '../../src/data/backend/clients.ts'
@@ -10,6 +11,7 @@ import { collected, type Incoming } from '../../src/data/backend/incoming.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import type { Awaitable } from '../../src/lib/deferred.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
+import { SELF_SIGNED } from '../support/certificate.ts'
 import { eventually } from '../support/eventually.ts'
 
 type Talk = (socket: net.Socket, request: string, count: number) => unknown
@@ -31,7 +33,7 @@ async function backend(talk: Talk, hello?: (socket: net.Socket) => void): Promis
   const requests: string[] = []
   const sockets = new Set<net.Socket>()
   let connections = 0
-  const server = net.createServer((socket) => {
+  const server = net.createServer({ noDelay: true }, (socket) => {
     connections++
     sockets.add(socket)
     let text = ''
@@ -202,18 +204,20 @@ describe.each([
     expect(error).toMatchObject({ code: 'backendGarbled' })
   })
 
-  it('reads over an interim answer; of 100, which it did not ask for, undici is only asked to say so', async () => {
-    const server = await backend((socket, _request, count) =>
-      socket.write(`HTTP/1.1 ${count === 1 ? '103 Early Hints' : '100 Continue'}\r\n\r\n${ok()}`),
-    )
+  it('passes interim answers over, however they are cut', async () => {
+    const hints = 'HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n'
+    const body = 'HTTP/1.1 100 Continue\r\n\r\n'
+    const bytes = `HTTP/1.1 100 Continue\r\nX: 100\r\n\r\n${hints}HTTP/1.1 100 Go\r\n\r\n${ok(body)}`
+    let at = 0
+    const server = await backend(async (socket) => {
+      socket.write(bytes.slice(0, at))
+      await new Promise((resolve) => setImmediate(resolve))
+      socket.write(bytes.slice(at))
+    })
     const made = clients(own)
-    expect(await textOf(await made.send(asked(server.url)))).toBe('fine')
-    if (own) expect(await textOf(await made.send(asked(server.url)))).toBe('fine')
-    else
-      expect(await fails(made.send(asked(server.url)))).toMatchObject({
-        code: 'backendGarbled',
-        message: 'the backend sent 100 Continue unasked',
-      })
+    for (at = 1; at < bytes.length; at++) expect(await textOf(await made.send(asked(server.url)))).toBe(body)
+    // Not one was broken off; undici may open a second while the first is just done.
+    expect(server.connections).toBeLessThanOrEqual(own ? 1 : 4)
   })
 
   it('ends a body with an error when a chunk is broken', async () => {
@@ -297,6 +301,7 @@ describe.each([
     ['ends one line with LF alone', 'HTTP/1.1 200 OK\r\nContent-Length: 2\nX: y\r\n'],
     ['does not speak HTTP', 'SSH-2.0-OpenSSH_9.9\r\n'],
     ['goes on and on before its answer', 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(100)],
+    ['tells it to go on again and again', 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(100)],
     [
       'changes the protocol unasked',
       'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n',
@@ -389,20 +394,35 @@ describe.each([
   })
 })
 
-describe('our own client', () => {
-  it('passes interim answers over, however they are cut', async () => {
-    const bytes = `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n${ok('abc')}`
-    let at = 0
-    const server = await backend(async (socket) => {
-      socket.write(bytes.slice(0, at))
-      await new Promise((resolve) => setImmediate(resolve))
-      socket.write(bytes.slice(at))
-    })
+describe('undici', () => {
+  it('reads over 100 Continue where it speaks TLS, and while the body streams', async () => {
+    const trusted = tls.getCACertificates('default')
+    tls.setDefaultCACertificates([...trusted, SELF_SIGNED.cert])
+    closers.push(() => tls.setDefaultCACertificates(trusted))
+    const server = tls.createServer(SELF_SIGNED, (socket) =>
+      socket
+        .on('error', () => {})
+        .on('data', (bytes) => {
+          if (bytes.includes('HTTP/1.1\r\n')) socket.write('HTTP/1.1 100 Continue\r\n\r\n')
+          if (bytes.includes('0\r\n\r\n')) socket.write(`HTTP/1.1 100 Continue\r\n\r\n${ok()}`)
+        }),
+    )
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    closers.push(() => void server.close())
+    const url = `https://127.0.0.1:${(server.address() as net.AddressInfo).port}`
     const made = clients(true)
-    for (at = 1; at < bytes.length; at++) expect(await textOf(await made.send(asked(server.url)))).toBe('abc')
-    expect(server.connections).toBe(1)
+    async function* body() {
+      yield Buffer.from('a')
+      await new Promise((resolve) => setImmediate(resolve))
+      yield Buffer.from('b')
+    }
+    for (let i = 0; i < 3; i++)
+      expect(await textOf(await made.send(asked(url, { body: body() })))).toBe('fine')
   })
+})
 
+describe('our own client', () => {
   it('sends bodies of any length whole, several at a time, also to a backend that is slow to read', async () => {
     const lengths = [1, 1024, 1025, 12_288, 12_289, 300_000]
     const server = await backend((socket, request) =>

@@ -24,6 +24,7 @@ export interface DoorServer {
   readonly answered: Answered[]
   /** One entry a call that reached the answering, in order. */
   readonly calls: Call[]
+  leave(): void
   drain(timeoutMs: number): Promise<void>
   close(): Promise<void>
 }
@@ -116,6 +117,7 @@ export async function startDoor(options: DoorServerOptions = {}): Promise<DoorSe
     port: listener.address.port,
     answered,
     calls,
+    leave: () => listener.leave(),
     drain: (ms) => listener.drain(ms),
     async close() {
       await listener.drain(0)

@@ -86,7 +86,7 @@ export function createSide({ fast, maxBodyBytes = 4096, overSockets = false }: S
     bodyTimeoutMs: 60_000,
     keepAliveTimeoutMs: 60_000,
   }
-  attach(server, { ingress, wheel, isDraining: () => false, ...limits })
+  attach(server, { ingress, wheel, isLeaving: () => false, isDraining: () => false, ...limits })
   if (fast) createDoor({ server, limits, wheel, ...ingress })
   return async (pieces) => {
     calls = []

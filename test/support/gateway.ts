@@ -161,9 +161,12 @@ export interface Ended {
 export async function runInfergate(
   args: readonly string[],
   env: Record<string, string> = {},
+  input: Uint8Array | string = '',
 ): Promise<Ended> {
   const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env } })
   left.add(child)
+  // Most commands read nothing.
+  child.stdin.on('error', () => {}).end(input)
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (chunk: Buffer) => {
     stdout += chunk.toString()

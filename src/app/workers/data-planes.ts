@@ -209,6 +209,12 @@ export class DataPlanes {
     return (this.#worker.isListening ? 1 : 0) + this.#threads.listening
   }
 
+  /** Takes calls as before, and ends connections with their answers, so that their clients go elsewhere. */
+  leave(): void {
+    this.#worker.leave()
+    this.#threads.leave()
+  }
+
   /** Refuses new connections and lets running calls finish for at most so long. */
   async drain(timeoutMs: number): Promise<void> {
     await Promise.all([this.#worker.drain(timeoutMs), this.#threads.drain(timeoutMs)])

@@ -46,6 +46,7 @@ export class DataWorker {
   readonly #parts: DataWorkerParts
   readonly #wheel: Wheel
   #listener: DataListener | undefined
+  #isLeaving = false
   #ticking: NodeJS.Timeout | undefined
 
   constructor(parts: DataWorkerParts) {
@@ -80,6 +81,7 @@ export class DataWorker {
       },
       this.plane.ingress,
     )
+    if (this.#isLeaving) this.#listener.leave()
     const { address: host, port } = this.#listener.address
     return { host, port }
   }
@@ -87,6 +89,12 @@ export class DataWorker {
   reload(settings: Settings): void {
     this.plane.reload(settings)
     this.#parts.log.setLevel(settings.log.level)
+  }
+
+  /** Takes calls as before, and ends connections with their answers. */
+  leave(): void {
+    this.#isLeaving = true
+    this.#listener?.leave()
   }
 
   async drain(timeoutMs: number): Promise<void> {

@@ -55,6 +55,8 @@ export interface ToWorker {
   explain(asked: ExplainQuery): Explanation
   stats(nothing: undefined): DataStats
   metrics(nothing: undefined): MetricsSnapshot
+  /** Takes calls as before, and ends connections with their answers. */
+  leave(nothing: undefined): void
   drain(timeoutMs: number): void
   close(nothing: undefined): void
 }

@@ -70,6 +70,7 @@ export class Threads {
   /** What was reloaded since the start. */
   #settings: Settings | undefined
   #own: readonly HostPort[] = []
+  #isLeaving = false
 
   constructor(parts: ThreadsParts) {
     this.#parts = parts
@@ -173,6 +174,11 @@ export class Threads {
     return this.#listening.length
   }
 
+  leave(): void {
+    this.#isLeaving = true
+    this.#tell('leave', undefined)
+  }
+
   async drain(timeoutMs: number): Promise<void> {
     for (const place of this.#places) place.retire()
     await answered(
@@ -255,6 +261,7 @@ export class Threads {
     for (const view of this.#views.values()) link.tell('apply', view)
     for (const said of this.#said.values()) link.tell('said', said)
     for (const found of this.#splits.values()) link.tell('split', found)
+    if (this.#isLeaving) link.tell('leave', undefined)
   }
 
   #bury(worker: number, ending: ExitReason): void {

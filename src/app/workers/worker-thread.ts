@@ -112,6 +112,7 @@ function offers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     heard: () => {},
     explain: (asked) => plane.explain(asked),
     stats: () => plane.stats(),
+    leave: () => worker.leave(),
     drain: (timeoutMs) => worker.drain(timeoutMs),
     close: () => worker.close(),
   } satisfies Partial<Parameters<Up['offer']>[0]>

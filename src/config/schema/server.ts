@@ -62,7 +62,7 @@ export const server = z.strictObject({
   shutdownDelay: duration({ min: '0s', max: '1h' })
     .prefault('1s')
     .describe(
-      'How long it goes on taking calls after SIGTERM, with 503 on `/readyz`, so that a balancer hears of it before the port closes; longer than the balancer takes to see it. SIGINT and a second signal do not wait.',
+      'How long it goes on taking calls after SIGTERM, with 503 on `/readyz` and `Connection: close` in its answers, so that balancers and clients hear of it before the port closes; longer than the balancer takes to see it. SIGINT and a second signal do not wait.',
     ),
   drainTimeout: duration()
     .prefault('30s')

@@ -148,7 +148,7 @@ async function purge({ body }: AdminRequest, { parts }: AdminContext): Promise<A
 }
 
 async function explain({ body }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {
-  return ok(await parts.explain(readAll(readExplain, body)))
+  return ok(await parts.explain(readExplain(body)))
 }
 
 async function scale({ params }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {

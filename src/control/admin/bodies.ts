@@ -1,7 +1,19 @@
 /** The bodies the admin API takes, with every bound: nothing larger or stranger reaches the parts behind it. */
 import { BOUNDS } from '../registry/registration.ts'
 import { Problem } from './problem.ts'
-import { list, number, object, oneOf, optional, readAll, record, required, text, yes } from './validate.ts'
+import {
+  base64,
+  list,
+  number,
+  object,
+  oneOf,
+  optional,
+  readAll,
+  record,
+  required,
+  text,
+  yes,
+} from './validate.ts'
 
 /** An explained call carries its whole body. */
 export const EXPLAIN_BYTES = 8 * 1024 * 1024
@@ -53,11 +65,12 @@ export const readPatch = object({
   state: optional(oneOf('draining', 'ready')),
 })
 
-export const readExplain = object({
+const explained = object({
   method: required(text({ max: 32, pattern: /^[A-Za-z]+$/, what: 'must be an HTTP method' })),
   path: required(text({ max: 16_384, pattern: /^\//, what: 'must begin with /' })),
   headers: optional(record(text({ max: 16_384 }), { max: 256, nameLength: 256 })),
   body: optional(text({ max: EXPLAIN_BYTES })),
+  bodyBase64: optional(base64({ max: EXPLAIN_BYTES })),
 })
 
 export interface ExplainRequest {
@@ -65,7 +78,15 @@ export interface ExplainRequest {
   /** With the query, as in the request line. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
+  readonly body?: string | Uint8Array
+}
+
+/** Throws a Problem 400, also for a body that is given twice. */
+export function readExplain(body: unknown): ExplainRequest {
+  const { bodyBase64: bytes, ...given } = readAll(explained, body)
+  if (bytes === undefined) return given
+  if (given.body !== undefined) throw new Problem(400, 'give "body" or "bodyBase64", not both')
+  return { ...given, body: bytes }
 }
 
 /** What to make unreachable: all that fits any member given (a version is one of its model), or everything. */

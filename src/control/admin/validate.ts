@@ -72,6 +72,20 @@ export function text(options: { max: number; pattern?: RegExp; what?: string }):
   }
 }
 
+/** Bytes in base64, padded (RFC 4648, section 4); `max` is of the text. */
+export function base64(options: { max: number }): Reader<Buffer> {
+  const read = text(options)
+  return (value, path, faults) => {
+    const given = read(value, path, faults)
+    if (given === undefined) return undefined
+    const bytes = Buffer.from(given, 'base64')
+    // What is no base64 is passed over in silence, and would be missing.
+    return bytes.toString('base64') === given
+      ? bytes
+      : fault(faults, path, 'must be base64, with its padding')
+  }
+}
+
 export function number(options: { min: number; max: number; integer?: boolean }): Reader<number> {
   const kind = options.integer ? 'an integer' : 'a number'
   return (value, path, faults) => {

@@ -41,7 +41,8 @@ export async function ask(asked: DiscoveryRequest): Promise<DiscoveryResponse> {
 
 /**
  * Calls `line` with each line of a 200 while it comes, and resolves when the answer ends, with the body only of
- * other statuses. Rejects as `ask`, and when `line` throws.
+ * other statuses. Rejects as `ask`, and when `line` throws. What stands behind the last line feed is no line: the event that a
+ * watch was cut in the middle of comes again with the next one, from the version that was heard last.
  */
 export async function follow(
   asked: DiscoveryRequest,

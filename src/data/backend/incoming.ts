@@ -3,6 +3,7 @@
  * reads. A slow reader pauses the socket; a reader that stops cancels the exchange.
  */
 import type { Body, RawPairs } from '../../core/call.ts'
+import { Condition } from '../../lib/condition.ts'
 
 const HIGH_WATER_BYTES = 256 * 1024
 
@@ -19,8 +20,8 @@ export class Incoming implements AsyncIterable<Uint8Array> {
   #ended = false
   #error: Error | undefined
   #trailers: RawPairs = []
-  #wake: (() => void) | undefined
   #paused = false
+  readonly #changed = new Condition()
   readonly #flow: Flow
   readonly #closed: (error: Error | undefined) => void
 
@@ -48,7 +49,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
       this.#paused = true
       this.#flow.pause()
     }
-    this.#stir()
+    this.#changed.notify()
   }
 
   end(trailers: RawPairs): void {
@@ -56,7 +57,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     this.#ended = true
     this.#trailers = trailers
     this.#closed(undefined)
-    this.#stir()
+    this.#changed.notify()
   }
 
   fail(error: Error): void {
@@ -64,7 +65,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     this.#ended = true
     this.#error = error
     this.#closed(error)
-    this.#stir()
+    this.#changed.notify()
   }
 
   /** The reader wants no more: the exchange is cut, at the backend as well. */
@@ -94,7 +95,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
       if (this.#queued > maxBytes) return { complete: false, bytes: EMPTY }
       // Collecting must not stall on the pause that protects slow readers; what comes at once may pause again.
       if (this.#paused) this.#resume()
-      else await this.#stirred()
+      else await this.#changed.wait()
     }
     if (this.#error) throw this.#error
     if (this.#queued > maxBytes) return { complete: false, bytes: EMPTY }
@@ -121,7 +122,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
           if (this.#error) throw this.#error
           return
         } else {
-          await this.#stirred()
+          await this.#changed.wait()
         }
       }
     } finally {
@@ -132,18 +133,6 @@ export class Incoming implements AsyncIterable<Uint8Array> {
   #resume(): void {
     this.#paused = false
     this.#flow.resume()
-  }
-
-  #stir(): void {
-    const wake = this.#wake
-    this.#wake = undefined
-    wake?.()
-  }
-
-  #stirred(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve
-    })
   }
 }
 

@@ -3,13 +3,14 @@
  * and closed when the backend leaves. undici's errors become faults here and nowhere else.
  */
 import { isIP } from 'node:net'
-import { type Dispatcher, errors, Pool } from 'undici'
+import { buildConnector, type Dispatcher, errors, Pool } from 'undici'
 import { headerAll, isWhole } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import { checkedLookup, forbidden } from './checked-lookup.ts'
 import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
 import { Incoming } from './incoming.ts'
+import { readOverContinue } from './interim.ts'
 import { GarbledError, MAX_HEAD_BYTES, MAX_INTERIM } from './reply-head.ts'
 import { translate } from './undici-errors.ts'
 
@@ -84,7 +85,7 @@ export class UndiciClient {
       allowH2: false,
       maxHeaderSize: MAX_HEAD_BYTES,
       keepAliveTimeout: 30_000,
-      connect: { timeout: connectTimeoutMs, lookup: checkedLookup(refuse, portOf(origin)) },
+      connect: connector({ timeout: connectTimeoutMs, lookup: checkedLookup(refuse, portOf(origin)) }),
     })
     // A literal address is never looked up, so it is checked here.
     const literal = new URL(origin).hostname.replace(/^\[|\]$/g, '')
@@ -96,6 +97,16 @@ export class UndiciClient {
     this.#pools.set(origin, pool)
     return pool
   }
+}
+
+function connector(options: buildConnector.BuildOptions): buildConnector.connector {
+  const connect = buildConnector({ ...options, allowH2: false })
+  return (to, connected) =>
+    connect(to, (...[error, socket]) => {
+      if (error) return connected(error, null)
+      readOverContinue(socket)
+      connected(null, socket)
+    })
 }
 
 /** undici's handler for one request: the head resolves, the body goes into an Incoming. */
@@ -134,7 +145,8 @@ class Handler implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     if (status < 200) {
-      if (status === 101 || ++this.#interim > MAX_INTERIM) this.#garbled(`unexpected status ${status}`)
+      if (status === 101) this.#garbled('unexpected status 101')
+      else if (++this.#interim > MAX_INTERIM) this.#garbled(`more than ${MAX_INTERIM} interim answers`)
       return
     }
     clearTimeout(this.#timer)

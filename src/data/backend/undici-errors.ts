@@ -33,11 +33,9 @@ function read(cause: Error, unsent: boolean): NamedFault {
     return ['backendTimeout', 'the backend sent no answer in time', { unsent }]
   if (code === 'UND_ERR_INVALID_ARG')
     return ['badRequest', `the request cannot be forwarded: ${cause.message}`, UNSENT]
-  // The last is 101, which nobody asked for.
-  if (cause instanceof GarbledError || cause.message === 'bad upgrade')
+  // undici's are a 101, which nobody asked for, and what is no answer to anything.
+  if (cause instanceof GarbledError || cause.message === 'bad upgrade' || cause.message === 'bad response')
     return ['backendGarbled', `the backend answered with broken HTTP: ${cause.message}`]
-  // undici ends the connection at a 100 (RFC 9110, section 15.2, would have it read over), and says no more than this.
-  if (cause.message === 'bad response') return ['backendGarbled', 'the backend sent 100 Continue unasked']
   // llhttp's own.
   if (code.startsWith('HPE_') || cause.name === 'HTTPParserError') return GARBLED
   return ['backendReset', 'the backend closed the connection', { unsent }]

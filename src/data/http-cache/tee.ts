@@ -3,16 +3,18 @@
  * kept. It is collected as fast as it comes, whoever reads it, up to a bound; what is longer is not kept, and from then on
  * read no faster than its reader reads.
  */
+import { Condition } from '../../lib/condition.ts'
+
 export class Tee implements AsyncIterable<Uint8Array> {
   readonly #source: AsyncIterator<Uint8Array>
   readonly #maxBytes: number
+  readonly #changed = new Condition()
   #chunks: Uint8Array[] = []
   #length = 0
   #isCollecting = true
   #isOver = false
   #isLeft = false
   #error: Error | undefined
-  #wake: (() => void) | undefined
 
   constructor(source: AsyncIterable<Uint8Array>, maxBytes: number) {
     this.#source = source[Symbol.asyncIterator]()
@@ -30,7 +32,7 @@ export class Tee implements AsyncIterable<Uint8Array> {
         }
         this.#chunks.push(value)
         this.#length += value.length
-        this.#stir()
+        this.#changed.notify()
       }
       this.#isCollecting = false
       if (this.#isLeft) await this.#source.return?.()
@@ -40,7 +42,7 @@ export class Tee implements AsyncIterable<Uint8Array> {
       this.#error = error as Error
       throw error
     } finally {
-      this.#stir()
+      this.#changed.notify()
     }
   }
 
@@ -60,23 +62,11 @@ export class Tee implements AsyncIterable<Uint8Array> {
           const { done, value } = await this.#source.next()
           if (done) return
           yield value
-        } else await this.#stirred()
+        } else await this.#changed.wait()
       }
     } finally {
       this.#isLeft = true
       if (!this.#isCollecting) await this.#source.return?.()
     }
-  }
-
-  #stir(): void {
-    const wake = this.#wake
-    this.#wake = undefined
-    wake?.()
-  }
-
-  #stirred(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve
-    })
   }
 }

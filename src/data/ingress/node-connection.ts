@@ -20,6 +20,9 @@ export interface NodeDoorContext {
   readonly wheel: Wheel
   readonly bodyTimeoutMs: number
   readonly keepAliveTimeoutMs: number
+  /** The gateway goes: an answer with no request behind it is the last on its connection. */
+  readonly isLeaving: () => boolean
+  /** And so is any other. */
   readonly isDraining: () => boolean
 }
 
@@ -40,6 +43,8 @@ export class NodeConnection {
   /** The connection ends with the answer that is on its way. */
   #isLast = false
   #isClosing = false
+  /** node:http has let go of the socket. */
+  #isLetGo = false
 
   constructor(socket: Duplex, context: NodeDoorContext) {
     this.#socket = socket
@@ -63,15 +68,23 @@ export class NodeConnection {
   }
 
   arrived(request: IncomingMessage, response: ServerResponse): void {
-    const { wheel, bodyTimeoutMs, isDraining } = this.#context
+    const { wheel, bodyTimeoutMs } = this.#context
     wheel.disarm(this.#timer)
-    const exchange = { request, response, isDraining, body: new HttpBody(request, wheel, bodyTimeoutMs) }
+    const isFinal = () => this.#isFinal
+    const exchange = { request, response, isFinal, body: new HttpBody(request, wheel, bodyTimeoutMs) }
     if (this.#isClosing) return exchange.body.discard((bytes) => this.#linger?.heard(bytes))
     if (!this.#current) return this.#serve(exchange)
     this.#waiting.push(exchange)
     if (this.#waiting.length < MAX_AHEAD || this.#isPaused) return
     this.#isPaused = true
     this.#socket.pause()
+  }
+
+  /** While the gateway leaves, what has been read is answered; when it drains, a client must ask again elsewhere. */
+  get #isFinal(): boolean {
+    const { isLeaving, isDraining } = this.#context
+    if (this.#refusal !== undefined) return false
+    return isDraining() || (isLeaving() && this.#waiting.length === 0)
   }
 
   /** The parser cannot read on, or has waited too long. */
@@ -81,6 +94,16 @@ export class NodeConnection {
     if (error.code === 'HPE_CLOSED_CONNECTION') return
     if (error.code === 'ECONNRESET' || !this.#socket.writable) return void this.#socket.destroy()
     this.#refuse(REFUSALS[error.code ?? ''] ?? '400 Bad Request', error.code === 'HPE_INVALID_EOF_STATE')
+  }
+
+  /** CONNECT (RFC 9110, section 9.3.6): node:http takes nothing behind it for HTTP, and leaves the socket to us. */
+  tunnelAsked(): void {
+    this.#isLetGo = true
+    const socket = this.#socket
+    socket.pause()
+    // Whom node:http no longer tells: nobody of an error, and of room the answer that is on its way.
+    socket.on('error', () => {}).on('drain', () => this.#current?.response.emit('drain'))
+    this.#refuse('501 Not Implemented')
   }
 
   /** `isLeaving`: the client has closed its end in the middle of a message. */
@@ -151,6 +174,7 @@ export class NodeConnection {
     const linger = new Linger(this.#socket, wheel, keepAliveTimeoutMs)
     this.#linger = linger
     this.#socket.end(this.#refusal === undefined ? undefined : refusal(this.#refusal))
+    if (this.#isLetGo) this.#socket.on('data', (bytes: Buffer) => linger.heard(bytes.length)).resume()
     for (const { body } of [...(this.#current ? [this.#current] : []), ...this.#waiting])
       body.discard((bytes) => linger.heard(bytes))
   }

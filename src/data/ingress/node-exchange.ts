@@ -14,7 +14,7 @@ export interface NodeMessages {
   readonly response: ServerResponse
   readonly body: HttpBody
   /** The connection is to end with this answer, since the gateway goes. */
-  readonly isDraining: () => boolean
+  readonly isFinal: () => boolean
 }
 
 export class NodeExchange implements HttpExchange {
@@ -24,14 +24,14 @@ export class NodeExchange implements HttpExchange {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #body: HttpBody
-  readonly #isDraining: () => boolean
+  readonly #isFinal: () => boolean
   #isLast = false
 
-  constructor({ request, response, body, isDraining }: NodeMessages) {
+  constructor({ request, response, body, isFinal }: NodeMessages) {
     this.#request = request
     this.#response = response
     this.#body = body
-    this.#isDraining = isDraining
+    this.#isFinal = isFinal
     // node:http reports a client who left as an error of the request, to nobody once the body's reader has gone.
     request.on('error', () => {})
     response.once('close', () => {
@@ -95,7 +95,7 @@ export class NodeExchange implements HttpExchange {
     const response = this.#response
     const out = withLength([...common, ...own], status, body.length)
     // What is left of the body must not be taken for the next request.
-    if (this.#isUnread || this.#isLast || this.#isDraining()) out.push('Connection', 'close')
+    if (this.#isUnread || this.#isLast || this.#isFinal()) out.push('Connection', 'close')
     response.writeHead(status, out)
     response.end(body)
   }
@@ -103,7 +103,7 @@ export class NodeExchange implements HttpExchange {
   begin(status: number, headers: RawPairs): void {
     const out = [...headers]
     // An error is no beginning of an exchange of two streams: who sends on need not.
-    if ((status >= 400 && this.#isUnread) || this.#isDraining()) out.push('Connection', 'close')
+    if ((status >= 400 && this.#isUnread) || this.#isFinal()) out.push('Connection', 'close')
     this.#response.writeHead(status, out)
     // With bytes, if none: `flushHeaders` writes field values as UTF-8, and they came as Latin-1.
     this.#response.write(NOTHING)

@@ -30,6 +30,8 @@ export interface ServerOptions {
 
 export interface DataListener {
   readonly address: AddressInfo
+  /** From now on each answer is the last one on its connection; takes new connections as before. */
+  leave(): void
   /** Refuses new connections, lets running requests finish for at most so long, then cuts them. */
   drain(timeoutMs: number): Promise<void>
 }
@@ -50,10 +52,17 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
     noDelay: true,
   })
   server.maxConnections = options.maxConnections
+  let leaving = false
   let draining = false
   const { headerTimeoutMs: headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs, wheel } = options
-  const isDraining = () => draining
-  const lineOf = attach(server, { ingress, wheel, bodyTimeoutMs, keepAliveTimeoutMs, isDraining })
+  const lineOf = attach(server, {
+    ingress,
+    wheel,
+    bodyTimeoutMs,
+    keepAliveTimeoutMs,
+    isLeaving: () => leaving,
+    isDraining: () => draining,
+  })
   const maxHeadBytes = Math.min(MAX_HEAD_BYTES, options.maxHeaderBytes)
   const door = options.fastDoor
     ? createDoor({
@@ -67,8 +76,15 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
   await bind(server, options)
   return {
     address: server.address() as AddressInfo,
+    leave() {
+      leaving = true
+      door?.leave()
+    },
     async drain(timeoutMs) {
       draining = true
+      // Who is connected as far as the system knows is let in first: those would be reset with the port.
+      await new Promise((resolve) => setImmediate(resolve))
+      // Ends those as well on which node:http has read no request yet; the fast door gives them a moment.
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
       door?.drain()
@@ -109,6 +125,7 @@ export function attach(server: Server, context: NodeDoorContext): LineOf {
     lineOf(request.socket).arrived(request, response)
   server.on('request', serve)
   server.on('checkContinue', serve)
+  server.on('connect', ({ socket }) => lineOf(socket).tunnelAsked())
   server.on('clientError', (error, socket) => lineOf(socket).broken(error))
   return lineOf
 }

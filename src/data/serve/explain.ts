@@ -27,7 +27,7 @@ export interface ExplainQuery {
   readonly method: string
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
+  readonly body?: string | Uint8Array
 }
 
 export interface Explanation {
@@ -86,7 +86,7 @@ export function calledBy(
     peer: '',
     principal: principalOf(pairs),
     target: matched.target,
-    body: Buffer.from(body),
+    body: typeof body === 'string' ? Buffer.from(body) : body,
     deadline: Number.POSITIVE_INFINITY,
     signal: new Cancel(),
   }

@@ -40,6 +40,14 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     ['2:24: pools.a.connectTimeout: must be from 1ms to 1m'],
   ],
   [
+    'a block where yes or no is written',
+    'pools: { a: {} }\nroutes:\n  - { pool: a, cache: yes, batch: no }\n',
+    [
+      '3:23: routes[0].cache: expected a mapping, got a text (write cache: {} for the defaults)',
+      '3:35: routes[0].batch: expected a mapping, got a text (leave it out)',
+    ],
+  ],
+  [
     'a value where its key is missing',
     `log: debug\npools: { a: { backends: ["http://h"], balance: p2c, slo: 200ms } }\nroutes: [{ pool: a }]`,
     [

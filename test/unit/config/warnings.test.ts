@@ -95,3 +95,24 @@ it('a pattern that looks like a regular expression and may be meant as it stands
     'routes[0].match.headers.x-a: this reads as a regular expression, and is none',
   ])
 })
+
+describe('a pattern that leaves out the word it begins with', () => {
+  it('is told, whatever it is a pattern of', () => {
+    const headers = { 'content-type': 'text/html*' }
+    expect(warningsOf({ match: { path: '/v1/models/ranker*', model: 'ranker*', headers } })).toEqual([
+      'routes[0].match.path: takes what begins with "/v1/models/ranker", and not "/v1/models/ranker" itself',
+      'routes[0].match.model: takes what begins with "ranker", and not "ranker" itself',
+      'routes[0].match.headers.content-type: takes what begins with "text/html", and not "text/html" itself',
+    ])
+  })
+
+  it.each([
+    [{ path: '/v1/*' }],
+    [{ path: '/v1/models/ranker-*' }],
+    [{ model: '*' }],
+    [{ model: 'ranker*', path: '/v1/*:predict' }, { model: 'ranker' }],
+    [{ path: '/v1/models/ranker*' }, { path: '/v1/*' }],
+  ])('is not told of %j', (...matches: object[]) => {
+    expect(warningsOf(...matches.map((match) => ({ match })))).toEqual([])
+  })
+})

@@ -23,16 +23,8 @@ const MAX_AHEAD_BYTES = 64 * 1024
 /** A body of up to so many bytes, still arriving under a head that came before, is looked up before it is served. */
 const MAX_HELD_BYTES = 1 << 20
 
-/** What stands for answers that have not left yet. */
-const LEAVING: RequestHead = {
-  method: 'HEAD',
-  target: '',
-  headers: [],
-  host: '',
-  length: 0,
-  bytes: 0,
-  notes: {},
-}
+/** Who has connected before the port closes, and asked nothing yet, has so long. */
+const NEW_MS = 1000
 
 export class Connection implements ResponseWriter, DoorConnection {
   readonly #socket: Duplex
@@ -41,7 +33,6 @@ export class Connection implements ResponseWriter, DoorConnection {
   readonly #heads: OwnHeads
   readonly #out: SocketWriter
   readonly #timer: Timer
-  readonly #keepAlive: string
   #peer: string | undefined
   #unread: Buffer | undefined
   #pieces = 0
@@ -51,6 +42,8 @@ export class Connection implements ResponseWriter, DoorConnection {
   #reading = false
   #paused = false
   #closing = false
+  /** Nothing has been answered on it. */
+  #isNew = true
   /** While what is left of a body, or comes behind the last answer, is dropped. */
   #linger: Linger | undefined
   /** The connection is node:http's. */
@@ -66,7 +59,6 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#context = context
     this.#heads = new OwnHeads(context.heads)
     this.#out = new SocketWriter(socket, context.writeBatcher, () => this.#filled())
-    this.#keepAlive = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(context.limits.keepAliveTimeoutMs / 1000)}\r\n`
     this.#timer = timer(() => this.#expired())
     context.connections.add(this)
     context.wheel.arm(this.#timer, context.limits.headTimeoutMs)
@@ -90,8 +82,11 @@ export class Connection implements ResponseWriter, DoorConnection {
   }
 
   closing(last: boolean): string {
-    if (last || this.#context.draining) this.#closing = true
-    return this.#closing ? 'Connection: close\r\n' : this.#keepAlive
+    this.#isNew = false
+    const { leaving, draining } = this.#context
+    // While the gateway leaves, what has been read is answered; when it drains, a client must ask again elsewhere.
+    if (last || (leaving && (draining || !this.#unread))) this.#closing = true
+    return this.#closing ? 'Connection: close\r\n' : this.#context.keepAlive
   }
 
   send(head: string, body: Uint8Array | undefined): void {
@@ -131,7 +126,10 @@ export class Connection implements ResponseWriter, DoorConnection {
   }
 
   retire(): void {
-    if (this.isIdle) this.#bye()
+    if (!this.isIdle) return
+    const { wheel, limits } = this.#context
+    if (this.#isNew) wheel.arm(this.#timer, Math.min(NEW_MS, limits.headTimeoutMs))
+    else this.#bye()
   }
 
   /** The bytes lie in memory that is used again: what is left of them is copied. False: read no more for now. */
@@ -185,25 +183,26 @@ export class Connection implements ResponseWriter, DoorConnection {
   }
 
   #next(bytes: Buffer): boolean {
+    this.#unread = undefined
     const repeat = this.#context.repeats.get(bytes)
-    if (repeat && this.#context.memoryHit.again(repeat, this))
-      return this.#answeredAtOnce(repeat.head, undefined)
+    if (repeat && this.#context.memoryHit.again(repeat, this)) return this.#answeredAtOnce(repeat.head)
     const head = this.#heads.read(bytes)
     if (head === 'other') return this.#handOver(bytes)
     const { wheel, limits } = this.#context
     if (head === 'part') {
       if (++this.#pieces > MAX_PIECES) return this.#handOver(bytes)
       if (this.#pieces === 1) wheel.arm(this.#timer, limits.headTimeoutMs)
+      this.#unread = bytes
       return false
     }
     this.#pieces = 0
     const end = head.bytes + head.length
     const body = bytes.subarray(head.bytes, end)
     const rest = bytes.length > end ? bytes.subarray(end) : undefined
+    this.#unread = rest
     const source = bytes.length >= end ? this.#context.memoryHit.answer(head, [body], this) : undefined
     if (source && !rest) this.#context.repeats.keep(bytes, head, source)
-    if (source) return this.#answeredAtOnce(head, rest)
-    this.#unread = rest
+    if (source) return this.#answeredAtOnce(head)
     const request = new FastRequest(this, head)
     this.#request = request
     request.take(body)
@@ -227,9 +226,8 @@ export class Connection implements ResponseWriter, DoorConnection {
   }
 
   /** As after any answer: the next is not read before this one has left. */
-  #answeredAtOnce(head: RequestHead, rest: Buffer | undefined): boolean {
+  #answeredAtOnce(head: RequestHead): boolean {
     this.#pieces = 0
-    this.#unread = rest
     if (this.#out.isFull || this.#closing) {
       this.#request = FastRequest.answered(this, head)
       this.answered()
@@ -242,7 +240,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   /** A client that does not read its answers is not read from either. */
   #filled(): void {
     if (this.#request || this.#closing) return
-    this.#request = FastRequest.answered(this, LEAVING)
+    this.#request = FastRequest.answered(this)
     this.answered()
   }
 

@@ -31,5 +31,10 @@ export interface DoorContext extends Ingress {
   readonly repeats: Repeats
   readonly writeBatcher: WriteBatcher
   readonly connections: Set<DoorConnection>
+  /** The field lines about a connection that stays. */
+  readonly keepAlive: string
+  /** The gateway goes: an answer with no request behind it is the last on its connection. */
+  leaving: boolean
+  /** And so is any other. */
   draining: boolean
 }

@@ -29,7 +29,9 @@ export interface Door {
   readonly connections: number
   /** A connection from elsewhere; any duplex stream will do. */
   take(socket: Duplex): void
-  /** Every answer is the last one on its connection from now on; idle connections end. */
+  /** From now on each answer is the last one on its connection, once all that was read of it is answered. */
+  leave(): void
+  /** Any answer is the last one from now on; idle connections end. */
   drain(): void
   /** Ends what is left. */
   cut(): void
@@ -52,6 +54,8 @@ export function createDoor({
     repeats: new Repeats(),
     writeBatcher: new WriteBatcher(),
     connections: new Set(),
+    keepAlive: `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(options.limits.keepAliveTimeoutMs / 1000)}\r\n`,
+    leaving: false,
     draining: false,
   }
   const take = (socket: Duplex) => void new Connection(socket, context)
@@ -62,7 +66,11 @@ export function createDoor({
       return context.connections.size
     },
     take,
+    leave() {
+      context.leaving = true
+    },
     drain() {
+      context.leaving = true
       context.draining = true
       for (const connection of context.connections) connection.retire()
     },

@@ -7,6 +7,7 @@ import { JOINED_BYTES } from '../../../core/chunks.ts'
 import { GatewayError } from '../../../core/errors.ts'
 import type { Fields } from '../../../core/reply.ts'
 import type { Signal } from '../../../lib/cancel.ts'
+import { Condition } from '../../../lib/condition.ts'
 import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
 import { type Framing, fieldLines, lastChunk, replyHead } from '../../exchange/reply-head.ts'
 import { BodyBuffer, tooLarge } from '../../http/body.ts'
@@ -38,6 +39,17 @@ const OPEN = 0
 const STREAMING = 1
 const DONE = 2
 
+/** Of answers that have not left yet, whoever asked for them. */
+const LEAVING: RequestHead = {
+  method: 'HEAD',
+  target: '',
+  headers: [],
+  host: '',
+  length: 0,
+  bytes: 0,
+  notes: {},
+}
+
 export class FastRequest implements HttpExchange {
   readonly door = 'fast'
   readonly method: string
@@ -61,7 +73,7 @@ export class FastRequest implements HttpExchange {
   #unwanted = false
   #paused = false
   #broken: GatewayError | undefined
-  #wake: (() => void) | undefined
+  readonly #changed = new Condition()
 
   constructor(line: ResponseWriter, head: RequestHead) {
     this.#line = line
@@ -75,7 +87,7 @@ export class FastRequest implements HttpExchange {
   }
 
   /** One that was answered without a call being made of it. */
-  static answered(line: ResponseWriter, head: RequestHead): FastRequest {
+  static answered(line: ResponseWriter, head = LEAVING): FastRequest {
     const request = new FastRequest(line, head)
     request.#missing = 0
     request.passBy()
@@ -139,14 +151,14 @@ export class FastRequest implements HttpExchange {
         this.#line.pause()
       }
     }
-    this.#stir()
+    this.#changed.notify()
     return own === bytes ? undefined : bytes.subarray(own.length)
   }
 
   /** The rest of the body will not come. */
   breakOff(fault: GatewayError): void {
     this.#broken ??= fault
-    this.#stir()
+    this.#changed.notify()
   }
 
   check(): void {
@@ -164,18 +176,18 @@ export class FastRequest implements HttpExchange {
 
   async #rest(gather: BodyBuffer, signal: Signal): Promise<WholeBody> {
     this.#gather = gather
-    const stir = () => this.#stir()
-    signal.addEventListener('abort', stir, { once: true })
+    const aborted = () => this.#changed.notify()
+    signal.addEventListener('abort', aborted, { once: true })
     try {
       while (this.#missing > 0) {
         if (signal.aborted) throw signal.reason
         if (this.#broken) throw this.#broken
-        await this.#stirred()
+        await this.#changed.wait()
       }
       return gather.whole()
     } finally {
       this.#gather = undefined
-      signal.removeEventListener('abort', stir)
+      signal.removeEventListener('abort', aborted)
     }
   }
 
@@ -194,7 +206,7 @@ export class FastRequest implements HttpExchange {
         } else if (this.#broken) {
           throw this.#broken
         } else {
-          await this.#stirred()
+          await this.#changed.wait()
         }
       }
     } finally {
@@ -290,17 +302,5 @@ export class FastRequest implements HttpExchange {
     if (!this.#paused) return
     this.#paused = false
     this.#line.resume()
-  }
-
-  #stir(): void {
-    const wake = this.#wake
-    this.#wake = undefined
-    wake?.()
-  }
-
-  #stirred(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve
-    })
   }
 }
