@@ -117,7 +117,7 @@ function covered(one: Asked): unknown {
     one.method === 'QUERY' && !one.isOpaque ? 'POST' : one.method,
     one.model === undefined ? one.path : '',
     one.vary.map((name) => [name, values(name)]),
-    one.scope === 'shared' ? [] : credentials,
+    one.scope === 'shared' ? 'all' : credentials,
   ]
 }
 

@@ -14,7 +14,7 @@ import { meaningOf } from './meaning.ts'
 import { said } from './raw.ts'
 
 // A change of what the bytes below mean makes all older entries unreachable.
-const SCHEMA = 'ig3'
+const SCHEMA = 'ig4'
 
 export interface KeyerParts {
   readonly epochs: Pick<Epochs, 'peek' | 'load' | 'revision'>
@@ -79,6 +79,8 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   writer.list(epochs.values)
   writer.list(meaningOf(call.headers).choosing)
   for (const name of route.cache?.vary ?? []) writer.list([name, ...spellings(call.headers, name)])
+  // What was answered to somebody while all shared is not for the anonymous once each caller has answers of its own.
+  writer.add(route.cache?.scope === 'shared' ? 'all' : 'caller')
   writer.add(route.cache?.scope === 'shared' ? '' : call.principal)
   return {
     digest: digestOf(writer.text),
