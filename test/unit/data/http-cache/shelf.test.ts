@@ -1,6 +1,6 @@
 /** Two workers share a memory, and each asks the tiers by itself: what one of them was told of a write holds for both. */
 import { expect, it } from 'vitest'
-import { type Digest, digestOf } from '../../../../src/core/key.ts'
+import { digestOf } from '../../../../src/core/key.ts'
 import { guardTier } from '../../../../src/data/cache/guard.ts'
 import { createMemory } from '../../../../src/data/cache/memory.ts'
 import { createTiered } from '../../../../src/data/cache/tiered.ts'
@@ -30,7 +30,7 @@ it('a tier that has not heard of a write yet gives nothing from before it', asyn
     return { cache, shelf, wanted }
   }
   const [one, other] = [worker(), worker()]
-  const url = one.wanted().url as Digest
+  const url = one.wanted().url
   const made = { status: 200, headers: [], body: Buffer.from('old'), upstreamMs: 1, version: '' }
   const keeping = { createdAt: clock.wall(), ttlMs: 60_000, restMs: 0, names: [] }
   one.shelf.keep(one.wanted(), made, { node: undefined, keeping })
