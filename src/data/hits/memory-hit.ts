@@ -106,9 +106,8 @@ export function createMemoryHit(parts: MemoryHitParts): MemoryHit {
     if (head.method === 'HEAD' || head.length > live.maxBodyBytes) return undefined
     const decision = decisions.known(matched, notes) ?? worked(decisions, head, matched)
     if (!decision || decision instanceof Promise || !decision.key) return undefined
-    const { noCache, noTransform } = decision.wish
     // What is ready may have been made of the answer to another spelling.
-    return noCache || noTransform ? undefined : decision
+    return decision.wish.noCache || decision.wish.noTransform ? undefined : decision
   }
 
   function write(
