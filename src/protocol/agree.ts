@@ -2,9 +2,13 @@
  * Whether two answers to one row say the same. Kernels round differently by batch size, so floats may differ in
  * their last bits; everything else must be equal. The tolerance is that of single precision, relative to each
  * value and to the largest of its row: a probability of 1e-12 beside one of 1 may be off by more than its own size.
+ * That largest has a bound, or any score would do for any other beside a time in seconds.
  */
 const RELATIVE = 1e-4
 const OF_ROW = 1e-5
+const MOST = 100
+/** A whole number beside floats may be a probability that is printed without a fraction; more than 1 is an id or a count. */
+const MOST_WHOLE = 1
 
 const NUMBER = /-?(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|Infinity)|NaN/g
 const INTEGER = /^-?\d+$/
@@ -15,12 +19,15 @@ export function textsAgree(a: Uint8Array, b: Uint8Array): boolean {
   const left = tokens(a)
   const right = tokens(b)
   if (left.frame !== right.frame || left.numbers.length !== right.numbers.length) return false
-  const floats =
-    left.numbers.some((lexeme) => !INTEGER.test(lexeme)) ||
-    right.numbers.some((lexeme) => !INTEGER.test(lexeme))
+  const pairs = left.numbers.map((lexeme, at) => [lexeme, right.numbers[at] as string] as const)
   // Whole numbers on both sides are classes, counts and ids: they are equal or they are not.
-  if (!floats) return left.numbers.every((lexeme, i) => lexeme === right.numbers[i])
-  return valuesAgree(left.numbers.map(Number), right.numbers.map(Number))
+  if (pairs.some(([one, other]) => areWhole(one, other) && one !== other)) return false
+  const most = pairs.map(([one, other]) => (areWhole(one, other) ? MOST_WHOLE : MOST))
+  return valuesAgree(left.numbers.map(Number), right.numbers.map(Number), (at) => most[at] as number)
+}
+
+function areWhole(one: string, other: string): boolean {
+  return INTEGER.test(one) && INTEGER.test(other)
 }
 
 /** Little-endian tensors of one datatype of the Open Inference Protocol. */
@@ -28,12 +35,14 @@ export function blobsAgree(a: Uint8Array, b: Uint8Array, datatype: string): bool
   if (Buffer.compare(a, b) === 0) return true
   const size = datatype === 'FP32' ? 4 : datatype === 'FP64' ? 8 : 0
   if (size === 0 || a.length !== b.length) return false
-  return valuesAgree(floats(a, size), floats(b, size))
+  return valuesAgree(floats(a, size), floats(b, size), () => MOST)
 }
 
-function valuesAgree(a: readonly number[], b: readonly number[]): boolean {
+/** `most`: how much the value at an index may say of the size of its row. */
+function valuesAgree(a: readonly number[], b: readonly number[], most: (at: number) => number): boolean {
   const scale = a.reduce(
-    (most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most),
+    (largest, value, at) =>
+      Number.isFinite(value) ? Math.max(largest, Math.min(Math.abs(value), most(at))) : largest,
     0,
   )
   return a.every((value, i) => {

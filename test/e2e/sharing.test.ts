@@ -1,5 +1,5 @@
 /** Who shares an answer and who does not: credentials, herds, what the caller asks of the cache, and purges. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ScriptedBackend, startBackend, summing } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
@@ -61,6 +61,33 @@ describe('credentials', () => {
     const path = '/v1/models/open:predict'
     expect(await status(path, instances(1), { authorization: 'Bearer a' })).toMatch(MISS)
     expect(await status(path, instances(1), { authorization: 'Bearer b' })).toMatch(HIT)
+  })
+})
+
+describe('a route that shared its answers', () => {
+  it('gives nobody what somebody was told, once each caller has answers of his own, here or at another gateway', async () => {
+    const yaml = (scope: 'shared' | 'caller') =>
+      settings({
+        backends: [backend],
+        tiers: [MEMORY, redisTier(redis, '500ms')],
+        route: { cache: { scope, rows: 'never' } },
+      })
+    const [changing, other] = await Promise.all([
+      startGateway({ yaml: yaml('shared') }),
+      startGateway({ yaml: yaml('caller') }),
+    ])
+    await Promise.all([changing.ready('main'), other.ready('main')])
+    const asked = async (at: RunningGateway, input: number, headers = {}) =>
+      (await at.post(PREDICT, instances(input), headers)).headers['cache-status']
+    for (const input of [77, 78]) {
+      await asked(changing, input, { authorization: 'Bearer a' })
+      await eventually(async () => expect(await asked(changing, input)).toMatch(HIT))
+    }
+    expect(await asked(other, 77)).toMatch(MISS)
+    writeFileSync(changing.file, JSON.stringify(yaml('caller')))
+    await eventually(() => expect(changing.logs.some(({ event }) => event === 'config.reloaded')).toBe(true))
+    expect(await asked(changing, 78)).toMatch(MISS)
+    await Promise.all([changing.stop(), other.stop()])
   })
 })
 

@@ -107,6 +107,31 @@ describe.each(['tfserving', 'oip'] as const)('a %s server that is polled', (dial
     expect(new Set(seen).size).toBe(3)
   })
 
+  it('changes the tokens of all its models, however many there are and whatever else callers name', async () => {
+    const server = await model(dialect, '1')
+    const { deployments } = await gateway([server])
+    const names = [
+      ...Array.from({ length: 150 }, (_, i) => `iris-${i}`),
+      ...Array.from({ length: 50 }, (_, i) => `invented-${i}`),
+    ]
+    const tokens = async () => {
+      const states = await Promise.all(names.map((name) => deployments.loadModel(POOL, name)))
+      return states.slice(0, 150).map(({ token }) => token.value)
+    }
+    await tokens()
+    // All have been asked about, so that what is said next is not the first that is heard.
+    await eventually(async () => {
+      const states = await Promise.all(names.slice(0, 150).map((name) => deployments.loadModel(POOL, name)))
+      for (const { versions } of states) expect(versions).toEqual(['1'])
+    })
+    const before = await tokens()
+    server.versions = ['2']
+    await eventually(async () => {
+      const after = await tokens()
+      expect(before.filter((token, i) => token === after[i])).toEqual([])
+    })
+  })
+
   it.each(['error', 'overloaded', 'garbage', 'hang', 'loading'] as const)(
     'changes nothing by %s',
     async (ailment) => {

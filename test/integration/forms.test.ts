@@ -196,6 +196,27 @@ describe('a server that refuses blobs', () => {
   })
 })
 
+describe('a server that gives a blob for each output listed without a word, where blobs are wanted of all', () => {
+  it('is asked each time: whoever wants JSON is not given what was kept of that, nor the other way round', async () => {
+    backend.script = both
+    const [row] = fresh(1)
+    const inputs = [{ name: 'x', datatype: 'FP32', shape: [1], data: [row] }]
+    const listed = { inputs, outputs: [{ name: 'y' }] }
+    const wanted = { ...listed, parameters: { binary_data_output: true } }
+    for (const [body, type] of [
+      [wanted, 'application/octet-stream'],
+      [listed, 'application/json'],
+      [wanted, 'application/octet-stream'],
+      [listed, 'application/json'],
+    ] as const) {
+      const { headers } = await gateway.post('/v2/models/unsaid/infer', body)
+      expect(headers['content-type']).toBe(type)
+      if (body === wanted) expect(headers['cache-status']).toMatch(/ambiguous-encoding/)
+    }
+    expect((await gateway.post('/v2/models/unsaid/infer', listed)).headers['cache-status']).toMatch(hit)
+  })
+})
+
 describe('a server that takes blobs', () => {
   it('has shown it once a call has succeeded: then one answer is given in both forms', async () => {
     backend.script = both

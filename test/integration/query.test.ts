@@ -109,6 +109,23 @@ describe('an answer to QUERY', () => {
     expect((await ask(`${spaced} `, exact)).headers['cache-status']).toMatch(/; hit; /)
     expect((await ask(`${spaced}  `, exact)).headers['cache-status']).toMatch(/fwd=miss/)
   })
+
+  it.each(['QUERY', 'POST'])(
+    '%s with no-transform is not given what is ready for the same bytes',
+    async (method) => {
+      const ask = async (body: string, headers: Record<string, string> = {}) => {
+        const fields = { 'content-type': 'application/json', ...headers }
+        return (await call(gateway.port, PREDICT, { method, body, headers: fields })).headers['cache-status']
+      }
+      const exact = { 'cache-control': 'no-transform' }
+      const row = method.length
+      await ask(`{"instances":[${row},80]}`)
+      const spaced = `{"instances": [${row},80]}`
+      for (let i = 0; i < 3; i++) expect(await ask(spaced)).toMatch(/; hit; /)
+      expect(await ask(spaced, exact)).toMatch(/fwd=miss/)
+      for (let i = 0; i < 3; i++) expect(await ask(spaced, exact)).toMatch(/; hit; /)
+    },
+  )
 })
 
 it('a QUERY that does not say what its content is, is refused', async () => {

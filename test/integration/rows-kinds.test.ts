@@ -20,7 +20,10 @@ const coupled = (rows: readonly number[]) => {
 }
 
 /** V1: `mode` or the path says whether rows are coupled; V2: output `y` is of the row, `z` of the batch. */
-function answer({ path, body }: Asked): object {
+function answer(asked: Asked): object {
+  const { path, body } = asked
+  const script = own.get(path)
+  if (script) return script(asked)
   if (path.startsWith('/v1/')) {
     const { instances, mode } = JSON.parse(body.toString()) as { instances: number[]; mode?: string }
     return { predictions: mode === 'coupled' ? coupled(instances) : instances.map((row) => row * 2) }
@@ -35,6 +38,9 @@ function answer({ path, body }: Asked): object {
   }))
   return { model_name: 'm', outputs: named }
 }
+
+/** Of models that have an answer of their own, by path. */
+const own = new Map<string, (asked: Asked) => object>()
 
 let backend: ScriptedBackend
 let gateway: RunningGateway
@@ -93,6 +99,31 @@ async function isSplit(path: string, bodyOf: (rows: readonly number[]) => object
   const { headers } = await gateway.post(path, bodyOf([...rows, ...fresh(1)]))
   return /fwd=partial/.test(String(headers['cache-status']))
 }
+
+describe('a score that depends on the batch is seen beside a large number', () => {
+  it.each([
+    ['an id in an object', (row: number, score: number) => ({ id: 100_000_000 + row, score })],
+    ['an id in a list', (row: number, score: number) => [100_000_000 + row, score]],
+    ['a time', (row: number, score: number) => [1_700_000_000.5 + row, score]],
+  ])('%s', async (name, told) => {
+    const model = `scored-${name.replaceAll(' ', '-')}`
+    const path = `/v1/models/${model}:predict`
+    // As a softmax over the batch has it: between 0 and 1, and another in other company.
+    const scored = (rows: readonly number[]) => {
+      const sum = rows.reduce((all, row) => all + row, 0)
+      return { predictions: rows.map((row) => told(row, row / sum)) }
+    }
+    own.set(path, ({ body }) => scored((JSON.parse(body.toString()) as { instances: number[] }).instances))
+    for (let i = 0; i < 40; i++) await gateway.post(path, v1(fresh(3)))
+    await eventually(async () => {
+      const labels = { model: `main/${model}`, state: 'refused' }
+      expect(await gateway.metric('infergate_cache_row_splitting_total', labels)).toBe(1)
+    })
+    const rows = fresh(3)
+    await gateway.post(path, v1(rows))
+    expect((await gateway.post(path, v1([...rows, 1]))).json).toEqual(scored([...rows, 1]))
+  })
+})
 
 describe('forty quick batches prove a kind, and no other', () => {
   it('V1: another body member is another kind', async () => {

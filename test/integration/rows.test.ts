@@ -75,6 +75,18 @@ const DIALECTS: Readonly<Record<string, Dialect>> = {
       return pairs(outputs[0].data)
     },
   },
+  'V2 JSON of a stated length': {
+    path: '/v2/models/measured/infer',
+    write(rows) {
+      const body = Buffer.from(JSON.stringify({ inputs: [{ ...tensor(rows), data: rows.flat() }] }))
+      const fields = {
+        'content-type': 'application/json',
+        'inference-header-content-length': `${body.length}`,
+      }
+      return { body, headers: fields }
+    },
+    read: (body) => pairs((parse(body) as Outputs).outputs[0].data),
+  },
   'V2 binary': {
     path: '/v2/models/binary/infer',
     write(rows) {

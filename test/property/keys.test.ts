@@ -130,7 +130,7 @@ function covered(one: Asked): unknown {
     one.model === undefined ? one.path : '',
     typeOf(one),
     one.vary.map((name) => [name, values(name)]),
-    one.scope === 'shared' ? [] : credentials,
+    one.scope === 'shared' ? 'all' : credentials,
   ]
 }
 

@@ -6,7 +6,7 @@ export type Ailment = 'none' | 'error' | 'overloaded' | 'garbage' | 'hang' | 'lo
 
 export interface VersionedServer {
   readonly url: string
-  /** What it serves under the name `iris`. */
+  /** What it serves under the name `iris`, and under each that begins so. */
   versions: readonly string[]
   revision: string | undefined
   ailment: Ailment
@@ -44,7 +44,7 @@ function tfserving(path: string, response: ServerResponse, { versions, ailment }
   if (!path.startsWith('/v1/')) {
     return json(response, 400, { error: `Malformed request: GET ${path}` })
   }
-  if (path !== '/v1/models/iris') {
+  if (!path.startsWith('/v1/models/iris')) {
     return json(response, 404, {
       error: `Could not find any versions of model ${path.slice('/v1/models/'.length)}`,
     })
@@ -55,7 +55,8 @@ function tfserving(path: string, response: ServerResponse, { versions, ailment }
 }
 
 function oip(path: string, response: ServerResponse, server: VersionedServer): void {
-  if (path !== '/v2/models/iris') return json(response, 404, { error: "Request for unknown model: 'iris'" })
+  if (!path.startsWith('/v2/models/iris'))
+    return json(response, 404, { error: "Request for unknown model: 'iris'" })
   const { versions, revision, ailment } = server
   const tensor = { name: 'x', datatype: 'FP32', shape: [-1, 4] }
   json(response, 200, {

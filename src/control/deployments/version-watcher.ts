@@ -10,6 +10,10 @@ import { readIndex, readMetadata, readStatus, type VersionAnswer } from './versi
 
 /** Models that are asked about out of turn since a call is waiting, in each interval: callers may invent names. */
 const MAX_LOOKS = 16
+/** Models that are asked about in a round; of more, those that have waited longest. */
+const MAX_ROUND = 64
+/** Of them, those that it has said nothing of yet have so many places, since callers may invent names. */
+const MAX_UNSPOKEN = 16
 
 export interface WatcherOptions {
   readonly clock: Clock
@@ -32,7 +36,7 @@ export class Watcher {
   backend: Backend
   readonly #options: WatcherOptions
   readonly #spoken = new Map<string, Dialect>()
-  /** Models that it has been asked about. */
+  /** Models that it has been asked about, who has waited longest first. */
   readonly #heard = new Set<string>()
   /** Models whose versions it has named. */
   readonly #versioned = new Set<string>()
@@ -74,10 +78,22 @@ export class Watcher {
     const startedAt = clock.now()
     this.#looks = 0
     const names = models(this.backend)
-    for (const model of this.#heard) if (!names.includes(model)) this.#forget(model)
-    for (const model of names) if (!(await this.#hear(model))) break
+    const wanted = new Set(names)
+    for (const model of this.#heard) if (!wanted.has(model)) this.#forget(model)
+    for (const model of this.#due(names)) if (!(await this.#hear(model))) break
     if (this.#stopped) return
     this.#cancel = clock.after(Math.max(0, startedAt + intervalMs - clock.now()), () => void this.#round())
+  }
+
+  /** Whom to ask about now: each has its turn, however many there are. */
+  #due(names: readonly string[]): readonly string[] {
+    if (names.length <= MAX_ROUND) return names
+    const waiting = [...names.filter((name) => !this.#heard.has(name)), ...this.#heard]
+    const spoken = waiting.filter((name) => this.#spoken.has(name))
+    const others = waiting.filter((name) => !this.#spoken.has(name))
+    const places = Math.max(MAX_UNSPOKEN, MAX_ROUND - spoken.length)
+    const some = others.slice(0, places)
+    return [...spoken.slice(0, MAX_ROUND - some.length), ...some]
   }
 
   #forget(model: string): void {
@@ -96,6 +112,7 @@ export class Watcher {
     const isAway = answer.kind === 'silent' && answer.away
     // Who is not there is not asked about the others.
     for (const name of isAway ? this.#options.models(this.backend) : [model]) {
+      this.#heard.delete(name)
       this.#heard.add(name)
       this.#options.heard(name)
     }

@@ -40,7 +40,7 @@ export interface VersionsOptions {
   readonly registry: Registry
   readonly clock: Clock
   readonly probe: Probe
-  /** The models of a pool that calls named lately, the most important first. */
+  /** The models of a pool that calls named. */
   readonly models: (pool: string) => readonly string[]
   /** Of a pool; undefined: its backends are asked nothing. */
   readonly settings: (
@@ -53,7 +53,6 @@ export interface VersionsOptions {
 }
 
 const INTERVAL_MS = 1000
-const MAX_MODELS = 256
 
 export class Versions {
   readonly #options: VersionsOptions
@@ -171,7 +170,7 @@ export class Versions {
     const told = new Set(models.filter(tells).map(nameOf))
     const isLabel = (name: string) => models.some((model) => name.startsWith(`${model.name}/labels/`))
     const served = models.length === 0 ? named : [...models.map(nameOf), ...named.filter(isLabel)]
-    return [...new Set(served)].filter((model) => !told.has(model)).slice(0, MAX_MODELS)
+    return [...new Set(served)].filter((model) => !told.has(model))
   }
 
   /**

@@ -131,7 +131,10 @@ export class Batches {
     const { deadline, signal } = until
     const lead = (shares[0] as BatchShare<BatchCall, Row>).job
     const rows = shares.flatMap((share) => share.rows)
-    const joined = lead.matched.protocol.rows?.join(lead.plan, rows, lead.body)
+    // A field of the call may tell of its bytes, so who is refused in company is at last asked for as it came.
+    const joined = isWhole(lead, rows)
+      ? { headers: NO_FIELDS, body: lead.body }
+      : lead.matched.protocol.rows?.join(lead.plan, rows, lead.body)
     if (!joined) throw new Error('this dialect has no rows')
     const { maxEntryBytes } = lead.matched.route.cache as RouteCache
     const delivered = await this.#parts.dispatch({ ...lead.call, deadline, signal }, lead.matched, {
@@ -154,4 +157,11 @@ export class Batches {
   }
 }
 
+/** Whether the rows are all of the call, in its order. */
+function isWhole({ plan }: BatchCall, rows: readonly Row[]): boolean {
+  const all = plan.rows ?? []
+  return rows.length === all.length && rows.every((row, i) => row === all[i])
+}
+
+const NO_FIELDS: RawPairs = []
 const MAX_MODELS = 1_024

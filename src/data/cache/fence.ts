@@ -14,7 +14,7 @@ interface KeyRemoval {
 }
 
 /** Gateways hear of a removal, or of a server that is back, within a second; one that is late by several is not asked for more. */
-const BARRED_MS = 5_000
+export const BARRED_MS = 5_000
 const MAX_REMOVALS = 4_096
 
 export class Fence {

@@ -105,8 +105,9 @@ export function createMemoryHit(parts: MemoryHitParts): MemoryHit {
     if (notes.live !== live || !matched) return undefined
     if (head.method === 'HEAD' || head.length > live.maxBodyBytes) return undefined
     const decision = decisions.known(matched, notes) ?? worked(decisions, head, matched)
-    if (!decision || decision instanceof Promise || !decision.key || decision.wish.noCache) return undefined
-    return decision
+    if (!decision || decision instanceof Promise || !decision.key) return undefined
+    // What is ready may have been made of the answer to another spelling.
+    return decision.wish.noCache || decision.wish.noTransform ? undefined : decision
   }
 
   function write(

@@ -5,6 +5,8 @@
 import { type Call, header, type RawPairs } from '../../core/call.ts'
 import type { Log } from '../../core/log.ts'
 import type { Answer } from '../../core/reply.ts'
+import { backoffMs } from '../../lib/backoff.ts'
+import type { Clock } from '../../lib/clock.ts'
 import type { Keyer, Seed } from '../key/keyer.ts'
 import { keepable, type Router } from '../route/routes.ts'
 import { urlDigest } from './node.ts'
@@ -14,13 +16,21 @@ export interface InvalidationParts {
   readonly keyer: Keyer
   readonly route: Router
   readonly written: VariantStore['written']
+  readonly clock: Clock
+  readonly random: () => number
   readonly log: Log
 }
 
 /** Resolves when memory does not have them any more. */
 export type Invalidation = (call: Call, answer: Answer) => Promise<void>
 
-export function createInvalidation({ keyer, route, written, log }: InvalidationParts): Invalidation {
+/** What could not be told is told until it is of no use any more: so many at a time. */
+const MAX_UNTOLD = 1024
+const RETRY = { baseMs: 1_000, maxMs: 60_000 }
+
+export function createInvalidation(parts: InvalidationParts): Invalidation {
+  const { keyer, route, written, clock, random, log } = parts
+  let untold = 0
   return async (call, { reply, outcome }) => {
     const isFromBackend = outcome.kind !== 'hit' && outcome.kind !== 'stale'
     if (!isFromBackend || reply.status >= 400) return
@@ -46,9 +56,21 @@ export function createInvalidation({ keyer, route, written, log }: InvalidationP
     return seeds.map((seed) => ({ seed, lifeMs }))
   }
 
+  /** Until the tiers have heard of it, what they have is what other gateways give, and this one when its memory forgets. */
   async function forgotten({ seed: { digest, shared }, lifeMs }: Url): Promise<void> {
-    if (!(await written(urlDigest(digest), { shared, lifeMs })))
-      log.warn('cache.invalidation', { reason: 'a tier could not be told' })
+    const tell = () => written(urlDigest(digest), { shared, lifeMs })
+    if (await tell()) return
+    log.warn('cache.invalidation', { reason: 'a tier could not be told' })
+    if (untold >= MAX_UNTOLD) return
+    untold++
+    const end = clock.now() + lifeMs
+    for (let attempt = 0; clock.now() < end; attempt++) {
+      await new Promise<void>(
+        (resolve) => void clock.after(backoffMs(attempt, { ...RETRY, random }), resolve),
+      )
+      if (await tell()) break
+    }
+    untold--
   }
 }
 
@@ -70,10 +92,11 @@ const NONE: RawPairs = []
 /** The call's own path and query, and those of the same host that the answer names. */
 function pathsOf({ path, query, host }: Call, headers: RawPairs): readonly string[] {
   const own = `http://${host}${path}${query}`
-  const paths = [path + query]
+  // A field that is not there names the call's own.
+  const paths = new Set([path + query])
   for (const name of ['location', 'content-location']) {
     const url = URL.parse(header(headers, name) ?? '', own)
-    if (url?.host === URL.parse(own)?.host) paths.push(`${url?.pathname}${url?.search}`)
+    if (url?.host === URL.parse(own)?.host) paths.add(`${url?.pathname}${url?.search}`)
   }
-  return paths
+  return [...paths]
 }

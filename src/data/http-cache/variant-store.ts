@@ -4,6 +4,7 @@ import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Directives } from '../cache/directives.ts'
 import type { Entry } from '../cache/entry.ts'
+import { BARRED_MS } from '../cache/fence.ts'
 import type { CacheHit, StoreOptions, Tiered } from '../cache/tiered.ts'
 import type { Seed } from '../key/keyer.ts'
 import type { Matched } from '../route/routes.ts'
@@ -106,11 +107,18 @@ export class VariantStore {
   async far(lookup: HttpLookup, { node: known }: UrlState): Promise<UrlState> {
     const digests = known ? [lookup.url, answerDigest(lookup, known)] : [lookup.url]
     const [top, answer] = await this.#cache.lookup(digests)
-    const node = readNode(top?.entry) ?? known
+    const theirs = readNode(top?.entry)
+    const node = theirs && known && this.#isBehind(theirs, known) ? known : (theirs ?? known)
     if (!node) return NOWHERE
     if (known && answerDigest(lookup, node) === digests[1]) return { node, stored: answer }
     const [stored] = await this.#cache.lookup([answerDigest(lookup, node)])
     return { node, stored }
+  }
+
+  /** A tier may not have heard yet of a write that memory knows: whichever worker was told of it, no other asks the tier. */
+  #isBehind(theirs: UrlNode, known: UrlNode): boolean {
+    const isRecent = this.#clock.wall() - known.writtenAt < BARRED_MS
+    return isRecent && theirs.writtenAt < known.writtenAt
   }
 
   /** What a lease was answered with. */

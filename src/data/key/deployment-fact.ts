@@ -24,8 +24,6 @@ export interface Deployment extends DeploymentState {
   /** A backend has said something about it, so the name is no caller's invention. */
   isReal: boolean
   readonly bornAt: number
-  /** The revision at which a call last asked for it. */
-  askedIn: number
   /** Asked for again since it was last spared: most names that callers make up are heard once. */
   isUsed: boolean
   settling: Promise<boolean> | undefined
@@ -36,7 +34,7 @@ export interface Deployment extends DeploymentState {
   heard: (() => void) | undefined
 }
 
-type Born = Pick<Deployment, 'pool' | 'model' | 'stamp' | 'bornAt' | 'askedIn'>
+type Born = Pick<Deployment, 'pool' | 'model' | 'stamp' | 'bornAt'>
 
 /** `isAlone`: there are no other gateways. */
 export function newDeployment(born: Born, isAlone: boolean): Deployment {

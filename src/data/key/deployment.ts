@@ -59,8 +59,6 @@ const POLL_MS = 1000
 const WAIT_MS = 25
 /** Names come from callers, so there is a bound. */
 const MAX_MODELS = 1024
-/** Models of a pool that its backends are asked about each second. */
-const MAX_ASKED = 64
 /** What is called for the first time waits so long, at most, until all its backends have been asked what they have. */
 const FIRST_WAIT_MS = 1000
 /** Longer than all of these together. */
@@ -96,7 +94,7 @@ export class Deployments {
     const token = (name: string) => {
       const known = models?.get(name)
       if (!known?.loaded) return undefined
-      this.#used(known)
+      known.isUsed = true
       return known.token
     }
     return joinTokens(deploymentNames(target).map(token))
@@ -111,7 +109,6 @@ export class Deployments {
 
   async loadModel(pool: string, model: string, withinMs = LOAD_MS): Promise<DeploymentState> {
     const known = this.#find(pool, model)
-    known.askedIn = this.revision
     if (known.evidence === undefined) this.#options.unknown?.(pool, model)
     if (!known.loaded) {
       known.loading ??= this.#load(known)
@@ -122,13 +119,10 @@ export class Deployments {
 
   /** Calls that others have answered name these models. */
   heardOf(pool: string, models: readonly string[]): void {
-    for (const model of models) this.#used(this.#pools.get(pool)?.get(model))
-  }
-
-  #used(known: Deployment | undefined): void {
-    if (!known) return
-    known.askedIn = this.revision
-    known.isUsed = true
+    for (const model of models) {
+      const known = this.#pools.get(pool)?.get(model)
+      if (known) known.isUsed = true
+    }
   }
 
   async #load(known: Deployment): Promise<void> {
@@ -232,13 +226,9 @@ export class Deployments {
     return mayAnswer(models?.get(target.model ?? ''), target, version)
   }
 
-  /** The models of a pool that calls named: at most 64, first those that backends are known to have, the latest first. */
+  /** All models of a pool that calls named and that are not forgotten: what is kept of them must not outlive them. */
   asked(pool: string): string[] {
-    return [...(this.#pools.get(pool) ?? [])]
-      .filter(([model]) => model !== '')
-      .sort(([, a], [, b]) => Number(b.isReal) - Number(a.isReal) || b.askedIn - a.askedIn)
-      .slice(0, MAX_ASKED)
-      .map(([model]) => model)
+    return [...(this.#pools.get(pool)?.keys() ?? [])].filter((model) => model !== '')
   }
 
   /** Brings this process up to date with what other gateways have learnt. */
@@ -272,10 +262,7 @@ export class Deployments {
     if (known) return known
     const { clock, shared } = this.#options
     const stamp = stampAfter(clock.wall())
-    const made = newDeployment(
-      { pool, model, stamp, bornAt: clock.now(), askedIn: this.revision },
-      shared === undefined,
-    )
+    const made = newDeployment({ pool, model, stamp, bornAt: clock.now() }, shared === undefined)
     models.set(model, made)
     this.revision++
     const forgotten = models.size > MAX_MODELS ? forgetOne(models, made) : undefined

@@ -86,6 +86,8 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   writer.list(epochs.values)
   writer.list(meaningOf(call.headers).choosing)
   for (const name of route.cache?.vary ?? []) writer.list([name, ...spellings(call.headers, name)])
+  // What was answered to somebody while all shared is not for the anonymous once each caller has answers of its own.
+  writer.add(route.cache?.scope === 'shared' ? 'all' : 'caller')
   writer.add(route.cache?.scope === 'shared' ? '' : call.principal)
   return {
     digest: digestOf(writer.text),

@@ -113,7 +113,7 @@ export function createPipeline(stages: Stages): Pipeline {
   function digested(found: Known): Answer | Awaitable<Answer> {
     // 2. A byte-identical repeat is answered without a look into the body.
     const { wish, body, seed, raw } = found
-    const known = wish.noCache ? undefined : ready.get(raw)
+    const known = wish.noCache || wish.noTransform ? undefined : ready.get(raw)
     if (known && judge(known, wish, clock.wall()) === 'fresh')
       return { reply: known.reply, outcome: compose.hitOutcome([known], memory, wish) }
 

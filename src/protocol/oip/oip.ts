@@ -97,7 +97,8 @@ function wholePlan(
   request: OipRequest,
 ): { readonly common: Digest; readonly plan: Plan } {
   const common = commonPart(seed, call.query, request)
-  const notes: OipNotes = { wishes: request.wishes, request }
+  const isMeasured = header(call.headers, HEADER_LENGTH) !== undefined
+  const notes: OipNotes = { wishes: request.wishes, request, isMeasured }
   return { common, plan: { whole: wholeKey(common, request.inputs), form: formOf(request), common: notes } }
 }
 

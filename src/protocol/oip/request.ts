@@ -135,6 +135,8 @@ class RequestReader {
   readonly #outputs = new Map<string, ReadonlyMap<string, Digest>>()
   readonly #listed = new Map<string, boolean>()
   #hasList = false
+  /** An output is listed without a word about its encoding. */
+  #isUnsaid = false
   #binary = false
   #id: Uint8Array | undefined
 
@@ -153,6 +155,8 @@ class RequestReader {
     const blobs = { at: jsonEnd, end }
     const names = new Set(this.#drafts.map((draft) => draft.name))
     if (names.size < this.#drafts.length) throw new Uncacheable('duplicate-input')
+    // By its specification such an output is a blob, and some servers do so; Triton and KServe write JSON.
+    if (this.#isUnsaid && this.#binary) throw new Uncacheable('ambiguous-encoding')
     const inputs = this.#drafts.map((draft) => placed(draft, blobs))
     if (blobs.at !== end) throw new Uncacheable('blob-size')
     return {
@@ -217,7 +221,7 @@ class RequestReader {
 
   #output(): void {
     let name: string | undefined
-    let binary = false
+    let binary: boolean | undefined
     const rest = new Map<string, Digest>()
     this.#members((key) => {
       if (key === 'name') name = this.#text()
@@ -232,7 +236,8 @@ class RequestReader {
     if (name === undefined) throw new Uncacheable('malformed-output')
     if (this.#outputs.has(name)) throw new Uncacheable('duplicate-output')
     this.#outputs.set(name, rest)
-    this.#listed.set(name, binary)
+    this.#isUnsaid ||= binary === undefined
+    this.#listed.set(name, binary ?? false)
   }
 
   #members(visit: (key: string) => void): void {

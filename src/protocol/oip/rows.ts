@@ -37,6 +37,8 @@ import {
 export interface OipNotes {
   readonly wishes: Wishes
   readonly request?: OipRequest
+  /** The caller states how much of the body is JSON, also where all of it is. */
+  readonly isMeasured?: boolean
 }
 
 /** How a row's values are written: JSON elements, a blob, or JSON elements in brackets of their own. */
@@ -106,7 +108,7 @@ export function rowsOf(
 
 /** The caller's request with other rows in its tensors; all else stays as the caller wrote it. */
 export function joinRows(plan: Plan, rows: readonly Row[], body: WholeBody): Joined {
-  const { request } = plan.common as OipNotes
+  const { request, isMeasured } = plan.common as OipNotes
   if (!request || !(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
   const wires = rows.map((row) => unpack(row.wire) ?? [])
   const blobs: Uint8Array[] = []
@@ -121,8 +123,8 @@ export function joinRows(plan: Plan, rows: readonly Row[], body: WholeBody): Joi
     } else edits.push({ ...input.place, text: Buffer.concat([OPEN, listed(parts), CLOSE]) })
   }
   const json = edited(body.subarray(0, request.jsonEnd), edits)
-  if (blobs.length === 0) return { headers: [], body: json }
-  return { headers: [HEADER_LENGTH, String(json.length)], body: Buffer.concat([json, ...blobs]) }
+  const headers = isMeasured ? [HEADER_LENGTH, String(json.length)] : []
+  return { headers, body: blobs.length === 0 ? json : Buffer.concat([json, ...blobs]) }
 }
 
 const OPEN = Buffer.from('[')

@@ -161,6 +161,13 @@ describe('V2 keys', () => {
       ),
     ],
     ['duplicate-input', request(`${input('FP32', [1], '[1]')},${input('FP32', [1], '[2]')}`)],
+    [
+      'ambiguous-encoding',
+      request(
+        input('FP32', [1], '[1]'),
+        ',"outputs":[{"name":"y"},{"name":"z","parameters":{"binary_data":true}}],"parameters":{"binary_data_output":true}',
+      ),
+    ],
     ['duplicate-output', request(input('FP32', [1], '[1]'), ',"outputs":[{"name":"y"},{"name":"y"}]')],
     ['duplicate-key', '{"inputs":[],"inputs":[]}'],
     ['no-inputs', '{"inputs":[]}'],

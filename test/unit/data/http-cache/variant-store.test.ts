@@ -1,0 +1,51 @@
+/** Two workers share a memory, and each asks the tiers by itself: what one of them was told of a write holds for both. */
+import { expect, it } from 'vitest'
+import { digestOf } from '../../../../src/core/key.ts'
+import { createMemory } from '../../../../src/data/cache/memory/memory.ts'
+import { createTiered } from '../../../../src/data/cache/tiered.ts'
+import { guardTier } from '../../../../src/data/cache/tiers/guard.ts'
+import { type HttpLookup, VariantStore } from '../../../../src/data/http-cache/variant-store.ts'
+import { eventually } from '../../../support/eventually.ts'
+import { FakeClock } from '../../../support/fake-clock.ts'
+import { FakeTier } from '../../../support/fake-tier.ts'
+
+it('a tier that has not heard of a write yet gives nothing from before it', async () => {
+  const clock = new FakeClock()
+  const tier = new FakeTier({ clock })
+  const memory = createMemory({ maxBytes: 1024 * 1024, clock })
+  const worker = () => {
+    const cache = createTiered({ memory, tiers: [guardTier(tier, { clock, readTimeout: 25 })], clock })
+    const store = new VariantStore({ cache, memory: 'memory', clock })
+    const lookup = (): HttpLookup =>
+      ({
+        url: digestOf('url'),
+        seed: digestOf('seed'),
+        sent: digestOf(''),
+        headers: [],
+        shared: true,
+        writable: true,
+        began: cache.mark(),
+        at: clock.wall(),
+      }) as unknown as HttpLookup
+    return { cache, store, lookup }
+  }
+  const [one, other] = [worker(), worker()]
+  const url = one.lookup().url
+  const made = { status: 200, headers: [], body: Buffer.from('old'), upstreamMs: 1, version: '' }
+  const keeping = { createdAt: clock.wall(), ttlMs: 60_000, restMs: 0, names: [] }
+  one.store.keep(one.lookup(), made, { node: undefined, keeping })
+  await eventually(() => expect(tier.kept.size).toBe(2))
+  const found = async ({ store, lookup }: typeof one) =>
+    (await store.far(lookup(), store.near(lookup()))).stored
+  expect(await found(other)).toBeDefined()
+
+  clock.advance(10)
+  tier.fault = () => 'hang'
+  const before = tier.calls
+  void one.store.written(url, { shared: true, lifeMs: 60_000 })
+  await eventually(() => expect(tier.calls).toBe(before + 2))
+  tier.fault = () => 'none'
+  expect(tier.kept.has(url)).toBe(true)
+  expect(await found(one)).toBeUndefined()
+  expect(await found(other)).toBeUndefined()
+})
