@@ -15,6 +15,7 @@ const LAYERS = {
   obs: ['protocol', 'core', 'lib'],
   config: ['core', 'lib'],
   app: ['config', 'data', 'control', 'model', 'obs', 'protocol', 'core', 'lib'],
+  testing: ['data', 'protocol', 'core', 'lib'],
   cli: ['app', 'config', 'data', 'control', 'model', 'obs', 'protocol', 'core', 'lib'],
 }
 
@@ -52,6 +53,7 @@ const PACKAGES = {
   'onnxruntime-node': ['src/model/onnx.ts'],
   pino: ['src/obs/log.ts'],
   'prom-client': ['src/obs/exposition.ts'],
+  vitest: ['src/testing/'],
   undici: ['src/data/backend/undici-'],
   yaml: ['src/config/yaml.ts', 'src/config/document.ts'],
   zod: ['src/config/'],

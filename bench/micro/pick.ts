@@ -13,7 +13,7 @@ import { createOutlierState } from '../../src/data/balance/outliers/outlier-stat
 import { createPolicy, type PolicyName, policyNames } from '../../src/data/balance/policies/policies.ts'
 import { Selector } from '../../src/data/balance/select.ts'
 import { beginCall, createLoadTable, endCall } from '../../src/data/balance/table.ts'
-import { createRandom } from '../sim/random.ts'
+import { createRandom } from '../../src/lib/seeded-random.ts'
 
 const POOLS = [10, 64, 1_000] as const
 const ROUND_MS = 60

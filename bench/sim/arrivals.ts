@@ -4,7 +4,7 @@
  * A rate is calls a second as a function of virtual milliseconds. Arrivals answer one question, "when is the
  * next one after t", so that they can be unlimited and cost no memory.
  */
-import { exponential, type Random } from './random.ts'
+import { exponential, type Random } from '../../src/lib/seeded-random.ts'
 
 /** Calls a second at virtual time `at` (milliseconds). */
 export type Rate = (at: number) => number

@@ -4,7 +4,7 @@
  * Each part is a small function, and a simulated backend multiplies what it needs:
  * `draw() * slowdown(now) * warmUp(age)`.
  */
-import { exponential, normal, type Random } from './random.ts'
+import { exponential, normal, type Random } from '../../src/lib/seeded-random.ts'
 
 /** One service time in milliseconds. */
 export type Draw = () => number

@@ -8,7 +8,7 @@ import { type GuardedTier, guardTier } from '../data/cache/tiers/guard.ts'
 import type { Tier } from '../data/cache/tiers/tier.ts'
 import type { TierObserver } from '../data/cache/tiers/tier-observer.ts'
 import type { Clock } from '../lib/clock.ts'
-import { openTier } from './parts.ts'
+import { openTier, type Parts } from './parts.ts'
 
 export type Cache = Tiered
 
@@ -22,6 +22,8 @@ interface Surroundings {
   readonly stalled: (now: number) => number
   /** A further thread of a process that has started: what is wrong with a tier has been said. */
   readonly isFurther?: boolean
+  /** Parts of one's own. */
+  readonly ownParts: Parts
 }
 
 /** A tier's server will not have us until somebody changes the settings, here or there. */
@@ -43,11 +45,12 @@ const LOOK_MS = 5
  * refuses us for good is: rejects with what it is and what mends it.
  */
 export async function openCache(settings: Settings, surroundings: Surroundings): Promise<Cache> {
-  const { clock, log, memory, isFurther = false } = surroundings
+  const { clock, log, memory, ownParts, isFurther = false } = surroundings
   const tiers: GuardedTier[] = []
   try {
     for (const tier of settings.cache.tiers)
-      if (tier.type !== 'memory') tiers.push(guardTier(await opened(tier), { ...tier, ...surroundings }))
+      if (tier.type !== 'memory')
+        tiers.push(guardTier(await opened(tier, ownParts), { ...tier, ...surroundings }))
     await met(tiers)
     if (!isFurther) for (const tier of tiers) tell(tier, log)
   } catch (error) {
@@ -57,9 +60,9 @@ export async function openCache(settings: Settings, surroundings: Surroundings):
   return createTiered({ ...(memory ? { memory } : {}), tiers, clock, queue: settings.cache.writeQueue })
 }
 
-async function opened(tier: Parameters<typeof openTier>[0]): Promise<Tier> {
+async function opened(tier: Parameters<typeof openTier>[0], own: Parts): Promise<Tier> {
   try {
-    return await openTier(tier)
+    return await openTier(tier, own)
   } catch (error) {
     throw new TierRefused(`cache tier ${error instanceof Error ? error.message : String(error)}`)
   }

@@ -48,6 +48,7 @@ import { readyBytes } from './cache.ts'
 import { countAnswered } from './demand.ts'
 import { type LiveSettings, liveOf } from './live.ts'
 import { createOutgoing, type OutgoingFields } from './outgoing-fields.ts'
+import type { Parts } from './parts.ts'
 import { Pools } from './pools.ts'
 import { createLearnt, type Learnt } from './rows.ts'
 import type { PoolDefaults } from './settings-mapping.ts'
@@ -57,6 +58,8 @@ import type { ReportedForm } from './workers/messages.ts'
 export interface DataPlaneParts {
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
+  /** Parts of one's own, by name. */
+  readonly ownParts: Parts
   readonly cache: Tiered
   /** What keys cover of purges and deployments. */
   readonly facts: KeyFacts
@@ -113,8 +116,12 @@ export class DataPlane {
     this.#ready = new ReadyAnswers({ maxBytes: readyBytes(settings) / parts.table.workers, clock })
     if (settings.cache.tiers.some(({ type }) => type !== 'memory')) this.#aliases = new Aliases(clock)
     this.#memory = settings.cache.tiers.find(({ type }) => type === 'memory')?.name ?? 'memory'
-    this.#live = liveOf(settings)
-    this.pools = new Pools({ ...parts, bodyTimeoutMs: settings.server.limits.requestTimeout })
+    this.#live = liveOf(settings, this.#parts.ownParts)
+    this.pools = new Pools({
+      ...parts,
+      policies: parts.ownParts.policies,
+      bodyTimeoutMs: settings.server.limits.requestTimeout,
+    })
     this.pools.shape(settings)
     this.#refreshes = new RefreshBudget(parts.table.workers)
     this.#keyer = createKeyer({ ...parts.facts, clock })
@@ -268,7 +275,7 @@ export class DataPlane {
   /** Routes, limits and pools as the new settings have them; calls under way end as they began. */
   reload(settings: Settings): void {
     this.pools.shape(settings)
-    this.#live = liveOf(settings)
+    this.#live = liveOf(settings, this.#parts.ownParts)
   }
 
   /** What was kept may have become unreachable. */

@@ -11,12 +11,15 @@ import type { DiscoverySource } from '../control/discovery/source.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
+import { openOwnSource, type Parts } from './parts.ts'
 
 export interface DiscoveryOptions {
   readonly registry: Registry
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
+  /** Parts of one's own. */
+  readonly ownParts: Parts
 }
 
 type SourceSettings = PoolSettings['discovery'][number]
@@ -38,7 +41,9 @@ export class Discovery {
     }
     for (const [pool, { discovery }] of Object.entries(pools)) {
       if (discovery.length === 0 && !this.#merges.has(pool)) continue
-      const sources = discovery.map((source) => [JSON.stringify(source), () => this.#open(source)] as const)
+      const sources = discovery.map(
+        (source) => [JSON.stringify(source), () => this.#open(pool, source)] as const,
+      )
       this.#merge(pool).follow(new Map(sources))
     }
   }
@@ -57,8 +62,8 @@ export class Discovery {
     return merge
   }
 
-  #open(source: SourceSettings): DiscoverySource {
-    const { clock, log, random } = this.#options
+  #open(pool: string, source: SourceSettings): DiscoverySource {
+    const { clock, log, random, ownParts } = this.#options
     switch (source.type) {
       case 'file':
         return createFileSource({ path: source.path, parse: parseYaml, clock, log })
@@ -76,6 +81,8 @@ export class Discovery {
         const { address, service, token } = source
         return createConsulSource({ address, service, token, clock, log, random })
       }
+      default:
+        return openOwnSource(ownParts, source, { pool, clock, log, random })
     }
   }
 }

@@ -8,6 +8,7 @@ import type { Emitter } from '../control/scale/signal.ts'
 import { createWebhook } from '../control/scale/webhook.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
+import { openOwnEmitter, type Parts } from './parts.ts'
 
 export type EmitSettings = NonNullable<PoolSettings['scale']>['emit'][number]
 
@@ -15,6 +16,8 @@ export interface EmitterParts {
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
+  /** Parts of one's own. */
+  readonly ownParts: Parts
 }
 
 /** Pools that name the same address share one external scaler. */
@@ -24,7 +27,7 @@ const scalers = new Map<string, Promise<KedaScaler>>()
 export async function openEmitter(
   pool: string,
   settings: EmitSettings,
-  { clock, log, random }: EmitterParts,
+  { clock, log, random, ownParts }: EmitterParts,
 ): Promise<Emitter> {
   switch (settings.type) {
     case 'webhook':
@@ -44,6 +47,8 @@ export async function openEmitter(
       const server = inCluster({ env: process.env, clock, ...(apiServer ? { url: apiServer } : {}) })
       return createKubernetesScale({ kind, namespace, name, server, clock, log, random })
     }
+    default:
+      return openOwnEmitter(ownParts, settings, { pool, clock, log, random })
   }
 }
 

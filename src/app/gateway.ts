@@ -4,7 +4,7 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { pool as poolSchema } from '../config/schema/pools.ts'
+import { poolWith } from '../config/schema/pools.ts'
 import type { Settings } from '../config/schema.ts'
 import { AdminServer } from '../control/admin/server.ts'
 import { Spoken } from '../control/deployments/spoken.ts'
@@ -26,7 +26,7 @@ import { createMetrics, type Metrics } from '../obs/metrics.ts'
 import { adminParts } from './admin-parts.ts'
 import { Discovery } from './discovery.ts'
 import { knownNames } from './known-names.ts'
-import { openStore } from './parts.ts'
+import { type LoadedParts, openStore } from './parts.ts'
 import { workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './settings-mapping.ts'
@@ -37,6 +37,8 @@ export interface GatewayOptions {
   readonly log: ProcessLog
   /** The program that serves embedded models, with its first arguments. */
   readonly modelServer: readonly [string, ...string[]]
+  /** Parts of one's own that the settings name, from `loadParts`. */
+  readonly parts?: LoadedParts
   readonly clock?: Clock
   readonly random?: () => number
 }
@@ -55,7 +57,7 @@ export class Gateway {
   readonly #own: HostPort[] = []
   readonly #token = randomBytes(32).toString('base64url')
   #settings: Settings
-  #parts: Parts | undefined
+  #parts: GatewayParts | undefined
   /** Every listener is open, or was. */
   #isOpen = false
   #draining = false
@@ -196,7 +198,8 @@ export class Gateway {
     return openDataSide({
       settings: this.#settings,
       workers: await workerCount(this.#settings, this.#options.log),
-      poolDefaults: poolSchema.parse({}),
+      poolDefaults: poolWith().parse({}),
+      parts: this.#options.parts,
       log: this.#options.log,
       metrics: this.metrics,
       clock: this.#clock,
@@ -209,7 +212,7 @@ export class Gateway {
     })
   }
 
-  #assemble(data: DataPlanes, store: SharedStore | undefined): Parts {
+  #assemble(data: DataPlanes, store: SharedStore | undefined): GatewayParts {
     const { log } = this.#options
     const clock = this.#clock
     const random = this.#random
@@ -238,7 +241,13 @@ export class Gateway {
     })
     const admin = this.#admin({ registry, rules }, { data, scaling: () => scaling })
     const processes = this.#processes()
-    const discovery = new Discovery({ registry, clock, log, random })
+    const discovery = new Discovery({
+      registry,
+      clock,
+      log,
+      random,
+      ownParts: this.#options.parts?.parts ?? {},
+    })
     const crew = store && this.#crew(store)
     const scaling = new Scaling({
       clock,
@@ -250,6 +259,7 @@ export class Gateway {
       isTierDown: () => data.isTierDown(),
       crew: crew ?? ALONE,
       random,
+      ownParts: this.#options.parts?.parts ?? {},
     })
     return { data, registry, health, versions, discovery, admin, processes, scaling, crew, shared }
   }
@@ -328,7 +338,7 @@ export class Gateway {
   }
 }
 
-interface Parts {
+interface GatewayParts {
   readonly data: DataPlanes
   readonly registry: Registry
   readonly health: Health

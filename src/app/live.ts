@@ -3,6 +3,7 @@ import type { BlockList } from 'node:net'
 import type { Settings } from '../config/schema.ts'
 import { cidrList } from '../core/addresses.ts'
 import { createRouter, type Live } from '../data/route/routes.ts'
+import type { Parts } from './parts.ts'
 import { routesOf } from './routes.ts'
 
 export interface LiveSettings extends Live {
@@ -11,8 +12,8 @@ export interface LiveSettings extends Live {
   readonly trusted: BlockList
 }
 
-export function liveOf({ server, ...settings }: Settings): LiveSettings {
-  const routes = routesOf({ server, ...settings })
+export function liveOf({ server, ...settings }: Settings, own: Parts): LiveSettings {
+  const routes = routesOf({ server, ...settings }, own)
   return {
     poolOf: new Map(routes.map(({ name, pool }) => [name, pool])),
     route: createRouter(routes),

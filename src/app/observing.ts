@@ -3,7 +3,7 @@ import type { Observer } from '../core/observer.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
 
-interface Parts {
+interface ObservingParts {
   readonly metrics: Observer
   readonly log: Pick<ProcessLog, 'debug' | 'warn' | 'level'>
   readonly clock: Pick<Clock, 'now'>
@@ -14,7 +14,7 @@ interface Parts {
 /** Why a backend fails is said so often at most, for each way in which it does. */
 const FAILED_MS = 10_000
 
-export function observing({ metrics, log, alive, clock }: Parts): Observer {
+export function observing({ metrics, log, alive, clock }: ObservingParts): Observer {
   const said = new Map<string, number>()
   return {
     ...metrics,

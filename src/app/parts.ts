@@ -1,24 +1,114 @@
 /**
- * The list of built-in parts, by the names they have in the settings. Packages that are heavy or not always
- * needed are loaded with the first setting that names them.
+ * The parts that settings name: the built-in ones, and those of one's own, which a module outside of the package brings.
+ * Packages that are heavy or not always needed are loaded with the first setting that names them.
  */
-
-import type { RouteSettings, Settings, TierSettings } from '../config/schema.ts'
+import { pathToFileURL } from 'node:url'
+import type { PartName, PartNames } from '../config/schema/own.ts'
+import type { PoolSettings, RouteSettings, Settings, TierSettings } from '../config/schema.ts'
+import type { DiscoverySource } from '../control/discovery/source.ts'
+import type { Emitter } from '../control/scale/signal.ts'
+import type { Log } from '../core/log.ts'
 import type { SharedStore } from '../core/shared.ts'
+import type { PolicyFactory } from '../data/balance/policies/policies.ts'
 import type { Tier } from '../data/cache/tiers/tier.ts'
+import type { Clock } from '../lib/clock.ts'
 import { oip } from '../protocol/oip/oip.ts'
 import { opaque } from '../protocol/opaque.ts'
 import type { Protocol } from '../protocol/protocol.ts'
 import { tfserving } from '../protocol/tfserving/tfserving.ts'
 
-type ProtocolName = RouteSettings['protocol']
+/** What the YAML has in the `options` of a part. */
+export type PartOptions = Readonly<Record<string, unknown>>
+
+type OwnTierSettings = Extract<TierSettings, { type: PartName }>
+
+/** What a source or an emitter may use of the gateway. */
+export interface PartContext {
+  readonly pool: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly random: () => number
+}
+
+/**
+ * Parts of one's own, by the names that the YAML has for them; each begins with `x-`. A function that throws, or rejects, ends
+ * the start with its message, or refuses the reload.
+ */
+export interface Parts {
+  /** Dialects, for `routes[].protocol`; `auto` tries them after the built-in ones. */
+  readonly protocols?: Readonly<Record<PartName, Protocol>>
+  /** For `cache.tiers[].type`. */
+  readonly tiers?: Readonly<Record<PartName, (settings: OwnTierSettings) => Tier | Promise<Tier>>>
+  /** For `pools.*.balance.policy`. */
+  readonly policies?: Readonly<Record<PartName, PolicyFactory>>
+  /** For `pools.*.discovery[].type`. */
+  readonly sources?: Readonly<
+    Record<PartName, (options: PartOptions, context: PartContext) => DiscoverySource>
+  >
+  /** For `pools.*.scale.emit[].type`. */
+  readonly emitters?: Readonly<
+    Record<PartName, (options: PartOptions, context: PartContext) => Emitter | Promise<Emitter>>
+  >
+}
+
+/** Parts of one's own, loaded. Each thread loads them for itself, so what goes from one to another is the module's URL. */
+export interface LoadedParts {
+  readonly url: string
+  readonly parts: Parts
+  /** For `loadSettings`. */
+  readonly names: PartNames
+}
+
+const KINDS = ['protocols', 'tiers', 'policies', 'sources', 'emitters'] as const
+const NAME = /^x-[a-z0-9][a-z0-9-]{0,61}$/
+
+/**
+ * Loads a module whose default export is a `Parts`. Rejects with an Error that says what is wrong with it.
+ * @param module a file URL, or a path from the working directory.
+ */
+export async function loadParts(module: string | URL): Promise<LoadedParts> {
+  const isUrl = typeof module !== 'string' || module.startsWith('file:')
+  const url = isUrl ? new URL(module) : pathToFileURL(module)
+  const { default: parts } = (await import(url.href).catch((error: unknown) => {
+    throw new Error(`the parts in ${url.href} do not load: ${String(error)}`, { cause: error })
+  })) as { readonly default?: Parts }
+  const problem = problemOf(parts)
+  if (parts === undefined || problem !== undefined) throw new Error(`the parts in ${url.href}: ${problem}`)
+  const names = Object.fromEntries(KINDS.map((kind) => [kind, Object.keys(parts[kind] ?? {})]))
+  return { url: url.href, parts, names: names as PartNames }
+}
+
+function problemOf(parts: unknown): string | undefined {
+  if (typeof parts !== 'object' || parts === null)
+    return 'the default export is no object: write export default { tiers: { "x-…": … } }'
+  for (const [kind, named] of Object.entries(parts)) {
+    if (!(KINDS as readonly string[]).includes(kind))
+      return `${JSON.stringify(kind)} is no kind of part: there are ${KINDS.join(', ')}`
+    if (typeof named !== 'object' || named === null) return `${kind} has to map names to parts`
+    for (const [name, part] of Object.entries(named)) {
+      if (!NAME.test(name))
+        return `${kind}: the name ${JSON.stringify(name)} has to begin with x- and have 3 to 64 lower-case letters, digits and "-"`
+      if (typeof part !== (kind === 'protocols' ? 'object' : 'function') || part === null)
+        return `${kind}: ${name} has to be a ${kind === 'protocols' ? 'Protocol' : 'function'}`
+    }
+  }
+  return undefined
+}
 
 /** Dialects in the order in which `auto` tries them; opaque takes whatever is left. */
-export const PROTOCOLS: Readonly<Record<ProtocolName, readonly Protocol[]>> = {
-  auto: [tfserving, oip, opaque],
-  tfserving: [tfserving],
-  oip: [oip],
-  opaque: [opaque],
+export function protocolsOf(name: RouteSettings['protocol'], own: Parts = {}): readonly Protocol[] {
+  switch (name) {
+    case 'auto':
+      return [tfserving, oip, ...Object.values(own.protocols ?? {}), opaque]
+    case 'tfserving':
+      return [tfserving]
+    case 'oip':
+      return [oip]
+    case 'opaque':
+      return [opaque]
+    default:
+      return [named(own.protocols, name)]
+  }
 }
 
 /** The dialects of the embedded model server. */
@@ -26,7 +116,7 @@ export const EMBEDDED: readonly Protocol[] = [tfserving, oip]
 
 type SharedTier = Exclude<TierSettings, { type: 'memory' }>
 
-export async function openTier(settings: SharedTier): Promise<Tier> {
+export async function openTier(settings: SharedTier, own: Parts = {}): Promise<Tier> {
   switch (settings.type) {
     case 'redis': {
       const { createRedisTier } = await import('../data/cache/tiers/redis.ts')
@@ -36,7 +126,35 @@ export async function openTier(settings: SharedTier): Promise<Tier> {
       const { createMemcachedTier } = await import('../data/cache/tiers/memcached.ts')
       return createMemcachedTier(settings)
     }
+    default:
+      return named(own.tiers, settings.type)(settings)
   }
+}
+
+export type OwnSourceSettings = Extract<PoolSettings['discovery'][number], { type: PartName }>
+export type OwnEmitSettings = Extract<NonNullable<PoolSettings['scale']>['emit'][number], { type: PartName }>
+
+export function openOwnSource(
+  own: Parts,
+  { type, options }: OwnSourceSettings,
+  context: PartContext,
+): DiscoverySource {
+  return named(own.sources, type)(options, context)
+}
+
+export async function openOwnEmitter(
+  own: Parts,
+  { type, options }: OwnEmitSettings,
+  context: PartContext,
+): Promise<Emitter> {
+  return named(own.emitters, type)(options, context)
+}
+
+/** The settings name no part that there is not; settings made by hand may. */
+function named<T>(parts: Readonly<Record<PartName, T>> | undefined, name: PartName): T {
+  const part = parts?.[name]
+  if (part === undefined) throw new Error(`there is no part ${name}: is its module given in "parts"?`)
+  return part
 }
 
 /** Where gateways tell each other of their backends: the first Redis tier. Undefined: there is none, or it is not wanted. */

@@ -14,6 +14,7 @@ import type { PoolTraffic } from '../data/backend/traffic.ts'
 import type { PoolTuning } from '../data/backend/tuning.ts'
 import type { OutlierState } from '../data/balance/outliers/outlier-state.ts'
 import { hearBell } from '../data/balance/policies/neighbours.ts'
+import type { PolicyFactory } from '../data/balance/policies/policies.ts'
 import { inflightOf, type LoadTable } from '../data/balance/table.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Wheel } from '../lib/wheel.ts'
@@ -24,6 +25,8 @@ export interface PoolsParts {
   readonly poolDefaults: PoolDefaults
   readonly table: LoadTable
   readonly outliers: OutlierState
+  /** Balancing policies besides the built-in ones, by name. */
+  readonly policies?: Readonly<Record<string, PolicyFactory>> | undefined
   readonly clock: Clock
   readonly wheel: Wheel
   readonly random: () => number
@@ -122,9 +125,9 @@ export class Pools {
   }
 
   #newPool(name: string, settings: PoolSettings | undefined, tuning: PoolTuning): BackendPool {
-    const { table, outliers, clock, random, wheel } = this.#parts
+    const { table, outliers, policies, clock, random, wheel } = this.#parts
     const clients = new Clients(this.#clientOptions(settings), wheel)
-    return new BackendPool({ name, table, state: outliers, clients, clock, random }, tuning)
+    return new BackendPool({ name, table, state: outliers, clients, policies, clock, random }, tuning)
   }
 
   #heard(): void {

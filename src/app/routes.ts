@@ -1,13 +1,13 @@
 /** From settings to the routes of the data plane: those written down, then one for each embedded model. */
 import type { CachePolicy, Settings } from '../config/schema.ts'
 import type { Route, RouteCache } from '../data/route/routes.ts'
-import { EMBEDDED, PROTOCOLS } from './parts.ts'
+import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
 
-export function routesOf(settings: Settings): Route[] {
+export function routesOf(settings: Settings, own: Parts = {}): Route[] {
   const written = settings.routes.map(
     (route): Route => ({
       ...route,
-      protocols: PROTOCOLS[route.protocol],
+      protocols: protocolsOf(route.protocol, own),
       cache: cacheOf(route.cache),
       keepsHost: settings.pools[route.pool]?.host === 'keep',
     }),

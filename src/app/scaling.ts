@@ -10,6 +10,7 @@ import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Metrics, Sample } from '../obs/metrics.ts'
 import { type EmitSettings, openEmitter } from './emitters.ts'
+import type { Parts } from './parts.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
 export interface ScalingOptions {
@@ -22,6 +23,8 @@ export interface ScalingOptions {
   readonly isTierDown: () => boolean
   readonly crew: ScaleGroup
   readonly random: () => number
+  /** Parts of one's own. */
+  readonly ownParts: Parts
 }
 
 /** Processes of this machine start in about this time; measured from the first start on. */

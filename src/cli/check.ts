@@ -4,6 +4,7 @@
 import { Command } from 'commander'
 import { formatProblem, loadSettings } from '../config/load.ts'
 import { presentable, presentYaml } from '../config/present.ts'
+import { ownParts } from './serve.ts'
 
 const EXAMPLES = `
 Examples:
@@ -20,16 +21,18 @@ export function checkCommand(): Command {
     .description('print the resolved settings, or every problem of a configuration file')
     .argument('<file>', 'the YAML file')
     .option('--json', 'print JSON instead of YAML')
+    .option('--parts <module>', 'a module with parts of your own that the YAML names')
     .addHelpText('after', EXAMPLES)
     .action(check)
 }
 
-async function check(file: string, { json }: { json?: boolean }): Promise<void> {
-  const loaded = await loadSettings(file)
+async function check(file: string, { json, parts }: { json?: boolean; parts?: string }): Promise<void> {
+  const names = parts === undefined ? {} : (await ownParts(parts)).names
+  const loaded = await loadSettings(file, process.env, names)
   if ('settings' in loaded) {
     const text = json
-      ? `${JSON.stringify(presentable(loaded.settings), null, 2)}\n`
-      : presentYaml(loaded.settings)
+      ? `${JSON.stringify(presentable(loaded.settings, names), null, 2)}\n`
+      : presentYaml(loaded.settings, names)
     for (const warning of loaded.warnings) process.stderr.write(`warning: ${formatProblem(warning)}\n`)
     process.stdout.write(text)
     return

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { TierRefused } from '../app/cache.ts'
 import { Gateway } from '../app/gateway.ts'
+import { type LoadedParts, loadParts } from '../app/parts.ts'
 import { type ConfigProblem, formatProblem, type LoadedSettings, loadSettings } from '../config/load.ts'
 import { restartNeeded } from '../config/restart.ts'
 import type { Settings } from '../config/schema.ts'
@@ -21,6 +22,7 @@ interface Options {
   readonly admin?: string
   readonly timeout?: string
   readonly idleTimeout?: string
+  readonly parts?: string
 }
 
 const DEFAULT_CONFIG = fileURLToPath(new URL('../../config/infergate.yaml', import.meta.url))
@@ -54,6 +56,7 @@ export function serveCommand(): Command {
       'with --upstream: how long a call may take, or wait for a stream to begin',
     )
     .option('--idle-timeout <duration>', 'with --upstream: the longest silence in a stream')
+    .option('--parts <module>', 'a module with parts of your own (tiers, policies, …) that the YAML names')
     .addHelpText('after', HELP)
     .action(serve)
 }
@@ -63,13 +66,19 @@ function collect(value: string, before: readonly string[]): readonly string[] {
 }
 
 async function serve(options: Options): Promise<void> {
-  const load = loader(options)
+  const parts = options.parts === undefined ? undefined : await ownParts(options.parts)
+  const load = loader(options, parts)
   const loaded = await load()
   if ('problems' in loaded) throw new UserError(loaded.problems.join('\n'))
   const { settings } = loaded
   const log = createLog({ level: settings.log.level })
   warn(log, loaded)
-  const gateway = new Gateway({ settings, log, modelServer: [process.execPath, MAIN] })
+  const gateway = new Gateway({
+    settings,
+    log,
+    modelServer: [process.execPath, MAIN],
+    ...(parts === undefined ? {} : { parts }),
+  })
   const reload = reloading(options, { load, settings, gateway, log })
   stopOnSignals(gateway, { reload, log })
   const { data, admin } = await gateway.start().catch(async (error: unknown) => {
@@ -78,6 +87,13 @@ async function serve(options: Options): Promise<void> {
   })
   await reload?.start()
   greet(settings, data, admin)
+}
+
+/** The parts of a `--parts` module; what is wrong with it is the user's to mend. */
+export async function ownParts(module: string): Promise<LoadedParts> {
+  return loadParts(module).catch((error: unknown) => {
+    throw new UserError((error as Error).message)
+  })
 }
 
 interface ReadSettings {
@@ -90,7 +106,10 @@ function warn(log: ProcessLog, { warnings = [] }: ReadSettings): void {
 }
 
 /** Reads the settings anew each time it is called; problems are lines for a person. */
-function loader(options: Options): () => Promise<ReadSettings | { problems: string[] }> {
+function loader(
+  options: Options,
+  parts: LoadedParts | undefined,
+): () => Promise<ReadSettings | { problems: string[] }> {
   const { config, upstream, listen, admin, timeout, idleTimeout } = options
   const at = { ...(listen === undefined ? {} : { listen }), ...(admin === undefined ? {} : { admin }) }
   if (upstream.length > 0) {
@@ -114,7 +133,7 @@ function loader(options: Options): () => Promise<ReadSettings | { problems: stri
     ...(admin === undefined ? {} : { INFERGATE_ADMIN: admin }),
   }
   return async () => {
-    const loaded: LoadedSettings = await loadSettings(file, env)
+    const loaded: LoadedSettings = await loadSettings(file, env, parts?.names)
     if ('problems' in loaded) return { problems: loaded.problems.map(formatProblem) }
     return { settings: withListeners(loaded.settings, at), warnings: loaded.warnings }
   }

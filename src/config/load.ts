@@ -7,7 +7,8 @@ import { dirname, resolve as resolvePath } from 'node:path'
 import * as z from 'zod'
 import type { Issue } from './messages.ts'
 import { resolve } from './resolve.ts'
-import { type Settings, schema } from './schema.ts'
+import type { PartNames } from './schema/own.ts'
+import { createSchema, type Settings, type SettingsSchema } from './schema.ts'
 import { core, type Path, printPath, property, schemaAt } from './walk.ts'
 import { warningsOf } from './warnings.ts'
 import { readYaml, type YamlText } from './yaml.ts'
@@ -36,14 +37,18 @@ export type LoadedSettings =
 /** Far above any configuration, and small enough to be read while calls are served. */
 const MAX_FILE_BYTES = 1024 * 1024
 
-/** Reads and resolves the file. Rejects never: what is wrong with the file is a problem, too. */
+/**
+ * Reads and resolves the file. Rejects never: what is wrong with the file is a problem, too.
+ * @param own the names of parts that the YAML may use besides the built-in ones.
+ */
 export async function loadSettings(
   file: string,
   env: NodeJS.ProcessEnv = process.env,
+  own: PartNames = {},
 ): Promise<LoadedSettings> {
   const content = await readText(file)
   if ('problem' in content) return { problems: [{ file, line: 1, column: 1, path: '', ...content.problem }] }
-  return parseSettings(content.text, file, env)
+  return parseSettings(content.text, file, env, own)
 }
 
 /**
@@ -54,13 +59,15 @@ export function parseSettings(
   text: string,
   file: string,
   env: NodeJS.ProcessEnv = process.env,
+  own: PartNames = {},
 ): LoadedSettings {
+  const schema = createSchema(own)
   const read = readYaml(text, env)
   if ('problems' in read) {
     return { problems: read.problems.map((problem) => ({ file, ...problem, path: printPath(problem.path) })) }
   }
   const { yaml } = read
-  const resolved = resolve(withTypes(yaml), dirname(resolvePath(file)))
+  const resolved = resolve(withTypes(yaml, schema), dirname(resolvePath(file)), schema)
   const issues = 'issues' in resolved ? resolved.issues : missingSources(resolved.settings)
   if ('settings' in resolved && issues.length === 0 && yaml.problems.length === 0) {
     const { settings } = resolved
@@ -92,7 +99,7 @@ export function formatProblem({ file, line, column, path, message, fix }: Config
 }
 
 /** A variable's value is a text until the schema says that a number or a truth value is meant. */
-function withTypes({ value, substituted }: YamlText): unknown {
+function withTypes({ value, substituted }: YamlText, schema: SettingsSchema): unknown {
   for (const { path, text } of substituted) {
     const typed = typedAs(schemaAt(schema, path, value), text)
     if (typed !== text) assign(value, path, typed)

@@ -69,7 +69,7 @@ function explain(issue: z.core.$ZodIssue, value: unknown): { message: string; fi
     case 'too_big':
       return { message: tooBig(issue) }
     case 'invalid_value':
-      return { message: `expected ${oneOf(issue.values)}`, ...suggest(value, issue.values.map(String)) }
+      return { message: `expected ${oneOf(issue.values)}`, ...suggestPart(value, issue.values.map(String)) }
     case 'invalid_union':
       return unionMessage(issue, value)
     case 'invalid_key':
@@ -85,7 +85,14 @@ function unionMessage(
 ): { message: string; fix?: string } {
   const options = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : undefined
   if (!options) return { message: issue.message }
-  return { message: `expected ${oneOf(options)}`, ...suggest(value, options) }
+  return { message: `expected ${oneOf(options)}`, ...suggestPart(value, options) }
+}
+
+/** `suggest`, for a word that may also name a part of one's own. */
+function suggestPart(word: unknown, known: readonly string[]): { fix?: string } {
+  const found = suggest(word, known)
+  const isOwn = found.fix === undefined && typeof word === 'string' && word.startsWith('x-')
+  return isOwn ? { fix: 'a part of your own is known where --parts names its module' } : found
 }
 
 function tooSmall({ origin, minimum }: z.core.$ZodIssueTooSmall): string {

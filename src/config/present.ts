@@ -5,18 +5,19 @@
 import type { HostPort } from '../core/addresses.ts'
 import { formatDuration, formatSize } from '../lib/bytes.ts'
 import type { ValueKind } from './schema/fields.ts'
-import { type Settings, schema } from './schema.ts'
+import type { PartNames } from './schema/own.ts'
+import { createSchema, type Settings } from './schema.ts'
 import { childOf, fieldsOf, kindOf, property, type Schema } from './walk.ts'
 import { writeYaml } from './yaml.ts'
 
 /** Plain data in the form of the YAML; tokens, passwords and their hashes are `***`. */
-export function presentable(settings: Settings): unknown {
-  return present(schema, settings)
+export function presentable(settings: Settings, own: PartNames = {}): unknown {
+  return present(createSchema(own), settings)
 }
 
 /** The same as YAML text. */
-export function presentYaml(settings: Settings): string {
-  return writeYaml(presentable(settings))
+export function presentYaml(settings: Settings, own: PartNames = {}): string {
+  return writeYaml(presentable(settings, own))
 }
 
 function present(schema: Schema | undefined, value: unknown): unknown {

@@ -5,12 +5,18 @@ import { resolve as resolvePath } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Issue, issuesOf } from './messages.ts'
 import { crossCheck, nothingToServe } from './references.ts'
-import { type CachePolicy, type Parsed, type Settings, schema } from './schema.ts'
+import {
+  schema as builtIn,
+  type CachePolicy,
+  type Parsed,
+  type Settings,
+  type SettingsSchema,
+} from './schema.ts'
 
 export type Resolved = { readonly settings: Settings } | { readonly issues: readonly Issue[] }
 
 /** @param folder what relative paths start from: that of the YAML. */
-export function resolve(input: unknown, folder: string): Resolved {
+export function resolve(input: unknown, folder: string, schema: SettingsSchema = builtIn): Resolved {
   const parsed = schema.safeParse(input)
   const issues = parsed.success ? backendClashes(parsed.data) : issuesOf(schema, input, parsed.error.issues)
   issues.push(...crossCheck(input))

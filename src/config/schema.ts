@@ -5,29 +5,40 @@
  */
 import * as z from 'zod'
 import { admin } from './schema/admin.ts'
-import { cache } from './schema/cache.ts'
+import { cacheWith } from './schema/cache.ts'
 import { fixed } from './schema/fields.ts'
 import { model } from './schema/models.ts'
-import { pool, poolName } from './schema/pools.ts'
-import { route } from './schema/routes.ts'
+import type { PartNames } from './schema/own.ts'
+import { poolName, poolWith } from './schema/pools.ts'
+import { routeWith } from './schema/routes.ts'
 import { log, server } from './schema/server.ts'
 
-export const schema = z.strictObject({
-  server: server.prefault({}).describe('The data port and its limits.'),
-  admin: admin.prefault({}).describe('The admin listener: API, metrics, dashboard.'),
-  log: log.prefault({}).describe('JSON lines on standard output.'),
-  cache: cache.prefault({}).describe('Where answers are kept, and for how long.'),
-  pools: z.record(poolName, pool).prefault({}).describe('Groups of equal backends, by name.'),
-  routes: z.array(route).prefault([]).describe('Which calls go to which pool; the first that matches wins.'),
-  models: fixed(
-    z
-      .array(model)
+/** @param own what the YAML may name besides what is built in. */
+export const createSchema = (own: PartNames = {}) =>
+  z.strictObject({
+    server: server.prefault({}).describe('The data port and its limits.'),
+    admin: admin.prefault({}).describe('The admin listener: API, metrics, dashboard.'),
+    log: log.prefault({}).describe('JSON lines on standard output.'),
+    cache: cacheWith(own.tiers).prefault({}).describe('Where answers are kept, and for how long.'),
+    pools: z.record(poolName, poolWith(own)).prefault({}).describe('Groups of equal backends, by name.'),
+    routes: z
+      .array(routeWith(own.protocols))
       .prefault([])
-      .describe(
-        'Embedded models: each is a pool of its own name, with its own routes, which come after `routes`.',
-      ),
-  ),
-})
+      .describe('Which calls go to which pool; the first that matches wins.'),
+    models: fixed(
+      z
+        .array(model)
+        .prefault([])
+        .describe(
+          'Embedded models: each is a pool of its own name, with its own routes, which come after `routes`.',
+        ),
+    ),
+  })
+
+/** With what is built in. */
+export const schema = createSchema()
+
+export type SettingsSchema = typeof schema
 
 export type Parsed = z.output<typeof schema>
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
 import { createRedisStore, createRedisTier } from '../../src/data/cache/tiers/redis.ts'
-import { tierContract } from '../contract/tier.contract.ts'
+import { tierContract } from '../../src/testing/tier.ts'
 import { eventually } from '../support/eventually.ts'
 import { redisSays, startRedis, type RedisServer as TestServer } from '../support/servers.ts'
 

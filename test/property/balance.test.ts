@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createRandom } from '../../bench/sim/random.ts'
 import type { Backend, BackendState } from '../../src/core/backend.ts'
 import { type Dropped, type QueueEntry, WaitQueue } from '../../src/data/balance/limits/queue.ts'
 import { Outliers } from '../../src/data/balance/outliers/outlier.ts'
@@ -9,6 +8,7 @@ import { createPolicy, policyNames } from '../../src/data/balance/policies/polic
 import type { AttemptOutcome } from '../../src/data/balance/policies/policy.ts'
 import { Selector } from '../../src/data/balance/select.ts'
 import { createLoadTable, inflightOf } from '../../src/data/balance/table.ts'
+import { createRandom } from '../../src/lib/seeded-random.ts'
 
 const SLOTS = 12
 const states: readonly BackendState[] = [

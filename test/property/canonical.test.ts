@@ -9,7 +9,7 @@ import { documentDigest } from '../../src/protocol/json/document.ts'
 import { DocumentStream } from '../../src/protocol/json/stream.ts'
 import { oip } from '../../src/protocol/oip/oip.ts'
 import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
-import { binaryRequest, callOf, keyOf, planOf, SEED } from '../contract/protocol-call.ts'
+import { binaryRequest, callOf, keyOf, planOf, SEED } from '../../src/testing/protocol-call.ts'
 
 const prefix = digestOf('prefix')
 

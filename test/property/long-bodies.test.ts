@@ -10,7 +10,7 @@ import { oip } from '../../src/protocol/oip/oip.ts'
 import { opaque } from '../../src/protocol/opaque.ts'
 import type { Protocol } from '../../src/protocol/protocol.ts'
 import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
-import { binaryRequest, callOf, SEED } from '../contract/protocol-call.ts'
+import { binaryRequest, callOf, SEED } from '../../src/testing/protocol-call.ts'
 
 /** The body cut where the numbers say; pieces without a byte among them. */
 function cut(body: Uint8Array, places: readonly number[]): Chunks {

@@ -10,7 +10,7 @@ import type { Reply } from '../../src/core/reply.ts'
 import { oip } from '../../src/protocol/oip/oip.ts'
 import type { Plan, Protocol, Row, RowAnswer, Rows } from '../../src/protocol/protocol.ts'
 import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
-import { binaryRequest, type CallParts, planOf, replyOf, textOf } from '../contract/protocol-call.ts'
+import { binaryRequest, type CallParts, planOf, replyOf, textOf } from '../../src/testing/protocol-call.ts'
 
 type Server = (body: Uint8Array, parts: CallParts) => Reply & { body: Uint8Array }
 

@@ -2,13 +2,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { poisson, record, square } from '../../bench/sim/arrivals.ts'
-import { createRandom } from '../../bench/sim/random.ts'
 import { mostWithin, play, reversalsOf } from '../../bench/sim/scale/play.ts'
 import type { Load, PoolSettings } from '../../bench/sim/scale/pool.ts'
 import { ours } from '../../bench/sim/scale/rules.ts'
 import { decide, type ScaleMemory } from '../../src/control/scale/decide.ts'
 import { BUCKET_MS, type Demand, SCALE_DEFAULTS, type ScaleOptions } from '../../src/control/scale/demand.ts'
 import { bucketOf, HISTOGRAM_SIZE } from '../../src/lib/log-histogram.ts'
+import { createRandom } from '../../src/lib/seeded-random.ts'
 
 const OPTIONS: ScaleOptions = { ...SCALE_DEFAULTS, min: 1, max: 30, slots: 4, sloMs: 200, startMs: 5_000 }
 

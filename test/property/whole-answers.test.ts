@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { oip } from '../../src/protocol/oip/oip.ts'
 import type { Plan, Protocol } from '../../src/protocol/protocol.ts'
 import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
-import { binaryRequest, planOf, replyOf } from '../contract/protocol-call.ts'
+import { binaryRequest, planOf, replyOf } from '../../src/testing/protocol-call.ts'
 
 const runs = { numRuns: 150 }
 

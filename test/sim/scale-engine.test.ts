@@ -15,7 +15,6 @@ import {
   trace,
 } from '../../bench/sim/arrivals.ts'
 import { Engine } from '../../bench/sim/engine.ts'
-import { createRandom } from '../../bench/sim/random.ts'
 import {
   antagonist,
   batchCurve,
@@ -24,6 +23,7 @@ import {
   exponentialService,
   lognormal,
 } from '../../bench/sim/service.ts'
+import { createRandom } from '../../src/lib/seeded-random.ts'
 
 describe('the engine', () => {
   it('runs events by time, and those of one instant in the order they were scheduled', () => {

@@ -2,9 +2,10 @@
  * The experiments on balancing: each returns one row for every arm. Arrivals and service times come from streams of
  * their own, so that all arms of an experiment see the very same load.
  */
+
+import { createRandom, normal } from '../../../src/lib/seeded-random.ts'
 import { constant, poisson } from '../arrivals.ts'
 import { Engine } from '../engine.ts'
-import { createRandom, normal } from '../random.ts'
 import { bimodal, exponentialService } from '../service.ts'
 import { type BackendPlan, SimBackend } from './backend.ts'
 import { type Arm, SimGateway } from './gateway.ts'

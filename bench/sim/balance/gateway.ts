@@ -12,8 +12,8 @@ import { createOutlierState } from '../../../src/data/balance/outliers/outlier-s
 import { createPolicy, type PolicyName } from '../../../src/data/balance/policies/policies.ts'
 import { Selector } from '../../../src/data/balance/select.ts'
 import { createLoadTable } from '../../../src/data/balance/table.ts'
+import { createRandom } from '../../../src/lib/seeded-random.ts'
 import type { Engine } from '../engine.ts'
-import { createRandom } from '../random.ts'
 import type { SimBackend } from './backend.ts'
 import { Tally } from './tally.ts'
 

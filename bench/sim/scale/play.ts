@@ -1,6 +1,7 @@
 /** One rule against one load: the loop of report, decide, act, and the score at the end. */
+
+import { createRandom } from '../../../src/lib/seeded-random.ts'
 import { Engine } from '../engine.ts'
-import { createRandom } from '../random.ts'
 import { type Load, Pool, type PoolSettings } from './pool.ts'
 import type { Rule } from './rules.ts'
 

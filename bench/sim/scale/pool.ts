@@ -4,8 +4,8 @@
  */
 import { BUCKET_MS, type CacheLoss, type Demand, type LoadBucket } from '../../../src/control/scale/demand.ts'
 import { bucketOf, HISTOGRAM_SIZE } from '../../../src/lib/log-histogram.ts'
+import type { Random } from '../../../src/lib/seeded-random.ts'
 import type { Engine } from '../engine.ts'
-import type { Random } from '../random.ts'
 import { type Crowd, type Crowding, createCrowd } from './crowd.ts'
 
 /** A recorded load: the same calls for every rule under test. */

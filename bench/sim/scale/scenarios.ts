@@ -1,4 +1,6 @@
 /** The loads the rules are tried on, and the pool they are tried with. */
+
+import { createRandom } from '../../../src/lib/seeded-random.ts'
 import {
   constant,
   diurnal,
@@ -10,7 +12,6 @@ import {
   square,
   steps,
 } from '../arrivals.ts'
-import { createRandom } from '../random.ts'
 import { lognormal } from '../service.ts'
 import type { Load, PoolSettings } from './pool.ts'
 

@@ -2,8 +2,8 @@
 
 import type { Decision } from '../../../src/control/scale/decision.ts'
 import type { ScaleOptions } from '../../../src/control/scale/demand.ts'
+import { createRandom } from '../../../src/lib/seeded-random.ts'
 import { bursts, constant, merged, paced, poisson, type Rate, record, steps } from '../arrivals.ts'
-import { createRandom } from '../random.ts'
 import { coldStart, lognormal } from '../service.ts'
 import { play, type Score } from './play.ts'
 import type { Load, PoolSettings } from './pool.ts'

@@ -17,6 +17,7 @@ import type { Metrics, MetricsSnapshot } from '../../obs/metrics.ts'
 import { type Cache, openCache } from '../cache.ts'
 import type { PoolLoad } from '../demand.ts'
 import { observing } from '../observing.ts'
+import type { LoadedParts, Parts } from '../parts.ts'
 import { checkFree } from '../ports.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import { SharedFacts } from '../shared-facts.ts'
@@ -34,6 +35,7 @@ export interface DataPlanesParts {
   /** How many workers there are to be, the one in this thread among them. */
   readonly workers: number
   readonly poolDefaults: PoolDefaults
+  readonly parts: LoadedParts | undefined
   readonly log: ProcessLog
   readonly metrics: Metrics
   readonly clock: Clock
@@ -58,11 +60,14 @@ export async function openDataSide(parts: DataPlanesParts): Promise<DataPlanes> 
   const eventLoopLag = new EventLoopLag(clock)
   eventLoopLag.start()
   const stalled = (now: number) => eventLoopLag.total(now)
-  const cache = await openCache(settings, { clock, log, observer: metrics, memory: share.memory, stalled })
-  return new DataPlanes({ ...parts, shared, share, cache, eventLoopLag })
+  const ownParts = parts.parts?.parts ?? {}
+  const memory = share.memory
+  const cache = await openCache(settings, { clock, log, observer: metrics, memory, stalled, ownParts })
+  return new DataPlanes({ ...parts, ownParts, shared, share, cache, eventLoopLag })
 }
 
 interface Opened extends DataPlanesParts {
+  readonly ownParts: Parts
   readonly shared: SharedState
   readonly share: WorkerShare
   readonly cache: Cache

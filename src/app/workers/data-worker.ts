@@ -14,11 +14,13 @@ import { Wheel } from '../../lib/wheel.ts'
 import type { ProcessLog } from '../../obs/log.ts'
 import type { Cache } from '../cache.ts'
 import { DataPlane, type KeyFacts } from '../data-plane.ts'
+import type { Parts } from '../parts.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 
 export interface DataWorkerParts {
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
+  readonly ownParts: Parts
   readonly cache: Cache
   /** Of this thread; runs already. */
   readonly eventLoopLag: EventLoopLag

@@ -23,6 +23,8 @@ export interface WorkerStart {
   readonly worker: number
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
+  /** URL of the module that has parts of one's own; undefined: there are none. */
+  readonly parts: string | undefined
   readonly shared: SharedState
 }
 

@@ -17,6 +17,7 @@ import type { Clock } from '../../lib/clock.ts'
 import type { ProcessLog } from '../../obs/log.ts'
 import { type Metrics, type MetricsSnapshot, totalsOf } from '../../obs/metrics.ts'
 import type { PoolLoad } from '../demand.ts'
+import type { LoadedParts } from '../parts.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import type { SharedFacts } from '../shared-facts.ts'
 import { countedOf, type DataStats, mergeStats } from './merge.ts'
@@ -39,6 +40,7 @@ export interface ThreadsParts {
   /** How many workers there are to be, the first, which has no thread of its own, among them. */
   readonly workers: number
   readonly poolDefaults: PoolDefaults
+  readonly parts: LoadedParts | undefined
   readonly shared: SharedState
   readonly facts: SharedFacts
   readonly log: ProcessLog
@@ -206,9 +208,9 @@ export class Threads {
   }
 
   #place(worker: number): WorkerSupervisor {
-    const { settings, poolDefaults, shared, clock, log, random } = this.#parts
+    const { settings, poolDefaults, parts, shared, clock, log, random } = this.#parts
     return new WorkerSupervisor({
-      start: { worker, settings, poolDefaults, shared },
+      start: { worker, settings, poolDefaults, parts: parts?.url, shared },
       offers: this.#offers(worker),
       brief: (link) => this.#brief(link),
       bury: (ending) => this.#bury(worker, ending),

@@ -11,6 +11,7 @@ import type { Level, ProcessLog } from '../../obs/log.ts'
 import { createMetrics } from '../../obs/metrics.ts'
 import { openCache } from '../cache.ts'
 import { observing, seldom } from '../observing.ts'
+import { loadParts } from '../parts.ts'
 import { DataWorker, TICK_MS } from './data-worker.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
 import { shareOf } from './shared-state.ts'
@@ -28,13 +29,14 @@ const ALIVE_MS = 1_000
 const clock = systemClock
 
 async function run(port: MessagePort, start: WorkerStart): Promise<void> {
-  const { worker: number, settings, poolDefaults, shared } = start
+  const { worker: number, settings, poolDefaults, parts, shared } = start
   const up: Up = new ThreadRpc(port, clock)
   const log = remoteLog(up, settings.log.level)
   const metrics = createMetrics(number)
   const share = shareOf(shared, { worker: number, settings, clock })
   const eventLoopLag = new EventLoopLag(clock)
   eventLoopLag.start()
+  const ownParts = parts === undefined ? {} : (await loadParts(parts)).parts
   const cache = await openCache(settings, {
     clock,
     log,
@@ -42,6 +44,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     memory: share.memory,
     stalled: (now) => eventLoopLag.total(now),
     isFurther: true,
+    ownParts,
   })
   const facts = mirrored(up)
   let own: readonly HostPort[] = []
@@ -49,6 +52,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     ...share,
     settings,
     poolDefaults,
+    ownParts,
     cache,
     eventLoopLag,
     facts,

@@ -3,35 +3,47 @@
  */
 import * as z from 'zod'
 import { count, duration, ordered, orElse, refuse } from './fields.ts'
+import type { PartName } from './own.ts'
 
-export const balance = z.strictObject({
-  policy: z
-    .enum(['peak-ewma', 'p2c', 'round-robin', 'random', 'least-request', 'prequal', 'rendezvous', 'maglev'])
-    .prefault('peak-ewma')
-    .describe(
-      'How a backend is chosen; `peak-ewma`: the one with the least latency times calls in flight, of two at random where there are many.',
-    ),
-  probe: z
-    .string()
-    .regex(/^\/[!-~]*$/, 'a path begins with / and has no spaces')
-    .exactOptional()
-    .describe(
-      'Path at which `prequal` asks backends how busy they are, up to 2000 times a second in all; they answer `{"running": 3, "latencyMs": 8.4}`. Without it, and from backends that answer anything else, it goes by the gateway\'s own calls. `infergate model-server` answers at `/probe`.',
-    ),
-  slowStart: z
-    .strictObject({
-      window: duration({ min: '0s', max: '1h' })
-        .prefault('30s')
-        .describe('A backend that becomes ready gets its whole share after this time; 0s: at once.'),
-    })
-    .prefault({})
-    .describe('Spares backends that have just started.'),
-  zone: z
-    .string()
-    .min(1)
-    .exactOptional()
-    .describe('The zone of this gateway: its backends are preferred while they are well and have room.'),
-})
+export const balanceWith = (policies: readonly PartName[] = []) =>
+  z.strictObject({
+    policy: z
+      .enum([
+        'peak-ewma',
+        'p2c',
+        'round-robin',
+        'random',
+        'least-request',
+        'prequal',
+        'rendezvous',
+        'maglev',
+        ...policies,
+      ])
+      .prefault('peak-ewma')
+      .describe(
+        'How a backend is chosen; `peak-ewma`: the one with the least latency times calls in flight, of two at random where there are many.',
+      ),
+    probe: z
+      .string()
+      .regex(/^\/[!-~]*$/, 'a path begins with / and has no spaces')
+      .exactOptional()
+      .describe(
+        'Path at which `prequal` asks backends how busy they are, up to 2000 times a second in all; they answer `{"running": 3, "latencyMs": 8.4}`. Without it, and from backends that answer anything else, it goes by the gateway\'s own calls. `infergate model-server` answers at `/probe`.',
+      ),
+    slowStart: z
+      .strictObject({
+        window: duration({ min: '0s', max: '1h' })
+          .prefault('30s')
+          .describe('A backend that becomes ready gets its whole share after this time; 0s: at once.'),
+      })
+      .prefault({})
+      .describe('Spares backends that have just started.'),
+    zone: z
+      .string()
+      .min(1)
+      .exactOptional()
+      .describe('The zone of this gateway: its backends are preferred while they are well and have room.'),
+  })
 
 export const hedge = z.strictObject({
   percent: z

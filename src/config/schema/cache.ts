@@ -4,6 +4,7 @@
 import * as z from 'zod'
 import { HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
 import { count, duration, fixed, hostPort, nameOf, orElse, serviceUrl, size } from './fields.ts'
+import { ownOptions, type PartName } from './own.ts'
 
 const LONGEST_TTL = '3650d'
 
@@ -24,21 +25,29 @@ const writeQueue = z.strictObject({
   maxBytes: size().prefault('64MiB').describe('Bytes waiting at a time.'),
 })
 
-/** What every tier outside this process has. */
-const shared = (maxEntryBytes: string) => ({
+const waits = {
   readTimeout: duration({ max: '10s' })
     .prefault('25ms')
     .describe('Longest wait for a look-up; after it the call goes on without.'),
   writeTimeout: duration({ max: '60s' })
     .prefault('250ms')
     .describe('Longest wait for a write, which no caller waits for.'),
+}
+
+const room = (maxEntryBytes: string) => ({
+  maxEntryBytes: size().prefault(maxEntryBytes).describe('Longest entry kept in this tier.'),
+})
+
+/** What every built-in tier outside this process has. */
+const remote = (maxEntryBytes: string) => ({
+  ...waits,
   connectTimeout: duration({ max: '60s' }).prefault('1s').describe('Longest wait for a connection.'),
   prefix: z
     .string()
     .regex(/^[\x21-\x7e]{0,64}$/, { error: 'expected at most 64 visible ASCII characters' })
     .prefault('ig1:')
     .describe('Stands before every key, so that several systems can share one server.'),
-  maxEntryBytes: size().prefault(maxEntryBytes).describe('Longest entry kept in this tier.'),
+  ...room(maxEntryBytes),
 })
 
 const redis = z.strictObject({
@@ -52,7 +61,7 @@ const redis = z.strictObject({
     .boolean()
     .prefault(false)
     .describe('The URL names one node of a cluster; the others are learnt from it.'),
-  ...shared('8MiB'),
+  ...remote('8MiB'),
 })
 
 const memcached = z.strictObject({
@@ -62,8 +71,17 @@ const memcached = z.strictObject({
     .array(hostPort('127.0.0.1:11211'))
     .min(1)
     .describe('`host:port` of every server; keys are spread over them.'),
-  ...shared('1MB'),
+  ...remote('1MB'),
 })
+
+const ownTier = (type: PartName) =>
+  z.strictObject({
+    name: tierName(),
+    type: z.literal(type).describe('A tier of your own.'),
+    options: ownOptions(),
+    ...waits,
+    ...room('8MiB'),
+  })
 
 /** How an answer is kept: the defaults of all routes, and each route's own. */
 const policyFields = {
@@ -183,17 +201,18 @@ export const routeCache = z.strictObject({
     .describe('Marks on every entry of the route, to purge by.'),
 })
 
-export const cache = z.strictObject({
-  tiers: fixed(
-    z
-      .array(z.discriminatedUnion('type', [memory, redis, memcached]))
-      .prefault([{ name: 'memory', type: 'memory' }])
-      .describe('In the order they are asked; memory first, or left out. An empty list: nothing is kept.'),
-  ),
-  writeQueue: fixed(
-    writeQueue
-      .prefault({})
-      .describe('Bounds, for each shared tier, of the writes that go on behind the answers.'),
-  ),
-  defaults: defaults.prefault({}).describe('How answers are kept unless a route says otherwise.'),
-})
+export const cacheWith = (tiers: readonly PartName[] = []) =>
+  z.strictObject({
+    tiers: fixed(
+      z
+        .array(z.discriminatedUnion('type', [memory, redis, memcached, ...tiers.map(ownTier)]))
+        .prefault([{ name: 'memory', type: 'memory' }])
+        .describe('In the order they are asked; memory first, or left out. An empty list: nothing is kept.'),
+    ),
+    writeQueue: fixed(
+      writeQueue
+        .prefault({})
+        .describe('Bounds, for each shared tier, of the writes that go on behind the answers.'),
+    ),
+    defaults: defaults.prefault({}).describe('How answers are kept unless a route says otherwise.'),
+  })

@@ -2,9 +2,10 @@
  * Groups of equal backends: who they are, how calls are spread, when one is out, and how many there should be.
  */
 import * as z from 'zod'
-import { balance, connections, hedge, limits, outlier, queue, servesInTime } from './balance.ts'
+import { balanceWith, connections, hedge, limits, outlier, queue, servesInTime } from './balance.ts'
 import { cidr, count, duration, httpUrl, nameOf, secret } from './fields.ts'
-import { scale, slo } from './scale.ts'
+import { ownPart, type PartName, type PartNames } from './own.ts'
+import { scaleWith, slo } from './scale.ts'
 
 const offer = z.strictObject({
   name: z.string().min(1).describe('Name of the model.'),
@@ -25,42 +26,44 @@ const backend = z.strictObject({
   concurrency: count(1, 100_000).exactOptional().describe('Calls it wants at a time.'),
 })
 
-const discovery = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z.literal('file').describe('A JSON or YAML list of backends, watched.'),
-    path: z.string().min(1).describe('The file, as a path from this YAML.'),
-  }),
-  z.strictObject({
-    type: z.literal('dns').describe('Every address of a name.'),
-    name: z.string().min(1).describe('The name to resolve.'),
-    record: z
-      .enum(['a', 'srv'])
-      .prefault('a')
-      .describe('`a`: addresses (A and AAAA) at `port`; `srv`: targets with their ports.'),
-    port: count(1, 65_535).exactOptional().describe('Port of the backends where the record has none.'),
-    minInterval: duration()
-      .prefault('1s')
-      .describe('Shortest time between two look-ups, whatever the TTL says.'),
-  }),
-  z.strictObject({
-    type: z.literal('kubernetes').describe('The EndpointSlices of a service.'),
-    namespace: z.string().min(1).prefault('default').describe('Namespace of the service.'),
-    service: z.string().min(1).describe('Name of the service.'),
-    port: z
-      .union([count(1, 65_535), z.string()])
-      .exactOptional()
-      .describe('Number or name of the port; otherwise the only one.'),
-    apiServer: httpUrl()
-      .exactOptional()
-      .describe('The API server; otherwise that of the cluster the gateway runs in.'),
-  }),
-  z.strictObject({
-    type: z.literal('consul').describe('The passing instances of a service.'),
-    address: httpUrl().prefault('http://127.0.0.1:8500').describe('Base URL of the agent.'),
-    service: z.string().min(1).describe('Name of the service.'),
-    token: secret().exactOptional().describe('ACL token.'),
-  }),
-])
+const discoveryWith = (sources: readonly PartName[] = []) =>
+  z.discriminatedUnion('type', [
+    z.strictObject({
+      type: z.literal('file').describe('A JSON or YAML list of backends, watched.'),
+      path: z.string().min(1).describe('The file, as a path from this YAML.'),
+    }),
+    z.strictObject({
+      type: z.literal('dns').describe('Every address of a name.'),
+      name: z.string().min(1).describe('The name to resolve.'),
+      record: z
+        .enum(['a', 'srv'])
+        .prefault('a')
+        .describe('`a`: addresses (A and AAAA) at `port`; `srv`: targets with their ports.'),
+      port: count(1, 65_535).exactOptional().describe('Port of the backends where the record has none.'),
+      minInterval: duration()
+        .prefault('1s')
+        .describe('Shortest time between two look-ups, whatever the TTL says.'),
+    }),
+    z.strictObject({
+      type: z.literal('kubernetes').describe('The EndpointSlices of a service.'),
+      namespace: z.string().min(1).prefault('default').describe('Namespace of the service.'),
+      service: z.string().min(1).describe('Name of the service.'),
+      port: z
+        .union([count(1, 65_535), z.string()])
+        .exactOptional()
+        .describe('Number or name of the port; otherwise the only one.'),
+      apiServer: httpUrl()
+        .exactOptional()
+        .describe('The API server; otherwise that of the cluster the gateway runs in.'),
+    }),
+    z.strictObject({
+      type: z.literal('consul').describe('The passing instances of a service.'),
+      address: httpUrl().prefault('http://127.0.0.1:8500').describe('Base URL of the agent.'),
+      service: z.string().min(1).describe('Name of the service.'),
+      token: secret().exactOptional().describe('ACL token.'),
+    }),
+    ...sources.map(ownPart),
+  ])
 
 const health = z.strictObject({
   path: z
@@ -91,36 +94,45 @@ const retry = z.strictObject({
     .describe('Bounds the load that retries add when a whole pool fails.'),
 })
 
-export const pool = z
-  .strictObject({
-    backends: z.array(backend).prefault([]).describe('Backends that are always there; others may register.'),
-    host: z
-      .enum(['backend', 'keep'])
-      .prefault('backend')
-      .describe(
-        "The Host field that backends get: `backend`: that of the backend's URL; `keep`: the caller's, for backends behind an ingress that routes by it. It is part of the key then.",
-      ),
-    discovery: z.array(discovery).prefault([]).describe('Where further backends are learnt from.'),
-    balance: balance.prefault({}).describe('How calls are spread.'),
-    health: health.prefault({}).describe('How a backend that does not answer is found.'),
-    retry: retry.prefault({}).describe('When a failed attempt is followed by another.'),
-    hedge: hedge.prefault({}).describe('When a call that is late is sent to a second backend as well.'),
-    outlier: outlier.prefault({}).describe('When a backend that answers worse than the others is left out.'),
-    limits: limits.prefault({}).describe('How many calls each backend runs at a time.'),
-    queue: queue.prefault({}).describe('Calls that wait while every backend is at its limit.'),
-    slo: slo.exactOptional().describe('The promise that scaling keeps.'),
-    scale: scale
-      .exactOptional()
-      .describe('How many backends there should be; without this block nothing is said.'),
-    connections: connections(),
-    connectTimeout: duration({ max: '60s' })
-      .prefault('1s')
-      .describe('Longest wait for a connection to a backend.'),
-    allowAddresses: z
-      .array(cidr())
-      .prefault([])
-      .describe('Link-local, metadata and similar addresses that backends may have all the same.'),
-  })
-  .superRefine(servesInTime)
+export const poolWith = ({ sources, policies, emitters }: PartNames = {}) =>
+  z
+    .strictObject({
+      backends: z
+        .array(backend)
+        .prefault([])
+        .describe('Backends that are always there; others may register.'),
+      host: z
+        .enum(['backend', 'keep'])
+        .prefault('backend')
+        .describe(
+          "The Host field that backends get: `backend`: that of the backend's URL; `keep`: the caller's, for backends behind an ingress that routes by it. It is part of the key then.",
+        ),
+      discovery: z
+        .array(discoveryWith(sources))
+        .prefault([])
+        .describe('Where further backends are learnt from.'),
+      balance: balanceWith(policies).prefault({}).describe('How calls are spread.'),
+      health: health.prefault({}).describe('How a backend that does not answer is found.'),
+      retry: retry.prefault({}).describe('When a failed attempt is followed by another.'),
+      hedge: hedge.prefault({}).describe('When a call that is late is sent to a second backend as well.'),
+      outlier: outlier
+        .prefault({})
+        .describe('When a backend that answers worse than the others is left out.'),
+      limits: limits.prefault({}).describe('How many calls each backend runs at a time.'),
+      queue: queue.prefault({}).describe('Calls that wait while every backend is at its limit.'),
+      slo: slo.exactOptional().describe('The promise that scaling keeps.'),
+      scale: scaleWith(emitters)
+        .exactOptional()
+        .describe('How many backends there should be; without this block nothing is said.'),
+      connections: connections(),
+      connectTimeout: duration({ max: '60s' })
+        .prefault('1s')
+        .describe('Longest wait for a connection to a backend.'),
+      allowAddresses: z
+        .array(cidr())
+        .prefault([])
+        .describe('Link-local, metadata and similar addresses that backends may have all the same.'),
+    })
+    .superRefine(servesInTime)
 
 export const poolName = nameOf('pool')

@@ -4,6 +4,7 @@
 import * as z from 'zod'
 import { routeCache } from './cache.ts'
 import { count, duration, nameOf } from './fields.ts'
+import type { PartName } from './own.ts'
 
 const PATTERN_HINT =
   'expected a path that begins with /, with * for one or more characters, such as /v1/models/*'
@@ -65,47 +66,48 @@ const batch = z.strictObject({
     .describe('Longest time a row waits for others, and only while all backends are busy.'),
 })
 
-export const route = z.strictObject({
-  name: nameOf('route')
-    .exactOptional()
-    .describe('Part of every key, and shown in metrics; required once there are two routes.'),
-  match: match.prefault({}).describe('Conditions that must all hold; none: every call.'),
-  protocol: z
-    .enum(['auto', 'tfserving', 'oip', 'opaque'])
-    .prefault('auto')
-    .describe(
-      "The model servers' dialect; `auto` tells it by the path, `opaque` passes everything through unread.",
-    ),
-  pool: z
-    .string()
-    .exactOptional()
-    .describe('Where the calls go: a pool or an embedded model; may be left out where there is only one.'),
-  timeout: duration()
-    .exactOptional()
-    .describe(
-      'Longest time a call of this route may take, or wait for the head of an answer that streams; otherwise `server.limits.requestTimeout`.',
-    ),
-  idleTimeout: duration()
-    .prefault('60s')
-    .describe(
-      'Longest silence between two pieces of a body that streams; a client that reads nothing is silent, too.',
-    ),
-  pure: z
-    .boolean()
-    .prefault(true)
-    .describe('Equal inputs to one version give equal answers; `false` also forbids sending a call twice.'),
-  explain: z
-    .boolean()
-    .prefault(false)
-    .describe(
-      'Keep explanations (`:explain`) as well, where the route caches: most explainers sample, and say something else each time.',
-    ),
-  cache: routeCache
-    .exactOptional()
-    .describe('How answers are kept; without this block the route does not cache.'),
-  batch: batch
-    .exactOptional()
-    .describe(
-      'Let rows of several calls share a request where they ask for the same in all but the rows; without this block none do.',
-    ),
-})
+export const routeWith = (protocols: readonly PartName[] = []) =>
+  z.strictObject({
+    name: nameOf('route')
+      .exactOptional()
+      .describe('Part of every key, and shown in metrics; required once there are two routes.'),
+    match: match.prefault({}).describe('Conditions that must all hold; none: every call.'),
+    protocol: z
+      .enum(['auto', 'tfserving', 'oip', 'opaque', ...protocols])
+      .prefault('auto')
+      .describe(
+        "The model servers' dialect; `auto` tells it by the path, `opaque` passes everything through unread.",
+      ),
+    pool: z
+      .string()
+      .exactOptional()
+      .describe('Where the calls go: a pool or an embedded model; may be left out where there is only one.'),
+    timeout: duration()
+      .exactOptional()
+      .describe(
+        'Longest time a call of this route may take, or wait for the head of an answer that streams; otherwise `server.limits.requestTimeout`.',
+      ),
+    idleTimeout: duration()
+      .prefault('60s')
+      .describe(
+        'Longest silence between two pieces of a body that streams; a client that reads nothing is silent, too.',
+      ),
+    pure: z
+      .boolean()
+      .prefault(true)
+      .describe('Equal inputs to one version give equal answers; `false` also forbids sending a call twice.'),
+    explain: z
+      .boolean()
+      .prefault(false)
+      .describe(
+        'Keep explanations (`:explain`) as well, where the route caches: most explainers sample, and say something else each time.',
+      ),
+    cache: routeCache
+      .exactOptional()
+      .describe('How answers are kept; without this block the route does not cache.'),
+    batch: batch
+      .exactOptional()
+      .describe(
+        'Let rows of several calls share a request where they ask for the same in all but the rows; without this block none do.',
+      ),
+  })

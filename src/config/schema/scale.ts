@@ -1,30 +1,33 @@
 /** How many backends there should be: the promise, the bounds, the windows, and who is told. */
 import * as z from 'zod'
 import { count, duration, hostPort, httpUrl, ordered, secret, serviceUrl } from './fields.ts'
+import { ownPart, type PartName } from './own.ts'
 
-const emit = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z.literal('webhook').describe('POST of a CloudEvent on every change, and every 30 s.'),
-    url: serviceUrl(['http:', 'https:'], 'https://ops.example/scale').describe('Where it is sent.'),
-    secret: secret().exactOptional().describe('Key of the HMAC signature.'),
-  }),
-  z.strictObject({
-    type: z.literal('keda').describe('External scaler over gRPC.'),
-    listen: hostPort('127.0.0.1:6000').describe('Where KEDA connects to.'),
-  }),
-  z.strictObject({
-    type: z.literal('kubernetes').describe('The `scale` subresource.'),
-    kind: z
-      .enum(['Deployment', 'StatefulSet', 'ReplicaSet'])
-      .prefault('Deployment')
-      .describe('What is scaled.'),
-    namespace: z.string().min(1).prefault('default').describe('Its namespace.'),
-    name: z.string().min(1).describe('Its name.'),
-    apiServer: httpUrl()
-      .exactOptional()
-      .describe('The API server; otherwise that of the cluster the gateway runs in.'),
-  }),
-])
+const emitWith = (emitters: readonly PartName[] = []) =>
+  z.discriminatedUnion('type', [
+    z.strictObject({
+      type: z.literal('webhook').describe('POST of a CloudEvent on every change, and every 30 s.'),
+      url: serviceUrl(['http:', 'https:'], 'https://ops.example/scale').describe('Where it is sent.'),
+      secret: secret().exactOptional().describe('Key of the HMAC signature.'),
+    }),
+    z.strictObject({
+      type: z.literal('keda').describe('External scaler over gRPC.'),
+      listen: hostPort('127.0.0.1:6000').describe('Where KEDA connects to.'),
+    }),
+    z.strictObject({
+      type: z.literal('kubernetes').describe('The `scale` subresource.'),
+      kind: z
+        .enum(['Deployment', 'StatefulSet', 'ReplicaSet'])
+        .prefault('Deployment')
+        .describe('What is scaled.'),
+      namespace: z.string().min(1).prefault('default').describe('Its namespace.'),
+      name: z.string().min(1).describe('Its name.'),
+      apiServer: httpUrl()
+        .exactOptional()
+        .describe('The API server; otherwise that of the cluster the gateway runs in.'),
+    }),
+    ...emitters.map(ownPart),
+  ])
 
 /** `down`: how long a level of load is remembered unless the YAML says otherwise. */
 export const windowsOf = (down: string) =>
@@ -40,16 +43,20 @@ export const windowsOf = (down: string) =>
     })
     .superRefine(({ fast, stable }, ctx) => ordered(ctx, [fast, stable], ['fast', 'stable']))
 
-export const scale = z
-  .strictObject({
-    min: count(0, 10_000)
-      .prefault(1)
-      .describe('Fewest replicas. At 0, calls that come to an empty pool wait for its first backend.'),
-    max: count(1, 10_000).prefault(1).describe('Most replicas.'),
-    windows: windowsOf('300s').prefault({}).describe('Over which times demand is measured.'),
-    emit: z.array(emit).prefault([]).describe('Who is told; the metrics and `/api/v1/scale` always say it.'),
-  })
-  .superRefine(({ min, max }, ctx) => ordered(ctx, [min, max], ['min', 'max']))
+export const scaleWith = (emitters: readonly PartName[] = []) =>
+  z
+    .strictObject({
+      min: count(0, 10_000)
+        .prefault(1)
+        .describe('Fewest replicas. At 0, calls that come to an empty pool wait for its first backend.'),
+      max: count(1, 10_000).prefault(1).describe('Most replicas.'),
+      windows: windowsOf('300s').prefault({}).describe('Over which times demand is measured.'),
+      emit: z
+        .array(emitWith(emitters))
+        .prefault([])
+        .describe('Who is told; the metrics and `/api/v1/scale` always say it.'),
+    })
+    .superRefine(({ min, max }, ctx) => ordered(ctx, [min, max], ['min', 'max']))
 
 export const slo = z.strictObject({
   p95: duration().describe('95 % of the calls that reach a backend are answered within this time.'),

@@ -7,7 +7,13 @@ import type { QueueOptions } from '../balance/limits/queue.ts'
 import type { RetryBudgetOptions } from '../balance/limits/retry-budget.ts'
 import { type OutlierOptions, Outliers } from '../balance/outliers/outlier.ts'
 import type { OutlierState } from '../balance/outliers/outlier-state.ts'
-import { createPolicy, type PolicyName } from '../balance/policies/policies.ts'
+import {
+  createPolicy,
+  isPolicyName,
+  type PolicyFactory,
+  type PolicyOptions,
+} from '../balance/policies/policies.ts'
+import type { Policy, PolicyContext } from '../balance/policies/policy.ts'
 import { Selector, type SelectorOptions } from '../balance/select.ts'
 import type { LoadTable } from '../balance/table.ts'
 import type { Clients } from './clients.ts'
@@ -15,7 +21,8 @@ import { HttpProber } from './prober.ts'
 
 /** May change while calls run. */
 export interface PoolTuning extends SelectorOptions {
-  readonly policy: PolicyName
+  /** A built-in policy, or one of the pool's `policies`. */
+  readonly policy: string
   /** Where backends are asked how busy they are, by policies that ask; undefined: they are not. */
   readonly probePath?: string
   readonly retry: { readonly max: number; readonly budget: RetryBudgetOptions }
@@ -34,6 +41,8 @@ export interface PoolParts {
   /** What outlier detection counts, of all pools together: a slot is in one of them. */
   readonly state: OutlierState
   readonly clients: Clients
+  /** Policies besides the built-in ones, by name. */
+  readonly policies?: Readonly<Record<string, PolicyFactory>> | undefined
   readonly clock: Clock
   readonly random: () => number
 }
@@ -44,7 +53,7 @@ export interface SelectionParts extends PoolParts {
 }
 
 export function createSelector(
-  { table, clients, clock, random, state, limits, at }: SelectionParts,
+  { table, clients, policies, clock, random, state, limits, at }: SelectionParts,
   tuning: PoolTuning,
 ): Selector {
   const now = () => clock.now()
@@ -53,11 +62,23 @@ export function createSelector(
   return new Selector(
     {
       table,
-      policy: createPolicy(tuning.policy, { table, random, now }, asks),
+      policy: policyOf(tuning.policy, policies, { table, random, now }, asks),
       outliers: new Outliers({ table, state, random, now }, tuning.outlier),
       limits,
       clock,
     },
     tuning,
   )
+}
+
+function policyOf(
+  name: string,
+  own: PoolParts['policies'],
+  context: PolicyContext,
+  options: PolicyOptions,
+): Policy {
+  if (isPolicyName(name)) return createPolicy(name, context, options)
+  const create = own?.[name]
+  if (!create) throw new Error(`there is no balancing policy ${name}`)
+  return create(context, options)
 }

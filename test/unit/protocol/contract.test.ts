@@ -1,7 +1,7 @@
 import { oip } from '../../../src/protocol/oip/oip.ts'
 import { opaque } from '../../../src/protocol/opaque.ts'
 import { tfserving } from '../../../src/protocol/tfserving/tfserving.ts'
-import { protocolContract } from '../../contract/protocol.contract.ts'
+import { protocolContract } from '../../../src/testing/protocol.ts'
 
 protocolContract(tfserving, {
   path: '/v1/models/m:predict',

@@ -13,7 +13,7 @@ import {
   readingOf,
   replyOf,
   textOf,
-} from '../../contract/protocol-call.ts'
+} from '../../../src/testing/protocol-call.ts'
 
 const tensor = (datatype: string, shape: number[], data: string, more = '') =>
   `{"inputs":[{"name":"x","datatype":"${datatype}","shape":[${shape.join()}],"data":${data}}]${more}}`

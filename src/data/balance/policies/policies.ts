@@ -22,13 +22,20 @@ const policies = {
   random,
   rendezvous,
   maglev,
-} as const satisfies Record<string, (context: PolicyContext, options: PolicyOptions) => Policy>
+} as const satisfies Record<string, PolicyFactory>
 
 export type PolicyName = keyof typeof policies
+
+/** Makes a policy for one pool. */
+export type PolicyFactory = (context: PolicyContext, options: PolicyOptions) => Policy
 
 export const policyNames = Object.keys(policies) as readonly PolicyName[]
 
 export function createPolicy(name: PolicyName, context: PolicyContext, options: PolicyOptions = {}): Policy {
-  const create: (context: PolicyContext, options: PolicyOptions) => Policy = policies[name]
+  const create: PolicyFactory = policies[name]
   return create(context, options)
+}
+
+export function isPolicyName(name: string): name is PolicyName {
+  return Object.hasOwn(policies, name)
 }

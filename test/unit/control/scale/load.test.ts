@@ -1,6 +1,5 @@
 // What the window of load says: the present rate, burstiness, heaps.
 import { describe, expect, it } from 'vitest'
-import { createRandom, exponential } from '../../../../bench/sim/random.ts'
 import type { Demand, LoadBucket } from '../../../../src/control/scale/demand.ts'
 import {
   addLoad,
@@ -12,6 +11,7 @@ import {
   pileUp,
   presentRate,
 } from '../../../../src/control/scale/load.ts'
+import { createRandom, exponential } from '../../../../src/lib/seeded-random.ts'
 
 const report = (buckets: readonly LoadBucket[]): Demand => ({
   at: 0,

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import { createRandom } from '../../../../bench/sim/random.ts'
 import type { Backend } from '../../../../src/core/backend.ts'
 import { Limits } from '../../../../src/data/balance/limits/limit.ts'
 import { Outliers } from '../../../../src/data/balance/outliers/outlier.ts'
@@ -12,6 +11,7 @@ import {
   type LoadTable,
   tableForWorker,
 } from '../../../../src/data/balance/table.ts'
+import { createRandom } from '../../../../src/lib/seeded-random.ts'
 
 const WALL = Date.UTC(2026, 5, 1)
 

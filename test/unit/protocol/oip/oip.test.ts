@@ -9,7 +9,7 @@ import {
   readingOf,
   replyOf,
   textOf,
-} from '../../../contract/protocol-call.ts'
+} from '../../../../src/testing/protocol-call.ts'
 
 const input = (datatype: string, shape: number[], data: string, name = 'x') =>
   `{"name":"${name}","datatype":"${datatype}","shape":[${shape.join()}],"data":${data}}`

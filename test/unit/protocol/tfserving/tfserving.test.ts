@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
-import { bytes, keyOf, planOf, readingOf, replyOf, textOf } from '../../../contract/protocol-call.ts'
+import { bytes, keyOf, planOf, readingOf, replyOf, textOf } from '../../../../src/testing/protocol-call.ts'
 
 const examples = { target: { verb: 'classify', model: 'm', prediction: true } }
 

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import { createRandom } from '../../../../../bench/sim/random.ts'
 import { type OutlierOptions, Outliers } from '../../../../../src/data/balance/outliers/outlier.ts'
 import {
   isBelowOthers,
@@ -9,6 +8,7 @@ import {
 import { createOutlierState } from '../../../../../src/data/balance/outliers/outlier-state.ts'
 import type { AttemptOutcome } from '../../../../../src/data/balance/policies/policy.ts'
 import { createLoadTable } from '../../../../../src/data/balance/table.ts'
+import { createRandom } from '../../../../../src/lib/seeded-random.ts'
 
 function pool(members: number, options: OutlierOptions = {}) {
   const clock = { nowMs: 100_000 }

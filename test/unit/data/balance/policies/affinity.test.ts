@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { boundedCap } from '../../../../../src/data/balance/policies/bounded.ts'
 import { fillMaglev } from '../../../../../src/data/balance/policies/maglev.ts'
 import { createPolicy } from '../../../../../src/data/balance/policies/policies.ts'
-import { type Bench, benchOf, keyOf } from '../../../../contract/policy.ts'
+import { type Bench, benchOf, keyOf } from '../../../../../src/testing/policy.ts'
 
 const KEYS = 4_000
 const open = (name: 'rendezvous' | 'maglev', count: number) =>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createPolicy, type PolicyName } from '../../../../../src/data/balance/policies/policies.ts'
-import { benchOf, serve } from '../../../../contract/policy.ts'
+import { benchOf, serve } from '../../../../../src/testing/policy.ts'
 
 const open = (name: PolicyName, count: number, seed?: number) =>
   benchOf((context) => createPolicy(name, context), count, seed)

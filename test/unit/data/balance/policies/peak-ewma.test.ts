@@ -3,7 +3,7 @@ import { Costs } from '../../../../../src/data/balance/cost.ts'
 import { createPolicy } from '../../../../../src/data/balance/policies/policies.ts'
 import { createLoadTable } from '../../../../../src/data/balance/table.ts'
 import { decayed, peaked } from '../../../../../src/lib/ewma.ts'
-import { benchOf, serve } from '../../../../contract/policy.ts'
+import { benchOf, serve } from '../../../../../src/testing/policy.ts'
 
 const open = (count: number) => benchOf((context) => createPolicy('peak-ewma', context), count)
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { createPolicy, policyNames } from '../../../../../src/data/balance/policies/policies.ts'
 import { createLoadTable } from '../../../../../src/data/balance/table.ts'
-import { policyContract } from '../../../../contract/policy.ts'
+import { policyContract } from '../../../../../src/testing/policy.ts'
 
 for (const name of policyNames) policyContract(name, (context) => createPolicy(name, context))
 

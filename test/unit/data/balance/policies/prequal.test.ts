@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { createRandom } from '../../../../../bench/sim/random.ts'
 import { prequal } from '../../../../../src/data/balance/policies/prequal.ts'
 import { LatestRunning, ProbePool, reuseBudget } from '../../../../../src/data/balance/policies/probe-pool.ts'
 import type { ProbeSink } from '../../../../../src/data/balance/policies/probe-scheduler.ts'
 import { createLoadTable } from '../../../../../src/data/balance/table.ts'
-import { benchOf, serve } from '../../../../contract/policy.ts'
+import { createRandom } from '../../../../../src/lib/seeded-random.ts'
+import { benchOf, serve } from '../../../../../src/testing/policy.ts'
 
 describe('the reuse budget of a probe', () => {
   it.each([

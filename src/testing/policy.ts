@@ -1,15 +1,9 @@
 /** What every balancing policy promises, ours or a third party's; run over each by `policyContract`. */
 import { describe, expect, it } from 'vitest'
-import { createRandom } from '../../bench/sim/random.ts'
-import { digestOf } from '../../src/core/key.ts'
-import type { AttemptOutcome, Policy, PolicyContext } from '../../src/data/balance/policies/policy.ts'
-import {
-  beginCall,
-  createLoadTable,
-  endCall,
-  type LoadTable,
-  tableForWorker,
-} from '../../src/data/balance/table.ts'
+import { digestOf } from '../core/key.ts'
+import type { AttemptOutcome, Policy, PolicyContext } from '../data/balance/policies/policy.ts'
+import { beginCall, createLoadTable, endCall, type LoadTable, tableForWorker } from '../data/balance/table.ts'
+import { createRandom } from '../lib/seeded-random.ts'
 
 export type OpenPolicy = (context: PolicyContext) => Policy
 

@@ -1,10 +1,10 @@
 /** What every dialect keeps, ours or a third party's. */
 import { describe, expect, it } from 'vitest'
-import { Chunks } from '../../src/core/chunks.ts'
-import { FAULTS, type FaultCode, GatewayError } from '../../src/core/errors.ts'
-import { digestOf } from '../../src/core/key.ts'
-import { runToEnd } from '../../src/lib/cooperative.ts'
-import type { Protocol } from '../../src/protocol/protocol.ts'
+import { Chunks } from '../core/chunks.ts'
+import { FAULTS, type FaultCode, GatewayError } from '../core/errors.ts'
+import { digestOf } from '../core/key.ts'
+import { runToEnd } from '../lib/cooperative.ts'
+import type { Protocol } from '../protocol/protocol.ts'
 import { bytes, callOf, replyOf, SEED, textOf } from './protocol-call.ts'
 
 export interface Sample {

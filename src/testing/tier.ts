@@ -1,9 +1,9 @@
 /** What every Tier promises, ours or a third party's. Call it in a test file with a way to open one. */
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Digest, digestOf } from '../../src/core/key.ts'
-import type { Tier } from '../../src/data/cache/tiers/tier.ts'
-import { eventually } from '../support/eventually.ts'
+import { type Digest, digestOf } from '../core/key.ts'
+import type { Tier } from '../data/cache/tiers/tier.ts'
+import { eventually } from './eventually.ts'
 
 export function tierContract(name: string, open: () => Promise<Tier>): void {
   describe(`${name} keeps the Tier contract`, () => {

@@ -1,10 +1,10 @@
 /** What the leases of every tier promise. Call it with a way to open the tier as two gateways do. */
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Digest, digestOf } from '../../src/core/key.ts'
-import { type LeaseTier, sha1Of } from '../../src/data/cache/tiers/lease-tier.ts'
-import type { Tier } from '../../src/data/cache/tiers/tier.ts'
-import { eventually } from '../support/eventually.ts'
+import { type Digest, digestOf } from '../core/key.ts'
+import { type LeaseTier, sha1Of } from '../data/cache/tiers/lease-tier.ts'
+import type { Tier } from '../data/cache/tiers/tier.ts'
+import { eventually } from './eventually.ts'
 
 export function leaseTierContract(name: string, open: () => Promise<readonly [Tier, Tier]>): void {
   describe(`${name} keeps the contract of leases`, () => {

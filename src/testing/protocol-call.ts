@@ -1,8 +1,8 @@
 /** Calls and answers for tests of the dialects, which know neither sockets nor clocks. */
-import type { Call, RawPairs, Target } from '../../src/core/call.ts'
-import { type Digest, digestOf } from '../../src/core/key.ts'
-import type { Reply } from '../../src/core/reply.ts'
-import type { Plan, Protocol, Reading } from '../../src/protocol/protocol.ts'
+import type { Call, RawPairs, Target } from '../core/call.ts'
+import { type Digest, digestOf } from '../core/key.ts'
+import type { Reply } from '../core/reply.ts'
+import type { Plan, Protocol, Reading } from '../protocol/protocol.ts'
 
 export const SEED: Digest = digestOf('tests')
 

@@ -1,0 +1,29 @@
+/**
+ * Parts of one's own in the YAML. Each has a name that begins with `x-`, which no built-in part will ever have, and stands
+ * where a built-in one would; a tier, a source or an emitter also has an `options` block that only the part itself reads.
+ */
+import * as z from 'zod'
+import { kinds } from './fields.ts'
+
+export type PartName = `x-${string}`
+
+/** The names of the parts that there are, by what they are. */
+export interface PartNames {
+  readonly protocols?: readonly PartName[]
+  readonly tiers?: readonly PartName[]
+  readonly policies?: readonly PartName[]
+  readonly sources?: readonly PartName[]
+  readonly emitters?: readonly PartName[]
+}
+
+/** A source or an emitter. */
+export const ownPart = (name: PartName) =>
+  z.strictObject({ type: z.literal(name).describe('A part of your own.'), options: ownOptions() })
+
+/** `check` shows all of them as `***`: which ones are secrets is not known here. */
+export const ownOptions = () =>
+  z
+    .record(z.string(), z.unknown())
+    .register(kinds, { kind: 'secret' })
+    .prefault({})
+    .describe('Settings of the part, as it names them.')
