@@ -75,7 +75,7 @@ export async function loadParts(module: string | URL): Promise<LoadedParts> {
   const problem = problemOf(parts)
   if (parts === undefined || problem !== undefined) throw new Error(`the parts in ${url.href}: ${problem}`)
   const names = Object.fromEntries(KINDS.map((kind) => [kind, Object.keys(parts[kind] ?? {})]))
-  return { url: url.href, parts, names: names as PartNames }
+  return { url: url.href, parts, names }
 }
 
 function problemOf(parts: unknown): string | undefined {
