@@ -70,6 +70,7 @@ const OUTSIDE = {
       'src/app/',
       'src/control/reload',
       'src/control/discovery/',
+      'src/lib/regular-file.ts',
     ],
   },
   processes: {

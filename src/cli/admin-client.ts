@@ -91,13 +91,13 @@ async function fetchAnswer(url: URL, init: RequestInit): Promise<Response> {
   try {
     return await fetch(url, init)
   } catch (error) {
-    const { name, cause } = error as Error & { cause?: NodeJS.ErrnoException }
+    const { name, message, cause } = error as Error & { cause?: NodeJS.ErrnoException }
     if (name === 'TimeoutError')
       throw new AdminError(`${url.origin} did not answer in time: is the gateway stuck?`)
     const refused = cause?.code === 'ECONNREFUSED' || cause instanceof AggregateError
     const fix = refused
       ? 'is "infergate serve" running, and is --admin its admin address?'
-      : (cause?.message ?? '')
+      : cause?.message || message
     throw new AdminError(`cannot reach ${url.origin}: ${fix}`, undefined, { cause: error })
   }
 }

@@ -38,21 +38,28 @@ Examples:
 export function benchCommand(): Command {
   return new Command('bench')
     .description('load-test a gateway or a model server: throughput, latency and what the cache did')
-    .option('--url <url>', 'where to send the calls', 'http://127.0.0.1:8080')
-    .option('--path <path>', 'the path to post to', '/v1/models/digits:predict')
+    .option('--url <url>', 'where to send the calls', httpUrl, 'http://127.0.0.1:8080')
+    .option('--path <path>', 'the path to post to', absolute, '/v1/models/digits:predict')
     .option('--body <file>', 'the body to send; "{{key}}" in it varies with the key')
-    .option('--keys <n>', 'how many different inputs there are', positive, 1000)
+    .option('--keys <n>', 'how many different inputs there are', upTo(10_000_000), 1000)
     .option('--zipf <s>', 'how uneven they are: 0 is all alike, 1.1 is typical', exponent, 1.1)
-    .option('--rows <n>', 'rows a call', positive, 1)
-    .option('--features <n>', 'numbers a row', positive, 64)
-    .option('--connections <n>', 'calls under way at a time', positive, 16)
-    .option('--duration <seconds>', 'how long', positive, 10)
-    .option('--rate <n>', 'calls a second in all (open loop); otherwise as fast as answers come', positive)
-    .option('--seed <n>', 'the same seed asks for the same keys in the same order', positive, 1)
+    .option('--rows <n>', 'rows a call', upTo(65_536), 1)
+    .option('--features <n>', 'numbers a row', upTo(1_000_000), 64)
+    .option('--connections <n>', 'calls under way at a time', upTo(10_000), 16)
+    .option('--duration <seconds>', 'how long', upTo(86_400), 10)
+    .option(
+      '--rate <n>',
+      'calls a second in all (open loop); otherwise as fast as answers come',
+      upTo(1_000_000),
+    )
+    .option('--seed <n>', 'the same seed asks for the same keys in the same order', upTo(2 ** 32), 1)
     .option('--json <file>', 'write the numbers there as well')
     .addHelpText('after', HELP)
     .action(bench)
 }
+
+/** Some 30 MB of JSON. */
+const MAX_NUMBERS = 10_000_000
 
 interface CacheTally {
   readonly hit: number
@@ -62,8 +69,8 @@ interface CacheTally {
 }
 
 async function bench(options: Options): Promise<void> {
-  if (!URL.canParse(options.url))
-    throw new UserError(`--url ${options.url} is not a URL such as http://127.0.0.1:8080`)
+  if (options.rows * options.features > MAX_NUMBERS)
+    throw new UserError(`--rows times --features is more than ${MAX_NUMBERS} numbers a call`)
   const bodyOf = bodies(options)
   const draw = zipf({ keys: options.keys, exponent: options.zipf, seed: options.seed })
   const tally: Record<keyof CacheTally, number> = { hit: 0, miss: 0, partial: 0, other: 0 }
@@ -83,7 +90,7 @@ async function bench(options: Options): Promise<void> {
   stopProgress()
   const summary = summarise(options, result, { cache: tally, latencies })
   process.stdout.write(table(summary))
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(summary, null, 2)}\n`)
+  if (options.json !== undefined) write(options.json, summary)
   const verdict = failure(summary)
   if (verdict !== undefined) throw new UserError(verdict)
 }
@@ -120,12 +127,12 @@ async function load({ url, path, connections, duration, rate }: Options, calls: 
 const MOSTLY = 0.9
 
 function failure({ options, calls, statuses, failed }: Summary): string | undefined {
-  if (calls === 0) return `no answer from ${options.url}: is the gateway running? (infergate serve)`
+  if (calls === 0) return `no answer from ${originOf(options)}: is the gateway running? (infergate serve)`
   const lost = failed.connection + failed.timeout
   if (failed.status + lost < MOSTLY * (calls + lost)) return undefined
   const most = Object.entries(statuses).toSorted(([, a], [, b]) => b - a)[0]?.[0] ?? ''
   if (lost > failed.status)
-    return `${lost} of ${calls + lost} calls had no answer: is ${options.url} overloaded?`
+    return `${lost} of ${calls + lost} calls had no answer: is ${originOf(options)} overloaded?`
   const hint = most === '404' ? ': is --path right, and does the model exist?' : ''
   return `${failed.status} of ${calls} calls failed, most with ${most}${hint}`
 }
@@ -174,6 +181,20 @@ function readTemplate(file: string): string {
     )
   }
 }
+
+function write(file: string, summary: Summary): void {
+  const options = { ...summary.options, url: originOf(summary.options) }
+  try {
+    writeFileSync(file, `${JSON.stringify({ ...summary, options }, null, 2)}\n`)
+  } catch (error) {
+    throw new UserError(
+      `cannot write --json ${file}: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+}
+
+/** The URL as it may be shown: it may hold a password. */
+const originOf = ({ url }: Options): string => new URL(url).origin
 
 function kindOf(headers: Headers): keyof CacheTally {
   const field = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === 'cache-status')?.[1]
@@ -272,10 +293,24 @@ function progress(seconds: number, seen: { readonly calls: number; readonly fail
   }
 }
 
-function positive(value: string): number {
-  const number = Number(value)
-  if (Number.isInteger(number) && number >= 1) return number
-  throw new InvalidArgumentError('Write a whole number of at least 1.')
+/** Beyond `max` it would be out of memory, or of the range of a timer, before the first call. */
+function upTo(max: number): (value: string) => number {
+  return (value) => {
+    const number = Number(value)
+    if (Number.isInteger(number) && number >= 1 && number <= max) return number
+    throw new InvalidArgumentError(`Write a whole number from 1 to ${max}.`)
+  }
+}
+
+function httpUrl(value: string): string {
+  const url = URL.parse(value)
+  if (url && /^https?:$/.test(url.protocol)) return value
+  throw new InvalidArgumentError('Write a URL such as http://127.0.0.1:8080.')
+}
+
+function absolute(value: string): string {
+  if (/^\/[\x21-\x7e]*$/.test(value)) return value
+  throw new InvalidArgumentError('Write a path such as /v1/models/digits:predict.')
 }
 
 function exponent(value: string): number {

@@ -2,9 +2,9 @@
  * A YAML file → frozen `Settings`, or every problem in it at once with its line, its column and the fix.
  */
 import { existsSync } from 'node:fs'
-import { open } from 'node:fs/promises'
 import { dirname, resolve as resolvePath } from 'node:path'
 import * as z from 'zod'
+import { readRegular, UnreadableError } from '../lib/regular-file.ts'
 import type { Issue } from './messages.ts'
 import { resolve } from './resolve.ts'
 import type { PartNames } from './schema/own.ts'
@@ -138,13 +138,7 @@ type FileContent =
 
 async function readText(file: string): Promise<FileContent> {
   try {
-    await using handle = await open(file, 'r')
-    const status = await handle.stat()
-    if (status.isDirectory())
-      return { problem: { message: 'this is a folder', fix: 'name the YAML file in it' } }
-    if (!status.isFile()) return { problem: { message: 'this is no regular file' } }
-    if (status.size > MAX_FILE_BYTES) return { problem: { message: 'the file is longer than 1 MiB' } }
-    const bytes = await handle.readFile()
+    const bytes = await readRegular(file, MAX_FILE_BYTES)
     if (bytes.includes(0)) return { problem: { message: 'this is a binary file', fix: 'name a YAML file' } }
     return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
   } catch (error) {
@@ -152,7 +146,14 @@ async function readText(file: string): Promise<FileContent> {
   }
 }
 
+const UNREADABLE = {
+  folder: { message: 'this is a folder', fix: 'name the YAML file in it' },
+  irregular: { message: 'this is no regular file' },
+  long: { message: 'the file is longer than 1 MiB' },
+} as const
+
 function whyUnreadable(error: unknown): { message: string; fix?: string } {
+  if (error instanceof UnreadableError) return UNREADABLE[error.what]
   if (error instanceof TypeError) return { message: 'the file is not UTF-8' }
   const { code } = error as NodeJS.ErrnoException
   if (code === 'ENOENT' || code === 'ENOTDIR') return { message: 'there is no such file' }

@@ -1,13 +1,16 @@
 /**
  * What a gateway can run with, and hardly anybody means: routes that no call reaches, pools that no route leads to, patterns that
- * look like regular expressions, or leave out the word they begin with. Said by `infergate check` and in the log, and no reason to refuse the file.
+ * look like regular expressions or leave out the word they begin with, listeners on one port. Said by `infergate check` and in the
+ * log, and no reason to refuse the file.
  */
+
+import type { HostPort } from '../core/addresses.ts'
 import type { Issue } from './messages.ts'
 import type { RouteSettings, Settings } from './schema.ts'
-import type { Path } from './walk.ts'
+import { type Path, printPath } from './walk.ts'
 
 export function warningsOf(settings: Settings): Issue[] {
-  return [...unreachable(settings), ...unused(settings), ...patterns(settings)]
+  return [...unreachable(settings), ...unused(settings), ...patterns(settings), ...clashes(settings)]
 }
 
 const warning = (path: Path, message: string, fix: string): Issue => ({ path, message, fix, at: 'value' })
@@ -100,3 +103,43 @@ function patternsOf({ path, model, headers }: RouteSettings['match']): Pattern[]
 const MORE =
   '* stands for one or more characters: give that a route of its own; for one model write match: { model: NAME }'
 const ONLY = '* alone stands for one or more characters, every other sign for itself'
+
+interface Listener extends HostPort {
+  readonly path: Path
+}
+
+/** The command line may move the first two, so that it is not certain. */
+function clashes({ server, admin, pools }: Settings): Issue[] {
+  const listeners: Listener[] = [
+    { path: ['server', 'listen'], ...server.listen },
+    { path: ['admin', 'listen'], ...admin.listen },
+    ...scalersOf(pools),
+  ]
+  return listeners.flatMap((one, i) => {
+    const other = listeners.slice(0, i).find((earlier) => isTaken(one, earlier))
+    if (!other) return []
+    return [warning(one.path, `${printPath(other.path)} has this port already`, 'give each one of its own')]
+  })
+}
+
+/** Pools may share a scaler: the same address is one listener. */
+function scalersOf(pools: Settings['pools']): Listener[] {
+  const found = new Map<string, Listener>()
+  for (const [name, { scale }] of Object.entries(pools)) {
+    for (const [i, emit] of (scale?.emit ?? []).entries()) {
+      if (emit.type !== 'keda' || found.has(emit.listen)) continue
+      const colon = emit.listen.lastIndexOf(':')
+      const [host, port] = [emit.listen.slice(0, colon), Number(emit.listen.slice(colon + 1))]
+      const path = ['pools', name, 'scale', 'emit', i, 'listen']
+      found.set(emit.listen, { path, host: host.replace(/^\[|\]$/g, ''), port })
+    }
+  }
+  return [...found.values()]
+}
+
+const EVERYWHERE = new Set(['0.0.0.0', '::'])
+
+function isTaken(one: HostPort, other: HostPort): boolean {
+  const isSameHost = one.host === other.host || EVERYWHERE.has(one.host) || EVERYWHERE.has(other.host)
+  return one.port !== 0 && one.port === other.port && isSameHost
+}

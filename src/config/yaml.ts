@@ -115,19 +115,29 @@ interface Substitution {
   readonly problems: YamlProblem[]
 }
 
-/** Puts the environment into every scalar value; also finds aliases that lead nowhere. */
+/** Puts the environment into every scalar value; also finds aliases that lead nowhere, and keys that would. */
 function substitute(
   document: Document,
   env: NodeJS.ProcessEnv,
   place: (offset: number) => Position,
 ): Substitution {
   const result: Substitution = { substituted: [], problems: [] }
+  const report = (node: unknown, path: Path, message: string): void => {
+    const offset = (node as Node | null)?.range?.[0] ?? 0
+    result.problems.push({ ...place(offset), path, message })
+  }
   const visit = (node: unknown, path: Path): void => {
-    if (isMap(node)) for (const pair of node.items) visit(pair.value, [...path, keyOf(pair)])
+    if (isMap(node)) {
+      for (const pair of node.items) {
+        const at = [...path, keyOf(pair)]
+        // The schema passes over it without a word.
+        if (keyOf(pair) === '__proto__') report(pair.key, at, 'this key cannot be used')
+        visit(pair.value, at)
+      }
+    }
     if (isSeq(node)) for (const [i, item] of node.items.entries()) visit(item, [...path, i])
     if (isAlias(node) && node.resolve(document) === undefined) {
-      const message = 'this alias has no anchor before it'
-      result.problems.push({ ...place(node.range?.[0] ?? 0), path, message })
+      report(node, path, 'this alias has no anchor before it')
     }
     if (!isScalar(node) || typeof node.value !== 'string' || !node.value.includes('${')) return
     const expanded = expand(node.value, env)

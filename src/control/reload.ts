@@ -7,11 +7,12 @@
  * container file systems. What decides is the digest of the bytes.
  */
 import { type FSWatcher, watch } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { digestOf } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
+import { readRegular, UnreadableError } from '../lib/regular-file.ts'
 
 export type ReloadResult<S> = { readonly settings: S } | { readonly problems: readonly string[] }
 
@@ -30,6 +31,8 @@ export interface ReloadOptions<S> {
 }
 
 const POLL_MS = 1_000
+/** Longer than any file that is taken over; whoever loads it has the last word. */
+const MAX_BYTES = 16 * 1024 * 1024
 /** Writers that truncate and then write are given this long to finish. */
 const SETTLE_MS = 50
 
@@ -174,11 +177,12 @@ export class Reload<S> {
     }
   }
 
+  /** Undefined while it is not there. A folder or a pipe in its place is a change as well: loading says what is wrong. */
   async #read(): Promise<string | undefined> {
     try {
-      return digestOf(await readFile(this.#options.file))
-    } catch {
-      return undefined
+      return digestOf(await readRegular(this.#options.file, MAX_BYTES))
+    } catch (error) {
+      return error instanceof UnreadableError ? error.message : undefined
     }
   }
 }

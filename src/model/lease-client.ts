@@ -5,7 +5,7 @@
  * already on its way. What is asked from outside (`update`, `drain`, `leave`) only sets a wish and wakes the loop.
  * Runs on a thread of its own, see lease.ts.
  */
-import { readFile } from 'node:fs/promises'
+import { readSecret } from '../lib/regular-file.ts'
 import { reasonOf } from './error.ts'
 
 /** A model as the registry hears of it; a new digest is a new deployment. */
@@ -210,7 +210,7 @@ export class LeaseClient {
 
   async #token(): Promise<string | undefined> {
     const { tokenFile, token } = this.#terms
-    return tokenFile === undefined ? token : (await readFile(tokenFile, 'utf8')).trim()
+    return tokenFile === undefined ? token : await readSecret(tokenFile)
   }
 
   #pause(ms: number): Promise<void> {

@@ -1,8 +1,10 @@
 /** The admin listener of a running gateway: closed to web pages, and its numbers are those of the calls made. */
 import { createHash } from 'node:crypto'
+import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { type RunningGateway, runInfergate, startGateway } from '../support/gateway.ts'
+import { freePort } from '../support/servers.ts'
 import { instances, PREDICT, settings, TWO } from '../support/settings.ts'
 
 let backend: ScriptedBackend
@@ -199,6 +201,29 @@ describe('the admin listener', () => {
     expect(bad.code).toBe(1)
     expect(bad.stdout).toMatch(/^status +404: \d+$/m)
     expect(bad.stderr).toMatch(/calls failed, most with 404: is --path right/)
+  })
+
+  it('is not load-tested with what cannot be, and a password in a URL is not told again', async () => {
+    const bench = async (...args: string[]) => {
+      const { code, stdout, stderr } = await runInfergate(['bench', '--duration', '1', ...args])
+      return { code, text: stdout + stderr }
+    }
+    const wrong = [
+      ['--keys', '1e12'],
+      ['--rows', '60000', '--features', '60000'],
+      ['--connections', '1e9'],
+      ['--duration', '1e9'],
+      ['--url', 'ftp://h'],
+      ['--path', 'nope'],
+    ]
+    for (const args of wrong) {
+      const { code, text } = await bench(...args)
+      expect([code, text.includes('    at ')], args.join(' ')).toEqual([1, false])
+    }
+    const away = await bench('--url', `http://u:geheim@127.0.0.1:${await freePort()}`, '--json', tmpdir())
+    expect(away.code).toBe(1)
+    expect(away.text).toContain('cannot write --json')
+    expect(away.text).not.toMatch(/geheim| {4}at /)
   })
 
   it('is asked from the shell', async () => {

@@ -119,6 +119,11 @@ test('a purge says what became unreachable', async () => {
   expect(JSON.parse(purged.out)).toEqual({ purged: { model: 'm', version: '3', tags: ['a', 'b'] } })
 })
 
+test('a port that nobody may ask is named as the reason', async () => {
+  const { code, err } = await run(['backends', 'list', ...at(1)])
+  expect([code, err]).toEqual([1, expect.stringMatching(/cannot reach http:\/\/127\.0\.0\.1:1: \S/)])
+})
+
 test('the token comes from a file or the environment, and its lack is explained', async () => {
   plane = await startControlPlane({ admin: { tokens: [{ hash: tokenHash('s3cret'), scopes: ['read'] }] } })
   const list = ['backends', 'list', ...at(plane.port)]

@@ -8,6 +8,7 @@ import { GatewayError } from '../../src/core/errors.ts'
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../support/control-plane.ts'
 import { eventually } from '../support/eventually.ts'
 import { call } from '../support/http.ts'
+import { exchange } from '../support/raw.ts'
 
 let plane: ControlPlane | undefined
 
@@ -150,6 +151,22 @@ describe('a body', () => {
   test('that names our own listener is refused', async () => {
     const { port } = await start()
     expect(await put(port, { url: `http://127.0.0.1:${port}` })).toMatchObject({ status: 400 })
+  })
+
+  test.each([
+    ['no HTTP at all', 'BAD\r\n\r\n', 400],
+    [
+      'a head that is too long',
+      `GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+      400,
+    ],
+    ['an expectation', 'GET /nope HTTP/1.1\r\nHost: localhost\r\nExpect: 200-maybe\r\n\r\n', 404],
+  ])('that is %s is answered with a problem', async (_what, bytes, status) => {
+    const { port } = await start()
+    const reply = await exchange(port, bytes)
+    expect(reply.status).toBe(status)
+    expect(reply.head).toMatch(/^content-type: application\/problem\+json/im)
+    expect(reply.body).toContain(`"status":${status},"detail":"`)
   })
 
   test('larger than 64 KiB is refused, announced or not, and explain takes more', async () => {

@@ -110,7 +110,8 @@ it('trailers come behind the answer of who asked for it', async () => {
   backend.script = (_, response) => {
     response.writeHead(200, { 'content-type': 'application/json', trailer: 'x-checked' })
     response.write(`{"predictions":[`)
-    response.addTrailers({ 'x-checked': 'yes' })
+    // The others would frame or route a message, and are none of a trailer's (RFC 9110, section 6.5.1).
+    response.addTrailers({ 'x-checked': 'yes', 'Content-Length': '3', Connection: 'close', Host: 'h' })
     response.end(`${row}]}`)
   }
   const { trailers, text } = await withTrailers({ instances: [row] })

@@ -95,6 +95,14 @@ describe('the fast door', () => {
     expect(server.answered[0]?.door).toBe('http')
   })
 
+  it('takes an expectation that nobody knows for none', async () => {
+    const server = await door()
+    const one = await client(server)
+    one.send('POST /whole HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 200-maybe\r\n\r\nabc')
+    const [reply] = await answers(one, 1)
+    expect([one.received.slice(0, 13), body(reply?.body).body]).toEqual(['HTTP/1.1 200 ', 'abc'])
+  })
+
   it('reads a request that is split at any byte', async () => {
     const server = await door()
     const request = post('/whole/split', 'body', ['X-Field: value'])

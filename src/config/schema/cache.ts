@@ -3,7 +3,9 @@
  */
 import * as z from 'zod'
 import { HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
-import { count, duration, fixed, hostPort, nameOf, orElse, serviceUrl, size } from './fields.ts'
+
+import { parseRedisUrl } from '../../core/redis-url.ts'
+import { count, duration, fixed, hostPort, nameOf, orElse, refuse, serviceUrl, size } from './fields.ts'
 import { ownOptions, type PartName } from './own.ts'
 
 const LONGEST_TTL = '3650d'
@@ -50,19 +52,24 @@ const remote = (maxEntryBytes: string) => ({
   ...room(maxEntryBytes),
 })
 
-const redis = z.strictObject({
-  name: tierName(),
-  type: z.literal('redis').describe('Redis, Valkey or anything that speaks their protocol.'),
-  url: serviceUrl(
-    ['redis:', 'rediss:'],
-    'redis://127.0.0.1:6379 or rediss://user:password@host:6380/0',
-  ).describe('`redis://[user:password@]host:port[/db]`; `rediss://` for TLS.'),
-  cluster: z
-    .boolean()
-    .prefault(false)
-    .describe('The URL names one node of a cluster; the others are learnt from it.'),
-  ...remote('8MiB'),
-})
+const redis = z
+  .strictObject({
+    name: tierName(),
+    type: z.literal('redis').describe('Redis, Valkey or anything that speaks their protocol.'),
+    url: serviceUrl(
+      ['redis:', 'rediss:'],
+      'redis://127.0.0.1:6379 or rediss://user:password@host:6380/0',
+    ).describe('`redis://[user:password@]host:port[/db]`; `rediss://` for TLS.'),
+    cluster: z
+      .boolean()
+      .prefault(false)
+      .describe('The URL names one node of a cluster; the others are learnt from it.'),
+    ...remote('8MiB'),
+  })
+  .superRefine(({ url, cluster }, ctx) => {
+    const read = parseRedisUrl(url, cluster)
+    if ('problem' in read) refuse(ctx, read.problem, ['url'])
+  })
 
 const memcached = z.strictObject({
   name: tierName(),

@@ -44,6 +44,11 @@ export function refuse(ctx: z.RefinementCtx, message: string, path: readonly Pro
   return z.NEVER
 }
 
+/** As `refuse`; whatever holds this value is not looked at any further. */
+function refuseWhole(ctx: z.RefinementCtx, message: string): void {
+  ctx.addIssue({ code: 'custom', message, continue: false })
+}
+
 /** Longest wait a Node timer can hold: 2^31 - 1 ms. */
 const LONGEST_TIMER = '24d'
 
@@ -155,9 +160,9 @@ export function serviceUrl(protocols: readonly string[], example: string) {
       const url = URL.parse(text)
       if (!url || !protocols.includes(url.protocol)) {
         const hint = text.includes('@') ? `; ${ENCODED}` : ''
-        return void refuse(ctx, `expected a URL such as ${example}${hint}`)
+        return refuseWhole(ctx, `expected a URL such as ${example}${hint}`)
       }
-      if (![url.username, url.password].every(isEncoded)) refuse(ctx, ENCODED)
+      if (![url.username, url.password].every(isEncoded)) refuseWhole(ctx, ENCODED)
     })
     .register(kinds, { kind: 'secretUrl' })
 }
@@ -187,9 +192,11 @@ export function nameOf(what: string) {
 
 /** `host:port`, with an IPv6 host in brackets; unlike `address`, the port is somebody else's and not 0. */
 export function hostPort(example: string) {
-  return z.string().regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4}$/, {
-    error: `expected host:port, such as ${example}`,
-  })
+  const error = `expected host:port, such as ${example}`
+  return z
+    .string()
+    .regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4}$/, { error, abort: true })
+    .refine((text) => Number(/\d+$/.exec(text)?.[0]) <= 65_535, { error })
 }
 
 export const count = (min: number, max: number) => z.int().min(min).max(max)

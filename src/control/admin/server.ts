@@ -64,13 +64,15 @@ export class AdminServer {
     this.#auth = authOf(options.settings)
     const { clock, log } = options
     this.events = new EventHub({ clock, log, present: () => this.#present() })
-    this.#server = http.createServer(LIMITS, (request, response) => {
+    const serve = (request: IncomingMessage, response: ServerResponse): void => {
       this.#serve(request, response).catch((error: unknown) => this.#failed(request, response, error))
-    })
+    }
+    this.#server = http.createServer(LIMITS, serve)
+    // An expectation that nobody knows is none (RFC 9110, section 10.1.1).
+    this.#server.on('checkExpectation', serve)
     this.#connections = new Connections(this.#server, MAX_CONNECTIONS)
     this.#server.on('clientError', (_, socket) => {
-      if (socket.writable)
-        socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
+      if (socket.writable) socket.end(noRequest())
       else socket.destroy()
     })
   }
@@ -266,4 +268,11 @@ function listenError(error: NodeJS.ErrnoException, { host, port }: HostPort): Er
   return new Error(`the admin listener cannot open ${at}: ${fix[error.code ?? ''] ?? error.message}`, {
     cause: error,
   })
+}
+
+/** The whole answer to what the parser refused. */
+function noRequest(): string {
+  const { status, body } = new Problem(400, 'this is no whole HTTP request, or its head is over 16 KiB')
+  const head = `HTTP/1.1 ${status} Bad Request\r\nconnection: close\r\ncontent-type: application/problem+json`
+  return `${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
 }

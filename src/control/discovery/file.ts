@@ -4,12 +4,12 @@
  * every few seconds it is read anyway, for file systems that announce nothing.
  */
 import { createHash } from 'node:crypto'
-import { constants, type FSWatcher, watch } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FSWatcher, watch } from 'node:fs'
 import { dirname } from 'node:path'
 import { parseBackendUrl } from '../../core/addresses.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { openRegular } from '../../lib/regular-file.ts'
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import type { DiscoverySource, Snapshot } from './source.ts'
 
@@ -40,7 +40,7 @@ class FileSource implements DiscoverySource {
   #digest = ''
   #complaint = ''
   #reading = false
-  /** Events in the folder so far, and when the first came that no reading has followed. */
+  /** Events in the folder so far, and when the first of them, or a wish to hear it again, came that no reading has followed. */
   #changes = 0
   #changedAt: number | undefined
   /** Somebody wants to hear it again, changed or not. */
@@ -58,6 +58,7 @@ class FileSource implements DiscoverySource {
 
   refresh(): void {
     this.#isAsked = true
+    this.#changedAt ??= this.#options.clock.now()
     // Somebody may be writing it just now.
     this.#plan(DEBOUNCE_MS)
   }
@@ -80,7 +81,7 @@ class FileSource implements DiscoverySource {
     let dueIn = REREAD_MS
     try {
       if (!this.#watcher) this.#watch()
-      await using handle = await opened(this.#options.path)
+      await using handle = await openRegular(this.#options.path, MAX_BYTES)
       const changes = this.#changes
       const text = await handle.readFile('utf8')
       // It was written while it was read: half a list may look like a whole one.
@@ -90,7 +91,8 @@ class FileSource implements DiscoverySource {
       this.#complain(error instanceof Error ? error.message : String(error))
     } finally {
       this.#reading = false
-      this.#plan(dueIn)
+      // What was heard since the bytes were read, while the file was closed, is not put off.
+      this.#plan(this.#changedAt === undefined ? dueIn : DEBOUNCE_MS)
     }
   }
 
@@ -131,16 +133,6 @@ class FileSource implements DiscoverySource {
     this.#watcher?.close()
     this.#watcher = undefined
   }
-}
-
-/** Rejects for what is no file or too large before a byte is read: a pipe would be waited for without end. */
-async function opened(path: string): Promise<FileHandle> {
-  // Without this, opening a pipe that nobody writes to waits for ever.
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
-  const status = await handle.stat()
-  if (status.isFile() && status.size <= MAX_BYTES) return handle
-  await handle.close()
-  throw new Error(status.isFile() ? `it is larger than ${MAX_BYTES} bytes` : 'it is no regular file')
 }
 
 /** The backends of a parsed file: `[…]` or `{ "backends": […] }`, each a URL or an object with one. Throws. */

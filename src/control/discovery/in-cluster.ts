@@ -1,7 +1,7 @@
 /** How a process inside a Kubernetes cluster reaches the API server: two variables and the service account's files. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../lib/clock.ts'
+import { readSecret } from '../../lib/regular-file.ts'
 import type { ApiServer } from './kubernetes.ts'
 
 export interface InClusterOptions {
@@ -29,7 +29,7 @@ export function inCluster(options: InClusterOptions): () => Promise<ApiServer> {
     if (at === undefined) {
       throw new Error('this is no Kubernetes cluster: name the API server as apiServer in the settings')
     }
-    const found: ApiServer = { url: at.replace(/\/+$/, ''), token: token?.trim(), ca }
+    const found: ApiServer = { url: at.replace(/\/+$/, ''), token, ca }
     known = { server: found, until: clock.now() + REREAD_MS }
     return found
   }
@@ -46,7 +46,7 @@ function serviceUrl({
 /** Undefined: not there, as outside of a cluster. */
 async function read(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8')
+    return await readSecret(path)
   } catch {
     return undefined
   }

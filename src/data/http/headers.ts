@@ -71,6 +71,16 @@ export function forwardedReply(headers: RawPairs): string[] {
   return out
 }
 
+/** Trailers as they go to the client, without those that would frame or route a message (RFC 9110, section 6.5.1). */
+export function forwardedTrailers(trailers: RawPairs): string[] {
+  const out: string[] = []
+  for (let i = 0; i < trailers.length; i += 2) {
+    const name = trailers[i] as string
+    if (!HOP_BY_HOP.get(name) && !REPLACED.get(name)) out.push(name, trailers[i + 1] as string)
+  }
+  return out
+}
+
 /** The fields that go to the client; worked out once for a head that comes again. */
 export function clientFields({ headers, notes }: Reply): Fields {
   if (!notes) {

@@ -141,7 +141,8 @@ export class NodeExchange implements HttpExchange {
   /** The body is asked for only once the head is accepted, and HTTP/1.0 knows no asking (RFC 9110, section 10.1.1). */
   #invite(): void {
     const { headers, httpVersion } = this.#request
-    if (headers.expect !== undefined && httpVersion === '1.1') this.#response.writeContinue()
+    if (/\b100-continue\b/i.test(headers.expect ?? '') && httpVersion === '1.1')
+      this.#response.writeContinue()
   }
 }
 

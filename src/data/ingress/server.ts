@@ -126,6 +126,8 @@ export function attach(server: Server, context: NodeDoorContext): LineOf {
   server.on('request', serve)
   server.on('checkContinue', serve)
   server.on('connect', ({ socket }) => lineOf(socket).tunnelAsked())
+  // An expectation that nobody knows is none (RFC 9110, section 10.1.1); node:http would answer 417 itself, unseen by us.
+  server.on('checkExpectation', serve)
   server.on('clientError', (error, socket) => lineOf(socket).broken(error))
   return lineOf
 }

@@ -8,6 +8,7 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { HttpExchange } from '../exchange/exchange.ts'
+import { forwardedTrailers } from '../http/headers.ts'
 
 /** Where a route does not say. */
 const IDLE_MS = 60_000
@@ -55,7 +56,7 @@ export class AnswerStream {
       this.#moved()
     }
     if (signal.aborted) throw signal.reason
-    exchange.end(trailers?.() ?? [])
+    exchange.end(forwardedTrailers(trailers?.() ?? []))
   }
 
   /** The request's body while it is passed on. */

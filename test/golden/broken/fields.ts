@@ -285,6 +285,34 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
       '1:18: admin.listen: without admin.tokens the admin API must listen on a loopback address, such as 127.0.0.1:9090',
     ],
   ],
+  ...[
+    ['redis://h/abc', 'url may end with /NUMBER, the database, and with nothing else'],
+    ['redis://h/-1', 'url may end with /NUMBER, the database, and with nothing else'],
+    ['redis://h?family=6', 'url may end with /NUMBER, the database, and with nothing else'],
+    ['redis:///x', 'url must begin with redis:// or rediss:// and name a host'],
+  ].map(
+    ([url, message]) =>
+      [
+        `a Redis that serve would not take: ${url}`,
+        `cache: { tiers: [{ name: r, type: redis, url: "${url}" }] }${REST}`,
+        [`1:47: cache.tiers[0].url: ${message}`],
+      ] as const,
+  ),
+  [
+    'a database in a cluster',
+    `cache: { tiers: [{ name: r, type: redis, cluster: true, url: "redis://h/3" }] }${REST}`,
+    ['1:62: cache.tiers[0].url: a cluster has database 0 only; take /3 out of the url'],
+  ],
+  [
+    'a port beyond all ports',
+    `cache: { tiers: [{ name: m, type: memcached, servers: ["h:65536"] }] }${REST}`,
+    ['1:56: cache.tiers[0].servers[0]: expected host:port, such as 127.0.0.1:11211'],
+  ],
+  [
+    'a name that means something to JavaScript',
+    'pools: { __proto__: { backends: [] }, a: {} }\nroutes: [{ pool: a }]\n',
+    ['1:10: pools.__proto__: this key cannot be used'],
+  ],
   [
     'two listeners on one address',
     `server: { listen: 127.0.0.1:9000 }\nadmin: { listen: 127.0.0.1:9000 }${REST}`,

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -230,6 +231,14 @@ describe('the file', () => {
     if (content !== undefined) writeFileSync(file, content)
     const loaded = await loadSettings(file)
     expect('problems' in loaded && loaded.problems.map(formatProblem)).toEqual([`${file}:1:1: ${message}`])
+  })
+
+  it('that is a pipe is a problem, and is not waited for', async () => {
+    const file = join(home, 'pipe.yaml')
+    execFileSync('mkfifo', [file])
+    const loaded = await loadSettings(file)
+    const wanted = `${file}:1:1: this is no regular file`
+    expect('problems' in loaded && loaded.problems.map(formatProblem)).toEqual([wanted])
   })
 
   it('that is a folder is a problem, not an exception', async () => {

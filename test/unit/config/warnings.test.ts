@@ -116,3 +116,24 @@ describe('a pattern that leaves out the word it begins with', () => {
     expect(warningsOf(...matches.map((match) => ({ match })))).toEqual([])
   })
 })
+
+describe('a port that something else of the file has', () => {
+  const keda = (listen: string) => ({ scale: { emit: [{ type: 'keda', listen }] } })
+  it.each([
+    [{ admin: { listen: '127.0.0.1:8080' } }, ['admin.listen: server.listen has this port already']],
+    [{ admin: { listen: '127.0.0.1:8081' } }, []],
+    [{ server: { listen: '127.0.0.1:0' }, admin: { listen: '127.0.0.1:0' } }, []],
+    [{ server: { listen: '10.0.0.1:9090' } }, []],
+    [
+      { pools: { a: keda('0.0.0.0:9090'), b: keda('0.0.0.0:9090') } },
+      ['pools.a.scale.emit[0].listen: admin.listen has this port already'],
+    ],
+    [{ pools: { a: keda('127.0.0.1:6000'), b: keda('127.0.0.1:6000') } }, []],
+  ])('%j', (more, wanted) => {
+    const routes = [
+      { name: 'a', pool: 'a', match: { path: '/a/*' } },
+      { name: 'b', pool: 'b' },
+    ]
+    expect(parsed(routes, more).warnings).toEqual(wanted)
+  })
+})

@@ -1,4 +1,5 @@
 /** Live settings on a real file: replaced, rewritten, swapped behind a symlink, broken and mended. */
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -141,4 +142,24 @@ test('a stopped one listens to nothing', async () => {
   expect(process.listenerCount('SIGHUP')).toBe(before)
   await reload.check({ force: true })
   expect(loads()).toBe(0)
+})
+
+test.each([
+  ['a pipe', (path: string) => void execFileSync('mkfifo', [path])],
+  ['a device without end', (path: string) => symlinkSync('/dev/zero', path)],
+  ['a folder', (path: string) => mkdirSync(path)],
+])('%s in place of the file is refused, and the file that comes next taken over', async (_what, put) => {
+  writeFileSync(file, text({ port: 1, limit: 1 }))
+  const { reload, applied } = await start({ load: async () => ({ problems: ['no file'] }) })
+  rmSync(file)
+  put(file)
+  await eventually(() => expect(reload.reasons).toEqual(['config: refused reload: no file']))
+  const next = { port: 1, limit: 2 }
+  const { reload: later, applied: taken } = await start()
+  rmSync(file, { recursive: true })
+  writeFileSync(file, text(next))
+  await eventually(() => expect(taken).toEqual([next]))
+  await later.check()
+  await reload.check()
+  expect(applied).toEqual([])
 })

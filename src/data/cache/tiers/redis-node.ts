@@ -5,50 +5,11 @@
 
 import { isIP } from 'node:net'
 import type { HostPort } from '../../../core/addresses.ts'
+import type { RedisTarget } from '../../../core/redis-url.ts'
 import { ConnectionRefused, ReconnectingConnection } from './reconnecting-connection.ts'
 import { connectRedis, type SendCommands } from './redis-connection.ts'
 import { diagnosed, isIdle, refusalOf } from './redis-refusal.ts'
 import { type Args, isOk, type RedisReply, RespError } from './redis-reply.ts'
-
-/** What the URL says. */
-export interface RedisTarget {
-  readonly address: HostPort
-  readonly isSecure: boolean
-  readonly user: string
-  readonly password: string
-  readonly database: number
-}
-
-/** @throws Error with the fix, and without the URL: it may hold a password. */
-export function parseTarget(name: string, url: string, cluster: boolean): RedisTarget {
-  const parsed = URL.parse(url)
-  if (!parsed || !/^rediss?:$/.test(parsed.protocol) || parsed.hostname === '')
-    throw new Error(`${name}: url must begin with redis:// or rediss:// and name a host`)
-  const [, digits = '0'] = /^\/?(\d{1,5})?$/.exec(parsed.pathname) ?? []
-  if (!/^\/?\d{0,5}$/.test(parsed.pathname) || parsed.search !== '' || parsed.hash !== '')
-    throw new Error(`${name}: url may end with /NUMBER, the database, and with nothing else`)
-  const database = Number(digits)
-  if (cluster && database !== 0)
-    throw new Error(`${name}: a cluster has database 0 only; take /${database} out of the url`)
-  return {
-    address: {
-      host: parsed.hostname.replace(/^\[|\]$/g, ''),
-      port: Number(parsed.port === '' ? 6379 : parsed.port),
-    },
-    isSecure: parsed.protocol === 'rediss:',
-    user: decoded(name, parsed.username),
-    password: decoded(name, parsed.password),
-    database,
-  }
-}
-
-function decoded(name: string, text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    throw new Error(`${name}: a % in the user or the password of the url is written %25`)
-  }
-}
 
 export interface NodeOptions {
   readonly target: RedisTarget

@@ -1,8 +1,9 @@
 /** From the settings of a Redis tier to a client of it. */
 import type { HostPort } from '../../../core/addresses.ts'
+import { parseRedisUrl, type RedisTarget } from '../../../core/redis-url.ts'
 import { type RedisClient, singleClient } from './redis-client.ts'
 import { ClusterClient } from './redis-cluster.ts'
-import { type ConnectionCheck, openNode, parseTarget, type RedisTarget } from './redis-node.ts'
+import { type ConnectionCheck, openNode } from './redis-node.ts'
 import type { RedisReply } from './redis-reply.ts'
 import { DEFAULT_CONNECT_TIMEOUT, DEFAULT_PREFIX, type RemoteOptions } from './remote.ts'
 
@@ -29,7 +30,9 @@ export function openRedis(options: RedisOptions, maxBytes: number): OpenedRedis 
     connectTimeout = DEFAULT_CONNECT_TIMEOUT,
     prefix = DEFAULT_PREFIX,
   } = options
-  const target = parseTarget(name, url, cluster)
+  const read = parseRedisUrl(url, cluster)
+  if ('problem' in read) throw new Error(`${name}: ${read.problem}`)
+  const { target } = read
   const common = { target, cluster, connectTimeout, maxBytes, trial: trialOf(prefix, cluster) }
   const open = (address: HostPort) => openNode({ ...common, address: () => address })
   if (!cluster) return { client: singleClient(open(target.address)), target, any: () => target.address }
