@@ -12,8 +12,8 @@ import type { Route } from '../route/routes.ts'
 export type DoorName = 'fast' | 'http'
 
 /**
- * What was read from a head. A door that sees the same head again on a connection gives the same notes, and
- * nothing in them is worked out twice.
+ * What was read from a head. A door that sees the same head again gives the same notes, and nothing in them is worked out
+ * twice. Where only volatile fields differ, `headers` and `timeout` are the call's own, and the rest is what was decided before.
  */
 export interface HeadNotes {
   path?: string

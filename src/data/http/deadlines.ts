@@ -41,8 +41,10 @@ const FORMS: Readonly<Record<string, Form>> = {
 /** When the first token should be there: a wish, so it bounds the wait for a backend and cuts no call. */
 const FIRST_TOKEN = 'x-slo-ttft-ms'
 
-/** How long the names of all these are. */
-const LENGTHS = new Set([FIRST_TOKEN, ...Object.keys(FORMS)].map(({ length }) => length))
+/** The fields above, by name. */
+export const DEADLINE_FIELDS: readonly string[] = [FIRST_TOKEN, ...Object.keys(FORMS)]
+
+const LENGTHS = new Set(DEADLINE_FIELDS.map(({ length }) => length))
 
 /** What the caller allows, in milliseconds from the arrival of the call; undefined: it does not say. */
 export function callerTimeout(headers: RawPairs): number | undefined {

@@ -48,7 +48,7 @@ export interface IngressParts {
   readonly mintId: () => string
 }
 
-export interface Ingress {
+export interface Ingress extends Pick<IngressParts, 'live'> {
   serve(exchange: HttpExchange): void
   readonly memoryHit: MemoryHit
 }
@@ -63,6 +63,7 @@ export function createIngress(parts: IngressParts): Ingress {
       if (!isRecalled) new RequestHandler(parts, exchange).start()
     },
     memoryHit: parts.memoryHit ?? never,
+    live: parts.live,
   }
 }
 

@@ -3,6 +3,7 @@
  * the first that matches wins.
  */
 import { header, type RawPairs, type Target } from '../../core/call.ts'
+import { folded } from '../../core/fields.ts'
 import { decoded, plainPath } from '../../core/path.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 
@@ -110,15 +111,21 @@ interface RouteRequest {
 
 export type Router = (asked: RouteRequest) => Matched | undefined
 
-/** What the settings may change while calls run. */
+/** A router, and what it and the keys of its routes go by. */
+export interface RouteTable extends Router {
+  /** Names of the header fields that any route names in `match.headers` or `vary`, as `folded` gives them. */
+  readonly fields: ReadonlySet<string>
+}
+
+/** What the settings may change while calls run: replaced as a whole. */
 export interface Live {
-  readonly route: Router
+  readonly route: RouteTable
   readonly maxBodyBytes: number
 }
 
-export function createRouter(routes: readonly Route[]): Router {
+export function createRouter(routes: readonly Route[]): RouteTable {
   const compiled = routes.map((route) => ({ route, fits: compile(route) }))
-  return (asked) => {
+  const find: Router = (asked) => {
     // What the path says, however it is spelled: once for rules, which name things as people do, once for dialects.
     const said = decoded(asked.path) ?? asked.path
     const plain = plainPath(asked.path)
@@ -133,6 +140,13 @@ export function createRouter(routes: readonly Route[]): Router {
     }
     return undefined
   }
+  return Object.assign(find, { fields: new Set(routes.flatMap(fieldsOf)) })
+}
+
+function fieldsOf({ match, cache }: Route): string[] {
+  return [...Object.keys(match.headers ?? {}), ...(cache?.vary ?? [])].map((name) =>
+    folded(name.toLowerCase()),
+  )
 }
 
 function dialect(route: Route, method: string, path: string): Matched | undefined {

@@ -11,7 +11,7 @@ import { Linger } from '../linger.ts'
 import { Arrivals, kept } from './arrivals.ts'
 import type { DoorConnection, DoorContext } from './context.ts'
 import type { RequestHead } from './head.ts'
-import { OwnHeads } from './heads.ts'
+import { OwnHeads } from './own-heads.ts'
 import { readInto } from './read-into.ts'
 import { FastRequest, type ResponseWriter } from './request.ts'
 import { SocketWriter } from './socket-writer.ts'
@@ -57,7 +57,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     const socket = own ?? accepted
     this.#socket = socket
     this.#context = context
-    this.#heads = new OwnHeads(context.heads)
+    this.#heads = new OwnHeads(context.known)
     this.#out = new SocketWriter(socket, context.writeBatcher, () => this.#filled())
     this.#timer = timer(() => this.#expired())
     context.connections.add(this)
@@ -184,11 +184,12 @@ export class Connection implements ResponseWriter, DoorConnection {
 
   #next(bytes: Buffer): boolean {
     this.#unread = undefined
-    const repeat = this.#context.repeats.get(bytes)
-    if (repeat && this.#context.memoryHit.again(repeat, this)) return this.#answeredAtOnce(repeat.head)
-    const head = this.#heads.read(bytes)
+    const { memoryHit, wheel, limits } = this.#context
+    const key = this.#heads.keyOf(bytes)
+    const repeat = this.#heads.repeats.get(key)
+    if (repeat && memoryHit.again(repeat, this)) return this.#answeredAtOnce(repeat.head)
+    const head = this.#heads.read(bytes, key)
     if (head === 'other') return this.#handOver(bytes)
-    const { wheel, limits } = this.#context
     if (head === 'part') {
       if (++this.#pieces > MAX_PIECES) return this.#handOver(bytes)
       if (this.#pieces === 1) wheel.arm(this.#timer, limits.headTimeoutMs)
@@ -200,15 +201,16 @@ export class Connection implements ResponseWriter, DoorConnection {
     const body = bytes.subarray(head.bytes, end)
     const rest = bytes.length > end ? bytes.subarray(end) : undefined
     this.#unread = rest
-    const source = bytes.length >= end ? this.#context.memoryHit.answer(head, [body], this) : undefined
-    if (source && !rest) this.#context.repeats.keep(bytes, head, source)
+    const source = bytes.length >= end ? memoryHit.answer(head, [body], this) : undefined
+    if (source && !rest) this.#heads.repeats.keep(this.#heads.keyOf(bytes), head, source)
     if (source) return this.#answeredAtOnce(head)
-    const request = new FastRequest(this, head)
+    const own = this.#heads.own(bytes, head)
+    const request = new FastRequest(this, own)
     this.#request = request
     request.take(body)
     if (!request.isComplete) {
       wheel.arm(this.#timer, limits.bodyTimeoutMs)
-      if (head.length <= MAX_HELD_BYTES && head.notes.decision?.key) this.#held = head
+      if (own.length <= MAX_HELD_BYTES && own.notes.decision?.key) this.#held = own
     }
     if (!this.#held) this.#context.serve(request)
     return true

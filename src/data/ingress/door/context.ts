@@ -3,8 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { Wheel } from '../../../lib/wheel.ts'
 import type { WriteBatcher } from '../../../lib/write-batcher.ts'
 import type { Ingress } from '../ingress.ts'
-import type { Heads } from './heads.ts'
-import type { Repeats } from './repeats.ts'
+import type { KnownRequests } from './known.ts'
 
 /** All times in milliseconds. */
 export interface DoorLimits {
@@ -27,8 +26,8 @@ export interface DoorContext extends Ingress {
   readonly wheel: Wheel
   /** Gives the connection to node:http; its unread bytes are in the stream. `headMs`: what is left for the head that they begin. */
   readonly handOver: (socket: Duplex, headMs: number) => void
-  readonly heads: Heads
-  readonly repeats: Repeats
+  /** Under the present settings. */
+  readonly known: () => KnownRequests
   readonly writeBatcher: WriteBatcher
   readonly connections: Set<DoorConnection>
   /** The field lines about a connection that stays. */

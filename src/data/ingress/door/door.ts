@@ -10,8 +10,7 @@ import { WriteBatcher } from '../../../lib/write-batcher.ts'
 import type { Ingress } from '../ingress.ts'
 import { Connection } from './connection.ts'
 import type { DoorContext, DoorLimits } from './context.ts'
-import { Heads } from './heads.ts'
-import { Repeats } from './repeats.ts'
+import { KnownRequests } from './known.ts'
 
 export interface DoorOptions extends Ingress {
   /** Listens, limits the connections, and serves whatever is not plain. */
@@ -50,8 +49,7 @@ export function createDoor({
       for (const listener of inner) listener.call(server, socket)
       handedOver(socket, headMs)
     },
-    heads: new Heads(options.limits.maxHeadBytes),
-    repeats: new Repeats(),
+    known: knownUnder(options.live, options.limits.maxHeadBytes),
     writeBatcher: new WriteBatcher(),
     connections: new Set(),
     keepAlive: `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(options.limits.keepAliveTimeoutMs / 1000)}\r\n`,
@@ -77,5 +75,15 @@ export function createDoor({
     cut() {
       for (const connection of context.connections) connection.cut()
     },
+  }
+}
+
+/** Other settings may go by other fields, so under them nothing is known. */
+function knownUnder(live: Ingress['live'], maxHeadBytes: number): () => KnownRequests {
+  let known = new KnownRequests(live(), maxHeadBytes)
+  return () => {
+    const now = live()
+    if (known.live !== now) known = new KnownRequests(now, maxHeadBytes)
+    return known
   }
 }

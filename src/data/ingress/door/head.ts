@@ -22,6 +22,8 @@ export interface RequestHead {
   readonly length: number
   /** Bytes of the head, the empty line included. */
   readonly bytes: number
+  /** All of it, as it came. */
+  readonly text: string
   readonly notes: HeadNotes
 }
 
@@ -189,7 +191,7 @@ function meaning(bytes: Buffer, extent: Extent): RequestHead | 'other' {
   // A length belongs to POST, and POST has one: everything else has a meaning of its own somewhere.
   if (host === undefined || (method === 'POST') !== (length !== undefined)) return 'other'
   const target = text.slice(targetStart, targetEnd)
-  return { method, target, headers, host, length: length ?? 0, bytes: end, notes: {} }
+  return { method, target, headers, host, length: length ?? 0, bytes: end, text, notes: {} }
 }
 
 /** Digits, no sign, no leading zero, and exact as a number. */
@@ -204,7 +206,7 @@ function isLength(value: string): boolean {
 }
 
 /** `name` in lower case. Only letters differ by that bit among the characters a name may have. */
-function isName(bytes: Buffer, start: number, end: number, name: Buffer): boolean {
+export function isName(bytes: Buffer, start: number, end: number, name: Buffer): boolean {
   if (end - start !== name.length) return false
   for (let i = 0; i < name.length; i++) {
     const byte = bytes[start + i] as number

@@ -1,6 +1,6 @@
 /**
  * Heads that were read lately, by their bytes: clients repeat them, on one connection and over many, and one that is
- * the same, byte for byte, is not read again, nor is what follows from it worked out again.
+ * the same, byte for byte but for its volatile values, is not read again, nor is what follows from it worked out again.
  */
 import { type ParsedHead, type RequestHead, readHead } from './head.ts'
 
@@ -20,14 +20,16 @@ export class Heads {
     this.#maxHeadBytes = maxHeadBytes
   }
 
-  read(bytes: Buffer): ParsedHead {
-    const end = bytes.indexOf(END, 0, 'latin1')
-    if (end < 0 || end + END.length > MAX_BYTES) return readHead(bytes, this.#maxHeadBytes)
-    const text = bytes.toString('latin1', 0, end + END.length)
-    const known = this.#young.get(text) ?? this.#old.get(text)
-    if (known) return known
+  /** The head that was kept by such bytes. */
+  find(key: Buffer): RequestHead | undefined {
+    const text = textOf(key)
+    return this.#young.get(text) ?? this.#old.get(text)
+  }
+
+  /** Reads the head, and keeps it by `key`, which is at least as long. */
+  read(bytes: Buffer, key = bytes): ParsedHead {
     const head = readHead(bytes, this.#maxHeadBytes)
-    if (typeof head === 'object' && head.bytes === text.length) this.#keep(text, head)
+    if (typeof head === 'object' && head.bytes <= MAX_BYTES) this.#keep(textOf(key), head)
     return head
   }
 
@@ -41,29 +43,8 @@ export class Heads {
   }
 }
 
-/** A head of up to so many bytes is remembered, in case the next is the same. */
-const MAX_REMEMBERED_BYTES = 2048
-
-/** The heads of one connection: the last one comes again more often than not, and is compared without being looked up. */
-export class OwnHeads {
-  readonly #heads: Heads
-  #last: RequestHead | undefined
-  #lastBytes: Buffer | undefined
-
-  constructor(heads: Heads) {
-    this.#heads = heads
-  }
-
-  read(bytes: Buffer): ParsedHead {
-    const last = this.#lastBytes
-    const isLonger = last !== undefined && bytes.length >= last.length
-    if (isLonger && this.#last && bytes.compare(last, 0, last.length, 0, last.length) === 0) return this.#last
-    const head = this.#heads.read(bytes)
-    if (typeof head === 'object' && head.bytes <= MAX_REMEMBERED_BYTES) {
-      this.#last = head
-      // A copy: the bytes around it must not be kept alive with it, and are used again.
-      this.#lastBytes = Buffer.copyBytesFrom(bytes, 0, head.bytes)
-    }
-    return head
-  }
+/** Empty where the end has not come, or is too far. */
+function textOf(key: Buffer): string {
+  const end = key.indexOf(END, 0, 'latin1') + END.length
+  return end < END.length || end > MAX_BYTES ? '' : key.toString('latin1', 0, end)
 }

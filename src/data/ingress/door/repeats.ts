@@ -1,7 +1,7 @@
 /**
- * Whole short requests, head and body, that were answered at once lately, by their bytes: the same bytes again are one
- * look-up, nothing of them is read or digested. The bytes themselves are what is compared, so no two requests can be
- * taken for each other; what they were answered from is asked whether it still holds.
+ * Whole short requests, head and body, that were answered at once lately, by their bytes (with blanks for volatile values): the
+ * same bytes again are one look-up, nothing of them is read or digested. The bytes themselves are what is compared, so no two
+ * requests can be taken for each other; what they were answered from is asked whether it still holds.
  */
 import { type HitSource, type Repeat, repeatOf } from '../../hits/memory-hit.ts'
 import type { RequestHead } from './head.ts'

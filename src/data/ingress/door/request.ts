@@ -47,6 +47,7 @@ const LEAVING: RequestHead = {
   host: '',
   length: 0,
   bytes: 0,
+  text: '',
   notes: {},
 }
 

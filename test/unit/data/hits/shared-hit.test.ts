@@ -113,6 +113,7 @@ async function setup() {
       notes,
       length: BODY.length,
       bytes: 0,
+      text: '',
     })
     request.take(BODY)
     const raw = decision.key ? rawDigest(decision.key.prefix, BODY) : undefined

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { HitSource } from '../../../../src/data/hits/memory-hit.ts'
 import { createDoor } from '../../../../src/data/ingress/door/door.ts'
 import { SocketWriter } from '../../../../src/data/ingress/door/socket-writer.ts'
+import { createRouter } from '../../../../src/data/route/routes.ts'
 import { systemClock } from '../../../../src/lib/clock.ts'
 import { Wheel } from '../../../../src/lib/wheel.ts'
 import { WriteBatcher } from '../../../../src/lib/write-batcher.ts'
@@ -80,11 +81,13 @@ it('a client that does not read its answers is not read from either', async () =
   let served = 0
   const { socket, writes } = client({ reads: false })
   const wheel = new Wheel(systemClock)
+  const live = { route: createRouter([]), maxBodyBytes: 100 }
   const door = createDoor({
     server: createServer(),
     wheel,
     limits: { maxHeadBytes: 8192, headTimeoutMs: 5000, bodyTimeoutMs: 5000, keepAliveTimeoutMs: 5000 },
     serve: () => {},
+    live: () => live,
     memoryHit: {
       answer(_head, _body, line) {
         served++

@@ -1,0 +1,98 @@
+/**
+ * The bytes of a request with blanks in place of what its client writes anew for each call: ids for traces and logs,
+ * deadlines. Nothing that is decided about a head hangs on these fields, so that two heads which are equal with blanks are
+ * decided alike. Everything else stays as it is, names, lengths and line ends included.
+ */
+import { SDK_FIELDS, TRACING_FIELDS } from '../../../core/fields.ts'
+import { Scratch } from '../../../lib/scratch.ts'
+import { DEADLINE_FIELDS } from '../../http/deadlines.ts'
+import { isName } from './head.ts'
+
+/** Of a request that ends later, the first so many bytes are what it is known by. */
+const MAX_BYTES = 2048
+/** A head with more of these fields stays as it is. */
+const MAX_VALUES = 32
+const MAX_NAME = 64
+
+const LF = 10
+const CR = 13
+const SPACE = 32
+const DELETE = 127
+const COLON = 58
+
+/** May differ with each call of a client, and decide nothing about its head. */
+export const VOLATILE_FIELDS: readonly string[] = [
+  ...TRACING_FIELDS,
+  ...DEADLINE_FIELDS,
+  ...SDK_FIELDS,
+  'date',
+  'idempotency-key',
+  'x-request-timeout',
+]
+
+export class VolatileFields {
+  /** The names by their shape: most fields of most heads have another length or another first letter. */
+  readonly #names: (Buffer[] | undefined)[] = new Array(MAX_NAME * 32)
+  readonly #scratch = new Scratch(MAX_BYTES)
+  /** Where the values of the head that is being read lie: two offsets a value. */
+  readonly #values = new Int32Array(MAX_VALUES * 2)
+
+  /** `used`: the fields that routes and keys go by, so that they are no blanks. */
+  constructor(used: ReadonlySet<string>) {
+    for (const text of VOLATILE_FIELDS) {
+      if (used.has(text)) continue
+      const name = Buffer.from(text)
+      const of = (this.#names[shapeOf(name, 0, name.length)] ??= [])
+      of.push(name)
+    }
+  }
+
+  /** The bytes themselves where there is nothing to blank, or no whole head; otherwise what stands until the next is read. */
+  blanked(bytes: Buffer): Buffer {
+    const end = Math.min(bytes.length, MAX_BYTES)
+    const count = this.#find(bytes, end)
+    if (count === 0) return bytes
+    const { bytes: blank } = this.#scratch
+    bytes.copy(blank, 0, 0, end)
+    for (let i = 0; i < count; i++) blank.fill(SPACE, this.#values[i * 2], this.#values[i * 2 + 1])
+    return this.#scratch.view(end)
+  }
+
+  /**
+   * How many values there are. Each is all that stands between its colon and its line's end, and only what the grammar of
+   * a plain head has there (`readField`): so what is plain with blanks was plain without them.
+   */
+  #find(bytes: Buffer, end: number): number {
+    let count = 0
+    let at = 0
+    while (at < end && bytes[at] !== LF) at++
+    for (at++; at < end && bytes[at] !== CR; at += 2) {
+      const start = at
+      while (at < end && bytes[at] !== COLON && bytes[at] !== CR) at++
+      if (bytes[at] === COLON && this.#isVolatile(bytes, start, at)) {
+        if (count === MAX_VALUES) return 0
+        this.#values[count * 2] = ++at
+        while (at < end && (bytes[at] as number) >= SPACE && (bytes[at] as number) < DELETE) at++
+        this.#values[count * 2 + 1] = at
+        if (bytes[at] !== CR) return 0
+        count++
+      } else {
+        while (at < end && bytes[at] !== CR) at++
+      }
+    }
+    return at < end ? count : 0
+  }
+
+  #isVolatile(bytes: Buffer, start: number, end: number): boolean {
+    if (end === start || end - start >= MAX_NAME) return false
+    const names = this.#names[shapeOf(bytes, start, end)]
+    if (names === undefined) return false
+    for (let i = 0; i < names.length; i++) if (isName(bytes, start, end, names[i] as Buffer)) return true
+    return false
+  }
+}
+
+/** Of ASCII letters the five low bits do not tell the case. */
+function shapeOf(bytes: Buffer, start: number, end: number): number {
+  return (end - start) * 32 + ((bytes[start] as number) & 31)
+}
