@@ -31,6 +31,29 @@ export const scenarios: readonly Scenario[] = [
     goals: [times('nginx proxy_cache', 1.05, 1.3), { ...times('nginx proxy_cache', 1, 1), figure: 'p99Ms' }],
   },
   {
+    name: 'hit-traced',
+    title: 'hit of a client that traces its calls, 200 B body',
+    note: 'A `traceparent` of 55 bytes: another in each request, or the same in all.',
+    measure: {
+      kind: 'load',
+      bodies: { kind: 'traced', bytes: 200, distinct: 1000, traces: 'many' },
+      connections: 64,
+      upstream: HIT,
+    },
+    sides: [
+      { server: 'infergate', name: 'infergate, a trace a call' },
+      {
+        server: 'infergate',
+        name: 'infergate, one trace',
+        bodies: { kind: 'traced', bytes: 200, distinct: 1000, traces: 'one' },
+      },
+    ],
+    figure: 'perSecond',
+    unhurried: true,
+    seconds: 1,
+    goals: [{ ...times('infergate, one trace', 0.9, 0.95), side: 'infergate, a trace a call' }],
+  },
+  {
     name: 'hit-4kib',
     title: 'hit, 4 KiB body',
     measure: {
@@ -55,6 +78,7 @@ export const scenarios: readonly Scenario[] = [
     },
     sides: on('infergate', 'nginx lua', 'varnish'),
     figure: 'perSecond',
+    seconds: 2,
     goals: [times('nginx lua', 5, 7)],
   },
   {
@@ -117,7 +141,7 @@ export const scenarios: readonly Scenario[] = [
       upstream: [0.9, 1.1],
     },
     sides: on('infergate', 'direct'),
-    seconds: 4,
+    seconds: 3,
     figure: 'rowsPerSecond',
     goals: [{ ...times('direct', 8, 12), figure: 'rowsPerSecond' }],
   },

@@ -12,6 +12,13 @@ import { LOAD_CORE, TASKSET } from './process.ts'
 export type Bodies =
   /** `{"instances": [[floats]]}`, so many of them, again and again. */
   | { readonly kind: 'cycle'; readonly bytes: number; readonly distinct: number }
+  /** The same, each with a `traceparent`: one for all, or another for each request. */
+  | {
+      readonly kind: 'traced'
+      readonly bytes: number
+      readonly distinct: number
+      readonly traces: 'one' | 'many'
+    }
   /** The same, each with white space as it was never sent before: equal to the model, not to a cache of bytes. */
   | { readonly kind: 'respelled'; readonly bytes: number; readonly distinct: number }
   /** No two are equal. */
@@ -80,6 +87,25 @@ function init(args)
   for i = 1, ${distinct} do requests[i] = wrk.format("POST", nil, headers, body(i, tail)) end
 end
 function request() at = at % ${distinct} + 1; return requests[at] end`,
+  // Between the two halves of a request go the 32 digits of its trace.
+  traced: ({ bytes, distinct, traces }: Extract<Bodies, { kind: 'traced' }>) => `
+local heads, tails, at = {}, {}, 0
+local DIGITS = string.rep("0", 32)
+function init(args)
+  begin(args)
+  headers["traceparent"] = "00-" .. DIGITS .. "-00f067aa0ba902b7-01"
+  local tail = rest(${bytes})
+  for i = 1, ${distinct} do
+    local text = wrk.format("POST", nil, headers, body(i, tail))
+    local from, to = string.find(text, "00-" .. DIGITS, 1, true)
+    heads[i], tails[i] = string.sub(text, 1, from + 2), string.sub(text, to + 1)
+  end
+end
+function request()
+  at = at % ${distinct} + 1
+  fresh = fresh + ${traces === 'many' ? 1 : 0}
+  return heads[at] .. string.format("%032d", fresh) .. tails[at]
+end`,
   // The white space before the last brace spells a number, a bit a character.
   respelled: ({ bytes, distinct }: Extract<Bodies, { kind: 'respelled' }>) => `
 local heads, at, spelled = {}, 0, {}

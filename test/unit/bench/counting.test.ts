@@ -29,6 +29,9 @@ test('a script for wrk has the numbers of its scenario', () => {
   expect(luaScript({ kind: 'cycle', bytes: 4096, distinct: 1000 })).toMatch(
     /rest\(4096\)[^]*for i = 1, 1000 do/,
   )
+  expect(luaScript({ kind: 'traced', bytes: 200, distinct: 1000, traces: 'many' })).toMatch(
+    /rest\(200\)[^]*for i = 1, 1000 do[^]*fresh = fresh \+ 1/,
+  )
   expect(luaScript({ kind: 'batch', rows: 128, known: 120, values: 8 })).toMatch(
     /for i = 1, 120[^]*for i = 1, 8 do/,
   )

@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import { HOP_FIELDS } from '../../../../src/core/fields.ts'
 import type { CacheDecision } from '../../../../src/data/decision/cache-decision.ts'
 import type { RequestHead } from '../../../../src/data/ingress/door/head.ts'
 import { KnownRequests } from '../../../../src/data/ingress/door/known.ts'
 import { OwnHeads } from '../../../../src/data/ingress/door/own-heads.ts'
+import { VOLATILE_FIELDS } from '../../../../src/data/ingress/door/volatile.ts'
+import { isDeciding } from '../../../../src/data/key/meaning.ts'
 import { createRouter } from '../../../../src/data/route/routes.ts'
 import { opaque } from '../../../../src/protocol/opaque.ts'
 import { CACHE } from '../../../support/door.ts'
@@ -52,6 +55,19 @@ it('of a flood of different heads only some are kept', () => {
   expect(read(head('first'))).toBe(first)
   for (let i = 0; i < 2000; i++) read(head(`x${i}`))
   expect(read(head('first'))).not.toBe(first)
+})
+
+it('no field is volatile that decides who asks, what is asked, or how the message is read', () => {
+  const framing = [
+    ...HOP_FIELDS,
+    'host',
+    'content-length',
+    'expect',
+    'content-type',
+    'origin',
+    'cache-control',
+  ]
+  expect(VOLATILE_FIELDS.filter((name) => isDeciding(name) || framing.includes(name))).toEqual([])
 })
 
 describe('a head with volatile fields', () => {
