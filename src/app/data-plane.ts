@@ -12,14 +12,14 @@ import type { OutlierState } from '../data/balance/outliers/outlier-state.ts'
 import type { LoadTable } from '../data/balance/table.ts'
 import { isBusy, maxBatchOf } from '../data/batch/room.ts'
 import type { Tiered } from '../data/cache/tiered.ts'
+import { Admission } from '../data/decision/admission.ts'
 import { type CacheDecisions, createCacheDecisions } from '../data/decision/cache-decision.ts'
-import { RefreshBudget } from '../data/decision/refresh-budget.ts'
 import type { Claims } from '../data/flight/claims.ts'
 import { Flights } from '../data/flight/flights.ts'
 import { HitForMiss } from '../data/flight/hit-for-miss.ts'
 import { Leases, leasesPay } from '../data/flight/leases.ts'
 import { Aliases } from '../data/hits/aliases.ts'
-import { createMemoryHit } from '../data/hits/memory-hit.ts'
+import { MemoryHits } from '../data/hits/memory-hit.ts'
 import { ReadyAnswers } from '../data/hits/ready.ts'
 import { createSharedHit, type SharedHit } from '../data/hits/shared-hit.ts'
 import { createHttpCache, type HttpCache } from '../data/http-cache/http-cache.ts'
@@ -36,7 +36,7 @@ import type { Finding } from '../data/rows/splitter.ts'
 import { createCompose } from '../data/serve/compose.ts'
 import { calledBy, type ExplainQuery, type Explanation, explain } from '../data/serve/explain.ts'
 import { createFetch, type Fetch } from '../data/serve/fetch.ts'
-import { createFill } from '../data/serve/fill.ts'
+import { Fill } from '../data/serve/fill.ts'
 import { createPipeline, type Pipeline } from '../data/serve/pipeline.ts'
 import { createDispatch } from '../data/upstream/dispatch.ts'
 import { createForward, type Forward } from '../data/upstream/forward.ts'
@@ -102,7 +102,7 @@ export class DataPlane {
   readonly #decisions: CacheDecisions
   readonly #memory: string
   readonly #learnt: Learnt
-  readonly #refreshes: RefreshBudget
+  readonly #admission: Admission
   readonly #eventLoopLag: EventLoopLag
   readonly #http: HttpCache
   readonly #versions: VersionRules
@@ -123,7 +123,7 @@ export class DataPlane {
       bodyTimeoutMs: settings.server.limits.requestTimeout,
     })
     this.pools.shape(settings)
-    this.#refreshes = new RefreshBudget(parts.table.workers)
+    this.#admission = new Admission({ workers: parts.table.workers })
     this.#keyer = createKeyer({ ...parts.facts, clock })
     this.#decisions = createCacheDecisions(this.#keyer)
     this.#eventLoopLag = parts.eventLoopLag
@@ -154,11 +154,11 @@ export class DataPlane {
     this.ingress = createIngress({
       live: () => this.#live,
       answer,
-      memoryHit: createMemoryHit({
+      memoryHit: new MemoryHits({
         live: () => this.#live,
         decisions: this.#decisions,
         ready: this.#ready,
-        refreshes: this.#refreshes,
+        admission: this.#admission,
         memory: this.#memory,
         observer,
         clock,
@@ -185,12 +185,12 @@ export class DataPlane {
       aliases: this.#aliases,
       flights: this.flights,
       hitForMiss: new HitForMiss(clock),
-      refreshes: this.#refreshes,
+      admission: this.#admission,
       splitting,
       forms,
       http: this.#http,
       claims,
-      fill: createFill({
+      fill: new Fill({
         cache,
         claims,
         forms,
@@ -238,7 +238,7 @@ export class DataPlane {
       cache,
       mayGive: this.#versions.mayGive,
       ready: readyBytes(settings) > 0 ? this.#ready : undefined,
-      refreshes: this.#refreshes,
+      admission: this.#admission,
       observer,
       clock,
     })

@@ -10,8 +10,8 @@ import type { Outcome, Reply } from '../../src/core/reply.ts'
 import { createMemory } from '../../src/data/cache/memory/memory.ts'
 import { createTiered, type Tiered } from '../../src/data/cache/tiered.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
+import { Admission } from '../../src/data/decision/admission.ts'
 import { createCacheDecisions } from '../../src/data/decision/cache-decision.ts'
-import { RefreshBudget } from '../../src/data/decision/refresh-budget.ts'
 import { Flights } from '../../src/data/flight/flights.ts'
 import { HitForMiss } from '../../src/data/flight/hit-for-miss.ts'
 import { Leases } from '../../src/data/flight/leases.ts'
@@ -37,7 +37,7 @@ import { createSplitting } from '../../src/data/rows/splitting.ts'
 import { createCompose } from '../../src/data/serve/compose.ts'
 import { type Explanation, explain } from '../../src/data/serve/explain.ts'
 import { createFetch } from '../../src/data/serve/fetch.ts'
-import { createFill } from '../../src/data/serve/fill.ts'
+import { Fill } from '../../src/data/serve/fill.ts'
 import { createPipeline } from '../../src/data/serve/pipeline.ts'
 import { createForward } from '../../src/data/upstream/forward.ts'
 import type { Dispatch, UpstreamRequest, UpstreamResponse } from '../../src/data/upstream/upstream-call.ts'
@@ -287,10 +287,10 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     aliases: tier && new Aliases(clock),
     flights,
     hitForMiss: new HitForMiss(clock),
-    refreshes: new RefreshBudget(),
+    admission: new Admission(),
     splitting,
     forms,
-    fill: createFill({
+    fill: new Fill({
       cache,
       forms,
       fetch: createFetch({
