@@ -72,7 +72,7 @@ describe('calls under way together', () => {
           }
           await world.run(Promise.all(checks))
           await world.pass(12_000)
-          for (const { flights } of world.gateways) expect(flights.size).toBe(0)
+          for (const { loads } of world.gateways) expect(loads).toBe(0)
         },
       ),
       { numRuns: 120 },
@@ -118,7 +118,7 @@ describe('C2: between a load and memory', () => {
           const told = await world.run(Promise.all([[0, 0] as const, ...arrivals].map(come)))
           for (const { predictions: got } of told) expect(got).toEqual([1, 2])
           expect(world.asked.length - before).toBe(1)
-          expect(one.flights.size).toBe(0)
+          expect(one.loads).toBe(0)
         },
       ),
       { numRuns: 60 },

@@ -188,7 +188,7 @@ describe('a herd', () => {
             else if (what === 'answer') expect(status).toBe(200)
           })
           await world.pass(15_000)
-          for (const one of world.gateways) expect(one.flights.size).toBe(0)
+          for (const one of world.gateways) expect(one.loads).toBe(0)
           const stayed = herd.filter(({ leaves }) => !leaves)
           const groups = new Set(herd.map(({ at }) => at)).size
           if (what !== 'answer' || stayed.length === 0) return

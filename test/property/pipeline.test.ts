@@ -271,7 +271,7 @@ describe('rows', () => {
               .filter((value) => !have.has(value)),
           )
           expect([...sent].sort()).toEqual([...unknown].sort())
-          expect(one?.flights.size).toBe(0)
+          expect(one?.loads).toBe(0)
         },
       ),
       { numRuns: 100 },
@@ -443,7 +443,7 @@ describe('what must not be kept', () => {
             expect(world.tier?.kept.size).toBe(kept)
             if (!stale) expect(one?.cache.stats().memory?.admitted).toBe(entries)
           }
-          expect(one?.flights.size).toBe(0)
+          expect(one?.loads).toBe(0)
         },
       ),
       { numRuns: 80 },
