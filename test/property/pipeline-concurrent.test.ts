@@ -14,6 +14,7 @@ import {
   predictions,
   type TestGateway,
   type Told,
+  WAYS,
 } from '../support/pipeline.ts'
 
 const step = fc.record({
@@ -25,6 +26,7 @@ const step = fc.record({
   deploys: fc.boolean(),
   tier: fc.constantFrom('none' as const, 'none' as const, 'error' as const, 'hang' as const),
   pause: fc.constantFrom(0, 0, 10, 30, 100),
+  way: fc.constantFrom(...WAYS),
 })
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
 
@@ -65,6 +67,7 @@ describe('calls under way together', () => {
             const answer = (world.gateways[one.at] as TestGateway).ask(bodyOf(one.rows), {
               headers,
               signal: leaving.signal,
+              way: one.way,
             })
             checks.push(answer.then((told) => check(told, asked, version)))
             checks.at(-1)?.catch(() => {})

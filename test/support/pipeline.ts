@@ -80,6 +80,7 @@ export interface Told {
 
 /** `door`: by the shortest way that has the answer; `pipeline`: by the long one. */
 export type Way = 'door' | 'pipeline'
+export const WAYS: readonly Way[] = ['door', 'pipeline']
 
 export interface AskOptions {
   readonly headers?: RawPairs
