@@ -370,9 +370,9 @@ type DispatchParts = Pick<GatewayParts, 'place' | 'clock' | 'asked' | 'script'>
 
 /** Dispatch that ends at the script; the answer of a call that was cut meanwhile is lost, as on a socket. */
 function scripted({ place, clock, asked, script }: DispatchParts): Dispatch {
-  return (call: Call, _: Matched, shipment: UpstreamRequest): Promise<UpstreamResponse> =>
+  return (call: Call, _: Matched, request: UpstreamRequest): Promise<UpstreamResponse> =>
     new Promise((resolve, reject) => {
-      const { signal, headers, body } = shipment
+      const { signal, headers, body } = request
       if (signal.aborted) return reject(signal.reason)
       signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       const began = clock.now()
@@ -385,7 +385,7 @@ function scripted({ place, clock, asked, script }: DispatchParts): Dispatch {
         const { reply: said, version } = 'reply' in reply ? reply : { reply, version: undefined }
         const models = version === undefined ? [] : [{ name: 'm', version }]
         const backend = { ...BACKEND, models }
-        resolve({ reply: collected(said, shipment), backend, ms: clock.now() - began })
+        resolve({ reply: collected(said, request), backend, ms: clock.now() - began })
       }, reject)
     })
 }

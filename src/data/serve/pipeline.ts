@@ -43,7 +43,7 @@ export interface Stages extends LookupParts {
 
 /**
  * At once where there is nothing to wait for; what goes wrong is thrown, or fails. `notes`: on the call's head;
- * `asked`: the tiers were, before this was a call.
+ * `asked`: the tiers were, before this was a call, and its caller was admitted.
  */
 export type Pipeline = (
   call: Call,
