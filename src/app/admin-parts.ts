@@ -12,8 +12,7 @@ interface Around {
   readonly ready: AdminParts['ready']
   /** The names there are, for who purges; `called`: by calls since the start. */
   readonly names: (called: Iterable<string>) => KnownNames
-  /** Asked at each use: it is built after the admin API. */
-  readonly scaling: () => Scaling
+  readonly scaling: Pick<Scaling, 'lost' | 'describe'>
 }
 
 /** A worker that has not heard of a purge for so long hangs; whoever purges must know. */
@@ -27,7 +26,7 @@ export function adminParts({ data, metrics, ready, scaling, names }: Around): Ad
     metrics: async () => metrics.expose(await data.metrics()),
     async purge(request) {
       if ('all' in request) {
-        scaling().lost('flush')
+        scaling.lost('flush')
         return purged(data, ['all'])
       }
       const { model, version, route, tags = [], key } = request
@@ -54,7 +53,7 @@ export function adminParts({ data, metrics, ready, scaling, names }: Around): Ad
     },
     explain: (request) => data.explain(request),
     stats: () => data.stats(),
-    scale: (pool) => scaling().describe(pool),
+    scale: (pool) => scaling.describe(pool),
     settled: () => data.heard(WRITE_MS).catch(() => {}),
     traffic: (pool) => data.traffic(pool),
   }

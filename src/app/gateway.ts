@@ -27,7 +27,7 @@ import { adminParts } from './admin-parts.ts'
 import { Discovery } from './discovery.ts'
 import { knownNames } from './known-names.ts'
 import { type LoadedParts, openStore } from './parts.ts'
-import { workerCount } from './ports.ts'
+import { urlOf, workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './settings-mapping.ts'
 import { type DataPlanes, openDataSide } from './workers/data-planes.ts'
@@ -205,6 +205,7 @@ export class Gateway {
       clock: this.#clock,
       random: this.#random,
       own: () => this.#own,
+      // What is reported before the control plane is there is for nobody.
       unknownModel: (pool: string, model: string) => this.#parts?.versions.look(pool, model),
       alive: (pool: string, backend: string) => this.#parts?.registry.proofOfLife(pool, backend),
       stated: (statement) => this.#parts?.versions.stated(statement),
@@ -213,7 +214,8 @@ export class Gateway {
   }
 
   #assemble(data: DataPlanes, store: SharedStore | undefined): GatewayParts {
-    const { log } = this.#options
+    const { log, parts } = this.#options
+    const ownParts = parts?.parts ?? {}
     const clock = this.#clock
     const random = this.#random
     const registry = new Registry({
@@ -221,9 +223,22 @@ export class Gateway {
       log,
       random,
       inflight: (slot) => data.inflight(slot),
-      changed: (change) => shared?.changed(change),
     })
     const shared = store && this.#shared(store, registry, data)
+    const processes = this.#processes()
+    const crew = store && this.#crew(store)
+    const scaling = new Scaling({
+      clock,
+      log,
+      metrics: this.metrics,
+      data,
+      registry,
+      processes,
+      isTierDown: () => data.isTierDown(),
+      crew: crew ?? ALONE,
+      random,
+      ownParts,
+    })
     const rules = this.#rules()
     const probe = createProbe(rules)
     const probed = (pool: string) => healthSettings(this.#settings, pool)
@@ -239,34 +254,14 @@ export class Gateway {
         if (data.facts.deployments.learn(deployed)) scaling.lost('deployment', deployed.pool)
       },
     })
-    const admin = this.#admin({ registry, rules }, { data, scaling: () => scaling })
-    const processes = this.#processes()
-    const discovery = new Discovery({
-      registry,
-      clock,
-      log,
-      random,
-      ownParts: this.#options.parts?.parts ?? {},
-    })
-    const crew = store && this.#crew(store)
-    const scaling = new Scaling({
-      clock,
-      log,
-      metrics: this.metrics,
-      data,
-      registry,
-      processes,
-      isTierDown: () => data.isTierDown(),
-      crew: crew ?? ALONE,
-      random,
-      ownParts: this.#options.parts?.parts ?? {},
-    })
+    const admin = this.#admin({ registry, rules }, { data, scaling })
+    const discovery = new Discovery({ registry, clock, log, random, ownParts })
     return { data, registry, health, versions, discovery, admin, processes, scaling, crew, shared }
   }
 
   #admin(
     seen: { registry: Registry; rules: AddressRules },
-    around: { data: DataPlanes; scaling: () => Scaling },
+    around: { data: DataPlanes; scaling: Scaling },
   ): AdminServer {
     return new AdminServer({
       clock: this.#clock,
@@ -349,11 +344,4 @@ interface GatewayParts {
   readonly shared: Shared | undefined
   readonly scaling: Scaling
   readonly crew: SharedCrew | undefined
-}
-
-/** Where processes of this machine reach a listener. */
-function urlOf({ host, port }: HostPort): string {
-  if (host === '0.0.0.0') return `http://127.0.0.1:${port}`
-  if (host === '::') return `http://[::1]:${port}`
-  return host.includes(':') ? `http://[${host}]:${port}` : `http://${host}:${port}`
 }

@@ -1,15 +1,14 @@
 /** What the settings may change while calls run, as the data plane takes it: replaced as a whole. */
-import type { BlockList } from 'node:net'
 import type { Settings } from '../config/schema.ts'
 import { cidrList } from '../core/addresses.ts'
+import type { ProxyTrust } from '../data/http/outgoing-fields.ts'
 import { createRouter, type Live } from '../data/route/routes.ts'
 import type { Parts } from './parts.ts'
 import { routesOf } from './routes.ts'
 
-export interface LiveSettings extends Live {
+export interface LiveSettings extends Live, ProxyTrust {
   /** The pool of each route, by the route's name. */
   readonly poolOf: ReadonlyMap<string, string>
-  readonly trusted: BlockList
 }
 
 export function liveOf({ server, ...settings }: Settings, own: Parts): LiveSettings {

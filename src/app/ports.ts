@@ -1,4 +1,4 @@
-/** Whether the data port can be had, and shared between threads, before any thread tries. */
+/** The listeners: whether the data port can be had, and shared between threads, before any thread tries; and their URLs. */
 
 import { createServer, type ListenOptions } from 'node:net'
 import { availableParallelism } from 'node:os'
@@ -33,4 +33,11 @@ function tried(options: ListenOptions): Promise<NodeJS.ErrnoException | undefine
     server.once('error', resolve)
     server.listen(options, () => server.close(() => resolve(undefined)))
   })
+}
+
+/** Where processes of this machine reach a listener. */
+export function urlOf({ host, port }: HostPort): string {
+  if (host === '0.0.0.0') return `http://127.0.0.1:${port}`
+  if (host === '::') return `http://[::1]:${port}`
+  return host.includes(':') ? `http://[${host}]:${port}` : `http://${host}:${port}`
 }

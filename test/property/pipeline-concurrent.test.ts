@@ -14,6 +14,7 @@ import {
   predictions,
   type TestGateway,
   type Told,
+  WAYS,
 } from '../support/pipeline.ts'
 
 const step = fc.record({
@@ -25,6 +26,7 @@ const step = fc.record({
   deploys: fc.boolean(),
   tier: fc.constantFrom('none' as const, 'none' as const, 'error' as const, 'hang' as const),
   pause: fc.constantFrom(0, 0, 10, 30, 100),
+  way: fc.constantFrom(...WAYS),
 })
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
 
@@ -65,6 +67,7 @@ describe('calls under way together', () => {
             const answer = (world.gateways[one.at] as TestGateway).ask(bodyOf(one.rows), {
               headers,
               signal: leaving.signal,
+              way: one.way,
             })
             checks.push(answer.then((told) => check(told, asked, version)))
             checks.at(-1)?.catch(() => {})
@@ -72,7 +75,7 @@ describe('calls under way together', () => {
           }
           await world.run(Promise.all(checks))
           await world.pass(12_000)
-          for (const { flights } of world.gateways) expect(flights.size).toBe(0)
+          for (const { loads } of world.gateways) expect(loads).toBe(0)
         },
       ),
       { numRuns: 120 },
@@ -118,7 +121,7 @@ describe('C2: between a load and memory', () => {
           const told = await world.run(Promise.all([[0, 0] as const, ...arrivals].map(come)))
           for (const { predictions: got } of told) expect(got).toEqual([1, 2])
           expect(world.asked.length - before).toBe(1)
-          expect(one.flights.size).toBe(0)
+          expect(one.loads).toBe(0)
         },
       ),
       { numRuns: 60 },

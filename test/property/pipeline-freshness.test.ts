@@ -13,6 +13,7 @@ import {
   predictions,
   type TestGateway,
   type Told,
+  WAYS,
 } from '../support/pipeline.ts'
 
 describe('freshness', () => {
@@ -33,6 +34,7 @@ describe('freshness', () => {
       wish: directive,
       broken: fc.boolean(),
       value: fc.nat(1),
+      way: fc.constantFrom(...WAYS),
     })
     await fc.assert(
       fc.asyncProperty(
@@ -43,7 +45,7 @@ describe('freshness', () => {
           const cache = { ttl: 60_000, jitter: 0.1, staleWhileRevalidate: swr, staleIfError: sie }
           const world = createWorld({ shared: false, cache, random: () => luck })
           const extra = must ? ['cache-control', 'must-revalidate'] : []
-          for (const { ms, wish, broken, value } of steps) {
+          for (const { ms, wish, broken, value, way } of steps) {
             await world.pass(ms)
             const at = () => world.clock.now()
             world.script = ({ instances }) =>
@@ -52,10 +54,10 @@ describe('freshness', () => {
                 : json(JSON.stringify({ predictions: instances.map(() => at()) }), extra)
             const before = world.asked.length
             const told = await world.run(
-              world.gateways[0]?.ask(
-                bodyOf([value]),
-                wish === '' ? {} : { headers: ['cache-control', wish] },
-              ) as Promise<Told>,
+              world.gateways[0]?.ask(bodyOf([value]), {
+                headers: wish === '' ? [] : ['cache-control', wish],
+                way,
+              }) as Promise<Told>,
             )
             const asked = world.asked.length > before
             if (told.status !== 200) {
@@ -96,6 +98,7 @@ describe('freshness', () => {
       value: fc.nat(1),
       wishes: fc.array(wish, { minLength: 1, maxLength: 4 }),
       pause: fc.constantFrom(0, 5, 20, 200, 20_000, 45_000),
+      way: fc.constantFrom(...WAYS),
     })
     await fc.assert(
       fc.asyncProperty(
@@ -112,11 +115,11 @@ describe('freshness', () => {
             return predictions(instances.map(() => world.clock.now()))
           }
           const checks: Promise<void>[] = []
-          for (const { at, value, wishes, pause } of steps) {
+          for (const { at, value, wishes, pause, way } of steps) {
             for (const wished of wishes) {
               const began = world.clock.now()
               const headers = wished === '' ? [] : ['cache-control', wished]
-              const asked = world.gateways[at]?.ask(bodyOf([value]), { headers }) as Promise<Told>
+              const asked = world.gateways[at]?.ask(bodyOf([value]), { headers, way }) as Promise<Told>
               checks.push(asked.then((told) => check(told, { wished, began, staleWhileRevalidate })))
               checks.at(-1)?.catch(() => {})
             }

@@ -14,6 +14,7 @@ import {
   predictions,
   type TestGateway,
   type Told,
+  WAYS,
   type World,
 } from '../support/pipeline.ts'
 
@@ -55,6 +56,7 @@ describe('I8: after a purge', () => {
       purge: fc.option(scopes, { nil: undefined, freq: 3 }),
       /** Milliseconds until the next step: loads take 40, so many are under way when a purge comes. */
       pause: fc.constantFrom(0, 5, 20, 60, 400),
+      way: fc.constantFrom(...WAYS),
     })
     await fc.assert(
       fc.asyncProperty(
@@ -74,7 +76,7 @@ describe('I8: after a purge', () => {
             for (const value of values) floor[at]?.set(value, Math.max(serial, floor[at]?.get(value) ?? 0))
           }
           const checks: Promise<void>[] = []
-          for (const { at, value, purge: scope, pause } of steps) {
+          for (const { at, value, purge: scope, pause, way } of steps) {
             if (scope !== undefined) {
               const before = world.asked.length
               const values = scope === 'key' ? [value] : [0, 1, 2]
@@ -88,7 +90,7 @@ describe('I8: after a purge', () => {
               world.clock.after(lag, told)
             }
             const must = floor[at]?.get(value) ?? 0
-            const asked = gatewayOf(world, at).ask(bodyOf([value]))
+            const asked = gatewayOf(world, at).ask(bodyOf([value]), { way })
             checks.push(
               asked.then(({ predictions: got, status }) => {
                 expect(status).toBe(200)
@@ -152,7 +154,12 @@ describe('a herd', () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(
-          fc.record({ at: fc.nat(1), patience: fc.constantFrom(200, 1000, 4000), leaves: fc.boolean() }),
+          fc.record({
+            at: fc.nat(1),
+            patience: fc.constantFrom(200, 1000, 4000),
+            leaves: fc.boolean(),
+            way: fc.constantFrom(...WAYS),
+          }),
           {
             minLength: 2,
             maxLength: 30,
@@ -175,9 +182,13 @@ describe('a herd', () => {
                     : json('{"error":"x"}', [], what === 'error' ? 500 : 400)
             return later(world.clock, 100, reply)
           }
-          const asks = herd.map(({ at, patience, leaves }) => {
+          const asks = herd.map(({ at, patience, leaves, way }) => {
             const leaving = new AbortController()
-            const ask = gatewayOf(world, at).ask(bodyOf([7]), { timeoutMs: patience, signal: leaving.signal })
+            const ask = gatewayOf(world, at).ask(bodyOf([7]), {
+              timeoutMs: patience,
+              signal: leaving.signal,
+              way,
+            })
             if (leaves) world.clock.after(30, () => leaving.abort(new GatewayError('callerLeft', 'gone')))
             return ask
           })
@@ -188,7 +199,7 @@ describe('a herd', () => {
             else if (what === 'answer') expect(status).toBe(200)
           })
           await world.pass(15_000)
-          for (const one of world.gateways) expect(one.flights.size).toBe(0)
+          for (const one of world.gateways) expect(one.loads).toBe(0)
           const stayed = herd.filter(({ leaves }) => !leaves)
           const groups = new Set(herd.map(({ at }) => at)).size
           if (what !== 'answer' || stayed.length === 0) return

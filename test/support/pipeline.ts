@@ -1,50 +1,33 @@
 /**
- * The real pipeline, several times over, in one process and on a clock of the test's: N gateways over one shared
- * tier whose faults the test chooses, before a scripted backend that is a function of version, caller and row. What
- * `DataPlane` puts together is put together here alike, only that dispatch ends at the script.
+ * The data plane as the gateway has it (`assemble`), several times over, in one process and on a clock of the test's: N gateways
+ * over one shared tier whose faults the test chooses, before a scripted backend that is a function of version, caller and
+ * row. Calls come by the door, and so by the shortest way that has their answer, or straight into the pipeline.
  */
+import { BlockList } from 'node:net'
 import { type Call, header, type RawPairs } from '../../src/core/call.ts'
 import { GatewayError } from '../../src/core/errors.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { Outcome, Reply } from '../../src/core/reply.ts'
+import { assemble } from '../../src/data/assemble.ts'
 import { createMemory } from '../../src/data/cache/memory/memory.ts'
 import { createTiered, type Tiered } from '../../src/data/cache/tiered.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
-import { createCacheDecisions } from '../../src/data/decision/cache-decision.ts'
-import { RefreshBudget } from '../../src/data/decision/refresh-budget.ts'
-import { Flights } from '../../src/data/flight/flights.ts'
-import { HitForMiss } from '../../src/data/flight/hit-for-miss.ts'
-import { Leases } from '../../src/data/flight/leases.ts'
-import { Aliases } from '../../src/data/hits/aliases.ts'
-import { ReadyAnswers } from '../../src/data/hits/ready.ts'
+import type { ReadyAnswers } from '../../src/data/hits/ready.ts'
 import { age, cacheStatus } from '../../src/data/http/status.ts'
-import { createHttpCache } from '../../src/data/http-cache/http-cache.ts'
 import { Deployments } from '../../src/data/key/deployment.ts'
 import { Epochs } from '../../src/data/key/epochs.ts'
-import { Forms } from '../../src/data/key/forms.ts'
-import { createKeyer } from '../../src/data/key/keyer.ts'
 import { principalOf } from '../../src/data/key/meaning.ts'
-import { createModelNames } from '../../src/data/key/model-names.ts'
 import { PurgedKeys } from '../../src/data/key/purged-keys.ts'
-import { refusalKey } from '../../src/data/key/refusal.ts'
-import { createVersionRules } from '../../src/data/key/statements.ts'
 import { createRouter, type Matched, type RouteCache } from '../../src/data/route/routes.ts'
-import { createAsk } from '../../src/data/rows/ask.ts'
-import type { LoadResult, RefusalOf } from '../../src/data/rows/lookup-context.ts'
-import { createShadow } from '../../src/data/rows/shadow.ts'
-import { Splitter } from '../../src/data/rows/splitter.ts'
-import { createSplitting } from '../../src/data/rows/splitting.ts'
-import { createCompose } from '../../src/data/serve/compose.ts'
-import { type Explanation, explain } from '../../src/data/serve/explain.ts'
-import { createFetch } from '../../src/data/serve/fetch.ts'
-import { createFill } from '../../src/data/serve/fill.ts'
-import { createPipeline } from '../../src/data/serve/pipeline.ts'
-import { createForward } from '../../src/data/upstream/forward.ts'
+import type { Splitter } from '../../src/data/rows/splitter.ts'
+import type { Explanation } from '../../src/data/serve/explain.ts'
 import type { Dispatch, UpstreamRequest, UpstreamResponse } from '../../src/data/upstream/upstream-call.ts'
+import { Wheel } from '../../src/lib/wheel.ts'
 import { oip } from '../../src/protocol/oip/oip.ts'
 import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
 import { FakeClock } from './fake-clock.ts'
 import { FakeTier } from './fake-tier.ts'
+import { type AnsweredBy, TestDoor } from './test-door.ts'
 
 export const CACHE: RouteCache = {
   ttl: 60_000,
@@ -92,7 +75,12 @@ export interface Told {
   readonly fault: string | undefined
   /** Virtual milliseconds from the call to its answer. */
   readonly ms: number
+  readonly by: AnsweredBy
 }
+
+/** `door`: by the shortest way that has the answer; `pipeline`: by the long one. */
+export type Way = 'door' | 'pipeline'
+export const WAYS: readonly Way[] = ['door', 'pipeline']
 
 export interface AskOptions {
   readonly headers?: RawPairs
@@ -100,6 +88,8 @@ export interface AskOptions {
   readonly model?: string
   readonly signal?: AbortSignal
   readonly timeoutMs?: number
+  /** Left out: the door. */
+  readonly way?: Way | undefined
 }
 
 export interface TestGateway {
@@ -107,7 +97,8 @@ export interface TestGateway {
   readonly epochs: Epochs
   readonly deployments: Deployments
   readonly purgedKeys: PurgedKeys
-  readonly flights: Flights<LoadResult>
+  /** Loads that are under way. */
+  readonly loads: number
   readonly ready: ReadyAnswers
   readonly splitter: Splitter
   /** Reads what other gateways have said, as each second. */
@@ -140,6 +131,8 @@ export interface WorldOptions {
   readonly cache?: Partial<RouteCache>
   readonly script?: Script
   readonly random?: () => number
+  /** By how many the calls of one caller are taken; each has its part of what a caller may have. */
+  readonly workers?: number
 }
 
 export const json = (text: string, headers: RawPairs = [], status = 200): Reply => ({
@@ -219,100 +212,16 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     clock,
   })
   const shared = tier ? cache : undefined
-  const ready = new ReadyAnswers({ maxBytes: options.memory === false ? 0 : 256 * 1024, clock })
-  const changed = () => ready.clear()
+  const readyBytes = options.memory === false ? 0 : 256 * 1024
+  const changed = () => plane.changed()
   const epochs = new Epochs({ shared, clock, log, changed })
   const deployments = new Deployments({ shared, clock, log, changed })
-  const flights = new Flights<LoadResult>({ maxWaiters: 1000, clock })
   const purgedKeys = new PurgedKeys({
     shared,
     clock,
     log,
-    forget: (digest) => {
-      flights.retire(digest)
-      ready.clear()
-      return cache.remove(digest)
-    },
+    forget: (digest) => plane.forget(digest),
     overflow: () => epochs.purge(['all']),
-  })
-  const keyer = createKeyer({ epochs, deployments, clock })
-  const outgoing = ({ headers }: Call) => headers
-  const refusalOf: RefusalOf = ({ call, raw }) => refusalKey(call, raw, outgoing(call))
-  const dispatch = scripted({ place, clock, asked, script })
-  const redeployed = (pool: string, model: string) => deployments.redeployed(pool, model)
-  const forward = createForward({ dispatch, outgoing, redeployed })
-  const versions = createVersionRules(deployments, () => {})
-  const splitter = new Splitter({ clock, random, changed: () => {} })
-  const ask = createAsk(dispatch, outgoing)
-  const shadow = createShadow({ splitter, random, clock, ask, queueing: () => false })
-  const token = ({ route, target }: Matched) => deployments.peek(route.pool, target)?.value ?? ''
-  const names = createModelNames(token)
-  const forms = new Forms({ names })
-  const splitting = createSplitting({ splitter, shadow, names })
-  const observer = {
-    answered() {},
-    attempted() {},
-    failed() {},
-    retried() {},
-    hedged() {},
-    tier() {},
-    rows() {},
-    splitting() {},
-  }
-  const leases = cache.leases && new Leases({ leases: cache.leases, clock })
-  const decisions = createCacheDecisions(keyer)
-  const mayKeep = ({ route, target }: Matched, version: string | undefined) =>
-    deployments.mayKeep(route.pool, target, version)
-  const http = createHttpCache({
-    cache,
-    memory: 'memory',
-    claims: undefined,
-    leases: () => undefined,
-    dispatch,
-    outgoing,
-    forward,
-    mayKeep,
-    keyer,
-    route: () => undefined,
-    log,
-    clock,
-    random,
-  })
-  const pipeline = createPipeline({
-    decisions,
-    http,
-    cache,
-    memory: 'memory',
-    ready,
-    aliases: tier && new Aliases(clock),
-    flights,
-    hitForMiss: new HitForMiss(clock),
-    refreshes: new RefreshBudget(),
-    splitting,
-    forms,
-    fill: createFill({
-      cache,
-      forms,
-      fetch: createFetch({
-        dispatch,
-        outgoing,
-        splitting,
-        busy: () => false,
-        maxBatch: () => undefined,
-        serviceMs: () => 0,
-        clock,
-      }),
-      leases: ({ route }) => (route.cache?.leases === 'always' ? leases : undefined),
-      ...versions,
-      refusalOf,
-      clock,
-      random,
-    }),
-    mayGive: versions.mayGive,
-    compose: createCompose({ forward, splitting, forms, observer, clock, memory: 'memory' }),
-    forward,
-    refusalOf,
-    clock,
   })
   const route = createRouter([
     {
@@ -325,10 +234,40 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
       cache: { ...CACHE, ...options.cache },
     },
   ])
+  const live = { route, maxBodyBytes: 1024 * 1024, trusted: new BlockList() }
+  const door = new TestDoor()
+  const plane = assemble({
+    live: () => live,
+    cache,
+    memory: 'memory',
+    readyBytes,
+    facts: { epochs, deployments },
+    claims: undefined,
+    workers: options.workers ?? 1,
+    backends: {
+      dispatch: scripted({ place, clock, asked, script }),
+      queueing: () => false,
+      busy: () => false,
+      maxBatch: () => undefined,
+      serviceMs: () => 0,
+    },
+    observer: door.observer,
+    log,
+    clock,
+    wheel: new Wheel(clock, 1),
+    random,
+    stated: () => {},
+    redeployed: (pool, model) => deployments.redeployed(pool, model),
+  })
 
-  function request(body: string, { headers = [], method = 'POST', ...more }: AskOptions): [Call, Matched] {
-    const path = `/v1/models/${more.model ?? 'm'}:predict`
+  function headOf({ headers = [], method = 'POST', model = 'm' }: AskOptions) {
+    const path = `/v1/models/${model}:predict`
     const pairs = header(headers, 'content-type') ? headers : ['content-type', 'application/json', ...headers]
+    return { method, path, pairs }
+  }
+
+  function request(body: string, more: AskOptions): [Call, Matched] {
+    const { method, path, pairs } = headOf(more)
     const matched = route({ method, path, host: '', headers: pairs })
     if (!matched) throw new Error(`no route for ${method} ${path}`)
     const call: Call = {
@@ -348,57 +287,82 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     return [call, matched]
   }
 
+  /** As a client asks, over the fast door. */
+  async function throughDoor(body: string, options: AskOptions): Promise<Told> {
+    const began = clock.now()
+    const { method, path, pairs } = headOf(options)
+    const { timeoutMs, signal } = options
+    const asked = { method, target: path, headers: pairs, body: Buffer.from(body), timeoutMs, signal }
+    const { headers, text, answered, by } = await door.ask(plane.ingress, asked)
+    const { fault, status, outcome } = answered
+    const seconds = header(headers, 'age')
+    return {
+      status,
+      text,
+      predictions: predictionsOf(text),
+      cacheStatus: header(headers, 'cache-status'),
+      age: seconds === undefined ? undefined : Number(seconds),
+      outcome: fault === undefined ? outcome : undefined,
+      fault,
+      ms: clock.now() - began,
+      by,
+    }
+  }
+
+  /** As the door asks where no hit can answer. */
+  async function throughPipeline(body: string, options: AskOptions): Promise<Told> {
+    const began = clock.now()
+    const leaving = new AbortController()
+    const stop = clock.after(options.timeoutMs ?? 60_000, () =>
+      leaving.abort(new GatewayError('deadline', 'no answer in time')),
+    )
+    const signal = options.signal ? AbortSignal.any([options.signal, leaving.signal]) : leaving.signal
+    try {
+      const { reply, outcome } = await plane.answer(...request(body, { ...options, signal }))
+      const text = await textOf(reply)
+      return {
+        status: reply.status,
+        text,
+        predictions: predictionsOf(text),
+        cacheStatus: cacheStatus(outcome),
+        age: age(outcome),
+        outcome,
+        fault: undefined,
+        ms: clock.now() - began,
+        by: 'pipeline',
+      }
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error
+      return {
+        status: error.fault.status,
+        text: error.message,
+        predictions: undefined,
+        cacheStatus: undefined,
+        age: undefined,
+        outcome: undefined,
+        fault: error.code,
+        ms: clock.now() - began,
+        by: 'pipeline',
+      }
+    } finally {
+      stop()
+    }
+  }
+
   return {
     cache,
     epochs,
     deployments,
     purgedKeys,
-    flights,
-    ready,
-    splitter,
-    poll: async () => void (await Promise.all([epochs.poll(), deployments.poll(), purgedKeys.poll()])),
-    async ask(body, more = {}) {
-      const began = clock.now()
-      const leaving = new AbortController()
-      const stop = clock.after(more.timeoutMs ?? 60_000, () =>
-        leaving.abort(new GatewayError('deadline', 'no answer in time')),
-      )
-      const signal = more.signal ? AbortSignal.any([more.signal, leaving.signal]) : leaving.signal
-      const [call, matched] = request(body, { ...more, signal })
-      try {
-        const { reply, outcome } = await pipeline(call, matched)
-        const text = await textOf(reply)
-        return {
-          status: reply.status,
-          text,
-          predictions: predictionsOf(text),
-          cacheStatus: cacheStatus(outcome),
-          age: age(outcome),
-          outcome,
-          fault: undefined,
-          ms: clock.now() - began,
-        }
-      } catch (error) {
-        if (!(error instanceof GatewayError)) throw error
-        return {
-          status: error.fault.status,
-          text: error.message,
-          predictions: undefined,
-          cacheStatus: undefined,
-          age: undefined,
-          outcome: undefined,
-          fault: error.code,
-          ms: clock.now() - began,
-        }
-      } finally {
-        stop()
-      }
+    ready: plane.ready,
+    splitter: plane.splitter,
+    get loads() {
+      return plane.loads
     },
-    explain: (body, more = {}) =>
-      explain(
-        { keyer, decisions, http, cache, memory: 'memory', splitting, wall: () => clock.wall() },
-        ...request(body, more),
-      ),
+    poll: async () => void (await Promise.all([epochs.poll(), deployments.poll(), purgedKeys.poll()])),
+    ask: (body, more = {}) =>
+      more.way === 'pipeline' ? throughPipeline(body, more) : throughDoor(body, more),
+    explain: (body, more = {}) => plane.explain(...request(body, more)),
   }
 }
 
@@ -406,9 +370,9 @@ type DispatchParts = Pick<GatewayParts, 'place' | 'clock' | 'asked' | 'script'>
 
 /** Dispatch that ends at the script; the answer of a call that was cut meanwhile is lost, as on a socket. */
 function scripted({ place, clock, asked, script }: DispatchParts): Dispatch {
-  return (call: Call, _: Matched, shipment: UpstreamRequest): Promise<UpstreamResponse> =>
+  return (call: Call, _: Matched, request: UpstreamRequest): Promise<UpstreamResponse> =>
     new Promise((resolve, reject) => {
-      const { signal, headers, body } = shipment
+      const { signal, headers, body } = request
       if (signal.aborted) return reject(signal.reason)
       signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       const began = clock.now()
@@ -421,7 +385,7 @@ function scripted({ place, clock, asked, script }: DispatchParts): Dispatch {
         const { reply: said, version } = 'reply' in reply ? reply : { reply, version: undefined }
         const models = version === undefined ? [] : [{ name: 'm', version }]
         const backend = { ...BACKEND, models }
-        resolve({ reply: collected(said, shipment), backend, ms: clock.now() - began })
+        resolve({ reply: collected(said, request), backend, ms: clock.now() - began })
       }, reject)
     })
 }

@@ -184,7 +184,7 @@ describe('flights and failures', () => {
     expect(told.map(({ fault }) => fault)).toEqual(['deadline', 'deadline'])
     expect(told[1]?.ms).toBeLessThanOrEqual(110)
     expect(world.asked.length).toBe(1)
-    expect(one.flights.size).toBe(0)
+    expect(one.loads).toBe(0)
   })
 
   it('T12: rows that are mixed of known, equal and new ones stand where they were asked', async () => {

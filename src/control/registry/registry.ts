@@ -46,7 +46,6 @@ export interface RegistryOptions {
   /** Nothing is removed for a missed lease until so long after the start, in milliseconds. Default one TTL. */
   readonly startGraceMs?: number
   readonly random?: () => number
-  readonly changed?: (change: Change) => void
 }
 
 export type Follower = (view: PoolView) => void
@@ -55,7 +54,8 @@ export class Registry {
   readonly #clock: Clock
   readonly #log: Log
   readonly #inflight: (slot: number) => number
-  readonly #told: (change: Change) => void
+  /** Told of every change that other gateways should hear of. */
+  onChange: (change: Change) => void = () => {}
   readonly #expireFrom: number
   readonly #pools = new Map<string, Membership>()
   readonly #supply: Supply
@@ -67,7 +67,6 @@ export class Registry {
     this.#clock = options.clock
     this.#log = options.log
     this.#inflight = options.inflight
-    this.#told = options.changed ?? (() => {})
     this.#expireFrom = options.clock.now() + (options.startGraceMs ?? LEASE.defaultTtlMs)
     let generation = firstGeneration(options.clock.wall(), options.random ?? Math.random)
     const slots = new Slots(BOUNDS.backends)
@@ -111,7 +110,7 @@ export class Registry {
     if (known?.epoch === epoch) {
       update(known, registration, now)
       this.#changed(membership)
-      this.#told({ pool, id, kind: 'registered' })
+      this.onChange({ pool, id, kind: 'registered' })
       return this.#grant(membership, known, false)
     }
     const member = membership.admit(id, { ...registration, epoch, source: 'registered' }, now)
@@ -122,7 +121,7 @@ export class Registry {
       member.healthReason = known.healthReason
     }
     this.#changed(membership)
-    this.#told({ pool, id, kind: 'registered' })
+    this.onChange({ pool, id, kind: 'registered' })
     return this.#grant(membership, member, known === undefined)
   }
 
@@ -139,7 +138,7 @@ export class Registry {
     member.lease = leaseFrom(now, member.lease.ttlMs)
     member.load = load
     if (wasMissed) this.#changed(membership)
-    this.#told({ pool, id, kind: 'renewed' })
+    this.onChange({ pool, id, kind: 'renewed' })
     return this.#grant(membership, member, false)
   }
 
@@ -150,7 +149,7 @@ export class Registry {
     if (member.drain?.thenRemove) return refusal('conflict', `"${id}" is being removed`)
     amend(member, patch)
     this.#changed(membership)
-    this.#told({ pool, id, kind: 'changed' })
+    this.onChange({ pool, id, kind: 'changed' })
     return this.#grant(membership, member, false)
   }
 
@@ -174,7 +173,7 @@ export class Registry {
     const drainMs = Math.min(options.drainMs ?? DRAIN_MS, BOUNDS.maxDrainMs)
     membership.dismiss(member, drainMs, this.#clock.now())
     this.#changed(membership)
-    this.#told({ pool, id, kind: 'removed' })
+    this.onChange({ pool, id, kind: 'removed' })
     this.#log.info('backend.removing', { pool, backend: id, generation: member.generation, drainMs })
     return { generation: member.generation, inflight: this.#inflight(member.slot), drainMs }
   }

@@ -66,6 +66,7 @@ export class Shared {
   constructor(options: SharedOptions) {
     this.#options = options
     this.#syncedAt = this.#startedAt = options.clock.now()
+    options.registry.onChange = (change) => this.#changed(change)
   }
 
   start(): void {
@@ -79,7 +80,7 @@ export class Shared {
   }
 
   /** Something happened here that the others should know. */
-  changed({ pool, id, kind }: Change): void {
+  #changed({ pool, id, kind }: Change): void {
     if (!this.#options.pools().includes(pool)) return
     const { registry, clock, machine } = this.#options
     const member = registry.join(pool, ({ present }) => present.get(id))
@@ -179,7 +180,7 @@ export class Shared {
     for (const { id, source, drain } of present.values()) {
       const isKnown = state.generations.has(id) || state.waiting.has(id)
       if (source === 'registered' && !drain && !isKnown)
-        this.#options.clock.after(0, () => this.changed({ pool, id, kind: 'changed' }))
+        this.#options.clock.after(0, () => this.#changed({ pool, id, kind: 'changed' }))
     }
   }
 

@@ -1,15 +1,15 @@
 /**
- * The short way of a hit. A byte-identical repeat under a head that came before is answered by one digest, one
- * look-up and one write: no call is made of it, no promise and no timer. Whatever is not exactly that goes the long
- * way, through ingress.ts and pipeline.ts, which decide everything; what they would decide again for an equal head is
- * kept with the head, for as long as settings, purge epochs and deployment tokens stand.
+ * A hit in process memory, the short way. A byte-identical repeat under a head that came before is answered by one digest,
+ * one look-up and one write: no call is made of it, no promise and no timer. Whatever is not exactly that goes the long
+ * way, through ingress and pipeline, which decide everything; what they would decide again for an equal head is kept with
+ * the head, for as long as settings, purge epochs and deployment tokens are the same.
  */
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
+import { type Admission, callerOf } from '../decision/admission.ts'
 import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
-import type { RefreshBudget } from '../decision/refresh-budget.ts'
 import type { HttpExchange } from '../exchange/exchange.ts'
 import { MAX_TEXT_BODY_BYTES, ReadyText } from '../exchange/ready-text.ts'
 import { digestOfPieces } from '../key/raw.ts'
@@ -21,7 +21,7 @@ export interface MemoryHitParts {
   readonly live: () => Live
   readonly decisions: CacheDecisions
   readonly ready: ReadyAnswers
-  readonly refreshes: RefreshBudget
+  readonly admission: Admission
   /** The name of process memory in the settings. */
   readonly memory: string
   readonly observer: Observer
@@ -65,70 +65,74 @@ export function repeatOf(head: Repeated, source: HitSource): Repeat {
   return { head, prefix: head.notes.decision?.key?.prefix ?? '', source }
 }
 
-export function createMemoryHit(parts: MemoryHitParts): MemoryHit {
-  const { decisions, ready, refreshes, memory, observer, clock } = parts
+export class MemoryHits implements MemoryHit {
+  readonly #parts: MemoryHitParts
   // Written anew for each hit, as nobody keeps what is told of a call: two objects fewer a hit.
-  const outcome = { kind: 'hit' as const, tier: memory, ageMs: 0, ttlMs: 0 }
-  const told: MutableAnswered = {
-    door: 'fast',
-    route: '',
-    protocol: '',
-    model: undefined,
-    status: 0,
-    outcome,
-    ms: 0,
+  readonly #outcome
+  readonly #told: MutableAnswered
+
+  constructor(parts: MemoryHitParts) {
+    this.#parts = parts
+    this.#outcome = { kind: 'hit' as const, tier: parts.memory, ageMs: 0, ttlMs: 0 }
+    this.#told = {
+      door: 'fast',
+      route: '',
+      protocol: '',
+      model: undefined,
+      status: 0,
+      outcome: this.#outcome,
+      ms: 0,
+    }
   }
 
-  return {
-    answer(head, body, line) {
-      const decision = standingOf(head)
-      if (!decision?.key) return undefined
-      const began = clock.now()
-      const source = ready.find(digestOfPieces(decision.key.prefix, body, head.length), began)
-      return source && write(source.value, { head, decision }, line, began) ? source : undefined
-    },
-    again({ head, prefix, source }, line) {
-      const decision = standingOf(head)
-      // The same bytes, and under the same prefix: they would have the same digest.
-      if (decision?.key?.prefix !== prefix) return false
-      const began = clock.now()
-      return ready.holds(source, began) && write(source.value, { head, decision }, line, began)
-    },
+  answer(head: Repeated, body: readonly Uint8Array[], line: AnswerLine): HitSource | undefined {
+    const decision = this.#decisionOf(head)
+    if (!decision?.key) return undefined
+    const { ready, clock } = this.#parts
+    const began = clock.now()
+    const source = ready.find(digestOfPieces(decision.key.prefix, body, head.length), began)
+    return source && this.#write(source.value, { head, decision }, line, began) ? source : undefined
   }
 
-  /** What stands for the head, where an answer may come from here. */
-  function standingOf(head: Repeated): CacheDecision | undefined {
-    const live = parts.live()
+  again({ head, prefix, source }: Repeat, line: AnswerLine): boolean {
+    const decision = this.#decisionOf(head)
+    // The same bytes, and under the same prefix: they would have the same digest.
+    if (decision?.key?.prefix !== prefix) return false
+    const { ready, clock } = this.#parts
+    const began = clock.now()
+    return ready.holds(source, began) && this.#write(source.value, { head, decision }, line, began)
+  }
+
+  /** What the head decides, where an answer may come from here. */
+  #decisionOf(head: Repeated): CacheDecision | undefined {
+    const live = this.#parts.live()
     const { notes } = head
     const { matched } = notes
     // The first call with this head has told where it goes.
     if (notes.live !== live || !matched) return undefined
     if (head.method === 'HEAD' || head.length > live.maxBodyBytes) return undefined
-    const decision = decisions.known(matched, notes) ?? worked(decisions, head, matched)
+    const { decisions } = this.#parts
+    const decision = decisions.known(matched, notes) ?? decided(decisions, head, matched)
     if (!decision || decision instanceof Promise || !decision.key) return undefined
     // What is ready may have been made of the answer to another spelling.
     return decision.wish.noCache || decision.wish.noTransform ? undefined : decision
   }
 
-  function write(
-    answer: ReadyAnswer,
-    { head, decision }: KnownHead,
-    line: AnswerLine,
-    began: number,
-  ): boolean {
+  #write(answer: ReadyAnswer, { head, decision }: KnownHead, line: AnswerLine, began: number): boolean {
+    const { admission, memory, observer, clock } = this.#parts
     const wall = clock.wall()
     const { wish, matched } = decision
     if (judge(answer, wish, wall) !== 'fresh') return false
-    // Counted, as every call of this caller is.
-    refreshes.allows(head.notes.principal || line.peer, false)
+    if (admission.admit(callerOf(head.notes.principal, line.peer), 'answer') !== 'allowed') return false
     answer.text ??= new ReadyText(answer, memory)
     const whole = answer.reply.body as Uint8Array
     line.send(
       answer.text.at(wall, line.closing(false)),
       whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
     )
-    outcome.ageMs = ageMs(answer, wall)
-    outcome.ttlMs = remainingMs(answer, wall)
+    this.#outcome.ageMs = ageMs(answer, wall)
+    this.#outcome.ttlMs = remainingMs(answer, wall)
+    const told = this.#told
     told.route = matched.route.name
     told.protocol = matched.protocol.name
     told.model = matched.target.model
@@ -139,8 +143,8 @@ export function createMemoryHit(parts: MemoryHitParts): MemoryHit {
   }
 }
 
-/** What stands for a head under new settings, epochs or tokens, of which the first call has told all that keys are made of. */
-function worked(decisions: CacheDecisions, { method, notes }: Repeated, matched: Matched) {
+/** What a head decides under new settings, epochs or tokens: its first call has noted all that keys are made of. */
+function decided(decisions: CacheDecisions, { method, notes }: Repeated, matched: Matched) {
   const { path, query, host, headers, principal } = notes
   if (path === undefined || query === undefined || host === undefined) return undefined
   if (headers === undefined || principal === undefined) return undefined

@@ -12,8 +12,8 @@ import type { Clock } from '../../lib/clock.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
+import { type Admission, callerOf } from '../decision/admission.ts'
 import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
-import type { RefreshBudget } from '../decision/refresh-budget.ts'
 import type { HttpExchange } from '../exchange/exchange.ts'
 import { HitHead } from '../exchange/hit-head.ts'
 import { rawDigest } from '../key/raw.ts'
@@ -31,7 +31,7 @@ export interface SharedHitParts {
   readonly mayGive: VersionRules['mayGive']
   /** Undefined: there is no memory to keep them in. */
   readonly ready: ReadyAnswers | undefined
-  readonly refreshes: RefreshBudget
+  readonly admission: Admission
   readonly observer: Observer
   readonly clock: Clock
 }
@@ -59,11 +59,14 @@ interface WaitingRequest {
 }
 
 export function createSharedHit(parts: SharedHitParts): SharedHit {
-  const { aliases, cache, ready, refreshes, observer, clock } = parts
+  const { aliases, cache, ready, admission, observer, clock } = parts
 
   return function sharedHit(exchange, otherwise) {
     const waiting = waitingOf(parts, exchange, otherwise)
     if (!waiting) return false
+    // Before the tiers are asked: a caller who may not have the answer must not cost them a look-up.
+    const caller = callerOf(exchange.notes.principal, exchange.peer)
+    if (admission.admit(caller, 'answer') !== 'allowed') return false
     exchange.gone = () => left(parts, waiting)
     cache.seek(waiting.whole, (found) => settle(waiting, found))
     return true
@@ -106,8 +109,6 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     if (!head) return false
     const sent = head.hasBody ? reply.body : undefined
     exchange.answerText?.(reply.status, (connection) => head.at(times, length, connection), sent)
-    // Counted, as every call of this caller is.
-    refreshes.allows(exchange.notes.principal || exchange.peer, false)
     observer.answered(toldOf(waiting, clock.now(), { status: reply.status, outcome }))
     if (!decision.wish.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry])
     return true

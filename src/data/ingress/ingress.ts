@@ -2,12 +2,11 @@
  * From a request at a door to a Call, and from an answer back to that door. The only place that turns a fault
  * into HTTP, in the client's own dialect.
  */
-import { type Body, type Call, isWhole, type RawPairs, type Target, type WholeBody } from '../../core/call.ts'
+import { type Body, type Call, isWhole, type WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { Answer, Outcome, Reply } from '../../core/reply.ts'
-import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib/deferred.ts'
 import type { Timer, Wheel } from '../../lib/wheel.ts'
@@ -16,14 +15,13 @@ import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { type MemoryHit, never } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
 import { tooLarge } from '../http/body.ts'
-import { callerTimeout } from '../http/deadlines.ts'
-import { clientFields, endToEnd } from '../http/headers.ts'
+import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
 import { proxyStatus, toldFields } from '../http/status.ts'
-import { principalOf } from '../key/meaning.ts'
 import { isKept, keepable, type Live, type Matched } from '../route/routes.ts'
 import { parseTarget } from '../route/target.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
+import { ArrivedCall, fieldsOf, timeoutOf } from './arrived-call.ts'
 import { AnswerStream } from './stream.ts'
 
 export interface IngressParts {
@@ -239,84 +237,12 @@ class RequestHandler implements Timer, Listener<Answer> {
   }
 }
 
-/** The fields that are the call's; told once a head. */
-function fieldsOf({ headers, notes }: HttpExchange): RawPairs {
-  notes.headers ??= endToEnd(headers)
-  return notes.headers
-}
-
 /** They follow a body that is chunked, and there is no other place for them. */
 function hasTrailers({ trailers }: Reply): boolean {
   return trailers !== undefined && trailers().length > 0
 }
 
-/** What the caller allows; told once a head. */
-function timeoutOf(exchange: HttpExchange): number {
-  const { notes } = exchange
-  notes.timeout ??= callerTimeout(fieldsOf(exchange)) ?? Number.POSITIVE_INFINITY
-  return notes.timeout
-}
-
 const NOT_ASKED: Outcome = { kind: 'none' }
-
-/** A Call over an Intake. Its id and its signal are made when somebody asks for them: a hit needs neither. */
-class ArrivedCall implements Call {
-  readonly method: string
-  readonly path: string
-  readonly query: string
-  readonly headers: RawPairs
-  readonly host: string
-  readonly principal: string
-  readonly target: Target
-  readonly deadline: number
-  body: Body = NOTHING
-  readonly #exchange: HttpExchange
-  readonly #mintId: () => string
-  #id: string | undefined
-  #cancel: Cancel | undefined
-  #reason: GatewayError | undefined
-
-  constructor(
-    exchange: HttpExchange,
-    target: Target,
-    made: { began: number; timeout: number; mintId: () => string },
-  ) {
-    const { notes } = exchange
-    this.method = exchange.method
-    this.path = notes.path ?? ''
-    this.query = notes.query ?? ''
-    this.headers = fieldsOf(exchange)
-    this.host = notes.host ?? exchange.host
-    notes.principal ??= principalOf(this.headers)
-    this.principal = notes.principal
-    this.target = target
-    this.deadline = made.began + made.timeout
-    this.#exchange = exchange
-    this.#mintId = made.mintId
-  }
-
-  get id(): string {
-    this.#id ??= this.#mintId()
-    return this.#id
-  }
-
-  get peer(): string {
-    return this.#exchange.peer
-  }
-
-  get signal(): Signal {
-    if (!this.#cancel) {
-      this.#cancel = new Cancel()
-      if (this.#reason) this.#cancel.abort(this.#reason)
-    }
-    return this.#cancel
-  }
-
-  abort(reason: GatewayError): void {
-    this.#reason ??= reason
-    this.#cancel?.abort(reason)
-  }
-}
 
 const NOTHING = new Uint8Array(0)
 

@@ -1,4 +1,4 @@
-/** The door that takes all of HTTP/1.1: a request and response of node:http as an Intake. */
+/** The door that takes all of HTTP/1.1: a request and response of node:http as an HTTP exchange. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RawPairs, WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'

@@ -47,7 +47,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
     requestTimeout: 0,
     keepAliveTimeout: options.keepAliveTimeoutMs,
     connectionsCheckingInterval: CHECK_MS,
-    // Said by `HttpIntake.check`: node:http would go on to the requests behind.
+    // Said by `NodeExchange.check`: node:http would go on to the requests behind.
     requireHostHeader: false,
     noDelay: true,
   })

@@ -55,8 +55,8 @@ export function createFetch(parts: FetchParts): Fetch {
   return function fetch(context, order) {
     // Another's request, with these rows in it, would not show what the server makes of this form.
     if (!context.rows || !context.isShown || !batches.takes(context)) return alone(context, order)
-    return after(batches.fetch(context, order), (shipped) =>
-      'refused' in shipped ? { unkept: shipped.refused.reply } : { kept: shipped.answers },
+    return after(batches.fetch(context, order), (batched) =>
+      'refused' in batched ? { unkept: batched.refused.reply } : { kept: batched.answers },
     )
   }
 

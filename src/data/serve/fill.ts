@@ -7,7 +7,6 @@ import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
 import type { Row } from '../../protocol/protocol.ts'
-import { letGo } from '../backend/incoming.ts'
 import type { Entry } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
@@ -15,7 +14,6 @@ import { keptHeaders, rowHeaders, saidOf } from '../decision/storable.ts'
 import type { Claims } from '../flight/claims.ts'
 import type { Load } from '../flight/flights.ts'
 import type { Holding, Leases } from '../flight/leases.ts'
-import { callerTimeout } from '../http/deadlines.ts'
 import { staleWindows } from '../http-cache/keep.ts'
 import {
   type Life,
@@ -23,13 +21,13 @@ import {
   NOTHING_SAID,
   type ResponseDirectives,
 } from '../http-cache/response-directives.ts'
-import { answeredBy } from '../key/answered-by.ts'
 import { type Forms, suits } from '../key/forms.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-context.ts'
-import type { UpstreamResponse } from '../upstream/upstream-call.ts'
+import { versionsOf } from './answer-versions.ts'
 import type { Fetch, FetchedAnswer, Order } from './fetch.ts'
+import { landUnkept, type UnkeptReply } from './unkept.ts'
 
 export interface FillParts extends VersionRules {
   readonly cache: Tiered
@@ -44,14 +42,17 @@ export interface FillParts extends VersionRules {
   readonly random: () => number
 }
 
-export type Fill = (context: LookupContext, load: Load<LoadResult>) => Awaitable<void>
+export class Fill {
+  readonly #parts: FillParts
 
-export function createFill(parts: FillParts): Fill {
-  const { cache, clock, fetch } = parts
+  constructor(parts: FillParts) {
+    this.#parts = parts
+  }
 
-  return function fill(context, load) {
-    const { claims } = parts
-    if (!claims || context.wish.noCache) return run(context, load)
+  /** Lands every row of the load, or fails; what is left open then lands with the error. */
+  load(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
+    const { claims } = this.#parts
+    if (!claims || context.wish.noCache) return this.#fromTiers(context, load)
     // Other workers may be loading the same rows: one of them does, the others find it in the memory they share.
     return claims.load({
       digests: load.digests,
@@ -59,36 +60,35 @@ export function createFill(parts: FillParts): Fill {
       get deadline() {
         return load.deadline
       },
-      found: (digest) => inMemory(context, load, digest),
-      fetch: async (digests, landed) => run(context, new Part(load, digests, landed)),
+      found: (digest) => this.#landedFromMemory(context, load, digest),
+      fetch: async (digests, landed) => this.#fromTiers(context, new PartialLoad(load, digests, landed)),
     })
   }
 
-  function inMemory(context: LookupContext, load: Load<LoadResult>, digest: Digest): boolean {
+  #landedFromMemory(context: LookupContext, load: Load<LoadResult>, digest: Digest): boolean {
+    const { cache, clock, mayGive } = this.#parts
     const entry = cache.peek(digest)
-    if (!entry || !suits(entry, context) || !parts.mayGive(context.matched, entry)) return false
+    if (!entry || !suits(entry, context) || !mayGive(context.matched, entry)) return false
     if (judge(entry, context.wish, clock.wall()) !== 'fresh') return false
     load.land(digest, { kind: 'entry', entry, tier: undefined, joined: true })
     return true
   }
 
-  function run(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
+  #fromTiers(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
+    const { cache } = this.#parts
     const isAsked = context.seed.shared && cache.hasShared && !context.wish.noCache && !context.isSought
-    if (!isAsked) return fromOthers(context, load, load.digests)
+    if (!isAsked) return this.#fromGateways(context, load, load.digests)
     return after(cache.lookup(load.digests), (found) => {
-      const rest = load.digests.filter((digest, i) => !landed(context, load, digest, found[i]))
-      return rest.length > 0 ? fromOthers(context, load, rest) : undefined
+      const rest = load.digests.filter((digest, i) => !this.#landed(context, load, digest, found[i]))
+      return rest.length > 0 ? this.#fromGateways(context, load, rest) : undefined
     })
   }
 
-  /** What no tier has. */
-  function fromOthers(
-    context: LookupContext,
-    load: Load<LoadResult>,
-    rest: readonly Digest[],
-  ): Awaitable<void> {
-    const leases = context.seed.writable && !context.wish.noCache ? parts.leases(context.matched) : undefined
-    if (!leases) return fromBackend(context, load, rest)
+  /** What no tier has: another gateway may be fetching it, where the route has leases. */
+  #fromGateways(context: LookupContext, load: Load<LoadResult>, rest: readonly Digest[]): Awaitable<void> {
+    const leases =
+      context.seed.writable && !context.wish.noCache ? this.#parts.leases(context.matched) : undefined
+    if (!leases) return this.#fromBackend(context, load, rest)
     // Other gateways may be asking for the same rows: one of them fetches, the others wait for what it stores.
     return leases.load({
       digests: rest,
@@ -96,19 +96,21 @@ export function createFill(parts: FillParts): Fill {
       get deadline() {
         return load.deadline
       },
-      found: (digest, value) => landed(context, load, digest, cache.read(digest, value)),
-      fetch: async (digests, holding) => fromBackend(context, load, digests, holding),
+      found: (digest, value) => this.#landed(context, load, digest, this.#parts.cache.read(digest, value)),
+      fetch: async (digests, holding) => this.#fromBackend(context, load, digests, holding),
     })
   }
 
-  function landed(
+  /** Whether what a tier has is landed: it answers this call. */
+  #landed(
     context: LookupContext,
     load: Load<LoadResult>,
     digest: Digest,
     found: CacheHit | undefined,
   ): boolean {
     // What another gateway keeps of a version that is not known here is not our backends' answer.
-    if (!found || !suits(found.entry, context) || !parts.mayGive(context.matched, found.entry)) return false
+    const { clock, mayGive } = this.#parts
+    if (!found || !suits(found.entry, context) || !mayGive(context.matched, found.entry)) return false
     const freshness = judge(found.entry, context.wish, clock.wall())
     if (freshness === 'fresh') {
       load.land(digest, { kind: 'entry', ...found })
@@ -118,7 +120,7 @@ export function createFill(parts: FillParts): Fill {
     return false
   }
 
-  function fromBackend(
+  #fromBackend(
     context: LookupContext,
     load: Load<LoadResult>,
     digests: readonly Digest[],
@@ -129,27 +131,28 @@ export function createFill(parts: FillParts): Fill {
     const rows = isAll ? lookups.rows : lookups.rowsOf(digests)
     const isWhole = context.rows === undefined || (lookups.plain && isAll)
     const order = { rows, isWhole, signal: load.signal, until: load }
-    return after(fetch(context, order), (arrived) => {
+    return after(this.#parts.fetch(context, order), (arrived) => {
       if ('unkept' in arrived)
-        landUnkept(parts, context, { load, digests, reply: arrived.unkept, partial: !isWhole })
-      else keep(context, { load, digests, holding, order, own: arrived.own }, arrived.kept)
+        this.#landUnkept(context, { load, digests, reply: arrived.unkept, partial: !isWhole })
+      else this.#keep(context, { load, digests, holding, order, own: arrived.own }, arrived.kept)
     })
   }
 
   /** Stores and lands what may be kept, a row at a time: memory has it before its flight ends. */
-  function keep(
+  #keep(
     context: LookupContext,
     { load, digests, holding, order, own }: Fetched,
     all: readonly FetchedAnswer[],
   ): void {
-    const versions = versionsOf(parts, context.matched, all)
+    const { cache, forms, mayKeep } = this.#parts
+    const versions = versionsOf(this.#parts, context.matched, all)
     for (let i = 0; i < all.length; i++) {
-      if (parts.mayKeep(context.matched, versions[i])) continue
+      if (mayKeep(context.matched, versions[i])) continue
       // A version that nobody has told of yet: its key is still that of the one before. Of a batch the answer may hold
       // the rows of others too: then it is nobody's.
       const isOwn = order.isWhole && context.matched.route.batch === undefined
       const { reply } = (all[i] as FetchedAnswer).delivered
-      return landUnkept(parts, context, { load, digests, reply, partial: !isOwn })
+      return this.#landUnkept(context, { load, digests, reply, partial: !isOwn })
     }
     const { seed } = context
     // Under what others have said of theirs nothing of our backends' is kept, as nobody has said yet that it is the same.
@@ -158,45 +161,47 @@ export function createFill(parts: FillParts): Fill {
     const [first] = all as [FetchedAnswer]
     const { reply } = first.delivered
     if (reply.status !== 200) {
-      if (!isLent) return refuse(context, { load, digests }, first, versions[0])
-      return landUnkept(parts, context, { load, digests, reply, partial: false })
+      if (!isLent) return this.#keepRefusal(context, { load, digests }, first, versions[0])
+      return this.#landUnkept(context, { load, digests, reply, partial: false })
     }
     // A call in a form that the server had not been seen to take.
-    if (!context.isShown) parts.forms.learn(context.matched, context.plan, reply)
+    if (!context.isShown) forms.learn(context.matched, context.plan, reply)
     const plain = { memoryOnly: !seed.writable, began: context.began }
     for (let i = 0; i < order.rows.length; i++) {
       const { digest } = order.rows[i] as Row
-      const entry = entryOf(context, digest, all[i] as FetchedAnswer, versions[i])
+      const entry = this.#entryOf(context, digest, all[i] as FetchedAnswer, versions[i])
       const isKept = !isLent && cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
       load.land(digest, { kind: 'entry', entry, tier: undefined, lost: !isKept, own })
     }
   }
 
   /** A refusal is kept in memory, beside the key: that is of calls which a backend may take. */
-  function refuse(
+  #keepRefusal(
     context: LookupContext,
     { load, digests }: OpenLoad,
     kept: FetchedAnswer,
     version: string | undefined,
   ): void {
-    const key = parts.refusalOf(context)
-    const entry = key && entryOf(context, key, kept, version)
+    const { cache, refusalOf } = this.#parts
+    const key = refusalOf(context)
+    const entry = key && this.#entryOf(context, key, kept, version)
     if (entry) cache.store(entry, { memoryOnly: true, began: context.began })
     if (!entry || !cache.peek(entry.digest))
-      return landUnkept(parts, context, { load, digests, reply: kept.delivered.reply, partial: false })
+      return this.#landUnkept(context, { load, digests, reply: kept.delivered.reply, partial: false })
     for (const digest of digests) load.land(digest, { kind: 'entry', entry, tier: undefined })
   }
 
-  function entryOf(
+  #entryOf(
     { matched, form }: LookupContext,
     digest: Digest,
     { answer, delivered, form: ownForm }: FetchedAnswer,
     version: string | undefined,
   ): Entry {
+    const { random, clock } = this.#parts
     const { reply, ms } = delivered
     const cached = matched.route.cache as RouteCache
     const negative = reply.status !== 200
-    const ttl = (negative ? cached.negativeTtl : cached.ttl) * (1 + cached.jitter * (2 * parts.random() - 1))
+    const ttl = (negative ? cached.negativeTtl : cached.ttl) * (1 + cached.jitter * (2 * random() - 1))
     const said = cached.heedBackend ? saidOf(reply) : NOTHING_SAID
     const at = clock.wall()
     // Most say nothing.
@@ -221,6 +226,10 @@ export function createFill(parts: FillParts): Fill {
       form: ownForm ?? form,
     }
   }
+
+  #landUnkept(context: LookupContext, unkept: UnkeptReply): void {
+    landUnkept(this.#parts.refusalOf, context, unkept)
+  }
 }
 
 const NO_WINDOWS = { swrMs: 0, sieMs: 0 }
@@ -236,8 +245,10 @@ function windowsOf(
   return { swrMs: Math.min(swrMs, staleWhileRevalidate), sieMs: Math.min(sieMs, staleIfError) }
 }
 
+const NO_TAGS: Entry['tags'] = []
+
 /** Some rows of a load, whose landing others wait for as well. */
-class Part implements Load<LoadResult> {
+class PartialLoad implements Load<LoadResult> {
   readonly digests: readonly Digest[]
   readonly #load: Load<LoadResult>
   readonly #landed: (digest: Digest) => void
@@ -266,31 +277,6 @@ class Part implements Load<LoadResult> {
   }
 }
 
-const NO_TAGS: Entry['tags'] = []
-
-/** The version behind each answer; read once a reply, however many rows were cut from it. */
-function versionsOf(
-  { stated }: Pick<VersionRules, 'stated'>,
-  matched: Matched,
-  kept: readonly FetchedAnswer[],
-): readonly (string | undefined)[] {
-  const { protocol, target } = matched
-  const versions: (string | undefined)[] = []
-  let last: UpstreamResponse | undefined
-  let version: string | undefined
-  for (const { delivered } of kept) {
-    if (delivered !== last) {
-      const { reply, backend } = delivered
-      const said = protocol.version?.(reply, reply.body as Uint8Array)
-      if (said !== undefined) stated(matched, backend, said)
-      version = answeredBy(target, backend, said)
-      last = delivered
-    }
-    versions.push(version)
-  }
-  return versions
-}
-
 /** What was asked for. */
 interface OpenLoad {
   readonly load: Load<LoadResult>
@@ -303,48 +289,4 @@ interface Fetched extends OpenLoad {
   readonly holding: Holding | undefined
   readonly order: Order
   readonly own: Reply | undefined
-}
-
-/** How long an answer for one taker waits for it, while that caller waits for rows that others load. */
-const TAKE_MS = 1000
-
-/** What may be said of who asks and not of what is asked. */
-const PERSONAL = new Set([401, 403, 407, 429])
-/** What a backend says that was told of a deadline, and could not meet it. */
-const LATE = new Set([408, 504])
-
-/** What says that the backend is in trouble, and nothing of the call. */
-const OF_NO_CALL = new Set([429, 502, 503, 504])
-
-interface Unkept extends OpenLoad {
-  readonly reply: Reply
-  readonly partial: boolean
-}
-
-function landUnkept(
-  { refusalOf }: Pick<FillParts, 'refusalOf'>,
-  context: LookupContext,
-  { load, digests, reply, partial }: Unkept,
-): void {
-  // A refusal is the same for all who asked in the same way; anything else not to be kept is one caller's own.
-  const sharable =
-    reply.body instanceof Uint8Array && reply.status !== 200 && !/set-cookie/i.test(reply.headers.join('\n'))
-  if (sharable) {
-    const isForCaller = context.matched.route.cache?.scope === 'shared' && PERSONAL.has(reply.status)
-    const isForTime = LATE.has(reply.status) && callerTimeout(context.call.headers) !== undefined
-    const personal = isForCaller || isForTime
-    const said = OF_NO_CALL.has(reply.status) ? 'to all' : refusalOf(context)
-    for (const digest of digests) load.land(digest, { kind: 'reply', reply, partial, personal, said })
-    return
-  }
-  let left: Reply | undefined = reply
-  const take = () => {
-    const taken = left
-    left = undefined
-    return taken
-  }
-  for (const digest of digests) load.land(digest, { kind: 'single', take, partial })
-  setTimeout(() => {
-    letGo(take()?.body)
-  }, TAKE_MS).unref()
 }

@@ -1,5 +1,6 @@
 /**
- * The ways of a call that was read: with the others who ask the same, alone, or only looking.
+ * The look-up of a call that was read into rows: coalesced with the loads of others who ask for the same rows, uncoalesced,
+ * or read-only.
  *
  *   memory → flights ─┬─ joined: wait
  *                     └─ ours: fill
@@ -46,125 +47,157 @@ export interface LookupParts {
   readonly clock: Clock
 }
 
-export interface Lookup {
-  coalesced(context: LookupContext): Answer | Awaitable<Answer>
-  uncoalesced(context: LookupContext): Awaitable<Answer>
-  readOnly(context: LookupContext): Awaitable<Answer>
-}
+export class Lookup {
+  readonly #parts: LookupParts
 
-export function createLookup(parts: LookupParts): Lookup {
-  const { cache, memory, ready, aliases, flights, hitForMiss, claims, fill, compose, forward, refusalOf } =
-    parts
-  const { mayGive, clock } = parts
-  const gate = { flights, open }
-  return { coalesced: shared, uncoalesced: alone, readOnly: looked }
+  constructor(parts: LookupParts) {
+    this.#parts = parts
+  }
 
-  /** The ordinary way: memory, then flights for what it does not have. */
-  function shared(context: LookupContext, turn = 0): Answer | Awaitable<Answer> {
-    const missing = look(context)
-    if (missing.length === 0) return settled(context)
-    for (const { row } of missing) if (hitForMiss.has(row.digest)) return alone(context)
-    const boarded = board(gate, context, missing)
-    const { flown } = boarded
+  /**
+   * Of most calls: memory, then flights for what it does not have. `attempt`: 1 for a call that joined the load of another,
+   * which failed in a way that its own load need not.
+   */
+  coalesced(context: LookupContext, attempt = 0): Answer | Awaitable<Answer> {
+    const { hitForMiss } = this.#parts
+    const missing = this.#peek(context)
+    if (missing.length === 0) return this.#composed(context)
+    for (const { row } of missing) if (hitForMiss.has(row.digest)) return this.uncoalesced(context)
+    const joined = this.#join(context, missing)
+    const { flights } = joined
     const { signal } = context.call
-    const [only] = flown
+    const [only] = flights
     // Most calls are of one row, or read as one.
-    if (only && flown.length === 1)
-      return after(only.wait(signal), (result) => arrived(context, boarded, [result], turn))
-    return after(all(flown.map((flight) => flight.wait(signal))), (results) =>
-      arrived(context, boarded, results, turn),
+    if (only && flights.length === 1)
+      return after(only.wait(signal), (result) => this.#landed(context, joined, [result], attempt))
+    return after(all(flights.map((flight) => flight.wait(signal))), (results) =>
+      this.#landed(context, joined, results, attempt),
     )
   }
 
-  function open(context: LookupContext, digests: readonly Digest[]): readonly Flight<LoadResult>[] {
-    return flights.open(digests, (load) => fill(context, load), unsettled, askerOf(context))
+  /** Joins the flights that are under way, and opens the others together. */
+  #join(context: LookupContext, missing: readonly RowLookup[]): JoinedFlights {
+    const present = this.#parts.flights
+    const waiter = waiterOf(context)
+    const [only] = missing
+    if (only && missing.length === 1) {
+      const flight = present.join(only.row.digest, waiter)
+      return flight
+        ? { joined: missing, ours: NONE, flights: [flight] }
+        : { joined: NONE, ours: missing, flights: this.#open(context, [only.row.digest]) }
+    }
+    const joined: RowLookup[] = []
+    const ours: RowLookup[] = []
+    const flights: Flight<LoadResult>[] = []
+    for (const lookup of missing) {
+      const flight = present.join(lookup.row.digest, waiter)
+      if (flight) flights.push(flight)
+      ;(flight ? joined : ours).push(lookup)
+    }
+    if (ours.length === 0) return { joined, ours, flights }
+    const opened = this.#open(
+      context,
+      ours.map(({ row }) => row.digest),
+    )
+    return { joined, ours, flights: flights.concat(opened) }
   }
 
-  function arrived(
+  #open(context: LookupContext, digests: readonly Digest[]): readonly Flight<LoadResult>[] {
+    const { flights, fill } = this.#parts
+    return flights.open(digests, (load) => fill.load(context, load), unsettled, waiterOf(context))
+  }
+
+  #landed(
     context: LookupContext,
     { joined, ours }: JoinedFlights,
     results: readonly LoadResult[],
-    turn: number,
+    attempt: number,
   ): Answer | Awaitable<Answer> {
     for (let i = 0; i < results.length; i++) {
       const lookup = (i < joined.length ? joined[i] : ours[i - joined.length]) as RowLookup
       lookup.joined = i < joined.length
-      if (!lookup.joined || isFit(results[i], context)) take(lookup, results[i])
+      if (!lookup.joined || this.#isFit(results[i], context)) take(lookup, results[i])
     }
     const failedAt = results.findIndex(isFailure)
     if (failedAt < 0) {
-      if (context.lookups.missing.length === 0) return settled(context)
-      return turn === 0 ? shared(context, turn + 1) : alone(context)
+      if (context.lookups.missing.length === 0) return this.#composed(context)
+      return attempt === 0 ? this.coalesced(context, attempt + 1) : this.uncoalesced(context)
     }
     const failure = results[failedAt] as LoadFailure
     const wasJoined = failedAt < joined.length
-    // Somebody else's load failed in a way that ours need not: one more turn, with a flight of our own if need be.
-    if (wasJoined && turn === 0 && isAnothers(failure, () => refusalOf(context)))
-      return shared(context, turn + 1)
-    return unkept(context, failure, wasJoined)
+    // The load of another call failed in a way that ours need not: once more, with a flight of our own if need be.
+    if (wasJoined && attempt === 0 && isAnothers(failure, () => this.#parts.refusalOf(context)))
+      return this.coalesced(context, attempt + 1)
+    return this.#unkept(context, failure, wasJoined)
   }
 
   /** What a load found in a tier is as fresh as its own caller asked for, and a refusal was said to its own caller. */
-  function isFit(result: LoadResult | undefined, context: LookupContext): boolean {
+  #isFit(result: LoadResult | undefined, context: LookupContext): boolean {
     if (result?.kind !== 'entry') return true
-    if (result.entry.negative) return result.entry.digest === refusalOf(context)
+    if (result.entry.negative) return result.entry.digest === this.#parts.refusalOf(context)
     if (!suits(result.entry, context)) return false
-    return result.tier === undefined || judge(result.entry, context.wish, clock.wall()) === 'fresh'
+    return (
+      result.tier === undefined || judge(result.entry, context.wish, this.#parts.clock.wall()) === 'fresh'
+    )
   }
 
-  /** Memory's answers; gives the lines it has none for. What is stale but may still be used is renewed behind it. */
-  function look(context: LookupContext): readonly RowLookup[] {
+  /** Takes what memory has, and gives the rows it has nothing for. What is stale but may still be used is renewed behind it. */
+  #peek(context: LookupContext): readonly RowLookup[] {
+    const { cache, memory, mayGive, clock } = this.#parts
     const { lookups, wish } = context
     let now: number | undefined
     for (const lookup of lookups.missing) {
       const known = cache.peek(lookup.row.digest)
-      const entry = known && suits(known, context) ? known : refusal(context)
+      const entry = known && suits(known, context) ? known : this.#refusal(context)
       if (!entry || !mayGive(context.matched, entry)) continue
       now ??= clock.wall()
       const freshness = judge(entry, wish, now)
       if (freshness === 'fresh' || freshness === 'revalidate') [lookup.entry, lookup.tier] = [entry, memory]
-      if (freshness === 'revalidate' && !wish.noStore && !wish.onlyIfCached) renew(context, lookup)
+      if (freshness === 'revalidate' && !wish.noStore && !wish.onlyIfCached) this.#renew(context, lookup)
       if (freshness === 'fallback') lookup.fallback = entry
     }
     return lookups.missing
   }
 
   /** What the route remembers that this very call was told. */
-  function refusal({ call, raw, rows, matched }: LookupContext): Entry | undefined {
+  #refusal({ call, raw, rows, matched }: LookupContext): Entry | undefined {
     if (!matched.route.cache?.negativeTtl || rows) return undefined
-    const key = refusalOf({ call, raw })
-    return key && cache.peek(key)
+    const key = this.#parts.refusalOf({ call, raw })
+    return key && this.#parts.cache.peek(key)
   }
 
-  /** One new answer for a row that is about to be too old, with nobody waiting for it: however short the caller's time was. */
-  function renew(context: LookupContext, { row }: RowLookup): void {
+  /** Loads a row that is stale again (`stale-while-revalidate`). Nobody waits for it, so the caller's deadline does not bound it. */
+  #renew(context: LookupContext, { row }: RowLookup): void {
+    const { flights, claims, fill, clock } = this.#parts
     if (flights.has(row.digest)) return
     const renewed = { ...context, lookups: new RowLookups([row]), wish: { ...context.wish, noCache: true } }
-    const asker = { deadline: clock.now() + context.matched.route.timeout, group: groupOf(context) }
+    const waiter = { deadline: clock.now() + context.matched.route.timeout, group: groupOf(context) }
     const run = (load: Load<LoadResult>) =>
-      claims ? claims.alone(row.digest, async () => fill(renewed, load)) : fill(renewed, load)
-    flights.open([row.digest], run, unsettled, asker)
+      claims ? claims.alone(row.digest, async () => fill.load(renewed, load)) : fill.load(renewed, load)
+    flights.open([row.digest], run, unsettled, waiter)
   }
 
   /**
    * Without a flight: for `no-cache`, whose new answer replaces the old one, for what was found uncacheable, and `again`
    * for rows that do not belong together, known ones and new ones of two versions say: the whole batch is fetched anew.
    */
-  async function alone(context: LookupContext, again = false): Promise<Answer> {
+  async uncoalesced(context: LookupContext, again = false): Promise<Answer> {
     const results = new Map<Digest, LoadResult>()
     const digests = context.lookups.items.map(({ row }) => row.digest)
     const land = (digest: Digest, result: LoadResult) => void results.set(digest, result)
     const { signal, deadline } = context.call
-    await fill({ ...context, wish: { ...context.wish, noCache: true } }, { digests, signal, deadline, land })
+    const { fill, hitForMiss } = this.#parts
+    const renewed = { ...context, wish: { ...context.wish, noCache: true } }
+    await fill.load(renewed, { digests, signal, deadline, land })
     for (const lookup of context.lookups.items) {
       lookup.entry = lookup.tier = undefined
       lookup.joined = false
       const result = results.get(lookup.row.digest) ?? unsettled(undefined)
-      if (result.kind !== 'entry') return unkept(context, result, false)
+      if (result.kind !== 'entry') return this.#unkept(context, result, false)
       take(lookup, result)
       hitForMiss.lift(lookup.row.digest)
     }
-    const answer = await settled(context, again)
+    const answer = await this.#composed(context, again)
     if (!context.wish.noCache || answer.outcome.kind === 'bypass') return answer
     const fresh = 'ttlMs' in answer.outcome ? { ttlMs: answer.outcome.ttlMs } : {}
     return {
@@ -174,14 +207,15 @@ export function createLookup(parts: LookupParts): Lookup {
   }
 
   /** `no-store` and `only-if-cached`: what is there may be used, nothing is left behind. */
-  async function looked(context: LookupContext): Promise<Answer> {
-    const missing = look(context)
+  async readOnly(context: LookupContext): Promise<Answer> {
+    const { cache, compose, forward, mayGive } = this.#parts
+    const missing = this.#peek(context)
     const found =
       context.seed.shared && !context.isSought ? await cache.lookup(missing.map(({ row }) => row.digest)) : []
     missing.forEach((lookup, i) => {
       const known = found[i]
       if (!known || !mayGive(context.matched, known.entry)) return
-      if (isFit({ kind: 'entry', ...known }, context)) take(lookup, { kind: 'entry', ...known })
+      if (this.#isFit({ kind: 'entry', ...known }, context)) take(lookup, { kind: 'entry', ...known })
     })
     const answer = context.lookups.missing.length === 0 ? compose.answer(context) : undefined
     return (
@@ -190,14 +224,22 @@ export function createLookup(parts: LookupParts): Lookup {
     )
   }
 
-  function settled(context: LookupContext, again = false): Answer | Awaitable<Answer> {
+  /** Every row has an answer: puts them together. */
+  #composed(context: LookupContext, again = false): Answer | Awaitable<Answer> {
+    const { compose, forward } = this.#parts
     const answer = compose.answer(context)
     if (!answer)
-      return again ? forward(context.call, context.matched, 'rows do not match') : alone(context, true)
-    return isAwaitable(answer) ? after(answer, (come) => noted(context, come)) : noted(context, answer)
+      return again
+        ? forward(context.call, context.matched, 'rows do not match')
+        : this.uncoalesced(context, true)
+    return isAwaitable(answer)
+      ? after(answer, (come) => this.#remembered(context, come))
+      : this.#remembered(context, answer)
   }
 
-  function noted(context: LookupContext, answer: Answer): Answer {
+  /** Keeps what lets a byte-identical repeat be answered by a hit in memory or in a shared tier. */
+  #remembered(context: LookupContext, answer: Answer): Answer {
+    const { cache, ready, aliases } = this.#parts
     // Its own key covers more than the bytes.
     if (context.lookups.items[0]?.entry?.negative) return answer
     // What it was put together from may have been purged by key meanwhile.
@@ -213,12 +255,9 @@ export function createLookup(parts: LookupParts): Lookup {
     return answer
   }
 
-  /** What a load brought that is no entry: an error, an answer not to be kept, or one for a single taker. */
-  function unkept(
-    context: LookupContext,
-    failure: LoadFailure,
-    collapsed: boolean,
-  ): Answer | Awaitable<Answer> {
+  /** What a load brought that is no entry: an error, an answer not to be kept, or one for one caller alone. */
+  #unkept(context: LookupContext, failure: LoadFailure, collapsed: boolean): Answer | Awaitable<Answer> {
+    const { compose, forward, hitForMiss, refusalOf } = this.#parts
     const { call, matched, lookups } = context
     const reply = replyFor(failure, collapsed ? () => refusalOf(context) : undefined)
     if (failure.kind === 'failed' ? failure.error.fault.blame !== 'caller' : (reply?.status ?? 0) >= 500) {
@@ -236,55 +275,20 @@ export function createLookup(parts: LookupParts): Lookup {
   }
 }
 
-/** Joins the flights that are under way, and opens the others together. */
-function board(
-  { flights, open }: Gate,
-  context: LookupContext,
-  missing: readonly RowLookup[],
-): JoinedFlights {
-  const [only] = missing
-  if (only && missing.length === 1) {
-    const flight = flights.join(only.row.digest, askerOf(context))
-    return flight
-      ? { joined: missing, ours: NONE, flown: [flight] }
-      : { joined: NONE, ours: missing, flown: open(context, [only.row.digest]) }
-  }
-  const joined: RowLookup[] = []
-  const ours: RowLookup[] = []
-  const flown: Flight<LoadResult>[] = []
-  const asker = askerOf(context)
-  for (const lookup of missing) {
-    const flight = flights.join(lookup.row.digest, asker)
-    if (flight) flown.push(flight)
-    ;(flight ? joined : ours).push(lookup)
-  }
-  if (ours.length === 0) return { joined, ours, flown }
-  const opened = open(
-    context,
-    ours.map(({ row }) => row.digest),
-  )
-  return { joined, ours, flown: flown.concat(opened) }
-}
-
-interface Gate {
-  readonly flights: Flights<LoadResult>
-  readonly open: (context: LookupContext, digests: readonly Digest[]) => readonly Flight<LoadResult>[]
-}
-
-/** Lines that wait for the flights of others and for their own, and these flights in that order. */
+/** Rows that wait for the flights of others and for those of this call, and these flights in that order. */
 interface JoinedFlights {
   readonly joined: readonly RowLookup[]
   readonly ours: readonly RowLookup[]
-  readonly flown: readonly Flight<LoadResult>[]
+  readonly flights: readonly Flight<LoadResult>[]
 }
 
 const NONE: readonly RowLookup[] = []
 
-function askerOf(context: LookupContext): Waiter {
+function waiterOf(context: LookupContext): Waiter {
   return { deadline: context.call.deadline, group: groupOf(context) }
 }
 
-/** Calls in forms that their server has shown to take join each other; any other only its like. */
+/** Calls in forms that their server was seen to take join each other; one in any other form joins its like only. */
 function groupOf({ form, isShown }: FormPreference): number {
   return isShown ? 0 : form
 }

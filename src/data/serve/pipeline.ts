@@ -6,7 +6,7 @@
  *                                   └─ ours: tiers → dispatch → store
  *   → assemble → answer
  *
- * This file goes as far as the rows, ways.ts from there on.
+ * This file goes as far as the rows, lookup.ts from there on.
  *
  * A call is a list of rows; a dialect that cannot be split yields one, the whole call. Each row is looked up,
  * joined or loaded on its own, and the answer is put together from its rows. See
@@ -20,8 +20,8 @@ import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
 import type { Plan, Reading } from '../../protocol/protocol.ts'
 import { judge } from '../cache/freshness.ts'
+import { type Admission, callerOf } from '../decision/admission.ts'
 import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
-import type { RefreshBudget } from '../decision/refresh-budget.ts'
 import type { HeadNotes } from '../exchange/exchange.ts'
 import type { HttpCache } from '../http-cache/http-cache.ts'
 import { type Forms, suits } from '../key/forms.ts'
@@ -30,11 +30,11 @@ import { isHttpWrite, type Matched } from '../route/routes.ts'
 import type { LookupContext, TierMiss } from '../rows/lookup-context.ts'
 import { RowLookups } from '../rows/row-lookups.ts'
 import type { Splitting } from '../rows/splitting.ts'
-import { createLookup, type LookupParts } from './lookup.ts'
+import { Lookup, type LookupParts } from './lookup.ts'
 
 export interface Stages extends LookupParts {
   readonly decisions: CacheDecisions
-  readonly refreshes: RefreshBudget
+  readonly admission: Admission
   readonly splitting: Splitting
   readonly forms: Pick<Forms, 'has'>
   /** For opaque routes. */
@@ -43,7 +43,7 @@ export interface Stages extends LookupParts {
 
 /**
  * At once where there is nothing to wait for; what goes wrong is thrown, or fails. `notes`: on the call's head;
- * `asked`: the tiers were, before this was a call.
+ * `asked`: the tiers were, before this was a call, and its caller was admitted.
  */
 export type Pipeline = (
   call: Call,
@@ -59,8 +59,21 @@ type Opening = Pick<LookupContext, 'call' | 'matched' | 'began'> & { readonly as
 type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isSought' | 'form' | 'isShown'> & Opening
 
 export function createPipeline(stages: Stages): Pipeline {
-  const { decisions, cache, memory, ready, aliases, splitting, forms, compose, forward, clock, http } = stages
-  const { coalesced: shared, uncoalesced: alone, readOnly: looked } = createLookup(stages)
+  const {
+    decisions,
+    cache,
+    memory,
+    ready,
+    aliases,
+    splitting,
+    forms,
+    compose,
+    forward,
+    clock,
+    http,
+    admission,
+  } = stages
+  const lookup = new Lookup(stages)
 
   return function answer(call, matched, notes, asked) {
     const given = opened(call, matched, notes, asked)
@@ -78,16 +91,19 @@ export function createPipeline(stages: Stages): Pipeline {
     const opening = { call, matched, began: cache.mark(), asked }
     const decision = decisions.of(call, matched, notes)
     return decision instanceof Promise
-      ? after(decision, (known) => heard(opening, known))
-      : heard(opening, decision)
+      ? after(decision, (known) => admitted(opening, known))
+      : admitted(opening, decision)
   }
 
-  /** `no-cache` beyond a caller's budget is not heeded: the call then stands as if it had not been said. */
-  function heard(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
-    const { call, matched } = opening
+  /** A `no-cache` that the caller may not have is not heeded: the call then stands as if it had not been said. */
+  function admitted(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
+    const { call, matched, asked } = opening
     const { wish } = decision
-    const caller = call.principal === '' ? call.peer : call.principal
-    if (stages.refreshes.allows(caller, wish.noCache)) return keyed(opening, decision)
+    // One whose tiers were asked already was admitted before they were.
+    const verdict = asked
+      ? 'allowed'
+      : admission.admit(callerOf(call.principal, call.peer), wish.noCache ? 'refresh' : 'answer')
+    if (verdict === 'allowed') return keyed(opening, decision)
     const own = decisions.wishing(call, matched, { ...wish, noCache: false, ignored: 'no-cache' })
     return own instanceof Promise ? after(own, (known) => keyed(opening, known)) : keyed(opening, own)
   }
@@ -102,7 +118,7 @@ export function createPipeline(stages: Stages): Pipeline {
     if (decision.http && isWhole(body)) return http.answer(call, matched, { wish, seeds: decision.http })
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
-    // Written out, here and where a job is made of it: to spread an object costs as much as a look-up.
+    // Written out, here and where a context is made of it: to spread an object costs as much as a look-up.
     const { seed, prefix } = key
     if (!(body instanceof Chunks))
       return digested({ call, matched, wish, body, seed, raw: rawDigest(prefix, body), began, asked })
@@ -180,9 +196,9 @@ export function createPipeline(stages: Stages): Pipeline {
     if (asked?.fallback && suits(asked.fallback, context)) lookups.fallBack(plan.whole, asked.fallback)
 
     // 5. Some callers do not share: they neither join nor lead.
-    if (wish.noCache) return alone(context)
-    if (wish.noStore || wish.onlyIfCached) return looked(context)
-    return shared(context)
+    if (wish.noCache) return lookup.uncoalesced(context)
+    if (wish.noStore || wish.onlyIfCached) return lookup.readOnly(context)
+    return lookup.coalesced(context)
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * One plain request and its answer: an Intake over a connection of the fast door. What has arrived of the body is
+ * One plain request and its answer: an HTTP exchange over a connection of the fast door. What has arrived of the body is
  * kept as it came; the answer is one write where it is small.
  */
 import { header, type RawPairs, type WholeBody } from '../../../core/call.ts'

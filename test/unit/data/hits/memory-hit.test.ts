@@ -3,11 +3,11 @@ import type { RawPairs } from '../../../../src/core/call.ts'
 import { silentLog } from '../../../../src/core/log.ts'
 import type { Answered } from '../../../../src/core/observer.ts'
 import type { Reply } from '../../../../src/core/reply.ts'
+import { Admission } from '../../../../src/data/decision/admission.ts'
 import { createCacheDecisions } from '../../../../src/data/decision/cache-decision.ts'
-import { RefreshBudget } from '../../../../src/data/decision/refresh-budget.ts'
 import type { HeadNotes } from '../../../../src/data/exchange/exchange.ts'
 import { replyHead } from '../../../../src/data/exchange/reply-head.ts'
-import { createMemoryHit, type Repeat, repeatOf } from '../../../../src/data/hits/memory-hit.ts'
+import { MemoryHits, type Repeat, repeatOf } from '../../../../src/data/hits/memory-hit.ts'
 import { ReadyAnswers } from '../../../../src/data/hits/ready.ts'
 import { cacheStatus } from '../../../../src/data/http/status.ts'
 import { Deployments } from '../../../../src/data/key/deployment.ts'
@@ -51,11 +51,11 @@ function setup() {
   const settings = () => ({ route: createRouter([route]), maxBodyBytes: 100 })
   let live = settings()
   const answered: Answered[] = []
-  const memoryHit = createMemoryHit({
+  const memoryHit = new MemoryHits({
     live: () => live,
     decisions: createCacheDecisions(keyer),
     ready,
-    refreshes: new RefreshBudget(),
+    admission: new Admission(),
     memory: 'memory',
     observer: { ...silentObserver, answered: (one) => void answered.push(one) },
     clock,

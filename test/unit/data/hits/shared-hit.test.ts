@@ -6,8 +6,8 @@ import type { Answered } from '../../../../src/core/observer.ts'
 import { type Entry, encode } from '../../../../src/data/cache/entry.ts'
 import { createTiered } from '../../../../src/data/cache/tiered.ts'
 import { guardTier } from '../../../../src/data/cache/tiers/guard.ts'
+import { Admission } from '../../../../src/data/decision/admission.ts'
 import { createCacheDecisions } from '../../../../src/data/decision/cache-decision.ts'
-import { RefreshBudget } from '../../../../src/data/decision/refresh-budget.ts'
 import type { HeadNotes } from '../../../../src/data/exchange/exchange.ts'
 import { replyHead } from '../../../../src/data/exchange/reply-head.ts'
 import { Aliases } from '../../../../src/data/hits/aliases.ts'
@@ -65,7 +65,7 @@ async function setup() {
     cache,
     mayGive: () => true,
     ready: undefined,
-    refreshes: new RefreshBudget(),
+    admission: new Admission(),
     observer: { ...silentObserver, answered: (one) => void told.push({ ...one }) },
     clock,
   })

@@ -1,21 +1,26 @@
 /** A call's fields as they go to a backend; kept with those of the call, which come again with its client's next. */
-import { isIP, isIPv6 } from 'node:net'
-import type { Call, RawPairs } from '../core/call.ts'
-import { forwardedRequest, type Peer } from '../data/http/headers.ts'
-import { withoutConditions } from '../data/http/query.ts'
-import type { LiveSettings } from './live.ts'
+import { type BlockList, isIP, isIPv6 } from 'node:net'
+import type { Call, RawPairs } from '../../core/call.ts'
+import { forwardedRequest, type Peer } from './headers.ts'
+import { withoutConditions } from './query.ts'
 
 export type OutgoingFields = (call: Call) => RawPairs
 
+/** Of the settings that may change while calls run. */
+export interface ProxyTrust {
+  /** Addresses of proxies whose word about their client is passed on. */
+  readonly trusted: BlockList
+}
+
 /** Fields as they were sent for a client's. */
 interface Sent {
-  readonly live: LiveSettings
+  readonly live: ProxyTrust
   readonly peer: string
   readonly method: string
   readonly fields: RawPairs
 }
 
-export function createOutgoing(settings: () => LiveSettings): OutgoingFields {
+export function createOutgoing(settings: () => ProxyTrust): OutgoingFields {
   const sent = new WeakMap<RawPairs, Sent>()
   return (call) => {
     const { headers, host, peer, method } = call
@@ -28,7 +33,7 @@ export function createOutgoing(settings: () => LiveSettings): OutgoingFields {
   }
 }
 
-function peerOf({ peer }: Call, { trusted }: LiveSettings): Peer {
+function peerOf({ peer }: Call, { trusted }: ProxyTrust): Peer {
   return {
     address: peer,
     scheme: 'http',

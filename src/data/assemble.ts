@@ -1,0 +1,228 @@
+/**
+ * Puts the rooms of the data plane together: cache, flights, batches, pipeline, hits, HTTP cache and ingress, on top of the
+ * pools that the caller has. The gateway makes one for each thread, and the tests make theirs by the same function; so
+ * what a test says of a call is true of the gateway's, whichever way the call is answered.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Call } from '../core/call.ts'
+import type { Digest } from '../core/key.ts'
+import type { Log } from '../core/log.ts'
+import type { Observer } from '../core/observer.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Wheel } from '../lib/wheel.ts'
+import type { BackendPool } from './backend/pool.ts'
+import { isBusy, maxBatchOf } from './batch/room.ts'
+import type { Tiered } from './cache/tiered.ts'
+import { Admission } from './decision/admission.ts'
+import { createCacheDecisions } from './decision/cache-decision.ts'
+import type { Claims } from './flight/claims.ts'
+import { Flights } from './flight/flights.ts'
+import { HitForMiss } from './flight/hit-for-miss.ts'
+import { Leases, leasesPay } from './flight/leases.ts'
+import { Aliases } from './hits/aliases.ts'
+import { MemoryHits } from './hits/memory-hit.ts'
+import { ReadyAnswers } from './hits/ready.ts'
+import { createSharedHit } from './hits/shared-hit.ts'
+import { createOutgoing, type ProxyTrust } from './http/outgoing-fields.ts'
+import { createHttpCache } from './http-cache/http-cache.ts'
+import { createIngress, type Ingress } from './ingress/ingress.ts'
+import type { Deployments } from './key/deployment.ts'
+import type { Epochs } from './key/epochs.ts'
+import type { Forms } from './key/forms.ts'
+import { createKeyer } from './key/keyer.ts'
+import { refusalKey } from './key/refusal.ts'
+import { createVersionRules, type VersionStatement } from './key/statements.ts'
+import type { Live, Matched } from './route/routes.ts'
+import { createLearnt } from './rows/learnt.ts'
+import type { LoadResult, RefusalOf } from './rows/lookup-context.ts'
+import type { Finding, Splitter } from './rows/splitter.ts'
+import { createCompose } from './serve/compose.ts'
+import { type Explanation, explain } from './serve/explain.ts'
+import { createFetch } from './serve/fetch.ts'
+import { Fill } from './serve/fill.ts'
+import { createPipeline, type Pipeline } from './serve/pipeline.ts'
+import { createDispatch, type DispatchParts } from './upstream/dispatch.ts'
+import { createForward } from './upstream/forward.ts'
+import type { Dispatch } from './upstream/upstream-call.ts'
+
+export interface AssemblyParts {
+  /** What the settings may change while calls run; asked once a call. */
+  readonly live: () => Live & ProxyTrust
+  readonly cache: Tiered
+  /** The name of process memory in the settings. */
+  readonly memory: string
+  /** What answers that are ready to be written may take of this thread's memory; 0: there is no process memory. */
+  readonly readyBytes: number
+  /** What keys cover of purges and deployments. */
+  readonly facts: KeyFacts
+  /** Undefined: this process has one worker. */
+  readonly claims: Claims | undefined
+  /** By how many the calls of one caller may be taken. */
+  readonly workers: number
+  readonly backends: Backends
+  readonly observer: Observer
+  readonly log: Log
+  readonly clock: Clock
+  readonly wheel: Wheel
+  readonly random: () => number
+  /** Told of what answers say of their version. */
+  readonly stated: (statement: VersionStatement) => void
+  /** A call has loaded or unloaded a model. Resolves when what was kept of it is out of reach; never rejects. */
+  readonly redeployed: (pool: string, model: string) => Promise<void>
+  /** Told when it turns out whether a model may be split, for the other workers; left out: there are none. */
+  readonly split?: ((found: Finding) => void) | undefined
+}
+
+export interface KeyFacts {
+  readonly epochs: Pick<Epochs, 'peek' | 'load' | 'revision'>
+  readonly deployments: Pick<Deployments, 'peek' | 'load' | 'mayKeep' | 'revision'>
+}
+
+/** The pools of backends, as calls need them. */
+export interface Backends {
+  readonly dispatch: Dispatch
+  /** Whether callers wait for a place at the backends of a pool. */
+  queueing(pool: string): boolean
+  /** Whether every backend of a pool has as many calls as it wants. */
+  busy(pool: string): boolean
+  /** Rows that all backends of the pool take in one request for the call's model, if they say. */
+  maxBatch(of: Matched): number | undefined
+  /** How long a pool takes to answer, in milliseconds; undefined: it has not answered yet. */
+  serviceMs(pool: string, quantile: number): number | undefined
+}
+
+/** The rooms put together. */
+export interface Assembly {
+  readonly ingress: Ingress
+  /** For calls that come by no door. */
+  readonly answer: Pipeline
+  /** Loads that are under way, of rows and whole calls, and of HTTP's own cache. */
+  readonly loads: number
+  readonly ready: ReadyAnswers
+  readonly splitter: Splitter
+  readonly forms: Forms
+  /** What was kept may have become unreachable. */
+  changed(): void
+  /** Makes the answer under a key unreachable; false where a tier could not be told. */
+  forget(digest: Digest): Promise<boolean>
+  explain(call: Call, matched: Matched): Promise<Explanation>
+}
+
+const MAX_WAITERS = 1000
+
+export function assemble(parts: AssemblyParts): Assembly {
+  const { cache, memory, clock } = parts
+  const base = foundations(parts)
+  const { flights, ready, keyer, decisions, splitting } = base
+  const http = createHttpCache({
+    ...parts,
+    ...base,
+    mayKeep: base.versions.mayKeep,
+    route: (asked) => parts.live().route(asked),
+  })
+  const answer = createPipeline({ ...pipelineParts(parts, base), http })
+  return {
+    answer,
+    ingress: createIngress({ ...parts, ...hits(parts, base), answer, mintId: randomUUID }),
+    get loads() {
+      return flights.size + http.flights
+    },
+    ready,
+    splitter: base.splitter,
+    forms: base.forms,
+    changed: () => ready.clear(),
+    forget(digest) {
+      // Nobody may join a load for it any more.
+      flights.retire(digest)
+      ready.clear()
+      return cache.remove(digest)
+    },
+    explain: (call, matched) =>
+      explain({ keyer, decisions, http, cache, memory, splitting, wall: () => clock.wall() }, call, matched),
+  }
+}
+
+type Foundations = ReturnType<typeof foundations>
+
+/** What several rooms share: each is made once. */
+function foundations(parts: AssemblyParts) {
+  const { live, cache, facts, workers, readyBytes, clock } = parts
+  const { dispatch, queueing } = parts.backends
+  const keyer = createKeyer({ ...facts, clock })
+  const outgoing = createOutgoing(live)
+  const token = ({ route, target }: Matched) => facts.deployments.peek(route.pool, target)?.value ?? ''
+  return {
+    keyer,
+    decisions: createCacheDecisions(keyer),
+    admission: new Admission({ workers }),
+    ready: new ReadyAnswers({ maxBytes: readyBytes, clock }),
+    aliases: cache.hasShared ? new Aliases(clock) : undefined,
+    flights: new Flights<LoadResult>({ maxWaiters: MAX_WAITERS, clock }),
+    versions: createVersionRules(facts.deployments, parts.stated),
+    leases: leasesOf(parts),
+    dispatch,
+    outgoing,
+    forward: createForward({ dispatch, outgoing, redeployed: parts.redeployed }),
+    ...createLearnt({ ...parts, dispatch, outgoing, split: parts.split, token, queueing }),
+  }
+}
+
+/** Gateways wait for each other where they share a tier with leases, and where it pays. */
+function leasesOf({ cache, clock, backends }: AssemblyParts): (matched: Matched) => Leases | undefined {
+  const leases = cache.leases && new Leases({ leases: cache.leases, clock })
+  return ({ route }) => {
+    const mode = route.cache?.leases ?? 'never'
+    return leases && leasesPay(mode, backends.serviceMs(route.pool, 0.5)) ? leases : undefined
+  }
+}
+
+function pipelineParts(parts: AssemblyParts, base: Foundations) {
+  const { clock, backends } = parts
+  const { versions, outgoing } = base
+  const refusalOf: RefusalOf = ({ call, raw }) => refusalKey(call, raw, outgoing(call))
+  const fetch = createFetch({
+    ...base,
+    busy: backends.busy,
+    maxBatch: backends.maxBatch,
+    serviceMs: (pool) => backends.serviceMs(pool, 0.9) ?? 0,
+    clock,
+  })
+  return {
+    ...parts,
+    ...base,
+    hitForMiss: new HitForMiss(clock),
+    fill: new Fill({ ...parts, ...base, ...versions, fetch, refusalOf }),
+    mayGive: versions.mayGive,
+    compose: createCompose({ ...parts, ...base }),
+    refusalOf,
+  }
+}
+
+/** The short ways: answers that are given before a call is made of a request. */
+function hits(parts: AssemblyParts, base: Foundations) {
+  const { aliases, versions } = base
+  const ready = parts.readyBytes > 0 ? base.ready : undefined
+  return {
+    memoryHit: new MemoryHits({ ...parts, ...base }),
+    sharedHit: aliases && createSharedHit({ ...parts, ...base, ...versions, aliases, ready }),
+  }
+}
+
+/** The pools of a gateway, as calls need them. */
+export function backendsOf(
+  parts: DispatchParts & {
+    /** Undefined: there is no such pool any more. */
+    readonly find: (name: string) => BackendPool | undefined
+    /** Calls running on a slot, over all workers. */
+    readonly inflight: (slot: number) => number
+  },
+): Backends {
+  const { pool, find, inflight } = parts
+  return {
+    dispatch: createDispatch(parts),
+    queueing: (name) => find(name)?.isQueueing ?? false,
+    busy: (name) => isBusy(pool(name).view.backends, inflight),
+    maxBatch: ({ route, target }) => maxBatchOf(pool(route.pool).view.backends, target.model),
+    serviceMs: (name, quantile) => pool(name).serviceMs(quantile),
+  }
+}

@@ -1,0 +1,82 @@
+/** A call as the cache takes it, made of one request at a door; what its head says is read once a head. */
+import type { Body, Call, RawPairs, Target } from '../../core/call.ts'
+import type { GatewayError } from '../../core/errors.ts'
+import { Cancel, type Signal } from '../../lib/cancel.ts'
+import type { HttpExchange } from '../exchange/exchange.ts'
+import { callerTimeout } from '../http/deadlines.ts'
+import { endToEnd } from '../http/headers.ts'
+import { principalOf } from '../key/meaning.ts'
+
+/** Its id and its signal are made when somebody asks for them: a hit needs neither. */
+export class ArrivedCall implements Call {
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  readonly headers: RawPairs
+  readonly host: string
+  readonly principal: string
+  readonly target: Target
+  readonly deadline: number
+  body: Body = NOTHING
+  readonly #exchange: HttpExchange
+  readonly #mintId: () => string
+  #id: string | undefined
+  #cancel: Cancel | undefined
+  #reason: GatewayError | undefined
+
+  constructor(
+    exchange: HttpExchange,
+    target: Target,
+    made: { began: number; timeout: number; mintId: () => string },
+  ) {
+    const { notes } = exchange
+    this.method = exchange.method
+    this.path = notes.path ?? ''
+    this.query = notes.query ?? ''
+    this.headers = fieldsOf(exchange)
+    this.host = notes.host ?? exchange.host
+    notes.principal ??= principalOf(this.headers)
+    this.principal = notes.principal
+    this.target = target
+    this.deadline = made.began + made.timeout
+    this.#exchange = exchange
+    this.#mintId = made.mintId
+  }
+
+  get id(): string {
+    this.#id ??= this.#mintId()
+    return this.#id
+  }
+
+  get peer(): string {
+    return this.#exchange.peer
+  }
+
+  get signal(): Signal {
+    if (!this.#cancel) {
+      this.#cancel = new Cancel()
+      if (this.#reason) this.#cancel.abort(this.#reason)
+    }
+    return this.#cancel
+  }
+
+  abort(reason: GatewayError): void {
+    this.#reason ??= reason
+    this.#cancel?.abort(reason)
+  }
+}
+
+const NOTHING = new Uint8Array(0)
+
+/** The fields that are the call's; read once a head. */
+export function fieldsOf({ headers, notes }: HttpExchange): RawPairs {
+  notes.headers ??= endToEnd(headers)
+  return notes.headers
+}
+
+/** What the caller allows; read once a head. */
+export function timeoutOf(exchange: HttpExchange): number {
+  const { notes } = exchange
+  notes.timeout ??= callerTimeout(fieldsOf(exchange)) ?? Number.POSITIVE_INFINITY
+  return notes.timeout
+}

@@ -1,0 +1,140 @@
+/**
+ * The fast door of an assembly, without a socket: a request is tried as a hit in memory first and served otherwise, as
+ * `DoorConnection` does it, and what goes back is taken from the line. Tells which way has answered.
+ */
+import { header, type RawPairs } from '../../src/core/call.ts'
+import type { Answered, Observer } from '../../src/core/observer.ts'
+import type { HeadNotes } from '../../src/data/exchange/exchange.ts'
+import { FastRequest } from '../../src/data/ingress/door/request.ts'
+import type { Ingress } from '../../src/data/ingress/ingress.ts'
+import { silentObserver } from './observer.ts'
+
+export interface DoorRequest {
+  readonly method: string
+  readonly target: string
+  readonly headers: RawPairs
+  readonly body: Buffer
+  /** Milliseconds that the caller allows; left out: it does not say. */
+  readonly timeoutMs?: number | undefined
+  /** Aborted when the client closes the connection. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export type AnsweredBy = 'memory hit' | 'shared hit' | 'pipeline'
+
+export interface DoorAnswer {
+  readonly headers: RawPairs
+  readonly text: string
+  readonly answered: Answered
+  readonly by: AnsweredBy
+}
+
+export class TestDoor {
+  /** What the assembly has to tell, so that an answer is told together with its outcome. */
+  readonly observer: Observer = {
+    ...silentObserver,
+    // Kept by nobody: a hit writes the next call into the same object.
+    answered: (one) => this.#ending?.({ ...one, outcome: { ...one.outcome } }),
+  }
+  /** Of each head that came, as the door keeps them for a connection. */
+  readonly #notes = new Map<string, HeadNotes>()
+  /** Hears of the request that is ending in this very turn. */
+  #ending: ((answered: Answered) => void) | undefined
+
+  ask(ingress: Ingress, request: DoorRequest): Promise<DoorAnswer> {
+    const { body, headers, signal } = request
+    const line = new Line()
+    const head = {
+      method: request.method as 'POST',
+      target: request.target,
+      headers,
+      host: '',
+      notes: this.#notesOf(request),
+      length: body.length,
+      bytes: 0,
+    }
+    return new Promise((resolve) => {
+      let by: AnsweredBy = 'memory hit'
+      const ended = (answered: Answered) => resolve({ ...line.read(), answered, by })
+      this.#ending = ended
+      const source = ingress.memoryHit.answer(head, [body], line)
+      this.#ending = undefined
+      if (source) return
+      by = 'pipeline'
+      const exchange = new FastRequest(line, head)
+      exchange.take(body)
+      const answerText = exchange.answerText.bind(exchange)
+      exchange.answerText = (...args) => {
+        by = 'shared hit'
+        answerText(...args)
+      }
+      this.#hearEnd(exchange, ended)
+      ingress.serve(exchange)
+      const leave = () => exchange.gone?.()
+      if (signal?.aborted) leave()
+      else signal?.addEventListener('abort', leave, { once: true })
+    })
+  }
+
+  /** Whoever serves a request lets go of it (`gone`) in the turn in which it tells how the request ended. */
+  #hearEnd(exchange: FastRequest, ended: (answered: Answered) => void): void {
+    let gone: (() => void) | undefined
+    Object.defineProperty(exchange, 'gone', {
+      get: () => gone,
+      set: (run: (() => void) | undefined) => {
+        gone = run
+        this.#ending = run ? undefined : ended
+      },
+    })
+  }
+
+  #notesOf({ method, target, headers, timeoutMs }: DoorRequest): HeadNotes {
+    const key = JSON.stringify([method, target, headers, timeoutMs])
+    const notes = this.#notes.get(key) ?? (timeoutMs === undefined ? {} : { timeout: timeoutMs })
+    this.#notes.set(key, notes)
+    return notes
+  }
+}
+
+/** The connection's end towards the client. */
+class Line {
+  readonly peer = '127.0.0.1'
+  #head: string | undefined
+  readonly #body: Buffer[] = []
+
+  closing(): string {
+    return 'Connection: keep-alive\r\n'
+  }
+
+  send(text: string, body?: Uint8Array): void {
+    // What is sent later is the end of a chunked body.
+    if (this.#head !== undefined) return
+    const end = text.indexOf('\r\n\r\n') + 4
+    this.#head = text.slice(0, end)
+    this.#body.push(Buffer.from(text.slice(end), 'latin1'), Buffer.from(body ?? []))
+  }
+
+  pass(chunk: Uint8Array): boolean {
+    this.#body.push(Buffer.from(chunk))
+    return true
+  }
+
+  async drained(): Promise<void> {}
+  answered(): void {}
+  cut(): void {}
+  pause(): void {}
+  resume(): void {}
+
+  read(): Pick<DoorAnswer, 'headers' | 'text'> {
+    const [, ...lines] = (this.#head ?? '').trimEnd().split('\r\n')
+    const headers = lines.flatMap((line) => {
+      const at = line.indexOf(': ')
+      return [line.slice(0, at), line.slice(at + 2)]
+    })
+    const text = Buffer.concat(this.#body).toString()
+    const length = header(headers, 'content-length')
+    if (length !== undefined && Number(length) !== Buffer.byteLength(text))
+      throw new Error(`Content-Length is ${length}, and the body has ${Buffer.byteLength(text)} bytes`)
+    return { headers, text }
+  }
+}
