@@ -52,6 +52,7 @@ export class TestDoor {
       notes: this.#notesOf(request),
       length: body.length,
       bytes: 0,
+      text: '',
     }
     return new Promise((resolve) => {
       let by: AnsweredBy = 'memory hit'
