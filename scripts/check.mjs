@@ -23,6 +23,11 @@ const STEPS = [
     run: ['node', 'scripts/build.mjs', '--out', '.cache/build'],
   },
   { name: 'layers', says: 'imports go one way', run: depcruise() },
+  {
+    name: 'names',
+    says: 'a name that is exported is one type',
+    run: ['node', 'scripts/names.mjs'],
+  },
   { name: 'unused', says: 'no file, export or package is unused', run: ['knip', '--no-progress'] },
   {
     name: 'format',
