@@ -20,6 +20,7 @@ import { ReadyAnswers } from '../../src/data/hits/ready.ts'
 import { age, cacheStatus } from '../../src/data/http/status.ts'
 import { createHttpCache } from '../../src/data/http-cache/http-cache.ts'
 import { Deployments } from '../../src/data/key/deployment.ts'
+import { EVERYTHING } from '../../src/data/key/epoch-names.ts'
 import { Epochs } from '../../src/data/key/epochs.ts'
 import { Forms } from '../../src/data/key/forms.ts'
 import { createKeyer } from '../../src/data/key/keyer.ts'
@@ -233,7 +234,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
       ready.clear()
       return cache.remove(digest)
     },
-    overflow: () => epochs.purge(['all']),
+    overflow: () => epochs.purge([EVERYTHING]),
   })
   const keyer = createKeyer({ epochs, deployments, clock })
   const outgoing = ({ headers }: Call) => headers

@@ -259,17 +259,3 @@ export class Epochs {
     })
   }
 }
-
-/** The names of the epochs that a key covers, in a fixed order. */
-export function epochNames(of: {
-  readonly route: string
-  readonly model: string | undefined
-  readonly version: string | undefined
-  readonly tags: readonly string[]
-}): string[] {
-  const names = ['all', `route:${of.route}`]
-  // Calls that name no version may hold answers of any: a purge of one version takes them along.
-  if (of.model !== undefined) names.push(`model:${of.model}`, `model:${of.model}/${of.version ?? ''}`)
-  for (const tag of of.tags) names.push(`tag:${tag}`)
-  return names
-}
