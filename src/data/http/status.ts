@@ -11,7 +11,7 @@ export function cacheStatus(outcome: Outcome): string | undefined {
     case 'miss':
       return `infergate; fwd=${outcome.isStale ? 'stale' : 'miss'}${fwdStatus(outcome.status)}${outcome.collapsed ? '; collapsed' : ''}${
         outcome.stored && !outcome.collapsed ? '; stored' : ''
-      }${detail(outcome.detail)}`
+      }`
     case 'partial': {
       const { hit, join, miss, dup } = outcome.rows
       return `infergate; fwd=partial${fwdStatus(outcome.status)}${outcome.stored ? '; stored' : ''}${detail(
@@ -54,8 +54,8 @@ function fwdStatus(status: number | undefined): string {
   return status === undefined ? '' : `; fwd-status=${status}`
 }
 
-function detail(text: string | undefined): string {
-  return text === undefined ? '' : `; detail=${token(text)}`
+function detail(text: string): string {
+  return `; detail=${token(text)}`
 }
 
 function seconds(ms: number): number {

@@ -215,8 +215,6 @@ export function createFill(parts: FillParts): Fill {
       swrMs: windows.swrMs,
       sieMs: windows.sieMs,
       version: version ?? '',
-      tags: NO_TAGS,
-      upstreamMs: ms,
       negative,
       form: ownForm ?? form,
     }
@@ -265,8 +263,6 @@ class Part implements Load<LoadResult> {
     this.#landed(digest)
   }
 }
-
-const NO_TAGS: Entry['tags'] = []
 
 /** The version behind each answer; read once a reply, however many rows were cut from it. */
 function versionsOf(
