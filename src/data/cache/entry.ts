@@ -14,7 +14,9 @@
  */
 import { crc32 } from 'node:zlib'
 import type { RawPairs } from '../../core/call.ts'
+import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
 import type { Digest } from '../../core/key.ts'
+import { lastOf } from '../../lib/memo.ts'
 import { Scratch } from '../../lib/scratch.ts'
 
 export interface Entry {
@@ -144,27 +146,18 @@ function isDuration(ms: number): boolean {
   return ms >= 0 && ms < Number.POSITIVE_INFINITY
 }
 
-const NO_STRINGS: readonly string[] = []
-
 function packedSize(strings: readonly string[]): number {
   let size = 0
   for (const text of strings) size += 4 + Buffer.byteLength(text)
   return size
 }
 
-/** The fields that were packed last: the answers of one model have the same list more often than not. */
-let last: { readonly headers: RawPairs; readonly bytes: Buffer } = {
-  headers: NO_STRINGS,
-  bytes: Buffer.alloc(0),
-}
-
-function packed(headers: RawPairs): Buffer {
-  if (headers === last.headers) return last.bytes
+/** The answers of one model have the same list of fields more often than not. */
+const packed = lastOf((headers: RawPairs): Buffer => {
   const bytes = Buffer.allocUnsafe(packedSize(headers))
   packStrings(headers, bytes, 0)
-  if (bytes.length <= MAX_KNOWN_BYTES) last = { headers, bytes }
   return bytes
-}
+})
 
 /** Writes each string as a u32 length and its UTF-8 bytes; the index behind them. */
 function packStrings(strings: readonly string[], out: Buffer, from: number): number {
@@ -198,21 +191,12 @@ function isOf(from: Buffer, digest: Digest): boolean {
   return difference === 0
 }
 
-/** Of the memory the last envelope lay in: those of one answer lie side by side, and making a view costs as much as reading by it. */
-let view: DataView = new DataView(new ArrayBuffer(0))
-let viewed = view.buffer
-
-function viewOf({ buffer }: Uint8Array): DataView {
-  if (viewed !== buffer) {
-    viewed = buffer
-    view = new DataView(buffer)
-  }
-  return view
-}
+/** The entries of one answer lie side by side in one buffer, and making a view costs as much as reading by it. */
+const viewOf = lastOf((buffer: ArrayBufferLike) => new DataView(buffer))
 
 /** What a CRC cannot vouch for: an envelope written by something that is not this code, yet checksummed. */
 function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
-  const fields = viewOf(from)
+  const fields = viewOf(from.buffer)
   const base = from.byteOffset
   const versionEnd = FIXED + fields.getUint32(base + 40, true)
   const headersAt = versionEnd + fields.getUint32(base + 44, true)
@@ -274,9 +258,6 @@ function headersOf(from: Buffer, start: number, end: number): RawPairs | undefin
   return headers
 }
 
-// RFC 9110, section 5: a token; visible bytes, blanks and tabs between, obs-text. In our text a byte is a character.
-const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 /** What frames a message or belongs to a connection is made for each answer, and never kept. */
 const FRAMING =
   /^(?:connection|content-length|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i
@@ -285,7 +266,7 @@ const FRAMING =
 function areFields(headers: readonly string[]): boolean {
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
-    if (!FIELD_NAME.test(name) || FRAMING.test(name) || !FIELD_VALUE.test(headers[i + 1] ?? '')) return false
+    if (!isFieldName(name) || FRAMING.test(name) || !isFieldValue(headers[i + 1] ?? '')) return false
   }
   return true
 }

@@ -2,18 +2,17 @@
  * Heads that were read lately, by their bytes: clients repeat them, on one connection and over many, and one that is
  * the same, byte for byte, is not read again, nor is what follows from it worked out again.
  */
+import { Generations } from '../../../lib/generations.ts'
 import { type ParsedHead, type RequestHead, readHead } from './head.ts'
 
 /** Longer heads are read each time. */
 const MAX_BYTES = 2048
-/** Heads of one generation; the generation before is kept as well. */
-const MAX_HEADS = 512
 const END = '\r\n\r\n'
 
 export class Heads {
   readonly #maxHeadBytes: number
-  #young = new Map<string, RequestHead>()
-  #old = new Map<string, RequestHead>()
+  /** Those that nobody has sent for a whole generation are forgotten. */
+  readonly #known = new Generations<RequestHead>(512)
 
   /** Longer heads are node:http's. */
   constructor(maxHeadBytes: number) {
@@ -24,20 +23,11 @@ export class Heads {
     const end = bytes.indexOf(END, 0, 'latin1')
     if (end < 0 || end + END.length > MAX_BYTES) return readHead(bytes, this.#maxHeadBytes)
     const text = bytes.toString('latin1', 0, end + END.length)
-    const known = this.#young.get(text) ?? this.#old.get(text)
+    const known = this.#known.get(text)
     if (known) return known
     const head = readHead(bytes, this.#maxHeadBytes)
-    if (typeof head === 'object' && head.bytes === text.length) this.#keep(text, head)
+    if (typeof head === 'object' && head.bytes === text.length) this.#known.set(text, head)
     return head
-  }
-
-  /** Those that nobody has sent for a whole generation are forgotten; the others are read once more. */
-  #keep(text: string, head: RequestHead): void {
-    if (this.#young.size >= MAX_HEADS) {
-      this.#old = this.#young
-      this.#young = new Map()
-    }
-    this.#young.set(text, head)
   }
 }
 
