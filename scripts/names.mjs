@@ -17,7 +17,7 @@ for (const path of readdirSync(folder, { recursive: true })) {
 }
 const repeated = [...declared].filter(([, { isExported, files }]) => isExported && files.size > 1)
 for (const [name, { files }] of repeated) {
-  console.error(`${name} is declared in ${[...files].sort().join(' and ')}`)
+  console.error(`${name} is declared in ${[...files].join(' and ')}`)
 }
 process.exitCode = repeated.length === 0 ? 0 : 1
 

@@ -40,6 +40,7 @@ describe('the metrics', () => {
     await gateway.post(PREDICT, instances(10))
     await gateway.post(PREDICT, instances(11), { 'cache-control': 'no-store' })
     await gateway.post(PREDICT, instances(12), { 'cache-control': 'only-if-cached' })
+    // `hasRead` has asked for it twice.
     await gateway.get('/nowhere')
 
     const calls = (labels: Record<string, string>) => gateway.metric('infergate_calls_total', labels)
@@ -61,10 +62,10 @@ describe('the metrics', () => {
       hit: 4,
       bypass: 1,
       refused: 1,
-      unrouted: 1,
+      unrouted: 3,
       attempts: 3,
       notCached: 1,
-      unknownRoute: 1,
+      unknownRoute: 3,
       timed: 10,
       retries: 0,
     })

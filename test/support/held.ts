@@ -25,9 +25,9 @@ export function hold(backend: ScriptedBackend): HeldAnswers {
 }
 
 /**
- * Resolves when a gateway of one worker has read what was sent to it before: it reads connections in the order in which they
- * have something to read. The first question follows our connections, the second what was written on them.
+ * Resolves when a gateway of one worker has read what was sent to it before: it takes connections in the order in which they
+ * were made, on one port. The first question comes behind our connections, the second behind what was written on them.
  */
 export async function hasRead(gateway: RunningGateway): Promise<void> {
-  for (let i = 0; i < 2; i++) await gateway.ask('/livez')
+  for (let i = 0; i < 2; i++) await gateway.get('/nowhere')
 }
