@@ -33,14 +33,13 @@ describe('the metrics', () => {
     const held = hold(backend)
     const three = [1, 2, 3].map(() => gateway.post(PREDICT, instances(9)))
     await held.asked(1)
-    await hasRead(gateway)
+    const more = await hasRead(gateway)
     held.release()
     await Promise.all(three)
     for (let i = 0; i < 4; i++) await gateway.post(PREDICT, instances(9))
     await gateway.post(PREDICT, instances(10))
     await gateway.post(PREDICT, instances(11), { 'cache-control': 'no-store' })
     await gateway.post(PREDICT, instances(12), { 'cache-control': 'only-if-cached' })
-    // `hasRead` has asked for it twice.
     await gateway.get('/nowhere')
 
     const calls = (labels: Record<string, string>) => gateway.metric('infergate_calls_total', labels)
@@ -62,10 +61,10 @@ describe('the metrics', () => {
       hit: 4,
       bypass: 1,
       refused: 1,
-      unrouted: 3,
+      unrouted: 1 + more,
       attempts: 3,
       notCached: 1,
-      unknownRoute: 3,
+      unknownRoute: 1 + more,
       timed: 10,
       retries: 0,
     })

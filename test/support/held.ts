@@ -25,9 +25,25 @@ export function hold(backend: ScriptedBackend): HeldAnswers {
 }
 
 /**
- * Resolves when a gateway of one worker has read what was sent to it before: it takes connections in the order in which they
- * were made, on one port. The first question comes behind our connections, the second behind what was written on them.
+ * Resolves when every worker of a gateway has read what was sent to it before, with how many questions that took. A worker
+ * takes connections in the order in which they were made: the first question that it answers came behind our connections,
+ * the second behind what was written on them.
  */
-export async function hasRead(gateway: RunningGateway): Promise<void> {
-  for (let i = 0; i < 2; i++) await gateway.get('/nowhere')
+export async function hasRead(gateway: RunningGateway): Promise<number> {
+  const before = await answeredBy(gateway)
+  let asked = 0
+  await eventually(async () => {
+    asked++
+    await gateway.get('/nowhere')
+    const now = await answeredBy(gateway)
+    for (const [worker, count] of before) expect(now.get(worker)).toBeGreaterThanOrEqual(count + 2)
+  })
+  return asked
+}
+
+/** Calls that each worker has answered. */
+async function answeredBy(gateway: RunningGateway): Promise<ReadonlyMap<string, number>> {
+  const { text } = await gateway.ask('/metrics')
+  const samples = text.matchAll(/^infergate_worker_calls_total\{worker="(\d+)"\} (\d+)$/gm)
+  return new Map([...samples].map(([, worker = '', count]) => [worker, Number(count)]))
 }
