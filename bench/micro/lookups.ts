@@ -87,7 +87,7 @@ async function microsOf(turn: (from: number) => Promise<unknown>, perTurn: numbe
 }
 
 function entryOf(digest: Digest): Buffer {
-  const times = { createdAt: Date.now(), ttlMs: 3_600_000, swrMs: 0, sieMs: 0, upstreamMs: 1 }
+  const times = { createdAt: Date.now(), ttlMs: 3_600_000, swrMs: 0, sieMs: 0 }
   return encode({
     digest,
     kind: 'reply',
@@ -95,7 +95,6 @@ function entryOf(digest: Digest): Buffer {
     headers: ['content-type', 'application/json'],
     body: Buffer.alloc(BODY_BYTES, 'x'),
     version: '',
-    tags: [],
     negative: false,
     ...times,
   })

@@ -1,6 +1,7 @@
 /** What the admin API asks of the rest of the gateway, as plain functions. */
 import type { AdminParts } from '../control/admin/contract.ts'
 import { parseDigest } from '../core/key.ts'
+import { EVERYTHING, namesOfPurge } from '../data/key/epoch-names.ts'
 import type { Metrics } from '../obs/metrics.ts'
 import { type KnownNames, unknownIn } from './known-names.ts'
 import type { Scaling } from './scaling.ts'
@@ -27,21 +28,12 @@ export function adminParts({ data, metrics, ready, scaling, names }: Around): Ad
     async purge(request) {
       if ('all' in request) {
         scaling.lost('flush')
-        return purged(data, ['all'])
+        return purged(data, [EVERYTHING])
       }
-      const { model, version, route, tags = [], key } = request
-      const unreachable = [
-        ...(model === undefined
-          ? []
-          : version === undefined
-            ? [`model:${model}`]
-            : [`model:${model}/${version}`, `model:${model}/`]),
-        ...(route === undefined ? [] : [`route:${route}`]),
-        ...tags.map((tag) => `tag:${tag}`),
-      ]
+      const { key } = request
       const digest = key === undefined ? undefined : parseDigest(key)
       const told = digest === undefined || (await data.facts.purgedKeys.purge(digest))
-      const answer = await purged(data, unreachable)
+      const answer = await purged(data, namesOfPurge(request))
       const { models } = await data.stats()
       const unknown = unknownIn(request, names(Object.keys(models)))
       return {

@@ -8,6 +8,7 @@ import type { Log } from '../core/log.ts'
 import type { Tiered } from '../data/cache/tiered.ts'
 import type { DeploymentState } from '../data/key/deployed.ts'
 import { Deployments } from '../data/key/deployment.ts'
+import { EVERYTHING } from '../data/key/epoch-names.ts'
 import { type EpochState, Epochs } from '../data/key/epochs.ts'
 import { PurgedKeys } from '../data/key/purged-keys.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -62,7 +63,7 @@ export class SharedFacts {
       clock,
       log,
       forget: parts.forget,
-      overflow: () => this.epochs.purge(['all']),
+      overflow: () => this.epochs.purge([EVERYTHING]),
     })
     cache.listen(() => this.#hinted())
   }

@@ -104,13 +104,13 @@ const MORE =
   '* stands for one or more characters: give that a route of its own; for one model write match: { model: NAME }'
 const ONLY = '* alone stands for one or more characters, every other sign for itself'
 
-interface Listener extends HostPort {
+interface NamedListener extends HostPort {
   readonly path: Path
 }
 
 /** The command line may move the first two, so that it is not certain. */
 function clashes({ server, admin, pools }: Settings): Issue[] {
-  const listeners: Listener[] = [
+  const listeners: NamedListener[] = [
     { path: ['server', 'listen'], ...server.listen },
     { path: ['admin', 'listen'], ...admin.listen },
     ...scalersOf(pools),
@@ -123,8 +123,8 @@ function clashes({ server, admin, pools }: Settings): Issue[] {
 }
 
 /** Pools may share a scaler: the same address is one listener. */
-function scalersOf(pools: Settings['pools']): Listener[] {
-  const found = new Map<string, Listener>()
+function scalersOf(pools: Settings['pools']): NamedListener[] {
+  const found = new Map<string, NamedListener>()
   for (const [name, { scale }] of Object.entries(pools)) {
     for (const [i, emit] of (scale?.emit ?? []).entries()) {
       if (emit.type !== 'keda' || found.has(emit.listen)) continue

@@ -52,7 +52,6 @@ export type Outcome =
       /** Something was kept, and too old. */
       readonly isStale?: boolean
       readonly status?: number
-      readonly detail?: string
       /** How long what was stored stays fresh, in milliseconds. */
       readonly ttlMs?: number
     }

@@ -1,5 +1,5 @@
 /**
- * What happened lately: sums and quantiles over a sliding window of time, kept as a ring of slices that are
+ * What happened lately: counts and quantiles over a sliding window of time, kept as a ring of slices that are
  * dropped whole. Fixed memory, exact counts, no timer: every call brings the time with it.
  */
 
@@ -25,34 +25,6 @@ class SliceRing {
     const stale = Math.min(epoch - this.#epoch, this.#slices)
     for (let back = 0; back < stale; back++) drop((epoch - back) % this.#slices)
     if (epoch > this.#epoch) this.#epoch = epoch
-  }
-}
-
-/** The sum of what was added in the last `windowMs`, to the precision of one slice. */
-export class SlidingSum {
-  readonly #ring: SliceRing
-  readonly #slices: Float64Array
-  #total = 0
-  readonly #drop = (slice: number) => {
-    this.#total -= this.#slices[slice] ?? 0
-    this.#slices[slice] = 0
-  }
-
-  constructor(windowMs: number, slices = 10) {
-    this.#ring = new SliceRing(windowMs, slices)
-    this.#slices = new Float64Array(slices)
-  }
-
-  add(now: number, amount = 1): void {
-    this.#ring.turn(now, this.#drop)
-    const running = this.#ring.running
-    this.#slices[running] = (this.#slices[running] ?? 0) + amount
-    this.#total += amount
-  }
-
-  total(now: number): number {
-    this.#ring.turn(now, this.#drop)
-    return this.#total
   }
 }
 

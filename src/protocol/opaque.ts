@@ -4,9 +4,8 @@
  */
 import { type Call, header, type Target } from '../core/call.ts'
 import { type Digest, digestOf, digestSteps } from '../core/key.ts'
-import { http } from '../lib/http.ts'
-import { jsonReply } from './json/reply.ts'
 import { Preimage } from './preimage.ts'
+import { problem } from './problem.ts'
 import type { Protocol } from './protocol.ts'
 
 export const opaque: Protocol = {
@@ -17,18 +16,7 @@ export const opaque: Protocol = {
     return { whole: wholeKey(call, seed, yield* digestSteps(body.pieces())) }
   },
   address: (reply) => reply,
-  // RFC 9457, section 4.2.1: under `about:blank` the title is the status' phrase.
-  fault(error) {
-    const { status } = error.fault
-    const problem = {
-      type: 'about:blank',
-      title: http.STATUS_CODES[status] ?? error.code,
-      status,
-      detail: error.message,
-      code: error.code,
-    }
-    return jsonReply(status, Buffer.from(JSON.stringify(problem)), 'application/problem+json')
-  },
+  fault: problem,
 }
 
 const FORWARD: Target = { verb: 'forward', prediction: false }

@@ -4,5 +4,5 @@
  */
 export { leaseTierContract } from './lease-tier.ts'
 export { type OpenPolicy, policyContract } from './policy.ts'
-export { protocolContract, type Sample } from './protocol.ts'
+export { type ProtocolSample, protocolContract } from './protocol.ts'
 export { tierContract } from './tier.ts'

@@ -7,7 +7,7 @@ import { createRandom } from '../lib/seeded-random.ts'
 
 export type OpenPolicy = (context: PolicyContext) => Policy
 
-export interface Bench {
+export interface PolicyBench {
   readonly table: LoadTable
   readonly policy: Policy
   readonly slots: Int32Array
@@ -15,7 +15,7 @@ export interface Bench {
 }
 
 /** A policy over `count` equal backends at every third slot, with a seeded lot and a clock in hand. */
-export function benchOf(open: OpenPolicy, count: number, seed = 1): Bench {
+export function benchOf(open: OpenPolicy, count: number, seed = 1): PolicyBench {
   const table = createLoadTable(Math.max(64, count * 3 + 1))
   const clock = { nowMs: 1_000_000 }
   const policy = open({ table, random: createRandom(seed), now: () => clock.nowMs })
@@ -31,7 +31,7 @@ export const keyOf = (number: number) => digestOf(`call ${number}`)
 
 /** Sends `calls` calls one after the other, each over before the next begins; counts them by slot. */
 export function serve(
-  bench: Bench,
+  bench: PolicyBench,
   calls: number,
   latencyMs: (slot: number) => number = () => 10,
 ): Map<number, number> {

@@ -7,7 +7,7 @@ import { runToEnd } from '../lib/cooperative.ts'
 import type { Protocol } from '../protocol/protocol.ts'
 import { bytes, callOf, replyOf, SEED, textOf } from './protocol-call.ts'
 
-export interface Sample {
+export interface ProtocolSample {
   readonly path: string
   /** A prediction of three rows, where the dialect has rows. */
   readonly body: string
@@ -17,7 +17,7 @@ export interface Sample {
   readonly answer: string
 }
 
-export function protocolContract(protocol: Protocol, sample: Sample): void {
+export function protocolContract(protocol: Protocol, sample: ProtocolSample): void {
   const body = bytes(sample.body)
   const target = protocol.match('POST', sample.path)
   const call = callOf(body, { path: sample.path, ...(target ? { target } : {}) })

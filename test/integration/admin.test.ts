@@ -43,7 +43,7 @@ describe('the paths', () => {
   test('that do not exist are problems, as are methods they do not take', async () => {
     const { port } = await start()
     const missing = await call(port, '/api/v1/nothing')
-    expect(missing).toMatchObject({ status: 404, json: { status: 404, title: 'Not found' } })
+    expect(missing).toMatchObject({ status: 404, json: { status: 404, title: 'Not Found' } })
     expect(missing.headers['content-type']).toBe('application/problem+json')
     const wrong = await call(port, BACKEND)
     expect(wrong.status).toBe(405)

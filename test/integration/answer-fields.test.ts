@@ -3,6 +3,7 @@ import { request } from 'node:http'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { type Script, type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { hasRead, hold } from '../support/held.ts'
 
 let backend: ScriptedBackend
 let gateway: RunningGateway
@@ -73,9 +74,12 @@ it('a batch of which a part is known has the fields of what was asked for the re
 })
 
 it.each(['whole', 'rows'])('of those who ask at once only who leads reads them (%s)', async (model) => {
-  backend.script = (...from) => void setTimeout(() => void PER_CALL(...from), 100)
-  const all = Promise.all(Array.from({ length: 5 }, () => ask(model, [row])))
-  const ids = (await all).map(({ headers }) => headers['x-request-id'])
+  const held = hold(backend)
+  const all = Array.from({ length: 5 }, () => ask(model, [row]))
+  await held.asked(1)
+  await hasRead(gateway)
+  held.release()
+  const ids = (await Promise.all(all)).map(({ headers }) => headers['x-request-id'])
   expect(ids.filter((id) => id !== undefined)).toEqual(['r1'])
 })
 

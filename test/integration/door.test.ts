@@ -333,17 +333,22 @@ describe('the time the fast door gives', () => {
   })
 
   it('ends after keepAliveTimeout for an idle connection, and not while a call runs', async () => {
+    const { promise: done, resolve } = Promise.withResolvers<Answer>()
     const server = await door({
       keepAliveTimeoutMs: 60,
-      serve: async () => {
-        await new Promise((resolve) => setTimeout(resolve, 200))
-        return answer(200, 'late')
-      },
+      serve: ({ path }) => (path === '/whole/late' ? done : answer(200, 'soon')),
     })
-    const one = await client(server)
-    one.send(post('/whole', 'a'))
-    await closed(one)
-    expect(one.answers.map(({ body }) => body)).toEqual(['late'])
+    const [busy, idle] = [await client(server), await client(server)]
+    busy.send(post('/whole/late', 'a'))
+    await eventually(() => expect(server.calls).toHaveLength(1))
+    // It is idle from later on than the other one is busy.
+    idle.send(post('/whole', 'a'))
+    await closed(idle)
+    expect(idle.answers.map(({ body }) => body)).toEqual(['soon'])
+    expect(busy.closed).toBe(false)
+    resolve(answer(200, 'late'))
+    await closed(busy)
+    expect(busy.answers.map(({ body }) => body)).toEqual(['late'])
   })
 
   it('limits the connections that are open at a time', async () => {

@@ -1,5 +1,4 @@
 /** Two gateways that share one real Redis: a herd over both costs one load, whatever becomes of the one who loads. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Digest, digestOf } from '../../src/core/key.ts'
 import { createMemory } from '../../src/data/cache/memory/memory.ts'
@@ -135,12 +134,15 @@ async function close(...gateways: Gateway[]): Promise<void> {
 describe('leases over redis', () => {
   it('I16: 200 callers over two gateways, the first of their kind, reach the backend once', async () => {
     const [a, b] = await two()
-    a.backend = b.backend = async (digest) => {
-      await sleep(50)
-      return `answer ${digest.length}`
-    }
     for (const row of [fresh(), fresh(), fresh()]) {
-      const answers = await Promise.all(Array.from({ length: 200 }, (_, n) => (n % 2 ? a : b).ask(row)))
+      const { promise: done, resolve } = Promise.withResolvers<string>()
+      a.backend = b.backend = () => done
+      const asked = Array.from({ length: 200 }, (_, n) => (n % 2 ? a : b).ask(row))
+      await eventually(() => expect(a.loads.length + b.loads.length).toBeGreaterThan(0))
+      // Both have asked Redis for the lease by then, and one was told to wait.
+      await Promise.all([a, b].map(({ cache }) => cache.facts(['x'])))
+      resolve(`answer ${row.length}`)
+      const answers = await Promise.all(asked)
       expect(new Set(answers)).toEqual(new Set(['answer 32']))
       expect([...a.loads, ...b.loads].filter((loaded) => loaded === row)).toHaveLength(1)
     }
@@ -148,15 +150,19 @@ describe('leases over redis', () => {
   })
 
   it('keeps the lease for as long as the backend takes, many times its ttl', async () => {
-    const [a, b] = await two({ ttlMs: 150 })
+    const [a, b] = await two({ ttlMs: 400 })
     const row = fresh()
     const { promise: done, resolve } = Promise.withResolvers<string>()
-    a.backend = b.backend = () => done
+    a.backend = b.backend = (digest) => (digest === row ? done : Promise.resolve('other'))
     const asked = [a.ask(row), b.ask(row)]
-    await sleep(900)
+    await eventually(() => expect(a.loads.length + b.loads.length).toBe(1))
+    // A lease four times as long, which nobody renews, began later and runs out before.
+    const other = fresh()
+    await createdLease(other, 1_600)
+    expect(await a.ask(other)).toBe('other')
     resolve('late')
     expect(await Promise.all(asked)).toEqual(['late', 'late'])
-    expect(a.loads.length + b.loads.length).toBe(1)
+    expect([...a.loads, ...b.loads].filter((loaded) => loaded === row)).toHaveLength(1)
     await close(a, b)
   })
 

@@ -170,6 +170,8 @@ type Talk = typeof talks extends fc.Arbitrary<infer T> ? T : never
 
 /** What the backend says to a call, by its name; to others it says the name. */
 const scripts = new Map<string, Talk>()
+/** Resolves when the backend has said all of it. */
+const said = new Map<string, Promise<void>>()
 let backend: net.Server
 let url: string
 
@@ -183,7 +185,7 @@ beforeAll(async () => {
         const name = /^\w+ \S*\/(\w+) /.exec(text)?.[1] ?? 'nobody'
         text = text.slice(end + 4)
         const talk = scripts.get(name)
-        if (talk) void say(socket, talk)
+        if (talk) said.set(name, say(socket, talk))
         else socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${name.length}\r\n\r\n${name}`)
       }
     })
@@ -268,8 +270,10 @@ async function conversation(port: number, talk: Talk): Promise<void> {
   scripts.delete(name)
   if (heard.status === 0) expect(heard.isWhole).toBe(false)
   expect(heard.status).not.toBe(500)
-  // What has been sent by the backend is there before anything else is asked.
-  for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 1))
+  // What has been sent by the backend is there before anything else is asked: the gateway reads in this process, too.
+  await said.get(name)
+  said.delete(name)
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve))
   const next = `n${names++}`
   let answer = await get(port, `/stream/${next}`)
   // The backend may close the connection just as it is used.

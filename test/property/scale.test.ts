@@ -149,22 +149,23 @@ describe('replicas that do not say how many calls they bear', () => {
       times: fc.double({ min: 1.1, max: 3, noNaN: true }),
       seed: fc.nat(1_000),
     })
-    fc.assert(
-      fc.property(steps, fc.constantFrom('queueing', 'sharing'), (it, crowding) => {
+    const crowdings = fc.constantFrom<'queueing' | 'sharing'>('queueing', 'sharing')
+    const found = (bounds: Readonly<Record<'queueing' | 'sharing', number>>) =>
+      fc.property(steps, crowdings, (it, crowding) => {
         const load = step(it)
         const { places: slots } = it
         const told = played(load, { slots }, { ...UNTOLD, slots })
         const learnt = played(load, { slots, admits: 64, crowding }, UNTOLD)
-        // What is shared is slower as soon as there is a crowd, and the promise asks for more.
-        expect(learnt.most).toBeLessThanOrEqual(Math.ceil((crowding === 'sharing' ? 2 : 1.3) * told.most) + 1)
+        expect(learnt.most).toBeLessThanOrEqual(Math.ceil(bounds[crowding] * told.most) + 1)
         const seen = learnt.last?.signals
         expect(seen?.slotsKnown).toBe(true)
         expect(seen?.slotsPerReplica).toBeGreaterThanOrEqual(Math.floor(slots * 0.7))
         expect(seen?.slotsPerReplica).toBeLessThanOrEqual(Math.ceil(slots * 1.3))
-      }),
-      // The bounds are of what was seen, not of what can be proved: always the same pools.
-      { numRuns: 6, seed: 1 },
-    )
+      })
+    // What is shared is slower as soon as there is a crowd, and the promise asks for more: of 130 pools two asked for 2.4
+    // and 2.5 times as many. Always the same pools keep to less, so that a change that makes these worse is seen.
+    fc.assert(found({ queueing: 1.3, sharing: 2 }), { numRuns: 6, seed: 1 })
+    fc.assert(found({ queueing: 1.5, sharing: 3 }), { numRuns: 6 })
   })
 
   it('one of eight places under 20 and then 200 calls a second becomes three, and is taken for eight', () => {

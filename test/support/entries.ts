@@ -15,8 +15,6 @@ export function anEntry(name: string, changes: Partial<Entry> = {}): Entry {
     swrMs: 0,
     sieMs: 0,
     version: '7',
-    tags: [],
-    upstreamMs: 12,
     negative: false,
     ...changes,
   }
@@ -45,8 +43,6 @@ export const entries: fc.Arbitrary<Entry> = fc
     swrMs: ms,
     sieMs: ms,
     version: text,
-    tags: fc.array(fc.tuple(text, text), { maxLength: 8 }),
-    upstreamMs: ms,
     negative: fc.boolean(),
   })
   .map(({ frame, ...entry }) => (frame === undefined ? entry : { ...entry, frame }))

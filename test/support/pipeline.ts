@@ -15,6 +15,7 @@ import { guardTier } from '../../src/data/cache/tiers/guard.ts'
 import type { ReadyAnswers } from '../../src/data/hits/ready.ts'
 import { age, cacheStatus } from '../../src/data/http/status.ts'
 import { Deployments } from '../../src/data/key/deployment.ts'
+import { EVERYTHING } from '../../src/data/key/epoch-names.ts'
 import { Epochs } from '../../src/data/key/epochs.ts'
 import { principalOf } from '../../src/data/key/meaning.ts'
 import { PurgedKeys } from '../../src/data/key/purged-keys.ts'
@@ -221,7 +222,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     clock,
     log,
     forget: (digest) => plane.forget(digest),
-    overflow: () => epochs.purge(['all']),
+    overflow: () => epochs.purge([EVERYTHING]),
   })
   const route = createRouter([
     {

@@ -17,7 +17,7 @@ export interface KindNote {
   readonly range?: string
 }
 
-/** Notes on leaf schemas, read by `describe.ts` and `present.ts`. */
+/** Notes on leaf schemas, read by `present.ts` and by what writes the reference. */
 export const kinds = z.registry<KindNote>()
 
 /** Fields that a running gateway cannot change; everything else is live. */

@@ -11,7 +11,7 @@ import {
   type RegistrationRefusal,
   type Removal,
 } from '../registry/registration.ts'
-import { EXPLAIN_BYTES, readExplain, readPatch, readPurge, readRegistration, readRenewal } from './bodies.ts'
+import { EXPLAIN_BYTES, patchBody, readExplain, readPurge, registrationBody, renewalBody } from './bodies.ts'
 import type { AdminContext, AdminParts, AdminReply, AdminRequest, AdminRoute } from './contract.ts'
 import { listMetrics, readMetric } from './external-metrics.ts'
 import { Problem } from './problem.ts'
@@ -91,7 +91,7 @@ function pool({ params }: AdminRequest, { registry, parts }: AdminContext): Admi
 
 function register(request: AdminRequest, { registry, rules }: AdminContext): AdminReply {
   const { pool: name, id } = backendOf(request)
-  const { lease, capacity, url, ...given } = readAll(readRegistration, request.body)
+  const { lease, capacity, url, ...given } = readAll(registrationBody, request.body)
   const parsed = parseBackendUrl(url, rules)
   if ('problem' in parsed)
     throw new Problem(400, `url ${parsed.problem}`, { errors: [`url ${parsed.problem}`] })
@@ -107,13 +107,13 @@ function register(request: AdminRequest, { registry, rules }: AdminContext): Adm
 
 function renew(request: AdminRequest, { registry }: AdminContext): AdminReply {
   const { pool: name, id } = backendOf(request)
-  const { created: _, ...lease } = granted(registry.renew(name, id, readAll(readRenewal, request.body)))
+  const { created: _, ...lease } = granted(registry.renew(name, id, readAll(renewalBody, request.body)))
   return ok(lease)
 }
 
 function patch(request: AdminRequest, { registry }: AdminContext): AdminReply {
   const { pool: name, id } = backendOf(request)
-  const change = readAll(readPatch, request.body)
+  const change = readAll(patchBody, request.body)
   if (Object.keys(change).length === 0)
     throw new Problem(400, 'nothing to change: give weight, models or state')
   const { generation, state } = granted(registry.patch(name, id, change))

@@ -1,19 +1,7 @@
 /** The bodies the admin API takes, with every bound: nothing larger or stranger reaches the parts behind it. */
 import { BOUNDS } from '../registry/registration.ts'
 import { Problem } from './problem.ts'
-import {
-  base64,
-  list,
-  number,
-  object,
-  oneOf,
-  optional,
-  readAll,
-  record,
-  required,
-  text,
-  yes,
-} from './validate.ts'
+import { base64, list, number, object, oneOf, readAll, record, text, yes } from './validate.ts'
 
 /** An explained call carries its whole body. */
 export const EXPLAIN_BYTES = 8 * 1024 * 1024
@@ -33,44 +21,47 @@ const modelName = text({
 const weight = number({ min: 0.01, max: BOUNDS.maxWeight })
 const models = list(
   object({
-    name: required(modelName),
-    version: optional(modelName),
-    digest: optional(name),
-    maxBatch: optional(number({ min: 1, max: 1_000_000, integer: true })),
+    name: modelName,
+    version: modelName.exactOptional(),
+    digest: name.exactOptional(),
+    maxBatch: number({ min: 1, max: 1_000_000, integer: true }).exactOptional(),
   }),
   BOUNDS.models,
 )
 
-export const readRegistration = object({
-  url: required(text({ max: BOUNDS.urlLength })),
-  epoch: optional(number({ min: 0, max: Number.MAX_SAFE_INTEGER, integer: true })),
-  models: optional(models),
-  weight: optional(weight),
-  zone: optional(name),
-  capacity: optional(object({ concurrency: optional(number({ min: 1, max: 1_000_000, integer: true })) })),
-  lease: optional(object({ ttlMs: optional(number({ min: 1, max: 86_400_000 })) })),
-  labels: optional(
-    record(text({ max: BOUNDS.labelLength }), { max: BOUNDS.labels, nameLength: BOUNDS.labelLength }),
-  ),
+export const registrationBody = object({
+  url: text({ max: BOUNDS.urlLength }),
+  epoch: number({ min: 0, max: Number.MAX_SAFE_INTEGER, integer: true }).exactOptional(),
+  models: models.exactOptional(),
+  weight: weight.exactOptional(),
+  zone: name.exactOptional(),
+  capacity: object({
+    concurrency: number({ min: 1, max: 1_000_000, integer: true }).exactOptional(),
+  }).exactOptional(),
+  lease: object({ ttlMs: number({ min: 1, max: 86_400_000 }).exactOptional() }).exactOptional(),
+  labels: record(text({ max: BOUNDS.labelLength }), {
+    max: BOUNDS.labels,
+    nameLength: BOUNDS.labelLength,
+  }).exactOptional(),
 })
 
-export const readRenewal = object({
-  generation: required(number({ min: 0, max: Number.MAX_SAFE_INTEGER, integer: true })),
-  load: optional(record(number({ min: 0, max: Number.MAX_SAFE_INTEGER }), { max: 16, nameLength: 64 })),
+export const renewalBody = object({
+  generation: number({ min: 0, max: Number.MAX_SAFE_INTEGER, integer: true }),
+  load: record(number({ min: 0, max: Number.MAX_SAFE_INTEGER }), { max: 16, nameLength: 64 }).exactOptional(),
 })
 
-export const readPatch = object({
-  weight: optional(weight),
-  models: optional(models),
-  state: optional(oneOf('draining', 'ready')),
+export const patchBody = object({
+  weight: weight.exactOptional(),
+  models: models.exactOptional(),
+  state: oneOf('draining', 'ready').exactOptional(),
 })
 
 const explained = object({
-  method: required(text({ max: 32, pattern: /^[A-Za-z]+$/, what: 'must be an HTTP method' })),
-  path: required(text({ max: 16_384, pattern: /^\//, what: 'must begin with /' })),
-  headers: optional(record(text({ max: 16_384 }), { max: 256, nameLength: 256 })),
-  body: optional(text({ max: EXPLAIN_BYTES })),
-  bodyBase64: optional(base64({ max: EXPLAIN_BYTES })),
+  method: text({ max: 32, pattern: /^[A-Za-z]+$/, what: 'must be an HTTP method' }),
+  path: text({ max: 16_384, pattern: /^\//, what: 'must begin with /' }),
+  headers: record(text({ max: 16_384 }), { max: 256, nameLength: 256 }).exactOptional(),
+  body: text({ max: EXPLAIN_BYTES }).exactOptional(),
+  bodyBase64: base64({ max: EXPLAIN_BYTES }).exactOptional(),
 })
 
 export interface ExplainRequest {
@@ -101,12 +92,12 @@ export interface PurgeSelection {
 }
 
 const selection = object({
-  model: optional(modelName),
-  version: optional(modelName),
-  route: optional(name),
-  tags: optional(list(name, MAX_TAGS)),
-  key: optional(name),
-  all: optional(yes),
+  model: modelName.exactOptional(),
+  version: modelName.exactOptional(),
+  route: name.exactOptional(),
+  tags: list(name, MAX_TAGS).exactOptional(),
+  key: name.exactOptional(),
+  all: yes.exactOptional(),
 })
 
 /** Throws a Problem 400 for a body that selects nothing, or everything and something. */

@@ -1,25 +1,11 @@
 /** Errors of the admin API: problem details (RFC 9457). Thrown by whoever finds the fault, written by the server. */
+import { problemBody } from '../../core/problem.ts'
 
 export interface ProblemExtras {
   /** Every single fault of a body, with the place of each. */
   readonly errors?: readonly string[]
   /** Header fields that belong to the status, as Allow to 405. */
   readonly headers?: Readonly<Record<string, string>>
-}
-
-const TITLES: Readonly<Record<number, string>> = {
-  400: 'Bad request',
-  401: 'Token needed',
-  403: 'Forbidden',
-  404: 'Not found',
-  405: 'Method not allowed',
-  409: 'Conflict',
-  413: 'Body too large',
-  415: 'Unsupported media type',
-  500: 'Internal error',
-  501: 'Not part of this gateway',
-  503: 'Unavailable',
-  504: 'Took too long',
 }
 
 export class Problem extends Error {
@@ -36,12 +22,6 @@ export class Problem extends Error {
 
   get body(): string {
     const { errors } = this.extras
-    return `${JSON.stringify({
-      type: 'about:blank',
-      title: TITLES[this.status] ?? 'Error',
-      status: this.status,
-      detail: this.message,
-      ...(errors ? { errors } : {}),
-    })}\n`
+    return problemBody(this.status, { detail: this.message, ...(errors ? { errors } : {}) })
   }
 }

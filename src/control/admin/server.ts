@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import type { HostPort } from '../../core/addresses.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
+import { PROBLEM_TYPE } from '../../core/problem.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { http } from '../../lib/http.ts'
 import { describePool } from './api.ts'
@@ -207,7 +208,7 @@ export class AdminServer {
     request.resume()
     response.writeHead(problem.status, {
       ...COMMON_HEADERS,
-      'content-type': 'application/problem+json',
+      'content-type': PROBLEM_TYPE,
       // What is left of a body that was not read must not be taken for the next request.
       ...(request.complete ? {} : { connection: 'close' }),
       ...problem.extras.headers,

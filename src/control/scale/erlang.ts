@@ -24,14 +24,6 @@ export interface Offered {
   readonly variability: number
 }
 
-/**
- * The fewest slots with which a call waits longer than `waitMs` with a chance of at most `chance`:
- * P(W > w) = C(m,a)·exp(-(m-a)·(w/S)/v), Erlang C with the variability correction of Allen and Cunneen (Allen 1990, §5.3).
- */
-export function slotsForWait(load: Offered, waitMs: number, chance: number): number {
-  return search(load, (waits, drainPerMs) => waits * Math.exp(-drainPerMs * Math.max(0, waitMs)) <= chance)
-}
-
 /** A service-time distribution as masses: `share` of the calls take `ms`. Shares add up to 1. */
 export interface Mass {
   readonly ms: number
@@ -56,7 +48,11 @@ export function lateAlone(service: readonly Mass[], sloMs: number): number {
   return late
 }
 
-/** The fewest slots with which at most `chance` of the calls are late; `chance` must exceed `lateAlone`. */
+/**
+ * The fewest slots with which at most `chance` of the calls are late; `chance` must exceed `lateAlone`. A call waits longer
+ * than w with P(W > w) = C(m,a)·exp(-(m-a)·(w/S)/v), Erlang C with the variability correction of Allen and Cunneen
+ * (Allen 1990, §5.3).
+ */
 export function slotsForSlo(
   load: Offered,
   service: readonly Mass[],

@@ -3,7 +3,10 @@
  * is the same, byte for byte, as one that was read lately is not read again, nor is what follows from it worked out again.
  */
 import type { RawPairs } from '../../core/call.ts'
+import { TEXT, TOKEN } from '../../core/field-syntax.ts'
 import type { ReplyNotes } from '../../core/reply.ts'
+import { Generations } from '../../lib/generations.ts'
+import { lastOf } from '../../lib/memo.ts'
 
 /** Of an answer, whichever client reads it. */
 export const MAX_HEAD_BYTES = 64 * 1024
@@ -30,31 +33,23 @@ interface ResponseFraming {
 
 /** Longer heads are read each time. */
 const MAX_KEPT_BYTES = 1024
-/** Heads of one generation; the generation before is kept as well. */
-const MAX_KEPT = 256
-
-let young = new Map<string, ReplyHead>()
-let old = new Map<string, ReplyHead>()
-let last: { readonly text: string; readonly head: ReplyHead | undefined } = { text: '', head: undefined }
+const heads = new Generations<ReplyHead>(256)
 
 /** `text`: status line and fields, each with its line end. Throws GarbledError. */
 export function readReplyHead(text: string): ReplyHead {
-  // The last one comes again more often than not, and is compared without being looked up.
-  if (text === last.text) return last.head as ReplyHead
-  const known = young.get(text) ?? old.get(text)
-  const head = known ?? read(text)
-  if (text.length > MAX_KEPT_BYTES) return head
-  last = { text, head }
-  if (known) return head
-  if (young.size >= MAX_KEPT) {
-    old = young
-    young = new Map()
-  }
-  young.set(text, head)
-  return head
+  return text.length > MAX_KEPT_BYTES ? read(text) : knownHead(text)
 }
 
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?\r\n/
+/** The last one comes again more often than not, and is then not looked up. */
+const knownHead = lastOf((text: string): ReplyHead => {
+  const known = heads.get(text)
+  if (known) return known
+  const head = read(text)
+  heads.set(text, head)
+  return head
+})
+
+const STATUS_LINE = new RegExp(String.raw`^HTTP/1\.([01]) ([1-9]\d\d)(?: ${TEXT})?\r\n`)
 
 function read(text: string): ReplyHead {
   const line = STATUS_LINE.exec(text)
@@ -68,7 +63,7 @@ function read(text: string): ReplyHead {
 
 const NO_FRAMING: ResponseFraming = { length: undefined, chunked: false, keepAlive: true, idleMs: undefined }
 
-const FIELD = /([!#$%&'*+\-.^_`|~\w]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n/y
+const FIELD = new RegExp(String.raw`(${TOKEN}):[ \t]*(${TEXT})\r\n`, 'y')
 
 /** The field lines from `at` to the end of the text, each with its line end. */
 export function fieldsOf(text: string, at: number): string[] {

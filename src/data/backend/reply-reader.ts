@@ -3,6 +3,7 @@
  * connection on which one answer hides in another must not be used again.
  */
 import type { RawPairs } from '../../core/call.ts'
+import { TEXT } from '../../core/field-syntax.ts'
 import type { Incoming } from './incoming.ts'
 import {
   fieldsOf,
@@ -247,4 +248,4 @@ function short(bytes: Buffer, from: number, to: number): Buffer {
 }
 
 // Up to 2^48: exact as a number. Extensions are passed over (RFC 9112, section 7.1.1).
-const SIZE = /^([0-9a-f]{1,12})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/i
+const SIZE = new RegExp(String.raw`^([0-9a-f]{1,12})[ \t]*(?:;${TEXT})?\r\n$`, 'i')

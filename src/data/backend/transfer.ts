@@ -1,6 +1,7 @@
 /** One request on its way through the plain client: waiting for a connection, sent, answered, over. */
 import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
+import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
 import { Deferred } from '../../lib/deferred.ts'
 import type { Timer, Wheel } from '../../lib/wheel.ts'
 import type { BackendRequest, BackendResponse } from './exchange.ts'
@@ -23,8 +24,6 @@ export interface TransferParts {
   readonly bodyTimeoutMs: number
 }
 
-const NAME = /^[!#$%&'*+\-.^_`|~\w]+$/
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const TARGET = /^\/[!-~]*$/
 // Made here, from what is really sent.
 const FRAMING = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'expect'])
@@ -193,13 +192,13 @@ function isSame(a: To, b: To): boolean {
 
 /** Request line, Host, and the fields that are not framing. */
 function headText({ method, path, authority }: To, headers: RawPairs): string {
-  if (!NAME.test(method) || !TARGET.test(path) || !VALUE.test(authority))
+  if (!isFieldName(method) || !TARGET.test(path) || !isFieldValue(authority))
     throw unsendable('its method, target or host')
   let text = `${method} ${path} HTTP/1.1\r\nHost: ${authority}\r\n`
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
     const value = headers[i + 1] as string
-    if (!NAME.test(name) || !VALUE.test(value)) throw unsendable(`its field ${JSON.stringify(name)}`)
+    if (!isFieldName(name) || !isFieldValue(value)) throw unsendable(`its field ${JSON.stringify(name)}`)
     if (name.length < 18 && FRAMING.has(name.toLowerCase())) continue
     text += `${name}: ${value}\r\n`
   }

@@ -5,15 +5,18 @@
  * by another release. So everything is bounded, the whole digest is inside and compared, and a CRC-32 ends
  * the envelope. Whatever is not exactly right decodes to undefined, which is a miss.
  *
- *   magic 'ig' · schema · flags · digest[32] · status u16 · tags u8 · form u8 · lengths of version, tags, headers,
- *   frame, body u32 each · createdAt, ttlMs, swrMs, sieMs, upstreamMs f64 each · version · tags · headers ·
+ *   magic 'ig' · schema · flags · digest[32] · status u16 · unused u8 · form u8 · lengths of version, unused, headers,
+ *   frame, body u32 each · createdAt, ttlMs, swrMs, sieMs, unused f64 each · version · unused · headers ·
  *   frame · body · crc32 u32
  *
- * Integers are little-endian.
+ * Integers are little-endian. What is unused was the tags and the upstream time of earlier releases: it is written as
+ * zeros and skipped, so that those releases and this one read each other's entries.
  */
 import { crc32 } from 'node:zlib'
 import type { RawPairs } from '../../core/call.ts'
+import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
 import type { Digest } from '../../core/key.ts'
+import { lastOf } from '../../lib/memo.ts'
 import { Scratch } from '../../lib/scratch.ts'
 
 export interface Entry {
@@ -33,10 +36,6 @@ export interface Entry {
   readonly sieMs: number
   /** Deployment token or resolved version of the model that answered; empty where there is none. */
   readonly version: string
-  /** Tags with the purge epoch each had before the backend was asked. */
-  readonly tags: readonly (readonly [name: string, epoch: string])[]
-  /** What the answer cost upstream, in milliseconds. */
-  readonly upstreamMs: number
   /** An error that is remembered on purpose. */
   readonly negative: boolean
   /** `Plan.form` of the call that it answered. Left out: 0. */
@@ -44,7 +43,6 @@ export interface Entry {
 }
 
 export const MAX_HEADER_BYTES = 64 * 1024
-export const MAX_TAGS = 8
 
 const SCHEMA = 1
 const FIXED = 100
@@ -60,22 +58,19 @@ const scratch = new Scratch(64 << 10)
 
 /**
  * The envelope of an entry; `isPassing`: it may be overwritten by the next one.
- * Throws RangeError where a bound is broken: headers over 64 KiB, more than 8 tags.
+ * Throws RangeError where a bound is broken, such as headers over 64 KiB.
  */
 export function encode(entry: Entry, isPassing = false): Buffer {
   if (entry.digest.length !== 32) throw new RangeError('entry: a digest has 32 bytes')
-  if (entry.tags.length > MAX_TAGS) throw new RangeError(`entry: at most ${MAX_TAGS} tags`)
   const { frame = EMPTY, body } = entry
   const version = Buffer.byteLength(entry.version)
-  const names = entry.tags.length === 0 ? NO_STRINGS : entry.tags.flat()
-  const tags = packedSize(names)
   const fields = packed(entry.headers)
   const headers = fields.length
   if (headers > MAX_HEADER_BYTES) throw new RangeError(`entry: headers over ${MAX_HEADER_BYTES} bytes`)
   if (version > MAX_TEXT) throw new RangeError(`entry: version over ${MAX_TEXT} bytes`)
   checkTimes(entry)
 
-  const end = FIXED + version + tags + headers + frame.length + body.length
+  const end = FIXED + version + headers + frame.length + body.length
   const isShort = isPassing && end + TRAILER <= scratch.bytes.length
   const out = isShort ? scratch.view(end + TRAILER) : Buffer.allocUnsafe(end + TRAILER)
   out[0] = 0x69
@@ -84,10 +79,10 @@ export function encode(entry: Entry, isPassing = false): Buffer {
   out[3] = flagsOf(entry)
   out.write(entry.digest, 4, 'latin1')
   out.writeUInt16LE(entry.status, 36)
-  out[38] = entry.tags.length
+  out[38] = 0
   out[39] = entry.form ?? 0
   out.writeUInt32LE(version, 40)
-  out.writeUInt32LE(tags, 44)
+  out.writeUInt32LE(0, 44)
   out.writeUInt32LE(headers, 48)
   out.writeUInt32LE(frame.length, 52)
   out.writeUInt32LE(body.length, 56)
@@ -95,9 +90,9 @@ export function encode(entry: Entry, isPassing = false): Buffer {
   out.writeDoubleLE(entry.ttlMs, 68)
   out.writeDoubleLE(entry.swrMs, 76)
   out.writeDoubleLE(entry.sieMs, 84)
-  out.writeDoubleLE(entry.upstreamMs, 92)
+  out.writeDoubleLE(0, 92)
   if (version > 0) out.write(entry.version, FIXED, 'utf8')
-  const at = packStrings(names, out, FIXED + version)
+  const at = FIXED + version
   out.set(fields, at)
   if (frame.length > 0) out.set(frame, at + headers)
   out.set(body, at + headers + frame.length)
@@ -142,13 +137,8 @@ function flagsOf(entry: Entry): number {
   )
 }
 
-function checkTimes({ createdAt, ttlMs, swrMs, sieMs, upstreamMs }: Entry): void {
-  const isFit =
-    isDuration(createdAt) &&
-    isDuration(ttlMs) &&
-    isDuration(swrMs) &&
-    isDuration(sieMs) &&
-    isDuration(upstreamMs)
+function checkTimes({ createdAt, ttlMs, swrMs, sieMs }: Entry): void {
+  const isFit = isDuration(createdAt) && isDuration(ttlMs) && isDuration(swrMs) && isDuration(sieMs)
   if (!isFit) throw new RangeError('entry: times are finite and not negative')
 }
 
@@ -156,27 +146,18 @@ function isDuration(ms: number): boolean {
   return ms >= 0 && ms < Number.POSITIVE_INFINITY
 }
 
-const NO_STRINGS: readonly string[] = []
-
 function packedSize(strings: readonly string[]): number {
   let size = 0
   for (const text of strings) size += 4 + Buffer.byteLength(text)
   return size
 }
 
-/** The fields that were packed last: the answers of one model have the same list more often than not. */
-let last: { readonly headers: RawPairs; readonly bytes: Buffer } = {
-  headers: NO_STRINGS,
-  bytes: Buffer.alloc(0),
-}
-
-function packed(headers: RawPairs): Buffer {
-  if (headers === last.headers) return last.bytes
+/** The answers of one model have the same list of fields more often than not. */
+const packed = lastOf((headers: RawPairs): Buffer => {
   const bytes = Buffer.allocUnsafe(packedSize(headers))
   packStrings(headers, bytes, 0)
-  if (bytes.length <= MAX_KNOWN_BYTES) last = { headers, bytes }
   return bytes
-}
+})
 
 /** Writes each string as a u32 length and its UTF-8 bytes; the index behind them. */
 function packStrings(strings: readonly string[], out: Buffer, from: number): number {
@@ -210,24 +191,15 @@ function isOf(from: Buffer, digest: Digest): boolean {
   return difference === 0
 }
 
-/** Of the memory the last envelope lay in: those of one answer lie side by side, and making a view costs as much as reading by it. */
-let view: DataView = new DataView(new ArrayBuffer(0))
-let viewed = view.buffer
-
-function viewOf({ buffer }: Uint8Array): DataView {
-  if (viewed !== buffer) {
-    viewed = buffer
-    view = new DataView(buffer)
-  }
-  return view
-}
+/** The entries of one answer lie side by side in one buffer, and making a view costs as much as reading by it. */
+const viewOf = lastOf((buffer: ArrayBufferLike) => new DataView(buffer))
 
 /** What a CRC cannot vouch for: an envelope written by something that is not this code, yet checksummed. */
 function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
-  const fields = viewOf(from)
+  const fields = viewOf(from.buffer)
   const base = from.byteOffset
-  const tagsAt = FIXED + fields.getUint32(base + 40, true)
-  const headersAt = tagsAt + fields.getUint32(base + 44, true)
+  const versionEnd = FIXED + fields.getUint32(base + 40, true)
+  const headersAt = versionEnd + fields.getUint32(base + 44, true)
   const frameAt = headersAt + fields.getUint32(base + 48, true)
   const bodyAt = frameAt + fields.getUint32(base + 52, true)
   const bodyEnd = bodyAt + fields.getUint32(base + 56, true)
@@ -237,16 +209,11 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
   const ttlMs = fields.getFloat64(base + 68, true)
   const swrMs = fields.getFloat64(base + 76, true)
   const sieMs = fields.getFloat64(base + 84, true)
-  const upstreamMs = fields.getFloat64(base + 92, true)
-  const isTimed = isDuration(createdAt) && isDuration(ttlMs) && isDuration(swrMs)
-  const flat = headersAt === tagsAt ? NONE : unpackStrings(from, tagsAt, headersAt)
+  const isTimed = isDuration(createdAt) && isDuration(ttlMs) && isDuration(swrMs) && isDuration(sieMs)
   const headers = headersOf(from, headersAt, frameAt)
   const flags = from[3] as number
-  const tagCount = from[38] as number
-  if (!isTimed || !isDuration(sieMs) || !isDuration(upstreamMs) || !flat || !headers) return undefined
   const status = statusOf(fields, base)
-  if (status === 0 || headers.length % 2 !== 0 || flat.length !== 2 * tagCount || tagCount > MAX_TAGS)
-    return undefined
+  if (!isTimed || !headers || headers.length % 2 !== 0 || status === 0) return undefined
   if (!areFlags(flags, bodyAt - frameAt)) return undefined
 
   const entry: { -readonly [K in keyof Entry]: Entry[K] } = {
@@ -259,9 +226,7 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
     ttlMs,
     swrMs,
     sieMs,
-    version: tagsAt === FIXED ? '' : from.toString('utf8', FIXED, tagsAt),
-    tags: pairs(flat),
-    upstreamMs,
+    version: versionEnd === FIXED ? '' : from.toString('utf8', FIXED, versionEnd),
     negative: (flags & FLAG_NEGATIVE) !== 0,
     form: from[39] as number,
   }
@@ -293,9 +258,6 @@ function headersOf(from: Buffer, start: number, end: number): RawPairs | undefin
   return headers
 }
 
-// RFC 9110, section 5: a token; visible bytes, blanks and tabs between, obs-text. In our text a byte is a character.
-const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 /** What frames a message or belongs to a connection is made for each answer, and never kept. */
 const FRAMING =
   /^(?:connection|content-length|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i
@@ -304,7 +266,7 @@ const FRAMING =
 function areFields(headers: readonly string[]): boolean {
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
-    if (!FIELD_NAME.test(name) || FRAMING.test(name) || !FIELD_VALUE.test(headers[i + 1] ?? '')) return false
+    if (!isFieldName(name) || FRAMING.test(name) || !isFieldValue(headers[i + 1] ?? '')) return false
   }
   return true
 }
@@ -314,14 +276,4 @@ function isAt(from: Buffer, start: number, end: number, bytes: Uint8Array): bool
   if (end - start !== bytes.length) return false
   for (let i = 0; i < bytes.length; i++) if (from[start + i] !== bytes[i]) return false
   return true
-}
-
-const NONE: readonly string[] = []
-const NO_TAGS: Entry['tags'] = []
-
-function pairs(flat: readonly string[]): readonly (readonly [string, string])[] {
-  if (flat.length === 0) return NO_TAGS
-  const out: [string, string][] = []
-  for (let i = 0; i + 1 < flat.length; i += 2) out.push([flat[i] as string, flat[i + 1] as string])
-  return out
 }

@@ -1,24 +1,16 @@
 /** The head of an answer as text: status line, fields, and what this end of the connection adds. */
 import type { RawPairs } from '../../core/call.ts'
+import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
 import type { Fields } from '../../core/reply.ts'
 import { http } from '../../lib/http.ts'
-
-// Neither line breaks nor other controls: an answer must not be able to begin another (RFC 9110, section 5.5).
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
-const NAME = /^[!#$%&'*+\-.^_`|~\w]+$/
-
-let dateSecond = -1
-let dateText = ''
+import { lastOf } from '../../lib/memo.ts'
 
 /** `Date: …`, made once a second. */
 export function dateLine(now: number): string {
-  const second = Math.floor(now / 1000)
-  if (second !== dateSecond) {
-    dateSecond = second
-    dateText = `Date: ${new Date(now).toUTCString()}\r\n`
-  }
-  return dateText
+  return dateLineOf(Math.floor(now / 1000))
 }
+
+const dateLineOf = lastOf((second: number) => `Date: ${new Date(second * 1000).toUTCString()}\r\n`)
 
 const lines = new Map<number, string>()
 
@@ -65,7 +57,7 @@ export function fieldLines(headers: RawPairs): Lines {
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
     const value = headers[i + 1] as string
-    if (name !== checked.name || value !== checked.value) check(name, value)
+    check(name, value)
     if (name.length === 14 && name.toLowerCase() === 'content-length') continue
     if (name.length === 4 && name.toLowerCase() === 'date') isDated = true
     text += `${name}: ${value}\r\n`
@@ -73,14 +65,11 @@ export function fieldLines(headers: RawPairs): Lines {
   return { text, isDated }
 }
 
-/** The field that was checked last: what a gateway says of itself is mostly the same. */
-let checked = { name: '', value: '' }
-
-function check(name: string, value: string): void {
-  if (!VALUE.test(value) || !NAME.test(name))
+/** Throws TypeError where the field cannot be sent. What a gateway says of itself is mostly the same. */
+const check = lastOf((name: string, value: string): void => {
+  if (!isFieldValue(value) || !isFieldName(name))
     throw new TypeError(`field ${JSON.stringify(name)} has a character that HTTP does not allow`)
-  checked = { name, value }
-}
+})
 
 /** Trailer fields in the form of the last chunk. */
 export function lastChunk(trailers: RawPairs): string {
@@ -88,7 +77,7 @@ export function lastChunk(trailers: RawPairs): string {
   for (let i = 0; i < trailers.length; i += 2) {
     const name = trailers[i] as string
     const value = trailers[i + 1] as string
-    if (NAME.test(name) && VALUE.test(value)) text += `${name}: ${value}\r\n`
+    if (isFieldName(name) && isFieldValue(value)) text += `${name}: ${value}\r\n`
   }
   return `${text}\r\n`
 }

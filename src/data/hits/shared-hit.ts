@@ -9,6 +9,7 @@ import type { Digest } from '../../core/key.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { lastOf } from '../../lib/memo.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
@@ -165,16 +166,15 @@ function toldOf(
 
 const SECOND = 1000
 
-let last:
-  | { readonly status: number; readonly headers: RawPairs; readonly tier: string; head: HitHead }
-  | undefined
+/** Equal fields come as one array more often than not. */
+const hitHeadOf = lastOf(
+  (headers: RawPairs, status: number, tier: string) => new HitHead(status, headers, tier),
+)
 
-/** Equal fields come as one array more often than not. Undefined: the long way says what is wrong with them. */
+/** Undefined: the pipeline says what is wrong with the fields. */
 function headOf({ status, headers }: Reply, tier: string): HitHead | undefined {
-  if (last?.headers === headers && last.status === status && last.tier === tier) return last.head
   try {
-    last = { status, headers, tier, head: new HitHead(status, headers, tier) }
-    return last.head
+    return hitHeadOf(headers, status, tier)
   } catch {
     return undefined
   }

@@ -107,13 +107,13 @@ class Loading {
   }
 
   /** What is kept is still right. */
-  #renewed({ reply, backend, ms }: UpstreamResponse, entry: Entry): void {
+  #renewed({ reply, backend }: UpstreamResponse, entry: Entry): void {
     letGo(reply.body)
     const at = this.#now()
     const headers = updatedFields(entry.headers, reply.headers, at)
     const age = header(reply.headers, 'age')
     const head = { status: entry.status, headers: age === undefined ? headers : [...headers, 'Age', age] }
-    const kept = this.#put({ ...entry, headers, upstreamMs: ms }, head, backend)
+    const kept = this.#put({ ...entry, headers }, head, backend)
     const { status } = reply
     const outcome = fetched(this.#lookup, { status, kept: kept?.entry, isRenewed: true, now: at })
     this.#leader.first({ reply: replyTo(this.#lookup, { ...entry, headers }, at), outcome })
@@ -173,9 +173,9 @@ class Loading {
     this.#leader.landed(isForAll(reply) ? { kind: 'reply', reply } : { kind: 'none' })
   }
 
-  #keep({ reply, backend, ms }: UpstreamResponse, body: Uint8Array) {
+  #keep({ reply, backend }: UpstreamResponse, body: Uint8Array) {
     const headers = keptFields(reply.headers, this.#now())
-    return this.#put({ status: reply.status, headers, body, upstreamMs: ms }, reply, backend)
+    return this.#put({ status: reply.status, headers, body }, reply, backend)
   }
 
   /** `head`: by which it is judged. */

@@ -41,7 +41,7 @@ export function nodeEntry(digest: Digest, { generation, writtenAt, names }: UrlN
 type Lived = Pick<Entry, 'createdAt' | 'ttlMs'>
 
 const NOTHING = new Uint8Array(0)
-const PLAIN = { swrMs: 0, sieMs: 0, version: '', tags: [], upstreamMs: 0, negative: false }
+const PLAIN = { swrMs: 0, sieMs: 0, version: '', negative: false }
 
 export function readNode(entry: Entry | undefined): UrlNode | undefined {
   if (!entry) return undefined

@@ -29,8 +29,6 @@ export interface ResponseDirectives {
   readonly sieMs: number | undefined
   /** Whoever does not know the status must not keep it. */
   readonly mustUnderstand: boolean
-  /** Any status may be kept. */
-  readonly isPublic: boolean
 }
 
 export const NOTHING_SAID: ResponseDirectives = {
@@ -45,7 +43,6 @@ export const NOTHING_SAID: ResponseDirectives = {
   swrMs: undefined,
   sieMs: undefined,
   mustUnderstand: false,
-  isPublic: false,
 }
 
 /** Names by which a head says anything of this. */
@@ -82,7 +79,6 @@ function read(headers: RawPairs, wallNow: number): ResponseDirectives {
     swrMs: deltaMs(control, 'stale-while-revalidate'),
     sieMs: deltaMs(control, 'stale-if-error'),
     mustUnderstand: control.has('must-understand'),
-    isPublic: control.has('public'),
   }
 }
 

@@ -44,7 +44,7 @@ export interface HttpLookup extends VariantRequest {
 }
 
 /** What of an entry its maker knows. */
-export type FetchedResponse = Pick<Entry, 'status' | 'headers' | 'body' | 'upstreamMs' | 'version'>
+export type FetchedResponse = Pick<Entry, 'status' | 'headers' | 'body' | 'version'>
 
 export interface StoredVariant {
   readonly entry: Entry
@@ -139,12 +139,11 @@ export class VariantStore {
     if (!names) return undefined
     const node = present ? { ...present, names } : newNode(names)
     const { createdAt, ttlMs, restMs } = keeping
-    const { status, headers, body, upstreamMs, version } = made
+    const { status, headers, body, version } = made
     const entry: Entry = {
       status,
       headers,
       body,
-      upstreamMs,
       version,
       digest: answerDigest(lookup, node),
       kind: 'reply',
@@ -153,7 +152,6 @@ export class VariantStore {
       // Whether it may be given when it is too old is told from its fields: this is how long it lies here.
       swrMs: 0,
       sieMs: restMs,
-      tags: [],
       negative: false,
     }
     const isNamed = this.#store(lookup, this.#topOf(lookup, node, entry))

@@ -5,6 +5,7 @@
 import { header, headerAll, type RawPairs } from '../../core/call.ts'
 import { FieldTable, HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
 import type { Fields, Reply } from '../../core/reply.ts'
+import { lastOf } from '../../lib/memo.ts'
 import { isDeciding } from '../key/meaning.ts'
 
 const HOP_BY_HOP = tableOf(HOP_FIELDS)
@@ -83,16 +84,13 @@ export function forwardedTrailers(trailers: RawPairs): string[] {
 
 /** The fields that go to the client; worked out once for a head that comes again. */
 export function clientFields({ headers, notes }: Reply): Fields {
-  if (!notes) {
-    if (headers !== lastKept.headers) lastKept = { headers, fields: { pairs: forwardedReply(headers) } }
-    return lastKept.fields
-  }
+  if (!notes) return keptFields(headers)
   notes.forwarded ??= { pairs: forwardedReply(headers) }
   return notes.forwarded
 }
 
-/** Of the answer before that was not a backend's own: new ones keep the same list of fields. */
-let lastKept: { readonly headers: RawPairs; readonly fields: Fields } = { headers: [], fields: { pairs: [] } }
+/** Of answers that are not a backend's own: one mostly has the same list of fields as the one before. */
+const keptFields = lastOf((headers: RawPairs): Fields => ({ pairs: forwardedReply(headers) }))
 
 /** An answer's fields but for those of its content and its way; of an answer put together from it they are still true. */
 export function besideContent({ headers }: Reply): RawPairs {

@@ -1,10 +1,11 @@
 /** What a client is told when no call has come of its bytes: plain HTTP, and the end of the connection. */
+import { PROBLEM_TYPE, problemBody } from '../../core/problem.ts'
 
 /** `status`: code and reason phrase, such as `400 Bad Request`. */
 export function refusal(status: string): string {
-  const body = `${JSON.stringify({ type: 'about:blank', title: status.slice(4), status: Number(status.slice(0, 3)) })}\n`
+  const body = problemBody(Number(status.slice(0, 3)))
   return (
-    `HTTP/1.1 ${status}\r\nContent-Type: application/problem+json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n` +
+    `HTTP/1.1 ${status}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n` +
     `Proxy-Status: infergate; error=http_request_error\r\n\r\n${body}`
   )
 }

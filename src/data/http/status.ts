@@ -2,6 +2,7 @@
 import type { RawPairs } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { Outcome } from '../../core/reply.ts'
+import { lastOf } from '../../lib/memo.ts'
 
 /** The value of Cache-Status, or undefined where the cache had no part in it. */
 export function cacheStatus(outcome: Outcome): string | undefined {
@@ -11,7 +12,7 @@ export function cacheStatus(outcome: Outcome): string | undefined {
     case 'miss':
       return `infergate; fwd=${outcome.isStale ? 'stale' : 'miss'}${fwdStatus(outcome.status)}${outcome.collapsed ? '; collapsed' : ''}${
         outcome.stored && !outcome.collapsed ? '; stored' : ''
-      }${detail(outcome.detail)}`
+      }`
     case 'partial': {
       const { hit, join, miss, dup } = outcome.rows
       return `infergate; fwd=partial${fwdStatus(outcome.status)}${outcome.stored ? '; stored' : ''}${detail(
@@ -54,8 +55,8 @@ function fwdStatus(status: number | undefined): string {
   return status === undefined ? '' : `; fwd-status=${status}`
 }
 
-function detail(text: string | undefined): string {
-  return text === undefined ? '' : `; detail=${token(text)}`
+function detail(text: string): string {
+  return `; detail=${token(text)}`
 }
 
 function seconds(ms: number): number {
@@ -63,17 +64,7 @@ function seconds(ms: number): number {
 }
 
 /** A structured-field token where the text is one, a string otherwise (RFC 9651, sections 3.3.3 and 3.3.4). */
-function token(text: string): string {
-  if (text !== last.text) last = { text, token: tokenOf(text) }
-  return last.token
-}
-
-/** What was said last is mostly said again. */
-let last = { text: '', token: '""' }
-
-function tokenOf(text: string): string {
-  return /^[A-Za-z*][\w:/!#$%&'*+.^`|~-]*$/.test(text) ? text : quoted(text)
-}
+const token = lastOf((text: string) => (/^[A-Za-z*][\w:/!#$%&'*+.^`|~-]*$/.test(text) ? text : quoted(text)))
 
 function quoted(text: string): string {
   return `"${text.replace(/[^\x20-\x7e]/g, '?').replace(/["\\]/g, '\\$&')}"`

@@ -20,6 +20,7 @@
 import type { Target } from '../../core/call.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { Poll } from '../../lib/poll.ts'
 import { soon } from '../../lib/soon.ts'
 import {
   type DeploymentState,
@@ -73,19 +74,21 @@ export class Deployments {
   readonly #pools = new Map<string, Map<string, Deployment>>()
   /** Of which it was said that nobody tells what they have. */
   readonly #silent = new Set<string>()
-  #stopPoll: (() => void) | undefined
+  readonly #poll: Poll
 
   constructor(options: DeploymentsOptions) {
     this.#options = options
+    const { clock, log } = options
+    const failed = (error: unknown) => log.warn('deployments.poll', { error: String(error) })
+    this.#poll = new Poll({ clock, ms: POLL_MS, run: () => this.poll(), failed })
   }
 
   start(): void {
-    if (!this.#stopPoll) this.#schedule()
+    this.#poll.start()
   }
 
   stop(): void {
-    this.#stopPoll?.()
-    this.#stopPoll = undefined
+    this.#poll.stop()
   }
 
   /** The token of the called model, or undefined when the shared tier must be asked first. */
@@ -318,15 +321,5 @@ export class Deployments {
         known.settling = undefined
       })
     return known.settling
-  }
-
-  #schedule(): void {
-    this.#stopPoll = this.#options.clock.after(POLL_MS, () => {
-      void this.poll()
-        .catch((error: unknown) => this.#options.log.warn('deployments.poll', { error: String(error) }))
-        .finally(() => {
-          if (this.#stopPoll) this.#schedule()
-        })
-    })
   }
 }

@@ -10,6 +10,7 @@
  */
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { Poll } from '../../lib/poll.ts'
 import { isLater, isStamp, type Stamp, stampAfter } from './stamp.ts'
 
 /** The shared tier's side; undefined answers stand for a tier that cannot be asked. */
@@ -65,33 +66,26 @@ export class Epochs {
   readonly #epochs = new Map<string, Epoch>()
   /** Claims under way: whoever needs the same epoch meanwhile must get the same value. */
   readonly #claims = new Map<string, Promise<void>>()
-  #stopPoll: (() => void) | undefined
+  readonly #poll: Poll
 
   constructor(options: EpochsOptions) {
     this.#options = options
+    const { clock, log } = options
+    const failed = (error: unknown) => log.warn('epochs.poll', { error: String(error) })
+    this.#poll = new Poll({ clock, ms: POLL_MS, run: () => this.poll(), failed })
   }
 
   start(): void {
-    if (this.#options.shared) this.#schedule()
+    if (this.#options.shared) this.#poll.start()
   }
 
   stop(): void {
-    this.#stopPoll?.()
-    this.#stopPoll = undefined
+    this.#poll.stop()
   }
 
   /** The epochs of these names, or undefined when one must be loaded first. */
   peek(names: readonly string[]): EpochValues | undefined {
-    let shared = true
-    const values: string[] = []
-    for (const name of names) {
-      const epoch = this.#epochs.get(name)
-      if (!epoch) return undefined
-      epoch.isUsed = true
-      shared &&= epoch.shared
-      values.push(epoch.value)
-    }
-    return { values, shared }
+    return valuesOf(this.#epochs, names)
   }
 
   state(name: string): EpochState | undefined {
@@ -248,28 +242,21 @@ export class Epochs {
     this.#epochs.delete(oldest)
     return oldest
   }
-
-  #schedule(): void {
-    this.#stopPoll = this.#options.clock.after(POLL_MS, () => {
-      void this.poll()
-        .catch((error: unknown) => this.#options.log.warn('epochs.poll', { error: String(error) }))
-        .finally(() => {
-          if (this.#stopPoll) this.#schedule()
-        })
-    })
-  }
 }
 
-/** The names of the epochs that a key covers, in a fixed order. */
-export function epochNames(of: {
-  readonly route: string
-  readonly model: string | undefined
-  readonly version: string | undefined
-  readonly tags: readonly string[]
-}): string[] {
-  const names = ['all', `route:${of.route}`]
-  // Calls that name no version may hold answers of any: a purge of one version takes them along.
-  if (of.model !== undefined) names.push(`model:${of.model}`, `model:${of.model}/${of.version ?? ''}`)
-  for (const tag of of.tags) names.push(`tag:${tag}`)
-  return names
+/** The epochs of these names, which are noted as used; undefined where one is not known. */
+export function valuesOf(
+  known: ReadonlyMap<string, EpochState & { isUsed?: boolean }>,
+  names: readonly string[],
+): EpochValues | undefined {
+  let shared = true
+  const values: string[] = []
+  for (const name of names) {
+    const epoch = known.get(name)
+    if (!epoch) return undefined
+    epoch.isUsed = true
+    shared &&= epoch.shared
+    values.push(epoch.value)
+  }
+  return { values, shared }
 }

@@ -10,7 +10,8 @@ import type { Protocol } from '../../protocol/protocol.ts'
 import type { Matched } from '../route/routes.ts'
 import type { DeploymentToken } from './deployed.ts'
 import type { Deployments } from './deployment.ts'
-import { type Epochs, type EpochValues, epochNames } from './epochs.ts'
+import { namesOfCall } from './epoch-names.ts'
+import type { Epochs, EpochValues } from './epochs.ts'
 import { meaningOf } from './meaning.ts'
 import { said } from './raw.ts'
 
@@ -53,7 +54,7 @@ export function createKeyer({ epochs, deployments, clock }: KeyerParts): Keyer {
     },
     seed(call, matched) {
       const { route, target } = matched
-      const names = epochNames({
+      const names = namesOfCall({
         route: route.name,
         model: target.model,
         version: target.version,

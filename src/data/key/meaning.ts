@@ -6,6 +6,7 @@
 import type { RawPairs } from '../../core/call.ts'
 import { CHOOSING_FIELDS, CREDENTIAL_FIELDS, FieldTable, folded } from '../../core/fields.ts'
 import { digestOf, printable } from '../../core/key.ts'
+import { lastOf } from '../../lib/memo.ts'
 
 export interface Meaning {
   /**
@@ -45,17 +46,9 @@ export function isDeciding(name: string): boolean {
 }
 
 const NONE: RawPairs = []
-/** A call's head is asked about several times in a row. */
-let last: { readonly headers: RawPairs; readonly meaning: Meaning } = {
-  headers: NONE,
-  meaning: { principal: '', choosing: NONE, unkeepable: undefined },
-}
 
-/** `headers`: those that go on to the backend. */
-export function meaningOf(headers: RawPairs): Meaning {
-  if (headers !== last.headers) last = { headers, meaning: read(headers) }
-  return last.meaning
-}
+/** `headers`: those that go on to the backend. A call's head is asked about several times in a row. */
+export const meaningOf: (headers: RawPairs) => Meaning = lastOf(read)
 
 export function principalOf(headers: RawPairs): string {
   return meaningOf(headers).principal

@@ -14,7 +14,7 @@ import {
   mayAnswer,
   mayAnswerAs,
 } from './deployed.ts'
-import type { EpochState, EpochValues } from './epochs.ts'
+import { type EpochState, type EpochValues, valuesOf } from './epochs.ts'
 
 /** Asks the control thread; rejects where it does not answer. */
 export interface FactSource {
@@ -42,16 +42,7 @@ export class MirroredEpochs {
   }
 
   peek(names: readonly string[]): EpochValues | undefined {
-    let shared = true
-    const values: string[] = []
-    for (const name of names) {
-      const epoch = this.#epochs.get(name)
-      if (!epoch) return undefined
-      epoch.isUsed = true
-      shared &&= epoch.shared
-      values.push(epoch.value)
-    }
-    return { values, shared }
+    return valuesOf(this.#epochs, names)
   }
 
   async load(names: readonly string[]): Promise<EpochValues> {

@@ -11,6 +11,7 @@ import { randomBytes } from 'node:crypto'
 import { type Digest, parseDigest, printable } from '../../core/key.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { Poll } from '../../lib/poll.ts'
 import type { FactStore } from './epochs.ts'
 
 export interface PurgedKeysOptions {
@@ -42,19 +43,21 @@ export class PurgedKeys {
   readonly #options: PurgedKeysOptions
   /** By purge, not by key: the same key may be purged again. */
   readonly #purged = new Map<string, Purged>()
-  #stopPoll: (() => void) | undefined
+  readonly #poll: Poll
 
   constructor(options: PurgedKeysOptions) {
     this.#options = options
+    const { clock, log } = options
+    const failed = (error: unknown) => log.warn('purged-keys.poll', { error: String(error) })
+    this.#poll = new Poll({ clock, ms: POLL_MS, run: () => this.poll(), failed })
   }
 
   start(): void {
-    if (!this.#stopPoll) this.#schedule()
+    this.#poll.start()
   }
 
   stop(): void {
-    this.#stopPoll?.()
-    this.#stopPoll = undefined
+    this.#poll.stop()
   }
 
   /** Makes one answer unreachable, here at once. False where other gateways or tiers could not be told yet. */
@@ -110,16 +113,6 @@ export class PurgedKeys {
     this.#purged.set(id, purged)
     purged.isGone = await this.#options.forget(digest)
     return purged.isGone
-  }
-
-  #schedule(): void {
-    this.#stopPoll = this.#options.clock.after(POLL_MS, () => {
-      void this.poll()
-        .catch((error: unknown) => this.#options.log.warn('purged-keys.poll', { error: String(error) }))
-        .finally(() => {
-          if (this.#stopPoll) this.#schedule()
-        })
-    })
   }
 }
 

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { type Call, header } from '../../core/call.ts'
 import type { Chunks } from '../../core/chunks.ts'
 import { type Digest, digestOf, digestSteps } from '../../core/key.ts'
+import { lastOf } from '../../lib/memo.ts'
 import { Scratch } from '../../lib/scratch.ts'
 
 const SCRATCH_BYTES = 64 * 1024
@@ -10,12 +11,6 @@ const scratch = new Scratch(SCRATCH_BYTES)
 const NOTHING = new Uint8Array(0)
 /** The prefix that lies in the scratch: most repeats come under the same. */
 let written = ''
-/** The short way of a hit asks first, and what is none of them asks again at once. */
-let last: { body: Uint8Array; prefix: string; digest: Digest } = {
-  body: NOTHING,
-  prefix: '',
-  digest: '' as Digest,
-}
 
 /** What decides how the bytes are read: the same bytes under another encoding are another request. */
 export function encodingOf({ headers }: Pick<Call, 'headers'>): string {
@@ -34,20 +29,22 @@ export function rawPrefix(seed: Digest, encoding: string): string {
 }
 
 export function rawDigest(prefix: string, body: Uint8Array): Digest {
-  if (body === last.body && prefix === last.prefix) return last.digest
-  const size = prefix.length + body.length
-  if (size > SCRATCH_BYTES)
-    return createHash('sha256').update(prefix, 'latin1').update(body).digest('latin1') as Digest
-  // One-shot hashing of a joined buffer costs half of an incremental hash for bodies of this size.
+  if (prefix.length + body.length <= SCRATCH_BYTES) return shortDigest(body, prefix)
+  return createHash('sha256').update(prefix, 'latin1').update(body).digest('latin1') as Digest
+}
+
+/**
+ * One-shot hashing of a joined buffer costs half of an incremental hash for bodies of this size. The memory hit asks first,
+ * and a call that it does not answer is asked about again at once.
+ */
+const shortDigest = lastOf((body: Uint8Array, prefix: string): Digest => {
   if (written !== prefix) {
     scratch.bytes.write(prefix, 0, 'latin1')
     written = prefix
   }
   scratch.bytes.set(body, prefix.length)
-  const digest = digestOf(scratch.view(size))
-  last = { body, prefix, digest }
-  return digest
-}
+  return digestOf(scratch.view(prefix.length + body.length))
+})
 
 /** The same for a body in pieces, all at once: it is not joined for being looked up. */
 export function digestOfPieces(prefix: string, pieces: readonly Uint8Array[], length: number): Digest {

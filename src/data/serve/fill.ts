@@ -220,8 +220,6 @@ export class Fill {
       swrMs: windows.swrMs,
       sieMs: windows.sieMs,
       version: version ?? '',
-      tags: NO_TAGS,
-      upstreamMs: ms,
       negative,
       form: ownForm ?? form,
     }
@@ -244,8 +242,6 @@ function windowsOf(
   const { swrMs, sieMs } = staleWindows(said, cached)
   return { swrMs: Math.min(swrMs, staleWhileRevalidate), sieMs: Math.min(sieMs, staleIfError) }
 }
-
-const NO_TAGS: Entry['tags'] = []
 
 /** Some rows of a load, whose landing others wait for as well. */
 class PartialLoad implements Load<LoadResult> {

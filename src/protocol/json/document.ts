@@ -5,6 +5,7 @@
  */
 import { createHash, hash } from 'node:crypto'
 import type { Digest } from '../../core/key.ts'
+import { lastOf } from '../../lib/memo.ts'
 import { Preimage, SpanHasher } from '../preimage.ts'
 import { canonicalBytes } from './canonical.ts'
 import { Cursor, type ScanProblem, type Span } from './scan.ts'
@@ -23,16 +24,17 @@ export function valueDigest(bytes: Uint8Array, span: Span): Digest | JsonProblem
 
 /** What a member's digest covers before the canonical bytes of its value. */
 export function memberPrefix(prefix: Digest, key: string): Digest {
-  if (prefix !== known.prefix || known.members.size >= MAX_KNOWN) known = { prefix, members: new Map() }
-  const before = known.members.get(key)
+  const known = membersOf(prefix)
+  const before = known.get(key)
   if (before !== undefined) return before
   const digest = new Preimage().latin1(prefix).text('member').latin1(key).digest()
-  if (key.length <= MAX_KNOWN) known.members.set(key, digest)
+  if (known.size >= MAX_KNOWN) known.clear()
+  if (key.length <= MAX_KNOWN) known.set(key, digest)
   return digest
 }
 
-/** Of the prefix last asked for: most calls have the same, and the same members, as the one before. */
-let known = { prefix: '' as Digest, members: new Map<string, Digest>() }
+/** Most calls have the same prefix, and the same members, as the one before. */
+const membersOf = lastOf((_prefix: Digest) => new Map<string, Digest>())
 /** Members, and characters of a name. */
 const MAX_KNOWN = 64
 

@@ -2,6 +2,7 @@
 import { type Call, header, type WholeBody } from '../../core/call.ts'
 import type { Chunks } from '../../core/chunks.ts'
 import type { Digest } from '../../core/key.ts'
+import { lastOf } from '../../lib/memo.ts'
 import {
   byBytes,
   documentDigest,
@@ -66,13 +67,13 @@ export function* readPredictionChunks(
 
 /** A query on these paths is an error upstream, or read by nobody; it counts, so that neither is guessed. */
 function callPrefix({ query }: Call, seed: Digest): Digest {
-  if (last.seed !== seed || last.query !== query)
-    last = { seed, query, digest: new Preimage().latin1(seed).text('tfserving').text(query).digest() }
-  return last.digest
+  return prefixOf(seed, query)
 }
 
-/** The prefix last made: most calls have the same as the one before. */
-let last = { seed: '' as Digest, query: '', digest: '' as Digest }
+/** Most calls have the same prefix as the one before. */
+const prefixOf = lastOf((seed: Digest, query: string) =>
+  new Preimage().latin1(seed).text('tfserving').text(query).digest(),
+)
 
 /** The call as rows; undefined where it has none, or is broken in a way that reading it whole will name. */
 function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boolean): Reading | undefined {

@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { referencePage } from '../../../src/config/describe.ts'
-import { jsonSchema } from '../../../src/config/json-schema.ts'
+import { jsonSchema } from '../../../scripts/docs/json-schema.ts'
+import { referencePage } from '../../../scripts/docs/reference-page.ts'
+import { SAMPLES } from '../../../scripts/docs/samples.ts'
 import { formatProblem, parseSettings } from '../../../src/config/load.ts'
 import { presentYaml } from '../../../src/config/present.ts'
 import { restartNeeded } from '../../../src/config/restart.ts'
-import { SAMPLES } from '../../../src/config/samples.ts'
 import { type Settings, schema } from '../../../src/config/schema.ts'
 import { upstreamSettings } from '../../../src/config/upstream.ts'
 import { core, fieldsOf, type Schema } from '../../../src/config/walk.ts'
@@ -81,12 +81,12 @@ describe('the reference', () => {
 describe('the documents of the repository', () => {
   it('are checked by a command that names the one to run, and exits with 1', PROCESSES, async () => {
     const home = mkdtempSync(join(tmpdir(), 'infergate-docs-'))
-    for (const folder of ['src', 'config', 'docs'])
+    for (const folder of ['src', 'scripts', 'config', 'docs'])
       cpSync(join(ROOT, folder), join(home, folder), { recursive: true })
     symlinkSync(join(ROOT, 'node_modules'), join(home, 'node_modules'))
     writeFileSync(join(home, 'package.json'), '{"type":"module"}')
     const run = (...args: string[]) =>
-      promisify(execFile)(process.execPath, [join(home, 'src/config/describe-cli.ts'), ...args]).catch(
+      promisify(execFile)(process.execPath, [join(home, 'scripts/docs/docs.ts'), ...args]).catch(
         (error) => error,
       )
     try {

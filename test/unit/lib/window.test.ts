@@ -1,30 +1,34 @@
 import { describe, expect, it } from 'vitest'
-import { bucketMs, latencyBucket, SlidingQuantiles, SlidingSum } from '../../../src/lib/window.ts'
+import { bucketMs, latencyBucket, SlidingQuantiles } from '../../../src/lib/window.ts'
 
-describe('a sliding sum', () => {
+describe('a sliding count', () => {
+  const add = (window: SlidingQuantiles, now: number, times = 1) => {
+    for (let i = 0; i < times; i++) window.add(now, 1)
+  }
+
   it('forgets what is older than its window', () => {
-    const sum = new SlidingSum(10_000)
-    sum.add(0, 5)
-    sum.add(5_000, 2)
-    expect(sum.total(9_999)).toBe(7)
-    expect(sum.total(10_000)).toBe(2)
-    expect(sum.total(14_999)).toBe(2)
-    expect(sum.total(15_000)).toBe(0)
+    const window = new SlidingQuantiles(10_000)
+    add(window, 0, 5)
+    add(window, 5_000, 2)
+    expect(window.count(9_999)).toBe(7)
+    expect(window.count(10_000)).toBe(2)
+    expect(window.count(14_999)).toBe(2)
+    expect(window.count(15_000)).toBe(0)
   })
 
   it('is empty after a long silence, and counts again', () => {
-    const sum = new SlidingSum(10_000)
-    sum.add(3, 5)
-    expect(sum.total(1e9)).toBe(0)
-    sum.add(1e9)
-    expect(sum.total(1e9 + 1)).toBe(1)
+    const window = new SlidingQuantiles(10_000)
+    add(window, 3, 5)
+    expect(window.count(1e9)).toBe(0)
+    add(window, 1e9)
+    expect(window.count(1e9 + 1)).toBe(1)
   })
 
   it('loses nothing when the clock steps back', () => {
-    const sum = new SlidingSum(10_000)
-    sum.add(50_000, 3)
-    sum.add(20_000, 4)
-    expect(sum.total(50_001)).toBe(7)
+    const window = new SlidingQuantiles(10_000)
+    add(window, 50_000, 3)
+    add(window, 20_000, 4)
+    expect(window.count(50_001)).toBe(7)
   })
 })
 

@@ -1,5 +1,6 @@
 /** The readers of the admin API's bodies: what passes, and what a fault says. */
 import { describe, expect, test } from 'vitest'
+import type * as z from 'zod'
 import { Problem } from '../../../../src/control/admin/problem.ts'
 import {
   durationMs,
@@ -7,19 +8,16 @@ import {
   number,
   object,
   oneOf,
-  optional,
-  type Reader,
   readAll,
   record,
-  required,
   text,
   unknownName,
   yes,
 } from '../../../../src/control/admin/validate.ts'
 
-function faultsOf(read: Reader<unknown>, value: unknown): readonly string[] {
+function faultsOf(schema: z.ZodType, value: unknown): readonly string[] {
   try {
-    readAll(read, value)
+    readAll(schema, value)
     return []
   } catch (error) {
     if (error instanceof Problem && error.status === 400) return error.extras.errors ?? []
@@ -29,11 +27,11 @@ function faultsOf(read: Reader<unknown>, value: unknown): readonly string[] {
 
 const word = text({ max: 4, pattern: /^[a-z]+$/, what: 'must be a word' })
 const nested = object({
-  name: required(word),
-  inner: optional(object({ items: required(list(number({ min: 1, max: 9, integer: true }), 3)) })),
-  mode: optional(oneOf('on', 'off')),
-  labels: optional(record(word, { max: 2, nameLength: 3 })),
-  all: optional(yes),
+  name: word,
+  inner: object({ items: list(number({ min: 1, max: 9, integer: true }), 3) }).exactOptional(),
+  mode: oneOf('on', 'off').exactOptional(),
+  labels: record(word, { max: 2, nameLength: 3 }).exactOptional(),
+  all: yes.exactOptional(),
 })
 
 test('a value that fits comes through as it is', () => {
@@ -68,6 +66,24 @@ describe('a fault', () => {
 
   test('never hides another one', () => {
     expect(faultsOf(nested, { inner: { items: [0, 'x'] }, mode: 1, nmae: 'a' })).toHaveLength(5)
+  })
+
+  test('is told once where two rules are broken, with its place, and of a flood the first ones', () => {
+    expect(faultsOf(nested, { name: 'ABCDE', inner: { items: [0.5], itmes: 1 } })).toEqual([
+      'name must have at most 4 characters',
+      'inner.items[0] must be an integer from 1 to 9',
+      'inner.itmes is not known; did you mean "items"?',
+    ])
+    const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`x${i}`, 1]))
+    expect(faultsOf(nested, many)).toHaveLength(64)
+  })
+
+  test('of a prototype is one of an unknown member', () => {
+    expect(faultsOf(nested, JSON.parse('{"name":"a","__proto__":{}}'))).toEqual([
+      '__proto__ is not known; known are name, inner, mode, labels, all',
+    ])
+    const labels = JSON.parse('{"__proto__":"b","a":"b"}')
+    expect(readAll(nested, { name: 'a', labels })).toEqual({ name: 'a', labels: { a: 'b' } })
   })
 })
 

@@ -5,8 +5,8 @@ import {
   lateAlone,
   lateChance,
   type Mass,
+  type Offered,
   slotsForSlo,
-  slotsForWait,
 } from '../../../../src/control/scale/erlang.ts'
 
 const load = (perSecond: number, variability: number, meanMs = 50) => ({
@@ -56,6 +56,10 @@ describe('the chance that a call waits', () => {
     expect(erlangC(Math.round(erlangs + beta * Math.sqrt(erlangs)), erlangs)).toBeCloseTo(wanted, 1.6)
   })
 })
+
+/** Of calls that take no time themselves only the wait counts. */
+const slotsForWait = (offered: Offered, waitMs: number, chance: number) =>
+  slotsForSlo(offered, [{ ms: 0, share: 1 }], { ms: waitMs, chance })
 
 describe('the fewest slots for a wait budget', () => {
   it.each([

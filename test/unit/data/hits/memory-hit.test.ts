@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { RawPairs } from '../../../../src/core/call.ts'
 import { silentLog } from '../../../../src/core/log.ts'
 import type { Answered } from '../../../../src/core/observer.ts'
@@ -6,16 +6,19 @@ import type { Reply } from '../../../../src/core/reply.ts'
 import { Admission } from '../../../../src/data/decision/admission.ts'
 import { createCacheDecisions } from '../../../../src/data/decision/cache-decision.ts'
 import type { HeadNotes } from '../../../../src/data/exchange/exchange.ts'
-import { replyHead } from '../../../../src/data/exchange/reply-head.ts'
 import { MemoryHits, type Repeat, repeatOf } from '../../../../src/data/hits/memory-hit.ts'
 import { ReadyAnswers } from '../../../../src/data/hits/ready.ts'
-import { cacheStatus } from '../../../../src/data/http/status.ts'
+import { FastRequest, type ResponseWriter } from '../../../../src/data/ingress/door/request.ts'
+import { createIngress } from '../../../../src/data/ingress/ingress.ts'
 import { Deployments } from '../../../../src/data/key/deployment.ts'
 import { Epochs } from '../../../../src/data/key/epochs.ts'
 import { createKeyer } from '../../../../src/data/key/keyer.ts'
 import { principalOf } from '../../../../src/data/key/meaning.ts'
 import { encodingOf, rawDigest, rawPrefix } from '../../../../src/data/key/raw.ts'
 import { createRouter } from '../../../../src/data/route/routes.ts'
+import { createCompose } from '../../../../src/data/serve/compose.ts'
+import { createPipeline } from '../../../../src/data/serve/pipeline.ts'
+import { Wheel } from '../../../../src/lib/wheel.ts'
 import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { silentObserver } from '../../../support/observer.ts'
@@ -51,15 +54,60 @@ function setup() {
   const settings = () => ({ route: createRouter([route]), maxBodyBytes: 100 })
   let live = settings()
   const answered: Answered[] = []
+  const decisions = createCacheDecisions(keyer)
+  const admission = new Admission()
+  const observer = { ...silentObserver, answered: (one: Answered) => void answered.push({ ...one }) }
   const memoryHit = new MemoryHits({
     live: () => live,
-    decisions: createCacheDecisions(keyer),
+    decisions,
     ready,
-    admission: new Admission(),
+    admission,
     memory: 'memory',
-    observer: { ...silentObserver, answered: (one) => void answered.push(one) },
+    observer,
     clock,
   })
+
+  const behindMemory = () => expect.unreachable('it is answered from memory')
+  const parts = { forward: behindMemory, observer, clock, memory: 'memory' }
+  const pipeline = createPipeline({
+    ...parts,
+    ...{ decisions, ready, admission, aliases: undefined },
+    cache: { mark: () => 0 },
+    compose: createCompose(parts as never),
+  } as never)
+  const ingress = createIngress({
+    live: () => live,
+    answer: pipeline,
+    observer,
+    log: silentLog,
+    clock,
+    wheel: new Wheel(clock),
+    mintId: () => 'id',
+  })
+
+  /** What the pipeline has a request answered with, through the same door, and what it tells of that. */
+  function askPipeline(headers = JSON_TYPE) {
+    let text = ''
+    const line: ResponseWriter = {
+      peer: 'peer',
+      closing: () => CONNECTION,
+      send: (head, rest) => void (text += head + Buffer.from(rest ?? []).toString('latin1')),
+      answered() {},
+      pass: behindMemory,
+      drained: behindMemory,
+      cut: behindMemory,
+      pause: behindMemory,
+      resume: behindMemory,
+    }
+    const asked = { method: 'POST', target: PATH, headers, host: 'h', length: BODY.length } as const
+    const request = new FastRequest(line, { ...asked, bytes: 0, text: '', notes: {} })
+    request.take(BODY)
+    // A head is dated by the system's clock.
+    vi.setSystemTime(clock.wall())
+    const before = answered.length
+    ingress.serve(request)
+    return { text, told: answered.splice(before) }
+  }
 
   /** A head as its first call leaves it. */
   function head(headers = JSON_TYPE) {
@@ -97,7 +145,7 @@ function setup() {
     return repeatOf(one, source)
   }
 
-  /** What was written; undefined: the request went the long way. */
+  /** What was written; undefined: the request went to the pipeline. */
   function ask(of: ReturnType<typeof head>, body: Buffer = BODY, isCut = false) {
     let written: string | undefined
     const send = (text: string, rest: Uint8Array | undefined) => {
@@ -122,32 +170,25 @@ function setup() {
     ask,
     repeat,
     askAgain,
+    askPipeline,
     reload: () => (live = settings()),
   }
 }
 
-/** As the long way writes it. */
-function written(clock: FakeClock, ageMs: number, reply = REPLY): string {
-  const outcome = { kind: 'hit', tier: 'memory', ageMs, ttlMs: TTL_MS - ageMs } as const
-  const own = ['Cache-Status', cacheStatus(outcome) as string, 'Age', String(Math.floor(ageMs / 1000))]
-  const date = ['Date', new Date(clock.wall()).toUTCString()]
-  const body = reply.body as Uint8Array
-  const text = replyHead(reply.status, [...reply.headers, ...own, ...date], {
-    length: body.length,
-    connection: CONNECTION,
-  })
-  return text + Buffer.from(body).toString('latin1')
-}
+beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'] }))
+afterEach(() => void vi.useRealTimers())
 
-describe('the short way of a hit', () => {
-  it('writes what the long way would, and counts it', async () => {
-    const { clock, head, keep, ask, answered } = setup()
+describe('a memory hit', () => {
+  it('writes what the pipeline would, and counts it', async () => {
+    const { head, keep, ask, answered, askPipeline } = setup()
     const one = head()
     expect(ask(one)).toBeUndefined()
     await keep()
-    expect(ask(one)).toBe(written(clock, 0))
-    expect(ask(one, BODY, true)).toBe(written(clock, 0))
+    const { text, told } = askPipeline()
+    expect(ask(one)).toBe(text)
+    expect(ask(one, BODY, true)).toBe(text)
     expect(answered.splice(1)).toHaveLength(1)
+    expect(answered).toEqual(told)
     expect(answered).toMatchObject([
       {
         door: 'fast',
@@ -161,22 +202,26 @@ describe('the short way of a hit', () => {
   })
 
   it.each([2047, 2048, 2049, 100_000])('writes a body of %i bytes whole', async (size) => {
-    const { clock, head, keep, ask } = setup()
-    const reply = { ...REPLY, body: Buffer.alloc(size, 'x') }
-    await keep(head(), reply)
-    expect(ask(head())).toBe(written(clock, 0, reply))
+    const { head, keep, ask, askPipeline } = setup()
+    await keep(head(), { ...REPLY, body: Buffer.alloc(size, 'x') })
+    const { text } = askPipeline()
+    expect(text).toMatch(new RegExp(`\r\n\r\nx{${size}}$`))
+    expect(ask(head())).toBe(text)
   })
 
   it('tells age, ttl and date as they are at each second, also when the clock is stepped back', async () => {
-    const { clock, head, keep, ask } = setup()
+    const { clock, head, keep, ask, askPipeline } = setup()
     await keep()
     const one = head()
     for (const ms of [0, 1, 998, 1, 1, 500, 1500, 10_000]) {
       clock.advance(ms)
-      expect(ask(one)).toBe(written(clock, clock.now() - 1000))
+      const { text } = askPipeline()
+      expect(text).toContain(`\r\nAge: ${Math.floor((clock.now() - 1000) / 1000)}\r\n`)
+      expect(ask(one)).toBe(text)
     }
     clock.step(-3_600_000)
-    expect(ask(one)).toBe(written(clock, 0))
+    expect(ask(one)).toBe(askPipeline().text)
+    expect(ask(one)).toContain('\r\nAge: 0\r\n')
   })
 
   it('is over with the answer’s lifetime', async () => {
@@ -223,7 +268,7 @@ describe('the short way of a hit', () => {
     ['with a condition', [...JSON_TYPE, 'If-None-Match', '"x"']],
     ['with no-cache', [...JSON_TYPE, 'Cache-Control', 'no-cache']],
     ['with more min-fresh than is left', [...JSON_TYPE, 'Cache-Control', 'min-fresh=61']],
-  ])('leaves a request %s to the long way', async (_, headers) => {
+  ])('leaves a request %s to the pipeline', async (_, headers) => {
     const { head, keep, ask } = setup()
     await keep()
     expect(ask(head(headers))).toBeUndefined()
@@ -243,7 +288,7 @@ describe('the short way of a hit', () => {
     expect(ready.bytes).toBe(bytes)
   })
 
-  it('leaves a body that is too long, or another one, to the long way', async () => {
+  it('leaves a body that is too long, or another one, to the pipeline', async () => {
     const { head, keep, ask } = setup()
     await keep()
     expect(ask(head(), Buffer.alloc(101))).toBeUndefined()
@@ -253,11 +298,13 @@ describe('the short way of a hit', () => {
 
 describe('the same bytes again', () => {
   it('are answered as they were, and counted', async () => {
-    const { clock, head, keep, repeat, askAgain, answered } = setup()
+    const { clock, head, keep, repeat, askAgain, askPipeline, answered } = setup()
     await keep()
     const known = repeat(head())
     clock.advance(1500)
-    expect(askAgain(known)).toBe(written(clock, 1500))
+    const { text, told } = askPipeline()
+    expect(askAgain(known)).toBe(text)
+    expect(answered.slice(1)).toEqual(told)
     expect(answered).toHaveLength(2)
     expect(answered[1]).toMatchObject({ route: 'main', status: 200, outcome: { kind: 'hit' } })
   })

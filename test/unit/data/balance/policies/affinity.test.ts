@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest'
 import { boundedCap } from '../../../../../src/data/balance/policies/bounded.ts'
 import { fillMaglev } from '../../../../../src/data/balance/policies/maglev.ts'
 import { createPolicy } from '../../../../../src/data/balance/policies/policies.ts'
-import { type Bench, benchOf, keyOf } from '../../../../../src/testing/policy.ts'
+import { benchOf, keyOf, type PolicyBench } from '../../../../../src/testing/policy.ts'
 
 const KEYS = 4_000
 const open = (name: 'rendezvous' | 'maglev', count: number) =>
   benchOf((context) => createPolicy(name, context), count)
-const placement = ({ policy }: Bench, slots: Int32Array) =>
+const placement = ({ policy }: PolicyBench, slots: Int32Array) =>
   Array.from({ length: KEYS }, (_, key) => policy.pick(slots, slots.length, keyOf(key)))
 
 describe('the bound on a backend’s load', () => {

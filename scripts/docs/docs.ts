@@ -4,8 +4,8 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { referencePage } from './describe.ts'
 import { jsonSchema } from './json-schema.ts'
+import { referencePage } from './reference-page.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 

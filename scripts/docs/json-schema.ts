@@ -2,8 +2,8 @@
  * The schema for editors: completion and squiggles while the YAML is written.
  */
 import * as z from 'zod'
-import { type KindNote, kinds } from './schema/fields.ts'
-import { schema } from './schema.ts'
+import { type KindNote, kinds } from '../../src/config/schema/fields.ts'
+import { schema } from '../../src/config/schema.ts'
 
 /** JSON Schema (draft 2020-12) of what may stand in the YAML, as text. */
 export function jsonSchema(): string {
