@@ -7,6 +7,7 @@ import type { Chunks } from '../core/chunks.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
+import type { Verdict } from './verdict.ts'
 
 /** Why a call may not be cached, in a word for Cache-Status `detail`. */
 export interface Bypass {
@@ -88,6 +89,8 @@ export interface Protocol {
    * cannot know.
    */
   storable?(reply: Reply, body: Uint8Array, plan: Plan, counted: boolean): boolean
+  /** What an answer says of the call and the backend, by head and trailers; absent: what its HTTP status says. */
+  verdict?(reply: Reply): Verdict
   /** The version that a good answer says it is of; absent, or undefined: it does not say. */
   version?(reply: Reply, body: Uint8Array): string | undefined
   /** The error body this dialect's clients expect. */

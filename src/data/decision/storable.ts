@@ -1,14 +1,18 @@
 /**
- * Which answers may be kept, and what of them. Only a complete 200 that is everybody's who has the same key:
+ * Which answers may be kept, and what of them. Only a complete good answer that is everybody's who has the same key:
  * no cookie, nothing that its sender calls private, no selection by a header that the key does not cover.
  */
 import { headerAll, type RawPairs } from '../../core/call.ts'
 import { JOINED_BYTES } from '../../core/chunks.ts'
 import type { Reply } from '../../core/reply.ts'
+import type { Protocol } from '../../protocol/protocol.ts'
+import { verdictOf } from '../../protocol/verdict.ts'
 import { isStreamed } from '../cache/streamed.ts'
 import { NOTHING_SAID, type ResponseDirectives, saidBy } from '../http-cache/response-directives.ts'
 
 export interface StorePolicy {
+  /** Says whether the answer is one. */
+  readonly protocol: Pick<Protocol, 'verdict'>
   readonly maxEntryBytes: number
   /** Request headers in the key; lower case. */
   readonly vary: readonly string[]
@@ -16,10 +20,16 @@ export interface StorePolicy {
   readonly heedBackend: boolean
 }
 
-/** Why this answer must not be kept, or undefined. Looks at the head only. */
+/** Why this answer must not be kept, or undefined. Looks at head and trailers only. */
 export function unstorable(reply: Reply, policy: StorePolicy): string | undefined {
+  const { kind, code } = verdictOf(policy.protocol, reply)
+  return kind === 'ok' ? unkeepable(reply, policy) : code
+}
+
+/** The same whatever it says of the call: a refusal may be kept, too, if nothing else in its head is against it. */
+export function unkeepable(reply: Reply, policy: StorePolicy): string | undefined {
   const { notes = {} } = reply
-  if (!notes.isPlain || reply.status !== 200) {
+  if (!notes.isPlain) {
     const forbidden = forbids(reply, policy)
     if (forbidden !== undefined) return forbidden
     // The route has a part in what is said about its fields and about keeping it, and in nothing else.
@@ -30,7 +40,6 @@ export function unstorable(reply: Reply, policy: StorePolicy): string | undefine
 }
 
 function forbids(reply: Reply, policy: StorePolicy): string | undefined {
-  if (reply.status !== 200) return `status ${reply.status}`
   if (has(reply.headers, 'set-cookie')) return 'set-cookie'
   if (has(reply.headers, 'content-range')) return 'partial content'
   if (isStreamed(reply)) return 'event stream'

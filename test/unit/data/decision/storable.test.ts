@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { keptHeaders, unstorable } from '../../../../src/data/decision/storable.ts'
+import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 
-const policy = { maxEntryBytes: 100, vary: ['x-tenant'], heedBackend: true }
+const policy = { protocol: tfserving, maxEntryBytes: 100, vary: ['x-tenant'], heedBackend: true }
 const reply = (headers: string[], status = 200) => ({ status, headers, body: Buffer.from('{}') })
 
 describe('an answer is kept', () => {
