@@ -89,6 +89,13 @@ export interface Protocol {
    * cannot know.
    */
   storable?(reply: Reply, body: Uint8Array, plan: Plan, counted: boolean): boolean
+  /**
+   * Names of fields, in the head or behind the body, that are part of this dialect's answers, lower case: they are kept and
+   * given with them, beside those that every answer keeps (content type and language, CORS). Absent: none.
+   */
+  readonly answerFields?: readonly string[]
+  /** Whether an answer is sent as it happens, and is to be passed on so; absent: its media type says it. */
+  isStream?(reply: Reply): boolean
   /** What an answer says of the call and the backend, by head and trailers; absent: what its HTTP status says. */
   verdict?(reply: Reply): Verdict
   /** The version that a good answer says it is of; absent, or undefined: it does not say. */

@@ -7,14 +7,16 @@
  *
  *   magic 'ig' · schema · flags · digest[32] · status u16 · tags u8 · form u8 · lengths of version, tags, headers,
  *   frame, body u32 each · createdAt, ttlMs, swrMs, sieMs, upstreamMs f64 each · version · tags · headers ·
- *   frame · body · crc32 u32
+ *   frame · body · trailers and their length u32, where there are any · crc32 u32
  *
  * Integers are little-endian.
  */
 import { crc32 } from 'node:zlib'
 import type { RawPairs } from '../../core/call.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Reply } from '../../core/reply.ts'
 import { Scratch } from '../../lib/scratch.ts'
+import { areFields, packedSize, packStrings, unpackStrings } from './packed-fields.ts'
 
 export interface Entry {
   readonly digest: Digest
@@ -24,6 +26,8 @@ export interface Entry {
   readonly headers: RawPairs
   readonly body: Uint8Array
   readonly frame?: Uint8Array | undefined
+  /** Fields that follow the body; at least one. */
+  readonly trailers?: RawPairs | undefined
   /** Wall milliseconds at which the backend's answer was complete. */
   readonly createdAt: number
   readonly ttlMs: number
@@ -49,11 +53,15 @@ export const MAX_TAGS = 8
 const SCHEMA = 1
 const FIXED = 100
 const TRAILER = 4
+const LENGTH = 4
 /** The CRC of anything with its own CRC behind it, little-endian. */
 const RESIDUE = 0x2144df1c
 const FLAG_ROW = 1
 const FLAG_NEGATIVE = 2
 const FLAG_FRAME = 4
+/** Releases that do not know it take such an entry for none: a miss. */
+const FLAG_TRAILERS = 8
+const FLAGS = 15
 const MAX_TEXT = 0xffff
 
 const scratch = new Scratch(64 << 10)
@@ -71,11 +79,15 @@ export function encode(entry: Entry, isPassing = false): Buffer {
   const tags = packedSize(names)
   const fields = packed(entry.headers)
   const headers = fields.length
-  if (headers > MAX_HEADER_BYTES) throw new RangeError(`entry: headers over ${MAX_HEADER_BYTES} bytes`)
   if (version > MAX_TEXT) throw new RangeError(`entry: version over ${MAX_TEXT} bytes`)
   checkTimes(entry)
 
-  const end = FIXED + version + tags + headers + frame.length + body.length
+  const behind = entry.trailers ? packedSize(entry.trailers) + LENGTH : 0
+  if (headers + behind > MAX_HEADER_BYTES)
+    throw new RangeError(`entry: headers over ${MAX_HEADER_BYTES} bytes`)
+
+  const bodyEnd = FIXED + version + tags + headers + frame.length + body.length
+  const end = bodyEnd + behind
   const isShort = isPassing && end + TRAILER <= scratch.bytes.length
   const out = isShort ? scratch.view(end + TRAILER) : Buffer.allocUnsafe(end + TRAILER)
   out[0] = 0x69
@@ -101,6 +113,7 @@ export function encode(entry: Entry, isPassing = false): Buffer {
   out.set(fields, at)
   if (frame.length > 0) out.set(frame, at + headers)
   out.set(body, at + headers + frame.length)
+  if (entry.trailers) out.writeUInt32LE(packStrings(entry.trailers, out, bodyEnd) - bodyEnd, end - LENGTH)
   out.writeUInt32LE(crc32(isShort ? scratch.view(end) : out.subarray(0, end)), end)
   return out
 }
@@ -132,13 +145,19 @@ export function lifeMs(entry: Entry, wallNow: number): number {
   return remainingMs(entry, wallNow) + Math.max(entry.swrMs, entry.sieMs)
 }
 
+/** The answer that an entry for a whole reply is. */
+export function replyOf({ status, headers, body, trailers }: Entry): Reply {
+  return trailers ? { status, headers, body, trailers: () => trailers } : { status, headers, body }
+}
+
 const EMPTY = new Uint8Array(0)
 
 function flagsOf(entry: Entry): number {
   return (
     (entry.kind === 'row' ? FLAG_ROW : 0) |
     (entry.negative ? FLAG_NEGATIVE : 0) |
-    (entry.frame === undefined ? 0 : FLAG_FRAME)
+    (entry.frame === undefined ? 0 : FLAG_FRAME) |
+    (entry.trailers === undefined ? 0 : FLAG_TRAILERS)
   )
 }
 
@@ -158,12 +177,6 @@ function isDuration(ms: number): boolean {
 
 const NO_STRINGS: readonly string[] = []
 
-function packedSize(strings: readonly string[]): number {
-  let size = 0
-  for (const text of strings) size += 4 + Buffer.byteLength(text)
-  return size
-}
-
 /** The fields that were packed last: the answers of one model have the same list more often than not. */
 let last: { readonly headers: RawPairs; readonly bytes: Buffer } = {
   headers: NO_STRINGS,
@@ -176,31 +189,6 @@ function packed(headers: RawPairs): Buffer {
   packStrings(headers, bytes, 0)
   if (bytes.length <= MAX_KNOWN_BYTES) last = { headers, bytes }
   return bytes
-}
-
-/** Writes each string as a u32 length and its UTF-8 bytes; the index behind them. */
-function packStrings(strings: readonly string[], out: Buffer, from: number): number {
-  let at = from
-  for (const text of strings) {
-    const length = out.write(text, at + 4, 'utf8')
-    out.writeUInt32LE(length, at)
-    at += 4 + length
-  }
-  return at
-}
-
-/** The inverse of packStrings; undefined where the lengths do not add up. */
-function unpackStrings(from: Buffer, start: number, end: number): string[] | undefined {
-  const strings: string[] = []
-  let at = start
-  while (at < end) {
-    if (at + 4 > end) return undefined
-    const next = at + 4 + from.readUInt32LE(at)
-    if (next > end) return undefined
-    strings.push(from.toString('utf8', at + 4, next))
-    at = next
-  }
-  return strings
 }
 
 /** Whether the digest inside is this one. A loop, as a call of the runtime's and its text take longer. */
@@ -231,7 +219,9 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
   const frameAt = headersAt + fields.getUint32(base + 48, true)
   const bodyAt = frameAt + fields.getUint32(base + 52, true)
   const bodyEnd = bodyAt + fields.getUint32(base + 56, true)
-  if (bodyEnd !== end || frameAt - headersAt > MAX_HEADER_BYTES) return undefined
+  const flags = from[3] as number
+  const trailers = trailersIn(from, flags, bodyEnd, end)
+  if (!trailers || frameAt - headersAt > MAX_HEADER_BYTES) return undefined
 
   const createdAt = fields.getFloat64(base + 60, true)
   const ttlMs = fields.getFloat64(base + 68, true)
@@ -241,12 +231,10 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
   const isTimed = isDuration(createdAt) && isDuration(ttlMs) && isDuration(swrMs)
   const flat = headersAt === tagsAt ? NONE : unpackStrings(from, tagsAt, headersAt)
   const headers = headersOf(from, headersAt, frameAt)
-  const flags = from[3] as number
   const tagCount = from[38] as number
   if (!isTimed || !isDuration(sieMs) || !isDuration(upstreamMs) || !flat || !headers) return undefined
   const status = statusOf(fields, base)
-  if (status === 0 || headers.length % 2 !== 0 || flat.length !== 2 * tagCount || tagCount > MAX_TAGS)
-    return undefined
+  if (status === 0 || flat.length !== 2 * tagCount || tagCount > MAX_TAGS) return undefined
   if (!areFlags(flags, bodyAt - frameAt)) return undefined
 
   const entry: { -readonly [K in keyof Entry]: Entry[K] } = {
@@ -266,11 +254,21 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
     form: from[39] as number,
   }
   if (flags & FLAG_FRAME) entry.frame = from.subarray(frameAt, bodyAt)
+  if (trailers !== NONE) entry.trailers = trailers
   return entry
 }
 
+/** The fields behind the body; undefined: what stands there does not add up. */
+function trailersIn(from: Buffer, flags: number, bodyEnd: number, end: number): RawPairs | undefined {
+  if ((flags & FLAG_TRAILERS) === 0) return bodyEnd === end ? NONE : undefined
+  const size = end - LENGTH - bodyEnd
+  if (size <= 0 || size > MAX_HEADER_BYTES || from.readUInt32LE(end - LENGTH) !== size) return undefined
+  const trailers = unpackStrings(from, bodyEnd, end - LENGTH)
+  return trailers && areFields(trailers) ? trailers : undefined
+}
+
 function areFlags(flags: number, frameBytes: number): boolean {
-  return flags <= 7 && ((flags & FLAG_FRAME) !== 0 || frameBytes === 0)
+  return flags <= FLAGS && ((flags & FLAG_FRAME) !== 0 || frameBytes === 0)
 }
 
 /** 0: none that an answer may have. */
@@ -291,22 +289,6 @@ function headersOf(from: Buffer, start: number, end: number): RawPairs | undefin
   if (size <= MAX_KNOWN_BYTES)
     known = { bytes: Buffer.copyBytesFrom(from, start, size), headers: Object.freeze(headers) }
   return headers
-}
-
-// RFC 9110, section 5: a token; visible bytes, blanks and tabs between, obs-text. In our text a byte is a character.
-const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
-/** What frames a message or belongs to a connection is made for each answer, and never kept. */
-const FRAMING =
-  /^(?:connection|content-length|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i
-
-/** Whether they can be written as they are: whoever checksummed them may not be this code. */
-function areFields(headers: readonly string[]): boolean {
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i] as string
-    if (!FIELD_NAME.test(name) || FRAMING.test(name) || !FIELD_VALUE.test(headers[i + 1] ?? '')) return false
-  }
-  return true
 }
 
 /** A loop, as for some dozen bytes a call of the runtime's takes longer. */

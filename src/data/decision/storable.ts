@@ -11,8 +11,8 @@ import { isStreamed } from '../cache/streamed.ts'
 import { NOTHING_SAID, type ResponseDirectives, saidBy } from '../http-cache/response-directives.ts'
 
 export interface StorePolicy {
-  /** Says whether the answer is one. */
-  readonly protocol: Pick<Protocol, 'verdict'>
+  /** Whose rules say whether the answer is one, and whether it streams. */
+  readonly protocol: Pick<Protocol, 'verdict' | 'isStream'>
   readonly maxEntryBytes: number
   /** Request headers in the key; lower case. */
   readonly vary: readonly string[]
@@ -42,7 +42,7 @@ export function unkeepable(reply: Reply, policy: StorePolicy): string | undefine
 function forbids(reply: Reply, policy: StorePolicy): string | undefined {
   if (has(reply.headers, 'set-cookie')) return 'set-cookie'
   if (has(reply.headers, 'content-range')) return 'partial content'
-  if (isStreamed(reply)) return 'event stream'
+  if (isStreamed(reply, policy.protocol)) return 'event stream'
   // The request's Accept-Encoding was taken out, so an encoded answer was forced on us.
   if (headerAll(reply.headers, 'content-encoding').some((coding) => coding.toLowerCase() !== 'identity'))
     return 'content-encoding'
@@ -71,21 +71,39 @@ export function collectable(maxEntryBytes: number, rows: number): number {
 }
 
 /** What the backend says of keeping it; read once a head. */
-export function saidOf(reply: Pick<Reply, 'headers' | 'notes'>): ResponseDirectives {
+export function saidOf(reply: ReplyHead): ResponseDirectives {
   const { headers, notes = {} } = reply
   notes.said ??= saidBy(headers, Date.now())
   return notes.said as ResponseDirectives
 }
 
+type ReplyHead = Pick<Reply, 'headers' | 'notes'>
+
 /** The fields that belong to the answer and not to the exchange that brought it. */
-export function keptHeaders({ headers, notes = {} }: Pick<Reply, 'headers' | 'notes'>): RawPairs {
-  notes.kept ??= same(keptOf(headers))
+export function keptHeaders(reply: ReplyHead, { answerFields }: AnswerRules): RawPairs {
+  return answerFields ? keptOf(reply.headers, [...KEPT, ...answerFields]) : commonHeaders(reply)
+}
+
+/** The fields behind the body that belong to the answer; undefined: there are none. */
+export function keptTrailers(
+  { trailers }: Pick<Reply, 'trailers'>,
+  { answerFields }: AnswerRules,
+): RawPairs | undefined {
+  const kept = answerFields && trailers ? keptOf(trailers(), answerFields) : NONE
+  return kept.length === 0 ? undefined : kept
+}
+
+type AnswerRules = Pick<Protocol, 'answerFields'>
+
+/** What any answer keeps of its head; told once a head. */
+function commonHeaders({ headers, notes = {} }: ReplyHead): RawPairs {
+  notes.kept ??= same(keptOf(headers, KEPT))
   return notes.kept
 }
 
 /** Of those, the ones that a row is given with; the others tell of the answer it was cut from. */
-export function rowHeaders(reply: Pick<Reply, 'headers' | 'notes'>): RawPairs {
-  const kept = keptHeaders(reply)
+export function rowHeaders(reply: ReplyHead): RawPairs {
+  const kept = commonHeaders(reply)
   const isPlain = !kept.some((text, i) => i % 2 === 0 && CORS.test(text))
   return isPlain ? NONE : kept.filter((_, i) => CORS.test(kept[i & ~1] as string))
 }
@@ -101,16 +119,16 @@ function same(kept: RawPairs): RawPairs {
   return last
 }
 
-function keptOf(headers: RawPairs): string[] {
+function keptOf(headers: RawPairs, names: readonly string[]): string[] {
   const kept: string[] = []
   for (let i = 0; i < headers.length; i += 2)
-    if (KEPT.has((headers[i] as string).toLowerCase()))
+    if (names.includes((headers[i] as string).toLowerCase()))
       kept.push(headers[i] as string, headers[i + 1] as string)
   return kept
 }
 
 // An allow-list: what a server adds per request (ids, limits, traces, cookies) must never be replayed.
-const KEPT = new Set([
+const KEPT: readonly string[] = [
   // The key covers Origin, so what is said to a page of one origin is said to pages of that origin.
   'access-control-allow-credentials',
   'access-control-allow-origin',
@@ -119,7 +137,7 @@ const KEPT = new Set([
   'content-language',
   'inference-header-content-length',
   'x-seldon-route',
-])
+]
 
 function covered(name: string, policy: StorePolicy): boolean {
   return name === '' || name === 'accept-encoding' || name === 'origin' || policy.vary.includes(name)

@@ -123,6 +123,8 @@ export class MemoryHits implements MemoryHit {
     const wall = clock.wall()
     const { wish, matched } = decision
     if (judge(answer, wish, wall) !== 'fresh') return false
+    // A text of a known length has no place for fields behind it.
+    if (answer.reply.trailers) return false
     if (admission.admit(callerOf(head.notes.principal, line.peer), 'answer') !== 'allowed') return false
     answer.text ??= new ReadyText(answer, memory)
     const whole = answer.reply.body as Uint8Array

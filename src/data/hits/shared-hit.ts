@@ -9,13 +9,16 @@ import type { Digest } from '../../core/key.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { ageMs, remainingMs } from '../cache/entry.ts'
+import { ageMs, remainingMs, replyOf } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
 import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
 import type { HttpExchange } from '../exchange/exchange.ts'
 import { HitHead } from '../exchange/hit-head.ts'
+import { sendWhole } from '../exchange/whole-answer.ts'
+import { clientFields } from '../http/headers.ts'
+import { toldFields } from '../http/status.ts'
 import { rawDigest } from '../key/raw.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { Live, Matched } from '../route/routes.ts'
@@ -87,10 +90,10 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
 
   function answered(waiting: WaitingRequest, { entry, tier }: CacheHit): boolean {
     const { exchange, matched, decision, body, raw, mark } = waiting
-    const { status, headers, form } = entry
+    const { form } = entry
     const { headers: fields = [], query = '' } = exchange.notes
     const call = { headers: fields, query, body }
-    const reply = matched.protocol.address({ status, headers, body: entry.body }, call, undefined, { form })
+    const reply = matched.protocol.address(replyOf(entry), call, undefined, { form })
     if (!reply || !(reply.body instanceof Uint8Array)) return false
     const wall = clock.wall()
     const outcome = {
@@ -105,10 +108,15 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
       left: Math.ceil(outcome.ttlMs / SECOND),
     }
     const { length } = reply.body
-    const head = headOf(reply, tier)
-    if (!head) return false
-    const sent = head.hasBody ? reply.body : undefined
-    exchange.answerText?.(reply.status, (connection) => head.at(times, length, connection), sent)
+    if (reply.trailers) {
+      const fields = { common: clientFields(reply), own: toldFields(outcome) }
+      sendWhole(exchange, reply, reply.body, fields)
+    } else {
+      const head = headOf(reply, tier)
+      if (!head) return false
+      const sent = head.hasBody ? reply.body : undefined
+      exchange.answerText?.(reply.status, (connection) => head.at(times, length, connection), sent)
+    }
     observer.answered(toldOf(waiting, clock.now(), { status: reply.status, outcome }))
     if (!decision.wish.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry])
     return true

@@ -12,6 +12,7 @@ import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib
 import type { Timer, Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
+import { sendWhole } from '../exchange/whole-answer.ts'
 import { type MemoryHit, never } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
 import { tooLarge } from '../http/body.ts'
@@ -155,8 +156,8 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#outcome = outcome
     const common = clientFields(reply)
     const own = toldFields(outcome)
-    if (reply.body instanceof Uint8Array && !hasTrailers(reply)) {
-      this.#exchange.answer(reply.status, common, own, reply.body)
+    if (reply.body instanceof Uint8Array) {
+      sendWhole(this.#exchange, reply, reply.body, { common, own })
       this.#end(undefined)
     } else {
       const { signal } = this.#call as ArrivedCall
@@ -214,7 +215,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     const reply: Reply = this.#matched ? this.#matched.protocol.fault(fault) : problem(fault)
     const own = ['Proxy-Status', proxyStatus(fault)]
     if (fault.fault.retry === 'later') own.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
-    this.#exchange.answer(reply.status, { pairs: reply.headers }, own, reply.body as Uint8Array)
+    sendWhole(this.#exchange, reply, reply.body as Uint8Array, { common: { pairs: reply.headers }, own })
   }
 
   #end(fault: GatewayError | undefined): void {
@@ -234,11 +235,6 @@ class RequestHandler implements Timer, Listener<Answer> {
       fault: fault?.code,
     })
   }
-}
-
-/** They follow a body that is chunked, and there is no other place for them. */
-function hasTrailers({ trailers }: Reply): boolean {
-  return trailers !== undefined && trailers().length > 0
 }
 
 const NOT_ASKED: Outcome = { kind: 'none' }

@@ -11,7 +11,7 @@ import { verdictOf } from '../../protocol/verdict.ts'
 import type { Entry } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
-import { keptHeaders, rowHeaders, saidOf } from '../decision/storable.ts'
+import { keptHeaders, keptTrailers, rowHeaders, saidOf } from '../decision/storable.ts'
 import type { Claims } from '../flight/claims.ts'
 import type { Load } from '../flight/flights.ts'
 import type { Holding, Leases } from '../flight/leases.ts'
@@ -213,7 +213,8 @@ export class Fill {
       digest,
       kind: answer ? 'row' : 'reply',
       status: reply.status,
-      headers: answer ? rowHeaders(reply) : keptHeaders(reply),
+      headers: answer ? rowHeaders(reply) : keptHeaders(reply, matched.protocol),
+      trailers: answer ? undefined : keptTrailers(reply, matched.protocol),
       body: answer ? answer.slice : (reply.body as Uint8Array),
       frame: answer?.frame,
       createdAt: life.createdAt,

@@ -19,6 +19,7 @@ import type { Answer } from '../../core/reply.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
 import type { Plan, Reading } from '../../protocol/protocol.ts'
+import { replyOf } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
 import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
@@ -149,8 +150,8 @@ export function createPipeline(stages: Stages): Pipeline {
     const freshness = isOurs ? judge(kept.entry, wish, clock.wall()) : 'dead'
     if (!kept || freshness !== 'fresh')
       return read(found, { fallback: freshness === 'dead' ? undefined : kept?.entry })
-    const { status, headers, body, form: own } = kept.entry
-    const reply = matched.protocol.address({ status, headers, body }, call, undefined, { form: own })
+    const { form } = kept.entry
+    const reply = matched.protocol.address(replyOf(kept.entry), call, undefined, { form })
     if (!reply) return read(found, { fallback: undefined })
     if (!wish.noStore && cache.mark() === found.began) ready.set(found.raw, reply, [kept.entry])
     return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, wish) }

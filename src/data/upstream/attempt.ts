@@ -35,7 +35,7 @@ export interface At {
   /** The backend gets the caller's Host. */
   readonly keepsHost: boolean
   /** What the answer says is said in its words. */
-  readonly protocol: Pick<Protocol, 'verdict'>
+  readonly protocol: Pick<Protocol, 'verdict' | 'isStream'>
 }
 
 /** A cut hedge is no fault of the backend's. */
@@ -109,7 +109,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
       (error) => void (error ? this.#ended(asFault(error)) : this.#end(this.#endingOf(reply))),
       () => {},
     )
-    if (this.#collectBytes === 0 || isStreamed(reply)) this.settle({ reply, backend, ms })
+    if (this.#collectBytes === 0 || isStreamed(reply, this.#protocol)) this.settle({ reply, backend, ms })
     else this.#collect({ reply, backend, ms }, body)
   }
 

@@ -61,5 +61,5 @@ it('keeps of the headers only what belongs to the answer', () => {
     'X-RateLimit-Remaining',
     '5',
   ]
-  expect(keptHeaders({ headers })).toEqual(['Content-Type', 'application/json'])
+  expect(keptHeaders({ headers }, {})).toEqual(['Content-Type', 'application/json'])
 })

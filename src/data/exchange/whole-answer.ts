@@ -1,0 +1,24 @@
+/** A whole answer at a door: with its length, or, where fields follow the body, in a chunk, behind which alone is place for them. */
+import type { RawPairs } from '../../core/call.ts'
+import type { Fields, Reply } from '../../core/reply.ts'
+import type { HttpExchange } from './exchange.ts'
+
+/** `common`: fields that it has in common with others; `own`: those behind them. */
+export function sendWhole(
+  exchange: HttpExchange,
+  { status, trailers }: Omit<Reply, 'body'>,
+  body: Uint8Array,
+  { common, own }: { readonly common: Fields; readonly own: RawPairs },
+): void {
+  const behind = trailers?.() ?? NONE
+  if (behind.length === 0) return exchange.answer(status, common, own, body)
+  exchange.begin(status, [...withoutLength(common.pairs), ...own])
+  exchange.write(body)
+  exchange.end(behind)
+}
+
+const NONE: RawPairs = []
+
+function withoutLength(pairs: RawPairs): RawPairs {
+  return pairs.filter((_, i) => (pairs[i & ~1] as string).toLowerCase() !== 'content-length')
+}
