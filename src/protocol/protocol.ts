@@ -98,6 +98,11 @@ export interface Protocol {
   isStream?(reply: Reply): boolean
   /** What an answer says of the call and the backend, by head and trailers; absent: what its HTTP status says. */
   verdict?(reply: Reply): Verdict
+  /**
+   * Fields that servers of this dialect put on every answer whatever it is, name and value as they are sent, such as
+   * TorchServe's `Cache-Control`: they say nothing of this answer, and are as if they had not been sent.
+   */
+  readonly habits?: RawPairs
   /** The version that a good answer says it is of; absent, or undefined: it does not say. */
   version?(reply: Reply, body: Uint8Array): string | undefined
   /** The error body this dialect's clients expect. */

@@ -12,7 +12,7 @@ import { NOTHING_SAID, type ResponseDirectives, saidBy } from '../http-cache/res
 
 export interface StorePolicy {
   /** Whose rules say whether the answer is one, and whether it streams. */
-  readonly protocol: Pick<Protocol, 'verdict' | 'isStream'>
+  readonly protocol: Pick<Protocol, 'verdict' | 'isStream' | 'habits'>
   readonly maxEntryBytes: number
   /** Request headers in the key; lower case. */
   readonly vary: readonly string[]
@@ -33,7 +33,7 @@ export function unkeepable(reply: Reply, policy: StorePolicy): string | undefine
     const forbidden = forbids(reply, policy)
     if (forbidden !== undefined) return forbidden
     // The route has a part in what is said about its fields and about keeping it, and in nothing else.
-    if (!has(reply.headers, 'vary') && saidOf(reply) === NOTHING_SAID) notes.isPlain = true
+    if (!has(reply.headers, 'vary') && saidOf(reply, {}) === NOTHING_SAID) notes.isPlain = true
   }
   notes.declared ??= Number(headerAll(reply.headers, 'content-length')[0] ?? 0)
   return notes.declared > policy.maxEntryBytes ? 'too large' : undefined
@@ -47,7 +47,7 @@ function forbids(reply: Reply, policy: StorePolicy): string | undefined {
   if (headerAll(reply.headers, 'content-encoding').some((coding) => coding.toLowerCase() !== 'identity'))
     return 'content-encoding'
   if (policy.heedBackend) {
-    const { forbids, noCache } = saidOf(reply)
+    const { forbids, noCache } = saidOf(reply, policy.protocol)
     if (forbids !== undefined) return forbids
     // Predictions are not asked about again: what must be is of no use.
     if (noCache) return 'the backend says no-cache'
@@ -70,14 +70,22 @@ export function collectable(maxEntryBytes: number, rows: number): number {
   return rows <= 1 ? maxEntryBytes : Math.max(maxEntryBytes, Math.min(maxEntryBytes * rows, JOINED_BYTES))
 }
 
-/** What the backend says of keeping it; read once a head. */
-export function saidOf(reply: ReplyHead): ResponseDirectives {
+/** What the backend says of keeping it, beside what its kind says of everything; read once a head. */
+export function saidOf(reply: ReplyHead, { habits }: Pick<Protocol, 'habits'>): ResponseDirectives {
   const { headers, notes = {} } = reply
+  if (habits) return saidBy(withoutFields(headers, habits), Date.now())
   notes.said ??= saidBy(headers, Date.now())
   return notes.said as ResponseDirectives
 }
 
 type ReplyHead = Pick<Reply, 'headers' | 'notes'>
+
+/** The fields but for those of which the other list has both name and value. */
+function withoutFields(headers: RawPairs, others: RawPairs): RawPairs {
+  const isAmong = (name: string, value: string | undefined) =>
+    headerAll(others, name.toLowerCase()).some((other) => other === value)
+  return headers.filter((_, i) => !isAmong(headers[i & ~1] as string, headers[i | 1]))
+}
 
 /** The fields that belong to the answer and not to the exchange that brought it. */
 export function keptHeaders(reply: ReplyHead, { answerFields }: AnswerRules): RawPairs {

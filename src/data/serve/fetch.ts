@@ -125,8 +125,8 @@ function policyOf({ route, protocol }: Matched, count: number): StorePolicy {
 }
 
 /** Whether it was too old already when it came. `at`: wall milliseconds. */
-function isTooOld({ route }: Matched, { reply, ms }: UpstreamResponse, at: number): boolean {
-  return (route.cache as RouteCache).heedBackend && !isFresh(saidOf(reply), { at, delayMs: ms })
+function isTooOld({ route, protocol }: Matched, { reply, ms }: UpstreamResponse, at: number): boolean {
+  return (route.cache as RouteCache).heedBackend && !isFresh(saidOf(reply, protocol), { at, delayMs: ms })
 }
 
 /** Whether the reply to a whole call may be kept; a refusal only where the route remembers refusals. */

@@ -203,7 +203,7 @@ export class Fill {
     const cached = matched.route.cache as RouteCache
     const negative = verdictOf(matched.protocol, reply).kind !== 'ok'
     const ttl = (negative ? cached.negativeTtl : cached.ttl) * (1 + cached.jitter * (2 * random() - 1))
-    const said = cached.heedBackend ? saidOf(reply) : NOTHING_SAID
+    const said = cached.heedBackend ? saidOf(reply, matched.protocol) : NOTHING_SAID
     const at = clock.wall()
     // Most say nothing.
     const life: Life =

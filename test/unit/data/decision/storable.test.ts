@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { keptHeaders, unstorable } from '../../../../src/data/decision/storable.ts'
+import { keptHeaders, saidOf, unstorable } from '../../../../src/data/decision/storable.ts'
+import { NOTHING_SAID } from '../../../../src/data/http-cache/response-directives.ts'
 import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 
 const policy = { protocol: tfserving, maxEntryBytes: 100, vary: ['x-tenant'], heedBackend: true }
@@ -24,6 +25,21 @@ it('is kept of servers that say no-store without meaning it, but for their cooki
   const head = { ...reply(headers), notes: {} }
   expect(unstorable(head, careless)).toBeUndefined()
   expect(unstorable(head, policy)).toContain('private')
+})
+
+it("takes what a dialect's servers say of every answer for nothing said, and heeds whatever else they say", () => {
+  const habits = ['Cache-Control', 'no-store, private', 'Expires', 'Thu, 01 Jan 1970 00:00:00 UTC']
+  const own = { ...policy, protocol: { habits } }
+  const usual = ['cache-control', 'no-store, private', 'expires', 'Thu, 01 Jan 1970 00:00:00 UTC']
+  const head = { ...reply(usual), notes: {} }
+  expect(unstorable(head, own)).toBeUndefined()
+  expect(saidOf(head, own.protocol)).toBe(NOTHING_SAID)
+  // The same head of the same backend, on a route of another dialect, before and after.
+  expect(unstorable(head, policy)).toContain('private')
+  expect(unstorable(head, own)).toBeUndefined()
+  expect(unstorable(reply(['Cache-Control', 'no-store']), own)).toContain('no-store')
+  expect(unstorable(reply([...usual, 'Cache-Control', 'private']), own)).toContain('private')
+  expect(unstorable(reply([...usual, 'Set-Cookie', 'a=b']), own)).toBe('set-cookie')
 })
 
 describe('an answer is not kept', () => {
