@@ -22,6 +22,9 @@ export interface Row {
   readonly wire: Uint8Array
 }
 
+/** The model that a body names, and the version where it names one, as in `Target`. */
+export type NamedModel = Required<Pick<Target, 'model'>> & Pick<Target, 'version'>
+
 /** What a dialect found in a body. */
 export type Reading = Bypass | Plan
 
@@ -69,6 +72,14 @@ export interface Protocol {
   readonly readsHeaderLength?: boolean
   /** From the path alone (`plainPath`): a hit must not pay for a parse. Undefined: not this dialect's path. */
   match(method: string, path: string): Target | undefined
+  /**
+   * The model that the body names, for targets with `isNamedInBody`; undefined: none that can be told. A scan to the one member
+   * or field and no parse, since the call's route hangs on it. By the bytes alone: nothing else is in the digest under which
+   * a byte-identical repeat is found.
+   */
+  model?(body: Uint8Array): NamedModel | undefined
+  /** The same of a body too long to be joined, in steps as `readChunks`. */
+  modelChunks?(body: Chunks): Generator<void, NamedModel | undefined>
   /** The body's keys, or why the call is not to be cached. Synchronous and linear in the body. */
   read(call: Call, body: Uint8Array, options: ReadOptions): Reading
   /**

@@ -3,7 +3,6 @@
  * the cache go by. HTTP says it in the status; a dialect with a status of its own (gRPC) says it in its own way.
  */
 import type { Reply } from '../core/reply.ts'
-import type { Protocol } from './protocol.ts'
 
 export interface Verdict {
   /**
@@ -25,7 +24,7 @@ export interface Verdict {
 }
 
 /** By head and trailers; asked again of a body that streamed once its trailers are there. */
-export function verdictOf(protocol: Pick<Protocol, 'verdict'>, reply: Reply): Verdict {
+export function verdictOf(protocol: { verdict?(reply: Reply): Verdict }, reply: Reply): Verdict {
   return protocol.verdict ? protocol.verdict(reply) : verdictOfStatus(reply.status)
 }
 

@@ -3,11 +3,13 @@
  * into HTTP, in the client's own dialect.
  */
 import { type Body, type Call, isWhole, type WholeBody } from '../../core/call.ts'
+import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { Answer, Outcome, Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib/deferred.ts'
 import type { Timer, Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
@@ -19,7 +21,8 @@ import { tooLarge } from '../http/body.ts'
 import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
 import { proxyStatus, toldFields } from '../http/status.ts'
-import { isKept, keepable, type Live, type Matched } from '../route/routes.ts'
+import { isKept, isOpen, keepable, type Live, type Matched } from '../route/routes.ts'
+import { settle, settleSteps } from '../route/settle.ts'
 import { parseTarget } from '../route/target.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
 import { ArrivedCall, fieldsOf, timeoutOf } from './arrived-call.ts'
@@ -100,7 +103,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       const matched = this.#route(settings)
       this.#matched = matched
       checkQuery({ method: exchange.method, target: matched.target, headers: fieldsOf(exchange) })
-      const timeout = Math.min(matched.route.timeout, timeoutOf(exchange))
+      const timeout = Math.min(longestTimeout(matched), timeoutOf(exchange))
       this.#timeoutMs = timeout
       const call = new ArrivedCall(exchange, matched.target, {
         began: this.#began,
@@ -112,8 +115,9 @@ class RequestHandler implements Timer, Listener<Answer> {
       wheel.arm(this, timeout, this.#began)
       const body = bodyOf(exchange, matched, { call, maxBytes: settings.maxBodyBytes })
       if (body instanceof Promise)
-        body.then((bytes) => this.#ask(bytes)).catch((error: unknown) => this.#fail(error))
-      else this.#ask(isWhole(body) ? body : this.#stream.heard(body))
+        body.then((bytes) => this.#arrived(bytes)).catch((error: unknown) => this.#fail(error))
+      else if (isWhole(body)) this.#arrived(body)
+      else this.#ask(this.#stream.heard(body))
     } catch (error) {
       this.#fail(error)
     }
@@ -127,6 +131,32 @@ class RequestHandler implements Timer, Listener<Answer> {
     if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
     Object.assign(notes, { path, query, host, live, matched } satisfies HeadNotes)
     return matched
+  }
+
+  /** All of the body is here. */
+  #arrived(body: WholeBody): void {
+    const matched = this.#matched as Matched
+    if (!isOpen(matched)) return this.#ask(body)
+    if (!(body instanceof Chunks)) return this.#settled(settle(matched, body), body)
+    cooperatively(settleSteps(matched, body), (this.#call as ArrivedCall).signal)
+      .then((settled) => this.#settled(settled, body))
+      .catch((error: unknown) => this.#fail(error))
+  }
+
+  /** The body has named the model, and with it the route, whose time counts from the beginning. */
+  #settled(matched: Matched | undefined, body: WholeBody): void {
+    const { method } = this.#exchange
+    const call = this.#call as ArrivedCall
+    if (!matched)
+      throw new GatewayError(
+        'unknownRoute',
+        `no route matches ${method} ${call.path} and the model in its body`,
+      )
+    this.#matched = matched
+    this.#timeoutMs = Math.min(matched.route.timeout, timeoutOf(this.#exchange))
+    call.settle(matched.target, this.#began + this.#timeoutMs)
+    this.#parts.wheel.arm(this, this.#timeoutMs, this.#began)
+    this.#ask(body)
   }
 
   #ask(body: Body): void {
@@ -241,7 +271,14 @@ const NOT_ASKED: Outcome = { kind: 'none' }
 
 const NOTHING = new Uint8Array(0)
 
-/** Whole where the route may cache the call or nothing is left to come, streaming otherwise. */
+/** A call whose body tells the route has the time of the most patient one until it has come. */
+function longestTimeout(matched: Matched): number {
+  return isOpen(matched)
+    ? Math.max(...matched.candidates.map(({ route }) => route.timeout))
+    : matched.route.timeout
+}
+
+/** Whole where the route may cache the call or hangs on the body, or nothing is left to come, streaming otherwise. */
 function bodyOf(
   exchange: HttpExchange,
   matched: Matched,
@@ -251,7 +288,9 @@ function bodyOf(
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
   if (length === 0) return NOTHING
   const keyed = matched.route.cache !== undefined && keepable(matched) && isKept(exchange.method)
-  return keyed || exchange.isHere ? exchange.whole(maxBytes, () => call.signal) : exchange.stream(maxBytes)
+  return keyed || isOpen(matched) || exchange.isHere
+    ? exchange.whole(maxBytes, () => call.signal)
+    : exchange.stream(maxBytes)
 }
 
 /** An answer that came too late: what is still on its way is not waited for. */

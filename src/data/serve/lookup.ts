@@ -246,12 +246,13 @@ export class Lookup {
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === context.began) {
       // Most answers are never asked for again: the first repeat of one makes it ready.
-      if (context.lookups.isKnown) ready.set(context.raw, answer.reply, context.lookups.entries() ?? [])
+      const { repeat, foundFor, lookups, seed } = context
+      if (lookups.isKnown) ready.set(repeat, answer.reply, lookups.entries() ?? [], foundFor)
       // What was fetched goes out with all that the backend said, which is not for those who ask next.
-      else if (ready.get(context.raw)) ready.delete(context.raw)
+      else if (ready.get(repeat)) ready.delete(repeat)
       // Who asks a tier by an alias has read neither the body nor its form.
-      if (!context.rows && !context.wish.noTransform && context.isShown)
-        aliases?.set(context.raw, context.plan.whole)
+      if (!context.rows && !context.wish.noTransform && context.isShown && seed.shared)
+        aliases?.set(repeat, context.plan.whole, foundFor)
     }
     return answer
   }

@@ -14,7 +14,7 @@
  */
 import { type Call, isWhole } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
-import type { Digest } from '../../core/key.ts'
+import { type Digest, digestOf } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
@@ -22,12 +22,12 @@ import type { Plan, Reading } from '../../protocol/protocol.ts'
 import { replyOf } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
-import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
+import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision/cache-decision.ts'
 import type { HeadNotes } from '../exchange/exchange.ts'
 import type { HttpCache } from '../http-cache/http-cache.ts'
 import { type Forms, suits } from '../key/forms.ts'
 import { rawDigest, rawDigestSteps } from '../key/raw.ts'
-import { isHttpWrite, type Matched } from '../route/routes.ts'
+import { isHttpWrite, isOpen, type Matched } from '../route/routes.ts'
 import type { LookupContext, TierMiss } from '../rows/lookup-context.ts'
 import { RowLookups } from '../rows/row-lookups.ts'
 import type { Splitting } from '../rows/splitting.ts'
@@ -54,7 +54,11 @@ export type Pipeline = (
 ) => Answer | Awaitable<Answer>
 
 /** A call of which the head is known. */
-type Opening = Pick<LookupContext, 'call' | 'matched' | 'began'> & { readonly asked: TierMiss | undefined }
+type Opening = Pick<LookupContext, 'call' | 'matched' | 'began'> & {
+  readonly asked: TierMiss | undefined
+  /** What the head alone decides, where the body has named the model. */
+  readonly open: CacheDecision | undefined
+}
 
 /** A call whose key is known as far as its bytes tell it. */
 type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isSought' | 'form' | 'isShown'> & Opening
@@ -89,8 +93,10 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function opened(...[call, matched, notes, asked]: Parameters<Pipeline>): Answer | Awaitable<Answer> {
-    const opening = { call, matched, began: cache.mark(), asked }
-    const decision = decisions.of(call, matched, notes)
+    const head = notes?.matched
+    const open = head && isOpen(head) ? decisions.open(call, head, notes) : undefined
+    const opening = { call, matched, began: cache.mark(), asked, open }
+    const decision = decisions.of(call, matched, open ? undefined : notes)
     return decision instanceof Promise
       ? after(decision, (known) => admitted(opening, known))
       : admitted(opening, decision)
@@ -110,7 +116,7 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function keyed(
-    { call, matched, began, asked }: Opening,
+    { call, matched, began, asked, open }: Opening,
     decision: CacheDecision,
   ): Answer | Awaitable<Answer> {
     // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
@@ -120,26 +126,34 @@ export function createPipeline(stages: Stages): Pipeline {
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
     // Written out, here and where a context is made of it: to spread an object costs as much as a look-up.
-    const { seed, prefix } = key
-    if (!(body instanceof Chunks))
-      return digested({ call, matched, wish, body, seed, raw: rawDigest(prefix, body), began, asked })
-    const digesting = cooperatively(rawDigestSteps(prefix, body), call.signal)
-    return after(digesting, (raw) => digested({ call, matched, wish, body, seed, raw, began, asked }))
+    const { seed } = key
+    const { prefix } = open?.key ?? key
+    const go = (repeat: Digest) => {
+      // Keys that are made of the bytes cover the seed also where what a repeat is found by does not.
+      const raw = open ? digestOf(seed.digest + repeat) : repeat
+      const foundFor = open && { matched, revision: decision.revision }
+      return digested({ call, matched, wish, body, seed, raw, repeat, foundFor, began, asked, open })
+    }
+    if (!(body instanceof Chunks)) return go(rawDigest(prefix, body))
+    return after(cooperatively(rawDigestSteps(prefix, body), call.signal), go)
   }
 
   function digested(found: Known): Answer | Awaitable<Answer> {
     // 2. A byte-identical repeat is answered without a look into the body.
-    const { wish, body, seed, raw } = found
-    const known = wish.noCache || wish.noTransform ? undefined : ready.get(raw)
-    if (known && judge(known, wish, clock.wall()) === 'fresh')
+    const { wish, body, seed, repeat, open } = found
+    const known = wish.noCache || wish.noTransform ? undefined : ready.get(repeat)
+    const isOurs = known !== undefined && (!known.of || (open && stillHolds(known.of, open)))
+    if (isOurs && judge(known, wish, clock.wall()) === 'fresh')
       return { reply: known.reply, outcome: compose.hitOutcome([known], memory, wish) }
 
     // 3. One whose answer only a shared tier may have is looked for there before it is read.
     if (found.asked) return read(found, found.asked)
     if (!aliases || !seed.shared || wish.noCache || wish.noTransform || body instanceof Chunks)
       return read(found)
-    const whole = aliases.get(raw)
-    return whole === undefined || cache.peek(whole) ? read(found) : sought(found, whole)
+    const alias = aliases.get(repeat)
+    if (!alias || cache.peek(alias.whole) || (alias.of && !(open && stillHolds(alias.of, open))))
+      return read(found)
+    return sought(found, alias.whole)
   }
 
   /** The shared tiers' answer to bytes that were read before; what they do not have is read again. */
@@ -153,7 +167,8 @@ export function createPipeline(stages: Stages): Pipeline {
     const { form } = kept.entry
     const reply = matched.protocol.address(replyOf(kept.entry), call, undefined, { form })
     if (!reply) return read(found, { fallback: undefined })
-    if (!wish.noStore && cache.mark() === found.began) ready.set(found.raw, reply, [kept.entry])
+    if (!wish.noStore && cache.mark() === found.began)
+      ready.set(found.repeat, reply, [kept.entry], found.foundFor)
     return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, wish) }
   }
 
@@ -168,7 +183,7 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function planned(
-    { call, matched, wish, body, seed, raw, began }: Known,
+    { call, matched, wish, body, seed, raw, repeat, foundFor, began }: Known,
     reading: Reading,
     asked: TierMiss | undefined,
   ): Answer | Awaitable<Answer> {
@@ -188,6 +203,8 @@ export function createPipeline(stages: Stages): Pipeline {
       rows,
       seed,
       raw,
+      repeat,
+      foundFor,
       lookups,
       began,
       isSought,
