@@ -4,17 +4,19 @@ import type { Fields, Reply } from '../../core/reply.ts'
 import type { HttpExchange } from './exchange.ts'
 
 /** `common`: fields that it has in common with others; `own`: those behind them. */
-export function sendWhole(
-  exchange: HttpExchange,
-  { status, trailers }: Omit<Reply, 'body'>,
-  body: Uint8Array,
-  { common, own }: { readonly common: Fields; readonly own: RawPairs },
-): void {
+export function sendWhole(exchange: HttpExchange, reply: WholeReply, common: Fields, own: RawPairs): void {
+  const { status, body, trailers } = reply
   const behind = trailers?.() ?? NONE
   if (behind.length === 0) return exchange.answer(status, common, own, body)
   exchange.begin(status, [...withoutLength(common.pairs), ...own])
   exchange.write(body)
   exchange.end(behind)
+}
+
+export type WholeReply = Reply & { readonly body: Uint8Array }
+
+export function isWholeReply(reply: Reply): reply is WholeReply {
+  return reply.body instanceof Uint8Array
 }
 
 const NONE: RawPairs = []

@@ -16,7 +16,7 @@ import { type Admission, callerOf } from '../decision/admission.ts'
 import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision/cache-decision.ts'
 import type { HttpExchange } from '../exchange/exchange.ts'
 import { HitHead } from '../exchange/hit-head.ts'
-import { sendWhole } from '../exchange/whole-answer.ts'
+import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
 import { clientFields } from '../http/headers.ts'
 import { toldFields } from '../http/status.ts'
 import { rawDigest } from '../key/raw.ts'
@@ -93,7 +93,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     const { headers: fields = [], query = '' } = exchange.notes
     const call = { headers: fields, query, body }
     const reply = matched.protocol.address(replyOf(entry), call, undefined, { form })
-    if (!reply || !(reply.body instanceof Uint8Array)) return false
+    if (!reply || !isWholeReply(reply)) return false
     const wall = clock.wall()
     const outcome = {
       kind: 'hit' as const,
@@ -108,8 +108,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     }
     const { length } = reply.body
     if (reply.trailers) {
-      const fields = { common: clientFields(reply), own: toldFields(outcome) }
-      sendWhole(exchange, reply, reply.body, fields)
+      sendWhole(exchange, reply, clientFields(reply), toldFields(outcome))
     } else {
       const head = headOf(reply, tier)
       if (!head) return false

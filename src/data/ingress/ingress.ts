@@ -14,14 +14,14 @@ import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib
 import type { Timer, Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
-import { sendWhole } from '../exchange/whole-answer.ts'
+import { isWholeReply, sendWhole, type WholeReply } from '../exchange/whole-answer.ts'
 import { type MemoryHit, never } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
 import { tooLarge } from '../http/body.ts'
 import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
 import { proxyStatus, toldFields } from '../http/status.ts'
-import { isKept, isOpen, keepable, type Live, type Matched } from '../route/routes.ts'
+import { isKept, isOpen, keepable, type Live, type Matched, type OpenMatched } from '../route/routes.ts'
 import { settle, settleSteps } from '../route/settle.ts'
 import { parseTarget } from '../route/target.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
@@ -136,8 +136,12 @@ class RequestHandler implements Timer, Listener<Answer> {
   /** All of the body is here. */
   #arrived(body: WholeBody): void {
     const matched = this.#matched as Matched
-    if (!isOpen(matched)) return this.#ask(body)
-    if (!(body instanceof Chunks)) return this.#settled(settle(matched, body), body)
+    if (!isOpen(matched)) this.#ask(body)
+    else if (body instanceof Chunks) this.#settleLong(matched, body)
+    else this.#settled(settle(matched, body), body)
+  }
+
+  #settleLong(matched: OpenMatched, body: Chunks): void {
     cooperatively(settleSteps(matched, body), (this.#call as ArrivedCall).signal)
       .then((settled) => this.#settled(settled, body))
       .catch((error: unknown) => this.#fail(error))
@@ -186,8 +190,8 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#outcome = outcome
     const common = clientFields(reply)
     const own = toldFields(outcome)
-    if (reply.body instanceof Uint8Array) {
-      sendWhole(this.#exchange, reply, reply.body, { common, own })
+    if (isWholeReply(reply)) {
+      sendWhole(this.#exchange, reply, common, own)
       this.#end(undefined)
     } else {
       const { signal } = this.#call as ArrivedCall
@@ -245,7 +249,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     const reply: Reply = this.#matched ? this.#matched.protocol.fault(fault) : problem(fault)
     const own = ['Proxy-Status', proxyStatus(fault)]
     if (fault.fault.retry === 'later') own.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
-    sendWhole(this.#exchange, reply, reply.body as Uint8Array, { common: { pairs: reply.headers }, own })
+    sendWhole(this.#exchange, reply as WholeReply, { pairs: reply.headers }, own)
   }
 
   #end(fault: GatewayError | undefined): void {

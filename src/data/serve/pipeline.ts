@@ -12,7 +12,7 @@
  * joined or loaded on its own, and the answer is put together from its rows. See
  * docs/architecture/life-of-a-call.md.
  */
-import { type Call, isWhole } from '../../core/call.ts'
+import { type Call, isWhole, type WholeBody } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
@@ -22,7 +22,12 @@ import type { Plan, Reading } from '../../protocol/protocol.ts'
 import { replyOf } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
-import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision/cache-decision.ts'
+import {
+  type CacheDecision,
+  type CacheDecisions,
+  type DecisionKey,
+  stillHolds,
+} from '../decision/cache-decision.ts'
 import type { HeadNotes } from '../exchange/exchange.ts'
 import type { HttpCache } from '../http-cache/http-cache.ts'
 import { type Forms, suits } from '../key/forms.ts'
@@ -115,27 +120,42 @@ export function createPipeline(stages: Stages): Pipeline {
     return own instanceof Promise ? after(own, (known) => keyed(opening, known)) : keyed(opening, own)
   }
 
-  function keyed(
-    { call, matched, began, asked, open }: Opening,
-    decision: CacheDecision,
-  ): Answer | Awaitable<Answer> {
+  function keyed(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
     // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
+    const { call, matched, open } = opening
     const { wish, reason, key } = decision
     const { body } = call
     if (decision.http && isWhole(body)) return http.answer(call, matched, { wish, seeds: decision.http })
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
-    // Written out, here and where a context is made of it: to spread an object costs as much as a look-up.
-    const { seed } = key
     const { prefix } = open?.key ?? key
-    const go = (repeat: Digest) => {
-      // Keys that are made of the bytes cover the seed also where what a repeat is found by does not.
-      const raw = open ? digestOf(seed.digest + repeat) : repeat
-      const foundFor = open && { matched, revision: decision.revision }
-      return digested({ call, matched, wish, body, seed, raw, repeat, foundFor, began, asked, open })
-    }
-    if (!(body instanceof Chunks)) return go(rawDigest(prefix, body))
-    return after(cooperatively(rawDigestSteps(prefix, body), call.signal), go)
+    return body instanceof Chunks
+      ? knownLong(opening, decision, body, prefix)
+      : known(opening, decision, body, rawDigest(prefix, body))
+  }
+
+  function knownLong(
+    opening: Opening,
+    decision: CacheDecision,
+    body: Chunks,
+    prefix: string,
+  ): Awaitable<Answer> {
+    const digesting = cooperatively(rawDigestSteps(prefix, body), opening.call.signal)
+    return after(digesting, (repeat) => known(opening, decision, body, repeat))
+  }
+
+  function known(
+    { call, matched, began, asked, open }: Opening,
+    { wish, key, revision }: CacheDecision,
+    body: WholeBody,
+    repeat: Digest,
+  ): Answer | Awaitable<Answer> {
+    const { seed } = key as DecisionKey
+    // Keys that are made of the bytes cover the seed also where what a repeat is found by does not.
+    const raw = open ? digestOf(seed.digest + repeat) : repeat
+    const foundFor = open && { matched, revision }
+    // Written out, here and where a context is made of it: to spread an object costs as much as a look-up.
+    return digested({ call, matched, wish, body, seed, raw, repeat, foundFor, began, asked, open })
   }
 
   function digested(found: Known): Answer | Awaitable<Answer> {
