@@ -24,6 +24,8 @@ export interface Target {
   readonly verb: string
   /** As people and backends write it, no longer percent-encoded. Undefined where only the body names it, or there is none. */
   readonly model?: string
+  /** The body names the model: until it has been read (`Protocol.model`) the route is not settled. */
+  readonly isNamedInBody?: boolean
   /** A version number or a label, no longer percent-encoded, `labels/` included for a label. */
   readonly version?: string
   /** The verb is a pure prediction: it may be cached and is safe to send twice. */

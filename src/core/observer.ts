@@ -10,7 +10,7 @@ export interface Answered {
   readonly door: string
   readonly route: string
   readonly protocol: string
-  /** What the call named, where it names one in its path. */
+  /** What the call named, in its path or, where the dialect has it there, in its body. */
   readonly model?: string | undefined
   readonly status: number
   readonly outcome: Outcome

@@ -5,7 +5,7 @@ export interface Reply {
   readonly status: number
   readonly headers: RawPairs
   readonly body: Body
-  /** Known once the body has been read to its end; only on streamed replies. */
+  /** The fields behind the body, known once it has been read to its end; left out: there are none. */
   readonly trailers?: () => RawPairs
   /** On the head; a client that sees the same head again gives the same notes. */
   readonly notes?: ReplyNotes

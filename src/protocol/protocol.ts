@@ -7,6 +7,7 @@ import type { Chunks } from '../core/chunks.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
+import type { Verdict } from './verdict.ts'
 
 /** Why a call may not be cached, in a word for Cache-Status `detail`. */
 export interface Bypass {
@@ -20,6 +21,9 @@ export interface Row {
   /** The caller's own lexemes, as they go upstream. */
   readonly wire: Uint8Array
 }
+
+/** The model that a body names, and the version where it names one, as in `Target`. */
+export type NamedModel = Required<Pick<Target, 'model'>> & Pick<Target, 'version'>
 
 /** What a dialect found in a body. */
 export type Reading = Bypass | Plan
@@ -68,6 +72,14 @@ export interface Protocol {
   readonly readsHeaderLength?: boolean
   /** From the path alone (`plainPath`): a hit must not pay for a parse. Undefined: not this dialect's path. */
   match(method: string, path: string): Target | undefined
+  /**
+   * The model that the body names, for targets with `isNamedInBody`; undefined: none that can be told. A scan to the one member
+   * or field and no parse, since the call's route hangs on it. By the bytes alone: nothing else is in the digest under which
+   * a byte-identical repeat is found.
+   */
+  model?(body: Uint8Array): NamedModel | undefined
+  /** The same of a body too long to be joined, in steps as `readChunks`. */
+  modelChunks?(body: Chunks): Generator<void, NamedModel | undefined>
   /** The body's keys, or why the call is not to be cached. Synchronous and linear in the body. */
   read(call: Call, body: Uint8Array, options: ReadOptions): Reading
   /**
@@ -88,6 +100,20 @@ export interface Protocol {
    * cannot know.
    */
   storable?(reply: Reply, body: Uint8Array, plan: Plan, counted: boolean): boolean
+  /**
+   * Names of fields, in the head or behind the body, that are part of this dialect's answers, lower case: they are kept and
+   * given with them, beside those that every answer keeps (content type and language, CORS). Absent: none.
+   */
+  readonly answerFields?: readonly string[]
+  /** Whether an answer is sent as it happens, and is to be passed on so; absent: its media type says it. */
+  isStream?(reply: Reply): boolean
+  /** What an answer says of the call and the backend, by head and trailers; absent: what its HTTP status says. */
+  verdict?(reply: Reply): Verdict
+  /**
+   * Fields that servers of this dialect put on every answer whatever it is, name and value as they are sent, such as
+   * TorchServe's `Cache-Control`: they say nothing of this answer, and are as if they had not been sent.
+   */
+  readonly habits?: RawPairs
   /** The version that a good answer says it is of; absent, or undefined: it does not say. */
   version?(reply: Reply, body: Uint8Array): string | undefined
   /** The error body this dialect's clients expect. */

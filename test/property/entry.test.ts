@@ -1,8 +1,10 @@
 /** The envelope: what was put in comes out, and nothing else ever does. */
+import { readFileSync } from 'node:fs'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { Digest } from '../../src/core/key.ts'
 import { ageMs, decode, encode, lifeMs, remainingMs } from '../../src/data/cache/entry.ts'
 import { ReadyText } from '../../src/data/exchange/ready-text.ts'
 import { anEntry, digests, entries } from '../support/entries.ts'
@@ -98,9 +100,44 @@ describe('the envelope', () => {
       ['connection', 'close'],
     ]
     for (const pair of headers) {
-      const entry = anEntry('h', { headers: pair })
-      expect(decode(encode(entry), entry.digest)).toBeUndefined()
+      for (const place of [{ headers: pair }, { trailers: pair }]) {
+        const entry = anEntry('h', place)
+        expect(decode(encode(entry), entry.digest)).toBeUndefined()
+      }
     }
+  })
+
+  it('reads what earlier releases have written, and writes the same where nothing follows the body', () => {
+    const recorded = new URL('../golden/redis-of-bcf3897.json', import.meta.url)
+    const values = Object.entries(JSON.parse(readFileSync(recorded, 'utf8')) as Record<string, string>)
+    const found = values.flatMap(([key, value]) => {
+      const name = /^ig1:\{(.*)\}$/.exec(key)?.[1]
+      if (name === undefined) return []
+      const bytes = Buffer.from(value, 'base64')
+      const entry = decode(bytes, Buffer.from(name, 'base64url').toString('latin1') as Digest)
+      // What it cost upstream is no longer kept.
+      bytes.fill(0, 92, 100)
+      bytes.writeUInt32LE(crc32(bytes.subarray(0, -4)), bytes.length - 4)
+      expect(entry && Buffer.compare(encode(entry), bytes)).toBe(0)
+      return [Buffer.from(entry?.body ?? []).toString()]
+    })
+    expect(found).toEqual(['{"predictions":["1/1"]}', '{"predictions":["1/2"]}'])
+  })
+
+  it('keeps what follows the body, and takes a section of another length for none', () => {
+    const trailers = ['grpc-status', '0', 'grpc-message', '']
+    const entry = anEntry('t', { trailers })
+    const bytes = encode(entry)
+    expect(decode(bytes, entry.digest)?.trailers).toEqual(trailers)
+    const at = bytes.length - 8
+    for (const length of [0, 1, bytes.readUInt32LE(at) - 1, bytes.readUInt32LE(at) + 1, 0xffffffff]) {
+      const wrong = Buffer.from(bytes)
+      wrong.writeUInt32LE(length, at)
+      wrong.writeUInt32LE(crc32(wrong.subarray(0, -4)), wrong.length - 4)
+      expect(decode(wrong, entry.digest)).toBeUndefined()
+    }
+    const long = anEntry('l', { trailers: ['x', 'y'.repeat(65_536)] })
+    expect(() => encode(long)).toThrow(/headers over/)
   })
 
   it('shows the body as a view and not as a copy', () => {

@@ -10,6 +10,7 @@ import { Deployments } from '../../src/data/key/deployment.ts'
 import { Epochs } from '../../src/data/key/epochs.ts'
 import { createKeyer } from '../../src/data/key/keyer.ts'
 import { principalOf } from '../../src/data/key/meaning.ts'
+import { encodingOf, rawPrefix } from '../../src/data/key/raw.ts'
 import type { Matched, Route } from '../../src/data/route/routes.ts'
 import { opaque } from '../../src/protocol/opaque.ts'
 import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
@@ -155,6 +156,27 @@ describe('K1, I3: the key of a call', () => {
         const wanted = JSON.stringify(covered(one)) === JSON.stringify(covered(other))
         if (wanted) equal++
         expect(a === b).toBe(wanted)
+      }),
+      { numRuns: 1500 },
+    )
+    expect(equal).toBeGreaterThan(100)
+  })
+
+  it('is never left to the body by a head that says more: equal digests of heads have equal keys', async () => {
+    let equal = 0
+    await fc.assert(
+      fc.asyncProperty(pair, async ([one, other]) => {
+        // Told by the body, and by the route that an answer was found for.
+        const { model, version, tags } = one
+        const like = { ...other, model, version, tags }
+        const heads = [one, like].map((asked) => {
+          const [call, matched] = callOf(asked, 'head')
+          return rawPrefix(keyer.head(call, { ...matched, candidates: [matched] }), encodingOf(call))
+        })
+        const [a, b] = [await keyOf(one, '1'), await keyOf(like, '2')]
+        if (heads[0] !== heads[1]) return
+        equal++
+        expect(a).toBe(b)
       }),
       { numRuns: 1500 },
     )

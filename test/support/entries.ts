@@ -30,12 +30,15 @@ export const digests: fc.Arbitrary<Digest> = fc
 const fieldName = fc.stringMatching(/^x-[!#$%&'*+.^_`|~0-9A-Za-z-]{1,20}$/)
 const fieldValue = fc.stringMatching(/^[\t\x20-\x7e\x80-\xff]{0,40}$/)
 
+const fields = (minLength: number) =>
+  fc.array(fc.tuple(fieldName, fieldValue), { minLength, maxLength: 6 }).map((pairs) => pairs.flat())
+
 export const entries: fc.Arbitrary<Entry> = fc
   .record({
     digest: digests,
     kind: fc.constantFrom('reply' as const, 'row' as const),
     status: fc.integer({ min: 200, max: 599 }),
-    headers: fc.array(fc.tuple(fieldName, fieldValue), { maxLength: 6 }).map((fields) => fields.flat()),
+    headers: fields(0),
     body: fc.uint8Array({ maxLength: 400 }),
     frame: fc.option(fc.uint8Array({ maxLength: 60 }), { nil: undefined }),
     createdAt: ms,
@@ -44,5 +47,10 @@ export const entries: fc.Arbitrary<Entry> = fc
     sieMs: ms,
     version: text,
     negative: fc.boolean(),
+    trailers: fc.option(fields(1), { nil: undefined }),
   })
-  .map(({ frame, ...entry }) => (frame === undefined ? entry : { ...entry, frame }))
+  .map(({ frame, trailers, ...entry }) => ({
+    ...entry,
+    ...(frame === undefined ? {} : { frame }),
+    ...(trailers === undefined ? {} : { trailers }),
+  }))

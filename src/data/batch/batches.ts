@@ -8,6 +8,7 @@ import type { Call, RawPairs, WholeBody } from '../../core/call.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Plan, Row, RowAnswer } from '../../protocol/protocol.ts'
+import { isDone, verdictOf } from '../../protocol/verdict.ts'
 import { letGo } from '../backend/incoming.ts'
 import { collectable } from '../decision/storable.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
@@ -149,11 +150,13 @@ export class Batches {
     const answers = this.#parts.cut(lead, delivered, rows.length)
     const { form = 0 } = lead.plan
     if (answers) return { answers: answers.map((answer) => ({ answer, delivered, form })) }
-    const { status, body } = delivered.reply
+    const { body } = delivered.reply
+    const verdict = verdictOf(lead.matched.protocol, delivered.reply)
     if (shares.length > 1) letGo(body)
-    // What is overloaded is not asked again for each caller: that would make a storm of it. A 500 is how many servers
-    // say that one row is bad.
-    return { refused: delivered, forAll: body instanceof Uint8Array && (status > 500 || status === 429) }
+    // What is overloaded is not asked again for each caller: that would make a storm of it. A failure of which one other
+    // try tells more (500) is how many servers say that one row is bad.
+    const isOfNoRow = !isDone(verdict) && verdict.retry !== 'once'
+    return { refused: delivered, forAll: body instanceof Uint8Array && isOfNoRow }
   }
 }
 

@@ -7,17 +7,18 @@
  *
  *   magic 'ig' · schema · flags · digest[32] · status u16 · unused u8 · form u8 · lengths of version, unused, headers,
  *   frame, body u32 each · createdAt, ttlMs, swrMs, sieMs, unused f64 each · version · unused · headers ·
- *   frame · body · crc32 u32
+ *   frame · body · trailers and their length u32, where there are any · crc32 u32
  *
  * Integers are little-endian. What is unused was the tags and the upstream time of earlier releases: it is written as
  * zeros and skipped, so that those releases and this one read each other's entries.
  */
 import { crc32 } from 'node:zlib'
 import type { RawPairs } from '../../core/call.ts'
-import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Reply } from '../../core/reply.ts'
 import { lastOf } from '../../lib/memo.ts'
 import { Scratch } from '../../lib/scratch.ts'
+import { areFields, packedSize, packStrings, unpackStrings } from './packed-fields.ts'
 
 export interface Entry {
   readonly digest: Digest
@@ -27,6 +28,8 @@ export interface Entry {
   readonly headers: RawPairs
   readonly body: Uint8Array
   readonly frame?: Uint8Array | undefined
+  /** Fields that follow the body; at least one. */
+  readonly trailers?: RawPairs | undefined
   /** Wall milliseconds at which the backend's answer was complete. */
   readonly createdAt: number
   readonly ttlMs: number
@@ -47,11 +50,15 @@ export const MAX_HEADER_BYTES = 64 * 1024
 const SCHEMA = 1
 const FIXED = 100
 const TRAILER = 4
+const LENGTH = 4
 /** The CRC of anything with its own CRC behind it, little-endian. */
 const RESIDUE = 0x2144df1c
 const FLAG_ROW = 1
 const FLAG_NEGATIVE = 2
 const FLAG_FRAME = 4
+/** Releases that do not know it take such an entry for none: a miss. */
+const FLAG_TRAILERS = 8
+const FLAGS = 15
 const MAX_TEXT = 0xffff
 
 const scratch = new Scratch(64 << 10)
@@ -66,11 +73,15 @@ export function encode(entry: Entry, isPassing = false): Buffer {
   const version = Buffer.byteLength(entry.version)
   const fields = packed(entry.headers)
   const headers = fields.length
-  if (headers > MAX_HEADER_BYTES) throw new RangeError(`entry: headers over ${MAX_HEADER_BYTES} bytes`)
   if (version > MAX_TEXT) throw new RangeError(`entry: version over ${MAX_TEXT} bytes`)
   checkTimes(entry)
 
-  const end = FIXED + version + headers + frame.length + body.length
+  const behind = entry.trailers ? packedSize(entry.trailers) + LENGTH : 0
+  if (headers + behind > MAX_HEADER_BYTES)
+    throw new RangeError(`entry: headers over ${MAX_HEADER_BYTES} bytes`)
+
+  const bodyEnd = FIXED + version + headers + frame.length + body.length
+  const end = bodyEnd + behind
   const isShort = isPassing && end + TRAILER <= scratch.bytes.length
   const out = isShort ? scratch.view(end + TRAILER) : Buffer.allocUnsafe(end + TRAILER)
   out[0] = 0x69
@@ -96,6 +107,7 @@ export function encode(entry: Entry, isPassing = false): Buffer {
   out.set(fields, at)
   if (frame.length > 0) out.set(frame, at + headers)
   out.set(body, at + headers + frame.length)
+  if (entry.trailers) out.writeUInt32LE(packStrings(entry.trailers, out, bodyEnd) - bodyEnd, end - LENGTH)
   out.writeUInt32LE(crc32(isShort ? scratch.view(end) : out.subarray(0, end)), end)
   return out
 }
@@ -127,13 +139,20 @@ export function lifeMs(entry: Entry, wallNow: number): number {
   return remainingMs(entry, wallNow) + Math.max(entry.swrMs, entry.sieMs)
 }
 
+/** The answer that an entry for a whole reply is. */
+export function replyOf({ status, headers, body, trailers }: Entry): Reply {
+  return trailers ? { status, headers, body, trailers: () => trailers } : { status, headers, body }
+}
+
 const EMPTY = new Uint8Array(0)
+const NONE: RawPairs = []
 
 function flagsOf(entry: Entry): number {
   return (
     (entry.kind === 'row' ? FLAG_ROW : 0) |
     (entry.negative ? FLAG_NEGATIVE : 0) |
-    (entry.frame === undefined ? 0 : FLAG_FRAME)
+    (entry.frame === undefined ? 0 : FLAG_FRAME) |
+    (entry.trailers === undefined ? 0 : FLAG_TRAILERS)
   )
 }
 
@@ -146,43 +165,12 @@ function isDuration(ms: number): boolean {
   return ms >= 0 && ms < Number.POSITIVE_INFINITY
 }
 
-function packedSize(strings: readonly string[]): number {
-  let size = 0
-  for (const text of strings) size += 4 + Buffer.byteLength(text)
-  return size
-}
-
 /** The answers of one model have the same list of fields more often than not. */
 const packed = lastOf((headers: RawPairs): Buffer => {
   const bytes = Buffer.allocUnsafe(packedSize(headers))
   packStrings(headers, bytes, 0)
   return bytes
 })
-
-/** Writes each string as a u32 length and its UTF-8 bytes; the index behind them. */
-function packStrings(strings: readonly string[], out: Buffer, from: number): number {
-  let at = from
-  for (const text of strings) {
-    const length = out.write(text, at + 4, 'utf8')
-    out.writeUInt32LE(length, at)
-    at += 4 + length
-  }
-  return at
-}
-
-/** The inverse of packStrings; undefined where the lengths do not add up. */
-function unpackStrings(from: Buffer, start: number, end: number): string[] | undefined {
-  const strings: string[] = []
-  let at = start
-  while (at < end) {
-    if (at + 4 > end) return undefined
-    const next = at + 4 + from.readUInt32LE(at)
-    if (next > end) return undefined
-    strings.push(from.toString('utf8', at + 4, next))
-    at = next
-  }
-  return strings
-}
 
 /** Whether the digest inside is this one. A loop, as a call of the runtime's and its text take longer. */
 function isOf(from: Buffer, digest: Digest): boolean {
@@ -203,7 +191,9 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
   const frameAt = headersAt + fields.getUint32(base + 48, true)
   const bodyAt = frameAt + fields.getUint32(base + 52, true)
   const bodyEnd = bodyAt + fields.getUint32(base + 56, true)
-  if (bodyEnd !== end || frameAt - headersAt > MAX_HEADER_BYTES) return undefined
+  const flags = from[3] as number
+  const trailers = trailersIn(from, flags, bodyEnd, end)
+  if (!trailers || frameAt - headersAt > MAX_HEADER_BYTES) return undefined
 
   const createdAt = fields.getFloat64(base + 60, true)
   const ttlMs = fields.getFloat64(base + 68, true)
@@ -211,9 +201,8 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
   const sieMs = fields.getFloat64(base + 84, true)
   const isTimed = isDuration(createdAt) && isDuration(ttlMs) && isDuration(swrMs) && isDuration(sieMs)
   const headers = headersOf(from, headersAt, frameAt)
-  const flags = from[3] as number
   const status = statusOf(fields, base)
-  if (!isTimed || !headers || headers.length % 2 !== 0 || status === 0) return undefined
+  if (!isTimed || !headers || status === 0) return undefined
   if (!areFlags(flags, bodyAt - frameAt)) return undefined
 
   const entry: { -readonly [K in keyof Entry]: Entry[K] } = {
@@ -231,11 +220,21 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
     form: from[39] as number,
   }
   if (flags & FLAG_FRAME) entry.frame = from.subarray(frameAt, bodyAt)
+  if (trailers !== NONE) entry.trailers = trailers
   return entry
 }
 
+/** The fields behind the body; undefined: what stands there does not add up. */
+function trailersIn(from: Buffer, flags: number, bodyEnd: number, end: number): RawPairs | undefined {
+  if ((flags & FLAG_TRAILERS) === 0) return bodyEnd === end ? NONE : undefined
+  const size = end - LENGTH - bodyEnd
+  if (size <= 0 || size > MAX_HEADER_BYTES || from.readUInt32LE(end - LENGTH) !== size) return undefined
+  const trailers = unpackStrings(from, bodyEnd, end - LENGTH)
+  return trailers && areFields(trailers) ? trailers : undefined
+}
+
 function areFlags(flags: number, frameBytes: number): boolean {
-  return flags <= 7 && ((flags & FLAG_FRAME) !== 0 || frameBytes === 0)
+  return flags <= FLAGS && ((flags & FLAG_FRAME) !== 0 || frameBytes === 0)
 }
 
 /** 0: none that an answer may have. */
@@ -256,19 +255,6 @@ function headersOf(from: Buffer, start: number, end: number): RawPairs | undefin
   if (size <= MAX_KNOWN_BYTES)
     known = { bytes: Buffer.copyBytesFrom(from, start, size), headers: Object.freeze(headers) }
   return headers
-}
-
-/** What frames a message or belongs to a connection is made for each answer, and never kept. */
-const FRAMING =
-  /^(?:connection|content-length|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i
-
-/** Whether they can be written as they are: whoever checksummed them may not be this code. */
-function areFields(headers: readonly string[]): boolean {
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i] as string
-    if (!isFieldName(name) || FRAMING.test(name) || !isFieldValue(headers[i + 1] ?? '')) return false
-  }
-  return true
 }
 
 /** A loop, as for some dozen bytes a call of the runtime's takes longer. */

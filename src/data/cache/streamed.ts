@@ -4,6 +4,7 @@
  */
 import { headerAll } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
+import type { Protocol } from '../../protocol/protocol.ts'
 
 const TYPES = new Set([
   'application/connect+json',
@@ -22,8 +23,10 @@ const TYPES = new Set([
   'text/event-stream',
 ])
 
-/** Told once a head. */
-export function isStreamed({ headers, notes = {} }: Pick<Reply, 'headers' | 'notes'>): boolean {
+/** By the dialect's own word, or by the media type; that is told once a head. */
+export function isStreamed(reply: Reply, protocol?: Pick<Protocol, 'isStream'>): boolean {
+  if (protocol?.isStream) return protocol.isStream(reply)
+  const { headers, notes = {} } = reply
   notes.isStream ??= headerAll(headers, 'content-type').some(isStream) || isUnbuffered(headers)
   return notes.isStream
 }

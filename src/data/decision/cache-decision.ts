@@ -10,7 +10,7 @@ import { anybodys } from '../http-cache/invalidation.ts'
 import type { HttpSeeds } from '../http-cache/variant-store.ts'
 import type { Keyed, Keyer, Seed } from '../key/keyer.ts'
 import { encodingOf, rawPrefix } from '../key/raw.ts'
-import { isHttpCached, type Matched } from '../route/routes.ts'
+import { isHttpCached, isOpen, type Matched, type OpenMatched } from '../route/routes.ts'
 import { bypassReason } from './bypass.ts'
 
 export interface CacheDecision {
@@ -32,15 +32,34 @@ export interface DecisionKey {
   readonly prefix: string
 }
 
+/**
+ * What an answer was found for, where the head alone does not say it since the body names the model: it is checked before
+ * the answer is given again.
+ */
+export type FoundFor = Pick<CacheDecision, 'matched' | 'revision'>
+
+/** Whether the route is one of the head's under its settings, and nothing was purged or deployed in between. */
+export function stillHolds({ matched, revision }: FoundFor, head: CacheDecision): boolean {
+  return (
+    revision === head.revision &&
+    head.matched.candidates?.some(({ route }) => route === matched.route) === true
+  )
+}
+
 /** On a head. */
 export interface DecisionNotes {
   decision?: CacheDecision
 }
 
 export interface CacheDecisions {
+  /** As `of`, for a head that leaves the model to the body. */
+  open(call: Keyed, matched: OpenMatched, notes?: DecisionNotes): CacheDecision
   /** What stands for the head that the notes are on, where that has been worked out. */
   known(matched: Matched, notes: DecisionNotes): CacheDecision | undefined
-  /** What stands for the head that the notes are on; a promise where an epoch or token must be asked for first. */
+  /**
+   * What stands for the head that the notes are on; a promise where an epoch or token must be asked for first. Of an open
+   * route only what is found under a head and a body hangs on it, never an answer.
+   */
   of(call: Keyed, matched: Matched, notes?: DecisionNotes): CacheDecision | Promise<CacheDecision>
   /** The same for a call that is taken to wish something else. */
   wishing(call: Keyed, matched: Matched, wish: Directives): CacheDecision | Promise<CacheDecision>
@@ -49,9 +68,11 @@ export interface CacheDecisions {
 export function createCacheDecisions(keyer: Keyer): CacheDecisions {
   return {
     known,
+    open: (call, matched, notes) => (notes && known(matched, notes)) ?? open(call, matched, notes),
     of(call, matched, notes) {
       const before = notes && known(matched, notes)
       if (before) return before
+      if (isOpen(matched)) return open(call, matched, notes)
       return make(call, matched, { wish: parseDirectives(call.headers), notes })
     },
     wishing: (call, matched, wish) => make(call, matched, { wish, notes: undefined }),
@@ -59,6 +80,23 @@ export function createCacheDecisions(keyer: Keyer): CacheDecisions {
 
   function known(matched: Matched, { decision }: DecisionNotes): CacheDecision | undefined {
     return decision?.matched === matched && decision.revision === keyer.revision ? decision : undefined
+  }
+
+  /** By the head alone: where one of its routes may give a kept answer, a repeat of a call may be answered from memory. */
+  function open(call: Keyed, matched: OpenMatched, notes: DecisionNotes | undefined): CacheDecision {
+    const { revision } = keyer
+    const wish = parseDirectives(call.headers)
+    const isKept = matched.candidates.some(
+      (candidate) =>
+        !isHttpCached(call, candidate) &&
+        bypassReason({ ...call, body: NOTHING }, candidate, wish) === undefined,
+    )
+    const digest = keyer.head(call, matched)
+    const seed = { digest, shared: true, writable: false }
+    const key = isKept ? { seed, prefix: rawPrefix(digest, encodingOf(call)) } : undefined
+    const decision = { matched, revision, wish, key }
+    if (notes) notes.decision = decision
+    return decision
   }
 
   function make(

@@ -2,12 +2,11 @@
  * One request at a door, and the way its answer goes back. Both doors, the strict fast one and node:http, give
  * requests in this form, so that routing, deadlines, faults and answers are written once.
  */
-import type { RawPairs, Target, WholeBody } from '../../core/call.ts'
+import type { RawPairs, WholeBody } from '../../core/call.ts'
 import type { Fields } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
-import type { Protocol } from '../../protocol/protocol.ts'
 import type { CacheDecision } from '../decision/cache-decision.ts'
-import type { Route } from '../route/routes.ts'
+import type { Matched } from '../route/routes.ts'
 
 export type DoorName = 'fast' | 'http'
 
@@ -27,7 +26,7 @@ export interface HeadNotes {
   timeout?: number
   /** The settings under which `matched` was found; other settings route anew. */
   live?: object
-  matched?: { readonly route: Route; readonly protocol: Protocol; readonly target: Target }
+  matched?: Matched
   /** It has come more than once with a call that was answered at once. */
   isRepeated?: boolean
   /** What it decides about its calls, as long as keys are made of the same. */

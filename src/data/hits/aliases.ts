@@ -5,16 +5,24 @@
  */
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { FoundFor } from '../decision/cache-decision.ts'
 import { Hot } from './hot.ts'
 
-/** About 18,000 aliases. */
+/** About 16,000 aliases. */
 const MAX_BYTES = 8 * 1024 * 1024
-const BYTES = 64
+const BYTES = 112
 /** An alias is right for as long as its key is; this only bounds how long an unused one stays. */
 const LIFE_MS = 24 * 3_600_000
 
+export interface Alias {
+  /** The key of the whole call. */
+  readonly whole: Digest
+  /** Undefined: the digest of the raw bytes says it. */
+  readonly of: FoundFor | undefined
+}
+
 export class Aliases {
-  readonly #hot: Hot<Digest>
+  readonly #hot: Hot<Alias>
   readonly #clock: Clock
 
   constructor(clock: Clock) {
@@ -22,8 +30,7 @@ export class Aliases {
     this.#clock = clock
   }
 
-  /** The key of the whole call. */
-  get(raw: Digest): Digest | undefined {
+  get(raw: Digest): Alias | undefined {
     return this.#hot.get(raw)
   }
 
@@ -32,8 +39,14 @@ export class Aliases {
     this.#hot.delete(raw)
   }
 
-  set(raw: Digest, whole: Digest): void {
-    if (this.#hot.get(raw) !== whole)
-      this.#hot.set(raw, whole, { bytes: BYTES, expiresAt: this.#clock.now() + LIFE_MS })
+  set(raw: Digest, whole: Digest, of?: FoundFor): void {
+    const known = this.#hot.get(raw)
+    // Another revision or other settings, though all else be equal.
+    const isKnown = known?.whole === whole && isSame(known.of, of)
+    if (!isKnown) this.#hot.set(raw, { whole, of }, { bytes: BYTES, expiresAt: this.#clock.now() + LIFE_MS })
   }
+}
+
+function isSame(a: FoundFor | undefined, b: FoundFor | undefined): boolean {
+  return a?.revision === b?.revision && a?.matched.route === b?.matched.route
 }

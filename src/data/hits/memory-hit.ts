@@ -9,7 +9,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
-import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
+import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision/cache-decision.ts'
 import type { HttpExchange } from '../exchange/exchange.ts'
 import { MAX_TEXT_BODY_BYTES, ReadyText } from '../exchange/ready-text.ts'
 import { digestOfPieces } from '../key/raw.ts'
@@ -121,8 +121,10 @@ export class MemoryHits implements MemoryHit {
   #write(answer: ReadyAnswer, { head, decision }: KnownHead, line: AnswerLine, began: number): boolean {
     const { admission, memory, observer, clock } = this.#parts
     const wall = clock.wall()
-    const { wish, matched } = decision
-    if (judge(answer, wish, wall) !== 'fresh') return false
+    const { of } = answer
+    if (judge(answer, decision.wish, wall) !== 'fresh' || (of && !stillHolds(of, decision))) return false
+    // A text of a known length has no place for fields behind it.
+    if (answer.reply.trailers) return false
     if (admission.admit(callerOf(head.notes.principal, line.peer), 'answer') !== 'allowed') return false
     answer.text ??= new ReadyText(answer, memory)
     const whole = answer.reply.body as Uint8Array
@@ -132,6 +134,7 @@ export class MemoryHits implements MemoryHit {
     )
     this.#outcome.ageMs = ageMs(answer, wall)
     this.#outcome.ttlMs = remainingMs(answer, wall)
+    const { matched } = of ?? decision
     const told = this.#told
     told.route = matched.route.name
     told.protocol = matched.protocol.name

@@ -7,11 +7,14 @@ import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Entry } from '../cache/entry.ts'
+import type { FoundFor } from '../decision/cache-decision.ts'
 import { MAX_TEXT_BODY_BYTES, type ReadyText } from '../exchange/ready-text.ts'
 import { Hot, type HotEntry } from './hot.ts'
 
 export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
   readonly reply: Reply
+  /** Undefined: the digest says it. */
+  readonly of?: FoundFor | undefined
   /** Made with the first hit that is written in one piece. */
   text?: ReadyText
 }
@@ -52,7 +55,7 @@ export class ReadyAnswers {
   }
 
   /** `entries`: what the reply was made from. */
-  set(raw: Digest, reply: Reply, entries: readonly Entry[]): void {
+  set(raw: Digest, reply: Reply, entries: readonly Entry[], of?: FoundFor): void {
     if (!(reply.body instanceof Uint8Array) || reply.body.length > MAX_BODY_BYTES || entries.length === 0)
       return
     let createdAt = Number.POSITIVE_INFINITY
@@ -67,7 +70,7 @@ export class ReadyAnswers {
     const bytes = length + (length <= MAX_TEXT_BODY_BYTES ? length : 0) + OVERHEAD_BYTES
     this.#missed = undefined
     const life = { bytes, expiresAt: this.#clock.now() + left }
-    this.#hot.set(raw, { reply, createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }, life)
+    this.#hot.set(raw, { reply, of, createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }, life)
   }
 
   delete(raw: Digest): void {

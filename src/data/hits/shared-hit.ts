@@ -10,18 +10,21 @@ import type { Answered, Observer } from '../../core/observer.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { lastOf } from '../../lib/memo.ts'
-import { ageMs, remainingMs } from '../cache/entry.ts'
+import { ageMs, remainingMs, replyOf } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
-import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
+import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision/cache-decision.ts'
 import type { HttpExchange } from '../exchange/exchange.ts'
 import { HitHead } from '../exchange/hit-head.ts'
+import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
+import { clientFields } from '../http/headers.ts'
+import { toldFields } from '../http/status.ts'
 import { rawDigest } from '../key/raw.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { Live, Matched } from '../route/routes.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
-import type { Aliases } from './aliases.ts'
+import type { Alias, Aliases } from './aliases.ts'
 import type { ReadyAnswers } from './ready.ts'
 
 export interface SharedHitParts {
@@ -46,12 +49,10 @@ export type SharedHit = (exchange: HttpExchange, otherwise: Otherwise) => boolea
 /** A request that waits for the tiers. */
 interface WaitingRequest {
   readonly exchange: HttpExchange
-  readonly matched: Matched
   readonly decision: CacheDecision
   readonly body: Uint8Array
   readonly raw: Digest
-  /** What the alias names. */
-  readonly whole: Digest
+  readonly alias: Alias
   /** Monotonic milliseconds. */
   readonly began: number
   /** Of the cache. */
@@ -69,7 +70,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     const caller = callerOf(exchange.notes.principal, exchange.peer)
     if (admission.admit(caller, 'answer') !== 'allowed') return false
     exchange.gone = () => left(parts, waiting)
-    cache.seek(waiting.whole, (found) => settle(waiting, found))
+    cache.seek(waiting.alias.whole, (found) => settle(waiting, found))
     return true
   }
 
@@ -77,7 +78,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     const { exchange, decision, raw } = waiting
     if (exchange.gone === undefined) return
     exchange.gone = undefined
-    const isOurs = found !== undefined && parts.mayGive(waiting.matched, found.entry)
+    const isOurs = found !== undefined && parts.mayGive(matchedOf(waiting), found.entry)
     const freshness = isOurs ? judge(found.entry, decision.wish, clock.wall()) : 'dead'
     if (found && freshness === 'fresh' && answered(waiting, found)) return
     // What the key leads to is not there: whoever stores it names it again.
@@ -87,12 +88,13 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
   }
 
   function answered(waiting: WaitingRequest, { entry, tier }: CacheHit): boolean {
-    const { exchange, matched, decision, body, raw, mark } = waiting
-    const { status, headers, form } = entry
+    const { exchange, decision, body, raw, alias, mark } = waiting
+    const matched = matchedOf(waiting)
+    const { form } = entry
     const { headers: fields = [], query = '' } = exchange.notes
     const call = { headers: fields, query, body }
-    const reply = matched.protocol.address({ status, headers, body: entry.body }, call, undefined, { form })
-    if (!reply || !(reply.body instanceof Uint8Array)) return false
+    const reply = matched.protocol.address(replyOf(entry), call, undefined, { form })
+    if (!reply || !isWholeReply(reply)) return false
     const wall = clock.wall()
     const outcome = {
       kind: 'hit' as const,
@@ -106,12 +108,16 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
       left: Math.ceil(outcome.ttlMs / SECOND),
     }
     const { length } = reply.body
-    const head = headOf(reply, tier)
-    if (!head) return false
-    const sent = head.hasBody ? reply.body : undefined
-    exchange.answerText?.(reply.status, (connection) => head.at(times, length, connection), sent)
+    if (reply.trailers) {
+      sendWhole(exchange, reply, clientFields(reply), toldFields(outcome))
+    } else {
+      const head = headOf(reply, tier)
+      if (!head) return false
+      const sent = head.hasBody ? reply.body : undefined
+      exchange.answerText?.(reply.status, (connection) => head.at(times, length, connection), sent)
+    }
     observer.answered(toldOf(waiting, clock.now(), { status: reply.status, outcome }))
-    if (!decision.wish.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry])
+    if (!decision.wish.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry], alias.of)
     return true
   }
 }
@@ -134,9 +140,14 @@ function waitingOf(
   const body = exchange.whole(settings.maxBodyBytes, unheard)
   if (!(body instanceof Uint8Array)) return undefined
   const raw = rawDigest(decision.key.prefix, body)
-  const whole = aliases.get(raw)
-  if (whole === undefined || cache.peek(whole)) return undefined
-  return { exchange, matched, decision, body, raw, whole, began: clock.now(), mark: cache.mark(), otherwise }
+  const alias = aliases.get(raw)
+  if (!alias || cache.peek(alias.whole) || (alias.of && !stillHolds(alias.of, decision))) return undefined
+  return { exchange, decision, body, raw, alias, began: clock.now(), mark: cache.mark(), otherwise }
+}
+
+/** The route and target that the answer is for. */
+function matchedOf({ alias, decision }: WaitingRequest): Matched {
+  return (alias.of ?? decision).matched
 }
 
 /** The client has left: what the tiers say is for nobody. */
@@ -150,10 +161,12 @@ function left({ observer, clock }: SharedHitParts, waiting: WaitingRequest): voi
 }
 
 function toldOf(
-  { exchange, matched, began }: WaitingRequest,
+  waiting: WaitingRequest,
   now: number,
   result: Pick<Answered, 'status' | 'outcome' | 'fault'>,
 ): Answered {
+  const { exchange, began } = waiting
+  const matched = matchedOf(waiting)
   return {
     door: exchange.door,
     route: matched.route.name,

@@ -13,7 +13,7 @@ import { urlDigest } from './node.ts'
 import type { VariantStore } from './variant-store.ts'
 
 export interface InvalidationParts {
-  readonly keyer: Keyer
+  readonly keyer: Omit<Keyer, 'head'>
   readonly route: Router
   readonly written: VariantStore['written']
   readonly clock: Clock

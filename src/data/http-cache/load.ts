@@ -10,6 +10,7 @@ import type { Answer, Outcome, Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { collected, type Incoming, letGo } from '../backend/incoming.ts'
+import { type BodyReader, SharedBody } from '../backend/shared-body.ts'
 import type { Entry } from '../cache/entry.ts'
 import { isStreamed } from '../cache/streamed.ts'
 import type { StoreOptions } from '../cache/tiered.ts'
@@ -22,7 +23,6 @@ import { answerTo, asking, validatorsOf } from './conditions.ts'
 import { keptFields, updatedFields } from './fields.ts'
 import { type Keeping, keepingOf, type ResponseHead } from './keep.ts'
 import { askedDigest, type UrlNode } from './node.ts'
-import { Tee } from './tee.ts'
 import type { FetchedResponse, HttpLookup, UrlState, VariantStore } from './variant-store.ts'
 
 /** What a load brought to those who wait for it. */
@@ -143,7 +143,7 @@ class Loading {
     const isHere = body instanceof Uint8Array || body.isComplete
     const isFit = isDelimited(reply) && !isStreamed(reply) && Number(length ?? 0) <= maxEntryBytes
     if (!isFit || !this.#keeping(reply, delivered.backend)) return this.#passed(reply)
-    if (!isHere && length === undefined) return this.#teed(delivered)
+    if (!isHere && length === undefined) return this.#shared(delivered)
     const { complete, bytes } = await collected(body, maxEntryBytes)
     if (!complete) return this.#passed(reply)
     const kept = this.#keep(delivered, bytes)
@@ -158,11 +158,14 @@ class Loading {
   }
 
   /** How long it will be nobody knows: it goes on while it is collected. */
-  async #teed(delivered: UpstreamResponse): Promise<void> {
+  async #shared(delivered: UpstreamResponse): Promise<void> {
     const { reply } = delivered
-    const tee = new Tee(reply.body as Incoming, this.#cache.maxEntryBytes)
-    this.#leader.first({ reply: { ...reply, body: tee }, outcome: this.#fetched(reply.status, undefined) })
-    const bytes = await tee.collected()
+    const shared = new SharedBody(reply.body as Incoming, this.#cache.maxEntryBytes)
+    // Others wait for it to be kept, whether its first reader stays or not.
+    const release = shared.hold()
+    const body = shared.join() as BodyReader
+    this.#leader.first({ reply: { ...reply, body }, outcome: this.#fetched(reply.status, undefined) })
+    const bytes = await shared.collected().finally(release)
     const kept = bytes && this.#keep(delivered, bytes)
     this.#leader.landed(kept ? { kind: 'kept', ...kept, status: reply.status } : { kind: 'none' })
   }

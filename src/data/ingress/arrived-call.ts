@@ -15,8 +15,8 @@ export class ArrivedCall implements Call {
   readonly headers: RawPairs
   readonly host: string
   readonly principal: string
-  readonly target: Target
-  readonly deadline: number
+  target: Target
+  deadline: number
   body: Body = NOTHING
   readonly #exchange: HttpExchange
   readonly #mintId: () => string
@@ -58,6 +58,12 @@ export class ArrivedCall implements Call {
       if (this.#reason) this.#cancel.abort(this.#reason)
     }
     return this.#cancel
+  }
+
+  /** The body has named the model, and another route's time may be the call's. */
+  settle(target: Target, deadline: number): void {
+    this.target = target
+    this.deadline = deadline
   }
 
   abort(reason: GatewayError): void {

@@ -3,22 +3,26 @@
  * into HTTP, in the client's own dialect.
  */
 import { type Body, type Call, isWhole, type WholeBody } from '../../core/call.ts'
+import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { Answer, Outcome, Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib/deferred.ts'
 import type { Timer, Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
+import { isWholeReply, sendWhole, type WholeReply } from '../exchange/whole-answer.ts'
 import { type MemoryHit, never } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
 import { tooLarge } from '../http/body.ts'
 import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
 import { proxyStatus, toldFields } from '../http/status.ts'
-import { isKept, keepable, type Live, type Matched } from '../route/routes.ts'
+import { isKept, isOpen, keepable, type Live, type Matched, type OpenMatched } from '../route/routes.ts'
+import { settle, settleSteps } from '../route/settle.ts'
 import { parseTarget } from '../route/target.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
 import { ArrivedCall, fieldsOf, timeoutOf } from './arrived-call.ts'
@@ -100,7 +104,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       const matched = this.#route(settings)
       this.#matched = matched
       checkQuery({ method: exchange.method, target: matched.target, headers: fieldsOf(exchange) })
-      const timeout = Math.min(matched.route.timeout, timeoutOf(exchange))
+      const timeout = Math.min(longestTimeout(matched), timeoutOf(exchange))
       this.#timeoutMs = timeout
       const call = new ArrivedCall(exchange, matched.target, {
         began: this.#began,
@@ -112,8 +116,9 @@ class RequestHandler implements Timer, Listener<Answer> {
       wheel.arm(this, timeout, this.#began)
       const body = bodyOf(exchange, matched, { call, maxBytes: settings.maxBodyBytes })
       if (body instanceof Promise)
-        body.then((bytes) => this.#ask(bytes)).catch((error: unknown) => this.#fail(error))
-      else this.#ask(isWhole(body) ? body : this.#stream.heard(body))
+        body.then((bytes) => this.#arrived(bytes)).catch((error: unknown) => this.#fail(error))
+      else if (isWhole(body)) this.#arrived(body)
+      else this.#ask(this.#stream.heard(body))
     } catch (error) {
       this.#fail(error)
     }
@@ -127,6 +132,36 @@ class RequestHandler implements Timer, Listener<Answer> {
     if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
     Object.assign(notes, { path, query, host, live, matched } satisfies HeadNotes)
     return matched
+  }
+
+  /** All of the body is here. */
+  #arrived(body: WholeBody): void {
+    const matched = this.#matched as Matched
+    if (!isOpen(matched)) this.#ask(body)
+    else if (body instanceof Chunks) this.#settleLong(matched, body)
+    else this.#settled(settle(matched, body), body)
+  }
+
+  #settleLong(matched: OpenMatched, body: Chunks): void {
+    cooperatively(settleSteps(matched, body), (this.#call as ArrivedCall).signal)
+      .then((settled) => this.#settled(settled, body))
+      .catch((error: unknown) => this.#fail(error))
+  }
+
+  /** The body has named the model, and with it the route, whose time counts from the beginning. */
+  #settled(matched: Matched | undefined, body: WholeBody): void {
+    const { method } = this.#exchange
+    const call = this.#call as ArrivedCall
+    if (!matched)
+      throw new GatewayError(
+        'unknownRoute',
+        `no route matches ${method} ${call.path} and the model in its body`,
+      )
+    this.#matched = matched
+    this.#timeoutMs = Math.min(matched.route.timeout, timeoutOf(this.#exchange))
+    call.settle(matched.target, this.#began + this.#timeoutMs)
+    this.#parts.wheel.arm(this, this.#timeoutMs, this.#began)
+    this.#ask(body)
   }
 
   #ask(body: Body): void {
@@ -156,8 +191,8 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#outcome = outcome
     const common = clientFields(reply)
     const own = toldFields(outcome)
-    if (reply.body instanceof Uint8Array && !hasTrailers(reply)) {
-      this.#exchange.answer(reply.status, common, own, reply.body)
+    if (isWholeReply(reply)) {
+      sendWhole(this.#exchange, reply, common, own)
       this.#end(undefined)
     } else {
       const { signal } = this.#call as ArrivedCall
@@ -215,7 +250,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     const reply: Reply = this.#matched ? this.#matched.protocol.fault(fault) : problem(fault)
     const own = ['Proxy-Status', proxyStatus(fault)]
     if (fault.fault.retry === 'later') own.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
-    this.#exchange.answer(reply.status, { pairs: reply.headers }, own, reply.body as Uint8Array)
+    sendWhole(this.#exchange, reply as WholeReply, { pairs: reply.headers }, own)
   }
 
   #end(fault: GatewayError | undefined): void {
@@ -237,16 +272,18 @@ class RequestHandler implements Timer, Listener<Answer> {
   }
 }
 
-/** They follow a body that is chunked, and there is no other place for them. */
-function hasTrailers({ trailers }: Reply): boolean {
-  return trailers !== undefined && trailers().length > 0
-}
-
 const NOT_ASKED: Outcome = { kind: 'none' }
 
 const NOTHING = new Uint8Array(0)
 
-/** Whole where the route may cache the call or nothing is left to come, streaming otherwise. */
+/** A call whose body tells the route has the time of the most patient one until it has come. */
+function longestTimeout(matched: Matched): number {
+  return isOpen(matched)
+    ? Math.max(...matched.candidates.map(({ route }) => route.timeout))
+    : matched.route.timeout
+}
+
+/** Whole where the route may cache the call or hangs on the body, or nothing is left to come, streaming otherwise. */
 function bodyOf(
   exchange: HttpExchange,
   matched: Matched,
@@ -256,7 +293,9 @@ function bodyOf(
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
   if (length === 0) return NOTHING
   const keyed = matched.route.cache !== undefined && keepable(matched) && isKept(exchange.method)
-  return keyed || exchange.isHere ? exchange.whole(maxBytes, () => call.signal) : exchange.stream(maxBytes)
+  return keyed || isOpen(matched) || exchange.isHere
+    ? exchange.whole(maxBytes, () => call.signal)
+    : exchange.stream(maxBytes)
 }
 
 /** An answer that came too late: what is still on its way is not waited for. */

@@ -7,7 +7,7 @@ import { folded } from '../../core/fields.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
-import type { Matched } from '../route/routes.ts'
+import type { Matched, OpenMatched } from '../route/routes.ts'
 import type { DeploymentToken } from './deployed.ts'
 import type { Deployments } from './deployment.ts'
 import { namesOfCall } from './epoch-names.ts'
@@ -42,6 +42,11 @@ export interface Keyer {
   /** While it stays the same, equal heads have equal seeds. */
   readonly revision: number
   seed(call: Keyed, matched: Matched): Seed | Promise<Seed>
+  /**
+   * A digest of all that a head says for the routes that its calls may be for, as far as a body does not say it: what is
+   * found under it and a body is for the route and deployment that it was found for (`FoundFor`).
+   */
+  head(call: Keyed, open: OpenMatched): Digest
 }
 
 /** What a call may spend of the time it has on its key: most is for the backend. */
@@ -67,6 +72,7 @@ export function createKeyer({ epochs, deployments, clock }: KeyerParts): Keyer {
       const loading = [epochs.load(names), deployments.load(route.pool, target, withinMs)] as const
       return Promise.all(loading).then(([loaded, deployment]) => digest(call, matched, deployment, loaded))
     },
+    head: headDigest,
   }
 }
 
@@ -95,6 +101,18 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
     shared: epochs.shared && deployment.shared,
     writable: epochs.shared && deployment.writable,
   }
+}
+
+function headDigest(call: Keyed, { candidates }: OpenMatched): Digest {
+  const writer = new FieldWriter()
+  writer.add(SCHEMA, 'head', call.method, call.host, call.path, call.query, call.principal)
+  writer.list(headerAll(call.headers, 'origin'))
+  writer.list(meaningOf(call.headers).choosing)
+  for (const { route, protocol, target } of candidates) {
+    writer.add(route.name, route.pool, protocol.name, target.verb, route.cache?.scope ?? '')
+    for (const name of route.cache?.vary ?? []) writer.list([name, ...spellings(call.headers, name)])
+  }
+  return digestOf(writer.text)
 }
 
 /**

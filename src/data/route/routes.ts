@@ -69,6 +69,18 @@ export interface Matched {
   readonly route: Route
   readonly protocol: Protocol
   readonly target: Target
+  /**
+   * The routes that the call may be for, in their order, while only its body tells which: `settle` picks one when it is
+   * there. Until then the first stands for them. Left out: the route is settled.
+   */
+  readonly candidates?: readonly Matched[]
+}
+
+/** A route that hangs on the model which the body names. */
+export type OpenMatched = Matched & Required<Pick<Matched, 'candidates'>>
+
+export function isOpen(matched: Matched): matched is OpenMatched {
+  return matched.candidates !== undefined
 }
 
 /**
@@ -129,16 +141,19 @@ export function createRouter(routes: readonly Route[]): RouteTable {
     // What the path says, however it is spelled: once for rules, which name things as people do, once for dialects.
     const said = decoded(asked.path) ?? asked.path
     const plain = plainPath(asked.path)
+    const candidates: Matched[] = []
     for (const { route, fits } of compiled) {
-      if (!fits(asked, said)) continue
-      const matched = dialect(route, asked.method, plain)
-      if (
-        matched &&
-        (route.match.model === undefined || glob(route.match.model).test(matched.target.model ?? ''))
-      )
-        return matched
+      const matched = fits(asked, said) ? dialect(route, asked.method, plain) : undefined
+      if (!matched) continue
+      const { isNamedInBody = false, model } = matched.target
+      if (!isNamedInBody && !takesModel(route, model)) continue
+      if (!isNamedInBody && candidates.length === 0) return matched
+      candidates.push(matched)
+      // It takes whatever is named; those behind it are never reached.
+      if (!isNamedInBody || route.match.model === undefined) break
     }
-    return undefined
+    const [first] = candidates
+    return first && { ...first, candidates }
   }
   return Object.assign(find, { fields: new Set(routes.flatMap(fieldsOf)) })
 }
@@ -147,6 +162,11 @@ function fieldsOf({ match, cache }: Route): string[] {
   return [...Object.keys(match.headers ?? {}), ...(cache?.vary ?? [])].map((name) =>
     folded(name.toLowerCase()),
   )
+}
+
+/** `model`: undefined where a call names none. */
+export function takesModel({ match }: Route, model: string | undefined): boolean {
+  return match.model === undefined || glob(match.model).test(model ?? '')
 }
 
 function dialect(route: Route, method: string, path: string): Matched | undefined {

@@ -2,13 +2,14 @@
 import type { Call, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Row } from '../../protocol/protocol.ts'
+import { verdictOf } from '../../protocol/verdict.ts'
 import type { Dispatch } from '../upstream/upstream-call.ts'
 import type { LookupContext } from './lookup-context.ts'
 
 const MAX_BYTES = 16 * 1024 * 1024
 const DEADLINE_MS = 30_000
 
-/** Resolves with a whole 200, or undefined; the caller's own leaving does not end it. */
+/** Resolves with a whole good answer, or undefined; the caller's own leaving does not end it. */
 export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs) {
   return async (context: LookupContext, rows: readonly Row[]): Promise<Reply | undefined> => {
     const { call, matched, plan, body } = context
@@ -22,7 +23,9 @@ export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs
       signal: AbortSignal.timeout(DEADLINE_MS),
       collectBytes: MAX_BYTES,
     })
-    return reply.status === 200 && reply.body instanceof Uint8Array ? reply : undefined
+    return verdictOf(matched.protocol, reply).kind === 'ok' && reply.body instanceof Uint8Array
+      ? reply
+      : undefined
   }
 }
 

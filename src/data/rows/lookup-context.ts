@@ -6,6 +6,7 @@ import type { Reply } from '../../core/reply.ts'
 import type { Plan, Row } from '../../protocol/protocol.ts'
 import type { Directives } from '../cache/directives.ts'
 import type { Entry } from '../cache/entry.ts'
+import type { FoundFor } from '../decision/cache-decision.ts'
 import type { FormPreference } from '../key/forms.ts'
 import type { Seed } from '../key/keyer.ts'
 import type { Matched } from '../route/routes.ts'
@@ -21,7 +22,12 @@ export interface LookupContext extends FormPreference {
   /** The rows the call is answered from; undefined: as a whole. */
   readonly rows: readonly Row[] | undefined
   readonly seed: Seed
+  /** Of seed and body as they came. */
   readonly raw: Digest
+  /** The digest under which a byte-identical repeat is looked for: `raw`, unless the body names the model. */
+  readonly repeat: Digest
+  /** What is kept under `repeat` is for this; undefined: the digest says it. */
+  readonly foundFor: FoundFor | undefined
   readonly lookups: RowLookups
   /** The cache's mark when the call came: what was removed by key since then is not kept from it. */
   readonly began: number

@@ -9,7 +9,7 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Awaitable } from '../../lib/deferred.ts'
 import type { RowAnswer } from '../../protocol/protocol.ts'
 import type { Directives } from '../cache/directives.ts'
-import { ageMs, type Entry, remainingMs } from '../cache/entry.ts'
+import { ageMs, type Entry, remainingMs, replyOf } from '../cache/entry.ts'
 import { besideContent } from '../http/headers.ts'
 import type { Forms } from '../key/forms.ts'
 import type { LookupContext } from '../rows/lookup-context.ts'
@@ -197,13 +197,10 @@ function answerOf({ frame, body }: Entry): RowAnswer {
 function withFields(assembled: Reply, lookups: RowLookups, entries: readonly Entry[]): Reply {
   const own = lookups.items.find((lookup) => lookup.own)?.own
   const fields = own ? besideContent(own) : (entries[0]?.headers ?? NO_FIELDS)
-  if (fields.length === 0) return assembled
-  const trailers = own?.trailers ? { trailers: own.trailers } : {}
-  return { ...assembled, headers: [...assembled.headers, ...fields], ...trailers }
+  const trailers = own?.trailers?.() ?? NO_FIELDS
+  if (fields.length === 0 && trailers.length === 0) return assembled
+  const behind = trailers.length === 0 ? {} : { trailers: () => trailers }
+  return { ...assembled, headers: [...assembled.headers, ...fields], ...behind }
 }
 
 const NO_FIELDS: readonly string[] = []
-
-function replyOf({ status, headers, body }: Entry): Reply {
-  return { status, headers, body }
-}

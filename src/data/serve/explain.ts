@@ -18,7 +18,8 @@ import { endToEnd } from '../http/headers.ts'
 import type { HttpCache } from '../http-cache/http-cache.ts'
 import type { Keyer } from '../key/keyer.ts'
 import { principalOf } from '../key/meaning.ts'
-import type { Matched, Router } from '../route/routes.ts'
+import { isOpen, type Matched, type Router } from '../route/routes.ts'
+import { settle } from '../route/settle.ts'
 import { parseTarget } from '../route/target.ts'
 import type { Splitting } from '../rows/splitting.ts'
 
@@ -74,7 +75,9 @@ export function calledBy(
   const { path, query } = parseTarget(raw)
   const pairs = endToEnd(Object.entries(headers).flat())
   const host = header(pairs, 'host')?.toLowerCase() ?? ''
-  const matched = route({ method, path, host, headers: pairs })
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body
+  const found = route({ method, path, host, headers: pairs })
+  const matched = found && isOpen(found) ? settle(found, bytes) : found
   if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
   const call = {
     id: 'explain',
@@ -86,7 +89,7 @@ export function calledBy(
     peer: '',
     principal: principalOf(pairs),
     target: matched.target,
-    body: typeof body === 'string' ? Buffer.from(body) : body,
+    body: bytes,
     deadline: Number.POSITIVE_INFINITY,
     signal: new Cancel(),
   }

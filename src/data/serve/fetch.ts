@@ -8,8 +8,16 @@ import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
 import type { Row, RowAnswer } from '../../protocol/protocol.ts'
+import { verdictOf } from '../../protocol/verdict.ts'
 import { type BatchCall, Batches, type BatchesParts } from '../batch/batches.ts'
-import { collectable, isOpenEnded, type StorePolicy, saidOf, unstorable } from '../decision/storable.ts'
+import {
+  collectable,
+  isOpenEnded,
+  type StorePolicy,
+  saidOf,
+  unkeepable,
+  unstorable,
+} from '../decision/storable.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { isFresh } from '../http-cache/response-directives.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
@@ -111,14 +119,14 @@ export function createFetch(parts: FetchParts): Fetch {
 
 const NONE: RawPairs = []
 
-function policyOf({ route }: Matched, count: number): StorePolicy {
+function policyOf({ route, protocol }: Matched, count: number): StorePolicy {
   const { maxEntryBytes, vary, heedBackend } = route.cache as RouteCache
-  return { maxEntryBytes: maxEntryBytes * count, vary, heedBackend }
+  return { protocol, maxEntryBytes: maxEntryBytes * count, vary, heedBackend }
 }
 
 /** Whether it was too old already when it came. `at`: wall milliseconds. */
-function isTooOld({ route }: Matched, { reply, ms }: UpstreamResponse, at: number): boolean {
-  return (route.cache as RouteCache).heedBackend && !isFresh(saidOf(reply), { at, delayMs: ms })
+function isTooOld({ route, protocol }: Matched, { reply, ms }: UpstreamResponse, at: number): boolean {
+  return (route.cache as RouteCache).heedBackend && !isFresh(saidOf(reply, protocol), { at, delayMs: ms })
 }
 
 /** Whether the reply to a whole call may be kept; a refusal only where the route remembers refusals. */
@@ -128,14 +136,12 @@ function mayKeep({ matched, plan }: LookupContext, delivered: UpstreamResponse, 
   const { negativeTtl, rows } = route.cache as RouteCache
   const { body } = reply
   if (!(body instanceof Uint8Array) || isTooOld(matched, delivered, at)) return false
-  const negative = negativeTtl > 0 && NEGATIVE.has(reply.status)
-  // A refusal is judged as if it had succeeded: the rest of the head must allow keeping it all the same.
-  if (unstorable(negative ? { ...reply, status: 200 } : reply, policyOf(matched, 1)) !== undefined)
-    return false
+  const { kind, about } = verdictOf(protocol, reply)
+  // What says that the input is wrong, and would say so again.
+  const negative = negativeTtl > 0 && kind === 'refused' && about === 'input'
+  if (!negative && kind !== 'ok') return false
+  if (unkeepable(reply, policyOf(matched, 1)) !== undefined) return false
   // What the dialect does not read, and what no length and no last chunk ends, may have been cut off anywhere.
   if (negative || !protocol.storable) return !isOpenEnded(reply)
   return protocol.storable(reply, body, plan, rows !== 'never')
 }
-
-/** What says that the input is wrong, and would say so again. */
-const NEGATIVE = new Set([400, 404, 413, 415, 422])

@@ -7,10 +7,11 @@ import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
 import type { Row } from '../../protocol/protocol.ts'
+import { verdictOf } from '../../protocol/verdict.ts'
 import type { Entry } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
-import { keptHeaders, rowHeaders, saidOf } from '../decision/storable.ts'
+import { keptHeaders, keptTrailers, rowHeaders, saidOf } from '../decision/storable.ts'
 import type { Claims } from '../flight/claims.ts'
 import type { Load } from '../flight/flights.ts'
 import type { Holding, Leases } from '../flight/leases.ts'
@@ -160,7 +161,7 @@ export class Fill {
     // Of whole calls only.
     const [first] = all as [FetchedAnswer]
     const { reply } = first.delivered
-    if (reply.status !== 200) {
+    if (verdictOf(context.matched.protocol, reply).kind !== 'ok') {
       if (!isLent) return this.#keepRefusal(context, { load, digests }, first, versions[0])
       return this.#landUnkept(context, { load, digests, reply, partial: false })
     }
@@ -200,9 +201,9 @@ export class Fill {
     const { random, clock } = this.#parts
     const { reply, ms } = delivered
     const cached = matched.route.cache as RouteCache
-    const negative = reply.status !== 200
+    const negative = verdictOf(matched.protocol, reply).kind !== 'ok'
     const ttl = (negative ? cached.negativeTtl : cached.ttl) * (1 + cached.jitter * (2 * random() - 1))
-    const said = cached.heedBackend ? saidOf(reply) : NOTHING_SAID
+    const said = cached.heedBackend ? saidOf(reply, matched.protocol) : NOTHING_SAID
     const at = clock.wall()
     // Most say nothing.
     const life: Life =
@@ -212,7 +213,8 @@ export class Fill {
       digest,
       kind: answer ? 'row' : 'reply',
       status: reply.status,
-      headers: answer ? rowHeaders(reply) : keptHeaders(reply),
+      headers: answer ? rowHeaders(reply) : keptHeaders(reply, matched.protocol),
+      trailers: answer ? undefined : keptTrailers(reply, matched.protocol),
       body: answer ? answer.slice : (reply.body as Uint8Array),
       frame: answer?.frame,
       createdAt: life.createdAt,

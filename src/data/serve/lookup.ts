@@ -10,6 +10,7 @@ import type { Digest } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Awaitable, after, all, isAwaitable } from '../../lib/deferred.ts'
+import { isTrouble, verdictOf } from '../../protocol/verdict.ts'
 import { letGo } from '../backend/incoming.ts'
 import type { Entry } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
@@ -245,12 +246,13 @@ export class Lookup {
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === context.began) {
       // Most answers are never asked for again: the first repeat of one makes it ready.
-      if (context.lookups.isKnown) ready.set(context.raw, answer.reply, context.lookups.entries() ?? [])
+      const { repeat, foundFor, lookups, seed } = context
+      if (lookups.isKnown) ready.set(repeat, answer.reply, lookups.entries() ?? [], foundFor)
       // What was fetched goes out with all that the backend said, which is not for those who ask next.
-      else if (ready.get(context.raw)) ready.delete(context.raw)
+      else if (ready.get(repeat)) ready.delete(repeat)
       // Who asks a tier by an alias has read neither the body nor its form.
-      if (!context.rows && !context.wish.noTransform && context.isShown)
-        aliases?.set(context.raw, context.plan.whole)
+      if (!context.rows && !context.wish.noTransform && context.isShown && seed.shared)
+        aliases?.set(repeat, context.plan.whole, foundFor)
     }
     return answer
   }
@@ -260,14 +262,15 @@ export class Lookup {
     const { compose, forward, hitForMiss, refusalOf } = this.#parts
     const { call, matched, lookups } = context
     const reply = replyFor(failure, collapsed ? () => refusalOf(context) : undefined)
-    if (failure.kind === 'failed' ? failure.error.fault.blame !== 'caller' : (reply?.status ?? 0) >= 500) {
+    const isTroubled = reply !== undefined && isTrouble(verdictOf(matched.protocol, reply))
+    if (failure.kind === 'failed' ? failure.error.fault.blame !== 'caller' : isTroubled) {
       const stale = compose.stale(context, reply?.status)
       if (stale) return stale
     }
     if (failure.kind === 'failed') throw failure.error
     if (failure.kind === 'single') for (const { row } of lookups.missing) hitForMiss.set(row.digest)
     // Part of a batch was refused: the caller must hear what the whole batch would have been told.
-    if (!reply || (failure.partial && reply.status < 500)) {
+    if (!reply || (failure.partial && !isTroubled)) {
       letGo(reply?.body)
       return forward(call, matched, 'not cacheable')
     }

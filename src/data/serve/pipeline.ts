@@ -12,21 +12,27 @@
  * joined or loaded on its own, and the answer is put together from its rows. See
  * docs/architecture/life-of-a-call.md.
  */
-import { type Call, isWhole } from '../../core/call.ts'
+import { type Call, isWhole, type WholeBody } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
-import type { Digest } from '../../core/key.ts'
+import { type Digest, digestOf } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
 import type { Plan, Reading } from '../../protocol/protocol.ts'
+import { replyOf } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
-import type { CacheDecision, CacheDecisions } from '../decision/cache-decision.ts'
+import {
+  type CacheDecision,
+  type CacheDecisions,
+  type DecisionKey,
+  stillHolds,
+} from '../decision/cache-decision.ts'
 import type { HeadNotes } from '../exchange/exchange.ts'
 import type { HttpCache } from '../http-cache/http-cache.ts'
 import { type Forms, suits } from '../key/forms.ts'
 import { rawDigest, rawDigestSteps } from '../key/raw.ts'
-import { isHttpWrite, type Matched } from '../route/routes.ts'
+import { isHttpWrite, isOpen, type Matched } from '../route/routes.ts'
 import type { LookupContext, TierMiss } from '../rows/lookup-context.ts'
 import { RowLookups } from '../rows/row-lookups.ts'
 import type { Splitting } from '../rows/splitting.ts'
@@ -53,7 +59,11 @@ export type Pipeline = (
 ) => Answer | Awaitable<Answer>
 
 /** A call of which the head is known. */
-type Opening = Pick<LookupContext, 'call' | 'matched' | 'began'> & { readonly asked: TierMiss | undefined }
+type Opening = Pick<LookupContext, 'call' | 'matched' | 'began'> & {
+  readonly asked: TierMiss | undefined
+  /** What the head alone decides, where the body has named the model. */
+  readonly open: CacheDecision | undefined
+}
 
 /** A call whose key is known as far as its bytes tell it. */
 type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isSought' | 'form' | 'isShown'> & Opening
@@ -88,8 +98,10 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function opened(...[call, matched, notes, asked]: Parameters<Pipeline>): Answer | Awaitable<Answer> {
-    const opening = { call, matched, began: cache.mark(), asked }
-    const decision = decisions.of(call, matched, notes)
+    const head = notes?.matched
+    const open = head && isOpen(head) ? decisions.open(call, head, notes) : undefined
+    const opening = { call, matched, began: cache.mark(), asked, open }
+    const decision = decisions.of(call, matched, open ? undefined : notes)
     return decision instanceof Promise
       ? after(decision, (known) => admitted(opening, known))
       : admitted(opening, decision)
@@ -108,37 +120,60 @@ export function createPipeline(stages: Stages): Pipeline {
     return own instanceof Promise ? after(own, (known) => keyed(opening, known)) : keyed(opening, own)
   }
 
-  function keyed(
-    { call, matched, began, asked }: Opening,
-    decision: CacheDecision,
-  ): Answer | Awaitable<Answer> {
+  function keyed(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
     // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
+    const { call, matched, open } = opening
     const { wish, reason, key } = decision
     const { body } = call
     if (decision.http && isWhole(body)) return http.answer(call, matched, { wish, seeds: decision.http })
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
+    const { prefix } = open?.key ?? key
+    return body instanceof Chunks
+      ? knownLong(opening, decision, body, prefix)
+      : known(opening, decision, body, rawDigest(prefix, body))
+  }
+
+  function knownLong(
+    opening: Opening,
+    decision: CacheDecision,
+    body: Chunks,
+    prefix: string,
+  ): Awaitable<Answer> {
+    const digesting = cooperatively(rawDigestSteps(prefix, body), opening.call.signal)
+    return after(digesting, (repeat) => known(opening, decision, body, repeat))
+  }
+
+  function known(
+    { call, matched, began, asked, open }: Opening,
+    { wish, key, revision }: CacheDecision,
+    body: WholeBody,
+    repeat: Digest,
+  ): Answer | Awaitable<Answer> {
+    const { seed } = key as DecisionKey
+    // Keys that are made of the bytes cover the seed also where what a repeat is found by does not.
+    const raw = open ? digestOf(seed.digest + repeat) : repeat
+    const foundFor = open && { matched, revision }
     // Written out, here and where a context is made of it: to spread an object costs as much as a look-up.
-    const { seed, prefix } = key
-    if (!(body instanceof Chunks))
-      return digested({ call, matched, wish, body, seed, raw: rawDigest(prefix, body), began, asked })
-    const digesting = cooperatively(rawDigestSteps(prefix, body), call.signal)
-    return after(digesting, (raw) => digested({ call, matched, wish, body, seed, raw, began, asked }))
+    return digested({ call, matched, wish, body, seed, raw, repeat, foundFor, began, asked, open })
   }
 
   function digested(found: Known): Answer | Awaitable<Answer> {
     // 2. A byte-identical repeat is answered without a look into the body.
-    const { wish, body, seed, raw } = found
-    const known = wish.noCache || wish.noTransform ? undefined : ready.get(raw)
-    if (known && judge(known, wish, clock.wall()) === 'fresh')
+    const { wish, body, seed, repeat, open } = found
+    const known = wish.noCache || wish.noTransform ? undefined : ready.get(repeat)
+    const isOurs = known !== undefined && (!known.of || (open && stillHolds(known.of, open)))
+    if (isOurs && judge(known, wish, clock.wall()) === 'fresh')
       return { reply: known.reply, outcome: compose.hitOutcome([known], memory, wish) }
 
     // 3. One whose answer only a shared tier may have is looked for there before it is read.
     if (found.asked) return read(found, found.asked)
     if (!aliases || !seed.shared || wish.noCache || wish.noTransform || body instanceof Chunks)
       return read(found)
-    const whole = aliases.get(raw)
-    return whole === undefined || cache.peek(whole) ? read(found) : sought(found, whole)
+    const alias = aliases.get(repeat)
+    if (!alias || cache.peek(alias.whole) || (alias.of && !(open && stillHolds(alias.of, open))))
+      return read(found)
+    return sought(found, alias.whole)
   }
 
   /** The shared tiers' answer to bytes that were read before; what they do not have is read again. */
@@ -149,10 +184,11 @@ export function createPipeline(stages: Stages): Pipeline {
     const freshness = isOurs ? judge(kept.entry, wish, clock.wall()) : 'dead'
     if (!kept || freshness !== 'fresh')
       return read(found, { fallback: freshness === 'dead' ? undefined : kept?.entry })
-    const { status, headers, body, form: own } = kept.entry
-    const reply = matched.protocol.address({ status, headers, body }, call, undefined, { form: own })
+    const { form } = kept.entry
+    const reply = matched.protocol.address(replyOf(kept.entry), call, undefined, { form })
     if (!reply) return read(found, { fallback: undefined })
-    if (!wish.noStore && cache.mark() === found.began) ready.set(found.raw, reply, [kept.entry])
+    if (!wish.noStore && cache.mark() === found.began)
+      ready.set(found.repeat, reply, [kept.entry], found.foundFor)
     return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, wish) }
   }
 
@@ -167,7 +203,7 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function planned(
-    { call, matched, wish, body, seed, raw, began }: Known,
+    { call, matched, wish, body, seed, raw, repeat, foundFor, began }: Known,
     reading: Reading,
     asked: TierMiss | undefined,
   ): Answer | Awaitable<Answer> {
@@ -187,6 +223,8 @@ export function createPipeline(stages: Stages): Pipeline {
       rows,
       seed,
       raw,
+      repeat,
+      foundFor,
       lookups,
       began,
       isSought,

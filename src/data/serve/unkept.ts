@@ -1,6 +1,7 @@
 /** Where an answer goes that may not be kept: to all who wait for the load, to those who asked in the same way, or to one. */
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
+import { verdictOf } from '../../protocol/verdict.ts'
 import { letGo } from '../backend/incoming.ts'
 import type { Load } from '../flight/flights.ts'
 import { callerTimeout } from '../http/deadlines.ts'
@@ -8,14 +9,6 @@ import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-contex
 
 /** How long an answer for one caller alone waits for it, while that caller waits for rows that others load. */
 const TAKE_MS = 1000
-
-/** Statuses that may speak of who asks and not of what is asked. */
-const PERSONAL = new Set([401, 403, 407, 429])
-/** Statuses of a backend that was told of a deadline and could not meet it. */
-const LATE = new Set([408, 504])
-
-/** Statuses that tell of the backend alone, and nothing of the call. */
-const OF_NO_CALL = new Set([429, 502, 503, 504])
 
 export interface UnkeptReply {
   readonly load: Load<LoadResult>
@@ -30,13 +23,16 @@ export function landUnkept(
   { load, digests, reply, partial }: UnkeptReply,
 ): void {
   // A refusal is the same for all who asked in the same way; anything else not to be kept is one caller's own.
+  const { kind, about, retry } = verdictOf(context.matched.protocol, reply)
   const sharable =
-    reply.body instanceof Uint8Array && reply.status !== 200 && !/set-cookie/i.test(reply.headers.join('\n'))
+    reply.body instanceof Uint8Array && kind !== 'ok' && !/set-cookie/i.test(reply.headers.join('\n'))
   if (sharable) {
-    const isForCaller = context.matched.route.cache?.scope === 'shared' && PERSONAL.has(reply.status)
-    const isForTime = LATE.has(reply.status) && callerTimeout(context.call.headers) !== undefined
+    // Of who asks and not of what is asked; of a deadline that the backend was told of, and could not meet.
+    const isForCaller = context.matched.route.cache?.scope === 'shared' && about === 'caller'
+    const isForTime = about === 'time' && callerTimeout(context.call.headers) !== undefined
     const personal = isForCaller || isForTime
-    const said = OF_NO_CALL.has(reply.status) ? 'to all' : refusalOf(context)
+    // What another backend may do better tells of this backend alone, and nothing of the call.
+    const said = retry === 'elsewhere' ? 'to all' : refusalOf(context)
     for (const digest of digests) load.land(digest, { kind: 'reply', reply, partial, personal, said })
     return
   }

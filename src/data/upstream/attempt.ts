@@ -3,9 +3,12 @@
 import { type Call, upstreamMethod } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Observer } from '../../core/observer.ts'
+import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
+import type { Protocol } from '../../protocol/protocol.ts'
+import { type Verdict, verdictOf } from '../../protocol/verdict.ts'
 import type { BackendRequest, BackendResponse } from '../backend/exchange.ts'
 import { type Incoming, letGo } from '../backend/incoming.ts'
 import type { Permit } from '../backend/permit.ts'
@@ -31,6 +34,8 @@ export interface At {
   readonly idleTimeoutMs?: number | undefined
   /** The backend gets the caller's Host. */
   readonly keepsHost: boolean
+  /** What the answer says is said in its words. */
+  readonly protocol: Pick<Protocol, 'verdict' | 'isStream'>
 }
 
 /** A cut hedge is no fault of the backend's. */
@@ -55,11 +60,13 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   readonly #collectBytes: number
   readonly #stalledBefore: number
   readonly #until: SharedDeadline
+  readonly #protocol: At['protocol']
 
   constructor(parts: AttemptParts, call: Call, shipment: UpstreamRequest, at: At) {
     super()
     const { pool, permit, asked, idleTimeoutMs, keepsHost } = at
     this.#parts = parts
+    this.#protocol = at.protocol
     this.#pool = pool
     this.#permit = permit
     this.#collectBytes = shipment.collectBytes
@@ -92,17 +99,17 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   /** The head of an answer is there. */
   onValue({ reply, over, at }: BackendResponse): void {
     const { backend } = this.#permit
-    const { body, status } = reply
+    const { body } = reply
     if (!over || body instanceof Uint8Array) {
-      const ms = this.#end(endingOfStatus(status), at)
+      const ms = this.#end(this.#endingOf(reply), at)
       return this.settle({ reply, backend, ms, at: this.now + ms })
     }
     const ms = this.#parts.clock.now() - this.now
     over.then(
-      (error) => void (error ? this.#ended(asFault(error)) : this.#end(endingOfStatus(status))),
+      (error) => void (error ? this.#ended(asFault(error)) : this.#end(this.#endingOf(reply))),
       () => {},
     )
-    if (this.#collectBytes === 0 || isStreamed(reply)) this.settle({ reply, backend, ms })
+    if (this.#collectBytes === 0 || isStreamed(reply, this.#protocol)) this.settle({ reply, backend, ms })
     else this.#collect({ reply, backend, ms }, body)
   }
 
@@ -117,6 +124,10 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     const failure = asFault(error)
     this.#ended(failure)
     this.settle({ failure })
+  }
+
+  #endingOf(reply: Reply): AttemptOutcome {
+    return ENDINGS[verdictOf(this.#protocol, reply).kind]
   }
 
   #ended(failure: GatewayError): void {
@@ -154,7 +165,11 @@ function endingOf(failure: GatewayError): AttemptOutcome | 'cancelled' | 'lost' 
   return failure.code === 'deadline' || failure.code === 'backendTimeout' ? 'timeout' : 'error'
 }
 
-function endingOfStatus(status: number): AttemptOutcome {
-  if (status === 429 || status === 503) return 'overloaded'
-  return status >= 500 ? 'error' : 'ok'
+/** A caller's mistake is a good ending: the backend did its work. */
+const ENDINGS: Readonly<Record<Verdict['kind'], AttemptOutcome>> = {
+  ok: 'ok',
+  other: 'ok',
+  refused: 'ok',
+  overloaded: 'overloaded',
+  failed: 'error',
 }

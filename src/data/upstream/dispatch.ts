@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Call, isWhole } from '../../core/call.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Awaitable, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
+import { isDone, isTrouble, type Verdict, verdictOf } from '../../protocol/verdict.ts'
 import type { Permit, PermitRequest } from '../backend/permit.ts'
 import type { BackendPool } from '../backend/pool.ts'
 import { Replay } from '../backend/replay.ts'
@@ -124,14 +125,15 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
       asked: this.#asked,
       idleTimeoutMs: this.#matched.route.idleTimeout,
       keepsHost: this.#matched.route.keepsHost === true,
+      protocol: this.#matched.protocol,
     }).start()
   }
 
   /** A try has ended. */
   onValue(result: AttemptResult): void {
     const isAnswer = 'reply' in result
-    if (isAnswer && result.reply.status < 400) return this.#finish(result)
-    const pause = retryAfterMs(result)
+    if (isAnswer && this.#verdict(result).kind === 'ok') return this.#finish(result)
+    const pause = retryAfterMs(result, this.#matched)
     // Who answered may be the second of two.
     if (pause !== undefined && isAnswer) this.#pool.pause(result.backend.slot, pause)
     const turn = this.#turn
@@ -172,7 +174,7 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
 
   #retry(result: AttemptResult): void {
     discard(result)
-    const reason = 'reply' in result ? `status ${result.reply.status}` : result.failure.code
+    const reason = 'reply' in result ? this.#verdict(result).code : result.failure.code
     this.#parts.observer.retried(this.#pool.name, reason)
     this.#turn++
     this.#enter()
@@ -181,7 +183,7 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
   #finish(result: AttemptResult): void {
     if ('failure' in result) return this.fail(result.failure)
     const { at = this.#parts.clock.now() } = result
-    if (result.reply.status < 500) this.#pool.demand.served(at - this.#asked)
+    if (!isTrouble(this.#verdict(result))) this.#pool.demand.served(at - this.#asked)
     this.settle(result)
   }
 
@@ -196,11 +198,15 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
     if (!other) return first
     this.#tried.push(other.backend.slot)
     const second = promised(this.#send(other, cuts[1]))
-    const [winner, at] = await firstGood([first, second])
+    const [winner, at] = await firstGood([first, second], (answer) => this.#verdict(answer))
     pool.hedged(at === 1)
     this.#parts.observer.hedged(pool.name, at === 1 ? 'won' : 'lost')
     cuts[at === 1 ? 0 : 1].abort(LOSER)
     return winner
+  }
+
+  #verdict({ reply }: UpstreamResponse): Verdict {
+    return verdictOf(this.#matched.protocol, reply)
   }
 
   /** Whether another try could still be in time: half of them take no longer than the median. */
@@ -213,9 +219,10 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
 /** The first result that is an answer, with its place; the last one where none is. The loser is let go. */
 async function firstGood(
   tries: readonly [Promise<AttemptResult>, Promise<AttemptResult>],
+  verdict: (answer: UpstreamResponse) => Verdict,
 ): Promise<[AttemptResult, number]> {
   const [result, at] = await Promise.race(tries.map(async (attempt, i) => [await attempt, i] as const))
-  const isGood = 'reply' in result && result.reply.status < 500 && result.reply.status !== 429
+  const isGood = 'reply' in result && isDone(verdict(result))
   const other = tries[1 - at] as Promise<AttemptResult>
   if (isGood) {
     void other.then(discard)

@@ -8,6 +8,7 @@ import { type Call, header, isWhole, type RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Answer } from '../../core/reply.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
+import { verdictOf } from '../../protocol/verdict.ts'
 import { parseDirectives } from '../cache/directives.ts'
 import { keepable, type Matched } from '../route/routes.ts'
 import type { Dispatch, UpstreamResponse } from './upstream-call.ts'
@@ -35,7 +36,9 @@ export function createForward({ dispatch, outgoing, redeployed }: ForwardParts):
     })
     const { deploys } = matched.target
     const known =
-      deploys === undefined ? delivered : deployed(delivered, () => redeployed(matched.route.pool, deploys))
+      deploys === undefined
+        ? delivered
+        : deployed(delivered, matched, () => redeployed(matched.route.pool, deploys))
     return after(known, ({ reply }) => ({
       reply,
       outcome: { kind: 'bypass', reason, status: reply.status },
@@ -46,12 +49,14 @@ export function createForward({ dispatch, outgoing, redeployed }: ForwardParts):
 /** A refusal has changed nothing; a failure may have come behind the change. */
 async function deployed(
   delivered: Awaitable<UpstreamResponse>,
+  { protocol }: Matched,
   redeployed: () => Promise<void>,
 ): Promise<UpstreamResponse> {
   let isRefused = false
   try {
     const come = await delivered
-    isRefused = come.reply.status >= 400 && come.reply.status < 500
+    const { kind, about } = verdictOf(protocol, come.reply)
+    isRefused = kind === 'refused' || about === 'caller'
     return come
   } finally {
     if (!isRefused) await redeployed()

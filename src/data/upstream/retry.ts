@@ -1,5 +1,6 @@
 /** When a call may be sent again, and when not: the one place that decides it. */
 import { header } from '../../core/call.ts'
+import { verdictOf } from '../../protocol/verdict.ts'
 import type { Matched } from '../route/routes.ts'
 import type { AttemptResult } from './upstream-call.ts'
 
@@ -27,21 +28,19 @@ export function repeatable(result: AttemptResult, matched: Matched, { method, tu
     const isIdempotent = IDEMPOTENT.has(method) && matched.route.pure
     return detail.unsent === true || isPure(matched) || isIdempotent
   }
-  const { status } = result.reply
   if (!isPure(matched)) return false
-  // A model that fails on this input will fail again; a backend that is broken will not be asked again. One try tells.
-  return NOT_NOW.has(status) || (status === 500 && turn === 0)
+  const { retry } = verdictOf(matched.protocol, result.reply)
+  return retry === 'elsewhere' || (retry === 'once' && turn === 0)
 }
 
 /** How long the backend asks to be left alone, in milliseconds (RFC 9110, section 10.2.3); undefined: it does not. */
-export function retryAfterMs(result: AttemptResult): number | undefined {
-  if ('failure' in result || !NOT_NOW.has(result.reply.status)) return undefined
+export function retryAfterMs(result: AttemptResult, { protocol }: Matched): number | undefined {
+  if ('failure' in result) return undefined
+  const { retry, retryAfterMs: told } = verdictOf(protocol, result.reply)
+  if (told !== undefined || retry !== 'elsewhere') return told
   const value = header(result.reply.headers, 'retry-after')
   if (value === undefined) return undefined
   if (/^\d{1,6}$/.test(value)) return Number(value) * 1000
   const until = Date.parse(value)
   return Number.isNaN(until) ? undefined : Math.max(0, until - Date.now())
 }
-
-// What says "not now" or "not me", rather than "not this" (RFC 9110, sections 15.6.3 to 15.6.5; RFC 6585, section 4).
-const NOT_NOW = new Set([429, 502, 503, 504])

@@ -1,7 +1,9 @@
+import { header } from '../../../src/core/call.ts'
 import { oip } from '../../../src/protocol/oip/oip.ts'
 import { opaque } from '../../../src/protocol/opaque.ts'
 import { tfserving } from '../../../src/protocol/tfserving/tfserving.ts'
 import { protocolContract } from '../../../src/testing/protocol.ts'
+import { slip } from '../../support/slip.ts'
 
 protocolContract(tfserving, {
   path: '/v1/models/m:predict',
@@ -39,4 +41,15 @@ protocolContract(opaque, {
   body: 'three rows, as far as anybody knows',
   shorter: '',
   answer: '',
+})
+
+// Not one of ours: what the built-in ones have not.
+protocolContract(slip, {
+  path: '/slip',
+  body: 'model m@2\n1\n2\n3\n',
+  shorter: 'model m@2\n1\n2\n',
+  answer: 'm@2:2\nm@2:4\nm@2:6\n',
+  fields: ['Slip-Status', '0'],
+  named: { model: 'm', version: '2' },
+  told: ({ headers }) => ({ message: decodeURIComponent(header(headers, 'slip-message') ?? '') }),
 })

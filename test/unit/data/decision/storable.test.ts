@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { keptHeaders, unstorable } from '../../../../src/data/decision/storable.ts'
+import { keptHeaders, saidOf, unstorable } from '../../../../src/data/decision/storable.ts'
+import { NOTHING_SAID } from '../../../../src/data/http-cache/response-directives.ts'
+import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 
-const policy = { maxEntryBytes: 100, vary: ['x-tenant'], heedBackend: true }
+const policy = { protocol: tfserving, maxEntryBytes: 100, vary: ['x-tenant'], heedBackend: true }
 const reply = (headers: string[], status = 200) => ({ status, headers, body: Buffer.from('{}') })
 
 describe('an answer is kept', () => {
@@ -23,6 +25,21 @@ it('is kept of servers that say no-store without meaning it, but for their cooki
   const head = { ...reply(headers), notes: {} }
   expect(unstorable(head, careless)).toBeUndefined()
   expect(unstorable(head, policy)).toContain('private')
+})
+
+it("takes what a dialect's servers say of every answer for nothing said, and heeds whatever else they say", () => {
+  const habits = ['Cache-Control', 'no-store, private', 'Expires', 'Thu, 01 Jan 1970 00:00:00 UTC']
+  const own = { ...policy, protocol: { habits } }
+  const usual = ['cache-control', 'no-store, private', 'expires', 'Thu, 01 Jan 1970 00:00:00 UTC']
+  const head = { ...reply(usual), notes: {} }
+  expect(unstorable(head, own)).toBeUndefined()
+  expect(saidOf(head, own.protocol)).toBe(NOTHING_SAID)
+  // The same head of the same backend, on a route of another dialect, before and after.
+  expect(unstorable(head, policy)).toContain('private')
+  expect(unstorable(head, own)).toBeUndefined()
+  expect(unstorable(reply(['Cache-Control', 'no-store']), own)).toContain('no-store')
+  expect(unstorable(reply([...usual, 'Cache-Control', 'private']), own)).toContain('private')
+  expect(unstorable(reply([...usual, 'Set-Cookie', 'a=b']), own)).toBe('set-cookie')
 })
 
 describe('an answer is not kept', () => {
@@ -60,5 +77,5 @@ it('keeps of the headers only what belongs to the answer', () => {
     'X-RateLimit-Remaining',
     '5',
   ]
-  expect(keptHeaders({ headers })).toEqual(['Content-Type', 'application/json'])
+  expect(keptHeaders({ headers }, {})).toEqual(['Content-Type', 'application/json'])
 })

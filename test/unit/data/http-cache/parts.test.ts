@@ -6,7 +6,6 @@ import { keptFields, updatedFields } from '../../../../src/data/http-cache/field
 import { keepingOf } from '../../../../src/data/http-cache/keep.ts'
 import { answerDigest } from '../../../../src/data/http-cache/node.ts'
 import { saidBy } from '../../../../src/data/http-cache/response-directives.ts'
-import { Tee } from '../../../../src/data/http-cache/tee.ts'
 import { selectingFields, selection } from '../../../../src/data/http-cache/vary.ts'
 import { CACHE } from '../../../support/pipeline.ts'
 
@@ -173,62 +172,5 @@ describe('an answer of an opaque route is kept', () => {
     ['credentials of its own', true, 200, [], { isAuthorized: true, route: { ...route, scope: 'caller' } }],
   ])('%s: %s', (_, isKept, status, headers, more) => {
     expect(kept(status, headers, more)).toBe(isKept)
-  })
-})
-
-describe('a body that is passed on while it is collected', () => {
-  const source = (sizes: readonly number[], told: { read: number; isLeft: boolean }, error?: Error) =>
-    (async function* () {
-      try {
-        for (const size of sizes) {
-          told.read++
-          yield Buffer.alloc(size, 'x')
-        }
-        if (error) throw error
-      } finally {
-        told.isLeft = true
-      }
-    })()
-  const read = async (tee: Tee) => {
-    let length = 0
-    for await (const chunk of tee) length += chunk.length
-    return length
-  }
-
-  it('is there for both', async () => {
-    const tee = new Tee(source([10, 20, 30], { read: 0, isLeft: false }), 100)
-    const [bytes, length] = await Promise.all([tee.collected(), read(tee)])
-    expect([bytes?.length, length]).toEqual([60, 60])
-  })
-
-  it('is there for its reader also where it is too long, and then read no faster than that', async () => {
-    const told = { read: 0, isLeft: false }
-    const tee = new Tee(source(new Array(50).fill(10), told), 100)
-    expect(await tee.collected()).toBeUndefined()
-    expect(told.read).toBe(11)
-    expect(await read(tee)).toBe(500)
-  })
-
-  it('is collected also where its reader leaves', async () => {
-    const tee = new Tee(source([10, 20], { read: 0, isLeft: false }), 100)
-    const collected = tee.collected()
-    for await (const _ of tee) break
-    expect((await collected)?.length).toBe(30)
-  })
-
-  it('is let go of where it is too long and nobody reads it', async () => {
-    const told = { read: 0, isLeft: false }
-    const tee = new Tee(source(new Array(50).fill(10), told), 100)
-    const collected = tee.collected()
-    for await (const _ of tee) break
-    await collected
-    expect(told).toEqual({ read: 11, isLeft: true })
-  })
-
-  it('fails for both', async () => {
-    const error = new Error('cut')
-    const tee = new Tee(source([10], { read: 0, isLeft: false }, error), 100)
-    const both = await Promise.allSettled([tee.collected(), read(tee)])
-    expect(both.map((one) => one.status === 'rejected' && one.reason)).toEqual([error, error])
   })
 })

@@ -1,10 +1,14 @@
 /** A name is compared by what it says: no spelling of a path slips past a rule, or comes under one that is not for it. */
-import { expect, it } from 'vitest'
-import { createRouter, type Route } from '../../../../src/data/route/routes.ts'
+import { describe, expect, it } from 'vitest'
+import { Chunks } from '../../../../src/core/chunks.ts'
+import { createRouter, isOpen, type OpenMatched, type Route } from '../../../../src/data/route/routes.ts'
+import { settle, settleSteps } from '../../../../src/data/route/settle.ts'
+import { runToEnd } from '../../../../src/lib/cooperative.ts'
 import { oip } from '../../../../src/protocol/oip/oip.ts'
 import { opaque } from '../../../../src/protocol/opaque.ts'
 import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 import { CACHE } from '../../../support/door.ts'
+import { slip } from '../../../support/slip.ts'
 
 function routeTo(path: string, match: Route['match']) {
   const rest = { protocols: [tfserving, oip, opaque], pool: 'p', timeout: 1, pure: true, cache: CACHE }
@@ -44,4 +48,48 @@ it.each([
 // What separates is no part of a name, and what is part of one separates nothing.
 it.each(['/v1/models/m%3Apredict', '/v1/models/m-x%3Apredict'])('%s is no prediction', (path) => {
   expect(routeTo(path, { model: 'm*' })).toEqual(['other', undefined])
+})
+
+describe('a dialect whose bodies name the model', () => {
+  const to = (name: string, match: Route['match'], protocols = [slip]) => ({
+    ...{ name, match, protocols, pool: 'p', timeout: 1, pure: true, cache: CACHE },
+  })
+  const routed = (routes: readonly Route[], path = '/slip') =>
+    createRouter(routes)({ method: 'POST', host: 'h', path, headers: [] })
+  const settled = (routes: readonly Route[], body: string) => {
+    const open = routed(routes) as OpenMatched
+    const bytes = Buffer.from(body)
+    const at = settle(open, bytes)
+    const pieces = [bytes.subarray(0, 3), bytes.subarray(3)]
+    expect(runToEnd(settleSteps(open, new Chunks(pieces)))).toEqual(at)
+    return at && [at.route.name, at.target.model, at.target.version]
+  }
+  const three = [to('a', { model: 'a*' }), to('b', { model: 'b*' }), to('rest', {})]
+
+  it('has every route that its model may choose, up to the first that takes them all', () => {
+    const open = routed([...three, to('never', {})])
+    expect(open && isOpen(open) && open.candidates.map(({ route }) => route.name)).toEqual(['a', 'b', 'rest'])
+    expect([open?.route.name, open?.target.model]).toEqual(['a', undefined])
+  })
+
+  it('is settled by the model, in the order of the routes', () => {
+    expect(settled(three, 'model ant\n1\n')).toEqual(['a', 'ant', undefined])
+    expect(settled(three, 'model bee@2\n1\n')).toEqual(['b', 'bee', '2'])
+    expect(settled(three, 'model cat\n')).toEqual(['rest', 'cat', undefined])
+    expect(settled(three, 'nothing')).toEqual(['rest', undefined, undefined])
+    expect(settled(three.slice(0, 2), 'model cat\n')).toBeUndefined()
+    expect(settled(three.slice(0, 2), 'nothing')).toBeUndefined()
+  })
+
+  it('stands beside routes of dialects that name it in the path, or not at all', () => {
+    expect(settled([to('a', { model: 'a*' }), to('rest', {}, [opaque])], 'model cat\n')).toEqual([
+      'rest',
+      undefined,
+      undefined,
+    ])
+    // What comes first and is settled needs no body.
+    const first = routed([to('first', {}, [opaque]), ...three])
+    expect([first?.route.name, first && isOpen(first)]).toEqual(['first', false])
+    expect(isOpen(routed([...three, to('v1', {}, [tfserving])], '/v1/models/m:predict') as never)).toBe(false)
+  })
 })

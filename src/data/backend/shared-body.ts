@@ -1,0 +1,214 @@
+/**
+ * The body of one answer for several readers, each of whom gets it from its first byte while the rest still arrives: an
+ * answer that is collected for the cache while it is passed on, or a generation for which a second caller asks while the
+ * first one still reads it.
+ *
+ * Up to `maxBytes` the body is read as fast as it comes and kept from its beginning. When it turns out to be longer, its
+ * beginning is let go: nobody can join any more, and it is read as fast as the fastest reader reads. A slow reader holds
+ * up nobody else. It may fall `maxBytes` behind, and then ends with an error, since what it has not read cannot be kept for
+ * it for ever. When the last reader has left, the backend's work is cancelled.
+ */
+import { GatewayError } from '../../core/errors.ts'
+import { Condition } from '../../lib/condition.ts'
+
+/** A body that arrives; `cancel` ends it at its source. */
+export interface BodySource extends AsyncIterable<Uint8Array> {
+  cancel(reason: Error): void
+}
+
+/** One piece of a body. A reader holds the piece it has read last, so pieces behind all readers are free. */
+interface Piece {
+  readonly bytes: Uint8Array
+  /** Bytes of the body up to the end of this piece. */
+  readonly end: number
+  next: Piece | undefined
+}
+
+interface ReaderState {
+  /** What it has read last. */
+  at: Piece
+  /** Why it gets no more, though others do. */
+  fault: Error | undefined
+  /** There is more, or there is nothing more to come. */
+  readonly more: Condition
+}
+
+export class SharedBody {
+  readonly #source: BodySource
+  readonly #maxBytes: number
+  readonly #readers = new Set<ReaderState>()
+  /** Before the first piece; undefined: the beginning has been let go. */
+  #beginning: Piece | undefined = emptyPiece()
+  #last = this.#beginning as Piece
+  #holds = 0
+  #hasBegun = false
+  #isOver = false
+  #error: Error | undefined
+  /** For who collects: a piece has come, or the body is over. */
+  readonly #grown = new Condition()
+  /** For the loop that reads the source: somebody wants the next piece, or nobody wants any. */
+  readonly #wanted = new Condition()
+
+  constructor(source: BodySource, maxBytes: number) {
+    this.#source = source
+    this.#maxBytes = maxBytes
+  }
+
+  /** The body from its first byte; undefined: it is too late for that, and the caller has to ask for itself. */
+  join(): BodyReader | undefined {
+    if (!this.#beginning || this.#error) return undefined
+    const reader = { at: this.#beginning, fault: undefined, more: new Condition() }
+    this.#readers.add(reader)
+    this.#begin()
+    return new BodyReader(this.#read(reader), () => this.#leave(reader))
+  }
+
+  /** Keeps the body coming though nobody may read it, until the function that is returned is called. */
+  hold(): () => void {
+    this.#holds++
+    this.#begin()
+    let isHeld = true
+    return () => {
+      if (!isHeld) return
+      isHeld = false
+      this.#holds--
+      this.#left()
+    }
+  }
+
+  /** To be called once. Resolves with all bytes; undefined: there are too many. Rejects where the source fails. */
+  async collected(): Promise<Uint8Array | undefined> {
+    while (this.#beginning && !this.#isOver) await this.#grown.wait()
+    if (!this.#beginning) return undefined
+    if (this.#error) throw this.#error
+    return joined(this.#beginning, this.#last.end)
+  }
+
+  #begin(): void {
+    if (this.#hasBegun) return
+    this.#hasBegun = true
+    void this.#readSource()
+  }
+
+  async #readSource(): Promise<void> {
+    try {
+      for await (const bytes of this.#source) {
+        this.#push(bytes)
+        while (!this.#isWanted && !this.#isOver) await this.#wanted.wait()
+        if (this.#isOver) return
+      }
+      this.#end(undefined)
+    } catch (error) {
+      this.#end(error as Error)
+    }
+  }
+
+  /** While it can be kept everything is wanted; then what the fastest reader has no more of. */
+  get #isWanted(): boolean {
+    if (this.#beginning) return true
+    for (const { at } of this.#readers) if (at === this.#last) return true
+    return false
+  }
+
+  #push(bytes: Uint8Array): void {
+    const before = this.#last.end
+    const piece: Piece = { bytes, end: before + bytes.length, next: undefined }
+    this.#last.next = piece
+    this.#last = piece
+    if (piece.end > this.#maxBytes) this.#beginning = undefined
+    for (const reader of this.#readers) {
+      // This piece does not count: a single one may be longer than the bound, and the fastest reader waits for it.
+      if (before - reader.at.end > this.#maxBytes) this.#cut(reader)
+      reader.more.notify()
+    }
+    this.#grown.notify()
+    if (this.#readers.size === 0) this.#left()
+  }
+
+  #cut(reader: ReaderState): void {
+    reader.fault = new GatewayError(
+      'callerLeft',
+      `the client is more than ${this.#maxBytes} bytes behind the answer that it shares with others`,
+    )
+    reader.at = this.#last
+    this.#readers.delete(reader)
+  }
+
+  async *#read(reader: ReaderState): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        if (reader.fault) throw reader.fault
+        const { next } = reader.at
+        if (next) {
+          yield next.bytes
+          // Whoever comes back for more has read it.
+          if (!reader.fault) reader.at = next
+          this.#wanted.notify()
+        } else if (this.#isOver) {
+          if (this.#error) throw this.#error
+          return
+        } else await reader.more.wait()
+      }
+    } finally {
+      this.#leave(reader)
+    }
+  }
+
+  #leave(reader: ReaderState): void {
+    reader.fault ??= LEFT
+    reader.at = this.#last
+    reader.more.notify()
+    if (this.#readers.delete(reader)) this.#left()
+  }
+
+  /** One reader, or one who held it, has gone. */
+  #left(): void {
+    if (this.#isOver || this.#readers.size > 0 || this.#holds > 0) return this.#wanted.notify()
+    this.#end(LEFT)
+    this.#source.cancel(LEFT)
+  }
+
+  #end(error: Error | undefined): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#error = error
+    for (const { more } of this.#readers) more.notify()
+    this.#grown.notify()
+    this.#wanted.notify()
+  }
+}
+
+/** One reader's way through a shared body. To be read once, or let go of by `leave`. */
+export class BodyReader implements AsyncIterable<Uint8Array> {
+  readonly #pieces: AsyncGenerator<Uint8Array>
+  readonly leave: () => void
+
+  constructor(pieces: AsyncGenerator<Uint8Array>, leave: () => void) {
+    this.#pieces = pieces
+    this.leave = leave
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array, void> {
+    return {
+      next: async () => this.#pieces.next(),
+      // A generator that waits hears of it only with the next piece, and one that was never asked not at all.
+      return: async () => {
+        this.leave()
+        return { done: true, value: undefined }
+      },
+    }
+  }
+}
+
+function emptyPiece(): Piece {
+  return { bytes: new Uint8Array(0), end: 0, next: undefined }
+}
+
+function joined(beginning: Piece, length: number): Uint8Array {
+  const pieces: Uint8Array[] = []
+  for (let piece = beginning.next; piece; piece = piece.next) pieces.push(piece.bytes)
+  const [only] = pieces
+  return only && pieces.length === 1 ? only : Buffer.concat(pieces, length)
+}
+
+const LEFT = new Error('nobody reads the answer any more')
