@@ -50,9 +50,9 @@ export function verdictOfStatus(status: number): Verdict {
   return verdict
 }
 
-type Meaning = Omit<Verdict, 'code'>
+type StatusMeaning = Omit<Verdict, 'code'>
 
-function meaningOf(status: number): Meaning {
+function meaningOf(status: number): StatusMeaning {
   if (status === 200) return { kind: 'ok', retry: 'never' }
   if (status < 400) return { kind: 'other', retry: 'never' }
   const special = SPECIAL[status]
@@ -60,11 +60,11 @@ function meaningOf(status: number): Meaning {
   return { kind: status < 500 ? 'refused' : 'failed', retry: 'never' }
 }
 
-const OF_INPUT: Meaning = { kind: 'refused', retry: 'never', about: 'input' }
-const OF_CALLER: Meaning = { kind: 'refused', retry: 'never', about: 'caller' }
+const OF_INPUT: StatusMeaning = { kind: 'refused', retry: 'never', about: 'input' }
+const OF_CALLER: StatusMeaning = { kind: 'refused', retry: 'never', about: 'caller' }
 
 // RFC 9110, section 15; RFC 6585, section 4.
-const SPECIAL: Readonly<Record<number, Meaning>> = {
+const SPECIAL: Readonly<Record<number, StatusMeaning>> = {
   400: OF_INPUT,
   401: OF_CALLER,
   403: OF_CALLER,

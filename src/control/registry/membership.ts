@@ -39,7 +39,7 @@ export interface Supply {
   nextGeneration(): number
 }
 
-type Admission = Registration & {
+type MemberAdmission = Registration & {
   readonly epoch: number
   readonly source: Member['source']
   readonly instance?: string
@@ -161,7 +161,7 @@ export class Membership {
   }
 
   /** Puts a new member in; a predecessor under the same id drains beside it. */
-  admit(id: string, given: Admission, now: number): Member | undefined {
+  admit(id: string, given: MemberAdmission, now: number): Member | undefined {
     const slot = this.#supply.slots.take(now)
     if (slot === undefined) return undefined
     const known = this.present.get(id)

@@ -4,7 +4,7 @@
  */
 import type { Body, RawPairs } from '../../core/call.ts'
 import { Condition } from '../../lib/condition.ts'
-import { BodyReader } from './shared-body.ts'
+import { SharedBodyReader } from './shared-body.ts'
 
 const HIGH_WATER_BYTES = 256 * 1024
 
@@ -149,7 +149,7 @@ export async function collected(
 /** Nobody reads this body. */
 export function letGo(body: Body | undefined): void {
   if (body instanceof Incoming) void body.discard()
-  else if (body instanceof BodyReader) body.leave()
+  else if (body instanceof SharedBodyReader) body.leave()
 }
 
 const EMPTY = new Uint8Array(0)

@@ -55,12 +55,12 @@ export class SharedBody {
   }
 
   /** The body from its first byte; undefined: it is too late for that, and the caller has to ask for itself. */
-  join(): BodyReader | undefined {
+  join(): SharedBodyReader | undefined {
     if (!this.#beginning || this.#error) return undefined
     const reader = { at: this.#beginning, fault: undefined, more: new Condition() }
     this.#readers.add(reader)
     this.#begin()
-    return new BodyReader(this.#read(reader), () => this.#leave(reader))
+    return new SharedBodyReader(this.#read(reader), () => this.#leave(reader))
   }
 
   /** Keeps the body coming though nobody may read it, until the function that is returned is called. */
@@ -179,7 +179,7 @@ export class SharedBody {
 }
 
 /** One reader's way through a shared body. To be read once, or let go of by `leave`. */
-export class BodyReader implements AsyncIterable<Uint8Array> {
+export class SharedBodyReader implements AsyncIterable<Uint8Array> {
   readonly #pieces: AsyncGenerator<Uint8Array>
   readonly leave: () => void
 

@@ -71,14 +71,14 @@ export function collectable(maxEntryBytes: number, rows: number): number {
 }
 
 /** What the backend says of keeping it, beside what its kind says of everything; read once a head. */
-export function saidOf(reply: ReplyHead, { habits }: Pick<Protocol, 'habits'>): ResponseDirectives {
+export function saidOf(reply: StorableHead, { habits }: Pick<Protocol, 'habits'>): ResponseDirectives {
   const { headers, notes = {} } = reply
   if (habits) return saidBy(withoutFields(headers, habits), Date.now())
   notes.said ??= saidBy(headers, Date.now())
   return notes.said as ResponseDirectives
 }
 
-type ReplyHead = Pick<Reply, 'headers' | 'notes'>
+type StorableHead = Pick<Reply, 'headers' | 'notes'>
 
 /** The fields but for those of which the other list has both name and value. */
 function withoutFields(headers: RawPairs, others: RawPairs): RawPairs {
@@ -88,7 +88,7 @@ function withoutFields(headers: RawPairs, others: RawPairs): RawPairs {
 }
 
 /** The fields that belong to the answer and not to the exchange that brought it. */
-export function keptHeaders(reply: ReplyHead, { answerFields }: AnswerRules): RawPairs {
+export function keptHeaders(reply: StorableHead, { answerFields }: AnswerRules): RawPairs {
   return answerFields ? keptOf(reply.headers, [...KEPT, ...answerFields]) : commonHeaders(reply)
 }
 
@@ -104,13 +104,13 @@ export function keptTrailers(
 type AnswerRules = Pick<Protocol, 'answerFields'>
 
 /** What any answer keeps of its head; told once a head. */
-function commonHeaders({ headers, notes = {} }: ReplyHead): RawPairs {
+function commonHeaders({ headers, notes = {} }: StorableHead): RawPairs {
   notes.kept ??= same(keptOf(headers, KEPT))
   return notes.kept
 }
 
 /** Of those, the ones that a row is given with; the others tell of the answer it was cut from. */
-export function rowHeaders(reply: ReplyHead): RawPairs {
+export function rowHeaders(reply: StorableHead): RawPairs {
   const kept = commonHeaders(reply)
   const isPlain = !kept.some((text, i) => i % 2 === 0 && CORS.test(text))
   return isPlain ? NONE : kept.filter((_, i) => CORS.test(kept[i & ~1] as string))

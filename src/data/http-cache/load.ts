@@ -10,7 +10,7 @@ import type { Answer, Outcome, Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { collected, type Incoming, letGo } from '../backend/incoming.ts'
-import { type BodyReader, SharedBody } from '../backend/shared-body.ts'
+import { SharedBody, type SharedBodyReader } from '../backend/shared-body.ts'
 import type { Entry } from '../cache/entry.ts'
 import { isStreamed } from '../cache/streamed.ts'
 import type { StoreOptions } from '../cache/tiered.ts'
@@ -163,7 +163,7 @@ class Loading {
     const shared = new SharedBody(reply.body as Incoming, this.#cache.maxEntryBytes)
     // Others wait for it to be kept, whether its first reader stays or not.
     const release = shared.hold()
-    const body = shared.join() as BodyReader
+    const body = shared.join() as SharedBodyReader
     this.#leader.first({ reply: { ...reply, body }, outcome: this.#fetched(reply.status, undefined) })
     const bytes = await shared.collected().finally(release)
     const kept = bytes && this.#keep(delivered, bytes)

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { GatewayError } from '../../../../src/core/errors.ts'
 import { Incoming, letGo } from '../../../../src/data/backend/incoming.ts'
-import { type BodyReader, SharedBody } from '../../../../src/data/backend/shared-body.ts'
+import { SharedBody, type SharedBodyReader } from '../../../../src/data/backend/shared-body.ts'
 
 /** A body that a test sends piece by piece, and what became of its source. */
 function arriving(maxBytes: number) {
@@ -20,15 +20,15 @@ function arriving(maxBytes: number) {
 /** All that is due without time passing has been done. */
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 
-async function textOf(reader: BodyReader | undefined): Promise<string> {
+async function textOf(reader: SharedBodyReader | undefined): Promise<string> {
   let text = ''
-  for await (const piece of reader as BodyReader) text += Buffer.from(piece).toString()
+  for await (const piece of reader as SharedBodyReader) text += Buffer.from(piece).toString()
   return text
 }
 
 /** Reads piece by piece, as its client does. */
-function stepping(reader: BodyReader | undefined) {
-  const pieces = (reader as BodyReader)[Symbol.asyncIterator]()
+function stepping(reader: SharedBodyReader | undefined) {
+  const pieces = (reader as SharedBodyReader)[Symbol.asyncIterator]()
   return {
     async step() {
       const { value } = await pieces.next()
