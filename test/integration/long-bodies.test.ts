@@ -124,7 +124,7 @@ const binary = Buffer.concat([head, new Uint8Array(values.buffer)])
 
 const cases: [name: string, path: string, body: Buffer, headers: Record<string, string>][] = [
   ['V1', '/v1/models/m:predict', v1, {}],
-  ['V2 JSON', '/v2/models/m/infer', v2, {}],
+  ['V2 JSON', '/v2/models/m/infer', v2, { 'content-type': 'application/json' }],
   ['opaque', '/kept/x', Buffer.alloc(LONG, 'z'), { 'content-type': 'application/octet-stream' }],
 ]
 

@@ -14,9 +14,15 @@ export function readAll<S extends z.ZodType>(schema: S, value: unknown): z.outpu
   const { success, data, error } = schema.safeParse(value)
   if (success) return data
   // A number that is out of range and broken fails twice, and is told once.
-  const faults = new Set(error.issues.flatMap((issue) => faultsOf(schema, value, issue)))
+  const faults = new Set(misspeltFirst(error.issues).flatMap((issue) => faultsOf(schema, value, issue)))
   const errors = [...faults].slice(0, MAX_FAULTS)
   throw new Problem(400, errors[0] ?? 'the body is not what is expected', { errors })
+}
+
+/** A misspelt member is missing as well, and the first fault is the one that is read. */
+function misspeltFirst(issues: readonly z.core.$ZodIssue[]): readonly z.core.$ZodIssue[] {
+  const isMisspelt = ({ code }: z.core.$ZodIssue) => code === 'unrecognized_keys'
+  return [...issues.filter(isMisspelt), ...issues.filter((issue) => !isMisspelt(issue))]
 }
 
 function faultsOf(schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue): string[] {
