@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { dirname, resolve as resolvePath } from 'node:path'
 import * as z from 'zod'
 import { readRegular, UnreadableError } from '../lib/regular-file.ts'
-import type { Issue } from './messages.ts'
+import { emptyIssues, type Issue } from './messages.ts'
 import { resolve } from './resolve.ts'
 import type { PartNames } from './schema/own.ts'
 import { createSchema, type Settings, type SettingsSchema } from './schema.ts'
@@ -68,7 +68,10 @@ export function parseSettings(
   }
   const { yaml } = read
   const resolved = resolve(withTypes(yaml, schema), dirname(resolvePath(file)), schema)
-  const issues = 'issues' in resolved ? resolved.issues : missingSources(resolved.settings)
+  const issues = [
+    ...('issues' in resolved ? resolved.issues : missingSources(resolved.settings)),
+    ...emptyIssues(schema, yaml.value, yaml.empty),
+  ]
   if ('settings' in resolved && issues.length === 0 && yaml.problems.length === 0) {
     const { settings } = resolved
     const warnings = warningsOf(settings).map((issue) => located(issue, file, yaml))

@@ -5,7 +5,7 @@
 import * as z from 'zod'
 import { nearest } from '../lib/nearest.ts'
 import { elsewhere } from './elsewhere.ts'
-import { fieldsOf, kindOf, type Path, type Schema, schemaAt, valueAt } from './walk.ts'
+import { core, fieldsOf, kindOf, type Path, type Schema, schemaAt, valueAt } from './walk.ts'
 
 export interface Issue {
   readonly path: Path
@@ -46,6 +46,20 @@ function unknownKey(schema: Schema, input: unknown, path: Path, key: string): Is
   const { below, above } = elsewhere(schema, { input, path, key })
   const fix = below ?? suggest(key, known).fix ?? above ?? `known keys: ${known.join(', ')}`
   return { path: [...path, key], message: `unknown key ${JSON.stringify(key)}`, fix, at: 'key' }
+}
+
+/** Of keys without a value: those of fields stand for their defaults, and any other is a mistake. */
+export function emptyIssues(schema: Schema, input: unknown, empty: readonly Path[]): Issue[] {
+  return empty.flatMap((path) => {
+    const [around, key] = [path.slice(0, -1), String(path.at(-1))]
+    const here = schemaAt(schema, around, input)
+    const fields = here && fieldsOf(here, valueAt(input, around))
+    if (fields) return Object.hasOwn(fields, key) ? [] : [unknownKey(schema, input, around, key)]
+    const isNamed = here && core(here) instanceof z.ZodRecord
+    return isNamed
+      ? [{ path, at: 'key', message: 'has no value', fix: 'write one, or leave the key out' }]
+      : []
+  })
 }
 
 function required(schema: Schema, input: unknown, issue: z.core.$ZodIssue): Issue {

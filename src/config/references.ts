@@ -13,6 +13,7 @@ export function crossCheck(input: unknown): Issue[] {
     ...modelNames(input),
     ...routeNames(input),
     ...routePools(input),
+    ...fieldTwins(input),
     ...tokenScopes(input),
     ...duplicates(input, ['cache', 'tiers'], 'tier'),
     ...duplicates(input, ['admin', 'tokens'], 'token'),
@@ -128,6 +129,19 @@ function routePools(input: unknown): Issue[] {
     if (name === undefined) return known.length === 1 ? [] : [problem(path, 'is required', choices)]
     if (typeof name !== 'string' || known.includes(name)) return []
     return [problem(path, 'there is no such pool', suggest(name, known).fix ?? choices)]
+  })
+}
+
+/** `X-A` beside `x-a`: one field, of which only the last condition would hold. */
+function fieldTwins(input: unknown): Issue[] {
+  return list(input, 'routes').flatMap((route, i) => {
+    const names = Object.keys(Object(property(property(route, 'match'), 'headers')))
+    const same = names.map((name) => name.toLowerCase())
+    return names.flatMap((name, at) => {
+      if (same.indexOf(name.toLowerCase()) === at) return []
+      const path = ['routes', i, 'match', 'headers', name]
+      return [{ ...problem(path, 'this field is named already, in other letters'), at: 'key' as const }]
+    })
   })
 }
 

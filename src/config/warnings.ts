@@ -1,16 +1,22 @@
 /**
  * What a gateway can run with, and hardly anybody means: routes that no call reaches, pools that no route leads to, patterns that
- * look like regular expressions or leave out the word they begin with, listeners on one port. Said by `infergate check` and in the
- * log, and no reason to refuse the file.
+ * look like regular expressions or leave out the word they begin with, listeners on one port, backends that no call is sent to. Said
+ * by `infergate check` and in the log, and no reason to refuse the file.
  */
-
-import type { HostPort } from '../core/addresses.ts'
+import { isIP } from 'node:net'
+import { addressRefusal, createAddressRules, type HostPort, portOf } from '../core/addresses.ts'
 import type { Issue } from './messages.ts'
 import type { RouteSettings, Settings } from './schema.ts'
 import { type Path, printPath } from './walk.ts'
 
 export function warningsOf(settings: Settings): Issue[] {
-  return [...unreachable(settings), ...unused(settings), ...patterns(settings), ...clashes(settings)]
+  return [
+    ...unreachable(settings),
+    ...unused(settings),
+    ...patterns(settings),
+    ...clashes(settings),
+    ...addresses(settings),
+  ]
 }
 
 const warning = (path: Path, message: string, fix: string): Issue => ({ path, message, fix, at: 'value' })
@@ -69,6 +75,22 @@ function unused({ pools, routes }: Settings): Issue[] {
       : [warning(['pools', name], 'no route leads to this pool', 'add a route, or take it out')],
   )
 }
+
+/** Backends whose address would be refused at each connect; a name may lead there as well, and is not asked for here. */
+function addresses({ pools, server, admin }: Settings): Issue[] {
+  return Object.entries(pools).flatMap(([name, { backends, allowAddresses: allow }]) => {
+    const rules = createAddressRules({ allow, own: [server.listen, admin.listen] })
+    return backends.flatMap(({ url }, i) => {
+      const to = new URL(url)
+      const host = to.hostname.replace(/^\[|\]$/g, '')
+      const refusal = isIP(host) === 0 ? undefined : addressRefusal(host, portOf(to), rules)
+      const path = ['pools', name, 'backends', i, 'url']
+      return refusal === undefined ? [] : [warning(path, `no call is sent there: it is ${refusal}`, ALLOW)]
+    })
+  })
+}
+
+const ALLOW = 'the "allowAddresses" of the pool lets in what is refused otherwise'
 
 function patterns({ routes }: Settings): Issue[] {
   const all = routes.map(({ match }) => patternsOf(match))

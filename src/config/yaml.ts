@@ -33,6 +33,8 @@ export interface YamlProblem extends Position {
 export interface YamlText {
   /** The document as plain values. */
   readonly value: unknown
+  /** Keys without a value, which `value` leaves out. */
+  readonly empty: readonly Path[]
   /** Where values came from the environment, with their text. */
   readonly substituted: readonly { readonly path: Path; readonly text: string }[]
   /** Where the value (or the key) at `path` stands; of what is absent, where it should be. */
@@ -71,9 +73,10 @@ export function readYaml(text: string, env: NodeJS.ProcessEnv): YamlResult {
 
   const found = substitute(document, env, place)
   try {
-    const value = prune(document.toJS({ maxAliasCount: MAX_ALIASES }), [])
+    const empty: Path[] = []
+    const value = prune(document.toJS({ maxAliasCount: MAX_ALIASES }), { path: [], ancestors: [], empty })
     const locate = (path: Path, at: Issue['at']): Position => place(offsetOf(document, path, at))
-    return { yaml: { value, ...found, locate } }
+    return { yaml: { value, empty, ...found, locate } }
   } catch (error) {
     if (!(error instanceof ReferenceError || error instanceof RangeError)) throw error
     return found.problems.length > 0 ? found : fail(place(0), `aliases: ${error.message}`)
@@ -155,14 +158,26 @@ function keyOf(pair: Pair): string {
   return String(isScalar(pair.key) ? pair.key.value : pair.key)
 }
 
+interface Place {
+  readonly path: Path
+  readonly ancestors: readonly unknown[]
+  /** Where what is left out is noted. */
+  readonly empty: Path[]
+}
+
 /** A copy without the keys that have no value: in YAML a block whose lines are all comments is null. */
-function prune(value: unknown, ancestors: readonly unknown[]): unknown {
+function prune(value: unknown, { path, ancestors, empty }: Place): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (ancestors.includes(value)) throw new ReferenceError('an alias lies within its own anchor')
-  const inside = [...ancestors, value]
-  if (Array.isArray(value)) return value.map((entry) => prune(entry, inside))
-  const entries = Object.entries(value).filter(([, entry]) => entry !== null && entry !== undefined)
-  return Object.fromEntries(entries.map(([key, entry]) => [key, prune(entry, inside)]))
+  const below = (entry: unknown, key: PropertyKey) =>
+    prune(entry, { path: [...path, key], ancestors: [...ancestors, value], empty })
+  if (Array.isArray(value)) return value.map(below)
+  const entries = Object.entries(value).filter(([key, entry]) => {
+    const isEmpty = entry === null || entry === undefined
+    if (isEmpty) empty.push([...path, key])
+    return !isEmpty
+  })
+  return Object.fromEntries(entries.map(([key, entry]) => [key, below(entry, key)]))
 }
 
 function offsetOf(document: Document, path: Path, at: Issue['at']): number {

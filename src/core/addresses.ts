@@ -87,6 +87,8 @@ export function parseBackendUrl(text: string, rules?: AddressRules): { url: stri
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     return { problem: `has the scheme ${url.protocol}// : only http:// and https:// are spoken` }
   }
+  if (url.port === '0')
+    return { problem: 'has port 0, on which nothing listens: write the port it really has' }
   if (url.username !== '' || url.password !== '') return { problem: 'has credentials in it: leave them out' }
   if (/[?#]/.test(text)) return { problem: 'has a query or a fragment: leave it out' }
   const prefix = url.pathname.replace(/\/+$/, '')

@@ -3,6 +3,16 @@
  * model) is decided by what it says, or `m%2Dx` would slip past a rule for `m-x`.
  */
 
+const DOT_SEGMENT = /\/(?:\.|%2e){1,2}(?:\/|$)/i
+// An encoded slash, backslash or control character means one thing to us and may mean another to the server behind.
+const ENCODED_SEPARATOR = /%(?:2f|5c|7f|[01][0-9a-f])/i
+
+/** What two readers of a path could take differently: a call with it is refused, so no rule for it is ever met. */
+export function ambiguity(path: string): string | undefined {
+  if (ENCODED_SEPARATOR.test(path)) return 'an encoded slash, backslash or control character is ambiguous'
+  return DOT_SEGMENT.test(path) ? 'dot segments are not resolved here: send the path they mean' : undefined
+}
+
 const ESCAPE = /%[0-9a-f]{2}/gi
 const UNRESERVED = /[\w.~-]/
 

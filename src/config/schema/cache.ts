@@ -77,9 +77,17 @@ const memcached = z.strictObject({
   servers: z
     .array(hostPort('127.0.0.1:11211'))
     .min(1)
+    .superRefine(namedOnce)
     .describe('`host:port` of every server; keys are spread over them.'),
   ...remote('1MB'),
 })
+
+/** A server that is named twice would get twice its share of the keys. */
+function namedOnce(servers: readonly string[], ctx: z.RefinementCtx): void {
+  const names = servers.map((name) => name.toLowerCase())
+  for (const [i, name] of names.entries())
+    if (names.indexOf(name) < i) refuse(ctx, 'this server is named already', [i])
+}
 
 const ownTier = (type: PartName) =>
   z.strictObject({
@@ -166,6 +174,9 @@ const NOT_SENT = new Set([...HOP_FIELDS, ...REPLACED_FIELDS])
 const OWN_WORD =
   'the gateway writes this field itself, so no answer depends on what the caller says in it: leave it out (for Host, "match.host" of the route or "host: keep" of the pool puts it into the key)'
 
+const ANY_FIELD =
+  'no pattern here: name each field that answers depend on; where they depend on all, nothing can be kept, and "cache.enabled" is false'
+
 /** A route's `cache` block: what it leaves out comes from `cache.defaults`. */
 export const routeCache = z.strictObject({
   enabled: z
@@ -193,6 +204,7 @@ export const routeCache = z.strictObject({
         .string()
         .toLowerCase()
         .regex(HEADER_NAME, { error: 'expected a header field name, such as x-tenant' })
+        .refine((name) => name !== '*', { error: ANY_FIELD })
         .refine((name) => !NOT_SENT.has(name), { error: OWN_WORD }),
     )
     .prefault([])

@@ -144,6 +144,7 @@ export function httpUrl() {
         : 'expected a URL with its scheme, such as http://127.0.0.1:8501'
       return refuse(ctx, what)
     }
+    if (url.port === '0') return refuse(ctx, NO_PORT)
     if (url.username !== '' || url.password !== '') return refuse(ctx, 'no credentials in this URL')
     if (url.search !== '' || url.hash !== '' || /[?#]/.test(text)) {
       return refuse(ctx, 'no query and no fragment in this URL: the path of the call is appended to it')
@@ -151,6 +152,8 @@ export function httpUrl() {
     return url.href.replace(/\/+$/, '')
   })
 }
+
+const NO_PORT = 'nothing listens on port 0: write the port it really has'
 
 /** A URL of one of `protocols` that may carry a password; shown without it. */
 export function serviceUrl(protocols: readonly string[], example: string) {
@@ -162,6 +165,7 @@ export function serviceUrl(protocols: readonly string[], example: string) {
         const hint = text.includes('@') ? `; ${ENCODED}` : ''
         return refuseWhole(ctx, `expected a URL such as ${example}${hint}`)
       }
+      if (url.port === '0') refuseWhole(ctx, NO_PORT)
       if (![url.username, url.password].every(isEncoded)) refuseWhole(ctx, ENCODED)
     })
     .register(kinds, { kind: 'secretUrl' })

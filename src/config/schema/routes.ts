@@ -2,6 +2,7 @@
  * Which calls go to which pool. The first route that matches wins.
  */
 import * as z from 'zod'
+import { ambiguity } from '../../core/path.ts'
 import { routeCache } from './cache.ts'
 import { count, duration, nameOf } from './fields.ts'
 import type { PartName } from './own.ts'
@@ -16,12 +17,16 @@ const NO_REGEX = /^(?!.*(?:[\\^|{}[\]<>"`]|\$$|\)[*+]))/
 const REGEX_HINT =
   'this reads as a regular expression, and each sign of it would be taken as it stands: only * is special, for one or more characters'
 
+const UNREACHED_HINT =
+  'no call gets here: paths with dot segments, or with an encoded slash, backslash or control character, are refused'
+
 const match = z.strictObject({
   path: z
     .string()
     .regex(NO_REGEX, { error: REGEX_HINT, abort: true })
     .regex(/^(?!.*\*\*)/, { error: DOUBLE_HINT, abort: true })
     .regex(/^\/[^?#\s]*$/, { error: PATTERN_HINT })
+    .refine((pattern) => ambiguity(pattern) === undefined, { error: UNREACHED_HINT })
     .exactOptional()
     .describe('The path; `*`, at the end or in the middle, stands for one or more characters.'),
   host: z

@@ -3,7 +3,7 @@
  * refused (400) rather than normalised: a cache and a backend that disagree on a path leak each other's answers.
  */
 import { GatewayError } from '../../core/errors.ts'
-import { decoded } from '../../core/path.ts'
+import { ambiguity, decoded } from '../../core/path.ts'
 import { isAuthority } from './authority.ts'
 
 export interface RequestTarget {
@@ -17,9 +17,6 @@ export interface RequestTarget {
 const MAX_TARGET = 8192
 // Printable ASCII without space, backslash and fragment (RFC 9112, section 3.2).
 const PLAIN = /^[!"$-[\]-~]+$/
-const DOT_SEGMENT = /\/(?:\.|%2e){1,2}(?:\/|$)/i
-// An encoded slash, backslash or control character means one thing to us and may mean another to the server behind.
-const ENCODED_SEPARATOR = /%(?:2f|5c|7f|[01][0-9a-f])/i
 const BROKEN_ESCAPE = /%(?![0-9a-f]{2})/i
 
 const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/is
@@ -41,11 +38,10 @@ function inOriginForm(raw: string): RequestTarget {
   if (!PLAIN.test(raw)) throw refusal('it holds a character that must be percent-encoded')
   const mark = raw.indexOf('?')
   const path = mark < 0 ? raw : raw.slice(0, mark)
-  if (ENCODED_SEPARATOR.test(path))
-    throw refusal('an encoded slash, backslash or control character is ambiguous')
+  const unclear = ambiguity(path)
+  if (unclear !== undefined) throw refusal(unclear)
   if (BROKEN_ESCAPE.test(path)) throw refusal('"%" must be followed by two hex digits')
   if (decoded(path) === undefined) throw refusal('its escapes are not UTF-8')
-  if (DOT_SEGMENT.test(path)) throw refusal('dot segments are not resolved here: send the path they mean')
   return { path, query: mark < 0 ? '' : raw.slice(mark) }
 }
 

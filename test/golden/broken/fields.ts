@@ -323,4 +323,57 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     'log: { level: info }',
     ['1:1: nothing to serve (add an embedded model under models, or a pool under pools and a route to it)'],
   ],
+  [
+    'a backend on port 0, on which nothing listens',
+    `pools: { ranker: { backends: [{ url: "http://x:0" }] } }\nroutes: [{}]`,
+    ['1:38: pools.ranker.backends[0].url: nothing listens on port 0: write the port it really has'],
+  ],
+  [
+    'a Redis on port 0',
+    `cache: { tiers: [{ name: r, type: redis, url: "redis://x:0" }] }${REST}`,
+    ['1:47: cache.tiers[0].url: nothing listens on port 0: write the port it really has'],
+  ],
+  [
+    'a Memcached server that is named twice, and one on a port that there is not',
+    `cache: { tiers: [{ name: m, type: memcached, servers: ["h:1", "H:1"] }, { name: n, type: memcached, servers: ["h:65536"] }] }${REST}`,
+    [
+      '1:63: cache.tiers[0].servers[1]: this server is named already',
+      '1:111: cache.tiers[1].servers[0]: expected host:port, such as 127.0.0.1:11211',
+    ],
+  ],
+  ...['/../a', '/a/%2e%2E/b*', '/%2fa', '/a%5c*', '/a/.'].map(
+    (path) =>
+      [
+        `the path ${path}, with which every call is refused`,
+        `pools: { ranker: {} }\nroutes: [{ match: { path: "${path}" } }]`,
+        [
+          '2:27: routes[0].match.path: no call gets here: paths with dot segments, or with an encoded slash, backslash or control character, are refused',
+        ],
+      ] as const,
+  ),
+  [
+    'all fields at once in vary',
+    `pools: { ranker: {} }\nroutes: [{ cache: { vary: ["*"] } }]`,
+    [
+      '2:28: routes[0].cache.vary[0]: no pattern here: name each field that answers depend on; where they depend on all, nothing can be kept, and "cache.enabled" is false',
+    ],
+  ],
+  [
+    'one field under two spellings of its name',
+    `pools: { ranker: {} }\nroutes: [{ match: { headers: { X-A: one, x-a: two } } }]`,
+    ['2:42: routes[0].match.headers: this field is named already, in other letters'],
+  ],
+  [
+    'a condition without a value, which would let everything in',
+    `pools: { ranker: {} }\nroutes: [{ match: { headers: { x-a: } } }]`,
+    ['2:32: routes[0].match.headers: has no value (write one, or leave the key out)'],
+  ],
+  [
+    'an unknown key without a value',
+    `cache: { tll: }\npools: { ranker: {} }\nroutes:\n  - cache:\n      tll:\n      # ttl: 5m\n`,
+    [
+      '1:10: cache: unknown key "tll" (known keys: tiers, writeQueue, defaults)',
+      '5:7: routes[0].cache: unknown key "tll" (did you mean "ttl"?)',
+    ],
+  ],
 ]

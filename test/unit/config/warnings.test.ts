@@ -137,3 +137,27 @@ describe('a port that something else of the file has', () => {
     expect(parsed(routes, more).warnings).toEqual(wanted)
   })
 })
+
+describe('a backend that would be refused at each connect', () => {
+  const told = (url: string, allowAddresses: readonly string[] = []) => {
+    const pools = { a: { backends: [{ url }], allowAddresses } }
+    return parsed([{ name: 'r' }], { pools }).warnings
+  }
+
+  it.each([
+    ['http://169.254.169.254', 'a cloud metadata address'],
+    ['http://169.254.1.2:80/m', 'a link-local address'],
+    ['http://[fe80::1]:8501', 'a link-local address'],
+    ['http://[::ffff:169.254.169.254]', 'a cloud metadata address'],
+    ['http://127.0.0.1:8080', "one of the gateway's own listeners"],
+    ['http://127.0.0.1:9090', "one of the gateway's own listeners"],
+  ])('is told: %s', (url, what) => {
+    expect(told(url)).toEqual([`pools.a.backends[0].url: no call is sent there: it is ${what}`])
+  })
+
+  it('is not told where the pool allows it, nor of what is called', () => {
+    expect(told('http://169.254.169.254', ['169.254.0.0/16'])).toEqual([])
+    expect(told('http://10.0.0.1:8501')).toEqual([])
+    expect(told('http://metadata.internal')).toEqual([])
+  })
+})

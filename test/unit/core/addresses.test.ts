@@ -128,6 +128,7 @@ describe("a backend's URL", () => {
     ['ftp://model:8000', 'scheme'],
     ['file:///etc/passwd', 'scheme'],
     ['http://user:secret@model:8000', 'credentials'],
+    ['http://model:0', 'port 0'],
     ['http://model:8000/?a=1', 'query'],
     ['http://model:8000/#a', 'fragment'],
     ['http://model:8000/a//b', 'prefix'],
