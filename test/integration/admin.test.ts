@@ -285,6 +285,27 @@ describe('the listener', () => {
     expect(first.toString()).toMatch(/^HTTP\/1.1 400/)
     expect((await call(port, '/livez')).status).toBe(200)
   })
+
+  test.each([
+    ['no Host', 'GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
+    ['two Hosts', 'GET /livez HTTP/1.1\r\nHost: a\r\nhost: b\r\nConnection: close\r\n\r\n', 400],
+    ['bytes that are not HTTP', 'nonsense\r\n\r\n', 400],
+    ['a head without end', `GET /livez HTTP/1.1\r\nx: ${'x'.repeat(20_000)}`, 400],
+  ])('says what is wrong as any other problem: %s', async (_, bytes, status) => {
+    const { port } = await start()
+    const answer = await exchange(port, bytes)
+    expect(answer.status).toBe(status)
+    expect(answer.head).toMatch(/content-type: application\/problem\+json/i)
+    expect(JSON.parse(/\{.*\}/.exec(answer.body)?.[0] ?? '')).toMatchObject({
+      status,
+      detail: expect.any(String),
+    })
+  })
+
+  test('asks HTTP/1.0 for no Host', async () => {
+    const { port } = await start()
+    expect((await exchange(port, 'GET /livez HTTP/1.0\r\n\r\n')).status).toBe(200)
+  })
 })
 
 describe('the stream of events', () => {

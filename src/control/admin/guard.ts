@@ -2,7 +2,7 @@
  * What keeps a web page from being an operator: a page in somebody's browser can send requests to this
  * listener, also under a name of its own that it lets resolve to our address (DNS rebinding).
  */
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { Problem } from './problem.ts'
 
@@ -27,6 +27,13 @@ export function guard({ headers, writes, hasBody, unauthenticated }: Guarded, se
   if (hasBody && !/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) {
     throw new Problem(415, 'send the body with "content-type: application/json"')
   }
+}
+
+/** Throws 400 where a request does not say which host it is for, or says it twice (RFC 9112, section 3.2). */
+export function checkHosts({ httpVersion, rawHeaders }: IncomingMessage): void {
+  const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && /^host$/i.test(name)).length
+  if (hosts > 1 || (hosts === 0 && httpVersion !== '1.0'))
+    throw new Problem(400, 'a request has exactly one Host field')
 }
 
 function checkHost(host: string | undefined, settings: GuardSettings): void {

@@ -15,7 +15,7 @@ import { Auth, listenRefusal, type TokenSettings } from './auth.ts'
 import { Connections } from './connections.ts'
 import type { AdminContext, AdminReply } from './contract.ts'
 import { EventHub } from './events.ts'
-import { guard } from './guard.ts'
+import { checkHosts, guard } from './guard.ts'
 import { type Match, match, targetOf } from './paths.ts'
 import { Problem } from './problem.ts'
 
@@ -45,6 +45,8 @@ const LIMITS = {
   keepAliveTimeout: 5_000,
   maxHeaderSize: 16 * 1024,
   connectionsCheckingInterval: 1_000,
+  // Said by `checkHosts`, with a reason.
+  requireHostHeader: false,
 }
 const MAX_CONNECTIONS = 256
 const COMMON_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
@@ -154,6 +156,7 @@ export class AdminServer {
   #admit(request: IncomingMessage, { route, params }: Match): string {
     const writes = route.method !== 'GET'
     const { headers } = request
+    checkHosts(request)
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
     const isSensitive = route.scope !== 'open' && route.scope !== 'metrics'
     guard(
