@@ -13,7 +13,7 @@ Examples:
   $ infergate serve --config infergate.yaml              routes, pools and tiers from YAML
   $ infergate check infergate.yaml                       what the YAML means, or what is wrong with it
 
-Exit codes: 0 fine; 1 a mistake in the command or its input; 2 a fault of infergate.`
+Exit codes: 0 fine; 1 a mistake in the command or its input, or an output that cannot be written; 2 a fault of infergate.`
 
 /** In the order in which help lists them. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -29,8 +29,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 
 /** Runs one command; sets the exit code and never throws. */
 export async function run(argv: readonly string[]): Promise<void> {
-  // Whoever reads through `head` has read enough: that is no fault.
-  process.stdout.on('error', () => {})
+  process.stdout.on('error', unwritten)
+  process.stderr.on('error', unwritten)
   const program = new Command('infergate')
     .description(
       'A caching inference gateway: caches predictions, balances misses over model servers, and scales them.',
@@ -50,6 +50,13 @@ export async function run(argv: readonly string[]): Promise<void> {
   }
 }
 
+/** What was to be told was not: on a full disk that must not look like success. Whoever reads through `head` has read enough. */
+function unwritten({ code, message }: NodeJS.ErrnoException): void {
+  if (code === 'EPIPE' || process.exitCode) return
+  process.exitCode = 1
+  process.stderr.write(`infergate: the output cannot be written: ${message}\n`)
+}
+
 /** The command of that name; all of them where it is none, for help and for what may have been meant. */
 function asked(name: string | undefined): readonly (() => Promise<Command>)[] {
   const one = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
@@ -65,7 +72,7 @@ function contained(command: Command): Command {
 function fail(error: unknown): void {
   if (error instanceof CommanderError) {
     // Help and version arrive here as well, with 0.
-    process.exitCode = error.exitCode === 0 ? 0 : 1
+    if (error.exitCode !== 0) process.exitCode = 1
   } else if (error instanceof UserError) {
     process.stderr.write(`infergate: ${error.message}\n`)
     process.exitCode = 1

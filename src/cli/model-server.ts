@@ -136,7 +136,7 @@ async function serve(options: Options): Promise<void> {
   const register = registrationOf(options)
   const log = createLog({ level: 'info', file: process.stderr.fd })
   const running: { service?: ModelService; isStopping?: boolean } = {}
-  const stop = async (why: string, exitCode = 0): Promise<void> => {
+  const stop = async (why: string, exitCode?: number): Promise<void> => {
     if (running.isStopping) return
     running.isStopping = true
     log.info('model.stopping', { why })

@@ -210,9 +210,6 @@ function stopOnSignals(
       .then(() => process.exit(0))
   }
   process.on('SIGTERM', stop).on('SIGINT', stop)
-  // A log that nobody reads any more must not end the gateway.
-  process.stdout.on('error', () => {})
-  process.stderr.on('error', () => {})
 }
 
 /** The error of a listener that cannot be opened is the user's to mend. */
