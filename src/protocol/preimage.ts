@@ -5,7 +5,8 @@
 import { type Digest, digestOf } from '../core/key.ts'
 import { Scratch } from '../lib/scratch.ts'
 import { writeCanonical } from './json/canonical.ts'
-import { CANONICAL, type ScanProblem, type Span } from './json/scan.ts'
+import { type ScanProblem } from './json/scan.ts'
+import { CANONICAL, type Span } from './json/span.ts'
 
 const DIGEST_BYTES = 32
 

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Asked, type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { call } from '../support/http.ts'
 import { settings } from '../support/settings.ts'
 
 interface Tensors {
@@ -159,6 +160,49 @@ describe('forty quick batches prove a kind, and no other', () => {
       ).toBe(1),
     )
     await expectWhole(path, (rows) => v1(rows, { mode: 'coupled' }))
+  })
+})
+
+describe('a server that reads a batch as one array, as numpy does, is split in no other company than it was proved in', () => {
+  type Value = number | string | boolean | null | readonly Value[]
+  /** What all values become beside each other. */
+  const typeOf = (text: string) => {
+    if (text.includes('"')) return 'text'
+    if (/null|\d{19}/.test(text)) return 'object'
+    return /[.e]/.test(text.replaceAll(/true|false/g, ''))
+      ? 'float'
+      : /[0-9]/.test(text)
+        ? 'integer'
+        : 'truth'
+  }
+  const script = ({ body }: Pick<Asked, 'body'>) => {
+    const text = body.toString()
+    const { instances } = JSON.parse(text) as { instances: Value[] }
+    const type = typeOf(text.replace(/"instances"/, ''))
+    return { predictions: instances.map((row) => `${type} of ${JSON.stringify(row)}`) }
+  }
+  const post = (path: string, body: string) =>
+    call(gateway.port, path, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
+
+  it.each([
+    ['[["a"], [$]]', 'a text beside numbers'],
+    ['[[1.5], [$]]', 'a fraction beside integers'],
+    ['[[1e3], [$]]', 'an exponent beside integers'],
+    ['[[null], [$]]', 'nothing beside numbers'],
+    ['[[true], [$]]', 'a truth value beside numbers'],
+    ['[[36893488147419103232], [$]]', 'an integer that fits no 64 bits'],
+  ])('%s: %s', async (rows, name) => {
+    const path = `/v1/models/numpy-${name.replaceAll(' ', '-')}:predict`
+    own.set(path, script)
+    await prove(path, (rows) => v1(rows.map((row) => [row])))
+    const [row] = fresh(1) as [number]
+    const body = `{"instances": ${rows.replace('$', String(row))}}`
+    // Of this kind it is kept as a row.
+    const alone = `{"instances": [[${row}], [${row + 1}]]}`
+    await post(path, alone)
+    const { text, headers } = await post(path, body)
+    expect(headers['cache-status']).toContain('fwd=miss')
+    expect(text).toBe(JSON.stringify(script({ body: Buffer.from(body) })))
   })
 })
 

@@ -6,15 +6,8 @@
  * Works on spans a Cursor has walked over, and therefore trusts their grammar; only duplicate keys, which need
  * the sorting, are found here.
  */
-import {
-  CANONICAL,
-  compareSpans,
-  MAX_UNSORTED,
-  type ScanProblem,
-  SPACED,
-  type Span,
-  type Stretch,
-} from './scan.ts'
+import { MAX_UNSORTED, type ScanProblem } from './scan.ts'
+import { CANONICAL, compareSpans, SPACED, type Span, type Stretch } from './span.ts'
 import { writeString } from './string.ts'
 
 const QUOTE = 0x22

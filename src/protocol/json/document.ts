@@ -8,7 +8,8 @@ import type { Digest } from '../../core/key.ts'
 import { lastOf } from '../../lib/memo.ts'
 import { Preimage, SpanHasher } from '../preimage.ts'
 import { canonicalBytes } from './canonical.ts'
-import { Cursor, type ScanProblem, type Span } from './scan.ts'
+import { Cursor, type ScanProblem } from './scan.ts'
+import { type Span } from './span.ts'
 
 export interface JsonProblem {
   readonly problem: ScanProblem

@@ -6,7 +6,8 @@ import type { Digest } from '../../core/key.ts'
 import { pack } from '../packed.ts'
 import { SpanHasher } from '../preimage.ts'
 import type { Row } from '../protocol.ts'
-import { CANONICAL, type Cursor, type ScanProblem, type Span, type Spelling } from './scan.ts'
+import { type Cursor, type ScanProblem } from './scan.ts'
+import { CANONICAL, type Span, type Spelling } from './span.ts'
 
 /** Reading more rows than this one by one takes longer than an event loop should stand still. */
 export const MAX_ROWS = 131_072
@@ -21,6 +22,9 @@ export class Column {
   /** Brackets and commas of all elements agree; what was written in between is not looked at. */
   isEven = true
   shape = 0
+  /** JSON types of the first element, and those of others that differ from it. */
+  #types = 0
+  #others: Set<number> | undefined
   /** Start, end and spelling of each; with room for the first, as most calls have one. */
   readonly #places: number[] = [0, 0, CANONICAL]
 
@@ -42,13 +46,26 @@ export class Column {
         places[1] = cursor.pos
         places[2] = cursor.spelling(start)
         this.shape = cursor.shape
+        this.#types = cursor.types
       }
       this.count++
       if (this.shape !== cursor.shape) this.isEven = false
+      if (this.#types !== cursor.types) this.#mix(cursor.types)
       return true
     })
     this.end = cursor.pos - 1
     return read
+  }
+
+  /** The JSON types that elements have, each once and in order; undefined: there are too many. */
+  get types(): readonly number[] | undefined {
+    if (!this.#others) return [this.#types]
+    return this.#others.size < MAX_TYPES ? [this.#types, ...this.#others].sort((a, b) => a - b) : undefined
+  }
+
+  #mix(types: number): void {
+    this.#others ??= new Set()
+    if (this.#others.size < MAX_TYPES) this.#others.add(types)
   }
 
   /** Sets `span` to element `index`: a loop over many makes no objects. */
@@ -60,6 +77,9 @@ export class Column {
     return span
   }
 }
+
+/** Of elements that differ from the first; numbers alone have three. */
+const MAX_TYPES = 8
 
 const PLACE = 3
 

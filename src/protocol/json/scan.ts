@@ -7,8 +7,10 @@
  * after the last such place is canonical as it lies, and is hashed without being rewritten.
  */
 import { isUtf8 } from 'node:buffer'
+import { CANONICAL, compareSpans, OTHER, SPACED, type Span, type Spelling } from './span.ts'
 import { keyText, LONE, SIMPLE_ESCAPE, unicodeEscape } from './string.ts'
-import { numberEnd, wordEnd } from './token.ts'
+import { fractionEnd, wholeEnd, wordEnd } from './token.ts'
+import { FRACTION, INTEGER, INTEGER_DIGITS, joinTypes, LONG, TEXT, wordType } from './types.ts'
 
 /** Why a body cannot be read, in a word for Cache-Status `detail`. */
 export type ScanProblem =
@@ -24,27 +26,6 @@ export type ScanProblem =
 
 /** Deeper nesting is refused; Triton stops at 100, and a stack of this size is walked without allocation. */
 export const MAX_DEPTH = 64
-
-/** A run of bytes, its end not included. */
-export interface Stretch {
-  readonly start: number
-  readonly end: number
-}
-
-/** A value's place in the body. */
-export interface Span extends Stretch {
-  readonly spelling: Spelling
-  /** A fingerprint of the brackets and commas: arrays of equal shape have equal ones. */
-  readonly shape: number
-}
-
-export type Spelling = typeof CANONICAL | typeof SPACED | typeof OTHER
-/** As it is hashed. */
-export const CANONICAL = 0
-/** Canonical once the white space between tokens is dropped. */
-export const SPACED = 1
-/** Strings or the order of members differ, too. */
-export const OTHER = 2
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -77,16 +58,6 @@ STRING_STOP.fill(1, 0, 0x20)
 STRING_STOP[QUOTE] = 1
 STRING_STOP[BACKSLASH] = 1
 
-/** Bytes order of two spans: negative, zero or positive. */
-export function compareSpans(bytes: Uint8Array, a: Stretch, b: Stretch): number {
-  const n = Math.min(a.end - a.start, b.end - b.start)
-  for (let i = 0; i < n; i++) {
-    const difference = (bytes[a.start + i] as number) - (bytes[b.start + i] as number)
-    if (difference !== 0) return difference
-  }
-  return a.end - a.start - (b.end - b.start)
-}
-
 export class Cursor {
   readonly bytes: Uint8Array
   readonly end: number
@@ -97,6 +68,8 @@ export class Cursor {
   shape = 0
   /** Of the value walked over last: its commas. One more is how many values an array, flat or nested, holds. */
   commas = 0
+  /** Of the value walked over last: its JSON types (`types.ts`). */
+  types = 0
   problem: ScanProblem | undefined
   /** Where white space, and where any other departure from the canonical spelling, was last seen. */
   #space = -1
@@ -203,6 +176,8 @@ export class Cursor {
     let i = this.pos
     let shape = 0
     let commas = 0
+    let types = 0
+    let before = 0
     for (;;) {
       if (i < end && (bytes[i] as number) <= SPACE) i = this.#skipSpace(i)
       let c = i < end ? (bytes[i] as number) : 0
@@ -219,7 +194,18 @@ export class Cursor {
         // Else an empty array would have the shape of one with one element.
         shape ^= EMPTY
       } else {
-        i = c === QUOTE ? this.#string(i) : c <= DIGIT_9 ? numberEnd(bytes, i, end, view) : wordEnd(bytes, i)
+        if (c === QUOTE) {
+          types |= TEXT
+          i = this.#string(i)
+        } else if (c <= DIGIT_9) {
+          const whole = wholeEnd(bytes, i, end)
+          const last = whole < 0 ? -1 : fractionEnd(bytes, whole, end, view)
+          types |= last > whole ? FRACTION : whole - i > INTEGER_DIGITS ? LONG : INTEGER
+          i = last
+        } else {
+          types |= wordType(c)
+          i = wordEnd(bytes, i)
+        }
         if (i < 0 || c === 0) return this.#fail('unparsable')
       }
       for (;;) {
@@ -227,6 +213,7 @@ export class Cursor {
           this.pos = i
           this.shape = shape
           this.commas = commas
+          this.types = joinTypes(before, types)
           return true
         }
         if (i < end && (bytes[i] as number) <= SPACE) i = this.#skipSpace(i)
@@ -239,7 +226,11 @@ export class Cursor {
         if (c !== levels[depth * LEVEL]) return this.#fail('unparsable')
         depth--
       }
-      if (levels[depth * LEVEL] === CLOSE_OBJECT) i = this.#key(i, depth)
+      if (levels[depth * LEVEL] === CLOSE_OBJECT) {
+        before = joinTypes(before, types)
+        types = 0
+        i = this.#key(i, depth)
+      }
       if (i < 0) return false
     }
   }

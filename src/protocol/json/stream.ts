@@ -10,7 +10,8 @@ import { BACKSLASH, CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE }
 import { copy, writeCanonical } from './canonical.ts'
 import { type JsonProblem, memberPrefix, objectDigest, scalarDigest } from './document.ts'
 import { EscapeReader, MORE } from './escape.ts'
-import { MAX_DEPTH, MAX_UNSORTED, OTHER, type ScanProblem, STRING_STOP } from './scan.ts'
+import { MAX_DEPTH, MAX_UNSORTED, type ScanProblem, STRING_STOP } from './scan.ts'
+import { OTHER } from './span.ts'
 import { LONE, writeCodePoint } from './string.ts'
 import { numberEnd, SCALAR_STOP, wordEnd } from './token.ts'
 

@@ -5,7 +5,8 @@
  */
 import { header, type RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
-import { Cursor, type Span } from '../json/scan.ts'
+import { Cursor } from '../json/scan.ts'
+import { type Span } from '../json/span.ts'
 import { canonicalString } from '../json/string.ts'
 import { listed } from '../packed.ts'
 import { smallInteger } from './number.ts'

@@ -1,5 +1,5 @@
 /** Elements of a tensor from their JSON lexemes, written as little-endian values: one function a datatype. */
-import type { Stretch } from '../json/scan.ts'
+import type { Stretch } from '../json/span.ts'
 import { SIMPLE_ESCAPE, unicodeEscape } from '../json/string.ts'
 import { bigInteger, parseFloat64, parseFloats, quickFloat, smallInteger } from './number.ts'
 

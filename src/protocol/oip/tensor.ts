@@ -3,7 +3,7 @@
  * binary tensor extension carries, so both spellings of a tensor have one key. What does not fit its datatype
  * or shape is not guessed at: the caller then keys the JSON as it was written.
  */
-import type { Stretch } from '../json/scan.ts'
+import type { Stretch } from '../json/span.ts'
 import { type Put, putter } from './put.ts'
 
 /** Bytes an element; BYTES has none. FP16 and BF16 have no JSON form. */

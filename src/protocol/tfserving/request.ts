@@ -81,7 +81,8 @@ function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boo
   const first = found?.columns[0]
   if (!found || !first || first.count === 0 || first.count > MAX_ROWS) return undefined
   // Ragged batches are refused upstream as a whole, however well each row does alone.
-  if (!found.columns.every((column) => column.isEven && column.count === first.count)) return undefined
+  if (!found.columns.every((column) => column.isEven && column.types && column.count === first.count))
+    return undefined
   if (onlyBatches && first.count === 1) {
     return planOf(membersDigest(prefix, body, found.members), { verb: call.target?.verb, count: 1 })
   }
@@ -137,9 +138,13 @@ class RowPlan implements Plan {
   }
 }
 
+/** Of all in which a server sees a batch otherwise than as its rows: what it is asked beside them, their shape, and their types. */
 function batchDigest(common: Digest, sorted: readonly Column[]): Digest {
   const batch = new Preimage().latin1(common)
-  for (const column of sorted) batch.number(column.shape >>> 0)
+  for (const { shape, types = [] } of sorted) {
+    batch.number(shape >>> 0).number(types.length)
+    for (const type of types) batch.number(type >>> 0)
+  }
   return batch.digest()
 }
 

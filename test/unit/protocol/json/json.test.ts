@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../../../src/core/key.ts'
 import { canonicalBytes } from '../../../../src/protocol/json/canonical.ts'
 import { documentDigest } from '../../../../src/protocol/json/document.ts'
-import { CANONICAL, Cursor } from '../../../../src/protocol/json/scan.ts'
+import { Cursor } from '../../../../src/protocol/json/scan.ts'
+import { CANONICAL } from '../../../../src/protocol/json/span.ts'
 
 const prefix = digestOf('prefix')
 

@@ -108,6 +108,44 @@ describe('V1 rows', () => {
     expect(batch('{"instances":[[1,2]]}')).not.toBe(batch('{"inputs":[[1,2]]}'))
   })
 
+  it('are of one batch only where a server that makes one array of them reads all as it reads each', () => {
+    const kind = (rows: string) => planOf(tfserving, `{"instances":${rows}}`).batch
+    const columns = (a: string, b: string) => planOf(tfserving, `{"inputs":{"a":${a},"b":${b}}}`).batch
+    const integers = kind('[[1],[2]]')
+    expect(kind('[[3]]')).toBe(integers)
+    const kinds = [
+      '[[1.5],[2.5]]',
+      '[[1],[2.5]]',
+      '[[1],[null]]',
+      '[[1],["a"]]',
+      '[["a"],["b"]]',
+      '[[1],[true]]',
+      '[[true],[false]]',
+      '[[1],["a"],[null]]',
+      '[[1],[9223372036854775808]]',
+      '[[{"a":1,"b":"x"}],[{"a":2,"b":"y"}]]',
+      '[[{"a":1,"b":"x"}],[{"a":"x","b":1}]]',
+      '[[{"a":1,"b":2.5}],[{"a":1.5,"b":2}]]',
+    ].map(kind)
+    expect(new Set([integers, ...kinds]).size).toBe(kinds.length + 1)
+    expect(kind('[[1e3],[1]]')).toBe(kind('[[1],[2.5]]'))
+    expect(kind('[["a"],[1]]')).toBe(kind('[[1],["a"],[2]]'))
+    // An array of floats is one, however few of them are written as such.
+    expect(kind('[[1,2.5],[-0.5,3]]')).toBe(kind('[[-Infinity,NaN]]'))
+    expect(kind('[[1,2.5],[1.5,NaN]]')).toBe(kind('[[1.5,2.5]]'))
+    expect(columns('[1,2]', '["a","b"]')).not.toBe(columns('[1,2]', '["a",1]'))
+    expect(columns('[1,2]', '["a","b"]')).not.toBe(columns('["a","b"]', '[1,2]'))
+    expect(columns('[1,2]', '["a","b"]')).toBe(columns('[3]', '["c"]'))
+  })
+
+  it('are not read of a batch in which they are of ever other types', () => {
+    const row = (i: number) =>
+      JSON.stringify(Object.fromEntries(Array.from('abcd', (key, at) => [key, (i >> at) & 1 ? 1 : 'x'])))
+    const rows = (count: number) => Array.from({ length: count }, (_, i) => row(i)).join()
+    expect(planOf(tfserving, `{"instances":[${rows(8)}]}`).rows).toHaveLength(8)
+    expect(planOf(tfserving, `{"instances":[${rows(16)}]}`).rows).toBeUndefined()
+  })
+
   it('go upstream between the bytes the caller wrote around them', () => {
     const body = bytes(
       '{ "signature_name":"s\\u0041",\n "instances" : [ 1.0, 2 ,3e0 ] , "x":9007199254740993}',
