@@ -2,9 +2,11 @@
 import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import type { Answer } from '../../src/core/reply.ts'
+import { Wheel } from '../../src/lib/wheel.ts'
 import { type DoorServer, post, type RawClient } from '../support/door.ts'
 import { answer, answers, closed, doorClients } from '../support/door-clients.ts'
 import { eventually } from '../support/eventually.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 
 const { door, client } = doorClients()
 
@@ -207,14 +209,30 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
   })
 
   it('a body that is passed on may take longer than that while it flows', async () => {
-    const server = await door({ fastDoor, headerTimeoutMs: 150, bodyTimeoutMs: 150 })
-    const one = await client(server)
+    const clock = new FakeClock()
+    let bytes = 0
+    const server = await door({
+      fastDoor,
+      bodyTimeoutMs: 150,
+      wheel: new Wheel(clock),
+      serve: async ({ body }) => {
+        for await (const piece of body as AsyncIterable<Uint8Array>) bytes += piece.length
+        return answer(200, 'all')
+      },
+    })
+    const [one, other] = [await client(server), await client(server)]
     one.send(head('/stream', 10))
-    for (let i = 0; i < 10; i++) {
+    for (let sent = 1; sent <= 9; sent++) {
       one.send('x')
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      await eventually(() => expect(bytes).toBe(sent))
+      clock.advance(120)
     }
+    one.send('x')
     expect((await answers(one, 1))[0]?.status).toBe(200)
+    other.send(`${head('/stream', 10)}x`)
+    await eventually(() => expect(bytes).toBe(11))
+    clock.advance(200)
+    expect((await answers(other, 1))[0]?.status).toBe(408)
   })
 
   it('HTTP/1.0 hears no 100', async () => {
