@@ -44,10 +44,11 @@ export class AnswerStream {
   /** A body that streams is written as fast as the client reads. Rejects with what ends it before its end. */
   async pass({ status, body, trailers }: Reply, headers: RawPairs, signal: Signal): Promise<void> {
     const exchange = this.#exchange
+    const pieces = body instanceof Uint8Array ? [body] : await opened(body)
+    if (signal.aborted) throw signal.reason
     exchange.begin(status, headers)
     this.#hasBegun = true
     this.#moved()
-    const pieces = body instanceof Uint8Array ? [body] : body
     for await (const chunk of pieces) {
       if (signal.aborted) throw signal.reason
       this.#isHeld = !exchange.write(chunk)
@@ -80,5 +81,27 @@ export class AnswerStream {
     const { now: clock, until, arm } = this.#times
     const now = clock()
     arm(Math.min(this.#idleMs, until - now), now)
+  }
+}
+
+/**
+ * Its pieces, a turn later: a body that came broken along with its head has thrown by then, while an error can still be the
+ * answer. What is to come is not waited for.
+ */
+async function opened(body: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+  const pieces = body[Symbol.asyncIterator]()
+  const first = pieces.next()
+  await Promise.race([first, new Promise((resolve) => setImmediate(resolve))])
+  return from(first, pieces)
+}
+
+async function* from(
+  first: Promise<IteratorResult<Uint8Array>>,
+  pieces: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for (let next = await first; !next.done; next = await pieces.next()) yield next.value
+  } finally {
+    await pieces.return?.()
   }
 }
