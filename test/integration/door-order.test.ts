@@ -1,6 +1,7 @@
 /** What both doors promise about a connection: the order of its requests, their deadlines, and an answer that is not lost. */
 import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
+import type { Call } from '../../src/core/call.ts'
 import type { Answer } from '../../src/core/reply.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
 import { type DoorServer, post, type RawClient } from '../support/door.ts'
@@ -310,5 +311,68 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
     await told(get('/whole/slow') + tunnel, ['/whole/slow'])
     await told(get('/whole/a') + get('/stream/long') + tunnel, ['/whole/a', long])
     expect(server.calls).toHaveLength(3)
+  })
+
+  // A caller that has sent all may close its end and wait for its answer; TCP does not tell it from one that leaves.
+  const cutUp = (text: string) => [[text], [text.slice(0, -3), text.slice(-3)], [...text].map(String)]
+  const said = async (server: DoorServer, parts: readonly string[]) => {
+    const one = await client(server)
+    for (const part of parts) {
+      one.send(part)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    one.socket.end()
+    await closed(one)
+    return one.answers.map(({ status, body }) => [status, body])
+  }
+  const slowly = async ({ path, body }: Call): Promise<Answer> => {
+    if (!(body instanceof Uint8Array)) for await (const _ of body);
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    return path.endsWith('pieces') ? streamed(200, path) : answer(200, path)
+  }
+
+  it.each(['/whole', '/stream', '/stream/pieces'])(
+    'who has sent all and closes its end gets its answers: %s',
+    async (path) => {
+      const server = await door({ fastDoor, serve: slowly })
+      for (const ask of [post(path, 'hello'), put(path), get(path)]) {
+        for (const parts of cutUp(ask)) expect(await said(server, parts)).toEqual([[200, path]])
+      }
+      const two = await said(server, [post(path, 'hello') + post(path, 'again')])
+      expect(two).toEqual([
+        [200, path],
+        [200, path],
+      ])
+    },
+  )
+
+  it.each(['/whole', '/stream'])('who closes its end within a body is told 400: %s', async (path) => {
+    const server = await door({ fastDoor, serve: slowly })
+    for (const ask of [post(path, 'hello').slice(0, -2), put(path).slice(0, -1)])
+      for (const parts of cutUp(ask))
+        expect(await said(server, parts)).toMatchObject([[400, expect.any(String)]])
+  })
+
+  it('who closes its end within a request behind others is told so behind their answers', async () => {
+    const server = await door({ fastDoor, serve: slowly })
+    const sent = post('/whole/a', 'hello') + post('/stream/b', 'hello')
+    for (const cut of [3, 40, sent.length / 2 - 4])
+      expect(await said(server, [sent.slice(0, -cut)])).toMatchObject([
+        [200, '/whole/a'],
+        [400, expect.any(String)],
+      ])
+  })
+
+  it('who closes its end and takes nothing is taken for gone', async () => {
+    const server = await door({
+      fastDoor,
+      serve: ({ signal }) =>
+        new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    })
+    const one = await client(server)
+    one.send(post('/whole', 'hello'))
+    one.socket.end()
+    await closed(one)
+    await eventually(() => expect(server.answered).toMatchObject([{ fault: 'callerLeft' }]))
   })
 })

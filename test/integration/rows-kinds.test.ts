@@ -194,7 +194,7 @@ describe('a server that reads a batch as one array, as numpy does, is split in n
   ])('%s: %s', async (rows, name) => {
     const path = `/v1/models/numpy-${name.replaceAll(' ', '-')}:predict`
     own.set(path, script)
-    await prove(path, (rows) => v1(rows.map((row) => [row])))
+    await prove(path, (rows) => ({ instances: rows.map((row) => [row]) }))
     const [row] = fresh(1) as [number]
     const body = `{"instances": ${rows.replace('$', String(row))}}`
     // Of this kind it is kept as a row.

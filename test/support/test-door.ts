@@ -115,12 +115,11 @@ class Line {
     this.#body.push(Buffer.from(text.slice(end), 'latin1'), Buffer.from(body ?? []))
   }
 
-  pass(chunk: Uint8Array): boolean {
-    this.#body.push(Buffer.from(chunk))
-    return true
+  readonly out = {
+    pass: (chunk: Uint8Array) => this.#body.push(Buffer.from(chunk)) > 0,
+    drained: async () => {},
   }
 
-  async drained(): Promise<void> {}
   answered(): void {}
   cut(): void {}
   pause(): void {}

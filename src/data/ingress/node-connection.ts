@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../core/errors.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { refusal } from '../http/refusal.ts'
+import { HalfClosed } from './half-closed.ts'
 import type { Ingress } from './ingress.ts'
 import { Linger } from './linger.ts'
 import { HttpBody } from './node-body.ts'
@@ -40,6 +41,8 @@ export class NodeConnection {
   /** To be said behind the answers that are due, as the last. */
   #refusal: string | undefined
   #linger: Linger | undefined
+  /** From when the client has closed its end while it waits for an answer. */
+  #halfClosed: HalfClosed | undefined
   /** The connection ends with the answer that is on its way. */
   #isLast = false
   #isClosing = false
@@ -56,9 +59,14 @@ export class NodeConnection {
     socket.on('resume', () => {
       if (this.#isPaused) socket.pause()
     })
+    socket.once('end', () => {
+      if (this.#current && !this.#isClosing)
+        this.#halfClosed = new HalfClosed(socket, context.wheel, () => socket.destroy())
+    })
     socket.once('close', () => {
       context.wheel.disarm(this.#timer)
       this.#linger?.end()
+      this.#halfClosed?.end()
     })
   }
 
@@ -118,7 +126,8 @@ export class NodeConnection {
       if (response.headersSent) return void this.#socket.destroy()
       if (isLeaving) {
         this.#refusal = status
-        return this.#close()
+        if (latest === this.#current) return this.#close()
+        return void this.#waiting.pop()
       }
       // It is what cannot be read, and is told so in its turn.
       const what = 'what comes behind the head of the request is broken'
@@ -169,6 +178,7 @@ export class NodeConnection {
   #close(): void {
     if (this.#isClosing) return
     this.#isClosing = true
+    this.#halfClosed?.end()
     const { wheel, keepAliveTimeoutMs } = this.#context
     this.#linger?.end()
     const linger = new Linger(this.#socket, wheel, keepAliveTimeoutMs)

@@ -113,6 +113,8 @@ export type LineOf = (socket: Duplex) => NodeConnection
 
 /** Lets node:http's requests be served, and its refusals be said. */
 export function attach(server: Server, context: NodeDoorContext): LineOf {
+  // Whoever has sent all may close its end and wait: node:http would end the connection, and let go of the request.
+  Object.assign(server, { httpAllowHalfOpen: true })
   const lines = new WeakMap<Duplex, NodeConnection>()
   const lineOf = (socket: Duplex) => {
     const known = lines.get(socket)

@@ -7,8 +7,10 @@ import { GatewayError } from '../../../core/errors.ts'
 import { type Timer, timer } from '../../../lib/wheel.ts'
 import { bodyTooLate } from '../../http/body.ts'
 import { refusal } from '../../http/refusal.ts'
+import { HalfClosed } from '../half-closed.ts'
 import { Linger } from '../linger.ts'
 import { Arrivals, kept } from './arrivals.ts'
+import { MAX_AHEAD_BYTES, MAX_HELD_BYTES, MAX_PIECES, NEW_MS } from './bounds.ts'
 import type { DoorConnection, DoorContext } from './context.ts'
 import type { RequestHead } from './head.ts'
 import { OwnHeads } from './own-heads.ts'
@@ -16,22 +18,12 @@ import { readInto } from './read-into.ts'
 import { FastRequest, type ResponseWriter } from './request.ts'
 import { SocketWriter } from './socket-writer.ts'
 
-/** A head in more pieces than this is left to node:http, which reads on where it stood. */
-const MAX_PIECES = 8
-/** Bytes of pipelined requests that wait for the answer before them. */
-const MAX_AHEAD_BYTES = 64 * 1024
-/** A body of up to so many bytes, still arriving under a head that came before, is looked up before it is served. */
-const MAX_HELD_BYTES = 1 << 20
-
-/** Who has connected before the port closes, and asked nothing yet, has so long. */
-const NEW_MS = 1000
-
 export class Connection implements ResponseWriter, DoorConnection {
   readonly #socket: Duplex
   readonly #context: DoorContext
   readonly #arrivals = new Arrivals()
   readonly #heads: OwnHeads
-  readonly #out: SocketWriter
+  readonly out: SocketWriter
   readonly #timer: Timer
   #peer: string | undefined
   #unread: Buffer | undefined
@@ -46,6 +38,8 @@ export class Connection implements ResponseWriter, DoorConnection {
   #isNew = true
   /** While what is left of a body, or comes behind the last answer, is dropped. */
   #linger: Linger | undefined
+  /** From when the client has closed its end. */
+  #halfClosed: HalfClosed | undefined
   /** The connection is node:http's. */
   #left = false
 
@@ -58,7 +52,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#socket = socket
     this.#context = context
     this.#heads = new OwnHeads(context.known)
-    this.#out = new SocketWriter(socket, context.writeBatcher, () => this.#filled())
+    this.out = new SocketWriter(socket, context.writeBatcher, () => this.#filled())
     this.#timer = timer(() => this.#expired())
     context.connections.add(this)
     context.wheel.arm(this.#timer, context.limits.headTimeoutMs)
@@ -85,32 +79,24 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#isNew = false
     const { leaving, draining } = this.#context
     // While the gateway leaves, what has been read is answered; when it drains, a client must ask again elsewhere.
-    if (last || (leaving && (draining || !this.#unread))) this.#closing = true
+    if (last || ((leaving || this.#halfClosed) && (draining || !this.#unread))) this.#closing = true
     return this.#closing ? 'Connection: close\r\n' : this.#context.keepAlive
   }
 
   send(head: string, body: Uint8Array | undefined): void {
-    this.#out.send(head, body)
-  }
-
-  pass(chunk: Uint8Array, chunked: boolean): boolean {
-    return this.#out.pass(chunk, chunked)
-  }
-
-  drained(): Promise<void> {
-    return this.#out.drained()
+    this.out.send(head, body)
   }
 
   answered(): void {
     if (this.#closing) return this.#bye()
     // The next request is not read before this answer has left, nor before its own body has arrived.
-    if (this.#out.isFull) this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
+    if (this.out.isFull) this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
     else if (this.#request?.isComplete) this.#rest()
     else this.#lingers(this.#context.limits.bodyTimeoutMs)
   }
 
   cut(): void {
-    this.#out.flush()
+    this.out.flush()
     this.#socket.destroy()
   }
 
@@ -164,7 +150,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     if (!request.isComplete && request.isStreamed && !this.#linger)
       wheel.arm(this.#timer, limits.bodyTimeoutMs)
     if (!request.isAnswered) return
-    if (request.isComplete && !this.#out.isFull) this.#rest()
+    if (request.isComplete && !this.out.isFull) this.#rest()
     else if (request.isComplete) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
   }
 
@@ -189,6 +175,8 @@ export class Connection implements ResponseWriter, DoorConnection {
     const repeat = this.#heads.repeats.get(key)
     if (repeat && memoryHit.again(repeat, this)) return this.#answeredAtOnce(repeat.head)
     const head = this.#heads.read(bytes, key)
+    const isWhole = typeof head !== 'string' && bytes.length >= head.bytes + head.length
+    if (this.#halfClosed && !isWhole) return this.#refuse('400 Bad Request')
     if (head === 'other') return this.#handOver(bytes)
     if (head === 'part') {
       if (++this.#pieces > MAX_PIECES) return this.#handOver(bytes)
@@ -216,6 +204,13 @@ export class Connection implements ResponseWriter, DoorConnection {
     return true
   }
 
+  /** What comes is no request. */
+  #refuse(status: string): false {
+    this.out.text(refusal(status))
+    this.#bye()
+    return false
+  }
+
   /** The body has arrived, or will not. */
   #serveHeld(request: FastRequest, head: RequestHead): void {
     this.#held = undefined
@@ -230,7 +225,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   /** As after any answer: the next is not read before this one has left. */
   #answeredAtOnce(head: RequestHead): boolean {
     this.#pieces = 0
-    if (this.#out.isFull || this.#closing) {
+    if (this.out.isFull || this.#closing) {
       this.#request = FastRequest.answered(this, head)
       this.answered()
     } else if (!this.#unread) {
@@ -251,7 +246,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#request = undefined
     this.#linger?.end()
     this.#linger = undefined
-    if (this.#context.draining && !this.#unread) return this.#bye()
+    if ((this.#context.draining || this.#halfClosed) && !this.#unread) return this.#bye()
     this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
     if (this.#paused) {
       this.#paused = false
@@ -261,7 +256,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   }
 
   #handOver(bytes: Buffer): false {
-    this.#out.flush()
+    this.out.flush()
     const { wheel, limits } = this.#context
     const headMs = this.#pieces > 1 ? Math.max(1, this.#timer.due - wheel.now()) : limits.headTimeoutMs
     this.#leave()
@@ -289,11 +284,12 @@ export class Connection implements ResponseWriter, DoorConnection {
   /** Says that no more comes, and reads on for a while. */
   #bye(): void {
     this.#closing = true
+    this.#halfClosed?.end()
     this.#request?.breakOff(new GatewayError('callerLeft', 'the connection has ended'))
     this.#request = undefined
     this.#held = undefined
     this.#unread = undefined
-    this.#out.flush()
+    this.out.flush()
     this.#socket.end()
     this.#socket.resume()
     this.#lingers(this.#context.limits.keepAliveTimeoutMs)
@@ -317,14 +313,18 @@ export class Connection implements ResponseWriter, DoorConnection {
     // While a call runs, its own deadline counts; the timer is set anew when it is answered.
     if (request && !request.isAnswered) return
     if (request || this.#closing) return void this.#socket.destroy()
-    if (this.#unread) this.#out.text(refusal('408 Request Timeout'))
-    this.#bye()
+    return this.#unread ? void this.#refuse('408 Request Timeout') : this.#bye()
   }
 
   readonly #onEnd = (): void => {
-    // As at node:http: who closes its end does not wait for an answer.
-    if (this.#request) this.cut()
-    else this.#bye()
+    const request = this.#request
+    if (!request) return this.#unread ? void this.#refuse('400 Bad Request') : this.#bye()
+    this.#halfClosed = new HalfClosed(this.#socket, this.#context.wheel, () => this.cut())
+    if (request.isComplete) return
+    // What is missing will not come. In the middle of an answer only the end of the connection can say so.
+    if (request.isAnswered) this.#bye()
+    else if (request.status === 0) this.#refuse('400 Bad Request')
+    else this.cut()
   }
 
   // 'close' follows, and has all that is to be done.
@@ -334,15 +334,16 @@ export class Connection implements ResponseWriter, DoorConnection {
     const request = this.#request
     this.#leave()
     this.#linger?.end()
+    this.#halfClosed?.end()
     this.#request = undefined
-    this.#out.wake()
+    this.out.wake()
     if (!request) return
     request.breakOff(new GatewayError('callerLeft', 'the client left before its body was complete'))
     request.gone?.()
   }
 
   readonly #onDrain = (): void => {
-    this.#out.wake()
+    this.out.wake()
     if (this.#request?.isAnswered && !this.#socket.destroyed) this.answered()
   }
 }

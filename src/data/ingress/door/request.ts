@@ -13,6 +13,7 @@ import { type Framing, fieldLines, lastChunk, replyHead } from '../../exchange/r
 import { BodyBuffer, tooLarge } from '../../http/body.ts'
 import { kept } from './arrivals.ts'
 import type { RequestHead } from './head.ts'
+import type { SocketWriter } from './socket-writer.ts'
 
 const HIGH_WATER_BYTES = 256 * 1024
 /** A body up to this length that is there need not be passed on in pieces. */
@@ -25,9 +26,8 @@ export interface ResponseWriter {
   closing(last: boolean): string
   /** A head, with the body behind it where there is one. */
   send(head: string, body: Uint8Array | undefined): void
-  /** A piece of a chunked body with its framing, or of a body of known length. False: wait for `drained`. */
-  pass(chunk: Uint8Array, chunked: boolean): boolean
-  drained(): Promise<void>
+  /** For a body that streams. */
+  readonly out: Pick<SocketWriter, 'pass' | 'drained'>
   /** The answer is complete. */
   answered(): void
   cut(): void
@@ -257,16 +257,16 @@ export class FastRequest implements HttpExchange {
   write(chunk: Uint8Array): boolean {
     if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
     if (this.#framing === 'none' || chunk.length === 0) return true
-    if (this.#framing === 'chunked') return this.#line.pass(chunk, true)
+    if (this.#framing === 'chunked') return this.#line.out.pass(chunk, true)
     // More than was announced would be read as the beginning of the next answer.
     if (chunk.length > this.#framing)
       throw new GatewayError('backendGarbled', 'the body is longer than its Content-Length')
     this.#framing -= chunk.length
-    return this.#line.pass(chunk, false)
+    return this.#line.out.pass(chunk, false)
   }
 
   drained(): Promise<void> {
-    return this.#line.drained()
+    return this.#line.out.drained()
   }
 
   end(trailers: RawPairs): void {

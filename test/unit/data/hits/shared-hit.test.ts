@@ -98,8 +98,7 @@ async function setup() {
       closing: () => CONNECTION,
       send: (head: string, body?: Uint8Array) =>
         void sent.push(head + Buffer.from(body ?? []).toString('latin1')),
-      pass: () => true,
-      drained: async () => {},
+      out: { pass: () => true, drained: async () => {} },
       answered: () => {},
       cut: () => void cuts++,
       pause: () => {},
