@@ -9,8 +9,8 @@
 import { isUtf8 } from 'node:buffer'
 import { CANONICAL, compareSpans, OTHER, SPACED, type Span, type Spelling } from './span.ts'
 import { keyText, LONE, SIMPLE_ESCAPE, unicodeEscape } from './string.ts'
-import { fractionEnd, wholeEnd, wordEnd } from './token.ts'
-import { FRACTION, INTEGER, INTEGER_DIGITS, joinTypes, LONG, TEXT, wordType } from './types.ts'
+import { numberEnd, wordEnd } from './token.ts'
+import { found, joinTypes, TYPES } from './types.ts'
 
 /** Why a body cannot be read, in a word for Cache-Status `detail`. */
 export type ScanProblem =
@@ -176,8 +176,9 @@ export class Cursor {
     let i = this.pos
     let shape = 0
     let commas = 0
-    let types = 0
     let before = 0
+    let types = 0
+    found.types = 0
     for (;;) {
       if (i < end && (bytes[i] as number) <= SPACE) i = this.#skipSpace(i)
       let c = i < end ? (bytes[i] as number) : 0
@@ -194,19 +195,9 @@ export class Cursor {
         // Else an empty array would have the shape of one with one element.
         shape ^= EMPTY
       } else {
-        if (c === QUOTE) {
-          types |= TEXT
-          i = this.#string(i)
-        } else if (c <= DIGIT_9) {
-          const whole = wholeEnd(bytes, i, end)
-          const last = whole < 0 ? -1 : fractionEnd(bytes, whole, end, view)
-          types |= last > whole ? FRACTION : whole - i > INTEGER_DIGITS ? LONG : INTEGER
-          i = last
-        } else {
-          types |= wordType(c)
-          i = wordEnd(bytes, i)
-        }
+        i = c === QUOTE ? this.#string(i) : c <= DIGIT_9 ? numberEnd(bytes, i, end, view) : wordEnd(bytes, i)
         if (i < 0 || c === 0) return this.#fail('unparsable')
+        types |= TYPES[c] as number
       }
       for (;;) {
         if (depth === floor) {

@@ -1,5 +1,7 @@
 /** The grammar of JSON's numbers and words (RFC 8259), and of the tokens `NaN`, `Infinity` and `-Infinity`. */
 
+import { FRACTION, found, INTEGER_DIGITS, LONG } from './types.ts'
+
 const MINUS = 0x2d
 const LETTER_I = 0x49
 
@@ -36,34 +38,30 @@ function digitsEnd(bytes: Uint8Array, from: number, end: number, view?: DataView
   return i
 }
 
-/** The index behind the number at `from`, or -1. `view`, of the same bytes, makes long ones faster. */
+/** The index behind the number at `from`, or -1. `view`, of the same bytes, makes long ones faster. Notes its type. */
 export function numberEnd(bytes: Uint8Array, from: number, end: number, view?: DataView): number {
-  const whole = wholeEnd(bytes, from, end)
-  return whole < 0 ? -1 : fractionEnd(bytes, whole, end, view)
-}
-
-/** The index behind sign and digits of the number at `from`, or -1; `-Infinity` has none of these. */
-export function wholeEnd(bytes: Uint8Array, from: number, end: number): number {
-  const first = bytes[from] === MINUS ? from + 1 : from
-  const i = digitsEnd(bytes, first, end)
-  if (i === first) return i < end && i > from && bytes[i] === LETTER_I ? i : -1
+  let i = bytes[from] === MINUS ? from + 1 : from
+  const whole = i
+  i = digitsEnd(bytes, i, end)
+  if (i === whole) {
+    found.types |= FRACTION
+    return i < end && i > from && bytes[i] === LETTER_I && spells(bytes, i, INFINITY) ? i + 8 : -1
+  }
+  if (i - whole > INTEGER_DIGITS) found.types |= LONG
   // RFC 8259 has no leading zeros.
-  return bytes[first] === 0x30 && i > first + 1 ? -1 : i
-}
-
-/** The index behind what makes a number no integer, from where `wholeEnd` ended: `from` where there is nothing, -1 where it is broken. */
-export function fractionEnd(bytes: Uint8Array, from: number, end: number, view?: DataView): number {
-  let i = from
-  if (i >= end) return i
-  if (bytes[i] === 0x2e) {
-    i = digitsEnd(bytes, from + 1, end, view)
-    if (i === from + 1) return -1
-  } else if (bytes[i] === LETTER_I && bytes[i - 1] === MINUS) return spells(bytes, i, INFINITY) ? i + 8 : -1
+  if (bytes[whole] === 0x30 && i > whole + 1) return -1
+  if (i < end && bytes[i] === 0x2e) {
+    const fraction = digitsEnd(bytes, i + 1, end, view)
+    if (fraction === i + 1) return -1
+    i = fraction
+    found.types |= FRACTION
+  }
   if (i < end && ((bytes[i] as number) | 0x20) === 0x65) {
     let digits = i + 1
     if (digits < end && (bytes[digits] === 0x2b || bytes[digits] === MINUS)) digits++
     i = digitsEnd(bytes, digits, end)
     if (i === digits) return -1
+    found.types |= FRACTION
   }
   return i
 }

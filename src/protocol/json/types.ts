@@ -3,27 +3,33 @@
  * beside a text numbers become texts, beside a fraction integers become floats. So rows of other types are other company.
  */
 
-export const INTEGER = 1
+const INTEGER = 1
 /** More digits than a 64-bit integer is sure to have room for. */
 export const LONG = 2
 export const FRACTION = 4
-export const TEXT = 8
+const TEXT = 8
 const BOOLEAN = 16
 const NULL = 32
 
 export const INTEGER_DIGITS = 18
 
-/** Of `true`, `false`, `null`, `NaN` and `Infinity`, by their first letter. */
-export function wordType(letter: number): number {
-  if (letter === 0x6e) return NULL
-  return letter === 0x74 || letter === 0x66 ? BOOLEAN : FRACTION
-}
+/** By the first byte of a value that is no array and no object. */
+export const TYPES = new Uint8Array(256).fill(INTEGER)
+TYPES[0x22] = TEXT
+for (const letter of 'tf') TYPES[letter.charCodeAt(0)] = BOOLEAN
+TYPES['n'.charCodeAt(0)] = NULL
+// Of `NaN` and `Infinity`.
+for (const letter of 'NI') TYPES[letter.charCodeAt(0)] = FRACTION
+
+/** What numbers walked over are beside integers; an object for all, as a result of two parts would cost more than the walk. */
+export const found = { types: 0 }
 
 /**
- * `before`, of the members before, with the set of types of one more. An array has one type, and members of objects each their
- * own: so arrays are sets, in which a fraction makes floats of the integers, and objects lists of them.
+ * `before`, of the members before, with the set of types of one more and what was found of its numbers. An array has one type, and
+ * members of objects each their own: so arrays are sets, in which a fraction makes floats of the integers, and objects lists of them.
  */
 export function joinTypes(before: number, types: number): number {
-  const read = types & FRACTION ? types & ~INTEGER : types
-  return (Math.imul(before, 61) + read) | 0
+  const all = types | found.types
+  found.types = 0
+  return (Math.imul(before, 61) + (all & FRACTION ? all & ~(INTEGER | LONG) : all)) | 0
 }
