@@ -314,7 +314,7 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
   })
 
   // A caller that has sent all may close its end and wait for its answer; TCP does not tell it from one that leaves.
-  const cutUp = (text: string) => [[text], [text.slice(0, -3), text.slice(-3)], [...text].map(String)]
+  const cutUp = (text: string) => [[text], [text.slice(0, -3), text.slice(-3)], text.split('')]
   const said = async (server: DoorServer, parts: readonly string[]) => {
     const one = await client(server)
     for (const part of parts) {
@@ -374,5 +374,31 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
     one.socket.end()
     await closed(one)
     await eventually(() => expect(server.answered).toMatchObject([{ fault: 'callerLeft' }]))
+  })
+
+  it.each(['/whole', '/stream'])('a chunk that is too long is refused by its size: %s', async (path) => {
+    const server = await door({ fastDoor, maxBodyBytes: 1000, bodyTimeoutMs: 60_000 })
+    const chunks = `POST ${path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n`
+    const fine = `${chunks}5;x=y\r\nhello\r\n3e2\r\n${'x'.repeat(994)}\r\n0\r\nT: v\r\n\r\n`
+    for (const [size, status] of [
+      ['ffffffffffffffff', 413],
+      ['00003e9', 413],
+      ['3e8;extension=1', 413],
+      ['10000000000000000', 400],
+      ['size', 400],
+    ] as const) {
+      for (const before of ['', `\r\n${fine}${put(path)}${get(path)}`]) {
+        const sent = `${before}${chunks}1\r\nx\r\n${size}\r\nabc`
+        for (const parts of cutUp(sent).slice(0, before === '' ? 3 : 2)) {
+          const one = await client(server)
+          for (const part of parts) one.send(part)
+          await closed(one)
+          expect(one.answers.map((each) => each.status)).toEqual([...(before ? [200, 200, 200] : []), status])
+        }
+      }
+    }
+    const whole = await client(server)
+    whole.send(fine + fine)
+    expect((await answers(whole, 2)).map(({ status }) => status)).toEqual([200, 200])
   })
 })

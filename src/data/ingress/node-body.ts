@@ -23,6 +23,8 @@ export class HttpBody implements Flow {
   #reader: BodyReader | undefined
   #broken: Error | undefined
   #bytes = 0
+  /** Of the chunks so far, those that are to come among them. */
+  #announced = 0
   #isRead = false
   /** A body that is passed on may take as long as the call does, but not stand still. */
   #isStreamed = false
@@ -93,6 +95,13 @@ export class HttpBody implements Flow {
     this.#end(fault)
   }
 
+  /** A chunk of so many bytes is to come. */
+  announce(bytes: number): void {
+    this.#announced += bytes
+    const reader = this.#reader
+    if (reader && this.#announced > reader.maxBytes) this.#end(tooLarge(reader.maxBytes))
+  }
+
   /** Nobody reads the rest: it is dropped as it comes, and counted. */
   discard(heard: (bytes: number) => void): void {
     this.#end(new GatewayError('callerLeft', 'the call has been answered'))
@@ -102,6 +111,7 @@ export class HttpBody implements Flow {
   #read(reader: BodyReader): void {
     this.#reader = reader
     if (this.#broken) return this.#end(this.#broken)
+    if (this.#announced > reader.maxBytes) return this.#end(tooLarge(reader.maxBytes))
     this.#request.on('data', this.#onData).on('end', this.#onEnd)
     this.#request.on('error', this.#onBroken).on('close', this.#onBroken)
     this.#wheel.arm(this.#timer, this.#timeoutMs)

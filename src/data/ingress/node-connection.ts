@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../core/errors.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { refusal } from '../http/refusal.ts'
+import { type BodyFraming, ChunkSizes } from './chunk-sizes.ts'
 import { HalfClosed } from './half-closed.ts'
 import type { Ingress } from './ingress.ts'
 import { Linger } from './linger.ts'
@@ -36,6 +37,8 @@ export class NodeConnection {
   /** For a head of which the fast door has seen a part. */
   readonly #timer: Timer
   readonly #waiting: Exchange[] = []
+  /** Of requests that the parser has taken and `ChunkSizes` has not come to; undefined: it follows no more. */
+  #framings: BodyFraming[] | undefined = []
   #current: Exchange | undefined
   #isPaused = false
   /** To be said behind the answers that are due, as the last. */
@@ -59,6 +62,14 @@ export class NodeConnection {
     socket.on('resume', () => {
       if (this.#isPaused) socket.pause()
     })
+    const sizes = new ChunkSizes(() => this.#framings?.shift())
+    const follow = (bytes: Buffer) => {
+      if (sizes.read(bytes)) return
+      socket.off('data', follow)
+      this.#framings = undefined
+    }
+    // Behind the parser's own listener: it has taken these bytes.
+    socket.on('data', follow)
     socket.once('end', () => {
       if (this.#current && !this.#isClosing)
         this.#halfClosed = new HalfClosed(socket, context.wheel, () => socket.destroy())
@@ -79,7 +90,9 @@ export class NodeConnection {
     const { wheel, bodyTimeoutMs } = this.#context
     wheel.disarm(this.#timer)
     const isFinal = () => this.#isFinal
-    const exchange = { request, response, isFinal, body: new HttpBody(request, wheel, bodyTimeoutMs) }
+    const body = new HttpBody(request, wheel, bodyTimeoutMs)
+    this.#framings?.push({ length: lengthOf(request), announce: (bytes) => body.announce(bytes) })
+    const exchange = { request, response, isFinal, body }
     if (this.#isClosing) return exchange.body.discard((bytes) => this.#linger?.heard(bytes))
     if (!this.#current) return this.#serve(exchange)
     this.#waiting.push(exchange)
@@ -193,6 +206,11 @@ export class NodeConnection {
 const REFUSALS: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
+/** As the parser sees it; undefined: chunks. */
+function lengthOf({ headers }: IncomingMessage): number | undefined {
+  return headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? 0) : undefined
 }
 
 /** As the parser sees it. */

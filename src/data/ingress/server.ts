@@ -125,6 +125,8 @@ export function attach(server: Server, context: NodeDoorContext): LineOf {
   }
   const serve = (request: IncomingMessage, response: ServerResponse) =>
     lineOf(request.socket).arrived(request, response)
+  // From its first byte on: what node:http reads of a socket by itself, nobody else sees.
+  server.on('connection', lineOf)
   server.on('request', serve)
   server.on('checkContinue', serve)
   server.on('connect', ({ socket }) => lineOf(socket).tunnelAsked())
