@@ -1,12 +1,12 @@
 /**
  * A client that has closed its end of the connection: it has sent all that it will and waits for its answer, or it has left. TCP
- * shows no difference before something is written. So the answer has a second to begin in; after that the client is taken for
+ * shows no difference before something is written. So the answer has 200 ms to begin in; after that the client is taken for
  * gone, and nobody works for it any more. Whoever takes what is written is there: a client that had left would reset the connection.
  */
 import type { Duplex } from 'node:stream'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 
-const PATIENCE_MS = 1000
+const PATIENCE_MS = 200
 
 export class HalfClosed {
   readonly #wheel: Wheel
