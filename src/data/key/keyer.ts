@@ -16,7 +16,7 @@ import { meaningOf } from './meaning.ts'
 import { said } from './raw.ts'
 
 // A change of what the bytes below mean makes all older entries unreachable.
-const SCHEMA = 'ig4'
+const SCHEMA = 'ig5'
 
 export interface KeyerParts {
   readonly epochs: Pick<Epochs, 'peek' | 'load' | 'revision'>

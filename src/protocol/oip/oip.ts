@@ -125,7 +125,7 @@ function wholeKey(common: Digest, inputs: readonly Input[]): Digest {
   const preimage = new Preimage().latin1(common).text('whole').number(inputs.length)
   for (const input of inputs) {
     preimage.latin1(input.name).latin1(input.datatype).text(input.shape.join())
-    if (input.values !== undefined) preimage.text('values').latin1(input.values)
+    if (input.values !== undefined) preimage.text(input.nested ? 'nested' : 'values').latin1(input.values)
     else preimage.text('as written').latin1(input.asWritten as Digest)
     putAll(preimage, input.rest)
   }

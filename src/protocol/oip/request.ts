@@ -41,6 +41,8 @@ export interface LocatedInput extends TensorType {
 export interface InputContent {
   /** Digest of the tensor as bytes; undefined: `data` fits no tensor of this type, and counts as written. */
   readonly values?: Digest
+  /** `data` has brackets of its own for each row: many a model of MLServer takes such a row for a list, and answers otherwise. */
+  readonly nested?: boolean
   /** Digest of `data` as JSON, where there is no tensor. */
   readonly asWritten?: Digest
   /** The tensor itself, where it is at hand. */
@@ -83,9 +85,6 @@ class Uncacheable extends Error {
 /** Stands before a parameter's name; no canonical key holds a raw control byte, so no member is taken for one. */
 export const PARAMETER = '\0'
 
-/** Parameters about time and encoding, which no answer depends on. */
-const IGNORED = new Set(['priority', 'timeout'])
-
 /** The request in a body of which the first `jsonEnd` bytes are JSON, or why it is not to be cached. */
 export function readRequest(body: Uint8Array, jsonEnd: number, rows: boolean): OipRequest | Bypass {
   const outline = readOutline(body.subarray(0, jsonEnd), { jsonEnd, end: body.length })
@@ -122,7 +121,7 @@ export function contentOf(body: Uint8Array, input: LocatedInput, rows: boolean):
   }
   const isArray = body[data.start] === OPEN_ARRAY
   const tensor = isArray ? decodeJson(body, data, { ...input, rows }) : undefined
-  if (tensor) return { tensor, values: digestOf(tensor.values) }
+  if (tensor) return { tensor, values: digestOf(tensor.values), nested: tensor.nested }
   const asWritten = valueDigest(body, data)
   return typeof asWritten === 'string' ? { asWritten } : { bypass: asWritten.problem }
 }
@@ -185,7 +184,6 @@ class RequestReader {
     else if (name === 'sequence_start' || name === 'sequence_end') throw new Uncacheable('sequence')
     else if (name.startsWith('triton_')) throw new Uncacheable('reserved-parameter')
     else if (name.startsWith('shared_memory_')) throw new Uncacheable('shared-memory')
-    else if (IGNORED.has(name)) this.#span()
     else if (name === 'sequence_id') {
       const text = Buffer.from(this.#raw(this.#span())).toString('latin1')
       if (text !== '0' && text !== '""') throw new Uncacheable('sequence')

@@ -87,8 +87,13 @@ export function rowsOf(
   if (n === 0 || n > MAX_ROWS || !inputs.every(({ tensor, shape }) => tensor?.rows && shape[0] === n))
     return undefined
   const prefix = new Preimage().latin1(common).text('row').number(inputs.length)
-  for (const { name, datatype, shape, rest } of inputs) {
-    putAll(prefix.latin1(name).latin1(datatype).text(shape.slice(1).join()), rest)
+  for (const { name, datatype, shape, nested, rest } of inputs) {
+    prefix
+      .latin1(name)
+      .latin1(datatype)
+      .text(shape.slice(1).join())
+      .text(nested ? 'nested' : 'values')
+    putAll(prefix, rest)
   }
   const digest = prefix.digest()
   const hasher = new SpanHasher(digest)
@@ -102,7 +107,7 @@ export function rowsOf(
     return new TensorRow(hasher.digest(), body, inputs, row)
   })
   const batch = new Preimage().latin1(digest)
-  for (const { tensor } of inputs) batch.number(tensor?.lexemes ? (tensor.nested ? NESTED : FLAT) : BLOB)
+  for (const { tensor } of inputs) batch.number(tensor?.lexemes ? FLAT : BLOB)
   return { rows, batch: batch.digest() }
 }
 

@@ -97,8 +97,7 @@ function* arraySteps(
   // First, since decoding trusts the grammar.
   const asWritten = yield* streamValue(body.pieces(hole.start, hole.end), AROUND_DATA)
   if (typeof asWritten !== 'string') return { bypass: asWritten.problem }
-  const values = yield* valueSteps(body, hole, input)
-  return values === undefined ? { asWritten } : { values }
+  return (yield* valueSteps(body, hole, input)) ?? { asWritten }
 }
 
 /** Where the arrays of one request are decoded, one after the other. */
@@ -108,12 +107,12 @@ class Bench {
   readonly out = Buffer.allocUnsafeSlow(MAX_ELEMENT_BYTES + PIECE_BYTES * MAX_GROWTH + 16)
 }
 
-/** Digest of the tensor that valid JSON spells; undefined where it does not fit datatype and shape. */
+/** The tensor that valid JSON spells; undefined where it does not fit datatype and shape. */
 function* valueSteps(
   body: Chunks,
   { start, end }: Hole,
   input: LocatedInput & { readonly bench: Bench },
-): Generator<void, Digest | undefined> {
+): Generator<void, InputContent | undefined> {
   const found = measured(input, end - start)
   if (!found) return undefined
   const { window, out } = input.bench
@@ -135,5 +134,6 @@ function* valueSteps(
     if (kept > MAX_ELEMENT_BYTES) return undefined
     yield
   }
-  return reader.state === FITS ? (hash.digest('latin1') as Digest) : undefined
+  if (reader.state !== FITS) return undefined
+  return { values: hash.digest('latin1') as Digest, nested: reader.isNested }
 }

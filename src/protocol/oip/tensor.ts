@@ -171,6 +171,11 @@ export class DataReader {
     return i
   }
 
+  /** Rows have brackets of their own. */
+  get isNested(): boolean {
+    return this.#leafDepth > 1
+  }
+
   /** Begins anew at the beginning of what is written to. */
   rewind(): void {
     this.at = 0
@@ -180,7 +185,7 @@ export class DataReader {
   tensor(out: Uint8Array): EncodedTensor {
     return {
       values: out.subarray(0, this.at),
-      nested: this.#leafDepth > 1,
+      nested: this.isNested,
       ...(this.#rows && this.#lexemes ? { rows: this.#rows, lexemes: this.#lexemes } : {}),
     }
   }

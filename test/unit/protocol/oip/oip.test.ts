@@ -63,13 +63,8 @@ describe('V2 keys', () => {
   const base = key(input('FP32', [2, 2], '[1,2,3,4]'))
 
   it.each([
-    ['nested data', request(input('FP32', [2, 2], '[[1,2],[3,4]]'))],
     ['another spelling of the same floats', request(input('FP32', [2, 2], '[1.0,2e0,0.3e1,4.00]'))],
     ['an id', request(input('FP32', [2, 2], '[1,2,3,4]'), ',"id":"a"')],
-    [
-      'priority and timeout',
-      request(input('FP32', [2, 2], '[1,2,3,4]'), ',"parameters":{"priority":1,"timeout":5}'),
-    ],
     [
       'the encoding of the answer',
       request(input('FP32', [2, 2], '[1,2,3,4]'), ',"parameters":{"binary_data_output":true}'),
@@ -123,6 +118,26 @@ describe('V2 keys', () => {
       planOf(oip, other.body, other).rows?.[0]?.digest,
     )
   })
+
+  it.each([
+    ['FP32', '[1,2]', '[[1],[2]]'],
+    ['BYTES', '["a","b"]', '[["a"],["b"]]'],
+  ])(
+    'depend on brackets around the rows of %s: a model of MLServer gets lists then',
+    (type, flat, nested) => {
+      const [one, other] = [flat, nested].map((data) => planOf(oip, request(input(type, [2, 1], data))))
+      expect(one?.whole).not.toBe(other?.whole)
+      expect(one?.rows?.map((row) => row.digest)).not.toEqual(other?.rows?.map((row) => row.digest))
+      expect(one?.batch).not.toBe(other?.batch)
+    },
+  )
+
+  it.each(['"priority":1', '"timeout":5', '"k":0'])(
+    'depend on %s: a model may read any parameter',
+    (given) => {
+      expect(key(input('FP32', [2, 2], '[1,2,3,4]'), `,"parameters":{${given}}`)).not.toBe(base)
+    },
+  )
 
   it.each([
     ['a value out of range', input('INT8', [1], '[128]'), '"INT8"'],
@@ -210,7 +225,7 @@ describe('V2 rows', () => {
   const answerRows = (text: string, count: number) => oip.rows?.cut(replyOf(text), bytes(text), count)
 
   it('are the same in JSON and in binary, but do not share a request', () => {
-    const json = planOf(oip, request(input('FP32', [2, 2], '[[1,2],[3,4]]')))
+    const json = planOf(oip, request(input('FP32', [2, 2], '[1,2,3,4]')))
     const { body, headers } = binary('FP32', [2, 2], floats(1, 2, 3, 4))
     const blob = planOf(oip, body, { headers })
     expect(blob.rows?.map((row) => row.digest)).toEqual(json.rows?.map((row) => row.digest))
