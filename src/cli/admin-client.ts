@@ -16,7 +16,7 @@ export interface AdminClientOptions {
 }
 
 export interface AdminClient {
-  /** Parsed JSON of a 2xx answer. Rejects with an AdminError. */
+  /** The JSON object of a 2xx answer. Rejects with an AdminError, also where somebody else answers. */
   send(method: string, path: string, body?: unknown): Promise<unknown>
 }
 
@@ -47,7 +47,7 @@ export async function createAdminClient(options: AdminClientOptions): Promise<Ad
   return {
     async send(method, path, body) {
       const url = new URL(path, base)
-      const response = await fetchAnswer(url, {
+      const { response, text } = await fetchAnswer(url, {
         method,
         redirect: 'error',
         signal: AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS),
@@ -58,7 +58,9 @@ export async function createAdminClient(options: AdminClientOptions): Promise<Ad
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
-      const answer = parse(await response.text())
+      const answer = parse(text)
+      if (response.ok && !isObject(answer))
+        throw new AdminError(`${url.origin} gave no answer of the admin API: is --admin the admin address?`)
       if (response.ok) return answer
       throw new AdminError(explain(response.status, answer, token !== undefined), response.status)
     },
@@ -87,9 +89,14 @@ async function tokenFrom(file: string | undefined): Promise<string | undefined> 
   throw new AdminError(`the token file ${file} must hold one token and nothing else`)
 }
 
-async function fetchAnswer(url: URL, init: RequestInit): Promise<Response> {
+/** The answer to its end: it may break off, or not come in time, behind its head as well. */
+async function fetchAnswer(
+  url: URL,
+  init: RequestInit,
+): Promise<{ readonly response: Response; readonly text: string }> {
   try {
-    return await fetch(url, init)
+    const response = await fetch(url, init)
+    return { response, text: await response.text() }
   } catch (error) {
     const { name, message, cause } = error as Error & { cause?: NodeJS.ErrnoException }
     if (name === 'TimeoutError')
@@ -108,6 +115,10 @@ function parse(text: string): unknown {
   } catch {
     return undefined
   }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function explain(status: number, answer: unknown, hadToken: boolean): string {
