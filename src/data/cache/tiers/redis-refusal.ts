@@ -6,6 +6,7 @@
 import net from 'node:net'
 import tls from 'node:tls'
 import type { HostPort } from '../../../core/addresses.ts'
+import { isAboutCertificate } from '../../../lib/certificates.ts'
 import { ConnectionRefused } from './reconnecting-connection.ts'
 import { type RedisReply, RespError } from './redis-reply.ts'
 import { within } from './remote.ts'
@@ -50,15 +51,21 @@ export function isIdle(error: RespError): boolean {
   return error.code === 'LOADING' || error.code === 'MASTERDOWN'
 }
 
-const CERTIFICATE = /^(?:CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_TLS_CERT)/
+/** What mends a certificate that does not hold, by Node's word for why. */
+const CERTIFICATES: readonly (readonly [RegExp, string])[] = [
+  [/^ERR_TLS_CERT|^HOSTNAME_MISMATCH/, 'write a name that it is for in the URL'],
+  [/^CERT_HAS_EXPIRED|^CERT_NOT_YET_VALID/, 'give the server one that is valid now'],
+  [/^DEPTH_ZERO|^SELF_SIGNED|^UNABLE_TO_|^CERT_UNTRUSTED/, 'name its authority in NODE_EXTRA_CA_CERTS'],
+  [/./, 'give the server one that is fit for a server'],
+]
 
 /** Why no connection came about: certificates, or TLS on one side only. Sends nothing that is secret. */
 export async function diagnosed(error: Error, address: HostPort, secure: boolean): Promise<Error> {
   const { code = '' } = error as NodeJS.ErrnoException
-  if (CERTIFICATE.test(code))
-    return new ConnectionRefused(
-      `its certificate is rejected (${code}); name its authority in NODE_EXTRA_CA_CERTS, or its name in the URL`,
-    )
+  if (isAboutCertificate(code)) {
+    const mend = CERTIFICATES.find(([codes]) => codes.test(code))?.[1]
+    return new ConnectionRefused(`its certificate is rejected (${code}); ${mend}`)
+  }
   if (secure && /CERTIFICATE_REQUIRED/.test(code))
     return new ConnectionRefused(
       'it wants a certificate of ours, and a tier has none to show; let it do without (tls-auth-clients no)',
