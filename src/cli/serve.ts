@@ -188,6 +188,8 @@ function reloading(
     apply: (next) => gateway.reload(next),
   })
   gateway.notes = () => reload.reasons
+  // To the end it is a word about the file: a signal that nobody hears any more would end the process while it drains.
+  process.on('SIGHUP', () => {})
   return reload
 }
 

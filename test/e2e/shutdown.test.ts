@@ -50,6 +50,26 @@ it('lets running calls finish, takes no new ones, and ends with 0', async () => 
   backend.script = summing
 })
 
+it('a SIGHUP while it drains ends nothing', async () => {
+  const gateway = await startGateway({ yaml: settings({ backends: [backend], server: TWO }) })
+  await gateway.ready('main')
+  let release = () => {}
+  backend.script = (...all) => {
+    release = () => void summing(...all)
+  }
+  const before = backend.asked.length
+  const running = gateway.post(PREDICT, instances(3, 4))
+  await eventually(() => expect(backend.asked.length).toBe(before + 1))
+  gateway.signal('SIGTERM')
+  await eventually(() => refused(gateway.port))
+  gateway.signal('SIGHUP')
+  expect((await gateway.ask('/readyz')).text).toContain('draining')
+  release()
+  expect((await running).json).toEqual({ predictions: [3, 4] })
+  expect(await gateway.exited).toBe(0)
+  backend.script = summing
+})
+
 it('does not wait for a kept-alive connection on which nothing runs', async () => {
   const gateway = await startGateway({ yaml: settings({ backends: [backend], server: TWO }) })
   const idle = net.connect(gateway.port, '127.0.0.1')
