@@ -70,9 +70,9 @@ describe('a fault', () => {
 
   test('is told once where two rules are broken, with its place, and of a flood the first ones', () => {
     expect(faultsOf(nested, { name: 'ABCDE', inner: { items: [0.5], itmes: 1 } })).toEqual([
+      'inner.itmes is not known; did you mean "items"?',
       'name must have at most 4 characters',
       'inner.items[0] must be an integer from 1 to 9',
-      'inner.itmes is not known; did you mean "items"?',
     ])
     const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`x${i}`, 1]))
     expect(faultsOf(nested, many)).toHaveLength(64)
