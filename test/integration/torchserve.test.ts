@@ -313,6 +313,9 @@ describe('a route of auto', () => {
     servers[0].script = (asked, answer) =>
       asked.path.startsWith('/models') ? answer.management({ status: 'done' }) : echo(asked, answer)
     await ask('/predictions/m')
+    // SageMaker's prediction, and none.
+    await ask('/models/m/invoke')
+    expect((await ask('/predictions/m')).cache).toBe('hit')
     await ask('/models/m/2.0/set-default', { method: 'PUT' })
     expect((await ask('/predictions/m')).cache).toBe('fwd=miss')
   })
