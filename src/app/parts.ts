@@ -16,6 +16,7 @@ import { oip } from '../protocol/oip/oip.ts'
 import { opaque } from '../protocol/opaque.ts'
 import type { Protocol } from '../protocol/protocol.ts'
 import { tfserving } from '../protocol/tfserving/tfserving.ts'
+import { torchserve, torchserveByPath } from '../protocol/torchserve/torchserve.ts'
 
 /** What the YAML has in the `options` of a part. */
 export type PartOptions = Readonly<Record<string, unknown>>
@@ -99,11 +100,13 @@ function problemOf(parts: unknown): string | undefined {
 export function protocolsOf(name: RouteSettings['protocol'], own: Parts = {}): readonly Protocol[] {
   switch (name) {
     case 'auto':
-      return [tfserving, oip, ...Object.values(own.protocols ?? {}), opaque]
+      return [tfserving, oip, torchserveByPath, ...Object.values(own.protocols ?? {}), opaque]
     case 'tfserving':
       return [tfserving]
     case 'oip':
       return [oip]
+    case 'torchserve':
+      return [torchserve]
     case 'opaque':
       return [opaque]
     default:

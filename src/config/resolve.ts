@@ -50,7 +50,7 @@ function settle(parsed: Parsed, folder: string): Settings {
 
 /** A route's own words over the defaults; without a block the route does not cache. */
 function policy(parsed: Parsed, own: Parsed['routes'][number]['cache']): CachePolicy {
-  return { ...parsed.cache.defaults, ...(own ?? { enabled: false, heedBackend: true, vary: [], tags: [] }) }
+  return { ...parsed.cache.defaults, ...(own ?? { enabled: false, heedBackend: true, tags: [] }) }
 }
 
 type ParsedBackend = Parsed['pools'][string]['backends'][number]

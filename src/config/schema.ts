@@ -54,9 +54,9 @@ type DeepReadonly<T> = T extends readonly (infer E)[]
 type ParsedBackend = Parsed['pools'][string]['backends'][number]
 type ParsedPool = Omit<Parsed['pools'][string], 'backends'> & { backends: (ParsedBackend & { id: string })[] }
 
-/** How the answers of one route are kept, nothing left out. Read it only where `enabled`. */
+/** How the answers of one route are kept, nothing left out but a `vary` that nobody wrote. Read it only where `enabled`. */
 export type CachePolicy = DeepReadonly<
-  Parsed['cache']['defaults'] & { enabled: boolean; heedBackend: boolean; vary: string[]; tags: string[] }
+  Parsed['cache']['defaults'] & { enabled: boolean; heedBackend: boolean; vary?: string[]; tags: string[] }
 >
 
 /** A route with its name, pool, timeout (ms) and cache policy settled. */

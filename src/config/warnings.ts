@@ -1,7 +1,7 @@
 /**
  * What a gateway can run with, and hardly anybody means: routes that no call reaches, pools that no route leads to, patterns that
- * look like regular expressions or leave out the word they begin with, listeners on one port, backends that no call is sent to. Said
- * by `infergate check` and in the log, and no reason to refuse the file.
+ * look like regular expressions or leave out the word they begin with, listeners on one port, backends that no call is sent to,
+ * routes to TorchServe that keep nothing. Said by `infergate check` and in the log, and no reason to refuse the file.
  */
 import { isIP } from 'node:net'
 import { addressRefusal, createAddressRules, type HostPort, portOf } from '../core/addresses.ts'
@@ -13,6 +13,7 @@ export function warningsOf(settings: Settings): Issue[] {
   return [
     ...unreachable(settings),
     ...unused(settings),
+    ...unvaried(settings),
     ...patterns(settings),
     ...clashes(settings),
     ...addresses(settings),
@@ -91,6 +92,21 @@ function addresses({ pools, server, admin }: Settings): Issue[] {
 }
 
 const ALLOW = 'the "allowAddresses" of the pool lets in what is refused otherwise'
+
+/** TorchServe shows every header field to its models. */
+function unvaried({ routes }: Settings): Issue[] {
+  return routes.flatMap(({ protocol, cache }, i) =>
+    protocol === 'torchserve' && cache.enabled && cache.vary === undefined
+      ? [
+          warning(
+            ['routes', i, 'cache'],
+            'nothing is kept: TorchServe shows every header field to its models',
+            'name in vary those that your handlers read; if they read none, write vary: []',
+          ),
+        ]
+      : [],
+  )
+}
 
 function patterns({ routes }: Settings): Issue[] {
   const all = routes.map(({ match }) => patternsOf(match))

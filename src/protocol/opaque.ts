@@ -7,10 +7,11 @@ import { type Digest, digestOf, digestSteps } from '../core/key.ts'
 import { Preimage } from './preimage.ts'
 import { problem } from './problem.ts'
 import type { Protocol } from './protocol.ts'
+import { managedModel } from './torchserve/target.ts'
 
 export const opaque: Protocol = {
   name: 'opaque',
-  match: (method, path) => (deploys(method, path) ? DEPLOYING : FORWARD),
+  match: (method, path) => (managedModel(method, path) === undefined ? FORWARD : DEPLOYING),
   read: (call, body, { seed }) => ({ whole: wholeKey(call, seed, digestOf(body)) }),
   *readChunks(call, body, { seed }) {
     return { whole: wholeKey(call, seed, yield* digestSteps(body.pieces())) }
@@ -20,16 +21,8 @@ export const opaque: Protocol = {
 }
 
 const FORWARD: Target = { verb: 'forward', prediction: false }
+/** TorchServe's management, in front of which such a route may stand. */
 const DEPLOYING: Target = { ...FORWARD, deploys: '' }
-
-/** TorchServe's management: to register, scale and remove models, and to choose the version that answers. */
-function deploys(method: string, path: string): boolean {
-  return (
-    path.startsWith('/models') &&
-    (method === 'POST' || method === 'PUT' || method === 'DELETE') &&
-    /^\/models(?:\/[^/]+){0,2}(?:\/set-default)?$/.test(path)
-  )
-}
 
 /** The body's bytes mean what its encoding says, so that counts as well. */
 function wholeKey(call: Call, seed: Digest, body: Digest): Digest {

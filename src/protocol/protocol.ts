@@ -70,6 +70,13 @@ export interface Protocol {
   readonly encodings?: readonly string[]
   /** `read` has Inference-Header-Content-Length in the key in a form of its own. */
   readonly readsHeaderLength?: boolean
+  /** `read` has Content-Type in the key in a form of its own: all of it but what says nothing, such as a boundary. */
+  readonly readsContentType?: boolean
+  /**
+   * Servers of this dialect show every header field to their models. Which of them an answer depends on only the operator
+   * knows: it is kept where the route's `vary` is written, be it as an empty list, and nowhere else.
+   */
+  readonly needsVary?: boolean
   /** From the path alone (`plainPath`): a hit must not pay for a parse. Undefined: not this dialect's path. */
   match(method: string, path: string): Target | undefined
   /**

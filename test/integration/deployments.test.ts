@@ -30,7 +30,10 @@ async function redis(): Promise<TestServer> {
   return server
 }
 
-async function model(dialect: 'tfserving' | 'oip', ...versions: string[]): Promise<VersionedServer> {
+async function model(
+  dialect: Parameters<typeof startVersioned>[0],
+  ...versions: string[]
+): Promise<VersionedServer> {
   const server = await startVersioned(dialect, ...versions)
   cleanup.push(() => server.close())
   return server
@@ -157,6 +160,19 @@ it('a new revision of the same version is a deployment', async () => {
   await heard(server)
   server.revision = 'b2'
   await eventually(async () => expect(await load()).not.toBe(before))
+})
+
+it('another default version of TorchServe, and another archive of the same, are deployments', async () => {
+  const server = await model('torchserve', '1.0')
+  const { load } = await gateway([server])
+  const before = await load()
+  await heard(server)
+  expect(await load()).toBe(before)
+  server.versions = ['1.0', '2.0']
+  await eventually(async () => expect(await load()).not.toBe(before))
+  const next = await load()
+  server.revision = 'https://models.example/iris-2'
+  await eventually(async () => expect(await load()).not.toBe(next))
 })
 
 it('backends that go away and come back change nothing', async () => {

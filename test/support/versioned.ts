@@ -1,4 +1,4 @@
-/** Model servers that tell their versions as TensorFlow Serving and as Open Inference servers do, on real sockets. */
+/** Model servers that tell their versions as TensorFlow Serving, Open Inference servers and TorchServe do, on real sockets. */
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
@@ -16,7 +16,7 @@ export interface VersionedServer {
 }
 
 export async function startVersioned(
-  dialect: 'tfserving' | 'oip',
+  dialect: 'tfserving' | 'oip' | 'torchserve',
   ...versions: string[]
 ): Promise<VersionedServer> {
   const http = createServer((request, response) => {
@@ -26,6 +26,7 @@ export async function startVersioned(
     if (server.ailment === 'overloaded') return json(response, 503, { error: 'queue is full' })
     if (server.ailment === 'garbage') return void response.writeHead(200).end('{"model_version_st')
     if (dialect === 'tfserving') return tfserving(request.url ?? '', response, server)
+    if (dialect === 'torchserve') return torchserve(request.url ?? '', response, server)
     return oip(request.url ?? '', response, server)
   })
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
@@ -67,6 +68,24 @@ function oip(path: string, response: ServerResponse, server: VersionedServer): v
     outputs: [{ ...tensor, name: 'y' }],
     ...(revision === undefined ? {} : { parameters: { revision } }),
   })
+}
+
+/** Of one address for predictions and management; the last version is the one that answers where none is asked for. */
+function torchserve(
+  path: string,
+  response: ServerResponse,
+  { versions, revision = 'iris' }: VersionedServer,
+): void {
+  if (path.startsWith('/v1/models/iris')) return json(response, 200, { name: 'iris', ready: true })
+  if (path !== '/models/iris') {
+    const message = 'Requested resource is not found, please refer to API document.'
+    return json(response, 404, { code: 404, type: 'ResourceNotFoundException', message })
+  }
+  const [modelVersion] = versions.slice(-1)
+  const workers = [{ id: '9000', startTime: new Date().toISOString(), status: 'READY' }]
+  json(response, 200, [
+    { modelName: 'iris', modelVersion, modelUrl: `${revision}.mar`, minWorkers: 1, workers },
+  ])
 }
 
 function json(response: ServerResponse, status: number, body: unknown): void {

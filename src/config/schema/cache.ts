@@ -198,17 +198,22 @@ export const routeCache = z.strictObject({
     .describe(
       'Heed what backends say of keeping their answers (`Cache-Control`, `Expires`, `Age`); `false` for servers that say so without meaning it.',
     ),
-  vary: z
-    .array(
-      z
-        .string()
-        .toLowerCase()
-        .regex(HEADER_NAME, { error: 'expected a header field name, such as x-tenant' })
-        .refine((name) => name !== '*', { error: ANY_FIELD })
-        .refine((name) => !NOT_SENT.has(name), { error: OWN_WORD }),
-    )
-    .prefault([])
-    .describe('Request header fields that are part of the key, besides the credentials.'),
+  vary: orElse(
+    z
+      .array(
+        z
+          .string()
+          .toLowerCase()
+          .regex(HEADER_NAME, { error: 'expected a header field name, such as x-tenant' })
+          .refine((name) => name !== '*', { error: ANY_FIELD })
+          .refine((name) => !NOT_SENT.has(name), { error: OWN_WORD }),
+      )
+      .exactOptional()
+      .describe(
+        'Request header fields that are part of the key, besides the credentials; `torchserve` keeps nothing until they are written, be it as `[]`.',
+      ),
+    'none',
+  ),
   tags: z
     .array(
       z.string().regex(/^[A-Za-z0-9._:-]{1,64}$/, {

@@ -1,7 +1,7 @@
 /**
- * What a backend says about the versions it serves, in the words of two protocols: TensorFlow Serving's model
- * status and the model metadata of the Open Inference Protocol. A fault is told from an answer without versions,
- * since only the latter is a statement.
+ * What a backend says about the versions it serves, in the words of three protocols: TensorFlow Serving's model
+ * status, the model metadata of the Open Inference Protocol and TorchServe's management. A fault is told from an answer
+ * without versions, since only the latter is a statement.
  */
 import { createHash } from 'node:crypto'
 import type { ProbeResult } from '../health/probe.ts'
@@ -45,6 +45,27 @@ export function readMetadata(result: ProbeResult): VersionAnswer {
     if (named.length === 0) return { kind: 'unversioned', digest: digest + signature(inputs, outputs) }
     return { kind: 'offers', offers: [...new Set(named)].sort().map((version) => `${version}@${digest}`) }
   })
+}
+
+/**
+ * `GET /models/M` of TorchServe's management, where that has the address of its predictions: the version that answers where
+ * none is asked for, and the archive that it was loaded from.
+ */
+export function readManaged(result: ProbeResult, model: string): VersionAnswer {
+  return read(result, (body) => {
+    const [found] = Array.isArray(body) ? (body as (ManagedModel | null)[]) : []
+    if (found?.modelName !== model || !isVersion(found.modelVersion)) return OTHER
+    return {
+      kind: 'offers',
+      offers: [`${found.modelVersion}@${isVersion(found.modelUrl) ? found.modelUrl : ''}`],
+    }
+  })
+}
+
+interface ManagedModel {
+  readonly modelName?: unknown
+  readonly modelVersion?: unknown
+  readonly modelUrl?: unknown
 }
 
 /** `POST /v2/repository/index` of the same protocol's repository extension, asked for an unversioned model. */

@@ -1,12 +1,12 @@
 /**
  * Asks one backend what it has of the models that are called: status of TensorFlow Serving, metadata of the Open Inference
- * Protocol, the index of its repository where the metadata names no version.
+ * Protocol, the index of its repository where the metadata names no version, and TorchServe's management.
  */
 import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Probe } from '../health/probe.ts'
 import type { VersionOffer } from './offering.ts'
-import { readIndex, readMetadata, readStatus, type VersionAnswer } from './version-answer.ts'
+import { readIndex, readManaged, readMetadata, readStatus, type VersionAnswer } from './version-answer.ts'
 
 /** Models that are asked about out of turn since a call is waiting, in each interval: callers may invent names. */
 const MAX_LOOKS = 16
@@ -28,7 +28,11 @@ export interface WatcherOptions {
   readonly heard: (model: string) => void
 }
 
-type Dialect = 'status' | 'metadata'
+type Dialect = 'status' | 'metadata' | 'management'
+
+const DIALECTS: readonly Dialect[] = ['status', 'metadata', 'management']
+/** Where each has its models. */
+const PREFIXES: Readonly<Record<Dialect, string>> = { status: '/v1', metadata: '/v2', management: '' }
 
 /** Asks one backend, round after round, one question after the other. */
 export class Watcher {
@@ -124,7 +128,7 @@ export class Watcher {
     const place =
       encodeURIComponent(name) + (label === undefined ? '' : `/labels/${encodeURIComponent(label)}`)
     for (const dialect of this.#dialects(model, label)) {
-      const path = `/${dialect === 'status' ? 'v1' : 'v2'}/models/${place}`
+      const path = `${PREFIXES[dialect]}/models/${place}`
       const answer = await this.#read(dialect, { path, model, timeoutMs })
       if (answer.kind !== 'offers' && answer.kind !== 'silent') continue
       if (answer.kind === 'offers') this.#spoken.set(model, dialect)
@@ -136,7 +140,8 @@ export class Watcher {
   /** What it spoke before comes first. Labels are TensorFlow Serving's. */
   #dialects(model: string, label: string | undefined): readonly Dialect[] {
     if (label !== undefined) return ['status']
-    return this.#spoken.get(model) === 'metadata' ? ['metadata', 'status'] : ['status', 'metadata']
+    const before = this.#spoken.get(model)
+    return before === undefined ? DIALECTS : [before, ...DIALECTS.filter((dialect) => dialect !== before)]
   }
 
   async #read(dialect: Dialect, { path, model, timeoutMs }: VersionQuery): Promise<VersionAnswer> {
@@ -144,6 +149,7 @@ export class Watcher {
     const asked = { url: this.backend.url, timeoutMs, host: this.#options.host() }
     const result = await probe({ ...asked, path })
     if (dialect === 'status') return readStatus(result)
+    if (dialect === 'management') return readManaged(result, model)
     const answer = readMetadata(result)
     if (answer.kind === 'offers' && hasVersions(answer.offers)) this.#versioned.add(model)
     if (answer.kind !== 'unversioned') return answer

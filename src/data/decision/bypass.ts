@@ -7,12 +7,11 @@ import { isHttpCached, isKept, keepable, type Matched } from '../route/routes.ts
 
 export function bypassReason(
   call: Pick<Call, 'method' | 'target' | 'headers' | 'body'>,
-  { route, protocol, target }: Matched,
+  matched: Matched,
   wish: Directives,
 ): string | undefined {
-  if (!route.cache) return 'not enabled'
-  if (!keepable({ route, protocol, target }))
-    return target.verb === 'explain' ? 'explanation' : 'not a prediction'
+  const unkept = routeReason(matched)
+  if (unkept !== undefined) return unkept
   if (wish.noCache && wish.onlyIfCached) return 'no-cache, only-if-cached'
   if (wish.noCache && wish.noStore) return 'no-cache, no-store'
   if (!isKept(call.method)) return call.method
@@ -21,12 +20,20 @@ export function bypassReason(
   if (unkeepable !== undefined) return unkeepable
   const coding = header(call.headers, 'content-encoding')
   if (coding !== undefined && coding.toLowerCase() !== 'identity') return 'encoded'
-  const isRead = call.method !== 'POST' && isHttpCached(call, { route, protocol, target })
+  const isRead = call.method !== 'POST' && isHttpCached(call, matched)
   for (const name of isRead ? READ_CONDITIONS : CONDITIONS)
     if (header(call.headers, name) !== undefined && !isOwnCondition(call, name)) return name
   // Any other protocol a server may ignore the wish for, and does here (RFC 9110, section 7.8).
   if (/websocket/i.test(header(call.headers, 'upgrade') ?? '')) return 'upgrade'
   return undefined
+}
+
+/** What the route and the dialect have against it, whatever the call's fields are. */
+function routeReason(matched: Matched): string | undefined {
+  const { route, protocol, target } = matched
+  if (!route.cache) return 'not enabled'
+  if (!keepable(matched)) return target.verb === 'explain' ? 'explanation' : 'not a prediction'
+  return protocol.needsVary && route.cache.vary === undefined ? 'vary not written' : undefined
 }
 
 // Each asks for something other than the plain answer, which is all that is kept.

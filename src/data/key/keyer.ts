@@ -80,7 +80,7 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   const { route, protocol, target } = matched
   const writer = new FieldWriter()
   writer.add(SCHEMA, protocol.name, target.verb, upstreamMethod(call), route.name)
-  writer.add(contentType(call, protocol))
+  writer.add(protocol.readsContentType ? '' : contentType(call, protocol))
   writer.add(protocol.readsHeaderLength ? '' : said(header(call.headers, 'inference-header-content-length')))
   // What a server allows the pages of one origin is in the answer (CORS), mostly without Vary.
   writer.list(headerAll(call.headers, 'origin'))

@@ -28,6 +28,8 @@ const ONCE: Readonly<Record<string, string>> = {
   'ce-id': 'cloudevent',
   'ce-specversion': 'cloudevent',
   'ts-request-sequence-id': 'sequence',
+  'ts-request-sequence-start': 'sequence',
+  'ts-request-sequence-end': 'sequence',
   'x-amzn-sagemaker-session-id': 'session',
 }
 

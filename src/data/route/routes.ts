@@ -27,8 +27,8 @@ export interface RouteCache {
   readonly leases: LeaseMode
   /** `shared`: callers with different credentials may have each other's answers. */
   readonly scope: 'caller' | 'shared'
-  /** Request header fields that belong to the key. Lower case. */
-  readonly vary: readonly string[]
+  /** Request header fields that belong to the key. Lower case. Left out: nobody has said, which some dialects need. */
+  readonly vary?: readonly string[] | undefined
   readonly tags: readonly string[]
   readonly maxEntryBytes: number
   readonly staleWhileRevalidate: number

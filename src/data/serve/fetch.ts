@@ -120,7 +120,7 @@ export function createFetch(parts: FetchParts): Fetch {
 const NONE: RawPairs = []
 
 function policyOf({ route, protocol }: Matched, count: number): StorePolicy {
-  const { maxEntryBytes, vary, heedBackend } = route.cache as RouteCache
+  const { maxEntryBytes, vary = [], heedBackend } = route.cache as RouteCache
   return { protocol, maxEntryBytes: maxEntryBytes * count, vary, heedBackend }
 }
 

@@ -30,7 +30,7 @@ beforeAll(() => {
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 describe('the shipped configuration', () => {
-  it('has the default and the eight examples', () => {
+  it('has the default and the nine examples', () => {
     expect(yamls.toSorted()).toEqual([
       'examples/batching.yaml',
       'examples/memcached.yaml',
@@ -38,6 +38,7 @@ describe('the shipped configuration', () => {
       'examples/registered-pool.yaml',
       'examples/shared-scope.yaml',
       'examples/static-pool.yaml',
+      'examples/torchserve.yaml',
       'examples/two-tier.yaml',
       'examples/workers.yaml',
       'infergate.yaml',

@@ -161,3 +161,24 @@ describe('a backend that would be refused at each connect', () => {
     expect(told('http://metadata.internal')).toEqual([])
   })
 })
+
+describe('a route to TorchServe that keeps nothing', () => {
+  const told = (route: object) =>
+    warningsOf({ protocol: 'torchserve', ...route }).filter((text) => text.includes('nothing is kept'))
+
+  it('is one that caches and has no word of vary', () => {
+    expect(told({ cache: {} })).toEqual([
+      'routes[0].cache: nothing is kept: TorchServe shows every header field to its models',
+    ])
+  })
+
+  it.each([
+    { cache: { vary: [] } },
+    { cache: { vary: ['x-tenant'] } },
+    { cache: { enabled: false } },
+    {},
+    { protocol: 'auto', cache: {} },
+  ])('is none of %j', (route) => {
+    expect(told(route)).toEqual([])
+  })
+})

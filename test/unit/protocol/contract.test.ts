@@ -2,6 +2,7 @@ import { header } from '../../../src/core/call.ts'
 import { oip } from '../../../src/protocol/oip/oip.ts'
 import { opaque } from '../../../src/protocol/opaque.ts'
 import { tfserving } from '../../../src/protocol/tfserving/tfserving.ts'
+import { torchserve } from '../../../src/protocol/torchserve/torchserve.ts'
 import { protocolContract } from '../../../src/testing/protocol.ts'
 import { slip } from '../../support/slip.ts'
 
@@ -34,6 +35,14 @@ protocolContract(oip, {
       ),
     ],
   }),
+})
+
+protocolContract(torchserve, {
+  path: '/predictions/m',
+  body: 'three rows, as far as its model knows',
+  shorter: '',
+  answer: '{\n  "probs": [\n    0.5\n  ]\n}',
+  fields: ['content-length', '29'],
 })
 
 protocolContract(opaque, {

@@ -1,6 +1,11 @@
 /** What model servers say of their versions, in their own words. */
 import { describe, expect, it } from 'vitest'
-import { readIndex, readMetadata, readStatus } from '../../../../src/control/deployments/version-answer.ts'
+import {
+  readIndex,
+  readManaged,
+  readMetadata,
+  readStatus,
+} from '../../../../src/control/deployments/version-answer.ts'
 
 const ok = (body: unknown) => ({
   kind: 'status' as const,
@@ -103,5 +108,24 @@ describe('the index of a repository offers', () => {
   it('nothing for now where it fails, and no version where there is none', () => {
     expect(readIndex(status(503), 'iris', '')).toEqual(silent)
     expect(readIndex(status(404, '{}'), 'iris', '')).toEqual(offers('@'))
+  })
+})
+
+describe("TorchServe's management offers", () => {
+  const found = { modelName: 'iris', modelVersion: '1.0', modelUrl: 'iris.mar', workers: [{ id: '9000' }] }
+  it.each([
+    ['the version that answers, and its archive', ok([found]), offers('1.0@iris.mar')],
+    [
+      'no archive that would not fit the evidence',
+      ok([{ ...found, modelUrl: 'http://u@h/i' }]),
+      offers('1.0@'),
+    ],
+    ['nothing of another model', ok([{ ...found, modelName: 'm' }]), other],
+    ['nothing where it is a list of another kind', ok([{ id: 'iris' }, null]), other],
+    ['nothing where it is none', ok({ models: [found] }), other],
+    ['nothing where it is not there', status(404, '{"code":404}'), other],
+    ['nothing for now while it fails', status(503), silent],
+  ])('%s', (_name, result, wanted) => {
+    expect(readManaged(result, 'iris')).toEqual(wanted)
   })
 })
