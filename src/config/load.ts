@@ -8,7 +8,7 @@ import { readRegular, UnreadableError } from '../lib/regular-file.ts'
 import { emptyIssues, type Issue } from './messages.ts'
 import { resolve } from './resolve.ts'
 import type { PartNames } from './schema/own.ts'
-import { createSchema, type Settings, type SettingsSchema } from './schema.ts'
+import { type Settings, type SettingsSchema, schemaFor } from './schema.ts'
 import { core, type Path, printPath, property, schemaAt } from './walk.ts'
 import { warningsOf } from './warnings.ts'
 import { readYaml, type YamlText } from './yaml.ts'
@@ -61,7 +61,7 @@ export function parseSettings(
   env: NodeJS.ProcessEnv = process.env,
   own: PartNames = {},
 ): LoadedSettings {
-  const schema = createSchema(own)
+  const schema = schemaFor(own)
   const read = readYaml(text, env)
   if ('problems' in read) {
     return { problems: read.problems.map((problem) => ({ file, ...problem, path: printPath(problem.path) })) }

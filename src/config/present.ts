@@ -6,13 +6,13 @@ import type { HostPort } from '../core/addresses.ts'
 import { formatDuration, formatSize } from '../lib/bytes.ts'
 import type { ValueKind } from './schema/fields.ts'
 import type { PartNames } from './schema/own.ts'
-import { createSchema, type Settings } from './schema.ts'
+import { type Settings, schemaFor } from './schema.ts'
 import { childOf, fieldsOf, kindOf, property, type Schema } from './walk.ts'
 import { writeYaml } from './yaml.ts'
 
 /** Plain data in the form of the YAML; tokens, passwords and their hashes are `***`. */
 export function presentable(settings: Settings, own: PartNames = {}): unknown {
-  return present(createSchema(own), settings)
+  return present(schemaFor(own), settings)
 }
 
 /** The same as YAML text. */

@@ -14,7 +14,7 @@ import { routeWith } from './schema/routes.ts'
 import { log, server } from './schema/server.ts'
 
 /** @param own what the YAML may name besides what is built in. */
-export const createSchema = (own: PartNames = {}) =>
+const createSchema = (own: PartNames = {}) =>
   z.strictObject({
     server: server.prefault({}).describe('The data port and its limits.'),
     admin: admin.prefault({}).describe('The admin listener: API, metrics, dashboard.'),
@@ -37,6 +37,11 @@ export const createSchema = (own: PartNames = {}) =>
 
 /** With what is built in. */
 export const schema = createSchema()
+
+/** Making a schema takes milliseconds: where nothing is named, it is the one that is there. */
+export function schemaFor(own: PartNames): SettingsSchema {
+  return Object.values(own).some(({ length }) => length > 0) ? createSchema(own) : schema
+}
 
 export type SettingsSchema = typeof schema
 

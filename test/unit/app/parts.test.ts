@@ -108,7 +108,13 @@ routes: [{ protocol: x-mine, pool: main }]`
 it('a dialect of one’s own stands behind the built-in ones and before what passes everything', () => {
   const mine = { ...opaque, name: 'x-mine' }
   const own = { protocols: { 'x-mine': mine } }
-  expect(protocolsOf('auto', own).map(({ name }) => name)).toEqual(['tfserving', 'oip', 'x-mine', 'opaque'])
+  expect(protocolsOf('auto', own).map(({ name }) => name)).toEqual([
+    'tfserving',
+    'oip',
+    'torchserve',
+    'x-mine',
+    'opaque',
+  ])
   expect(protocolsOf('x-mine', own)).toEqual([mine])
   expect(() => protocolsOf('x-other', own)).toThrow('there is no part x-other')
 })
