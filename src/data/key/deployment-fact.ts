@@ -1,4 +1,4 @@
-/** One model's deployment as a process knows it, and how it comes to know the same of it as the other gateways. */
+/** One model's deployment as a process knows it, and how the process agrees on its stamp with other gateways. */
 import { type DeploymentState, type DeploymentToken, type Fact, parseFact, printFact } from './deployed.ts'
 import type { FactStore } from './epochs.ts'
 import { isLater, type Stamp } from './stamp.ts'
@@ -9,26 +9,26 @@ export interface Deployment extends DeploymentState {
   readonly fact: string
   token: DeploymentToken
   stamp: Stamp
-  /** The stamp is what all gateways know. */
+  /** The stamp is in the shared tier. */
   isShared: boolean
-  /** The latest stamp that gateways had in common: no earlier one is taken again. */
+  /** The latest stamp that the gateways shared: no earlier one is adopted again. */
   floor: Stamp | undefined
-  /** What was last learnt here, hashed. */
+  /** The hash of the last evidence learnt here. */
   evidence: string | undefined
-  /** A deployment that evidence does not tell of, and that no other gateway has been told of. */
+  /** A new deployment that the evidence does not show, and that other gateways have not been told of. */
   isNews: boolean
-  /** For which evidence the stamp was made. */
+  /** The evidence for which the stamp was made. */
   standsFor: string | undefined
   versions: readonly string[] | undefined
   isStated: boolean
-  /** A backend has said something about it, so the name is no caller's invention. */
+  /** A backend has reported it, so the name is not a caller's invention. */
   isReal: boolean
   readonly bornAt: number
-  /** Asked for again since it was last spared: most names that callers make up are heard once. */
+  /** Used again since it was last spared from eviction: most names that callers make up come once. */
   isUsed: boolean
   settling: Promise<boolean> | undefined
   loading: Promise<void> | undefined
-  /** The tier was asked and first evidence waited for, or need not be. */
+  /** The tier was asked, and first evidence was waited for where that was necessary. */
   loaded: boolean
   /** Ends the wait for first evidence. */
   heard: (() => void) | undefined
@@ -64,7 +64,7 @@ interface Agreement {
   restamp(than: Stamp): void
 }
 
-/** Makes the tier and this process agree on the stamp: theirs is adopted, or ours published. False: it cannot be asked. */
+/** Makes the shared tier and this process agree on a stamp: adopts the tier's, or publishes ours. False: the tier cannot be asked. */
 export async function agree(
   known: Deployment,
   shared: FactStore,
@@ -76,7 +76,7 @@ export async function agree(
     const facts = await shared.facts([known.fact])
     if (!facts) return false
     if (isStale()) continue
-    // Without evidence what the others know holds.
+    // Without evidence of our own, the fact of the other gateways holds.
     const theirs = (text: string | undefined) => {
       const fact = parseFact(text)
       const isFit = evidence === undefined || fact?.evidence === evidence
@@ -84,10 +84,10 @@ export async function agree(
     }
     let fact = theirs(facts[0])
     if (!fact) {
-      // With nothing known there is nothing to tell the others.
+      // Without evidence there is nothing to publish.
       const stands = evidence ?? (floor === undefined ? undefined : known.standsFor)
       if (stands === undefined) return true
-      // Ours must be the later one, whatever the clocks say.
+      // Ours must be later, whatever the clocks say.
       const present = parseFact(facts[0])
       if (present && isLater(present.stamp, stamp)) {
         restamp(present.stamp)

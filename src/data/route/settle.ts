@@ -1,12 +1,12 @@
-/** The route of a call whose body names the model, once the body is there. */
+/** Settles the route of a call whose body names the model, once the body is there. */
 import type { Chunks } from '../../core/chunks.ts'
 import type { NamedModel, Protocol } from '../../protocol/protocol.ts'
 import { type Matched, type OpenMatched, takesModel } from './routes.ts'
 
-/** What each dialect of the candidates takes for the model. */
+/** The model that each dialect of the candidates reads in the body. */
 type Named = ReadonlyMap<Protocol, NamedModel | undefined>
 
-/** Undefined: no route takes the model that is named. */
+/** Undefined: no route takes the model that the body names. */
 export function settle(open: OpenMatched, body: Uint8Array): Matched | undefined {
   return firstThatTakes(open, new Map(dialects(open).map((protocol) => [protocol, protocol.model?.(body)])))
 }
