@@ -1,13 +1,14 @@
-/** How old an entry may be for this caller (RFC 9111, section 4.2; RFC 5861). */
+/** Judges whether an entry is fresh enough for a caller (RFC 9111, section 4.2; RFC 5861). */
 import type { Directives } from './directives.ts'
 import { ageMs, type Entry, remainingMs } from './entry.ts'
 
-/**
- * `fresh`: it answers. `revalidate`: it answers, and a new one is fetched behind the answer. `fallback`: it
- * answers only when the backends fail. `dead`: it does not answer.
- */
-/** As much of an entry as its freshness is told from; milliseconds. */
+/** The part of an entry that decides its freshness; milliseconds. */
 type Lifetime = Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'>
+
+/**
+ * `fresh`: it answers. `revalidate`: it answers, and a new answer is fetched behind this one. `fallback`: it answers only
+ * when the backends fail. `dead`: it does not answer.
+ */
 
 export type Freshness = 'fresh' | 'revalidate' | 'fallback' | 'dead'
 
@@ -18,7 +19,7 @@ export function judge(entry: Lifetime, wish: Directives, wallNow: number): Fresh
   if (!tooOld && !tooShort) {
     if (remaining > 0) return 'fresh'
     if (wish.maxStale !== undefined && remaining > -wish.maxStale) return 'fresh'
-    // Who asks for an age of its own wants no other.
+    // A caller that sets an age of its own gets no stale answer by the route's window.
     if (wish.maxAge === undefined && wish.minFresh === undefined && remaining > -entry.swrMs)
       return 'revalidate'
   }

@@ -1,10 +1,10 @@
 /**
- * The cache as the pipeline sees it: process memory, then the shared tiers in their order.
+ * The tiered cache as the pipeline sees it: process memory, then the shared tiers in their order.
  *
- * `peek` looks into memory and touches no promise. `lookup` asks the tiers, one round trip each for what is still missing,
- * within one deadline for all of them, and fills the faster places with what it found. Every copy keeps the time the answer
- * was made and its ttl, so no copy outlives the first. `store` puts the entry in memory at once and writes to the tiers
- * behind the answer. Nothing here rejects or throws.
+ * `peek` reads memory, without a promise. `lookup` asks the tiers, one round trip each for the keys still missing, within
+ * one deadline for all of them, and fills the faster tiers with what it found. Every copy keeps the time the answer was
+ * made and its ttl, so no copy outlives the first. `store` puts the entry in memory at once and writes to the tiers behind
+ * the answer. Nothing here rejects or throws.
  */
 import type { Digest } from '../../core/key.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
@@ -23,41 +23,41 @@ export interface CacheHit {
 }
 
 export interface StoreOptions {
-  /** The shared tiers never see it. */
+  /** The entry is not written to shared tiers. */
   readonly memoryOnly?: boolean
   /** The lease under which the tier of `leases` is to take it. */
   readonly lease?: Leasehold
-  /** `mark()` when the load began: what was removed since then is not stored. */
+  /** `mark()` when the load began: a key that was removed since then is not stored. */
   readonly began?: number
 }
 
 export interface Tiered {
-  /** There are tiers that other gateways share. */
+  /** Whether there are tiers that other gateways share. */
   readonly hasShared: boolean
   /** From memory, synchronously. Fresh or within its stale windows: the caller judges. */
   peek(digest: Digest): Entry | undefined
   /** From the shared tiers, in the digests' order. Adds at most the largest readTimeout and 10 ms. */
   lookup(digests: readonly Digest[]): Promise<(CacheHit | undefined)[]>
-  /** The same for one, without a promise; `done` must not throw. */
+  /** The same for one key, without a promise; `done` must not throw. */
   seek(digest: Digest, done: (found: CacheHit | undefined) => void): void
-  /** False: nowhere. Memory has it then, or a tier that would take it now has it in its queue. */
+  /** False: stored nowhere. True: memory has it, or a tier that takes writes now has it in its queue. */
   store(entry: Entry, options?: StoreOptions): boolean
-  /** The leases of the first shared tier that has them. */
+  /** The leases of the first shared tier that offers them. */
   readonly leases?: GuardedLeases
-  /** Reads what a lease was answered with; undefined where it is no living entry of that key. Not kept in memory. */
+  /** Reads the value that came in place of a lease; undefined where it is no living entry of that key. Not put in memory. */
   read(digest: Digest, bytes: Uint8Array): CacheHit | undefined
-  /** Resolves false where memory or a shared tier could not be told; then it is to be called again. */
+  /** Resolves false where memory or a shared tier could not remove it; then it is to be called again. */
   remove(digest: Digest): Promise<boolean>
-  /** The present, as `store` wants it for `began`; another one whenever an entry was removed. */
+  /** The present mark, which `store` takes as `began`; it changes whenever an entry is removed. */
   mark(): number
-  /** Calls `run` when another gateway says that facts have changed; where no tier can tell, never. */
+  /** Calls `run` when another gateway signals that facts have changed; never where no tier can signal it. */
   listen(run: () => void): void
   /** The fact's value at the first shared tier, ours if it had none; undefined while that tier cannot be asked. */
   claim(name: string, value: string): Promise<string | undefined>
   facts(names: readonly string[]): Promise<(string | undefined)[] | undefined>
   publish(name: string, value: string): Promise<boolean>
   stats(): TieredStats
-  /** Writes what still waits, for at most `flushMs` (default 2,000), then closes the tiers. */
+  /** Writes what is still queued, for at most `flushMs` (default 2,000), then closes the tiers. */
   close(flushMs?: number): Promise<void>
 }
 
@@ -70,11 +70,11 @@ export interface TieredOptions {
   readonly queue?: WriteQueueOptions
 }
 
-/** A shared tier keeps an entry this much longer than it is of use: its clock is not ours. */
+/** A shared tier keeps an entry this much longer than it may be used: its clock may differ from ours. */
 const GRACE_MS = 5_000
-/** What all tiers together may add beyond the largest read timeout: half of it, the rest is for the timers. */
+/** What all tiers together may take beyond the largest read timeout: half of it, the rest is for the timers. */
 const SLACK_MS = 5
-/** A tier is not asked for less: no answer could arrive. */
+/** With less time a tier is not asked: no answer could arrive. */
 const MIN_BUDGET_MS = 1
 
 export function createTiered(options: TieredOptions): Tiered {
@@ -89,7 +89,7 @@ interface TierState {
   garbled: number
 }
 
-/** A key asked for when the fence stood at `mark`; without a deadline the tier's own will do. */
+/** One key being looked up since the fence stood at `mark`; without a deadline the tier's own timeout holds. */
 interface Sought {
   readonly digest: Digest
   readonly mark: number
@@ -100,14 +100,14 @@ interface Sought {
 class TieredCache implements Tiered {
   readonly hasShared: boolean
   readonly leases?: GuardedLeases
-  /** Which shelf the leases are of. */
+  /** The index of the tier that `leases` belongs to. */
   readonly #leaseLevel: number
   readonly #memory: Memory | undefined
   readonly #shelves: readonly TierState[]
   readonly #clock: Clock
   readonly #ttlCap: number
   readonly #budgetMs: number
-  /** Where there is no shared tier, this process is all gateways there are. */
+  /** The facts where there is no shared tier: then this process is the only gateway. */
   readonly #own = new Map<string, string>()
   #unstorable = 0
   readonly #fence: Fence
@@ -150,12 +150,12 @@ class TieredCache implements Tiered {
         return found[place] === undefined
       })
     }
-    // A slower tier may have taken longer than an entry from a faster one had left.
+    // A slower tier may have taken longer than an entry from a faster one had to live.
     return found.map((each) => (each && this.#lives(each.entry) ? each : undefined))
   }
 
   seek(digest: Digest, done: (found: CacheHit | undefined) => void): void {
-    // Where there is one tier it has all the time there is.
+    // A single tier has all the time there is.
     const deadline = this.#shelves.length > 1 ? this.#clock.now() + this.#budgetMs : undefined
     this.#seekFrom(0, { digest, mark: this.#fence.mark(), deadline, done })
   }
@@ -164,7 +164,7 @@ class TieredCache implements Tiered {
     const isFenced = began !== undefined && !this.#fence.passes(entry.digest, began)
     const isOurs = memoryOnly || !this.hasShared
     const life = lifeMs(entry, this.#clock.wall())
-    // Memory takes a copy; what goes to a tier waits for its turn.
+    // Memory copies the bytes, but a tier's queue keeps them, so the scratch buffer serves for memory only.
     const bytes = this.#closed || isFenced || life <= 0 ? undefined : this.#encoded(entry, isOurs)
     let isStored = bytes !== undefined && this.#remember(entry.digest, bytes, life)
     if (!bytes || isOurs) {
@@ -189,7 +189,7 @@ class TieredCache implements Tiered {
   }
 
   read(digest: Digest, bytes: Uint8Array): CacheHit | undefined {
-    // No promotion: the key may have been removed since the tier gave these bytes; the next look-up brings it up.
+    // Not promoted to memory: the key may have been removed since the tier returned these bytes. The next lookup promotes it.
     const shelf = this.#shelves[this.#leaseLevel]
     const entry = shelf && this.#read(shelf, bytes, digest)
     return entry && { entry, tier: shelf.tier.name }
@@ -269,7 +269,7 @@ class TieredCache implements Tiered {
     await Promise.all(this.#shelves.map(({ tier }) => tier.close()))
   }
 
-  /** What is left of the deadline for this tier: the ones behind it keep a slice, so a hanging one does not hide them. */
+  /** This tier's share of the time left: the tiers behind it keep a slice, so that a hanging one does not hide them. */
   #share(level: number, deadline: number): number {
     const left = deadline - this.#clock.now()
     if (level === this.#shelves.length - 1) return left
@@ -297,7 +297,7 @@ class TieredCache implements Tiered {
     const shelf = this.#shelves[level] as TierState
     const entry = this.#read(shelf, bytes, digest)
     if (!entry) return undefined
-    // What was removed while the tier answered must not come back by its answer.
+    // An entry that was removed while the tier answered must not come back with that answer.
     if (mark === this.#fence.mark()) this.#promote(entry, bytes as Uint8Array, level)
     return { entry, tier: shelf.tier.name }
   }
@@ -320,7 +320,7 @@ class TieredCache implements Tiered {
   #promote(entry: Entry, bytes: Uint8Array, level: number): void {
     if (!this.#memory && level === 0) return
     const present = this.#memory?.has(entry.digest) ? this.peek(entry.digest) : undefined
-    // Stored here while the tier answered: newer, and on its way to every tier already.
+    // Stored here while the tier answered: it is newer, and already on its way to every tier.
     if (present && present.createdAt >= entry.createdAt) return
     const life = lifeMs(entry, this.#clock.wall())
     this.#remember(entry.digest, bytes, life)

@@ -1,28 +1,29 @@
 /**
- * Which rows are being loaded by which worker: a worker is to the process what a gateway is to all that share a tier.
- * In shared memory, so that a claim is a few writes and no message; whoever waits for one sleeps until it is given up.
+ * The claims of this process's workers: which worker is loading which row. Claims are to workers what leases are to
+ * gateways. They lie in shared memory, so that a claim is a few writes and no message; a worker that waits for a claim
+ * sleeps until it is released.
  *
- * Eight rows for each value of a digest's first bits; where all eight are taken there is no claim, and whoever asks
- * loads for himself. A row never moves, so its `turn` can be slept on.
+ * Digests with the same hash share eight slots; where all eight are taken there is no claim, and the worker loads without
+ * one. A slot never moves, so a worker can sleep on its `turn`.
  */
 import { type Digest, wordOf } from '../../core/key.ts'
 import { freeLock, isHeldBy, Lock } from '../../lib/lock.ts'
 
 /** As plain data for `postMessage`. */
 export interface ClaimBytes {
-  /** [lock]. */
+  /** The lock, in one word. */
   readonly lock: Int32Array
-  /** Worker number + 1; 0: the row is free. */
+  /** Worker number + 1; 0: the slot is free. */
   readonly owner: Int32Array
-  /** Grows with each claim that is given up. */
+  /** Grows with each claim that is released. */
   readonly turn: Int32Array
-  /** Monotonic milliseconds of the claim. */
+  /** When the claim was made, in monotonic milliseconds. */
   readonly since: Float64Array
-  /** Eight words a row. */
+  /** Eight words a slot. */
   readonly digest: Uint32Array
 }
 
-/** `ours`: to be loaded, and given up by `release`. `none`: load without a claim. Else who sleeps on it is woken. */
+/** `ours`: load it, then call `release`. `none`: load it without a claim. Held: another worker loads it; wait with `gone`. */
 export type Claim = 'ours' | 'none' | Held
 
 export interface Held {
@@ -33,7 +34,7 @@ export interface Held {
 const WAYS = 8
 const ROWS = 8192
 const WORDS = 8
-/** A claim this old is that of a load that hangs: it is not waited for. */
+/** A claim this old is that of a load that hangs: nobody waits for it. */
 const STALE_MS = 5_000
 const LOCK_MS = 250
 
@@ -48,10 +49,10 @@ export function allocateClaims(rows: number = ROWS): ClaimBytes {
   }
 }
 
-/** Called by the control thread once a worker has ended: what it had claimed is anybody's. */
+/** The control thread calls this after a worker has died: releases all claims of that worker. */
 export function forgetClaims(bytes: ClaimBytes, worker: number): void {
   const { lock, owner, turn } = bytes
-  // Nothing is repaired where it died inside: a row is claimed by its last write, and given up by one.
+  // The table needs no repair if the worker died inside: one write makes a claim, and one releases it.
   if (isHeldBy(lock, 0, worker + 1)) freeLock(lock, 0)
   for (let row = 0; row < owner.length; row++) {
     if (Atomics.compareExchange(owner, row, worker + 1, 0) === worker + 1) wake(turn, row)
@@ -81,16 +82,16 @@ export class ClaimTable {
     }
   }
 
-  /** Gives up a claim of this worker, waking who waits for it. */
+  /** Releases a claim of this worker, and wakes the workers that wait for it. */
   release(digest: Digest): void {
     const { owner, turn } = this.#bytes
-    // Without the lock: nobody else writes to a row that is ours.
+    // Without the lock: nobody else writes to a slot that is ours.
     const row = this.#find(digest)
     if (row < 0 || Atomics.compareExchange(owner, row, this.#self, 0) !== this.#self) return
     wake(turn, row)
   }
 
-  /** Resolves when the claim has been given up, or after `ms`. */
+  /** Resolves when the claim has been released, or after `ms`. */
   async gone({ row, turn }: Held, ms: number): Promise<void> {
     const wait = Atomics.waitAsync(this.#bytes.turn, row, turn, ms)
     if (wait.async) await wait.value
@@ -104,7 +105,7 @@ export class ClaimTable {
     const { owner, turn, since } = this.#bytes
     const known = this.#find(digest)
     if (known >= 0) {
-      // Read before the owner is looked at again: a claim given up from here on is another turn, and wakes at once.
+      // The turn is read before the owner: a release after that changes the turn, so a sleeper on the old one wakes at once.
       const held = { row: known, turn: Atomics.load(turn, known) }
       const holder = Atomics.load(owner, known)
       const isStale = this.#now() - (since[known] ?? 0) > STALE_MS
@@ -122,7 +123,7 @@ export class ClaimTable {
     return 'none'
   }
 
-  /** The row that is claimed for it, or -1. */
+  /** The slot in which the digest is claimed, or -1. */
   #find(digest: Digest): number {
     const { owner } = this.#bytes
     const first = this.#home(digest)

@@ -1,12 +1,12 @@
 /**
- * One load a key at a time. A flight is the promise of one row's answer that somebody is already fetching:
- * who asks for the same row meanwhile joins it.
+ * Coalesces calls within a worker: one load a key at a time. A flight is the promise of a row's answer that is being
+ * fetched; a call for the same row joins it.
  *
- * A caller who leaves harms nobody: the load goes on while anyone waits for any of its rows, and is cancelled
- * when the last one has left; from then on its flights are not found, so nobody joins what is being given up.
- * Each waiter keeps its own deadline; that of the load is the latest of theirs, and grows when one joins who has more time. A flight always lands, also when the load throws, so the map is empty
- * when nothing is under way. A load that takes very long is overtaken once, so that a hung backend does not
- * gather everybody who comes.
+ * A caller who leaves harms nobody: the load goes on while anyone waits for any of its rows, and is cancelled when the last
+ * one has left. From then on its flights cannot be joined. Each waiter keeps its own deadline; that of the load is the
+ * latest of theirs, and grows when one joins who has more time. A flight always lands, also when the load throws, so the
+ * table is empty when nothing is under way. Beside a load that takes very long a second one may start, so that a hung
+ * backend does not gather every caller.
  */
 
 import { GatewayError } from '../../core/errors.ts'
@@ -20,13 +20,13 @@ import type { SharedDeadline } from './shared-deadline.ts'
 export interface Flight<L> {
   readonly digest: Digest
   /**
-   * Comes when the flight has landed; fails with the signal's reason when the waiter leaves first. To be
-   * called once for each join, in the same turn: until then a joined flight counts as waited for.
+   * Settles when the flight has landed; fails with the signal's reason when the waiter leaves first. To be called once for
+   * each join, in the same turn: until then a joined flight counts as waited for.
    */
   wait(signal: Signal): Awaitable<L>
 }
 
-/** What one load has taken upon itself: the flights it opened, and a signal that ends it. */
+/** One load: the rows of the flights it opened, and a signal that ends it. */
 export interface Load<L> extends SharedDeadline {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits for any of these rows any more. */
@@ -38,14 +38,14 @@ export interface Load<L> extends SharedDeadline {
 export interface Waiter {
   /** Until when it waits, in monotonic milliseconds. */
   readonly deadline: number
-  /** Who asks in another group does not join: what a load is told may be said of its own group alone. */
+  /** Callers of another group do not join: a backend may refuse the load for a reason that concerns its own group alone. */
   readonly group: number
 }
 
 const ANYBODY: Waiter = { deadline: Number.POSITIVE_INFINITY, group: 0 }
 
 export interface FlightsOptions {
-  /** How many may wait for one flight; whoever comes then opens another. */
+  /** How many may wait for one flight; the next caller opens another. */
   readonly maxWaiters: number
   /** Milliseconds after which one more load for the same row may start beside the first; default 5,000. */
   readonly leaderAgeMs?: number
@@ -75,12 +75,12 @@ export class Flights<L> {
     return this.#open.get(digest) !== undefined
   }
 
-  /** Nobody joins the present flight for this row any more; those who wait for it go on waiting. */
+  /** Nobody joins the present flight for this row any more; its waiters go on waiting. */
   retire(digest: Digest): void {
     this.#open.delete(digest)
   }
 
-  /** The flight of the asker's group for a row that is under way and has room, joined. */
+  /** Joins the flight for a row, if one of the caller's group is under way and has room. */
   join(digest: Digest, { deadline, group }: Waiter = ANYBODY): Flight<L> | undefined {
     const flight = this.#open.get(digest)
     if (!flight || flight.group !== group || flight.waiters >= this.#maxWaiters || this.#isOvertaken(flight))
@@ -91,9 +91,9 @@ export class Flights<L> {
   }
 
   /**
-   * Opens a flight for each row and runs the load for all of them; the caller waits on what it gets back, one
-   * flight for each digest, equal ones included. `unlanded` is what a flight lands with that the load left
-   * open, with the load's error if it threw.
+   * Opens a flight for each row and runs one load for all of them. Returns one flight for each digest, equal digests
+   * included; the caller waits on them. A flight that the load leaves open lands with `unlanded`, which gets the load's
+   * error if it threw.
    */
   open(
     digests: readonly Digest[],
@@ -113,14 +113,14 @@ export class Flights<L> {
     return flying.boarded
   }
 
-  /** Where there is one already it is full or old: whoever comes next joins this one. */
+  /** Replaces a present flight, which is full or old: later callers join this one. */
   #publish(flight: OpenFlight<L>): void {
     const present = this.#open.get(flight.digest)
     if (present && this.#isOvertaken(present)) flight.overtook = present
     this.#open.set(flight)
   }
 
-  /** Too long under way, and none beside it yet: two loads for one row are the most. */
+  /** The load has taken too long, and no second one runs beside it: there are at most two for one row. */
   #isOvertaken(flight: OpenFlight<L>): boolean {
     const isAlone = flight.overtook === undefined || flight.overtook.isOver
     return isAlone && this.#clock.now() - flight.began >= this.#leaderAgeMs
@@ -136,13 +136,13 @@ interface Ends<L> extends Waiter {
   readonly unlanded: (error: unknown) => L
 }
 
-/** A load, and all who wait for a row of it that has not landed. Hears when the load has ended: what it left open lands then. */
+/** A load under way and the flights it opened. As a listener it learns that the load has ended, and lands what is open. */
 class Flying<L> implements Load<L>, Listener<void> {
   readonly signal = new Cancel()
   readonly digests: readonly Digest[]
   /** One for each row. */
   readonly flights: readonly OpenFlight<L>[]
-  /** One for each digest that was asked for. */
+  /** One for each digest that the opener gave. */
   readonly boarded: readonly OpenFlight<L>[]
   isGone = false
   deadline: number
@@ -215,12 +215,12 @@ class Flying<L> implements Load<L>, Listener<void> {
     this.#check()
   }
 
-  /** When all has landed there is nothing to cancel, and an answer may still be on its way out. */
+  /** Cancels the load when nobody waits. Once all has landed there is nothing to cancel: an answer may be on its way out. */
   #check(reason?: Error): void {
     if (this.isGone || this.#waiters > 0 || this.#aloft === 0) return
     this.isGone = true
     for (const flight of this.flights) this.#ends.forget(flight)
-    // That it took too long is the backend's affair, and counted there; that a client went away is not.
+    // A load that took too long counts against the backend; a client that went away does not.
     const isLate = reason instanceof GatewayError && reason.code === 'deadline'
     this.signal.abort(isLate ? reason : new GatewayError('callerLeft', 'nobody waits for this any more'))
   }
@@ -232,12 +232,12 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
   readonly began: number
   readonly group: number
   waiters = 0
-  /** The older load for the same row, where this one was opened beside it for its age. */
+  /** The older load for the same row, beside which this one was opened. */
   overtook: OpenFlight<L> | undefined
   readonly #flying: Flying<L>
   #isLanded = false
   #landing: L | undefined
-  /** Most have one. */
+  /** Most flights have one waiter. */
   #first: Wait<L> | undefined
   #others: Wait<L>[] | undefined
 
@@ -247,7 +247,7 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
     this.group = group
     this.#flying = flying
     flying.opened()
-    // Who opened it counts as the first.
+    // The opener counts as the first waiter.
     this.join()
   }
 
@@ -290,7 +290,7 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
     return wait
   }
 
-  /** One who waited has left. */
+  /** A waiter has left. */
   left(reason: Error): void {
     if (this.#isLanded) return
     this.waiters--
