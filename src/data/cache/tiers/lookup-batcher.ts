@@ -1,31 +1,31 @@
 /**
- * Gathers the look-ups of one turn of the event loop into one round trip. Many calls arrive in one turn;
- * asked for one by one, a shared tier costs each of them about as much CPU as answering it from memory does.
- * One key is asked for with a callback: a promise a call, and one for each layer around it, would cost as much again.
+ * Batches the lookups of one turn of the event loop into one round trip. Many calls arrive in one turn; if each asked a
+ * shared tier alone, that would cost it about as much CPU as answering from memory. A single key takes a callback: a
+ * promise a call, and one for each layer around it, would cost as much again.
  */
 export interface LookupBatcherOptions<K, V> {
   /** The most keys of one round trip. */
   readonly max: number
-  /** Gives the values in the keys' order. */
+  /** Returns the values in the keys' order. */
   readonly fetch: (keys: readonly K[]) => Promise<readonly V[]>
 }
 
 export interface LookupBatcher<K, V> {
-  /** Rejects where a round trip that one of the keys was in fails. */
+  /** Rejects where a round trip with one of the keys fails. */
   many(keys: readonly K[]): Promise<V[]>
-  /** Undefined where the round trip fails. `done` is never called before this has returned, and must not throw. */
+  /** Undefined where the round trip fails. `done` is never called before `one` has returned, and must not throw. */
   one(key: K, done: (value: V | undefined) => void): void
 }
 
 interface Turn<K, V> {
-  /** Place of each key; equal keys share one. */
+  /** The index of each key; equal keys share one. */
   readonly places: Map<K, number>
-  /** Who waits for a round trip of this turn, and at the same index the place of what each waits for. */
+  /** The callbacks of this turn, and for each the index of its key. */
   readonly takes: Take<V>[]
   readonly wanted: number[]
 }
 
-/** Undefined with the error where the round trip failed. */
+/** Gets the value; or undefined and the error where the round trip failed. */
 type Take<V> = (value: V | undefined, error?: Error) => void
 
 export function createGather<K, V>({ max, fetch }: LookupBatcherOptions<K, V>): LookupBatcher<K, V> {

@@ -1,4 +1,4 @@
-/** The map of a Redis cluster: which of its 16,384 slots lies at which node. What a node says of it is believed only where it can be. */
+/** Parses the slot map of a Redis cluster: which node has which of the 16,384 slots. A reply that makes no sense is rejected. */
 import type { HostPort } from '../../../core/addresses.ts'
 import type { RedisReply } from './redis-reply.ts'
 
@@ -6,13 +6,13 @@ const SLOTS = 16_384
 /** More masters than a cluster can usefully have. */
 const MAX_NODES = 1_000
 
-/** By slot the name of its node. */
+/** For each slot the name of its node. */
 export interface SlotMap {
   readonly owners: readonly (string | undefined)[]
   readonly nodes: ReadonlyMap<string, HostPort>
 }
 
-/** From the answer to CLUSTER SLOTS of the node at `asked`; undefined where it is none. */
+/** Parses the reply to CLUSTER SLOTS of the node at `asked`; undefined where it is none. */
 export function readSlots(reply: RedisReply, asked: HostPort): SlotMap | undefined {
   if (!Array.isArray(reply)) return undefined
   const owners = new Array<string | undefined>(SLOTS).fill(undefined)
@@ -23,7 +23,7 @@ export function readSlots(reply: RedisReply, asked: HostPort): SlotMap | undefin
     if (!isSlot(from) || !isSlot(to) || to < from || !Array.isArray(primary)) return undefined
     const [host, port] = primary as readonly RedisReply[]
     const address = addressOf(host, port, asked)
-    // A node that does not know its own name yet.
+    // A node that does not know its own address yet.
     if (!address) continue
     const name = nameOf(address)
     if (nodes.size >= MAX_NODES && !nodes.has(name)) return undefined
@@ -33,7 +33,7 @@ export function readSlots(reply: RedisReply, asked: HostPort): SlotMap | undefin
   return { owners, nodes }
 }
 
-/** `MOVED 3999 host:port`, `ASK …`: where to. */
+/** Parses a redirection, `MOVED 3999 host:port` or `ASK …`, to the node it points to. */
 export function readRedirection(message: string, asked: HostPort): HostPort | undefined {
   const [, host, port] = /^(?:MOVED|ASK) \d{1,5} (\S{0,253}):(\d{1,5})$/.exec(message) ?? []
   return port === undefined ? undefined : addressOf(Buffer.from(host ?? ''), Number(port), asked)
