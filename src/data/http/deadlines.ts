@@ -1,10 +1,10 @@
 /**
- * Deadlines that callers send, in the forms that proxies and gRPC clients use. They may shorten the route's own
- * timeout, never lengthen it, and go to the backend with what is left of them, also on a second attempt.
+ * Deadlines that callers send, in the forms that proxies and gRPC clients use. They may shorten the route's timeout, never
+ * lengthen it. A backend gets what is left of them, also on a second attempt.
  */
 import { header, type RawPairs } from '../../core/call.ts'
 
-/** Time for the answer's way back. */
+/** Time for the answer to travel back. */
 const MARGIN_MS = 5
 
 interface Form {
@@ -38,7 +38,7 @@ const FORMS: Readonly<Record<string, Form>> = {
   },
 }
 
-/** When the first token should be there: a wish, so it bounds the wait for a backend and cuts no call. */
+/** When the first token should arrive. It is no hard deadline: it bounds the wait for a backend and cuts no call. */
 const FIRST_TOKEN = 'x-slo-ttft-ms'
 
 /** The fields above, by name. */
@@ -46,7 +46,7 @@ export const DEADLINE_FIELDS: readonly string[] = [FIRST_TOKEN, ...Object.keys(F
 
 const LENGTHS = new Set(DEADLINE_FIELDS.map(({ length }) => length))
 
-/** What the caller allows, in milliseconds from the arrival of the call; undefined: it does not say. */
+/** The caller's timeout, in milliseconds from the arrival of the call; undefined: it sets none. */
 export function callerTimeout(headers: RawPairs): number | undefined {
   for (const [name, { read }] of Object.entries(FORMS)) {
     const value = header(headers, name)
@@ -62,7 +62,7 @@ export function firstTokenWithin(headers: RawPairs): number | undefined {
   return value === undefined ? undefined : plain.read(value)
 }
 
-/** What is left of the caller's time, and how much of it is spent. */
+/** How much of the caller's time is left, and how much is spent. */
 export interface Remains {
   readonly leftMs: number
   readonly spentMs: number

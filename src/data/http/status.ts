@@ -1,4 +1,4 @@
-/** The header fields that tell a client what became of its call: Cache-Status (RFC 9211), Age, Proxy-Status (RFC 9209). */
+/** The header fields that tell a client what happened to its call: Cache-Status (RFC 9211), Age, Proxy-Status (RFC 9209). */
 import type { RawPairs } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { Outcome } from '../../core/reply.ts'

@@ -64,7 +64,7 @@ interface Agreement {
   restamp(than: Stamp): void
 }
 
-/** Makes the shared tier and this process agree on a stamp: adopts the tier's, or publishes ours. False: the tier cannot be asked. */
+/** Agrees on a stamp with the shared tier: adopts the tier's, or publishes ours. False: the tier cannot be asked. */
 export async function agree(
   known: Deployment,
   shared: FactStore,

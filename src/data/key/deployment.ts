@@ -301,7 +301,7 @@ export class Deployments {
     if (before.value !== value && known.loaded) this.#options.changed()
   }
 
-  /** Makes the tier and this process agree on the stamp, one request at a time for each model. False: the tier cannot be asked. */
+  /** Agrees on the stamp with the tier, once at a time for each model. False: the tier cannot be asked. */
   #settle(known: Deployment): Promise<boolean> {
     const { shared, log } = this.#options
     if (!shared || known.isShared) return Promise.resolve(true)

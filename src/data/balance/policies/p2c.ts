@@ -1,7 +1,7 @@
 /**
- * Power of two choices (Mitzenmacher, 2001): two backends by lot, the less busy one wins. Small pools are
- * scanned whole, because two of four choices still pick a busy one too often. The lot keeps several gateways
- * from falling on the same idle backend together.
+ * Power of two choices (Mitzenmacher, 2001): of two backends drawn at random the less busy one wins. Small pools are scanned
+ * whole, because two of four choices still pick a busy one too often. The random draw keeps several gateways from choosing
+ * the same idle backend together.
  */
 
 import { loadOf } from '../table.ts'
@@ -26,12 +26,12 @@ export function p2c(context: PolicyContext): Policy {
       const second = slots[pair.second] ?? 0
       const firstLoad = loadOf(table, first)
       const secondLoad = loadOf(table, second)
-      // Drawn by weight already: the first alone has each backend's due, the second only mends its bad luck.
+      // Drawn by weight already: the first draw alone gives each backend its due, the second only corrects bad luck.
       if (pair.isWeighted) return secondLoad < firstLoad ? second : first
 
       const firstShare = table.share[first] ?? 1
       const secondShare = table.share[second] ?? 1
-      // Both idle: by lot in proportion to the shares, or the heavier would always win.
+      // Both idle: drawn in proportion to the shares, or the heavier would always win.
       if (firstLoad === 0 && secondLoad === 0) {
         return random() * (firstShare + secondShare) < firstShare ? first : second
       }

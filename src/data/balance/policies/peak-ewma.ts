@@ -1,6 +1,6 @@
 /**
- * Power of two choices on calls in flight times peak latency (Finagle, Linkerd): the default. A backend that
- * becomes slow is left alone after its first slow answer, one that fails fast after its first few failures.
+ * Peak EWMA, the default: power of two choices on calls in flight times peak latency (Finagle, Linkerd). A backend that
+ * becomes slow is avoided after its first slow answer, one that fails fast after its first few failures.
  */
 import { type CostOptions, Costs } from '../cost.ts'
 import { type LoadTable, loadOf } from '../table.ts'
@@ -65,7 +65,7 @@ class PeakEwma implements Policy {
     return loadOf(this.#table, slot) === 0 ? this.#idleLike(slots, count, best) : slot
   }
 
-  /** The best is idle: by lot among the idle ones like it, or the heaviest would get every call of a quiet hour. */
+  /** The best is idle: one is drawn among the idle ones like it, or the heaviest would get every call of a quiet hour. */
   #idleLike(slots: Int32Array, count: number, best: number): number {
     const tolerable = (this.#costs[best] ?? 0) * ALIKE
     let chosen = slots[best] ?? 0

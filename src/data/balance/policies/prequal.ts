@@ -1,10 +1,10 @@
 /**
- * Prequal (Wydrowski et al., "Load is not what you should balance", NSDI 2024): the backend with the lowest
- * latency among those that are not hot, that is, do not have far more calls running than the others. Only
- * when all are hot the least busy one.
+ * Prequal (Wydrowski et al., "Load is not what you should balance", NSDI 2024): the backend with the lowest latency among
+ * those that are not hot, that is, do not have far more calls running than the others. When all are hot, the least busy
+ * one.
  *
- * Pools of at least twice the probe pool keep one, as in the paper. In smaller ones a pool of probes has no meaning
- * (its reuse budget is undefined), and every backend's reading is looked at.
+ * Pools of at least twice the size of the probe pool keep one, as in the paper. For smaller ones a probe pool has no
+ * meaning (its reuse budget is undefined), and every backend's reading is used.
  */
 
 import type { CostOptions } from '../cost.ts'
@@ -24,7 +24,7 @@ export interface PrequalOptions extends CostOptions, ProbeSchedulerOptions {
   readonly coldQuantile?: number
 }
 
-/** In pools below this the quantile is the maximum, and nothing would ever be hot. */
+/** In pools below this the quantile is the maximum, and no backend would ever be hot. */
 const QUANTILE_FROM = 8
 
 class Prequal implements Policy, ProbeSink {
@@ -120,13 +120,13 @@ class Prequal implements Policy, ProbeSink {
     return best < 0 ? idlest : best
   }
 
-  /** Calls running at or below which a backend is cold; fills `#loads` on the way. */
+  /** The number of running calls up to which a backend is cold; fills `#loads` on the way. */
   #threshold(slots: Int32Array, count: number, now: number): number {
     const sorted = this.#sorted
     for (let at = 0; at < count; at++) {
       const running = this.#readings.running(slots[at] ?? 0, now)
       this.#loads[at] = running
-      // Sorted as they come: pools this small are done before a histogram is cleared.
+      // Insertion sort: for pools this small it takes less time than clearing a histogram.
       let place = at
       for (; place > 0 && (sorted[place - 1] ?? 0) > running; place--) sorted[place] = sorted[place - 1] ?? 0
       sorted[place] = running
@@ -169,7 +169,7 @@ class Prequal implements Policy, ProbeSink {
   }
 
   #take(slot: number, now: number): void {
-    // Rounded by lot, so that a budget of 1.3 is 1.3 on the average.
+    // Rounded at random, so that a budget of 1.3 is 1.3 on the average.
     this.#pool.add(slot, now, Math.floor((this.#budget ?? 1) + this.#context.random()))
     const running = this.#readings.running(slot, now)
     this.#pool.value(running, this.#readings.latencyMs(slot, now))

@@ -1,23 +1,23 @@
-/** Probes sent to backends: whom to ask, and how often, so that asking never becomes a load of its own. */
+/** Schedules probes: which backends are asked, and how often, so that probing never becomes a load of its own. */
 
-/** Where a probe's answer goes; it may come any time later, or never. */
+/** Takes a probe's answer, which may come any time later, or never. */
 export interface ProbeSink {
   answered(slot: number, running: number, latencyMs: number): void
 }
 
-/** Asks a backend how it is doing, without anybody waiting for it. Must not throw. */
+/** Asks a backend for its load, without anybody waiting for it. Must not throw. */
 export interface LoadProber {
   probe(slot: number, sink: ProbeSink): void
 }
 
 export interface ProbeSchedulerOptions {
-  /** Without one, the gateway's own calls are its readings. */
+  /** Without one, the gateway's own calls give the readings. */
   readonly prober?: LoadProber
   /** Default 2000. */
   readonly maxProbesPerSecond?: number
 }
 
-/** A backend of a small pool is asked again after this. */
+/** A backend of a small pool is probed again after this time. */
 const REFRESH_MS = 250
 
 export class ProbeScheduler {
@@ -36,7 +36,7 @@ export class ProbeScheduler {
     this.#askedAt = new Float64Array(slots).fill(-Infinity)
   }
 
-  /** Asks, within the rate. False: there is nobody to ask with, and the caller reads for itself. */
+  /** Probes a backend, within the rate. False: there is no prober, and the caller uses the gateway's own readings. */
   ask(slot: number, now: number): boolean {
     if (this.#prober === undefined) return false
     const elapsed = this.#tokensAt === -Infinity ? 0 : Math.max(0, now - this.#tokensAt)
@@ -49,7 +49,7 @@ export class ProbeScheduler {
     return true
   }
 
-  /** Asks if the last time is long ago. */
+  /** Probes a backend whose last probe is long ago. */
   refresh(slot: number, now: number): void {
     if (this.#prober !== undefined && now - (this.#askedAt[slot] ?? 0) > REFRESH_MS) this.ask(slot, now)
   }

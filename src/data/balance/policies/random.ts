@@ -1,4 +1,4 @@
-/** By lot, in proportion to the weights. Needs no knowledge of load: the yardstick the others are held to. */
+/** Random choice in proportion to the weights, without knowledge of load: the baseline for the other policies. */
 
 import type { Policy, PolicyContext } from './policy.ts'
 import { TwoChoices } from './two-choices.ts'

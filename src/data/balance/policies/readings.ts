@@ -1,7 +1,6 @@
 /**
- * What `prequal` knows of each backend: calls running there, and the latency at about that many calls. Where a backend
- * answers probes, its own word counts; where it does not, the gateway's own calls are the probe, for it
- * sent all of them.
+ * The readings of `prequal`: for each backend the calls running there, and the latency at about that many calls. Where a
+ * backend answers probes, its own numbers count; otherwise the gateway's own calls serve as probes.
  */
 import { type CostOptions, Costs } from '../cost.ts'
 import { loadOf } from '../table.ts'
@@ -9,11 +8,11 @@ import type { AttemptOutcome, PolicyContext } from './policy.ts'
 
 /** Classes of calls running: 0, 1, 2–3, 4–7, … */
 const CLASSES = 8
-/** How far one sample moves an estimate of the median. */
+/** The factor by which one sample moves an estimate of the median. */
 const STEP = 1.1
-/** A reading without news fades toward the common latency, or a slow spell would never be forgiven. */
+/** Without new samples a reading fades toward the common latency, or a slow period would never be forgiven. */
 const FADE_MS = 10_000
-/** How long the pool's common numbers are good for. */
+/** How long the pool's common latency is used. */
 const PREPARED_MS = 100
 
 export class Readings {
@@ -23,7 +22,7 @@ export class Readings {
   /** Median latency by slot and class of calls running; 0: none yet. */
   readonly #median: Float64Array
   readonly #medianAt: Float64Array
-  /** What the backend said last, and what was sent to it since. */
+  /** What the backend reported last, and how many calls were sent to it since. */
   readonly #told: Int32Array
   readonly #toldMs: Float64Array
   readonly #toldAt: Float64Array
@@ -57,14 +56,14 @@ export class Readings {
     if (least < Infinity) this.#commonMs = least
   }
 
-  /** Calls running: never fewer than we run there ourselves, whatever the backend said. */
+  /** Calls running: never fewer than we run there, whatever the backend reported. */
   running(slot: number, now: number): number {
     const own = loadOf(this.#context.table, slot)
     if (this.ageMs(slot, now) > this.#maxAgeMs) return own
     return Math.max(own, (this.#told[slot] ?? 0) + (this.#sentSince[slot] ?? 0))
   }
 
-  /** Latency to expect now, with the charge for failures; a backend nobody knows is as good as the best. */
+  /** The latency to expect now, with the charge for failures; an unknown backend counts as the best. */
   latencyMs(slot: number, now: number): number {
     const failure = this.#charges.failureMs(slot, now)
     const share = this.#context.table.share[slot] ?? 1
@@ -99,7 +98,7 @@ export class Readings {
     const at = slot * CLASSES + classOf(loadOf(this.#context.table, slot))
     const estimate = this.#median[at] ?? 0
     if (estimate === 0) this.#median[at] = Math.max(ms, 1e-3)
-    // One step up or down for each sample settles where half of them lie above: the median, in one number.
+    // A step up or down for each sample converges to where half of the samples lie above: the median, in one number.
     else if (ms > estimate) this.#median[at] = Math.min(ms, estimate * STEP)
     else if (ms < estimate) this.#median[at] = Math.max(ms, estimate / STEP)
     this.#medianAt[slot] = this.#context.now()

@@ -1,6 +1,6 @@
 /**
- * Zone preference: calls stay in the gateway's own zone as long as its backends there are well and have room; then
- * all zones are one pool. With hysteresis, or a zone near its limit would flap.
+ * Zone preference: calls stay in the gateway's own zone as long as enough of its backends are ready and have room; otherwise
+ * all zones are one pool. There is hysteresis, or a zone near its limit would flap.
  */
 import type { Backend } from '../../../core/backend.ts'
 import { type LoadTable, loadOf } from '../table.ts'
@@ -9,13 +9,13 @@ export interface ZoneOptions {
   readonly name: string
   /** Calls leave the zone when less than this share of its backends is ready; in percent. Default 50. */
   readonly minReadyPercent?: number
-  /** And when more than this share of its limits is in use; in percent. Default 80. */
+  /** They also leave it when more than this share of its limits is in use; in percent. Default 80. */
   readonly maxUsePercent?: number
   /** Where backends have no limits: running calls per unit of weight. Default 8. */
   readonly maxInflight?: number
 }
 
-/** How far below the bound the zone must be to be preferred again. */
+/** The use of the zone must fall to this part of the bound before the zone is preferred again. */
 const BACK = 0.75
 
 export interface ZoneSituation {

@@ -220,7 +220,7 @@ export class Arena {
     }
   }
 
-  /** Frees the record at the main log's tail, or gives it another turn if it has at most `maxTurn` cells; returns the cells moved. */
+  /** Frees the record at the main log's tail, or, up to `maxTurn` cells, gives it another turn; returns the cells moved. */
   #evictMain(now: number, maxTurn: number): number {
     const cell = this.#main.tail
     const size = this.#cellsAt(cell)

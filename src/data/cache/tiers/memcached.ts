@@ -83,7 +83,7 @@ class MemcachedTier implements Tier {
     return link.isUp && bytes <= itemBytes - ITEM_OVERHEAD_BYTES - this.#key(digest).length
   }
 
-  /** Asks each server for its keys. A server that does not answer makes its own keys misses; if none answers, that is a failure. */
+  /** Asks each server for its keys. If a server does not answer, its keys are misses; if none answers, that is a failure. */
   async getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
     const shares = new Map<Server, string[]>()
     const keys = digests.map((digest) => {

@@ -13,7 +13,7 @@ import { type EncodedCommand, type RedisReply, RespError } from './redis-reply.t
 import { type RespBounds, RespJudge } from './resp-judge.ts'
 import { guardSocket } from './socket-guard.ts'
 
-/** Sends all commands in one write; the replies are in their order, the server's errors among them. Rejects where one has no reply. */
+/** Sends all commands in one write; the replies, errors among them, are in their order. Rejects where one has no reply. */
 export type SendCommands = (questions: readonly EncodedCommand[]) => Promise<readonly RedisReply[]>
 
 export interface RedisConnectionOptions extends RespBounds {
