@@ -1,6 +1,6 @@
 /**
- * Our own HTTP/1.1 client over node:net for the plain case: http, and a request whose body is there or that has
- * none. Everything else is undici's. docs/decisions/0012-a-client-of-our-own.md has the reason.
+ * Our own HTTP/1.1 client over node:net for the plain case: http, and a request without a body or with a whole one. undici
+ * sends everything else. docs/decisions/0012-a-client-of-our-own.md has the reason.
  */
 import { isIP } from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
@@ -11,7 +11,7 @@ import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.
 import { type ConnectionOwner, type OriginAddress, PlainConnection } from './plain-connection.ts'
 import { Transfer } from './transfer.ts'
 
-/** Requests that wait for a connection of one backend; one more is refused. */
+/** The most requests that wait for a connection to one backend; further ones are refused. */
 const MAX_WAITING = 1024
 
 export class PlainClient {
@@ -26,7 +26,7 @@ export class PlainClient {
     this.#wheel = wheel
   }
 
-  /** New connections are made by these; those that are open finish what they do and go. */
+  /** Applies new options to new connections; open ones finish their exchanges and are closed. */
   configure(options: ClientOptions): void {
     this.#options = options
     for (const origin of this.#origins.values()) origin.retire()
@@ -34,12 +34,12 @@ export class PlainClient {
     this.#places.clear()
   }
 
-  /** True for requests that this client sends. */
+  /** Whether this client can send the request. */
   takes({ url, body }: BackendRequest): boolean {
     return url.startsWith('http://') && (body === undefined || body instanceof Uint8Array)
   }
 
-  /** Sends one request; comes with the head of the answer. Fails with a GatewayError only. */
+  /** Sends one request; settles with the head of the answer. Fails with a GatewayError only. */
   send(request: BackendRequest): Awaitable<BackendResponse> {
     const { origin, prefix } = this.#places.get(request.url) ?? this.#place(request.url)
     const { idleTimeoutMs: bodyTimeoutMs = this.#options.bodyTimeoutMs } = request
@@ -48,7 +48,7 @@ export class PlainClient {
     return transfer
   }
 
-  /** Closes what belongs to an origin that is no longer used; running exchanges finish. */
+  /** Closes the connections to an origin that is no longer used; running exchanges finish. */
   forget(url: string): void {
     const place = this.#places.get(url)
     if (!place) return
@@ -83,12 +83,12 @@ function originOf(url: string): string {
   return slash < 0 ? url : url.slice(0, slash)
 }
 
-/** The connections to one origin and what waits for them. */
+/** The connections to one origin, and the requests that wait for them. */
 class OriginPool implements ConnectionOwner {
   readonly #place: OriginAddress
   readonly #options: ClientOptions
   readonly #connections = new Set<PlainConnection>()
-  /** The one used last is used next: the others may grow idle and close. */
+  /** A stack: the connection used last is used next, so that the others may grow idle and close. */
   readonly #idle: PlainConnection[] = []
   #waiting: Transfer[] = []
   #opening = 0
@@ -102,7 +102,7 @@ class OriginPool implements ConnectionOwner {
   take(transfer: Transfer): void {
     const idle = this.#usable(transfer.now)
     if (idle) return this.#start(idle, transfer)
-    // Those whose callers have left keep their place until it is their turn.
+    // Requests whose callers have left stay in the queue until it is full or they reach its head.
     if (this.#waiting.length >= MAX_WAITING) this.#waiting = this.#waiting.filter((one) => !one.isOver)
     if (this.#waiting.length >= MAX_WAITING) {
       const what = `${MAX_WAITING} requests wait for a connection to the backend already`
@@ -136,7 +136,7 @@ class OriginPool implements ConnectionOwner {
     this.#open()
   }
 
-  /** Lets what runs and waits finish, and then is empty. */
+  /** Lets running and waiting requests finish, then closes all connections. */
   retire(): void {
     this.#retired = true
     for (const connection of [...this.#idle]) connection.destroy()
@@ -171,10 +171,10 @@ class OriginPool implements ConnectionOwner {
     }
   }
 
-  /** A connection for what waits, where there may be one more. */
+  /** Opens a connection for a waiting request, where one more is allowed. */
   #open(): void {
     if (this.#waiting.length <= this.#opening || this.#connections.size >= this.#options.connections) return
-    // A literal address is never looked up, so it is checked here.
+    // A literal address is never resolved, so it is checked here.
     const { host, port } = this.#place
     const refused = isIP(host) ? this.#options.refuse(host, port) : undefined
     if (refused !== undefined) {

@@ -1,4 +1,4 @@
-/** What a call is told that a pool does not take. */
+/** The errors for calls that a pool does not take. */
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { BalanceStatus } from '../balance/backend-status.ts'
@@ -49,7 +49,7 @@ export function refused(
   })
 }
 
-/** Ids and reasons hold addresses, which are no caller's business; `infergate backends list` has them. */
+/** Ids and reasons hold addresses, which callers must not see; `infergate backends list` shows them. */
 function counted(states: readonly string[]): string {
   if (states.length === 0) return 'none has registered yet'
   const counts = Map.groupBy(states, (state) => state)
