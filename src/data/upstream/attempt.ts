@@ -1,4 +1,4 @@
-/** One attempt at one backend: from the place it was given to the end of the exchange, counted in between. */
+/** One attempt of a call at one backend: from its permit to the end of the exchange, counted in between. */
 
 import { type Call, upstreamMethod } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -22,26 +22,26 @@ import type { AttemptResult, UpstreamRequest } from './upstream-call.ts'
 export interface AttemptParts {
   readonly observer: Observer
   readonly clock: Clock
-  /** Milliseconds in which this thread could not look, since some origin. */
+  /** Milliseconds, since some fixed time, during which this thread was stalled and could not read. */
   readonly stalled: (now?: number) => number
 }
 
 export interface At {
   readonly pool: BackendPool
   readonly permit: Permit
-  /** When the call first asked for a place. */
+  /** When the call first asked for a permit. */
   readonly asked: number
   readonly idleTimeoutMs?: number | undefined
   /** The backend gets the caller's Host. */
   readonly keepsHost: boolean
-  /** What the answer says is said in its words. */
+  /** The dialect in which the answer is judged. */
   readonly protocol: Pick<Protocol, 'verdict' | 'isStream'>
 }
 
-/** A cut hedge is no fault of the backend's. */
+/** The reason with which a hedge that lost is cancelled: no fault of its backend. */
 export const LOSER = new GatewayError('callerLeft', 'another backend was faster')
 
-/** Comes with how it ended; never fails. */
+/** Settles with its result; never fails. */
 export class Attempt extends Deferred<AttemptResult> implements BackendRequest, Listener<BackendResponse> {
   readonly url: string
   readonly method: string
@@ -96,7 +96,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     return this
   }
 
-  /** The head of an answer is there. */
+  /** The head of an answer has arrived. */
   onValue({ reply, over, at }: BackendResponse): void {
     const { backend } = this.#permit
     const { body } = reply
@@ -138,7 +138,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     }
   }
 
-  /** Counts the call out; gives how long it was there. */
+  /** Counts the call out; returns how long it was at the backend. */
   #end(ending: AttemptOutcome | 'cancelled' | 'lost', at = this.#parts.clock.now()): number {
     const { observer, stalled } = this.#parts
     const pool = this.#pool
@@ -149,7 +149,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   }
 }
 
-/** Lets go of an answer that nobody reads. */
+/** Releases an answer that nobody reads. */
 export function discard(result: AttemptResult): void {
   if ('reply' in result) letGo(result.reply.body)
 }
@@ -165,7 +165,7 @@ function endingOf(failure: GatewayError): AttemptOutcome | 'cancelled' | 'lost' 
   return failure.code === 'deadline' || failure.code === 'backendTimeout' ? 'timeout' : 'error'
 }
 
-/** A caller's mistake is a good ending: the backend did its work. */
+/** A caller's mistake counts as a success: the backend did its work. */
 const ENDINGS: Readonly<Record<Verdict['kind'], AttemptOutcome>> = {
   ok: 'ok',
   other: 'ok',
