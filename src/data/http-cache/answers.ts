@@ -1,4 +1,4 @@
-/** Whether a kept answer may be given to this caller, and the answer that is made of it. */
+/** Whether a stored answer may be given to this caller, and the answer that is made of it. */
 import type { Answer, Outcome, Reply } from '../../core/reply.ts'
 import type { Directives } from '../cache/directives.ts'
 import { ageMs, type Entry, remainingMs } from '../cache/entry.ts'
@@ -9,7 +9,7 @@ import { staleWindows } from './keep.ts'
 import { NOTHING_SAID, type ResponseDirectives, saidBy } from './response-directives.ts'
 import type { HttpLookup, StoredVariant } from './variant-store.ts'
 
-/** As far as the route heeds it. */
+/** The backend's directives, where the route follows them. */
 export function heard(
   headers: Reply['headers'],
   { heedBackend }: RouteCache,
@@ -18,14 +18,14 @@ export function heard(
   return heedBackend ? saidBy(headers, now) : NOTHING_SAID
 }
 
-/** As `judge`, by the entry's own fields. `now`: wall milliseconds. */
+/** As `judge`, but by the entry's own fields. `now`: wall milliseconds. */
 export function freshnessOf(
   { wish, matched }: HttpLookup,
   { createdAt, ttlMs, headers }: Entry,
   now: number,
 ): Freshness {
   const cache = matched.route.cache as RouteCache
-  // Most are fresh, and their fields need not be read.
+  // Most entries are fresh, and then their fields need not be parsed.
   const plain = judge({ createdAt, ttlMs, swrMs: 0, sieMs: 0 }, withoutStale(wish), now)
   if (plain === 'fresh') return plain
   const said = heard(headers, cache, now)
@@ -33,14 +33,14 @@ export function freshnessOf(
   return judge({ createdAt, ttlMs, ...staleWindows(said, cache) }, own, now)
 }
 
-/** The wish without leave to give what is too old. */
+/** The caller's directives without those that accept a stale answer. */
 function withoutStale(wish: Directives): Directives {
   if (wish.maxStale === undefined && wish.staleIfError === undefined) return wish
   const { maxStale: _, staleIfError: __, ...rest } = wish
   return rest
 }
 
-/** What is kept, as this caller asked for it. */
+/** The stored answer with this caller's conditions and range applied. */
 export function replyTo({ call }: HttpLookup, { status, headers, body }: Entry, now: number): Reply {
   return answerTo(call, { status, headers, body }, now)
 }
@@ -52,7 +52,7 @@ export function hit(lookup: HttpLookup, { entry, tier }: StoredVariant, now: num
   return { reply: replyTo(lookup, entry, now), outcome: { kind: 'hit', tier, ...times, ...detail } }
 }
 
-/** In place of what the backends could not say; undefined: it may not be given. */
+/** A stale answer in place of a failure of the backends; undefined: it may not be given. */
 export function stale(
   lookup: HttpLookup,
   variant: StoredVariant | undefined,
@@ -67,11 +67,11 @@ export function stale(
 
 interface AnswerFacts {
   readonly now: number
-  /** What a backend said. */
+  /** The status that a backend answered. */
   readonly status?: number
 }
 
-/** What came of asking a backend. */
+/** The outcome of a request to a backend. */
 export function fetched(lookup: HttpLookup, facts: Fetched): Outcome {
   const { status, kept, collapsed = false, isRenewed = false, now } = facts
   const left = kept ? { ttlMs: remainingMs(kept, now) } : {}
@@ -84,7 +84,7 @@ interface Fetched {
   readonly status: number
   readonly kept?: Entry | undefined
   readonly collapsed?: boolean
-  /** Something was kept, and too old. */
+  /** An answer was stored before, and too old. */
   readonly isRenewed?: boolean
   readonly now: number
 }

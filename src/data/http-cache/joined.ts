@@ -1,4 +1,4 @@
-/** What somebody else's load brings to who has joined it: perhaps the answer to other fields than his, or none for sharing. */
+/** The answer for a call that has joined another's load: it may be for other request fields, or not for sharing. */
 import type { Answer } from '../../core/reply.ts'
 import { fetched, freshnessOf, replyTo, stale } from './answers.ts'
 import type { HttpLoadResult } from './load.ts'
@@ -11,7 +11,7 @@ interface Brought {
   readonly now: number
 }
 
-/** Undefined: he is to ask for himself. Throws what the load failed with, where that is his failure as well. */
+/** Undefined: the call needs a load of its own. Throws the load's error where it is this call's as well. */
 export function joinedAnswer(
   lookup: HttpLookup,
   place: UrlState,
@@ -36,7 +36,7 @@ export function joinedAnswer(
     case 'failed': {
       const { fault } = landed.error
       const old = fault.blame === 'caller' ? undefined : stale(lookup, place.stored, { now })
-      // Another's failure need not be ours.
+      // Another call's failure need not be this one's.
       if (old || fault.retry === 'other') return old
       throw landed.error
     }

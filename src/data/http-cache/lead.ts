@@ -1,6 +1,6 @@
 /**
- * A load for all who want the same: of several workers one asks, the others find what it has stored in the memory they share;
- * of several gateways likewise, in the tier that they share.
+ * Leads a load for all calls that want the same answer: of several workers one asks the backend, and the others find the
+ * answer in the memory they share; of several gateways likewise, in the tier that they share.
  */
 import type { Digest } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
@@ -22,7 +22,7 @@ export interface LeadParts {
   readonly hitForMiss: HitForMiss
   /** Undefined: this process has one worker. */
   readonly claims: Claims | undefined
-  /** Undefined: this route's gateways do not wait for each other. */
+  /** Undefined: gateways do not wait for each other on this route. */
   readonly leases: (matched: Matched) => Leases | undefined
   readonly fetch: HttpFetch
   readonly clock: Clock
@@ -30,7 +30,7 @@ export interface LeadParts {
 
 export interface Leading {
   readonly load: Load<HttpLoadResult>
-  /** The answer of who leads; it may be there before the load has landed. */
+  /** The leader's answer, which may come before the load has landed. */
   readonly first: Deferred<Answer>
 }
 
@@ -65,7 +65,7 @@ export function createLead({ store, hitForMiss, claims, leases, fetch, clock }: 
     })
   }
 
-  /** Who knows nothing of a URL has no name for its answer in common with others. */
+  /** Without a node there is no lease: gateways that know nothing of a URL have no common key for its answer. */
   async function leased(lookup: HttpLookup, place: UrlState, leader: Leader): Promise<void> {
     const { node, stored } = place
     const shared = node && lookup.writable && !stored ? leases(lookup.matched) : undefined
@@ -82,7 +82,7 @@ export function createLead({ store, hitForMiss, claims, leases, fetch, clock }: 
     })
   }
 
-  /** Another has brought it meanwhile. */
+  /** Another worker or gateway has stored it meanwhile. */
   function found(lookup: HttpLookup, { node, stored }: FoundVariant, leader: Leader): boolean {
     const now = clock.wall()
     const { entry } = stored
@@ -92,7 +92,7 @@ export function createLead({ store, hitForMiss, claims, leases, fetch, clock }: 
     return true
   }
 
-  /** Whoever comes next for what was for one caller does not wait for others. */
+  /** Marks a key whose answer was for one caller: the next calls for it do not wait for each other. */
   function mark(key: Digest, landed: HttpLoadResult): void {
     if (landed.kind === 'kept' && remainingMs(landed.entry, clock.wall()) > 0) hitForMiss.lift(key)
     else if (landed.kind === 'kept' || landed.kind === 'none') hitForMiss.set(key)

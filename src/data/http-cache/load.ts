@@ -1,6 +1,6 @@
 /**
- * What no cache has is asked of a backend, with what is kept as the condition where there is something (RFC 9111, section
- * 4.3). The answer goes to who leads with its first byte; the others wait until it is kept.
+ * Loads an answer from a backend, revalidating a stored one where there is one (RFC 9111, section 4.3). The leader gets the
+ * answer with its first byte; the others wait until it is stored.
  */
 import type { Backend } from '../../core/backend.ts'
 import { type Call, header, type RawPairs } from '../../core/call.ts'
@@ -25,35 +25,35 @@ import { type Keeping, keepingOf, type ResponseHead } from './keep.ts'
 import { askedDigest, type UrlNode } from './node.ts'
 import type { FetchedResponse, HttpLookup, UrlState, VariantStore } from './variant-store.ts'
 
-/** What a load brought to those who wait for it. */
+/** What a load brings to the calls that wait for it. */
 export type HttpLoadResult =
   | { readonly kind: 'kept'; readonly entry: Entry; readonly node: UrlNode; readonly status: number }
-  /** Complete, not to be kept, and the same for all who asked. */
+  /** Complete, not to be stored, and the same for all waiting calls. */
   | { readonly kind: 'reply'; readonly reply: Reply }
-  /** It was for one caller. */
+  /** The answer was for one caller. */
   | { readonly kind: 'none' }
   | { readonly kind: 'failed'; readonly error: GatewayError }
 
-/** Who leads a load. */
+/** The call that leads a load. */
 export interface Leader {
   readonly signal: Signal
-  /** Called once, unless it fails. */
+  /** Called once, unless the load fails. */
   first(answer: Answer): void
-  /** Called once, when it is known what the others get. */
+  /** Called once, when it is known what the other calls get. */
   landed(landed: HttpLoadResult): void
-  /** Under which lease the tiers take what is kept. */
+  /** The options, with a lease if any, under which the answer is stored. */
   readonly storing?: ((digest: Digest) => StoreOptions) | undefined
 }
 
-/** Comes when it has landed. */
+/** Resolves when the load has landed. */
 export type HttpFetch = (lookup: HttpLookup, place: UrlState, leader: Leader) => Promise<void>
 
 export interface HttpFetchParts {
   readonly store: VariantStore
   readonly dispatch: Dispatch
-  /** The call's own headers, as they go to a backend. */
+  /** The call's own header fields, as they go to a backend. */
   readonly outgoing: (call: Call) => RawPairs
-  /** Whether an answer of this version may be kept under the present deployment. */
+  /** Whether an answer of this version may be stored under the present deployment. */
   readonly mayKeep: (matched: Matched, version: string | undefined) => boolean
   readonly clock: Clock
   readonly random: () => number
@@ -106,7 +106,7 @@ class Loading {
     }
   }
 
-  /** What is kept is still right. */
+  /** A 304: the stored answer is still right. */
   #renewed({ reply, backend }: UpstreamResponse, entry: Entry): void {
     letGo(reply.body)
     const at = this.#now()
@@ -120,7 +120,7 @@ class Loading {
     this.#leader.landed(kept ? { kind: 'kept', ...kept, status } : { kind: 'none' })
   }
 
-  /** True: an old answer was given in place of an error. */
+  /** True: a stale answer was given in place of an error. */
   #spared({ status, body }: Reply): boolean {
     const old = this.#old(status)
     if (!old) return false
@@ -148,20 +148,20 @@ class Loading {
     if (!complete) return this.#passed(reply)
     const kept = this.#keep(delivered, bytes)
     const now = this.#now()
-    // Who leads has all that the backend said.
+    // The leader gets all that the backend said.
     const { status, headers } = reply
     const own = answerTo(this.#lookup.call, { status, headers, body: bytes }, now)
-    // What was read from the backend's head, its lines for a client among it, is not true of another head.
+    // The notes of the backend's head, such as its fields for a client, are not true of another head.
     const told = own.headers === headers ? { ...reply, body: bytes } : own
     this.#leader.first({ reply: told, outcome: this.#fetched(status, kept?.entry) })
     this.#leader.landed(kept ? { kind: 'kept', ...kept, status: reply.status } : { kind: 'none' })
   }
 
-  /** How long it will be nobody knows: it goes on while it is collected. */
+  /** An answer of unknown length is passed on while it is collected. */
   async #shared(delivered: UpstreamResponse): Promise<void> {
     const { reply } = delivered
     const shared = new SharedBody(reply.body as Incoming, this.#cache.maxEntryBytes)
-    // Others wait for it to be kept, whether its first reader stays or not.
+    // Others wait for it to be stored, whether its first reader stays or not.
     const release = shared.hold()
     const body = shared.join() as SharedBodyReader
     this.#leader.first({ reply: { ...reply, body }, outcome: this.#fetched(reply.status, undefined) })
@@ -170,7 +170,7 @@ class Loading {
     this.#leader.landed(kept ? { kind: 'kept', ...kept, status: reply.status } : { kind: 'none' })
   }
 
-  /** Not to be kept. */
+  /** Passes on an answer that must not be stored. */
   #passed(reply: Reply): void {
     this.#leader.first({ reply, outcome: this.#fetched(reply.status, undefined) })
     this.#leader.landed(isForAll(reply) ? { kind: 'reply', reply } : { kind: 'none' })
@@ -181,7 +181,7 @@ class Loading {
     return this.#put({ status: reply.status, headers, body }, reply, backend)
   }
 
-  /** `head`: by which it is judged. */
+  /** `head`: the head by which it is judged. */
   #put(made: Omit<FetchedResponse, 'version'>, head: ResponseHead, backend: Backend) {
     const keeping = this.#keeping(head, backend)
     const version = answeredBy(this.#lookup.matched.target, backend) ?? ''
@@ -218,18 +218,18 @@ class Loading {
   }
 }
 
-/** What is asked for by POST has no validator: a condition means something else there. */
+/** Answers to POST have no validators: a condition means something else there. */
 function isRead({ method }: Call): boolean {
   return method === 'GET'
 }
 
-/** Where the body ends is marked: what the end of the connection ends may have been cut. */
+/** Whether the end of the body is marked: one that ends with the connection may have been cut. */
 function isDelimited({ status, headers }: ResponseHead): boolean {
   const isMarked = header(headers, 'content-length') ?? header(headers, 'transfer-encoding')
   return status === 204 || isMarked !== undefined
 }
 
-/** Said of no call: everybody who asked is told. A refusal may be of a field that only one of them has sent. */
+/** Statuses that concern no single call, so all waiting calls get them. A refusal may be due to a field that one call has. */
 const OF_NO_CALL = new Set([429, 502, 503, 504])
 
 function isForAll({ status, headers, body }: Reply): boolean {

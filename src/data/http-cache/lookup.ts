@@ -1,9 +1,9 @@
 /**
- * The way of a call on an opaque route that caches: a shared HTTP cache by RFC 9111.
+ * The lookup of a call on an opaque route that caches: a shared HTTP cache by RFC 9111.
  *
  *   memory → tiers → fresh? → answer, 304 or 206
- *                     └─ not, or not there: joined: wait
- *                                           ours: asked anew, with what is kept as the condition
+ *                     └─ stale or missing: joined: wait
+ *                                          ours: load, revalidating what is stored
  */
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
@@ -37,7 +37,7 @@ export class HttpCacheLookup {
     const near = this.#parts.store.near(lookup)
     const known = near.stored && this.#hitOf(lookup, near)
     if (known) return known
-    // What memory has too old, a tier may have as another gateway has renewed it.
+    // Where memory has a stale answer, a tier may have one that another gateway has renewed.
     if (!this.#parts.store.hasFar || !lookup.shared || lookup.wish.noCache) return this.#missed(lookup, near)
     return after(this.#parts.store.far(lookup, near), (far) => {
       const found = far.stored && this.#hitOf(lookup, far)
@@ -45,7 +45,7 @@ export class HttpCacheLookup {
     })
   }
 
-  /** The kept answer, where it may be given as it is. */
+  /** The answer from the cache, where the stored one may be given without a request to a backend. */
   #hitOf(lookup: HttpLookup, place: UrlState): Answer | undefined {
     const { wish } = lookup
     if (!place.stored || wish.noCache) return undefined
@@ -61,9 +61,9 @@ export class HttpCacheLookup {
     const { call, matched, wish } = lookup
     if (wish.onlyIfCached) return this.#parts.forward(call, matched, 'only-if-cached')
     if (wish.noStore) return this.#parts.forward(call, matched, 'no-store')
-    // What a HEAD brings is no answer to a GET.
+    // The answer to a HEAD is no answer to a GET.
     if (call.method === 'HEAD') return this.#parts.forward(call, matched, 'HEAD')
-    // A condition of the caller's own goes along where there is none of ours; nobody else asks just that.
+    // A caller's own condition goes to the backend where nothing is stored; no other call has just that condition.
     const key = this.#flightOf(lookup, place)
     if (wish.noCache || isConditional(call.headers) || this.#parts.hitForMiss.has(key))
       return this.#alone(lookup, place)
@@ -77,13 +77,13 @@ export class HttpCacheLookup {
     )
   }
 
-  /** The same for all who may get the same answer, as far as is known; another whenever anything was removed. */
+  /** The same key for all calls that may get the same answer, as far as known; another one whenever an entry was removed. */
   #flightOf(lookup: HttpLookup, { node }: UrlState): Digest {
     const generation = `${lookup.began} ${node?.generation}`
     return answerDigest(lookup, { generation, names: node?.names ?? [] })
   }
 
-  /** The answer of who leads is there with its first byte, before it has landed for the others. */
+  /** The leader's answer comes with its first byte, before the load has landed for the others. */
   #leading(lookup: HttpLookup, place: UrlState, key: Digest): Awaitable<Answer> {
     const first = new Deferred<Answer>()
     const run = (load: Load<HttpLoadResult>) => this.#lead(lookup, place, { load, first })
@@ -97,7 +97,7 @@ export class HttpCacheLookup {
     return first
   }
 
-  /** One new answer for what is about to be too old, with nobody waiting for it. */
+  /** Renews an answer that is about to become too old, without anybody waiting for it. */
   #renew(lookup: HttpLookup, place: UrlState): void {
     const key = this.#flightOf(lookup, place)
     if (this.#parts.flights.has(key)) return
