@@ -191,7 +191,7 @@ export class Leases {
   }
 }
 
-/** `leased`: may fill the tier. `free`: writes as usual, without a lease. `barred`: has waited in vain, may not write to the tier. */
+/** `leased`: may fill the tier. `free`: writes as usual, without a lease. `barred`: waited in vain, may not write to the tier. */
 type Right = 'leased' | 'free' | 'barred'
 
 /** One row that is neither found nor being fetched yet. */

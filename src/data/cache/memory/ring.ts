@@ -3,6 +3,7 @@
  * so there is no free list and no fragmentation. Positions and sizes are in cells of eight bytes. A record lies in one
  * piece: where it does not fit before the end of the region, the rest is marked as skipped and it goes to the start.
  */
+
 /** Cells of a record's header; a rest smaller than this is skipped without a mark. */
 export const HEADER_CELLS = 6
 /** In the fourth 32-bit word of a header: the rest of the region holds no record. */
