@@ -17,23 +17,23 @@ export interface AdmissionQueueParts {
   readonly demand: DemandMeter
   readonly capacity: () => Capacity
   /** Publishes to the other workers since when a call waits here, and how many do. */
-  readonly neighbours: Pick<Neighbours, 'tell' | 'queued'>
+  readonly neighbours: Pick<Neighbours, 'publish' | 'queued'>
 }
 
 /** What a call waits for. */
-export interface Wish {
+export interface PermitWait {
   readonly need: PermitRequest
   readonly exclude: readonly number[]
 }
 
-export interface WaitingCall extends Wish {
+export interface WaitingCall extends PermitWait {
   readonly queue: WaitQueue<WaitingCall>
   readonly resolve: (permit: Permit) => void
   readonly reject: (error: GatewayError) => void
-  place: QueueEntry<WaitingCall> | undefined
+  entry: QueueEntry<WaitingCall> | undefined
 }
 
-export class WaitingRoom {
+export class AdmissionQueue {
   readonly #parts: AdmissionQueueParts
   readonly #queue: WaitQueue<WaitingCall>
   readonly #held: WaitQueue<WaitingCall>
@@ -67,8 +67,8 @@ export class WaitingRoom {
   }
 
   /** Publishes the state of the queue to the other workers. */
-  tell(): void {
-    this.#parts.neighbours.tell(this.since, this.depth)
+  publish(): void {
+    this.#parts.neighbours.publish(this.since, this.depth)
   }
 
   /** To be called now and then: drops the calls that are due. */
@@ -79,33 +79,33 @@ export class WaitingRoom {
   }
 
   /** Resolves with a permit; rejects with `overloaded`, or the signal's reason. */
-  wait(wish: Wish): Promise<Permit> {
-    return this.#enter(wish, this.#queue)
+  wait(request: PermitWait): Promise<Permit> {
+    return this.#enter(request, this.#queue)
   }
 
   /** The same, for a pool that has no backend yet. */
-  hold(wish: Wish): Promise<Permit> {
-    return this.#enter(wish, this.#held)
+  hold(request: PermitWait): Promise<Permit> {
+    return this.#enter(request, this.#held)
   }
 
   /** Takes the next call: held calls arrived first. */
   take(medianServiceMs: number): WaitingCall | undefined {
     const now = this.#parts.clock.now()
     const held = this.#held.take(now, 0)
-    if (held?.place) this.#startupMs = now - held.place.cameAt
+    if (held?.entry) this.#startupMs = now - held.entry.arrivedAt
     return held ?? this.#queue.take(now, medianServiceMs)
   }
 
   /** Puts a call that could not be served back at its old place. */
-  restore({ queue, place }: WaitingCall): void {
-    if (place) queue.restore(place)
+  restore({ queue, entry }: WaitingCall): void {
+    if (entry) queue.restore(entry)
   }
 
   /** Whether the deadline has grown, because others with more time joined; the call then keeps its place until the new one. */
   #hasGrown(waiting: WaitingCall): boolean {
-    const { need, place, queue } = waiting
-    if (!place?.isDated || need.deadline <= place.due) return false
-    waiting.place = queue.extend(place, need.deadline)
+    const { need, entry, queue } = waiting
+    if (!entry?.isDated || need.deadline <= entry.due) return false
+    waiting.entry = queue.extend(entry, need.deadline)
     return true
   }
 
@@ -113,7 +113,7 @@ export class WaitingRoom {
     return queue === this.#held
   }
 
-  #enter({ need, exclude }: Wish, queue: WaitQueue<WaitingCall>): Promise<Permit> {
+  #enter({ need, exclude }: PermitWait, queue: WaitQueue<WaitingCall>): Promise<Permit> {
     const { clock, demand, neighbours, pool } = this.#parts
     return new Promise((resolve, reject) => {
       let waited = () => {}
@@ -128,18 +128,18 @@ export class WaitingRoom {
         queue,
         resolve: (permit) => settle(() => resolve(permit)),
         reject: (error) => settle(() => reject(error)),
-        place: undefined,
+        entry: undefined,
       }
       const left = () => {
-        if (!waiting.place || !queue.remove(waiting.place)) return
+        if (!waiting.entry || !queue.remove(waiting.entry)) return
         waited()
-        this.tell()
+        this.publish()
         reject(need.signal.reason)
       }
       const isHeld = this.#isHeld(waiting)
       // Published before the check, so that two workers never both give away the last place in the queue.
-      neighbours.tell(this.since, this.depth + 1)
-      const entry = queue.enter(
+      neighbours.publish(this.since, this.depth + 1)
+      const result = queue.enter(
         waiting,
         { deadline: need.deadline },
         {
@@ -147,13 +147,13 @@ export class WaitingRoom {
           capacity: isHeld ? { ...UNKNOWN, elsewhere: neighbours.queued } : this.#parts.capacity(),
         },
       )
-      if ('refused' in entry) {
-        this.tell()
-        return reject(dropped(pool, entry.refused, isHeld ? this.#startupMs : entry.retryAfterMs))
+      if ('refused' in result) {
+        this.publish()
+        return reject(dropped(pool, result.refused, isHeld ? this.#startupMs : result.retryAfterMs))
       }
-      waiting.place = entry.place
+      waiting.entry = result.entry
       waited = demand.wait()
-      this.tell()
+      this.publish()
       need.signal.addEventListener('abort', left, { once: true })
     })
   }

@@ -19,5 +19,5 @@ export interface Permit {
   readonly incarnation: number
   readonly since: number
   /** Calls at the backend when this one began, itself included; 0 while the backend warms up. */
-  readonly company: number
+  readonly inflightAtStart: number
 }

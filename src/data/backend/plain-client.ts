@@ -19,7 +19,7 @@ export class PlainClient {
   readonly #wheel: Wheel
   readonly #origins = new Map<string, OriginPool>()
   /** From a backend's URL to its origin and the path before every target. */
-  readonly #places = new Map<string, { readonly origin: OriginPool; readonly prefix: string }>()
+  readonly #destinations = new Map<string, { readonly origin: OriginPool; readonly prefix: string }>()
 
   constructor(options: ClientOptions, wheel: Wheel) {
     this.#options = options
@@ -31,7 +31,7 @@ export class PlainClient {
     this.#options = options
     for (const origin of this.#origins.values()) origin.retire()
     this.#origins.clear()
-    this.#places.clear()
+    this.#destinations.clear()
   }
 
   /** Whether this client can send the request. */
@@ -41,7 +41,7 @@ export class PlainClient {
 
   /** Sends one request; settles with the head of the answer. Fails with a GatewayError only. */
   send(request: BackendRequest): Awaitable<BackendResponse> {
-    const { origin, prefix } = this.#places.get(request.url) ?? this.#place(request.url)
+    const { origin, prefix } = this.#destinations.get(request.url) ?? this.#destination(request.url)
     const { idleTimeoutMs: bodyTimeoutMs = this.#options.bodyTimeoutMs } = request
     const transfer = new Transfer({ request, prefix, wheel: this.#wheel, bodyTimeoutMs })
     if (!transfer.isOver) origin.take(transfer)
@@ -50,31 +50,36 @@ export class PlainClient {
 
   /** Closes the connections to an origin that is no longer used; running exchanges finish. */
   forget(url: string): void {
-    const place = this.#places.get(url)
-    if (!place) return
-    for (const [known, { origin }] of this.#places) if (origin === place.origin) this.#places.delete(known)
+    const destination = this.#destinations.get(url)
+    if (!destination) return
+    for (const [known, { origin }] of this.#destinations)
+      if (origin === destination.origin) this.#destinations.delete(known)
     this.#origins.delete(originOf(url))
-    place.origin.retire()
+    destination.origin.retire()
   }
 
   close(): void {
     for (const origin of this.#origins.values()) origin.close()
     this.#origins.clear()
-    this.#places.clear()
+    this.#destinations.clear()
   }
 
-  #place(url: string): { readonly origin: OriginPool; readonly prefix: string } {
+  #destination(url: string): { readonly origin: OriginPool; readonly prefix: string } {
     const key = originOf(url)
     let origin = this.#origins.get(key)
     if (!origin) {
       const { hostname, port, host } = new URL(key)
-      const place = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 80), authority: host }
-      origin = new OriginPool(place, this.#options)
+      const destination = {
+        host: hostname.replace(/^\[|\]$/g, ''),
+        port: Number(port || 80),
+        authority: host,
+      }
+      origin = new OriginPool(destination, this.#options)
       this.#origins.set(key, origin)
     }
-    const placed = { origin, prefix: url.slice(key.length) }
-    this.#places.set(url, placed)
-    return placed
+    const resolved = { origin, prefix: url.slice(key.length) }
+    this.#destinations.set(url, resolved)
+    return resolved
   }
 }
 
@@ -85,7 +90,7 @@ function originOf(url: string): string {
 
 /** The connections to one origin, and the requests that wait for them. */
 class OriginPool implements ConnectionOwner {
-  readonly #place: OriginAddress
+  readonly #destination: OriginAddress
   readonly #options: ClientOptions
   readonly #connections = new Set<PlainConnection>()
   /** A stack: the connection used last is used next, so that the others may grow idle and close. */
@@ -94,8 +99,8 @@ class OriginPool implements ConnectionOwner {
   #opening = 0
   #retired = false
 
-  constructor(place: OriginAddress, options: ClientOptions) {
-    this.#place = place
+  constructor(destination: OriginAddress, options: ClientOptions) {
+    this.#destination = destination
     this.#options = options
   }
 
@@ -106,7 +111,7 @@ class OriginPool implements ConnectionOwner {
     if (this.#waiting.length >= MAX_WAITING) this.#waiting = this.#waiting.filter((one) => !one.isOver)
     if (this.#waiting.length >= MAX_WAITING) {
       const what = `${MAX_WAITING} requests wait for a connection to the backend already`
-      const detail = { backend: this.#place.authority, unsent: true }
+      const detail = { backend: this.#destination.authority, unsent: true }
       return transfer.break(new GatewayError('overloaded', what, detail))
     }
     this.#waiting.push(transfer)
@@ -175,13 +180,13 @@ class OriginPool implements ConnectionOwner {
   #open(): void {
     if (this.#waiting.length <= this.#opening || this.#connections.size >= this.#options.connections) return
     // A literal address is never resolved, so it is checked here.
-    const { host, port } = this.#place
+    const { host, port } = this.#destination
     const refused = isIP(host) ? this.#options.refuse(host, port) : undefined
     if (refused !== undefined) {
       this.#next()?.break(forbidden(refused))
       return
     }
     this.#opening++
-    this.#connections.add(new PlainConnection(this.#place, this.#options, this))
+    this.#connections.add(new PlainConnection(this.#destination, this.#options, this))
   }
 }

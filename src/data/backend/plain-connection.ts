@@ -56,8 +56,8 @@ function textOf(body: Uint8Array): string {
 
 export class PlainConnection {
   readonly #socket: net.Socket
-  readonly #keeper: ConnectionOwner
-  readonly #place: OriginAddress
+  readonly #owner: ConnectionOwner
+  readonly #address: OriginAddress
   readonly #reader = new ReplyReader()
   #transfer: Transfer | undefined
   /** The head of the request that was not sent yet. */
@@ -65,10 +65,10 @@ export class PlainConnection {
   #isOpen = false
   #idleUntil = Number.POSITIVE_INFINITY
 
-  constructor(place: OriginAddress, options: ClientOptions, keeper: ConnectionOwner) {
-    this.#place = place
-    this.#keeper = keeper
-    const { host, port } = place
+  constructor(address: OriginAddress, options: ClientOptions, owner: ConnectionOwner) {
+    this.#address = address
+    this.#owner = owner
+    const { host, port } = address
     const { connectTimeoutMs, refuse } = options
     const onread = { buffer: ARRIVED, callback: (size: number) => this.#read(ARRIVED.subarray(0, size)) }
     const socket = net.connect({ host, port, noDelay: true, lookup: checkedLookup(refuse, port), onread })
@@ -79,7 +79,7 @@ export class PlainConnection {
     socket.once('connect', () => {
       this.#isOpen = true
       socket.setTimeout(0)
-      keeper.connected(this)
+      owner.connected(this)
     })
     let error: Error | undefined
     socket.on('error', (cause) => (error = cause))
@@ -94,7 +94,7 @@ export class PlainConnection {
 
   /** Sends the request of a transfer. Throws GatewayError where HTTP does not allow its head. */
   start(transfer: Transfer): void {
-    const head = transfer.requestHead(this.#place.authority)
+    const head = transfer.requestHead(this.#address.authority)
     const { body, method } = transfer
     this.#transfer = transfer
     transfer.connection = this
@@ -149,7 +149,7 @@ export class PlainConnection {
     const isUnsent = this.#waiting !== ''
     try {
       if (isUnsent) throw new GarbledError('bytes that came before the request was sent')
-      transfer?.heard()
+      transfer?.received()
       this.#reader.read(chunk)
     } catch (error) {
       this.#socket.destroy()
@@ -157,7 +157,7 @@ export class PlainConnection {
     }
     const now = performance.now()
     if (transfer && transfer === this.#transfer && !this.#reader.isBusy) this.#finished(now)
-    transfer?.tell(now)
+    transfer?.deliver(now)
     return true
   }
 
@@ -171,7 +171,7 @@ export class PlainConnection {
     this.#socket.resume()
     const keptMs = (this.#reader.idleMs ?? MAX_IDLE_MS + MARGIN_MS) - MARGIN_MS
     this.#idleUntil = now + Math.min(MAX_IDLE_MS, Math.max(0, keptMs))
-    this.#keeper.free(this)
+    this.#owner.free(this)
   }
 
   #ended(): void {
@@ -184,7 +184,7 @@ export class PlainConnection {
     const transfer = this.#transfer
     this.#transfer = undefined
     if (transfer) transfer.break(this.#fault(error), this.#isUnsent(transfer, error))
-    this.#keeper.gone(this, this.#isOpen ? undefined : this.#refused(error))
+    this.#owner.gone(this, this.#isOpen ? undefined : this.#refused(error))
     this.#isOpen = false
   }
 
@@ -197,7 +197,7 @@ export class PlainConnection {
 
   #fault(error: unknown): GatewayError {
     if (error instanceof GatewayError) return error
-    const detail = { cause: error, backend: this.#place.authority }
+    const detail = { cause: error, backend: this.#address.authority }
     if (error instanceof GarbledError)
       return new GatewayError(
         'backendGarbled',
@@ -214,7 +214,7 @@ export class PlainConnection {
       code === 'ETIMEDOUT'
         ? 'the backend did not accept a connection in time'
         : `the backend refused the connection (${code})`
-    const detail = { cause: error, backend: this.#place.authority, unsent: true }
+    const detail = { cause: error, backend: this.#address.authority, unsent: true }
     return new GatewayError('backendRefused', what, detail)
   }
 }

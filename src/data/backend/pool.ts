@@ -14,7 +14,7 @@ import type { AttemptOutcome } from '../balance/policies/policy.ts'
 import type { PickRefusal, PickRequest, Selector } from '../balance/select.ts'
 import { inflightOf } from '../balance/table.ts'
 import { DemandMeter } from '../measure/demand.ts'
-import { type WaitingCall, WaitingRoom } from './admission-queue.ts'
+import { AdmissionQueue, type WaitingCall } from './admission-queue.ts'
 import type { Clients } from './clients.ts'
 import type { Permit, PermitRequest } from './permit.ts'
 import { refused } from './refusals.ts'
@@ -42,7 +42,7 @@ export class BackendPool {
   #budget: RetryBudget
   #hedger: Hedger | undefined
   #limits: Limits
-  readonly #waiting: WaitingRoom
+  readonly #waiting: AdmissionQueue
   #view: PoolView
   #meanServiceMs = 0
 
@@ -59,7 +59,7 @@ export class BackendPool {
     this.#selector = this.#newSelector(tuning)
     this.#budget = new RetryBudget(tuning.retry.budget)
     this.#hedger = tuning.hedge && new Hedger(tuning.hedge)
-    this.#waiting = new WaitingRoom(
+    this.#waiting = new AdmissionQueue(
       {
         pool: parts.name,
         clock: parts.clock,
@@ -150,7 +150,7 @@ export class BackendPool {
     const picked = this.#take(exclude.length === 0 ? need : { ...need, exclude }, now)
     if (typeof picked !== 'string') return picked
     if (picked === 'saturated') return this.#waiting.wait({ need, exclude })
-    if (picked === 'none' && this.#isComing()) return this.#waiting.hold({ need, exclude })
+    if (picked === 'none' && this.#isStarting()) return this.#waiting.hold({ need, exclude })
     throw this.#refused(picked, need)
   }
 
@@ -172,14 +172,14 @@ export class BackendPool {
     ending: AttemptOutcome | 'cancelled' | 'lost',
     now = this.#parts.clock.now(),
   ): void {
-    const { backend, incarnation, since, company } = permit
+    const { backend, incarnation, since, inflightAtStart } = permit
     const { slot } = backend
     if (ending === 'lost') {
       this.#selector.lose(slot, incarnation, now - since)
       this.#parts.clock.after(this.#restMs(slot, ms), () => this.#free(permit, ms))
       return
     }
-    this.demand.leave(ms, ending === 'ok' ? company : 0, now)
+    this.demand.leave(ms, ending === 'ok' ? inflightAtStart : 0, now)
     if (ending === 'cancelled') this.#selector.cancel(slot, incarnation, now - since)
     else this.#selector.end(slot, incarnation, { ms, ending, now })
     if (ending === 'ok') this.#observe(slot, now, ms)
@@ -242,9 +242,9 @@ export class BackendPool {
   }
 
   /** A permit at the picked backend; at another one where another worker has taken its last place meanwhile. */
-  #take(ask: PickRequest, now?: number): Permit | PickRefusal {
+  #take(request: PickRequest, now?: number): Permit | PickRefusal {
     for (let tried = 0; tried < MAX_RACES; tried++) {
-      const picked = this.#selector.pick(ask)
+      const picked = this.#selector.pick(request)
       if (typeof picked === 'string') return picked
       const permit = this.#permit(picked, now)
       if (permit) return permit
@@ -258,8 +258,8 @@ export class BackendPool {
     const incarnation = this.#selector.begin(slot)
     if (incarnation === 0) return undefined
     this.demand.enter(now)
-    const company = (table.ramp[slot] ?? 1) < 1 ? 0 : inflightOf(table, slot)
-    return { backend, incarnation, since: now, company }
+    const inflightAtStart = (table.ramp[slot] ?? 1) < 1 ? 0 : inflightOf(table, slot)
+    return { backend, incarnation, since: now, inflightAtStart }
   }
 
   /**
@@ -278,7 +278,7 @@ export class BackendPool {
   }
 
   /** No backend serves the pool, and none has failed: it has been scaled to zero, or backends are starting. */
-  #isComing(): boolean {
+  #isStarting(): boolean {
     const isAbsent = ({ state }: Backend) => state === 'warming' || state === 'draining'
     return this.#tuning.isFromZero && this.#view.backends.every(isAbsent)
   }
@@ -298,7 +298,7 @@ export class BackendPool {
       else waiting.reject(this.#refused(picked, waiting.need))
     }
     for (const waiting of passed) this.#waiting.restore(waiting)
-    this.#waiting.tell()
+    this.#waiting.publish()
   }
 
   #capacity(): Capacity {

@@ -31,7 +31,7 @@ interface LoadReading {
 export class HttpProber implements LoadProber {
   readonly #options: HttpProberOptions
   /** By slot: the generation being probed, or the time until which it is not probed. */
-  readonly #asked = new Map<number, { generation: number; mutedUntil: number }>()
+  readonly #probed = new Map<number, { generation: number; mutedUntil: number }>()
 
   constructor(options: HttpProberOptions) {
     this.#options = options
@@ -40,19 +40,19 @@ export class HttpProber implements LoadProber {
   probe(slot: number, sink: ProbeSink): void {
     const { at, clock } = this.#options
     const backend = at(slot)
-    const asked = this.#asked.get(slot)
-    if (!backend || (asked?.generation === backend.generation && clock.now() < asked.mutedUntil)) return
+    const probed = this.#probed.get(slot)
+    if (!backend || (probed?.generation === backend.generation && clock.now() < probed.mutedUntil)) return
     // Muted until it has answered: one probe at a time.
     const entry = { generation: backend.generation, mutedUntil: Infinity }
-    this.#asked.set(slot, entry)
-    void this.#ask(backend.url).then((reading) => {
+    this.#probed.set(slot, entry)
+    void this.#read(backend.url).then((reading) => {
       entry.mutedUntil = reading ? 0 : clock.now() + MUTE_MS
       if (reading && at(slot)?.generation === backend.generation)
         sink.answered(slot, reading.running, reading.latencyMs)
     })
   }
 
-  async #ask(url: string): Promise<LoadReading | undefined> {
+  async #read(url: string): Promise<LoadReading | undefined> {
     const { clients, clock, path } = this.#options
     const late = new AbortController()
     const cancel = clock.after(TIMEOUT_MS, () => late.abort(new Error('the probe took too long')))

@@ -33,10 +33,10 @@ export function refused(
 ): GatewayError {
   const offered = [...new Set(backends.flatMap(({ models }) => models.map(({ name }) => name)))]
   if (why === 'unserved' && backends.length > 0) {
-    const asked = version === undefined ? `model "${model}"` : `version ${version} of model "${model}"`
+    const requested = version === undefined ? `model "${model}"` : `version ${version} of model "${model}"`
     return new GatewayError(
       'unknownModel',
-      `no backend of pool "${pool}" serves ${asked} (it serves ${offered.join(', ')})`,
+      `no backend of pool "${pool}" serves ${requested} (it serves ${offered.join(', ')})`,
     )
   }
   const states = backends.map((backend) => {

@@ -93,7 +93,7 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
   }
 
   /** Bytes have arrived: the idle timeout starts anew. */
-  heard(): void {
+  received(): void {
     if (this.#body && !this.#paused) this.#wheel.arm(this, this.#bodyTimeoutMs)
   }
 
@@ -103,7 +103,7 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
   }
 
   /** To be called when the connection is free again: the listener of a whole answer may need one. */
-  tell(now: number): void {
+  deliver(now: number): void {
     if (this.#whole) this.settle({ reply: this.#whole, over: undefined, at: now })
   }
 
@@ -177,21 +177,21 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
   }
 }
 
-interface To {
+interface RequestTo {
   readonly method: string
   readonly path: string
   readonly authority: string
 }
 
 /** The head last made from a list of fields: a client that sends the same list again needs no new check of it. */
-const WRITTEN = new WeakMap<RawPairs, { readonly to: To; readonly text: string }>()
+const WRITTEN = new WeakMap<RawPairs, { readonly to: RequestTo; readonly text: string }>()
 
-function isSame(a: To, b: To): boolean {
+function isSame(a: RequestTo, b: RequestTo): boolean {
   return a.method === b.method && a.path === b.path && a.authority === b.authority
 }
 
 /** Request line, Host, and all fields but those of framing. */
-function headText({ method, path, authority }: To, headers: RawPairs): string {
+function headText({ method, path, authority }: RequestTo, headers: RawPairs): string {
   if (!isFieldName(method) || !TARGET.test(path) || !isFieldValue(authority))
     throw unsendable('its method, target or host')
   let text = `${method} ${path} HTTP/1.1\r\nHost: ${authority}\r\n`

@@ -8,15 +8,15 @@ export interface BalanceStatus {
   readonly reason: string
 }
 
-export interface StandingParts {
+export interface BackendStatusParts {
   readonly table: LoadTable
   readonly outliers: Outliers | undefined
   readonly pauses: Pauses
 }
 
 /** Undefined: the backend gets its whole share. */
-export function standingOf(
-  { table, outliers, pauses }: StandingParts,
+export function backendStatus(
+  { table, outliers, pauses }: BackendStatusParts,
   slot: number,
   now: number,
 ): BalanceStatus | undefined {

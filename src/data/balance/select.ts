@@ -10,7 +10,7 @@
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type BalanceStatus, standingOf } from './backend-status.ts'
+import { type BalanceStatus, backendStatus } from './backend-status.ts'
 import type { Limits } from './limits/limit.ts'
 import type { Outliers } from './outliers/outlier.ts'
 import { Pauses } from './pauses.ts'
@@ -143,21 +143,21 @@ export class Selector {
    * The backend for a call, or why there is none. To be followed at once by `begin`: a trial call that never begins keeps a
    * half-open backend waiting.
    */
-  pick(ask: PickRequest): Backend | PickRefusal {
-    const group = this.#group(ask.model, ask.version)
+  pick(request: PickRequest): Backend | PickRefusal {
+    const group = this.#group(request.model, request.version)
     if (group === undefined) return this.#members.length === 0 ? 'none' : 'unserved'
     const { slots } = group.candidates
     if (slots.length === 0) return 'none'
-    if (ask.isExtra !== true) {
+    if (request.isExtra !== true) {
       const trial = this.#trial(group.candidates) ?? this.#starved(slots)
       if (trial !== undefined) return trial
     }
-    const slot = this.#parts.policy.pick(slots, slots.length, ask.key)
-    if (this.#mayTake(slot, ask)) return this.#bySlot[slot] ?? 'none'
-    const other = this.#pickAllowed(slots, ask)
+    const slot = this.#parts.policy.pick(slots, slots.length, request.key)
+    if (this.#mayTake(slot, request)) return this.#bySlot[slot] ?? 'none'
+    const other = this.#pickAllowed(slots, request)
     const { anywhere } = group.candidates
     return typeof other === 'string' && anywhere.length > slots.length
-      ? this.#pickAllowed(anywhere, ask)
+      ? this.#pickAllowed(anywhere, request)
       : other
   }
 
@@ -220,16 +220,16 @@ export class Selector {
   }
 
   /** Whether a backend other than `exclude` may take the call now. */
-  hasOther(ask: PickRequest): boolean {
-    const group = this.#group(ask.model, ask.version)
+  hasOther(request: PickRequest): boolean {
+    const group = this.#group(request.model, request.version)
     if (group === undefined) return false
-    return group.candidates.slots.some((slot) => this.#mayTake(slot, ask))
+    return group.candidates.slots.some((slot) => this.#mayTake(slot, request))
   }
 
   /** The status of a backend that the control plane calls ready; undefined: it gets its whole share. */
   status(slot: number): BalanceStatus | undefined {
     const { table, outliers, clock } = this.#parts
-    return standingOf({ table, outliers, pauses: this.#pauses }, slot, clock.now())
+    return backendStatus({ table, outliers, pauses: this.#pauses }, slot, clock.now())
   }
 
   /** Most of the pool fails, so no backend is ejected for it. */
@@ -327,20 +327,20 @@ export class Selector {
     return undefined
   }
 
-  #mayTake(slot: number, ask: PickRequest): boolean {
-    return hasRoom(this.#parts.table, slot) && ask.exclude?.includes(slot) !== true
+  #mayTake(slot: number, request: PickRequest): boolean {
+    return hasRoom(this.#parts.table, slot) && request.exclude?.includes(slot) !== true
   }
 
   /** The policy's first choice may not take the call: the policy picks again, among those that may. */
-  #pickAllowed(slots: Int32Array, ask: PickRequest): Backend | PickRefusal {
+  #pickAllowed(slots: Int32Array, request: PickRequest): Backend | PickRefusal {
     let count = 0
     let excluded = 0
     for (let at = 0; at < slots.length; at++) {
       const slot = slots[at] ?? 0
-      if (ask.exclude?.includes(slot)) excluded++
+      if (request.exclude?.includes(slot)) excluded++
       else if (hasRoom(this.#parts.table, slot)) this.#allowed[count++] = slot
     }
     if (count === 0) return excluded === slots.length ? 'excluded' : 'saturated'
-    return this.#bySlot[this.#parts.policy.pick(this.#allowed, count, ask.key)] ?? 'none'
+    return this.#bySlot[this.#parts.policy.pick(this.#allowed, count, request.key)] ?? 'none'
   }
 }

@@ -12,16 +12,16 @@ type Lifetime = Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'>
 
 export type Freshness = 'fresh' | 'revalidate' | 'fallback' | 'dead'
 
-export function judge(entry: Lifetime, wish: Directives, wallNow: number): Freshness {
+export function judge(entry: Lifetime, directives: Directives, wallNow: number): Freshness {
   const remaining = remainingMs(entry, wallNow)
-  const tooOld = wish.maxAge !== undefined && ageMs(entry, wallNow) > wish.maxAge
-  const tooShort = wish.minFresh !== undefined && remaining < wish.minFresh
+  const tooOld = directives.maxAge !== undefined && ageMs(entry, wallNow) > directives.maxAge
+  const tooShort = directives.minFresh !== undefined && remaining < directives.minFresh
   if (!tooOld && !tooShort) {
     if (remaining > 0) return 'fresh'
-    if (wish.maxStale !== undefined && remaining > -wish.maxStale) return 'fresh'
+    if (directives.maxStale !== undefined && remaining > -directives.maxStale) return 'fresh'
     // A caller that sets an age of its own gets no stale answer by the route's window.
-    if (wish.maxAge === undefined && wish.minFresh === undefined && remaining > -entry.swrMs)
+    if (directives.maxAge === undefined && directives.minFresh === undefined && remaining > -entry.swrMs)
       return 'revalidate'
   }
-  return remaining > -Math.max(entry.sieMs, wish.staleIfError ?? 0) ? 'fallback' : 'dead'
+  return remaining > -Math.max(entry.sieMs, directives.staleIfError ?? 0) ? 'fallback' : 'dead'
 }

@@ -90,7 +90,7 @@ interface TierState {
 }
 
 /** One key being looked up since the fence stood at `mark`; without a deadline the tier's own timeout holds. */
-interface Sought {
+interface PendingLookup {
   readonly digest: Digest
   readonly mark: number
   readonly deadline: number | undefined
@@ -103,12 +103,12 @@ class TieredCache implements Tiered {
   /** The index of the tier that `leases` belongs to. */
   readonly #leaseLevel: number
   readonly #memory: Memory | undefined
-  readonly #shelves: readonly TierState[]
+  readonly #tierStates: readonly TierState[]
   readonly #clock: Clock
   readonly #ttlCap: number
   readonly #budgetMs: number
   /** The facts where there is no shared tier: then this process is the only gateway. */
-  readonly #own = new Map<string, string>()
+  readonly #localFacts = new Map<string, string>()
   #unstorable = 0
   readonly #fence: Fence
   #closed = false
@@ -117,7 +117,7 @@ class TieredCache implements Tiered {
     const { memory, tiers, clock = systemClock, ttlCap = Number.POSITIVE_INFINITY, queue } = options
     this.#memory = memory
     const counts = { hits: 0, misses: 0, garbled: 0 }
-    this.#shelves = tiers.map((tier) => ({ tier, queue: new WriteQueue(tier, queue), ...counts }))
+    this.#tierStates = tiers.map((tier) => ({ tier, queue: new WriteQueue(tier, queue), ...counts }))
     this.hasShared = tiers.length > 0
     this.#leaseLevel = tiers.findIndex(({ leases }) => leases)
     const leases = tiers[this.#leaseLevel]?.leases
@@ -138,16 +138,16 @@ class TieredCache implements Tiered {
     const found: (CacheHit | undefined)[] = digests.map(() => undefined)
     const deadline = this.#clock.now() + this.#budgetMs
     const mark = this.#fence.mark()
-    let missing = digests.map((_, place) => place)
-    for (const [level, shelf] of this.#shelves.entries()) {
+    let missing = digests.map((_, index) => index)
+    for (const [level, tierState] of this.#tierStates.entries()) {
       const budgetMs = this.#share(level, deadline)
       if (missing.length === 0 || this.#closed) break
       if (budgetMs < MIN_BUDGET_MS) continue
-      const keys = missing.map((place) => digests[place] as Digest)
-      const values = await shelf.tier.getMany(keys, budgetMs)
-      missing = missing.filter((place, i) => {
-        found[place] = this.#found(level, { digest: digests[place] as Digest, mark }, values[i])
-        return found[place] === undefined
+      const keys = missing.map((index) => digests[index] as Digest)
+      const values = await tierState.tier.getMany(keys, budgetMs)
+      missing = missing.filter((index, i) => {
+        found[index] = this.#found(level, { digest: digests[index] as Digest, mark }, values[i])
+        return found[index] === undefined
       })
     }
     // A slower tier may have taken longer than an entry from a faster one had to live.
@@ -156,8 +156,8 @@ class TieredCache implements Tiered {
 
   seek(digest: Digest, done: (found: CacheHit | undefined) => void): void {
     // A single tier has all the time there is.
-    const deadline = this.#shelves.length > 1 ? this.#clock.now() + this.#budgetMs : undefined
-    this.#seekFrom(0, { digest, mark: this.#fence.mark(), deadline, done })
+    const deadline = this.#tierStates.length > 1 ? this.#clock.now() + this.#budgetMs : undefined
+    this.#lookupFrom(0, { digest, mark: this.#fence.mark(), deadline, done })
   }
 
   store(entry: Entry, { memoryOnly = false, lease, began }: StoreOptions = {}): boolean {
@@ -168,12 +168,12 @@ class TieredCache implements Tiered {
     const bytes = this.#closed || isFenced || life <= 0 ? undefined : this.#encoded(entry, isOurs)
     let isStored = bytes !== undefined && this.#remember(entry.digest, bytes, life)
     if (!bytes || isOurs) {
-      lease?.lost()
+      lease?.onUnwritten()
       return isStored
     }
     const write = { digest: entry.digest, bytes, ttlMs: life + GRACE_MS }
-    for (let level = 0; level < this.#shelves.length; level++) {
-      const { queue } = this.#shelves[level] as TierState
+    for (let level = 0; level < this.#tierStates.length; level++) {
+      const { queue } = this.#tierStates[level] as TierState
       if (queue.push(level === this.#leaseLevel ? { ...write, lease } : write)) isStored = true
     }
     return isStored
@@ -190,9 +190,9 @@ class TieredCache implements Tiered {
 
   read(digest: Digest, bytes: Uint8Array): CacheHit | undefined {
     // Not promoted to memory: the key may have been removed since the tier returned these bytes. The next lookup promotes it.
-    const shelf = this.#shelves[this.#leaseLevel]
-    const entry = shelf && this.#read(shelf, bytes, digest)
-    return entry && { entry, tier: shelf.tier.name }
+    const tierState = this.#tierStates[this.#leaseLevel]
+    const entry = tierState && this.#read(tierState, bytes, digest)
+    return entry && { entry, tier: tierState.tier.name }
   }
 
   mark(): number {
@@ -200,38 +200,38 @@ class TieredCache implements Tiered {
   }
 
   listen(run: () => void): void {
-    this.#shelves[0]?.tier.hints?.listen(run)
+    this.#tierStates[0]?.tier.hints?.listen(run)
   }
 
   async remove(digest: Digest): Promise<boolean> {
     this.#fence.raise(digest)
     const isGone = this.#memory?.delete(digest) ?? true
-    for (const { queue } of this.#shelves) queue.forget(digest)
-    const told = await Promise.all(this.#shelves.map(({ tier }) => tier.delete(digest)))
-    return isGone && told.every(Boolean)
+    for (const { queue } of this.#tierStates) queue.forget(digest)
+    const deleted = await Promise.all(this.#tierStates.map(({ tier }) => tier.delete(digest)))
+    return isGone && deleted.every(Boolean)
   }
 
   async claim(name: string, value: string): Promise<string | undefined> {
-    const first = this.#shelves[0]
+    const first = this.#tierStates[0]
     if (first) return first.tier.claim(name, value)
-    const present = this.#own.get(name) ?? value
-    this.#own.set(name, present)
+    const present = this.#localFacts.get(name) ?? value
+    this.#localFacts.set(name, present)
     return present
   }
 
   async facts(names: readonly string[]): Promise<(string | undefined)[] | undefined> {
-    const first = this.#shelves[0]
-    return first ? first.tier.facts(names) : names.map((name) => this.#own.get(name))
+    const first = this.#tierStates[0]
+    return first ? first.tier.facts(names) : names.map((name) => this.#localFacts.get(name))
   }
 
   async publish(name: string, value: string): Promise<boolean> {
-    const first = this.#shelves[0]
+    const first = this.#tierStates[0]
     if (first) {
-      const told = await first.tier.publish(name, value)
-      if (told) first.tier.hints?.send()
-      return told
+      const isPublished = await first.tier.publish(name, value)
+      if (isPublished) first.tier.hints?.send()
+      return isPublished
     }
-    this.#own.set(name, value)
+    this.#localFacts.set(name, value)
     return true
   }
 
@@ -239,7 +239,7 @@ class TieredCache implements Tiered {
     const memory = this.#memory
     return {
       ...(memory ? { memory: { ...memory.stats(), bytes: memory.bytes, entries: memory.entries } } : {}),
-      tiers: this.#shelves.map(({ tier, queue, hits, misses, garbled }) => ({
+      tiers: this.#tierStates.map(({ tier, queue, hits, misses, garbled }) => ({
         name: tier.name,
         state: tier.state,
         writes: tier.writes,
@@ -259,57 +259,57 @@ class TieredCache implements Tiered {
 
   async close(flushMs = 2_000): Promise<void> {
     this.#closed = true
-    const flushed = Promise.all(this.#shelves.map(({ queue }) => queue.idle()))
+    const flushed = Promise.all(this.#tierStates.map(({ queue }) => queue.idle()))
     let cancel = () => {}
     const late = new Promise<void>((resolve) => {
       cancel = this.#clock.after(flushMs, resolve)
     })
     await Promise.race([flushed, late])
     cancel()
-    await Promise.all(this.#shelves.map(({ tier }) => tier.close()))
+    await Promise.all(this.#tierStates.map(({ tier }) => tier.close()))
   }
 
   /** This tier's share of the time left: the tiers behind it keep a slice, so that a hanging one does not hide them. */
   #share(level: number, deadline: number): number {
     const left = deadline - this.#clock.now()
-    if (level === this.#shelves.length - 1) return left
-    const behind = this.#shelves.slice(level + 1).filter(({ tier }) => tier.state === 'closed').length
+    if (level === this.#tierStates.length - 1) return left
+    const behind = this.#tierStates.slice(level + 1).filter(({ tier }) => tier.state === 'closed').length
     return behind === 0 ? left : left - Math.min(left / 3, SLACK_MS * behind)
   }
 
-  #seekFrom(level: number, sought: Sought): void {
-    const shelf = this.#closed ? undefined : this.#shelves[level]
-    if (!shelf) return sought.done(undefined)
-    const budgetMs = sought.deadline === undefined ? this.#budgetMs : this.#share(level, sought.deadline)
-    if (budgetMs < MIN_BUDGET_MS) return this.#seekFrom(level + 1, sought)
-    shelf.tier.seek(sought.digest, budgetMs, (bytes) => {
-      const found = this.#found(level, sought, bytes)
-      if (found) sought.done(found)
-      else this.#seekFrom(level + 1, sought)
+  #lookupFrom(level: number, pending: PendingLookup): void {
+    const tierState = this.#closed ? undefined : this.#tierStates[level]
+    if (!tierState) return pending.done(undefined)
+    const budgetMs = pending.deadline === undefined ? this.#budgetMs : this.#share(level, pending.deadline)
+    if (budgetMs < MIN_BUDGET_MS) return this.#lookupFrom(level + 1, pending)
+    tierState.tier.getOne(pending.digest, budgetMs, (bytes) => {
+      const found = this.#found(level, pending, bytes)
+      if (found) pending.done(found)
+      else this.#lookupFrom(level + 1, pending)
     })
   }
 
   #found(
     level: number,
-    { digest, mark }: Pick<Sought, 'digest' | 'mark'>,
+    { digest, mark }: Pick<PendingLookup, 'digest' | 'mark'>,
     bytes?: Uint8Array,
   ): CacheHit | undefined {
-    const shelf = this.#shelves[level] as TierState
-    const entry = this.#read(shelf, bytes, digest)
+    const tierState = this.#tierStates[level] as TierState
+    const entry = this.#read(tierState, bytes, digest)
     if (!entry) return undefined
     // An entry that was removed while the tier answered must not come back with that answer.
     if (mark === this.#fence.mark()) this.#promote(entry, bytes as Uint8Array, level)
-    return { entry, tier: shelf.tier.name }
+    return { entry, tier: tierState.tier.name }
   }
 
-  #read(shelf: TierState, bytes: Uint8Array | undefined, digest: Digest): Entry | undefined {
+  #read(tierState: TierState, bytes: Uint8Array | undefined, digest: Digest): Entry | undefined {
     const entry = bytes && decode(bytes, digest)
-    if (bytes && !entry) shelf.garbled++
-    if (entry && this.#lives(entry) && !this.#fence.bars(digest, shelf.tier)) {
-      shelf.hits++
+    if (bytes && !entry) tierState.garbled++
+    if (entry && this.#lives(entry) && !this.#fence.bars(digest, tierState.tier)) {
+      tierState.hits++
       return entry
     }
-    shelf.misses++
+    tierState.misses++
     return undefined
   }
 
@@ -324,7 +324,7 @@ class TieredCache implements Tiered {
     if (present && present.createdAt >= entry.createdAt) return
     const life = lifeMs(entry, this.#clock.wall())
     this.#remember(entry.digest, bytes, life)
-    for (const { queue } of this.#shelves.slice(0, level)) {
+    for (const { queue } of this.#tierStates.slice(0, level)) {
       queue.push({ digest: entry.digest, bytes, ttlMs: life + GRACE_MS })
     }
   }

@@ -27,25 +27,25 @@ export interface ClaimBytes {
 export type Claim = 'ours' | 'none' | Held
 
 export interface Held {
-  readonly row: number
+  readonly slot: number
   readonly turn: number
 }
 
 const WAYS = 8
-const ROWS = 8192
+const SLOTS = 8192
 const WORDS = 8
 /** A claim this old is that of a load that hangs: nobody waits for it. */
 const STALE_MS = 5_000
 const LOCK_MS = 250
 
-export function allocateClaims(rows: number = ROWS): ClaimBytes {
+export function allocateClaims(slots: number = SLOTS): ClaimBytes {
   const words = (length: number) => new SharedArrayBuffer(length * 4)
   return {
     lock: new Int32Array(words(1)),
-    owner: new Int32Array(words(rows)),
-    turn: new Int32Array(words(rows)),
-    since: new Float64Array(new SharedArrayBuffer(rows * 8)),
-    digest: new Uint32Array(words(rows * WORDS)),
+    owner: new Int32Array(words(slots)),
+    turn: new Int32Array(words(slots)),
+    since: new Float64Array(new SharedArrayBuffer(slots * 8)),
+    digest: new Uint32Array(words(slots * WORDS)),
   }
 }
 
@@ -54,8 +54,8 @@ export function forgetClaims(bytes: ClaimBytes, worker: number): void {
   const { lock, owner, turn } = bytes
   // The table needs no repair if the worker died inside: one write makes a claim, and one releases it.
   if (isHeldBy(lock, 0, worker + 1)) freeLock(lock, 0)
-  for (let row = 0; row < owner.length; row++) {
-    if (Atomics.compareExchange(owner, row, worker + 1, 0) === worker + 1) wake(turn, row)
+  for (let slot = 0; slot < owner.length; slot++) {
+    if (Atomics.compareExchange(owner, slot, worker + 1, 0) === worker + 1) wake(turn, slot)
   }
 }
 
@@ -86,19 +86,19 @@ export class ClaimTable {
   release(digest: Digest): void {
     const { owner, turn } = this.#bytes
     // Without the lock: nobody else writes to a slot that is ours.
-    const row = this.#find(digest)
-    if (row < 0 || Atomics.compareExchange(owner, row, this.#self, 0) !== this.#self) return
-    wake(turn, row)
+    const slot = this.#find(digest)
+    if (slot < 0 || Atomics.compareExchange(owner, slot, this.#self, 0) !== this.#self) return
+    wake(turn, slot)
   }
 
   /** Resolves when the claim has been released, or after `ms`. */
-  async gone({ row, turn }: Held, ms: number): Promise<void> {
-    const wait = Atomics.waitAsync(this.#bytes.turn, row, turn, ms)
+  async gone({ slot, turn }: Held, ms: number): Promise<void> {
+    const wait = Atomics.waitAsync(this.#bytes.turn, slot, turn, ms)
     if (wait.async) await wait.value
   }
 
-  isGone({ row, turn }: Held): boolean {
-    return Atomics.load(this.#bytes.turn, row) !== turn
+  isGone({ slot, turn }: Held): boolean {
+    return Atomics.load(this.#bytes.turn, slot) !== turn
   }
 
   #claim(digest: Digest): Claim {
@@ -106,18 +106,18 @@ export class ClaimTable {
     const known = this.#find(digest)
     if (known >= 0) {
       // The turn is read before the owner: a release after that changes the turn, so a sleeper on the old one wakes at once.
-      const held = { row: known, turn: Atomics.load(turn, known) }
+      const held = { slot: known, turn: Atomics.load(turn, known) }
       const holder = Atomics.load(owner, known)
       const isStale = this.#now() - (since[known] ?? 0) > STALE_MS
       if (holder !== 0) return holder === this.#self || isStale ? 'none' : held
     }
     const first = this.#home(digest)
-    for (let row = first; row < first + WAYS; row++) {
-      if (Atomics.load(owner, row) !== 0) continue
+    for (let slot = first; slot < first + WAYS; slot++) {
+      if (Atomics.load(owner, slot) !== 0) continue
       for (let word = 0; word < WORDS; word++)
-        this.#bytes.digest[row * WORDS + word] = wordOf(digest, word * 4)
-      since[row] = this.#now()
-      Atomics.store(owner, row, this.#self)
+        this.#bytes.digest[slot * WORDS + word] = wordOf(digest, word * 4)
+      since[slot] = this.#now()
+      Atomics.store(owner, slot, this.#self)
       return 'ours'
     }
     return 'none'
@@ -127,15 +127,15 @@ export class ClaimTable {
   #find(digest: Digest): number {
     const { owner } = this.#bytes
     const first = this.#home(digest)
-    for (let row = first; row < first + WAYS; row++)
-      if (Atomics.load(owner, row) !== 0 && this.#isAt(row, digest)) return row
+    for (let slot = first; slot < first + WAYS; slot++)
+      if (Atomics.load(owner, slot) !== 0 && this.#isAt(slot, digest)) return slot
     return -1
   }
 
-  #isAt(row: number, digest: Digest): boolean {
+  #isAt(slot: number, digest: Digest): boolean {
     const words = this.#bytes.digest
     for (let word = 0; word < WORDS; word++)
-      if (words[row * WORDS + word] !== wordOf(digest, word * 4)) return false
+      if (words[slot * WORDS + word] !== wordOf(digest, word * 4)) return false
     return true
   }
 
@@ -144,7 +144,7 @@ export class ClaimTable {
   }
 }
 
-function wake(turn: Int32Array, row: number): void {
-  Atomics.add(turn, row, 1)
-  Atomics.notify(turn, row)
+function wake(turn: Int32Array, slot: number): void {
+  Atomics.add(turn, slot, 1)
+  Atomics.notify(turn, slot)
 }

@@ -31,7 +31,7 @@ export interface Load<L> extends SharedDeadline {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits for any of these rows any more. */
   readonly signal: Signal
-  land(digest: Digest, landing: L): void
+  land(digest: Digest, result: L): void
 }
 
 /** Whoever opens a flight or joins one. */
@@ -99,18 +99,18 @@ export class Flights<L> {
     digests: readonly Digest[],
     run: (load: Load<L>) => Awaitable<void>,
     unlanded: (error: unknown) => L,
-    asker: Waiter = ANYBODY,
+    opener: Waiter = ANYBODY,
   ): readonly Flight<L>[] {
-    const { deadline, group } = asker
+    const { deadline, group } = opener
     const ends = { forget: this.#forget, unlanded, deadline, group }
-    const flying = new Flying<L>(digests, this.#clock.now(), ends)
-    for (const flight of flying.flights) this.#publish(flight)
+    const running = new RunningLoad<L>(digests, this.#clock.now(), ends)
+    for (const flight of running.flights) this.#publish(flight)
     try {
-      subscribe(run(flying), flying)
+      subscribe(run(running), running)
     } catch (error) {
-      flying.onError(error)
+      running.onError(error)
     }
-    return flying.boarded
+    return running.requested
   }
 
   /** Replaces a present flight, which is full or old: later callers join this one. */
@@ -137,49 +137,49 @@ interface Ends<L> extends Waiter {
 }
 
 /** A load under way and the flights it opened. As a listener it learns that the load has ended, and lands what is open. */
-class Flying<L> implements Load<L>, Listener<void> {
+class RunningLoad<L> implements Load<L>, Listener<void> {
   readonly signal = new Cancel()
   readonly digests: readonly Digest[]
   /** One for each row. */
   readonly flights: readonly OpenFlight<L>[]
   /** One for each digest that the opener gave. */
-  readonly boarded: readonly OpenFlight<L>[]
+  readonly requested: readonly OpenFlight<L>[]
   isGone = false
   deadline: number
   isJoined = false
   readonly #ends: Ends<L>
   #byDigest: ReadonlyMap<Digest, OpenFlight<L>> | undefined
   #waiters = 0
-  #aloft = 0
+  #pending = 0
 
   constructor(digests: readonly Digest[], now: number, ends: Ends<L>) {
     this.#ends = ends
     this.deadline = ends.deadline
     const [only] = digests
     if (only !== undefined && digests.length === 1) {
-      this.flights = this.boarded = [new OpenFlight(only, this, now, ends.group)]
+      this.flights = this.requested = [new OpenFlight(only, this, now, ends.group)]
       this.digests = digests
       return
     }
-    const own = new Map<Digest, OpenFlight<L>>()
-    this.boarded = digests.map((digest) => {
-      const known = own.get(digest)
+    const unique = new Map<Digest, OpenFlight<L>>()
+    this.requested = digests.map((digest) => {
+      const known = unique.get(digest)
       if (known) known.join()
       const flight = known ?? new OpenFlight<L>(digest, this, now, ends.group)
-      own.set(digest, flight)
+      unique.set(digest, flight)
       return flight
     })
-    this.#byDigest = own
-    this.flights = [...own.values()]
-    this.digests = [...own.keys()]
+    this.#byDigest = unique
+    this.flights = [...unique.values()]
+    this.digests = [...unique.keys()]
   }
 
-  land(digest: Digest, landing: L): void {
+  land(digest: Digest, result: L): void {
     const [first] = this.flights
     const flight = this.#byDigest ? this.#byDigest.get(digest) : first
     if (!flight || flight.digest !== digest) return
     this.#ends.forget(flight)
-    flight.land(landing)
+    flight.land(result)
   }
 
   onValue(): void {
@@ -187,12 +187,12 @@ class Flying<L> implements Load<L>, Listener<void> {
   }
 
   onError(error: unknown): void {
-    if (this.#aloft === 0) return
+    if (this.#pending === 0) return
     for (const digest of this.digests) this.land(digest, this.#ends.unlanded(error))
   }
 
   opened(): void {
-    this.#aloft++
+    this.#pending++
   }
 
   joined(): void {
@@ -210,14 +210,14 @@ class Flying<L> implements Load<L>, Listener<void> {
   }
 
   landed(waiters: number): void {
-    this.#aloft--
+    this.#pending--
     this.#waiters -= waiters
     this.#check()
   }
 
   /** Cancels the load when nobody waits. Once all has landed there is nothing to cancel: an answer may be on its way out. */
   #check(reason?: Error): void {
-    if (this.isGone || this.#waiters > 0 || this.#aloft === 0) return
+    if (this.isGone || this.#waiters > 0 || this.#pending === 0) return
     this.isGone = true
     for (const flight of this.flights) this.#ends.forget(flight)
     // A load that took too long counts against the backend; a client that went away does not.
@@ -234,54 +234,54 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
   waiters = 0
   /** The older load for the same row, beside which this one was opened. */
   overtook: OpenFlight<L> | undefined
-  readonly #flying: Flying<L>
+  readonly #running: RunningLoad<L>
   #isLanded = false
-  #landing: L | undefined
+  #result: L | undefined
   /** Most flights have one waiter. */
   #first: Wait<L> | undefined
   #others: Wait<L>[] | undefined
 
-  constructor(digest: Digest, flying: Flying<L>, began: number, group: number) {
+  constructor(digest: Digest, running: RunningLoad<L>, began: number, group: number) {
     this.digest = digest
     this.began = began
     this.group = group
-    this.#flying = flying
-    flying.opened()
+    this.#running = running
+    running.opened()
     // The opener counts as the first waiter.
     this.join()
   }
 
   /** Landed, or given up. */
   get isOver(): boolean {
-    return this.#isLanded || this.#flying.isGone
+    return this.#isLanded || this.#running.isGone
   }
 
   join(): void {
     this.waiters++
-    this.#flying.joined()
+    this.#running.joined()
   }
 
   extend(deadline: number): void {
-    this.#flying.extend(deadline)
+    this.#running.extend(deadline)
   }
 
-  land(landing: L): void {
+  land(result: L): void {
     if (this.#isLanded) return
     this.#isLanded = true
-    this.#landing = landing
+    this.#result = result
     this.overtook = undefined
-    this.#flying.landed(this.waiters)
+    this.#running.landed(this.waiters)
     const first = this.#first
     const others = this.#others
     this.#first = this.#others = undefined
-    first?.land(landing)
-    if (others) for (const wait of others) wait.land(landing)
+    first?.land(result)
+    if (others) for (const wait of others) wait.land(result)
   }
 
   wait(signal: Signal): Awaitable<L> {
     const wait = new Wait<L>(this, signal)
     if (wait.isSettled) return wait
-    if (this.#isLanded) wait.land(this.#landing as L)
+    if (this.#isLanded) wait.land(this.#result as L)
     else if (!this.#first) this.#first = wait
     else {
       this.#others ??= []
@@ -294,7 +294,7 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
   left(reason: Error): void {
     if (this.#isLanded) return
     this.waiters--
-    this.#flying.left(reason)
+    this.#running.left(reason)
   }
 }
 
@@ -315,8 +315,8 @@ class Wait<L> extends Deferred<L> {
     else signal.addEventListener('abort', this.#leave, { once: true })
   }
 
-  land(landing: L): void {
+  land(result: L): void {
     this.#signal.removeEventListener('abort', this.#leave)
-    this.settle(landing)
+    this.settle(result)
   }
 }

@@ -140,7 +140,7 @@ export class Leases {
       const right = rights.get(digest)
       if (right === 'barred') return { memoryOnly: true }
       unfilled.delete(digest)
-      return right === 'leased' ? { lease: { token, lost: () => release([digest]) } } : {}
+      return right === 'leased' ? { lease: { token, onUnwritten: () => release([digest]) } } : {}
     }
     const leased = [...rights].flatMap(([digest, right]) => (right === 'leased' ? digest : []))
     const stop = this.#renew(leased, token, load)

@@ -10,7 +10,7 @@ import { NOTHING_SAID, type ResponseDirectives, saidBy } from './response-direct
 import type { HttpLookup, StoredVariant } from './variant-store.ts'
 
 /** The backend's directives, where the route follows them. */
-export function heard(
+export function directivesOf(
   headers: Reply['headers'],
   { heedBackend }: RouteCache,
   now: number,
@@ -20,23 +20,23 @@ export function heard(
 
 /** As `judge`, but by the entry's own fields. `now`: wall milliseconds. */
 export function freshnessOf(
-  { wish, matched }: HttpLookup,
+  { directives, matched }: HttpLookup,
   { createdAt, ttlMs, headers }: Entry,
   now: number,
 ): Freshness {
   const cache = matched.route.cache as RouteCache
   // Most entries are fresh, and then their fields need not be parsed.
-  const plain = judge({ createdAt, ttlMs, swrMs: 0, sieMs: 0 }, withoutStale(wish), now)
+  const plain = judge({ createdAt, ttlMs, swrMs: 0, sieMs: 0 }, withoutStale(directives), now)
   if (plain === 'fresh') return plain
-  const said = heard(headers, cache, now)
-  const own = said.noCache || said.mustRevalidate ? withoutStale(wish) : wish
-  return judge({ createdAt, ttlMs, ...staleWindows(said, cache) }, own, now)
+  const response = directivesOf(headers, cache, now)
+  const own = response.noCache || response.mustRevalidate ? withoutStale(directives) : directives
+  return judge({ createdAt, ttlMs, ...staleWindows(response, cache) }, own, now)
 }
 
 /** The caller's directives without those that accept a stale answer. */
-function withoutStale(wish: Directives): Directives {
-  if (wish.maxStale === undefined && wish.staleIfError === undefined) return wish
-  const { maxStale: _, staleIfError: __, ...rest } = wish
+function withoutStale(directives: Directives): Directives {
+  if (directives.maxStale === undefined && directives.staleIfError === undefined) return directives
+  const { maxStale: _, staleIfError: __, ...rest } = directives
   return rest
 }
 
@@ -46,7 +46,7 @@ export function replyTo({ call }: HttpLookup, { status, headers, body }: Entry, 
 }
 
 export function hit(lookup: HttpLookup, { entry, tier }: StoredVariant, now: number): Answer {
-  const { ignored } = lookup.wish
+  const { ignored } = lookup.directives
   const detail = ignored === undefined ? {} : { detail: `${tier}; ${ignored} ignored` }
   const times = { ageMs: ageMs(entry, now), ttlMs: remainingMs(entry, now) }
   return { reply: replyTo(lookup, entry, now), outcome: { kind: 'hit', tier, ...times, ...detail } }
@@ -56,11 +56,11 @@ export function hit(lookup: HttpLookup, { entry, tier }: StoredVariant, now: num
 export function stale(
   lookup: HttpLookup,
   variant: StoredVariant | undefined,
-  told: AnswerFacts,
+  facts: AnswerFacts,
 ): Answer | undefined {
-  if (!variant || freshnessOf(lookup, variant.entry, told.now) === 'dead') return undefined
+  if (!variant || freshnessOf(lookup, variant.entry, facts.now) === 'dead') return undefined
   const { entry, tier } = variant
-  const { now, ...status } = told
+  const { now, ...status } = facts
   const outcome: Outcome = { kind: 'stale', tier, ageMs: ageMs(entry, now), ...status }
   return { reply: replyTo(lookup, entry, now), outcome }
 }
@@ -76,7 +76,7 @@ export function fetched(lookup: HttpLookup, facts: Fetched): Outcome {
   const { status, kept, collapsed = false, isRenewed = false, now } = facts
   const left = kept ? { ttlMs: remainingMs(kept, now) } : {}
   const stored = kept !== undefined
-  if (lookup.wish.noCache) return { kind: 'request', reason: 'no-cache', stored, status, ...left }
+  if (lookup.directives.noCache) return { kind: 'request', reason: 'no-cache', stored, status, ...left }
   return { kind: 'miss', stored, collapsed, status, ...left, ...(isRenewed ? { isStale: true } : {}) }
 }
 

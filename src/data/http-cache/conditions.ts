@@ -11,11 +11,12 @@ import { fieldsOfNotModified, fieldsOfPart, without } from './fields.ts'
 export type Complete = Pick<Reply, 'status' | 'headers'> & { readonly body: Uint8Array }
 
 /** Conditional and range fields of a caller; where an answer is stored, the gateway evaluates them. */
-const ASKED = new Set(['if-none-match', 'if-modified-since', 'range', 'if-range'])
+const CONDITIONAL = new Set(['if-none-match', 'if-modified-since', 'range', 'if-range'])
 
 /** Whether a request is for something other than the whole answer. */
 export function isConditional(headers: RawPairs): boolean {
-  for (let i = 0; i < headers.length; i += 2) if (ASKED.has((headers[i] as string).toLowerCase())) return true
+  for (let i = 0; i < headers.length; i += 2)
+    if (CONDITIONAL.has((headers[i] as string).toLowerCase())) return true
   return false
 }
 
@@ -63,8 +64,12 @@ function partOf(request: RawPairs, stored: Complete): Complete {
   if (range === 'outside')
     return { status: 416, headers: ['Content-Range', `bytes */${body.length}`], body: NOTHING }
   const [start, end] = range
-  const told = ['Content-Range', `bytes ${start}-${end - 1}/${body.length}`]
-  return { status: 206, headers: [...fieldsOfPart(headers), ...told], body: body.subarray(start, end) }
+  const contentRange = ['Content-Range', `bytes ${start}-${end - 1}/${body.length}`]
+  return {
+    status: 206,
+    headers: [...fieldsOfPart(headers), ...contentRange],
+    body: body.subarray(start, end),
+  }
 }
 
 /** If-Range compares strongly: parts of two versions must not be combined. */
@@ -100,6 +105,6 @@ export function validatorsOf(stored: RawPairs): RawPairs | undefined {
 }
 
 /** A caller's fields with the gateway's condition in place of its own. */
-export function asking(headers: RawPairs, validators: RawPairs): RawPairs {
-  return [...without(headers, ASKED), ...validators]
+export function withValidators(headers: RawPairs, validators: RawPairs): RawPairs {
+  return [...without(headers, CONDITIONAL), ...validators]
 }

@@ -37,7 +37,7 @@ export interface HttpCacheParts extends Omit<HttpFetchParts, 'store'>, Omit<Inva
 }
 
 interface HttpRequestKeys {
-  readonly wish: Directives
+  readonly directives: Directives
   readonly seeds: HttpSeeds
 }
 
@@ -63,18 +63,19 @@ export function createHttpCache(parts: HttpCacheParts): HttpCache {
   const store = new VariantStore(parts)
   const flights = new Flights<HttpLoadResult>({ maxWaiters: MAX_WAITERS, clock })
   const fetch = createFetch({ ...parts, store })
-  const way = new HttpCacheLookup({ ...parts, store, flights, hitForMiss: new HitForMiss(clock), fetch })
+  const lookups = new HttpCacheLookup({ ...parts, store, flights, hitForMiss: new HitForMiss(clock), fetch })
   return {
     answer(call, matched, decision) {
-      const go = (sent: Digest) => way.answer(store.lookup(call, matched, { ...decision, sent }))
+      const go = (sent: Digest) => lookups.answer(store.lookup(call, matched, { ...decision, sent }))
       const sent = digestOfBody(call)
       return isAwaitable(sent) ? after(sent, go) : go(sent)
     },
     invalidate: createInvalidation({ ...parts, written: (url, life) => store.written(url, life) }),
     async explain(call, matched, decision) {
       const lookup = store.lookup(call, matched, { ...decision, sent: await digestOfBody(call) })
-      const near = store.near(lookup)
-      const { node, stored } = near.stored || !store.hasFar ? near : await store.far(lookup, near)
+      const inMemory = store.fromMemory(lookup)
+      const { node, stored } =
+        inMemory.stored || !store.hasTiers ? inMemory : await store.fromTiers(lookup, inMemory)
       if (!node) return {}
       const key = printable(answerDigest(lookup, node))
       if (!stored) return { key }

@@ -14,7 +14,7 @@ interface Brought {
 /** Undefined: the call needs a load of its own. Throws the load's error where it is this call's as well. */
 export function joinedAnswer(
   lookup: HttpLookup,
-  place: UrlState,
+  urlState: UrlState,
   { landed, now }: Brought,
 ): Answer | undefined {
   switch (landed.kind) {
@@ -30,12 +30,12 @@ export function joinedAnswer(
     case 'reply': {
       const { reply } = landed
       const { status } = reply
-      const old = status >= 500 ? stale(lookup, place.stored, { now, status }) : undefined
+      const old = status >= 500 ? stale(lookup, urlState.stored, { now, status }) : undefined
       return old ?? { reply, outcome: fetched(lookup, { status, collapsed: true, now }) }
     }
     case 'failed': {
       const { fault } = landed.error
-      const old = fault.blame === 'caller' ? undefined : stale(lookup, place.stored, { now })
+      const old = fault.blame === 'caller' ? undefined : stale(lookup, urlState.stored, { now })
       // Another call's failure need not be this one's.
       if (old || fault.retry === 'other') return old
       throw landed.error

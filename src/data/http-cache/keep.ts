@@ -35,8 +35,8 @@ const UNDERSTOOD = new Set([
   200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 404, 405, 410, 414, 500, 501, 503,
 ])
 
-interface Judged {
-  readonly said: ResponseDirectives
+interface KeepingContext {
+  readonly response: ResponseDirectives
   readonly route: RouteCache
   /** The caller sent credentials. */
   readonly isAuthorized: boolean
@@ -48,19 +48,19 @@ interface Judged {
 export function keepingOf(
   head: ResponseHead,
   arrival: Arrival,
-  { said, route, isAuthorized, isRead }: Judged,
+  { response, route, isAuthorized, isRead }: KeepingContext,
 ): Keeping | undefined {
   const { status, headers } = head
   const names = selectingFields(headers)
-  if (!names || isForbidden(head, said)) return undefined
+  if (!names || isForbidden(head, response)) return undefined
   // A route that shares answers shares those to callers with credentials only if the backend allows it (section 3.5).
-  if (isAuthorized && route.scope === 'shared' && route.heedBackend && !said.forAll) return undefined
-  const isStated = said.noCache || statedLifetime(said, arrival) !== undefined
+  if (isAuthorized && route.scope === 'shared' && route.heedBackend && !response.forAll) return undefined
+  const isStated = response.noCache || statedLifetime(response, arrival) !== undefined
   const isGood = isRead ? HEURISTIC.has(status) : status === 200
   const heuristic = isGood ? route.ttl : NEGATIVE.has(status) ? route.negativeTtl : 0
   if (!isStated && heuristic === 0) return undefined
-  const life = lifeOf(said, arrival, isStated ? route.ttl : heuristic)
-  const windows = staleWindows(said, route)
+  const life = lifeOf(response, arrival, isStated ? route.ttl : heuristic)
+  const windows = staleWindows(response, route)
   const toAsk = isRead && validatorsOf(headers) ? route.ttl : 0
   const restMs = Math.max(windows.swrMs, windows.sieMs, toAsk)
   const isOfUse = life.createdAt + life.ttlMs + restMs > arrival.at
@@ -77,13 +77,13 @@ function isForbidden(
 
 /** How long a stale answer may be given, by its own fields and the route's settings (RFC 5861). */
 export function staleWindows(
-  said: ResponseDirectives,
+  response: ResponseDirectives,
   route: RouteCache,
 ): { readonly swrMs: number; readonly sieMs: number } {
-  if (said.noCache || said.mustRevalidate) return NO_WINDOWS
+  if (response.noCache || response.mustRevalidate) return NO_WINDOWS
   return {
-    swrMs: said.swrMs === undefined ? route.staleWhileRevalidate : Math.min(said.swrMs, route.ttl),
-    sieMs: said.sieMs === undefined ? route.staleIfError : Math.min(said.sieMs, route.ttl),
+    swrMs: response.swrMs === undefined ? route.staleWhileRevalidate : Math.min(response.swrMs, route.ttl),
+    sieMs: response.sieMs === undefined ? route.staleIfError : Math.min(response.sieMs, route.ttl),
   }
 }
 

@@ -34,42 +34,42 @@ export interface Leading {
   readonly first: Deferred<Answer>
 }
 
-export type Lead = (lookup: HttpLookup, place: UrlState, leading: Leading) => Awaitable<void>
+export type Lead = (lookup: HttpLookup, urlState: UrlState, leading: Leading) => Awaitable<void>
 
 export function createLead({ store, hitForMiss, claims, leases, fetch, clock }: LeadParts): Lead {
   return claimed
 
-  function claimed(lookup: HttpLookup, place: UrlState, { load, first }: Leading): Awaitable<void> {
+  function claimed(lookup: HttpLookup, urlState: UrlState, { load, first }: Leading): Awaitable<void> {
     const [key] = load.digests as [Digest]
     const land = (landed: HttpLoadResult) => {
       mark(key, landed)
       load.land(key, landed)
     }
     const leader = { signal: load.signal, first: (answer: Answer) => first.settle(answer), landed: land }
-    if (!claims) return leased(lookup, place, leader)
+    if (!claims) return leased(lookup, urlState, leader)
     return claims.load({
       digests: load.digests,
       signal: load.signal,
       deadline: lookup.call.deadline,
       found() {
-        const { node, stored } = store.near(lookup)
+        const { node, stored } = store.fromMemory(lookup)
         return node !== undefined && stored !== undefined && found(lookup, { node, stored }, leader)
       },
       async fetch(_, landed) {
-        const told = (what: HttpLoadResult) => {
+        const landedForAll = (what: HttpLoadResult) => {
           land(what)
           landed(key)
         }
-        await leased(lookup, place, { ...leader, landed: told })
+        await leased(lookup, urlState, { ...leader, landed: landedForAll })
       },
     })
   }
 
   /** Without a node there is no lease: gateways that know nothing of a URL have no common key for its answer. */
-  async function leased(lookup: HttpLookup, place: UrlState, leader: Leader): Promise<void> {
-    const { node, stored } = place
+  async function leased(lookup: HttpLookup, urlState: UrlState, leader: Leader): Promise<void> {
+    const { node, stored } = urlState
     const shared = node && lookup.writable && !stored ? leases(lookup.matched) : undefined
-    if (!node || !shared) return fetch(lookup, place, leader)
+    if (!node || !shared) return fetch(lookup, urlState, leader)
     await shared.load({
       digests: [answerDigest(lookup, node)],
       signal: leader.signal,
@@ -78,7 +78,7 @@ export function createLead({ store, hitForMiss, claims, leases, fetch, clock }: 
         const known = store.read(digest, value)
         return known !== undefined && found(lookup, { node, stored: known }, leader)
       },
-      fetch: async (_, { storing }) => fetch(lookup, place, { ...leader, storing }),
+      fetch: async (_, { storing }) => fetch(lookup, urlState, { ...leader, storing }),
     })
   }
 

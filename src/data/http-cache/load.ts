@@ -18,11 +18,11 @@ import { answeredBy } from '../key/answered-by.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import { hasBody } from '../upstream/forward.ts'
 import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
-import { fetched, heard, replyTo, stale } from './answers.ts'
-import { answerTo, asking, validatorsOf } from './conditions.ts'
+import { directivesOf, fetched, replyTo, stale } from './answers.ts'
+import { answerTo, validatorsOf, withValidators } from './conditions.ts'
 import { keptFields, updatedFields } from './fields.ts'
 import { type Keeping, keepingOf, type ResponseHead } from './keep.ts'
-import { askedDigest, type UrlNode } from './node.ts'
+import { requestDigest, type UrlNode } from './node.ts'
 import type { FetchedResponse, HttpLookup, UrlState, VariantStore } from './variant-store.ts'
 
 /** What a load brings to the calls that wait for it. */
@@ -46,7 +46,7 @@ export interface Leader {
 }
 
 /** Resolves when the load has landed. */
-export type HttpFetch = (lookup: HttpLookup, place: UrlState, leader: Leader) => Promise<void>
+export type HttpFetch = (lookup: HttpLookup, urlState: UrlState, leader: Leader) => Promise<void>
 
 export interface HttpFetchParts {
   readonly store: VariantStore
@@ -60,21 +60,21 @@ export interface HttpFetchParts {
 }
 
 export function createFetch(parts: HttpFetchParts): HttpFetch {
-  return (lookup, place, leader) => new Loading(parts, lookup, place, leader).run()
+  return (lookup, urlState, leader) => new Loading(parts, lookup, urlState, leader).run()
 }
 
 class Loading {
   readonly #parts: HttpFetchParts
   readonly #lookup: HttpLookup
-  readonly #place: UrlState
+  readonly #urlState: UrlState
   readonly #leader: Leader
   readonly #cache: RouteCache
   readonly #began: number
 
-  constructor(parts: HttpFetchParts, lookup: HttpLookup, place: UrlState, leader: Leader) {
+  constructor(parts: HttpFetchParts, lookup: HttpLookup, urlState: UrlState, leader: Leader) {
     this.#parts = parts
     this.#lookup = lookup
-    this.#place = place
+    this.#urlState = urlState
     this.#leader = leader
     this.#cache = lookup.matched.route.cache as RouteCache
     this.#began = parts.clock.now()
@@ -83,24 +83,24 @@ class Loading {
   async run(): Promise<void> {
     const { call, matched } = this.#lookup
     const { dispatch, outgoing } = this.#parts
-    const { stored } = this.#place
+    const { stored } = this.#urlState
     const validators = stored && isRead(call) ? validatorsOf(stored.entry.headers) : undefined
     const headers = outgoing(call)
     try {
       const delivered = await dispatch(call, matched, {
         body: hasBody(call) ? call.body : undefined,
         contentLength: undefined,
-        headers: validators ? asking(headers, validators) : headers,
-        key: askedDigest(this.#lookup),
+        headers: validators ? withValidators(headers, validators) : headers,
+        key: requestDigest(this.#lookup),
         signal: this.#leader.signal,
         collectBytes: 0,
       })
       const { status } = delivered.reply
       if (stored && validators && status === 304) this.#renewed(delivered, stored.entry)
-      else if (status < 500 || !this.#spared(delivered.reply)) await this.#received(delivered)
+      else if (status < 500 || !this.#gaveStale(delivered.reply)) await this.#received(delivered)
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error
-      const old = error.fault.blame === 'caller' ? undefined : this.#old()
+      const old = error.fault.blame === 'caller' ? undefined : this.#stale()
       if (old) this.#leader.first(old)
       this.#leader.landed({ kind: 'failed', error })
     }
@@ -121,8 +121,8 @@ class Loading {
   }
 
   /** True: a stale answer was given in place of an error. */
-  #spared({ status, body }: Reply): boolean {
-    const old = this.#old(status)
+  #gaveStale({ status, body }: Reply): boolean {
+    const old = this.#stale(status)
     if (!old) return false
     letGo(body)
     this.#leader.first(old)
@@ -130,9 +130,9 @@ class Loading {
     return true
   }
 
-  #old(status?: number): Answer | undefined {
-    const told = { now: this.#now(), ...(status === undefined ? {} : { status }) }
-    return stale(this.#lookup, this.#place.stored, told)
+  #stale(status?: number): Answer | undefined {
+    const facts = { now: this.#now(), ...(status === undefined ? {} : { status }) }
+    return stale(this.#lookup, this.#urlState.stored, facts)
   }
 
   async #received(delivered: UpstreamResponse): Promise<void> {
@@ -152,8 +152,8 @@ class Loading {
     const { status, headers } = reply
     const own = answerTo(this.#lookup.call, { status, headers, body: bytes }, now)
     // The notes of the backend's head, such as its fields for a client, are not true of another head.
-    const told = own.headers === headers ? { ...reply, body: bytes } : own
-    this.#leader.first({ reply: told, outcome: this.#fetched(status, kept?.entry) })
+    const first = own.headers === headers ? { ...reply, body: bytes } : own
+    this.#leader.first({ reply: first, outcome: this.#fetched(status, kept?.entry) })
     this.#leader.landed(kept ? { kind: 'kept', ...kept, status: reply.status } : { kind: 'none' })
   }
 
@@ -185,7 +185,7 @@ class Loading {
   #put(made: Omit<FetchedResponse, 'version'>, head: ResponseHead, backend: Backend) {
     const keeping = this.#keeping(head, backend)
     const version = answeredBy(this.#lookup.matched.target, backend) ?? ''
-    const { node } = this.#place
+    const { node } = this.#urlState
     return (
       keeping &&
       this.#parts.store.keep(
@@ -202,14 +202,14 @@ class Loading {
     const { ttl, jitter } = this.#cache
     const route = { ...this.#cache, ttl: ttl * (1 + jitter * (2 * this.#parts.random() - 1)) }
     const at = this.#now()
-    const said = heard(head.headers, this.#cache, at)
+    const response = directivesOf(head.headers, this.#cache, at)
     const isAuthorized = header(headers, 'authorization') !== undefined
     const arrival = { at, delayMs: this.#parts.clock.now() - this.#began }
-    return keepingOf(head, arrival, { said, route, isAuthorized, isRead: isRead(this.#lookup.call) })
+    return keepingOf(head, arrival, { response, route, isAuthorized, isRead: isRead(this.#lookup.call) })
   }
 
   #fetched(status: number, kept: Entry | undefined): Outcome {
-    const isRenewed = this.#place.stored !== undefined
+    const isRenewed = this.#urlState.stored !== undefined
     return fetched(this.#lookup, { status, kept, isRenewed, now: this.#now() })
   }
 

@@ -28,8 +28,8 @@ export function urlDigest(seed: Digest): Digest {
 }
 
 /** The digest of the requested answer, whatever is known of its URL: by it calls are spread over backends. */
-export function askedDigest(asker: VariantRequest): Digest {
-  return answerDigest(asker, { generation: '', names: [] })
+export function requestDigest(request: VariantRequest): Digest {
+  return answerDigest(request, { generation: '', names: [] })
 }
 
 /** The node as an entry under the URL's digest. Tiers store it as any other; it is never given to a caller. */

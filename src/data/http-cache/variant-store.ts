@@ -32,7 +32,7 @@ export interface HttpSeeds {
 export interface HttpLookup extends VariantRequest {
   readonly call: Call
   readonly matched: Matched
-  readonly wish: Directives
+  readonly directives: Directives
   /** The tiers that other gateways share may be read. */
   readonly shared: boolean
   /** They may be written, too. */
@@ -59,7 +59,7 @@ export interface UrlState {
 
 /** The cache decision for a call, and the digest of its body. */
 export interface HttpDecision {
-  readonly wish: Directives
+  readonly directives: Directives
   readonly seeds: HttpSeeds
   readonly sent: Digest
 }
@@ -76,12 +76,12 @@ export class VariantStore {
     this.#clock = clock
   }
 
-  lookup(call: Call, matched: Matched, { wish, seeds, sent }: HttpDecision): HttpLookup {
+  lookup(call: Call, matched: Matched, { directives, seeds, sent }: HttpDecision): HttpLookup {
     const { headers } = call
     return {
       call,
       matched,
-      wish,
+      directives,
       headers,
       sent,
       url: urlDigest(seeds.url.digest),
@@ -93,18 +93,18 @@ export class VariantStore {
     }
   }
 
-  near(lookup: HttpLookup): UrlState {
+  fromMemory(lookup: HttpLookup): UrlState {
     const node = readNode(this.#cache.peek(lookup.url))
     const entry = node && this.#cache.peek(answerDigest(lookup, node))
     return { node, stored: entry && { entry, tier: this.#memory } }
   }
 
-  get hasFar(): boolean {
+  get hasTiers(): boolean {
     return this.#cache.hasShared
   }
 
   /** Reads the shared tiers. Another gateway may have replaced the node. */
-  async far(lookup: HttpLookup, { node: known }: UrlState): Promise<UrlState> {
+  async fromTiers(lookup: HttpLookup, { node: known }: UrlState): Promise<UrlState> {
     const digests = known ? [lookup.url, answerDigest(lookup, known)] : [lookup.url]
     const [top, answer] = await this.#cache.lookup(digests)
     const theirs = readNode(top?.entry)
@@ -164,12 +164,12 @@ export class VariantStore {
    * tier could not be told. `lifeMs`: after that time the answers stored before would be too old anyway.
    */
   written(url: Digest, { shared, lifeMs }: { shared: boolean; lifeMs: number }): Promise<boolean> {
-    const told = this.#cache.remove(url)
+    const removed = this.#cache.remove(url)
     const now = this.#clock.wall()
     const ttlMs = Math.max(lifeMs, LONGEST_CALL_MS)
     const node = nodeEntry(url, newNode([], now), { createdAt: now, ttlMs })
     this.#cache.store(node, { memoryOnly: !shared })
-    return told
+    return removed
   }
 
   /** The node's entry, which lives as long as every answer under it. */

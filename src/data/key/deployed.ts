@@ -101,12 +101,12 @@ export function mayAnswerAs(
 }
 
 /** Evicts the oldest name that only callers have used, and once: nobody would report the other deployments again. */
-export function forgetOne<T extends { readonly isReal: boolean; isUsed: boolean }>(
+export function forgetOne<T extends { readonly isReported: boolean; isUsed: boolean }>(
   models: Map<string, T>,
   made: T,
 ): string | undefined {
   for (const [model, known] of models) {
-    if (known === made || known.isReal) continue
+    if (known === made || known.isReported) continue
     models.delete(model)
     if (!known.isUsed) return model
     // It was used again: it is spared once, and tried again after all others.

@@ -16,13 +16,13 @@ export interface Deployment extends DeploymentState {
   /** The hash of the last evidence learnt here. */
   evidence: string | undefined
   /** A new deployment that the evidence does not show, and that other gateways have not been told of. */
-  isNews: boolean
+  isUnannounced: boolean
   /** The evidence for which the stamp was made. */
-  standsFor: string | undefined
+  stampEvidence: string | undefined
   versions: readonly string[] | undefined
   isStated: boolean
   /** A backend has reported it, so the name is not a caller's invention. */
-  isReal: boolean
+  isReported: boolean
   readonly bornAt: number
   /** Used again since it was last spared from eviction: most names that callers make up come once. */
   isUsed: boolean
@@ -31,7 +31,7 @@ export interface Deployment extends DeploymentState {
   /** The tier was asked, and first evidence was waited for where that was necessary. */
   loaded: boolean
   /** Ends the wait for first evidence. */
-  heard: (() => void) | undefined
+  onEvidence: (() => void) | undefined
 }
 
 type Born = Pick<Deployment, 'pool' | 'model' | 'stamp' | 'bornAt'>
@@ -45,16 +45,16 @@ export function newDeployment(born: Born, isAlone: boolean): Deployment {
     isShared: isAlone,
     floor: undefined,
     evidence: undefined,
-    isNews: false,
-    standsFor: undefined,
+    isUnannounced: false,
+    stampEvidence: undefined,
     versions: undefined,
     isStated: false,
-    isReal: false,
+    isReported: false,
     isUsed: false,
     settling: undefined,
     loading: undefined,
     loaded: isAlone,
-    heard: undefined,
+    onEvidence: undefined,
   }
 }
 
@@ -80,12 +80,12 @@ export async function agree(
     const theirs = (text: string | undefined) => {
       const fact = parseFact(text)
       const isFit = evidence === undefined || fact?.evidence === evidence
-      return fact && isFit && !known.isNews && isLater(fact.stamp, floor) ? fact : undefined
+      return fact && isFit && !known.isUnannounced && isLater(fact.stamp, floor) ? fact : undefined
     }
     let fact = theirs(facts[0])
     if (!fact) {
       // Without evidence there is nothing to publish.
-      const stands = evidence ?? (floor === undefined ? undefined : known.standsFor)
+      const stands = evidence ?? (floor === undefined ? undefined : known.stampEvidence)
       if (stands === undefined) return true
       // Ours must be later, whatever the clocks say.
       const present = parseFact(facts[0])

@@ -137,7 +137,7 @@ export class Deployments {
       if (isAsked) await this.#settleSoon(known)
     }
     cancel()
-    known.heard = undefined
+    known.onEvidence = undefined
     this.revision++
     known.loaded = true
     known.loading = undefined
@@ -157,7 +157,7 @@ export class Deployments {
     let cancel = () => {}
     const heard = new Promise<void>((resolve) => {
       cancel = this.#options.clock.after(FIRST_WAIT_MS, resolve)
-      known.heard = resolve
+      known.onEvidence = resolve
     })
     return { heard, cancel }
   }
@@ -173,18 +173,18 @@ export class Deployments {
     const { pool, model, evidence, isNew = false } = told
     const known = this.#find(pool, model)
     this.#versions(known, told)
-    known.isReal ||= evidence !== undefined && evidence !== ''
+    known.isReported ||= evidence !== undefined && evidence !== ''
     // A call that waits for first evidence need not wait longer: the backends have nothing to report.
-    if (evidence === undefined) known.heard?.()
+    if (evidence === undefined) known.onEvidence?.()
     const hash = evidence === undefined ? known.evidence : hashOf(evidence)
     if (known.evidence === hash && !isNew) return false
     const isNext = known.loaded && (known.evidence !== undefined || isNew)
     // Another gateway may have seen it first; then its stamp has been adopted already.
-    if (isNew || known.standsFor !== hash) this.#begin(known, hash, isNew)
+    if (isNew || known.stampEvidence !== hash) this.#begin(known, hash, isNew)
     known.evidence = hash
     this.#compose(known)
     void this.#settle(known)
-    known.heard?.()
+    known.onEvidence?.()
     return isNext
   }
 
@@ -197,11 +197,11 @@ export class Deployments {
 
   /** First evidence shows what was deployed before, so it makes no new stamp, unless it comes late. */
   #begin(known: Deployment, hash: string | undefined, isNew: boolean): void {
-    const isFirst = known.evidence === undefined && known.standsFor === undefined
+    const isFirst = known.evidence === undefined && known.stampEvidence === undefined
     const isLate = this.#options.clock.now() - known.bornAt > FIRST_EVIDENCE_MS
     if (isNew || !isFirst || isLate) this.#renew(known)
-    known.isNews ||= isNew && this.#options.shared !== undefined
-    if (hash !== undefined) known.standsFor = hash
+    known.isUnannounced ||= isNew && this.#options.shared !== undefined
+    if (hash !== undefined) known.stampEvidence = hash
   }
 
   /** A call has loaded or unloaded the model. Resolves when the answers stored until now are unreachable. */
@@ -211,7 +211,7 @@ export class Deployments {
       const known = this.#find(pool, name)
       await this.#settleSoon(known)
       this.#renew(known)
-      known.isNews = this.#options.shared !== undefined
+      known.isUnannounced = this.#options.shared !== undefined
       this.#compose(known)
       await this.#settleSoon(known)
     }
@@ -279,8 +279,8 @@ export class Deployments {
   }
 
   #adopt(known: Deployment, { evidence, stamp }: Fact): void {
-    known.standsFor = evidence
-    known.isNews = false
+    known.stampEvidence = evidence
+    known.isUnannounced = false
     known.stamp = stamp
     known.floor = stamp
     known.isShared = true
@@ -290,7 +290,7 @@ export class Deployments {
   /** Makes the token from what is known now. */
   #compose(known: Deployment): void {
     const { shared } = this.#options
-    const { stamp, isShared, evidence, standsFor, token: before } = known
+    const { stamp, isShared, evidence, stampEvidence: standsFor, token: before } = known
     const value = shared ? `${stamp}/${evidence ?? standsFor ?? ''}` : stamp
     const writable = isShared && (evidence !== undefined || !shared)
     if (before.value === value && before.shared === isShared && before.writable === writable) return

@@ -22,7 +22,7 @@ export class Forms {
   readonly #names: ModelNames
   readonly #shown = new Map<string, number>()
   /** By pool and model, of whatever deployment. */
-  readonly #told = new Map<string, number>()
+  readonly #declared = new Map<string, number>()
 
   constructor({ names }: FormsOptions) {
     this.#names = names
@@ -34,8 +34,8 @@ export class Forms {
     const name = this.#names(matched)
     const shown = this.#shown.get(name) ?? 0
     if ((shown & form) === form) return true
-    const told = this.#told.get(name.slice(0, name.lastIndexOf('@'))) ?? 0
-    return ((shown | told) & form) === form
+    const declared = this.#declared.get(name.slice(0, name.lastIndexOf('@'))) ?? 0
+    return ((shown | declared) & form) === form
   }
 
   /** Notes the form of a call that succeeded. */
@@ -49,8 +49,8 @@ export class Forms {
 
   /** Notes what the server's metadata say of a model; 0: they no longer say anything. */
   tell(pool: string, model: string, form: number): void {
-    this.#told.set(`${pool}/${model}`, form)
-    bounded(this.#told)
+    this.#declared.set(`${pool}/${model}`, form)
+    bounded(this.#declared)
   }
 }
 
@@ -65,6 +65,6 @@ export interface FormPreference {
 }
 
 /** Whether a stored answer may be given to such a call. */
-export function suits({ form = 0 }: { readonly form?: number }, taker: FormPreference): boolean {
-  return taker.isShown || form === taker.form
+export function suits({ form = 0 }: { readonly form?: number }, call: FormPreference): boolean {
+  return call.isShown || form === call.form
 }

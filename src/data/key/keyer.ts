@@ -13,7 +13,7 @@ import type { Deployments } from './deployment.ts'
 import { namesOfCall } from './epoch-names.ts'
 import type { Epochs, EpochValues } from './epochs.ts'
 import { meaningOf } from './meaning.ts'
-import { said } from './raw.ts'
+import { keyPart } from './raw.ts'
 
 // A change of what the bytes below mean needs another value, which makes all older entries unreachable.
 const SCHEMA = 'ig5'
@@ -81,7 +81,9 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   const writer = new FieldWriter()
   writer.add(SCHEMA, protocol.name, target.verb, upstreamMethod(call), route.name)
   writer.add(contentType(call, protocol))
-  writer.add(protocol.readsHeaderLength ? '' : said(header(call.headers, 'inference-header-content-length')))
+  writer.add(
+    protocol.readsHeaderLength ? '' : keyPart(header(call.headers, 'inference-header-content-length')),
+  )
   // CORS: which origins a server allows is in the answer, mostly without Vary.
   writer.list(headerAll(call.headers, 'origin'))
   writer.add(route.match.host === undefined && !route.keepsHost ? '' : call.host)
@@ -121,9 +123,9 @@ function headDigest(call: Keyed, { candidates }: OpenMatched): Digest {
  */
 function contentType(call: Keyed, { encodings }: Protocol): string {
   const type = header(call.headers, 'content-type')
-  if (encodings === undefined || type === undefined) return said(type)
+  if (encodings === undefined || type === undefined) return keyPart(type)
   const isForm = encodings.includes(type) || encodings.includes(type.toLowerCase().replace(UTF8, ''))
-  return isForm ? FORM : said(type)
+  return isForm ? FORM : keyPart(type)
 }
 
 /** A value that `said` never gives. */

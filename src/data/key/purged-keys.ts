@@ -36,7 +36,7 @@ interface Purged {
 const FACT = 'purged-keys'
 const POLL_MS = 1000
 /** How long a purge stays listed. Every gateway polls each second; one that cannot ask the tier cannot write to it either. */
-const TOLD_MS = 15_000
+const LISTED_MS = 15_000
 const MAX_KEYS = 1024
 
 export class PurgedKeys {
@@ -69,8 +69,8 @@ export class PurgedKeys {
       await overflow()
       return true
     }
-    const [isGone, isTold] = await Promise.all([this.#apply(unique(), digest), this.#tell()])
-    return isGone && isTold
+    const [isGone, isPublished] = await Promise.all([this.#apply(unique(), digest), this.#sync()])
+    return isGone && isPublished
   }
 
   /** Adopts the purges of other gateways, and publishes those of this one. */
@@ -81,11 +81,11 @@ export class PurgedKeys {
         purged.isGone = await this.#options.forget(purged.digest)
       }),
     )
-    await this.#tell()
+    await this.#sync()
   }
 
   /** Reads the list and adds what is missing from it. */
-  async #tell(): Promise<boolean> {
+  async #sync(): Promise<boolean> {
     const { shared } = this.#options
     const facts = await shared?.facts([FACT])
     if (!facts) return false
@@ -105,7 +105,7 @@ export class PurgedKeys {
 
   #recent(): [string, Purged][] {
     const now = this.#options.clock.now()
-    return [...this.#purged].filter(([, { seenAt }]) => now - seenAt < TOLD_MS)
+    return [...this.#purged].filter(([, { seenAt }]) => now - seenAt < LISTED_MS)
   }
 
   async #apply(id: string, digest: Digest): Promise<boolean> {

@@ -14,11 +14,11 @@ let written = ''
 
 /** The fields that decide how the body is read: the same bytes under another encoding are another request. */
 export function encodingOf({ headers }: Pick<Call, 'headers'>): string {
-  return `${said(header(headers, 'content-type'))}\n${said(header(headers, 'inference-header-content-length'))}`
+  return `${keyPart(header(headers, 'content-type'))}\n${keyPart(header(headers, 'inference-header-content-length'))}`
 }
 
 /** A field's value as part of a key: an empty one differs from a missing one. */
-export function said(value: string | undefined): string {
+export function keyPart(value: string | undefined): string {
   return value === undefined ? '' : `=${value}`
 }
 

@@ -36,20 +36,20 @@ const OTHERS = 0
 
 export function createVersionRules(
   deployments: Pick<Deployments, 'mayKeep'>,
-  tell: (statement: VersionStatement) => void,
+  report: (statement: VersionStatement) => void,
 ): VersionRules {
-  const statements = new Statements(tell)
+  const statements = new Statements(report)
   return {
     mayKeep: ({ route, target }, version) => deployments.mayKeep(route.pool, target, version),
     // Where no backend of ours has stated a version, the one in another gateway's entry holds, and is noted as theirs.
     mayGive({ route, target }, { version }) {
       if (version === '') return true
       if (!deployments.mayKeep(route.pool, target, version)) return false
-      statements.heard(route.pool, target, OTHERS, version)
+      statements.record(route.pool, target, OTHERS, version)
       return true
     },
     stated: ({ route, target }, { generation }, version) =>
-      statements.heard(route.pool, target, generation, version),
+      statements.record(route.pool, target, generation, version),
   }
 }
 
@@ -57,21 +57,26 @@ export function createVersionRules(
 const MAX_STATEMENTS = 4_096
 
 class Statements {
-  readonly #tell: (statement: VersionStatement) => void
+  readonly #report: (statement: VersionStatement) => void
   /** By pool, model and backend: nested, since a joined name would be a new string for every answer. */
   readonly #last = new Map<string, Map<string, Map<number, string>>>()
   #size = 0
 
-  constructor(tell: (statement: VersionStatement) => void) {
-    this.#tell = tell
+  constructor(report: (statement: VersionStatement) => void) {
+    this.#report = report
   }
 
-  heard(pool: string, { model = '', version: asked }: Target, generation: number, version: string): void {
-    if (asked !== undefined) return
+  record(
+    pool: string,
+    { model = '', version: requested }: Target,
+    generation: number,
+    version: string,
+  ): void {
+    if (requested !== undefined) return
     const before = this.#last.get(pool)?.get(model)?.get(generation)
     if (before === version) return
     this.#note(pool, model, generation, version)
-    this.#tell({ pool, model, generation, version, before })
+    this.#report({ pool, model, generation, version, before })
   }
 
   #note(pool: string, model: string, generation: number, version: string): void {

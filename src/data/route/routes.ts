@@ -121,7 +121,7 @@ interface RouteRequest {
   readonly headers: RawPairs
 }
 
-export type Router = (asked: RouteRequest) => Matched | undefined
+export type Router = (request: RouteRequest) => Matched | undefined
 
 /** A router, and the header fields that its routes and their keys depend on. */
 export interface RouteTable extends Router {
@@ -137,16 +137,16 @@ export interface Live {
 
 export function createRouter(routes: readonly Route[]): RouteTable {
   const compiled = routes.map((route) => ({ route, fits: compile(route) }))
-  const find: Router = (asked) => {
+  const find: Router = (request) => {
     // The path is decoded in two ways: for rules, which people write, and for dialects.
-    const said = decoded(asked.path) ?? asked.path
-    const plain = plainPath(asked.path)
+    const decodedPath = decoded(request.path) ?? request.path
+    const plain = plainPath(request.path)
     const candidates: Matched[] = []
     for (const { route, fits } of compiled) {
-      const matched = fits(asked, said) ? dialect(route, asked.method, plain) : undefined
+      const matched = fits(request, decodedPath) ? dialect(route, request.method, plain) : undefined
       if (!matched) continue
       const { isNamedInBody = false, model } = matched.target
-      if (!isNamedInBody && !takesModel(route, model)) continue
+      if (!isNamedInBody && !matchesModel(route, model)) continue
       if (!isNamedInBody && candidates.length === 0) return matched
       candidates.push(matched)
       // This route takes any model, so the routes behind it are never reached.
@@ -165,7 +165,7 @@ function fieldsOf({ match, cache }: Route): string[] {
 }
 
 /** `model`: undefined where a call names none. */
-export function takesModel({ match }: Route, model: string | undefined): boolean {
+export function matchesModel({ match }: Route, model: string | undefined): boolean {
   return match.model === undefined || glob(match.model).test(model ?? '')
 }
 
@@ -177,18 +177,18 @@ function dialect(route: Route, method: string, path: string): Matched | undefine
   return undefined
 }
 
-function compile({ match }: Route): (asked: RouteRequest, path: string) => boolean {
+function compile({ match }: Route): (request: RouteRequest, path: string) => boolean {
   const path = match.path === undefined ? undefined : glob(decoded(match.path) ?? match.path)
   const host = match.host === undefined ? undefined : glob(match.host.toLowerCase())
   const hasPort = /:\d+$/.test(match.host ?? '')
   const fields = Object.entries(match.headers ?? {}).map(
     ([name, value]) => [name.toLowerCase(), glob(value)] as const,
   )
-  return (asked, said) =>
-    (match.method === undefined || match.method.includes(asked.method)) &&
-    (path === undefined || path.test(said)) &&
-    (host === undefined || host.test(hasPort ? asked.host : asked.host.replace(/:\d*$/, ''))) &&
-    fields.every(([name, value]) => value.test(header(asked.headers, name) ?? ''))
+  return (request, decodedPath) =>
+    (match.method === undefined || match.method.includes(request.method)) &&
+    (path === undefined || path.test(decodedPath)) &&
+    (host === undefined || host.test(hasPort ? request.host : request.host.replace(/:\d*$/, ''))) &&
+    fields.every(([name, value]) => value.test(header(request.headers, name) ?? ''))
 }
 
 const globs = new Map<string, RegExp>()

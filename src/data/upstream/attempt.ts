@@ -26,11 +26,11 @@ export interface AttemptParts {
   readonly stalled: (now?: number) => number
 }
 
-export interface At {
+export interface AttemptContext {
   readonly pool: BackendPool
   readonly permit: Permit
   /** When the call first asked for a permit. */
-  readonly asked: number
+  readonly startedAt: number
   readonly idleTimeoutMs?: number | undefined
   /** The backend gets the caller's Host. */
   readonly keepsHost: boolean
@@ -60,29 +60,29 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   readonly #collectBytes: number
   readonly #stalledBefore: number
   readonly #until: SharedDeadline
-  readonly #protocol: At['protocol']
+  readonly #protocol: AttemptContext['protocol']
 
-  constructor(parts: AttemptParts, call: Call, shipment: UpstreamRequest, at: At) {
+  constructor(parts: AttemptParts, call: Call, request: UpstreamRequest, at: AttemptContext) {
     super()
-    const { pool, permit, asked, idleTimeoutMs, keepsHost } = at
+    const { pool, permit, startedAt, idleTimeoutMs, keepsHost } = at
     this.#parts = parts
     this.#protocol = at.protocol
     this.#pool = pool
     this.#permit = permit
-    this.#collectBytes = shipment.collectBytes
+    this.#collectBytes = request.collectBytes
     const began = permit.since
     this.now = began
     this.#stalledBefore = parts.stalled(began)
-    this.#until = shipment.until ?? call
+    this.#until = request.until ?? call
     const left = this.#until.deadline - began
     this.url = permit.backend.url
     this.method = upstreamMethod(call)
     this.target = call.path + call.query
-    this.headers = remainingDeadline(shipment.headers, { leftMs: left, spentMs: began - asked })
+    this.headers = remainingDeadline(request.headers, { leftMs: left, spentMs: began - startedAt })
     this.host = keepsHost && call.host !== '' ? call.host : undefined
-    this.body = shipment.body
-    this.contentLength = shipment.contentLength
-    this.signal = shipment.signal
+    this.body = request.body
+    this.contentLength = request.contentLength
+    this.signal = request.signal
     this.headTimeoutMs = left
     this.idleTimeoutMs = idleTimeoutMs
   }
@@ -113,9 +113,10 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     else this.#collect({ reply, backend, ms }, body)
   }
 
-  #collect(so: Extract<AttemptResult, { reply: unknown }>, body: Incoming): void {
+  #collect(result: Extract<AttemptResult, { reply: unknown }>, body: Incoming): void {
     body.collect(this.#collectBytes).then(
-      ({ complete, bytes }) => this.settle(complete ? { ...so, reply: { ...so.reply, body: bytes } } : so),
+      ({ complete, bytes }) =>
+        this.settle(complete ? { ...result, reply: { ...result.reply, body: bytes } } : result),
       (error: unknown) => this.settle({ failure: asFault(error) }),
     )
   }

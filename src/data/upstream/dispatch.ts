@@ -36,11 +36,11 @@ export interface DispatchParts extends AttemptParts {
 }
 
 export function createDispatch(parts: DispatchParts): Dispatch {
-  return (call, matched, shipment) => new Delivery(parts, call, matched, shipment).start()
+  return (call, matched, request) => new DispatchedCall(parts, call, matched, request).start()
 }
 
 /** A call that is being sent upstream. Settles with an answer, whatever its status; fails with a GatewayError. */
-class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, Listener<AttemptResult> {
+class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest, Listener<AttemptResult> {
   readonly model: string | undefined
   readonly version: string | undefined
   readonly key: PermitRequest['key']
@@ -48,46 +48,46 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
   readonly #parts: DispatchParts
   readonly #call: Call
   readonly #matched: Matched
-  readonly #shipment: UpstreamRequest
+  readonly #request: UpstreamRequest
   readonly #until: SharedDeadline
   /** When the caller wants the first token. */
-  readonly #wished: number
+  readonly #firstTokenBy: number
   readonly #pool: BackendPool
   /** For a body that streams. */
   readonly #replay: Replay | undefined
-  readonly #asked: number
+  readonly #startedAt: number
   #tried = NOBODY
   #turn = 0
   /** Retries taken from the budget. */
   #retries = 0
 
-  constructor(parts: DispatchParts, call: Call, matched: Matched, shipment: UpstreamRequest) {
+  constructor(parts: DispatchParts, call: Call, matched: Matched, request: UpstreamRequest) {
     super()
     this.#parts = parts
     this.#call = call
     this.#matched = matched
-    this.#shipment = shipment
+    this.#request = request
     this.#pool = parts.pool(matched.route.pool)
-    const { body } = shipment
+    const { body } = request
     this.#replay = body === undefined || isWhole(body) ? undefined : new Replay(body, REPLAY_BYTES)
-    this.#asked = parts.clock.now()
+    this.#startedAt = parts.clock.now()
     this.model = matched.target.model
     this.version = matched.target.version
-    this.key = shipment.key
-    this.#until = shipment.until ?? call
-    this.#wished = this.#asked + (firstTokenWithin(call.headers) ?? Infinity)
-    this.signal = shipment.signal
+    this.key = request.key
+    this.#until = request.until ?? call
+    this.#firstTokenBy = this.#startedAt + (firstTokenWithin(call.headers) ?? Infinity)
+    this.signal = request.signal
   }
 
   /** The deadline of the wait for a permit. One caller's first-token deadline does not end the wait of others. */
   get deadline(): number {
     const { deadline, isJoined } = this.#until
-    return isJoined ? deadline : Math.min(deadline, this.#wished)
+    return isJoined ? deadline : Math.min(deadline, this.#firstTokenBy)
   }
 
   start(): this {
-    this.#pool.deposit(this.#asked)
-    this.#enter(this.#asked)
+    this.#pool.deposit(this.#startedAt)
+    this.#enter(this.#startedAt)
     return this
   }
 
@@ -96,16 +96,16 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
       const permit = this.#pool.enter(this, this.#tried, now)
       if (permit instanceof Promise)
         permit.then(
-          (given) => this.#seated(given),
+          (given) => this.#permitted(given),
           (error) => this.fail(error),
         )
-      else this.#seated(permit)
+      else this.#permitted(permit)
     } catch (error) {
       this.fail(error)
     }
   }
 
-  #seated(permit: Permit): void {
+  #permitted(permit: Permit): void {
     const { backend, since } = permit
     const { slot } = backend
     if (this.#tried.length === 0) this.#tried = [slot]
@@ -116,14 +116,13 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
   }
 
   #send(permit: Permit, signal: Signal): Awaitable<AttemptResult> {
-    const shipment = this.#shipment
-    const body = this.#replay ? this.#replay.read() : shipment.body
-    const sent =
-      signal === shipment.signal && body === shipment.body ? shipment : { ...shipment, body, signal }
+    const request = this.#request
+    const body = this.#replay ? this.#replay.read() : request.body
+    const sent = signal === request.signal && body === request.body ? request : { ...request, body, signal }
     return new Attempt(this.#parts, this.#call, sent, {
       pool: this.#pool,
       permit,
-      asked: this.#asked,
+      startedAt: this.#startedAt,
       idleTimeoutMs: this.#matched.route.idleTimeout,
       keepsHost: this.#matched.route.keepsHost === true,
       protocol: this.#matched.protocol,
@@ -184,7 +183,7 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
   #finish(result: AttemptResult): void {
     if ('failure' in result) return this.fail(result.failure)
     const { at = this.#parts.clock.now() } = result
-    if (!isTrouble(this.#verdict(result))) this.#pool.demand.served(at - this.#asked)
+    if (!isTrouble(this.#verdict(result))) this.#pool.demand.served(at - this.#startedAt)
     this.settle(result)
   }
 
@@ -237,6 +236,6 @@ async function firstGood(
   return [result, at]
 }
 
-async function promised<T>(coming: Awaitable<T>): Promise<T> {
-  return coming
+async function promised<T>(awaitable: Awaitable<T>): Promise<T> {
+  return awaitable
 }

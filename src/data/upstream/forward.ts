@@ -26,7 +26,7 @@ export function createForward({ dispatch, outgoing, redeployed }: ForwardParts):
   return (call, matched, reason) => {
     if (matched.route.cache && keepable(matched) && parseDirectives(call.headers).onlyIfCached)
       throw new GatewayError('notCached', 'no stored answer for this request (only-if-cached)')
-    const delivered = dispatch(call, matched, {
+    const pending = dispatch(call, matched, {
       body: hasBody(call) ? call.body : undefined,
       contentLength: lengthOf(call),
       headers: outgoing(call),
@@ -37,8 +37,8 @@ export function createForward({ dispatch, outgoing, redeployed }: ForwardParts):
     const { deploys } = matched.target
     const known =
       deploys === undefined
-        ? delivered
-        : deployed(delivered, matched, () => redeployed(matched.route.pool, deploys))
+        ? pending
+        : deployed(pending, matched, () => redeployed(matched.route.pool, deploys))
     return after(known, ({ reply }) => ({
       reply,
       outcome: { kind: 'bypass', reason, status: reply.status },
@@ -48,16 +48,16 @@ export function createForward({ dispatch, outgoing, redeployed }: ForwardParts):
 
 /** A refusal has changed nothing; a failure may have occurred after the change. */
 async function deployed(
-  delivered: Awaitable<UpstreamResponse>,
+  pending: Awaitable<UpstreamResponse>,
   { protocol }: Matched,
   redeployed: () => Promise<void>,
 ): Promise<UpstreamResponse> {
   let isRefused = false
   try {
-    const come = await delivered
-    const { kind, about } = verdictOf(protocol, come.reply)
+    const response = await pending
+    const { kind, about } = verdictOf(protocol, response.reply)
     isRefused = kind === 'refused' || about === 'caller'
-    return come
+    return response
   } finally {
     if (!isRefused) await redeployed()
   }

@@ -13,14 +13,14 @@ export function isPure({ route, target }: Matched): boolean {
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
 
 /** The method of a call, and how often it was retried. */
-export interface Tried {
+export interface RetryState {
   readonly method: string
   /** Counts from 0. */
   readonly turn: number
 }
 
 /** Whether another attempt may give a better result and harms nobody. */
-export function repeatable(result: AttemptResult, matched: Matched, { method, turn }: Tried): boolean {
+export function repeatable(result: AttemptResult, matched: Matched, { method, turn }: RetryState): boolean {
   if ('failure' in result) {
     const { fault, detail } = result.failure
     if (fault.retry !== 'other') return false
@@ -36,8 +36,8 @@ export function repeatable(result: AttemptResult, matched: Matched, { method, tu
 /** How long the backend asks for no calls, in milliseconds (RFC 9110, section 10.2.3); undefined: it does not ask. */
 export function retryAfterMs(result: AttemptResult, { protocol }: Matched): number | undefined {
   if ('failure' in result) return undefined
-  const { retry, retryAfterMs: told } = verdictOf(protocol, result.reply)
-  if (told !== undefined || retry !== 'elsewhere') return told
+  const { retry, retryAfterMs: stated } = verdictOf(protocol, result.reply)
+  if (stated !== undefined || retry !== 'elsewhere') return stated
   const value = header(result.reply.headers, 'retry-after')
   if (value === undefined) return undefined
   if (/^\d{1,6}$/.test(value)) return Number(value) * 1000

@@ -36,8 +36,4 @@ export interface UpstreamResponse {
 export type AttemptResult = UpstreamResponse | { readonly failure: GatewayError }
 
 /** Settles with an answer of a backend, whatever its status; fails with a GatewayError. */
-export type Dispatch = (
-  call: Call,
-  matched: Matched,
-  shipment: UpstreamRequest,
-) => Awaitable<UpstreamResponse>
+export type Dispatch = (call: Call, matched: Matched, request: UpstreamRequest) => Awaitable<UpstreamResponse>

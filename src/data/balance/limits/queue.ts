@@ -42,7 +42,7 @@ export type Dropped = 'full' | 'wait' | 'late' | 'shed'
 /** A call in the queue, to be given to `remove` when its caller leaves. */
 export interface QueueEntry<T> {
   readonly item: T
-  readonly cameAt: number
+  readonly arrivedAt: number
   readonly isDated: boolean
   readonly due: number
   readonly priority: number
@@ -51,7 +51,7 @@ export interface QueueEntry<T> {
 }
 
 export type EnqueueResult<T> =
-  | { readonly place: QueueEntry<T> }
+  | { readonly entry: QueueEntry<T> }
   | { readonly refused: Dropped; readonly retryAfterMs: number }
 
 export class WaitQueue<T> {
@@ -82,7 +82,7 @@ export class WaitQueue<T> {
 
   /** When the most urgent call arrived; undefined: none waits. */
   get since(): number | undefined {
-    return this.#oldest.first?.cameAt
+    return this.#oldest.first?.arrivedAt
   }
 
   /** The pressure on the queue, 0 to 1. */
@@ -115,43 +115,43 @@ export class WaitQueue<T> {
       return { refused: 'full', retryAfterMs: wait }
     if (wait > due - now - (isDated ? capacity.medianServiceMs : 0))
       return { refused: 'wait', retryAfterMs: wait }
-    const place = {
+    const entry = {
       item,
-      cameAt: now,
+      arrivedAt: now,
       isDated,
       due,
       priority: waiter.priority ?? 0,
       order: this.#order++,
       at: -1,
     }
-    this.#oldest.push(place)
-    if (!isDated) this.#stack.push(place)
-    return { place }
+    this.#oldest.push(entry)
+    if (!isDated) this.#stack.push(entry)
+    return { entry }
   }
 
   /** Takes the next call to run, dropping those that are late or shed before it. Undefined: none waits. */
   take(now: number, medianServiceMs: number): T | undefined {
-    for (let place = this.#next(); place !== undefined; place = this.#next()) {
-      this.remove(place)
-      const left = place.due - now
-      if (left < (place.isDated ? medianServiceMs : 0)) this.#drop(place.item, 'late')
-      else if (this.#codel.shouldShed(now, now - place.cameAt)) this.#drop(place.item, 'shed')
-      else return place.item
+    for (let entry = this.#next(); entry !== undefined; entry = this.#next()) {
+      this.remove(entry)
+      const left = entry.due - now
+      if (left < (entry.isDated ? medianServiceMs : 0)) this.#drop(entry.item, 'late')
+      else if (this.#codel.shouldShed(now, now - entry.arrivedAt)) this.#drop(entry.item, 'shed')
+      else return entry.item
     }
     this.#codel.empty()
     return undefined
   }
 
   /** Puts a call that could not be served back at its old place. */
-  restore(place: QueueEntry<T>): void {
-    this.#oldest.push(place)
-    if (!place.isDated) this.#stack.push(place)
+  restore(entry: QueueEntry<T>): void {
+    this.#oldest.push(entry)
+    if (!entry.isDated) this.#stack.push(entry)
   }
 
   /** Queues a call that was taken out as late again, with a later deadline and its old time of arrival. */
-  extend(place: QueueEntry<T>, deadline: number): QueueEntry<T> {
-    const longest = place.cameAt + this.#options.maxWaitMs
-    const later = { ...place, isDated: deadline < longest, due: Math.min(deadline, longest), at: -1 }
+  extend(entry: QueueEntry<T>, deadline: number): QueueEntry<T> {
+    const longest = entry.arrivedAt + this.#options.maxWaitMs
+    const later = { ...entry, isDated: deadline < longest, due: Math.min(deadline, longest), at: -1 }
     this.restore(later)
     return later
   }
@@ -159,28 +159,28 @@ export class WaitQueue<T> {
   /** Drops the calls that are due; needed where no backend becomes free. */
   expire(now: number): void {
     for (
-      let place = this.#oldest.first;
-      place !== undefined && place.due <= now;
-      place = this.#oldest.first
+      let entry = this.#oldest.first;
+      entry !== undefined && entry.due <= now;
+      entry = this.#oldest.first
     ) {
-      this.remove(place)
-      this.#drop(place.item, 'late')
+      this.remove(entry)
+      this.#drop(entry.item, 'late')
     }
   }
 
   /** Removes a call whose caller has left; false: it was not waiting any more. */
-  remove(place: QueueEntry<T>): boolean {
-    if (place.at < 0) return false
-    this.#oldest.remove(place)
+  remove(entry: QueueEntry<T>): boolean {
+    if (entry.at < 0) return false
+    this.#oldest.remove(entry)
     this.#trim()
     return true
   }
 
   /** Drops all calls, at shutdown. */
   clear(why: Dropped): void {
-    for (let place = this.#oldest.first; place !== undefined; place = this.#oldest.first) {
-      this.remove(place)
-      this.#drop(place.item, why)
+    for (let entry = this.#oldest.first; entry !== undefined; entry = this.#oldest.first) {
+      this.remove(entry)
+      this.#drop(entry.item, why)
     }
   }
 
@@ -190,8 +190,8 @@ export class WaitQueue<T> {
     this.#trim()
     // A call without a deadline is next: of those of its priority, the newest is served.
     for (let at = this.#stack.length - 1; at >= 0; at--) {
-      const place = this.#stack[at]
-      if (place !== undefined && place.at >= 0 && place.priority === first.priority) return place
+      const entry = this.#stack[at]
+      if (entry !== undefined && entry.at >= 0 && entry.priority === first.priority) return entry
     }
     return first
   }
@@ -201,7 +201,7 @@ export class WaitQueue<T> {
     while (this.#stack.length > 0 && (this.#stack.at(-1)?.at ?? -1) < 0) this.#stack.pop()
     if (this.#stack.length <= 2 * this.depth + 16) return
     let kept = 0
-    for (const place of this.#stack) if (place.at >= 0) this.#stack[kept++] = place
+    for (const entry of this.#stack) if (entry.at >= 0) this.#stack[kept++] = entry
     this.#stack.length = kept
   }
 }

@@ -67,8 +67,8 @@ function unless(usable: readonly Backend[], rules: CandidateRules): readonly Bac
 
 function inZone(usable: readonly Backend[], zone: string | undefined): readonly Backend[] {
   if (zone === undefined) return usable
-  const near = usable.filter((backend) => backend.zone === zone)
-  return near.length > 0 ? near : usable
+  const local = usable.filter((backend) => backend.zone === zone)
+  return local.length > 0 ? local : usable
 }
 
 function slotsOf(backends: readonly Backend[]): Int32Array {

@@ -20,7 +20,7 @@ export class Neighbours {
   }
 
   /** Publishes since when a call waits here (undefined: none does), and how many do. */
-  tell(since: number | undefined, depth: number): void {
+  publish(since: number | undefined, depth: number): void {
     if (this.#column === undefined) return
     const { worker, slots, waiting, queued } = this.#table
     waiting[worker * slots + this.#column] = since ?? 0

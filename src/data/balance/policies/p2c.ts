@@ -14,20 +14,20 @@ export const FULL_SCAN = 8
 
 export function p2c(context: PolicyContext): Policy {
   const { table, random } = context
-  const pair = new TwoChoices(table, random)
+  const choices = new TwoChoices(table, random)
 
   return {
     name: 'p2c',
-    members: (slots) => pair.weigh(slots),
+    members: (slots) => choices.weigh(slots),
     pick(slots, count) {
       if (count <= FULL_SCAN) return leastLoaded(context, slots, count)
-      pair.draw(slots, count)
-      const first = slots[pair.first] ?? 0
-      const second = slots[pair.second] ?? 0
+      choices.draw(slots, count)
+      const first = slots[choices.first] ?? 0
+      const second = slots[choices.second] ?? 0
       const firstLoad = loadOf(table, first)
       const secondLoad = loadOf(table, second)
       // Drawn by weight already: the first draw alone gives each backend its due, the second only corrects bad luck.
-      if (pair.isWeighted) return secondLoad < firstLoad ? second : first
+      if (choices.isWeighted) return secondLoad < firstLoad ? second : first
 
       const firstShare = table.share[first] ?? 1
       const secondShare = table.share[second] ?? 1

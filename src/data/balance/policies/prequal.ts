@@ -35,7 +35,7 @@ class Prequal implements Policy, ProbeSink {
   readonly #coldQuantile: number
   readonly #readings: Readings
   readonly #pool: ProbePool
-  readonly #asking: ProbeScheduler
+  readonly #scheduler: ProbeScheduler
   readonly #fallback: Policy
   readonly #latest: LatestRunning
   readonly #loads: Int32Array
@@ -50,7 +50,7 @@ class Prequal implements Policy, ProbeSink {
     this.#coldQuantile = coldQuantile
     this.#readings = new Readings(context, { ...options, maxAgeMs })
     this.#pool = new ProbePool({ size: poolSize, maxAgeMs })
-    this.#asking = new ProbeScheduler(context.table.slots, options, this)
+    this.#scheduler = new ProbeScheduler(context.table.slots, options, this)
     this.#fallback = p2c(context)
     this.#latest = new LatestRunning(context.table.slots)
     this.#loads = new Int32Array(context.table.slots)
@@ -91,7 +91,7 @@ class Prequal implements Policy, ProbeSink {
   forget(slot: number): void {
     this.#readings.forget(slot)
     this.#latest.remove(slot)
-    this.#asking.forget(slot)
+    this.#scheduler.forget(slot)
   }
 
   #fromAll(slots: Int32Array, count: number, now: number): number {
@@ -104,7 +104,7 @@ class Prequal implements Policy, ProbeSink {
     for (let at = 0; at < count; at++) {
       const slot = slots[at] ?? 0
       const running = this.#loads[at] ?? 0
-      this.#asking.refresh(slot, now)
+      this.#scheduler.refresh(slot, now)
       if (running < fewest) {
         fewest = running
         idlest = slot
@@ -139,7 +139,7 @@ class Prequal implements Policy, ProbeSink {
     // 2.5 probes a call: two, and a third every other time.
     for (let probes = Math.floor(this.#probeRate + this.#context.random()); probes > 0; probes--) {
       const slot = slots[Math.floor(this.#context.random() * count)] ?? 0
-      if (!this.#asking.ask(slot, now)) this.#take(slot, now)
+      if (!this.#scheduler.probe(slot, now)) this.#take(slot, now)
     }
     this.#pool.expire(now)
     const hotAbove = this.#latest.quantile(this.#coldQuantile)

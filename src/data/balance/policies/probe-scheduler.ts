@@ -24,7 +24,7 @@ export class ProbeScheduler {
   readonly #prober: LoadProber | undefined
   readonly #sink: ProbeSink
   readonly #perSecond: number
-  readonly #askedAt: Float64Array
+  readonly #probedAt: Float64Array
   #tokens: number
   #tokensAt = -Infinity
 
@@ -33,28 +33,28 @@ export class ProbeScheduler {
     this.#sink = sink
     this.#perSecond = maxProbesPerSecond
     this.#tokens = maxProbesPerSecond
-    this.#askedAt = new Float64Array(slots).fill(-Infinity)
+    this.#probedAt = new Float64Array(slots).fill(-Infinity)
   }
 
   /** Probes a backend, within the rate. False: there is no prober, and the caller uses the gateway's own readings. */
-  ask(slot: number, now: number): boolean {
+  probe(slot: number, now: number): boolean {
     if (this.#prober === undefined) return false
     const elapsed = this.#tokensAt === -Infinity ? 0 : Math.max(0, now - this.#tokensAt)
     this.#tokens = Math.min(this.#perSecond, this.#tokens + (elapsed * this.#perSecond) / 1_000)
     this.#tokensAt = now
     if (this.#tokens < 1) return true
     this.#tokens--
-    this.#askedAt[slot] = now
+    this.#probedAt[slot] = now
     this.#prober.probe(slot, this.#sink)
     return true
   }
 
   /** Probes a backend whose last probe is long ago. */
   refresh(slot: number, now: number): void {
-    if (this.#prober !== undefined && now - (this.#askedAt[slot] ?? 0) > REFRESH_MS) this.ask(slot, now)
+    if (this.#prober !== undefined && now - (this.#probedAt[slot] ?? 0) > REFRESH_MS) this.probe(slot, now)
   }
 
   forget(slot: number): void {
-    this.#askedAt[slot] = -Infinity
+    this.#probedAt[slot] = -Infinity
   }
 }

@@ -4,10 +4,10 @@ import type { Policy, PolicyContext } from './policy.ts'
 import { TwoChoices } from './two-choices.ts'
 
 export function random(context: PolicyContext): Policy {
-  const lot = new TwoChoices(context.table, context.random)
+  const choices = new TwoChoices(context.table, context.random)
   return {
     name: 'random',
-    members: (slots) => lot.weigh(slots),
-    pick: (slots, count) => slots[lot.one(slots, count)] ?? 0,
+    members: (slots) => choices.weigh(slots),
+    pick: (slots, count) => slots[choices.one(slots, count)] ?? 0,
   }
 }

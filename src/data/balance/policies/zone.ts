@@ -27,9 +27,9 @@ export interface ZoneSituation {
 
 /** Whether calls should stay in the zone from now on. */
 export function isNearEnough({ backends, table, isNear }: ZoneSituation, options: ZoneOptions): boolean {
-  const near = backends.filter(({ zone, state }) => zone === options.name && state !== 'draining')
-  const ready = near.filter(({ state }) => state === 'ready')
-  if (ready.length === 0 || ready.length * 100 < (options.minReadyPercent ?? 50) * near.length) return false
+  const local = backends.filter(({ zone, state }) => zone === options.name && state !== 'draining')
+  const ready = local.filter(({ state }) => state === 'ready')
+  if (ready.length === 0 || ready.length * 100 < (options.minReadyPercent ?? 50) * local.length) return false
   const load = sum(ready, ({ slot }) => loadOf(table, slot))
   const areLimited = ready.every(({ slot }) => (table.limit[slot] ?? 0) > 0)
   const bound = areLimited

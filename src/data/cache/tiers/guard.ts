@@ -7,7 +7,7 @@ import { type Log, silentLog } from '../../../core/log.ts'
 import { type Clock, systemClock } from '../../../lib/clock.ts'
 import { Breaker, type BreakerOutcome, type BreakerState } from './breaker.ts'
 import { type GuardedLeases, guardLeases } from './guarded-leases.ts'
-import { createGather, type LookupBatcher } from './lookup-batcher.ts'
+import { createLookupBatcher, type LookupBatcher } from './lookup-batcher.ts'
 import { isLate, Late } from './remote.ts'
 import { type Hints, isAway, type Tier, Unfit, Unwritable } from './tier.ts'
 import type { TierObserver, TierOp, TierOutcome } from './tier-observer.ts'
@@ -48,7 +48,7 @@ export interface GuardedTier {
   /** The values found; undefined for the other keys, and for all where the tier failed. `budgetMs` shortens the deadline. */
   getMany(digests: readonly Digest[], budgetMs?: number): Promise<(Uint8Array | undefined)[]>
   /** The same for one key, without a promise: `done` is called later, in time, whatever the tier does. */
-  seek(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void
+  getOne(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void
   /** False: not stored. */
   set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<boolean>
   delete(digest: Digest): Promise<boolean>
@@ -69,7 +69,7 @@ interface GuardedCall<T> {
   readonly ms: number
   readonly run: () => Promise<T>
   /** The outcome that the observer gets for a value. */
-  readonly told?: (value: T) => TierOutcome
+  readonly outcomeOf?: (value: T) => TierOutcome
 }
 
 /** The most keys of one operation; more keys make several operations. */
@@ -107,7 +107,7 @@ class Guard implements GuardedTier {
   readonly #stalled: (now: number) => number
   readonly #reads: Breaker
   readonly #writes: Breaker
-  readonly #gather: LookupBatcher<Digest, Uint8Array | undefined>
+  readonly #batcher: LookupBatcher<Digest, Uint8Array | undefined>
   #wasConnected: boolean
   #wasRefused: string | undefined
   #lastError = ''
@@ -128,7 +128,7 @@ class Guard implements GuardedTier {
     this.#stalled = options.stalled ?? (() => 0)
     this.#reads = this.#breaker('reads', random)
     this.#writes = this.#breaker('writes', random)
-    this.#gather = this.#gathering(this.readTimeout)
+    this.#batcher = this.#newBatcher(this.readTimeout)
     if (tier.hints) this.hints = tier.hints
     if (tier.leases) {
       this.leases = guardLeases(tier.leases, {
@@ -173,20 +173,20 @@ class Guard implements GuardedTier {
   }
 
   getMany(digests: readonly Digest[], budgetMs = this.readTimeout): Promise<(Uint8Array | undefined)[]> {
-    return this.#gatherFor(budgetMs).many(digests)
+    return this.#batcherFor(budgetMs).many(digests)
   }
 
-  seek(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void {
-    this.#gatherFor(budgetMs).one(digest, done)
+  getOne(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void {
+    this.#batcherFor(budgetMs).one(digest, done)
   }
 
   /** Lookups of one turn are batched under one deadline; a lookup with less time is sent alone. */
-  #gatherFor(budgetMs: number): LookupBatcher<Digest, Uint8Array | undefined> {
-    return budgetMs > this.readTimeout - ALIKE_MS ? this.#gather : this.#gathering(budgetMs)
+  #batcherFor(budgetMs: number): LookupBatcher<Digest, Uint8Array | undefined> {
+    return budgetMs > this.readTimeout - ALIKE_MS ? this.#batcher : this.#newBatcher(budgetMs)
   }
 
-  #gathering(ms: number): LookupBatcher<Digest, Uint8Array | undefined> {
-    return createGather({ max: MAX_KEYS, fetch: (digests) => this.#getMany(digests, ms) })
+  #newBatcher(ms: number): LookupBatcher<Digest, Uint8Array | undefined> {
+    return createLookupBatcher({ max: MAX_KEYS, fetch: (digests) => this.#getMany(digests, ms) })
   }
 
   async #getMany(digests: readonly Digest[], ms: number): Promise<(Uint8Array | undefined)[]> {
@@ -194,7 +194,7 @@ class Guard implements GuardedTier {
       op: 'get',
       ms,
       run: async () => fitting(await this.#tier.getMany(digests), digests.length),
-      told: (values) => (values.some((value) => value) ? 'hit' : 'miss'),
+      outcomeOf: (values) => (values.some((value) => value) ? 'hit' : 'miss'),
     })
     return found?.value ?? digests.map(() => undefined)
   }
@@ -241,7 +241,7 @@ class Guard implements GuardedTier {
     return (await this.#attempt({ op, ms: this.#writeTimeout, run })) !== undefined
   }
 
-  async #attempt<T>({ op, ms, run, told }: GuardedCall<T>): Promise<{ readonly value: T } | undefined> {
+  async #attempt<T>({ op, ms, run, outcomeOf }: GuardedCall<T>): Promise<{ readonly value: T } | undefined> {
     const breaker = READS.has(op) ? this.#reads : this.#writes
     // A lost connection is noticed at no cost, so the breaker does not count it: the tier is back as soon as it reconnects.
     const ticket = this.#isConnected() ? breaker.admit() : undefined
@@ -258,7 +258,7 @@ class Guard implements GuardedTier {
       // Time during which this thread was stalled does not count: the answer may have waited in the socket.
       const took = end - start - (this.#stalled(end) - stalled)
       breaker.record(ticket, IN_TIME.has(op) && took > full * SLOW ? 'slow' : 'ok')
-      this.#observer?.tier(this.name, op, told?.(value) ?? 'ok', end - start)
+      this.#observer?.tier(this.name, op, outcomeOf?.(value) ?? 'ok', end - start)
       return { value }
     } catch (error) {
       const end = this.#clock.now()

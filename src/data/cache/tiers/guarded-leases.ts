@@ -28,7 +28,7 @@ export type LeaseAttempt = <T>(attempt: {
   readonly op: LeaseOp | 'set'
   readonly ms: number
   readonly run: () => Promise<T>
-  readonly told?: (value: T) => 'hit' | 'miss'
+  readonly outcomeOf?: (value: T) => 'hit' | 'miss'
 }) => Promise<{ readonly value: T } | undefined>
 
 export function guardLeases(
@@ -44,13 +44,13 @@ export function guardLeases(
   return {
     readTimeout,
     async acquire(wants, token, { ttlMs, budgetMs = readTimeout }) {
-      const answered = await attempt({
+      const acquired = await attempt({
         op: 'acquire',
         ms: Math.min(budgetMs, readTimeout),
         run: async () => fitting(await tier.acquire(wants, token, ttlMs), wants.length),
-        told: (answers) => (answers.some(({ kind }) => kind === 'value') ? 'hit' : 'miss'),
+        outcomeOf: (answers) => (answers.some(({ kind }) => kind === 'value') ? 'hit' : 'miss'),
       })
-      return answered?.value ?? wants.map(() => ({ kind: 'none' }))
+      return acquired?.value ?? wants.map(() => ({ kind: 'none' }))
     },
     async renew(digests, token, ttlMs) {
       const run = async () => fitting(await tier.renew(digests, token, ttlMs), digests.length)

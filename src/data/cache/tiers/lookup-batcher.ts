@@ -19,50 +19,50 @@ export interface LookupBatcher<K, V> {
 
 interface Turn<K, V> {
   /** The index of each key; equal keys share one. */
-  readonly places: Map<K, number>
-  /** The callbacks of this turn, and for each the index of its key. */
-  readonly takes: Take<V>[]
+  readonly indexes: Map<K, number>
+  /** The listeners of this turn, and for each the index of its key. */
+  readonly listeners: LookupListener<V>[]
   readonly wanted: number[]
 }
 
 /** Gets the value; or undefined and the error where the round trip failed. */
-type Take<V> = (value: V | undefined, error?: Error) => void
+type LookupListener<V> = (value: V | undefined, error?: Error) => void
 
-export function createGather<K, V>({ max, fetch }: LookupBatcherOptions<K, V>): LookupBatcher<K, V> {
+export function createLookupBatcher<K, V>({ max, fetch }: LookupBatcherOptions<K, V>): LookupBatcher<K, V> {
   let turn: Turn<K, V> | undefined
 
-  function wait(key: K, take: Take<V>): void {
+  function wait(key: K, listener: LookupListener<V>): void {
     if (!turn) {
-      turn = { places: new Map(), takes: [], wanted: [] }
+      turn = { indexes: new Map(), listeners: [], wanted: [] }
       setImmediate(send)
     }
-    const { places, takes, wanted } = turn
-    let place = places.get(key)
-    if (place === undefined) {
-      place = places.size
-      places.set(key, place)
+    const { indexes, listeners, wanted } = turn
+    let index = indexes.get(key)
+    if (index === undefined) {
+      index = indexes.size
+      indexes.set(key, index)
     }
-    takes.push(take)
-    wanted.push(place)
+    listeners.push(listener)
+    wanted.push(index)
   }
 
   function send(): void {
-    const { places, takes, wanted } = turn as Turn<K, V>
+    const { indexes, listeners, wanted } = turn as Turn<K, V>
     turn = undefined
-    const keys = [...places.keys()]
+    const keys = [...indexes.keys()]
     for (let from = 0; from < keys.length; from += max) {
       const to = Math.min(from + max, keys.length)
-      const each = (run: (take: Take<V>, place: number) => void) => {
-        takes.forEach((take, i) => {
-          const place = wanted[i] as number
-          if (place >= from && place < to) run(take, place - from)
+      const each = (run: (listener: LookupListener<V>, index: number) => void) => {
+        listeners.forEach((listener, i) => {
+          const index = wanted[i] as number
+          if (index >= from && index < to) run(listener, index - from)
         })
       }
       fetch(to - from === keys.length ? keys : keys.slice(from, to)).then(
-        (values) => each((take, place) => take(values[place])),
+        (values) => each((listener, index) => listener(values[index])),
         (error: unknown) => {
           const failure = error instanceof Error ? error : new Error(String(error))
-          each((take) => take(undefined, failure))
+          each((listener) => listener(undefined, failure))
         },
       )
     }

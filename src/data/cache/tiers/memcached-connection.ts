@@ -106,14 +106,14 @@ class GuardedServer extends Server {
   }
 
   override write(request: Buffer): void {
-    this.#judge.asked(request)
+    this.#judge.requested(request)
     this.#cork()
     super.write(request)
   }
 
   /** memjs authenticates with these where the environment holds a user and a password. */
   override writeSASL(request: Buffer): void {
-    this.#judge.asked(request)
+    this.#judge.requested(request)
     super.writeSASL(request)
   }
 

@@ -26,7 +26,7 @@ export class MemcachedJudge {
     this.#maxBytes = Math.max(ANSWER_BYTES, maxBytes)
   }
 
-  asked(request: Buffer): void {
+  requested(request: Buffer): void {
     this.#waiting.set(request.readUInt32BE(12), request[1] as number)
   }
 

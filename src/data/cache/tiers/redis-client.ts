@@ -35,7 +35,7 @@ export interface RedisClient {
 }
 
 /** Drops or renews the connection where a reply calls for it. */
-export function heed(link: ReconnectingConnection<SendCommands>, reply: RedisReply): void {
+export function onReply(link: ReconnectingConnection<SendCommands>, reply: RedisReply): void {
   if (!(reply instanceof RespError)) return
   if (isIdle(reply)) link.drop(`it cannot serve now (${reply.code})`)
   // After a failover the name may resolve to the new primary already; this connection stays with the old one.
@@ -64,9 +64,9 @@ export function singleClient(link: ReconnectingConnection<SendCommands>): RedisC
     async run({ commands, ...operation }) {
       const replies = await link.run({
         ...operation,
-        start: (ask) => ask(commands),
+        start: (send) => send(commands),
       })
-      for (const reply of replies) heed(link, reply)
+      for (const reply of replies) onReply(link, reply)
       return replies
     },
     close: () => link.close(),

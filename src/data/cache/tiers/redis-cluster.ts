@@ -5,7 +5,7 @@
  */
 import type { HostPort } from '../../../core/addresses.ts'
 import type { ReconnectingConnection } from './reconnecting-connection.ts'
-import { heed, type RedisClient, type RedisCommand, type RedisOperation } from './redis-client.ts'
+import { onReply, type RedisClient, type RedisCommand, type RedisOperation } from './redis-client.ts'
 import { type SendCommands, slotOf } from './redis-connection.ts'
 import { type EncodedCommand, type RedisReply, RespError } from './redis-reply.ts'
 import { nameOf, readRedirection, readSlots, type SlotMap } from './redis-slots.ts'
@@ -101,7 +101,7 @@ export class ClusterClient implements RedisClient {
     await Promise.all(
       [...shares].map(async ([owner, places]) => {
         const share = places.map((place) => commands[place] as RedisCommand)
-        const answers = await this.#ask(owner, { ...operation, commands: share })
+        const answers = await this.#send(owner, { ...operation, commands: share })
         await Promise.all(
           places.map(async (place, i) => {
             replies[place] = await this.#follow(answers[i] as RedisReply, owner, {
@@ -122,7 +122,7 @@ export class ClusterClient implements RedisClient {
   }
 
   /** Never rejects: where a node does not answer, each of its commands gets an error as reply. */
-  async #ask(
+  async #send(
     owner: string,
     { commands, ...operation }: RedisOperation,
     isAsking = false,
@@ -131,11 +131,11 @@ export class ClusterClient implements RedisClient {
     try {
       if (!link) throw new Away('the node has left')
       // ASKING holds for the one command behind it.
-      const questions = isAsking ? [ASKING, ...commands] : commands
-      const answers = await link.run({ ...operation, start: (ask) => ask(questions) })
+      const sent = isAsking ? [ASKING, ...commands] : commands
+      const answers = await link.run({ ...operation, start: (send) => send(sent) })
       const replies = isAsking ? answers.slice(1) : answers
       for (const reply of replies) {
-        heed(link, reply)
+        onReply(link, reply)
         if (reply instanceof RespError && /^CLUSTERDOWN|^READONLY/.test(reply.message)) this.#hurry()
       }
       return replies
@@ -155,12 +155,12 @@ export class ClusterClient implements RedisClient {
       if (!(reply instanceof RespError) || !/^(?:MOVED|ASK) /.test(reply.message)) return reply
       const isAsking = reply.code === 'ASK'
       if (!isAsking) this.#hurry()
-      const asked = this.#addresses.get(at) ?? this.#options.seed
-      const to = readRedirection(reply.message, asked)
+      const answering = this.#addresses.get(at) ?? this.#options.seed
+      const to = readRedirection(reply.message, answering)
       // An unknown node is connected to with the next map.
       if (!to || !this.#nodes.has(nameOf(to))) return reply
       at = nameOf(to)
-      reply = (await this.#ask(at, operation, isAsking))[0] as RedisReply
+      reply = (await this.#send(at, operation, isAsking))[0] as RedisReply
     }
     return reply
   }
@@ -206,7 +206,7 @@ export class ClusterClient implements RedisClient {
         const [slots, info] = await link.run({
           what: 'CLUSTER SLOTS',
           ms,
-          start: (ask) => ask([CLUSTER_SLOTS, CLUSTER_INFO]),
+          start: (send) => send([CLUSTER_SLOTS, CLUSTER_INFO]),
         })
         const map = readSlots(slots as RedisReply, this.#addresses.get(name) as HostPort)
         if (!map || map.nodes.size === 0) down = 'no node has any slot'

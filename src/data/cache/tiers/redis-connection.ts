@@ -14,13 +14,13 @@ import { type RespBounds, RespJudge } from './resp-judge.ts'
 import { guardSocket } from './socket-guard.ts'
 
 /** Sends all commands in one write; the replies, errors among them, are in their order. Rejects where one has no reply. */
-export type SendCommands = (questions: readonly EncodedCommand[]) => Promise<readonly RedisReply[]>
+export type SendCommands = (commands: readonly EncodedCommand[]) => Promise<readonly RedisReply[]>
 
 export interface RedisConnectionOptions extends RespBounds {
   /** Undefined: plain TCP. */
   readonly tls?: tls.ConnectionOptions | undefined
   /** For a connection that subscribes: called for each message. */
-  readonly heard?: (() => void) | undefined
+  readonly onMessage?: (() => void) | undefined
 }
 
 const KEEP_ALIVE_MS = 30_000
@@ -45,20 +45,20 @@ export function connectRedis(
   socket.once('connect', () => events.met())
   const client = clientOver(socket)
   client.on('error', () => over(new Error('it does not answer as a Redis does')))
-  if (options.heard) client.on('message', options.heard)
+  if (options.onMessage) client.on('message', options.onMessage)
   const failed = (error: unknown): RespError => {
     if (error instanceof Error && error instanceof ReplyError) return new RespError(error.message)
     // oxlint-disable-next-line preserve-caught-error -- it may hold the command
     throw ended ?? new Error('it could not be asked')
   }
-  const one = (question: EncodedCommand) =>
-    (client.sendCommand(commandOf(question)) as Promise<RedisReply>).catch(failed)
+  const one = (command: EncodedCommand) =>
+    (client.sendCommand(commandOf(command)) as Promise<RedisReply>).catch(failed)
   return {
-    client(questions) {
+    client(commands) {
       // ioredis writes each command by itself.
-      if (questions.length > 1) socket.cork()
-      const replies = questions.map(one)
-      if (questions.length > 1) socket.uncork()
+      if (commands.length > 1) socket.cork()
+      const replies = commands.map(one)
+      if (commands.length > 1) socket.uncork()
       return Promise.all(replies)
     },
     opened: new Promise((resolve) => {

@@ -23,11 +23,11 @@ export interface NodeOptions {
   /** Commands sent first, to check that all that the tier needs later is allowed; they change nothing. */
   readonly trial: readonly ConnectionCheck[]
   /** For a connection that subscribes: called for each message. */
-  readonly heard?: () => void
+  readonly onMessage?: () => void
 }
 
 export interface ConnectionCheck {
-  readonly ask: Args
+  readonly args: Args
   /** Whether the reply is right for the command; errors are judged before. Left out: any reply is. */
   readonly fits?: (reply: RedisReply) => boolean
 }
@@ -37,25 +37,25 @@ export function openNode({
   cluster,
   trial,
   maxBytes,
-  heard,
+  onMessage,
   ...options
 }: NodeOptions): ReconnectingConnection<SendCommands> {
   const opening: ConnectionCheck[] = []
   const { user, password, database, isSecure } = target
   if (password !== '' || user !== '')
-    opening.push({ ask: ['AUTH', ...(user === '' ? [] : [user]), password], fits: isOk })
-  if (database !== 0) opening.push({ ask: ['SELECT', `${database}`], fits: isOk })
+    opening.push({ args: ['AUTH', ...(user === '' ? [] : [user]), password], fits: isOk })
+  if (database !== 0) opening.push({ args: ['SELECT', `${database}`], fits: isOk })
   const all = [...opening, ...trial]
   return new ReconnectingConnection<SendCommands>({
     ...options,
     open: (address, events) => {
       const secure = isSecure ? secured(address, target.address.host) : undefined
-      const bounds = { maxBytes, isSubscriber: heard !== undefined }
-      return connectRedis(address, { ...bounds, tls: secure, heard }, events)
+      const bounds = { maxBytes, isSubscriber: onMessage !== undefined }
+      return connectRedis(address, { ...bounds, tls: secure, onMessage }, events)
     },
-    async greet(ask) {
+    async greet(send) {
       // All commands go out at once; the first that is refused tells why.
-      const replies = await ask(all.map((each) => ({ args: each.ask })))
+      const replies = await send(all.map((each) => ({ args: each.args })))
       replies.forEach((reply, i) => {
         if (!cluster || !isElsewhere(reply)) judge(reply, all[i] as ConnectionCheck, i < opening.length)
       })

@@ -46,17 +46,17 @@ function trialOf(prefix: string, cluster: boolean): readonly ConnectionCheck[] {
   // Without a cluster the two keys are of two slots, so that a node of a cluster reveals itself; in a cluster, of one slot.
   const other = cluster ? `${key}:2` : `${prefix}{trial2}`
   const trial: ConnectionCheck[] = [
-    { ask: ['MGET', key, other], fits: isPair },
-    { ask: ['GET', key] },
+    { args: ['MGET', key, other], fits: isPair },
+    { args: ['GET', key] },
     // XX: only where the key exists, which it does not.
-    { ask: ['SET', key, '', 'XX', 'PX', '1'] },
-    { ask: ['DEL', key] },
-    { ask: ['EVAL', 'return 0', '1', key] },
-    { ask: ['EVALSHA', '0'.repeat(40), '1', key] },
+    { args: ['SET', key, '', 'XX', 'PX', '1'] },
+    { args: ['DEL', key] },
+    { args: ['EVAL', 'return 0', '1', key] },
+    { args: ['EVALSHA', '0'.repeat(40), '1', key] },
     // A gateway that receives it polls the facts once more, and finds no change.
-    { ask: ['PUBLISH', `${prefix}hints`, 'trial'] },
+    { args: ['PUBLISH', `${prefix}hints`, 'trial'] },
   ]
-  if (cluster) trial.push({ ask: ['CLUSTER', 'SLOTS'], fits: Array.isArray })
+  if (cluster) trial.push({ args: ['CLUSTER', 'SLOTS'], fits: Array.isArray })
   return trial
 }
 

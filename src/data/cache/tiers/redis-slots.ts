@@ -13,7 +13,7 @@ export interface SlotMap {
 }
 
 /** Parses the reply to CLUSTER SLOTS of the node at `asked`; undefined where it is none. */
-export function readSlots(reply: RedisReply, asked: HostPort): SlotMap | undefined {
+export function readSlots(reply: RedisReply, answering: HostPort): SlotMap | undefined {
   if (!Array.isArray(reply)) return undefined
   const owners = new Array<string | undefined>(SLOTS).fill(undefined)
   const nodes = new Map<string, HostPort>()
@@ -22,7 +22,7 @@ export function readSlots(reply: RedisReply, asked: HostPort): SlotMap | undefin
     const [from, to, primary] = range as readonly RedisReply[]
     if (!isSlot(from) || !isSlot(to) || to < from || !Array.isArray(primary)) return undefined
     const [host, port] = primary as readonly RedisReply[]
-    const address = addressOf(host, port, asked)
+    const address = addressOf(host, port, answering)
     // A node that does not know its own address yet.
     if (!address) continue
     const name = nameOf(address)
@@ -34,9 +34,9 @@ export function readSlots(reply: RedisReply, asked: HostPort): SlotMap | undefin
 }
 
 /** Parses a redirection, `MOVED 3999 host:port` or `ASK …`, to the node it points to. */
-export function readRedirection(message: string, asked: HostPort): HostPort | undefined {
+export function readRedirection(message: string, answering: HostPort): HostPort | undefined {
   const [, host, port] = /^(?:MOVED|ASK) \d{1,5} (\S{0,253}):(\d{1,5})$/.exec(message) ?? []
-  return port === undefined ? undefined : addressOf(Buffer.from(host ?? ''), Number(port), asked)
+  return port === undefined ? undefined : addressOf(Buffer.from(host ?? ''), Number(port), answering)
 }
 
 export function nameOf({ host, port }: HostPort): string {
@@ -47,12 +47,12 @@ export function nameOf({ host, port }: HostPort): string {
 function addressOf(
   host: RedisReply | undefined,
   port: RedisReply | undefined,
-  asked: HostPort,
+  answering: HostPort,
 ): HostPort | undefined {
   const text = host === null ? '' : Buffer.isBuffer(host) ? host.toString('latin1') : undefined
   const isPort = typeof port === 'number' && port >= 1 && port <= 65_535
   if (text === undefined || !isPort || !/^[A-Za-z0-9._:-]{0,253}$/.test(text)) return undefined
-  return { host: text === '' ? asked.host : text, port }
+  return { host: text === '' ? answering.host : text, port }
 }
 
 function isSlot(value: RedisReply | undefined): value is number {

@@ -187,7 +187,7 @@ class RedisTier implements Tier {
       maxBytes: 1024,
       trial: [
         {
-          ask: ['SUBSCRIBE', this.#channel],
+          args: ['SUBSCRIBE', this.#channel],
           fits: (channels) => {
             // Messages sent while nobody was subscribed are lost, so the facts are polled.
             if (channels === 1) setImmediate(run)
@@ -195,7 +195,7 @@ class RedisTier implements Tier {
           },
         },
       ],
-      heard: run,
+      onMessage: run,
     })
   }
 

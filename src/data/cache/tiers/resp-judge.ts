@@ -54,7 +54,7 @@ export class RespJudge implements Judge {
     this.#isSubscriber = isSubscriber
   }
 
-  asked(): void {
+  requested(): void {
     this.#waiting++
   }
 

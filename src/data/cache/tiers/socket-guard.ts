@@ -14,7 +14,7 @@ export class Garbled extends Error {
 
 export interface Judge {
   /** A command was written. */
-  asked(): void
+  requested(): void
   /** Bytes have arrived; throws Garbled. */
   read(chunk: Buffer): void
 }
@@ -35,7 +35,7 @@ export function guardSocket(socket: Socket, judge: Judge): void {
   }
   const write = socket.write.bind(socket) as (...values: unknown[]) => boolean
   socket.write = (...values: unknown[]) => {
-    judge.asked()
+    judge.requested()
     return write(...values)
   }
 }

@@ -17,7 +17,7 @@ export interface Write {
 export interface Leasehold {
   readonly token: string
   /** Called where the value was not written: nobody need wait for it any longer. */
-  readonly lost: () => void
+  readonly onUnwritten: () => void
 }
 
 export interface WriteQueueOptions {
@@ -63,7 +63,7 @@ export class WriteQueue {
     if (isLong || !this.#tier.takes(write.digest, write.bytes.length)) {
       if (isLong) this.dropped++
       else this.failed++
-      write.lease?.lost()
+      write.lease?.onUnwritten()
       return false
     }
     this.#waiting.set(write.digest, write)
@@ -72,7 +72,7 @@ export class WriteQueue {
       const oldest = this.#take()
       if (!oldest) break
       this.dropped++
-      oldest.lease?.lost()
+      oldest.lease?.onUnwritten()
     }
     this.#schedule()
     return true
@@ -80,7 +80,7 @@ export class WriteQueue {
 
   /** Drops a queued write: it must not bring back what is removed. */
   forget(digest: Digest): void {
-    this.#remove(digest)?.lease?.lost()
+    this.#remove(digest)?.lease?.onUnwritten()
   }
 
   /** Resolves when nothing is queued and nothing under way. */
@@ -119,7 +119,7 @@ export class WriteQueue {
   async #send(write: Write): Promise<void> {
     this.#underWay++
     const stored = await this.#write(write)
-    if (!stored) write.lease?.lost()
+    if (!stored) write.lease?.onUnwritten()
     this.#underWay--
     if (stored) this.stored++
     else this.failed++
