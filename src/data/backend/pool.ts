@@ -121,7 +121,7 @@ export class BackendPool {
   }
 
   /** Another worker has left a place to a call that waits here. */
-  heard(): void {
+  onBell(): void {
     if (this.#waiting.depth > 0) this.#serveQueue()
   }
 

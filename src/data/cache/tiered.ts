@@ -39,7 +39,7 @@ export interface Tiered {
   /** From the shared tiers, in the digests' order. Adds at most the largest readTimeout and 10 ms. */
   lookup(digests: readonly Digest[]): Promise<(CacheHit | undefined)[]>
   /** The same for one key, without a promise; `done` must not throw. */
-  seek(digest: Digest, done: (found: CacheHit | undefined) => void): void
+  lookupOne(digest: Digest, done: (found: CacheHit | undefined) => void): void
   /** False: stored nowhere. True: memory has it, or a tier that takes writes now has it in its queue. */
   store(entry: Entry, options?: StoreOptions): boolean
   /** The leases of the first shared tier that offers them. */
@@ -154,7 +154,7 @@ class TieredCache implements Tiered {
     return found.map((each) => (each && this.#lives(each.entry) ? each : undefined))
   }
 
-  seek(digest: Digest, done: (found: CacheHit | undefined) => void): void {
+  lookupOne(digest: Digest, done: (found: CacheHit | undefined) => void): void {
     // A single tier has all the time there is.
     const deadline = this.#tierStates.length > 1 ? this.#clock.now() + this.#budgetMs : undefined
     this.#lookupFrom(0, { digest, mark: this.#fence.mark(), deadline, done })

@@ -6,7 +6,11 @@ import { type Freshness, judge } from '../cache/freshness.ts'
 import type { RouteCache } from '../route/routes.ts'
 import { answerTo } from './conditions.ts'
 import { staleWindows } from './keep.ts'
-import { NOTHING_SAID, type ResponseDirectives, saidBy } from './response-directives.ts'
+import {
+  NO_RESPONSE_DIRECTIVES,
+  type ResponseDirectives,
+  readResponseDirectives,
+} from './response-directives.ts'
 import type { HttpLookup, StoredVariant } from './variant-store.ts'
 
 /** The backend's directives, where the route follows them. */
@@ -15,7 +19,7 @@ export function directivesOf(
   { heedBackend }: RouteCache,
   now: number,
 ): ResponseDirectives {
-  return heedBackend ? saidBy(headers, now) : NOTHING_SAID
+  return heedBackend ? readResponseDirectives(headers, now) : NO_RESPONSE_DIRECTIVES
 }
 
 /** As `judge`, but by the entry's own fields. `now`: wall milliseconds. */

@@ -31,7 +31,7 @@ export interface ResponseDirectives {
   readonly mustUnderstand: boolean
 }
 
-export const NOTHING_SAID: ResponseDirectives = {
+export const NO_RESPONSE_DIRECTIVES: ResponseDirectives = {
   forbids: undefined,
   noCache: false,
   mustRevalidate: false,
@@ -49,14 +49,14 @@ export const NOTHING_SAID: ResponseDirectives = {
 const NAMES = new Set(['cache-control', 'cdn-cache-control', 'expires', 'age', 'pragma'])
 
 /** The same object for all heads without directives. `wallNow`: about when the answer arrived. */
-export function saidBy(headers: RawPairs, wallNow: number): ResponseDirectives {
+export function readResponseDirectives(headers: RawPairs, wallNow: number): ResponseDirectives {
   for (let i = 0; i < headers.length; i += 2) {
     const { length } = headers[i] as string
     // Most names are excluded by their length.
     if (length !== 3 && length !== 6 && length !== 7 && length !== 13 && length !== 17) continue
     if (NAMES.has((headers[i] as string).toLowerCase())) return read(headers, wallNow)
   }
-  return NOTHING_SAID
+  return NO_RESPONSE_DIRECTIVES
 }
 
 function read(headers: RawPairs, wallNow: number): ResponseDirectives {
@@ -132,19 +132,19 @@ export function statedLifetime(
  * The age on arrival (RFC 9111, section 4.2.3). Clocks are compared only where the backend states a lifetime: a backend whose
  * clock is slow, and which states none, is no reason to store nothing.
  */
-export function initialAge(said: ResponseDirectives, { at, delayMs }: Arrival): number {
-  if (said === NOTHING_SAID) return 0
-  const isStated = said.maxAgeMs !== undefined || said.expiresAt !== undefined
+export function initialAge(response: ResponseDirectives, { at, delayMs }: Arrival): number {
+  if (response === NO_RESPONSE_DIRECTIVES) return 0
+  const isStated = response.maxAgeMs !== undefined || response.expiresAt !== undefined
   // In whole seconds, as Date is.
-  const apparent = said.date === undefined || !isStated ? 0 : Math.floor(at / 1000) * 1000 - said.date
-  return Math.max(apparent, said.ageMs + delayMs)
+  const apparent = response.date === undefined || !isStated ? 0 : Math.floor(at / 1000) * 1000 - response.date
+  return Math.max(apparent, response.ageMs + delayMs)
 }
 
 /** Whether it was still fresh on arrival. */
-export function isFresh(said: ResponseDirectives, arrival: Arrival): boolean {
-  if (said === NOTHING_SAID) return true
-  const stated = statedLifetime(said, arrival)
-  return stated === undefined || stated > initialAge(said, arrival)
+export function isFresh(response: ResponseDirectives, arrival: Arrival): boolean {
+  if (response === NO_RESPONSE_DIRECTIVES) return true
+  const stated = statedLifetime(response, arrival)
+  return stated === undefined || stated > initialAge(response, arrival)
 }
 
 /** The lifetime of an entry; milliseconds. */
@@ -156,9 +156,9 @@ export interface Life {
 }
 
 /** The lifetime of an answer that is stored for `ttlMs` at most, and for that long where the backend does not say. */
-export function lifeOf(said: ResponseDirectives, arrival: Arrival, ttlMs: number): Life {
-  const age = initialAge(said, arrival)
-  const stated = said.noCache ? 0 : statedLifetime(said, arrival)
+export function lifeOf(response: ResponseDirectives, arrival: Arrival, ttlMs: number): Life {
+  const age = initialAge(response, arrival)
+  const stated = response.noCache ? 0 : statedLifetime(response, arrival)
   const createdAt = arrival.at - age
   // The stated lifetime counts from when the answer was made, the route's bound from its arrival.
   return { createdAt, ttlMs: stated === undefined ? ttlMs : Math.min(stated, age + ttlMs) }

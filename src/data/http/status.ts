@@ -38,7 +38,7 @@ export function age(outcome: Outcome): number | undefined {
 }
 
 /** Cache-Status and Age. */
-export function toldFields(outcome: Outcome): RawPairs {
+export function cacheFields(outcome: Outcome): RawPairs {
   const status = cacheStatus(outcome)
   const seconds = age(outcome)
   if (status === undefined) return NONE

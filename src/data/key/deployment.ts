@@ -50,7 +50,7 @@ export interface DeploymentsOptions {
   /** Called whenever a token has changed. */
   readonly changed: () => void
   /** Called with each model's new state, undefined for one that is forgotten, so that workers can keep copies. */
-  readonly told?: (pool: string, model: string, state: DeploymentState | undefined) => void
+  readonly onState?: (pool: string, model: string, state: DeploymentState | undefined) => void
   /** Called for a model without evidence when a call first names it. */
   readonly unknown?: (pool: string, model: string) => void
 }
@@ -120,7 +120,7 @@ export class Deployments {
   }
 
   /** Notes that calls at other workers name these models. */
-  heardOf(pool: string, models: readonly string[]): void {
+  noteUsed(pool: string, models: readonly string[]): void {
     for (const model of models) {
       const known = this.#pools.get(pool)?.get(model)
       if (known) known.isUsed = true
@@ -169,10 +169,10 @@ export class Deployments {
   }
 
   /** Takes evidence of what is deployed. True: it is a new deployment, and answers stored until now are unreachable. */
-  learn(told: Evidence): boolean {
-    const { pool, model, evidence, isNew = false } = told
+  learn(reported: Evidence): boolean {
+    const { pool, model, evidence, isNew = false } = reported
     const known = this.#find(pool, model)
-    this.#versions(known, told)
+    this.#versions(known, reported)
     known.isReported ||= evidence !== undefined && evidence !== ''
     // A call that waits for first evidence need not wait longer: the backends have nothing to report.
     if (evidence === undefined) known.onEvidence?.()
@@ -192,7 +192,7 @@ export class Deployments {
     const isNews = known.isStated !== isStated || known.versions?.join('\n') !== versions?.join('\n')
     known.versions = versions
     known.isStated = isStated
-    if (isNews) this.#options.told?.(known.pool, known.model, known)
+    if (isNews) this.#options.onState?.(known.pool, known.model, known)
   }
 
   /** First evidence shows what was deployed before, so it makes no new stamp, unless it comes late. */
@@ -229,7 +229,7 @@ export class Deployments {
   }
 
   /** All models of a pool that calls have named and that are not forgotten: other state about models ends with them. */
-  asked(pool: string): string[] {
+  calledModels(pool: string): string[] {
     return [...(this.#pools.get(pool)?.keys() ?? [])].filter((model) => model !== '')
   }
 
@@ -268,7 +268,7 @@ export class Deployments {
     models.set(model, made)
     this.revision++
     const forgotten = models.size > MAX_MODELS ? forgetOne(models, made) : undefined
-    if (forgotten !== undefined) this.#options.told?.(pool, forgotten, undefined)
+    if (forgotten !== undefined) this.#options.onState?.(pool, forgotten, undefined)
     return made
   }
 
@@ -296,7 +296,7 @@ export class Deployments {
     if (before.value === value && before.shared === isShared && before.writable === writable) return
     this.revision++
     known.token = { value, shared: isShared, writable }
-    this.#options.told?.(known.pool, known.model, known)
+    this.#options.onState?.(known.pool, known.model, known)
     // Before the deployment is loaded, only calls with little time have used the old token, and none will again.
     if (before.value !== value && known.loaded) this.#options.changed()
   }

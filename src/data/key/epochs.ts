@@ -28,7 +28,7 @@ export interface EpochsOptions {
   /** Called whenever an epoch has changed, by a purge here or elsewhere. */
   readonly changed: () => void
   /** Called with each epoch's new state, undefined for one that is forgotten, so that workers can keep copies. */
-  readonly told?: (name: string, epoch: EpochState | undefined) => void
+  readonly onState?: (name: string, epoch: EpochState | undefined) => void
 }
 
 export interface EpochState {
@@ -93,7 +93,7 @@ export class Epochs {
   }
 
   /** Notes that calls at other workers use these. */
-  heardOf(names: readonly string[]): void {
+  noteUsed(names: readonly string[]): void {
     this.peek(names.filter((name) => this.#epochs.has(name)))
   }
 
@@ -112,8 +112,8 @@ export class Epochs {
   async purge(names: readonly string[]): Promise<boolean> {
     for (const name of names) this.#renew(name)
     this.#options.changed()
-    const told = await Promise.all(names.map((name) => this.#publish(name)))
-    return told.every(Boolean)
+    const published = await Promise.all(names.map((name) => this.#publish(name)))
+    return published.every(Boolean)
   }
 
   /** Adopts what other gateways have purged. */
@@ -215,15 +215,15 @@ export class Epochs {
     this.revision++
     epoch.shared = true
     epoch.floor = epoch.value
-    if (this.#epochs.get(name) === epoch) this.#options.told?.(name, epoch)
+    if (this.#epochs.get(name) === epoch) this.#options.onState?.(name, epoch)
   }
 
   #set(name: string, epoch: Epoch): void {
     this.revision++
     this.#epochs.delete(name)
     this.#epochs.set(name, epoch)
-    this.#options.told?.(name, epoch)
-    if (this.#epochs.size > MAX_EPOCHS) this.#options.told?.(this.#forgetOne(), undefined)
+    this.#options.onState?.(name, epoch)
+    if (this.#epochs.size > MAX_EPOCHS) this.#options.onState?.(this.#forgetOne(), undefined)
   }
 
   /**

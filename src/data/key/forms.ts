@@ -48,7 +48,7 @@ export class Forms {
   }
 
   /** Notes what the server's metadata say of a model; 0: they no longer say anything. */
-  tell(pool: string, model: string, form: number): void {
+  declare(pool: string, model: string, form: number): void {
     this.#declared.set(`${pool}/${model}`, form)
     bounded(this.#declared)
   }

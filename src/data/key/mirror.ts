@@ -47,14 +47,14 @@ export class MirroredEpochs {
 
   async load(names: readonly string[]): Promise<EpochValues> {
     const missing = names.filter((name) => !this.#epochs.has(name))
-    const asked = await this.#source.epochs(missing).catch(() => [])
-    for (const [i, epoch] of asked.entries()) this.#keep(missing[i] as string, epoch)
+    const answers = await this.#source.epochs(missing).catch(() => [])
+    for (const [i, epoch] of answers.entries()) this.#keep(missing[i] as string, epoch)
     const epochs = names.map((name) => this.#epochs.get(name) ?? { value: unique(), shared: false })
     return { values: epochs.map(({ value }) => value), shared: epochs.every(({ shared }) => shared) }
   }
 
   /** Takes a change of an epoch; undefined: it was evicted. True where the copy here had another value. */
-  told(name: string, epoch: EpochState | undefined): boolean {
+  update(name: string, epoch: EpochState | undefined): boolean {
     // Also for an unknown epoch: a call may be running under a value of its own.
     this.revision++
     const known = this.#epochs.get(name)
@@ -65,7 +65,7 @@ export class MirroredEpochs {
   }
 
   /** The epochs that calls have used since the last report: the control thread evicts others first. */
-  used(): string[] {
+  takeUsed(): string[] {
     this.revision++
     const used: string[] = []
     for (const [name, epoch] of this.#epochs) {
@@ -94,7 +94,7 @@ export class MirroredDeployments {
   readonly #source: Pick<FactSource, 'deployment'>
   readonly #copies = new Map<string, Copy>()
   /** Those that calls have named since the last report. */
-  readonly #asked = new Set<Copy>()
+  readonly #called = new Set<Copy>()
 
   constructor(source: Pick<FactSource, 'deployment'>) {
     this.#source = source
@@ -103,7 +103,7 @@ export class MirroredDeployments {
   peek(pool: string, target: Target): DeploymentToken | undefined {
     const token = (name: string) => {
       const copy = this.#copies.get(nameOf(pool, name))
-      if (copy) this.#asked.add(copy)
+      if (copy) this.#called.add(copy)
       return copy?.token
     }
     return joinTokens(deploymentNames(target).map(token))
@@ -130,7 +130,7 @@ export class MirroredDeployments {
   }
 
   /** See `MirroredEpochs`. */
-  told(pool: string, model: string, state: DeploymentState | undefined): boolean {
+  update(pool: string, model: string, state: DeploymentState | undefined): boolean {
     this.revision++
     const name = nameOf(pool, model)
     const known = this.#copies.get(name)
@@ -141,11 +141,11 @@ export class MirroredDeployments {
   }
 
   /** The models that calls have named since the last report, by pool. */
-  asked(): ReadonlyMap<string, readonly string[]> {
+  takeCalled(): ReadonlyMap<string, readonly string[]> {
     this.revision++
-    const asked = Map.groupBy(this.#asked, ({ pool }) => pool)
-    this.#asked.clear()
-    return new Map([...asked].map(([pool, copies]) => [pool, copies.map(({ model }) => model)]))
+    const called = Map.groupBy(this.#called, ({ pool }) => pool)
+    this.#called.clear()
+    return new Map([...called].map(([pool, copies]) => [pool, copies.map(({ model }) => model)]))
   }
 }
 

@@ -70,9 +70,9 @@ export class Neighbours {
 const LISTEN_MS = 1_000
 
 /** Runs `heard` whenever this worker's bell rings, until `signal` is aborted. */
-export async function hearBell(
+export async function listenForBell(
   { bell, worker }: LoadTable,
-  heard: () => void,
+  onBell: () => void,
   signal: AbortSignal,
 ): Promise<void> {
   let seen = Atomics.load(bell, worker)
@@ -80,7 +80,7 @@ export async function hearBell(
     const wait = Atomics.waitAsync(bell, worker, seen, LISTEN_MS)
     if (wait.async) await wait.value
     const now = Atomics.load(bell, worker)
-    if (now !== seen && !signal.aborted) heard()
+    if (now !== seen && !signal.aborted) onBell()
     seen = now
   }
 }

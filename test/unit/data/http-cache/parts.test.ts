@@ -10,7 +10,7 @@ import {
 import { keptFields, updatedFields } from '../../../../src/data/http-cache/fields.ts'
 import { keepingOf } from '../../../../src/data/http-cache/keep.ts'
 import { answerDigest } from '../../../../src/data/http-cache/node.ts'
-import { saidBy } from '../../../../src/data/http-cache/response-directives.ts'
+import { readResponseDirectives } from '../../../../src/data/http-cache/response-directives.ts'
 import { selectingFields, selection } from '../../../../src/data/http-cache/vary.ts'
 import { CACHE } from '../../../support/pipeline.ts'
 
@@ -151,7 +151,7 @@ describe('a condition', () => {
 describe('an answer of an opaque route is kept', () => {
   const route = { ...CACHE, ttl: 60_000, scope: 'shared' as const }
   const kept = (status: number, headers: readonly string[], more: object = {}) => {
-    const response = saidBy(headers, AT)
+    const response = readResponseDirectives(headers, AT)
     const judged = { response, route, isAuthorized: false, isRead: true, ...more }
     return keepingOf({ status, headers }, { at: AT, delayMs: 0 }, judged) !== undefined
   }

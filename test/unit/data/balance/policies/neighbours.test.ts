@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { hearBell, Neighbours } from '../../../../../src/data/balance/policies/neighbours.ts'
+import { listenForBell, Neighbours } from '../../../../../src/data/balance/policies/neighbours.ts'
 import { createLoadTable, forgetWorker, tableForWorker } from '../../../../../src/data/balance/table.ts'
 import { eventually } from '../../../../support/eventually.ts'
 
@@ -59,7 +59,7 @@ describe('neighbours', () => {
     const [own, second] = all
     let heard = 0
     const stop = new AbortController()
-    const listening = hearBell(tables[1] as (typeof tables)[number], () => heard++, stop.signal)
+    const listening = listenForBell(tables[1] as (typeof tables)[number], () => heard++, stop.signal)
     for (let ring = 1; ring <= 3; ring++) {
       second.publish(ring, 1)
       own.leavesPlace(undefined, room)
