@@ -67,7 +67,7 @@ function sought(wanted: readonly Digest[]): Promise<void> {
   return new Promise((resolve, reject) => {
     let left = wanted.length
     for (const digest of wanted)
-      cache.seek(digest, (found) => {
+      cache.lookupOne(digest, (found) => {
         if (!found) reject(new Error('a key that was stored is not found'))
         if (--left === 0) resolve()
       })

@@ -126,7 +126,7 @@ export class DataPlane {
 
   /** What the backends' metadata say of the forms in which they are asked. */
   said({ pool, model, form }: ReportedForm): void {
-    this.#assembly.forms.tell(pool, model, form)
+    this.#assembly.forms.declare(pool, model, form)
   }
 
   /** Another worker has found out whether a model may be split. */

@@ -249,7 +249,7 @@ export class Gateway {
       clock,
       probe: spoken.probe,
       settings: probed,
-      models: (pool) => data.facts.deployments.asked(pool),
+      models: (pool) => data.facts.deployments.calledModels(pool),
       deployed: (deployed) => {
         if (data.facts.deployments.learn(deployed)) scaling.lost('deployment', deployed.pool)
       },

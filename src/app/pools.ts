@@ -13,7 +13,7 @@ import { BackendPool } from '../data/backend/pool.ts'
 import type { PoolTraffic } from '../data/backend/traffic.ts'
 import type { PoolTuning } from '../data/backend/tuning.ts'
 import type { OutlierState } from '../data/balance/outliers/outlier-state.ts'
-import { hearBell } from '../data/balance/policies/neighbours.ts'
+import { listenForBell } from '../data/balance/policies/neighbours.ts'
 import type { PolicyFactory } from '../data/balance/policies/policies.ts'
 import { inflightOf, type LoadTable } from '../data/balance/table.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -101,7 +101,7 @@ export class Pools {
   /** Hears of places that come free in other workers, until it is closed. */
   start(): void {
     const { table } = this.#parts
-    if (table.workers > 1) void hearBell(table, () => this.#heard(), this.#closing.signal)
+    if (table.workers > 1) void listenForBell(table, () => this.#heard(), this.#closing.signal)
   }
 
   inflight(slot: number): number {
@@ -131,7 +131,7 @@ export class Pools {
   }
 
   #heard(): void {
-    for (const pool of this.#pools.values()) pool.heard()
+    for (const pool of this.#pools.values()) pool.onBell()
   }
 
   #clientOptions(pool: PoolSettings | undefined): ClientOptions {

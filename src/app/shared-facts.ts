@@ -48,7 +48,7 @@ export class SharedFacts {
     const { tiers } = settings.cache
     const shared = tiers.some(({ type }) => type !== 'memory') ? cache : undefined
     const waitMs = Math.max(0, ...tiers.map((tier) => ('readTimeout' in tier ? tier.readTimeout : 0)))
-    this.epochs = new Epochs({ shared, clock, log, changed, ...(copies ? { told: copies.epoch } : {}) })
+    this.epochs = new Epochs({ shared, clock, log, changed, ...(copies ? { onState: copies.epoch } : {}) })
     this.deployments = new Deployments({
       shared,
       waitMs,
@@ -56,7 +56,7 @@ export class SharedFacts {
       log,
       changed,
       unknown: parts.unknownModel,
-      ...(copies ? { told: copies.deployment } : {}),
+      ...(copies ? { onState: copies.deployment } : {}),
     })
     this.purgedKeys = new PurgedKeys({
       shared,

@@ -67,7 +67,7 @@ async function gateway(backends: readonly VersionedServer[], server?: TestServer
     registry,
     clock,
     probe: createProbe(createAddressRules()),
-    models: (pool) => deployments.asked(pool),
+    models: (pool) => deployments.calledModels(pool),
     settings: () => ({ timeoutMs: 150 }),
     intervalMs: 50,
     deployed: (deployed) => deployments.learn(deployed),

@@ -142,7 +142,7 @@ describe('the waiting queue under any sequence', () => {
             const capacity = { meanServiceMs: 10, medianServiceMs: 5, limits: 2 }
             const entry = queue.enter(call, { deadline, priority: next.priority }, { now, capacity })
             if ('refused' in entry) settle(call, entry.refused)
-            else waiting.push(entry.place)
+            else waiting.push(entry.entry)
           } else if (next.kind === 'take') {
             const call = queue.take(now, 5)
             if (call === undefined) continue

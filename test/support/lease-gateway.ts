@@ -72,7 +72,7 @@ export class LeaseGateway {
             if (service.kind === 'uncacheable') return load.land(digest, 'kept by nobody')
             const value = Buffer.from(`answer ${digest.charCodeAt(0)}`)
             const { lease, memoryOnly } = holding.storing(digest)
-            if (lease) void this.#fill(digest, lease.token, value).then((done) => done || lease.lost())
+            if (lease) void this.#fill(digest, lease.token, value).then((done) => done || lease.onUnwritten())
             else if (!memoryOnly) void this.#set(digest, value)
             load.land(digest, value.toString())
           }),

@@ -249,8 +249,8 @@ export class Threads {
       report: (report) => {
         this.#reports.set(worker, report)
         this.#stats.set(worker, report.stats)
-        epochs.heardOf(report.used)
-        for (const [pool, models] of report.asked) deployments.heardOf(pool, models)
+        epochs.noteUsed(report.used)
+        for (const [pool, models] of report.asked) deployments.noteUsed(pool, models)
       },
       counted: (snapshot) => void this.#counted.set(worker, snapshot),
     }

@@ -104,10 +104,10 @@ function offers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     apply: (view) => plane.pools.apply(view),
     reload: (settings) => worker.reload(settings),
     epoch({ name, epoch }) {
-      if (epochs.told(name, epoch)) plane.changed()
+      if (epochs.update(name, epoch)) plane.changed()
     },
     deployment({ pool, model, state }) {
-      if (deployments.told(pool, model, state)) plane.changed()
+      if (deployments.update(pool, model, state)) plane.changed()
     },
     said: (said) => plane.said(said),
     split: (found) => plane.heardOf(found),
@@ -132,7 +132,12 @@ function report(up: Up, { plane }: DataWorker, { epochs, deployments }: Mirrored
         return found ? [[pool, found] as const] : []
       }),
     )
-    up.tell('report', { traffic, stats: plane.stats(), asked: deployments.asked(), used: epochs.used() })
+    up.tell('report', {
+      traffic,
+      stats: plane.stats(),
+      asked: deployments.takeCalled(),
+      used: epochs.takeUsed(),
+    })
   }, REPORT_MS).unref()
 }
 

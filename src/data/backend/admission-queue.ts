@@ -1,7 +1,7 @@
 /**
- * Where the calls of one pool wait. In the queue are those that came while every backend was full; held are those that
- * came while the pool was at zero and its first backend is on its way: they may wait as long as their callers do, and nobody is shed
- * for it, since a start takes longer than any overload should.
+ * The admission queue of a pool, where its calls wait. In the queue are calls that arrived while every backend was full. Held
+ * are calls that arrived while the pool was at zero and its first backend was starting: they may wait until their own
+ * deadlines, and none is shed, since a start takes longer than any overload should.
  */
 import type { GatewayError } from '../../core/errors.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -16,28 +16,28 @@ export interface AdmissionQueueParts {
   readonly clock: Pick<Clock, 'now'>
   readonly demand: DemandMeter
   readonly capacity: () => Capacity
-  /** Told since when a call waits here, and how many do. */
-  readonly neighbours: Pick<Neighbours, 'tell' | 'queued'>
+  /** Publishes to the other workers since when a call waits here, and how many do. */
+  readonly neighbours: Pick<Neighbours, 'publish' | 'queued'>
 }
 
 /** What a call waits for. */
-export interface Wish {
+export interface PermitWait {
   readonly need: PermitRequest
   readonly exclude: readonly number[]
 }
 
-export interface WaitingCall extends Wish {
+export interface WaitingCall extends PermitWait {
   readonly queue: WaitQueue<WaitingCall>
   readonly resolve: (permit: Permit) => void
   readonly reject: (error: GatewayError) => void
-  place: QueueEntry<WaitingCall> | undefined
+  entry: QueueEntry<WaitingCall> | undefined
 }
 
-export class WaitingRoom {
+export class AdmissionQueue {
   readonly #parts: AdmissionQueueParts
   readonly #queue: WaitQueue<WaitingCall>
   readonly #held: WaitQueue<WaitingCall>
-  /** How long the first held call waited when a backend came last. */
+  /** How long the first held call waited the last time that a backend started. */
   #startupMs = 0
 
   constructor(parts: AdmissionQueueParts, options: QueueOptions) {
@@ -61,51 +61,51 @@ export class WaitingRoom {
     return this.#queue.depth + this.#held.depth
   }
 
-  /** When the most urgent call came; undefined: nobody waits. */
+  /** When the most urgent call arrived; undefined: none waits. */
   get since(): number | undefined {
     return this.#held.since ?? this.#queue.since
   }
 
-  /** Tells the other workers. */
-  tell(): void {
-    this.#parts.neighbours.tell(this.since, this.depth)
+  /** Publishes the state of the queue to the other workers. */
+  publish(): void {
+    this.#parts.neighbours.publish(this.since, this.depth)
   }
 
-  /** To be called now and then: drops those whose time has come. */
+  /** To be called now and then: drops the calls that are due. */
   expire(): void {
     const now = this.#parts.clock.now()
     this.#queue.expire(now)
     this.#held.expire(now)
   }
 
-  /** Rejects with `overloaded`, or the signal's reason. */
-  wait(wish: Wish): Promise<Permit> {
-    return this.#enter(wish, this.#queue)
+  /** Resolves with a permit; rejects with `overloaded`, or the signal's reason. */
+  wait(request: PermitWait): Promise<Permit> {
+    return this.#enter(request, this.#queue)
   }
 
-  /** The same, for a pool that nobody serves yet. */
-  hold(wish: Wish): Promise<Permit> {
-    return this.#enter(wish, this.#held)
+  /** The same, for a pool that has no backend yet. */
+  hold(request: PermitWait): Promise<Permit> {
+    return this.#enter(request, this.#held)
   }
 
-  /** Whose turn it is: those who were held came first. */
+  /** Takes the next call: held calls arrived first. */
   take(medianServiceMs: number): WaitingCall | undefined {
     const now = this.#parts.clock.now()
     const held = this.#held.take(now, 0)
-    if (held?.place) this.#startupMs = now - held.place.cameAt
+    if (held?.entry) this.#startupMs = now - held.entry.arrivedAt
     return held ?? this.#queue.take(now, medianServiceMs)
   }
 
-  /** Puts back, at its old place, one that was taken and could not be served. */
-  restore({ queue, place }: WaitingCall): void {
-    if (place) queue.restore(place)
+  /** Puts a call that could not be served back at its old place. */
+  restore({ queue, entry }: WaitingCall): void {
+    if (entry) queue.restore(entry)
   }
 
-  /** Others wait for the same by now, who have more time: it has its place until then. */
+  /** Whether the deadline has grown, because others with more time joined; the call then keeps its place until the new one. */
   #hasGrown(waiting: WaitingCall): boolean {
-    const { need, place, queue } = waiting
-    if (!place?.isDated || need.deadline <= place.due) return false
-    waiting.place = queue.extend(place, need.deadline)
+    const { need, entry, queue } = waiting
+    if (!entry?.isDated || need.deadline <= entry.due) return false
+    waiting.entry = queue.extend(entry, need.deadline)
     return true
   }
 
@@ -113,7 +113,7 @@ export class WaitingRoom {
     return queue === this.#held
   }
 
-  #enter({ need, exclude }: Wish, queue: WaitQueue<WaitingCall>): Promise<Permit> {
+  #enter({ need, exclude }: PermitWait, queue: WaitQueue<WaitingCall>): Promise<Permit> {
     const { clock, demand, neighbours, pool } = this.#parts
     return new Promise((resolve, reject) => {
       let waited = () => {}
@@ -128,18 +128,18 @@ export class WaitingRoom {
         queue,
         resolve: (permit) => settle(() => resolve(permit)),
         reject: (error) => settle(() => reject(error)),
-        place: undefined,
+        entry: undefined,
       }
       const left = () => {
-        if (!waiting.place || !queue.remove(waiting.place)) return
+        if (!waiting.entry || !queue.remove(waiting.entry)) return
         waited()
-        this.tell()
+        this.publish()
         reject(need.signal.reason)
       }
       const isHeld = this.#isHeld(waiting)
-      // Counted before the look, so that two workers never both give the last place in the queue.
-      neighbours.tell(this.since, this.depth + 1)
-      const entry = queue.enter(
+      // Published before the check, so that two workers never both give away the last place in the queue.
+      neighbours.publish(this.since, this.depth + 1)
+      const result = queue.enter(
         waiting,
         { deadline: need.deadline },
         {
@@ -147,22 +147,22 @@ export class WaitingRoom {
           capacity: isHeld ? { ...UNKNOWN, elsewhere: neighbours.queued } : this.#parts.capacity(),
         },
       )
-      if ('refused' in entry) {
-        this.tell()
-        return reject(dropped(pool, entry.refused, isHeld ? this.#startupMs : entry.retryAfterMs))
+      if ('refused' in result) {
+        this.publish()
+        return reject(dropped(pool, result.refused, isHeld ? this.#startupMs : result.retryAfterMs))
       }
-      waiting.place = entry.place
+      waiting.entry = result.entry
       waited = demand.wait()
-      this.tell()
+      this.publish()
       need.signal.addEventListener('abort', left, { once: true })
     })
   }
 }
 
-/** Nobody knows yet how fast the pool will be, so nobody is refused for it. */
+/** Nobody knows yet how fast the pool will be, so no call is refused for its estimated wait. */
 const UNKNOWN: Capacity = { meanServiceMs: 0, medianServiceMs: 0, limits: 0, startupMs: 0 }
 
-/** As many as may wait otherwise, for as long as their callers do. */
+/** As many calls as may wait otherwise, for as long as their deadlines allow. */
 function heldOptions({ maxDepth }: QueueOptions): QueueOptions {
   return { ...(maxDepth === undefined ? {} : { maxDepth }), maxWaitMs: Infinity, targetMs: Infinity }
 }

@@ -1,4 +1,4 @@
-/** The system's resolver, which gives only the addresses that may be connected to. */
+/** The system's resolver, restricted to the addresses that may be connected to. */
 import { lookup as resolve } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { GatewayError } from '../../core/errors.ts'

@@ -1,6 +1,6 @@
 /**
- * Connections to the backends: our own client for plain requests, undici for the rest. undici is loaded with the first
- * request that needs it: a gateway in front of plain HTTP starts without it.
+ * The HTTP client for backends: our own client for plain requests, undici for the rest. undici is loaded with the first
+ * request that needs it, so a gateway in front of plain HTTP starts without it.
  */
 import type { Awaitable } from '../../lib/deferred.ts'
 import type { Wheel } from '../../lib/wheel.ts'
@@ -15,27 +15,27 @@ export class Clients {
   readonly #plain: PlainClient | undefined
   #other: Promise<UndiciClient> | undefined
 
-  /** `wheel`: holds the deadlines of our own client, which then takes plain requests; without it undici has them all. */
+  /** `wheel`: the timer wheel of our own client, which then takes plain requests; without it undici takes all. */
   constructor(options: ClientOptions, wheel?: Wheel) {
     this.#options = options
     this.#plain = wheel && new PlainClient(options, wheel)
   }
 
-  /** New connections are made by these; those that are open finish what they do and go. */
+  /** Applies new options to new connections; open ones finish their exchanges and are closed. */
   configure(options: ClientOptions): void {
     this.#options = options
     this.#plain?.configure(options)
     void this.#other?.then((client) => client.configure(options))
   }
 
-  /** Sends one request; comes with the head of the answer. Fails with a GatewayError only. */
+  /** Sends one request; settles with the head of the answer. Fails with a GatewayError only. */
   send(request: BackendRequest): Awaitable<BackendResponse> {
     if (this.#plain?.takes(request)) return this.#plain.send(request)
     this.#other ??= this.#load()
     return this.#other.then((client) => client.send(request))
   }
 
-  /** Closes what belongs to an origin that is no longer used; running exchanges finish. */
+  /** Closes the connections to an origin that is no longer used; running exchanges finish. */
   async forget(url: string): Promise<void> {
     this.#plain?.forget(url)
     await (await this.#other)?.forget(url)

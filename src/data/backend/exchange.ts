@@ -1,4 +1,4 @@
-/** What is asked of a client of backends, and what it gives: the same for every way of talking to one. */
+/** The interface of a client for backends: requests, responses and options, the same for every implementation. */
 import type { Body, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
@@ -6,12 +6,12 @@ import type { Awaitable } from '../../lib/deferred.ts'
 import type { Incoming } from './incoming.ts'
 
 export interface ClientOptions {
-  /** Connections a backend at most; further calls wait for one. Infinity: whoever calls bounds them. */
+  /** The most connections to a backend; further calls wait for one. Infinity: the caller bounds them. */
   readonly connections: number
   readonly connectTimeoutMs: number
-  /** Longest silence in a body that is under way, where the request does not say. */
+  /** The longest silence in a body, where the request sets none. */
   readonly bodyTimeoutMs: number
-  /** Why this address may not be talked to, or undefined. Asked at every connect, for the resolved address. */
+  /** Why this address may not be connected to, or undefined. Called at every connect, with the resolved address. */
   readonly refuse: (address: string, port: number) => string | undefined
 }
 
@@ -24,24 +24,24 @@ export interface BackendRequest {
   /** For the Host field; undefined: the host of the URL. */
   readonly host?: string | undefined
   readonly body: Body | undefined
-  /** Known length of a streamed body. */
+  /** The length of a streamed body, where it is known. */
   readonly contentLength: number | undefined
   readonly signal: Signal
-  /** Milliseconds until the head of the answer must be there. */
+  /** Milliseconds within which the head of the answer must arrive. */
   readonly headTimeoutMs: number
-  /** Asked once these have passed: milliseconds that are left all the same, since others wait who have more time. */
+  /** Called after that time: the milliseconds still left, since callers with more time may have joined. */
   leftMs?(): number
-  /** Longest silence in the body of the answer. */
+  /** The longest silence in the body of the answer. */
   readonly idleTimeoutMs?: number | undefined
-  /** Monotonic milliseconds, where whoever asks has read the clock. */
+  /** Monotonic milliseconds, where the caller has read the clock. */
   readonly now?: number
 }
 
 export interface BackendResponse {
-  /** Monotonic milliseconds at which it was over, where it is. */
+  /** Monotonic milliseconds at which the exchange was over, if it is. */
   readonly at?: number
-  /** With its body where all of it came with the head. */
+  /** With the body as bytes where all of it arrived with the head. */
   readonly reply: Omit<Reply, 'body'> & { readonly body: Incoming | Uint8Array }
-  /** Comes when the exchange is over, with the error that ended it, if any; undefined: it is. Never fails. */
+  /** Settles when the exchange is over, with the error that ended it, if any; undefined: it is over. Never fails. */
   readonly over: Awaitable<Error | undefined> | undefined
 }

@@ -1,6 +1,6 @@
 /**
- * The body of a backend's answer while it arrives: a bounded queue between the backend's socket and whoever
- * reads. A slow reader pauses the socket; a reader that stops cancels the exchange.
+ * The body of a backend's answer while it arrives: a bounded queue between the backend's socket and the reader. A slow
+ * reader pauses the socket; a reader that stops cancels the exchange.
  */
 import type { Body, RawPairs } from '../../core/call.ts'
 import { Condition } from '../../lib/condition.ts'
@@ -36,13 +36,13 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     return this.#trailers
   }
 
-  /** The last byte is here, and nothing went wrong. */
+  /** The last byte has arrived without an error. */
   get isComplete(): boolean {
     return this.#ended && this.#error === undefined
   }
 
   push(chunk: Uint8Array): void {
-    // undici brings one with every resumption; taken for a sign of more it would pause the socket for good.
+    // undici pushes an empty chunk with every resumption; counted as data, it would pause the socket for good.
     if (chunk.length === 0) return
     this.#chunks.push(chunk)
     this.#queued += chunk.length
@@ -69,7 +69,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     this.#changed.notify()
   }
 
-  /** The reader wants no more: the exchange is cut, at the backend as well. */
+  /** The reader stops: the exchange is aborted, at the backend as well. */
   cancel(reason: Error): void {
     if (this.#ended) return
     this.fail(reason)
@@ -77,7 +77,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     this.#flow.abort(reason)
   }
 
-  /** Nobody reads this: a short rest is let through, so that the connection can be used again. */
+  /** Reads a short rest that nobody wants, so that the connection can be reused; cancels a long one. */
   async discard(): Promise<void> {
     try {
       const { complete } = await this.collect(HIGH_WATER_BYTES)
@@ -88,13 +88,13 @@ export class Incoming implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * Reads to the end, up to `maxBytes`. A longer body stays readable from its beginning: what was read is
-   * put back, and `complete` is false.
+   * Reads to the end, up to `maxBytes`. A longer body can still be read from its beginning: nothing is consumed, and
+   * `complete` is false.
    */
   async collect(maxBytes: number): Promise<{ readonly complete: boolean; readonly bytes: Uint8Array }> {
     while (!this.#ended) {
       if (this.#queued > maxBytes) return { complete: false, bytes: EMPTY }
-      // Collecting must not stall on the pause that protects slow readers; what comes at once may pause again.
+      // Collecting must not stall on the pause that protects against slow readers; the next chunk may pause again.
       if (this.#paused) this.#resume()
       else await this.#changed.wait()
     }
@@ -137,7 +137,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** As `Incoming.collect`, of a body that may be there already. */
+/** Like `Incoming.collect`, for a body that may be there already. */
 export async function collected(
   body: Incoming | Uint8Array,
   maxBytes: number,
@@ -146,7 +146,7 @@ export async function collected(
   return body.length <= maxBytes ? { complete: true, bytes: body } : { complete: false, bytes: EMPTY }
 }
 
-/** Nobody reads this body. */
+/** Releases a body that nobody reads. */
 export function letGo(body: Body | undefined): void {
   if (body instanceof Incoming) void body.discard()
   else if (body instanceof SharedBodyReader) body.leave()

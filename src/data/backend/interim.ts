@@ -1,7 +1,8 @@
 /**
- * undici reads over any interim answer but 100, for which it ends the connection, as nobody asked for it; a client must be
- * able to read over that one as well (RFC 9110, section 15.2). So 100 is made 102 of before undici sees it, byte by byte as
- * it arrives. undici says when a request leaves; until its final answer begins, and no longer, such heads may come.
+ * Makes undici skip the interim answer 100. undici skips every interim answer but 100, for which it ends the connection, as
+ * it never sends Expect; yet a client must be able to skip that one as well (RFC 9110, section 15.2). So a status 100 is
+ * changed to 102 before undici sees it, byte by byte as it arrives. undici reports when a request leaves; interim heads are
+ * looked for from then until the final answer begins.
  */
 import { subscribe } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
@@ -12,7 +13,7 @@ subscribe('undici:client:sendHeaders', (message) => {
   awaited.get((message as { readonly socket: Socket }).socket)?.expect()
 })
 
-/** What arrives on a socket of undici's passes by here from now on. */
+/** Filters what arrives on a socket of undici's from now on. */
 export function readOverContinue(socket: Socket): void {
   const answers = new InterimAnswers()
   awaited.set(socket, answers)
@@ -32,17 +33,17 @@ const PASSING = 0
 const BEGINNING = 1
 const ENDING = 2
 
-/** Bytes of an answer, in any pieces. */
+/** Finds status 100 in the bytes of an answer, which may come in any pieces. */
 class InterimAnswers {
   #state = PASSING
-  /** How many bytes are as they are to be: of the beginning of a head, or of its end. */
+  /** How many bytes of BEGIN, or of END, have matched. */
   #seen = 0
 
   expect(): void {
     this.#become(BEGINNING)
   }
 
-  /** Changes `bytes` where they are the status of an answer 100. */
+  /** Changes `bytes` in place where they hold the status 100. */
   pass(bytes: Buffer): void {
     for (let at = 0; at < bytes.length && this.#state !== PASSING; at++)
       if (this.#state === BEGINNING) this.#begins(bytes, at)

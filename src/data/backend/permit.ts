@@ -1,9 +1,9 @@
-/** What a call asks of a pool, and the place at a backend that it gets. */
+/** A call's request for a place at a backend of a pool, and the permit that it gets. */
 import type { Backend } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Signal } from '../../lib/cancel.ts'
 
-/** What a call asks of a backend besides being there. */
+/** What a call requires of a backend. */
 export interface PermitRequest {
   readonly model: string | undefined
   readonly version: string | undefined
@@ -13,11 +13,11 @@ export interface PermitRequest {
   readonly signal: Signal
 }
 
-/** A call's place at a backend, from its start until `leave`. */
+/** A call's right to run at a backend, from its start until `leave`. */
 export interface Permit {
   readonly backend: Backend
   readonly incarnation: number
   readonly since: number
-  /** Calls at the backend when this one came, itself included; 0 while the backend warms up. */
-  readonly company: number
+  /** Calls at the backend when this one began, itself included; 0 while the backend warms up. */
+  readonly inflightAtStart: number
 }

@@ -1,6 +1,6 @@
 /**
- * Our own HTTP/1.1 client over node:net for the plain case: http, and a request whose body is there or that has
- * none. Everything else is undici's. docs/decisions/0012-a-client-of-our-own.md has the reason.
+ * Our own HTTP/1.1 client over node:net for the plain case: http, and a request without a body or with a whole one. undici
+ * sends everything else. docs/decisions/0012-a-client-of-our-own.md has the reason.
  */
 import { isIP } from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
@@ -11,7 +11,7 @@ import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.
 import { type ConnectionOwner, type OriginAddress, PlainConnection } from './plain-connection.ts'
 import { Transfer } from './transfer.ts'
 
-/** Requests that wait for a connection of one backend; one more is refused. */
+/** The most requests that wait for a connection to one backend; further ones are refused. */
 const MAX_WAITING = 1024
 
 export class PlainClient {
@@ -19,62 +19,67 @@ export class PlainClient {
   readonly #wheel: Wheel
   readonly #origins = new Map<string, OriginPool>()
   /** From a backend's URL to its origin and the path before every target. */
-  readonly #places = new Map<string, { readonly origin: OriginPool; readonly prefix: string }>()
+  readonly #destinations = new Map<string, { readonly origin: OriginPool; readonly prefix: string }>()
 
   constructor(options: ClientOptions, wheel: Wheel) {
     this.#options = options
     this.#wheel = wheel
   }
 
-  /** New connections are made by these; those that are open finish what they do and go. */
+  /** Applies new options to new connections; open ones finish their exchanges and are closed. */
   configure(options: ClientOptions): void {
     this.#options = options
     for (const origin of this.#origins.values()) origin.retire()
     this.#origins.clear()
-    this.#places.clear()
+    this.#destinations.clear()
   }
 
-  /** True for requests that this client sends. */
+  /** Whether this client can send the request. */
   takes({ url, body }: BackendRequest): boolean {
     return url.startsWith('http://') && (body === undefined || body instanceof Uint8Array)
   }
 
-  /** Sends one request; comes with the head of the answer. Fails with a GatewayError only. */
+  /** Sends one request; settles with the head of the answer. Fails with a GatewayError only. */
   send(request: BackendRequest): Awaitable<BackendResponse> {
-    const { origin, prefix } = this.#places.get(request.url) ?? this.#place(request.url)
+    const { origin, prefix } = this.#destinations.get(request.url) ?? this.#destination(request.url)
     const { idleTimeoutMs: bodyTimeoutMs = this.#options.bodyTimeoutMs } = request
     const transfer = new Transfer({ request, prefix, wheel: this.#wheel, bodyTimeoutMs })
     if (!transfer.isOver) origin.take(transfer)
     return transfer
   }
 
-  /** Closes what belongs to an origin that is no longer used; running exchanges finish. */
+  /** Closes the connections to an origin that is no longer used; running exchanges finish. */
   forget(url: string): void {
-    const place = this.#places.get(url)
-    if (!place) return
-    for (const [known, { origin }] of this.#places) if (origin === place.origin) this.#places.delete(known)
+    const destination = this.#destinations.get(url)
+    if (!destination) return
+    for (const [known, { origin }] of this.#destinations)
+      if (origin === destination.origin) this.#destinations.delete(known)
     this.#origins.delete(originOf(url))
-    place.origin.retire()
+    destination.origin.retire()
   }
 
   close(): void {
     for (const origin of this.#origins.values()) origin.close()
     this.#origins.clear()
-    this.#places.clear()
+    this.#destinations.clear()
   }
 
-  #place(url: string): { readonly origin: OriginPool; readonly prefix: string } {
+  #destination(url: string): { readonly origin: OriginPool; readonly prefix: string } {
     const key = originOf(url)
     let origin = this.#origins.get(key)
     if (!origin) {
       const { hostname, port, host } = new URL(key)
-      const place = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 80), authority: host }
-      origin = new OriginPool(place, this.#options)
+      const destination = {
+        host: hostname.replace(/^\[|\]$/g, ''),
+        port: Number(port || 80),
+        authority: host,
+      }
+      origin = new OriginPool(destination, this.#options)
       this.#origins.set(key, origin)
     }
-    const placed = { origin, prefix: url.slice(key.length) }
-    this.#places.set(url, placed)
-    return placed
+    const resolved = { origin, prefix: url.slice(key.length) }
+    this.#destinations.set(url, resolved)
+    return resolved
   }
 }
 
@@ -83,30 +88,30 @@ function originOf(url: string): string {
   return slash < 0 ? url : url.slice(0, slash)
 }
 
-/** The connections to one origin and what waits for them. */
+/** The connections to one origin, and the requests that wait for them. */
 class OriginPool implements ConnectionOwner {
-  readonly #place: OriginAddress
+  readonly #destination: OriginAddress
   readonly #options: ClientOptions
   readonly #connections = new Set<PlainConnection>()
-  /** The one used last is used next: the others may grow idle and close. */
+  /** A stack: the connection used last is used next, so that the others may grow idle and close. */
   readonly #idle: PlainConnection[] = []
   #waiting: Transfer[] = []
   #opening = 0
   #retired = false
 
-  constructor(place: OriginAddress, options: ClientOptions) {
-    this.#place = place
+  constructor(destination: OriginAddress, options: ClientOptions) {
+    this.#destination = destination
     this.#options = options
   }
 
   take(transfer: Transfer): void {
     const idle = this.#usable(transfer.now)
     if (idle) return this.#start(idle, transfer)
-    // Those whose callers have left keep their place until it is their turn.
+    // Requests whose callers have left stay in the queue until it is full or they reach its head.
     if (this.#waiting.length >= MAX_WAITING) this.#waiting = this.#waiting.filter((one) => !one.isOver)
     if (this.#waiting.length >= MAX_WAITING) {
       const what = `${MAX_WAITING} requests wait for a connection to the backend already`
-      const detail = { backend: this.#place.authority, unsent: true }
+      const detail = { backend: this.#destination.authority, unsent: true }
       return transfer.break(new GatewayError('overloaded', what, detail))
     }
     this.#waiting.push(transfer)
@@ -136,7 +141,7 @@ class OriginPool implements ConnectionOwner {
     this.#open()
   }
 
-  /** Lets what runs and waits finish, and then is empty. */
+  /** Lets running and waiting requests finish, then closes all connections. */
   retire(): void {
     this.#retired = true
     for (const connection of [...this.#idle]) connection.destroy()
@@ -171,17 +176,17 @@ class OriginPool implements ConnectionOwner {
     }
   }
 
-  /** A connection for what waits, where there may be one more. */
+  /** Opens a connection for a waiting request, where one more is allowed. */
   #open(): void {
     if (this.#waiting.length <= this.#opening || this.#connections.size >= this.#options.connections) return
-    // A literal address is never looked up, so it is checked here.
-    const { host, port } = this.#place
+    // A literal address is never resolved, so it is checked here.
+    const { host, port } = this.#destination
     const refused = isIP(host) ? this.#options.refuse(host, port) : undefined
     if (refused !== undefined) {
       this.#next()?.break(forbidden(refused))
       return
     }
     this.#opening++
-    this.#connections.add(new PlainConnection(this.#place, this.#options, this))
+    this.#connections.add(new PlainConnection(this.#destination, this.#options, this))
   }
 }

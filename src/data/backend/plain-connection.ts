@@ -1,4 +1,4 @@
-/** One connection to a backend: one request at a time, and an answer that is read strictly. */
+/** One connection of the plain client to a backend: one request at a time, and a strict reading of its answer. */
 import net from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
 import { Scratch } from '../../lib/scratch.ts'
@@ -9,66 +9,66 @@ import { GarbledError } from './reply-head.ts'
 import { ReplyReader } from './reply-reader.ts'
 import type { Transfer } from './transfer.ts'
 
-/** Where an origin is. */
+/** The address of an origin. */
 export interface OriginAddress {
   /** A name, or an address without brackets. */
   readonly host: string
   readonly port: number
-  /** As it stands in Host. */
+  /** As written in Host. */
   readonly authority: string
 }
 
-/** Who owns the connection. */
+/** The owner of a connection. */
 export interface ConnectionOwner {
   connected(connection: PlainConnection): void
-  /** It can take the next request. */
+  /** The connection can take the next request. */
   free(connection: PlainConnection): void
-  /** It is closed; the error only where it never came to be. */
+  /** The connection is closed; with the error only where it was never established. */
   gone(connection: PlainConnection, error: GatewayError | undefined): void
 }
 
-/** Bodies up to this length go out in one string with their head. */
+/** Bodies up to this length are sent in one string with their head. */
 const MAX_TEXT_BYTES = 1024
-/** And up to this one in one piece with it. */
+/** Bodies up to this length are sent in one buffer with their head. */
 const MAX_JOINED_BYTES = 12 * 1024
 /** A connection is not used in the last second before the backend closes it: it may be closing already. */
 const MARGIN_MS = 1000
 const MAX_IDLE_MS = 30_000
 
 /**
- * Where every connection's bytes arrive: they are read at once, and what is kept of them is copied. A buffer for each
- * read would cost more than reading it does.
+ * The read buffer of all connections: bytes are parsed at once, and what is kept of them is copied. A buffer for each read
+ * would cost more than the parsing.
  */
 const ARRIVED = Buffer.allocUnsafeSlow(64 * 1024)
 
-/** Requests of a turn leave together. */
+/** Sends the requests of one turn together. */
 const OUTBOX = new WriteBatcher()
 
-/** Where head and body are put together: a string of their length would be garbage at once, and push what is needed out of the caches. */
+/** Joins head and body: a string of their length would become garbage at once, and evict useful data from the CPU caches. */
 let joined = new Scratch(2 * MAX_JOINED_BYTES)
 
-/** One character a byte. */
+/** The body as a string with one character a byte. */
 function textOf(body: Uint8Array): string {
-  // Of a Buffer no view need be made first.
+  // A Buffer needs no view.
   const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.length)
   return bytes.toString('latin1')
 }
 
 export class PlainConnection {
   readonly #socket: net.Socket
-  readonly #keeper: ConnectionOwner
-  readonly #place: OriginAddress
+  readonly #owner: ConnectionOwner
+  readonly #address: OriginAddress
   readonly #reader = new ReplyReader()
   #transfer: Transfer | undefined
-  /** The head of its request, while that has not left. */
+  /** The head of the request that was not sent yet. */
   #waiting = ''
   #isOpen = false
   #idleUntil = Number.POSITIVE_INFINITY
 
-  constructor(place: OriginAddress, options: ClientOptions, keeper: ConnectionOwner) {
-    this.#place = place
-    this.#keeper = keeper
-    const { host, port } = place
+  constructor(address: OriginAddress, options: ClientOptions, owner: ConnectionOwner) {
+    this.#address = address
+    this.#owner = owner
+    const { host, port } = address
     const { connectTimeoutMs, refuse } = options
     const onread = { buffer: ARRIVED, callback: (size: number) => this.#read(ARRIVED.subarray(0, size)) }
     const socket = net.connect({ host, port, noDelay: true, lookup: checkedLookup(refuse, port), onread })
@@ -79,7 +79,7 @@ export class PlainConnection {
     socket.once('connect', () => {
       this.#isOpen = true
       socket.setTimeout(0)
-      keeper.connected(this)
+      owner.connected(this)
     })
     let error: Error | undefined
     socket.on('error', (cause) => (error = cause))
@@ -87,14 +87,14 @@ export class PlainConnection {
     socket.on('close', () => this.#closed(error))
   }
 
-  /** Monotonic milliseconds; a free connection must not be used from then on. */
+  /** `now`: monotonic milliseconds. False from the time on at which the backend may close the idle connection. */
   isFreeAt(now: number): boolean {
     return this.#isOpen && !this.#transfer && this.#socket.writable && now < this.#idleUntil
   }
 
-  /** Sends the request of a transfer. Throws GatewayError where it cannot be sent as it is. */
+  /** Sends the request of a transfer. Throws GatewayError where HTTP does not allow its head. */
   start(transfer: Transfer): void {
-    const head = transfer.requestHead(this.#place.authority)
+    const head = transfer.requestHead(this.#address.authority)
     const { body, method } = transfer
     this.#transfer = transfer
     transfer.connection = this
@@ -127,7 +127,7 @@ export class PlainConnection {
     joined.bytes.write(head, 'latin1')
     joined.bytes.set(body, head.length)
     this.#socket.write(joined.view(size))
-    // It has not left yet, and must not be written over.
+    // The socket still holds the buffer, so it must not be overwritten.
     if (this.#socket.writableLength > 0) joined = new Scratch(2 * MAX_JOINED_BYTES)
   }
 
@@ -143,13 +143,13 @@ export class PlainConnection {
     this.#socket.destroy()
   }
 
-  /** True: there may be more. */
+  /** Returns true: net goes on reading into the same buffer. */
   #read(chunk: Buffer): true {
     const transfer = this.#transfer
     const isUnsent = this.#waiting !== ''
     try {
       if (isUnsent) throw new GarbledError('bytes that came before the request was sent')
-      transfer?.heard()
+      transfer?.received()
       this.#reader.read(chunk)
     } catch (error) {
       this.#socket.destroy()
@@ -157,25 +157,25 @@ export class PlainConnection {
     }
     const now = performance.now()
     if (transfer && transfer === this.#transfer && !this.#reader.isBusy) this.#finished(now)
-    transfer?.tell(now)
+    transfer?.deliver(now)
     return true
   }
 
-  /** The answer is complete; what came behind it has already broken the connection. */
+  /** The answer is complete; bytes behind it have already broken the connection. */
   #finished(now: number): void {
     this.#transfer = undefined
-    // An answer before the whole request was taken: the rest of it would be read as the next.
+    // The answer came before the whole request was taken: the backend would read the rest as the next request.
     const isClean = this.#reader.isReusable && this.#socket.writableLength === 0 && !this.#socket.destroyed
     if (!isClean) return this.destroy()
-    // The reader of the body may have stood still.
+    // The reader of the body may have paused it.
     this.#socket.resume()
     const keptMs = (this.#reader.idleMs ?? MAX_IDLE_MS + MARGIN_MS) - MARGIN_MS
     this.#idleUntil = now + Math.min(MAX_IDLE_MS, Math.max(0, keptMs))
-    this.#keeper.free(this)
+    this.#owner.free(this)
   }
 
   #ended(): void {
-    // An answer may be delimited by this.
+    // The end of the connection may be the end of the answer.
     if (this.#reader.close()) this.#transfer = undefined
     this.#socket.destroy()
   }
@@ -184,11 +184,11 @@ export class PlainConnection {
     const transfer = this.#transfer
     this.#transfer = undefined
     if (transfer) transfer.break(this.#fault(error), this.#isUnsent(transfer, error))
-    this.#keeper.gone(this, this.#isOpen ? undefined : this.#refused(error))
+    this.#owner.gone(this, this.#isOpen ? undefined : this.#refused(error))
     this.#isOpen = false
   }
 
-  /** One small write to an idle connection is taken as a whole or, where the backend has closed it, not at all. */
+  /** A small write to an idle connection is received as a whole or, where the backend has closed it, not at all. */
   #isUnsent({ body }: Transfer, error: Error | undefined): boolean {
     if (this.#waiting !== '') return true
     const isWrite = error !== undefined && 'syscall' in error && error.syscall === 'write'
@@ -197,7 +197,7 @@ export class PlainConnection {
 
   #fault(error: unknown): GatewayError {
     if (error instanceof GatewayError) return error
-    const detail = { cause: error, backend: this.#place.authority }
+    const detail = { cause: error, backend: this.#address.authority }
     if (error instanceof GarbledError)
       return new GatewayError(
         'backendGarbled',
@@ -214,7 +214,7 @@ export class PlainConnection {
       code === 'ETIMEDOUT'
         ? 'the backend did not accept a connection in time'
         : `the backend refused the connection (${code})`
-    const detail = { cause: error, backend: this.#place.authority, unsent: true }
+    const detail = { cause: error, backend: this.#address.authority, unsent: true }
     return new GatewayError('backendRefused', what, detail)
   }
 }

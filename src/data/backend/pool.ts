@@ -1,6 +1,6 @@
 /**
- * A pool as the data plane sees it: whom a call may go to, how many may run, who waits, and what a failing pool
- * may cost. The parts that decide are pure and live in ../balance; here they are kept together for one pool.
+ * A pool as the data plane sees it: which backends a call may go to, how many calls may run, which wait, and what a failing
+ * pool may cost. The parts that decide are pure and live in ../balance; here they are assembled for one pool.
  */
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { GatewayError } from '../../core/errors.ts'
@@ -14,26 +14,26 @@ import type { AttemptOutcome } from '../balance/policies/policy.ts'
 import type { PickRefusal, PickRequest, Selector } from '../balance/select.ts'
 import { inflightOf } from '../balance/table.ts'
 import { DemandMeter } from '../measure/demand.ts'
-import { type WaitingCall, WaitingRoom } from './admission-queue.ts'
+import { AdmissionQueue, type WaitingCall } from './admission-queue.ts'
 import type { Clients } from './clients.ts'
 import type { Permit, PermitRequest } from './permit.ts'
 import { refused } from './refusals.ts'
 import { backendTraffic, type PoolTraffic } from './traffic.ts'
 import { createSelector, type PoolParts, type PoolTuning } from './tuning.ts'
 
-/** Waiting calls for models whose backends are full are passed over; so many at a time. */
+/** Waiting calls for models whose backends are full are passed over; at most this many at a time. */
 const MAX_PASSED = 64
-/** Places lost to other workers before a call waits for its turn. */
+/** How many places may be lost to other workers before a call is queued. */
 const MAX_RACES = 8
 const SERVICE_WINDOW_MS = 30_000
 
 export class BackendPool {
   readonly name: string
   readonly clients: Clients
-  /** What is asked of the backends, for the scaler. */
+  /** The demand on the backends, for the scaler. */
   readonly demand: DemandMeter
   readonly #parts: PoolParts
-  /** Mean latency by slot, for people: what policies keep is the peak, if they keep any. */
+  /** Mean latency by slot, for people: a policy keeps the peak, if any. */
   readonly #latencies: Float64Array
   readonly #neighbours: Neighbours
   readonly #service = new SlidingQuantiles(SERVICE_WINDOW_MS)
@@ -42,7 +42,7 @@ export class BackendPool {
   #budget: RetryBudget
   #hedger: Hedger | undefined
   #limits: Limits
-  readonly #waiting: WaitingRoom
+  readonly #waiting: AdmissionQueue
   #view: PoolView
   #meanServiceMs = 0
 
@@ -59,7 +59,7 @@ export class BackendPool {
     this.#selector = this.#newSelector(tuning)
     this.#budget = new RetryBudget(tuning.retry.budget)
     this.#hedger = tuning.hedge && new Hedger(tuning.hedge)
-    this.#waiting = new WaitingRoom(
+    this.#waiting = new AdmissionQueue(
       {
         pool: parts.name,
         clock: parts.clock,
@@ -75,7 +75,7 @@ export class BackendPool {
     return this.#tuning.retry.max
   }
 
-  /** Calls wait for a place here. */
+  /** Whether calls wait for a place here. */
   get isQueueing(): boolean {
     return this.#waiting.depth > 0
   }
@@ -84,10 +84,10 @@ export class BackendPool {
     return this.#view
   }
 
-  /** Takes over new settings; what is in flight and what was learnt of the backends stays. */
+  /** Applies new settings; calls in flight and what was learnt of the backends stay. */
   configure(tuning: PoolTuning): void {
     const old = this.#tuning
-    // A reload that is about something else does not touch what the parts remember.
+    // A reload that changes other settings must not reset what the parts have learnt.
     if (JSON.stringify(old) === JSON.stringify(tuning)) return
     this.#tuning = tuning
     this.#waiting.configure(tuning.queue)
@@ -120,12 +120,12 @@ export class BackendPool {
     this.#serveQueue()
   }
 
-  /** Another worker has left a place to what waits here. */
-  heard(): void {
+  /** Another worker has left a place to a call that waits here. */
+  onBell(): void {
     if (this.#waiting.depth > 0) this.#serveQueue()
   }
 
-  /** How calls are faring, for people. */
+  /** How the pool's calls fare, for people. */
   status(): PoolTraffic {
     const { table, clock } = this.#parts
     return {
@@ -143,76 +143,76 @@ export class BackendPool {
   }
 
   /**
-   * A place for the call at a backend; at once where one has room, otherwise when one comes free. Rejects, or
-   * throws, with `noBackend`, `unknownModel`, `overloaded`, or the signal's reason. `now`: for whoever has read the clock already.
+   * A permit for the call at a backend; at once where one has room, otherwise when one becomes free. Rejects, or throws, with
+   * `noBackend`, `unknownModel`, `overloaded`, or the signal's reason. `now`: for a caller that has read the clock already.
    */
   enter(need: PermitRequest, exclude: readonly number[], now?: number): Permit | Promise<Permit> {
     const picked = this.#take(exclude.length === 0 ? need : { ...need, exclude }, now)
     if (typeof picked !== 'string') return picked
     if (picked === 'saturated') return this.#waiting.wait({ need, exclude })
-    if (picked === 'none' && this.#isComing()) return this.#waiting.hold({ need, exclude })
+    if (picked === 'none' && this.#isStarting()) return this.#waiting.hold({ need, exclude })
     throw this.#refused(picked, need)
   }
 
-  /** A second place for the same call, elsewhere and at once; undefined: there is none. */
+  /** A permit for a second attempt of the same call, elsewhere and at once; undefined: there is none. */
   enterExtra(need: PermitRequest, exclude: readonly number[]): Permit | undefined {
     const picked = this.#take({ ...need, exclude, isExtra: true })
     return typeof picked === 'string' ? undefined : picked
   }
 
-  /** Whether another backend than `exclude` could take the call at once. */
+  /** Whether a backend other than `exclude` could take the call at once. */
   hasOther(need: PermitRequest, exclude: readonly number[]): boolean {
     return this.#selector.hasOther({ ...need, exclude })
   }
 
-  /** `lost`: a hedge was cut because the other was faster; `cancelled`: whoever asked has left. */
+  /** `lost`: a hedge was cancelled because the other attempt was faster; `cancelled`: the caller has left. */
   leave(
     permit: Permit,
     ms: number,
     ending: AttemptOutcome | 'cancelled' | 'lost',
     now = this.#parts.clock.now(),
   ): void {
-    const { backend, incarnation, since, company } = permit
+    const { backend, incarnation, since, inflightAtStart } = permit
     const { slot } = backend
     if (ending === 'lost') {
       this.#selector.lose(slot, incarnation, now - since)
       this.#parts.clock.after(this.#restMs(slot, ms), () => this.#free(permit, ms))
       return
     }
-    this.demand.leave(ms, ending === 'ok' ? company : 0, now)
+    this.demand.leave(ms, ending === 'ok' ? inflightAtStart : 0, now)
     if (ending === 'cancelled') this.#selector.cancel(slot, incarnation, now - since)
     else this.#selector.end(slot, incarnation, { ms, ending, now })
     if (ending === 'ok') this.#observe(slot, now, ms)
     if (!this.#neighbours.leavesPlace(this.#waiting.since, () => this.#selector.hasRoom())) this.#serveQueue()
   }
 
-  /** Milliseconds below which the share `q` of the last half minute's answers took; undefined where there was none. */
+  /** The quantile `q` of the last half minute's latencies, in milliseconds; undefined where there was no answer. */
   serviceMs(q: number): number | undefined {
     return this.#service.quantile(this.#parts.clock.now(), q)
   }
 
-  /** The backend asked to be left alone for so long (`Retry-After`). */
+  /** The backend asked for no calls for this long (`Retry-After`). */
   pause(slot: number, ms: number): void {
     this.#selector.pause(slot, ms)
   }
 
-  /** A call begins: it is demand, and pays its part of the retries. */
+  /** A call begins: it counts as demand, and adds its part to the retry budget. */
   deposit(now = this.#parts.clock.now()): void {
     this.demand.offered(now)
     this.#budget.deposit(this.demand.level)
   }
 
-  /** Takes a retry from the budget; false: what came is the answer. `retried` is told when the call is over. */
+  /** Takes a retry from the budget; false: the failure is the answer. To be followed by `retried` when the call is over. */
   mayRetry(): boolean {
     return this.#budget.tryWithdraw(this.#parts.clock.now())
   }
 
-  /** A call is over that was given so many retries. */
+  /** A call is over that took this many retries. */
   retried(retries: number): void {
     this.#budget.ended(retries)
   }
 
-  /** When the call should be sent a second time, in milliseconds from now; undefined: not. */
+  /** When to send the call a second time, in milliseconds from now; undefined: never. */
   hedgeDelay({ model, version, deadline }: PermitRequest, now: number): number | undefined {
     return this.#hedger?.start({
       now,
@@ -222,7 +222,7 @@ export class BackendPool {
     })
   }
 
-  /** A hedge takes from both budgets: what retries and hedges add together is bounded. */
+  /** A hedge takes from both budgets, so that retries and hedges together are bounded. */
   mayHedge(): boolean {
     return this.#hedger?.tryTake() === true && this.#budget.tryWithdrawEarned(this.#parts.clock.now())
   }
@@ -241,10 +241,10 @@ export class BackendPool {
     return createSelector({ ...this.#parts, limits: this.#limits, at }, tuning)
   }
 
-  /** A place at the backend that is picked; another one where its last place has gone to another worker meanwhile. */
-  #take(ask: PickRequest, now?: number): Permit | PickRefusal {
+  /** A permit at the picked backend; at another one where another worker has taken its last place meanwhile. */
+  #take(request: PickRequest, now?: number): Permit | PickRefusal {
     for (let tried = 0; tried < MAX_RACES; tried++) {
-      const picked = this.#selector.pick(ask)
+      const picked = this.#selector.pick(request)
       if (typeof picked === 'string') return picked
       const permit = this.#permit(picked, now)
       if (permit) return permit
@@ -258,13 +258,13 @@ export class BackendPool {
     const incarnation = this.#selector.begin(slot)
     if (incarnation === 0) return undefined
     this.demand.enter(now)
-    const company = (table.ramp[slot] ?? 1) < 1 ? 0 : inflightOf(table, slot)
-    return { backend, incarnation, since: now, company }
+    const inflightAtStart = (table.ramp[slot] ?? 1) < 1 ? 0 : inflightOf(table, slot)
+    return { backend, incarnation, since: now, inflightAtStart }
   }
 
   /**
-   * How much longer a backend is likely to work on a hedge that was cut: predictions are mostly computed to the end,
-   * whoever has left, and a limit that forgot them would let too many in.
+   * How much longer a backend is likely to work on a cancelled hedge: most servers compute a prediction to its end, whoever
+   * has left, and a limit that ignored them would let too many calls in.
    */
   #restMs(slot: number, ms: number): number {
     const known = Math.max(this.#parts.table.ewmaMs[slot] ?? 0, this.#latencies[slot] ?? 0)
@@ -277,13 +277,13 @@ export class BackendPool {
     this.#serveQueue()
   }
 
-  /** Nobody serves the pool, and nobody failed it: it has been scaled to zero, or is about to be served again. */
-  #isComing(): boolean {
+  /** No backend serves the pool, and none has failed: it has been scaled to zero, or backends are starting. */
+  #isStarting(): boolean {
     const isAbsent = ({ state }: Backend) => state === 'warming' || state === 'draining'
     return this.#tuning.isFromZero && this.#view.backends.every(isAbsent)
   }
 
-  /** Gives free places to those who wait, the most urgent first. */
+  /** Gives free places to waiting calls, the most urgent first. */
   #serveQueue(): void {
     const { clock } = this.#parts
     const passed: WaitingCall[] = []
@@ -291,14 +291,14 @@ export class BackendPool {
       const waiting = this.#waiting.take(this.#service.quantile(clock.now(), 0.5) ?? 0)
       if (!waiting) break
       let picked = this.#take({ ...waiting.need, exclude: waiting.exclude })
-      // Those not yet tried are gone meanwhile: better the same again than nobody.
+      // The backends that were not tried have left meanwhile: a backend that failed before is better than none.
       if (picked === 'excluded') picked = this.#take(waiting.need)
       if (typeof picked !== 'string') waiting.resolve(picked)
       else if (picked === 'saturated') passed.push(waiting)
       else waiting.reject(this.#refused(picked, waiting.need))
     }
     for (const waiting of passed) this.#waiting.restore(waiting)
-    this.#waiting.tell()
+    this.#waiting.publish()
   }
 
   #capacity(): Capacity {

@@ -1,7 +1,7 @@
 /**
- * Asks backends how busy they are, for policies that route by their word: a GET that is answered from memory with
- * `{"running": 3, "latencyMs": 8.4}`. Nobody waits for it. A backend that answers anything else, or too late to be of
- * use, is left alone for a while: then the gateway's own calls are its reading.
+ * Probes backends for their load, for policies that use it: a GET that the backend answers from memory with
+ * `{"running": 3, "latencyMs": 8.4}`. No call waits for it. A backend that answers anything else, or too late to be of use,
+ * is not probed for a while; the gateway's own calls then give its readings.
  */
 import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -14,11 +14,11 @@ export interface HttpProberOptions {
   readonly clock: Clock
   /** Path below the backend's URL. */
   readonly path: string
-  /** Who is at a slot now. */
+  /** The backend at a slot now. */
   readonly at: (slot: number) => Backend | undefined
 }
 
-/** An answer that takes longer says nothing about the present. */
+/** A later answer says nothing about the present. */
 const TIMEOUT_MS = 100
 const MUTE_MS = 10_000
 const MAX_BYTES = 1024
@@ -30,8 +30,8 @@ interface LoadReading {
 
 export class HttpProber implements LoadProber {
   readonly #options: HttpProberOptions
-  /** Generations that are being asked, and until when others are not; one entry a slot. */
-  readonly #asked = new Map<number, { generation: number; mutedUntil: number }>()
+  /** By slot: the generation being probed, or the time until which it is not probed. */
+  readonly #probed = new Map<number, { generation: number; mutedUntil: number }>()
 
   constructor(options: HttpProberOptions) {
     this.#options = options
@@ -40,19 +40,19 @@ export class HttpProber implements LoadProber {
   probe(slot: number, sink: ProbeSink): void {
     const { at, clock } = this.#options
     const backend = at(slot)
-    const asked = this.#asked.get(slot)
-    if (!backend || (asked?.generation === backend.generation && clock.now() < asked.mutedUntil)) return
-    // Until it has answered: one question at a time.
+    const probed = this.#probed.get(slot)
+    if (!backend || (probed?.generation === backend.generation && clock.now() < probed.mutedUntil)) return
+    // Muted until it has answered: one probe at a time.
     const entry = { generation: backend.generation, mutedUntil: Infinity }
-    this.#asked.set(slot, entry)
-    void this.#ask(backend.url).then((reading) => {
+    this.#probed.set(slot, entry)
+    void this.#read(backend.url).then((reading) => {
       entry.mutedUntil = reading ? 0 : clock.now() + MUTE_MS
       if (reading && at(slot)?.generation === backend.generation)
         sink.answered(slot, reading.running, reading.latencyMs)
     })
   }
 
-  async #ask(url: string): Promise<LoadReading | undefined> {
+  async #read(url: string): Promise<LoadReading | undefined> {
     const { clients, clock, path } = this.#options
     const late = new AbortController()
     const cancel = clock.after(TIMEOUT_MS, () => late.abort(new Error('the probe took too long')))
@@ -78,7 +78,7 @@ export class HttpProber implements LoadProber {
   }
 }
 
-/** A latency that is left out, or 0, is one the backend does not know yet. */
+/** A latency that is left out, or 0, is one that the backend does not know yet. */
 function readingOf(bytes: Uint8Array): LoadReading | undefined {
   const text = new TextDecoder().decode(bytes)
   const { running, latencyMs = 0 } = Object(JSON.parse(text)) as Record<string, unknown>

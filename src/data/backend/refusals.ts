@@ -1,4 +1,4 @@
-/** What a call is told that a pool does not take. */
+/** The errors for calls that a pool does not take. */
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { BalanceStatus } from '../balance/backend-status.ts'
@@ -33,10 +33,10 @@ export function refused(
 ): GatewayError {
   const offered = [...new Set(backends.flatMap(({ models }) => models.map(({ name }) => name)))]
   if (why === 'unserved' && backends.length > 0) {
-    const asked = version === undefined ? `model "${model}"` : `version ${version} of model "${model}"`
+    const requested = version === undefined ? `model "${model}"` : `version ${version} of model "${model}"`
     return new GatewayError(
       'unknownModel',
-      `no backend of pool "${pool}" serves ${asked} (it serves ${offered.join(', ')})`,
+      `no backend of pool "${pool}" serves ${requested} (it serves ${offered.join(', ')})`,
     )
   }
   const states = backends.map((backend) => {
@@ -49,7 +49,7 @@ export function refused(
   })
 }
 
-/** Ids and reasons hold addresses, which are no caller's business; `infergate backends list` has them. */
+/** Ids and reasons hold addresses, which callers must not see; `infergate backends list` shows them. */
 function counted(states: readonly string[]): string {
   if (states.length === 0) return 'none has registered yet'
   const counts = Map.groupBy(states, (state) => state)

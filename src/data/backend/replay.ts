@@ -1,6 +1,6 @@
 /**
- * A request body that can be sent twice. It is forwarded as it arrives, and what has passed is kept up to a
- * bound, so that a call that streams can still be given to another backend when the first one fails early.
+ * A request body that can be sent twice. It is forwarded as it arrives, and kept up to a bound, so that a call that streams
+ * can still be sent to another backend when the first one fails early.
  */
 export class Replay {
   readonly #source: AsyncIterator<Uint8Array>
@@ -15,7 +15,7 @@ export class Replay {
     this.#maxBytes = maxBytes
   }
 
-  /** False once more has passed than is kept: the body is gone. */
+  /** False once the body has exceeded the bound: its beginning was dropped. */
   get replayable(): boolean {
     return this.#kept !== undefined
   }

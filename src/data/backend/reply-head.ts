@@ -1,6 +1,6 @@
 /**
- * The heads of backends' answers, read strictly (RFC 9112). A backend repeats its heads, whole or for a second, and one that
- * is the same, byte for byte, as one that was read lately is not read again, nor is what follows from it worked out again.
+ * Parses the heads of backends' answers strictly (RFC 9112). A backend repeats its heads, for good or for a second. A head
+ * that equals a recent one byte for byte is not parsed again, nor is what follows from it computed again.
  */
 import type { RawPairs } from '../../core/call.ts'
 import { TEXT, TOKEN } from '../../core/field-syntax.ts'
@@ -8,12 +8,12 @@ import type { ReplyNotes } from '../../core/reply.ts'
 import { Generations } from '../../lib/generations.ts'
 import { lastOf } from '../../lib/memo.ts'
 
-/** Of an answer, whichever client reads it. */
+/** The bound on the head of an answer, for either client. */
 export const MAX_HEAD_BYTES = 64 * 1024
-/** Interim answers before the final one. */
+/** The most interim answers before the final one. */
 export const MAX_INTERIM = 16
 
-/** The bytes are not an answer, or not one that can be told from what follows. */
+/** The bytes are not an answer, or its end is ambiguous. */
 export class GarbledError extends Error {}
 
 export interface ReplyHead extends ResponseFraming {
@@ -27,11 +27,11 @@ interface ResponseFraming {
   readonly length: number | undefined
   readonly chunked: boolean
   readonly keepAlive: boolean
-  /** How long the backend said it keeps an idle connection; undefined: it did not say. */
+  /** How long the backend keeps an idle connection open; undefined: it does not say. */
   readonly idleMs: number | undefined
 }
 
-/** Longer heads are read each time. */
+/** Longer heads are parsed each time. */
 const MAX_KEPT_BYTES = 1024
 const heads = new Generations<ReplyHead>(256)
 
@@ -40,7 +40,7 @@ export function readReplyHead(text: string): ReplyHead {
   return text.length > MAX_KEPT_BYTES ? read(text) : knownHead(text)
 }
 
-/** The last one comes again more often than not, and is then not looked up. */
+/** The last head is remembered apart: it mostly repeats, and then needs no lookup. */
 const knownHead = lastOf((text: string): ReplyHead => {
   const known = heads.get(text)
   if (known) return known
@@ -56,7 +56,7 @@ function read(text: string): ReplyHead {
   if (!line) throw new GarbledError('it does not begin with a status line')
   const status = Number(line[2])
   const headers = fieldsOf(text, line[0].length)
-  // What an interim answer says of framing is of no interest.
+  // The framing of an interim answer does not matter: it has no body.
   const framing = status < 200 ? NO_FRAMING : framingOf(headers, line[1] === '1', status)
   return { status, headers, notes: {}, ...framing }
 }
@@ -65,13 +65,13 @@ const NO_FRAMING: ResponseFraming = { length: undefined, chunked: false, keepAli
 
 const FIELD = new RegExp(String.raw`(${TOKEN}):[ \t]*(${TEXT})\r\n`, 'y')
 
-/** The field lines from `at` to the end of the text, each with its line end. */
+/** Parses the field lines from `at` to the end of the text, each with its line end. */
 export function fieldsOf(text: string, at: number): string[] {
   const headers: string[] = []
   FIELD.lastIndex = at
   while (FIELD.lastIndex < text.length) {
     const field = FIELD.exec(text)
-    // A folded line, a bare line break, a control character, a space before the colon.
+    // Broken: a folded line, a bare line break, a control character, or a space before the colon.
     if (!field) throw new GarbledError('a field line is broken')
     headers.push(field[1] as string, trimmedEnd(field[2] as string))
   }
@@ -83,7 +83,7 @@ function trimmedEnd(value: string): string {
   return last === 32 || last === 9 ? value.trimEnd() : value
 }
 
-/** RFC 9112, section 6.3, without its leniencies. */
+/** The framing by RFC 9112, section 6.3, without its leniencies. */
 function framingOf(headers: RawPairs, isHttp11: boolean, status: number): ResponseFraming {
   let length: number | undefined
   let chunked = false
@@ -91,7 +91,7 @@ function framingOf(headers: RawPairs, isHttp11: boolean, status: number): Respon
   let idleMs: number | undefined
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
-    // Names of other lengths decide nothing here.
+    // No name of another length matters here.
     if (name.length !== 10 && name.length !== 14 && name.length !== 17) continue
     const value = headers[i + 1] as string
     switch (name.toLowerCase()) {

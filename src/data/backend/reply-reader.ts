@@ -1,6 +1,6 @@
 /**
- * A strict reader of HTTP/1.1 answers (RFC 9112). What two readers could take differently is an error: a
- * connection on which one answer hides in another must not be used again.
+ * A strict reader of HTTP/1.1 answers (RFC 9112). What two readers could parse differently is an error: a connection on
+ * which one answer hides in another must not be used again.
  */
 import type { RawPairs } from '../../core/call.ts'
 import { TEXT } from '../../core/field-syntax.ts'
@@ -18,9 +18,9 @@ const MAX_SIZE_LINE_BYTES = 1024
 const LF = 10
 const NOTHING = Buffer.alloc(0)
 
-/** Told what arrives, in order: head, pieces of the body, end; or all of it at once. */
+/** Receives what arrives, in order: head, pieces of the body, end; or all of it at once. */
 export interface ReplySink {
-  /** The body came with its head, and is of the length that the head tells. */
+  /** The body arrived with its head, and has the length that the head states. */
   whole(head: ReplyHead, body: Uint8Array): void
   head(head: ReplyHead): Incoming
   end(trailers: RawPairs): void
@@ -46,17 +46,17 @@ export class ReplyReader {
   #reusable = true
   #idleMs: number | undefined
 
-  /** The connection may carry another request once this answer is complete. */
+  /** Whether the connection may carry another request once this answer is complete. */
   get isReusable(): boolean {
     return this.#reusable
   }
 
-  /** How long the backend said it keeps an idle connection; undefined: it did not say. */
+  /** How long the backend keeps an idle connection open; undefined: it does not say. */
   get idleMs(): number | undefined {
     return this.#idleMs
   }
 
-  /** An answer is awaited or under way. */
+  /** Whether an answer is awaited or under way. */
   get isBusy(): boolean {
     return this.#state !== IDLE
   }
@@ -69,7 +69,7 @@ export class ReplyReader {
     this.#reusable = true
   }
 
-  /** Keeps nothing of `chunk` but copies. Throws GarbledError. */
+  /** Parses `chunk`, and keeps only copies of it. Throws GarbledError. */
   read(chunk: Buffer): void {
     const bytes = this.#part ? Buffer.concat([this.#part, chunk]) : chunk
     this.#part = undefined
@@ -84,13 +84,13 @@ export class ReplyReader {
     }
   }
 
-  /** The backend closed its end. False: in the middle of an answer. */
+  /** The backend has closed its end. False: in the middle of an answer. */
   close(): boolean {
     if (this.#state === UNTIL_CLOSE) this.#end([])
     return this.#state === IDLE
   }
 
-  /** Reads one element and gives where the next begins; -1: its end has not come. */
+  /** Parses one element and returns where the next begins; -1: its end has not arrived. */
   #step(bytes: Buffer, at: number): number {
     switch (this.#state) {
       case HEAD:
@@ -108,7 +108,7 @@ export class ReplyReader {
       case TRAILERS:
         return this.#trailers(bytes, at)
       default:
-        // Nobody asked: the answer before may have been longer than it said.
+        // No request is outstanding: the answer before may have been longer than it stated.
         this.#reusable = false
         throw new GarbledError('bytes that belong to no answer')
     }
@@ -133,11 +133,11 @@ export class ReplyReader {
     return this.#body(head, bytes, end + 4)
   }
 
-  /** What follows a head, from `at` on. */
+  /** Begins the body that follows a head, from `at` on. */
   #body(head: ReplyHead, bytes: Buffer, at: number): number {
     const { length, status } = head
     const sink = this.#sink as ReplySink
-    // What such a head says of a body is about another answer.
+    // The framing fields of such a head describe another answer.
     const isBodiless = this.#method === 'HEAD' || status === 204 || status === 304
     if (!isBodiless && length !== undefined && bytes.length - at >= length) {
       this.#state = IDLE
@@ -216,7 +216,7 @@ export class ReplyReader {
 
 const BEGIN = Buffer.from('HTTP/1.')
 
-/** A head of which a part has come can be seen to be none: what waits for its end would wait until its deadline. */
+/** Rejects an incomplete head that cannot become a valid one: waiting for its end would last until the deadline. */
 function checkBegun(bytes: Buffer, at: number): void {
   const length = Math.min(BEGIN.length, bytes.length - at)
   if (bytes.compare(BEGIN, 0, length, at, at + length) !== 0)
@@ -224,20 +224,20 @@ function checkBegun(bytes: Buffer, at: number): void {
   checkLines(bytes, at)
 }
 
-/** Lines end with CR and LF here (RFC 9112, section 2.2 lets a reader take LF alone, and readers that do differ). */
+/** Lines must end with CR and LF. RFC 9112, section 2.2 lets a reader accept LF alone, and readers that do so differ. */
 function checkLines(bytes: Buffer, from: number): void {
   for (let at = bytes.indexOf(LF, from); at >= 0; at = bytes.indexOf(LF, at + 1))
     if (at === from || bytes[at - 1] !== 13) throw new GarbledError('a line does not end with CR and LF')
 }
 
-/** With memory of its own: what is kept of an answer must not keep a pool of others. */
+/** A copy with memory of its own: what is kept of an answer must not keep a pool of others alive. */
 function copied(bytes: Buffer, from: number, to: number): Buffer {
   const copy = Buffer.allocUnsafeSlow(to - from)
   bytes.copy(copy, 0, from, to)
   return copy
 }
 
-/** Short bodies share memory: they are passed on at once, and who keeps one keeps a copy. */
+/** Shorter bodies share memory: they are passed on at once, and whoever keeps one keeps a copy. */
 const SHORT_BYTES = 2048
 
 function short(bytes: Buffer, from: number, to: number): Buffer {
@@ -247,5 +247,5 @@ function short(bytes: Buffer, from: number, to: number): Buffer {
   return copy
 }
 
-// Up to 2^48: exact as a number. Extensions are passed over (RFC 9112, section 7.1.1).
+// Up to 2^48: exact as a number. Extensions are skipped (RFC 9112, section 7.1.1).
 const SIZE = new RegExp(String.raw`^([0-9a-f]{1,12})[ \t]*(?:;${TEXT})?\r\n$`, 'i')

@@ -1,12 +1,12 @@
 /**
- * The body of one answer for several readers, each of whom gets it from its first byte while the rest still arrives: an
- * answer that is collected for the cache while it is passed on, or a generation for which a second caller asks while the
+ * The body of one answer for several readers, each of which gets it from its first byte while the rest still arrives: an
+ * answer that is collected for the cache while it is passed on, or a generation that a second caller requests while the
  * first one still reads it.
  *
- * Up to `maxBytes` the body is read as fast as it comes and kept from its beginning. When it turns out to be longer, its
- * beginning is let go: nobody can join any more, and it is read as fast as the fastest reader reads. A slow reader holds
- * up nobody else. It may fall `maxBytes` behind, and then ends with an error, since what it has not read cannot be kept for
- * it for ever. When the last reader has left, the backend's work is cancelled.
+ * Up to `maxBytes` the body is read as fast as it arrives and kept from its beginning. If it turns out to be longer, its
+ * beginning is dropped: nobody can join any more, and it is read at the speed of the fastest reader. A slow reader holds up
+ * no other. It may fall `maxBytes` behind, and then ends with an error, since the gateway cannot keep what it has not read
+ * for ever. When the last reader has left, the backend's work is cancelled.
  */
 import { GatewayError } from '../../core/errors.ts'
 import { Condition } from '../../lib/condition.ts'
@@ -16,7 +16,7 @@ export interface BodySource extends AsyncIterable<Uint8Array> {
   cancel(reason: Error): void
 }
 
-/** One piece of a body. A reader holds the piece it has read last, so pieces behind all readers are free. */
+/** One piece of a body. A reader holds the piece it has read last, so pieces behind all readers can be collected. */
 interface Piece {
   readonly bytes: Uint8Array
   /** Bytes of the body up to the end of this piece. */
@@ -25,11 +25,11 @@ interface Piece {
 }
 
 interface ReaderState {
-  /** What it has read last. */
+  /** The piece read last. */
   at: Piece
-  /** Why it gets no more, though others do. */
+  /** Why this reader gets no more, though others do. */
   fault: Error | undefined
-  /** There is more, or there is nothing more to come. */
+  /** Notified when there is another piece, or the body is over. */
   readonly more: Condition
 }
 
@@ -37,16 +37,16 @@ export class SharedBody {
   readonly #source: BodySource
   readonly #maxBytes: number
   readonly #readers = new Set<ReaderState>()
-  /** Before the first piece; undefined: the beginning has been let go. */
+  /** The empty piece before the first; undefined: the beginning has been dropped. */
   #beginning: Piece | undefined = emptyPiece()
   #last = this.#beginning as Piece
   #holds = 0
   #hasBegun = false
   #isOver = false
   #error: Error | undefined
-  /** For who collects: a piece has come, or the body is over. */
+  /** For `collected`: a piece has arrived, or the body is over. */
   readonly #grown = new Condition()
-  /** For the loop that reads the source: somebody wants the next piece, or nobody wants any. */
+  /** For the loop that reads the source: a reader wants the next piece, or no reader is left. */
   readonly #wanted = new Condition()
 
   constructor(source: BodySource, maxBytes: number) {
@@ -54,7 +54,7 @@ export class SharedBody {
     this.#maxBytes = maxBytes
   }
 
-  /** The body from its first byte; undefined: it is too late for that, and the caller has to ask for itself. */
+  /** Joins the body at its first byte; undefined: its beginning has been dropped, and the caller needs a request of its own. */
   join(): SharedBodyReader | undefined {
     if (!this.#beginning || this.#error) return undefined
     const reader = { at: this.#beginning, fault: undefined, more: new Condition() }
@@ -63,7 +63,7 @@ export class SharedBody {
     return new SharedBodyReader(this.#read(reader), () => this.#leave(reader))
   }
 
-  /** Keeps the body coming though nobody may read it, until the function that is returned is called. */
+  /** Keeps the source being read even without readers, until the returned function is called. */
   hold(): () => void {
     this.#holds++
     this.#begin()
@@ -103,7 +103,7 @@ export class SharedBody {
     }
   }
 
-  /** While it can be kept everything is wanted; then what the fastest reader has no more of. */
+  /** Whether to read on: always while the body can be kept; after that when the fastest reader has read all. */
   get #isWanted(): boolean {
     if (this.#beginning) return true
     for (const { at } of this.#readers) if (at === this.#last) return true
@@ -141,7 +141,7 @@ export class SharedBody {
         const { next } = reader.at
         if (next) {
           yield next.bytes
-          // Whoever comes back for more has read it.
+          // A reader that asks for the next piece has read this one.
           if (!reader.fault) reader.at = next
           this.#wanted.notify()
         } else if (this.#isOver) {
@@ -161,7 +161,7 @@ export class SharedBody {
     if (this.#readers.delete(reader)) this.#left()
   }
 
-  /** One reader, or one who held it, has gone. */
+  /** A reader, or a hold, has ended. */
   #left(): void {
     if (this.#isOver || this.#readers.size > 0 || this.#holds > 0) return this.#wanted.notify()
     this.#end(LEFT)
@@ -178,7 +178,7 @@ export class SharedBody {
   }
 }
 
-/** One reader's way through a shared body. To be read once, or let go of by `leave`. */
+/** One reader of a shared body. To be read once, or released by `leave`. */
 export class SharedBodyReader implements AsyncIterable<Uint8Array> {
   readonly #pieces: AsyncGenerator<Uint8Array>
   readonly leave: () => void
@@ -191,7 +191,7 @@ export class SharedBodyReader implements AsyncIterable<Uint8Array> {
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, void> {
     return {
       next: async () => this.#pieces.next(),
-      // A generator that waits hears of it only with the next piece, and one that was never asked not at all.
+      // A generator that waits would see its return only with the next piece, and one that was never started not at all.
       return: async () => {
         this.leave()
         return { done: true, value: undefined }

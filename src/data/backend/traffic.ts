@@ -1,4 +1,4 @@
-/** How the calls of a pool fare, as plain data for whoever shows it. */
+/** How the calls of a pool fare, as plain data for the admin API. */
 import type { LoadTable } from '../balance/table.ts'
 
 /** What the data plane knows of a pool. */
@@ -7,27 +7,27 @@ export interface PoolTraffic {
   readonly queued: number
   /** Retries that could be made at once. */
   readonly retriesLeft: number
-  /** Most backends are ejected, and none is spared. */
+  /** Most backends are ejected, so ejection is ignored. */
   readonly panic: boolean
-  /** Most backends fail, and nobody is ejected for it. */
+  /** Most backends fail, so none is ejected for it. */
   readonly failing: boolean
   readonly backends: readonly BackendTraffic[]
 }
 
 export interface BackendTraffic {
   readonly slot: number
-  /** What becomes of its state once ejections, pauses, slow start and limits are reckoned in. */
+  /** Its state with ejections, pauses, slow start and limits taken into account. */
   readonly effective: { readonly state: string; readonly reason: string }
-  /** Weight in force. */
+  /** The weight in force. */
   readonly share: number
   readonly latencyMs?: number
-  /** The most calls at a time. */
+  /** The most concurrent calls. */
   readonly limit?: number
   /** Calls that other gateways have running there. */
   readonly peers?: number
 }
 
-/** The line of one backend. `latencyMs`: 0 where it has answered nothing yet. */
+/** The traffic of one backend. `latencyMs`: 0 where it has answered nothing yet. */
 export function backendTraffic(
   { share, limit, peers }: LoadTable,
   slot: number,

@@ -1,4 +1,4 @@
-/** One request on its way through the plain client: waiting for a connection, sent, answered, over. */
+/** A transfer: one request of the plain client, from the wait for a connection to the end of the answer. */
 import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
@@ -9,7 +9,7 @@ import { type Flow, Incoming } from './incoming.ts'
 import type { ReplyHead } from './reply-head.ts'
 import type { ReplySink } from './reply-reader.ts'
 
-/** The connection a transfer is sent on. */
+/** The connection on which a transfer is sent. */
 export interface Carrier {
   pause(): void
   resume(): void
@@ -18,17 +18,17 @@ export interface Carrier {
 
 export interface TransferParts {
   readonly request: BackendRequest
-  /** Path before the target. */
+  /** The path before the target. */
   readonly prefix: string
   readonly wheel: Wheel
   readonly bodyTimeoutMs: number
 }
 
 const TARGET = /^\/[!-~]*$/
-// Made here, from what is really sent.
+// Fields that are made here, from what is really sent.
 const FRAMING = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'expect'])
 
-/** Comes with the head of the answer, or fails with a GatewayError. */
+/** Settles with the head of the answer, or fails with a GatewayError. */
 export class Transfer extends Deferred<BackendResponse> implements ReplySink, Flow, Timer {
   due = Number.POSITIVE_INFINITY
   slot = -1
@@ -60,7 +60,7 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
     wheel.arm(this, Math.max(1, headTimeoutMs), request.now)
   }
 
-  /** Nobody waits for it any more. */
+  /** Whether nobody waits for it any more. */
   get isOver(): boolean {
     return this.#over
   }
@@ -77,7 +77,7 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
     return this.#request.body as Uint8Array | undefined
   }
 
-  /** The head of the request as text. Throws `badRequest` where it would not mean what it says. */
+  /** The head of the request as text. Throws `badRequest` where HTTP does not allow a character in it. */
   requestHead(authority: string): string {
     const { method, headers } = this.#request
     const path = this.#prefix + this.#request.target
@@ -92,8 +92,8 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
     return `${text}\r\n`
   }
 
-  /** Something has arrived. */
-  heard(): void {
+  /** Bytes have arrived: the idle timeout starts anew. */
+  received(): void {
     if (this.#body && !this.#paused) this.#wheel.arm(this, this.#bodyTimeoutMs)
   }
 
@@ -102,8 +102,8 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
     this.#whole = { status, headers, body, notes }
   }
 
-  /** To be called when the connection is free again: what comes of a whole answer may need one. */
-  tell(now: number): void {
+  /** To be called when the connection is free again: the listener of a whole answer may need one. */
+  deliver(now: number): void {
     if (this.#whole) this.settle({ reply: this.#whole, over: undefined, at: now })
   }
 
@@ -124,7 +124,7 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
     this.#body?.end(trailers)
   }
 
-  /** `isUnsent`: the backend has seen nothing of the request. */
+  /** `isUnsent`: the backend has received nothing of the request. */
   break(fault: GatewayError, isUnsent = this.connection === undefined): void {
     if (this.#over) return
     if (this.#body) {
@@ -157,7 +157,7 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
     this.connection?.destroy()
   }
 
-  /** The deadline has come, unless others wait by now who have more time. */
+  /** The deadline has passed, unless callers with more time have joined. */
   run(): void {
     const left = this.#body ? 0 : (this.#request.leftMs?.() ?? 0)
     if (left > 0) return this.#wheel.arm(this, left)
@@ -177,21 +177,21 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
   }
 }
 
-interface To {
+interface RequestTo {
   readonly method: string
   readonly path: string
   readonly authority: string
 }
 
-/** The head last made of these fields: whoever sends the same ones again need not have them looked at again. */
-const WRITTEN = new WeakMap<RawPairs, { readonly to: To; readonly text: string }>()
+/** The head last made from a list of fields: a client that sends the same list again needs no new check of it. */
+const WRITTEN = new WeakMap<RawPairs, { readonly to: RequestTo; readonly text: string }>()
 
-function isSame(a: To, b: To): boolean {
+function isSame(a: RequestTo, b: RequestTo): boolean {
   return a.method === b.method && a.path === b.path && a.authority === b.authority
 }
 
-/** Request line, Host, and the fields that are not framing. */
-function headText({ method, path, authority }: To, headers: RawPairs): string {
+/** Request line, Host, and all fields but those of framing. */
+function headText({ method, path, authority }: RequestTo, headers: RawPairs): string {
   if (!isFieldName(method) || !TARGET.test(path) || !isFieldValue(authority))
     throw unsendable('its method, target or host')
   let text = `${method} ${path} HTTP/1.1\r\nHost: ${authority}\r\n`
@@ -215,7 +215,7 @@ function unsendable(what: string): GatewayError {
   )
 }
 
-/** The same fault, of a request of which nothing was sent. */
+/** The same fault, marked as one of a request that was not sent. */
 function unsent(fault: GatewayError): GatewayError {
   if (fault.detail.unsent || fault.code === 'callerLeft' || fault.code === 'deadline') return fault
   return new GatewayError(fault.code, fault.message, { ...fault.detail, unsent: true })

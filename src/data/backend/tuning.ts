@@ -1,4 +1,4 @@
-/** What the settings say of a pool, and the parts that are made of it. */
+/** A pool's settings, and the selector that is made from them. */
 import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { HedgeOptions } from '../balance/hedge.ts'
@@ -19,26 +19,26 @@ import type { LoadTable } from '../balance/table.ts'
 import type { Clients } from './clients.ts'
 import { HttpProber } from './prober.ts'
 
-/** May change while calls run. */
+/** Settings that may change while calls run. */
 export interface PoolTuning extends SelectorOptions {
   /** A built-in policy, or one of the pool's `policies`. */
   readonly policy: string
-  /** Where backends are asked how busy they are, by policies that ask; undefined: they are not. */
+  /** Where backends are probed for their load, for policies that use it; undefined: they are not probed. */
   readonly probePath?: string
   readonly retry: { readonly max: number; readonly budget: RetryBudgetOptions }
-  /** Undefined: no second tries. */
+  /** Undefined: no hedges. */
   readonly hedge: HedgeOptions | undefined
   readonly outlier: OutlierOptions
   readonly limit: LimitOptions
   readonly queue: QueueOptions
-  /** The pool may be at zero: calls that come then wait for its first backend. */
+  /** The pool may be at zero: calls that arrive then wait for its first backend. */
   readonly isFromZero: boolean
 }
 
 export interface PoolParts {
   readonly name: string
   readonly table: LoadTable
-  /** What outlier detection counts, of all pools together: a slot is in one of them. */
+  /** The counts of outlier detection, for all pools together: each slot belongs to one pool. */
   readonly state: OutlierState
   readonly clients: Clients
   /** Policies besides the built-in ones, by name. */

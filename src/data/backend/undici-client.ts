@@ -1,6 +1,6 @@
 /**
- * The client for what is not plain (https, bodies that stream): an undici pool an origin, opened with the first call
- * and closed when the backend leaves. undici's errors become faults here and nowhere else.
+ * The client for requests that are not plain (https, bodies that stream): one undici pool an origin, opened with the first
+ * call and closed when the backend leaves. Only here undici's errors become faults.
  */
 import { isIP } from 'node:net'
 import { buildConnector, type Dispatcher, errors, Pool } from 'undici'
@@ -22,7 +22,7 @@ export class UndiciClient {
     this.#options = options
   }
 
-  /** New connections are made by these; those that are open finish what they do and go. */
+  /** Applies new options to new connections; open ones finish their exchanges and are closed. */
   configure(options: ClientOptions): void {
     this.#options = options
     for (const pool of this.#pools.values()) void pool.close()
@@ -43,7 +43,7 @@ export class UndiciClient {
             ...servedBy(origin, request),
             // undici reads any async iterable; its types name only a few of them.
             body: (request.body ?? null) as Uint8Array | null,
-            // The handler's own is exact, and grows where others join who have more time.
+            // The handler's own timer is exact, and is extended when callers with more time join.
             headersTimeout: 0,
             bodyTimeout: this.#idleMs(request),
           },
@@ -55,13 +55,13 @@ export class UndiciClient {
     })
   }
 
-  /** While the request's body streams, its sender is no silence either: the door watches both directions together. */
+  /** No timeout while the request's body streams: silence of its sender would count, and the door watches both directions. */
   #idleMs({ body, idleTimeoutMs }: BackendRequest): number {
     if (body !== undefined && !isWhole(body)) return 0
     return idleTimeoutMs ?? this.#options.bodyTimeoutMs
   }
 
-  /** Closes what belongs to an origin that is no longer used; running exchanges finish. */
+  /** Closes the connections to an origin that is no longer used; running exchanges finish. */
   async forget(url: string): Promise<void> {
     const { origin } = split(url)
     const pool = this.#pools.get(origin)
@@ -87,7 +87,7 @@ export class UndiciClient {
       keepAliveTimeout: 30_000,
       connect: connector({ timeout: connectTimeoutMs, lookup: checkedLookup(refuse, portOf(origin)) }),
     })
-    // A literal address is never looked up, so it is checked here.
+    // A literal address is never resolved, so it is checked here.
     const literal = new URL(origin).hostname.replace(/^\[|\]$/g, '')
     const refused = isIP(literal) ? refuse(literal, portOf(origin)) : undefined
     if (refused) {
@@ -109,7 +109,7 @@ function connector(options: buildConnector.BuildOptions): buildConnector.connect
     })
 }
 
-/** undici's handler for one request: the head resolves, the body goes into an Incoming. */
+/** undici's handler for one request: the head resolves its promise, the body goes into an Incoming. */
 class Handler implements Dispatcher.DispatchHandler {
   readonly #request: BackendRequest
   readonly #accept: (exchange: BackendResponse) => void
@@ -151,7 +151,7 @@ class Handler implements Dispatcher.DispatchHandler {
     }
     clearTimeout(this.#timer)
     const headers = rawPairs(controller.rawHeaders)
-    // undici takes the chunks apart and leaves any other coding on, which the client could not know of.
+    // undici decodes chunks and passes any other coding on, and the client would not know of that coding.
     if (!headerAll(headers, 'transfer-encoding').every((coding) => coding.toLowerCase() === 'chunked'))
       return this.#garbled('a transfer coding unasked')
     let over: (error: Error | undefined) => void = () => {}
@@ -182,7 +182,7 @@ class Handler implements Dispatcher.DispatchHandler {
     this.fail(translate(new GarbledError(what), this.#request, false))
   }
 
-  /** Ends it. While the request still waits for a connection there is nothing to abort yet, but the caller need not wait. */
+  /** Ends the exchange. While the request waits for a connection there is nothing to abort, but the caller need not wait. */
   fail(fault: GatewayError): void {
     if (this.#fault) return
     this.#fault = fault
@@ -192,7 +192,7 @@ class Handler implements Dispatcher.DispatchHandler {
     this.#controller?.abort(fault)
   }
 
-  /** The head must be there in so many milliseconds, unless others wait by then who have more time. */
+  /** The timeout of the head, extended when callers with more time have joined. */
   #within(ms: number): void {
     this.#timer = setTimeout(
       () => {
@@ -226,7 +226,7 @@ function framed(request: BackendRequest): string[] {
   return headers
 }
 
-/** The certificate is the backend's own, whatever host is asked for: undici would take its name from Host. */
+/** The certificate must be the backend's own, whatever the Host: undici would take the expected name from Host. */
 function servedBy(origin: string, { host }: BackendRequest): object {
   return host === undefined ? {} : { servername: new URL(origin).hostname }
 }

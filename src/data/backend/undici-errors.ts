@@ -1,13 +1,13 @@
 /**
- * undici's errors, and those of the sockets and TLS under it, as faults, by their codes: the package itself is imported in one
- * place. What they say of addresses stays for the log.
+ * Translates the errors of undici, and of the sockets and TLS under it, to faults, by their codes: only `undici-client.ts`
+ * imports the package. What the errors say of addresses is for the log alone.
  */
 import { type FaultCode, type FaultDetail, GatewayError } from '../../core/errors.ts'
 import { isAboutCertificate } from '../../lib/certificates.ts'
 import type { BackendRequest } from './exchange.ts'
 import { GarbledError, MAX_HEAD_BYTES } from './reply-head.ts'
 
-/** `unsent`: the backend has seen nothing of the request. */
+/** `unsent`: the backend has received nothing of the request. */
 export function translate(error: unknown, { signal, url }: BackendRequest, unsent: boolean): GatewayError {
   if (error instanceof GatewayError) return error
   const cause = error instanceof Error ? error : new Error(String(error))
@@ -34,10 +34,10 @@ function read(cause: Error, unsent: boolean): NamedFault {
     return ['backendTimeout', 'the backend sent no answer in time', { unsent }]
   if (code === 'UND_ERR_INVALID_ARG')
     return ['badRequest', `the request cannot be forwarded: ${cause.message}`, UNSENT]
-  // undici's are a 101, which nobody asked for, and what is no answer to anything.
+  // undici's messages are for a 101, for which nobody asked, and for an answer without a request.
   if (cause instanceof GarbledError || cause.message === 'bad upgrade' || cause.message === 'bad response')
     return ['backendGarbled', `the backend answered with broken HTTP: ${cause.message}`]
-  // llhttp's own.
+  // Errors of llhttp.
   if (code.startsWith('HPE_') || cause.name === 'HTTPParserError') return GARBLED
   return ['backendReset', 'the backend closed the connection', { unsent }]
 }

@@ -1,4 +1,4 @@
-/** How selection stands to a backend that the control plane calls ready, for people: a word and its reason. */
+/** The status of a ready backend as selection sees it, for people: a word and its reason. */
 import type { Outliers } from './outliers/outlier.ts'
 import type { Pauses } from './pauses.ts'
 import { hasRoom, type LoadTable, loadOf } from './table.ts'
@@ -8,15 +8,15 @@ export interface BalanceStatus {
   readonly reason: string
 }
 
-export interface StandingParts {
+export interface BackendStatusParts {
   readonly table: LoadTable
   readonly outliers: Outliers | undefined
   readonly pauses: Pauses
 }
 
-/** Undefined: nothing is held against it, and it gets its whole share. */
-export function standingOf(
-  { table, outliers, pauses }: StandingParts,
+/** Undefined: the backend gets its whole share. */
+export function backendStatus(
+  { table, outliers, pauses }: BackendStatusParts,
   slot: number,
   now: number,
 ): BalanceStatus | undefined {

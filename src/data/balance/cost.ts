@@ -1,41 +1,40 @@
 /**
- * What a call to a backend is expected to cost, in milliseconds: its smoothed latency and a charge for its
- * failures. Both lie in the load table, so that all workers learn from each other's calls.
+ * The expected cost of a call to a backend, in milliseconds: its smoothed latency and a charge for its failures. Both lie
+ * in the load table, so that all workers learn from each other's calls.
  *
- * Failures are charged because a backend that answers 500 in one millisecond otherwise looks like the fastest and
- * draws all traffic. The charge follows the share of failed calls and not the last one: a penalty
- * latency put into the peak average would shut out a healthy backend for half a minute over one error in a
- * thousand calls.
+ * Failures are charged because a backend that answers 500 in one millisecond otherwise looks like the fastest and draws
+ * all traffic. The charge follows the share of failed calls and not the last one: a penalty latency put into the peak
+ * average would shut out a healthy backend for half a minute over one error in a thousand calls.
  *
- * A call that is given up says only that its answer takes longer. Where hedges rescue every call at once, nobody
- * ever sees how slow a backend has become: so each call that another backend answered first, without a good answer in
- * between, doubles the bound. A caller who leaves says nothing of the kind: many leave together.
+ * A call that is cancelled shows only that its answer takes longer. Where hedges rescue every call at once, nobody ever
+ * sees how slow a backend has become. So each call that another backend answered first, without a good answer in between,
+ * doubles the bound. A caller who leaves does not: many leave together.
  */
 import { decayed, peaked } from '../../lib/ewma.ts'
 import type { AttemptOutcome, PolicyContext } from './policies/policy.ts'
 
 export interface CostOptions {
-  /** How fast an estimate without news fades toward the pool's median. Default 10 s, as Finagle and Linkerd. */
+  /** How fast an estimate without new samples fades toward the pool's median. Default 10 s, as Finagle and Linkerd. */
   readonly decayMs?: number
-  /** What a failed call costs, at the least; ten medians where that is more. Default 5 s, as Linkerd. */
+  /** The least charge of a failed call; ten medians where that is more. Default 5 s, as Linkerd. */
   readonly penaltyMs?: number
 }
 
 /**
- * How much slower than latency failures fade without calls: calls that go well clear them at once, and each look at
- * a backend that still fails costs somebody a failure.
+ * How much slower than latency the failures fade without calls. Calls that succeed clear them at once, while each new
+ * attempt at a backend that still fails costs some call a failure.
  */
 const FADE = 3
 /** How much one call moves the share of failures, and at least moves the latency down. */
 const STEP = 0.05
 /**
- * Above this share a good answer halves it. When all have failed and most are well again, they look alike, and who still
- * fails answers fastest: it would draw the calls until the others had some forty good answers each.
+ * Above this share of failures a success halves it. After an outage of all backends, one that still fails answers fastest:
+ * it would draw the calls until each of the others had some forty successes.
  */
 const MOSTLY = 0.2
-/** Calls outrun in a row that count: a bound of 32 times what was seen shuts a backend out for long enough. */
+/** How many calls outrun in a row count: a bound of 32 times the latency shuts a backend out for long enough. */
 const MAX_DOUBLINGS = 5
-/** How long a median is good for. */
+/** How long a median is used. */
 const MEDIAN_MS = 100
 
 export class Costs {
@@ -66,7 +65,7 @@ export class Costs {
     this.#medianMs = this.#sorted.subarray(0, seen).sort()[(seen - 1) >> 1] ?? 0
   }
 
-  /** Smoothed latency; toward the median without news, and the median itself for a backend never seen. */
+  /** Smoothed latency, fading toward the median without new samples; the median itself for a backend never seen. */
   latencyMs(slot: number, now: number): number {
     const { ewmaMs, ewmaAt } = this.#context.table
     const cost = ewmaMs[slot] ?? 0
@@ -75,7 +74,7 @@ export class Costs {
     return decayed(cost, this.#medianMs, now - (ewmaAt[slot] ?? now), this.#decayMs)
   }
 
-  /** What to reckon with for one call: latency and the charge for failures, never 0. */
+  /** The expected cost of one call: latency and the charge for failures, never 0. */
   costMs(slot: number, now: number): number {
     return this.latencyMs(slot, now) + this.failureMs(slot, now) + 1e-3
   }
@@ -97,17 +96,17 @@ export class Costs {
       this.#observe(slot, ms, now)
     } else {
       failing[slot] = share + (1 - share) * STEP
-      // A failure says nothing good about the latency, but a slow one says something bad.
+      // A failure proves nothing good about the latency, but a slow one proves something bad.
       this.#atLeast(slot, ms, now)
     }
     failingAt[slot] = now
   }
 
-  /** The call was given up: its answer would have come later than this. */
+  /** The call was cancelled: its answer would have come later than this. */
   onCancel(slot: number, elapsedMs: number, isOutrun: boolean): void {
     const { lapses } = this.#context.table
     const before = isOutrun ? (lapses[slot] ?? 0) : 0
-    // A hedge may be sent sooner than half the answers come; then it says nothing of the first.
+    // A hedge may be sent before half of the answers come; then it says nothing of the first backend.
     if (isOutrun && this.#medianMs > 0 && elapsedMs > this.#medianMs)
       lapses[slot] = Math.min(before + 1, MAX_DOUBLINGS)
     this.#atLeast(slot, elapsedMs * 2 ** before, this.#context.now())
@@ -124,7 +123,7 @@ export class Costs {
     const sample = Math.max(ms, 1e-3)
     const known = ewmaMs[slot] ?? 0
     const next = known === 0 ? sample : peaked(known, sample, now - (ewmaAt[slot] ?? now), this.#decayMs)
-    // Twenty good answers outweigh one bad, however soon they come.
+    // Twenty good answers outweigh a bad one, however quickly they come.
     ewmaMs[slot] = Math.min(next, Math.max(sample, known + (sample - known) * STEP))
     ewmaAt[slot] = now
   }

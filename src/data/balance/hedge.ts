@@ -1,10 +1,9 @@
 /**
- * Hedging: a second try elsewhere when the first takes longer than 19 of 20 do (Dean and Barroso, "The Tail at Scale",
- * 2013). Once for a flight and never for each of its callers; the better answer wins and the other is
- * called off.
+ * Hedging: a second attempt elsewhere when the first takes longer than 19 of 20 do (Dean and Barroso, "The Tail at Scale",
+ * 2013). A flight is hedged once, not for each of its callers; the better answer wins and the other attempt is cancelled.
  *
- * The budget is what keeps a pool that becomes slow as a whole from getting twice the load: then every call is
- * later than the old p95.
+ * A budget keeps a pool that becomes slow as a whole from getting twice the load: then every call is later than the old
+ * p95.
  */
 import { SlidingQuantiles } from '../../lib/window.ts'
 
@@ -13,17 +12,17 @@ export interface HedgeOptions {
   readonly quantile?: number
   /** Hedges per hundred flights. Default 5. */
   readonly budgetPercent?: number
-  /** Hedges saved up at most. Default 10. */
+  /** The most hedges saved up. Default 10. */
   readonly burst?: number
   /** Default 1 ms. */
   readonly minDelayMs?: number
-  /** Latencies the quantile needs. Default 100. */
+  /** Latencies that the quantile needs. Default 100. */
   readonly minSamples?: number
-  /** A pool busier than this is not given more to do. Default 0.7. */
+  /** A pool busier than this gets no hedges. Default 0.7. */
   readonly maxSaturation?: number
 }
 
-/** What decides whether a flight may be hedged at all. */
+/** The facts by which a flight may be hedged or not. */
 export interface HedgeSituation {
   readonly now: number
   readonly remainingMs: number
@@ -33,12 +32,12 @@ export interface HedgeSituation {
   readonly saturation: number
 }
 
-/** Hedges that settle whether hedging helps, the share of them that must win, and when to try again. */
+/** After this many hedges it is judged whether hedging helps: this share must win, or hedging pauses. */
 const TRIAL = 1_000
 const MIN_WINS = 0.1
 const PAUSE_MS = 300_000
 const WINDOW_MS = 30_000
-/** Quantiles are good for this long. */
+/** How long quantiles are used. */
 const FRESH_MS = 250
 
 export class Hedger {
@@ -64,31 +63,31 @@ export class Hedger {
     }
   }
 
-  /** A backend answered well after `ms`. */
+  /** A backend succeeded after `ms`. */
   observe(now: number, ms: number): void {
     this.#latencies.add(now, ms)
   }
 
-  /** A flight begins: it pays its part of a hedge. Undefined: do not hedge it; else when, in milliseconds from now. */
+  /** A flight begins, and adds its part of a hedge to the budget. Returns the delay of the hedge; undefined: do not hedge. */
   start(situation: HedgeSituation): number | undefined {
     const { burst, budgetPercent, maxSaturation, minSamples } = this.#options
     this.#tokens = Math.min(burst, this.#tokens + budgetPercent / 100)
     this.#refresh(situation.now)
     if (situation.now < this.#offUntil || situation.routable < 2) return undefined
     if (situation.saturation >= maxSaturation || this.#samples < minSamples) return undefined
-    // The second try needs time as well.
+    // The second attempt needs time as well.
     if (situation.remainingMs < this.#delayMs + this.#medianMs) return undefined
     return this.#delayMs
   }
 
-  /** At its time: takes one hedge from the budget. False: none left; the first try goes on alone. */
+  /** Takes a hedge from the budget when its time has come. False: none is left, and the first attempt goes on alone. */
   tryTake(): boolean {
     if (this.#tokens < 1) return false
     this.#tokens--
     return true
   }
 
-  /** A hedged flight is over; `isWin`: the second try was first. Where they seldom win, hedging pauses for five minutes. */
+  /** A hedged flight is over; `isWin`: the second attempt was first. If hedges seldom win, hedging pauses for five minutes. */
   settle(now: number, isWin: boolean): void {
     this.#hedges++
     if (isWin) this.#wins++

@@ -1,10 +1,10 @@
 /**
- * Backends that asked to be left alone for a while (`Retry-After`), each until its time. In the load table: what one
- * worker was asked holds for all.
+ * Pauses: backends that asked for no calls for a while (`Retry-After`), each until its time. They lie in the load table, so
+ * a pause that one worker was asked for holds for all.
  */
 import type { LoadTable } from './table.ts'
 
-/** As long as a backend may ask for. */
+/** The longest pause that is granted. */
 const MAX_PAUSE_MS = 300_000
 
 export class Pauses {
@@ -16,12 +16,12 @@ export class Pauses {
     this.#changes = pauses
   }
 
-  /** Another number whenever a pause has begun or ended, in whichever worker. */
+  /** Changes whenever a pause has begun or ended, in any worker. */
   get version(): number {
     return Atomics.load(this.#changes, 0)
   }
 
-  /** False: that is no time to wait for. */
+  /** False: the time is zero, negative or no number. */
   begin(slot: number, now: number, forMs: number): boolean {
     if (!(forMs > 0)) return false
     this.#until[slot] = now + Math.min(forMs, MAX_PAUSE_MS)
@@ -38,7 +38,7 @@ export class Pauses {
     return this.#until[slot] ?? 0
   }
 
-  /** Ends those whose time is over. */
+  /** Ends the pauses whose time is over. */
   expire(slots: Int32Array, now: number): void {
     for (const slot of slots) {
       if (!this.has(slot) || now < this.until(slot)) continue

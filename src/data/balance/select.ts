@@ -1,16 +1,16 @@
 /**
- * Where a call goes: from the view of the pool to one backend. Synchronous, and without allocation as long as
- * neither the view nor the verdict on a backend changes.
+ * Selects the backend for a call from the view of the pool. Synchronous, and without allocation as long as neither the view
+ * nor the judgement of a backend changes.
  *
  *   view → offers the model → ready, not ejected → has room → policy → backend
  *
- * Before the policy come two exceptions: a half-open backend gets its trial call, and one on slow start is never left
- * without any.
+ * Two exceptions come before the policy: a half-open backend gets its trial call, and one on slow start is never left
+ * without calls.
  */
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type BalanceStatus, standingOf } from './backend-status.ts'
+import { type BalanceStatus, backendStatus } from './backend-status.ts'
 import type { Limits } from './limits/limit.ts'
 import type { Outliers } from './outliers/outlier.ts'
 import { Pauses } from './pauses.ts'
@@ -23,9 +23,9 @@ import { claimSlot, endCall, hasRoom, incarnationOf, inflightOf, type LoadTable,
 export interface SelectorParts {
   readonly table: LoadTable
   readonly policy: Policy
-  /** Left out: nobody is ever ejected. */
+  /** Left out: no backend is ever ejected. */
   readonly outliers?: Outliers
-  /** Left out: only what backends declare counts. */
+  /** Left out: only the limits that backends declare count. */
   readonly limits?: Limits
   readonly clock: Pick<Clock, 'now' | 'wall'>
 }
@@ -51,19 +51,19 @@ export interface PickRequest {
   readonly key?: Digest | undefined
   /** Slots already tried for this call. */
   readonly exclude?: readonly number[] | undefined
-  /** A retry or a hedge: never a trial call for a doubtful backend. */
+  /** A retry or a hedge: never a trial call for a half-open backend. */
   readonly isExtra?: boolean
 }
 
 /**
- * Why nobody takes the call. `none`: the pool has no backend that may. `unserved`: none of them offers the model.
- * `saturated`: all run as many calls as they may. `excluded`: all that are left were tried already.
+ * Why no backend takes the call. `none`: the pool has no backend that may. `unserved`: none of them offers the model.
+ * `saturated`: all are at their limits. `excluded`: all that are left were tried already.
  */
 export type PickRefusal = 'none' | 'unserved' | 'saturated' | 'excluded'
 
-/** A backend on slow start gets at least one call in this time, while there are any. */
+/** A backend on slow start gets at least one call in this time, while there are calls. */
 const STARVED_MS = 2_000
-/** Names of models come from callers; this many are remembered with their candidates. */
+/** Callers make up model names; the candidates of this many are remembered. */
 const MAX_GROUPS = 256
 const JUDGE_MS = 1_000
 
@@ -99,7 +99,7 @@ export class Selector {
     this.#pauses = new Pauses(parts.table)
   }
 
-  /** Takes a new view of the pool; an older or equal one is ignored. */
+  /** Adopts a new view of the pool; ignores an older or equal one. */
   update(view: PoolView): void {
     if (this.#view !== undefined && view.revision <= this.#view.revision) return
     const before = this.#bySlot.slice()
@@ -140,30 +140,30 @@ export class Selector {
   }
 
   /**
-   * The backend for a call, or why there is none. Followed at once by `begin`: a trial call that never begins
-   * keeps a half-open backend waiting.
+   * The backend for a call, or why there is none. To be followed at once by `begin`: a trial call that never begins keeps a
+   * half-open backend waiting.
    */
-  pick(ask: PickRequest): Backend | PickRefusal {
-    const group = this.#group(ask.model, ask.version)
+  pick(request: PickRequest): Backend | PickRefusal {
+    const group = this.#group(request.model, request.version)
     if (group === undefined) return this.#members.length === 0 ? 'none' : 'unserved'
     const { slots } = group.candidates
     if (slots.length === 0) return 'none'
-    if (ask.isExtra !== true) {
+    if (request.isExtra !== true) {
       const trial = this.#trial(group.candidates) ?? this.#starved(slots)
       if (trial !== undefined) return trial
     }
-    const slot = this.#parts.policy.pick(slots, slots.length, ask.key)
-    if (this.#mayTake(slot, ask)) return this.#bySlot[slot] ?? 'none'
-    const other = this.#pickAllowed(slots, ask)
+    const slot = this.#parts.policy.pick(slots, slots.length, request.key)
+    if (this.#mayTake(slot, request)) return this.#bySlot[slot] ?? 'none'
+    const other = this.#pickAllowed(slots, request)
     const { anywhere } = group.candidates
     return typeof other === 'string' && anywhere.length > slots.length
-      ? this.#pickAllowed(anywhere, ask)
+      ? this.#pickAllowed(anywhere, request)
       : other
   }
 
   /**
-   * Counts a call in; the result is the backend's incarnation and goes to `end` or `cancel`. 0: another worker has taken
-   * the last place since it was picked.
+   * Counts a call in. The result is the backend's incarnation, for `end` or `cancel`; 0: another worker has taken the last
+   * place since the pick.
    */
   begin(slot: number): number {
     const { table, policy, outliers, clock } = this.#parts
@@ -179,20 +179,20 @@ export class Selector {
 
   end(slot: number, incarnation: number, result: Ended): void {
     const { table, limits } = this.#parts
-    // Before it is counted out: the limit is learnt from how many ran while it did.
+    // Before it is counted out: the limit is learnt from how many ran at the same time.
     if (table.incarnation[slot] === incarnation) limits?.observe(slot, result.ms, result.ending, result.now)
     if (!endCall(table, slot, incarnation)) return
     this.#parts.policy.onEnd?.(slot, result.ms, result.ending, result.now)
     this.#parts.outliers?.observe(slot, result.ms, result.ending, result.now)
   }
 
-  /** The caller left and the backend's connection is closed: it no longer works for us. */
+  /** The caller left and the backend's connection is closed: the backend no longer works on the call. */
   cancel(slot: number, incarnation: number, elapsedMs: number): void {
     this.#giveUp(slot, incarnation, { elapsedMs, isOutrun: false })
     this.free(slot, incarnation)
   }
 
-  /** A hedge lost, and its connection is closed; `free` follows when the backend should be done with it. */
+  /** A hedge lost, and its connection is closed; `free` follows when the backend should have finished with it. */
   lose(slot: number, incarnation: number, elapsedMs: number): void {
     this.#giveUp(slot, incarnation, { elapsedMs, isOutrun: true })
   }
@@ -208,31 +208,31 @@ export class Selector {
     endCall(this.#parts.table, slot, incarnation)
   }
 
-  /** The backend asked to be left alone (`Retry-After`); at most five minutes are granted. */
+  /** The backend asked for no calls for a while (`Retry-After`); at most five minutes are granted. */
   pause(slot: number, forMs: number): void {
     this.#pauses.begin(slot, this.#parts.clock.now(), forMs)
   }
 
-  /** Whether any backend could take a call now, whatever the call asks for. */
+  /** Whether any backend could take a call now, whatever the model. */
   hasRoom(): boolean {
     for (const slot of this.#members) if (hasRoom(this.#parts.table, slot)) return true
     return false
   }
 
-  /** Whether somebody other than `exclude` may take the call now. */
-  hasOther(ask: PickRequest): boolean {
-    const group = this.#group(ask.model, ask.version)
+  /** Whether a backend other than `exclude` may take the call now. */
+  hasOther(request: PickRequest): boolean {
+    const group = this.#group(request.model, request.version)
     if (group === undefined) return false
-    return group.candidates.slots.some((slot) => this.#mayTake(slot, ask))
+    return group.candidates.slots.some((slot) => this.#mayTake(slot, request))
   }
 
-  /** What is held against a backend that the control plane calls ready; undefined: nothing. */
+  /** The status of a backend that the control plane calls ready; undefined: it gets its whole share. */
   status(slot: number): BalanceStatus | undefined {
     const { table, outliers, clock } = this.#parts
-    return standingOf({ table, outliers, pauses: this.#pauses }, slot, clock.now())
+    return backendStatus({ table, outliers, pauses: this.#pauses }, slot, clock.now())
   }
 
-  /** Most of the pool fails, so that nobody is ejected for it. */
+  /** Most of the pool fails, so no backend is ejected for it. */
   get isFailing(): boolean {
     return this.#parts.outliers?.isPoolFailing ?? false
   }
@@ -250,7 +250,7 @@ export class Selector {
     return limits === 0 ? 0 : running / limits
   }
 
-  /** Backends that a call for the model may go to now. */
+  /** The number of backends that a call for the model may go to now. */
   routable(model?: string, version?: string): number {
     return this.#group(model, version)?.candidates.slots.length ?? 0
   }
@@ -271,7 +271,7 @@ export class Selector {
     if (limits === undefined) table.limit[slot] = backend.concurrency ?? 0
     else limits.declare(slot, backend.concurrency)
     const wasReady = before?.generation === backend.generation && before.state === 'ready'
-    // Wall time comes from the control plane, and only its age means anything here.
+    // Wall time comes from the control plane, so only the age of this time means anything here.
     const readyForMs = Math.max(0, clock.wall() - backend.readySince)
     if (backend.state === 'ready' && !wasReady) table.readyAt[slot] = clock.now() - readyForMs
   }
@@ -327,20 +327,20 @@ export class Selector {
     return undefined
   }
 
-  #mayTake(slot: number, ask: PickRequest): boolean {
-    return hasRoom(this.#parts.table, slot) && ask.exclude?.includes(slot) !== true
+  #mayTake(slot: number, request: PickRequest): boolean {
+    return hasRoom(this.#parts.table, slot) && request.exclude?.includes(slot) !== true
   }
 
-  /** The policy's first choice may not: asked again with those that may. */
-  #pickAllowed(slots: Int32Array, ask: PickRequest): Backend | PickRefusal {
+  /** The policy's first choice may not take the call: the policy picks again, among those that may. */
+  #pickAllowed(slots: Int32Array, request: PickRequest): Backend | PickRefusal {
     let count = 0
     let excluded = 0
     for (let at = 0; at < slots.length; at++) {
       const slot = slots[at] ?? 0
-      if (ask.exclude?.includes(slot)) excluded++
+      if (request.exclude?.includes(slot)) excluded++
       else if (hasRoom(this.#parts.table, slot)) this.#allowed[count++] = slot
     }
     if (count === 0) return excluded === slots.length ? 'excluded' : 'saturated'
-    return this.#bySlot[this.#parts.policy.pick(this.#allowed, count, ask.key)] ?? 'none'
+    return this.#bySlot[this.#parts.policy.pick(this.#allowed, count, request.key)] ?? 'none'
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Slow start: a backend that has just become ready gets a growing part of its weight, so that cold caches and lazy
- * initialisation meet a trickle and not a flood. With two guards that plain ramps lack: the others are not flooded
- * in the meantime, and the new one is never starved.
+ * initialisation meet a trickle and not a flood. Two guards that plain ramps lack keep the others from being flooded in
+ * the meantime, and the new backend from being starved.
  */
 import { type LoadTable, loadOf } from './table.ts'
 
@@ -14,17 +14,17 @@ export interface SlowStartOptions {
   readonly aggression?: number
 }
 
-/** Above this use of what the ramp leaves, the ramp gives way. */
+/** The ramp gives way when more than this part of the capacity that it leaves is in use. */
 const TIGHT = 0.9
 
-/** The part of its weight a backend has after `elapsedMs` of being ready (Envoy's formula). */
+/** The part of its weight that a backend gets after being ready for `elapsedMs` (Envoy's formula). */
 export function slowStart(elapsedMs: number, options: SlowStartOptions = {}): number {
   const { windowMs = 30_000, minShare = 0.1, aggression = 1 } = options
   if (elapsedMs >= windowMs) return 1
   return Math.max(minShare, (Math.max(elapsedMs, 1_000) / windowMs) ** (1 / aggression))
 }
 
-/** Brings the shares of a pool up to date, and knows which backends are on their ramp. */
+/** Updates the shares of a pool's backends, and knows which are on their ramp. */
 export class Ramps {
   readonly #table: LoadTable
   readonly #options: SlowStartOptions
@@ -37,7 +37,7 @@ export class Ramps {
     this.#ramping = new Int32Array(table.slots)
   }
 
-  /** How many are on their ramp; `rampingAt` gives each. */
+  /** How many backends are on their ramp; `rampingAt` gives each. */
   get count(): number {
     return this.#count
   }
@@ -46,7 +46,7 @@ export class Ramps {
     return this.#ramping[at] ?? 0
   }
 
-  /** Recomputes `ramp` and `share` of the slots; `queued` calls are demand too. */
+  /** Recomputes `ramp` and `share` of the slots; `queued` calls count as demand too. */
   refresh(slots: Int32Array, now: number, queued = 0): void {
     const { ramp, readyAt } = this.#table
     this.#count = 0
@@ -55,7 +55,7 @@ export class Ramps {
       ramp[slot] = part
       if (part < 1) this.#ramping[this.#count++] = slot
     }
-    // When all are new, nobody is left to take what they do not.
+    // When all are new, no other backend can take the calls that they do not get.
     if (this.#count === slots.length) this.#raise(1)
     else if (this.#count > 0) this.#raise(this.#surge(slots, queued))
     for (const slot of slots) this.#share(slot)
@@ -72,7 +72,7 @@ export class Ramps {
     this.#count = left
   }
 
-  /** The part that demand has of the pool's whole capacity, if the ramp leaves too little; else 0. */
+  /** Demand as a part of the pool's whole capacity, if the ramp leaves too little; else 0. */
   #surge(slots: Int32Array, queued: number): number {
     let demand = queued
     let whole = 0

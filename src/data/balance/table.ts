@@ -1,13 +1,13 @@
 /**
- * What is known of each backend's load, as a struct of arrays: one column a fact, one row a slot. The arrays
- * lie in SharedArrayBuffers, so that all data workers decide on the same numbers. A table survives
- * `postMessage` and `workerData`: the receiver looks at the same memory.
+ * The load table: what is known of each backend's load, as a struct of arrays, with one column a fact and one row a slot.
+ * The arrays lie in SharedArrayBuffers, so that all data workers decide on the same numbers. A table survives
+ * `postMessage` and `workerData`: the receiver sees the same memory.
  *
- * `inflight` has one row a worker, and only that worker writes its row: so a worker that dies is forgotten by zeroing its
- * row. It is written and read by atomics where there are several, for what one has counted the others must see before
- * they take a place. The smoothed latencies are written by all workers; a lost update there loses one sample.
+ * `inflight` has one row a worker, and only that worker writes its row, so a worker that dies is forgotten by zeroing its
+ * row. With several workers it is written and read by atomics: what one has counted, the others must see before they take
+ * a place. All workers write the smoothed latencies; a lost update there loses one sample.
  *
- * Times in the table are read by every worker, so they come from one monotonic clock of the whole process. Node's
+ * Every worker reads the times in the table, so they come from one monotonic clock of the whole process. Node's
  * `performance.now()` is one: it has the same origin in every thread.
  */
 
@@ -20,17 +20,17 @@ export interface LoadTable {
   readonly worker: number
   /** Calls sent and not finished; worker w's count for a slot is at `w * slots + slot`. */
   readonly inflight: Int32Array
-  /** Calls other gateways have running there. Whoever writes it zeroes it when the news is older than two seconds. */
+  /** Calls that other gateways have running there. Its writer zeroes it when its data is older than two seconds. */
   readonly peers: Int32Array
   /** Static weight; 1 is the ordinary backend. */
   readonly weight: Float64Array
-  /** The weight in force: static weight times slow start times whatever outlier detection leaves of it. */
+  /** The weight in force: static weight times slow start times what outlier detection leaves of it. */
   readonly share: Float64Array
   /** The part of weight and limit that slow start allows, in (0, 1]. */
   readonly ramp: Float64Array
   /** What outlier detection leaves of the weight, in (0, 1]. */
   readonly handicap: Float64Array
-  /** The most calls at a time; 0: not limited. */
+  /** The most concurrent calls; 0: not limited. */
   readonly limit: Float64Array
   /** Smoothed latency in milliseconds and the monotonic time of its last sample; 0: never seen. */
   readonly ewmaMs: Float64Array
@@ -40,13 +40,13 @@ export interface LoadTable {
   readonly failingAt: Float64Array
   /** Calls that another backend answered first, since the last good answer. */
   readonly lapses: Int32Array
-  /** Monotonic time since when the backend is ready, for slow start; -Infinity: long since. */
+  /** Monotonic time since when the backend is ready, for slow start; -Infinity: for long. */
   readonly readyAt: Float64Array
-  /** Monotonic time until which the backend asked to be left alone; 0: it did not. */
+  /** Monotonic time until which the backend asked for no calls; 0: it did not. */
   readonly pausedUntil: Float64Array
   /** One word: how often a pause has begun or ended. */
   readonly pauses: Int32Array
-  /** Who holds the slot now, as `incarnationOf`; 0: nobody. Counts of an earlier holder are fenced by it. */
+  /** The holder of the slot, as `incarnationOf`; 0: nobody. Calls of an earlier holder are not counted out of it. */
   readonly incarnation: Int32Array
   /**
    * Since when a worker's first waiting call waits for a pool, monotonic; 0: none waits. Rows as in `inflight`, with one
@@ -55,9 +55,9 @@ export interface LoadTable {
   readonly waiting: Float64Array
   /** How many calls of a worker wait for a pool, likewise. */
   readonly queued: Int32Array
-  /** Which pool has which column: a digest of its name; 0: none has. */
+  /** The pool of each column, as a digest of its name; 0: none. */
   readonly pools: Int32Array
-  /** One word a worker, which others ring when there is room for what waits there. */
+  /** One word a worker, which another worker increments when a backend has room for a call that waits there. */
   readonly bell: Int32Array
 }
 
@@ -109,7 +109,7 @@ export function inflightOf(table: LoadTable, slot: number): number {
   return sum
 }
 
-/** Calls running at a slot as far as anybody told us: ours and those of other gateways. */
+/** Calls running at a slot as far as known: those of this process and of other gateways. */
 export function loadOf(table: LoadTable, slot: number): number {
   return inflightOf(table, slot) + (table.peers[slot] ?? 0)
 }
@@ -120,13 +120,13 @@ export function hasRoom(table: LoadTable, slot: number): boolean {
   return places === Infinity || loadOf(table, slot) < places
 }
 
-/** During slow start a part of the limit, but at least one. */
+/** The limit, or the part of it that slow start allows, but at least one. */
 function placesOf({ limit, ramp }: LoadTable, slot: number): number {
   const most = limit[slot] ?? 0
   return most <= 0 ? Infinity : Math.max(1, Math.floor(most * (ramp[slot] ?? 1)))
 }
 
-/** Counts a call in, room or none; the result goes to `endCall`. */
+/** Counts a call in, even without room; the result goes to `endCall`. */
 export function beginCall(table: LoadTable, slot: number): number {
   const at = table.worker * table.slots + slot
   if (table.workers === 1) table.inflight[at] = (table.inflight[at] ?? 0) + 1
@@ -135,8 +135,8 @@ export function beginCall(table: LoadTable, slot: number): number {
 }
 
 /**
- * The same for a slot that had room when it was looked at; 0: other workers have filled it in the meantime. The count goes
- * in before the look, so that of two who see the last place both see each other, and never both take it.
+ * The same for a slot that had room before; 0: other workers have filled it in the meantime. The call is counted before the
+ * check: of two workers that take the last place at once, at most one gets it.
  */
 export function takePlace(table: LoadTable, slot: number): number {
   const incarnation = beginCall(table, slot)
@@ -156,7 +156,7 @@ export function endCall(table: LoadTable, slot: number, incarnation: number): bo
   return true
 }
 
-/** Called by the control thread once a worker has ended: its calls ended with it. */
+/** The control thread calls this after a worker has died: its calls ended with it. */
 export function forgetWorker(table: LoadTable, worker: number): void {
   table.inflight.fill(0, worker * table.slots, (worker + 1) * table.slots)
   table.waiting.fill(0, worker * table.slots, (worker + 1) * table.slots)
@@ -172,7 +172,7 @@ export function incarnationOf(id: string, generation: number): number {
   return hash === 0 ? 1 : hash | 0
 }
 
-/** The column of a pool, the same for every worker; undefined: there have been more pools than there are columns. */
+/** The column of a pool, the same for every worker; undefined: there have been more pools than columns. */
 export function columnOf({ pools }: LoadTable, pool: string): number | undefined {
   const name = incarnationOf(pool, 0)
   for (let probe = 0; probe < pools.length; probe++) {
@@ -184,8 +184,8 @@ export function columnOf({ pools }: LoadTable, pool: string): number | undefined
 }
 
 /**
- * Gives a slot to a backend. The first thread to come clears what the last holder left; the others find the
- * work done. True: this call was the first.
+ * Gives a slot to a backend. The first thread clears what the last holder left; the others find that done. True: this call
+ * was the first.
  */
 export function claimSlot(table: LoadTable, slot: number, incarnation: number): boolean {
   if (Atomics.exchange(table.incarnation, slot, incarnation) === incarnation) return false

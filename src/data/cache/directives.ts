@@ -1,6 +1,6 @@
 /**
- * What a caller asks of the cache: the request directives of Cache-Control (RFC 9111, section 5.2.1) that
- * steer freshness. Nothing here lets a caller choose a key, a lifetime or a tag.
+ * Request directives: how a caller steers freshness by Cache-Control (RFC 9111, section 5.2.1). Nothing here lets a caller
+ * choose a key, a lifetime or a tag.
  */
 import { headerAll, type RawPairs } from '../../core/call.ts'
 
@@ -11,15 +11,15 @@ export interface Directives {
   readonly noStore: boolean
   /** Answer from the cache or not at all (504). */
   readonly onlyIfCached: boolean
-  /** Only an answer to the very same bytes will do. */
+  /** Only an answer to the same bytes will do. */
   readonly noTransform?: boolean
-  /** Milliseconds; undefined where not asked. */
+  /** Milliseconds; undefined where the caller sets no bound. */
   readonly maxAge?: number
   readonly minFresh?: number
   /** Milliseconds of staleness accepted; Infinity for the bare directive. */
   readonly maxStale?: number
   readonly staleIfError?: number
-  /** A directive that was not heeded, for Cache-Status. */
+  /** A directive that was not followed, for Cache-Status. */
   readonly ignored?: string
 }
 
@@ -54,7 +54,7 @@ export function parseDirectives(headers: RawPairs): Directives {
   }
 }
 
-/** What more seconds than anybody can mean count as (RFC 9111, section 1.2.2). */
+/** A cap on seconds (RFC 9111, section 1.2.2). */
 const MAX_SECONDS = 2 ** 31
 
 /** A delta-seconds directive as milliseconds; a value that is no number counts as 0, the strictest. */

@@ -1,16 +1,17 @@
 /**
- * The envelope: one cached answer as bytes, the same in process memory and in the shared tiers.
+ * An entry, which is one cached answer, and its envelope: the entry as bytes, the same in process memory and in the shared
+ * tiers.
  *
- * A shared tier is a stranger's memory: it may give back half a value, another key's value, or one written
- * by another release. So everything is bounded, the whole digest is inside and compared, and a CRC-32 ends
- * the envelope. Whatever is not exactly right decodes to undefined, which is a miss.
+ * A shared tier cannot be trusted: it may return half a value, another key's value, or one that another release wrote. So
+ * every length is bounded, the envelope contains the whole digest to compare, and ends with a CRC-32. Bytes that are not
+ * exactly right decode to undefined, which is a miss.
  *
  *   magic 'ig' · schema · flags · digest[32] · status u16 · unused u8 · form u8 · lengths of version, unused, headers,
  *   frame, body u32 each · createdAt, ttlMs, swrMs, sieMs, unused f64 each · version · unused · headers ·
  *   frame · body · trailers and their length u32, where there are any · crc32 u32
  *
- * Integers are little-endian. What is unused was the tags and the upstream time of earlier releases: it is written as
- * zeros and skipped, so that those releases and this one read each other's entries.
+ * Integers are little-endian. The unused fields held the tags and the upstream time in earlier releases. They are written
+ * as zeros and skipped, so that those releases and this one read each other's entries.
  */
 import { crc32 } from 'node:zlib'
 import type { RawPairs } from '../../core/call.ts'
@@ -39,7 +40,7 @@ export interface Entry {
   readonly sieMs: number
   /** Deployment token or resolved version of the model that answered; empty where there is none. */
   readonly version: string
-  /** An error that is remembered on purpose. */
+  /** An error that is stored on purpose (negative caching). */
   readonly negative: boolean
   /** `Plan.form` of the call that it answered. Left out: 0. */
   readonly form?: number
@@ -51,12 +52,12 @@ const SCHEMA = 1
 const FIXED = 100
 const TRAILER = 4
 const LENGTH = 4
-/** The CRC of anything with its own CRC behind it, little-endian. */
+/** The CRC-32 of any bytes followed by their own CRC-32, little-endian. */
 const RESIDUE = 0x2144df1c
 const FLAG_ROW = 1
 const FLAG_NEGATIVE = 2
 const FLAG_FRAME = 4
-/** Releases that do not know it take such an entry for none: a miss. */
+/** Releases that do not know this flag read such an entry as a miss. */
 const FLAG_TRAILERS = 8
 const FLAGS = 15
 const MAX_TEXT = 0xffff
@@ -64,7 +65,7 @@ const MAX_TEXT = 0xffff
 const scratch = new Scratch(64 << 10)
 
 /**
- * The envelope of an entry; `isPassing`: it may be overwritten by the next one.
+ * The envelope of an entry. `isPassing`: the result may lie in a scratch buffer, which the next call overwrites.
  * Throws RangeError where a bound is broken, such as headers over 64 KiB.
  */
 export function encode(entry: Entry, isPassing = false): Buffer {
@@ -124,22 +125,22 @@ export function decode(bytes: Uint8Array, digest: Digest): Entry | undefined {
   return parse(from, digest, from.length - TRAILER)
 }
 
-/** How long the entry has existed, never negative: a wall clock stepped backwards makes it new, not younger. */
+/** The age of an entry, never negative: with a wall clock that was stepped backwards it counts as new. */
 export function ageMs(entry: Pick<Entry, 'createdAt'>, wallNow: number): number {
   return Math.max(0, wallNow - entry.createdAt)
 }
 
-/** How long the entry stays fresh: at most its ttl whatever the wall clock did; negative once it is stale. */
+/** How long the entry stays fresh: at most its ttl, whatever the wall clock did; negative once it is stale. */
 export function remainingMs(entry: Pick<Entry, 'createdAt' | 'ttlMs'>, wallNow: number): number {
   return entry.ttlMs - ageMs(entry, wallNow)
 }
 
-/** How long the entry may still be of use, the stale windows included; zero or less: it is dead. */
+/** How long the entry may still be used, stale windows included; zero or less: it is dead. */
 export function lifeMs(entry: Entry, wallNow: number): number {
   return remainingMs(entry, wallNow) + Math.max(entry.swrMs, entry.sieMs)
 }
 
-/** The answer that an entry for a whole reply is. */
+/** The reply that an entry of kind `reply` holds. */
 export function replyOf({ status, headers, body, trailers }: Entry): Reply {
   return trailers ? { status, headers, body, trailers: () => trailers } : { status, headers, body }
 }
@@ -165,24 +166,24 @@ function isDuration(ms: number): boolean {
   return ms >= 0 && ms < Number.POSITIVE_INFINITY
 }
 
-/** The answers of one model have the same list of fields more often than not. */
+/** One result is remembered: the answers of one model mostly have the same list of fields. */
 const packed = lastOf((headers: RawPairs): Buffer => {
   const bytes = Buffer.allocUnsafe(packedSize(headers))
   packStrings(headers, bytes, 0)
   return bytes
 })
 
-/** Whether the digest inside is this one. A loop, as a call of the runtime's and its text take longer. */
+/** Whether the envelope holds this digest. A loop is faster here than a call into the runtime with a new string. */
 function isOf(from: Buffer, digest: Digest): boolean {
   let difference = 0
   for (let i = 0; i < 32; i++) difference |= (from[4 + i] as number) ^ digest.charCodeAt(i)
   return difference === 0
 }
 
-/** The entries of one answer lie side by side in one buffer, and making a view costs as much as reading by it. */
+/** One view is remembered: the entries of one answer lie in one buffer, and making a view costs as much as reading by it. */
 const viewOf = lastOf((buffer: ArrayBufferLike) => new DataView(buffer))
 
-/** What a CRC cannot vouch for: an envelope written by something that is not this code, yet checksummed. */
+/** Checks what a CRC cannot: another program may have written the envelope, with a right checksum. */
 function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
   const fields = viewOf(from.buffer)
   const base = from.byteOffset
@@ -224,7 +225,7 @@ function parse(from: Buffer, digest: Digest, end: number): Entry | undefined {
   return entry
 }
 
-/** The fields behind the body; undefined: what stands there does not add up. */
+/** The fields behind the body; undefined: their lengths do not add up. */
 function trailersIn(from: Buffer, flags: number, bodyEnd: number, end: number): RawPairs | undefined {
   if ((flags & FLAG_TRAILERS) === 0) return bodyEnd === end ? NONE : undefined
   const size = end - LENGTH - bodyEnd
@@ -237,13 +238,13 @@ function areFlags(flags: number, frameBytes: number): boolean {
   return flags <= FLAGS && ((flags & FLAG_FRAME) !== 0 || frameBytes === 0)
 }
 
-/** 0: none that an answer may have. */
+/** 0: not a status that an answer may have. */
 function statusOf(fields: DataView, base: number): number {
   const status = fields.getUint16(base + 36, true)
   return status >= 200 && status <= 599 ? status : 0
 }
 
-/** The answers of one model have the same fields more often than not. */
+/** The fields read last: the answers of one model mostly have the same. */
 let known: { readonly bytes: Buffer; readonly headers: RawPairs } | undefined
 const MAX_KNOWN_BYTES = 1024
 
@@ -257,7 +258,7 @@ function headersOf(from: Buffer, start: number, end: number): RawPairs | undefin
   return headers
 }
 
-/** A loop, as for some dozen bytes a call of the runtime's takes longer. */
+/** A loop: for a few dozen bytes a call into the runtime takes longer. */
 function isAt(from: Buffer, start: number, end: number, bytes: Uint8Array): boolean {
   if (end - start !== bytes.length) return false
   for (let i = 0; i < bytes.length; i++) if (from[start + i] !== bytes[i]) return false

@@ -1,19 +1,19 @@
 /**
- * What was removed by key, and must not come back by an answer that was asked for before. A fill takes a mark when
- * it begins; what was removed since then is not stored under that mark. A removed key is barred for a while as well:
- * until every gateway has heard of the removal, what a shared tier says for it may be the old answer, written late. So it
- * may when the tier has been away and is back, from a snapshot: until the facts have been asked for, which then make other keys.
+ * The fence keeps removed entries from coming back. A fill takes a mark when it begins; a key that was removed since then
+ * is not stored under that mark. A removed key is also barred from shared tiers for a while: until every gateway knows of
+ * the removal, a tier's value for it may be the old answer, written late. The same holds after a tier was away, since it may
+ * come back with a snapshot: the key stays barred until the facts have been read, which then make other keys.
  */
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 
 interface KeyRemoval {
   readonly turn: number
-  /** Monotonic milliseconds until which shared tiers are not believed for this key. */
+  /** Monotonic milliseconds until which values of shared tiers are ignored for this key. */
   readonly barredUntil: number
 }
 
-/** Gateways hear of a removal, or of a server that is back, within a second; one that is late by several is not asked for more. */
+/** Gateways learn of a removal, or of a server that is back, within a second; this allows for one that is some seconds late. */
 export const BARRED_MS = 5_000
 const MAX_REMOVALS = 4_096
 
@@ -21,14 +21,14 @@ export class Fence {
   readonly #clock: Clock
   readonly #removals = new Map<Digest, KeyRemoval>()
   #turn = 0
-  /** The newest removal that was forgotten for want of room: older marks store nothing any more. */
+  /** The newest removal that was forgotten for lack of space: nothing is stored under older marks any more. */
   #floor = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** The present; grows with each removal. */
+  /** The present mark; it grows with each removal. */
   mark(): number {
     return this.#turn
   }
@@ -42,12 +42,12 @@ export class Fence {
     this.#floor = removal.turn
   }
 
-  /** Whether what began at `mark` may be stored under this key. */
+  /** Whether a load that began at `mark` may store under this key. */
   passes(digest: Digest, mark: number): boolean {
     return mark >= this.#floor && (this.#removals.get(digest)?.turn ?? 0) <= mark
   }
 
-  /** Whether a shared tier, connected to since then, is not to be believed for this key. */
+  /** Whether the values of a shared tier, connected since `tier.since`, are to be ignored for this key. */
   bars(digest: Digest, tier: { readonly since: number }): boolean {
     if (this.#removals.size === 0) return false
     const removal = this.#removals.get(digest)

@@ -1,14 +1,14 @@
-/** Lists of texts in the envelope of an entry: header fields and trailers, names and values in turn. */
+/** Packs lists of strings for the envelope of an entry: header fields and trailers, names and values in turn. */
 import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
 
-/** Bytes that `packStrings` needs. */
+/** The bytes that `packStrings` needs. */
 export function packedSize(strings: readonly string[]): number {
   let size = 0
   for (const text of strings) size += 4 + Buffer.byteLength(text)
   return size
 }
 
-/** Writes each string as a u32 length and its UTF-8 bytes; the index behind them. */
+/** Writes each string as a u32 length and its UTF-8 bytes; returns the index behind them. */
 export function packStrings(strings: readonly string[], out: Buffer, from: number): number {
   let at = from
   for (const text of strings) {
@@ -33,11 +33,11 @@ export function unpackStrings(from: Buffer, start: number, end: number): string[
   return strings
 }
 
-/** What frames a message or belongs to a connection is made for each answer, and never kept. */
+/** Fields that frame a message or belong to a connection are made for each answer, and never stored. */
 const FRAMING =
   /^(?:connection|content-length|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/i
 
-/** Whether they can be written as they are: whoever checksummed them may not be this code. */
+/** Whether the fields can be sent as they are: another program may have written and checksummed them. */
 export function areFields(headers: readonly string[]): boolean {
   if (headers.length % 2 !== 0) return false
   for (let i = 0; i < headers.length; i += 2) {

@@ -1,6 +1,6 @@
 /**
- * Answers that are sent as they happen: events, lines of a generation, frames of a camera. Whoever waited for their end would
- * wait for what the caller wanted at once, or for ever, so they are passed on as they come and not kept.
+ * Recognises streamed answers: events, lines of a generation, frames of a camera. To wait for their end would hold back what
+ * the caller wants at once, or last for ever, so they are passed on as they arrive and not stored.
  */
 import { headerAll } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
@@ -23,7 +23,7 @@ const TYPES = new Set([
   'text/event-stream',
 ])
 
-/** By the dialect's own word, or by the media type; that is told once a head. */
+/** Decided by the dialect where it can tell, else by the media type, once for each head. */
 export function isStreamed(reply: Reply, protocol?: Pick<Protocol, 'isStream'>): boolean {
   if (protocol?.isStream) return protocol.isStream(reply)
   const { headers, notes = {} } = reply
@@ -33,11 +33,11 @@ export function isStreamed(reply: Reply, protocol?: Pick<Protocol, 'isStream'>):
 
 function isStream(field: string): boolean {
   const type = field.split(';', 1)[0]?.trim().toLowerCase() ?? ''
-  // gRPC, also in its forms for browsers, is a stream whatever it calls.
+  // gRPC, its forms for browsers included, is a stream for every method.
   return TYPES.has(type) || type.startsWith('application/grpc')
 }
 
-/** nginx's word for an answer that must not be held back, which many frameworks send. */
+/** `X-Accel-Buffering: no`, with which many frameworks tell nginx not to hold an answer back. */
 function isUnbuffered(headers: Reply['headers']): boolean {
   return headerAll(headers, 'x-accel-buffering').some((value) => /^no$/i.test(value))
 }

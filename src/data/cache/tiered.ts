@@ -1,10 +1,10 @@
 /**
- * The cache as the pipeline sees it: process memory, then the shared tiers in their order.
+ * The tiered cache as the pipeline sees it: process memory, then the shared tiers in their order.
  *
- * `peek` looks into memory and touches no promise. `lookup` asks the tiers, one round trip each for what is still missing,
- * within one deadline for all of them, and fills the faster places with what it found. Every copy keeps the time the answer
- * was made and its ttl, so no copy outlives the first. `store` puts the entry in memory at once and writes to the tiers
- * behind the answer. Nothing here rejects or throws.
+ * `peek` reads memory, without a promise. `lookup` asks the tiers, one round trip each for the keys still missing, within
+ * one deadline for all of them, and fills the faster tiers with what it found. Every copy keeps the time the answer was
+ * made and its ttl, so no copy outlives the first. `store` puts the entry in memory at once and writes to the tiers behind
+ * the answer. Nothing here rejects or throws.
  */
 import type { Digest } from '../../core/key.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
@@ -23,41 +23,41 @@ export interface CacheHit {
 }
 
 export interface StoreOptions {
-  /** The shared tiers never see it. */
+  /** The entry is not written to shared tiers. */
   readonly memoryOnly?: boolean
   /** The lease under which the tier of `leases` is to take it. */
   readonly lease?: Leasehold
-  /** `mark()` when the load began: what was removed since then is not stored. */
+  /** `mark()` when the load began: a key that was removed since then is not stored. */
   readonly began?: number
 }
 
 export interface Tiered {
-  /** There are tiers that other gateways share. */
+  /** Whether there are tiers that other gateways share. */
   readonly hasShared: boolean
   /** From memory, synchronously. Fresh or within its stale windows: the caller judges. */
   peek(digest: Digest): Entry | undefined
   /** From the shared tiers, in the digests' order. Adds at most the largest readTimeout and 10 ms. */
   lookup(digests: readonly Digest[]): Promise<(CacheHit | undefined)[]>
-  /** The same for one, without a promise; `done` must not throw. */
-  seek(digest: Digest, done: (found: CacheHit | undefined) => void): void
-  /** False: nowhere. Memory has it then, or a tier that would take it now has it in its queue. */
+  /** The same for one key, without a promise; `done` must not throw. */
+  lookupOne(digest: Digest, done: (found: CacheHit | undefined) => void): void
+  /** False: stored nowhere. True: memory has it, or a tier that takes writes now has it in its queue. */
   store(entry: Entry, options?: StoreOptions): boolean
-  /** The leases of the first shared tier that has them. */
+  /** The leases of the first shared tier that offers them. */
   readonly leases?: GuardedLeases
-  /** Reads what a lease was answered with; undefined where it is no living entry of that key. Not kept in memory. */
+  /** Reads the value that came in place of a lease; undefined where it is no living entry of that key. Not put in memory. */
   read(digest: Digest, bytes: Uint8Array): CacheHit | undefined
-  /** Resolves false where memory or a shared tier could not be told; then it is to be called again. */
+  /** Resolves false where memory or a shared tier could not remove it; then it is to be called again. */
   remove(digest: Digest): Promise<boolean>
-  /** The present, as `store` wants it for `began`; another one whenever an entry was removed. */
+  /** The present mark, which `store` takes as `began`; it changes whenever an entry is removed. */
   mark(): number
-  /** Calls `run` when another gateway says that facts have changed; where no tier can tell, never. */
+  /** Calls `run` when another gateway signals that facts have changed; never where no tier can signal it. */
   listen(run: () => void): void
   /** The fact's value at the first shared tier, ours if it had none; undefined while that tier cannot be asked. */
   claim(name: string, value: string): Promise<string | undefined>
   facts(names: readonly string[]): Promise<(string | undefined)[] | undefined>
   publish(name: string, value: string): Promise<boolean>
   stats(): TieredStats
-  /** Writes what still waits, for at most `flushMs` (default 2,000), then closes the tiers. */
+  /** Writes what is still queued, for at most `flushMs` (default 2,000), then closes the tiers. */
   close(flushMs?: number): Promise<void>
 }
 
@@ -70,11 +70,11 @@ export interface TieredOptions {
   readonly queue?: WriteQueueOptions
 }
 
-/** A shared tier keeps an entry this much longer than it is of use: its clock is not ours. */
+/** A shared tier keeps an entry this much longer than it may be used: its clock may differ from ours. */
 const GRACE_MS = 5_000
-/** What all tiers together may add beyond the largest read timeout: half of it, the rest is for the timers. */
+/** What all tiers together may take beyond the largest read timeout: half of it, the rest is for the timers. */
 const SLACK_MS = 5
-/** A tier is not asked for less: no answer could arrive. */
+/** With less time a tier is not asked: no answer could arrive. */
 const MIN_BUDGET_MS = 1
 
 export function createTiered(options: TieredOptions): Tiered {
@@ -89,8 +89,8 @@ interface TierState {
   garbled: number
 }
 
-/** A key asked for when the fence stood at `mark`; without a deadline the tier's own will do. */
-interface Sought {
+/** One key being looked up since the fence stood at `mark`; without a deadline the tier's own timeout holds. */
+interface PendingLookup {
   readonly digest: Digest
   readonly mark: number
   readonly deadline: number | undefined
@@ -100,15 +100,15 @@ interface Sought {
 class TieredCache implements Tiered {
   readonly hasShared: boolean
   readonly leases?: GuardedLeases
-  /** Which shelf the leases are of. */
+  /** The index of the tier that `leases` belongs to. */
   readonly #leaseLevel: number
   readonly #memory: Memory | undefined
-  readonly #shelves: readonly TierState[]
+  readonly #tierStates: readonly TierState[]
   readonly #clock: Clock
   readonly #ttlCap: number
   readonly #budgetMs: number
-  /** Where there is no shared tier, this process is all gateways there are. */
-  readonly #own = new Map<string, string>()
+  /** The facts where there is no shared tier: then this process is the only gateway. */
+  readonly #localFacts = new Map<string, string>()
   #unstorable = 0
   readonly #fence: Fence
   #closed = false
@@ -117,7 +117,7 @@ class TieredCache implements Tiered {
     const { memory, tiers, clock = systemClock, ttlCap = Number.POSITIVE_INFINITY, queue } = options
     this.#memory = memory
     const counts = { hits: 0, misses: 0, garbled: 0 }
-    this.#shelves = tiers.map((tier) => ({ tier, queue: new WriteQueue(tier, queue), ...counts }))
+    this.#tierStates = tiers.map((tier) => ({ tier, queue: new WriteQueue(tier, queue), ...counts }))
     this.hasShared = tiers.length > 0
     this.#leaseLevel = tiers.findIndex(({ leases }) => leases)
     const leases = tiers[this.#leaseLevel]?.leases
@@ -138,42 +138,42 @@ class TieredCache implements Tiered {
     const found: (CacheHit | undefined)[] = digests.map(() => undefined)
     const deadline = this.#clock.now() + this.#budgetMs
     const mark = this.#fence.mark()
-    let missing = digests.map((_, place) => place)
-    for (const [level, shelf] of this.#shelves.entries()) {
+    let missing = digests.map((_, index) => index)
+    for (const [level, tierState] of this.#tierStates.entries()) {
       const budgetMs = this.#share(level, deadline)
       if (missing.length === 0 || this.#closed) break
       if (budgetMs < MIN_BUDGET_MS) continue
-      const keys = missing.map((place) => digests[place] as Digest)
-      const values = await shelf.tier.getMany(keys, budgetMs)
-      missing = missing.filter((place, i) => {
-        found[place] = this.#found(level, { digest: digests[place] as Digest, mark }, values[i])
-        return found[place] === undefined
+      const keys = missing.map((index) => digests[index] as Digest)
+      const values = await tierState.tier.getMany(keys, budgetMs)
+      missing = missing.filter((index, i) => {
+        found[index] = this.#found(level, { digest: digests[index] as Digest, mark }, values[i])
+        return found[index] === undefined
       })
     }
-    // A slower tier may have taken longer than an entry from a faster one had left.
+    // A slower tier may have taken longer than an entry from a faster one had to live.
     return found.map((each) => (each && this.#lives(each.entry) ? each : undefined))
   }
 
-  seek(digest: Digest, done: (found: CacheHit | undefined) => void): void {
-    // Where there is one tier it has all the time there is.
-    const deadline = this.#shelves.length > 1 ? this.#clock.now() + this.#budgetMs : undefined
-    this.#seekFrom(0, { digest, mark: this.#fence.mark(), deadline, done })
+  lookupOne(digest: Digest, done: (found: CacheHit | undefined) => void): void {
+    // A single tier has all the time there is.
+    const deadline = this.#tierStates.length > 1 ? this.#clock.now() + this.#budgetMs : undefined
+    this.#lookupFrom(0, { digest, mark: this.#fence.mark(), deadline, done })
   }
 
   store(entry: Entry, { memoryOnly = false, lease, began }: StoreOptions = {}): boolean {
     const isFenced = began !== undefined && !this.#fence.passes(entry.digest, began)
     const isOurs = memoryOnly || !this.hasShared
     const life = lifeMs(entry, this.#clock.wall())
-    // Memory takes a copy; what goes to a tier waits for its turn.
+    // Memory copies the bytes, but a tier's queue keeps them, so the scratch buffer serves for memory only.
     const bytes = this.#closed || isFenced || life <= 0 ? undefined : this.#encoded(entry, isOurs)
     let isStored = bytes !== undefined && this.#remember(entry.digest, bytes, life)
     if (!bytes || isOurs) {
-      lease?.lost()
+      lease?.onUnwritten()
       return isStored
     }
     const write = { digest: entry.digest, bytes, ttlMs: life + GRACE_MS }
-    for (let level = 0; level < this.#shelves.length; level++) {
-      const { queue } = this.#shelves[level] as TierState
+    for (let level = 0; level < this.#tierStates.length; level++) {
+      const { queue } = this.#tierStates[level] as TierState
       if (queue.push(level === this.#leaseLevel ? { ...write, lease } : write)) isStored = true
     }
     return isStored
@@ -189,10 +189,10 @@ class TieredCache implements Tiered {
   }
 
   read(digest: Digest, bytes: Uint8Array): CacheHit | undefined {
-    // No promotion: the key may have been removed since the tier gave these bytes; the next look-up brings it up.
-    const shelf = this.#shelves[this.#leaseLevel]
-    const entry = shelf && this.#read(shelf, bytes, digest)
-    return entry && { entry, tier: shelf.tier.name }
+    // Not promoted to memory: the key may have been removed since the tier returned these bytes. The next lookup promotes it.
+    const tierState = this.#tierStates[this.#leaseLevel]
+    const entry = tierState && this.#read(tierState, bytes, digest)
+    return entry && { entry, tier: tierState.tier.name }
   }
 
   mark(): number {
@@ -200,38 +200,38 @@ class TieredCache implements Tiered {
   }
 
   listen(run: () => void): void {
-    this.#shelves[0]?.tier.hints?.listen(run)
+    this.#tierStates[0]?.tier.hints?.listen(run)
   }
 
   async remove(digest: Digest): Promise<boolean> {
     this.#fence.raise(digest)
     const isGone = this.#memory?.delete(digest) ?? true
-    for (const { queue } of this.#shelves) queue.forget(digest)
-    const told = await Promise.all(this.#shelves.map(({ tier }) => tier.delete(digest)))
-    return isGone && told.every(Boolean)
+    for (const { queue } of this.#tierStates) queue.forget(digest)
+    const deleted = await Promise.all(this.#tierStates.map(({ tier }) => tier.delete(digest)))
+    return isGone && deleted.every(Boolean)
   }
 
   async claim(name: string, value: string): Promise<string | undefined> {
-    const first = this.#shelves[0]
+    const first = this.#tierStates[0]
     if (first) return first.tier.claim(name, value)
-    const present = this.#own.get(name) ?? value
-    this.#own.set(name, present)
+    const present = this.#localFacts.get(name) ?? value
+    this.#localFacts.set(name, present)
     return present
   }
 
   async facts(names: readonly string[]): Promise<(string | undefined)[] | undefined> {
-    const first = this.#shelves[0]
-    return first ? first.tier.facts(names) : names.map((name) => this.#own.get(name))
+    const first = this.#tierStates[0]
+    return first ? first.tier.facts(names) : names.map((name) => this.#localFacts.get(name))
   }
 
   async publish(name: string, value: string): Promise<boolean> {
-    const first = this.#shelves[0]
+    const first = this.#tierStates[0]
     if (first) {
-      const told = await first.tier.publish(name, value)
-      if (told) first.tier.hints?.send()
-      return told
+      const isPublished = await first.tier.publish(name, value)
+      if (isPublished) first.tier.hints?.send()
+      return isPublished
     }
-    this.#own.set(name, value)
+    this.#localFacts.set(name, value)
     return true
   }
 
@@ -239,7 +239,7 @@ class TieredCache implements Tiered {
     const memory = this.#memory
     return {
       ...(memory ? { memory: { ...memory.stats(), bytes: memory.bytes, entries: memory.entries } } : {}),
-      tiers: this.#shelves.map(({ tier, queue, hits, misses, garbled }) => ({
+      tiers: this.#tierStates.map(({ tier, queue, hits, misses, garbled }) => ({
         name: tier.name,
         state: tier.state,
         writes: tier.writes,
@@ -259,57 +259,57 @@ class TieredCache implements Tiered {
 
   async close(flushMs = 2_000): Promise<void> {
     this.#closed = true
-    const flushed = Promise.all(this.#shelves.map(({ queue }) => queue.idle()))
+    const flushed = Promise.all(this.#tierStates.map(({ queue }) => queue.idle()))
     let cancel = () => {}
     const late = new Promise<void>((resolve) => {
       cancel = this.#clock.after(flushMs, resolve)
     })
     await Promise.race([flushed, late])
     cancel()
-    await Promise.all(this.#shelves.map(({ tier }) => tier.close()))
+    await Promise.all(this.#tierStates.map(({ tier }) => tier.close()))
   }
 
-  /** What is left of the deadline for this tier: the ones behind it keep a slice, so a hanging one does not hide them. */
+  /** This tier's share of the time left: the tiers behind it keep a slice, so that a hanging one does not hide them. */
   #share(level: number, deadline: number): number {
     const left = deadline - this.#clock.now()
-    if (level === this.#shelves.length - 1) return left
-    const behind = this.#shelves.slice(level + 1).filter(({ tier }) => tier.state === 'closed').length
+    if (level === this.#tierStates.length - 1) return left
+    const behind = this.#tierStates.slice(level + 1).filter(({ tier }) => tier.state === 'closed').length
     return behind === 0 ? left : left - Math.min(left / 3, SLACK_MS * behind)
   }
 
-  #seekFrom(level: number, sought: Sought): void {
-    const shelf = this.#closed ? undefined : this.#shelves[level]
-    if (!shelf) return sought.done(undefined)
-    const budgetMs = sought.deadline === undefined ? this.#budgetMs : this.#share(level, sought.deadline)
-    if (budgetMs < MIN_BUDGET_MS) return this.#seekFrom(level + 1, sought)
-    shelf.tier.seek(sought.digest, budgetMs, (bytes) => {
-      const found = this.#found(level, sought, bytes)
-      if (found) sought.done(found)
-      else this.#seekFrom(level + 1, sought)
+  #lookupFrom(level: number, pending: PendingLookup): void {
+    const tierState = this.#closed ? undefined : this.#tierStates[level]
+    if (!tierState) return pending.done(undefined)
+    const budgetMs = pending.deadline === undefined ? this.#budgetMs : this.#share(level, pending.deadline)
+    if (budgetMs < MIN_BUDGET_MS) return this.#lookupFrom(level + 1, pending)
+    tierState.tier.getOne(pending.digest, budgetMs, (bytes) => {
+      const found = this.#found(level, pending, bytes)
+      if (found) pending.done(found)
+      else this.#lookupFrom(level + 1, pending)
     })
   }
 
   #found(
     level: number,
-    { digest, mark }: Pick<Sought, 'digest' | 'mark'>,
+    { digest, mark }: Pick<PendingLookup, 'digest' | 'mark'>,
     bytes?: Uint8Array,
   ): CacheHit | undefined {
-    const shelf = this.#shelves[level] as TierState
-    const entry = this.#read(shelf, bytes, digest)
+    const tierState = this.#tierStates[level] as TierState
+    const entry = this.#read(tierState, bytes, digest)
     if (!entry) return undefined
-    // What was removed while the tier answered must not come back by its answer.
+    // An entry that was removed while the tier answered must not come back with that answer.
     if (mark === this.#fence.mark()) this.#promote(entry, bytes as Uint8Array, level)
-    return { entry, tier: shelf.tier.name }
+    return { entry, tier: tierState.tier.name }
   }
 
-  #read(shelf: TierState, bytes: Uint8Array | undefined, digest: Digest): Entry | undefined {
+  #read(tierState: TierState, bytes: Uint8Array | undefined, digest: Digest): Entry | undefined {
     const entry = bytes && decode(bytes, digest)
-    if (bytes && !entry) shelf.garbled++
-    if (entry && this.#lives(entry) && !this.#fence.bars(digest, shelf.tier)) {
-      shelf.hits++
+    if (bytes && !entry) tierState.garbled++
+    if (entry && this.#lives(entry) && !this.#fence.bars(digest, tierState.tier)) {
+      tierState.hits++
       return entry
     }
-    shelf.misses++
+    tierState.misses++
     return undefined
   }
 
@@ -320,11 +320,11 @@ class TieredCache implements Tiered {
   #promote(entry: Entry, bytes: Uint8Array, level: number): void {
     if (!this.#memory && level === 0) return
     const present = this.#memory?.has(entry.digest) ? this.peek(entry.digest) : undefined
-    // Stored here while the tier answered: newer, and on its way to every tier already.
+    // Stored here while the tier answered: it is newer, and already on its way to every tier.
     if (present && present.createdAt >= entry.createdAt) return
     const life = lifeMs(entry, this.#clock.wall())
     this.#remember(entry.digest, bytes, life)
-    for (const { queue } of this.#shelves.slice(0, level)) {
+    for (const { queue } of this.#tierStates.slice(0, level)) {
       queue.push({ digest: entry.digest, bytes, ttlMs: life + GRACE_MS })
     }
   }

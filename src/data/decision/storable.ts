@@ -8,7 +8,11 @@ import type { Reply } from '../../core/reply.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import { verdictOf } from '../../protocol/verdict.ts'
 import { isStreamed } from '../cache/streamed.ts'
-import { NOTHING_SAID, type ResponseDirectives, saidBy } from '../http-cache/response-directives.ts'
+import {
+  NO_RESPONSE_DIRECTIVES,
+  type ResponseDirectives,
+  readResponseDirectives,
+} from '../http-cache/response-directives.ts'
 
 export interface StorePolicy {
   /** Whose rules say whether the answer is one, and whether it streams. */
@@ -33,7 +37,7 @@ export function unkeepable(reply: Reply, policy: StorePolicy): string | undefine
     const forbidden = forbids(reply, policy)
     if (forbidden !== undefined) return forbidden
     // The route has a part in what is said about its fields and about keeping it, and in nothing else.
-    if (!has(reply.headers, 'vary') && saidOf(reply, {}) === NOTHING_SAID) notes.isPlain = true
+    if (!has(reply.headers, 'vary') && saidOf(reply, {}) === NO_RESPONSE_DIRECTIVES) notes.isPlain = true
   }
   notes.declared ??= Number(headerAll(reply.headers, 'content-length')[0] ?? 0)
   return notes.declared > policy.maxEntryBytes ? 'too large' : undefined
@@ -73,8 +77,8 @@ export function collectable(maxEntryBytes: number, rows: number): number {
 /** What the backend says of keeping it, beside what its kind says of everything; read once a head. */
 export function saidOf(reply: StorableHead, { habits }: Pick<Protocol, 'habits'>): ResponseDirectives {
   const { headers, notes = {} } = reply
-  if (habits) return saidBy(withoutFields(headers, habits), Date.now())
-  notes.said ??= saidBy(headers, Date.now())
+  if (habits) return readResponseDirectives(withoutFields(headers, habits), Date.now())
+  notes.said ??= readResponseDirectives(headers, Date.now())
   return notes.said as ResponseDirectives
 }
 

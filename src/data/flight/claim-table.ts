@@ -1,60 +1,61 @@
 /**
- * Which rows are being loaded by which worker: a worker is to the process what a gateway is to all that share a tier.
- * In shared memory, so that a claim is a few writes and no message; whoever waits for one sleeps until it is given up.
+ * The claims of this process's workers: which worker is loading which row. Claims are to workers what leases are to
+ * gateways. They lie in shared memory, so that a claim is a few writes and no message; a worker that waits for a claim
+ * sleeps until it is released.
  *
- * Eight rows for each value of a digest's first bits; where all eight are taken there is no claim, and whoever asks
- * loads for himself. A row never moves, so its `turn` can be slept on.
+ * Digests with the same hash share eight slots; where all eight are taken there is no claim, and the worker loads without
+ * one. A slot never moves, so a worker can sleep on its `turn`.
  */
 import { type Digest, wordOf } from '../../core/key.ts'
 import { freeLock, isHeldBy, Lock } from '../../lib/lock.ts'
 
 /** As plain data for `postMessage`. */
 export interface ClaimBytes {
-  /** [lock]. */
+  /** The lock, in one word. */
   readonly lock: Int32Array
-  /** Worker number + 1; 0: the row is free. */
+  /** Worker number + 1; 0: the slot is free. */
   readonly owner: Int32Array
-  /** Grows with each claim that is given up. */
+  /** Grows with each claim that is released. */
   readonly turn: Int32Array
-  /** Monotonic milliseconds of the claim. */
+  /** When the claim was made, in monotonic milliseconds. */
   readonly since: Float64Array
-  /** Eight words a row. */
+  /** Eight words a slot. */
   readonly digest: Uint32Array
 }
 
-/** `ours`: to be loaded, and given up by `release`. `none`: load without a claim. Else who sleeps on it is woken. */
+/** `ours`: load it, then call `release`. `none`: load it without a claim. Held: another worker loads it; wait with `gone`. */
 export type Claim = 'ours' | 'none' | Held
 
 export interface Held {
-  readonly row: number
+  readonly slot: number
   readonly turn: number
 }
 
 const WAYS = 8
-const ROWS = 8192
+const SLOTS = 8192
 const WORDS = 8
-/** A claim this old is that of a load that hangs: it is not waited for. */
+/** A claim this old is that of a load that hangs: nobody waits for it. */
 const STALE_MS = 5_000
 const LOCK_MS = 250
 
-export function allocateClaims(rows: number = ROWS): ClaimBytes {
+export function allocateClaims(slots: number = SLOTS): ClaimBytes {
   const words = (length: number) => new SharedArrayBuffer(length * 4)
   return {
     lock: new Int32Array(words(1)),
-    owner: new Int32Array(words(rows)),
-    turn: new Int32Array(words(rows)),
-    since: new Float64Array(new SharedArrayBuffer(rows * 8)),
-    digest: new Uint32Array(words(rows * WORDS)),
+    owner: new Int32Array(words(slots)),
+    turn: new Int32Array(words(slots)),
+    since: new Float64Array(new SharedArrayBuffer(slots * 8)),
+    digest: new Uint32Array(words(slots * WORDS)),
   }
 }
 
-/** Called by the control thread once a worker has ended: what it had claimed is anybody's. */
+/** The control thread calls this after a worker has died: releases all claims of that worker. */
 export function forgetClaims(bytes: ClaimBytes, worker: number): void {
   const { lock, owner, turn } = bytes
-  // Nothing is repaired where it died inside: a row is claimed by its last write, and given up by one.
+  // The table needs no repair if the worker died inside: one write makes a claim, and one releases it.
   if (isHeldBy(lock, 0, worker + 1)) freeLock(lock, 0)
-  for (let row = 0; row < owner.length; row++) {
-    if (Atomics.compareExchange(owner, row, worker + 1, 0) === worker + 1) wake(turn, row)
+  for (let slot = 0; slot < owner.length; slot++) {
+    if (Atomics.compareExchange(owner, slot, worker + 1, 0) === worker + 1) wake(turn, slot)
   }
 }
 
@@ -81,60 +82,60 @@ export class ClaimTable {
     }
   }
 
-  /** Gives up a claim of this worker, waking who waits for it. */
+  /** Releases a claim of this worker, and wakes the workers that wait for it. */
   release(digest: Digest): void {
     const { owner, turn } = this.#bytes
-    // Without the lock: nobody else writes to a row that is ours.
-    const row = this.#find(digest)
-    if (row < 0 || Atomics.compareExchange(owner, row, this.#self, 0) !== this.#self) return
-    wake(turn, row)
+    // Without the lock: nobody else writes to a slot that is ours.
+    const slot = this.#find(digest)
+    if (slot < 0 || Atomics.compareExchange(owner, slot, this.#self, 0) !== this.#self) return
+    wake(turn, slot)
   }
 
-  /** Resolves when the claim has been given up, or after `ms`. */
-  async gone({ row, turn }: Held, ms: number): Promise<void> {
-    const wait = Atomics.waitAsync(this.#bytes.turn, row, turn, ms)
+  /** Resolves when the claim has been released, or after `ms`. */
+  async gone({ slot, turn }: Held, ms: number): Promise<void> {
+    const wait = Atomics.waitAsync(this.#bytes.turn, slot, turn, ms)
     if (wait.async) await wait.value
   }
 
-  isGone({ row, turn }: Held): boolean {
-    return Atomics.load(this.#bytes.turn, row) !== turn
+  isGone({ slot, turn }: Held): boolean {
+    return Atomics.load(this.#bytes.turn, slot) !== turn
   }
 
   #claim(digest: Digest): Claim {
     const { owner, turn, since } = this.#bytes
     const known = this.#find(digest)
     if (known >= 0) {
-      // Read before the owner is looked at again: a claim given up from here on is another turn, and wakes at once.
-      const held = { row: known, turn: Atomics.load(turn, known) }
+      // The turn is read before the owner: a release after that changes the turn, so a sleeper on the old one wakes at once.
+      const held = { slot: known, turn: Atomics.load(turn, known) }
       const holder = Atomics.load(owner, known)
       const isStale = this.#now() - (since[known] ?? 0) > STALE_MS
       if (holder !== 0) return holder === this.#self || isStale ? 'none' : held
     }
     const first = this.#home(digest)
-    for (let row = first; row < first + WAYS; row++) {
-      if (Atomics.load(owner, row) !== 0) continue
+    for (let slot = first; slot < first + WAYS; slot++) {
+      if (Atomics.load(owner, slot) !== 0) continue
       for (let word = 0; word < WORDS; word++)
-        this.#bytes.digest[row * WORDS + word] = wordOf(digest, word * 4)
-      since[row] = this.#now()
-      Atomics.store(owner, row, this.#self)
+        this.#bytes.digest[slot * WORDS + word] = wordOf(digest, word * 4)
+      since[slot] = this.#now()
+      Atomics.store(owner, slot, this.#self)
       return 'ours'
     }
     return 'none'
   }
 
-  /** The row that is claimed for it, or -1. */
+  /** The slot in which the digest is claimed, or -1. */
   #find(digest: Digest): number {
     const { owner } = this.#bytes
     const first = this.#home(digest)
-    for (let row = first; row < first + WAYS; row++)
-      if (Atomics.load(owner, row) !== 0 && this.#isAt(row, digest)) return row
+    for (let slot = first; slot < first + WAYS; slot++)
+      if (Atomics.load(owner, slot) !== 0 && this.#isAt(slot, digest)) return slot
     return -1
   }
 
-  #isAt(row: number, digest: Digest): boolean {
+  #isAt(slot: number, digest: Digest): boolean {
     const words = this.#bytes.digest
     for (let word = 0; word < WORDS; word++)
-      if (words[row * WORDS + word] !== wordOf(digest, word * 4)) return false
+      if (words[slot * WORDS + word] !== wordOf(digest, word * 4)) return false
     return true
   }
 
@@ -143,7 +144,7 @@ export class ClaimTable {
   }
 }
 
-function wake(turn: Int32Array, row: number): void {
-  Atomics.add(turn, row, 1)
-  Atomics.notify(turn, row)
+function wake(turn: Int32Array, slot: number): void {
+  Atomics.add(turn, slot, 1)
+  Atomics.notify(turn, slot)
 }

@@ -1,13 +1,14 @@
 /**
- * Flights across the workers of one process: of several that miss the same row at the same time one loads it, the
- * others sleep until it has, and find the answer in the memory they share.
+ * Coalesces loads across the workers of one process: of several workers that miss the same row at the same time one loads
+ * it; the others sleep until it has, and find the answer in the memory they share.
  *
  *   1. claim all rows of the load
- *   2. ours → fetched, unless it has come into memory meanwhile; held → slept on, then looked for in memory
- *   3. a claim given up without an answer is anybody's; who has waited for two holders in vain waits for no third one
+ *   2. ours → fetch, unless memory has the row meanwhile; held → sleep, then look in memory
+ *   3. a claim released without an answer may be claimed by anybody; who has waited for two holders in vain waits for no
+ *      third one
  *
- * A claim is advice, never a lock: one that cannot be had, or is too old, is done without. Nobody waits beyond his own
- * deadline, and a row that is fetched is never waited with, so that two workers cannot wait for each other.
+ * A claim is advice, never a lock: where it cannot be had, or is too old, the load goes on without it. Nobody waits beyond
+ * his own deadline, and a row that is being fetched waits for no other, so two workers cannot deadlock.
  */
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
@@ -15,22 +16,22 @@ import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { ClaimTable, Held } from './claim-table.ts'
 
-/** What one flight's owner asks for. */
+/** A load that the opener of flights runs. */
 export interface ClaimedLoad {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits any more. */
   readonly signal: Signal
-  /** Monotonic milliseconds after which nobody waits; it may grow meanwhile. */
+  /** Monotonic milliseconds after which nobody waits; may grow meanwhile. */
   readonly deadline: number
-  /** Looks into memory; true where what it has is of use, and has been. */
+  /** Looks into memory, and uses what it finds there; true where that answers the row. */
   readonly found: (digest: Digest) => boolean
-  /** Loads rows; calls `landed` for each as soon as whoever waits for it may look. Called once or more. */
+  /** Loads rows; calls `landed` for each as soon as waiting workers may look. Called once or more. */
   readonly fetch: (digests: readonly Digest[], landed: (digest: Digest) => void) => Promise<void>
 }
 
-/** Holders of one claim, one after the other, that are waited for. */
+/** How many holders of one claim, one after the other, are waited for. */
 const MAX_HOLDERS = 2
-/** A worker that hangs is looked after so often. */
+/** While a claim is held, memory is looked into this often, in case the holder hangs. */
 const LOOK_MS = 1_000
 
 export class Claims {
@@ -42,7 +43,7 @@ export class Claims {
     this.#clock = clock
   }
 
-  /** Runs `work` for a row that nobody waits for; not at all where another worker is loading it. */
+  /** Runs `work` for a row that nobody waits for; skips it where another worker is loading the row. */
   async alone(digest: Digest, work: () => Promise<void>): Promise<void> {
     const [claim] = this.#table.claim([digest])
     if (typeof claim === 'object') return
@@ -58,7 +59,7 @@ export class Claims {
    * signal's reason, or with `deadline`; what was already under way has ended by then.
    */
   async load(load: ClaimedLoad): Promise<void> {
-    /** Of each row that is neither found nor being fetched, the holders waited for in vain. */
+    /** For each row that is neither found nor being fetched: how many holders were waited for in vain. */
     const wanted = new Map(load.digests.map((digest) => [digest, 0]))
     const fetches: Promise<PromiseSettledResult<void>>[] = []
     let failure: unknown
@@ -75,7 +76,7 @@ export class Claims {
     if (failure !== undefined) throw failure as Error
   }
 
-  /** Claims what is still wanted; `fetch`: what is to be loaded now, and whether under a claim. */
+  /** Claims the rows still wanted. `fetch`: the rows to load now, and whether under a claim. */
   #claim(
     load: ClaimedLoad,
     wanted: Map<Digest, number>,
@@ -91,7 +92,7 @@ export class Claims {
         continue
       }
       wanted.delete(digest)
-      // Between the look-up that missed it and the claim another worker may have had it and stored it.
+      // Another worker may have loaded and stored it between the lookup that missed and this claim.
       if (claim !== 'ours' || !load.found(digest)) fetch.set(digest, claim === 'ours')
       else this.#table.release(digest)
     }
@@ -123,7 +124,7 @@ export class Claims {
   }
 }
 
-/** Rejects with the signal's reason when that comes first. */
+/** Resolves as `done` does; rejects with the signal's reason when that comes first. */
 function until(signal: Signal, done: Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
     const leave = () => reject(signal.reason)

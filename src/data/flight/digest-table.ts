@@ -1,7 +1,7 @@
 /**
- * Values by their digest, chained through themselves. In place of a Map where a value comes and goes with every call: the
- * engine leaves what stood in the tables a Map has outgrown, and links each to the next, so that one of them that has lived
- * long enough to be old keeps alive whatever came after it until the whole heap is marked.
+ * A hash table by digest whose values are chained through themselves. It replaces a Map where a value comes and goes with
+ * every call. V8 keeps the tables that a Map has outgrown, each linked to the next, so one that has reached the old
+ * generation keeps all later ones alive until a full mark of the heap.
  */
 import { type Digest, wordOf } from '../../core/key.ts'
 
@@ -27,7 +27,7 @@ export class DigestTable<V extends Chained<V>> {
     return undefined
   }
 
-  /** In place of the one with its digest, where there is one. */
+  /** Replaces the value with the same digest, where there is one. */
   set(value: V): void {
     this.delete(value.digest)
     if (this.#size >= this.#buckets.length) this.#grow()
@@ -48,7 +48,7 @@ export class DigestTable<V extends Chained<V>> {
     }
   }
 
-  /** Digests are evenly spread: some of their bits are as good as a hash of them. */
+  /** Digests are evenly distributed, so some of their bits serve as the hash. */
   #bucketOf(digest: Digest): number {
     return wordOf(digest, 0) & (this.#buckets.length - 1)
   }

@@ -1,12 +1,12 @@
 /**
- * One load a key at a time. A flight is the promise of one row's answer that somebody is already fetching:
- * who asks for the same row meanwhile joins it.
+ * Coalesces calls within a worker: one load a key at a time. A flight is the promise of a row's answer that is being
+ * fetched; a call for the same row joins it.
  *
- * A caller who leaves harms nobody: the load goes on while anyone waits for any of its rows, and is cancelled
- * when the last one has left; from then on its flights are not found, so nobody joins what is being given up.
- * Each waiter keeps its own deadline; that of the load is the latest of theirs, and grows when one joins who has more time. A flight always lands, also when the load throws, so the map is empty
- * when nothing is under way. A load that takes very long is overtaken once, so that a hung backend does not
- * gather everybody who comes.
+ * A caller who leaves harms nobody: the load goes on while anyone waits for any of its rows, and is cancelled when the last
+ * one has left. From then on its flights cannot be joined. Each waiter keeps its own deadline; that of the load is the
+ * latest of theirs, and grows when one joins who has more time. A flight always lands, also when the load throws, so the
+ * table is empty when nothing is under way. Beside a load that takes very long a second one may start, so that a hung
+ * backend does not gather every caller.
  */
 
 import { GatewayError } from '../../core/errors.ts'
@@ -20,32 +20,32 @@ import type { SharedDeadline } from './shared-deadline.ts'
 export interface Flight<L> {
   readonly digest: Digest
   /**
-   * Comes when the flight has landed; fails with the signal's reason when the waiter leaves first. To be
-   * called once for each join, in the same turn: until then a joined flight counts as waited for.
+   * Settles when the flight has landed; fails with the signal's reason when the waiter leaves first. To be called once for
+   * each join, in the same turn: until then a joined flight counts as waited for.
    */
   wait(signal: Signal): Awaitable<L>
 }
 
-/** What one load has taken upon itself: the flights it opened, and a signal that ends it. */
+/** One load: the rows of the flights it opened, and a signal that ends it. */
 export interface Load<L> extends SharedDeadline {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits for any of these rows any more. */
   readonly signal: Signal
-  land(digest: Digest, landing: L): void
+  land(digest: Digest, result: L): void
 }
 
 /** Whoever opens a flight or joins one. */
 export interface Waiter {
   /** Until when it waits, in monotonic milliseconds. */
   readonly deadline: number
-  /** Who asks in another group does not join: what a load is told may be said of its own group alone. */
+  /** Callers of another group do not join: a backend may refuse the load for a reason that concerns its own group alone. */
   readonly group: number
 }
 
 const ANYBODY: Waiter = { deadline: Number.POSITIVE_INFINITY, group: 0 }
 
 export interface FlightsOptions {
-  /** How many may wait for one flight; whoever comes then opens another. */
+  /** How many may wait for one flight; the next caller opens another. */
   readonly maxWaiters: number
   /** Milliseconds after which one more load for the same row may start beside the first; default 5,000. */
   readonly leaderAgeMs?: number
@@ -75,12 +75,12 @@ export class Flights<L> {
     return this.#open.get(digest) !== undefined
   }
 
-  /** Nobody joins the present flight for this row any more; those who wait for it go on waiting. */
+  /** Nobody joins the present flight for this row any more; its waiters go on waiting. */
   retire(digest: Digest): void {
     this.#open.delete(digest)
   }
 
-  /** The flight of the asker's group for a row that is under way and has room, joined. */
+  /** Joins the flight for a row, if one of the caller's group is under way and has room. */
   join(digest: Digest, { deadline, group }: Waiter = ANYBODY): Flight<L> | undefined {
     const flight = this.#open.get(digest)
     if (!flight || flight.group !== group || flight.waiters >= this.#maxWaiters || this.#isOvertaken(flight))
@@ -91,36 +91,36 @@ export class Flights<L> {
   }
 
   /**
-   * Opens a flight for each row and runs the load for all of them; the caller waits on what it gets back, one
-   * flight for each digest, equal ones included. `unlanded` is what a flight lands with that the load left
-   * open, with the load's error if it threw.
+   * Opens a flight for each row and runs one load for all of them. Returns one flight for each digest, equal digests
+   * included; the caller waits on them. A flight that the load leaves open lands with `unlanded`, which gets the load's
+   * error if it threw.
    */
   open(
     digests: readonly Digest[],
     run: (load: Load<L>) => Awaitable<void>,
     unlanded: (error: unknown) => L,
-    asker: Waiter = ANYBODY,
+    opener: Waiter = ANYBODY,
   ): readonly Flight<L>[] {
-    const { deadline, group } = asker
+    const { deadline, group } = opener
     const ends = { forget: this.#forget, unlanded, deadline, group }
-    const flying = new Flying<L>(digests, this.#clock.now(), ends)
-    for (const flight of flying.flights) this.#publish(flight)
+    const running = new RunningLoad<L>(digests, this.#clock.now(), ends)
+    for (const flight of running.flights) this.#publish(flight)
     try {
-      subscribe(run(flying), flying)
+      subscribe(run(running), running)
     } catch (error) {
-      flying.onError(error)
+      running.onError(error)
     }
-    return flying.boarded
+    return running.requested
   }
 
-  /** Where there is one already it is full or old: whoever comes next joins this one. */
+  /** Replaces a present flight, which is full or old: later callers join this one. */
   #publish(flight: OpenFlight<L>): void {
     const present = this.#open.get(flight.digest)
     if (present && this.#isOvertaken(present)) flight.overtook = present
     this.#open.set(flight)
   }
 
-  /** Too long under way, and none beside it yet: two loads for one row are the most. */
+  /** The load has taken too long, and no second one runs beside it: there are at most two for one row. */
   #isOvertaken(flight: OpenFlight<L>): boolean {
     const isAlone = flight.overtook === undefined || flight.overtook.isOver
     return isAlone && this.#clock.now() - flight.began >= this.#leaderAgeMs
@@ -136,50 +136,50 @@ interface Ends<L> extends Waiter {
   readonly unlanded: (error: unknown) => L
 }
 
-/** A load, and all who wait for a row of it that has not landed. Hears when the load has ended: what it left open lands then. */
-class Flying<L> implements Load<L>, Listener<void> {
+/** A load under way and the flights it opened. As a listener it learns that the load has ended, and lands what is open. */
+class RunningLoad<L> implements Load<L>, Listener<void> {
   readonly signal = new Cancel()
   readonly digests: readonly Digest[]
   /** One for each row. */
   readonly flights: readonly OpenFlight<L>[]
-  /** One for each digest that was asked for. */
-  readonly boarded: readonly OpenFlight<L>[]
+  /** One for each digest that the opener gave. */
+  readonly requested: readonly OpenFlight<L>[]
   isGone = false
   deadline: number
   isJoined = false
   readonly #ends: Ends<L>
   #byDigest: ReadonlyMap<Digest, OpenFlight<L>> | undefined
   #waiters = 0
-  #aloft = 0
+  #pending = 0
 
   constructor(digests: readonly Digest[], now: number, ends: Ends<L>) {
     this.#ends = ends
     this.deadline = ends.deadline
     const [only] = digests
     if (only !== undefined && digests.length === 1) {
-      this.flights = this.boarded = [new OpenFlight(only, this, now, ends.group)]
+      this.flights = this.requested = [new OpenFlight(only, this, now, ends.group)]
       this.digests = digests
       return
     }
-    const own = new Map<Digest, OpenFlight<L>>()
-    this.boarded = digests.map((digest) => {
-      const known = own.get(digest)
+    const unique = new Map<Digest, OpenFlight<L>>()
+    this.requested = digests.map((digest) => {
+      const known = unique.get(digest)
       if (known) known.join()
       const flight = known ?? new OpenFlight<L>(digest, this, now, ends.group)
-      own.set(digest, flight)
+      unique.set(digest, flight)
       return flight
     })
-    this.#byDigest = own
-    this.flights = [...own.values()]
-    this.digests = [...own.keys()]
+    this.#byDigest = unique
+    this.flights = [...unique.values()]
+    this.digests = [...unique.keys()]
   }
 
-  land(digest: Digest, landing: L): void {
+  land(digest: Digest, result: L): void {
     const [first] = this.flights
     const flight = this.#byDigest ? this.#byDigest.get(digest) : first
     if (!flight || flight.digest !== digest) return
     this.#ends.forget(flight)
-    flight.land(landing)
+    flight.land(result)
   }
 
   onValue(): void {
@@ -187,12 +187,12 @@ class Flying<L> implements Load<L>, Listener<void> {
   }
 
   onError(error: unknown): void {
-    if (this.#aloft === 0) return
+    if (this.#pending === 0) return
     for (const digest of this.digests) this.land(digest, this.#ends.unlanded(error))
   }
 
   opened(): void {
-    this.#aloft++
+    this.#pending++
   }
 
   joined(): void {
@@ -210,17 +210,17 @@ class Flying<L> implements Load<L>, Listener<void> {
   }
 
   landed(waiters: number): void {
-    this.#aloft--
+    this.#pending--
     this.#waiters -= waiters
     this.#check()
   }
 
-  /** When all has landed there is nothing to cancel, and an answer may still be on its way out. */
+  /** Cancels the load when nobody waits. Once all has landed there is nothing to cancel: an answer may be on its way out. */
   #check(reason?: Error): void {
-    if (this.isGone || this.#waiters > 0 || this.#aloft === 0) return
+    if (this.isGone || this.#waiters > 0 || this.#pending === 0) return
     this.isGone = true
     for (const flight of this.flights) this.#ends.forget(flight)
-    // That it took too long is the backend's affair, and counted there; that a client went away is not.
+    // A load that took too long counts against the backend; a client that went away does not.
     const isLate = reason instanceof GatewayError && reason.code === 'deadline'
     this.signal.abort(isLate ? reason : new GatewayError('callerLeft', 'nobody waits for this any more'))
   }
@@ -232,56 +232,56 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
   readonly began: number
   readonly group: number
   waiters = 0
-  /** The older load for the same row, where this one was opened beside it for its age. */
+  /** The older load for the same row, beside which this one was opened. */
   overtook: OpenFlight<L> | undefined
-  readonly #flying: Flying<L>
+  readonly #running: RunningLoad<L>
   #isLanded = false
-  #landing: L | undefined
-  /** Most have one. */
+  #result: L | undefined
+  /** Most flights have one waiter. */
   #first: Wait<L> | undefined
   #others: Wait<L>[] | undefined
 
-  constructor(digest: Digest, flying: Flying<L>, began: number, group: number) {
+  constructor(digest: Digest, running: RunningLoad<L>, began: number, group: number) {
     this.digest = digest
     this.began = began
     this.group = group
-    this.#flying = flying
-    flying.opened()
-    // Who opened it counts as the first.
+    this.#running = running
+    running.opened()
+    // The opener counts as the first waiter.
     this.join()
   }
 
   /** Landed, or given up. */
   get isOver(): boolean {
-    return this.#isLanded || this.#flying.isGone
+    return this.#isLanded || this.#running.isGone
   }
 
   join(): void {
     this.waiters++
-    this.#flying.joined()
+    this.#running.joined()
   }
 
   extend(deadline: number): void {
-    this.#flying.extend(deadline)
+    this.#running.extend(deadline)
   }
 
-  land(landing: L): void {
+  land(result: L): void {
     if (this.#isLanded) return
     this.#isLanded = true
-    this.#landing = landing
+    this.#result = result
     this.overtook = undefined
-    this.#flying.landed(this.waiters)
+    this.#running.landed(this.waiters)
     const first = this.#first
     const others = this.#others
     this.#first = this.#others = undefined
-    first?.land(landing)
-    if (others) for (const wait of others) wait.land(landing)
+    first?.land(result)
+    if (others) for (const wait of others) wait.land(result)
   }
 
   wait(signal: Signal): Awaitable<L> {
     const wait = new Wait<L>(this, signal)
     if (wait.isSettled) return wait
-    if (this.#isLanded) wait.land(this.#landing as L)
+    if (this.#isLanded) wait.land(this.#result as L)
     else if (!this.#first) this.#first = wait
     else {
       this.#others ??= []
@@ -290,11 +290,11 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
     return wait
   }
 
-  /** One who waited has left. */
+  /** A waiter has left. */
   left(reason: Error): void {
     if (this.#isLanded) return
     this.waiters--
-    this.#flying.left(reason)
+    this.#running.left(reason)
   }
 }
 
@@ -315,8 +315,8 @@ class Wait<L> extends Deferred<L> {
     else signal.addEventListener('abort', this.#leave, { once: true })
   }
 
-  land(landing: L): void {
+  land(result: L): void {
     this.#signal.removeEventListener('abort', this.#leave)
-    this.settle(landing)
+    this.settle(result)
   }
 }

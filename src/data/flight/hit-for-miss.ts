@@ -1,7 +1,6 @@
 /**
- * Keys whose answers turned out not to be cacheable. Calls for them are not joined into flights, which would
- * serve them one after the other for nothing (Varnish calls it hit-for-miss). The first answer that can be kept
- * lifts the mark.
+ * Hit-for-miss marks: keys whose answers turned out not to be cacheable (Varnish uses the same name). Calls for them do
+ * not join flights, which would serve them one after the other. The first answer that can be stored lifts the mark.
  */
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'

@@ -1,14 +1,14 @@
 /**
- * Flights across gateways. Several gateways that share a tier and miss the same rows at the same time ask the
- * backend once: whoever gets a row's lease loads it, the others wait for the value to appear.
+ * Coalesces loads across gateways: of several gateways that share a tier and miss the same rows at the same time, one asks
+ * the backend. The gateway that gets a row's lease loads it; the others wait for the value to appear.
  *
  *   1. acquire, one round trip for all rows of the load
- *   2. granted → fetched, the lease renewed meanwhile; value → taken; held → asked again, later and later
+ *   2. granted → fetch, renewing the lease meanwhile; value → use it; held → ask again, at growing intervals
  *   3. a lease that ends without a value is granted to the first who asks again; who has waited for two holders
  *      in vain waits for no third one
  *
- * A tier that cannot be asked gives no leases: everybody loads for himself, at once. A holder that dies is
- * found out when its lease runs out. Nobody waits beyond his own deadline.
+ * A tier that cannot be asked gives no leases: every gateway then loads at once. A holder that dies is noticed when its
+ * lease expires. Nobody waits beyond his own deadline.
  */
 import { randomBytes } from 'node:crypto'
 import { GatewayError } from '../../core/errors.ts'
@@ -27,38 +27,38 @@ export interface LeasesOptions {
   readonly token?: () => string
 }
 
-/** What one flight's owner asks for. */
+/** A load that the opener of flights runs. */
 export interface LeasedLoad {
   readonly digests: readonly Digest[]
   /** Aborted when nobody waits any more. */
   readonly signal: Signal
-  /** Monotonic milliseconds after which nobody waits; it may grow meanwhile, and no lease is renewed. */
+  /** Monotonic milliseconds after which nobody waits and no lease is renewed; may grow meanwhile. */
   readonly deadline: number
-  /** Milliseconds the first question may take: what the look-up before it left of the tiers' time. */
+  /** Milliseconds the first request to the tier may take: what the lookup before it left of the tiers' time. */
   readonly budgetMs?: number
-  /** A value has appeared: true where it is of use, and has been. */
+  /** Uses a value that has appeared; true where it answers the row. */
   readonly found: (digest: Digest, value: Uint8Array) => boolean
-  /** Loads rows from the backend and stores each with what `holding` says. Called once or more, for different rows. */
+  /** Loads rows from the backend and stores each with what `holding` returns. Called once or more, for different rows. */
   readonly fetch: (digests: readonly Digest[], holding: Holding) => Promise<void>
 }
 
 /** The rights under which rows are fetched. */
 export interface Holding {
-  /** For `Tiered.store`: how the answer for this row may be kept. To be asked only for what is then stored. */
+  /** Options for `Tiered.store`: how this row's answer may be stored. To be called only for a row that is then stored. */
   storing(digest: Digest): StoreOptions
 }
 
 const TTL_MS = 10_000
 const FIRST_POLL_MS = 10
 const LAST_POLL_MS = 80
-/** Holders of one lease, one after the other, that are waited for: the first, and one who took over. */
+/** How many holders of one lease, one after the other, are waited for: the first, and one who took over. */
 const MAX_HOLDERS = 2
-/** Values of one row, one after the other, that may turn out to be of no use. */
+/** How many unusable values of one row, one after the other, are put up with. */
 const MAX_USELESS = 2
-/** Below this much time a tier is not asked: no answer could arrive. */
+/** With less time the tier is not asked: no answer could arrive. */
 const MIN_BUDGET_MS = 1
 
-/** Whether leases are worth their round trip: `auto` where the backend's median is above 20 ms or not known yet. */
+/** Whether leases are worth their round trip; `auto`: where the backend's median is above 20 ms or not known yet. */
 export function leasesPay(mode: 'auto' | 'always' | 'never', medianMs: number | undefined): boolean {
   if (mode !== 'auto') return mode === 'always'
   return medianMs === undefined || medianMs > 20
@@ -77,7 +77,7 @@ export class Leases {
     this.#token = token
   }
 
-  /** Milliseconds a question to the tier may take. */
+  /** Milliseconds a request to the tier may take. */
   get readTimeout(): number {
     return this.#leases.readTimeout
   }
@@ -105,7 +105,7 @@ export class Leases {
     if (failure !== undefined) throw failure as Error
   }
 
-  /** One round: asks for what is still wanted, hands over values, and says what is to be fetched now. */
+  /** One round: acquires leases for the rows still wanted, uses values, and returns the rows to fetch now. */
   async #ask(
     { signal, found, budgetMs = this.#leases.readTimeout }: LeasedLoad,
     { token, wanted, isFirst }: { token: string; wanted: Map<Digest, WantedRow>; isFirst: boolean },
@@ -131,16 +131,16 @@ export class Leases {
     return { fetch, isUseless }
   }
 
-  /** Fetches rows, keeping their leases alive meanwhile; what was not stored is released. */
+  /** Fetches rows and renews their leases meanwhile; releases the leases of rows that were not stored. */
   async #fetch(load: LeasedLoad, token: string, rights: ReadonlyMap<Digest, Right>): Promise<void> {
-    // A `none` may have been granted all the same, its answer having been late: released with the rest.
+    // A `none` may have been granted all the same, with a late answer: it is released with the rest.
     const unfilled = new Set([...rights].flatMap(([digest, right]) => (right === 'barred' ? [] : digest)))
     const release = (digests: readonly Digest[]) => void this.#leases.release(digests, token)
     const storing = (digest: Digest): StoreOptions => {
       const right = rights.get(digest)
       if (right === 'barred') return { memoryOnly: true }
       unfilled.delete(digest)
-      return right === 'leased' ? { lease: { token, lost: () => release([digest]) } } : {}
+      return right === 'leased' ? { lease: { token, onUnwritten: () => release([digest]) } } : {}
     }
     const leased = [...rights].flatMap(([digest, right]) => (right === 'leased' ? digest : []))
     const stop = this.#renew(leased, token, load)
@@ -172,7 +172,7 @@ export class Leases {
     }
   }
 
-  /** Longer from turn to turn; rejects when the caller's time is up. */
+  /** Pauses longer from turn to turn; throws when the caller's time is up. */
   #pause(turn: number, { signal, deadline }: LeasedLoad): Promise<void> {
     const left = deadline - this.#clock.now()
     if (left <= 0) throw new GatewayError('deadline', 'another gateway was asking the backend for too long')
@@ -191,7 +191,7 @@ export class Leases {
   }
 }
 
-/** `leased`: may fill the tier; `free`: no lease to be had, writes as ever; `barred`: waited long enough, may not write to it. */
+/** `leased`: may fill the tier. `free`: writes as usual, without a lease. `barred`: waited in vain, may not write to the tier. */
 type Right = 'leased' | 'free' | 'barred'
 
 /** One row that is neither found nor being fetched yet. */
@@ -213,7 +213,7 @@ class WantedRow implements LeaseWant {
       return this.#holders.size > MAX_HOLDERS ? 'barred' : 'wait'
     }
     if (found(this.digest, answer.value)) return 'found'
-    // Stale or foreign: a lease is asked for as if it were not there.
+    // The value is stale or foreign: the next request counts it as absent.
     if (++this.#useless > MAX_USELESS) return 'free'
     this.not = sha1Of(answer.value)
     return 'again'

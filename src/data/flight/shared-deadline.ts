@@ -1,9 +1,9 @@
-/** The deadline of a load that several callers may wait for. */
+/** The deadline of a load for which several callers may wait. */
 
-/** Until when somebody waits for an answer. It may grow: others join who have more time. */
+/** Until when somebody waits for an answer. It grows when a caller joins who has more time. */
 export interface SharedDeadline {
   /** Monotonic milliseconds. */
   readonly deadline: number
-  /** Others wait for it besides the caller it began with. */
+  /** Others wait besides the caller with whom the load began. */
   readonly isJoined?: boolean
 }

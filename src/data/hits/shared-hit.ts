@@ -19,7 +19,7 @@ import type { HttpExchange } from '../exchange/exchange.ts'
 import { HitHead } from '../exchange/hit-head.ts'
 import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
 import { clientFields } from '../http/headers.ts'
-import { toldFields } from '../http/status.ts'
+import { cacheFields } from '../http/status.ts'
 import { rawDigest } from '../key/raw.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { Live, Matched } from '../route/routes.ts'
@@ -70,7 +70,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     const caller = callerOf(exchange.notes.principal, exchange.peer)
     if (admission.admit(caller, 'answer') !== 'allowed') return false
     exchange.gone = () => left(parts, waiting)
-    cache.seek(waiting.alias.whole, (found) => settle(waiting, found))
+    cache.lookupOne(waiting.alias.whole, (found) => settle(waiting, found))
     return true
   }
 
@@ -109,7 +109,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     }
     const { length } = reply.body
     if (reply.trailers) {
-      sendWhole(exchange, reply, clientFields(reply), toldFields(outcome))
+      sendWhole(exchange, reply, clientFields(reply), cacheFields(outcome))
     } else {
       const head = headOf(reply, tier)
       if (!head) return false

@@ -1,4 +1,4 @@
-/** Whether a kept answer may be given to this caller, and the answer that is made of it. */
+/** Whether a stored answer may be given to this caller, and the answer that is made of it. */
 import type { Answer, Outcome, Reply } from '../../core/reply.ts'
 import type { Directives } from '../cache/directives.ts'
 import { ageMs, type Entry, remainingMs } from '../cache/entry.ts'
@@ -6,77 +6,81 @@ import { type Freshness, judge } from '../cache/freshness.ts'
 import type { RouteCache } from '../route/routes.ts'
 import { answerTo } from './conditions.ts'
 import { staleWindows } from './keep.ts'
-import { NOTHING_SAID, type ResponseDirectives, saidBy } from './response-directives.ts'
+import {
+  NO_RESPONSE_DIRECTIVES,
+  type ResponseDirectives,
+  readResponseDirectives,
+} from './response-directives.ts'
 import type { HttpLookup, StoredVariant } from './variant-store.ts'
 
-/** As far as the route heeds it. */
-export function heard(
+/** The backend's directives, where the route follows them. */
+export function directivesOf(
   headers: Reply['headers'],
   { heedBackend }: RouteCache,
   now: number,
 ): ResponseDirectives {
-  return heedBackend ? saidBy(headers, now) : NOTHING_SAID
+  return heedBackend ? readResponseDirectives(headers, now) : NO_RESPONSE_DIRECTIVES
 }
 
-/** As `judge`, by the entry's own fields. `now`: wall milliseconds. */
+/** As `judge`, but by the entry's own fields. `now`: wall milliseconds. */
 export function freshnessOf(
-  { wish, matched }: HttpLookup,
+  { directives, matched }: HttpLookup,
   { createdAt, ttlMs, headers }: Entry,
   now: number,
 ): Freshness {
   const cache = matched.route.cache as RouteCache
-  // Most are fresh, and their fields need not be read.
-  const plain = judge({ createdAt, ttlMs, swrMs: 0, sieMs: 0 }, withoutStale(wish), now)
+  // Most entries are fresh, and then their fields need not be parsed.
+  const plain = judge({ createdAt, ttlMs, swrMs: 0, sieMs: 0 }, withoutStale(directives), now)
   if (plain === 'fresh') return plain
-  const said = heard(headers, cache, now)
-  const own = said.noCache || said.mustRevalidate ? withoutStale(wish) : wish
-  return judge({ createdAt, ttlMs, ...staleWindows(said, cache) }, own, now)
+  const response = directivesOf(headers, cache, now)
+  const own = response.noCache || response.mustRevalidate ? withoutStale(directives) : directives
+  return judge({ createdAt, ttlMs, ...staleWindows(response, cache) }, own, now)
 }
 
-/** The wish without leave to give what is too old. */
-function withoutStale(wish: Directives): Directives {
-  if (wish.maxStale === undefined && wish.staleIfError === undefined) return wish
-  const { maxStale: _, staleIfError: __, ...rest } = wish
+/** The caller's directives without those that accept a stale answer. */
+function withoutStale(directives: Directives): Directives {
+  if (directives.maxStale === undefined && directives.staleIfError === undefined) return directives
+  const { maxStale: _, staleIfError: __, ...rest } = directives
   return rest
 }
 
-/** What is kept, as this caller asked for it. */
+/** The stored answer with this caller's conditions and range applied. */
 export function replyTo({ call }: HttpLookup, { status, headers, body }: Entry, now: number): Reply {
   return answerTo(call, { status, headers, body }, now)
 }
 
 export function hit(lookup: HttpLookup, { entry, tier }: StoredVariant, now: number): Answer {
-  const { ignored } = lookup.wish
+  const { ignored } = lookup.directives
   const detail = ignored === undefined ? {} : { detail: `${tier}; ${ignored} ignored` }
   const times = { ageMs: ageMs(entry, now), ttlMs: remainingMs(entry, now) }
   return { reply: replyTo(lookup, entry, now), outcome: { kind: 'hit', tier, ...times, ...detail } }
 }
 
-/** In place of what the backends could not say; undefined: it may not be given. */
+/** A stale answer in place of a failure of the backends; undefined: it may not be given. */
 export function stale(
   lookup: HttpLookup,
   variant: StoredVariant | undefined,
-  told: AnswerFacts,
+  facts: AnswerFacts,
 ): Answer | undefined {
-  if (!variant || freshnessOf(lookup, variant.entry, told.now) === 'dead') return undefined
+  if (!variant || freshnessOf(lookup, variant.entry, facts.now) === 'dead') return undefined
   const { entry, tier } = variant
-  const { now, ...status } = told
+  const { now, ...status } = facts
   const outcome: Outcome = { kind: 'stale', tier, ageMs: ageMs(entry, now), ...status }
   return { reply: replyTo(lookup, entry, now), outcome }
 }
 
 interface AnswerFacts {
   readonly now: number
-  /** What a backend said. */
+  /** The status that a backend answered. */
   readonly status?: number
 }
 
-/** What came of asking a backend. */
+/** The outcome of a request to a backend. */
 export function fetched(lookup: HttpLookup, facts: Fetched): Outcome {
   const { status, kept, collapsed = false, isRenewed = false, now } = facts
   const left = kept ? { ttlMs: remainingMs(kept, now) } : {}
   const stored = kept !== undefined
-  if (lookup.wish.noCache) return { kind: 'request', reason: 'no-cache', stored, status, ...left }
+  if (lookup.directives.noCache) return { kind: 'request', reason: 'no-cache', stored, status, ...left }
   return { kind: 'miss', stored, collapsed, status, ...left, ...(isRenewed ? { isStale: true } : {}) }
 }
 
@@ -84,7 +88,7 @@ interface Fetched {
   readonly status: number
   readonly kept?: Entry | undefined
   readonly collapsed?: boolean
-  /** Something was kept, and too old. */
+  /** An answer was stored before, and too old. */
   readonly isRenewed?: boolean
   readonly now: number
 }

@@ -1,25 +1,26 @@
 /**
- * Conditional requests and parts (RFC 9110, sections 13 and 14; RFC 9111, section 4.3): what a caller asks of an answer that
- * is kept, and what we ask of a backend about it.
+ * Conditional and range requests (RFC 9110, sections 13 and 14; RFC 9111, section 4.3): those of a caller, which a stored
+ * answer is held against, and those that revalidate a stored answer at a backend.
  */
 import { type Call, header, headerAll, type RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import { parseDate } from './dates.ts'
 import { fieldsOfNotModified, fieldsOfPart, without } from './fields.ts'
 
-/** A kept answer, all of it. */
+/** A stored answer with its whole body. */
 export type Complete = Pick<Reply, 'status' | 'headers'> & { readonly body: Uint8Array }
 
-/** What a caller says of what it has or wants; answered here where an answer is kept. */
-const ASKED = new Set(['if-none-match', 'if-modified-since', 'range', 'if-range'])
+/** Conditional and range fields of a caller; where an answer is stored, the gateway evaluates them. */
+const CONDITIONAL = new Set(['if-none-match', 'if-modified-since', 'range', 'if-range'])
 
-/** Whether a request asks for something other than the whole answer. */
+/** Whether a request is for something other than the whole answer. */
 export function isConditional(headers: RawPairs): boolean {
-  for (let i = 0; i < headers.length; i += 2) if (ASKED.has((headers[i] as string).toLowerCase())) return true
+  for (let i = 0; i < headers.length; i += 2)
+    if (CONDITIONAL.has((headers[i] as string).toLowerCase())) return true
   return false
 }
 
-/** The answer to the caller's own question: all of it, a part of it, or that the caller has it. The same head: it is as stored. */
+/** The answer to a caller's conditions: all of it, a part of it, or 304. If it is all, the head is the same object as stored. */
 export function answerTo(
   { method, headers }: Pick<Call, 'method' | 'headers'>,
   stored: Complete,
@@ -28,18 +29,18 @@ export function answerTo(
   if (stored.status !== 200 || !isConditional(headers)) return stored
   if (hasIt(headers, stored.headers, wallNow))
     return { status: 304, headers: fieldsOfNotModified(stored.headers), body: NOTHING }
-  // A range of a HEAD is to be ignored: it means something for GET alone (RFC 9110, section 14.2).
+  // The range of a HEAD is ignored: it has a meaning for GET alone (RFC 9110, section 14.2).
   return method === 'GET' ? partOf(headers, stored) : stored
 }
 
 const NOTHING = new Uint8Array(0)
 
-/** If-None-Match counts before If-Modified-Since, and compares weakly. */
+/** Whether the caller has the answer. If-None-Match takes precedence over If-Modified-Since, and compares weakly. */
 function hasIt(request: RawPairs, stored: RawPairs, wallNow: number): boolean {
   const tags = headerAll(request, 'if-none-match')
   if (tags.length > 0) return isListed(tags.join(','), header(stored, 'etag'))
   const since = parseDate(header(request, 'if-modified-since') ?? '', wallNow)
-  // Without Last-Modified it is no older than when it was made (RFC 9111, section 4.3.2).
+  // Without Last-Modified, the answer is no older than its Date (RFC 9111, section 4.3.2).
   const modified = parseDate(header(stored, 'last-modified') ?? header(stored, 'date') ?? '', wallNow)
   return since !== undefined && modified !== undefined && modified <= since
 }
@@ -48,12 +49,12 @@ function isListed(list: string, etag: string | undefined): boolean {
   if (list.trim() === '*') return true
   if (etag === undefined) return false
   const opaque = etag.replace(/^W\//, '')
-  // Servers that forget the quotes have clients that send back what they got.
+  // Clients of servers that forget the quotes send back the tag as they got it.
   if (list.trim() === etag) return true
   return (list.match(/(?:W\/)?"[^"]*"/g) ?? []).some((tag) => tag.replace(/^W\//, '') === opaque)
 }
 
-/** One range of bytes; several are answered with the whole, which is right as well (RFC 9110, section 14.2). */
+/** One range of bytes; several ranges get the whole answer, which is right as well (RFC 9110, section 14.2). */
 function partOf(request: RawPairs, stored: Complete): Complete {
   const lookup = header(request, 'range')
   const { body, headers } = stored
@@ -63,18 +64,22 @@ function partOf(request: RawPairs, stored: Complete): Complete {
   if (range === 'outside')
     return { status: 416, headers: ['Content-Range', `bytes */${body.length}`], body: NOTHING }
   const [start, end] = range
-  const told = ['Content-Range', `bytes ${start}-${end - 1}/${body.length}`]
-  return { status: 206, headers: [...fieldsOfPart(headers), ...told], body: body.subarray(start, end) }
+  const contentRange = ['Content-Range', `bytes ${start}-${end - 1}/${body.length}`]
+  return {
+    status: 206,
+    headers: [...fieldsOfPart(headers), ...contentRange],
+    body: body.subarray(start, end),
+  }
 }
 
-/** If-Range compares strongly: parts of two versions must not be put together. */
+/** If-Range compares strongly: parts of two versions must not be combined. */
 function isOfThis(validator: string | undefined, stored: RawPairs): boolean {
   if (validator === undefined) return true
   if (validator.startsWith('"')) return validator === header(stored, 'etag')
   return validator === header(stored, 'last-modified')
 }
 
-/** From, and up to but without; `outside`: no byte of it is there; undefined: not one plain range. */
+/** Start and end, exclusive; `outside`: the range has no byte of the body; undefined: not a single plain range. */
 export function rangeOf(field: string, length: number): readonly [number, number] | 'outside' | undefined {
   const [, first = '', last = ''] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(field) ?? []
   if (first === '' && last === '') return undefined
@@ -88,7 +93,7 @@ export function rangeOf(field: string, length: number): readonly [number, number
   return start >= length ? 'outside' : [start, end]
 }
 
-/** The fields by which a backend can tell that what is kept is still right; undefined: there are none. */
+/** The fields with which a backend can revalidate a stored answer; undefined: there are none. */
 export function validatorsOf(stored: RawPairs): RawPairs | undefined {
   const etag = header(stored, 'etag')
   const modified = header(stored, 'last-modified')
@@ -99,7 +104,7 @@ export function validatorsOf(stored: RawPairs): RawPairs | undefined {
   ]
 }
 
-/** A caller's fields with our condition in place of its own. */
-export function asking(headers: RawPairs, validators: RawPairs): RawPairs {
-  return [...without(headers, ASKED), ...validators]
+/** A caller's fields with the gateway's condition in place of its own. */
+export function withValidators(headers: RawPairs, validators: RawPairs): RawPairs {
+  return [...without(headers, CONDITIONAL), ...validators]
 }

@@ -1,6 +1,6 @@
 /**
- * The directives of Cache-Control and of fields in its form (RFC 9111, section 5.2): a list of names, some with a value that
- * may be quoted. What a quoted string holds is no directive, however much it looks like one.
+ * Parses Cache-Control and fields of its form (RFC 9111, section 5.2): a list of directives, some with a value that may be
+ * quoted. The content of a quoted string is no directive, even if it looks like one.
  */
 
 /** Names in lower case; undefined: no value. The first of a repeated directive counts (RFC 9111, section 4.2.1). */
@@ -17,7 +17,7 @@ export function parseControl(values: readonly string[]): Control {
   return found
 }
 
-/** What stands between commas that are not quoted. Some servers write a semicolon for a comma. */
+/** Splits at commas that are not quoted. Some servers write a semicolon for a comma. */
 function partsOf(text: string): readonly string[] {
   if (!text.includes('"')) return text.split(/[,;]/)
   const parts: string[] = []
@@ -27,7 +27,7 @@ function partsOf(text: string): readonly string[] {
     const char = text[at]
     if (char === '"' && hasQuotes) {
       const end = endOfString(text, at)
-      // Never closed: it opens nothing, so that it hides no directive.
+      // A quote that is never closed opens no string, so that it hides no directive.
       if (end < 0) hasQuotes = false
       else at = end
     } else if (char === ',' || char === ';') {
@@ -52,16 +52,16 @@ function unquoted(value: string): string {
   return isQuoted ? value.slice(1, -1).replace(/\\(.)/g, '$1') : value
 }
 
-/** What more seconds than anybody can mean count as (RFC 9111, section 1.2.2). */
+/** A cap on seconds (RFC 9111, section 1.2.2). */
 const MAX_SECONDS = 2 ** 31
 
-/** Milliseconds of a delta-seconds directive; undefined where it is absent, 0, the strictest, where it has no number. */
+/** A delta-seconds directive in milliseconds; undefined where it is absent; 0, the strictest, where it has no number. */
 export function deltaMs(control: Control, name: string): number | undefined {
   if (!control.has(name)) return undefined
   return secondsMs(control.get(name) ?? '') ?? 0
 }
 
-/** Milliseconds of delta-seconds; undefined: it is none. */
+/** Delta-seconds in milliseconds; undefined: the text is no number. */
 export function secondsMs(text: string): number | undefined {
   return /^\d+$/.test(text) ? Math.min(Number(text), MAX_SECONDS) * 1000 : undefined
 }

@@ -1,4 +1,4 @@
-/** HTTP-date in its three forms (RFC 9110, section 5.6.7). Whatever is not exactly one of them is none. */
+/** Parses HTTP-date in its three forms (RFC 9110, section 5.6.7), strictly. */
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 const TIME = '(?<h>\\d\\d):(?<m>\\d\\d):(?<s>\\d\\d)'
@@ -14,14 +14,14 @@ const FORMS = [
   new RegExp(`^${DAY} ${MONTH} (?<day>[ \\d]\\d) ${TIME} (?<year>\\d{4})$`),
 ]
 
-/** Wall milliseconds, or undefined. `wallNow`: two digits of a year are of no more than 50 years from then. */
+/** Wall milliseconds, or undefined. `wallNow`: a year of two digits is at most 50 years after it. */
 export function parseDate(text: string, wallNow: number): number | undefined {
   const parts = FORMS.map((form) => form.exec(text)?.groups).find((groups) => groups !== undefined)
   if (!parts) return undefined
   const { day = '', month = '', year, short, h, m, s } = parts
   const full = year === undefined ? fullYear(Number(short), wallNow) : Number(year)
   const at = Date.UTC(full, MONTHS.indexOf(month), Number(day), Number(h), Number(m), Number(s))
-  // The 30th of February would be taken for the 1st of March.
+  // Date.UTC would read the 30th of February as the 1st of March.
   return new Date(at).getUTCDate() === Number(day) ? at : undefined
 }
 

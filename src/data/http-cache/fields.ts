@@ -1,8 +1,8 @@
-/** Which fields of an answer are kept with it (RFC 9111, sections 3.1 and 3.2), and what a 304 changes in them. */
+/** Which fields of an answer are stored with it (RFC 9111, sections 3.1 and 3.2), and how a 304 updates them. */
 import { header, type RawPairs } from '../../core/call.ts'
 import { forwardedReply } from '../http/headers.ts'
 
-/** Of one exchange, or written anew for each; a cookie is one caller's. */
+/** Fields of one exchange, or made anew for each; a cookie is one caller's. */
 const NOT_KEPT = new Set([
   'age',
   'content-length',
@@ -12,16 +12,16 @@ const NOT_KEPT = new Set([
   'set-cookie',
 ])
 
-/** They tell of the bytes that are kept, and a 304 brings none. */
+/** Fields that describe the stored bytes: a 304 brings no bytes, so it does not change them. */
 const OF_THE_BYTES = new Set(['content-encoding', 'content-length', 'content-md5', 'content-range', 'etag'])
 
-/** Everything that is end to end. `at`: wall milliseconds when it came, for servers without a clock (RFC 9110, section 6.6.1). */
+/** All end-to-end fields. `at`: wall milliseconds of arrival, for servers without a clock (RFC 9110, section 6.6.1). */
 export function keptFields(headers: RawPairs, at: number): RawPairs {
   const kept = without(forwardedReply(headers), NOT_KEPT)
   return header(kept, 'date') === undefined ? [...kept, 'Date', new Date(at).toUTCString()] : kept
 }
 
-/** The stored fields as a 304 has them now. */
+/** The stored fields as updated by a 304. */
 export function updatedFields(stored: RawPairs, headers: RawPairs, at: number): RawPairs {
   const news = without(keptFields(headers, at), OF_THE_BYTES)
   const replaced = new Set<string>()
@@ -29,12 +29,12 @@ export function updatedFields(stored: RawPairs, headers: RawPairs, at: number): 
   return [...without(stored, replaced), ...news]
 }
 
-/** What a 304 says of what the caller has (RFC 9110, section 15.4.5). */
+/** The fields of a 304 to the caller (RFC 9110, section 15.4.5). */
 export function fieldsOfNotModified(stored: RawPairs): RawPairs {
   return without(stored, DESCRIBING)
 }
 
-/** What a 206 says, beside which part it is. */
+/** The fields of a 206, apart from Content-Range. */
 export function fieldsOfPart(stored: RawPairs): RawPairs {
   return without(stored, LENGTHS)
 }

@@ -1,6 +1,6 @@
 /**
- * HTTP's own cache (RFC 9111), for opaque routes. Dialects have keys of what is asked, and rows; here an answer is kept under
- * its URL, method and the bytes that were sent, and what may be done with it is told by its own fields.
+ * The HTTP cache (RFC 9111), for opaque routes. Dialects have keys of their own, and rows; here an answer is stored under its
+ * URL, method and request body, and its own fields decide how it may be used.
  */
 import { type Call, isWhole } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
@@ -26,28 +26,28 @@ import { type HttpSeeds, VariantStore } from './variant-store.ts'
 
 export interface HttpCacheParts extends Omit<HttpFetchParts, 'store'>, Omit<InvalidationParts, 'written'> {
   readonly cache: Tiered
-  /** The name of process memory in the settings. */
+  /** The name of the memory tier in the settings. */
   readonly memory: string
   /** Undefined: this process has one worker. */
   readonly claims: Claims | undefined
-  /** Undefined: this route's gateways do not wait for each other. */
+  /** Undefined: gateways do not wait for each other on this route. */
   readonly leases: (matched: Matched) => Leases | undefined
   readonly forward: Forward
   readonly clock: Clock
 }
 
 interface HttpRequestKeys {
-  readonly wish: Directives
+  readonly directives: Directives
   readonly seeds: HttpSeeds
 }
 
 export interface HttpCache {
   answer(call: Call, matched: Matched, decision: HttpRequestKeys): Answer | Awaitable<Answer>
-  /** A write has been answered. */
+  /** To be called when a write has been answered. */
   readonly invalidate: Invalidation
-  /** Where the answer to a call is kept. */
+  /** The key of a call, and where its answer is stored. */
   explain(call: Call, matched: Matched, decision: HttpRequestKeys): Promise<ExplainedVariant>
-  /** Loads that are under way. */
+  /** The number of loads under way. */
   readonly flights: number
 }
 
@@ -63,18 +63,19 @@ export function createHttpCache(parts: HttpCacheParts): HttpCache {
   const store = new VariantStore(parts)
   const flights = new Flights<HttpLoadResult>({ maxWaiters: MAX_WAITERS, clock })
   const fetch = createFetch({ ...parts, store })
-  const way = new HttpCacheLookup({ ...parts, store, flights, hitForMiss: new HitForMiss(clock), fetch })
+  const lookups = new HttpCacheLookup({ ...parts, store, flights, hitForMiss: new HitForMiss(clock), fetch })
   return {
     answer(call, matched, decision) {
-      const go = (sent: Digest) => way.answer(store.lookup(call, matched, { ...decision, sent }))
+      const go = (sent: Digest) => lookups.answer(store.lookup(call, matched, { ...decision, sent }))
       const sent = digestOfBody(call)
       return isAwaitable(sent) ? after(sent, go) : go(sent)
     },
     invalidate: createInvalidation({ ...parts, written: (url, life) => store.written(url, life) }),
     async explain(call, matched, decision) {
       const lookup = store.lookup(call, matched, { ...decision, sent: await digestOfBody(call) })
-      const near = store.near(lookup)
-      const { node, stored } = near.stored || !store.hasFar ? near : await store.far(lookup, near)
+      const inMemory = store.fromMemory(lookup)
+      const { node, stored } =
+        inMemory.stored || !store.hasTiers ? inMemory : await store.fromTiers(lookup, inMemory)
       if (!node) return {}
       const key = printable(answerDigest(lookup, node))
       if (!stored) return { key }
@@ -91,7 +92,7 @@ export function createHttpCache(parts: HttpCacheParts): HttpCache {
 
 const NO_BODY = digestOf('')
 
-/** A long one in turns with everything else. */
+/** A long body is hashed in steps, between other work. */
 function digestOfBody({ body, signal }: Pick<Call, 'body' | 'signal'>): Digest | Awaitable<Digest> {
   if (!isWhole(body)) throw new Error('a call that streams has no key')
   if (body instanceof Chunks) return cooperatively(digestSteps(body.pieces()), signal)

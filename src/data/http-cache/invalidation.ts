@@ -1,6 +1,6 @@
 /**
- * What a write makes wrong (RFC 9111, section 4.4): after a method that is not safe has succeeded, nothing that was kept of
- * its URL may be given any more, nor of the URLs of the same host that the answer names.
+ * Invalidation by writes (RFC 9111, section 4.4): after a method that is not safe has succeeded, no stored answer may be given
+ * any more for its URL, nor for the URLs of the same host that the answer names.
  */
 import { type Call, header, type RawPairs } from '../../core/call.ts'
 import type { Log } from '../../core/log.ts'
@@ -21,10 +21,10 @@ export interface InvalidationParts {
   readonly log: Log
 }
 
-/** Resolves when memory does not have them any more. */
+/** Resolves when memory does not have the answers any more. */
 export type Invalidation = (call: Call, answer: Answer) => Promise<void>
 
-/** What could not be told is told until it is of no use any more: so many at a time. */
+/** The most invalidations that are retried at a time; each is until the answers would be too old anyway. */
 const MAX_UNTOLD = 1024
 const RETRY = { baseMs: 1_000, maxMs: 60_000 }
 
@@ -45,18 +45,18 @@ export function createInvalidation(parts: InvalidationParts): Invalidation {
     const matched = route({ method: 'GET', path, host: call.host, headers: call.headers })
     if (!matched?.route.cache || !keepable(matched)) return []
     const placed = { path, query, host: call.host, target: matched.target }
-    // Answers to POST are kept under what was sent; sending something else does not make them wrong.
+    // Answers to POST are stored under the request body; a POST with another body does not invalidate them.
     const methods = call.method === 'POST' ? READS : [...READS, 'POST']
     const seeds = await Promise.all(
       methods.map(async (method) => keyer.seed(anybodys(placed, method), matched)),
     )
     const { ttl, jitter, staleWhileRevalidate, staleIfError } = matched.route.cache
-    // As long again what is too old may be asked about, and longer where it may be given.
+    // A stale answer may be revalidated for as long again, and longer where it may be given.
     const lifeMs = ttl * (1 + jitter) + Math.max(ttl * (1 + jitter), staleWhileRevalidate, staleIfError)
     return seeds.map((seed) => ({ seed, lifeMs }))
   }
 
-  /** Until the tiers have heard of it, what they have is what other gateways give, and this one when its memory forgets. */
+  /** Retries while a tier has the old node: other gateways use it, and this one does once its memory has evicted the new one. */
   async function forgotten({ seed: { digest, shared }, lifeMs }: Url): Promise<void> {
     const tell = () => written(urlDigest(digest), { shared, lifeMs })
     if (await tell()) return
@@ -81,7 +81,7 @@ interface Url {
 
 type UrlParts = Pick<Call, 'path' | 'query' | 'host' | 'target'>
 
-/** A call by nobody in particular, from which a URL's digest is made. */
+/** A call without credentials and fields, from which a URL's digest is made. */
 export function anybodys({ path, query, host, target }: UrlParts, method: string) {
   return { method, path, query, host, target, headers: NONE, principal: '' }
 }
@@ -92,7 +92,7 @@ const NONE: RawPairs = []
 /** The call's own path and query, and those of the same host that the answer names. */
 function pathsOf({ path, query, host }: Call, headers: RawPairs): readonly string[] {
   const own = `http://${host}${path}${query}`
-  // A field that is not there names the call's own.
+  // Without the field, `parse` gives the call's own URL.
   const paths = new Set([path + query])
   for (const name of ['location', 'content-location']) {
     const url = URL.parse(header(headers, name) ?? '', own)

@@ -1,4 +1,4 @@
-/** What somebody else's load brings to who has joined it: perhaps the answer to other fields than his, or none for sharing. */
+/** The answer for a call that has joined another's load: it may be for other request fields, or not for sharing. */
 import type { Answer } from '../../core/reply.ts'
 import { fetched, freshnessOf, replyTo, stale } from './answers.ts'
 import type { HttpLoadResult } from './load.ts'
@@ -11,10 +11,10 @@ interface Brought {
   readonly now: number
 }
 
-/** Undefined: he is to ask for himself. Throws what the load failed with, where that is his failure as well. */
+/** Undefined: the call needs a load of its own. Throws the load's error where it is this call's as well. */
 export function joinedAnswer(
   lookup: HttpLookup,
-  place: UrlState,
+  urlState: UrlState,
   { landed, now }: Brought,
 ): Answer | undefined {
   switch (landed.kind) {
@@ -30,13 +30,13 @@ export function joinedAnswer(
     case 'reply': {
       const { reply } = landed
       const { status } = reply
-      const old = status >= 500 ? stale(lookup, place.stored, { now, status }) : undefined
+      const old = status >= 500 ? stale(lookup, urlState.stored, { now, status }) : undefined
       return old ?? { reply, outcome: fetched(lookup, { status, collapsed: true, now }) }
     }
     case 'failed': {
       const { fault } = landed.error
-      const old = fault.blame === 'caller' ? undefined : stale(lookup, place.stored, { now })
-      // Another's failure need not be ours.
+      const old = fault.blame === 'caller' ? undefined : stale(lookup, urlState.stored, { now })
+      // Another call's failure need not be this one's.
       if (old || fault.retry === 'other') return old
       throw landed.error
     }

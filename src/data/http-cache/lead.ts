@@ -1,6 +1,6 @@
 /**
- * A load for all who want the same: of several workers one asks, the others find what it has stored in the memory they share;
- * of several gateways likewise, in the tier that they share.
+ * Leads a load for all calls that want the same answer: of several workers one asks the backend, and the others find the
+ * answer in the memory they share; of several gateways likewise, in the tier that they share.
  */
 import type { Digest } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
@@ -22,7 +22,7 @@ export interface LeadParts {
   readonly hitForMiss: HitForMiss
   /** Undefined: this process has one worker. */
   readonly claims: Claims | undefined
-  /** Undefined: this route's gateways do not wait for each other. */
+  /** Undefined: gateways do not wait for each other on this route. */
   readonly leases: (matched: Matched) => Leases | undefined
   readonly fetch: HttpFetch
   readonly clock: Clock
@@ -30,46 +30,46 @@ export interface LeadParts {
 
 export interface Leading {
   readonly load: Load<HttpLoadResult>
-  /** The answer of who leads; it may be there before the load has landed. */
+  /** The leader's answer, which may come before the load has landed. */
   readonly first: Deferred<Answer>
 }
 
-export type Lead = (lookup: HttpLookup, place: UrlState, leading: Leading) => Awaitable<void>
+export type Lead = (lookup: HttpLookup, urlState: UrlState, leading: Leading) => Awaitable<void>
 
 export function createLead({ store, hitForMiss, claims, leases, fetch, clock }: LeadParts): Lead {
   return claimed
 
-  function claimed(lookup: HttpLookup, place: UrlState, { load, first }: Leading): Awaitable<void> {
+  function claimed(lookup: HttpLookup, urlState: UrlState, { load, first }: Leading): Awaitable<void> {
     const [key] = load.digests as [Digest]
     const land = (landed: HttpLoadResult) => {
       mark(key, landed)
       load.land(key, landed)
     }
     const leader = { signal: load.signal, first: (answer: Answer) => first.settle(answer), landed: land }
-    if (!claims) return leased(lookup, place, leader)
+    if (!claims) return leased(lookup, urlState, leader)
     return claims.load({
       digests: load.digests,
       signal: load.signal,
       deadline: lookup.call.deadline,
       found() {
-        const { node, stored } = store.near(lookup)
+        const { node, stored } = store.fromMemory(lookup)
         return node !== undefined && stored !== undefined && found(lookup, { node, stored }, leader)
       },
       async fetch(_, landed) {
-        const told = (what: HttpLoadResult) => {
+        const landedForAll = (what: HttpLoadResult) => {
           land(what)
           landed(key)
         }
-        await leased(lookup, place, { ...leader, landed: told })
+        await leased(lookup, urlState, { ...leader, landed: landedForAll })
       },
     })
   }
 
-  /** Who knows nothing of a URL has no name for its answer in common with others. */
-  async function leased(lookup: HttpLookup, place: UrlState, leader: Leader): Promise<void> {
-    const { node, stored } = place
+  /** Without a node there is no lease: gateways that know nothing of a URL have no common key for its answer. */
+  async function leased(lookup: HttpLookup, urlState: UrlState, leader: Leader): Promise<void> {
+    const { node, stored } = urlState
     const shared = node && lookup.writable && !stored ? leases(lookup.matched) : undefined
-    if (!node || !shared) return fetch(lookup, place, leader)
+    if (!node || !shared) return fetch(lookup, urlState, leader)
     await shared.load({
       digests: [answerDigest(lookup, node)],
       signal: leader.signal,
@@ -78,11 +78,11 @@ export function createLead({ store, hitForMiss, claims, leases, fetch, clock }: 
         const known = store.read(digest, value)
         return known !== undefined && found(lookup, { node, stored: known }, leader)
       },
-      fetch: async (_, { storing }) => fetch(lookup, place, { ...leader, storing }),
+      fetch: async (_, { storing }) => fetch(lookup, urlState, { ...leader, storing }),
     })
   }
 
-  /** Another has brought it meanwhile. */
+  /** Another worker or gateway has stored it meanwhile. */
   function found(lookup: HttpLookup, { node, stored }: FoundVariant, leader: Leader): boolean {
     const now = clock.wall()
     const { entry } = stored
@@ -92,7 +92,7 @@ export function createLead({ store, hitForMiss, claims, leases, fetch, clock }: 
     return true
   }
 
-  /** Whoever comes next for what was for one caller does not wait for others. */
+  /** Marks a key whose answer was for one caller: the next calls for it do not wait for each other. */
   function mark(key: Digest, landed: HttpLoadResult): void {
     if (landed.kind === 'kept' && remainingMs(landed.entry, clock.wall()) > 0) hitForMiss.lift(key)
     else if (landed.kind === 'kept' || landed.kind === 'none') hitForMiss.set(key)

@@ -1,6 +1,6 @@
 /**
- * What no cache has is asked of a backend, with what is kept as the condition where there is something (RFC 9111, section
- * 4.3). The answer goes to who leads with its first byte; the others wait until it is kept.
+ * Loads an answer from a backend, revalidating a stored one where there is one (RFC 9111, section 4.3). The leader gets the
+ * answer with its first byte; the others wait until it is stored.
  */
 import type { Backend } from '../../core/backend.ts'
 import { type Call, header, type RawPairs } from '../../core/call.ts'
@@ -18,63 +18,63 @@ import { answeredBy } from '../key/answered-by.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import { hasBody } from '../upstream/forward.ts'
 import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
-import { fetched, heard, replyTo, stale } from './answers.ts'
-import { answerTo, asking, validatorsOf } from './conditions.ts'
+import { directivesOf, fetched, replyTo, stale } from './answers.ts'
+import { answerTo, validatorsOf, withValidators } from './conditions.ts'
 import { keptFields, updatedFields } from './fields.ts'
 import { type Keeping, keepingOf, type ResponseHead } from './keep.ts'
-import { askedDigest, type UrlNode } from './node.ts'
+import { requestDigest, type UrlNode } from './node.ts'
 import type { FetchedResponse, HttpLookup, UrlState, VariantStore } from './variant-store.ts'
 
-/** What a load brought to those who wait for it. */
+/** What a load brings to the calls that wait for it. */
 export type HttpLoadResult =
   | { readonly kind: 'kept'; readonly entry: Entry; readonly node: UrlNode; readonly status: number }
-  /** Complete, not to be kept, and the same for all who asked. */
+  /** Complete, not to be stored, and the same for all waiting calls. */
   | { readonly kind: 'reply'; readonly reply: Reply }
-  /** It was for one caller. */
+  /** The answer was for one caller. */
   | { readonly kind: 'none' }
   | { readonly kind: 'failed'; readonly error: GatewayError }
 
-/** Who leads a load. */
+/** The call that leads a load. */
 export interface Leader {
   readonly signal: Signal
-  /** Called once, unless it fails. */
+  /** Called once, unless the load fails. */
   first(answer: Answer): void
-  /** Called once, when it is known what the others get. */
+  /** Called once, when it is known what the other calls get. */
   landed(landed: HttpLoadResult): void
-  /** Under which lease the tiers take what is kept. */
+  /** The options, with a lease if any, under which the answer is stored. */
   readonly storing?: ((digest: Digest) => StoreOptions) | undefined
 }
 
-/** Comes when it has landed. */
-export type HttpFetch = (lookup: HttpLookup, place: UrlState, leader: Leader) => Promise<void>
+/** Resolves when the load has landed. */
+export type HttpFetch = (lookup: HttpLookup, urlState: UrlState, leader: Leader) => Promise<void>
 
 export interface HttpFetchParts {
   readonly store: VariantStore
   readonly dispatch: Dispatch
-  /** The call's own headers, as they go to a backend. */
+  /** The call's own header fields, as they go to a backend. */
   readonly outgoing: (call: Call) => RawPairs
-  /** Whether an answer of this version may be kept under the present deployment. */
+  /** Whether an answer of this version may be stored under the present deployment. */
   readonly mayKeep: (matched: Matched, version: string | undefined) => boolean
   readonly clock: Clock
   readonly random: () => number
 }
 
 export function createFetch(parts: HttpFetchParts): HttpFetch {
-  return (lookup, place, leader) => new Loading(parts, lookup, place, leader).run()
+  return (lookup, urlState, leader) => new Loading(parts, lookup, urlState, leader).run()
 }
 
 class Loading {
   readonly #parts: HttpFetchParts
   readonly #lookup: HttpLookup
-  readonly #place: UrlState
+  readonly #urlState: UrlState
   readonly #leader: Leader
   readonly #cache: RouteCache
   readonly #began: number
 
-  constructor(parts: HttpFetchParts, lookup: HttpLookup, place: UrlState, leader: Leader) {
+  constructor(parts: HttpFetchParts, lookup: HttpLookup, urlState: UrlState, leader: Leader) {
     this.#parts = parts
     this.#lookup = lookup
-    this.#place = place
+    this.#urlState = urlState
     this.#leader = leader
     this.#cache = lookup.matched.route.cache as RouteCache
     this.#began = parts.clock.now()
@@ -83,30 +83,30 @@ class Loading {
   async run(): Promise<void> {
     const { call, matched } = this.#lookup
     const { dispatch, outgoing } = this.#parts
-    const { stored } = this.#place
+    const { stored } = this.#urlState
     const validators = stored && isRead(call) ? validatorsOf(stored.entry.headers) : undefined
     const headers = outgoing(call)
     try {
       const delivered = await dispatch(call, matched, {
         body: hasBody(call) ? call.body : undefined,
         contentLength: undefined,
-        headers: validators ? asking(headers, validators) : headers,
-        key: askedDigest(this.#lookup),
+        headers: validators ? withValidators(headers, validators) : headers,
+        key: requestDigest(this.#lookup),
         signal: this.#leader.signal,
         collectBytes: 0,
       })
       const { status } = delivered.reply
       if (stored && validators && status === 304) this.#renewed(delivered, stored.entry)
-      else if (status < 500 || !this.#spared(delivered.reply)) await this.#received(delivered)
+      else if (status < 500 || !this.#gaveStale(delivered.reply)) await this.#received(delivered)
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error
-      const old = error.fault.blame === 'caller' ? undefined : this.#old()
+      const old = error.fault.blame === 'caller' ? undefined : this.#stale()
       if (old) this.#leader.first(old)
       this.#leader.landed({ kind: 'failed', error })
     }
   }
 
-  /** What is kept is still right. */
+  /** A 304: the stored answer is still right. */
   #renewed({ reply, backend }: UpstreamResponse, entry: Entry): void {
     letGo(reply.body)
     const at = this.#now()
@@ -120,9 +120,9 @@ class Loading {
     this.#leader.landed(kept ? { kind: 'kept', ...kept, status } : { kind: 'none' })
   }
 
-  /** True: an old answer was given in place of an error. */
-  #spared({ status, body }: Reply): boolean {
-    const old = this.#old(status)
+  /** True: a stale answer was given in place of an error. */
+  #gaveStale({ status, body }: Reply): boolean {
+    const old = this.#stale(status)
     if (!old) return false
     letGo(body)
     this.#leader.first(old)
@@ -130,9 +130,9 @@ class Loading {
     return true
   }
 
-  #old(status?: number): Answer | undefined {
-    const told = { now: this.#now(), ...(status === undefined ? {} : { status }) }
-    return stale(this.#lookup, this.#place.stored, told)
+  #stale(status?: number): Answer | undefined {
+    const facts = { now: this.#now(), ...(status === undefined ? {} : { status }) }
+    return stale(this.#lookup, this.#urlState.stored, facts)
   }
 
   async #received(delivered: UpstreamResponse): Promise<void> {
@@ -148,20 +148,20 @@ class Loading {
     if (!complete) return this.#passed(reply)
     const kept = this.#keep(delivered, bytes)
     const now = this.#now()
-    // Who leads has all that the backend said.
+    // The leader gets all that the backend said.
     const { status, headers } = reply
     const own = answerTo(this.#lookup.call, { status, headers, body: bytes }, now)
-    // What was read from the backend's head, its lines for a client among it, is not true of another head.
-    const told = own.headers === headers ? { ...reply, body: bytes } : own
-    this.#leader.first({ reply: told, outcome: this.#fetched(status, kept?.entry) })
+    // The notes of the backend's head, such as its fields for a client, are not true of another head.
+    const first = own.headers === headers ? { ...reply, body: bytes } : own
+    this.#leader.first({ reply: first, outcome: this.#fetched(status, kept?.entry) })
     this.#leader.landed(kept ? { kind: 'kept', ...kept, status: reply.status } : { kind: 'none' })
   }
 
-  /** How long it will be nobody knows: it goes on while it is collected. */
+  /** An answer of unknown length is passed on while it is collected. */
   async #shared(delivered: UpstreamResponse): Promise<void> {
     const { reply } = delivered
     const shared = new SharedBody(reply.body as Incoming, this.#cache.maxEntryBytes)
-    // Others wait for it to be kept, whether its first reader stays or not.
+    // Others wait for it to be stored, whether its first reader stays or not.
     const release = shared.hold()
     const body = shared.join() as SharedBodyReader
     this.#leader.first({ reply: { ...reply, body }, outcome: this.#fetched(reply.status, undefined) })
@@ -170,7 +170,7 @@ class Loading {
     this.#leader.landed(kept ? { kind: 'kept', ...kept, status: reply.status } : { kind: 'none' })
   }
 
-  /** Not to be kept. */
+  /** Passes on an answer that must not be stored. */
   #passed(reply: Reply): void {
     this.#leader.first({ reply, outcome: this.#fetched(reply.status, undefined) })
     this.#leader.landed(isForAll(reply) ? { kind: 'reply', reply } : { kind: 'none' })
@@ -181,11 +181,11 @@ class Loading {
     return this.#put({ status: reply.status, headers, body }, reply, backend)
   }
 
-  /** `head`: by which it is judged. */
+  /** `head`: the head by which it is judged. */
   #put(made: Omit<FetchedResponse, 'version'>, head: ResponseHead, backend: Backend) {
     const keeping = this.#keeping(head, backend)
     const version = answeredBy(this.#lookup.matched.target, backend) ?? ''
-    const { node } = this.#place
+    const { node } = this.#urlState
     return (
       keeping &&
       this.#parts.store.keep(
@@ -202,14 +202,14 @@ class Loading {
     const { ttl, jitter } = this.#cache
     const route = { ...this.#cache, ttl: ttl * (1 + jitter * (2 * this.#parts.random() - 1)) }
     const at = this.#now()
-    const said = heard(head.headers, this.#cache, at)
+    const response = directivesOf(head.headers, this.#cache, at)
     const isAuthorized = header(headers, 'authorization') !== undefined
     const arrival = { at, delayMs: this.#parts.clock.now() - this.#began }
-    return keepingOf(head, arrival, { said, route, isAuthorized, isRead: isRead(this.#lookup.call) })
+    return keepingOf(head, arrival, { response, route, isAuthorized, isRead: isRead(this.#lookup.call) })
   }
 
   #fetched(status: number, kept: Entry | undefined): Outcome {
-    const isRenewed = this.#place.stored !== undefined
+    const isRenewed = this.#urlState.stored !== undefined
     return fetched(this.#lookup, { status, kept, isRenewed, now: this.#now() })
   }
 
@@ -218,18 +218,18 @@ class Loading {
   }
 }
 
-/** What is asked for by POST has no validator: a condition means something else there. */
+/** Answers to POST have no validators: a condition means something else there. */
 function isRead({ method }: Call): boolean {
   return method === 'GET'
 }
 
-/** Where the body ends is marked: what the end of the connection ends may have been cut. */
+/** Whether the end of the body is marked: one that ends with the connection may have been cut. */
 function isDelimited({ status, headers }: ResponseHead): boolean {
   const isMarked = header(headers, 'content-length') ?? header(headers, 'transfer-encoding')
   return status === 204 || isMarked !== undefined
 }
 
-/** Said of no call: everybody who asked is told. A refusal may be of a field that only one of them has sent. */
+/** Statuses that concern no single call, so all waiting calls get them. A refusal may be due to a field that one call has. */
 const OF_NO_CALL = new Set([429, 502, 503, 504])
 
 function isForAll({ status, headers, body }: Reply): boolean {

@@ -1,9 +1,9 @@
 /**
- * The way of a call on an opaque route that caches: a shared HTTP cache by RFC 9111.
+ * The lookup of a call on an opaque route that caches: a shared HTTP cache by RFC 9111.
  *
  *   memory → tiers → fresh? → answer, 304 or 206
- *                     └─ not, or not there: joined: wait
- *                                           ours: asked anew, with what is kept as the condition
+ *                     └─ stale or missing: joined: wait
+ *                                          ours: load, revalidating what is stored
  */
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
@@ -34,59 +34,60 @@ export class HttpCacheLookup {
   }
 
   answer(lookup: HttpLookup): Answer | Awaitable<Answer> {
-    const near = this.#parts.store.near(lookup)
-    const known = near.stored && this.#hitOf(lookup, near)
+    const inMemory = this.#parts.store.fromMemory(lookup)
+    const known = inMemory.stored && this.#hitOf(lookup, inMemory)
     if (known) return known
-    // What memory has too old, a tier may have as another gateway has renewed it.
-    if (!this.#parts.store.hasFar || !lookup.shared || lookup.wish.noCache) return this.#missed(lookup, near)
-    return after(this.#parts.store.far(lookup, near), (far) => {
-      const found = far.stored && this.#hitOf(lookup, far)
-      return found ?? this.#missed(lookup, far.stored ? far : { ...far, stored: near.stored })
+    // Where memory has a stale answer, a tier may have one that another gateway has renewed.
+    if (!this.#parts.store.hasTiers || !lookup.shared || lookup.directives.noCache)
+      return this.#missed(lookup, inMemory)
+    return after(this.#parts.store.fromTiers(lookup, inMemory), (inTiers) => {
+      const found = inTiers.stored && this.#hitOf(lookup, inTiers)
+      return found ?? this.#missed(lookup, inTiers.stored ? inTiers : { ...inTiers, stored: inMemory.stored })
     })
   }
 
-  /** The kept answer, where it may be given as it is. */
-  #hitOf(lookup: HttpLookup, place: UrlState): Answer | undefined {
-    const { wish } = lookup
-    if (!place.stored || wish.noCache) return undefined
+  /** The answer from the cache, where the stored one may be given without a request to a backend. */
+  #hitOf(lookup: HttpLookup, urlState: UrlState): Answer | undefined {
+    const { directives } = lookup
+    if (!urlState.stored || directives.noCache) return undefined
     const now = this.#parts.clock.wall()
-    const freshness = freshnessOf(lookup, place.stored.entry, now)
+    const freshness = freshnessOf(lookup, urlState.stored.entry, now)
     if (freshness !== 'fresh' && freshness !== 'revalidate') return undefined
-    const mayRenew = !wish.noStore && !wish.onlyIfCached && lookup.call.method !== 'HEAD'
-    if (freshness === 'revalidate' && mayRenew) this.#renew(lookup, place)
-    return hit(lookup, place.stored, now)
+    const mayRenew = !directives.noStore && !directives.onlyIfCached && lookup.call.method !== 'HEAD'
+    if (freshness === 'revalidate' && mayRenew) this.#renew(lookup, urlState)
+    return hit(lookup, urlState.stored, now)
   }
 
-  #missed(lookup: HttpLookup, place: UrlState): Answer | Awaitable<Answer> {
-    const { call, matched, wish } = lookup
-    if (wish.onlyIfCached) return this.#parts.forward(call, matched, 'only-if-cached')
-    if (wish.noStore) return this.#parts.forward(call, matched, 'no-store')
-    // What a HEAD brings is no answer to a GET.
+  #missed(lookup: HttpLookup, urlState: UrlState): Answer | Awaitable<Answer> {
+    const { call, matched, directives } = lookup
+    if (directives.onlyIfCached) return this.#parts.forward(call, matched, 'only-if-cached')
+    if (directives.noStore) return this.#parts.forward(call, matched, 'no-store')
+    // The answer to a HEAD is no answer to a GET.
     if (call.method === 'HEAD') return this.#parts.forward(call, matched, 'HEAD')
-    // A condition of the caller's own goes along where there is none of ours; nobody else asks just that.
-    const key = this.#flightOf(lookup, place)
-    if (wish.noCache || isConditional(call.headers) || this.#parts.hitForMiss.has(key))
-      return this.#alone(lookup, place)
+    // A caller's own condition goes to the backend where nothing is stored; no other call has just that condition.
+    const key = this.#flightOf(lookup, urlState)
+    if (directives.noCache || isConditional(call.headers) || this.#parts.hitForMiss.has(key))
+      return this.#alone(lookup, urlState)
     const joined = this.#parts.flights.join(key)
-    if (!joined) return this.#leading(lookup, place, key)
+    if (!joined) return this.#leading(lookup, urlState, key)
     return after(
       joined.wait(call.signal),
       (landed) =>
-        joinedAnswer(lookup, place, { landed, now: this.#parts.clock.wall() }) ??
-        this.#alone(lookup, this.#parts.store.near(lookup)),
+        joinedAnswer(lookup, urlState, { landed, now: this.#parts.clock.wall() }) ??
+        this.#alone(lookup, this.#parts.store.fromMemory(lookup)),
     )
   }
 
-  /** The same for all who may get the same answer, as far as is known; another whenever anything was removed. */
+  /** The same key for all calls that may get the same answer, as far as known; another one whenever an entry was removed. */
   #flightOf(lookup: HttpLookup, { node }: UrlState): Digest {
     const generation = `${lookup.began} ${node?.generation}`
     return answerDigest(lookup, { generation, names: node?.names ?? [] })
   }
 
-  /** The answer of who leads is there with its first byte, before it has landed for the others. */
-  #leading(lookup: HttpLookup, place: UrlState, key: Digest): Awaitable<Answer> {
+  /** The leader's answer comes with its first byte, before the load has landed for the others. */
+  #leading(lookup: HttpLookup, urlState: UrlState, key: Digest): Awaitable<Answer> {
     const first = new Deferred<Answer>()
-    const run = (load: Load<HttpLoadResult>) => this.#lead(lookup, place, { load, first })
+    const run = (load: Load<HttpLoadResult>) => this.#lead(lookup, urlState, { load, first })
     const [flight] = this.#parts.flights.open([key], run, unlanded)
     subscribe((flight as Flight<HttpLoadResult>).wait(lookup.call.signal), {
       onValue(landed) {
@@ -97,15 +98,15 @@ export class HttpCacheLookup {
     return first
   }
 
-  /** One new answer for what is about to be too old, with nobody waiting for it. */
-  #renew(lookup: HttpLookup, place: UrlState): void {
-    const key = this.#flightOf(lookup, place)
+  /** Renews an answer that is about to become too old, without anybody waiting for it. */
+  #renew(lookup: HttpLookup, urlState: UrlState): void {
+    const key = this.#flightOf(lookup, urlState)
     if (this.#parts.flights.has(key)) return
-    const run = (load: Load<HttpLoadResult>) => this.#lead(lookup, place, { load, first: new Deferred() })
+    const run = (load: Load<HttpLoadResult>) => this.#lead(lookup, urlState, { load, first: new Deferred() })
     this.#parts.flights.open([key], run, unlanded)
   }
 
-  #alone(lookup: HttpLookup, place: UrlState): Awaitable<Answer> {
+  #alone(lookup: HttpLookup, urlState: UrlState): Awaitable<Answer> {
     const first = new Deferred<Answer>()
     const leader: Leader = {
       signal: lookup.call.signal,
@@ -114,7 +115,7 @@ export class HttpCacheLookup {
         if (landed.kind === 'failed') first.fail(landed.error)
       },
     }
-    this.#parts.fetch(lookup, place, leader).catch((error: unknown) => first.fail(error))
+    this.#parts.fetch(lookup, urlState, leader).catch((error: unknown) => first.fail(error))
     return first
   }
 }

@@ -1,7 +1,7 @@
 /**
- * The two steps to a kept answer. Under the digest of a URL stands its node: which request fields choose between the
- * answers, and a generation. The digest of one answer covers node, fields and caller. So a change of the resource, made by
- * whomever, makes all its answers unreachable at once: another node with another generation takes its place.
+ * Nodes, the first of two steps to a stored answer. Under the digest of a URL lies its node: which request fields select
+ * between the answers (Vary), and a generation. The digest of one answer covers node, fields and caller. So a change of the
+ * resource, whoever makes it, makes all its answers unreachable at once: a node with another generation replaces the old.
  */
 import { randomUUID } from 'node:crypto'
 import { header, type RawPairs } from '../../core/call.ts'
@@ -12,7 +12,7 @@ import { selection } from './vary.ts'
 
 export interface UrlNode {
   readonly generation: string
-  /** Wall milliseconds of the last write that was seen; 0: none. */
+  /** Wall milliseconds of the last known write; 0: none. */
   readonly writtenAt: number
   /** Lower case, in order. */
   readonly names: readonly string[]
@@ -22,17 +22,17 @@ export function newNode(names: readonly string[], writtenAt = 0): UrlNode {
   return { generation: randomUUID(), writtenAt, names }
 }
 
-/** `seed`: that of such a call by nobody in particular. */
+/** `seed`: that of the same call without credentials and fields. */
 export function urlDigest(seed: Digest): Digest {
   return new Preimage().latin1(seed).text('http url').digest()
 }
 
-/** Which answer is asked for, whatever is known of its URL: what calls are spread over backends by. */
-export function askedDigest(asker: VariantRequest): Digest {
-  return answerDigest(asker, { generation: '', names: [] })
+/** The digest of the requested answer, whatever is known of its URL: by it calls are spread over backends. */
+export function requestDigest(request: VariantRequest): Digest {
+  return answerDigest(request, { generation: '', names: [] })
 }
 
-/** What stands under the URL's digest. It is an entry as any other, so that tiers keep it, and never given to anybody. */
+/** The node as an entry under the URL's digest. Tiers store it as any other; it is never given to a caller. */
 export function nodeEntry(digest: Digest, { generation, writtenAt, names }: UrlNode, life: Lived): Entry {
   const fields = ['generation', generation, 'written-at', String(writtenAt), 'names', names.join(',')]
   return { digest, kind: 'reply', status: 204, headers: fields, body: NOTHING, ...life, ...PLAIN }
@@ -52,17 +52,17 @@ export function readNode(entry: Entry | undefined): UrlNode | undefined {
   return { generation, writtenAt, names: names === '' ? [] : names.split(',') }
 }
 
-/** Who asks for what: all that is the same for each answer of a URL. */
+/** A request as its variants' keys need it: all that is the same for each answer of a URL. */
 export interface VariantRequest {
   readonly url: Digest
-  /** Of the call's own head: its caller, and what the route's `vary` names. */
+  /** The seed of the call's own head: its caller, and the fields that the route's `vary` names. */
   readonly seed: Digest
   readonly headers: RawPairs
-  /** Digest of the body. */
+  /** The digest of the body. */
   readonly sent: Digest
 }
 
-/** As much of a node as an answer is found by. */
+/** The part of a node that an answer's digest covers. */
 type Named = Pick<UrlNode, 'generation' | 'names'>
 
 export function answerDigest(

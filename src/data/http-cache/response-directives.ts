@@ -1,7 +1,7 @@
 /**
- * What a backend says about keeping its answer (RFC 9111, sections 3 and 4.2; RFC 5861; RFC 9213), read from the head once:
- * whether a shared cache may keep it, how long it is fresh, how old it was when it came. The route's ttl is the bound of all
- * this, and stands for what is not said.
+ * Response directives: what a backend says about storing its answer (RFC 9111, sections 3 and 4.2; RFC 5861; RFC 9213),
+ * parsed once for each head: whether a shared cache may store it, how long it is fresh, how old it was on arrival. The
+ * route's ttl bounds all this, and is used where the backend does not say.
  */
 import { headerAll, type RawPairs } from '../../core/call.ts'
 import { type Control, deltaMs, parseControl, secondsMs } from './control.ts'
@@ -9,29 +9,29 @@ import { parseDate } from './dates.ts'
 
 /** Milliseconds. */
 export interface ResponseDirectives {
-  /** A word for why a shared cache must not keep it; undefined: it may. */
+  /** Why a shared cache must not store it, in a word; undefined: it may. */
   readonly forbids: string | undefined
-  /** It may be kept, but not given without asking again. */
+  /** It may be stored, but not given without revalidation. */
   readonly noCache: boolean
-  /** Once it is stale, it may not be given without asking again. */
+  /** Once it is stale, it may not be given without revalidation. */
   readonly mustRevalidate: boolean
-  /** It may be given to others than the caller whose credentials brought it (RFC 9111, section 3.5). */
+  /** It may be given to callers other than the one with whose credentials it was requested (RFC 9111, section 3.5). */
   readonly forAll: boolean
-  /** `max-age`, `s-maxage`; undefined: not said so. */
+  /** `max-age` or `s-maxage`; undefined: neither. */
   readonly maxAgeMs: number | undefined
-  /** Wall time of `Expires`; one that is no date has passed. */
+  /** Wall time of `Expires`; an invalid date counts as past. */
   readonly expiresAt: number | undefined
   /** Wall time at which it was made. */
   readonly date: number | undefined
-  /** Time it lay in caches before us. */
+  /** The time it spent in caches before this one. */
   readonly ageMs: number
   readonly swrMs: number | undefined
   readonly sieMs: number | undefined
-  /** Whoever does not know the status must not keep it. */
+  /** A cache that does not know the status must not store it. */
   readonly mustUnderstand: boolean
 }
 
-export const NOTHING_SAID: ResponseDirectives = {
+export const NO_RESPONSE_DIRECTIVES: ResponseDirectives = {
   forbids: undefined,
   noCache: false,
   mustRevalidate: false,
@@ -45,23 +45,23 @@ export const NOTHING_SAID: ResponseDirectives = {
   mustUnderstand: false,
 }
 
-/** Names by which a head says anything of this. */
+/** The fields that carry any of this. */
 const NAMES = new Set(['cache-control', 'cdn-cache-control', 'expires', 'age', 'pragma'])
 
-/** The same object for all heads that say nothing. `wallNow`: about when it came. */
-export function saidBy(headers: RawPairs, wallNow: number): ResponseDirectives {
+/** The same object for all heads without directives. `wallNow`: about when the answer arrived. */
+export function readResponseDirectives(headers: RawPairs, wallNow: number): ResponseDirectives {
   for (let i = 0; i < headers.length; i += 2) {
     const { length } = headers[i] as string
-    // Most names are told by their length.
+    // Most names are excluded by their length.
     if (length !== 3 && length !== 6 && length !== 7 && length !== 13 && length !== 17) continue
     if (NAMES.has((headers[i] as string).toLowerCase())) return read(headers, wallNow)
   }
-  return NOTHING_SAID
+  return NO_RESPONSE_DIRECTIVES
 }
 
 function read(headers: RawPairs, wallNow: number): ResponseDirectives {
   const targeted = headerAll(headers, 'cdn-cache-control')
-  // What is said to caches like this one counts alone (RFC 9213, section 2.2).
+  // Directives that target caches like this one replace the others (RFC 9213, section 2.2).
   const control = targetedControl(targeted) ?? parseControl(controlOf(headers))
   const shared = deltaMs(control, 's-maxage')
   const maxAgeMs = shared ?? deltaMs(control, 'max-age')
@@ -69,7 +69,7 @@ function read(headers: RawPairs, wallNow: number): ResponseDirectives {
   return {
     forbids: forbidden(control),
     noCache: control.has('no-cache'),
-    // `s-maxage` says so as well (RFC 9111, section 5.2.2.10).
+    // `s-maxage` implies it (RFC 9111, section 5.2.2.10).
     mustRevalidate: control.has('must-revalidate') || control.has('proxy-revalidate') || shared !== undefined,
     forAll: control.has('public') || control.has('must-revalidate') || shared !== undefined,
     maxAgeMs,
@@ -82,14 +82,14 @@ function read(headers: RawPairs, wallNow: number): ResponseDirectives {
   }
 }
 
-/** `Pragma: no-cache`, in answers of servers that know nothing newer, is meant as `no-cache`. */
+/** `Pragma: no-cache` in an answer of an old server means `no-cache`. */
 function controlOf(headers: RawPairs): readonly string[] {
   const values = headerAll(headers, 'cache-control')
   if (values.length > 0) return values
   return headerAll(headers, 'pragma').some((value) => /^no-cache$/i.test(value)) ? ['no-cache'] : values
 }
 
-/** A Structured Field (RFC 9651); one that is none is as if it were not there (RFC 9213, section 2.1). */
+/** A Structured Field (RFC 9651); an invalid one counts as absent (RFC 9213, section 2.1). */
 function targetedControl(values: readonly string[]): Control | undefined {
   if (values.length === 0) return undefined
   const members = values.join(',').split(',')
@@ -100,26 +100,26 @@ const MEMBER = /^\s*[a-z*][a-z0-9_.*-]*(?:=(?:\d{1,15}|"[^"\\]*"|\?[01]|[A-Za-z*
 
 function forbidden(control: Control): string | undefined {
   if (control.has('private')) return 'the backend says private'
-  // Whoever understands the status need not heed it (RFC 9111, section 5.2.2.3).
+  // A cache that understands the status may ignore no-store beside must-understand (RFC 9111, section 5.2.2.3).
   const isStored = !control.has('no-store') || control.has('must-understand')
   return isStored ? undefined : 'the backend says no-store'
 }
 
-/** The first member counts; a value that is no number is as if it were not there (RFC 9111, section 5.1). */
+/** The first member counts; a value that is no number counts as absent (RFC 9111, section 5.1). */
 function ageOf(headers: RawPairs): number {
   const [first = ''] = headerAll(headers, 'age').join(',').split(/[,;]/)
   return secondsMs(first.trim()) ?? 0
 }
 
-/** When an answer came. */
+/** The arrival of an answer. */
 export interface Arrival {
-  /** Wall milliseconds at which all of it was there. */
+  /** Wall milliseconds at which it was complete. */
   readonly at: number
-  /** Milliseconds since it was asked for. */
+  /** Milliseconds since the request. */
   readonly delayMs: number
 }
 
-/** How long it is fresh by the backend's word, from when it was made; undefined: it does not say. */
+/** The lifetime that the backend states, from when the answer was made; undefined: it states none. */
 export function statedLifetime(
   { maxAgeMs, expiresAt, date }: ResponseDirectives,
   { at }: Arrival,
@@ -129,37 +129,37 @@ export function statedLifetime(
 }
 
 /**
- * How old it was when it came (RFC 9111, section 4.2.3). Clocks are compared only where the backend has named a time: a
- * backend whose clock is slow, and which says nothing, is no reason to keep nothing.
+ * The age on arrival (RFC 9111, section 4.2.3). Clocks are compared only where the backend states a lifetime: a backend whose
+ * clock is slow, and which states none, is no reason to store nothing.
  */
-export function initialAge(said: ResponseDirectives, { at, delayMs }: Arrival): number {
-  if (said === NOTHING_SAID) return 0
-  const isStated = said.maxAgeMs !== undefined || said.expiresAt !== undefined
+export function initialAge(response: ResponseDirectives, { at, delayMs }: Arrival): number {
+  if (response === NO_RESPONSE_DIRECTIVES) return 0
+  const isStated = response.maxAgeMs !== undefined || response.expiresAt !== undefined
   // In whole seconds, as Date is.
-  const apparent = said.date === undefined || !isStated ? 0 : Math.floor(at / 1000) * 1000 - said.date
-  return Math.max(apparent, said.ageMs + delayMs)
+  const apparent = response.date === undefined || !isStated ? 0 : Math.floor(at / 1000) * 1000 - response.date
+  return Math.max(apparent, response.ageMs + delayMs)
 }
 
-/** Whether it was not too old already when it came. */
-export function isFresh(said: ResponseDirectives, arrival: Arrival): boolean {
-  if (said === NOTHING_SAID) return true
-  const stated = statedLifetime(said, arrival)
-  return stated === undefined || stated > initialAge(said, arrival)
+/** Whether it was still fresh on arrival. */
+export function isFresh(response: ResponseDirectives, arrival: Arrival): boolean {
+  if (response === NO_RESPONSE_DIRECTIVES) return true
+  const stated = statedLifetime(response, arrival)
+  return stated === undefined || stated > initialAge(response, arrival)
 }
 
-/** As an entry has them; milliseconds. */
+/** The lifetime of an entry; milliseconds. */
 export interface Life {
   /** Wall time at which the answer was made. */
   readonly createdAt: number
-  /** How long it is fresh, from then on. */
+  /** How long it is fresh from then on. */
   readonly ttlMs: number
 }
 
-/** The life of an answer that is kept for `ttlMs` at most, and so long where the backend does not say. */
-export function lifeOf(said: ResponseDirectives, arrival: Arrival, ttlMs: number): Life {
-  const age = initialAge(said, arrival)
-  const stated = said.noCache ? 0 : statedLifetime(said, arrival)
+/** The lifetime of an answer that is stored for `ttlMs` at most, and for that long where the backend does not say. */
+export function lifeOf(response: ResponseDirectives, arrival: Arrival, ttlMs: number): Life {
+  const age = initialAge(response, arrival)
+  const stated = response.noCache ? 0 : statedLifetime(response, arrival)
   const createdAt = arrival.at - age
-  // What is stated counts from when it was made, the route's bound from when it came.
+  // The stated lifetime counts from when the answer was made, the route's bound from its arrival.
   return { createdAt, ttlMs: stated === undefined ? ttlMs : Math.min(stated, age + ttlMs) }
 }

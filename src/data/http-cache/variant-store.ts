@@ -1,4 +1,4 @@
-/** Where kept answers lie: a URL's node first, then the answer that it leads to; in memory, then in the shared tiers. */
+/** Stores and finds the answers to a URL: first its node, then the answer; in memory, then in the shared tiers. */
 import type { Call } from '../../core/call.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -20,30 +20,30 @@ import {
 } from './node.ts'
 import { united } from './vary.ts'
 
-/** What keys are made of for one head. */
+/** The seeds from which the keys of one head are made. */
 export interface HttpSeeds {
-  /** Of such a call by nobody in particular. */
+  /** The seed of the same call without credentials and fields. */
   readonly url: Seed
   /** With the head's own credentials and fields. */
   readonly own: Seed
 }
 
-/** A call and what it asks the cache for. */
+/** The lookup of a call: the call, its directives, and what its keys are made of. */
 export interface HttpLookup extends VariantRequest {
   readonly call: Call
   readonly matched: Matched
-  readonly wish: Directives
-  /** Tiers that other gateways share may be looked into. */
+  readonly directives: Directives
+  /** The tiers that other gateways share may be read. */
   readonly shared: boolean
-  /** What is stored may go there, too. */
+  /** They may be written, too. */
   readonly writable: boolean
-  /** The cache's mark when the call came: what was removed since then is not kept from it. */
+  /** The cache's mark when the call arrived: a key removed since then is not stored by it. */
   readonly began: number
-  /** Wall milliseconds when it came: what was written to since then is not kept either. */
+  /** Wall milliseconds when the call arrived: nothing is stored for a URL that was written to since then. */
   readonly at: number
 }
 
-/** What of an entry its maker knows. */
+/** The part of an entry that comes from the backend's response. */
 export type FetchedResponse = Pick<Entry, 'status' | 'headers' | 'body' | 'version'>
 
 export interface StoredVariant {
@@ -57,9 +57,9 @@ export interface UrlState {
   readonly stored: StoredVariant | undefined
 }
 
-/** What stands for a call, and the digest of its body. */
+/** The cache decision for a call, and the digest of its body. */
 export interface HttpDecision {
-  readonly wish: Directives
+  readonly directives: Directives
   readonly seeds: HttpSeeds
   readonly sent: Digest
 }
@@ -69,19 +69,19 @@ export class VariantStore {
   readonly #memory: string
   readonly #clock: Clock
 
-  /** `memory`: its name in the settings. */
+  /** `memory`: the name of the memory tier in the settings. */
   constructor({ cache, memory, clock }: { cache: Tiered; memory: string; clock: Clock }) {
     this.#cache = cache
     this.#memory = memory
     this.#clock = clock
   }
 
-  lookup(call: Call, matched: Matched, { wish, seeds, sent }: HttpDecision): HttpLookup {
+  lookup(call: Call, matched: Matched, { directives, seeds, sent }: HttpDecision): HttpLookup {
     const { headers } = call
     return {
       call,
       matched,
-      wish,
+      directives,
       headers,
       sent,
       url: urlDigest(seeds.url.digest),
@@ -93,18 +93,18 @@ export class VariantStore {
     }
   }
 
-  near(lookup: HttpLookup): UrlState {
+  fromMemory(lookup: HttpLookup): UrlState {
     const node = readNode(this.#cache.peek(lookup.url))
     const entry = node && this.#cache.peek(answerDigest(lookup, node))
     return { node, stored: entry && { entry, tier: this.#memory } }
   }
 
-  get hasFar(): boolean {
+  get hasTiers(): boolean {
     return this.#cache.hasShared
   }
 
-  /** From the shared tiers. Another gateway may have made the node anew. */
-  async far(lookup: HttpLookup, { node: known }: UrlState): Promise<UrlState> {
+  /** Reads the shared tiers. Another gateway may have replaced the node. */
+  async fromTiers(lookup: HttpLookup, { node: known }: UrlState): Promise<UrlState> {
     const digests = known ? [lookup.url, answerDigest(lookup, known)] : [lookup.url]
     const [top, answer] = await this.#cache.lookup(digests)
     const theirs = readNode(top?.entry)
@@ -115,25 +115,25 @@ export class VariantStore {
     return { node, stored }
   }
 
-  /** A tier may not have heard yet of a write that memory knows: whichever worker was told of it, no other asks the tier. */
+  /** A tier may not have a write yet that memory has: only the worker that made the write bars the tier's older value. */
   #isBehind(theirs: UrlNode, known: UrlNode): boolean {
     const isRecent = this.#clock.wall() - known.writtenAt < BARRED_MS
     return isRecent && theirs.writtenAt < known.writtenAt
   }
 
-  /** What a lease was answered with. */
+  /** Reads the value that came in place of a lease. */
   read(digest: Digest, value: Uint8Array): CacheHit | undefined {
     return this.#cache.read(digest, value)
   }
 
-  /** Gives the entry that was made, and the node it stands under; undefined: it was written to, its Vary is too long, or there is no room. */
+  /** Returns the stored entry and its node; undefined: the URL was written to, its Vary is too long, or there is no room. */
   keep(
     lookup: HttpLookup,
     made: FetchedResponse,
     { node: known, keeping, storing }: StoreGrant,
   ): { readonly entry: Entry; readonly node: UrlNode } | undefined {
     const present = readNode(this.#cache.peek(lookup.url)) ?? known
-    // It may be from before the write.
+    // The answer may be from before the write.
     if (present && present.writtenAt >= lookup.at) return undefined
     const names = united(present?.names ?? [], keeping.names)
     if (!names) return undefined
@@ -149,7 +149,7 @@ export class VariantStore {
       kind: 'reply',
       createdAt,
       ttlMs,
-      // Whether it may be given when it is too old is told from its fields: this is how long it lies here.
+      // The fields decide whether it may be given when stale; these times only say how long it is stored.
       swrMs: 0,
       sieMs: restMs,
       negative: false,
@@ -160,19 +160,19 @@ export class VariantStore {
   }
 
   /**
-   * All answers of the URL are unreachable from now on, and what was asked for before is not kept, by no worker; false where
-   * a tier could not be told. `lifeMs`: what was kept before is of no use any more after that.
+   * Makes all answers of the URL unreachable, and keeps any worker from storing the answers to earlier calls. False where a
+   * tier could not be told. `lifeMs`: after that time the answers stored before would be too old anyway.
    */
   written(url: Digest, { shared, lifeMs }: { shared: boolean; lifeMs: number }): Promise<boolean> {
-    const told = this.#cache.remove(url)
+    const removed = this.#cache.remove(url)
     const now = this.#clock.wall()
     const ttlMs = Math.max(lifeMs, LONGEST_CALL_MS)
     const node = nodeEntry(url, newNode([], now), { createdAt: now, ttlMs })
     this.#cache.store(node, { memoryOnly: !shared })
-    return told
+    return removed
   }
 
-  /** A node lives as long as whatever it leads to. */
+  /** The node's entry, which lives as long as every answer under it. */
   #topOf({ url }: HttpLookup, node: UrlNode, entry: Entry): Entry {
     const before = this.#cache.peek(url)
     const end = entry.createdAt + entry.ttlMs + entry.sieMs
@@ -181,7 +181,7 @@ export class VariantStore {
   }
 
   #store({ shared, writable, began }: HttpLookup, entry: Entry, options?: StoreOptions): boolean {
-    // What others have said of theirs is not yet known to be ours: nothing is kept under it.
+    // The shared stamp is not yet known to be ours, so nothing is stored under it.
     if (shared && !writable) return false
     return this.#cache.store(entry, { memoryOnly: !writable, began, ...options })
   }
@@ -190,11 +190,11 @@ export class VariantStore {
 interface StoreGrant {
   readonly node: UrlNode | undefined
   readonly keeping: Keeping
-  /** Under which lease the tiers take it. */
+  /** The options, with a lease if any, under which the entry is stored. */
   readonly storing?: ((digest: Digest) => StoreOptions) | undefined
 }
 
-/** What was asked for longer ago is not waited for any more. */
+/** No call is assumed to wait longer than this for its answer. */
 const LONGEST_CALL_MS = 600_000
 
 const NOWHERE: UrlState = { node: undefined, stored: undefined }

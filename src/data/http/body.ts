@@ -1,4 +1,4 @@
-/** Request bodies that are wanted as a whole, collected the same way at either door, and their bound. */
+/** Collects request bodies that are needed as a whole, for both doors, and their bound. */
 import type { WholeBody } from '../../core/call.ts'
 import { Chunks, JOINED_BYTES } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -14,17 +14,17 @@ export function bodyTooLate(): GatewayError {
   return new GatewayError('requestTimeout', 'the body did not arrive in time (server.limits.bodyTimeout)')
 }
 
-/** So many pieces are kept as they come, whatever their size: most bodies have no more. */
+/** The first pieces are kept as they come, whatever their size: most bodies have no more. */
 const FEW = 16
-/** From then on smaller ones are copied: a body that comes byte by byte must not be an object a byte. */
+/** Further pieces smaller than this are copied: a body that comes byte by byte must not cost an object a byte. */
 const SMALL_BYTES = 16 << 10
 const BLOCK_BYTES = 64 << 10
 
-/** A body while it arrives. */
+/** A body that is arriving. */
 export class BodyBuffer {
   length = 0
   readonly #pieces: Uint8Array[] = []
-  /** Where small pieces are put together: used up to `end`, of which the part before `start` is a piece already. */
+  /** A block in which small pieces are joined: used up to `end`; the part before `start` is a piece already. */
   #block = NOTHING
   #start = 0
   #end = 0
@@ -52,7 +52,7 @@ export class BodyBuffer {
     return this.length <= JOINED_BYTES ? Buffer.concat(this.#pieces, this.length) : new Chunks(this.#pieces)
   }
 
-  /** What lies in the block becomes a piece; the rest of it is used on. */
+  /** Makes a piece of what has been written to the block; the rest of the block is still used. */
   #settle(): void {
     if (this.#end > this.#start) this.#pieces.push(this.#block.subarray(this.#start, this.#end))
     this.#start = this.#end

@@ -1,6 +1,6 @@
 /**
- * Which header fields pass through the gateway, and what it adds. Hop-by-hop fields end here (RFC 9110,
- * section 7.6.1), those that Connection names as well.
+ * Which header fields pass through the gateway, and which it adds. Hop-by-hop fields end here (RFC 9110, section 7.6.1), as
+ * do those that Connection names.
  */
 import { header, headerAll, type RawPairs } from '../../core/call.ts'
 import { FieldTable, HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
@@ -15,17 +15,17 @@ function tableOf(names: readonly string[]): FieldTable<true> {
   return new FieldTable(names.map((name) => [name, true]))
 }
 
-/** Who stands at the other end of the client's connection. */
+/** The other end of the client's connection. */
 export interface Peer {
   readonly address: string
   readonly scheme: 'http' | 'https'
-  /** True where the peer is a proxy of ours, whose forwarding fields are believed. */
+  /** The peer is a trusted proxy, whose forwarding fields are passed on. */
   readonly trusted: boolean
 }
 
 /**
- * The caller's end-to-end fields: what the connection it came by is about ends here. Whatever is decided on a call's
- * fields, its key first of all, is decided on these. What the gateway writes anew for the next hop is still among them.
+ * The caller's end-to-end fields, without those of its connection. Whatever depends on a call's fields, its key first of all,
+ * depends on these. They still include the fields that the gateway writes anew for the next hop.
  */
 export function endToEnd(headers: RawPairs): RawPairs {
   let named: Set<string> | undefined
@@ -43,7 +43,7 @@ export function endToEnd(headers: RawPairs): RawPairs {
   return out ?? headers
 }
 
-/** End-to-end fields as they go to a backend, with ours added. Host and framing are the client's business. */
+/** The end-to-end fields that go to a backend, with the gateway's own added. The client adds Host and framing. */
 export function forwardedRequest(headers: RawPairs, host: string, peer: Peer): string[] {
   const out: string[] = []
   for (let i = 0; i < headers.length; i += 2) {
@@ -82,17 +82,17 @@ export function forwardedTrailers(trailers: RawPairs): string[] {
   return out
 }
 
-/** The fields that go to the client; worked out once for a head that comes again. */
+/** The fields that go to the client; computed once for a head that repeats. */
 export function clientFields({ headers, notes }: Reply): Fields {
   if (!notes) return keptFields(headers)
   notes.forwarded ??= { pairs: forwardedReply(headers) }
   return notes.forwarded
 }
 
-/** Of answers that are not a backend's own: one mostly has the same list of fields as the one before. */
+/** For answers that are not a backend's own. One is remembered: the next answer mostly has the same list of fields. */
 const keptFields = lastOf((headers: RawPairs): Fields => ({ pairs: forwardedReply(headers) }))
 
-/** An answer's fields but for those of its content and its way; of an answer put together from it they are still true. */
+/** An answer's fields without those of its content; they stay true of an answer composed from it. */
 export function besideContent({ headers }: Reply): RawPairs {
   const out: string[] = []
   const fields = forwardedReply(headers)
@@ -115,13 +115,13 @@ const OF_CONTENT = new Set([
 
 function connectionOptions(headers: RawPairs): Set<string> | undefined {
   const connection = headerAll(headers, 'connection')
-  // Said of the connection alone, by most.
+  // Most name nothing but the connection itself.
   if (connection.every((value) => /^(?:keep-alive|close)$/i.test(value))) return undefined
   const options = connection.flatMap((value) => value.split(',')).map((option) => option.trim().toLowerCase())
-  // Nobody may have these taken away by naming them: they decide what the answer is and whose (RFC 9110, section 7.6.1:
-  // a sender must not name what is meant for all recipients).
+  // These stay even if Connection names them: they decide what the answer is and whose (RFC 9110, section 7.6.1: a sender
+  // must not name fields that are meant for all recipients).
   return new Set(options.filter((name) => !isDeciding(name) && !REPLACED.get(name) && !ALWAYS.has(name)))
 }
 
-/** What else is said to everybody on the way. */
+/** Further fields that are meant for all recipients. */
 const ALWAYS = new Set(['cache-control', 'pragma', 'range', 'accept', 'date', 'age', 'vary'])

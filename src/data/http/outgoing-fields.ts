@@ -1,4 +1,4 @@
-/** A call's fields as they go to a backend; kept with those of the call, which come again with its client's next. */
+/** The fields of a call as they go to a backend, cached by the call's own list of fields, which repeats with its client. */
 import { type BlockList, isIP, isIPv6 } from 'node:net'
 import type { Call, RawPairs } from '../../core/call.ts'
 import { forwardedRequest, type Peer } from './headers.ts'
@@ -6,13 +6,13 @@ import { withoutConditions } from './query.ts'
 
 export type OutgoingFields = (call: Call) => RawPairs
 
-/** Of the settings that may change while calls run. */
+/** The part of the live settings that decides which proxies are trusted. */
 export interface ProxyTrust {
-  /** Addresses of proxies whose word about their client is passed on. */
+  /** Addresses of proxies whose forwarding fields are passed on. */
   readonly trusted: BlockList
 }
 
-/** Fields as they were sent for a client's. */
+/** The fields last sent for a client's, and what they depended on. */
 interface Sent {
   readonly live: ProxyTrust
   readonly peer: string

@@ -1,7 +1,7 @@
 /**
- * QUERY (RFC 10008) on a prediction: POST's safe twin, whose answers any cache on the way may keep. So a kept answer
- * tells its validator and how long it stays fresh, and a caller who has it already is told so (304). POST answers
- * never do: a cache before us would keep them by URL alone, and give them to the next body.
+ * QUERY (RFC 10008) on a prediction: a safe POST, whose answers any cache on the way may store. So an answer that is stored
+ * here carries a validator and its freshness, and a caller who has it already gets a 304. Answers to POST never do: a cache
+ * before us would store them by URL alone, and give them to the next body.
  */
 import { hash } from 'node:crypto'
 import { type Call, header, headerAll, type RawPairs } from '../../core/call.ts'
@@ -11,12 +11,12 @@ import type { Answer, Outcome } from '../../core/reply.ts'
 import type { Matched } from '../route/routes.ts'
 import { age } from './status.ts'
 
-/** Conditions that we answer ourselves: a backend knows neither our validators nor, being asked by POST, what to do. */
+/** Conditions that the gateway evaluates: a backend knows neither our validators nor, with POST, what to do with them. */
 const OWN_CONDITIONS = new Set(['if-none-match', 'if-modified-since'])
 
 type QueryHead = Pick<Call, 'method' | 'target' | 'headers'>
 
-/** Whether the call is QUERY where it stands for POST. */
+/** Whether the call is a QUERY that stands for POST. */
 export function isQuery({ method, target }: Pick<Call, 'method' | 'target'>): boolean {
   return method === 'QUERY' && target?.prediction === true
 }
@@ -27,12 +27,12 @@ export function checkQuery(call: QueryHead): void {
     throw new GatewayError('badRequest', 'a QUERY request needs a Content-Type field (RFC 10008, section 2)')
 }
 
-/** Whether the condition of this name is one for the gateway. */
+/** Whether the gateway evaluates this condition. */
 export function isOwnCondition(call: QueryHead, name: string): boolean {
   return isQuery(call) && OWN_CONDITIONS.has(name)
 }
 
-/** The fields that go to a backend, without conditions that are the gateway's to answer. */
+/** The fields that go to a backend, without the conditions that the gateway evaluates. */
 export function withoutConditions(call: QueryHead, headers: RawPairs): RawPairs {
   if (!isQuery(call)) return headers
   const out: string[] = []
@@ -42,15 +42,15 @@ export function withoutConditions(call: QueryHead, headers: RawPairs): RawPairs 
   return out
 }
 
-/** The answer with validator and freshness, or a 304 where the caller has it; answers that are not kept stay as they are. */
+/** The answer with validator and freshness, or a 304 where the caller has it; an answer that was not stored is unchanged. */
 export function answerToQuery(call: QueryHead, { route }: Matched, answer: Answer): Answer {
   const { reply, outcome } = answer
   if (!isQuery(call) || reply.status !== 200 || !(reply.body instanceof Uint8Array)) return answer
   const fresh = freshness(outcome, route.cache?.scope === 'shared')
   if (fresh === undefined) return answer
-  // Weak: the same prediction may be spelled in another way tomorrow.
+  // Weak: the same prediction may be encoded in another way next time.
   const etag = `W/"${hash('sha256', reply.body, 'hex').slice(0, 16)}"`
-  // A cache on the way must tell apart what our keys do.
+  // A cache on the way must tell apart what our keys tell apart.
   const vary = [...(route.cache?.vary ?? []), ...CHOOSING_FIELDS].join(', ')
   const own = ['ETag', etag, 'Cache-Control', fresh, 'Vary', vary]
   if (has(call.headers, etag))
@@ -60,14 +60,14 @@ export function answerToQuery(call: QueryHead, { route }: Matched, answer: Answe
 }
 
 /**
- * `max-age` such that, with Age taken off, what is left of it is what is left of the answer (RFC 9111, section
- * 4.2.1). Private unless the route shares answers: their key covers the caller's credentials, a shared cache's does
- * not. Undefined: the answer was not kept.
+ * `max-age`, to which Age is added, so that a cache on the way counts the same time left as ours (RFC 9111, section 4.2.1).
+ * Private unless the route shares answers: our key covers the caller's credentials, a shared cache's does not. Undefined:
+ * the answer was not stored.
  */
 function freshness(outcome: Outcome, isShared: boolean): string | undefined {
   if (!('ttlMs' in outcome) || outcome.ttlMs === undefined) return undefined
   const seconds = Math.max(0, Math.floor(outcome.ttlMs / 1000)) + (age(outcome) ?? 0)
-  // Stale by `max-stale` or while it is revalidated: already too old where it arrives.
+  // Given stale, by `max-stale` or while it is revalidated: it is too old as soon as it arrives.
   const maxAge = outcome.ttlMs > 0 ? seconds : 0
   return isShared ? `max-age=${maxAge}` : `private, max-age=${maxAge}`
 }

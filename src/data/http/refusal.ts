@@ -1,4 +1,4 @@
-/** What a client is told when no call has come of its bytes: plain HTTP, and the end of the connection. */
+/** The answer to bytes that are no valid request: plain HTTP, after which the connection is closed. */
 import { PROBLEM_TYPE, problemBody } from '../../core/problem.ts'
 
 /** `status`: code and reason phrase, such as `400 Bad Request`. */

@@ -1,4 +1,4 @@
-/** The header fields that tell a client what became of its call: Cache-Status (RFC 9211), Age, Proxy-Status (RFC 9209). */
+/** The header fields that tell a client what happened to its call: Cache-Status (RFC 9211), Age, Proxy-Status (RFC 9209). */
 import type { RawPairs } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { Outcome } from '../../core/reply.ts'
@@ -38,7 +38,7 @@ export function age(outcome: Outcome): number | undefined {
 }
 
 /** Cache-Status and Age. */
-export function toldFields(outcome: Outcome): RawPairs {
+export function cacheFields(outcome: Outcome): RawPairs {
   const status = cacheStatus(outcome)
   const seconds = age(outcome)
   if (status === undefined) return NONE

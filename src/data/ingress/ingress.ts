@@ -20,7 +20,7 @@ import type { SharedHit } from '../hits/shared-hit.ts'
 import { tooLarge } from '../http/body.ts'
 import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
-import { proxyStatus, toldFields } from '../http/status.ts'
+import { cacheFields, proxyStatus } from '../http/status.ts'
 import { isKept, isOpen, keepable, type Live, type Matched, type OpenMatched } from '../route/routes.ts'
 import { settle, settleSteps } from '../route/settle.ts'
 import { parseTarget } from '../route/target.ts'
@@ -190,7 +190,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     if (this.#over) return discard(reply)
     this.#outcome = outcome
     const common = clientFields(reply)
-    const own = toldFields(outcome)
+    const own = cacheFields(outcome)
     if (isWholeReply(reply)) {
       sendWhole(this.#exchange, reply, common, own)
       this.#end(undefined)

@@ -1,41 +1,41 @@
-/** What is known of a deployment, and the forms in which it is told. */
+/** What is known of a deployment (evidence, token, state), and how it is written in shared facts. */
 import { createHash } from 'node:crypto'
 import type { Target } from '../../core/call.ts'
 import { isStamp, type Stamp } from './stamp.ts'
 
-/** What the backends of a pool offer under a model's name; another text is another deployment. */
+/** What the backends of a pool offer under a model's name. Different text means another deployment. */
 export interface Evidence {
   readonly pool: string
   /** The empty string: calls that name no model. */
   readonly model: string
-  /** Undefined: no backend has told yet what it has; its answers may have said of which version they are. */
+  /** Undefined: no backend has reported yet; answers may have stated their version. */
   readonly evidence: string | undefined
-  /** The versions that may answer; undefined: not every backend says its own. */
+  /** The versions that may answer; undefined: not every backend reports its own. */
   readonly versions?: readonly string[]
-  /** Answers have said so, and no backend when it was asked: it holds for calls that leave the version open. */
+  /** The evidence comes from answers, not from a backend's report, and holds for calls that name no version. */
   readonly isStated?: boolean
-  /** Another deployment, though the backends say the same as before. */
+  /** Another deployment, though the backends report the same as before. */
   readonly isNew?: boolean
 }
 
 export interface DeploymentToken {
   readonly value: string
-  /** False: known to this process alone, so shared tiers have no part in what is under it. */
+  /** False: this process alone knows it, so nothing under it is read from or written to shared tiers. */
   readonly shared: boolean
-  /** False: no backend has said here what it has. What others keep under it may be looked up, and nothing added. */
+  /** False: no backend has reported here. Entries of other gateways may be read under it; none may be written. */
   readonly writable: boolean
 }
 
-/** What calls need to know of a model. */
+/** What a lookup needs to know of a model's deployment. */
 export interface DeploymentState {
   readonly token: DeploymentToken
-  /** The versions that may answer; undefined: not every backend says its own. */
+  /** The versions that may answer; undefined: not every backend reports its own. */
   readonly versions: readonly string[] | undefined
-  /** As of `Evidence`. */
+  /** See `Evidence`. */
   readonly isStated: boolean
 }
 
-/** A shared fact: the evidence for which a deployment began, and when. */
+/** A shared fact: the evidence for which a deployment began, and the stamp of its beginning. */
 export interface Fact {
   readonly evidence: string
   readonly stamp: Stamp
@@ -45,15 +45,15 @@ export function printFact({ evidence, stamp }: Fact): string {
   return `${evidence}:${stamp}`
 }
 
-/** Undefined: there is none, or something else. */
+/** Undefined: no fact, or text that is none. */
 export function parseFact(text: string | undefined): Fact | undefined {
   const [evidence = '', stamp, more] = (text ?? '').split(':')
   return isStamp(stamp) && more === undefined ? { evidence, stamp } : undefined
 }
 
 /**
- * The names under which a call's deployment is known: the model's, and that of the label it names. A label is moved from
- * one version to another while the model's versions stay, so it is deployed by itself.
+ * The names under which a call's deployment is known: the model's, and that of the label the call names. A label moves
+ * from one version to another while the model's versions stay, so it has a deployment of its own.
  */
 export function deploymentNames(target: Target): readonly string[] {
   const model = target.model ?? ''
@@ -61,7 +61,7 @@ export function deploymentNames(target: Target): readonly string[] {
   return label === undefined ? [model] : [model, label]
 }
 
-/** `/` is in no model's name. */
+/** `/` cannot occur in a model's name. */
 export function labelName(target: Target): string | undefined {
   const { model = '', version } = target
   return version?.startsWith(LABELS) ? `${model}/${version}` : undefined
@@ -69,7 +69,7 @@ export function labelName(target: Target): string | undefined {
 
 const LABELS = 'labels/'
 
-/** One for all that the call's deployment is known by; undefined: one of them must be loaded first. */
+/** One token for all names of a call's deployment; undefined: one of them must be loaded first. */
 export function joinTokens(tokens: readonly (DeploymentToken | undefined)[]): DeploymentToken | undefined {
   const [first, second] = tokens
   if (tokens.length === 1 || !first || !second) return tokens.length === 1 ? first : undefined
@@ -80,7 +80,7 @@ export function joinTokens(tokens: readonly (DeploymentToken | undefined)[]): De
   }
 }
 
-/** Whether an answer of this version is one of those deployed, as far as anybody knows. */
+/** Whether this version is one of those deployed, as far as anybody knows. */
 export function mayAnswer(
   state: Pick<DeploymentState, 'versions' | 'isStated'> | undefined,
   { version: asked }: Target,
@@ -91,7 +91,7 @@ export function mayAnswer(
   return (state?.isStated === true && asked !== undefined) || versions.includes(version)
 }
 
-/** The same for calls by a label: where it points to is known from the backends or not at all, and then nothing is kept. */
+/** The same for calls by a label. Where no backend says what the label points to, nothing is stored. */
 export function mayAnswerAs(
   label: Pick<DeploymentState, 'versions'> | undefined,
   version: string | undefined,
@@ -100,16 +100,16 @@ export function mayAnswerAs(
   return versions !== undefined && (version === undefined || versions.includes(version))
 }
 
-/** The oldest that only callers know of, and did not use again, goes first: nobody would tell us again about the others. */
-export function forgetOne<T extends { readonly isReal: boolean; isUsed: boolean }>(
+/** Evicts the oldest name that only callers have used, and once: nobody would report the other deployments again. */
+export function forgetOne<T extends { readonly isReported: boolean; isUsed: boolean }>(
   models: Map<string, T>,
   made: T,
 ): string | undefined {
   for (const [model, known] of models) {
-    if (known === made || known.isReal) continue
+    if (known === made || known.isReported) continue
     models.delete(model)
     if (!known.isUsed) return model
-    // Spared once, and looked at again when all others were.
+    // It was used again: it is spared once, and tried again after all others.
     known.isUsed = false
     models.set(model, known)
   }
@@ -121,12 +121,12 @@ export function forgetOne<T extends { readonly isReal: boolean; isUsed: boolean 
   return undefined
 }
 
-/** Evidence as it stands in facts and tokens. */
+/** Evidence as it is written in facts and tokens. */
 export function hashOf(evidence: string): string {
   return createHash('sha256').update(evidence).digest('base64url').slice(0, 22)
 }
 
-/** Whether what is known under a name is the model's, or a label's of it; the empty string: of any. */
+/** Whether a deployment's name is the model's own or that of one of its labels; the empty string stands for any model. */
 export function isOf(name: string, model: string): boolean {
   return model === '' || name === model || name.startsWith(`${model}/`)
 }

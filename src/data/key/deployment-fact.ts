@@ -1,4 +1,4 @@
-/** One model's deployment as a process knows it, and how it comes to know the same of it as the other gateways. */
+/** One model's deployment as a process knows it, and how the process agrees on its stamp with other gateways. */
 import { type DeploymentState, type DeploymentToken, type Fact, parseFact, printFact } from './deployed.ts'
 import type { FactStore } from './epochs.ts'
 import { isLater, type Stamp } from './stamp.ts'
@@ -9,29 +9,29 @@ export interface Deployment extends DeploymentState {
   readonly fact: string
   token: DeploymentToken
   stamp: Stamp
-  /** The stamp is what all gateways know. */
+  /** The stamp is in the shared tier. */
   isShared: boolean
-  /** The latest stamp that gateways had in common: no earlier one is taken again. */
+  /** The latest stamp that the gateways shared: no earlier one is adopted again. */
   floor: Stamp | undefined
-  /** What was last learnt here, hashed. */
+  /** The hash of the last evidence learnt here. */
   evidence: string | undefined
-  /** A deployment that evidence does not tell of, and that no other gateway has been told of. */
-  isNews: boolean
-  /** For which evidence the stamp was made. */
-  standsFor: string | undefined
+  /** A new deployment that the evidence does not show, and that other gateways have not been told of. */
+  isUnannounced: boolean
+  /** The evidence for which the stamp was made. */
+  stampEvidence: string | undefined
   versions: readonly string[] | undefined
   isStated: boolean
-  /** A backend has said something about it, so the name is no caller's invention. */
-  isReal: boolean
+  /** A backend has reported it, so the name is not a caller's invention. */
+  isReported: boolean
   readonly bornAt: number
-  /** Asked for again since it was last spared: most names that callers make up are heard once. */
+  /** Used again since it was last spared from eviction: most names that callers make up come once. */
   isUsed: boolean
   settling: Promise<boolean> | undefined
   loading: Promise<void> | undefined
-  /** The tier was asked and first evidence waited for, or need not be. */
+  /** The tier was asked, and first evidence was waited for where that was necessary. */
   loaded: boolean
   /** Ends the wait for first evidence. */
-  heard: (() => void) | undefined
+  onEvidence: (() => void) | undefined
 }
 
 type Born = Pick<Deployment, 'pool' | 'model' | 'stamp' | 'bornAt'>
@@ -45,16 +45,16 @@ export function newDeployment(born: Born, isAlone: boolean): Deployment {
     isShared: isAlone,
     floor: undefined,
     evidence: undefined,
-    isNews: false,
-    standsFor: undefined,
+    isUnannounced: false,
+    stampEvidence: undefined,
     versions: undefined,
     isStated: false,
-    isReal: false,
+    isReported: false,
     isUsed: false,
     settling: undefined,
     loading: undefined,
     loaded: isAlone,
-    heard: undefined,
+    onEvidence: undefined,
   }
 }
 
@@ -64,7 +64,7 @@ interface Agreement {
   restamp(than: Stamp): void
 }
 
-/** Makes the tier and this process agree on the stamp: theirs is adopted, or ours published. False: it cannot be asked. */
+/** Agrees on a stamp with the shared tier: adopts the tier's, or publishes ours. False: the tier cannot be asked. */
 export async function agree(
   known: Deployment,
   shared: FactStore,
@@ -76,18 +76,18 @@ export async function agree(
     const facts = await shared.facts([known.fact])
     if (!facts) return false
     if (isStale()) continue
-    // Without evidence what the others know holds.
+    // Without evidence of our own, the fact of the other gateways holds.
     const theirs = (text: string | undefined) => {
       const fact = parseFact(text)
       const isFit = evidence === undefined || fact?.evidence === evidence
-      return fact && isFit && !known.isNews && isLater(fact.stamp, floor) ? fact : undefined
+      return fact && isFit && !known.isUnannounced && isLater(fact.stamp, floor) ? fact : undefined
     }
     let fact = theirs(facts[0])
     if (!fact) {
-      // With nothing known there is nothing to tell the others.
-      const stands = evidence ?? (floor === undefined ? undefined : known.standsFor)
+      // Without evidence there is nothing to publish.
+      const stands = evidence ?? (floor === undefined ? undefined : known.stampEvidence)
       if (stands === undefined) return true
-      // Ours must be the later one, whatever the clocks say.
+      // Ours must be later, whatever the clocks say.
       const present = parseFact(facts[0])
       if (present && isLater(present.stamp, stamp)) {
         restamp(present.stamp)

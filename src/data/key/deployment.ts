@@ -1,21 +1,20 @@
 /**
- * What is deployed, as part of every key: a token for each model of a pool, unique and never used again. A new
- * deployment (a rollback is one too) makes a new token, so the answers of the old one cannot be reached any more.
- * Where nothing new was seen the token stays, whatever happens to the backends: what was kept is still what the
- * model says.
+ * What is deployed, as part of every key: a unique token for each model of a pool, never used again. A new deployment (a
+ * rollback is one too) makes a new token, so nobody reaches the answers of the old one any more. Where no new deployment
+ * was seen the token stays, whatever happens to the backends: the stored answers are still what the model says.
  *
  * A token has two parts: the stamp of the last deployment, which gateways share through the first shared tier, and the
  * evidence that this gateway has of it. Gateways whose backends differ (another region, half of a roll-out) therefore
- * never have a token in common, and each new deployment, seen by whomever, ends the tokens of all.
+ * never have a token in common, and each new deployment, whoever sees it, ends the tokens of all.
  *
- *   who sees new evidence   replaces the fact, unless it has that evidence already; then its stamp is taken
- *   who sees a later stamp  takes it, within a second
- *   who finds no fact, or an earlier stamp than was known before, makes one with a new stamp
- *   who has no evidence yet looks up what the others keep under theirs, and keeps nothing there
+ *   a gateway with new evidence   replaces the fact, unless the fact has that evidence; then it adopts the fact's stamp
+ *   … that reads a later stamp    adopts it, within a second
+ *   … that finds no fact, or an earlier stamp than before, publishes a fact with a new stamp
+ *   … without evidence            reads the others' entries under their stamp, and writes none
  *
- * There is no compare-and-set: of two that replace a fact at once the last one wins, and both end with a stamp that is
- * later than both. Until then some answers are asked for again, and none is wrong. While the tier cannot be asked a
- * stamp is this process's own, and nothing goes to shared tiers under it.
+ * There is no compare-and-set: of two gateways that replace a fact at once the last one wins, and both end with a stamp
+ * that is later than both. Until then some answers are fetched again, and none is wrong. While the tier cannot be asked
+ * a stamp is this process's own, and nothing is written to shared tiers under it.
  */
 import type { Target } from '../../core/call.ts'
 import type { Log } from '../../core/log.ts'
@@ -44,35 +43,35 @@ import { isLater, type Stamp, stampAfter } from './stamp.ts'
 export interface DeploymentsOptions {
   /** Undefined: this process is alone. */
   readonly shared: FactStore | undefined
-  /** Milliseconds a call waits for the shared tier; then the stamp is this process's own for now. Default 25. */
+  /** Milliseconds a call waits for the shared tier; after that the process uses a stamp of its own. Default 25. */
   readonly waitMs?: number
   readonly clock: Clock
   readonly log: Log
   /** Called whenever a token has changed. */
   readonly changed: () => void
-  /** Told of each model's new state, and of one that is forgotten, so that others may keep a copy. */
-  readonly told?: (pool: string, model: string, state: DeploymentState | undefined) => void
-  /** Called for a model that no evidence is known of when a call first names it. */
+  /** Called with each model's new state, undefined for one that is forgotten, so that workers can keep copies. */
+  readonly onState?: (pool: string, model: string, state: DeploymentState | undefined) => void
+  /** Called for a model without evidence when a call first names it. */
   readonly unknown?: (pool: string, model: string) => void
 }
 
 const POLL_MS = 1000
 const WAIT_MS = 25
-/** Names come from callers, so there is a bound. */
+/** Callers make up names, so there is a bound. */
 const MAX_MODELS = 1024
-/** What is called for the first time waits so long, at most, until all its backends have been asked what they have. */
+/** A model's first call waits at most this long for its backends to report what they have. */
 const FIRST_WAIT_MS = 1000
-/** Longer than all of these together. */
+/** More than the two waits above together. */
 const LOAD_MS = 3000
-/** Later than this, first evidence may not be that of the answers kept so far. */
+/** First evidence that comes later may not be that of the answers stored so far. */
 const FIRST_EVIDENCE_MS = 2000
 
 export class Deployments {
-  /** Another number whenever `peek` may give another answer than before, and with every poll: it wants to know who asks. */
+  /** Changes whenever `peek` may give another answer, and with every poll, which needs to see which models are used. */
   revision = 0
   readonly #options: DeploymentsOptions
   readonly #pools = new Map<string, Map<string, Deployment>>()
-  /** Of which it was said that nobody tells what they have. */
+  /** Pools for which the log says that no backend reports its models. */
   readonly #silent = new Set<string>()
   readonly #poll: Poll
 
@@ -91,7 +90,7 @@ export class Deployments {
     this.#poll.stop()
   }
 
-  /** The token of the called model, or undefined when the shared tier must be asked first. */
+  /** The token of the called model; undefined: it must be loaded first. */
   peek(pool: string, target: Target): DeploymentToken | undefined {
     const models = this.#pools.get(pool)
     const token = (name: string) => {
@@ -103,7 +102,7 @@ export class Deployments {
     return joinTokens(deploymentNames(target).map(token))
   }
 
-  /** As `peek`, after asking the shared tier, and the backends, about what is unknown: for `withinMs` at most. Never rejects. */
+  /** Like `peek`, but asks the shared tier and the backends for what is unknown, for `withinMs` at most. Never rejects. */
   async load(pool: string, target: Target, withinMs?: number): Promise<DeploymentToken> {
     const names = deploymentNames(target)
     const states = await Promise.all(names.map((name) => this.loadModel(pool, name, withinMs)))
@@ -120,8 +119,8 @@ export class Deployments {
     return known
   }
 
-  /** Calls that others have answered name these models. */
-  heardOf(pool: string, models: readonly string[]): void {
+  /** Notes that calls at other workers name these models. */
+  noteUsed(pool: string, models: readonly string[]): void {
     for (const model of models) {
       const known = this.#pools.get(pool)?.get(model)
       if (known) known.isUsed = true
@@ -129,8 +128,8 @@ export class Deployments {
   }
 
   async #load(known: Deployment): Promise<void> {
-    // Both at once: the fact, and what the backends have. Only both together say whose answers the shared ones are; and
-    // the first evidence changes the token: a herd that came before and after it would be two loads.
+    // The fact and the backends' report are fetched at once: only both together say whose answers the shared ones are, and
+    // the first evidence changes the token, so a herd of calls before and after it would load twice.
     const { heard, cancel } = this.#firstEvidence(known)
     const isAsked = await this.#settleSoon(known)
     if (known.evidence === undefined) {
@@ -138,14 +137,14 @@ export class Deployments {
       if (isAsked) await this.#settleSoon(known)
     }
     cancel()
-    known.heard = undefined
+    known.onEvidence = undefined
     this.revision++
     known.loaded = true
     known.loading = undefined
     if (isAsked && known.evidence === undefined && this.#options.shared) this.#sayUnknown(known)
   }
 
-  /** Once for each pool: callers make up names. */
+  /** Logged once for each pool, as callers make up names. */
   #sayUnknown({ pool, model }: Deployment): void {
     if (this.#silent.has(pool)) return
     this.#silent.add(pool)
@@ -158,34 +157,34 @@ export class Deployments {
     let cancel = () => {}
     const heard = new Promise<void>((resolve) => {
       cancel = this.#options.clock.after(FIRST_WAIT_MS, resolve)
-      known.heard = resolve
+      known.onEvidence = resolve
     })
     return { heard, cancel }
   }
 
-  /** A tier that says nothing must not hold up a call: false then, and what it says later is taken then. */
+  /** A silent tier must not hold up a call: after the wait it resolves false, and a later answer is still adopted. */
   #settleSoon(known: Deployment): Promise<boolean> {
     const { clock, waitMs = WAIT_MS } = this.#options
     return soon(clock, this.#settle(known), { ms: waitMs, late: false })
   }
 
-  /** Takes note of what is deployed; what is no news changes nothing. True: what was kept until now is out of reach. */
-  learn(told: Evidence): boolean {
-    const { pool, model, evidence, isNew = false } = told
+  /** Takes evidence of what is deployed. True: it is a new deployment, and answers stored until now are unreachable. */
+  learn(reported: Evidence): boolean {
+    const { pool, model, evidence, isNew = false } = reported
     const known = this.#find(pool, model)
-    this.#versions(known, told)
-    known.isReal ||= evidence !== undefined && evidence !== ''
-    // Who waits for first evidence need not wait for more than there is.
-    if (evidence === undefined) known.heard?.()
+    this.#versions(known, reported)
+    known.isReported ||= evidence !== undefined && evidence !== ''
+    // A call that waits for first evidence need not wait longer: the backends have nothing to report.
+    if (evidence === undefined) known.onEvidence?.()
     const hash = evidence === undefined ? known.evidence : hashOf(evidence)
     if (known.evidence === hash && !isNew) return false
     const isNext = known.loaded && (known.evidence !== undefined || isNew)
-    // Where another gateway saw it first, its stamp is here already.
-    if (isNew || known.standsFor !== hash) this.#begin(known, hash, isNew)
+    // Another gateway may have seen it first; then its stamp has been adopted already.
+    if (isNew || known.stampEvidence !== hash) this.#begin(known, hash, isNew)
     known.evidence = hash
     this.#compose(known)
     void this.#settle(known)
-    known.heard?.()
+    known.onEvidence?.()
     return isNext
   }
 
@@ -193,34 +192,34 @@ export class Deployments {
     const isNews = known.isStated !== isStated || known.versions?.join('\n') !== versions?.join('\n')
     known.versions = versions
     known.isStated = isStated
-    if (isNews) this.#options.told?.(known.pool, known.model, known)
+    if (isNews) this.#options.onState?.(known.pool, known.model, known)
   }
 
-  /** The first evidence of what is deployed already begins nothing, unless it comes late. */
+  /** First evidence shows what was deployed before, so it makes no new stamp, unless it comes late. */
   #begin(known: Deployment, hash: string | undefined, isNew: boolean): void {
-    const isFirst = known.evidence === undefined && known.standsFor === undefined
+    const isFirst = known.evidence === undefined && known.stampEvidence === undefined
     const isLate = this.#options.clock.now() - known.bornAt > FIRST_EVIDENCE_MS
     if (isNew || !isFirst || isLate) this.#renew(known)
-    known.isNews ||= isNew && this.#options.shared !== undefined
-    if (hash !== undefined) known.standsFor = hash
+    known.isUnannounced ||= isNew && this.#options.shared !== undefined
+    if (hash !== undefined) known.stampEvidence = hash
   }
 
-  /** A call that passed through has loaded or unloaded the model. Resolves when what was kept until now is out of reach. */
+  /** A call has loaded or unloaded the model. Resolves when the answers stored until now are unreachable. */
   async redeployed(pool: string, model: string): Promise<void> {
     const names = new Set([...(this.#pools.get(pool)?.keys() ?? [])].filter((name) => isOf(name, model)))
     for (const name of names.add('').add(model)) {
       const known = this.#find(pool, name)
       await this.#settleSoon(known)
       this.#renew(known)
-      known.isNews = this.#options.shared !== undefined
+      known.isUnannounced = this.#options.shared !== undefined
       this.#compose(known)
       await this.#settleSoon(known)
     }
   }
 
   /**
-   * True where an answer of this version may be kept under the model's present token. False for a version that is
-   * not known to be deployed: a new one before it was noticed, or a late answer of one that is gone.
+   * Whether an answer of this version may be stored under the model's present token. Not where the version is not known
+   * to be deployed: it may be a new one that was not noticed yet, or a late answer of one that is gone.
    */
   mayKeep(pool: string, target: Target, version: string | undefined): boolean {
     const models = this.#pools.get(pool)
@@ -229,12 +228,12 @@ export class Deployments {
     return mayAnswer(models?.get(target.model ?? ''), target, version)
   }
 
-  /** All models of a pool that calls named and that are not forgotten: what is kept of them must not outlive them. */
-  asked(pool: string): string[] {
+  /** All models of a pool that calls have named and that are not forgotten: other state about models ends with them. */
+  calledModels(pool: string): string[] {
     return [...(this.#pools.get(pool)?.keys() ?? [])].filter((model) => model !== '')
   }
 
-  /** Brings this process up to date with what other gateways have learnt. */
+  /** Adopts what other gateways have learnt. */
   async poll(): Promise<void> {
     this.revision++
     const { shared } = this.#options
@@ -247,7 +246,7 @@ export class Deployments {
     const facts = await shared.facts(mine.map(({ fact }) => fact))
     if (!facts) return
     mine.forEach((known, i) => {
-      // Renewed while we asked: what the tier said then is older than what we know now.
+      // Renewed during the request: the tier's answer is older than our stamp.
       if (known.stamp !== before[i]) return
       const fact = parseFact(facts[i])
       if (fact?.stamp === known.stamp) return
@@ -269,7 +268,7 @@ export class Deployments {
     models.set(model, made)
     this.revision++
     const forgotten = models.size > MAX_MODELS ? forgetOne(models, made) : undefined
-    if (forgotten !== undefined) this.#options.told?.(pool, forgotten, undefined)
+    if (forgotten !== undefined) this.#options.onState?.(pool, forgotten, undefined)
     return made
   }
 
@@ -280,29 +279,29 @@ export class Deployments {
   }
 
   #adopt(known: Deployment, { evidence, stamp }: Fact): void {
-    known.standsFor = evidence
-    known.isNews = false
+    known.stampEvidence = evidence
+    known.isUnannounced = false
     known.stamp = stamp
     known.floor = stamp
     known.isShared = true
     this.#compose(known)
   }
 
-  /** The token, of what is known now. */
+  /** Makes the token from what is known now. */
   #compose(known: Deployment): void {
     const { shared } = this.#options
-    const { stamp, isShared, evidence, standsFor, token: before } = known
+    const { stamp, isShared, evidence, stampEvidence: standsFor, token: before } = known
     const value = shared ? `${stamp}/${evidence ?? standsFor ?? ''}` : stamp
     const writable = isShared && (evidence !== undefined || !shared)
     if (before.value === value && before.shared === isShared && before.writable === writable) return
     this.revision++
     known.token = { value, shared: isShared, writable }
-    this.#options.told?.(known.pool, known.model, known)
-    // Before it is loaded only calls with little time have seen the old one, and none asks under it again.
+    this.#options.onState?.(known.pool, known.model, known)
+    // Before the deployment is loaded, only calls with little time have used the old token, and none will again.
     if (before.value !== value && known.loaded) this.#options.changed()
   }
 
-  /** Makes the tier and this process agree on the stamp; one at a time for each model. False: it cannot be asked. */
+  /** Agrees on the stamp with the tier, once at a time for each model. False: the tier cannot be asked. */
   #settle(known: Deployment): Promise<boolean> {
     const { shared, log } = this.#options
     if (!shared || known.isShared) return Promise.resolve(true)

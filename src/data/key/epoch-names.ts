@@ -1,12 +1,12 @@
 /**
- * The names of purge epochs: those that a key covers, and those that a purge replaces. Both are written here alone, as a
- * purge that spells a name in another way than the keys do would say that it succeeded and leave every answer in place.
+ * The names of purge epochs: those that a key covers, and those that a purge replaces. Only this file spells them: a
+ * purge with another spelling than the keys' would report success and leave every answer in place.
  */
 
-/** Covered by every key. */
+/** Every key covers it. */
 export const EVERYTHING = 'all'
 
-/** What a call belongs to. */
+/** What a call belongs to, as far as purges go. */
 export interface PurgeableCall {
   readonly route: string
   readonly model: string | undefined
@@ -14,7 +14,7 @@ export interface PurgeableCall {
   readonly tags: readonly string[]
 }
 
-/** What to purge: all that fits any member; a version is one of its model. */
+/** What to purge: whatever matches any member; a version is one of its model. */
 export interface PurgeScope {
   readonly model?: string | undefined
   readonly version?: string | undefined
@@ -34,7 +34,7 @@ export function namesOfCall({ route, model, version, tags }: PurgeableCall): str
 export function namesOfPurge({ route, model, version, tags = [] }: PurgeScope): string[] {
   const names: string[] = []
   if (model !== undefined && version === undefined) names.push(modelName(model))
-  // Calls that name no version may hold answers of any: a purge of one version takes them along.
+  // Calls that name no version may have stored answers of any version: a purge of one version purges them too.
   if (model !== undefined && version !== undefined)
     names.push(versionName(model, version), versionName(model, undefined))
   if (route !== undefined) names.push(routeName(route))

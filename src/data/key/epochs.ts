@@ -1,19 +1,19 @@
 /**
- * Purge in constant time. Every key covers the epochs of what it belongs to (everything, its route, its model,
- * its version, its tags); a purge replaces an epoch, and what was stored under the old one cannot be reached
- * any more, nor can a late answer that was asked for before.
+ * Purge epochs, which make a purge take constant time. Every key covers the epochs of what it belongs to (everything, its
+ * route, its model, its version, its tags). A purge replaces an epoch: no lookup reaches what was stored under the old
+ * one, and a late answer to an earlier call is stored under the old one too.
  *
  * An epoch is a unique value that never returns (`stamp.ts`). Gateways share it through the first shared tier: the first
- * to need one makes it (`claim`), a purge replaces it (`publish`), a poll each second brings the others'. One that
- * the tier has lost, or shows as it was before, is replaced by a new one: cold, but right. While the tier cannot be
- * asked, an unknown epoch gets a value of this process alone, and nothing may be written to shared tiers under it.
+ * to need one makes it (`claim`), a purge replaces it (`publish`), and a poll each second reads the others'. An epoch
+ * that the tier has lost, or shows with an earlier value, is replaced by a new one: cold, but right. While the tier cannot
+ * be asked, an unknown epoch gets a value of this process alone, and nothing may be written to shared tiers under it.
  */
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Poll } from '../../lib/poll.ts'
 import { isLater, isStamp, type Stamp, stampAfter } from './stamp.ts'
 
-/** The shared tier's side; undefined answers stand for a tier that cannot be asked. */
+/** Facts in the first shared tier. Undefined, or false, means that the tier cannot be asked. */
 export interface FactStore {
   claim(name: string, value: string): Promise<string | undefined>
   facts(names: readonly string[]): Promise<(string | undefined)[] | undefined>
@@ -27,8 +27,8 @@ export interface EpochsOptions {
   readonly log: Log
   /** Called whenever an epoch has changed, by a purge here or elsewhere. */
   readonly changed: () => void
-  /** Told of each epoch's new state, and of one that is forgotten, so that others may keep a copy. */
-  readonly told?: (name: string, epoch: EpochState | undefined) => void
+  /** Called with each epoch's new state, undefined for one that is forgotten, so that workers can keep copies. */
+  readonly onState?: (name: string, epoch: EpochState | undefined) => void
 }
 
 export interface EpochState {
@@ -46,13 +46,13 @@ export interface EpochValues {
 interface Epoch {
   value: Stamp
   shared: boolean
-  /** A purge that the shared tier has not heard of yet. */
+  /** A purge that the shared tier does not know of yet. */
   unpublished: boolean
-  /** The latest value that gateways had in common, or a purge made here: no earlier one is taken again. */
+  /** The latest value that the gateways shared, or that of a purge made here: no earlier one is adopted again. */
   floor: Stamp | undefined
-  /** It was tried to tell of it before. */
+  /** An earlier attempt to publish it failed. */
   isLate?: boolean
-  /** Asked for again since it was last spared: names come from callers, and most are heard once. */
+  /** Used again since it was last spared from eviction: callers make up names, and most come once. */
   isUsed?: boolean
 }
 
@@ -60,7 +60,7 @@ const POLL_MS = 1000
 const MAX_EPOCHS = 10_000
 
 export class Epochs {
-  /** Another number whenever `peek` may give another answer than before. */
+  /** Changes whenever `peek` may give another answer. */
   revision = 0
   readonly #options: EpochsOptions
   readonly #epochs = new Map<string, Epoch>()
@@ -83,7 +83,7 @@ export class Epochs {
     this.#poll.stop()
   }
 
-  /** The epochs of these names, or undefined when one must be loaded first. */
+  /** The epochs of these names; undefined: one of them must be loaded first. */
   peek(names: readonly string[]): EpochValues | undefined {
     return valuesOf(this.#epochs, names)
   }
@@ -92,31 +92,31 @@ export class Epochs {
     return this.#epochs.get(name)
   }
 
-  /** Calls that others have answered use these. */
-  heardOf(names: readonly string[]): void {
+  /** Notes that calls at other workers use these. */
+  noteUsed(names: readonly string[]): void {
     this.peek(names.filter((name) => this.#epochs.has(name)))
   }
 
-  /** As `peek`, after asking the shared tier for what is unknown. Never rejects. */
+  /** Like `peek`, but asks the shared tier for what is unknown. Never rejects. */
   async load(names: readonly string[]): Promise<EpochValues> {
     await Promise.all(names.filter((name) => !this.#epochs.has(name)).map((name) => this.#claim(name)))
     const epochs = names.map((name) => this.#epochs.get(name))
-    // In a flood of names one may be forgotten again by now; a value that nobody else has makes a key of one use.
+    // A flood of names may have evicted one again by now; a unique value makes a key that is used once.
     return {
       values: epochs.map((epoch) => epoch?.value ?? stampAfter(this.#options.clock.wall())),
       shared: epochs.every((epoch) => epoch?.shared),
     }
   }
 
-  /** Makes everything under these names unreachable, here at once. False where other gateways could not be told yet. */
+  /** Makes everything under these names unreachable, here at once. False where the other gateways could not be told yet. */
   async purge(names: readonly string[]): Promise<boolean> {
     for (const name of names) this.#renew(name)
     this.#options.changed()
-    const told = await Promise.all(names.map((name) => this.#publish(name)))
-    return told.every(Boolean)
+    const published = await Promise.all(names.map((name) => this.#publish(name)))
+    return published.every(Boolean)
   }
 
-  /** Brings this process up to date with what other gateways have purged. */
+  /** Adopts what other gateways have purged. */
   async poll(): Promise<void> {
     const { shared, changed } = this.#options
     if (!shared) return
@@ -131,7 +131,7 @@ export class Epochs {
     await Promise.all(
       names.map(async (name, i) => {
         const mine = this.#epochs.get(name)
-        // Purged while we asked: what the tier said then is older than what we know now.
+        // Purged during the request: the tier's answer is older than our value.
         if (!mine || mine.unpublished || mine.value !== before[i]) return
         const theirs = values[i]
         if (theirs === mine.value) return this.#isShared(name, mine)
@@ -158,13 +158,13 @@ export class Epochs {
     const { shared } = this.#options
     if (!shared) return this.#share(name, mine)
     const value = await shared.claim(name, mine)
-    // Purged meanwhile: what the tier said is older than that.
+    // Purged during the request: the tier's answer is older than that.
     if (this.#epochs.get(name) !== before) return
     if (value !== undefined) return this.#take(name, value)
     this.#set(name, { value: mine, shared: false, unpublished: false, floor })
   }
 
-  /** What the tier has; where that is no later than what was known here, it has gone back: that holds for nobody again. */
+  /** Adopts the tier's value. One that is no later than a known one shows that the tier went back: it is replaced for all. */
   async #take(name: string, theirs: string): Promise<void> {
     if (isStamp(theirs) && isLater(theirs, this.#epochs.get(name)?.floor)) return this.#share(name, theirs)
     this.#renew(name)
@@ -187,8 +187,8 @@ export class Epochs {
   }
 
   /**
-   * Tells the others. What they know is read first: ours must be later than that, whatever our clock says, and a purge
-   * that could not be told at once may be older than one of theirs, which it must not undo.
+   * Tells the other gateways. Their value is read first: ours must be later, whatever our clock says, and a purge that was
+   * not published at once may be older than one of theirs, which it must not undo.
    */
   async #publish(name: string): Promise<boolean> {
     const { shared } = this.#options
@@ -215,20 +215,20 @@ export class Epochs {
     this.revision++
     epoch.shared = true
     epoch.floor = epoch.value
-    if (this.#epochs.get(name) === epoch) this.#options.told?.(name, epoch)
+    if (this.#epochs.get(name) === epoch) this.#options.onState?.(name, epoch)
   }
 
   #set(name: string, epoch: Epoch): void {
     this.revision++
     this.#epochs.delete(name)
     this.#epochs.set(name, epoch)
-    this.#options.told?.(name, epoch)
-    if (this.#epochs.size > MAX_EPOCHS) this.#options.told?.(this.#forgetOne(), undefined)
+    this.#options.onState?.(name, epoch)
+    if (this.#epochs.size > MAX_EPOCHS) this.#options.onState?.(this.#forgetOne(), undefined)
   }
 
   /**
-   * The oldest that was not used again goes first, or callers who make up names could have everybody's forgotten;
-   * whoever needs it again asks the shared tier, or starts cold.
+   * Evicts the oldest epoch that was not used again, or callers who make up names could evict everybody's. Whoever needs
+   * it later asks the shared tier, or starts cold.
    */
   #forgetOne(): string {
     for (let left = this.#epochs.size; left > 0; left--) {
@@ -244,7 +244,7 @@ export class Epochs {
   }
 }
 
-/** The epochs of these names, which are noted as used; undefined where one is not known. */
+/** The epochs of these names, each marked as used; undefined where one is unknown. */
 export function valuesOf(
   known: ReadonlyMap<string, EpochState & { isUsed?: boolean }>,
   names: readonly string[],

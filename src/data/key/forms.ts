@@ -1,17 +1,17 @@
 /**
- * In which forms a model's server takes requests and gives answers. One answer is given in every form that asks for it,
- * but only where the server itself would have: MLServer refuses binary tensors with 422, and a kept JSON twin must not
- * make a 200 of it. A form is shown by a call in it that succeeded in this deployment (here, or as a kept answer says:
- * elsewhere), or by the server's metadata. Until then a call in it shares with nothing but its own form.
+ * The forms in which a model's server takes requests and gives answers. One stored answer serves calls in every form, but
+ * only in forms that the server itself supports: MLServer refuses binary tensors with 422, and a stored JSON answer must
+ * not turn that into a 200. A form is proved by a call in it that succeeded in this deployment (here, or at another
+ * gateway as a stored answer shows), or by the server's metadata. Until then a call in it shares only with its own form.
  *
- * A form is a set of bits, whose meaning is the dialect's: 0 where there is but one form.
+ * A form is a set of bits, whose meaning is the dialect's; 0 where the dialect has one form only.
  */
 import type { Reply } from '../../core/reply.ts'
 import type { Plan } from '../../protocol/protocol.ts'
 import type { Matched } from '../route/routes.ts'
 import type { ModelNames } from './model-names.ts'
 
-/** Names come from callers and deployments, so there is a bound; what is forgotten is shown anew. */
+/** Callers make up names, so there is a bound; what is forgotten is proved anew. */
 const MAX_MODELS = 4096
 
 export interface FormsOptions {
@@ -22,23 +22,23 @@ export class Forms {
   readonly #names: ModelNames
   readonly #shown = new Map<string, number>()
   /** By pool and model, of whatever deployment. */
-  readonly #told = new Map<string, number>()
+  readonly #declared = new Map<string, number>()
 
   constructor({ names }: FormsOptions) {
     this.#names = names
   }
 
-  /** Whether the server has shown all that the form needs. */
+  /** Whether the server has proved all bits of the form. */
   has(matched: Matched, form: number): boolean {
     if (form === 0) return true
     const name = this.#names(matched)
     const shown = this.#shown.get(name) ?? 0
     if ((shown & form) === form) return true
-    const told = this.#told.get(name.slice(0, name.lastIndexOf('@'))) ?? 0
-    return ((shown | told) & form) === form
+    const declared = this.#declared.get(name.slice(0, name.lastIndexOf('@'))) ?? 0
+    return ((shown | declared) & form) === form
   }
 
-  /** A call has succeeded. */
+  /** Notes the form of a call that succeeded. */
   learn(matched: Matched, plan: Plan, reply: Reply): void {
     const { protocol } = matched
     const form = protocol.shows ? protocol.shows(reply, reply.body as Uint8Array, plan) : (plan.form ?? 0)
@@ -47,10 +47,10 @@ export class Forms {
     bounded(this.#shown)
   }
 
-  /** What the metadata of a pool's server say of a model; 0: nothing any more. */
-  tell(pool: string, model: string, form: number): void {
-    this.#told.set(`${pool}/${model}`, form)
-    bounded(this.#told)
+  /** Notes what the server's metadata say of a model; 0: they no longer say anything. */
+  declare(pool: string, model: string, form: number): void {
+    this.#declared.set(`${pool}/${model}`, form)
+    bounded(this.#declared)
   }
 }
 
@@ -58,13 +58,13 @@ function bounded(table: Map<string, number>): void {
   if (table.size > MAX_MODELS) table.delete(table.keys().next().value as string)
 }
 
-/** How a call is written, and whether answers that came in other forms will do for it. */
+/** The form of a call, and whether an answer in another form will do for it. */
 export interface FormPreference {
   readonly form: number
   readonly isShown: boolean
 }
 
-/** Whether a kept answer may be given to such a call. */
-export function suits({ form = 0 }: { readonly form?: number }, taker: FormPreference): boolean {
-  return taker.isShown || form === taker.form
+/** Whether a stored answer may be given to such a call. */
+export function suits({ form = 0 }: { readonly form?: number }, call: FormPreference): boolean {
+  return call.isShown || form === call.form
 }

@@ -1,6 +1,6 @@
 /**
- * What a key covers besides the body: everything that can change the answer or who may have it. Each field is
- * written with its length before it, so that no two different partitions have the same bytes.
+ * Makes the seed of a key: the digest of everything but the body that can change the answer, or who may have it. Each
+ * field is written with its length before it, so that no two different lists of fields have the same bytes.
  */
 import { type Call, header, headerAll, type RawPairs, upstreamMethod } from '../../core/call.ts'
 import { folded } from '../../core/fields.ts'
@@ -13,9 +13,9 @@ import type { Deployments } from './deployment.ts'
 import { namesOfCall } from './epoch-names.ts'
 import type { Epochs, EpochValues } from './epochs.ts'
 import { meaningOf } from './meaning.ts'
-import { said } from './raw.ts'
+import { keyPart } from './raw.ts'
 
-// A change of what the bytes below mean makes all older entries unreachable.
+// A change of what the bytes below mean needs another value, which makes all older entries unreachable.
 const SCHEMA = 'ig5'
 
 export interface KeyerParts {
@@ -28,13 +28,13 @@ export interface KeyerParts {
 /** The digest of all that a key covers besides the body. */
 export interface Seed {
   readonly digest: Digest
-  /** False: an epoch or token in it is known to this process alone, so it must not reach a shared tier. */
+  /** False: this process alone knows an epoch or token in it, so nothing under it may reach a shared tier. */
   readonly shared: boolean
-  /** False: what others keep under it may be looked up in shared tiers, and nothing added. */
+  /** False: entries of other gateways may be read under it; none may be written to shared tiers. */
   readonly writable: boolean
 }
 
-/** As much of a call as its seed is made from; the body is not. The deadline says only how long it may wait for that. */
+/** The part of a call from which its seed is made. The deadline bounds only the wait for epochs and deployments. */
 export type Keyed = Pick<Call, 'method' | 'target' | 'path' | 'query' | 'headers' | 'host' | 'principal'> &
   Partial<Pick<Call, 'deadline'>>
 
@@ -43,13 +43,13 @@ export interface Keyer {
   readonly revision: number
   seed(call: Keyed, matched: Matched): Seed | Promise<Seed>
   /**
-   * A digest of all that a head says for the routes that its calls may be for, as far as a body does not say it: what is
-   * found under it and a body is for the route and deployment that it was found for (`FoundFor`).
+   * The digest of all that a head decides for the candidate routes, the body aside. What is found under it and a body
+   * belongs to the route and deployment for which it was stored (`FoundFor`).
    */
   head(call: Keyed, open: OpenMatched): Digest
 }
 
-/** What a call may spend of the time it has on its key: most is for the backend. */
+/** The share of its remaining time that a call may spend on its key: most is for the backend. */
 const SHARE = 0.25
 
 export function createKeyer({ epochs, deployments, clock }: KeyerParts): Keyer {
@@ -81,19 +81,21 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   const writer = new FieldWriter()
   writer.add(SCHEMA, protocol.name, target.verb, upstreamMethod(call), route.name)
   writer.add(protocol.readsContentType ? '' : contentType(call, protocol))
-  writer.add(protocol.readsHeaderLength ? '' : said(header(call.headers, 'inference-header-content-length')))
-  // What a server allows the pages of one origin is in the answer (CORS), mostly without Vary.
+  writer.add(
+    protocol.readsHeaderLength ? '' : keyPart(header(call.headers, 'inference-header-content-length')),
+  )
+  // CORS: which origins a server allows is in the answer, mostly without Vary.
   writer.list(headerAll(call.headers, 'origin'))
   writer.add(route.match.host === undefined && !route.keepsHost ? '' : call.host)
-  // Where the dialect names no model, path and query decide what is asked; a name with escapes may be another one to a
-  // server that does not read them.
+  // Where the dialect names no model, path and query decide what is requested. A name with escapes may be another name to
+  // a server that does not decode them.
   const isSpelled = target.model === undefined || call.path.includes('%')
   writer.add(isSpelled ? call.path : '', call.query)
   writer.add(target.model ?? '', target.version ?? '', route.pool, deployment.value)
   writer.list(epochs.values)
   writer.list(meaningOf(call.headers).choosing)
   for (const name of route.cache?.vary ?? []) writer.list([name, ...spellings(call.headers, name)])
-  // What was answered to somebody while all shared is not for the anonymous once each caller has answers of its own.
+  // Answers stored while the scope was `shared` must not reach the anonymous caller after it becomes `caller`.
   writer.add(route.cache?.scope === 'shared' ? 'all' : 'caller')
   writer.add(route.cache?.scope === 'shared' ? '' : call.principal)
   return {
@@ -116,23 +118,23 @@ function headDigest(call: Keyed, { candidates }: OpenMatched): Digest {
 }
 
 /**
- * The media type, unless it is one of those that the dialect reads as forms of one and the same request. None at all is not
- * one of them: what a server takes the body for then is its own affair (RFC 9110, section 8.3).
+ * The media type, unless it is one that the dialect reads as a form of the same request. No media type at all is not one
+ * of those: how a server then reads the body is its own choice (RFC 9110, section 8.3).
  */
 function contentType(call: Keyed, { encodings }: Protocol): string {
   const type = header(call.headers, 'content-type')
-  if (encodings === undefined || type === undefined) return said(type)
+  if (encodings === undefined || type === undefined) return keyPart(type)
   const isForm = encodings.includes(type) || encodings.includes(type.toLowerCase().replace(UTF8, ''))
-  return isForm ? FORM : said(type)
+  return isForm ? FORM : keyPart(type)
 }
 
-/** Nothing that `said` gives. */
+/** A value that `said` never gives. */
 const FORM = 'form'
 
-/** JSON is UTF-8 whatever is said of it (RFC 8259, section 11), and binary tensors are no text. */
+/** JSON is always UTF-8 (RFC 8259, section 11), and binary tensors are no text. */
 const UTF8 = /[ \t]*;[ \t]*(?:charset="?utf-?8"?)?[ \t]*$/
 
-/** The values of a field, each with the name it came under where that is spelled with "_": a server may not tell it from "-". */
+/** The values of a field, each with its name where that is spelled with "_", which a server may or may not take for "-". */
 function spellings(headers: RawPairs, name: string): string[] {
   const values: string[] = []
   const wanted = folded(name)

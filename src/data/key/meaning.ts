@@ -1,7 +1,7 @@
 /**
- * What the fields of a head mean to the cache, told in one pass: who asks, what is asked beside path and body, and why no
- * answer to it may be kept. Of the fields that go on to the backend and no others: a field that `Connection` takes away
- * from the backend but leaves in the key would store an answer for nobody under somebody's key.
+ * What the header fields mean to the cache, read in one pass: who the caller is, what it requests beside path and body, and
+ * why no answer may be stored. Only fields that go on to the backend count: a field that `Connection` takes away from the
+ * backend but leaves in the key would store the answer for nobody under somebody's key.
  */
 import type { RawPairs } from '../../core/call.ts'
 import { CHOOSING_FIELDS, CREDENTIAL_FIELDS, FieldTable, folded } from '../../core/fields.ts'
@@ -10,20 +10,20 @@ import { lastOf } from '../../lib/memo.ts'
 
 export interface Meaning {
   /**
-   * A digest of all credential fields in their order, or '' for the anonymous caller. Never the secret itself. A cached
-   * answer may only go to a caller whom the backend would have given it.
+   * A digest of all credential fields in order, never the secret itself; '' for the anonymous caller. A cached answer may
+   * only go to a caller to whom the backend would have given it.
    */
   readonly principal: string
-  /** The fields that choose what answers, names in lower case, in their order. */
+  /** The fields that choose the answer, in order, names in lower case. */
   readonly choosing: RawPairs
-  /** Why no answer to such a head may be kept, in a word for Cache-Status; undefined: nothing is against it. */
+  /** Why no answer may be stored, in a word for Cache-Status; undefined: nothing is against it. */
   readonly unkeepable: string | undefined
 }
 
-/** They say how the body is read. A server may take any of several, and joins them or not. */
+/** Fields that say how to read the body. Of several with one name, a server may take any, or join them. */
 const SINGLE = ['content-type', 'content-encoding', 'inference-header-content-length', 'content-range']
 
-/** Each makes the answer part of something that happens once: a sequence, a session, an event with an id of its own. */
+/** Each makes the answer part of something that happens once: a sequence, a session, an event with its own id. */
 const ONCE: Readonly<Record<string, string>> = {
   'ce-id': 'cloudevent',
   'ce-specversion': 'cloudevent',
@@ -42,14 +42,14 @@ const KINDS = new FieldTable<FieldRole>([
   ...Object.keys(ONCE).map((name) => [name, 'once'] as const),
 ])
 
-/** Whether the field decides what is answered, or to whom: `Connection` may not take it away. */
+/** Whether the field decides what is answered, or to whom. `Connection` may not take such a field away. */
 export function isDeciding(name: string): boolean {
   return KINDS.get(name) !== undefined
 }
 
 const NONE: RawPairs = []
 
-/** `headers`: those that go on to the backend. A call's head is asked about several times in a row. */
+/** `headers`: the fields that go on to the backend. Several callers ask about the same head in a row, so one is remembered. */
 export const meaningOf: (headers: RawPairs) => Meaning = lastOf(read)
 
 export function principalOf(headers: RawPairs): string {
@@ -71,7 +71,7 @@ function read(headers: RawPairs): Meaning {
     else if (kind === 'choosing') (choosing ??= []).push(name, value)
     else if (kind === 'once') unkeepable ??= ONCE[folded(name)]
     else if (single.includes(`${name};`)) unkeepable ??= `repeated ${name}`
-    // Some servers would read it, others not.
+    // Some servers would read such a spelling, others not.
     else if (name.includes('_')) unkeepable ??= `spelling of ${folded(name)}`
     else single += `${name};`
     if (name === 'content-range') unkeepable ??= name

@@ -1,7 +1,7 @@
 /**
- * Epochs and deployments as one worker of several knows them: copies of what the control thread settles for the whole
- * process. What was never asked for is asked there; every change is pushed down before anybody is told that it holds.
- * Where the control thread does not answer, a value of this call alone stands in: cold, but right.
+ * A worker's copies of epochs and deployments, which the control thread settles for the whole process. A worker asks the
+ * control thread for what it does not know. The control thread pushes each change to all workers before it reports that
+ * the change holds. Where it does not answer, a unique value for this one call stands in: cold, but right.
  */
 import { randomBytes } from 'node:crypto'
 import type { Target } from '../../core/call.ts'
@@ -16,23 +16,23 @@ import {
 } from './deployed.ts'
 import { type EpochState, type EpochValues, valuesOf } from './epochs.ts'
 
-/** Asks the control thread; rejects where it does not answer. */
+/** Asks the control thread; rejects where that does not answer. */
 export interface FactSource {
   epochs(names: readonly string[]): Promise<readonly EpochState[]>
-  /** `withinMs`: what it may wait there for the backends. */
+  /** `withinMs`: how long the control thread may wait for the backends. */
   deployment(pool: string, model: string, withinMs?: number): Promise<DeploymentState>
 }
 
-/** Names come from callers; the control thread forgets some, and says so. */
+/** Callers make up names; the control thread evicts some, and says so. */
 const MAX_NAMES = 20_000
 
 interface EpochCopy extends EpochState {
-  /** By a call, since it was last told. */
+  /** A call has used it since the last report to the control thread. */
   isUsed?: boolean
 }
 
 export class MirroredEpochs {
-  /** Another number whenever `peek` may give another answer than before, and after each report of what is used. */
+  /** Changes whenever `peek` may give another answer, and with each report of used epochs. */
   revision = 0
   readonly #source: Pick<FactSource, 'epochs'>
   readonly #epochs = new Map<string, EpochCopy>()
@@ -47,15 +47,15 @@ export class MirroredEpochs {
 
   async load(names: readonly string[]): Promise<EpochValues> {
     const missing = names.filter((name) => !this.#epochs.has(name))
-    const asked = await this.#source.epochs(missing).catch(() => [])
-    for (const [i, epoch] of asked.entries()) this.#keep(missing[i] as string, epoch)
+    const answers = await this.#source.epochs(missing).catch(() => [])
+    for (const [i, epoch] of answers.entries()) this.#keep(missing[i] as string, epoch)
     const epochs = names.map((name) => this.#epochs.get(name) ?? { value: unique(), shared: false })
     return { values: epochs.map(({ value }) => value), shared: epochs.every(({ shared }) => shared) }
   }
 
-  /** An epoch has changed; undefined: it was forgotten. True where another value stood here. */
-  told(name: string, epoch: EpochState | undefined): boolean {
-    // Of what is not known here too: a call may go on under a value of its own.
+  /** Takes a change of an epoch; undefined: it was evicted. True where the copy here had another value. */
+  update(name: string, epoch: EpochState | undefined): boolean {
+    // Also for an unknown epoch: a call may be running under a value of its own.
     this.revision++
     const known = this.#epochs.get(name)
     if (!known) return false
@@ -64,8 +64,8 @@ export class MirroredEpochs {
     return known.value !== epoch?.value
   }
 
-  /** Those that calls have used since this was last asked: the control thread forgets others first. */
-  used(): string[] {
+  /** The epochs that calls have used since the last report: the control thread evicts others first. */
+  takeUsed(): string[] {
     this.revision++
     const used: string[] = []
     for (const [name, epoch] of this.#epochs) {
@@ -89,12 +89,12 @@ interface Copy extends DeploymentState {
 }
 
 export class MirroredDeployments {
-  /** As of epochs. */
+  /** See `MirroredEpochs`. */
   revision = 0
   readonly #source: Pick<FactSource, 'deployment'>
   readonly #copies = new Map<string, Copy>()
-  /** Named by calls since the last report. */
-  readonly #asked = new Set<Copy>()
+  /** Those that calls have named since the last report. */
+  readonly #called = new Set<Copy>()
 
   constructor(source: Pick<FactSource, 'deployment'>) {
     this.#source = source
@@ -103,7 +103,7 @@ export class MirroredDeployments {
   peek(pool: string, target: Target): DeploymentToken | undefined {
     const token = (name: string) => {
       const copy = this.#copies.get(nameOf(pool, name))
-      if (copy) this.#asked.add(copy)
+      if (copy) this.#called.add(copy)
       return copy?.token
     }
     return joinTokens(deploymentNames(target).map(token))
@@ -129,8 +129,8 @@ export class MirroredDeployments {
     return mayAnswer(this.#copies.get(nameOf(pool, target.model ?? '')), target, version)
   }
 
-  /** As for epochs. */
-  told(pool: string, model: string, state: DeploymentState | undefined): boolean {
+  /** See `MirroredEpochs`. */
+  update(pool: string, model: string, state: DeploymentState | undefined): boolean {
     this.revision++
     const name = nameOf(pool, model)
     const known = this.#copies.get(name)
@@ -140,12 +140,12 @@ export class MirroredDeployments {
     return known.token.value !== state?.token.value
   }
 
-  /** The models that calls have named since this was last asked, by pool. */
-  asked(): ReadonlyMap<string, readonly string[]> {
+  /** The models that calls have named since the last report, by pool. */
+  takeCalled(): ReadonlyMap<string, readonly string[]> {
     this.revision++
-    const asked = Map.groupBy(this.#asked, ({ pool }) => pool)
-    this.#asked.clear()
-    return new Map([...asked].map(([pool, copies]) => [pool, copies.map(({ model }) => model)]))
+    const called = Map.groupBy(this.#called, ({ pool }) => pool)
+    this.#called.clear()
+    return new Map([...called].map(([pool, copies]) => [pool, copies.map(({ model }) => model)]))
   }
 }
 

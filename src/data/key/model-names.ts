@@ -1,11 +1,11 @@
-/** A model of a pool in its present deployment, as one text: what is learnt of it is kept under that, and ends with it. */
+/** Names a model of a pool in its present deployment. What is learnt of the model is filed under that name, and ends with it. */
 import type { Matched } from '../route/routes.ts'
 
 export type ModelNames = (matched: Matched) => string
 
-/** `token`: of the deployment that answers. */
+/** `token`: the token of the deployment that answers. */
 export function createModelNames(token: (matched: Matched) => string): ModelNames {
-  /** Asked with every call, and a new text would have to be hashed each time. */
+  /** Every call needs its name, and a new string would have to be hashed each time. */
   const names = new WeakMap<Matched, { readonly token: string; readonly name: string }>()
   return (matched) => {
     const present = token(matched)

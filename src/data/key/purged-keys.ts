@@ -1,11 +1,11 @@
 /**
- * Purge of single answers by their keys. A key is the digest of all that it covers, so no epoch can stand inside it
- * for itself: the answer is deleted where it lies, and the other gateways are told, because it may lie in their
- * memory, and a fill of theirs may be about to write it again.
+ * Purges single answers by their keys. A key is a digest, so no epoch for that key alone can be part of it. The answer is
+ * deleted instead, and the other gateways are told: they may have it in memory, and a fill of theirs may be about to
+ * write it again.
  *
- * What was purged in the last seconds is one shared fact, a list. There is no compare-and-set, so of two gateways
- * that add to it at once the second undoes the first; therefore each looks whether its own are still in it, and adds
- * them again. Whoever reads a key that is new to it forgets that answer, bars it and deletes it once more.
+ * The purges of the last seconds are one shared fact, a list. There is no compare-and-set, so of two gateways that add to
+ * it at once the second undoes the first. Each gateway therefore checks whether its own keys are still listed, and adds
+ * them again. A gateway that reads a new key forgets that answer, bars the key and deletes it once more.
  */
 import { randomBytes } from 'node:crypto'
 import { type Digest, parseDigest, printable } from '../../core/key.ts'
@@ -21,7 +21,7 @@ export interface PurgedKeysOptions {
   readonly log: Log
   /** Makes the answer unreachable here; resolves false where a shared tier could not be told. Never rejects. */
   readonly forget: (digest: Digest) => Promise<boolean>
-  /** Called where more keys are purged at a time than can be told one by one: everything is to become unreachable. */
+  /** Called where too many keys are purged at a time to be listed: everything is to become unreachable. */
   readonly overflow: () => Promise<unknown>
 }
 
@@ -29,14 +29,14 @@ interface Purged {
   readonly digest: Digest
   /** Monotonic milliseconds. */
   readonly seenAt: number
-  /** Deleted from the shared tiers. */
+  /** It has been deleted from the shared tiers. */
   isGone: boolean
 }
 
 const FACT = 'purged-keys'
 const POLL_MS = 1000
-/** Every gateway asks each second; one that cannot ask cannot write either. */
-const TOLD_MS = 15_000
+/** How long a purge stays listed. Every gateway polls each second; one that cannot ask the tier cannot write to it either. */
+const LISTED_MS = 15_000
 const MAX_KEYS = 1024
 
 export class PurgedKeys {
@@ -69,11 +69,11 @@ export class PurgedKeys {
       await overflow()
       return true
     }
-    const [isGone, isTold] = await Promise.all([this.#apply(unique(), digest), this.#tell()])
-    return isGone && isTold
+    const [isGone, isPublished] = await Promise.all([this.#apply(unique(), digest), this.#sync()])
+    return isGone && isPublished
   }
 
-  /** Brings this process up to date with what others have purged, and the others with what this one has. */
+  /** Adopts the purges of other gateways, and publishes those of this one. */
   async poll(): Promise<void> {
     const late = [...this.#purged.values()].filter(({ isGone }) => !isGone)
     await Promise.all(
@@ -81,11 +81,11 @@ export class PurgedKeys {
         purged.isGone = await this.#options.forget(purged.digest)
       }),
     )
-    await this.#tell()
+    await this.#sync()
   }
 
   /** Reads the list and adds what is missing from it. */
-  async #tell(): Promise<boolean> {
+  async #sync(): Promise<boolean> {
     const { shared } = this.#options
     const facts = await shared?.facts([FACT])
     if (!facts) return false
@@ -95,7 +95,7 @@ export class PurgedKeys {
     )
     const recent = this.#recent()
     const kept = new Set(recent.map(([id]) => id))
-    // What is still listed would be taken for news if it were forgotten here.
+    // A key that is still listed would look new if it were forgotten here.
     for (const [id, { isGone }] of this.#purged)
       if (isGone && !kept.has(id) && !listed.has(id)) this.#purged.delete(id)
     if (recent.every(([id]) => listed.has(id))) return true
@@ -105,7 +105,7 @@ export class PurgedKeys {
 
   #recent(): [string, Purged][] {
     const now = this.#options.clock.now()
-    return [...this.#purged].filter(([, { seenAt }]) => now - seenAt < TOLD_MS)
+    return [...this.#purged].filter(([, { seenAt }]) => now - seenAt < LISTED_MS)
   }
 
   async #apply(id: string, digest: Digest): Promise<boolean> {
@@ -120,7 +120,7 @@ function unique(): string {
   return randomBytes(9).toString('base64url')
 }
 
-/** What is not a list of ours is an empty one. */
+/** Text that is no such list counts as an empty one. */
 function parse(list: string): ReadonlyMap<string, Digest> {
   const found = new Map<string, Digest>()
   for (const item of list.split(' ', 2 * MAX_KEYS)) {

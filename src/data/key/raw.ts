@@ -1,4 +1,4 @@
-/** The digest of a body's raw bytes under a seed: finds a ready answer before anything is parsed. */
+/** The digest of a body's raw bytes under a seed, which finds a stored answer before anything is parsed. */
 import { createHash } from 'node:crypto'
 import { type Call, header } from '../../core/call.ts'
 import type { Chunks } from '../../core/chunks.ts'
@@ -9,20 +9,20 @@ import { Scratch } from '../../lib/scratch.ts'
 const SCRATCH_BYTES = 64 * 1024
 const scratch = new Scratch(SCRATCH_BYTES)
 const NOTHING = new Uint8Array(0)
-/** The prefix that lies in the scratch: most repeats come under the same. */
+/** The prefix that is in the scratch now: calls in a row mostly have the same. */
 let written = ''
 
-/** What decides how the bytes are read: the same bytes under another encoding are another request. */
+/** The fields that decide how the body is read: the same bytes under another encoding are another request. */
 export function encodingOf({ headers }: Pick<Call, 'headers'>): string {
-  return `${said(header(headers, 'content-type'))}\n${said(header(headers, 'inference-header-content-length'))}`
+  return `${keyPart(header(headers, 'content-type'))}\n${keyPart(header(headers, 'inference-header-content-length'))}`
 }
 
-/** A field's value as part of a key: one that is empty is not one that is missing. */
-export function said(value: string | undefined): string {
+/** A field's value as part of a key: an empty one differs from a missing one. */
+export function keyPart(value: string | undefined): string {
   return value === undefined ? '' : `=${value}`
 }
 
-/** What stands before the body in the preimage; `encoding` is printable ASCII and short of 4 KiB, as header fields are. */
+/** What precedes the body in the preimage; `encoding` is printable ASCII shorter than 4 KiB, as header fields are. */
 export function rawPrefix(seed: Digest, encoding: string): string {
   // A domain byte keeps raw digests apart from every canonical key; the length keeps encoding and body apart.
   return `${seed}r${encoding.length}:${encoding}`
@@ -34,8 +34,8 @@ export function rawDigest(prefix: string, body: Uint8Array): Digest {
 }
 
 /**
- * One-shot hashing of a joined buffer costs half of an incremental hash for bodies of this size. The memory hit asks first,
- * and a call that it does not answer is asked about again at once.
+ * Hashing a joined buffer in one call costs half of an incremental hash for bodies of this size. The last digest is
+ * remembered: a call that the memory hit does not answer needs it again at once.
  */
 const shortDigest = lastOf((body: Uint8Array, prefix: string): Digest => {
   if (written !== prefix) {
@@ -46,7 +46,7 @@ const shortDigest = lastOf((body: Uint8Array, prefix: string): Digest => {
   return digestOf(scratch.view(prefix.length + body.length))
 })
 
-/** The same for a body in pieces, all at once: it is not joined for being looked up. */
+/** The same for a body in pieces, in one go and without joining a long one. */
 export function digestOfPieces(prefix: string, pieces: readonly Uint8Array[], length: number): Digest {
   const [first = NOTHING] = pieces
   if (pieces.length <= 1) return rawDigest(prefix, first)

@@ -1,22 +1,22 @@
 /**
- * The key of a refusal. What a server answers well it answers so to everybody who asks the same; what it refuses it may
- * refuse for anything it sees: a head too long, a method's name in capitals, a media type, white space by the megabyte. So
- * a refusal is told, and kept, only to calls that look the same to a backend, byte for byte, but for what merely says
- * which call this is.
+ * The key of a refusal (a 4xx answer). A success is the same for everybody who sends the same request; a refusal may be due
+ * to anything that the server sees: a head too long, a method's name in capitals, a media type, white space by the
+ * megabyte. So a refusal is stored for, and shared by, only calls that look the same to a backend, byte for byte, apart
+ * from tracing fields.
  */
 import { type Call, type RawPairs, upstreamMethod } from '../../core/call.ts'
 import { FieldTable, TRACING_FIELDS } from '../../core/fields.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 
 const TRACING = new FieldTable(TRACING_FIELDS.map((name) => [name, true] as const))
-/** A longer one may be what is refused. */
+/** A longer tracing field may be the reason of the refusal. */
 const MAX_TRACING = 256
-/** What an answer that is to be shared is not asked with. */
+/** The gateway does not send it where the answer is to be shared. */
 const NOT_SENT = 'accept-encoding'
 
 /**
- * `raw`: the digest of seed and body as they came; `sent`: the fields that go to the backend. Undefined: no two calls are
- * known to look like this one.
+ * `raw`: the digest of seed and body as they came; `sent`: the fields that go to the backend. Undefined: no other call
+ * can be known to look the same.
  */
 export function refusalKey(call: Call, raw: Digest, sent: RawPairs): Digest | undefined {
   let preimage = `refusal${raw}${measured(upstreamMethod(call))}${measured(call.path + call.query)}`

@@ -1,8 +1,8 @@
 /**
- * The values of shared facts: unique, and in an order. Whoever replaces a value that he knows makes a later one, whatever
- * his clock says, so of two values of one fact the later is the one that holds. A store that shows an earlier value than
- * was seen before has gone back in time (a restart from a snapshot, a failover that lost writes), or has taken two at
- * once; that value is never taken again. This is a hybrid logical clock (Kulkarni et al., 2014).
+ * Stamps, the values of shared facts: unique and ordered. A process that replaces a value makes a later one, whatever its
+ * clock says, so of two values of one fact the later holds. A store that shows an earlier value than before has gone back
+ * in time (a restart from a snapshot, a failover that lost writes), or has taken two writes at once; that earlier value is
+ * never adopted again. This is a hybrid logical clock (Kulkarni et al., 2014).
  */
 import { randomBytes } from 'node:crypto'
 
@@ -11,13 +11,13 @@ export type Stamp = string
 
 const FORM = /^[0-9a-z]{1,9}\.[A-Za-z0-9_-]{11}$/
 
-/** A new one, later than each of those given. */
+/** A new stamp, later than each of those given. */
 export function stampAfter(wall: number, ...earlier: readonly (Stamp | undefined)[]): Stamp {
   const time = earlier.reduce((at, stamp) => Math.max(at, stamp === undefined ? 0 : timeOf(stamp) + 1), wall)
   return `${Math.floor(time).toString(36)}.${randomBytes(8).toString('base64url')}`
 }
 
-/** False for what somebody else has written there. */
+/** False for text that another program has written there. */
 export function isStamp(text: string | undefined): text is Stamp {
   return text !== undefined && FORM.test(text)
 }

@@ -1,10 +1,10 @@
 /**
- * What answers say of the version that gave them, and what follows from it. An answer is kept, and given, where its version
- * is one of those that are deployed, as far as anybody knows.
+ * The versions that answers state, and whether an answer may be stored or given: its version must be one of those
+ * deployed, as far as anybody knows.
  *
- * Where a backend does not name its versions when it is asked, its answers are all there is to know of its deployments:
- * told upwards whenever one says something else than the last. Only calls that leave the version open count; one that
- * names a version gets that version.
+ * Where a backend does not report its versions, the statements in its answers are the only evidence of its deployments:
+ * each one that differs from the one before is reported to the control thread. Only calls that name no version count; a
+ * call that names one gets that one.
  */
 import type { Backend } from '../../core/backend.ts'
 import type { Target } from '../../core/call.ts'
@@ -15,19 +15,19 @@ import type { Deployments } from './deployment.ts'
 export interface VersionStatement {
   readonly pool: string
   readonly model: string
-  /** Of the backend; 0: an answer that another gateway has kept. */
+  /** That of the backend; 0: an answer that another gateway has stored. */
   readonly generation: number
   readonly version: string
-  /** What its answer before said. */
+  /** The version that the answer before stated. */
   readonly before: string | undefined
 }
 
 export interface VersionRules {
-  /** Whether an answer of this version may be kept under the present deployment. */
+  /** Whether an answer of this version may be stored under the present deployment. */
   mayKeep(matched: Matched, version: string | undefined): boolean
-  /** Whether a kept answer is one of the present deployment: another gateway may know another one. */
+  /** Whether a stored answer is one of the present deployment: another gateway may know another one. */
   mayGive(matched: Matched, entry: Entry): boolean
-  /** A backend's answer says it is of this version. */
+  /** Notes that a backend's answer states this version. */
   stated(matched: Matched, backend: Backend, version: string): void
 }
 
@@ -36,42 +36,47 @@ const OTHERS = 0
 
 export function createVersionRules(
   deployments: Pick<Deployments, 'mayKeep'>,
-  tell: (statement: VersionStatement) => void,
+  report: (statement: VersionStatement) => void,
 ): VersionRules {
-  const statements = new Statements(tell)
+  const statements = new Statements(report)
   return {
     mayKeep: ({ route, target }, version) => deployments.mayKeep(route.pool, target, version),
-    // Where no backend of ours has said of which version it is, what the others keep holds, and is noted as theirs.
+    // Where no backend of ours has stated a version, the one in another gateway's entry holds, and is noted as theirs.
     mayGive({ route, target }, { version }) {
       if (version === '') return true
       if (!deployments.mayKeep(route.pool, target, version)) return false
-      statements.heard(route.pool, target, OTHERS, version)
+      statements.record(route.pool, target, OTHERS, version)
       return true
     },
     stated: ({ route, target }, { generation }, version) =>
-      statements.heard(route.pool, target, generation, version),
+      statements.record(route.pool, target, generation, version),
   }
 }
 
-/** Names come from callers; what is forgotten is told again. */
+/** Callers make up names, so there is a bound; what is forgotten is reported again. */
 const MAX_STATEMENTS = 4_096
 
 class Statements {
-  readonly #tell: (statement: VersionStatement) => void
-  /** By pool, model and backend. Asked for every answer that is kept or found, so no name is made of the three. */
+  readonly #report: (statement: VersionStatement) => void
+  /** By pool, model and backend: nested, since a joined name would be a new string for every answer. */
   readonly #last = new Map<string, Map<string, Map<number, string>>>()
   #size = 0
 
-  constructor(tell: (statement: VersionStatement) => void) {
-    this.#tell = tell
+  constructor(report: (statement: VersionStatement) => void) {
+    this.#report = report
   }
 
-  heard(pool: string, { model = '', version: asked }: Target, generation: number, version: string): void {
-    if (asked !== undefined) return
+  record(
+    pool: string,
+    { model = '', version: requested }: Target,
+    generation: number,
+    version: string,
+  ): void {
+    if (requested !== undefined) return
     const before = this.#last.get(pool)?.get(model)?.get(generation)
     if (before === version) return
     this.#note(pool, model, generation, version)
-    this.#tell({ pool, model, generation, version, before })
+    this.#report({ pool, model, generation, version, before })
   }
 
   #note(pool: string, model: string, generation: number, version: string): void {

@@ -1,14 +1,14 @@
 /**
- * How much is asked of one pool's backends, measured where the calls pass: every arrival and every departure, so
- * that a burst between two looks is not missed. Whoever reads takes what was measured since the last reading.
+ * Measures the demand on one pool's backends where the calls pass: every arrival and every departure, so that a burst
+ * between two readings is not missed. A reading takes what was measured since the one before.
  */
 import { BUCKET_MS, type LoadBucket, type LoadReport, type ServiceBin } from '../../core/load.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { bucketOf, HISTOGRAM_SIZE } from '../../lib/log-histogram.ts'
 
-/** A minute: kept while nobody reads. */
+/** One minute, kept while nobody reads. */
 const MAX_BUCKETS = 600
-/** Calls on one backend beyond this are measured together. */
+/** More concurrent calls on one backend than this share a bin. */
 const MAX_INFLIGHT = 1024
 
 interface Bin {
@@ -20,14 +20,14 @@ interface Bin {
 
 export class DemandMeter {
   readonly #clock: Pick<Clock, 'now'>
-  /** When each waiting call came, the oldest first. */
+  /** When each waiting call arrived, the oldest first. */
   readonly #waiting = new Set<{ readonly since: number }>()
   #inflight = 0
   #buckets: LoadBucket[] = []
   #bins = new Map<number, Bin>()
   #latency = new Float64Array(HISTOGRAM_SIZE)
   #answeredShared = 0
-  /** The bucket being filled: where it began, and what is in it so far. */
+  /** The bucket being filled: its start and its contents so far. */
   #began: number
   #offered = 0
   #answered = 0
@@ -47,20 +47,20 @@ export class DemandMeter {
     return this.#inflight + this.#waiting.size
   }
 
-  /** A call that no cache answered: counted whether it is sent on, waits or is shed. */
+  /** Counts a call that no cache answered, whether it is sent on, waits or is shed. */
   offered(now = this.#clock.now()): void {
     this.#touch(now)
     this.#offered++
   }
 
-  /** A call that cost no backend anything, at `now`. `isShared`: a shared tier had the answer. */
+  /** Counts a call that cost no backend anything, at `now`. `isShared`: a shared tier had the answer. */
   answered(isShared: boolean, now = this.#clock.now()): void {
     this.#touch(now)
     this.#answered++
     if (isShared) this.#answeredShared++
   }
 
-  /** A call begins to wait; to be called back when it waits no more. */
+  /** A call begins to wait. The result is to be called when the wait ends. */
   wait(): () => void {
     this.#touch()
     const waiting = { since: this.#touchedAt }
@@ -72,7 +72,7 @@ export class DemandMeter {
     }
   }
 
-  /** A call is at a backend. */
+  /** A call has been sent to a backend. */
   enter(now = this.#clock.now()): void {
     this.#touch(now)
     this.#inflight++
@@ -80,8 +80,8 @@ export class DemandMeter {
   }
 
   /**
-   * A call has left its backend. `inflight` is how many were there when it came, itself included; 0 where its time says nothing
-   * of the backend's service: it failed, or the backend was still warming up.
+   * A call has left its backend. `inflight`: how many were there when it arrived, itself included; 0 where its time says
+   * nothing of the backend's service, because it failed or the backend was still warming up.
    */
   leave(ms: number, inflight: number, now = this.#clock.now()): void {
     this.#touch(now)
@@ -97,7 +97,7 @@ export class DemandMeter {
     bin.histogram[bucket] = (bin.histogram[bucket] ?? 0) + 1
   }
 
-  /** A miss was answered, so long after it came. */
+  /** A miss was answered, this long after it arrived. */
   served(ms: number): void {
     const bucket = bucketOf(ms)
     this.#latency[bucket] = (this.#latency[bucket] ?? 0) + 1
@@ -132,7 +132,7 @@ export class DemandMeter {
   #touch(now = this.#clock.now()): void {
     let end = this.#began + BUCKET_MS
     if (now - end > MAX_BUCKETS * BUCKET_MS) {
-      // Nobody read for long: what lies between is the level, and most of it is forgotten anyway.
+      // Nobody has read for long: the level stands for the time between, and most buckets would be dropped anyway.
       end += Math.floor((now - end) / BUCKET_MS - MAX_BUCKETS) * BUCKET_MS
       this.#began = end - BUCKET_MS
       this.#touchedAt = Math.max(this.#touchedAt, this.#began)

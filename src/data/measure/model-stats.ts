@@ -1,4 +1,4 @@
-/** What the cache has done for each model since the start, for `GET /api/v1/cache/stats`. */
+/** Counts what the cache has done for each model since the start, for `GET /api/v1/cache/stats`. */
 import type { Observer } from '../../core/observer.ts'
 import type { Outcome, RowCounts } from '../../core/reply.ts'
 
@@ -14,7 +14,7 @@ interface Counts {
   rows: RowCounts
 }
 
-/** Names come from callers; those who come when all is full are counted together. */
+/** Callers make up names: those that come when the table is full are counted together. */
 const MAX_MODELS = 1024
 const OTHERS = '*'
 const NO_ROWS: RowCounts = { hit: 0, join: 0, miss: 0, dup: 0 }
@@ -22,7 +22,7 @@ const NO_ROWS: RowCounts = { hit: 0, join: 0, miss: 0, dup: 0 }
 export class ModelStats {
   readonly #models = new Map<string, Counts>()
 
-  /** The observer, listened in on. */
+  /** The given observer, with its events counted here as well. */
   observing(observer: Observer): Observer {
     return {
       ...observer,

@@ -1,6 +1,6 @@
 /**
- * From method, host and path to a route and its dialect. Routes are tried in the order of the settings;
- * the first that matches wins.
+ * Routes: their settings, and the router that finds the route and the dialect of a call by method, host, path and header
+ * fields. Routes are tried in the order of the settings; the first that matches wins.
  */
 import { header, type RawPairs, type Target } from '../../core/call.ts'
 import { folded } from '../../core/fields.ts'
@@ -34,7 +34,7 @@ export interface RouteCache {
   readonly staleWhileRevalidate: number
   readonly staleIfError: number
   readonly negativeTtl: number
-  /** Whether what a backend says of keeping its answers counts; credentials, cookies and Vary always do. */
+  /** Whether the backend's Cache-Control counts; credentials, cookies and Vary always do. */
   readonly heedBackend: boolean
 }
 
@@ -50,7 +50,7 @@ export interface Route {
   /** Dialects to try by path, in order. */
   readonly protocols: readonly Protocol[]
   readonly pool: string
-  /** Backends get the host that the caller asked for, and not their own. */
+  /** Backends get the Host that the caller sent instead of their own. */
   readonly keepsHost?: boolean | undefined
   /** Milliseconds a caller of this route waits at most: for the whole answer, or for the head of one that streams. */
   readonly timeout: number
@@ -70,13 +70,13 @@ export interface Matched {
   readonly protocol: Protocol
   readonly target: Target
   /**
-   * The routes that the call may be for, in their order, while only its body tells which: `settle` picks one when it is
-   * there. Until then the first stands for them. Left out: the route is settled.
+   * The routes that the call may be for, in order, while only its body tells which: `settle` picks one when the body is
+   * there. Until then `route` is the first of them. Left out: the route is settled.
    */
   readonly candidates?: readonly Matched[]
 }
 
-/** A route that hangs on the model which the body names. */
+/** A match that depends on the model which the body names. */
 export type OpenMatched = Matched & Required<Pick<Matched, 'candidates'>>
 
 export function isOpen(matched: Matched): matched is OpenMatched {
@@ -84,21 +84,21 @@ export function isOpen(matched: Matched): matched is OpenMatched {
 }
 
 /**
- * Whether an answer to such a call may be kept, where its route caches: a prediction of a known dialect; and
- * anything at all only on a route that names `opaque` itself, never where no dialect was recognised. Explanations
- * only where the route says so.
+ * Whether an answer to such a call may be stored, where its route caches. Predictions of a known dialect may; explanations
+ * only where the route says so; anything else only on a route whose one protocol is `opaque`, never where no dialect was
+ * recognised.
  */
 export function keepable({ route, protocol, target }: Matched): boolean {
   if (target.verb === 'explain' && route.explain !== true) return false
   return target.prediction || (protocol.name === 'opaque' && route.protocols.length === 1)
 }
 
-/** Whether HTTP's own cache answers it (`http-cache/`): opaque routes have no rows. */
+/** Whether the HTTP cache (`http-cache/`) answers the call: opaque routes have no rows. */
 export function isHttpCached({ method }: { readonly method: string }, matched: Matched): boolean {
   return isHttpKept(matched) && isKept(method)
 }
 
-/** Whether it may change what other calls read; a method that nobody knows may change anything (RFC 9110, section 9.2.1). */
+/** Whether the call may change what other calls read; an unknown method may change anything (RFC 9110, section 9.2.1). */
 export function isHttpWrite({ method }: { readonly method: string }, matched: Matched): boolean {
   return isHttpKept(matched) && !SAFE.has(method)
 }
@@ -109,7 +109,7 @@ function isHttpKept(matched: Matched): boolean {
   return matched.protocol.name === 'opaque' && matched.route.cache !== undefined && keepable(matched)
 }
 
-/** Methods whose answers may be kept, each under what was asked with it. */
+/** Methods whose answers may be stored, each under its own key. */
 export function isKept(method: string): boolean {
   return method === 'GET' || method === 'HEAD' || method === 'POST' || method === 'QUERY'
 }
@@ -121,15 +121,15 @@ interface RouteRequest {
   readonly headers: RawPairs
 }
 
-export type Router = (asked: RouteRequest) => Matched | undefined
+export type Router = (request: RouteRequest) => Matched | undefined
 
-/** A router, and what it and the keys of its routes go by. */
+/** A router, and the header fields that its routes and their keys depend on. */
 export interface RouteTable extends Router {
   /** Names of the header fields that any route names in `match.headers` or `vary`, as `folded` gives them. */
   readonly fields: ReadonlySet<string>
 }
 
-/** What the settings may change while calls run: replaced as a whole. */
+/** Settings that may change while calls run; they are replaced as a whole. */
 export interface Live {
   readonly route: RouteTable
   readonly maxBodyBytes: number
@@ -137,19 +137,19 @@ export interface Live {
 
 export function createRouter(routes: readonly Route[]): RouteTable {
   const compiled = routes.map((route) => ({ route, fits: compile(route) }))
-  const find: Router = (asked) => {
-    // What the path says, however it is spelled: once for rules, which name things as people do, once for dialects.
-    const said = decoded(asked.path) ?? asked.path
-    const plain = plainPath(asked.path)
+  const find: Router = (request) => {
+    // The path is decoded in two ways: for rules, which people write, and for dialects.
+    const decodedPath = decoded(request.path) ?? request.path
+    const plain = plainPath(request.path)
     const candidates: Matched[] = []
     for (const { route, fits } of compiled) {
-      const matched = fits(asked, said) ? dialect(route, asked.method, plain) : undefined
+      const matched = fits(request, decodedPath) ? dialect(route, request.method, plain) : undefined
       if (!matched) continue
       const { isNamedInBody = false, model } = matched.target
-      if (!isNamedInBody && !takesModel(route, model)) continue
+      if (!isNamedInBody && !matchesModel(route, model)) continue
       if (!isNamedInBody && candidates.length === 0) return matched
       candidates.push(matched)
-      // It takes whatever is named; those behind it are never reached.
+      // This route takes any model, so the routes behind it are never reached.
       if (!isNamedInBody || route.match.model === undefined) break
     }
     const [first] = candidates
@@ -165,7 +165,7 @@ function fieldsOf({ match, cache }: Route): string[] {
 }
 
 /** `model`: undefined where a call names none. */
-export function takesModel({ match }: Route, model: string | undefined): boolean {
+export function matchesModel({ match }: Route, model: string | undefined): boolean {
   return match.model === undefined || glob(match.model).test(model ?? '')
 }
 
@@ -177,18 +177,18 @@ function dialect(route: Route, method: string, path: string): Matched | undefine
   return undefined
 }
 
-function compile({ match }: Route): (asked: RouteRequest, path: string) => boolean {
+function compile({ match }: Route): (request: RouteRequest, path: string) => boolean {
   const path = match.path === undefined ? undefined : glob(decoded(match.path) ?? match.path)
   const host = match.host === undefined ? undefined : glob(match.host.toLowerCase())
   const hasPort = /:\d+$/.test(match.host ?? '')
   const fields = Object.entries(match.headers ?? {}).map(
     ([name, value]) => [name.toLowerCase(), glob(value)] as const,
   )
-  return (asked, said) =>
-    (match.method === undefined || match.method.includes(asked.method)) &&
-    (path === undefined || path.test(said)) &&
-    (host === undefined || host.test(hasPort ? asked.host : asked.host.replace(/:\d*$/, ''))) &&
-    fields.every(([name, value]) => value.test(header(asked.headers, name) ?? ''))
+  return (request, decodedPath) =>
+    (match.method === undefined || match.method.includes(request.method)) &&
+    (path === undefined || path.test(decodedPath)) &&
+    (host === undefined || host.test(hasPort ? request.host : request.host.replace(/:\d*$/, ''))) &&
+    fields.every(([name, value]) => value.test(header(request.headers, name) ?? ''))
 }
 
 const globs = new Map<string, RegExp>()

@@ -1,14 +1,14 @@
-/** The route of a call whose body names the model, once the body is there. */
+/** Settles the route of a call whose body names the model, once the body is there. */
 import type { Chunks } from '../../core/chunks.ts'
 import type { NamedModel, Protocol } from '../../protocol/protocol.ts'
-import { type Matched, type OpenMatched, takesModel } from './routes.ts'
+import { type Matched, matchesModel, type OpenMatched } from './routes.ts'
 
-/** What each dialect of the candidates takes for the model. */
+/** The model that each dialect of the candidates reads in the body. */
 type Named = ReadonlyMap<Protocol, NamedModel | undefined>
 
-/** Undefined: no route takes the model that is named. */
+/** Undefined: no route takes the model that the body names. */
 export function settle(open: OpenMatched, body: Uint8Array): Matched | undefined {
-  return firstThatTakes(open, new Map(dialects(open).map((protocol) => [protocol, protocol.model?.(body)])))
+  return firstMatching(open, new Map(dialects(open).map((protocol) => [protocol, protocol.model?.(body)])))
 }
 
 /** The same for a long body, in steps. */
@@ -16,7 +16,7 @@ export function* settleSteps(open: OpenMatched, body: Chunks): Generator<void, M
   const named = new Map<Protocol, NamedModel | undefined>()
   for (const protocol of dialects(open))
     named.set(protocol, protocol.modelChunks && (yield* protocol.modelChunks(body)))
-  return firstThatTakes(open, named)
+  return firstMatching(open, named)
 }
 
 function dialects({ candidates }: OpenMatched): Protocol[] {
@@ -24,12 +24,12 @@ function dialects({ candidates }: OpenMatched): Protocol[] {
   return [...new Set(open.map(({ protocol }) => protocol))]
 }
 
-function firstThatTakes({ candidates }: OpenMatched, models: Named): Matched | undefined {
+function firstMatching({ candidates }: OpenMatched, models: Named): Matched | undefined {
   for (const candidate of candidates) {
     const { route, protocol, target } = candidate
     if (target.isNamedInBody !== true) return candidate
     const named = models.get(protocol)
-    if (takesModel(route, named?.model)) return { route, protocol, target: { ...target, ...named } }
+    if (matchesModel(route, named?.model)) return { route, protocol, target: { ...target, ...named } }
   }
   return undefined
 }

@@ -1,5 +1,5 @@
 /**
- * The request target, checked before anything is decided on it. What two parsers could read differently is
+ * Parses and validates the request target before anything is decided on it. What two parsers could read differently is
  * refused (400) rather than normalised: a cache and a backend that disagree on a path leak each other's answers.
  */
 import { GatewayError } from '../../core/errors.ts'

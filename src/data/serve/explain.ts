@@ -111,7 +111,11 @@ export async function explain(parts: ExplainParts, call: Call, matched: Matched)
   const { http } = await parts.decisions.of(call, matched)
   if (http) {
     const wish = parseDirectives(call.headers)
-    return { ...facts, cacheable: true, ...(await parts.http.explain(call, matched, { wish, seeds: http })) }
+    return {
+      ...facts,
+      cacheable: true,
+      ...(await parts.http.explain(call, matched, { directives: wish, seeds: http })),
+    }
   }
   const seed = await parts.keyer.seed(call, matched)
   const plan = await read(call, matched, {

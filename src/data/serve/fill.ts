@@ -19,7 +19,7 @@ import { staleWindows } from '../http-cache/keep.ts'
 import {
   type Life,
   lifeOf,
-  NOTHING_SAID,
+  NO_RESPONSE_DIRECTIVES,
   type ResponseDirectives,
 } from '../http-cache/response-directives.ts'
 import { type Forms, suits } from '../key/forms.ts'
@@ -203,11 +203,11 @@ export class Fill {
     const cached = matched.route.cache as RouteCache
     const negative = verdictOf(matched.protocol, reply).kind !== 'ok'
     const ttl = (negative ? cached.negativeTtl : cached.ttl) * (1 + cached.jitter * (2 * random() - 1))
-    const said = cached.heedBackend ? saidOf(reply, matched.protocol) : NOTHING_SAID
+    const said = cached.heedBackend ? saidOf(reply, matched.protocol) : NO_RESPONSE_DIRECTIVES
     const at = clock.wall()
     // Most say nothing.
     const life: Life =
-      said === NOTHING_SAID ? { createdAt: at, ttlMs: ttl } : lifeOf(said, { at, delayMs: ms }, ttl)
+      said === NO_RESPONSE_DIRECTIVES ? { createdAt: at, ttlMs: ttl } : lifeOf(said, { at, delayMs: ms }, ttl)
     const windows = negative ? NO_WINDOWS : windowsOf(said, cached)
     return {
       digest,

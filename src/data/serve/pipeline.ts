@@ -125,7 +125,8 @@ export function createPipeline(stages: Stages): Pipeline {
     const { call, matched, open } = opening
     const { wish, reason, key } = decision
     const { body } = call
-    if (decision.http && isWhole(body)) return http.answer(call, matched, { wish, seeds: decision.http })
+    if (decision.http && isWhole(body))
+      return http.answer(call, matched, { directives: wish, seeds: decision.http })
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
     const { prefix } = open?.key ?? key

@@ -1,4 +1,4 @@
-/** One attempt at one backend: from the place it was given to the end of the exchange, counted in between. */
+/** One attempt of a call at one backend: from its permit to the end of the exchange, counted in between. */
 
 import { type Call, upstreamMethod } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -22,26 +22,26 @@ import type { AttemptResult, UpstreamRequest } from './upstream-call.ts'
 export interface AttemptParts {
   readonly observer: Observer
   readonly clock: Clock
-  /** Milliseconds in which this thread could not look, since some origin. */
+  /** Milliseconds, since some fixed time, during which this thread was stalled and could not read. */
   readonly stalled: (now?: number) => number
 }
 
-export interface At {
+export interface AttemptContext {
   readonly pool: BackendPool
   readonly permit: Permit
-  /** When the call first asked for a place. */
-  readonly asked: number
+  /** When the call first asked for a permit. */
+  readonly startedAt: number
   readonly idleTimeoutMs?: number | undefined
   /** The backend gets the caller's Host. */
   readonly keepsHost: boolean
-  /** What the answer says is said in its words. */
+  /** The dialect in which the answer is judged. */
   readonly protocol: Pick<Protocol, 'verdict' | 'isStream'>
 }
 
-/** A cut hedge is no fault of the backend's. */
+/** The reason with which a hedge that lost is cancelled: no fault of its backend. */
 export const LOSER = new GatewayError('callerLeft', 'another backend was faster')
 
-/** Comes with how it ended; never fails. */
+/** Settles with its result; never fails. */
 export class Attempt extends Deferred<AttemptResult> implements BackendRequest, Listener<BackendResponse> {
   readonly url: string
   readonly method: string
@@ -60,29 +60,29 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   readonly #collectBytes: number
   readonly #stalledBefore: number
   readonly #until: SharedDeadline
-  readonly #protocol: At['protocol']
+  readonly #protocol: AttemptContext['protocol']
 
-  constructor(parts: AttemptParts, call: Call, shipment: UpstreamRequest, at: At) {
+  constructor(parts: AttemptParts, call: Call, request: UpstreamRequest, at: AttemptContext) {
     super()
-    const { pool, permit, asked, idleTimeoutMs, keepsHost } = at
+    const { pool, permit, startedAt, idleTimeoutMs, keepsHost } = at
     this.#parts = parts
     this.#protocol = at.protocol
     this.#pool = pool
     this.#permit = permit
-    this.#collectBytes = shipment.collectBytes
+    this.#collectBytes = request.collectBytes
     const began = permit.since
     this.now = began
     this.#stalledBefore = parts.stalled(began)
-    this.#until = shipment.until ?? call
+    this.#until = request.until ?? call
     const left = this.#until.deadline - began
     this.url = permit.backend.url
     this.method = upstreamMethod(call)
     this.target = call.path + call.query
-    this.headers = remainingDeadline(shipment.headers, { leftMs: left, spentMs: began - asked })
+    this.headers = remainingDeadline(request.headers, { leftMs: left, spentMs: began - startedAt })
     this.host = keepsHost && call.host !== '' ? call.host : undefined
-    this.body = shipment.body
-    this.contentLength = shipment.contentLength
-    this.signal = shipment.signal
+    this.body = request.body
+    this.contentLength = request.contentLength
+    this.signal = request.signal
     this.headTimeoutMs = left
     this.idleTimeoutMs = idleTimeoutMs
   }
@@ -96,7 +96,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     return this
   }
 
-  /** The head of an answer is there. */
+  /** The head of an answer has arrived. */
   onValue({ reply, over, at }: BackendResponse): void {
     const { backend } = this.#permit
     const { body } = reply
@@ -113,9 +113,10 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     else this.#collect({ reply, backend, ms }, body)
   }
 
-  #collect(so: Extract<AttemptResult, { reply: unknown }>, body: Incoming): void {
+  #collect(result: Extract<AttemptResult, { reply: unknown }>, body: Incoming): void {
     body.collect(this.#collectBytes).then(
-      ({ complete, bytes }) => this.settle(complete ? { ...so, reply: { ...so.reply, body: bytes } } : so),
+      ({ complete, bytes }) =>
+        this.settle(complete ? { ...result, reply: { ...result.reply, body: bytes } } : result),
       (error: unknown) => this.settle({ failure: asFault(error) }),
     )
   }
@@ -138,7 +139,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     }
   }
 
-  /** Counts the call out; gives how long it was there. */
+  /** Counts the call out; returns how long it was at the backend. */
   #end(ending: AttemptOutcome | 'cancelled' | 'lost', at = this.#parts.clock.now()): number {
     const { observer, stalled } = this.#parts
     const pool = this.#pool
@@ -149,7 +150,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   }
 }
 
-/** Lets go of an answer that nobody reads. */
+/** Releases an answer that nobody reads. */
 export function discard(result: AttemptResult): void {
   if ('reply' in result) letGo(result.reply.body)
 }
@@ -165,7 +166,7 @@ function endingOf(failure: GatewayError): AttemptOutcome | 'cancelled' | 'lost' 
   return failure.code === 'deadline' || failure.code === 'backendTimeout' ? 'timeout' : 'error'
 }
 
-/** A caller's mistake is a good ending: the backend did its work. */
+/** A caller's mistake counts as a success: the backend did its work. */
 const ENDINGS: Readonly<Record<Verdict['kind'], AttemptOutcome>> = {
   ok: 'ok',
   other: 'ok',

@@ -1,12 +1,13 @@
 /**
- * The life of one call, backend side. Read this file second.
+ * Dispatches a call to a backend: the upstream side of the life of a call. Read this file second.
  *
- *   place at a backend (or wait for one) → send → head → (collect) → answer
- *                      ├─ late: the same to another, the first good answer counts
- *                      └─ failed or refused, and safe to repeat → another, within the budget
+ *   permit at a backend (or wait for one) → send → head → (collect) → answer
+ *                      ├─ late: a hedge to another backend, the first good answer counts
+ *                      └─ failed or refused, and safe to repeat → another backend, within the budget
  *
- * A repeat is safe when nothing was sent, when the call is a pure prediction of a known dialect, or when its method is
- * idempotent and nothing was answered; and only while no byte of an answer has gone to the client. Everything else fails with what the backend said.
+ * A retry is safe when nothing was sent, when the call is a pure prediction of a known dialect, or when its method is
+ * idempotent and nothing was answered; and only while no byte of an answer has gone to the client. In all other cases the
+ * call fails with what the backend said.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -26,7 +27,7 @@ import { isPure, repeatable, retryAfterMs } from './retry.ts'
 import type { AttemptResult, Dispatch, UpstreamRequest, UpstreamResponse } from './upstream-call.ts'
 
 const REPLAY_BYTES = 1024 * 1024
-/** Replaced, not written to: most calls are tried once. */
+/** Shared, so it is replaced and never written to: most calls have one attempt. */
 const NOBODY: number[] = []
 
 export interface DispatchParts extends AttemptParts {
@@ -35,11 +36,11 @@ export interface DispatchParts extends AttemptParts {
 }
 
 export function createDispatch(parts: DispatchParts): Dispatch {
-  return (call, matched, shipment) => new Delivery(parts, call, matched, shipment).start()
+  return (call, matched, request) => new DispatchedCall(parts, call, matched, request).start()
 }
 
-/** A call on its way to a backend that answers it. Comes with an answer, whatever its status; fails with a GatewayError. */
-class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, Listener<AttemptResult> {
+/** A call that is being sent upstream. Settles with an answer, whatever its status; fails with a GatewayError. */
+class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest, Listener<AttemptResult> {
   readonly model: string | undefined
   readonly version: string | undefined
   readonly key: PermitRequest['key']
@@ -47,46 +48,46 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
   readonly #parts: DispatchParts
   readonly #call: Call
   readonly #matched: Matched
-  readonly #shipment: UpstreamRequest
+  readonly #request: UpstreamRequest
   readonly #until: SharedDeadline
-  /** By when the caller wishes for a first token. */
-  readonly #wished: number
+  /** When the caller wants the first token. */
+  readonly #firstTokenBy: number
   readonly #pool: BackendPool
-  /** Of a body that is not at hand. */
+  /** For a body that streams. */
   readonly #replay: Replay | undefined
-  readonly #asked: number
+  readonly #startedAt: number
   #tried = NOBODY
   #turn = 0
-  /** Taken from the budget. */
+  /** Retries taken from the budget. */
   #retries = 0
 
-  constructor(parts: DispatchParts, call: Call, matched: Matched, shipment: UpstreamRequest) {
+  constructor(parts: DispatchParts, call: Call, matched: Matched, request: UpstreamRequest) {
     super()
     this.#parts = parts
     this.#call = call
     this.#matched = matched
-    this.#shipment = shipment
+    this.#request = request
     this.#pool = parts.pool(matched.route.pool)
-    const { body } = shipment
+    const { body } = request
     this.#replay = body === undefined || isWhole(body) ? undefined : new Replay(body, REPLAY_BYTES)
-    this.#asked = parts.clock.now()
+    this.#startedAt = parts.clock.now()
     this.model = matched.target.model
     this.version = matched.target.version
-    this.key = shipment.key
-    this.#until = shipment.until ?? call
-    this.#wished = this.#asked + (firstTokenWithin(call.headers) ?? Infinity)
-    this.signal = shipment.signal
+    this.key = request.key
+    this.#until = request.until ?? call
+    this.#firstTokenBy = this.#startedAt + (firstTokenWithin(call.headers) ?? Infinity)
+    this.signal = request.signal
   }
 
-  /** Of the wait for a place. One caller's wish does not end what others wait for. */
+  /** The deadline of the wait for a permit. One caller's first-token deadline does not end the wait of others. */
   get deadline(): number {
     const { deadline, isJoined } = this.#until
-    return isJoined ? deadline : Math.min(deadline, this.#wished)
+    return isJoined ? deadline : Math.min(deadline, this.#firstTokenBy)
   }
 
   start(): this {
-    this.#pool.deposit(this.#asked)
-    this.#enter(this.#asked)
+    this.#pool.deposit(this.#startedAt)
+    this.#enter(this.#startedAt)
     return this
   }
 
@@ -95,46 +96,45 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
       const permit = this.#pool.enter(this, this.#tried, now)
       if (permit instanceof Promise)
         permit.then(
-          (given) => this.#seated(given),
+          (given) => this.#permitted(given),
           (error) => this.fail(error),
         )
-      else this.#seated(permit)
+      else this.#permitted(permit)
     } catch (error) {
       this.fail(error)
     }
   }
 
-  #seated(permit: Permit): void {
+  #permitted(permit: Permit): void {
     const { backend, since } = permit
     const { slot } = backend
     if (this.#tried.length === 0) this.#tried = [slot]
     else this.#tried.push(slot)
-    // Only a call whose body is at hand can be sent twice at a time.
+    // Only a call with a whole body can be sent twice at the same time.
     const late = isPure(this.#matched) && !this.#replay ? this.#pool.hedgeDelay(this, since) : undefined
     subscribe(late === undefined ? this.#send(permit, this.signal) : this.#hedged(permit, late), this)
   }
 
   #send(permit: Permit, signal: Signal): Awaitable<AttemptResult> {
-    const shipment = this.#shipment
-    const body = this.#replay ? this.#replay.read() : shipment.body
-    const sent =
-      signal === shipment.signal && body === shipment.body ? shipment : { ...shipment, body, signal }
+    const request = this.#request
+    const body = this.#replay ? this.#replay.read() : request.body
+    const sent = signal === request.signal && body === request.body ? request : { ...request, body, signal }
     return new Attempt(this.#parts, this.#call, sent, {
       pool: this.#pool,
       permit,
-      asked: this.#asked,
+      startedAt: this.#startedAt,
       idleTimeoutMs: this.#matched.route.idleTimeout,
       keepsHost: this.#matched.route.keepsHost === true,
       protocol: this.#matched.protocol,
     }).start()
   }
 
-  /** A try has ended. */
+  /** An attempt has ended. */
   onValue(result: AttemptResult): void {
     const isAnswer = 'reply' in result
     if (isAnswer && this.#verdict(result).kind === 'ok') return this.#finish(result)
     const pause = retryAfterMs(result, this.#matched)
-    // Who answered may be the second of two.
+    // The answer may be that of the hedge's backend.
     if (pause !== undefined && isAnswer) this.#pool.pause(result.backend.slot, pause)
     const turn = this.#turn
     const again =
@@ -142,7 +142,7 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
       (this.#replay?.replayable ?? true) &&
       repeatable(result, this.#matched, { method: this.#call.method, turn })
     if (!again || !this.#hasTime()) return this.#finish(result)
-    // A reply is an answer, if a bad one: it is given up only for somebody who may do better at once.
+    // A reply is an answer, if a bad one: it is dropped only where another backend can take the call at once.
     const hasOther = this.#pool.hasOther(this, this.#tried)
     if ((isAnswer && !hasOther) || !this.#pool.mayRetry()) return this.#finish(result)
     this.#retries++
@@ -183,11 +183,11 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
   #finish(result: AttemptResult): void {
     if ('failure' in result) return this.fail(result.failure)
     const { at = this.#parts.clock.now() } = result
-    if (!isTrouble(this.#verdict(result))) this.#pool.demand.served(at - this.#asked)
+    if (!isTrouble(this.#verdict(result))) this.#pool.demand.served(at - this.#startedAt)
     this.settle(result)
   }
 
-  /** The call is sent once more when it is later than most; the first good answer counts, the other is cut. */
+  /** Sends a hedge when the first attempt is later than most; the first good answer counts, the other attempt is cancelled. */
   async #hedged(permit: Permit, late: number): Promise<AttemptResult> {
     const pool = this.#pool
     const cuts = [Cancel.following(this.signal), Cancel.following(this.signal)] as const
@@ -209,14 +209,14 @@ class Delivery extends Deferred<UpstreamResponse> implements PermitRequest, List
     return verdictOf(this.#matched.protocol, reply)
   }
 
-  /** Whether another try could still be in time: half of them take no longer than the median. */
+  /** Whether another attempt could still be in time: half of them take no longer than the median. */
   #hasTime(): boolean {
     const median = this.#pool.serviceMs(0.5) ?? 0
     return this.#parts.clock.now() + median < this.#until.deadline && !this.signal.aborted
   }
 }
 
-/** The first result that is an answer, with its place; the last one where none is. The loser is let go. */
+/** The first result that is a good answer, with its index; where none is, the last one. Releases the loser. */
 async function firstGood(
   tries: readonly [Promise<AttemptResult>, Promise<AttemptResult>],
   verdict: (answer: UpstreamResponse) => Verdict,
@@ -236,6 +236,6 @@ async function firstGood(
   return [result, at]
 }
 
-async function promised<T>(coming: Awaitable<T>): Promise<T> {
-  return coming
+async function promised<T>(awaitable: Awaitable<T>): Promise<T> {
+  return awaitable
 }

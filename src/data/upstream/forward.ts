@@ -1,8 +1,8 @@
 /**
- * Past the cache: the call goes to a backend as it came, and the answer comes back as it arrives. Both bodies
- * stream, and a client who leaves cancels the backend's work. Who wants a kept answer or none gets none where
- * answers are kept: whatever it is that brings the call here, there is none for it. A call that loads or unloads a model
- * is a deployment, and one whose outcome nobody knows may be: its caller is answered when the old answers are out of reach.
+ * Forwards a call past the cache: it goes to a backend as it came, and the answer returns as it arrives. Both bodies stream,
+ * and a client who leaves cancels the backend's work. A call with only-if-cached is refused where its route caches: there
+ * is no stored answer for a call that comes here. A call that loads or unloads a model is a deployment, and one that failed
+ * may be: its caller is answered when the old answers are unreachable.
  */
 import { type Call, header, isWhole, type RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -18,7 +18,7 @@ export type Forward = (call: Call, matched: Matched, reason: string) => Awaitabl
 export interface ForwardParts {
   readonly dispatch: Dispatch
   readonly outgoing: (call: Call) => RawPairs
-  /** Resolves when what was kept of the model until now is out of reach. Never rejects. */
+  /** Resolves when the answers of the model stored until now are unreachable. Never rejects. */
   readonly redeployed: (pool: string, model: string) => Promise<void>
 }
 
@@ -26,7 +26,7 @@ export function createForward({ dispatch, outgoing, redeployed }: ForwardParts):
   return (call, matched, reason) => {
     if (matched.route.cache && keepable(matched) && parseDirectives(call.headers).onlyIfCached)
       throw new GatewayError('notCached', 'no stored answer for this request (only-if-cached)')
-    const delivered = dispatch(call, matched, {
+    const pending = dispatch(call, matched, {
       body: hasBody(call) ? call.body : undefined,
       contentLength: lengthOf(call),
       headers: outgoing(call),
@@ -37,8 +37,8 @@ export function createForward({ dispatch, outgoing, redeployed }: ForwardParts):
     const { deploys } = matched.target
     const known =
       deploys === undefined
-        ? delivered
-        : deployed(delivered, matched, () => redeployed(matched.route.pool, deploys))
+        ? pending
+        : deployed(pending, matched, () => redeployed(matched.route.pool, deploys))
     return after(known, ({ reply }) => ({
       reply,
       outcome: { kind: 'bypass', reason, status: reply.status },
@@ -46,24 +46,24 @@ export function createForward({ dispatch, outgoing, redeployed }: ForwardParts):
   }
 }
 
-/** A refusal has changed nothing; a failure may have come behind the change. */
+/** A refusal has changed nothing; a failure may have occurred after the change. */
 async function deployed(
-  delivered: Awaitable<UpstreamResponse>,
+  pending: Awaitable<UpstreamResponse>,
   { protocol }: Matched,
   redeployed: () => Promise<void>,
 ): Promise<UpstreamResponse> {
   let isRefused = false
   try {
-    const come = await delivered
-    const { kind, about } = verdictOf(protocol, come.reply)
+    const response = await pending
+    const { kind, about } = verdictOf(protocol, response.reply)
     isRefused = kind === 'refused' || about === 'caller'
-    return come
+    return response
   } finally {
     if (!isRefused) await redeployed()
   }
 }
 
-/** Whether a body goes along, if an empty one. */
+/** Whether a body, even an empty one, is sent. */
 export function hasBody(call: Call): boolean {
   if (call.body instanceof Uint8Array)
     return call.body.length > 0 || header(call.headers, 'content-length') !== undefined

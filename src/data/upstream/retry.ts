@@ -1,30 +1,30 @@
-/** When a call may be sent again, and when not: the one place that decides it. */
+/** The rules for retries: when a call may be sent again. Only this file decides it. */
 import { header } from '../../core/call.ts'
 import { verdictOf } from '../../protocol/verdict.ts'
 import type { Matched } from '../route/routes.ts'
 import type { AttemptResult } from './upstream-call.ts'
 
-/** The verb is a prediction of a known dialect, and the route does not say that asking twice matters. */
+/** The verb is a prediction of a known dialect, and the route does not say that repeating a request matters. */
 export function isPure({ route, target }: Matched): boolean {
   return target.prediction && route.pure
 }
 
-/** Asking twice has the effect of asking once (RFC 9110, section 9.2.2; RFC 10008, section 2). */
+/** Methods of which several requests have the effect of one (RFC 9110, section 9.2.2; RFC 10008, section 2). */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
 
-/** What is asked, and how often it was before. */
-export interface Tried {
+/** The method of a call, and how often it was retried. */
+export interface RetryState {
   readonly method: string
   /** Counts from 0. */
   readonly turn: number
 }
 
-/** Whether another attempt may do better than this result and harms nobody. */
-export function repeatable(result: AttemptResult, matched: Matched, { method, turn }: Tried): boolean {
+/** Whether another attempt may give a better result and harms nobody. */
+export function repeatable(result: AttemptResult, matched: Matched, { method, turn }: RetryState): boolean {
   if ('failure' in result) {
     const { fault, detail } = result.failure
     if (fault.retry !== 'other') return false
-    // A backend may close a connection just when the next request is sent on it, and who sent that cannot tell.
+    // A backend may close a connection just when the next request is sent on it, and the sender cannot tell.
     const isIdempotent = IDEMPOTENT.has(method) && matched.route.pure
     return detail.unsent === true || isPure(matched) || isIdempotent
   }
@@ -33,11 +33,11 @@ export function repeatable(result: AttemptResult, matched: Matched, { method, tu
   return retry === 'elsewhere' || (retry === 'once' && turn === 0)
 }
 
-/** How long the backend asks to be left alone, in milliseconds (RFC 9110, section 10.2.3); undefined: it does not. */
+/** How long the backend asks for no calls, in milliseconds (RFC 9110, section 10.2.3); undefined: it does not ask. */
 export function retryAfterMs(result: AttemptResult, { protocol }: Matched): number | undefined {
   if ('failure' in result) return undefined
-  const { retry, retryAfterMs: told } = verdictOf(protocol, result.reply)
-  if (told !== undefined || retry !== 'elsewhere') return told
+  const { retry, retryAfterMs: stated } = verdictOf(protocol, result.reply)
+  if (stated !== undefined || retry !== 'elsewhere') return stated
   const value = header(result.reply.headers, 'retry-after')
   if (value === undefined) return undefined
   if (/^\d{1,6}$/.test(value)) return Number(value) * 1000

@@ -1,4 +1,4 @@
-/** What goes to a backend for a call, and what comes of it. */
+/** The types of an upstream call: the request that goes to a backend, and what results from it. */
 
 import type { Backend } from '../../core/backend.ts'
 import type { Body, Call, RawPairs } from '../../core/call.ts'
@@ -10,34 +10,30 @@ import type { Awaitable } from '../../lib/deferred.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import type { Matched } from '../route/routes.ts'
 
-/** What goes upstream for a call: its own body or one put together from rows. */
+/** What goes upstream for a call, with the call's own body or one composed of rows. */
 export interface UpstreamRequest {
   readonly body: Body | undefined
   readonly contentLength: number | undefined
   readonly headers: RawPairs
   readonly key: Digest | undefined
   readonly signal: Signal
-  /** Undefined: as long as the call. */
+  /** Undefined: the deadline of the call. */
   readonly until?: SharedDeadline
-  /** Read the answer to its end, up to so many bytes, before answering; 0 streams it. */
+  /** The answer is read to its end, up to this many bytes, before it is passed on; 0 streams it. */
   readonly collectBytes: number
 }
 
-/** An answer and who gave it. */
+/** An answer and the backend that gave it. */
 export interface UpstreamResponse {
   readonly reply: Reply
   readonly backend: Backend
   readonly ms: number
-  /** Monotonic milliseconds at which all of it was there, where it is. */
+  /** Monotonic milliseconds at which the answer was complete, if it is. */
   readonly at?: number
 }
 
-/** How one attempt ended. */
+/** The result of one attempt. */
 export type AttemptResult = UpstreamResponse | { readonly failure: GatewayError }
 
-/** Comes with an answer of a backend, whatever its status; fails with a GatewayError. */
-export type Dispatch = (
-  call: Call,
-  matched: Matched,
-  shipment: UpstreamRequest,
-) => Awaitable<UpstreamResponse>
+/** Settles with an answer of a backend, whatever its status; fails with a GatewayError. */
+export type Dispatch = (call: Call, matched: Matched, request: UpstreamRequest) => Awaitable<UpstreamResponse>

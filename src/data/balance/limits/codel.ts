@@ -1,11 +1,11 @@
 /**
- * Whether a queue is overloaded or only bursty: CoDel (Nichols and Jacobson, 2012) in the form of Facebook's folly. A
- * queue that empties now and then is doing its work, however long it gets in between; one whose shortest
- * wait of an interval was too long is not.
+ * Decides whether a queue is overloaded or only bursty: CoDel (Nichols and Jacobson, 2012) in the form of Facebook's folly.
+ * A queue that empties now and then does its work, however long it gets in between. A queue is overloaded if even the
+ * shortest wait of an interval was too long.
  */
 
 export interface CodelOptions {
-  /** The shortest wait of an interval that is still fine. Default 5 ms. */
+  /** The longest that the shortest wait of an interval may be. Default 5 ms. */
   readonly targetMs?: number
   /** Default 100 ms; should be no less than the p95 of a call. */
   readonly intervalMs?: number
@@ -32,13 +32,13 @@ export class Codel {
     return Math.min(1, this.#leastMs / (2 * this.#targetMs))
   }
 
-  /** Told the wait of each call that leaves the queue; true: better refuse it than serve it. */
+  /** Takes the wait of each call that leaves the queue; true: refuse the call instead of serving it. */
   shouldShed(now: number, waitedMs: number): boolean {
     if (now >= this.#endsAt) {
       this.#isOverloaded = this.#leastMs > this.#targetMs
       this.#endsAt = now + this.#intervalMs
       this.#leastMs = waitedMs
-      // The first of an interval is served always, so that something gets through.
+      // The first call of an interval is always served, so that something gets through.
       return false
     }
     if (waitedMs < this.#leastMs) this.#leastMs = waitedMs

@@ -1,7 +1,7 @@
 /**
- * A concurrency limit for backends that batch. Their latency rises with the calls running, and so does their throughput:
- * a gradient would take the first for overload. So the curve itself is kept, latency and throughput by
- * calls running, and the limit is the most that still answers in time and still gains.
+ * A concurrency limit for backends that batch. With more concurrent calls both their latency and their throughput rise, and
+ * a gradient would take the first for overload. So the curve itself is recorded, latency and throughput by concurrency,
+ * and the limit is the highest concurrency that still answers in time and still gains throughput.
  */
 import { LATENCY_BUCKETS, latencyBucket, quantileOf } from '../../../lib/window.ts'
 
@@ -14,13 +14,13 @@ export interface CurveOptions {
   readonly max?: number
 }
 
-/** Calls running are told apart so: 1, 2, 3, 4, 6, 8, 12, 16, … */
+/** The steps into which concurrency is divided. */
 const STEPS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024] as const
 const ENOUGH = 20
 const HALF_LIFE_MS = 600_000
-/** More calls must bring this much more throughput for each doubling. */
+/** Each doubling of concurrency must bring this much more throughput. */
 const GAIN = 0.05
-/** How far above what was seen to be well the limit may reach, to learn more. */
+/** How far above the highest concurrency known to be good the limit may go, to learn more. */
 const REACH = 1.25
 
 export class ConcurrencyCurve {
@@ -28,7 +28,7 @@ export class ConcurrencyCurve {
   readonly #histograms = STEPS.map(() => new Float64Array(LATENCY_BUCKETS))
   readonly #counts = new Float64Array(STEPS.length)
   readonly #sums = new Float64Array(STEPS.length)
-  /** The most calls seen running, by step: the step's own number is only its lower end. */
+  /** The highest concurrency seen in each step: the step's own number is its lower end. */
   readonly #most = new Float64Array(STEPS.length)
   #fadedAt = -Infinity
 
@@ -48,7 +48,7 @@ export class ConcurrencyCurve {
     this.#most[step] = Math.max(this.#most[step] ?? 0, inflight)
   }
 
-  /** p95 by steps of calls running, made monotone; steps seen too little are left out. */
+  /** p95 by step of concurrency, made monotone; steps with too few calls are left out. */
   latencies(): readonly { readonly inflight: number; readonly p95Ms: number; readonly perSecond: number }[] {
     const seen = STEPS.flatMap((inflight, step) => {
       const count = this.#counts[step] ?? 0
@@ -84,7 +84,7 @@ export class ConcurrencyCurve {
     return Math.min(max, Math.max(most + 1, Math.floor(most * REACH)))
   }
 
-  /** Old calls count less: a new version of the model has a curve of its own. */
+  /** Old calls count less, since a new version of the model has another curve. */
   #fade(now: number): void {
     if (this.#fadedAt === -Infinity) this.#fadedAt = now
     const elapsed = now - this.#fadedAt
@@ -111,7 +111,7 @@ function isPlateau(
   return point.perSecond < before.perSecond * (1 + GAIN * doublings)
 }
 
-/** The nearest series that never falls (pool adjacent violators). */
+/** The nearest non-decreasing series (pool adjacent violators). */
 export function isotonic(
   points: readonly { readonly value: number; readonly weight: number }[],
 ): readonly number[] {

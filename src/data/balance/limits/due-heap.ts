@@ -1,7 +1,7 @@
-/** A binary heap whose members know their place in it, so that one that no longer waits is taken out at once. */
+/** A binary heap whose members know their place in it, so that a call that stops waiting is removed at once. */
 
 export interface HeapItem {
-  /** The place in the heap; -1: not in it. Written by the heap alone. */
+  /** The index in the heap; -1: not in it. Only the heap writes it. */
   at: number
 }
 
@@ -27,7 +27,7 @@ export class DueHeap<T extends HeapItem> {
     this.#rise(member)
   }
 
-  /** Takes a member out; it must be in the heap. */
+  /** Removes a member, which must be in the heap. */
   remove(member: T): void {
     const last = this.#heap.pop()
     if (last !== undefined && last !== member) {

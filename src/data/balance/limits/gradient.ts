@@ -1,7 +1,7 @@
 /**
- * A concurrency limit learnt from latency: Gradient2 of Netflix's concurrency-limits, with an absolute guard. Alone the
- * gradient compares latency with its own long average, and after a slowdown that lasts the average has become
- * the slowdown: the limit climbs back and runs away. The guard knows how long a call may take at all.
+ * A concurrency limit learnt from latency: Gradient2 of Netflix's concurrency-limits, with an absolute guard. The gradient
+ * alone compares latency with its own long average. In a slowdown that lasts, the average becomes that of the slowdown, and
+ * the limit climbs back and runs away. The guard knows how long a call may take at all.
  */
 
 export interface GradientOptions {
@@ -16,7 +16,7 @@ export interface GradientOptions {
 }
 
 const SMOOTHING = 0.2
-/** Calls above what the gradient says, to find out whether there is room. */
+/** Calls added above what the gradient says, to find out whether there is room. */
 const HEADROOM = 4
 const TOLERANCE = 1.5
 const LONG_SAMPLES = 600
@@ -42,7 +42,7 @@ export class GradientLimit {
     return this.#limit
   }
 
-  /** Goes on from a whole limit that somebody else has set; from its own it is no news. */
+  /** Continues from a limit that another worker has set; its own last limit, rounded, changes nothing. */
   adopt(limit: number): void {
     if (limit !== Math.max(1, Math.floor(this.#limit))) this.#set(limit)
   }
@@ -54,7 +54,7 @@ export class GradientLimit {
       if (inflight >= 0.8 * this.#limit) this.#set(this.#limit * GUARD_STEP)
       return this.#limit
     }
-    // Not the limit but the demand holds it down: latency says nothing about more.
+    // Demand is below the limit: latency says nothing about more calls.
     if (inflight < this.#limit / 2) return this.#limit
     const gradient = Math.min(1, Math.max(0.5, (TOLERANCE * this.#longMs) / shortMs))
     this.#set((1 - SMOOTHING) * this.#limit + SMOOTHING * (this.#limit * gradient + HEADROOM))
@@ -65,7 +65,7 @@ export class GradientLimit {
     this.#samples++
     if (this.#samples <= WARM_UP) this.#longMs += (shortMs - this.#longMs) / this.#samples
     else this.#longMs += ((shortMs - this.#longMs) * 2) / (LONG_SAMPLES + 1)
-    // After a slow spell the long average comes down faster than its window.
+    // After a slow period the long average comes down faster than its window.
     if (this.#longMs > 2 * shortMs) this.#longMs *= 0.95
   }
 

@@ -1,5 +1,5 @@
 /**
- * How many calls each backend may run: declared by the backend, or learnt from how it answers. Writes the `limit`
+ * The concurrency limit of each backend: declared by the backend, or learnt from its answers. It is written to the `limit`
  * column of the load table, which selection obeys.
  */
 import { LATENCY_BUCKETS, latencyBucket, quantileOf } from '../../../lib/window.ts'
@@ -12,20 +12,20 @@ export interface LimitOptions {
   /** `declared`: what backends declare. `gradient`: learnt where they do not. `curve`: the same, for backends that batch. */
   readonly mode: 'declared' | 'gradient' | 'curve'
   /**
-   * What nobody may run more of, whatever is declared, and what a backend runs that declares nothing; without it such a
-   * backend is not limited. What waits then waits in the pool's queue, and not in the HTTP client's.
+   * The highest limit, whatever is declared, and the limit of a backend that declares nothing; without it such a backend is
+   * not limited. Further calls then wait in the pool's queue, and not in the HTTP client's.
    */
   readonly most?: number
   readonly initial?: number
   readonly min?: number
   readonly max?: number
-  /** The longest a call may take on a backend; needed by `curve`, the guard of `gradient`. */
+  /** The longest a call may take on a backend; required by `curve`, the guard of `gradient`. */
   readonly serviceMs?: number
 }
 
 const WINDOW_MS = 1_000
 const ENOUGH = 10
-/** Answers sooner than this come from no model. */
+/** Answers that come sooner than this are not from a model. */
 const TOO_FAST_MS = 0.1
 
 interface Learner {
@@ -57,8 +57,8 @@ export class Limits {
   }
 
   /**
-   * What the backend declared counts and nothing is learnt; undefined: it declared nothing. Said again of the same
-   * backend it changes nothing, and what was learnt stays.
+   * Sets the limit that the backend declared, and learns nothing; undefined: it declared none. Declared again for the same
+   * backend, it changes nothing, and what was learnt stays.
    */
   declare(slot: number, concurrency: number | undefined): void {
     const incarnation = this.#table.incarnation[slot] ?? 0
@@ -76,7 +76,7 @@ export class Limits {
     }
   }
 
-  /** A call ended; called before it is counted out of the table. Failures and calls on slow start teach nothing. */
+  /** A call ended; called before it is counted out of the table. Failures and calls on slow start are ignored. */
   observe(slot: number, ms: number, ending: AttemptOutcome, now = this.#now()): void {
     const learner = this.#learners.get(slot)
     const isRamping = (this.#table.ramp[slot] ?? 1) < 1
@@ -93,7 +93,7 @@ export class Limits {
 
   #close(slot: number, learner: Learner, now: number): void {
     const p90 = quantileOf(learner.histogram, 0, Math.ceil(0.9 * learner.count))
-    // Another worker may have learnt more since.
+    // Another worker may have changed the limit since.
     learner.gradient?.adopt(this.#table.limit[slot] ?? 0)
     const limit = learner.gradient?.sample(p90, learner.mostInflight) ?? learner.curve?.limit ?? 0
     this.#table.limit[slot] = Math.max(1, Math.floor(limit))

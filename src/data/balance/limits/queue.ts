@@ -1,10 +1,11 @@
 /**
- * Calls that wait for a backend with room: bounded, the most urgent first. Waiting here and not in the backends keeps the
- * wait visible, lets a late call be dropped before it costs anything, and lets any backend that comes free
- * take the next call.
+ * A bounded queue of calls that wait for a backend with room, the most urgent first. Waiting here and not in the backends
+ * keeps the wait visible, lets a late call be dropped before it costs anything, and lets any backend that becomes free take
+ * the next call.
  *
- * Order: priority, then the earliest deadline. Nobody waits longer than `maxWaitMs`; a call with a later deadline, or none, is due then, which is
- * first come, first served; under overload those are taken newest first, since the oldest have mostly been given up.
+ * Order: priority, then the earliest deadline. No call waits longer than `maxWaitMs`: a call with a later deadline, or none,
+ * is due then, so such calls are served first come, first served. Under overload they are served newest first, since the
+ * callers of the oldest have mostly left.
  */
 import { Codel, type CodelOptions } from './codel.ts'
 import { DueHeap } from './due-heap.ts'
@@ -20,11 +21,11 @@ export interface QueueOptions extends CodelOptions {
 export interface Capacity {
   readonly meanServiceMs: number
   readonly medianServiceMs: number
-  /** Calls that ready backends may run together; 0: none is ready. */
+  /** The concurrency limits of all ready backends together; 0: none is ready. */
   readonly limits: number
   /** How long until the first backend is ready, where none is. */
   readonly startupMs?: number
-  /** Calls that wait for the same backends in other queues, and count as if they waited here. */
+  /** Calls that wait for the same backends in other queues; they count as if they waited here. */
   readonly elsewhere?: number
 }
 
@@ -38,10 +39,10 @@ export interface QueueWaiter {
 /** Why a call was refused or dropped: `full` and `wait` before it waited, `late` and `shed` after. */
 export type Dropped = 'full' | 'wait' | 'late' | 'shed'
 
-/** A call in the queue; hand it to `remove` when its caller leaves. */
+/** A call in the queue, to be given to `remove` when its caller leaves. */
 export interface QueueEntry<T> {
   readonly item: T
-  readonly cameAt: number
+  readonly arrivedAt: number
   readonly isDated: boolean
   readonly due: number
   readonly priority: number
@@ -50,7 +51,7 @@ export interface QueueEntry<T> {
 }
 
 export type EnqueueResult<T> =
-  | { readonly place: QueueEntry<T> }
+  | { readonly entry: QueueEntry<T> }
   | { readonly refused: Dropped; readonly retryAfterMs: number }
 
 export class WaitQueue<T> {
@@ -58,18 +59,18 @@ export class WaitQueue<T> {
   #codel: Codel
   readonly #drop: (item: T, why: Dropped) => void
   readonly #oldest = new DueHeap<QueueEntry<T>>(isSooner)
-  /** The undated once more, newest first; entries that have left are skipped. */
+  /** The calls without a deadline again, newest first; those that have left are skipped. */
   readonly #stack: QueueEntry<T>[] = []
   #order = 0
 
-  /** `drop` is told of each call that leaves the queue without its turn. */
+  /** `drop` is called for each call that leaves the queue without being served. */
   constructor(drop: (item: T, why: Dropped) => void, options: QueueOptions = {}) {
     this.#drop = drop
     this.#options = withDefaults(options)
     this.#codel = new Codel(options)
   }
 
-  /** Takes over new settings; whoever waits goes on waiting under the old ones. */
+  /** Takes new settings; calls in the queue go on waiting under the old ones. */
   configure(options: QueueOptions): void {
     this.#options = withDefaults(options)
     this.#codel = new Codel(options)
@@ -79,12 +80,12 @@ export class WaitQueue<T> {
     return this.#oldest.size
   }
 
-  /** When the most urgent call came; undefined: nobody waits. */
+  /** When the most urgent call arrived; undefined: none waits. */
   get since(): number | undefined {
-    return this.#oldest.first?.cameAt
+    return this.#oldest.first?.arrivedAt
   }
 
-  /** How hard the queue is pressed, 0 to 1. */
+  /** The pressure on the queue, 0 to 1. */
   get load(): number {
     return this.#codel.load
   }
@@ -93,13 +94,13 @@ export class WaitQueue<T> {
     return this.#codel.isOverloaded
   }
 
-  /** How long a call that came now would wait, in milliseconds. */
+  /** How long a call that arrives now would wait, in milliseconds. */
   estimatedWaitMs(capacity: Capacity): number {
     if (capacity.limits <= 0) return capacity.startupMs ?? Infinity
     return ((this.depth + (capacity.elsewhere ?? 0)) * capacity.meanServiceMs) / capacity.limits
   }
 
-  /** Takes a call in, unless there is no place or it would be late before its turn: refusing now is cheapest. */
+  /** Queues a call, unless the queue is full or the call would be late before its turn: refusing it now is cheapest. */
   enter(
     item: T,
     waiter: QueueWaiter,
@@ -107,79 +108,79 @@ export class WaitQueue<T> {
   ): EnqueueResult<T> {
     const wait = this.estimatedWaitMs(capacity)
     const longest = now + this.#options.maxWaitMs
-    // Almost every call has some deadline; one further away than anybody waits says nothing about urgency.
+    // Almost every call has some deadline; one that is later than the longest wait says nothing about urgency.
     const isDated = waiter.deadline !== undefined && waiter.deadline < longest
     const due = Math.min(waiter.deadline ?? Infinity, longest)
     if (this.depth + (capacity.elsewhere ?? 0) >= this.#options.maxDepth)
       return { refused: 'full', retryAfterMs: wait }
     if (wait > due - now - (isDated ? capacity.medianServiceMs : 0))
       return { refused: 'wait', retryAfterMs: wait }
-    const place = {
+    const entry = {
       item,
-      cameAt: now,
+      arrivedAt: now,
       isDated,
       due,
       priority: waiter.priority ?? 0,
       order: this.#order++,
       at: -1,
     }
-    this.#oldest.push(place)
-    if (!isDated) this.#stack.push(place)
-    return { place }
+    this.#oldest.push(entry)
+    if (!isDated) this.#stack.push(entry)
+    return { entry }
   }
 
-  /** The next call to run; those that are too late or shed on the way are dropped. Undefined: nobody waits. */
+  /** Takes the next call to run, dropping those that are late or shed before it. Undefined: none waits. */
   take(now: number, medianServiceMs: number): T | undefined {
-    for (let place = this.#next(); place !== undefined; place = this.#next()) {
-      this.remove(place)
-      const left = place.due - now
-      if (left < (place.isDated ? medianServiceMs : 0)) this.#drop(place.item, 'late')
-      else if (this.#codel.shouldShed(now, now - place.cameAt)) this.#drop(place.item, 'shed')
-      else return place.item
+    for (let entry = this.#next(); entry !== undefined; entry = this.#next()) {
+      this.remove(entry)
+      const left = entry.due - now
+      if (left < (entry.isDated ? medianServiceMs : 0)) this.#drop(entry.item, 'late')
+      else if (this.#codel.shouldShed(now, now - entry.arrivedAt)) this.#drop(entry.item, 'shed')
+      else return entry.item
     }
     this.#codel.empty()
     return undefined
   }
 
-  /** Puts back, at its old place, what was taken and could not be served. */
-  restore(place: QueueEntry<T>): void {
-    this.#oldest.push(place)
-    if (!place.isDated) this.#stack.push(place)
+  /** Puts a call that could not be served back at its old place. */
+  restore(entry: QueueEntry<T>): void {
+    this.#oldest.push(entry)
+    if (!entry.isDated) this.#stack.push(entry)
   }
 
-  /** The same call with a later deadline, at the age it has; it was taken out as too late. */
-  extend(place: QueueEntry<T>, deadline: number): QueueEntry<T> {
-    const longest = place.cameAt + this.#options.maxWaitMs
-    const later = { ...place, isDated: deadline < longest, due: Math.min(deadline, longest), at: -1 }
+  /** Queues a call that was taken out as late again, with a later deadline and its old time of arrival. */
+  extend(entry: QueueEntry<T>, deadline: number): QueueEntry<T> {
+    const longest = entry.arrivedAt + this.#options.maxWaitMs
+    const later = { ...entry, isDated: deadline < longest, due: Math.min(deadline, longest), at: -1 }
     this.restore(later)
     return later
   }
 
-  /** Drops those whose time has come without a turn; needed where nothing comes free. */
+  /** Drops the calls that are due; needed where no backend becomes free. */
   expire(now: number): void {
     for (
-      let place = this.#oldest.first;
-      place !== undefined && place.due <= now;
-      place = this.#oldest.first
+      let entry = this.#oldest.first;
+      entry !== undefined && entry.due <= now;
+      entry = this.#oldest.first
     ) {
-      this.remove(place)
-      this.#drop(place.item, 'late')
+      this.remove(entry)
+      this.#drop(entry.item, 'late')
     }
   }
 
-  /** Takes a call out whose caller left; false: it was not waiting any more. */
-  remove(place: QueueEntry<T>): boolean {
-    if (place.at < 0) return false
-    this.#oldest.remove(place)
+  /** Removes a call whose caller has left; false: it was not waiting any more. */
+  remove(entry: QueueEntry<T>): boolean {
+    if (entry.at < 0) return false
+    this.#oldest.remove(entry)
     this.#trim()
     return true
   }
 
-  /** Drops whoever waits, at shutdown. */
+  /** Drops all calls, at shutdown. */
   clear(why: Dropped): void {
-    for (let place = this.#oldest.first; place !== undefined; place = this.#oldest.first) {
-      this.remove(place)
-      this.#drop(place.item, why)
+    for (let entry = this.#oldest.first; entry !== undefined; entry = this.#oldest.first) {
+      this.remove(entry)
+      this.#drop(entry.item, why)
     }
   }
 
@@ -187,20 +188,20 @@ export class WaitQueue<T> {
     const first = this.#oldest.first
     if (first === undefined || first.isDated || !this.#codel.isOverloaded) return first
     this.#trim()
-    // The turn of the undated: the newest of the same class takes it.
+    // A call without a deadline is next: of those of its priority, the newest is served.
     for (let at = this.#stack.length - 1; at >= 0; at--) {
-      const place = this.#stack[at]
-      if (place !== undefined && place.at >= 0 && place.priority === first.priority) return place
+      const entry = this.#stack[at]
+      if (entry !== undefined && entry.at >= 0 && entry.priority === first.priority) return entry
     }
     return first
   }
 
-  /** Forgets places that have left: the newest at once, the others when they are most. */
+  /** Forgets entries that have left: the newest at once, the others when they are the majority. */
   #trim(): void {
     while (this.#stack.length > 0 && (this.#stack.at(-1)?.at ?? -1) < 0) this.#stack.pop()
     if (this.#stack.length <= 2 * this.depth + 16) return
     let kept = 0
-    for (const place of this.#stack) if (place.at >= 0) this.#stack[kept++] = place
+    for (const entry of this.#stack) if (entry.at >= 0) this.#stack[kept++] = entry
     this.#stack.length = kept
   }
 }

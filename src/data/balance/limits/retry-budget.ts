@@ -1,13 +1,14 @@
 /**
- * How many retries a pool may make: a fifth of its calls, or a few a second where that is more, so that quiet pools can
- * retry at all. The reserve is a floor and not an addition, or a pool of 200 calls a second would come to 1.25.
+ * The retry budget of a pool: a fifth of its calls, or a few retries a second where that is more, so that quiet pools can
+ * retry at all. That reserve is a floor and not an addition: added, it would let a pool of 200 calls a second send 1.25
+ * times as many.
  *
- * Two token buckets, and a retry takes from both: one is filled by calls, the other by time. What a bucket holds is bounded,
- * or what calls brought in while all was well would be spent when all fail: callers that wait for their answers (a closed loop) make
- * fewer calls then, and a window of ten seconds let them retry each one. Nor is there ever a debt to be paid back: the first
- * calls after a failure can be retried, although one backend may still be dead.
+ * There are two token buckets, and a retry takes from both: one is filled by calls, the other by time. What a bucket holds
+ * is bounded, or the tokens of good times would be spent when all fail: clients in a closed loop make fewer calls then, and
+ * with a window of ten seconds could retry each one. There is never a debt to pay back either: the first calls after a
+ * failure can be retried, although one backend may still be dead.
  *
- * With all backends failing the load grows by a fifth and not by the number of tries.
+ * With all backends failing the load grows by a fifth, and not by the number of attempts.
  */
 
 export interface RetryBudgetOptions {
@@ -15,13 +16,13 @@ export interface RetryBudgetOptions {
   readonly percent?: number
   /** Retries a second that are always allowed. Default 10. */
   readonly minPerSecond?: number
-  /** Of those, calls on a retry at a time: failures may be slow, and ten a second of them many at a time. Default 3, as Envoy. */
+  /** Of those, concurrent calls on a retry: failures may be slow, and ten a second of them add up. Default 3, as Envoy. */
   readonly minAtOnce?: number
-  /** Retries saved up at most, in a pool of few calls at a time. Default 10. */
+  /** The most retries saved up, in a pool with few concurrent calls. Default 10. */
   readonly burst?: number
 }
 
-/** Part of the calls under way that can be retried at once: where one of two backends dies, those it had. */
+/** The part of the calls under way that can be retried at once: where one of two backends dies, those it had. */
 const DYING = 0.5
 
 export class RetryBudget {
@@ -39,7 +40,7 @@ export class RetryBudget {
     this.#reserve = minPerSecond
   }
 
-  /** Once for each call, with its first attempt. `underWay`: calls of the pool that have begun and not ended. */
+  /** To be called once for each call, with its first attempt. `underWay`: calls of the pool that have not ended. */
   deposit(underWay = 0): void {
     const { percent, burst } = this.#options
     const most = Math.max(1, burst, underWay * DYING)
@@ -51,7 +52,7 @@ export class RetryBudget {
     return Math.floor(Math.max(this.#earned, this.#reserveAt(now)) + 1e-9)
   }
 
-  /** Takes one retry; false: none is left, and the failure at hand is the answer. Followed by `ended` when the call is over. */
+  /** Takes one retry; false: none is left, and the failure is the answer. To be followed by `ended` when the call is over. */
   tryWithdraw(now: number): boolean {
     const reserve = this.#reserveAt(now)
     if (!this.#hasEarned && reserve < 1) return false
@@ -60,7 +61,7 @@ export class RetryBudget {
     return true
   }
 
-  /** A second try beside the first (a hedge): it is load as a retry is, but no quiet pool depends on it. */
+  /** Takes one for a hedge: it is load as a retry is, but may not use the reserve of a quiet pool. */
   tryWithdrawEarned(now: number): boolean {
     if (!this.#hasEarned) return false
     this.#reserveAt(now)
@@ -68,7 +69,7 @@ export class RetryBudget {
     return true
   }
 
-  /** A call is over that was given so many retries. */
+  /** A call is over that took this many retries. */
   ended(retries: number): void {
     this.#running -= retries
   }
@@ -82,7 +83,7 @@ export class RetryBudget {
     this.#reserve = Math.max(0, this.#reserve - 1)
   }
 
-  /** What of the reserve may be used now. */
+  /** The part of the reserve that may be used now. */
   #reserveAt(now: number): number {
     const { minPerSecond, minAtOnce } = this.#options
     const earned = (Math.max(0, now - this.#filledAt) * minPerSecond) / 1_000
@@ -93,7 +94,7 @@ export class RetryBudget {
   }
 }
 
-/** How long to wait before retry `attempt` (0 is the first): full jitter, for calls that failed together must not return together. */
+/** The wait before retry `attempt` (0 is the first): full jitter, so that calls that failed together do not return together. */
 export function retryDelayMs(
   attempt: number,
   random: () => number,

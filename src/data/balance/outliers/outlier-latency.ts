@@ -1,6 +1,6 @@
 /**
- * Who is much slower than his fellows: judged every ten seconds at p95, against all others together. A slow backend
- * loses most of its weight first and its place second, for it still gives right answers.
+ * Detects backends that are much slower than the others: p95 of ten seconds, against all others together. A slow backend
+ * loses most of its weight first and is ejected second, since its answers are right.
  */
 import { LATENCY_BUCKETS, quantileOf } from '../../../lib/window.ts'
 import type { LoadTable } from '../table.ts'
@@ -8,10 +8,10 @@ import type { OutlierState } from './outlier-state.ts'
 import { CLOSED } from './outlier-state.ts'
 
 const WINDOW_MS = 10_000
-/** Windows in a row that decide. */
+/** This many windows in a row decide. */
 const WINDOWS = 3
 const SLOW_SHARE = 0.2
-/** Calls a window needs to be judged by; fewer where the backend gets few because it was found slow. */
+/** Calls that a window needs to be judged; fewer where a slow backend gets few because of its weight. */
 const ENOUGH = 50
 const ENOUGH_HELD = 10
 
@@ -27,7 +27,7 @@ export class SlowBackends {
     this.#factor = factor
   }
 
-  /** Closes a latency window when it is over; returns those that have been slow for too long even with less weight. */
+  /** Closes a latency window that is over; returns the backends that stayed slow in spite of less weight. */
   judge(members: Int32Array, now: number): readonly number[] {
     const [first] = members
     const window = Math.floor(now / WINDOW_MS)
@@ -73,7 +73,7 @@ export class SlowBackends {
     return false
   }
 
-  /** Too few calls to judge: after a while it gets its weight back, or it would never be judged again. */
+  /** Too few calls to judge: after some windows the backend gets its weight back, or it would never be judged again. */
   #quiet(slot: number): void {
     const { quietWindows } = this.#state
     quietWindows[slot] = (quietWindows[slot] ?? 0) + 1

@@ -1,7 +1,7 @@
 /**
- * What outlier detection counts, as columns over shared memory like the load table: any worker's calls count,
- * and the first worker to come in a second judges for all. Counts are exact and in fixed time slices: an
- * average would give a burst of failures no weight.
+ * The counts of outlier detection, as columns over shared memory like the load table: the calls of all workers count, and
+ * the first worker in each second judges for all. Counts are exact and in fixed time slices: in an average, a burst of
+ * failures would have no weight.
  */
 import { LATENCY_BUCKETS, latencyBucket } from '../../../lib/window.ts'
 
@@ -17,7 +17,7 @@ export interface OutlierState {
   /** `CLOSED`, `EJECTED` or `HALF_OPEN`. */
   readonly phase: Int32Array
   readonly until: Float64Array
-  /** How often it was ejected; one is forgiven per healthy interval. */
+  /** How often it was ejected; each healthy interval takes one off. */
   readonly ejections: Int32Array
   readonly changedAt: Float64Array
   readonly consecutive: Int32Array
@@ -28,11 +28,11 @@ export interface OutlierState {
   readonly latencies: Int32Array
   readonly slowWindows: Int32Array
   readonly quietWindows: Int32Array
-  /** Half-open: calls let through and not ended, the time of the last, and how many went well. */
+  /** Half-open: calls let through and not ended, the time of the last, and how many succeeded. */
   readonly probing: Int32Array
   readonly probedAt: Float64Array
   readonly passed: Int32Array
-  /** The last second, and the last latency window, in which a pool was judged; at the place of its first member. */
+  /** The last second, and the last latency window, in which a pool was judged; at its first member's slot. */
   readonly judged: Int32Array
   readonly judgedLatency: Int32Array
   /** [changes of any phase, running time slice]. */
@@ -72,7 +72,7 @@ export function turnSlices(state: OutlierState, now: number): void {
   const wanted = Math.floor(now / SLICE_MS)
   const running = Atomics.load(state.shared, SLICE)
   if (wanted <= running) return
-  // Whoever wins empties the slices; for the others they are empty.
+  // The worker that wins empties the slices; for the others they are empty.
   if (Atomics.compareExchange(state.shared, SLICE, running, wanted) !== running) return
   for (let back = Math.min(wanted - running, SLICES) - 1; back >= 0; back--) {
     const start = ((wanted - back) % SLICES) * state.slots
@@ -106,7 +106,7 @@ export function callsOf(
   return sum
 }
 
-/** Forgets the calls of a slot, not its ejections. */
+/** Forgets the calls of a slot, but not its ejections. */
 export function clearCalls(state: OutlierState, slot: number): void {
   for (let slice = 0; slice < SLICES; slice++) {
     state.good[slice * state.slots + slot] = 0

@@ -1,9 +1,9 @@
 /**
- * Outlier detection: a backend that answers worse than its fellows gets no calls for a while, then a single one, and
- * is taken back when three in a row go well. It compares backends with each other: when all fail, the fault is
- * in the model or the input, and ejecting backends would only make it worse.
+ * Outlier detection: a backend that answers worse than the others is ejected for a while, then gets a single call, and
+ * returns when three in a row succeed. Backends are compared with each other: when all fail, the fault is in the model or
+ * the input, and ejections would only make it worse.
  *
- * Pure: time and lot are passed in. `observe` runs at the end of every call, `tick` once a second.
+ * Pure: time and random numbers are passed in. `observe` runs at the end of every call, `tick` once a second.
  */
 
 import type { AttemptOutcome } from '../policies/policy.ts'
@@ -22,7 +22,7 @@ export interface OutlierOptions {
   readonly maxPercent?: number
   /** Default 1. */
   readonly minRoutable?: number
-  /** How many times slower than its fellows, at p95. Default 3. */
+  /** How many times slower than the others, at p95. Default 3. */
   readonly slowFactor?: number
 }
 
@@ -33,12 +33,12 @@ export interface OutlierContext {
   readonly now: () => number
 }
 
-/** A half-open call that never ended no longer holds its place after this. */
+/** After this time a half-open call that never ended no longer counts. */
 const PROBE_LOST_MS = 30_000
 const PASSES = 3
 
 export class Outliers {
-  /** More than half of the pool's backends fail most of their calls: nobody is ejected for it. */
+  /** More than half of the pool's backends fail most of their calls: none is ejected for it. */
   isPoolFailing = false
   readonly #context: OutlierContext
   readonly #state: state.OutlierState
@@ -60,12 +60,12 @@ export class Outliers {
     this.#slow = new SlowBackends(context, this.#options.slowFactor)
   }
 
-  /** Changes with every ejection and return: lists built from `isRoutable` are good for one version. */
+  /** Changes with every ejection and return: lists built from `isRoutable` are valid for one version. */
   get version(): number {
     return Atomics.load(this.#state.shared, state.VERSION)
   }
 
-  /** The backends that are compared: those the control plane calls ready. */
+  /** Sets the backends that are compared: those that the control plane calls ready. */
   members(slots: Int32Array): void {
     this.#members = slots
   }
@@ -78,12 +78,12 @@ export class Outliers {
     return this.#state.phase[slot] === state.HALF_OPEN
   }
 
-  /** Monotonic time until when the slot is ejected; undefined when it is not. */
+  /** Monotonic time until which the slot is ejected; undefined where it is not. */
   ejectedUntil(slot: number): number | undefined {
     return this.#state.phase[slot] === state.EJECTED ? this.#state.until[slot] : undefined
   }
 
-  /** Lets one call through to a half-open backend: one at first, then two, then four at a time. */
+  /** Lets calls through to a half-open backend: one at first, then two, then four at a time. */
   admit(slot: number): boolean {
     const { probing, passed, probedAt } = this.#state
     if (!this.isHalfOpen(slot) || (probing[slot] ?? 0) >= 1 << (passed[slot] ?? 0)) return false
@@ -105,7 +105,7 @@ export class Outliers {
     else if ((this.#state.consecutive[slot] ?? 0) >= this.#options.consecutive) this.#tryEject(slot, now)
   }
 
-  /** A call that was let through ended without an answer of its own. */
+  /** A call that was let through ended without an answer. */
   release(slot: number): void {
     if (this.isHalfOpen(slot) && (this.#state.probing[slot] ?? 0) > 0)
       Atomics.sub(this.#state.probing, slot, 1)
@@ -118,7 +118,7 @@ export class Outliers {
     this.#enter(slot, state.CLOSED, this.#context.now())
   }
 
-  /** Judges all members; the first caller in a second does it for everybody who shares the state. */
+  /** Judges all members; the first caller in a second does it for all that share the state. */
   tick(now: number): void {
     state.turnSlices(this.#state, now)
     this.isPoolFailing = this.#failingShare(-1) > 0.5
@@ -130,7 +130,7 @@ export class Outliers {
     for (const slot of this.#suspects()) this.#tryEject(slot, now)
   }
 
-  /** Members whose record of the window is bad, worst first. */
+  /** The members with bad records in the window, worst first. */
   #suspects(): number[] {
     const good = (slot: number) => state.callsOf(this.#state, slot, this.#state.good)
     const bad = (slot: number) => state.callsOf(this.#state, slot, this.#state.bad)
@@ -152,7 +152,7 @@ export class Outliers {
       .map((record) => record.slot)
   }
 
-  /** Counts the candidate in before it asks whether there is room: counted after, the last one would go too. */
+  /** Counts the candidate among the ejected before it checks the bounds: otherwise the last backend could be ejected too. */
   #tryEject(slot: number, now: number): void {
     if (!this.isRoutable(slot) || this.#failingShare(slot) > 0.5) return
     let ejected = 0
@@ -168,10 +168,10 @@ export class Outliers {
   }
 
   #eject(slot: number, now: number, options: { baseMs: number; maxMs: number }): void {
-    // While all fail it is no worse than any, and must be back as soon as they are.
+    // While all fail this backend is no worse than any, and must be back as soon as they are.
     const times = this.isPoolFailing ? 0 : (this.#state.ejections[slot] ?? 0) + 1
     if (times > 0) this.#state.ejections[slot] = times
-    // Jitter, or backends ejected together would all come back in the same second.
+    // Jitter: backends ejected together must not come back in the same second.
     const jitter = 0.9 + 0.2 * this.#context.random()
     this.#state.until[slot] = now + (times === 0 ? 1_000 : ejectionMs(times, options) * jitter)
     state.clearCalls(this.#state, slot)
@@ -179,8 +179,8 @@ export class Outliers {
   }
 
   /**
-   * The mean of the failure shares of the last six seconds over the other members, each counting once: by calls, one
-   * backend that fails fast and draws the traffic would look like a pool that fails.
+   * The mean over the other members of their failure shares in the last six seconds, each backend counting once. Weighted by
+   * calls, one backend that fails fast and draws the traffic would look like a failing pool.
    */
   #failingShare(except: number): number {
     let sum = 0
@@ -205,17 +205,17 @@ export class Outliers {
       state.clearCalls(this.#state, slot)
       this.#context.table.handicap[slot] = 1
       this.#context.table.failing[slot] = 0
-      // Forgiven because all failed: it was no worse than the others, who need no slow start either.
+      // Ejected while all failed: it was no worse than the others, which need no slow start either.
       if ((this.#state.ejections[slot] ?? 0) > 0) this.#context.table.readyAt[slot] = now
       this.#enter(slot, state.CLOSED, now)
     }
   }
 
-  /** Ends ejections that are over, frees lost probes, forgives in good times. */
+  /** Ends ejections that are over, frees lost probes, and forgives in healthy times. */
   #age(slot: number, now: number): void {
     const { phase, until, probing, probedAt, ejections, changedAt } = this.#state
     if (phase[slot] === state.EJECTED) {
-      // Ejected and then everybody failed: it may be as good as any.
+      // If the whole pool fails after the ejection, this backend may be as good as any.
       const isOver = now >= (until[slot] ?? 0) || this.isPoolFailing
       if (this.isPoolFailing) ejections[slot] = 0
       if (isOver) this.#enter(slot, state.HALF_OPEN, now)

@@ -1,13 +1,13 @@
 /**
- * Bounded loads for affinity policies (Mirrokni, Thorup and Zadimoghaddam, 2016): a backend takes its keys until
- * it has more than its fair share of the running calls, then they overflow. One hot key cannot drown a backend.
+ * Bounded loads for affinity policies (Mirrokni, Thorup and Zadimoghaddam, 2016): a backend takes its keys until it has more
+ * than its fair share of the running calls; then they overflow. One hot key cannot drown a backend.
  */
 import { type LoadTable, loadOf } from '../table.ts'
 
 export interface BoundedOptions {
   /** How far above the fair share a backend may go; at least 1. Default 1.25. */
   readonly boundedLoad?: number
-  /** Calls a backend may always run: with few calls in all, the fair share would be below one. Default 4. */
+  /** Calls that a backend may always run: with few calls in all, the fair share would be below one. Default 4. */
   readonly minCap?: number
 }
 
@@ -17,7 +17,7 @@ export function boundedCap(factor: number, part: number, total: number): number 
   return Math.ceil(factor * (total + 1) * part - 1e-9)
 }
 
-/** Backends of which the sum is taken anew with each pick, on the average. */
+/** How many backends are summed for each pick, on the average. */
 const SUMMED = 16
 
 export class Bounds {
@@ -36,7 +36,7 @@ export class Bounds {
     if (!(this.#factor >= 1)) throw new RangeError(`boundedLoad must be at least 1, got ${this.#factor}`)
   }
 
-  /** Sums the candidates up: each time in small pools, now and then in large ones. Called once a pick. */
+  /** Sums the candidates' loads and shares: at each pick in small pools, less often in large ones. Called once a pick. */
   measure(slots: Int32Array, count: number): void {
     if (this.#picksLeft-- > 0 && count === this.#count) return
     this.#picksLeft = Math.floor(count / SUMMED) - 1
@@ -52,7 +52,7 @@ export class Bounds {
     this.#shares = shares
   }
 
-  /** Keeps the sum right between two of them: +1 for a call that begins, -1 for one that ends. */
+  /** Keeps the sum right between two measurements: +1 for a call that begins, -1 for one that ends. */
   count(change: 1 | -1): void {
     this.#total = Math.max(0, this.#total + change)
   }

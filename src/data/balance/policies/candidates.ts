@@ -1,14 +1,14 @@
 /**
- * Which backends of a view may take a call for a model, settled once a view and not once a call: ready ones that
- * are not ejected; when most are ejected, all ready ones; when none is ready, what is left.
+ * The candidates: the backends of a view that may take a call for a model, computed once a view and not once a call. They
+ * are the ready ones that are not ejected; when most are ejected, all ready ones; when none is ready, the next best.
  */
 import type { Backend, BackendState } from '../../../core/backend.ts'
 
 export interface CandidateRules {
-  /** Outlier detection's word. */
+  /** The judgement of outlier detection. */
   readonly isRoutable: (slot: number) => boolean
   readonly isHalfOpen: (slot: number) => boolean
-  /** It asked to be left alone for a while (Retry-After). */
+  /** The backend asked for no calls for a while (Retry-After). */
   readonly isPaused: (slot: number) => boolean
   /** Below this share of routable ready backends, ejection is ignored; in percent. */
   readonly panicPercent: number
@@ -19,17 +19,17 @@ export interface CandidateRules {
 export interface Candidates {
   /** Ascending. */
   readonly slots: Int32Array
-  /** The same without regard to zones: for the case that `slots` are full. */
+  /** The same in all zones, for the case that `slots` are full. */
   readonly anywhere: Int32Array
   readonly halfOpen: Int32Array
-  /** Most ready backends are ejected, and none is spared. */
+  /** Most ready backends are ejected, so ejection is ignored. */
   readonly isPanic: boolean
 }
 
-/** What may be used when nothing is ready, best first. A draining backend never is. */
+/** The states that may be used when no backend is ready, best first. A draining backend is never used. */
 const LAST_RESORTS: readonly BackendState[] = ['suspect', 'warming', 'unhealthy']
 
-/** Whether the backend serves this model; a backend that names none serves all, as does an offer without version. */
+/** Whether the backend serves this model. One that names no models serves all; an offer without version covers all versions. */
 export function offers(backend: Backend, model: string | undefined, version: string | undefined): boolean {
   if (model === undefined || backend.models.length === 0) return true
   return backend.models.some(
@@ -57,7 +57,7 @@ export function candidatesOf(backends: readonly Backend[], rules: CandidateRules
   }
 }
 
-/** Without the paused ones and those of weight 0, unless none would be left. */
+/** Leaves out the paused ones and those of weight 0, unless none would be left. */
 function unless(usable: readonly Backend[], rules: CandidateRules): readonly Backend[] {
   const weighty = usable.filter((backend) => backend.weight > 0)
   const some = weighty.length > 0 ? weighty : usable
@@ -67,8 +67,8 @@ function unless(usable: readonly Backend[], rules: CandidateRules): readonly Bac
 
 function inZone(usable: readonly Backend[], zone: string | undefined): readonly Backend[] {
   if (zone === undefined) return usable
-  const near = usable.filter((backend) => backend.zone === zone)
-  return near.length > 0 ? near : usable
+  const local = usable.filter((backend) => backend.zone === zone)
+  return local.length > 0 ? local : usable
 }
 
 function slotsOf(backends: readonly Backend[]): Int32Array {

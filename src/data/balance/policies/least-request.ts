@@ -1,18 +1,18 @@
 /**
- * The backend with the fewest calls running, for its weight. A full scan is exact for one gateway, but many
+ * Least request: the backend with the fewest calls running for its weight. A full scan is exact for one gateway, but many
  * gateways that all see the same idle backend would all send there at once; `p2c` does not.
  */
 
 import { type LoadTable, loadOf } from '../table.ts'
 import type { Policy, PolicyContext } from './policy.ts'
 
-/** In larger pools, this many neighbours from a random place on are looked at: near enough, and in bounded time. */
+/** In larger pools, this many neighbours from a random place on are scanned: near enough, and in bounded time. */
 const MOST_SCANNED = 128
 
 /**
- * The slot with the lowest `(load + 1) / share`. Where the best is idle, every idle slot is as good, and the
- * choice among them is by lot in proportion to their shares: otherwise the heaviest would get every call of
- * a quiet hour. Ties are broken by lot and never by place, which would make the first backend the busiest.
+ * The slot with the lowest `(load + 1) / share`. Where the best is idle, every idle slot is as good, and one is drawn in
+ * proportion to their shares: otherwise the heaviest would get every call of a quiet hour. Ties are broken at random and
+ * never by place, which would make the first backend the busiest.
  */
 export function leastLoaded(context: PolicyContext, slots: Int32Array, count: number): number {
   const { table, random } = context
@@ -35,7 +35,7 @@ export function leastLoaded(context: PolicyContext, slots: Int32Array, count: nu
       ties = 1
     } else if (score === bestScore) ties++
   }
-  // One number decides, in a second walk: drawing one for each tie costs more than the walk.
+  // One random number decides, in a second pass: drawing one for each tie costs more than the pass.
   const isIdle = idleShare > 0 && idleScore <= bestScore
   let left = random() * (isIdle ? idleShare : ties)
   let chosen = slots[start] ?? 0

@@ -1,7 +1,7 @@
 /**
- * Maglev hashing (Eisenbud et al., NSDI 2016) with bounded loads: affinity in constant time for pools too large
- * for rendezvous hashing. The table is filled from the membership, not from the candidates of one call,
- * so a backend that is full or ejected for a moment moves nobody else's keys.
+ * Maglev hashing (Eisenbud et al., NSDI 2016) with bounded loads: affinity in constant time for pools too large for
+ * rendezvous hashing. The table is filled from the membership, not from the candidates of one call, so a backend that is
+ * full or ejected for a moment moves nobody else's keys.
  */
 import { lane32, lift32, mix32 } from '../../../lib/hash64.ts'
 import { type BoundedOptions, Bounds } from './bounded.ts'
@@ -10,7 +10,7 @@ import type { Policy, PolicyContext } from './policy.ts'
 
 /** A prime, and well above 100 times the largest pool. */
 const PLACES = 65_537
-/** Jumps a key makes past full or missing backends before the least loaded takes it. */
+/** Jumps a key makes past full or missing backends before the least loaded one takes it. */
 const JUMPS = 24
 const EMPTY = 0xffff
 
@@ -27,8 +27,8 @@ export function isAmong(slots: Int32Array, count: number, slot: number): boolean
 }
 
 /**
- * Fills the places: each backend has its own permutation of them and takes its next free one in turn; a
- * backend of half the weight has every other turn.
+ * Fills the places: each backend has its own permutation of them and takes its next free one in turn; a backend of half the
+ * weight has every other turn.
  */
 export function fillMaglev(slots: Int32Array, ids: readonly string[], weights: Float64Array): Uint16Array {
   const places = new Uint16Array(PLACES).fill(EMPTY)
@@ -69,7 +69,7 @@ export function maglev(context: PolicyContext, options: BoundedOptions = {}): Po
     pick(slots, count, key) {
       if (key === undefined) return leastLoaded(context, slots, count)
       bounds.measure(slots, count)
-      // Jumps of the key's own length: neighbours on the table do not overflow onto the same backend.
+      // The length of a jump depends on the key: neighbours on the table do not overflow onto the same backend.
       let place = (lift32(key, 0) >>> 0) % PLACES
       const jump = (mix32(lift32(key, 4)) >>> 0) % (PLACES - 1)
       for (let tries = 0; tries < JUMPS; tries++) {

@@ -1,16 +1,17 @@
 /**
- * Room for each other's calls: what waits in one worker gets the place that comes free in another. Each worker tells in
- * the load table how many calls wait there for a pool, and since when; whoever has room to give rings the bell of the one that
- * has waited longest. A bell that is not heard costs time only: every worker looks for itself ten times a second.
+ * Lets workers serve each other's queues: a call that waits in one worker gets the place that becomes free in another. Each
+ * worker writes to the load table how many calls wait there for a pool, and since when. A worker with a free place rings
+ * the bell of the one whose call has waited longest. A bell that is missed costs only time: every worker checks its queue
+ * ten times a second.
  */
 import { columnOf, type LoadTable } from '../table.ts'
 
 /** The other workers, as one pool of this worker sees them. */
 export class Neighbours {
   readonly #table: LoadTable
-  /** Undefined: nobody knows of anybody. */
+  /** Undefined: there are no other workers, or no column is left. */
   readonly #column: number | undefined
-  /** The wait that a place was left for. */
+  /** Since when the call has waited for which a place was left last. */
   #left = 0
 
   constructor(table: LoadTable, pool: string) {
@@ -18,8 +19,8 @@ export class Neighbours {
     this.#column = table.workers === 1 ? undefined : columnOf(table, pool)
   }
 
-  /** Since when a call waits here, undefined: none does; and how many do. */
-  tell(since: number | undefined, depth: number): void {
+  /** Publishes since when a call waits here (undefined: none does), and how many do. */
+  publish(since: number | undefined, depth: number): void {
     if (this.#column === undefined) return
     const { worker, slots, waiting, queued } = this.#table
     waiting[worker * slots + this.#column] = since ?? 0
@@ -37,8 +38,8 @@ export class Neighbours {
   }
 
   /**
-   * A place has come free: true where a call in another worker has waited longer than any here, and that worker has been
-   * told. Once for each such call: what it waits for may be something else.
+   * A place has become free. True where a call in another worker has waited longer than any here, and that worker has been
+   * woken. Only once for each such call: the place may be of no use to it.
    */
   leavesPlace(since: number | undefined, hasRoom: () => boolean): boolean {
     if (this.#column === undefined) return false
@@ -65,13 +66,13 @@ export class Neighbours {
   }
 }
 
-/** Whoever has ended may be listening for so long. */
+/** A worker that has been stopped may be listening for this long. */
 const LISTEN_MS = 1_000
 
 /** Runs `heard` whenever this worker's bell rings, until `signal` is aborted. */
-export async function hearBell(
+export async function listenForBell(
   { bell, worker }: LoadTable,
-  heard: () => void,
+  onBell: () => void,
   signal: AbortSignal,
 ): Promise<void> {
   let seen = Atomics.load(bell, worker)
@@ -79,7 +80,7 @@ export async function hearBell(
     const wait = Atomics.waitAsync(bell, worker, seen, LISTEN_MS)
     if (wait.async) await wait.value
     const now = Atomics.load(bell, worker)
-    if (now !== seen && !signal.aborted) heard()
+    if (now !== seen && !signal.aborted) onBell()
     seen = now
   }
 }

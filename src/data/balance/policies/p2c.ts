@@ -1,7 +1,7 @@
 /**
- * Power of two choices (Mitzenmacher, 2001): two backends by lot, the less busy one wins. Small pools are
- * scanned whole, because two of four choices still pick a busy one too often. The lot keeps several gateways
- * from falling on the same idle backend together.
+ * Power of two choices (Mitzenmacher, 2001): of two backends drawn at random the less busy one wins. Small pools are scanned
+ * whole, because two of four choices still pick a busy one too often. The random draw keeps several gateways from choosing
+ * the same idle backend together.
  */
 
 import { loadOf } from '../table.ts'
@@ -14,24 +14,24 @@ export const FULL_SCAN = 8
 
 export function p2c(context: PolicyContext): Policy {
   const { table, random } = context
-  const pair = new TwoChoices(table, random)
+  const choices = new TwoChoices(table, random)
 
   return {
     name: 'p2c',
-    members: (slots) => pair.weigh(slots),
+    members: (slots) => choices.weigh(slots),
     pick(slots, count) {
       if (count <= FULL_SCAN) return leastLoaded(context, slots, count)
-      pair.draw(slots, count)
-      const first = slots[pair.first] ?? 0
-      const second = slots[pair.second] ?? 0
+      choices.draw(slots, count)
+      const first = slots[choices.first] ?? 0
+      const second = slots[choices.second] ?? 0
       const firstLoad = loadOf(table, first)
       const secondLoad = loadOf(table, second)
-      // Drawn by weight already: the first alone has each backend's due, the second only mends its bad luck.
-      if (pair.isWeighted) return secondLoad < firstLoad ? second : first
+      // Drawn by weight already: the first draw alone gives each backend its due, the second only corrects bad luck.
+      if (choices.isWeighted) return secondLoad < firstLoad ? second : first
 
       const firstShare = table.share[first] ?? 1
       const secondShare = table.share[second] ?? 1
-      // Both idle: by lot in proportion to the shares, or the heavier would always win.
+      // Both idle: drawn in proportion to the shares, or the heavier would always win.
       if (firstLoad === 0 && secondLoad === 0) {
         return random() * (firstShare + secondShare) < firstShare ? first : second
       }

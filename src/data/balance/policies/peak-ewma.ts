@@ -1,6 +1,6 @@
 /**
- * Power of two choices on calls in flight times peak latency (Finagle, Linkerd): the default. A backend that
- * becomes slow is left alone after its first slow answer, one that fails fast after its first few failures.
+ * Peak EWMA, the default: power of two choices on calls in flight times peak latency (Finagle, Linkerd). A backend that
+ * becomes slow is avoided after its first slow answer, one that fails fast after its first few failures.
  */
 import { type CostOptions, Costs } from '../cost.ts'
 import { type LoadTable, loadOf } from '../table.ts'
@@ -15,35 +15,35 @@ class PeakEwma implements Policy {
   readonly name = 'peak-ewma'
   readonly #context: PolicyContext
   readonly #table: LoadTable
-  readonly #charges: Costs
-  readonly #pair: TwoChoices
+  readonly #estimates: Costs
+  readonly #choices: TwoChoices
   readonly #costs = new Float64Array(FULL_SCAN)
 
   constructor(context: PolicyContext, options: CostOptions) {
     this.#context = context
     this.#table = context.table
-    this.#charges = new Costs(context, options)
-    this.#pair = new TwoChoices(context.table, context.random)
+    this.#estimates = new Costs(context, options)
+    this.#choices = new TwoChoices(context.table, context.random)
   }
 
   members(slots: Int32Array): void {
-    this.#pair.weigh(slots)
+    this.#choices.weigh(slots)
   }
 
   pick(slots: Int32Array, count: number): number {
     const now = this.#context.now()
-    this.#charges.prepare(slots, count, now)
+    this.#estimates.prepare(slots, count, now)
     if (count <= FULL_SCAN) return this.#scan(slots, count, now)
-    this.#pair.draw(slots, count)
-    return this.#choose(slots[this.#pair.first] ?? 0, slots[this.#pair.second] ?? 0, now)
+    this.#choices.draw(slots, count)
+    return this.#choose(slots[this.#choices.first] ?? 0, slots[this.#choices.second] ?? 0, now)
   }
 
   onEnd(slot: number, ms: number, ending: AttemptOutcome, now?: number): void {
-    this.#charges.onEnd(slot, ms, ending, now)
+    this.#estimates.onEnd(slot, ms, ending, now)
   }
 
   onCancel(slot: number, elapsedMs: number, isOutrun: boolean): void {
-    this.#charges.onCancel(slot, elapsedMs, isOutrun)
+    this.#estimates.onCancel(slot, elapsedMs, isOutrun)
   }
 
   #scan(slots: Int32Array, count: number, now: number): number {
@@ -52,7 +52,7 @@ class PeakEwma implements Policy {
     let ties = 0
     for (let at = 0; at < count; at++) {
       const slot = slots[at] ?? 0
-      const cost = this.#charges.costMs(slot, now)
+      const cost = this.#estimates.costMs(slot, now)
       this.#costs[at] = cost
       const score = ((loadOf(this.#table, slot) + 1) * cost) / (this.#table.share[slot] ?? 1)
       if (score < bestScore) {
@@ -65,7 +65,7 @@ class PeakEwma implements Policy {
     return loadOf(this.#table, slot) === 0 ? this.#idleLike(slots, count, best) : slot
   }
 
-  /** The best is idle: by lot among the idle ones like it, or the heaviest would get every call of a quiet hour. */
+  /** The best is idle: one is drawn among the idle ones like it, or the heaviest would get every call of a quiet hour. */
   #idleLike(slots: Int32Array, count: number, best: number): number {
     const tolerable = (this.#costs[best] ?? 0) * ALIKE
     let chosen = slots[best] ?? 0
@@ -81,11 +81,11 @@ class PeakEwma implements Policy {
   }
 
   #choose(first: number, second: number, now: number): number {
-    const { isWeighted } = this.#pair
+    const { isWeighted } = this.#choices
     const firstLoad = loadOf(this.#table, first)
     const secondLoad = loadOf(this.#table, second)
-    const firstCost = this.#charges.costMs(first, now)
-    const secondCost = this.#charges.costMs(second, now)
+    const firstCost = this.#estimates.costMs(first, now)
+    const secondCost = this.#estimates.costMs(second, now)
     const firstShare = isWeighted ? 1 : (this.#table.share[first] ?? 1)
     const secondShare = isWeighted ? 1 : (this.#table.share[second] ?? 1)
     const areAlike = firstCost < secondCost * ALIKE && secondCost < firstCost * ALIKE

@@ -1,6 +1,6 @@
 /**
- * A balancing policy: pure, with clock and random numbers passed in, so that the gateway and the simulator
- * run the same code. It sees backends as slots of a table of typed arrays, and allocates nothing in a pick.
+ * The interface of a balancing policy. It is pure, with clock and random numbers passed in, so that the gateway and the
+ * simulator run the same code. It sees backends as slots of a table of typed arrays, and allocates nothing in a pick.
  */
 import type { Digest } from '../../../core/key.ts'
 import type { LoadTable } from '../table.ts'
@@ -13,28 +13,28 @@ export interface PolicyContext {
   readonly now: () => number
 }
 
-/** `overloaded`: it said so itself (429, 503). A caller's own mistake (other 4xx) is `ok`: the backend did its work. */
+/** `overloaded`: the backend said so (429, 503). A caller's own mistake (other 4xx) is `ok`: the backend did its work. */
 export type AttemptOutcome = 'ok' | 'error' | 'timeout' | 'overloaded'
 
 export interface Policy {
   readonly name: string
   /**
-   * The pool's backends have changed: `ids[i]` is at `slots[i]`, ascending. What is built from the membership is
-   * built here and not in `pick`, whose candidates may be fewer.
+   * The pool's backends have changed: `ids[i]` is at `slots[i]`, ascending. Build here what depends on the membership, and
+   * not in `pick`, whose candidates may be fewer.
    */
   members?(slots: Int32Array, ids: readonly string[]): void
   /**
-   * The best of `slots[0..count)`, all of them routable and ascending; `count` is at least 1. `key` is the
-   * call's digest for policies with affinity. Returns a slot. The caller counts the call in and out of the
-   * table, and tells what follows only to a policy that asks.
+   * Picks one of `slots[0..count)`, all of them routable and ascending; `count` is at least 1. `key` is the call's digest,
+   * for policies with affinity. Returns a slot. The caller counts the call in and out of the table, and calls the hooks
+   * below only where the policy has them.
    */
   pick(slots: Int32Array, count: number, key: Digest | undefined): number
   onStart?(slot: number): void
-  /** `now`: monotonic, for whoever has read the clock already. */
+  /** `now`: monotonic, for a caller that has read the clock already. */
   onEnd?(slot: number, ms: number, ending: AttemptOutcome, now?: number): void
   /**
-   * The caller left or a hedge lost: `elapsedMs` is a lower bound of the latency, not a sample. `isOutrun`: another
-   * backend has answered the same call meanwhile.
+   * The caller left or a hedge lost: `elapsedMs` is a lower bound of the latency, not a sample. `isOutrun`: another backend
+   * has answered the same call meanwhile.
    */
   onCancel?(slot: number, elapsedMs: number, isOutrun: boolean): void
   /** The slot has passed to another backend: what was learnt of the last one is void. */

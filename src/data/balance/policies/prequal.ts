@@ -1,10 +1,10 @@
 /**
- * Prequal (Wydrowski et al., "Load is not what you should balance", NSDI 2024): the backend with the lowest
- * latency among those that are not hot, that is, do not have far more calls running than the others. Only
- * when all are hot the least busy one.
+ * Prequal (Wydrowski et al., "Load is not what you should balance", NSDI 2024): the backend with the lowest latency among
+ * those that are not hot, that is, do not have far more calls running than the others. When all are hot, the least busy
+ * one.
  *
- * Pools of at least twice the probe pool keep one, as in the paper. In smaller ones a pool of probes has no meaning
- * (its reuse budget is undefined), and every backend's reading is looked at.
+ * Pools of at least twice the size of the probe pool keep one, as in the paper. For smaller ones a probe pool has no
+ * meaning (its reuse budget is undefined), and every backend's reading is used.
  */
 
 import type { CostOptions } from '../cost.ts'
@@ -24,7 +24,7 @@ export interface PrequalOptions extends CostOptions, ProbeSchedulerOptions {
   readonly coldQuantile?: number
 }
 
-/** In pools below this the quantile is the maximum, and nothing would ever be hot. */
+/** In pools below this the quantile is the maximum, and no backend would ever be hot. */
 const QUANTILE_FROM = 8
 
 class Prequal implements Policy, ProbeSink {
@@ -35,7 +35,7 @@ class Prequal implements Policy, ProbeSink {
   readonly #coldQuantile: number
   readonly #readings: Readings
   readonly #pool: ProbePool
-  readonly #asking: ProbeScheduler
+  readonly #scheduler: ProbeScheduler
   readonly #fallback: Policy
   readonly #latest: LatestRunning
   readonly #loads: Int32Array
@@ -50,7 +50,7 @@ class Prequal implements Policy, ProbeSink {
     this.#coldQuantile = coldQuantile
     this.#readings = new Readings(context, { ...options, maxAgeMs })
     this.#pool = new ProbePool({ size: poolSize, maxAgeMs })
-    this.#asking = new ProbeScheduler(context.table.slots, options, this)
+    this.#scheduler = new ProbeScheduler(context.table.slots, options, this)
     this.#fallback = p2c(context)
     this.#latest = new LatestRunning(context.table.slots)
     this.#loads = new Int32Array(context.table.slots)
@@ -91,7 +91,7 @@ class Prequal implements Policy, ProbeSink {
   forget(slot: number): void {
     this.#readings.forget(slot)
     this.#latest.remove(slot)
-    this.#asking.forget(slot)
+    this.#scheduler.forget(slot)
   }
 
   #fromAll(slots: Int32Array, count: number, now: number): number {
@@ -104,7 +104,7 @@ class Prequal implements Policy, ProbeSink {
     for (let at = 0; at < count; at++) {
       const slot = slots[at] ?? 0
       const running = this.#loads[at] ?? 0
-      this.#asking.refresh(slot, now)
+      this.#scheduler.refresh(slot, now)
       if (running < fewest) {
         fewest = running
         idlest = slot
@@ -120,13 +120,13 @@ class Prequal implements Policy, ProbeSink {
     return best < 0 ? idlest : best
   }
 
-  /** Calls running at or below which a backend is cold; fills `#loads` on the way. */
+  /** The number of running calls up to which a backend is cold; fills `#loads` on the way. */
   #threshold(slots: Int32Array, count: number, now: number): number {
     const sorted = this.#sorted
     for (let at = 0; at < count; at++) {
       const running = this.#readings.running(slots[at] ?? 0, now)
       this.#loads[at] = running
-      // Sorted as they come: pools this small are done before a histogram is cleared.
+      // Insertion sort: for pools this small it takes less time than clearing a histogram.
       let place = at
       for (; place > 0 && (sorted[place - 1] ?? 0) > running; place--) sorted[place] = sorted[place - 1] ?? 0
       sorted[place] = running
@@ -139,7 +139,7 @@ class Prequal implements Policy, ProbeSink {
     // 2.5 probes a call: two, and a third every other time.
     for (let probes = Math.floor(this.#probeRate + this.#context.random()); probes > 0; probes--) {
       const slot = slots[Math.floor(this.#context.random() * count)] ?? 0
-      if (!this.#asking.ask(slot, now)) this.#take(slot, now)
+      if (!this.#scheduler.probe(slot, now)) this.#take(slot, now)
     }
     this.#pool.expire(now)
     const hotAbove = this.#latest.quantile(this.#coldQuantile)
@@ -169,7 +169,7 @@ class Prequal implements Policy, ProbeSink {
   }
 
   #take(slot: number, now: number): void {
-    // Rounded by lot, so that a budget of 1.3 is 1.3 on the average.
+    // Rounded at random, so that a budget of 1.3 is 1.3 on the average.
     this.#pool.add(slot, now, Math.floor((this.#budget ?? 1) + this.#context.random()))
     const running = this.#readings.running(slot, now)
     this.#pool.value(running, this.#readings.latencyMs(slot, now))

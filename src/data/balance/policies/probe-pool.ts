@@ -1,6 +1,6 @@
 /**
- * The probe pool of Prequal (Wydrowski et al., NSDI 2024): a few recent readings of random backends, used a few
- * times each and then replaced, so that many gateways do not fall on the same least-loaded backend.
+ * The probe pool of Prequal (Wydrowski et al., NSDI 2024): a few recent readings of random backends, each used a few times
+ * and then replaced, so that many gateways do not choose the same least-loaded backend.
  */
 
 export interface PoolOptions {
@@ -59,7 +59,7 @@ export class ProbePool {
     return this.#latencyMs[place] ?? 0
   }
 
-  /** Takes a reading in; the oldest makes room for it. Followed by `value` for its numbers. */
+  /** Adds a reading, replacing the oldest where the pool is full. To be followed by `value` with its numbers. */
   add(slot: number, now: number, uses: number): void {
     if (this.#held === this.#size) this.#remove(this.#oldest())
     const place = this.#held++
@@ -68,13 +68,13 @@ export class ProbePool {
     this.#usesLeft[place] = uses
   }
 
-  /** The numbers of the reading taken in last. */
+  /** Sets the numbers of the reading added last. */
   value(running: number, latencyMs: number): void {
     this.#running[this.#held - 1] = running
     this.#latencyMs[this.#held - 1] = latencyMs
   }
 
-  /** Drops what is too old or used up. */
+  /** Drops readings that are too old or used up. */
   expire(now: number): void {
     for (let place = this.#held - 1; place >= 0; place--) {
       const isOld = now - (this.#at[place] ?? 0) > this.#maxAgeMs
@@ -88,7 +88,7 @@ export class ProbePool {
     this.#usesLeft[place] = (this.#usesLeft[place] ?? 0) - 1
   }
 
-  /** Drops the oldest and the worst by turns: without it the pool would fill with what nobody wants to use. */
+  /** Drops the oldest and the worst in turn: otherwise the pool would fill with readings that are never used. */
   degrade(hotAbove: number): void {
     if (this.#held === 0) return
     this.#remove(this.#removesOldest ? this.#oldest() : this.#worst(hotAbove))
@@ -124,7 +124,7 @@ export class ProbePool {
   }
 }
 
-/** Calls running are told apart up to here. */
+/** More running calls than this count as this many. */
 const MOST_RUNNING = 1024
 
 /** The number of calls running at rank `rank` (1 is the least) in a histogram. */
@@ -138,7 +138,7 @@ function rankOf(loads: Int32Array, rank: number): number {
 }
 
 /**
- * Calls running by the latest reading of each backend. What is hot is settled over these and not over the pool,
+ * Calls running by the latest reading of each backend. Hot and cold are decided over these and not over the probe pool,
  * which holds some backends twice and has lost the worst.
  */
 export class LatestRunning {

@@ -1,30 +1,30 @@
-/** Probes sent to backends: whom to ask, and how often, so that asking never becomes a load of its own. */
+/** Schedules probes: which backends are asked, and how often, so that probing never becomes a load of its own. */
 
-/** Where a probe's answer goes; it may come any time later, or never. */
+/** Takes a probe's answer, which may come any time later, or never. */
 export interface ProbeSink {
   answered(slot: number, running: number, latencyMs: number): void
 }
 
-/** Asks a backend how it is doing, without anybody waiting for it. Must not throw. */
+/** Asks a backend for its load, without anybody waiting for it. Must not throw. */
 export interface LoadProber {
   probe(slot: number, sink: ProbeSink): void
 }
 
 export interface ProbeSchedulerOptions {
-  /** Without one, the gateway's own calls are its readings. */
+  /** Without one, the gateway's own calls give the readings. */
   readonly prober?: LoadProber
   /** Default 2000. */
   readonly maxProbesPerSecond?: number
 }
 
-/** A backend of a small pool is asked again after this. */
+/** A backend of a small pool is probed again after this time. */
 const REFRESH_MS = 250
 
 export class ProbeScheduler {
   readonly #prober: LoadProber | undefined
   readonly #sink: ProbeSink
   readonly #perSecond: number
-  readonly #askedAt: Float64Array
+  readonly #probedAt: Float64Array
   #tokens: number
   #tokensAt = -Infinity
 
@@ -33,28 +33,28 @@ export class ProbeScheduler {
     this.#sink = sink
     this.#perSecond = maxProbesPerSecond
     this.#tokens = maxProbesPerSecond
-    this.#askedAt = new Float64Array(slots).fill(-Infinity)
+    this.#probedAt = new Float64Array(slots).fill(-Infinity)
   }
 
-  /** Asks, within the rate. False: there is nobody to ask with, and the caller reads for itself. */
-  ask(slot: number, now: number): boolean {
+  /** Probes a backend, within the rate. False: there is no prober, and the caller uses the gateway's own readings. */
+  probe(slot: number, now: number): boolean {
     if (this.#prober === undefined) return false
     const elapsed = this.#tokensAt === -Infinity ? 0 : Math.max(0, now - this.#tokensAt)
     this.#tokens = Math.min(this.#perSecond, this.#tokens + (elapsed * this.#perSecond) / 1_000)
     this.#tokensAt = now
     if (this.#tokens < 1) return true
     this.#tokens--
-    this.#askedAt[slot] = now
+    this.#probedAt[slot] = now
     this.#prober.probe(slot, this.#sink)
     return true
   }
 
-  /** Asks if the last time is long ago. */
+  /** Probes a backend whose last probe is long ago. */
   refresh(slot: number, now: number): void {
-    if (this.#prober !== undefined && now - (this.#askedAt[slot] ?? 0) > REFRESH_MS) this.ask(slot, now)
+    if (this.#prober !== undefined && now - (this.#probedAt[slot] ?? 0) > REFRESH_MS) this.probe(slot, now)
   }
 
   forget(slot: number): void {
-    this.#askedAt[slot] = -Infinity
+    this.#probedAt[slot] = -Infinity
   }
 }

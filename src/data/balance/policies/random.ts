@@ -1,13 +1,13 @@
-/** By lot, in proportion to the weights. Needs no knowledge of load: the yardstick the others are held to. */
+/** Random choice in proportion to the weights, without knowledge of load: the baseline for the other policies. */
 
 import type { Policy, PolicyContext } from './policy.ts'
 import { TwoChoices } from './two-choices.ts'
 
 export function random(context: PolicyContext): Policy {
-  const lot = new TwoChoices(context.table, context.random)
+  const choices = new TwoChoices(context.table, context.random)
   return {
     name: 'random',
-    members: (slots) => lot.weigh(slots),
-    pick: (slots, count) => slots[lot.one(slots, count)] ?? 0,
+    members: (slots) => choices.weigh(slots),
+    pick: (slots, count) => slots[choices.one(slots, count)] ?? 0,
   }
 }

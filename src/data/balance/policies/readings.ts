@@ -1,7 +1,6 @@
 /**
- * What `prequal` knows of each backend: calls running there, and the latency at about that many calls. Where a backend
- * answers probes, its own word counts; where it does not, the gateway's own calls are the probe, for it
- * sent all of them.
+ * The readings of `prequal`: for each backend the calls running there, and the latency at about that many calls. Where a
+ * backend answers probes, its own numbers count; otherwise the gateway's own calls serve as probes.
  */
 import { type CostOptions, Costs } from '../cost.ts'
 import { loadOf } from '../table.ts'
@@ -9,24 +8,24 @@ import type { AttemptOutcome, PolicyContext } from './policy.ts'
 
 /** Classes of calls running: 0, 1, 2–3, 4–7, … */
 const CLASSES = 8
-/** How far one sample moves an estimate of the median. */
+/** The factor by which one sample moves an estimate of the median. */
 const STEP = 1.1
-/** A reading without news fades toward the common latency, or a slow spell would never be forgiven. */
+/** Without new samples a reading fades toward the common latency, or a slow period would never be forgiven. */
 const FADE_MS = 10_000
-/** How long the pool's common numbers are good for. */
+/** How long the pool's common latency is used. */
 const PREPARED_MS = 100
 
 export class Readings {
   readonly #context: PolicyContext
-  readonly #charges: Costs
+  readonly #estimates: Costs
   readonly #maxAgeMs: number
   /** Median latency by slot and class of calls running; 0: none yet. */
   readonly #median: Float64Array
   readonly #medianAt: Float64Array
-  /** What the backend said last, and what was sent to it since. */
-  readonly #told: Int32Array
-  readonly #toldMs: Float64Array
-  readonly #toldAt: Float64Array
+  /** What the backend reported last, and how many calls were sent to it since. */
+  readonly #reported: Int32Array
+  readonly #reportedMs: Float64Array
+  readonly #reportedAt: Float64Array
   readonly #sentSince: Int32Array
   #commonMs = 0
   #commonAt = -Infinity
@@ -34,20 +33,20 @@ export class Readings {
   constructor(context: PolicyContext, options: CostOptions & { maxAgeMs: number }) {
     const { slots } = context.table
     this.#context = context
-    this.#charges = new Costs(context, options)
+    this.#estimates = new Costs(context, options)
     this.#maxAgeMs = options.maxAgeMs
     this.#median = new Float64Array(slots * CLASSES)
     this.#medianAt = new Float64Array(slots)
-    this.#told = new Int32Array(slots)
-    this.#toldMs = new Float64Array(slots)
-    this.#toldAt = new Float64Array(slots).fill(-Infinity)
+    this.#reported = new Int32Array(slots)
+    this.#reportedMs = new Float64Array(slots)
+    this.#reportedAt = new Float64Array(slots).fill(-Infinity)
     this.#sentSince = new Int32Array(slots)
   }
 
   prepare(slots: Int32Array, count: number, now: number): void {
     if (now - this.#commonAt < PREPARED_MS && now >= this.#commonAt) return
     this.#commonAt = now
-    this.#charges.prepare(slots, count, now)
+    this.#estimates.prepare(slots, count, now)
     let least = Infinity
     for (let at = 0; at < count; at++) {
       const slot = slots[at] ?? 0
@@ -57,19 +56,19 @@ export class Readings {
     if (least < Infinity) this.#commonMs = least
   }
 
-  /** Calls running: never fewer than we run there ourselves, whatever the backend said. */
+  /** Calls running: never fewer than we run there, whatever the backend reported. */
   running(slot: number, now: number): number {
     const own = loadOf(this.#context.table, slot)
     if (this.ageMs(slot, now) > this.#maxAgeMs) return own
-    return Math.max(own, (this.#told[slot] ?? 0) + (this.#sentSince[slot] ?? 0))
+    return Math.max(own, (this.#reported[slot] ?? 0) + (this.#sentSince[slot] ?? 0))
   }
 
-  /** Latency to expect now, with the charge for failures; a backend nobody knows is as good as the best. */
+  /** The latency to expect now, with the charge for failures; an unknown backend counts as the best. */
   latencyMs(slot: number, now: number): number {
-    const failure = this.#charges.failureMs(slot, now)
+    const failure = this.#estimates.failureMs(slot, now)
     const share = this.#context.table.share[slot] ?? 1
-    const told = this.#toldMs[slot] ?? 0
-    if (told > 0 && this.ageMs(slot, now) <= this.#maxAgeMs) return (told + failure) / share
+    const reported = this.#reportedMs[slot] ?? 0
+    if (reported > 0 && this.ageMs(slot, now) <= this.#maxAgeMs) return (reported + failure) / share
     const own = this.#ownMs(slot)
     if (own === 0) return (this.#commonMs + failure) / share
     const age = this.#commonMs > 0 ? Math.max(0, now - (this.#medianAt[slot] ?? now)) : 0
@@ -79,13 +78,13 @@ export class Readings {
 
   /** Milliseconds since the backend last answered a probe; Infinity: never. */
   ageMs(slot: number, now: number): number {
-    return now - (this.#toldAt[slot] ?? -Infinity)
+    return now - (this.#reportedAt[slot] ?? -Infinity)
   }
 
   answered(slot: number, running: number, latencyMs: number): void {
-    this.#told[slot] = running
-    this.#toldMs[slot] = latencyMs
-    this.#toldAt[slot] = this.#context.now()
+    this.#reported[slot] = running
+    this.#reportedMs[slot] = latencyMs
+    this.#reportedAt[slot] = this.#context.now()
     this.#sentSince[slot] = 0
   }
 
@@ -94,19 +93,19 @@ export class Readings {
   }
 
   onEnd(slot: number, ms: number, ending: AttemptOutcome, now?: number): void {
-    this.#charges.onEnd(slot, ms, ending, now)
+    this.#estimates.onEnd(slot, ms, ending, now)
     if (ending !== 'ok') return
     const at = slot * CLASSES + classOf(loadOf(this.#context.table, slot))
     const estimate = this.#median[at] ?? 0
     if (estimate === 0) this.#median[at] = Math.max(ms, 1e-3)
-    // One step up or down for each sample settles where half of them lie above: the median, in one number.
+    // A step up or down for each sample converges to where half of the samples lie above: the median, in one number.
     else if (ms > estimate) this.#median[at] = Math.min(ms, estimate * STEP)
     else if (ms < estimate) this.#median[at] = Math.max(ms, estimate / STEP)
     this.#medianAt[slot] = this.#context.now()
   }
 
   onCancel(slot: number, elapsedMs: number, isOutrun: boolean): void {
-    this.#charges.onCancel(slot, elapsedMs, isOutrun)
+    this.#estimates.onCancel(slot, elapsedMs, isOutrun)
     const at = slot * CLASSES + classOf(loadOf(this.#context.table, slot))
     if (elapsedMs > (this.#median[at] ?? 0) * STEP && this.#median[at]) {
       this.#median[at] = (this.#median[at] ?? 0) * STEP
@@ -115,8 +114,8 @@ export class Readings {
 
   forget(slot: number): void {
     this.#median.fill(0, slot * CLASSES, (slot + 1) * CLASSES)
-    this.#toldAt[slot] = -Infinity
-    this.#toldMs[slot] = 0
+    this.#reportedAt[slot] = -Infinity
+    this.#reportedMs[slot] = 0
     this.#sentSince[slot] = 0
   }
 

@@ -1,7 +1,7 @@
 /**
- * Weighted rendezvous hashing (Thaler and Ravishankar, 1998) with bounded loads: each key has its own order of all
- * backends, so what a leaving or full backend held is spread over all others and not on one neighbour.
- * Looks at every candidate: meant for up to 64.
+ * Weighted rendezvous hashing (Thaler and Ravishankar, 1998) with bounded loads: each key has its own order of all backends,
+ * so the keys of a backend that leaves or is full are spread over all others and not on one neighbour. It scans every
+ * candidate, and is meant for up to 64.
  */
 import { lane32, lift32, unit53 } from '../../../lib/hash64.ts'
 import { type BoundedOptions, Bounds } from './bounded.ts'
@@ -32,7 +32,7 @@ export function rendezvous(context: PolicyContext, options: BoundedOptions = {})
       for (let at = 0; at < count; at++) {
         const slot = slots[at] ?? 0
         const unit = unit53(keyHigh, keyLow, high[slot] ?? 0, low[slot] ?? 0)
-        // Static weight and not the share in force: slow start must not move keys, the bound sends them on meanwhile.
+        // The static weight and not the share in force: slow start must not move keys; the bound passes them on meanwhile.
         const score = -(table.weight[slot] ?? 1) / Math.log(unit)
         if (score > bestScore && bounds.hasRoom(slot)) {
           best = slot

@@ -1,13 +1,12 @@
 /**
- * Each backend in its turn, as often as its weight says. Deficit round robin (Shreedhar and Varghese, 1995):
- * a visit earns a backend its share of the heaviest one's turn, and a whole turn is spent on a call. So a pick
- * visits few backends whatever the size of the pool.
+ * Weighted round robin, as deficit round robin (Shreedhar and Varghese, 1995): a visit earns a backend its share of the
+ * heaviest one's turn, and a call costs a whole turn. So a pick visits few backends whatever the size of the pool.
  */
 import type { Policy, PolicyContext } from './policy.ts'
 
 export function roundRobin({ table, random }: PolicyContext): Policy {
   const credit = new Float64Array(table.slots)
-  // A random start, or every gateway that starts would begin with the same backend.
+  // A random start: gateways that start together must not begin with the same backend.
   let cursor = Math.floor(random() * table.slots)
   let heaviest = 0
   let seen = 0

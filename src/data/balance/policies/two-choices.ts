@@ -1,9 +1,9 @@
-/** Two different places among the candidates, by lot: what every power-of-two-choices policy begins with. */
+/** Draws two different candidates at random, with which every power-of-two-choices policy begins. */
 import type { LoadTable } from '../table.ts'
 
-/** Above this ratio of static weights, uniform sampling would never find the heavy backends often enough. */
+/** Above this ratio of static weights, uniform sampling would not find the heavy backends often enough. */
 const SKEWED = 4
-/** Draws before a light backend is taken as it comes; bounds the work of one pick. */
+/** Draws before a light backend is accepted; bounds the work of one pick. */
 const DRAWS = 16
 
 export class TwoChoices {
@@ -21,7 +21,7 @@ export class TwoChoices {
     this.#random = random
   }
 
-  /** Looks at the weights of the membership, to choose between the two ways of sampling. */
+  /** Compares the weights of the membership, to choose between the two ways of sampling. */
   weigh(slots: Int32Array): void {
     let lightest = Infinity
     this.#heaviest = 0
@@ -47,8 +47,8 @@ export class TwoChoices {
   }
 
   /**
-   * One place, by lot in proportion to the shares. Rejection instead of an alias table: shares move during slow
-   * start, and a table would have to follow.
+   * Draws one place in proportion to the shares. Rejection instead of an alias table: shares move during slow start, and a
+   * table would have to follow.
    */
   one(slots: Int32Array, count: number): number {
     let place = 0

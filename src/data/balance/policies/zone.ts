@@ -1,6 +1,6 @@
 /**
- * Zone preference: calls stay in the gateway's own zone as long as its backends there are well and have room; then
- * all zones are one pool. With hysteresis, or a zone near its limit would flap.
+ * Zone preference: calls stay in the gateway's own zone as long as enough of its backends are ready and have room; otherwise
+ * all zones are one pool. There is hysteresis, or a zone near its limit would flap.
  */
 import type { Backend } from '../../../core/backend.ts'
 import { type LoadTable, loadOf } from '../table.ts'
@@ -9,13 +9,13 @@ export interface ZoneOptions {
   readonly name: string
   /** Calls leave the zone when less than this share of its backends is ready; in percent. Default 50. */
   readonly minReadyPercent?: number
-  /** And when more than this share of its limits is in use; in percent. Default 80. */
+  /** They also leave it when more than this share of its limits is in use; in percent. Default 80. */
   readonly maxUsePercent?: number
   /** Where backends have no limits: running calls per unit of weight. Default 8. */
   readonly maxInflight?: number
 }
 
-/** How far below the bound the zone must be to be preferred again. */
+/** The use of the zone must fall to this part of the bound before the zone is preferred again. */
 const BACK = 0.75
 
 export interface ZoneSituation {
@@ -27,9 +27,9 @@ export interface ZoneSituation {
 
 /** Whether calls should stay in the zone from now on. */
 export function isNearEnough({ backends, table, isNear }: ZoneSituation, options: ZoneOptions): boolean {
-  const near = backends.filter(({ zone, state }) => zone === options.name && state !== 'draining')
-  const ready = near.filter(({ state }) => state === 'ready')
-  if (ready.length === 0 || ready.length * 100 < (options.minReadyPercent ?? 50) * near.length) return false
+  const local = backends.filter(({ zone, state }) => zone === options.name && state !== 'draining')
+  const ready = local.filter(({ state }) => state === 'ready')
+  if (ready.length === 0 || ready.length * 100 < (options.minReadyPercent ?? 50) * local.length) return false
   const load = sum(ready, ({ slot }) => loadOf(table, slot))
   const areLimited = ready.every(({ slot }) => (table.limit[slot] ?? 0) > 0)
   const bound = areLimited

@@ -1,7 +1,7 @@
-/** An arena's memory, and where in it everything lies: state, index, fingerprints and cells, one behind the other. */
+/** The memory layout of an arena: header, index, fingerprints and cells, one behind the other. */
 import { RING_STATE } from './ring.ts'
 
-/** Plain data: what `postMessage` carries to other threads where it is shared. */
+/** Plain data, which `postMessage` passes to other threads where the memory is shared. */
 export interface ArenaBytes {
   readonly buffer: ArrayBuffer | SharedArrayBuffer
   readonly maxBytes: number
@@ -12,14 +12,14 @@ const MEAN_RECORD_BYTES = 192
 export const SLOT_BYTES = 8
 
 const HEADER_BYTES = 128
-/** What changes as a whole lies in the header: two 64-bit numbers, by their place among those, */
+/** Counters in the header: 64-bit numbers, by their index as such. */
 export const NUMBERS = { bytes: 0, evictions: 1 } as const
-/** and 32-bit words, by theirs. */
+/** State in the header: 32-bit words, by their index as such. */
 export const WORDS = { count: 4, small: 5, main: 5 + RING_STATE, mixes: 5 + 2 * RING_STATE } as const
-/** The lock of a shared arena, as the place of a word. */
+/** The lock of a shared arena, as the index of a 32-bit word. */
 export const LOCK_WORD = HEADER_BYTES / 4 - 1
 
-/** Bytes from the start; `slots`, `ghosts` and `cells` are counts. */
+/** Offsets in bytes from the start; `slots`, `ghosts` and `cells` are counts. */
 export function layoutOf(maxBytes: number) {
   const slots = Math.floor(maxBytes / MEAN_RECORD_BYTES / 0.8)
   const ghosts = Math.floor(slots / 2)

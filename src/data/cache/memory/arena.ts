@@ -1,20 +1,20 @@
 /**
- * The process memory's store: every entry as bytes in one buffer, no object per entry, so that a million of
- * them cost the garbage collector nothing and workers may share the buffer. All that changes lies in the buffer:
- * an Arena is a way to look at it, and keeps nothing of its own. It takes no lock; see `shared-arena.ts`.
+ * The store of the process memory: all entries as bytes in one buffer, without an object for each, so that a million of
+ * them cost the garbage collector nothing and workers can share the buffer. All state lies in the buffer: an Arena is a
+ * view of it, and has no state of its own. It takes no lock; see `shared-arena.ts`.
  *
- * Two logs lie in it, as in S3-FIFO (Yang et al., SOSP 2023). A new entry goes to the small log, a tenth of
- * the bytes. What was read there at least once when it reaches the tail moves to the main log; what was not
- * is forgotten, and a fingerprint stays behind, so that it goes to the main log at once if it comes back.
- * The main log gives an entry that was read since its last turn another turn. So one pass over keys used
- * once flows through the small log and leaves the main one alone. While the main log still has free room
- * everything may move there: nothing is forgotten before the arena is full.
+ * The buffer holds two logs, as in S3-FIFO (Yang et al., SOSP 2023). A new entry goes to the small log, a tenth of the
+ * bytes. When it reaches the tail, it moves to the main log if it was read at least once; otherwise it is evicted, and a
+ * fingerprint stays behind, so that it goes to the main log at once if it comes back. At the tail of the main log an entry
+ * that was read since its last turn gets another turn. So one pass over keys that are used once flows through the small
+ * log and leaves the main log alone. While the main log has free space every entry may move there: nothing is evicted
+ * before the arena is full.
  *
  * A record is a header and the bytes, in cells of eight bytes:
  *
  *   expiry f64 · length u32 · meta u32 (reads 0-3, live, in main) · digest[32] · bytes
  *
- * An overwritten or deleted record stays where it is, marked dead, until the tail comes by.
+ * An overwritten or deleted record stays in place, marked dead, until the tail reaches it.
  */
 import { type Digest, wordOf } from '../../../core/key.ts'
 import { type ArenaBytes, layoutOf, NUMBERS, SLOT_BYTES, WORDS } from './arena-bytes.ts'
@@ -25,11 +25,11 @@ const READS = 3
 const LIVE = 4
 const IN_MAIN = 8
 
-/** Bounds on the second turns one insertion may give, so that no `set` takes long. */
+/** Bounds on the second turns that one insertion may give, so that no `set` takes long. */
 const MAX_TURNS = 128
 const MAX_TURN_CELLS = 32 * 1024
 
-/** Memory for an arena, empty. Pages are committed as they are first used. */
+/** Allocates an empty arena. The system commits pages as they are first used. */
 export function allocateArena(maxBytes: number, isShared = false): ArenaBytes {
   const { end } = layoutOf(maxBytes)
   const bytes = { buffer: isShared ? new SharedArrayBuffer(end) : new ArrayBuffer(end), maxBytes }
@@ -49,7 +49,7 @@ export class Arena {
   readonly #data: Buffer
   readonly #words: Uint32Array
   readonly #doubles: Float64Array
-  // Odd random factors: nobody can choose digests that meet in one chain of the index.
+  // Odd random factors: nobody can choose digests that collide in one chain of the index.
   #mixA: number
   #mixB: number
 
@@ -67,7 +67,7 @@ export class Arena {
     const ring = (at: number) => ({ words: this.#words, state: this.#header.subarray(at, at + RING_STATE) })
     this.#small = new Ring(ring(WORDS.small), 0, border)
     this.#main = new Ring(ring(WORDS.main), border, cells)
-    // The longest is meant to be the exception: two of it are all that the log holds.
+    // The longest value is meant to be the exception: the log holds only two of that length.
     this.maxValueBytes = (Math.floor(this.#main.cells / 2) - HEADER_CELLS) * 8
     this.#mixA = this.#header[WORDS.mixes] as number
     this.#mixB = this.#header[WORDS.mixes + 1] as number
@@ -82,7 +82,7 @@ export class Arena {
     return this.#numbers[NUMBERS.evictions] as number
   }
 
-  /** Of memory that was just allocated: all zero, and so empty but for this. */
+  /** Initialises memory that was just allocated, which is all zero. */
   found(): void {
     this.#small.clear()
     this.#main.clear()
@@ -90,7 +90,7 @@ export class Arena {
     this.#mixB = this.#header[WORDS.mixes + 1] = randomOdd()
   }
 
-  /** Forgets everything, whatever state it is in. */
+  /** Removes everything, whatever state the arena is in. */
   clear(): void {
     this.#numbers[NUMBERS.bytes] = 0
     this.#index.clear()
@@ -103,7 +103,7 @@ export class Arena {
     return this.#index.count
   }
 
-  /** A copy of the value, and one more read on its account; undefined where it is absent or has expired. */
+  /** A copy of the value, counted as a read; undefined where it is absent or has expired. */
   get(digest: Digest, now: number): Buffer | undefined {
     const slot = this.#find(digest)
     if (slot < 0) return undefined
@@ -126,7 +126,7 @@ export class Arena {
     return slot >= 0 && (this.#doubles[this.#index.cellAt(slot)] as number) > now
   }
 
-  /** Puts the value in, evicting what it must. `value.length` is at most `maxValueBytes`. */
+  /** Stores the value, evicting others as needed. `value.length` is at most `maxValueBytes`. */
   set(digest: Digest, value: Uint8Array, { expiresAt, now }: { expiresAt: number; now: number }): boolean {
     const size = HEADER_CELLS + Math.ceil(value.length / 8)
     const wasInMain = this.#drop(digest)
@@ -155,7 +155,7 @@ export class Arena {
     return true
   }
 
-  /** Forgets the entry, if there is one, and tells whether it lay in the main log. */
+  /** Removes the entry, if there is one, and returns whether it was in the main log. */
   #drop(digest: Digest): boolean {
     const slot = this.#find(digest)
     if (slot < 0) return false
@@ -179,7 +179,7 @@ export class Arena {
     return HEADER_CELLS + Math.ceil((this.#words[cell * 2 + 2] as number) / 8)
   }
 
-  /** Makes room for one more in the index: values far below the mean fill it before they fill the logs. */
+  /** Frees one slot of the index: values far below the mean size fill the index before the logs. */
   #clearSlot(now: number): void {
     for (let turns = MAX_TURNS; this.#index.count >= this.#index.limit; turns--) {
       if (this.#small.used > 0) this.#evictSmall(now, turns > 0)
@@ -187,7 +187,7 @@ export class Arena {
     }
   }
 
-  /** Frees the record at the small log's tail: to the main log if it deserves and `mayStay`, or out. */
+  /** Frees the record at the small log's tail: moves it to the main log if it was read and `mayStay`, else evicts it. */
   #evictSmall(now: number, mayStay = true): void {
     const cell = this.#small.tail
     const size = this.#cellsAt(cell)
@@ -209,7 +209,7 @@ export class Arena {
     return this.#index.count < this.#index.limit && this.#main.room(size) >= 0
   }
 
-  /** Makes room for `size` cells in the main log. */
+  /** Frees `size` cells in the main log. */
   #clearMain(size: number, now: number): void {
     let turns = MAX_TURNS
     let cells = MAX_TURN_CELLS
@@ -220,14 +220,14 @@ export class Arena {
     }
   }
 
-  /** Frees the record at the main log's tail, or gives it another turn of at most `maxTurn` cells; gives the cells carried. */
+  /** Frees the record at the main log's tail, or, up to `maxTurn` cells, gives it another turn; returns the cells moved. */
   #evictMain(now: number, maxTurn: number): number {
     const cell = this.#main.tail
     const size = this.#cellsAt(cell)
     const meta = this.#words[cell * 2 + 3] as number
     const again = (meta & LIVE) !== 0 && (meta & READS) > 0 && size <= maxTurn
     if (again && (this.#doubles[cell] as number) > now) {
-      // Released first: then there is always room for it at the head, be it over its own old bytes.
+      // Released first: then it always fits at the head, even over its own old bytes.
       this.#main.release(size)
       this.#carry(cell, size, meta - 1)
       return size

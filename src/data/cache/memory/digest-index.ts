@@ -1,18 +1,18 @@
 /**
- * Where each digest lies in the arena: open addressing over one typed array, eight bytes a slot, linear
- * probing, and deletion by shifting back, so there are no tombstones and no objects. A slot holds 32 mixed
- * bits of the digest (the tag) and the record's cell; the whole digest is compared in the record itself.
+ * The index of an arena, from digest to record: open addressing over one typed array, eight bytes a slot, linear probing,
+ * and deletion by shifting back, so there are no tombstones and no objects. A slot holds 32 mixed bits of the digest (the
+ * tag) and the record's cell; the whole digest is compared in the record itself.
  */
 export class DigestIndex {
   readonly slots: number
-  /** How many may be held: probes stay short up to four fifths. */
+  /** The most records it may hold: probes stay short up to a load of four fifths. */
   readonly limit: number
   /** Pairs of cell + 1 (0: empty) and tag. */
   readonly #pairs: Uint32Array
-  /** How many are held: beside the pairs, so that workers may share it. */
+  /** The number of records, in memory that workers may share. */
   readonly #count: Uint32Array
 
-  /** `pairs`: two words for each slot, all zero where nothing is held; `count`: one number. */
+  /** `pairs`: two words for each slot, all zero at first; `count`: one number. */
   constructor(pairs: Uint32Array, count: Uint32Array) {
     this.slots = pairs.length / 2
     this.limit = Math.floor(this.slots * 0.8)
@@ -71,7 +71,7 @@ export class DigestIndex {
       probe = probe + 1 === this.slots ? 0 : probe + 1
       if (pairs[probe * 2] === 0) break
       const home = this.#home(pairs[probe * 2 + 1] as number)
-      // What is at `probe` may fill the hole only if its home does not lie behind the hole.
+      // The record at `probe` may fill the hole only if its home does not lie behind the hole.
       const fits = hole <= probe ? home <= hole || home > probe : home <= hole && home > probe
       if (!fits) continue
       pairs[hole * 2] = pairs[probe * 2] as number

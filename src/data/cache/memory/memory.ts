@@ -1,9 +1,9 @@
 /**
- * The process memory: the first place every key is looked for, synchronously. It takes and gives bytes and
- * numbers, never objects; what they mean is known to the entry. Not a Tier: nothing here can be slow or fail.
+ * The memory tier of this process, where every key is looked up first, synchronously. It stores bytes and numbers, never
+ * objects; `entry.ts` knows what they mean. It is not a `Tier`: nothing here can be slow or fail.
  *
- * One thread has it for itself, or several share it: then it is divided into a few arenas by digest, each with its lock, so
- * that threads seldom meet, and one that dies in the middle of a write costs a part of what is kept and not all.
+ * One thread uses it alone, or several share it. Shared memory is divided into arenas by digest, each with its own lock, so
+ * that threads seldom contend, and a thread that dies in the middle of a write costs one arena and not all of them.
  */
 import type { Digest } from '../../../core/key.ts'
 import type { Clock } from '../../../lib/clock.ts'
@@ -17,35 +17,35 @@ export interface MemoryStats {
   readonly misses: number
   readonly evictions: number
   readonly admitted: number
-  /** Values larger than an entry may be, or already expired. */
+  /** Values too large for an entry, or already expired. */
   readonly refused: number
 }
 
 export interface Memory {
   /**
-   * A copy of the value: it stays right whatever is written later. It lies in Node's shared buffer pool, so
-   * whoever keeps it beyond the call copies it again.
+   * A copy of the value: later writes do not change it. It lies in Node's shared buffer pool, so whoever keeps it beyond
+   * the call copies it again.
    */
   get(digest: Digest): Uint8Array | undefined
   /** Whether there is a value, without counting it as a read. */
   has(digest: Digest): boolean
   /**
-   * Puts a copy of `bytes` in until the monotonic time `expiresAt`. False where it was refused; a value that
-   * stood under the digest is gone then too. `now`: for whoever has read the clock already.
+   * Stores a copy of `bytes` until the monotonic time `expiresAt`. False where it was refused; the digest's old value is
+   * removed then too. `now`: for a caller that has read the clock already.
    */
   set(digest: Digest, bytes: Uint8Array, expiresAt: number, now?: number): boolean
-  /** False: it could not be, another thread having died over it; to be called again. */
+  /** False: not deleted, since a thread died while it held the lock; to be called again. */
   delete(digest: Digest): boolean
-  /** What the live entries take, bookkeeping included; never above `maxBytes`. */
+  /** The bytes of all live entries, bookkeeping included; never above `maxBytes`. */
   readonly bytes: number
   readonly entries: number
   stats(): MemoryStats
 }
 
 export interface MemoryOptions {
-  /** Everything that is reserved, index included; at least 64 KiB. Pages are committed as they are first used. */
+  /** All memory to reserve, index included; at least 64 KiB. The system commits pages as they are first used. */
   readonly maxBytes: number
-  /** Values above this are refused, and always what is above some two fifths of `maxBytes`, or of an arena. */
+  /** Larger values are refused, and so is any value above about two fifths of `maxBytes`, or of an arena. */
   readonly maxEntryBytes?: number
   readonly clock?: Clock
 }
@@ -62,9 +62,9 @@ export interface SharedMemoryOptions extends Omit<MemoryOptions, 'maxBytes'> {
 }
 
 const MIN_BYTES = 64 * 1024
-/** Smaller ones would hold too little each for a lock of its own. */
+/** Smaller arenas would hold too little to be worth a lock each. */
 const MIN_ARENA_BYTES = 8 * 1024 * 1024
-/** An arena is so much larger than the largest entry it is to take, at least. */
+/** An arena is at least this many times as large as the largest entry it is to take. */
 const ENTRY_SHARE = 2.5
 
 export function createMemory(options: MemoryOptions | SharedMemoryOptions): Memory {
@@ -79,7 +79,7 @@ export function createMemory(options: MemoryOptions | SharedMemoryOptions): Memo
 
 /**
  * @param threads that will use it at a time.
- * @param maxEntryBytes for which room is made: of large entries there are fewer arenas.
+ * @param maxEntryBytes the largest entry it must take: for larger ones there are fewer arenas.
  */
 export function allocateMemory(maxBytes: number, threads: number, maxEntryBytes = 0): SharedMemory {
   checkSize(maxBytes)
@@ -90,7 +90,7 @@ export function allocateMemory(maxBytes: number, threads: number, maxEntryBytes 
   return { arenas: Array.from({ length: count }, () => allocateArena(each, true)) }
 }
 
-/** Called by the control thread once a worker has ended; gives how many arenas it ended in, which are empty now. */
+/** The control thread calls this after a worker has died. Empties the arenas that the worker had locked; returns how many. */
 export function recoverMemory({ arenas }: SharedMemory, worker: number): number {
   return arenas.filter((bytes) => recoverArena(bytes, worker)).length
 }
@@ -103,7 +103,7 @@ function checkSize(maxBytes: number): void {
 }
 
 class MemoryOver implements Memory {
-  /** A power of two of them; the last byte of a digest chooses. */
+  /** Their number is a power of two; the last byte of a digest selects one. */
   readonly #arenas: readonly (Arena | SharedArena)[]
   readonly #mask: number
   readonly #limit: number

@@ -1,16 +1,15 @@
 /**
- * A first-in, first-out log of records in one region of the arena: records are appended at the head and
- * leave at the tail, so there is no free list and no fragmentation. Positions and sizes are in cells of
- * eight bytes. A record lies in one piece: where it does not fit before the end of the region, the rest is
- * marked as skipped and it goes to the start.
+ * A first-in, first-out log of records in one region of the arena: records are appended at the head and leave at the tail,
+ * so there is no free list and no fragmentation. Positions and sizes are in cells of eight bytes. A record lies in one
+ * piece: where it does not fit before the end of the region, the rest is marked as skipped and it goes to the start.
  */
 
 /** Cells of a record's header; a rest smaller than this is skipped without a mark. */
 export const HEADER_CELLS = 6
-/** Marks in the fourth 32-bit word of a header a rest that holds no record. */
+/** In the fourth 32-bit word of a header: the rest of the region holds no record. */
 export const SKIP = 0x80000000
 
-/** Where a ring keeps what changes, beside the records, so that workers may share it: cells in use, tail, head. */
+/** The state of a ring: cells in use, tail, head. It lies in memory that workers may share. */
 const USED = 0
 const TAIL = 1
 const HEAD = 2
@@ -46,14 +45,14 @@ export class Ring {
     return this.#state[TAIL] as number
   }
 
-  /** Forgets every record. */
+  /** Removes every record. */
   clear(): void {
     this.#state[USED] = 0
     this.#state[TAIL] = this.start
     this.#state[HEAD] = this.start
   }
 
-  /** Where `size` cells fit now, or -1 until more has left at the tail. */
+  /** Where `size` cells fit now; -1: nowhere, until more records have left at the tail. */
   room(size: number): number {
     if (this.used === 0) this.clear()
     const tail = this.tail
@@ -65,7 +64,7 @@ export class Ring {
     return tail - head >= size ? head : -1
   }
 
-  /** Takes the place that `room` just gave. */
+  /** Occupies the position that `room` just returned. */
   take(at: number, size: number): void {
     const state = this.#state
     const head = state[HEAD] as number
@@ -79,7 +78,7 @@ export class Ring {
     state[USED] = (state[USED] as number) + used
   }
 
-  /** Gives up the record at the tail. */
+  /** Removes the record at the tail. */
   release(size: number): void {
     const state = this.#state
     let tail = (state[TAIL] as number) + size

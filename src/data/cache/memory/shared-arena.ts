@@ -1,13 +1,13 @@
 /**
- * An arena that several threads use: the same calls, each under the arena's lock. A thread that cannot have the lock in
- * its time gets what an empty memory would give it.
+ * An arena that several threads use: the same operations, each under the arena's lock. A thread that does not get the lock
+ * in time gets what an empty arena would return.
  */
 import type { Digest } from '../../../core/key.ts'
 import { freeLock, isHeldBy, Lock } from '../../../lib/lock.ts'
 import { Arena } from './arena.ts'
 import { type ArenaBytes, LOCK_WORD } from './arena-bytes.ts'
 
-/** Only a thread that died inside holds the lock for longer than its time slice; the control thread then frees it. */
+/** Only a thread that died inside holds the lock for longer than its time slice; the control thread then frees the lock. */
 const WAIT_MS = 250
 
 export class SharedArena {
@@ -73,7 +73,7 @@ export class SharedArena {
   }
 }
 
-/** Called by the control thread once a worker has ended: an arena it ended in is emptied, being in no known state. */
+/** The control thread calls this after a worker has died: empties an arena that it had locked, whose state is unknown. */
 export function recoverArena(bytes: ArenaBytes, worker: number): boolean {
   const words = new Int32Array(bytes.buffer, 0, LOCK_WORD + 1)
   if (!isHeldBy(words, LOCK_WORD, worker + 1)) return false

@@ -1,17 +1,18 @@
 /**
- * When to stop asking a shared tier, and when to try again. A slow cache is worse than none, so slowness
- * counts as well as failure; while open, one operation after each hold is let through as a probe.
+ * The circuit breaker of a shared tier: when to stop asking the tier, and when to try again. A slow cache is worse than
+ * none, so slowness counts as well as failure. While open, the breaker lets one operation through after each hold, as a
+ * probe.
  *
- * Closed → open: five failures in a row; or five in ten seconds that are at least a twentieth of all (so
- * that rare blips under heavy traffic do not close a good tier); or four slow ones in five, of at least
- * twenty. Half of all failing, of twenty, is within the second. Open for two seconds, doubling to sixty
- * while it does not recover for good, each time a fifth more or less.
+ * Closed → open: five failures in a row; or five in ten seconds that are at least a twentieth of all (so that rare blips
+ * under heavy traffic do not stop a good tier); or, of at least twenty operations, four slow ones in five. If half of
+ * twenty fail, it opens within the second. It stays open for two seconds, doubling up to sixty while the tier relapses,
+ * each time a fifth more or less.
  */
 import type { Clock } from '../../../lib/clock.ts'
 
 export type BreakerState = 'closed' | 'open' | 'probing'
 
-/** `cut`: stopped before it had its full time, which says nothing. */
+/** `cut`: the operation was stopped before it had its full time, which says nothing of the tier. */
 export type BreakerOutcome = 'ok' | 'slow' | 'error' | 'cut'
 
 export interface BreakerOptions {
@@ -41,7 +42,7 @@ interface Bucket {
 export class Breaker {
   readonly #options: BreakerOptions
   #state: BreakerState = 'closed'
-  /** Grows with every change, so that what began before one is not counted after it. */
+  /** Grows with every change of state: an operation that began before a change is not counted after it. */
   #era = 1
   #buckets: Bucket[] = []
   #inARow = 0
@@ -59,12 +60,12 @@ export class Breaker {
     return this.#state
   }
 
-  /** Whether one operation would not even be let through as a probe. */
+  /** Whether an operation would be refused now, even as a probe. */
   get isHeld(): boolean {
     return this.#state === 'open' && this.#options.clock.now() < this.#until
   }
 
-  /** A ticket for one operation, to be given back with its outcome; undefined: do not try. */
+  /** A ticket for one operation, for `record` to get back with the outcome; undefined: do not try. */
   admit(): number | undefined {
     if (this.#state === 'closed') return this.#era
     if (this.#state === 'probing' || this.#options.clock.now() < this.#until) return undefined

@@ -1,20 +1,19 @@
 /**
- * What stands between a call and a shared tier. A tier's failure is never a call's failure: whatever the
- * tier does, an operation here settles in its time and does not reject, and while the breaker is open it
- * costs nothing at all.
+ * The guard around a shared tier: deadlines and circuit breakers. A tier's failure is never a call's failure. Whatever the
+ * tier does, an operation here settles in time and does not reject, and while the breaker is open it costs nothing.
  */
 import type { Digest } from '../../../core/key.ts'
 import { type Log, silentLog } from '../../../core/log.ts'
 import { type Clock, systemClock } from '../../../lib/clock.ts'
 import { Breaker, type BreakerOutcome, type BreakerState } from './breaker.ts'
 import { type GuardedLeases, guardLeases } from './guarded-leases.ts'
-import { createGather, type LookupBatcher } from './lookup-batcher.ts'
+import { createLookupBatcher, type LookupBatcher } from './lookup-batcher.ts'
 import { isLate, Late } from './remote.ts'
 import { type Hints, isAway, type Tier, Unfit, Unwritable } from './tier.ts'
 import type { TierObserver, TierOp, TierOutcome } from './tier-observer.ts'
 
 export interface GuardOptions {
-  /** Milliseconds a look-up or a claim may take; the tier's own bound should be the same. Default 25. */
+  /** Milliseconds a lookup or a claim may take; the tier's own timeout should be the same. Default 25. */
   readonly readTimeout?: number
   /** Milliseconds any other operation may take. Default 250. */
   readonly writeTimeout?: number
@@ -24,32 +23,32 @@ export interface GuardOptions {
   readonly random?: () => number
   readonly log?: Log
   readonly observer?: TierObserver
-  /** For how long this thread could not look, in milliseconds since some time: no fault of the tier. */
+  /** Milliseconds, since some fixed time, during which this thread was stalled and could not read: not the tier's fault. */
   readonly stalled?: (now: number) => number
 }
 
-/** A tier that cannot fail. What could not be done is said by the value; nothing rejects. */
+/** A tier that cannot fail: nothing rejects, and a result value says what could not be done. */
 export interface GuardedTier {
   readonly name: string
   readonly readTimeout: number
-  /** Of look-ups; `open`, too, while there is no connection: nothing is asked. */
+  /** The breaker of lookups; `open`, too, while there is no connection: nothing is asked then. */
   readonly state: BreakerState
-  /** Of writes: a server that is full, or a replica, still has what it has. */
+  /** The breaker of writes: a server that is full, or a replica, can still be read. */
   readonly writes: BreakerState
-  /** As of the tier; long ago where it does not say. */
+  /** See `Tier.since`; -Infinity where the tier does not say. */
   readonly since: number
-  /** Whether there is somebody whose words are being waited for. */
+  /** Whether a server has answered and its greeting is still under way. */
   readonly isDeciding: boolean
-  /** Why it is not asked, for a person; undefined while it is. */
+  /** Why the tier is not asked, for people; undefined while it is. */
   readonly trouble: string | undefined
-  /** Why it will not have us until somebody changes something; undefined while it may. */
+  /** Why the server refuses us until somebody changes a setting; undefined while it does not. */
   readonly refusal: string | undefined
-  /** Whether a value of so many bytes would be sent to it now. */
+  /** Whether a value of this size would be sent to the tier now. */
   takes(digest: Digest, bytes: number): boolean
-  /** What was found; undefined for the rest, and for all where the tier failed. `budgetMs` shortens the deadline. */
+  /** The values found; undefined for the other keys, and for all where the tier failed. `budgetMs` shortens the deadline. */
   getMany(digests: readonly Digest[], budgetMs?: number): Promise<(Uint8Array | undefined)[]>
-  /** The same for one, without a promise: `done` is called later, in its time, whatever the tier does. */
-  seek(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void
+  /** The same for one key, without a promise: `done` is called later, in time, whatever the tier does. */
+  getOne(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void
   /** False: not stored. */
   set(digest: Digest, value: Uint8Array, ttlMs: number): Promise<boolean>
   delete(digest: Digest): Promise<boolean>
@@ -69,25 +68,25 @@ interface GuardedCall<T> {
   readonly op: TierOp
   readonly ms: number
   readonly run: () => Promise<T>
-  /** How the observer hears of the value. */
-  readonly told?: (value: T) => TierOutcome
+  /** The outcome that the observer gets for a value. */
+  readonly outcomeOf?: (value: T) => TierOutcome
 }
 
-/** Keys of one operation; more of them are several. */
+/** The most keys of one operation; more keys make several operations. */
 const MAX_KEYS = 512
 
-/** Who has so much less than the whole time does not ask alone for it. */
+/** A lookup whose time is this much shorter than the full time gets a batch of its own. */
 const ALIKE_MS = 1
 
-/** A look-up that took this share of its time is slow. Nobody waits for writes, so theirs does not count. */
+/** A lookup that took this share of its time is slow. Nobody waits for writes, so slow writes do not count. */
 const SLOW = 0.8
 
-/** What the breaker of look-ups judges. A claim is one: what is there may be read where nothing can be written. */
+/** Operations that the breaker of reads judges. A claim is one: facts can still be read where nothing can be written. */
 const READS: ReadonlySet<TierOp> = new Set<TierOp>(['get', 'facts', 'claim', 'acquire'])
-/** What a call waits for. */
+/** Operations that a call waits for. */
 const IN_TIME: ReadonlySet<TierOp> = new Set<TierOp>(['get', 'claim', 'acquire'])
 
-/** How long a value of the size of one that did not fit is not tried again. */
+/** After a value did not fit, values of its size or more are not tried for this long. */
 const UNFIT_MS = 60_000
 
 export function guardTier(tier: Tier, options: GuardOptions = {}): GuardedTier {
@@ -108,11 +107,11 @@ class Guard implements GuardedTier {
   readonly #stalled: (now: number) => number
   readonly #reads: Breaker
   readonly #writes: Breaker
-  readonly #gather: LookupBatcher<Digest, Uint8Array | undefined>
+  readonly #batcher: LookupBatcher<Digest, Uint8Array | undefined>
   #wasConnected: boolean
   #wasRefused: string | undefined
   #lastError = ''
-  /** Values from this size on did not fit lately, and until when that is believed. */
+  /** Values of this size or more did not fit lately, and are not tried until then. */
   #unfit = { bytes: Number.POSITIVE_INFINITY, until: 0 }
 
   constructor(tier: Tier, options: GuardOptions) {
@@ -129,7 +128,7 @@ class Guard implements GuardedTier {
     this.#stalled = options.stalled ?? (() => 0)
     this.#reads = this.#breaker('reads', random)
     this.#writes = this.#breaker('writes', random)
-    this.#gather = this.#gathering(this.readTimeout)
+    this.#batcher = this.#newBatcher(this.readTimeout)
     if (tier.hints) this.hints = tier.hints
     if (tier.leases) {
       this.leases = guardLeases(tier.leases, {
@@ -174,20 +173,20 @@ class Guard implements GuardedTier {
   }
 
   getMany(digests: readonly Digest[], budgetMs = this.readTimeout): Promise<(Uint8Array | undefined)[]> {
-    return this.#gatherFor(budgetMs).many(digests)
+    return this.#batcherFor(budgetMs).many(digests)
   }
 
-  seek(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void {
-    this.#gatherFor(budgetMs).one(digest, done)
+  getOne(digest: Digest, budgetMs: number, done: (value: Uint8Array | undefined) => void): void {
+    this.#batcherFor(budgetMs).one(digest, done)
   }
 
-  /** What calls of one turn look for is one operation, with one deadline; who has less time than it asks alone. */
-  #gatherFor(budgetMs: number): LookupBatcher<Digest, Uint8Array | undefined> {
-    return budgetMs > this.readTimeout - ALIKE_MS ? this.#gather : this.#gathering(budgetMs)
+  /** Lookups of one turn are batched under one deadline; a lookup with less time is sent alone. */
+  #batcherFor(budgetMs: number): LookupBatcher<Digest, Uint8Array | undefined> {
+    return budgetMs > this.readTimeout - ALIKE_MS ? this.#batcher : this.#newBatcher(budgetMs)
   }
 
-  #gathering(ms: number): LookupBatcher<Digest, Uint8Array | undefined> {
-    return createGather({ max: MAX_KEYS, fetch: (digests) => this.#getMany(digests, ms) })
+  #newBatcher(ms: number): LookupBatcher<Digest, Uint8Array | undefined> {
+    return createLookupBatcher({ max: MAX_KEYS, fetch: (digests) => this.#getMany(digests, ms) })
   }
 
   async #getMany(digests: readonly Digest[], ms: number): Promise<(Uint8Array | undefined)[]> {
@@ -195,7 +194,7 @@ class Guard implements GuardedTier {
       op: 'get',
       ms,
       run: async () => fitting(await this.#tier.getMany(digests), digests.length),
-      told: (values) => (values.some((value) => value) ? 'hit' : 'miss'),
+      outcomeOf: (values) => (values.some((value) => value) ? 'hit' : 'miss'),
     })
     return found?.value ?? digests.map(() => undefined)
   }
@@ -220,7 +219,7 @@ class Guard implements GuardedTier {
   }
 
   async claim(name: string, value: string): Promise<string | undefined> {
-    // A call waits for it, so it has no longer than a look-up.
+    // A call waits for it, so it has no longer than a lookup.
     const run = () => this.#tier.claim(name, value)
     return (await this.#attempt({ op: 'claim', ms: this.readTimeout, run }))?.value
   }
@@ -242,9 +241,9 @@ class Guard implements GuardedTier {
     return (await this.#attempt({ op, ms: this.#writeTimeout, run })) !== undefined
   }
 
-  async #attempt<T>({ op, ms, run, told }: GuardedCall<T>): Promise<{ readonly value: T } | undefined> {
+  async #attempt<T>({ op, ms, run, outcomeOf }: GuardedCall<T>): Promise<{ readonly value: T } | undefined> {
     const breaker = READS.has(op) ? this.#reads : this.#writes
-    // A lost connection costs nothing to notice, so the breaker is not told: the tier is back when it is back.
+    // A lost connection is noticed at no cost, so the breaker does not count it: the tier is back as soon as it reconnects.
     const ticket = this.#isConnected() ? breaker.admit() : undefined
     if (ticket === undefined) {
       this.#observer?.tier(this.name, op, 'skipped', 0)
@@ -256,10 +255,10 @@ class Guard implements GuardedTier {
     try {
       const value = await this.#bounded(ms, run)
       const end = this.#clock.now()
-      // An answer that waited in the socket for us was not slow.
+      // Time during which this thread was stalled does not count: the answer may have waited in the socket.
       const took = end - start - (this.#stalled(end) - stalled)
       breaker.record(ticket, IN_TIME.has(op) && took > full * SLOW ? 'slow' : 'ok')
-      this.#observer?.tier(this.name, op, told?.(value) ?? 'ok', end - start)
+      this.#observer?.tier(this.name, op, outcomeOf?.(value) ?? 'ok', end - start)
       return { value }
     } catch (error) {
       const end = this.#clock.now()
@@ -271,7 +270,7 @@ class Guard implements GuardedTier {
     }
   }
 
-  /** What an error says of the tier: one that takes no writes has answered, and one of its servers that is away costs nothing. */
+  /** How an error counts: a tier that refuses writes has answered, and one of its servers that is away costs nothing. */
   #verdict(error: unknown, breaker: Breaker): BreakerOutcome {
     if (isAway(error)) return 'ok'
     const isWell = error instanceof Unfit || (error instanceof Unwritable && breaker === this.#reads)
@@ -280,7 +279,7 @@ class Guard implements GuardedTier {
 
   #bounded<T>(ms: number, run: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      // What has arrived while the event loop was busy is read before the time is declared to be up.
+      // What arrived while the event loop was busy is read before the time is declared to be up.
       const cancel = this.#clock.after(ms, () =>
         setImmediate(() => reject(new Late(`no answer within ${ms} ms`))),
       )
@@ -319,7 +318,7 @@ class Guard implements GuardedTier {
           wasOpen = false
           this.#log.info('tier.closed', { tier: this.name, what, reason })
         } else if (state === 'open' && !wasOpen) {
-          // Once: a tier that stays away for an hour is one line, not one for every probe.
+          // Logged once: a tier that stays away for an hour makes one line, not one for every probe.
           wasOpen = true
           const error = this.#lastError
           this.#log.warn('tier.open', { tier: this.name, what, reason, holdMs: Math.round(holdMs), error })
@@ -329,7 +328,7 @@ class Guard implements GuardedTier {
   }
 }
 
-/** Calls a tier that may be wrong in every way, throwing at once included. */
+/** Turns an exception that a tier throws synchronously into a rejection. */
 async function start<T>(run: () => Promise<T>): Promise<T> {
   return run()
 }
@@ -337,7 +336,7 @@ async function start<T>(run: () => Promise<T>): Promise<T> {
 function fitting(values: (Uint8Array | undefined)[], count: number): (Uint8Array | undefined)[] {
   const right = Array.isArray(values) && values.length === count
   if (right) {
-    // Not `map`: an array with holes is as good as one with undefined.
+    // Not `map`: a hole in the array counts as undefined.
     const fit = new Array<Uint8Array | undefined>(count)
     for (let i = 0; i < count; i++) fit[i] = values[i] instanceof Uint8Array ? values[i] : undefined
     return fit

@@ -1,6 +1,6 @@
 /**
- * Leases that cannot fail: what the guard does for a tier's values, done for its leases. A tier that is slow,
- * away or wrong has none to give, and everybody loads for himself.
+ * The guard around a tier's leases, like that around its values: nothing rejects. A tier that is slow, away or wrong has no
+ * leases to give, and every gateway loads without one.
  */
 import type { Digest } from '../../../core/key.ts'
 import type { LeaseAnswer, LeaseTier, LeaseWant } from './lease-tier.ts'
@@ -16,9 +16,9 @@ export interface GuardedLeases {
     token: string,
     options: { readonly ttlMs: number; readonly budgetMs?: number },
   ): Promise<readonly LeaseAnswer[]>
-  /** Which are still ours; undefined: the tier could not be asked. */
+  /** Which leases are still ours; undefined: the tier could not be asked. */
   renew(digests: readonly Digest[], token: string, ttlMs: number): Promise<readonly boolean[] | undefined>
-  /** False: not stored, the lease having gone or the tier. */
+  /** False: not stored, since the lease has ended or the tier could not be asked. */
   fill(digest: Digest, token: string, value: Uint8Array, ttlMs: number): Promise<boolean>
   release(digests: readonly Digest[], token: string): Promise<boolean>
 }
@@ -28,7 +28,7 @@ export type LeaseAttempt = <T>(attempt: {
   readonly op: LeaseOp | 'set'
   readonly ms: number
   readonly run: () => Promise<T>
-  readonly told?: (value: T) => 'hit' | 'miss'
+  readonly outcomeOf?: (value: T) => 'hit' | 'miss'
 }) => Promise<{ readonly value: T } | undefined>
 
 export function guardLeases(
@@ -44,13 +44,13 @@ export function guardLeases(
   return {
     readTimeout,
     async acquire(wants, token, { ttlMs, budgetMs = readTimeout }) {
-      const answered = await attempt({
+      const acquired = await attempt({
         op: 'acquire',
         ms: Math.min(budgetMs, readTimeout),
         run: async () => fitting(await tier.acquire(wants, token, ttlMs), wants.length),
-        told: (answers) => (answers.some(({ kind }) => kind === 'value') ? 'hit' : 'miss'),
+        outcomeOf: (answers) => (answers.some(({ kind }) => kind === 'value') ? 'hit' : 'miss'),
       })
-      return answered?.value ?? wants.map(() => ({ kind: 'none' }))
+      return acquired?.value ?? wants.map(() => ({ kind: 'none' }))
     },
     async renew(digests, token, ttlMs) {
       const run = async () => fitting(await tier.renew(digests, token, ttlMs), digests.length)
@@ -59,7 +59,7 @@ export function guardLeases(
     async fill(digest, token, value, ttlMs) {
       if (value.length > maxEntryBytes) return false
       const run = () => tier.fill(digest, token, value, ttlMs)
-      // To whoever counts, a value was written.
+      // The observer counts it as a write.
       return (await attempt({ op: 'set', ms: writeTimeout, run }))?.value === true
     },
     async release(digests, token) {

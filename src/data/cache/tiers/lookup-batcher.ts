@@ -1,68 +1,68 @@
 /**
- * Gathers the look-ups of one turn of the event loop into one round trip. Many calls arrive in one turn;
- * asked for one by one, a shared tier costs each of them about as much CPU as answering it from memory does.
- * One key is asked for with a callback: a promise a call, and one for each layer around it, would cost as much again.
+ * Batches the lookups of one turn of the event loop into one round trip. Many calls arrive in one turn; if each asked a
+ * shared tier alone, that would cost it about as much CPU as answering from memory. A single key takes a callback: a
+ * promise a call, and one for each layer around it, would cost as much again.
  */
 export interface LookupBatcherOptions<K, V> {
   /** The most keys of one round trip. */
   readonly max: number
-  /** Gives the values in the keys' order. */
+  /** Returns the values in the keys' order. */
   readonly fetch: (keys: readonly K[]) => Promise<readonly V[]>
 }
 
 export interface LookupBatcher<K, V> {
-  /** Rejects where a round trip that one of the keys was in fails. */
+  /** Rejects where a round trip with one of the keys fails. */
   many(keys: readonly K[]): Promise<V[]>
-  /** Undefined where the round trip fails. `done` is never called before this has returned, and must not throw. */
+  /** Undefined where the round trip fails. `done` is never called before `one` has returned, and must not throw. */
   one(key: K, done: (value: V | undefined) => void): void
 }
 
 interface Turn<K, V> {
-  /** Place of each key; equal keys share one. */
-  readonly places: Map<K, number>
-  /** Who waits for a round trip of this turn, and at the same index the place of what each waits for. */
-  readonly takes: Take<V>[]
+  /** The index of each key; equal keys share one. */
+  readonly indexes: Map<K, number>
+  /** The listeners of this turn, and for each the index of its key. */
+  readonly listeners: LookupListener<V>[]
   readonly wanted: number[]
 }
 
-/** Undefined with the error where the round trip failed. */
-type Take<V> = (value: V | undefined, error?: Error) => void
+/** Gets the value; or undefined and the error where the round trip failed. */
+type LookupListener<V> = (value: V | undefined, error?: Error) => void
 
-export function createGather<K, V>({ max, fetch }: LookupBatcherOptions<K, V>): LookupBatcher<K, V> {
+export function createLookupBatcher<K, V>({ max, fetch }: LookupBatcherOptions<K, V>): LookupBatcher<K, V> {
   let turn: Turn<K, V> | undefined
 
-  function wait(key: K, take: Take<V>): void {
+  function wait(key: K, listener: LookupListener<V>): void {
     if (!turn) {
-      turn = { places: new Map(), takes: [], wanted: [] }
+      turn = { indexes: new Map(), listeners: [], wanted: [] }
       setImmediate(send)
     }
-    const { places, takes, wanted } = turn
-    let place = places.get(key)
-    if (place === undefined) {
-      place = places.size
-      places.set(key, place)
+    const { indexes, listeners, wanted } = turn
+    let index = indexes.get(key)
+    if (index === undefined) {
+      index = indexes.size
+      indexes.set(key, index)
     }
-    takes.push(take)
-    wanted.push(place)
+    listeners.push(listener)
+    wanted.push(index)
   }
 
   function send(): void {
-    const { places, takes, wanted } = turn as Turn<K, V>
+    const { indexes, listeners, wanted } = turn as Turn<K, V>
     turn = undefined
-    const keys = [...places.keys()]
+    const keys = [...indexes.keys()]
     for (let from = 0; from < keys.length; from += max) {
       const to = Math.min(from + max, keys.length)
-      const each = (run: (take: Take<V>, place: number) => void) => {
-        takes.forEach((take, i) => {
-          const place = wanted[i] as number
-          if (place >= from && place < to) run(take, place - from)
+      const each = (run: (listener: LookupListener<V>, index: number) => void) => {
+        listeners.forEach((listener, i) => {
+          const index = wanted[i] as number
+          if (index >= from && index < to) run(listener, index - from)
         })
       }
       fetch(to - from === keys.length ? keys : keys.slice(from, to)).then(
-        (values) => each((take, place) => take(values[place])),
+        (values) => each((listener, index) => listener(values[index])),
         (error: unknown) => {
           const failure = error instanceof Error ? error : new Error(String(error))
-          each((take) => take(undefined, failure))
+          each((listener) => listener(undefined, failure))
         },
       )
     }

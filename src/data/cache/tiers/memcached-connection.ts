@@ -1,6 +1,6 @@
 /**
- * One connection to a Memcached, by memjs, which is never let to reconnect: it keeps half-read bytes, and waits for ever for
- * an answer when a server leaves politely. So each connection is a client of its own, thrown away with the connection.
+ * One connection to a Memcached server, by memjs. memjs is never let to reconnect: it would keep half-read bytes, and waits
+ * for ever for an answer when a server closes in order. So each connection has a client of its own, thrown away with it.
  */
 
 import type { Socket } from 'node:net'
@@ -9,11 +9,11 @@ import type { HostPort } from '../../../core/addresses.ts'
 import { MemcachedJudge } from './memcached-judge.ts'
 import type { ClientConnection, Events } from './reconnecting-connection.ts'
 
-/** Each rejects with the server's words. */
+/** Each operation rejects with the server's own message. */
 export interface MemcachedClient {
   get(key: string): Promise<Buffer | undefined>
   set(key: string, value: Buffer, expires: number): Promise<boolean>
-  /** False: there is one. */
+  /** False: the key has a value already. */
   add(key: string, value: Buffer): Promise<boolean>
   delete(key: string): Promise<boolean>
   settings(): Promise<Readonly<Record<string, string>>>
@@ -21,7 +21,7 @@ export interface MemcachedClient {
 
 export interface MemcachedConnectionOptions {
   readonly connectTimeout: number
-  /** The longest value that is wanted. */
+  /** The longest value that the tier takes. */
   readonly maxBytes: number
 }
 
@@ -29,7 +29,7 @@ const SILENT = { log() {} }
 /** memjs numbers its requests, and fails at the number after this many. */
 const MAX_SEQUENCE = 0x7fff_ffff
 const KEEP_ALIVE_SECONDS = 30
-/** memjs's own clock is only a last resort: ours is faster and per operation. */
+/** memjs's own timeout is only a last resort: ours is shorter, and set for each operation. */
 const LAST_RESORT_SECONDS = 60
 
 export function connectMemcached(
@@ -44,7 +44,7 @@ export function connectMemcached(
     keepAliveDelay: KEEP_ALIVE_SECONDS,
   })
   server.guard(new MemcachedJudge(maxBytes), events)
-  // One "retry" is none: memjs counts the first attempt.
+  // One "retry" means none: memjs counts the first attempt.
   const client: Numbered = new Client([server], { retries: 1, logger: SILENT })
   const next = () => {
     if (client.seq >= MAX_SEQUENCE) client.seq = 0
@@ -81,7 +81,7 @@ class GuardedServer extends Server {
     this.#events = events
   }
 
-  /** Resolves when it can be asked. */
+  /** Resolves when the server can be asked. */
   open(): Promise<void> {
     return new Promise((resolve) => {
       this.sock(false, (socket) => {
@@ -95,7 +95,7 @@ class GuardedServer extends Server {
     })
   }
 
-  /** Whatever is wrong with what has come ends the connection. */
+  /** An error in what the server sent ends the connection. */
   override responseHandler(chunk: Buffer): void {
     try {
       const answers = this.#judge.read(chunk)
@@ -106,18 +106,18 @@ class GuardedServer extends Server {
   }
 
   override write(request: Buffer): void {
-    this.#judge.asked(request)
+    this.#judge.requested(request)
     this.#cork()
     super.write(request)
   }
 
-  /** It greets with these where the environment holds a user and a password. */
+  /** memjs authenticates with these where the environment holds a user and a password. */
   override writeSASL(request: Buffer): void {
-    this.#judge.asked(request)
+    this.#judge.requested(request)
     super.writeSASL(request)
   }
 
-  /** memjs writes each request by itself; what is asked in one turn leaves in one write. */
+  /** memjs writes each request by itself; corking sends the requests of one turn in one write. */
   #cork(): void {
     if (this.#isCorked || !this.#open) return
     this.#isCorked = true
@@ -128,7 +128,7 @@ class GuardedServer extends Server {
     })
   }
 
-  /** Destroys the socket, and rejects what was asked. */
+  /** Destroys the socket, and rejects all outstanding requests. */
   override error(reason: Error | string): void {
     const error = reason instanceof Error ? reason : new Error(reason)
     super.error(error)

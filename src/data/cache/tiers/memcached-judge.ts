@@ -1,36 +1,36 @@
 /**
- * Judges what a Memcached sends (its binary protocol), before memjs hears it: that each answer belongs to a question, and that its
- * lengths add up. It passes on whole answers only: memjs would join all that has come with each piece that comes, and wait
- * for ever behind lengths that do not add up.
+ * Validates the bytes that a Memcached server sends (binary protocol) before memjs reads them: each answer must belong to a
+ * request, and its lengths must add up. It passes on whole answers only: memjs joins all pending bytes with each new
+ * chunk, and waits for ever behind lengths that do not add up.
  */
 import { Garbled } from './socket-guard.ts'
 
 const HEADER_BYTES = 24
 const ANSWER = 0x81
 const STAT = 0x10
-/** Of one answer, unless a value that is wanted may be longer. */
+/** The most bytes of one answer, unless the tier takes longer values. */
 const ANSWER_BYTES = 64 * 1024 * 1024
 const EMPTY = Buffer.alloc(0)
 
 export class MemcachedJudge {
   readonly #maxBytes: number
-  /** What was asked and not answered: its number and its operation. */
+  /** Requests without an answer: number and operation. */
   readonly #waiting = new Map<number, number>()
-  /** What has come of an answer that is not whole, and how long it has to be to say more. */
+  /** The bytes of an answer that is not whole, and the length from which on it can be read further. */
   #pieces: Buffer[] = []
   #length = 0
   #needed = HEADER_BYTES
 
-  /** `maxBytes`: the longest answer that is wanted. */
+  /** `maxBytes`: the longest value that the tier takes. */
   constructor(maxBytes: number) {
     this.#maxBytes = Math.max(ANSWER_BYTES, maxBytes)
   }
 
-  asked(request: Buffer): void {
+  requested(request: Buffer): void {
     this.#waiting.set(request.readUInt32BE(12), request[1] as number)
   }
 
-  /** The answers that are whole with it, one behind the other. Throws Garbled; it must not be called again after that. */
+  /** The answers that this chunk completes, one behind the other. Throws Garbled; it must not be called again after that. */
   read(chunk: Buffer): Buffer {
     this.#pieces.push(chunk)
     this.#length += chunk.length
@@ -61,7 +61,7 @@ export class MemcachedJudge {
   }
 
   #answered(bytes: Buffer, at: number): void {
-    // Facts come one by one, and an empty one behind the last.
+    // Settings come one by one, and an empty one behind the last.
     const isMore =
       bytes[at + 1] === STAT && bytes.readUInt32BE(at + 8) > 0 && bytes.readUInt16BE(at + 6) === 0
     if (!isMore) this.#waiting.delete(bytes.readUInt32BE(at + 12))

@@ -21,26 +21,26 @@ export interface MemcachedOptions extends RemoteOptions {
   readonly servers: readonly string[]
 }
 
-/** A server's own bound is 1 MiB with its header and the key. */
+/** A server's default limit is 1 MiB, item header and key included. */
 const DEFAULT_MAX_ENTRY_BYTES = 1_000_000
-/** Memcached reads a longer one as a point in time. */
+/** Memcached reads a larger number as a point in time. */
 const MAX_TTL_SECONDS = 30 * 24 * 3_600 - 1
 /**
- * A new meaning of facts is a new number: gateways of different builds share none. A server that was started again has
- * lost all of them, so it never shows an old one.
+ * A number for the meaning of facts: gateways whose builds differ in it share none. A server that was restarted has lost
+ * all facts, so it never shows an old one.
  */
 const FACTS = 'fact2:'
-/** What an item takes besides key and value, on the safe side. */
+/** What an item takes besides key and value, rounded up. */
 const ITEM_OVERHEAD_BYTES = 128
 
-/** Opens the tier and begins to connect; throws where a server's address is none. */
+/** Opens the tier and begins to connect; throws where a server's address is invalid. */
 export function createMemcachedTier(options: MemcachedOptions): Tier {
   return new MemcachedTier(options)
 }
 
 interface Server {
   readonly link: ReconnectingConnection<MemcachedClient>
-  /** The largest item that it takes, as it says itself. */
+  /** The largest item that the server takes, by its own settings. */
   itemBytes: number
 }
 
@@ -83,7 +83,7 @@ class MemcachedTier implements Tier {
     return link.isUp && bytes <= itemBytes - ITEM_OVERHEAD_BYTES - this.#key(digest).length
   }
 
-  /** Each server is asked for its keys; one that does not answer makes its own keys misses, and only all of them a failure. */
+  /** Asks each server for its keys. If a server does not answer, its keys are misses; if none answers, that is a failure. */
   async getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
     const shares = new Map<Server, string[]>()
     const keys = digests.map((digest) => {
@@ -102,7 +102,7 @@ class MemcachedTier implements Tier {
     )
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
     const isVain = outcomes.every((outcome) => outcome.status === 'rejected')
-    // A server that is away, while others are there, costs its own keys and says nothing of the tier.
+    // A server that is away, while others are there, makes its own keys misses and says nothing of the tier.
     if (failed && isVain && !(isAway(failed.reason) && this.connected)) throw failed.reason
     return keys.map((key) => found.get(key))
   }
@@ -125,7 +125,7 @@ class MemcachedTier implements Tier {
 
   async claim(name: string, value: string): Promise<string> {
     const { key, server } = this.#fact(name)
-    // Between the two steps the server may evict it; then it is ours to claim again.
+    // The server may evict the fact between the two steps; then it can be claimed again.
     for (let attempt = 0; attempt < 3; attempt++) {
       const bytes = Buffer.from(value)
       if (await this.#write('claim', server, bytes.length, (client) => client.add(key, bytes))) return value
@@ -164,7 +164,7 @@ class MemcachedTier implements Tier {
       greet: async (client) => {
         const settings = client.settings().catch(() => undefined)
         await client.get(`${this.#options.prefix}ping`)
-        // A proxy may not tell.
+        // A proxy may not report settings.
         const said = Number((await settings)?.['item_size_max'])
         server.itemBytes = said > 0 ? said : Number.POSITIVE_INFINITY
       },
@@ -221,7 +221,7 @@ class MemcachedTier implements Tier {
     return { key, server: this.#serverOf(hash('sha256', key, 'latin1')) }
   }
 
-  /** Rendezvous would move fewer keys when a server is added; a list that hardly changes does not need it. */
+  /** Rendezvous hashing would move fewer keys when a server is added; the list hardly ever changes. */
   #serverOf(digest: string): Server {
     const n = (digest.charCodeAt(28) << 16) | (digest.charCodeAt(29) << 8) | digest.charCodeAt(30)
     return this.#servers[n % this.#servers.length] as Server

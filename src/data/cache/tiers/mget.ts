@@ -1,13 +1,13 @@
 /**
- * The MGET of one turn as the bytes Redis reads. The client would join a text of a name and four more pieces for each key,
- * flatten it and turn it into bytes: with many keys a turn as much as all the rest of a look-up.
+ * Encodes the MGET of one turn as the bytes Redis reads. ioredis would join strings for each key, flatten them and encode
+ * them, which for many keys costs as much as the rest of the lookup.
  */
 import type { Digest } from '../../../core/key.ts'
 
 const ALPHABET = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_', 'latin1')
 const BLANK = ' '.repeat(43)
 
-/** `name` is that of a digest's key, given its base64url. */
+/** `name`: the key of a digest, given its base64url. */
 export function createMget(name: (base64url: string) => string): (digests: readonly Digest[]) => Buffer {
   const blank = name(BLANK)
   const text = `$${Buffer.byteLength(blank)}\r\n${blank}\r\n`
@@ -28,7 +28,7 @@ export function createMget(name: (base64url: string) => string): (digests: reado
   }
 }
 
-/** In JavaScript: three calls of the runtime's take twice as long for 32 bytes. */
+/** In JavaScript: for 32 bytes, three calls into the runtime take twice as long. */
 function writeBase64url(digest: Digest, into: Buffer, from: number): void {
   let at = from
   for (let i = 0; i < 30; i += 3) {

@@ -1,13 +1,13 @@
 /**
- * One connection to a server of a tier: opened by a client library, greeted, given up when it is of no use, and opened again for
- * as long as the link lives. While there is none every question rejects at once. A library's own reconnecting, queueing
- * and resending is never used: it has no deadline, and nobody could be told why there is no connection.
+ * A connection to one server of a tier that reconnects for as long as it lives: a client library opens it, it is greeted,
+ * dropped when it fails, and opened again. While there is none every request rejects at once. A library's own
+ * reconnecting, queueing and resending is never used: it has no deadline, and hides why there is no connection.
  */
 import type { HostPort } from '../../../core/addresses.ts'
 import { type Operation, Outstanding, retryDelay, within } from './remote.ts'
 import { Away } from './tier.ts'
 
-/** The server will not have us as things are, however often we try: somebody must change the settings, here or there. */
+/** The server refuses us however often we try: somebody must change the settings, here or at the server. */
 export class ConnectionRefused extends Error {
   constructor(message: string) {
     super(message)
@@ -15,41 +15,41 @@ export class ConnectionRefused extends Error {
   }
 }
 
-/** What a connection tells of itself. */
+/** The events of a connection. */
 export interface Events {
-  /** The server's side has answered, be it with the handshake of TCP. */
+  /** The server has answered, if only with the handshake of TCP. */
   met(): void
-  /** It is of no use any more; may be called again. */
+  /** The connection has failed or ended; may be called again. */
   over(error: Error): void
 }
 
-/** As a client library opens it. */
+/** A connection as a client library opens it. */
 export interface ClientConnection<C> {
-  /** To ask with, once it is opened; what waits rejects when the connection ends. */
+  /** Sends requests, once the connection is opened; outstanding ones reject when it ends. */
   readonly client: C
-  /** Resolves when it may be asked. Where it cannot be, `over` is called, and this need not settle. */
+  /** Resolves when requests may be sent. Where that fails, `over` is called, and this need not settle. */
   readonly opened: Promise<void>
   /** Closes it at once. */
   end(error: Error): void
 }
 
 export interface ReconnectingOptions<C> {
-  /** Asked for every attempt. */
+  /** Called for every attempt. */
   readonly address: () => HostPort
   /** Milliseconds for a connection to be made and greeted. */
   readonly connectTimeout: number
   readonly open: (address: HostPort, events: Events) => ClientConnection<C>
-  /** What is asked first on every connection; rejects where the server is not fit, `Refused` where it will not be. */
+  /** The first requests on every connection; rejects where the server is unfit, with ConnectionRefused where it will stay so. */
   readonly greet: (client: C, address: HostPort) => Promise<void>
-  /** Finds out why a connection could not be made; gives the error itself where there is no more to know. */
+  /** Finds out why a connection could not be made; returns the error itself where there is no more to know. */
   readonly diagnose?: (error: Error, address: HostPort) => Promise<Error>
 }
 
-/** Once refused, it is a person who has to act: asked seldom enough not to fill the server's own log. */
+/** After a refusal a person has to act, so attempts are rare enough not to fill the server's log. */
 const REFUSED_RETRY_MS = 5_000
-/** A connection that is replaced finishes what it was asked. */
+/** How long a connection that was replaced may finish its outstanding requests. */
 const RETIRE_MS = 1_000
-/** Bounds on how often a working connection is replaced, and after how long without need they begin anew. */
+/** Bounds on how often a working connection is replaced; after CALM_MS without need the pause starts anew. */
 const FIRST_PAUSE_MS = 1_000
 const MAX_PAUSE_MS = 30_000
 const CALM_MS = 60_000
@@ -76,12 +76,12 @@ export class ReconnectingConnection<C> {
     return this.#up !== undefined
   }
 
-  /** When the last connection was made, in monotonic milliseconds: behind it may be another server than before. */
+  /** When the last connection was made, in monotonic milliseconds: since then it may be another server than before. */
   get since(): number {
     return this.#since
   }
 
-  /** Somebody is there, and whether it is the right one is being found out. */
+  /** A server has answered, and its greeting is still under way. */
   get isDeciding(): boolean {
     return this.#trying?.isMet ?? false
   }
@@ -91,12 +91,12 @@ export class ReconnectingConnection<C> {
     return this.#trouble
   }
 
-  /** Why the server will not have us; undefined while it may. */
+  /** Why the server refuses us; undefined while it does not. */
   get refusal(): string | undefined {
     return this.#refusal
   }
 
-  /** Asks within a time; four times in a row in vain, and the connection is given up. */
+  /** Sends a request with a timeout; after four timeouts in a row the connection is dropped. */
   run<T>(operation: Omit<Operation<T>, 'start'> & { readonly start: (client: C) => Promise<T> }): Promise<T> {
     const session = this.#up
     if (this.#closed) return Promise.reject(new Error('closed'))
@@ -105,12 +105,12 @@ export class ReconnectingConnection<C> {
     return session.outstanding.run({ ...rest, start: () => start(session.client) })
   }
 
-  /** Ends the connection: the server said that it is of no use now. */
+  /** Drops the connection: the server said that it cannot serve now. */
   drop(reason: string): void {
     if (this.#up) this.#lose(this.#up, new Error(reason))
   }
 
-  /** Under the same name another server may be found by now. The old connection serves until the new one does. */
+  /** Connects again, since the name may resolve to another server by now. The old connection serves until the new one does. */
   renew(): void {
     const now = performance.now()
     const since = now - this.#renewedAt
@@ -165,17 +165,17 @@ export class ReconnectingConnection<C> {
     old?.retire(RETIRE_MS)
   }
 
-  /** An attempt has failed. */
+  /** Handles a failed attempt. */
   #fail(error: Error): void {
     this.#trying = undefined
     this.#trouble = error.message
     this.#refusal = error instanceof ConnectionRefused ? error.message : undefined
-    // One that was to replace a working connection is not tried again by itself.
+    // An attempt to replace a working connection is not repeated: the next `renew` makes another.
     if (this.#up) return
     this.#again(this.#refusal === undefined ? retryDelay(++this.#attempts) : REFUSED_RETRY_MS)
   }
 
-  /** A connection that worked has ended; one that is being tried is dealt with where it is tried. */
+  /** Handles the end of the working connection; `#connect` handles that of one being opened. */
   #lose(session: Session<C>, error: Error): void {
     session.end(error)
     if (session !== this.#up) return
@@ -225,7 +225,7 @@ class Session<C> {
     return this.#connection.client
   }
 
-  /** A library may leave a question open on which it has stumbled. */
+  /** Settles as `work` does, or rejects when the connection ends: a library may leave a request open that it failed at. */
   orEnded<T>(work: Promise<T>): Promise<T> {
     return Promise.race([work, this.#failed])
   }
@@ -237,7 +237,7 @@ class Session<C> {
     this.#connection.end(error)
   }
 
-  /** Ends once what was asked is answered, or soon. */
+  /** Ends when all requests are answered, or after `ms`. */
   retire(ms: number): void {
     if (this.outstanding.isIdle) return this.end(new Error('replaced'))
     setTimeout(() => this.end(new Error('replaced')), ms).unref()

@@ -1,11 +1,11 @@
-/** What the tier asks of Redis: commands and their answers, whether one server answers or a cluster does. */
+/** The client interface of the Redis tier: commands and replies, for one server or a cluster. */
 import type { ReconnectingConnection } from './reconnecting-connection.ts'
 import type { SendCommands } from './redis-connection.ts'
 import { isIdle } from './redis-refusal.ts'
 import { type EncodedCommand, type RedisReply, RespError } from './redis-reply.ts'
 
 export interface RedisCommand extends EncodedCommand {
-  /** The key that decides which node of a cluster is asked. */
+  /** The key that decides which node of a cluster gets the command. */
   readonly key: string
 }
 
@@ -21,28 +21,28 @@ export interface RedisClient {
   readonly connected: boolean
   /** When the youngest of its connections was made, in monotonic milliseconds. */
   readonly since: number
-  /** Somebody is there, and whether it will have us is being found out. */
+  /** A server has answered, and its greeting is still under way. */
   readonly isDeciding: boolean
   /** Why it is not connected. */
   readonly trouble: string
-  /** Why it will not have us; undefined while it may. */
+  /** Why the server refuses us; undefined while it does not. */
   readonly refusal: string | undefined
-  /** Whether the server that has the key is there. */
+  /** Whether the server that has the key is connected. */
   reaches(key: string): boolean
-  /** The answers in the commands' order, errors among them. Rejects where none could be had. */
+  /** The replies in the commands' order, errors among them. Rejects where there is none. */
   run(operation: RedisOperation): Promise<readonly RedisReply[]>
   close(): void
 }
 
-/** What to do about an answer, besides giving it to whoever asked. */
-export function heed(link: ReconnectingConnection<SendCommands>, reply: RedisReply): void {
+/** Drops or renews the connection where a reply calls for it. */
+export function onReply(link: ReconnectingConnection<SendCommands>, reply: RedisReply): void {
   if (!(reply instanceof RespError)) return
   if (isIdle(reply)) link.drop(`it cannot serve now (${reply.code})`)
-  // After a failover the name may lead to the new primary already; this connection never will.
+  // After a failover the name may resolve to the new primary already; this connection stays with the old one.
   else if (reply.code === 'READONLY') link.renew()
 }
 
-/** One server. */
+/** A client of one server. */
 export function singleClient(link: ReconnectingConnection<SendCommands>): RedisClient {
   return {
     get connected() {
@@ -64,9 +64,9 @@ export function singleClient(link: ReconnectingConnection<SendCommands>): RedisC
     async run({ commands, ...operation }) {
       const replies = await link.run({
         ...operation,
-        start: (ask) => ask(commands),
+        start: (send) => send(commands),
       })
-      for (const reply of replies) heed(link, reply)
+      for (const reply of replies) onReply(link, reply)
       return replies
     },
     close: () => link.close(),

@@ -1,25 +1,25 @@
 /**
- * A Redis cluster: each command goes to the node that has its key's slot. The map is learnt from whichever node
- * answers, anew when a node says that a slot has moved, when one is away, and from time to time. A node that fails makes
- * its own keys fail and no others.
+ * A client of a Redis cluster: each command goes to the node that has its key's slot. Any node that answers gives the slot
+ * map. It is read again when a node says that a slot has moved, when a node is away, and from time to time. A failing
+ * node makes its own keys fail and no others.
  */
 import type { HostPort } from '../../../core/addresses.ts'
 import type { ReconnectingConnection } from './reconnecting-connection.ts'
-import { heed, type RedisClient, type RedisCommand, type RedisOperation } from './redis-client.ts'
+import { onReply, type RedisClient, type RedisCommand, type RedisOperation } from './redis-client.ts'
 import { type SendCommands, slotOf } from './redis-connection.ts'
 import { type EncodedCommand, type RedisReply, RespError } from './redis-reply.ts'
 import { nameOf, readRedirection, readSlots, type SlotMap } from './redis-slots.ts'
 import { Away, isAway } from './tier.ts'
 
 interface ClusterOptions {
-  /** The node that the settings name; always among those that are asked for the map. */
+  /** The node that the settings name; it is always among those asked for the map. */
   readonly seed: HostPort
   readonly open: (address: HostPort) => ReconnectingConnection<SendCommands>
   readonly connectTimeout: number
 }
 
 const TICK_MS = 1_000
-/** Until the first map, and after a node has said that the present one is wrong. */
+/** The pause until there is a map, and after a node has said that the map is wrong. */
 const HURRY_MS = 50
 const MAP_AGE_MS = 30_000
 const MAX_REDIRECTIONS = 3
@@ -34,7 +34,7 @@ export class ClusterClient implements RedisClient {
   readonly #addresses = new Map<string, HostPort>()
   #map: SlotMap | undefined
   #learntAt = 0
-  /** Why no node would answer although they are there. */
+  /** Why the cluster cannot serve although nodes are connected. */
   #down: string | undefined
   #isStale = true
   #learning = false
@@ -59,7 +59,7 @@ export class ClusterClient implements RedisClient {
 
   get isDeciding(): boolean {
     const links = [...this.#nodes.values()]
-    // A map is worth nothing before its nodes have been met.
+    // Without a map the client is useless, even if nodes are connected.
     return !this.#map
       ? links.some((link) => link.isDeciding || link.isUp)
       : links.some((link) => link.isDeciding)
@@ -75,7 +75,7 @@ export class ClusterClient implements RedisClient {
     return undefined
   }
 
-  /** A node that can be asked, for those who do not care which. */
+  /** A connected node, for requests that any node can answer. */
   get any(): HostPort {
     for (const [name, { isUp }] of this.#nodes) if (isUp) return this.#addresses.get(name) as HostPort
     return this.#options.seed
@@ -101,7 +101,7 @@ export class ClusterClient implements RedisClient {
     await Promise.all(
       [...shares].map(async ([owner, places]) => {
         const share = places.map((place) => commands[place] as RedisCommand)
-        const answers = await this.#ask(owner, { ...operation, commands: share })
+        const answers = await this.#send(owner, { ...operation, commands: share })
         await Promise.all(
           places.map(async (place, i) => {
             replies[place] = await this.#follow(answers[i] as RedisReply, owner, {
@@ -121,8 +121,8 @@ export class ClusterClient implements RedisClient {
     for (const link of this.#nodes.values()) link.close()
   }
 
-  /** Never rejects: what a node does not answer is an error to each that was asked of it. */
-  async #ask(
+  /** Never rejects: where a node does not answer, each of its commands gets an error as reply. */
+  async #send(
     owner: string,
     { commands, ...operation }: RedisOperation,
     isAsking = false,
@@ -130,12 +130,12 @@ export class ClusterClient implements RedisClient {
     const link = this.#nodes.get(owner)
     try {
       if (!link) throw new Away('the node has left')
-      // It holds for the one command behind it.
-      const questions = isAsking ? [ASKING, ...commands] : commands
-      const answers = await link.run({ ...operation, start: (ask) => ask(questions) })
+      // ASKING holds for the one command behind it.
+      const sent = isAsking ? [ASKING, ...commands] : commands
+      const answers = await link.run({ ...operation, start: (send) => send(sent) })
       const replies = isAsking ? answers.slice(1) : answers
       for (const reply of replies) {
-        heed(link, reply)
+        onReply(link, reply)
         if (reply instanceof RespError && /^CLUSTERDOWN|^READONLY/.test(reply.message)) this.#hurry()
       }
       return replies
@@ -147,7 +147,7 @@ export class ClusterClient implements RedisClient {
     }
   }
 
-  /** To where the key has gone meanwhile. */
+  /** Follows redirections to the node that has the key now. */
   async #follow(first: RedisReply, from: string, operation: RedisOperation): Promise<RedisReply> {
     let reply = first
     let at = from
@@ -155,12 +155,12 @@ export class ClusterClient implements RedisClient {
       if (!(reply instanceof RespError) || !/^(?:MOVED|ASK) /.test(reply.message)) return reply
       const isAsking = reply.code === 'ASK'
       if (!isAsking) this.#hurry()
-      const asked = this.#addresses.get(at) ?? this.#options.seed
-      const to = readRedirection(reply.message, asked)
-      // One that is not known yet is connected to with the next map.
+      const answering = this.#addresses.get(at) ?? this.#options.seed
+      const to = readRedirection(reply.message, answering)
+      // An unknown node is connected to with the next map.
       if (!to || !this.#nodes.has(nameOf(to))) return reply
       at = nameOf(to)
-      reply = (await this.#ask(at, operation, isAsking))[0] as RedisReply
+      reply = (await this.#send(at, operation, isAsking))[0] as RedisReply
     }
     return reply
   }
@@ -196,7 +196,7 @@ export class ClusterClient implements RedisClient {
     this.#tick(this.#map ? TICK_MS : HURRY_MS)
   }
 
-  /** From the first node that sees a whole cluster; one that is cut off from the others sees none. */
+  /** Reads the map from the first node that sees a whole cluster; a node that is cut off from the others sees none. */
   async #learn(): Promise<void> {
     let down: string | undefined
     for (const [name, link] of this.#nodes) {
@@ -206,7 +206,7 @@ export class ClusterClient implements RedisClient {
         const [slots, info] = await link.run({
           what: 'CLUSTER SLOTS',
           ms,
-          start: (ask) => ask([CLUSTER_SLOTS, CLUSTER_INFO]),
+          start: (send) => send([CLUSTER_SLOTS, CLUSTER_INFO]),
         })
         const map = readSlots(slots as RedisReply, this.#addresses.get(name) as HostPort)
         if (!map || map.nodes.size === 0) down = 'no node has any slot'

@@ -1,6 +1,7 @@
 /**
- * One connection to a Redis, by ioredis, over a socket of ours: guarded, with the TLS that the settings say, and never made anew by
- * the client. Its errors hold the command they answer, a password or a cached answer in it, so none of them leaves this file.
+ * One connection to a Redis server, by ioredis, over a socket of ours: guarded, with the TLS of the settings, and without
+ * the client's reconnecting. ioredis puts the command into its errors, with a password or a cached answer in it, so none
+ * of those errors leaves this file.
  */
 
 import net from 'node:net'
@@ -12,14 +13,14 @@ import { type EncodedCommand, type RedisReply, RespError } from './redis-reply.t
 import { type RespBounds, RespJudge } from './resp-judge.ts'
 import { guardSocket } from './socket-guard.ts'
 
-/** All in one write; the answers in their order. Rejects where one has no answer; the server's refusal is one. */
-export type SendCommands = (questions: readonly EncodedCommand[]) => Promise<readonly RedisReply[]>
+/** Sends all commands in one write; the replies, errors among them, are in their order. Rejects where one has no reply. */
+export type SendCommands = (commands: readonly EncodedCommand[]) => Promise<readonly RedisReply[]>
 
 export interface RedisConnectionOptions extends RespBounds {
   /** Undefined: plain TCP. */
   readonly tls?: tls.ConnectionOptions | undefined
-  /** For a connection that subscribes. */
-  readonly heard?: (() => void) | undefined
+  /** For a connection that subscribes: called for each message. */
+  readonly onMessage?: (() => void) | undefined
 }
 
 const KEEP_ALIVE_MS = 30_000
@@ -44,24 +45,24 @@ export function connectRedis(
   socket.once('connect', () => events.met())
   const client = clientOver(socket)
   client.on('error', () => over(new Error('it does not answer as a Redis does')))
-  if (options.heard) client.on('message', options.heard)
+  if (options.onMessage) client.on('message', options.onMessage)
   const failed = (error: unknown): RespError => {
     if (error instanceof Error && error instanceof ReplyError) return new RespError(error.message)
     // oxlint-disable-next-line preserve-caught-error -- it may hold the command
     throw ended ?? new Error('it could not be asked')
   }
-  const one = (question: EncodedCommand) =>
-    (client.sendCommand(commandOf(question)) as Promise<RedisReply>).catch(failed)
+  const one = (command: EncodedCommand) =>
+    (client.sendCommand(commandOf(command)) as Promise<RedisReply>).catch(failed)
   return {
-    client(questions) {
-      // ioredis writes each by itself.
-      if (questions.length > 1) socket.cork()
-      const replies = questions.map(one)
-      if (questions.length > 1) socket.uncork()
+    client(commands) {
+      // ioredis writes each command by itself.
+      if (commands.length > 1) socket.cork()
+      const replies = commands.map(one)
+      if (commands.length > 1) socket.uncork()
       return Promise.all(replies)
     },
     opened: new Promise((resolve) => {
-      // Before that ioredis has nothing to do.
+      // Before the socket is connected ioredis has nothing to do.
       socket.once(options.tls ? 'secureConnect' : 'connect', () => {
         client.connect().then(resolve, () => {})
       })
@@ -86,13 +87,13 @@ function clientOver(socket: net.Socket): Redis {
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
-    // No INFO on connect: the greeting is ours.
+    // No INFO on connect: we greet the server ourselves.
     enableReadyCheck: false,
     disableClientInfo: true,
   })
 }
 
-/** Of a cluster's 16,384 slots, the key's. */
+/** The key's slot, of a cluster's 16,384. */
 export function slotOf(key: string): number {
   return new Command('get', [key]).getSlot()
 }
@@ -100,7 +101,7 @@ export function slotOf(key: string): number {
 function commandOf({ args: [name, ...args], bytes }: EncodedCommand): Command {
   if (bytes) return new Written(name, bytes)
   return new Command(
-    // Written otherwise, ioredis does not know a command that changes what it is to hear.
+    // In lower case, or ioredis does not recognise SUBSCRIBE and its like.
     name.toLowerCase(),
     args.map((arg) =>
       typeof arg === 'string' || Buffer.isBuffer(arg)
@@ -110,7 +111,7 @@ function commandOf({ args: [name, ...args], bytes }: EncodedCommand): Command {
   )
 }
 
-/** A command that is bytes already. */
+/** A command that is already encoded. */
 class Written extends Command {
   readonly #bytes: Buffer
 

@@ -1,23 +1,22 @@
 /**
- * Shared facts in Redis: one hash, which belongs to one life of the server. A server that was started again from a
- * snapshot, or a replica that took over, may have lost the newest facts and shows older ones in their place: answers
- * that were replaced or purged would be found again. Nobody could tell by the facts, so each step looks first whose they
- * are, and forgets those of another life: what is lost is made anew, cold but right.
+ * Shared facts in Redis: one hash, which belongs to one life of the server. A server that was restarted from a snapshot, or
+ * a replica that took over, may have lost the newest facts and show older ones in their place, with which answers that
+ * were replaced or purged would be found again. The facts themselves do not show that, so each step first checks whose
+ * life they belong to, and deletes those of another one: what is lost is made anew, cold but right.
  *
  * A life is the process (`run_id`) and the last time that it took over from another (`master_replid2` and its offset; a
  * master that was a replica for a while has the same process and other data). A replica is not asked: it may be behind.
- * All in one script, so that nothing happens between the look and the step; one key, so that a cluster has it in one
- * place.
+ * Check and step are one script, so that nothing happens between them, and one key, so that one node of a cluster has it.
  */
 import type { ScriptCall } from './redis-leases.ts'
 import { script } from './redis-script.ts'
 import { factName, MAX_KEYS } from './remote.ts'
 
-/** A new meaning of facts is a new number: gateways of different builds share none. */
+/** A number for the meaning of facts: gateways whose builds differ in it share none. */
 const SCHEMA = 2
 
 // KEYS: the hash. ARGV: the step, then names; claim and put: the name and its value.
-// Where the server does not say who it is (no INFO for this user), there is one life only.
+// Where the server does not identify itself (no INFO for this user), all facts count as of one life.
 const FACTS = script(`
 local function said(section, pattern)
   local info = redis.pcall('INFO', section)

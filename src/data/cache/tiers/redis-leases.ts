@@ -1,21 +1,21 @@
 /**
- * Leases in Redis: small scripts, so that each step is one round trip and atomic. A lease is a key beside its
- * value's, in the same slot of a cluster by the hash tag; on a cluster each entry is asked for on its own,
- * pipelined by node. A script that the server has not seen, or has forgotten, is sent whole.
+ * Leases in Redis, as small scripts: each step is one round trip and atomic. A lease is a key beside its value's, in the
+ * same slot of a cluster by the hash tag. On a cluster each entry has its own script call, pipelined by node. A script
+ * that the server does not know, or has forgotten, is sent whole.
  */
 import type { Digest } from '../../../core/key.ts'
 import type { LeaseAnswer, LeaseTier, LeaseWant } from './lease-tier.ts'
 import { type Script, script } from './redis-script.ts'
 import { MAX_KEYS } from './remote.ts'
 
-/** The tier beneath: its keys, its bounds, and a way to run a script under its deadlines. */
+/** What the scripts need of the tier: its keys, its bounds, and a way to run a script under its deadlines. */
 export interface ScriptHost {
   readonly name: string
   readonly cluster: boolean
   readonly maxEntryBytes: number
   valueKey(digest: Digest): string
   leaseKey(digest: Digest): string
-  /** Rejects with the server's words, `NOSCRIPT …` among them, or when the deadline has passed. */
+  /** Rejects with the server's message, `NOSCRIPT …` among them, or when the deadline has passed. */
   run(what: 'read' | 'write', script: ScriptCall): Promise<unknown>
 }
 
@@ -24,9 +24,9 @@ export interface ScriptCall extends Script {
   readonly args: readonly (string | Buffer)[]
 }
 
-// KEYS: value, lease, value, lease … ARGV: token, ttl, then for each value the SHA-1 of the one not wanted or ''.
-// Answers: 1 and the value; 2: granted; 3 and the holder; 4: no lease can be written. A server that is full, or a replica, still
-// gives the values it has: one key without a lease must not take those of the others away.
+// KEYS: value, lease, value, lease … ARGV: token, ttl, then for each value the SHA-1 of the unwanted one or ''.
+// Replies: 1 and the value; 2: granted; 3 and the holder; 4: no lease can be written. A server that is full, or a replica,
+// still returns the values it has: one key without a lease must not cost the others their values.
 const ACQUIRE = script(`
 local out = {}
 for i = 1, #KEYS, 2 do
@@ -114,7 +114,7 @@ function whole(ms: number): string {
   return `${Math.max(1, Math.ceil(ms))}`
 }
 
-/** Runs over parts of at most `max` at once; the results in order. */
+/** Runs at once over parts of at most `max`; the results are in order. */
 async function each<T, R>(
   all: readonly T[],
   max: number,

@@ -1,6 +1,6 @@
 /**
- * A connection to one Redis server. Every one that we open, to whichever node and for whatever purpose, is made here: so
- * that all have the same TLS, the same credentials and the same database, or none.
+ * Opens a connection to one Redis server. Every connection, to whichever node and for whatever purpose, is made here, so that
+ * all have the same TLS, credentials and database.
  */
 
 import { isIP } from 'node:net'
@@ -13,22 +13,22 @@ import { type Args, isOk, type RedisReply, RespError } from './redis-reply.ts'
 
 export interface NodeOptions {
   readonly target: RedisTarget
-  /** One of several: it may say of a key that another has it. */
+  /** A node of a cluster: it may redirect a key to another node. */
   readonly cluster: boolean
-  /** Asked for every attempt; of a cluster another one than the URL's. */
+  /** Called for every attempt; in a cluster it may differ from the URL's. */
   readonly address: () => HostPort
   readonly connectTimeout: number
-  /** The longest value that is wanted. */
+  /** The longest value that the tier takes. */
   readonly maxBytes: number
-  /** What is asked first, to see that all that is needed later is allowed; changes nothing. */
+  /** Commands sent first, to check that all that the tier needs later is allowed; they change nothing. */
   readonly trial: readonly ConnectionCheck[]
-  /** For a connection that subscribes. */
-  readonly heard?: () => void
+  /** For a connection that subscribes: called for each message. */
+  readonly onMessage?: () => void
 }
 
 export interface ConnectionCheck {
-  readonly ask: Args
-  /** Whether the answer is what such a command is answered with; an error is judged before. Left out: any is. */
+  readonly args: Args
+  /** Whether the reply is right for the command; errors are judged before. Left out: any reply is. */
   readonly fits?: (reply: RedisReply) => boolean
 }
 
@@ -37,25 +37,25 @@ export function openNode({
   cluster,
   trial,
   maxBytes,
-  heard,
+  onMessage,
   ...options
 }: NodeOptions): ReconnectingConnection<SendCommands> {
   const opening: ConnectionCheck[] = []
   const { user, password, database, isSecure } = target
   if (password !== '' || user !== '')
-    opening.push({ ask: ['AUTH', ...(user === '' ? [] : [user]), password], fits: isOk })
-  if (database !== 0) opening.push({ ask: ['SELECT', `${database}`], fits: isOk })
+    opening.push({ args: ['AUTH', ...(user === '' ? [] : [user]), password], fits: isOk })
+  if (database !== 0) opening.push({ args: ['SELECT', `${database}`], fits: isOk })
   const all = [...opening, ...trial]
   return new ReconnectingConnection<SendCommands>({
     ...options,
     open: (address, events) => {
       const secure = isSecure ? secured(address, target.address.host) : undefined
-      const bounds = { maxBytes, isSubscriber: heard !== undefined }
-      return connectRedis(address, { ...bounds, tls: secure, heard }, events)
+      const bounds = { maxBytes, isSubscriber: onMessage !== undefined }
+      return connectRedis(address, { ...bounds, tls: secure, onMessage }, events)
     },
-    async greet(ask) {
-      // All in one go; the first that is refused tells why.
-      const replies = await ask(all.map((each) => ({ args: each.ask })))
+    async greet(send) {
+      // All commands go out at once; the first that is refused tells why.
+      const replies = await send(all.map((each) => ({ args: each.args })))
       replies.forEach((reply, i) => {
         if (!cluster || !isElsewhere(reply)) judge(reply, all[i] as ConnectionCheck, i < opening.length)
       })
@@ -64,7 +64,7 @@ export function openNode({
   })
 }
 
-/** Who is connected to by number is known by the name in the URL. */
+/** TLS to a numeric address expects the name in the URL. */
 function secured({ host }: HostPort, named: string): { readonly servername?: string } {
   const name = isIP(host) ? named : host
   return isIP(name) ? {} : { servername: name }
@@ -79,7 +79,7 @@ function judge(reply: RedisReply, { fits = () => true }: ConnectionCheck, mustPa
   if (refusal !== undefined) throw new ConnectionRefused(refusal)
   if (reply instanceof RespError) {
     if (isIdle(reply)) throw new Error(`it cannot serve yet (${reply.code})`)
-    // Full, or a replica for now: look-ups work, and the writes will tell.
+    // The server is full, or a replica for now: lookups work, and writes will fail by themselves.
     if (mustPass) throw new Error(`it refused the greeting (${reply.code || 'unknown error'})`)
     return
   }

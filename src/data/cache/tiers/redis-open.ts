@@ -1,4 +1,4 @@
-/** From the settings of a Redis tier to a client of it. */
+/** Opens the client of a Redis tier from its settings. */
 import type { HostPort } from '../../../core/addresses.ts'
 import { parseRedisUrl, type RedisTarget } from '../../../core/redis-url.ts'
 import { type RedisClient, singleClient } from './redis-client.ts'
@@ -17,11 +17,11 @@ export interface RedisOptions extends RemoteOptions {
 export interface OpenedRedis {
   readonly client: RedisClient
   readonly target: RedisTarget
-  /** A node that can be asked for what any node knows. */
+  /** The address of a node for requests that any node can answer. */
   readonly any: () => HostPort
 }
 
-/** @throws Error with the fix where the URL is none. */
+/** @throws Error with the fix where the URL is invalid. */
 export function openRedis(options: RedisOptions, maxBytes: number): OpenedRedis {
   const {
     name,
@@ -40,23 +40,23 @@ export function openRedis(options: RedisOptions, maxBytes: number): OpenedRedis 
   return { client, target, any: () => client.any }
 }
 
-/** One of each kind of command that a tier needs, on keys that nobody has: what a user may not do is known at the start. */
+/** One command of each kind that a tier needs, on keys that do not exist: a missing permission shows at the start. */
 function trialOf(prefix: string, cluster: boolean): readonly ConnectionCheck[] {
   const key = `${prefix}{trial}`
-  // Of two slots, where there are none: a node of a cluster says so. In a cluster, of one.
+  // Without a cluster the two keys are of two slots, so that a node of a cluster reveals itself; in a cluster, of one slot.
   const other = cluster ? `${key}:2` : `${prefix}{trial2}`
   const trial: ConnectionCheck[] = [
-    { ask: ['MGET', key, other], fits: isPair },
-    { ask: ['GET', key] },
-    // Only where it is there, which it is not.
-    { ask: ['SET', key, '', 'XX', 'PX', '1'] },
-    { ask: ['DEL', key] },
-    { ask: ['EVAL', 'return 0', '1', key] },
-    { ask: ['EVALSHA', '0'.repeat(40), '1', key] },
-    // Who hears it asks for news once more, and finds none.
-    { ask: ['PUBLISH', `${prefix}hints`, 'trial'] },
+    { args: ['MGET', key, other], fits: isPair },
+    { args: ['GET', key] },
+    // XX: only where the key exists, which it does not.
+    { args: ['SET', key, '', 'XX', 'PX', '1'] },
+    { args: ['DEL', key] },
+    { args: ['EVAL', 'return 0', '1', key] },
+    { args: ['EVALSHA', '0'.repeat(40), '1', key] },
+    // A gateway that receives it polls the facts once more, and finds no change.
+    { args: ['PUBLISH', `${prefix}hints`, 'trial'] },
   ]
-  if (cluster) trial.push({ ask: ['CLUSTER', 'SLOTS'], fits: Array.isArray })
+  if (cluster) trial.push({ args: ['CLUSTER', 'SLOTS'], fits: Array.isArray })
   return trial
 }
 

@@ -1,6 +1,6 @@
 /**
- * What a Redis says about itself rather than about a command: that it will not have us as things are, which is for a
- * person to mend, or that it cannot serve at present, which passes.
+ * Errors that a Redis server reports about itself rather than about a command: a refusal, which a person has to mend, or a
+ * state in which it cannot serve for now, which passes.
  */
 
 import net from 'node:net'
@@ -12,7 +12,7 @@ import { type RedisReply, RespError } from './redis-reply.ts'
 import { within } from './remote.ts'
 import { TLS_ALERT } from './resp-judge.ts'
 
-/** Its words, what they mean here, and what mends it. The server's own text is not repeated: it may quote what it was sent. */
+/** The server's message, and what it means with the fix. The message itself is not repeated: it may quote what we sent. */
 const REFUSALS: readonly (readonly [RegExp, string])[] = [
   [/^WRONGPASS|^ERR invalid password/, 'the user name or the password is wrong (WRONGPASS); correct the URL'],
   [/^NOAUTH/, 'it wants a password (NOAUTH); write redis://user:password@host'],
@@ -33,7 +33,7 @@ const REFUSALS: readonly (readonly [RegExp, string])[] = [
   [/^(?:MOVED|CROSSSLOT|CLUSTERDOWN)\b/, 'it is a node of a cluster; set "cluster: true"'],
 ]
 
-/** Undefined: the answer is no refusal for good. */
+/** Undefined: the reply is not a permanent refusal. */
 export function refusalOf(reply: RedisReply): string | undefined {
   if (!(reply instanceof RespError)) return undefined
   const denied = /^NOPERM.*?(?:'([a-z|]{1,32})' command|access (?:a|one of the) (?:key|channel))/i.exec(
@@ -46,7 +46,7 @@ export function refusalOf(reply: RedisReply): string | undefined {
   return REFUSALS.find(([words]) => words.test(reply.message))?.[1]
 }
 
-/** It is loading its data, or is a replica that has lost its primary: for now it has no answer to anything. */
+/** The server is loading its data, or is a replica that has lost its primary: for now it answers nothing. */
 export function isIdle(error: RespError): boolean {
   return error.code === 'LOADING' || error.code === 'MASTERDOWN'
 }
@@ -59,7 +59,7 @@ const CERTIFICATES: readonly (readonly [RegExp, string])[] = [
   [/./, 'give the server one that is fit for a server'],
 ]
 
-/** Why no connection came about: certificates, or TLS on one side only. Sends nothing that is secret. */
+/** Finds out why a connection failed: certificates, or TLS on one side only. Sends nothing secret. */
 export async function diagnosed(error: Error, address: HostPort, secure: boolean): Promise<Error> {
   const { code = '' } = error as NodeJS.ErrnoException
   if (isAboutCertificate(code)) {
@@ -96,7 +96,7 @@ function speaksPlain(address: HostPort): Promise<boolean> {
 }
 
 function speaksTls({ host, port }: HostPort): Promise<boolean> {
-  // Nothing is sent by it; who answers is not the question here.
+  // Nothing is sent over it, so the certificate does not matter.
   const socket = tls.connect({ host, port, rejectUnauthorized: false })
   const said = new Promise<boolean>((resolve) => {
     socket.once('secureConnect', () => resolve(true))

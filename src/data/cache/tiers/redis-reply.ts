@@ -1,17 +1,17 @@
-/** What a Redis is asked, and what it answers: as values of ours, errors among them. */
+/** Commands for a Redis server and its replies as values, errors among them. */
 
-/** A text, a bulk string, an integer, an array, nothing, or an error. */
+/** A bulk or simple string, an integer, nil, an error, or an array. */
 export type RedisReply = Buffer | number | null | RespError | readonly RedisReply[]
 
 export type Args = readonly [name: string, ...(string | Uint8Array)[]]
 
 export interface EncodedCommand {
   readonly args: Args
-  /** The same as Redis reads it, where that is cheaper to make than to have it made. */
+  /** The command as Redis reads it, where we can encode it at less cost than ioredis. */
   readonly bytes?: Buffer
 }
 
-/** The server's refusal of one command, as a value. */
+/** The server's error reply to one command, as a value. */
 export class RespError {
   readonly message: string
 
@@ -25,7 +25,7 @@ export class RespError {
   }
 }
 
-/** Whether it is the simple string OK. */
+/** Whether the reply is the simple string OK. */
 export function isOk(reply: RedisReply): boolean {
   return Buffer.isBuffer(reply) && reply.toString('latin1') === 'OK'
 }

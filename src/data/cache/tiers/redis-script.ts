@@ -1,4 +1,4 @@
-/** A script for Redis, and the name under which the server remembers it. */
+/** A Lua script for Redis, and its SHA-1, under which the server remembers it. */
 import { createHash } from 'node:crypto'
 
 export interface Script {

@@ -1,6 +1,6 @@
 /**
- * Redis, Valkey or a cluster of them as a shared tier. Nothing waits for a connection: while there is none,
- * every operation rejects at once, and the client goes on trying in the background.
+ * Redis, Valkey or a cluster of them as a shared tier. Nothing waits for a connection: while there is none, every operation
+ * rejects at once, and the client goes on trying in the background.
  */
 import type { Digest } from '../../../core/key.ts'
 import type { SharedStore } from '../../../core/shared.ts'
@@ -25,15 +25,15 @@ import { Away, type Hints, type Tier, Unfit, Unwritable } from './tier.ts'
 
 export type { RedisOptions } from './redis-open.ts'
 
-/** Nobody waits for it, so it may take longer than a look-up. */
+/** No call waits for the store, so it may take longer than a lookup. */
 const STORE_TIMEOUT_MS = 500
 const DEFAULT_MAX_ENTRY_BYTES = 8 * 1024 * 1024
-/** How a server says that it takes no writes. */
+/** Error codes of a server that takes no writes. */
 const UNWRITABLE = new Set(['OOM', 'READONLY', 'MISCONF', 'NOREPLICAS'])
-/** Of what gateways tell each other of their backends. */
+/** The bound on what gateways tell each other of their backends. */
 const MAX_RECORD_BYTES = 16 * 1024 * 1024
 
-/** Opens the tier and begins to connect; throws where the URL is none. */
+/** Opens the tier and begins to connect; throws where the URL is invalid. */
 export function createRedisTier(options: RedisOptions): Tier {
   return new RedisTier(options)
 }
@@ -47,7 +47,7 @@ class RedisTier implements Tier {
   readonly #opened: OpenedRedis
   readonly #facts: RedisFacts
   readonly #mget: (digests: readonly Digest[]) => Buffer
-  /** A connection that has subscribed can do nothing else. */
+  /** A connection of its own: one that has subscribed can do nothing else. */
   #listener: ReconnectingConnection<SendCommands> | undefined
   #closed = false
 
@@ -129,7 +129,7 @@ class RedisTier implements Tier {
     throw new Error(`${this.name}: the answer does not fit the keys`)
   }
 
-  /** One key that cannot be had, its node being away, is a miss; all of them are a failure. */
+  /** A key that cannot be read because its node is away is a miss; if no key can be read, that is a failure. */
   async #getEach(digests: readonly Digest[]): Promise<readonly RedisReply[]> {
     const commands = digests.map((digest) => this.#command(['GET', this.#key(digest)]))
     const replies = await this.#run({ what: 'get', ms: this.#options.readTimeout, commands })
@@ -148,7 +148,7 @@ class RedisTier implements Tier {
   }
 
   async delete(digest: Digest): Promise<void> {
-    // The lease goes with the value: what was asked for before the deletion must not be stored after it.
+    // The lease is deleted with the value: a load that began before the deletion must not store its answer after it.
     await this.#write('delete', 0, [this.#command(['DEL', this.#key(digest), this.#leaseKey(digest)])])
   }
 
@@ -175,7 +175,7 @@ class RedisTier implements Tier {
     return `${this.#options.prefix}hints`
   }
 
-  /** On a connection of its own, for as long as the tier is open. In a cluster any node hears of all. */
+  /** Subscribes on a connection of its own, for as long as the tier is open. In a cluster every node passes all messages on. */
   #listen(run: () => void): void {
     if (this.#closed || this.#listener) return
     const { any, target } = this.#opened
@@ -187,15 +187,15 @@ class RedisTier implements Tier {
       maxBytes: 1024,
       trial: [
         {
-          ask: ['SUBSCRIBE', this.#channel],
+          args: ['SUBSCRIBE', this.#channel],
           fits: (channels) => {
-            // What was said while nobody listened is asked for.
+            // Messages sent while nobody was subscribed are lost, so the facts are polled.
             if (channels === 1) setImmediate(run)
             return channels === 1
           },
         },
       ],
-      heard: run,
+      onMessage: run,
     })
   }
 
@@ -252,7 +252,7 @@ class RedisTier implements Tier {
     }
   }
 
-  /** Throws what the server has refused. */
+  /** Throws where the reply is an error. */
   #value(reply: RedisReply): RedisReply {
     if (!(reply instanceof RespError)) return reply
     const message = `${this.name}: ${reply.message.slice(0, 200)}`
@@ -261,7 +261,7 @@ class RedisTier implements Tier {
   }
 }
 
-/** The node that has the key is not there, or the part of the cluster that is has no word on it. */
+/** The node that has the key is away, or this part of the cluster cannot answer for it. */
 function isElsewhere({ code }: RespError): boolean {
   return code === 'AWAY' || code === 'CLUSTERDOWN'
 }
@@ -278,7 +278,7 @@ function sizeOf({ args }: ScriptCall): number {
   return args.reduce((sum, arg) => sum + arg.length, 0)
 }
 
-/** Opens a connection of its own for what gateways tell each other; a cache under load does not hold it up. */
+/** Opens a connection of its own for what gateways tell each other, so that a cache under load does not hold it up. */
 export function createRedisStore(options: RedisOptions): SharedStore {
   const { name, prefix = DEFAULT_PREFIX } = options
   const { client } = openRedis(options, MAX_RECORD_BYTES)
@@ -300,7 +300,7 @@ export function createRedisStore(options: RedisOptions): SharedStore {
   }
 }
 
-/** Bulk strings of a script's answer as text. */
+/** A script's reply with its bulk strings as text. */
 function texts(reply: RedisReply): unknown {
   if (Buffer.isBuffer(reply)) return reply.toString('utf8')
   return Array.isArray(reply) ? reply.map(texts) : reply

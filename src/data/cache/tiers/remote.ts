@@ -1,7 +1,6 @@
 /**
- * What every tier behind a socket shares: its options, the bound on what is under way, the deadline on
- * each operation, and the rule that a connection on which several operations in a row went unanswered is
- * given up and made anew.
+ * What all tiers behind a socket share: options, a bound on outstanding operations, a deadline on each, and the rule that a
+ * connection is dropped and made anew after several operations in a row went unanswered.
  */
 import { createHash } from 'node:crypto'
 import type { Digest } from '../../../core/key.ts'
@@ -16,7 +15,7 @@ export interface RemoteOptions {
   readonly connectTimeout?: number
   /** Larger values are refused on write and a miss on read. */
   readonly maxEntryBytes?: number
-  /** Begins every key; default `ig1:`. */
+  /** The prefix of every key; default `ig1:`. */
   readonly prefix?: string
 }
 
@@ -25,7 +24,7 @@ export const DEFAULT_WRITE_TIMEOUT = 250
 export const DEFAULT_CONNECT_TIMEOUT = 1_000
 export const DEFAULT_PREFIX = 'ig1:'
 
-/** Keys of one round trip; more of them are sent in several. */
+/** The most keys of one round trip; more keys are sent in several. */
 export const MAX_KEYS = 512
 
 const MAX_OPERATIONS = 2_048
@@ -33,7 +32,7 @@ const MAX_PENDING_BYTES = 64 * 1024 * 1024
 const STRIKES = 4
 const MAX_RETRY_MS = 2_000
 
-/** The time was up before there was an answer. */
+/** There was no answer in time. */
 export class Late extends Error {
   constructor(message: string) {
     super(message)
@@ -45,7 +44,7 @@ export function isLate(error: unknown): boolean {
   return error instanceof Late || (error instanceof Error && error.cause instanceof Late)
 }
 
-/** Settles as `work` does, or rejects after `ms`. A busy event loop is no slow server: what has arrived by then is read first. */
+/** Settles as `work` does, or rejects after `ms`. What arrived while the event loop was busy is still read first. */
 export function within<T>(ms: number, work: Promise<T>, what: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const late = () => reject(new Late(`${what}: no answer within ${ms} ms`))
@@ -62,7 +61,7 @@ export interface Operation<T> {
   readonly start: () => Promise<T>
 }
 
-/** Operations under way on one connection: bounded, timed, and watched for silence. */
+/** The outstanding operations of one connection: bounded, timed, and watched for silence. */
 export class Outstanding {
   readonly #onSilence: () => void
   #operations = 0
@@ -107,7 +106,7 @@ export class Outstanding {
   }
 }
 
-/** Jittered pause before attempt `n` (from 1) at a connection: at most two seconds, so a server that comes is found soon. */
+/** A jittered pause before attempt `n` (from 1) to connect: at most two seconds, so that a returning server is found soon. */
 export function retryDelay(n: number): number {
   const full = Math.min(MAX_RETRY_MS, 50 * 2 ** Math.min(n, 10))
   return Math.round(full * (0.5 + Math.random() / 2))
@@ -120,7 +119,7 @@ export function base64url(digest: Digest): string {
   return scratch.toString('base64url')
 }
 
-/** The name of a shared fact as a server has it: readable where it can be, and always within what one takes. */
+/** The key of a shared fact: readable where possible, and never longer than a server allows. */
 export function factName(name: string): string {
   const plain = /^[\x21-\x7a]{1,150}$/.test(name)
   return plain ? name : `~${createHash('sha256').update(name).digest('base64url')}`

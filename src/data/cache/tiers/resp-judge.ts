@@ -1,19 +1,20 @@
 /**
- * Judges what a Redis sends (RESP2), before the client's parser reads it: framing, nesting, counts and bytes, and that nothing
- * is answered which was not asked. Bulk strings are stepped over by their length, so that reading twice costs little.
+ * Validates the bytes that a Redis server sends (RESP2) before the client's parser reads them: framing, nesting, counts and
+ * lengths, and that no reply comes without a request. Bulk strings are skipped by their length, so a second reading costs
+ * little.
  *
- * The parser alone would make an array of 30 million places for the ten bytes that announce it, call itself for each array
- * within an array, and throw at an answer that nobody waits for.
+ * The parser alone would allocate an array of 30 million places for the ten bytes that announce it, recurse for each
+ * nested array, and throw at a reply that nobody waits for.
  */
 import { Garbled, type Judge } from './socket-guard.ts'
 
-/** A server's own bound on a bulk string (`proto-max-bulk-len`). */
+/** A server's own limit on a bulk string (`proto-max-bulk-len`). */
 const MAX_BULK_BYTES = 512 * 1024 * 1024
-/** Of all bulk strings of one answer together, unless one that is wanted may be longer. */
+/** The most bytes of all bulk strings of one reply, unless the tier takes longer values. */
 const REPLY_BYTES = 64 * 1024 * 1024
 const MAX_LINE_BYTES = 64 * 1024
 const MAX_DEPTH = 8
-/** Of one answer, arrays within arrays included: `CLUSTER SLOTS` of a torn cluster is the longest we ask for. */
+/** The most items of one reply, nested ones included: `CLUSTER SLOTS` of a fragmented cluster is the longest we request. */
 const MAX_ITEMS = 1 << 20
 const MAX_DIGITS = 19
 
@@ -24,26 +25,26 @@ const ZERO = 0x30
 const NEAR_BYTES = 32
 const EMPTY = Buffer.alloc(0)
 
-/** How a server that wants TLS answers plain text: with an alert. */
+/** What a server that expects TLS sends to a plain client: a TLS alert. */
 export const TLS_ALERT = 'it answers in TLS'
 
 export interface RespBounds {
-  /** The longest bulk string that is wanted. */
+  /** The longest bulk string that the tier takes. */
   readonly maxBytes: number
-  /** What is published comes without being asked for. */
+  /** Published messages come without a request. */
   readonly isSubscriber?: boolean
 }
 
 export class RespJudge implements Judge {
   readonly #maxBytes: number
   readonly #isSubscriber: boolean
-  /** Commands without an answer. */
+  /** Commands without a reply. */
   #waiting = 0
-  /** The beginning of a line whose end has not come. */
+  /** The beginning of a line whose end has not arrived. */
   #rest: Buffer = EMPTY
-  /** Bytes that are missing of a bulk string and its CRLF; 0: a line comes next. */
+  /** Bytes missing of a bulk string and its CRLF; 0: a line comes next. */
   #missing = 0
-  /** Of each array that is not whole, the items that are missing; the outermost first. */
+  /** The number of items missing of each array that is not whole, the outermost first. */
   readonly #open: number[] = []
   #items = 0
   #bytes = 0
@@ -53,7 +54,7 @@ export class RespJudge implements Judge {
     this.#isSubscriber = isSubscriber
   }
 
-  asked(): void {
+  requested(): void {
     this.#waiting++
   }
 
@@ -124,7 +125,7 @@ export class RespJudge implements Judge {
     this.#open.push(length)
   }
 
-  /** A value is whole, and perhaps the arrays that it ends. */
+  /** A value is complete, and perhaps the arrays that it ends. */
   #given(): void {
     const open = this.#open
     for (let last = open.length - 1; last >= 0; last--) {
@@ -140,14 +141,14 @@ export class RespJudge implements Judge {
   }
 }
 
-/** Where the line ends, or -1. Most are of some bytes, for which a call of the runtime's takes longer than a loop. */
+/** Where the line ends, or -1. Most lines are a few bytes long, for which a loop is faster than a call into the runtime. */
 function endOf(bytes: Buffer, from: number): number {
   const near = Math.min(bytes.length, from + NEAR_BYTES)
   for (let at = from; at < near; at++) if (bytes[at] === CR) return at
   return near === bytes.length ? -1 : bytes.indexOf(CR, near)
 }
 
-/** A whole number as this protocol writes it; throws Garbled. */
+/** Parses an integer of this protocol; throws Garbled. */
 function decimal(bytes: Uint8Array, from: number, end: number): number {
   const isNegative = bytes[from] === MINUS
   const first = isNegative ? from + 1 : from

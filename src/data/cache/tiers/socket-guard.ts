@@ -1,10 +1,10 @@
 /**
- * What a server sends is judged before a client library hears it. The libraries parse in the socket's `data` event, and what
- * they throw there would end the process; behind a guard it ends the connection, and nothing else.
+ * Validates what a server sends before a client library reads it. The libraries parse in the socket's `data` event, and an
+ * exception there would end the process; behind the guard it ends the connection only.
  */
 import type { Socket } from 'node:net'
 
-/** What a server sent is not its protocol, or not what was asked; the connection is of no use any more. */
+/** The server sent something that is not its protocol, or answers no request; the connection must be dropped. */
 export class Garbled extends Error {
   constructor(message: string) {
     super(message)
@@ -14,12 +14,12 @@ export class Garbled extends Error {
 
 export interface Judge {
   /** A command was written. */
-  asked(): void
-  /** Bytes have come; throws Garbled. */
+  requested(): void
+  /** Bytes have arrived; throws Garbled. */
   read(chunk: Buffer): void
 }
 
-/** To be called before anybody listens to the socket or writes to it. Each write must be one command. */
+/** Guards a socket. To be called before anybody listens to it or writes to it. Each write must be one command. */
 export function guardSocket(socket: Socket, judge: Judge): void {
   const emit = socket.emit.bind(socket) as (event: string | symbol, ...values: unknown[]) => boolean
   socket.emit = (event: string | symbol, ...values: unknown[]) => {
@@ -35,7 +35,7 @@ export function guardSocket(socket: Socket, judge: Judge): void {
   }
   const write = socket.write.bind(socket) as (...values: unknown[]) => boolean
   socket.write = (...values: unknown[]) => {
-    judge.asked()
+    judge.requested()
     return write(...values)
   }
 }

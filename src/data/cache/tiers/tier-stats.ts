@@ -1,14 +1,14 @@
-/** What the cache says of itself: `GET /api/v1/cache/stats`, the metrics, and whether the scaler may count on it. */
+/** Statistics of the cache, for `GET /api/v1/cache/stats`, the metrics, and the scaler, which checks that the cache works. */
 
 import type { MemoryStats } from '../memory/memory.ts'
 import type { BreakerState } from './breaker.ts'
 
 export interface TierStats {
   readonly name: string
-  /** Of look-ups. */
+  /** The breaker of lookups. */
   readonly state: BreakerState
   readonly writes: BreakerState
-  /** Why it is not asked, for a person; undefined while it is. */
+  /** Why the tier is not asked, for people; undefined while it is. */
   readonly trouble?: string | undefined
   readonly hits: number
   readonly misses: number

@@ -1,6 +1,6 @@
 /**
- * Writes to a shared tier, behind the answer: no call waits for one. Bounded in entries and bytes; when it
- * is full the oldest writes go, since the newest are the likeliest to be asked for.
+ * The queue of writes to a shared tier, behind the answer: no call waits for one. It is bounded in entries and bytes. When it
+ * is full the oldest writes are dropped, since the newest keys are the likeliest to be requested.
  */
 import type { Digest } from '../../../core/key.ts'
 import type { GuardedTier } from './guard.ts'
@@ -9,15 +9,15 @@ export interface Write {
   readonly digest: Digest
   readonly bytes: Uint8Array
   readonly ttlMs: number
-  /** The lease under which the tier takes it; without one it is written whatever is there. */
+  /** The lease under which the tier takes the value; without one it is written in any case. */
   readonly lease?: Leasehold | undefined
 }
 
-/** The right to fill a key, given on to the write. */
+/** The right to fill a key, passed on to the write. */
 export interface Leasehold {
   readonly token: string
-  /** Called where the write was not done: nobody need wait for it any longer. */
-  readonly lost: () => void
+  /** Called where the value was not written: nobody need wait for it any longer. */
+  readonly onUnwritten: () => void
 }
 
 export interface WriteQueueOptions {
@@ -28,19 +28,19 @@ export interface WriteQueueOptions {
 const MAX_QUEUED_ENTRIES = 10_000
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024
 
-/** Writes under way at a time: enough for the wire, few enough that a deletion is not far behind. */
+/** The most writes under way at a time: enough for the wire, few enough that a deletion is not far behind. */
 const MAX_UNDER_WAY = 64
 
 export class WriteQueue {
   stored = 0
   failed = 0
-  /** Thrown out because the queue was full. */
+  /** Dropped because the queue was full. */
   dropped = 0
   bytes = 0
   readonly #tier: GuardedTier
   readonly #maxEntries: number
   readonly #maxBytes: number
-  // A Map keeps the order of insertion and finds a digest: the oldest is its first key.
+  // A Map keeps the order of insertion and finds a digest: the oldest write is its first value.
   readonly #waiting = new Map<Digest, Write>()
   #underWay = 0
   #scheduled = false
@@ -56,14 +56,14 @@ export class WriteQueue {
     return this.#waiting.size
   }
 
-  /** False: not taken, being too long, or its tier taking no writes now. */
+  /** False: not queued, since it is too long or the tier takes no writes now. */
   push(write: Write): boolean {
     this.forget(write.digest)
     const isLong = write.bytes.length > this.#maxBytes
     if (isLong || !this.#tier.takes(write.digest, write.bytes.length)) {
       if (isLong) this.dropped++
       else this.failed++
-      write.lease?.lost()
+      write.lease?.onUnwritten()
       return false
     }
     this.#waiting.set(write.digest, write)
@@ -72,18 +72,18 @@ export class WriteQueue {
       const oldest = this.#take()
       if (!oldest) break
       this.dropped++
-      oldest.lease?.lost()
+      oldest.lease?.onUnwritten()
     }
     this.#schedule()
     return true
   }
 
-  /** A write that has not left yet must not bring back what is removed. */
+  /** Drops a queued write: it must not bring back what is removed. */
   forget(digest: Digest): void {
-    this.#remove(digest)?.lease?.lost()
+    this.#remove(digest)?.lease?.onUnwritten()
   }
 
-  /** Resolves when nothing waits and nothing is under way. */
+  /** Resolves when nothing is queued and nothing under way. */
   idle(): Promise<void> {
     if (this.#waiting.size === 0 && this.#underWay === 0) return Promise.resolve()
     return new Promise((resolve) => this.#idle.push(resolve))
@@ -102,7 +102,7 @@ export class WriteQueue {
     return write
   }
 
-  /** In a later turn of the event loop, so that the answer leaves first. */
+  /** Sends in a later turn of the event loop, so that the answer leaves first. */
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
@@ -119,7 +119,7 @@ export class WriteQueue {
   async #send(write: Write): Promise<void> {
     this.#underWay++
     const stored = await this.#write(write)
-    if (!stored) write.lease?.lost()
+    if (!stored) write.lease?.onUnwritten()
     this.#underWay--
     if (stored) this.stored++
     else this.failed++

@@ -1,7 +1,7 @@
 /** Calls that wait for a pool: behind full backends, and for the first backend of a pool at zero. */
 import { describe, expect, it } from 'vitest'
 import { GatewayError } from '../../../../src/core/errors.ts'
-import { WaitingRoom } from '../../../../src/data/backend/admission-queue.ts'
+import { AdmissionQueue } from '../../../../src/data/backend/admission-queue.ts'
 import type { Permit, PermitRequest } from '../../../../src/data/backend/permit.ts'
 import type { Capacity } from '../../../../src/data/balance/limits/queue.ts'
 import { Neighbours } from '../../../../src/data/balance/policies/neighbours.ts'
@@ -15,7 +15,7 @@ const NOBODY: Capacity = { meanServiceMs: 0, medianServiceMs: 0, limits: 0 }
 function open(maxDepth = 3, capacity = NOBODY) {
   const clock = new FakeClock()
   const demand = new DemandMeter(clock)
-  const room = new WaitingRoom(
+  const room = new AdmissionQueue(
     {
       pool: 'p',
       clock,

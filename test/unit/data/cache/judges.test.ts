@@ -31,7 +31,7 @@ function written(value: RedisReply): Buffer {
 /** Has a judge hear bytes that come in pieces; throws what it throws. */
 function hear(bytes: Uint8Array, asked: number, cuts: readonly number[] = []): RespJudge {
   const judge = new RespJudge({ maxBytes: 1000 })
-  for (let n = 0; n < asked; n++) judge.asked()
+  for (let n = 0; n < asked; n++) judge.requested()
   for (const piece of pieces(bytes, cuts)) judge.read(piece)
   return judge
 }
@@ -181,7 +181,7 @@ describe('the binary protocol of memcached', () => {
 
   function judgeOf(asked: readonly Answer[]): MemcachedJudge {
     const judge = new MemcachedJudge(1000)
-    for (const each of asked) judge.asked(header(0x80, each))
+    for (const each of asked) judge.requested(header(0x80, each))
     return judge
   }
 

@@ -91,7 +91,7 @@ describe('leases', () => {
     const { tier, rights, load } = setup()
     await load([a])
     expect([...tier.held.keys()]).toEqual([a])
-    rights[0]?.lease?.lost()
+    rights[0]?.lease?.onUnwritten()
     await turn()
     expect(tier.held.size).toBe(0)
   })

@@ -248,7 +248,7 @@ describe('a memory hit', () => {
     expect(ask(one)).toBeDefined()
     await deployments.poll()
     expect(ask(one)).toBeDefined()
-    expect(deployments.asked('main')).toEqual(['m'])
+    expect(deployments.calledModels('main')).toEqual(['m'])
   })
 
   it('waits for a call under the present settings to find the route', async () => {

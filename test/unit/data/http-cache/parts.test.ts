@@ -1,11 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../../../src/core/key.ts'
-import { answerTo, asking, rangeOf, validatorsOf } from '../../../../src/data/http-cache/conditions.ts'
+import {
+  answerTo,
+  rangeOf,
+  validatorsOf,
+  withValidators,
+} from '../../../../src/data/http-cache/conditions.ts'
 import { keptFields, updatedFields } from '../../../../src/data/http-cache/fields.ts'
 import { keepingOf } from '../../../../src/data/http-cache/keep.ts'
 import { answerDigest } from '../../../../src/data/http-cache/node.ts'
-import { saidBy } from '../../../../src/data/http-cache/response-directives.ts'
+import { readResponseDirectives } from '../../../../src/data/http-cache/response-directives.ts'
 import { selectingFields, selection } from '../../../../src/data/http-cache/vary.ts'
 import { CACHE } from '../../../support/pipeline.ts'
 
@@ -135,7 +140,10 @@ describe('a condition', () => {
 
   it('of ours replaces the caller’s', () => {
     expect(
-      asking(['If-None-Match', '"x"', 'Range', 'bytes=0-1', 'A', '1'], validatorsOf(stored.headers) ?? []),
+      withValidators(
+        ['If-None-Match', '"x"', 'Range', 'bytes=0-1', 'A', '1'],
+        validatorsOf(stored.headers) ?? [],
+      ),
     ).toEqual(['A', '1', 'If-None-Match', 'W/"a"', 'If-Modified-Since', date(-100)])
   })
 })
@@ -143,8 +151,8 @@ describe('a condition', () => {
 describe('an answer of an opaque route is kept', () => {
   const route = { ...CACHE, ttl: 60_000, scope: 'shared' as const }
   const kept = (status: number, headers: readonly string[], more: object = {}) => {
-    const said = saidBy(headers, AT)
-    const judged = { said, route, isAuthorized: false, isRead: true, ...more }
+    const response = readResponseDirectives(headers, AT)
+    const judged = { response, route, isAuthorized: false, isRead: true, ...more }
     return keepingOf({ status, headers }, { at: AT, delayMs: 0 }, judged) !== undefined
   }
   it.each<[string, boolean, number, readonly string[], object?]>([

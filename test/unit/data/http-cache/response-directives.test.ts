@@ -6,8 +6,8 @@ import {
   initialAge,
   isFresh,
   lifeOf,
-  NOTHING_SAID,
-  saidBy,
+  NO_RESPONSE_DIRECTIVES,
+  readResponseDirectives,
   statedLifetime,
 } from '../../../../src/data/http-cache/response-directives.ts'
 
@@ -126,11 +126,13 @@ describe('how long an answer is fresh by its own word', () => {
     ],
     ['what is said to them wrongly', ['CDN-Cache-Control', 'Max-Age: 9', 'Cache-Control', 'max-age=3'], 3000],
   ])('%s', (_, headers, ms) => {
-    expect(statedLifetime(saidBy(headers, AT), ARRIVED)).toBe(ms)
+    expect(statedLifetime(readResponseDirectives(headers, AT), ARRIVED)).toBe(ms)
   })
 
   it('is one and the same nothing for whatever says nothing', () => {
-    expect(saidBy(['Date', date(0), 'ETag', '"a"', 'Accept', 'x'], AT)).toBe(NOTHING_SAID)
+    expect(readResponseDirectives(['Date', date(0), 'ETag', '"a"', 'Accept', 'x'], AT)).toBe(
+      NO_RESPONSE_DIRECTIVES,
+    )
   })
 })
 
@@ -150,12 +152,13 @@ describe('how old an answer was when it came (RFC 9111, section 4.2.3)', () => {
     ['an Age that is none', ['Cache-Control', 'max-age=60', 'Age', 'abc'], 0, 0],
     ['an Age with a parameter', ['Cache-Control', 'max-age=60', 'Age', '7;a=b'], 0, 7000],
   ])('%s', (_, headers, delayMs, ms) => {
-    expect(initialAge(saidBy(headers, AT), { at: AT, delayMs })).toBe(ms)
+    expect(initialAge(readResponseDirectives(headers, AT), { at: AT, delayMs })).toBe(ms)
   })
 })
 
 describe('the life of a kept answer', () => {
-  const life = (headers: readonly string[], ttlMs = HOUR) => lifeOf(saidBy(headers, AT), ARRIVED, ttlMs)
+  const life = (headers: readonly string[], ttlMs = HOUR) =>
+    lifeOf(readResponseDirectives(headers, AT), ARRIVED, ttlMs)
 
   it('is the route’s where the backend says nothing', () => {
     expect(life([])).toEqual({ createdAt: AT, ttlMs: HOUR })
@@ -187,7 +190,7 @@ describe('the life of a kept answer', () => {
         seconds,
         (maxAge, age, made, ttl) => {
           const headers = ['Cache-Control', `max-age=${maxAge}`, 'Age', String(age), 'Date', date(made)]
-          const said = saidBy(headers, AT)
+          const said = readResponseDirectives(headers, AT)
           const { createdAt, ttlMs } = lifeOf(said, ARRIVED, ttl * 1000)
           const left = createdAt + ttlMs - AT
           expect(left).toBeLessThanOrEqual(Math.min(ttl, maxAge) * 1000)
@@ -204,5 +207,5 @@ it.each([
   ['max-age=60, NO-STORE', 'no-store'],
   ['private="x", max-age=60', 'private'],
 ])('%s forbids keeping it', (text, word) => {
-  expect(saidBy(['Cache-Control', text], AT).forbids).toContain(word)
+  expect(readResponseDirectives(['Cache-Control', text], AT).forbids).toContain(word)
 })

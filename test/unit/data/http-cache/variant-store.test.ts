@@ -36,7 +36,7 @@ it('a tier that has not heard of a write yet gives nothing from before it', asyn
   one.store.keep(one.lookup(), made, { node: undefined, keeping })
   await eventually(() => expect(tier.kept.size).toBe(2))
   const found = async ({ store, lookup }: typeof one) =>
-    (await store.far(lookup(), store.near(lookup()))).stored
+    (await store.fromTiers(lookup(), store.fromMemory(lookup()))).stored
   expect(await found(other)).toBeDefined()
 
   clock.advance(10)

@@ -113,8 +113,8 @@ describe('a gateway alone', () => {
     const before = token()
     for (let i = 0; i < 3000; i++) await deployments.load(POOL, { ...target, model: `invented ${i}` })
     expect(token()).toBe(before)
-    expect(deployments.asked(POOL)).toHaveLength(1024)
-    expect(deployments.asked(POOL)).toContain('iris')
+    expect(deployments.calledModels(POOL)).toHaveLength(1024)
+    expect(deployments.calledModels(POOL)).toContain('iris')
   })
 })
 

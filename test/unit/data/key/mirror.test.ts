@@ -29,18 +29,18 @@ describe('mirrored epochs', () => {
   it('are not shared where one of them is not', async () => {
     const { epochs } = epochsOf({ all: { value: 'own', shared: false } })
     expect(await epochs.load(['all', 'route:a'])).toMatchObject({ shared: false })
-    expect(epochs.told('all', { value: 'own', shared: true })).toBe(false)
+    expect(epochs.update('all', { value: 'own', shared: true })).toBe(false)
     expect(epochs.peek(['all', 'route:a'])).toMatchObject({ shared: true })
   })
 
   it('change when they are told to, and are asked for again when they were forgotten', async () => {
     const { epochs, asked } = epochsOf({})
     await epochs.load(['all'])
-    expect(epochs.told('all', { value: 'purged', shared: true })).toBe(true)
+    expect(epochs.update('all', { value: 'purged', shared: true })).toBe(true)
     expect(epochs.peek(['all'])?.values).toEqual(['purged'])
-    expect(epochs.told('all', undefined)).toBe(true)
+    expect(epochs.update('all', undefined)).toBe(true)
     expect(epochs.peek(['all'])).toBeUndefined()
-    expect(epochs.told('unknown', { value: 'x', shared: true })).toBe(false)
+    expect(epochs.update('unknown', { value: 'x', shared: true })).toBe(false)
     await epochs.load(['all'])
     expect(asked).toEqual([['all'], ['all']])
   })
@@ -49,9 +49,9 @@ describe('mirrored epochs', () => {
     const { epochs } = epochsOf({})
     await epochs.load(['all', 'route:a', 'route:b'])
     epochs.peek(['all', 'route:a'])
-    epochs.told('all', { value: 'purged', shared: true })
-    expect(epochs.used()).toEqual(['all', 'route:a'])
-    expect(epochs.used()).toEqual([])
+    epochs.update('all', { value: 'purged', shared: true })
+    expect(epochs.takeUsed()).toEqual(['all', 'route:a'])
+    expect(epochs.takeUsed()).toEqual([])
   })
 
   it('stand in for themselves, a new value each time, where nobody answers', async () => {
@@ -79,14 +79,14 @@ describe('mirrored deployments', () => {
       true,
       false,
     ])
-    expect(deployments.told('p', 'm', state('two', ['2']))).toBe(true)
+    expect(deployments.update('p', 'm', state('two', ['2']))).toBe(true)
     expect(deployments.peek('p', target)?.value).toBe('two')
     expect([deployments.mayKeep('p', target, '1'), deployments.mayKeep('p', target, '2')]).toEqual([
       false,
       true,
     ])
-    expect(deployments.told('p', 'm', state('two'))).toBe(false)
-    expect(deployments.told('p', 'm', undefined)).toBe(true)
+    expect(deployments.update('p', 'm', state('two'))).toBe(false)
+    expect(deployments.update('p', 'm', undefined)).toBe(true)
     expect(deployments.peek('p', target)).toBeUndefined()
   })
 
@@ -95,8 +95,8 @@ describe('mirrored deployments', () => {
     await deployments.load('p', target)
     deployments.peek('p', target)
     deployments.peek('p', target)
-    expect(deployments.asked()).toEqual(new Map([['p', ['m']]]))
-    expect(deployments.asked()).toEqual(new Map())
+    expect(deployments.takeCalled()).toEqual(new Map([['p', ['m']]]))
+    expect(deployments.takeCalled()).toEqual(new Map())
   })
 
   it('stand in for themselves where nobody answers', async () => {

@@ -18,7 +18,7 @@ function open(options: QueueOptions = {}) {
   const place = (item: string, now = 0, waiter: QueueWaiter = {}): QueueEntry<string> => {
     const entry = enter(item, now, waiter)
     if ('refused' in entry) throw new Error(entry.refused)
-    return entry.place
+    return entry.entry
   }
   const drain = (now: number) => {
     const order: string[] = []
@@ -62,14 +62,14 @@ describe('the waiting queue', () => {
     for (let call = 0; call < 40; call++) place(`${call}`)
     expect(queue.estimatedWaitMs(capacity)).toBe(100)
     expect(enter('hasty', 0, { deadline: 105 })).toEqual({ refused: 'wait', retryAfterMs: 100 })
-    expect(enter('patient', 0, { deadline: 109 })).toHaveProperty('place')
+    expect(enter('patient', 0, { deadline: 109 })).toHaveProperty('entry')
   })
 
   it('waits for the first backend to start, if there is time', () => {
     const { queue } = open()
     const none = { meanServiceMs: 10, medianServiceMs: 8, limits: 0 }
     const starting = { now: 0, capacity: { ...none, startupMs: 2_000 } }
-    expect(queue.enter('a', {}, starting)).toHaveProperty('place')
+    expect(queue.enter('a', {}, starting)).toHaveProperty('entry')
     expect(queue.enter('b', { deadline: 1_000 }, starting)).toHaveProperty('refused', 'wait')
     expect(queue.enter('c', {}, { now: 0, capacity: none })).toHaveProperty('refused', 'wait')
   })

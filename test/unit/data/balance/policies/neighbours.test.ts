@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { hearBell, Neighbours } from '../../../../../src/data/balance/policies/neighbours.ts'
+import { listenForBell, Neighbours } from '../../../../../src/data/balance/policies/neighbours.ts'
 import { createLoadTable, forgetWorker, tableForWorker } from '../../../../../src/data/balance/table.ts'
 import { eventually } from '../../../../support/eventually.ts'
 
@@ -17,8 +17,8 @@ describe('neighbours', () => {
     const { table, all } = workers(3)
     const [own, second, third] = all
     expect(own.leavesPlace(undefined, room)).toBe(false)
-    second.tell(200, 1)
-    third.tell(100, 1)
+    second.publish(200, 1)
+    third.publish(100, 1)
     expect(own.leavesPlace(50, room)).toBe(false)
     expect([...table.bell]).toEqual([0, 0, 0])
     expect(own.leavesPlace(150, room)).toBe(true)
@@ -26,7 +26,7 @@ describe('neighbours', () => {
     // It may wait for something else: the next place is ours, and it is told of that as well.
     expect(own.leavesPlace(150, room)).toBe(false)
     expect([...table.bell]).toEqual([0, 0, 2])
-    third.tell(undefined, 0)
+    third.publish(undefined, 0)
     expect(own.leavesPlace(undefined, room)).toBe(true)
     expect([...table.bell]).toEqual([0, 1, 2])
   })
@@ -34,17 +34,17 @@ describe('neighbours', () => {
   it('know how many wait for the pool in all the others', () => {
     const { all } = workers(3)
     const [own, second, third] = all
-    second.tell(100, 3)
-    third.tell(100, 4)
+    second.publish(100, 3)
+    third.publish(100, 4)
     expect(all.map(({ queued }) => queued)).toEqual([7, 4, 3])
-    third.tell(undefined, 0)
+    third.publish(undefined, 0)
     expect(own.queued).toBe(3)
   })
 
   it('are not rung where there is no room, nor for another pool, nor for a worker that has ended', () => {
     const { table, all } = workers(3)
     const [own, second] = all
-    second.tell(100, 1)
+    second.publish(100, 1)
     expect(own.leavesPlace(undefined, () => false)).toBe(false)
     const other = new Neighbours(tableForWorker(table, 0), 'other')
     expect(other.leavesPlace(undefined, room)).toBe(false)
@@ -59,14 +59,14 @@ describe('neighbours', () => {
     const [own, second] = all
     let heard = 0
     const stop = new AbortController()
-    const listening = hearBell(tables[1] as (typeof tables)[number], () => heard++, stop.signal)
+    const listening = listenForBell(tables[1] as (typeof tables)[number], () => heard++, stop.signal)
     for (let ring = 1; ring <= 3; ring++) {
-      second.tell(ring, 1)
+      second.publish(ring, 1)
       own.leavesPlace(undefined, room)
       await eventually(() => expect(heard).toBe(ring))
     }
     stop.abort()
-    second.tell(9, 1)
+    second.publish(9, 1)
     own.leavesPlace(undefined, room)
     await listening
     expect(heard).toBe(3)

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { createGather } from '../../../../../src/data/cache/tiers/lookup-batcher.ts'
+import { createLookupBatcher } from '../../../../../src/data/cache/tiers/lookup-batcher.ts'
 
 function recorded(max: number, fail: (keys: readonly string[]) => boolean = () => false) {
   const trips: string[][] = []
-  const gather = createGather<string, string>({
+  const gather = createLookupBatcher<string, string>({
     max,
     async fetch(keys) {
       trips.push([...keys])
