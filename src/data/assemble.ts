@@ -11,7 +11,7 @@ import type { Observer } from '../core/observer.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import type { BackendPool } from './backend/pool.ts'
-import { isBusy, maxBatchOf } from './batch/room.ts'
+import { isBusy, maxBatchOf } from './batch/capacity.ts'
 import type { Tiered } from './cache/tiered.ts'
 import { Admission } from './decision/admission.ts'
 import { createCacheDecisions } from './decision/cache-decision.ts'
@@ -21,7 +21,7 @@ import { HitForMiss } from './flight/hit-for-miss.ts'
 import { Leases, leasesPay } from './flight/leases.ts'
 import { Aliases } from './hits/aliases.ts'
 import { MemoryHits } from './hits/memory-hit.ts'
-import { ReadyAnswers } from './hits/ready.ts'
+import { ReadyAnswers } from './hits/ready-answers.ts'
 import { createSharedHit } from './hits/shared-hit.ts'
 import { createOutgoing, type ProxyTrust } from './http/outgoing-fields.ts'
 import { createHttpCache } from './http-cache/http-cache.ts'
@@ -33,8 +33,8 @@ import { createKeyer } from './key/keyer.ts'
 import { refusalKey } from './key/refusal.ts'
 import { createVersionRules, type VersionStatement } from './key/statements.ts'
 import type { Live, Matched } from './route/routes.ts'
-import { createLearnt } from './rows/learnt.ts'
 import type { LoadResult, RefusalOf } from './rows/lookup-context.ts'
+import { createModelTraits } from './rows/model-traits.ts'
 import type { Finding, Splitter } from './rows/splitter.ts'
 import { createCompose } from './serve/compose.ts'
 import { type Explanation, explain } from './serve/explain.ts'
@@ -163,7 +163,7 @@ function foundations(parts: AssemblyParts) {
     dispatch,
     outgoing,
     forward: createForward({ dispatch, outgoing, redeployed: parts.redeployed }),
-    ...createLearnt({ ...parts, dispatch, outgoing, split: parts.split, token, queueing }),
+    ...createModelTraits({ ...parts, dispatch, outgoing, split: parts.split, token, queueing }),
   }
 }
 

@@ -13,7 +13,7 @@ const DIGEST_BYTES = 32
 /** Longest preimage whose view is kept: making a view costs as much as hashing a tiny one. */
 const KEPT_VIEW = 1024
 /** As many preimages as are ever made at a time. */
-const MAX_SHEETS = 8
+const MAX_BUFFERS = 8
 
 /** Memory that preimages are written into, one after the other. */
 interface PreimageBuffer {
@@ -22,11 +22,11 @@ interface PreimageBuffer {
   readonly views: Buffer[]
 }
 
-const sheets: PreimageBuffer[] = []
+const buffers: PreimageBuffer[] = []
 
 /** Collects parts; `digest` is SHA-256 over all of them, and ends it. */
 export class Preimage {
-  #sheet: PreimageBuffer = sheets.pop() ?? { bytes: Buffer.allocUnsafeSlow(KEPT_VIEW), views: [] }
+  #buffer: PreimageBuffer = buffers.pop() ?? { bytes: Buffer.allocUnsafeSlow(KEPT_VIEW), views: [] }
   #at = 0
 
   /** A string as UTF-8. */
@@ -53,21 +53,21 @@ export class Preimage {
   }
 
   digest(): Digest {
-    const sheet = this.#sheet
+    const buffer = this.#buffer
     const at = this.#at
-    if (sheet.bytes.length > KEPT_VIEW) return digestOf(sheet.bytes.subarray(0, at))
-    const digest = digestOf((sheet.views[at] ??= sheet.bytes.subarray(0, at)))
-    if (sheets.length < MAX_SHEETS) sheets.push(sheet)
+    if (buffer.bytes.length > KEPT_VIEW) return digestOf(buffer.bytes.subarray(0, at))
+    const digest = digestOf((buffer.views[at] ??= buffer.bytes.subarray(0, at)))
+    if (buffers.length < MAX_BUFFERS) buffers.push(buffer)
     return digest
   }
 
   /** The memory, with room for so many more bytes. */
   #room(more: number): Buffer {
-    const { bytes } = this.#sheet
+    const { bytes } = this.#buffer
     if (this.#at + more <= bytes.length) return bytes
     const bigger = Buffer.allocUnsafe(Math.max(bytes.length * 2, this.#at + more))
     bigger.set(bytes.subarray(0, this.#at))
-    this.#sheet = { bytes: bigger, views: [] }
+    this.#buffer = { bytes: bigger, views: [] }
     return bigger
   }
 }

@@ -29,7 +29,7 @@ export function verdictOf(protocol: { verdict?(reply: Reply): Verdict }, reply: 
 }
 
 /** The backend's trouble and not the caller's: an old answer is better than this one, if there is any. */
-export function isTrouble({ kind, about }: Verdict): boolean {
+export function isBackendFailure({ kind, about }: Verdict): boolean {
   return kind === 'failed' || (kind === 'overloaded' && about !== 'caller')
 }
 

@@ -14,7 +14,7 @@
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
-import { Sending } from './sending.ts'
+import { BatchRequest } from './batch-request.ts'
 import { type Batched, type BatchJob, type BatchShare, Submission } from './submission.ts'
 
 export interface BatcherOptions<J, W, A, R> {
@@ -171,14 +171,14 @@ class MicroBatcher<J, W, A, R> implements Batcher<J, W, A, R> {
 
   /** Takes rows off the head of the queue, as many as one request holds, and sends them. */
   #sendOne(group: string, queue: Queue<J, W, A, R>): void {
-    const sending = new Sending<J, W, A, R>()
+    const request = new BatchRequest<J, W, A, R>()
     let room = this.#limit
     let bytes = this.#maxBytes
     for (const submission of queue.submissions) {
-      const count = Math.min(submission.left, room, submission.fitting(bytes, sending.rows === 0))
+      const count = Math.min(submission.left, room, submission.fitting(bytes, request.rows === 0))
       if (count === 0) break
       const share = submission.take(count)
-      sending.add(submission, share)
+      request.add(submission, share)
       this.#waiting -= count
       room -= count
       bytes -= share.bytes
@@ -186,28 +186,28 @@ class MicroBatcher<J, W, A, R> implements Batcher<J, W, A, R> {
       queue.submissions.delete(submission)
     }
     if (queue.submissions.size === 0) this.#drop(group, queue)
-    void this.#send(sending, true)
+    void this.#send(request, true)
   }
 
-  async #send(sending: Sending<J, W, A, R>, isFirst: boolean): Promise<void> {
+  async #send(request: BatchRequest<J, W, A, R>, isFirst: boolean): Promise<void> {
     this.#sending++
-    const { shares } = sending
+    const { shares } = request
     try {
-      const result = checked(await this.#options.send(shares, sending), sending.rows)
-      if ('answers' in result) sending.answered(result.answers)
+      const result = checked(await this.#options.send(shares, request), request.rows)
+      if ('answers' in result) request.answered(result.answers)
       else if (isFirst && shares.length > 1 && !result.forAll)
-        for (const one of sending.split()) void this.#send(one, false)
-      else sending.refused(result.refused)
+        for (const one of request.split()) void this.#send(one, false)
+      else request.refused(result.refused)
     } catch (error) {
-      sending.failed(error)
+      request.failed(error)
     } finally {
       this.#sending--
-      this.#poke()
+      this.#flushIfIdle()
     }
   }
 
   /** A request has ended: if that gave the backend room, what waits need not wait any longer. */
-  #poke(): void {
+  #flushIfIdle(): void {
     for (const [group, queue] of this.#queues) {
       if (this.#options.busy()) return
       this.#flush(group, queue)

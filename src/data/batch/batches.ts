@@ -13,7 +13,7 @@ import { letGo } from '../backend/incoming.ts'
 import { collectable } from '../decision/storable.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import type { Matched, RouteBatch, RouteCache } from '../route/routes.ts'
-import { replaced } from '../rows/ask.ts'
+import { requestHeaders } from '../rows/row-request.ts'
 import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
 import { type Batcher, createBatcher } from './batcher.ts'
 import { batchGroup } from './group.ts'
@@ -37,7 +37,7 @@ export interface BatchRows {
 /** One row's answer and the reply it was cut from. */
 export interface BatchedRow {
   readonly answer: RowAnswer
-  readonly delivered: UpstreamResponse
+  readonly response: UpstreamResponse
   /** Of the call that was sent for all. */
   readonly form: number
 }
@@ -46,11 +46,7 @@ export interface BatchesParts {
   readonly dispatch: Dispatch
   readonly outgoing: (call: Call) => RawPairs
   /** The reply cut into rows where it may be kept and fits them; undefined otherwise. */
-  readonly cut: (
-    of: BatchCall,
-    delivered: UpstreamResponse,
-    count: number,
-  ) => readonly RowAnswer[] | undefined
+  readonly cut: (of: BatchCall, response: UpstreamResponse, count: number) => readonly RowAnswer[] | undefined
   /** Whether the backends of a pool have all they can do. */
   readonly busy: (pool: string) => boolean
   /** Rows that all backends of a pool take in one request for a call's model, if they say. */
@@ -75,7 +71,7 @@ export class Batches {
   }
 
   /** Whether rows of such a call are batched. */
-  takes({ matched, plan }: BatchCall): boolean {
+  isBatched({ matched, plan }: BatchCall): boolean {
     return (
       matched.route.batch !== undefined && plan.batch !== undefined && matched.protocol.rows !== undefined
     )
@@ -138,25 +134,25 @@ export class Batches {
       : lead.matched.protocol.rows?.join(lead.plan, rows, lead.body)
     if (!joined) throw new Error('this dialect has no rows')
     const { maxEntryBytes } = lead.matched.route.cache as RouteCache
-    const delivered = await this.#parts.dispatch({ ...lead.call, deadline, signal }, lead.matched, {
+    const response = await this.#parts.dispatch({ ...lead.call, deadline, signal }, lead.matched, {
       until,
       body: joined.body,
       contentLength: undefined,
-      headers: replaced(this.#parts.outgoing(lead.call), joined.headers),
+      headers: requestHeaders(this.#parts.outgoing(lead.call), joined.headers),
       key: rows[0]?.digest,
       signal,
       collectBytes: collectable(maxEntryBytes, rows.length),
     })
-    const answers = this.#parts.cut(lead, delivered, rows.length)
+    const answers = this.#parts.cut(lead, response, rows.length)
     const { form = 0 } = lead.plan
-    if (answers) return { answers: answers.map((answer) => ({ answer, delivered, form })) }
-    const { body } = delivered.reply
-    const verdict = verdictOf(lead.matched.protocol, delivered.reply)
+    if (answers) return { answers: answers.map((answer) => ({ answer, response, form })) }
+    const { body } = response.reply
+    const verdict = verdictOf(lead.matched.protocol, response.reply)
     if (shares.length > 1) letGo(body)
     // What is overloaded is not asked again for each caller: that would make a storm of it. A failure of which one other
     // try tells more (500) is how many servers say that one row is bad.
     const isOfNoRow = !isDone(verdict) && verdict.retry !== 'once'
-    return { refused: delivered, forAll: body instanceof Uint8Array && isOfNoRow }
+    return { refused: response, forAll: body instanceof Uint8Array && isOfNoRow }
   }
 }
 

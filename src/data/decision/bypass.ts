@@ -8,13 +8,13 @@ import { isHttpCached, isKept, keepable, type Matched } from '../route/routes.ts
 export function bypassReason(
   call: Pick<Call, 'method' | 'target' | 'headers' | 'body'>,
   { route, protocol, target }: Matched,
-  wish: Directives,
+  directives: Directives,
 ): string | undefined {
   if (!route.cache) return 'not enabled'
   if (!keepable({ route, protocol, target }))
     return target.verb === 'explain' ? 'explanation' : 'not a prediction'
-  if (wish.noCache && wish.onlyIfCached) return 'no-cache, only-if-cached'
-  if (wish.noCache && wish.noStore) return 'no-cache, no-store'
+  if (directives.noCache && directives.onlyIfCached) return 'no-cache, only-if-cached'
+  if (directives.noCache && directives.noStore) return 'no-cache, no-store'
   if (!isKept(call.method)) return call.method
   if (!isWhole(call.body)) return 'streamed'
   const { unkeepable } = meaningOf(call.headers)

@@ -17,7 +17,7 @@ export interface CacheDecision {
   /** Found under the present settings: others find another one. */
   readonly matched: Matched
   readonly revision: number
-  readonly wish: Directives
+  readonly directives: Directives
   /** What keys are made of; undefined: calls with this head go past the cache. */
   readonly key: DecisionKey | undefined
   /** Why they do. */
@@ -62,7 +62,11 @@ export interface CacheDecisions {
    */
   of(call: Keyed, matched: Matched, notes?: DecisionNotes): CacheDecision | Promise<CacheDecision>
   /** The same for a call that is taken to wish something else. */
-  wishing(call: Keyed, matched: Matched, wish: Directives): CacheDecision | Promise<CacheDecision>
+  withDirectives(
+    call: Keyed,
+    matched: Matched,
+    directives: Directives,
+  ): CacheDecision | Promise<CacheDecision>
 }
 
 export function createCacheDecisions(keyer: Keyer): CacheDecisions {
@@ -73,9 +77,9 @@ export function createCacheDecisions(keyer: Keyer): CacheDecisions {
       const before = notes && known(matched, notes)
       if (before) return before
       if (isOpen(matched)) return open(call, matched, notes)
-      return make(call, matched, { wish: parseDirectives(call.headers), notes })
+      return make(call, matched, { directives: parseDirectives(call.headers), notes })
     },
-    wishing: (call, matched, wish) => make(call, matched, { wish, notes: undefined }),
+    withDirectives: (call, matched, directives) => make(call, matched, { directives, notes: undefined }),
   }
 
   function known(matched: Matched, { decision }: DecisionNotes): CacheDecision | undefined {
@@ -85,16 +89,16 @@ export function createCacheDecisions(keyer: Keyer): CacheDecisions {
   /** By the head alone: where one of its routes may give a kept answer, a repeat of a call may be answered from memory. */
   function open(call: Keyed, matched: OpenMatched, notes: DecisionNotes | undefined): CacheDecision {
     const { revision } = keyer
-    const wish = parseDirectives(call.headers)
+    const directives = parseDirectives(call.headers)
     const isKept = matched.candidates.some(
       (candidate) =>
         !isHttpCached(call, candidate) &&
-        bypassReason({ ...call, body: NOTHING }, candidate, wish) === undefined,
+        bypassReason({ ...call, body: NOTHING }, candidate, directives) === undefined,
     )
     const digest = keyer.head(call, matched)
     const seed = { digest, shared: true, writable: false }
     const key = isKept ? { seed, prefix: rawPrefix(digest, encodingOf(call)) } : undefined
-    const decision = { matched, revision, wish, key }
+    const decision = { matched, revision, directives, key }
     if (notes) notes.decision = decision
     return decision
   }
@@ -102,22 +106,24 @@ export function createCacheDecisions(keyer: Keyer): CacheDecisions {
   function make(
     call: Keyed,
     matched: Matched,
-    { wish, notes }: { wish: Directives; notes: DecisionNotes | undefined },
+    { directives, notes }: { directives: Directives; notes: DecisionNotes | undefined },
   ): CacheDecision | Promise<CacheDecision> {
     const { revision } = keyer
     const { method, target, headers } = call
     const head = { method, target, headers, body: NOTHING }
-    const reason = bypassReason(head, matched, wish)
+    const reason = bypassReason(head, matched, directives)
     const kept = (decision: CacheDecision): CacheDecision => {
       if (notes) notes.decision = decision
       return decision
     }
-    if (reason !== undefined) return kept({ matched, revision, wish, key: undefined, reason })
+    if (reason !== undefined) return kept({ matched, revision, directives, key: undefined, reason })
     if (isHttpCached(call, matched))
-      return withHttp(keyer, call, matched, (http) => kept({ matched, revision, wish, key: undefined, http }))
+      return withHttp(keyer, call, matched, (http) =>
+        kept({ matched, revision, directives, key: undefined, http }),
+      )
     const prefixed = (seed: Seed) => {
       const key = { seed, prefix: rawPrefix(seed.digest, encodingOf(call)) }
-      return kept({ matched, revision, wish, key })
+      return kept({ matched, revision, directives, key })
     }
     const seed = keyer.seed(call, matched)
     return seed instanceof Promise ? seed.then(prefixed) : prefixed(seed)

@@ -33,7 +33,7 @@ export function unkeepable(reply: Reply, policy: StorePolicy): string | undefine
     const forbidden = forbids(reply, policy)
     if (forbidden !== undefined) return forbidden
     // The route has a part in what is said about its fields and about keeping it, and in nothing else.
-    if (!has(reply.headers, 'vary') && saidOf(reply, {}) === NOTHING_SAID) notes.isPlain = true
+    if (!has(reply.headers, 'vary') && responseDirectivesOf(reply, {}) === NOTHING_SAID) notes.isPlain = true
   }
   notes.declared ??= Number(headerAll(reply.headers, 'content-length')[0] ?? 0)
   return notes.declared > policy.maxEntryBytes ? 'too large' : undefined
@@ -47,7 +47,7 @@ function forbids(reply: Reply, policy: StorePolicy): string | undefined {
   if (headerAll(reply.headers, 'content-encoding').some((coding) => coding.toLowerCase() !== 'identity'))
     return 'content-encoding'
   if (policy.heedBackend) {
-    const { forbids, noCache } = saidOf(reply, policy.protocol)
+    const { forbids, noCache } = responseDirectivesOf(reply, policy.protocol)
     if (forbids !== undefined) return forbids
     // Predictions are not asked about again: what must be is of no use.
     if (noCache) return 'the backend says no-cache'
@@ -71,7 +71,10 @@ export function collectable(maxEntryBytes: number, rows: number): number {
 }
 
 /** What the backend says of keeping it, beside what its kind says of everything; read once a head. */
-export function saidOf(reply: StorableHead, { habits }: Pick<Protocol, 'habits'>): ResponseDirectives {
+export function responseDirectivesOf(
+  reply: StorableHead,
+  { habits }: Pick<Protocol, 'habits'>,
+): ResponseDirectives {
   const { headers, notes = {} } = reply
   if (habits) return saidBy(withoutFields(headers, habits), Date.now())
   notes.said ??= saidBy(headers, Date.now())

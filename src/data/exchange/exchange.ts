@@ -48,9 +48,9 @@ export interface HttpExchange {
   /** Declared bytes of the body, 0 without one, undefined where it is chunked. */
   readonly length: number | undefined
   /** The body is short and has arrived with the head, or there is none: `whole` gives it at once. */
-  readonly isHere: boolean
+  readonly isBodyHere: boolean
   /** Set by whoever serves it: called once when the connection ends before the answer is out. */
-  gone: (() => void) | undefined
+  onAbort: (() => void) | undefined
   /** Of the answer; 0 before it has begun. */
   readonly status: number
 

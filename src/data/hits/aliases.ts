@@ -6,7 +6,7 @@
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { FoundFor } from '../decision/cache-decision.ts'
-import { Hot } from './hot.ts'
+import { HotCache } from './hot-cache.ts'
 
 /** About 16,000 aliases. */
 const MAX_BYTES = 8 * 1024 * 1024
@@ -22,11 +22,11 @@ export interface Alias {
 }
 
 export class Aliases {
-  readonly #hot: Hot<Alias>
+  readonly #hot: HotCache<Alias>
   readonly #clock: Clock
 
   constructor(clock: Clock) {
-    this.#hot = new Hot({ maxBytes: MAX_BYTES, clock })
+    this.#hot = new HotCache({ maxBytes: MAX_BYTES, clock })
     this.#clock = clock
   }
 

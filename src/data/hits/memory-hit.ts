@@ -14,8 +14,8 @@ import type { HttpExchange } from '../exchange/exchange.ts'
 import { MAX_TEXT_BODY_BYTES, ReadyText } from '../exchange/ready-text.ts'
 import { digestOfPieces } from '../key/raw.ts'
 import type { Live, Matched } from '../route/routes.ts'
-import type { HotEntry } from './hot.ts'
-import type { ReadyAnswer, ReadyAnswers } from './ready.ts'
+import type { HotEntry } from './hot-cache.ts'
+import type { ReadyAnswer, ReadyAnswers } from './ready-answers.ts'
 
 export interface MemoryHitParts {
   readonly live: () => Live
@@ -34,10 +34,10 @@ export type Repeated = Pick<HttpExchange, 'method' | 'notes'> & {
   readonly length: number
 }
 
-export interface AnswerLine {
+export interface AnswerWriter {
   readonly peer: string
   /** The field lines about the connection for the next answer. */
-  closing(last: boolean): string
+  connectionFields(last: boolean): string
   send(head: string, body: Uint8Array | undefined): void
 }
 
@@ -54,12 +54,12 @@ export interface Repeat {
 
 export interface MemoryHit {
   /** `body`: in the pieces it came in. What has answered the request, all of it; undefined: nothing has been done. */
-  answer(head: Repeated, body: readonly Uint8Array[], line: AnswerLine): HitSource | undefined
+  answer(head: Repeated, body: readonly Uint8Array[], writer: AnswerWriter): HitSource | undefined
   /** The very bytes that were answered so have come again. True where they are answered once more; false: nothing has been done. */
-  again(repeat: Repeat, line: AnswerLine): boolean
+  answerRepeat(repeat: Repeat, writer: AnswerWriter): boolean
 }
 
-export const never: MemoryHit = { answer: () => undefined, again: () => false }
+export const noMemoryHit: MemoryHit = { answer: () => undefined, answerRepeat: () => false }
 
 export function repeatOf(head: Repeated, source: HitSource): Repeat {
   return { head, prefix: head.notes.decision?.key?.prefix ?? '', source }
@@ -69,12 +69,12 @@ export class MemoryHits implements MemoryHit {
   readonly #parts: MemoryHitParts
   // Written anew for each hit, as nobody keeps what is told of a call: two objects fewer a hit.
   readonly #outcome
-  readonly #told: MutableAnswered
+  readonly #report: MutableAnswered
 
   constructor(parts: MemoryHitParts) {
     this.#parts = parts
     this.#outcome = { kind: 'hit' as const, tier: parts.memory, ageMs: 0, ttlMs: 0 }
-    this.#told = {
+    this.#report = {
       door: 'fast',
       route: '',
       protocol: '',
@@ -85,22 +85,22 @@ export class MemoryHits implements MemoryHit {
     }
   }
 
-  answer(head: Repeated, body: readonly Uint8Array[], line: AnswerLine): HitSource | undefined {
+  answer(head: Repeated, body: readonly Uint8Array[], writer: AnswerWriter): HitSource | undefined {
     const decision = this.#decisionOf(head)
     if (!decision?.key) return undefined
     const { ready, clock } = this.#parts
     const began = clock.now()
     const source = ready.find(digestOfPieces(decision.key.prefix, body, head.length), began)
-    return source && this.#write(source.value, { head, decision }, line, began) ? source : undefined
+    return source && this.#write(source.value, { head, decision }, writer, began) ? source : undefined
   }
 
-  again({ head, prefix, source }: Repeat, line: AnswerLine): boolean {
+  answerRepeat({ head, prefix, source }: Repeat, writer: AnswerWriter): boolean {
     const decision = this.#decisionOf(head)
     // The same bytes, and under the same prefix: they would have the same digest.
     if (decision?.key?.prefix !== prefix) return false
     const { ready, clock } = this.#parts
     const began = clock.now()
-    return ready.holds(source, began) && this.#write(source.value, { head, decision }, line, began)
+    return ready.holds(source, began) && this.#write(source.value, { head, decision }, writer, began)
   }
 
   /** What the head decides, where an answer may come from here. */
@@ -115,33 +115,34 @@ export class MemoryHits implements MemoryHit {
     const decision = decisions.known(matched, notes) ?? decided(decisions, head, matched)
     if (!decision || decision instanceof Promise || !decision.key) return undefined
     // What is ready may have been made of the answer to another spelling.
-    return decision.wish.noCache || decision.wish.noTransform ? undefined : decision
+    return decision.directives.noCache || decision.directives.noTransform ? undefined : decision
   }
 
-  #write(answer: ReadyAnswer, { head, decision }: KnownHead, line: AnswerLine, began: number): boolean {
+  #write(answer: ReadyAnswer, { head, decision }: KnownHead, writer: AnswerWriter, began: number): boolean {
     const { admission, memory, observer, clock } = this.#parts
     const wall = clock.wall()
     const { of } = answer
-    if (judge(answer, decision.wish, wall) !== 'fresh' || (of && !stillHolds(of, decision))) return false
+    if (judge(answer, decision.directives, wall) !== 'fresh' || (of && !stillHolds(of, decision)))
+      return false
     // A text of a known length has no place for fields behind it.
     if (answer.reply.trailers) return false
-    if (admission.admit(callerOf(head.notes.principal, line.peer), 'answer') !== 'allowed') return false
+    if (admission.admit(callerOf(head.notes.principal, writer.peer), 'answer') !== 'allowed') return false
     answer.text ??= new ReadyText(answer, memory)
     const whole = answer.reply.body as Uint8Array
-    line.send(
-      answer.text.at(wall, line.closing(false)),
+    writer.send(
+      answer.text.at(wall, writer.connectionFields(false)),
       whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
     )
     this.#outcome.ageMs = ageMs(answer, wall)
     this.#outcome.ttlMs = remainingMs(answer, wall)
     const { matched } = of ?? decision
-    const told = this.#told
-    told.route = matched.route.name
-    told.protocol = matched.protocol.name
-    told.model = matched.target.model
-    told.status = answer.reply.status
-    told.ms = clock.now() - began
-    observer.answered(told)
+    const report = this.#report
+    report.route = matched.route.name
+    report.protocol = matched.protocol.name
+    report.model = matched.target.model
+    report.status = answer.reply.status
+    report.ms = clock.now() - began
+    observer.answered(report)
     return true
   }
 }

@@ -15,7 +15,7 @@ import type { Timer, Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isWholeReply, sendWhole, type WholeReply } from '../exchange/whole-answer.ts'
-import { type MemoryHit, never } from '../hits/memory-hit.ts'
+import { type MemoryHit, noMemoryHit } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
 import { tooLarge } from '../http/body.ts'
 import { clientFields } from '../http/headers.ts'
@@ -36,7 +36,7 @@ export interface IngressParts {
     call: Call,
     matched: Matched,
     notes: HeadNotes,
-    asked?: TierMiss,
+    tierMiss?: TierMiss,
   ) => Answer | Awaitable<Answer>
   /** The short way, for doors that know a head again. */
   readonly memoryHit?: MemoryHit
@@ -59,12 +59,12 @@ export function createIngress(parts: IngressParts): Ingress {
   const { sharedHit } = parts
   return {
     serve(exchange) {
-      const isRecalled = sharedHit?.(exchange, (began, asked) =>
-        new RequestHandler(parts, exchange, began).start(asked),
+      const isHandled = sharedHit?.(exchange, (began, tierMiss) =>
+        new RequestHandler(parts, exchange, began).start(tierMiss),
       )
-      if (!isRecalled) new RequestHandler(parts, exchange).start()
+      if (!isHandled) new RequestHandler(parts, exchange).start()
     },
-    memoryHit: parts.memoryHit ?? never,
+    memoryHit: parts.memoryHit ?? noMemoryHit,
     live: parts.live,
   }
 }
@@ -80,10 +80,10 @@ class RequestHandler implements Timer, Listener<Answer> {
   readonly #began: number
   #call: ArrivedCall | undefined
   #matched: Matched | undefined
-  #outcome: Outcome = NOT_ASKED
+  #outcome: Outcome = NO_OUTCOME
   #timeoutMs = 0
   #over = false
-  #asked: TierMiss | undefined
+  #tierMiss: TierMiss | undefined
   /** Where a body streams, either way. */
   #streamed: AnswerStream | undefined
 
@@ -94,8 +94,8 @@ class RequestHandler implements Timer, Listener<Answer> {
   }
 
   /** `asked`: the tiers were, and some of the time has gone. */
-  start(asked?: TierMiss): void {
-    this.#asked = asked
+  start(tierMiss?: TierMiss): void {
+    this.#tierMiss = tierMiss
     try {
       const { live, wheel, mintId } = this.#parts
       const exchange = this.#exchange
@@ -112,13 +112,13 @@ class RequestHandler implements Timer, Listener<Answer> {
         mintId,
       })
       this.#call = call
-      exchange.gone = () => this.#left()
+      exchange.onAbort = () => this.#left()
       wheel.arm(this, timeout, this.#began)
       const body = bodyOf(exchange, matched, { call, maxBytes: settings.maxBodyBytes })
       if (body instanceof Promise)
         body.then((bytes) => this.#arrived(bytes)).catch((error: unknown) => this.#fail(error))
       else if (isWhole(body)) this.#arrived(body)
-      else this.#ask(this.#stream.heard(body))
+      else this.#answerCall(this.#stream.requestBody(body))
     } catch (error) {
       this.#fail(error)
     }
@@ -137,7 +137,7 @@ class RequestHandler implements Timer, Listener<Answer> {
   /** All of the body is here. */
   #arrived(body: WholeBody): void {
     const matched = this.#matched as Matched
-    if (!isOpen(matched)) this.#ask(body)
+    if (!isOpen(matched)) this.#answerCall(body)
     else if (body instanceof Chunks) this.#settleLong(matched, body)
     else this.#settled(settle(matched, body), body)
   }
@@ -161,13 +161,13 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#timeoutMs = Math.min(matched.route.timeout, timeoutOf(this.#exchange))
     call.settle(matched.target, this.#began + this.#timeoutMs)
     this.#parts.wheel.arm(this, this.#timeoutMs, this.#began)
-    this.#ask(body)
+    this.#answerCall(body)
   }
 
-  #ask(body: Body): void {
+  #answerCall(body: Body): void {
     const call = this.#call as ArrivedCall
     call.body = body
-    const answer = this.#parts.answer(call, this.#matched as Matched, this.#exchange.notes, this.#asked)
+    const answer = this.#parts.answer(call, this.#matched as Matched, this.#exchange.notes, this.#tierMiss)
     if (isAwaitable(answer)) subscribe(answer, this)
     else this.#send(answer)
   }
@@ -255,7 +255,7 @@ class RequestHandler implements Timer, Listener<Answer> {
 
   #end(fault: GatewayError | undefined): void {
     this.#over = true
-    this.#exchange.gone = undefined
+    this.#exchange.onAbort = undefined
     const { wheel, observer, clock } = this.#parts
     wheel.disarm(this)
     const matched = this.#matched
@@ -272,7 +272,7 @@ class RequestHandler implements Timer, Listener<Answer> {
   }
 }
 
-const NOT_ASKED: Outcome = { kind: 'none' }
+const NO_OUTCOME: Outcome = { kind: 'none' }
 
 const NOTHING = new Uint8Array(0)
 
@@ -293,7 +293,7 @@ function bodyOf(
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
   if (length === 0) return NOTHING
   const keyed = matched.route.cache !== undefined && keepable(matched) && isKept(exchange.method)
-  return keyed || isOpen(matched) || exchange.isHere
+  return keyed || isOpen(matched) || exchange.isBodyHere
     ? exchange.whole(maxBytes, () => call.signal)
     : exchange.stream(maxBytes)
 }

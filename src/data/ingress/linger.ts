@@ -27,7 +27,7 @@ export class Linger {
   }
 
   /** The client has sent so much more. */
-  heard(bytes: number): void {
+  received(bytes: number): void {
     this.#left -= bytes
     const now = this.#wheel.now()
     if (this.#left < 0 || now >= this.#until) this.#socket.destroy()

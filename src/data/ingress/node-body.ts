@@ -10,9 +10,9 @@ import { BodyBuffer, bodyTooLate, tooLarge } from '../http/body.ts'
 /** Whoever reads it; told the end once. */
 interface BodyReader {
   readonly maxBytes: number
-  took(chunk: Buffer): void
-  ended(): void
-  failed(error: Error): void
+  push(chunk: Buffer): void
+  end(): void
+  fail(error: Error): void
 }
 
 export class HttpBody implements Flow {
@@ -46,17 +46,17 @@ export class HttpBody implements Flow {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
       const gather = new BodyBuffer()
-      const leave = () => this.#end(signal.reason)
-      signal.addEventListener('abort', leave, { once: true })
+      const onAbort = () => this.#end(signal.reason)
+      signal.addEventListener('abort', onAbort, { once: true })
       const settle = (finish: () => void) => {
-        signal.removeEventListener('abort', leave)
+        signal.removeEventListener('abort', onAbort)
         finish()
       }
       this.#read({
         maxBytes,
-        took: (chunk) => gather.push(chunk),
-        ended: () => settle(() => resolve(gather.whole())),
-        failed: (error) => settle(() => reject(error)),
+        push: (chunk) => gather.push(chunk),
+        end: () => settle(() => resolve(gather.whole())),
+        fail: (error) => settle(() => reject(error)),
       })
     })
   }
@@ -66,9 +66,9 @@ export class HttpBody implements Flow {
     const incoming = new Incoming(this, () => {})
     this.#read({
       maxBytes,
-      took: (chunk) => incoming.push(chunk),
-      ended: () => incoming.end([]),
-      failed: (error) => incoming.fail(error),
+      push: (chunk) => incoming.push(chunk),
+      end: () => incoming.end([]),
+      fail: (error) => incoming.fail(error),
     })
     return incoming
   }
@@ -103,9 +103,9 @@ export class HttpBody implements Flow {
   }
 
   /** Nobody reads the rest: it is dropped as it comes, and counted. */
-  discard(heard: (bytes: number) => void): void {
+  discard(onBytes: (bytes: number) => void): void {
     this.#end(new GatewayError('callerLeft', 'the call has been answered'))
-    this.#request.on('data', (chunk: Buffer) => heard(chunk.length)).resume()
+    this.#request.on('data', (chunk: Buffer) => onBytes(chunk.length)).resume()
   }
 
   #read(reader: BodyReader): void {
@@ -122,7 +122,7 @@ export class HttpBody implements Flow {
     this.#bytes += chunk.length
     if (this.#bytes > reader.maxBytes) return this.#end(tooLarge(reader.maxBytes))
     if (this.#isStreamed) this.#wheel.arm(this.#timer, this.#timeoutMs)
-    reader.took(chunk)
+    reader.push(chunk)
   }
 
   readonly #onEnd = (): void => {
@@ -141,8 +141,8 @@ export class HttpBody implements Flow {
     this.#wheel.disarm(this.#timer)
     this.#request.off('data', this.#onData).off('end', this.#onEnd)
     this.#request.off('error', this.#onBroken).off('close', this.#onBroken)
-    if (!error) return reader.ended()
+    if (!error) return reader.end()
     this.#request.pause()
-    reader.failed(error)
+    reader.fail(error)
   }
 }

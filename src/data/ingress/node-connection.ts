@@ -50,7 +50,7 @@ export class NodeConnection {
   #isLast = false
   #isClosing = false
   /** node:http has let go of the socket. */
-  #isLetGo = false
+  #isReleased = false
 
   constructor(socket: Duplex, context: NodeDoorContext) {
     this.#socket = socket
@@ -93,7 +93,7 @@ export class NodeConnection {
     const body = new HttpBody(request, wheel, bodyTimeoutMs)
     this.#framings?.push({ length: lengthOf(request), announce: (bytes) => body.announce(bytes) })
     const exchange = { request, response, isFinal, body }
-    if (this.#isClosing) return exchange.body.discard((bytes) => this.#linger?.heard(bytes))
+    if (this.#isClosing) return exchange.body.discard((bytes) => this.#linger?.received(bytes))
     if (!this.#current) return this.#serve(exchange)
     this.#waiting.push(exchange)
     if (this.#waiting.length < MAX_AHEAD || this.#isPaused) return
@@ -109,7 +109,7 @@ export class NodeConnection {
   }
 
   /** The parser cannot read on, or has waited too long. */
-  broken(error: NodeJS.ErrnoException): void {
+  clientError(error: NodeJS.ErrnoException): void {
     if (this.#isClosing) return
     // Behind a request that said it is the last: not for us to read (RFC 9112, section 9.6). Its answer closes the connection.
     if (error.code === 'HPE_CLOSED_CONNECTION') return
@@ -118,8 +118,8 @@ export class NodeConnection {
   }
 
   /** CONNECT (RFC 9110, section 9.3.6): node:http takes nothing behind it for HTTP, and leaves the socket to us. */
-  tunnelAsked(): void {
-    this.#isLetGo = true
+  connectRequested(): void {
+    this.#isReleased = true
     const socket = this.#socket
     socket.pause()
     // Whom node:http no longer tells: nobody of an error, and of room the answer that is on its way.
@@ -155,7 +155,7 @@ export class NodeConnection {
     const { ingress } = this.#context
     this.#current = exchange
     // The parser reads nothing behind a request that asks for another protocol, and drops what came with it.
-    if (asksForAnother(request)) response.setHeader('Connection', 'close')
+    if (asksForUpgrade(request)) response.setHeader('Connection', 'close')
     response.once('close', () => this.#answered(exchange))
     ingress.serve(new NodeExchange(exchange))
   }
@@ -169,7 +169,7 @@ export class NodeConnection {
     }
     const linger = new Linger(this.#socket, this.#context.wheel)
     this.#linger = linger
-    body.discard((bytes) => linger.heard(bytes))
+    body.discard((bytes) => linger.received(bytes))
     request.once('end', () => {
       linger.end()
       if (!this.#socket.destroyed && !this.#isClosing) this.#next()
@@ -197,9 +197,9 @@ export class NodeConnection {
     const linger = new Linger(this.#socket, wheel, keepAliveTimeoutMs)
     this.#linger = linger
     this.#socket.end(this.#refusal === undefined ? undefined : refusal(this.#refusal))
-    if (this.#isLetGo) this.#socket.on('data', (bytes: Buffer) => linger.heard(bytes.length)).resume()
+    if (this.#isReleased) this.#socket.on('data', (bytes: Buffer) => linger.received(bytes.length)).resume()
     for (const { body } of [...(this.#current ? [this.#current] : []), ...this.#waiting])
-      body.discard((bytes) => linger.heard(bytes))
+      body.discard((bytes) => linger.received(bytes))
   }
 }
 
@@ -214,6 +214,6 @@ function lengthOf({ headers }: IncomingMessage): number | undefined {
 }
 
 /** As the parser sees it. */
-function asksForAnother({ headers }: IncomingMessage): boolean {
+function asksForUpgrade({ headers }: IncomingMessage): boolean {
   return headers.upgrade !== undefined && /upgrade/i.test(headers.connection ?? '')
 }

@@ -20,7 +20,7 @@ export interface NodeMessages {
 export class NodeExchange implements HttpExchange {
   readonly door = 'http'
   readonly notes: HeadNotes = {}
-  gone: (() => void) | undefined
+  onAbort: (() => void) | undefined
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #body: HttpBody
@@ -35,7 +35,7 @@ export class NodeExchange implements HttpExchange {
     // node:http reports a client who left as an error of the request, to nobody once the body's reader has gone.
     request.on('error', () => {})
     response.once('close', () => {
-      if (!response.writableFinished) this.gone?.()
+      if (!response.writableFinished) this.onAbort?.()
     })
   }
 
@@ -70,7 +70,7 @@ export class NodeExchange implements HttpExchange {
     return Number(headers['content-length'] ?? 0)
   }
 
-  get isHere(): boolean {
+  get isBodyHere(): boolean {
     return this.length === 0
   }
 

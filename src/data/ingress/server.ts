@@ -55,7 +55,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
   let leaving = false
   let draining = false
   const { headerTimeoutMs: headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs, wheel } = options
-  const lineOf = attach(server, {
+  const connectionOf = attach(server, {
     ingress,
     wheel,
     bodyTimeoutMs,
@@ -69,7 +69,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
         server,
         limits: { maxHeadBytes, headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs },
         wheel,
-        handedOver: (socket, headMs) => lineOf(socket).awaitHead(headMs),
+        handedOver: (socket, headMs) => connectionOf(socket).awaitHead(headMs),
         ...ingress,
       })
     : undefined
@@ -109,29 +109,29 @@ function bind(server: Server, { host, port, isShared = false }: ServerOptions): 
 }
 
 /** The lines of the connections that node:http reads. */
-export type LineOf = (socket: Duplex) => NodeConnection
+export type ConnectionOf = (socket: Duplex) => NodeConnection
 
 /** Lets node:http's requests be served, and its refusals be said. */
-export function attach(server: Server, context: NodeDoorContext): LineOf {
+export function attach(server: Server, context: NodeDoorContext): ConnectionOf {
   // Whoever has sent all may close its end and wait: node:http would end the connection, and let go of the request.
   Object.assign(server, { httpAllowHalfOpen: true })
-  const lines = new WeakMap<Duplex, NodeConnection>()
-  const lineOf = (socket: Duplex) => {
-    const known = lines.get(socket)
+  const connections = new WeakMap<Duplex, NodeConnection>()
+  const connectionOf = (socket: Duplex) => {
+    const known = connections.get(socket)
     if (known) return known
-    const line = new NodeConnection(socket, context)
-    lines.set(socket, line)
-    return line
+    const connection = new NodeConnection(socket, context)
+    connections.set(socket, connection)
+    return connection
   }
   const serve = (request: IncomingMessage, response: ServerResponse) =>
-    lineOf(request.socket).arrived(request, response)
+    connectionOf(request.socket).arrived(request, response)
   // From its first byte on: what node:http reads of a socket by itself, nobody else sees.
-  server.on('connection', lineOf)
+  server.on('connection', connectionOf)
   server.on('request', serve)
   server.on('checkContinue', serve)
-  server.on('connect', ({ socket }) => lineOf(socket).tunnelAsked())
+  server.on('connect', ({ socket }) => connectionOf(socket).connectRequested())
   // An expectation that nobody knows is none (RFC 9110, section 10.1.1); node:http would answer 417 itself, unseen by us.
   server.on('checkExpectation', serve)
-  server.on('clientError', (error, socket) => lineOf(socket).broken(error))
-  return lineOf
+  server.on('clientError', (error, socket) => connectionOf(socket).clientError(error))
+  return connectionOf
 }

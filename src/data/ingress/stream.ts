@@ -61,7 +61,7 @@ export class AnswerStream {
   }
 
   /** The request's body while it is passed on. */
-  async *heard(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  async *requestBody(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const chunk of body) {
       if (this.#hasBegun) this.#moved()
       yield chunk

@@ -16,7 +16,7 @@ import type { RowLookups } from './row-lookups.ts'
 export interface LookupContext extends FormPreference {
   readonly call: Call
   readonly matched: Matched
-  readonly wish: Directives
+  readonly directives: Directives
   readonly body: WholeBody
   readonly plan: Plan
   /** The rows the call is answered from; undefined: as a whole. */
@@ -32,7 +32,7 @@ export interface LookupContext extends FormPreference {
   /** The cache's mark when the call came: what was removed by key since then is not kept from it. */
   readonly began: number
   /** The shared tiers were asked for the whole call just now, and do not have it. */
-  readonly isSought: boolean
+  readonly isTierMiss: boolean
 }
 
 /** The key under which a refusal of the call is kept and told; undefined: nobody else may hear it. */
@@ -53,9 +53,9 @@ export type LoadResult =
       /** It was fetched by another worker. */
       readonly joined?: boolean
       /** It was fetched, and could be kept nowhere. */
-      readonly lost?: boolean
+      readonly notStored?: boolean
       /** All that the backend said, for who asked it. */
-      readonly own?: Reply | undefined
+      readonly leaderReply?: Reply | undefined
     }
   /** Complete, not to be kept, and the same for all who asked: an error of the backend, say. */
   | {
@@ -65,7 +65,7 @@ export type LoadResult =
       /** Said of the caller's credentials or of its deadline, which others under the same key may not have. */
       readonly personal: boolean
       /** Who may be told the same: those of the same refusal key (undefined: nobody), or whoever waits for it. */
-      readonly said: Digest | undefined | 'to all'
+      readonly audience: Digest | 'all' | undefined
     }
   /** For the caller who leads the load alone: a stream, a cookie. */
   | { readonly kind: 'single'; take(): Reply | undefined; readonly partial: boolean }

@@ -16,9 +16,9 @@ export interface RowLookup {
   tier: string | undefined
   joined: boolean
   /** It was fetched, and could be kept nowhere. */
-  lost: boolean
+  notStored: boolean
   /** All that the backend said to this call. */
-  own: Reply | undefined
+  leaderReply: Reply | undefined
 }
 
 export class RowLookups {
@@ -68,7 +68,7 @@ export class RowLookups {
   }
 
   /** True when no row occurs twice: what is asked of a backend for all lines is the call as it came. */
-  get plain(): boolean {
+  get isDistinct(): boolean {
     return this.items.length === this.#order.length
   }
 
@@ -79,8 +79,8 @@ export class RowLookups {
   }
 
   /** True when all that was fetched is kept somewhere. */
-  get isKept(): boolean {
-    for (const { lost } of this.items) if (lost) return false
+  get isStored(): boolean {
+    for (const { notStored } of this.items) if (notStored) return false
     return true
   }
 
@@ -116,7 +116,7 @@ function lookupOf(row: Row): RowLookup {
     fallback: undefined,
     tier: undefined,
     joined: false,
-    lost: false,
-    own: undefined,
+    notStored: false,
+    leaderReply: undefined,
   }
 }

@@ -15,7 +15,7 @@ export interface ShadowParts {
   readonly random: () => number
   readonly clock: Pick<Clock, 'after'>
   /** Sends these rows of a call upstream as a request of their own; undefined: no whole 200 came back. */
-  readonly ask: (context: LookupContext, rows: readonly Row[]) => Promise<Reply | undefined>
+  readonly sendRows: (context: LookupContext, rows: readonly Row[]) => Promise<Reply | undefined>
   /** Whether callers wait for a place at the backends of a pool. */
   readonly queueing: (pool: string) => boolean
 }
@@ -97,13 +97,13 @@ export function createShadow(parts: ShadowParts): Shadow {
 }
 
 async function compare(
-  { splitter, random, ask }: ShadowParts,
+  { splitter, random, sendRows }: ShadowParts,
   { context, of, power, rows, answers }: Comparison,
 ): Promise<boolean | undefined> {
   const isSplit = splitter.state(of) === 'proved'
   const parts = isSplit ? [rows.map((_, i) => i)] : bipartition(rows.length, random)
   for (const part of parts) {
-    const reply = await ask(
+    const reply = await sendRows(
       context,
       part.map((i) => rows[i] as Row),
     )

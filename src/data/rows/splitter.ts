@@ -90,44 +90,45 @@ export class Splitter {
   }
 
   state({ model, kind }: QuestionKind): SplitState {
-    const known = this.#models.get(model)
-    return known ? this.#stateOf(known, known.kinds.get(kind)) : 'unproved'
+    const modelRecord = this.#models.get(model)
+    return modelRecord ? this.#stateOf(modelRecord, modelRecord.kinds.get(kind)) : 'unproved'
   }
 
   /** Whether rows are worth reading: to answer from them, or to prove that one could. */
   reads(mode: RowsMode, model: string): SplitReading {
     if (mode === 'never') return 'whole'
     if (mode === 'always') return 'rows'
-    const known = this.#models.get(model)
-    if (!known) return 'batches'
-    if (known.refused) return 'whole'
-    return known.isSplit ? 'rows' : 'batches'
+    const modelRecord = this.#models.get(model)
+    if (!modelRecord) return 'batches'
+    if (modelRecord.refused) return 'whole'
+    return modelRecord.isSplit ? 'rows' : 'batches'
   }
 
   /** Whether a call is answered from its rows; its kind is asked for where it matters. */
   splits(mode: RowsMode, model: string, kind: () => Digest | undefined): boolean {
     if (mode === 'never') return false
-    const known = this.#models.get(model)
-    if (mode === 'auto' && !known?.isSplit) return false
-    if (mode === 'always' && !(known && known.suspendedUntil > this.#options.clock.now())) return true
-    const own = kind()
-    if (own === undefined || !known) return false
-    const state = this.#stateOf(known, known.kinds.get(own))
+    const modelRecord = this.#models.get(model)
+    if (mode === 'auto' && !modelRecord?.isSplit) return false
+    if (mode === 'always' && !(modelRecord && modelRecord.suspendedUntil > this.#options.clock.now()))
+      return true
+    const digest = kind()
+    if (digest === undefined || !modelRecord) return false
+    const state = this.#stateOf(modelRecord, modelRecord.kinds.get(digest))
     return mode === 'always' ? state !== 'suspended' : state === 'proved'
   }
 
   /** Claims a comparison of a batch that is being answered; false: not this one. `end` must follow. */
   begin(mode: RowsMode, { model, kind }: QuestionKind): boolean {
     if (mode !== 'auto') return false
-    const known = this.#model(model)
-    const own = known.kinds.get(kind)
-    const state = this.#stateOf(known, own)
-    const { agreements = 0, comparing = 0 } = own ?? {}
+    const modelRecord = this.#model(model)
+    const kindRecord = modelRecord.kinds.get(kind)
+    const state = this.#stateOf(modelRecord, kindRecord)
+    const { agreements = 0, comparing = 0 } = kindRecord ?? {}
     const isDue =
       state === 'unproved'
-        ? agreements + comparing < known.needed
+        ? agreements + comparing < modelRecord.needed
         : state === 'proved' && comparing === 0 && this.#options.random() < SAMPLE_SHARE
-    if (isDue) this.#kind(known, kind).comparing++
+    if (isDue) this.#kind(modelRecord, kind).comparing++
     return isDue
   }
 
@@ -139,27 +140,27 @@ export class Splitter {
 
   /** `undefined`: the comparison came to nothing, because a backend failed. */
   end({ model, kind }: QuestionKind, agreed: boolean | undefined): void {
-    const known = this.#model(model)
-    const own = this.#kind(known, kind)
-    own.comparing = Math.max(0, own.comparing - 1)
-    if (agreed === undefined || own.refused || known.refused) return
+    const modelRecord = this.#model(model)
+    const kindRecord = this.#kind(modelRecord, kind)
+    kindRecord.comparing = Math.max(0, kindRecord.comparing - 1)
+    if (agreed === undefined || kindRecord.refused || modelRecord.refused) return
     if (agreed) {
-      if (++own.agreements !== known.needed) return
-      known.isSplit = true
-      return this.#tell(
-        { model, kind, state: 'proved', agreements: own.agreements },
+      if (++kindRecord.agreements !== modelRecord.needed) return
+      modelRecord.isSplit = true
+      return this.#report(
+        { model, kind, state: 'proved', agreements: kindRecord.agreements },
         'batches were the same whole and split',
       )
     }
-    if (own.agreements >= known.needed) {
-      this.#refuse(known, undefined)
-      this.#tell(
+    if (kindRecord.agreements >= modelRecord.needed) {
+      this.#refuse(modelRecord, undefined)
+      this.#report(
         { model, kind: undefined, state: 'refused', agreements: 0 },
         'a row that had been split was answered differently in different company',
       )
     } else {
-      this.#refuse(known, own)
-      this.#tell(
+      this.#refuse(modelRecord, kindRecord)
+      this.#report(
         { model, kind, state: 'refused', agreements: 0 },
         'a row was answered differently in different company',
       )
@@ -169,68 +170,68 @@ export class Splitter {
   /** An answer did not fit the rows it was asked for. */
   violated({ model, kind }: QuestionKind, reason: string): void {
     this.#suspend(model, kind)
-    this.#tell({ model, kind, state: 'suspended', agreements: 0 }, reason)
+    this.#report({ model, kind, state: 'suspended', agreements: 0 }, reason)
   }
 
   /** Rows of one batch had different frames. */
   mismatched(of: QuestionKind): void {
-    const own = this.#kind(this.#model(of.model), of.kind)
+    const kindRecord = this.#kind(this.#model(of.model), of.kind)
     const now = this.#options.clock.now()
-    if (now - own.mismatchedAt > SUSPENDED_MS) own.mismatches = 0
-    own.mismatchedAt = now
-    if (++own.mismatches < MISMATCHES) return
-    own.mismatches = 0
+    if (now - kindRecord.mismatchedAt > SUSPENDED_MS) kindRecord.mismatches = 0
+    kindRecord.mismatchedAt = now
+    if (++kindRecord.mismatches < MISMATCHES) return
+    kindRecord.mismatches = 0
     this.violated(of, `rows of ${MISMATCHES} batches had different frames`)
   }
 
   /** What another worker has found out. */
-  heard({ model, kind, state, agreements }: Finding): void {
-    const known = this.#model(model)
+  apply({ model, kind, state, agreements }: Finding): void {
+    const modelRecord = this.#model(model)
     if (kind === undefined) {
-      if (state === 'refused') this.#refuse(known, undefined)
+      if (state === 'refused') this.#refuse(modelRecord, undefined)
       return
     }
-    const own = this.#kind(known, kind)
+    const kindRecord = this.#kind(modelRecord, kind)
     if (state === 'proved') {
-      own.agreements = Math.max(own.agreements, agreements)
-      known.isSplit ||= this.#stateOf(known, own) === 'proved'
+      kindRecord.agreements = Math.max(kindRecord.agreements, agreements)
+      modelRecord.isSplit ||= this.#stateOf(modelRecord, kindRecord) === 'proved'
     }
-    if (state === 'refused') this.#refuse(known, own)
+    if (state === 'refused') this.#refuse(modelRecord, kindRecord)
     if (state === 'suspended') this.#suspend(model, kind)
   }
 
-  #stateOf(known: ModelRecord, own: KindRecord | undefined): SplitState {
-    if (known.refused) return 'refused'
-    if (!own) return 'unproved'
-    if (own.refused) return 'refused'
-    if (own.suspendedUntil > this.#options.clock.now()) return 'suspended'
-    return own.agreements >= known.needed ? 'proved' : 'unproved'
+  #stateOf(modelRecord: ModelRecord, kindRecord: KindRecord | undefined): SplitState {
+    if (modelRecord.refused) return 'refused'
+    if (!kindRecord) return 'unproved'
+    if (kindRecord.refused) return 'refused'
+    if (kindRecord.suspendedUntil > this.#options.clock.now()) return 'suspended'
+    return kindRecord.agreements >= modelRecord.needed ? 'proved' : 'unproved'
   }
 
   /** Undefined: all kinds. */
-  #refuse(known: ModelRecord, own: KindRecord | undefined): void {
-    if (own) own.refused = true
-    else known.refused = true
-    known.needed = DOUBTED_PROOFS
-    known.isSplit =
-      !known.refused &&
-      [...known.kinds.values()].some((kind) => !kind.refused && kind.agreements >= known.needed)
+  #refuse(modelRecord: ModelRecord, kindRecord: KindRecord | undefined): void {
+    if (kindRecord) kindRecord.refused = true
+    else modelRecord.refused = true
+    modelRecord.needed = DOUBTED_PROOFS
+    modelRecord.isSplit =
+      !modelRecord.refused &&
+      [...modelRecord.kinds.values()].some((kind) => !kind.refused && kind.agreements >= modelRecord.needed)
   }
 
   #suspend(model: string, kind: Digest): void {
-    const known = this.#model(model)
+    const modelRecord = this.#model(model)
     const until = this.#options.clock.now() + SUSPENDED_MS
-    known.suspendedUntil = until
-    this.#kind(known, kind).suspendedUntil = until
+    modelRecord.suspendedUntil = until
+    this.#kind(modelRecord, kind).suspendedUntil = until
   }
 
-  #tell(found: Finding, reason: string): void {
+  #report(found: Finding, reason: string): void {
     this.#options.changed(found, reason)
   }
 
   #model(model: string): ModelRecord {
-    const known = this.#models.get(model)
-    if (known) return known
+    const modelRecord = this.#models.get(model)
+    if (modelRecord) return modelRecord
     const record: ModelRecord = {
       refused: false,
       needed: PROOFS,
@@ -244,9 +245,9 @@ export class Splitter {
   }
 
   /** Kinds are made of what callers write, and there is a bound: what is forgotten would have to be proved again. */
-  #kind(known: ModelRecord, kind: Digest): KindRecord {
-    const own = known.kinds.get(kind)
-    if (own) return own
+  #kind(modelRecord: ModelRecord, kind: Digest): KindRecord {
+    const kindRecord = modelRecord.kinds.get(kind)
+    if (kindRecord) return kindRecord
     const record: KindRecord = {
       agreements: 0,
       refused: false,
@@ -255,9 +256,9 @@ export class Splitter {
       mismatchedAt: 0,
       comparing: 0,
     }
-    known.kinds.set(kind, record)
+    modelRecord.kinds.set(kind, record)
     this.#kinds++
-    if (known.kinds.size > MAX_KINDS) this.#forgetKind(known)
+    if (modelRecord.kinds.size > MAX_KINDS) this.#forgetKind(modelRecord)
     while (this.#kinds > MAX_ALL_KINDS && this.#models.size > 1) this.#forgetModel()
     return record
   }
@@ -272,18 +273,18 @@ export class Splitter {
 
   /** Of the oldest the first that nothing has come of yet. */
   #forgetKind({ kinds, needed }: ModelRecord): void {
-    let looked = 0
-    let [gone] = kinds.keys()
+    let examined = 0
+    let [victim] = kinds.keys()
     for (const [kind, { agreements, refused }] of kinds) {
       if (refused || agreements >= needed) {
-        if (++looked < MAX_LOOKS) continue
+        if (++examined < MAX_EXAMINED) continue
         break
       }
-      gone = kind
+      victim = kind
       break
     }
-    if (gone !== undefined && kinds.delete(gone)) this.#kinds--
+    if (victim !== undefined && kinds.delete(victim)) this.#kinds--
   }
 }
 
-const MAX_LOOKS = 64
+const MAX_EXAMINED = 64

@@ -15,13 +15,13 @@ export function versionsOf(
   const versions: (string | undefined)[] = []
   let last: UpstreamResponse | undefined
   let version: string | undefined
-  for (const { delivered } of kept) {
-    if (delivered !== last) {
-      const { reply, backend } = delivered
+  for (const { response } of kept) {
+    if (response !== last) {
+      const { reply, backend } = response
       const said = protocol.version?.(reply, reply.body as Uint8Array)
       if (said !== undefined) stated(matched, backend, said)
       version = answeredBy(target, backend, said)
-      last = delivered
+      last = response
     }
     versions.push(version)
   }

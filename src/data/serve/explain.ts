@@ -110,8 +110,12 @@ export async function explain(parts: ExplainParts, call: Call, matched: Matched)
   if (reason !== undefined) return { ...facts, cacheable: false, reason }
   const { http } = await parts.decisions.of(call, matched)
   if (http) {
-    const wish = parseDirectives(call.headers)
-    return { ...facts, cacheable: true, ...(await parts.http.explain(call, matched, { wish, seeds: http })) }
+    const directives = parseDirectives(call.headers)
+    return {
+      ...facts,
+      cacheable: true,
+      ...(await parts.http.explain(call, matched, { wish: directives, seeds: http })),
+    }
   }
   const seed = await parts.keyer.seed(call, matched)
   const plan = await read(call, matched, {
@@ -149,12 +153,12 @@ function read(
 
 /** Where each is kept: memory first, then all that it does not have in one look at the tiers. */
 async function locate({ cache, memory, wall }: ExplainParts, digests: readonly Digest[]) {
-  const near = digests.map((digest) => cache.peek(digest))
-  const missing = digests.filter((_, i) => !near[i])
-  const far = missing.length === 0 ? [] : await cache.lookup(missing)
+  const inMemory = digests.map((digest) => cache.peek(digest))
+  const missing = digests.filter((_, i) => !inMemory[i])
+  const inTiers = missing.length === 0 ? [] : await cache.lookup(missing)
   const now = wall()
-  return near.map((entry) => {
-    const found = entry ? { entry, tier: memory } : far.shift()
+  return inMemory.map((entry) => {
+    const found = entry ? { entry, tier: memory } : inTiers.shift()
     if (!found) return undefined
     return {
       tier: found.tier,

@@ -11,7 +11,7 @@ import { verdictOf } from '../../protocol/verdict.ts'
 import type { Entry } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
-import { keptHeaders, keptTrailers, rowHeaders, saidOf } from '../decision/storable.ts'
+import { keptHeaders, keptTrailers, responseDirectivesOf, rowHeaders } from '../decision/storable.ts'
 import type { Claims } from '../flight/claims.ts'
 import type { Load } from '../flight/flights.ts'
 import type { Holding, Leases } from '../flight/leases.ts'
@@ -27,8 +27,8 @@ import type { VersionRules } from '../key/statements.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-context.ts'
 import { versionsOf } from './answer-versions.ts'
-import type { Fetch, FetchedAnswer, Order } from './fetch.ts'
-import { landUnkept, type UnkeptReply } from './unkept.ts'
+import type { Fetch, FetchedAnswer, FetchOptions } from './fetch.ts'
+import { landUnstored, type UnstoredReply } from './unstored.ts'
 
 export interface FillParts extends VersionRules {
   readonly cache: Tiered
@@ -53,7 +53,7 @@ export class Fill {
   /** Lands every row of the load, or fails; what is left open then lands with the error. */
   load(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
     const { claims } = this.#parts
-    if (!claims || context.wish.noCache) return this.#fromTiers(context, load)
+    if (!claims || context.directives.noCache) return this.#loadFromTiers(context, load)
     // Other workers may be loading the same rows: one of them does, the others find it in the memory they share.
     return claims.load({
       digests: load.digests,
@@ -62,7 +62,7 @@ export class Fill {
         return load.deadline
       },
       found: (digest) => this.#landedFromMemory(context, load, digest),
-      fetch: async (digests, landed) => this.#fromTiers(context, new PartialLoad(load, digests, landed)),
+      fetch: async (digests, landed) => this.#loadFromTiers(context, new PartialLoad(load, digests, landed)),
     })
   }
 
@@ -70,35 +70,40 @@ export class Fill {
     const { cache, clock, mayGive } = this.#parts
     const entry = cache.peek(digest)
     if (!entry || !suits(entry, context) || !mayGive(context.matched, entry)) return false
-    if (judge(entry, context.wish, clock.wall()) !== 'fresh') return false
+    if (judge(entry, context.directives, clock.wall()) !== 'fresh') return false
     load.land(digest, { kind: 'entry', entry, tier: undefined, joined: true })
     return true
   }
 
-  #fromTiers(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
+  #loadFromTiers(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
     const { cache } = this.#parts
-    const isAsked = context.seed.shared && cache.hasShared && !context.wish.noCache && !context.isSought
-    if (!isAsked) return this.#fromGateways(context, load, load.digests)
+    const shouldLookUp =
+      context.seed.shared && cache.hasShared && !context.directives.noCache && !context.isTierMiss
+    if (!shouldLookUp) return this.#loadFromPeers(context, load, load.digests)
     return after(cache.lookup(load.digests), (found) => {
-      const rest = load.digests.filter((digest, i) => !this.#landed(context, load, digest, found[i]))
-      return rest.length > 0 ? this.#fromGateways(context, load, rest) : undefined
+      const missing = load.digests.filter((digest, i) => !this.#landed(context, load, digest, found[i]))
+      return missing.length > 0 ? this.#loadFromPeers(context, load, missing) : undefined
     })
   }
 
   /** What no tier has: another gateway may be fetching it, where the route has leases. */
-  #fromGateways(context: LookupContext, load: Load<LoadResult>, rest: readonly Digest[]): Awaitable<void> {
+  #loadFromPeers(
+    context: LookupContext,
+    load: Load<LoadResult>,
+    digests: readonly Digest[],
+  ): Awaitable<void> {
     const leases =
-      context.seed.writable && !context.wish.noCache ? this.#parts.leases(context.matched) : undefined
-    if (!leases) return this.#fromBackend(context, load, rest)
+      context.seed.writable && !context.directives.noCache ? this.#parts.leases(context.matched) : undefined
+    if (!leases) return this.#loadFromBackend(context, load, digests)
     // Other gateways may be asking for the same rows: one of them fetches, the others wait for what it stores.
     return leases.load({
-      digests: rest,
+      digests,
       signal: load.signal,
       get deadline() {
         return load.deadline
       },
       found: (digest, value) => this.#landed(context, load, digest, this.#parts.cache.read(digest, value)),
-      fetch: async (digests, holding) => this.#fromBackend(context, load, digests, holding),
+      fetch: async (digests, holding) => this.#loadFromBackend(context, load, digests, holding),
     })
   }
 
@@ -112,7 +117,7 @@ export class Fill {
     // What another gateway keeps of a version that is not known here is not our backends' answer.
     const { clock, mayGive } = this.#parts
     if (!found || !suits(found.entry, context) || !mayGive(context.matched, found.entry)) return false
-    const freshness = judge(found.entry, context.wish, clock.wall())
+    const freshness = judge(found.entry, context.directives, clock.wall())
     if (freshness === 'fresh') {
       load.land(digest, { kind: 'entry', ...found })
       return true
@@ -121,7 +126,7 @@ export class Fill {
     return false
   }
 
-  #fromBackend(
+  #loadFromBackend(
     context: LookupContext,
     load: Load<LoadResult>,
     digests: readonly Digest[],
@@ -130,19 +135,24 @@ export class Fill {
     const { lookups } = context
     const isAll = digests.length === lookups.items.length
     const rows = isAll ? lookups.rows : lookups.rowsOf(digests)
-    const isWhole = context.rows === undefined || (lookups.plain && isAll)
-    const order = { rows, isWhole, signal: load.signal, until: load }
-    return after(this.#parts.fetch(context, order), (arrived) => {
-      if ('unkept' in arrived)
-        this.#landUnkept(context, { load, digests, reply: arrived.unkept, partial: !isWhole })
-      else this.#keep(context, { load, digests, holding, order, own: arrived.own }, arrived.kept)
+    const isWhole = context.rows === undefined || (lookups.isDistinct && isAll)
+    const options = { rows, isWhole, signal: load.signal, until: load }
+    return after(this.#parts.fetch(context, options), (arrived) => {
+      if ('unstored' in arrived)
+        this.#landUnstored(context, { load, digests, reply: arrived.unstored, partial: !isWhole })
+      else
+        this.#keep(
+          context,
+          { load, digests, holding, options, leaderReply: arrived.leaderReply },
+          arrived.answers,
+        )
     })
   }
 
   /** Stores and lands what may be kept, a row at a time: memory has it before its flight ends. */
   #keep(
     context: LookupContext,
-    { load, digests, holding, order, own }: Fetched,
+    { load, digests, holding, options, leaderReply }: Fetched,
     all: readonly FetchedAnswer[],
   ): void {
     const { cache, forms, mayKeep } = this.#parts
@@ -151,28 +161,29 @@ export class Fill {
       if (mayKeep(context.matched, versions[i])) continue
       // A version that nobody has told of yet: its key is still that of the one before. Of a batch the answer may hold
       // the rows of others too: then it is nobody's.
-      const isOwn = order.isWhole && context.matched.route.batch === undefined
-      const { reply } = (all[i] as FetchedAnswer).delivered
-      return this.#landUnkept(context, { load, digests, reply, partial: !isOwn })
+      const isOwn = options.isWhole && context.matched.route.batch === undefined
+      const { reply } = (all[i] as FetchedAnswer).response
+      return this.#landUnstored(context, { load, digests, reply, partial: !isOwn })
     }
     const { seed } = context
     // Under what others have said of theirs nothing of our backends' is kept, as nobody has said yet that it is the same.
-    const isLent = seed.shared && !seed.writable
+    const isSeedReadOnly = seed.shared && !seed.writable
     // Of whole calls only.
     const [first] = all as [FetchedAnswer]
-    const { reply } = first.delivered
+    const { reply } = first.response
     if (verdictOf(context.matched.protocol, reply).kind !== 'ok') {
-      if (!isLent) return this.#keepRefusal(context, { load, digests }, first, versions[0])
-      return this.#landUnkept(context, { load, digests, reply, partial: false })
+      if (!isSeedReadOnly) return this.#keepRefusal(context, { load, digests }, first, versions[0])
+      return this.#landUnstored(context, { load, digests, reply, partial: false })
     }
     // A call in a form that the server had not been seen to take.
     if (!context.isShown) forms.learn(context.matched, context.plan, reply)
     const plain = { memoryOnly: !seed.writable, began: context.began }
-    for (let i = 0; i < order.rows.length; i++) {
-      const { digest } = order.rows[i] as Row
+    for (let i = 0; i < options.rows.length; i++) {
+      const { digest } = options.rows[i] as Row
       const entry = this.#entryOf(context, digest, all[i] as FetchedAnswer, versions[i])
-      const isKept = !isLent && cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
-      load.land(digest, { kind: 'entry', entry, tier: undefined, lost: !isKept, own })
+      const isStored =
+        !isSeedReadOnly && cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
+      load.land(digest, { kind: 'entry', entry, tier: undefined, notStored: !isStored, leaderReply })
     }
   }
 
@@ -180,35 +191,37 @@ export class Fill {
   #keepRefusal(
     context: LookupContext,
     { load, digests }: OpenLoad,
-    kept: FetchedAnswer,
+    answer: FetchedAnswer,
     version: string | undefined,
   ): void {
     const { cache, refusalOf } = this.#parts
     const key = refusalOf(context)
-    const entry = key && this.#entryOf(context, key, kept, version)
+    const entry = key && this.#entryOf(context, key, answer, version)
     if (entry) cache.store(entry, { memoryOnly: true, began: context.began })
     if (!entry || !cache.peek(entry.digest))
-      return this.#landUnkept(context, { load, digests, reply: kept.delivered.reply, partial: false })
+      return this.#landUnstored(context, { load, digests, reply: answer.response.reply, partial: false })
     for (const digest of digests) load.land(digest, { kind: 'entry', entry, tier: undefined })
   }
 
   #entryOf(
     { matched, form }: LookupContext,
     digest: Digest,
-    { answer, delivered, form: ownForm }: FetchedAnswer,
+    { answer, response, form: ownForm }: FetchedAnswer,
     version: string | undefined,
   ): Entry {
     const { random, clock } = this.#parts
-    const { reply, ms } = delivered
+    const { reply, ms } = response
     const cached = matched.route.cache as RouteCache
     const negative = verdictOf(matched.protocol, reply).kind !== 'ok'
     const ttl = (negative ? cached.negativeTtl : cached.ttl) * (1 + cached.jitter * (2 * random() - 1))
-    const said = cached.heedBackend ? saidOf(reply, matched.protocol) : NOTHING_SAID
+    const directives = cached.heedBackend ? responseDirectivesOf(reply, matched.protocol) : NOTHING_SAID
     const at = clock.wall()
     // Most say nothing.
     const life: Life =
-      said === NOTHING_SAID ? { createdAt: at, ttlMs: ttl } : lifeOf(said, { at, delayMs: ms }, ttl)
-    const windows = negative ? NO_WINDOWS : windowsOf(said, cached)
+      directives === NOTHING_SAID
+        ? { createdAt: at, ttlMs: ttl }
+        : lifeOf(directives, { at, delayMs: ms }, ttl)
+    const windows = negative ? NO_WINDOWS : windowsOf(directives, cached)
     return {
       digest,
       kind: answer ? 'row' : 'reply',
@@ -227,8 +240,8 @@ export class Fill {
     }
   }
 
-  #landUnkept(context: LookupContext, unkept: UnkeptReply): void {
-    landUnkept(this.#parts.refusalOf, context, unkept)
+  #landUnstored(context: LookupContext, unstored: UnstoredReply): void {
+    landUnstored(this.#parts.refusalOf, context, unstored)
   }
 }
 
@@ -236,12 +249,12 @@ const NO_WINDOWS = { swrMs: 0, sieMs: 0 }
 
 /** The route's windows are the longest. */
 function windowsOf(
-  said: ResponseDirectives,
+  directives: ResponseDirectives,
   cached: RouteCache,
 ): { readonly swrMs: number; readonly sieMs: number } {
   const { staleWhileRevalidate, staleIfError } = cached
   if (staleWhileRevalidate === 0 && staleIfError === 0) return NO_WINDOWS
-  const { swrMs, sieMs } = staleWindows(said, cached)
+  const { swrMs, sieMs } = staleWindows(directives, cached)
   return { swrMs: Math.min(swrMs, staleWhileRevalidate), sieMs: Math.min(sieMs, staleIfError) }
 }
 
@@ -285,6 +298,6 @@ interface OpenLoad {
 interface Fetched extends OpenLoad {
   /** The leases under which they were fetched. */
   readonly holding: Holding | undefined
-  readonly order: Order
-  readonly own: Reply | undefined
+  readonly options: FetchOptions
+  readonly leaderReply: Reply | undefined
 }

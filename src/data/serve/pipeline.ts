@@ -55,18 +55,18 @@ export type Pipeline = (
   call: Call,
   matched: Matched,
   notes?: HeadNotes,
-  asked?: TierMiss,
+  tierMiss?: TierMiss,
 ) => Answer | Awaitable<Answer>
 
 /** A call of which the head is known. */
 type Opening = Pick<LookupContext, 'call' | 'matched' | 'began'> & {
-  readonly asked: TierMiss | undefined
+  readonly tierMiss: TierMiss | undefined
   /** What the head alone decides, where the body has named the model. */
   readonly open: CacheDecision | undefined
 }
 
 /** A call whose key is known as far as its bytes tell it. */
-type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isSought' | 'form' | 'isShown'> & Opening
+type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isTierMiss' | 'form' | 'isShown'> & Opening
 
 export function createPipeline(stages: Stages): Pipeline {
   const {
@@ -85,22 +85,22 @@ export function createPipeline(stages: Stages): Pipeline {
   } = stages
   const lookup = new Lookup(stages)
 
-  return function answer(call, matched, notes, asked) {
-    const given = opened(call, matched, notes, asked)
-    return isHttpWrite(call, matched) ? written(call, given) : given
+  return function answer(call, matched, notes, tierMiss) {
+    const answering = opened(call, matched, notes, tierMiss)
+    return isHttpWrite(call, matched) ? afterWrite(call, answering) : answering
   }
 
   /** What a write has changed is not given any more when its answer is there. */
-  async function written(call: Call, given: Answer | Awaitable<Answer>): Promise<Answer> {
-    const answer = await given
+  async function afterWrite(call: Call, answering: Answer | Awaitable<Answer>): Promise<Answer> {
+    const answer = await answering
     await http.invalidate(call, answer)
     return answer
   }
 
-  function opened(...[call, matched, notes, asked]: Parameters<Pipeline>): Answer | Awaitable<Answer> {
+  function opened(...[call, matched, notes, tierMiss]: Parameters<Pipeline>): Answer | Awaitable<Answer> {
     const head = notes?.matched
     const open = head && isOpen(head) ? decisions.open(call, head, notes) : undefined
-    const opening = { call, matched, began: cache.mark(), asked, open }
+    const opening = { call, matched, began: cache.mark(), tierMiss, open }
     const decision = decisions.of(call, matched, open ? undefined : notes)
     return decision instanceof Promise
       ? after(decision, (known) => admitted(opening, known))
@@ -109,32 +109,37 @@ export function createPipeline(stages: Stages): Pipeline {
 
   /** A `no-cache` that the caller may not have is not heeded: the call then stands as if it had not been said. */
   function admitted(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
-    const { call, matched, asked } = opening
-    const { wish } = decision
+    const { call, matched, tierMiss } = opening
+    const { directives } = decision
     // One whose tiers were asked already was admitted before they were.
-    const verdict = asked
+    const verdict = tierMiss
       ? 'allowed'
-      : admission.admit(callerOf(call.principal, call.peer), wish.noCache ? 'refresh' : 'answer')
+      : admission.admit(callerOf(call.principal, call.peer), directives.noCache ? 'refresh' : 'answer')
     if (verdict === 'allowed') return keyed(opening, decision)
-    const own = decisions.wishing(call, matched, { ...wish, noCache: false, ignored: 'no-cache' })
+    const own = decisions.withDirectives(call, matched, {
+      ...directives,
+      noCache: false,
+      ignored: 'no-cache',
+    })
     return own instanceof Promise ? after(own, (known) => keyed(opening, known)) : keyed(opening, own)
   }
 
   function keyed(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
     // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
     const { call, matched, open } = opening
-    const { wish, reason, key } = decision
+    const { directives, reason, key } = decision
     const { body } = call
-    if (decision.http && isWhole(body)) return http.answer(call, matched, { wish, seeds: decision.http })
+    if (decision.http && isWhole(body))
+      return http.answer(call, matched, { wish: directives, seeds: decision.http })
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
     const { prefix } = open?.key ?? key
     return body instanceof Chunks
-      ? knownLong(opening, decision, body, prefix)
+      ? digestedInSteps(opening, decision, body, prefix)
       : known(opening, decision, body, rawDigest(prefix, body))
   }
 
-  function knownLong(
+  function digestedInSteps(
     opening: Opening,
     decision: CacheDecision,
     body: Chunks,
@@ -145,8 +150,8 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function known(
-    { call, matched, began, asked, open }: Opening,
-    { wish, key, revision }: CacheDecision,
+    { call, matched, began, tierMiss, open }: Opening,
+    { directives, key, revision }: CacheDecision,
     body: WholeBody,
     repeat: Digest,
   ): Answer | Awaitable<Answer> {
@@ -155,69 +160,69 @@ export function createPipeline(stages: Stages): Pipeline {
     const raw = open ? digestOf(seed.digest + repeat) : repeat
     const foundFor = open && { matched, revision }
     // Written out, here and where a context is made of it: to spread an object costs as much as a look-up.
-    return digested({ call, matched, wish, body, seed, raw, repeat, foundFor, began, asked, open })
+    return digested({ call, matched, directives, body, seed, raw, repeat, foundFor, began, tierMiss, open })
   }
 
   function digested(found: Known): Answer | Awaitable<Answer> {
     // 2. A byte-identical repeat is answered without a look into the body.
-    const { wish, body, seed, repeat, open } = found
-    const known = wish.noCache || wish.noTransform ? undefined : ready.get(repeat)
-    const isOurs = known !== undefined && (!known.of || (open && stillHolds(known.of, open)))
-    if (isOurs && judge(known, wish, clock.wall()) === 'fresh')
-      return { reply: known.reply, outcome: compose.hitOutcome([known], memory, wish) }
+    const { directives, body, seed, repeat, open } = found
+    const known = directives.noCache || directives.noTransform ? undefined : ready.get(repeat)
+    const mayBeGiven = known !== undefined && (!known.of || (open && stillHolds(known.of, open)))
+    if (mayBeGiven && judge(known, directives, clock.wall()) === 'fresh')
+      return { reply: known.reply, outcome: compose.hitOutcome([known], memory, directives) }
 
     // 3. One whose answer only a shared tier may have is looked for there before it is read.
-    if (found.asked) return read(found, found.asked)
-    if (!aliases || !seed.shared || wish.noCache || wish.noTransform || body instanceof Chunks)
+    if (found.tierMiss) return read(found, found.tierMiss)
+    if (!aliases || !seed.shared || directives.noCache || directives.noTransform || body instanceof Chunks)
       return read(found)
     const alias = aliases.get(repeat)
     if (!alias || cache.peek(alias.whole) || (alias.of && !(open && stillHolds(alias.of, open))))
       return read(found)
-    return sought(found, alias.whole)
+    return fromTiers(found, alias.whole)
   }
 
   /** The shared tiers' answer to bytes that were read before; what they do not have is read again. */
-  async function sought(found: Known, whole: Digest): Promise<Answer> {
-    const { call, matched, wish } = found
+  async function fromTiers(found: Known, whole: Digest): Promise<Answer> {
+    const { call, matched, directives } = found
     const [kept] = await cache.lookup([whole])
-    const isOurs = kept !== undefined && stages.mayGive(matched, kept.entry)
-    const freshness = isOurs ? judge(kept.entry, wish, clock.wall()) : 'dead'
+    const mayBeGiven = kept !== undefined && stages.mayGive(matched, kept.entry)
+    const freshness = mayBeGiven ? judge(kept.entry, directives, clock.wall()) : 'dead'
     if (!kept || freshness !== 'fresh')
       return read(found, { fallback: freshness === 'dead' ? undefined : kept?.entry })
     const { form } = kept.entry
     const reply = matched.protocol.address(replyOf(kept.entry), call, undefined, { form })
     if (!reply) return read(found, { fallback: undefined })
-    if (!wish.noStore && cache.mark() === found.began)
+    if (!directives.noStore && cache.mark() === found.began)
       ready.set(found.repeat, reply, [kept.entry], found.foundFor)
-    return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, wish) }
+    return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, directives) }
   }
 
-  function read(found: Known, asked?: TierMiss): Answer | Awaitable<Answer> {
+  function read(found: Known, tierMiss?: TierMiss): Answer | Awaitable<Answer> {
     // 4. The body is read into rows.
     const { call, matched, body, seed } = found
     const split = splitting.reads(matched)
     const options = { seed: seed.digest, split: split !== 'whole', onlyBatches: split === 'batches' }
-    if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), asked)
+    if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), tierMiss)
     const reading = cooperatively(matched.protocol.readChunks(call, body, options), call.signal)
-    return after(reading, (known) => planned(found, known, asked))
+    return after(reading, (known) => planned(found, known, tierMiss))
   }
 
   function planned(
-    { call, matched, wish, body, seed, raw, repeat, foundFor, began }: Known,
+    { call, matched, directives, body, seed, raw, repeat, foundFor, began }: Known,
     reading: Reading,
-    asked: TierMiss | undefined,
+    tierMiss: TierMiss | undefined,
   ): Answer | Awaitable<Answer> {
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
-    const plan = wish.noTransform ? asItCame(reading, raw) : reading
+    const plan = directives.noTransform ? keyedByBytes(reading, raw) : reading
     const rows = splitting.splits(matched, plan) ? plan.rows : undefined
     const lookups = new RowLookups(rows ?? [{ digest: plan.whole, wire: NOTHING }])
-    const isSought = asked !== undefined
+    const isTierMiss = tierMiss !== undefined
     const { form = 0 } = plan
     const isShown = forms.has(matched, form)
     const context: LookupContext = {
       call,
       matched,
-      wish,
+      directives,
       body,
       plan,
       rows,
@@ -227,21 +232,22 @@ export function createPipeline(stages: Stages): Pipeline {
       foundFor,
       lookups,
       began,
-      isSought,
+      isTierMiss,
       form,
       isShown,
     }
-    if (asked?.fallback && suits(asked.fallback, context)) lookups.fallBack(plan.whole, asked.fallback)
+    if (tierMiss?.fallback && suits(tierMiss.fallback, context))
+      lookups.fallBack(plan.whole, tierMiss.fallback)
 
     // 5. Some callers do not share: they neither join nor lead.
-    if (wish.noCache) return lookup.uncoalesced(context)
-    if (wish.noStore || wish.onlyIfCached) return lookup.readOnly(context)
+    if (directives.noCache) return lookup.uncoalesced(context)
+    if (directives.noStore || directives.onlyIfCached) return lookup.readOnly(context)
     return lookup.coalesced(context)
   }
 }
 
 /** `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */
-function asItCame({ common, form = 0 }: Plan, raw: Digest): Plan {
+function keyedByBytes({ common, form = 0 }: Plan, raw: Digest): Plan {
   return { whole: raw, common, form }
 }
 

@@ -22,7 +22,7 @@ const CLOSE_OBJECT = 0x7d
 const KEEP_BYTES = 1 << 20
 
 /** Up to this many members are sorted by insertion. */
-const FEW = 16
+const MAX_INSERTION_SORTED = 16
 
 class Canonicaliser {
   readonly #bytes: Uint8Array
@@ -114,13 +114,13 @@ class Canonicaliser {
     }
     const order: number[] = []
     for (let member = 0; member < count; member++) order.push(member * 3)
-    if (count > FEW) order.sort((a, b) => this.#compare(places, a, b))
+    if (count > MAX_INSERTION_SORTED) order.sort((a, b) => this.#compare(places, a, b))
     else this.#insertionSort(places, order)
     for (let i = 1; i < count; i++) {
       const same = this.#compare(places, order[i - 1] as number, order[i] as number) === 0
       if (same) this.problem ??= 'duplicate-key'
     }
-    const unsorted = shelf(this.#at - first)
+    const unsorted = scratchFor(this.#at - first)
     copy(this.#out, { start: first, end: this.#at }, { out: unsorted, at: 0 })
     let at = first
     for (const member of order) {
@@ -219,7 +219,7 @@ let scratch = new Uint8Array(0)
 let sorting = new Uint8Array(0)
 
 /** Room for members that are being put in order. */
-function shelf(size: number): Uint8Array {
+function scratchFor(size: number): Uint8Array {
   if (size <= sorting.length) return sorting
   const bigger = new Uint8Array(size * 2)
   if (size <= KEEP_BYTES) sorting = bigger

@@ -11,7 +11,7 @@ import { canonicalString } from '../json/string.ts'
 import { listed } from '../packed.ts'
 import { smallInteger } from './number.ts'
 import { printElements } from './print.ts'
-import type { Wishes } from './request.ts'
+import type { OutputPreferences } from './request.ts'
 import { decodeJson, ELEMENT_BYTES, elementsOf, type TensorType, textOffsets } from './tensor.ts'
 
 /** States how many bytes of a body are JSON; binary tensors follow. */
@@ -211,13 +211,13 @@ function textOf(value: Uint8Array): string {
 }
 
 /** True where the caller wants this output as a blob. Request-level wishes count for outputs it does not list. */
-export function wantsBinary(wishes: Wishes, name: string): boolean {
-  return wishes.listed.get(name) ?? wishes.binary
+export function wantsBinary(preferences: OutputPreferences, name: string): boolean {
+  return preferences.listed.get(name) ?? preferences.binary
 }
 
 /** Whether each output came in the encoding that it was wanted in. */
-function isAsAsked(answer: OipAnswer, wishes: Wishes): boolean {
-  return answer.outputs.every((output) => isEmpty(output) || fits(output, wishes))
+function isAsPreferred(answer: OipAnswer, preferences: OutputPreferences): boolean {
+  return answer.outputs.every((output) => isEmpty(output) || fits(output, preferences))
 }
 
 /**
@@ -227,25 +227,28 @@ function isAsAsked(answer: OipAnswer, wishes: Wishes): boolean {
 export function addressed(
   reply: Reply,
   answer: OipAnswer,
-  wishes: Wishes,
-  asItIs: boolean,
+  preferences: OutputPreferences,
+  isServerForm: boolean,
 ): Reply | undefined {
-  const isFitting = asItIs || isAsAsked(answer, wishes)
-  const hasId = wishes.id && answer.id ? Buffer.compare(wishes.id, answer.id) === 0 : wishes.id === answer.id
+  const isFitting = isServerForm || isAsPreferred(answer, preferences)
+  const hasId =
+    preferences.id && answer.id
+      ? Buffer.compare(preferences.id, answer.id) === 0
+      : preferences.id === answer.id
   if (isFitting && hasId) return reply
   const texts: Uint8Array[] = []
   const blobs: Uint8Array[] = []
   for (const output of answer.outputs) {
-    const converted = asItIs || fits(output, wishes) ? output : convert(answer.body, output)
+    const converted = isServerForm || fits(output, preferences) ? output : convert(answer.body, output)
     if (!converted) return undefined
     texts.push(converted.text)
     if (converted.blob) blobs.push(converted.blob)
   }
-  return writeAnswer(reply, { members: answer.members, texts, blobs, id: wishes.id })
+  return writeAnswer(reply, { members: answer.members, texts, blobs, id: preferences.id })
 }
 
-function fits(output: Output, wishes: Wishes): boolean {
-  return wantsBinary(wishes, output.name) === (output.blob !== undefined)
+function fits(output: Output, preferences: OutputPreferences): boolean {
+  return wantsBinary(preferences, output.name) === (output.blob !== undefined)
 }
 
 /** Without elements Triton writes JSON either way. */

@@ -12,8 +12,8 @@ const GIVES_BLOBS = 8
 export const JSON_FORM = TAKES_JSON | GIVES_JSON
 export const BLOB_FORM = TAKES_BLOBS | GIVES_BLOBS
 
-export function formOf({ inputs, wishes }: OipRequest): number {
-  const { listed, binary } = wishes
+export function formOf({ inputs, preferences }: OipRequest): number {
+  const { listed, binary } = preferences
   let form = 0
   for (const { data } of inputs) form |= data ? TAKES_JSON : TAKES_BLOBS
   if (listed.size === 0) return form | (binary ? GIVES_BLOBS : GIVES_JSON)
@@ -29,7 +29,7 @@ export function formShown(form: number, outputs: readonly { readonly blob?: Uint
 }
 
 /** Outputs are wanted all as JSON or all as blobs: then the form alone says how. */
-export function isOneWay(form: number | undefined): boolean {
+export function isUniform(form: number | undefined): boolean {
   return form !== undefined && (form & (GIVES_JSON | GIVES_BLOBS)) !== (GIVES_JSON | GIVES_BLOBS)
 }
 

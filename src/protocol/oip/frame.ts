@@ -67,22 +67,22 @@ export function framesMatch(a: Uint8Array, b: Uint8Array): boolean {
   const [left, right] = [readFrame(a), readFrame(b)]
   if (!left || !right || left.outputs.length !== right.outputs.length) return false
   return (
-    saidOf(left.members) === saidOf(right.members) &&
+    significantOf(left.members) === significantOf(right.members) &&
     left.outputs.every((output, i) => {
       const other = right.outputs[i] as OutputFrame
       return (
         output.name === other.name &&
         output.datatype === other.datatype &&
         output.shape.join() === other.shape.join() &&
-        saidOf(output.members) === saidOf(other.members) &&
-        saidOf(output.parameters) === saidOf(other.parameters)
+        significantOf(output.members) === significantOf(other.members) &&
+        significantOf(output.parameters) === significantOf(other.parameters)
       )
     })
   )
 }
 
 /** Members in order, without those that say nothing. */
-function saidOf(texts: readonly Uint8Array[]): string {
+function significantOf(texts: readonly Uint8Array[]): string {
   return texts
     .map((text) => Buffer.from(text).toString('latin1'))
     .filter((text) => !text.endsWith(':null'))

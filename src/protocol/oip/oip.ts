@@ -10,8 +10,8 @@ import { errorReply } from '../json/reply.ts'
 import { Preimage } from '../preimage.ts'
 import type { AnswerPreferences, Bypass, Plan, Protocol, Reading, ReadOptions } from '../protocol.ts'
 import { addressed, HEADER_LENGTH, jsonLength, readAnswer } from './answer.ts'
-import { BLOB_FORM, formOf, formShown, isOneWay } from './forms.ts'
-import { type Input, type OipRequest, readRequest, type Wishes } from './request.ts'
+import { BLOB_FORM, formOf, formShown, isUniform } from './forms.ts'
+import { type Input, type OipRequest, type OutputPreferences, readRequest } from './request.ts'
 import {
   answersAgree,
   assembleRows,
@@ -38,8 +38,8 @@ export const oip: Protocol = {
     const asked = plan ?? planOf(call)
     const answer = asked && readAnswer(reply, reply.body)
     if (!answer) return reply
-    const asItIs = asItCame || (form === asked.form && isOneWay(form))
-    return addressed(reply, answer, (asked.common as OipNotes).wishes, asItIs)
+    const isServerForm = asItCame || (form === asked.form && isUniform(form))
+    return addressed(reply, answer, (asked.common as OipNotes).preferences, isServerForm)
   },
   storable,
   shows(reply, body, { form = 0 }) {
@@ -52,7 +52,7 @@ export const oip: Protocol = {
 }
 
 /** A request of blobs alone: its length field is 0, and every output comes back as a blob. */
-const RAW: Wishes = { listed: new Map(), hasList: false, binary: true }
+const ALL_BINARY: OutputPreferences = { listed: new Map(), hasList: false, binary: true }
 
 function readInference(call: AnswerPreferences, body: Uint8Array, { seed, split }: ReadOptions): Reading {
   const jsonEnd = jsonPart(call, body)
@@ -88,7 +88,7 @@ function jsonPart(call: AnswerPreferences, body: WholeBody): number | Bypass {
 
 function rawPlan(call: AnswerPreferences, seed: Digest, body: Digest): Plan {
   const whole = new Preimage().latin1(seed).text('oip raw').text(call.query).latin1(body).digest()
-  return { whole, form: BLOB_FORM, common: { wishes: RAW } satisfies OipNotes }
+  return { whole, form: BLOB_FORM, common: { preferences: ALL_BINARY } satisfies OipNotes }
 }
 
 function wholePlan(
@@ -98,7 +98,7 @@ function wholePlan(
 ): { readonly common: Digest; readonly plan: Plan } {
   const common = commonPart(seed, call.query, request)
   const isMeasured = header(call.headers, HEADER_LENGTH) !== undefined
-  const notes: OipNotes = { wishes: request.wishes, request, isMeasured }
+  const notes: OipNotes = { preferences: request.preferences, request, isMeasured }
   return { common, plan: { whole: wholeKey(common, request.inputs), form: formOf(request), common: notes } }
 }
 
@@ -115,7 +115,7 @@ function planOf(call: AnswerPreferences): Plan | undefined {
 function commonPart(seed: Digest, query: string, request: OipRequest): Digest {
   const preimage = new Preimage().latin1(seed).text('oip').text(query)
   putAll(preimage, request.rest)
-  preimage.text(request.wishes.hasList ? 'some' : 'all').number(request.outputs.size)
+  preimage.text(request.preferences.hasList ? 'some' : 'all').number(request.outputs.size)
   for (const [name, rest] of request.outputs) putAll(preimage.latin1(name), rest)
   return preimage.digest()
 }

@@ -13,7 +13,7 @@ import { smallInteger } from './number.ts'
 import { decodeBlob, decodeJson, type EncodedTensor, type TensorType } from './tensor.ts'
 
 /** Where the answer's tensors go, and whose name it carries. */
-export interface Wishes {
+export interface OutputPreferences {
   /** The `id` as the caller spelled it, quotes included. */
   readonly id?: Uint8Array
   /** Names the request lists under `outputs`, with their `binary_data`. */
@@ -58,7 +58,7 @@ export interface OipRequest<I = Input> {
   readonly outputs: ReadonlyMap<string, ReadonlyMap<string, Digest>>
   /** Request-level members and parameters that the answer may depend on. */
   readonly rest: ReadonlyMap<string, Digest>
-  readonly wishes: Wishes
+  readonly preferences: OutputPreferences
   readonly jsonEnd: number
 }
 
@@ -136,7 +136,7 @@ class RequestReader {
   readonly #listed = new Map<string, boolean>()
   #hasList = false
   /** An output is listed without a word about its encoding. */
-  #isUnsaid = false
+  #isEncodingUnstated = false
   #binary = false
   #id: Uint8Array | undefined
 
@@ -156,14 +156,19 @@ class RequestReader {
     const names = new Set(this.#drafts.map((draft) => draft.name))
     if (names.size < this.#drafts.length) throw new Uncacheable('duplicate-input')
     // By its specification such an output is a blob, and some servers do so; Triton and KServe write JSON.
-    if (this.#isUnsaid && this.#binary) throw new Uncacheable('ambiguous-encoding')
+    if (this.#isEncodingUnstated && this.#binary) throw new Uncacheable('ambiguous-encoding')
     const inputs = this.#drafts.map((draft) => placed(draft, blobs))
     if (blobs.at !== end) throw new Uncacheable('blob-size')
     return {
       inputs,
       outputs: this.#outputs,
       rest: this.#rest,
-      wishes: { listed: this.#listed, hasList: this.#hasList, binary: this.#binary, ...(id ? { id } : {}) },
+      preferences: {
+        listed: this.#listed,
+        hasList: this.#hasList,
+        binary: this.#binary,
+        ...(id ? { id } : {}),
+      },
       jsonEnd,
     }
   }
@@ -235,7 +240,7 @@ class RequestReader {
     if (name === undefined) throw new Uncacheable('malformed-output')
     if (this.#outputs.has(name)) throw new Uncacheable('duplicate-output')
     this.#outputs.set(name, rest)
-    this.#isUnsaid ||= binary === undefined
+    this.#isEncodingUnstated ||= binary === undefined
     this.#listed.set(name, binary ?? false)
   }
 

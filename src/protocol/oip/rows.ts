@@ -23,7 +23,7 @@ import {
 } from './answer.ts'
 import { commonFrame, frameOf, framesMatch, type OutputFrame, readFrame } from './frame.ts'
 import { printElements } from './print.ts'
-import type { Input, OipRequest, Wishes } from './request.ts'
+import type { Input, OipRequest, OutputPreferences } from './request.ts'
 import {
   decodeJson,
   ELEMENT_BYTES,
@@ -35,7 +35,7 @@ import {
 
 /** What `address` and the rows need to know of a request. */
 export interface OipNotes {
-  readonly wishes: Wishes
+  readonly preferences: OutputPreferences
   readonly request?: OipRequest
   /** The caller states how much of the body is JSON, also where all of it is. */
   readonly isMeasured?: boolean
@@ -177,7 +177,7 @@ export function cutAnswer(
 /** Whether there are outputs, among them all that were asked for by name. */
 export function hasAll(outputs: readonly { readonly name: string }[], plan?: Plan): boolean {
   const names = new Set(outputs.map((output) => output.name))
-  const listed = plan ? (plan.common as OipNotes).wishes.listed.keys() : []
+  const listed = plan ? (plan.common as OipNotes).preferences.listed.keys() : []
   return names.size > 0 && [...listed].every((name) => names.has(name))
 }
 
@@ -236,11 +236,11 @@ function part(kind: number, bytes: Uint8Array): Buffer {
 
 /** One answer from rows in order, in the caller's encoding; undefined where they are not rows of like answers. */
 export function assembleRows(plan: Plan, answers: readonly RowAnswer[], isOwn = false): Reply | undefined {
-  const { wishes } = plan.common as OipNotes
+  const { preferences } = plan.common as OipNotes
   // What stands around the values is written as the server writes it in the form that this caller wants.
   const frame = commonFrame(answers, ({ slice }, { outputs: [output] }) => {
     const isBlob = slice[PACKED_LENGTH] === BLOB
-    return output !== undefined && isBlob === wantsBinary(wishes, output.name)
+    return output !== undefined && isBlob === wantsBinary(preferences, output.name)
   })
   if (!frame || !hasAll(frame.outputs, plan)) return undefined
   const rows = answers.map((answer) => unpack(answer.slice) ?? [])
@@ -249,25 +249,25 @@ export function assembleRows(plan: Plan, answers: readonly RowAnswer[], isOwn = 
   const blobs: Uint8Array[] = []
   for (const [i, output] of frame.outputs.entries()) {
     const parts = rows.map((row) => row[i] as Uint8Array)
-    const isBinary = wanted(output, parts, { wishes, isOwn })
+    const isBinary = wanted(output, parts, { preferences, isOwn })
     const encoded = assembleOutput(output, parts, isBinary)
     if (!encoded) return undefined
     texts.push(encoded.text)
     if (encoded.blob) blobs.push(encoded.blob)
   }
   const members = frame.members.map((text) => ({ text }))
-  return writeAnswer({ status: 200, headers: [] }, { members, texts, blobs, id: wishes.id })
+  return writeAnswer({ status: 200, headers: [] }, { members, texts, blobs, id: preferences.id })
 }
 
 /** Whether an output is given as a blob: as the server gave it to callers of the same form, otherwise as this one wishes. */
 function wanted(
   { name }: OutputFrame,
   parts: readonly Uint8Array[],
-  { wishes, isOwn }: { readonly wishes: Wishes; readonly isOwn: boolean },
+  { preferences, isOwn }: { readonly preferences: OutputPreferences; readonly isOwn: boolean },
 ): boolean {
   const isBlob = parts[0]?.[0] === BLOB
   const isOneWay = isOwn && parts.every((part) => (part[0] === BLOB) === isBlob)
-  return isOneWay ? isBlob : wantsBinary(wishes, name)
+  return isOneWay ? isBlob : wantsBinary(preferences, name)
 }
 
 /** Bytes before the first part of a packed list. */

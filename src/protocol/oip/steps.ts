@@ -35,12 +35,12 @@ export function* requestSteps(body: Chunks, jsonEnd: number): Generator<void, Oi
   if ('bypass' in outline) return outline
   const holes = new Map(skeleton.holes.map((hole) => [hole.at, hole]))
   const inputs: Input[] = []
-  let bench: Bench | undefined
+  let bench: DecodeBuffers | undefined
   for (const placed of outline.inputs) {
     const hole = placed.data && holes.get(placed.data.start)
     if (hole) holes.delete(hole.at)
     const content = hole
-      ? yield* arraySteps(body, hole, { ...placed, bench: (bench ??= new Bench()) })
+      ? yield* arraySteps(body, hole, { ...placed, bench: (bench ??= new DecodeBuffers()) })
       : placed.data
         ? contentOf(skeleton.bytes, placed, false)
         : yield* blobSteps(body, placed)
@@ -92,7 +92,7 @@ function* textsFill(pieces: Iterable<Uint8Array>, count: number): Generator<void
 function* arraySteps(
   body: Chunks,
   hole: Hole,
-  input: LocatedInput & { readonly bench: Bench },
+  input: LocatedInput & { readonly bench: DecodeBuffers },
 ): Generator<void, InputContent | Bypass> {
   // First, since decoding trusts the grammar.
   const asWritten = yield* streamValue(body.pieces(hole.start, hole.end), AROUND_DATA)
@@ -101,7 +101,7 @@ function* arraySteps(
 }
 
 /** Where the arrays of one request are decoded, one after the other. */
-class Bench {
+class DecodeBuffers {
   /** What has been read of an element, and a piece more. */
   readonly window = Buffer.allocUnsafeSlow(MAX_ELEMENT_BYTES + PIECE_BYTES)
   readonly out = Buffer.allocUnsafeSlow(MAX_ELEMENT_BYTES + PIECE_BYTES * MAX_GROWTH + 16)
@@ -111,7 +111,7 @@ class Bench {
 function* valueSteps(
   body: Chunks,
   { start, end }: Hole,
-  input: LocatedInput & { readonly bench: Bench },
+  input: LocatedInput & { readonly bench: DecodeBuffers },
 ): Generator<void, InputContent | undefined> {
   const found = measured(input, end - start)
   if (!found) return undefined

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { Wheel } from '../../../lib/wheel.ts'
 import type { WriteBatcher } from '../../../lib/write-batcher.ts'
 import type { Ingress } from '../ingress.ts'
-import type { KnownRequests } from './known.ts'
+import type { KnownRequests } from './known-requests.ts'
 
 /** All times in milliseconds. */
 export interface DoorLimits {

@@ -10,7 +10,7 @@ import { WriteBatcher } from '../../../lib/write-batcher.ts'
 import type { Ingress } from '../ingress.ts'
 import { Connection } from './connection.ts'
 import type { DoorContext, DoorLimits } from './context.ts'
-import { KnownRequests } from './known.ts'
+import { KnownRequests } from './known-requests.ts'
 
 export interface DoorOptions extends Ingress {
   /** Listens, limits the connections, and serves whatever is not plain. */

@@ -101,7 +101,7 @@ export function readHead(bytes: Buffer, maxBytes = MAX_HEAD_BYTES): ParsedHead {
   }
   if (at + 1 >= end) return unfinished
   if (bytes[at + 1] !== LF) return 'other'
-  return meaning(bytes, { end: at + 2, method, targetStart, targetEnd, count })
+  return interpret(bytes, { end: at + 2, method, targetStart, targetEnd, count })
 }
 
 const VERSION = Buffer.from(' HTTP/1.1\r\n')
@@ -161,7 +161,7 @@ interface Extent {
 }
 
 /** What the fields say about framing, and whether that is plain. */
-function meaning(bytes: Buffer, extent: Extent): RequestHead | 'other' {
+function interpret(bytes: Buffer, extent: Extent): RequestHead | 'other' {
   const { end, method, targetStart, targetEnd, count } = extent
   const text = bytes.toString('latin1', 0, end)
   const headers = new Array<string>(count * 2)

@@ -11,8 +11,8 @@ import { Condition } from '../../../lib/condition.ts'
 import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
 import { type Framing, fieldLines, lastChunk, replyHead } from '../../exchange/reply-head.ts'
 import { BodyBuffer, tooLarge } from '../../http/body.ts'
-import { kept } from './arrivals.ts'
 import type { RequestHead } from './head.ts'
+import { retained } from './receive-buffer.ts'
 import type { SocketWriter } from './socket-writer.ts'
 
 const HIGH_WATER_BYTES = 256 * 1024
@@ -23,7 +23,7 @@ const SHORT_BYTES = 64 * 1024
 export interface ResponseWriter {
   readonly peer: string
   /** The field lines about the connection for the next answer; `last` asks that it be the last one. */
-  closing(last: boolean): string
+  connectionFields(last: boolean): string
   /** A head, with the body behind it where there is one. */
   send(head: string, body: Uint8Array | undefined): void
   /** For a body that streams. */
@@ -40,7 +40,7 @@ const STREAMING = 1
 const DONE = 2
 
 /** Of answers that have not left yet, whoever asked for them. */
-const LEAVING: RequestHead = {
+const ANSWERED_HEAD: RequestHead = {
   method: 'HEAD',
   target: '',
   headers: [],
@@ -59,9 +59,9 @@ export class FastRequest implements HttpExchange {
   readonly host: string
   readonly notes: HeadNotes
   readonly length: number
-  gone: (() => void) | undefined
+  onAbort: (() => void) | undefined
   status = 0
-  readonly #line: ResponseWriter
+  readonly #writer: ResponseWriter
   #state = OPEN
   #framing: number | 'chunked' | 'none' = 'none'
   /** Arrived and not yet taken. */
@@ -76,8 +76,8 @@ export class FastRequest implements HttpExchange {
   #broken: GatewayError | undefined
   readonly #changed = new Condition()
 
-  constructor(line: ResponseWriter, head: RequestHead) {
-    this.#line = line
+  constructor(writer: ResponseWriter, head: RequestHead) {
+    this.#writer = writer
     this.method = head.method
     this.target = head.target
     this.headers = head.headers
@@ -88,21 +88,21 @@ export class FastRequest implements HttpExchange {
   }
 
   /** One that was answered without a call being made of it. */
-  static answered(line: ResponseWriter, head = LEAVING): FastRequest {
-    const request = new FastRequest(line, head)
+  static answered(writer: ResponseWriter, head = ANSWERED_HEAD): FastRequest {
+    const request = new FastRequest(writer, head)
     request.#missing = 0
-    request.passBy()
+    request.markAnswered()
     return request
   }
 
   /** It was answered without a call being made of it. */
-  passBy(): void {
+  markAnswered(): void {
     this.#state = DONE
     this.#chunks = []
   }
 
   get peer(): string {
-    return this.#line.peer
+    return this.#writer.peer
   }
 
   /** Every byte of the body has arrived. */
@@ -115,7 +115,7 @@ export class FastRequest implements HttpExchange {
     return this.#unwanted ? 0 : this.#missing
   }
 
-  get isHere(): boolean {
+  get isBodyHere(): boolean {
     return this.#missing === 0 && this.length <= SHORT_BYTES
   }
 
@@ -143,13 +143,13 @@ export class FastRequest implements HttpExchange {
     if (this.#missing === 0) return bytes
     const own = bytes.length <= this.#missing ? bytes : bytes.subarray(0, this.#missing)
     this.#missing -= own.length
-    if (this.#gather) this.#gather.push(kept(own))
+    if (this.#gather) this.#gather.push(retained(own))
     else if (!this.#unwanted) {
-      this.#chunks.push(kept(own))
+      this.#chunks.push(retained(own))
       this.#queued += own.length
       if (this.#streams && this.#queued > HIGH_WATER_BYTES && this.#missing > 0 && !this.#paused) {
         this.#paused = true
-        this.#line.pause()
+        this.#writer.pause()
       }
     }
     this.#changed.notify()
@@ -219,22 +219,22 @@ export class FastRequest implements HttpExchange {
     this.#claim()
     const bodiless = status === 204 || status === 304
     // What is left of the body must not be taken for the next request.
-    const connection = this.#line.closing(this.#missing > 0)
+    const connection = this.#writer.connectionFields(this.#missing > 0)
     common.lines ??= fieldLines(common.pairs)
     const framing: Framing = { length: bodiless ? 'none' : body.length, connection }
     const head = replyHead(status, own, framing, common.lines)
     this.status = status
     this.#state = STREAMING
-    this.#line.send(head, bodiless || this.method === 'HEAD' ? undefined : body)
+    this.#writer.send(head, bodiless || this.method === 'HEAD' ? undefined : body)
     this.#finish()
   }
 
   answerText(status: number, head: (connection: string) => string, body: Uint8Array | undefined): void {
     this.#claim()
-    const text = head(this.#line.closing(this.#missing > 0))
+    const text = head(this.#writer.connectionFields(this.#missing > 0))
     this.status = status
     this.#state = STREAMING
-    this.#line.send(text, body)
+    this.#writer.send(text, body)
     this.#finish()
   }
 
@@ -246,39 +246,39 @@ export class FastRequest implements HttpExchange {
     const framing = bodiless ? 'none' : (length ?? 'chunked')
     const shown = status === 204 ? 'none' : (length ?? framing)
     // An error is no beginning of an exchange of two streams: who sends on need not.
-    const connection = this.#line.closing(status >= 400 && this.#missing > 0)
+    const connection = this.#writer.connectionFields(status >= 400 && this.#missing > 0)
     const head = replyHead(status, headers, { length: shown, connection })
     this.#framing = framing
     this.status = status
     this.#state = STREAMING
-    this.#line.send(head, undefined)
+    this.#writer.send(head, undefined)
   }
 
   write(chunk: Uint8Array): boolean {
     if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
     if (this.#framing === 'none' || chunk.length === 0) return true
-    if (this.#framing === 'chunked') return this.#line.out.pass(chunk, true)
+    if (this.#framing === 'chunked') return this.#writer.out.pass(chunk, true)
     // More than was announced would be read as the beginning of the next answer.
     if (chunk.length > this.#framing)
       throw new GatewayError('backendGarbled', 'the body is longer than its Content-Length')
     this.#framing -= chunk.length
-    return this.#line.out.pass(chunk, false)
+    return this.#writer.out.pass(chunk, false)
   }
 
   drained(): Promise<void> {
-    return this.#line.out.drained()
+    return this.#writer.out.drained()
   }
 
   end(trailers: RawPairs): void {
     if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
-    if (this.#framing === 'chunked') this.#line.send(lastChunk(trailers), undefined)
+    if (this.#framing === 'chunked') this.#writer.send(lastChunk(trailers), undefined)
     else if (this.#framing !== 'none' && this.#framing > 0) return this.cut()
     this.#finish()
   }
 
   cut(): void {
     this.#state = DONE
-    this.#line.cut()
+    this.#writer.cut()
   }
 
   #claim(): void {
@@ -288,7 +288,7 @@ export class FastRequest implements HttpExchange {
   #finish(): void {
     this.#state = DONE
     this.#refuseRest()
-    this.#line.answered()
+    this.#writer.answered()
   }
 
   /** Nobody wants the rest of the body. */
@@ -302,6 +302,6 @@ export class FastRequest implements HttpExchange {
   #release(): void {
     if (!this.#paused) return
     this.#paused = false
-    this.#line.resume()
+    this.#writer.resume()
   }
 }

@@ -15,7 +15,7 @@ const SHARED = Buffer.allocUnsafeSlow(SHARED_BYTES)
 const MEMORY = SHARED.buffer
 const spare: Buffer<ArrayBuffer>[] = []
 
-export class Arrivals {
+export class ReceiveBuffer {
   /** Where the next read goes: the shared buffer, or what is left of a block. Never longer than the body that it is for. */
   #room = SHARED
   #given: Buffer | undefined
@@ -23,7 +23,7 @@ export class Arrivals {
   readonly #lent: Buffer<ArrayBuffer>[] = []
 
   /** What a read of so many bytes has brought. */
-  take(size: number): Buffer {
+  received(size: number): Buffer {
     const bytes = this.#room.subarray(0, size)
     if (this.#room !== SHARED) this.#room = this.#room.subarray(size)
     return bytes
@@ -56,6 +56,6 @@ export class Arrivals {
 }
 
 /** `bytes` as they may be kept beyond the turn of the event loop they came in. */
-export function kept(bytes: Buffer): Buffer {
+export function retained(bytes: Buffer): Buffer {
   return bytes.buffer === MEMORY ? Buffer.from(bytes) : bytes
 }

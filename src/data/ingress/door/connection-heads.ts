@@ -6,13 +6,13 @@
 import { callerTimeout } from '../../http/deadlines.ts'
 import { endToEnd } from '../../http/headers.ts'
 import { type ParsedHead, type RequestHead, readHead } from './head.ts'
-import type { KnownRequests } from './known.ts'
-import type { Repeats } from './repeats.ts'
+import type { KnownRequests } from './known-requests.ts'
+import type { RepeatCache } from './repeat-cache.ts'
 
 /** A head of up to so many bytes is remembered, in case the next is the same. */
 const MAX_REMEMBERED_BYTES = 2048
 
-export class OwnHeads {
+export class ConnectionHeads {
   readonly #current: () => KnownRequests
   #known: KnownRequests
   #last: RequestHead | undefined
@@ -27,7 +27,7 @@ export class OwnHeads {
   }
 
   /** Whole requests that were answered before, by `keyOf`. */
-  get repeats(): Repeats {
+  get repeats(): RepeatCache {
     return this.#known.repeats
   }
 
@@ -64,16 +64,16 @@ export class OwnHeads {
    * The head as this call has it, where `head` is another's: what its volatile fields say is its own. What was decided for the
    * other stands, in notes of its own: where settings change while it waits for its body, it is decided anew by its fields.
    */
-  own(bytes: Buffer, head: RequestHead): RequestHead {
+  forCall(bytes: Buffer, head: RequestHead): RequestHead {
     if (bytes.toString('latin1', 0, head.bytes) === head.text) return head
     const key = this.keyOf(bytes)
     // The other came to no decision, as one that was refused: the next go by this one.
     if (!head.notes.decision) return this.#remembered(this.#known.heads.read(bytes, key) as RequestHead, key)
     // What is plain with blanks is plain without.
-    const own = readHead(bytes) as RequestHead
-    const headers = endToEnd(own.headers)
+    const ownHead = readHead(bytes) as RequestHead
+    const headers = endToEnd(ownHead.headers)
     const timeout = callerTimeout(headers) ?? Number.POSITIVE_INFINITY
-    return { ...own, notes: { ...head.notes, headers, timeout } }
+    return { ...ownHead, notes: { ...head.notes, headers, timeout } }
   }
 
   #remembered(head: RequestHead, key: Buffer): RequestHead {

@@ -12,7 +12,7 @@ interface Part<J, W, A, R> {
   readonly share: BatchShare<J, W>
 }
 
-export class Sending<J, W, A, R> implements SharedDeadline {
+export class BatchRequest<J, W, A, R> implements SharedDeadline {
   rows = 0
   readonly #parts: Part<J, W, A, R>[] = []
   readonly #cancel = new Cancel()
@@ -63,11 +63,11 @@ export class Sending<J, W, A, R> implements SharedDeadline {
   }
 
   /** A request for each caller who still waits, with the same rows by themselves. */
-  split(): Sending<J, W, A, R>[] {
+  split(): BatchRequest<J, W, A, R>[] {
     this.#isOver = true
     return this.#parts.flatMap(({ submission, share }) => {
       if (submission.isDone) return []
-      const alone = new Sending<J, W, A, R>()
+      const alone = new BatchRequest<J, W, A, R>()
       alone.add(submission, share)
       return alone
     })

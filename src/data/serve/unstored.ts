@@ -10,17 +10,17 @@ import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-contex
 /** How long an answer for one caller alone waits for it, while that caller waits for rows that others load. */
 const TAKE_MS = 1000
 
-export interface UnkeptReply {
+export interface UnstoredReply {
   readonly load: Load<LoadResult>
   readonly digests: readonly Digest[]
   readonly reply: Reply
   readonly partial: boolean
 }
 
-export function landUnkept(
+export function landUnstored(
   refusalOf: RefusalOf,
   context: LookupContext,
-  { load, digests, reply, partial }: UnkeptReply,
+  { load, digests, reply, partial }: UnstoredReply,
 ): void {
   // A refusal is the same for all who asked in the same way; anything else not to be kept is one caller's own.
   const { kind, about, retry } = verdictOf(context.matched.protocol, reply)
@@ -32,8 +32,8 @@ export function landUnkept(
     const isForTime = about === 'time' && callerTimeout(context.call.headers) !== undefined
     const personal = isForCaller || isForTime
     // What another backend may do better tells of this backend alone, and nothing of the call.
-    const said = retry === 'elsewhere' ? 'to all' : refusalOf(context)
-    for (const digest of digests) load.land(digest, { kind: 'reply', reply, partial, personal, said })
+    const audience = retry === 'elsewhere' ? 'all' : refusalOf(context)
+    for (const digest of digests) load.land(digest, { kind: 'reply', reply, partial, personal, audience })
     return
   }
   let left: Reply | undefined = reply

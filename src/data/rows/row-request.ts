@@ -10,7 +10,7 @@ const MAX_BYTES = 16 * 1024 * 1024
 const DEADLINE_MS = 30_000
 
 /** Resolves with a whole good answer, or undefined; the caller's own leaving does not end it. */
-export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs) {
+export function createSendRows(dispatch: Dispatch, outgoing: (call: Call) => RawPairs) {
   return async (context: LookupContext, rows: readonly Row[]): Promise<Reply | undefined> => {
     const { call, matched, plan, body } = context
     const joined = matched.protocol.rows?.join(plan, rows, body)
@@ -18,7 +18,7 @@ export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs
     const { reply } = await dispatch(call, matched, {
       body: joined.body,
       contentLength: undefined,
-      headers: replaced(outgoing(call), joined.headers),
+      headers: requestHeaders(outgoing(call), joined.headers),
       key: rows[0]?.digest,
       signal: AbortSignal.timeout(DEADLINE_MS),
       collectBytes: MAX_BYTES,
@@ -30,7 +30,7 @@ export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs
 }
 
 /** The headers of a request made of rows: the call's own, with what `joined` says instead, and nothing encoded. */
-export function replaced(headers: RawPairs, joined: RawPairs): RawPairs {
+export function requestHeaders(headers: RawPairs, joined: RawPairs): RawPairs {
   if (joined.length > 0) return without(headers, joined)
   const known = PLAIN.get(headers)
   if (known) return known

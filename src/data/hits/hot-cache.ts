@@ -33,24 +33,24 @@ export interface HotEntry<T> {
  * In front of the LRU stands a table with a place for each value of a digest's first bits, for what was found last: a
  * look there mends no list and hashes no string. The LRU hears of each of these so often, to know what is in use.
  */
-const PLACES = 4096
-const TOLD_EVERY = 16
+const SLOTS = 4096
+const TOUCH_EVERY = 16
 
 /** What an entry of the LRU costs beside its value: measured with Buffers of 300 B on Node 26. */
 const OVERHEAD_BYTES = 400
 
-export class Hot<T> {
-  readonly #kept: LRUCache<Digest, HotEntry<T>>
-  readonly #front = new Array<HotEntry<T> | undefined>(PLACES).fill(undefined)
+export class HotCache<T> {
+  readonly #entry: LRUCache<Digest, HotEntry<T>>
+  readonly #front = new Array<HotEntry<T> | undefined>(SLOTS).fill(undefined)
   readonly #clock: Clock
 
   constructor({ maxBytes, clock = systemClock }: HotOptions) {
-    this.#kept = new LRUCache({
+    this.#entry = new LRUCache({
       maxSize: Math.max(1, Math.floor(maxBytes)),
-      dispose: (kept, digest) => {
-        kept.isGone = true
-        const place = placeOf(digest)
-        if (this.#front[place] === kept) this.#front[place] = undefined
+      dispose: (entry, digest) => {
+        entry.isGone = true
+        const slot = slotOf(digest)
+        if (this.#front[slot] === entry) this.#front[slot] = undefined
       },
     })
     this.#clock = clock
@@ -62,50 +62,50 @@ export class Hot<T> {
   }
 
   find(digest: Digest, now?: number): HotEntry<T> | undefined {
-    if (this.#kept.size === 0) return undefined
-    const place = placeOf(digest)
-    const first = this.#front[place]
-    const isFirst = first !== undefined && first.digest === digest && ++first.found % TOLD_EVERY !== 0
-    const kept = isFirst ? first : this.#kept.get(digest)
-    if (kept === undefined) return undefined
-    if (kept.expiresAt > (now ?? this.#clock.now())) {
-      this.#front[place] = kept
-      return kept
+    if (this.#entry.size === 0) return undefined
+    const slot = slotOf(digest)
+    const first = this.#front[slot]
+    const isFirst = first !== undefined && first.digest === digest && ++first.found % TOUCH_EVERY !== 0
+    const entry = isFirst ? first : this.#entry.get(digest)
+    if (entry === undefined) return undefined
+    if (entry.expiresAt > (now ?? this.#clock.now())) {
+      this.#front[slot] = entry
+      return entry
     }
-    this.#kept.delete(digest)
+    this.#entry.delete(digest)
     return undefined
   }
 
   /** Whether what was found once would be found again. */
-  holds(kept: HotEntry<T>, now: number): boolean {
-    if (kept.isGone || kept.expiresAt <= now) return false
-    if (++kept.found % TOLD_EVERY === 0) this.#kept.get(kept.digest)
+  holds(entry: HotEntry<T>, now: number): boolean {
+    if (entry.isGone || entry.expiresAt <= now) return false
+    if (++entry.found % TOUCH_EVERY === 0) this.#entry.get(entry.digest)
     return true
   }
 
   /** Keeps the value; one larger than everything is not kept, and what stood there is gone. */
   set(digest: Digest, value: T, life: HotLife): void {
     const size = Math.ceil(life.bytes) + OVERHEAD_BYTES
-    this.#kept.set(digest, { digest, value, expiresAt: life.expiresAt, found: 0, isGone: false }, { size })
+    this.#entry.set(digest, { digest, value, expiresAt: life.expiresAt, found: 0, isGone: false }, { size })
   }
 
   delete(digest: Digest): void {
-    this.#kept.delete(digest)
+    this.#entry.delete(digest)
   }
 
   clear(): void {
-    this.#kept.clear()
+    this.#entry.clear()
   }
 
   get bytes(): number {
-    return this.#kept.calculatedSize
+    return this.#entry.calculatedSize
   }
 
   get entries(): number {
-    return this.#kept.size
+    return this.#entry.size
   }
 }
 
-function placeOf(digest: Digest): number {
-  return (digest.charCodeAt(0) | (digest.charCodeAt(1) << 8)) % PLACES
+function slotOf(digest: Digest): number {
+  return (digest.charCodeAt(0) | (digest.charCodeAt(1) << 8)) % SLOTS
 }

@@ -8,7 +8,7 @@ import { Forms } from '../key/forms.ts'
 import { createModelNames } from '../key/model-names.ts'
 import type { Matched } from '../route/routes.ts'
 import type { Dispatch } from '../upstream/upstream-call.ts'
-import { createAsk } from './ask.ts'
+import { createSendRows } from './row-request.ts'
 import { createShadow } from './shadow.ts'
 import { type Finding, Splitter } from './splitter.ts'
 import { createSplitting, type Splitting } from './splitting.ts'
@@ -28,16 +28,22 @@ export interface RowsParts {
   readonly split: ((found: Finding) => void) | undefined
 }
 
-export interface Learnt {
+export interface ModelTraits {
   readonly splitter: Splitter
   readonly splitting: Splitting
   readonly forms: Forms
 }
 
-export function createLearnt(parts: RowsParts): Learnt {
+export function createModelTraits(parts: RowsParts): ModelTraits {
   const { dispatch, outgoing, token, queueing, clock, random } = parts
   const splitter = newSplitter(parts)
-  const shadow = createShadow({ splitter, random, clock, ask: createAsk(dispatch, outgoing), queueing })
+  const shadow = createShadow({
+    splitter,
+    random,
+    clock,
+    sendRows: createSendRows(dispatch, outgoing),
+    queueing,
+  })
   const names = createModelNames(token)
   return { splitter, splitting: createSplitting({ splitter, shadow, names }), forms: new Forms({ names }) }
 }

@@ -9,7 +9,7 @@ import { type ParsedHead, type RequestHead, readHead } from './head.ts'
 const MAX_BYTES = 2048
 const END = '\r\n\r\n'
 
-export class Heads {
+export class HeadCache {
   readonly #maxHeadBytes: number
   /** Those that nobody has sent for a whole generation are forgotten. */
   readonly #known = new Generations<RequestHead>(512)

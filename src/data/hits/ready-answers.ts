@@ -9,7 +9,7 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { FoundFor } from '../decision/cache-decision.ts'
 import { MAX_TEXT_BODY_BYTES, type ReadyText } from '../exchange/ready-text.ts'
-import { Hot, type HotEntry } from './hot.ts'
+import { HotCache, type HotEntry } from './hot-cache.ts'
 
 export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
   readonly reply: Reply
@@ -26,13 +26,13 @@ const OVERHEAD_BYTES = 768
 const MAX_BODY_BYTES = 256 * 1024
 
 export class ReadyAnswers {
-  readonly #hot: Hot<ReadyAnswer>
+  readonly #hot: HotCache<ReadyAnswer>
   readonly #clock: Clock
   /** What was asked for last, in vain. */
   #missed: Digest | undefined
 
   constructor(options: { readonly maxBytes: number; readonly clock: Clock }) {
-    this.#hot = new Hot(options)
+    this.#hot = new HotCache(options)
     this.#clock = options.clock
   }
 

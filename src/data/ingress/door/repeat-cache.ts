@@ -15,7 +15,7 @@ export interface RepeatedRequest extends Repeat {
   readonly head: RequestHead
 }
 
-export class Repeats {
+export class RepeatCache {
   readonly #known = new Generations<RepeatedRequest>(4096)
 
   get(bytes: Buffer): RepeatedRequest | undefined {
