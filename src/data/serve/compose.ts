@@ -1,7 +1,6 @@
 /**
- * From entries to the answer a caller reads: put together from its rows, with the caller's own id and encoding,
- * and with the facts that Cache-Status tells. An answer that cannot be given in this caller's form is fetched
- * for it alone.
+ * Makes the answer that a caller reads from cache entries: assembles the rows, writes the caller's id and encoding on the reply,
+ * and adds the facts for Cache-Status. If the reply cannot be given in the caller's form, the call is forwarded by itself.
  */
 import type { Observer } from '../../core/observer.ts'
 import type { Answer, Outcome, Reply, RowCounts } from '../../core/reply.ts'
@@ -26,20 +25,20 @@ export interface ComposeParts {
   readonly memory: string
 }
 
-/** As much of an entry as its age is told from. */
+/** The part of an entry that says how old it is. */
 type Aged = Pick<Entry, 'createdAt' | 'ttlMs'>
 
 export interface Compose {
   hitOutcome(entries: readonly Aged[], tier: string, directives: Directives): Outcome
-  /** From the sheet, on which every line has its entry; undefined: its rows do not belong together. */
+  /** The answer when every row has its entry; undefined if the rows are of different versions or shapes. */
   answer(context: LookupContext): Answer | Awaitable<Answer> | undefined
-  /** What a backend said that is not kept. */
+  /** The answer from a backend's reply that is not stored. */
   unstored(
     context: LookupContext,
     reply: Reply,
     facts: { collapsed: boolean; counts: RowCounts },
   ): Answer | Awaitable<Answer>
-  /** From entries that are too old, because the backends fail; undefined where one is missing. */
+  /** The answer from stale entries, given because the backends fail (`stale-if-error`); undefined if an entry is missing. */
   stale(context: LookupContext, status: number | undefined): Answer | undefined
 }
 
@@ -64,7 +63,7 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
               ttlMs: remaining(entries),
             }
       if (lookup.tier === undefined) splitting.observe(context, reply)
-      // Of its own form: somebody else's call has shown it.
+      // The entry is of this call's form, so another call has shown that the server takes the form.
       else if (!context.isShown && !entry.negative) forms.learn(matched, plan, reply)
       return addressedToCaller(context, { reply, form: entry.form }, outcome)
     }
@@ -74,7 +73,7 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
       ? matched.protocol.rows?.assemble(plan, answers, isSameForm)
       : undefined
     const reply = assembled && withFields(assembled, lookups, entries)
-    // Another version, another trailing shape.
+    // The rows differ in version or trailing shape.
     if (!reply) {
       splitting.mismatched(context)
       return undefined
@@ -177,7 +176,7 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
   }
 }
 
-/** Known and new rows may be of two versions where a deployment came between; not every dialect's answers say so. */
+/** Cached and fetched rows are of two versions if a deployment came between them. Answers of some dialects do not state a version. */
 function ofOneVersion(entries: readonly Entry[]): boolean {
   let known = ''
   for (const { version } of entries) {
@@ -188,13 +187,13 @@ function ofOneVersion(entries: readonly Entry[]): boolean {
   return true
 }
 
-/** A reply, and the form of the call that it answered; undefined: of several. */
+/** A reply, and the form of the call that it answered; undefined if its rows come from calls in several forms. */
 interface Formed {
   readonly reply: Reply
   readonly form: number | undefined
 }
 
-/** Whether all were answers to calls in this one's form. */
+/** Whether every entry is the answer to a call in this call's form. */
 function areSameForm({ form }: LookupContext, entries: readonly Entry[]): boolean {
   return entries.every((entry) => (entry.form ?? 0) === form)
 }
@@ -205,7 +204,7 @@ function answerOf({ frame, body }: Entry): RowAnswer {
   return { frame: frame ?? NOTHING, slice: body }
 }
 
-/** Beside what tells of the content: what the backend said to this call, or what is kept with the rows. */
+/** Adds the fields that do not describe the content: those of the backend's reply to this call, or those stored with the rows. */
 function withFields(assembled: Reply, lookups: RowLookups, entries: readonly Entry[]): Reply {
   const own = lookups.items.find((lookup) => lookup.leaderReply)?.leaderReply
   const fields = own ? besideContent(own) : (entries[0]?.headers ?? NO_FIELDS)

@@ -1,6 +1,6 @@
 /**
- * One load: the shared tiers first, then one upstream request for the rows that nobody has. Every row of the
- * load lands: as an entry, or as what came instead of one.
+ * Runs one load: looks into the shared tiers, and sends one upstream request for the rows that no tier has. Every row of the
+ * load lands, with an entry or with what came instead of one.
  */
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
@@ -50,11 +50,11 @@ export class Fill {
     this.#parts = parts
   }
 
-  /** Lands every row of the load, or fails; what is left open then lands with the error. */
+  /** Lands every row of the load, or fails; the rows left open then land with the error. */
   load(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
     const { claims } = this.#parts
     if (!claims || context.directives.noCache) return this.#loadFromTiers(context, load)
-    // Other workers may be loading the same rows: one of them does, the others find it in the memory they share.
+    // Other workers may want the same rows: one worker loads them, the others find them in the shared process memory.
     return claims.load({
       digests: load.digests,
       signal: load.signal,
@@ -86,7 +86,7 @@ export class Fill {
     })
   }
 
-  /** What no tier has: another gateway may be fetching it, where the route has leases. */
+  /** For rows that no tier has. If the route has leases, another gateway may already be fetching them. */
   #loadFromPeers(
     context: LookupContext,
     load: Load<LoadResult>,
@@ -95,7 +95,7 @@ export class Fill {
     const leases =
       context.seed.writable && !context.directives.noCache ? this.#parts.leases(context.matched) : undefined
     if (!leases) return this.#loadFromBackend(context, load, digests)
-    // Other gateways may be asking for the same rows: one of them fetches, the others wait for what it stores.
+    // Of the gateways that want the same rows, one fetches them, and the others wait for what it stores.
     return leases.load({
       digests,
       signal: load.signal,
@@ -107,14 +107,14 @@ export class Fill {
     })
   }
 
-  /** Whether what a tier has is landed: it answers this call. */
+  /** Lands an entry that a tier has, if it answers this call; returns whether it does. */
   #landed(
     context: LookupContext,
     load: Load<LoadResult>,
     digest: Digest,
     found: CacheHit | undefined,
   ): boolean {
-    // What another gateway keeps of a version that is not known here is not our backends' answer.
+    // An entry that another gateway stored for a version unknown here is not an answer of our backends.
     const { clock, mayGive } = this.#parts
     if (!found || !suits(found.entry, context) || !mayGive(context.matched, found.entry)) return false
     const freshness = judge(found.entry, context.directives, clock.wall())
@@ -149,7 +149,7 @@ export class Fill {
     })
   }
 
-  /** Stores and lands what may be kept, a row at a time: memory has it before its flight ends. */
+  /** Stores and lands the answers row by row: each is in memory before its flight ends, so the next call finds one or the other. */
   #keep(
     context: LookupContext,
     { load, digests, holding, options, leaderReply }: Fetched,
@@ -159,23 +159,24 @@ export class Fill {
     const versions = versionsOf(this.#parts, context.matched, all)
     for (let i = 0; i < all.length; i++) {
       if (mayKeep(context.matched, versions[i])) continue
-      // A version that nobody has told of yet: its key is still that of the one before. Of a batch the answer may hold
-      // the rows of others too: then it is nobody's.
+      // The answer is of a version that is not announced yet, so its key is still that of the version before: it is not
+      // stored. The reply to a batch may hold other callers' rows, so then it is given to nobody.
       const isOwn = options.isWhole && context.matched.route.batch === undefined
       const { reply } = (all[i] as FetchedAnswer).response
       return this.#landUnstored(context, { load, digests, reply, partial: !isOwn })
     }
     const { seed } = context
-    // Under what others have said of theirs nothing of our backends' is kept, as nobody has said yet that it is the same.
+    // The seed is made of what other gateways announced for their backends. Until ours are known to serve the same, nothing
+    // that they answer is stored under it.
     const isSeedReadOnly = seed.shared && !seed.writable
-    // Of whole calls only.
+    // Only the reply to a whole call can be a refusal here.
     const [first] = all as [FetchedAnswer]
     const { reply } = first.response
     if (verdictOf(context.matched.protocol, reply).kind !== 'ok') {
       if (!isSeedReadOnly) return this.#keepRefusal(context, { load, digests }, first, versions[0])
       return this.#landUnstored(context, { load, digests, reply, partial: false })
     }
-    // A call in a form that the server had not been seen to take.
+    // The call was the first in its form: its answer shows that the server takes the form.
     if (!context.isShown) forms.learn(context.matched, context.plan, reply)
     const plain = { memoryOnly: !seed.writable, began: context.began }
     for (let i = 0; i < options.rows.length; i++) {
@@ -187,7 +188,7 @@ export class Fill {
     }
   }
 
-  /** A refusal is kept in memory, beside the key: that is of calls which a backend may take. */
+  /** Stores a refusal in memory, under a key of its own: the call's key also covers calls that a backend may accept. */
   #keepRefusal(
     context: LookupContext,
     { load, digests }: OpenLoad,
@@ -216,7 +217,7 @@ export class Fill {
     const ttl = (negative ? cached.negativeTtl : cached.ttl) * (1 + cached.jitter * (2 * random() - 1))
     const directives = cached.heedBackend ? responseDirectivesOf(reply, matched.protocol) : NOTHING_SAID
     const at = clock.wall()
-    // Most say nothing.
+    // Most replies have no caching directives.
     const life: Life =
       directives === NOTHING_SAID
         ? { createdAt: at, ttlMs: ttl }
@@ -247,7 +248,7 @@ export class Fill {
 
 const NO_WINDOWS = { swrMs: 0, sieMs: 0 }
 
-/** The route's windows are the longest. */
+/** The stale windows of an entry: what the backend allows, but no more than the route does. */
 function windowsOf(
   directives: ResponseDirectives,
   cached: RouteCache,
@@ -258,7 +259,7 @@ function windowsOf(
   return { swrMs: Math.min(swrMs, staleWhileRevalidate), sieMs: Math.min(sieMs, staleIfError) }
 }
 
-/** Some rows of a load, whose landing others wait for as well. */
+/** Some rows of a load. Reports each landing, since other workers wait for it as well. */
 class PartialLoad implements Load<LoadResult> {
   readonly digests: readonly Digest[]
   readonly #load: Load<LoadResult>
@@ -288,15 +289,15 @@ class PartialLoad implements Load<LoadResult> {
   }
 }
 
-/** What was asked for. */
+/** A load, and its rows that have not landed. */
 interface OpenLoad {
   readonly load: Load<LoadResult>
   readonly digests: readonly Digest[]
 }
 
-/** What was asked of a backend. */
+/** A load whose answers a backend has given. */
 interface Fetched extends OpenLoad {
-  /** The leases under which they were fetched. */
+  /** The leases under which the rows were fetched. */
   readonly holding: Holding | undefined
   readonly options: FetchOptions
   readonly leaderReply: Reply | undefined

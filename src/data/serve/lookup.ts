@@ -1,6 +1,5 @@
 /**
- * The look-up of a call that was read into rows: coalesced with the loads of others who ask for the same rows, uncoalesced,
- * or read-only.
+ * Looks up the rows of a call: coalesced with the loads of other calls for the same rows, uncoalesced, or read-only.
  *
  *   memory → flights ─┬─ joined: wait
  *                     └─ ours: fill
@@ -56,8 +55,8 @@ export class Lookup {
   }
 
   /**
-   * Of most calls: memory, then flights for what it does not have. `attempt`: 1 for a call that joined the load of another,
-   * which failed in a way that its own load need not.
+   * The look-up of most calls: memory first, then flights for the rows that memory lacks. `attempt` is 1 for a call that
+   * joined another's load, if that load failed in a way that its own may not.
    */
   coalesced(context: LookupContext, attempt = 0): Answer | Awaitable<Answer> {
     const { hitForMiss } = this.#parts
@@ -76,7 +75,7 @@ export class Lookup {
     )
   }
 
-  /** Joins the flights that are under way, and opens the others together. */
+  /** Joins the flights that exist, and opens the missing ones as one load. */
   #join(context: LookupContext, missing: readonly RowLookup[]): JoinedFlights {
     const present = this.#parts.flights
     const waiter = waiterOf(context)
@@ -126,13 +125,13 @@ export class Lookup {
     }
     const failure = results[failedAt] as LoadFailure
     const wasJoined = failedAt < joined.length
-    // The load of another call failed in a way that ours need not: once more, with a flight of our own if need be.
+    // Another call's load failed in a way that ours may not: try once more, with a flight of our own if need be.
     if (wasJoined && attempt === 0 && isLeaderOnly(failure, () => this.#parts.refusalOf(context)))
       return this.coalesced(context, attempt + 1)
     return this.#unstored(context, failure, wasJoined)
   }
 
-  /** What a load found in a tier is as fresh as its own caller asked for, and a refusal was said to its own caller. */
+  /** Whether another call's result answers this one: its caller may have accepted an older entry, and a refusal may be its own. */
   #mayAnswer(result: LoadResult | undefined, context: LookupContext): boolean {
     if (result?.kind !== 'entry') return true
     if (result.entry.negative) return result.entry.digest === this.#parts.refusalOf(context)
@@ -143,7 +142,7 @@ export class Lookup {
     )
   }
 
-  /** Takes what memory has, and gives the rows it has nothing for. What is stale but may still be used is renewed behind it. */
+  /** Takes the entries that memory has, starts `stale-while-revalidate` loads, and returns the rows that still lack an entry. */
   #peek(context: LookupContext): readonly RowLookup[] {
     const { cache, memory, mayGive, clock } = this.#parts
     const { lookups, directives } = context
@@ -162,14 +161,14 @@ export class Lookup {
     return lookups.missing
   }
 
-  /** What the route remembers that this very call was told. */
+  /** The stored refusal of this very call, if the route stores refusals. */
   #refusal({ call, raw, rows, matched }: LookupContext): Entry | undefined {
     if (!matched.route.cache?.negativeTtl || rows) return undefined
     const key = this.#parts.refusalOf({ call, raw })
     return key && this.#parts.cache.peek(key)
   }
 
-  /** Loads a row that is stale again (`stale-while-revalidate`). Nobody waits for it, so the caller's deadline does not bound it. */
+  /** Reloads a stale row (`stale-while-revalidate`). Nobody waits for the load, so the caller's deadline does not bound it. */
   #renew(context: LookupContext, { row }: RowLookup): void {
     const { flights, claims, fill, clock } = this.#parts
     if (flights.has(row.digest)) return
@@ -185,8 +184,8 @@ export class Lookup {
   }
 
   /**
-   * Without a flight: for `no-cache`, whose new answer replaces the old one, for what was found uncacheable, and `again`
-   * for rows that do not belong together, known ones and new ones of two versions say: the whole batch is fetched anew.
+   * Loads without a flight: for `no-cache`, whose answer replaces the stored one; for keys marked hit-for-miss; and, with
+   * `again`, for rows that do not belong together, such as stored and fetched rows of two versions: the whole batch is fetched.
    */
   async uncoalesced(context: LookupContext, again = false): Promise<Answer> {
     const results = new Map<Digest, LoadResult>()
@@ -219,7 +218,7 @@ export class Lookup {
     }
   }
 
-  /** `no-store` and `only-if-cached`: what is there may be used, nothing is left behind. */
+  /** For `no-store` and `only-if-cached`: reads the cache, and stores nothing. */
   async readOnly(context: LookupContext): Promise<Answer> {
     const { cache, compose, forward, mayGive } = this.#parts
     const missing = this.#peek(context)
@@ -239,7 +238,7 @@ export class Lookup {
     )
   }
 
-  /** Every row has an answer: puts them together. */
+  /** Assembles the answer; every row has an entry. */
   #composed(context: LookupContext, again = false): Answer | Awaitable<Answer> {
     const { compose, forward } = this.#parts
     const answer = compose.answer(context)
@@ -252,26 +251,26 @@ export class Lookup {
       : this.#remembered(context, answer)
   }
 
-  /** Keeps what lets a byte-identical repeat be answered by a hit in memory or in a shared tier. */
+  /** Remembers the answer, or its key, so that a byte-identical repeat is a memory hit or a shared hit. */
   #remembered(context: LookupContext, answer: Answer): Answer {
     const { cache, ready, aliases } = this.#parts
-    // Its own key covers more than the bytes.
+    // A refusal's key covers more than the bytes, so the bytes alone must not find it.
     if (context.lookups.items[0]?.entry?.negative) return answer
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === context.began) {
-      // Most answers are never asked for again: the first repeat of one makes it ready.
+      // Most answers are never requested again, so an answer is made ready at its first repeat.
       const { repeat, foundFor, lookups, seed } = context
       if (lookups.isKnown) ready.set(repeat, answer.reply, lookups.entries() ?? [], foundFor)
-      // What was fetched goes out with all that the backend said, which is not for those who ask next.
+      // A fetched answer bears all the backend's fields, which later callers must not get.
       else if (ready.get(repeat)) ready.delete(repeat)
-      // Who asks a tier by an alias has read neither the body nor its form.
+      // A look-up by alias reads neither the body nor its form, so only calls in a known form get an alias.
       if (!context.rows && !context.directives.noTransform && context.isShown && seed.shared)
         aliases?.set(repeat, context.plan.whole, foundFor)
     }
     return answer
   }
 
-  /** What a load brought that is no entry: an error, an answer not to be kept, or one for one caller alone. */
+  /** Answers with what a load brought instead of an entry: an error, a reply that is not stored, or one for one caller alone. */
   #unstored(context: LookupContext, failure: LoadFailure, collapsed: boolean): Answer | Awaitable<Answer> {
     const { compose, forward, hitForMiss, refusalOf } = this.#parts
     const { call, matched, lookups } = context
@@ -283,7 +282,7 @@ export class Lookup {
     }
     if (failure.kind === 'failed') throw failure.error
     if (failure.kind === 'single') for (const { row } of lookups.missing) hitForMiss.set(row.digest)
-    // Part of a batch was refused: the caller must hear what the whole batch would have been told.
+    // Only part of the batch was refused: the caller must get the reply that the whole batch would get.
     if (!reply || (failure.partial && !isFailing)) {
       letGo(reply?.body)
       return forward(call, matched, 'not cacheable')
@@ -292,7 +291,7 @@ export class Lookup {
   }
 }
 
-/** Rows that wait for the flights of others and for those of this call, and these flights in that order. */
+/** Rows that wait for other calls' flights (`joined`), rows that wait for this call's (`ours`), and all flights in that order. */
 interface JoinedFlights {
   readonly joined: readonly RowLookup[]
   readonly ours: readonly RowLookup[]
@@ -305,7 +304,7 @@ function waiterOf(context: LookupContext): Waiter {
   return { deadline: context.call.deadline, group: groupOf(context) }
 }
 
-/** Calls in forms that their server was seen to take join each other; one in any other form joins its like only. */
+/** Calls in forms that the server was seen to take join each other; a call in another form joins only calls in the same form. */
 function groupOf({ form, isShown }: FormPreference): number {
   return isShown ? 0 : form
 }

@@ -1,16 +1,13 @@
 /**
- * The life of one call, cache side. Read this file first.
+ * The cache side of one call, from its head to its rows. Read this file first.
  *
  *   may it be cached? → raw bytes known, here or in a tier? → read into rows → memory
  *                        → flights ─┬─ joined: wait
  *                                   └─ ours: tiers → dispatch → store
  *   → assemble → answer
  *
- * This file goes as far as the rows, lookup.ts from there on.
- *
- * A call is a list of rows; a dialect that cannot be split yields one, the whole call. Each row is looked up,
- * joined or loaded on its own, and the answer is put together from its rows. See
- * docs/architecture/life-of-a-call.md.
+ * A call is a list of rows; a dialect that cannot be split yields one row, the whole call. lookup.ts looks up, joins or
+ * loads each row, and assembles the answer from them. See docs/architecture/life-of-a-call.md.
  */
 import { type Call, isWhole, type WholeBody } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
@@ -48,8 +45,8 @@ export interface Stages extends LookupParts {
 }
 
 /**
- * At once where there is nothing to wait for; what goes wrong is thrown, or fails. `notes`: on the call's head;
- * `asked`: the tiers were, before this was a call, and its caller was admitted.
+ * Answers a call: at once if there is nothing to wait for. Errors are thrown, or reject the awaitable. `notes`: those on the
+ * call's head. `tierMiss`: a shared hit was tried for the request, so its caller is admitted and the tiers were asked.
  */
 export type Pipeline = (
   call: Call,
@@ -58,14 +55,14 @@ export type Pipeline = (
   tierMiss?: TierMiss,
 ) => Answer | Awaitable<Answer>
 
-/** A call of which the head is known. */
+/** A call whose head was read. */
 type Opening = Pick<LookupContext, 'call' | 'matched' | 'began'> & {
   readonly tierMiss: TierMiss | undefined
-  /** What the head alone decides, where the body has named the model. */
+  /** The decision of the head alone, if the body names the model. */
   readonly open: CacheDecision | undefined
 }
 
-/** A call whose key is known as far as its bytes tell it. */
+/** A call whose raw bytes were digested. */
 type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isTierMiss' | 'form' | 'isShown'> & Opening
 
 export function createPipeline(stages: Stages): Pipeline {
@@ -90,7 +87,7 @@ export function createPipeline(stages: Stages): Pipeline {
     return isHttpWrite(call, matched) ? afterWrite(call, answering) : answering
   }
 
-  /** What a write has changed is not given any more when its answer is there. */
+  /** Invalidates what a write has changed before its answer goes out (RFC 9111, section 4.4). */
   async function afterWrite(call: Call, answering: Answer | Awaitable<Answer>): Promise<Answer> {
     const answer = await answering
     await http.invalidate(call, answer)
@@ -107,11 +104,11 @@ export function createPipeline(stages: Stages): Pipeline {
       : admitted(opening, decision)
   }
 
-  /** A `no-cache` that the caller may not have is not heeded: the call then stands as if it had not been said. */
+  /** Admits the call. A `no-cache` beyond the caller's budget is ignored, as if the call had not had it. */
   function admitted(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
     const { call, matched, tierMiss } = opening
     const { directives } = decision
-    // One whose tiers were asked already was admitted before they were.
+    // A shared hit was tried: the caller was admitted before the tiers were asked.
     const verdict = tierMiss
       ? 'allowed'
       : admission.admit(callerOf(call.principal, call.peer), directives.noCache ? 'refresh' : 'answer')
@@ -125,7 +122,7 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function keyed(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
-    // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
+    // 1. Forward the call if the route, the caller or the call itself keeps it out of the cache.
     const { call, matched, open } = opening
     const { directives, reason, key } = decision
     const { body } = call
@@ -156,22 +153,22 @@ export function createPipeline(stages: Stages): Pipeline {
     repeat: Digest,
   ): Answer | Awaitable<Answer> {
     const { seed } = key as DecisionKey
-    // Keys that are made of the bytes cover the seed also where what a repeat is found by does not.
+    // Where the body names the model, the digest of a repeat does not cover the seed; keys that are made of the bytes must.
     const raw = open ? digestOf(seed.digest + repeat) : repeat
     const foundFor = open && { matched, revision }
-    // Written out, here and where a context is made of it: to spread an object costs as much as a look-up.
+    // Written out here, and where the context is made: spreading an object costs as much as a look-up.
     return digested({ call, matched, directives, body, seed, raw, repeat, foundFor, began, tierMiss, open })
   }
 
   function digested(found: Known): Answer | Awaitable<Answer> {
-    // 2. A byte-identical repeat is answered without a look into the body.
+    // 2. Answer a byte-identical repeat from memory without reading the body.
     const { directives, body, seed, repeat, open } = found
     const known = directives.noCache || directives.noTransform ? undefined : ready.get(repeat)
     const mayBeGiven = known !== undefined && (!known.of || (open && stillHolds(known.of, open)))
     if (mayBeGiven && judge(known, directives, clock.wall()) === 'fresh')
       return { reply: known.reply, outcome: compose.hitOutcome([known], memory, directives) }
 
-    // 3. One whose answer only a shared tier may have is looked for there before it is read.
+    // 3. Look for a repeat that only a shared tier may have there, also without reading the body.
     if (found.tierMiss) return read(found, found.tierMiss)
     if (!aliases || !seed.shared || directives.noCache || directives.noTransform || body instanceof Chunks)
       return read(found)
@@ -181,7 +178,7 @@ export function createPipeline(stages: Stages): Pipeline {
     return fromTiers(found, alias.whole)
   }
 
-  /** The shared tiers' answer to bytes that were read before; what they do not have is read again. */
+  /** Answers bytes whose key is known from the shared tiers; on a miss the body is read after all. */
   async function fromTiers(found: Known, whole: Digest): Promise<Answer> {
     const { call, matched, directives } = found
     const [kept] = await cache.lookup([whole])
@@ -198,7 +195,7 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function read(found: Known, tierMiss?: TierMiss): Answer | Awaitable<Answer> {
-    // 4. The body is read into rows.
+    // 4. Read the body into rows.
     const { call, matched, body, seed } = found
     const split = splitting.reads(matched)
     const options = { seed: seed.digest, split: split !== 'whole', onlyBatches: split === 'batches' }
@@ -239,17 +236,17 @@ export function createPipeline(stages: Stages): Pipeline {
     if (tierMiss?.fallback && suits(tierMiss.fallback, context))
       lookups.fallBack(plan.whole, tierMiss.fallback)
 
-    // 5. Some callers do not share: they neither join nor lead.
+    // 5. Look the rows up; some directives forbid to share a load.
     if (directives.noCache) return lookup.uncoalesced(context)
     if (directives.noStore || directives.onlyIfCached) return lookup.readOnly(context)
     return lookup.coalesced(context)
   }
 }
 
-/** `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */
+/** For `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */
 function keyedByBytes({ common, form = 0 }: Plan, raw: Digest): Plan {
   return { whole: raw, common, form }
 }
 
-/** A whole call goes upstream as it came, and needs no wire. */
+/** The wire form of a whole call, which goes upstream as it came. */
 const NOTHING = new Uint8Array(0)
