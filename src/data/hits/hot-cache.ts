@@ -1,6 +1,6 @@
 /**
- * Ready-made answers by digest: what a byte-identical repeat is answered from without decoding anything.
- * Objects, unlike the memory behind it, so it holds only the hottest and is bounded by bytes all the same.
+ * An LRU cache of objects by digest, bounded by bytes: the ready answers and aliases of byte-identical repeats. Process memory
+ * holds bytes, which must be decoded; this holds objects, and only those of the most frequent requests.
  */
 import { LRUCache } from 'lru-cache'
 import type { Digest } from '../../core/key.ts'
@@ -13,30 +13,30 @@ export interface HotOptions {
 }
 
 export interface HotLife {
-  /** What the value holds on to. */
+  /** The bytes that the value keeps alive. */
   readonly bytes: number
-  /** Monotonic milliseconds from which it is gone. */
+  /** Monotonic milliseconds at which it expires. */
   readonly expiresAt: number
 }
 
-/** A value in its place. Whoever keeps one asks `holds` before using it. */
+/** A cached value. A caller that keeps one asks `holds` before it uses it again. */
 export interface HotEntry<T> {
   readonly digest: Digest
   readonly value: T
   readonly expiresAt: number
-  /** Times it was found without the LRU hearing of it. */
+  /** How often it was found in the front table, which does not touch the LRU. */
   found: number
   isGone: boolean
 }
 
 /**
- * In front of the LRU stands a table with a place for each value of a digest's first bits, for what was found last: a
- * look there mends no list and hashes no string. The LRU hears of each of these so often, to know what is in use.
+ * A direct-mapped table in front of the LRU, indexed by a digest's first bits, holds what was found last: a look-up there
+ * relinks no list and hashes no string. Every sixteenth hit touches the LRU, so that it knows what is in use.
  */
 const SLOTS = 4096
 const TOUCH_EVERY = 16
 
-/** What an entry of the LRU costs beside its value: measured with Buffers of 300 B on Node 26. */
+/** What an LRU entry costs beside its value: measured with Buffers of 300 B on Node 26. */
 const OVERHEAD_BYTES = 400
 
 export class HotCache<T> {
@@ -56,7 +56,7 @@ export class HotCache<T> {
     this.#clock = clock
   }
 
-  /** `now`: monotonic, for whoever has read the clock already. */
+  /** `now`: monotonic milliseconds, if the caller has read the clock already. */
   get(digest: Digest, now?: number): T | undefined {
     return this.find(digest, now)?.value
   }
@@ -76,14 +76,14 @@ export class HotCache<T> {
     return undefined
   }
 
-  /** Whether what was found once would be found again. */
+  /** Whether an entry found earlier would be found now. */
   holds(entry: HotEntry<T>, now: number): boolean {
     if (entry.isGone || entry.expiresAt <= now) return false
     if (++entry.found % TOUCH_EVERY === 0) this.#entry.get(entry.digest)
     return true
   }
 
-  /** Keeps the value; one larger than everything is not kept, and what stood there is gone. */
+  /** Stores the value. One that is larger than the whole cache is not stored, and the old value of its digest is dropped. */
   set(digest: Digest, value: T, life: HotLife): void {
     const size = Math.ceil(life.bytes) + OVERHEAD_BYTES
     this.#entry.set(digest, { digest, value, expiresAt: life.expiresAt, found: 0, isGone: false }, { size })

@@ -1,7 +1,7 @@
 /**
- * The short way of an answer that only a shared tier may have. A byte-identical repeat of a call whose key is known by its
- * bytes is looked for there before a call is made of the request: no promise, no timer, nothing is read. All else goes the
- * long way, with what was found out: a tier that was asked is not asked again.
+ * The fast path of a hit in a shared tier. If the key of a request is known by its raw bytes (an alias), the tiers are asked
+ * before a call is made of the request: no promise, no timer, no parsing. On a miss the request goes through the pipeline,
+ * which is told that the tiers were asked, and does not ask them again.
  */
 import { type Call, type RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -33,20 +33,20 @@ export interface SharedHitParts {
   readonly aliases: Aliases
   readonly cache: Tiered
   readonly mayGive: VersionRules['mayGive']
-  /** Undefined: there is no memory to keep them in. */
+  /** Undefined: there is no process memory. */
   readonly ready: ReadyAnswers | undefined
   readonly admission: Admission
   readonly observer: Observer
   readonly clock: Clock
 }
 
-/** `began`: when the request came, in monotonic milliseconds. */
+/** Serves a request that the tiers do not answer. `began`: when it arrived, in monotonic milliseconds. */
 type OnMiss = (began: number, tierMiss: TierMiss) => void
 
-/** False: nothing has been done. True: it is answered, or given to `otherwise` when the tiers do not have it. */
+/** False: nothing was done. True: the request is being answered, or goes to `onMiss` if the tiers do not have its answer. */
 export type SharedHit = (exchange: HttpExchange, onMiss: OnMiss) => boolean
 
-/** A request that waits for the tiers. */
+/** A request that waits for the shared tiers. */
 interface WaitingRequest {
   readonly exchange: HttpExchange
   readonly decision: CacheDecision
@@ -55,7 +55,7 @@ interface WaitingRequest {
   readonly alias: Alias
   /** Monotonic milliseconds. */
   readonly began: number
-  /** Of the cache. */
+  /** The cache's mark when the request arrived. */
   readonly mark: number
   readonly onMiss: OnMiss
 }
@@ -66,7 +66,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
   return function sharedHit(exchange, onMiss) {
     const waiting = waitingOf(parts, exchange, onMiss)
     if (!waiting) return false
-    // Before the tiers are asked: a caller who may not have the answer must not cost them a look-up.
+    // Admission comes first: a caller who may not have the answer must not cost the tiers a look-up.
     const caller = callerOf(exchange.notes.principal, exchange.peer)
     if (admission.admit(caller, 'answer') !== 'allowed') return false
     exchange.onAbort = () => clientLeft(parts, waiting)
@@ -81,7 +81,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     const isOurs = found !== undefined && parts.mayGive(matchedOf(waiting), found.entry)
     const freshness = isOurs ? judge(found.entry, decision.directives, clock.wall()) : 'dead'
     if (found && freshness === 'fresh' && answered(waiting, found)) return
-    // What the key leads to is not there: whoever stores it names it again.
+    // The entry is gone; whoever stores it again sets the alias again.
     if (freshness === 'dead') aliases.delete(raw)
     const fallback = freshness === 'fresh' || freshness === 'dead' ? undefined : found?.entry
     waiting.onMiss(waiting.began, { fallback })
@@ -122,7 +122,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
   }
 }
 
-/** Undefined for whatever is not exactly a repeat whose answer only a tier may have. */
+/** Undefined unless the request is a repeat whose answer only a shared tier may have. */
 function waitingOf(
   { live, decisions, aliases, cache, clock }: SharedHitParts,
   exchange: HttpExchange,
@@ -131,7 +131,7 @@ function waitingOf(
   const { notes } = exchange
   const { matched } = notes
   const settings = live()
-  // The first call with this head has told where it goes and whose it is; one in a hurry has a deadline of its own.
+  // The first call with this head found its route and principal. A call with a deadline of its own needs a timer.
   if (notes.live !== settings || !matched || notes.timeout !== Number.POSITIVE_INFINITY) return undefined
   if (exchange.method !== 'POST' || !exchange.answerText || !exchange.isBodyHere) return undefined
   if ((exchange.length ?? 0) > settings.maxBodyBytes) return undefined
@@ -145,12 +145,12 @@ function waitingOf(
   return { exchange, decision, body, raw, alias, began: clock.now(), mark: cache.mark(), onMiss }
 }
 
-/** The route and target that the answer is for. */
+/** The route match that the answer is for. */
 function matchedOf({ alias, decision }: WaitingRequest): Matched {
   return (alias.of ?? decision).matched
 }
 
-/** The client has left: what the tiers say is for nobody. */
+/** Ends a request whose client closed the connection while the tiers were asked. */
 function clientLeft({ observer, clock }: SharedHitParts, waiting: WaitingRequest): void {
   waiting.exchange.onAbort = undefined
   waiting.exchange.cut()
@@ -179,12 +179,12 @@ function reportOf(
 
 const SECOND = 1000
 
-/** Equal fields come as one array more often than not. */
+/** Entries with equal fields mostly share one array, so the last head is remembered. */
 const hitHeadOf = lastOf(
   (headers: RawPairs, status: number, tier: string) => new HitHead(status, headers, tier),
 )
 
-/** Undefined: the pipeline says what is wrong with the fields. */
+/** Undefined if a field cannot be sent; the pipeline then reports which. */
 function headOf({ status, headers }: Reply, tier: string): HitHead | undefined {
   try {
     return hitHeadOf(headers, status, tier)
@@ -193,12 +193,12 @@ function headOf({ status, headers }: Reply, tier: string): HitHead | undefined {
   }
 }
 
-/** Wishes that more than one look-up decides about. */
+/** Whether the directives need more than one look-up. */
 function needsPipeline({ directives }: CacheDecision): boolean {
   return directives.noCache || directives.noTransform === true || directives.ignored !== undefined
 }
 
-/** A body that is here is not waited for. */
+/** The signal of a body that has arrived: nobody waits for it. */
 function neverWaits(): Call['signal'] {
   throw new Error('a body that is here was waited for')
 }
