@@ -1,4 +1,4 @@
-/** Why a call goes past the cache: a word for Cache-Status, decided from the head alone. */
+/** Decides from the head alone whether a call bypasses the cache, and why, in a word for Cache-Status. */
 import { type Call, header, isWhole } from '../../core/call.ts'
 import type { Directives } from '../cache/directives.ts'
 import { isOwnCondition } from '../http/query.ts'
@@ -24,12 +24,12 @@ export function bypassReason(
   const isRead = call.method !== 'POST' && isHttpCached(call, { route, protocol, target })
   for (const name of isRead ? READ_CONDITIONS : CONDITIONS)
     if (header(call.headers, name) !== undefined && !isOwnCondition(call, name)) return name
-  // Any other protocol a server may ignore the wish for, and does here (RFC 9110, section 7.8).
+  // A server may ignore an Upgrade to any other protocol, and this one does (RFC 9110, section 7.8).
   if (/websocket/i.test(header(call.headers, 'upgrade') ?? '')) return 'upgrade'
   return undefined
 }
 
-// Each asks for something other than the plain answer, which is all that is kept.
+// Each asks for something other than the plain answer, and only plain answers are stored.
 const CONDITIONS = [
   'range',
   'if-match',
@@ -38,5 +38,5 @@ const CONDITIONS = [
   'if-unmodified-since',
   'if-range',
 ]
-// The others are answered by what is kept.
+// HTTP's own cache evaluates the other conditions against its stored answers.
 const READ_CONDITIONS = ['if-match', 'if-unmodified-since']
