@@ -1,4 +1,4 @@
-/** What a data plane learns of its models from their answers: whether they may be split, and in which forms they are asked. */
+/** What a data plane learns about models from their answers: whether they may be split, and which request forms servers take. */
 import type { Call, RawPairs } from '../../core/call.ts'
 import { printable } from '../../core/key.ts'
 import type { Log } from '../../core/log.ts'
@@ -16,15 +16,15 @@ import { createSplitting, type Splitting } from './splitting.ts'
 export interface RowsParts {
   readonly dispatch: Dispatch
   readonly outgoing: (call: Call) => RawPairs
-  /** Of the deployment that answers. */
+  /** The token of the deployment that answers. */
   readonly token: (matched: Matched) => string
-  /** Whether callers wait for a place at the backends of a pool. */
+  /** Whether calls wait in the admission queue of a pool. */
   readonly queueing: (pool: string) => boolean
   readonly observer: Observer
   readonly log: Log
   readonly clock: Clock
   readonly random: () => number
-  /** Told when it turns out whether a kind of question may be split. */
+  /** Called when a question kind is proved, refused or suspended. */
   readonly split: ((found: Finding) => void) | undefined
 }
 

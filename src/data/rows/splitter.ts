@@ -1,16 +1,17 @@
 /**
- * Which models may be answered row by row. Some answer a row differently in different company (dynamic
- * quantisation, batch statistics, padding), so under `auto` a model is split only after it has proved that it
- * does not: a batch that came back whole nominates it, then 20 batches are asked again in two random parts and
- * compared. From then on one in a thousand is checked.
+ * Decides which models may be answered row by row. The answer of some models to a row depends on the other rows of the batch
+ * (dynamic quantisation, batch statistics, padding). So under `auto` a model is split only after a proof: once a batch
+ * was answered whole, 20 batches are sent again in two random parts and compared. After the proof, one batch in a thousand
+ * is compared.
  *
- * A proof is of one kind of question, which is everything in the key but the rows: a model that scores each row by
+ * A proof holds for one question kind, which is everything in the key but the rows: a model that scores each row by
  * itself under one `signature_name`, parameter or list of outputs may subtract the mean of the batch under another.
- * What a disagreement says of the other kinds:
+ * A disagreement has these effects:
  *
- *   in a kind that was being proved     that kind is answered whole until the next deployment; the others must agree
- *                                       ten times as often, since this is a model that has to do with company
- *   in a kind that was split            no proof of this model is worth anything: whole until the next deployment
+ *   in a kind that is being proved      this kind is answered whole until the next deployment; the model's other kinds
+ *                                       need ten times as many agreements, since the model mixes rows at least once
+ *   in a kind that was proved           the comparison is no proof for this model: all kinds are answered whole until
+ *                                       the next deployment
  *
  * An answer that does not fit its rows suspends its kind for ten minutes, also under `always`.
  */
@@ -21,42 +22,42 @@ import type { RowsMode } from '../route/routes.ts'
 export interface SplitterOptions {
   readonly clock: Clock
   readonly random: () => number
-  /** Told when a kind, or a whole model, is suspended, refused or proved. */
+  /** Called when a kind, or a whole model, is suspended, refused or proved. */
   readonly changed: (found: Finding, reason: string) => void
 }
 
-/** `unproved`: answered whole, being compared. `proved`: split. `refused`: whole until the next deployment. */
+/** `unproved`: answered whole, and compared. `proved`: split. `refused`: answered whole until the next deployment. */
 export type SplitState = 'unproved' | 'proved' | 'refused' | 'suspended'
 
-/** `rows`: calls may be answered from rows. `batches`: as a whole, and those of several rows may be compared. */
+/** `rows`: calls may be answered from rows. `batches`: they are answered whole, and those of several rows may be compared. */
 export type SplitReading = 'rows' | 'batches' | 'whole'
 
-/** A kind of question to a model of a pool in one deployment. */
+/** A question kind of a model of a pool in one deployment. */
 export interface QuestionKind {
   readonly model: string
   readonly kind: Digest
 }
 
-/** What a worker has found out, for the others. */
+/** A state that one worker found, for the other workers. */
 export interface Finding {
   readonly model: string
-  /** Undefined: it is said of all kinds. */
+  /** Undefined: the finding is about all kinds. */
   readonly kind: Digest | undefined
   readonly state: SplitState
-  /** By so many comparisons. */
+  /** The agreements it is based on. */
   readonly agreements: number
 }
 
 const PROOFS = 20
-/** Of the other kinds, once one of them has been refused. */
+/** Agreements that prove a kind once another kind of the model was refused. */
 const DOUBTED_PROOFS = 200
 const SAMPLE_SHARE = 0.001
 const SUSPENDED_MS = 10 * 60 * 1000
-/** Rows that do not belong together happen when a deployment comes between them; again and again they say something. */
+/** A deployment can cause a mismatch between stored and fetched rows. Only repeated mismatches suspend a kind. */
 const MISMATCHES = 3
 const MAX_MODELS = 1024
 const MAX_KINDS = 1024
-/** Of all models together. */
+/** The bound over all models together. */
 const MAX_ALL_KINDS = 65_536
 
 interface KindRecord {
@@ -65,7 +66,7 @@ interface KindRecord {
   suspendedUntil: number
   mismatches: number
   mismatchedAt: number
-  /** Comparisons that wait or run: no more than may still be needed. */
+  /** Comparisons that wait or run; no more than the proof still needs. */
   comparing: number
 }
 
@@ -94,7 +95,7 @@ export class Splitter {
     return modelRecord ? this.#stateOf(modelRecord, modelRecord.kinds.get(kind)) : 'unproved'
   }
 
-  /** Whether rows are worth reading: to answer from them, or to prove that one could. */
+  /** Whether rows are worth reading: to answer from them, or to compare them. */
   reads(mode: RowsMode, model: string): SplitReading {
     if (mode === 'never') return 'whole'
     if (mode === 'always') return 'rows'
@@ -104,7 +105,7 @@ export class Splitter {
     return modelRecord.isSplit ? 'rows' : 'batches'
   }
 
-  /** Whether a call is answered from its rows; its kind is asked for where it matters. */
+  /** Whether a call is answered from its rows. `kind` is computed only if the answer depends on it. */
   splits(mode: RowsMode, model: string, kind: () => Digest | undefined): boolean {
     if (mode === 'never') return false
     const modelRecord = this.#models.get(model)
@@ -117,7 +118,7 @@ export class Splitter {
     return mode === 'always' ? state !== 'suspended' : state === 'proved'
   }
 
-  /** Claims a comparison of a batch that is being answered; false: not this one. `end` must follow. */
+  /** Starts a comparison of the batch that is being answered, if one is due; `end` must follow. False: none is due. */
   begin(mode: RowsMode, { model, kind }: QuestionKind): boolean {
     if (mode !== 'auto') return false
     const modelRecord = this.#model(model)
@@ -132,13 +133,13 @@ export class Splitter {
     return isDue
   }
 
-  /** False: what a comparison would say is known by now. */
+  /** False: the result of a comparison would change nothing by now. */
   isOpen({ model, kind }: QuestionKind): boolean {
     const state = this.state({ model, kind })
     return state === 'unproved' || state === 'proved'
   }
 
-  /** `undefined`: the comparison came to nothing, because a backend failed. */
+  /** Ends a comparison. `undefined`: it has no result, because a backend failed. */
   end({ model, kind }: QuestionKind, agreed: boolean | undefined): void {
     const modelRecord = this.#model(model)
     const kindRecord = this.#kind(modelRecord, kind)
@@ -167,13 +168,13 @@ export class Splitter {
     }
   }
 
-  /** An answer did not fit the rows it was asked for. */
+  /** An answer did not fit its rows: suspends the kind. */
   violated({ model, kind }: QuestionKind, reason: string): void {
     this.#suspend(model, kind)
     this.#report({ model, kind, state: 'suspended', agreements: 0 }, reason)
   }
 
-  /** Rows of one batch had different frames. */
+  /** The rows of one batch had different frames: counts it, and suspends the kind after several. */
   mismatched(of: QuestionKind): void {
     const kindRecord = this.#kind(this.#model(of.model), of.kind)
     const now = this.#options.clock.now()
@@ -184,7 +185,7 @@ export class Splitter {
     this.violated(of, `rows of ${MISMATCHES} batches had different frames`)
   }
 
-  /** What another worker has found out. */
+  /** Applies what another worker found. */
   apply({ model, kind, state, agreements }: Finding): void {
     const modelRecord = this.#model(model)
     if (kind === undefined) {
@@ -208,7 +209,7 @@ export class Splitter {
     return kindRecord.agreements >= modelRecord.needed ? 'proved' : 'unproved'
   }
 
-  /** Undefined: all kinds. */
+  /** Refuses a kind, or, without one, the whole model. */
   #refuse(modelRecord: ModelRecord, kindRecord: KindRecord | undefined): void {
     if (kindRecord) kindRecord.refused = true
     else modelRecord.refused = true
@@ -244,7 +245,7 @@ export class Splitter {
     return record
   }
 
-  /** Kinds are made of what callers write, and there is a bound: what is forgotten would have to be proved again. */
+  /** The record of a kind. Callers determine the kinds, so their number is bounded; a kind that is forgotten must be proved again. */
   #kind(modelRecord: ModelRecord, kind: Digest): KindRecord {
     const kindRecord = modelRecord.kinds.get(kind)
     if (kindRecord) return kindRecord
@@ -263,7 +264,7 @@ export class Splitter {
     return record
   }
 
-  /** Deployments come and go: the oldest goes first. */
+  /** Forgets the oldest model, which is mostly one of an old deployment. */
   #forgetModel(): void {
     const [oldest] = this.#models
     if (!oldest) return
@@ -271,7 +272,7 @@ export class Splitter {
     this.#models.delete(oldest[0])
   }
 
-  /** Of the oldest the first that nothing has come of yet. */
+  /** Forgets the oldest of the kinds without a result; the oldest kind of all if none of the first 64 is such. */
   #forgetKind({ kinds, needed }: ModelRecord): void {
     let examined = 0
     let [victim] = kinds.keys()
