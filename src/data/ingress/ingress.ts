@@ -1,5 +1,5 @@
 /**
- * From a request at a door to a Call, and from an answer back to that door. The only place that turns a fault
+ * Turns a request at a door into a Call, and writes the answer back to the door. The only place that turns a fault
  * into HTTP, in the client's own dialect.
  */
 import { type Body, type Call, isWhole, type WholeBody } from '../../core/call.ts'
@@ -31,16 +31,16 @@ import { AnswerStream } from './stream.ts'
 export interface IngressParts {
   /** What the settings may change while calls run; asked once a call. */
   readonly live: () => Live
-  /** At once where there is nothing to wait for. */
+  /** The pipeline; answers at once if there is nothing to wait for. */
   readonly answer: (
     call: Call,
     matched: Matched,
     notes: HeadNotes,
     tierMiss?: TierMiss,
   ) => Answer | Awaitable<Answer>
-  /** The short way, for doors that know a head again. */
+  /** The fast path of memory hits, for doors that recognise a head. */
   readonly memoryHit?: MemoryHit
-  /** The short way of answers that shared tiers have; left out: there are none. */
+  /** The fast path of shared hits; left out: there is no shared tier. */
   readonly sharedHit?: SharedHit | undefined
   readonly observer: Observer
   readonly log: Log
@@ -69,7 +69,7 @@ export function createIngress(parts: IngressParts): Ingress {
   }
 }
 
-/** One request, from its head to the end of its answer. Waits only where there is something to wait for. */
+/** Handles one request, from its head to the end of its answer. */
 class RequestHandler implements Timer, Listener<Answer> {
   due = Number.POSITIVE_INFINITY
   slot = -1
@@ -84,7 +84,7 @@ class RequestHandler implements Timer, Listener<Answer> {
   #timeoutMs = 0
   #over = false
   #tierMiss: TierMiss | undefined
-  /** Where a body streams, either way. */
+  /** Set if the body of the request or of the answer streams. */
   #streamed: AnswerStream | undefined
 
   constructor(parts: IngressParts, exchange: HttpExchange, began = parts.clock.now()) {
@@ -93,7 +93,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#began = began
   }
 
-  /** `asked`: the tiers were, and some of the time has gone. */
+  /** `tierMiss`: the tiers were asked for a shared hit already, which took some of the call's time. */
   start(tierMiss?: TierMiss): void {
     this.#tierMiss = tierMiss
     try {
@@ -134,7 +134,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     return matched
   }
 
-  /** All of the body is here. */
+  /** The whole body has arrived. */
   #arrived(body: WholeBody): void {
     const matched = this.#matched as Matched
     if (!isOpen(matched)) this.#answerCall(body)
@@ -148,7 +148,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       .catch((error: unknown) => this.#fail(error))
   }
 
-  /** The body has named the model, and with it the route, whose time counts from the beginning. */
+  /** The body has settled the route, whose timeout counts from the arrival of the request. */
   #settled(matched: Matched | undefined, body: WholeBody): void {
     const { method } = this.#exchange
     const call = this.#call as ArrivedCall
@@ -172,7 +172,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     else this.#send(answer)
   }
 
-  /** Called by who has the answer, who must not hear of what is wrong with it. */
+  /** Gets the answer. Must not throw: the caller is the code that made the answer, and has nothing to do with this request. */
   onValue(answer: Answer): void {
     try {
       this.#send(answer)
@@ -214,13 +214,13 @@ class RequestHandler implements Timer, Listener<Answer> {
     return this.#streamed
   }
 
-  /** The deadline has come. */
+  /** Called at the deadline. */
   run(): void {
     const fault = this.#streamed?.hasBegun
       ? this.#streamed.fault()
       : new GatewayError('deadline', `no answer within ${this.#timeoutMs} ms`)
     this.#call?.abort(fault)
-    // Whoever works on the call stops with the signal; the caller is told at once, whether they do or not.
+    // The signal stops the work on the call; the caller is answered at once, without waiting for that.
     this.#fail(fault)
   }
 
@@ -230,7 +230,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#fail(fault)
   }
 
-  /** An error of ours, in the dialect of the call. After the first byte of an answer only the connection can tell. */
+  /** Answers with an error in the dialect of the call. After the first byte of an answer the connection is destroyed instead. */
   #fail(error: unknown): void {
     if (this.#over) return
     const fault = error instanceof GatewayError ? error : internal(this.#parts.log, error)
@@ -242,7 +242,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       this.#exchange.cut()
     }
     this.#end(fault)
-    // Nobody waits any more for what is still under way.
+    // Nobody waits any more for the work that still runs.
     this.#call?.abort(fault)
   }
 
@@ -276,14 +276,14 @@ const NO_OUTCOME: Outcome = { kind: 'none' }
 
 const NOTHING = new Uint8Array(0)
 
-/** A call whose body tells the route has the time of the most patient one until it has come. */
+/** While the body has not named the model, the call has the longest timeout of its candidate routes. */
 function longestTimeout(matched: Matched): number {
   return isOpen(matched)
     ? Math.max(...matched.candidates.map(({ route }) => route.timeout))
     : matched.route.timeout
 }
 
-/** Whole where the route may cache the call or hangs on the body, or nothing is left to come, streaming otherwise. */
+/** The body: whole if the call may be cached, if the route depends on it, or if it has arrived; streaming otherwise. */
 function bodyOf(
   exchange: HttpExchange,
   matched: Matched,
@@ -298,7 +298,7 @@ function bodyOf(
     : exchange.stream(maxBytes)
 }
 
-/** An answer that came too late: what is still on its way is not waited for. */
+/** Discards an answer that came after the deadline: cancels its body. */
 function discard({ body }: Reply): void {
   if (body instanceof Uint8Array) return
   const first = async () => {

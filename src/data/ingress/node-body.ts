@@ -1,4 +1,4 @@
-/** The body of one request at the door of node:http, with its deadline: read whole, or passed on, or read to nobody. */
+/** The body of one request at the node:http door, with its deadline: collected, streamed or discarded. */
 import type { IncomingMessage } from 'node:http'
 import type { WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -7,7 +7,7 @@ import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { type Flow, Incoming } from '../backend/incoming.ts'
 import { BodyBuffer, bodyTooLate, tooLarge } from '../http/body.ts'
 
-/** Whoever reads it; told the end once. */
+/** The reader of a body; `end` or `fail` is called once. */
 interface BodyReader {
   readonly maxBytes: number
   push(chunk: Buffer): void
@@ -26,10 +26,10 @@ export class HttpBody implements Flow {
   /** Of the chunks so far, those that are to come among them. */
   #announced = 0
   #isRead = false
-  /** A body that is passed on may take as long as the call does, but not stand still. */
+  /** A body that streams may take as long as the call, but there is a timeout between two pieces. */
   #isStreamed = false
 
-  /** `timeoutMs`: to arrive, or, where it is passed on, between two pieces. */
+  /** `timeoutMs`: for the whole body to arrive, or, if it streams, between two pieces. */
   constructor(request: IncomingMessage, wheel: Wheel, timeoutMs: number) {
     this.#request = request
     this.#wheel = wheel
@@ -37,7 +37,7 @@ export class HttpBody implements Flow {
     this.#timer = timer(() => this.breakOff(bodyTooLate()))
   }
 
-  /** All of it has been taken. */
+  /** The whole body was read. */
   get isRead(): boolean {
     return this.#isRead
   }
@@ -80,16 +80,16 @@ export class HttpBody implements Flow {
 
   resume(): void {
     this.#request.resume()
-    // The sender may begin again: from now it has the whole time.
+    // The sender was held back: its timeout begins anew.
     if (this.#reader) this.#wheel.arm(this.#timer, this.#timeoutMs)
   }
 
-  /** Who read it wants no more of it. */
+  /** The reader does not want the rest. */
   abort(reason: Error): void {
     this.#end(reason)
   }
 
-  /** The rest of the body will not come. */
+  /** The rest of the body will not arrive. */
   breakOff(fault: Error): void {
     this.#broken ??= fault
     this.#end(fault)
@@ -133,7 +133,7 @@ export class HttpBody implements Flow {
   readonly #onBroken = (): void =>
     this.#end(new GatewayError('callerLeft', 'the client left before its body was complete'))
 
-  /** Tells the reader, once, and reads no further. */
+  /** Ends the reading, and calls the reader's `end` or `fail`. */
   #end(error: Error | undefined): void {
     const reader = this.#reader
     if (!reader) return

@@ -1,6 +1,6 @@
 /**
- * One connection at the fast door: plain requests, one after the other, each answered before the next is read.
- * The first that is not plain takes the connection, its bytes unread, to node:http, for good.
+ * One connection at the fast door. It serves plain requests one after the other, each answered before the next is read. At the
+ * first request that is not plain the connection is handed over to node:http for good, with the bytes of that request.
  */
 import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../../core/errors.ts'
@@ -29,14 +29,14 @@ export class Connection implements ResponseWriter, DoorConnection {
   #unread: Buffer | undefined
   #pieces = 0
   #request: FastRequest | undefined
-  /** The head of the request, while nobody has been told of it: a repeat may be answered without. */
+  /** The head of the request while its body arrives, if the request may turn out to be a memory hit. */
   #pendingHead: RequestHead | undefined
   #reading = false
   #paused = false
   #closing = false
-  /** Nothing has been answered on it. */
+  /** No answer was written yet. */
   #isNew = true
-  /** While what is left of a body, or comes behind the last answer, is dropped. */
+  /** Set while bytes are dropped: the rest of a body, or what arrives behind the last answer. */
   #linger: Linger | undefined
   /** From when the client has closed its end. */
   #halfClosed: HalfClosed | undefined
@@ -65,7 +65,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     else socket.on('data', this.#onData)
   }
 
-  /** Nothing has been asked that is not answered. */
+  /** No request is open, and no bytes of one have arrived. */
   get isIdle(): boolean {
     return !this.#request && !this.#unread
   }
@@ -106,7 +106,7 @@ export class Connection implements ResponseWriter, DoorConnection {
 
   resume(): void {
     if (!this.#paused) this.#socket.resume()
-    // The sender may begin again: from now it has the whole time.
+    // The sender was held back: its timeout begins anew.
     if (this.#request && !this.#request.isComplete)
       this.#context.wheel.arm(this.#timer, this.#context.limits.bodyTimeoutMs)
   }
@@ -118,7 +118,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     else this.#finish()
   }
 
-  /** The bytes lie in memory that is used again: what is left of them is copied. False: read no more for now. */
+  /** Takes bytes that lie in shared memory; the part that is kept is copied. False: read no more for now. */
   #arrived(bytes: Buffer): boolean {
     if (this.#isHandedOver) return this.#socket.push(retained(bytes))
     this.#onData(bytes)
@@ -146,7 +146,7 @@ export class Connection implements ResponseWriter, DoorConnection {
 
   #bodyArrived(request: FastRequest): void {
     const { wheel, limits } = this.#context
-    // A body that is passed on may take as long as the call does, but not stand still.
+    // A body that streams may take as long as the call, but there is a timeout between two pieces.
     if (!request.isComplete && request.isStreamed && !this.#linger)
       wheel.arm(this.#timer, limits.bodyTimeoutMs)
     if (!request.isAnswered) return
@@ -160,7 +160,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#socket.pause()
   }
 
-  /** Serves what has arrived. Not entered again from an answer that is given at once. */
+  /** Serves what has arrived. An answer that is given at once must not enter it again. */
   #read(): void {
     if (this.#reading) return
     this.#reading = true
@@ -222,7 +222,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.answered()
   }
 
-  /** As after any answer: the next is not read before this one has left. */
+  /** Waits, as after any answer, until it is written to the socket before the next request is read. */
   #answeredAtOnce(head: RequestHead): boolean {
     this.#pieces = 0
     if (this.out.isFull || this.#closing) {
@@ -234,14 +234,14 @@ export class Connection implements ResponseWriter, DoorConnection {
     return true
   }
 
-  /** A client that does not read its answers is not read from either. */
+  /** The socket's buffer is full: a client that does not read its answers is not read from either. */
   #filled(): void {
     if (this.#request || this.#closing) return
     this.#request = FastRequest.answered(this)
     this.answered()
   }
 
-  /** The answer has left and the body has arrived: on to the next. */
+  /** The answer is written and the body has arrived: reads the next request. */
   #nextRequest(): void {
     this.#request = undefined
     this.#linger?.end()
@@ -281,7 +281,7 @@ export class Connection implements ResponseWriter, DoorConnection {
       .off('drain', this.#onDrain)
   }
 
-  /** Says that no more comes, and reads on for a while. */
+  /** Ends the sending side, and lingers. */
   #finish(): void {
     this.#closing = true
     this.#halfClosed?.end()
@@ -295,7 +295,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#startLinger(this.#context.limits.keepAliveTimeoutMs)
   }
 
-  /** What comes now is dropped, for a while. */
+  /** Drops what arrives from now on, within the bounds of `Linger`. */
   #startLinger(slowMs: number): void {
     const { wheel } = this.#context
     wheel.disarm(this.#timer)
@@ -310,7 +310,7 @@ export class Connection implements ResponseWriter, DoorConnection {
       if (this.#pendingHead) this.#servePending(request, this.#pendingHead)
       return request.breakOff(bodyTooLate())
     }
-    // While a call runs, its own deadline counts; the timer is set anew when it is answered.
+    // While a call runs only its own deadline counts; the timer is set again when it is answered.
     if (request && !request.isAnswered) return
     if (request || this.#closing) return void this.#socket.destroy()
     return this.#unread ? void this.#refuse('408 Request Timeout') : this.#finish()
@@ -327,7 +327,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     else this.cut()
   }
 
-  // 'close' follows, and has all that is to be done.
+  // 'close' follows, and cleans up.
   readonly #onError = (): void => {}
 
   readonly #onClose = (): void => {

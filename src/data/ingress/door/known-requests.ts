@@ -1,4 +1,4 @@
-/** What one door knows again: heads and whole requests, for as long as the settings stand by which they were decided. */
+/** The caches of one door: parsed heads, and whole requests that were hits. They are valid for one version of the settings. */
 import type { Live } from '../../route/routes.ts'
 import { HeadCache } from './head-cache.ts'
 import { RepeatCache } from './repeat-cache.ts'
@@ -8,7 +8,7 @@ export class KnownRequests {
   readonly live: Live
   readonly heads: HeadCache
   readonly repeats = new RepeatCache()
-  /** Fields by which none of the routes goes. */
+  /** The volatile fields, without those that a route depends on. */
   readonly volatile: VolatileFields
 
   constructor(live: Live, maxHeadBytes: number) {

@@ -1,6 +1,6 @@
 /**
- * One plain request and its answer: an HTTP exchange over a connection of the fast door. What has arrived of the body is
- * kept as it came; the answer is one write where it is small.
+ * The HTTP exchange of the fast door: one plain request and its answer. The body is kept in the pieces that arrive; a small
+ * answer is one write.
  */
 import { header, type RawPairs, type WholeBody } from '../../../core/call.ts'
 import { JOINED_BYTES } from '../../../core/chunks.ts'
@@ -16,15 +16,15 @@ import { retained } from './receive-buffer.ts'
 import type { SocketWriter } from './socket-writer.ts'
 
 const HIGH_WATER_BYTES = 256 * 1024
-/** A body up to this length that is there need not be passed on in pieces. */
+/** A body of up to this length that has arrived is not streamed. */
 const SHORT_BYTES = 64 * 1024
 
-/** What a request needs of its connection. */
+/** The part of a connection that a request needs to be answered. */
 export interface ResponseWriter {
   readonly peer: string
-  /** The field lines about the connection for the next answer; `last` asks that it be the last one. */
+  /** The field lines about the connection for the next answer; `last`: the connection must end with it. */
   connectionFields(last: boolean): string
-  /** A head, with the body behind it where there is one. */
+  /** Writes a head, and the body if there is one. */
   send(head: string, body: Uint8Array | undefined): void
   /** For a body that streams. */
   readonly out: Pick<SocketWriter, 'pass' | 'drained'>
@@ -39,7 +39,7 @@ const OPEN = 0
 const STREAMING = 1
 const DONE = 2
 
-/** Of answers that have not left yet, whoever asked for them. */
+/** The head of a placeholder request, which stands for answers that are not written to the socket yet. */
 const ANSWERED_HEAD: RequestHead = {
   method: 'HEAD',
   target: '',
@@ -64,9 +64,9 @@ export class FastRequest implements HttpExchange {
   readonly #writer: ResponseWriter
   #state = OPEN
   #framing: number | 'chunked' | 'none' = 'none'
-  /** Arrived and not yet taken. */
+  /** Pieces that have arrived and are not read yet. */
   #chunks: Uint8Array[] = []
-  /** In place of `chunks` where the rest of a body is waited for. */
+  /** Replaces `chunks` while the reader waits for the whole body. */
   #gather: BodyBuffer | undefined
   #queued = 0
   #missing: number
@@ -87,7 +87,7 @@ export class FastRequest implements HttpExchange {
     this.#missing = head.length
   }
 
-  /** One that was answered without a call being made of it. */
+  /** A request that was answered without a call. */
   static answered(writer: ResponseWriter, head = ANSWERED_HEAD): FastRequest {
     const request = new FastRequest(writer, head)
     request.#missing = 0
@@ -95,7 +95,7 @@ export class FastRequest implements HttpExchange {
     return request
   }
 
-  /** It was answered without a call being made of it. */
+  /** Marks the request as answered without a call. */
   markAnswered(): void {
     this.#state = DONE
     this.#chunks = []
@@ -110,7 +110,7 @@ export class FastRequest implements HttpExchange {
     return this.#missing === 0
   }
 
-  /** Bytes of the body that have not arrived, where somebody waits for them. */
+  /** How many bytes of the body are missing, if anybody wants them. */
   get wanted(): number {
     return this.#unwanted ? 0 : this.#missing
   }
@@ -123,22 +123,22 @@ export class FastRequest implements HttpExchange {
     return this.#state === DONE
   }
 
-  /** The body is passed on as it comes. */
+  /** The body streams. */
   get isStreamed(): boolean {
     return this.#streams
   }
 
-  /** True while the reader is slow and the body therefore stands still. */
+  /** Reading is paused, because the reader of the body is slow. */
   get isHeld(): boolean {
     return this.#paused
   }
 
-  /** What has arrived of the body and was not taken, as it came. */
+  /** The pieces of the body that have arrived and are not read yet. */
   get chunks(): readonly Uint8Array[] {
     return this.#chunks
   }
 
-  /** Takes what belongs to the body; gives back what does not. */
+  /** Takes the bytes that belong to the body, and returns the others. */
   take(bytes: Buffer): Buffer | undefined {
     if (this.#missing === 0) return bytes
     const own = bytes.length <= this.#missing ? bytes : bytes.subarray(0, this.#missing)
@@ -156,14 +156,14 @@ export class FastRequest implements HttpExchange {
     return own === bytes ? undefined : bytes.subarray(own.length)
   }
 
-  /** The rest of the body will not come. */
+  /** The rest of the body will not arrive. */
   breakOff(fault: GatewayError): void {
     this.#broken ??= fault
     this.#changed.notify()
   }
 
   check(): void {
-    // What is not plain does not get here.
+    // Only plain requests get here, and the head parser has checked them.
   }
 
   whole(maxBytes: number, signal: () => Signal): WholeBody | Promise<WholeBody> {
@@ -218,7 +218,7 @@ export class FastRequest implements HttpExchange {
   answer(status: number, common: Fields, own: RawPairs, body: Uint8Array): void {
     this.#claim()
     const bodiless = status === 204 || status === 304
-    // What is left of the body must not be taken for the next request.
+    // The rest of the body must not be parsed as the next request.
     const connection = this.#writer.connectionFields(this.#missing > 0)
     common.lines ??= fieldLines(common.pairs)
     const framing: Framing = { length: bodiless ? 'none' : body.length, connection }
@@ -245,7 +245,7 @@ export class FastRequest implements HttpExchange {
     const bodiless = this.method === 'HEAD' || status === 204 || status === 304
     const framing = bodiless ? 'none' : (length ?? 'chunked')
     const shown = status === 204 ? 'none' : (length ?? framing)
-    // An error is no beginning of an exchange of two streams: who sends on need not.
+    // After an error the client need not send the rest of its body.
     const connection = this.#writer.connectionFields(status >= 400 && this.#missing > 0)
     const head = replyHead(status, headers, { length: shown, connection })
     this.#framing = framing
