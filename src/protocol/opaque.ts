@@ -1,6 +1,6 @@
 /**
- * Any HTTP at all, for routes whose dialect is not known: nothing is read into the body. Method, raw target and
- * body bytes are the key, where the route says that answers may be kept at all.
+ * The dialect of opaque routes, for any HTTP: bodies are not parsed. If the route allows caching, the key is made of method,
+ * raw target and body bytes.
  */
 import { type Call, header, type Target } from '../core/call.ts'
 import { type Digest, digestOf, digestSteps } from '../core/key.ts'
@@ -22,7 +22,7 @@ export const opaque: Protocol = {
 const FORWARD: Target = { verb: 'forward', prediction: false }
 const DEPLOYING: Target = { ...FORWARD, deploys: '' }
 
-/** TorchServe's management: to register, scale and remove models, and to choose the version that answers. */
+/** Whether the call registers, scales or removes a model, or sets its default version, by TorchServe's management API. */
 function deploys(method: string, path: string): boolean {
   return (
     path.startsWith('/models') &&
@@ -31,7 +31,7 @@ function deploys(method: string, path: string): boolean {
   )
 }
 
-/** The body's bytes mean what its encoding says, so that counts as well. */
+/** The key covers Content-Encoding too, since the meaning of the body's bytes depends on it. */
 function wholeKey(call: Call, seed: Digest, body: Digest): Digest {
   return new Preimage()
     .latin1(seed)

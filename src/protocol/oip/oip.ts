@@ -1,6 +1,6 @@
 /**
- * The Open Inference Protocol (KServe V2), as Triton, KServe, MLServer and others speak it. Tensors are keyed by
- * value, so JSON and binary requests for the same tensors share one entry, and an FP32 `1` is `1.0`.
+ * The dialect of the Open Inference Protocol (KServe V2), which Triton, KServe, MLServer and others serve. Tensors are keyed
+ * by value, so JSON and binary requests for the same tensors share one entry, and an FP32 `1` is equal to `1.0`.
  */
 import { header, type WholeBody } from '../../core/call.ts'
 import type { Chunks } from '../../core/chunks.ts'
@@ -80,7 +80,7 @@ function* readInferenceChunks(
 function jsonPart(call: AnswerPreferences, body: WholeBody): number | Bypass {
   const encoding = header(call.headers, 'content-encoding')
   if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
-  // Triton reads it as JSON, KServe refuses it.
+  // Triton reads such a body as JSON, KServe refuses it.
   const isBinary = header(call.headers, 'content-type')?.toLowerCase().startsWith('application/octet-stream')
   if (isBinary && header(call.headers, HEADER_LENGTH) === undefined) return { bypass: 'header-length' }
   return jsonLength(call.headers, body) ?? { bypass: 'header-length' }
@@ -109,8 +109,8 @@ function planOf(call: AnswerPreferences): Plan | undefined {
 }
 
 /**
- * Everything an answer depends on besides the inputs. Lists keep their order: servers answer outputs in the order in
- * which they were asked for, and clients read `outputs[0]`.
+ * A digest of everything that an answer depends on besides the inputs. Lists keep their order: servers answer outputs in the
+ * order of the request, and clients read `outputs[0]`.
  */
 function commonPart(seed: Digest, query: string, request: OipRequest): Digest {
   const preimage = new Preimage().latin1(seed).text('oip').text(query)
@@ -120,7 +120,7 @@ function commonPart(seed: Digest, query: string, request: OipRequest): Digest {
   return preimage.digest()
 }
 
-/** Inputs in the caller's order, which has a meaning: of columns in MLServer, of `inputs[0]` in many a KServe model. */
+/** The key of the whole call. The order of the inputs counts: MLServer reads them as columns, many KServe models read `inputs[0]`. */
 function wholeKey(common: Digest, inputs: readonly Input[]): Digest {
   const preimage = new Preimage().latin1(common).text('whole').number(inputs.length)
   for (const input of inputs) {
@@ -132,7 +132,7 @@ function wholeKey(common: Digest, inputs: readonly Input[]): Digest {
   return preimage.digest()
 }
 
-/** A 200 may still hold no answer, an error beside one, or fewer outputs than were asked for. */
+/** A 200 may hold no answer, an error beside one, or fewer outputs than the request lists. */
 function storable(reply: Reply, body: Uint8Array, plan: Plan): boolean {
   const answer = readAnswer(reply, body)
   return answer !== undefined && hasAll(answer.outputs, plan)
