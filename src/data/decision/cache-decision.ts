@@ -62,11 +62,7 @@ export interface CacheDecisions {
    */
   of(call: Keyed, matched: Matched, notes?: DecisionNotes): CacheDecision | Promise<CacheDecision>
   /** The decision for a call as if it had these directives. */
-  withDirectives(
-    call: Keyed,
-    matched: Matched,
-    directives: Directives,
-  ): CacheDecision | Promise<CacheDecision>
+  forDirectives(call: Keyed, matched: Matched, directives: Directives): CacheDecision | Promise<CacheDecision>
 }
 
 export function createCacheDecisions(keyer: Keyer): CacheDecisions {
@@ -79,7 +75,7 @@ export function createCacheDecisions(keyer: Keyer): CacheDecisions {
       if (isOpen(matched)) return open(call, matched, notes)
       return make(call, matched, { directives: parseDirectives(call.headers), notes })
     },
-    withDirectives: (call, matched, directives) => make(call, matched, { directives, notes: undefined }),
+    forDirectives: (call, matched, directives) => make(call, matched, { directives, notes: undefined }),
   }
 
   function known(matched: Matched, { decision }: DecisionNotes): CacheDecision | undefined {

@@ -113,11 +113,7 @@ export function createPipeline(stages: Stages): Pipeline {
       ? 'allowed'
       : admission.admit(callerOf(call.principal, call.peer), directives.noCache ? 'refresh' : 'answer')
     if (verdict === 'allowed') return keyed(opening, decision)
-    const own = decisions.withDirectives(call, matched, {
-      ...directives,
-      noCache: false,
-      ignored: 'no-cache',
-    })
+    const own = decisions.forDirectives(call, matched, { ...directives, noCache: false, ignored: 'no-cache' })
     return own instanceof Promise ? after(own, (known) => keyed(opening, known)) : keyed(opening, own)
   }
 
@@ -207,13 +203,13 @@ export function createPipeline(stages: Stages): Pipeline {
   function planned(
     { call, matched, directives, body, seed, raw, repeat, foundFor, began }: Known,
     reading: Reading,
-    tierMiss: TierMiss | undefined,
+    miss: TierMiss | undefined,
   ): Answer | Awaitable<Answer> {
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
     const plan = directives.noTransform ? keyedByBytes(reading, raw) : reading
     const rows = splitting.splits(matched, plan) ? plan.rows : undefined
     const lookups = new RowLookups(rows ?? [{ digest: plan.whole, wire: NOTHING }])
-    const isTierMiss = tierMiss !== undefined
+    const isTierMiss = miss !== undefined
     const { form = 0 } = plan
     const isShown = forms.has(matched, form)
     const context: LookupContext = {
@@ -233,8 +229,7 @@ export function createPipeline(stages: Stages): Pipeline {
       form,
       isShown,
     }
-    if (tierMiss?.fallback && suits(tierMiss.fallback, context))
-      lookups.fallBack(plan.whole, tierMiss.fallback)
+    if (miss?.fallback && suits(miss.fallback, context)) lookups.fallBack(plan.whole, miss.fallback)
 
     // 5. Look the rows up; some directives forbid to share a load.
     if (directives.noCache) return lookup.uncoalesced(context)
