@@ -102,7 +102,7 @@ export class HttpBody implements Flow {
     if (reader && this.#announced > reader.maxBytes) this.#end(tooLarge(reader.maxBytes))
   }
 
-  /** Nobody reads the rest: it is dropped as it comes, and counted. */
+  /** Drops the rest of the body as it arrives; `onBytes` counts it. */
   discard(onBytes: (bytes: number) => void): void {
     this.#end(new GatewayError('callerLeft', 'the call has been answered'))
     this.#request.on('data', (chunk: Buffer) => onBytes(chunk.length)).resume()

@@ -46,7 +46,7 @@ export class NodeConnection {
   #linger: Linger | undefined
   /** From when the client has closed its end while it waits for an answer. */
   #halfClosed: HalfClosed | undefined
-  /** The connection ends with the answer that is on its way. */
+  /** The connection ends with the present answer. */
   #isLast = false
   #isClosing = false
   /** node:http does not use the socket any more. */
@@ -213,7 +213,7 @@ function lengthOf({ headers }: IncomingMessage): number | undefined {
   return headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? 0) : undefined
 }
 
-/** As the parser sees it. */
+/** Whether the parser takes the request for an upgrade. */
 function asksForUpgrade({ headers }: IncomingMessage): boolean {
   return headers.upgrade !== undefined && /upgrade/i.test(headers.connection ?? '')
 }

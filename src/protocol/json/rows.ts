@@ -25,7 +25,7 @@ export class Column {
   /** JSON types of the first element, and those of others that differ from it. */
   #types = 0
   #others: Set<number> | undefined
-  /** Start, end and spelling of each; with room for the first, as most calls have one. */
+  /** Start, end and spelling of each element; preallocated for one, since most calls have one. */
   readonly #places: number[] = [0, 0, CANONICAL]
 
   constructor(name: string) {

@@ -48,7 +48,7 @@ export function numberEnd(bytes: Uint8Array, from: number, end: number, view?: D
     return i < end && i > from && bytes[i] === LETTER_I && spells(bytes, i, INFINITY) ? i + 8 : -1
   }
   if (i - whole > INTEGER_DIGITS) found.types |= LONG
-  // RFC 8259 has no leading zeros.
+  // RFC 8259 allows no leading zeros.
   if (bytes[whole] === 0x30 && i > whole + 1) return -1
   if (i < end && bytes[i] === 0x2e) {
     const fraction = digitsEnd(bytes, i + 1, end, view)

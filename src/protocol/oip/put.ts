@@ -1,4 +1,4 @@
-/** Elements of a tensor from their JSON lexemes, written as little-endian values: one function a datatype. */
+/** Writes elements of a tensor from their JSON lexemes as little-endian values, with one function for each datatype. */
 import type { Stretch } from '../json/span.ts'
 import { SIMPLE_ESCAPE, unicodeEscape } from '../json/string.ts'
 import { bigInteger, parseFloat64, parseFloats, quickFloat, smallInteger } from './number.ts'

@@ -43,7 +43,7 @@ export interface InputContent {
   readonly values?: Digest
   /** `data` has brackets of its own for each row: many a model of MLServer takes such a row for a list, and answers otherwise. */
   readonly nested?: boolean
-  /** Digest of `data` as JSON, where there is no tensor. */
+  /** Digest of `data` as JSON, if it is no tensor. */
   readonly asWritten?: Digest
   /** The tensor itself, if it is in memory. */
   readonly tensor?: EncodedTensor
@@ -85,7 +85,7 @@ class Uncacheable extends Error {
 /** The prefix of a parameter's name; canonical keys have no raw control bytes, so no member can be confused with a parameter. */
 export const PARAMETER = '\0'
 
-/** The request in a body of which the first `jsonEnd` bytes are JSON, or why it is not to be cached. */
+/** Reads the request in a body whose first `jsonEnd` bytes are JSON, or why it must not be cached. */
 export function readRequest(body: Uint8Array, jsonEnd: number, rows: boolean): OipRequest | Bypass {
   const outline = readOutline(body.subarray(0, jsonEnd), { jsonEnd, end: body.length })
   if ('bypass' in outline) return outline

@@ -176,7 +176,7 @@ export class DataReader {
     return this.#leafDepth > 1
   }
 
-  /** Begins anew at the beginning of what is written to. */
+  /** Continues to write at the beginning of the output. */
   rewind(): void {
     this.at = 0
   }

@@ -80,7 +80,7 @@ function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boo
   const found = findRows(body, call.target?.verb)
   const first = found?.columns[0]
   if (!found || !first || first.count === 0 || first.count > MAX_ROWS) return undefined
-  // Ragged batches are refused upstream as a whole, however well each row does alone.
+  // Ragged batches are refused upstream as a whole, even if each row alone is accepted.
   if (!found.columns.every((column) => column.isEven && column.types && column.count === first.count))
     return undefined
   if (onlyBatches && first.count === 1) {

@@ -40,7 +40,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   #linger: Linger | undefined
   /** From when the client has closed its end. */
   #halfClosed: HalfClosed | undefined
-  /** The connection is node:http's. */
+  /** The socket is detached: node:http has it, or it is closed. */
   #isHandedOver = false
 
   constructor(accepted: Duplex, context: DoorContext) {
@@ -78,7 +78,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   connectionFields(last: boolean): string {
     this.#isNew = false
     const { leaving, draining } = this.#context
-    // While the gateway leaves, what has been read is answered; when it drains, a client must ask again elsewhere.
+    // During shutdown, requests that were read are still answered; during the drain, clients must repeat them elsewhere.
     if (last || ((leaving || this.#halfClosed) && (draining || !this.#unread))) this.#closing = true
     return this.#closing ? 'Connection: close\r\n' : this.#context.keepAlive
   }
@@ -89,7 +89,7 @@ export class Connection implements ResponseWriter, DoorConnection {
 
   answered(): void {
     if (this.#closing) return this.#finish()
-    // The next request is not read before this answer has left, nor before its own body has arrived.
+    // The next request is read when this answer is written to the socket and the rest of this request's body has arrived.
     if (this.out.isFull) this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
     else if (this.#request?.isComplete) this.#nextRequest()
     else this.#startLinger(this.#context.limits.bodyTimeoutMs)
@@ -211,7 +211,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     return false
   }
 
-  /** The body has arrived, or will not. */
+  /** Serves the request with the pending head: its body has arrived, or will not. */
   #servePending(request: FastRequest, head: RequestHead): void {
     this.#pendingHead = undefined
     const isAnswered =

@@ -258,7 +258,7 @@ export class FastRequest implements HttpExchange {
     if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
     if (this.#framing === 'none' || chunk.length === 0) return true
     if (this.#framing === 'chunked') return this.#writer.out.pass(chunk, true)
-    // More than was announced would be read as the beginning of the next answer.
+    // Bytes beyond Content-Length would be read as the beginning of the next answer.
     if (chunk.length > this.#framing)
       throw new GatewayError('backendGarbled', 'the body is longer than its Content-Length')
     this.#framing -= chunk.length
