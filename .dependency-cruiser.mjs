@@ -49,7 +49,7 @@ const PACKAGES = {
   autocannon: ['src/cli/bench'],
   commander: ['src/cli/'],
   ioredis: ['src/data/cache/tiers/redis-connection.ts'],
-  'lru-cache': ['src/data/hits/hot.ts'],
+  'lru-cache': ['src/data/hits/hot-cache.ts'],
   memjs: ['src/data/cache/tiers/memcached-connection.ts'],
   'onnxruntime-node': ['src/model/onnx.ts'],
   pino: ['src/obs/log.ts'],

@@ -131,7 +131,7 @@ export class DataPlane {
 
   /** Another worker has found out whether a model may be split. */
   heardOf(found: Finding): void {
-    this.#assembly.splitter.heard(found)
+    this.#assembly.splitter.apply(found)
   }
 
   stats(): DataStats {

@@ -1,7 +1,7 @@
 /**
- * Puts the rooms of the data plane together: cache, flights, batches, pipeline, hits, HTTP cache and ingress, on top of the
- * pools that the caller has. The gateway makes one for each thread, and the tests make theirs by the same function; so
- * what a test says of a call is true of the gateway's, whichever way the call is answered.
+ * Assembles a data plane from its rooms: cache, flights, batches, pipeline, hits, HTTP cache and ingress, on top of the pools
+ * that the caller provides. The gateway calls it for each thread. The tests use the same function, so that they test the
+ * pipeline and the hits as the gateway runs them.
  */
 import { randomUUID } from 'node:crypto'
 import type { Call } from '../core/call.ts'
@@ -11,7 +11,7 @@ import type { Observer } from '../core/observer.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import type { BackendPool } from './backend/pool.ts'
-import { isBusy, maxBatchOf } from './batch/room.ts'
+import { isBusy, maxBatchOf } from './batch/capacity.ts'
 import type { Tiered } from './cache/tiered.ts'
 import { Admission } from './decision/admission.ts'
 import { createCacheDecisions } from './decision/cache-decision.ts'
@@ -21,7 +21,7 @@ import { HitForMiss } from './flight/hit-for-miss.ts'
 import { Leases, leasesPay } from './flight/leases.ts'
 import { Aliases } from './hits/aliases.ts'
 import { MemoryHits } from './hits/memory-hit.ts'
-import { ReadyAnswers } from './hits/ready.ts'
+import { ReadyAnswers } from './hits/ready-answers.ts'
 import { createSharedHit } from './hits/shared-hit.ts'
 import { createOutgoing, type ProxyTrust } from './http/outgoing-fields.ts'
 import { createHttpCache } from './http-cache/http-cache.ts'
@@ -33,8 +33,8 @@ import { createKeyer } from './key/keyer.ts'
 import { refusalKey } from './key/refusal.ts'
 import { createVersionRules, type VersionStatement } from './key/statements.ts'
 import type { Live, Matched } from './route/routes.ts'
-import { createLearnt } from './rows/learnt.ts'
 import type { LoadResult, RefusalOf } from './rows/lookup-context.ts'
+import { createModelTraits } from './rows/model-traits.ts'
 import type { Finding, Splitter } from './rows/splitter.ts'
 import { createCompose } from './serve/compose.ts'
 import { type Explanation, explain } from './serve/explain.ts'
@@ -51,13 +51,13 @@ export interface AssemblyParts {
   readonly cache: Tiered
   /** The name of process memory in the settings. */
   readonly memory: string
-  /** What answers that are ready to be written may take of this thread's memory; 0: there is no process memory. */
+  /** The most bytes that ready answers may take in this thread; 0: there is no process memory. */
   readonly readyBytes: number
-  /** What keys cover of purges and deployments. */
+  /** The purge epochs and deployments that keys cover. */
   readonly facts: KeyFacts
   /** Undefined: this process has one worker. */
   readonly claims: Claims | undefined
-  /** By how many the calls of one caller may be taken. */
+  /** How many workers may serve the calls of one caller. */
   readonly workers: number
   readonly backends: Backends
   readonly observer: Observer
@@ -65,11 +65,11 @@ export interface AssemblyParts {
   readonly clock: Clock
   readonly wheel: Wheel
   readonly random: () => number
-  /** Told of what answers say of their version. */
+  /** Called with the version that an answer states. */
   readonly stated: (statement: VersionStatement) => void
-  /** A call has loaded or unloaded a model. Resolves when what was kept of it is out of reach; never rejects. */
+  /** Called when a call has loaded or unloaded a model. Resolves when the model's entries are unreachable; never rejects. */
   readonly redeployed: (pool: string, model: string) => Promise<void>
-  /** Told when it turns out whether a model may be split, for the other workers; left out: there are none. */
+  /** Called with each finding of the splitter, for the other workers; left out: there are none. */
   readonly split?: ((found: Finding) => void) | undefined
 }
 
@@ -81,29 +81,29 @@ export interface KeyFacts {
 /** The pools of backends, as calls need them. */
 export interface Backends {
   readonly dispatch: Dispatch
-  /** Whether callers wait for a place at the backends of a pool. */
+  /** Whether calls wait in the admission queue of a pool. */
   queueing(pool: string): boolean
-  /** Whether every backend of a pool has as many calls as it wants. */
+  /** Whether every backend of a pool is at capacity. */
   busy(pool: string): boolean
-  /** Rows that all backends of the pool take in one request for the call's model, if they say. */
+  /** The most rows in one request that all backends of the pool accept for the call's model, if they declare it. */
   maxBatch(of: Matched): number | undefined
-  /** How long a pool takes to answer, in milliseconds; undefined: it has not answered yet. */
+  /** A quantile of a pool's service time, in milliseconds; undefined: it has not answered yet. */
   serviceMs(pool: string, quantile: number): number | undefined
 }
 
-/** The rooms put together. */
+/** An assembled data plane. */
 export interface Assembly {
   readonly ingress: Ingress
-  /** For calls that come by no door. */
+  /** Answers calls that do not come through a door. */
   readonly answer: Pipeline
-  /** Loads that are under way, of rows and whole calls, and of HTTP's own cache. */
+  /** Running loads, of the pipeline and of HTTP's own cache. */
   readonly loads: number
   readonly ready: ReadyAnswers
   readonly splitter: Splitter
   readonly forms: Forms
-  /** What was kept may have become unreachable. */
+  /** To be called when entries may have become unreachable, as after a purge. */
   changed(): void
-  /** Makes the answer under a key unreachable; false where a tier could not be told. */
+  /** Removes the entry under a key; false if a tier could not be reached. */
   forget(digest: Digest): Promise<boolean>
   explain(call: Call, matched: Matched): Promise<Explanation>
 }
@@ -132,7 +132,7 @@ export function assemble(parts: AssemblyParts): Assembly {
     forms: base.forms,
     changed: () => ready.clear(),
     forget(digest) {
-      // Nobody may join a load for it any more.
+      // A running load for the key would bring the old entry back to callers who join it.
       flights.retire(digest)
       ready.clear()
       return cache.remove(digest)
@@ -144,7 +144,7 @@ export function assemble(parts: AssemblyParts): Assembly {
 
 type Foundations = ReturnType<typeof foundations>
 
-/** What several rooms share: each is made once. */
+/** Makes what several rooms share. */
 function foundations(parts: AssemblyParts) {
   const { live, cache, facts, workers, readyBytes, clock } = parts
   const { dispatch, queueing } = parts.backends
@@ -163,11 +163,11 @@ function foundations(parts: AssemblyParts) {
     dispatch,
     outgoing,
     forward: createForward({ dispatch, outgoing, redeployed: parts.redeployed }),
-    ...createLearnt({ ...parts, dispatch, outgoing, split: parts.split, token, queueing }),
+    ...createModelTraits({ ...parts, dispatch, outgoing, split: parts.split, token, queueing }),
   }
 }
 
-/** Gateways wait for each other where they share a tier with leases, and where it pays. */
+/** The leases of a route: if gateways share a tier that has leases, and waiting for another gateway is worth it. */
 function leasesOf({ cache, clock, backends }: AssemblyParts): (matched: Matched) => Leases | undefined {
   const leases = cache.leases && new Leases({ leases: cache.leases, clock })
   return ({ route }) => {
@@ -198,7 +198,7 @@ function pipelineParts(parts: AssemblyParts, base: Foundations) {
   }
 }
 
-/** The short ways: answers that are given before a call is made of a request. */
+/** Makes the fast paths of hits, which answer before a call is made of a request. */
 function hits(parts: AssemblyParts, base: Foundations) {
   const { aliases, versions } = base
   const ready = parts.readyBytes > 0 ? base.ready : undefined
@@ -211,7 +211,7 @@ function hits(parts: AssemblyParts, base: Foundations) {
 /** The pools of a gateway, as calls need them. */
 export function backendsOf(
   parts: DispatchParts & {
-    /** Undefined: there is no such pool any more. */
+    /** Undefined: the pool was removed. */
     readonly find: (name: string) => BackendPool | undefined
     /** Calls running on a slot, over all workers. */
     readonly inflight: (slot: number) => number

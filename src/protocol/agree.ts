@@ -1,26 +1,26 @@
 /**
- * Whether two answers to one row say the same. Kernels round differently by batch size, so floats may differ in
+ * Decides whether two answers to one row agree. Kernels round differently by batch size, so floats may differ in
  * their last bits; everything else must be equal. The tolerance is that of single precision, relative to each
  * value and to the largest of its row: a probability of 1e-12 beside one of 1 may be off by more than its own size.
- * That largest has a bound, or any score would do for any other beside a time in seconds.
+ * The largest value is capped: beside a time in seconds any two scores would agree.
  */
 const RELATIVE = 1e-4
 const OF_ROW = 1e-5
 const MOST = 100
-/** A whole number beside floats may be a probability that is printed without a fraction; more than 1 is an id or a count. */
+/** A whole number among floats may be a probability printed without a fraction; one above 1 is an id or a count. */
 const MOST_WHOLE = 1
 
 const NUMBER = /-?(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|Infinity)|NaN/g
 const INTEGER = /^-?\d+$/
 
-/** JSON texts: numbers by value, all else byte for byte but for white space between tokens. */
+/** Compares JSON texts: numbers by value, all else byte for byte, except white space between tokens. */
 export function textsAgree(a: Uint8Array, b: Uint8Array): boolean {
   if (Buffer.compare(a, b) === 0) return true
   const left = tokens(a)
   const right = tokens(b)
   if (left.frame !== right.frame || left.numbers.length !== right.numbers.length) return false
   const pairs = left.numbers.map((lexeme, at) => [lexeme, right.numbers[at] as string] as const)
-  // Whole numbers on both sides are classes, counts and ids: they are equal or they are not.
+  // Whole numbers on both sides are classes, counts or ids, which must be equal.
   if (pairs.some(([one, other]) => areWhole(one, other) && one !== other)) return false
   const most = pairs.map(([one, other]) => (areWhole(one, other) ? MOST_WHOLE : MOST))
   return valuesAgree(left.numbers.map(Number), right.numbers.map(Number), (at) => most[at] as number)
@@ -30,7 +30,7 @@ function areWhole(one: string, other: string): boolean {
   return INTEGER.test(one) && INTEGER.test(other)
 }
 
-/** Little-endian tensors of one datatype of the Open Inference Protocol. */
+/** Compares little-endian tensors of one datatype of the Open Inference Protocol. */
 export function blobsAgree(a: Uint8Array, b: Uint8Array, datatype: string): boolean {
   if (Buffer.compare(a, b) === 0) return true
   const size = datatype === 'FP32' ? 4 : datatype === 'FP64' ? 8 : 0
@@ -38,7 +38,7 @@ export function blobsAgree(a: Uint8Array, b: Uint8Array, datatype: string): bool
   return valuesAgree(floats(a, size), floats(b, size), () => MOST)
 }
 
-/** `most`: how much the value at an index may say of the size of its row. */
+/** `most`: the cap of the value at an index, when the largest value of the row is found. */
 function valuesAgree(a: readonly number[], b: readonly number[], most: (at: number) => number): boolean {
   const scale = a.reduce(
     (largest, value, at) =>

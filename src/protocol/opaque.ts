@@ -1,6 +1,6 @@
 /**
- * Any HTTP at all, for routes whose dialect is not known: nothing is read into the body. Method, raw target and
- * body bytes are the key, where the route says that answers may be kept at all.
+ * The dialect of opaque routes, for any HTTP: bodies are not parsed. If the route allows caching, the key is made of method,
+ * raw target and body bytes.
  */
 import { type Call, header, type Target } from '../core/call.ts'
 import { type Digest, digestOf, digestSteps } from '../core/key.ts'
@@ -24,7 +24,7 @@ const FORWARD: Target = { verb: 'forward', prediction: false }
 /** TorchServe's management, in front of which such a route may stand. */
 const DEPLOYING: Target = { ...FORWARD, deploys: '' }
 
-/** The body's bytes mean what its encoding says, so that counts as well. */
+/** The key covers Content-Encoding too, since the meaning of the body's bytes depends on it. */
 function wholeKey(call: Call, seed: Digest, body: Digest): Digest {
   return new Preimage()
     .latin1(seed)

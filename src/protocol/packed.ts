@@ -1,6 +1,6 @@
-/** Lists of bytes as one run of bytes. */
+/** Packs lists of byte strings into one byte string, and unpacks them. */
 
-/** Each part behind four bytes of its length. */
+/** Packs the parts, each behind four bytes with its length. */
 export function pack(parts: readonly Uint8Array[]): Buffer {
   const size = parts.reduce((sum, part) => sum + 4 + part.length, 0)
   const packed = Buffer.allocUnsafe(size)
@@ -13,7 +13,7 @@ export function pack(parts: readonly Uint8Array[]): Buffer {
   return packed
 }
 
-/** The parts again; undefined where the bytes are no packed list. */
+/** Unpacks the parts; undefined if the bytes are no packed list. */
 export function unpack(packed: Uint8Array): Uint8Array[] | undefined {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.length)
   const parts: Uint8Array[] = []
@@ -28,7 +28,7 @@ export function unpack(packed: Uint8Array): Uint8Array[] | undefined {
   return parts
 }
 
-/** Parts with commas between them. */
+/** Joins the parts with commas. */
 export function listed(parts: readonly Uint8Array[]): Buffer {
   const comma = Buffer.from(',')
   return Buffer.concat(parts.flatMap((part, i) => (i === 0 ? [part] : [comma, part])))

@@ -1,6 +1,6 @@
 /**
- * How digests are fed: parts with their lengths in front, so that no two lists of parts have the same bytes,
- * and a key can never be made by moving a byte from one part to its neighbour.
+ * Collects the parts that a digest covers (its preimage), each with its length in front, so that no two lists of parts have
+ * the same bytes: a byte that moves from one part to the next gives another key.
  */
 import { type Digest, digestOf } from '../core/key.ts'
 import { Scratch } from '../lib/scratch.ts'
@@ -10,23 +10,23 @@ import { CANONICAL, type Span } from './json/span.ts'
 
 const DIGEST_BYTES = 32
 
-/** Longest preimage whose view is kept: making a view costs as much as hashing a tiny one. */
+/** The longest preimage whose view is kept: making a view costs as much as hashing a tiny preimage. */
 const KEPT_VIEW = 1024
-/** As many preimages as are ever made at a time. */
-const MAX_SHEETS = 8
+/** The most preimages that are open at a time. */
+const MAX_BUFFERS = 8
 
 /** Memory that preimages are written into, one after the other. */
 interface PreimageBuffer {
   readonly bytes: Buffer
-  /** Of the first bytes, by their number. */
+  /** Views of the first bytes, by their number. */
   readonly views: Buffer[]
 }
 
-const sheets: PreimageBuffer[] = []
+const buffers: PreimageBuffer[] = []
 
 /** Collects parts; `digest` is SHA-256 over all of them, and ends it. */
 export class Preimage {
-  #sheet: PreimageBuffer = sheets.pop() ?? { bytes: Buffer.allocUnsafeSlow(KEPT_VIEW), views: [] }
+  #buffer: PreimageBuffer = buffers.pop() ?? { bytes: Buffer.allocUnsafeSlow(KEPT_VIEW), views: [] }
   #at = 0
 
   /** A string as UTF-8. */
@@ -53,21 +53,21 @@ export class Preimage {
   }
 
   digest(): Digest {
-    const sheet = this.#sheet
+    const buffer = this.#buffer
     const at = this.#at
-    if (sheet.bytes.length > KEPT_VIEW) return digestOf(sheet.bytes.subarray(0, at))
-    const digest = digestOf((sheet.views[at] ??= sheet.bytes.subarray(0, at)))
-    if (sheets.length < MAX_SHEETS) sheets.push(sheet)
+    if (buffer.bytes.length > KEPT_VIEW) return digestOf(buffer.bytes.subarray(0, at))
+    const digest = digestOf((buffer.views[at] ??= buffer.bytes.subarray(0, at)))
+    if (buffers.length < MAX_BUFFERS) buffers.push(buffer)
     return digest
   }
 
-  /** The memory, with room for so many more bytes. */
+  /** Makes room for so many more bytes, and returns the memory. */
   #room(more: number): Buffer {
-    const { bytes } = this.#sheet
+    const { bytes } = this.#buffer
     if (this.#at + more <= bytes.length) return bytes
     const bigger = Buffer.allocUnsafe(Math.max(bytes.length * 2, this.#at + more))
     bigger.set(bytes.subarray(0, this.#at))
-    this.#sheet = { bytes: bigger, views: [] }
+    this.#buffer = { bytes: bigger, views: [] }
     return bigger
   }
 }
@@ -122,12 +122,12 @@ export class SpanHasher {
     return digestOf(scratch.view(end))
   }
 
-  /** Begins a value that is given in pieces. */
+  /** Begins a value that is added in pieces. */
   begin(): void {
     this.#at = DIGEST_BYTES
   }
 
-  /** Adds a piece as it lies. */
+  /** Adds a piece unchanged. */
   add(bytes: Uint8Array, start: number, end: number): void {
     const size = end - start
     scratch.fit(this.#at + size, this.#at)

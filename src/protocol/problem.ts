@@ -1,4 +1,4 @@
-/** Errors as RFC 9457 problem details: for calls of no dialect of its own. */
+/** Errors as RFC 9457 problem details, for calls without a dialect. */
 import { type GatewayError } from '../core/errors.ts'
 import { PROBLEM_TYPE, problemBody } from '../core/problem.ts'
 import type { Reply } from '../core/reply.ts'

@@ -1,6 +1,6 @@
 /**
- * A wire dialect. Bytes in, bytes out; it knows neither sockets nor caches. The idea that carries the data
- * plane: a call is a list of rows. A dialect (or a model) that cannot be split yields one row: the whole call.
+ * The interface of a wire dialect. It works on bytes, and knows neither sockets nor caches. The central idea of the data
+ * plane: a call is a list of rows. A dialect (or a model) that cannot be split yields one row, the whole call.
  */
 import type { Call, RawPairs, Target, WholeBody } from '../core/call.ts'
 import type { Chunks } from '../core/chunks.ts'
@@ -18,26 +18,26 @@ export interface Bypass {
 export interface Row {
   /** Key of the row: SHA-256 over seed, domain tag, the call's common part and the row's canonical value. */
   readonly digest: Digest
-  /** The caller's own lexemes, as they go upstream. */
+  /** The row as its caller wrote it, which is what goes upstream. */
   readonly wire: Uint8Array
 }
 
 /** The model that a body names, and the version where it names one, as in `Target`. */
 export type NamedModel = Required<Pick<Target, 'model'>> & Pick<Target, 'version'>
 
-/** What a dialect found in a body. */
+/** What a dialect read from a body. */
 export type Reading = Bypass | Plan
 
 export interface Plan {
   /** Key of the whole call, canonical. */
   readonly whole: Digest
-  /** Present where the call was read for splitting and can be: at least one row, in the caller's order. */
+  /** Present if the call was read for splitting and can be split: at least one row, in the caller's order. */
   readonly rows?: readonly Row[]
-  /** Present with `rows`: rows of calls that agree on it may share one upstream request. */
+  /** Present with `rows`: rows of calls with the same digest may share one upstream request. */
   readonly batch?: Digest
   /**
-   * The forms in which it is written and its answer wanted: a set of bits of the dialect's own, each of which a server
-   * may or may not take. Left out: there is one form, 0. At most eight bits.
+   * The form of the request and of the wanted answer: a set of at most eight bits defined by the dialect, each of which a server
+   * may or may not support. Left out: there is one form, 0.
    */
   readonly form?: number
   /** The dialect's own notes for `address`, `join` and `assemble`; opaque to everybody else. */
@@ -45,93 +45,92 @@ export interface Plan {
 }
 
 export interface ReadOptions {
-  /** Digest of all that a key covers besides the body, mixed into every key. */
+  /** Digest of all that a key covers besides the body; part of every key. */
   readonly seed: Digest
-  /** Read rows as well; false where the route or the model does not split. */
+  /** Read rows as well; false if the route or the model does not split. */
   readonly split: boolean
-  /** Rows are only to be compared: a call of a single one need not be read into it. */
+  /** Rows are only compared, so a call of a single row need not be read into rows. */
   readonly onlyBatches?: boolean
 }
 
-/** As much of a call as says in which form its answer is wanted. */
+/** The parts of a call that say in which form its answer is wanted. */
 export type AnswerPreferences = Pick<Call, 'headers' | 'query' | 'body'>
 
 /** Where an answer comes from. */
 export interface AnswerOrigin {
-  /** `Plan.form` of the call that it is the server's own answer to: who asks in the same gets it as it came. */
+  /** `Plan.form` of the call that the server answered: callers in the same form get the answer unchanged. */
   readonly form?: number | undefined
-  /** The server has not shown to give what this caller wants: what it did not heed is not mended. */
+  /** The server has not shown that it supports this caller's form: what it ignored of the form is not corrected. */
   readonly asItCame?: boolean
 }
 
 export interface Protocol {
   readonly name: string
-  /** Media types, lower case, that `read` takes for forms of one request; any other is part of the key as it stands. */
+  /** Media types, lower case, that `read` treats as forms of one request; any other is part of the key as it stands. */
   readonly encodings?: readonly string[]
-  /** `read` has Inference-Header-Content-Length in the key in a form of its own. */
+  /** `read` itself covers Inference-Header-Content-Length in the key. */
   readonly readsHeaderLength?: boolean
-  /** `read` has Content-Type in the key in a form of its own: all of it but what says nothing, such as a boundary. */
+  /** `read` itself covers Content-Type in the key: all of it but what means nothing, such as a boundary. */
   readonly readsContentType?: boolean
   /**
-   * Servers of this dialect show every header field to their models. Which of them an answer depends on only the operator
-   * knows: it is kept where the route's `vary` is written, be it as an empty list, and nowhere else.
+   * Servers of this dialect show every header field to their models, and only the operator knows on which of them an answer
+   * depends. Such an answer is kept only where the route's `vary` is written, be it as an empty list.
    */
   readonly needsVary?: boolean
-  /** From the path alone (`plainPath`): a hit must not pay for a parse. Undefined: not this dialect's path. */
+  /** Reads the target from the path alone (`plainPath`), since a hit must not pay for a parse. Undefined: not a path of this dialect. */
   match(method: string, path: string): Target | undefined
   /**
-   * The model that the body names, for targets with `isNamedInBody`; undefined: none that can be told. A scan to the one member
-   * or field and no parse, since the call's route hangs on it. By the bytes alone: nothing else is in the digest under which
-   * a byte-identical repeat is found.
+   * The model that the body names, for targets with `isNamedInBody`; undefined: none can be found. It must scan for the one member
+   * or field, and not parse, since each call's route depends on it. It may depend on nothing but the bytes, since the digest that
+   * finds a byte-identical repeat covers nothing else.
    */
   model?(body: Uint8Array): NamedModel | undefined
-  /** The same of a body too long to be joined, in steps as `readChunks`. */
+  /** The same for a body too long to be joined, in steps as `readChunks`. */
   modelChunks?(body: Chunks): Generator<void, NamedModel | undefined>
-  /** The body's keys, or why the call is not to be cached. Synchronous and linear in the body. */
+  /** Reads the body's keys, or why the call must not be cached. Synchronous, and linear in the body's length. */
   read(call: Call, body: Uint8Array, options: ReadOptions): Reading
   /**
-   * The same for a body too long to be joined: whole key only, and a `yield` whenever other work should have
-   * its turn, at the latest every few milliseconds. The verdict depends on the bytes, not on how they were cut.
+   * The same for a body too long to be joined: the key of the whole only, with a `yield` at least every few milliseconds so that
+   * other work gets its turn. The result depends on the bytes, not on how they were cut.
    */
   readChunks(call: Call, body: Chunks, options: ReadOptions): Generator<void, Reading>
   /**
-   * Puts this caller's id and encoding on a shared answer. Without the plan the call's body is read once more.
-   * Undefined: the answer has no form in the encoding this caller asked for; the call must be forwarded.
+   * Puts this caller's id and encoding on a shared answer. Without the plan the call's body is read again.
+   * Undefined: the answer cannot be written in the encoding that this caller wants; the call must be forwarded.
    */
   address(reply: Reply, call: AnswerPreferences, plan?: Plan, origin?: AnswerOrigin): Reply | undefined
-  /** What a good answer to a call of this form shows its server to take and to give, as bits; absent: all of the form. */
+  /** The bits of the form that a good answer proves its server supports; absent: all of them. */
   shows?(reply: Reply, body: Uint8Array, plan: Pick<Plan, 'form'>): number
   /**
-   * Whether a 200 is the whole, well-formed answer to what was asked, which is all that may be kept; servers say under
-   * 200, too, that they are out of memory. `counted`: it must have as many rows as the request. Absent: the dialect
-   * cannot know.
+   * Whether a 200 is the whole, well-formed answer to the call, and so may be stored; some servers report under 200 that they
+   * are out of memory. `counted`: it must have as many rows as the request. Absent: the dialect cannot know.
    */
   storable?(reply: Reply, body: Uint8Array, plan: Plan, counted: boolean): boolean
   /**
-   * Names of fields, in the head or behind the body, that are part of this dialect's answers, lower case: they are kept and
-   * given with them, beside those that every answer keeps (content type and language, CORS). Absent: none.
+   * Names of header fields and trailers that are part of this dialect's answers, lower case: they are stored with an answer,
+   * beside those of every dialect (content type and language, CORS). Absent: none.
    */
   readonly answerFields?: readonly string[]
-  /** Whether an answer is sent as it happens, and is to be passed on so; absent: its media type says it. */
+  /** Whether an answer is a stream, which must be passed on piece by piece; absent: its media type decides. */
   isStream?(reply: Reply): boolean
-  /** What an answer says of the call and the backend, by head and trailers; absent: what its HTTP status says. */
+  /** What an answer says about the call and the backend, by head and trailers; absent: the HTTP status decides. */
   verdict?(reply: Reply): Verdict
   /**
-   * Fields that servers of this dialect put on every answer whatever it is, name and value as they are sent, such as
-   * TorchServe's `Cache-Control`: they say nothing of this answer, and are as if they had not been sent.
+   * Fields that servers of this dialect put on every answer, with name and value as sent, such as TorchServe's `Cache-Control`.
+   * They say nothing about the answer, so they are ignored.
    */
   readonly habits?: RawPairs
-  /** The version that a good answer says it is of; absent, or undefined: it does not say. */
+  /** The model version that a good answer states; absent, or undefined: it states none. */
   version?(reply: Reply, body: Uint8Array): string | undefined
   /** The error body this dialect's clients expect. */
   fault(error: GatewayError): Reply
-  /** Optional power: put rows together and cut answers. */
+  /** Optional: how to join rows into requests, and cut answers into rows. */
   readonly rows?: Rows
 }
 
 /** One row's share of an answer. */
 export interface RowAnswer {
-  /** What all rows of one answer have in common: names, dtypes, trailing shape, version. */
+  /** The part of an answer that all its rows have in common: names, dtypes, trailing shape, version. */
   readonly frame: Uint8Array
   /** The row's own bytes, in the dialect's form. */
   readonly slice: Uint8Array
@@ -144,12 +143,12 @@ export interface Joined {
 }
 
 export interface Rows {
-  /** A request that asks for just these rows, in this order; rows of other calls must agree on `plan.batch`. */
+  /** A request for just these rows, in this order; rows of other calls must have the same `plan.batch`. */
   join(plan: Plan, rows: readonly Row[], body: WholeBody): Joined
-  /** The answer (to `plan`) cut into `count` rows; undefined: it is none, not all of it, or does not fit the rows. */
+  /** Cuts the answer (to `plan`) into `count` rows; undefined: it is no answer, is incomplete, or does not fit the rows. */
   cut(reply: Reply, body: Uint8Array, count: number, plan?: Plan): readonly RowAnswer[] | undefined
-  /** Whether two answers to one row are the same, floats within the tolerance of their dtype. */
+  /** Whether two answers to one row agree, floats within the tolerance of their dtype. */
   agree(a: RowAnswer, b: RowAnswer): boolean
-  /** One reply from the rows in order; undefined: their frames do not match. `isOwn`: all came of calls in this form. */
-  assemble(plan: Plan, answers: readonly RowAnswer[], isOwn?: boolean): Reply | undefined
+  /** Assembles one reply from the rows in order; undefined: their frames do not match. `isSameForm`: all answer calls in this form. */
+  assemble(plan: Plan, answers: readonly RowAnswer[], isSameForm?: boolean): Reply | undefined
 }

@@ -1,10 +1,10 @@
-/** Whether bytes that come in chunks are UTF-8: a character may lie across the seam. */
+/** Checks that bytes which arrive in chunks are UTF-8; a character may lie in two chunks. */
 import { isUtf8 } from 'node:buffer'
 
 export class Utf8Check {
   #carry = Buffer.alloc(0)
 
-  /** False as soon as what came so far cannot be UTF-8. */
+  /** False as soon as the bytes cannot be UTF-8. */
   push(chunk: Uint8Array): boolean {
     let start = 0
     if (this.#carry.length > 0) {
@@ -19,18 +19,18 @@ export class Utf8Check {
     return isUtf8(chunk.subarray(start, end))
   }
 
-  /** True when no character is left half. */
+  /** True if the last character is complete. */
   finish(): boolean {
     return this.#carry.length === 0
   }
 }
 
-/** How many bytes a character has, by its first. */
+/** How many bytes a character has, by its first byte. */
 function sequenceLength(lead: number): number {
   return lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1
 }
 
-/** Where the last character begins if it is not complete, or the end. */
+/** The index of the last character if it is incomplete, otherwise the end. */
 function completeEnd(chunk: Uint8Array, start: number): number {
   for (let i = chunk.length - 1; i >= start && i >= chunk.length - 3; i--) {
     const byte = chunk[i] as number

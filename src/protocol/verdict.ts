@@ -1,44 +1,44 @@
 /**
- * What an answer says of the call, of the backend and of another try: what retries, hedges, outlier detection, limits and
- * the cache go by. HTTP says it in the status; a dialect with a status of its own (gRPC) says it in its own way.
+ * The verdict on an answer: what it says about the call, the backend and a retry. Retries, hedges, outlier detection, limits and
+ * the cache depend on it. In HTTP it follows from the status; a dialect with a status of its own (gRPC) provides its own.
  */
 import type { Reply } from '../core/reply.ts'
 
 export interface Verdict {
   /**
-   * `ok`: the answer to what was asked. `other`: no complaint, and nothing to keep (a redirect, a part, no content).
-   * `refused`: the caller's mistake, and the backend did its work. `overloaded`: not now. `failed`: the backend's fault.
+   * `ok`: a good answer. `other`: no error, but nothing to store (a redirect, a part, no content). `refused`: the caller's
+   * mistake, and the backend did its work. `overloaded`: the backend is too busy now. `failed`: the backend's fault.
    */
   readonly kind: 'ok' | 'other' | 'refused' | 'overloaded' | 'failed'
-  /** Whether another backend may do better: `once`, where the fault may be the input's, and one try tells. */
+  /** Whether another backend may do better. `once`: the input may be at fault, and one retry shows whether it is. */
   readonly retry: 'never' | 'once' | 'elsewhere'
   /**
-   * What is complained of: the input, which would be refused again whoever sends it; the caller's credentials or how much it
-   * asks; the time that there was. Left out: the call as a whole, or the backend.
+   * The subject of the error: the input, which would be refused from any caller; the caller, by its credentials or its rate; or
+   * the time that was allowed. Left out: the call as a whole, or the backend.
    */
   readonly about?: 'input' | 'caller' | 'time'
-  /** The complaint in a word, of few, for metrics and reasons: `status 503`. */
+  /** The error in a few words, from a small set, for metrics and reasons: `status 503`. */
   readonly code: string
-  /** How long the backend asks to be left alone, where it says so in another way than by `Retry-After`. */
+  /** How long the backend asks to wait before a retry, if it says so by other means than `Retry-After`. */
   readonly retryAfterMs?: number
 }
 
-/** By head and trailers; asked again of a body that streamed once its trailers are there. */
+/** The verdict by head and trailers; of a body that streams it is taken again when the trailers are there. */
 export function verdictOf(protocol: { verdict?(reply: Reply): Verdict }, reply: Reply): Verdict {
   return protocol.verdict ? protocol.verdict(reply) : verdictOfStatus(reply.status)
 }
 
-/** The backend's trouble and not the caller's: an old answer is better than this one, if there is any. */
-export function isTrouble({ kind, about }: Verdict): boolean {
+/** Whether the backend is at fault and not the caller, so that a stale answer is better than this one. */
+export function isBackendFailure({ kind, about }: Verdict): boolean {
   return kind === 'failed' || (kind === 'overloaded' && about !== 'caller')
 }
 
-/** The backend did its work, whatever came of it. */
+/** Whether the backend did its work, whatever the result. */
 export function isDone({ kind }: Verdict): boolean {
   return kind !== 'failed' && kind !== 'overloaded'
 }
 
-/** Of HTTP, by status; three digits, so there are not many. */
+/** The verdicts by HTTP status; there are fewer than a thousand. */
 const known = new Map<number, Verdict>()
 
 export function verdictOfStatus(status: number): Verdict {
@@ -75,7 +75,7 @@ const SPECIAL: Readonly<Record<number, StatusMeaning>> = {
   415: OF_INPUT,
   422: OF_INPUT,
   429: { kind: 'overloaded', retry: 'elsewhere', about: 'caller' },
-  // A model that fails on this input will fail again; a backend that is broken will not be asked again.
+  // Either the model fails on this input, and will fail again, or this backend is broken, and another may succeed.
   500: { kind: 'failed', retry: 'once' },
   502: { kind: 'failed', retry: 'elsewhere' },
   503: { kind: 'overloaded', retry: 'elsewhere' },

@@ -7,7 +7,7 @@ import { digestOf } from '../core/key.ts'
 import type { Reply } from '../core/reply.ts'
 import { runToEnd } from '../lib/cooperative.ts'
 import type { NamedModel, Protocol } from '../protocol/protocol.ts'
-import { isTrouble, verdictOf } from '../protocol/verdict.ts'
+import { isBackendFailure, verdictOf } from '../protocol/verdict.ts'
 import { bytes, callOf, replyOf, SEED, textOf } from './protocol-call.ts'
 
 export interface ProtocolSample {
@@ -105,8 +105,8 @@ export function protocolContract(protocol: Protocol, sample: ProtocolSample): vo
       const verdict = verdictOf(protocol, protocol.fault(new GatewayError(code, 'why')))
       expect(['refused', 'overloaded', 'failed']).toContain(verdict.kind)
       // By their status 504 and 503 are nobody's mistake.
-      if (status < 500) expect(isTrouble(verdict)).toBe(false)
-      else if (blame !== 'caller') expect(isTrouble(verdict)).toBe(true)
+      if (status < 500) expect(isBackendFailure(verdict)).toBe(false)
+      else if (blame !== 'caller') expect(isBackendFailure(verdict)).toBe(true)
     })
 
     it('leaves an answer that is no success as it came', () => {

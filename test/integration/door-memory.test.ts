@@ -5,8 +5,8 @@ import { PassThrough } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { Arrivals, kept } from '../../src/data/ingress/door/arrivals.ts'
 import { readInto } from '../../src/data/ingress/door/read-into.ts'
+import { ReceiveBuffer, retained } from '../../src/data/ingress/door/receive-buffer.ts'
 import { type DoorServer, echo, RawClient, startDoor } from '../support/door.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -93,12 +93,12 @@ it('no connection sees bytes of another', async () => {
 })
 
 /** Reads a body of which so many bytes are missing, no more than 50,000 at a time; gives the room there was each time. */
-function read(arrivals: Arrivals, body: number): { rooms: number[]; pieces: Buffer[] } {
+function read(arrivals: ReceiveBuffer, body: number): { rooms: number[]; pieces: Buffer[] } {
   const rooms: number[] = []
   const pieces: Buffer[] = []
   let given = arrivals.next(body, true) as Buffer
   for (let missing = body; missing > 0; given = arrivals.next(missing, true) ?? given) {
-    const piece = arrivals.take(Math.min(given.length, missing, 50_000))
+    const piece = arrivals.received(Math.min(given.length, missing, 50_000))
     rooms.push(given.length)
     pieces.push(piece)
     missing -= piece.length
@@ -107,17 +107,17 @@ function read(arrivals: Arrivals, body: number): { rooms: number[]; pieces: Buff
 }
 
 it('a long body is read into blocks that end where it does, its short end where everything goes', () => {
-  const arrivals = new Arrivals()
+  const arrivals = new ReceiveBuffer()
   const { rooms, pieces } = read(arrivals, 140_000)
   expect(rooms).toEqual([65_536, 15_536, 65_536, 15_536, 16_384])
-  expect(pieces.map((piece) => kept(piece) === piece)).toEqual([true, true, true, true, false])
-  expect(read(new Arrivals(), 20_000).rooms).toEqual([20_000])
-  expect(read(new Arrivals(), 16_384).rooms).toEqual([16_384])
+  expect(pieces.map((piece) => retained(piece) === piece)).toEqual([true, true, true, true, false])
+  expect(read(new ReceiveBuffer(), 20_000).rooms).toEqual([20_000])
+  expect(read(new ReceiveBuffer(), 16_384).rooms).toEqual([16_384])
 })
 
 it('what nobody has kept is read into again', () => {
   const memories = (pieces: readonly Buffer[]) => new Set(pieces.map(({ buffer }) => buffer))
-  const arrivals = new Arrivals()
+  const arrivals = new ReceiveBuffer()
   const first = memories(read(arrivals, 100_000).pieces)
   arrivals.giveBack(true)
   const second = memories(read(arrivals, 100_000).pieces)

@@ -71,7 +71,7 @@ export class TestDoor {
       }
       this.#hearEnd(exchange, ended)
       ingress.serve(exchange)
-      const leave = () => exchange.gone?.()
+      const leave = () => exchange.onAbort?.()
       if (signal?.aborted) leave()
       else signal?.addEventListener('abort', leave, { once: true })
     })
@@ -103,7 +103,7 @@ class Line {
   #head: string | undefined
   readonly #body: Buffer[] = []
 
-  closing(): string {
+  connectionFields(): string {
     return 'Connection: keep-alive\r\n'
   }
 

@@ -1,26 +1,26 @@
 /**
- * Micro-batching: rows of several callers in one upstream request. Natural batching first: while the backend has
- * room rows are sent at once, each caller's by themselves, and nobody waits; only while it is busy they are
- * gathered, up to `maxRows` and for at most `maxDelay`, or until the nearest deadline leaves just the time it takes
- * to answer.
+ * Micro-batching: rows of several callers in one upstream request. While the backend has room, each caller's rows are sent
+ * at once by themselves, and nobody waits. Only while it is busy rows are queued: up to `maxRows`, for at most `maxDelay`,
+ * and no longer than the nearest deadline allows, given the expected service time.
  *
- *   submit → (wait for company) → send → the answers, cut by caller
- *                                  └─ refused as a whole → each caller's rows once more by themselves
+ *   submit → (wait for more rows) → send → the answers, cut by caller
+ *                                    └─ refused as a whole → each caller's rows once more by themselves
  *
- * A caller who leaves is taken out before the send; a send is cancelled when all its callers have left. A failure
- * of the backend is everybody's; a refusal is only the guilty caller's. No I/O here: `send` is passed in.
+ * The rows of a caller who leaves are removed before the send; a send is cancelled when all its callers have left. A backend
+ * failure is given to every caller. After a refusal the callers' rows are sent separately, so that only the one whose rows
+ * are at fault is refused. No I/O here: `send` is passed in.
  */
 
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
-import { Sending } from './sending.ts'
+import { BatchRequest } from './batch-request.ts'
 import { type Batched, type BatchJob, type BatchShare, Submission } from './submission.ts'
 
 export interface BatcherOptions<J, W, A, R> {
   /**
-   * One upstream request for all shares, rows in the shares' order. `refused`: the backend did not take the request,
-   * or its answer does not fit the rows. Rejects where it failed in a way that has nothing to do with the rows.
+   * Sends one upstream request for all shares, rows in the shares' order. `refused`: the backend did not accept the request,
+   * or its answer does not fit the rows. Rejects if it failed for a reason that has nothing to do with the rows.
    */
   readonly send: (
     shares: readonly BatchShare<J, W>[],
@@ -28,44 +28,44 @@ export interface BatcherOptions<J, W, A, R> {
   ) => Promise<Batched<A, R>>
   readonly clock: Clock
   readonly maxRows: number
-  /** Milliseconds a row waits for company at most. */
+  /** The longest that a row is queued, in milliseconds. */
   readonly maxDelayMs: number
   /** Bytes of rows in one request; a single larger row goes by itself. Default 4 MiB. */
   readonly maxBytes?: number
-  /** What the backends of this route declare they take, if they do. */
+  /** The most rows that the backends of this route declare to accept, if they declare it. */
   readonly maxBatch?: () => number | undefined
-  /** True while every backend has as much to do as it can: only then rows are gathered. */
+  /** True while every backend is at capacity: only then rows are queued. */
   readonly busy: () => boolean
   /** Milliseconds a request is expected to take, cautiously (its 90th percentile). */
   readonly serviceMs?: () => number
-  /** Rows that may wait in all groups together; beyond, rows are sent without waiting. Default 4,096. */
+  /** Rows that may be queued in all groups together; beyond that, rows are sent at once. Default 4,096. */
   readonly maxWaiting?: number
 }
 
 export interface Batcher<J, W, A, R> {
-  /** Settles once: with the rows' own answers, with a refusal, or rejects as the send did or as the caller left. */
+  /** Settles once: with the answers to these rows, or with a refusal; rejects if the send fails or the caller leaves. */
   submit(job: BatchJob<J, W>): Promise<Batched<A, R>>
-  /** Rows that wait for company. */
+  /** Queued rows. */
   readonly waiting: number
   /** Requests under way. */
   readonly sending: number
-  /** Sends what waits; from then on nothing waits. */
+  /** Sends what is queued; from then on nothing is queued. */
   close(): void
 }
 
 const MAX_BYTES = 4 * 1024 * 1024
 const MAX_WAITING = 4_096
-/** Added to the expected time of service where a deadline is near. */
+/** Subtracted from a deadline together with the expected service time. */
 const MARGIN_MS = 5
 
 export function createBatcher<J, W, A, R>(options: BatcherOptions<J, W, A, R>): Batcher<J, W, A, R> {
   return new MicroBatcher(options)
 }
 
-/** Rows that wait for company, oldest first. */
+/** Submissions of one group, oldest first. */
 interface Queue<J, W, A, R> {
   readonly submissions: Set<Submission<J, W, A, R>>
-  /** The time of the earliest timer, and its cancellation. */
+  /** When the queue's timer fires; `cancel` stops it. */
   due: number
   cancel: () => void
 }
@@ -137,7 +137,7 @@ class MicroBatcher<J, W, A, R> implements Batcher<J, W, A, R> {
     return this.#options.maxBytes ?? MAX_BYTES
   }
 
-  /** There is enough for a request as large as it may be. */
+  /** Whether there are rows enough for the largest allowed request. */
   #isReady({ submissions }: Queue<J, W, A, R>): boolean {
     let [rows, bytes] = [0, 0]
     for (const submission of submissions) {
@@ -147,7 +147,7 @@ class MicroBatcher<J, W, A, R> implements Batcher<J, W, A, R> {
     return rows >= this.#limit || bytes >= this.#maxBytes
   }
 
-  /** Sees that the queue is sent in time for its newest member too. */
+  /** Sets the timer earlier if the newest submission must be sent sooner. */
   #await(group: string, queue: Queue<J, W, A, R>, deadline: number): void {
     const { clock, maxDelayMs, serviceMs } = this.#options
     const now = clock.now()
@@ -171,14 +171,14 @@ class MicroBatcher<J, W, A, R> implements Batcher<J, W, A, R> {
 
   /** Takes rows off the head of the queue, as many as one request holds, and sends them. */
   #sendOne(group: string, queue: Queue<J, W, A, R>): void {
-    const sending = new Sending<J, W, A, R>()
+    const request = new BatchRequest<J, W, A, R>()
     let room = this.#limit
     let bytes = this.#maxBytes
     for (const submission of queue.submissions) {
-      const count = Math.min(submission.left, room, submission.fitting(bytes, sending.rows === 0))
+      const count = Math.min(submission.left, room, submission.fitting(bytes, request.rows === 0))
       if (count === 0) break
       const share = submission.take(count)
-      sending.add(submission, share)
+      request.add(submission, share)
       this.#waiting -= count
       room -= count
       bytes -= share.bytes
@@ -186,28 +186,28 @@ class MicroBatcher<J, W, A, R> implements Batcher<J, W, A, R> {
       queue.submissions.delete(submission)
     }
     if (queue.submissions.size === 0) this.#drop(group, queue)
-    void this.#send(sending, true)
+    void this.#send(request, true)
   }
 
-  async #send(sending: Sending<J, W, A, R>, isFirst: boolean): Promise<void> {
+  async #send(request: BatchRequest<J, W, A, R>, isFirst: boolean): Promise<void> {
     this.#sending++
-    const { shares } = sending
+    const { shares } = request
     try {
-      const result = checked(await this.#options.send(shares, sending), sending.rows)
-      if ('answers' in result) sending.answered(result.answers)
+      const result = checked(await this.#options.send(shares, request), request.rows)
+      if ('answers' in result) request.answered(result.answers)
       else if (isFirst && shares.length > 1 && !result.forAll)
-        for (const one of sending.split()) void this.#send(one, false)
-      else sending.refused(result.refused)
+        for (const one of request.split()) void this.#send(one, false)
+      else request.refused(result.refused)
     } catch (error) {
-      sending.failed(error)
+      request.failed(error)
     } finally {
       this.#sending--
-      this.#poke()
+      this.#flushIfIdle()
     }
   }
 
-  /** A request has ended: if that gave the backend room, what waits need not wait any longer. */
-  #poke(): void {
+  /** Sends what is queued if the end of a request gave the backends room. */
+  #flushIfIdle(): void {
     for (const [group, queue] of this.#queues) {
       if (this.#options.busy()) return
       this.#flush(group, queue)

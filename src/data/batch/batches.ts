@@ -1,7 +1,7 @@
 /**
- * Rows of several calls as upstream requests: the batcher of each route, and what it sends. Only what is a clean
- * answer to all rows is shared; anything else is asked for again by each caller's rows alone, so that nobody sees
- * what was said to somebody else.
+ * The batchers of the routes, one for each model, and the upstream requests that they send. Only a good answer that fits all
+ * rows is shared. After any other answer each caller's rows are sent again alone, so that nobody gets a reply that was meant
+ * for another caller.
  */
 
 import type { Call, RawPairs, WholeBody } from '../../core/call.ts'
@@ -13,13 +13,13 @@ import { letGo } from '../backend/incoming.ts'
 import { collectable } from '../decision/storable.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import type { Matched, RouteBatch, RouteCache } from '../route/routes.ts'
-import { replaced } from '../rows/ask.ts'
+import { requestHeaders } from '../rows/row-request.ts'
 import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
 import { type Batcher, createBatcher } from './batcher.ts'
 import { batchGroup } from './group.ts'
 import type { Batched, BatchShare } from './submission.ts'
 
-/** What of a call on its way through the cache is needed here. */
+/** The part of a `LookupContext` that batching needs. */
 export interface BatchCall {
   readonly call: Call
   readonly matched: Matched
@@ -27,7 +27,7 @@ export interface BatchCall {
   readonly body: WholeBody
 }
 
-/** Rows of one call, and until when somebody waits for them. */
+/** Rows of one call, and until when a caller waits for them. */
 export interface BatchRows {
   readonly rows: readonly Row[]
   readonly signal: Signal
@@ -37,37 +37,33 @@ export interface BatchRows {
 /** One row's answer and the reply it was cut from. */
 export interface BatchedRow {
   readonly answer: RowAnswer
-  readonly delivered: UpstreamResponse
-  /** Of the call that was sent for all. */
+  readonly response: UpstreamResponse
+  /** The form of the call that was sent for all. */
   readonly form: number
 }
 
 export interface BatchesParts {
   readonly dispatch: Dispatch
   readonly outgoing: (call: Call) => RawPairs
-  /** The reply cut into rows where it may be kept and fits them; undefined otherwise. */
-  readonly cut: (
-    of: BatchCall,
-    delivered: UpstreamResponse,
-    count: number,
-  ) => readonly RowAnswer[] | undefined
-  /** Whether the backends of a pool have all they can do. */
+  /** Cuts the reply into rows; undefined if it must not be stored or does not fit them. */
+  readonly cut: (of: BatchCall, response: UpstreamResponse, count: number) => readonly RowAnswer[] | undefined
+  /** Whether all backends of a pool are at capacity. */
   readonly busy: (pool: string) => boolean
-  /** Rows that all backends of a pool take in one request for a call's model, if they say. */
+  /** The most rows in one request that all backends of a pool accept for the call's model, if they declare it. */
   readonly maxBatch: (of: Matched) => number | undefined
-  /** Milliseconds a pool takes to answer, cautiously. */
+  /** The milliseconds a pool takes to answer, as a high quantile. */
   readonly serviceMs: (pool: string) => number
   readonly clock: Clock
 }
 
-/** `refused`: what the backend said to this caller's rows, or to all rows where that was no answer to any. */
+/** `refused`: the backend's reply to this caller's rows, or to all rows if it has nothing to do with them. */
 export type BatchResult = Batched<BatchedRow, UpstreamResponse>
 
 type RouteBatcher = Batcher<BatchCall, Row, BatchedRow, UpstreamResponse>
 
 export class Batches {
   readonly #parts: BatchesParts
-  /** By the route's settings object: a reload brings new ones, and the old go with their last call. */
+  /** By the route's settings object: a reload makes new ones, and the old are collected after their last call. */
   readonly #batchers = new WeakMap<RouteBatch, Map<string, RouteBatcher>>()
 
   constructor(parts: BatchesParts) {
@@ -75,13 +71,13 @@ export class Batches {
   }
 
   /** Whether rows of such a call are batched. */
-  takes({ matched, plan }: BatchCall): boolean {
+  isBatched({ matched, plan }: BatchCall): boolean {
     return (
       matched.route.batch !== undefined && plan.batch !== undefined && matched.protocol.rows !== undefined
     )
   }
 
-  /** Sends rows in company, where there is any; only for what it `takes`. Rejects as `dispatch` does. */
+  /** Sends rows, batched with those of other calls; only if `isBatched`. Rejects as `dispatch` does. */
   fetch(of: BatchCall, { rows, signal, until }: BatchRows): Promise<BatchResult> {
     const { call, matched, plan } = of
     if (!matched.route.batch || !plan.batch) throw new Error('this call is not batched')
@@ -119,7 +115,7 @@ export class Batches {
       serviceMs: () => serviceMs(pool),
       send: (shares, options) => this.#send(shares, options),
     })
-    // Names come from callers: no more of them are remembered than a gateway may sensibly serve.
+    // Model names come from callers, so the number of batchers is bounded.
     if (batchers.size >= MAX_MODELS) batchers.delete(batchers.keys().next().value ?? name)
     batchers.set(name, batcher)
     return batcher
@@ -132,31 +128,31 @@ export class Batches {
     const { deadline, signal } = until
     const lead = (shares[0] as BatchShare<BatchCall, Row>).job
     const rows = shares.flatMap((share) => share.rows)
-    // A field of the call may tell of its bytes, so who is refused in company is at last asked for as it came.
+    // A field of the call may describe its exact bytes (a digest), so a call that is sent alone goes out as it came.
     const joined = isWhole(lead, rows)
       ? { headers: NO_FIELDS, body: lead.body }
       : lead.matched.protocol.rows?.join(lead.plan, rows, lead.body)
     if (!joined) throw new Error('this dialect has no rows')
     const { maxEntryBytes } = lead.matched.route.cache as RouteCache
-    const delivered = await this.#parts.dispatch({ ...lead.call, deadline, signal }, lead.matched, {
+    const response = await this.#parts.dispatch({ ...lead.call, deadline, signal }, lead.matched, {
       until,
       body: joined.body,
       contentLength: undefined,
-      headers: replaced(this.#parts.outgoing(lead.call), joined.headers),
+      headers: requestHeaders(this.#parts.outgoing(lead.call), joined.headers),
       key: rows[0]?.digest,
       signal,
       collectBytes: collectable(maxEntryBytes, rows.length),
     })
-    const answers = this.#parts.cut(lead, delivered, rows.length)
+    const answers = this.#parts.cut(lead, response, rows.length)
     const { form = 0 } = lead.plan
-    if (answers) return { answers: answers.map((answer) => ({ answer, delivered, form })) }
-    const { body } = delivered.reply
-    const verdict = verdictOf(lead.matched.protocol, delivered.reply)
+    if (answers) return { answers: answers.map((answer) => ({ answer, response, form })) }
+    const { body } = response.reply
+    const verdict = verdictOf(lead.matched.protocol, response.reply)
     if (shares.length > 1) letGo(body)
-    // What is overloaded is not asked again for each caller: that would make a storm of it. A failure of which one other
-    // try tells more (500) is how many servers say that one row is bad.
+    // An overloaded backend is not sent each caller's rows again: that would amplify the overload. A 500, though, is how many
+    // servers report one bad row, so the rows are sent again separately.
     const isOfNoRow = !isDone(verdict) && verdict.retry !== 'once'
-    return { refused: delivered, forAll: body instanceof Uint8Array && isOfNoRow }
+    return { refused: response, forAll: body instanceof Uint8Array && isOfNoRow }
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * Whose rows may share an upstream request: those of calls that a backend could not tell apart but by their rows.
- * The request bears one caller's header fields, so all that may matter must be equal; what only says who is
- * calling, when and by which way, for logs and traces, is left out of the comparison.
+ * Names the group of calls whose rows may share an upstream request: calls that a backend cannot tell apart but by their rows.
+ * The request bears the header fields of one caller, so all fields that may matter must be equal. Fields for logs and traces
+ * only are not compared.
  */
 import type { RawPairs } from '../../core/call.ts'
 import { FieldTable, TRACING_FIELDS } from '../../core/fields.ts'
@@ -16,7 +16,7 @@ const OF_ONE_CALL = new FieldTable(
 
 export interface Groupable {
   readonly route: string
-  /** `Plan.batch`: what the dialect says must be equal. */
+  /** `Plan.batch`: a digest of what the dialect requires to be equal. */
   readonly batch: Digest
   /** Digest of the caller's credentials. */
   readonly principal: string
@@ -24,7 +24,7 @@ export interface Groupable {
   readonly headers: RawPairs
 }
 
-/** The name of the group; lengths go before the texts, so that no two lists of fields run into the same name. */
+/** The name of the group. Each text has its length in front, so that no two lists of fields give the same name. */
 export function batchGroup({ route, batch, principal, headers }: Groupable): string {
   const fields: string[] = []
   for (let i = 0; i < headers.length; i += 2) {

@@ -1,6 +1,6 @@
 /**
- * What one caller gives to the batcher, how much of it has been sent, and what has been answered. It may take
- * several requests; it settles once.
+ * The rows that one caller submits to the batcher: how many were sent, and the answers so far. They may take several requests;
+ * the submission settles once.
  */
 
 import type { Signal } from '../../lib/cancel.ts'
@@ -8,29 +8,29 @@ import type { SharedDeadline } from '../flight/shared-deadline.ts'
 
 /** One caller's rows. */
 export interface BatchJob<J, W> extends SharedDeadline {
-  /** Rows of jobs that name the same group may share a request. */
+  /** Rows of jobs with the same group may share a request. */
   readonly group: string
   /** The caller's own, passed through to `send`. */
   readonly job: J
   readonly rows: readonly W[]
   /** Bytes of all rows together. */
   readonly bytes: number
-  /** Monotonic milliseconds after which nobody waits; it may grow meanwhile. */
+  /** Monotonic milliseconds after which nobody waits; it may grow while the job waits. */
   readonly deadline: number
   readonly signal: Signal
 }
 
-/** What became of a request or of one caller's rows: an answer a row in order, or a refusal of the whole. */
+/** The result of a request or of one caller's rows: one answer for each row, in order, or a refusal of all rows. */
 export type Batched<A, R> =
   | { readonly answers: readonly A[] }
-  /** `forAll`: it has nothing to do with the rows, so every caller is told, and nothing is sent again. */
+  /** `forAll`: the refusal has nothing to do with the rows, so every caller gets it, and nothing is sent again. */
   | { readonly refused: R; readonly forAll?: boolean }
 
 /** One caller's part of a request. */
 export interface BatchShare<J, W> {
   readonly job: J
   readonly rows: readonly W[]
-  /** Place of the first of them among the caller's rows. */
+  /** The index of the first of them among the caller's rows. */
   readonly from: number
   readonly bytes: number
 }
@@ -38,7 +38,7 @@ export interface BatchShare<J, W> {
 export class Submission<J, W, A, R> {
   readonly job: BatchJob<J, W>
   readonly outcome: Promise<Batched<A, R>>
-  /** Called once it has settled in whatever way; the batcher and the requests that carry it listen. */
+  /** Called once when the submission has settled; the batcher and the requests that carry its rows listen. */
   readonly onDone: (() => void)[] = []
   isDone = false
   #taken = 0
@@ -66,7 +66,8 @@ export class Submission<J, W, A, R> {
     return this.left * this.#bytesPerRow
   }
 
-  /** How many of the rows left fit into so many bytes; at least one where the request is empty yet. */
+  /** How many of the rows left fit into so many bytes; at least one if the request is empty. */
+
   fitting(bytes: number, isEmpty: boolean): number {
     const count = this.#bytesPerRow === 0 ? this.left : Math.floor(bytes / this.#bytesPerRow)
     return Math.min(this.left, isEmpty ? Math.max(1, count) : Math.max(0, count))

@@ -1,4 +1,4 @@
-/** Why a call goes past the cache: a word for Cache-Status, decided from the head alone. */
+/** Decides from the head alone whether a call bypasses the cache, and why, in a word for Cache-Status. */
 import { type Call, header, isWhole } from '../../core/call.ts'
 import type { Directives } from '../cache/directives.ts'
 import { isOwnCondition } from '../http/query.ts'
@@ -8,12 +8,12 @@ import { isHttpCached, isKept, keepable, type Matched } from '../route/routes.ts
 export function bypassReason(
   call: Pick<Call, 'method' | 'target' | 'headers' | 'body'>,
   matched: Matched,
-  wish: Directives,
+  directives: Directives,
 ): string | undefined {
   const unkept = routeReason(matched)
   if (unkept !== undefined) return unkept
-  if (wish.noCache && wish.onlyIfCached) return 'no-cache, only-if-cached'
-  if (wish.noCache && wish.noStore) return 'no-cache, no-store'
+  if (directives.noCache && directives.onlyIfCached) return 'no-cache, only-if-cached'
+  if (directives.noCache && directives.noStore) return 'no-cache, no-store'
   if (!isKept(call.method)) return call.method
   if (!isWhole(call.body)) return 'streamed'
   const { unkeepable } = meaningOf(call.headers)
@@ -23,12 +23,12 @@ export function bypassReason(
   const isRead = call.method !== 'POST' && isHttpCached(call, matched)
   for (const name of isRead ? READ_CONDITIONS : CONDITIONS)
     if (header(call.headers, name) !== undefined && !isOwnCondition(call, name)) return name
-  // Any other protocol a server may ignore the wish for, and does here (RFC 9110, section 7.8).
+  // A server may ignore an Upgrade to any other protocol, and this one does (RFC 9110, section 7.8).
   if (/websocket/i.test(header(call.headers, 'upgrade') ?? '')) return 'upgrade'
   return undefined
 }
 
-/** What the route and the dialect have against it, whatever the call's fields are. */
+/** Why the route or the dialect keeps its calls out of the cache, whatever their fields are. */
 function routeReason(matched: Matched): string | undefined {
   const { route, protocol, target } = matched
   if (!route.cache) return 'not enabled'
@@ -36,7 +36,7 @@ function routeReason(matched: Matched): string | undefined {
   return protocol.needsVary && route.cache.vary === undefined ? 'vary not written' : undefined
 }
 
-// Each asks for something other than the plain answer, which is all that is kept.
+// Each asks for something other than the plain answer, and only plain answers are stored.
 const CONDITIONS = [
   'range',
   'if-match',
@@ -45,5 +45,5 @@ const CONDITIONS = [
   'if-unmodified-since',
   'if-range',
 ]
-// The others are answered by what is kept.
+// HTTP's own cache evaluates the other conditions against its stored answers.
 const READ_CONDITIONS = ['if-match', 'if-unmodified-since']

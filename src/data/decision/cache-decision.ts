@@ -1,7 +1,7 @@
 /**
- * What a head alone decides about its calls: what the caller wishes, whether the cache has a part in it, the seed of
- * the key. Clients repeat their heads, so it is kept with the notes on one, for as long as settings, purge epochs and
- * deployment tokens stand.
+ * The cache decision of a head: the caller's directives, whether the calls are cached, and the seed of their keys. Clients
+ * repeat their heads, so the decision is kept in the notes on a head, for as long as settings, purge epochs and deployment
+ * tokens stay the same.
  */
 
 import { type Directives, parseDirectives } from '../cache/directives.ts'
@@ -14,15 +14,15 @@ import { isHttpCached, isOpen, type Matched, type OpenMatched } from '../route/r
 import { bypassReason } from './bypass.ts'
 
 export interface CacheDecision {
-  /** Found under the present settings: others find another one. */
+  /** The route match under the present settings; a reload makes another. */
   readonly matched: Matched
   readonly revision: number
-  readonly wish: Directives
-  /** What keys are made of; undefined: calls with this head go past the cache. */
+  readonly directives: Directives
+  /** What keys are made of; undefined: calls with this head bypass the cache. */
   readonly key: DecisionKey | undefined
-  /** Why they do. */
+  /** Why they bypass the cache. */
   readonly reason?: string
-  /** What the keys of HTTP's own cache are made of, where it is that one which answers. */
+  /** What the keys of HTTP's own cache are made of, if that cache answers. */
   readonly http?: HttpSeeds
 }
 
@@ -33,12 +33,12 @@ export interface DecisionKey {
 }
 
 /**
- * What an answer was found for, where the head alone does not say it since the body names the model: it is checked before
- * the answer is given again.
+ * The route match and revision that an answer was found for. Needed if the body names the model: the head alone then does not
+ * settle the route, so this is checked before the answer is given again.
  */
 export type FoundFor = Pick<CacheDecision, 'matched' | 'revision'>
 
-/** Whether the route is one of the head's under its settings, and nothing was purged or deployed in between. */
+/** Whether the route is still a candidate of the head, and nothing was purged or deployed since. */
 export function stillHolds({ matched, revision }: FoundFor, head: CacheDecision): boolean {
   return (
     revision === head.revision &&
@@ -46,23 +46,23 @@ export function stillHolds({ matched, revision }: FoundFor, head: CacheDecision)
   )
 }
 
-/** On a head. */
+/** The notes on a head, as far as they concern its decision. */
 export interface DecisionNotes {
   decision?: CacheDecision
 }
 
 export interface CacheDecisions {
-  /** As `of`, for a head that leaves the model to the body. */
+  /** As `of`, for a head whose body names the model. */
   open(call: Keyed, matched: OpenMatched, notes?: DecisionNotes): CacheDecision
-  /** What stands for the head that the notes are on, where that has been worked out. */
+  /** The decision in the notes, if there is one that is still valid. */
   known(matched: Matched, notes: DecisionNotes): CacheDecision | undefined
   /**
-   * What stands for the head that the notes are on; a promise where an epoch or token must be asked for first. Of an open
-   * route only what is found under a head and a body hangs on it, never an answer.
+   * The decision of a head, stored in its notes; a promise if an epoch or token must be loaded first. The decision of an open
+   * match only finds what was remembered for head and body; a call is answered by the decision of its settled route.
    */
   of(call: Keyed, matched: Matched, notes?: DecisionNotes): CacheDecision | Promise<CacheDecision>
-  /** The same for a call that is taken to wish something else. */
-  wishing(call: Keyed, matched: Matched, wish: Directives): CacheDecision | Promise<CacheDecision>
+  /** The decision for a call as if it had these directives. */
+  forDirectives(call: Keyed, matched: Matched, directives: Directives): CacheDecision | Promise<CacheDecision>
 }
 
 export function createCacheDecisions(keyer: Keyer): CacheDecisions {
@@ -73,28 +73,28 @@ export function createCacheDecisions(keyer: Keyer): CacheDecisions {
       const before = notes && known(matched, notes)
       if (before) return before
       if (isOpen(matched)) return open(call, matched, notes)
-      return make(call, matched, { wish: parseDirectives(call.headers), notes })
+      return make(call, matched, { directives: parseDirectives(call.headers), notes })
     },
-    wishing: (call, matched, wish) => make(call, matched, { wish, notes: undefined }),
+    forDirectives: (call, matched, directives) => make(call, matched, { directives, notes: undefined }),
   }
 
   function known(matched: Matched, { decision }: DecisionNotes): CacheDecision | undefined {
     return decision?.matched === matched && decision.revision === keyer.revision ? decision : undefined
   }
 
-  /** By the head alone: where one of its routes may give a kept answer, a repeat of a call may be answered from memory. */
+  /** Decides by the head alone. If one of its candidate routes may be cached, a repeat may be a hit. */
   function open(call: Keyed, matched: OpenMatched, notes: DecisionNotes | undefined): CacheDecision {
     const { revision } = keyer
-    const wish = parseDirectives(call.headers)
+    const directives = parseDirectives(call.headers)
     const isKept = matched.candidates.some(
       (candidate) =>
         !isHttpCached(call, candidate) &&
-        bypassReason({ ...call, body: NOTHING }, candidate, wish) === undefined,
+        bypassReason({ ...call, body: NOTHING }, candidate, directives) === undefined,
     )
     const digest = keyer.head(call, matched)
     const seed = { digest, shared: true, writable: false }
     const key = isKept ? { seed, prefix: rawPrefix(digest, encodingOf(call)) } : undefined
-    const decision = { matched, revision, wish, key }
+    const decision = { matched, revision, directives, key }
     if (notes) notes.decision = decision
     return decision
   }
@@ -102,29 +102,31 @@ export function createCacheDecisions(keyer: Keyer): CacheDecisions {
   function make(
     call: Keyed,
     matched: Matched,
-    { wish, notes }: { wish: Directives; notes: DecisionNotes | undefined },
+    { directives, notes }: { directives: Directives; notes: DecisionNotes | undefined },
   ): CacheDecision | Promise<CacheDecision> {
     const { revision } = keyer
     const { method, target, headers } = call
     const head = { method, target, headers, body: NOTHING }
-    const reason = bypassReason(head, matched, wish)
+    const reason = bypassReason(head, matched, directives)
     const kept = (decision: CacheDecision): CacheDecision => {
       if (notes) notes.decision = decision
       return decision
     }
-    if (reason !== undefined) return kept({ matched, revision, wish, key: undefined, reason })
+    if (reason !== undefined) return kept({ matched, revision, directives, key: undefined, reason })
     if (isHttpCached(call, matched))
-      return withHttp(keyer, call, matched, (http) => kept({ matched, revision, wish, key: undefined, http }))
+      return withHttp(keyer, call, matched, (http) =>
+        kept({ matched, revision, directives, key: undefined, http }),
+      )
     const prefixed = (seed: Seed) => {
       const key = { seed, prefix: rawPrefix(seed.digest, encodingOf(call)) }
-      return kept({ matched, revision, wish, key })
+      return kept({ matched, revision, directives, key })
     }
     const seed = keyer.seed(call, matched)
     return seed instanceof Promise ? seed.then(prefixed) : prefixed(seed)
   }
 }
 
-/** HEAD asks for what GET would bring. Which Origin an answer is for, it says itself. */
+/** HEAD has the key of GET. Origin is not in the key: an answer that depends on it says so in Vary. */
 function withHttp<T>(
   keyer: Keyer,
   call: Keyed,

@@ -1,6 +1,6 @@
 /**
- * How often a caller may ask past the cache. `no-cache` costs a backend's time, so each caller has a burst of 20
- * and then a fifth of its calls; what goes beyond is answered from the cache as if it had not been asked.
+ * A budget for `no-cache`: how often a caller may bypass the cache. A refresh costs a backend's time, so each caller has a
+ * burst of 20 and then a fifth of its calls; beyond that, `no-cache` is ignored.
  */
 const BURST = 20
 const SHARE = 0.2
@@ -10,15 +10,15 @@ export class RefreshBudget {
   readonly #tokens = new Map<string, number>()
   readonly #burst: number
 
-  /** `workers`: by how many a caller's calls may be counted, each with its part of the burst. */
+  /** `workers`: how many workers count a caller's calls; each has its part of the burst. */
   constructor(workers = 1) {
     this.#burst = Math.max(1, BURST / workers)
   }
 
-  /** Counts one call of this caller; false where it asked for a refresh that it has no budget for. */
+  /** Counts one call of this caller; false if it asks for a refresh beyond its budget. */
   allows(caller: string, refresh: boolean): boolean {
     const before = this.#tokens.get(caller)
-    // A caller who never asks past the cache need not be remembered: the burst is what it starts with.
+    // A caller who has never asked for a refresh has its full burst, and need not be remembered.
     if (before === undefined && !refresh) return true
     const tokens = Math.min(this.#burst, (before ?? this.#burst) + SHARE)
     const allowed = !refresh || tokens >= 1

@@ -1,6 +1,6 @@
 /**
- * Which answers may be kept, and what of them. Only a complete good answer that is everybody's who has the same key:
- * no cookie, nothing that its sender calls private, no selection by a header that the key does not cover.
+ * Decides which answers may be stored, and which of their fields. An answer may be stored if it is complete, good, and the same
+ * for all callers with its key: no cookie, not `private`, and no `Vary` on a field that the key does not cover.
  */
 import { headerAll, type RawPairs } from '../../core/call.ts'
 import { JOINED_BYTES } from '../../core/chunks.ts'
@@ -15,29 +15,30 @@ import {
 } from '../http-cache/response-directives.ts'
 
 export interface StorePolicy {
-  /** Whose rules say whether the answer is one, and whether it streams. */
+  /** The dialect, whose rules say whether the answer is good and whether it streams. */
   readonly protocol: Pick<Protocol, 'verdict' | 'isStream' | 'habits'>
   readonly maxEntryBytes: number
   /** Request headers in the key; lower case. */
   readonly vary: readonly string[]
-  /** Heed what the backend says of keeping it. */
+  /** Obey the backend's caching directives. */
   readonly heedBackend: boolean
 }
 
-/** Why this answer must not be kept, or undefined. Looks at head and trailers only. */
+/** Why this answer must not be stored, or undefined. Looks at head and trailers only. */
 export function unstorable(reply: Reply, policy: StorePolicy): string | undefined {
   const { kind, code } = verdictOf(policy.protocol, reply)
   return kind === 'ok' ? unkeepable(reply, policy) : code
 }
 
-/** The same whatever it says of the call: a refusal may be kept, too, if nothing else in its head is against it. */
+/** The same whatever the verdict: a refusal may be stored, too, if nothing else in its head forbids it. */
 export function unkeepable(reply: Reply, policy: StorePolicy): string | undefined {
   const { notes = {} } = reply
   if (!notes.isPlain) {
     const forbidden = forbids(reply, policy)
     if (forbidden !== undefined) return forbidden
-    // The route has a part in what is said about its fields and about keeping it, and in nothing else.
-    if (!has(reply.headers, 'vary') && saidOf(reply, {}) === NO_RESPONSE_DIRECTIVES) notes.isPlain = true
+    // Only Vary and the caching directives are judged by the route's settings. Without them every route finds the same.
+    if (!has(reply.headers, 'vary') && responseDirectivesOf(reply, {}) === NO_RESPONSE_DIRECTIVES)
+      notes.isPlain = true
   }
   notes.declared ??= Number(headerAll(reply.headers, 'content-length')[0] ?? 0)
   return notes.declared > policy.maxEntryBytes ? 'too large' : undefined
@@ -47,13 +48,13 @@ function forbids(reply: Reply, policy: StorePolicy): string | undefined {
   if (has(reply.headers, 'set-cookie')) return 'set-cookie'
   if (has(reply.headers, 'content-range')) return 'partial content'
   if (isStreamed(reply, policy.protocol)) return 'event stream'
-  // The request's Accept-Encoding was taken out, so an encoded answer was forced on us.
+  // Accept-Encoding was removed from the request, so an encoded answer was not negotiated: a caller may not accept it.
   if (headerAll(reply.headers, 'content-encoding').some((coding) => coding.toLowerCase() !== 'identity'))
     return 'content-encoding'
   if (policy.heedBackend) {
-    const { forbids, noCache } = saidOf(reply, policy.protocol)
+    const { forbids, noCache } = responseDirectivesOf(reply, policy.protocol)
     if (forbids !== undefined) return forbids
-    // Predictions are not asked about again: what must be is of no use.
+    // Predictions are not revalidated, so an entry that must be is of no use.
     if (noCache) return 'the backend says no-cache'
   }
   const selecting = headerAll(reply.headers, 'vary').flatMap((value) => value.split(','))
@@ -61,21 +62,24 @@ function forbids(reply: Reply, policy: StorePolicy): string | undefined {
   return uncovered === undefined ? undefined : `vary: ${uncovered}`
 }
 
-/** Nothing but the end of the connection ends it, so nobody can tell whether all of it came (RFC 9112, section 8). */
+/** Whether only the end of the connection ends the body, so nobody can tell whether it is complete (RFC 9112, section 8). */
 export function isOpenEnded({ headers }: Pick<Reply, 'headers'>): boolean {
   return !has(headers, 'content-length') && !has(headers, 'transfer-encoding')
 }
 
 /**
- * How much of an answer to so many rows is read to its end before it is passed on; a longer one streams, and is not
- * kept. Whatever the rows may have each, their answer is cut in one go, which must not take long.
+ * The most bytes of an answer to so many rows that are collected; a longer answer streams, and is not stored. The bound
+ * does not grow with every row, since an answer is cut in one go, which must not take long.
  */
 export function collectable(maxEntryBytes: number, rows: number): number {
   return rows <= 1 ? maxEntryBytes : Math.max(maxEntryBytes, Math.min(maxEntryBytes * rows, JOINED_BYTES))
 }
 
-/** What the backend says of keeping it, beside what its kind says of everything; read once a head. */
-export function saidOf(reply: StorableHead, { habits }: Pick<Protocol, 'habits'>): ResponseDirectives {
+/** The backend's caching directives, without the fields that its kind puts on every answer; parsed once a head. */
+export function responseDirectivesOf(
+  reply: StorableHead,
+  { habits }: Pick<Protocol, 'habits'>,
+): ResponseDirectives {
   const { headers, notes = {} } = reply
   if (habits) return readResponseDirectives(withoutFields(headers, habits), Date.now())
   notes.said ??= readResponseDirectives(headers, Date.now())
@@ -84,19 +88,19 @@ export function saidOf(reply: StorableHead, { habits }: Pick<Protocol, 'habits'>
 
 type StorableHead = Pick<Reply, 'headers' | 'notes'>
 
-/** The fields but for those of which the other list has both name and value. */
+/** The fields without those that the other list has with the same name and value. */
 function withoutFields(headers: RawPairs, others: RawPairs): RawPairs {
   const isAmong = (name: string, value: string | undefined) =>
     headerAll(others, name.toLowerCase()).some((other) => other === value)
   return headers.filter((_, i) => !isAmong(headers[i & ~1] as string, headers[i | 1]))
 }
 
-/** The fields that belong to the answer and not to the exchange that brought it. */
+/** The fields that are stored: those that belong to the answer and not to the exchange that brought it. */
 export function keptHeaders(reply: StorableHead, { answerFields }: AnswerRules): RawPairs {
   return answerFields ? keptOf(reply.headers, [...KEPT, ...answerFields]) : commonHeaders(reply)
 }
 
-/** The fields behind the body that belong to the answer; undefined: there are none. */
+/** The trailers that are stored; undefined: there are none. */
 export function keptTrailers(
   { trailers }: Pick<Reply, 'trailers'>,
   { answerFields }: AnswerRules,
@@ -107,13 +111,13 @@ export function keptTrailers(
 
 type AnswerRules = Pick<Protocol, 'answerFields'>
 
-/** What any answer keeps of its head; told once a head. */
+/** The fields that every dialect stores; found once a head. */
 function commonHeaders({ headers, notes = {} }: StorableHead): RawPairs {
   notes.kept ??= same(keptOf(headers, KEPT))
   return notes.kept
 }
 
-/** Of those, the ones that a row is given with; the others tell of the answer it was cut from. */
+/** The common fields that are stored with a row. The others describe the whole answer that it was cut from. */
 export function rowHeaders(reply: StorableHead): RawPairs {
   const kept = commonHeaders(reply)
   const isPlain = !kept.some((text, i) => i % 2 === 0 && CORS.test(text))
@@ -125,7 +129,7 @@ const CORS = /^access-control-/i
 
 let last: RawPairs = []
 
-/** The list before where it is equal: most answers keep the same fields, and what is made of a list is made once. */
+/** Returns the list before if it is equal: most answers have the same fields, and what is derived from a list is memoized by it. */
 function same(kept: RawPairs): RawPairs {
   if (kept.length !== last.length || kept.some((text, i) => text !== last[i])) last = kept
   return last
@@ -141,7 +145,8 @@ function keptOf(headers: RawPairs, names: readonly string[]): string[] {
 
 // An allow-list: what a server adds per request (ids, limits, traces, cookies) must never be replayed.
 const KEPT: readonly string[] = [
-  // The key covers Origin, so what is said to a page of one origin is said to pages of that origin.
+  // The key covers Origin, so CORS fields are given to pages of the same origin only.
+
   'access-control-allow-credentials',
   'access-control-allow-origin',
   'access-control-expose-headers',

@@ -1,6 +1,6 @@
 /**
- * One request at a door, and the way its answer goes back. Both doors, the strict fast one and node:http, give
- * requests in this form, so that routing, deadlines, faults and answers are written once.
+ * The interface of one HTTP request and its answer at a door. Both doors, the strict fast one and node:http, implement it,
+ * so that routing, deadlines, faults and answers are written once.
  */
 import type { RawPairs, WholeBody } from '../../core/call.ts'
 import type { Fields } from '../../core/reply.ts'
@@ -11,77 +11,77 @@ import type { Matched } from '../route/routes.ts'
 export type DoorName = 'fast' | 'http'
 
 /**
- * What was read from a head. A door that sees the same head again gives the same notes, and nothing in them is worked out
- * twice. Where only volatile fields differ, `headers` and `timeout` are the call's own, and the rest is what was decided before.
+ * What was read from a head. A door that sees the same head again gives the same notes, so nothing in them is computed
+ * twice. If only volatile fields differ, `headers` and `timeout` are those of the call, and the rest is shared.
  */
 export interface HeadNotes {
   path?: string
   query?: string
-  /** Of the target where that names one, otherwise the Host field; lower case. */
+  /** The host in the request target if it names one, otherwise the Host field; lower case. */
   host?: string
-  /** Its end-to-end fields, which are the call's. */
+  /** The end-to-end fields, which become the call's. */
   headers?: RawPairs
   principal?: string
-  /** Milliseconds that the caller allows; Infinity where it does not say. */
+  /** Milliseconds that the caller allows; Infinity if it does not say. */
   timeout?: number
-  /** The settings under which `matched` was found; other settings route anew. */
+  /** The settings under which `matched` was found; under other settings the call is routed anew. */
   live?: object
   matched?: Matched
-  /** It has come more than once with a call that was answered at once. */
+  /** The head has come more than once with a memory hit. */
   isRepeated?: boolean
-  /** What it decides about its calls, as long as keys are made of the same. */
+  /** The cache decision of the head, valid for its revision. */
   decision?: CacheDecision
 }
 
-/** Where a request's bytes come in and its answer's go out. */
+/** One request and its answer on a connection. */
 export interface HttpExchange {
   readonly door: DoorName
   readonly method: string
   readonly target: string
-  /** As they stood on the wire, those about the connection included. */
+  /** All fields as received, hop-by-hop fields included. */
   readonly headers: RawPairs
   /** The Host field, lower case. */
   readonly host: string
   /** The client's address, or the empty string where the connection has none. */
   readonly peer: string
   readonly notes: HeadNotes
-  /** Declared bytes of the body, 0 without one, undefined where it is chunked. */
+  /** Declared bytes of the body; 0 without a body, undefined if it is chunked. */
   readonly length: number | undefined
-  /** The body is short and has arrived with the head, or there is none: `whole` gives it at once. */
-  readonly isHere: boolean
-  /** Set by whoever serves it: called once when the connection ends before the answer is out. */
-  gone: (() => void) | undefined
-  /** Of the answer; 0 before it has begun. */
+  /** There is no body, or a short one that has arrived: `whole` returns it at once. */
+  readonly isBodyHere: boolean
+  /** Set by the code that serves the request; called once if the connection ends before the answer is complete. */
+  onAbort: (() => void) | undefined
+  /** The status of the answer; 0 before it has begun. */
   readonly status: number
 
-  /** Throws `badRequest` where the parser was more lenient than a gateway may be. */
+  /** Throws `badRequest` if the parser accepted what a gateway must not (request smuggling). */
   check(): void
 
   /**
-   * The whole body; at once where it is there already. Rejects with `bodyTooLarge`, `requestTimeout` or
+   * The whole body; at once if it has arrived. Rejects with `bodyTooLarge`, `requestTimeout` or
    * `callerLeft`, or with the signal's reason.
    */
   whole(maxBytes: number, signal: () => Signal): WholeBody | Promise<WholeBody>
-  /** The body as it arrives; ends with `bodyTooLarge` where it passes the bound. */
+  /** The body as it arrives; fails with `bodyTooLarge` if it is longer than the bound. */
   stream(maxBytes: number): AsyncIterable<Uint8Array>
 
   /**
-   * A whole answer, with fields of its own behind those that it has in common with others. Content-Length is set here; the
-   * connection ends with it where the request is not read to its end.
+   * Sends a whole answer: the fields `common` to other answers, then its `own`. Sets Content-Length, and closes the connection
+   * behind the answer if the request has not been read to its end.
    */
   answer(status: number, common: Fields, own: RawPairs, body: Uint8Array): void
   /**
-   * The same with a head that is text already, given the field lines about the connection. Only the fast door has it, where heads
-   * are known again.
+   * Sends a whole answer whose head is text already; `head` is given the field lines about the connection. Only the fast door
+   * has it.
    */
   answerText?(status: number, head: (connection: string) => string, body: Uint8Array | undefined): void
-  /** The head of an answer whose body streams. It goes out at once: event streams begin with silence. */
+  /** Sends the head of an answer whose body streams. It leaves at once: an event stream may be silent for long after its head. */
   begin(status: number, headers: RawPairs): void
-  /** False: wait for `drained` before the next. */
+  /** Sends a piece of the body. False: wait for `drained` before the next. */
   write(chunk: Uint8Array): boolean
-  /** Resolves when the client has read enough, or has left. */
+  /** Resolves when the client has read enough, or the connection is closed. */
   drained(): Promise<void>
   end(trailers: RawPairs): void
-  /** Ends the connection: nothing that could be said would be true any more. */
+  /** Destroys the connection: after an error in the middle of an answer there is no other way to report it. */
   cut(): void
 }

@@ -1,13 +1,13 @@
-/** The head of an answer from the cache as text: what does not change with time is put together once. */
+/** The head of an answer from the cache as text. The parts that do not change with time are made once. */
 import type { RawPairs } from '../../core/call.ts'
 import { forwardedReply } from '../http/headers.ts'
 import { cacheStatus } from '../http/status.ts'
 import { dateLine, fieldLines, statusLine } from './reply-head.ts'
 
-/** As `cacheStatus` says that nothing is left. */
+/** What `cacheStatus` writes for an expired entry; here it marks where the lifetime goes. */
 const TTL = '; ttl=0'
 
-/** What does change. */
+/** The parts that change with time. */
 export interface HitTimes {
   readonly wall: number
   /** Whole seconds. */
@@ -17,14 +17,14 @@ export interface HitTimes {
 }
 
 export class HitHead {
-  /** What stands before, between and behind the numbers of seconds. */
+  /** The text before the first and between the two numbers of seconds. */
   readonly #before: string
   readonly #between: string
   readonly #isDated: boolean
-  /** The status allows a body. */
+  /** Whether the status allows a body. */
   readonly hasBody: boolean
 
-  /** Throws TypeError where a field cannot be sent as it is. */
+  /** Throws TypeError if a field cannot be sent. */
   constructor(status: number, headers: RawPairs, tier: string) {
     const { text, isDated } = fieldLines(forwardedReply(headers))
     const [shown = '', detail = ''] = (cacheStatus({ kind: 'hit', tier, ageMs: 0, ttlMs: 0 }) ?? '').split(

@@ -1,18 +1,18 @@
 /**
- * A hit as it goes out, head and body in one text. It is put together once for as long as none of its times shows another
- * second, so that an answer that is asked for often costs one write and nothing else. What does not change with time is
- * made once: when a second is over all answers are due at once.
+ * A hit as it is written: head and body in one text. The text is remade only when one of its times shows another second, so a
+ * frequent answer costs one write. Whatever does not change with time is made once, since at the end of a second the texts
+ * of all answers are remade together.
  */
 import type { Reply } from '../../core/reply.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { HitHead } from './hit-head.ts'
 
-/** Longer bodies are written as they are: in a text they would be copied with every change of a second. */
+/** Longer bodies are written as bytes: in the text they would be copied each second. */
 export const MAX_TEXT_BODY_BYTES = 2048
 
 const SECOND = 1000
 
-/** An answer and its times. */
+/** A reply and the times of its entry. */
 export interface Timed {
   readonly reply: Reply
   readonly createdAt: number
@@ -56,7 +56,7 @@ export class ReadyText {
     this.#from = wall
     this.#until = Math.min(
       (Math.floor(wall / SECOND) + 1) * SECOND,
-      // A clock that was stepped backwards: the age stays 0 until it has caught up.
+      // If the clock was stepped back, the age stays 0 until the clock has caught up.
       createdAt + (age + 1) * SECOND,
       createdAt + ttlMs - (left - 1) * SECOND,
     )

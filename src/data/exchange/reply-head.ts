@@ -1,4 +1,4 @@
-/** The head of an answer as text: status line, fields, and what this end of the connection adds. */
+/** Writes the head of an answer as text: status line, fields, Date, and the fields about length and connection. */
 import type { RawPairs } from '../../core/call.ts'
 import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
 import type { Fields } from '../../core/reply.ts'
@@ -25,13 +25,13 @@ export function statusLine(status: number): string {
 }
 
 export interface Framing {
-  /** Bytes of the body; `none`: no field says anything about a body. */
+  /** Bytes of the body; `none`: no field about a body is written. */
   readonly length: number | 'chunked' | 'none'
   /** The field lines about the connection, line ends included. */
   readonly connection: string
 }
 
-/** Throws TypeError where a field cannot be sent as it is. Content-Length among `headers` gives way to the framing. */
+/** Throws TypeError if a field cannot be sent. The framing replaces a Content-Length among `headers`. */
 export function replyHead(
   status: number,
   headers: RawPairs,
@@ -50,7 +50,7 @@ type Lines = NonNullable<Fields['lines']>
 
 const NO_LINES: Lines = { text: '', isDated: false }
 
-/** The fields as lines, without Content-Length. Throws TypeError where one cannot be sent as it is. */
+/** The fields as lines, without Content-Length. Throws TypeError if one cannot be sent. */
 export function fieldLines(headers: RawPairs): Lines {
   let text = ''
   let isDated = false
@@ -65,13 +65,13 @@ export function fieldLines(headers: RawPairs): Lines {
   return { text, isDated }
 }
 
-/** Throws TypeError where the field cannot be sent. What a gateway says of itself is mostly the same. */
+/** Throws TypeError if the field cannot be sent. The last field is remembered, since the gateway's own are mostly the same. */
 const check = lastOf((name: string, value: string): void => {
   if (!isFieldValue(value) || !isFieldName(name))
     throw new TypeError(`field ${JSON.stringify(name)} has a character that HTTP does not allow`)
 })
 
-/** Trailer fields in the form of the last chunk. */
+/** The last chunk of a chunked body, with the trailer fields. */
 export function lastChunk(trailers: RawPairs): string {
   let text = '0\r\n'
   for (let i = 0; i < trailers.length; i += 2) {

@@ -1,10 +1,10 @@
-/** A whole answer at a door: with its length, or, where fields follow the body, in a chunk, behind which alone is place for them. */
+/** Sends a whole answer: with Content-Length, or as one chunk if it has trailers, which HTTP/1.1 allows only behind chunks. */
 import type { RawPairs } from '../../core/call.ts'
 import type { Fields, Reply } from '../../core/reply.ts'
 import { forwardedTrailers } from '../http/headers.ts'
 import type { HttpExchange } from './exchange.ts'
 
-/** `common`: fields that it has in common with others; `own`: those behind them. */
+/** `common`: the fields shared with other answers; `own`: those of this answer, written behind them. */
 export function sendWhole(exchange: HttpExchange, reply: WholeReply, common: Fields, own: RawPairs): void {
   const { status, body, trailers } = reply
   const behind = trailers ? forwardedTrailers(trailers()) : NONE

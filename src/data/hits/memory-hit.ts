@@ -1,8 +1,8 @@
 /**
- * A hit in process memory, the short way. A byte-identical repeat under a head that came before is answered by one digest,
- * one look-up and one write: no call is made of it, no promise and no timer. Whatever is not exactly that goes the long
- * way, through ingress and pipeline, which decide everything; what they would decide again for an equal head is kept with
- * the head, for as long as settings, purge epochs and deployment tokens are the same.
+ * The fast path of a hit in process memory. A byte-identical repeat under a head seen before costs one digest, one look-up and
+ * one write: no call, no promise and no timer is made for it. Any other request goes through ingress and pipeline, which
+ * decide everything; their decision for a head is kept with it, for as long as settings, purge epochs and deployment
+ * tokens stay the same.
  */
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -14,8 +14,8 @@ import type { HttpExchange } from '../exchange/exchange.ts'
 import { MAX_TEXT_BODY_BYTES, ReadyText } from '../exchange/ready-text.ts'
 import { digestOfPieces } from '../key/raw.ts'
 import type { Live, Matched } from '../route/routes.ts'
-import type { HotEntry } from './hot.ts'
-import type { ReadyAnswer, ReadyAnswers } from './ready.ts'
+import type { HotEntry } from './hot-cache.ts'
+import type { ReadyAnswer, ReadyAnswers } from './ready-answers.ts'
 
 export interface MemoryHitParts {
   readonly live: () => Live
@@ -28,23 +28,23 @@ export interface MemoryHitParts {
   readonly clock: Clock
 }
 
-/** A head, and the line its answer goes back on. */
+/** The part of a request's head that a hit is decided by. */
 export type Repeated = Pick<HttpExchange, 'method' | 'notes'> & {
   /** Bytes of the body. */
   readonly length: number
 }
 
-export interface AnswerLine {
+export interface AnswerWriter {
   readonly peer: string
   /** The field lines about the connection for the next answer. */
-  closing(last: boolean): string
+  connectionFields(last: boolean): string
   send(head: string, body: Uint8Array | undefined): void
 }
 
-/** What answered a request. */
+/** The ready answer that answered a request. */
 export type HitSource = HotEntry<ReadyAnswer>
 
-/** Bytes that were answered at once, and from what. */
+/** A request that was a memory hit, and the answer it was given. */
 export interface Repeat {
   readonly head: Repeated
   /** What the digest covered before the body. */
@@ -53,13 +53,13 @@ export interface Repeat {
 }
 
 export interface MemoryHit {
-  /** `body`: in the pieces it came in. What has answered the request, all of it; undefined: nothing has been done. */
-  answer(head: Repeated, body: readonly Uint8Array[], line: AnswerLine): HitSource | undefined
-  /** The very bytes that were answered so have come again. True where they are answered once more; false: nothing has been done. */
-  again(repeat: Repeat, line: AnswerLine): boolean
+  /** Answers the request, and returns what it was answered from; undefined: not a hit, nothing was done. `body`: in pieces. */
+  answer(head: Repeated, body: readonly Uint8Array[], writer: AnswerWriter): HitSource | undefined
+  /** Answers the same bytes once more. False: the answer no longer holds, nothing was done. */
+  answerRepeat(repeat: Repeat, writer: AnswerWriter): boolean
 }
 
-export const never: MemoryHit = { answer: () => undefined, again: () => false }
+export const noMemoryHit: MemoryHit = { answer: () => undefined, answerRepeat: () => false }
 
 export function repeatOf(head: Repeated, source: HitSource): Repeat {
   return { head, prefix: head.notes.decision?.key?.prefix ?? '', source }
@@ -67,14 +67,14 @@ export function repeatOf(head: Repeated, source: HitSource): Repeat {
 
 export class MemoryHits implements MemoryHit {
   readonly #parts: MemoryHitParts
-  // Written anew for each hit, as nobody keeps what is told of a call: two objects fewer a hit.
+  // Reused for each hit, since observers keep no event: this saves two objects a hit.
   readonly #outcome
-  readonly #told: MutableAnswered
+  readonly #report: MutableAnswered
 
   constructor(parts: MemoryHitParts) {
     this.#parts = parts
     this.#outcome = { kind: 'hit' as const, tier: parts.memory, ageMs: 0, ttlMs: 0 }
-    this.#told = {
+    this.#report = {
       door: 'fast',
       route: '',
       protocol: '',
@@ -85,68 +85,69 @@ export class MemoryHits implements MemoryHit {
     }
   }
 
-  answer(head: Repeated, body: readonly Uint8Array[], line: AnswerLine): HitSource | undefined {
+  answer(head: Repeated, body: readonly Uint8Array[], writer: AnswerWriter): HitSource | undefined {
     const decision = this.#decisionOf(head)
     if (!decision?.key) return undefined
     const { ready, clock } = this.#parts
     const began = clock.now()
     const source = ready.find(digestOfPieces(decision.key.prefix, body, head.length), began)
-    return source && this.#write(source.value, { head, decision }, line, began) ? source : undefined
+    return source && this.#write(source.value, { head, decision }, writer, began) ? source : undefined
   }
 
-  again({ head, prefix, source }: Repeat, line: AnswerLine): boolean {
+  answerRepeat({ head, prefix, source }: Repeat, writer: AnswerWriter): boolean {
     const decision = this.#decisionOf(head)
-    // The same bytes, and under the same prefix: they would have the same digest.
+    // The same bytes under the same prefix have the same digest.
     if (decision?.key?.prefix !== prefix) return false
     const { ready, clock } = this.#parts
     const began = clock.now()
-    return ready.holds(source, began) && this.#write(source.value, { head, decision }, line, began)
+    return ready.holds(source, began) && this.#write(source.value, { head, decision }, writer, began)
   }
 
-  /** What the head decides, where an answer may come from here. */
+  /** The cache decision of the head; undefined if the call cannot be a memory hit. */
   #decisionOf(head: Repeated): CacheDecision | undefined {
     const live = this.#parts.live()
     const { notes } = head
     const { matched } = notes
-    // The first call with this head has told where it goes.
+    // The first call with this head found its route.
     if (notes.live !== live || !matched) return undefined
     if (head.method === 'HEAD' || head.length > live.maxBodyBytes) return undefined
     const { decisions } = this.#parts
     const decision = decisions.known(matched, notes) ?? decided(decisions, head, matched)
     if (!decision || decision instanceof Promise || !decision.key) return undefined
-    // What is ready may have been made of the answer to another spelling.
-    return decision.wish.noCache || decision.wish.noTransform ? undefined : decision
+    // `no-transform`: a ready answer may be the answer to another spelling of the call.
+    return decision.directives.noCache || decision.directives.noTransform ? undefined : decision
   }
 
-  #write(answer: ReadyAnswer, { head, decision }: KnownHead, line: AnswerLine, began: number): boolean {
+  #write(answer: ReadyAnswer, { head, decision }: KnownHead, writer: AnswerWriter, began: number): boolean {
     const { admission, memory, observer, clock } = this.#parts
     const wall = clock.wall()
     const { of } = answer
-    if (judge(answer, decision.wish, wall) !== 'fresh' || (of && !stillHolds(of, decision))) return false
-    // A text of a known length has no place for fields behind it.
+    if (judge(answer, decision.directives, wall) !== 'fresh' || (of && !stillHolds(of, decision)))
+      return false
+    // A body with Content-Length cannot be followed by trailers.
     if (answer.reply.trailers) return false
-    if (admission.admit(callerOf(head.notes.principal, line.peer), 'answer') !== 'allowed') return false
+    if (admission.admit(callerOf(head.notes.principal, writer.peer), 'answer') !== 'allowed') return false
     answer.text ??= new ReadyText(answer, memory)
     const whole = answer.reply.body as Uint8Array
-    line.send(
-      answer.text.at(wall, line.closing(false)),
+    writer.send(
+      answer.text.at(wall, writer.connectionFields(false)),
       whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
     )
     this.#outcome.ageMs = ageMs(answer, wall)
     this.#outcome.ttlMs = remainingMs(answer, wall)
     const { matched } = of ?? decision
-    const told = this.#told
-    told.route = matched.route.name
-    told.protocol = matched.protocol.name
-    told.model = matched.target.model
-    told.status = answer.reply.status
-    told.ms = clock.now() - began
-    observer.answered(told)
+    const report = this.#report
+    report.route = matched.route.name
+    report.protocol = matched.protocol.name
+    report.model = matched.target.model
+    report.status = answer.reply.status
+    report.ms = clock.now() - began
+    observer.answered(report)
     return true
   }
 }
 
-/** What a head decides under new settings, epochs or tokens: its first call has noted all that keys are made of. */
+/** Decides a known head anew after settings, epochs or tokens changed; the notes have all that keys are made of. */
 function decided(decisions: CacheDecisions, { method, notes }: Repeated, matched: Matched) {
   const { path, query, host, headers, principal } = notes
   if (path === undefined || query === undefined || host === undefined) return undefined
@@ -160,5 +161,5 @@ interface KnownHead {
   readonly decision: CacheDecision
 }
 
-/** `Answered`, to be written to. */
+/** A mutable `Answered`. */
 type MutableAnswered = { -readonly [K in keyof Answered]: Answered[K] }

@@ -1,7 +1,7 @@
 /**
- * The short way of an answer that only a shared tier may have. A byte-identical repeat of a call whose key is known by its
- * bytes is looked for there before a call is made of the request: no promise, no timer, nothing is read. All else goes the
- * long way, with what was found out: a tier that was asked is not asked again.
+ * The fast path of a hit in a shared tier. If the key of a request is known by its raw bytes (an alias), the tiers are asked
+ * before a call is made of the request: no promise, no timer, no parsing. On a miss the request goes through the pipeline,
+ * which is told that the tiers were asked, and does not ask them again.
  */
 import { type Call, type RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -25,7 +25,7 @@ import type { VersionRules } from '../key/statements.ts'
 import type { Live, Matched } from '../route/routes.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
 import type { Alias, Aliases } from './aliases.ts'
-import type { ReadyAnswers } from './ready.ts'
+import type { ReadyAnswers } from './ready-answers.ts'
 
 export interface SharedHitParts {
   readonly live: () => Live
@@ -33,20 +33,20 @@ export interface SharedHitParts {
   readonly aliases: Aliases
   readonly cache: Tiered
   readonly mayGive: VersionRules['mayGive']
-  /** Undefined: there is no memory to keep them in. */
+  /** Undefined: there is no process memory. */
   readonly ready: ReadyAnswers | undefined
   readonly admission: Admission
   readonly observer: Observer
   readonly clock: Clock
 }
 
-/** `began`: when the request came, in monotonic milliseconds. */
-type Otherwise = (began: number, asked: TierMiss) => void
+/** Serves a request that the tiers do not answer. `began`: when it arrived, in monotonic milliseconds. */
+type OnMiss = (began: number, tierMiss: TierMiss) => void
 
-/** False: nothing has been done. True: it is answered, or given to `otherwise` when the tiers do not have it. */
-export type SharedHit = (exchange: HttpExchange, otherwise: Otherwise) => boolean
+/** False: nothing was done. True: the request is being answered, or goes to `onMiss` if the tiers do not have its answer. */
+export type SharedHit = (exchange: HttpExchange, onMiss: OnMiss) => boolean
 
-/** A request that waits for the tiers. */
+/** A request that waits for the shared tiers. */
 interface WaitingRequest {
   readonly exchange: HttpExchange
   readonly decision: CacheDecision
@@ -55,36 +55,36 @@ interface WaitingRequest {
   readonly alias: Alias
   /** Monotonic milliseconds. */
   readonly began: number
-  /** Of the cache. */
+  /** The cache's mark when the request arrived. */
   readonly mark: number
-  readonly otherwise: Otherwise
+  readonly onMiss: OnMiss
 }
 
 export function createSharedHit(parts: SharedHitParts): SharedHit {
   const { aliases, cache, ready, admission, observer, clock } = parts
 
-  return function sharedHit(exchange, otherwise) {
-    const waiting = waitingOf(parts, exchange, otherwise)
+  return function sharedHit(exchange, onMiss) {
+    const waiting = waitingOf(parts, exchange, onMiss)
     if (!waiting) return false
-    // Before the tiers are asked: a caller who may not have the answer must not cost them a look-up.
+    // Admission comes first: a caller who may not have the answer must not cost the tiers a look-up.
     const caller = callerOf(exchange.notes.principal, exchange.peer)
     if (admission.admit(caller, 'answer') !== 'allowed') return false
-    exchange.gone = () => left(parts, waiting)
+    exchange.onAbort = () => clientLeft(parts, waiting)
     cache.lookupOne(waiting.alias.whole, (found) => settle(waiting, found))
     return true
   }
 
   function settle(waiting: WaitingRequest, found: CacheHit | undefined): void {
     const { exchange, decision, raw } = waiting
-    if (exchange.gone === undefined) return
-    exchange.gone = undefined
+    if (exchange.onAbort === undefined) return
+    exchange.onAbort = undefined
     const isOurs = found !== undefined && parts.mayGive(matchedOf(waiting), found.entry)
-    const freshness = isOurs ? judge(found.entry, decision.wish, clock.wall()) : 'dead'
+    const freshness = isOurs ? judge(found.entry, decision.directives, clock.wall()) : 'dead'
     if (found && freshness === 'fresh' && answered(waiting, found)) return
-    // What the key leads to is not there: whoever stores it names it again.
+    // The entry is gone; whoever stores it again sets the alias again.
     if (freshness === 'dead') aliases.delete(raw)
     const fallback = freshness === 'fresh' || freshness === 'dead' ? undefined : found?.entry
-    waiting.otherwise(waiting.began, { fallback })
+    waiting.onMiss(waiting.began, { fallback })
   }
 
   function answered(waiting: WaitingRequest, { entry, tier }: CacheHit): boolean {
@@ -116,51 +116,51 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
       const sent = head.hasBody ? reply.body : undefined
       exchange.answerText?.(reply.status, (connection) => head.at(times, length, connection), sent)
     }
-    observer.answered(toldOf(waiting, clock.now(), { status: reply.status, outcome }))
-    if (!decision.wish.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry], alias.of)
+    observer.answered(reportOf(waiting, clock.now(), { status: reply.status, outcome }))
+    if (!decision.directives.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry], alias.of)
     return true
   }
 }
 
-/** Undefined for whatever is not exactly a repeat whose answer only a tier may have. */
+/** Undefined unless the request is a repeat whose answer only a shared tier may have. */
 function waitingOf(
   { live, decisions, aliases, cache, clock }: SharedHitParts,
   exchange: HttpExchange,
-  otherwise: Otherwise,
+  onMiss: OnMiss,
 ): WaitingRequest | undefined {
   const { notes } = exchange
   const { matched } = notes
   const settings = live()
-  // The first call with this head has told where it goes and whose it is; one in a hurry has a deadline of its own.
+  // The first call with this head found its route and principal. A call with a deadline of its own needs a timer.
   if (notes.live !== settings || !matched || notes.timeout !== Number.POSITIVE_INFINITY) return undefined
-  if (exchange.method !== 'POST' || !exchange.answerText || !exchange.isHere) return undefined
+  if (exchange.method !== 'POST' || !exchange.answerText || !exchange.isBodyHere) return undefined
   if ((exchange.length ?? 0) > settings.maxBodyBytes) return undefined
   const decision = decisions.known(matched, notes)
-  if (!decision?.key?.seed.shared || isPicky(decision)) return undefined
-  const body = exchange.whole(settings.maxBodyBytes, unheard)
+  if (!decision?.key?.seed.shared || needsPipeline(decision)) return undefined
+  const body = exchange.whole(settings.maxBodyBytes, neverWaits)
   if (!(body instanceof Uint8Array)) return undefined
   const raw = rawDigest(decision.key.prefix, body)
   const alias = aliases.get(raw)
   if (!alias || cache.peek(alias.whole) || (alias.of && !stillHolds(alias.of, decision))) return undefined
-  return { exchange, decision, body, raw, alias, began: clock.now(), mark: cache.mark(), otherwise }
+  return { exchange, decision, body, raw, alias, began: clock.now(), mark: cache.mark(), onMiss }
 }
 
-/** The route and target that the answer is for. */
+/** The route match that the answer is for. */
 function matchedOf({ alias, decision }: WaitingRequest): Matched {
   return (alias.of ?? decision).matched
 }
 
-/** The client has left: what the tiers say is for nobody. */
-function left({ observer, clock }: SharedHitParts, waiting: WaitingRequest): void {
-  waiting.exchange.gone = undefined
+/** Ends a request whose client closed the connection while the tiers were asked. */
+function clientLeft({ observer, clock }: SharedHitParts, waiting: WaitingRequest): void {
+  waiting.exchange.onAbort = undefined
   waiting.exchange.cut()
   const { code, fault } = new GatewayError('callerLeft', 'the client closed the connection')
   observer.answered(
-    toldOf(waiting, clock.now(), { status: fault.status, outcome: { kind: 'none' }, fault: code }),
+    reportOf(waiting, clock.now(), { status: fault.status, outcome: { kind: 'none' }, fault: code }),
   )
 }
 
-function toldOf(
+function reportOf(
   waiting: WaitingRequest,
   now: number,
   result: Pick<Answered, 'status' | 'outcome' | 'fault'>,
@@ -179,12 +179,12 @@ function toldOf(
 
 const SECOND = 1000
 
-/** Equal fields come as one array more often than not. */
+/** Entries with equal fields mostly share one array, so the last head is remembered. */
 const hitHeadOf = lastOf(
   (headers: RawPairs, status: number, tier: string) => new HitHead(status, headers, tier),
 )
 
-/** Undefined: the pipeline says what is wrong with the fields. */
+/** Undefined if a field cannot be sent; the pipeline then reports which. */
 function headOf({ status, headers }: Reply, tier: string): HitHead | undefined {
   try {
     return hitHeadOf(headers, status, tier)
@@ -193,12 +193,12 @@ function headOf({ status, headers }: Reply, tier: string): HitHead | undefined {
   }
 }
 
-/** Wishes that more than one look-up decides about. */
-function isPicky({ wish }: CacheDecision): boolean {
-  return wish.noCache || wish.noTransform === true || wish.ignored !== undefined
+/** Whether the directives need more than one look-up. */
+function needsPipeline({ directives }: CacheDecision): boolean {
+  return directives.noCache || directives.noTransform === true || directives.ignored !== undefined
 }
 
-/** A body that is here is not waited for. */
-function unheard(): Call['signal'] {
+/** The signal of a body that has arrived: nobody waits for it. */
+function neverWaits(): Call['signal'] {
   throw new Error('a body that is here was waited for')
 }

@@ -1,4 +1,4 @@
-/** A call as the cache takes it, made of one request at a door; what its head says is read once a head. */
+/** Makes a `Call` of one request at a door. What depends on the head alone is computed once a head. */
 import type { Body, Call, RawPairs, Target } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
@@ -7,7 +7,7 @@ import { callerTimeout } from '../http/deadlines.ts'
 import { endToEnd } from '../http/headers.ts'
 import { principalOf } from '../key/meaning.ts'
 
-/** Its id and its signal are made when somebody asks for them: a hit needs neither. */
+/** Id and signal are made on first use: a hit needs neither. */
 export class ArrivedCall implements Call {
   readonly method: string
   readonly path: string
@@ -60,7 +60,7 @@ export class ArrivedCall implements Call {
     return this.#cancel
   }
 
-  /** The body has named the model, and another route's time may be the call's. */
+  /** Sets target and deadline once the body has named the model, which settles the route. */
   settle(target: Target, deadline: number): void {
     this.target = target
     this.deadline = deadline
@@ -74,13 +74,13 @@ export class ArrivedCall implements Call {
 
 const NOTHING = new Uint8Array(0)
 
-/** The fields that are the call's; read once a head. */
+/** The end-to-end fields; computed once a head. */
 export function fieldsOf({ headers, notes }: HttpExchange): RawPairs {
   notes.headers ??= endToEnd(headers)
   return notes.headers
 }
 
-/** What the caller allows; read once a head. */
+/** The milliseconds that the caller allows; computed once a head. */
 export function timeoutOf(exchange: HttpExchange): number {
   const { notes } = exchange
   notes.timeout ??= callerTimeout(fieldsOf(exchange)) ?? Number.POSITIVE_INFINITY

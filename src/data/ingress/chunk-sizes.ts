@@ -1,21 +1,22 @@
 /**
- * How long the chunks of a request are to be, read beside node:http, whose parser tells of a chunk only what has come of it: one
- * that is too long is refused when its size is there, and not when its bytes are, or the time for them is up. It follows the framing
- * of the messages that the parser has taken, and decides nothing else.
+ * Reads the sizes of a request's chunks beside node:http, whose parser reports only the bytes that have arrived. So a chunk that
+ * is too long is refused when its size arrives, and not when its bytes do, or at a timeout. It follows the framing of the
+ * messages that the parser has accepted, and decides nothing else.
  */
 
-/** What follows a head. */
+/** The framing of the body behind a head. */
 export interface BodyFraming {
   /** Undefined: chunks follow. */
   readonly length: number | undefined
-  /** A chunk is to have so many bytes. */
+  /** Called with the size of each chunk. */
   announce(bytes: number): void
 }
 
 const HEAD = 0
 const SIZE = 1
 const SIZE_REST = 2
-/** Bytes to be passed over: of a chunk and the end of its line, or of a body with a length. */
+/** Skips bytes: of a chunk and the line end behind it, or of a body with a length. */
+
 const CHUNK = 3
 const BODY = 4
 const TRAILERS = 5

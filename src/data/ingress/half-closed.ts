@@ -1,7 +1,7 @@
 /**
- * A client that has closed its end of the connection: it has sent all that it will and waits for its answer, or it has left. TCP
- * shows no difference before something is written. So the answer has 200 ms to begin in; after that the client is taken for
- * gone, and nobody works for it any more. Whoever takes what is written is there: a client that had left would reset the connection.
+ * A timer for a client that has closed its sending side. It either waits for its answer or has left; TCP shows no difference
+ * before something is written. So the answer must begin within 200 ms; otherwise the client is taken to have left, and its
+ * call is cancelled. A client that had left would reset the connection at the first bytes of an answer.
  */
 import type { Duplex } from 'node:stream'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
@@ -12,7 +12,7 @@ export class HalfClosed {
   readonly #wheel: Wheel
   readonly #timer: Timer
 
-  /** `left`: nothing was written to it in time. */
+  /** `left`: called if nothing was written in time. */
   constructor(socket: Duplex & { readonly bytesWritten?: number }, wheel: Wheel, left: () => void) {
     const written = socket.bytesWritten
     this.#wheel = wheel
@@ -22,7 +22,7 @@ export class HalfClosed {
     wheel.arm(this.#timer, PATIENCE_MS)
   }
 
-  /** The connection is closed, or is about to be. */
+  /** The connection is closed, or is being closed. */
   end(): void {
     this.#wheel.disarm(this.#timer)
   }

@@ -1,5 +1,5 @@
 /**
- * From a request at a door to a Call, and from an answer back to that door. The only place that turns a fault
+ * Turns a request at a door into a Call, and writes the answer back to the door. The only place that turns a fault
  * into HTTP, in the client's own dialect.
  */
 import { type Body, type Call, isWhole, type WholeBody } from '../../core/call.ts'
@@ -15,7 +15,7 @@ import type { Timer, Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isWholeReply, sendWhole, type WholeReply } from '../exchange/whole-answer.ts'
-import { type MemoryHit, never } from '../hits/memory-hit.ts'
+import { type MemoryHit, noMemoryHit } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
 import { tooLarge } from '../http/body.ts'
 import { clientFields } from '../http/headers.ts'
@@ -31,16 +31,16 @@ import { AnswerStream } from './stream.ts'
 export interface IngressParts {
   /** What the settings may change while calls run; asked once a call. */
   readonly live: () => Live
-  /** At once where there is nothing to wait for. */
+  /** The pipeline; answers at once if there is nothing to wait for. */
   readonly answer: (
     call: Call,
     matched: Matched,
     notes: HeadNotes,
-    asked?: TierMiss,
+    tierMiss?: TierMiss,
   ) => Answer | Awaitable<Answer>
-  /** The short way, for doors that know a head again. */
+  /** The fast path of memory hits, for doors that recognise a head. */
   readonly memoryHit?: MemoryHit
-  /** The short way of answers that shared tiers have; left out: there are none. */
+  /** The fast path of shared hits; left out: there is no shared tier. */
   readonly sharedHit?: SharedHit | undefined
   readonly observer: Observer
   readonly log: Log
@@ -59,17 +59,17 @@ export function createIngress(parts: IngressParts): Ingress {
   const { sharedHit } = parts
   return {
     serve(exchange) {
-      const isRecalled = sharedHit?.(exchange, (began, asked) =>
-        new RequestHandler(parts, exchange, began).start(asked),
+      const isHandled = sharedHit?.(exchange, (began, tierMiss) =>
+        new RequestHandler(parts, exchange, began).start(tierMiss),
       )
-      if (!isRecalled) new RequestHandler(parts, exchange).start()
+      if (!isHandled) new RequestHandler(parts, exchange).start()
     },
-    memoryHit: parts.memoryHit ?? never,
+    memoryHit: parts.memoryHit ?? noMemoryHit,
     live: parts.live,
   }
 }
 
-/** One request, from its head to the end of its answer. Waits only where there is something to wait for. */
+/** Handles one request, from its head to the end of its answer. */
 class RequestHandler implements Timer, Listener<Answer> {
   due = Number.POSITIVE_INFINITY
   slot = -1
@@ -80,11 +80,11 @@ class RequestHandler implements Timer, Listener<Answer> {
   readonly #began: number
   #call: ArrivedCall | undefined
   #matched: Matched | undefined
-  #outcome: Outcome = NOT_ASKED
+  #outcome: Outcome = NO_OUTCOME
   #timeoutMs = 0
   #over = false
-  #asked: TierMiss | undefined
-  /** Where a body streams, either way. */
+  #tierMiss: TierMiss | undefined
+  /** Set if the body of the request or of the answer streams. */
   #streamed: AnswerStream | undefined
 
   constructor(parts: IngressParts, exchange: HttpExchange, began = parts.clock.now()) {
@@ -93,9 +93,9 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#began = began
   }
 
-  /** `asked`: the tiers were, and some of the time has gone. */
-  start(asked?: TierMiss): void {
-    this.#asked = asked
+  /** `tierMiss`: the tiers were asked for a shared hit already, which took some of the call's time. */
+  start(tierMiss?: TierMiss): void {
+    this.#tierMiss = tierMiss
     try {
       const { live, wheel, mintId } = this.#parts
       const exchange = this.#exchange
@@ -112,13 +112,13 @@ class RequestHandler implements Timer, Listener<Answer> {
         mintId,
       })
       this.#call = call
-      exchange.gone = () => this.#left()
+      exchange.onAbort = () => this.#left()
       wheel.arm(this, timeout, this.#began)
       const body = bodyOf(exchange, matched, { call, maxBytes: settings.maxBodyBytes })
       if (body instanceof Promise)
         body.then((bytes) => this.#arrived(bytes)).catch((error: unknown) => this.#fail(error))
       else if (isWhole(body)) this.#arrived(body)
-      else this.#ask(this.#stream.heard(body))
+      else this.#answerCall(this.#stream.requestBody(body))
     } catch (error) {
       this.#fail(error)
     }
@@ -134,10 +134,10 @@ class RequestHandler implements Timer, Listener<Answer> {
     return matched
   }
 
-  /** All of the body is here. */
+  /** The whole body has arrived. */
   #arrived(body: WholeBody): void {
     const matched = this.#matched as Matched
-    if (!isOpen(matched)) this.#ask(body)
+    if (!isOpen(matched)) this.#answerCall(body)
     else if (body instanceof Chunks) this.#settleLong(matched, body)
     else this.#settled(settle(matched, body), body)
   }
@@ -148,7 +148,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       .catch((error: unknown) => this.#fail(error))
   }
 
-  /** The body has named the model, and with it the route, whose time counts from the beginning. */
+  /** The body has settled the route, whose timeout counts from the arrival of the request. */
   #settled(matched: Matched | undefined, body: WholeBody): void {
     const { method } = this.#exchange
     const call = this.#call as ArrivedCall
@@ -161,18 +161,18 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#timeoutMs = Math.min(matched.route.timeout, timeoutOf(this.#exchange))
     call.settle(matched.target, this.#began + this.#timeoutMs)
     this.#parts.wheel.arm(this, this.#timeoutMs, this.#began)
-    this.#ask(body)
+    this.#answerCall(body)
   }
 
-  #ask(body: Body): void {
+  #answerCall(body: Body): void {
     const call = this.#call as ArrivedCall
     call.body = body
-    const answer = this.#parts.answer(call, this.#matched as Matched, this.#exchange.notes, this.#asked)
+    const answer = this.#parts.answer(call, this.#matched as Matched, this.#exchange.notes, this.#tierMiss)
     if (isAwaitable(answer)) subscribe(answer, this)
     else this.#send(answer)
   }
 
-  /** Called by who has the answer, who must not hear of what is wrong with it. */
+  /** Gets the answer. Must not throw: the caller is the code that made the answer, and has nothing to do with this request. */
   onValue(answer: Answer): void {
     try {
       this.#send(answer)
@@ -214,13 +214,13 @@ class RequestHandler implements Timer, Listener<Answer> {
     return this.#streamed
   }
 
-  /** The deadline has come. */
+  /** Called at the deadline. */
   run(): void {
     const fault = this.#streamed?.hasBegun
       ? this.#streamed.fault()
       : new GatewayError('deadline', `no answer within ${this.#timeoutMs} ms`)
     this.#call?.abort(fault)
-    // Whoever works on the call stops with the signal; the caller is told at once, whether they do or not.
+    // The signal stops the work on the call; the caller is answered at once, without waiting for that.
     this.#fail(fault)
   }
 
@@ -230,7 +230,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#fail(fault)
   }
 
-  /** An error of ours, in the dialect of the call. After the first byte of an answer only the connection can tell. */
+  /** Answers with an error in the dialect of the call. After the first byte of an answer the connection is destroyed instead. */
   #fail(error: unknown): void {
     if (this.#over) return
     const fault = error instanceof GatewayError ? error : internal(this.#parts.log, error)
@@ -242,7 +242,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       this.#exchange.cut()
     }
     this.#end(fault)
-    // Nobody waits any more for what is still under way.
+    // Nobody waits any more for the work that still runs.
     this.#call?.abort(fault)
   }
 
@@ -255,7 +255,7 @@ class RequestHandler implements Timer, Listener<Answer> {
 
   #end(fault: GatewayError | undefined): void {
     this.#over = true
-    this.#exchange.gone = undefined
+    this.#exchange.onAbort = undefined
     const { wheel, observer, clock } = this.#parts
     wheel.disarm(this)
     const matched = this.#matched
@@ -272,18 +272,18 @@ class RequestHandler implements Timer, Listener<Answer> {
   }
 }
 
-const NOT_ASKED: Outcome = { kind: 'none' }
+const NO_OUTCOME: Outcome = { kind: 'none' }
 
 const NOTHING = new Uint8Array(0)
 
-/** A call whose body tells the route has the time of the most patient one until it has come. */
+/** While the body has not named the model, the call has the longest timeout of its candidate routes. */
 function longestTimeout(matched: Matched): number {
   return isOpen(matched)
     ? Math.max(...matched.candidates.map(({ route }) => route.timeout))
     : matched.route.timeout
 }
 
-/** Whole where the route may cache the call or hangs on the body, or nothing is left to come, streaming otherwise. */
+/** The body: whole if the call may be cached, if the route depends on it, or if it has arrived; streaming otherwise. */
 function bodyOf(
   exchange: HttpExchange,
   matched: Matched,
@@ -293,12 +293,12 @@ function bodyOf(
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
   if (length === 0) return NOTHING
   const keyed = matched.route.cache !== undefined && keepable(matched) && isKept(exchange.method)
-  return keyed || isOpen(matched) || exchange.isHere
+  return keyed || isOpen(matched) || exchange.isBodyHere
     ? exchange.whole(maxBytes, () => call.signal)
     : exchange.stream(maxBytes)
 }
 
-/** An answer that came too late: what is still on its way is not waited for. */
+/** Discards an answer that came after the deadline: cancels its body. */
 function discard({ body }: Reply): void {
   if (body instanceof Uint8Array) return
   const first = async () => {

@@ -1,11 +1,11 @@
 /**
- * A lingering close (RFC 9112, section 9.6). A connection that is closed while its client still sends is reset, and the reset
- * takes away the answer that the client has not read yet. So what it still sends is read and dropped, for a while.
+ * A lingering close (RFC 9112, section 9.6). If a connection is closed while its client still sends, TCP resets it, and the
+ * client loses the part of the answer that it has not read. So what it still sends is read and dropped, within bounds.
  */
 import type { Duplex } from 'node:stream'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 
-/** A client that sends nothing for so long has read its answer, or never will. */
+/** A client that sends nothing for this long has read its answer, or never will. */
 const SILENCE_MS = 1000
 const MAX_MS = 30_000
 const MAX_BYTES = 64 * 1024 * 1024
@@ -17,7 +17,7 @@ export class Linger {
   readonly #until: number
   #left = MAX_BYTES
 
-  /** Reads on from now; who reads says what has come by `heard`. `slowMs`: for a client that is slow to take its answer. */
+  /** Starts the timers; the reader reports bytes to `received`. `slowMs`: the first timeout, if the answer is not sent completely. */
   constructor(socket: Duplex, wheel: Wheel, slowMs = SILENCE_MS) {
     this.#socket = socket
     this.#wheel = wheel
@@ -26,15 +26,15 @@ export class Linger {
     wheel.arm(this.#timer, socket.writableLength > 0 ? slowMs : SILENCE_MS)
   }
 
-  /** The client has sent so much more. */
-  heard(bytes: number): void {
+  /** The client has sent more bytes, which were dropped. */
+  received(bytes: number): void {
     this.#left -= bytes
     const now = this.#wheel.now()
     if (this.#left < 0 || now >= this.#until) this.#socket.destroy()
     else this.#wheel.arm(this.#timer, SILENCE_MS, now)
   }
 
-  /** The connection is closed, or what was missing has come. */
+  /** The connection is closed, or the rest of the body has arrived. */
   end(): void {
     this.#wheel.disarm(this.#timer)
   }

@@ -1,4 +1,4 @@
-/** The body of one request at the door of node:http, with its deadline: read whole, or passed on, or read to nobody. */
+/** The body of one request at the node:http door, with its deadline: collected, streamed or discarded. */
 import type { IncomingMessage } from 'node:http'
 import type { WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -7,12 +7,12 @@ import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { type Flow, Incoming } from '../backend/incoming.ts'
 import { BodyBuffer, bodyTooLate, tooLarge } from '../http/body.ts'
 
-/** Whoever reads it; told the end once. */
+/** The reader of a body; `end` or `fail` is called once. */
 interface BodyReader {
   readonly maxBytes: number
-  took(chunk: Buffer): void
-  ended(): void
-  failed(error: Error): void
+  push(chunk: Buffer): void
+  end(): void
+  fail(error: Error): void
 }
 
 export class HttpBody implements Flow {
@@ -26,10 +26,10 @@ export class HttpBody implements Flow {
   /** Of the chunks so far, those that are to come among them. */
   #announced = 0
   #isRead = false
-  /** A body that is passed on may take as long as the call does, but not stand still. */
+  /** A body that streams may take as long as the call, but there is a timeout between two pieces. */
   #isStreamed = false
 
-  /** `timeoutMs`: to arrive, or, where it is passed on, between two pieces. */
+  /** `timeoutMs`: for the whole body to arrive, or, if it streams, between two pieces. */
   constructor(request: IncomingMessage, wheel: Wheel, timeoutMs: number) {
     this.#request = request
     this.#wheel = wheel
@@ -37,7 +37,7 @@ export class HttpBody implements Flow {
     this.#timer = timer(() => this.breakOff(bodyTooLate()))
   }
 
-  /** All of it has been taken. */
+  /** The whole body was read. */
   get isRead(): boolean {
     return this.#isRead
   }
@@ -46,17 +46,17 @@ export class HttpBody implements Flow {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
       const gather = new BodyBuffer()
-      const leave = () => this.#end(signal.reason)
-      signal.addEventListener('abort', leave, { once: true })
+      const onAbort = () => this.#end(signal.reason)
+      signal.addEventListener('abort', onAbort, { once: true })
       const settle = (finish: () => void) => {
-        signal.removeEventListener('abort', leave)
+        signal.removeEventListener('abort', onAbort)
         finish()
       }
       this.#read({
         maxBytes,
-        took: (chunk) => gather.push(chunk),
-        ended: () => settle(() => resolve(gather.whole())),
-        failed: (error) => settle(() => reject(error)),
+        push: (chunk) => gather.push(chunk),
+        end: () => settle(() => resolve(gather.whole())),
+        fail: (error) => settle(() => reject(error)),
       })
     })
   }
@@ -66,9 +66,9 @@ export class HttpBody implements Flow {
     const incoming = new Incoming(this, () => {})
     this.#read({
       maxBytes,
-      took: (chunk) => incoming.push(chunk),
-      ended: () => incoming.end([]),
-      failed: (error) => incoming.fail(error),
+      push: (chunk) => incoming.push(chunk),
+      end: () => incoming.end([]),
+      fail: (error) => incoming.fail(error),
     })
     return incoming
   }
@@ -80,16 +80,16 @@ export class HttpBody implements Flow {
 
   resume(): void {
     this.#request.resume()
-    // The sender may begin again: from now it has the whole time.
+    // The sender was held back: its timeout begins anew.
     if (this.#reader) this.#wheel.arm(this.#timer, this.#timeoutMs)
   }
 
-  /** Who read it wants no more of it. */
+  /** The reader does not want the rest. */
   abort(reason: Error): void {
     this.#end(reason)
   }
 
-  /** The rest of the body will not come. */
+  /** The rest of the body will not arrive. */
   breakOff(fault: Error): void {
     this.#broken ??= fault
     this.#end(fault)
@@ -102,10 +102,10 @@ export class HttpBody implements Flow {
     if (reader && this.#announced > reader.maxBytes) this.#end(tooLarge(reader.maxBytes))
   }
 
-  /** Nobody reads the rest: it is dropped as it comes, and counted. */
-  discard(heard: (bytes: number) => void): void {
+  /** Drops the rest of the body as it arrives; `onBytes` counts it. */
+  discard(onBytes: (bytes: number) => void): void {
     this.#end(new GatewayError('callerLeft', 'the call has been answered'))
-    this.#request.on('data', (chunk: Buffer) => heard(chunk.length)).resume()
+    this.#request.on('data', (chunk: Buffer) => onBytes(chunk.length)).resume()
   }
 
   #read(reader: BodyReader): void {
@@ -122,7 +122,7 @@ export class HttpBody implements Flow {
     this.#bytes += chunk.length
     if (this.#bytes > reader.maxBytes) return this.#end(tooLarge(reader.maxBytes))
     if (this.#isStreamed) this.#wheel.arm(this.#timer, this.#timeoutMs)
-    reader.took(chunk)
+    reader.push(chunk)
   }
 
   readonly #onEnd = (): void => {
@@ -133,7 +133,7 @@ export class HttpBody implements Flow {
   readonly #onBroken = (): void =>
     this.#end(new GatewayError('callerLeft', 'the client left before its body was complete'))
 
-  /** Tells the reader, once, and reads no further. */
+  /** Ends the reading, and calls the reader's `end` or `fail`. */
   #end(error: Error | undefined): void {
     const reader = this.#reader
     if (!reader) return
@@ -141,8 +141,8 @@ export class HttpBody implements Flow {
     this.#wheel.disarm(this.#timer)
     this.#request.off('data', this.#onData).off('end', this.#onEnd)
     this.#request.off('error', this.#onBroken).off('close', this.#onBroken)
-    if (!error) return reader.ended()
+    if (!error) return reader.end()
     this.#request.pause()
-    reader.failed(error)
+    reader.fail(error)
   }
 }

@@ -1,8 +1,8 @@
 /**
- * One connection at the door of node:http, which parses it and no more: requests that come one behind the other are served one
- * after the other, as at the fast door (RFC 9112, section 9.3.2: what comes behind a request that changes something waits for its
- * answer); what the parser refuses is said in its turn; and a connection that ends while its client still sends is closed
- * in a way that loses no answer.
+ * One connection at the node:http door, where node:http is the parser only. Pipelined requests are served one after the other,
+ * as at the fast door (RFC 9112, section 9.3.2: a request behind one that changes something waits for its answer). An error of
+ * the parser is answered in its turn. A connection whose client still sends is closed with a linger, so that no answer is
+ * lost.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
@@ -22,43 +22,43 @@ export interface NodeDoorContext {
   readonly wheel: Wheel
   readonly bodyTimeoutMs: number
   readonly keepAliveTimeoutMs: number
-  /** The gateway goes: an answer with no request behind it is the last on its connection. */
+  /** The gateway shuts down: an answer with no request behind it is the last on its connection. */
   readonly isLeaving: () => boolean
-  /** And so is any other. */
+  /** The gateway drains: every answer is the last on its connection. */
   readonly isDraining: () => boolean
 }
 
-/** Requests that wait for the answer before them; a client with more of them is not read from. */
+/** The most pipelined requests that wait for the answer before them; beyond it the client is not read from. */
 const MAX_AHEAD = 64
 
 export class NodeConnection {
   readonly #socket: Duplex
   readonly #context: NodeDoorContext
-  /** For a head of which the fast door has seen a part. */
+  /** The deadline of a head that the fast door has read a part of. */
   readonly #timer: Timer
   readonly #waiting: Exchange[] = []
   /** Of requests that the parser has taken and `ChunkSizes` has not come to; undefined: it follows no more. */
   #framings: BodyFraming[] | undefined = []
   #current: Exchange | undefined
   #isPaused = false
-  /** To be said behind the answers that are due, as the last. */
+  /** A refusal that is written behind the answers that are due, as the last. */
   #refusal: string | undefined
   #linger: Linger | undefined
   /** From when the client has closed its end while it waits for an answer. */
   #halfClosed: HalfClosed | undefined
-  /** The connection ends with the answer that is on its way. */
+  /** The connection ends with the present answer. */
   #isLast = false
   #isClosing = false
-  /** node:http has let go of the socket. */
-  #isLetGo = false
+  /** node:http does not use the socket any more. */
+  #isReleased = false
 
   constructor(socket: Duplex, context: NodeDoorContext) {
     this.#socket = socket
     this.#context = context
     this.#timer = timer(() => this.#refuse('408 Request Timeout'))
-    // node:http ends a connection by this, with the last answer.
+    // node:http calls this to end the connection after the last answer.
     Object.assign(socket, { destroySoon: () => this.#close() })
-    // node:http reads on with each message that is complete, whoever has paused.
+    // node:http resumes the socket after each complete message, even if it was paused here.
     socket.on('resume', () => {
       if (this.#isPaused) socket.pause()
     })
@@ -93,7 +93,7 @@ export class NodeConnection {
     const body = new HttpBody(request, wheel, bodyTimeoutMs)
     this.#framings?.push({ length: lengthOf(request), announce: (bytes) => body.announce(bytes) })
     const exchange = { request, response, isFinal, body }
-    if (this.#isClosing) return exchange.body.discard((bytes) => this.#linger?.heard(bytes))
+    if (this.#isClosing) return exchange.body.discard((bytes) => this.#linger?.received(bytes))
     if (!this.#current) return this.#serve(exchange)
     this.#waiting.push(exchange)
     if (this.#waiting.length < MAX_AHEAD || this.#isPaused) return
@@ -101,28 +101,28 @@ export class NodeConnection {
     this.#socket.pause()
   }
 
-  /** While the gateway leaves, what has been read is answered; when it drains, a client must ask again elsewhere. */
+  /** During shutdown, requests that were read are still answered; during the drain, clients must repeat them elsewhere. */
   get #isFinal(): boolean {
     const { isLeaving, isDraining } = this.#context
     if (this.#refusal !== undefined) return false
     return isDraining() || (isLeaving() && this.#waiting.length === 0)
   }
 
-  /** The parser cannot read on, or has waited too long. */
-  broken(error: NodeJS.ErrnoException): void {
+  /** The parser found an error, or a head took too long. */
+  clientError(error: NodeJS.ErrnoException): void {
     if (this.#isClosing) return
-    // Behind a request that said it is the last: not for us to read (RFC 9112, section 9.6). Its answer closes the connection.
+    // Bytes behind a request with `Connection: close` are not read (RFC 9112, section 9.6). Its answer closes the connection.
     if (error.code === 'HPE_CLOSED_CONNECTION') return
     if (error.code === 'ECONNRESET' || !this.#socket.writable) return void this.#socket.destroy()
     this.#refuse(REFUSALS[error.code ?? ''] ?? '400 Bad Request', error.code === 'HPE_INVALID_EOF_STATE')
   }
 
-  /** CONNECT (RFC 9110, section 9.3.6): node:http takes nothing behind it for HTTP, and leaves the socket to us. */
-  tunnelAsked(): void {
-    this.#isLetGo = true
+  /** Refuses CONNECT (RFC 9110, section 9.3.6). node:http parses nothing behind it, and leaves the socket to this class. */
+  connectRequested(): void {
+    this.#isReleased = true
     const socket = this.#socket
     socket.pause()
-    // Whom node:http no longer tells: nobody of an error, and of room the answer that is on its way.
+    // node:http no longer handles errors of the socket, nor passes `drain` on to the answer that is being written.
     socket.on('error', () => {}).on('drain', () => this.#current?.response.emit('drain'))
     this.#refuse('501 Not Implemented')
   }
@@ -132,7 +132,7 @@ export class NodeConnection {
     const latest = this.#waiting.at(-1) ?? this.#current
     if (latest && !latest.request.complete) {
       const { response } = latest
-      // Behind its answer our own would be a second; in the middle of it, a part of it.
+      // The request that is broken may have its answer already, or half of it: a refusal would be a second one, or become a part of it.
       this.#isLast = response.writableEnded
       if (response.writableFinished) return this.#close()
       if (this.#isLast) return
@@ -142,7 +142,7 @@ export class NodeConnection {
         if (latest === this.#current) return this.#close()
         return void this.#waiting.pop()
       }
-      // It is what cannot be read, and is told so in its turn.
+      // The request has no answer yet, so its body fails, and it is answered with the error in its turn.
       const what = 'what comes behind the head of the request is broken'
       return latest.body.breakOff(new GatewayError('badRequest', what))
     }
@@ -154,8 +154,8 @@ export class NodeConnection {
     const { request, response } = exchange
     const { ingress } = this.#context
     this.#current = exchange
-    // The parser reads nothing behind a request that asks for another protocol, and drops what came with it.
-    if (asksForAnother(request)) response.setHeader('Connection', 'close')
+    // The parser reads nothing behind a request with Upgrade, and drops what came with it.
+    if (asksForUpgrade(request)) response.setHeader('Connection', 'close')
     response.once('close', () => this.#answered(exchange))
     ingress.serve(new NodeExchange(exchange))
   }
@@ -169,7 +169,7 @@ export class NodeConnection {
     }
     const linger = new Linger(this.#socket, this.#context.wheel)
     this.#linger = linger
-    body.discard((bytes) => linger.heard(bytes))
+    body.discard((bytes) => linger.received(bytes))
     request.once('end', () => {
       linger.end()
       if (!this.#socket.destroyed && !this.#isClosing) this.#next()
@@ -180,14 +180,14 @@ export class NodeConnection {
     this.#current = undefined
     const next = this.#waiting.shift()
     if (next) this.#serve(next)
-    // An answer that had begun before the drain could not say that it is the last.
+    // An answer that began before the drain did not have `Connection: close`.
     else if (this.#refusal !== undefined || this.#context.isDraining()) return this.#close()
     if (!this.#isPaused || this.#waiting.length > MAX_AHEAD / 2) return
     this.#isPaused = false
     this.#socket.resume()
   }
 
-  /** Says that no more comes, and reads on for a while. */
+  /** Ends the sending side, and lingers. */
   #close(): void {
     if (this.#isClosing) return
     this.#isClosing = true
@@ -197,9 +197,9 @@ export class NodeConnection {
     const linger = new Linger(this.#socket, wheel, keepAliveTimeoutMs)
     this.#linger = linger
     this.#socket.end(this.#refusal === undefined ? undefined : refusal(this.#refusal))
-    if (this.#isLetGo) this.#socket.on('data', (bytes: Buffer) => linger.heard(bytes.length)).resume()
+    if (this.#isReleased) this.#socket.on('data', (bytes: Buffer) => linger.received(bytes.length)).resume()
     for (const { body } of [...(this.#current ? [this.#current] : []), ...this.#waiting])
-      body.discard((bytes) => linger.heard(bytes))
+      body.discard((bytes) => linger.received(bytes))
   }
 }
 
@@ -213,7 +213,7 @@ function lengthOf({ headers }: IncomingMessage): number | undefined {
   return headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? 0) : undefined
 }
 
-/** As the parser sees it. */
-function asksForAnother({ headers }: IncomingMessage): boolean {
+/** Whether the parser takes the request for an upgrade. */
+function asksForUpgrade({ headers }: IncomingMessage): boolean {
   return headers.upgrade !== undefined && /upgrade/i.test(headers.connection ?? '')
 }

@@ -1,4 +1,4 @@
-/** The door that takes all of HTTP/1.1: a request and response of node:http as an HTTP exchange. */
+/** The HTTP exchange of the node:http door, which accepts all of HTTP/1.1. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RawPairs, WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -8,19 +8,19 @@ import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isAuthority } from '../route/authority.ts'
 import type { HttpBody } from './node-body.ts'
 
-/** A request of node:http, its answer, and the reading of its body. */
+/** A request of node:http, its response, and its body. */
 export interface NodeMessages {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly body: HttpBody
-  /** The connection is to end with this answer, since the gateway goes. */
+  /** Whether the connection must end with this answer, because the gateway shuts down. */
   readonly isFinal: () => boolean
 }
 
 export class NodeExchange implements HttpExchange {
   readonly door = 'http'
   readonly notes: HeadNotes = {}
-  gone: (() => void) | undefined
+  onAbort: (() => void) | undefined
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #body: HttpBody
@@ -32,10 +32,10 @@ export class NodeExchange implements HttpExchange {
     this.#response = response
     this.#body = body
     this.#isFinal = isFinal
-    // node:http reports a client who left as an error of the request, to nobody once the body's reader has gone.
+    // node:http emits an error on the request when the client leaves; without a listener it would be uncaught.
     request.on('error', () => {})
     response.once('close', () => {
-      if (!response.writableFinished) this.gone?.()
+      if (!response.writableFinished) this.onAbort?.()
     })
   }
 
@@ -66,16 +66,16 @@ export class NodeExchange implements HttpExchange {
   get length(): number | undefined {
     const { headers } = this.#request
     if (headers['transfer-encoding'] !== undefined) return undefined
-    // node:http has already refused broken ones.
+    // node:http has already refused invalid lengths.
     return Number(headers['content-length'] ?? 0)
   }
 
-  get isHere(): boolean {
+  get isBodyHere(): boolean {
     return this.length === 0
   }
 
   check(): void {
-    // Whoever sends what is refused here may mean something else by what follows.
+    // If the request is refused here, its framing is in doubt: the connection ends with the refusal.
     this.#isLast = true
     checkStrictly(this.#request)
     this.#isLast = false
@@ -94,7 +94,7 @@ export class NodeExchange implements HttpExchange {
   answer(status: number, { pairs: common }: Fields, own: RawPairs, body: Uint8Array): void {
     const response = this.#response
     const out = withLength([...common, ...own], status, body.length)
-    // What is left of the body must not be taken for the next request.
+    // The rest of the body must not be parsed as the next request.
     if (this.#isUnread || this.#isLast || this.#isFinal()) out.push('Connection', 'close')
     response.writeHead(status, out)
     response.end(body)
@@ -102,10 +102,10 @@ export class NodeExchange implements HttpExchange {
 
   begin(status: number, headers: RawPairs): void {
     const out = [...headers]
-    // An error is no beginning of an exchange of two streams: who sends on need not.
+    // After an error the client need not send the rest of its body.
     if ((status >= 400 && this.#isUnread) || this.#isFinal()) out.push('Connection', 'close')
     this.#response.writeHead(status, out)
-    // With bytes, if none: `flushHeaders` writes field values as UTF-8, and they came as Latin-1.
+    // An empty write, because `flushHeaders` writes field values as UTF-8, and they are Latin-1.
     this.#response.write(NOTHING)
   }
 
@@ -133,12 +133,12 @@ export class NodeExchange implements HttpExchange {
     this.#response.destroy()
   }
 
-  /** The client still sends, as far as anybody has looked. */
+  /** The body has not been read to its end. */
   get #isUnread(): boolean {
     return this.length !== 0 && !this.#body.isRead
   }
 
-  /** The body is asked for only once the head is accepted, and HTTP/1.0 knows no asking (RFC 9110, section 10.1.1). */
+  /** Sends 100 Continue, once the head is accepted; HTTP/1.0 does not have it (RFC 9110, section 10.1.1). */
   #invite(): void {
     const { headers, httpVersion } = this.#request
     if (/\b100-continue\b/i.test(headers.expect ?? '') && httpVersion === '1.1')
@@ -148,11 +148,11 @@ export class NodeExchange implements HttpExchange {
 
 const NOTHING = new Uint8Array(0)
 
-/** Throws where node:http lets a request pass that two readers could take differently. */
+/** Throws for a request that node:http accepts, but that another parser could read differently (request smuggling). */
 function checkStrictly({ httpVersion, rawHeaders, headers }: IncomingMessage): void {
   if (httpVersion !== '1.1' && httpVersion !== '1.0')
     throw new GatewayError('badRequest', `HTTP/${httpVersion} is not spoken here: use HTTP/1.1`)
-  // node:http takes the first of several Host fields; the server behind may take the last (RFC 9112, section 3.2).
+  // node:http uses the first of several Host fields; the server behind may use the last (RFC 9112, section 3.2).
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2) if (/^host$/i.test(rawHeaders[i] as string)) hosts++
   if (hosts > 1 || (hosts === 0 && httpVersion === '1.1'))
@@ -161,10 +161,10 @@ function checkStrictly({ httpVersion, rawHeaders, headers }: IncomingMessage): v
     throw new GatewayError('badRequest', 'Host must be a name or an address, with or without a port')
   const codings = headers['transfer-encoding']?.toLowerCase()
   if (codings === undefined) return
-  // Where the chunks are not the last coding nobody knows where the body ends (RFC 9112, section 6.3).
+  // If `chunked` is not the last coding, the end of the body is unknown (RFC 9112, section 6.3).
   if (!/(?:^|[,\s])chunked$/.test(codings))
     throw new GatewayError('badRequest', 'the last transfer coding must be "chunked"')
-  // node:http takes the chunks apart and leaves any other coding on: the backend would take it for the content.
+  // node:http decodes the chunks and no other coding: the backend would read the coded bytes as the content.
   if (codings !== 'chunked')
     throw new GatewayError('unknownCoding', 'of transfer codings only "chunked" is understood here')
   if (httpVersion === '1.0') throw new GatewayError('badRequest', 'HTTP/1.0 has no Transfer-Encoding')
@@ -175,7 +175,7 @@ function withLength(headers: RawPairs, status: number, length: number): string[]
   for (let i = 0; i < headers.length; i += 2)
     if ((headers[i] as string).toLowerCase() !== 'content-length')
       out.push(headers[i] as string, headers[i + 1] as string)
-  // These have no body, and so no length (RFC 9110, sections 15.3.5 and 15.4.5).
+  // These answers have no body, and so no length (RFC 9110, sections 15.3.5 and 15.4.5).
   if (status !== 204 && status !== 304) out.push('Content-Length', String(length))
   return out
 }

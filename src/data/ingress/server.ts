@@ -1,6 +1,6 @@
 /**
- * The listener for clients: node:http with every limit set, the fast door in front of it where that is wanted,
- * and a drain that loses nothing.
+ * The listener for clients: node:http with every limit set, the fast door in front of it if it is enabled, and a drain that
+ * loses no request.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -15,7 +15,7 @@ import { NodeConnection, type NodeDoorContext } from './node-connection.ts'
 export interface ServerOptions {
   readonly host: string
   readonly port: number
-  /** Other threads listen on the same port, and the system spreads connections over them. */
+  /** Other threads listen on the same port, and the kernel spreads connections over them. */
   readonly isShared?: boolean
   readonly maxHeaderBytes: number
   /** Milliseconds for the head, and for the whole request, to arrive. */
@@ -23,20 +23,20 @@ export interface ServerOptions {
   readonly bodyTimeoutMs: number
   readonly keepAliveTimeoutMs: number
   readonly maxConnections: number
-  /** Plain requests pass node:http by. */
+  /** Plain requests are parsed by the fast door instead of node:http. */
   readonly fastDoor: boolean
   readonly wheel: Wheel
 }
 
 export interface DataListener {
   readonly address: AddressInfo
-  /** From now on each answer is the last one on its connection; takes new connections as before. */
+  /** From now on each answer is the last one on its connection; new connections are accepted as before. */
   leave(): void
-  /** Refuses new connections, lets running requests finish for at most so long, then cuts them. */
+  /** Refuses new connections, lets running requests finish for at most so long, then destroys them. */
   drain(timeoutMs: number): Promise<void>
 }
 
-/** How late node:http may notice that a head has taken too long. */
+/** The interval at which node:http checks the deadlines of heads. */
 const CHECK_MS = 200
 
 export async function listen(options: ServerOptions, ingress: Ingress): Promise<DataListener> {
@@ -47,7 +47,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
     requestTimeout: 0,
     keepAliveTimeout: options.keepAliveTimeoutMs,
     connectionsCheckingInterval: CHECK_MS,
-    // Said by `NodeExchange.check`: node:http would go on to the requests behind.
+    // `NodeExchange.check` refuses it: node:http would refuse it and go on with the requests behind.
     requireHostHeader: false,
     noDelay: true,
   })
@@ -55,7 +55,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
   let leaving = false
   let draining = false
   const { headerTimeoutMs: headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs, wheel } = options
-  const lineOf = attach(server, {
+  const connectionOf = attach(server, {
     ingress,
     wheel,
     bodyTimeoutMs,
@@ -69,7 +69,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
         server,
         limits: { maxHeadBytes, headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs },
         wheel,
-        handedOver: (socket, headMs) => lineOf(socket).awaitHead(headMs),
+        handedOver: (socket, headMs) => connectionOf(socket).awaitHead(headMs),
         ...ingress,
       })
     : undefined
@@ -82,9 +82,9 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
     },
     async drain(timeoutMs) {
       draining = true
-      // Who is connected as far as the system knows is let in first: those would be reset with the port.
+      // Connections in the kernel's backlog are accepted first: they would be reset when the port closes.
       await new Promise((resolve) => setImmediate(resolve))
-      // Ends those as well on which node:http has read no request yet; the fast door gives them a moment.
+      // Also closes connections on which node:http has read no request yet; the fast door gives such a second.
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
       door?.drain()
@@ -108,30 +108,30 @@ function bind(server: Server, { host, port, isShared = false }: ServerOptions): 
   })
 }
 
-/** The lines of the connections that node:http reads. */
-export type LineOf = (socket: Duplex) => NodeConnection
+/** Finds the `NodeConnection` of a socket. */
+export type ConnectionOf = (socket: Duplex) => NodeConnection
 
-/** Lets node:http's requests be served, and its refusals be said. */
-export function attach(server: Server, context: NodeDoorContext): LineOf {
+/** Connects the events of a node:http server to the `NodeConnection` of each socket. */
+export function attach(server: Server, context: NodeDoorContext): ConnectionOf {
   // Whoever has sent all may close its end and wait: node:http would end the connection, and let go of the request.
   Object.assign(server, { httpAllowHalfOpen: true })
-  const lines = new WeakMap<Duplex, NodeConnection>()
-  const lineOf = (socket: Duplex) => {
-    const known = lines.get(socket)
+  const connections = new WeakMap<Duplex, NodeConnection>()
+  const connectionOf = (socket: Duplex) => {
+    const known = connections.get(socket)
     if (known) return known
-    const line = new NodeConnection(socket, context)
-    lines.set(socket, line)
-    return line
+    const connection = new NodeConnection(socket, context)
+    connections.set(socket, connection)
+    return connection
   }
   const serve = (request: IncomingMessage, response: ServerResponse) =>
-    lineOf(request.socket).arrived(request, response)
+    connectionOf(request.socket).arrived(request, response)
   // From its first byte on: what node:http reads of a socket by itself, nobody else sees.
-  server.on('connection', lineOf)
+  server.on('connection', connectionOf)
   server.on('request', serve)
   server.on('checkContinue', serve)
-  server.on('connect', ({ socket }) => lineOf(socket).tunnelAsked())
-  // An expectation that nobody knows is none (RFC 9110, section 10.1.1); node:http would answer 417 itself, unseen by us.
+  server.on('connect', ({ socket }) => connectionOf(socket).connectRequested())
+  // An unknown expectation may be ignored (RFC 9110, section 10.1.1); node:http would answer 417 itself, past our metrics.
   server.on('checkExpectation', serve)
-  server.on('clientError', (error, socket) => lineOf(socket).broken(error))
-  return lineOf
+  server.on('clientError', (error, socket) => connectionOf(socket).clientError(error))
+  return connectionOf
 }

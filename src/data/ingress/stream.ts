@@ -1,7 +1,7 @@
 /**
- * An answer whose body streams, and the time it may stand still. Until its head is there a call has its whole time
- * (`routes[].timeout`); a stream that flows may then go on for as long as it likes, and only silence ends it. Both directions
- * count: who still sends the request's body, or reads slowly, is not silent.
+ * Writes an answer whose body streams, with an idle timeout. Until the head of its answer arrives a call is bound by
+ * `routes[].timeout`; a stream may then go on without limit while bytes flow. Bytes in both directions count: a client that
+ * still sends its request, or reads slowly, is not idle.
  */
 import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -10,15 +10,15 @@ import type { Signal } from '../../lib/cancel.ts'
 import type { HttpExchange } from '../exchange/exchange.ts'
 import { forwardedTrailers } from '../http/headers.ts'
 
-/** Where a route does not say. */
+/** The idle timeout of a route that sets none. */
 const IDLE_MS = 60_000
 
 export interface StreamTimes {
-  /** Milliseconds between two pieces at most. */
+  /** The most milliseconds between two pieces. */
   readonly idleMs: number | undefined
-  /** Monotonic milliseconds after which the caller itself does not wait; Infinity: it did not say. */
+  /** The caller's own deadline in monotonic milliseconds; Infinity: it sent none. */
   readonly until: number
-  /** Sets the deadline of the call anew. */
+  /** Sets the timer of the call anew. */
   readonly arm: (ms: number, now: number) => void
   readonly now: () => number
 }
@@ -41,7 +41,7 @@ export class AnswerStream {
     return this.#hasBegun
   }
 
-  /** A body that streams is written as fast as the client reads. Rejects with what ends it before its end. */
+  /** Writes a streaming body as fast as the client reads. Rejects with the error that ends it early. */
   async pass({ status, body, trailers }: Reply, headers: RawPairs, signal: Signal): Promise<void> {
     const exchange = this.#exchange
     const pieces = body instanceof Uint8Array ? [body] : await opened(body)
@@ -60,15 +60,16 @@ export class AnswerStream {
     exchange.end(forwardedTrailers(trailers?.() ?? []))
   }
 
-  /** The request's body while it is passed on. */
-  async *heard(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  /** Passes the request's body on, and counts its pieces as activity. */
+  async *requestBody(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const chunk of body) {
       if (this.#hasBegun) this.#moved()
       yield chunk
     }
   }
 
-  /** Why it is to end, now that its time is up. */
+  /** The fault to end the stream with when the timer fires. */
+
   fault(): GatewayError {
     const seconds = `${this.#idleMs} ms (routes[].idleTimeout)`
     if (this.#times.now() >= this.#times.until)

@@ -1,4 +1,4 @@
-/** A call on its way through the cache, and what the loads for it end with. */
+/** The state of a call's look-up (`LookupContext`), and the results that its loads end with (`LoadResult`). */
 import type { Call, WholeBody } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
@@ -12,61 +12,62 @@ import type { Seed } from '../key/keyer.ts'
 import type { Matched } from '../route/routes.ts'
 import type { RowLookups } from './row-lookups.ts'
 
-/** A call on its way through the cache. */
+/** The state of a call's look-up in the cache. */
 export interface LookupContext extends FormPreference {
   readonly call: Call
   readonly matched: Matched
-  readonly wish: Directives
+  readonly directives: Directives
   readonly body: WholeBody
   readonly plan: Plan
-  /** The rows the call is answered from; undefined: as a whole. */
+  /** The rows the call is answered from; undefined: it is answered as a whole. */
   readonly rows: readonly Row[] | undefined
   readonly seed: Seed
-  /** Of seed and body as they came. */
+  /** The digest of the seed and the body's bytes. */
   readonly raw: Digest
-  /** The digest under which a byte-identical repeat is looked for: `raw`, unless the body names the model. */
+  /** The digest that a byte-identical repeat is looked up by: `raw`, unless the body names the model. */
   readonly repeat: Digest
-  /** What is kept under `repeat` is for this; undefined: the digest says it. */
+  /** The route match that what is stored under `repeat` is for; undefined: the digest covers it. */
   readonly foundFor: FoundFor | undefined
   readonly lookups: RowLookups
-  /** The cache's mark when the call came: what was removed by key since then is not kept from it. */
+  /** The cache's mark when the call arrived: an answer is not stored if its key was purged since. */
   readonly began: number
-  /** The shared tiers were asked for the whole call just now, and do not have it. */
-  readonly isSought: boolean
+  /** The shared tiers were asked for the whole call already, and do not have it. */
+  readonly isTierMiss: boolean
 }
 
-/** The key under which a refusal of the call is kept and told; undefined: nobody else may hear it. */
+/** The key that a refusal of the call is stored and shared under; undefined: it is for this caller alone. */
 export type RefusalOf = (context: Pick<LookupContext, 'call' | 'raw'>) => Digest | undefined
 
-/** The shared tiers were asked for a whole call, and what they have does not answer. */
+/** The shared tiers were asked for a whole call, and have no entry that answers it. */
 export interface TierMiss {
-  /** Too old, but better than an error. */
+  /** A stale entry, to be given if the backends fail. */
   readonly fallback: Entry | undefined
 }
 
-/** What a flight lands with. */
+/** The result that a flight lands with. */
 export type LoadResult =
   | {
       readonly kind: 'entry'
-      readonly entry: Entry /** Undefined: it was fetched. */
+      readonly entry: Entry
+      /** The tier that had it; undefined: it was fetched. */
       readonly tier: string | undefined
       /** It was fetched by another worker. */
       readonly joined?: boolean
-      /** It was fetched, and could be kept nowhere. */
-      readonly lost?: boolean
-      /** All that the backend said, for who asked it. */
-      readonly own?: Reply | undefined
+      /** It was fetched, and could not be stored. */
+      readonly notStored?: boolean
+      /** The backend's full reply, for the leader of the load. */
+      readonly leaderReply?: Reply | undefined
     }
-  /** Complete, not to be kept, and the same for all who asked: an error of the backend, say. */
+  /** A complete reply that is not stored and may be shared, such as a backend's error. */
   | {
       readonly kind: 'reply'
       readonly reply: Reply
       readonly partial: boolean
-      /** Said of the caller's credentials or of its deadline, which others under the same key may not have. */
+      /** It is about the caller's credentials or deadline, which other callers under the same key may not have. */
       readonly personal: boolean
-      /** Who may be told the same: those of the same refusal key (undefined: nobody), or whoever waits for it. */
-      readonly said: Digest | undefined | 'to all'
+      /** Which waiting callers may be given it: those with this refusal key (undefined: none), or all. */
+      readonly audience: Digest | 'all' | undefined
     }
-  /** For the caller who leads the load alone: a stream, a cookie. */
+  /** For the leader of the load alone: a stream, or a reply with a cookie. */
   | { readonly kind: 'single'; take(): Reply | undefined; readonly partial: boolean }
   | { readonly kind: 'failed'; readonly error: GatewayError }

@@ -1,6 +1,6 @@
 /**
- * The rows of one call and how each was answered. Equal rows of a call are one line of its sheet: they are
- * looked up, sent and paid for once.
+ * The rows of one call, and how each was answered. Equal rows of a call share one look-up, so they are looked up, sent and
+ * counted once.
  */
 import type { Digest } from '../../core/key.ts'
 import type { Reply, RowCounts } from '../../core/reply.ts'
@@ -10,24 +10,24 @@ import type { Entry } from '../cache/entry.ts'
 export interface RowLookup {
   readonly row: Row
   entry: Entry | undefined
-  /** Too old to answer, but better than an error. */
+  /** A stale entry, to be given if the backends fail. */
   fallback: Entry | undefined
-  /** The tier that had it, or undefined for an answer that was fetched. */
+  /** The tier that had the entry; undefined: it was fetched. */
   tier: string | undefined
   joined: boolean
-  /** It was fetched, and could be kept nowhere. */
-  lost: boolean
-  /** All that the backend said to this call. */
-  own: Reply | undefined
+  /** It was fetched, and could not be stored. */
+  notStored: boolean
+  /** The backend's full reply, if this call led the load. */
+  leaderReply: Reply | undefined
 }
 
 export class RowLookups {
   readonly items: readonly RowLookup[]
-  /** One a line. */
+  /** The distinct rows, one a look-up. */
   readonly rows: readonly Row[]
-  /** For each row of the call, its line. */
+  /** For each row of the call, its look-up. */
   readonly #order: readonly RowLookup[]
-  /** Undefined: there is one line. */
+  /** Undefined: there is one look-up. */
   readonly #byDigest: ReadonlyMap<Digest, RowLookup> | undefined
 
   constructor(rows: readonly Row[]) {
@@ -54,37 +54,37 @@ export class RowLookups {
     return this.rows.filter(({ digest }) => wanted.has(digest))
   }
 
-  /** Keeps an answer that is too old, for the case that there will be no other. */
+  /** Keeps a stale entry, in case the backends fail. */
   fallBack(digest: Digest, entry: Entry): void {
     const lookup = this.#byDigest ? this.#byDigest.get(digest) : this.items[0]
     if (lookup?.row.digest === digest) lookup.fallback ??= entry
   }
 
-  /** Lines that have no answer yet, in the caller's order. */
+  /** The look-ups without an entry, in the caller's order. */
   get missing(): readonly RowLookup[] {
     const [only] = this.items
     if (only && this.items.length === 1) return only.entry ? NONE : this.items
     return this.items.filter((lookup) => lookup.entry === undefined)
   }
 
-  /** True when no row occurs twice: what is asked of a backend for all lines is the call as it came. */
-  get plain(): boolean {
+  /** True if no row occurs twice: a request for all of them is then the call as it came. */
+  get isDistinct(): boolean {
     return this.items.length === this.#order.length
   }
 
-  /** True when no answer was fetched. */
+  /** True if no entry was fetched. */
   get isKnown(): boolean {
     for (const { tier } of this.items) if (tier === undefined) return false
     return true
   }
 
-  /** True when all that was fetched is kept somewhere. */
-  get isKept(): boolean {
-    for (const { lost } of this.items) if (lost) return false
+  /** True if every fetched entry is stored. */
+  get isStored(): boolean {
+    for (const { notStored } of this.items) if (notStored) return false
     return true
   }
 
-  /** The answers in the caller's order; undefined while one is missing. */
+  /** The entries in the caller's order; undefined while one is missing. */
   entries(): readonly Entry[] | undefined {
     const [only] = this.#order
     if (only && this.#order.length === 1) return only.entry && [only.entry]
@@ -116,7 +116,7 @@ function lookupOf(row: Row): RowLookup {
     fallback: undefined,
     tier: undefined,
     joined: false,
-    lost: false,
-    own: undefined,
+    notStored: false,
+    leaderReply: undefined,
   }
 }

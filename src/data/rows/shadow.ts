@@ -1,8 +1,8 @@
 /**
- * Asking again, to learn whether a model answers a row the same in different company. A batch is sent once more in
- * two random parts, or, where it was answered from rows, once more as a whole, and the rows are compared. It runs
- * behind the answers and nobody waits for it: two at a time, so that proving does not become load, and none while
- * callers wait for a place at the backends. Batches that come faster than that wait their turn, within bounds.
+ * Shadow requests that find out whether a model's answer to a row depends on the other rows of its batch. A batch is sent once
+ * more in two random parts, or, if it was answered from rows, once more as a whole, and the answers are compared. This
+ * runs after the caller has its answer: two comparisons at a time, so that they do not become load, and none while calls
+ * wait for a backend. Further comparisons wait in a bounded queue.
  */
 import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -14,13 +14,13 @@ export interface ShadowParts {
   readonly splitter: Splitter
   readonly random: () => number
   readonly clock: Pick<Clock, 'after'>
-  /** Sends these rows of a call upstream as a request of their own; undefined: no whole 200 came back. */
-  readonly ask: (context: LookupContext, rows: readonly Row[]) => Promise<Reply | undefined>
-  /** Whether callers wait for a place at the backends of a pool. */
+  /** Sends these rows of a call upstream as a request of their own; undefined: the reply was no whole good answer. */
+  readonly sendRows: (context: LookupContext, rows: readonly Row[]) => Promise<Reply | undefined>
+  /** Whether calls wait in the admission queue of a pool. */
   readonly queueing: (pool: string) => boolean
 }
 
-/** Compares, if it is this batch's turn; `answers` gives the rows as the caller got them, or none where it has none. */
+/** Compares this batch if a comparison is due. `answers` returns the rows as the caller got them, or undefined if it cannot. */
 export type Shadow = (
   context: LookupContext,
   of: QuestionKind,
@@ -74,7 +74,7 @@ export function createShadow(parts: ShadowParts): Shadow {
     }
   }
 
-  /** Callers first. */
+  /** Waits, so that callers are served first. */
   function pause(): void {
     isPausing = true
     clock.after(PAUSE_MS, () => {
@@ -97,13 +97,13 @@ export function createShadow(parts: ShadowParts): Shadow {
 }
 
 async function compare(
-  { splitter, random, ask }: ShadowParts,
+  { splitter, random, sendRows }: ShadowParts,
   { context, of, power, rows, answers }: Comparison,
 ): Promise<boolean | undefined> {
   const isSplit = splitter.state(of) === 'proved'
   const parts = isSplit ? [rows.map((_, i) => i)] : bipartition(rows.length, random)
   for (const part of parts) {
-    const reply = await ask(
+    const reply = await sendRows(
       context,
       part.map((i) => rows[i] as Row),
     )
@@ -111,7 +111,7 @@ async function compare(
     const body = reply.body as Uint8Array
     const again = power.cut(reply, body, part.length, context.plan)
     if (again?.length !== part.length)
-      // What is no answer at all tells nothing of the rows.
+      // A reply that is no answer at all does not show that rows disagree.
       return context.matched.protocol.storable?.(reply, body, context.plan, false) === false
         ? undefined
         : false

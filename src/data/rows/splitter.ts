@@ -1,16 +1,17 @@
 /**
- * Which models may be answered row by row. Some answer a row differently in different company (dynamic
- * quantisation, batch statistics, padding), so under `auto` a model is split only after it has proved that it
- * does not: a batch that came back whole nominates it, then 20 batches are asked again in two random parts and
- * compared. From then on one in a thousand is checked.
+ * Decides which models may be answered row by row. The answer of some models to a row depends on the other rows of the batch
+ * (dynamic quantisation, batch statistics, padding). So under `auto` a model is split only after a proof: once a batch
+ * was answered whole, 20 batches are sent again in two random parts and compared. After the proof, one batch in a thousand
+ * is compared.
  *
- * A proof is of one kind of question, which is everything in the key but the rows: a model that scores each row by
+ * A proof holds for one question kind, which is everything in the key but the rows: a model that scores each row by
  * itself under one `signature_name`, parameter or list of outputs may subtract the mean of the batch under another.
- * What a disagreement says of the other kinds:
+ * A disagreement has these effects:
  *
- *   in a kind that was being proved     that kind is answered whole until the next deployment; the others must agree
- *                                       ten times as often, since this is a model that has to do with company
- *   in a kind that was split            no proof of this model is worth anything: whole until the next deployment
+ *   in a kind that is being proved      this kind is answered whole until the next deployment; the model's other kinds
+ *                                       need ten times as many agreements, since the model mixes rows at least once
+ *   in a kind that was proved           the comparison is no proof for this model: all kinds are answered whole until
+ *                                       the next deployment
  *
  * An answer that does not fit its rows suspends its kind for ten minutes, also under `always`.
  */
@@ -21,42 +22,42 @@ import type { RowsMode } from '../route/routes.ts'
 export interface SplitterOptions {
   readonly clock: Clock
   readonly random: () => number
-  /** Told when a kind, or a whole model, is suspended, refused or proved. */
+  /** Called when a kind, or a whole model, is suspended, refused or proved. */
   readonly changed: (found: Finding, reason: string) => void
 }
 
-/** `unproved`: answered whole, being compared. `proved`: split. `refused`: whole until the next deployment. */
+/** `unproved`: answered whole, and compared. `proved`: split. `refused`: answered whole until the next deployment. */
 export type SplitState = 'unproved' | 'proved' | 'refused' | 'suspended'
 
-/** `rows`: calls may be answered from rows. `batches`: as a whole, and those of several rows may be compared. */
+/** `rows`: calls may be answered from rows. `batches`: they are answered whole, and those of several rows may be compared. */
 export type SplitReading = 'rows' | 'batches' | 'whole'
 
-/** A kind of question to a model of a pool in one deployment. */
+/** A question kind of a model of a pool in one deployment. */
 export interface QuestionKind {
   readonly model: string
   readonly kind: Digest
 }
 
-/** What a worker has found out, for the others. */
+/** A state that one worker found, for the other workers. */
 export interface Finding {
   readonly model: string
-  /** Undefined: it is said of all kinds. */
+  /** Undefined: the finding is about all kinds. */
   readonly kind: Digest | undefined
   readonly state: SplitState
-  /** By so many comparisons. */
+  /** The agreements it is based on. */
   readonly agreements: number
 }
 
 const PROOFS = 20
-/** Of the other kinds, once one of them has been refused. */
+/** Agreements that prove a kind once another kind of the model was refused. */
 const DOUBTED_PROOFS = 200
 const SAMPLE_SHARE = 0.001
 const SUSPENDED_MS = 10 * 60 * 1000
-/** Rows that do not belong together happen when a deployment comes between them; again and again they say something. */
+/** A deployment can cause a mismatch between stored and fetched rows. Only repeated mismatches suspend a kind. */
 const MISMATCHES = 3
 const MAX_MODELS = 1024
 const MAX_KINDS = 1024
-/** Of all models together. */
+/** The bound over all models together. */
 const MAX_ALL_KINDS = 65_536
 
 interface KindRecord {
@@ -65,7 +66,7 @@ interface KindRecord {
   suspendedUntil: number
   mismatches: number
   mismatchedAt: number
-  /** Comparisons that wait or run: no more than may still be needed. */
+  /** Comparisons that wait or run; no more than the proof still needs. */
   comparing: number
 }
 
@@ -90,147 +91,148 @@ export class Splitter {
   }
 
   state({ model, kind }: QuestionKind): SplitState {
-    const known = this.#models.get(model)
-    return known ? this.#stateOf(known, known.kinds.get(kind)) : 'unproved'
+    const modelRecord = this.#models.get(model)
+    return modelRecord ? this.#stateOf(modelRecord, modelRecord.kinds.get(kind)) : 'unproved'
   }
 
-  /** Whether rows are worth reading: to answer from them, or to prove that one could. */
+  /** Whether rows are worth reading: to answer from them, or to compare them. */
   reads(mode: RowsMode, model: string): SplitReading {
     if (mode === 'never') return 'whole'
     if (mode === 'always') return 'rows'
-    const known = this.#models.get(model)
-    if (!known) return 'batches'
-    if (known.refused) return 'whole'
-    return known.isSplit ? 'rows' : 'batches'
+    const modelRecord = this.#models.get(model)
+    if (!modelRecord) return 'batches'
+    if (modelRecord.refused) return 'whole'
+    return modelRecord.isSplit ? 'rows' : 'batches'
   }
 
-  /** Whether a call is answered from its rows; its kind is asked for where it matters. */
+  /** Whether a call is answered from its rows. `kind` is computed only if the answer depends on it. */
   splits(mode: RowsMode, model: string, kind: () => Digest | undefined): boolean {
     if (mode === 'never') return false
-    const known = this.#models.get(model)
-    if (mode === 'auto' && !known?.isSplit) return false
-    if (mode === 'always' && !(known && known.suspendedUntil > this.#options.clock.now())) return true
-    const own = kind()
-    if (own === undefined || !known) return false
-    const state = this.#stateOf(known, known.kinds.get(own))
+    const modelRecord = this.#models.get(model)
+    if (mode === 'auto' && !modelRecord?.isSplit) return false
+    if (mode === 'always' && !(modelRecord && modelRecord.suspendedUntil > this.#options.clock.now()))
+      return true
+    const digest = kind()
+    if (digest === undefined || !modelRecord) return false
+    const state = this.#stateOf(modelRecord, modelRecord.kinds.get(digest))
     return mode === 'always' ? state !== 'suspended' : state === 'proved'
   }
 
-  /** Claims a comparison of a batch that is being answered; false: not this one. `end` must follow. */
+  /** Starts a comparison of the batch that is being answered, if one is due; `end` must follow. False: none is due. */
   begin(mode: RowsMode, { model, kind }: QuestionKind): boolean {
     if (mode !== 'auto') return false
-    const known = this.#model(model)
-    const own = known.kinds.get(kind)
-    const state = this.#stateOf(known, own)
-    const { agreements = 0, comparing = 0 } = own ?? {}
+    const modelRecord = this.#model(model)
+    const kindRecord = modelRecord.kinds.get(kind)
+    const state = this.#stateOf(modelRecord, kindRecord)
+    const { agreements = 0, comparing = 0 } = kindRecord ?? {}
     const isDue =
       state === 'unproved'
-        ? agreements + comparing < known.needed
+        ? agreements + comparing < modelRecord.needed
         : state === 'proved' && comparing === 0 && this.#options.random() < SAMPLE_SHARE
-    if (isDue) this.#kind(known, kind).comparing++
+    if (isDue) this.#kind(modelRecord, kind).comparing++
     return isDue
   }
 
-  /** False: what a comparison would say is known by now. */
+  /** False: the result of a comparison would change nothing by now. */
   isOpen({ model, kind }: QuestionKind): boolean {
     const state = this.state({ model, kind })
     return state === 'unproved' || state === 'proved'
   }
 
-  /** `undefined`: the comparison came to nothing, because a backend failed. */
+  /** Ends a comparison. `undefined`: it has no result, because a backend failed. */
   end({ model, kind }: QuestionKind, agreed: boolean | undefined): void {
-    const known = this.#model(model)
-    const own = this.#kind(known, kind)
-    own.comparing = Math.max(0, own.comparing - 1)
-    if (agreed === undefined || own.refused || known.refused) return
+    const modelRecord = this.#model(model)
+    const kindRecord = this.#kind(modelRecord, kind)
+    kindRecord.comparing = Math.max(0, kindRecord.comparing - 1)
+    if (agreed === undefined || kindRecord.refused || modelRecord.refused) return
     if (agreed) {
-      if (++own.agreements !== known.needed) return
-      known.isSplit = true
-      return this.#tell(
-        { model, kind, state: 'proved', agreements: own.agreements },
+      if (++kindRecord.agreements !== modelRecord.needed) return
+      modelRecord.isSplit = true
+      return this.#report(
+        { model, kind, state: 'proved', agreements: kindRecord.agreements },
         'batches were the same whole and split',
       )
     }
-    if (own.agreements >= known.needed) {
-      this.#refuse(known, undefined)
-      this.#tell(
+    if (kindRecord.agreements >= modelRecord.needed) {
+      this.#refuse(modelRecord, undefined)
+      this.#report(
         { model, kind: undefined, state: 'refused', agreements: 0 },
         'a row that had been split was answered differently in different company',
       )
     } else {
-      this.#refuse(known, own)
-      this.#tell(
+      this.#refuse(modelRecord, kindRecord)
+      this.#report(
         { model, kind, state: 'refused', agreements: 0 },
         'a row was answered differently in different company',
       )
     }
   }
 
-  /** An answer did not fit the rows it was asked for. */
+  /** An answer did not fit its rows: suspends the kind. */
   violated({ model, kind }: QuestionKind, reason: string): void {
     this.#suspend(model, kind)
-    this.#tell({ model, kind, state: 'suspended', agreements: 0 }, reason)
+    this.#report({ model, kind, state: 'suspended', agreements: 0 }, reason)
   }
 
-  /** Rows of one batch had different frames. */
+  /** The rows of one batch had different frames: counts it, and suspends the kind after several. */
   mismatched(of: QuestionKind): void {
-    const own = this.#kind(this.#model(of.model), of.kind)
+    const kindRecord = this.#kind(this.#model(of.model), of.kind)
     const now = this.#options.clock.now()
-    if (now - own.mismatchedAt > SUSPENDED_MS) own.mismatches = 0
-    own.mismatchedAt = now
-    if (++own.mismatches < MISMATCHES) return
-    own.mismatches = 0
+    if (now - kindRecord.mismatchedAt > SUSPENDED_MS) kindRecord.mismatches = 0
+    kindRecord.mismatchedAt = now
+    if (++kindRecord.mismatches < MISMATCHES) return
+    kindRecord.mismatches = 0
     this.violated(of, `rows of ${MISMATCHES} batches had different frames`)
   }
 
-  /** What another worker has found out. */
-  heard({ model, kind, state, agreements }: Finding): void {
-    const known = this.#model(model)
+  /** Applies what another worker found. */
+  apply({ model, kind, state, agreements }: Finding): void {
+    const modelRecord = this.#model(model)
     if (kind === undefined) {
-      if (state === 'refused') this.#refuse(known, undefined)
+      if (state === 'refused') this.#refuse(modelRecord, undefined)
       return
     }
-    const own = this.#kind(known, kind)
+    const kindRecord = this.#kind(modelRecord, kind)
     if (state === 'proved') {
-      own.agreements = Math.max(own.agreements, agreements)
-      known.isSplit ||= this.#stateOf(known, own) === 'proved'
+      kindRecord.agreements = Math.max(kindRecord.agreements, agreements)
+      modelRecord.isSplit ||= this.#stateOf(modelRecord, kindRecord) === 'proved'
     }
-    if (state === 'refused') this.#refuse(known, own)
+    if (state === 'refused') this.#refuse(modelRecord, kindRecord)
     if (state === 'suspended') this.#suspend(model, kind)
   }
 
-  #stateOf(known: ModelRecord, own: KindRecord | undefined): SplitState {
-    if (known.refused) return 'refused'
-    if (!own) return 'unproved'
-    if (own.refused) return 'refused'
-    if (own.suspendedUntil > this.#options.clock.now()) return 'suspended'
-    return own.agreements >= known.needed ? 'proved' : 'unproved'
+  #stateOf(modelRecord: ModelRecord, kindRecord: KindRecord | undefined): SplitState {
+    if (modelRecord.refused) return 'refused'
+    if (!kindRecord) return 'unproved'
+    if (kindRecord.refused) return 'refused'
+    if (kindRecord.suspendedUntil > this.#options.clock.now()) return 'suspended'
+    return kindRecord.agreements >= modelRecord.needed ? 'proved' : 'unproved'
   }
 
-  /** Undefined: all kinds. */
-  #refuse(known: ModelRecord, own: KindRecord | undefined): void {
-    if (own) own.refused = true
-    else known.refused = true
-    known.needed = DOUBTED_PROOFS
-    known.isSplit =
-      !known.refused &&
-      [...known.kinds.values()].some((kind) => !kind.refused && kind.agreements >= known.needed)
+  /** Refuses a kind, or, without one, the whole model. */
+  #refuse(modelRecord: ModelRecord, kindRecord: KindRecord | undefined): void {
+    if (kindRecord) kindRecord.refused = true
+    else modelRecord.refused = true
+    modelRecord.needed = DOUBTED_PROOFS
+    modelRecord.isSplit =
+      !modelRecord.refused &&
+      [...modelRecord.kinds.values()].some((kind) => !kind.refused && kind.agreements >= modelRecord.needed)
   }
 
   #suspend(model: string, kind: Digest): void {
-    const known = this.#model(model)
+    const modelRecord = this.#model(model)
     const until = this.#options.clock.now() + SUSPENDED_MS
-    known.suspendedUntil = until
-    this.#kind(known, kind).suspendedUntil = until
+    modelRecord.suspendedUntil = until
+    this.#kind(modelRecord, kind).suspendedUntil = until
   }
 
-  #tell(found: Finding, reason: string): void {
+  #report(found: Finding, reason: string): void {
     this.#options.changed(found, reason)
   }
 
   #model(model: string): ModelRecord {
-    const known = this.#models.get(model)
-    if (known) return known
+    const modelRecord = this.#models.get(model)
+    if (modelRecord) return modelRecord
     const record: ModelRecord = {
       refused: false,
       needed: PROOFS,
@@ -243,10 +245,10 @@ export class Splitter {
     return record
   }
 
-  /** Kinds are made of what callers write, and there is a bound: what is forgotten would have to be proved again. */
-  #kind(known: ModelRecord, kind: Digest): KindRecord {
-    const own = known.kinds.get(kind)
-    if (own) return own
+  /** The record of a kind. Callers determine the kinds, so their number is bounded; a kind that is forgotten must be proved again. */
+  #kind(modelRecord: ModelRecord, kind: Digest): KindRecord {
+    const kindRecord = modelRecord.kinds.get(kind)
+    if (kindRecord) return kindRecord
     const record: KindRecord = {
       agreements: 0,
       refused: false,
@@ -255,14 +257,14 @@ export class Splitter {
       mismatchedAt: 0,
       comparing: 0,
     }
-    known.kinds.set(kind, record)
+    modelRecord.kinds.set(kind, record)
     this.#kinds++
-    if (known.kinds.size > MAX_KINDS) this.#forgetKind(known)
+    if (modelRecord.kinds.size > MAX_KINDS) this.#forgetKind(modelRecord)
     while (this.#kinds > MAX_ALL_KINDS && this.#models.size > 1) this.#forgetModel()
     return record
   }
 
-  /** Deployments come and go: the oldest goes first. */
+  /** Forgets the oldest model, which is mostly one of an old deployment. */
   #forgetModel(): void {
     const [oldest] = this.#models
     if (!oldest) return
@@ -270,20 +272,20 @@ export class Splitter {
     this.#models.delete(oldest[0])
   }
 
-  /** Of the oldest the first that nothing has come of yet. */
+  /** Forgets the oldest of the kinds without a result; the oldest kind of all if none of the first 64 is such. */
   #forgetKind({ kinds, needed }: ModelRecord): void {
-    let looked = 0
-    let [gone] = kinds.keys()
+    let examined = 0
+    let [victim] = kinds.keys()
     for (const [kind, { agreements, refused }] of kinds) {
       if (refused || agreements >= needed) {
-        if (++looked < MAX_LOOKS) continue
+        if (++examined < MAX_EXAMINED) continue
         break
       }
-      gone = kind
+      victim = kind
       break
     }
-    if (gone !== undefined && kinds.delete(gone)) this.#kinds--
+    if (victim !== undefined && kinds.delete(victim)) this.#kinds--
   }
 }
 
-const MAX_LOOKS = 64
+const MAX_EXAMINED = 64

@@ -1,4 +1,4 @@
-/** The splitter as the pipeline sees it: asked about a matched call, told what came of it. */
+/** The splitter's interface to the pipeline: by route match and plan instead of model and question kind. */
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Plan, RowAnswer } from '../../protocol/protocol.ts'
@@ -8,7 +8,7 @@ import type { LookupContext } from './lookup-context.ts'
 import type { Shadow } from './shadow.ts'
 import type { QuestionKind, SplitReading, Splitter } from './splitter.ts'
 
-/** A call that was read. */
+/** A call whose body was read. */
 export type ReadCall = Pick<LookupContext, 'matched' | 'plan'>
 
 export interface Splitting {
@@ -16,13 +16,13 @@ export interface Splitting {
   reads(matched: Matched): SplitReading
   /** Whether a call that was read into rows is answered from them. */
   splits(matched: Matched, plan: Plan): boolean
-  /** A batch was answered whole by a backend. */
+  /** To be called when a backend has answered a batch whole. */
   observe(context: LookupContext, reply: Reply): void
-  /** A batch was answered from rows. */
+  /** To be called when a batch was answered from rows. */
   check(context: LookupContext, answers: readonly RowAnswer[]): void
-  /** An answer did not fit its rows. */
+  /** To be called when an answer does not fit its rows. */
   violated(of: ReadCall, reason: string): void
-  /** Rows of a batch did not belong together. */
+  /** To be called when the rows of a batch do not belong together. */
   mismatched(of: ReadCall): void
 }
 
@@ -45,7 +45,7 @@ export function createSplitting({ splitter, shadow, names }: SplittingParts): Sp
       const { matched, plan } = context
       const { rows } = plan
       if (mode(matched) !== 'auto' || !rows || rows.length < 2) return
-      // A batch that does not come back whole nominates nobody.
+      // A batch whose answer does not have all its rows proves nothing.
       shadow(context, kindOf(context), () => {
         const answers = matched.protocol.rows?.cut(reply, reply.body as Uint8Array, rows.length, plan)
         return answers?.length === rows.length ? answers : undefined
@@ -59,7 +59,7 @@ export function createSplitting({ splitter, shadow, names }: SplittingParts): Sp
     mismatched: (of) => splitter.mismatched(kindOf(of)),
   }
 
-  /** Rows that could share a request are of one kind: all but themselves is equal. */
+  /** `plan.batch` covers everything in the key but the rows, so it is the question kind. */
   function kindOf({ matched, plan }: ReadCall): QuestionKind {
     return { model: names(matched), kind: plan.batch ?? NO_KIND }
   }

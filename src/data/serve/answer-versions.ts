@@ -1,11 +1,11 @@
-/** Of which version each fetched answer is, as the answer says itself or as its backend is known to serve. */
+/** Finds the model version that gave each fetched answer: the one the answer states, or the one its backend is known to serve. */
 import { answeredBy } from '../key/answered-by.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { Matched } from '../route/routes.ts'
 import type { UpstreamResponse } from '../upstream/upstream-call.ts'
 import type { FetchedAnswer } from './fetch.ts'
 
-/** The version behind each answer; read once a reply, however many rows were cut from it. */
+/** The version of each answer. A reply is read once, however many rows were cut from it. */
 export function versionsOf(
   { stated }: Pick<VersionRules, 'stated'>,
   matched: Matched,
@@ -15,13 +15,13 @@ export function versionsOf(
   const versions: (string | undefined)[] = []
   let last: UpstreamResponse | undefined
   let version: string | undefined
-  for (const { delivered } of kept) {
-    if (delivered !== last) {
-      const { reply, backend } = delivered
+  for (const { response } of kept) {
+    if (response !== last) {
+      const { reply, backend } = response
       const said = protocol.version?.(reply, reply.body as Uint8Array)
       if (said !== undefined) stated(matched, backend, said)
       version = answeredBy(target, backend, said)
-      last = delivered
+      last = response
     }
     versions.push(version)
   }

@@ -1,7 +1,6 @@
 /**
- * From entries to the answer a caller reads: put together from its rows, with the caller's own id and encoding,
- * and with the facts that Cache-Status tells. An answer that cannot be given in this caller's form is fetched
- * for it alone.
+ * Makes the answer that a caller reads from cache entries: assembles the rows, writes the caller's id and encoding on the reply,
+ * and adds the facts for Cache-Status. If the reply cannot be given in the caller's form, the call is forwarded by itself.
  */
 import type { Observer } from '../../core/observer.ts'
 import type { Answer, Outcome, Reply, RowCounts } from '../../core/reply.ts'
@@ -26,65 +25,69 @@ export interface ComposeParts {
   readonly memory: string
 }
 
-/** As much of an entry as its age is told from. */
+/** The part of an entry that says how old it is. */
 type Aged = Pick<Entry, 'createdAt' | 'ttlMs'>
 
 export interface Compose {
-  hitOutcome(entries: readonly Aged[], tier: string, wish: Directives): Outcome
-  /** From the sheet, on which every line has its entry; undefined: its rows do not belong together. */
+  hitOutcome(entries: readonly Aged[], tier: string, directives: Directives): Outcome
+  /** The answer when every row has its entry; undefined if the rows are of different versions or shapes. */
   answer(context: LookupContext): Answer | Awaitable<Answer> | undefined
-  /** What a backend said that is not kept. */
-  unkept(
+  /** The answer from a backend's reply that is not stored. */
+  unstored(
     context: LookupContext,
     reply: Reply,
     facts: { collapsed: boolean; counts: RowCounts },
   ): Answer | Awaitable<Answer>
-  /** From entries that are too old, because the backends fail; undefined where one is missing. */
+  /** The answer from stale entries, given because the backends fail (`stale-if-error`); undefined if an entry is missing. */
   stale(context: LookupContext, status: number | undefined): Answer | undefined
 }
 
 export function createCompose({ forward, splitting, forms, observer, clock, memory }: ComposeParts): Compose {
-  return { hitOutcome, answer, unkept, stale }
+  return { hitOutcome, answer, unstored, stale }
 
   function answer(context: LookupContext): Answer | Awaitable<Answer> | undefined {
-    const { matched, plan, lookups, rows, wish } = context
+    const { matched, plan, lookups, rows, directives } = context
     const entries = lookups.entries() as readonly Entry[]
     if (!rows) {
       const lookup = lookups.items[0] as (typeof lookups.items)[number]
       const entry = entries[0] as Entry
-      const reply = lookup.own ?? replyOf(entry)
+      const reply = lookup.leaderReply ?? replyOf(entry)
       const outcome: Outcome =
         lookup.tier !== undefined
-          ? hitOutcome(entries, lookup.tier, wish)
+          ? hitOutcome(entries, lookup.tier, directives)
           : {
               kind: 'miss',
-              stored: !lookup.lost,
+              stored: !lookup.notStored,
               collapsed: lookup.joined,
               status: entry.status,
-              ttlMs: left(entries),
+              ttlMs: remaining(entries),
             }
       if (lookup.tier === undefined) splitting.observe(context, reply)
-      // Of its own form: somebody else's call has shown it.
+      // The entry is of this call's form, so another call has shown that the server takes the form.
       else if (!context.isShown && !entry.negative) forms.learn(matched, plan, reply)
-      return addressed(context, { reply, form: entry.form }, outcome)
+      return addressedToCaller(context, { reply, form: entry.form }, outcome)
     }
     const answers = entries.map(answerOf)
-    const isOwn = areOwn(context, entries)
+    const isSameForm = areSameForm(context, entries)
     const assembled = ofOneVersion(entries)
-      ? matched.protocol.rows?.assemble(plan, answers, isOwn)
+      ? matched.protocol.rows?.assemble(plan, answers, isSameForm)
       : undefined
     const reply = assembled && withFields(assembled, lookups, entries)
-    // Another version, another trailing shape.
+    // The rows differ in version or trailing shape.
     if (!reply) {
       splitting.mismatched(context)
       return undefined
     }
     splitting.check(context, answers)
     observer.rows(matched.target.model ?? '', lookups.counts())
-    return addressed(context, { reply, form: isOwn ? context.form : undefined }, rowOutcome(context, entries))
+    return addressedToCaller(
+      context,
+      { reply, form: isSameForm ? context.form : undefined },
+      rowOutcome(context, entries),
+    )
   }
 
-  function unkept(
+  function unstored(
     context: LookupContext,
     reply: Reply,
     facts: { collapsed: boolean; counts: RowCounts },
@@ -92,7 +95,7 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
     if (context.rows) observer.rows(context.matched.target.model ?? '', facts.counts)
     const { collapsed } = facts
     const outcome: Outcome = { kind: 'miss', stored: false, collapsed, status: reply.status }
-    return addressed(context, { reply, form: context.form }, outcome)
+    return addressedToCaller(context, { reply, form: context.form }, outcome)
   }
 
   function stale(context: LookupContext, status: number | undefined): Answer | undefined {
@@ -103,10 +106,12 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
     }
     const entries = lookups.entries() as readonly Entry[]
     if (!ofOneVersion(entries)) return undefined
-    const isOwn = areOwn(context, entries)
-    const assembled = rows ? matched.protocol.rows?.assemble(plan, entries.map(answerOf), isOwn) : undefined
+    const isSameForm = areSameForm(context, entries)
+    const assembled = rows
+      ? matched.protocol.rows?.assemble(plan, entries.map(answerOf), isSameForm)
+      : undefined
     const reply = rows ? assembled && withFields(assembled, lookups, entries) : replyOf(entries[0] as Entry)
-    const origin = { form: isOwn ? context.form : undefined, asItCame: !context.isShown }
+    const origin = { form: isSameForm ? context.form : undefined, asItCame: !context.isShown }
     const own = reply && matched.protocol.address(reply, call, plan, origin)
     if (!own) return undefined
     const age = oldest(entries)
@@ -116,7 +121,7 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
     }
   }
 
-  function addressed(
+  function addressedToCaller(
     { call, matched, plan, isShown }: LookupContext,
     { reply, form }: Formed,
     outcome: Outcome,
@@ -125,32 +130,38 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
     return own ? { reply: own, outcome } : forward(call, matched, 'no such encoding')
   }
 
-  function rowOutcome({ lookups, wish }: LookupContext, entries: readonly Entry[]): Outcome {
+  function rowOutcome({ lookups, directives }: LookupContext, entries: readonly Entry[]): Outcome {
     const rows = lookups.counts()
     if (rows.miss + rows.join === 0)
       return hitOutcome(
         entries,
         [...new Set(lookups.items.map((lookup) => lookup.tier as string))].join(','),
-        wish,
+        directives,
       )
     if (rows.hit + rows.join + rows.dup === 0)
-      return { kind: 'miss', stored: lookups.isKept, collapsed: false, status: 200, ttlMs: left(entries) }
+      return {
+        kind: 'miss',
+        stored: lookups.isStored,
+        collapsed: false,
+        status: 200,
+        ttlMs: remaining(entries),
+      }
     return {
       kind: 'partial',
-      stored: lookups.isKept,
+      stored: lookups.isStored,
       rows,
       ageMs: oldest(entries),
-      ttlMs: left(entries),
+      ttlMs: remaining(entries),
       status: 200,
     }
   }
 
   function hitOutcome(entries: readonly Aged[], tier: string, { ignored }: Directives): Outcome {
     const detail = ignored === undefined ? {} : { detail: `${tier}; ${ignored} ignored` }
-    return { kind: 'hit', tier, ageMs: oldest(entries), ttlMs: left(entries), ...detail }
+    return { kind: 'hit', tier, ageMs: oldest(entries), ttlMs: remaining(entries), ...detail }
   }
 
-  function left(entries: readonly Aged[]): number {
+  function remaining(entries: readonly Aged[]): number {
     const now = clock.wall()
     let least = Number.POSITIVE_INFINITY
     for (const entry of entries) least = Math.min(least, remainingMs(entry, now))
@@ -165,7 +176,7 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
   }
 }
 
-/** Known and new rows may be of two versions where a deployment came between; not every dialect's answers say so. */
+/** Cached and fetched rows are of two versions if a deployment came between them. Answers of some dialects do not state a version. */
 function ofOneVersion(entries: readonly Entry[]): boolean {
   let known = ''
   for (const { version } of entries) {
@@ -176,14 +187,14 @@ function ofOneVersion(entries: readonly Entry[]): boolean {
   return true
 }
 
-/** A reply, and the form of the call that it answered; undefined: of several. */
+/** A reply, and the form of the call that it answered; undefined if its rows come from calls in several forms. */
 interface Formed {
   readonly reply: Reply
   readonly form: number | undefined
 }
 
-/** Whether all were answers to calls in this one's form. */
-function areOwn({ form }: LookupContext, entries: readonly Entry[]): boolean {
+/** Whether every entry is the answer to a call in this call's form. */
+function areSameForm({ form }: LookupContext, entries: readonly Entry[]): boolean {
   return entries.every((entry) => (entry.form ?? 0) === form)
 }
 
@@ -193,9 +204,9 @@ function answerOf({ frame, body }: Entry): RowAnswer {
   return { frame: frame ?? NOTHING, slice: body }
 }
 
-/** Beside what tells of the content: what the backend said to this call, or what is kept with the rows. */
+/** Adds the fields that do not describe the content: those of the backend's reply to this call, or those stored with the rows. */
 function withFields(assembled: Reply, lookups: RowLookups, entries: readonly Entry[]): Reply {
-  const own = lookups.items.find((lookup) => lookup.own)?.own
+  const own = lookups.items.find((lookup) => lookup.leaderReply)?.leaderReply
   const fields = own ? besideContent(own) : (entries[0]?.headers ?? NO_FIELDS)
   const trailers = own?.trailers?.() ?? NO_FIELDS
   if (fields.length === 0 && trailers.length === 0) return assembled

@@ -1,6 +1,6 @@
 /**
- * Why a request is, or is not, answered from the cache: what the pipeline would decide about it, said in words,
- * without sending anything or leaving anything behind.
+ * Explains why a request is, or is not, answered from the cache: what the pipeline would decide about it. Nothing is sent
+ * to a backend, and nothing is stored.
  */
 import { type Call, header } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
@@ -23,7 +23,7 @@ import { settle } from '../route/settle.ts'
 import { parseTarget } from '../route/target.ts'
 import type { Splitting } from '../rows/splitting.ts'
 
-/** A request as the admin API is asked about it; `path` with the query. */
+/** A request that the admin API is asked about; `path` includes the query. */
 export interface ExplainQuery {
   readonly method: string
   readonly path: string
@@ -39,15 +39,15 @@ export interface Explanation {
   readonly model?: string
   readonly version?: string
   readonly cacheable: boolean
-  /** Why not; absent where it is. */
+  /** Why the call is not cacheable; absent if it is. */
   readonly reason?: string
-  /** Of the whole call; for purge by key. */
+  /** The key of the whole call; for purge by key. */
   readonly key?: string
-  /** The first thousand of them. */
+  /** The first thousand rows. */
   readonly rows?: readonly { readonly key: string; readonly tier?: string }[]
-  /** With `rows`: how many there are. */
+  /** How many rows there are; present with `rows`. */
   readonly rowCount?: number
-  /** Where the whole call is kept, with its age and what is left of its lifetime, in milliseconds. */
+  /** The tier that holds the whole call's entry, with the entry's age and remaining lifetime in milliseconds. */
   readonly kept?: { readonly tier: string; readonly ageMs: number; readonly ttlMs: number }
 }
 
@@ -62,12 +62,13 @@ export interface ExplainParts {
 }
 
 /**
- * Longer bodies are not read into rows. Whoever may only look must not be able to hold up the calls: a batch of 100,000
- * rows once stopped the loop for a second. Up to here it is some 20 ms, however short the rows are.
+ * Longer bodies are not read into rows. An explanation must not delay calls: a batch of 100,000 rows once blocked the event
+ * loop for a second. A body of this length takes some 20 ms, however short its rows are.
  */
 const ROWS_BYTES = 128 << 10
 const MAX_ROWS = 1000
-/** The request as a call, and where it goes. */
+
+/** The request as a call, with the route that it matches. */
 export function calledBy(
   { method, path: raw, headers = {}, body = '' }: ExplainQuery,
   route: Router,
@@ -110,11 +111,11 @@ export async function explain(parts: ExplainParts, call: Call, matched: Matched)
   if (reason !== undefined) return { ...facts, cacheable: false, reason }
   const { http } = await parts.decisions.of(call, matched)
   if (http) {
-    const wish = parseDirectives(call.headers)
+    const directives = parseDirectives(call.headers)
     return {
       ...facts,
       cacheable: true,
-      ...(await parts.http.explain(call, matched, { directives: wish, seeds: http })),
+      ...(await parts.http.explain(call, matched, { directives, seeds: http })),
     }
   }
   const seed = await parts.keyer.seed(call, matched)
@@ -139,7 +140,7 @@ export async function explain(parts: ExplainParts, call: Call, matched: Matched)
   }
 }
 
-/** Long bodies in turns with everything else, as those of calls. */
+/** Reads the body; a long one in steps, so that calls are not held up. */
 function read(
   call: Call,
   { protocol }: Matched,
@@ -151,14 +152,14 @@ function read(
   return cooperatively(protocol.readChunks({ ...call, body: pieces }, pieces, options), call.signal)
 }
 
-/** Where each is kept: memory first, then all that it does not have in one look at the tiers. */
+/** Looks the digests up in memory, and then all that memory lacks in one request to the shared tiers. */
 async function locate({ cache, memory, wall }: ExplainParts, digests: readonly Digest[]) {
-  const near = digests.map((digest) => cache.peek(digest))
-  const missing = digests.filter((_, i) => !near[i])
-  const far = missing.length === 0 ? [] : await cache.lookup(missing)
+  const inMemory = digests.map((digest) => cache.peek(digest))
+  const missing = digests.filter((_, i) => !inMemory[i])
+  const inTiers = missing.length === 0 ? [] : await cache.lookup(missing)
   const now = wall()
-  return near.map((entry) => {
-    const found = entry ? { entry, tier: memory } : far.shift()
+  return inMemory.map((entry) => {
+    const found = entry ? { entry, tier: memory } : inTiers.shift()
     if (!found) return undefined
     return {
       tier: found.tier,

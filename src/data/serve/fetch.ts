@@ -1,6 +1,6 @@
 /**
- * Rows to a backend, and their answers back: in a request of the call's own, or, where the route batches, in one
- * with the rows of other callers. What comes back is an answer a row, fit to be kept, or the reply as it was.
+ * Fetches rows from a backend, in a request of the call's own or, if the route batches, together with rows of other callers.
+ * The result is one storable answer for each row, or the backend's reply unchanged if it must not be stored.
  */
 
 import type { Call, RawPairs } from '../../core/call.ts'
@@ -13,41 +13,41 @@ import { type BatchCall, Batches, type BatchesParts } from '../batch/batches.ts'
 import {
   collectable,
   isOpenEnded,
+  responseDirectivesOf,
   type StorePolicy,
-  saidOf,
   unkeepable,
   unstorable,
 } from '../decision/storable.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { isFresh } from '../http-cache/response-directives.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
-import { replaced } from '../rows/ask.ts'
 import type { LookupContext } from '../rows/lookup-context.ts'
+import { requestHeaders } from '../rows/row-request.ts'
 import type { Splitting } from '../rows/splitting.ts'
 import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
 
-/** One row's answer, or the whole call's, and who gave it. */
+/** The answer to one row or to the whole call, and the upstream response that it was taken from. */
 export interface FetchedAnswer {
-  readonly delivered: UpstreamResponse
-  /** Undefined: the reply as a whole. */
+  readonly response: UpstreamResponse
+  /** Undefined: the whole reply is the answer. */
   readonly answer: RowAnswer | undefined
-  /** Of the call that was sent, where it was another's. */
+  /** The form of the call that was sent, if that was another caller's. */
   readonly form?: number
 }
 
 export type FetchResult =
-  /** `own`: what the backend said to this call alone. */
-  { readonly kept: readonly FetchedAnswer[]; readonly own?: Reply } | { readonly unkept: Reply }
+  /** `leaderReply`: the backend's reply, if it answers this call alone. */
+  { readonly answers: readonly FetchedAnswer[]; readonly leaderReply?: Reply } | { readonly unstored: Reply }
 
-export interface Order {
+export interface FetchOptions {
   readonly rows: readonly Row[]
-  /** The rows are the call as it came. */
+  /** The rows are all of the call, so its body is sent as it came. */
   readonly isWhole: boolean
   readonly signal: Signal
   readonly until: SharedDeadline
 }
 
-export type Fetch = (context: LookupContext, order: Order) => Awaitable<FetchResult>
+export type Fetch = (context: LookupContext, options: FetchOptions) => Awaitable<FetchResult>
 
 export interface FetchParts extends Omit<BatchesParts, 'cut'> {
   readonly dispatch: Dispatch
@@ -60,57 +60,60 @@ export function createFetch(parts: FetchParts): Fetch {
   const { dispatch, outgoing, splitting, clock } = parts
   const batches = new Batches({ ...parts, cut: cutRows })
 
-  return function fetch(context, order) {
-    // Another's request, with these rows in it, would not show what the server makes of this form.
-    if (!context.rows || !context.isShown || !batches.takes(context)) return alone(context, order)
-    return after(batches.fetch(context, order), (batched) =>
-      'refused' in batched ? { unkept: batched.refused.reply } : { kept: batched.answers },
+  return function fetch(context, options) {
+    // A batch is sent in the form of one of its callers, so it would not show whether the server takes this call's form.
+    if (!context.rows || !context.isShown || !batches.isBatched(context)) return unbatched(context, options)
+    return after(batches.fetch(context, options), (batched) =>
+      'refused' in batched ? { unstored: batched.refused.reply } : { answers: batched.answers },
     )
   }
 
-  function alone(context: LookupContext, { rows, isWhole, signal, until }: Order): Awaitable<FetchResult> {
+  function unbatched(
+    context: LookupContext,
+    { rows, isWhole, signal, until }: FetchOptions,
+  ): Awaitable<FetchResult> {
     const { call, matched, plan, body } = context
     const joined = isWhole ? undefined : matched.protocol.rows?.join(plan, rows, body)
-    const delivered = dispatch(call, matched, {
+    const response = dispatch(call, matched, {
       body: joined?.body ?? body,
       contentLength: undefined,
-      // Without Accept-Encoding: an encoded answer could not be shared with callers who do not take that coding.
-      headers: replaced(outgoing(call), joined?.headers ?? NONE),
+      // Without Accept-Encoding: an encoded answer could not be shared with callers who do not accept that coding.
+      headers: requestHeaders(outgoing(call), joined?.headers ?? NONE),
       key: rows[0]?.digest,
       signal,
       until,
       collectBytes: collectable((matched.route.cache as RouteCache).maxEntryBytes, rows.length),
     })
-    return after(delivered, (answered) => judged(context, answered, rows.length))
+    return after(response, (answered) => resultOf(context, answered, rows.length))
   }
 
-  function judged(context: LookupContext, delivered: UpstreamResponse, count: number): FetchResult {
+  function resultOf(context: LookupContext, response: UpstreamResponse, count: number): FetchResult {
     if (!context.rows)
-      return mayKeep(context, delivered, clock.wall())
-        ? { kept: [{ answer: undefined, delivered }], own: delivered.reply }
-        : { unkept: delivered.reply }
-    const answers = cutRows(context, delivered, count)
+      return mayKeep(context, response, clock.wall())
+        ? { answers: [{ answer: undefined, response }], leaderReply: response.reply }
+        : { unstored: response.reply }
+    const answers = cutRows(context, response, count)
     return answers
-      ? { kept: answers.map((answer) => ({ answer, delivered })), own: delivered.reply }
-      : { unkept: delivered.reply }
+      ? { answers: answers.map((answer) => ({ answer, response })), leaderReply: response.reply }
+      : { unstored: response.reply }
   }
 
-  /** The reply's answers, one a row; undefined where it must not be kept or does not fit its rows. */
+  /** One answer for each row of the reply; undefined if the reply must not be stored or does not fit its rows. */
   function cutRows(
     of: BatchCall,
-    delivered: UpstreamResponse,
+    response: UpstreamResponse,
     count: number,
   ): readonly RowAnswer[] | undefined {
     const { matched, plan } = of
     const { protocol } = matched
-    const { reply } = delivered
+    const { reply } = response
     const { body } = reply
     if (!(body instanceof Uint8Array) || unstorable(reply, policyOf(matched, count)) !== undefined)
       return undefined
-    if (isTooOld(matched, delivered, clock.wall())) return undefined
+    if (isTooOld(matched, response, clock.wall())) return undefined
     const answers = protocol.rows?.cut(reply, body, count, plan)
     if (answers?.length === count) return answers
-    // What is no answer at all, an error under 200 say, tells nothing of the model's rows.
+    // A reply that is no answer at all, such as an error under 200, does not show that the model cannot be split.
     if (protocol.storable?.(reply, body, plan, false) !== false)
       splitting.violated(of, `asked for ${count} rows, and the answer does not have them`)
     return undefined
@@ -124,24 +127,27 @@ function policyOf({ route, protocol }: Matched, count: number): StorePolicy {
   return { protocol, maxEntryBytes: maxEntryBytes * count, vary, heedBackend }
 }
 
-/** Whether it was too old already when it came. `at`: wall milliseconds. */
+/** Whether the response was stale on arrival, by its own directives. `at`: wall milliseconds. */
 function isTooOld({ route, protocol }: Matched, { reply, ms }: UpstreamResponse, at: number): boolean {
-  return (route.cache as RouteCache).heedBackend && !isFresh(saidOf(reply, protocol), { at, delayMs: ms })
+  return (
+    (route.cache as RouteCache).heedBackend &&
+    !isFresh(responseDirectivesOf(reply, protocol), { at, delayMs: ms })
+  )
 }
 
-/** Whether the reply to a whole call may be kept; a refusal only where the route remembers refusals. */
-function mayKeep({ matched, plan }: LookupContext, delivered: UpstreamResponse, at: number): boolean {
-  const { reply } = delivered
+/** Whether the reply to a whole call may be stored; a refusal may only if the route has a negative TTL. */
+function mayKeep({ matched, plan }: LookupContext, response: UpstreamResponse, at: number): boolean {
+  const { reply } = response
   const { protocol, route } = matched
   const { negativeTtl, rows } = route.cache as RouteCache
   const { body } = reply
-  if (!(body instanceof Uint8Array) || isTooOld(matched, delivered, at)) return false
+  if (!(body instanceof Uint8Array) || isTooOld(matched, response, at)) return false
   const { kind, about } = verdictOf(protocol, reply)
-  // What says that the input is wrong, and would say so again.
+  // A refusal that is about the input would be repeated for the same input.
   const negative = negativeTtl > 0 && kind === 'refused' && about === 'input'
   if (!negative && kind !== 'ok') return false
   if (unkeepable(reply, policyOf(matched, 1)) !== undefined) return false
-  // What the dialect does not read, and what no length and no last chunk ends, may have been cut off anywhere.
+  // A body that the dialect does not check, and that has neither a length nor a last chunk, may have been cut off.
   if (negative || !protocol.storable) return !isOpenEnded(reply)
   return protocol.storable(reply, body, plan, rows !== 'never')
 }

@@ -1,6 +1,6 @@
 /**
- * One load: the shared tiers first, then one upstream request for the rows that nobody has. Every row of the
- * load lands: as an entry, or as what came instead of one.
+ * Runs one load: looks into the shared tiers, and sends one upstream request for the rows that no tier has. Every row of the
+ * load lands, with an entry or with what came instead of one.
  */
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
@@ -11,7 +11,7 @@ import { verdictOf } from '../../protocol/verdict.ts'
 import type { Entry } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
-import { keptHeaders, keptTrailers, rowHeaders, saidOf } from '../decision/storable.ts'
+import { keptHeaders, keptTrailers, responseDirectivesOf, rowHeaders } from '../decision/storable.ts'
 import type { Claims } from '../flight/claims.ts'
 import type { Load } from '../flight/flights.ts'
 import type { Holding, Leases } from '../flight/leases.ts'
@@ -27,8 +27,8 @@ import type { VersionRules } from '../key/statements.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-context.ts'
 import { versionsOf } from './answer-versions.ts'
-import type { Fetch, FetchedAnswer, Order } from './fetch.ts'
-import { landUnkept, type UnkeptReply } from './unkept.ts'
+import type { Fetch, FetchedAnswer, FetchOptions } from './fetch.ts'
+import { landUnstored, type UnstoredReply } from './unstored.ts'
 
 export interface FillParts extends VersionRules {
   readonly cache: Tiered
@@ -50,11 +50,11 @@ export class Fill {
     this.#parts = parts
   }
 
-  /** Lands every row of the load, or fails; what is left open then lands with the error. */
+  /** Lands every row of the load, or fails; the rows left open then land with the error. */
   load(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
     const { claims } = this.#parts
-    if (!claims || context.wish.noCache) return this.#fromTiers(context, load)
-    // Other workers may be loading the same rows: one of them does, the others find it in the memory they share.
+    if (!claims || context.directives.noCache) return this.#loadFromTiers(context, load)
+    // Other workers may want the same rows: one worker loads them, the others find them in the shared process memory.
     return claims.load({
       digests: load.digests,
       signal: load.signal,
@@ -62,7 +62,7 @@ export class Fill {
         return load.deadline
       },
       found: (digest) => this.#landedFromMemory(context, load, digest),
-      fetch: async (digests, landed) => this.#fromTiers(context, new PartialLoad(load, digests, landed)),
+      fetch: async (digests, landed) => this.#loadFromTiers(context, new PartialLoad(load, digests, landed)),
     })
   }
 
@@ -70,49 +70,54 @@ export class Fill {
     const { cache, clock, mayGive } = this.#parts
     const entry = cache.peek(digest)
     if (!entry || !suits(entry, context) || !mayGive(context.matched, entry)) return false
-    if (judge(entry, context.wish, clock.wall()) !== 'fresh') return false
+    if (judge(entry, context.directives, clock.wall()) !== 'fresh') return false
     load.land(digest, { kind: 'entry', entry, tier: undefined, joined: true })
     return true
   }
 
-  #fromTiers(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
+  #loadFromTiers(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
     const { cache } = this.#parts
-    const isAsked = context.seed.shared && cache.hasShared && !context.wish.noCache && !context.isSought
-    if (!isAsked) return this.#fromGateways(context, load, load.digests)
+    const shouldLookUp =
+      context.seed.shared && cache.hasShared && !context.directives.noCache && !context.isTierMiss
+    if (!shouldLookUp) return this.#loadFromPeers(context, load, load.digests)
     return after(cache.lookup(load.digests), (found) => {
-      const rest = load.digests.filter((digest, i) => !this.#landed(context, load, digest, found[i]))
-      return rest.length > 0 ? this.#fromGateways(context, load, rest) : undefined
+      const missing = load.digests.filter((digest, i) => !this.#landed(context, load, digest, found[i]))
+      return missing.length > 0 ? this.#loadFromPeers(context, load, missing) : undefined
     })
   }
 
-  /** What no tier has: another gateway may be fetching it, where the route has leases. */
-  #fromGateways(context: LookupContext, load: Load<LoadResult>, rest: readonly Digest[]): Awaitable<void> {
+  /** For rows that no tier has. If the route has leases, another gateway may already be fetching them. */
+  #loadFromPeers(
+    context: LookupContext,
+    load: Load<LoadResult>,
+    digests: readonly Digest[],
+  ): Awaitable<void> {
     const leases =
-      context.seed.writable && !context.wish.noCache ? this.#parts.leases(context.matched) : undefined
-    if (!leases) return this.#fromBackend(context, load, rest)
-    // Other gateways may be asking for the same rows: one of them fetches, the others wait for what it stores.
+      context.seed.writable && !context.directives.noCache ? this.#parts.leases(context.matched) : undefined
+    if (!leases) return this.#loadFromBackend(context, load, digests)
+    // Of the gateways that want the same rows, one fetches them, and the others wait for what it stores.
     return leases.load({
-      digests: rest,
+      digests,
       signal: load.signal,
       get deadline() {
         return load.deadline
       },
       found: (digest, value) => this.#landed(context, load, digest, this.#parts.cache.read(digest, value)),
-      fetch: async (digests, holding) => this.#fromBackend(context, load, digests, holding),
+      fetch: async (digests, holding) => this.#loadFromBackend(context, load, digests, holding),
     })
   }
 
-  /** Whether what a tier has is landed: it answers this call. */
+  /** Lands an entry that a tier has, if it answers this call; returns whether it does. */
   #landed(
     context: LookupContext,
     load: Load<LoadResult>,
     digest: Digest,
     found: CacheHit | undefined,
   ): boolean {
-    // What another gateway keeps of a version that is not known here is not our backends' answer.
+    // An entry that another gateway stored for a version unknown here is not an answer of our backends.
     const { clock, mayGive } = this.#parts
     if (!found || !suits(found.entry, context) || !mayGive(context.matched, found.entry)) return false
-    const freshness = judge(found.entry, context.wish, clock.wall())
+    const freshness = judge(found.entry, context.directives, clock.wall())
     if (freshness === 'fresh') {
       load.land(digest, { kind: 'entry', ...found })
       return true
@@ -121,7 +126,7 @@ export class Fill {
     return false
   }
 
-  #fromBackend(
+  #loadFromBackend(
     context: LookupContext,
     load: Load<LoadResult>,
     digests: readonly Digest[],
@@ -130,85 +135,96 @@ export class Fill {
     const { lookups } = context
     const isAll = digests.length === lookups.items.length
     const rows = isAll ? lookups.rows : lookups.rowsOf(digests)
-    const isWhole = context.rows === undefined || (lookups.plain && isAll)
-    const order = { rows, isWhole, signal: load.signal, until: load }
-    return after(this.#parts.fetch(context, order), (arrived) => {
-      if ('unkept' in arrived)
-        this.#landUnkept(context, { load, digests, reply: arrived.unkept, partial: !isWhole })
-      else this.#keep(context, { load, digests, holding, order, own: arrived.own }, arrived.kept)
+    const isWhole = context.rows === undefined || (lookups.isDistinct && isAll)
+    const options = { rows, isWhole, signal: load.signal, until: load }
+    return after(this.#parts.fetch(context, options), (arrived) => {
+      if ('unstored' in arrived)
+        this.#landUnstored(context, { load, digests, reply: arrived.unstored, partial: !isWhole })
+      else
+        this.#keep(
+          context,
+          { load, digests, holding, options, leaderReply: arrived.leaderReply },
+          arrived.answers,
+        )
     })
   }
 
-  /** Stores and lands what may be kept, a row at a time: memory has it before its flight ends. */
+  /** Stores and lands the answers row by row: each is in memory before its flight ends, so the next call finds one or the other. */
   #keep(
     context: LookupContext,
-    { load, digests, holding, order, own }: Fetched,
+    { load, digests, holding, options, leaderReply }: Fetched,
     all: readonly FetchedAnswer[],
   ): void {
     const { cache, forms, mayKeep } = this.#parts
     const versions = versionsOf(this.#parts, context.matched, all)
     for (let i = 0; i < all.length; i++) {
       if (mayKeep(context.matched, versions[i])) continue
-      // A version that nobody has told of yet: its key is still that of the one before. Of a batch the answer may hold
-      // the rows of others too: then it is nobody's.
-      const isOwn = order.isWhole && context.matched.route.batch === undefined
-      const { reply } = (all[i] as FetchedAnswer).delivered
-      return this.#landUnkept(context, { load, digests, reply, partial: !isOwn })
+      // The answer is of a version that is not announced yet, so its key is still that of the version before: it is not
+      // stored. The reply to a batch may hold other callers' rows, so then it is given to nobody.
+      const isOwn = options.isWhole && context.matched.route.batch === undefined
+      const { reply } = (all[i] as FetchedAnswer).response
+      return this.#landUnstored(context, { load, digests, reply, partial: !isOwn })
     }
     const { seed } = context
-    // Under what others have said of theirs nothing of our backends' is kept, as nobody has said yet that it is the same.
-    const isLent = seed.shared && !seed.writable
-    // Of whole calls only.
+    // The seed is made of what other gateways announced for their backends. Until ours are known to serve the same, nothing
+    // that they answer is stored under it.
+    const isSeedReadOnly = seed.shared && !seed.writable
+    // Only the reply to a whole call can be a refusal here.
     const [first] = all as [FetchedAnswer]
-    const { reply } = first.delivered
+    const { reply } = first.response
     if (verdictOf(context.matched.protocol, reply).kind !== 'ok') {
-      if (!isLent) return this.#keepRefusal(context, { load, digests }, first, versions[0])
-      return this.#landUnkept(context, { load, digests, reply, partial: false })
+      if (!isSeedReadOnly) return this.#keepRefusal(context, { load, digests }, first, versions[0])
+      return this.#landUnstored(context, { load, digests, reply, partial: false })
     }
-    // A call in a form that the server had not been seen to take.
+    // The call was the first in its form: its answer shows that the server takes the form.
     if (!context.isShown) forms.learn(context.matched, context.plan, reply)
     const plain = { memoryOnly: !seed.writable, began: context.began }
-    for (let i = 0; i < order.rows.length; i++) {
-      const { digest } = order.rows[i] as Row
+    for (let i = 0; i < options.rows.length; i++) {
+      const { digest } = options.rows[i] as Row
       const entry = this.#entryOf(context, digest, all[i] as FetchedAnswer, versions[i])
-      const isKept = !isLent && cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
-      load.land(digest, { kind: 'entry', entry, tier: undefined, lost: !isKept, own })
+      const isStored =
+        !isSeedReadOnly && cache.store(entry, holding ? { ...plain, ...holding.storing(digest) } : plain)
+      load.land(digest, { kind: 'entry', entry, tier: undefined, notStored: !isStored, leaderReply })
     }
   }
 
-  /** A refusal is kept in memory, beside the key: that is of calls which a backend may take. */
+  /** Stores a refusal in memory, under a key of its own: the call's key also covers calls that a backend may accept. */
   #keepRefusal(
     context: LookupContext,
     { load, digests }: OpenLoad,
-    kept: FetchedAnswer,
+    answer: FetchedAnswer,
     version: string | undefined,
   ): void {
     const { cache, refusalOf } = this.#parts
     const key = refusalOf(context)
-    const entry = key && this.#entryOf(context, key, kept, version)
+    const entry = key && this.#entryOf(context, key, answer, version)
     if (entry) cache.store(entry, { memoryOnly: true, began: context.began })
     if (!entry || !cache.peek(entry.digest))
-      return this.#landUnkept(context, { load, digests, reply: kept.delivered.reply, partial: false })
+      return this.#landUnstored(context, { load, digests, reply: answer.response.reply, partial: false })
     for (const digest of digests) load.land(digest, { kind: 'entry', entry, tier: undefined })
   }
 
   #entryOf(
     { matched, form }: LookupContext,
     digest: Digest,
-    { answer, delivered, form: ownForm }: FetchedAnswer,
+    { answer, response, form: ownForm }: FetchedAnswer,
     version: string | undefined,
   ): Entry {
     const { random, clock } = this.#parts
-    const { reply, ms } = delivered
+    const { reply, ms } = response
     const cached = matched.route.cache as RouteCache
     const negative = verdictOf(matched.protocol, reply).kind !== 'ok'
     const ttl = (negative ? cached.negativeTtl : cached.ttl) * (1 + cached.jitter * (2 * random() - 1))
-    const said = cached.heedBackend ? saidOf(reply, matched.protocol) : NO_RESPONSE_DIRECTIVES
+    const directives = cached.heedBackend
+      ? responseDirectivesOf(reply, matched.protocol)
+      : NO_RESPONSE_DIRECTIVES
     const at = clock.wall()
-    // Most say nothing.
+    // Most replies have no caching directives.
     const life: Life =
-      said === NO_RESPONSE_DIRECTIVES ? { createdAt: at, ttlMs: ttl } : lifeOf(said, { at, delayMs: ms }, ttl)
-    const windows = negative ? NO_WINDOWS : windowsOf(said, cached)
+      directives === NO_RESPONSE_DIRECTIVES
+        ? { createdAt: at, ttlMs: ttl }
+        : lifeOf(directives, { at, delayMs: ms }, ttl)
+    const windows = negative ? NO_WINDOWS : windowsOf(directives, cached)
     return {
       digest,
       kind: answer ? 'row' : 'reply',
@@ -227,25 +243,25 @@ export class Fill {
     }
   }
 
-  #landUnkept(context: LookupContext, unkept: UnkeptReply): void {
-    landUnkept(this.#parts.refusalOf, context, unkept)
+  #landUnstored(context: LookupContext, unstored: UnstoredReply): void {
+    landUnstored(this.#parts.refusalOf, context, unstored)
   }
 }
 
 const NO_WINDOWS = { swrMs: 0, sieMs: 0 }
 
-/** The route's windows are the longest. */
+/** The stale windows of an entry: what the backend allows, but no more than the route does. */
 function windowsOf(
-  said: ResponseDirectives,
+  directives: ResponseDirectives,
   cached: RouteCache,
 ): { readonly swrMs: number; readonly sieMs: number } {
   const { staleWhileRevalidate, staleIfError } = cached
   if (staleWhileRevalidate === 0 && staleIfError === 0) return NO_WINDOWS
-  const { swrMs, sieMs } = staleWindows(said, cached)
+  const { swrMs, sieMs } = staleWindows(directives, cached)
   return { swrMs: Math.min(swrMs, staleWhileRevalidate), sieMs: Math.min(sieMs, staleIfError) }
 }
 
-/** Some rows of a load, whose landing others wait for as well. */
+/** Some rows of a load. Reports each landing, since other workers wait for it as well. */
 class PartialLoad implements Load<LoadResult> {
   readonly digests: readonly Digest[]
   readonly #load: Load<LoadResult>
@@ -275,16 +291,16 @@ class PartialLoad implements Load<LoadResult> {
   }
 }
 
-/** What was asked for. */
+/** A load, and its rows that have not landed. */
 interface OpenLoad {
   readonly load: Load<LoadResult>
   readonly digests: readonly Digest[]
 }
 
-/** What was asked of a backend. */
+/** A load whose answers a backend has given. */
 interface Fetched extends OpenLoad {
-  /** The leases under which they were fetched. */
+  /** The leases under which the rows were fetched. */
   readonly holding: Holding | undefined
-  readonly order: Order
-  readonly own: Reply | undefined
+  readonly options: FetchOptions
+  readonly leaderReply: Reply | undefined
 }

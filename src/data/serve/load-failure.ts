@@ -1,4 +1,4 @@
-/** What a load landed with instead of an entry, and whose it is. */
+/** What a load landed with instead of an entry, and which callers may be given it. */
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
@@ -6,28 +6,31 @@ import type { LoadResult } from '../rows/lookup-context.ts'
 
 export type LoadFailure = Exclude<LoadResult, { kind: 'entry' }>
 
-type Own = () => Digest | undefined
+type RefusalKeyOf = () => Digest | undefined
 
-/** A failure of somebody else's load, or what was said to somebody else alone. `own`: the refusal key of who joined. */
-export function isAnothers(failure: LoadFailure, own: Own): boolean {
+/** Whether a failure concerns the leader of the load alone, so that a caller who joined tries once more. `refusalKey`: the joiner's. */
+export function isLeaderOnly(failure: LoadFailure, refusalKey: RefusalKeyOf): boolean {
   if (failure.kind === 'failed') return failure.error.fault.retry === 'other'
-  return failure.kind === 'reply' && !isForBoth(failure, own)
+  return failure.kind === 'reply' && !isShared(failure, refusalKey)
 }
 
-/** The reply of a load to who leads it, or (`own`) to who has joined: what is meant for one caller is the leader's. */
-export function replyFor(failure: LoadFailure, own: Own | undefined): Reply | undefined {
+/** The reply for the leader of the load, or, with the `refusalKey` of a caller who joined, for that caller. */
+export function replyFor(failure: LoadFailure, refusalKey: RefusalKeyOf | undefined): Reply | undefined {
   if (failure.kind === 'failed') return undefined
-  if (failure.kind === 'single') return own ? undefined : failure.take()
-  return own && !isForBoth(failure, own) ? undefined : failure.reply
+  if (failure.kind === 'single') return refusalKey ? undefined : failure.take()
+  return refusalKey && !isShared(failure, refusalKey) ? undefined : failure.reply
 }
 
-/** Under one key are calls of which a backend may take one and refuse the other: for a field, a spelling, a size. */
-function isForBoth({ personal, said }: Extract<LoadFailure, { kind: 'reply' }>, own: Own): boolean {
-  return !personal && (said === 'to all' || (said !== undefined && said === own()))
+/** Whether leader and joiner get the same reply: under one key, a backend may accept one call and refuse another (a field, a size). */
+function isShared(
+  { personal, audience }: Extract<LoadFailure, { kind: 'reply' }>,
+  refusalKey: RefusalKeyOf,
+): boolean {
+  return !personal && (audience === 'all' || (audience !== undefined && audience === refusalKey()))
 }
 
-/** What a row lands with that its load left open; most loads leave none, so nothing is made before somebody looks. */
-const NOWHERE: LoadResult = {
+/** The result of a row that its load left open. Hardly any load does, so the error is made only when it is read. */
+const NOT_LANDED: LoadResult = {
   kind: 'failed',
   get error() {
     return new GatewayError('internal', 'the gateway failed on this call')
@@ -35,7 +38,7 @@ const NOWHERE: LoadResult = {
 }
 
 export function unsettled(error: unknown): LoadResult {
-  if (error === undefined) return NOWHERE
+  if (error === undefined) return NOT_LANDED
   if (error instanceof GatewayError) return { kind: 'failed', error }
   return {
     kind: 'failed',

@@ -1,6 +1,5 @@
 /**
- * The look-up of a call that was read into rows: coalesced with the loads of others who ask for the same rows, uncoalesced,
- * or read-only.
+ * Looks up the rows of a call: coalesced with the loads of other calls for the same rows, uncoalesced, or read-only.
  *
  *   memory → flights ─┬─ joined: wait
  *                     └─ ours: fill
@@ -10,7 +9,7 @@ import type { Digest } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Awaitable, after, all, isAwaitable } from '../../lib/deferred.ts'
-import { isTrouble, verdictOf } from '../../protocol/verdict.ts'
+import { isBackendFailure, verdictOf } from '../../protocol/verdict.ts'
 import { letGo } from '../backend/incoming.ts'
 import type { Entry } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
@@ -19,7 +18,7 @@ import type { Claims } from '../flight/claims.ts'
 import type { Flight, Flights, Load, Waiter } from '../flight/flights.ts'
 import type { HitForMiss } from '../flight/hit-for-miss.ts'
 import type { Aliases } from '../hits/aliases.ts'
-import type { ReadyAnswers } from '../hits/ready.ts'
+import type { ReadyAnswers } from '../hits/ready-answers.ts'
 import { type FormPreference, suits } from '../key/forms.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-context.ts'
@@ -27,7 +26,7 @@ import { type RowLookup, RowLookups } from '../rows/row-lookups.ts'
 import type { Forward } from '../upstream/forward.ts'
 import type { Compose } from './compose.ts'
 import type { Fill } from './fill.ts'
-import { isAnothers, type LoadFailure, replyFor, unsettled } from './load-failure.ts'
+import { isLeaderOnly, type LoadFailure, replyFor, unsettled } from './load-failure.ts'
 
 export interface LookupParts {
   readonly cache: Tiered
@@ -56,8 +55,8 @@ export class Lookup {
   }
 
   /**
-   * Of most calls: memory, then flights for what it does not have. `attempt`: 1 for a call that joined the load of another,
-   * which failed in a way that its own load need not.
+   * The look-up of most calls: memory first, then flights for the rows that memory lacks. `attempt` is 1 for a call that
+   * joined another's load, if that load failed in a way that its own may not.
    */
   coalesced(context: LookupContext, attempt = 0): Answer | Awaitable<Answer> {
     const { hitForMiss } = this.#parts
@@ -76,7 +75,7 @@ export class Lookup {
     )
   }
 
-  /** Joins the flights that are under way, and opens the others together. */
+  /** Joins the flights that exist, and opens the missing ones as one load. */
   #join(context: LookupContext, missing: readonly RowLookup[]): JoinedFlights {
     const present = this.#parts.flights
     const waiter = waiterOf(context)
@@ -117,7 +116,7 @@ export class Lookup {
     for (let i = 0; i < results.length; i++) {
       const lookup = (i < joined.length ? joined[i] : ours[i - joined.length]) as RowLookup
       lookup.joined = i < joined.length
-      if (!lookup.joined || this.#isFit(results[i], context)) take(lookup, results[i])
+      if (!lookup.joined || this.#mayAnswer(results[i], context)) accept(lookup, results[i])
     }
     const failedAt = results.findIndex(isFailure)
     if (failedAt < 0) {
@@ -126,52 +125,58 @@ export class Lookup {
     }
     const failure = results[failedAt] as LoadFailure
     const wasJoined = failedAt < joined.length
-    // The load of another call failed in a way that ours need not: once more, with a flight of our own if need be.
-    if (wasJoined && attempt === 0 && isAnothers(failure, () => this.#parts.refusalOf(context)))
+    // Another call's load failed in a way that ours may not: try once more, with a flight of our own if need be.
+    if (wasJoined && attempt === 0 && isLeaderOnly(failure, () => this.#parts.refusalOf(context)))
       return this.coalesced(context, attempt + 1)
-    return this.#unkept(context, failure, wasJoined)
+    return this.#unstored(context, failure, wasJoined)
   }
 
-  /** What a load found in a tier is as fresh as its own caller asked for, and a refusal was said to its own caller. */
-  #isFit(result: LoadResult | undefined, context: LookupContext): boolean {
+  /** Whether another call's result answers this one: its caller may have accepted an older entry, and a refusal may be its own. */
+  #mayAnswer(result: LoadResult | undefined, context: LookupContext): boolean {
     if (result?.kind !== 'entry') return true
     if (result.entry.negative) return result.entry.digest === this.#parts.refusalOf(context)
     if (!suits(result.entry, context)) return false
     return (
-      result.tier === undefined || judge(result.entry, context.wish, this.#parts.clock.wall()) === 'fresh'
+      result.tier === undefined ||
+      judge(result.entry, context.directives, this.#parts.clock.wall()) === 'fresh'
     )
   }
 
-  /** Takes what memory has, and gives the rows it has nothing for. What is stale but may still be used is renewed behind it. */
+  /** Takes the entries that memory has, starts `stale-while-revalidate` loads, and returns the rows that still lack an entry. */
   #peek(context: LookupContext): readonly RowLookup[] {
     const { cache, memory, mayGive, clock } = this.#parts
-    const { lookups, wish } = context
+    const { lookups, directives } = context
     let now: number | undefined
     for (const lookup of lookups.missing) {
       const known = cache.peek(lookup.row.digest)
       const entry = known && suits(known, context) ? known : this.#refusal(context)
       if (!entry || !mayGive(context.matched, entry)) continue
       now ??= clock.wall()
-      const freshness = judge(entry, wish, now)
+      const freshness = judge(entry, directives, now)
       if (freshness === 'fresh' || freshness === 'revalidate') [lookup.entry, lookup.tier] = [entry, memory]
-      if (freshness === 'revalidate' && !wish.noStore && !wish.onlyIfCached) this.#renew(context, lookup)
+      if (freshness === 'revalidate' && !directives.noStore && !directives.onlyIfCached)
+        this.#renew(context, lookup)
       if (freshness === 'fallback') lookup.fallback = entry
     }
     return lookups.missing
   }
 
-  /** What the route remembers that this very call was told. */
+  /** The stored refusal of this very call, if the route stores refusals. */
   #refusal({ call, raw, rows, matched }: LookupContext): Entry | undefined {
     if (!matched.route.cache?.negativeTtl || rows) return undefined
     const key = this.#parts.refusalOf({ call, raw })
     return key && this.#parts.cache.peek(key)
   }
 
-  /** Loads a row that is stale again (`stale-while-revalidate`). Nobody waits for it, so the caller's deadline does not bound it. */
+  /** Reloads a stale row (`stale-while-revalidate`). Nobody waits for the load, so the caller's deadline does not bound it. */
   #renew(context: LookupContext, { row }: RowLookup): void {
     const { flights, claims, fill, clock } = this.#parts
     if (flights.has(row.digest)) return
-    const renewed = { ...context, lookups: new RowLookups([row]), wish: { ...context.wish, noCache: true } }
+    const renewed = {
+      ...context,
+      lookups: new RowLookups([row]),
+      directives: { ...context.directives, noCache: true },
+    }
     const waiter = { deadline: clock.now() + context.matched.route.timeout, group: groupOf(context) }
     const run = (load: Load<LoadResult>) =>
       claims ? claims.alone(row.digest, async () => fill.load(renewed, load)) : fill.load(renewed, load)
@@ -179,8 +184,8 @@ export class Lookup {
   }
 
   /**
-   * Without a flight: for `no-cache`, whose new answer replaces the old one, for what was found uncacheable, and `again`
-   * for rows that do not belong together, known ones and new ones of two versions say: the whole batch is fetched anew.
+   * Loads without a flight: for `no-cache`, whose answer replaces the stored one; for keys marked hit-for-miss; and, with
+   * `again`, for rows that do not belong together, such as stored and fetched rows of two versions: the whole batch is fetched.
    */
   async uncoalesced(context: LookupContext, again = false): Promise<Answer> {
     const results = new Map<Digest, LoadResult>()
@@ -188,44 +193,52 @@ export class Lookup {
     const land = (digest: Digest, result: LoadResult) => void results.set(digest, result)
     const { signal, deadline } = context.call
     const { fill, hitForMiss } = this.#parts
-    const renewed = { ...context, wish: { ...context.wish, noCache: true } }
+    const renewed = { ...context, directives: { ...context.directives, noCache: true } }
     await fill.load(renewed, { digests, signal, deadline, land })
     for (const lookup of context.lookups.items) {
       lookup.entry = lookup.tier = undefined
       lookup.joined = false
       const result = results.get(lookup.row.digest) ?? unsettled(undefined)
-      if (result.kind !== 'entry') return this.#unkept(context, result, false)
-      take(lookup, result)
+      if (result.kind !== 'entry') return this.#unstored(context, result, false)
+      accept(lookup, result)
       hitForMiss.lift(lookup.row.digest)
     }
     const answer = await this.#composed(context, again)
-    if (!context.wish.noCache || answer.outcome.kind === 'bypass') return answer
+    if (!context.directives.noCache || answer.outcome.kind === 'bypass') return answer
     const fresh = 'ttlMs' in answer.outcome ? { ttlMs: answer.outcome.ttlMs } : {}
     return {
       reply: answer.reply,
-      outcome: { kind: 'request', reason: 'no-cache', stored: context.lookups.isKept, status: 200, ...fresh },
+      outcome: {
+        kind: 'request',
+        reason: 'no-cache',
+        stored: context.lookups.isStored,
+        status: 200,
+        ...fresh,
+      },
     }
   }
 
-  /** `no-store` and `only-if-cached`: what is there may be used, nothing is left behind. */
+  /** For `no-store` and `only-if-cached`: reads the cache, and stores nothing. */
   async readOnly(context: LookupContext): Promise<Answer> {
     const { cache, compose, forward, mayGive } = this.#parts
     const missing = this.#peek(context)
     const found =
-      context.seed.shared && !context.isSought ? await cache.lookup(missing.map(({ row }) => row.digest)) : []
+      context.seed.shared && !context.isTierMiss
+        ? await cache.lookup(missing.map(({ row }) => row.digest))
+        : []
     missing.forEach((lookup, i) => {
       const known = found[i]
       if (!known || !mayGive(context.matched, known.entry)) return
-      if (this.#isFit({ kind: 'entry', ...known }, context)) take(lookup, { kind: 'entry', ...known })
+      if (this.#mayAnswer({ kind: 'entry', ...known }, context)) accept(lookup, { kind: 'entry', ...known })
     })
     const answer = context.lookups.missing.length === 0 ? compose.answer(context) : undefined
     return (
       answer ??
-      forward(context.call, context.matched, context.wish.onlyIfCached ? 'only-if-cached' : 'no-store')
+      forward(context.call, context.matched, context.directives.onlyIfCached ? 'only-if-cached' : 'no-store')
     )
   }
 
-  /** Every row has an answer: puts them together. */
+  /** Assembles the answer; every row has an entry. */
   #composed(context: LookupContext, again = false): Answer | Awaitable<Answer> {
     const { compose, forward } = this.#parts
     const answer = compose.answer(context)
@@ -234,51 +247,51 @@ export class Lookup {
         ? forward(context.call, context.matched, 'rows do not match')
         : this.uncoalesced(context, true)
     return isAwaitable(answer)
-      ? after(answer, (come) => this.#remembered(context, come))
+      ? after(answer, (answered) => this.#remembered(context, answered))
       : this.#remembered(context, answer)
   }
 
-  /** Keeps what lets a byte-identical repeat be answered by a hit in memory or in a shared tier. */
+  /** Remembers the answer, or its key, so that a byte-identical repeat is a memory hit or a shared hit. */
   #remembered(context: LookupContext, answer: Answer): Answer {
     const { cache, ready, aliases } = this.#parts
-    // Its own key covers more than the bytes.
+    // A refusal's key covers more than the bytes, so the bytes alone must not find it.
     if (context.lookups.items[0]?.entry?.negative) return answer
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === context.began) {
-      // Most answers are never asked for again: the first repeat of one makes it ready.
+      // Most answers are never requested again, so an answer is made ready at its first repeat.
       const { repeat, foundFor, lookups, seed } = context
       if (lookups.isKnown) ready.set(repeat, answer.reply, lookups.entries() ?? [], foundFor)
-      // What was fetched goes out with all that the backend said, which is not for those who ask next.
+      // A fetched answer bears all the backend's fields, which later callers must not get.
       else if (ready.get(repeat)) ready.delete(repeat)
-      // Who asks a tier by an alias has read neither the body nor its form.
-      if (!context.rows && !context.wish.noTransform && context.isShown && seed.shared)
+      // A look-up by alias reads neither the body nor its form, so only calls in a known form get an alias.
+      if (!context.rows && !context.directives.noTransform && context.isShown && seed.shared)
         aliases?.set(repeat, context.plan.whole, foundFor)
     }
     return answer
   }
 
-  /** What a load brought that is no entry: an error, an answer not to be kept, or one for one caller alone. */
-  #unkept(context: LookupContext, failure: LoadFailure, collapsed: boolean): Answer | Awaitable<Answer> {
+  /** Answers with what a load brought instead of an entry: an error, a reply that is not stored, or one for one caller alone. */
+  #unstored(context: LookupContext, failure: LoadFailure, collapsed: boolean): Answer | Awaitable<Answer> {
     const { compose, forward, hitForMiss, refusalOf } = this.#parts
     const { call, matched, lookups } = context
     const reply = replyFor(failure, collapsed ? () => refusalOf(context) : undefined)
-    const isTroubled = reply !== undefined && isTrouble(verdictOf(matched.protocol, reply))
-    if (failure.kind === 'failed' ? failure.error.fault.blame !== 'caller' : isTroubled) {
+    const isFailing = reply !== undefined && isBackendFailure(verdictOf(matched.protocol, reply))
+    if (failure.kind === 'failed' ? failure.error.fault.blame !== 'caller' : isFailing) {
       const stale = compose.stale(context, reply?.status)
       if (stale) return stale
     }
     if (failure.kind === 'failed') throw failure.error
     if (failure.kind === 'single') for (const { row } of lookups.missing) hitForMiss.set(row.digest)
-    // Part of a batch was refused: the caller must hear what the whole batch would have been told.
-    if (!reply || (failure.partial && !isTroubled)) {
+    // Only part of the batch was refused: the caller must get the reply that the whole batch would get.
+    if (!reply || (failure.partial && !isFailing)) {
       letGo(reply?.body)
       return forward(call, matched, 'not cacheable')
     }
-    return compose.unkept(context, reply, { collapsed, counts: lookups.counts() })
+    return compose.unstored(context, reply, { collapsed, counts: lookups.counts() })
   }
 }
 
-/** Rows that wait for the flights of others and for those of this call, and these flights in that order. */
+/** Rows that wait for other calls' flights (`joined`), rows that wait for this call's (`ours`), and all flights in that order. */
 interface JoinedFlights {
   readonly joined: readonly RowLookup[]
   readonly ours: readonly RowLookup[]
@@ -291,7 +304,7 @@ function waiterOf(context: LookupContext): Waiter {
   return { deadline: context.call.deadline, group: groupOf(context) }
 }
 
-/** Calls in forms that their server was seen to take join each other; one in any other form joins its like only. */
+/** Calls in forms that the server was seen to take join each other; a call in another form joins only calls in the same form. */
 function groupOf({ form, isShown }: FormPreference): number {
   return isShown ? 0 : form
 }
@@ -300,11 +313,11 @@ function isFailure({ kind }: LoadResult): boolean {
   return kind !== 'entry'
 }
 
-function take(lookup: RowLookup, result: LoadResult | undefined): void {
+function accept(lookup: RowLookup, result: LoadResult | undefined): void {
   if (result?.kind !== 'entry') return
   lookup.entry = result.entry
   lookup.tier = result.tier
   lookup.joined ||= result.joined === true
-  lookup.lost = result.lost === true
-  if (!lookup.joined) lookup.own = result.own
+  lookup.notStored = result.notStored === true
+  if (!lookup.joined) lookup.leaderReply = result.leaderReply
 }

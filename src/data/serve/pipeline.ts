@@ -1,16 +1,13 @@
 /**
- * The life of one call, cache side. Read this file first.
+ * The cache side of one call, from its head to its rows. Read this file first.
  *
  *   may it be cached? → raw bytes known, here or in a tier? → read into rows → memory
  *                        → flights ─┬─ joined: wait
  *                                   └─ ours: tiers → dispatch → store
  *   → assemble → answer
  *
- * This file goes as far as the rows, lookup.ts from there on.
- *
- * A call is a list of rows; a dialect that cannot be split yields one, the whole call. Each row is looked up,
- * joined or loaded on its own, and the answer is put together from its rows. See
- * docs/architecture/life-of-a-call.md.
+ * A call is a list of rows; a dialect that cannot be split yields one row, the whole call. lookup.ts looks up, joins or
+ * loads each row, and assembles the answer from them. See docs/architecture/life-of-a-call.md.
  */
 import { type Call, isWhole, type WholeBody } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
@@ -48,25 +45,25 @@ export interface Stages extends LookupParts {
 }
 
 /**
- * At once where there is nothing to wait for; what goes wrong is thrown, or fails. `notes`: on the call's head;
- * `asked`: the tiers were, before this was a call, and its caller was admitted.
+ * Answers a call: at once if there is nothing to wait for. Errors are thrown, or reject the awaitable. `notes`: those on the
+ * call's head. `tierMiss`: a shared hit was tried for the request, so its caller is admitted and the tiers were asked.
  */
 export type Pipeline = (
   call: Call,
   matched: Matched,
   notes?: HeadNotes,
-  asked?: TierMiss,
+  tierMiss?: TierMiss,
 ) => Answer | Awaitable<Answer>
 
-/** A call of which the head is known. */
+/** A call whose head was read. */
 type Opening = Pick<LookupContext, 'call' | 'matched' | 'began'> & {
-  readonly asked: TierMiss | undefined
-  /** What the head alone decides, where the body has named the model. */
+  readonly tierMiss: TierMiss | undefined
+  /** The decision of the head alone, if the body names the model. */
   readonly open: CacheDecision | undefined
 }
 
-/** A call whose key is known as far as its bytes tell it. */
-type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isSought' | 'form' | 'isShown'> & Opening
+/** A call whose raw bytes were digested. */
+type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isTierMiss' | 'form' | 'isShown'> & Opening
 
 export function createPipeline(stages: Stages): Pipeline {
   const {
@@ -85,57 +82,57 @@ export function createPipeline(stages: Stages): Pipeline {
   } = stages
   const lookup = new Lookup(stages)
 
-  return function answer(call, matched, notes, asked) {
-    const given = opened(call, matched, notes, asked)
-    return isHttpWrite(call, matched) ? written(call, given) : given
+  return function answer(call, matched, notes, tierMiss) {
+    const answering = opened(call, matched, notes, tierMiss)
+    return isHttpWrite(call, matched) ? afterWrite(call, answering) : answering
   }
 
-  /** What a write has changed is not given any more when its answer is there. */
-  async function written(call: Call, given: Answer | Awaitable<Answer>): Promise<Answer> {
-    const answer = await given
+  /** Invalidates what a write has changed before its answer goes out (RFC 9111, section 4.4). */
+  async function afterWrite(call: Call, answering: Answer | Awaitable<Answer>): Promise<Answer> {
+    const answer = await answering
     await http.invalidate(call, answer)
     return answer
   }
 
-  function opened(...[call, matched, notes, asked]: Parameters<Pipeline>): Answer | Awaitable<Answer> {
+  function opened(...[call, matched, notes, tierMiss]: Parameters<Pipeline>): Answer | Awaitable<Answer> {
     const head = notes?.matched
     const open = head && isOpen(head) ? decisions.open(call, head, notes) : undefined
-    const opening = { call, matched, began: cache.mark(), asked, open }
+    const opening = { call, matched, began: cache.mark(), tierMiss, open }
     const decision = decisions.of(call, matched, open ? undefined : notes)
     return decision instanceof Promise
       ? after(decision, (known) => admitted(opening, known))
       : admitted(opening, decision)
   }
 
-  /** A `no-cache` that the caller may not have is not heeded: the call then stands as if it had not been said. */
+  /** Admits the call. A `no-cache` beyond the caller's budget is ignored, as if the call had not had it. */
   function admitted(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
-    const { call, matched, asked } = opening
-    const { wish } = decision
-    // One whose tiers were asked already was admitted before they were.
-    const verdict = asked
+    const { call, matched, tierMiss } = opening
+    const { directives } = decision
+    // A shared hit was tried: the caller was admitted before the tiers were asked.
+    const verdict = tierMiss
       ? 'allowed'
-      : admission.admit(callerOf(call.principal, call.peer), wish.noCache ? 'refresh' : 'answer')
+      : admission.admit(callerOf(call.principal, call.peer), directives.noCache ? 'refresh' : 'answer')
     if (verdict === 'allowed') return keyed(opening, decision)
-    const own = decisions.wishing(call, matched, { ...wish, noCache: false, ignored: 'no-cache' })
+    const own = decisions.forDirectives(call, matched, { ...directives, noCache: false, ignored: 'no-cache' })
     return own instanceof Promise ? after(own, (known) => keyed(opening, known)) : keyed(opening, own)
   }
 
   function keyed(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
-    // 1. What the route, the caller or the call itself keeps out of the cache goes straight through.
+    // 1. Forward the call if the route, the caller or the call itself keeps it out of the cache.
     const { call, matched, open } = opening
-    const { wish, reason, key } = decision
+    const { directives, reason, key } = decision
     const { body } = call
     if (decision.http && isWhole(body))
-      return http.answer(call, matched, { directives: wish, seeds: decision.http })
+      return http.answer(call, matched, { directives, seeds: decision.http })
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
     const { prefix } = open?.key ?? key
     return body instanceof Chunks
-      ? knownLong(opening, decision, body, prefix)
+      ? digestedInSteps(opening, decision, body, prefix)
       : known(opening, decision, body, rawDigest(prefix, body))
   }
 
-  function knownLong(
+  function digestedInSteps(
     opening: Opening,
     decision: CacheDecision,
     body: Chunks,
@@ -146,79 +143,79 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function known(
-    { call, matched, began, asked, open }: Opening,
-    { wish, key, revision }: CacheDecision,
+    { call, matched, began, tierMiss, open }: Opening,
+    { directives, key, revision }: CacheDecision,
     body: WholeBody,
     repeat: Digest,
   ): Answer | Awaitable<Answer> {
     const { seed } = key as DecisionKey
-    // Keys that are made of the bytes cover the seed also where what a repeat is found by does not.
+    // Where the body names the model, the digest of a repeat does not cover the seed; keys that are made of the bytes must.
     const raw = open ? digestOf(seed.digest + repeat) : repeat
     const foundFor = open && { matched, revision }
-    // Written out, here and where a context is made of it: to spread an object costs as much as a look-up.
-    return digested({ call, matched, wish, body, seed, raw, repeat, foundFor, began, asked, open })
+    // Written out here, and where the context is made: spreading an object costs as much as a look-up.
+    return digested({ call, matched, directives, body, seed, raw, repeat, foundFor, began, tierMiss, open })
   }
 
   function digested(found: Known): Answer | Awaitable<Answer> {
-    // 2. A byte-identical repeat is answered without a look into the body.
-    const { wish, body, seed, repeat, open } = found
-    const known = wish.noCache || wish.noTransform ? undefined : ready.get(repeat)
-    const isOurs = known !== undefined && (!known.of || (open && stillHolds(known.of, open)))
-    if (isOurs && judge(known, wish, clock.wall()) === 'fresh')
-      return { reply: known.reply, outcome: compose.hitOutcome([known], memory, wish) }
+    // 2. Answer a byte-identical repeat from memory without reading the body.
+    const { directives, body, seed, repeat, open } = found
+    const known = directives.noCache || directives.noTransform ? undefined : ready.get(repeat)
+    const mayBeGiven = known !== undefined && (!known.of || (open && stillHolds(known.of, open)))
+    if (mayBeGiven && judge(known, directives, clock.wall()) === 'fresh')
+      return { reply: known.reply, outcome: compose.hitOutcome([known], memory, directives) }
 
-    // 3. One whose answer only a shared tier may have is looked for there before it is read.
-    if (found.asked) return read(found, found.asked)
-    if (!aliases || !seed.shared || wish.noCache || wish.noTransform || body instanceof Chunks)
+    // 3. Look for a repeat that only a shared tier may have there, also without reading the body.
+    if (found.tierMiss) return read(found, found.tierMiss)
+    if (!aliases || !seed.shared || directives.noCache || directives.noTransform || body instanceof Chunks)
       return read(found)
     const alias = aliases.get(repeat)
     if (!alias || cache.peek(alias.whole) || (alias.of && !(open && stillHolds(alias.of, open))))
       return read(found)
-    return sought(found, alias.whole)
+    return fromTiers(found, alias.whole)
   }
 
-  /** The shared tiers' answer to bytes that were read before; what they do not have is read again. */
-  async function sought(found: Known, whole: Digest): Promise<Answer> {
-    const { call, matched, wish } = found
+  /** Answers bytes whose key is known from the shared tiers; on a miss the body is read after all. */
+  async function fromTiers(found: Known, whole: Digest): Promise<Answer> {
+    const { call, matched, directives } = found
     const [kept] = await cache.lookup([whole])
-    const isOurs = kept !== undefined && stages.mayGive(matched, kept.entry)
-    const freshness = isOurs ? judge(kept.entry, wish, clock.wall()) : 'dead'
+    const mayBeGiven = kept !== undefined && stages.mayGive(matched, kept.entry)
+    const freshness = mayBeGiven ? judge(kept.entry, directives, clock.wall()) : 'dead'
     if (!kept || freshness !== 'fresh')
       return read(found, { fallback: freshness === 'dead' ? undefined : kept?.entry })
     const { form } = kept.entry
     const reply = matched.protocol.address(replyOf(kept.entry), call, undefined, { form })
     if (!reply) return read(found, { fallback: undefined })
-    if (!wish.noStore && cache.mark() === found.began)
+    if (!directives.noStore && cache.mark() === found.began)
       ready.set(found.repeat, reply, [kept.entry], found.foundFor)
-    return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, wish) }
+    return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, directives) }
   }
 
-  function read(found: Known, asked?: TierMiss): Answer | Awaitable<Answer> {
-    // 4. The body is read into rows.
+  function read(found: Known, tierMiss?: TierMiss): Answer | Awaitable<Answer> {
+    // 4. Read the body into rows.
     const { call, matched, body, seed } = found
     const split = splitting.reads(matched)
     const options = { seed: seed.digest, split: split !== 'whole', onlyBatches: split === 'batches' }
-    if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), asked)
+    if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), tierMiss)
     const reading = cooperatively(matched.protocol.readChunks(call, body, options), call.signal)
-    return after(reading, (known) => planned(found, known, asked))
+    return after(reading, (known) => planned(found, known, tierMiss))
   }
 
   function planned(
-    { call, matched, wish, body, seed, raw, repeat, foundFor, began }: Known,
+    { call, matched, directives, body, seed, raw, repeat, foundFor, began }: Known,
     reading: Reading,
-    asked: TierMiss | undefined,
+    miss: TierMiss | undefined,
   ): Answer | Awaitable<Answer> {
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
-    const plan = wish.noTransform ? asItCame(reading, raw) : reading
+    const plan = directives.noTransform ? keyedByBytes(reading, raw) : reading
     const rows = splitting.splits(matched, plan) ? plan.rows : undefined
     const lookups = new RowLookups(rows ?? [{ digest: plan.whole, wire: NOTHING }])
-    const isSought = asked !== undefined
+    const isTierMiss = miss !== undefined
     const { form = 0 } = plan
     const isShown = forms.has(matched, form)
     const context: LookupContext = {
       call,
       matched,
-      wish,
+      directives,
       body,
       plan,
       rows,
@@ -228,23 +225,23 @@ export function createPipeline(stages: Stages): Pipeline {
       foundFor,
       lookups,
       began,
-      isSought,
+      isTierMiss,
       form,
       isShown,
     }
-    if (asked?.fallback && suits(asked.fallback, context)) lookups.fallBack(plan.whole, asked.fallback)
+    if (miss?.fallback && suits(miss.fallback, context)) lookups.fallBack(plan.whole, miss.fallback)
 
-    // 5. Some callers do not share: they neither join nor lead.
-    if (wish.noCache) return lookup.uncoalesced(context)
-    if (wish.noStore || wish.onlyIfCached) return lookup.readOnly(context)
+    // 5. Look the rows up; some directives forbid to share a load.
+    if (directives.noCache) return lookup.uncoalesced(context)
+    if (directives.noStore || directives.onlyIfCached) return lookup.readOnly(context)
     return lookup.coalesced(context)
   }
 }
 
-/** `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */
-function asItCame({ common, form = 0 }: Plan, raw: Digest): Plan {
+/** For `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */
+function keyedByBytes({ common, form = 0 }: Plan, raw: Digest): Plan {
   return { whole: raw, common, form }
 }
 
-/** A whole call goes upstream as it came, and needs no wire. */
+/** The wire form of a whole call, which goes upstream as it came. */
 const NOTHING = new Uint8Array(0)

@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Call, isWhole } from '../../core/call.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Awaitable, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
-import { isDone, isTrouble, type Verdict, verdictOf } from '../../protocol/verdict.ts'
+import { isBackendFailure, isDone, type Verdict, verdictOf } from '../../protocol/verdict.ts'
 import type { Permit, PermitRequest } from '../backend/permit.ts'
 import type { BackendPool } from '../backend/pool.ts'
 import { Replay } from '../backend/replay.ts'
@@ -183,7 +183,7 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
   #finish(result: AttemptResult): void {
     if ('failure' in result) return this.fail(result.failure)
     const { at = this.#parts.clock.now() } = result
-    if (!isTrouble(this.#verdict(result))) this.#pool.demand.served(at - this.#startedAt)
+    if (!isBackendFailure(this.#verdict(result))) this.#pool.demand.served(at - this.#startedAt)
     this.settle(result)
   }
 

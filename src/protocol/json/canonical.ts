@@ -1,10 +1,10 @@
 /**
- * The canonical spelling of a JSON value, of which keys are made: members sorted by the bytes of their
- * canonically spelled keys, strings in one spelling (json-string.ts), no white space, numbers as they were
+ * Writes the canonical spelling of a JSON value, which keys are made of: members sorted by the bytes of their
+ * canonically spelled keys, strings in one spelling (string.ts), no white space, numbers as they were
  * written. It is itself JSON, so two values that differ have different canonical bytes.
  *
- * Works on spans a Cursor has walked over, and therefore trusts their grammar; only duplicate keys, which need
- * the sorting, are found here.
+ * It works on spans that a Cursor has walked over, and therefore trusts their grammar. Only duplicate keys, which are found by
+ * sorting, are detected here.
  */
 import { MAX_UNSORTED, type ScanProblem } from './scan.ts'
 import { CANONICAL, compareSpans, SPACED, type Span, type Stretch } from './span.ts'
@@ -18,11 +18,11 @@ const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 
-/** Kept between calls; a bigger one is made for the call and dropped. */
+/** The size of the buffer that is kept between calls; a larger one is made for one call and dropped. */
 const KEEP_BYTES = 1 << 20
 
-/** Up to this many members are sorted by insertion. */
-const FEW = 16
+/** The most members that are sorted by insertion. */
+const MAX_INSERTION_SORTED = 16
 
 class Canonicaliser {
   readonly #bytes: Uint8Array
@@ -37,7 +37,7 @@ class Canonicaliser {
     this.#at = at
   }
 
-  /** Rewrites the value at `from`; the end of what was written. */
+  /** Rewrites the value at `from`; returns the end of the output. */
   run(from: number): number {
     this.#pos = from
     this.#value()
@@ -96,9 +96,9 @@ class Canonicaliser {
     this.#put(CLOSE_OBJECT)
   }
 
-  /** Order of the keys of two members. */
+  /** Compares the keys of two members. */
   #compare(places: readonly number[], a: number, b: number): number {
-    // Behind the opening and before the closing quote.
+    // Without the quotes.
     const inside = (at: number) => ({
       start: (places[at] as number) + 1,
       end: (places[at + 1] as number) - 1,
@@ -114,13 +114,13 @@ class Canonicaliser {
     }
     const order: number[] = []
     for (let member = 0; member < count; member++) order.push(member * 3)
-    if (count > FEW) order.sort((a, b) => this.#compare(places, a, b))
+    if (count > MAX_INSERTION_SORTED) order.sort((a, b) => this.#compare(places, a, b))
     else this.#insertionSort(places, order)
     for (let i = 1; i < count; i++) {
       const same = this.#compare(places, order[i - 1] as number, order[i] as number) === 0
       if (same) this.problem ??= 'duplicate-key'
     }
-    const unsorted = shelf(this.#at - first)
+    const unsorted = scratchFor(this.#at - first)
     copy(this.#out, { start: first, end: this.#at }, { out: unsorted, at: 0 })
     let at = first
     for (const member of order) {
@@ -131,7 +131,7 @@ class Canonicaliser {
     }
   }
 
-  /** For the few members of most objects: several times faster than setting up a general sort. */
+  /** Most objects have few members, for which this is several times faster than a general sort. */
   #insertionSort(places: readonly number[], order: number[]): void {
     for (let i = 1; i < order.length; i++) {
       const member = order[i] as number
@@ -155,7 +155,7 @@ class Canonicaliser {
     this.#pos = end + 1
   }
 
-  /** A number, a word or a token: everything up to the next structural byte. */
+  /** Copies a number, a word or a token: everything up to the next structural byte. */
   #scalar(): void {
     const bytes = this.#bytes
     let i = this.#pos
@@ -184,7 +184,7 @@ interface WriteTarget {
   readonly at: number
 }
 
-/** Copies a span without the white space between its tokens; the index behind the copy. */
+/** Copies a span without the white space between its tokens; returns the index behind the copy. */
 function compact(bytes: Uint8Array, span: Span, target: WriteTarget): number {
   const { out } = target
   let { at } = target
@@ -218,8 +218,8 @@ export function writeCanonical(bytes: Uint8Array, span: Span, target: WriteTarge
 let scratch = new Uint8Array(0)
 let sorting = new Uint8Array(0)
 
-/** Room for members that are being put in order. */
-function shelf(size: number): Uint8Array {
+/** A buffer for the members that are being sorted. */
+function scratchFor(size: number): Uint8Array {
   if (size <= sorting.length) return sorting
   const bigger = new Uint8Array(size * 2)
   if (size <= KEEP_BYTES) sorting = bigger
@@ -229,7 +229,7 @@ function shelf(size: number): Uint8Array {
 /** Up to this size a loop copies faster than a view and `set` do. */
 const LOOP_BYTES = 96
 
-/** Copies bytes; the index behind the copy. */
+/** Copies bytes; returns the index behind the copy. */
 export function copy(bytes: Uint8Array, { start, end }: Stretch, { out, at }: WriteTarget): number {
   const size = end - start
   if (size > LOOP_BYTES) out.set(bytes.subarray(start, end), at)
@@ -237,7 +237,7 @@ export function copy(bytes: Uint8Array, { start, end }: Stretch, { out, at }: Wr
   return at + size
 }
 
-/** A span's canonical bytes, valid until the next call; or why it has none. Copies nothing that need not be. */
+/** A span's canonical bytes, valid until the next call; or why it has none. A span that is canonical already is not copied. */
 export function canonicalBytes(bytes: Uint8Array, span: Span): Uint8Array | ScanProblem {
   if (span.spelling === CANONICAL) return bytes.subarray(span.start, span.end)
   const size = span.end - span.start

@@ -1,7 +1,7 @@
 /**
- * The whole of a JSON body as one key: a digest over its top-level members' digests, sorted by key, or the one of its
- * only member. Members are digested one by one so that no body has to be copied because its members lie in another
- * order, and so that a body too long to be joined has the same key as when it is short.
+ * Computes the key of a whole JSON body: a digest over the digests of its top-level members, sorted by key, or that of its
+ * only member. Each member is digested by itself, so that a body need not be copied to sort its members, and so that
+ * a body that is read in pieces has the same key.
  */
 import { createHash, hash } from 'node:crypto'
 import type { Digest } from '../../core/key.ts'
@@ -36,10 +36,10 @@ export function memberPrefix(prefix: Digest, key: string): Digest {
 
 /** Most calls have the same prefix, and the same members, as the one before. */
 const membersOf = lastOf((_prefix: Digest) => new Map<string, Digest>())
-/** Members, and characters of a name. */
+/** The most members that are remembered, and the longest name. */
 const MAX_KNOWN = 64
 
-/** Longer values are not copied to stand behind what comes before them. */
+/** Longer values are hashed in place, and not copied behind their prefix. */
 const COPIED_BYTES = 64 << 10
 
 /** Digest of a member of an object. */
@@ -51,7 +51,7 @@ function memberDigest(prefix: Digest, body: Uint8Array, { key, span }: ObjectMem
   return createHash('sha256').update(before, 'latin1').update(canonical).digest('latin1') as Digest
 }
 
-/** Key of an object from its members' digests. Each covers its own name, so that one alone is a key. */
+/** Key of an object from its members' digests. Each digest covers the member's name, so that of an only member is the key. */
 export function objectDigest(prefix: Digest, members: ReadonlyMap<string, Digest>): Digest {
   const [only] = members.values()
   if (only !== undefined && members.size === 1) return only
@@ -65,7 +65,7 @@ export function scalarDigest(prefix: Digest, value: Digest): Digest {
   return new Preimage().latin1(prefix).text('value').latin1(value).digest()
 }
 
-/** Order of two strings of bytes. */
+/** Compares two strings of bytes. */
 export function byBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }

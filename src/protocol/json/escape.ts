@@ -1,7 +1,7 @@
-/** Escapes in strings that come byte by byte: one may lie across the seam of two pieces. */
+/** Reads escapes in strings byte by byte, since an escape may lie in two pieces of a body. */
 import { LONE, unicodeEscape } from './string.ts'
 
-/** The escape goes on. */
+/** The escape is incomplete. */
 export const MORE = -3
 
 const BACKSLASH = 0x5c
@@ -25,14 +25,14 @@ export class EscapeReader {
     this.#length = 1
   }
 
-  /** One byte more: the code point of the escape, or of the pair of them; `MORE`; `LONE`; -1: it is none. */
+  /** Takes one byte more; returns the code point of the escape or surrogate pair, `MORE`, `LONE`, or -1: it is no escape. */
   push(c: number): number {
     const bytes = this.#bytes
     bytes[this.#length++] = c
     const length = this.#length
     if (length === 2 && c !== LETTER_U) return SIMPLE[c] || -1
     if (length < 6) return MORE
-    // Until its second half is there, a pair cannot be told from half of one.
+    // After a high surrogate the next escape decides whether it is half of a pair.
     if (length === 12 || !isHighSurrogate(bytes)) return unicodeEscape(bytes, 0, length)
     return (length === 7 && c !== BACKSLASH) || (length === 8 && c !== LETTER_U) ? LONE : MORE
   }

@@ -1,15 +1,15 @@
 /**
- * A long JSON text without its long arrays: what is left is short enough to be read in one piece, and the arrays,
- * which are nearly all of a long request, are read for themselves, a piece at a time. Only brackets and strings are
- * looked at here; whether all of it is JSON comes out when both parts are read.
+ * Cuts the long arrays out of a long JSON text. The rest (the skeleton) is short enough to be parsed in one piece, and the
+ * arrays, which are nearly all of a long request, are parsed separately, a piece at a time. Only brackets and strings are
+ * looked at here; whether the text is valid JSON is found when the two parts are parsed.
  */
 import type { Chunks } from '../../core/chunks.ts'
 
-/** The place of an array that was left out; `[]` stands in the skeleton instead. */
+/** The place of an array that was cut out; the skeleton has `[]` instead. */
 export interface Hole {
-  /** Of the opening bracket in the skeleton. */
+  /** The index of the opening bracket in the skeleton. */
   readonly at: number
-  /** Of the array in the text, both brackets included. */
+  /** The bounds of the array in the text, both brackets included. */
   readonly start: number
   readonly end: number
 }
@@ -20,9 +20,9 @@ export interface Skeleton {
   readonly holes: readonly Hole[]
 }
 
-/** What is left of a text must not be longer: it is read in one go. */
+/** The longest skeleton, since it is parsed in one go. */
 const MAX_SKELETON_BYTES = 1 << 20
-/** Shorter arrays are no burden. */
+/** Shorter arrays stay in the skeleton. */
 const MIN_HOLE_BYTES = 1024
 
 const QUOTE = 0x22
@@ -35,7 +35,7 @@ const EMPTY_ARRAY = Uint8Array.of(OPEN_ARRAY, CLOSE_ARRAY)
 const OPEN = 1
 const CLOSE = 2
 const STRING = 3
-/** What a byte outside of strings does. */
+/** The kind of a byte outside of strings. */
 const KIND = new Uint8Array(256)
 KIND[OPEN_ARRAY] = KIND[0x7b] = OPEN
 KIND[CLOSE_ARRAY] = KIND[0x7d] = CLOSE
@@ -43,7 +43,7 @@ KIND[QUOTE] = STRING
 
 /**
  * The skeleton of the text in the first `end` bytes of a body, with a pause after each piece. Arrays with `depth` or
- * more brackets around them are left out. Undefined: too much is left.
+ * more brackets around them are cut out. Undefined: the skeleton is too long.
  */
 export function* skeletonOf(body: Chunks, end: number, depth: number): Generator<void, Skeleton | undefined> {
   const builder = new SkeletonBuilder(depth)
@@ -74,7 +74,7 @@ class SkeletonBuilder {
     this.#minDepth = minDepth
   }
 
-  /** False once too much is left. */
+  /** False once the skeleton is too long. */
   push(piece: Uint8Array): boolean {
     let inString = this.#inString
     let isEscaped = this.#isEscaped
@@ -94,7 +94,7 @@ class SkeletonBuilder {
     }
     this.#inString = inString
     this.#isEscaped = isEscaped
-    // Of an array that is long already no more is copied.
+    // An array that is long already is not copied further.
     if (this.#arrayDepth === 0 || this.#at - this.#arrayAt < MIN_HOLE_BYTES) this.#copy(piece, piece.length)
     this.#read += piece.length
     this.#copied = 0
@@ -126,7 +126,7 @@ class SkeletonBuilder {
     this.#copied = end
   }
 
-  /** Copies what of the piece has not been copied, up to `end`. */
+  /** Copies the piece, from what was copied last, up to `end`. */
   #copy(piece: Uint8Array, end: number): void {
     const size = end - this.#copied
     if (this.#at + size > this.#out.length) {

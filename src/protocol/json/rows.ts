@@ -1,6 +1,6 @@
 /**
- * Rows that are elements of JSON arrays: where they lie in a body, and what they are as `Row`s. A body may hold
- * them in one array (`instances`) or in several side by side (columnar `inputs`), one a name.
+ * Finds the rows that are elements of JSON arrays in a body, and makes `Row`s of them. A body may hold them in one array
+ * (`instances`) or in several arrays side by side, one a name (columnar `inputs`).
  */
 import type { Digest } from '../../core/key.ts'
 import { pack } from '../packed.ts'
@@ -9,7 +9,7 @@ import type { Row } from '../protocol.ts'
 import { type Cursor, type ScanProblem } from './scan.ts'
 import { CANONICAL, type Span, type Spelling } from './span.ts'
 
-/** Reading more rows than this one by one takes longer than an event loop should stand still. */
+/** Reading more rows than this would block the event loop for too long. */
 export const MAX_ROWS = 131_072
 
 /** The elements of one array. */
@@ -19,20 +19,20 @@ export class Column {
   start = 0
   end = 0
   count = 0
-  /** Brackets and commas of all elements agree; what was written in between is not looked at. */
+  /** All elements have the same brackets and commas; the values in between are not compared. */
   isEven = true
   shape = 0
   /** JSON types of the first element, and those of others that differ from it. */
   #types = 0
   #others: Set<number> | undefined
-  /** Start, end and spelling of each; with room for the first, as most calls have one. */
+  /** Start, end and spelling of each element; preallocated for one, since most calls have one. */
   readonly #places: number[] = [0, 0, CANONICAL]
 
   constructor(name: string) {
     this.name = name
   }
 
-  /** Reads the array at the cursor; false where it is none or is broken. */
+  /** Reads the array at the cursor; false if there is none or it is invalid. */
   read(cursor: Cursor): boolean {
     cursor.peek()
     this.start = cursor.pos + 1
@@ -89,7 +89,7 @@ export function place(): MutableSpan {
   return { start: 0, end: 0, spelling: CANONICAL, shape: 0 }
 }
 
-/** An element of one array; its bytes are cut out of the body only when they are asked for. */
+/** An element of one array; its bytes are cut out of the body only when they are read. */
 class ElementRow implements Row {
   readonly digest: Digest
   readonly body: Uint8Array

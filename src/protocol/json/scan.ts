@@ -1,10 +1,10 @@
 /**
  * A cursor over the bytes of a JSON body: strict RFC 8259 plus the bare tokens `NaN`, `Infinity` and
- * `-Infinity` that TensorFlow Serving reads and writes. It is here so that a key is made from bytes: numbers
+ * `-Infinity` that TensorFlow Serving reads and writes. With it keys are made from bytes: numbers
  * stay lexemes (an int64 survives), nothing is decoded to strings, and one pass finds the members and rows.
  *
- * While it walks it notes where the text leaves its canonical spelling (json-canonical.ts). A span that begins
- * after the last such place is canonical as it lies, and is hashed without being rewritten.
+ * While it walks it notes where the text departs from its canonical spelling (canonical.ts). A span that begins
+ * after the last such place is canonical, and is hashed without being rewritten.
  */
 import { isUtf8 } from 'node:buffer'
 import { CANONICAL, compareSpans, OTHER, SPACED, type Span, type Spelling } from './span.ts'
@@ -24,7 +24,7 @@ export type ScanProblem =
   | 'lone-surrogate'
   | 'invalid-utf8'
 
-/** Deeper nesting is refused; Triton stops at 100, and a stack of this size is walked without allocation. */
+/** The deepest nesting; Triton's limit is 100, and a stack of this size needs no allocation. */
 export const MAX_DEPTH = 64
 
 const QUOTE = 0x22
@@ -40,16 +40,16 @@ const SPACE = 0x20
 const DIGIT_9 = 0x39
 const EMPTY = 0x55555555
 
-/** What is kept of an open container: its closing byte, where the last key lies, how many there were, whether in order. */
+/** Numbers kept for an open container: its closing byte, the bounds of its last key, how many keys, whether they are sorted. */
 const LEVEL = 5
 const KEY_START = 1
 const KEY_END = 2
 const MEMBERS = 3
 const IS_UNSORTED = 4
-/** Up to so many bytes no view pays. */
+/** For shorter bodies a DataView does not pay. */
 const SHORT_BYTES = 1024
 
-/** More members than this are only accepted in sorted order: sorting must not become the attack. */
+/** More members than this are only accepted in sorted order, so that nobody can attack by making the gateway sort. */
 export const MAX_UNSORTED = 16_384
 
 /** 1: ends the plain run inside a string (quote, backslash, control byte). */
@@ -64,9 +64,9 @@ export class Cursor {
   /** For long runs of digits. */
   #view: DataView | undefined
   pos = 0
-  /** Of the value walked over last: a fingerprint of its brackets and commas. */
+  /** A fingerprint of the brackets and commas of the value walked over last. */
   shape = 0
-  /** Of the value walked over last: its commas. One more is how many values an array, flat or nested, holds. */
+  /** The commas in the value walked over last. An array, flat or nested, holds one value more than that. */
   commas = 0
   /** Of the value walked over last: its JSON types (`types.ts`). */
   types = 0
@@ -75,7 +75,7 @@ export class Cursor {
   #space = -1
   #form = -1
   #depth = 0
-  /** `LEVEL` numbers an open container. Typed arrays would lie outside the heap, which costs more than a short body does. */
+  /** `LEVEL` numbers for each open container. A typed array would be allocated outside the heap, which costs more than a short body. */
   readonly #levels: number[] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 
   constructor(bytes: Uint8Array) {
@@ -192,7 +192,7 @@ export class Cursor {
           if (i < 0) return false
           continue
         }
-        // Else an empty array would have the shape of one with one element.
+        // Otherwise an empty array would have the shape of one with one element.
         shape ^= EMPTY
       } else {
         i = c === QUOTE ? this.#string(i) : c <= DIGIT_9 ? numberEnd(bytes, i, end, view) : wordEnd(bytes, i)
@@ -303,7 +303,7 @@ export class Cursor {
   #enter(depth: number, closer: number): void {
     const levels = this.#levels
     const level = depth * LEVEL
-    // One behind the other: an array with gaps is a slow one.
+    // Pushed one by one: an array with gaps would be slow.
     while (levels.length < level) levels.push(0)
     levels[level] = closer
     levels[level + KEY_START] = -1

@@ -1,4 +1,4 @@
-/** Digests of long JSON texts from their pieces, with a pause after each. */
+/** Computes digests of long JSON texts piece by piece, with a pause after each piece. */
 import type { Digest } from '../../core/key.ts'
 import type { JsonProblem } from './document.ts'
 import { DocumentStream } from './stream.ts'
@@ -16,7 +16,7 @@ export function* streamDigest(
   return { digest: stream.finish(), lengths: stream.lengths }
 }
 
-/** What has no members needs none. */
+/** A value without members needs no prefix. */
 const NO_PREFIX = '' as Digest
 
 /** The digest of an array's canonical bytes, from its pieces; `around` as for `DocumentStream`. */

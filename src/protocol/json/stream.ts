@@ -1,7 +1,7 @@
 /**
- * The key of a JSON body that is too long to be joined: the same as json-document.ts makes, worked out chunk by
- * chunk. What is canonical so far goes into the hash at once; only objects below the top level are held back,
- * until it is known whether their members are in order.
+ * Computes the key of a JSON body that is too long to be joined, chunk by chunk; it is the same key as in document.ts.
+ * Canonical text goes into the hash at once. Only objects below the top level are held back, until it is known
+ * whether their members are in order.
  */
 import { createHash, type Hash } from 'node:crypto'
 import type { Digest } from '../../core/key.ts'
@@ -20,7 +20,7 @@ const HELD_BYTES = 1 << 20
 /** The longest number, word or key. */
 const MAX_TOKEN_BYTES = 1 << 20
 
-/** What may come next. */
+/** What the grammar allows next. */
 const VALUE = 0
 const VALUE_OR_CLOSE = 1
 const KEY = 2
@@ -42,12 +42,12 @@ export class DocumentStream {
   /** The key read last in each open object. */
   readonly #keys: (string | undefined)[] = []
   readonly #escape = new EscapeReader()
-  /** By the names of the top-level members that are arrays: how many elements they have. */
+  /** The number of elements of the top-level members that are arrays, by their names. */
   readonly lengths = new Map<string, number>()
-  /** Commas of the array that is such a member. */
+  /** The commas of the present top-level array. */
   #commas = 0
   #out = new Uint8Array(1024)
-  /** The same bytes, to be read as text. */
+  /** The same bytes as a Buffer. */
   #text = Buffer.from(this.#out.buffer)
   #at = 0
   #hash: Hash = createHash('sha256')
@@ -96,7 +96,7 @@ export class DocumentStream {
     return this.#problem ? { problem: this.#problem } : this.#members.get('\0')
   }
 
-  /** What stands between strings, numbers and words; the index behind it. */
+  /** Reads what is between strings, numbers and words; returns the index behind it. */
   #structure(chunk: Uint8Array, from: number): number {
     let i = from
     while (i < chunk.length) {
@@ -150,7 +150,7 @@ export class DocumentStream {
     this.#closers[++this.#depth] = c + 2
     this.#keys[this.#depth] = undefined
     this.#state = c === OPEN_OBJECT ? KEY_OR_CLOSE : VALUE_OR_CLOSE
-    // Of the top-level object only the members are hashed, each for itself.
+    // The members of the top-level object are hashed separately.
     if (isTop) return
     this.#boundHeld()
     if (this.#depth === 2) this.#commas = 0
@@ -200,7 +200,7 @@ export class DocumentStream {
     this.#endValue()
   }
 
-  /** The held object is complete: put it in order, if it is not. */
+  /** The held object is complete: sorts its members if they are not in order. */
   #settle(): void {
     const start = this.#heldAt
     this.#heldAt = -1
@@ -232,7 +232,7 @@ export class DocumentStream {
     else this.#fail('unparsable')
   }
 
-  /** Copies a number or word; the index behind it. */
+  /** Copies a number or word; returns the index behind it. */
   #scalar(chunk: Uint8Array, from: number): number {
     const out = this.#out
     let at = this.#at
@@ -244,7 +244,7 @@ export class DocumentStream {
     return i
   }
 
-  /** Copies what is plain; the index behind it. */
+  /** Copies a string's characters, and rewrites its escapes; returns the index behind what was read. */
   #string(chunk: Uint8Array, from: number): number {
     let i = from
     while (i < chunk.length && STRING_STOP[chunk[i] as number] === 0) i++
@@ -259,7 +259,7 @@ export class DocumentStream {
     return i + 1
   }
 
-  /** Numbers and keys are looked at as a whole, so one that goes on and on is refused. */
+  /** Whether a number or key is too long: they are collected whole, so their length is bounded. */
   #isLong(): boolean {
     if (this.#at - this.#tokenStart <= MAX_TOKEN_BYTES) return false
     this.#fail('long-token')
@@ -294,9 +294,8 @@ export class DocumentStream {
   }
 
   /**
-   * A held object that has grown too big is held no more: from here on members must come in order, and what was
-   * written of it must be in order already. Asked wherever order matters, so that the verdict does not depend on
-   * where the text was cut.
+   * Stops holding an object that has grown too big: from here on its members must come in order, and those written so far must be
+   * in order already. Checked wherever order matters, so that the result does not depend on where the text was cut.
    */
   #boundHeld(): void {
     if (this.#heldAt < 0 || this.#at - this.#heldAt <= HELD_BYTES) return
@@ -304,7 +303,7 @@ export class DocumentStream {
     this.#heldAt = -1
   }
 
-  /** Gives to the hash what can be given: all but what is held, and a token that is still to be looked at. */
+  /** Hashes the output that is final: all but the held object, and a token that is incomplete. */
   #letGo(): void {
     if (this.#state === SCALAR || this.#inKey) return
     this.#boundHeld()

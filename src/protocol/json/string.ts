@@ -1,14 +1,14 @@
 /**
- * The one spelling of a JSON string that keys are made of: UTF-8 as it is, `"` and `\` behind a backslash,
- * control characters as `\b \t \n \f \r` or `\u00xx` in lower case; the spelling RFC 8785 and JSON.stringify use.
+ * The canonical spelling of a JSON string, which keys are made of: UTF-8 as it is, `"` and `\` behind a backslash,
+ * control characters as `\b \t \n \f \r` or `\u00xx` in lower case; RFC 8785 and JSON.stringify use the same.
  */
 
-/** 1: an escape of one character that canonically stands unescaped (`\/`); 2: one that stays as it is. */
+/** 1: an escape whose canonical spelling is the unescaped character (`\/`); 2: an escape that is canonical. */
 export const SIMPLE_ESCAPE = new Uint8Array(256)
 for (const letter of '"\\bfnrt') SIMPLE_ESCAPE[letter.charCodeAt(0)] = 2
 SIMPLE_ESCAPE[0x2f] = 1
 
-/** `unicodeEscape`: half of a surrogate pair stands alone, so the string has no UTF-8 form. */
+/** The result of `unicodeEscape` for a lone surrogate, which has no UTF-8 form. */
 export const LONE = -2
 
 const BACKSLASH = 0x5c
@@ -32,7 +32,7 @@ function hex4(bytes: Uint8Array, at: number, end: number): number {
   return value
 }
 
-/** The code point of the `\u` escape (or pair of them) at `at`; -1 when it is none; `LONE`. */
+/** The code point of the `\u` escape (or surrogate pair) at `at`; -1 if there is none; or `LONE`. */
 export function unicodeEscape(bytes: Uint8Array, at: number, end: number): number {
   const first = bytes[at + 1] === LETTER_U ? hex4(bytes, at + 2, end) : -1
   if (first < 0xd800 || first > 0xdfff) return first
@@ -43,7 +43,7 @@ export function unicodeEscape(bytes: Uint8Array, at: number, end: number): numbe
   return 0x10000 + ((first - 0xd800) << 10) + second - 0xdc00
 }
 
-/** Writes the canonical spelling of a code point at `at`; the index behind it. Room for six bytes is needed. */
+/** Writes the canonical spelling of a code point at `at`, which takes up to six bytes; returns the index behind it. */
 export function writeCodePoint(code: number, out: Uint8Array, at: number): number {
   let o = at
   if (code === 0x22 || code === BACKSLASH) {
@@ -75,8 +75,8 @@ export function writeCodePoint(code: number, out: Uint8Array, at: number): numbe
 }
 
 /**
- * Rewrites the inside of a valid string canonically into `out` at `at`; the index behind it. It never grows,
- * so `out` may be as short as the source.
+ * Writes the canonical spelling of a valid string, without quotes, into `out` at `at`; returns the index behind it. It never
+ * grows, so `out` may be as short as the source.
  */
 export function writeString(
   bytes: Uint8Array,
@@ -114,7 +114,7 @@ export function canonicalString(inside: Uint8Array): Buffer {
   return out.subarray(0, writeString(inside, { start: 0, end: inside.length }, { out, at: 0 }))
 }
 
-/** Keys read before, by their length: the bodies of a model have the same ones. */
+/** The last key read of each length: bodies of one model have the same keys. */
 const names: string[] = Array.from({ length: 32 }, () => '')
 
 /** The canonical spelling of a valid key, given without its quotes, as a string of bytes. */

@@ -29,11 +29,11 @@ function digitsEnd(bytes: Uint8Array, from: number, end: number, view?: DataView
   if (view) {
     for (const last = end - 4; i <= last; i += 4) {
       const four = view.getInt32(i, true)
-      // High halves of `0` to `9`, and none of them beyond `9`.
+      // The high halves of all four bytes are those of `0` to `9`, and no byte is beyond `9`.
       if ((four & HIGH_HALVES) !== ZEROS || (((four + SIXES) | 0) & HIGH_HALVES) !== ZEROS) break
     }
   }
-  // One comparison for both bounds: below `0` wraps around.
+  // One comparison for both bounds: a byte below `0` wraps around.
   while (i < end && ((bytes[i] as number) - 0x30) >>> 0 < 10) i++
   return i
 }
@@ -48,7 +48,7 @@ export function numberEnd(bytes: Uint8Array, from: number, end: number, view?: D
     return i < end && i > from && bytes[i] === LETTER_I && spells(bytes, i, INFINITY) ? i + 8 : -1
   }
   if (i - whole > INTEGER_DIGITS) found.types |= LONG
-  // RFC 8259 has no leading zeros.
+  // RFC 8259 allows no leading zeros.
   if (bytes[whole] === 0x30 && i > whole + 1) return -1
   if (i < end && bytes[i] === 0x2e) {
     const fraction = digitsEnd(bytes, i + 1, end, view)

@@ -1,10 +1,10 @@
 /**
- * Which JSON types a value is made of, as a number. Servers read a batch as one array, whose type is that of all rows together:
- * beside a text numbers become texts, beside a fraction integers become floats. So rows of other types are other company.
+ * Computes which JSON types a value is made of, as a number. Servers read a batch as one array with one type for all rows: beside
+ * a text numbers become texts, beside a fraction integers become floats. So an answer may depend on the types of the other rows.
  */
 
 const INTEGER = 1
-/** More digits than a 64-bit integer is sure to have room for. */
+/** An integer with more digits than a 64-bit integer surely holds. */
 export const LONG = 2
 export const FRACTION = 4
 const TEXT = 8
@@ -21,7 +21,7 @@ TYPES['n'.charCodeAt(0)] = NULL
 // Of `NaN` and `Infinity`.
 for (const letter of 'NI') TYPES[letter.charCodeAt(0)] = FRACTION
 
-/** What numbers walked over are beside integers; an object for all, as a result of two parts would cost more than the walk. */
+/** The types of the numbers walked over, besides integers; one shared object, since returning two results costs more than the walk. */
 export const found = { types: 0 }
 
 /**

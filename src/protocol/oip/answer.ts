@@ -1,7 +1,7 @@
 /**
- * An inference answer of the Open Inference Protocol. What is kept is the server's own answer, in the encoding
- * it came in; for each caller it gets the caller's `id`, and those tensors change between JSON and binary that
- * the caller wants the other way. So a caller who asks as the first one did reads the server's own lexemes.
+ * Reads and writes inference answers of the Open Inference Protocol. The server's own answer is stored, in the encoding it
+ * came in. For each caller the answer gets the caller's `id`, and tensors that the caller wants in the other encoding are
+ * converted between JSON and binary. So a caller with the same preferences as the first reads the server's own lexemes.
  */
 import { header, type RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
@@ -11,10 +11,10 @@ import { canonicalString } from '../json/string.ts'
 import { listed } from '../packed.ts'
 import { smallInteger } from './number.ts'
 import { printElements } from './print.ts'
-import type { Wishes } from './request.ts'
+import type { OutputPreferences } from './request.ts'
 import { decodeJson, ELEMENT_BYTES, elementsOf, type TensorType, textOffsets } from './tensor.ts'
 
-/** States how many bytes of a body are JSON; binary tensors follow. */
+/** The field with the length of the JSON part of a body; binary tensors follow it. */
 export const HEADER_LENGTH = 'inference-header-content-length'
 
 /** A member as it stands in the answer: `"key": value`. */
@@ -60,7 +60,7 @@ interface Draft {
   text?: Uint8Array
 }
 
-/** How many bytes of a body are JSON; undefined where the field is no length within the body. */
+/** How many bytes of a body are JSON; undefined if the field is no length within the body. */
 export function jsonLength(headers: RawPairs, body: { readonly length: number }): number | undefined {
   const field = header(headers, HEADER_LENGTH)
   if (field === undefined) return body.length
@@ -68,7 +68,7 @@ export function jsonLength(headers: RawPairs, body: { readonly length: number })
   return Number(field) <= body.length ? Number(field) : undefined
 }
 
-/** The answer in a reply; undefined where it is none of this protocol. */
+/** The answer in a reply; undefined if it is no answer of this protocol. */
 export function readAnswer(reply: Reply, body: Uint8Array): OipAnswer | undefined {
   const jsonEnd = jsonLength(reply.headers, body)
   return jsonEnd === undefined ? undefined : new AnswerReader(body, jsonEnd).read()
@@ -94,7 +94,7 @@ class AnswerReader {
       return this.#keep(key, (member) => {
         if (key === 'id') this.#id = member.value
         else this.#members.push(member)
-        // Beside outputs, too: they are then not what was asked for.
+        // Even with outputs beside it: they are then not a good answer.
         if (key === 'error' && !isNull(member.value)) this.#isError = true
       })
     })
@@ -180,7 +180,7 @@ class AnswerReader {
 
 const SPACE = 0x20
 
-/** Whether `data` is brackets and nothing in them. */
+/** Whether `data` has brackets only, and no values. */
 function isHollow(body: Uint8Array, { start, end }: Span): boolean {
   for (let i = start; i < end; i++) {
     const c = body[i] as number
@@ -189,7 +189,7 @@ function isHollow(body: Uint8Array, { start, end }: Span): boolean {
   return true
 }
 
-/** Whether a blob has as many values as its shape says, as far as its datatype is known. */
+/** Whether a blob has as many values as its shape says; true for an unknown datatype. */
 function fills(blob: Uint8Array, { datatype, shape }: TensorType): boolean {
   const count = elementsOf(shape)
   if (count === undefined) return false
@@ -210,45 +210,48 @@ function textOf(value: Uint8Array): string {
   return canonicalString(value.subarray(1, -1)).toString('latin1')
 }
 
-/** True where the caller wants this output as a blob. Request-level wishes count for outputs it does not list. */
-export function wantsBinary(wishes: Wishes, name: string): boolean {
-  return wishes.listed.get(name) ?? wishes.binary
+/** Whether the caller wants this output as a blob. The request's own parameter applies to outputs that it does not list. */
+export function wantsBinary(preferences: OutputPreferences, name: string): boolean {
+  return preferences.listed.get(name) ?? preferences.binary
 }
 
-/** Whether each output came in the encoding that it was wanted in. */
-function isAsAsked(answer: OipAnswer, wishes: Wishes): boolean {
-  return answer.outputs.every((output) => isEmpty(output) || fits(output, wishes))
+/** Whether each output has the encoding that the caller wants. */
+function isAsPreferred(answer: OipAnswer, preferences: OutputPreferences): boolean {
+  return answer.outputs.every((output) => isEmpty(output) || fits(output, preferences))
 }
 
 /**
- * The reply in this caller's encoding and under its id; undefined where a value has no form in that encoding.
- * `asItIs`: the server gives this encoding to whoever asks so, and what it does not heed is not mended.
+ * The reply in this caller's encoding and with its id; undefined if a value cannot be written in that encoding.
+ * `isServerForm`: the server answers this caller's form in this encoding, so nothing is converted.
  */
 export function addressed(
   reply: Reply,
   answer: OipAnswer,
-  wishes: Wishes,
-  asItIs: boolean,
+  preferences: OutputPreferences,
+  isServerForm: boolean,
 ): Reply | undefined {
-  const isFitting = asItIs || isAsAsked(answer, wishes)
-  const hasId = wishes.id && answer.id ? Buffer.compare(wishes.id, answer.id) === 0 : wishes.id === answer.id
+  const isFitting = isServerForm || isAsPreferred(answer, preferences)
+  const hasId =
+    preferences.id && answer.id
+      ? Buffer.compare(preferences.id, answer.id) === 0
+      : preferences.id === answer.id
   if (isFitting && hasId) return reply
   const texts: Uint8Array[] = []
   const blobs: Uint8Array[] = []
   for (const output of answer.outputs) {
-    const converted = asItIs || fits(output, wishes) ? output : convert(answer.body, output)
+    const converted = isServerForm || fits(output, preferences) ? output : convert(answer.body, output)
     if (!converted) return undefined
     texts.push(converted.text)
     if (converted.blob) blobs.push(converted.blob)
   }
-  return writeAnswer(reply, { members: answer.members, texts, blobs, id: wishes.id })
+  return writeAnswer(reply, { members: answer.members, texts, blobs, id: preferences.id })
 }
 
-function fits(output: Output, wishes: Wishes): boolean {
-  return wantsBinary(wishes, output.name) === (output.blob !== undefined)
+function fits(output: Output, preferences: OutputPreferences): boolean {
+  return wantsBinary(preferences, output.name) === (output.blob !== undefined)
 }
 
-/** Without elements Triton writes JSON either way. */
+/** Triton writes an output without elements as JSON, whatever the caller wants. */
 function isEmpty(output: Output): boolean {
   return output.shape.includes(0)
 }
@@ -268,7 +271,7 @@ function convert(body: Uint8Array, output: Output): Encoded | undefined {
   return tensor && encodeBinary(output, tensor.values)
 }
 
-/** What stands around an output's values, each member as it is written. */
+/** An output without its values, each member as text. */
 interface Around {
   readonly members: readonly { readonly text: Uint8Array }[]
   readonly parameters: readonly { readonly text: Uint8Array }[]
@@ -286,7 +289,7 @@ export function encodeJson(output: Around, elements: Uint8Array): Encoded {
 export function encodeBinary(output: Around, blob: Uint8Array): Encoded {
   const size = Buffer.from(`"binary_data_size":${blob.length}`)
   const parameters = object('"parameters":', [...output.parameters.map(text), size])
-  // Some servers write parameters that are null; an object has one member of a name.
+  // Some servers write `"parameters": null`, which must not stand beside ours.
   const members = output.members.map(text).filter((member) => !isParameters(member))
   return { text: object('', [...members, parameters]), blob }
 }
@@ -313,7 +316,7 @@ export interface AnswerParts {
   readonly id: Uint8Array | undefined
 }
 
-/** An answer from its parts, under the headers of `reply`. */
+/** Writes an answer from its parts, with the headers of `reply`. */
 export function writeAnswer(reply: Pick<Reply, 'status' | 'headers'>, parts: AnswerParts): Reply {
   const members = parts.members.map((member) => member.text)
   if (parts.id) members.unshift(Buffer.concat([Buffer.from('"id":'), parts.id]))

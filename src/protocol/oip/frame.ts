@@ -1,8 +1,8 @@
 /**
- * The frame of an answer's rows: names, datatypes, trailing shapes, parameters, the model's version; not the `id`, and
- * not whether values were JSON or binary, which each slice says itself. Servers write what stands around the values a
- * little differently in the two forms (KServe's JSON has `"parameters": null` where its binary answer has nothing, in
- * another order), so frames match where they say the same.
+ * The frame of an answer's rows: names, datatypes, trailing shapes, parameters and the model's version, but not the `id`, nor
+ * the encoding of the values, which each slice states. Servers write the members around the values a little differently in
+ * the two encodings (KServe's JSON has `"parameters": null`, and another order, where its binary answer has nothing), so
+ * frames are compared by meaning.
  */
 
 import { pack, unpack } from '../packed.ts'
@@ -10,7 +10,7 @@ import type { RowAnswer } from '../protocol.ts'
 import type { OipAnswer, Output } from './answer.ts'
 import type { TensorType } from './tensor.ts'
 
-/** Stands where the shape goes: it is the only member without a name of its own. */
+/** The placeholder of the shape: the only member of a frame without a text. */
 const SHAPE = new Uint8Array(0)
 
 export function frameOf(answer: OipAnswer): Buffer {
@@ -27,10 +27,10 @@ function outputFrame({ name, datatype, shape, members, parameters }: Output): Bu
   ])
 }
 
-/** What stands around one output's values. */
+/** The frame of one output. */
 export interface OutputFrame extends TensorType {
   readonly name: string
-  /** Texts in the server's order; an empty one stands where the shape goes. */
+  /** The members' texts in the server's order; an empty text is the place of the shape. */
   readonly members: readonly Uint8Array[]
   readonly parameters: readonly Uint8Array[]
 }
@@ -40,7 +40,7 @@ export interface Frame {
   readonly outputs: readonly OutputFrame[]
 }
 
-/** A frame may come from a shared cache; undefined where it is none. */
+/** Reads a frame, which may come from a shared cache; undefined if the bytes are no frame. */
 export function readFrame(frame: Uint8Array): Frame | undefined {
   const [members, ...outputs] = unpack(frame) ?? []
   const texts = members && unpack(members)
@@ -61,28 +61,28 @@ function readOutput(frame: Uint8Array): OutputFrame | undefined {
   }
 }
 
-/** Whether rows with these frames may stand in one answer. */
+/** Whether rows with these frames may be assembled into one answer. */
 export function framesMatch(a: Uint8Array, b: Uint8Array): boolean {
   if (a === b || Buffer.compare(a, b) === 0) return true
   const [left, right] = [readFrame(a), readFrame(b)]
   if (!left || !right || left.outputs.length !== right.outputs.length) return false
   return (
-    saidOf(left.members) === saidOf(right.members) &&
+    significantOf(left.members) === significantOf(right.members) &&
     left.outputs.every((output, i) => {
       const other = right.outputs[i] as OutputFrame
       return (
         output.name === other.name &&
         output.datatype === other.datatype &&
         output.shape.join() === other.shape.join() &&
-        saidOf(output.members) === saidOf(other.members) &&
-        saidOf(output.parameters) === saidOf(other.parameters)
+        significantOf(output.members) === significantOf(other.members) &&
+        significantOf(output.parameters) === significantOf(other.parameters)
       )
     })
   )
 }
 
-/** Members in order, without those that say nothing. */
-function saidOf(texts: readonly Uint8Array[]): string {
+/** The members in sorted order, without those that are null. */
+function significantOf(texts: readonly Uint8Array[]): string {
   return texts
     .map((text) => Buffer.from(text).toString('latin1'))
     .filter((text) => !text.endsWith(':null'))
@@ -91,7 +91,7 @@ function saidOf(texts: readonly Uint8Array[]): string {
     .join('')
 }
 
-/** The frame for an answer of these rows, the first of one that `isFitting` where there is one; undefined: they do not match. */
+/** The frame for an answer of these rows: that of the first row that `isFitting`, if there is one; undefined: they do not match. */
 export function commonFrame(
   answers: readonly RowAnswer[],
   isFitting: (answer: RowAnswer, frame: Frame) => boolean,

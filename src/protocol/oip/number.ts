@@ -1,4 +1,4 @@
-/** JSON number lexemes as values, exactly, without making a string of each. */
+/** Converts JSON number lexemes to values, exactly, without making a string of each. */
 
 const MINUS = 0x2d
 const DOT = 0x2e
@@ -7,8 +7,8 @@ const DOT = 0x2e
 const POWERS = Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`))
 
 /**
- * The double nearest to the number at `from`; NaN where working it out needs more than 53 bits (or it is no
- * number); undefined for `-0` without a fraction, which is a zero of either sign, depending on the server.
+ * The double nearest to the number at `from`; NaN if computing it needs more than 53 bits, or if it is no number;
+ * undefined for `-0` without a fraction, which servers read as a zero of either sign.
  */
 export function quickFloat(bytes: Uint8Array, from: number, end: number): number | undefined {
   const negative = bytes[from] === MINUS
@@ -32,7 +32,7 @@ export function quickFloat(bytes: Uint8Array, from: number, end: number): number
   return negative ? -value : value
 }
 
-/** The numbers of a JSON array of numbers, however deep; undefined where JSON.parse reads no array of them. */
+/** The numbers of a JSON array, however deeply nested; undefined if JSON.parse does not read it as an array of numbers. */
 export function parseFloats(json: Uint8Array, count: number): Float64Array | undefined {
   const values = new Float64Array(count)
   let at = 0
@@ -56,12 +56,12 @@ export function parseFloats(json: Uint8Array, count: number): Float64Array | und
   }
 }
 
-/** The double that a lexeme spells, however long; NaN where it is no number. */
+/** The double that a lexeme of any length spells; NaN if it is no number. */
 export function parseFloat64(bytes: Uint8Array, from: number, end: number): number {
   return Number(text(bytes, from, end))
 }
 
-/** The integer at `from` where its lexeme is one (`1.0` is not) and it has at most 15 digits; else undefined. */
+/** The integer at `from` if its lexeme is one (`1.0` is not) of at most 15 digits; otherwise undefined. */
 export function smallInteger(bytes: Uint8Array, from: number, end: number): number | undefined {
   const negative = bytes[from] === MINUS
   const first = negative ? from + 1 : from
@@ -75,7 +75,7 @@ export function smallInteger(bytes: Uint8Array, from: number, end: number): numb
   return negative ? 0 - value : value
 }
 
-/** Any integer lexeme of at most 20 digits; else undefined. */
+/** The integer at `from` if its lexeme is one of at most 20 digits; otherwise undefined. */
 export function bigInteger(bytes: Uint8Array, from: number, end: number): bigint | undefined {
   const first = bytes[from] === MINUS ? from + 1 : from
   if (end - first > 20 || end === first) return undefined

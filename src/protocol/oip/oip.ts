@@ -1,6 +1,6 @@
 /**
- * The Open Inference Protocol (KServe V2), as Triton, KServe, MLServer and others speak it. Tensors are keyed by
- * value, so JSON and binary requests for the same tensors share one entry, and an FP32 `1` is `1.0`.
+ * The dialect of the Open Inference Protocol (KServe V2), which Triton, KServe, MLServer and others serve. Tensors are keyed
+ * by value, so JSON and binary requests for the same tensors share one entry, and an FP32 `1` is equal to `1.0`.
  */
 import { header, type WholeBody } from '../../core/call.ts'
 import type { Chunks } from '../../core/chunks.ts'
@@ -10,8 +10,8 @@ import { errorReply } from '../json/reply.ts'
 import { Preimage } from '../preimage.ts'
 import type { AnswerPreferences, Bypass, Plan, Protocol, Reading, ReadOptions } from '../protocol.ts'
 import { addressed, HEADER_LENGTH, jsonLength, readAnswer } from './answer.ts'
-import { BLOB_FORM, formOf, formShown, isOneWay } from './forms.ts'
-import { type Input, type OipRequest, readRequest, type Wishes } from './request.ts'
+import { BLOB_FORM, formOf, formShown, isUniform } from './forms.ts'
+import { type Input, type OipRequest, type OutputPreferences, readRequest } from './request.ts'
 import {
   answersAgree,
   assembleRows,
@@ -38,8 +38,8 @@ export const oip: Protocol = {
     const asked = plan ?? planOf(call)
     const answer = asked && readAnswer(reply, reply.body)
     if (!answer) return reply
-    const asItIs = asItCame || (form === asked.form && isOneWay(form))
-    return addressed(reply, answer, (asked.common as OipNotes).wishes, asItIs)
+    const isServerForm = asItCame || (form === asked.form && isUniform(form))
+    return addressed(reply, answer, (asked.common as OipNotes).preferences, isServerForm)
   },
   storable,
   shows(reply, body, { form = 0 }) {
@@ -52,7 +52,7 @@ export const oip: Protocol = {
 }
 
 /** A request of blobs alone: its length field is 0, and every output comes back as a blob. */
-const RAW: Wishes = { listed: new Map(), hasList: false, binary: true }
+const ALL_BINARY: OutputPreferences = { listed: new Map(), hasList: false, binary: true }
 
 function readInference(call: AnswerPreferences, body: Uint8Array, { seed, split }: ReadOptions): Reading {
   const jsonEnd = jsonPart(call, body)
@@ -80,7 +80,7 @@ function* readInferenceChunks(
 function jsonPart(call: AnswerPreferences, body: WholeBody): number | Bypass {
   const encoding = header(call.headers, 'content-encoding')
   if (encoding !== undefined && encoding !== 'identity') return { bypass: 'content-encoding' }
-  // Triton reads it as JSON, KServe refuses it.
+  // Triton reads such a body as JSON, KServe refuses it.
   const isBinary = header(call.headers, 'content-type')?.toLowerCase().startsWith('application/octet-stream')
   if (isBinary && header(call.headers, HEADER_LENGTH) === undefined) return { bypass: 'header-length' }
   return jsonLength(call.headers, body) ?? { bypass: 'header-length' }
@@ -88,7 +88,7 @@ function jsonPart(call: AnswerPreferences, body: WholeBody): number | Bypass {
 
 function rawPlan(call: AnswerPreferences, seed: Digest, body: Digest): Plan {
   const whole = new Preimage().latin1(seed).text('oip raw').text(call.query).latin1(body).digest()
-  return { whole, form: BLOB_FORM, common: { wishes: RAW } satisfies OipNotes }
+  return { whole, form: BLOB_FORM, common: { preferences: ALL_BINARY } satisfies OipNotes }
 }
 
 function wholePlan(
@@ -98,7 +98,7 @@ function wholePlan(
 ): { readonly common: Digest; readonly plan: Plan } {
   const common = commonPart(seed, call.query, request)
   const isMeasured = header(call.headers, HEADER_LENGTH) !== undefined
-  const notes: OipNotes = { wishes: request.wishes, request, isMeasured }
+  const notes: OipNotes = { preferences: request.preferences, request, isMeasured }
   return { common, plan: { whole: wholeKey(common, request.inputs), form: formOf(request), common: notes } }
 }
 
@@ -109,18 +109,18 @@ function planOf(call: AnswerPreferences): Plan | undefined {
 }
 
 /**
- * Everything an answer depends on besides the inputs. Lists keep their order: servers answer outputs in the order in
- * which they were asked for, and clients read `outputs[0]`.
+ * A digest of everything that an answer depends on besides the inputs. Lists keep their order: servers answer outputs in the
+ * order of the request, and clients read `outputs[0]`.
  */
 function commonPart(seed: Digest, query: string, request: OipRequest): Digest {
   const preimage = new Preimage().latin1(seed).text('oip').text(query)
   putAll(preimage, request.rest)
-  preimage.text(request.wishes.hasList ? 'some' : 'all').number(request.outputs.size)
+  preimage.text(request.preferences.hasList ? 'some' : 'all').number(request.outputs.size)
   for (const [name, rest] of request.outputs) putAll(preimage.latin1(name), rest)
   return preimage.digest()
 }
 
-/** Inputs in the caller's order, which has a meaning: of columns in MLServer, of `inputs[0]` in many a KServe model. */
+/** The key of the whole call. The order of the inputs counts: MLServer reads them as columns, many KServe models read `inputs[0]`. */
 function wholeKey(common: Digest, inputs: readonly Input[]): Digest {
   const preimage = new Preimage().latin1(common).text('whole').number(inputs.length)
   for (const input of inputs) {
@@ -132,7 +132,7 @@ function wholeKey(common: Digest, inputs: readonly Input[]): Digest {
   return preimage.digest()
 }
 
-/** A 200 may still hold no answer, an error beside one, or fewer outputs than were asked for. */
+/** A 200 may hold no answer, an error beside one, or fewer outputs than the request lists. */
 function storable(reply: Reply, body: Uint8Array, plan: Plan): boolean {
   const answer = readAnswer(reply, body)
   return answer !== undefined && hasAll(answer.outputs, plan)

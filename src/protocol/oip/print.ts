@@ -1,6 +1,6 @@
 /**
- * Binary tensors as JSON `data`, exactly: floats in the shortest form that reads back as the same value, FP32
- * widened to a double first, as Triton prints it. Values that JSON does not have yield undefined.
+ * Prints binary tensors as JSON `data`, exactly: floats in the shortest form that reads back as the same value, FP32
+ * widened to a double first, as Triton prints it. The result is undefined if JSON cannot write a value.
  */
 import { isUtf8 } from 'node:buffer'
 import { ELEMENT_BYTES, textOffsets } from './tensor.ts'
@@ -21,7 +21,7 @@ const PRINTERS: ReadonlyMap<string, Print> = new Map<string, Print>([
   ['FP64', (view, at) => printFloat(view.getFloat64(at, true))],
 ])
 
-/** With a point even where it is whole: clients that read `1` would make an integer of it. */
+/** Prints a point even in a whole number, since clients would read `1` as an integer. */
 function printFloat(value: number): string | undefined {
   if (!Number.isFinite(value)) return undefined
   if (Object.is(value, -0)) return '-0.0'
@@ -29,7 +29,7 @@ function printFloat(value: number): string | undefined {
   return Number.isInteger(value) && !text.includes('e') ? `${text}.0` : text
 }
 
-/** The elements of a blob as JSON, separated by commas, without brackets; undefined where JSON cannot hold them. */
+/** The elements of a blob as JSON, separated by commas, without brackets; undefined if JSON cannot write one. */
 export function printElements(blob: Uint8Array, datatype: string): string | undefined {
   if (datatype === 'BYTES') return printTexts(blob)
   const print = PRINTERS.get(datatype)

@@ -1,9 +1,9 @@
-/** Elements of a tensor from their JSON lexemes, written as little-endian values: one function a datatype. */
+/** Writes elements of a tensor from their JSON lexemes as little-endian values, with one function for each datatype. */
 import type { Stretch } from '../json/span.ts'
 import { SIMPLE_ESCAPE, unicodeEscape } from '../json/string.ts'
 import { bigInteger, parseFloat64, parseFloats, quickFloat, smallInteger } from './number.ts'
 
-/** Writes one element's value at `at`; the index behind it, or -1 where the lexeme does not fit. */
+/** Writes one element's value at `at`; returns the index behind it, or -1 if the lexeme does not fit the datatype. */
 export type Put = (from: number, end: number, at: number) => number
 
 const INTEGERS: ReadonlyMap<string, readonly [size: 1 | 2 | 4, low: number, high: number]> = new Map([
@@ -17,7 +17,7 @@ const INTEGERS: ReadonlyMap<string, readonly [size: 1 | 2 | 4, low: number, high
 
 export interface Sink {
   readonly out: Buffer
-  /** Place and number of all elements, where they are all at hand. */
+  /** Place and number of all elements, if the whole array is in memory. */
   readonly all?: { readonly span: Stretch; readonly count: number }
 }
 
@@ -48,15 +48,15 @@ export function putter(bytes: Uint8Array, datatype: string, sink: Sink): Put | u
 }
 
 /**
- * Floats in the precision of their tensor. Most clients print an FP32 with the 17 digits of a double; the first
- * such number has the whole array parsed at once, where it is at hand: a tenth of the cost of one by one.
+ * Writes floats in the precision of their tensor. Most clients print an FP32 with the 17 digits of a double. At the first such
+ * number the whole array is parsed at once, if it is in memory, at a tenth of the cost of parsing one by one.
  */
 function putFloat(bytes: Uint8Array, { out, all }: Sink, size: 4 | 8): Put {
   const view = new DataView(out.buffer, out.byteOffset, out.length)
   let parsed: Float64Array | undefined
   return (from, end, at) => {
     let value = parsed?.[at / size]
-    // A zero's sign is only seen in its lexeme.
+    // The sign of a zero is only in its lexeme.
     if (!value) value = quickFloat(bytes, from, end)
     if (value !== undefined && Number.isNaN(value)) {
       if (all) parsed ??= parseFloats(bytes.subarray(all.span.start, all.span.end), all.count)
@@ -97,7 +97,7 @@ function putLong(
   }
 }
 
-/** Strings, each as four bytes of length and its UTF-8. */
+/** Writes strings, each as four bytes of length and its UTF-8. */
 function putText(bytes: Uint8Array, out: Buffer): Put {
   return (from, end, at) => {
     if (bytes[from] !== 0x22) return -1

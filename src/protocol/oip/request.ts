@@ -1,6 +1,6 @@
 /**
- * An inference request of the Open Inference Protocol, read from JSON or from JSON and binary blobs (Triton's
- * binary tensor extension): what its answer depends on, and how the caller wants the answer written.
+ * Reads inference requests of the Open Inference Protocol from JSON, or from JSON and binary blobs (Triton's
+ * binary tensor extension): what the answer depends on, and how the caller wants it written.
  */
 import { type Digest, digestOf } from '../../core/key.ts'
 import { OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/bytes.ts'
@@ -12,18 +12,18 @@ import type { Bypass } from '../protocol.ts'
 import { smallInteger } from './number.ts'
 import { decodeBlob, decodeJson, type EncodedTensor, type TensorType } from './tensor.ts'
 
-/** Where the answer's tensors go, and whose name it carries. */
-export interface Wishes {
+/** How the caller wants its answer: the encoding of each output, and the `id`. */
+export interface OutputPreferences {
   /** The `id` as the caller spelled it, quotes included. */
   readonly id?: Uint8Array
   /** Names the request lists under `outputs`, with their `binary_data`. */
   readonly listed: ReadonlyMap<string, boolean>
   readonly hasList: boolean
-  /** For outputs that are not listed. */
+  /** The encoding of outputs that are not listed. */
   readonly binary: boolean
 }
 
-/** An input, its values not yet looked at. */
+/** An input whose values have not been read yet. */
 export interface LocatedInput extends TensorType {
   readonly name: string
   /** Canonical keys and digests of all other members and parameters. */
@@ -31,34 +31,34 @@ export interface LocatedInput extends TensorType {
   /** Place of the values: of the `data` member's value in the JSON, or of the blob in the body. */
   readonly place: Stretch
   readonly shapeAt: Span
-  /** Present where the values are a blob. */
+  /** Present if the values are a blob. */
   readonly sizeAt?: Span
-  /** Present where they are not. */
+  /** Present if the values are JSON. */
   readonly data?: Span
 }
 
-/** What an input's values are to a key. */
+/** The part of an input's values that goes into a key. */
 export interface InputContent {
-  /** Digest of the tensor as bytes; undefined: `data` fits no tensor of this type, and counts as written. */
+  /** Digest of the tensor as bytes; undefined: `data` is no tensor of this type, and is keyed as written. */
   readonly values?: Digest
   /** `data` has brackets of its own for each row: many a model of MLServer takes such a row for a list, and answers otherwise. */
   readonly nested?: boolean
-  /** Digest of `data` as JSON, where there is no tensor. */
+  /** Digest of `data` as JSON, if it is no tensor. */
   readonly asWritten?: Digest
-  /** The tensor itself, where it is at hand. */
+  /** The tensor itself, if it is in memory. */
   readonly tensor?: EncodedTensor
 }
 
 export type Input = LocatedInput & InputContent
 
-/** A request, `I` being what is known of its inputs. */
+/** A request; `I` is what is known of its inputs. */
 export interface OipRequest<I = Input> {
   readonly inputs: readonly I[]
-  /** Requested outputs by name, each with the digest of what matters of its parameters. */
+  /** Requested outputs by name, each with the digests of its significant parameters. */
   readonly outputs: ReadonlyMap<string, ReadonlyMap<string, Digest>>
   /** Request-level members and parameters that the answer may depend on. */
   readonly rest: ReadonlyMap<string, Digest>
-  readonly wishes: Wishes
+  readonly preferences: OutputPreferences
   readonly jsonEnd: number
 }
 
@@ -73,7 +73,7 @@ interface Draft {
   readonly rest: Map<string, Digest>
 }
 
-/** Not thrown past `readRequest`: the reason why a request is not to be cached. */
+/** The reason why a request must not be cached; caught in this file. */
 class Uncacheable extends Error {
   readonly reason: string
   constructor(reason: string) {
@@ -82,10 +82,10 @@ class Uncacheable extends Error {
   }
 }
 
-/** Stands before a parameter's name; no canonical key holds a raw control byte, so no member is taken for one. */
+/** The prefix of a parameter's name; canonical keys have no raw control bytes, so no member can be confused with a parameter. */
 export const PARAMETER = '\0'
 
-/** The request in a body of which the first `jsonEnd` bytes are JSON, or why it is not to be cached. */
+/** Reads the request in a body whose first `jsonEnd` bytes are JSON, or why it must not be cached. */
 export function readRequest(body: Uint8Array, jsonEnd: number, rows: boolean): OipRequest | Bypass {
   const outline = readOutline(body.subarray(0, jsonEnd), { jsonEnd, end: body.length })
   if ('bypass' in outline) return outline
@@ -98,7 +98,7 @@ export function readRequest(body: Uint8Array, jsonEnd: number, rows: boolean): O
   return { ...outline, inputs }
 }
 
-/** All of a request but its inputs' values. `json` may lack long arrays; `jsonEnd` and `end` are those of the body. */
+/** Reads a request without its inputs' values. `json` may lack long arrays; `jsonEnd` and `end` are those of the body. */
 export function readOutline(
   json: Uint8Array,
   bounds: { readonly jsonEnd: number; readonly end: number },
@@ -112,7 +112,7 @@ export function readOutline(
   }
 }
 
-/** The values of an input that lies in `body`. */
+/** Reads the values of an input in `body`. */
 export function contentOf(body: Uint8Array, input: LocatedInput, rows: boolean): InputContent | Bypass {
   const { data, place } = input
   if (!data) {
@@ -135,8 +135,8 @@ class RequestReader {
   readonly #outputs = new Map<string, ReadonlyMap<string, Digest>>()
   readonly #listed = new Map<string, boolean>()
   #hasList = false
-  /** An output is listed without a word about its encoding. */
-  #isUnsaid = false
+  /** An output is listed without `binary_data`. */
+  #isEncodingUnstated = false
   #binary = false
   #id: Uint8Array | undefined
 
@@ -155,15 +155,20 @@ class RequestReader {
     const blobs = { at: jsonEnd, end }
     const names = new Set(this.#drafts.map((draft) => draft.name))
     if (names.size < this.#drafts.length) throw new Uncacheable('duplicate-input')
-    // By its specification such an output is a blob, and some servers do so; Triton and KServe write JSON.
-    if (this.#isUnsaid && this.#binary) throw new Uncacheable('ambiguous-encoding')
+    // By the extension's specification such an output is a blob, and some servers follow it; Triton and KServe write JSON.
+    if (this.#isEncodingUnstated && this.#binary) throw new Uncacheable('ambiguous-encoding')
     const inputs = this.#drafts.map((draft) => placed(draft, blobs))
     if (blobs.at !== end) throw new Uncacheable('blob-size')
     return {
       inputs,
       outputs: this.#outputs,
       rest: this.#rest,
-      wishes: { listed: this.#listed, hasList: this.#hasList, binary: this.#binary, ...(id ? { id } : {}) },
+      preferences: {
+        listed: this.#listed,
+        hasList: this.#hasList,
+        binary: this.#binary,
+        ...(id ? { id } : {}),
+      },
       jsonEnd,
     }
   }
@@ -235,7 +240,7 @@ class RequestReader {
     if (name === undefined) throw new Uncacheable('malformed-output')
     if (this.#outputs.has(name)) throw new Uncacheable('duplicate-output')
     this.#outputs.set(name, rest)
-    this.#isUnsaid ||= binary === undefined
+    this.#isEncodingUnstated ||= binary === undefined
     this.#listed.set(name, binary ?? false)
   }
 
@@ -301,7 +306,7 @@ class RequestReader {
   }
 }
 
-/** A draft that is complete; `blobs.at` moves behind its blob. */
+/** The input of a complete draft; moves `blobs.at` behind its blob. */
 function placed(draft: Draft, blobs: { at: number; readonly end: number }): LocatedInput {
   const { name, datatype, shape, shapeAt, data, blob, sizeAt, rest } = draft
   if (name === undefined || datatype === undefined || shape === undefined || shapeAt === undefined)

@@ -1,6 +1,6 @@
 /**
- * Rows of the Open Inference Protocol: dimension 0 of every tensor. A row is keyed by its values and goes
- * upstream as its caller wrote it, JSON or blob; only rows written alike share a request.
+ * Rows of the Open Inference Protocol: the slices of all tensors along dimension 0. A row is keyed by its values, and goes
+ * upstream as its caller wrote it, JSON or blob; only rows in the same encoding share a request.
  */
 import type { WholeBody } from '../../core/call.ts'
 import type { Digest } from '../../core/key.ts'
@@ -23,7 +23,7 @@ import {
 } from './answer.ts'
 import { commonFrame, frameOf, framesMatch, type OutputFrame, readFrame } from './frame.ts'
 import { printElements } from './print.ts'
-import type { Input, OipRequest, Wishes } from './request.ts'
+import type { Input, OipRequest, OutputPreferences } from './request.ts'
 import {
   decodeJson,
   ELEMENT_BYTES,
@@ -33,11 +33,11 @@ import {
   textOffsets,
 } from './tensor.ts'
 
-/** What `address` and the rows need to know of a request. */
+/** What `address` and the functions for rows need to know about a request. */
 export interface OipNotes {
-  readonly wishes: Wishes
+  readonly preferences: OutputPreferences
   readonly request?: OipRequest
-  /** The caller states how much of the body is JSON, also where all of it is. */
+  /** The caller sent the length of the JSON part, even if all of the body is JSON. */
   readonly isMeasured?: boolean
 }
 
@@ -46,7 +46,7 @@ const FLAT = 0
 const BLOB = 1
 const NESTED = 2
 
-/** One row: one part an input, in the caller's order; cut out of the body only when asked for. */
+/** One row: one part for each input, in the caller's order; cut out of the body only when it is read. */
 class TensorRow implements Row {
   readonly digest: Digest
   readonly #body: Uint8Array
@@ -77,7 +77,7 @@ export function putAll(preimage: Preimage, rest: ReadonlyMap<string, Digest>): v
   for (const key of [...rest.keys()].sort(byBytes)) preimage.latin1(key).latin1(rest.get(key) as Digest)
 }
 
-/** The rows of inputs that agree on dimension 0; nothing where they do not. */
+/** The rows of inputs whose dimension 0 is equal; undefined if it is not. */
 export function rowsOf(
   common: Digest,
   body: Uint8Array,
@@ -99,7 +99,7 @@ export function rowsOf(
   const hasher = new SpanHasher(digest)
   const tensors = inputs.map((input) => input.tensor as EncodedTensor)
   const rows = Array.from({ length: n }, (_, row) => {
-    // Their lengths follow from datatype and shape, or stand in front of each string: no separator is needed.
+    // The length of each part follows from datatype and shape, or stands before each string, so no separator is needed.
     hasher.begin()
     for (const { values, rows: starts } of tensors) {
       hasher.add(values, starts?.[row] as number, starts?.[row + 1] as number)
@@ -111,7 +111,7 @@ export function rowsOf(
   return { rows, batch: batch.digest() }
 }
 
-/** The caller's request with other rows in its tensors; all else stays as the caller wrote it. */
+/** Writes the caller's request with other rows in its tensors; everything else stays as the caller wrote it. */
 export function joinRows(plan: Plan, rows: readonly Row[], body: WholeBody): Joined {
   const { request, isMeasured } = plan.common as OipNotes
   if (!request || !(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
@@ -152,7 +152,7 @@ function edited(
   return Buffer.concat([...parts, source.subarray(at)])
 }
 
-/** An answer's rows: what is not a row's own is in the frame. */
+/** Cuts an answer into rows; what the rows have in common goes into the frame. */
 export function cutAnswer(
   reply: Reply,
   body: Uint8Array,
@@ -174,14 +174,14 @@ export function cutAnswer(
   }))
 }
 
-/** Whether there are outputs, among them all that were asked for by name. */
+/** Whether there are outputs, among them all that the request lists. */
 export function hasAll(outputs: readonly { readonly name: string }[], plan?: Plan): boolean {
   const names = new Set(outputs.map((output) => output.name))
-  const listed = plan ? (plan.common as OipNotes).wishes.listed.keys() : []
+  const listed = plan ? (plan.common as OipNotes).preferences.listed.keys() : []
   return names.size > 0 && [...listed].every((name) => names.has(name))
 }
 
-/** Two answers to one row, of whichever requests, JSON or binary. */
+/** Whether two answers to one row agree, in whichever encoding. */
 export function answersAgree(a: RowAnswer, b: RowAnswer): boolean {
   if (!framesMatch(a.frame, b.frame)) return false
   const types = readFrame(a.frame)?.outputs ?? []
@@ -234,13 +234,17 @@ function part(kind: number, bytes: Uint8Array): Buffer {
   return tagged
 }
 
-/** One answer from rows in order, in the caller's encoding; undefined where they are not rows of like answers. */
-export function assembleRows(plan: Plan, answers: readonly RowAnswer[], isOwn = false): Reply | undefined {
-  const { wishes } = plan.common as OipNotes
-  // What stands around the values is written as the server writes it in the form that this caller wants.
+/** Assembles one answer from rows in order, in the caller's encoding; undefined if their frames do not match. */
+export function assembleRows(
+  plan: Plan,
+  answers: readonly RowAnswer[],
+  isSameForm = false,
+): Reply | undefined {
+  const { preferences } = plan.common as OipNotes
+  // The frame is one that the server wrote in the encoding that this caller wants, if there is one.
   const frame = commonFrame(answers, ({ slice }, { outputs: [output] }) => {
     const isBlob = slice[PACKED_LENGTH] === BLOB
-    return output !== undefined && isBlob === wantsBinary(wishes, output.name)
+    return output !== undefined && isBlob === wantsBinary(preferences, output.name)
   })
   if (!frame || !hasAll(frame.outputs, plan)) return undefined
   const rows = answers.map((answer) => unpack(answer.slice) ?? [])
@@ -249,28 +253,28 @@ export function assembleRows(plan: Plan, answers: readonly RowAnswer[], isOwn = 
   const blobs: Uint8Array[] = []
   for (const [i, output] of frame.outputs.entries()) {
     const parts = rows.map((row) => row[i] as Uint8Array)
-    const isBinary = wanted(output, parts, { wishes, isOwn })
+    const isBinary = wanted(output, parts, { preferences, isSameForm })
     const encoded = assembleOutput(output, parts, isBinary)
     if (!encoded) return undefined
     texts.push(encoded.text)
     if (encoded.blob) blobs.push(encoded.blob)
   }
   const members = frame.members.map((text) => ({ text }))
-  return writeAnswer({ status: 200, headers: [] }, { members, texts, blobs, id: wishes.id })
+  return writeAnswer({ status: 200, headers: [] }, { members, texts, blobs, id: preferences.id })
 }
 
-/** Whether an output is given as a blob: as the server gave it to callers of the same form, otherwise as this one wishes. */
+/** Whether an output is given as a blob: as the server gave it to callers of the same form, otherwise as this caller wants it. */
 function wanted(
   { name }: OutputFrame,
   parts: readonly Uint8Array[],
-  { wishes, isOwn }: { readonly wishes: Wishes; readonly isOwn: boolean },
+  { preferences, isSameForm }: { readonly preferences: OutputPreferences; readonly isSameForm: boolean },
 ): boolean {
   const isBlob = parts[0]?.[0] === BLOB
-  const isOneWay = isOwn && parts.every((part) => (part[0] === BLOB) === isBlob)
-  return isOneWay ? isBlob : wantsBinary(wishes, name)
+  const isOneWay = isSameForm && parts.every((part) => (part[0] === BLOB) === isBlob)
+  return isOneWay ? isBlob : wantsBinary(preferences, name)
 }
 
-/** Bytes before the first part of a packed list. */
+/** The bytes of a part's length in a packed list. */
 const PACKED_LENGTH = 4
 
 function assembleOutput(
@@ -303,14 +307,14 @@ function blobOf(parts: readonly Uint8Array[], type: TensorType): Buffer | undefi
   return Buffer.concat(blobs)
 }
 
-/** A slice may come from a shared cache: it is walked over before its grammar is trusted. */
+/** Decodes a slice, which may come from a shared cache: its grammar is checked first. */
 function decodeElements(text: Uint8Array, type: TensorType): Uint8Array | undefined {
   const cursor = new Cursor(text)
   const span = cursor.value()
   return span && cursor.finish() ? decodeJson(text, span, type)?.values : undefined
 }
 
-/** The values of all rows as JSON elements; undefined for flat and nested ones together. */
+/** The values of all rows as JSON elements; undefined if some are flat and some nested. */
 function elementsText(parts: readonly Uint8Array[], datatype: string): Buffer | undefined {
   const texts: Uint8Array[] = []
   const nested = parts.filter((tagged) => tagged[0] === NESTED).length

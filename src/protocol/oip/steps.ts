@@ -1,6 +1,6 @@
 /**
- * A long request of the Open Inference Protocol, read in steps from the pieces it came in. Its keys are those it
- * would have in one piece, but that no value is kept: tensors go into their digests as they are decoded.
+ * Reads a long request of the Open Inference Protocol in steps, from the pieces it came in. It has the same keys as in one
+ * piece, but no tensor is kept: each goes into its digest while it is decoded.
  */
 import { createHash } from 'node:crypto'
 import type { Chunks } from '../../core/chunks.ts'
@@ -20,14 +20,14 @@ import {
 } from './request.ts'
 import { DataReader, ELEMENT_BYTES, elementsOf, FITS, measured, READING } from './tensor.ts'
 
-/** Brackets around `data`: the request, its inputs, an input. */
+/** The brackets around `data`: those of the request, its inputs, and the input. */
 const AROUND_DATA = 3
-/** A longer element is no value; the tensor then counts as it was written. */
+/** The longest element; a tensor with a longer one is keyed as written. */
 const MAX_ELEMENT_BYTES = 1 << 20
-/** The shortest element, `1,`, has two bytes, and the longest value eight. */
+/** How much longer than its JSON a tensor may be: the shortest element, `1,`, has two bytes, and the longest value eight. */
 const MAX_GROWTH = 4
 
-/** The request in a body of which the first `jsonEnd` bytes are JSON, or why it is not to be cached. */
+/** Reads the request in a body whose first `jsonEnd` bytes are JSON, or why it must not be cached. */
 export function* requestSteps(body: Chunks, jsonEnd: number): Generator<void, OipRequest | Bypass> {
   const skeleton = yield* skeletonOf(body, jsonEnd, AROUND_DATA)
   if (!skeleton) return { bypass: 'long-json' }
@@ -35,12 +35,12 @@ export function* requestSteps(body: Chunks, jsonEnd: number): Generator<void, Oi
   if ('bypass' in outline) return outline
   const holes = new Map(skeleton.holes.map((hole) => [hole.at, hole]))
   const inputs: Input[] = []
-  let bench: Bench | undefined
+  let bench: DecodeBuffers | undefined
   for (const placed of outline.inputs) {
     const hole = placed.data && holes.get(placed.data.start)
     if (hole) holes.delete(hole.at)
     const content = hole
-      ? yield* arraySteps(body, hole, { ...placed, bench: (bench ??= new Bench()) })
+      ? yield* arraySteps(body, hole, { ...placed, bench: (bench ??= new DecodeBuffers()) })
       : placed.data
         ? contentOf(skeleton.bytes, placed, false)
         : yield* blobSteps(body, placed)
@@ -48,7 +48,7 @@ export function* requestSteps(body: Chunks, jsonEnd: number): Generator<void, Oi
     inputs.push({ ...placed, ...content })
     yield
   }
-  // A long array elsewhere: what was read in its place is not what the caller wrote.
+  // A long array outside of `data` was cut out, so the outline is not what the caller wrote.
   return holes.size > 0 ? { bypass: 'long-json' } : { ...outline, inputs }
 }
 
@@ -66,7 +66,7 @@ function* blobSteps(
   return fits ? { values: yield* digestSteps(body.pieces(place.start, place.end)) } : { bypass: 'blob-size' }
 }
 
-/** Whether a blob is just so many strings, each behind four bytes of its length. */
+/** Whether a blob is exactly so many strings, each behind four bytes with its length. */
 function* textsFill(pieces: Iterable<Uint8Array>, count: number): Generator<void, boolean> {
   let seen = 0
   let left = 0
@@ -92,26 +92,26 @@ function* textsFill(pieces: Iterable<Uint8Array>, count: number): Generator<void
 function* arraySteps(
   body: Chunks,
   hole: Hole,
-  input: LocatedInput & { readonly bench: Bench },
+  input: LocatedInput & { readonly bench: DecodeBuffers },
 ): Generator<void, InputContent | Bypass> {
-  // First, since decoding trusts the grammar.
+  // The grammar is checked first, since decoding trusts it.
   const asWritten = yield* streamValue(body.pieces(hole.start, hole.end), AROUND_DATA)
   if (typeof asWritten !== 'string') return { bypass: asWritten.problem }
   return (yield* valueSteps(body, hole, input)) ?? { asWritten }
 }
 
-/** Where the arrays of one request are decoded, one after the other. */
-class Bench {
-  /** What has been read of an element, and a piece more. */
+/** The buffers that the arrays of one request are decoded in, one after the other. */
+class DecodeBuffers {
+  /** Room for the beginning of an element, and one more piece. */
   readonly window = Buffer.allocUnsafeSlow(MAX_ELEMENT_BYTES + PIECE_BYTES)
   readonly out = Buffer.allocUnsafeSlow(MAX_ELEMENT_BYTES + PIECE_BYTES * MAX_GROWTH + 16)
 }
 
-/** The tensor that valid JSON spells; undefined where it does not fit datatype and shape. */
+/** Digest of the tensor that valid JSON spells; undefined if it does not fit datatype and shape. */
 function* valueSteps(
   body: Chunks,
   { start, end }: Hole,
-  input: LocatedInput & { readonly bench: Bench },
+  input: LocatedInput & { readonly bench: DecodeBuffers },
 ): Generator<void, InputContent | undefined> {
   const found = measured(input, end - start)
   if (!found) return undefined

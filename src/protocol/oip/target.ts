@@ -7,11 +7,11 @@ const SERVER = /^\/v2(?:\/(health\/(?:live|ready)|models|logging|trace\/setting)
 const DEPLOY = /^\/v2\/repository\/models\/([^/]+)\/(?:load|unload)$/
 const CONTROL = /^\/v2\/(?:repository|systemsharedmemory|cudasharedmemory)(?:\/[^/]+)*$/
 
-/** What is asked of a model, by the path's last word; all of it but `infer` is never cached. */
+/** Requests about a model, by the end of the path; of these and `infer`, only `infer` is cached. */
 const READS = new Set(['ready', 'config', 'stats', 'trace/setting'])
 const WRITES = new Set(['infer', 'generate', 'generate_stream', 'infer_stream', 'explain', 'trace/setting'])
 
-/** What a method and path mean in this dialect; what is escaped in the path are names alone. */
+/** The target of a method and path in this dialect; only names in a path may be escaped. */
 export function oipTarget(method: string, path: string): Target | undefined {
   const model = MODEL.exec(path)
   if (model) return modelTarget(method, model)
@@ -35,7 +35,7 @@ function modelTarget(method: string, found: RegExpExecArray): Target | undefined
     if (verb !== undefined && !READS.has(verb)) return undefined
     return { ...place, verb: verb ?? 'metadata', prediction: false }
   }
-  // QUERY (RFC 10008) is POST's safe twin, and known to predictions only.
+  // QUERY (RFC 10008) is a safe POST; here only predictions have it.
   if (method === 'QUERY') return verb === 'infer' ? { ...place, verb, prediction: true } : undefined
   if (method !== 'POST' || verb === undefined || !WRITES.has(verb)) return undefined
   return { ...place, verb, prediction: verb === 'infer' }

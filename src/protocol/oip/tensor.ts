@@ -1,12 +1,12 @@
 /**
- * Tensors as values: JSON `data` of a known datatype becomes the little-endian row-major bytes that Triton's
- * binary tensor extension carries, so both spellings of a tensor have one key. What does not fit its datatype
- * or shape is not guessed at: the caller then keys the JSON as it was written.
+ * Converts tensors to bytes: JSON `data` of a known datatype becomes the little-endian row-major bytes of Triton's
+ * binary tensor extension, so both encodings of a tensor have one key. Data that does not fit its datatype
+ * or shape is not interpreted: the JSON is then keyed as written.
  */
 import type { Stretch } from '../json/span.ts'
 import { type Put, putter } from './put.ts'
 
-/** Bytes an element; BYTES has none. FP16 and BF16 have no JSON form. */
+/** The size of an element in bytes; BYTES has none. FP16 and BF16 have no JSON form. */
 export const ELEMENT_BYTES: ReadonlyMap<string, number> = new Map([
   ['BOOL', 1],
   ['INT8', 1],
@@ -26,11 +26,11 @@ export const ELEMENT_BYTES: ReadonlyMap<string, number> = new Map([
 /** A tensor's bytes, and where each row of dimension 0 begins in them and in the JSON text. */
 export interface EncodedTensor {
   readonly values: Uint8Array
-  /** n + 1 offsets into `values`; absent where rows were not asked for. */
+  /** n + 1 offsets into `values`; absent if rows are not needed. */
   readonly rows?: Uint32Array
   /** n pairs of offsets into the body: the row's JSON text. Absent for binary tensors. */
   readonly lexemes?: Uint32Array
-  /** The JSON text of a row has brackets of its own. */
+  /** Whether the JSON text of a row has brackets of its own. */
   readonly nested: boolean
 }
 
@@ -39,7 +39,7 @@ export interface TensorType {
   readonly shape: readonly number[]
 }
 
-/** Elements of a shape; undefined past 2^40, which no body holds. */
+/** The number of elements of a shape; undefined above 2^40, which no body holds. */
 export function elementsOf(shape: readonly number[]): number | undefined {
   let count = 1
   for (const size of shape) {
@@ -49,18 +49,18 @@ export function elementsOf(shape: readonly number[]): number | undefined {
   return count
 }
 
-/** Bytes an element of a type, 0 for BYTES, and how many there are; undefined where `room` bytes of JSON cannot hold them. */
+/** The size (0 for BYTES) and number of a tensor's elements; undefined if `room` bytes of JSON cannot hold them. */
 export function measured(
   { datatype, shape }: TensorType,
   room: number,
 ): { readonly count: number; readonly size: number } | undefined {
   const count = elementsOf(shape)
   const size = ELEMENT_BYTES.get(datatype) ?? (datatype === 'BYTES' ? 0 : undefined)
-  // Each element takes a byte and a comma: this bounds what is allocated by what was sent.
+  // Each element takes at least a byte and a comma, so the length of the request bounds the allocation.
   return size === undefined || count === undefined || count * 2 > room + 2 ? undefined : { count, size }
 }
 
-/** The tensor that JSON `data` at `start` spells; undefined where it does not fit datatype and shape. */
+/** The tensor that JSON `data` at `start` spells; undefined if it does not fit datatype and shape. */
 export function decodeJson(
   bytes: Uint8Array,
   span: Stretch,
@@ -78,7 +78,7 @@ export function decodeJson(
   return reader.state === FITS ? reader.tensor(values) : undefined
 }
 
-/** A blob of the binary extension as a tensor; undefined where its size does not fit datatype and shape. */
+/** A blob of the binary extension as a tensor; undefined if its size does not fit datatype and shape. */
 export function decodeBlob(blob: Uint8Array, type: TensorType, rows: boolean): EncodedTensor | undefined {
   const count = elementsOf(type.shape)
   if (count === undefined) return undefined
@@ -115,7 +115,7 @@ interface TensorReading {
   readonly rows: boolean
 }
 
-/** What is known of `data`: more must be read, it is a tensor of its type and shape, it is none. */
+/** The states of a `DataReader`: more must be read; the data is a tensor of its type and shape; it is none. */
 export const READING = 0
 export const FITS = 1
 export const MISFIT = 2
@@ -123,7 +123,7 @@ export const MISFIT = 2
 /** Walks over valid `data`, checks its nesting against the shape, and writes the values. */
 export class DataReader {
   state: typeof READING | typeof FITS | typeof MISFIT = READING
-  /** How much has been written. */
+  /** How many bytes were written. */
   at = 0
   readonly #bytes: Uint8Array
   readonly #shape: readonly number[]
@@ -131,7 +131,7 @@ export class DataReader {
   readonly #rowElements: number
   readonly #rows: Uint32Array | undefined
   readonly #lexemes: Uint32Array | undefined
-  /** Members of each open array, by depth. */
+  /** The number of members of each open array, by depth. */
   readonly #counts: number[] = []
   #depth = 0
   #leafDepth = 0
@@ -148,7 +148,7 @@ export class DataReader {
     this.#lexemes = new Uint32Array(n * 2)
   }
 
-  /** Reads on from `from`; where it stopped: behind the array, or before an element whose end is not before `end`. */
+  /** Reads from `from`, and returns where it stopped: behind the array, or before an element that does not end before `end`. */
   read(from: number, end: number): number {
     const bytes = this.#bytes
     let i = from
@@ -176,12 +176,12 @@ export class DataReader {
     return this.#leafDepth > 1
   }
 
-  /** Begins anew at the beginning of what is written to. */
+  /** Continues to write at the beginning of the output. */
   rewind(): void {
     this.at = 0
   }
 
-  /** Where `state` is FITS: the tensor whose values were written into `out`. */
+  /** The tensor whose values were written into `out`, if `state` is FITS. */
   tensor(out: Uint8Array): EncodedTensor {
     return {
       values: out.subarray(0, this.at),
@@ -203,7 +203,7 @@ export class DataReader {
     else if (this.#depth === 1) this.#rowEnd(end)
   }
 
-  /** True where an array of `members` at `depth` agrees with the shape. */
+  /** Whether an array of `members` at `depth` fits the shape. */
   #closes(depth: number, members: number): boolean {
     if (depth === 1 && this.#leafDepth <= 1 && members === this.#element)
       return members === this.#reading.count
@@ -214,7 +214,7 @@ export class DataReader {
     const depth = this.#depth
     const isFlat = depth === 1
     this.#counts[depth] = (this.#counts[depth] as number) + 1
-    // Flat, or nested to the rank: nothing between.
+    // The data is flat or nested to the full rank, and nothing in between.
     if (this.#leafDepth === 0 && (isFlat || depth === this.#shape.length)) this.#leafDepth = depth
     if (depth !== this.#leafDepth || depth === 0 || this.#element === this.#reading.count) {
       this.state = MISFIT
@@ -250,7 +250,7 @@ export class DataReader {
   }
 }
 
-/** The index behind a string, number or word; -1: its end is not before `end`. */
+/** The index behind a string, number or word; -1: it does not end before `end`. */
 function leafEnd(bytes: Uint8Array, from: number, end: number): number {
   let i = from
   if (bytes[i] !== 0x22) {

@@ -1,10 +1,9 @@
-/** The version an answer of the Open Inference Protocol says it is of. */
+/** Reads the model version that an answer of the Open Inference Protocol states. */
 import { Cursor } from '../json/scan.ts'
 import { canonicalString } from '../json/string.ts'
 
 /**
- * `model_version` of an answer of the Open Inference Protocol, of the bytes that are JSON; undefined where there is
- * none, or it is empty.
+ * The `model_version` in the JSON part of an answer; undefined if there is none, or if it is empty.
  */
 export function statedVersion(json: Uint8Array): string | undefined {
   const cursor = new Cursor(json)
@@ -13,7 +12,7 @@ export function statedVersion(json: Uint8Array): string | undefined {
     const value = cursor.value()
     if (key !== 'model_version' || !value) return value !== undefined
     const text = json.subarray(value.start, value.end)
-    // Some servers print it as a number.
+    // Some servers write it as a number.
     stated =
       text[0] === 0x22
         ? canonicalString(text.subarray(1, -1)).toString()

@@ -1,6 +1,6 @@
 /**
- * V1 answers, cut into rows and put together again from the server's own bytes: `1.0` stays `1.0`, and `NaN`
- * tokens stay what they are.
+ * Cuts V1 answers into rows, and assembles answers from rows, out of the server's own bytes: `1.0` stays `1.0`, and `NaN`
+ * tokens are unchanged.
  */
 import type { Reply } from '../../core/reply.ts'
 import { textsAgree } from '../agree.ts'
@@ -18,15 +18,15 @@ const OPEN_OBJECT = 0x7b
 interface SplitAnswer {
   /** Sorted by name. */
   readonly columns: readonly Column[]
-  /** The answer without its rows: what stands before, between and behind the columns. */
+  /** The answer without its rows: the bytes before, between and behind the columns. */
   readonly pieces: readonly Uint8Array[]
-  /** `outputs` by name: a row has one part a column. */
+  /** `outputs` by name: a row has one part for each column. */
   readonly isNamed: boolean
 }
 
 /**
- * An answer's rows. A row's frame holds the answer's other bytes, and the shape of the row's own values: rows of
- * unequal shape (outputs padded to the longest row of a batch) have frames that do not match.
+ * Cuts an answer into rows. A row's frame holds the answer's other bytes, and the shape of the row's values, so that rows of
+ * unequal shape (outputs padded to the longest row of a batch) do not match.
  */
 export function cutAnswer(reply: Reply, body: Uint8Array, count: number): readonly RowAnswer[] | undefined {
   if (reply.status !== 200) return undefined
@@ -75,14 +75,14 @@ function readColumn(cursor: Cursor, name: string, columns: Column[]): boolean {
   return cursor.peek() === OPEN_ARRAY && column.read(cursor)
 }
 
-/** What stands before and behind each column inside the member that holds them. */
+/** The bytes before and behind each column inside the member that holds the columns. */
 function between(columns: readonly Column[], isNamed: boolean): Uint8Array[] {
   if (!isNamed) return [Buffer.from('['), Buffer.from(']')]
   const before = columns.map(({ name }, i) => Buffer.from(`${i === 0 ? '{' : '],'}"${name}":[`, 'latin1'))
   return [...before, Buffer.from(']}')]
 }
 
-/** Two answers to one row, of whichever requests. */
+/** Whether two answers to one row agree. */
 export function answersAgree(a: RowAnswer, b: RowAnswer): boolean {
   if (Buffer.compare(a.frame, b.frame) !== 0) return false
   const isNamed = unpack(a.frame)?.[0]?.[0] === 1
@@ -91,7 +91,7 @@ export function answersAgree(a: RowAnswer, b: RowAnswer): boolean {
   return left.length === right.length && left.every((part, i) => textsAgree(part, right[i] as Uint8Array))
 }
 
-/** One answer from rows in order; undefined where they are not rows of like answers. */
+/** Assembles one answer from rows in order; undefined if their frames do not match. */
 export function assembleRows(answers: readonly RowAnswer[]): Reply | undefined {
   const frame = answers[0]?.frame
   if (

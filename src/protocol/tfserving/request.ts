@@ -1,4 +1,4 @@
-/** V1 request bodies: the whole key, and rows where the verb and the body have them. */
+/** Reads V1 request bodies: the key of the whole, and the rows if verb and body have any. */
 import { type Call, header, type WholeBody } from '../../core/call.ts'
 import type { Chunks } from '../../core/chunks.ts'
 import type { Digest } from '../../core/key.ts'
@@ -22,9 +22,9 @@ import { Instances, isInstances, type RequestShape } from './whole.ts'
 const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
 
-/** What `join` needs to know: the arrays in the order they lie in the body, and sorted by name. */
+/** What `join` needs to know about a request: its arrays in the order of the body, and sorted by name. */
 interface TfServingNotes extends RequestShape {
-  /** The wire of a row packs one part a column. */
+  /** The wire of a row packs one part for each column. */
   readonly isNamed: boolean
   readonly columns: readonly Column[]
   readonly sorted: readonly Column[]
@@ -51,7 +51,7 @@ function planOf(whole: Digest | JsonProblem, common: RequestShape): Reading {
   return typeof whole === 'string' ? { whole, common } : { bypass: whole.problem }
 }
 
-/** As `readPrediction` without rows, and the same key. */
+/** The same as `readPrediction` without rows, in steps; gives the same key. */
 export function* readPredictionChunks(
   call: Call,
   body: Chunks,
@@ -65,7 +65,7 @@ export function* readPredictionChunks(
   return planOf(digest, { verb, count: counts.length === 1 ? counts[0] : undefined })
 }
 
-/** A query on these paths is an error upstream, or read by nobody; it counts, so that neither is guessed. */
+/** The key covers the query, which servers either refuse or ignore on these paths. */
 function callPrefix({ query }: Call, seed: Digest): Digest {
   return prefixOf(seed, query)
 }
@@ -75,12 +75,12 @@ const prefixOf = lastOf((seed: Digest, query: string) =>
   new Preimage().latin1(seed).text('tfserving').text(query).digest(),
 )
 
-/** The call as rows; undefined where it has none, or is broken in a way that reading it whole will name. */
+/** Reads the call as rows; undefined if it has none, or if it is invalid, which reading it whole will report. */
 function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boolean): Reading | undefined {
   const found = findRows(body, call.target?.verb)
   const first = found?.columns[0]
   if (!found || !first || first.count === 0 || first.count > MAX_ROWS) return undefined
-  // Ragged batches are refused upstream as a whole, however well each row does alone.
+  // Ragged batches are refused upstream as a whole, even if each row alone is accepted.
   if (!found.columns.every((column) => column.isEven && column.types && column.count === first.count))
     return undefined
   if (onlyBatches && first.count === 1) {
@@ -105,7 +105,7 @@ function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boo
   })
 }
 
-/** A plan whose other keys are worked out when somebody asks: a call answered from its rows alone needs none. */
+/** A plan whose other keys are computed on first use: a call that is answered from its rows needs none of them. */
 class RowPlan implements Plan {
   readonly rows: readonly Row[]
   readonly common: TfServingNotes
@@ -130,7 +130,7 @@ class RowPlan implements Plan {
   get whole(): Digest {
     if (this.#whole !== undefined) return this.#whole
     const digest = this.#make.whole()
-    // The rows could not have been read from a body that has no canonical form.
+    // A body from which rows were read has a canonical form.
     if (typeof digest !== 'string')
       throw new Error(`a body read into rows cannot be read whole: ${digest.problem}`)
     this.#whole = digest
@@ -163,7 +163,7 @@ function rowPrefix(prefix: Digest, body: Uint8Array, found: RowLayout): Digest |
 }
 
 function findRows(body: Uint8Array, verb: string | undefined): RowLayout | undefined {
-  // Explanations have no form of answer that could be cut.
+  // The answers to explanations cannot be cut.
   if (verb === 'explain') return undefined
   const cursor = new Cursor(body)
   const members: ObjectMember[] = []
@@ -175,7 +175,7 @@ function findRows(body: Uint8Array, verb: string | undefined): RowLayout | undef
     if (!isInstances(verb, key)) {
       if (!cursor.skip()) return false
     } else {
-      // `instances` and `inputs` together are refused upstream.
+      // Servers refuse `instances` and `inputs` together.
       if (layout !== undefined) return false
       layout = key === 'inputs' && next === OPEN_OBJECT ? 'named inputs' : (key as 'instances')
       if (layout === 'named inputs' ? !namedColumns(cursor, columns) : !readColumn(cursor, '', columns))
@@ -191,14 +191,14 @@ function namedColumns(cursor: Cursor, columns: Column[]): boolean {
   return cursor.members((name) => readColumn(cursor, name, columns))
 }
 
-/** What is no array is no batch either; the call is then read whole. */
+/** Reads an array as a column; a call whose value is no array is read whole. */
 function readColumn(cursor: Cursor, name: string, columns: Column[]): boolean {
   const column = new Column(name)
   columns.push(column)
   return cursor.peek() === OPEN_ARRAY && column.read(cursor)
 }
 
-/** The call's body with other rows between its brackets; all else stays as the caller wrote it. */
+/** Writes the call's body with other rows; everything else stays as the caller wrote it. */
 export function joinRows(plan: Plan, rows: readonly Row[], body: WholeBody): Joined {
   if (!(body instanceof Uint8Array)) throw new Error('join: the plan has no rows')
   const { columns, sorted, isNamed } = plan.common as TfServingNotes

@@ -5,17 +5,17 @@ import { decoded } from '../../core/path.ts'
 // TensorFlow Serving matches paths without regard to case, and allows any byte but `/` and `:` in names.
 const ANY_CASE =
   /^\/v1\/models\/([^/:]+)(?:\/versions\/(\d+)|\/(labels\/[^/:]+))?:(predict|classify|regress|explain)$/i
-/** As everybody takes it: KServe refuses what stands in capitals, so that is passed on and never kept. */
+/** The spelling that all servers accept: KServe refuses capitals, so such a call is forwarded and never stored. */
 const PREDICTION = new RegExp(ANY_CASE.source)
 const ABOUT = /^\/v1\/models(?:\/([^/:]+)(?:\/versions\/(\d+)|\/(labels\/[^/:]+))?(\/metadata)?)?$/i
 
-/** What a method and path mean in this dialect; what is escaped in the path are names alone. */
+/** The target of a method and path in this dialect; only names in a path may be escaped. */
 export function tfservingTarget(method: string, path: string): Target | undefined {
   if (method === 'GET' || method === 'HEAD') {
     const found = ABOUT.exec(path)
     return found ? target(found[4] ? 'metadata' : 'status', found, false) : undefined
   }
-  // QUERY (RFC 10008) is POST's safe twin.
+  // QUERY (RFC 10008) is a safe POST.
   const found = method === 'POST' || method === 'QUERY' ? ANY_CASE.exec(path) : null
   return found ? target((found[4] as string).toLowerCase(), found, PREDICTION.test(path)) : undefined
 }

@@ -1,6 +1,6 @@
 /**
- * TensorFlow Serving's REST API and KServe V1. The body's types depend on a signature we do not see, so numbers
- * are compared as written (`1` and `1.0` are different requests there), and every member counts.
+ * The dialect of TensorFlow Serving's REST API and KServe V1. The types in a body depend on a signature that the gateway does
+ * not know, so numbers are keyed as written (`1` and `1.0` are different requests), and every member is in the key.
  */
 import { errorReply } from '../json/reply.ts'
 import type { Protocol } from '../protocol.ts'
@@ -15,7 +15,7 @@ export const tfserving: Protocol = {
   match: tfservingTarget,
   read: readPrediction,
   readChunks: readPredictionChunks,
-  // A V1 answer carries nothing of its caller.
+  // A V1 answer has nothing of its caller in it.
   address: (reply) => reply,
   storable: (_reply, body, plan, counted) => isWholeAnswer(body, plan.common as RequestShape, counted),
   fault: errorReply,

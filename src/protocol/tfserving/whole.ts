@@ -1,49 +1,49 @@
 /**
- * Whether a 200 is the whole answer of a V1 prediction: servers and what stands before them say under 200, too, that
- * they are out of memory, still loading, or a login page, and an answer that was cut off may have no length that would
- * tell. So it must be JSON to its end, speak of no error, and have as many predictions as there were instances.
+ * Checks that a 200 is the whole answer to a V1 prediction. Under 200, servers and proxies before them also send errors (out of
+ * memory, still loading) and login pages, and an answer without a length may have been cut off. So the answer must be
+ * valid JSON to its end, report no error, and have as many predictions as the request has instances.
  */
 import { Cursor } from '../json/scan.ts'
 
 const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
 
-/** What is known of a request when its answer is judged. */
+/** What is known about a request when its answer is checked. */
 export interface RequestShape {
   readonly verb: string | undefined
-  /** How many instances it has; undefined: nothing in it says so. */
+  /** How many instances the request has; undefined: unknown. */
   readonly count: number | undefined
 }
 
-/** What an answer's own rows stand under. TensorFlow Serving writes `results`, and documents `result`. */
+/** The members that hold an answer's rows. TensorFlow Serving writes `results`, and documents `result`. */
 const ROW_MEMBERS = new Set(['predictions', 'outputs', 'results', 'result'])
-/** What says of an answer that it is none. */
+/** The members that report an error. */
 const ERRORS = new Set(['error', 'errors'])
-/** What is no explanation either, where it stands alone. */
+/** The members that make no explanation if the answer has no others. */
 const NOTICES = new Set([...ERRORS, 'detail', 'message', 'code', 'status'])
 
 export function isRowMember(key: string): boolean {
   return ROW_MEMBERS.has(key)
 }
 
-/** Walks over a member that is no row of the answer; false on a problem, or where it speaks of an error. */
+/** Walks over a member that holds no rows; false on a problem, or if it reports an error. */
 export function skipOther(cursor: Cursor, key: string): boolean {
   if (!ERRORS.has(key)) return cursor.skip()
   const start = (cursor.peek(), cursor.pos)
   if (!cursor.skip()) return false
   const length = cursor.pos - start
-  // `null` and `[]` are how some servers say that there was none.
+  // Some servers write `null` or `[]` for no error.
   const isNone =
     (length === 4 && cursor.bytes[start] === 0x6e) || (length === 2 && cursor.bytes[start] === OPEN_ARRAY)
   return isNone
 }
 
-/** `counted`: there must be as many predictions as instances; otherwise any answer that is whole will do. */
+/** `counted`: there must be as many predictions as instances; otherwise any whole answer is accepted. */
 export function isWholeAnswer(body: Uint8Array, { verb, count }: RequestShape, counted: boolean): boolean {
   const cursor = new Cursor(body)
   if (verb === 'explain') return isExplanation(cursor)
   const wanted = counted ? count : undefined
-  // Some KServe models answer with the bare list.
+  // Some KServe models answer with a bare list.
   if (cursor.peek() === OPEN_ARRAY) return fits(elements(cursor), wanted) && cursor.finish()
   let found = 0
   const read = cursor.members((key) => {
@@ -54,7 +54,7 @@ export function isWholeAnswer(body: Uint8Array, { verb, count }: RequestShape, c
   return read && cursor.finish() && found === 1
 }
 
-/** Walks over rows: a list, or under `outputs` a list for each name, of `wanted` elements where it is known. */
+/** Walks over rows: a list, or under `outputs` a list for each name, with `wanted` elements if that is known. */
 function isCounted(cursor: Cursor, key: string, wanted: number | undefined): boolean {
   const next = cursor.peek()
   if (next === OPEN_ARRAY) return fits(elements(cursor), wanted)
@@ -79,7 +79,7 @@ function isExplanation(cursor: Cursor): boolean {
   return read && cursor.finish() && said > 0
 }
 
-/** How many elements the array at the cursor has; -1 where it is broken. */
+/** How many elements the array at the cursor has; -1 if it is invalid. */
 export function elements(cursor: Cursor): number {
   let count = 0
   const read = cursor.elements(() => {
@@ -122,7 +122,7 @@ export class Instances {
     return cursor.skip()
   }
 
-  /** Columns of unequal length are tensors of a signature of its own kind, and no rows. */
+  /** Columns of unequal length are tensors that have no rows. */
   #add(count: number): boolean {
     if (this.#count !== undefined && this.#count !== count) this.#isClear = false
     this.#count = count
@@ -130,7 +130,7 @@ export class Instances {
   }
 }
 
-/** Whether the rows of a request with this verb stand under `key`. */
+/** Whether `key` holds the rows of a request with this verb. */
 export function isInstances(verb: string | undefined, key: string): boolean {
   if (verb === 'classify' || verb === 'regress') return key === 'examples'
   return key === 'instances' || key === 'inputs'

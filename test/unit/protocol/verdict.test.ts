@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { isDone, isTrouble, verdictOf, verdictOfStatus } from '../../../src/protocol/verdict.ts'
+import { isBackendFailure, isDone, verdictOf, verdictOfStatus } from '../../../src/protocol/verdict.ts'
 
 const shown = (status: number) => {
   const verdict = verdictOfStatus(status)
   const { kind, retry, about = '' } = verdict
-  return [kind, retry, about, isTrouble(verdict), isDone(verdict)].join(' ')
+  return [kind, retry, about, isBackendFailure(verdict), isDone(verdict)].join(' ')
 }
 
 describe('what an HTTP status says', () => {

@@ -1,6 +1,6 @@
 /**
- * One connection at the fast door: plain requests, one after the other, each answered before the next is read.
- * The first that is not plain takes the connection, its bytes unread, to node:http, for good.
+ * One connection at the fast door. It serves plain requests one after the other, each answered before the next is read. At the
+ * first request that is not plain the connection is handed over to node:http for good, with the bytes of that request.
  */
 import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../../core/errors.ts'
@@ -9,49 +9,49 @@ import { bodyTooLate } from '../../http/body.ts'
 import { refusal } from '../../http/refusal.ts'
 import { HalfClosed } from '../half-closed.ts'
 import { Linger } from '../linger.ts'
-import { Arrivals, kept } from './arrivals.ts'
 import { MAX_AHEAD_BYTES, MAX_HELD_BYTES, MAX_PIECES, NEW_MS } from './bounds.ts'
+import { ConnectionHeads } from './connection-heads.ts'
 import type { DoorConnection, DoorContext } from './context.ts'
 import type { RequestHead } from './head.ts'
-import { OwnHeads } from './own-heads.ts'
 import { readInto } from './read-into.ts'
+import { ReceiveBuffer, retained } from './receive-buffer.ts'
 import { FastRequest, type ResponseWriter } from './request.ts'
 import { SocketWriter } from './socket-writer.ts'
 
 export class Connection implements ResponseWriter, DoorConnection {
   readonly #socket: Duplex
   readonly #context: DoorContext
-  readonly #arrivals = new Arrivals()
-  readonly #heads: OwnHeads
+  readonly #arrivals = new ReceiveBuffer()
+  readonly #heads: ConnectionHeads
   readonly out: SocketWriter
   readonly #timer: Timer
   #peer: string | undefined
   #unread: Buffer | undefined
   #pieces = 0
   #request: FastRequest | undefined
-  /** The head of the request, while nobody has been told of it: a repeat may be answered without. */
-  #held: RequestHead | undefined
+  /** The head of the request while its body arrives, if the request may turn out to be a memory hit. */
+  #pendingHead: RequestHead | undefined
   #reading = false
   #paused = false
   #closing = false
-  /** Nothing has been answered on it. */
+  /** No answer was written yet. */
   #isNew = true
-  /** While what is left of a body, or comes behind the last answer, is dropped. */
+  /** Set while bytes are dropped: the rest of a body, or what arrives behind the last answer. */
   #linger: Linger | undefined
   /** From when the client has closed its end. */
   #halfClosed: HalfClosed | undefined
-  /** The connection is node:http's. */
-  #left = false
+  /** The socket is detached: node:http has it, or it is closed. */
+  #isHandedOver = false
 
   constructor(accepted: Duplex, context: DoorContext) {
     const own = readInto(accepted, {
-      buffer: () => this.#arrivals.next(this.#request?.wanted ?? 0, this.#held !== undefined),
-      callback: (size) => this.#arrived(this.#arrivals.take(size)),
+      buffer: () => this.#arrivals.next(this.#request?.wanted ?? 0, this.#pendingHead !== undefined),
+      callback: (size) => this.#arrived(this.#arrivals.received(size)),
     })
     const socket = own ?? accepted
     this.#socket = socket
     this.#context = context
-    this.#heads = new OwnHeads(context.known)
+    this.#heads = new ConnectionHeads(context.known)
     this.out = new SocketWriter(socket, context.writeBatcher, () => this.#filled())
     this.#timer = timer(() => this.#expired())
     context.connections.add(this)
@@ -65,7 +65,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     else socket.on('data', this.#onData)
   }
 
-  /** Nothing has been asked that is not answered. */
+  /** No request is open, and no bytes of one have arrived. */
   get isIdle(): boolean {
     return !this.#request && !this.#unread
   }
@@ -75,10 +75,10 @@ export class Connection implements ResponseWriter, DoorConnection {
     return this.#peer
   }
 
-  closing(last: boolean): string {
+  connectionFields(last: boolean): string {
     this.#isNew = false
     const { leaving, draining } = this.#context
-    // While the gateway leaves, what has been read is answered; when it drains, a client must ask again elsewhere.
+    // During shutdown, requests that were read are still answered; during the drain, clients must repeat them elsewhere.
     if (last || ((leaving || this.#halfClosed) && (draining || !this.#unread))) this.#closing = true
     return this.#closing ? 'Connection: close\r\n' : this.#context.keepAlive
   }
@@ -88,11 +88,11 @@ export class Connection implements ResponseWriter, DoorConnection {
   }
 
   answered(): void {
-    if (this.#closing) return this.#bye()
-    // The next request is not read before this answer has left, nor before its own body has arrived.
+    if (this.#closing) return this.#finish()
+    // The next request is read when this answer is written to the socket and the rest of this request's body has arrived.
     if (this.out.isFull) this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
-    else if (this.#request?.isComplete) this.#rest()
-    else this.#lingers(this.#context.limits.bodyTimeoutMs)
+    else if (this.#request?.isComplete) this.#nextRequest()
+    else this.#startLinger(this.#context.limits.bodyTimeoutMs)
   }
 
   cut(): void {
@@ -106,7 +106,7 @@ export class Connection implements ResponseWriter, DoorConnection {
 
   resume(): void {
     if (!this.#paused) this.#socket.resume()
-    // The sender may begin again: from now it has the whole time.
+    // The sender was held back: its timeout begins anew.
     if (this.#request && !this.#request.isComplete)
       this.#context.wheel.arm(this.#timer, this.#context.limits.bodyTimeoutMs)
   }
@@ -115,19 +115,19 @@ export class Connection implements ResponseWriter, DoorConnection {
     if (!this.isIdle) return
     const { wheel, limits } = this.#context
     if (this.#isNew) wheel.arm(this.#timer, Math.min(NEW_MS, limits.headTimeoutMs))
-    else this.#bye()
+    else this.#finish()
   }
 
-  /** The bytes lie in memory that is used again: what is left of them is copied. False: read no more for now. */
+  /** Takes bytes that lie in shared memory; the part that is kept is copied. False: read no more for now. */
   #arrived(bytes: Buffer): boolean {
-    if (this.#left) return this.#socket.push(kept(bytes))
+    if (this.#isHandedOver) return this.#socket.push(retained(bytes))
     this.#onData(bytes)
-    if (this.#unread) this.#unread = kept(this.#unread)
+    if (this.#unread) this.#unread = retained(this.#unread)
     return true
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#linger?.heard(chunk.length)
+    this.#linger?.received(chunk.length)
     if (this.#closing && !this.#request) return
     const request = this.#request
     if (!request) {
@@ -137,30 +137,30 @@ export class Connection implements ResponseWriter, DoorConnection {
     const wasComplete = request.isComplete
     const rest = request.take(chunk)
     if (!wasComplete) this.#bodyArrived(request)
-    if (this.#held && request.isComplete) this.#serveHeld(request, this.#held)
+    if (this.#pendingHead && request.isComplete) this.#servePending(request, this.#pendingHead)
     if (!rest) return
     this.#unread = this.#unread ? Buffer.concat([this.#unread, rest]) : rest
-    if (this.#request) this.#hold()
+    if (this.#request) this.#pauseReading()
     else this.#read()
   }
 
   #bodyArrived(request: FastRequest): void {
     const { wheel, limits } = this.#context
-    // A body that is passed on may take as long as the call does, but not stand still.
+    // A body that streams may take as long as the call, but there is a timeout between two pieces.
     if (!request.isComplete && request.isStreamed && !this.#linger)
       wheel.arm(this.#timer, limits.bodyTimeoutMs)
     if (!request.isAnswered) return
-    if (request.isComplete && !this.out.isFull) this.#rest()
+    if (request.isComplete && !this.out.isFull) this.#nextRequest()
     else if (request.isComplete) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
   }
 
-  #hold(): void {
+  #pauseReading(): void {
     if (this.#paused || (this.#unread?.length ?? 0) < MAX_AHEAD_BYTES) return
     this.#paused = true
     this.#socket.pause()
   }
 
-  /** Serves what has arrived. Not entered again from an answer that is given at once. */
+  /** Serves what has arrived. An answer that is given at once must not enter it again. */
   #read(): void {
     if (this.#reading) return
     this.#reading = true
@@ -173,7 +173,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     const { memoryHit, wheel, limits } = this.#context
     const key = this.#heads.keyOf(bytes)
     const repeat = this.#heads.repeats.get(key)
-    if (repeat && memoryHit.again(repeat, this)) return this.#answeredAtOnce(repeat.head)
+    if (repeat && memoryHit.answerRepeat(repeat, this)) return this.#answeredAtOnce(repeat.head)
     const head = this.#heads.read(bytes, key)
     const isWhole = typeof head !== 'string' && bytes.length >= head.bytes + head.length
     if (this.#halfClosed && !isWhole) return this.#refuse('400 Bad Request')
@@ -192,37 +192,37 @@ export class Connection implements ResponseWriter, DoorConnection {
     const source = bytes.length >= end ? memoryHit.answer(head, [body], this) : undefined
     if (source && !rest) this.#heads.repeats.keep(this.#heads.keyOf(bytes), head, source)
     if (source) return this.#answeredAtOnce(head)
-    const own = this.#heads.own(bytes, head)
+    const own = this.#heads.forCall(bytes, head)
     const request = new FastRequest(this, own)
     this.#request = request
     request.take(body)
     if (!request.isComplete) {
       wheel.arm(this.#timer, limits.bodyTimeoutMs)
-      if (own.length <= MAX_HELD_BYTES && own.notes.decision?.key) this.#held = own
+      if (own.length <= MAX_HELD_BYTES && own.notes.decision?.key) this.#pendingHead = own
     }
-    if (!this.#held) this.#context.serve(request)
+    if (!this.#pendingHead) this.#context.serve(request)
     return true
   }
 
   /** What comes is no request. */
   #refuse(status: string): false {
     this.out.text(refusal(status))
-    this.#bye()
+    this.#finish()
     return false
   }
 
-  /** The body has arrived, or will not. */
-  #serveHeld(request: FastRequest, head: RequestHead): void {
-    this.#held = undefined
+  /** Serves the request with the pending head: its body has arrived, or will not. */
+  #servePending(request: FastRequest, head: RequestHead): void {
+    this.#pendingHead = undefined
     const isAnswered =
       request.isComplete && this.#context.memoryHit.answer(head, request.chunks, this) !== undefined
     this.#arrivals.giveBack(isAnswered)
     if (!isAnswered) return this.#context.serve(request)
-    request.passBy()
+    request.markAnswered()
     this.answered()
   }
 
-  /** As after any answer: the next is not read before this one has left. */
+  /** Waits, as after any answer, until it is written to the socket before the next request is read. */
   #answeredAtOnce(head: RequestHead): boolean {
     this.#pieces = 0
     if (this.out.isFull || this.#closing) {
@@ -234,19 +234,19 @@ export class Connection implements ResponseWriter, DoorConnection {
     return true
   }
 
-  /** A client that does not read its answers is not read from either. */
+  /** The socket's buffer is full: a client that does not read its answers is not read from either. */
   #filled(): void {
     if (this.#request || this.#closing) return
     this.#request = FastRequest.answered(this)
     this.answered()
   }
 
-  /** The answer has left and the body has arrived: on to the next. */
-  #rest(): void {
+  /** The answer is written and the body has arrived: reads the next request. */
+  #nextRequest(): void {
     this.#request = undefined
     this.#linger?.end()
     this.#linger = undefined
-    if ((this.#context.draining || this.#halfClosed) && !this.#unread) return this.#bye()
+    if ((this.#context.draining || this.#halfClosed) && !this.#unread) return this.#finish()
     this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
     if (this.#paused) {
       this.#paused = false
@@ -259,20 +259,20 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.out.flush()
     const { wheel, limits } = this.#context
     const headMs = this.#pieces > 1 ? Math.max(1, this.#timer.due - wheel.now()) : limits.headTimeoutMs
-    this.#leave()
+    this.#detach()
     const socket = this.#socket
     socket.pause()
-    socket.unshift(kept(bytes))
+    socket.unshift(retained(bytes))
     this.#context.handOver(socket, headMs)
     socket.resume()
     return false
   }
 
-  #leave(): void {
+  #detach(): void {
     this.#context.wheel.disarm(this.#timer)
     this.#context.connections.delete(this)
     this.#unread = undefined
-    this.#left = true
+    this.#isHandedOver = true
     this.#socket
       .off('data', this.#onData)
       .off('end', this.#onEnd)
@@ -281,22 +281,22 @@ export class Connection implements ResponseWriter, DoorConnection {
       .off('drain', this.#onDrain)
   }
 
-  /** Says that no more comes, and reads on for a while. */
-  #bye(): void {
+  /** Ends the sending side, and lingers. */
+  #finish(): void {
     this.#closing = true
     this.#halfClosed?.end()
     this.#request?.breakOff(new GatewayError('callerLeft', 'the connection has ended'))
     this.#request = undefined
-    this.#held = undefined
+    this.#pendingHead = undefined
     this.#unread = undefined
     this.out.flush()
     this.#socket.end()
     this.#socket.resume()
-    this.#lingers(this.#context.limits.keepAliveTimeoutMs)
+    this.#startLinger(this.#context.limits.keepAliveTimeoutMs)
   }
 
-  /** What comes now is dropped, for a while. */
-  #lingers(slowMs: number): void {
+  /** Drops what arrives from now on, within the bounds of `Linger`. */
+  #startLinger(slowMs: number): void {
     const { wheel } = this.#context
     wheel.disarm(this.#timer)
     this.#linger?.end()
@@ -307,39 +307,39 @@ export class Connection implements ResponseWriter, DoorConnection {
     const request = this.#request
     if (request && !request.isComplete && !request.isAnswered) {
       if (request.isHeld) return this.#context.wheel.arm(this.#timer, this.#context.limits.bodyTimeoutMs)
-      if (this.#held) this.#serveHeld(request, this.#held)
+      if (this.#pendingHead) this.#servePending(request, this.#pendingHead)
       return request.breakOff(bodyTooLate())
     }
-    // While a call runs, its own deadline counts; the timer is set anew when it is answered.
+    // While a call runs only its own deadline counts; the timer is set again when it is answered.
     if (request && !request.isAnswered) return
     if (request || this.#closing) return void this.#socket.destroy()
-    return this.#unread ? void this.#refuse('408 Request Timeout') : this.#bye()
+    return this.#unread ? void this.#refuse('408 Request Timeout') : this.#finish()
   }
 
   readonly #onEnd = (): void => {
     const request = this.#request
-    if (!request) return this.#unread ? void this.#refuse('400 Bad Request') : this.#bye()
+    if (!request) return this.#unread ? void this.#refuse('400 Bad Request') : this.#finish()
     this.#halfClosed = new HalfClosed(this.#socket, this.#context.wheel, () => this.cut())
     if (request.isComplete) return
     // What is missing will not come. In the middle of an answer only the end of the connection can say so.
-    if (request.isAnswered) this.#bye()
+    if (request.isAnswered) this.#finish()
     else if (request.status === 0) this.#refuse('400 Bad Request')
     else this.cut()
   }
 
-  // 'close' follows, and has all that is to be done.
+  // 'close' follows, and cleans up.
   readonly #onError = (): void => {}
 
   readonly #onClose = (): void => {
     const request = this.#request
-    this.#leave()
+    this.#detach()
     this.#linger?.end()
     this.#halfClosed?.end()
     this.#request = undefined
     this.out.wake()
     if (!request) return
     request.breakOff(new GatewayError('callerLeft', 'the client left before its body was complete'))
-    request.gone?.()
+    request.onAbort?.()
   }
 
   readonly #onDrain = (): void => {

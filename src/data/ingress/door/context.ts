@@ -1,22 +1,22 @@
-/** What the connections of one door share. */
+/** The state and settings that the connections of one fast door share. */
 import type { Duplex } from 'node:stream'
 import type { Wheel } from '../../../lib/wheel.ts'
 import type { WriteBatcher } from '../../../lib/write-batcher.ts'
 import type { Ingress } from '../ingress.ts'
-import type { KnownRequests } from './known.ts'
+import type { KnownRequests } from './known-requests.ts'
 
 /** All times in milliseconds. */
 export interface DoorLimits {
-  /** Longer heads are node:http's. */
+  /** Longer heads are left to node:http. */
   readonly maxHeadBytes: number
   readonly headTimeoutMs: number
   readonly bodyTimeoutMs: number
   readonly keepAliveTimeoutMs: number
 }
 
-/** A connection, as its door ends it. */
+/** The part of a connection that its door needs to end it. */
 export interface DoorConnection {
-  /** Ends it if nothing is under way on it; otherwise its next answer is the last. */
+  /** Ends the connection if it is idle; otherwise its next answer is the last. */
   retire(): void
   cut(): void
 }
@@ -24,16 +24,16 @@ export interface DoorConnection {
 export interface DoorContext extends Ingress {
   readonly limits: DoorLimits
   readonly wheel: Wheel
-  /** Gives the connection to node:http; its unread bytes are in the stream. `headMs`: what is left for the head that they begin. */
+  /** Hands the connection over to node:http; its unread bytes are in the stream. `headMs`: the time left for their head. */
   readonly handOver: (socket: Duplex, headMs: number) => void
-  /** Under the present settings. */
+  /** What the door has learned under the present settings. */
   readonly known: () => KnownRequests
   readonly writeBatcher: WriteBatcher
   readonly connections: Set<DoorConnection>
-  /** The field lines about a connection that stays. */
+  /** The field lines of a connection that stays open. */
   readonly keepAlive: string
-  /** The gateway goes: an answer with no request behind it is the last on its connection. */
+  /** The gateway shuts down: an answer with no request behind it is the last on its connection. */
   leaving: boolean
-  /** And so is any other. */
+  /** The gateway drains: every answer is the last on its connection. */
   draining: boolean
 }

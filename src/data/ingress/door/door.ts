@@ -1,7 +1,7 @@
 /**
- * The strict fast door in front of node:http. It takes the connections of an http.Server, answers those whose
- * requests are plain, and gives every other one back to the server with its bytes unread. So it never widens what
- * is accepted: whatever it answers, node:http would have read the same way.
+ * The strict fast door in front of node:http. It takes over the connections of an http.Server, serves those whose requests are
+ * plain, and hands every other connection back to the server with its bytes unread. So the gateway accepts no more
+ * than node:http does: each plain request has the same meaning to both parsers.
  */
 import type { Server } from 'node:http'
 import type { Duplex } from 'node:stream'
@@ -10,29 +10,29 @@ import { WriteBatcher } from '../../../lib/write-batcher.ts'
 import type { Ingress } from '../ingress.ts'
 import { Connection } from './connection.ts'
 import type { DoorContext, DoorLimits } from './context.ts'
-import { KnownRequests } from './known.ts'
+import { KnownRequests } from './known-requests.ts'
 
 export interface DoorOptions extends Ingress {
-  /** Listens, limits the connections, and serves whatever is not plain. */
+  /** The server that listens, limits the connections, and serves what is not plain. */
   readonly server: Server
-  /** Of the server, by which a connection is given to it: `secureConnection` where it speaks TLS. */
+  /** The server's event for a new connection: `secureConnection` with TLS. */
   readonly event?: 'connection' | 'secureConnection'
   readonly limits: DoorLimits
   readonly wheel: Wheel
-  /** Told of each connection that node:http is given, with the milliseconds in which its next head must have come. */
+  /** Called for each connection that is handed over, with the milliseconds within which its head must be complete. */
   readonly handedOver?: (socket: Duplex, headMs: number) => void
 }
 
 export interface Door {
-  /** Connections that have sent nothing but plain requests so far. */
+  /** How many connections have sent only plain requests so far. */
   readonly connections: number
-  /** A connection from elsewhere; any duplex stream will do. */
+  /** Takes a connection that the server did not accept; any duplex stream will do. */
   take(socket: Duplex): void
-  /** From now on each answer is the last one on its connection, once all that was read of it is answered. */
+  /** From now on an answer is the last one on its connection, unless a request behind it has been read. */
   leave(): void
-  /** Any answer is the last one from now on; idle connections end. */
+  /** From now on any answer is the last one on its connection; idle connections are closed. */
   drain(): void
-  /** Ends what is left. */
+  /** Destroys the remaining connections. */
   cut(): void
 }
 
@@ -78,7 +78,7 @@ export function createDoor({
   }
 }
 
-/** Other settings may go by other fields, so under them nothing is known. */
+/** Starts anew at each change of the settings, since new routes may depend on other fields. */
 function knownUnder(live: Ingress['live'], maxHeadBytes: number): () => KnownRequests {
   let known = new KnownRequests(live(), maxHeadBytes)
   return () => {

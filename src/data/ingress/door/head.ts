@@ -1,12 +1,11 @@
 /**
- * The grammar of the fast door: the one plain form of a request head (RFC 9112), read in one pass. It accepts
- * less than the standard does, on purpose: what two readers could take differently is not plain, and is left,
- * unread, to node:http.
+ * The head parser of the fast door: reads the one plain form of a request head (RFC 9112) in one pass. It accepts less than
+ * the standard on purpose: a head that two parsers could read differently is not plain, and is left to node:http.
  */
 import type { RawPairs } from '../../../core/call.ts'
 import type { HeadNotes } from '../../exchange/exchange.ts'
 
-/** The longest head that is ever read here; longer ones are node:http's. */
+/** The longest head that is parsed here; longer heads are left to node:http. */
 export const MAX_HEAD_BYTES = 8192
 const MAX_FIELDS = 100
 const MAX_LENGTH_DIGITS = 15
@@ -18,16 +17,16 @@ export interface RequestHead {
   readonly headers: RawPairs
   /** Lower case. */
   readonly host: string
-  /** Of the body; 0 without one. */
+  /** The length of the body; 0 without one. */
   readonly length: number
-  /** Bytes of the head, the empty line included. */
+  /** The length of the head in bytes, the empty line included. */
   readonly bytes: number
-  /** All of it, as it came. */
+  /** The head as received. */
   readonly text: string
   readonly notes: HeadNotes
 }
 
-/** `part`: plain so far, but its end has not come. `other`: not plain. */
+/** `part`: plain so far, but incomplete. `other`: not plain. */
 export type ParsedHead = RequestHead | 'part' | 'other'
 
 const CR = 13
@@ -48,7 +47,7 @@ const TARGET = table(`${ALNUM}-._~!$&'()*+,;=:@/?%`)
 // A host with its port: a name, an IPv4 address, or an IPv6 address in brackets.
 const AUTHORITY = /^(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
 
-// Fields that change how the message is framed, or ask for more than an answer.
+// Fields that change the framing of the message, or ask for more than an answer.
 const NOT_PLAIN = [
   'te',
   'expect',
@@ -62,19 +61,19 @@ const HOST = Buffer.from('host')
 const CONNECTION = Buffer.from('connection')
 const CONTENT_LENGTH = Buffer.from('content-length')
 const UPGRADE = Buffer.from('upgrade')
-/** A wish for another protocol, as with each request of Java's client, may be ignored (RFC 9110, section 7.8); not this one. */
+/** An Upgrade may be ignored (RFC 9110, section 7.8), as the one in each request of Java's client is; not this one. */
 const WEBSOCKET = /websocket/i
-/** What Connection may say and leave the request plain. The fields it names are not sent on. */
+/** The values of Connection that a plain request may have. The fields it names are not forwarded. */
 const PLAIN_CONNECTION =
   /^(?:keep-alive|upgrade|http2-settings)(?:, ?(?:keep-alive|upgrade|http2-settings))*$/i
 
-// Where the fields of the head being read lie: four offsets a field. Reading never yields, so one is enough.
+// The positions of the fields in the head that is being parsed: four offsets a field. Parsing is synchronous, so one is enough.
 const fields = new Int32Array(MAX_FIELDS * 4)
 
-/** Reads the head at the beginning of `bytes`. Nothing of what it returns refers to them. */
+/** Parses the head at the beginning of `bytes`. The result does not refer to them. */
 export function readHead(bytes: Buffer, maxBytes = MAX_HEAD_BYTES): ParsedHead {
   const end = Math.min(bytes.length, maxBytes)
-  // What has no end within the limit is too long to be plain.
+  // A head without an end within the limit is too long to be plain.
   const unfinished = end === bytes.length && end < maxBytes ? 'part' : 'other'
   const method = readMethod(bytes, end)
   if (method === undefined) return 'other'
@@ -101,14 +100,14 @@ export function readHead(bytes: Buffer, maxBytes = MAX_HEAD_BYTES): ParsedHead {
   }
   if (at + 1 >= end) return unfinished
   if (bytes[at + 1] !== LF) return 'other'
-  return meaning(bytes, { end: at + 2, method, targetStart, targetEnd, count })
+  return interpret(bytes, { end: at + 2, method, targetStart, targetEnd, count })
 }
 
 const VERSION = Buffer.from(' HTTP/1.1\r\n')
 const METHODS = ['POST', 'GET', 'HEAD'] as const
 const METHOD_BYTES = METHODS.map((method) => Buffer.from(`${method} `))
 
-/** The method; the empty string where its end has not come; undefined where it is not one of ours. */
+/** The method; the empty string if it is incomplete; undefined if it is none of the three. */
 function readMethod(bytes: Buffer, end: number): RequestHead['method'] | '' | undefined {
   for (let i = 0; i < METHODS.length; i++) {
     const matched = matches(bytes, 0, end, METHOD_BYTES[i] as Buffer)
@@ -117,7 +116,7 @@ function readMethod(bytes: Buffer, end: number): RequestHead['method'] | '' | un
   return undefined
 }
 
-/** Undefined: equal so far as there is anything. */
+/** Whether `wanted` stands at `at`; undefined: equal so far, but incomplete. */
 function matches(bytes: Buffer, at: number, end: number, wanted: Buffer): boolean | undefined {
   for (let i = 0; i < wanted.length; i++) {
     if (at + i >= end) return undefined
@@ -126,7 +125,7 @@ function matches(bytes: Buffer, at: number, end: number, wanted: Buffer): boolea
   return true
 }
 
-/** Reads one field line and gives where the next begins; 0: its end has not come; -1: not plain. */
+/** Parses one field line, and returns where the next begins; 0: incomplete; -1: not plain. */
 function readField(bytes: Buffer, start: number, { end, slot }: { end: number; slot: number }): number {
   let at = start
   while (at < end && TOKEN[bytes[at] as number] === 1) at++
@@ -160,8 +159,8 @@ interface Extent {
   readonly count: number
 }
 
-/** What the fields say about framing, and whether that is plain. */
-function meaning(bytes: Buffer, extent: Extent): RequestHead | 'other' {
+/** Interprets the fields: finds host and length, and checks that the framing is plain. */
+function interpret(bytes: Buffer, extent: Extent): RequestHead | 'other' {
   const { end, method, targetStart, targetEnd, count } = extent
   const text = bytes.toString('latin1', 0, end)
   const headers = new Array<string>(count * 2)
@@ -188,7 +187,7 @@ function meaning(bytes: Buffer, extent: Extent): RequestHead | 'other' {
       return 'other'
     }
   }
-  // A length belongs to POST, and POST has one: everything else has a meaning of its own somewhere.
+  // POST must have a length, and other methods none: servers treat anything else differently.
   if (host === undefined || (method === 'POST') !== (length !== undefined)) return 'other'
   const target = text.slice(targetStart, targetEnd)
   return { method, target, headers, host, length: length ?? 0, bytes: end, text, notes: {} }
@@ -205,7 +204,7 @@ function isLength(value: string): boolean {
   return true
 }
 
-/** `name` in lower case. Only letters differ by that bit among the characters a name may have. */
+/** Compares a field's name with `name`, which is in lower case. Bit 32 is the case of a letter, and of letters only. */
 export function isName(bytes: Buffer, start: number, end: number, name: Buffer): boolean {
   if (end - start !== name.length) return false
   for (let i = 0; i < name.length; i++) {

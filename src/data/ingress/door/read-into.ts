@@ -1,25 +1,25 @@
 /**
- * Accepted connections that are read into memory of ours. For each read of its own, node:net allocates 64 KiB, copies
- * out of them what came, and leaves the copy to the collector, which on a busy server has little else to do.
+ * Makes an accepted connection read into our own memory. By default node:net allocates 64 KiB for each read, copies the bytes
+ * out of it, and leaves both to the garbage collector, which has little else to do on a busy server.
  */
 import net from 'node:net'
 
-/** As `onread` of net.Socket. */
+/** The same as the `onread` option of net.Socket. */
 export interface SocketReading {
-  /** Where the next bytes are to go; undefined: where the last went. */
+  /** The memory for the next read; undefined: the same as before. */
   readonly buffer: () => Uint8Array | undefined
-  /** So many bytes lie in the buffer; false: read no more until `resume`. */
+  /** Called when so many bytes lie in the buffer. False: read no more until `resume`. */
   readonly callback: (size: number) => boolean
 }
 
-/** What an accepted socket hands on; net.Server gives it no buffer itself, and has no other way of doing so. */
+/** The handle of an accepted socket; net.Server has no option to give the sockets that it accepts a buffer. */
 interface Handled {
   _handle: { useUserBuffer?: unknown } | null
 }
 
 /**
- * The same connection as a socket that reads so, or undefined where that is not to be had: with TLS, on a stream that is no
- * socket, on an engine that has changed. `accepted` must not have been read or written, and must not be used again.
+ * A socket for the same connection that reads into the given memory. Undefined if that is impossible: with TLS, for a stream
+ * that is no socket, in a Node version without such handles. `accepted` must be unused, and must not be used again.
  */
 export function readInto(accepted: unknown, onread: SocketReading): net.Socket | undefined {
   if (!(accepted instanceof net.Socket) || accepted.constructor !== net.Socket) return undefined
@@ -29,7 +29,7 @@ export function readInto(accepted: unknown, onread: SocketReading): net.Socket |
   holder._handle = null
   const options = { handle, onread, allowHalfOpen: true }
   const socket = new net.Socket(options as unknown as net.SocketConstructorOpts)
-  // The server counts the one that it accepted.
+  // The server counts its connections by the socket that it accepted.
   socket.once('close', () => accepted.destroy())
   return socket
 }

@@ -1,6 +1,6 @@
 /**
- * One plain request and its answer: an HTTP exchange over a connection of the fast door. What has arrived of the body is
- * kept as it came; the answer is one write where it is small.
+ * The HTTP exchange of the fast door: one plain request and its answer. The body is kept in the pieces that arrive; a small
+ * answer is one write.
  */
 import { header, type RawPairs, type WholeBody } from '../../../core/call.ts'
 import { JOINED_BYTES } from '../../../core/chunks.ts'
@@ -11,20 +11,20 @@ import { Condition } from '../../../lib/condition.ts'
 import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
 import { type Framing, fieldLines, lastChunk, replyHead } from '../../exchange/reply-head.ts'
 import { BodyBuffer, tooLarge } from '../../http/body.ts'
-import { kept } from './arrivals.ts'
 import type { RequestHead } from './head.ts'
+import { retained } from './receive-buffer.ts'
 import type { SocketWriter } from './socket-writer.ts'
 
 const HIGH_WATER_BYTES = 256 * 1024
-/** A body up to this length that is there need not be passed on in pieces. */
+/** A body of up to this length that has arrived is not streamed. */
 const SHORT_BYTES = 64 * 1024
 
-/** What a request needs of its connection. */
+/** The part of a connection that a request needs to be answered. */
 export interface ResponseWriter {
   readonly peer: string
-  /** The field lines about the connection for the next answer; `last` asks that it be the last one. */
-  closing(last: boolean): string
-  /** A head, with the body behind it where there is one. */
+  /** The field lines about the connection for the next answer; `last`: the connection must end with it. */
+  connectionFields(last: boolean): string
+  /** Writes a head, and the body if there is one. */
   send(head: string, body: Uint8Array | undefined): void
   /** For a body that streams. */
   readonly out: Pick<SocketWriter, 'pass' | 'drained'>
@@ -39,8 +39,8 @@ const OPEN = 0
 const STREAMING = 1
 const DONE = 2
 
-/** Of answers that have not left yet, whoever asked for them. */
-const LEAVING: RequestHead = {
+/** The head of a placeholder request, which stands for answers that are not written to the socket yet. */
+const ANSWERED_HEAD: RequestHead = {
   method: 'HEAD',
   target: '',
   headers: [],
@@ -59,14 +59,14 @@ export class FastRequest implements HttpExchange {
   readonly host: string
   readonly notes: HeadNotes
   readonly length: number
-  gone: (() => void) | undefined
+  onAbort: (() => void) | undefined
   status = 0
-  readonly #line: ResponseWriter
+  readonly #writer: ResponseWriter
   #state = OPEN
   #framing: number | 'chunked' | 'none' = 'none'
-  /** Arrived and not yet taken. */
+  /** Pieces that have arrived and are not read yet. */
   #chunks: Uint8Array[] = []
-  /** In place of `chunks` where the rest of a body is waited for. */
+  /** Replaces `chunks` while the reader waits for the whole body. */
   #gather: BodyBuffer | undefined
   #queued = 0
   #missing: number
@@ -76,8 +76,8 @@ export class FastRequest implements HttpExchange {
   #broken: GatewayError | undefined
   readonly #changed = new Condition()
 
-  constructor(line: ResponseWriter, head: RequestHead) {
-    this.#line = line
+  constructor(writer: ResponseWriter, head: RequestHead) {
+    this.#writer = writer
     this.method = head.method
     this.target = head.target
     this.headers = head.headers
@@ -87,22 +87,22 @@ export class FastRequest implements HttpExchange {
     this.#missing = head.length
   }
 
-  /** One that was answered without a call being made of it. */
-  static answered(line: ResponseWriter, head = LEAVING): FastRequest {
-    const request = new FastRequest(line, head)
+  /** A request that was answered without a call. */
+  static answered(writer: ResponseWriter, head = ANSWERED_HEAD): FastRequest {
+    const request = new FastRequest(writer, head)
     request.#missing = 0
-    request.passBy()
+    request.markAnswered()
     return request
   }
 
-  /** It was answered without a call being made of it. */
-  passBy(): void {
+  /** Marks the request as answered without a call. */
+  markAnswered(): void {
     this.#state = DONE
     this.#chunks = []
   }
 
   get peer(): string {
-    return this.#line.peer
+    return this.#writer.peer
   }
 
   /** Every byte of the body has arrived. */
@@ -110,12 +110,12 @@ export class FastRequest implements HttpExchange {
     return this.#missing === 0
   }
 
-  /** Bytes of the body that have not arrived, where somebody waits for them. */
+  /** How many bytes of the body are missing, if anybody wants them. */
   get wanted(): number {
     return this.#unwanted ? 0 : this.#missing
   }
 
-  get isHere(): boolean {
+  get isBodyHere(): boolean {
     return this.#missing === 0 && this.length <= SHORT_BYTES
   }
 
@@ -123,47 +123,47 @@ export class FastRequest implements HttpExchange {
     return this.#state === DONE
   }
 
-  /** The body is passed on as it comes. */
+  /** The body streams. */
   get isStreamed(): boolean {
     return this.#streams
   }
 
-  /** True while the reader is slow and the body therefore stands still. */
+  /** Reading is paused, because the reader of the body is slow. */
   get isHeld(): boolean {
     return this.#paused
   }
 
-  /** What has arrived of the body and was not taken, as it came. */
+  /** The pieces of the body that have arrived and are not read yet. */
   get chunks(): readonly Uint8Array[] {
     return this.#chunks
   }
 
-  /** Takes what belongs to the body; gives back what does not. */
+  /** Takes the bytes that belong to the body, and returns the others. */
   take(bytes: Buffer): Buffer | undefined {
     if (this.#missing === 0) return bytes
     const own = bytes.length <= this.#missing ? bytes : bytes.subarray(0, this.#missing)
     this.#missing -= own.length
-    if (this.#gather) this.#gather.push(kept(own))
+    if (this.#gather) this.#gather.push(retained(own))
     else if (!this.#unwanted) {
-      this.#chunks.push(kept(own))
+      this.#chunks.push(retained(own))
       this.#queued += own.length
       if (this.#streams && this.#queued > HIGH_WATER_BYTES && this.#missing > 0 && !this.#paused) {
         this.#paused = true
-        this.#line.pause()
+        this.#writer.pause()
       }
     }
     this.#changed.notify()
     return own === bytes ? undefined : bytes.subarray(own.length)
   }
 
-  /** The rest of the body will not come. */
+  /** The rest of the body will not arrive. */
   breakOff(fault: GatewayError): void {
     this.#broken ??= fault
     this.#changed.notify()
   }
 
   check(): void {
-    // What is not plain does not get here.
+    // Only plain requests get here, and the head parser has checked them.
   }
 
   whole(maxBytes: number, signal: () => Signal): WholeBody | Promise<WholeBody> {
@@ -218,23 +218,23 @@ export class FastRequest implements HttpExchange {
   answer(status: number, common: Fields, own: RawPairs, body: Uint8Array): void {
     this.#claim()
     const bodiless = status === 204 || status === 304
-    // What is left of the body must not be taken for the next request.
-    const connection = this.#line.closing(this.#missing > 0)
+    // The rest of the body must not be parsed as the next request.
+    const connection = this.#writer.connectionFields(this.#missing > 0)
     common.lines ??= fieldLines(common.pairs)
     const framing: Framing = { length: bodiless ? 'none' : body.length, connection }
     const head = replyHead(status, own, framing, common.lines)
     this.status = status
     this.#state = STREAMING
-    this.#line.send(head, bodiless || this.method === 'HEAD' ? undefined : body)
+    this.#writer.send(head, bodiless || this.method === 'HEAD' ? undefined : body)
     this.#finish()
   }
 
   answerText(status: number, head: (connection: string) => string, body: Uint8Array | undefined): void {
     this.#claim()
-    const text = head(this.#line.closing(this.#missing > 0))
+    const text = head(this.#writer.connectionFields(this.#missing > 0))
     this.status = status
     this.#state = STREAMING
-    this.#line.send(text, body)
+    this.#writer.send(text, body)
     this.#finish()
   }
 
@@ -245,40 +245,40 @@ export class FastRequest implements HttpExchange {
     const bodiless = this.method === 'HEAD' || status === 204 || status === 304
     const framing = bodiless ? 'none' : (length ?? 'chunked')
     const shown = status === 204 ? 'none' : (length ?? framing)
-    // An error is no beginning of an exchange of two streams: who sends on need not.
-    const connection = this.#line.closing(status >= 400 && this.#missing > 0)
+    // After an error the client need not send the rest of its body.
+    const connection = this.#writer.connectionFields(status >= 400 && this.#missing > 0)
     const head = replyHead(status, headers, { length: shown, connection })
     this.#framing = framing
     this.status = status
     this.#state = STREAMING
-    this.#line.send(head, undefined)
+    this.#writer.send(head, undefined)
   }
 
   write(chunk: Uint8Array): boolean {
     if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
     if (this.#framing === 'none' || chunk.length === 0) return true
-    if (this.#framing === 'chunked') return this.#line.out.pass(chunk, true)
-    // More than was announced would be read as the beginning of the next answer.
+    if (this.#framing === 'chunked') return this.#writer.out.pass(chunk, true)
+    // Bytes beyond Content-Length would be read as the beginning of the next answer.
     if (chunk.length > this.#framing)
       throw new GatewayError('backendGarbled', 'the body is longer than its Content-Length')
     this.#framing -= chunk.length
-    return this.#line.out.pass(chunk, false)
+    return this.#writer.out.pass(chunk, false)
   }
 
   drained(): Promise<void> {
-    return this.#line.out.drained()
+    return this.#writer.out.drained()
   }
 
   end(trailers: RawPairs): void {
     if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
-    if (this.#framing === 'chunked') this.#line.send(lastChunk(trailers), undefined)
+    if (this.#framing === 'chunked') this.#writer.send(lastChunk(trailers), undefined)
     else if (this.#framing !== 'none' && this.#framing > 0) return this.cut()
     this.#finish()
   }
 
   cut(): void {
     this.#state = DONE
-    this.#line.cut()
+    this.#writer.cut()
   }
 
   #claim(): void {
@@ -288,7 +288,7 @@ export class FastRequest implements HttpExchange {
   #finish(): void {
     this.#state = DONE
     this.#refuseRest()
-    this.#line.answered()
+    this.#writer.answered()
   }
 
   /** Nobody wants the rest of the body. */
@@ -302,6 +302,6 @@ export class FastRequest implements HttpExchange {
   #release(): void {
     if (!this.#paused) return
     this.#paused = false
-    this.#line.resume()
+    this.#writer.resume()
   }
 }

@@ -1,13 +1,13 @@
 /**
- * What goes out on one connection, in order. Short texts wait for the end of the turn and leave as one write; whatever
- * is longer takes what waits along. The socket has more than it can send when `isFull`: then nobody must give it more.
+ * Writes to one connection, in order. Short texts are collected until the end of the turn and leave in one write; longer data is
+ * written at once, behind the collected text. While `isFull`, callers must write no more.
  */
 import type { Duplex } from 'node:stream'
 import type { WriteBatcher } from '../../../lib/write-batcher.ts'
 
-/** Bodies up to this length are joined to their head in one string, which is one write without a buffer of its own. */
+/** Bodies of up to this length are joined to their head in one string, which is one write and needs no buffer. */
 const MAX_JOINED_BYTES = 2048
-/** Texts beyond so many bytes do not wait. */
+/** More collected text than this is written at once. */
 const MAX_WAITING_BYTES = 16 * 1024
 
 export class SocketWriter {
@@ -17,7 +17,7 @@ export class SocketWriter {
   #waiting = ''
   #drain: (() => void) | undefined
 
-  /** `filled`: called where the end of a turn has filled the socket. */
+  /** `filled`: called when the write at the end of a turn has filled the socket's buffer. */
   constructor(socket: Duplex, writeBatcher: WriteBatcher, filled: () => void) {
     this.#socket = socket
     this.#writeBatcher = writeBatcher
@@ -41,7 +41,7 @@ export class SocketWriter {
     else this.#join(head, body)
   }
 
-  /** A piece of a body, with the framing of a chunk where it is one. False: wait for `drained` before the next. */
+  /** Writes a piece of a body, as a chunk if it is `chunked`. False: wait for `drained` before the next. */
   pass(chunk: Uint8Array, chunked: boolean): boolean {
     if (!chunked) return this.#join('', chunk)
     const socket = this.#socket
@@ -60,14 +60,14 @@ export class SocketWriter {
     })
   }
 
-  /** The socket can send more, or will send nothing any more. */
+  /** To be called when the socket has drained, or is closed. */
   wake(): void {
     const drain = this.#drain
     this.#drain = undefined
     drain?.()
   }
 
-  /** Now, rather than at the end of the turn. */
+  /** Writes the collected text now. */
   flush(): void {
     const text = this.#waiting
     if (text === '') return
@@ -75,7 +75,7 @@ export class SocketWriter {
     if (!this.#socket.write(text, 'latin1')) this.#filled()
   }
 
-  /** What waits, the text and the bytes, in one write. */
+  /** Writes the collected text, `text` and the bytes in one system call. */
   #join(text: string, bytes: Uint8Array): boolean {
     const socket = this.#socket
     const before = this.#waiting + text

@@ -1,16 +1,16 @@
 /**
- * The bytes of a request with blanks in place of what its client writes anew for each call: ids for traces and logs,
- * deadlines. Nothing that is decided about a head hangs on these fields, so that two heads which are equal with blanks are
- * decided alike. Everything else stays as it is, names, lengths and line ends included.
+ * Blanks the volatile values of a request's head: ids for traces and logs, deadlines, which a client writes anew for each call.
+ * No decision about a head depends on these fields, so two heads that are equal with blanks are decided alike. Everything
+ * else is unchanged, names, lengths and line ends included.
  */
 import { SDK_FIELDS, TRACING_FIELDS } from '../../../core/fields.ts'
 import { Scratch } from '../../../lib/scratch.ts'
 import { DEADLINE_FIELDS } from '../../http/deadlines.ts'
 import { isName } from './head.ts'
 
-/** Of a request that ends later, the first so many bytes are what it is known by. */
+/** Only so many bytes of a request are compared; a longer one is cut here. */
 const MAX_BYTES = 2048
-/** A head with more of these fields stays as it is. */
+/** A head with more of these fields is not blanked. */
 const MAX_VALUES = 32
 const MAX_NAME = 64
 
@@ -20,7 +20,7 @@ const SPACE = 32
 const DELETE = 127
 const COLON = 58
 
-/** May differ with each call of a client, and decide nothing about its head. */
+/** Fields that may differ with each call of a client, and on which no decision about its head depends. */
 export const VOLATILE_FIELDS: readonly string[] = [
   ...TRACING_FIELDS,
   ...DEADLINE_FIELDS,
@@ -31,13 +31,13 @@ export const VOLATILE_FIELDS: readonly string[] = [
 ]
 
 export class VolatileFields {
-  /** The names by their shape: most fields of most heads have another length or another first letter. */
+  /** The names by length and first letter, which rule out most fields of most heads. */
   readonly #names: (Buffer[] | undefined)[] = new Array(MAX_NAME * 32)
   readonly #scratch = new Scratch(MAX_BYTES)
-  /** Where the values of the head that is being read lie: two offsets a value. */
+  /** The positions of the volatile values in the present head: two offsets a value. */
   readonly #values = new Int32Array(MAX_VALUES * 2)
 
-  /** `used`: the fields that routes and keys go by, so that they are no blanks. */
+  /** `used`: the fields that routes and keys depend on, which must not be blanked. */
   constructor(used: ReadonlySet<string>) {
     for (const text of VOLATILE_FIELDS) {
       if (used.has(text)) continue
@@ -47,7 +47,7 @@ export class VolatileFields {
     }
   }
 
-  /** The bytes themselves where there is nothing to blank, or no whole head; otherwise what stands until the next is read. */
+  /** The blanked bytes, valid until the next call; `bytes` itself if there is nothing to blank or the head is incomplete. */
   blanked(bytes: Buffer): Buffer {
     const end = Math.min(bytes.length, MAX_BYTES)
     const count = this.#find(bytes, end)
@@ -59,8 +59,8 @@ export class VolatileFields {
   }
 
   /**
-   * How many values there are. Each is all that stands between its colon and its line's end, and only what the grammar of
-   * a plain head has there (`readField`): so what is plain with blanks was plain without them.
+   * Finds the volatile values, and returns how many there are. A value is everything between the colon and the end of the
+   * line, and only characters of a plain head (`readField`): so a head that is plain with blanks was plain without them.
    */
   #find(bytes: Buffer, end: number): number {
     let count = 0
@@ -92,7 +92,8 @@ export class VolatileFields {
   }
 }
 
-/** Of ASCII letters the five low bits do not tell the case. */
+/** A table index from length and first letter; the five low bits of an ASCII letter are the same in both cases. */
+
 function shapeOf(bytes: Buffer, start: number, end: number): number {
   return (end - start) * 32 + ((bytes[start] as number) & 31)
 }

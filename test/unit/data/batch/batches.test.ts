@@ -3,7 +3,7 @@ import type { Backend } from '../../../../src/core/backend.ts'
 import type { Call } from '../../../../src/core/call.ts'
 import { digestOf } from '../../../../src/core/key.ts'
 import { type BatchCall, Batches } from '../../../../src/data/batch/batches.ts'
-import { isBusy, maxBatchOf } from '../../../../src/data/batch/room.ts'
+import { isBusy, maxBatchOf } from '../../../../src/data/batch/capacity.ts'
 import type { Matched, Route } from '../../../../src/data/route/routes.ts'
 import type { UpstreamRequest, UpstreamResponse } from '../../../../src/data/upstream/upstream-call.ts'
 import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
@@ -73,7 +73,7 @@ function setup(answer?: () => { status: number; text: string }, refusal = 400) {
     const plan = tfserving.read(call, body, { seed: digestOf('seed'), split: true })
     if ('bypass' in plan || !plan.rows) throw new Error('rows')
     const of: BatchCall = { call, matched: { route, protocol: tfserving, target }, plan, body }
-    expect(batches.takes(of)).toBe(true)
+    expect(batches.isBatched(of)).toBe(true)
     const fetched = await batches.fetch(of, { rows: plan.rows, signal, until: call })
     if ('refused' in fetched)
       return `${fetched.refused.reply.status} ${Buffer.from(fetched.refused.reply.body as Uint8Array).toString()}`

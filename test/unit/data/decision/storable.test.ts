@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { keptHeaders, saidOf, unstorable } from '../../../../src/data/decision/storable.ts'
+import { keptHeaders, responseDirectivesOf, unstorable } from '../../../../src/data/decision/storable.ts'
 import { NO_RESPONSE_DIRECTIVES } from '../../../../src/data/http-cache/response-directives.ts'
 import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 
@@ -33,7 +33,7 @@ it("takes what a dialect's servers say of every answer for nothing said, and hee
   const usual = ['cache-control', 'no-store, private', 'expires', 'Thu, 01 Jan 1970 00:00:00 UTC']
   const head = { ...reply(usual), notes: {} }
   expect(unstorable(head, own)).toBeUndefined()
-  expect(saidOf(head, own.protocol)).toBe(NO_RESPONSE_DIRECTIVES)
+  expect(responseDirectivesOf(head, own.protocol)).toBe(NO_RESPONSE_DIRECTIVES)
   // The same head of the same backend, on a route of another dialect, before and after.
   expect(unstorable(head, policy)).toContain('private')
   expect(unstorable(head, own)).toBeUndefined()

@@ -7,7 +7,7 @@ import { Admission } from '../../../../src/data/decision/admission.ts'
 import { createCacheDecisions } from '../../../../src/data/decision/cache-decision.ts'
 import type { HeadNotes } from '../../../../src/data/exchange/exchange.ts'
 import { MemoryHits, type Repeat, repeatOf } from '../../../../src/data/hits/memory-hit.ts'
-import { ReadyAnswers } from '../../../../src/data/hits/ready.ts'
+import { ReadyAnswers } from '../../../../src/data/hits/ready-answers.ts'
 import { FastRequest, type ResponseWriter } from '../../../../src/data/ingress/door/request.ts'
 import { createIngress } from '../../../../src/data/ingress/ingress.ts'
 import { Deployments } from '../../../../src/data/key/deployment.ts'
@@ -90,7 +90,7 @@ function setup() {
     let text = ''
     const line: ResponseWriter = {
       peer: 'peer',
-      closing: () => CONNECTION,
+      connectionFields: () => CONNECTION,
       send: (head, rest) => void (text += head + Buffer.from(rest ?? []).toString('latin1')),
       answered() {},
       out: { pass: behindMemory, drained: behindMemory },
@@ -131,15 +131,23 @@ function setup() {
   /** What was written when the same bytes came again; undefined: they were read as if they never had. */
   function askAgain(repeat: Repeat) {
     let written: string | undefined
-    const line = { peer: 'peer', closing: () => CONNECTION, send: (text: string) => void (written = text) }
-    expect(memoryHit.again(repeat, line)).toBe(written !== undefined)
+    const line = {
+      peer: 'peer',
+      connectionFields: () => CONNECTION,
+      send: (text: string) => void (written = text),
+    }
+    expect(memoryHit.answerRepeat(repeat, line)).toBe(written !== undefined)
     return written
   }
 
   /** What a head and BODY are answered from. */
   function repeat(of: ReturnType<typeof head>): Repeat {
     const one = { ...of, length: BODY.length }
-    const source = memoryHit.answer(one, [BODY], { peer: '', closing: () => CONNECTION, send: () => {} })
+    const source = memoryHit.answer(one, [BODY], {
+      peer: '',
+      connectionFields: () => CONNECTION,
+      send: () => {},
+    })
     if (!source) throw new Error('not answered at once')
     return repeatOf(one, source)
   }
@@ -150,7 +158,7 @@ function setup() {
     const send = (text: string, rest: Uint8Array | undefined) => {
       written = text + (rest ? Buffer.from(rest).toString('latin1') : '')
     }
-    const line = { peer: 'peer', closing: () => CONNECTION, send }
+    const line = { peer: 'peer', connectionFields: () => CONNECTION, send }
     const half = body.length >> 1
     const pieces = isCut ? [body.subarray(0, half), body.subarray(half)] : [body]
     const source = memoryHit.answer({ ...of, length: body.length }, pieces, line)

@@ -95,7 +95,7 @@ async function setup() {
     let cuts = 0
     const line = {
       peer: '127.0.0.1',
-      closing: () => CONNECTION,
+      connectionFields: () => CONNECTION,
       send: (head: string, body?: Uint8Array) =>
         void sent.push(head + Buffer.from(body ?? []).toString('latin1')),
       out: { pass: () => true, drained: async () => {} },
@@ -196,7 +196,7 @@ describe('the short way of a hit in a shared tier', () => {
     const { request, raw, sent, run, long, cuts } = await asked()
     aliases.set(raw, WHOLE)
     expect(run()).toBe(true)
-    request.gone?.()
+    request.onAbort?.()
     const later = await cache.lookup([WHOLE])
     expect(later[0]?.tier).toBe('shared')
     expect([sent, long, cuts()]).toEqual([[], [], 1])

@@ -94,7 +94,7 @@ it('a client that does not read its answers is not read from either', async () =
         line.send(`${served}`.padEnd(400), undefined)
         return {} as HitSource
       },
-      again: () => false,
+      answerRepeat: () => false,
     },
   })
   door.take(socket)

@@ -13,7 +13,7 @@ function workers() {
       random: () => 0,
       changed: (found) => {
         told.push(found.state)
-        for (const other of all) if (other !== own) other.heard(found)
+        for (const other of all) if (other !== own) other.apply(found)
       },
     })
     all.push(own)

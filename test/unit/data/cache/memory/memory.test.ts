@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type Digest, digestOf } from '../../../../../src/core/key.ts'
 import { allocateMemory, createMemory } from '../../../../../src/data/cache/memory/memory.ts'
-import { Hot } from '../../../../../src/data/hits/hot.ts'
+import { HotCache } from '../../../../../src/data/hits/hot-cache.ts'
 import { FakeClock } from '../../../../support/fake-clock.ts'
 
 const MiB = 1024 * 1024
@@ -111,7 +111,7 @@ describe('the process memory', () => {
 describe('hot answers', () => {
   it('are bounded by bytes, expire, and are cleared', () => {
     const clock = new FakeClock()
-    const hot = new Hot<string>({ maxBytes: 10_000, clock })
+    const hot = new HotCache<string>({ maxBytes: 10_000, clock })
     for (const digest of keys('hot', 100))
       hot.set(digest, 'answer', { bytes: 600, expiresAt: clock.now() + 10 })
     expect([hot.entries, hot.bytes]).toEqual([10, 10_000])

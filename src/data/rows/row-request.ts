@@ -1,4 +1,4 @@
-/** Some rows of a call as an upstream request of their own. */
+/** Sends some rows of a call upstream as a request of their own. */
 import type { Call, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Row } from '../../protocol/protocol.ts'
@@ -9,8 +9,8 @@ import type { LookupContext } from './lookup-context.ts'
 const MAX_BYTES = 16 * 1024 * 1024
 const DEADLINE_MS = 30_000
 
-/** Resolves with a whole good answer, or undefined; the caller's own leaving does not end it. */
-export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs) {
+/** Returns a function that resolves with a whole good answer, or with undefined. The request goes on if the caller leaves. */
+export function createSendRows(dispatch: Dispatch, outgoing: (call: Call) => RawPairs) {
   return async (context: LookupContext, rows: readonly Row[]): Promise<Reply | undefined> => {
     const { call, matched, plan, body } = context
     const joined = matched.protocol.rows?.join(plan, rows, body)
@@ -18,7 +18,7 @@ export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs
     const { reply } = await dispatch(call, matched, {
       body: joined.body,
       contentLength: undefined,
-      headers: replaced(outgoing(call), joined.headers),
+      headers: requestHeaders(outgoing(call), joined.headers),
       key: rows[0]?.digest,
       signal: AbortSignal.timeout(DEADLINE_MS),
       collectBytes: MAX_BYTES,
@@ -29,8 +29,8 @@ export function createAsk(dispatch: Dispatch, outgoing: (call: Call) => RawPairs
   }
 }
 
-/** The headers of a request made of rows: the call's own, with what `joined` says instead, and nothing encoded. */
-export function replaced(headers: RawPairs, joined: RawPairs): RawPairs {
+/** The headers of a request made of rows: those of the call, replaced by `joined` where names are equal, without Accept-Encoding. */
+export function requestHeaders(headers: RawPairs, joined: RawPairs): RawPairs {
   if (joined.length > 0) return without(headers, joined)
   const known = PLAIN.get(headers)
   if (known) return known
@@ -40,7 +40,7 @@ export function replaced(headers: RawPairs, joined: RawPairs): RawPairs {
 }
 
 const NONE: RawPairs = []
-/** Of fields that come again and again, the same answer. */
+/** Results by input array, since equal heads share one array of fields. */
 const PLAIN = new WeakMap<RawPairs, RawPairs>()
 
 function without(headers: RawPairs, joined: RawPairs): string[] {

@@ -1,5 +1,5 @@
 /**
- * One upstream request of the batcher: whose rows it carries and in what order, and who still waits for them.
+ * One upstream request of the batcher: the shares of rows that it carries, in order, and the callers that wait for them.
  */
 
 import { GatewayError } from '../../core/errors.ts'
@@ -12,7 +12,7 @@ interface Part<J, W, A, R> {
   readonly share: BatchShare<J, W>
 }
 
-export class Sending<J, W, A, R> implements SharedDeadline {
+export class BatchRequest<J, W, A, R> implements SharedDeadline {
   rows = 0
   readonly #parts: Part<J, W, A, R>[] = []
   readonly #cancel = new Cancel()
@@ -23,7 +23,7 @@ export class Sending<J, W, A, R> implements SharedDeadline {
     return this.#parts.reduce((latest, { submission }) => Math.max(latest, submission.job.deadline), 0)
   }
 
-  /** Whoever wishes for a first token is not alone. */
+  /** Whether several callers wait for the request. */
   get isJoined(): boolean {
     return this.#parts.length > 1 || this.#parts.some(({ submission }) => submission.job.isJoined)
   }
@@ -32,7 +32,7 @@ export class Sending<J, W, A, R> implements SharedDeadline {
     return this.#parts.map(({ share }) => share)
   }
 
-  /** Aborted when every caller has left, or is settled otherwise. */
+  /** Aborted when no caller waits any more: all have left or are settled. */
   get signal(): Signal {
     return this.#cancel
   }
@@ -62,12 +62,12 @@ export class Sending<J, W, A, R> implements SharedDeadline {
     for (const { submission } of this.#parts) submission.failed(error)
   }
 
-  /** A request for each caller who still waits, with the same rows by themselves. */
-  split(): Sending<J, W, A, R>[] {
+  /** One request for each caller who still waits, with that caller's rows alone. */
+  split(): BatchRequest<J, W, A, R>[] {
     this.#isOver = true
     return this.#parts.flatMap(({ submission, share }) => {
       if (submission.isDone) return []
-      const alone = new Sending<J, W, A, R>()
+      const alone = new BatchRequest<J, W, A, R>()
       alone.add(submission, share)
       return alone
     })

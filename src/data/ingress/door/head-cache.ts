@@ -1,30 +1,30 @@
 /**
- * Heads that were read lately, by their bytes: clients repeat them, on one connection and over many, and one that is
- * the same, byte for byte but for its volatile values, is not read again, nor is what follows from it worked out again.
+ * A cache of parsed heads by their bytes. Clients repeat their heads, on one connection and on many. A head that is equal byte
+ * for byte, volatile values aside, is not parsed again, and what depends on it is not computed again.
  */
 import { Generations } from '../../../lib/generations.ts'
 import { type ParsedHead, type RequestHead, readHead } from './head.ts'
 
-/** Longer heads are read each time. */
+/** Longer heads are parsed each time. */
 const MAX_BYTES = 2048
 const END = '\r\n\r\n'
 
-export class Heads {
+export class HeadCache {
   readonly #maxHeadBytes: number
-  /** Those that nobody has sent for a whole generation are forgotten. */
+  /** A head that nobody sent during a whole generation is forgotten. */
   readonly #known = new Generations<RequestHead>(512)
 
-  /** Longer heads are node:http's. */
+  /** `maxHeadBytes`: longer heads are left to node:http. */
   constructor(maxHeadBytes: number) {
     this.#maxHeadBytes = maxHeadBytes
   }
 
-  /** The head that was kept by such bytes. */
+  /** The head that was stored under these bytes. */
   find(key: Buffer): RequestHead | undefined {
     return this.#known.get(textOf(key))
   }
 
-  /** Reads the head, and keeps it by `key`, which is at least as long. */
+  /** Parses the head, and stores it under `key`, which is at least as long. */
   read(bytes: Buffer, key = bytes): ParsedHead {
     const head = readHead(bytes, this.#maxHeadBytes)
     if (typeof head === 'object' && head.bytes <= MAX_BYTES) this.#known.set(textOf(key), head)
@@ -32,7 +32,7 @@ export class Heads {
   }
 }
 
-/** Empty where the end has not come, or is too far. */
+/** The head's bytes as a string; empty if the head is incomplete or too long. */
 function textOf(key: Buffer): string {
   const end = key.indexOf(END, 0, 'latin1') + END.length
   return end < END.length || end > MAX_BYTES ? '' : key.toString('latin1', 0, end)

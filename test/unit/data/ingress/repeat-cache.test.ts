@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import type { HitSource } from '../../../../src/data/hits/memory-hit.ts'
 import { type RequestHead, readHead } from '../../../../src/data/ingress/door/head.ts'
-import { Repeats } from '../../../../src/data/ingress/door/repeats.ts'
+import { RepeatCache } from '../../../../src/data/ingress/door/repeat-cache.ts'
 
 const SOURCE = {} as HitSource
 
@@ -16,7 +16,7 @@ function known(bytes: Buffer): RequestHead {
 }
 
 it('gives what was kept for the same bytes, and for no others', () => {
-  const repeats = new Repeats()
+  const repeats = new RepeatCache()
   const bytes = request('{"a":1}')
   const head = known(bytes)
   expect(repeats.get(bytes)).toBeUndefined()
@@ -32,7 +32,7 @@ it('gives what was kept for the same bytes, and for no others', () => {
 })
 
 it('keeps nothing under a head that came once, and nothing long', () => {
-  const repeats = new Repeats()
+  const repeats = new RepeatCache()
   const first = request('{}', 'first')
   const head = readHead(first) as RequestHead
   repeats.keep(first, head, SOURCE)
@@ -45,7 +45,7 @@ it('keeps nothing under a head that came once, and nothing long', () => {
 })
 
 it('keeps so many, and of those what is asked for', () => {
-  const repeats = new Repeats()
+  const repeats = new RepeatCache()
   const hot = request('hot')
   repeats.keep(hot, known(hot), SOURCE)
   const head = known(request('00000'))

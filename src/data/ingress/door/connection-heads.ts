@@ -1,37 +1,37 @@
 /**
- * The heads of one connection: the last one comes again more often than not, and is compared without being looked up. A
- * client that traces its calls sends one that differs in volatile values only, and is known by its bytes with blanks for
- * them; what it said in them is still what its call is served with.
+ * Finds the parsed head for the bytes of a connection. Mostly a client repeats its last head, which is compared without a
+ * look-up. The heads of a client that traces its calls differ in volatile values only: they are compared with blanks in
+ * place of these values, and each call still gets its own values.
  */
 import { callerTimeout } from '../../http/deadlines.ts'
 import { endToEnd } from '../../http/headers.ts'
 import { type ParsedHead, type RequestHead, readHead } from './head.ts'
-import type { KnownRequests } from './known.ts'
-import type { Repeats } from './repeats.ts'
+import type { KnownRequests } from './known-requests.ts'
+import type { RepeatCache } from './repeat-cache.ts'
 
-/** A head of up to so many bytes is remembered, in case the next is the same. */
+/** The longest head that is compared with the next one. */
 const MAX_REMEMBERED_BYTES = 2048
 
-export class OwnHeads {
+export class ConnectionHeads {
   readonly #current: () => KnownRequests
   #known: KnownRequests
   #last: RequestHead | undefined
   #lastKey: Buffer | undefined
-  /** The last head had volatile values: the next is known by its bytes without them. */
+  /** The last head had volatile values, so the next is blanked before it is compared. */
   #isTraced = false
 
-  /** `current`: what the door knows under the present settings. */
+  /** `current`: the door's caches under the present settings. */
   constructor(current: () => KnownRequests) {
     this.#current = current
     this.#known = current()
   }
 
-  /** Whole requests that were answered before, by `keyOf`. */
-  get repeats(): Repeats {
+  /** Whole requests that were hits, by `keyOf`. */
+  get repeats(): RepeatCache {
     return this.#known.repeats
   }
 
-  /** What a request is known by; stands until the next is asked for, on any connection. */
+  /** The bytes that a request is looked up by; valid until the next call, on any connection. */
   keyOf(bytes: Buffer): Buffer {
     const known = this.#current()
     if (known !== this.#known) {
@@ -44,7 +44,7 @@ export class OwnHeads {
     return key
   }
 
-  /** The head, or one that was read before and differs in volatile values at most. `key`: of `keyOf`. */
+  /** The parsed head: of this request, or of an earlier one that differs at most in volatile values. `key`: from `keyOf`. */
   read(bytes: Buffer, key: Buffer): ParsedHead {
     const last = this.#lastKey
     const isLonger = last !== undefined && key.length >= last.length
@@ -61,25 +61,25 @@ export class OwnHeads {
   }
 
   /**
-   * The head as this call has it, where `head` is another's: what its volatile fields say is its own. What was decided for the
-   * other stands, in notes of its own: where settings change while it waits for its body, it is decided anew by its fields.
+   * The head of this call if `head` was parsed from another's: with this call's volatile fields, and with a copy of the
+   * other's notes, so that a change of the settings while the body arrives leads to a new decision by this call's fields.
    */
-  own(bytes: Buffer, head: RequestHead): RequestHead {
+  forCall(bytes: Buffer, head: RequestHead): RequestHead {
     if (bytes.toString('latin1', 0, head.bytes) === head.text) return head
     const key = this.keyOf(bytes)
-    // The other came to no decision, as one that was refused: the next go by this one.
+    // The other call has no decision, because it was refused, say: this head replaces it in the cache.
     if (!head.notes.decision) return this.#remembered(this.#known.heads.read(bytes, key) as RequestHead, key)
-    // What is plain with blanks is plain without.
-    const own = readHead(bytes) as RequestHead
-    const headers = endToEnd(own.headers)
+    // A head that is plain with blanks is plain without them.
+    const ownHead = readHead(bytes) as RequestHead
+    const headers = endToEnd(ownHead.headers)
     const timeout = callerTimeout(headers) ?? Number.POSITIVE_INFINITY
-    return { ...own, notes: { ...head.notes, headers, timeout } }
+    return { ...ownHead, notes: { ...head.notes, headers, timeout } }
   }
 
   #remembered(head: RequestHead, key: Buffer): RequestHead {
     if (head.bytes <= MAX_REMEMBERED_BYTES) {
       this.#last = head
-      // A copy: the bytes around it must not be kept alive with it, and are used again.
+      // A copy, because the buffer is reused.
       this.#lastKey = Buffer.copyBytesFrom(key, 0, head.bytes)
     }
     return head

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../../../src/core/key.ts'
-import { Hot } from '../../../../src/data/hits/hot.ts'
+import { HotCache } from '../../../../src/data/hits/hot-cache.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
 const LIFE = { bytes: 600, expiresAt: 1e9 }
@@ -9,14 +9,14 @@ const ROOM = 10
 
 function filled(count: number) {
   const clock = new FakeClock()
-  const hot = new Hot<number>({ maxBytes: ROOM * 1000, clock })
+  const hot = new HotCache<number>({ maxBytes: ROOM * 1000, clock })
   for (let i = 0; i < count; i++) hot.set(digestOf(`${i}`), i, LIFE)
   return { clock, hot }
 }
 
 describe('ready answers by digest', () => {
   it('are what was set last, also where many digests have the same place', () => {
-    const hot = new Hot<number>({ maxBytes: 1e9, clock: new FakeClock() })
+    const hot = new HotCache<number>({ maxBytes: 1e9, clock: new FakeClock() })
     for (let i = 0; i < 20_000; i++) hot.set(digestOf(`${i}`), i, LIFE)
     for (let turn = 0; turn < 3; turn++)
       for (let i = 0; i < 20_000; i++) expect(hot.get(digestOf(`${i}`))).toBe(i)

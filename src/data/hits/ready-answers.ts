@@ -1,7 +1,7 @@
 /**
- * Answers ready to be written, by the digest of a request's raw bytes: a byte-identical repeat parses nothing.
- * They are copies of what the cache has, whole or put together from rows, in this process alone; they expire with
- * the earliest of what they were made from, and any purge drops them all.
+ * Answers ready to be written, by the digest of a request's raw bytes, so that a byte-identical repeat is not parsed.
+ * They are copies of cache entries, whole or assembled from rows, and local to this process. An answer expires with the
+ * first of its entries, and any purge drops all answers.
  */
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
@@ -9,36 +9,36 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { FoundFor } from '../decision/cache-decision.ts'
 import { MAX_TEXT_BODY_BYTES, type ReadyText } from '../exchange/ready-text.ts'
-import { Hot, type HotEntry } from './hot.ts'
+import { HotCache, type HotEntry } from './hot-cache.ts'
 
 export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
   readonly reply: Reply
-  /** Undefined: the digest says it. */
+  /** Undefined: the digest covers route and model. */
   readonly of?: FoundFor | undefined
-  /** Made with the first hit that is written in one piece. */
+  /** Made at the first hit that is written in one piece. */
   text?: ReadyText
 }
 
-/** Head, object and table beside the body. */
+/** What an answer takes beside its body: head, object and table entry. */
 const OVERHEAD_BYTES = 768
 
 /** Larger answers gain nothing: writing them costs more than reading the request does. */
 const MAX_BODY_BYTES = 256 * 1024
 
 export class ReadyAnswers {
-  readonly #hot: Hot<ReadyAnswer>
+  readonly #hot: HotCache<ReadyAnswer>
   readonly #clock: Clock
-  /** What was asked for last, in vain. */
+  /** The digest of the last look-up that found nothing. */
   #missed: Digest | undefined
 
   constructor(options: { readonly maxBytes: number; readonly clock: Clock }) {
-    this.#hot = new Hot(options)
+    this.#hot = new HotCache(options)
     this.#clock = options.clock
   }
 
-  /** `now`: monotonic, for whoever has read the clock already. */
+  /** `now`: monotonic milliseconds, if the caller has read the clock already. */
   get(raw: Digest, now?: number): ReadyAnswer | undefined {
-    // The short way of a hit has asked, and what is none asks again at once.
+    // A request that is no memory hit is looked up a second time at once, by the pipeline.
     if (raw === this.#missed) return undefined
     const answer = this.#hot.get(raw, now)
     if (!answer) this.#missed = raw
@@ -49,12 +49,12 @@ export class ReadyAnswers {
     return this.#hot.find(raw, now)
   }
 
-  /** Whether what was found once would be found again. */
+  /** Whether an entry found earlier would be found now. */
   holds(kept: HotEntry<ReadyAnswer>, now: number): boolean {
     return this.#hot.holds(kept, now)
   }
 
-  /** `entries`: what the reply was made from. */
+  /** `entries`: those that the reply was made from. */
   set(raw: Digest, reply: Reply, entries: readonly Entry[], of?: FoundFor): void {
     if (!(reply.body instanceof Uint8Array) || reply.body.length > MAX_BODY_BYTES || entries.length === 0)
       return

@@ -1,4 +1,4 @@
-/** What a data plane learns of its models from their answers: whether they may be split, and in which forms they are asked. */
+/** What a data plane learns about models from their answers: whether they may be split, and which request forms servers take. */
 import type { Call, RawPairs } from '../../core/call.ts'
 import { printable } from '../../core/key.ts'
 import type { Log } from '../../core/log.ts'
@@ -8,7 +8,7 @@ import { Forms } from '../key/forms.ts'
 import { createModelNames } from '../key/model-names.ts'
 import type { Matched } from '../route/routes.ts'
 import type { Dispatch } from '../upstream/upstream-call.ts'
-import { createAsk } from './ask.ts'
+import { createSendRows } from './row-request.ts'
 import { createShadow } from './shadow.ts'
 import { type Finding, Splitter } from './splitter.ts'
 import { createSplitting, type Splitting } from './splitting.ts'
@@ -16,28 +16,34 @@ import { createSplitting, type Splitting } from './splitting.ts'
 export interface RowsParts {
   readonly dispatch: Dispatch
   readonly outgoing: (call: Call) => RawPairs
-  /** Of the deployment that answers. */
+  /** The token of the deployment that answers. */
   readonly token: (matched: Matched) => string
-  /** Whether callers wait for a place at the backends of a pool. */
+  /** Whether calls wait in the admission queue of a pool. */
   readonly queueing: (pool: string) => boolean
   readonly observer: Observer
   readonly log: Log
   readonly clock: Clock
   readonly random: () => number
-  /** Told when it turns out whether a kind of question may be split. */
+  /** Called when a question kind is proved, refused or suspended. */
   readonly split: ((found: Finding) => void) | undefined
 }
 
-export interface Learnt {
+export interface ModelTraits {
   readonly splitter: Splitter
   readonly splitting: Splitting
   readonly forms: Forms
 }
 
-export function createLearnt(parts: RowsParts): Learnt {
+export function createModelTraits(parts: RowsParts): ModelTraits {
   const { dispatch, outgoing, token, queueing, clock, random } = parts
   const splitter = newSplitter(parts)
-  const shadow = createShadow({ splitter, random, clock, ask: createAsk(dispatch, outgoing), queueing })
+  const shadow = createShadow({
+    splitter,
+    random,
+    clock,
+    sendRows: createSendRows(dispatch, outgoing),
+    queueing,
+  })
   const names = createModelNames(token)
   return { splitter, splitting: createSplitting({ splitter, shadow, names }), forms: new Forms({ names }) }
 }

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { HOP_FIELDS } from '../../../../src/core/fields.ts'
 import type { CacheDecision } from '../../../../src/data/decision/cache-decision.ts'
+import { ConnectionHeads } from '../../../../src/data/ingress/door/connection-heads.ts'
 import type { RequestHead } from '../../../../src/data/ingress/door/head.ts'
-import { KnownRequests } from '../../../../src/data/ingress/door/known.ts'
-import { OwnHeads } from '../../../../src/data/ingress/door/own-heads.ts'
+import { KnownRequests } from '../../../../src/data/ingress/door/known-requests.ts'
 import { VOLATILE_FIELDS } from '../../../../src/data/ingress/door/volatile.ts'
 import { isDeciding } from '../../../../src/data/key/meaning.ts'
 import { createRouter } from '../../../../src/data/route/routes.ts'
@@ -25,7 +25,7 @@ function settings(vary: readonly string[] = [], headers: Readonly<Record<string,
 /** Reads each head from a connection of its own. */
 function reader(known = settings()) {
   return (bytes: Buffer) => {
-    const heads = new OwnHeads(() => known)
+    const heads = new ConnectionHeads(() => known)
     return heads.read(bytes, heads.keyOf(bytes))
   }
 }
@@ -136,7 +136,7 @@ describe('a head with volatile fields', () => {
 
   it('has its own values where another is known for it', () => {
     const known = settings()
-    const heads = new OwnHeads(() => known)
+    const heads = new ConnectionHeads(() => known)
     const read = (bytes: Buffer) => heads.read(bytes, heads.keyOf(bytes)) as RequestHead
     const before = lines('traceparent: a', 'grpc-timeout: 10m', 'X-Id: 1')
     const after = lines('traceparent: b', 'grpc-timeout: 20m', 'X-Id: 1')
@@ -147,8 +147,8 @@ describe('a head with volatile fields', () => {
       headers: first.headers,
       decision: {} as CacheDecision,
     })
-    expect(heads.own(before, first)).toBe(first)
-    const own = heads.own(after, read(after))
+    expect(heads.forCall(before, first)).toBe(first)
+    const own = heads.forCall(after, read(after))
     expect(own.headers).toContain('20m')
     expect(own.notes).toEqual({ ...first.notes, timeout: 20, headers: own.headers })
     expect(read(after)).toBe(first)
@@ -156,10 +156,10 @@ describe('a head with volatile fields', () => {
 
   it('takes the place of one that nothing was decided for', () => {
     const known = settings()
-    const heads = new OwnHeads(() => known)
+    const heads = new ConnectionHeads(() => known)
     const read = (bytes: Buffer) => heads.read(bytes, heads.keyOf(bytes)) as RequestHead
     const first = read(lines('traceparent: a'))
-    const own = heads.own(lines('traceparent: b'), first)
+    const own = heads.forCall(lines('traceparent: b'), first)
     expect(own.notes).toEqual({})
     expect(read(lines('traceparent: c'))).toBe(own)
     expect(reader(known)(lines('traceparent: d'))).toBe(own)
@@ -167,7 +167,7 @@ describe('a head with volatile fields', () => {
 
   it('is not known under other settings', () => {
     let known = settings()
-    const heads = new OwnHeads(() => known)
+    const heads = new ConnectionHeads(() => known)
     const read = (bytes: Buffer) => heads.read(bytes, heads.keyOf(bytes))
     const first = read(lines('traceparent: a'))
     expect(read(lines('traceparent: a'))).toBe(first)

@@ -1,14 +1,14 @@
-/** What a pool's view says to the batcher: whether the backends have room, and how large a request may be. */
+/** What the batcher needs to know of a pool: whether its backends are at capacity, and how many rows a request may have. */
 import type { Backend } from '../../core/backend.ts'
 
-/** True when every ready backend has as many calls as it wants, one where it has declared nothing. */
+/** True if every ready backend runs as many calls as its declared concurrency, which is one if it declared none. */
 export function isBusy(backends: readonly Backend[], inflight: (slot: number) => number): boolean {
   return backends.every(
     ({ state, slot, concurrency = 1 }) => state !== 'ready' || inflight(slot) >= Math.max(1, concurrency),
   )
 }
 
-/** Rows that any backend takes in one request for `model`; undefined: none has declared a bound. */
+/** The most rows in one request that every backend accepts for `model`; undefined: none has declared a bound. */
 export function maxBatchOf(backends: readonly Backend[], model: string | undefined): number | undefined {
   const bounds = backends.flatMap(({ models }) =>
     models.flatMap(({ name, maxBatch }) => (model === undefined || name === model ? (maxBatch ?? []) : [])),

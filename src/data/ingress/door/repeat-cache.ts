@@ -1,13 +1,13 @@
 /**
- * Whole short requests, head and body, that were answered at once lately, by their bytes (with blanks for volatile values): the
- * same bytes again are one look-up, nothing of them is read or digested. The bytes themselves are what is compared, so no two
- * requests can be taken for each other; what they were answered from is asked whether it still holds.
+ * A cache of whole short requests, head and body, that were memory hits, by their bytes (with blanks for volatile values): a
+ * repeat costs one look-up, and is neither parsed nor digested. The bytes themselves are compared, so no two requests can be
+ * confused. Whether the answer still holds is checked at each use.
  */
 import { Generations } from '../../../lib/generations.ts'
 import { type HitSource, type Repeat, repeatOf } from '../../hits/memory-hit.ts'
 import type { RequestHead } from './head.ts'
 
-/** Longer ones are told by a digest, which is cheaper for them. */
+/** Longer requests are found by their digest, which is cheaper for them. */
 const MAX_BYTES = 1024
 
 /** A request under a plain head. */
@@ -15,7 +15,7 @@ export interface RepeatedRequest extends Repeat {
   readonly head: RequestHead
 }
 
-export class Repeats {
+export class RepeatCache {
   readonly #known = new Generations<RepeatedRequest>(4096)
 
   get(bytes: Buffer): RepeatedRequest | undefined {
@@ -23,10 +23,10 @@ export class Repeats {
     return this.#known.get(textOf(bytes))
   }
 
-  /** `bytes` are one request that was answered from `source`. */
+  /** Stores a request that was answered from `source`; `bytes` are all of it. */
   keep(bytes: Buffer, head: RequestHead, source: HitSource): void {
     if (bytes.length > MAX_BYTES) return
-    // A head that comes once, as with an id of its own, would fill the table with what never comes again.
+    // A head that comes only once, because it has an id of its own, say, would fill the cache with useless entries.
     if (head.notes.isRepeated) this.#known.set(textOf(bytes), { ...repeatOf(head, source), head })
     else head.notes.isRepeated = true
   }
