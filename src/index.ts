@@ -2,7 +2,7 @@
 export { Gateway, type GatewayOptions } from './app/gateway.ts'
 export { type LoadedParts, loadParts, type PartContext, type PartOptions, type Parts } from './app/parts.ts'
 export { type LoadedSettings as Loaded, loadSettings, parseSettings } from './config/load.ts'
-export type { PartName, PartNames } from './config/schema/own.ts'
+export type { PartName, PartNames } from './config/schema/custom-parts.ts'
 export type { Settings } from './config/schema.ts'
 export type { DiscoverySource, Snapshot } from './control/discovery/source.ts'
 export type { Emitter, ScaleSignal } from './control/scale/signal.ts'

@@ -3,7 +3,7 @@ import type { AdminParts } from '../control/admin/contract.ts'
 import { parseDigest } from '../core/key.ts'
 import { EVERYTHING, namesOfPurge } from '../data/key/epoch-names.ts'
 import type { Metrics } from '../obs/metrics.ts'
-import { type KnownNames, unknownIn } from './known-names.ts'
+import { type KnownNames, unknownNamesIn } from './known-names.ts'
 import type { Scaling } from './scaling.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
@@ -13,7 +13,7 @@ interface Around {
   readonly ready: AdminParts['ready']
   /** The names there are, for who purges; `called`: by calls since the start. */
   readonly names: (called: Iterable<string>) => KnownNames
-  readonly scaling: Pick<Scaling, 'lost' | 'describe'>
+  readonly scaling: Pick<Scaling, 'cacheLost' | 'describe'>
 }
 
 /** A worker that has not heard of a purge for so long hangs; whoever purges must know. */
@@ -27,18 +27,18 @@ export function adminParts({ data, metrics, ready, scaling, names }: Around): Ad
     metrics: async () => metrics.expose(await data.metrics()),
     async purge(request) {
       if ('all' in request) {
-        scaling.lost('flush')
+        scaling.cacheLost('flush')
         return purged(data, [EVERYTHING])
       }
       const { key } = request
       const digest = key === undefined ? undefined : parseDigest(key)
-      const told = digest === undefined || (await data.facts.purgedKeys.purge(digest))
+      const isShared = digest === undefined || (await data.facts.purgedKeys.purge(digest))
       const answer = await purged(data, namesOfPurge(request))
       const { models } = await data.stats()
-      const unknown = unknownIn(request, names(Object.keys(models)))
+      const unknown = unknownNamesIn(request, names(Object.keys(models)))
       return {
         ...answer,
-        shared: answer.shared && told,
+        shared: answer.shared && isShared,
         ...(unknown.length > 0 ? { unknown } : {}),
         ...(key === undefined ? {} : { key, known: digest !== undefined }),
       }
@@ -46,14 +46,14 @@ export function adminParts({ data, metrics, ready, scaling, names }: Around): Ad
     explain: (request) => data.explain(request),
     stats: () => data.stats(),
     scale: (pool) => scaling.describe(pool),
-    settled: () => data.heard(WRITE_MS).catch(() => {}),
+    settled: () => data.sync(WRITE_MS).catch(() => {}),
     traffic: (pool) => data.traffic(pool),
   }
 }
 
 /** What became unreachable, and whether the other gateways have been told already. */
 async function purged(data: DataPlanes, names: readonly string[]) {
-  const told = await data.facts.epochs.purge(names)
-  await data.heard(PURGE_MS)
-  return { unreachable: names, shared: told }
+  const isShared = await data.facts.epochs.purge(names)
+  await data.sync(PURGE_MS)
+  return { unreachable: names, shared: isShared }
 }

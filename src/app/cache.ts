@@ -23,7 +23,7 @@ interface Surroundings {
   /** A further thread of a process that has started: what is wrong with a tier has been said. */
   readonly isFurther?: boolean
   /** Parts of one's own. */
-  readonly ownParts: Parts
+  readonly customParts: Parts
 }
 
 /** A tier's server will not have us until somebody changes the settings, here or there. */
@@ -38,21 +38,21 @@ export class TierRefused extends Error {
 const CONNECT_MS = 300
 /** Where somebody is there but does not answer as he should, it is found out why. */
 const DECIDE_MS = 2_000
-const LOOK_MS = 5
+const POLL_MS = 5
 
 /**
  * Opens every tier of the settings. A server that is not there is no error: its tier is skipped until it comes. One that
  * refuses us for good is: rejects with what it is and what mends it.
  */
 export async function openCache(settings: Settings, surroundings: Surroundings): Promise<Cache> {
-  const { clock, log, memory, ownParts, isFurther = false } = surroundings
+  const { clock, log, memory, customParts, isFurther = false } = surroundings
   const tiers: GuardedTier[] = []
   try {
     for (const tier of settings.cache.tiers)
       if (tier.type !== 'memory')
-        tiers.push(guardTier(await opened(tier, ownParts), { ...tier, ...surroundings }))
-    await met(tiers)
-    if (!isFurther) for (const tier of tiers) tell(tier, log)
+        tiers.push(guardTier(await opened(tier, customParts), { ...tier, ...surroundings }))
+    await connected(tiers)
+    if (!isFurther) for (const tier of tiers) logProblem(tier, log)
   } catch (error) {
     await Promise.all(tiers.map((tier) => tier.close()))
     throw error
@@ -60,16 +60,16 @@ export async function openCache(settings: Settings, surroundings: Surroundings):
   return createTiered({ ...(memory ? { memory } : {}), tiers, clock, queue: settings.cache.writeQueue })
 }
 
-async function opened(tier: Parameters<typeof openTier>[0], own: Parts): Promise<Tier> {
+async function opened(tier: Parameters<typeof openTier>[0], custom: Parts): Promise<Tier> {
   try {
-    return await openTier(tier, own)
+    return await openTier(tier, custom)
   } catch (error) {
     throw new TierRefused(`cache tier ${error instanceof Error ? error.message : String(error)}`)
   }
 }
 
 /** Resolves when all are connected or known not to be. Its timers keep the process alive: at the start nothing else may. */
-async function met(tiers: readonly GuardedTier[]): Promise<void> {
+async function connected(tiers: readonly GuardedTier[]): Promise<void> {
   const began = performance.now()
   for (;;) {
     const waited = performance.now() - began
@@ -78,11 +78,11 @@ async function met(tiers: readonly GuardedTier[]): Promise<void> {
         state === 'open' && refusal === undefined && waited < (isDeciding ? DECIDE_MS : CONNECT_MS),
     )
     if (!isWaiting) return
-    await sleep(LOOK_MS)
+    await sleep(POLL_MS)
   }
 }
 
-function tell({ name, refusal, trouble }: GuardedTier, log: Log): void {
+function logProblem({ name, refusal, trouble }: GuardedTier, log: Log): void {
   if (refusal !== undefined) throw new TierRefused(`cache tier ${name}: ${refusal}`)
   if (trouble !== undefined) log.warn('tier.away', { tier: name, reason: trouble })
 }
@@ -101,8 +101,8 @@ export function memoryBytes(settings: Settings): number {
 
 /** The longest entry that any route may want kept, with its head. */
 export function longestEntry({ cache, routes }: Settings): number {
-  const asked = routes.map((route) => route.cache?.maxEntryBytes ?? 0)
-  return Math.max(cache.defaults.maxEntryBytes, ...asked) + ENVELOPE_BYTES
+  const limits = routes.map((route) => route.cache?.maxEntryBytes ?? 0)
+  return Math.max(cache.defaults.maxEntryBytes, ...limits) + ENVELOPE_BYTES
 }
 
 /** The smallest memory there may be (`maxBytes` of its tier) has no room for them. */

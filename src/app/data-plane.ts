@@ -22,7 +22,7 @@ import type { EventLoopLag } from '../lib/event-loop-lag.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { readyBytes } from './cache.ts'
 import { countAnswered } from './demand.ts'
-import { type LiveSettings, liveOf } from './live.ts'
+import { type LiveSettings, liveOf } from './live-settings.ts'
 import type { Parts } from './parts.ts'
 import { Pools } from './pools.ts'
 import type { PoolDefaults } from './settings-mapping.ts'
@@ -33,7 +33,7 @@ export interface DataPlaneParts {
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
   /** Parts of one's own, by name. */
-  readonly ownParts: Parts
+  readonly customParts: Parts
   readonly cache: Tiered
   /** What keys cover of purges and deployments. */
   readonly facts: KeyFacts
@@ -49,7 +49,7 @@ export interface DataPlaneParts {
   readonly eventLoopLag: EventLoopLag
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly HostPort[]
+  readonly ownListeners: () => readonly HostPort[]
   /** Told of what answers say of their version. */
   readonly stated: (statement: VersionStatement) => void
   /** A call has loaded or unloaded a model. Resolves when what was kept of it is out of reach; never rejects. */
@@ -67,12 +67,12 @@ export class DataPlane {
 
   constructor(parts: DataPlaneParts) {
     this.#parts = parts
-    const { settings, ownParts, clock, random, eventLoopLag } = parts
+    const { settings, customParts, clock, random, eventLoopLag } = parts
     const { workers } = parts.table
-    this.#live = liveOf(settings, ownParts)
+    this.#live = liveOf(settings, customParts)
     const pools = new Pools({
       ...parts,
-      policies: ownParts.policies,
+      policies: customParts.policies,
       bodyTimeoutMs: settings.server.limits.requestTimeout,
     })
     pools.shape(settings)
@@ -111,7 +111,7 @@ export class DataPlane {
   /** Routes, limits and pools as the new settings have them; calls under way end as they began. */
   reload(settings: Settings): void {
     this.pools.shape(settings)
-    this.#live = liveOf(settings, this.#parts.ownParts)
+    this.#live = liveOf(settings, this.#parts.customParts)
   }
 
   /** What was kept may have become unreachable. */
@@ -125,12 +125,12 @@ export class DataPlane {
   }
 
   /** What the backends' metadata say of the forms in which they are asked. */
-  said({ pool, model, form }: ReportedForm): void {
+  declareForm({ pool, model, form }: ReportedForm): void {
     this.#assembly.forms.tell(pool, model, form)
   }
 
   /** Another worker has found out whether a model may be split. */
-  heardOf(found: Finding): void {
+  addFinding(found: Finding): void {
     this.#assembly.splitter.heard(found)
   }
 
@@ -138,8 +138,8 @@ export class DataPlane {
     return { ...this.#parts.cache.stats(), flights: this.#assembly.loads, models: this.#models.all() }
   }
 
-  async explain(asked: ExplainQuery): Promise<Explanation> {
-    const { call, matched } = calledBy(asked, this.#live.route)
+  async explain(query: ExplainQuery): Promise<Explanation> {
+    const { call, matched } = calledBy(query, this.#live.route)
     return this.#assembly.explain(call, matched)
   }
 

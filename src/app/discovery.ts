@@ -11,7 +11,7 @@ import type { DiscoverySource } from '../control/discovery/source.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
-import { openOwnSource, type Parts } from './parts.ts'
+import { openCustomSource, type Parts } from './parts.ts'
 
 export interface DiscoveryOptions {
   readonly registry: Registry
@@ -19,7 +19,7 @@ export interface DiscoveryOptions {
   readonly log: Log
   readonly random: () => number
   /** Parts of one's own. */
-  readonly ownParts: Parts
+  readonly customParts: Parts
 }
 
 type SourceSettings = PoolSettings['discovery'][number]
@@ -63,7 +63,7 @@ export class Discovery {
   }
 
   #open(pool: string, source: SourceSettings): DiscoverySource {
-    const { clock, log, random, ownParts } = this.#options
+    const { clock, log, random, customParts } = this.#options
     switch (source.type) {
       case 'file':
         return createFileSource({ path: source.path, parse: parseYaml, clock, log })
@@ -82,7 +82,7 @@ export class Discovery {
         return createConsulSource({ address, service, token, clock, log, random })
       }
       default:
-        return openOwnSource(ownParts, source, { pool, clock, log, random })
+        return openCustomSource(customParts, source, { pool, clock, log, random })
     }
   }
 }

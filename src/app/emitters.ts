@@ -8,7 +8,7 @@ import type { Emitter } from '../control/scale/signal.ts'
 import { createWebhook } from '../control/scale/webhook.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
-import { openOwnEmitter, type Parts } from './parts.ts'
+import { openCustomEmitter, type Parts } from './parts.ts'
 
 export type EmitSettings = NonNullable<PoolSettings['scale']>['emit'][number]
 
@@ -17,7 +17,7 @@ export interface EmitterParts {
   readonly log: Log
   readonly random: () => number
   /** Parts of one's own. */
-  readonly ownParts: Parts
+  readonly customParts: Parts
 }
 
 /** Pools that name the same address share one external scaler. */
@@ -27,7 +27,7 @@ const scalers = new Map<string, Promise<KedaScaler>>()
 export async function openEmitter(
   pool: string,
   settings: EmitSettings,
-  { clock, log, random, ownParts }: EmitterParts,
+  { clock, log, random, customParts }: EmitterParts,
 ): Promise<Emitter> {
   switch (settings.type) {
     case 'webhook':
@@ -48,7 +48,7 @@ export async function openEmitter(
       return createKubernetesScale({ kind, namespace, name, server, clock, log, random })
     }
     default:
-      return openOwnEmitter(ownParts, settings, { pool, clock, log, random })
+      return openCustomEmitter(customParts, settings, { pool, clock, log, random })
   }
 }
 

@@ -7,7 +7,7 @@ import { hostname } from 'node:os'
 import { poolWith } from '../config/schema/pools.ts'
 import type { Settings } from '../config/schema.ts'
 import { AdminServer } from '../control/admin/server.ts'
-import { Spoken } from '../control/deployments/spoken.ts'
+import { DeclaredForms } from '../control/deployments/declared-forms.ts'
 import { Versions } from '../control/deployments/versions.ts'
 import { Health } from '../control/health/health.ts'
 import { createProbe } from '../control/health/probe.ts'
@@ -16,8 +16,8 @@ import { localAddresses } from '../control/registry/addresses.ts'
 import { Registry } from '../control/registry/registry.ts'
 import { Shared } from '../control/registry/shared.ts'
 import { ALONE } from '../control/scale/alone.ts'
-import { SharedCrew } from '../control/scale/scale-group.ts'
-import { createCrewStore } from '../control/scale/scale-group-store.ts'
+import { SharedScaleGroup } from '../control/scale/scale-group.ts'
+import { createScaleGroupStore } from '../control/scale/scale-group-store.ts'
 import { type AddressRules, cidrList, type HostPort } from '../core/addresses.ts'
 import type { SharedStore } from '../core/shared.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
@@ -30,7 +30,7 @@ import { type LoadedParts, openStore } from './parts.ts'
 import { urlOf, workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './settings-mapping.ts'
-import { type DataPlanes, openDataSide } from './workers/data-planes.ts'
+import { type DataPlanes, openDataPlanes } from './workers/data-planes.ts'
 
 export interface GatewayOptions {
   readonly settings: Settings
@@ -54,7 +54,7 @@ export class Gateway {
   readonly #options: GatewayOptions
   readonly #clock: Clock
   readonly #random: () => number
-  readonly #own: HostPort[] = []
+  readonly #ownListeners: HostPort[] = []
   readonly #token = randomBytes(32).toString('base64url')
   #settings: Settings
   #parts: GatewayParts | undefined
@@ -114,14 +114,14 @@ export class Gateway {
     data.start()
     parts.discovery.follow(settings)
     const admin = await parts.admin.listen()
-    this.#own.push(admin)
+    this.#ownListeners.push(admin)
     const at = await data.listen()
-    this.#own.push(at)
+    this.#ownListeners.push(at)
     this.#isOpen = true
     this.#preparing = this.#clock.after(SETTLED_MS, () => void this.metrics.prepare())
     parts.processes.start(embeddedModels(settings))
     await parts.scaling.follow(settings)
-    parts.crew?.start()
+    parts.scaleGroup?.start()
     const pools = poolDeclarations(settings).map(({ name }) => name)
     log.info('gateway.listening', { data: at, admin, workers: data.workers, pools })
     return { data: at, admin }
@@ -166,7 +166,7 @@ export class Gateway {
     parts?.shared?.stop()
     parts?.discovery.stop()
     parts?.scaling.close()
-    parts?.crew?.close()
+    parts?.scaleGroup?.close()
     await closing('models', parts && (() => parts.processes.stop(MODEL_STOP_MS)))
     await closing('admin', parts && (() => parts.admin.close()))
     parts?.registry.close()
@@ -195,7 +195,7 @@ export class Gateway {
   }
 
   async #openData(): Promise<DataPlanes> {
-    return openDataSide({
+    return openDataPlanes({
       settings: this.#settings,
       workers: await workerCount(this.#settings, this.#options.log),
       poolDefaults: poolWith().parse({}),
@@ -204,9 +204,9 @@ export class Gateway {
       metrics: this.metrics,
       clock: this.#clock,
       random: this.#random,
-      own: () => this.#own,
+      ownListeners: () => this.#ownListeners,
       // What is reported before the control plane is there is for nobody.
-      unknownModel: (pool: string, model: string) => this.#parts?.versions.look(pool, model),
+      unknownModel: (pool: string, model: string) => this.#parts?.versions.query(pool, model),
       alive: (pool: string, backend: string) => this.#parts?.registry.proofOfLife(pool, backend),
       stated: (statement) => this.#parts?.versions.stated(statement),
       redeployed: (pool: string, model: string) => this.#parts?.versions.changed(pool, model),
@@ -215,7 +215,7 @@ export class Gateway {
 
   #assemble(data: DataPlanes, store: SharedStore | undefined): GatewayParts {
     const { log, parts } = this.#options
-    const ownParts = parts?.parts ?? {}
+    const customParts = parts?.parts ?? {}
     const clock = this.#clock
     const random = this.#random
     const registry = new Registry({
@@ -226,7 +226,7 @@ export class Gateway {
     })
     const shared = store && this.#shared(store, registry, data)
     const processes = this.#processes()
-    const crew = store && this.#crew(store)
+    const scaleGroup = store && this.#scaleGroup(store)
     const scaling = new Scaling({
       clock,
       log,
@@ -235,28 +235,28 @@ export class Gateway {
       registry,
       processes,
       isTierDown: () => data.isTierDown(),
-      crew: crew ?? ALONE,
+      group: scaleGroup ?? ALONE,
       random,
-      ownParts,
+      customParts,
     })
     const rules = this.#rules()
     const probe = createProbe(rules)
     const probed = (pool: string) => healthSettings(this.#settings, pool)
     const health = new Health({ registry, clock, random, probe, settings: probed })
-    const spoken = new Spoken({ registry, clock, probe, said: (said) => data.said(said) })
+    const forms = new DeclaredForms({ registry, clock, probe, declared: (form) => data.declareForm(form) })
     const versions = new Versions({
       registry,
       clock,
-      probe: spoken.probe,
+      probe: forms.probe,
       settings: probed,
       models: (pool) => data.facts.deployments.asked(pool),
       deployed: (deployed) => {
-        if (data.facts.deployments.learn(deployed)) scaling.lost('deployment', deployed.pool)
+        if (data.facts.deployments.learn(deployed)) scaling.cacheLost('deployment', deployed.pool)
       },
     })
     const admin = this.#admin({ registry, rules }, { data, scaling })
-    const discovery = new Discovery({ registry, clock, log, random, ownParts })
-    return { data, registry, health, versions, discovery, admin, processes, scaling, crew, shared }
+    const discovery = new Discovery({ registry, clock, log, random, customParts })
+    return { data, registry, health, versions, discovery, admin, processes, scaling, scaleGroup, shared }
   }
 
   #admin(
@@ -280,7 +280,7 @@ export class Gateway {
   #processes(): ModelProcesses {
     return new ModelProcesses({
       command: this.#options.modelServer,
-      adminUrl: () => urlOf(this.#own[0] as HostPort),
+      adminUrl: () => urlOf(this.#ownListeners[0] as HostPort),
       token: () => (this.#settings.admin.tokens.length > 0 ? this.#token : undefined),
       clock: this.#clock,
       random: this.#random,
@@ -289,9 +289,10 @@ export class Gateway {
     })
   }
 
-  #crew(store: SharedStore): SharedCrew {
-    const self = `${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`
-    return new SharedCrew({ store: createCrewStore(store), self, clock: this.#clock, log: this.#options.log })
+  #scaleGroup(shared: SharedStore): SharedScaleGroup {
+    const store = createScaleGroupStore(shared)
+    const instance = `${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`
+    return new SharedScaleGroup({ store, instance, clock: this.#clock, log: this.#options.log })
   }
 
   #shared(store: SharedStore, registry: Registry, data: DataPlanes): Shared {
@@ -316,7 +317,7 @@ export class Gateway {
       get allow() {
         return cidrList(Object.values(settings().pools).flatMap((pool) => pool.allowAddresses))
       },
-      own: this.#own,
+      ownListeners: this.#ownListeners,
       localAddresses,
     }
   }
@@ -328,7 +329,7 @@ export class Gateway {
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
     // A tier that is away or refuses us is said, and is no reason to take no calls.
-    const tiers = this.#parts?.data.troubles() ?? []
+    const tiers = this.#parts?.data.tierProblems() ?? []
     return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...tiers, ...this.notes()] }
   }
 }
@@ -343,5 +344,5 @@ interface GatewayParts {
   readonly processes: ModelProcesses
   readonly shared: Shared | undefined
   readonly scaling: Scaling
-  readonly crew: SharedCrew | undefined
+  readonly scaleGroup: SharedScaleGroup | undefined
 }

@@ -28,7 +28,7 @@ export function knownNames(
 }
 
 /** What of a selection nothing is known by, as `model:NAME`, `route:NAME`, `tag:NAME`. */
-export function unknownIn({ model, route, tags = [] }: PurgeSelection, known: KnownNames): string[] {
+export function unknownNamesIn({ model, route, tags = [] }: PurgeSelection, known: KnownNames): string[] {
   const given = [
     ...(model === undefined ? [] : [['model', model] as const]),
     ...(route === undefined ? [] : [['route', route] as const]),

@@ -15,7 +15,7 @@ interface ObservingParts {
 const FAILED_MS = 10_000
 
 export function observing({ metrics, log, alive, clock }: ObservingParts): Observer {
-  const said = new Map<string, number>()
+  const loggedAt = new Map<string, number>()
   return {
     ...metrics,
     answered: (call) => {
@@ -32,9 +32,9 @@ export function observing({ metrics, log, alive, clock }: ObservingParts): Obser
       const { code } = failure
       const now = clock.now()
       const what = `${pool} ${backend} ${code}`
-      if (now - (said.get(what) ?? -Infinity) < FAILED_MS) return
-      if (said.size > MAX_NAMES) said.clear()
-      said.set(what, now)
+      if (now - (loggedAt.get(what) ?? -Infinity) < FAILED_MS) return
+      if (loggedAt.size > MAX_NAMES) loggedAt.clear()
+      loggedAt.set(what, now)
       log.warn('backend.failed', { pool, backend, fault: code, reason: failure.logged })
     },
   }

@@ -3,7 +3,7 @@
  * Packages that are heavy or not always needed are loaded with the first setting that names them.
  */
 import { pathToFileURL } from 'node:url'
-import type { PartName, PartNames } from '../config/schema/own.ts'
+import type { PartName, PartNames } from '../config/schema/custom-parts.ts'
 import type { PoolSettings, RouteSettings, Settings, TierSettings } from '../config/schema.ts'
 import type { DiscoverySource } from '../control/discovery/source.ts'
 import type { Emitter } from '../control/scale/signal.ts'
@@ -20,7 +20,7 @@ import { tfserving } from '../protocol/tfserving/tfserving.ts'
 /** What the YAML has in the `options` of a part. */
 export type PartOptions = Readonly<Record<string, unknown>>
 
-type OwnTierSettings = Extract<TierSettings, { type: PartName }>
+type CustomTierSettings = Extract<TierSettings, { type: PartName }>
 
 /** What a source or an emitter may use of the gateway. */
 export interface PartContext {
@@ -38,7 +38,7 @@ export interface Parts {
   /** Dialects, for `routes[].protocol`; `auto` tries them after the built-in ones. */
   readonly protocols?: Readonly<Record<PartName, Protocol>>
   /** For `cache.tiers[].type`. */
-  readonly tiers?: Readonly<Record<PartName, (settings: OwnTierSettings) => Tier | Promise<Tier>>>
+  readonly tiers?: Readonly<Record<PartName, (settings: CustomTierSettings) => Tier | Promise<Tier>>>
   /** For `pools.*.balance.policy`. */
   readonly policies?: Readonly<Record<PartName, PolicyFactory>>
   /** For `pools.*.discovery[].type`. */
@@ -96,10 +96,10 @@ function problemOf(parts: unknown): string | undefined {
 }
 
 /** Dialects in the order in which `auto` tries them; opaque takes whatever is left. */
-export function protocolsOf(name: RouteSettings['protocol'], own: Parts = {}): readonly Protocol[] {
+export function protocolsOf(name: RouteSettings['protocol'], custom: Parts = {}): readonly Protocol[] {
   switch (name) {
     case 'auto':
-      return [tfserving, oip, ...Object.values(own.protocols ?? {}), opaque]
+      return [tfserving, oip, ...Object.values(custom.protocols ?? {}), opaque]
     case 'tfserving':
       return [tfserving]
     case 'oip':
@@ -107,7 +107,7 @@ export function protocolsOf(name: RouteSettings['protocol'], own: Parts = {}): r
     case 'opaque':
       return [opaque]
     default:
-      return [named(own.protocols, name)]
+      return [named(custom.protocols, name)]
   }
 }
 
@@ -116,7 +116,7 @@ export const EMBEDDED: readonly Protocol[] = [tfserving, oip]
 
 type SharedTier = Exclude<TierSettings, { type: 'memory' }>
 
-export async function openTier(settings: SharedTier, own: Parts = {}): Promise<Tier> {
+export async function openTier(settings: SharedTier, custom: Parts = {}): Promise<Tier> {
   switch (settings.type) {
     case 'redis': {
       const { createRedisTier } = await import('../data/cache/tiers/redis.ts')
@@ -127,27 +127,30 @@ export async function openTier(settings: SharedTier, own: Parts = {}): Promise<T
       return createMemcachedTier(settings)
     }
     default:
-      return named(own.tiers, settings.type)(settings)
+      return named(custom.tiers, settings.type)(settings)
   }
 }
 
-export type OwnSourceSettings = Extract<PoolSettings['discovery'][number], { type: PartName }>
-export type OwnEmitSettings = Extract<NonNullable<PoolSettings['scale']>['emit'][number], { type: PartName }>
+export type CustomSourceSettings = Extract<PoolSettings['discovery'][number], { type: PartName }>
+export type CustomEmitSettings = Extract<
+  NonNullable<PoolSettings['scale']>['emit'][number],
+  { type: PartName }
+>
 
-export function openOwnSource(
-  own: Parts,
-  { type, options }: OwnSourceSettings,
+export function openCustomSource(
+  custom: Parts,
+  { type, options }: CustomSourceSettings,
   context: PartContext,
 ): DiscoverySource {
-  return named(own.sources, type)(options, context)
+  return named(custom.sources, type)(options, context)
 }
 
-export async function openOwnEmitter(
-  own: Parts,
-  { type, options }: OwnEmitSettings,
+export async function openCustomEmitter(
+  custom: Parts,
+  { type, options }: CustomEmitSettings,
   context: PartContext,
 ): Promise<Emitter> {
-  return named(own.emitters, type)(options, context)
+  return named(custom.emitters, type)(options, context)
 }
 
 /** The settings name no part that there is not; settings made by hand may. */

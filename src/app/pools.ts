@@ -31,7 +31,7 @@ export interface PoolsParts {
   readonly wheel: Wheel
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly HostPort[]
+  readonly ownListeners: () => readonly HostPort[]
   /** Longest silence in an answer that is under way, in milliseconds. */
   readonly bodyTimeoutMs: number
 }
@@ -63,12 +63,12 @@ export class Pools {
         fewest: pool?.scale?.min ?? fewest.get(name) ?? 1,
         workers: this.#parts.table.workers,
       })
-      const known = this.#pools.get(name)
-      if (!known) this.#pools.set(name, this.#newPool(name, pool, tuning))
+      const existing = this.#pools.get(name)
+      if (!existing) this.#pools.set(name, this.#newPool(name, pool, tuning))
       else {
-        known.configure(tuning)
+        existing.configure(tuning)
         if (!isDeepStrictEqual(pool, this.#shaped.get(name)))
-          known.clients.configure(this.#clientOptions(pool))
+          existing.clients.configure(this.#clientOptions(pool))
       }
       this.#shaped.set(name, pool)
     }
@@ -101,7 +101,7 @@ export class Pools {
   /** Hears of places that come free in other workers, until it is closed. */
   start(): void {
     const { table } = this.#parts
-    if (table.workers > 1) void hearBell(table, () => this.#heard(), this.#closing.signal)
+    if (table.workers > 1) void hearBell(table, () => this.#onBell(), this.#closing.signal)
   }
 
   inflight(slot: number): number {
@@ -110,8 +110,8 @@ export class Pools {
 
   /** What is asked of a pool's backends, for the scaler; undefined: no such pool. */
   load(pool: string): PoolLoad | undefined {
-    const found = this.#pools.get(pool)
-    return found && poolLoad(found.view, this.#parts.table, found.demand)
+    const loaded = this.#pools.get(pool)
+    return loaded && poolLoad(loaded.view, this.#parts.table, loaded.demand)
   }
 
   /** How the calls of a pool are faring; undefined: no such pool. */
@@ -130,13 +130,14 @@ export class Pools {
     return new BackendPool({ name, table, state: outliers, clients, policies, clock, random }, tuning)
   }
 
-  #heard(): void {
+  #onBell(): void {
     for (const pool of this.#pools.values()) pool.heard()
   }
 
   #clientOptions(pool: PoolSettings | undefined): ClientOptions {
-    const { own, bodyTimeoutMs } = this.#parts
-    const rules = () => createAddressRules({ allow: pool?.allowAddresses ?? [], own: own(), localAddresses })
+    const { ownListeners, bodyTimeoutMs } = this.#parts
+    const rules = () =>
+      createAddressRules({ allow: pool?.allowAddresses ?? [], ownListeners: ownListeners(), localAddresses })
     return {
       // The balancer's limits bound the calls, and what waits for a place waits in its queue.
       connections: Number.POSITIVE_INFINITY,

@@ -4,7 +4,7 @@ import type { ModelProcesses } from '../control/processes.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import { SCALE_DEFAULTS, type ScaleOptions } from '../control/scale/demand.ts'
 import { describeScale, type ScaleDescription } from '../control/scale/describe.ts'
-import { type Look, type ScaledPool, type ScaleGroup, Scaler } from '../control/scale/scaler.ts'
+import { type PoolSample, type ScaledPool, type ScaleGroup, Scaler } from '../control/scale/scaler.ts'
 import type { Emitter, ScaleSignal } from '../control/scale/signal.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -21,10 +21,10 @@ export interface ScalingOptions {
   readonly registry: Registry
   readonly processes: ModelProcesses
   readonly isTierDown: () => boolean
-  readonly crew: ScaleGroup
+  readonly group: ScaleGroup
   readonly random: () => number
   /** Parts of one's own. */
-  readonly ownParts: Parts
+  readonly customParts: Parts
 }
 
 /** Processes of this machine start in about this time; measured from the first start on. */
@@ -36,12 +36,12 @@ export class Scaling {
   /** By their settings, so that a reload that leaves one as it is does not disturb it. */
   #emitters = new Map<string, Emitter>()
   #following: Promise<void> = Promise.resolve()
-  #own = new Set<string>()
+  #embedded = new Set<string>()
 
   constructor(options: ScalingOptions) {
     this.#options = options
-    const { clock, log, isTierDown, crew } = options
-    this.#scaler = new Scaler({ clock, log, isTierDown, crew, look: (pool) => this.#look(pool) })
+    const { clock, log, isTierDown, group } = options
+    this.#scaler = new Scaler({ clock, log, isTierDown, group, sample: (pool) => this.#sample(pool) })
     this.#expose()
   }
 
@@ -71,8 +71,8 @@ export class Scaling {
     return this.#scaler.status(pool)?.signal
   }
 
-  lost(kind: 'flush' | 'deployment', pool?: string): void {
-    this.#scaler.lost(kind, pool)
+  cacheLost(kind: 'flush' | 'deployment', pool?: string): void {
+    this.#scaler.cacheLost(kind, pool)
   }
 
   close(): void {
@@ -86,7 +86,7 @@ export class Scaling {
       if (!pool.scale) continue
       const emitters: Emitter[] = []
       for (const emit of pool.scale.emit) emitters.push(await this.#emitter(name, emit, open))
-      scaled.push({ name, options: poolOptions(pool, pool.scale), emitters, isOwn: false })
+      scaled.push({ name, options: poolOptions(pool, pool.scale), emitters, isEmbedded: false })
     }
     const elastic = models.filter(({ replicas }) => replicas.max > replicas.min)
     for (const model of elastic)
@@ -94,9 +94,9 @@ export class Scaling {
         name: model.name,
         options: modelOptions(model),
         emitters: [this.#starter()],
-        isOwn: true,
+        isEmbedded: true,
       })
-    this.#own = new Set(elastic.map(({ name }) => name))
+    this.#embedded = new Set(elastic.map(({ name }) => name))
     this.#emitters = open
     this.#scaler.follow(scaled)
   }
@@ -118,7 +118,7 @@ export class Scaling {
     }
   }
 
-  #look(pool: string): Look | undefined {
+  #sample(pool: string): PoolSample | undefined {
     const { data, registry, processes } = this.#options
     const load = data.load(pool)
     const view = registry.views().find((known) => known.pool === pool)
@@ -126,15 +126,15 @@ export class Scaling {
     // Suspect is one whose renewals are late; it serves all the same.
     const serving = view.backends.filter(({ state }) => state === 'ready' || state === 'suspect')
     const draining = view.backends.filter(({ state }) => state === 'draining').length
-    const look = { ...load, ready: serving.length, draining, read: () => load.read() }
-    if (!this.#own.has(pool)) return look
+    const sample = { ...load, ready: serving.length, draining, read: () => load.read() }
+    if (!this.#embedded.has(pool)) return sample
     const ready = new Set(serving.map(({ id }) => id))
     const report = processes.report(pool)
     const starting = report.wanted.filter(({ id }) => !ready.has(id))
     return {
-      ...look,
+      ...sample,
       ready: report.wanted.length - starting.length,
-      own: { startingMs: starting.map(({ ageMs }) => ageMs), startsMs: report.startsMs },
+      embedded: { startingMs: starting.map(({ ageMs }) => ageMs), startsMs: report.startsMs },
     }
   }
 

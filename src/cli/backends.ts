@@ -167,7 +167,7 @@ async function add(backend: { pool: string; id: string; url: string }, options: 
   }
   const lease = (await client.send('PUT', path, body)) as LeaseReply
   process.stdout.write(`${backend.pool}/${backend.id} is registered, generation ${lease.generation}\n`)
-  if (options.hold) await hold(client, { path, body, lease })
+  if (options.hold) await holdLease(client, { path, body, lease })
   else process.stdout.write(`its lease ends in ${lease.ttlMs / 1_000} s unless something renews it\n`)
 }
 
@@ -178,11 +178,11 @@ interface LeaseReply {
 }
 
 /** Renews until SIGINT or SIGTERM; then drains and removes. A lost answer is tried again at the next renewal. */
-async function hold(
+async function holdLease(
   client: AdminClient,
-  held: { path: string; body: unknown; lease: LeaseReply },
+  registration: { path: string; body: unknown; lease: LeaseReply },
 ): Promise<void> {
-  let { lease } = held
+  let { lease } = registration
   process.stdout.write('renewing its lease; interrupt to drain and remove it\n')
   const interrupted = Promise.withResolvers<void>()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.resolve())
@@ -193,14 +193,15 @@ async function hold(
     clearTimeout(timer)
     if (woken !== 'due') break
     try {
-      await client.send('POST', `${held.path}/renew`, { generation: lease.generation })
+      await client.send('POST', `${registration.path}/renew`, { generation: lease.generation })
     } catch (error) {
       if (!(error instanceof AdminError) || error.status === 409) throw error
-      if (error.status === 404) lease = (await client.send('PUT', held.path, held.body)) as LeaseReply
+      if (error.status === 404)
+        lease = (await client.send('PUT', registration.path, registration.body)) as LeaseReply
       else process.stderr.write(`infergate: ${error.message}; trying again\n`)
     }
   }
-  await client.send('DELETE', `${held.path}?drain=30s&generation=${lease.generation}`)
+  await client.send('DELETE', `${registration.path}?drain=30s&generation=${lease.generation}`)
   process.stdout.write('removed\n')
 }
 

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { Request, Result } from 'autocannon'
 import { Command, InvalidArgumentError } from 'commander'
-import { Latencies, spokenMs } from './latencies.ts'
+import { formatMs, Latencies } from './latencies.ts'
 import { UserError } from './user-error.ts'
 import { zipf } from './zipf.ts'
 
@@ -257,7 +257,7 @@ function table(summary: Summary): string {
     [
       'latency',
       Object.entries(latencyMs)
-        .map(([name, ms]) => `${name} ${spokenMs(ms)}`)
+        .map(([name, ms]) => `${name} ${formatMs(ms)}`)
         .join(', '),
     ],
     [

@@ -4,7 +4,7 @@
 import { Command } from 'commander'
 import { formatProblem, loadSettings } from '../config/load.ts'
 import { presentable, presentYaml } from '../config/present.ts'
-import { ownParts } from './serve.ts'
+import { customParts } from './serve.ts'
 
 const EXAMPLES = `
 Examples:
@@ -27,7 +27,7 @@ export function checkCommand(): Command {
 }
 
 async function check(file: string, { json, parts }: { json?: boolean; parts?: string }): Promise<void> {
-  const names = parts === undefined ? {} : (await ownParts(parts)).names
+  const names = parts === undefined ? {} : (await customParts(parts)).names
   const loaded = await loadSettings(file, process.env, names)
   if ('settings' in loaded) {
     const text = json

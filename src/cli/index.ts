@@ -42,7 +42,7 @@ export async function run(argv: readonly string[]): Promise<void> {
     .exitOverride()
     .showSuggestionAfterError()
   try {
-    for (const command of await Promise.all(asked(argv[2]).map((load) => load())))
+    for (const command of await Promise.all(commandsFor(argv[2]).map((load) => load())))
       program.addCommand(contained(command))
     await program.parseAsync([...argv])
   } catch (error) {
@@ -58,7 +58,7 @@ function unwritten({ code, message }: NodeJS.ErrnoException): void {
 }
 
 /** The command of that name; all of them where it is none, for help and for what may have been meant. */
-function asked(name: string | undefined): readonly (() => Promise<Command>)[] {
+function commandsFor(name: string | undefined): readonly (() => Promise<Command>)[] {
   const one = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   return one ? [one] : Object.values(COMMANDS)
 }

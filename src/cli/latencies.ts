@@ -49,7 +49,7 @@ export class Latencies {
 }
 
 /** `312 µs`, `4.56 ms`, `1.20 s` */
-export function spokenMs(ms: number): string {
+export function formatMs(ms: number): string {
   if (ms < 1) return `${Math.round(ms * 1000)} µs`
   return ms < 1000 ? `${ms.toPrecision(3)} ms` : `${(ms / 1000).toFixed(2)} s`
 }

@@ -92,8 +92,8 @@ function readModel(value: string, before: readonly ModelSource[] = []): readonly
 }
 
 function readAddress(value: string): HostPort {
-  const [, bracketed, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(value) ?? []
-  const host = bracketed ?? plain
+  const [, bracketed, unbracketed, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(value) ?? []
+  const host = bracketed ?? unbracketed
   if (!host || Number(port) > 65_535) throw new InvalidArgumentError('Write HOST:PORT, as in 127.0.0.1:8501.')
   return { host, port: Number(port) }
 }

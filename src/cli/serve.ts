@@ -66,7 +66,7 @@ function collect(value: string, before: readonly string[]): readonly string[] {
 }
 
 async function serve(options: Options): Promise<void> {
-  const parts = options.parts === undefined ? undefined : await ownParts(options.parts)
+  const parts = options.parts === undefined ? undefined : await customParts(options.parts)
   const load = loader(options, parts)
   const loaded = await load()
   if ('problems' in loaded) throw new UserError(loaded.problems.join('\n'))
@@ -90,7 +90,7 @@ async function serve(options: Options): Promise<void> {
 }
 
 /** The parts of a `--parts` module; what is wrong with it is the user's to mend. */
-export async function ownParts(module: string): Promise<LoadedParts> {
+export async function customParts(module: string): Promise<LoadedParts> {
   return loadParts(module).catch((error: unknown) => {
     throw new UserError((error as Error).message)
   })
@@ -152,8 +152,8 @@ function withListeners(settings: Settings, at: { listen?: string; admin?: string
 }
 
 function address(flag: string, text: string): HostPort {
-  const [, v6, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? []
-  const host = v6 ?? plain
+  const [, v6, unbracketed, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? []
+  const host = v6 ?? unbracketed
   if (host === undefined || Number(port) > 65_535)
     throw new UserError(`${flag} ${text} is no address: write HOST:PORT, as in 127.0.0.1:8080`)
   return { host, port: Number(port) }
@@ -197,12 +197,12 @@ function stopOnSignals(
   gateway: Gateway,
   { reload, log }: { reload: Reload<Settings> | undefined; log: ProcessLog },
 ): void {
-  let asked = false
+  let isStopping = false
   const stop = (signal: NodeJS.Signals) => {
     // Whoever asks twice does not want to wait: first not for the balancer, then not for the calls.
-    if (asked && !gateway.hurry()) process.exit(1)
-    if (asked) return
-    asked = true
+    if (isStopping && !gateway.hurry()) process.exit(1)
+    if (isStopping) return
+    isStopping = true
     log.info('gateway.signal', { signal })
     reload?.stop()
     // SIGTERM comes from a manager of services, behind a balancer more often than not; SIGINT from a person at a terminal.

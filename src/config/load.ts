@@ -7,7 +7,7 @@ import * as z from 'zod'
 import { readRegular, UnreadableError } from '../lib/regular-file.ts'
 import { emptyIssues, type Issue } from './messages.ts'
 import { resolve } from './resolve.ts'
-import type { PartNames } from './schema/own.ts'
+import type { PartNames } from './schema/custom-parts.ts'
 import { createSchema, type Settings, type SettingsSchema } from './schema.ts'
 import { core, type Path, printPath, property, schemaAt } from './walk.ts'
 import { warningsOf } from './warnings.ts'
@@ -44,11 +44,11 @@ const MAX_FILE_BYTES = 1024 * 1024
 export async function loadSettings(
   file: string,
   env: NodeJS.ProcessEnv = process.env,
-  own: PartNames = {},
+  partNames: PartNames = {},
 ): Promise<LoadedSettings> {
   const content = await readText(file)
   if ('problem' in content) return { problems: [{ file, line: 1, column: 1, path: '', ...content.problem }] }
-  return parseSettings(content.text, file, env, own)
+  return parseSettings(content.text, file, env, partNames)
 }
 
 /**
@@ -59,9 +59,9 @@ export function parseSettings(
   text: string,
   file: string,
   env: NodeJS.ProcessEnv = process.env,
-  own: PartNames = {},
+  partNames: PartNames = {},
 ): LoadedSettings {
-  const schema = createSchema(own)
+  const schema = createSchema(partNames)
   const read = readYaml(text, env)
   if ('problems' in read) {
     return { problems: read.problems.map((problem) => ({ file, ...problem, path: printPath(problem.path) })) }

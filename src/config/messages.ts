@@ -4,7 +4,7 @@
  */
 import * as z from 'zod'
 import { nearest } from '../lib/nearest.ts'
-import { elsewhere } from './elsewhere.ts'
+import { findMisplaced } from './misplaced-key.ts'
 import { core, fieldsOf, kindOf, type Path, type Schema, schemaAt, valueAt } from './walk.ts'
 
 export interface Issue {
@@ -43,7 +43,7 @@ function translate(schema: Schema, input: unknown, issue: z.core.$ZodIssue): Iss
 function unknownKey(schema: Schema, input: unknown, path: Path, key: string): Issue {
   const here = schemaAt(schema, path, input)
   const known = Object.keys((here && fieldsOf(here, valueAt(input, path))) ?? {})
-  const { below, above } = elsewhere(schema, { input, path, key })
+  const { below, above } = findMisplaced(schema, { input, path, key })
   const fix = below ?? suggest(key, known).fix ?? above ?? `known keys: ${known.join(', ')}`
   return { path: [...path, key], message: `unknown key ${JSON.stringify(key)}`, fix, at: 'key' }
 }

@@ -4,20 +4,20 @@
  */
 import type { HostPort } from '../core/addresses.ts'
 import { formatDuration, formatSize } from '../lib/bytes.ts'
+import type { PartNames } from './schema/custom-parts.ts'
 import type { ValueKind } from './schema/fields.ts'
-import type { PartNames } from './schema/own.ts'
 import { createSchema, type Settings } from './schema.ts'
 import { childOf, fieldsOf, kindOf, property, type Schema } from './walk.ts'
 import { writeYaml } from './yaml.ts'
 
 /** Plain data in the form of the YAML; tokens, passwords and their hashes are `***`. */
-export function presentable(settings: Settings, own: PartNames = {}): unknown {
-  return present(createSchema(own), settings)
+export function presentable(settings: Settings, partNames: PartNames = {}): unknown {
+  return present(createSchema(partNames), settings)
 }
 
 /** The same as YAML text. */
-export function presentYaml(settings: Settings, own: PartNames = {}): string {
-  return writeYaml(presentable(settings, own))
+export function presentYaml(settings: Settings, partNames: PartNames = {}): string {
+  return writeYaml(presentable(settings, partNames))
 }
 
 function present(schema: Schema | undefined, value: unknown): unknown {

@@ -6,23 +6,26 @@
 import * as z from 'zod'
 import { admin } from './schema/admin.ts'
 import { cacheWith } from './schema/cache.ts'
+import type { PartNames } from './schema/custom-parts.ts'
 import { fixed } from './schema/fields.ts'
 import { model } from './schema/models.ts'
-import type { PartNames } from './schema/own.ts'
 import { poolName, poolWith } from './schema/pools.ts'
 import { routeWith } from './schema/routes.ts'
 import { log, server } from './schema/server.ts'
 
 /** @param own what the YAML may name besides what is built in. */
-export const createSchema = (own: PartNames = {}) =>
+export const createSchema = (partNames: PartNames = {}) =>
   z.strictObject({
     server: server.prefault({}).describe('The data port and its limits.'),
     admin: admin.prefault({}).describe('The admin listener: API, metrics, dashboard.'),
     log: log.prefault({}).describe('JSON lines on standard output.'),
-    cache: cacheWith(own.tiers).prefault({}).describe('Where answers are kept, and for how long.'),
-    pools: z.record(poolName, poolWith(own)).prefault({}).describe('Groups of equal backends, by name.'),
+    cache: cacheWith(partNames.tiers).prefault({}).describe('Where answers are kept, and for how long.'),
+    pools: z
+      .record(poolName, poolWith(partNames))
+      .prefault({})
+      .describe('Groups of equal backends, by name.'),
     routes: z
-      .array(routeWith(own.protocols))
+      .array(routeWith(partNames.protocols))
       .prefault([])
       .describe('Which calls go to which pool; the first that matches wins.'),
     models: fixed(

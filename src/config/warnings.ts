@@ -79,7 +79,7 @@ function unused({ pools, routes }: Settings): Issue[] {
 /** Backends whose address would be refused at each connect; a name may lead there as well, and is not asked for here. */
 function addresses({ pools, server, admin }: Settings): Issue[] {
   return Object.entries(pools).flatMap(([name, { backends, allowAddresses: allow }]) => {
-    const rules = createAddressRules({ allow, own: [server.listen, admin.listen] })
+    const rules = createAddressRules({ allow, ownListeners: [server.listen, admin.listen] })
     return backends.flatMap(({ url }, i) => {
       const to = new URL(url)
       const host = to.hostname.replace(/^\[|\]$/g, '')

@@ -59,27 +59,28 @@ export function readYaml(text: string, env: NodeJS.ProcessEnv): YamlResult {
   } as const
   const documents = parseAllDocuments(text, options)
   const document = Array.isArray(documents) ? documents[0] : undefined
-  const place = (offset: number): Position => {
+  const positionAt = (offset: number): Position => {
     const { line, col } = lines.linePos(offset)
     return { line: Math.max(1, line), column: Math.max(1, col) }
   }
-  if (document === undefined) return fail(place(0), 'the file is empty')
+  if (document === undefined) return fail(positionAt(0), 'the file is empty')
   const broken = [...document.errors, ...document.warnings]
   if (broken.length > 0)
-    return { problems: onePerLine(broken.map((error) => syntaxProblem(error, text, place))) }
+    return { problems: onePerLine(broken.map((error) => syntaxProblem(error, text, positionAt))) }
   if (documents.length > 1)
-    return fail(place(documents[1]?.range?.[0] ?? 0), 'the file holds more than one document')
-  if (document.contents === null || isEmpty(document.contents)) return fail(place(0), 'the file is empty')
+    return fail(positionAt(documents[1]?.range?.[0] ?? 0), 'the file holds more than one document')
+  if (document.contents === null || isEmpty(document.contents))
+    return fail(positionAt(0), 'the file is empty')
 
-  const found = substitute(document, env, place)
+  const found = substitute(document, env, positionAt)
   try {
     const empty: Path[] = []
     const value = prune(document.toJS({ maxAliasCount: MAX_ALIASES }), { path: [], ancestors: [], empty })
-    const locate = (path: Path, at: Issue['at']): Position => place(offsetOf(document, path, at))
+    const locate = (path: Path, at: Issue['at']): Position => positionAt(offsetOf(document, path, at))
     return { yaml: { value, empty, ...found, locate } }
   } catch (error) {
     if (!(error instanceof ReferenceError || error instanceof RangeError)) throw error
-    return found.problems.length > 0 ? found : fail(place(0), `aliases: ${error.message}`)
+    return found.problems.length > 0 ? found : fail(positionAt(0), `aliases: ${error.message}`)
   }
 }
 
@@ -94,9 +95,13 @@ function fail(position: Position, message: string): YamlResult {
 
 const isEmpty = (node: unknown): boolean => isScalar(node) && node.value === null
 
-function syntaxProblem(error: YAMLError, text: string, place: (offset: number) => Position): YamlProblem {
+function syntaxProblem(
+  error: YAMLError,
+  text: string,
+  positionAt: (offset: number) => Position,
+): YamlProblem {
   const offset = error.pos[0]
-  const position = { ...place(offset), path: [] }
+  const position = { ...positionAt(offset), path: [] }
   if (text.slice(offset - 1, offset + 1) === '${') {
     return { ...position, message: 'inside { } and [ ] a variable needs quotes', fix: 'write "${NAME}"' }
   }
@@ -122,12 +127,12 @@ interface Substitution {
 function substitute(
   document: Document,
   env: NodeJS.ProcessEnv,
-  place: (offset: number) => Position,
+  positionAt: (offset: number) => Position,
 ): Substitution {
   const result: Substitution = { substituted: [], problems: [] }
   const report = (node: unknown, path: Path, message: string): void => {
     const offset = (node as Node | null)?.range?.[0] ?? 0
-    result.problems.push({ ...place(offset), path, message })
+    result.problems.push({ ...positionAt(offset), path, message })
   }
   const visit = (node: unknown, path: Path): void => {
     if (isMap(node)) {
@@ -144,7 +149,8 @@ function substitute(
     }
     if (!isScalar(node) || typeof node.value !== 'string' || !node.value.includes('${')) return
     const expanded = expand(node.value, env)
-    if ('message' in expanded) result.problems.push({ ...place(node.range?.[0] ?? 0), path, ...expanded })
+    if ('message' in expanded)
+      result.problems.push({ ...positionAt(node.range?.[0] ?? 0), path, ...expanded })
     else {
       node.value = expanded.text
       if (expanded.isSubstituted) result.substituted.push({ path, text: expanded.text })

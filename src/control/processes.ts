@@ -45,7 +45,7 @@ const MAX_STARTS = 32
 const RESTART_MIN_MS = 500
 const RESTART_MAX_MS = 30_000
 /** What a leaving process gets to drain and to answer what it runs; then it is killed. */
-const LEAVE_MS = 45_000
+const SHUTDOWN_MS = 45_000
 /** A process that ran so long had started well: the next failure is a new one. */
 const SETTLED_MS = 60_000
 
@@ -53,7 +53,7 @@ interface Replica {
   readonly model: EmbeddedModel
   readonly id: string
   /** When it was first asked for: one that dies before it is ready is still being waited for. */
-  askedAt: number
+  requestedAt: number
   wasReady: boolean
   child: ChildProcess | undefined
   failures: number
@@ -99,7 +99,7 @@ export class ModelProcesses {
     const wanted = this.#wanted(name)
     const all = this.#replicas.filter(({ model }) => model.name === name).length
     return {
-      wanted: wanted.map(({ id, askedAt }) => ({ id, ageMs: now - askedAt })),
+      wanted: wanted.map(({ id, requestedAt: askedAt }) => ({ id, ageMs: now - askedAt })),
       leaving: all - wanted.length,
       startsMs,
     }
@@ -135,13 +135,13 @@ export class ModelProcesses {
 
   #hire(model: EmbeddedModel): void {
     // A name that is still being left belongs to the one who leaves.
-    const taken = new Set(this.#replicas.map(({ id }) => id))
+    const usedIds = new Set(this.#replicas.map(({ id }) => id))
     let n = 0
-    while (taken.has(`${model.name}-${n}`)) n++
+    while (usedIds.has(`${model.name}-${n}`)) n++
     const replica: Replica = {
       model,
       id: `${model.name}-${n}`,
-      askedAt: this.#options.clock.now(),
+      requestedAt: this.#options.clock.now(),
       wasReady: false,
       child: undefined,
       failures: 0,
@@ -159,7 +159,7 @@ export class ModelProcesses {
     this.#options.log.info('model.leaving', { model: model.name, id })
     if (!child) return this.#forget(replica)
     child.kill('SIGTERM')
-    const cancel = this.#options.clock.after(LEAVE_MS, () => child.kill('SIGKILL'))
+    const cancel = this.#options.clock.after(SHUTDOWN_MS, () => child.kill('SIGKILL'))
     child.once('close', cancel)
   }
 
@@ -205,7 +205,7 @@ export class ModelProcesses {
       replica.child = undefined
       if (replica.stopping) return this.#forget(replica)
       this.#options.died(model.name)
-      if (replica.wasReady) replica.askedAt = clock.now()
+      if (replica.wasReady) replica.requestedAt = clock.now()
       replica.wasReady = false
       replica.failures = clock.now() - began > SETTLED_MS ? 1 : replica.failures + 1
       const ms = this.#delay(replica.failures)

@@ -69,7 +69,7 @@ export class Reload<S> {
 
   /** Begins to watch the file and to listen for SIGHUP, which reads it again even when it did not change. */
   async start(): Promise<void> {
-    this.#stamp = await this.#look()
+    this.#stamp = await this.#fingerprint()
     this.#digest = await this.#read()
     if (this.#stopped) return
     process.on('SIGHUP', this.#onSighup)
@@ -158,7 +158,7 @@ export class Reload<S> {
   }
 
   async #compareStamp(): Promise<void> {
-    const stamp = await this.#look()
+    const stamp = await this.#fingerprint()
     if (this.#stopped) return
     if (stamp !== this.#stamp) {
       this.#stamp = stamp
@@ -168,7 +168,7 @@ export class Reload<S> {
   }
 
   /** Changes whenever the file does, as far as the file system says; follows symlinks. */
-  async #look(): Promise<string> {
+  async #fingerprint(): Promise<string> {
     try {
       const { dev, ino, size, mtimeNs } = await stat(this.#options.file, { bigint: true })
       return [dev, ino, size, mtimeNs].join()

@@ -14,8 +14,8 @@ export function readBinary(spec: TensorSpec, shape: readonly number[], bytes: Bu
   if (spec.datatype === 'BYTES') return { datatype: 'BYTES', shape, data: readStrings(spec, size, bytes) }
   const width = (makeData(spec.datatype, 0) as Uint8Array).BYTES_PER_ELEMENT
   if (bytes.length !== size * width) {
-    const said = `${bytes.length} bytes for ${spec.datatype} [${shape.join(', ')}], which takes ${size * width}`
-    throw new ModelError(400, `input "${spec.name}": ${said}`)
+    const mismatch = `${bytes.length} bytes for ${spec.datatype} [${shape.join(', ')}], which takes ${size * width}`
+    throw new ModelError(400, `input "${spec.name}": ${mismatch}`)
   }
   const data = makeData(spec.datatype, size) as Uint8Array
   const view = Buffer.from(data.buffer)

@@ -24,7 +24,7 @@ const NUMBER = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y
 const TOKEN = /true|false|null|[+-]?(?:Infinity|Inf)|NaN/y
 const SPACE = /[ \t\n\r]*/y
 /** A string without escapes, the common case. */
-const PLAIN = /"[^"\\\p{Cc}]*"/uy
+const UNESCAPED = /"[^"\\\p{Cc}]*"/uy
 
 const TOKENS: Readonly<Record<string, JsonValue>> = {
   true: true,
@@ -105,8 +105,8 @@ class JsonReader {
   }
 
   #string(): string {
-    const plain = this.#take(PLAIN)
-    if (plain !== undefined) return plain.slice(1, -1)
+    const unescaped = this.#take(UNESCAPED)
+    if (unescaped !== undefined) return unescaped.slice(1, -1)
     const start = this.#at
     let end = this.#text.indexOf('"', start + 1)
     while (end !== -1 && this.#isEscaped(end)) end = this.#text.indexOf('"', end + 1)

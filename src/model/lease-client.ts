@@ -58,11 +58,11 @@ export class LeaseClient {
   #generation: number | undefined
   #renewAfterMs: number
   #isStale = true
-  #wish: 'hold' | 'drain' | 'leave' = 'hold'
+  #goal: 'hold' | 'drain' | 'leave' = 'hold'
   #isDraining = false
   #isOver = false
   #failures = 0
-  #trouble = ''
+  #lastProblem = ''
   #wake: () => void = () => undefined
 
   constructor(terms: LeaseTerms, offers: readonly ServedModel[], report: (event: LeaseEvent) => void) {
@@ -76,7 +76,7 @@ export class LeaseClient {
   async run(): Promise<void> {
     while (!this.#isOver) {
       const pauseMs = await this.#step().catch((error: unknown) => this.#failed(reasonOf(error)))
-      if (!this.#isOver && !this.#hasWish()) await this.#pause(pauseMs)
+      if (!this.#isOver && !this.#hasWork()) await this.#pause(pauseMs)
     }
   }
 
@@ -88,26 +88,26 @@ export class LeaseClient {
 
   /** Asks the pool to send no more calls; goes on renewing, so that the running ones are waited for. */
   drain(): void {
-    if (this.#wish === 'hold') this.#wish = 'drain'
+    if (this.#goal === 'hold') this.#goal = 'drain'
     this.#wake()
   }
 
   leave(): void {
-    this.#wish = 'leave'
+    this.#goal = 'leave'
     this.#wake()
   }
 
-  #hasWish(): boolean {
+  #hasWork(): boolean {
     return (
-      this.#wish === 'leave' ||
-      (this.#wish === 'drain' ? !this.#isDraining : this.#isStale && this.#failures === 0)
+      this.#goal === 'leave' ||
+      (this.#goal === 'drain' ? !this.#isDraining : this.#isStale && this.#failures === 0)
     )
   }
 
   /** One call to the registry; resolves to how long to wait before the next, in milliseconds. */
   async #step(): Promise<number> {
-    if (this.#wish === 'leave') return this.#depart()
-    if (this.#wish === 'drain' && !this.#isDraining) return this.#announceDrain()
+    if (this.#goal === 'leave') return this.#depart()
+    if (this.#goal === 'drain' && !this.#isDraining) return this.#announceDrain()
     if (this.#generation === undefined || this.#isStale)
       return this.#isDraining ? RETRY_MS.most : this.#register()
     return this.#renew(this.#generation)
@@ -129,7 +129,7 @@ export class LeaseClient {
     }
     this.#generation = generation
     this.#report({ type: 'registered', generation })
-    return this.#held(body)
+    return this.#renewed(body)
   }
 
   async #renew(generation: number): Promise<number> {
@@ -139,20 +139,20 @@ export class LeaseClient {
       this.#generation = undefined
       return 0
     }
-    return status === 200 ? this.#held(body) : this.#failed(refusal(status, body))
+    return status === 200 ? this.#renewed(body) : this.#failed(refusal(status, body))
   }
 
-  #held(body: RegistryResponse['body']): number {
+  #renewed(body: RegistryResponse['body']): number {
     this.#failures = 0
-    this.#trouble = ''
+    this.#lastProblem = ''
     const { renewAfterMs } = body
     if (typeof renewAfterMs === 'number' && renewAfterMs > 0) this.#renewAfterMs = renewAfterMs
     return Math.max(MIN_RENEW_MS, this.#renewAfterMs * (1 - JITTER + 2 * JITTER * Math.random()))
   }
 
   #failed(reason: string): number {
-    if (reason !== this.#trouble) this.#report({ type: 'trouble', reason })
-    this.#trouble = reason
+    if (reason !== this.#lastProblem) this.#report({ type: 'trouble', reason })
+    this.#lastProblem = reason
     const longest = Math.min(RETRY_MS.most, RETRY_MS.first * 2 ** Math.min(this.#failures, 10))
     this.#failures += 1
     return longest * (0.5 + Math.random() / 2)
@@ -189,9 +189,9 @@ export class LeaseClient {
 
   async #call(method: string, tail: string, body?: unknown): Promise<RegistryResponse> {
     const { adminUrl, pool, id } = this.#terms
-    const place = `/api/v1/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(id)}`
+    const path = `/api/v1/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(id)}`
     const token = await this.#token()
-    const response = await fetch(`${adminUrl.replace(/\/+$/, '')}${place}${tail}`, {
+    const response = await fetch(`${adminUrl.replace(/\/+$/, '')}${path}${tail}`, {
       method,
       // A redirect would carry the token to wherever it points.
       redirect: 'manual',
@@ -235,6 +235,6 @@ function objectOf(text: string): RegistryResponse['body'] {
 
 /** What the registry said, from its problem+json where it sent one. */
 function refusal(status: number, body: RegistryResponse['body']): string {
-  const said = body['detail'] ?? body['title']
-  return `the registry answered ${status}${typeof said === 'string' ? `: ${said.slice(0, 200)}` : ''}`
+  const detail = body['detail'] ?? body['title']
+  return `the registry answered ${status}${typeof detail === 'string' ? `: ${detail.slice(0, 200)}` : ''}`
 }

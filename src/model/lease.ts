@@ -9,14 +9,14 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { reasonOf } from './error.ts'
 import type { LeaseEvent, LeaseTerms, ServedModel } from './lease-client.ts'
-import type { LeaseStart, LeaseWish } from './lease-thread.ts'
+import type { LeaseCommand, LeaseStart } from './lease-thread.ts'
 
 /** Two calls of two seconds each, the one under way and the one that is asked for, and a little. */
-const WISH_TIMEOUT_MS = 4_500
+const COMMAND_TIMEOUT_MS = 4_500
 
 export interface LeaseHandlers {
   readonly onRegistered: (generation: number) => void
-  readonly onTrouble: (reason: string) => void
+  readonly onProblem: (reason: string) => void
   /** A successor holds the id: end this process. */
   readonly onFenced: (reason: string) => void
 }
@@ -34,49 +34,49 @@ export class ModelLease {
     // The sources run unbuilt too, and only then does this file end in .ts.
     const file = new URL(`./lease-thread${extname(import.meta.filename)}`, import.meta.url)
     this.#worker = new Worker(file, { workerData: data, name: 'lease' })
-    this.#worker.on('message', (event: LeaseEvent) => this.#hear(event))
-    this.#worker.on('error', (error) => handlers.onTrouble(`the lease thread failed: ${reasonOf(error)}`))
+    this.#worker.on('message', (event: LeaseEvent) => this.#onEvent(event))
+    this.#worker.on('error', (error) => handlers.onProblem(`the lease thread failed: ${reasonOf(error)}`))
     this.#worker.on('exit', () => this.#end())
   }
 
   /** Other models, or other files of them; the registration keeps its generation. */
   update(offers: readonly ServedModel[]): void {
-    this.#ask({ type: 'update', offers })
+    this.#post({ type: 'update', offers })
   }
 
   /** Resolves when the pool was told to send no more calls, or could not be within the time calls have. */
   drain(): Promise<void> {
-    return this.#wish({ type: 'drain' }, 'drained')
+    return this.#command({ type: 'drain' }, 'drained')
   }
 
   /** Gives the place up. Resolves within the time calls have, whether the registry heard it or not. */
   async leave(): Promise<void> {
-    await this.#wish({ type: 'leave' }, 'left')
+    await this.#command({ type: 'leave' }, 'left')
     await this.#worker.terminate()
   }
 
-  #ask(wish: LeaseWish): void {
-    if (!this.#hasEnded) this.#worker.postMessage(wish)
+  #post(command: LeaseCommand): void {
+    if (!this.#hasEnded) this.#worker.postMessage(command)
   }
 
-  async #wish(wish: LeaseWish, answer: 'drained' | 'left'): Promise<void> {
+  async #command(command: LeaseCommand, answer: 'drained' | 'left'): Promise<void> {
     if (this.#hasEnded) return
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, WISH_TIMEOUT_MS)
+      const timer = setTimeout(resolve, COMMAND_TIMEOUT_MS)
       this.#waiting.set(answer, () => {
         clearTimeout(timer)
         resolve()
       })
-      this.#ask(wish)
+      this.#post(command)
     })
   }
 
-  #hear(event: LeaseEvent): void {
+  #onEvent(event: LeaseEvent): void {
     switch (event.type) {
       case 'registered':
         return this.#handlers.onRegistered(event.generation)
       case 'trouble':
-        return this.#handlers.onTrouble(event.reason)
+        return this.#handlers.onProblem(event.reason)
       case 'fenced':
         return this.#handlers.onFenced(event.reason)
       default:

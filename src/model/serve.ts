@@ -101,7 +101,7 @@ function startLease(
   const { pool, id } = terms
   return new ModelLease({ ...terms, url: terms.url ?? ownUrl }, offersOf(repository), {
     onRegistered: (generation) => log.info('lease.registered', { pool, id, generation }),
-    onTrouble: (reason) => log.warn('lease.trouble', { pool, id, reason }),
+    onProblem: (reason) => log.warn('lease.trouble', { pool, id, reason }),
     onFenced: (reason) => {
       log.error('lease.fenced', { pool, id, reason, why: 'a successor registered under this id' })
       onFenced()

@@ -34,7 +34,7 @@ const statOf = (path: string) =>
     throw error
   })
 
-async function look(file: string, version: string): Promise<VersionFile | undefined> {
+async function versionFile(file: string, version: string): Promise<VersionFile | undefined> {
   const found = await statOf(file)
   if (!found?.isFile()) return undefined
   return { version, file, mark: [found.ino, found.size, found.mtimeNs, found.ctimeNs].join(':') }
@@ -47,7 +47,7 @@ async function look(file: string, version: string): Promise<VersionFile | undefi
 export async function versionsAt(path: string, extension: string): Promise<VersionFile[]> {
   const found = await statOf(path)
   if (!found?.isDirectory()) {
-    const single = await look(path, '1')
+    const single = await versionFile(path, '1')
     return single ? [single] : []
   }
   const names = (await readdir(path)).filter((name) => /^\d{1,18}$/.test(name))
@@ -55,7 +55,7 @@ export async function versionsAt(path: string, extension: string): Promise<Versi
   const versions: VersionFile[] = []
   for (const name of names) {
     const file = await modelFile(join(path, name), extension)
-    const version = file && (await look(file, name))
+    const version = file && (await versionFile(file, name))
     if (version) versions.push(version)
   }
   return versions

@@ -132,8 +132,8 @@ export function readShaped(spec: TensorSpec, shape: readonly number[], value: Js
   }
   const size = sizeOf(shape)
   if (value.length !== size) {
-    const said = `${value.length} elements for shape [${shape.join(', ')}], which holds ${size}`
-    throw new ModelError(400, `input "${spec.name}": ${said}`)
+    const mismatch = `${value.length} elements for shape [${shape.join(', ')}], which holds ${size}`
+    throw new ModelError(400, `input "${spec.name}": ${mismatch}`)
   }
   return { datatype: spec.datatype, shape, data: fill(spec, [size], value) }
 }

@@ -42,8 +42,8 @@ function readRows(instances: JsonValue, inputs: readonly TensorSpec[]): Tensors 
   }
   const [only] = inputs
   if (inputs.length === 1 && only) {
-    const plain = instances.map((row) => (isNamed(row, only) ? (row.get(only.name) ?? null) : row))
-    return new Map([[only.name, readNested(only, plain)]])
+    const values = instances.map((row) => (isNamed(row, only) ? (row.get(only.name) ?? null) : row))
+    return new Map([[only.name, readNested(only, values)]])
   }
   const names = inputs.map(({ name }) => name).join(', ')
   for (const [i, row] of instances.entries()) {

@@ -41,7 +41,7 @@ export interface DataPlanesParts {
   readonly clock: Clock
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly HostPort[]
+  readonly ownListeners: () => readonly HostPort[]
   /** Called for a model whose deployment nobody has told of, when it is first called. */
   readonly unknownModel: (pool: string, model: string) => void
   /** A backend has answered well. */
@@ -52,7 +52,7 @@ export interface DataPlanesParts {
   readonly redeployed: (pool: string, model: string) => void
 }
 
-export async function openDataSide(parts: DataPlanesParts): Promise<DataPlanes> {
+export async function openDataPlanes(parts: DataPlanesParts): Promise<DataPlanes> {
   const { settings, workers, clock, log, metrics } = parts
   if (workers > 1) await checkFree(settings.server.listen)
   const shared = allocateState(settings, workers)
@@ -60,14 +60,14 @@ export async function openDataSide(parts: DataPlanesParts): Promise<DataPlanes> 
   const eventLoopLag = new EventLoopLag(clock)
   eventLoopLag.start()
   const stalled = (now: number) => eventLoopLag.total(now)
-  const ownParts = parts.parts?.parts ?? {}
+  const customParts = parts.parts?.parts ?? {}
   const memory = share.memory
-  const cache = await openCache(settings, { clock, log, observer: metrics, memory, stalled, ownParts })
-  return new DataPlanes({ ...parts, ownParts, shared, share, cache, eventLoopLag })
+  const cache = await openCache(settings, { clock, log, observer: metrics, memory, stalled, customParts })
+  return new DataPlanes({ ...parts, customParts, shared, share, cache, eventLoopLag })
 }
 
 interface Opened extends DataPlanesParts {
-  readonly ownParts: Parts
+  readonly customParts: Parts
   readonly shared: SharedState
   readonly share: WorkerShare
   readonly cache: Cache
@@ -82,13 +82,13 @@ export class DataPlanes {
   readonly #table: LoadTable
   readonly #worker: DataWorker
   readonly #threads: Threads
-  readonly #told: DataPlanesParts['redeployed']
+  readonly #onRedeployed: DataPlanesParts['redeployed']
 
   constructor(parts: Opened) {
     this.#settings = parts.settings
     this.#cache = parts.cache
     this.#table = parts.share.table
-    this.#told = parts.redeployed
+    this.#onRedeployed = parts.redeployed
     this.facts = new SharedFacts({
       ...parts,
       changed: () => this.#worker.plane.changed(),
@@ -105,20 +105,20 @@ export class DataPlanes {
       facts: this.facts,
       observer: observing(parts),
       redeployed: (pool, model) => this.#redeployed(pool, model),
-      split: (found) => this.#threads.found(found),
+      split: (finding) => this.#threads.addFinding(finding),
     })
     this.#threads = new Threads({
       ...parts,
       facts: this.facts,
       redeployed: (pool, model) => this.#redeployed(pool, model),
-      split: (found) => this.#worker.plane.heardOf(found),
+      split: (finding) => this.#worker.plane.addFinding(finding),
     })
   }
 
   async #redeployed(pool: string, model: string): Promise<void> {
     await this.facts.deployments.redeployed(pool, model)
-    this.#told(pool, model)
-    await this.heard(REDEPLOYED_MS).catch(() => {})
+    this.#onRedeployed(pool, model)
+    await this.sync(REDEPLOYED_MS).catch(() => {})
   }
 
   /** Begins with what need not listen: polls, ramps, queues. */
@@ -140,9 +140,9 @@ export class DataPlanes {
   }
 
   /** What the backends' metadata say of the forms in which they are asked. */
-  said(said: ReportedForm): void {
-    this.#worker.plane.said(said)
-    this.#threads.said(said)
+  declareForm(form: ReportedForm): void {
+    this.#worker.plane.declareForm(form)
+    this.#threads.declareForm(form)
   }
 
   reload(settings: Settings): void {
@@ -172,8 +172,8 @@ export class DataPlanes {
     return own && mergeTraffic([own, ...this.#threads.traffic(pool)])
   }
 
-  explain(asked: ExplainQuery): Promise<Explanation> {
-    return this.#worker.plane.explain(asked)
+  explain(query: ExplainQuery): Promise<Explanation> {
+    return this.#worker.plane.explain(query)
   }
 
   async stats(): Promise<DataStats> {
@@ -192,16 +192,16 @@ export class DataPlanes {
   }
 
   /** What is wrong with the shared tiers, for a person. */
-  troubles(): readonly string[] {
+  tierProblems(): readonly string[] {
     return this.#cache
       .stats()
       .tiers.flatMap(({ name, trouble }) => (trouble === undefined ? [] : `cache tier ${name}: ${trouble}`))
   }
 
   /** Resolves when every worker has heard what it was told up to now; rejects where one does not say so in time. */
-  heard(withinMs: number): Promise<void> {
+  sync(withinMs: number): Promise<void> {
     // What is told in this thread is heard at once.
-    return this.#threads.heard(withinMs)
+    return this.#threads.sync(withinMs)
   }
 
   /** How many workers there are to be. */

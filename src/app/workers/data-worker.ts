@@ -21,7 +21,7 @@ import type { PoolDefaults } from '../settings-mapping.ts'
 export interface DataWorkerParts {
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
-  readonly ownParts: Parts
+  readonly customParts: Parts
   readonly cache: Cache
   /** Of this thread; runs already. */
   readonly eventLoopLag: EventLoopLag
@@ -34,7 +34,7 @@ export interface DataWorkerParts {
   readonly clock: Clock
   readonly random: () => number
   /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly HostPort[]
+  readonly ownListeners: () => readonly HostPort[]
   /** As the plane takes them. */
   readonly stated: (statement: VersionStatement) => void
   readonly redeployed: (pool: string, model: string) => Promise<void>

@@ -19,9 +19,10 @@ export function mergeTraffic([first, ...others]: readonly PoolTraffic[]): PoolTr
     panic: all.some(({ panic }) => panic),
     failing: all.some(({ failing }) => failing),
     backends: first.backends.map((backend) => {
-      const said = all.flatMap(({ backends }) => backends.find(({ slot }) => slot === backend.slot) ?? [])
-      const { effective } = said.find((each) => each.effective.state !== backend.effective.state) ?? backend
-      const latencies = said.flatMap(({ latencyMs }) => latencyMs ?? [])
+      const reports = all.flatMap(({ backends }) => backends.find(({ slot }) => slot === backend.slot) ?? [])
+      const { effective } =
+        reports.find((each) => each.effective.state !== backend.effective.state) ?? backend
+      const latencies = reports.flatMap(({ latencyMs }) => latencyMs ?? [])
       const latencyMs = Math.round((sum(latencies, (ms) => ms) / latencies.length) * 100) / 100
       return {
         ...backend,
@@ -59,14 +60,14 @@ export function mergeStats([first, ...others]: readonly DataStats[]): DataStats 
 
 /** What stays of a worker's statistics when it has ended: what it counted, and nothing that it had. */
 export function countedOf(stats: DataStats): DataStats {
-  const nothing = {
+  const idle = {
     state: 'closed',
     writes: 'closed',
     trouble: undefined,
     queued: 0,
     queuedBytes: 0,
   } as const
-  return { ...stats, flights: 0, tiers: stats.tiers.map((tier) => ({ ...tier, ...nothing })) }
+  return { ...stats, flights: 0, tiers: stats.tiers.map((tier) => ({ ...tier, ...idle })) }
 }
 
 function mergeTier(all: readonly TierStats[], { name }: TierStats): TierStats {

@@ -37,24 +37,24 @@ export interface ReportedForm {
 
 export interface ToWorker {
   listen(at: HostPort): HostPort
-  own(endpoints: readonly HostPort[]): void
+  ownListeners(endpoints: readonly HostPort[]): void
   apply(view: PoolView): void
   reload(settings: Settings): void
-  epoch(told: { readonly name: string; readonly epoch: EpochState | undefined }): void
-  deployment(told: {
+  epoch(change: { readonly name: string; readonly epoch: EpochState | undefined }): void
+  deployment(change: {
     readonly pool: string
     readonly model: string
     readonly state: DeploymentState | undefined
   }): void
   /** What metadata say of the forms in which a model is asked. */
-  said(said: ReportedForm): void
+  declareForm(form: ReportedForm): void
   /** What another worker has found out of a model's rows. */
   split(found: Finding): void
   /** False: a tier could not be told. */
   forget(digest: Digest): boolean
   /** Answered once everything told before has been done. */
-  heard(nothing: undefined): void
-  explain(asked: ExplainQuery): Explanation
+  sync(nothing: undefined): void
+  explain(query: ExplainQuery): Explanation
   stats(nothing: undefined): DataStats
   metrics(nothing: undefined): MetricsSnapshot
   /** Takes calls as before, and ends connections with their answers. */
@@ -95,7 +95,7 @@ export interface WorkerReport {
   readonly traffic: ReadonlyMap<string, PoolTraffic>
   readonly stats: DataStats
   /** The models that calls have named, by pool. */
-  readonly asked: ReadonlyMap<string, readonly string[]>
+  readonly calledModels: ReadonlyMap<string, readonly string[]>
   /** The epochs that calls have used. */
-  readonly used: readonly string[]
+  readonly usedEpochs: readonly string[]
 }

@@ -76,7 +76,7 @@ export function shareOf(
 }
 
 /** Called once a worker has ended: its calls have ended with it, and what it was about to write is cleared. */
-export function buryWorker({ table, claims, memory }: SharedState, worker: number): void {
+export function cleanUpWorker({ table, claims, memory }: SharedState, worker: number): void {
   // In this order: whoever waits for one of its claims looks into memory next.
   if (memory) recoverMemory(memory, worker)
   if (claims) forgetClaims(claims, worker)

@@ -15,7 +15,7 @@ export interface WorkerLoad {
 const SILENT_MS = 1_000
 /** Kept while nobody reads. */
 const MAX_BUCKETS = 600
-const NOTHING: LoadBucket = { offered: 0, answered: 0, concurrency: 0, rise: 0 }
+const EMPTY_BUCKET: LoadBucket = { offered: 0, answered: 0, concurrency: 0, rise: 0 }
 
 export function loadsOf(pools: Pools): WorkerLoad[] {
   return pools.names().flatMap((pool) => {
@@ -61,7 +61,7 @@ interface Newest {
   readonly load: WorkerLoad
   /** The last tenth of a second it has told of, counted from the clock's origin. */
   readonly bucket: number
-  readonly heardAt: number
+  readonly receivedAt: number
 }
 
 class PoolSum {
@@ -83,12 +83,12 @@ class PoolSum {
     const { report } = load
     // Workers began at different instants: their tenths of a second are up to half of one apart.
     const bucket = Math.round(report.at / BUCKET_MS)
-    this.#newest.set(worker, { load, bucket, heardAt: now })
+    this.#newest.set(worker, { load, bucket, receivedAt: now })
     if (this.#read === 0) this.#read = bucket - report.buckets.length
     for (const [i, each] of report.buckets.entries()) {
       // What comes late is counted where it still can be.
       const at = Math.max(this.#read + 1, bucket - report.buckets.length + 1 + i)
-      this.#buckets.set(at, sumOf(this.#buckets.get(at) ?? NOTHING, each))
+      this.#buckets.set(at, sumOf(this.#buckets.get(at) ?? EMPTY_BUCKET, each))
     }
     for (const bin of report.service)
       this.#service.set(bin.inflight, joined(this.#service.get(bin.inflight), bin))
@@ -102,12 +102,12 @@ class PoolSum {
   }
 
   read(now: number): LoadReport {
-    const heard = [...this.#newest.values()].filter(({ heardAt }) => now - heardAt < SILENT_MS)
-    const until = heard.length > 0 ? Math.min(...heard.map(({ bucket }) => bucket)) : this.#read
+    const current = [...this.#newest.values()].filter(({ receivedAt: heardAt }) => now - heardAt < SILENT_MS)
+    const until = current.length > 0 ? Math.min(...current.map(({ bucket }) => bucket)) : this.#read
     const from = Math.max(this.#read, until - MAX_BUCKETS)
     const buckets = Array.from(
       { length: Math.max(0, until - from) },
-      (_, i) => this.#buckets.get(from + 1 + i) ?? NOTHING,
+      (_, i) => this.#buckets.get(from + 1 + i) ?? EMPTY_BUCKET,
     )
     this.#read = Math.max(this.#read, until)
     for (const at of this.#buckets.keys()) if (at <= this.#read) this.#buckets.delete(at)

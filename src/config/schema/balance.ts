@@ -2,8 +2,8 @@
  * How the calls of a pool are spread: who is chosen, who is left out, how many run at a time, and who waits.
  */
 import * as z from 'zod'
+import type { PartName } from './custom-parts.ts'
 import { count, duration, ordered, orElse, refuse } from './fields.ts'
-import type { PartName } from './own.ts'
 
 export const balanceWith = (policies: readonly PartName[] = []) =>
   z.strictObject({

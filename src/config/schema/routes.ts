@@ -4,8 +4,8 @@
 import * as z from 'zod'
 import { ambiguity } from '../../core/path.ts'
 import { routeCache } from './cache.ts'
+import type { PartName } from './custom-parts.ts'
 import { count, duration, nameOf } from './fields.ts'
-import type { PartName } from './own.ts'
 
 const PATTERN_HINT =
   'expected a path that begins with /, with * for one or more characters, such as /v1/models/*'

@@ -52,16 +52,16 @@ export class Auth {
    * Lets the asker pass or throws 401 or 403. Returns a name for the log: the token's, `local`
    * or `open`.
    */
-  check(scope: Scope, asker: AdminCaller): string {
+  check(scope: Scope, caller: AdminCaller): string {
     const isOpen = scope === 'open' || (scope === 'metrics' && this.#openMetrics)
     if (!this.hasTokens) {
-      if (isLoopback(asker.peer ?? '')) return 'local'
+      if (isLoopback(caller.peer ?? '')) return 'local'
       throw new Problem(403, 'without admin.tokens in the settings only callers on this machine are served')
     }
     if (isOpen) return 'open'
-    const token = this.#find(asker.authorization)
+    const token = this.#find(caller.authorization)
     const needed =
-      scope === 'register' ? `register:${asker.pool ?? ''}` : scope === 'metrics' ? 'read' : scope
+      scope === 'register' ? `register:${caller.pool ?? ''}` : scope === 'metrics' ? 'read' : scope
     const { scopes } = token
     if (scopes.has('admin') || scopes.has(needed)) return token.name
     if (scope === 'register' && scopes.has('register:*')) return token.name

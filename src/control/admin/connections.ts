@@ -8,58 +8,58 @@ import type { Socket } from 'node:net'
 
 interface AdminConnection {
   /** It has sent a request that was let in, to something that not everybody may have. */
-  trusted: boolean
+  isAuthenticated: boolean
   /** Requests that are not answered yet. */
   running: number
 }
 
 export class Connections {
   /** The one that has been still for longest comes first. */
-  readonly #guests = new Map<Socket, AdminConnection>()
+  readonly #connections = new Map<Socket, AdminConnection>()
   readonly #most: number
 
   constructor(server: Server, most: number) {
     this.#most = most
-    server.on('connection', (socket: Socket) => this.#came(socket))
-    server.prependListener('request', (request, response) => this.#asked(request, response))
+    server.on('connection', (socket: Socket) => this.#onConnection(socket))
+    server.prependListener('request', (request, response) => this.#onRequest(request, response))
   }
 
   get size(): number {
-    return this.#guests.size
+    return this.#connections.size
   }
 
   /** Who holds a token is not let go for somebody who may have none. */
-  trust(socket: Socket): void {
-    const guest = this.#guests.get(socket)
-    if (guest) guest.trusted = true
+  markAuthenticated(socket: Socket): void {
+    const connection = this.#connections.get(socket)
+    if (connection) connection.isAuthenticated = true
   }
 
-  #came(socket: Socket): void {
-    this.#guests.set(socket, { trusted: false, running: 0 })
-    socket.once('close', () => this.#guests.delete(socket))
-    if (this.#guests.size > this.#most) this.#dispensable(socket).destroy()
+  #onConnection(socket: Socket): void {
+    this.#connections.set(socket, { isAuthenticated: false, running: 0 })
+    socket.once('close', () => this.#connections.delete(socket))
+    if (this.#connections.size > this.#most) this.#evictable(socket).destroy()
   }
 
-  #asked({ socket }: IncomingMessage, response: ServerResponse): void {
-    const guest = this.#guests.get(socket)
-    if (!guest) return
-    this.#stirred(socket, guest)
-    guest.running++
+  #onRequest({ socket }: IncomingMessage, response: ServerResponse): void {
+    const connection = this.#connections.get(socket)
+    if (!connection) return
+    this.#touch(socket, connection)
+    connection.running++
     response.once('close', () => {
-      guest.running--
-      this.#stirred(socket, guest)
+      connection.running--
+      this.#touch(socket, connection)
     })
   }
 
-  #stirred(socket: Socket, guest: AdminConnection): void {
-    if (!this.#guests.delete(socket) || socket.destroyed) return
-    this.#guests.set(socket, guest)
+  #touch(socket: Socket, connection: AdminConnection): void {
+    if (!this.#connections.delete(socket) || socket.destroyed) return
+    this.#connections.set(socket, connection)
   }
 
   /** First of those who have shown no token and wait for nothing, then of all who wait for nothing; the newcomer where all are busy. */
-  #dispensable(newcomer: Socket): Socket {
+  #evictable(newcomer: Socket): Socket {
     let idle: Socket | undefined
-    for (const [socket, { trusted, running }] of this.#guests) {
+    for (const [socket, { isAuthenticated: trusted, running }] of this.#connections) {
       if (socket === newcomer || running > 0) continue
       if (!trusted) return socket
       idle ??= socket

@@ -58,7 +58,7 @@ export class AdminServer {
   readonly #connections: Connections
   #settings: AdminSettings
   #auth: Auth
-  #leaveRegistry: (() => void) | undefined
+  #unfollow: (() => void) | undefined
 
   /** Throws an Error with the fix when a token is malformed, or the listener would be open to the network. */
   constructor(options: AdminOptions) {
@@ -88,7 +88,7 @@ export class AdminServer {
       this.#server.listen({ host, port }, resolve)
     })
     const { registry, parts } = this.#options
-    this.#leaveRegistry = registry.follow((view) => {
+    this.#unfollow = registry.follow((view) => {
       const status = this.events.size > 0 ? registry.status(view.pool) : undefined
       if (status) this.events.publish('pool', describePool(status, parts))
     })
@@ -105,7 +105,7 @@ export class AdminServer {
 
   /** Lets running answers finish for two seconds at most. */
   async close(): Promise<void> {
-    this.#leaveRegistry?.()
+    this.#unfollow?.()
     this.events.close()
     if (!this.#server.listening) return
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
@@ -138,7 +138,7 @@ export class AdminServer {
     const { route, params } = match(method, url.path)
     const writes = method !== 'GET'
     const who = this.#admit(request, { route, params })
-    if (route.scope !== 'open') this.#connections.trust(request.socket)
+    if (route.scope !== 'open') this.#connections.markAuthenticated(request.socket)
     const body = writes ? await readJson(request, route.maxBodyBytes ?? BODY_BYTES) : undefined
     if (route.answer === 'events') {
       this.events.attach(response)

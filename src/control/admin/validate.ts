@@ -29,15 +29,15 @@ function faultsOf(schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue): s
   const { path, message } = issue
   if (issue.code === 'unrecognized_keys') {
     const known = namesAt(schema, path)
-    return issue.keys.map((key) => `${placeOf([...path, key])} ${unknownName(key, known)}`)
+    return issue.keys.map((key) => `${printPath([...path, key])} ${unknownName(key, known)}`)
   }
   if (path.length === 0) return [`the body ${message}`]
   const given = path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)[key], value)
-  return [`${placeOf(path)} ${given === undefined ? 'is missing' : message}`]
+  return [`${printPath(path)} ${given === undefined ? 'is missing' : message}`]
 }
 
 /** `models[1].name` */
-function placeOf(path: readonly PropertyKey[]): string {
+function printPath(path: readonly PropertyKey[]): string {
   return path
     .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
     .join('')

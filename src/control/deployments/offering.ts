@@ -16,23 +16,23 @@ export type VersionOffer = string
 export type StatementMeaning = 'known' | 'first' | 'next'
 
 /** What changes as a backend leaves: nothing, the evidence, or what is deployed although the evidence stays. */
-export type Leaving = 'none' | 'known' | 'new'
+export type RemovalEffect = 'none' | 'known' | 'new'
 
 /** Stands for the backends of other gateways. */
 const OTHERS = 0
 
 export class Offering {
   /** Somebody was told of the evidence. */
-  isTold = false
+  isReported = false
   /** By generation. */
-  readonly #said = new Map<number, readonly VersionOffer[]>()
-  #known: ReadonlySet<VersionOffer> | undefined
+  readonly #offers = new Map<number, readonly VersionOffer[]>()
+  #evidence: ReadonlySet<VersionOffer> | undefined
   /** The version of each backend's last answer, by generation. */
   readonly #stated = new Map<number, string>()
 
   /** Undefined: nobody has said anything yet. */
   get evidence(): string | undefined {
-    return this.#known && [...this.#known].sort().join(' ')
+    return this.#evidence && [...this.#evidence].sort().join(' ')
   }
 
   /** The versions that answers have said they are of; undefined: none has. */
@@ -42,29 +42,31 @@ export class Offering {
 
   /** The versions in the evidence; undefined where one of the backends does not say its own. */
   get versions(): readonly string[] | undefined {
-    if (!this.#known || this.#known.size === 0) return undefined
-    const versions = [...this.#known].map((offer) => offer.slice(0, offer.indexOf('@')))
+    if (!this.#evidence || this.#evidence.size === 0) return undefined
+    const versions = [...this.#evidence].map((offer) => offer.slice(0, offer.indexOf('@')))
     return versions.includes('') ? undefined : [...new Set(versions)]
   }
 
   /** Takes note of what a backend offers; no offers: it is there, and does not tell. True: the evidence is new. */
-  say(generation: number, offers: readonly VersionOffer[]): boolean {
-    const before = this.#said.get(generation)
+  setOffers(generation: number, offers: readonly VersionOffer[]): boolean {
+    const before = this.#offers.get(generation)
     if (before && sameOffers(before, offers)) return false
     // Nothing is available while one version is unloaded and the next not yet loaded.
     if (before && before.length > 0 && offers.length === 0) return false
-    this.#said.set(generation, offers)
+    this.#offers.set(generation, offers)
     const union = this.#union()
     const isNews =
-      this.#known === undefined || offers.some((offer) => !this.#known?.has(offer)) || before !== undefined
-    return isNews && this.#know(union)
+      this.#evidence === undefined ||
+      offers.some((offer) => !this.#evidence?.has(offer)) ||
+      before !== undefined
+    return isNews && this.#setEvidence(union)
   }
 
   /**
    * An answer of this backend says of which version it is; `before`: what the one before said, as the teller remembers.
    * What other gateways have kept is told as of backend 0, and holds until one of ours has answered.
    */
-  state(generation: number, version: string, before: string | undefined): StatementMeaning {
+  setStatement(generation: number, version: string, before: string | undefined): StatementMeaning {
     const last = this.#stated.get(generation) ?? before
     const known = new Set(this.#stated.values())
     if (generation !== OTHERS) this.#stated.delete(OTHERS)
@@ -75,16 +77,16 @@ export class Offering {
   }
 
   /** `drained`: it goes on purpose, and not because it was lost. */
-  leave(generation: number, drained: boolean): Leaving {
-    const isNew = this.#unstate(generation, drained)
-    if (!this.#said.delete(generation) || !drained) return isNew ? 'new' : 'none'
+  remove(generation: number, drained: boolean): RemovalEffect {
+    const isNew = this.#removeStatement(generation, drained)
+    if (!this.#offers.delete(generation) || !drained) return isNew ? 'new' : 'none'
     const union = this.#union()
-    if (union.size > 0 && this.#know(union)) return 'known'
+    if (union.size > 0 && this.#setEvidence(union)) return 'known'
     return isNew ? 'new' : 'none'
   }
 
   /** True: with it goes a version that was answered. What was lost, and may come back, holds as before. */
-  #unstate(generation: number, drained: boolean): boolean {
+  #removeStatement(generation: number, drained: boolean): boolean {
     const version = this.#stated.get(generation)
     const isLast = [...this.#stated.values()].filter((each) => each === version).length === 1
     if (drained || !isLast) this.#stated.delete(generation)
@@ -92,13 +94,13 @@ export class Offering {
   }
 
   #union(): Set<VersionOffer> {
-    return new Set([...this.#said.values()].flat())
+    return new Set([...this.#offers.values()].flat())
   }
 
-  #know(union: ReadonlySet<VersionOffer>): boolean {
-    const known = this.#known
+  #setEvidence(union: ReadonlySet<VersionOffer>): boolean {
+    const known = this.#evidence
     if (known && known.size === union.size && [...union].every((offer) => known.has(offer))) return false
-    this.#known = union
+    this.#evidence = union
     return true
   }
 }

@@ -15,11 +15,11 @@ export type VersionAnswer =
   | { readonly kind: 'offers'; readonly offers: readonly VersionOffer[] }
   | { readonly kind: 'unversioned'; readonly digest: string }
   | { readonly kind: 'other' }
-  | { readonly kind: 'silent'; readonly away: boolean }
+  | { readonly kind: 'silent'; readonly isUnreachable: boolean }
 
 const OTHER: VersionAnswer = { kind: 'other' }
-const SILENT: VersionAnswer = { kind: 'silent', away: false }
-const AWAY: VersionAnswer = { kind: 'silent', away: true }
+const SILENT: VersionAnswer = { kind: 'silent', isUnreachable: false }
+const UNREACHABLE: VersionAnswer = { kind: 'silent', isUnreachable: true }
 
 /** `GET /v1/models/M` of TensorFlow Serving: the versions in state AVAILABLE. KServe's V1 has no versions there. */
 export function readStatus(result: ProbeResult): VersionAnswer {
@@ -80,7 +80,7 @@ function read(
   result: ProbeResult,
   judge: (body: Readonly<Record<string, unknown>>) => VersionAnswer,
 ): VersionAnswer {
-  if (result.kind !== 'status') return AWAY
+  if (result.kind !== 'status') return UNREACHABLE
   // 501: TensorFlow Serving and others for what they have no code for.
   if (result.status >= 500 && result.status !== 501) return SILENT
   if (result.status < 200 || result.status >= 300) return result.status === 429 ? SILENT : OTHER

@@ -9,7 +9,7 @@ import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import { foundAt, objectOf } from './found.ts'
-import { ask } from './request.ts'
+import { fetchWhole } from './request.ts'
 import type { DiscoverySource, Snapshot } from './source.ts'
 
 export interface ConsulOptions {
@@ -98,16 +98,16 @@ class ConsulSource implements DiscoverySource {
     const { address, service, token, waitMs = WAIT_MS } = this.#options
     const wait = this.#index > 0 ? `&index=${this.#index}&wait=${Math.ceil(waitMs / 1000)}s` : ''
     const path = `/v1/health/service/${encodeURIComponent(service)}?passing=1${wait}`
-    const told = await ask({
+    const response = await fetchWhole({
       url: address.replace(/\/+$/, '') + path,
       headers: { accept: 'application/json', ...(token ? { 'x-consul-token': token } : {}) },
       timeoutMs: waitMs * (1 + 1 / 16) + GRACE_MS,
       signal,
     })
-    if (told.status !== 200)
-      throw new Error(`the agent answered ${told.status}: ${told.body.slice(0, 200).trim()}`)
-    const next = Number(told.headers['x-consul-index'])
-    const entries = JSON.parse(told.body) as unknown
+    if (response.status !== 200)
+      throw new Error(`the agent answered ${response.status}: ${response.body.slice(0, 200).trim()}`)
+    const next = Number(response.headers['x-consul-index'])
+    const entries = JSON.parse(response.body) as unknown
     if (!Array.isArray(entries)) throw new Error('the agent answered something else than a list')
     // Asked again after this query was given up: what it says is of no use any more.
     if (signal.aborted) return []

@@ -52,7 +52,7 @@ export function createDnsSource(options: DnsOptions): DiscoverySource {
   let failures = 0
   let looking = false
 
-  async function look(): Promise<void> {
+  async function resolve(): Promise<void> {
     if (looking) return
     looking = true
     let dueIn: number
@@ -72,14 +72,14 @@ export function createDnsSource(options: DnsOptions): DiscoverySource {
 
   function plan(ms: number): void {
     cancel?.()
-    if (apply) cancel = clock.after(ms, () => void look())
+    if (apply) cancel = clock.after(ms, () => void resolve())
   }
 
   return {
     name: `dns:${name}`,
     start(to) {
       apply = to
-      void look()
+      void resolve()
     },
     refresh: () => plan(0),
     stop() {
@@ -129,9 +129,9 @@ async function addressesOf(resolver: DnsResolver, name: string): Promise<Address
   }
 }
 
-async function orNone<T>(asked: Promise<T[]>): Promise<T[]> {
+async function orNone<T>(query: Promise<T[]>): Promise<T[]> {
   try {
-    return await asked
+    return await query
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === NO_DATA) return []
     throw error

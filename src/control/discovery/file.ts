@@ -38,13 +38,13 @@ class FileSource implements DiscoverySource {
   #watcher: FSWatcher | undefined
   #cancel: (() => void) | undefined
   #digest = ''
-  #complaint = ''
+  #lastWarning = ''
   #reading = false
   /** Events in the folder so far, and when the first of them, or a wish to hear it again, came that no reading has followed. */
   #changes = 0
   #changedAt: number | undefined
   /** Somebody wants to hear it again, changed or not. */
-  #isAsked = false
+  #isForced = false
 
   constructor(options: FileOptions) {
     this.#options = options
@@ -57,7 +57,7 @@ class FileSource implements DiscoverySource {
   }
 
   refresh(): void {
-    this.#isAsked = true
+    this.#isForced = true
     this.#changedAt ??= this.#options.clock.now()
     // Somebody may be writing it just now.
     this.#plan(DEBOUNCE_MS)
@@ -88,7 +88,7 @@ class FileSource implements DiscoverySource {
       if (changes !== this.#changes) dueIn = DEBOUNCE_MS
       else this.#take(text)
     } catch (error) {
-      this.#complain(error instanceof Error ? error.message : String(error))
+      this.#warnOnce(error instanceof Error ? error.message : String(error))
     } finally {
       this.#reading = false
       // What was heard since the bytes were read, while the file was closed, is not put off.
@@ -99,19 +99,19 @@ class FileSource implements DiscoverySource {
   #take(text: string): void {
     const { parse = JSON.parse } = this.#options
     const digest = createHash('sha256').update(text).digest('base64')
-    if (digest === this.#digest && !this.#isAsked) return
+    if (digest === this.#digest && !this.#isForced) return
     const snapshot = backendsIn(parse(text))
-    this.#isAsked = false
+    this.#isForced = false
     this.#digest = digest
-    this.#complaint = ''
+    this.#lastWarning = ''
     this.#apply?.(snapshot)
   }
 
   /** What is wrong is said once; what was read last stays. */
-  #complain(message: string): void {
+  #warnOnce(message: string): void {
     const { log, path } = this.#options
-    if (message !== this.#complaint) log.warn('discovery.file', { path, error: message })
-    this.#complaint = message
+    if (message !== this.#lastWarning) log.warn('discovery.file', { path, error: message })
+    this.#lastWarning = message
   }
 
   #watch(): void {

@@ -8,7 +8,7 @@ import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { backendsOf, type EndpointSlice, readSlice } from './endpoint-slices.ts'
 import { isText, listOf, objectOf } from './found.ts'
-import { ask, type DiscoveryRequest, type DiscoveryResponse, follow } from './request.ts'
+import { type DiscoveryRequest, type DiscoveryResponse, fetchLines, fetchWhole } from './request.ts'
 import type { DiscoverySource, Snapshot } from './source.ts'
 
 /** How the API server is reached. */
@@ -116,10 +116,10 @@ class KubernetesSource implements DiscoverySource {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
-    const asked = await this.#asked('', LIST_TIMEOUT_MS, signal)
-    const told = await ask(asked)
-    if (told.status !== 200) throw refused(told)
-    const list = objectOf(JSON.parse(told.body))
+    const request = await this.#request('', LIST_TIMEOUT_MS, signal)
+    const response = await fetchWhole(request)
+    if (response.status !== 200) throw refused(response)
+    const list = objectOf(JSON.parse(response.body))
     const version = objectOf(list?.['metadata'])?.['resourceVersion']
     if (!isText(version)) throw new Error('the list has no resource version')
     if (signal.aborted) return
@@ -135,12 +135,12 @@ class KubernetesSource implements DiscoverySource {
   async #watch(signal: AbortSignal): Promise<void> {
     const query = `&watch=1&allowWatchBookmarks=1&timeoutSeconds=${WATCH_SECONDS}`
     const from = `${query}&resourceVersion=${encodeURIComponent(this.#version ?? '')}`
-    const asked = await this.#asked(from, WATCH_SECONDS * 1000 + WATCH_GRACE_MS, signal)
-    const told = await follow(asked, (line) => {
+    const request = await this.#request(from, WATCH_SECONDS * 1000 + WATCH_GRACE_MS, signal)
+    const response = await fetchLines(request, (line) => {
       if (!signal.aborted) this.#take(line)
     })
-    if (told.status === GONE) throw new WatchExpired()
-    if (told.status !== 200) throw refused(told)
+    if (response.status === GONE) throw new WatchExpired()
+    if (response.status !== 200) throw refused(response)
     this.#recovered()
   }
 
@@ -182,7 +182,7 @@ class KubernetesSource implements DiscoverySource {
     this.#failures = 0
   }
 
-  async #asked(query: string, timeoutMs: number, signal: AbortSignal): Promise<DiscoveryRequest> {
+  async #request(query: string, timeoutMs: number, signal: AbortSignal): Promise<DiscoveryRequest> {
     const { namespace, service, server } = this.#options
     const { url, token, ca } = await server()
     const selector = encodeURIComponent(`kubernetes.io/service-name=${service}`)

@@ -48,7 +48,7 @@ export class Health {
   readonly #options: HealthOptions
   readonly #probers = new Map<number, HealthProber>()
   readonly #signatures: Signatures
-  #leave: (() => void) | undefined
+  #unfollow: (() => void) | undefined
 
   constructor(options: HealthOptions) {
     this.#options = options
@@ -56,12 +56,12 @@ export class Health {
   }
 
   start(): void {
-    this.#leave ??= this.#options.registry.follow((view) => this.#follow(view))
+    this.#unfollow ??= this.#options.registry.follow((view) => this.#follow(view))
   }
 
   stop(): void {
-    this.#leave?.()
-    this.#leave = undefined
+    this.#unfollow?.()
+    this.#unfollow = undefined
     for (const prober of this.#probers.values()) prober.stop()
     this.#probers.clear()
   }
@@ -100,12 +100,12 @@ class HealthProber {
   readonly pool: string
   backend: Backend
   readonly #options: HealthProberOptions
-  #spoken: ProbeQuestion['kind'] | undefined
+  #answered: ProbeQuestion['kind'] | undefined
   #failures = 0
   #successes = 0
   #attempts = 0
   /** What was told last; undefined: nothing yet. */
-  #told: 'well' | 'sick' | undefined
+  #reported: 'well' | 'sick' | undefined
   #everWell = false
   #stopped = false
   #cancel: (() => void) | undefined
@@ -128,11 +128,11 @@ class HealthProber {
   async #run(): Promise<void> {
     const settings = this.#options.settings(this.pool)
     if (settings) {
-      const verdict = await this.#ask(settings)
+      const verdict = await this.#probe(settings)
       const isFirst = verdict.verdict === 'well' && !this.#everWell
       const misfit = isFirst ? await this.#misfit(settings) : undefined
-      if (misfit === undefined) this.#tell(verdict, settings)
-      else this.#keepOut(misfit)
+      if (misfit === undefined) this.#report(verdict, settings)
+      else this.#keepWarming(misfit)
     }
     if (this.#stopped) return
     this.#cancel = this.#options.clock.after(
@@ -142,15 +142,15 @@ class HealthProber {
   }
 
   /** Asks what the backend is known to speak, or everything in order until something is spoken. */
-  async #ask(settings: HealthSettings): Promise<ProbeVerdict> {
+  async #probe(settings: HealthSettings): Promise<ProbeVerdict> {
     const all = questions(settings.path, this.backend.models)
-    const remembered = all.find((question) => question.kind === this.#spoken)
+    const remembered = all.find((question) => question.kind === this.#answered)
     for (const question of remembered ? [remembered] : all) {
       const { host, timeoutMs } = settings
       const request = { url: this.backend.url, path: question.path, timeoutMs, host }
       const verdict = judge(question, await this.#options.probe(request), remembered !== undefined)
-      if (verdict.verdict === 'well') this.#spoken = question.kind
-      if (verdict.verdict === 'sick' && verdict.down) this.#spoken = undefined
+      if (verdict.verdict === 'well') this.#answered = question.kind
+      if (verdict.verdict === 'sick' && verdict.down) this.#answered = undefined
       if (verdict.verdict !== 'other') return verdict
     }
     return { verdict: 'sick', reason: 'probe: no question was answered', weight: 1, down: false }
@@ -167,14 +167,14 @@ class HealthProber {
     return signatures.check({ backend, others, timeoutMs, host })
   }
 
-  #keepOut(reason: string): void {
+  #keepWarming(reason: string): void {
     if (this.#stopped) return
     this.#attempts++
     const { id, generation } = this.backend
     this.#options.registry.markWarming(this.pool, id, { generation, reason })
   }
 
-  #tell(verdict: ProbeVerdict, settings: HealthSettings): void {
+  #report(verdict: ProbeVerdict, settings: HealthSettings): void {
     // The pool may have ceased to be probed while the answer was on its way.
     if (this.#stopped || verdict.verdict === 'other' || !this.#options.settings(this.pool)) return
     const { registry } = this.#options
@@ -184,16 +184,16 @@ class HealthProber {
     if (verdict.verdict === 'well') {
       this.#failures = 0
       this.#successes++
-      if (this.#everWell && this.#told === 'sick' && this.#successes < settings.healthyAfter) return
+      if (this.#everWell && this.#reported === 'sick' && this.#successes < settings.healthyAfter) return
       this.#everWell = true
-      this.#told = 'well'
+      this.#reported = 'well'
       registry.markHealthy(this.pool, id, { generation, reason })
       return
     }
     this.#successes = 0
     this.#failures += verdict.weight
     if (this.#failures < settings.unhealthyAfter) return
-    this.#told = 'sick'
+    this.#reported = 'sick'
     registry.markUnhealthy(this.pool, id, { generation, reason })
   }
 
@@ -205,7 +205,7 @@ class HealthProber {
         backoffMs(this.#attempts, { baseMs: FIRST_RETRY_MS, maxMs: intervalMs, random }),
       )
     }
-    const isReturning = this.#told === 'sick' && this.#successes > 0
+    const isReturning = this.#reported === 'sick' && this.#successes > 0
     const pauseMs = isReturning ? Math.min(intervalMs, RETURN_MS) : intervalMs
     return pauseMs * (1 - JITTER + 2 * JITTER * random())
   }

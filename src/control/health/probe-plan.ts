@@ -40,11 +40,16 @@ export function judge(question: ProbeQuestion, result: ProbeResult, known: boole
     const weight = result.kind === 'refused' ? 2 : result.kind === 'forbidden' ? Infinity : 1
     return { verdict: 'sick', reason: `probe: ${result.message}`, weight, down: result.kind === 'refused' }
   }
-  const asked = `probe: ${question.path} answered ${result.status}`
-  const sick = (why = ''): ProbeVerdict => ({ verdict: 'sick', reason: asked + why, weight: 1, down: false })
+  const outcome = `probe: ${question.path} answered ${result.status}`
+  const sick = (why = ''): ProbeVerdict => ({
+    verdict: 'sick',
+    reason: outcome + why,
+    weight: 1,
+    down: false,
+  })
   if (result.status >= 200 && result.status < 300) {
     if (question.kind === 'v1' && !serves(result.body)) return sick(', the model is not ready')
-    return { verdict: 'well', reason: asked }
+    return { verdict: 'well', reason: outcome }
   }
   if (question.kind === 'path' || known || result.status === 503) return sick()
   // Triton says "not ready" with an empty 400; TensorFlow Serving answers paths it does not know with a 400 and a message.

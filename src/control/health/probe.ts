@@ -32,12 +32,12 @@ export type Probe = (request: ProbeRequest) => Promise<ProbeResult>
 const MAX_BODY_BYTES = 64 * 1024
 
 export function createProbe(rules: AddressRules): Probe {
-  return (asked) => {
-    const url = new URL(asked.url)
+  return (request) => {
+    const url = new URL(request.url)
     const port = portOf(url)
     const refusal = literalRefusal(url.hostname, port, rules)
     if (refusal !== undefined) return Promise.resolve({ kind: 'forbidden', message: refusal })
-    return asked.path === undefined ? dial(url, asked, rules) : get(url, asked, rules)
+    return request.path === undefined ? dial(url, request, rules) : get(url, request, rules)
   }
 }
 
@@ -109,8 +109,8 @@ function failure(error: NodeJS.ErrnoException): ProbeResult {
   // With several addresses tried, Node throws an AggregateError whose own message is empty.
   const first =
     error instanceof AggregateError ? (error.errors[0] as NodeJS.ErrnoException | undefined) : error
-  const said = first?.message || error.message || error.code || 'connection failed'
-  const message = isUntrusted(first ?? error) ? `its certificate is not accepted: ${said}` : said
+  const reason = first?.message || error.message || error.code || 'connection failed'
+  const message = isUntrusted(first ?? error) ? `its certificate is not accepted: ${reason}` : reason
   return { kind: error.code === 'ECONNREFUSED' ? 'refused' : 'failed', message }
 }
 

@@ -69,7 +69,7 @@ export class Membership {
   #probed = true
   readonly #preservation = new Preservation()
   readonly #tombstones = new Map<string, Tombstone>()
-  #found: readonly FoundBackend[] = []
+  #discovered: readonly FoundBackend[] = []
 
   constructor(pool: string, supply: Supply) {
     this.pool = pool
@@ -88,7 +88,7 @@ export class Membership {
     return undefined
   }
 
-  bury(id: string, tombstone: Tombstone): void {
+  addTombstone(id: string, tombstone: Tombstone): void {
     this.#tombstones.delete(id)
     this.#tombstones.set(id, tombstone)
     if (this.#tombstones.size <= MAX_TOMBSTONES) return
@@ -117,7 +117,11 @@ export class Membership {
     const deadline = Math.min(now + drainMs, member.drain?.deadline ?? Infinity)
     member.drain = { deadline, thenRemove: true, reason: 'draining before removal' }
     if (member.source === 'registered') {
-      this.bury(member.id, { epoch: member.epoch, removed: true, until: deadline + LEASE.tombstoneMs })
+      this.addTombstone(member.id, {
+        epoch: member.epoch,
+        removed: true,
+        until: deadline + LEASE.tombstoneMs,
+      })
     }
   }
 
@@ -141,11 +145,13 @@ export class Membership {
 
   /** What all sources together have found; undefined: the same as before. What is no longer found drains and goes. */
   discover(now: number, found?: readonly FoundBackend[]): void {
-    this.#found = found ?? this.#found
+    this.#discovered = found ?? this.#discovered
     // Who says himself where he is knows more than any source, also that he is leaving.
     const taken = new Set(this.all.filter(isOwn).map(({ url }) => url))
     const wanted = new Map(
-      this.#found.filter(({ url }) => !taken.has(url)).map((backend) => [staticId(backend.url), backend]),
+      this.#discovered
+        .filter(({ url }) => !taken.has(url))
+        .map((backend) => [staticId(backend.url), backend]),
     )
     for (const member of this.present.values()) {
       if (isOwn(member)) wanted.delete(member.id)
@@ -162,7 +168,7 @@ export class Membership {
 
   /** Puts a new member in; a predecessor under the same id drains beside it. */
   admit(id: string, given: MemberAdmission, now: number): Member | undefined {
-    const slot = this.#supply.slots.take(now)
+    const slot = this.#supply.slots.allocate(now)
     if (slot === undefined) return undefined
     const known = this.present.get(id)
     if (known) {
@@ -205,7 +211,7 @@ export class Membership {
   }
 
   /** Lengthens every lease: for time in which no renewal could be heard. */
-  forgive(ms: number): void {
+  extendLeases(ms: number): void {
     for (const { lease } of this.all) {
       if (!lease) continue
       lease.until += ms

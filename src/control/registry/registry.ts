@@ -203,8 +203,8 @@ export class Registry {
   }
 
   /** Time in which no renewal could be heard does not count against anyone. */
-  forgive(ms: number): void {
-    for (const membership of this.#pools.values()) membership.forgive(ms)
+  extendLeases(ms: number): void {
+    for (const membership of this.#pools.values()) membership.extendLeases(ms)
   }
 
   /** Lets what other gateways say of a pool into it. Undefined: no such pool. */
@@ -232,7 +232,7 @@ export class Registry {
   /** Calls `listener` with every pool's present view now, and with each new one from then on. */
   follow(listener: Follower): () => void {
     this.#followers.add(listener)
-    for (const view of this.views()) this.#tell(listener, view)
+    for (const view of this.views()) this.#notify(listener, view)
     return () => void this.#followers.delete(listener)
   }
 
@@ -258,8 +258,8 @@ export class Registry {
     if (!membership || member?.generation !== verdict.generation) return
     if (member.health !== verdict.health) {
       const { health, reason, generation } = verdict
-      const said = { pool, backend: id, generation, health, reason }
-      this.#log[health === 'sick' ? 'warn' : 'info']('backend.health', said)
+      const fields = { pool, backend: id, generation, health, reason }
+      this.#log[health === 'sick' ? 'warn' : 'info']('backend.health', fields)
     }
     if (member.health === verdict.health && member.healthReason === verdict.reason) return
     member.health = verdict.health
@@ -277,7 +277,7 @@ export class Registry {
     // An address that somebody has registered, or given up, is no longer, or again, the sources' to name.
     if (membership.declared) membership.discover(this.#clock.now())
     if (membership.refresh(this.#clock.now(), this.#clock.wall())) {
-      for (const follower of [...this.#followers]) this.#tell(follower, membership.view)
+      for (const follower of [...this.#followers]) this.#notify(follower, membership.view)
     }
     const members = membership.all
     // The next tick looks at a drained one's calls, and not this one: views on their way down still name it.
@@ -285,7 +285,7 @@ export class Registry {
     else if (members.some((member) => member.lease)) this.#wake(TICK_MS)
   }
 
-  #tell(follower: Follower, view: PoolView): void {
+  #notify(follower: Follower, view: PoolView): void {
     try {
       follower(view)
     } catch (error) {
@@ -305,21 +305,22 @@ export class Registry {
     const now = this.#clock.now()
     if (now - dueAt > STALL_MS) {
       this.#log.warn('registry.stalled', { stalledMs: Math.round(now - dueAt) })
-      this.forgive(now - dueAt)
+      this.extendLeases(now - dueAt)
     }
     for (const membership of [...this.#pools.values()]) {
-      for (const gone of membership.sweep(now, this.#inflight, this.#expireFrom)) this.#bury(membership, gone)
+      for (const gone of membership.sweep(now, this.#inflight, this.#expireFrom)) this.#removed(membership, gone)
       this.#changed(membership)
       if (!membership.declared && membership.all.length === 0) this.#pools.delete(membership.pool)
     }
     this.#wakeForNext(now)
   }
 
-  #bury(membership: Membership, { member, why }: RemovedMember): void {
+  #removed(membership: Membership, { member, why }: RemovedMember): void {
     const now = this.#clock.now()
     this.#supply.slots.free(member.slot, now)
     if (why === 'lease expired' && member.source === 'registered') {
-      membership.bury(member.id, { epoch: member.epoch, removed: false, until: now + LEASE.tombstoneMs })
+      const until = now + LEASE.tombstoneMs
+      membership.addTombstone(member.id, { epoch: member.epoch, removed: false, until })
     }
     const { id, generation } = member
     this.#log.info('backend.gone', { pool: membership.pool, backend: id, generation, why })

@@ -54,13 +54,13 @@ export function readRecord(text: string): SharedRecord | undefined {
   if (typeof record !== 'object' || record === null) return undefined
   const { id, url, models, labels, machine, state, zone, concurrency } = record
   const numbers = [record.epoch, record.generation, record.weight, record.ttlMs, record.drainMs]
-  const place = typeof url === 'string' ? parseBackendUrl(url) : undefined
+  const parsedUrl = typeof url === 'string' ? parseBackendUrl(url) : undefined
   const isRight =
     typeof id === 'string' &&
     ID_PATTERN.test(id) &&
-    place !== undefined &&
-    'url' in place &&
-    place.url === url &&
+    parsedUrl !== undefined &&
+    'url' in parsedUrl &&
+    parsedUrl.url === url &&
     numbers.every((number) => typeof number === 'number' && Number.isFinite(number)) &&
     areModels(models) &&
     areLabels(labels) &&
@@ -96,7 +96,7 @@ function areLabels(value: unknown): value is Readonly<Record<string, string>> {
   return labels.length <= BOUNDS.labels && labels.every((pair) => pair.every(isShort))
 }
 
-export interface Heard {
+export interface AdoptionContext {
   readonly now: number
   /** This one. */
   readonly machine: string
@@ -105,7 +105,11 @@ export interface Heard {
 }
 
 /** Takes over what another gateway said; what we know to be newer stays. */
-export function adopt(membership: Membership, record: SharedRecord, { now, machine, leftMs }: Heard): void {
+export function adopt(
+  membership: Membership,
+  record: SharedRecord,
+  { now, machine, leftMs }: AdoptionContext,
+): void {
   const known = membership.present.get(record.id)
   if (known && (known.source === 'static' || known.epoch > record.epoch)) return
   if (isLoopback(record.url) && record.machine !== machine) return
@@ -150,7 +154,7 @@ function remove(membership: Membership, record: SharedRecord, now: number): void
   if (known?.source === 'discovered') return
   if (known && !known.drain?.thenRemove) membership.dismiss(known, record.drainMs, now)
   if (!known) {
-    membership.bury(record.id, { epoch: record.epoch, removed: true, until: now + LEASE.tombstoneMs })
+    membership.addTombstone(record.id, { epoch: record.epoch, removed: true, until: now + LEASE.tombstoneMs })
   }
 }
 

@@ -37,7 +37,7 @@ const STALE_MS = 2_000
 
 interface PoolState {
   version: string
-  heardAt: number
+  receivedAt: number
   readonly waiting: Map<string, { readonly kind: 'put' | 'renew'; readonly payload: string }>
   readonly generations: Map<string, number>
 }
@@ -60,7 +60,7 @@ export class Shared {
   #hurried = false
   #stopped = false
   /** Undefined: it has not been there yet, and is given the time to come. */
-  #isAway: boolean | undefined
+  #isDisconnected: boolean | undefined
   readonly #startedAt: number
 
   constructor(options: SharedOptions) {
@@ -112,10 +112,10 @@ export class Shared {
     try {
       if (!store.connected) throw new Error('no connection')
       await Promise.all(pools().map((pool) => this.#exchange(pool)))
-      if (this.#isAway) this.#options.log.info('shared.back', {})
-      this.#isAway = false
+      if (this.#isDisconnected) this.#options.log.info('shared.back', {})
+      this.#isDisconnected = false
     } catch (error) {
-      this.#alone(error)
+      this.#onDisconnected(error)
     }
     this.#syncedAt = clock.now()
     this.#running = false
@@ -123,16 +123,16 @@ export class Shared {
   }
 
   /** Without the store: leases stand still, and the others' calls are forgotten when the news of them is old. */
-  #alone(error: unknown): void {
+  #onDisconnected(error: unknown): void {
     const { clock, registry, peers, log } = this.#options
-    const isStarting = this.#isAway === undefined && clock.now() - this.#startedAt < START_MS
-    if (!this.#isAway && !isStarting) log.warn('shared.away', { error: String(error) })
-    if (!isStarting) this.#isAway = true
+    const isStarting = this.#isDisconnected === undefined && clock.now() - this.#startedAt < START_MS
+    if (!this.#isDisconnected && !isStarting) log.warn('shared.away', { error: String(error) })
+    if (!isStarting) this.#isDisconnected = true
     // What hurried it cannot be told now; the next round comes when it comes.
     this.#hurried = false
     const now = clock.now()
-    registry.forgive(now - this.#syncedAt)
-    for (const [pool, { heardAt }] of this.#pools) {
+    registry.extendLeases(now - this.#syncedAt)
+    for (const [pool, { receivedAt: heardAt }] of this.#pools) {
       if (now - heardAt < STALE_MS) continue
       for (const { slot } of registry.view(pool)?.backends ?? []) peers(slot, 0)
     }
@@ -141,21 +141,21 @@ export class Shared {
   async #exchange(pool: string): Promise<void> {
     const { store, registry, instance, clock } = this.#options
     const state = this.#state(pool)
-    const told = new Map(state.waiting)
+    const sent = new Map(state.waiting)
     const keys = ['be', 'lease', 'ver', 'inst', `load:${instance}`].map((part) => `shared:{${pool}}:${part}`)
-    const changes = [...told].flatMap(([id, { kind, payload }]) => [kind, id, payload])
+    const changes = [...sent].flatMap(([id, { kind, payload }]) => [kind, id, payload])
     const answer = read(
       await store.run(EXCHANGE, keys, [instance, this.#load(pool), state.version, ...changes]),
     )
     // What changed again meanwhile is told in the next round.
-    for (const [id, change] of told) if (state.waiting.get(id) === change) state.waiting.delete(id)
+    for (const [id, change] of sent) if (state.waiting.get(id) === change) state.waiting.delete(id)
     state.version = answer.version
-    state.heardAt = clock.now()
-    registry.join(pool, (membership) => this.#take(membership, state, answer))
+    state.receivedAt = clock.now()
+    registry.join(pool, (membership) => this.#merge(membership, state, answer))
     this.#spread(pool, answer.loads)
   }
 
-  #take(membership: Membership, state: PoolState, { now: storeNow, records, leases }: StoreReply): void {
+  #merge(membership: Membership, state: PoolState, { now: storeNow, records, leases }: StoreReply): void {
     const { clock, machine } = this.#options
     const now = clock.now()
     const leftMs = (id: string) => (leases.get(id) ?? storeNow) - storeNow
@@ -166,7 +166,7 @@ export class Shared {
         if (!state.waiting.has(record.id))
           adopt(membership, record, { now, machine, leftMs: leftMs(record.id) })
       }
-      this.#remind(membership, state)
+      this.#republish(membership, state)
     }
     for (const member of membership.present.values()) {
       const generation = state.generations.get(member.id)
@@ -176,7 +176,7 @@ export class Shared {
   }
 
   /** What the store does not know, for it is new or has lost it. */
-  #remind({ pool, present }: Membership, state: PoolState): void {
+  #republish({ pool, present }: Membership, state: PoolState): void {
     for (const { id, source, drain } of present.values()) {
       const isKnown = state.generations.has(id) || state.waiting.has(id)
       if (source === 'registered' && !drain && !isKnown)
@@ -207,7 +207,7 @@ export class Shared {
   #state(pool: string): PoolState {
     const known = this.#pools.get(pool)
     if (known) return known
-    const state = { version: '', heardAt: -Infinity, waiting: new Map(), generations: new Map() }
+    const state = { version: '', receivedAt: -Infinity, waiting: new Map(), generations: new Map() }
     this.#pools.set(pool, state)
     return state
   }

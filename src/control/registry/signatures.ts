@@ -41,7 +41,7 @@ export class Signatures {
   async check({ backend, others, ...how }: Candidate): Promise<string | undefined> {
     const own = new Map<string, Known>()
     for (const { name, version } of backend.models.slice(0, MAX_MODELS)) {
-      const signature = await this.#ask(backend.url, name, how)
+      const signature = await this.#query(backend.url, name, how)
       if (signature !== undefined) own.set(name, { version, signature })
     }
     const joined = others()
@@ -59,7 +59,7 @@ export class Signatures {
     this.#known.delete(generation)
   }
 
-  async #ask(url: string, model: ModelOffer['name'], how: How): Promise<Signature | undefined> {
+  async #query(url: string, model: ModelOffer['name'], how: How): Promise<Signature | undefined> {
     const name = encodeURIComponent(model)
     const v2 = readV2(await this.#probe({ url, path: `/v2/models/${name}`, ...how }))
     return v2 ?? readV1(await this.#probe({ url, path: `/v1/models/${name}/metadata`, ...how }))

@@ -15,7 +15,7 @@ export class Slots {
   }
 
   /** A free slot, or undefined when all are taken or resting. `now` is monotonic milliseconds. */
-  take(now: number): number | undefined {
+  allocate(now: number): number | undefined {
     const oldest = this.#resting[0]
     if (oldest && now - oldest.freedAt >= REST_MS) return this.#resting.shift()?.slot
     return this.#fresh < this.#size ? this.#fresh++ : undefined

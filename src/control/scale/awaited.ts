@@ -4,7 +4,7 @@
  */
 export interface Awaiting {
   /** Since when each replica is awaited, oldest first, monotonic milliseconds. */
-  readonly asked: readonly number[]
+  readonly requestedAt: readonly number[]
   readonly ready: number
 }
 
@@ -15,13 +15,13 @@ export interface Awaited {
   /** How long those took that came since, milliseconds. */
   readonly startsMs: readonly number[]
   /** Nobody seems to follow: what was asked for long ago has not come. */
-  readonly isUnheard: boolean
+  readonly isOverdue: boolean
 }
 
-export const NOBODY_AWAITED: Awaiting = { asked: [], ready: 0 }
+export const NONE_AWAITED: Awaiting = { requestedAt: [], ready: 0 }
 
 /** Images are pulled and machines are started; who has not come after this will not. */
-const UNHEARD_MS = 600_000
+const OVERDUE_MS = 600_000
 
 /**
  * @param desired what was asked for last
@@ -34,16 +34,17 @@ export function awaitReplicas(
   now: number,
 ): Awaited {
   const missing = Math.max(0, seen.desired - seen.ready)
-  const came = Math.max(0, seen.ready - before.ready)
-  const leaving = Math.max(0, before.asked.length - missing)
-  const startsMs = before.asked.slice(0, Math.min(came, leaving)).map((at) => now - at)
-  const asked = before.asked.slice(leaving)
-  while (asked.length < missing) asked.push(now)
-  const isUnheard = asked.length > 0 && now - (asked[0] ?? now) > Math.max(UNHEARD_MS, 4 * seen.startMs)
+  const arrived = Math.max(0, seen.ready - before.ready)
+  const leaving = Math.max(0, before.requestedAt.length - missing)
+  const startsMs = before.requestedAt.slice(0, Math.min(arrived, leaving)).map((at) => now - at)
+  const requestedAt = before.requestedAt.slice(leaving)
+  while (requestedAt.length < missing) requestedAt.push(now)
+  const isOverdue =
+    requestedAt.length > 0 && now - (requestedAt[0] ?? now) > Math.max(OVERDUE_MS, 4 * seen.startMs)
   return {
-    awaiting: { asked: isUnheard ? [] : asked, ready: seen.ready },
-    startingMs: asked.map((at) => Math.min(now - at, seen.startMs)),
+    awaiting: { requestedAt: isOverdue ? [] : requestedAt, ready: seen.ready },
+    startingMs: requestedAt.map((at) => Math.min(now - at, seen.startMs)),
     startsMs,
-    isUnheard,
+    isOverdue,
   }
 }

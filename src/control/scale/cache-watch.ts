@@ -18,7 +18,7 @@ export interface CacheWatch {
   /** The loss to reckon with now. */
   note(seen: CacheSeen): CacheLoss | undefined
   /** Tells of a loss that is known from elsewhere. */
-  lost(loss: CacheLoss): void
+  noteLoss(loss: CacheLoss): void
 }
 
 /** Counts fade by half in so many milliseconds. */
@@ -32,7 +32,7 @@ export function createCacheWatch(): CacheWatch {
   let answered = 0
   let at: number | undefined
   let down: CacheLoss | undefined
-  let told: CacheLoss | undefined
+  let announced: CacheLoss | undefined
 
   return {
     note(seen) {
@@ -48,11 +48,11 @@ export function createCacheWatch(): CacheWatch {
       } else if (!down && calls > 0 && shared > 0) {
         down = { kind: 'tierDown', at: seen.at, hitRatioLeft: Math.max(0, (answered - shared) / calls) }
       }
-      if (told && seen.at - told.at > OVER_MS) told = undefined
-      return down ?? told
+      if (announced && seen.at - announced.at > OVER_MS) announced = undefined
+      return down ?? announced
     },
-    lost(loss) {
-      if (answered > 0) told = loss
+    noteLoss(loss) {
+      if (answered > 0) announced = loss
     },
   }
 }

@@ -16,12 +16,12 @@ import { type LearnMemory, serviceAt } from './learn.ts'
 import { holdTime } from './load-recurrence.ts'
 import { begin, isCalled, observe, type ScaleMemory } from './memory.ts'
 import { move, noteWant } from './moves.ts'
-import { notePlaces, type Places, placesOf, withCrowd } from './places.ts'
 import { expectedLate, isFeasible, waitBudgetMs } from './plan.ts'
 import { notePressure, type PressureMemory } from './pressure.ts'
 import { bare, report } from './report.ts'
 import { rule } from './rule.ts'
 import { clamp, type Sized, size } from './size.ts'
+import { estimateSlots, rememberSlots, type SlotEstimate, withOverload } from './slot-estimate.ts'
 
 export type { ScaleMemory } from './memory.ts'
 
@@ -46,12 +46,13 @@ export function decide(
   if (!newest || now - newest.at > options.staleMs) return hold(memory, newest, options, now)
   const demand = isKnown(memory, newest) ? withoutCounts(newest) : newest
   const seen = observe(memory ?? begin(demand, options), demand, options)
-  const places = placesIn(seen.learnt, demand, options)
-  if (!places) return wake(seen, demand, options)
-  const knowing = options.slots === undefined ? { ...seen, learnt: notePlaces(seen.learnt, places) } : seen
-  const isCrowd = options.slots === undefined && (places.isKnown || places.isFull)
-  const asked = isCrowd ? withCrowd(demand, places.count, places.service.meanMs) : demand
-  return settle(knowing, asked, size(knowing, asked, places, options), options)
+  const estimate = slotEstimate(seen.learnt, demand, options)
+  if (!estimate) return wake(seen, demand, options)
+  const remembering =
+    options.slots === undefined ? { ...seen, learnt: rememberSlots(seen.learnt, estimate) } : seen
+  const isOverloaded = options.slots === undefined && (estimate.isKnown || estimate.isFull)
+  const adjusted = isOverloaded ? withOverload(demand, estimate.count, estimate.service.meanMs) : demand
+  return settle(remembering, adjusted, size(remembering, adjusted, estimate, options), options)
 }
 
 function isKnown(memory: ScaleMemory | undefined, demand: Demand): boolean {
@@ -63,8 +64,12 @@ function withoutCounts(demand: Demand): Demand {
   return { ...demand, buckets: [], service: [], latency: [], startsMs: [] }
 }
 
-function placesIn(learnt: LearnMemory, demand: Demand, { slots }: ScaleOptions): Places | undefined {
-  if (slots === undefined) return placesOf(learnt, demand)
+function slotEstimate(
+  learnt: LearnMemory,
+  demand: Demand,
+  { slots }: ScaleOptions,
+): SlotEstimate | undefined {
+  if (slots === undefined) return estimateSlots(learnt, demand)
   const service = serviceAt(learnt, slots)
   return service && { count: slots, isKnown: true, isFull: false, service }
 }

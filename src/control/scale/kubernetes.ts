@@ -6,7 +6,7 @@ import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { ApiServer } from '../discovery/kubernetes.ts'
-import { ask, type DiscoveryRequest, type DiscoveryResponse } from '../discovery/request.ts'
+import { type DiscoveryRequest, type DiscoveryResponse, fetchWhole } from '../discovery/request.ts'
 import type { Emitter, ScaleSignal } from './signal.ts'
 
 export interface KubernetesScaleOptions {
@@ -124,10 +124,10 @@ class KubernetesScale implements Emitter {
       ['HorizontalPodAutoscaler', `/apis/autoscaling/v2/${within}/horizontalpodautoscalers`],
       ['ScaledObject', `/apis/keda.sh/v1alpha1/${within}/scaledobjects`],
     ] as const) {
-      const told = await this.#ask({ path })
-      if (told.status === 404) continue
-      if (told.status !== 200) throw refused(told, 'list')
-      const { items } = JSON.parse(told.body) as { items?: readonly Autoscaler[] | null }
+      const response = await this.#ask({ path })
+      if (response.status === 404) continue
+      if (response.status !== 200) throw refused(response, 'list')
+      const { items } = JSON.parse(response.body) as { items?: readonly Autoscaler[] | null }
       const found = (items ?? []).find(({ spec }) => {
         const target = spec?.scaleTargetRef
         return target?.name === name && (target.kind ?? 'Deployment') === kind
@@ -147,7 +147,7 @@ class KubernetesScale implements Emitter {
     body?: string
   }): Promise<DiscoveryResponse> {
     const { url, token, ca } = await this.#options.server()
-    const asked: DiscoveryRequest = {
+    const request: DiscoveryRequest = {
       url: `${url}${path}`,
       headers: {
         accept: 'application/json',
@@ -160,7 +160,7 @@ class KubernetesScale implements Emitter {
       ...(method === undefined ? {} : { method }),
       ...(body === undefined ? {} : { body }),
     }
-    return ask(asked)
+    return fetchWhole(request)
   }
 }
 

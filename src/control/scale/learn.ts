@@ -21,7 +21,7 @@ export interface LoadedBin extends Faded {
 }
 
 /** Calls, and the time of the replicas that served them; both fade. */
-export interface Crowded {
+export interface Overloaded {
   readonly count: number
   readonly replicaMs: number
   /** Replicas at the last report. */
@@ -32,9 +32,9 @@ export interface LearnMemory {
   /** One for each number in flight that was seen, in rising order. */
   readonly bins: readonly LoadedBin[]
   /** How many calls a replica bears at a time, as last seen while it had too many. */
-  readonly places?: number
+  readonly slots?: number
   /** What the replicas served while all of them had too many calls. */
-  readonly crowded: Crowded
+  readonly overloaded: Overloaded
   /** Start times seen, milliseconds, the newest last; bounded. */
   readonly startsMs: readonly number[]
 }
@@ -42,7 +42,7 @@ export interface LearnMemory {
 export const NOTHING_LEARNT: LearnMemory = {
   bins: [],
   startsMs: [],
-  crowded: { count: 0, replicaMs: 0, replicas: 0 },
+  overloaded: { count: 0, replicaMs: 0, replicas: 0 },
 }
 
 const HALF_LIFE_MS = 120_000
@@ -69,30 +69,38 @@ export function learn(memory: LearnMemory, demand: Demand, elapsedMs: number): L
   })
   for (const [inflight, added] of fresh) bins.push(addLoaded({ ...NONE, inflight, sumInflight: 0 }, 0, added))
   bins.sort((a, b) => a.inflight - b.inflight)
-  return { ...memory, bins: bins.filter((bin) => bin.count > 0.5), startsMs, crowded: serve(memory, demand) }
+  return {
+    ...memory,
+    bins: bins.filter((bin) => bin.count > 0.5),
+    startsMs,
+    overloaded: countOverloaded(memory, demand),
+  }
 }
 
 /** Calls slower than this, by what they take with few others, had to wait: the replicas were full. */
 const WAITED = 1.5
-const CROWDED_HALF_LIFE_MS = 10_000
+const OVERLOADED_HALF_LIFE_MS = 10_000
 
 /**
  * Counts what full replicas serve. What a bin says of a load is of when its calls came: where replicas share themselves out,
  * those that came later slow them too, and a load that grows makes replicas look slower than they are.
  */
-function serve({ crowded, bins }: LearnMemory, { service, buckets, replicas }: Demand): Crowded {
+function countOverloaded(
+  { overloaded, bins }: LearnMemory,
+  { service, buckets, replicas }: Demand,
+): Overloaded {
   const count = service.reduce((sum, bin) => sum + bin.count, 0)
   const meanMs = service.reduce((sum, bin) => sum + bin.sumMs, 0) / count
   // Calls of replicas that are still warming up are not measured.
   const warm = replicas.ready - replicas.slow
   const [idle] = bins
-  const isCrowded = idle !== undefined && meanMs > (WAITED * idle.sumMs) / idle.count
-  if (!isCrowded || warm !== crowded.replicas) return { ...crowded, replicas: warm }
+  const isOverloaded = idle !== undefined && meanMs > (WAITED * idle.sumMs) / idle.count
+  if (!isOverloaded || warm !== overloaded.replicas) return { ...overloaded, replicas: warm }
   const ms = buckets.length * BUCKET_MS
-  const fade = 0.5 ** (ms / CROWDED_HALF_LIFE_MS)
+  const fade = 0.5 ** (ms / OVERLOADED_HALF_LIFE_MS)
   return {
-    count: crowded.count * fade + count,
-    replicaMs: crowded.replicaMs * fade + ms * warm,
+    count: overloaded.count * fade + count,
+    replicaMs: overloaded.replicaMs * fade + ms * warm,
     replicas: warm,
   }
 }

@@ -115,11 +115,11 @@ function noteReturn(
   const { ms, from } = absence
   if (ms <= usualHold(options, startMs)) return memory
   if (ms <= Math.max(holdTime(memory, options, startMs), LONGEST_ONCE * options.downMs))
-    return came(memory, [absence])
+    return noteReturns(memory, [absence])
   if (ms > LONGEST * options.downMs) return memory
   const { missed, ...rest } = memory
   const isHabit = missed !== undefined && missed.from !== from && areAlike(missed.ms, ms)
-  return isHabit ? came(rest, [missed, absence]) : { ...rest, missed: absence }
+  return isHabit ? noteReturns(rest, [missed, absence]) : { ...rest, missed: absence }
 }
 
 /**
@@ -139,7 +139,7 @@ function noteNewLevel(
   return { ...memory, early, isKnown: memory.isKnown || (!isYoung && isBeyond(early)) }
 }
 
-function came(memory: RecurrenceMemory, absences: readonly Recurrence[]): RecurrenceMemory {
+function noteReturns(memory: RecurrenceMemory, absences: readonly Recurrence[]): RecurrenceMemory {
   // A load comes back in several steps: they end one absence.
   const others = memory.returns.filter(({ from }) => !absences.some((absence) => absence.from === from))
   return { ...memory, isKnown: true, returns: [...others, ...absences].slice(-KEPT) }

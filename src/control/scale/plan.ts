@@ -34,7 +34,7 @@ export function slotsNeeded(perSecond: number, facts: PoolFacts, options: ScaleO
     return load.erlangs / options.utilisation
   const slo = { ms: options.sloMs, chance: aimedLate(facts.service, options) }
   const queueing = slotsForSlo(load, facts.service.masses, slo)
-  return Math.max(queueing, slotsForHeap(load, facts, options.sloMs)) * facts.trim
+  return Math.max(queueing, slotsForBurst(load, facts, options.sloMs)) * facts.trim
 }
 
 /**
@@ -55,7 +55,7 @@ export function expectedLate(
   const load = offered(perSecond, facts)
   if (options.sloMs === undefined || !isFeasible(facts.service, options))
     return load.erlangs > slots * options.utilisation * (1 + options.deadband) ? 1 : 0
-  if (slots < slotsForHeap(load, facts, options.sloMs)) return 1
+  if (slots < slotsForBurst(load, facts, options.sloMs)) return 1
   return lateChance(load, slots / facts.trim, facts.service.masses, options.sloMs)
 }
 
@@ -84,7 +84,7 @@ function offered(perSecond: number, facts: PoolFacts): Offered {
  * Slots with which the last of a heap of calls still waits no longer than its budget, while half of the steady load goes on. For
  * Poisson arrivals this stays below the queueing formula; it speaks up for bursts, which no mean shows.
  */
-function slotsForHeap(load: Offered, facts: PoolFacts, sloMs: number): number {
+function slotsForBurst(load: Offered, facts: PoolFacts, sloMs: number): number {
   const budget = Math.max(0, waitBudgetMs(facts.service, sloMs))
   return load.erlangs / 2 + (facts.pileUp * load.meanMs) / (load.meanMs + budget)
 }

@@ -8,8 +8,8 @@ import type { Reason } from './decision.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
 import { type LearnMemory, startTime } from './learn.ts'
 import { dispersionOf, type LoadMemory, pileUp, presentRate, type RateEstimate, rateAhead } from './load.ts'
-import type { Places } from './places.ts'
 import { backlogWhenReady, leastSlots, type PoolFacts, slotsNeeded, waitBudgetMs } from './plan.ts'
+import type { SlotEstimate } from './slot-estimate.ts'
 
 /** The parts of the memory that sizing reads. */
 interface Known {
@@ -39,10 +39,10 @@ export interface Sized {
   readonly isFull: boolean
 }
 
-export function size(memory: Known, demand: Demand, places: Places, options: ScaleOptions): Sized {
+export function size(memory: Known, demand: Demand, estimate: SlotEstimate, options: ScaleOptions): Sized {
   const dispersion = dispersionOf(memory.load)
   const rate = presentRate(memory.load, ['offered'], dispersion)
-  const { service, count: slotsEach } = places
+  const { service, count: slotsEach } = estimate
   const facts = {
     service,
     slots: slotsEach,
@@ -72,7 +72,7 @@ export function size(memory: Known, demand: Demand, places: Places, options: Sca
     want,
     facts,
   })
-  const { isKnown, isFull } = places
+  const { isKnown, isFull } = estimate
   return { facts, rate, slots, drain, needed, want, stuck, startMs, cause, isLearning: !isKnown, isFull }
 }
 

@@ -97,7 +97,7 @@ async function deliver(
   const body = JSON.stringify(eventOf(signal, options.source))
   const timeout = AbortSignal.timeout(options.timeoutMs ?? 5_000)
   try {
-    const { url, authorization } = placeOf(options.url)
+    const { url, authorization } = endpointOf(options.url)
     const answer = await fetch(url, {
       method: 'POST',
       headers: {
@@ -119,7 +119,7 @@ async function deliver(
 }
 
 /** `fetch` takes no credentials in a URL, and its complaint would write them into the log. */
-function placeOf(text: string): { url: URL; authorization: Record<string, string> } {
+function endpointOf(text: string): { url: URL; authorization: Record<string, string> } {
   const url = new URL(text)
   const { username, password } = url
   if (username === '' && password === '') return { url, authorization: {} }

@@ -21,7 +21,7 @@ import type { Target } from '../../core/call.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Poll } from '../../lib/poll.ts'
-import { soon } from '../../lib/soon.ts'
+import { withTimeout } from '../../lib/with-timeout.ts'
 import {
   type DeploymentState,
   type DeploymentToken,
@@ -115,7 +115,10 @@ export class Deployments {
     if (known.evidence === undefined) this.#options.unknown?.(pool, model)
     if (!known.loaded) {
       known.loading ??= this.#load(known)
-      await soon(this.#options.clock, known.loading, { ms: Math.min(withinMs, LOAD_MS), late: undefined })
+      await withTimeout(this.#options.clock, known.loading, {
+        ms: Math.min(withinMs, LOAD_MS),
+        fallback: undefined,
+      })
     }
     return known
   }
@@ -166,7 +169,7 @@ export class Deployments {
   /** A tier that says nothing must not hold up a call: false then, and what it says later is taken then. */
   #settleSoon(known: Deployment): Promise<boolean> {
     const { clock, waitMs = WAIT_MS } = this.#options
-    return soon(clock, this.#settle(known), { ms: waitMs, late: false })
+    return withTimeout(clock, this.#settle(known), { ms: waitMs, fallback: false })
   }
 
   /** Takes note of what is deployed; what is no news changes nothing. True: what was kept until now is out of reach. */

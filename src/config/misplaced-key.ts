@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import { core, fieldsOf, type Path, printPath, type Schema, schemaAt, valueAt } from './walk.ts'
 
-interface Misplaced {
+interface MisplacedKey {
   readonly input: unknown
   /** Of the mapping that has the key. */
   readonly path: Path
@@ -15,14 +15,16 @@ const DEPTH = 3
 const MAX_PLACES = 3
 
 /** `below`: within a mapping of this one; `above`: in one around it, or within that. Each as what to do. */
-export function elsewhere(
+export function findMisplaced(
   schema: Schema,
-  { input, path, key }: Misplaced,
+  { input, path, key }: MisplacedKey,
 ): { readonly below?: string; readonly above?: string } {
   const from = (around: Path): string | undefined => {
     const here = schemaAt(schema, around, input)
-    const places = here ? placesOf(here, key, valueAt(input, around)) : []
-    return told(places.map((place) => [printPath(around), ...place].filter((part) => part !== '').join('.')))
+    const paths = here ? placesOf(here, key, valueAt(input, around)) : []
+    return moveHint(
+      paths.map((inner) => [printPath(around), ...inner].filter((part) => part !== '').join('.')),
+    )
   }
   const below = from(path)
   if (below !== undefined) return { below }
@@ -32,12 +34,12 @@ export function elsewhere(
   }
   // Of the file's other blocks nothing is guessed: a `host` of a tier is not that of a route.
   const isTop = Object.hasOwn(fieldsOf(schema, input) ?? {}, key)
-  return path.length > 0 && isTop ? { above: told(['']) as string } : {}
+  return path.length > 0 && isTop ? { above: moveHint(['']) as string } : {}
 }
 
-function told(places: readonly string[]): string | undefined {
-  if (places.length === 0 || places.length > MAX_PLACES) return undefined
-  return places[0] === '' ? 'it belongs at the top of the file' : `it belongs under ${places.join(' or ')}`
+function moveHint(paths: readonly string[]): string | undefined {
+  if (paths.length === 0 || paths.length > MAX_PLACES) return undefined
+  return paths[0] === '' ? 'it belongs at the top of the file' : `it belongs under ${paths.join(' or ')}`
 }
 
 /** The mappings that have such a key, of those the nearest; an empty one is this. */

@@ -11,8 +11,8 @@ export interface LiveSettings extends Live, ProxyTrust {
   readonly poolOf: ReadonlyMap<string, string>
 }
 
-export function liveOf({ server, ...settings }: Settings, own: Parts): LiveSettings {
-  const routes = routesOf({ server, ...settings }, own)
+export function liveOf({ server, ...settings }: Settings, custom: Parts): LiveSettings {
+  const routes = routesOf({ server, ...settings }, custom)
   return {
     poolOf: new Map(routes.map(({ name, pool }) => [name, pool])),
     route: createRouter(routes),

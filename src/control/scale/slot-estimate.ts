@@ -9,7 +9,7 @@
 import type { Demand } from './demand.ts'
 import { type LearnMemory, type LoadedBin, type Service, serviceAt } from './learn.ts'
 
-export interface Places {
+export interface SlotEstimate {
   /** Calls a replica serves at a time: at least so many where it is not known. */
   readonly count: number
   readonly isKnown: boolean
@@ -53,7 +53,7 @@ interface Point {
 }
 
 /** Undefined until calls were seen. */
-export function placesOf(memory: LearnMemory, demand: Demand): Places | undefined {
+export function estimateSlots(memory: LearnMemory, demand: Demand): SlotEstimate | undefined {
   const points = memory.bins.filter(({ count }) => count >= FEWEST).map(pointOf)
   const best = throughput(memory, points)
   if (best === undefined) return undefined
@@ -66,7 +66,7 @@ export function placesOf(memory: LearnMemory, demand: Demand): Places | undefine
   if (isFull || hasAll(demand, memory.bins))
     return { count: seen, isKnown: calls >= ENOUGH, isFull: true, service }
   // What was known is known until clearly more than that was served.
-  const known = memory.places ?? 0
+  const known = memory.slots ?? 0
   const isKnown = seen <= known * BEYOND
   return { count: Math.max(seen, known), isKnown, isFull: false, service }
 }
@@ -78,24 +78,24 @@ function hasAll({ queue, inflight, replicas }: Demand, bins: LearnMemory['bins']
 }
 
 /** What is to be remembered of the places: what was seen of a full replica, until more than that is seen to be served. */
-export function notePlaces(memory: LearnMemory, places: Places | undefined): LearnMemory {
-  if (!places || places.count === memory.places) return memory
-  if (places.isKnown) return { ...memory, places: places.count }
-  if (places.isFull) return memory
-  const { places: _, ...rest } = memory
+export function rememberSlots(memory: LearnMemory, estimate: SlotEstimate | undefined): LearnMemory {
+  if (!estimate || estimate.count === memory.slots) return memory
+  if (estimate.isKnown) return { ...memory, slots: estimate.count }
+  if (estimate.isFull) return memory
+  const { slots: _, ...rest } = memory
   return rest
 }
 
 /** The demand, with the calls that are at the replicas beyond their places as what they are: they wait, only not in the gateway. */
-export function withCrowd(demand: Demand, places: number, serviceMs: number): Demand {
-  const slots = (demand.replicas.ready + demand.replicas.draining) * places
-  const crowd = Math.max(0, demand.inflight - slots)
-  if (slots === 0 || crowd === 0) return demand
+export function withOverload(demand: Demand, slotsEach: number, serviceMs: number): Demand {
+  const slots = (demand.replicas.ready + demand.replicas.draining) * slotsEach
+  const excess = Math.max(0, demand.inflight - slots)
+  if (slots === 0 || excess === 0) return demand
   return {
     ...demand,
-    queue: demand.queue + crowd,
+    queue: demand.queue + excess,
     inflight: slots,
-    oldestWaitMs: Math.max(demand.oldestWaitMs, (crowd * serviceMs) / slots),
+    oldestWaitMs: Math.max(demand.oldestWaitMs, (excess * serviceMs) / slots),
   }
 }
 
@@ -107,7 +107,7 @@ function pointOf(bin: LoadedBin): Point {
 
 /** The calls a replica serves a millisecond: what a full one does, or else the most that was seen. */
 function throughput(
-  { bins, crowded }: LearnMemory,
+  { bins, overloaded }: LearnMemory,
   points: readonly Point[],
 ): { perMs: number; isFull: boolean; calls: number } | undefined {
   const fullFrom = points.findIndex((point, i) => isFull(point, points.slice(0, i)))
@@ -117,7 +117,7 @@ function throughput(
     const inflight = full.reduce((sum, { bin }) => sum + bin.sumInflight, 0)
     const perMs = inflight / full.reduce((sum, { bin }) => sum + bin.sumMs, 0)
     // What was counted is nearer to the truth, unless it is much less: failed calls are not counted, and crowded is not always full.
-    const counted = crowded.count >= COUNTED ? crowded.count / crowded.replicaMs : 0
+    const counted = overloaded.count >= COUNTED ? overloaded.count / overloaded.replicaMs : 0
     return { perMs: counted >= ALIKE * perMs ? counted : perMs, isFull: true, calls }
   }
   const enough = points.filter(({ bin }) => bin.count >= ENOUGH)

@@ -17,11 +17,11 @@ export interface PartNames {
 }
 
 /** A source or an emitter. */
-export const ownPart = (name: PartName) =>
-  z.strictObject({ type: z.literal(name).describe('A part of your own.'), options: ownOptions() })
+export const customPart = (name: PartName) =>
+  z.strictObject({ type: z.literal(name).describe('A part of your own.'), options: customOptions() })
 
 /** `check` shows all of them as `***`: which ones are secrets is not known here. */
-export const ownOptions = () =>
+export const customOptions = () =>
   z
     .record(z.string(), z.unknown())
     .register(kinds, { kind: 'secret' })

@@ -14,11 +14,11 @@ export interface DeclaredForm {
   readonly form: number
 }
 
-export interface SpokenOptions {
+export interface DeclaredFormsOptions {
   readonly registry: Pick<Registry, 'views'>
   readonly probe: Probe
   readonly clock: Pick<Clock, 'now'>
-  readonly said: (said: DeclaredForm) => void
+  readonly declared: (declarations: DeclaredForm) => void
 }
 
 const ABOUT_MODEL = /^\/v2\/models\/([^/]+)$/
@@ -34,28 +34,28 @@ interface BackendForms {
   readonly models: Map<string, number>
   /** What the server says of all its models. */
   server: number
-  askedAt: number
+  probedAt: number
 }
 
-export class Spoken {
-  readonly #options: SpokenOptions
+export class DeclaredForms {
+  readonly #options: DeclaredFormsOptions
   /** By URL. */
   readonly #backends = new Map<string, BackendForms>()
-  readonly #told = new Map<string, number>()
+  readonly #reported = new Map<string, number>()
 
-  constructor(options: SpokenOptions) {
+  constructor(options: DeclaredFormsOptions) {
     this.#options = options
   }
 
   /** The probe, listened to. */
-  readonly probe: Probe = async (asked) => {
-    const result = await this.#options.probe(asked)
-    const model = asked.path === undefined ? undefined : ABOUT_MODEL.exec(asked.path)?.[1]
-    if (model !== undefined && result.kind === 'status') void this.#heard(model, asked, result)
+  readonly probe: Probe = async (request) => {
+    const result = await this.#options.probe(request)
+    const model = request.path === undefined ? undefined : ABOUT_MODEL.exec(request.path)?.[1]
+    if (model !== undefined && result.kind === 'status') void this.#onMetadata(model, request, result)
     return result
   }
 
-  async #heard(
+  async #onMetadata(
     model: string,
     { url, timeoutMs }: ProbeRequest,
     { status, body }: Extract<ProbeResult, { kind: 'status' }>,
@@ -65,37 +65,37 @@ export class Spoken {
     const form = status === 200 ? formOfModel(body) : 0
     const known = this.#backends.get(url)
     if (form === 0 && known === undefined) return
-    const backend = known ?? { models: new Map(), server: 0, askedAt: Number.NEGATIVE_INFINITY }
+    const backend = known ?? { models: new Map(), server: 0, probedAt: Number.NEGATIVE_INFINITY }
     this.#backends.set(url, backend)
     backend.models.set(model, form)
     bounded(backend.models, MAX_MODELS)
     bounded(this.#backends, MAX_BACKENDS)
-    this.#tell(url, [model])
+    this.#report(url, [model])
     const now = this.#options.clock.now()
-    if (form === 0 || now - backend.askedAt < SERVER_MS) return
-    backend.askedAt = now
+    if (form === 0 || now - backend.probedAt < SERVER_MS) return
+    backend.probedAt = now
     const server = await this.#options.probe({ url, path: SERVER, timeoutMs })
     if (server.kind !== 'status' || server.status >= 500) return
     backend.server = server.status === 200 ? formOfServer(server.body) : 0
-    this.#tell(url, [...backend.models.keys()])
+    this.#report(url, [...backend.models.keys()])
   }
 
   /** A pool takes what all of its backends that say anything take. */
-  #tell(url: string, models: readonly string[]): void {
+  #report(url: string, models: readonly string[]): void {
     for (const { pool, backends } of this.#options.registry.views()) {
       if (!backends.some((backend) => backend.url === url)) continue
-      const said = backends.flatMap((backend) => this.#backends.get(backend.url) ?? [])
+      const declarations = backends.flatMap((backend) => this.#backends.get(backend.url) ?? [])
       for (const model of models) {
-        const forms = said.flatMap(({ models: known, server }) => {
+        const forms = declarations.flatMap(({ models: known, server }) => {
           const form = known.get(model)
           return form === undefined ? [] : [form === 0 ? 0 : form | server]
         })
         const form = forms.reduce((all, one) => all & one, 0xff) & (forms.length > 0 ? 0xff : 0)
         const of = `${pool}/${model}`
-        if ((this.#told.get(of) ?? 0) === form) continue
-        this.#told.set(of, form)
-        bounded(this.#told, MAX_BACKENDS)
-        this.#options.said({ pool, model: decodeURIComponent(model), form })
+        if ((this.#reported.get(of) ?? 0) === form) continue
+        this.#reported.set(of, form)
+        bounded(this.#reported, MAX_BACKENDS)
+        this.#options.declared({ pool, model: decodeURIComponent(model), form })
       }
     }
   }
