@@ -1,4 +1,4 @@
-/** What the admin API asks of the rest of the gateway, as plain functions. */
+/** Connects the admin API to the rest of the gateway: the functions that it calls. */
 import type { AdminParts } from '../control/admin/contract.ts'
 import { parseDigest } from '../core/key.ts'
 import { EVERYTHING, namesOfPurge } from '../data/key/epoch-names.ts'
@@ -11,14 +11,14 @@ interface Around {
   readonly data: DataPlanes
   readonly metrics: Metrics
   readonly ready: AdminParts['ready']
-  /** The names there are, for who purges; `called`: by calls since the start. */
+  /** The names that a purge may mean; `called`: the models that calls named since the start. */
   readonly names: (called: Iterable<string>) => KnownNames
   readonly scaling: Pick<Scaling, 'cacheLost' | 'describe'>
 }
 
-/** A worker that has not heard of a purge for so long hangs; whoever purges must know. */
+/** A worker that does not confirm a purge within this time hangs, and the purge is answered with an error. */
 const PURGE_MS = 5_000
-/** Any other write is told to every worker before it is answered, but it does not wait for one that hangs. */
+/** Every other write waits this long at most for the workers to confirm it, and is answered in any case. */
 const WRITE_MS = 250
 
 export function adminParts({ data, metrics, ready, scaling, names }: Around): AdminParts {
@@ -51,7 +51,7 @@ export function adminParts({ data, metrics, ready, scaling, names }: Around): Ad
   }
 }
 
-/** What became unreachable, and whether the other gateways have been told already. */
+/** What became unreachable, and whether the other gateways have been informed. */
 async function purged(data: DataPlanes, names: readonly string[]) {
   const isShared = await data.facts.epochs.purge(names)
   await data.sync(PURGE_MS)

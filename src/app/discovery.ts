@@ -1,4 +1,4 @@
-/** Discovery, put together from the settings: for each pool its sources, merged, and told to the registry. */
+/** Runs service discovery as the settings say: the sources of each pool, merged and passed to the registry. */
 import type { PoolSettings, Settings } from '../config/schema.ts'
 import { readYaml } from '../config/yaml.ts'
 import { createConsulSource } from '../control/discovery/consul.ts'
@@ -18,7 +18,7 @@ export interface DiscoveryOptions {
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
-  /** Parts of one's own. */
+  /** Custom parts. */
   readonly customParts: Parts
 }
 
@@ -32,7 +32,7 @@ export class Discovery {
     this.#options = options
   }
 
-  /** Follows the sources of these settings; those that were there before go on undisturbed. */
+  /** Starts the sources that these settings add and stops those that they drop; the others continue. */
   follow({ pools }: Settings): void {
     for (const [pool, merge] of this.#merges) {
       if (pool in pools) continue
@@ -87,7 +87,7 @@ export class Discovery {
   }
 }
 
-/** JSON is YAML as well. Variables of the environment have no place in a file that others write. */
+/** JSON is YAML as well. Environment variables are not expanded: other parties write this file. */
 function parseYaml(text: string): unknown {
   const read = readYaml(text, {})
   if ('yaml' in read && read.yaml.problems.length === 0) return read.yaml.value

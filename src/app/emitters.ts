@@ -1,4 +1,4 @@
-/** Opens what carries scale signals out of the gateway, by the names in the settings. */
+/** Opens the emitters of scale signals that the settings name. */
 import { hostname } from 'node:os'
 import type { PoolSettings } from '../config/schema.ts'
 import { inCluster } from '../control/discovery/in-cluster.ts'
@@ -16,14 +16,17 @@ export interface EmitterParts {
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
-  /** Parts of one's own. */
+  /** Custom parts. */
   readonly customParts: Parts
 }
 
-/** Pools that name the same address share one external scaler. */
+/** External scalers by address: pools that name the same address share one. */
 const scalers = new Map<string, Promise<KedaScaler>>()
 
-/** @param pool whose signals it is to carry. Rejects with what is wrong where it cannot be opened. */
+/**
+ * Rejects with the reason where the emitter cannot be opened.
+ * @param pool the pool whose signals it emits
+ */
 export async function openEmitter(
   pool: string,
   settings: EmitSettings,

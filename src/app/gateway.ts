@@ -1,6 +1,6 @@
 /**
- * The composition root: builds the parts, lets the planes meet, and takes everything down again in order.
- * The planes see each other only through what is passed here: pool views and settings go down, reports go up.
+ * The composition root: builds the parts of the gateway, connects the planes, and stops everything in order. The planes
+ * know each other only through what is passed here: pool views and settings go down, reports go up.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
@@ -37,16 +37,16 @@ export interface GatewayOptions {
   readonly log: ProcessLog
   /** The program that serves embedded models, with its first arguments. */
   readonly modelServer: readonly [string, ...string[]]
-  /** Parts of one's own that the settings name, from `loadParts`. */
+  /** Custom parts that the settings name, from `loadParts`. */
   readonly parts?: LoadedParts
   readonly clock?: Clock
   readonly random?: () => number
 }
 
 const MODEL_STOP_MS = 10_000
-/** How often ramps, ejections and queues are looked at. */
+/** Interval at which slow start, ejections and queues are updated. */
 const TICK_MS = 100
-/** By then a start is over, and nobody waits for what is loaded only now. */
+/** Time after which modules that the start did not need are loaded. */
 const SETTLED_MS = 1_000
 
 export class Gateway {
@@ -58,16 +58,16 @@ export class Gateway {
   readonly #token = randomBytes(32).toString('base64url')
   #settings: Settings
   #parts: GatewayParts | undefined
-  /** Every listener is open, or was. */
+  /** True once every listener was open. */
   #isOpen = false
   #draining = false
-  /** While it waits before it closes the port: ends that. */
+  /** Set while the gateway waits before it closes the port: ends the wait. */
   #hurry: (() => void) | undefined
   #ticking: NodeJS.Timeout | undefined
   #preparing: (() => void) | undefined
-  /** Embedded models that have been ready once: until then the gateway is not. */
+  /** Embedded models that have been ready once. The gateway is not ready before all of them were. */
   readonly #started = new Set<string>()
-  /** What the reload has to say on /readyz. */
+  /** Messages of the reload for /readyz. */
   notes: () => readonly string[] = () => []
 
   constructor(options: GatewayOptions) {
@@ -127,7 +127,7 @@ export class Gateway {
     return { data: at, admin }
   }
 
-  /** Takes over what can change while calls run. */
+  /** Applies the settings that may change while calls run. */
   reload(settings: Settings): void {
     const parts = this.#parts
     if (!parts) return
@@ -174,14 +174,17 @@ export class Gateway {
     log.info('gateway.stopped')
   }
 
-  /** Ends the time in which it still takes calls; false: that is not now. */
+  /** Ends the shutdown delay, in which calls are still taken; returns false where it is not in progress. */
   hurry(): boolean {
     const hurry = this.#hurry
     hurry?.()
     return hurry !== undefined
   }
 
-  /** Whoever still sends calls here learns to stop: a balancer from /readyz, a client from its answer; a closed port would lose them. */
+  /**
+   * Announces the shutdown and waits, so that clients stop sending: a balancer learns it from /readyz, a client from
+   * `Connection: close`. A port that closes at once would lose their calls.
+   */
   async #announce(delayMs: number): Promise<void> {
     if (delayMs === 0) return
     this.#options.log.info('gateway.leaving', { delayMs })
@@ -205,7 +208,7 @@ export class Gateway {
       clock: this.#clock,
       random: this.#random,
       ownListeners: () => this.#ownListeners,
-      // What is reported before the control plane is there is for nobody.
+      // Reports that come before the control plane exists are dropped.
       unknownModel: (pool: string, model: string) => this.#parts?.versions.query(pool, model),
       alive: (pool: string, backend: string) => this.#parts?.registry.proofOfLife(pool, backend),
       stated: (statement) => this.#parts?.versions.stated(statement),
@@ -303,14 +306,14 @@ export class Gateway {
       log: this.#options.log,
       instance: randomUUID(),
       machine: hostname(),
-      // Embedded models are served by processes of this gateway's own.
+      // Not the pools of embedded models: their processes belong to this gateway alone.
       pools: () => Object.keys(this.#settings.pools),
       inflight: (slot) => data.inflight(slot),
       peers: (slot, calls) => data.peers(slot, calls),
     })
   }
 
-  /** Read anew at each use: listeners open and settings change after the parts are built. */
+  /** Evaluated at each use: listeners open and settings change after the parts are built. */
   #rules(): AddressRules {
     const settings = () => this.#settings
     return {
@@ -324,11 +327,11 @@ export class Gateway {
 
   #ready(): { ok: boolean; reasons: readonly string[] } {
     if (this.#draining) return { ok: false, reasons: ['draining: the gateway is going down'] }
-    // One that may be at zero is started by its first call.
+    // A model that may scale to zero is started by its first call.
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    // A tier that is away or refuses us is said, and is no reason to take no calls.
+    // A tier that is unreachable or refuses the gateway is reported, but does not make the gateway unready.
     const tiers = this.#parts?.data.tierProblems() ?? []
     return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...tiers, ...this.notes()] }
   }

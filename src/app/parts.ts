@@ -1,6 +1,6 @@
 /**
- * The parts that settings name: the built-in ones, and those of one's own, which a module outside of the package brings.
- * Packages that are heavy or not always needed are loaded with the first setting that names them.
+ * Opens the parts that the settings name: built-in ones, and custom ones from a module outside of the package. Packages
+ * that are heavy or not always needed are loaded with the first setting that names them.
  */
 import { pathToFileURL } from 'node:url'
 import type { PartName, PartNames } from '../config/schema/custom-parts.ts'
@@ -17,12 +17,12 @@ import { opaque } from '../protocol/opaque.ts'
 import type { Protocol } from '../protocol/protocol.ts'
 import { tfserving } from '../protocol/tfserving/tfserving.ts'
 
-/** What the YAML has in the `options` of a part. */
+/** The `options` block of a part in the YAML. */
 export type PartOptions = Readonly<Record<string, unknown>>
 
 type CustomTierSettings = Extract<TierSettings, { type: PartName }>
 
-/** What a source or an emitter may use of the gateway. */
+/** What the gateway gives to a source or an emitter. */
 export interface PartContext {
   readonly pool: string
   readonly clock: Clock
@@ -31,8 +31,8 @@ export interface PartContext {
 }
 
 /**
- * Parts of one's own, by the names that the YAML has for them; each begins with `x-`. A function that throws, or rejects, ends
- * the start with its message, or refuses the reload.
+ * Custom parts, by the names that the YAML uses; each begins with `x-`. A function that throws, or rejects, ends the
+ * start with its message, or refuses the reload.
  */
 export interface Parts {
   /** Dialects, for `routes[].protocol`; `auto` tries them after the built-in ones. */
@@ -51,7 +51,7 @@ export interface Parts {
   >
 }
 
-/** Parts of one's own, loaded. Each thread loads them for itself, so what goes from one to another is the module's URL. */
+/** Custom parts, loaded. Each thread loads them for itself, so what is passed between threads is the module's URL. */
 export interface LoadedParts {
   readonly url: string
   readonly parts: Parts
@@ -153,14 +153,17 @@ export async function openCustomEmitter(
   return named(custom.emitters, type)(options, context)
 }
 
-/** The settings name no part that there is not; settings made by hand may. */
+/** The part of that name. Settings from `loadSettings` name existing parts only; settings made by hand may not. */
 function named<T>(parts: Readonly<Record<PartName, T>> | undefined, name: PartName): T {
   const part = parts?.[name]
   if (part === undefined) throw new Error(`there is no part ${name}: is its module given in "parts"?`)
   return part
 }
 
-/** Where gateways tell each other of their backends: the first Redis tier. Undefined: there is none, or it is not wanted. */
+/**
+ * The store through which gateways share their backends: the first Redis tier. Undefined where there is none, or
+ * sharing is off.
+ */
 export async function openStore({ admin, cache }: Settings): Promise<SharedStore | undefined> {
   const tier = cache.tiers.find(({ type }) => type === 'redis')
   if (tier?.type !== 'redis' || !admin.shareBackends) return undefined

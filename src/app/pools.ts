@@ -1,6 +1,6 @@
 /**
- * The pools of the data plane, as the settings and the control plane have them: made, tuned and closed here, and
- * asked about their load by whoever scales or shows them.
+ * The pools of the data plane: made, configured and closed as the settings and the control plane say. The scaler and
+ * the admin API read their load here.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { PoolSettings, Settings } from '../config/schema.ts'
@@ -30,9 +30,9 @@ export interface PoolsParts {
   readonly clock: Clock
   readonly wheel: Wheel
   readonly random: () => number
-  /** The gateway's own listeners, which no backend may be. */
+  /** The gateway's own listeners: a backend at such an address is refused. */
   readonly ownListeners: () => readonly HostPort[]
-  /** Longest silence in an answer that is under way, in milliseconds. */
+  /** Longest pause between two parts of an answer, in milliseconds. */
   readonly bodyTimeoutMs: number
 }
 
@@ -40,14 +40,14 @@ export class Pools {
   readonly #parts: PoolsParts
   readonly #closing = new AbortController()
   readonly #pools = new Map<string, BackendPool>()
-  /** The settings by which each pool was shaped last. */
+  /** The settings that were applied to each pool last. */
   readonly #shaped = new Map<string, PoolSettings | undefined>()
 
   constructor(parts: PoolsParts) {
     this.#parts = parts
   }
 
-  /** Makes the pools what the settings name, keeping those that stay. */
+  /** Adds, configures and removes pools so that they match the settings; unchanged ones stay. */
   shape(settings: Settings): void {
     const wanted = new Map<string, PoolSettings | undefined>(Object.entries(settings.pools))
     for (const { name } of settings.models) wanted.set(name, undefined)
@@ -74,7 +74,7 @@ export class Pools {
     }
   }
 
-  /** Throws `noBackend` for a pool that a reload has taken away. */
+  /** Throws `noBackend` for a pool that a reload has removed. */
   get(name: string): BackendPool {
     const pool = this.#pools.get(name)
     if (!pool) throw new GatewayError('noBackend', `there is no pool "${name}" any more`)
@@ -93,12 +93,12 @@ export class Pools {
     this.#pools.get(view.pool)?.apply(view)
   }
 
-  /** Ramps, ejections and waiting calls; about every 100 ms. */
+  /** Updates slow start, ejections and queues; to be called about every 100 ms. */
   tick(): void {
     for (const pool of this.#pools.values()) pool.tick()
   }
 
-  /** Hears of places that come free in other workers, until it is closed. */
+  /** Waits for permits that other workers release, until the pools are closed. */
   start(): void {
     const { table } = this.#parts
     if (table.workers > 1) void hearBell(table, () => this.#onBell(), this.#closing.signal)
@@ -108,13 +108,13 @@ export class Pools {
     return inflightOf(this.#parts.table, slot)
   }
 
-  /** What is asked of a pool's backends, for the scaler; undefined: no such pool. */
+  /** The load on a pool's backends, for the scaler; undefined: no such pool. */
   load(pool: string): PoolLoad | undefined {
     const loaded = this.#pools.get(pool)
     return loaded && poolLoad(loaded.view, this.#parts.table, loaded.demand)
   }
 
-  /** How the calls of a pool are faring; undefined: no such pool. */
+  /** The state of a pool's traffic; undefined: no such pool. */
   traffic(pool: string): PoolTraffic | undefined {
     return this.#pools.get(pool)?.status()
   }
@@ -139,7 +139,7 @@ export class Pools {
     const rules = () =>
       createAddressRules({ allow: pool?.allowAddresses ?? [], ownListeners: ownListeners(), localAddresses })
     return {
-      // The balancer's limits bound the calls, and what waits for a place waits in its queue.
+      // The client does not limit connections: the balancer limits the calls, and others wait in the admission queue.
       connections: Number.POSITIVE_INFINITY,
       connectTimeoutMs: pool?.connectTimeout ?? 1000,
       bodyTimeoutMs,

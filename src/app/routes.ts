@@ -1,4 +1,4 @@
-/** From settings to the routes of the data plane: those written down, then one for each embedded model. */
+/** Makes the routes of the data plane from the settings: those written down, then one for each embedded model. */
 import type { CachePolicy, Settings } from '../config/schema.ts'
 import type { Route, RouteCache } from '../data/route/routes.ts'
 import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'

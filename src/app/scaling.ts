@@ -1,4 +1,4 @@
-/** The scaler, put together from the settings: what it looks at, whom it tells, and what it shows. */
+/** Connects the scaler to the settings, the pools, the emitters and the metrics. */
 import type { ModelSettings, PoolSettings, Settings } from '../config/schema.ts'
 import type { ModelProcesses } from '../control/processes.ts'
 import type { Registry } from '../control/registry/registry.ts'
@@ -23,17 +23,17 @@ export interface ScalingOptions {
   readonly isTierDown: () => boolean
   readonly group: ScaleGroup
   readonly random: () => number
-  /** Parts of one's own. */
+  /** Custom parts. */
   readonly customParts: Parts
 }
 
-/** Processes of this machine start in about this time; measured from the first start on. */
+/** Assumed start time of a process on this machine, until a start was measured. */
 const PROCESS_START_MS = 3_000
 
 export class Scaling {
   readonly #options: ScalingOptions
   readonly #scaler: Scaler
-  /** By their settings, so that a reload that leaves one as it is does not disturb it. */
+  /** Emitters by their settings: a reload that does not change an emitter does not restart it. */
   #emitters = new Map<string, Emitter>()
   #following: Promise<void> = Promise.resolve()
   #embedded = new Set<string>()
@@ -45,9 +45,9 @@ export class Scaling {
     this.#expose()
   }
 
-  /** Takes over the settings; resolves when every emitter is open. */
+  /** Applies the settings; resolves when every emitter is open. */
   follow(settings: Settings): Promise<void> {
-    // One that could not be opened does not stand in the way of the next settings.
+    // An emitter that could not be opened does not block the next settings.
     this.#following = this.#following.catch(() => {}).then(() => this.#follow(settings))
     return this.#following
   }
@@ -66,7 +66,7 @@ export class Scaling {
     return { pools: this.#scaler.names().flatMap((name) => of(name) ?? []) }
   }
 
-  /** The newest signal of a pool, for those who ask. */
+  /** The newest signal of a pool, for autoscalers that poll. */
   signal(pool: string): ScaleSignal | undefined {
     return this.#scaler.status(pool)?.signal
   }
@@ -123,7 +123,7 @@ export class Scaling {
     const load = data.load(pool)
     const view = registry.views().find((known) => known.pool === pool)
     if (!load || !view) return undefined
-    // Suspect is one whose renewals are late; it serves all the same.
+    // A suspect backend has missed its lease but still serves.
     const serving = view.backends.filter(({ state }) => state === 'ready' || state === 'suspect')
     const draining = view.backends.filter(({ state }) => state === 'draining').length
     const sample = { ...load, ready: serving.length, draining, read: () => load.read() }
@@ -189,7 +189,7 @@ function windowsOf({ fast, stable, down }: Windows): Pick<ScaleOptions, 'fastMs'
   return { fastMs: fast, stableMs: stable, downMs: down }
 }
 
-/** Down windows for which a level is kept at most while it is not known whether its load comes back. */
+/** Most down windows for which a level is kept while it is unknown whether its load comes back. */
 const UNKNOWN_WINDOWS = 3
 
 function poolOptions(pool: PoolSettings, scale: NonNullable<PoolSettings['scale']>): ScaleOptions {
@@ -211,7 +211,7 @@ function modelOptions({ replicas, scale, slo }: ModelSettings): ScaleOptions {
     ...replicas,
     ...windowsOf(scale.windows),
     startMs: PROCESS_START_MS,
-    // A process that is missed is there again in a second or two.
+    // A process of this machine that is needed again starts within a second or two.
     unknownMs: scale.windows.down,
     zeroAfterMs: Math.max(scale.windows.down, scale.windows.stable),
     ...(slo ? { sloMs: slo.p95 } : {}),

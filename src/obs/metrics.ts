@@ -1,7 +1,9 @@
 /**
- * What the gateway counts. Labels come from closed sets (routes, pools, tiers) or are bounded: models that were answered row by
- * row, and ids of backends, are counted together as `other` from some number of them on. Counting is our own and plain; what
- * scrapes read is put together by exposition.ts.
+ * The gateway's metrics. Most labels come from closed sets: names in the settings (routes, pools, tiers) and the
+ * gateway's own words. Three come from outside. `model` is what a client calls, and `backend` is an id that a backend
+ * registers under: each is bounded, and further values are counted as `other`. `reason` of a retry may be a backend's
+ * status, of three digits, or the code of a custom dialect's verdict, which has few by contract. Counting needs no
+ * library; exposition.ts writes the text that scrapes read.
  */
 import type { Observer } from '../core/observer.ts'
 import type { Outcome } from '../core/reply.ts'

@@ -1,7 +1,7 @@
 /**
- * The data plane as the control plane sees it, however many threads it has. The first worker runs in this thread, so that
- * the port answers as soon as the process can; further ones join it on the same port, each in a thread of its own. What
- * is settled for the whole process is settled here. Everything that passes is plain data.
+ * The data plane of all threads, as the control plane sees it. The first worker runs in the main thread, so that the
+ * port opens as soon as the process can serve; further ones join it on the same port, each in a thread of its own.
+ * State of the whole process is decided here. Only plain data passes between threads.
  */
 import type { Settings } from '../../config/schema.ts'
 import type { HostPort } from '../../core/addresses.ts'
@@ -27,12 +27,12 @@ import type { ReportedForm } from './messages.ts'
 import { allocateState, type SharedState, shareOf, type WorkerShare } from './shared-state.ts'
 import { Threads } from './threads.ts'
 
-/** How long a call that loads a model waits at its end for the other workers to have heard of it. */
+/** How long a call that loads a model waits at its end for the other workers to confirm the new deployment. */
 const REDEPLOYED_MS = 1_000
 
 export interface DataPlanesParts {
   readonly settings: Settings
-  /** How many workers there are to be, the one in this thread among them. */
+  /** The number of workers, with the one in this thread. */
   readonly workers: number
   readonly poolDefaults: PoolDefaults
   readonly parts: LoadedParts | undefined
@@ -40,15 +40,15 @@ export interface DataPlanesParts {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly random: () => number
-  /** The gateway's own listeners, which no backend may be. */
+  /** The gateway's own listeners: a backend at such an address is refused. */
   readonly ownListeners: () => readonly HostPort[]
-  /** Called for a model whose deployment nobody has told of, when it is first called. */
+  /** Called with the first call to a model whose deployment is unknown. */
   readonly unknownModel: (pool: string, model: string) => void
-  /** A backend has answered well. */
+  /** Called when a backend has answered well. */
   readonly alive: (pool: string, backend: string) => void
-  /** An answer says of which version it is. */
+  /** Called with the version that an answer states. */
   readonly stated: (statement: VersionStatement) => void
-  /** A call has loaded or unloaded a model; what was kept of it is out of reach. */
+  /** Called when a call has loaded or unloaded a model and the old answers are unreachable. */
   readonly redeployed: (pool: string, model: string) => void
 }
 
@@ -75,7 +75,7 @@ interface Opened extends DataPlanesParts {
 }
 
 export class DataPlanes {
-  /** What keys cover, for the whole process. */
+  /** The purge epochs and deployments that keys cover, for the whole process. */
   readonly facts: SharedFacts
   readonly #settings: Settings
   readonly #cache: Cache
@@ -121,13 +121,13 @@ export class DataPlanes {
     await this.sync(REDEPLOYED_MS).catch(() => {})
   }
 
-  /** Begins with what need not listen: polls, ramps, queues. */
+  /** Starts what needs no listener: polls, slow start, queues. */
   start(): void {
     this.facts.start()
     this.#worker.start()
   }
 
-  /** Resolves when this thread listens; the others come as they are ready. Rejects with the listener's error. */
+  /** Resolves when this thread listens; the others follow as they start. Rejects with the listener's error. */
   async listen(): Promise<HostPort> {
     const at = await this.#worker.listen(this.#settings.server.listen)
     this.#threads.start(at)
@@ -139,7 +139,7 @@ export class DataPlanes {
     this.#threads.apply(view)
   }
 
-  /** What the backends' metadata say of the forms in which they are asked. */
+  /** Takes over which request forms the backends' metadata declare. */
   declareForm(form: ReportedForm): void {
     this.#worker.plane.declareForm(form)
     this.#threads.declareForm(form)
@@ -150,23 +150,23 @@ export class DataPlanes {
     this.#threads.reload(settings)
   }
 
-  /** Calls running on a slot, over all workers. */
+  /** Running calls of a slot, over all workers. */
   inflight(slot: number): number {
     return inflightOf(this.#table, slot)
   }
 
-  /** How many calls the other gateways have running on a slot. */
+  /** Sets how many calls the other gateways have running on a slot. */
   peers(slot: number, calls: number): void {
     this.#table.peers[slot] = calls
   }
 
-  /** What is asked of a pool's backends, for the scaler; undefined: no such pool. */
+  /** The load on a pool's backends, for the scaler; undefined: no such pool. */
   load(pool: string): PoolLoad | undefined {
     const own = this.#worker.plane.pools.load(pool)
     return own && this.#threads.load(pool, own)
   }
 
-  /** How the calls of a pool are faring; undefined: no such pool. */
+  /** The state of a pool's traffic; undefined: no such pool. */
   traffic(pool: string): PoolTraffic | undefined {
     const own = this.#worker.plane.pools.traffic(pool)
     return own && mergeTraffic([own, ...this.#threads.traffic(pool)])
@@ -181,40 +181,40 @@ export class DataPlanes {
     return mergeStats([this.#worker.plane.stats(), ...others])
   }
 
-  /** What other threads have counted. */
+  /** The metrics of the other threads. */
   metrics(): Promise<readonly MetricsSnapshot[]> {
     return this.#threads.metrics()
   }
 
-  /** Whether a shared tier is not asked at present. */
+  /** Whether the circuit breaker of a shared tier is open. */
   isTierDown(): boolean {
     return this.#cache.stats().tiers.some(({ state }) => state === 'open')
   }
 
-  /** What is wrong with the shared tiers, for a person. */
+  /** The problems of the shared tiers, as messages for people. */
   tierProblems(): readonly string[] {
     return this.#cache
       .stats()
       .tiers.flatMap(({ name, trouble }) => (trouble === undefined ? [] : `cache tier ${name}: ${trouble}`))
   }
 
-  /** Resolves when every worker has heard what it was told up to now; rejects where one does not say so in time. */
+  /** Resolves when every worker has handled all earlier messages; rejects where one does not confirm in time. */
   sync(withinMs: number): Promise<void> {
-    // What is told in this thread is heard at once.
+    // The worker of this thread is called directly and needs no confirmation.
     return this.#threads.sync(withinMs)
   }
 
-  /** How many workers there are to be. */
+  /** The number of workers. */
   get workers(): number {
     return this.#table.workers
   }
 
-  /** Workers that listen; 0: no call is taken. */
+  /** The number of workers that listen; 0: no call is taken. */
   get listening(): number {
     return (this.#worker.isListening ? 1 : 0) + this.#threads.listening
   }
 
-  /** Takes calls as before, and ends connections with their answers, so that their clients go elsewhere. */
+  /** Still takes calls, but closes each connection with its answer, so that clients go elsewhere. */
   leave(): void {
     this.#worker.leave()
     this.#threads.leave()

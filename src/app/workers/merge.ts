@@ -1,15 +1,17 @@
-/** What several workers say of the same thing, as one answer. */
+/** Merges what several workers report about the same thing. */
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { TieredStats, TierStats } from '../../data/cache/tiers/tier-stats.ts'
 import type { ModelCounts } from '../../data/measure/model-stats.ts'
 
-/** What a worker has counted since its start, and what there is now. */
+/** Statistics of a worker: its counts since the start, and its present state. */
 export interface DataStats extends TieredStats {
   readonly flights: number
   readonly models: Readonly<Record<string, ModelCounts>>
 }
 
-/** One worker's word about a pool at least. What one of them holds against a backend stands. */
+/**
+ * Merges the traffic of a pool, of one worker at least. A backend that one worker has ejected or limited is shown so.
+ */
 export function mergeTraffic([first, ...others]: readonly PoolTraffic[]): PoolTraffic | undefined {
   if (!first) return undefined
   const all = [first, ...others]
@@ -33,7 +35,7 @@ export function mergeTraffic([first, ...others]: readonly PoolTraffic[]): PoolTr
   }
 }
 
-/** One worker's statistics at least. Memory is shared: its size and contents are the same for all. */
+/** Merges statistics, of one worker at least. Memory is shared: its size and contents are the same for all. */
 export function mergeStats([first, ...others]: readonly DataStats[]): DataStats {
   if (!first) return { tiers: [], unstorable: 0, flights: 0, models: {} }
   const all = [first, ...others]
@@ -58,7 +60,7 @@ export function mergeStats([first, ...others]: readonly DataStats[]): DataStats 
   }
 }
 
-/** What stays of a worker's statistics when it has ended: what it counted, and nothing that it had. */
+/** The statistics of a worker that has ended: its counts, without its state. */
 export function countedOf(stats: DataStats): DataStats {
   const idle = {
     state: 'closed',

@@ -1,7 +1,7 @@
 /**
- * Calls between threads over a message port: each side offers functions by their names and calls those of the other.
- * What is told is done in the order of telling; what is asked is answered in its time, or rejects. Only plain data
- * passes; an error arrives as one of the same kind, with its code.
+ * Remote procedure calls between threads over a message port: each side registers handlers by name and calls those of
+ * the other. Notifications are handled in the order in which they are sent; a call is answered within its timeout, or
+ * rejects. Only plain data passes; an error arrives as one of the same kind, with its code.
  */
 import { FAULTS, type FaultCode, GatewayError } from '../../core/errors.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -22,7 +22,7 @@ type Message =
 interface SerializedError {
   readonly message: string
   readonly fault?: FaultCode
-  /** What a listener's error says of itself. */
+  /** The fields of a listener's error: code, address, port. */
   readonly facts: Readonly<Record<string, unknown>>
 }
 
@@ -37,7 +37,7 @@ interface MessageEndpoint {
   on(event: 'message', listener: (message: Message) => void): unknown
 }
 
-/** `Ours`: what this side offers; `Theirs`: what the other does. */
+/** `Ours`: the procedures of this side; `Theirs`: those of the other side. */
 export class ThreadRpc<Theirs, Ours> {
   readonly #port: MessageEndpoint
   readonly #clock: Clock
@@ -51,7 +51,7 @@ export class ThreadRpc<Theirs, Ours> {
     this.#clock = clock
   }
 
-  /** Begins to take messages; until then they wait, in their order. */
+  /** Registers the handlers and begins to receive; until then messages queue in their order. */
   handle(handlers: RpcHandlers<Ours>): void {
     this.#handlers = handlers
     this.#port.on('message', (message: Message) => void this.#receive(message))
@@ -65,7 +65,7 @@ export class ThreadRpc<Theirs, Ours> {
     this.#post({ kind: 'call', name, argument })
   }
 
-  /** Rejects where there is no answer within `ms`, and where the other side ends first. */
+  /** Rejects where there is no answer within `ms`, or the other side ends first. */
   call<K extends keyof Theirs & string>(
     name: K,
     argument: Argument<Theirs[K]>,
@@ -90,7 +90,7 @@ export class ThreadRpc<Theirs, Ours> {
     })
   }
 
-  /** The other side has ended: whoever waits for it hears why. */
+  /** Called when the other side has ended: rejects all pending calls with the reason. */
   end(error: Error): void {
     this.#ended ??= error
     for (const call of [...this.#pending.values()]) call.reject(error)

@@ -1,7 +1,7 @@
 /**
- * The workers beyond the first, each in a thread of its own with a listener on the same port; this thread keeps them
- * going. What they share lies in shared memory; what is settled for the whole process is pushed down to them. A worker that
- * ends is buried, what it left in shared memory cleared, and another one takes its place; one that hangs is ended.
+ * Manages the workers beyond the first, each in a thread of its own with a listener on the same port. They share data
+ * through shared memory; state of the whole process is pushed to them. When a worker ends, its shared memory is cleaned
+ * up and another one is started; a worker that hangs is terminated.
  */
 import type { Settings } from '../../config/schema.ts'
 import type { HostPort } from '../../core/addresses.ts'
@@ -27,17 +27,17 @@ import { WorkerLoads } from './worker-loads.ts'
 import { type ExitReason, type WorkerRpc, WorkerSupervisor } from './worker-supervisor.ts'
 
 const CALL_MS = 2_000
-/** A worker that has not forgotten something for so long hangs. */
+/** A worker that does not confirm a deletion within this time hangs. */
 const FORGET_MS = 5_000
 const CLOSE_MS = 5_000
-/** Deployments whose rows are remembered for workers to come. */
+/** Most findings and declared forms that are remembered for workers that start later. */
 const MAX_SPLITS = 1_024
-/** Beyond the drain's own deadline. */
+/** Time beyond the drain's deadline until a worker must have answered. */
 const DRAIN_GRACE_MS = 2_000
 
 export interface ThreadsParts {
   readonly settings: Settings
-  /** How many workers there are to be, the first, which has no thread of its own, among them. */
+  /** The number of workers, with the first, which runs in the main thread. */
   readonly workers: number
   readonly poolDefaults: PoolDefaults
   readonly parts: LoadedParts | undefined
@@ -51,7 +51,7 @@ export interface ThreadsParts {
   readonly alive: (pool: string, backend: string) => void
   readonly stated: (statement: VersionStatement) => void
   readonly redeployed: (pool: string, model: string) => Promise<void>
-  /** A worker has found out whether a model may be split. */
+  /** Called with what a worker has found out about splitting a model. */
   readonly split: (finding: Finding) => void
 }
 
@@ -63,13 +63,13 @@ export class Threads {
   readonly #reports = new Map<number, WorkerReport>()
   readonly #declaredForms = new Map<string, ReportedForm>()
   readonly #splits = new Map<string, Finding>()
-  /** What each worker that runs has told last of what it counts: when it ends, no less than that stays. */
+  /** The last statistics of each running worker, which remain when it ends. */
   readonly #stats = new Map<number, DataStats>()
   readonly #counted = new Map<number, MetricsSnapshot>()
-  /** What ended workers have counted. */
+  /** The counts of workers that have ended. */
   #totals: Promise<MetricsSnapshot> = Promise.resolve([])
   #past: DataStats | undefined
-  /** What was reloaded since the start. */
+  /** The settings of the last reload; undefined: none since the start. */
   #settings: Settings | undefined
   #ownListeners: readonly HostPort[] = []
   #isLeaving = false
@@ -80,7 +80,7 @@ export class Threads {
     this.#supervisors = Array.from({ length: parts.workers - 1 }, (_, at) => this.#supervisor(at + 1))
   }
 
-  /** Starts them; each listens as soon as it can. */
+  /** Starts the threads; each listens as soon as it can. */
   start(at: HostPort): void {
     this.#ownListeners = [...this.#parts.ownListeners(), at]
     for (const supervisor of this.#supervisors) supervisor.start(at)
@@ -115,7 +115,7 @@ export class Threads {
     this.#broadcast('declareForm', form)
   }
 
-  /** What one worker finds out of a model's rows holds for all; left out is the one that has. */
+  /** Shares a worker's finding on splitting a model with all others; `by`: the worker that has found it. */
   addFinding(finding: Finding, by = 0): void {
     const of = `${finding.model} ${finding.kind ?? ''}`
     this.#splits.delete(of)
@@ -124,7 +124,7 @@ export class Threads {
     for (const { number, rpc } of this.#supervisors) if (number !== by) rpc?.notify('split', finding)
   }
 
-  /** True: none of them has it any more. */
+  /** True where no worker has the answer any more. */
   async forget(digest: Digest): Promise<boolean> {
     const answers = await Promise.all(
       this.#rpcs.map((rpc) => rpc.call('forget', digest, FORGET_MS).catch(() => rpc.isEnded)),
@@ -132,7 +132,7 @@ export class Threads {
     return answers.every(Boolean)
   }
 
-  /** `own`: what this thread measures of the pool. */
+  /** @param own what this thread measures of the pool */
   load(pool: string, own: PoolLoad): PoolLoad {
     const loads = this.#loads
     if (this.#supervisors.length === 0) return own
@@ -150,7 +150,7 @@ export class Threads {
     return [...this.#reports.values()].flatMap(({ traffic }) => traffic.get(pool) ?? [])
   }
 
-  /** Those of ended workers included. */
+  /** The statistics of all workers, including those that have ended. */
   async stats(): Promise<readonly DataStats[]> {
     await this.#collect('stats', this.#stats)
     return [...this.#stats.values(), ...(this.#past ? [this.#past] : [])]
@@ -224,7 +224,8 @@ export class Threads {
     const { epochs, deployments } = facts
     return {
       log: ({ level, event, fields }) => log[level](event, { ...fields, worker }),
-      // Read when they are answered: what was purged meanwhile has been pushed before, and must not be undone.
+      // The state is read after loading: a purge in between was pushed to the worker before this answer, and the answer
+      // must not undo it.
       epochs: async (names) => {
         await epochs.load(names)
         return names.map((name) => {
@@ -255,7 +256,7 @@ export class Threads {
     }
   }
 
-  /** What the others have been told since the start. */
+  /** Sends a new worker the state that changed since the start. */
   #catchUp(rpc: WorkerRpc): void {
     if (this.#settings) rpc.notify('reload', this.#settings)
     rpc.notify('ownListeners', this.#ownListeners)
@@ -280,7 +281,7 @@ export class Threads {
     this.#totals = this.#totals.then((totals) => totalsOf([totals, counted]))
   }
 
-  /** Asks those that listen what they have counted; who does not answer has told before. */
+  /** Collects counts from the workers that listen. For one that does not answer, its last report stands. */
   async #collect<K extends 'stats' | 'metrics'>(
     name: K,
     into: Map<number, ReturnType<ToWorker[K]>>,
@@ -288,7 +289,7 @@ export class Threads {
     await Promise.all(
       this.#listening.map(async ({ supervisor, rpc }) => {
         const answers = await rpc.call(name, undefined as never, CALL_MS).catch(() => undefined)
-        // One that has ended meanwhile was counted with the ended.
+        // A worker that has ended meanwhile is in the totals already.
         if (answers && supervisor.rpc === rpc && !rpc.isEnded)
           into.set(supervisor.number, answers as ReturnType<ToWorker[K]>)
       }),

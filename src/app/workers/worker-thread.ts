@@ -1,6 +1,6 @@
 /**
- * A data worker in a thread of its own. What it needs beyond its calls it asks of the control thread, and tells it what
- * it sees.
+ * The entry point of a data worker's thread. It calls the control thread for what it needs beyond its calls, and
+ * reports to it.
  */
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { HostPort } from '../../core/addresses.ts'
@@ -20,7 +20,7 @@ import { loadsOf } from './worker-loads.ts'
 
 type ControlRpc = ThreadRpc<ToControl, ToWorker>
 
-/** Longer than the control thread waits for a tier, and for what the backends have. */
+/** Timeout of calls to the control thread: longer than that one waits for a tier and for the backends' answers. */
 const FACT_MS = 3_000
 const REPORT_MS = 500
 const COUNTED_MS = 2_000
@@ -114,7 +114,7 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     declareForm: (form) => plane.declareForm(form),
     split: (finding) => plane.addFinding(finding),
     forget: (digest) => plane.forget(digest),
-    // Messages are taken in their order: what was told before has been done.
+    // Messages are handled in order, so all earlier ones are done.
     sync: () => {},
     explain: (query) => plane.explain(query),
     stats: () => plane.stats(),
@@ -145,7 +145,7 @@ function report(control: ControlRpc, { plane }: DataWorker, { epochs, deployment
 
 const SEVERITY = { debug: 0, info: 1, warn: 2, error: 3 } as const
 
-/** The log of the process, written by the control thread. */
+/** Forwards log lines to the control thread, which writes the log of the process. */
 function remoteLog(control: ControlRpc, level: Level): ProcessLog {
   let least = level
   const write = (level: Level) => (event: string, fields?: Record<string, unknown>) => {

@@ -308,7 +308,8 @@ export class Registry {
       this.extendLeases(now - dueAt)
     }
     for (const membership of [...this.#pools.values()]) {
-      for (const gone of membership.sweep(now, this.#inflight, this.#expireFrom)) this.#removed(membership, gone)
+      for (const gone of membership.sweep(now, this.#inflight, this.#expireFrom))
+        this.#removed(membership, gone)
       this.#changed(membership)
       if (!membership.declared && membership.all.length === 0) this.#pools.delete(membership.pool)
     }

@@ -83,7 +83,7 @@ describe('a worker’s supervisor', () => {
   it.each([
     ['throw', 'crashed'],
     ['exit', 'ended with 7'],
-  ] as const)('is taken by another thread when its own ends by %s', async (how, why) => {
+  ] as const)('starts another thread when its own ends by %s', async (how, why) => {
     const { supervisor, events, lines, lives } = world([])
     expect([supervisor.isListening, lives()]).toEqual([false, 0])
     supervisor.start(AT)
@@ -98,7 +98,7 @@ describe('a worker’s supervisor', () => {
     expect([supervisor.isListening, lives()]).toEqual([true, 2])
   })
 
-  it('is tried again from the first thread on, after longer and longer pauses, until one listens', async () => {
+  it('tries again from the first thread on, after longer and longer pauses, until one listens', async () => {
     const { supervisor, events, lines } = world(['broken', 'taken', 'well'])
     supervisor.start(AT)
     await eventually(() => expect(events).toContain('worker.ready'))
@@ -110,7 +110,7 @@ describe('a worker’s supervisor', () => {
     ])
   })
 
-  it('whose thread ends while somebody asks it tells him so', async () => {
+  it('rejects the calls that are pending when its thread ends', async () => {
     const { supervisor, events } = world([])
     supervisor.start(AT)
     await eventually(() => expect(events).toContain('worker.ready'))
@@ -119,7 +119,7 @@ describe('a worker’s supervisor', () => {
     await expect(asked).rejects.toThrow('ended with 7')
   })
 
-  it('is given up for good when it is closed, whatever its thread does', async () => {
+  it('starts no other thread once it is closed, whatever its thread does', async () => {
     const { supervisor, events, lives } = world(['broken', 'well'])
     supervisor.start(AT)
     await eventually(() => expect(events).toContain('worker.exit'))
@@ -127,7 +127,7 @@ describe('a worker’s supervisor', () => {
     expect([lives(), count(events, 'worker.ready')]).toEqual([1, 0])
   })
 
-  it('is taken by another thread when its own has not moved between five checks, and not before', async () => {
+  it('replaces a thread that has not moved between five checks, and not before', async () => {
     const clock = new FakeClock()
     const { supervisor, events, lines, beat, stands } = world([], clock)
     supervisor.start(AT)
