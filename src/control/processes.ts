@@ -1,6 +1,6 @@
 /**
- * The processes that serve embedded models: kept at the number that is wanted, restarted when they die, and
- * stopped before the gateway goes. They register themselves like any other backend; nothing here routes to them.
+ * Runs the processes that serve embedded models: keeps the wanted number of them, restarts those that exit, and stops
+ * all before the gateway ends. They register themselves like any other backend; no routing happens here.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Log } from '../core/log.ts'
@@ -17,11 +17,11 @@ export interface EmbeddedModel {
   readonly delayMs: number
 }
 
-/** What a model's processes are up to. */
+/** The processes of a model, for the scaler. */
 export interface ProcessReport {
-  /** Those that are wanted, by the id they register under, with the time since their start was asked for, milliseconds. */
+  /** The wanted processes, by the id they register under, with the milliseconds since their start was requested. */
   readonly wanted: readonly { readonly id: string; readonly ageMs: number }[]
-  /** On their way out. */
+  /** Processes that are shutting down. */
   readonly leaving: number
   /** How long each process took that became ready since the last report, milliseconds. */
   readonly startsMs: readonly number[]
@@ -40,19 +40,19 @@ export interface ProcessesOptions {
   readonly died: (model: string) => void
 }
 
-/** Start times kept while nobody asks for them. */
+/** Most start times that are kept while nobody reads them. */
 const MAX_STARTS = 32
 const RESTART_MIN_MS = 500
 const RESTART_MAX_MS = 30_000
-/** What a leaving process gets to drain and to answer what it runs; then it is killed. */
+/** How long a process may take to drain and answer its calls; then it is killed. */
 const SHUTDOWN_MS = 45_000
-/** A process that ran so long had started well: the next failure is a new one. */
+/** A process that ran for this long had started well: the next exit is a first failure. */
 const SETTLED_MS = 60_000
 
 interface Replica {
   readonly model: EmbeddedModel
   readonly id: string
-  /** When it was first asked for: one that dies before it is ready is still being waited for. */
+  /** When its start was first requested; a restart before it was ready does not reset it. */
   requestedAt: number
   wasReady: boolean
   child: ChildProcess | undefined
@@ -81,8 +81,8 @@ export class ModelProcesses {
   }
 
   /**
-   * Brings a model to so many processes. Those given back are the newest: they hold the least. They drain, leave the
-   * pool and end; a process that is leaving is not called back.
+   * Starts or stops processes of a model. The newest are stopped first, since they hold the least. They drain,
+   * deregister and exit; a process that is stopping is not reused.
    */
   scaleTo(name: string, count: number): void {
     const model = this.#models.get(name)
@@ -134,7 +134,7 @@ export class ModelProcesses {
   }
 
   #hire(model: EmbeddedModel): void {
-    // A name that is still being left belongs to the one who leaves.
+    // The id of a process that is still stopping must not be reused.
     const usedIds = new Set(this.#replicas.map(({ id }) => id))
     let n = 0
     while (usedIds.has(`${model.name}-${n}`)) n++

@@ -1,20 +1,20 @@
 /**
- * The connections of the admin listener, and who goes when there are too many. A limit that turns newcomers away lets
- * anybody shut the probes of an orchestrator out, with connections that say nothing. So the newcomer is taken, and one that
- * has shown no token yet is let go: the one that has been still for longest.
+ * Limits the connections of the admin listener by closing old ones. If new connections were refused instead, anybody
+ * could lock out an orchestrator's probes with idle connections. A new connection is therefore accepted, and one that
+ * has shown no token is closed: the one that has been idle for longest.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 interface AdminConnection {
-  /** It has sent a request that was let in, to something that not everybody may have. */
+  /** It has sent an authorized request to a route that is not open to everybody. */
   isAuthenticated: boolean
-  /** Requests that are not answered yet. */
+  /** Requests in progress. */
   running: number
 }
 
 export class Connections {
-  /** The one that has been still for longest comes first. */
+  /** Ordered by last activity, the longest idle one first. */
   readonly #connections = new Map<Socket, AdminConnection>()
   readonly #most: number
 
@@ -28,7 +28,7 @@ export class Connections {
     return this.#connections.size
   }
 
-  /** Who holds a token is not let go for somebody who may have none. */
+  /** Connections with a valid token are closed only where there are no others. */
   markAuthenticated(socket: Socket): void {
     const connection = this.#connections.get(socket)
     if (connection) connection.isAuthenticated = true
@@ -56,7 +56,7 @@ export class Connections {
     this.#connections.set(socket, connection)
   }
 
-  /** First of those who have shown no token and wait for nothing, then of all who wait for nothing; the newcomer where all are busy. */
+  /** The connection to close: an idle one without a token, else an idle one, else the new one. */
   #evictable(newcomer: Socket): Socket {
     let idle: Socket | undefined
     for (const [socket, { isAuthenticated: trusted, running }] of this.#connections) {

@@ -1,13 +1,13 @@
 /**
- * Which forms of a request the backends' metadata say that they take. Nothing is asked for it but the server's own
- * metadata now and then: the rest is heard in passing, from the answers about versions.
+ * Finds out which request forms the backends' metadata declare. Only the metadata of the server itself is requested for
+ * it, now and then; the rest is read from the answers to probes for versions.
  */
 import type { Clock } from '../../lib/clock.ts'
 import { formOfModel, formOfServer } from '../../protocol/oip/forms.ts'
 import type { Probe, ProbeRequest, ProbeResult } from '../health/probe.ts'
 import type { Registry } from '../registry/registry.ts'
 
-/** `form`: bits of the dialect; 0: nothing is said any more. */
+/** `form`: bits that the dialect defines; 0 where nothing is declared any more. */
 export interface DeclaredForm {
   readonly pool: string
   readonly model: string
@@ -23,16 +23,16 @@ export interface DeclaredFormsOptions {
 
 const ABOUT_MODEL = /^\/v2\/models\/([^/]+)$/
 const SERVER = '/v2'
-/** Another server may come to stand at an address. */
+/** How long the server's metadata are valid: another server may start at the same address. */
 const SERVER_MS = 30_000
-/** Of one backend. */
+/** Most models of one backend. */
 const MAX_MODELS = 256
 const MAX_BACKENDS = 4096
 
 interface BackendForms {
-  /** By model, in the path's spelling. */
+  /** Forms by model, percent-encoded as in the path. */
   readonly models: Map<string, number>
-  /** What the server says of all its models. */
+  /** The forms that the server declares for all its models. */
   server: number
   probedAt: number
 }
@@ -47,7 +47,7 @@ export class DeclaredForms {
     this.#options = options
   }
 
-  /** The probe, listened to. */
+  /** A probe that also reads the answers about model metadata. */
   readonly probe: Probe = async (request) => {
     const result = await this.#options.probe(request)
     const model = request.path === undefined ? undefined : ABOUT_MODEL.exec(request.path)?.[1]
@@ -60,7 +60,7 @@ export class DeclaredForms {
     { url, timeoutMs }: ProbeRequest,
     { status, body }: Extract<ProbeResult, { kind: 'status' }>,
   ): Promise<void> {
-    // Overload is no statement.
+    // An overloaded server declares nothing.
     if (status >= 500 || status === 429) return
     const form = status === 200 ? formOfModel(body) : 0
     const known = this.#backends.get(url)
@@ -80,7 +80,7 @@ export class DeclaredForms {
     this.#report(url, [...backend.models.keys()])
   }
 
-  /** A pool takes what all of its backends that say anything take. */
+  /** Reports the forms that all backends of a pool with a declaration have in common. */
   #report(url: string, models: readonly string[]): void {
     for (const { pool, backends } of this.#options.registry.views()) {
       if (!backends.some((backend) => backend.url === url)) continue

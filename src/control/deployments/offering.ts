@@ -1,41 +1,41 @@
 /**
- * What the backends of one pool offer under one model name, and which of its changes are a deployment. Pure: told
- * what each backend says, it keeps the evidence.
+ * What the backends of one pool offer under one model name, and which changes of it count as a new deployment. It does
+ * no I/O: it is given what each backend says and keeps the evidence.
  *
- *   somebody offers what was not offered before          a deployment
- *   a backend says something else than it said            one, where the pool's offers changed with it
- *   the last one with an offer drains                     one: the offer was taken back on purpose
- *   a backend is lost, does not answer, says nothing      none: overload must not empty the cache that holds it off
- *   an answer is of another version than those before     one, where the backends do not name their versions themselves
+ *   a backend offers what no backend offered before       a deployment
+ *   a backend offers something else than before           one, if the pool's offers change with it
+ *   the last backend with an offer drains                 one: the offer was withdrawn on purpose
+ *   a backend is lost, does not answer, says nothing      none: overload must not empty the cache that absorbs it
+ *   an answer is of another version than those before     one, if the backends do not name their versions themselves
  */
 
 /** A version and the digest of its file, `2@sha256:…`; either may be empty. */
 export type VersionOffer = string
 
-/** What a statement means: `first` where nothing was known, `next` where it is another deployment. */
+/** What a statement means: `first` where nothing was known, `next` where it shows another deployment. */
 export type StatementMeaning = 'known' | 'first' | 'next'
 
-/** What changes as a backend leaves: nothing, the evidence, or what is deployed although the evidence stays. */
+/** What changes when a backend is removed: nothing, the evidence, or the deployment although the evidence stays. */
 export type RemovalEffect = 'none' | 'known' | 'new'
 
-/** Stands for the backends of other gateways. */
+/** The generation that stands for the backends of other gateways. */
 const OTHERS = 0
 
 export class Offering {
-  /** Somebody was told of the evidence. */
+  /** The evidence has been reported. */
   isReported = false
-  /** By generation. */
+  /** What each backend offers, by generation. */
   readonly #offers = new Map<number, readonly VersionOffer[]>()
   #evidence: ReadonlySet<VersionOffer> | undefined
   /** The version of each backend's last answer, by generation. */
   readonly #stated = new Map<number, string>()
 
-  /** Undefined: nobody has said anything yet. */
+  /** All offers as text; undefined before the first one. */
   get evidence(): string | undefined {
     return this.#evidence && [...this.#evidence].sort().join(' ')
   }
 
-  /** The versions that answers have said they are of; undefined: none has. */
+  /** The versions that answers have stated; undefined where none has. */
   get stated(): readonly string[] | undefined {
     return this.#stated.size === 0 ? undefined : [...new Set(this.#stated.values())]
   }
@@ -47,11 +47,14 @@ export class Offering {
     return versions.includes('') ? undefined : [...new Set(versions)]
   }
 
-  /** Takes note of what a backend offers; no offers: it is there, and does not tell. True: the evidence is new. */
+  /**
+   * Sets what a backend offers; an empty list: it is reachable but names nothing. Returns true where the evidence is
+   * new.
+   */
   setOffers(generation: number, offers: readonly VersionOffer[]): boolean {
     const before = this.#offers.get(generation)
     if (before && sameOffers(before, offers)) return false
-    // Nothing is available while one version is unloaded and the next not yet loaded.
+    // Between the unloading of one version and the loading of the next the list is empty.
     if (before && before.length > 0 && offers.length === 0) return false
     this.#offers.set(generation, offers)
     const union = this.#union()
@@ -63,8 +66,9 @@ export class Offering {
   }
 
   /**
-   * An answer of this backend says of which version it is; `before`: what the one before said, as the teller remembers.
-   * What other gateways have kept is told as of backend 0, and holds until one of ours has answered.
+   * Records the version that an answer of this backend states; `before`: the version of its previous answer, as far as
+   * the reporter knows. Statements in entries of other gateways are recorded for backend 0, until one of ours has
+   * answered.
    */
   setStatement(generation: number, version: string, before: string | undefined): StatementMeaning {
     const last = this.#stated.get(generation) ?? before
@@ -76,7 +80,7 @@ export class Offering {
     return isNext ? 'next' : 'first'
   }
 
-  /** `drained`: it goes on purpose, and not because it was lost. */
+  /** Removes a backend. `drained`: on purpose, and not because it was lost. */
   remove(generation: number, drained: boolean): RemovalEffect {
     const isNew = this.#removeStatement(generation, drained)
     if (!this.#offers.delete(generation) || !drained) return isNew ? 'new' : 'none'
@@ -85,7 +89,7 @@ export class Offering {
     return isNew ? 'new' : 'none'
   }
 
-  /** True: with it goes a version that was answered. What was lost, and may come back, holds as before. */
+  /** True where a version disappears with the backend. The version of a lost backend, which may come back, stays. */
   #removeStatement(generation: number, drained: boolean): boolean {
     const version = this.#stated.get(generation)
     const isLast = [...this.#stated.values()].filter((each) => each === version).length === 1

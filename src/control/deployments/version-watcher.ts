@@ -1,6 +1,6 @@
 /**
- * Asks one backend what it has of the models that are called: status of TensorFlow Serving, metadata of the Open Inference
- * Protocol, the index of its repository where the metadata names no version.
+ * Polls one backend for the versions of the models that are called: TensorFlow Serving's status, the metadata of the
+ * Open Inference Protocol, and the index of its repository where the metadata name no version.
  */
 import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -8,11 +8,11 @@ import type { Probe } from '../health/probe.ts'
 import type { VersionOffer } from './offering.ts'
 import { readIndex, readMetadata, readStatus, type VersionAnswer } from './version-answer.ts'
 
-/** Models that are asked about out of turn since a call is waiting, in each interval: callers may invent names. */
+/** Most queries out of turn in each interval, for waiting calls: callers may invent names. */
 const MAX_URGENT = 16
-/** Models that are asked about in a round; of more, those that have waited longest. */
+/** Most models that are queried in a round; of more, those that have waited longest. */
 const MAX_ROUND = 64
-/** Of them, those that it has said nothing of yet have so many places, since callers may invent names. */
+/** Of them, the share of models that the backend has not answered for yet: callers may invent names. */
 const MAX_UNANSWERED = 16
 
 export interface WatcherOptions {
@@ -20,25 +20,25 @@ export interface WatcherOptions {
   readonly probe: Probe
   readonly intervalMs: number
   readonly timeoutMs: () => number | undefined
-  /** For the Host field; undefined: the backend's own. */
+  /** The Host field; undefined: the backend's own. */
   readonly host: () => string | undefined
   readonly models: (backend: Backend) => readonly string[]
   readonly offered: (model: string, offers: readonly VersionOffer[]) => void
-  /** After each question, whatever came of it. */
+  /** Called after each query, whatever the answer is. */
   readonly queried: (model: string) => void
 }
 
 type Dialect = 'status' | 'metadata'
 
-/** Asks one backend, round after round, one question after the other. */
+/** Polls one backend in rounds, with one query at a time. */
 export class Watcher {
   readonly pool: string
   backend: Backend
   readonly #options: WatcherOptions
   readonly #dialect = new Map<string, Dialect>()
-  /** Models that it has been asked about, who has waited longest first. */
+  /** Models that were queried, in the order in which they were; the first has waited longest. */
   readonly #queried = new Set<string>()
-  /** Models whose versions it has named. */
+  /** Models whose versions the backend has named. */
   readonly #versioned = new Set<string>()
   #urgent = 0
   #stopped = false
@@ -59,12 +59,12 @@ export class Watcher {
     this.#cancel?.()
   }
 
-  /** Asks about this one out of turn, or in the next round when there were too many. */
+  /** Queries this model out of turn, or in the next round when there were too many. */
   query(model: string): void {
     if (this.#urgent++ < MAX_URGENT && this.#serves(model)) void this.#query(model)
   }
 
-  /** It was asked about it, or is not to be. */
+  /** True where the model was queried, or need not be. */
   hasQueried(model: string): boolean {
     return this.#queried.has(model) || !this.#serves(model)
   }
@@ -85,7 +85,7 @@ export class Watcher {
     this.#cancel = clock.after(Math.max(0, startedAt + intervalMs - clock.now()), () => void this.#round())
   }
 
-  /** Whom to ask about now: each has its turn, however many there are. */
+  /** The models of this round. Each has its turn, however many there are. */
   #batch(names: readonly string[]): readonly string[] {
     if (names.length <= MAX_ROUND) return names
     const waiting = [...names.filter((name) => !this.#queried.has(name)), ...this.#queried]
@@ -102,7 +102,7 @@ export class Watcher {
     this.#queried.delete(model)
   }
 
-  /** False: nobody is there to be asked more. */
+  /** Queries a model and reports the answer. False where the backend is unreachable. */
   async #query(model: string): Promise<boolean> {
     const limit = this.#options.timeoutMs()
     const answer: VersionAnswer =
@@ -111,7 +111,7 @@ export class Watcher {
     if (answer.kind === 'offers') this.#options.offered(model, answer.offers)
     if (answer.kind === 'other') this.#options.offered(model, [])
     const isUnreachable = answer.kind === 'silent' && answer.isUnreachable
-    // Who is not there is not asked about the others.
+    // The other models of an unreachable backend count as queried, too.
     for (const name of isUnreachable ? this.#options.models(this.backend) : [model]) {
       this.#queried.delete(name)
       this.#queried.add(name)
@@ -134,7 +134,7 @@ export class Watcher {
     return { kind: 'other' }
   }
 
-  /** What it spoke before comes first. Labels are TensorFlow Serving's. */
+  /** The protocol that answered before comes first. Only TensorFlow Serving has labels. */
   #dialects(model: string, label: string | undefined): readonly Dialect[] {
     if (label !== undefined) return ['status']
     return this.#dialect.get(model) === 'metadata' ? ['metadata', 'status'] : ['status', 'metadata']
@@ -151,7 +151,7 @@ export class Watcher {
     const index = await probe({ ...request, path: '/v2/repository/index', json: '{}' })
     const offers = readIndex(index, model, answer.digest)
     if (offers.kind !== 'offers') return offers
-    // One that named versions before is being loaded.
+    // A model that had versions before is being loaded.
     if (!hasVersions(offers.offers) && this.#versioned.has(model))
       return { kind: 'silent', isUnreachable: false }
     if (hasVersions(offers.offers)) this.#versioned.add(model)

@@ -1,7 +1,7 @@
 /**
- * Finds out what is deployed: from registrations at once, and from backends that do not say it there by asking
- * them each second for the models that settings or calls name. What it finds is evidence for whoever keeps
- * answers; `offering.ts` has the rules of what counts. One watcher a backend, which asks one question after the other.
+ * Finds out what is deployed: from registrations at once, and from backends that do not declare it there by querying
+ * them every second for the models that settings or calls name. It reports the evidence; `offering.ts` decides what
+ * counts as a deployment. Each backend has one watcher.
  */
 import type { Backend, ModelOffer, PoolView } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -10,29 +10,29 @@ import type { Registry } from '../registry/registry.ts'
 import { Offering, type VersionOffer } from './offering.ts'
 import { Watcher } from './version-watcher.ts'
 
-/** What a pool offers under a model's name; a new text is a new deployment. */
+/** What a pool offers under a model's name; different evidence is a new deployment. */
 export interface Deployed {
   readonly pool: string
   /** The empty string: everything that the pool's backends say of all their models. */
   readonly model: string
-  /** Undefined: no backend has told, when all were asked; answers may have. */
+  /** Undefined where no backend has declared anything although all were queried; answers may still state versions. */
   readonly evidence: string | undefined
-  /** The versions that may answer; left out where not every backend says its own. */
+  /** The versions that may answer; left out where a backend does not declare its own. */
   readonly versions?: readonly string[]
-  /** Answers have said so, and no backend when it was asked. */
+  /** Only answers have stated the versions, and no backend has declared them. */
   readonly isStated?: boolean
-  /** Another deployment, though the backends say the same as before. */
+  /** A new deployment although the evidence is the same. */
   readonly isNew?: boolean
 }
 
-/** An answer of a backend says of which version it is. */
+/** The version that an answer of a backend states. */
 export interface Stated {
   readonly pool: string
   readonly model: string
-  /** Of the backend; 0: an answer that another gateway has kept. */
+  /** The backend's generation; 0: an answer that another gateway has stored. */
   readonly generation: number
   readonly version: string
-  /** What its answer before said. */
+  /** The version of its previous answer. */
   readonly before: string | undefined
 }
 
@@ -40,15 +40,15 @@ export interface VersionsOptions {
   readonly registry: Registry
   readonly clock: Clock
   readonly probe: Probe
-  /** The models of a pool that calls named. */
+  /** The models that calls to a pool named. */
   readonly models: (pool: string) => readonly string[]
-  /** Of a pool; undefined: its backends are asked nothing. */
+  /** The settings of a pool; undefined: its backends are not queried. */
   readonly settings: (
     pool: string,
   ) => { readonly timeoutMs: number; readonly host?: string | undefined } | undefined
-  /** Time from one round of questions to the next, in milliseconds. Default 1,000. */
+  /** Time from one round of queries to the next, in milliseconds. Default 1,000. */
   readonly intervalMs?: number
-  /** Told of each new evidence. */
+  /** Called with each new evidence. */
   readonly deployed: (deployed: Deployed) => void
 }
 
@@ -75,20 +75,20 @@ export class Versions {
     this.#watchers.clear()
   }
 
-  /** Somebody calls a model that he knows nothing of: says what is known, or asks soon. */
+  /** Called for a model of unknown deployment: reports what is known, or queries the backends soon. */
   query(pool: string, model: string): void {
     if (this.#offerings.get(pool)?.get(model)?.evidence !== undefined) this.#report(pool, model)
     else this.#query(pool, model)
   }
 
-  /** A call has changed what is there: what the backends say now is asked at once. */
+  /** Queries the backends at once, after a call has loaded or unloaded a model. */
   changed(pool: string, model: string): void {
     this.#query(pool, model)
   }
 
   /**
-   * What an answer says counts where the backends do not name their versions when they are asked. Where they do, an
-   * answer of another version means that they have something else to say by now.
+   * Handles the version that an answer states. It counts where the backends do not declare their versions. Where they
+   * do, another version means that their declaration has changed, and they are queried.
    */
   stated({ pool, model, generation, version, before }: Stated): void {
     const offering = this.#offering(pool, model)
@@ -148,7 +148,7 @@ export class Versions {
     return watcher
   }
 
-  /** What a backend says by itself needs no question. */
+  /** Takes over what the registration declares. */
   #declared(pool: string, { generation, models }: Backend): void {
     const offers = new Map<string, VersionOffer[]>([['', []]])
     for (const { name, version = '', digest = '' } of models.filter(declaresVersion)) {
@@ -160,7 +160,7 @@ export class Versions {
     }
   }
 
-  /** The models to ask a backend about, and forgets what nobody wants to know any more. */
+  /** The models to query a backend for. Forgets those that nobody needs any more. */
   #modelsToQuery(pool: string, { models }: Backend): string[] {
     const offerings = this.#offerings.get(pool)
     const named = this.#options.models(pool)
@@ -174,8 +174,9 @@ export class Versions {
   }
 
   /**
-   * All who serve it have been asked once. What only some have said would be taken for another deployment by who knows
-   * all of it: gateways that start before backends of different versions would end each other's answers.
+   * True once all backends of the model were queried. A partial evidence would look like another deployment to a
+   * gateway that knows all of it: gateways that start before backends of different versions would discard each other's
+   * answers.
    */
   #isComplete(pool: string, model: string): boolean {
     return [...this.#watchers.values()].every((watcher) => watcher.pool !== pool || watcher.hasQueried(model))

@@ -1,6 +1,6 @@
 /**
- * Active health checks: one prober a backend, which asks, judges and tells the registry. The next probe is
- * planned when the last has ended, so slow backends are probed less often and never twice at a time.
+ * Active health checks: one prober for each backend, which probes it, judges the answer and informs the registry. The
+ * next probe is planned when the last one has ended, so slow backends are probed less often and never twice at a time.
  */
 import type { Backend, PoolView } from '../../core/backend.ts'
 import { backoffMs } from '../../lib/backoff.ts'
@@ -34,13 +34,15 @@ export interface HealthOptions {
   readonly probe: Probe
   /** Uniform in [0, 1), for the jitter. */
   readonly random: () => number
-  /** Of a pool; undefined: the pool is not probed. Asked before every probe, so that settings may change. */
+  /** The settings of a pool, read before every probe; undefined: the pool is not probed. */
   readonly settings: (pool: string) => HealthSettings | undefined
 }
 
-/** A backend not yet seen well is asked again sooner than the interval: it may be starting. */
+/** First retry for a backend that was never healthy, which may be starting: sooner than the interval. */
 const FIRST_RETRY_MS = 250
-/** One that was out and answers well again is asked again as soon as this: a pool whose backends all return is not to wait for them. */
+/**
+ * Most time until the next probe of a backend that begins to recover: a pool whose backends all recover must not wait.
+ */
 const RETURN_MS = 1_000
 const JITTER = 0.1
 
@@ -104,7 +106,7 @@ class HealthProber {
   #failures = 0
   #successes = 0
   #attempts = 0
-  /** What was told last; undefined: nothing yet. */
+  /** The last verdict that was reported; undefined: none yet. */
   #reported: 'well' | 'sick' | undefined
   #everWell = false
   #stopped = false
@@ -141,7 +143,7 @@ class HealthProber {
     )
   }
 
-  /** Asks what the backend is known to speak, or everything in order until something is spoken. */
+  /** Sends the probe that the backend answered before, or tries all in order until one is answered. */
   async #probe(settings: HealthSettings): Promise<ProbeVerdict> {
     const all = questions(settings.path, this.backend.models)
     const remembered = all.find((question) => question.kind === this.#answered)
@@ -156,7 +158,7 @@ class HealthProber {
     return { verdict: 'sick', reason: 'probe: no question was answered', weight: 1, down: false }
   }
 
-  /** Why the pool's callers should not be answered by this backend, which is well; undefined: they may. */
+  /** Why a healthy backend must not serve the pool; undefined: it may. */
   #misfit({ timeoutMs, host }: HealthSettings): Promise<string | undefined> {
     const { registry, signatures } = this.#options
     const { backend } = this
@@ -175,7 +177,7 @@ class HealthProber {
   }
 
   #report(verdict: ProbeVerdict, settings: HealthSettings): void {
-    // The pool may have ceased to be probed while the answer was on its way.
+    // Probing may have been switched off while the answer was on its way.
     if (this.#stopped || verdict.verdict === 'other' || !this.#options.settings(this.pool)) return
     const { registry } = this.#options
     const { id, generation } = this.backend
