@@ -1,6 +1,6 @@
 /**
- * The composition root: builds the parts of the gateway, connects the planes, and stops everything in order. The planes
- * know each other only through what is passed here: pool views and settings go down, reports go up.
+ * The composition root: builds the parts of the gateway, connects the planes, and stops everything in order. Pool views
+ * and settings go down to the data plane, reports go up.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
@@ -182,8 +182,7 @@ export class Gateway {
   }
 
   /**
-   * Announces the shutdown and waits, so that clients stop sending: a balancer learns it from /readyz, a client from
-   * `Connection: close`. A port that closes at once would lose their calls.
+   * Announces the shutdown and waits: /readyz tells balancers and `Connection: close` tells clients to stop sending.
    */
   async #announce(delayMs: number): Promise<void> {
     if (delayMs === 0) return

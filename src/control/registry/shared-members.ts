@@ -1,4 +1,6 @@
-/** What gateways tell each other of a registered backend, and how it comes into the membership here. */
+/**
+ * The records of registered backends that gateways share, and how they are merged into the membership of this gateway.
+ */
 import { BlockList, isIP } from 'node:net'
 import { parseBackendUrl } from '../../core/addresses.ts'
 import type { ModelOffer } from '../../core/backend.ts'
@@ -16,12 +18,12 @@ export interface SharedRecord {
   readonly zone?: string
   readonly concurrency?: number
   readonly labels: Readonly<Record<string, string>>
-  /** Of the lease; of a removed one, how long its epoch stays out. */
+  /** The lease's TTL; of a removed backend, how long its epoch is refused. */
   readonly ttlMs: number
   readonly state: 'present' | 'draining' | 'removed'
-  /** How long a removed one may finish its calls, from when it was said. */
+  /** How long a removed backend may finish its calls, from when the record was written. */
   readonly drainMs: number
-  /** The machine it was said on: a loopback address means something only there. */
+  /** The machine of the gateway that wrote it: a loopback address is valid only there. */
   readonly machine: string
 }
 
@@ -46,8 +48,8 @@ export function recordOf(member: Member, { now, machine }: { now: number; machin
 }
 
 /**
- * A record as the store has it; undefined for what no gateway would have written. The store may hold what others put
- * there, and one broken record must not keep the rest from being heard.
+ * Parses a record of the store; undefined for an invalid one. Others may write to the store, and one broken record must
+ * not hide the rest.
  */
 export function readRecord(text: string): SharedRecord | undefined {
   const record = parsed(text) as Partial<Record<keyof SharedRecord, unknown>> | null
@@ -98,13 +100,13 @@ function areLabels(value: unknown): value is Readonly<Record<string, string>> {
 
 export interface AdoptionContext {
   readonly now: number
-  /** This one. */
+  /** The name of this machine. */
   readonly machine: string
   /** Until the lease ends, in milliseconds; negative: missed since. */
   readonly leftMs: number
 }
 
-/** Takes over what another gateway said; what we know to be newer stays. */
+/** Applies a record of another gateway, unless something newer is known. */
 export function adopt(
   membership: Membership,
   record: SharedRecord,
@@ -116,7 +118,7 @@ export function adopt(
   if (record.state === 'removed') return remove(membership, record, now)
   if (known?.epoch === record.epoch) {
     if (known.drain?.thenRemove) return
-    // Registered at two gateways at once: the store's generation is everybody's.
+    // It was registered at two gateways at once: the generation in the store is valid for all.
     known.generation = record.generation
     update(known, { ...record, ttlMs: known.lease?.ttlMs ?? record.ttlMs }, now)
     drain(known, record)
@@ -131,11 +133,11 @@ export function adopt(
   const member = membership.admit(record.id, { ...record, source: 'registered' }, now)
   if (!member) return
   drain(member, record)
-  // The lease began when the other gateway heard of it, and not now.
+  // The lease began when the other gateway received the registration.
   member.lease = { ttlMs: record.ttlMs, until: now + leftMs, removeAt: now + leftMs + record.ttlMs }
 }
 
-/** The lease as the store has it, where that is longer. */
+/** Extends the lease to that in the store, where it is longer. */
 export function extend(
   member: Member,
   generation: number,

@@ -1,8 +1,8 @@
 /**
- * Several gateways, one membership: what registers, renews, drains or leaves at one of them is told to the others through
- * a shared store, with how many calls each has running where. Decisions stay local: the store only spreads facts,
- * every fact has an owner and an expiry, and no call ever waits for it. While the store is away each gateway
- * goes on with what it knows, and no lease ends, since its renewal may have been heard elsewhere.
+ * Shares the membership between gateways through a store: registrations, renewals, drains and removals, and how many
+ * calls each gateway has running where. Decisions stay local: the store only spreads facts, each has an owner and an
+ * expiry, and no call waits for it. While the store is unreachable, each gateway continues with what it knows, and no
+ * lease ends, since its renewal may have reached another gateway.
  */
 import type { Log } from '../../core/log.ts'
 import type { SharedStore } from '../../core/shared.ts'
@@ -18,21 +18,21 @@ export interface SharedOptions {
   readonly store: SharedStore
   readonly clock: Clock
   readonly log: Log
-  /** Names this gateway among the others, for as long as it runs. */
+  /** The unique name of this gateway process. */
   readonly instance: string
-  /** Names the machine, for backends on its loopback. */
+  /** The name of the machine, for backends on its loopback. */
   readonly machine: string
   /** The pools whose members are shared. */
   readonly pools: () => readonly string[]
   readonly inflight: (slot: number) => number
-  /** Told how many calls the other gateways have running on a slot. */
+  /** Called with how many calls the other gateways have running on a slot. */
   readonly peers: (slot: number, calls: number) => void
 }
 
 const INTERVAL_MS = 400
-/** A connection may take so long; that there is none before is nothing to warn of. */
+/** Time for the first connection, in which a missing one is not logged. */
 const START_MS = 1_500
-/** News of the others' calls older than this is no news. */
+/** Age at which the other gateways' running calls are dropped. */
 const STALE_MS = 2_000
 
 interface PoolState {
@@ -59,7 +59,7 @@ export class Shared {
   #running = false
   #hurried = false
   #stopped = false
-  /** Undefined: it has not been there yet, and is given the time to come. */
+  /** Undefined until the store was reached once or the start is over. */
   #isDisconnected: boolean | undefined
   readonly #startedAt: number
 
@@ -79,7 +79,7 @@ export class Shared {
     this.#options.store.close()
   }
 
-  /** Something happened here that the others should know. */
+  /** Queues a local change for the other gateways. */
   #changed({ pool, id, kind }: Change): void {
     if (!this.#options.pools().includes(pool)) return
     const { registry, clock, machine } = this.#options
@@ -122,13 +122,13 @@ export class Shared {
     if (!this.#stopped) this.#cancel = clock.after(this.#hurried ? 0 : INTERVAL_MS, () => void this.#round())
   }
 
-  /** Without the store: leases stand still, and the others' calls are forgotten when the news of them is old. */
+  /** The store is unreachable: extends the leases, and drops the other gateways' calls when they are too old. */
   #onDisconnected(error: unknown): void {
     const { clock, registry, peers, log } = this.#options
     const isStarting = this.#isDisconnected === undefined && clock.now() - this.#startedAt < START_MS
     if (!this.#isDisconnected && !isStarting) log.warn('shared.away', { error: String(error) })
     if (!isStarting) this.#isDisconnected = true
-    // What hurried it cannot be told now; the next round comes when it comes.
+    // The change that hurried this round cannot be sent; the next round comes at its usual time.
     this.#hurried = false
     const now = clock.now()
     registry.extendLeases(now - this.#syncedAt)
@@ -147,7 +147,7 @@ export class Shared {
     const answer = read(
       await store.run(EXCHANGE, keys, [instance, this.#load(pool), state.version, ...changes]),
     )
-    // What changed again meanwhile is told in the next round.
+    // A change that was replaced during the exchange is sent in the next round.
     for (const [id, change] of sent) if (state.waiting.get(id) === change) state.waiting.delete(id)
     state.version = answer.version
     state.receivedAt = clock.now()
@@ -175,7 +175,7 @@ export class Shared {
     }
   }
 
-  /** What the store does not know, for it is new or has lost it. */
+  /** Writes again the members that the store does not have, because it is new or has lost them. */
   #republish({ pool, present }: Membership, state: PoolState): void {
     for (const { id, source, drain } of present.values()) {
       const isKnown = state.generations.has(id) || state.waiting.has(id)
@@ -226,7 +226,7 @@ function read(raw: unknown): StoreReply {
   }
 }
 
-/** Calls that another gateway has running, by backend; nothing of what is no number of calls. */
+/** The running calls of another gateway, by backend; invalid counts are dropped. */
 function readLoad(text: string): Record<string, number> {
   try {
     const load = Object(JSON.parse(text)) as Record<string, unknown>

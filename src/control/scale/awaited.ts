@@ -1,32 +1,31 @@
 /**
- * Replicas that somebody else starts: we say how many there should be, and see each only when it registers. What is
- * between counts as starting, since the moment it was asked for.
+ * Tracks replicas that an external autoscaler starts. The gateway only publishes a number and sees a replica when it
+ * registers; until then it counts as starting since it was requested.
  */
 export interface Awaiting {
-  /** Since when each replica is awaited, oldest first, monotonic milliseconds. */
+  /** When each missing replica was requested, oldest first, monotonic milliseconds. */
   readonly requestedAt: readonly number[]
   readonly ready: number
 }
 
 export interface Awaited {
   readonly awaiting: Awaiting
-  /** Ages of the replicas that are still to come, milliseconds. */
+  /** Ages of the replicas that are still missing, milliseconds. */
   readonly startingMs: readonly number[]
-  /** How long those took that came since, milliseconds. */
+  /** Start times of the replicas that have arrived since, milliseconds. */
   readonly startsMs: readonly number[]
-  /** Nobody seems to follow: what was asked for long ago has not come. */
+  /** True where the oldest request is so old that no autoscaler seems to follow. */
   readonly isOverdue: boolean
 }
 
 export const NONE_AWAITED: Awaiting = { requestedAt: [], ready: 0 }
 
-/** Images are pulled and machines are started; who has not come after this will not. */
+/** Longest plausible start: images are pulled and machines are booted. */
 const OVERDUE_MS = 600_000
 
 /**
- * @param desired what was asked for last
- * @param startMs how long a start takes, as far as is known: a late replica is the business of whoever starts it, and
- * another one is not asked for in its place
+ * @param seen `desired`: what was requested last. `startMs`: the known start time; a late replica is the autoscaler's
+ * problem, and no other one is requested in its place
  */
 export function awaitReplicas(
   before: Awaiting,

@@ -1,6 +1,6 @@
 /**
- * Notices that the cache of a pool answers less than before: a shared tier that cannot be asked, a purge of everything,
- * a new deployment. What is left is measured while all is well: the share of calls that process memory answers alone.
+ * Detects that the cache of a pool answers less than before: an unreachable shared tier, a purge of everything, a new
+ * deployment. What would remain is measured beforehand: the share of calls that process memory answers.
  */
 import type { LoadBucket } from '../../core/load.ts'
 import type { CacheLoss } from './demand.ts'
@@ -15,15 +15,15 @@ export interface CacheSeen {
 }
 
 export interface CacheWatch {
-  /** The loss to reckon with now. */
+  /** The loss that is in effect now. */
   note(seen: CacheSeen): CacheLoss | undefined
-  /** Tells of a loss that is known from elsewhere. */
+  /** Records a loss that another part reports. */
   noteLoss(loss: CacheLoss): void
 }
 
-/** Counts fade by half in so many milliseconds. */
+/** Half-life of the counts. */
 const HALF_LIFE_MS = 60_000
-/** After this a flushed cache has refilled, or never will. */
+/** Time after which a flushed cache counts as refilled. */
 const OVER_MS = 3_600_000
 
 export function createCacheWatch(): CacheWatch {

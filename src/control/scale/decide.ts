@@ -1,11 +1,12 @@
 /**
- * How many replicas a pool should have. Pure: what was remembered, what was measured and the time go in; what to remember and what to do
- * come out. Read this file first; it goes
+ * Decides how many replicas a pool should have. Pure: it maps the memory, the measurements and the time to the next
+ * memory and a decision. Read this file first; it goes
  *
  *   observe → size → foresee → correct → move
  *
- * Demand is the misses only. A queueing model says how many slots keep the p95 inside the SLO, so that the margin is wide for
- * a small pool and narrow for a large one. Times are wall times, never ticks: deciding more often changes nothing.
+ * Demand is the misses only. A queueing model says how many slots keep the p95 inside the SLO, so that the margin is
+ * wide for a small pool and narrow for a large one. Times are wall times, never ticks: deciding more often changes
+ * nothing.
  */
 
 import { isLossFresh } from './cache-loss.ts'
@@ -59,7 +60,7 @@ function isKnown(memory: ScaleMemory | undefined, demand: Demand): boolean {
   return memory?.at !== undefined && demand.at <= memory.at
 }
 
-/** A report seen before says how things stand, but its counts are in the memory already. */
+/** A report that was seen before still gives the present state, but its counts are in the memory already. */
 function withoutCounts(demand: Demand): Demand {
   return { ...demand, buckets: [], service: [], latency: [], startsMs: [] }
 }
@@ -74,7 +75,7 @@ function slotEstimate(
   return service && { count: slots, isKnown: true, isFull: false, service }
 }
 
-/** Holds the plan against what is measured, then moves or stays. */
+/** Compares the plan with the measurements, then moves or stays. */
 function settle(memory: ScaleMemory, demand: Demand, sized: Sized, options: ScaleOptions): Decided {
   const now = memory.at ?? demand.at
   const late = expectedLate(
@@ -150,7 +151,7 @@ function check(
       demand,
       perSecond: sized.rate.perSecond,
       serviceMs: sized.facts.service.meanMs,
-      // After a rush, calls that waited for the new replicas say nothing about the plan.
+      // After a burst, calls that waited for the new replicas say nothing about the plan.
       isPlanFine: sized.late <= 0.05 && !sized.isPanic && sized.drain === 0 && startingMs.length === 0,
       replicas: ready,
       isInfeasible: !isFeasible(sized.facts.service, options),
@@ -171,7 +172,10 @@ function hold(
   return { memory, decision: bare({ desired, from: desired, reason, at: now }, demand, options) }
 }
 
-/** No service time is known yet. The first call wakes a pool at zero; replicas nobody ever called are given back in time. */
+/**
+ * No service time is known yet: the first call starts a pool at zero, and replicas that were never called are removed
+ * in time.
+ */
 function wake(memory: ScaleMemory, demand: Demand, options: ScaleOptions): Decided {
   const from = memory.moves.desired
   const quietMs = demand.at - memory.calledAt

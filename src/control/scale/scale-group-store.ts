@@ -1,6 +1,6 @@
 /**
- * Where gateways that scale together meet: a lock with a time to live and a counter beside it, and a hash a topic, in the
- * store they share. Times are the store's own, so that no gateway's clock counts.
+ * The shared state of gateways that scale together, in their common store: a lock with a TTL and a counter beside it,
+ * and a hash for each topic. Times are the store's own, so that no gateway's clock counts.
  */
 import type { SharedStore } from '../../core/shared.ts'
 import type { ScaleGroupStore } from './scale-group.ts'

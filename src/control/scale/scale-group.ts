@@ -1,7 +1,7 @@
 /**
- * Several gateways before the same pools: each tells the others what it measures, and one of them speaks for all. What
- * they share expires by itself. While the store cannot be asked, whoever led goes on with what the others said last: the
- * store is often the cache as well, and its loss is when replicas are needed most.
+ * Several gateways in front of the same pools: each publishes its measurements, and one leader decides for all. Shared
+ * data expire by themselves. While the store is unreachable, the leader continues with the last reports: the store is
+ * often the cache as well, and its loss is when replicas are needed most.
  */
 import type { LoadBucket, ServiceBin } from '../../core/load.ts'
 import type { Log } from '../../core/log.ts'
@@ -10,7 +10,7 @@ import { HISTOGRAM_SIZE } from '../../lib/log-histogram.ts'
 import type { Demand } from './demand.ts'
 import type { ScaleGroup } from './scaler.ts'
 
-/** Where gateways meet; every call settles in its time, and rejects where the store cannot be asked. */
+/** The shared store. Every call settles in time, and rejects where the store is unreachable. */
 export interface ScaleGroupStore {
   lead(holder: string, ttlMs: number): Promise<{ readonly isLeader: boolean; readonly token: number }>
   publish(
@@ -23,15 +23,15 @@ export interface ScaleGroupStore {
 
 export interface ScaleGroupOptions {
   readonly store: ScaleGroupStore
-  /** This gateway's name, unlike any other's. */
+  /** The unique name of this gateway. */
   readonly instance: string
   readonly clock: Clock
   readonly log: Log
 }
 
-/** What one gateway says of one pool. */
+/** One gateway's measurements of one pool. */
 interface Report {
-  /** Which of its reports it is: each counts once. */
+  /** Sequence number: each report counts once. */
   readonly sequence: number
   readonly buckets: readonly LoadBucket[]
   readonly queue: number
@@ -52,10 +52,10 @@ interface GroupMember {
 
 const TTL_MS = 5_000
 const EVERY_MS = 1_000
-/** A connection may take so long; that there is none before is nothing to warn of. */
+/** Time for the first connection, in which a missing one is not logged. */
 const START_MS = 1_500
 const MAX_BUCKETS = 50
-/** Kept while the others cannot be told. */
+/** Most bins that are kept while they cannot be published. */
 const MAX_BINS = 256
 const EMPTY_BUCKET: LoadBucket = { offered: 0, answered: 0, concurrency: 0, rise: 0 }
 
@@ -163,7 +163,7 @@ function received(known: GroupMember | undefined, report: Report): GroupMember {
   return known
 }
 
-/** A peer's buckets are laid beside ours in order; where its next report is still to come, its load goes on as it was. */
+/** Adds a peer's buckets to ours in order. Where its next report is missing, its last load is assumed to continue. */
 function added(sum: Demand, peer: GroupMember): Demand {
   const last = peer.newest.buckets.at(-1) ?? EMPTY_BUCKET
   const buckets = sum.buckets.map((bucket) => {
@@ -188,7 +188,7 @@ function added(sum: Demand, peer: GroupMember): Demand {
   }
 }
 
-/** Typed arrays do not pass through JSON as arrays. */
+/** JSON does not preserve typed arrays. */
 function jsonOf(bin: ServiceBin): ServiceBin {
   return { ...bin, histogram: Array.from(bin.histogram) }
 }

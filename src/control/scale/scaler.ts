@@ -1,7 +1,7 @@
 /**
- * Keeps the scale of every pool that has one: looks at the load ten times a second, decides once a second and at once
- * when the load jumps, and tells whoever carries it out. Level-triggered: the number is said again with every decision,
- * so a signal that is lost, doubled or late leads to the same end.
+ * The control loop of the scaler: it samples the load of every scaled pool ten times a second, decides once a second
+ * and at once when the load jumps, and passes the decision to the emitters. It is level-triggered: the number is
+ * repeated with every decision, so that a lost, doubled or late signal does no harm.
  */
 import { randomUUID } from 'node:crypto'
 import type { LoadReport } from '../../core/load.ts'
@@ -17,7 +17,7 @@ import { NO_PRESSURE } from './pressure.ts'
 import type { Emitter, ScaleSignal } from './signal.ts'
 import { clamp } from './size.ts'
 
-/** What is to be seen of a pool now. `read` takes what was measured since the last reading. */
+/** The present state of a pool. `read` returns what was measured since the previous reading. */
 export interface PoolSample {
   /** Calls at the backends and waiting for one. */
   readonly level: number
@@ -26,7 +26,7 @@ export interface PoolSample {
   readonly draining: number
   /** Calls a replica serves at a time, where the backends declare it. */
   readonly slots: number | undefined
-  /** Replicas whose starts we see ourselves; undefined: somebody else starts them. */
+  /** Starts of replicas that are processes of this gateway; undefined: an external autoscaler starts them. */
   readonly embedded?: { readonly startingMs: readonly number[]; readonly startsMs: readonly number[] }
   read(): LoadReport
 }
@@ -35,16 +35,16 @@ export interface ScaledPool {
   readonly name: string
   readonly options: ScaleOptions
   readonly emitters: readonly Emitter[]
-  /** Its replicas are processes of this gateway, which it scales for itself whoever leads. */
+  /** Its replicas are processes of this gateway, which it scales itself whichever gateway leads. */
   readonly isEmbedded: boolean
 }
 
-/** Who speaks for all gateways, and what the others measure. */
+/** The gateways that scale together: who leads, and what the others measure. */
 export interface ScaleGroup {
-  /** `alone`: nothing is shared, each gateway speaks for itself. */
+  /** `alone`: nothing is shared, each gateway decides for itself. */
   role(): 'alone' | 'leader' | 'follower'
   readonly token: number
-  /** Tells the others what was measured here, and gives what they measured, newest reports only. */
+  /** Publishes what was measured here, and returns it with the newest reports of the others added. */
   exchange(pool: string, own: Demand): Demand
 }
 
@@ -56,15 +56,15 @@ export interface ScalerOptions {
   /** Whether a shared cache tier cannot be asked. */
   readonly isTierDown: () => boolean
   readonly group: ScaleGroup
-  /** How long nothing is said after the start: backends that are there have to register first. */
+  /** How long nothing is emitted after the start: existing backends must register first. */
   readonly settleMs?: number
 }
 
-/** What the scaler says of a pool, for operators. */
+/** The state of a pool's scaling, for operators. */
 export interface ScaleStatus {
   readonly signal: ScaleSignal
   readonly role: ReturnType<ScaleGroup['role']>
-  /** False: the gateway has just started, and nobody is told yet. */
+  /** False: the gateway has just started, and nothing is emitted yet. */
   readonly isSettled: boolean
   readonly emitters: readonly string[]
   readonly inflight: number
@@ -83,7 +83,7 @@ interface PoolScaling {
 }
 
 const DECIDE_MS = 1_000
-/** Between two decisions, however the load jumps. */
+/** Least time between two decisions. */
 const LEAST_MS = 200
 /** Three repetitions of the slowest emitter. */
 const VALID_MS = 90_000
@@ -97,7 +97,7 @@ export class Scaler {
     this.#options = options
   }
 
-  /** Takes over the pools that are to be scaled; what is remembered of those that stay is kept. Closes what is left out. */
+  /** Replaces the scaled pools; the memory of those that stay is kept, and emitters that are dropped are closed. */
   follow(pools: readonly ScaledPool[]): void {
     const named = new Set(pools.map(({ name }) => name))
     for (const [name, state] of this.#pools) {
@@ -128,13 +128,13 @@ export class Scaler {
     }
   }
 
-  /** Answers were made unreachable: their calls will come as misses. `pool` undefined: everywhere. */
+  /** Stored answers became unreachable and their calls will be misses. `pool` undefined: everywhere. */
   cacheLost(kind: 'flush' | 'deployment', pool?: string): void {
     const at = this.#options.clock.now()
     for (const state of this.#pools.values()) {
       if (pool !== undefined && pool !== state.pool.name) continue
       state.cache.noteLoss({ kind, at, hitRatioLeft: 0 })
-      // The misses are on their way: the next look decides.
+      // The misses are about to arrive: the next tick decides.
       state.decidedAt = Number.NEGATIVE_INFINITY
     }
   }
@@ -197,7 +197,7 @@ export class Scaler {
     state.awaiting = awaited.awaiting
     const isOverdue = sample.embedded === undefined && awaited.isOverdue
     if (state.memory && (isOverdue || !this.#isSettled(state))) {
-      // What was asked for has not come, or we cannot know yet who is there: what is there is the present scale.
+      // Requested replicas have not arrived, or the backends are not known yet: the present scale is assumed.
       if (isOverdue) this.#options.log.warn('scale.unheard', { pool: pool.name, desired, ready })
       const present = clamp(ready, pool.options)
       state.memory = { ...state.memory, moves: startMoves(present, now), pressure: NO_PRESSURE }

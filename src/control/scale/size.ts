@@ -1,6 +1,6 @@
 /**
- * What is wanted now: slots for the present load, for a load foreseen, against a backlog, and replicas in place of those that
- * failed to start.
+ * Sizes a pool: slots for the present load, for an expected loss of cache and for a backlog, and replicas in place of
+ * those that failed to start.
  */
 import { type CacheMemory, foresee } from './cache-loss.ts'
 import type { CorrectMemory } from './correct.ts'
@@ -33,9 +33,9 @@ export interface Sized {
   readonly stuck: number
   readonly startMs: number
   readonly cause: Reason
-  /** How many calls a replica bears is not known yet; it is `facts.slots` at least. */
+  /** The slots of a replica are not known yet; `facts.slots` is a lower bound. */
   readonly isLearning: boolean
-  /** They were seen to bear no more than they have. */
+  /** The replicas were seen to be full. */
   readonly isFull: boolean
 }
 
@@ -109,7 +109,7 @@ function drainSlots(
   const waitMs = (waiting * service.meanMs) / Math.max(1, serving)
   const budget = options.sloMs === undefined ? options.drainMs : waitBudgetMs(service, options.sloMs)
   if (waitMs <= Math.max(budget, service.meanMs)) return 0
-  // Replicas for less than half a start time would hardly serve as long as they took to start.
+  // Replicas that are needed for less than half a start time would hardly serve as long as they took to start.
   return (waiting * service.meanMs) / Math.max(options.drainMs, 10 * (options.sloMs ?? 0), at.startMs / 2)
 }
 
