@@ -1,4 +1,4 @@
-/** The library: a gateway inside another program, and what a part of one's own is made against. */
+/** The public API of the package: the gateway for embedding, and the interfaces that custom parts implement. */
 export { Gateway, type GatewayOptions } from './app/gateway.ts'
 export { type LoadedParts, loadParts, type PartContext, type PartOptions, type Parts } from './app/parts.ts'
 export { type LoadedSettings as Loaded, loadSettings, parseSettings } from './config/load.ts'

@@ -1,4 +1,4 @@
-/** `infergate backends`: who serves which pool, and adding, draining and removing by hand. */
+/** `infergate backends`: lists the backends of each pool, and adds, drains and removes them. */
 import { Command, InvalidArgumentError } from 'commander'
 import {
   type AdminClient,
@@ -14,7 +14,7 @@ interface BackendRow {
   readonly url: string
   readonly state: string
   readonly reason: string
-  /** Its state with ejections, slow start and limits reckoned in. */
+  /** Its state with ejections, slow start and limits taken into account. */
   readonly effective?: { readonly state: string; readonly reason: string }
   readonly inflight: number
   readonly limit?: number
@@ -159,7 +159,7 @@ async function add(backend: { pool: string; id: string; url: string }, options: 
   const path = pathOf(backend.pool, backend.id)
   const body = {
     url: backend.url,
-    // Named here, so that a registration repeated after a lost lease is the same backend and not its successor.
+    // Set here, so that a repeated registration after a lost lease is the same backend and not a successor.
     epoch: options.epoch ?? Date.now(),
     ...(options.weight === undefined ? {} : { weight: options.weight }),
     models: options.model.map(modelOf),
@@ -177,7 +177,10 @@ interface LeaseReply {
   readonly renewAfterMs: number
 }
 
-/** Renews until SIGINT or SIGTERM; then drains and removes. A lost answer is tried again at the next renewal. */
+/**
+ * Renews the lease until SIGINT or SIGTERM; then drains and removes the backend. A failed renewal is retried at the
+ * next one.
+ */
 async function holdLease(
   client: AdminClient,
   registration: { path: string; body: unknown; lease: LeaseReply },
@@ -244,7 +247,7 @@ function callsOf({ inflight, limit, peers }: BackendRow): string {
   return `${inflight}${limit === undefined ? '' : `/${limit}`}${peers ? ` +${peers}` : ''}`
 }
 
-/** What is out of the ordinary in a pool, a line each. */
+/** Unusual conditions of a pool, one line each. */
 function notesOf({ pool, preservation, traffic = {}, backends }: PoolRow): string[] {
   const { queued = 0, retriesLeft = 1, panic, failing } = traffic
   return [

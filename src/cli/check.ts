@@ -1,6 +1,4 @@
-/**
- * `infergate check FILE`: what the gateway would run with, or everything that is wrong with the file.
- */
+/** `infergate check FILE`: prints the effective settings, or everything that is wrong with the file. */
 import { Command } from 'commander'
 import { formatProblem, loadSettings } from '../config/load.ts'
 import { presentable, presentYaml } from '../config/present.ts'

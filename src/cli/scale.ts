@@ -1,4 +1,4 @@
-/** `infergate scale`: how many replicas there should be, and why, in a sentence a pool. */
+/** `infergate scale`: shows how many replicas each pool should have, and why. */
 import { Command } from 'commander'
 import {
   type AdminClientOptions,

@@ -1,6 +1,6 @@
 /**
- * Settings as one would write them: units on durations and sizes, `host:port`, keys in the schema's order,
- * and no secrets.
+ * Prints settings as people write them: units on durations and sizes, `host:port`, keys in the schema's order, and no
+ * secrets.
  */
 import type { HostPort } from '../core/addresses.ts'
 import { formatDuration, formatSize } from '../lib/bytes.ts'
@@ -42,7 +42,7 @@ const SHOW: Readonly<Record<ValueKind, (value: unknown) => unknown>> = {
   secretUrl: (url) => withoutSecrets(url as string),
 }
 
-/** Password and query may both carry secrets; the rest says which server is meant. */
+/** Hides password and query, which may be secrets; the rest identifies the server. */
 function withoutSecrets(text: string): string {
   const url = new URL(text)
   if (url.password !== '') url.password = '***'

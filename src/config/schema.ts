@@ -1,7 +1,7 @@
 /**
- * The configuration, said once: types, defaults, ranges and one sentence a field. The JSON Schema for
- * editors and the reference page are generated from it. Durations are milliseconds and sizes are bytes in
- * `Settings`; the property has the name of the YAML's key.
+ * The schema of the configuration: types, defaults, ranges and one sentence for each field. The JSON Schema for editors
+ * and the reference page are generated from it. In `Settings` durations are milliseconds and sizes are bytes;
+ * properties have the names of the YAML's keys.
  */
 import * as z from 'zod'
 import { admin } from './schema/admin.ts'
@@ -13,7 +13,7 @@ import { poolName, poolWith } from './schema/pools.ts'
 import { routeWith } from './schema/routes.ts'
 import { log, server } from './schema/server.ts'
 
-/** @param own what the YAML may name besides what is built in. */
+/** @param partNames custom parts that the YAML may name */
 export const createSchema = (partNames: PartNames = {}) =>
   z.strictObject({
     server: server.prefault({}).describe('The data port and its limits.'),
@@ -38,14 +38,14 @@ export const createSchema = (partNames: PartNames = {}) =>
     ),
   })
 
-/** With what is built in. */
+/** The schema with the built-in parts only. */
 export const schema = createSchema()
 
 export type SettingsSchema = typeof schema
 
 export type Parsed = z.output<typeof schema>
 
-/** What may stand in the YAML. */
+/** The input that the schema accepts. */
 export type SettingsInput = z.input<typeof schema>
 
 type DeepReadonly<T> = T extends readonly (infer E)[]
@@ -57,7 +57,7 @@ type DeepReadonly<T> = T extends readonly (infer E)[]
 type ParsedBackend = Parsed['pools'][string]['backends'][number]
 type ParsedPool = Omit<Parsed['pools'][string], 'backends'> & { backends: (ParsedBackend & { id: string })[] }
 
-/** How the answers of one route are kept, nothing left out. Read it only where `enabled`. */
+/** The complete cache policy of one route. Valid only where `enabled`. */
 export type CachePolicy = DeepReadonly<
   Parsed['cache']['defaults'] & { enabled: boolean; heedBackend: boolean; vary: string[]; tags: string[] }
 >

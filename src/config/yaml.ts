@@ -1,6 +1,6 @@
 /**
- * YAML 1.2 (core schema) with positions: text in, a plain value and a map from paths to lines out. The only
- * file that knows the yaml package.
+ * Parses YAML 1.2 (core schema) with positions: text in, a plain value and a map from paths to lines out. No other file
+ * imports the yaml package.
  */
 import {
   type Document,
@@ -37,15 +37,15 @@ export interface YamlText {
   readonly empty: readonly Path[]
   /** Where values came from the environment, with their text. */
   readonly substituted: readonly { readonly path: Path; readonly text: string }[]
-  /** Where the value (or the key) at `path` stands; of what is absent, where it should be. */
+  /** The position of the value (or the key) at `path`; of an absent one, where it should be. */
   locate(path: Path, at: Issue['at']): Position
-  /** References and aliases that lead nowhere; the values they stand for are not to be judged. */
+  /** Unresolved references and aliases; the values they stand for are not validated. */
   readonly problems: readonly YamlProblem[]
 }
 
 export type YamlResult = { readonly yaml: YamlText } | { readonly problems: readonly YamlProblem[] }
 
-/** Enough for anchors as people use them, too few for a document that explodes. */
+/** Enough for usual anchors, too few for an exponential expansion. */
 const MAX_ALIASES = 100
 
 export function readYaml(text: string, env: NodeJS.ProcessEnv): YamlResult {
@@ -108,11 +108,11 @@ function syntaxProblem(
   if (error.code === 'DUPLICATE_KEY') return { ...position, message: 'this key is there twice' }
   if (error.code === 'RESOURCE_EXHAUSTION') return { ...position, message: 'nested too deeply' }
   const code = text.startsWith('\t', offset) ? { fix: 'indent with spaces' } : {}
-  // The parser quotes what it stumbled over; the position says it without showing a secret.
+  // The parser's message quotes the text, which may be a secret; the position is enough.
   return { ...position, message: error.message.replace(/: ".*$/s, ''), ...code }
 }
 
-/** One mistake makes the parser stumble several times: the first stumble on a line is the one to read. */
+/** One mistake causes several errors: the first one on a line is kept. */
 function onePerLine(problems: readonly YamlProblem[]): YamlProblem[] {
   const sorted = [...problems].sort((a, b) => a.line - b.line || a.column - b.column)
   return sorted.filter((problem, i) => i === 0 || sorted[i - 1]?.line !== problem.line)
@@ -123,7 +123,7 @@ interface Substitution {
   readonly problems: YamlProblem[]
 }
 
-/** Puts the environment into every scalar value; also finds aliases that lead nowhere, and keys that would. */
+/** Expands environment variables in every scalar; also finds unresolved aliases and unsafe keys. */
 function substitute(
   document: Document,
   env: NodeJS.ProcessEnv,
@@ -138,7 +138,7 @@ function substitute(
     if (isMap(node)) {
       for (const pair of node.items) {
         const at = [...path, keyOf(pair)]
-        // The schema passes over it without a word.
+        // The schema would ignore this key silently.
         if (keyOf(pair) === '__proto__') report(pair.key, at, 'this key cannot be used')
         visit(pair.value, at)
       }

@@ -7,7 +7,7 @@ import { ModelError } from './error.ts'
 import { makeData, sizeOf, type Tensor, type TensorData, type TensorSpec } from './runtime.ts'
 import { checkShape, readUtf8 } from './tensors.ts'
 
-/** Copies, for `bytes` may lie at an odd address. Throws a 400 unless they are exactly the tensor. */
+/** Copies, because `bytes` may be unaligned. Throws a 400 unless they are exactly the tensor. */
 export function readBinary(spec: TensorSpec, shape: readonly number[], bytes: Buffer): Tensor {
   checkShape(spec, shape)
   const size = sizeOf(shape)

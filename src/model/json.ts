@@ -1,9 +1,8 @@
 /**
- * Reads JSON the way TensorFlow Serving does, without losing a number.
+ * A JSON parser that reads numbers without loss, as TensorFlow Serving does.
  *
- * `JSON.parse` rounds integers beyond 2^53, cannot tell `1` from `1.0`, takes the last of two equal keys, and
- * refuses the NaN and Infinity tokens that TensorFlow Serving both writes and reads. A model server has to get
- * all four right, so it has a reader of its own.
+ * `JSON.parse` rounds integers beyond 2^53, cannot tell `1` from `1.0`, takes the last of two equal keys, and refuses
+ * the NaN and Infinity tokens that TensorFlow Serving writes and reads. A model server must get all four right.
  */
 import { ModelError } from './error.ts'
 

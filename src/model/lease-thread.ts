@@ -1,4 +1,6 @@
-/** The thread the lease client runs on: messages in become wishes, events become messages out. */
+/**
+ * The entry point of the thread that runs the lease client: incoming messages are commands, outgoing ones are events.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import { LeaseClient, type LeaseTerms, type ServedModel } from './lease-client.ts'
 

@@ -1,8 +1,8 @@
 /**
- * The model server's lease, seen from the thread that computes.
+ * Runs the lease client in a thread, and controls it from the thread that runs the models.
  *
- * ONNX Runtime's run blocks the thread that calls it, and a heartbeat that waits behind an inference gets healthy
- * servers removed exactly when they are busy. Either could move to a thread: the lease does, because it sends a few
+ * ONNX Runtime blocks the thread that calls it. A heartbeat that waits behind an inference would get healthy servers
+ * removed exactly when they are busy. Either of the two could move to a thread: the lease does, because it sends a few
  * hundred bytes every five seconds, while moving the runs would copy every tensor twice and cost each call two hops.
  */
 import { extname } from 'node:path'
@@ -11,7 +11,7 @@ import { reasonOf } from './error.ts'
 import type { LeaseEvent, LeaseTerms, ServedModel } from './lease-client.ts'
 import type { LeaseCommand, LeaseStart } from './lease-thread.ts'
 
-/** Two calls of two seconds each, the one under way and the one that is asked for, and a little. */
+/** Two calls of two seconds each, the running one and the requested one, and a margin. */
 const COMMAND_TIMEOUT_MS = 4_500
 
 export interface LeaseHandlers {
@@ -27,11 +27,11 @@ export class ModelLease {
   readonly #waiting = new Map<'drained' | 'left', () => void>()
   #hasEnded = false
 
-  /** Registers at once, and again whenever the registry has forgotten. */
+  /** Registers at once, and again whenever the registry has forgotten the backend. */
   constructor(terms: LeaseTerms, offers: readonly ServedModel[], handlers: LeaseHandlers) {
     this.#handlers = handlers
     const data: LeaseStart = { terms, offers }
-    // The sources run unbuilt too, and only then does this file end in .ts.
+    // This file ends in .ts where the sources run without a build.
     const file = new URL(`./lease-thread${extname(import.meta.filename)}`, import.meta.url)
     this.#worker = new Worker(file, { workerData: data, name: 'lease' })
     this.#worker.on('message', (event: LeaseEvent) => this.#onEvent(event))
@@ -39,17 +39,17 @@ export class ModelLease {
     this.#worker.on('exit', () => this.#end())
   }
 
-  /** Other models, or other files of them; the registration keeps its generation. */
+  /** Registers other models or other files of them, under the same generation. */
   update(offers: readonly ServedModel[]): void {
     this.#post({ type: 'update', offers })
   }
 
-  /** Resolves when the pool was told to send no more calls, or could not be within the time calls have. */
+  /** Asks the gateway to send no more calls. Resolves when it has confirmed, or after the timeout. */
   drain(): Promise<void> {
     return this.#command({ type: 'drain' }, 'drained')
   }
 
-  /** Gives the place up. Resolves within the time calls have, whether the registry heard it or not. */
+  /** Deregisters. Resolves within the timeout, whether the registry was reached or not. */
   async leave(): Promise<void> {
     await this.#command({ type: 'leave' }, 'left')
     await this.#worker.terminate()

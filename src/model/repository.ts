@@ -1,8 +1,8 @@
 /**
- * The models this process serves, by name and version, kept as their files are.
+ * The models that this process serves, by name and version, updated when their files change.
  *
- * A changed file or a new version directory is loaded and warmed up before the old one is let go, and calls that
- * run on the old one finish on it. A file that does not load leaves the old model serving.
+ * A changed file or a new version directory is loaded and warmed up before the old model is released, and calls that
+ * run on the old one finish on it. If a file does not load, the old model continues to serve.
  */
 import { InferenceBatcher, type InferenceBatcherOptions } from './batcher.ts'
 import { ModelError, reasonOf } from './error.ts'
@@ -27,7 +27,7 @@ export interface Served {
 }
 
 export interface RepositoryEvents {
-  /** Another file serves now, or a version came or went. */
+  /** A file was replaced, or a version was added or removed. */
   readonly onChange?: () => void
   readonly onProblem?: (model: string, reason: string) => void
 }
@@ -35,7 +35,7 @@ export interface RepositoryEvents {
 export interface RepositoryOptions extends InferenceBatcherOptions, RepositoryEvents {
   readonly runtime: Runtime
   readonly sources: readonly ModelSource[]
-  /** How often the files are looked at. */
+  /** Interval at which the files are checked. */
   readonly pollMs: number
 }
 
@@ -48,9 +48,9 @@ interface ModelVersions {
   readonly path: string
   /** Highest version first; empty until the first load. */
   versions: readonly LoadedVersion[]
-  /** By version, the mark of a file that did not load, so that it is tried and reported once. */
+  /** By version, the mark of a file that did not load, so that it is tried and reported only once. */
   readonly bad: Map<string, string>
-  /** Said once: the source is gone. */
+  /** The source is missing, which has been reported. */
   isMissing: boolean
 }
 
@@ -131,7 +131,7 @@ export class Repository {
     this.#watch()
   }
 
-  /** Compares what lies there with what serves, and loads what is new. */
+  /** Compares the files with the loaded versions, and loads what is new. */
   async #refresh(model: ModelVersions): Promise<void> {
     const files = await versionsAt(model.path, this.#options.runtime.extension)
     if (files.length === 0) {
@@ -151,7 +151,7 @@ export class Repository {
     this.#publish(model, next)
   }
 
-  /** The new one; the old one where the new does not load, or where its bytes are what they were. */
+  /** Loads the new version; returns the old one where the new does not load or has the same bytes. */
   async #replace(
     model: ModelVersions,
     file: VersionFile,
@@ -186,7 +186,7 @@ export class Repository {
   ): Promise<LoadedVersion> {
     try {
       const { bytes, digest } = await readModel(file)
-      // Touched but not changed: the engine keeps what it has.
+      // The file was touched but its bytes are the same: the loaded model stays.
       if (old?.digest === digest) return { ...old, mark }
       const model = await this.#options.runtime.load(bytes)
       await warm(model)
@@ -207,8 +207,9 @@ export class Repository {
 }
 
 /**
- * One run on zeros: the first run allocates, and a model that cannot run should not be announced. Where a
- * dimension besides the first is open, zeros of length 1 may be no input the model knows, and prove nothing.
+ * Warms a model up with one run on zeros: the first run allocates, and a model that cannot run must not be announced.
+ * Where a dimension besides the first is open, zeros of length 1 may be invalid for the model, and a failure proves
+ * nothing.
  */
 async function warm(model: LoadedModel): Promise<void> {
   const zeros = new Map<string, Tensor>()

@@ -1,6 +1,6 @@
 /**
- * What lies where a model's source points: one file, or a directory of numbered versions in TensorFlow Serving's
- * layout. Looking is cheap (stat and readdir) and done every second; reading is done when something changed.
+ * Finds the files of a model's source: one file, or a directory of numbered versions in TensorFlow Serving's layout.
+ * Listing is cheap (stat and readdir) and done every second; files are read when something changed.
  */
 import { createHash } from 'node:crypto'
 import { readdir, readFile, stat } from 'node:fs/promises'
@@ -41,8 +41,8 @@ async function versionFile(file: string, version: string): Promise<VersionFile |
 }
 
 /**
- * The versions that lie at `path`, highest first. Empty when nothing is there; a version directory without a
- * model file is left out, for it may be on its way.
+ * The versions at `path`, highest first; empty when there are none. A version directory without a model file is left
+ * out, since the file may be about to be written.
  */
 export async function versionsAt(path: string, extension: string): Promise<VersionFile[]> {
   const found = await statOf(path)

@@ -1,8 +1,8 @@
 /**
  * The Open Inference Protocol over REST, with Triton's binary tensor data extension.
  *
- * Parameters that say nothing to this server are ignored, as the protocol has it; those that would change the
- * meaning of the call (sequences, shared memory, classification) are refused rather than passed over.
+ * Parameters that this server does not know are ignored, as the protocol demands; those that would change the meaning
+ * of the call (sequences, shared memory, classification) are refused.
  */
 import { readBinary, writeBinary } from './binary.ts'
 import { ModelError } from './error.ts'

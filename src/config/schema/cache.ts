@@ -1,6 +1,4 @@
-/**
- * Where answers are kept, and for how long unless a route says otherwise.
- */
+/** The schema of the cache: its tiers, and the cache policy of routes. */
 import * as z from 'zod'
 import { HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
 
@@ -40,7 +38,7 @@ const room = (maxEntryBytes: string) => ({
   maxEntryBytes: size().prefault(maxEntryBytes).describe('Longest entry kept in this tier.'),
 })
 
-/** What every built-in tier outside this process has. */
+/** The fields that all built-in remote tiers have. */
 const remote = (maxEntryBytes: string) => ({
   ...waits,
   connectTimeout: duration({ max: '60s' }).prefault('1s').describe('Longest wait for a connection.'),
@@ -98,7 +96,7 @@ const customTier = (type: PartName) =>
     ...room('8MiB'),
   })
 
-/** How an answer is kept: the defaults of all routes, and each route's own. */
+/** The fields of a cache policy, for the defaults and for routes. */
 const policyFields = {
   ttl: duration({ max: LONGEST_TTL }).describe('How long an answer is fresh.'),
   jitter: z
@@ -169,7 +167,7 @@ function inherited<K extends keyof typeof policyFields>(key: K) {
 
 const HEADER_NAME = /^[a-z0-9!#$%&'*+.^_`|~-]+$/
 
-/** What the caller says in these does not go on to a backend, so no answer depends on it. */
+/** Fields that are not forwarded to a backend, so no answer depends on them. */
 const NOT_SENT = new Set([...HOP_FIELDS, ...REPLACED_FIELDS])
 const GATEWAY_FIELD =
   'the gateway writes this field itself, so no answer depends on what the caller says in it: leave it out (for Host, "match.host" of the route or "host: keep" of the pool puts it into the key)'

@@ -1,13 +1,14 @@
 /**
- * Parts of one's own in the YAML. Each has a name that begins with `x-`, which no built-in part will ever have, and stands
- * where a built-in one would; a tier, a source or an emitter also has an `options` block that only the part itself reads.
+ * The schema of custom parts. Each has a name that begins with `x-`, which no built-in part will ever have, and is used
+ * where a built-in one would be. A tier, a source or an emitter also has an `options` block that only the part itself
+ * reads.
  */
 import * as z from 'zod'
 import { kinds } from './fields.ts'
 
 export type PartName = `x-${string}`
 
-/** The names of the parts that there are, by what they are. */
+/** The names of the custom parts, by kind. */
 export interface PartNames {
   readonly protocols?: readonly PartName[]
   readonly tiers?: readonly PartName[]

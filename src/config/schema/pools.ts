@@ -1,6 +1,4 @@
-/**
- * Groups of equal backends: who they are, how calls are spread, when one is out, and how many there should be.
- */
+/** The schema of pools: backends, discovery, health checks, balancing and scaling. */
 import * as z from 'zod'
 import { balanceWith, connections, hedge, limits, outlier, queue, servesInTime } from './balance.ts'
 import { customPart, type PartName, type PartNames } from './custom-parts.ts'
