@@ -1,8 +1,8 @@
-/** The library: a gateway inside another program, and what a part of one's own is made against. */
+/** The public API of the package: the gateway for embedding, and the interfaces that custom parts implement. */
 export { Gateway, type GatewayOptions } from './app/gateway.ts'
 export { type LoadedParts, loadParts, type PartContext, type PartOptions, type Parts } from './app/parts.ts'
 export { type LoadedSettings as Loaded, loadSettings, parseSettings } from './config/load.ts'
-export type { PartName, PartNames } from './config/schema/own.ts'
+export type { PartName, PartNames } from './config/schema/custom-parts.ts'
 export type { Settings } from './config/schema.ts'
 export type { DiscoverySource, Snapshot } from './control/discovery/source.ts'
 export type { Emitter, ScaleSignal } from './control/scale/signal.ts'

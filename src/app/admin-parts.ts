@@ -1,9 +1,9 @@
-/** What the admin API asks of the rest of the gateway, as plain functions. */
+/** Connects the admin API to the rest of the gateway: the functions that it calls. */
 import type { AdminParts } from '../control/admin/contract.ts'
 import { parseDigest } from '../core/key.ts'
 import { EVERYTHING, namesOfPurge } from '../data/key/epoch-names.ts'
 import type { Metrics } from '../obs/metrics.ts'
-import { type KnownNames, unknownIn } from './known-names.ts'
+import { type KnownNames, unknownNamesIn } from './known-names.ts'
 import type { Scaling } from './scaling.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
@@ -11,14 +11,14 @@ interface Around {
   readonly data: DataPlanes
   readonly metrics: Metrics
   readonly ready: AdminParts['ready']
-  /** The names there are, for who purges; `called`: by calls since the start. */
+  /** The names that a purge may mean; `called`: the models that calls named since the start. */
   readonly names: (called: Iterable<string>) => KnownNames
-  readonly scaling: Pick<Scaling, 'lost' | 'describe'>
+  readonly scaling: Pick<Scaling, 'cacheLost' | 'describe'>
 }
 
-/** A worker that has not heard of a purge for so long hangs; whoever purges must know. */
+/** A worker that does not confirm a purge within this time hangs, and the purge is answered with an error. */
 const PURGE_MS = 5_000
-/** Any other write is told to every worker before it is answered, but it does not wait for one that hangs. */
+/** Every other write waits this long at most for the workers to confirm it, and is answered in any case. */
 const WRITE_MS = 250
 
 export function adminParts({ data, metrics, ready, scaling, names }: Around): AdminParts {
@@ -27,18 +27,18 @@ export function adminParts({ data, metrics, ready, scaling, names }: Around): Ad
     metrics: async () => metrics.expose(await data.metrics()),
     async purge(request) {
       if ('all' in request) {
-        scaling.lost('flush')
+        scaling.cacheLost('flush')
         return purged(data, [EVERYTHING])
       }
       const { key } = request
       const digest = key === undefined ? undefined : parseDigest(key)
-      const told = digest === undefined || (await data.facts.purgedKeys.purge(digest))
+      const isShared = digest === undefined || (await data.facts.purgedKeys.purge(digest))
       const answer = await purged(data, namesOfPurge(request))
       const { models } = await data.stats()
-      const unknown = unknownIn(request, names(Object.keys(models)))
+      const unknown = unknownNamesIn(request, names(Object.keys(models)))
       return {
         ...answer,
-        shared: answer.shared && told,
+        shared: answer.shared && isShared,
         ...(unknown.length > 0 ? { unknown } : {}),
         ...(key === undefined ? {} : { key, known: digest !== undefined }),
       }
@@ -46,14 +46,14 @@ export function adminParts({ data, metrics, ready, scaling, names }: Around): Ad
     explain: (request) => data.explain(request),
     stats: () => data.stats(),
     scale: (pool) => scaling.describe(pool),
-    settled: () => data.heard(WRITE_MS).catch(() => {}),
+    settled: () => data.sync(WRITE_MS).catch(() => {}),
     traffic: (pool) => data.traffic(pool),
   }
 }
 
-/** What became unreachable, and whether the other gateways have been told already. */
+/** What became unreachable, and whether the other gateways have been informed. */
 async function purged(data: DataPlanes, names: readonly string[]) {
-  const told = await data.facts.epochs.purge(names)
-  await data.heard(PURGE_MS)
-  return { unreachable: names, shared: told }
+  const isShared = await data.facts.epochs.purge(names)
+  await data.sync(PURGE_MS)
+  return { unreachable: names, shared: isShared }
 }

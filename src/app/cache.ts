@@ -1,4 +1,4 @@
-/** The cache, put together from the settings: process memory and the shared tiers, each behind its guard. */
+/** Builds the cache from the settings: process memory and the shared tiers, each behind a circuit breaker. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Settings } from '../config/schema.ts'
 import type { Log } from '../core/log.ts'
@@ -18,15 +18,15 @@ interface Surroundings {
   readonly observer: TierObserver
   /** Undefined: the settings name no memory tier. */
   readonly memory: Memory | undefined
-  /** For how long this thread could not look; see `lib/event-loop-lag.ts`. */
+  /** How long the event loop of this thread was blocked; see `lib/event-loop-lag.ts`. */
   readonly stalled: (now: number) => number
-  /** A further thread of a process that has started: what is wrong with a tier has been said. */
+  /** True in every thread but the first, which has logged the problems of the tiers already. */
   readonly isFurther?: boolean
-  /** Parts of one's own. */
-  readonly ownParts: Parts
+  /** Custom parts. */
+  readonly customParts: Parts
 }
 
-/** A tier's server will not have us until somebody changes the settings, here or there. */
+/** A tier's server refuses the gateway until somebody changes the settings, here or at the server. */
 export class TierRefused extends Error {
   constructor(message: string) {
     super(message)
@@ -34,25 +34,27 @@ export class TierRefused extends Error {
   }
 }
 
-/** How long the start waits for tiers to connect, so that the first call finds what is stored, in milliseconds. */
+/** How long the start waits for tiers to connect, in milliseconds, so that the first call finds what is stored. */
 const CONNECT_MS = 300
-/** Where somebody is there but does not answer as he should, it is found out why. */
+/**
+ * How long the start waits to find out what is wrong where a server accepts connections but does not answer properly.
+ */
 const DECIDE_MS = 2_000
-const LOOK_MS = 5
+const POLL_MS = 5
 
 /**
- * Opens every tier of the settings. A server that is not there is no error: its tier is skipped until it comes. One that
- * refuses us for good is: rejects with what it is and what mends it.
+ * Opens every tier of the settings. A server that cannot be reached is no error: its tier is skipped until it can.
+ * Rejects where a server refuses the gateway for good, with the reason and the fix.
  */
 export async function openCache(settings: Settings, surroundings: Surroundings): Promise<Cache> {
-  const { clock, log, memory, ownParts, isFurther = false } = surroundings
+  const { clock, log, memory, customParts, isFurther = false } = surroundings
   const tiers: GuardedTier[] = []
   try {
     for (const tier of settings.cache.tiers)
       if (tier.type !== 'memory')
-        tiers.push(guardTier(await opened(tier, ownParts), { ...tier, ...surroundings }))
-    await met(tiers)
-    if (!isFurther) for (const tier of tiers) tell(tier, log)
+        tiers.push(guardTier(await opened(tier, customParts), { ...tier, ...surroundings }))
+    await connected(tiers)
+    if (!isFurther) for (const tier of tiers) logProblem(tier, log)
   } catch (error) {
     await Promise.all(tiers.map((tier) => tier.close()))
     throw error
@@ -60,16 +62,19 @@ export async function openCache(settings: Settings, surroundings: Surroundings):
   return createTiered({ ...(memory ? { memory } : {}), tiers, clock, queue: settings.cache.writeQueue })
 }
 
-async function opened(tier: Parameters<typeof openTier>[0], own: Parts): Promise<Tier> {
+async function opened(tier: Parameters<typeof openTier>[0], custom: Parts): Promise<Tier> {
   try {
-    return await openTier(tier, own)
+    return await openTier(tier, custom)
   } catch (error) {
     throw new TierRefused(`cache tier ${error instanceof Error ? error.message : String(error)}`)
   }
 }
 
-/** Resolves when all are connected or known not to be. Its timers keep the process alive: at the start nothing else may. */
-async function met(tiers: readonly GuardedTier[]): Promise<void> {
+/**
+ * Resolves when every tier is connected or known to be unreachable. Its timers keep the process alive: at the start
+ * nothing else may.
+ */
+async function connected(tiers: readonly GuardedTier[]): Promise<void> {
   const began = performance.now()
   for (;;) {
     const waited = performance.now() - began
@@ -78,37 +83,37 @@ async function met(tiers: readonly GuardedTier[]): Promise<void> {
         state === 'open' && refusal === undefined && waited < (isDeciding ? DECIDE_MS : CONNECT_MS),
     )
     if (!isWaiting) return
-    await sleep(LOOK_MS)
+    await sleep(POLL_MS)
   }
 }
 
-function tell({ name, refusal, trouble }: GuardedTier, log: Log): void {
+function logProblem({ name, refusal, trouble }: GuardedTier, log: Log): void {
   if (refusal !== undefined) throw new TierRefused(`cache tier ${name}: ${refusal}`)
   if (trouble !== undefined) log.warn('tier.away', { tier: name, reason: trouble })
 }
 
-/** What an entry is longer than its body, at most. */
+/** Most bytes of an entry besides its body. */
 const ENVELOPE_BYTES = 128 * 1024
 
-/** Share of the memory tier's bytes that holds answers ready to be written. */
+/** Share of the memory tier that holds serialized responses. */
 const READY_SHARE = 1 / 8
 
-/** What entries may take, of all workers together; 0: the settings name no memory tier. */
+/** Bytes for entries, of all workers together; 0 where the settings name no memory tier. */
 export function memoryBytes(settings: Settings): number {
   const memory = settings.cache.tiers.find((tier) => tier.type === 'memory')
   return memory ? memory.maxBytes - readyBytes(settings) : 0
 }
 
-/** The longest entry that any route may want kept, with its head. */
+/** The longest entry that any route may store, with its head. */
 export function longestEntry({ cache, routes }: Settings): number {
-  const asked = routes.map((route) => route.cache?.maxEntryBytes ?? 0)
-  return Math.max(cache.defaults.maxEntryBytes, ...asked) + ENVELOPE_BYTES
+  const limits = routes.map((route) => route.cache?.maxEntryBytes ?? 0)
+  return Math.max(cache.defaults.maxEntryBytes, ...limits) + ENVELOPE_BYTES
 }
 
-/** The smallest memory there may be (`maxBytes` of its tier) has no room for them. */
+/** The smallest `maxBytes` of a memory tier: so much always remains for entries. */
 const LEAST_BYTES = 64 * 1024
 
-/** What ready answers may take, of all workers together. */
+/** Bytes for serialized responses, of all workers together. */
 export function readyBytes(settings: Settings): number {
   const memory = settings.cache.tiers.find((tier) => tier.type === 'memory')
   if (!memory) return 0

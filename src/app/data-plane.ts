@@ -1,6 +1,7 @@
 /**
- * The data plane of one thread: its rooms, as src/data puts them together, with the settings, the pools and the counters
- * of a gateway. What the settings may change while calls run is replaced as a whole; caches, flights and connections stay.
+ * The data plane of one thread: what src/data assembles, connected to the settings, the pools and the counters of a
+ * gateway. A reload replaces the settings that may change while calls run as a whole; caches, flights and connections
+ * stay.
  */
 import type { Settings } from '../config/schema.ts'
 import type { HostPort } from '../core/addresses.ts'
@@ -22,7 +23,7 @@ import type { EventLoopLag } from '../lib/event-loop-lag.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { readyBytes } from './cache.ts'
 import { countAnswered } from './demand.ts'
-import { type LiveSettings, liveOf } from './live.ts'
+import { type LiveSettings, liveOf } from './live-settings.ts'
 import type { Parts } from './parts.ts'
 import { Pools } from './pools.ts'
 import type { PoolDefaults } from './settings-mapping.ts'
@@ -32,10 +33,10 @@ import type { ReportedForm } from './workers/messages.ts'
 export interface DataPlaneParts {
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
-  /** Parts of one's own, by name. */
-  readonly ownParts: Parts
+  /** Custom parts, by name. */
+  readonly customParts: Parts
   readonly cache: Tiered
-  /** What keys cover of purges and deployments. */
+  /** The purge epochs and deployments that keys cover. */
   readonly facts: KeyFacts
   readonly table: LoadTable
   readonly outliers: OutlierState
@@ -45,16 +46,19 @@ export interface DataPlaneParts {
   readonly log: Log
   readonly clock: Clock
   readonly wheel: Wheel
-  /** Of this thread; runs already. */
+  /** The measurement of this thread, already started. */
   readonly eventLoopLag: EventLoopLag
   readonly random: () => number
-  /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly HostPort[]
-  /** Told of what answers say of their version. */
+  /** The gateway's own listeners: a backend at such an address is refused. */
+  readonly ownListeners: () => readonly HostPort[]
+  /** Called with the version that an answer states. */
   readonly stated: (statement: VersionStatement) => void
-  /** A call has loaded or unloaded a model. Resolves when what was kept of it is out of reach; never rejects. */
+  /**
+   * Called when a call has loaded or unloaded a model. Resolves when the answers of the old model are unreachable;
+   * never rejects.
+   */
   readonly redeployed: (pool: string, model: string) => Promise<void>
-  /** Told when it turns out whether a model may be split, for the other workers; left out: there are none. */
+  /** Called with each finding on whether a model may be split, for the other workers; left out: there are none. */
   readonly split?: (found: Finding) => void
 }
 
@@ -67,12 +71,12 @@ export class DataPlane {
 
   constructor(parts: DataPlaneParts) {
     this.#parts = parts
-    const { settings, ownParts, clock, random, eventLoopLag } = parts
+    const { settings, customParts, clock, random, eventLoopLag } = parts
     const { workers } = parts.table
-    this.#live = liveOf(settings, ownParts)
+    this.#live = liveOf(settings, customParts)
     const pools = new Pools({
       ...parts,
-      policies: ownParts.policies,
+      policies: customParts.policies,
       bodyTimeoutMs: settings.server.limits.requestTimeout,
     })
     pools.shape(settings)
@@ -98,7 +102,7 @@ export class DataPlane {
     })
   }
 
-  /** The observer, listened in on for what is told of models, and for the scaler. */
+  /** The observer, wrapped to count calls for models and for the scaler. */
   #counting(memory: string): Observer {
     const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
     return countAnswered(this.#models.observing(this.#parts.observer), meter, memory)
@@ -108,29 +112,29 @@ export class DataPlane {
     return this.#assembly.ingress
   }
 
-  /** Routes, limits and pools as the new settings have them; calls under way end as they began. */
+  /** Takes over the routes, limits and pools of the new settings; calls in progress end under the old ones. */
   reload(settings: Settings): void {
     this.pools.shape(settings)
-    this.#live = liveOf(settings, this.#parts.ownParts)
+    this.#live = liveOf(settings, this.#parts.customParts)
   }
 
-  /** What was kept may have become unreachable. */
+  /** A purge or a deployment may have made stored answers unreachable. */
   changed(): void {
     this.#assembly.changed()
   }
 
-  /** Makes the answer under a key unreachable; false where a tier could not be told. */
+  /** Makes the answer under a key unreachable; false where a tier could not be reached. */
   forget(digest: Digest): Promise<boolean> {
     return this.#assembly.forget(digest)
   }
 
-  /** What the backends' metadata say of the forms in which they are asked. */
-  said({ pool, model, form }: ReportedForm): void {
+  /** Takes over which request forms the backends' metadata declare. */
+  declareForm({ pool, model, form }: ReportedForm): void {
     this.#assembly.forms.declare(pool, model, form)
   }
 
-  /** Another worker has found out whether a model may be split. */
-  heardOf(found: Finding): void {
+  /** Takes over what another worker has found out about splitting a model. */
+  addFinding(found: Finding): void {
     this.#assembly.splitter.apply(found)
   }
 
@@ -138,8 +142,8 @@ export class DataPlane {
     return { ...this.#parts.cache.stats(), flights: this.#assembly.loads, models: this.#models.all() }
   }
 
-  async explain(asked: ExplainQuery): Promise<Explanation> {
-    const { call, matched } = calledBy(asked, this.#live.route)
+  async explain(query: ExplainQuery): Promise<Explanation> {
+    const { call, matched } = calledBy(query, this.#live.route)
     return this.#assembly.explain(call, matched)
   }
 

@@ -1,24 +1,24 @@
-/** What the data plane measures of a pool, as the scaler takes it. */
+/** The load of a pool, measured in the data plane for the scaler. */
 import type { PoolView } from '../core/backend.ts'
 import type { LoadReport } from '../core/load.ts'
 import type { Observer } from '../core/observer.ts'
 import type { LoadTable } from '../data/balance/table.ts'
 import type { DemandMeter } from '../data/measure/demand.ts'
 
-/** A look at a pool. `read` takes what was measured since the last reading. */
+/** The present load of a pool. `read` returns what was measured since the previous reading. */
 export interface PoolLoad {
   /** Calls at the backends and waiting for one, now. */
   readonly level: number
   /** Ready backends that are still warming up. */
   readonly slow: number
-  /** Calls a backend wants at a time, where all of them say so; else undefined. */
+  /** Calls that a backend serves at a time, where all of them declare it; else undefined. */
   readonly slots: number | undefined
   read(): LoadReport
 }
 
 type MeterOf = (route: string) => DemandMeter | undefined
 
-/** The observer, listened in on: calls that cost no backend anything are no demand, and are counted apart. */
+/** Wraps the observer to count calls that need no backend: they are no demand and are counted separately. */
 export function countAnswered(observer: Observer, meterOf: MeterOf, memory: string): Observer {
   return {
     ...observer,
@@ -32,7 +32,7 @@ export function countAnswered(observer: Observer, meterOf: MeterOf, memory: stri
   }
 }
 
-/** `demand`: what is measured of the pool, in this thread or in all of them. */
+/** @param demand what is measured of the pool, in this thread or in all of them */
 export function poolLoad(
   view: PoolView,
   table: LoadTable,

@@ -1,4 +1,4 @@
-/** Discovery, put together from the settings: for each pool its sources, merged, and told to the registry. */
+/** Runs service discovery as the settings say: the sources of each pool, merged and passed to the registry. */
 import type { PoolSettings, Settings } from '../config/schema.ts'
 import { readYaml } from '../config/yaml.ts'
 import { createConsulSource } from '../control/discovery/consul.ts'
@@ -11,15 +11,15 @@ import type { DiscoverySource } from '../control/discovery/source.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
-import { openOwnSource, type Parts } from './parts.ts'
+import { openCustomSource, type Parts } from './parts.ts'
 
 export interface DiscoveryOptions {
   readonly registry: Registry
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
-  /** Parts of one's own. */
-  readonly ownParts: Parts
+  /** Custom parts. */
+  readonly customParts: Parts
 }
 
 type SourceSettings = PoolSettings['discovery'][number]
@@ -32,7 +32,7 @@ export class Discovery {
     this.#options = options
   }
 
-  /** Follows the sources of these settings; those that were there before go on undisturbed. */
+  /** Starts the sources that these settings add and stops those that they drop; the others continue. */
   follow({ pools }: Settings): void {
     for (const [pool, merge] of this.#merges) {
       if (pool in pools) continue
@@ -63,7 +63,7 @@ export class Discovery {
   }
 
   #open(pool: string, source: SourceSettings): DiscoverySource {
-    const { clock, log, random, ownParts } = this.#options
+    const { clock, log, random, customParts } = this.#options
     switch (source.type) {
       case 'file':
         return createFileSource({ path: source.path, parse: parseYaml, clock, log })
@@ -82,12 +82,12 @@ export class Discovery {
         return createConsulSource({ address, service, token, clock, log, random })
       }
       default:
-        return openOwnSource(ownParts, source, { pool, clock, log, random })
+        return openCustomSource(customParts, source, { pool, clock, log, random })
     }
   }
 }
 
-/** JSON is YAML as well. Variables of the environment have no place in a file that others write. */
+/** JSON is YAML as well. Environment variables are not expanded: other parties write this file. */
 function parseYaml(text: string): unknown {
   const read = readYaml(text, {})
   if ('yaml' in read && read.yaml.problems.length === 0) return read.yaml.value

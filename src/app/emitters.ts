@@ -1,4 +1,4 @@
-/** Opens what carries scale signals out of the gateway, by the names in the settings. */
+/** Opens the emitters of scale signals that the settings name. */
 import { hostname } from 'node:os'
 import type { PoolSettings } from '../config/schema.ts'
 import { inCluster } from '../control/discovery/in-cluster.ts'
@@ -8,7 +8,7 @@ import type { Emitter } from '../control/scale/signal.ts'
 import { createWebhook } from '../control/scale/webhook.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
-import { openOwnEmitter, type Parts } from './parts.ts'
+import { openCustomEmitter, type Parts } from './parts.ts'
 
 export type EmitSettings = NonNullable<PoolSettings['scale']>['emit'][number]
 
@@ -16,18 +16,21 @@ export interface EmitterParts {
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
-  /** Parts of one's own. */
-  readonly ownParts: Parts
+  /** Custom parts. */
+  readonly customParts: Parts
 }
 
-/** Pools that name the same address share one external scaler. */
+/** External scalers by address: pools that name the same address share one. */
 const scalers = new Map<string, Promise<KedaScaler>>()
 
-/** @param pool whose signals it is to carry. Rejects with what is wrong where it cannot be opened. */
+/**
+ * Rejects with the reason where the emitter cannot be opened.
+ * @param pool the pool whose signals it emits
+ */
 export async function openEmitter(
   pool: string,
   settings: EmitSettings,
-  { clock, log, random, ownParts }: EmitterParts,
+  { clock, log, random, customParts }: EmitterParts,
 ): Promise<Emitter> {
   switch (settings.type) {
     case 'webhook':
@@ -48,7 +51,7 @@ export async function openEmitter(
       return createKubernetesScale({ kind, namespace, name, server, clock, log, random })
     }
     default:
-      return openOwnEmitter(ownParts, settings, { pool, clock, log, random })
+      return openCustomEmitter(customParts, settings, { pool, clock, log, random })
   }
 }
 

@@ -1,13 +1,13 @@
 /**
- * The composition root: builds the parts, lets the planes meet, and takes everything down again in order.
- * The planes see each other only through what is passed here: pool views and settings go down, reports go up.
+ * The composition root: builds the parts of the gateway, connects the planes, and stops everything in order. Pool views
+ * and settings go down to the data plane, reports go up.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { poolWith } from '../config/schema/pools.ts'
 import type { Settings } from '../config/schema.ts'
 import { AdminServer } from '../control/admin/server.ts'
-import { Spoken } from '../control/deployments/spoken.ts'
+import { DeclaredForms } from '../control/deployments/declared-forms.ts'
 import { Versions } from '../control/deployments/versions.ts'
 import { Health } from '../control/health/health.ts'
 import { createProbe } from '../control/health/probe.ts'
@@ -16,8 +16,8 @@ import { localAddresses } from '../control/registry/addresses.ts'
 import { Registry } from '../control/registry/registry.ts'
 import { Shared } from '../control/registry/shared.ts'
 import { ALONE } from '../control/scale/alone.ts'
-import { SharedCrew } from '../control/scale/scale-group.ts'
-import { createCrewStore } from '../control/scale/scale-group-store.ts'
+import { SharedScaleGroup } from '../control/scale/scale-group.ts'
+import { createScaleGroupStore } from '../control/scale/scale-group-store.ts'
 import { type AddressRules, cidrList, type HostPort } from '../core/addresses.ts'
 import type { SharedStore } from '../core/shared.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
@@ -30,23 +30,23 @@ import { type LoadedParts, openStore } from './parts.ts'
 import { urlOf, workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './settings-mapping.ts'
-import { type DataPlanes, openDataSide } from './workers/data-planes.ts'
+import { type DataPlanes, openDataPlanes } from './workers/data-planes.ts'
 
 export interface GatewayOptions {
   readonly settings: Settings
   readonly log: ProcessLog
   /** The program that serves embedded models, with its first arguments. */
   readonly modelServer: readonly [string, ...string[]]
-  /** Parts of one's own that the settings name, from `loadParts`. */
+  /** Custom parts that the settings name, from `loadParts`. */
   readonly parts?: LoadedParts
   readonly clock?: Clock
   readonly random?: () => number
 }
 
 const MODEL_STOP_MS = 10_000
-/** How often ramps, ejections and queues are looked at. */
+/** Interval at which slow start, ejections and queues are updated. */
 const TICK_MS = 100
-/** By then a start is over, and nobody waits for what is loaded only now. */
+/** Time after which modules that the start did not need are loaded. */
 const SETTLED_MS = 1_000
 
 export class Gateway {
@@ -54,20 +54,20 @@ export class Gateway {
   readonly #options: GatewayOptions
   readonly #clock: Clock
   readonly #random: () => number
-  readonly #own: HostPort[] = []
+  readonly #ownListeners: HostPort[] = []
   readonly #token = randomBytes(32).toString('base64url')
   #settings: Settings
   #parts: GatewayParts | undefined
-  /** Every listener is open, or was. */
+  /** True once every listener was open. */
   #isOpen = false
   #draining = false
-  /** While it waits before it closes the port: ends that. */
+  /** Set while the gateway waits before it closes the port: ends the wait. */
   #hurry: (() => void) | undefined
   #ticking: NodeJS.Timeout | undefined
   #preparing: (() => void) | undefined
-  /** Embedded models that have been ready once: until then the gateway is not. */
+  /** Embedded models that have been ready once. The gateway is not ready before all of them were. */
   readonly #started = new Set<string>()
-  /** What the reload has to say on /readyz. */
+  /** Messages of the reload for /readyz. */
   notes: () => readonly string[] = () => []
 
   constructor(options: GatewayOptions) {
@@ -114,20 +114,20 @@ export class Gateway {
     data.start()
     parts.discovery.follow(settings)
     const admin = await parts.admin.listen()
-    this.#own.push(admin)
+    this.#ownListeners.push(admin)
     const at = await data.listen()
-    this.#own.push(at)
+    this.#ownListeners.push(at)
     this.#isOpen = true
     this.#preparing = this.#clock.after(SETTLED_MS, () => void this.metrics.prepare())
     parts.processes.start(embeddedModels(settings))
     await parts.scaling.follow(settings)
-    parts.crew?.start()
+    parts.scaleGroup?.start()
     const pools = poolDeclarations(settings).map(({ name }) => name)
     log.info('gateway.listening', { data: at, admin, workers: data.workers, pools })
     return { data: at, admin }
   }
 
-  /** Takes over what can change while calls run. */
+  /** Applies the settings that may change while calls run. */
   reload(settings: Settings): void {
     const parts = this.#parts
     if (!parts) return
@@ -166,7 +166,7 @@ export class Gateway {
     parts?.shared?.stop()
     parts?.discovery.stop()
     parts?.scaling.close()
-    parts?.crew?.close()
+    parts?.scaleGroup?.close()
     await closing('models', parts && (() => parts.processes.stop(MODEL_STOP_MS)))
     await closing('admin', parts && (() => parts.admin.close()))
     parts?.registry.close()
@@ -174,14 +174,16 @@ export class Gateway {
     log.info('gateway.stopped')
   }
 
-  /** Ends the time in which it still takes calls; false: that is not now. */
+  /** Ends the shutdown delay, in which calls are still taken; returns false where it is not in progress. */
   hurry(): boolean {
     const hurry = this.#hurry
     hurry?.()
     return hurry !== undefined
   }
 
-  /** Whoever still sends calls here learns to stop: a balancer from /readyz, a client from its answer; a closed port would lose them. */
+  /**
+   * Announces the shutdown and waits: /readyz tells balancers and `Connection: close` tells clients to stop sending.
+   */
   async #announce(delayMs: number): Promise<void> {
     if (delayMs === 0) return
     this.#options.log.info('gateway.leaving', { delayMs })
@@ -195,7 +197,7 @@ export class Gateway {
   }
 
   async #openData(): Promise<DataPlanes> {
-    return openDataSide({
+    return openDataPlanes({
       settings: this.#settings,
       workers: await workerCount(this.#settings, this.#options.log),
       poolDefaults: poolWith().parse({}),
@@ -204,9 +206,9 @@ export class Gateway {
       metrics: this.metrics,
       clock: this.#clock,
       random: this.#random,
-      own: () => this.#own,
-      // What is reported before the control plane is there is for nobody.
-      unknownModel: (pool: string, model: string) => this.#parts?.versions.look(pool, model),
+      ownListeners: () => this.#ownListeners,
+      // Reports that come before the control plane exists are dropped.
+      unknownModel: (pool: string, model: string) => this.#parts?.versions.query(pool, model),
       alive: (pool: string, backend: string) => this.#parts?.registry.proofOfLife(pool, backend),
       stated: (statement) => this.#parts?.versions.stated(statement),
       redeployed: (pool: string, model: string) => this.#parts?.versions.changed(pool, model),
@@ -215,7 +217,7 @@ export class Gateway {
 
   #assemble(data: DataPlanes, store: SharedStore | undefined): GatewayParts {
     const { log, parts } = this.#options
-    const ownParts = parts?.parts ?? {}
+    const customParts = parts?.parts ?? {}
     const clock = this.#clock
     const random = this.#random
     const registry = new Registry({
@@ -226,7 +228,7 @@ export class Gateway {
     })
     const shared = store && this.#shared(store, registry, data)
     const processes = this.#processes()
-    const crew = store && this.#crew(store)
+    const scaleGroup = store && this.#scaleGroup(store)
     const scaling = new Scaling({
       clock,
       log,
@@ -235,28 +237,28 @@ export class Gateway {
       registry,
       processes,
       isTierDown: () => data.isTierDown(),
-      crew: crew ?? ALONE,
+      group: scaleGroup ?? ALONE,
       random,
-      ownParts,
+      customParts,
     })
     const rules = this.#rules()
     const probe = createProbe(rules)
     const probed = (pool: string) => healthSettings(this.#settings, pool)
     const health = new Health({ registry, clock, random, probe, settings: probed })
-    const spoken = new Spoken({ registry, clock, probe, said: (said) => data.said(said) })
+    const forms = new DeclaredForms({ registry, clock, probe, declared: (form) => data.declareForm(form) })
     const versions = new Versions({
       registry,
       clock,
-      probe: spoken.probe,
+      probe: forms.probe,
       settings: probed,
       models: (pool) => data.facts.deployments.calledModels(pool),
       deployed: (deployed) => {
-        if (data.facts.deployments.learn(deployed)) scaling.lost('deployment', deployed.pool)
+        if (data.facts.deployments.learn(deployed)) scaling.cacheLost('deployment', deployed.pool)
       },
     })
     const admin = this.#admin({ registry, rules }, { data, scaling })
-    const discovery = new Discovery({ registry, clock, log, random, ownParts })
-    return { data, registry, health, versions, discovery, admin, processes, scaling, crew, shared }
+    const discovery = new Discovery({ registry, clock, log, random, customParts })
+    return { data, registry, health, versions, discovery, admin, processes, scaling, scaleGroup, shared }
   }
 
   #admin(
@@ -280,7 +282,7 @@ export class Gateway {
   #processes(): ModelProcesses {
     return new ModelProcesses({
       command: this.#options.modelServer,
-      adminUrl: () => urlOf(this.#own[0] as HostPort),
+      adminUrl: () => urlOf(this.#ownListeners[0] as HostPort),
       token: () => (this.#settings.admin.tokens.length > 0 ? this.#token : undefined),
       clock: this.#clock,
       random: this.#random,
@@ -289,9 +291,10 @@ export class Gateway {
     })
   }
 
-  #crew(store: SharedStore): SharedCrew {
-    const self = `${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`
-    return new SharedCrew({ store: createCrewStore(store), self, clock: this.#clock, log: this.#options.log })
+  #scaleGroup(shared: SharedStore): SharedScaleGroup {
+    const store = createScaleGroupStore(shared)
+    const instance = `${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`
+    return new SharedScaleGroup({ store, instance, clock: this.#clock, log: this.#options.log })
   }
 
   #shared(store: SharedStore, registry: Registry, data: DataPlanes): Shared {
@@ -302,33 +305,33 @@ export class Gateway {
       log: this.#options.log,
       instance: randomUUID(),
       machine: hostname(),
-      // Embedded models are served by processes of this gateway's own.
+      // Not the pools of embedded models: their processes belong to this gateway alone.
       pools: () => Object.keys(this.#settings.pools),
       inflight: (slot) => data.inflight(slot),
       peers: (slot, calls) => data.peers(slot, calls),
     })
   }
 
-  /** Read anew at each use: listeners open and settings change after the parts are built. */
+  /** Evaluated at each use: listeners open and settings change after the parts are built. */
   #rules(): AddressRules {
     const settings = () => this.#settings
     return {
       get allow() {
         return cidrList(Object.values(settings().pools).flatMap((pool) => pool.allowAddresses))
       },
-      own: this.#own,
+      ownListeners: this.#ownListeners,
       localAddresses,
     }
   }
 
   #ready(): { ok: boolean; reasons: readonly string[] } {
     if (this.#draining) return { ok: false, reasons: ['draining: the gateway is going down'] }
-    // One that may be at zero is started by its first call.
+    // A model that may scale to zero is started by its first call.
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    // A tier that is away or refuses us is said, and is no reason to take no calls.
-    const tiers = this.#parts?.data.troubles() ?? []
+    // A tier that is unreachable or refuses the gateway is reported, but does not make the gateway unready.
+    const tiers = this.#parts?.data.tierProblems() ?? []
     return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...tiers, ...this.notes()] }
   }
 }
@@ -343,5 +346,5 @@ interface GatewayParts {
   readonly processes: ModelProcesses
   readonly shared: Shared | undefined
   readonly scaling: Scaling
-  readonly crew: SharedCrew | undefined
+  readonly scaleGroup: SharedScaleGroup | undefined
 }

@@ -1,6 +1,6 @@
 /**
- * The names that a purge may mean: those of the settings, of what backends say they serve, and of models that were called.
- * A name that is none of them is a typing error more often than not, and a purge of it "succeeds" without a word.
+ * The names that a purge may mean: those of the settings, of what backends declare, and of models that were called. Any
+ * other name is probably a typing error, and a purge of it would succeed silently.
  */
 import type { Settings } from '../config/schema.ts'
 import type { PurgeSelection } from '../control/admin/bodies.ts'
@@ -27,8 +27,8 @@ export function knownNames(
   }
 }
 
-/** What of a selection nothing is known by, as `model:NAME`, `route:NAME`, `tag:NAME`. */
-export function unknownIn({ model, route, tags = [] }: PurgeSelection, known: KnownNames): string[] {
+/** The names of a selection that are not known, as `model:NAME`, `route:NAME`, `tag:NAME`. */
+export function unknownNamesIn({ model, route, tags = [] }: PurgeSelection, known: KnownNames): string[] {
   const given = [
     ...(model === undefined ? [] : [['model', model] as const]),
     ...(route === undefined ? [] : [['route', route] as const]),

@@ -1,4 +1,7 @@
-/** What a thread of the data plane does with what it observes: metrics, a log line a call where asked for, proof of life. */
+/**
+ * The observer of one thread of the data plane: it counts metrics, logs each call where the settings ask for that, and
+ * reports which backends are alive.
+ */
 import type { Observer } from '../core/observer.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
@@ -11,11 +14,11 @@ interface ObservingParts {
   readonly alive: (pool: string, backend: string) => void
 }
 
-/** Why a backend fails is said so often at most, for each way in which it does. */
+/** A failure of a backend is logged this often at most, for each kind of failure. */
 const FAILED_MS = 10_000
 
 export function observing({ metrics, log, alive, clock }: ObservingParts): Observer {
-  const said = new Map<string, number>()
+  const loggedAt = new Map<string, number>()
   return {
     ...metrics,
     answered: (call) => {
@@ -24,7 +27,7 @@ export function observing({ metrics, log, alive, clock }: ObservingParts): Obser
     },
     attempted: (pool, backend, ending, ms) => {
       metrics.attempted(pool, backend, ending, ms)
-      // Who answers is alive, whatever became of its renewals.
+      // A backend that answers is alive, even where its renewals were missed.
       if (ending === 'ok') alive(pool, backend)
     },
     failed: (pool, backend, failure) => {
@@ -32,15 +35,15 @@ export function observing({ metrics, log, alive, clock }: ObservingParts): Obser
       const { code } = failure
       const now = clock.now()
       const what = `${pool} ${backend} ${code}`
-      if (now - (said.get(what) ?? -Infinity) < FAILED_MS) return
-      if (said.size > MAX_NAMES) said.clear()
-      said.set(what, now)
+      if (now - (loggedAt.get(what) ?? -Infinity) < FAILED_MS) return
+      if (loggedAt.size > MAX_NAMES) loggedAt.clear()
+      loggedAt.set(what, now)
       log.warn('backend.failed', { pool, backend, fault: code, reason: failure.logged })
     },
   }
 }
 
-/** At most once in `everyMs` for each backend. */
+/** Calls through at most once in `everyMs` for each backend. */
 export function seldom(
   { clock, everyMs }: { readonly clock: Pick<Clock, 'now'>; readonly everyMs: number },
   run: (pool: string, backend: string) => void,
@@ -50,7 +53,7 @@ export function seldom(
     const last = pools.get(pool) ?? new Map<string, number>()
     const now = clock.now()
     if (now - (last.get(backend) ?? -Infinity) < everyMs) return
-    // Backends come and go: what is kept of those that are gone is bounded.
+    // Ids of removed backends would accumulate: the table is bounded.
     if (last.size > MAX_NAMES) last.clear()
     pools.set(pool, last.set(backend, now))
     run(pool, backend)

@@ -1,9 +1,9 @@
 /**
- * The parts that settings name: the built-in ones, and those of one's own, which a module outside of the package brings.
- * Packages that are heavy or not always needed are loaded with the first setting that names them.
+ * Opens the parts that the settings name: built-in ones, and custom ones from a module outside of the package. Packages
+ * that are heavy or not always needed are loaded with the first setting that names them.
  */
 import { pathToFileURL } from 'node:url'
-import type { PartName, PartNames } from '../config/schema/own.ts'
+import type { PartName, PartNames } from '../config/schema/custom-parts.ts'
 import type { PoolSettings, RouteSettings, Settings, TierSettings } from '../config/schema.ts'
 import type { DiscoverySource } from '../control/discovery/source.ts'
 import type { Emitter } from '../control/scale/signal.ts'
@@ -18,12 +18,12 @@ import type { Protocol } from '../protocol/protocol.ts'
 import { tfserving } from '../protocol/tfserving/tfserving.ts'
 import { torchserve, torchserveByPath } from '../protocol/torchserve/torchserve.ts'
 
-/** What the YAML has in the `options` of a part. */
+/** The `options` block of a part in the YAML. */
 export type PartOptions = Readonly<Record<string, unknown>>
 
-type OwnTierSettings = Extract<TierSettings, { type: PartName }>
+type CustomTierSettings = Extract<TierSettings, { type: PartName }>
 
-/** What a source or an emitter may use of the gateway. */
+/** What the gateway gives to a source or an emitter. */
 export interface PartContext {
   readonly pool: string
   readonly clock: Clock
@@ -32,14 +32,14 @@ export interface PartContext {
 }
 
 /**
- * Parts of one's own, by the names that the YAML has for them; each begins with `x-`. A function that throws, or rejects, ends
- * the start with its message, or refuses the reload.
+ * Custom parts, by the names that the YAML uses; each begins with `x-`. A function that throws, or rejects, ends the
+ * start with its message, or refuses the reload.
  */
 export interface Parts {
   /** Dialects, for `routes[].protocol`; `auto` tries them after the built-in ones. */
   readonly protocols?: Readonly<Record<PartName, Protocol>>
   /** For `cache.tiers[].type`. */
-  readonly tiers?: Readonly<Record<PartName, (settings: OwnTierSettings) => Tier | Promise<Tier>>>
+  readonly tiers?: Readonly<Record<PartName, (settings: CustomTierSettings) => Tier | Promise<Tier>>>
   /** For `pools.*.balance.policy`. */
   readonly policies?: Readonly<Record<PartName, PolicyFactory>>
   /** For `pools.*.discovery[].type`. */
@@ -52,7 +52,7 @@ export interface Parts {
   >
 }
 
-/** Parts of one's own, loaded. Each thread loads them for itself, so what goes from one to another is the module's URL. */
+/** Custom parts, loaded. Each thread loads them for itself, so what is passed between threads is the module's URL. */
 export interface LoadedParts {
   readonly url: string
   readonly parts: Parts
@@ -97,10 +97,10 @@ function problemOf(parts: unknown): string | undefined {
 }
 
 /** Dialects in the order in which `auto` tries them; opaque takes whatever is left. */
-export function protocolsOf(name: RouteSettings['protocol'], own: Parts = {}): readonly Protocol[] {
+export function protocolsOf(name: RouteSettings['protocol'], custom: Parts = {}): readonly Protocol[] {
   switch (name) {
     case 'auto':
-      return [tfserving, oip, torchserveByPath, ...Object.values(own.protocols ?? {}), opaque]
+      return [tfserving, oip, torchserveByPath, ...Object.values(custom.protocols ?? {}), opaque]
     case 'tfserving':
       return [tfserving]
     case 'oip':
@@ -110,7 +110,7 @@ export function protocolsOf(name: RouteSettings['protocol'], own: Parts = {}): r
     case 'opaque':
       return [opaque]
     default:
-      return [named(own.protocols, name)]
+      return [named(custom.protocols, name)]
   }
 }
 
@@ -119,7 +119,7 @@ export const EMBEDDED: readonly Protocol[] = [tfserving, oip]
 
 type SharedTier = Exclude<TierSettings, { type: 'memory' }>
 
-export async function openTier(settings: SharedTier, own: Parts = {}): Promise<Tier> {
+export async function openTier(settings: SharedTier, custom: Parts = {}): Promise<Tier> {
   switch (settings.type) {
     case 'redis': {
       const { createRedisTier } = await import('../data/cache/tiers/redis.ts')
@@ -130,37 +130,43 @@ export async function openTier(settings: SharedTier, own: Parts = {}): Promise<T
       return createMemcachedTier(settings)
     }
     default:
-      return named(own.tiers, settings.type)(settings)
+      return named(custom.tiers, settings.type)(settings)
   }
 }
 
-export type OwnSourceSettings = Extract<PoolSettings['discovery'][number], { type: PartName }>
-export type OwnEmitSettings = Extract<NonNullable<PoolSettings['scale']>['emit'][number], { type: PartName }>
+export type CustomSourceSettings = Extract<PoolSettings['discovery'][number], { type: PartName }>
+export type CustomEmitSettings = Extract<
+  NonNullable<PoolSettings['scale']>['emit'][number],
+  { type: PartName }
+>
 
-export function openOwnSource(
-  own: Parts,
-  { type, options }: OwnSourceSettings,
+export function openCustomSource(
+  custom: Parts,
+  { type, options }: CustomSourceSettings,
   context: PartContext,
 ): DiscoverySource {
-  return named(own.sources, type)(options, context)
+  return named(custom.sources, type)(options, context)
 }
 
-export async function openOwnEmitter(
-  own: Parts,
-  { type, options }: OwnEmitSettings,
+export async function openCustomEmitter(
+  custom: Parts,
+  { type, options }: CustomEmitSettings,
   context: PartContext,
 ): Promise<Emitter> {
-  return named(own.emitters, type)(options, context)
+  return named(custom.emitters, type)(options, context)
 }
 
-/** The settings name no part that there is not; settings made by hand may. */
+/** The part of that name. Settings from `loadSettings` name existing parts only; settings made by hand may not. */
 function named<T>(parts: Readonly<Record<PartName, T>> | undefined, name: PartName): T {
   const part = parts?.[name]
   if (part === undefined) throw new Error(`there is no part ${name}: is its module given in "parts"?`)
   return part
 }
 
-/** Where gateways tell each other of their backends: the first Redis tier. Undefined: there is none, or it is not wanted. */
+/**
+ * The store through which gateways share their backends: the first Redis tier. Undefined where there is none, or
+ * sharing is off.
+ */
 export async function openStore({ admin, cache }: Settings): Promise<SharedStore | undefined> {
   const tier = cache.tiers.find(({ type }) => type === 'redis')
   if (tier?.type !== 'redis' || !admin.shareBackends) return undefined

@@ -1,6 +1,6 @@
 /**
- * The pools of the data plane, as the settings and the control plane have them: made, tuned and closed here, and
- * asked about their load by whoever scales or shows them.
+ * The pools of the data plane: made, configured and closed as the settings and the control plane say. The scaler and
+ * the admin API read their load here.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { PoolSettings, Settings } from '../config/schema.ts'
@@ -30,9 +30,9 @@ export interface PoolsParts {
   readonly clock: Clock
   readonly wheel: Wheel
   readonly random: () => number
-  /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly HostPort[]
-  /** Longest silence in an answer that is under way, in milliseconds. */
+  /** The gateway's own listeners: a backend at such an address is refused. */
+  readonly ownListeners: () => readonly HostPort[]
+  /** Longest pause between two parts of an answer, in milliseconds. */
   readonly bodyTimeoutMs: number
 }
 
@@ -40,14 +40,14 @@ export class Pools {
   readonly #parts: PoolsParts
   readonly #closing = new AbortController()
   readonly #pools = new Map<string, BackendPool>()
-  /** The settings by which each pool was shaped last. */
+  /** The settings that were applied to each pool last. */
   readonly #shaped = new Map<string, PoolSettings | undefined>()
 
   constructor(parts: PoolsParts) {
     this.#parts = parts
   }
 
-  /** Makes the pools what the settings name, keeping those that stay. */
+  /** Adds, configures and removes pools so that they match the settings; unchanged ones stay. */
   shape(settings: Settings): void {
     const wanted = new Map<string, PoolSettings | undefined>(Object.entries(settings.pools))
     for (const { name } of settings.models) wanted.set(name, undefined)
@@ -63,18 +63,18 @@ export class Pools {
         fewest: pool?.scale?.min ?? fewest.get(name) ?? 1,
         workers: this.#parts.table.workers,
       })
-      const known = this.#pools.get(name)
-      if (!known) this.#pools.set(name, this.#newPool(name, pool, tuning))
+      const existing = this.#pools.get(name)
+      if (!existing) this.#pools.set(name, this.#newPool(name, pool, tuning))
       else {
-        known.configure(tuning)
+        existing.configure(tuning)
         if (!isDeepStrictEqual(pool, this.#shaped.get(name)))
-          known.clients.configure(this.#clientOptions(pool))
+          existing.clients.configure(this.#clientOptions(pool))
       }
       this.#shaped.set(name, pool)
     }
   }
 
-  /** Throws `noBackend` for a pool that a reload has taken away. */
+  /** Throws `noBackend` for a pool that a reload has removed. */
   get(name: string): BackendPool {
     const pool = this.#pools.get(name)
     if (!pool) throw new GatewayError('noBackend', `there is no pool "${name}" any more`)
@@ -93,28 +93,28 @@ export class Pools {
     this.#pools.get(view.pool)?.apply(view)
   }
 
-  /** Ramps, ejections and waiting calls; about every 100 ms. */
+  /** Updates slow start, ejections and queues; to be called about every 100 ms. */
   tick(): void {
     for (const pool of this.#pools.values()) pool.tick()
   }
 
-  /** Hears of places that come free in other workers, until it is closed. */
+  /** Waits for permits that other workers release, until the pools are closed. */
   start(): void {
     const { table } = this.#parts
-    if (table.workers > 1) void listenForBell(table, () => this.#heard(), this.#closing.signal)
+    if (table.workers > 1) void listenForBell(table, () => this.#onBell(), this.#closing.signal)
   }
 
   inflight(slot: number): number {
     return inflightOf(this.#parts.table, slot)
   }
 
-  /** What is asked of a pool's backends, for the scaler; undefined: no such pool. */
+  /** The load on a pool's backends, for the scaler; undefined: no such pool. */
   load(pool: string): PoolLoad | undefined {
-    const found = this.#pools.get(pool)
-    return found && poolLoad(found.view, this.#parts.table, found.demand)
+    const loaded = this.#pools.get(pool)
+    return loaded && poolLoad(loaded.view, this.#parts.table, loaded.demand)
   }
 
-  /** How the calls of a pool are faring; undefined: no such pool. */
+  /** The state of a pool's traffic; undefined: no such pool. */
   traffic(pool: string): PoolTraffic | undefined {
     return this.#pools.get(pool)?.status()
   }
@@ -130,15 +130,16 @@ export class Pools {
     return new BackendPool({ name, table, state: outliers, clients, policies, clock, random }, tuning)
   }
 
-  #heard(): void {
+  #onBell(): void {
     for (const pool of this.#pools.values()) pool.onBell()
   }
 
   #clientOptions(pool: PoolSettings | undefined): ClientOptions {
-    const { own, bodyTimeoutMs } = this.#parts
-    const rules = () => createAddressRules({ allow: pool?.allowAddresses ?? [], own: own(), localAddresses })
+    const { ownListeners, bodyTimeoutMs } = this.#parts
+    const rules = () =>
+      createAddressRules({ allow: pool?.allowAddresses ?? [], ownListeners: ownListeners(), localAddresses })
     return {
-      // The balancer's limits bound the calls, and what waits for a place waits in its queue.
+      // The client does not limit connections: the balancer limits the calls, and others wait in the admission queue.
       connections: Number.POSITIVE_INFINITY,
       connectTimeoutMs: pool?.connectTimeout ?? 1000,
       bodyTimeoutMs,

@@ -1,4 +1,7 @@
-/** The listeners: whether the data port can be had, and shared between threads, before any thread tries; and their URLs. */
+/**
+ * Helpers for the listeners: checks before any thread starts that the data port is free and can be shared between
+ * threads, and makes URLs of addresses.
+ */
 
 import { createServer, type ListenOptions } from 'node:net'
 import { availableParallelism } from 'node:os'
@@ -6,10 +9,10 @@ import type { Settings } from '../config/schema.ts'
 import type { HostPort } from '../core/addresses.ts'
 import type { Log } from '../core/log.ts'
 
-/** More threads than this gain little before one memory and one log; whoever knows better writes a number. */
+/** More threads gain little, since they share one memory and one log; a number in the settings overrides it. */
 const MAX_AUTO = 8
 
-/** How many data workers there are to be: one where there is one processor, and where threads cannot share a port. */
+/** The number of data workers: one where there is one processor, and where threads cannot share a port. */
 export async function workerCount({ server }: Settings, log: Log): Promise<number> {
   const { workers } = server
   const count = workers === 'auto' ? Math.min(MAX_AUTO, availableParallelism()) : workers
@@ -20,13 +23,16 @@ export async function workerCount({ server }: Settings, log: Log): Promise<numbe
   return 1
 }
 
-/** Rejects where somebody has the port: threads that share theirs would not notice, and share it with another gateway. */
+/**
+ * Rejects where the port is in use. Threads that share their port would not notice, and would share it with another
+ * gateway.
+ */
 export async function checkFree(at: HostPort): Promise<void> {
   const problem = at.port === 0 ? undefined : await tried({ ...at, exclusive: true })
   if (problem) throw problem
 }
 
-/** Why one cannot listen so; undefined: one can. */
+/** The error of listening with these options; undefined where it works. */
 function tried(options: ListenOptions): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     const server = createServer()
@@ -35,7 +41,7 @@ function tried(options: ListenOptions): Promise<NodeJS.ErrnoException | undefine
   })
 }
 
-/** Where processes of this machine reach a listener. */
+/** The URL at which processes on this machine reach a listener. */
 export function urlOf({ host, port }: HostPort): string {
   if (host === '0.0.0.0') return `http://127.0.0.1:${port}`
   if (host === '::') return `http://[::1]:${port}`

@@ -1,13 +1,13 @@
-/** From settings to the routes of the data plane: those written down, then one for each embedded model. */
+/** Makes the routes of the data plane from the settings: those written down, then one for each embedded model. */
 import type { CachePolicy, Settings } from '../config/schema.ts'
 import type { Route, RouteCache } from '../data/route/routes.ts'
 import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
 
-export function routesOf(settings: Settings, own: Parts = {}): Route[] {
+export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
   const written = settings.routes.map(
     (route): Route => ({
       ...route,
-      protocols: protocolsOf(route.protocol, own),
+      protocols: protocolsOf(route.protocol, custom),
       cache: cacheOf(route.cache),
       keepsHost: settings.pools[route.pool]?.host === 'keep',
     }),

@@ -1,10 +1,10 @@
-/** The scaler, put together from the settings: what it looks at, whom it tells, and what it shows. */
+/** Connects the scaler to the settings, the pools, the emitters and the metrics. */
 import type { ModelSettings, PoolSettings, Settings } from '../config/schema.ts'
 import type { ModelProcesses } from '../control/processes.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import { SCALE_DEFAULTS, type ScaleOptions } from '../control/scale/demand.ts'
 import { describeScale, type ScaleDescription } from '../control/scale/describe.ts'
-import { type Look, type ScaledPool, type ScaleGroup, Scaler } from '../control/scale/scaler.ts'
+import { type PoolSample, type ScaledPool, type ScaleGroup, Scaler } from '../control/scale/scaler.ts'
 import type { Emitter, ScaleSignal } from '../control/scale/signal.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -21,33 +21,33 @@ export interface ScalingOptions {
   readonly registry: Registry
   readonly processes: ModelProcesses
   readonly isTierDown: () => boolean
-  readonly crew: ScaleGroup
+  readonly group: ScaleGroup
   readonly random: () => number
-  /** Parts of one's own. */
-  readonly ownParts: Parts
+  /** Custom parts. */
+  readonly customParts: Parts
 }
 
-/** Processes of this machine start in about this time; measured from the first start on. */
+/** Assumed start time of a process on this machine, until a start was measured. */
 const PROCESS_START_MS = 3_000
 
 export class Scaling {
   readonly #options: ScalingOptions
   readonly #scaler: Scaler
-  /** By their settings, so that a reload that leaves one as it is does not disturb it. */
+  /** Emitters by their settings: a reload that does not change an emitter does not restart it. */
   #emitters = new Map<string, Emitter>()
   #following: Promise<void> = Promise.resolve()
-  #own = new Set<string>()
+  #embedded = new Set<string>()
 
   constructor(options: ScalingOptions) {
     this.#options = options
-    const { clock, log, isTierDown, crew } = options
-    this.#scaler = new Scaler({ clock, log, isTierDown, crew, look: (pool) => this.#look(pool) })
+    const { clock, log, isTierDown, group } = options
+    this.#scaler = new Scaler({ clock, log, isTierDown, group, sample: (pool) => this.#sample(pool) })
     this.#expose()
   }
 
-  /** Takes over the settings; resolves when every emitter is open. */
+  /** Applies the settings; resolves when every emitter is open. */
   follow(settings: Settings): Promise<void> {
-    // One that could not be opened does not stand in the way of the next settings.
+    // An emitter that could not be opened does not block the next settings.
     this.#following = this.#following.catch(() => {}).then(() => this.#follow(settings))
     return this.#following
   }
@@ -66,13 +66,13 @@ export class Scaling {
     return { pools: this.#scaler.names().flatMap((name) => of(name) ?? []) }
   }
 
-  /** The newest signal of a pool, for those who ask. */
+  /** The newest signal of a pool, for autoscalers that poll. */
   signal(pool: string): ScaleSignal | undefined {
     return this.#scaler.status(pool)?.signal
   }
 
-  lost(kind: 'flush' | 'deployment', pool?: string): void {
-    this.#scaler.lost(kind, pool)
+  cacheLost(kind: 'flush' | 'deployment', pool?: string): void {
+    this.#scaler.cacheLost(kind, pool)
   }
 
   close(): void {
@@ -86,7 +86,7 @@ export class Scaling {
       if (!pool.scale) continue
       const emitters: Emitter[] = []
       for (const emit of pool.scale.emit) emitters.push(await this.#emitter(name, emit, open))
-      scaled.push({ name, options: poolOptions(pool, pool.scale), emitters, isOwn: false })
+      scaled.push({ name, options: poolOptions(pool, pool.scale), emitters, isEmbedded: false })
     }
     const elastic = models.filter(({ replicas }) => replicas.max > replicas.min)
     for (const model of elastic)
@@ -94,9 +94,9 @@ export class Scaling {
         name: model.name,
         options: modelOptions(model),
         emitters: [this.#starter()],
-        isOwn: true,
+        isEmbedded: true,
       })
-    this.#own = new Set(elastic.map(({ name }) => name))
+    this.#embedded = new Set(elastic.map(({ name }) => name))
     this.#emitters = open
     this.#scaler.follow(scaled)
   }
@@ -118,23 +118,23 @@ export class Scaling {
     }
   }
 
-  #look(pool: string): Look | undefined {
+  #sample(pool: string): PoolSample | undefined {
     const { data, registry, processes } = this.#options
     const load = data.load(pool)
     const view = registry.views().find((known) => known.pool === pool)
     if (!load || !view) return undefined
-    // Suspect is one whose renewals are late; it serves all the same.
+    // A suspect backend has missed its lease but still serves.
     const serving = view.backends.filter(({ state }) => state === 'ready' || state === 'suspect')
     const draining = view.backends.filter(({ state }) => state === 'draining').length
-    const look = { ...load, ready: serving.length, draining, read: () => load.read() }
-    if (!this.#own.has(pool)) return look
+    const sample = { ...load, ready: serving.length, draining, read: () => load.read() }
+    if (!this.#embedded.has(pool)) return sample
     const ready = new Set(serving.map(({ id }) => id))
     const report = processes.report(pool)
     const starting = report.wanted.filter(({ id }) => !ready.has(id))
     return {
-      ...look,
+      ...sample,
       ready: report.wanted.length - starting.length,
-      own: { startingMs: starting.map(({ ageMs }) => ageMs), startsMs: report.startsMs },
+      embedded: { startingMs: starting.map(({ ageMs }) => ageMs), startsMs: report.startsMs },
     }
   }
 
@@ -189,7 +189,7 @@ function windowsOf({ fast, stable, down }: Windows): Pick<ScaleOptions, 'fastMs'
   return { fastMs: fast, stableMs: stable, downMs: down }
 }
 
-/** Down windows for which a level is kept at most while it is not known whether its load comes back. */
+/** Most down windows for which a level is kept while it is unknown whether its load comes back. */
 const UNKNOWN_WINDOWS = 3
 
 function poolOptions(pool: PoolSettings, scale: NonNullable<PoolSettings['scale']>): ScaleOptions {
@@ -211,7 +211,7 @@ function modelOptions({ replicas, scale, slo }: ModelSettings): ScaleOptions {
     ...replicas,
     ...windowsOf(scale.windows),
     startMs: PROCESS_START_MS,
-    // A process that is missed is there again in a second or two.
+    // A process of this machine that is needed again starts within a second or two.
     unknownMs: scale.windows.down,
     zeroAfterMs: Math.max(scale.windows.down, scale.windows.stable),
     ...(slo ? { sloMs: slo.p95 } : {}),

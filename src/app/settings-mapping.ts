@@ -1,4 +1,4 @@
-/** Settings as the planes take them: plain options of their own, so that no plane knows the configuration. */
+/** Maps the settings to the options of each part, so that no plane knows the configuration. */
 import { createHash } from 'node:crypto'
 import type { PoolSettings, Settings } from '../config/schema.ts'
 import type { AdminSettings } from '../control/admin/server.ts'
@@ -16,7 +16,7 @@ export function poolDeclarations({ pools, models }: Settings): PoolDeclaration[]
   return [...declared, ...models.map(({ name }) => ({ name }))]
 }
 
-/** Embedded models as their processes are started. */
+/** The options for starting the processes of embedded models. */
 export function embeddedModels({ models }: Settings): EmbeddedModel[] {
   return models.map(({ name, source, replicas, maxBatch, delay }) => ({
     name,
@@ -43,13 +43,16 @@ export function healthSettings({ pools, routes }: Settings, name: string): Healt
   }
 }
 
-/** The host that callers of a pool ask for, where a route to it names one: backends behind an ingress are found by it. */
+/**
+ * The Host that callers of a pool use, where a route names one: probes send it, because backends behind an ingress are
+ * found by it.
+ */
 function hostOf(routes: Settings['routes'], pool: string): string | undefined {
   const hosts = routes.flatMap((route) => (route.pool === pool ? (route.match.host ?? []) : []))
   return hosts.find((host) => !host.includes('*'))
 }
 
-/** `own`: the token by which the gateway's own model processes register, where tokens are asked for at all. */
+/** @param own the token by which the gateway's own model processes register, where tokens are required at all */
 export function adminSettings({ admin }: Settings, own: string): AdminSettings {
   const ours = { hash: `sha256:${createHash('sha256').update(own).digest('hex')}`, scopes: ['register:*'] }
   return {
@@ -60,18 +63,18 @@ export function adminSettings({ admin }: Settings, own: string): AdminSettings {
   }
 }
 
-/** Of the promised p95 the backend may use so much; the rest is for waiting. */
+/** Share of the promised p95 that the backend may use; the rest is for waiting. */
 const SERVICE_SHARE = 0.6
 
-/** What a pool is that the settings say nothing of. */
+/** The settings of a pool that is not in the YAML. */
 export type PoolDefaults = Omit<PoolSettings, 'backends'>
 
 export interface TuningOptions {
-  /** What the pool of an embedded model has. */
+  /** The defaults of the YAML, for pools of embedded models. */
   readonly defaults: PoolDefaults
-  /** Replicas that are always there. */
+  /** The fewest replicas. */
   readonly fewest: number
-  /** Each has its part of the retries and hedges. */
+  /** The number of workers: each gets its share of the retries and hedges. */
   readonly workers: number
 }
 
@@ -85,7 +88,7 @@ export function poolTuning(
   return {
     policy: balance.policy,
     ...(balance.probe === undefined ? {} : { probePath: balance.probe }),
-    // An embedded model's process registers once its models have been run: it is warm when it comes.
+    // The process of an embedded model registers after its models were run once, so it needs no slow start.
     slowStart: { windowMs: given ? balance.slowStart.window : 0 },
     ...(balance.zone === undefined ? {} : { zone: { name: balance.zone } }),
     panicPercent: outlier.panicPercent,
@@ -102,7 +105,7 @@ export function poolTuning(
       minRoutable: outlier.minRoutable,
     },
     limit: limitOptions(pool),
-    // A queue that never falls below a tenth of the longest wait is not a burst any more.
+    // A queue that never falls below a tenth of the longest wait is persistent and not a burst (CoDel).
     queue: {
       maxDepth: queue.max,
       maxWaitMs: queue.maxWait,
@@ -113,7 +116,10 @@ export function poolTuning(
   }
 }
 
-/** Retries a second that a quiet pool may always make, how many of those at a time, and how many it saves up: of all workers together. */
+/**
+ * Retry budget of a quiet pool, of all workers together: retries a second, how many of them at a time, and how many are
+ * saved up.
+ */
 const RETRY_RESERVE = 10
 const RETRIES_AT_ONCE = 3
 const RETRY_BURST = 10
@@ -127,10 +133,10 @@ function retryBudget(percent: number, workers: number): PoolTuning['retry']['bud
   }
 }
 
-/** Second tries that may be made at once after a quiet time, and answers that must have been seen before: of all workers. */
+/** Burst of hedges after a quiet time, and answers that must have been seen before, of all workers together. */
 const HEDGE_BURST = 10
 const HEDGE_SAMPLES = 100
-/** A 95th percentile of fewer says nothing. */
+/** Fewest samples for a 95th percentile. */
 const LEAST_SAMPLES = 20
 
 function hedgeOptions(percent: number, workers: number): PoolTuning['hedge'] {

@@ -1,6 +1,6 @@
 /**
- * What gateways that share a cache tier tell each other about it: purges, deployments, purged keys. Each is polled
- * every second; a hint that something has changed brings the poll forward.
+ * Facts that gateways share through a cache tier: purges, deployments, purged keys. Each is polled every second; a hint
+ * that something has changed triggers a poll at once.
  */
 import type { Settings } from '../config/schema.ts'
 import type { Digest } from '../core/key.ts'
@@ -18,20 +18,20 @@ export interface SharedFactsParts {
   readonly cache: Tiered
   readonly clock: Clock
   readonly log: Log
-  /** Called for a model whose deployment nobody has told of, when it is first called. */
+  /** Called with the first call to a model whose deployment is unknown. */
   readonly unknownModel: (pool: string, model: string) => void
-  /** Called when what was kept may have become unreachable. */
+  /** Called when stored answers may have become unreachable. */
   readonly changed: () => void
-  /** Makes the answer under a key unreachable, wherever in this process it is; false where a tier could not be told. */
+  /** Makes the answer under a key unreachable in the whole process; false where a tier could not be reached. */
   readonly forget: (digest: Digest) => Promise<boolean>
-  /** Told of each change, so that workers may keep copies. */
+  /** Called with each change, for the workers' copies. */
   readonly copies?: {
     epoch(name: string, epoch: EpochState | undefined): void
     deployment(pool: string, model: string, state: DeploymentState | undefined): void
   }
 }
 
-/** However many gateways purge, the shared tier is not asked more often. */
+/** Shortest pause between two polls that hints trigger, however many gateways purge. */
 const HINT_PAUSE_MS = 20
 
 export class SharedFacts {
@@ -39,7 +39,7 @@ export class SharedFacts {
   readonly deployments: Deployments
   readonly purgedKeys: PurgedKeys
   readonly #parts: SharedFactsParts
-  /** Being followed, and to be followed then: 0, 1 or 2. */
+  /** Hints to follow: 0 none, 1 in progress, 2 in progress and another one after it. */
   #hints = 0
 
   constructor(parts: SharedFactsParts) {
@@ -80,7 +80,7 @@ export class SharedFacts {
     this.purgedKeys.stop()
   }
 
-  /** Hints that come while one is followed are followed once, afterwards. */
+  /** Hints that arrive during a poll cause one more poll after it. */
   #hinted(): void {
     this.#hints = Math.min(2, this.#hints + 1)
     if (this.#hints === 1) void this.#follow()

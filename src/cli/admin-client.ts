@@ -1,6 +1,6 @@
 /**
- * The admin API from the shell: finds the address and the token, sends one request with a deadline, and turns
- * what goes wrong into one line that says what to do.
+ * A client of the admin API for the command line: finds the address and the token, sends one request with a deadline,
+ * and turns an error into one line that says what to do.
  */
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'

@@ -1,4 +1,4 @@
-/** `infergate backends`: who serves which pool, and adding, draining and removing by hand. */
+/** `infergate backends`: lists the backends of each pool, and adds, drains and removes them. */
 import { Command, InvalidArgumentError } from 'commander'
 import {
   type AdminClient,
@@ -14,7 +14,7 @@ interface BackendRow {
   readonly url: string
   readonly state: string
   readonly reason: string
-  /** Its state with ejections, slow start and limits reckoned in. */
+  /** Its state with ejections, slow start and limits taken into account. */
   readonly effective?: { readonly state: string; readonly reason: string }
   readonly inflight: number
   readonly limit?: number
@@ -159,7 +159,7 @@ async function add(backend: { pool: string; id: string; url: string }, options: 
   const path = pathOf(backend.pool, backend.id)
   const body = {
     url: backend.url,
-    // Named here, so that a registration repeated after a lost lease is the same backend and not its successor.
+    // Set here, so that a repeated registration after a lost lease is the same backend and not a successor.
     epoch: options.epoch ?? Date.now(),
     ...(options.weight === undefined ? {} : { weight: options.weight }),
     models: options.model.map(modelOf),
@@ -167,7 +167,7 @@ async function add(backend: { pool: string; id: string; url: string }, options: 
   }
   const lease = (await client.send('PUT', path, body)) as LeaseReply
   process.stdout.write(`${backend.pool}/${backend.id} is registered, generation ${lease.generation}\n`)
-  if (options.hold) await hold(client, { path, body, lease })
+  if (options.hold) await holdLease(client, { path, body, lease })
   else process.stdout.write(`its lease ends in ${lease.ttlMs / 1_000} s unless something renews it\n`)
 }
 
@@ -177,12 +177,15 @@ interface LeaseReply {
   readonly renewAfterMs: number
 }
 
-/** Renews until SIGINT or SIGTERM; then drains and removes. A lost answer is tried again at the next renewal. */
-async function hold(
+/**
+ * Renews the lease until SIGINT or SIGTERM; then drains and removes the backend. A failed renewal is retried at the
+ * next one.
+ */
+async function holdLease(
   client: AdminClient,
-  held: { path: string; body: unknown; lease: LeaseReply },
+  registration: { path: string; body: unknown; lease: LeaseReply },
 ): Promise<void> {
-  let { lease } = held
+  let { lease } = registration
   process.stdout.write('renewing its lease; interrupt to drain and remove it\n')
   const interrupted = Promise.withResolvers<void>()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.resolve())
@@ -193,14 +196,15 @@ async function hold(
     clearTimeout(timer)
     if (woken !== 'due') break
     try {
-      await client.send('POST', `${held.path}/renew`, { generation: lease.generation })
+      await client.send('POST', `${registration.path}/renew`, { generation: lease.generation })
     } catch (error) {
       if (!(error instanceof AdminError) || error.status === 409) throw error
-      if (error.status === 404) lease = (await client.send('PUT', held.path, held.body)) as LeaseReply
+      if (error.status === 404)
+        lease = (await client.send('PUT', registration.path, registration.body)) as LeaseReply
       else process.stderr.write(`infergate: ${error.message}; trying again\n`)
     }
   }
-  await client.send('DELETE', `${held.path}?drain=30s&generation=${lease.generation}`)
+  await client.send('DELETE', `${registration.path}?drain=30s&generation=${lease.generation}`)
   process.stdout.write('removed\n')
 }
 
@@ -243,7 +247,7 @@ function callsOf({ inflight, limit, peers }: BackendRow): string {
   return `${inflight}${limit === undefined ? '' : `/${limit}`}${peers ? ` +${peers}` : ''}`
 }
 
-/** What is out of the ordinary in a pool, a line each. */
+/** Unusual conditions of a pool, one line each. */
 function notesOf({ pool, preservation, traffic = {}, backends }: PoolRow): string[] {
   const { queued = 0, retriesLeft = 1, panic, failing } = traffic
   return [

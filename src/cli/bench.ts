@@ -1,11 +1,11 @@
 /**
- * `infergate bench`: a load test with the shape of real traffic: some inputs far more often than others
- * (Zipf), batches of rows, a closed or an open loop. autocannon is underneath.
+ * `infergate bench`: a load test that resembles real traffic: some inputs are far more frequent than others (Zipf),
+ * calls are batches of rows, and the loop is closed or open. It uses autocannon.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { Request, Result } from 'autocannon'
 import { Command, InvalidArgumentError } from 'commander'
-import { Latencies, spokenMs } from './latencies.ts'
+import { formatMs, Latencies } from './latencies.ts'
 import { UserError } from './user-error.ts'
 import { zipf } from './zipf.ts'
 
@@ -103,7 +103,7 @@ interface Calls {
   readonly answered: (status: number, ms: number) => void
 }
 
-/** autocannon is loaded here: nobody else's start should pay for it. */
+/** autocannon is imported here, so that other commands start faster. */
 async function load({ url, path, connections, duration, rate }: Options, calls: Calls): Promise<Result> {
   const { default: autocannon } = await import('autocannon')
   const request: Request = {
@@ -123,7 +123,7 @@ async function load({ url, path, connections, duration, rate }: Options, calls: 
   })
 }
 
-/** Of so many failures the numbers say nothing about what was to be measured. */
+/** Share of failures above which the result is meaningless. */
 const MOSTLY = 0.9
 
 function failure({ options, calls, statuses, failed }: Summary): string | undefined {
@@ -193,7 +193,7 @@ function write(file: string, summary: Summary): void {
   }
 }
 
-/** The URL as it may be shown: it may hold a password. */
+/** The URL without what may be a password. */
 const originOf = ({ url }: Options): string => new URL(url).origin
 
 function kindOf(headers: Headers): keyof CacheTally {
@@ -257,7 +257,7 @@ function table(summary: Summary): string {
     [
       'latency',
       Object.entries(latencyMs)
-        .map(([name, ms]) => `${name} ${spokenMs(ms)}`)
+        .map(([name, ms]) => `${name} ${formatMs(ms)}`)
         .join(', '),
     ],
     [
@@ -293,7 +293,7 @@ function progress(seconds: number, seen: { readonly calls: number; readonly fail
   }
 }
 
-/** Beyond `max` it would be out of memory, or of the range of a timer, before the first call. */
+/** Refuses numbers above `max`, for which memory or a timer would not suffice. */
 function upTo(max: number): (value: string) => number {
   return (value) => {
     const number = Number(value)

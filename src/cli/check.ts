@@ -1,10 +1,8 @@
-/**
- * `infergate check FILE`: what the gateway would run with, or everything that is wrong with the file.
- */
+/** `infergate check FILE`: prints the effective settings, or everything that is wrong with the file. */
 import { Command } from 'commander'
 import { formatProblem, loadSettings } from '../config/load.ts'
 import { presentable, presentYaml } from '../config/present.ts'
-import { ownParts } from './serve.ts'
+import { customParts } from './serve.ts'
 
 const EXAMPLES = `
 Examples:
@@ -27,7 +25,7 @@ export function checkCommand(): Command {
 }
 
 async function check(file: string, { json, parts }: { json?: boolean; parts?: string }): Promise<void> {
-  const names = parts === undefined ? {} : (await ownParts(parts)).names
+  const names = parts === undefined ? {} : (await customParts(parts)).names
   const loaded = await loadSettings(file, process.env, names)
   if ('settings' in loaded) {
     const text = json

@@ -1,4 +1,4 @@
-/** `infergate explain`: why a request is, or is not, answered from the cache. */
+/** `infergate explain`: shows why a request is, or is not, answered from the cache. */
 import { isUtf8 } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
@@ -47,7 +47,7 @@ export function explainCommand(): Command {
     )
 }
 
-/** Text as it is: in base64 a third less of it has room. */
+/** Text is sent as it is, because base64 would lower the longest body by a quarter. */
 function inJson(body: Buffer): { readonly body: string } | { readonly bodyBase64: string } {
   return isUtf8(body) ? { body: body.toString() } : { bodyBase64: body.toString('base64') }
 }
@@ -86,7 +86,7 @@ function describe(explained: Explanation): string {
   return lines.map(([name, text]) => `${(name ?? '').padEnd(10)} ${text}\n`).join('')
 }
 
-/** Only the first ones of a long batch are looked up. */
+/** Only the first rows of a long batch are looked up. */
 function among({ rows = [], rowCount = 0 }: Explanation): string {
   return rows.length < rowCount ? ` of the first ${rows.length}` : ''
 }

@@ -1,6 +1,6 @@
 /**
- * The command line: one file a command, and one place that turns failures into exit codes. Only the command that is asked
- * for is loaded, as most of a start is loading code.
+ * The command line: one file for each command, and one place that maps failures to exit codes. Only the requested
+ * command is loaded, since most of a start is loading code.
  */
 import { Command, CommanderError } from 'commander'
 import { UserError } from './user-error.ts'
@@ -42,7 +42,7 @@ export async function run(argv: readonly string[]): Promise<void> {
     .exitOverride()
     .showSuggestionAfterError()
   try {
-    for (const command of await Promise.all(asked(argv[2]).map((load) => load())))
+    for (const command of await Promise.all(commandsFor(argv[2]).map((load) => load())))
       program.addCommand(contained(command))
     await program.parseAsync([...argv])
   } catch (error) {
@@ -50,20 +50,20 @@ export async function run(argv: readonly string[]): Promise<void> {
   }
 }
 
-/** What was to be told was not: on a full disk that must not look like success. Whoever reads through `head` has read enough. */
+/** Output that cannot be written, as on a full disk, is a failure. A closed pipe, as with `| head`, is not. */
 function unwritten({ code, message }: NodeJS.ErrnoException): void {
   if (code === 'EPIPE' || process.exitCode) return
   process.exitCode = 1
   process.stderr.write(`infergate: the output cannot be written: ${message}\n`)
 }
 
-/** The command of that name; all of them where it is none, for help and for what may have been meant. */
-function asked(name: string | undefined): readonly (() => Promise<Command>)[] {
+/** The command of that name; all commands where there is none, for help and suggestions. */
+function commandsFor(name: string | undefined): readonly (() => Promise<Command>)[] {
   const one = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   return one ? [one] : Object.values(COMMANDS)
 }
 
-/** Errors of a command and of all below it come back to `run` instead of ending the process. */
+/** Makes errors of a command and its subcommands reach `run` instead of ending the process. */
 function contained(command: Command): Command {
   for (const below of command.commands) contained(below)
   return command.exitOverride().showHelpAfterError('(--help shows the options)')

@@ -1,9 +1,9 @@
 /**
- * How long answers took, by quantile, exact to half a per cent from a microsecond up: hits take a fraction of the
- * millisecond in which autocannon itself counts.
+ * A histogram of latencies with quantiles, exact to half a per cent from a microsecond up: hits take a fraction of the
+ * millisecond that autocannon resolves.
  */
 
-/** Each bucket is so much wider than the last. */
+/** Ratio of the widths of neighbouring buckets. */
 const RATIO = Math.log(1.005)
 
 export class Latencies {
@@ -13,8 +13,8 @@ export class Latencies {
   #max = 0
 
   /**
-   * @param everyMs in an open loop, how often each connection should have sent: an answer that took longer kept calls from
-   * being sent, and these would have waited as well (Tene, "coordinated omission"). 0: a closed loop.
+   * @param everyMs in an open loop, the interval between two calls of a connection. An answer that took longer delayed
+   * further calls, whose waiting counts as well (Tene, "coordinated omission"). 0: a closed loop
    */
   constructor(everyMs = 0) {
     this.#everyMs = everyMs
@@ -49,7 +49,7 @@ export class Latencies {
 }
 
 /** `312 µs`, `4.56 ms`, `1.20 s` */
-export function spokenMs(ms: number): string {
+export function formatMs(ms: number): string {
   if (ms < 1) return `${Math.round(ms * 1000)} µs`
   return ms < 1000 ? `${ms.toPrecision(3)} ms` : `${(ms / 1000).toFixed(2)} s`
 }

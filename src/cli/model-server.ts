@@ -92,8 +92,8 @@ function readModel(value: string, before: readonly ModelSource[] = []): readonly
 }
 
 function readAddress(value: string): HostPort {
-  const [, bracketed, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(value) ?? []
-  const host = bracketed ?? plain
+  const [, bracketed, unbracketed, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(value) ?? []
+  const host = bracketed ?? unbracketed
   if (!host || Number(port) > 65_535) throw new InvalidArgumentError('Write HOST:PORT, as in 127.0.0.1:8501.')
   return { host, port: Number(port) }
 }
@@ -118,11 +118,11 @@ function readDelay(value: string): number {
   throw new InvalidArgumentError('Write milliseconds, from 0 to 600000.')
 }
 
-/** An address in use, a file that may not be read: the caller can mend it, and the message says what it is. */
+/** True for errors that the user can fix: an address in use, an unreadable file. */
 const isMistake = (error: unknown): boolean =>
   error instanceof ModelError || (error instanceof Error && 'syscall' in error)
 
-/** Resolves when every model is ready; the process then lives until it is told to stop. */
+/** Resolves when every model is ready; the process then runs until it is stopped. */
 async function run(options: Options): Promise<void> {
   try {
     await serve(options)
@@ -169,7 +169,7 @@ async function serve(options: Options): Promise<void> {
   })
   running.service = service
   await service.ready.catch(async (error: unknown) => {
-    // Nothing may keep the process: it ends when the message has been shown.
+    // Everything is closed, so that the process ends once the message was printed.
     await service.stop()
     throw error
   })
@@ -204,7 +204,9 @@ function registrationOf(options: Options): ((url: string) => RegistrationTerms) 
   })
 }
 
-/** A parent that was killed cannot stop its children; they notice by what it held open. Keeps nothing alive itself. */
+/**
+ * Detects that the parent was killed, by the end of stdin, which the parent held open. Does not keep the process alive.
+ */
 function watchParent(onGone: () => void): void {
   if (process.connected) {
     process.on('disconnect', onGone)

@@ -61,13 +61,13 @@ export function purgeCommand(): Command {
     )
 }
 
-/** What the gateway has purged although it knows nothing of that name: a typing error, or a model that nobody called yet. */
+/** Purged names that the gateway does not know: a typing error, or a model that was never called. */
 function unknownOf(answer: unknown): readonly string[] {
   const { unknown } = Object(answer) as { unknown?: unknown }
   return Array.isArray(unknown) ? unknown.map(String) : []
 }
 
-/** Whether the text after `--key` can be the key of nothing. */
+/** Whether the text after `--key` is not a valid key. */
 function isNoKey(answer: unknown): boolean {
   return (Object(answer) as { known?: unknown }).known === false
 }

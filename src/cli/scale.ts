@@ -1,4 +1,4 @@
-/** `infergate scale`: how many replicas there should be, and why, in a sentence a pool. */
+/** `infergate scale`: shows how many replicas each pool should have, and why. */
 import { Command } from 'commander'
 import {
   type AdminClientOptions,
@@ -57,8 +57,8 @@ function line({ pool, sentence, ready, starting, min, max }: Scale): string {
 }
 
 function numbers({ speaks, demand }: Scale): string[] {
-  const told = Object.entries(demand).map(([name, value]) => `  ${name}: ${text(value)}`)
-  return [`  speaks: ${speaks}`, ...told]
+  const lines = Object.entries(demand).map(([name, value]) => `  ${name}: ${text(value)}`)
+  return [`  speaks: ${speaks}`, ...lines]
 }
 
 function text(value: unknown): string {

@@ -1,4 +1,4 @@
-/** `infergate serve`: runs the gateway until it is told to stop. */
+/** `infergate serve`: runs the gateway until it is stopped. */
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
@@ -66,7 +66,7 @@ function collect(value: string, before: readonly string[]): readonly string[] {
 }
 
 async function serve(options: Options): Promise<void> {
-  const parts = options.parts === undefined ? undefined : await ownParts(options.parts)
+  const parts = options.parts === undefined ? undefined : await customParts(options.parts)
   const load = loader(options, parts)
   const loaded = await load()
   if ('problems' in loaded) throw new UserError(loaded.problems.join('\n'))
@@ -89,8 +89,8 @@ async function serve(options: Options): Promise<void> {
   greet(settings, data, admin)
 }
 
-/** The parts of a `--parts` module; what is wrong with it is the user's to mend. */
-export async function ownParts(module: string): Promise<LoadedParts> {
+/** Loads the custom parts of a `--parts` module; problems with it are errors of the user. */
+export async function customParts(module: string): Promise<LoadedParts> {
   return loadParts(module).catch((error: unknown) => {
     throw new UserError((error as Error).message)
   })
@@ -105,7 +105,7 @@ function warn(log: ProcessLog, { warnings = [] }: ReadSettings): void {
   for (const warning of warnings) log.warn('config.warning', { warning: formatProblem(warning) })
 }
 
-/** Reads the settings anew each time it is called; problems are lines for a person. */
+/** Returns a function that reads the settings each time it is called; problems are lines for a person. */
 function loader(
   options: Options,
   parts: LoadedParts | undefined,
@@ -139,7 +139,7 @@ function loader(
   }
 }
 
-/** The listeners of the command line stand over those of the file, and keep standing when it is read again. */
+/** Overrides the file's listeners with those of the command line, also after a reload. */
 function withListeners(settings: Settings, at: { listen?: string; admin?: string }): Settings {
   return {
     ...settings,
@@ -152,8 +152,8 @@ function withListeners(settings: Settings, at: { listen?: string; admin?: string
 }
 
 function address(flag: string, text: string): HostPort {
-  const [, v6, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? []
-  const host = v6 ?? plain
+  const [, v6, unbracketed, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? []
+  const host = v6 ?? unbracketed
   if (host === undefined || Number(port) > 65_535)
     throw new UserError(`${flag} ${text} is no address: write HOST:PORT, as in 127.0.0.1:8080`)
   return { host, port: Number(port) }
@@ -197,15 +197,15 @@ function stopOnSignals(
   gateway: Gateway,
   { reload, log }: { reload: Reload<Settings> | undefined; log: ProcessLog },
 ): void {
-  let asked = false
+  let isStopping = false
   const stop = (signal: NodeJS.Signals) => {
-    // Whoever asks twice does not want to wait: first not for the balancer, then not for the calls.
-    if (asked && !gateway.hurry()) process.exit(1)
-    if (asked) return
-    asked = true
+    // A second signal ends the wait for the balancer, a third one the wait for running calls.
+    if (isStopping && !gateway.hurry()) process.exit(1)
+    if (isStopping) return
+    isStopping = true
     log.info('gateway.signal', { signal })
     reload?.stop()
-    // SIGTERM comes from a manager of services, behind a balancer more often than not; SIGINT from a person at a terminal.
+    // SIGTERM usually comes from a service manager, behind a balancer; SIGINT from a person at a terminal.
     void gateway
       .stop({ isAnnounced: signal === 'SIGTERM' })
       .then(() => log.close())
@@ -214,7 +214,7 @@ function stopOnSignals(
   process.on('SIGTERM', stop).on('SIGINT', stop)
 }
 
-/** The error of a listener that cannot be opened is the user's to mend. */
+/** Marks the error of a listener that cannot be opened as one that the user can fix. */
 function mistake(error: unknown): unknown {
   if (error instanceof TierRefused) return new UserError(error.message)
   const { code, port, address: host } = error as NodeJS.ErrnoException & { port?: number; address?: string }
@@ -233,7 +233,7 @@ function mistake(error: unknown): unknown {
     : error
 }
 
-/** In plain words, for whoever started it by hand; the log on standard output is for machines. */
+/** Prints a greeting for people; the log on standard output is for machines. */
 function greet(settings: Settings, data: HostPort, admin: HostPort): void {
   const say = (line: string) => process.stderr.write(`infergate: ${line}\n`)
   say(
@@ -252,7 +252,7 @@ function show({ host, port }: HostPort): string {
   return reachable.includes(':') ? `[${reachable}]:${port}` : `${reachable}:${port}`
 }
 
-/** Whoever reads 127.0.0.1 would take it for closed to the network. */
+/** The note for a wildcard listener: its URL with 127.0.0.1 alone would look closed to the network. */
 function everywhere({ host }: HostPort): string {
   return host === '0.0.0.0' || host === '::' ? ' (and every other address of this machine)' : ''
 }

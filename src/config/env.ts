@@ -1,6 +1,4 @@
-/**
- * `${NAME}` and `${NAME:-default}` in a value; `$${` is a plain `${`.
- */
+/** Expands environment variables in a value: `${NAME}` and `${NAME:-default}`; `$${` is a literal `${`. */
 export type Expanded =
   | { readonly text: string; readonly isSubstituted: boolean }
   | { readonly message: string; readonly fix: string }
@@ -8,7 +6,7 @@ export type Expanded =
 const TOKEN = /\$\$\{|\$\{([^}]*)(\}?)/g
 const REFERENCE = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s
 
-/** Replaces every reference; a default stands in for a variable that is unset or empty. */
+/** Replaces every reference; the default is used for a variable that is unset or empty. */
 export function expand(text: string, env: NodeJS.ProcessEnv): Expanded {
   let failure: { message: string; fix: string } | undefined
   let isSubstituted = false

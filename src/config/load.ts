@@ -1,13 +1,11 @@
-/**
- * A YAML file → frozen `Settings`, or every problem in it at once with its line, its column and the fix.
- */
+/** Loads a YAML file into frozen `Settings`, or lists all of its problems with line, column and fix. */
 import { existsSync } from 'node:fs'
 import { dirname, resolve as resolvePath } from 'node:path'
 import * as z from 'zod'
 import { readRegular, UnreadableError } from '../lib/regular-file.ts'
 import { emptyIssues, type Issue } from './messages.ts'
 import { resolve } from './resolve.ts'
-import type { PartNames } from './schema/own.ts'
+import type { PartNames } from './schema/custom-parts.ts'
 import { type Settings, type SettingsSchema, schemaFor } from './schema.ts'
 import { core, type Path, printPath, property, schemaAt } from './walk.ts'
 import { warningsOf } from './warnings.ts'
@@ -29,39 +27,39 @@ export interface ConfigProblem {
 export type LoadedSettings =
   | {
       readonly settings: Settings
-      /** What can be run with, and is hardly meant. */
+      /** Settings that work but are probably not meant. */
       readonly warnings: readonly ConfigProblem[]
     }
   | { readonly problems: readonly ConfigProblem[] }
 
-/** Far above any configuration, and small enough to be read while calls are served. */
+/** Bound of the file: far above any configuration, and small enough to be parsed while calls are served. */
 const MAX_FILE_BYTES = 1024 * 1024
 
 /**
- * Reads and resolves the file. Rejects never: what is wrong with the file is a problem, too.
- * @param own the names of parts that the YAML may use besides the built-in ones.
+ * Reads and resolves the file. Never rejects: an unreadable file is a problem, too.
+ * @param partNames the names of custom parts that the YAML may use
  */
 export async function loadSettings(
   file: string,
   env: NodeJS.ProcessEnv = process.env,
-  own: PartNames = {},
+  partNames: PartNames = {},
 ): Promise<LoadedSettings> {
   const content = await readText(file)
   if ('problem' in content) return { problems: [{ file, line: 1, column: 1, path: '', ...content.problem }] }
-  return parseSettings(content.text, file, env, own)
+  return parseSettings(content.text, file, env, partNames)
 }
 
 /**
- * As `loadSettings`, for a text at hand. `file` stands in the messages, and relative paths start from its
- * folder; the model files it names are looked for.
+ * As `loadSettings`, for a text. `file` appears in the messages, and relative paths start from its folder; the model
+ * files that the text names must exist.
  */
 export function parseSettings(
   text: string,
   file: string,
   env: NodeJS.ProcessEnv = process.env,
-  own: PartNames = {},
+  partNames: PartNames = {},
 ): LoadedSettings {
-  const schema = schemaFor(own)
+  const schema = schemaFor(partNames)
   const read = readYaml(text, env)
   if ('problems' in read) {
     return { problems: read.problems.map((problem) => ({ file, ...problem, path: printPath(problem.path) })) }
@@ -101,7 +99,7 @@ export function formatProblem({ file, line, column, path, message, fix }: Config
   return `${file}:${line}:${column}: ${about}${message}${fix === undefined ? '' : ` (${fix})`}`
 }
 
-/** A variable's value is a text until the schema says that a number or a truth value is meant. */
+/** Converts values from environment variables, which are text, where the schema expects a number or a boolean. */
 function withTypes({ value, substituted }: YamlText, schema: SettingsSchema): unknown {
   for (const { path, text } of substituted) {
     const typed = typedAs(schemaAt(schema, path, value), text)

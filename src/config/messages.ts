@@ -1,10 +1,10 @@
 /**
- * What is wrong with a value, in words for the person who wrote the YAML. No message repeats a value: it may
- * be a secret in the wrong place; the position says which one is meant.
+ * Error messages for wrong values, for the person who wrote the YAML. No message repeats a value, which may be a secret
+ * in the wrong place; the position identifies it.
  */
 import * as z from 'zod'
 import { nearest } from '../lib/nearest.ts'
-import { elsewhere } from './elsewhere.ts'
+import { findMisplaced } from './misplaced-key.ts'
 import { core, fieldsOf, kindOf, type Path, type Schema, schemaAt, valueAt } from './walk.ts'
 
 export interface Issue {
@@ -12,11 +12,11 @@ export interface Issue {
   readonly message: string
   /** What to do about it, in a few words. */
   readonly fix?: string
-  /** Whether the key or the value is to be looked at. */
+  /** Whether the position is that of the key or of the value. */
   readonly at: 'key' | 'value'
 }
 
-/** Everything zod found in `input`, one issue a fault. */
+/** All faults that zod found in `input`, one issue each. */
 export function issuesOf(schema: Schema, input: unknown, found: readonly z.core.$ZodIssue[]): Issue[] {
   return found.flatMap((issue) => translate(schema, input, issue))
 }
@@ -34,7 +34,7 @@ function translate(schema: Schema, input: unknown, issue: z.core.$ZodIssue): Iss
   if (value === undefined) return [required(schema, input, issue)]
   const at = issue.code === 'invalid_key' ? 'key' : 'value'
   const field = schemaAt(schema, issue.path, input)
-  // A port alone: quotes would not make an address of it.
+  // A bare port number: quotes would not turn it into an address.
   const isAddress = issue.code === 'invalid_type' && field && kindOf(field)?.kind === 'address'
   const fix = isAddress ? { fix: 'such as 0.0.0.0:8080' } : keysFix(issue, field, value)
   return [{ path: issue.path, at, ...explain(issue, value), ...fix }]
@@ -43,7 +43,7 @@ function translate(schema: Schema, input: unknown, issue: z.core.$ZodIssue): Iss
 function unknownKey(schema: Schema, input: unknown, path: Path, key: string): Issue {
   const here = schemaAt(schema, path, input)
   const known = Object.keys((here && fieldsOf(here, valueAt(input, path))) ?? {})
-  const { below, above } = elsewhere(schema, { input, path, key })
+  const { below, above } = findMisplaced(schema, { input, path, key })
   const fix = below ?? suggest(key, known).fix ?? above ?? `known keys: ${known.join(', ')}`
   return { path: [...path, key], message: `unknown key ${JSON.stringify(key)}`, fix, at: 'key' }
 }
@@ -102,7 +102,7 @@ function unionMessage(
   return { message: `expected ${oneOf(options)}`, ...suggestPart(value, options) }
 }
 
-/** `suggest`, for a word that may also name a part of one's own. */
+/** As `suggest`, for a word that may also be the name of a custom part. */
 function suggestPart(word: unknown, known: readonly string[]): { fix?: string } {
   const found = suggest(word, known)
   const isOwn = found.fix === undefined && typeof word === 'string' && word.startsWith('x-')
@@ -124,7 +124,7 @@ function oneOf(words: readonly unknown[]): string {
   return words.length === 1 ? String(words[0]) : `one of ${words.join(', ')}`
 }
 
-/** Whoever wrote `health: /healthz` knows what he wants, and not under which key. */
+/** For a value in place of a mapping, such as `health: /healthz`: shows the keys that the mapping may have. */
 function keysFix(issue: z.core.$ZodIssue, field: Schema | undefined, value: unknown): { fix?: string } {
   if (issue.code !== 'invalid_type' || issue.expected !== 'object' || Array.isArray(value)) return {}
   const keys = Object.keys((field && fieldsOf(field, undefined)) ?? {})
@@ -136,7 +136,7 @@ function keysFix(issue: z.core.$ZodIssue, field: Schema | undefined, value: unkn
 
 const MAX_KEYS = 4
 
-/** Who wrote `cache: yes`, or `no`, knows no settings of it, and need not. */
+/** For a boolean in place of a mapping, such as `cache: yes`. */
 function switchedFix(field: z.ZodType, key: PropertyKey | undefined, value: unknown): string | undefined {
   if (ON.test(String(value)) && field.safeParse({}).success)
     return `write ${String(key)}: {} for the defaults`
@@ -146,7 +146,7 @@ function switchedFix(field: z.ZodType, key: PropertyKey | undefined, value: unkn
 const ON = /^(?:y|yes|on|true)$/i
 const OFF = /^(?:n|no|off|false)$/i
 
-/** How the same would be written so that YAML reads it as what is expected. */
+/** The same value, written so that YAML reads it as the expected type. */
 function retyped(expected: string, value: unknown): { fix?: string } {
   const isPlain = typeof value === 'number' || typeof value === 'boolean'
   if (expected === 'string' && isPlain) return { fix: 'put it in quotes' }

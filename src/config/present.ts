@@ -1,23 +1,23 @@
 /**
- * Settings as one would write them: units on durations and sizes, `host:port`, keys in the schema's order,
- * and no secrets.
+ * Prints settings as people write them: units on durations and sizes, `host:port`, keys in the schema's order, and no
+ * secrets.
  */
 import type { HostPort } from '../core/addresses.ts'
 import { formatDuration, formatSize } from '../lib/bytes.ts'
+import type { PartNames } from './schema/custom-parts.ts'
 import type { ValueKind } from './schema/fields.ts'
-import type { PartNames } from './schema/own.ts'
 import { type Settings, schemaFor } from './schema.ts'
 import { childOf, fieldsOf, kindOf, property, type Schema } from './walk.ts'
 import { writeYaml } from './yaml.ts'
 
 /** Plain data in the form of the YAML; tokens, passwords and their hashes are `***`. */
-export function presentable(settings: Settings, own: PartNames = {}): unknown {
-  return present(schemaFor(own), settings)
+export function presentable(settings: Settings, partNames: PartNames = {}): unknown {
+  return present(schemaFor(partNames), settings)
 }
 
 /** The same as YAML text. */
-export function presentYaml(settings: Settings, own: PartNames = {}): string {
-  return writeYaml(presentable(settings, own))
+export function presentYaml(settings: Settings, partNames: PartNames = {}): string {
+  return writeYaml(presentable(settings, partNames))
 }
 
 function present(schema: Schema | undefined, value: unknown): unknown {
@@ -42,7 +42,7 @@ const SHOW: Readonly<Record<ValueKind, (value: unknown) => unknown>> = {
   secretUrl: (url) => withoutSecrets(url as string),
 }
 
-/** Password and query may both carry secrets; the rest says which server is meant. */
+/** Hides password and query, which may be secrets; the rest identifies the server. */
 function withoutSecrets(text: string): string {
   const url = new URL(text)
   if (url.password !== '') url.password = '***'

@@ -1,6 +1,6 @@
 /**
- * What no single field can know: names that must differ, names that must exist, things that exclude each
- * other. It reads the input as it was written, so that one wrong field hides no other problem.
+ * Checks between fields: names that must differ, names that must exist, settings that exclude each other. It reads the
+ * input before the schema does, so that one wrong field hides no other problem.
  */
 import { type Issue, suggest } from './messages.ts'
 import { type Path, property } from './walk.ts'
@@ -42,7 +42,7 @@ function poolNames(input: unknown): string[] {
   return [...own, ...embedded.filter((name): name is string => typeof name === 'string')]
 }
 
-/** For an input without any other problem: beside one, this would mislead. */
+/** Reports settings without any route or model. Only for an input without other problems, which may be the cause. */
 export function nothingToServe(input: unknown): Issue[] {
   if (list(input, 'models').length > 0 || list(input, 'routes').length > 0) return []
   return [
@@ -120,7 +120,7 @@ function routeNames(input: unknown): Issue[] {
 
 function routePools(input: unknown): Issue[] {
   const known = poolNames(input)
-  // What is wrong with the pools themselves is told already.
+  // Problems of the pools themselves are reported already.
   if (known.length === 0 && Array.isArray(property(input, 'pools'))) return []
   return list(input, 'routes').flatMap((route, i) => {
     const name = property(route, 'pool')

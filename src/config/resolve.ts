@@ -1,6 +1,4 @@
-/**
- * Plain input → frozen `Settings`, or every issue in it. The YAML and the command line both end here.
- */
+/** Resolves plain input into frozen `Settings`, or lists every issue. The YAML and the command line both use it. */
 import { resolve as resolvePath } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Issue, issuesOf } from './messages.ts'
@@ -48,14 +46,14 @@ function settle(parsed: Parsed, folder: string): Settings {
   return freeze({ ...parsed, models, pools: Object.fromEntries(pools), routes })
 }
 
-/** A route's own words over the defaults; without a block the route does not cache. */
+/** A route's cache settings merged over the defaults; without a `cache` block the route does not cache. */
 function policy(parsed: Parsed, own: Parsed['routes'][number]['cache']): CachePolicy {
   return { ...parsed.cache.defaults, ...(own ?? { enabled: false, heedBackend: true, tags: [] }) }
 }
 
 type ParsedBackend = Parsed['pools'][string]['backends'][number]
 
-/** Host, port and path: fit for a URL segment, and the same after every reload. */
+/** A backend's default id, of host, port and path: it is a valid URL segment and the same after every reload. */
 function backendId({ id, url }: ParsedBackend): string {
   if (id !== undefined) return id
   const { hostname, port, protocol, pathname } = new URL(url)

@@ -1,6 +1,4 @@
-/**
- * What a reload cannot change: the fields that are read once, at the start.
- */
+/** Finds the settings that a reload cannot change, because they are read once at the start. */
 import { isDeepStrictEqual } from 'node:util'
 import { type Settings, schema } from './schema.ts'
 import { fieldsOf, isFixed, type Path, printPath, type Schema, valueAt } from './walk.ts'

@@ -1,28 +1,31 @@
 /**
- * The configuration, said once: types, defaults, ranges and one sentence a field. The JSON Schema for
- * editors and the reference page are generated from it. Durations are milliseconds and sizes are bytes in
- * `Settings`; the property has the name of the YAML's key.
+ * The schema of the configuration: types, defaults, ranges and one sentence for each field. The JSON Schema for editors
+ * and the reference page are generated from it. In `Settings` durations are milliseconds and sizes are bytes;
+ * properties have the names of the YAML's keys.
  */
 import * as z from 'zod'
 import { admin } from './schema/admin.ts'
 import { cacheWith } from './schema/cache.ts'
+import type { PartNames } from './schema/custom-parts.ts'
 import { fixed } from './schema/fields.ts'
 import { model } from './schema/models.ts'
-import type { PartNames } from './schema/own.ts'
 import { poolName, poolWith } from './schema/pools.ts'
 import { routeWith } from './schema/routes.ts'
 import { log, server } from './schema/server.ts'
 
-/** @param own what the YAML may name besides what is built in. */
-const createSchema = (own: PartNames = {}) =>
+/** @param partNames custom parts that the YAML may name */
+const createSchema = (partNames: PartNames = {}) =>
   z.strictObject({
     server: server.prefault({}).describe('The data port and its limits.'),
     admin: admin.prefault({}).describe('The admin listener: API, metrics, dashboard.'),
     log: log.prefault({}).describe('JSON lines on standard output.'),
-    cache: cacheWith(own.tiers).prefault({}).describe('Where answers are kept, and for how long.'),
-    pools: z.record(poolName, poolWith(own)).prefault({}).describe('Groups of equal backends, by name.'),
+    cache: cacheWith(partNames.tiers).prefault({}).describe('Where answers are kept, and for how long.'),
+    pools: z
+      .record(poolName, poolWith(partNames))
+      .prefault({})
+      .describe('Groups of equal backends, by name.'),
     routes: z
-      .array(routeWith(own.protocols))
+      .array(routeWith(partNames.protocols))
       .prefault([])
       .describe('Which calls go to which pool; the first that matches wins.'),
     models: fixed(
@@ -35,19 +38,19 @@ const createSchema = (own: PartNames = {}) =>
     ),
   })
 
-/** With what is built in. */
+/** The schema with the built-in parts only. */
 export const schema = createSchema()
 
-/** Making a schema takes milliseconds: where nothing is named, it is the one that is there. */
-export function schemaFor(own: PartNames): SettingsSchema {
-  return Object.values(own).some(({ length }) => length > 0) ? createSchema(own) : schema
+/** The schema with these custom parts. Building one takes milliseconds, so where there are none the built-in schema is used. */
+export function schemaFor(partNames: PartNames): SettingsSchema {
+  return Object.values(partNames).some(({ length }) => length > 0) ? createSchema(partNames) : schema
 }
 
 export type SettingsSchema = typeof schema
 
 export type Parsed = z.output<typeof schema>
 
-/** What may stand in the YAML. */
+/** The input that the schema accepts. */
 export type SettingsInput = z.input<typeof schema>
 
 type DeepReadonly<T> = T extends readonly (infer E)[]
@@ -59,7 +62,7 @@ type DeepReadonly<T> = T extends readonly (infer E)[]
 type ParsedBackend = Parsed['pools'][string]['backends'][number]
 type ParsedPool = Omit<Parsed['pools'][string], 'backends'> & { backends: (ParsedBackend & { id: string })[] }
 
-/** How the answers of one route are kept, nothing left out but a `vary` that nobody wrote. Read it only where `enabled`. */
+/** The complete cache policy of one route, but for a `vary` that nobody wrote. Valid only where `enabled`. */
 export type CachePolicy = DeepReadonly<
   Parsed['cache']['defaults'] & { enabled: boolean; heedBackend: boolean; vary?: string[]; tags: string[] }
 >

@@ -1,6 +1,6 @@
 /**
- * Looking into the schema itself: which field a path leads to and which keys are known there. Messages,
- * the printing of settings and the reference page are all made from what is found here.
+ * Inspects the schema: which field a path leads to, and which keys are known there. Messages, printed settings and the
+ * reference page are made from it.
  */
 import * as z from 'zod'
 import { type KindNote, kinds, statics } from './schema/fields.ts'
@@ -39,7 +39,7 @@ export function defaultOf(schema: Schema): Default | undefined {
   return schema instanceof z.ZodPrefault ? { value: schema.def.defaultValue } : undefined
 }
 
-/** The fields of a mapping; of one with alternatives, those of the one that `value` chooses. */
+/** The fields of a mapping; of a union, those of the alternative that `value` selects. */
 export function fieldsOf(schema: Schema, value: unknown): Readonly<Record<string, Schema>> | undefined {
   const inner = core(schema)
   if (inner instanceof z.ZodObject) return inner.def.shape
@@ -49,7 +49,7 @@ export function fieldsOf(schema: Schema, value: unknown): Readonly<Record<string
   return option && fieldsOf(option, value)
 }
 
-/** The word that chooses this alternative of a union. */
+/** The discriminator's value of this alternative of a union. */
 export function literalOf(option: Schema, discriminator: string): unknown {
   const field = option instanceof z.ZodObject ? option.def.shape[discriminator] : undefined
   return field instanceof z.ZodLiteral ? field.def.values[0] : undefined

@@ -1,7 +1,7 @@
 /**
- * What a gateway can run with, and hardly anybody means: routes that no call reaches, pools that no route leads to, patterns that
- * look like regular expressions or leave out the word they begin with, listeners on one port, backends that no call is sent to,
- * routes to TorchServe that keep nothing. Said by `infergate check` and in the log, and no reason to refuse the file.
+ * Warnings about settings that work but are probably not meant: routes that no call reaches, pools that no route leads
+ * to, patterns that look like regular expressions or do not match their own prefix, listeners on one port, backends
+ * that no call is sent to, routes to TorchServe that store nothing. `infergate check` and the log show them; the file is not refused.
  */
 import { isIP } from 'node:net'
 import { addressRefusal, createAddressRules, type HostPort, portOf } from '../core/addresses.ts'
@@ -48,7 +48,7 @@ type Matching = Pick<RouteSettings, 'match' | 'protocol'>
 function covers(wide: Matching, narrow: Matching): boolean {
   const [a, b] = [wide.match, narrow.match]
   const isModel = a.model !== undefined
-  // Only the dialect knows the model, and a dialect takes only paths of its own.
+  // A model is known only to dialects, which take only their own paths.
   const isDialect = wide.protocol === 'auto' || (wide.protocol === 'opaque' && !isModel)
   return (
     (isDialect || wide.protocol === narrow.protocol) &&
@@ -77,10 +77,10 @@ function unused({ pools, routes }: Settings): Issue[] {
   )
 }
 
-/** Backends whose address would be refused at each connect; a name may lead there as well, and is not asked for here. */
+/** Backends whose address is refused at each connect. Host names are not resolved here. */
 function addresses({ pools, server, admin }: Settings): Issue[] {
   return Object.entries(pools).flatMap(([name, { backends, allowAddresses: allow }]) => {
-    const rules = createAddressRules({ allow, own: [server.listen, admin.listen] })
+    const rules = createAddressRules({ allow, ownListeners: [server.listen, admin.listen] })
     return backends.flatMap(({ url }, i) => {
       const to = new URL(url)
       const host = to.hostname.replace(/^\[|\]$/g, '')
@@ -125,7 +125,7 @@ function patterns({ routes }: Settings): Issue[] {
 }
 
 interface Pattern {
-  /** Where it stands within `match`. */
+  /** Its path within `match`. */
   readonly at: readonly string[]
   readonly pattern: string
 }
@@ -146,7 +146,7 @@ interface NamedListener extends HostPort {
   readonly path: Path
 }
 
-/** The command line may move the first two, so that it is not certain. */
+/** Only a warning: the command line may override the first two. */
 function clashes({ server, admin, pools }: Settings): Issue[] {
   const listeners: NamedListener[] = [
     { path: ['server', 'listen'], ...server.listen },

@@ -1,6 +1,6 @@
 /**
- * YAML 1.2 (core schema) with positions: text in, a plain value and a map from paths to lines out. The only
- * file that knows the yaml package.
+ * Parses YAML 1.2 (core schema) with positions: text in, a plain value and a map from paths to lines out. No other file
+ * imports the yaml package.
  */
 import {
   type Document,
@@ -37,15 +37,15 @@ export interface YamlText {
   readonly empty: readonly Path[]
   /** Where values came from the environment, with their text. */
   readonly substituted: readonly { readonly path: Path; readonly text: string }[]
-  /** Where the value (or the key) at `path` stands; of what is absent, where it should be. */
+  /** The position of the value (or the key) at `path`; of an absent one, where it should be. */
   locate(path: Path, at: Issue['at']): Position
-  /** References and aliases that lead nowhere; the values they stand for are not to be judged. */
+  /** Unresolved references and aliases; the values they stand for are not validated. */
   readonly problems: readonly YamlProblem[]
 }
 
 export type YamlResult = { readonly yaml: YamlText } | { readonly problems: readonly YamlProblem[] }
 
-/** Enough for anchors as people use them, too few for a document that explodes. */
+/** Enough for usual anchors, too few for an exponential expansion. */
 const MAX_ALIASES = 100
 
 export function readYaml(text: string, env: NodeJS.ProcessEnv): YamlResult {
@@ -59,27 +59,28 @@ export function readYaml(text: string, env: NodeJS.ProcessEnv): YamlResult {
   } as const
   const documents = parseAllDocuments(text, options)
   const document = Array.isArray(documents) ? documents[0] : undefined
-  const place = (offset: number): Position => {
+  const positionAt = (offset: number): Position => {
     const { line, col } = lines.linePos(offset)
     return { line: Math.max(1, line), column: Math.max(1, col) }
   }
-  if (document === undefined) return fail(place(0), 'the file is empty')
+  if (document === undefined) return fail(positionAt(0), 'the file is empty')
   const broken = [...document.errors, ...document.warnings]
   if (broken.length > 0)
-    return { problems: onePerLine(broken.map((error) => syntaxProblem(error, text, place))) }
+    return { problems: onePerLine(broken.map((error) => syntaxProblem(error, text, positionAt))) }
   if (documents.length > 1)
-    return fail(place(documents[1]?.range?.[0] ?? 0), 'the file holds more than one document')
-  if (document.contents === null || isEmpty(document.contents)) return fail(place(0), 'the file is empty')
+    return fail(positionAt(documents[1]?.range?.[0] ?? 0), 'the file holds more than one document')
+  if (document.contents === null || isEmpty(document.contents))
+    return fail(positionAt(0), 'the file is empty')
 
-  const found = substitute(document, env, place)
+  const found = substitute(document, env, positionAt)
   try {
     const empty: Path[] = []
     const value = prune(document.toJS({ maxAliasCount: MAX_ALIASES }), { path: [], ancestors: [], empty })
-    const locate = (path: Path, at: Issue['at']): Position => place(offsetOf(document, path, at))
+    const locate = (path: Path, at: Issue['at']): Position => positionAt(offsetOf(document, path, at))
     return { yaml: { value, empty, ...found, locate } }
   } catch (error) {
     if (!(error instanceof ReferenceError || error instanceof RangeError)) throw error
-    return found.problems.length > 0 ? found : fail(place(0), `aliases: ${error.message}`)
+    return found.problems.length > 0 ? found : fail(positionAt(0), `aliases: ${error.message}`)
   }
 }
 
@@ -94,20 +95,24 @@ function fail(position: Position, message: string): YamlResult {
 
 const isEmpty = (node: unknown): boolean => isScalar(node) && node.value === null
 
-function syntaxProblem(error: YAMLError, text: string, place: (offset: number) => Position): YamlProblem {
+function syntaxProblem(
+  error: YAMLError,
+  text: string,
+  positionAt: (offset: number) => Position,
+): YamlProblem {
   const offset = error.pos[0]
-  const position = { ...place(offset), path: [] }
+  const position = { ...positionAt(offset), path: [] }
   if (text.slice(offset - 1, offset + 1) === '${') {
     return { ...position, message: 'inside { } and [ ] a variable needs quotes', fix: 'write "${NAME}"' }
   }
   if (error.code === 'DUPLICATE_KEY') return { ...position, message: 'this key is there twice' }
   if (error.code === 'RESOURCE_EXHAUSTION') return { ...position, message: 'nested too deeply' }
   const code = text.startsWith('\t', offset) ? { fix: 'indent with spaces' } : {}
-  // The parser quotes what it stumbled over; the position says it without showing a secret.
+  // The parser's message quotes the text, which may be a secret; the position is enough.
   return { ...position, message: error.message.replace(/: ".*$/s, ''), ...code }
 }
 
-/** One mistake makes the parser stumble several times: the first stumble on a line is the one to read. */
+/** One mistake causes several errors: the first one on a line is kept. */
 function onePerLine(problems: readonly YamlProblem[]): YamlProblem[] {
   const sorted = [...problems].sort((a, b) => a.line - b.line || a.column - b.column)
   return sorted.filter((problem, i) => i === 0 || sorted[i - 1]?.line !== problem.line)
@@ -118,22 +123,22 @@ interface Substitution {
   readonly problems: YamlProblem[]
 }
 
-/** Puts the environment into every scalar value; also finds aliases that lead nowhere, and keys that would. */
+/** Expands environment variables in every scalar; also finds unresolved aliases and unsafe keys. */
 function substitute(
   document: Document,
   env: NodeJS.ProcessEnv,
-  place: (offset: number) => Position,
+  positionAt: (offset: number) => Position,
 ): Substitution {
   const result: Substitution = { substituted: [], problems: [] }
   const report = (node: unknown, path: Path, message: string): void => {
     const offset = (node as Node | null)?.range?.[0] ?? 0
-    result.problems.push({ ...place(offset), path, message })
+    result.problems.push({ ...positionAt(offset), path, message })
   }
   const visit = (node: unknown, path: Path): void => {
     if (isMap(node)) {
       for (const pair of node.items) {
         const at = [...path, keyOf(pair)]
-        // The schema passes over it without a word.
+        // The schema would ignore this key silently.
         if (keyOf(pair) === '__proto__') report(pair.key, at, 'this key cannot be used')
         visit(pair.value, at)
       }
@@ -144,7 +149,8 @@ function substitute(
     }
     if (!isScalar(node) || typeof node.value !== 'string' || !node.value.includes('${')) return
     const expanded = expand(node.value, env)
-    if ('message' in expanded) result.problems.push({ ...place(node.range?.[0] ?? 0), path, ...expanded })
+    if ('message' in expanded)
+      result.problems.push({ ...positionAt(node.range?.[0] ?? 0), path, ...expanded })
     else {
       node.value = expanded.text
       if (expanded.isSubstituted) result.substituted.push({ path, text: expanded.text })

@@ -1,6 +1,6 @@
 /**
- * The processes that serve embedded models: kept at the number that is wanted, restarted when they die, and
- * stopped before the gateway goes. They register themselves like any other backend; nothing here routes to them.
+ * Runs the processes that serve embedded models: keeps the wanted number of them, restarts those that exit, and stops
+ * all before the gateway ends. They register themselves like any other backend; no routing happens here.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Log } from '../core/log.ts'
@@ -17,11 +17,11 @@ export interface EmbeddedModel {
   readonly delayMs: number
 }
 
-/** What a model's processes are up to. */
+/** The processes of a model, for the scaler. */
 export interface ProcessReport {
-  /** Those that are wanted, by the id they register under, with the time since their start was asked for, milliseconds. */
+  /** The wanted processes, by the id they register under, with the milliseconds since their start was requested. */
   readonly wanted: readonly { readonly id: string; readonly ageMs: number }[]
-  /** On their way out. */
+  /** Processes that are shutting down. */
   readonly leaving: number
   /** How long each process took that became ready since the last report, milliseconds. */
   readonly startsMs: readonly number[]
@@ -40,20 +40,20 @@ export interface ProcessesOptions {
   readonly died: (model: string) => void
 }
 
-/** Start times kept while nobody asks for them. */
+/** Most start times that are kept while nobody reads them. */
 const MAX_STARTS = 32
 const RESTART_MIN_MS = 500
 const RESTART_MAX_MS = 30_000
-/** What a leaving process gets to drain and to answer what it runs; then it is killed. */
-const LEAVE_MS = 45_000
-/** A process that ran so long had started well: the next failure is a new one. */
+/** How long a process may take to drain and answer its calls; then it is killed. */
+const SHUTDOWN_MS = 45_000
+/** A process that ran for this long had started well: the next exit is a first failure. */
 const SETTLED_MS = 60_000
 
 interface Replica {
   readonly model: EmbeddedModel
   readonly id: string
-  /** When it was first asked for: one that dies before it is ready is still being waited for. */
-  askedAt: number
+  /** When its start was first requested; a restart before it was ready does not reset it. */
+  requestedAt: number
   wasReady: boolean
   child: ChildProcess | undefined
   failures: number
@@ -81,8 +81,8 @@ export class ModelProcesses {
   }
 
   /**
-   * Brings a model to so many processes. Those given back are the newest: they hold the least. They drain, leave the
-   * pool and end; a process that is leaving is not called back.
+   * Starts or stops processes of a model. The newest are stopped first, since they hold the least. They drain,
+   * deregister and exit; a process that is stopping is not reused.
    */
   scaleTo(name: string, count: number): void {
     const model = this.#models.get(name)
@@ -99,7 +99,7 @@ export class ModelProcesses {
     const wanted = this.#wanted(name)
     const all = this.#replicas.filter(({ model }) => model.name === name).length
     return {
-      wanted: wanted.map(({ id, askedAt }) => ({ id, ageMs: now - askedAt })),
+      wanted: wanted.map(({ id, requestedAt: askedAt }) => ({ id, ageMs: now - askedAt })),
       leaving: all - wanted.length,
       startsMs,
     }
@@ -134,14 +134,14 @@ export class ModelProcesses {
   }
 
   #hire(model: EmbeddedModel): void {
-    // A name that is still being left belongs to the one who leaves.
-    const taken = new Set(this.#replicas.map(({ id }) => id))
+    // The id of a process that is still stopping must not be reused.
+    const usedIds = new Set(this.#replicas.map(({ id }) => id))
     let n = 0
-    while (taken.has(`${model.name}-${n}`)) n++
+    while (usedIds.has(`${model.name}-${n}`)) n++
     const replica: Replica = {
       model,
       id: `${model.name}-${n}`,
-      askedAt: this.#options.clock.now(),
+      requestedAt: this.#options.clock.now(),
       wasReady: false,
       child: undefined,
       failures: 0,
@@ -159,7 +159,7 @@ export class ModelProcesses {
     this.#options.log.info('model.leaving', { model: model.name, id })
     if (!child) return this.#forget(replica)
     child.kill('SIGTERM')
-    const cancel = this.#options.clock.after(LEAVE_MS, () => child.kill('SIGKILL'))
+    const cancel = this.#options.clock.after(SHUTDOWN_MS, () => child.kill('SIGKILL'))
     child.once('close', cancel)
   }
 
@@ -205,7 +205,7 @@ export class ModelProcesses {
       replica.child = undefined
       if (replica.stopping) return this.#forget(replica)
       this.#options.died(model.name)
-      if (replica.wasReady) replica.askedAt = clock.now()
+      if (replica.wasReady) replica.requestedAt = clock.now()
       replica.wasReady = false
       replica.failures = clock.now() - began > SETTLED_MS ? 1 : replica.failures + 1
       const ms = this.#delay(replica.failures)

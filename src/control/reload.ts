@@ -1,10 +1,10 @@
 /**
- * Live settings: notices that the settings file changed, has it read, and takes it over or refuses it whole.
- * A refused file changes nothing but what /readyz says.
+ * Reloads the settings: notices that the file has changed, has it read, and applies or refuses it as a whole. A refused
+ * file changes nothing but the message on /readyz.
  *
- * The directory is watched and not the file, since editors and Kubernetes replace the file (a ConfigMap swaps
- * a symlink beside it); and the file is looked at every second, since no watch is certain on network and
- * container file systems. What decides is the digest of the bytes.
+ * The directory is watched instead of the file, since editors and Kubernetes replace the file (a ConfigMap swaps a
+ * symbolic link beside it). The file is also checked every second, since no watch is reliable on network and container
+ * file systems. The digest of the bytes decides whether it has changed.
  */
 import { type FSWatcher, watch } from 'node:fs'
 import { stat } from 'node:fs/promises'
@@ -23,15 +23,15 @@ export interface ReloadOptions<S> {
   /** The settings in force at the start. */
   readonly settings: S
   load(): Promise<ReloadResult<S>>
-  /** Names of what differs from the settings the process started with and takes effect only after a restart. */
+  /** Names of the settings that differ from those at the start and need a restart. */
   needRestart(started: S, next: S): readonly string[]
-  /** Takes over what can be. Throwing refuses the file; what was in force stays. */
+  /** Applies what can change live. An error refuses the file; the settings in force stay. */
   apply(next: S, present: S): void | Promise<void>
   readonly pollMs?: number
 }
 
 const POLL_MS = 1_000
-/** Longer than any file that is taken over; whoever loads it has the last word. */
+/** Bound for reading; the loader has a lower one of its own. */
 const MAX_BYTES = 16 * 1024 * 1024
 /** Writers that truncate and then write are given this long to finish. */
 const SETTLE_MS = 50
@@ -60,7 +60,7 @@ export class Reload<S> {
     return this.#present
   }
 
-  /** For /readyz, which stays 200: a refused file, and what waits for a restart. */
+  /** Messages for /readyz, which stays 200: a refused file, and settings that wait for a restart. */
   get reasons(): readonly string[] {
     const refused = this.#problem === undefined ? [] : [`config: refused reload: ${this.#problem}`]
     const waiting = this.#waiting.length === 0 ? [] : [`config: needs a restart: ${this.#waiting.join(', ')}`]
@@ -69,7 +69,7 @@ export class Reload<S> {
 
   /** Begins to watch the file and to listen for SIGHUP, which reads it again even when it did not change. */
   async start(): Promise<void> {
-    this.#stamp = await this.#look()
+    this.#stamp = await this.#fingerprint()
     this.#digest = await this.#read()
     if (this.#stopped) return
     process.on('SIGHUP', this.#onSighup)
@@ -98,7 +98,7 @@ export class Reload<S> {
   async #check(force: boolean): Promise<void> {
     if (this.#stopped) return
     const digest = await this.#read()
-    // A file that is missing for a moment is being replaced; the poll sees it when it is back.
+    // A missing file is being replaced; the poll sees it when it is back.
     if (!force && (digest === undefined || digest === this.#digest)) return
     this.#digest = digest
     const loaded = await this.#options.load()
@@ -158,7 +158,7 @@ export class Reload<S> {
   }
 
   async #compareStamp(): Promise<void> {
-    const stamp = await this.#look()
+    const stamp = await this.#fingerprint()
     if (this.#stopped) return
     if (stamp !== this.#stamp) {
       this.#stamp = stamp
@@ -168,7 +168,7 @@ export class Reload<S> {
   }
 
   /** Changes whenever the file does, as far as the file system says; follows symlinks. */
-  async #look(): Promise<string> {
+  async #fingerprint(): Promise<string> {
     try {
       const { dev, ino, size, mtimeNs } = await stat(this.#options.file, { bigint: true })
       return [dev, ino, size, mtimeNs].join()
@@ -177,7 +177,10 @@ export class Reload<S> {
     }
   }
 
-  /** Undefined while it is not there. A folder or a pipe in its place is a change as well: loading says what is wrong. */
+  /**
+   * Undefined where there is no file. A folder or a pipe in its place counts as a change: loading reports what is
+   * wrong.
+   */
   async #read(): Promise<string | undefined> {
     try {
       return digestOf(await readRegular(this.#options.file, MAX_BYTES))

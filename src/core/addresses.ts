@@ -1,11 +1,12 @@
 /**
- * Where the gateway may connect to. Anyone who may register a backend names an address that we then call, so
- * the addresses that lead to credentials or back to ourselves are refused (server-side request forgery). The
- * check runs on the resolved address at every connect: a name may resolve differently the next time.
+ * Rules for the addresses that the gateway may connect to. Whoever may register a backend names an address that the
+ * gateway then calls. Addresses that lead to credentials or back to the gateway are therefore refused (server-side
+ * request forgery). The check runs on the resolved address at every connect, because a name may resolve differently the
+ * next time.
  */
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
 
-/** A host and port one of our own listeners is bound to; `0.0.0.0` and `::` are every local address. */
+/** A host and port. In a listener, `0.0.0.0` and `::` stand for every local address. */
 export interface HostPort {
   readonly host: string
   readonly port: number
@@ -14,20 +15,20 @@ export interface HostPort {
 export interface AddressRules {
   /** CIDRs that are allowed although they are link-local, metadata or the like. */
   readonly allow: BlockList
-  readonly own: readonly HostPort[]
-  /** The addresses of this machine's interfaces; asked only when a wildcard listener is in `own`. */
+  readonly ownListeners: readonly HostPort[]
+  /** The addresses of this machine's interfaces; called only when a wildcard listener is in `ownListeners`. */
   readonly localAddresses: () => readonly string[]
 }
 
 export interface AddressOptions {
   readonly allow?: readonly string[]
-  readonly own?: readonly HostPort[]
+  readonly ownListeners?: readonly HostPort[]
   readonly localAddresses?: () => readonly string[]
 }
 
 const MAX_URL_LENGTH = 2048
 
-/** The first match names the reason. Order: the narrower before the wider. */
+/** The first match gives the reason, so narrow ranges come before wide ones. */
 const REFUSED: readonly (readonly [reason: string, cidrs: readonly string[]])[] = [
   [
     'a cloud metadata address',
@@ -48,7 +49,7 @@ const LOOPBACK = cidrList(['127.0.0.0/8', '::1/128'])
 export function createAddressRules(options: AddressOptions = {}): AddressRules {
   return {
     allow: cidrList(options.allow ?? []),
-    own: options.own ?? [],
+    ownListeners: options.ownListeners ?? [],
     localAddresses: options.localAddresses ?? (() => []),
   }
 }
@@ -110,7 +111,7 @@ export function portOf(url: URL): number {
 }
 
 function isOwnListener(ip: string, port: number, rules: AddressRules): boolean {
-  return rules.own.some((own) => {
+  return rules.ownListeners.some((own) => {
     if (own.port !== port) return false
     if (own.host === 'localhost') return contains(LOOPBACK, ip)
     if (isIP(own.host) === 0) return false

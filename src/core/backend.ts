@@ -1,6 +1,6 @@
 /**
- * The seam between the planes: what the control plane knows of a pool, as plain data. A view is immutable;
- * a change is a new view with a higher revision. Everything here survives structuredClone.
+ * Backends and pools as the control plane publishes them to the data plane. A view is immutable; a change is a new view
+ * with a higher revision. Everything here survives structuredClone.
  */
 
 export interface ModelOffer {
@@ -20,7 +20,7 @@ export type BackendState = 'warming' | 'ready' | 'suspect' | 'unhealthy' | 'drai
 
 export interface Backend {
   readonly id: string
-  /** Place in the shared counters; given to another backend only under a new generation. */
+  /** Index in the shared counters; reused for another backend only under a new generation. */
   readonly slot: number
   /** Grows with each registration under this id; what carries an older one is fenced off. */
   readonly generation: number
@@ -35,7 +35,7 @@ export interface Backend {
   readonly state: BackendState
   /** Why it is in this state, for people. */
   readonly reason: string
-  /** Monotonic-free wall time since when it is ready, for slow start. */
+  /** Wall time since when it is ready, for slow start. */
   readonly readySince: number
 }
 

@@ -1,14 +1,15 @@
 /**
- * One request, as the data plane sees it. Immutable; bytes and header fields are the caller's own, untouched.
+ * One request as the data plane sees it. It is immutable; bytes and header fields are passed on as the caller sent
+ * them.
  */
 
 import type { Signal } from '../lib/cancel.ts'
 import { Chunks } from './chunks.ts'
 
-/** Header fields as they stand on the wire: name, value, name, value … Order, case and repeats are kept. */
+/** Header fields as on the wire: name, value, name, value … Order, case and repeats are kept. */
 export type RawPairs = readonly string[]
 
-/** A body that is there to its end: joined where it is short, in pieces where it is long. */
+/** A body that has arrived completely: one array where it is short, pieces where it is long. */
 export type WholeBody = Uint8Array | Chunks
 
 /** A whole body, or one that arrives while it is forwarded. */
@@ -41,9 +42,15 @@ export interface Call {
   readonly path: string
   /** The query with its `?`, or the empty string. */
   readonly query: string
-  /** The caller's end-to-end fields: nobody can decide by a field that does not go on to the backend. */
+  /**
+   * The caller's end-to-end fields. Hop-by-hop fields are removed before anything is decided, so no decision depends on
+   * a field that the backend does not get.
+   */
   readonly headers: RawPairs
-  /** The host that is asked: of the target where that names one, otherwise of the Host field; lower case. */
+  /**
+   * The host that the caller addressed: from the request target where that names one, otherwise from the Host field;
+   * lower case.
+   */
   readonly host: string
   /** Address of the client's end of the connection. */
   readonly peer: string

@@ -1,18 +1,18 @@
 /**
- * A long body in the pieces it came in. It is never joined: joining 100 MiB stops everything else for 70 ms and takes
- * the memory twice. Unlike a stream it can be read again, from any place, as often as anybody likes.
+ * A long body as the pieces in which it arrived. It is never joined: joining 100 MiB blocks the event loop for 70 ms
+ * and needs the memory twice. Unlike a stream it can be read several times and from any offset.
  */
 import { nextTurn } from '../lib/cooperative.ts'
 
-/** Bodies up to this length are joined, and then are plain bytes; reading one takes a few milliseconds at most. */
+/** Bodies up to this length are joined into one array; reading one takes a few milliseconds at most. */
 export const JOINED_BYTES = 4 << 20
-/** Longest piece that is worked on at a time: a few milliseconds where reading is slow. */
+/** Longest piece that is processed without a pause: a few milliseconds where reading is slow. */
 export const PIECE_BYTES = 128 << 10
 
 export class Chunks implements AsyncIterable<Uint8Array> {
   readonly length: number
   readonly #list: readonly Uint8Array[]
-  /** Where each piece begins, and the end. */
+  /** The offset of each piece, and the total length. */
   readonly #starts: Float64Array
 
   constructor(list: readonly Uint8Array[]) {
@@ -50,7 +50,7 @@ export class Chunks implements AsyncIterable<Uint8Array> {
     return copy
   }
 
-  /** For whoever takes bodies that stream. A reader that is always ready must not keep everybody else waiting. */
+  /** Streams the pieces. Pauses between them, because a reader that is always ready would block all other calls. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void> {
     let since = 0
     for (const piece of this.pieces()) {

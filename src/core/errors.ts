@@ -1,7 +1,7 @@
 /**
- * Everything that can go wrong with a call, in one table: the status the client sees, who is to blame, and
- * whether another attempt may help. One class, no hierarchy; the code is also the metric's label and the
- * `error` parameter of Proxy-Status.
+ * All errors that the gateway answers itself, in one table: the status, the Proxy-Status type, and whether a retry may
+ * help. There is one class without a hierarchy; the code is also the metric's label and the `error` parameter of
+ * Proxy-Status.
  */
 
 export type Blame = 'caller' | 'gateway' | 'backend'
@@ -50,17 +50,17 @@ export type FaultCode = keyof typeof FAULTS
 
 export interface FaultDetail {
   readonly cause?: unknown
-  /** Where the backend is, for the log: callers are told no addresses. */
+  /** The backend's address, for the log; it is not shown to callers. */
   readonly backend?: string
   /** Seconds the client should wait; sent as Retry-After where the fault's `retry` is `later`. */
   readonly retryAfterSeconds?: number
-  /** True when not one byte of the call had been sent to a backend: always safe to try again. */
+  /** True when no byte of the call was sent to a backend: a retry is always safe. */
   readonly unsent?: boolean
 }
 
 /**
- * A call that failed for a known reason. The message is for the client: it names what to do, and neither a secret nor an
- * address of a backend.
+ * A call that failed for a known reason. The message is for the client: it says what to do, and contains neither a
+ * secret nor an address of a backend.
  */
 export class GatewayError extends Error {
   readonly code: FaultCode
@@ -75,7 +75,7 @@ export class GatewayError extends Error {
     return FAULTS[this.code]
   }
 
-  /** The message with what only the log may know: where the backend is, and what lies behind it. */
+  /** The message with the backend's address and the underlying error, for the log only. */
   get logged(): string {
     const { backend, cause } = this.detail
     // With several addresses tried, Node throws an AggregateError whose own message is empty.

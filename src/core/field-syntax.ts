@@ -1,6 +1,7 @@
 /**
- * What a header field may be made of (RFC 9110, section 5). A name or value with a line break or another control in it would
- * end its line early and smuggle in fields, or a whole message, of its own: whatever writes or reads fields asks here.
+ * Patterns for the names and values of header fields (RFC 9110, section 5). A line break or another control character
+ * in a name or value would end the line early and could inject fields or a whole message, so all code that reads or
+ * writes fields uses these patterns.
  */
 
 /** A name, as part of a pattern. */

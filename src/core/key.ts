@@ -31,7 +31,7 @@ export function parseDigest(text: string): Digest | undefined {
   return bytes.length === 32 ? (bytes.toString('latin1') as Digest) : undefined
 }
 
-/** Four bytes of a digest as the word they make in a typed array; every platform Node runs on is little-endian. */
+/** Four bytes of a digest as a 32-bit word of a typed array; every platform that Node runs on is little-endian. */
 export function wordOf(digest: Digest, at: number): number {
   const low = digest.charCodeAt(at) | (digest.charCodeAt(at + 1) << 8)
   return (low | (digest.charCodeAt(at + 2) << 16) | (digest.charCodeAt(at + 3) << 24)) >>> 0

@@ -1,7 +1,7 @@
 /**
- * The load of a pool as the data plane measures it and the scaler reads it: plain data, so that the planes need not know
- * each other. Only misses are load on a pool; a call answered from a cache, or by joining somebody else's flight, costs
- * no backend anything.
+ * The load of a pool, as the data plane measures it and the scaler reads it: plain data, so that the planes need not
+ * import each other. Only misses are load on a pool; a call that is answered from a cache, or by joining another
+ * flight, costs no backend anything.
  */
 
 /** Width of a bucket of load, milliseconds. Shorter calls than this must not be missed between samples. */
@@ -11,7 +11,7 @@ export const BUCKET_MS = 100
 export interface LoadBucket {
   /** Misses offered: sent on, queued, or shed for want of room. */
   readonly offered: number
-  /** Calls that needed no backend: hits, and followers of a flight. */
+  /** Calls that needed no backend: hits, and calls that joined a flight. */
   readonly answered: number
   /** In flight plus queued, integrated over the bucket's time and divided by it. */
   readonly concurrency: number
@@ -32,7 +32,10 @@ export interface ServiceBin {
   readonly histogram: ArrayLike<number>
 }
 
-/** What was measured on one pool since the report before. Never cumulative: a report that is lost is a gap, not a jump. */
+/**
+ * What was measured on one pool since the previous report. Counts are not cumulative: a lost report is a gap and not a
+ * jump.
+ */
 export interface LoadReport {
   /** Monotonic milliseconds at the end of the last bucket. */
   readonly at: number
@@ -45,6 +48,6 @@ export interface LoadReport {
   readonly service: readonly ServiceBin[]
   /** End-to-end times on the miss path, counts by `bucketOf(ms)`. */
   readonly latency: ArrayLike<number>
-  /** Of the calls answered without a backend, those a shared tier answered. */
+  /** Of the calls answered without a backend, how many a shared tier answered. */
   readonly answeredShared: number
 }

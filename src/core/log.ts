@@ -1,6 +1,6 @@
 /**
- * What a part may say to the log. Parts are given one and never choose where it goes; an event is a fixed,
- * dotted name, and everything that varies is a field, so that logs can be counted.
+ * The logger that every part is given. An event is a fixed, dotted name, and everything that varies is a field, so that
+ * log lines can be counted.
  */
 export interface Log {
   info(event: string, fields?: Record<string, unknown>): void
@@ -8,7 +8,7 @@ export interface Log {
   error(event: string, fields?: Record<string, unknown>): void
 }
 
-/** Says nothing: for tests and for embedding without a log. */
+/** Discards everything: for tests and for embedding without a log. */
 export const silentLog: Log = {
   info() {},
   warn() {},

@@ -1,6 +1,6 @@
 /**
- * What the data plane reports as it works. Called synchronously on the path of a call: an observer never
- * throws and never waits.
+ * The events that the data plane reports, for metrics and logs. They are called synchronously on the path of a call: an
+ * observer never throws and never waits.
  */
 import type { GatewayError } from './errors.ts'
 import type { Outcome } from './reply.ts'
@@ -10,24 +10,24 @@ export interface Answered {
   readonly door: string
   readonly route: string
   readonly protocol: string
-  /** What the call named, in its path or, where the dialect has it there, in its body. */
+  /** The model that the call named, in its path or, where the dialect has it there, in its body. */
   readonly model?: string | undefined
   readonly status: number
   readonly outcome: Outcome
   readonly ms: number
-  /** Set where the answer is the gateway's own error. */
+  /** The code of the fault, where the gateway answered with an error of its own. */
   readonly fault?: string | undefined
 }
 
 export interface Observer {
-  /** What is told is the caller's own, and may change afterwards: whoever keeps it copies it. */
+  /** A call was answered. The object is reused by the caller: an observer that keeps it copies it. */
   answered(answered: Answered): void
   /** One attempt at a backend has ended: `ok`, `error`, `timeout`, `overloaded` or `cancelled`. */
   attempted(pool: string, backend: string, ending: string, ms: number): void
   /** Why an attempt failed, in words for the log. */
   failed(pool: string, backend: string, failure: Pick<GatewayError, 'code' | 'logged'>): void
   retried(pool: string, reason: string): void
-  /** A second try was sent for a late first one: `won` or `lost`. */
+  /** A hedge was sent beside a late attempt: `won` or `lost`. */
   hedged(pool: string, outcome: string): void
   tier(name: string, operation: string, outcome: string, ms: number): void
   /** A model is now answered row by row (`proved`), or no longer (`refused`, `suspended`). */

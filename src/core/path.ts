@@ -1,6 +1,6 @@
 /**
- * Paths as they are compared. A path goes to the backend as its sender spelled it; what is decided by it (the route, the
- * model) is decided by what it says, or `m%2Dx` would slip past a rule for `m-x`.
+ * Normalization of paths for comparison. A path is forwarded as the client spelled it, but routes and models are
+ * matched on the normalized form; otherwise `m%2Dx` would evade a rule for `m-x`.
  */
 
 const DOT_SEGMENT = /\/(?:\.|%2e){1,2}(?:\/|$)/i
@@ -16,7 +16,10 @@ export function ambiguity(path: string): string | undefined {
 const ESCAPE = /%[0-9a-f]{2}/gi
 const UNRESERVED = /[\w.~-]/
 
-/** Without the escapes that say nothing (RFC 3986, section 6.2.2.2): what is left of them is no delimiter of anything. */
+/**
+ * Decodes the escapes of unreserved characters (RFC 3986, section 6.2.2.2). The remaining escapes stand for delimiters
+ * or non-ASCII bytes.
+ */
 export function plainPath(path: string): string {
   if (!path.includes('%')) return path
   return path.replace(ESCAPE, (escape) => {
@@ -25,7 +28,7 @@ export function plainPath(path: string): string {
   })
 }
 
-/** Undefined: its escapes are not those of UTF-8. */
+/** Percent-decoded; undefined where the escapes are not valid UTF-8. */
 export function decoded(text: string): string | undefined {
   if (!text.includes('%')) return text
   try {

@@ -1,4 +1,4 @@
-/** What the URL of a Redis says. The settings and whoever connects read it by this: what one takes, the other does. */
+/** Parses the URL of a Redis server. The settings and the client both use it, so that the two accept the same URLs. */
 
 import type { HostPort } from './addresses.ts'
 
@@ -10,7 +10,7 @@ export interface RedisTarget {
   readonly database: number
 }
 
-/** What is wrong is said without the URL: it may hold a password. */
+/** Error messages do not contain the URL, which may hold a password. */
 export function parseRedisUrl(
   url: string,
   cluster: boolean,

@@ -7,27 +7,27 @@ export interface Reply {
   readonly body: Body
   /** The fields behind the body, known once it has been read to its end; left out: there are none. */
   readonly trailers?: () => RawPairs
-  /** On the head; a client that sees the same head again gives the same notes. */
+  /** Cached results about the head. The upstream client returns the same object for a head that it has seen before. */
   readonly notes?: ReplyNotes
 }
 
-/** What was read from the head of a reply, so that nothing is worked out twice for heads that come again. */
+/** Results of parsing the head of a reply, cached so that repeated heads are not parsed again. */
 export interface ReplyNotes {
   /** The fields that go to a client. */
   forwarded?: Fields
-  /** Events are passed on as they happen. */
+  /** The body is a stream of events, which is flushed at each event. */
   isStream?: boolean
   /** The fields that are kept with the answer. */
   kept?: RawPairs
-  /** Nothing in the head is against keeping it, whatever the route says. */
+  /** True where nothing in the head forbids storing it, whatever the route's policy is. */
   isPlain?: boolean
-  /** What it says of keeping it. */
+  /** The parsed caching fields. */
   said?: object
-  /** Bytes of the body as the head has them; 0 where it does not say. */
+  /** The body's length as the head declares it; 0 where it does not. */
   declared?: number
 }
 
-/** Fields of an answer, and their lines once somebody has made them. */
+/** Fields of an answer, and their serialized lines once they were needed. */
 export interface Fields {
   readonly pairs: RawPairs
   lines?: { readonly text: string; readonly isDated: boolean }
@@ -49,7 +49,7 @@ export type Outcome =
       readonly kind: 'miss'
       readonly stored: boolean
       readonly collapsed: boolean
-      /** Something was kept, and too old. */
+      /** A stored answer existed but was stale. */
       readonly isStale?: boolean
       readonly status?: number
       /** How long what was stored stays fresh, in milliseconds. */
@@ -71,7 +71,7 @@ export type Outcome =
       readonly status?: number
       readonly ttlMs?: number
     }
-  /** Backends were asked and failed; an old answer was given instead. */
+  /** The backends failed, and a stale answer was served instead. */
   | { readonly kind: 'stale'; readonly tier: string; readonly ageMs: number; readonly status?: number }
   | { readonly kind: 'none' }
 

@@ -1,6 +1,6 @@
-/** Where gateways keep what they tell each other; implemented beside the shared cache tiers. */
+/** The store through which gateways share facts; implemented beside the shared cache tiers. */
 export interface SharedStore {
-  /** False while there is no connection: then nothing is asked. */
+  /** False while there is no connection; callers then send nothing. */
   readonly connected: boolean
   /** Runs a Lua script at the store, atomically. Rejects within the store's timeout. */
   run(script: string, keys: readonly string[], args: readonly string[]): Promise<unknown>

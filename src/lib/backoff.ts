@@ -1,4 +1,7 @@
-/** How long to wait before trying again: exponential, with full spread in the upper half, so that many do not retry in step. */
+/**
+ * Exponential backoff with jitter. The delay is drawn from the upper half of the interval, so that many clients do not
+ * retry in step.
+ */
 
 export interface BackoffOptions {
   readonly baseMs: number

@@ -1,9 +1,12 @@
 /**
- * Calling work off. A Signal is as much of an AbortSignal as we need; a Cancel is one that costs next to nothing to make
- * and to listen to, where an AbortController takes several microseconds: every call that is forwarded has two.
+ * Cancellation. `Signal` is the part of AbortSignal that the gateway uses; `Cancel` is a cheap implementation of it.
+ * Every forwarded call makes two, and an AbortController takes several microseconds to make and to listen to.
  */
 
-/** What an AbortSignal is too. Listeners are called once, and not where it was aborted before. */
+/**
+ * The part of AbortSignal that is used. Each listener is called once; a listener that is added after the abort is not
+ * called.
+ */
 export interface Signal {
   readonly aborted: boolean
   /** Set once it is aborted. */
@@ -16,11 +19,11 @@ export interface Signal {
 export class Cancel implements Signal {
   aborted = false
   reason!: Error
-  /** Most have one listener. */
+  /** The first listener: most signals have only one. */
   #listener: (() => void) | undefined
   #others: Set<() => void> | undefined
 
-  /** One that is aborted with another signal, if not before. */
+  /** A Cancel that is aborted when `signal` is, unless it was aborted before. */
   static following(signal: Signal): Cancel {
     const cancel = new Cancel()
     const follow = () => cancel.abort(signal.reason)
@@ -29,7 +32,7 @@ export class Cancel implements Signal {
     return cancel
   }
 
-  /** The first reason stays. */
+  /** Aborts once: later calls do not change the reason. */
   abort(reason: Error): void {
     if (this.aborted) return
     this.aborted = true
@@ -37,7 +40,7 @@ export class Cancel implements Signal {
     const listener = this.#listener
     this.#listener = undefined
     listener?.()
-    // One may take away another that was not called yet.
+    // A listener may remove another one that was not called yet.
     for (const other of this.#others ?? []) other()
     this.#others = undefined
   }

@@ -1,8 +1,8 @@
 /**
- * Time, passed in wherever it decides something, so that tests and the simulator own it.
+ * The clock that every part is given, so that tests and the simulator control time.
  *
- * Two times on purpose: `now` never jumps and measures waits; `wall` is what other processes can read,
- * and may be stepped by NTP, so nothing that must not go backwards is computed from it.
+ * `now` is monotonic and measures waits. `wall` is the time that other processes see; NTP may step it back, so nothing
+ * that must not go backwards is computed from it.
  */
 export interface Clock {
   /** Monotonic milliseconds from an arbitrary origin. */

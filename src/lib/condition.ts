@@ -1,11 +1,11 @@
 /**
- * A condition variable for one waiter. The loop of events is its lock: whoever waits looks at what it waits for, waits, and
- * looks again; a notification that nobody waits for is lost, and need not be kept.
+ * A condition variable for one waiter. Its lock is the event loop: the waiter checks its condition, waits, and checks
+ * again. A notification without a waiter is dropped, because the waiter checks before it waits.
  */
 export class Condition {
   #wake: (() => void) | undefined
 
-  /** Something has changed that may be waited for. */
+  /** Wakes the waiter, if there is one. */
   notify(): void {
     const wake = this.#wake
     this.#wake = undefined

@@ -1,14 +1,14 @@
 /**
- * Long work in short turns: a generator that yields every few milliseconds, at the latest, is run to its end while
- * everything else has its turn in between. All such work of a thread shares one budget a turn of the event loop, so
- * that twenty long bodies at once keep the others waiting no longer than one does.
+ * Cooperative multitasking: runs generators, which yield every few milliseconds, so that long work does not block the
+ * event loop. All such work of a thread shares one time budget for each turn of the event loop: twenty long bodies at
+ * once delay other calls no longer than one does.
  */
 import { setImmediate as immediate } from 'node:timers/promises'
 import type { Signal } from './cancel.ts'
 
 const BUDGET_MS = 5
 
-/** Does one step; false when there is no other. */
+/** Does one step; returns false when the work is done. */
 type Work = () => boolean
 
 const waiting: Work[] = []
@@ -31,12 +31,15 @@ export function cooperatively<T>(steps: Generator<void, T>, signal: Signal): Pro
   })
 }
 
-/** Everything else has had its turn. */
+/** Resolves in the next turn of the event loop, after all pending I/O was handled. */
 export function nextTurn(): Promise<void> {
   return immediate()
 }
 
-/** Each work in turn does a step, until the time is up. One that is under way stays first in line until it has done it. */
+/**
+ * Runs one step of each work in turn until the budget is spent. A work in the middle of a step stays first in the
+ * queue.
+ */
 function turn(): void {
   const until = performance.now() + BUDGET_MS
   do {
@@ -48,7 +51,7 @@ function turn(): void {
   if (waiting.length > 0) setImmediate(turn)
 }
 
-/** A generator's result at once, for whoever has time. */
+/** Runs a generator to its end without pauses, for callers that may block. */
 export function runToEnd<T>(steps: Generator<void, T>): T {
   for (;;) {
     const { done, value } = steps.next()

@@ -1,16 +1,16 @@
 /**
- * A value that comes later, for one taker. A promise tells its takers in a turn of its own and makes several objects for each
- * step; on the way of a call through the gateway, which has a dozen steps and waits once, that costs more than the steps
- * do. A Later tells in the same turn, whoever waits for it is one function, and a class that does the work can be its
- * own Later. It can be awaited like a promise where that is simpler.
+ * A cheap promise for one listener. A promise calls its listeners in a microtask and allocates several objects for each
+ * step. A call passes a dozen steps and waits once, so that would cost more than the steps themselves. A Deferred calls
+ * its listener synchronously, the listener is an existing object, and a class that does the work can itself be the
+ * Deferred. It can also be awaited like a promise.
  */
 
-/** What may be waited for: a Later, or a promise. Takers of a Later must not throw. */
+/** A Deferred or a promise. Listeners of a Deferred must not throw. */
 export interface Awaitable<T> {
-  then(take: (value: T) => void, fail: (error: unknown) => void): unknown
+  then(onValue: (value: T) => void, fail: (error: unknown) => void): unknown
 }
 
-/** Who waits, as an object that is there anyway: two functions need not be made for it. */
+/** Receives the outcome. An existing object implements it, so that no two closures need be made. */
 export interface Listener<T> {
   onValue(value: T): void
   onError(error: unknown): void
@@ -23,43 +23,43 @@ const FAILED = 2
 export class Deferred<T> implements Awaitable<T> {
   #state = WAITING
   #outcome: unknown
-  #taker: Listener<T> | undefined
+  #listener: Listener<T> | undefined
 
-  /** It has come, or failed. */
+  /** True once there is a value or an error. */
   get isSettled(): boolean {
     return this.#state !== WAITING
   }
 
-  /** To be called once. A failure that nobody waits for is nobody's. */
+  /** May be called once. An error without a listener is dropped. */
   // oxlint-disable-next-line unicorn/no-thenable -- to be awaited is what it is for
-  then(take: (value: T) => void, fail: (error: unknown) => void): void {
-    this.into({ onValue: take, onError: fail })
+  then(onValue: (value: T) => void, fail: (error: unknown) => void): void {
+    this.subscribe({ onValue, onError: fail })
   }
 
-  /** As `then`. */
-  into(taker: Listener<T>): void {
-    if (this.#state === DONE) taker.onValue(this.#outcome as T)
-    else if (this.#state === FAILED) taker.onError(this.#outcome)
-    else this.#taker = taker
+  /** Like `then`, with a listener object. */
+  subscribe(listener: Listener<T>): void {
+    if (this.#state === DONE) listener.onValue(this.#outcome as T)
+    else if (this.#state === FAILED) listener.onError(this.#outcome)
+    else this.#listener = listener
   }
 
-  /** The first outcome stays. */
+  /** Settles once: later calls have no effect. */
   settle(value: T): void {
     if (this.#state !== WAITING) return
     this.#state = DONE
     this.#outcome = value
-    const taker = this.#taker
-    this.#taker = undefined
-    taker?.onValue(value)
+    const listener = this.#listener
+    this.#listener = undefined
+    listener?.onValue(value)
   }
 
   fail(error: unknown): void {
     if (this.#state !== WAITING) return
     this.#state = FAILED
     this.#outcome = error
-    const taker = this.#taker
-    this.#taker = undefined
-    taker?.onError(error)
+    const listener = this.#listener
+    this.#listener = undefined
+    listener?.onError(error)
   }
 }
 
@@ -67,17 +67,17 @@ export function isAwaitable<T>(value: T | Awaitable<T>): value is Awaitable<T> {
   return value instanceof Deferred || value instanceof Promise
 }
 
-/** Tells the taker what comes. */
-export function subscribe<T>(source: Awaitable<T>, taker: Listener<T>): void {
-  if (source instanceof Deferred) source.into(taker)
+/** Passes the outcome of `source` to the listener. */
+export function subscribe<T>(source: Awaitable<T>, listener: Listener<T>): void {
+  if (source instanceof Deferred) source.subscribe(listener)
   else
     source.then(
-      (value) => taker.onValue(value),
-      (error) => taker.onError(error),
+      (value) => listener.onValue(value),
+      (error) => listener.onError(error),
     )
 }
 
-/** What `make` makes of the value; what it throws is the failure. */
+/** The result of `make` for the value of `source`. What `make` throws becomes the error. */
 export function after<T, U>(source: Awaitable<T>, make: (value: T) => U | Awaitable<U>): Awaitable<U> {
   const made = new After(make)
   subscribe(source, made)
@@ -85,7 +85,7 @@ export function after<T, U>(source: Awaitable<T>, make: (value: T) => U | Awaita
 }
 
 class After<T, U> extends Deferred<U> implements Listener<T | U> {
-  /** Undefined once it was called: what comes then is the outcome. */
+  /** Undefined once it was called: the next value is then the outcome. */
   #make: ((value: T) => U | Awaitable<U>) | undefined
 
   constructor(make: (value: T) => U | Awaitable<U>) {
@@ -111,7 +111,7 @@ class After<T, U> extends Deferred<U> implements Listener<T | U> {
   }
 }
 
-/** All values, in order; fails with the first failure. */
+/** All values, in the order of `sources`. Fails with the first error. */
 export function all<T>(sources: readonly Awaitable<T>[]): Awaitable<readonly T[]> {
   const made = new Deferred<readonly T[]>()
   const values = new Array<T>(sources.length)

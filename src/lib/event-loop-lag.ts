@@ -1,12 +1,12 @@
 /**
- * How long this thread could not look: a timer that comes late tells. Answers that wait in the socket meanwhile are late by
- * our fault; charged to the backends, one pause of ours would make all busy ones look as slow as a
- * slow one, and its next call would go there.
+ * Measures for how long the event loop of this thread was blocked, by how late a timer fires. Answers that wait in the
+ * socket meanwhile are late because of the gateway. If that time were charged to the backends, one pause would make
+ * every busy backend look slow.
  */
 import type { Clock } from './clock.ts'
 
 const PERIOD_MS = 20
-/** Timers are this late without anybody's fault. */
+/** Lateness of a timer that is normal and not counted. */
 const SLACK_MS = 5
 
 export class EventLoopLag {
@@ -33,7 +33,7 @@ export class EventLoopLag {
     this.#cancel?.()
   }
 
-  /** Milliseconds so far, the stall that is just over included, whether or not the timer has come since. */
+  /** Blocked milliseconds so far, including a pause that has just ended and whose timer has not fired yet. */
   total(now = this.#clock.now()): number {
     return this.#sum + Math.max(0, now - this.#dueAt - SLACK_MS)
   }

@@ -1,7 +1,6 @@
 /**
- * A bounded table of what was asked for lately, in two generations: when the young one is full it becomes the old one, and
- * what nobody has asked for since the last change is forgotten. Cheaper than a least-recently-used list: a look-up that
- * finds its value in the young generation moves nothing.
+ * A bounded cache in two generations. When the young generation is full it becomes the old one, and the values of the
+ * previous old generation are dropped. It is cheaper than an LRU list: a hit in the young generation moves nothing.
  */
 export class Generations<V> {
   readonly #size: number
@@ -17,7 +16,7 @@ export class Generations<V> {
     return this.#young.size === 0
   }
 
-  /** What is asked for again lives on into the next generation. */
+  /** The value, if it is still held. A hit in the old generation moves it to the young one. */
   get(key: string): V | undefined {
     const young = this.#young.get(key)
     if (young !== undefined) return young

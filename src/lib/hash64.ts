@@ -19,7 +19,7 @@ export function lane32(text: string, seed: number): number {
   return mix32(hash)
 }
 
-/** Four bytes of a latin1 string that is a hash already, as an integer. */
+/** Four bytes of a hash, which is a latin1 string, as an integer. */
 export function lift32(bytes: string, at: number): number {
   return (
     bytes.charCodeAt(at) |

@@ -1,12 +1,12 @@
 /**
- * A lock in shared memory, for sections of a few microseconds: free, it costs one compare-and-exchange. Whoever finds it
- * taken spins for a moment and then sleeps until it is given up, but never longer than asked (Drepper, "Futexes Are
- * Tricky", 2011). The word names its holder, so that when a thread dies inside, whoever buries it can tell, mend what
- * the lock guards, and free it.
+ * A mutex in shared memory, for critical sections of a few microseconds. Without contention it costs one
+ * compare-and-exchange. A thread that finds it taken spins briefly and then sleeps, for at most the given time
+ * (Drepper, "Futexes Are Tricky", 2011). The word holds the holder's number: when a thread dies inside the section, its
+ * cleanup can detect that, repair what the lock guards, and free it.
  */
 
-/** Somebody sleeps until the lock is free. */
-const AWAITED = 0x40000000
+/** Flag in the word: at least one thread sleeps until the lock is free. */
+const CONTENDED = 0x40000000
 const SPINS = 200
 
 export class Lock {
@@ -14,14 +14,14 @@ export class Lock {
   readonly #at: number
   readonly #holder: number
 
-  /** `holder`: this thread's number, from 1. */
+  /** @param holder this thread's number, from 1 */
   constructor(words: Int32Array, at: number, holder: number) {
     this.#words = words
     this.#at = at
     this.#holder = holder
   }
 
-  /** False: not to be had within `waitMs`. The thread stands still meanwhile. */
+  /** Blocks the thread until it has the lock; returns false where that takes longer than `waitMs`. */
   acquire(waitMs: number): boolean {
     if (Atomics.compareExchange(this.#words, this.#at, 0, this.#holder) === 0) return true
     return this.#acquireSlowly(waitMs)
@@ -29,7 +29,7 @@ export class Lock {
 
   release(): void {
     const word = Atomics.exchange(this.#words, this.#at, 0)
-    if ((word & AWAITED) !== 0) Atomics.notify(this.#words, this.#at, 1)
+    if ((word & CONTENDED) !== 0) Atomics.notify(this.#words, this.#at, 1)
   }
 
   #acquireSlowly(waitMs: number): boolean {
@@ -44,25 +44,27 @@ export class Lock {
     for (;;) {
       const word = Atomics.load(words, at)
       if (word === 0) {
-        // Others may sleep as well: taken with their mark, or they would not be woken.
-        if (Atomics.compareExchange(words, at, 0, this.#holder | AWAITED) === 0) return true
+        // Other threads may sleep as well: the flag is kept, or nobody would wake them.
+        if (Atomics.compareExchange(words, at, 0, this.#holder | CONTENDED) === 0) return true
         continue
       }
       const left = deadline - performance.now()
       if (left <= 0) return false
-      const marked = word | AWAITED
+      const marked = word | CONTENDED
       if (word === marked || Atomics.compareExchange(words, at, word, marked) === word)
         Atomics.wait(words, at, marked, left)
     }
   }
 }
 
-/** True where the thread `holder` has the lock; asked once it has ended, when it cannot give it up any more. */
+/**
+ * True where the thread `holder` has the lock. Called after that thread has ended, when it can no longer release it.
+ */
 export function isHeldBy(words: Int32Array, at: number, holder: number): boolean {
-  return (Atomics.load(words, at) & ~AWAITED) === holder
+  return (Atomics.load(words, at) & ~CONTENDED) === holder
 }
 
-/** Gives up a lock for a thread that has ended. */
+/** Releases the lock of a thread that has ended. */
 export function freeLock(words: Int32Array, at: number): void {
   Atomics.store(words, at, 0)
   Atomics.notify(words, at)

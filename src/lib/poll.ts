@@ -1,4 +1,4 @@
-/** Work that is done again and again, with a pause between the end of one round and the beginning of the next. */
+/** Runs work repeatedly, with a pause between the end of one round and the beginning of the next. */
 import type { Clock } from './clock.ts'
 
 export interface PollOptions {
@@ -6,7 +6,7 @@ export interface PollOptions {
   /** The pause, in milliseconds. */
   readonly ms: number
   readonly run: () => Promise<void>
-  /** Told of a round that failed; the next one comes all the same. */
+  /** Called with the error of a failed round; the next round runs all the same. */
   readonly failed: (error: unknown) => void
 }
 
@@ -24,7 +24,7 @@ export class Poll {
     if (!this.#cancel) this.#plan()
   }
 
-  /** A round that is under way is not ended, and is the last. */
+  /** Starts no further round. A round that runs is not interrupted. */
   stop(): void {
     this.#cancel?.()
     this.#cancel = undefined
@@ -36,7 +36,7 @@ export class Poll {
       void run()
         .catch(failed)
         .finally(() => {
-          // Where it was stopped and started again meanwhile, another round is planned already.
+          // If it was stopped and started again during the round, the next round is planned already.
           if (this.#cancel === cancel) this.#plan()
         })
     })

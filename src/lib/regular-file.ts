@@ -1,11 +1,11 @@
 /**
- * Files that somebody else may replace with anything. What is no regular file is refused before a byte is read: a pipe is
- * waited for without end, and with it a thread that other files need; a device has no end.
+ * Reads files that somebody else may replace with anything. What is not a regular file is refused before a byte is
+ * read: reading a pipe would wait without end and block a thread of the pool, and a device has no end.
  */
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 
-/** It is there, and nothing to be read as a whole. The message says what it is. */
+/** The path exists, but is no regular file or too long. The message says which. */
 export class UnreadableError extends Error {
   readonly what: 'folder' | 'irregular' | 'long'
 
@@ -28,7 +28,7 @@ export async function openRegular(path: string, maxBytes: number): Promise<FileH
   throw new UnreadableError('long', `it is larger than ${maxBytes} bytes`)
 }
 
-/** The bytes of a file that is short. Rejects as `openRegular`. */
+/** The whole content of a file. Rejects as `openRegular`. */
 export async function readRegular(path: string, maxBytes: number): Promise<Buffer> {
   await using handle = await openRegular(path, maxBytes)
   return await handle.readFile()
@@ -37,7 +37,7 @@ export async function readRegular(path: string, maxBytes: number): Promise<Buffe
 /** More than any token or certificate has. */
 const SECRET_BYTES = 64 * 1024
 
-/** The text of a token or a certificate, without space around it. Rejects as `openRegular`. */
+/** The text of a token or certificate, trimmed. Rejects as `openRegular`. */
 export async function readSecret(path: string): Promise<string> {
   return (await readRegular(path, SECRET_BYTES)).toString('utf8').trim()
 }

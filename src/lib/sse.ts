@@ -13,5 +13,5 @@ export function encodeEvent({ event, data, id }: ServerEvent): string {
   return `${head}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 }
 
-/** A line that clients ignore: it keeps the connection in every table between here and there. */
+/** A comment, which clients ignore. It keeps the connection from being closed as idle by what lies between. */
 export const SSE_HEARTBEAT = ': beat\n\n'

@@ -1,10 +1,10 @@
 /**
- * A hashed timing wheel (Varghese and Lauck, 1987): deadlines of which nearly all are met. Arming and
- * disarming one is a few writes, and no timer of the runtime is made for it. Never early, late by at most a tick.
+ * A hashed timing wheel (Varghese and Lauck, 1987), for deadlines of which nearly all are met. Arming and disarming a
+ * timer is a few writes, without a timer of the runtime. A timer never fires early, and at most one tick late.
  */
 import type { Clock } from './clock.ts'
 
-/** A deadline that can be set again and again; belongs to one wheel. As `timer` makes it at first. */
+/** A reusable deadline that belongs to one wheel; `timer` makes it. */
 export interface Timer {
   /** Monotonic milliseconds at which it fires; Infinity while it is not to fire. Written by the wheel only. */
   due: number
@@ -30,27 +30,27 @@ export class Wheel {
   #wakeAt = Number.POSITIVE_INFINITY
   #cancelWake: () => void = () => {}
 
-  /** `tickMs`: how late a deadline may fire. */
+  /** @param tickMs how late a timer may fire */
   constructor(clock: Clock, tickMs = 10) {
     this.#clock = clock
     this.#tickMs = tickMs
     this.#tick = this.#tickOf(clock.now())
   }
 
-  /** Timers that are armed. */
+  /** Number of armed timers. */
   get size(): number {
     return this.#linked
   }
 
-  /** Of the clock that the deadlines are of. */
+  /** The time of this wheel's clock. */
   now(): number {
     return this.#clock.now()
   }
 
-  /** Sets the timer to fire in `ms`, whatever it was set to before. `now`: for whoever has read the clock already. */
+  /** Arms or re-arms the timer to fire in `ms`. `now`: the time, where the caller has read the clock already. */
   arm(timer: Timer, ms: number, now = this.#clock.now()): void {
     const due = now + ms
-    // A later deadline keeps its place until that comes up: the usual case costs one write.
+    // A timer that is put off stays in its slot until that slot is due: the usual case costs one write.
     if (timer.slot >= 0 && due >= timer.due) {
       timer.due = due
       return
@@ -87,7 +87,7 @@ export class Wheel {
     if (head) head.previous = timer
     this.#heads[slot] = timer
     this.#linked++
-    // What lies more than one turn ahead is looked at once a turn.
+    // A deadline more than one revolution ahead is checked once a revolution.
     this.#wakeBy(Math.min(tick, this.#tickOf(now) + SLOTS - 1))
   }
 
@@ -136,7 +136,7 @@ export class Wheel {
       else this.#link(timer, now)
     }
     for (const timer of fired) {
-      // One that fired may have disarmed or put off another.
+      // A timer that fired may have disarmed or put off another one.
       if (timer.slot >= 0 || timer.due > now) continue
       timer.due = Number.POSITIVE_INFINITY
       timer.run()

@@ -1,9 +1,9 @@
 /**
- * What happened lately: counts and quantiles over a sliding window of time, kept as a ring of slices that are
- * dropped whole. Fixed memory, exact counts, no timer: every call brings the time with it.
+ * Counts and quantiles over a sliding window of time, kept as a ring of slices that are dropped whole. Memory is fixed,
+ * counts are exact, and there is no timer: every call passes the time.
  */
 
-/** Tells how many slices have begun since the last call, and which one is running. */
+/** Finds which slice the time falls into, and which slices have expired since the last call. */
 class SliceRing {
   readonly #slices: number
   readonly #sliceMs: number

@@ -1,13 +1,13 @@
 /**
- * What is sent in one turn of the event loop leaves together at its end, when all that has arrived is read: whoever is
- * woken by the first finds work until the last, so the system wakes it once; and answers to pipelined requests are one write.
+ * Batches writes: what is sent in one turn of the event loop is written at its end, when all received data was read.
+ * The receiver is woken once and finds all of it, and answers to pipelined requests become one write.
  */
 export class WriteBatcher {
   #waiting: { flush(): void }[] = []
   #spare: { flush(): void }[] = []
   readonly #send = (): void => this.#sendAll()
 
-  /** `sender` is asked to flush before the next turn. */
+  /** Has `sender` flush before the next turn of the event loop. */
   add(sender: { flush(): void }): void {
     if (this.#waiting.push(sender) === 1) setImmediate(this.#send)
   }

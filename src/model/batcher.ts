@@ -1,9 +1,9 @@
 /**
- * One run at a time on one model, and whoever comes meanwhile travels in the next run together.
+ * Dynamic batching: one run at a time on one model; calls that arrive during a run share the next one.
  *
- * Nothing waits in order to be batched: a run takes what is there. Calls are joined along the first dimension
- * when the model leaves that open on every input and output, their other dimensions are equal, and the rows fit
- * under `maxBatch`. Each gets back exactly its own rows, so the shape of an answer never tells who travelled along.
+ * Nothing waits in order to be batched: a run takes the calls that are queued. Calls are joined along the first
+ * dimension when the model leaves that open on every input and output, their other dimensions are equal, and the rows
+ * fit under `maxBatch`. Each call gets exactly its own rows, so an answer never reveals what else was in the batch.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ModelError } from './error.ts'
@@ -17,13 +17,13 @@ import {
   type Tensors,
 } from './runtime.ts'
 
-/** Calls waiting for one model; beyond it a call is refused at once, for it would only time out later. */
+/** Most calls waiting for one model; further ones are refused at once, for they would only time out later. */
 const MAX_WAITING = 1024
 
 export interface InferenceBatcherOptions {
   /** The most rows calls are joined to; a call that has more by itself runs alone. 1 joins nothing. */
   readonly maxBatch: number
-  /** A wait added to every run, without work: for load experiments. */
+  /** An artificial delay of every run, for load experiments. */
   readonly delayMs: number
 }
 
@@ -67,7 +67,7 @@ export class InferenceBatcher {
     })
   }
 
-  /** Answers what waits, takes nothing more, and then gives the engine's memory back. */
+  /** Answers the queued calls, refuses new ones, and then releases the engine's memory. */
   retire(): void {
     if (this.#retired) return
     this.#retired = true
@@ -76,7 +76,7 @@ export class InferenceBatcher {
 
   #start(): void {
     this.#busy = true
-    // After the sockets that are readable now have been read, so that calls of one moment share a run.
+    // Sockets that are readable now are read first, so that calls of one moment share a run.
     setImmediate(() => void this.#pump())
   }
 
@@ -89,7 +89,7 @@ export class InferenceBatcher {
   }
 
   #release(): void {
-    // A session that cannot be released is memory lost, which is no reason to stop serving its successor.
+    // A session that cannot be released leaks memory, but its successor can serve.
     this.#model.release().catch(() => undefined)
   }
 
@@ -118,7 +118,7 @@ export class InferenceBatcher {
     } catch (error) {
       if (others.length === 0) return first.reject(error)
     }
-    // One call's values may have failed the run of all, or the outputs do not follow the rows: each by itself.
+    // One call's values may have failed the whole run, or the outputs do not follow the rows: run each call alone.
     for (const call of batch) await this.#run(call.inputs).then(call.resolve, call.reject)
   }
 

@@ -7,15 +7,15 @@ import { ModelError } from './error.ts'
 import { makeData, sizeOf, type Tensor, type TensorData, type TensorSpec } from './runtime.ts'
 import { checkShape, readUtf8 } from './tensors.ts'
 
-/** Copies, for `bytes` may lie at an odd address. Throws a 400 unless they are exactly the tensor. */
+/** Copies, because `bytes` may be unaligned. Throws a 400 unless they are exactly the tensor. */
 export function readBinary(spec: TensorSpec, shape: readonly number[], bytes: Buffer): Tensor {
   checkShape(spec, shape)
   const size = sizeOf(shape)
   if (spec.datatype === 'BYTES') return { datatype: 'BYTES', shape, data: readStrings(spec, size, bytes) }
   const width = (makeData(spec.datatype, 0) as Uint8Array).BYTES_PER_ELEMENT
   if (bytes.length !== size * width) {
-    const said = `${bytes.length} bytes for ${spec.datatype} [${shape.join(', ')}], which takes ${size * width}`
-    throw new ModelError(400, `input "${spec.name}": ${said}`)
+    const mismatch = `${bytes.length} bytes for ${spec.datatype} [${shape.join(', ')}], which takes ${size * width}`
+    throw new ModelError(400, `input "${spec.name}": ${mismatch}`)
   }
   const data = makeData(spec.datatype, size) as Uint8Array
   const view = Buffer.from(data.buffer)

@@ -1,6 +1,6 @@
 /**
- * What the model server says when it cannot answer: a status and one sentence for the caller. Everything else
- * that is thrown is a fault of ours and becomes a plain 500, without its text.
+ * Errors that the model server answers: a status and one sentence for the caller. Any other error is an internal one
+ * and becomes a plain 500, without its text.
  */
 export class ModelError extends Error {
   readonly status: number
@@ -11,5 +11,5 @@ export class ModelError extends Error {
   }
 }
 
-/** The text of whatever was thrown. */
+/** The message of any thrown value. */
 export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

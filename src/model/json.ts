@@ -1,9 +1,8 @@
 /**
- * Reads JSON the way TensorFlow Serving does, without losing a number.
+ * A JSON parser that reads numbers without loss, as TensorFlow Serving does.
  *
- * `JSON.parse` rounds integers beyond 2^53, cannot tell `1` from `1.0`, takes the last of two equal keys, and
- * refuses the NaN and Infinity tokens that TensorFlow Serving both writes and reads. A model server has to get
- * all four right, so it has a reader of its own.
+ * `JSON.parse` rounds integers beyond 2^53, cannot tell `1` from `1.0`, takes the last of two equal keys, and refuses
+ * the NaN and Infinity tokens that TensorFlow Serving writes and reads. A model server must get all four right.
  */
 import { ModelError } from './error.ts'
 
@@ -24,7 +23,7 @@ const NUMBER = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y
 const TOKEN = /true|false|null|[+-]?(?:Infinity|Inf)|NaN/y
 const SPACE = /[ \t\n\r]*/y
 /** A string without escapes, the common case. */
-const PLAIN = /"[^"\\\p{Cc}]*"/uy
+const UNESCAPED = /"[^"\\\p{Cc}]*"/uy
 
 const TOKENS: Readonly<Record<string, JsonValue>> = {
   true: true,
@@ -105,8 +104,8 @@ class JsonReader {
   }
 
   #string(): string {
-    const plain = this.#take(PLAIN)
-    if (plain !== undefined) return plain.slice(1, -1)
+    const unescaped = this.#take(UNESCAPED)
+    if (unescaped !== undefined) return unescaped.slice(1, -1)
     const start = this.#at
     let end = this.#text.indexOf('"', start + 1)
     while (end !== -1 && this.#isEscaped(end)) end = this.#text.indexOf('"', end + 1)

@@ -1,14 +1,14 @@
 /**
- * Holds one backend's place in a pool: registers, renews, registers again when forgotten, and leaves in order.
+ * The client of the gateway's registry: registers one backend in a pool, renews its lease, registers again when it was
+ * forgotten, and deregisters at the end.
  *
- * One loop makes all calls one after the other, so a drain can never be overtaken by a registration that was
- * already on its way. What is asked from outside (`update`, `drain`, `leave`) only sets a wish and wakes the loop.
- * Runs on a thread of its own, see lease.ts.
+ * One loop makes all calls one after the other, so a registration that is already on its way cannot overtake a drain.
+ * `update`, `drain` and `leave` only set a goal and wake the loop. It runs on a thread of its own, see lease.ts.
  */
 import { readSecret } from '../lib/regular-file.ts'
 import { reasonOf } from './error.ts'
 
-/** A model as the registry hears of it; a new digest is a new deployment. */
+/** A model as it is registered; a new digest is a new deployment. */
 export interface ServedModel {
   readonly name: string
   readonly version: string
@@ -21,19 +21,19 @@ export interface LeaseTerms {
   readonly adminUrl: string
   readonly pool: string
   readonly id: string
-  /** Where the gateway reaches this server. */
+  /** The URL at which the gateway reaches this server. */
   readonly url: string
   /** When this process started, in Unix milliseconds: a later one supersedes an earlier one under the same id. */
   readonly epoch: number
   readonly ttlMs: number
-  /** Read again for every call, for tokens are rotated under running processes. */
+  /** Read again for every call, because tokens are rotated. */
   readonly tokenFile?: string
   readonly token?: string
 }
 
 export type LeaseEvent =
   | { readonly type: 'registered'; readonly generation: number }
-  /** The registry cannot be reached or refuses; tried again for ever. Said once per reason. */
+  /** The registry cannot be reached or refuses; retried for ever. Reported once per reason. */
   | { readonly type: 'trouble'; readonly reason: string }
   /** A successor holds the id: this process must end. */
   | { readonly type: 'fenced'; readonly reason: string }
@@ -42,7 +42,7 @@ export type LeaseEvent =
 
 const CALL_TIMEOUT_MS = 2_000
 const RETRY_MS = { first: 200, most: 5_000 } as const
-/** Renewals of many servers must not come in step. */
+/** Jitter, so that many servers do not renew at the same time. */
 const JITTER = 0.2
 const MIN_RENEW_MS = 100
 
@@ -58,11 +58,11 @@ export class LeaseClient {
   #generation: number | undefined
   #renewAfterMs: number
   #isStale = true
-  #wish: 'hold' | 'drain' | 'leave' = 'hold'
+  #goal: 'hold' | 'drain' | 'leave' = 'hold'
   #isDraining = false
   #isOver = false
   #failures = 0
-  #trouble = ''
+  #lastProblem = ''
   #wake: () => void = () => undefined
 
   constructor(terms: LeaseTerms, offers: readonly ServedModel[], report: (event: LeaseEvent) => void) {
@@ -72,11 +72,11 @@ export class LeaseClient {
     this.#renewAfterMs = terms.ttlMs / 3
   }
 
-  /** Resolves when the lease was given back or fenced; never rejects. */
+  /** Runs the loop. Resolves when the backend is deregistered or fenced; never rejects. */
   async run(): Promise<void> {
     while (!this.#isOver) {
       const pauseMs = await this.#step().catch((error: unknown) => this.#failed(reasonOf(error)))
-      if (!this.#isOver && !this.#hasWish()) await this.#pause(pauseMs)
+      if (!this.#isOver && !this.#hasWork()) await this.#pause(pauseMs)
     }
   }
 
@@ -86,28 +86,28 @@ export class LeaseClient {
     this.#wake()
   }
 
-  /** Asks the pool to send no more calls; goes on renewing, so that the running ones are waited for. */
+  /** Asks the gateway to send no more calls. Renewals continue, so that it waits for the running ones. */
   drain(): void {
-    if (this.#wish === 'hold') this.#wish = 'drain'
+    if (this.#goal === 'hold') this.#goal = 'drain'
     this.#wake()
   }
 
   leave(): void {
-    this.#wish = 'leave'
+    this.#goal = 'leave'
     this.#wake()
   }
 
-  #hasWish(): boolean {
+  #hasWork(): boolean {
     return (
-      this.#wish === 'leave' ||
-      (this.#wish === 'drain' ? !this.#isDraining : this.#isStale && this.#failures === 0)
+      this.#goal === 'leave' ||
+      (this.#goal === 'drain' ? !this.#isDraining : this.#isStale && this.#failures === 0)
     )
   }
 
   /** One call to the registry; resolves to how long to wait before the next, in milliseconds. */
   async #step(): Promise<number> {
-    if (this.#wish === 'leave') return this.#depart()
-    if (this.#wish === 'drain' && !this.#isDraining) return this.#announceDrain()
+    if (this.#goal === 'leave') return this.#depart()
+    if (this.#goal === 'drain' && !this.#isDraining) return this.#announceDrain()
     if (this.#generation === undefined || this.#isStale)
       return this.#isDraining ? RETRY_MS.most : this.#register()
     return this.#renew(this.#generation)
@@ -129,7 +129,7 @@ export class LeaseClient {
     }
     this.#generation = generation
     this.#report({ type: 'registered', generation })
-    return this.#held(body)
+    return this.#renewed(body)
   }
 
   async #renew(generation: number): Promise<number> {
@@ -139,20 +139,20 @@ export class LeaseClient {
       this.#generation = undefined
       return 0
     }
-    return status === 200 ? this.#held(body) : this.#failed(refusal(status, body))
+    return status === 200 ? this.#renewed(body) : this.#failed(refusal(status, body))
   }
 
-  #held(body: RegistryResponse['body']): number {
+  #renewed(body: RegistryResponse['body']): number {
     this.#failures = 0
-    this.#trouble = ''
+    this.#lastProblem = ''
     const { renewAfterMs } = body
     if (typeof renewAfterMs === 'number' && renewAfterMs > 0) this.#renewAfterMs = renewAfterMs
     return Math.max(MIN_RENEW_MS, this.#renewAfterMs * (1 - JITTER + 2 * JITTER * Math.random()))
   }
 
   #failed(reason: string): number {
-    if (reason !== this.#trouble) this.#report({ type: 'trouble', reason })
-    this.#trouble = reason
+    if (reason !== this.#lastProblem) this.#report({ type: 'trouble', reason })
+    this.#lastProblem = reason
     const longest = Math.min(RETRY_MS.most, RETRY_MS.first * 2 ** Math.min(this.#failures, 10))
     this.#failures += 1
     return longest * (0.5 + Math.random() / 2)
@@ -164,7 +164,7 @@ export class LeaseClient {
     return 0
   }
 
-  /** Best effort: a registry that is away learns it from the lease that runs out. */
+  /** Best effort: an unreachable registry sees the lease expire. */
   async #announceDrain(): Promise<number> {
     this.#isDraining = true
     if (this.#generation !== undefined) {
@@ -189,9 +189,9 @@ export class LeaseClient {
 
   async #call(method: string, tail: string, body?: unknown): Promise<RegistryResponse> {
     const { adminUrl, pool, id } = this.#terms
-    const place = `/api/v1/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(id)}`
+    const path = `/api/v1/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(id)}`
     const token = await this.#token()
-    const response = await fetch(`${adminUrl.replace(/\/+$/, '')}${place}${tail}`, {
+    const response = await fetch(`${adminUrl.replace(/\/+$/, '')}${path}${tail}`, {
       method,
       // A redirect would carry the token to wherever it points.
       redirect: 'manual',
@@ -233,8 +233,8 @@ function objectOf(text: string): RegistryResponse['body'] {
   }
 }
 
-/** What the registry said, from its problem+json where it sent one. */
+/** The registry's error message, from its problem+json where it sent one. */
 function refusal(status: number, body: RegistryResponse['body']): string {
-  const said = body['detail'] ?? body['title']
-  return `the registry answered ${status}${typeof said === 'string' ? `: ${said.slice(0, 200)}` : ''}`
+  const detail = body['detail'] ?? body['title']
+  return `the registry answered ${status}${typeof detail === 'string' ? `: ${detail.slice(0, 200)}` : ''}`
 }

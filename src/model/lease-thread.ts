@@ -1,4 +1,6 @@
-/** The thread the lease client runs on: messages in become wishes, events become messages out. */
+/**
+ * The entry point of the thread that runs the lease client: incoming messages are commands, outgoing ones are events.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import { LeaseClient, type LeaseTerms, type ServedModel } from './lease-client.ts'
 
@@ -7,7 +9,7 @@ export interface LeaseStart {
   readonly offers: readonly ServedModel[]
 }
 
-export type LeaseWish =
+export type LeaseCommand =
   | { readonly type: 'update'; readonly offers: readonly ServedModel[] }
   | { readonly type: 'drain' }
   | { readonly type: 'leave' }
@@ -16,9 +18,9 @@ if (parentPort) {
   const port = parentPort
   const { terms, offers } = workerData as LeaseStart
   const client = new LeaseClient(terms, offers, (event) => port.postMessage(event))
-  port.on('message', (wish: LeaseWish) => {
-    if (wish.type === 'update') client.update(wish.offers)
-    else if (wish.type === 'drain') client.drain()
+  port.on('message', (command: LeaseCommand) => {
+    if (command.type === 'update') client.update(command.offers)
+    else if (command.type === 'drain') client.drain()
     else client.leave()
   })
   await client.run()

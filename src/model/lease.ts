@@ -1,22 +1,22 @@
 /**
- * The model server's lease, seen from the thread that computes.
+ * Runs the lease client in a thread, and controls it from the thread that runs the models.
  *
- * ONNX Runtime's run blocks the thread that calls it, and a heartbeat that waits behind an inference gets healthy
- * servers removed exactly when they are busy. Either could move to a thread: the lease does, because it sends a few
+ * ONNX Runtime blocks the thread that calls it. A heartbeat that waits behind an inference would get healthy servers
+ * removed exactly when they are busy. Either of the two could move to a thread: the lease does, because it sends a few
  * hundred bytes every five seconds, while moving the runs would copy every tensor twice and cost each call two hops.
  */
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { reasonOf } from './error.ts'
 import type { LeaseEvent, LeaseTerms, ServedModel } from './lease-client.ts'
-import type { LeaseStart, LeaseWish } from './lease-thread.ts'
+import type { LeaseCommand, LeaseStart } from './lease-thread.ts'
 
-/** Two calls of two seconds each, the one under way and the one that is asked for, and a little. */
-const WISH_TIMEOUT_MS = 4_500
+/** Two calls of two seconds each, the running one and the requested one, and a margin. */
+const COMMAND_TIMEOUT_MS = 4_500
 
 export interface LeaseHandlers {
   readonly onRegistered: (generation: number) => void
-  readonly onTrouble: (reason: string) => void
+  readonly onProblem: (reason: string) => void
   /** A successor holds the id: end this process. */
   readonly onFenced: (reason: string) => void
 }
@@ -27,56 +27,56 @@ export class ModelLease {
   readonly #waiting = new Map<'drained' | 'left', () => void>()
   #hasEnded = false
 
-  /** Registers at once, and again whenever the registry has forgotten. */
+  /** Registers at once, and again whenever the registry has forgotten the backend. */
   constructor(terms: LeaseTerms, offers: readonly ServedModel[], handlers: LeaseHandlers) {
     this.#handlers = handlers
     const data: LeaseStart = { terms, offers }
-    // The sources run unbuilt too, and only then does this file end in .ts.
+    // This file ends in .ts where the sources run without a build.
     const file = new URL(`./lease-thread${extname(import.meta.filename)}`, import.meta.url)
     this.#worker = new Worker(file, { workerData: data, name: 'lease' })
-    this.#worker.on('message', (event: LeaseEvent) => this.#hear(event))
-    this.#worker.on('error', (error) => handlers.onTrouble(`the lease thread failed: ${reasonOf(error)}`))
+    this.#worker.on('message', (event: LeaseEvent) => this.#onEvent(event))
+    this.#worker.on('error', (error) => handlers.onProblem(`the lease thread failed: ${reasonOf(error)}`))
     this.#worker.on('exit', () => this.#end())
   }
 
-  /** Other models, or other files of them; the registration keeps its generation. */
+  /** Registers other models or other files of them, under the same generation. */
   update(offers: readonly ServedModel[]): void {
-    this.#ask({ type: 'update', offers })
+    this.#post({ type: 'update', offers })
   }
 
-  /** Resolves when the pool was told to send no more calls, or could not be within the time calls have. */
+  /** Asks the gateway to send no more calls. Resolves when it has confirmed, or after the timeout. */
   drain(): Promise<void> {
-    return this.#wish({ type: 'drain' }, 'drained')
+    return this.#command({ type: 'drain' }, 'drained')
   }
 
-  /** Gives the place up. Resolves within the time calls have, whether the registry heard it or not. */
+  /** Deregisters. Resolves within the timeout, whether the registry was reached or not. */
   async leave(): Promise<void> {
-    await this.#wish({ type: 'leave' }, 'left')
+    await this.#command({ type: 'leave' }, 'left')
     await this.#worker.terminate()
   }
 
-  #ask(wish: LeaseWish): void {
-    if (!this.#hasEnded) this.#worker.postMessage(wish)
+  #post(command: LeaseCommand): void {
+    if (!this.#hasEnded) this.#worker.postMessage(command)
   }
 
-  async #wish(wish: LeaseWish, answer: 'drained' | 'left'): Promise<void> {
+  async #command(command: LeaseCommand, answer: 'drained' | 'left'): Promise<void> {
     if (this.#hasEnded) return
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, WISH_TIMEOUT_MS)
+      const timer = setTimeout(resolve, COMMAND_TIMEOUT_MS)
       this.#waiting.set(answer, () => {
         clearTimeout(timer)
         resolve()
       })
-      this.#ask(wish)
+      this.#post(command)
     })
   }
 
-  #hear(event: LeaseEvent): void {
+  #onEvent(event: LeaseEvent): void {
     switch (event.type) {
       case 'registered':
         return this.#handlers.onRegistered(event.generation)
       case 'trouble':
-        return this.#handlers.onTrouble(event.reason)
+        return this.#handlers.onProblem(event.reason)
       case 'fenced':
         return this.#handlers.onFenced(event.reason)
       default:

@@ -1,9 +1,9 @@
 /**
- * ONNX Runtime behind the Runtime interface, and the only file that knows it.
+ * The Runtime interface implemented with ONNX Runtime, which no other file imports.
  *
- * One intra-op and one inter-op thread: the server is scaled by processes, and a pool of threads in each would
- * have them fight over the same cores. `run` computes on the calling thread, although it returns a promise, and so
- * does loading: while a large model is read in, its process answers nobody.
+ * One intra-op and one inter-op thread: the server is scaled by processes, and a pool of threads in each would compete
+ * for the same cores. `run` computes on the calling thread, although it returns a promise, and so does loading: while a
+ * large model is loaded, its process answers nobody.
  */
 import type { InferenceSession, Tensor as OnnxTensor } from 'onnxruntime-node'
 import { reasonOf } from './error.ts'
@@ -79,7 +79,7 @@ export const onnx: Runtime = {
 
 function tensorOf(datatype: Datatype, found: OnnxTensor | undefined): Tensor {
   if (!found) throw new Error('the model left out one of its outputs')
-  // An optional output of length 0 comes back without data.
+  // ONNX Runtime returns an optional output of length 0 without data.
   const data = found.size === 0 ? makeData(datatype, 0) : found.data
   return { datatype, shape: found.dims, data }
 }

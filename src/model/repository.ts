@@ -1,8 +1,8 @@
 /**
- * The models this process serves, by name and version, kept as their files are.
+ * The models that this process serves, by name and version, updated when their files change.
  *
- * A changed file or a new version directory is loaded and warmed up before the old one is let go, and calls that
- * run on the old one finish on it. A file that does not load leaves the old model serving.
+ * A changed file or a new version directory is loaded and warmed up before the old model is released, and calls that
+ * run on the old one finish on it. If a file does not load, the old model continues to serve.
  */
 import { InferenceBatcher, type InferenceBatcherOptions } from './batcher.ts'
 import { ModelError, reasonOf } from './error.ts'
@@ -27,7 +27,7 @@ export interface Served {
 }
 
 export interface RepositoryEvents {
-  /** Another file serves now, or a version came or went. */
+  /** A file was replaced, or a version was added or removed. */
   readonly onChange?: () => void
   readonly onProblem?: (model: string, reason: string) => void
 }
@@ -35,7 +35,7 @@ export interface RepositoryEvents {
 export interface RepositoryOptions extends InferenceBatcherOptions, RepositoryEvents {
   readonly runtime: Runtime
   readonly sources: readonly ModelSource[]
-  /** How often the files are looked at. */
+  /** Interval at which the files are checked. */
   readonly pollMs: number
 }
 
@@ -48,55 +48,55 @@ interface ModelVersions {
   readonly path: string
   /** Highest version first; empty until the first load. */
   versions: readonly LoadedVersion[]
-  /** By version, the mark of a file that did not load, so that it is tried and reported once. */
+  /** By version, the mark of a file that did not load, so that it is tried and reported only once. */
   readonly bad: Map<string, string>
-  /** Said once: the source is gone. */
-  isLost: boolean
+  /** The source is missing, which has been reported. */
+  isMissing: boolean
 }
 
 export class Repository {
   readonly #options: RepositoryOptions
-  readonly #shelves: ReadonlyMap<string, ModelVersions>
+  readonly #models: ReadonlyMap<string, ModelVersions>
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
   /** Throws a 400 when two models have one name or a source cannot be a path. */
   constructor(options: RepositoryOptions) {
     this.#options = options
-    const shelves = new Map<string, ModelVersions>()
+    const models = new Map<string, ModelVersions>()
     for (const { name, source } of options.sources) {
-      if (shelves.has(name)) throw new ModelError(400, `two models are named "${name}"`)
-      shelves.set(name, { name, path: pathOf(source), versions: [], bad: new Map(), isLost: false })
+      if (models.has(name)) throw new ModelError(400, `two models are named "${name}"`)
+      models.set(name, { name, path: pathOf(source), versions: [], bad: new Map(), isMissing: false })
     }
-    this.#shelves = shelves
+    this.#models = models
   }
 
   /** Loads and warms up everything, then watches. Throws a 400 naming the first model that cannot be served. */
   async open(): Promise<void> {
-    for (const shelf of this.#shelves.values()) {
-      const files = await versionsAt(shelf.path, this.#options.runtime.extension)
-      if (files.length === 0) throw new ModelError(400, `model "${shelf.name}": no model at ${shelf.path}`)
+    for (const model of this.#models.values()) {
+      const files = await versionsAt(model.path, this.#options.runtime.extension)
+      if (files.length === 0) throw new ModelError(400, `model "${model.name}": no model at ${model.path}`)
       const loaded: LoadedVersion[] = []
-      for (const file of files) loaded.push(await this.#load(shelf.name, file))
-      shelf.versions = loaded
+      for (const file of files) loaded.push(await this.#load(model.name, file))
+      model.versions = loaded
     }
     this.#watch()
   }
 
   get isReady(): boolean {
-    return [...this.#shelves.values()].every(({ versions }) => versions.length > 0)
+    return [...this.#models.values()].every(({ versions }) => versions.length > 0)
   }
 
   names(): string[] {
-    return [...this.#shelves.keys()]
+    return [...this.#models.keys()]
   }
 
   /** Highest version first. Throws 404 for a name that is not served, 503 while it loads. */
   versions(name: string): readonly Served[] {
-    const shelf = this.#shelves.get(name)
-    if (!shelf) throw new ModelError(404, `Servable not found for request: Latest(${name})`)
-    if (shelf.versions.length === 0) throw new ModelError(503, `model "${name}" is loading`)
-    return shelf.versions
+    const model = this.#models.get(name)
+    if (!model) throw new ModelError(404, `Servable not found for request: Latest(${name})`)
+    if (model.versions.length === 0) throw new ModelError(503, `model "${name}" is loading`)
+    return model.versions
   }
 
   /** The highest version, or the one asked for. Use it in the same turn: it may be replaced in the next. */
@@ -110,67 +110,67 @@ export class Repository {
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
-    for (const shelf of this.#shelves.values()) {
-      for (const { batcher } of shelf.versions) batcher.retire()
-      shelf.versions = []
+    for (const model of this.#models.values()) {
+      for (const { batcher } of model.versions) batcher.retire()
+      model.versions = []
     }
   }
 
   #watch(): void {
     if (this.#closed) return
-    this.#timer = setTimeout(() => void this.#look(), this.#options.pollMs)
+    this.#timer = setTimeout(() => void this.#poll(), this.#options.pollMs)
     this.#timer.unref()
   }
 
-  async #look(): Promise<void> {
-    for (const shelf of this.#shelves.values()) {
-      await this.#refresh(shelf).catch((error: unknown) => {
-        this.#options.onProblem?.(shelf.name, reasonOf(error))
+  async #poll(): Promise<void> {
+    for (const model of this.#models.values()) {
+      await this.#refresh(model).catch((error: unknown) => {
+        this.#options.onProblem?.(model.name, reasonOf(error))
       })
     }
     this.#watch()
   }
 
-  /** Compares what lies there with what serves, and loads what is new. */
-  async #refresh(shelf: ModelVersions): Promise<void> {
-    const files = await versionsAt(shelf.path, this.#options.runtime.extension)
+  /** Compares the files with the loaded versions, and loads what is new. */
+  async #refresh(model: ModelVersions): Promise<void> {
+    const files = await versionsAt(model.path, this.#options.runtime.extension)
     if (files.length === 0) {
-      if (!shelf.isLost)
-        this.#options.onProblem?.(shelf.name, `nothing at ${shelf.path}; the last one serves on`)
-      shelf.isLost = true
+      if (!model.isMissing)
+        this.#options.onProblem?.(model.name, `nothing at ${model.path}; the last one serves on`)
+      model.isMissing = true
       return
     }
-    shelf.isLost = false
-    const present = new Map(shelf.versions.map((each) => [each.version, each]))
+    model.isMissing = false
+    const present = new Map(model.versions.map((each) => [each.version, each]))
     const next: LoadedVersion[] = []
     for (const file of files) {
       const old = present.get(file.version)
-      const loaded = old?.mark === file.mark ? old : await this.#replace(shelf, file, old)
+      const loaded = old?.mark === file.mark ? old : await this.#replace(model, file, old)
       if (loaded) next.push(loaded)
     }
-    this.#shelve(shelf, next)
+    this.#publish(model, next)
   }
 
-  /** The new one; the old one where the new does not load, or where its bytes are what they were. */
+  /** Loads the new version; returns the old one where the new does not load or has the same bytes. */
   async #replace(
-    shelf: ModelVersions,
+    model: ModelVersions,
     file: VersionFile,
     old: LoadedVersion | undefined,
   ): Promise<LoadedVersion | undefined> {
-    if (shelf.bad.get(file.version) === file.mark) return old
+    if (model.bad.get(file.version) === file.mark) return old
     try {
-      return await this.#load(shelf.name, file, old)
+      return await this.#load(model.name, file, old)
     } catch (error) {
-      shelf.bad.set(file.version, file.mark)
-      this.#options.onProblem?.(shelf.name, reasonOf(error))
+      model.bad.set(file.version, file.mark)
+      this.#options.onProblem?.(model.name, reasonOf(error))
       return old
     }
   }
 
-  #shelve(shelf: ModelVersions, next: readonly LoadedVersion[]): void {
-    const before = shelf.versions
+  #publish(model: ModelVersions, next: readonly LoadedVersion[]): void {
+    const before = model.versions
     if (this.#closed || next.length === 0) return
-    shelf.versions = next
+    model.versions = next
     for (const old of before) {
       if (!next.some(({ batcher }) => batcher === old.batcher)) old.batcher.retire()
     }
@@ -186,7 +186,7 @@ export class Repository {
   ): Promise<LoadedVersion> {
     try {
       const { bytes, digest } = await readModel(file)
-      // Touched but not changed: the engine keeps what it has.
+      // The file was touched but its bytes are the same: the loaded model stays.
       if (old?.digest === digest) return { ...old, mark }
       const model = await this.#options.runtime.load(bytes)
       await warm(model)
@@ -207,8 +207,9 @@ export class Repository {
 }
 
 /**
- * One run on zeros: the first run allocates, and a model that cannot run should not be announced. Where a
- * dimension besides the first is open, zeros of length 1 may be no input the model knows, and prove nothing.
+ * Warms a model up with one run on zeros: the first run allocates, and a model that cannot run must not be announced.
+ * Where a dimension besides the first is open, zeros of length 1 may be invalid for the model, and a failure proves
+ * nothing.
  */
 async function warm(model: LoadedModel): Promise<void> {
   const zeros = new Map<string, Tensor>()

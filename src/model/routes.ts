@@ -1,4 +1,4 @@
-/** Which of the server's answers a method and a target ask for. */
+/** Routes of the model server: maps a method and a request target to a route. */
 import { ModelError } from './error.ts'
 
 export interface ModelRoute {
@@ -34,7 +34,10 @@ const ROUTES: readonly (readonly [method: 'GET' | 'POST', name: ModelRoute['name
   ['GET', 'model', /^\/v2\/models\/([^/]+)(?:\/versions\/(\d+))?$/],
 ]
 
-/** HEAD goes where GET goes. Throws 404 for a path that is none of ours, 405 (its `cause` the method) for a method. */
+/**
+ * Matches a route; HEAD is treated as GET. Throws 404 for an unknown path, 405 (its `cause` the method) for a wrong
+ * method.
+ */
 export function matchRoute(method: string, target: string): ModelRoute {
   const path = target.split('?', 1)[0] ?? target
   for (const [wanted, name, pattern] of ROUTES) {

@@ -1,6 +1,6 @@
 /**
- * What the model server asks of the engine that runs a model, so that ONNX Runtime is one file and another
- * engine would be one file more. Datatypes are in the words of the Open Inference Protocol everywhere here.
+ * The interface between the model server and the engine that runs models, so that another engine needs only one more
+ * file. Datatypes have the names of the Open Inference Protocol everywhere here.
  */
 
 /** Open Inference Protocol datatypes this server takes. FP16 and BF16 have no JSON form and are refused at load. */
@@ -61,11 +61,11 @@ export interface LoadedModel {
 
 export interface Runtime {
   readonly name: string
-  /** The end of the names of the files it loads, with the dot. */
+  /** The extension of the files it loads, with the dot. */
   readonly extension: string
   /**
-   * Takes the bytes and not a path, so that what was digested is what runs. A model that keeps its weights in
-   * files of their own is therefore refused. Throws an error whose message says what is wrong with the model.
+   * Loads a model from bytes instead of a path, so that what was digested is what runs. A model whose weights are in
+   * separate files is therefore refused. Throws an error whose message says what is wrong with the model.
    */
   load(bytes: Uint8Array): Promise<LoadedModel>
 }

@@ -1,6 +1,6 @@
 /**
- * The life of a model server's process: listen, load, register; and on the way out drain, answer, leave, close.
- * The order is the point: a server is announced only when it can answer, and unannounced before it stops.
+ * The life cycle of a model server's process: listen, load, register; and at the end drain, answer, deregister, close.
+ * The order matters: a server is registered only when it can answer, and deregistered before it stops.
  */
 import type { Log } from '../core/log.ts'
 import { ModelLease } from './lease.ts'
@@ -9,20 +9,20 @@ import { onnx } from './onnx.ts'
 import { type ModelSource, Repository } from './repository.ts'
 import { ModelServer } from './server.ts'
 
-/** How often the model files are looked at. */
+/** Interval at which the model files are checked. */
 const POLL_MS = 1_000
 
-/** `url` is left out: the server's own is known when it listens, and stands in for one that is not given. */
+/** `url` may be left out: the server's own URL is used, which is known once it listens. */
 export type RegistrationTerms = Omit<LeaseTerms, 'url'> & { readonly url?: string }
 
 export interface ServeOptions {
   readonly models: readonly ModelSource[]
   readonly host: string
-  /** 0 takes a free one. */
+  /** 0: any free port. */
   readonly port: number
   readonly maxBatch: number
   readonly delayMs: number
-  /** How long running calls are waited for at the end. */
+  /** How long the end waits for running calls. */
   readonly drainMs: number
   /** This program's own version, for `GET /v2`. */
   readonly version: string
@@ -101,7 +101,7 @@ function startLease(
   const { pool, id } = terms
   return new ModelLease({ ...terms, url: terms.url ?? ownUrl }, offersOf(repository), {
     onRegistered: (generation) => log.info('lease.registered', { pool, id, generation }),
-    onTrouble: (reason) => log.warn('lease.trouble', { pool, id, reason }),
+    onProblem: (reason) => log.warn('lease.trouble', { pool, id, reason }),
     onFenced: (reason) => {
       log.error('lease.fenced', { pool, id, reason, why: 'a successor registered under this id' })
       onFenced()

@@ -1,10 +1,10 @@
 /**
- * The model server: HTTP in, one run of a model, HTTP out, in the two protocols a gateway meets most.
+ * The HTTP server of embedded models, in two protocols: TensorFlow Serving's V1 and Open Inference's V2.
  *
  *   body → tensors (v1, v2) → repository.find → batcher.run → text
  *
- * It listens before its models are loaded, so that liveness and readiness are two answers, and it computes on its
- * own thread: a process serves one core, and who wants more cores starts more processes.
+ * It listens before its models are loaded, so that liveness and readiness are two answers. It computes on its own
+ * thread: a process serves one core, and more cores need more processes.
  */
 import { isUtf8 } from 'node:buffer'
 import { once } from 'node:events'
@@ -25,11 +25,11 @@ import { describeModel, readInfer, writeInfer } from './v2.ts'
 const MAX_BODY_BYTES = 64 * 1024 * 1024
 /** A call that takes longer to arrive is a broken sender. */
 const REQUEST_TIMEOUT_MS = 60_000
-/** Longer than clients keep idle connections, so that they and not this server close them. */
+/** Longer than clients keep idle connections, so that they close them and not this server. */
 const KEEP_ALIVE_MS = 75_000
-/** While draining, calls already sent here by a balancer that has not yet heard may still arrive for this long. */
+/** During the drain: calls that a balancer sent before it knew may still arrive for this long. */
 const QUIET_MS = 200
-/** What a balancer is told of the latency is of the last so much. */
+/** Window of the latency that is reported to balancers. */
 const LATENCY_WINDOW_MS = 10_000
 
 interface ModelServerReply {
@@ -40,9 +40,9 @@ interface ModelServerReply {
 
 export interface ModelServerOptions {
   readonly repository: Repository
-  /** Said in `GET /v2`. */
+  /** The version that `GET /v2` reports. */
   readonly version: string
-  /** Told of faults of ours, which the caller only sees as 500. */
+  /** Called with internal errors, which the caller sees only as 500. */
   readonly onFault: (error: unknown) => void
 }
 
@@ -50,7 +50,7 @@ export class ModelServer {
   readonly #options: ModelServerOptions
   readonly #server: Server
   #inFlight = 0
-  /** Predictions under way, and how long those of late took. */
+  /** Running predictions, and the recent latencies. */
   #running = 0
   readonly #latencies = new SlidingQuantiles(LATENCY_WINDOW_MS)
   #lastCall = 0
@@ -62,7 +62,7 @@ export class ModelServer {
     this.#server.on('request', (request, response) => void this.#answer(request, response))
   }
 
-  /** Resolves to the URL it can be reached at. Rejects with the system's error, EADDRINUSE for one. */
+  /** Resolves to the server's URL. Rejects with the system's error, EADDRINUSE for one. */
   async listen(host: string, port: number): Promise<string> {
     this.#server.listen({ host, port })
     await once(this.#server, 'listening')
@@ -70,12 +70,12 @@ export class ModelServer {
     return `http://${family === 'IPv6' ? `[${address}]` : address}:${bound}`
   }
 
-  /** From now on not ready, and each answer closes its connection; calls are still taken. */
+  /** Reports "not ready" and closes each connection with its answer; calls are still taken. */
   drain(): void {
     this.#isDraining = true
   }
 
-  /** Resolves when no call has been under way for a moment, or after `timeoutMs`. */
+  /** Resolves when no call has run for a moment, or after `timeoutMs`. */
   async quiet(timeoutMs: number): Promise<void> {
     const start = performance.now()
     this.#lastCall = Math.max(this.#lastCall, start)
@@ -85,13 +85,13 @@ export class ModelServer {
     }
   }
 
-  /** Takes no new connection, waits for the running calls, and after `timeoutMs` cuts what is left. */
+  /** Closes the listener and waits for running calls; after `timeoutMs` their connections are closed. */
   async close(timeoutMs: number): Promise<void> {
     this.drain()
     const deadline = performance.now() + timeoutMs
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     while (this.#inFlight > 0 && performance.now() < deadline) await sleep(10)
-    // Connections without a call, those that never sent one included, would be waited for otherwise.
+    // Idle connections, even those that never sent a request, would delay the close otherwise.
     this.#server.closeAllConnections()
     await closed
   }
@@ -123,7 +123,7 @@ export class ModelServer {
     const headers: Record<string, string> = { 'content-type': 'application/json' }
     if (error instanceof ModelError && error.status === 405) headers['allow'] = String(error.cause)
     if (known?.status === 503) headers['retry-after'] = '1'
-    // What is left of a body that was not read would be taken for the next call.
+    // The rest of an unread body would be taken for the next request.
     if (!request.complete) headers['connection'] = 'close'
     const message = known?.message ?? 'the model server failed; its log says why'
     this.#send(response, known?.status ?? 500, headers, JSON.stringify({ error: message }))
@@ -176,7 +176,7 @@ export class ModelServer {
     }
   }
 
-  /** For balancers that ask; 0 where no prediction of late says how long one takes. */
+  /** The load report for balancers; 0 where no recent prediction gives a latency. */
   #load(): ModelServerReply {
     const latencyMs = this.#latencies.quantile(performance.now(), 0.5) ?? 0
     return {
@@ -202,7 +202,7 @@ export class ModelServer {
   }
 
   async #predict({ model, version }: ModelRoute, request: IncomingMessage): Promise<ModelServerReply> {
-    // Before the body is read: 64 MiB for a model that is not here are not worth waiting for.
+    // Checked before the body is read: a body of 64 MiB for an unknown model is not worth reading.
     this.#options.repository.find(model, version)
     const text = textOf(await readBody(request))
     const served = this.#options.repository.find(model, version)

@@ -1,6 +1,6 @@
 /**
- * What lies where a model's source points: one file, or a directory of numbered versions in TensorFlow Serving's
- * layout. Looking is cheap (stat and readdir) and done every second; reading is done when something changed.
+ * Finds the files of a model's source: one file, or a directory of numbered versions in TensorFlow Serving's layout.
+ * Listing is cheap (stat and readdir) and done every second; files are read when something changed.
  */
 import { createHash } from 'node:crypto'
 import { readdir, readFile, stat } from 'node:fs/promises'
@@ -34,20 +34,20 @@ const statOf = (path: string) =>
     throw error
   })
 
-async function look(file: string, version: string): Promise<VersionFile | undefined> {
+async function versionFile(file: string, version: string): Promise<VersionFile | undefined> {
   const found = await statOf(file)
   if (!found?.isFile()) return undefined
   return { version, file, mark: [found.ino, found.size, found.mtimeNs, found.ctimeNs].join(':') }
 }
 
 /**
- * The versions that lie at `path`, highest first. Empty when nothing is there; a version directory without a
- * model file is left out, for it may be on its way.
+ * The versions at `path`, highest first; empty when there are none. A version directory without a model file is left
+ * out, since the file may be about to be written.
  */
 export async function versionsAt(path: string, extension: string): Promise<VersionFile[]> {
   const found = await statOf(path)
   if (!found?.isDirectory()) {
-    const single = await look(path, '1')
+    const single = await versionFile(path, '1')
     return single ? [single] : []
   }
   const names = (await readdir(path)).filter((name) => /^\d{1,18}$/.test(name))
@@ -55,7 +55,7 @@ export async function versionsAt(path: string, extension: string): Promise<Versi
   const versions: VersionFile[] = []
   for (const name of names) {
     const file = await modelFile(join(path, name), extension)
-    const version = file && (await look(file, name))
+    const version = file && (await versionFile(file, name))
     if (version) versions.push(version)
   }
   return versions

@@ -1,8 +1,8 @@
 /**
- * Tensors and their JSON: nested or flat lists into typed arrays, and back into text.
+ * Converts between JSON lists, nested or flat, and tensors in typed arrays.
  *
- * Going in, the literal decides: an integer datatype takes integer literals in its range only, a float takes any
- * number. Going out, a number is the shortest text that reads back as the same value of its own datatype.
+ * On reading, the literal decides: an integer datatype takes only integer literals in its range, a float takes any
+ * number. On writing, a number is the shortest text that reads back as the same value of its datatype.
  */
 import { ModelError } from './error.ts'
 import { Decimal, type JsonValue } from './json.ts'
@@ -17,8 +17,8 @@ import {
 } from './runtime.ts'
 
 /**
- * More than 64 MiB of JSON can hold. A list whose first elements are long and whose others are short promises more
- * than it has, and memory must not be taken on a promise.
+ * Bound of a tensor: more than 64 MiB of JSON can hold. The shape is guessed from the first elements, which may be long
+ * while the others are short, and memory must not be allocated for such a guess.
  */
 const MAX_ELEMENTS = 2 ** 25
 
@@ -90,7 +90,7 @@ function readBase64(value: JsonValue): string {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Strings are text inside the engine: bytes that are none would come out changed, so they are refused. */
+/** The engine's strings are text: bytes that are not UTF-8 would be changed, so they are refused. */
 export function readUtf8(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes)
@@ -132,8 +132,8 @@ export function readShaped(spec: TensorSpec, shape: readonly number[], value: Js
   }
   const size = sizeOf(shape)
   if (value.length !== size) {
-    const said = `${value.length} elements for shape [${shape.join(', ')}], which holds ${size}`
-    throw new ModelError(400, `input "${spec.name}": ${said}`)
+    const mismatch = `${value.length} elements for shape [${shape.join(', ')}], which holds ${size}`
+    throw new ModelError(400, `input "${spec.name}": ${mismatch}`)
   }
   return { datatype: spec.datatype, shape, data: fill(spec, [size], value) }
 }
@@ -181,7 +181,7 @@ function fill(spec: TensorSpec, shape: readonly number[], value: JsonValue): Ten
   return data as TensorData
 }
 
-/** How the numbers JSON has no word for are written. */
+/** How the numbers that JSON cannot express are written. */
 export interface NumberStyle {
   /** `token`: NaN, Infinity and -Infinity as TensorFlow Serving writes them; `null`: as KServe does. */
   readonly nonFinite: 'token' | 'null'
@@ -190,7 +190,7 @@ export interface NumberStyle {
 /** The shortest decimal that reads back as the same float32. */
 function shortFloat(value: number): string {
   if (value === 0) return decimal(value)
-  // Six digits are never too many for a normal float32; a subnormal one may need only one.
+  // A normal float32 always has six significant digits; a subnormal one may need only one.
   for (let digits = Math.abs(value) < 2 ** -126 ? 1 : 6; digits <= 9; digits += 1) {
     const short = Number(value.toPrecision(digits))
     if (Math.fround(short) === value) return decimal(short)

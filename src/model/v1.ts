@@ -1,7 +1,7 @@
 /**
  * TensorFlow Serving's REST predict API: instances (rows) or inputs (columns) in, predictions or outputs out.
  *
- * What its server does is what this one does, down to the words clients see: NaN and Infinity as bare tokens, one
+ * It behaves as TensorFlow Serving does, down to the messages that clients see: NaN and Infinity as bare tokens, one
  * output unwrapped, several as objects, and rows only from outputs that have the rows of the inputs.
  */
 import { ModelError } from './error.ts'
@@ -14,7 +14,7 @@ const STYLE = { nonFinite: 'token' } as const
 
 export interface Predict {
   readonly tensors: Tensors
-  /** The answer has the form of the question. */
+  /** The form of the request, which the answer has, too. */
   readonly form: 'row' | 'column'
 }
 
@@ -42,8 +42,8 @@ function readRows(instances: JsonValue, inputs: readonly TensorSpec[]): Tensors 
   }
   const [only] = inputs
   if (inputs.length === 1 && only) {
-    const plain = instances.map((row) => (isNamed(row, only) ? (row.get(only.name) ?? null) : row))
-    return new Map([[only.name, readNested(only, plain)]])
+    const values = instances.map((row) => (isNamed(row, only) ? (row.get(only.name) ?? null) : row))
+    return new Map([[only.name, readNested(only, values)]])
   }
   const names = inputs.map(({ name }) => name).join(', ')
   for (const [i, row] of instances.entries()) {
@@ -85,7 +85,7 @@ function readColumns(columns: JsonValue, inputs: readonly TensorSpec[]): Tensors
   )
 }
 
-/** Throws a 400 where row form was asked of outputs that have no common first dimension. */
+/** Throws a 400 where the request is in row form and the outputs have no common first dimension. */
 export function writePredict(outputs: Tensors, form: Predict['form']): string {
   return form === 'row'
     ? `{\n    "predictions": [${writePredictions(outputs)}]\n}`

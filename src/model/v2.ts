@@ -1,8 +1,8 @@
 /**
  * The Open Inference Protocol over REST, with Triton's binary tensor data extension.
  *
- * Parameters that say nothing to this server are ignored, as the protocol has it; those that would change the
- * meaning of the call (sequences, shared memory, classification) are refused rather than passed over.
+ * Parameters that this server does not know are ignored, as the protocol demands; those that would change the meaning
+ * of the call (sequences, shared memory, classification) are refused.
  */
 import { readBinary, writeBinary } from './binary.ts'
 import { ModelError } from './error.ts'
@@ -151,11 +151,11 @@ function readInput(input: JsonObject, spec: TensorSpec, blob: Buffer | undefined
 
 function readOutputs(call: JsonObject, parameters: JsonObject, specs: readonly TensorSpec[]): WantedOutput[] {
   const byDefault = parameters.get('binary_data_output') === true
-  const asked = call.get('outputs')
-  if (asked === undefined) return specs.map(({ name }) => ({ name, isBinary: byDefault }))
-  if (!Array.isArray(asked)) throw new ModelError(400, '"outputs" must be a list')
+  const requested = call.get('outputs')
+  if (requested === undefined) return specs.map(({ name }) => ({ name, isBinary: byDefault }))
+  if (!Array.isArray(requested)) throw new ModelError(400, '"outputs" must be a list')
   const wanted = new Map<string, WantedOutput>()
-  for (const each of asked) {
+  for (const each of requested) {
     const output = objectOf(each, 'each of "outputs"')
     const name = specs.find((spec) => spec.name === output.get('name'))?.name
     if (name === undefined) {

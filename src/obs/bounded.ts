@@ -1,6 +1,7 @@
 /**
- * Names from outside as the values of a label. Each is a time series for as long as the process lives, so there are only so
- * many: a client that makes names up, or backends that come under a new id each time, are counted together from then on.
+ * Bounds the values of a metric label that come from outside. Each value is a time series for as long as the process
+ * lives. Beyond the bound, values are counted together as `other`: clients may invent names, and backends may register
+ * under a new id each time.
  */
 export const OTHER = 'other'
 
@@ -12,7 +13,7 @@ export class BoundedNames {
     this.#most = most
   }
 
-  /** The name itself for those that came first; `other` for the rest. */
+  /** The name itself for the first `most` names; `other` for all further ones. */
   of(name: string): string {
     if (this.#names.has(name)) return name
     if (this.#names.size >= this.#most) return OTHER

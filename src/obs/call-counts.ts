@@ -1,6 +1,7 @@
 /**
- * What is counted of every call and every attempt at a backend, kept in typed arrays: a hit is answered in a few microseconds, and
- * finding a counter by a set of labels would take one of them. The labels are put together when somebody scrapes.
+ * Counters and histograms of calls and of attempts at backends, in typed arrays. A hit is answered in a few
+ * microseconds, and finding a counter by a set of labels would take one of them. The labels are put together when
+ * somebody scrapes.
  */
 
 import { BoundedNames } from './bounded.ts'
@@ -22,28 +23,30 @@ export interface CountedCall {
 
 export type CallLabels = {
   readonly route: string
-  /** What the cache did. */
+  /** The cache's outcome, such as `hit` or `miss`. */
   readonly cache: string
 }
 
-/** How long things took that have the same labels. */
+/** A histogram of durations under one set of labels. */
 export interface Times<L> {
   readonly labels: L
   /** Upper bounds of the buckets, in seconds. */
   readonly bounds: readonly number[]
-  /** Each for itself; the last is for what took longer than every bound. */
+  /** Counts for each bucket, not cumulative; the last is for durations above every bound. */
   readonly buckets: Float64Array
-  /** Their sum, alone in its array. */
+  /** The sum of the durations, in an array of one element. */
   readonly seconds: Float64Array
 }
 
-/** Calls of one route that the cache did the same with. */
+/** Calls of one route with one outcome of the cache. */
 export interface CallCell extends Times<CallLabels> {
   /** By status class. */
   readonly statuses: Float64Array
 }
 
-/** Ids that backends of one pool have had: they may come under a new one at each start. */
+/**
+ * Most backend ids of one pool that have counters of their own: a backend may register under a new id at each start.
+ */
 const MAX_BACKENDS = 4096
 
 /** Attempts at the backends of one pool. */
@@ -69,7 +72,7 @@ export class CallCounts {
     return [...this.#cells.values()].flatMap((of) => [...of.values()])
   }
 
-  /** Requests by the door they came through. */
+  /** Requests by the reader that took them from the connection. */
   doors(): readonly (readonly [string, number])[] {
     return [...this.#doors].map(([door, count]) => [door, count[0] as number] as const)
   }
@@ -114,7 +117,7 @@ export class AttemptCounts {
   }
 }
 
-/** The number of attempts at a backend that ended so, mostly new. */
+/** The counter for this backend and ending; made where there is none. */
 function endingOf({ endings }: AttemptCell, backend: string, ending: string): Float64Array {
   const known = endings.get(backend)?.get(ending)
   if (known) return known

@@ -1,6 +1,6 @@
 /**
- * Metrics in Prometheus' form, and those of the process itself. Loaded when somebody first asks for them: the package
- * behind it takes a tenth of a start.
+ * Writes the metrics in Prometheus' text format, together with those of the process. It is loaded with the first
+ * scrape, because prom-client takes a tenth of the start time.
  */
 import { AggregatorRegistry, collectDefaultMetrics, type Metric, Registry } from 'prom-client'
 
@@ -16,7 +16,7 @@ export interface Value {
   readonly value: number
 }
 
-/** A metric whose values are asked for at each scrape. */
+/** A metric whose values are collected at each scrape. */
 export interface MetricSource {
   readonly name: string
   readonly help: string
@@ -31,17 +31,17 @@ interface PlainMetric {
   readonly name: string
   readonly help: string
   readonly type: string
-  /** How the values of several threads become one. */
+  /** How the values of several threads are merged. */
   readonly aggregator: string
   readonly values: readonly Value[]
 }
 
-/** What a worker would tell of the whole process, which the control thread tells already. */
+/** Metrics of the whole process, which only the control thread exposes. */
 const OF_PROCESS = /^infergate_(process_|nodejs_version)/
 
 /**
- * Gauges of the package that end in `_total`, which Prometheus takes for the name of a counter (promtool check metrics). They
- * are the sums of three that have the kind as a label, and no more.
+ * Gauges of prom-client whose names end in `_total`, which Prometheus takes for counters (promtool check metrics). They
+ * are sums of three metrics that have the kind as a label.
  */
 const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `infergate_nodejs_active_${what}_total`)
 
@@ -50,7 +50,7 @@ export class Exposition {
   readonly #sources: readonly MetricSource[]
   #known = 0
 
-  /** `sources`: may become more. */
+  /** @param sources further ones may be appended later */
   constructor(sources: readonly MetricSource[]) {
     this.#sources = sources
     collectDefaultMetrics({ register: this.#registry, prefix: 'infergate_' })
@@ -60,18 +60,18 @@ export class Exposition {
   async text(others: readonly MetricsSnapshot[]) {
     const registry = this.#complete()
     const all =
-      others.length === 0 ? registry : AggregatorRegistry.aggregate([await plain(registry), ...others])
+      others.length === 0 ? registry : AggregatorRegistry.aggregate([await snapshotOf(registry), ...others])
     return { contentType: registry.contentType, body: await all.metrics() }
   }
 
   async snapshot(): Promise<MetricsSnapshot> {
-    return (await plain(this.#complete())).filter(({ name }) => !OF_PROCESS.test(name))
+    return (await snapshotOf(this.#complete())).filter(({ name }) => !OF_PROCESS.test(name))
   }
 
   #complete(): Registry {
     for (const { values, ...facts } of this.#sources.slice(this.#known)) {
       const made = { ...facts, aggregator: 'sum' }
-      // Metrics of the package cannot be given their values, but whatever has this form can be registered.
+      // A metric of prom-client cannot be given its values, but any object of this shape can be registered.
       const metric = { ...made, get: async () => ({ ...made, values: [...values()] }) }
       this.#registry.registerMetric(metric as unknown as Metric)
     }
@@ -80,17 +80,17 @@ export class Exposition {
   }
 }
 
-/** What several threads tell, as one. */
+/** Merges the metrics of several threads. */
 export function sumOf(snapshots: readonly MetricsSnapshot[]): Promise<MetricsSnapshot> {
-  return plain(AggregatorRegistry.aggregate([...snapshots]))
+  return snapshotOf(AggregatorRegistry.aggregate([...snapshots]))
 }
 
-async function plain(registry: Pick<Registry, 'getMetricsAsJSON'>): Promise<MetricsSnapshot> {
+async function snapshotOf(registry: Pick<Registry, 'getMetricsAsJSON'>): Promise<MetricsSnapshot> {
   const all = (await registry.getMetricsAsJSON()) as unknown as MetricsSnapshot
   return all.map(worstOf)
 }
 
-/** Of several threads' delays the longest is of interest, and no mean of them. */
+/** Takes the maximum of the threads' event loop delays: a mean would hide a blocked thread. */
 function worstOf(metric: PlainMetric): PlainMetric {
   return metric.name.includes('_nodejs_eventloop_') ? { ...metric, aggregator: 'max' } : metric
 }

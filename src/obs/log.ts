@@ -1,6 +1,6 @@
 /**
- * JSON lines on standard output, one event a line. A log that cannot be written (a full disk, a closed pipe)
- * costs lines and never a call: the loss is counted and said once writing works again.
+ * Writes the log as JSON lines on standard output. When the log cannot be written (a full disk, a closed pipe) lines
+ * are lost and never a call: the loss is counted and logged once writing works again.
  */
 import { destination, pino } from 'pino'
 import { CREDENTIAL_FIELDS } from '../core/fields.ts'
@@ -12,14 +12,14 @@ export interface ProcessLog extends Log {
   debug(event: string, fields?: Record<string, unknown>): void
   readonly level: Level
   setLevel(level: Level): void
-  /** Waits until what is buffered is written, at most a second, and not at all where it cannot be; then says no more. */
+  /** Writes what is buffered, for at most a second and not at all where writing fails. Nothing is logged afterwards. */
   close(): Promise<void>
 }
 
 /** Members of a line that are never shown. */
 const SECRETS = [...CREDENTIAL_FIELDS, 'secret', 'password'].map((name) => `["${name}"]`)
 
-/** What may wait to be written; a reader that has stopped reading must not take all memory. */
+/** Bound of the buffer: a reader that has stopped reading must not fill the memory. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024
 const CLOSE_MS = 1_000
 
@@ -57,7 +57,7 @@ export function createLog(options: { readonly level: Level; readonly file?: stri
   }
 }
 
-/** Where the lines go: buffered, bounded, and without a way to fail. */
+/** The destination of the lines: buffered, bounded, and never throwing. */
 function openSink(file: string | number, lostLines: (count: number) => void) {
   const sink = destination({ dest: file, sync: false, minLength: 0, maxLength: MAX_BUFFERED_BYTES })
   let lost = 0
@@ -76,7 +76,7 @@ function openSink(file: string | number, lostLines: (count: number) => void) {
         resolve()
       })
     })
-  // What could not be written is tried again with the next line; only what no longer fits is lost.
+  // Lines that could not be written are retried with the next one; only those that do not fit into the buffer are lost.
   sink.on('error', settle).on('drain', settle)
   sink.on('drop', () => {
     lost++
@@ -96,7 +96,8 @@ function openSink(file: string | number, lostLines: (count: number) => void) {
     async close() {
       if (isWriting) await written()
       isClosed = true
-      // Left open, it would be flushed when the process exits: for ever, where the disk is full or nobody reads.
+      // If it stayed open, it would be flushed at the exit of the process, which hangs where the disk is full or nobody
+      // reads.
       sink.destroy()
     },
   }

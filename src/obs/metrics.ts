@@ -1,7 +1,9 @@
 /**
- * What the gateway counts. Labels come from closed sets (routes, pools, tiers) or are bounded: models that were answered row by
- * row, and ids of backends, are counted together as `other` from some number of them on. Counting is our own and plain; what
- * scrapes read is put together by exposition.ts.
+ * The gateway's metrics. Most labels come from closed sets: names in the settings (routes, pools, tiers) and the
+ * gateway's own words. Three come from outside. `model` is what a client calls, and `backend` is an id that a backend
+ * registers under: each is bounded, and further values are counted as `other`. `reason` of a retry may be a backend's
+ * status, of three digits, or the code of a custom dialect's verdict, which has few by contract. Counting needs no
+ * library; exposition.ts writes the text that scrapes read.
  */
 import type { Observer } from '../core/observer.ts'
 import type { Outcome } from '../core/reply.ts'
@@ -13,20 +15,20 @@ import { Tally } from './tally.ts'
 export type { MetricsSnapshot, Sample } from './exposition.ts'
 
 export interface Metrics extends Observer {
-  /** All that was counted here, and in other threads as far as `others` tell. */
+  /** The metrics of this thread, merged with those of `others`, as text. */
   expose(
     others?: readonly MetricsSnapshot[],
   ): Promise<{ readonly contentType: string; readonly body: string }>
   /** What this thread has counted, for another one that exposes it. */
   snapshot(): Promise<MetricsSnapshot>
-  /** A value asked for at each scrape. */
+  /** Registers a gauge that is read at each scrape. */
   gauge(name: string, help: string, collect: () => readonly Sample[]): void
   count(name: CounterName, labels: Readonly<Record<string, string>>, by?: number): void
-  /** Loads what a scrape takes, and begins to measure the process itself. Otherwise the first scrape does. */
+  /** Loads the exposition and begins to measure the process. Otherwise the first scrape does that. */
   prepare(): Promise<void>
 }
 
-/** Names that callers make up become labels only as far as this; of each thread. */
+/** Most model names that become values of a label, in each thread: clients may invent names. */
 const MAX_MODELS = 256
 
 const TIER_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1]
@@ -104,7 +106,10 @@ export function createMetrics(worker = 0): Metrics {
   }
 }
 
-/** What ended threads have counted goes on counting; what they measured of themselves does not. */
+/**
+ * Merges the counters and histograms of threads that have ended. Their gauges are dropped: they measured the thread
+ * itself.
+ */
 export async function totalsOf(ended: readonly MetricsSnapshot[]): Promise<MetricsSnapshot> {
   const { sumOf } = await import('./exposition.ts')
   const all = await sumOf(ended)

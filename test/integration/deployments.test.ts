@@ -61,7 +61,7 @@ async function gateway(backends: readonly VersionedServer[], server?: TestServer
     clock,
     log: silentLog,
     changed: () => {},
-    unknown: (pool, name) => versions.look(pool, name),
+    unknown: (pool, name) => versions.query(pool, name),
   })
   const versions: Versions = new Versions({
     registry,

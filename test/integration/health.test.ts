@@ -230,8 +230,8 @@ describe('a probe', () => {
   test('does not go where a name leads to a forbidden address', async () => {
     const { port, asked } = await scripted({ '/': { status: 200 } })
     const own = [{ host: '0.0.0.0', port }]
-    expect(await ask(`http://localhost:${port}`, { own })).toMatchObject({ kind: 'forbidden' })
-    expect(await ask(`http://127.0.0.1:${port}`, { own })).toMatchObject({ kind: 'forbidden' })
+    expect(await ask(`http://localhost:${port}`, { ownListeners: own })).toMatchObject({ kind: 'forbidden' })
+    expect(await ask(`http://127.0.0.1:${port}`, { ownListeners: own })).toMatchObject({ kind: 'forbidden' })
     expect(await ask('http://169.254.169.254')).toMatchObject({ kind: 'forbidden' })
     expect(asked).toEqual([])
     expect(await ask(`http://localhost:${port}`)).toMatchObject({ kind: 'status', status: 200 })

@@ -1,8 +1,8 @@
 /** Several gateways on one Redis: one leads under a growing token, and what all measure is added up. */
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { Demand } from '../../src/control/scale/demand.ts'
-import { SharedCrew } from '../../src/control/scale/scale-group.ts'
-import { createCrewStore } from '../../src/control/scale/scale-group-store.ts'
+import { SharedScaleGroup } from '../../src/control/scale/scale-group.ts'
+import { createScaleGroupStore } from '../../src/control/scale/scale-group-store.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { SharedStore } from '../../src/core/shared.ts'
 import { createRedisStore } from '../../src/data/cache/tiers/redis.ts'
@@ -12,7 +12,7 @@ import { eventually } from '../support/eventually.ts'
 import { startRedis, type TestServer } from '../support/servers.ts'
 
 let redis: TestServer
-let opened: { store: SharedStore; crew: SharedCrew }[]
+let opened: { store: SharedStore; crew: SharedScaleGroup }[]
 
 beforeEach(async () => {
   redis = await startRedis()
@@ -26,10 +26,15 @@ afterEach(async () => {
   await redis.stop()
 })
 
-async function join(self: string): Promise<SharedCrew> {
+async function join(self: string): Promise<SharedScaleGroup> {
   const store = createRedisStore({ name: 'redis', url: redis.url })
   await eventually(() => expect(store.connected).toBe(true))
-  const crew = new SharedCrew({ store: createCrewStore(store), self, clock: systemClock, log: silentLog })
+  const crew = new SharedScaleGroup({
+    store: createScaleGroupStore(store),
+    instance: self,
+    clock: systemClock,
+    log: silentLog,
+  })
   opened.push({ store, crew })
   crew.start()
   return crew
@@ -101,9 +106,12 @@ it('while Redis is away the leader goes on with what the others said last', asyn
 })
 
 it('a gateway that has never reached Redis speaks for itself', async () => {
-  const crew = new SharedCrew({
-    store: { lead: () => Promise.reject(new Error('away')), share: () => Promise.reject(new Error('away')) },
-    self: 'a',
+  const crew = new SharedScaleGroup({
+    store: {
+      lead: () => Promise.reject(new Error('away')),
+      publish: () => Promise.reject(new Error('away')),
+    },
+    instance: 'a',
     clock: systemClock,
     log: silentLog,
   })
@@ -117,9 +125,9 @@ it('warns of a Redis that stays away, and not of one whose connection is not the
   let isThere = false
   const events: string[] = []
   const lead = () => (isThere ? { isLeader: true, token: 7 } : Promise.reject(new Error('still connecting')))
-  const crew = new SharedCrew({
-    store: { lead: async () => lead(), share: async () => [] },
-    self: 'a',
+  const crew = new SharedScaleGroup({
+    store: { lead: async () => lead(), publish: async () => [] },
+    instance: 'a',
     clock: systemClock,
     log: {
       ...silentLog,

@@ -26,7 +26,7 @@ export interface ControlPlane {
 
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const own: HostPort[] = []
-  const rules = createAddressRules({ own })
+  const rules = createAddressRules({ ownListeners: own })
   const clock = systemClock
   const registry = new Registry({ clock, log: silentLog, inflight: () => 0 })
   registry.declare(options.pools ?? [{ name: 'ranker' }])

@@ -4,7 +4,7 @@
  */
 import type { Decision } from '../../../src/control/scale/decision.ts'
 import type { Demand, ScaleOptions } from '../../../src/control/scale/demand.ts'
-import { withCrowd } from '../../../src/control/scale/places.ts'
+import { withOverload } from '../../../src/control/scale/slot-estimate.ts'
 import { createRandom } from '../../../src/lib/seeded-random.ts'
 import { constant, diurnal, flashCrowd, poisson, type Rate, record, steps } from '../arrivals.ts'
 import { bimodal, type Draw, deterministic, exponentialService } from '../service.ts'
@@ -103,7 +103,7 @@ export function played(load: Load, settings: PoolSettings, options: ScaleOptions
   const rule = ours(options, 500)
   // What crowds in the replicas is seen with a number that is told as it is with one that is learnt.
   const seen = (demand: Demand) =>
-    options.slots !== undefined && settings.crowding ? withCrowd(demand, options.slots, MEAN_MS) : demand
+    options.slots !== undefined && settings.crowding ? withOverload(demand, options.slots, MEAN_MS) : demand
   const score = play(
     load,
     settings,

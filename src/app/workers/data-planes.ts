@@ -1,7 +1,7 @@
 /**
- * The data plane as the control plane sees it, however many threads it has. The first worker runs in this thread, so that
- * the port answers as soon as the process can; further ones join it on the same port, each in a thread of its own. What
- * is settled for the whole process is settled here. Everything that passes is plain data.
+ * The data plane of all threads, as the control plane sees it. The first worker runs in the main thread, so that the
+ * port opens as soon as the process can serve; further ones join it on the same port, each in a thread of its own.
+ * State of the whole process is decided here. Only plain data passes between threads.
  */
 import type { Settings } from '../../config/schema.ts'
 import type { HostPort } from '../../core/addresses.ts'
@@ -27,12 +27,12 @@ import type { ReportedForm } from './messages.ts'
 import { allocateState, type SharedState, shareOf, type WorkerShare } from './shared-state.ts'
 import { Threads } from './threads.ts'
 
-/** How long a call that loads a model waits at its end for the other workers to have heard of it. */
+/** How long a call that loads a model waits at its end for the other workers to confirm the new deployment. */
 const REDEPLOYED_MS = 1_000
 
 export interface DataPlanesParts {
   readonly settings: Settings
-  /** How many workers there are to be, the one in this thread among them. */
+  /** The number of workers, with the one in this thread. */
   readonly workers: number
   readonly poolDefaults: PoolDefaults
   readonly parts: LoadedParts | undefined
@@ -40,19 +40,19 @@ export interface DataPlanesParts {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly random: () => number
-  /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly HostPort[]
-  /** Called for a model whose deployment nobody has told of, when it is first called. */
+  /** The gateway's own listeners: a backend at such an address is refused. */
+  readonly ownListeners: () => readonly HostPort[]
+  /** Called with the first call to a model whose deployment is unknown. */
   readonly unknownModel: (pool: string, model: string) => void
-  /** A backend has answered well. */
+  /** Called when a backend has answered well. */
   readonly alive: (pool: string, backend: string) => void
-  /** An answer says of which version it is. */
+  /** Called with the version that an answer states. */
   readonly stated: (statement: VersionStatement) => void
-  /** A call has loaded or unloaded a model; what was kept of it is out of reach. */
+  /** Called when a call has loaded or unloaded a model and the old answers are unreachable. */
   readonly redeployed: (pool: string, model: string) => void
 }
 
-export async function openDataSide(parts: DataPlanesParts): Promise<DataPlanes> {
+export async function openDataPlanes(parts: DataPlanesParts): Promise<DataPlanes> {
   const { settings, workers, clock, log, metrics } = parts
   if (workers > 1) await checkFree(settings.server.listen)
   const shared = allocateState(settings, workers)
@@ -60,14 +60,14 @@ export async function openDataSide(parts: DataPlanesParts): Promise<DataPlanes> 
   const eventLoopLag = new EventLoopLag(clock)
   eventLoopLag.start()
   const stalled = (now: number) => eventLoopLag.total(now)
-  const ownParts = parts.parts?.parts ?? {}
+  const customParts = parts.parts?.parts ?? {}
   const memory = share.memory
-  const cache = await openCache(settings, { clock, log, observer: metrics, memory, stalled, ownParts })
-  return new DataPlanes({ ...parts, ownParts, shared, share, cache, eventLoopLag })
+  const cache = await openCache(settings, { clock, log, observer: metrics, memory, stalled, customParts })
+  return new DataPlanes({ ...parts, customParts, shared, share, cache, eventLoopLag })
 }
 
 interface Opened extends DataPlanesParts {
-  readonly ownParts: Parts
+  readonly customParts: Parts
   readonly shared: SharedState
   readonly share: WorkerShare
   readonly cache: Cache
@@ -75,20 +75,20 @@ interface Opened extends DataPlanesParts {
 }
 
 export class DataPlanes {
-  /** What keys cover, for the whole process. */
+  /** The purge epochs and deployments that keys cover, for the whole process. */
   readonly facts: SharedFacts
   readonly #settings: Settings
   readonly #cache: Cache
   readonly #table: LoadTable
   readonly #worker: DataWorker
   readonly #threads: Threads
-  readonly #told: DataPlanesParts['redeployed']
+  readonly #onRedeployed: DataPlanesParts['redeployed']
 
   constructor(parts: Opened) {
     this.#settings = parts.settings
     this.#cache = parts.cache
     this.#table = parts.share.table
-    this.#told = parts.redeployed
+    this.#onRedeployed = parts.redeployed
     this.facts = new SharedFacts({
       ...parts,
       changed: () => this.#worker.plane.changed(),
@@ -105,29 +105,29 @@ export class DataPlanes {
       facts: this.facts,
       observer: observing(parts),
       redeployed: (pool, model) => this.#redeployed(pool, model),
-      split: (found) => this.#threads.found(found),
+      split: (finding) => this.#threads.addFinding(finding),
     })
     this.#threads = new Threads({
       ...parts,
       facts: this.facts,
       redeployed: (pool, model) => this.#redeployed(pool, model),
-      split: (found) => this.#worker.plane.heardOf(found),
+      split: (finding) => this.#worker.plane.addFinding(finding),
     })
   }
 
   async #redeployed(pool: string, model: string): Promise<void> {
     await this.facts.deployments.redeployed(pool, model)
-    this.#told(pool, model)
-    await this.heard(REDEPLOYED_MS).catch(() => {})
+    this.#onRedeployed(pool, model)
+    await this.sync(REDEPLOYED_MS).catch(() => {})
   }
 
-  /** Begins with what need not listen: polls, ramps, queues. */
+  /** Starts what needs no listener: polls, slow start, queues. */
   start(): void {
     this.facts.start()
     this.#worker.start()
   }
 
-  /** Resolves when this thread listens; the others come as they are ready. Rejects with the listener's error. */
+  /** Resolves when this thread listens; the others follow as they start. Rejects with the listener's error. */
   async listen(): Promise<HostPort> {
     const at = await this.#worker.listen(this.#settings.server.listen)
     this.#threads.start(at)
@@ -139,10 +139,10 @@ export class DataPlanes {
     this.#threads.apply(view)
   }
 
-  /** What the backends' metadata say of the forms in which they are asked. */
-  said(said: ReportedForm): void {
-    this.#worker.plane.said(said)
-    this.#threads.said(said)
+  /** Takes over which request forms the backends' metadata declare. */
+  declareForm(form: ReportedForm): void {
+    this.#worker.plane.declareForm(form)
+    this.#threads.declareForm(form)
   }
 
   reload(settings: Settings): void {
@@ -150,30 +150,30 @@ export class DataPlanes {
     this.#threads.reload(settings)
   }
 
-  /** Calls running on a slot, over all workers. */
+  /** Running calls of a slot, over all workers. */
   inflight(slot: number): number {
     return inflightOf(this.#table, slot)
   }
 
-  /** How many calls the other gateways have running on a slot. */
+  /** Sets how many calls the other gateways have running on a slot. */
   peers(slot: number, calls: number): void {
     this.#table.peers[slot] = calls
   }
 
-  /** What is asked of a pool's backends, for the scaler; undefined: no such pool. */
+  /** The load on a pool's backends, for the scaler; undefined: no such pool. */
   load(pool: string): PoolLoad | undefined {
     const own = this.#worker.plane.pools.load(pool)
     return own && this.#threads.load(pool, own)
   }
 
-  /** How the calls of a pool are faring; undefined: no such pool. */
+  /** The state of a pool's traffic; undefined: no such pool. */
   traffic(pool: string): PoolTraffic | undefined {
     const own = this.#worker.plane.pools.traffic(pool)
     return own && mergeTraffic([own, ...this.#threads.traffic(pool)])
   }
 
-  explain(asked: ExplainQuery): Promise<Explanation> {
-    return this.#worker.plane.explain(asked)
+  explain(query: ExplainQuery): Promise<Explanation> {
+    return this.#worker.plane.explain(query)
   }
 
   async stats(): Promise<DataStats> {
@@ -181,40 +181,40 @@ export class DataPlanes {
     return mergeStats([this.#worker.plane.stats(), ...others])
   }
 
-  /** What other threads have counted. */
+  /** The metrics of the other threads. */
   metrics(): Promise<readonly MetricsSnapshot[]> {
     return this.#threads.metrics()
   }
 
-  /** Whether a shared tier is not asked at present. */
+  /** Whether the circuit breaker of a shared tier is open. */
   isTierDown(): boolean {
     return this.#cache.stats().tiers.some(({ state }) => state === 'open')
   }
 
-  /** What is wrong with the shared tiers, for a person. */
-  troubles(): readonly string[] {
+  /** The problems of the shared tiers, as messages for people. */
+  tierProblems(): readonly string[] {
     return this.#cache
       .stats()
       .tiers.flatMap(({ name, trouble }) => (trouble === undefined ? [] : `cache tier ${name}: ${trouble}`))
   }
 
-  /** Resolves when every worker has heard what it was told up to now; rejects where one does not say so in time. */
-  heard(withinMs: number): Promise<void> {
-    // What is told in this thread is heard at once.
-    return this.#threads.heard(withinMs)
+  /** Resolves when every worker has handled all earlier messages; rejects where one does not confirm in time. */
+  sync(withinMs: number): Promise<void> {
+    // The worker of this thread is called directly and needs no confirmation.
+    return this.#threads.sync(withinMs)
   }
 
-  /** How many workers there are to be. */
+  /** The number of workers. */
   get workers(): number {
     return this.#table.workers
   }
 
-  /** Workers that listen; 0: no call is taken. */
+  /** The number of workers that listen; 0: no call is taken. */
   get listening(): number {
     return (this.#worker.isListening ? 1 : 0) + this.#threads.listening
   }
 
-  /** Takes calls as before, and ends connections with their answers, so that their clients go elsewhere. */
+  /** Still takes calls, but closes each connection with its answer, so that clients go elsewhere. */
   leave(): void {
     this.#worker.leave()
     this.#threads.leave()

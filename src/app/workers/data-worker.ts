@@ -1,4 +1,4 @@
-/** What one thread of the data plane is made of: the cache, the plane, and the listener in front of it. */
+/** One thread of the data plane: its cache, its data plane, and the listener in front of it. */
 import type { Settings } from '../../config/schema.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { Observer } from '../../core/observer.ts'
@@ -21,9 +21,9 @@ import type { PoolDefaults } from '../settings-mapping.ts'
 export interface DataWorkerParts {
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
-  readonly ownParts: Parts
+  readonly customParts: Parts
   readonly cache: Cache
-  /** Of this thread; runs already. */
+  /** The measurement of this thread, already started. */
   readonly eventLoopLag: EventLoopLag
   readonly facts: KeyFacts
   readonly table: LoadTable
@@ -33,15 +33,15 @@ export interface DataWorkerParts {
   readonly log: ProcessLog
   readonly clock: Clock
   readonly random: () => number
-  /** The gateway's own listeners, which no backend may be. */
-  readonly own: () => readonly HostPort[]
-  /** As the plane takes them. */
+  /** The gateway's own listeners: a backend at such an address is refused. */
+  readonly ownListeners: () => readonly HostPort[]
+  /** As in `DataPlaneParts`. */
   readonly stated: (statement: VersionStatement) => void
   readonly redeployed: (pool: string, model: string) => Promise<void>
   readonly split?: (found: Finding) => void
 }
 
-/** How often ramps, ejections and queues are looked at. */
+/** Interval at which slow start, ejections and queues are updated. */
 export const TICK_MS = 100
 
 export class DataWorker {
@@ -94,7 +94,7 @@ export class DataWorker {
     this.#parts.log.setLevel(settings.log.level)
   }
 
-  /** Takes calls as before, and ends connections with their answers. */
+  /** Still takes calls, but closes each connection with its answer. */
   leave(): void {
     this.#isLeaving = true
     this.#listener?.leave()

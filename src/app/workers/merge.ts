@@ -1,15 +1,17 @@
-/** What several workers say of the same thing, as one answer. */
+/** Merges what several workers report about the same thing. */
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { TieredStats, TierStats } from '../../data/cache/tiers/tier-stats.ts'
 import type { ModelCounts } from '../../data/measure/model-stats.ts'
 
-/** What a worker has counted since its start, and what there is now. */
+/** Statistics of a worker: its counts since the start, and its present state. */
 export interface DataStats extends TieredStats {
   readonly flights: number
   readonly models: Readonly<Record<string, ModelCounts>>
 }
 
-/** One worker's word about a pool at least. What one of them holds against a backend stands. */
+/**
+ * Merges the traffic of a pool, of one worker at least. A backend that one worker has ejected or limited is shown so.
+ */
 export function mergeTraffic([first, ...others]: readonly PoolTraffic[]): PoolTraffic | undefined {
   if (!first) return undefined
   const all = [first, ...others]
@@ -19,9 +21,10 @@ export function mergeTraffic([first, ...others]: readonly PoolTraffic[]): PoolTr
     panic: all.some(({ panic }) => panic),
     failing: all.some(({ failing }) => failing),
     backends: first.backends.map((backend) => {
-      const said = all.flatMap(({ backends }) => backends.find(({ slot }) => slot === backend.slot) ?? [])
-      const { effective } = said.find((each) => each.effective.state !== backend.effective.state) ?? backend
-      const latencies = said.flatMap(({ latencyMs }) => latencyMs ?? [])
+      const reports = all.flatMap(({ backends }) => backends.find(({ slot }) => slot === backend.slot) ?? [])
+      const { effective } =
+        reports.find((each) => each.effective.state !== backend.effective.state) ?? backend
+      const latencies = reports.flatMap(({ latencyMs }) => latencyMs ?? [])
       const latencyMs = Math.round((sum(latencies, (ms) => ms) / latencies.length) * 100) / 100
       return {
         ...backend,
@@ -32,7 +35,7 @@ export function mergeTraffic([first, ...others]: readonly PoolTraffic[]): PoolTr
   }
 }
 
-/** One worker's statistics at least. Memory is shared: its size and contents are the same for all. */
+/** Merges statistics, of one worker at least. Memory is shared: its size and contents are the same for all. */
 export function mergeStats([first, ...others]: readonly DataStats[]): DataStats {
   if (!first) return { tiers: [], unstorable: 0, flights: 0, models: {} }
   const all = [first, ...others]
@@ -57,16 +60,16 @@ export function mergeStats([first, ...others]: readonly DataStats[]): DataStats 
   }
 }
 
-/** What stays of a worker's statistics when it has ended: what it counted, and nothing that it had. */
+/** The statistics of a worker that has ended: its counts, without its state. */
 export function countedOf(stats: DataStats): DataStats {
-  const nothing = {
+  const idle = {
     state: 'closed',
     writes: 'closed',
     trouble: undefined,
     queued: 0,
     queuedBytes: 0,
   } as const
-  return { ...stats, flights: 0, tiers: stats.tiers.map((tier) => ({ ...tier, ...nothing })) }
+  return { ...stats, flights: 0, tiers: stats.tiers.map((tier) => ({ ...tier, ...idle })) }
 }
 
 function mergeTier(all: readonly TierStats[], { name }: TierStats): TierStats {

@@ -1,6 +1,6 @@
 /**
- * What the control thread and a data worker say to each other, by the names of the calls: plain data only. Down go
- * settings, views of the pools and what keys cover; up go reports.
+ * The remote procedures between the control thread and a data worker, by name: plain data only. Settings, views of the
+ * pools and what keys cover go down; reports go up.
  */
 import type { Settings } from '../../config/schema.ts'
 import type { HostPort } from '../../core/addresses.ts'
@@ -18,12 +18,12 @@ import type { DataStats } from './merge.ts'
 import type { SharedState } from './shared-state.ts'
 import type { WorkerLoad } from './worker-loads.ts'
 
-/** What a worker begins with; what has changed since the start it is told at once. */
+/** The data that a worker starts with. Changes since the start of the process follow in messages at once. */
 export interface WorkerStart {
   readonly worker: number
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
-  /** URL of the module that has parts of one's own; undefined: there are none. */
+  /** URL of the module with custom parts; undefined: there are none. */
   readonly parts: string | undefined
   readonly shared: SharedState
 }
@@ -37,27 +37,27 @@ export interface ReportedForm {
 
 export interface ToWorker {
   listen(at: HostPort): HostPort
-  own(endpoints: readonly HostPort[]): void
+  ownListeners(endpoints: readonly HostPort[]): void
   apply(view: PoolView): void
   reload(settings: Settings): void
-  epoch(told: { readonly name: string; readonly epoch: EpochState | undefined }): void
-  deployment(told: {
+  epoch(change: { readonly name: string; readonly epoch: EpochState | undefined }): void
+  deployment(change: {
     readonly pool: string
     readonly model: string
     readonly state: DeploymentState | undefined
   }): void
-  /** What metadata say of the forms in which a model is asked. */
-  said(said: ReportedForm): void
-  /** What another worker has found out of a model's rows. */
+  /** Which request forms the metadata of a model declare. */
+  declareForm(form: ReportedForm): void
+  /** What another worker has found out about splitting a model. */
   split(found: Finding): void
-  /** False: a tier could not be told. */
+  /** False where a tier could not be reached. */
   forget(digest: Digest): boolean
-  /** Answered once everything told before has been done. */
-  heard(nothing: undefined): void
-  explain(asked: ExplainQuery): Explanation
+  /** A barrier: answered once all earlier messages were handled. */
+  sync(nothing: undefined): void
+  explain(query: ExplainQuery): Explanation
   stats(nothing: undefined): DataStats
   metrics(nothing: undefined): MetricsSnapshot
-  /** Takes calls as before, and ends connections with their answers. */
+  /** Still takes calls, but closes each connection with its answer. */
   leave(nothing: undefined): void
   drain(timeoutMs: number): void
   close(nothing: undefined): void
@@ -80,14 +80,14 @@ export interface ToControl {
   /** A backend has answered well; at most once a second for each. */
   alive(of: { readonly pool: string; readonly backend: string }): void
   stated(statement: VersionStatement): void
-  /** Answered when what was kept of the model is out of reach. */
+  /** Answered when the old answers of the model are unreachable. */
   redeployed(of: { readonly pool: string; readonly model: string }): void
   split(found: Finding): void
   /** Ten times a second. */
   loads(loads: readonly WorkerLoad[]): void
   /** Twice a second. */
   report(report: WorkerReport): void
-  /** Every two seconds: when a worker ends at once, no more than that is lost of what it has counted. */
+  /** Every two seconds: a worker that crashes loses no more of its counts. */
   counted(snapshot: MetricsSnapshot): void
 }
 
@@ -95,7 +95,7 @@ export interface WorkerReport {
   readonly traffic: ReadonlyMap<string, PoolTraffic>
   readonly stats: DataStats
   /** The models that calls have named, by pool. */
-  readonly asked: ReadonlyMap<string, readonly string[]>
+  readonly calledModels: ReadonlyMap<string, readonly string[]>
   /** The epochs that calls have used. */
-  readonly used: readonly string[]
+  readonly usedEpochs: readonly string[]
 }

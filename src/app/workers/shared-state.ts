@@ -1,6 +1,6 @@
 /**
- * What the data workers of a process share in memory: answers, claims, counters. Plain data, for `workerData`. One worker
- * alone has nothing to share, and pays for none of it.
+ * The shared memory of a process's data workers: answers, claims, counters. Plain data, for `workerData`. A single
+ * worker shares nothing and pays for none of it.
  */
 import type { Settings } from '../../config/schema.ts'
 import { createOutlierState, type OutlierState } from '../../data/balance/outliers/outlier-state.ts'
@@ -30,7 +30,7 @@ export interface SharedState {
   readonly claims: ClaimBytes | undefined
   /** Undefined: there is one worker, or the settings name no memory tier. */
   readonly memory: SharedMemory | undefined
-  /** One word a worker, which it counts up while its event loop turns. */
+  /** A heartbeat for each worker: a number that it increments while its event loop runs. */
   readonly beats: Int32Array
 }
 
@@ -46,7 +46,7 @@ export function allocateState(settings: Settings, workers: number): SharedState 
   }
 }
 
-/** The part of one worker. */
+/** One worker's access to the shared memory. */
 export interface WorkerShare {
   readonly table: LoadTable
   readonly outliers: OutlierState
@@ -75,9 +75,9 @@ export function shareOf(
   }
 }
 
-/** Called once a worker has ended: its calls have ended with it, and what it was about to write is cleared. */
-export function buryWorker({ table, claims, memory }: SharedState, worker: number): void {
-  // In this order: whoever waits for one of its claims looks into memory next.
+/** Called after a worker has ended: removes its calls from the counters and clears what it was about to write. */
+export function cleanUpWorker({ table, claims, memory }: SharedState, worker: number): void {
+  // Memory first: a worker that waits for one of the claims looks into memory next.
   if (memory) recoverMemory(memory, worker)
   if (claims) forgetClaims(claims, worker)
   forgetWorker(table, worker)

@@ -1,7 +1,7 @@
 /**
- * Calls between threads over a message port: each side offers functions by their names and calls those of the other.
- * What is told is done in the order of telling; what is asked is answered in its time, or rejects. Only plain data
- * passes; an error arrives as one of the same kind, with its code.
+ * Remote procedure calls between threads over a message port: each side registers handlers by name and calls those of
+ * the other. Notifications are handled in the order in which they are sent; a call is answered within its timeout, or
+ * rejects. Only plain data passes; an error arrives as one of the same kind, with its code.
  */
 import { FAULTS, type FaultCode, GatewayError } from '../../core/errors.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -17,12 +17,12 @@ type RpcResult<F> = F extends (argument: never) => infer R ? R : never
 type Message =
   | { readonly kind: 'call'; readonly name: string; readonly argument: unknown; readonly id?: number }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
-  | { readonly kind: 'failure'; readonly id: number; readonly error: PlainError }
+  | { readonly kind: 'failure'; readonly id: number; readonly error: SerializedError }
 
-interface PlainError {
+interface SerializedError {
   readonly message: string
   readonly fault?: FaultCode
-  /** What a listener's error says of itself. */
+  /** The fields of a listener's error: code, address, port. */
   readonly facts: Readonly<Record<string, unknown>>
 }
 
@@ -37,12 +37,12 @@ interface MessageEndpoint {
   on(event: 'message', listener: (message: Message) => void): unknown
 }
 
-/** `Ours`: what this side offers; `Theirs`: what the other does. */
+/** `Ours`: the procedures of this side; `Theirs`: those of the other side. */
 export class ThreadRpc<Theirs, Ours> {
   readonly #port: MessageEndpoint
   readonly #clock: Clock
-  readonly #asked = new Map<number, PendingCall>()
-  #offers: Readonly<Record<string, (argument: unknown) => unknown>> = {}
+  readonly #pending = new Map<number, PendingCall>()
+  #handlers: Readonly<Record<string, (argument: unknown) => unknown>> = {}
   #lastId = 0
   #ended: Error | undefined
 
@@ -51,22 +51,22 @@ export class ThreadRpc<Theirs, Ours> {
     this.#clock = clock
   }
 
-  /** Begins to take messages; until then they wait, in their order. */
-  offer(offers: RpcHandlers<Ours>): void {
-    this.#offers = offers
-    this.#port.on('message', (message: Message) => void this.#take(message))
+  /** Registers the handlers and begins to receive; until then messages queue in their order. */
+  handle(handlers: RpcHandlers<Ours>): void {
+    this.#handlers = handlers
+    this.#port.on('message', (message: Message) => void this.#receive(message))
   }
 
   get isEnded(): boolean {
     return this.#ended !== undefined
   }
 
-  tell<K extends keyof Theirs & string>(name: K, argument: Argument<Theirs[K]>): void {
+  notify<K extends keyof Theirs & string>(name: K, argument: Argument<Theirs[K]>): void {
     this.#post({ kind: 'call', name, argument })
   }
 
-  /** Rejects where there is no answer within `ms`, and where the other side ends first. */
-  ask<K extends keyof Theirs & string>(
+  /** Rejects where there is no answer within `ms`, or the other side ends first. */
+  call<K extends keyof Theirs & string>(
     name: K,
     argument: Argument<Theirs[K]>,
     ms: number,
@@ -76,13 +76,13 @@ export class ThreadRpc<Theirs, Ours> {
       const id = ++this.#lastId
       const settle = (act: () => void) => {
         cancel()
-        this.#asked.delete(id)
+        this.#pending.delete(id)
         act()
       }
       const cancel = this.#clock.after(ms, () =>
         settle(() => reject(new Error(`no answer to ${name} within ${ms} ms`))),
       )
-      this.#asked.set(id, {
+      this.#pending.set(id, {
         resolve: (value) => settle(() => resolve(value as RpcResult<Theirs[K]>)),
         reject: (error) => settle(() => reject(error)),
       })
@@ -90,24 +90,25 @@ export class ThreadRpc<Theirs, Ours> {
     })
   }
 
-  /** The other side has ended: whoever waits for it hears why. */
+  /** Called when the other side has ended: rejects all pending calls with the reason. */
   end(error: Error): void {
     this.#ended ??= error
-    for (const asked of [...this.#asked.values()]) asked.reject(error)
+    for (const call of [...this.#pending.values()]) call.reject(error)
   }
 
-  async #take(message: Message): Promise<void> {
-    if (message.kind === 'answer') return this.#asked.get(message.id)?.resolve(message.value)
-    if (message.kind === 'failure') return this.#asked.get(message.id)?.reject(revived(message.error))
+  async #receive(message: Message): Promise<void> {
+    if (message.kind === 'answer') return this.#pending.get(message.id)?.resolve(message.value)
+    if (message.kind === 'failure')
+      return this.#pending.get(message.id)?.reject(deserializeError(message.error))
     const { name, argument, id } = message
-    const offer = this.#offers[name]
-    if (id === undefined) return void offer?.(argument)
+    const handler = this.#handlers[name]
+    if (id === undefined) return void handler?.(argument)
     try {
-      if (!offer) throw new Error(`nobody here offers ${name}`)
-      const value = await offer(argument)
+      if (!handler) throw new Error(`nobody here offers ${name}`)
+      const value = await handler(argument)
       this.#post({ kind: 'answer', id, value })
     } catch (error) {
-      this.#post({ kind: 'failure', id, error: plain(error) })
+      this.#post({ kind: 'failure', id, error: serializeError(error) })
     }
   }
 
@@ -116,7 +117,7 @@ export class ThreadRpc<Theirs, Ours> {
   }
 }
 
-function plain(error: unknown): PlainError {
+function serializeError(error: unknown): SerializedError {
   if (error instanceof GatewayError) return { message: error.message, fault: error.code, facts: {} }
   const { message, code, port, address } = error as NodeJS.ErrnoException & {
     port?: number
@@ -125,7 +126,7 @@ function plain(error: unknown): PlainError {
   return { message: message ?? String(error), facts: { code, port, address } }
 }
 
-function revived({ message, fault, facts }: PlainError): Error {
+function deserializeError({ message, fault, facts }: SerializedError): Error {
   if (fault !== undefined && fault in FAULTS) return new GatewayError(fault, message)
   const known = Object.entries(facts).filter(([, value]) => value !== undefined)
   return Object.assign(new Error(message), Object.fromEntries(known))

@@ -1,7 +1,7 @@
 /**
- * The workers beyond the first, each in a thread of its own with a listener on the same port; this thread keeps them
- * going. What they share lies in shared memory; what is settled for the whole process is pushed down to them. A worker that
- * ends is buried, what it left in shared memory cleared, and another one takes its place; one that hangs is ended.
+ * Manages the workers beyond the first, each in a thread of its own with a listener on the same port. They share data
+ * through shared memory; state of the whole process is pushed to them. When a worker ends, its shared memory is cleaned
+ * up and another one is started; a worker that hangs is terminated.
  */
 import type { Settings } from '../../config/schema.ts'
 import type { HostPort } from '../../core/addresses.ts'
@@ -22,22 +22,22 @@ import type { PoolDefaults } from '../settings-mapping.ts'
 import type { SharedFacts } from '../shared-facts.ts'
 import { countedOf, type DataStats, mergeStats } from './merge.ts'
 import type { ReportedForm, ToWorker, WorkerReport } from './messages.ts'
-import { buryWorker, type SharedState } from './shared-state.ts'
+import { cleanUpWorker, type SharedState } from './shared-state.ts'
 import { WorkerLoads } from './worker-loads.ts'
-import { type Down, type ExitReason, WorkerSupervisor } from './worker-supervisor.ts'
+import { type ExitReason, type WorkerRpc, WorkerSupervisor } from './worker-supervisor.ts'
 
-const ASK_MS = 2_000
-/** A worker that has not forgotten something for so long hangs. */
+const CALL_MS = 2_000
+/** A worker that does not confirm a deletion within this time hangs. */
 const FORGET_MS = 5_000
 const CLOSE_MS = 5_000
-/** Deployments whose rows are remembered for workers to come. */
+/** Most findings and declared forms that are remembered for workers that start later. */
 const MAX_SPLITS = 1_024
-/** Beyond the drain's own deadline. */
+/** Time beyond the drain's deadline until a worker must have answered. */
 const DRAIN_GRACE_MS = 2_000
 
 export interface ThreadsParts {
   readonly settings: Settings
-  /** How many workers there are to be, the first, which has no thread of its own, among them. */
+  /** The number of workers, with the first, which runs in the main thread. */
   readonly workers: number
   readonly poolDefaults: PoolDefaults
   readonly parts: LoadedParts | undefined
@@ -47,94 +47,95 @@ export interface ThreadsParts {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly random: () => number
-  readonly own: () => readonly HostPort[]
+  readonly ownListeners: () => readonly HostPort[]
   readonly alive: (pool: string, backend: string) => void
   readonly stated: (statement: VersionStatement) => void
   readonly redeployed: (pool: string, model: string) => Promise<void>
-  /** A worker has found out whether a model may be split. */
-  readonly split: (found: Finding) => void
+  /** Called with what a worker has found out about splitting a model. */
+  readonly split: (finding: Finding) => void
 }
 
 export class Threads {
   readonly #parts: ThreadsParts
-  readonly #places: readonly WorkerSupervisor[]
+  readonly #supervisors: readonly WorkerSupervisor[]
   readonly #loads: WorkerLoads
   readonly #views = new Map<string, PoolView>()
   readonly #reports = new Map<number, WorkerReport>()
-  readonly #said = new Map<string, ReportedForm>()
+  readonly #declaredForms = new Map<string, ReportedForm>()
   readonly #splits = new Map<string, Finding>()
-  /** What each worker that runs has told last of what it counts: when it ends, no less than that stays. */
+  /** The last statistics of each running worker, which remain when it ends. */
   readonly #stats = new Map<number, DataStats>()
   readonly #counted = new Map<number, MetricsSnapshot>()
-  /** What ended workers have counted. */
+  /** The counts of workers that have ended. */
   #totals: Promise<MetricsSnapshot> = Promise.resolve([])
   #past: DataStats | undefined
-  /** What was reloaded since the start. */
+  /** The settings of the last reload; undefined: none since the start. */
   #settings: Settings | undefined
-  #own: readonly HostPort[] = []
+  #ownListeners: readonly HostPort[] = []
   #isLeaving = false
 
   constructor(parts: ThreadsParts) {
     this.#parts = parts
     this.#loads = new WorkerLoads(parts.clock)
-    this.#places = Array.from({ length: parts.workers - 1 }, (_, at) => this.#place(at + 1))
+    this.#supervisors = Array.from({ length: parts.workers - 1 }, (_, at) => this.#supervisor(at + 1))
   }
 
-  /** Starts them; each listens as soon as it can. */
+  /** Starts the threads; each listens as soon as it can. */
   start(at: HostPort): void {
-    this.#own = [...this.#parts.own(), at]
-    for (const place of this.#places) place.start(at)
+    this.#ownListeners = [...this.#parts.ownListeners(), at]
+    for (const supervisor of this.#supervisors) supervisor.start(at)
   }
 
   apply(view: PoolView): void {
     this.#views.set(view.pool, view)
-    this.#tell('apply', view)
+    this.#broadcast('apply', view)
   }
 
   reload(settings: Settings): void {
     this.#settings = settings
-    this.#tell('reload', settings)
+    this.#broadcast('reload', settings)
   }
 
   epoch(name: string, epoch: EpochState | undefined): void {
-    this.#tell('epoch', { name, epoch: epoch && { value: epoch.value, shared: epoch.shared } })
+    this.#broadcast('epoch', { name, epoch: epoch && { value: epoch.value, shared: epoch.shared } })
   }
 
   deployment(pool: string, model: string, state: DeploymentState | undefined): void {
-    this.#tell('deployment', {
+    this.#broadcast('deployment', {
       pool,
       model,
       state: state && { token: state.token, versions: state.versions, isStated: state.isStated },
     })
   }
 
-  said(said: ReportedForm): void {
-    this.#said.set(`${said.pool}/${said.model}`, said)
-    if (this.#said.size > MAX_SPLITS) this.#said.delete(this.#said.keys().next().value as string)
-    this.#tell('said', said)
+  declareForm(form: ReportedForm): void {
+    this.#declaredForms.set(`${form.pool}/${form.model}`, form)
+    if (this.#declaredForms.size > MAX_SPLITS)
+      this.#declaredForms.delete(this.#declaredForms.keys().next().value as string)
+    this.#broadcast('declareForm', form)
   }
 
-  /** What one worker finds out of a model's rows holds for all; left out is the one that has. */
-  found(found: Finding, by = 0): void {
-    const of = `${found.model} ${found.kind ?? ''}`
+  /** Shares a worker's finding on splitting a model with all others; `by`: the worker that has found it. */
+  addFinding(finding: Finding, by = 0): void {
+    const of = `${finding.model} ${finding.kind ?? ''}`
     this.#splits.delete(of)
-    this.#splits.set(of, found)
+    this.#splits.set(of, finding)
     if (this.#splits.size > MAX_SPLITS) this.#splits.delete(this.#splits.keys().next().value as string)
-    for (const { number, link } of this.#places) if (number !== by) link?.tell('split', found)
+    for (const { number, rpc } of this.#supervisors) if (number !== by) rpc?.notify('split', finding)
   }
 
-  /** True: none of them has it any more. */
+  /** True where no worker has the answer any more. */
   async forget(digest: Digest): Promise<boolean> {
-    const told = await Promise.all(
-      this.#links.map((link) => link.ask('forget', digest, FORGET_MS).catch(() => link.isEnded)),
+    const answers = await Promise.all(
+      this.#rpcs.map((rpc) => rpc.call('forget', digest, FORGET_MS).catch(() => rpc.isEnded)),
     )
-    return told.every(Boolean)
+    return answers.every(Boolean)
   }
 
-  /** `own`: what this thread measures of the pool. */
+  /** @param own what this thread measures of the pool */
   load(pool: string, own: PoolLoad): PoolLoad {
     const loads = this.#loads
-    if (this.#places.length === 0) return own
+    if (this.#supervisors.length === 0) return own
     return {
       ...own,
       level: own.level + loads.level(pool, 0),
@@ -149,23 +150,23 @@ export class Threads {
     return [...this.#reports.values()].flatMap(({ traffic }) => traffic.get(pool) ?? [])
   }
 
-  /** Those of ended workers included. */
+  /** The statistics of all workers, including those that have ended. */
   async stats(): Promise<readonly DataStats[]> {
-    await this.#asked('stats', this.#stats)
+    await this.#collect('stats', this.#stats)
     return [...this.#stats.values(), ...(this.#past ? [this.#past] : [])]
   }
 
   async metrics(): Promise<readonly MetricsSnapshot[]> {
-    if (this.#places.length === 0) return []
-    await this.#asked('metrics', this.#counted)
+    if (this.#supervisors.length === 0) return []
+    await this.#collect('metrics', this.#counted)
     return [...this.#counted.values(), await this.#totals]
   }
 
-  async heard(withinMs: number): Promise<void> {
+  async sync(withinMs: number): Promise<void> {
     await Promise.all(
-      this.#listening.map(async ({ place: { number }, link }) => {
-        const asked = link.ask('heard', undefined, withinMs)
-        if (await asked.then(() => true).catch(() => link.isEnded)) return
+      this.#listening.map(async ({ supervisor: { number }, rpc }) => {
+        const acknowledged = rpc.call('sync', undefined, withinMs)
+        if (await acknowledged.then(() => true).catch(() => rpc.isEnded)) return
         const what = `data worker ${number} has not confirmed it within ${withinMs} ms: call again`
         throw new GatewayError('overloaded', what)
       }),
@@ -178,54 +179,53 @@ export class Threads {
 
   leave(): void {
     this.#isLeaving = true
-    this.#tell('leave', undefined)
+    this.#broadcast('leave', undefined)
   }
 
   async drain(timeoutMs: number): Promise<void> {
-    for (const place of this.#places) place.retire()
-    await answered(
-      this.#listening.map(({ link }) => link.ask('drain', timeoutMs, timeoutMs + DRAIN_GRACE_MS)),
-    )
+    for (const supervisor of this.#supervisors) supervisor.retire()
+    await answered(this.#listening.map(({ rpc }) => rpc.call('drain', timeoutMs, timeoutMs + DRAIN_GRACE_MS)))
   }
 
   async close(): Promise<void> {
     await Promise.all(
-      this.#places.map(async (place) => {
-        if (place.isListening) await place.link?.ask('close', undefined, CLOSE_MS).catch(() => {})
-        await place.close()
+      this.#supervisors.map(async (supervisor) => {
+        if (supervisor.isListening) await supervisor.rpc?.call('close', undefined, CLOSE_MS).catch(() => {})
+        await supervisor.close()
       }),
     )
   }
 
-  get #listening(): readonly { readonly place: WorkerSupervisor; readonly link: Down }[] {
-    return this.#places.flatMap((place) =>
-      place.isListening && place.link ? [{ place, link: place.link }] : [],
+  get #listening(): readonly { readonly supervisor: WorkerSupervisor; readonly rpc: WorkerRpc }[] {
+    return this.#supervisors.flatMap((supervisor) =>
+      supervisor.isListening && supervisor.rpc ? [{ supervisor, rpc: supervisor.rpc }] : [],
     )
   }
 
-  get #links(): readonly Down[] {
-    return this.#listening.map(({ link }) => link)
+  get #rpcs(): readonly WorkerRpc[] {
+    return this.#listening.map(({ rpc }) => rpc)
   }
 
-  #place(worker: number): WorkerSupervisor {
+  #supervisor(worker: number): WorkerSupervisor {
     const { settings, poolDefaults, parts, shared, clock, log, random } = this.#parts
     return new WorkerSupervisor({
       start: { worker, settings, poolDefaults, parts: parts?.url, shared },
-      offers: this.#offers(worker),
-      brief: (link) => this.#brief(link),
-      bury: (ending) => this.#bury(worker, ending),
+      handlers: this.#handlers(worker),
+      catchUp: (rpc) => this.#catchUp(rpc),
+      cleanUp: (ending) => this.#cleanUp(worker, ending),
       clock,
       log,
       random,
     })
   }
 
-  #offers(worker: number): Parameters<Down['offer']>[0] {
+  #handlers(worker: number): Parameters<WorkerRpc['handle']>[0] {
     const { log, alive, stated, redeployed, split, facts } = this.#parts
     const { epochs, deployments } = facts
     return {
       log: ({ level, event, fields }) => log[level](event, { ...fields, worker }),
-      // Read when they are answered: what was purged meanwhile has been pushed before, and must not be undone.
+      // The state is read after loading: a purge in between was pushed to the worker before this answer, and the answer
+      // must not undo it.
       epochs: async (names) => {
         await epochs.load(names)
         return names.map((name) => {
@@ -241,34 +241,34 @@ export class Threads {
       alive: ({ pool, backend }) => alive(pool, backend),
       stated,
       redeployed: ({ pool, model }) => redeployed(pool, model),
-      split: (found) => {
-        split(found)
-        this.found(found, worker)
+      split: (finding) => {
+        split(finding)
+        this.addFinding(finding, worker)
       },
       loads: (loads) => this.#loads.add(worker, loads),
       report: (report) => {
         this.#reports.set(worker, report)
         this.#stats.set(worker, report.stats)
-        epochs.noteUsed(report.used)
-        for (const [pool, models] of report.asked) deployments.noteUsed(pool, models)
+        epochs.noteUsed(report.usedEpochs)
+        for (const [pool, models] of report.calledModels) deployments.noteUsed(pool, models)
       },
       counted: (snapshot) => void this.#counted.set(worker, snapshot),
     }
   }
 
-  /** What the others have been told since the start. */
-  #brief(link: Down): void {
-    if (this.#settings) link.tell('reload', this.#settings)
-    link.tell('own', this.#own)
-    for (const view of this.#views.values()) link.tell('apply', view)
-    for (const said of this.#said.values()) link.tell('said', said)
-    for (const found of this.#splits.values()) link.tell('split', found)
-    if (this.#isLeaving) link.tell('leave', undefined)
+  /** Sends a new worker the state that changed since the start. */
+  #catchUp(rpc: WorkerRpc): void {
+    if (this.#settings) rpc.notify('reload', this.#settings)
+    rpc.notify('ownListeners', this.#ownListeners)
+    for (const view of this.#views.values()) rpc.notify('apply', view)
+    for (const form of this.#declaredForms.values()) rpc.notify('declareForm', form)
+    for (const finding of this.#splits.values()) rpc.notify('split', finding)
+    if (this.#isLeaving) rpc.notify('leave', undefined)
   }
 
-  #bury(worker: number, ending: ExitReason): void {
+  #cleanUp(worker: number, ending: ExitReason): void {
     const { shared, metrics } = this.#parts
-    buryWorker(shared, worker)
+    cleanUpWorker(shared, worker)
     this.#loads.forget(worker)
     this.#reports.delete(worker)
     const stats = this.#stats.get(worker)
@@ -281,27 +281,27 @@ export class Threads {
     this.#totals = this.#totals.then((totals) => totalsOf([totals, counted]))
   }
 
-  /** Asks those that listen what they have counted; who does not answer has told before. */
-  async #asked<K extends 'stats' | 'metrics'>(
+  /** Collects counts from the workers that listen. For one that does not answer, its last report stands. */
+  async #collect<K extends 'stats' | 'metrics'>(
     name: K,
     into: Map<number, ReturnType<ToWorker[K]>>,
   ): Promise<void> {
     await Promise.all(
-      this.#listening.map(async ({ place, link }) => {
-        const told = await link.ask(name, undefined as never, ASK_MS).catch(() => undefined)
-        // One that has ended meanwhile was counted with the ended.
-        if (told && place.link === link && !link.isEnded)
-          into.set(place.number, told as ReturnType<ToWorker[K]>)
+      this.#listening.map(async ({ supervisor, rpc }) => {
+        const answers = await rpc.call(name, undefined as never, CALL_MS).catch(() => undefined)
+        // A worker that has ended meanwhile is in the totals already.
+        if (answers && supervisor.rpc === rpc && !rpc.isEnded)
+          into.set(supervisor.number, answers as ReturnType<ToWorker[K]>)
       }),
     )
   }
 
-  #tell<K extends keyof ToWorker>(name: K, argument: Parameters<ToWorker[K]>[0]): void {
-    for (const { link } of this.#places) link?.tell(name, argument as never)
+  #broadcast<K extends keyof ToWorker>(name: K, argument: Parameters<ToWorker[K]>[0]): void {
+    for (const { rpc } of this.#supervisors) rpc?.notify(name, argument as never)
   }
 }
 
-async function answered<T>(asked: readonly Promise<T>[]): Promise<T[]> {
-  const settled = await Promise.allSettled(asked)
+async function answered<T>(acknowledged: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(acknowledged)
   return settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
 }

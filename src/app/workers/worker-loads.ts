@@ -1,21 +1,21 @@
-/** The load of each pool, put together from what its workers measure, as the scaler takes it. */
+/** Sums up the load of each pool from the measurements of its workers, for the scaler. */
 import { BUCKET_MS, type LoadBucket, type LoadReport, type ServiceBin } from '../../core/load.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { HISTOGRAM_SIZE } from '../../lib/log-histogram.ts'
 import type { Pools } from '../pools.ts'
 
-/** What one worker has measured of a pool since it told last. */
+/** What one worker has measured of a pool since its last report. */
 export interface WorkerLoad {
   readonly pool: string
   readonly level: number
   readonly report: LoadReport
 }
 
-/** A worker that has said nothing for so long is not waited for. */
+/** A worker that has not reported for this long is not waited for. */
 const SILENT_MS = 1_000
-/** Kept while nobody reads. */
+/** Most buckets that are kept while nobody reads. */
 const MAX_BUCKETS = 600
-const NOTHING: LoadBucket = { offered: 0, answered: 0, concurrency: 0, rise: 0 }
+const EMPTY_BUCKET: LoadBucket = { offered: 0, answered: 0, concurrency: 0, rise: 0 }
 
 export function loadsOf(pools: Pools): WorkerLoad[] {
   return pools.names().flatMap((pool) => {
@@ -36,12 +36,12 @@ export class WorkerLoads {
     for (const load of loads) this.#of(load.pool).add(worker, load, this.#clock.now())
   }
 
-  /** A worker has ended, and its calls with it. */
+  /** Drops the present load of a worker that has ended. */
   forget(worker: number): void {
     for (const pool of this.#pools.values()) pool.forget(worker)
   }
 
-  /** `without`: a worker that is not asked for. */
+  /** @param without a worker whose load is left out */
   level(pool: string, without?: number): number {
     return this.#of(pool).level(without)
   }
@@ -59,9 +59,9 @@ export class WorkerLoads {
 
 interface Newest {
   readonly load: WorkerLoad
-  /** The last tenth of a second it has told of, counted from the clock's origin. */
+  /** The last tenth of a second that was reported, counted from the clock's origin. */
   readonly bucket: number
-  readonly heardAt: number
+  readonly receivedAt: number
 }
 
 class PoolSum {
@@ -70,7 +70,7 @@ class PoolSum {
   #service = new Map<number, ServiceBin>()
   #latency = new Float64Array(HISTOGRAM_SIZE)
   #answeredShared = 0
-  /** Up to here it has been read. */
+  /** The last bucket that was read. */
   #read = 0
 
   level(without: number | undefined): number {
@@ -81,14 +81,14 @@ class PoolSum {
 
   add(worker: number, load: WorkerLoad, now: number): void {
     const { report } = load
-    // Workers began at different instants: their tenths of a second are up to half of one apart.
+    // Workers start at different instants: their buckets differ by up to half a bucket.
     const bucket = Math.round(report.at / BUCKET_MS)
-    this.#newest.set(worker, { load, bucket, heardAt: now })
+    this.#newest.set(worker, { load, bucket, receivedAt: now })
     if (this.#read === 0) this.#read = bucket - report.buckets.length
     for (const [i, each] of report.buckets.entries()) {
-      // What comes late is counted where it still can be.
+      // A bucket that arrives late is added to the oldest one that was not read yet.
       const at = Math.max(this.#read + 1, bucket - report.buckets.length + 1 + i)
-      this.#buckets.set(at, sumOf(this.#buckets.get(at) ?? NOTHING, each))
+      this.#buckets.set(at, sumOf(this.#buckets.get(at) ?? EMPTY_BUCKET, each))
     }
     for (const bin of report.service)
       this.#service.set(bin.inflight, joined(this.#service.get(bin.inflight), bin))
@@ -102,12 +102,12 @@ class PoolSum {
   }
 
   read(now: number): LoadReport {
-    const heard = [...this.#newest.values()].filter(({ heardAt }) => now - heardAt < SILENT_MS)
-    const until = heard.length > 0 ? Math.min(...heard.map(({ bucket }) => bucket)) : this.#read
+    const current = [...this.#newest.values()].filter(({ receivedAt: heardAt }) => now - heardAt < SILENT_MS)
+    const until = current.length > 0 ? Math.min(...current.map(({ bucket }) => bucket)) : this.#read
     const from = Math.max(this.#read, until - MAX_BUCKETS)
     const buckets = Array.from(
       { length: Math.max(0, until - from) },
-      (_, i) => this.#buckets.get(from + 1 + i) ?? NOTHING,
+      (_, i) => this.#buckets.get(from + 1 + i) ?? EMPTY_BUCKET,
     )
     this.#read = Math.max(this.#read, until)
     for (const at of this.#buckets.keys()) if (at <= this.#read) this.#buckets.delete(at)

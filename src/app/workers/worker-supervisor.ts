@@ -1,7 +1,7 @@
 /**
- * The place of one data worker: a thread, the link to it, and another thread when it has ended. A worker that ends takes
- * the calls it had with it and no others; the next one comes after a pause that grows while they keep ending. One whose
- * event loop stands still is ended: the system would go on giving it connections that nobody answers.
+ * Supervises one data worker: starts its thread, and starts another one when it has ended. A worker that ends loses the
+ * calls it had and no others; the next one starts after a pause that grows while they keep ending. A worker whose event
+ * loop is blocked is terminated, because the system would go on giving it connections that nobody answers.
  */
 import { getCompileCacheDir } from 'node:module'
 import { dirname, extname } from 'node:path'
@@ -13,89 +13,89 @@ import type { Clock } from '../../lib/clock.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
 import { ThreadRpc } from './thread-rpc.ts'
 
-export type Down = ThreadRpc<ToWorker, ToControl>
-type Offers = Parameters<Down['offer']>[0]
-/** What a worker has ended of. */
+export type WorkerRpc = ThreadRpc<ToWorker, ToControl>
+type Handlers = Parameters<WorkerRpc['handle']>[0]
+/** Why a worker has ended. */
 export type ExitReason = 'asked' | 'crash' | 'hang'
 
-export interface WorkerPlaceParts {
+export interface WorkerSupervisorParts {
   readonly start: WorkerStart
-  /** What the worker may ask and tell. */
-  readonly offers: Offers
-  /** Tells a new worker what the first ones were told since the start. */
-  readonly brief: (link: Down) => void
-  /** Clears what an ended worker has left, before another one comes. */
-  readonly bury: (ending: ExitReason) => void
+  /** The handlers of the worker's calls. */
+  readonly handlers: Handlers
+  /** Sends a new worker the state that changed since the start. */
+  readonly catchUp: (rpc: WorkerRpc) => void
+  /** Cleans up the shared memory of an ended worker, before another one starts. */
+  readonly cleanUp: (ending: ExitReason) => void
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
-  /** What a thread runs; given by tests. */
+  /** The module that the thread runs; set by tests. */
   readonly entry?: URL
 }
 
 const ENTRY = new URL(`./worker-thread${extname(import.meta.filename)}`, import.meta.url)
-/** A thread compiles all its code first, which takes long where the machine has other work. */
+/** Most time until a thread listens: it compiles all its code first, which takes long on a busy machine. */
 const LISTEN_MS = 60_000
-/** Whoever lived so long did not fail at the start. */
+/** A worker that ran for this long did not fail at the start. */
 const STABLE_MS = 30_000
 const BACKOFF = { baseMs: 100, maxMs: 10_000 }
-const LOOK_MS = 1_000
+const CHECK_MS = 1_000
 /**
- * A worker that has not moved between so many looks hangs. Looks are counted and not time: where this thread did not run
- * either, the whole process stood still.
+ * A worker whose heartbeat has not changed in this many checks hangs. Checks are counted instead of time: when this
+ * thread did not run either, the whole process was suspended.
  */
-const STILL_LOOKS = 5
+const STALLED_CHECKS = 5
 
 export class WorkerSupervisor {
   readonly number: number
   isListening = false
-  /** Undefined: there was no thread yet. */
-  link: Down | undefined
-  readonly #parts: WorkerPlaceParts
+  /** Undefined before the first thread. */
+  rpc: WorkerRpc | undefined
+  readonly #parts: WorkerSupervisorParts
   #thread: Worker | undefined
-  #gone = Promise.resolve()
+  #exited = Promise.resolve()
   #at: HostPort | undefined
-  #bornAt = 0
+  #startedAt = 0
   #failures = 0
   #isClosing = false
   #cause: ExitReason = 'crash'
-  #cancelNext = () => {}
-  #cancelLook = () => {}
+  #cancelRestart = () => {}
+  #cancelCheck = () => {}
 
-  constructor(parts: WorkerPlaceParts) {
+  constructor(parts: WorkerSupervisorParts) {
     this.number = parts.start.worker
     this.#parts = parts
   }
 
-  /** Starts the thread, which listens there as soon as it can, and so does each that follows it. */
+  /** Starts the thread, which listens at this address; so do its successors. */
   start(at: HostPort): void {
     this.#at = at
     this.#begin()
   }
 
-  /** No other thread comes when this one ends, and one that does not listen yet never will. */
+  /** Stops restarting. A thread that does not listen yet is terminated. */
   retire(): void {
     this.#isClosing = true
-    this.#cancelNext()
-    this.#cancelLook()
+    this.#cancelRestart()
+    this.#cancelCheck()
     if (!this.isListening) void this.#thread?.terminate()
   }
 
-  /** Ends the thread; whoever wants it to end in peace asks it before. */
+  /** Terminates the thread. For a graceful end, call `drain` and `close` of the worker before. */
   async close(): Promise<void> {
     this.retire()
     await this.#thread?.terminate()
-    await this.#gone
+    await this.#exited
   }
 
   #begin(): void {
     const { log } = this.#parts
-    const { thread, link } = this.#spawn()
+    const { thread, rpc } = this.#spawn()
     this.#thread = thread
-    this.link = link
-    link.ask('listen', this.#at as HostPort, LISTEN_MS).then(
+    this.rpc = rpc
+    rpc.call('listen', this.#at as HostPort, LISTEN_MS).then(
       () => {
-        if (link.isEnded) return
+        if (rpc.isEnded) return
         this.isListening = true
         log.info('worker.ready', { worker: this.number })
         this.#watch(0, 0)
@@ -108,63 +108,70 @@ export class WorkerSupervisor {
     )
   }
 
-  #spawn(): { readonly thread: Worker; readonly link: Down } {
-    const { start, clock, offers, brief } = this.#parts
+  #spawn(): { readonly thread: Worker; readonly rpc: WorkerRpc } {
+    const { start, clock, handlers, catchUp } = this.#parts
     const thread = new Worker(this.#parts.entry ?? ENTRY, {
       workerData: start,
       env: environment(),
       name: `worker ${start.worker}`,
     })
-    const link: Down = new ThreadRpc(thread, clock)
+    const rpc: WorkerRpc = new ThreadRpc(thread, clock)
     let error: unknown
     thread.on('error', (cause) => {
       error = cause
     })
-    const ended = Promise.withResolvers<void>()
-    this.#gone = ended.promise
+    const exited = Promise.withResolvers<void>()
+    this.#exited = exited.promise
     thread.once('exit', (code) => {
-      this.#ended({ code, error }, link)
-      ended.resolve()
+      this.#onExit({ code, error }, rpc)
+      exited.resolve()
     })
-    this.#bornAt = clock.now()
+    this.#startedAt = clock.now()
     this.#cause = 'crash'
-    link.offer(offers)
-    brief(link)
-    return { thread, link }
+    rpc.handle(handlers)
+    catchUp(rpc)
+    return { thread, rpc }
   }
 
-  /** `seen`: where its beat stood at the last look, `still`: for how many looks. */
-  #watch(seen: number, still: number): void {
+  /**
+   * @param lastBeat the heartbeat at the last check
+   * @param unchanged in how many checks it has been the same
+   */
+  #watch(lastBeat: number, unchanged: number): void {
     const { start, clock, log } = this.#parts
-    this.#cancelLook = clock.after(LOOK_MS, () => {
+    this.#cancelCheck = clock.after(CHECK_MS, () => {
       const beat = Atomics.load(start.shared.beats, this.number)
-      if (beat !== seen || still + 1 < STILL_LOOKS) return this.#watch(beat, beat === seen ? still + 1 : 0)
+      if (beat !== lastBeat || unchanged + 1 < STALLED_CHECKS)
+        return this.#watch(beat, beat === lastBeat ? unchanged + 1 : 0)
       this.#cause = 'hang'
-      // Nobody asks it anything any more; what it holds in shared memory is its own until it has ended.
+      // It receives no more calls; its shared memory is cleaned up when the thread has ended.
       this.isListening = false
-      log.error('worker.hung', { worker: this.number, stillMs: STILL_LOOKS * LOOK_MS })
+      log.error('worker.hung', { worker: this.number, stillMs: STALLED_CHECKS * CHECK_MS })
       void this.#thread?.terminate()
     })
   }
 
-  #ended({ code, error }: { readonly code: number; readonly error: unknown }, link: Down): void {
-    const { clock, log, random, bury } = this.#parts
+  #onExit({ code, error }: { readonly code: number; readonly error: unknown }, rpc: WorkerRpc): void {
+    const { clock, log, random, cleanUp } = this.#parts
     const why = error instanceof Error ? error : new Error(`data worker ${this.number} ended with ${code}`)
     this.isListening = false
-    this.#cancelLook()
-    bury(this.#isClosing ? 'asked' : this.#cause)
-    link.end(why)
+    this.#cancelCheck()
+    cleanUp(this.#isClosing ? 'asked' : this.#cause)
+    rpc.end(why)
     if (this.#isClosing) return
-    if (clock.now() - this.#bornAt >= STABLE_MS) this.#failures = 0
+    if (clock.now() - this.#startedAt >= STABLE_MS) this.#failures = 0
     const restartMs = Math.round(backoffMs(this.#failures++, { ...BACKOFF, random }))
     log.error('worker.exit', { worker: this.number, code, error: why.stack ?? why.message, restartMs })
-    this.#cancelNext = clock.after(restartMs, () => this.#begin())
+    this.#cancelRestart = clock.after(restartMs, () => this.#begin())
   }
 }
 
-/** A thread finds compiled what this one has compiled, which is most of its start; it is told so by its environment only. */
+/**
+ * The environment of a thread, with the compile cache of this one, which saves most of its start. Node reads its folder
+ * from the environment only.
+ */
 function environment(): NodeJS.ProcessEnv {
   const cache = getCompileCacheDir()
-  // The folder in it is named after the version and flags of the engine.
+  // Node adds a folder named after the version and flags of the engine.
   return cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(cache) }
 }

@@ -1,6 +1,6 @@
 /**
- * A data worker in a thread of its own. What it needs beyond its calls it asks of the control thread, and tells it what
- * it sees.
+ * The entry point of a data worker's thread. It calls the control thread for what it needs beyond its calls, and
+ * reports to it.
  */
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { HostPort } from '../../core/addresses.ts'
@@ -18,9 +18,9 @@ import { shareOf } from './shared-state.ts'
 import { ThreadRpc } from './thread-rpc.ts'
 import { loadsOf } from './worker-loads.ts'
 
-type Up = ThreadRpc<ToControl, ToWorker>
+type ControlRpc = ThreadRpc<ToControl, ToWorker>
 
-/** Longer than the control thread waits for a tier, and for what the backends have. */
+/** Timeout of calls to the control thread: longer than that one waits for a tier and for the backends' answers. */
 const FACT_MS = 3_000
 const REPORT_MS = 500
 const COUNTED_MS = 2_000
@@ -30,13 +30,13 @@ const clock = systemClock
 
 async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   const { worker: number, settings, poolDefaults, parts, shared } = start
-  const up: Up = new ThreadRpc(port, clock)
-  const log = remoteLog(up, settings.log.level)
+  const control: ControlRpc = new ThreadRpc(port, clock)
+  const log = remoteLog(control, settings.log.level)
   const metrics = createMetrics(number)
   const share = shareOf(shared, { worker: number, settings, clock })
   const eventLoopLag = new EventLoopLag(clock)
   eventLoopLag.start()
-  const ownParts = parts === undefined ? {} : (await loadParts(parts)).parts
+  const customParts = parts === undefined ? {} : (await loadParts(parts)).parts
   const cache = await openCache(settings, {
     clock,
     log,
@@ -44,15 +44,15 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     memory: share.memory,
     stalled: (now) => eventLoopLag.total(now),
     isFurther: true,
-    ownParts,
+    customParts,
   })
-  const facts = mirrored(up)
-  let own: readonly HostPort[] = []
+  const facts = mirrored(control)
+  let ownListeners: readonly HostPort[] = []
   const worker = new DataWorker({
     ...share,
     settings,
     poolDefaults,
-    ownParts,
+    customParts,
     cache,
     eventLoopLag,
     facts,
@@ -60,27 +60,29 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
       metrics,
       log,
       clock,
-      alive: seldom({ clock, everyMs: ALIVE_MS }, (pool, backend) => up.tell('alive', { pool, backend })),
+      alive: seldom({ clock, everyMs: ALIVE_MS }, (pool, backend) =>
+        control.notify('alive', { pool, backend }),
+      ),
     }),
     log,
     clock,
     random: Math.random,
-    own: () => own,
-    stated: (statement) => up.tell('stated', statement),
-    redeployed: (pool, model) => up.ask('redeployed', { pool, model }, FACT_MS).catch(() => {}),
-    split: (found) => up.tell('split', found),
+    ownListeners: () => ownListeners,
+    stated: (statement) => control.notify('stated', statement),
+    redeployed: (pool, model) => control.call('redeployed', { pool, model }, FACT_MS).catch(() => {}),
+    split: (finding) => control.notify('split', finding),
   })
   worker.start()
   setInterval(() => Atomics.add(shared.beats, number, 1), TICK_MS).unref()
-  report(up, worker, facts)
+  report(control, worker, facts)
   setInterval(
-    () => void metrics.snapshot().then((snapshot) => up.tell('counted', snapshot)),
+    () => void metrics.snapshot().then((snapshot) => control.notify('counted', snapshot)),
     COUNTED_MS,
   ).unref()
-  up.offer({
-    ...offers(worker, facts),
-    own: (endpoints: readonly HostPort[]) => {
-      own = endpoints
+  control.handle({
+    ...handlers(worker, facts),
+    ownListeners: (endpoints: readonly HostPort[]) => {
+      ownListeners = endpoints
     },
     metrics: () => metrics.snapshot(),
   })
@@ -88,16 +90,16 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
 
 type MirroredFacts = ReturnType<typeof mirrored>
 
-function mirrored(up: Up) {
+function mirrored(control: ControlRpc) {
   return {
-    epochs: new MirroredEpochs({ epochs: (names) => up.ask('epochs', names, FACT_MS) }),
+    epochs: new MirroredEpochs({ epochs: (names) => control.call('epochs', names, FACT_MS) }),
     deployments: new MirroredDeployments({
-      deployment: (pool, model, withinMs) => up.ask('deployment', { pool, model, withinMs }, FACT_MS),
+      deployment: (pool, model, withinMs) => control.call('deployment', { pool, model, withinMs }, FACT_MS),
     }),
   }
 }
 
-function offers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
+function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
   const { plane } = worker
   return {
     listen: (at) => worker.listen(at),
@@ -109,51 +111,51 @@ function offers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     deployment({ pool, model, state }) {
       if (deployments.update(pool, model, state)) plane.changed()
     },
-    said: (said) => plane.said(said),
-    split: (found) => plane.heardOf(found),
+    declareForm: (form) => plane.declareForm(form),
+    split: (finding) => plane.addFinding(finding),
     forget: (digest) => plane.forget(digest),
-    // Messages are taken in their order: what was told before has been done.
-    heard: () => {},
-    explain: (asked) => plane.explain(asked),
+    // Messages are handled in order, so all earlier ones are done.
+    sync: () => {},
+    explain: (query) => plane.explain(query),
     stats: () => plane.stats(),
     leave: () => worker.leave(),
     drain: (timeoutMs) => worker.drain(timeoutMs),
     close: () => worker.close(),
-  } satisfies Partial<Parameters<Up['offer']>[0]>
+  } satisfies Partial<Parameters<ControlRpc['handle']>[0]>
 }
 
-function report(up: Up, { plane }: DataWorker, { epochs, deployments }: MirroredFacts): void {
+function report(control: ControlRpc, { plane }: DataWorker, { epochs, deployments }: MirroredFacts): void {
   const { pools } = plane
-  setInterval(() => up.tell('loads', loadsOf(pools)), TICK_MS).unref()
+  setInterval(() => control.notify('loads', loadsOf(pools)), TICK_MS).unref()
   setInterval(() => {
     const traffic = new Map(
       pools.names().flatMap((pool) => {
-        const found = pools.traffic(pool)
-        return found ? [[pool, found] as const] : []
+        const measured = pools.traffic(pool)
+        return measured ? [[pool, measured] as const] : []
       }),
     )
-    up.tell('report', {
+    control.notify('report', {
       traffic,
       stats: plane.stats(),
-      asked: deployments.takeCalled(),
-      used: epochs.takeUsed(),
+      calledModels: deployments.takeCalled(),
+      usedEpochs: epochs.takeUsed(),
     })
   }, REPORT_MS).unref()
 }
 
 const SEVERITY = { debug: 0, info: 1, warn: 2, error: 3 } as const
 
-/** The log of the process, written by the control thread. */
-function remoteLog(up: Up, level: Level): ProcessLog {
+/** Forwards log lines to the control thread, which writes the log of the process. */
+function remoteLog(control: ControlRpc, level: Level): ProcessLog {
   let least = level
-  const say = (level: Level) => (event: string, fields?: Record<string, unknown>) => {
-    if (SEVERITY[level] >= SEVERITY[least]) up.tell('log', { level, event, fields })
+  const write = (level: Level) => (event: string, fields?: Record<string, unknown>) => {
+    if (SEVERITY[level] >= SEVERITY[least]) control.notify('log', { level, event, fields })
   }
   return {
-    debug: say('debug'),
-    info: say('info'),
-    warn: say('warn'),
-    error: say('error'),
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
     get level() {
       return least
     },

@@ -1,6 +1,4 @@
-/**
- * The admin listener: never the data port, and closed to the network until there are tokens.
- */
+/** The schema of the admin listener: a port of its own, which is on loopback only until there are tokens. */
 import * as z from 'zod'
 import { address, fixed, isLoopback, kinds, nameOf, refuse } from './fields.ts'
 

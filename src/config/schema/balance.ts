@@ -1,9 +1,7 @@
-/**
- * How the calls of a pool are spread: who is chosen, who is left out, how many run at a time, and who waits.
- */
+/** The schema of load balancing: policy, outlier ejection, limits, and the queue. */
 import * as z from 'zod'
+import type { PartName } from './custom-parts.ts'
 import { count, duration, ordered, orElse, refuse } from './fields.ts'
-import type { PartName } from './own.ts'
 
 export const balanceWith = (policies: readonly PartName[] = []) =>
   z.strictObject({
@@ -115,7 +113,7 @@ export const connections = () =>
       'Calls to one backend at a time, and so connections; the limit of backends that declare no other.',
     )
 
-/** A curve needs to know what is too slow. */
+/** Refuses the limit `curve` where no latency is given that counts as too slow. */
 export function servesInTime(
   { limits: { mode, serviceTime }, slo }: { limits: z.output<typeof limits>; slo?: unknown },
   ctx: z.RefinementCtx,

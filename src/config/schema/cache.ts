@@ -1,12 +1,10 @@
-/**
- * Where answers are kept, and for how long unless a route says otherwise.
- */
+/** The schema of the cache: its tiers, and the cache policy of routes. */
 import * as z from 'zod'
 import { HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
 
 import { parseRedisUrl } from '../../core/redis-url.ts'
+import { customOptions, type PartName } from './custom-parts.ts'
 import { count, duration, fixed, hostPort, nameOf, orElse, refuse, serviceUrl, size } from './fields.ts'
-import { ownOptions, type PartName } from './own.ts'
 
 const LONGEST_TTL = '3650d'
 
@@ -40,7 +38,7 @@ const room = (maxEntryBytes: string) => ({
   maxEntryBytes: size().prefault(maxEntryBytes).describe('Longest entry kept in this tier.'),
 })
 
-/** What every built-in tier outside this process has. */
+/** The fields that all built-in remote tiers have. */
 const remote = (maxEntryBytes: string) => ({
   ...waits,
   connectTimeout: duration({ max: '60s' }).prefault('1s').describe('Longest wait for a connection.'),
@@ -89,16 +87,16 @@ function namedOnce(servers: readonly string[], ctx: z.RefinementCtx): void {
     if (names.indexOf(name) < i) refuse(ctx, 'this server is named already', [i])
 }
 
-const ownTier = (type: PartName) =>
+const customTier = (type: PartName) =>
   z.strictObject({
     name: tierName(),
     type: z.literal(type).describe('A tier of your own.'),
-    options: ownOptions(),
+    options: customOptions(),
     ...waits,
     ...room('8MiB'),
   })
 
-/** How an answer is kept: the defaults of all routes, and each route's own. */
+/** The fields of a cache policy, for the defaults and for routes. */
 const policyFields = {
   ttl: duration({ max: LONGEST_TTL }).describe('How long an answer is fresh.'),
   jitter: z
@@ -169,9 +167,9 @@ function inherited<K extends keyof typeof policyFields>(key: K) {
 
 const HEADER_NAME = /^[a-z0-9!#$%&'*+.^_`|~-]+$/
 
-/** What the caller says in these does not go on to a backend, so no answer depends on it. */
+/** Fields that are not forwarded to a backend, so no answer depends on them. */
 const NOT_SENT = new Set([...HOP_FIELDS, ...REPLACED_FIELDS])
-const OWN_WORD =
+const GATEWAY_FIELD =
   'the gateway writes this field itself, so no answer depends on what the caller says in it: leave it out (for Host, "match.host" of the route or "host: keep" of the pool puts it into the key)'
 
 const ANY_FIELD =
@@ -206,7 +204,7 @@ export const routeCache = z.strictObject({
           .toLowerCase()
           .regex(HEADER_NAME, { error: 'expected a header field name, such as x-tenant' })
           .refine((name) => name !== '*', { error: ANY_FIELD })
-          .refine((name) => !NOT_SENT.has(name), { error: OWN_WORD }),
+          .refine((name) => !NOT_SENT.has(name), { error: GATEWAY_FIELD }),
       )
       .exactOptional()
       .describe(
@@ -229,7 +227,7 @@ export const cacheWith = (tiers: readonly PartName[] = []) =>
   z.strictObject({
     tiers: fixed(
       z
-        .array(z.discriminatedUnion('type', [memory, redis, memcached, ...tiers.map(ownTier)]))
+        .array(z.discriminatedUnion('type', [memory, redis, memcached, ...tiers.map(customTier)]))
         .prefault([{ name: 'memory', type: 'memory' }])
         .describe('In the order they are asked; memory first, or left out. An empty list: nothing is kept.'),
     ),

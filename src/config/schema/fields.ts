@@ -1,6 +1,6 @@
 /**
- * The kinds of values the YAML is made of: each says what it accepts, what it becomes, and how it is shown
- * again. Messages never repeat a value: it may be a secret in the wrong place.
+ * The types of values in the YAML: what each accepts, what it becomes, and how it is printed. Messages never repeat a
+ * value, which may be a secret in the wrong place.
  */
 
 import { BlockList, isIP } from 'node:net'
@@ -17,7 +17,7 @@ export interface KindNote {
   readonly range?: string
 }
 
-/** Notes on leaf schemas, read by `present.ts` and by what writes the reference. */
+/** Metadata of leaf schemas, used to print settings and to write the reference. */
 export const kinds = z.registry<KindNote>()
 
 /** Fields that a running gateway cannot change; everything else is live. */
@@ -29,10 +29,10 @@ export function fixed<S extends z.ZodType>(schema: S): S {
   return schema
 }
 
-/** For fields that may be left out without having one default: what then holds, for the reference. */
+/** For optional fields without one fixed default: what applies instead, for the reference. */
 export const fallbacks = z.registry<{ readonly from: string }>()
 
-/** A field that may be left out; `from` says in a few words what then holds. The outermost call. */
+/** An optional field; `from` says in a few words what applies instead. Must be the outermost call. */
 export function orElse<S extends z.ZodType>(schema: S, from: string): S {
   fallbacks.add(schema, { from })
   return schema
@@ -44,7 +44,7 @@ export function refuse(ctx: z.RefinementCtx, message: string, path: readonly Pro
   return z.NEVER
 }
 
-/** As `refuse`; whatever holds this value is not looked at any further. */
+/** As `refuse`, and stops further checks of the value that contains this one. */
 function refuseWhole(ctx: z.RefinementCtx, message: string): void {
   ctx.addIssue({ code: 'custom', message, continue: false })
 }
@@ -80,7 +80,7 @@ function measure(note: KindNote, [least, most]: [number, number], parse: (text: 
     .register(kinds, note)
 }
 
-/** The parser's own words for "not one of mine". */
+/** The parser's message for an invalid text. */
 function explain(parse: (text: string) => number): string {
   try {
     parse('?')
@@ -173,7 +173,7 @@ export function serviceUrl(protocols: readonly string[], example: string) {
 
 const ENCODED = 'in a user or password % is written %25, @ is %40, : is %3A, / is %2F and # is %23'
 
-/** Whoever connects decodes it, and fails where it cannot. */
+/** False for invalid percent-encoding, which the client could not decode. */
 function isEncoded(text: string): boolean {
   try {
     decodeURIComponent(text)

@@ -1,6 +1,6 @@
 /**
- * Embedded models: each becomes a pool of its own name, served by processes of this machine, and brings its
- * own routes, which cache.
+ * The schema of embedded models: each becomes a pool with its own name, served by processes of this machine, and adds
+ * routes that cache.
  */
 import * as z from 'zod'
 import { routeCache } from './cache.ts'

@@ -1,10 +1,8 @@
-/**
- * Groups of equal backends: who they are, how calls are spread, when one is out, and how many there should be.
- */
+/** The schema of pools: backends, discovery, health checks, balancing and scaling. */
 import * as z from 'zod'
 import { balanceWith, connections, hedge, limits, outlier, queue, servesInTime } from './balance.ts'
+import { customPart, type PartName, type PartNames } from './custom-parts.ts'
 import { cidr, count, duration, httpUrl, nameOf, secret } from './fields.ts'
-import { ownPart, type PartName, type PartNames } from './own.ts'
 import { scaleWith, slo } from './scale.ts'
 
 const offer = z.strictObject({
@@ -62,7 +60,7 @@ const discoveryWith = (sources: readonly PartName[] = []) =>
       service: z.string().min(1).describe('Name of the service.'),
       token: secret().exactOptional().describe('ACL token.'),
     }),
-    ...sources.map(ownPart),
+    ...sources.map(customPart),
   ])
 
 const health = z.strictObject({

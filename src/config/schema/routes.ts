@@ -1,18 +1,16 @@
-/**
- * Which calls go to which pool. The first route that matches wins.
- */
+/** The schema of routes: which calls go to which pool. The first route that matches wins. */
 import * as z from 'zod'
 import { ambiguity } from '../../core/path.ts'
 import { routeCache } from './cache.ts'
+import type { PartName } from './custom-parts.ts'
 import { count, duration, nameOf } from './fields.ts'
-import type { PartName } from './own.ts'
 
 const PATTERN_HINT =
   'expected a path that begins with /, with * for one or more characters, such as /v1/models/*'
 
 const DOUBLE_HINT = 'write one * for **: it stands for slashes as well'
 
-/** Signs of a regular expression that stand in no path: such a route would never match, without a word. */
+/** Characters of a regular expression that occur in no path: a route with them would silently never match. */
 const NO_REGEX = /^(?!.*(?:[\\^|{}[\]<>"`]|\$$|\)[*+]))/
 const REGEX_HINT =
   'this reads as a regular expression, and each sign of it would be taken as it stands: only * is special, for one or more characters'

@@ -1,7 +1,7 @@
-/** How many backends there should be: the promise, the bounds, the windows, and who is told. */
+/** The schema of scaling: the SLO, the bounds, the windows, and the emitters. */
 import * as z from 'zod'
+import { customPart, type PartName } from './custom-parts.ts'
 import { count, duration, hostPort, httpUrl, ordered, secret, serviceUrl } from './fields.ts'
-import { ownPart, type PartName } from './own.ts'
 
 const emitWith = (emitters: readonly PartName[] = []) =>
   z.discriminatedUnion('type', [
@@ -26,10 +26,10 @@ const emitWith = (emitters: readonly PartName[] = []) =>
         .exactOptional()
         .describe('The API server; otherwise that of the cluster the gateway runs in.'),
     }),
-    ...emitters.map(ownPart),
+    ...emitters.map(customPart),
   ])
 
-/** `down`: how long a level of load is remembered unless the YAML says otherwise. */
+/** @param down the default of the down window */
 export const windowsOf = (down: string) =>
   z
     .strictObject({

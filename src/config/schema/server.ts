@@ -1,6 +1,4 @@
-/**
- * The data port: where it listens, and the limits that keep one caller from harming the others.
- */
+/** The schema of the data port: its address, and the limits that keep one caller from harming the others. */
 import * as z from 'zod'
 import { address, cidr, count, duration, fixed, size } from './fields.ts'
 

@@ -1,6 +1,6 @@
 /**
- * The admin API as a table: what each path does, who may ask for it, and how its body is read. The registry is
- * called directly; what belongs to other parts of the gateway is given as plain functions.
+ * The routes of the admin API as a table: what each path does, who may call it, and how its body is read. The registry
+ * is called directly; functions of other parts of the gateway are passed in.
  */
 import { parseBackendUrl } from '../../core/addresses.ts'
 import {

@@ -1,6 +1,6 @@
 /**
- * Who may do what on the admin listener. Tokens are known by their hash alone; without any, only callers on
- * this machine are served, and the listener must be bound to it.
+ * Authentication and authorization of the admin listener. Only hashes of tokens are known. Without tokens, only callers
+ * on this machine are served, and the listener must be bound to a loopback address.
  */
 import { hash, timingSafeEqual } from 'node:crypto'
 import { isLoopback } from '../../core/addresses.ts'
@@ -15,7 +15,7 @@ export interface TokenSettings {
   readonly scopes: readonly string[]
 }
 
-/** What a route asks for. `register` is completed with the pool of the path. */
+/** What a route requires. `register` is completed with the pool of the path. */
 export type Scope = 'open' | 'metrics' | 'read' | 'register' | 'purge' | 'scale'
 
 export interface AdminCaller {
@@ -48,20 +48,17 @@ export class Auth {
     return this.#tokens.length > 0
   }
 
-  /**
-   * Lets the asker pass or throws 401 or 403. Returns a name for the log: the token's, `local`
-   * or `open`.
-   */
-  check(scope: Scope, asker: AdminCaller): string {
+  /** Authorizes the caller, or throws 401 or 403. Returns a name for the log: the token's, `local` or `open`. */
+  check(scope: Scope, caller: AdminCaller): string {
     const isOpen = scope === 'open' || (scope === 'metrics' && this.#openMetrics)
     if (!this.hasTokens) {
-      if (isLoopback(asker.peer ?? '')) return 'local'
+      if (isLoopback(caller.peer ?? '')) return 'local'
       throw new Problem(403, 'without admin.tokens in the settings only callers on this machine are served')
     }
     if (isOpen) return 'open'
-    const token = this.#find(asker.authorization)
+    const token = this.#find(caller.authorization)
     const needed =
-      scope === 'register' ? `register:${asker.pool ?? ''}` : scope === 'metrics' ? 'read' : scope
+      scope === 'register' ? `register:${caller.pool ?? ''}` : scope === 'metrics' ? 'read' : scope
     const { scopes } = token
     if (scopes.has('admin') || scopes.has(needed)) return token.name
     if (scope === 'register' && scopes.has('register:*')) return token.name
@@ -74,7 +71,7 @@ export class Auth {
 
   #find(authorization: string | undefined): Token {
     const given = /^Bearer +([\x21-\x7e]{1,512})$/i.exec(authorization ?? '')?.[1]
-    // Every token is compared, so that the time taken says nothing about which one nearly fitted.
+    // Every token is compared, so that the time taken does not show which one matched.
     const digest = hash('sha256', given ?? '', 'buffer')
     let found: Token | undefined
     for (const token of this.#tokens) if (timingSafeEqual(token.digest, digest)) found = token
@@ -95,7 +92,7 @@ export function tokenHash(token: string): string {
   return `sha256:${hash('sha256', token, 'hex')}`
 }
 
-/** Why a listener may not be opened like this, as a sentence with the fix; undefined: it may. */
+/** Why a listener must not be opened at this address, as a sentence with the fix; undefined where it may. */
 export function listenRefusal(host: string, hasTokens: boolean): string | undefined {
   if (hasTokens || host === 'localhost' || isLoopback(host.replace(/^\[|\]$/g, ''))) return undefined
   return (

@@ -1,4 +1,4 @@
-/** The bodies the admin API takes, with every bound: nothing larger or stranger reaches the parts behind it. */
+/** Schemas of the admin API's request bodies, with a bound for every value. */
 import { BOUNDS } from '../registry/registration.ts'
 import { Problem } from './problem.ts'
 import { base64, list, number, object, oneOf, readAll, record, text, yes } from './validate.ts'
@@ -12,7 +12,7 @@ const name = text({
   pattern: /^[^\s\x00-\x1f\x7f]+$/,
   what: 'must not be empty or have spaces',
 })
-/** Of a model or version: paths may name what has spaces in it. */
+/** Names of models and versions; they may contain spaces, as paths may. */
 const modelName = text({
   max: BOUNDS.nameLength,
   pattern: /^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$/,
@@ -72,7 +72,7 @@ export interface ExplainRequest {
   readonly body?: string | Uint8Array
 }
 
-/** Throws a Problem 400, also for a body that is given twice. */
+/** Throws a Problem 400, also where the body is given in two forms. */
 export function readExplain(body: unknown): ExplainRequest {
   const { bodyBase64: bytes, ...given } = readAll(explained, body)
   if (bytes === undefined) return given
@@ -80,7 +80,9 @@ export function readExplain(body: unknown): ExplainRequest {
   return { ...given, body: bytes }
 }
 
-/** What to make unreachable: all that fits any member given (a version is one of its model), or everything. */
+/**
+ * What to make unreachable: everything that matches any given member (a version counts with its model), or everything.
+ */
 export type PurgeRequest = PurgeSelection | { readonly all: true }
 
 export interface PurgeSelection {

@@ -1,65 +1,65 @@
 /**
- * The connections of the admin listener, and who goes when there are too many. A limit that turns newcomers away lets
- * anybody shut the probes of an orchestrator out, with connections that say nothing. So the newcomer is taken, and one that
- * has shown no token yet is let go: the one that has been still for longest.
+ * Limits the connections of the admin listener by closing old ones. If new connections were refused instead, anybody
+ * could lock out an orchestrator's probes with idle connections. A new connection is therefore accepted, and one that
+ * has shown no token is closed: the one that has been idle for longest.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 interface AdminConnection {
-  /** It has sent a request that was let in, to something that not everybody may have. */
-  trusted: boolean
-  /** Requests that are not answered yet. */
+  /** It has sent an authorized request to a route that is not open to everybody. */
+  isAuthenticated: boolean
+  /** Requests in progress. */
   running: number
 }
 
 export class Connections {
-  /** The one that has been still for longest comes first. */
-  readonly #guests = new Map<Socket, AdminConnection>()
+  /** Ordered by last activity, the longest idle one first. */
+  readonly #connections = new Map<Socket, AdminConnection>()
   readonly #most: number
 
   constructor(server: Server, most: number) {
     this.#most = most
-    server.on('connection', (socket: Socket) => this.#came(socket))
-    server.prependListener('request', (request, response) => this.#asked(request, response))
+    server.on('connection', (socket: Socket) => this.#onConnection(socket))
+    server.prependListener('request', (request, response) => this.#onRequest(request, response))
   }
 
   get size(): number {
-    return this.#guests.size
+    return this.#connections.size
   }
 
-  /** Who holds a token is not let go for somebody who may have none. */
-  trust(socket: Socket): void {
-    const guest = this.#guests.get(socket)
-    if (guest) guest.trusted = true
+  /** Connections with a valid token are closed only where there are no others. */
+  markAuthenticated(socket: Socket): void {
+    const connection = this.#connections.get(socket)
+    if (connection) connection.isAuthenticated = true
   }
 
-  #came(socket: Socket): void {
-    this.#guests.set(socket, { trusted: false, running: 0 })
-    socket.once('close', () => this.#guests.delete(socket))
-    if (this.#guests.size > this.#most) this.#dispensable(socket).destroy()
+  #onConnection(socket: Socket): void {
+    this.#connections.set(socket, { isAuthenticated: false, running: 0 })
+    socket.once('close', () => this.#connections.delete(socket))
+    if (this.#connections.size > this.#most) this.#evictable(socket).destroy()
   }
 
-  #asked({ socket }: IncomingMessage, response: ServerResponse): void {
-    const guest = this.#guests.get(socket)
-    if (!guest) return
-    this.#stirred(socket, guest)
-    guest.running++
+  #onRequest({ socket }: IncomingMessage, response: ServerResponse): void {
+    const connection = this.#connections.get(socket)
+    if (!connection) return
+    this.#touch(socket, connection)
+    connection.running++
     response.once('close', () => {
-      guest.running--
-      this.#stirred(socket, guest)
+      connection.running--
+      this.#touch(socket, connection)
     })
   }
 
-  #stirred(socket: Socket, guest: AdminConnection): void {
-    if (!this.#guests.delete(socket) || socket.destroyed) return
-    this.#guests.set(socket, guest)
+  #touch(socket: Socket, connection: AdminConnection): void {
+    if (!this.#connections.delete(socket) || socket.destroyed) return
+    this.#connections.set(socket, connection)
   }
 
-  /** First of those who have shown no token and wait for nothing, then of all who wait for nothing; the newcomer where all are busy. */
-  #dispensable(newcomer: Socket): Socket {
+  /** The connection to close: an idle one without a token, else an idle one, else the new one. */
+  #evictable(newcomer: Socket): Socket {
     let idle: Socket | undefined
-    for (const [socket, { trusted, running }] of this.#guests) {
+    for (const [socket, { isAuthenticated: trusted, running }] of this.#connections) {
       if (socket === newcomer || running > 0) continue
       if (!trusted) return socket
       idle ??= socket

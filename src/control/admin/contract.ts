@@ -1,26 +1,29 @@
-/** What the admin API is made of, and what it needs of the rest of the gateway. */
+/** The interfaces of the admin API: its routes, and what it needs from the rest of the gateway. */
 import type { AddressRules } from '../../core/addresses.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Scope } from './auth.ts'
 import type { ExplainRequest, PurgeRequest } from './bodies.ts'
 
-/** What the rest of the gateway does for the admin API. A GatewayError thrown here keeps its status and message. */
+/** Functions of the gateway that the admin API calls. A GatewayError that they throw keeps its status and message. */
 export interface AdminParts {
   ready(): { readonly ok: boolean; readonly reasons: readonly string[] }
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>
-  /** Answers what became unreachable. */
+  /** Returns what became unreachable. */
   purge(request: PurgeRequest): Promise<unknown>
   explain(request: ExplainRequest): Promise<unknown>
   stats(): unknown
-  /** Undefined from it: no such pool. Left out: this gateway does not scale. */
+  /** Returns undefined where there is no such pool. Left out: this gateway does not scale. */
   scale?(pool?: string): unknown
-  /** Resolves when what was just written is in force everywhere, and soon in any case; never rejects. Left out: it is at once. */
+  /**
+   * Resolves when the last write is in force in every worker, or after a short timeout; never rejects. Left out: writes
+   * are in force at once.
+   */
   settled?(): Promise<void>
-  /** How the calls of a pool fare; undefined: nobody knows. */
+  /** The state of a pool's traffic; undefined where it is unknown. */
   traffic(pool: string): PoolTrafficView | undefined
 }
 
-/** What the data plane says of a pool: some numbers of its own, and more of each backend, by slot. */
+/** A pool's traffic: some numbers of the pool, and of each backend by slot. */
 export interface PoolTrafficView {
   readonly backends: readonly { readonly slot: number }[]
 }

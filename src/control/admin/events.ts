@@ -1,6 +1,6 @@
 /**
- * The event stream of the admin API: everything the dashboard shows, pushed as it happens. A client that reads
- * too slowly is dropped instead of buffered for; it comes back and is told the present state first.
+ * The event stream of the admin API: everything the dashboard shows, pushed as it happens. A client that reads too
+ * slowly is disconnected, so that no memory fills up; when it reconnects it first gets the present state.
  */
 import type { ServerResponse } from 'node:http'
 import type { Log } from '../../core/log.ts'
@@ -11,10 +11,10 @@ import { Problem } from './problem.ts'
 export interface EventHubOptions {
   readonly clock: Clock
   readonly log: Log
-  /** What a new client is told first. */
+  /** The events that a new client gets first. */
   readonly present: () => readonly ServerEvent[]
   readonly maxClients?: number
-  /** What may wait for one client before it is dropped. */
+  /** Most bytes buffered for one client before it is disconnected. */
   readonly maxBufferBytes?: number
   readonly heartbeatMs?: number
 }
@@ -39,13 +39,13 @@ export class EventHub {
     return this.#clients.size
   }
 
-  /** Writes one event to every client. Costs nothing while there is none. */
+  /** Writes one event to every client. Does nothing where there is no client. */
   publish(event: string, data: unknown): void {
     this.#id++
     if (this.#clients.size > 0) this.#write(encodeEvent({ event, data, id: this.#id }))
   }
 
-  /** Takes over a response as a stream of events. Throws 503 when there are too many. */
+  /** Turns a response into a stream of events. Throws 503 when there are too many. */
   attach(response: ServerResponse): void {
     if (this.#clients.size >= this.#maxClients) {
       throw new Problem(503, `${this.#maxClients} clients follow the events already`, {
@@ -58,7 +58,7 @@ export class EventHub {
       'x-content-type-options': 'nosniff',
     })
     response.on('close', () => this.#clients.delete(response))
-    // Only a real connection loss reaches here, and `close` follows it.
+    // Only a lost connection causes this, and `close` follows it.
     response.on('error', () => {})
     this.#clients.add(response)
     const present = this.#options.present().map((event) => encodeEvent(event))

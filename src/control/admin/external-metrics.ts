@@ -1,7 +1,7 @@
 /**
- * The external metrics API of Kubernetes (`external.metrics.k8s.io/v1beta1`), as far as a HorizontalPodAutoscaler asks it:
+ * The part of Kubernetes' external metrics API (`external.metrics.k8s.io/v1beta1`) that a HorizontalPodAutoscaler uses:
  * the desired replicas of a pool as a metric. With `target: {type: AverageValue, averageValue: "1"}` the autoscaler
- * comes to our number, however often it asks.
+ * arrives at the gateway's number, however often it polls.
  */
 import type { AdminContext, AdminReply, AdminRequest } from './contract.ts'
 import { Problem } from './problem.ts'
@@ -10,7 +10,7 @@ const GROUP = 'external.metrics.k8s.io/v1beta1'
 /** The only metric there is. */
 const METRIC = 'infergate_scale_desired_replicas'
 
-/** What a client of the API reads first: which metrics there are. */
+/** The discovery document: which metrics there are. */
 export function listMetrics(): AdminReply {
   const resources = [
     { name: METRIC, singularName: '', namespaced: true, kind: 'ExternalMetricValueList', verbs: ['get'] },
@@ -18,7 +18,7 @@ export function listMetrics(): AdminReply {
   return { status: 200, json: { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: GROUP, resources } }
 }
 
-/** One value for each pool that the label selector leaves, `pool=NAME` or nothing. */
+/** One value for each pool that matches the label selector, `pool=NAME` or nothing. */
 export async function readMetric(
   { params, query }: AdminRequest,
   { parts }: AdminContext,

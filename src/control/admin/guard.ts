@@ -1,13 +1,15 @@
 /**
- * What keeps a web page from being an operator: a page in somebody's browser can send requests to this
- * listener, also under a name of its own that it lets resolve to our address (DNS rebinding).
+ * Protects the admin API from web pages: a page in somebody's browser can send requests to this listener, even under a
+ * host name of its own that it lets resolve to the listener's address (DNS rebinding).
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { Problem } from './problem.ts'
 
 export interface GuardSettings {
-  /** Host names under which the listener is known, with a port where only that one is meant. IP literals and `localhost` always are. */
+  /**
+   * Accepted host names, with a port where only that one is accepted. IP literals and `localhost` are always accepted.
+   */
   readonly hosts: readonly string[]
 }
 
@@ -15,7 +17,7 @@ export interface Guarded {
   readonly headers: IncomingHttpHeaders
   readonly writes: boolean
   readonly hasBody: boolean
-  /** Reads, too, need a known Host: nothing but the address keeps a stranger out. */
+  /** There are no tokens: then reads need an accepted Host as well, or a web page could read. */
   readonly unauthenticated: boolean
 }
 

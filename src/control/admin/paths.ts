@@ -1,6 +1,6 @@
 /**
- * From a request's target to the route of the table, and the names in it. They are checked here, before anything else sees
- * them: what a caller writes into a path ends up in header fields, log lines and messages.
+ * Matches a request's target to a route of the table and checks the names in it. The check comes first, because those
+ * names end up in header fields, log lines and messages.
  */
 import { ID_PATTERN, POOL_PATTERN } from '../registry/registration.ts'
 import { ROUTES } from './api.ts'

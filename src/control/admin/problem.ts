@@ -1,8 +1,8 @@
-/** Errors of the admin API: problem details (RFC 9457). Thrown by whoever finds the fault, written by the server. */
+/** Errors of the admin API as problem details (RFC 9457). Any code may throw them; the server writes them. */
 import { problemBody } from '../../core/problem.ts'
 
 export interface ProblemExtras {
-  /** Every single fault of a body, with the place of each. */
+  /** All faults of a body, each with its place. */
   readonly errors?: readonly string[]
   /** Header fields that belong to the status, as Allow to 405. */
   readonly headers?: Readonly<Record<string, string>>

@@ -1,6 +1,6 @@
 /**
- * The admin listener: a plain HTTP server with limits of its own, apart from the data port, so that operators
- * get through when clients flood the gateway. A request passes guard and auth before its body is read.
+ * The admin listener: an HTTP server with limits of its own, separate from the data port, so that operators get through
+ * when clients flood the gateway. Guard and authentication run before the body is read.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -58,7 +58,7 @@ export class AdminServer {
   readonly #connections: Connections
   #settings: AdminSettings
   #auth: Auth
-  #leaveRegistry: (() => void) | undefined
+  #unfollow: (() => void) | undefined
 
   /** Throws an Error with the fix when a token is malformed, or the listener would be open to the network. */
   constructor(options: AdminOptions) {
@@ -71,7 +71,7 @@ export class AdminServer {
       this.#serve(request, response).catch((error: unknown) => this.#failed(request, response, error))
     }
     this.#server = http.createServer(LIMITS, serve)
-    // An expectation that nobody knows is none (RFC 9110, section 10.1.1).
+    // An unknown expectation is ignored (RFC 9110, section 10.1.1).
     this.#server.on('checkExpectation', serve)
     this.#connections = new Connections(this.#server, MAX_CONNECTIONS)
     this.#server.on('clientError', (_, socket) => {
@@ -88,7 +88,7 @@ export class AdminServer {
       this.#server.listen({ host, port }, resolve)
     })
     const { registry, parts } = this.#options
-    this.#leaveRegistry = registry.follow((view) => {
+    this.#unfollow = registry.follow((view) => {
       const status = this.events.size > 0 ? registry.status(view.pool) : undefined
       if (status) this.events.publish('pool', describePool(status, parts))
     })
@@ -96,7 +96,10 @@ export class AdminServer {
     return { host: bound.address, port: bound.port }
   }
 
-  /** Takes over tokens, hosts and openMetrics; who follows the events must come back with a valid token. */
+  /**
+   * Applies tokens, hosts and openMetrics. Event streams are closed, so that their clients must reconnect with a valid
+   * token.
+   */
   update(settings: AdminSettings): void {
     this.#auth = authOf({ ...settings, host: this.#settings.host })
     this.#settings = settings
@@ -105,7 +108,7 @@ export class AdminServer {
 
   /** Lets running answers finish for two seconds at most. */
   async close(): Promise<void> {
-    this.#leaveRegistry?.()
+    this.#unfollow?.()
     this.events.close()
     if (!this.#server.listening) return
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
@@ -131,14 +134,14 @@ export class AdminServer {
     }
   }
 
-  /** Undefined: the response is a stream and no longer ours. */
+  /** Undefined where the response is a stream and needs no further answer. */
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<AdminReply | undefined> {
     const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '')
     const url = targetOf(request.url ?? '')
     const { route, params } = match(method, url.path)
     const writes = method !== 'GET'
     const who = this.#admit(request, { route, params })
-    if (route.scope !== 'open') this.#connections.trust(request.socket)
+    if (route.scope !== 'open') this.#connections.markAuthenticated(request.socket)
     const body = writes ? await readJson(request, route.maxBodyBytes ?? BODY_BYTES) : undefined
     if (route.answer === 'events') {
       this.events.attach(response)
@@ -191,14 +194,14 @@ export class AdminServer {
     }
   }
 
-  /** Not even a refusal could be written. Whatever a request holds, it ends the connection at most. */
+  /** Handles an error that prevented even an error response: the connection is closed, and the process continues. */
   #failed({ method }: IncomingMessage, response: ServerResponse, error: unknown): void {
     this.#options.log.error('admin.failed', { method, error: String(error) })
     response.destroy()
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
-    // The caller left: there is nobody to tell, and nothing failed here.
+    // The caller has left: nothing failed here.
     if (request.socket.destroyed) return
     const problem = asProblem(error)
     const { log } = this.#options
@@ -212,7 +215,7 @@ export class AdminServer {
     response.writeHead(problem.status, {
       ...COMMON_HEADERS,
       'content-type': PROBLEM_TYPE,
-      // What is left of a body that was not read must not be taken for the next request.
+      // The rest of an unread body must not be taken for the next request.
       ...(request.complete ? {} : { connection: 'close' }),
       ...problem.extras.headers,
     })
@@ -274,7 +277,7 @@ function listenError(error: NodeJS.ErrnoException, { host, port }: HostPort): Er
   })
 }
 
-/** The whole answer to what the parser refused. */
+/** The raw response to a request that the parser refused. */
 function noRequest(): string {
   const { status, body } = new Problem(400, 'this is no whole HTTP request, or its head is over 16 KiB')
   const head = `HTTP/1.1 ${status} Bad Request\r\nconnection: close\r\ncontent-type: application/problem+json`

@@ -1,25 +1,29 @@
 /**
- * How what comes from outside is read: by a schema, into a typed value or a refusal that lists every fault with its place.
- * Unknown members are faults, with the nearest known name: a misspelt `weigth` that is ignored costs an evening.
+ * Validates input of the admin API with schemas: returns a typed value, or throws a refusal that lists every fault with
+ * its place. Unknown members are faults, with the nearest known name: a misspelt `weigth` that is ignored costs an
+ * evening.
  */
 import * as z from 'zod'
 import { nearest } from '../../lib/nearest.ts'
 import { Problem } from './problem.ts'
 
-/** Faults that one answer lists: a body of 64 KiB can have thousands. */
+/** Most faults in one answer: a body of 64 KiB can have thousands. */
 const MAX_FAULTS = 64
 
 /** Reads `value` or throws a Problem 400 that lists every fault. */
 export function readAll<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
   const { success, data, error } = schema.safeParse(value)
   if (success) return data
-  // A number that is out of range and broken fails twice, and is told once.
+  // A fractional number out of range breaks two rules with the same message, which is listed once.
   const faults = new Set(misspeltFirst(error.issues).flatMap((issue) => faultsOf(schema, value, issue)))
   const errors = [...faults].slice(0, MAX_FAULTS)
   throw new Problem(400, errors[0] ?? 'the body is not what is expected', { errors })
 }
 
-/** A misspelt member is missing as well, and the first fault is the one that is read. */
+/**
+ * A misspelt member is often reported as missing, too. The misspelling comes first, because people read the first
+ * fault.
+ */
 function misspeltFirst(issues: readonly z.core.$ZodIssue[]): readonly z.core.$ZodIssue[] {
   const isMisspelt = ({ code }: z.core.$ZodIssue) => code === 'unrecognized_keys'
   return [...issues.filter(isMisspelt), ...issues.filter((issue) => !isMisspelt(issue))]
@@ -29,15 +33,15 @@ function faultsOf(schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue): s
   const { path, message } = issue
   if (issue.code === 'unrecognized_keys') {
     const known = namesAt(schema, path)
-    return issue.keys.map((key) => `${placeOf([...path, key])} ${unknownName(key, known)}`)
+    return issue.keys.map((key) => `${printPath([...path, key])} ${unknownName(key, known)}`)
   }
   if (path.length === 0) return [`the body ${message}`]
   const given = path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)[key], value)
-  return [`${placeOf(path)} ${given === undefined ? 'is missing' : message}`]
+  return [`${printPath(path)} ${given === undefined ? 'is missing' : message}`]
 }
 
 /** `models[1].name` */
-function placeOf(path: readonly PropertyKey[]): string {
+function printPath(path: readonly PropertyKey[]): string {
   return path
     .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
     .join('')
@@ -70,7 +74,7 @@ export function text({ max, pattern, what }: { max: number; pattern?: RegExp; wh
 export function base64({ max }: { max: number }) {
   return text({ max }).transform((given, context) => {
     const bytes = Buffer.from(given, 'base64')
-    // What is no base64 is passed over in silence, and would be missing.
+    // Node ignores characters that are not base64, which would drop bytes silently.
     if (bytes.toString('base64') === given) return bytes
     context.addIssue({ code: 'custom', message: 'must be base64, with its padding' })
     return z.NEVER

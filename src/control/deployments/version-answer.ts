@@ -1,25 +1,25 @@
 /**
- * What a backend says about the versions it serves, in the words of three protocols: TensorFlow Serving's model
- * status, the model metadata of the Open Inference Protocol and TorchServe's management. A fault is told from an answer
- * without versions, since only the latter is a statement.
+ * Parses a backend's answers about the versions it serves, of three protocols: TensorFlow Serving's model status, the
+ * model metadata of the Open Inference Protocol and TorchServe's management API. An error is distinguished from an answer without versions, because
+ * only the latter is a statement.
  */
 import { createHash } from 'node:crypto'
 import type { ProbeResult } from '../health/probe.ts'
 import type { VersionOffer } from './offering.ts'
 
 /**
- * `offers`: sorted. `unversioned`: the model is there, and what it is like, but not its versions. `other`: it does not
- * speak this. `silent`: no answer, or one that says nothing for now.
+ * `offers`: the versions, sorted. `unversioned`: the model is there, with a signature but without versions. `other`:
+ * the backend does not speak this protocol. `silent`: no answer, or none that says anything at present.
  */
 export type VersionAnswer =
   | { readonly kind: 'offers'; readonly offers: readonly VersionOffer[] }
   | { readonly kind: 'unversioned'; readonly digest: string }
   | { readonly kind: 'other' }
-  | { readonly kind: 'silent'; readonly away: boolean }
+  | { readonly kind: 'silent'; readonly isUnreachable: boolean }
 
 const OTHER: VersionAnswer = { kind: 'other' }
-const SILENT: VersionAnswer = { kind: 'silent', away: false }
-const AWAY: VersionAnswer = { kind: 'silent', away: true }
+const SILENT: VersionAnswer = { kind: 'silent', isUnreachable: false }
+const UNREACHABLE: VersionAnswer = { kind: 'silent', isUnreachable: true }
 
 /** `GET /v1/models/M` of TensorFlow Serving: the versions in state AVAILABLE. KServe's V1 has no versions there. */
 export function readStatus(result: ProbeResult): VersionAnswer {
@@ -84,7 +84,7 @@ export function readIndex(result: ProbeResult, model: string, digest: string): V
   return answer.kind === 'other' ? unversioned : answer
 }
 
-/** Names, datatypes and shapes; undefined members, and what else is there, may change from one answer to the next. */
+/** Names, datatypes and shapes. Other members are left out: they may change from one answer to the next. */
 function signature(inputs: unknown, outputs: unknown): string {
   const tensors = [inputs, outputs].map((list) =>
     (Array.isArray(list) ? list : [])
@@ -101,11 +101,11 @@ function read(
   result: ProbeResult,
   judge: (body: Readonly<Record<string, unknown>>) => VersionAnswer,
 ): VersionAnswer {
-  if (result.kind !== 'status') return AWAY
+  if (result.kind !== 'status') return UNREACHABLE
   // 501: TensorFlow Serving and others for what they have no code for.
   if (result.status >= 500 && result.status !== 501) return SILENT
   if (result.status < 200 || result.status >= 300) return result.status === 429 ? SILENT : OTHER
-  // A page or a word for everybody who asks; an object that was cut off begins as one.
+  // Any other text is a generic page; an object that was cut off still begins like one.
   if (!/^\s*[[{]/.test(result.body)) return OTHER
   try {
     const body: unknown = JSON.parse(result.body)
@@ -115,7 +115,7 @@ function read(
   }
 }
 
-/** Short and without separators of the evidence; Number as some servers print versions. */
+/** A version must be short and must not contain separators of the evidence. Some servers print versions as numbers. */
 function isVersion(value: unknown): value is string | number {
   if (typeof value === 'number') return Number.isSafeInteger(value)
   return typeof value === 'string' && /^[^\s@]{1,256}$/.test(value)

@@ -1,6 +1,7 @@
 /**
- * Asks one backend what it has of the models that are called: status of TensorFlow Serving, metadata of the Open Inference
- * Protocol, the index of its repository where the metadata names no version, and TorchServe's management.
+ * Polls one backend for the versions of the models that are called: TensorFlow Serving's status, the metadata of the
+ * Open Inference Protocol, the index of its repository where the metadata name no version, and TorchServe's
+ * management API.
  */
 import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -8,24 +9,24 @@ import type { Probe } from '../health/probe.ts'
 import type { VersionOffer } from './offering.ts'
 import { readIndex, readManaged, readMetadata, readStatus, type VersionAnswer } from './version-answer.ts'
 
-/** Models that are asked about out of turn since a call is waiting, in each interval: callers may invent names. */
-const MAX_LOOKS = 16
-/** Models that are asked about in a round; of more, those that have waited longest. */
+/** Most queries out of turn in each interval, for waiting calls: callers may invent names. */
+const MAX_URGENT = 16
+/** Most models that are queried in a round; of more, those that have waited longest. */
 const MAX_ROUND = 64
-/** Of them, those that it has said nothing of yet have so many places, since callers may invent names. */
-const MAX_UNSPOKEN = 16
+/** Of them, the share of models that the backend has not answered for yet: callers may invent names. */
+const MAX_UNANSWERED = 16
 
 export interface WatcherOptions {
   readonly clock: Clock
   readonly probe: Probe
   readonly intervalMs: number
   readonly timeoutMs: () => number | undefined
-  /** For the Host field; undefined: the backend's own. */
+  /** The Host field; undefined: the backend's own. */
   readonly host: () => string | undefined
   readonly models: (backend: Backend) => readonly string[]
-  readonly said: (model: string, offers: readonly VersionOffer[]) => void
-  /** After each question, whatever came of it. */
-  readonly heard: (model: string) => void
+  readonly offered: (model: string, offers: readonly VersionOffer[]) => void
+  /** Called after each query, whatever the answer is. */
+  readonly queried: (model: string) => void
 }
 
 type Dialect = 'status' | 'metadata' | 'management'
@@ -34,17 +35,17 @@ const DIALECTS: readonly Dialect[] = ['status', 'metadata', 'management']
 /** Where each has its models. */
 const PREFIXES: Readonly<Record<Dialect, string>> = { status: '/v1', metadata: '/v2', management: '' }
 
-/** Asks one backend, round after round, one question after the other. */
+/** Polls one backend in rounds, with one query at a time. */
 export class Watcher {
   readonly pool: string
   backend: Backend
   readonly #options: WatcherOptions
-  readonly #spoken = new Map<string, Dialect>()
-  /** Models that it has been asked about, who has waited longest first. */
-  readonly #heard = new Set<string>()
-  /** Models whose versions it has named. */
+  readonly #dialect = new Map<string, Dialect>()
+  /** Models that were queried, in the order in which they were; the first has waited longest. */
+  readonly #queried = new Set<string>()
+  /** Models whose versions the backend has named. */
   readonly #versioned = new Set<string>()
-  #looks = 0
+  #urgent = 0
   #stopped = false
   #cancel: (() => void) | undefined
 
@@ -63,14 +64,14 @@ export class Watcher {
     this.#cancel?.()
   }
 
-  /** Asks about this one out of turn, or in the next round when there were too many. */
-  look(model: string): void {
-    if (this.#looks++ < MAX_LOOKS && this.#serves(model)) void this.#hear(model)
+  /** Queries this model out of turn, or in the next round when there were too many. */
+  query(model: string): void {
+    if (this.#urgent++ < MAX_URGENT && this.#serves(model)) void this.#query(model)
   }
 
-  /** It was asked about it, or is not to be. */
-  hasHeard(model: string): boolean {
-    return this.#heard.has(model) || !this.#serves(model)
+  /** True where the model was queried, or need not be. */
+  hasQueried(model: string): boolean {
+    return this.#queried.has(model) || !this.#serves(model)
   }
 
   #serves(model: string): boolean {
@@ -80,84 +81,86 @@ export class Watcher {
   async #round(): Promise<void> {
     const { clock, models, intervalMs } = this.#options
     const startedAt = clock.now()
-    this.#looks = 0
+    this.#urgent = 0
     const names = models(this.backend)
     const wanted = new Set(names)
-    for (const model of this.#heard) if (!wanted.has(model)) this.#forget(model)
-    for (const model of this.#due(names)) if (!(await this.#hear(model))) break
+    for (const model of this.#queried) if (!wanted.has(model)) this.#forget(model)
+    for (const model of this.#batch(names)) if (!(await this.#query(model))) break
     if (this.#stopped) return
     this.#cancel = clock.after(Math.max(0, startedAt + intervalMs - clock.now()), () => void this.#round())
   }
 
-  /** Whom to ask about now: each has its turn, however many there are. */
-  #due(names: readonly string[]): readonly string[] {
+  /** The models of this round. Each has its turn, however many there are. */
+  #batch(names: readonly string[]): readonly string[] {
     if (names.length <= MAX_ROUND) return names
-    const waiting = [...names.filter((name) => !this.#heard.has(name)), ...this.#heard]
-    const spoken = waiting.filter((name) => this.#spoken.has(name))
-    const others = waiting.filter((name) => !this.#spoken.has(name))
-    const places = Math.max(MAX_UNSPOKEN, MAX_ROUND - spoken.length)
-    const some = others.slice(0, places)
-    return [...spoken.slice(0, MAX_ROUND - some.length), ...some]
+    const waiting = [...names.filter((name) => !this.#queried.has(name)), ...this.#queried]
+    const answered = waiting.filter((name) => this.#dialect.has(name))
+    const others = waiting.filter((name) => !this.#dialect.has(name))
+    const room = Math.max(MAX_UNANSWERED, MAX_ROUND - answered.length)
+    const some = others.slice(0, room)
+    return [...answered.slice(0, MAX_ROUND - some.length), ...some]
   }
 
   #forget(model: string): void {
-    this.#spoken.delete(model)
+    this.#dialect.delete(model)
     this.#versioned.delete(model)
-    this.#heard.delete(model)
+    this.#queried.delete(model)
   }
 
-  /** False: nobody is there to be asked more. */
-  async #hear(model: string): Promise<boolean> {
+  /** Queries a model and reports the answer. False where the backend is unreachable. */
+  async #query(model: string): Promise<boolean> {
     const limit = this.#options.timeoutMs()
-    const answer: VersionAnswer = limit === undefined ? { kind: 'other' } : await this.#ask(model, limit)
+    const answer: VersionAnswer =
+      limit === undefined ? { kind: 'other' } : await this.#readVersions(model, limit)
     if (this.#stopped) return false
-    if (answer.kind === 'offers') this.#options.said(model, answer.offers)
-    if (answer.kind === 'other') this.#options.said(model, [])
-    const isAway = answer.kind === 'silent' && answer.away
-    // Who is not there is not asked about the others.
-    for (const name of isAway ? this.#options.models(this.backend) : [model]) {
-      this.#heard.delete(name)
-      this.#heard.add(name)
-      this.#options.heard(name)
+    if (answer.kind === 'offers') this.#options.offered(model, answer.offers)
+    if (answer.kind === 'other') this.#options.offered(model, [])
+    const isUnreachable = answer.kind === 'silent' && answer.isUnreachable
+    // The other models of an unreachable backend count as queried, too.
+    for (const name of isUnreachable ? this.#options.models(this.backend) : [model]) {
+      this.#queried.delete(name)
+      this.#queried.add(name)
+      this.#options.queried(name)
     }
-    return !isAway
+    return !isUnreachable
   }
 
-  async #ask(model: string, timeoutMs: number): Promise<VersionAnswer> {
+  async #readVersions(model: string, timeoutMs: number): Promise<VersionAnswer> {
     const [, name = model, label] = /^(.+)\/labels\/([^/]+)$/.exec(model) ?? []
-    const place =
+    const segment =
       encodeURIComponent(name) + (label === undefined ? '' : `/labels/${encodeURIComponent(label)}`)
     for (const dialect of this.#dialects(model, label)) {
-      const path = `${PREFIXES[dialect]}/models/${place}`
-      const answer = await this.#read(dialect, { path, model, timeoutMs })
+      const path = `${PREFIXES[dialect]}/models/${segment}`
+      const answer = await this.#readDialect(dialect, { path, model, timeoutMs })
       if (answer.kind !== 'offers' && answer.kind !== 'silent') continue
-      if (answer.kind === 'offers') this.#spoken.set(model, dialect)
+      if (answer.kind === 'offers') this.#dialect.set(model, dialect)
       return answer
     }
     return { kind: 'other' }
   }
 
-  /** What it spoke before comes first. Labels are TensorFlow Serving's. */
+  /** The protocol that answered before comes first. Only TensorFlow Serving has labels. */
   #dialects(model: string, label: string | undefined): readonly Dialect[] {
     if (label !== undefined) return ['status']
-    const before = this.#spoken.get(model)
+    const before = this.#dialect.get(model)
     return before === undefined ? DIALECTS : [before, ...DIALECTS.filter((dialect) => dialect !== before)]
   }
 
-  async #read(dialect: Dialect, { path, model, timeoutMs }: VersionQuery): Promise<VersionAnswer> {
+  async #readDialect(dialect: Dialect, { path, model, timeoutMs }: VersionQuery): Promise<VersionAnswer> {
     const { probe } = this.#options
-    const asked = { url: this.backend.url, timeoutMs, host: this.#options.host() }
-    const result = await probe({ ...asked, path })
+    const request = { url: this.backend.url, timeoutMs, host: this.#options.host() }
+    const result = await probe({ ...request, path })
     if (dialect === 'status') return readStatus(result)
     if (dialect === 'management') return readManaged(result, model)
     const answer = readMetadata(result)
     if (answer.kind === 'offers' && hasVersions(answer.offers)) this.#versioned.add(model)
     if (answer.kind !== 'unversioned') return answer
-    const index = await probe({ ...asked, path: '/v2/repository/index', json: '{}' })
+    const index = await probe({ ...request, path: '/v2/repository/index', json: '{}' })
     const offers = readIndex(index, model, answer.digest)
     if (offers.kind !== 'offers') return offers
-    // One that named versions before is being loaded.
-    if (!hasVersions(offers.offers) && this.#versioned.has(model)) return { kind: 'silent', away: false }
+    // A model that had versions before is being loaded.
+    if (!hasVersions(offers.offers) && this.#versioned.has(model))
+      return { kind: 'silent', isUnreachable: false }
     if (hasVersions(offers.offers)) this.#versioned.add(model)
     return offers
   }

@@ -1,7 +1,7 @@
 /**
- * Finds out what is deployed: from registrations at once, and from backends that do not say it there by asking
- * them each second for the models that settings or calls name. What it finds is evidence for whoever keeps
- * answers; `offering.ts` has the rules of what counts. One watcher a backend, which asks one question after the other.
+ * Finds out what is deployed: from registrations at once, and from backends that do not declare it there by querying
+ * them every second for the models that settings or calls name. It reports the evidence; `offering.ts` decides what
+ * counts as a deployment. Each backend has one watcher.
  */
 import type { Backend, ModelOffer, PoolView } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -10,29 +10,29 @@ import type { Registry } from '../registry/registry.ts'
 import { Offering, type VersionOffer } from './offering.ts'
 import { Watcher } from './version-watcher.ts'
 
-/** What a pool offers under a model's name; a new text is a new deployment. */
+/** What a pool offers under a model's name; different evidence is a new deployment. */
 export interface Deployed {
   readonly pool: string
   /** The empty string: everything that the pool's backends say of all their models. */
   readonly model: string
-  /** Undefined: no backend has told, when all were asked; answers may have. */
+  /** Undefined where no backend has declared anything although all were queried; answers may still state versions. */
   readonly evidence: string | undefined
-  /** The versions that may answer; left out where not every backend says its own. */
+  /** The versions that may answer; left out where a backend does not declare its own. */
   readonly versions?: readonly string[]
-  /** Answers have said so, and no backend when it was asked. */
+  /** Only answers have stated the versions, and no backend has declared them. */
   readonly isStated?: boolean
-  /** Another deployment, though the backends say the same as before. */
+  /** A new deployment although the evidence is the same. */
   readonly isNew?: boolean
 }
 
-/** An answer of a backend says of which version it is. */
+/** The version that an answer of a backend states. */
 export interface Stated {
   readonly pool: string
   readonly model: string
-  /** Of the backend; 0: an answer that another gateway has kept. */
+  /** The backend's generation; 0: an answer that another gateway has stored. */
   readonly generation: number
   readonly version: string
-  /** What its answer before said. */
+  /** The version of its previous answer. */
   readonly before: string | undefined
 }
 
@@ -40,15 +40,15 @@ export interface VersionsOptions {
   readonly registry: Registry
   readonly clock: Clock
   readonly probe: Probe
-  /** The models of a pool that calls named. */
+  /** The models that calls to a pool named. */
   readonly models: (pool: string) => readonly string[]
-  /** Of a pool; undefined: its backends are asked nothing. */
+  /** The settings of a pool; undefined: its backends are not queried. */
   readonly settings: (
     pool: string,
   ) => { readonly timeoutMs: number; readonly host?: string | undefined } | undefined
-  /** Time from one round of questions to the next, in milliseconds. Default 1,000. */
+  /** Time from one round of queries to the next, in milliseconds. Default 1,000. */
   readonly intervalMs?: number
-  /** Told of each new evidence. */
+  /** Called with each new evidence. */
   readonly deployed: (deployed: Deployed) => void
 }
 
@@ -58,48 +58,48 @@ export class Versions {
   readonly #options: VersionsOptions
   readonly #watchers = new Map<number, Watcher>()
   readonly #offerings = new Map<string, Map<string, Offering>>()
-  #leave: (() => void) | undefined
+  #unfollow: (() => void) | undefined
 
   constructor(options: VersionsOptions) {
     this.#options = options
   }
 
   start(): void {
-    this.#leave ??= this.#options.registry.follow((view) => this.#follow(view))
+    this.#unfollow ??= this.#options.registry.follow((view) => this.#follow(view))
   }
 
   stop(): void {
-    this.#leave?.()
-    this.#leave = undefined
+    this.#unfollow?.()
+    this.#unfollow = undefined
     for (const watcher of this.#watchers.values()) watcher.stop()
     this.#watchers.clear()
   }
 
-  /** Somebody calls a model that he knows nothing of: says what is known, or asks soon. */
-  look(pool: string, model: string): void {
-    if (this.#offerings.get(pool)?.get(model)?.evidence !== undefined) this.#tell(pool, model)
-    else this.#ask(pool, model)
+  /** Called for a model of unknown deployment: reports what is known, or queries the backends soon. */
+  query(pool: string, model: string): void {
+    if (this.#offerings.get(pool)?.get(model)?.evidence !== undefined) this.#report(pool, model)
+    else this.#query(pool, model)
   }
 
-  /** A call has changed what is there: what the backends say now is asked at once. */
+  /** Queries the backends at once, after a call has loaded or unloaded a model. */
   changed(pool: string, model: string): void {
-    this.#ask(pool, model)
+    this.#query(pool, model)
   }
 
   /**
-   * What an answer says counts where the backends do not name their versions when they are asked. Where they do, an
-   * answer of another version means that they have something else to say by now.
+   * Handles the version that an answer states. It counts where the backends do not declare their versions. Where they
+   * do, another version means that their declaration has changed, and they are queried.
    */
   stated({ pool, model, generation, version, before }: Stated): void {
     const offering = this.#offering(pool, model)
-    const statement = offering.state(generation, version, before)
+    const statement = offering.setStatement(generation, version, before)
     if (offering.versions === undefined) {
-      if (statement !== 'known') this.#tell(pool, model, statement === 'next')
-    } else if (!offering.versions.includes(version)) this.#ask(pool, model)
+      if (statement !== 'known') this.#report(pool, model, statement === 'next')
+    } else if (!offering.versions.includes(version)) this.#query(pool, model)
   }
 
-  #ask(pool: string, model: string): void {
-    for (const watcher of this.#watchers.values()) if (watcher.pool === pool) watcher.look(model)
+  #query(pool: string, model: string): void {
+    for (const watcher of this.#watchers.values()) if (watcher.pool === pool) watcher.query(model)
   }
 
   #follow(view: PoolView): void {
@@ -111,19 +111,19 @@ export class Versions {
       watcher.stop()
       this.#watchers.delete(generation)
       for (const [model, offering] of this.#offerings.get(view.pool) ?? []) {
-        const left = offering.leave(generation, backend !== undefined)
-        if (left !== 'none') this.#tell(view.pool, model, left === 'new')
+        const effect = offering.remove(generation, backend !== undefined)
+        if (effect !== 'none') this.#report(view.pool, model, effect === 'new')
       }
     }
-    const fresh: Watcher[] = []
+    const added: Watcher[] = []
     for (const [generation, backend] of backends) {
       if (backend.state === 'draining') continue
       const known = this.#watchers.get(generation)
       if (known) known.backend = backend
-      else fresh.push(this.#watch(view.pool, backend))
+      else added.push(this.#watch(view.pool, backend))
       this.#declared(view.pool, backend)
     }
-    for (const watcher of fresh) watcher.start()
+    for (const watcher of added) watcher.start()
   }
 
   #watch(pool: string, backend: Backend): Watcher {
@@ -134,51 +134,52 @@ export class Versions {
       intervalMs,
       timeoutMs: () => settings(pool)?.timeoutMs,
       host: () => settings(pool)?.host,
-      models: (of) => this.#toAsk(pool, of),
-      said: (model, offers) => {
+      models: (of) => this.#modelsToQuery(pool, of),
+      offered: (model, offers) => {
         const offering = this.#offering(pool, model)
-        if (offering.say(backend.generation, offers) || !offering.isTold) this.#tell(pool, model)
+        if (offering.setOffers(backend.generation, offers) || !offering.isReported) this.#report(pool, model)
       },
-      heard: (model) => {
+      queried: (model) => {
         const offering = this.#offerings.get(pool)?.get(model)
-        if (offering && !offering.isTold) this.#tell(pool, model)
+        if (offering && !offering.isReported) this.#report(pool, model)
       },
     })
     this.#watchers.set(backend.generation, watcher)
     return watcher
   }
 
-  /** What a backend says by itself needs no question. */
+  /** Takes over what the registration declares. */
   #declared(pool: string, { generation, models }: Backend): void {
     const offers = new Map<string, VersionOffer[]>([['', []]])
-    for (const { name, version = '', digest = '' } of models.filter(tells)) {
+    for (const { name, version = '', digest = '' } of models.filter(declaresVersion)) {
       offers.set(name, [...(offers.get(name) ?? []), `${version}@${digest}`])
       offers.get('')?.push(`${name}=${version}@${digest}`)
     }
-    for (const [model, said] of offers) {
-      if (this.#offering(pool, model).say(generation, said.sort())) this.#tell(pool, model)
+    for (const [model, declared] of offers) {
+      if (this.#offering(pool, model).setOffers(generation, declared.sort())) this.#report(pool, model)
     }
   }
 
-  /** The models to ask a backend about, and forgets what nobody wants to know any more. */
-  #toAsk(pool: string, { models }: Backend): string[] {
+  /** The models to query a backend for. Forgets those that nobody needs any more. */
+  #modelsToQuery(pool: string, { models }: Backend): string[] {
     const offerings = this.#offerings.get(pool)
     const named = this.#options.models(pool)
     const present = [...this.#watchers.values()].filter((watcher) => watcher.pool === pool)
     const wanted = new Set(['', ...named, ...present.flatMap(({ backend }) => backend.models.map(nameOf))])
     for (const model of offerings?.keys() ?? []) if (!wanted.has(model)) offerings?.delete(model)
-    const told = new Set(models.filter(tells).map(nameOf))
+    const declared = new Set(models.filter(declaresVersion).map(nameOf))
     const isLabel = (name: string) => models.some((model) => name.startsWith(`${model.name}/labels/`))
     const served = models.length === 0 ? named : [...models.map(nameOf), ...named.filter(isLabel)]
-    return [...new Set(served)].filter((model) => !told.has(model))
+    return [...new Set(served)].filter((model) => !declared.has(model))
   }
 
   /**
-   * All who serve it have been asked once. What only some have said would be taken for another deployment by who knows
-   * all of it: gateways that start before backends of different versions would end each other's answers.
+   * True once all backends of the model were queried. A partial evidence would look like another deployment to a
+   * gateway that knows all of it: gateways that start before backends of different versions would discard each other's
+   * answers.
    */
-  #isWhole(pool: string, model: string): boolean {
-    return [...this.#watchers.values()].every((watcher) => watcher.pool !== pool || watcher.hasHeard(model))
+  #isComplete(pool: string, model: string): boolean {
+    return [...this.#watchers.values()].every((watcher) => watcher.pool !== pool || watcher.hasQueried(model))
   }
 
   #offering(pool: string, model: string): Offering {
@@ -189,19 +190,19 @@ export class Versions {
     return offering
   }
 
-  #tell(pool: string, model: string, isNew = false): void {
+  #report(pool: string, model: string, isNew = false): void {
     const offering = this.#offering(pool, model)
-    const { evidence, versions: told, stated } = offering
-    if (!offering.isTold && stated === undefined && !this.#isWhole(pool, model)) return
-    offering.isTold ||= evidence !== undefined
-    const isStated = told === undefined && stated !== undefined
-    const versions = told ?? stated
+    const { evidence, versions: offered, stated } = offering
+    if (!offering.isReported && stated === undefined && !this.#isComplete(pool, model)) return
+    offering.isReported ||= evidence !== undefined
+    const isStated = offered === undefined && stated !== undefined
+    const versions = offered ?? stated
     const known = model === '' || versions === undefined ? {} : { versions, isStated }
     this.#options.deployed({ pool, model, evidence, ...known, isNew: isNew && isStated })
   }
 }
 
-function tells({ version, digest }: ModelOffer): boolean {
+function declaresVersion({ version, digest }: ModelOffer): boolean {
   return version !== undefined || digest !== undefined
 }
 

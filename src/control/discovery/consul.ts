@@ -1,15 +1,15 @@
 /**
- * The passing instances of a Consul service, by blocking queries: each asks for what is newer than an index, and is
- * answered when there is something, or after the wait. The rules are those of Consul's page on blocking queries: an
- * index that goes back, or is not positive, starts over; an answer is no promise that anything changed; and a
- * client that asks at once again must not do so in a tight loop.
+ * Discovers the passing instances of a Consul service with blocking queries: each query names an index and is answered
+ * when there is something newer, or after the wait. The rules are those of Consul's page on blocking queries: an index
+ * that goes back or is not positive restarts at 0; an answer does not promise a change; and a client must not poll in a
+ * tight loop.
  */
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import { foundAt, objectOf } from './found.ts'
-import { ask } from './request.ts'
+import { fetchWhole } from './request.ts'
 import type { DiscoverySource, Snapshot } from './source.ts'
 
 export interface ConsulOptions {
@@ -26,9 +26,12 @@ export interface ConsulOptions {
 }
 
 const WAIT_MS = 300_000
-/** The agent adds up to a sixteenth of the wait, so that not all come back at once; then comes the way here. */
+/**
+ * Time beyond the wait: the agent adds up to a sixteenth of it, so that not all queries end at once, and the answer
+ * must travel.
+ */
 const GRACE_MS = 5000
-/** Between two queries, however fast answers come. */
+/** Least time between two queries. */
 const MIN_PAUSE_MS = 250
 const RETRY = { baseMs: 500, maxMs: 30_000 }
 
@@ -82,7 +85,7 @@ class ConsulSource implements DiscoverySource {
     } catch (error) {
       if (abort.signal.aborted) return
       if (this.#failures === 0) log.warn('discovery.consul', { source: this.name, error: String(error) })
-      // The agent that comes back may be another one, with an index of its own.
+      // After an error the agent may be another one, with an index of its own.
       this.#index = 0
       this.#plan(backoffMs(this.#failures++, { ...RETRY, random }))
     }
@@ -93,23 +96,23 @@ class ConsulSource implements DiscoverySource {
     if (this.#apply) this.#cancel = this.#options.clock.after(ms, () => void this.#run())
   }
 
-  /** Blocks only where something is known that can be out of date. */
+  /** Blocks only where an index is known. */
   async #query(signal: AbortSignal): Promise<Snapshot> {
     const { address, service, token, waitMs = WAIT_MS } = this.#options
     const wait = this.#index > 0 ? `&index=${this.#index}&wait=${Math.ceil(waitMs / 1000)}s` : ''
     const path = `/v1/health/service/${encodeURIComponent(service)}?passing=1${wait}`
-    const told = await ask({
+    const response = await fetchWhole({
       url: address.replace(/\/+$/, '') + path,
       headers: { accept: 'application/json', ...(token ? { 'x-consul-token': token } : {}) },
       timeoutMs: waitMs * (1 + 1 / 16) + GRACE_MS,
       signal,
     })
-    if (told.status !== 200)
-      throw new Error(`the agent answered ${told.status}: ${told.body.slice(0, 200).trim()}`)
-    const next = Number(told.headers['x-consul-index'])
-    const entries = JSON.parse(told.body) as unknown
+    if (response.status !== 200)
+      throw new Error(`the agent answered ${response.status}: ${response.body.slice(0, 200).trim()}`)
+    const next = Number(response.headers['x-consul-index'])
+    const entries = JSON.parse(response.body) as unknown
     if (!Array.isArray(entries)) throw new Error('the agent answered something else than a list')
-    // Asked again after this query was given up: what it says is of no use any more.
+    // The query was cancelled by a refresh: its answer is discarded.
     if (signal.aborted) return []
     // Consul starts its index anew after a restored snapshot: what we wait for may lie far ahead.
     this.#index = Number.isSafeInteger(next) && next > 0 && next >= this.#index ? next : 0
@@ -117,7 +120,7 @@ class ConsulSource implements DiscoverySource {
   }
 }
 
-/** Undefined for an entry that names no place. */
+/** Undefined for an entry without an address. */
 function backendOf(entry: unknown): FoundBackend | undefined {
   const node = objectOf(objectOf(entry)?.['Node'])
   const service = objectOf(objectOf(entry)?.['Service'])

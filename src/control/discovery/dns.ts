@@ -1,7 +1,7 @@
 /**
- * Backends from DNS, asked again when the answer's TTL has passed: every address of a name, or the targets of its
- * SRV records (RFC 2782) with their ports and weights. The queries go through node:dns's own resolver: the
- * system's `lookup` hides the TTL and takes a thread. A name that fails, or is said not to exist, changes nothing.
+ * Discovers backends in DNS and resolves again when the TTL has passed: every address of a name, or the targets of its
+ * SRV records (RFC 2782) with their ports and weights. It uses node:dns's own resolver, because the system's `lookup`
+ * hides the TTL and occupies a thread. After an error, or where the name does not exist, the last answer stays.
  */
 import { Resolver } from 'node:dns/promises'
 import type { Log } from '../../core/log.ts'
@@ -36,7 +36,7 @@ export interface DnsOptions {
 /** Whatever the TTL says: a change is seen within this time. */
 const MAX_INTERVAL_MS = 60_000
 const QUERY = { timeout: 2000, tries: 2 }
-/** The name is there, but has no such record. */
+/** The name exists, but has no record of this type. */
 const NO_DATA = 'ENODATA'
 
 interface Addresses {
@@ -52,7 +52,7 @@ export function createDnsSource(options: DnsOptions): DiscoverySource {
   let failures = 0
   let looking = false
 
-  async function look(): Promise<void> {
+  async function resolve(): Promise<void> {
     if (looking) return
     looking = true
     let dueIn: number
@@ -72,14 +72,14 @@ export function createDnsSource(options: DnsOptions): DiscoverySource {
 
   function plan(ms: number): void {
     cancel?.()
-    if (apply) cancel = clock.after(ms, () => void look())
+    if (apply) cancel = clock.after(ms, () => void resolve())
   }
 
   return {
     name: `dns:${name}`,
     start(to) {
       apply = to
-      void look()
+      void resolve()
     },
     refresh: () => plan(0),
     stop() {
@@ -102,12 +102,12 @@ async function find(
     }
   }
   const records = await orNone(resolver.resolveSrv(name))
-  // Targets of a higher number are for when all lower ones are gone, which only the record's owner can say.
+  // Only the targets of the lowest priority number are used: whether all of them are down is not known here.
   const first = Math.min(...records.map(({ priority }) => priority))
   const used = records.filter(({ priority }) => priority === first).slice(0, BOUNDS.backends)
   const targets = await Promise.all(used.map(({ name: target }) => addressesOf(resolver, target)))
   const snapshot = used.flatMap(({ port: own, weight }, i) =>
-    // Zero is "hardly ever" beside others, and nothing special where all have it.
+    // A weight of zero means "hardly ever" beside others, and nothing where all have it.
     (targets[i]?.addresses ?? []).flatMap((host) => foundAt({ host, port: own, weight }) ?? []),
   )
   return {
@@ -129,9 +129,9 @@ async function addressesOf(resolver: DnsResolver, name: string): Promise<Address
   }
 }
 
-async function orNone<T>(asked: Promise<T[]>): Promise<T[]> {
+async function orNone<T>(query: Promise<T[]>): Promise<T[]> {
   try {
-    return await asked
+    return await query
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === NO_DATA) return []
     throw error

@@ -1,6 +1,6 @@
 /**
- * EndpointSlices (discovery.k8s.io/v1) of one service as one list of backends. A service has many slices, and for a
- * moment an endpoint may stand in two of them: the slice that changed last is right.
+ * Merges the EndpointSlices (discovery.k8s.io/v1) of one service into a list of backends. A service has many slices,
+ * and an endpoint may briefly be in two of them: the slice that changed last counts.
  */
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import { foundAt, isText, listOf, objectOf } from './found.ts'
@@ -14,7 +14,7 @@ export interface EndpointSlice {
 
 export interface Endpoint {
   readonly addresses: readonly string[]
-  /** Null, or left out, is ready: the API says so. */
+  /** Null or missing means ready, by the API's definition. */
   readonly conditions?: {
     readonly ready?: boolean | null
     readonly serving?: boolean | null
@@ -32,11 +32,11 @@ export interface EndpointPort {
 
 interface FoundEndpoint {
   readonly backend: FoundBackend
-  /** Going down, but still answering: taken only where nobody else is there. */
+  /** Shutting down, but still serving: used only where there is no other endpoint. */
   readonly terminating: boolean
 }
 
-/** A slice as the API server sent it; undefined for what is none. Only what is used of it is kept. */
+/** Reads a slice from the API server; undefined for anything else. Only the members in use are kept. */
 export function readSlice(value: unknown): EndpointSlice | undefined {
   const slice = objectOf(value)
   const { name, resourceVersion } = objectOf(slice?.['metadata']) ?? {}

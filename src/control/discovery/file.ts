@@ -1,7 +1,7 @@
 /**
- * Backends from a file: a list of URLs or of backends, read again whenever it changes. The directory is watched
- * and not the file, since editors replace files and Kubernetes swaps the symbolic link of a mounted ConfigMap;
- * every few seconds it is read anyway, for file systems that announce nothing.
+ * Discovers backends from a file, a list of URLs or of backends, which is read again whenever it changes. The directory
+ * is watched instead of the file, since editors replace files and Kubernetes swaps the symbolic link of a mounted
+ * ConfigMap. The file is also read every few seconds, for file systems without notifications.
  */
 import { createHash } from 'node:crypto'
 import { type FSWatcher, watch } from 'node:fs'
@@ -21,7 +21,7 @@ export interface FileOptions {
   readonly log: Log
 }
 
-/** An editor writes in several steps. */
+/** How long to wait after a change: an editor writes in several steps. */
 const DEBOUNCE_MS = 100
 const MAX_DEBOUNCE_MS = 1000
 const REREAD_MS = 5000
@@ -38,13 +38,16 @@ class FileSource implements DiscoverySource {
   #watcher: FSWatcher | undefined
   #cancel: (() => void) | undefined
   #digest = ''
-  #complaint = ''
+  #lastWarning = ''
   #reading = false
-  /** Events in the folder so far, and when the first of them, or a wish to hear it again, came that no reading has followed. */
+  /**
+   * Changes in the folder so far, and when the first one, or a request for a refresh, came that no reading has
+   * followed.
+   */
   #changes = 0
   #changedAt: number | undefined
-  /** Somebody wants to hear it again, changed or not. */
-  #isAsked = false
+  /** A refresh was requested: the next reading is applied even if nothing changed. */
+  #isForced = false
 
   constructor(options: FileOptions) {
     this.#options = options
@@ -57,9 +60,9 @@ class FileSource implements DiscoverySource {
   }
 
   refresh(): void {
-    this.#isAsked = true
+    this.#isForced = true
     this.#changedAt ??= this.#options.clock.now()
-    // Somebody may be writing it just now.
+    // The file may be in the middle of being written.
     this.#plan(DEBOUNCE_MS)
   }
 
@@ -84,14 +87,14 @@ class FileSource implements DiscoverySource {
       await using handle = await openRegular(this.#options.path, MAX_BYTES)
       const changes = this.#changes
       const text = await handle.readFile('utf8')
-      // It was written while it was read: half a list may look like a whole one.
+      // The file changed while it was read: half a list may look like a complete one.
       if (changes !== this.#changes) dueIn = DEBOUNCE_MS
       else this.#take(text)
     } catch (error) {
-      this.#complain(error instanceof Error ? error.message : String(error))
+      this.#warnOnce(error instanceof Error ? error.message : String(error))
     } finally {
       this.#reading = false
-      // What was heard since the bytes were read, while the file was closed, is not put off.
+      // A change since the bytes were read is not delayed further.
       this.#plan(this.#changedAt === undefined ? dueIn : DEBOUNCE_MS)
     }
   }
@@ -99,19 +102,19 @@ class FileSource implements DiscoverySource {
   #take(text: string): void {
     const { parse = JSON.parse } = this.#options
     const digest = createHash('sha256').update(text).digest('base64')
-    if (digest === this.#digest && !this.#isAsked) return
+    if (digest === this.#digest && !this.#isForced) return
     const snapshot = backendsIn(parse(text))
-    this.#isAsked = false
+    this.#isForced = false
     this.#digest = digest
-    this.#complaint = ''
+    this.#lastWarning = ''
     this.#apply?.(snapshot)
   }
 
-  /** What is wrong is said once; what was read last stays. */
-  #complain(message: string): void {
+  /** Logs a problem once; the last valid list stays. */
+  #warnOnce(message: string): void {
     const { log, path } = this.#options
-    if (message !== this.#complaint) log.warn('discovery.file', { path, error: message })
-    this.#complaint = message
+    if (message !== this.#lastWarning) log.warn('discovery.file', { path, error: message })
+    this.#lastWarning = message
   }
 
   #watch(): void {
@@ -120,7 +123,7 @@ class FileSource implements DiscoverySource {
         this.#changes++
         const now = this.#options.clock.now()
         this.#changedAt ??= now
-        // A folder in which something always changes must not put the reading off for ever.
+        // Constant changes in the folder must not delay the reading for ever.
         this.#plan(Math.max(0, Math.min(DEBOUNCE_MS, this.#changedAt + MAX_DEBOUNCE_MS - now)))
       })
       this.#watcher.on('error', () => this.#unwatch())

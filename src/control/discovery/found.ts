@@ -1,11 +1,11 @@
 /**
- * What a source says of a backend, before it is believed. Its JSON may hold anything: a number where a name should be, an
- * object without a `toString`. One entry that is not understood costs that entry, and neither the others nor the process.
+ * Validates what a source says about a backend. Its JSON may hold anything: a number in place of a name, an object
+ * without a `toString`. An invalid entry is dropped and affects neither the others nor the process.
  */
 import { isIP } from 'node:net'
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 
-/** As it came from outside. */
+/** Unvalidated values from outside. */
 export interface DiscoveredValues {
   readonly host: unknown
   readonly port: unknown
@@ -17,10 +17,10 @@ export interface DiscoveredValues {
 }
 
 const HOST = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})$/
-/** Printable and without line ends: these stand in logs, metrics, URLs and answers of the admin API. */
+/** Printable text without line ends, since it appears in logs, metrics, URLs and answers of the admin API. */
 const TEXT = /^[\x21-\x7e\xa0-\uffff]{1,256}$/
 
-/** Undefined where no place is named that could be connected to. What is odd about the rest is left out. */
+/** Undefined where there is no usable address. Other invalid members are left out. */
 export function foundAt({
   host,
   port,
@@ -56,7 +56,7 @@ export function listOf(value: unknown): readonly unknown[] {
 }
 
 export function isText(value: unknown): value is string {
-  // Half of a surrogate pair cannot be written in a URL: a version that holds one would never be asked for.
+  // Half of a surrogate pair cannot be encoded in a URL, so a version with one could never be requested.
   return typeof value === 'string' && TEXT.test(value) && value.isWellFormed()
 }
 

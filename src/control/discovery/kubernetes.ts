@@ -1,14 +1,14 @@
 /**
- * The EndpointSlices of a Kubernetes service: one LIST, then a WATCH from its resource version on, as the API's
- * concepts page describes them. Bookmarks keep that version young; where it is too old all the same (410 Gone) the
- * list is read again. While the API server cannot be reached, what was known last stays.
+ * Watches the EndpointSlices of a Kubernetes service: one LIST, then a WATCH from its resource version, as the API
+ * concepts page describes. Bookmarks keep that version recent; where it has expired (410 Gone) the list is read again.
+ * While the API server is unreachable, the last list stays.
  */
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { backendsOf, type EndpointSlice, readSlice } from './endpoint-slices.ts'
 import { isText, listOf, objectOf } from './found.ts'
-import { ask, type DiscoveryRequest, type DiscoveryResponse, follow } from './request.ts'
+import { type DiscoveryRequest, type DiscoveryResponse, fetchLines, fetchWhole } from './request.ts'
 import type { DiscoverySource, Snapshot } from './source.ts'
 
 /** How the API server is reached. */
@@ -24,7 +24,7 @@ export interface KubernetesOptions {
   readonly service: string
   /** Number or name; undefined: the first. */
   readonly port: number | string | undefined
-  /** Asked before every request: tokens are replaced while we run. Rejects with what is missing. */
+  /** Called before every request, because tokens are rotated. Rejects with what is missing. */
   readonly server: () => Promise<ApiServer>
   readonly clock: Clock
   readonly log: Log
@@ -33,17 +33,17 @@ export interface KubernetesOptions {
 }
 
 const LIST_TIMEOUT_MS = 30_000
-/** The server ends a watch after this, so that nobody holds a dead one for ever. */
+/** The server ends a watch after this time, so that a dead connection is noticed. */
 const WATCH_SECONDS = 300
 const WATCH_GRACE_MS = 30_000
 const RETRY = { baseMs: 500, maxMs: 30_000 }
-/** Before the next watch: a proxy may end each of them at once. */
+/** Pause before the next watch: a proxy may end each of them at once. */
 const PAUSE_MS = 100
 const GONE = 410
-/** What events tell of; a BOOKMARK is about the version alone. */
+/** Events that change the list; a BOOKMARK only moves the version. */
 const CHANGES: ReadonlySet<unknown> = new Set(['ADDED', 'MODIFIED', 'DELETED'])
 
-/** The version we watch from is no longer kept. */
+/** The resource version of the watch has expired. */
 class WatchExpired extends Error {}
 
 export function createKubernetesSource(options: KubernetesOptions): DiscoverySource {
@@ -70,7 +70,7 @@ class KubernetesSource implements DiscoverySource {
     void this.#run()
   }
 
-  /** Reads the list again: the cluster's word, and not what we made of its events. */
+  /** Reads the list again instead of relying on the events so far. */
   refresh(): void {
     if (!this.#apply) return
     this.#version = undefined
@@ -89,7 +89,7 @@ class KubernetesSource implements DiscoverySource {
     if (this.#apply) this.#cancel = this.#options.clock.after(ms, () => void this.#run())
   }
 
-  /** One list, where one is needed, and one watch; then plans the next. */
+  /** Reads the list if needed, watches once, and plans the next round. */
   async #run(): Promise<void> {
     const abort = new AbortController()
     this.#abort = abort
@@ -107,7 +107,7 @@ class KubernetesSource implements DiscoverySource {
   #retry(error: unknown): void {
     const { log, random } = this.#options
     const isGone = error instanceof WatchExpired
-    // Everyone's watch is too old at the same time, when the API server restarts.
+    // With jitter: a restart of the API server expires the watches of all clients at once.
     const waitMs = backoffMs(isGone ? 0 : this.#failures++, { ...RETRY, random })
     if (!isGone && this.#failures === 1) {
       log.warn('discovery.kubernetes', { source: this.name, error: String(error), retryMs: waitMs })
@@ -116,16 +116,16 @@ class KubernetesSource implements DiscoverySource {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
-    const asked = await this.#asked('', LIST_TIMEOUT_MS, signal)
-    const told = await ask(asked)
-    if (told.status !== 200) throw refused(told)
-    const list = objectOf(JSON.parse(told.body))
+    const request = await this.#request('', LIST_TIMEOUT_MS, signal)
+    const response = await fetchWhole(request)
+    if (response.status !== 200) throw refused(response)
+    const list = objectOf(JSON.parse(response.body))
     const version = objectOf(list?.['metadata'])?.['resourceVersion']
     if (!isText(version)) throw new Error('the list has no resource version')
     if (signal.aborted) return
     const slices = listOf(list?.['items']).flatMap((item) => readSlice(item) ?? [])
     this.#slices.clear()
-    // Oldest first where the server's numbers can be compared, so that of two slices the younger one counts.
+    // Sorted oldest first where versions are comparable, so that the newer of two slices counts.
     for (const slice of slices.toSorted(byVersion)) this.#slices.set(slice.metadata.name, slice)
     this.#version = version
     this.#recovered()
@@ -135,16 +135,19 @@ class KubernetesSource implements DiscoverySource {
   async #watch(signal: AbortSignal): Promise<void> {
     const query = `&watch=1&allowWatchBookmarks=1&timeoutSeconds=${WATCH_SECONDS}`
     const from = `${query}&resourceVersion=${encodeURIComponent(this.#version ?? '')}`
-    const asked = await this.#asked(from, WATCH_SECONDS * 1000 + WATCH_GRACE_MS, signal)
-    const told = await follow(asked, (line) => {
+    const request = await this.#request(from, WATCH_SECONDS * 1000 + WATCH_GRACE_MS, signal)
+    const response = await fetchLines(request, (line) => {
       if (!signal.aborted) this.#take(line)
     })
-    if (told.status === GONE) throw new WatchExpired()
-    if (told.status !== 200) throw refused(told)
+    if (response.status === GONE) throw new WatchExpired()
+    if (response.status !== 200) throw refused(response)
     this.#recovered()
   }
 
-  /** What is not understood may have been a change: then the list is read again, and not this event for ever. */
+  /**
+   * Handles one event. An event that cannot be read may have been a change, so the list is read again; the watch
+   * continues behind it.
+   */
   #take(line: string): void {
     try {
       this.#event(objectOf(JSON.parse(line)) ?? {})
@@ -165,7 +168,7 @@ class KubernetesSource implements DiscoverySource {
     if (isText(version)) this.#version = version
     if (!CHANGES.has(type)) return
     const slice = readSlice(object)
-    // Its name is all that a slice must have; without it nobody knows what has changed.
+    // A slice without a name cannot be matched to a known one.
     if (!slice) throw new Error('an event about nothing')
     this.#slices.delete(slice.metadata.name)
     if (type !== 'DELETED') this.#slices.set(slice.metadata.name, slice)
@@ -182,7 +185,7 @@ class KubernetesSource implements DiscoverySource {
     this.#failures = 0
   }
 
-  async #asked(query: string, timeoutMs: number, signal: AbortSignal): Promise<DiscoveryRequest> {
+  async #request(query: string, timeoutMs: number, signal: AbortSignal): Promise<DiscoveryRequest> {
     const { namespace, service, server } = this.#options
     const { url, token, ca } = await server()
     const selector = encodeURIComponent(`kubernetes.io/service-name=${service}`)

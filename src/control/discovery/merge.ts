@@ -1,7 +1,7 @@
 /**
- * The snapshots of a pool's sources as one list for the registry. What one source leaves out may be named by
- * another; what none names any more drains and goes. A source that suddenly knows nobody is more often broken
- * than right, so that is believed only after it was found twice more.
+ * Merges the snapshots of a pool's sources into one list for the registry. A backend that one source leaves out may be
+ * named by another; one that no source names is drained and removed. An empty snapshot after a full one is more often
+ * an error than true, so it counts only after it was confirmed twice.
  */
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -12,7 +12,7 @@ export interface MergeOptions {
   readonly pool: string
   readonly clock: Clock
   readonly log: Log
-  /** Told of each new list. */
+  /** Called with each new list. */
   readonly apply: (found: readonly FoundBackend[]) => void
 }
 
@@ -21,7 +21,7 @@ const CONFIRM_MS = 1000
 
 interface Feed {
   readonly source: DiscoverySource
-  /** Undefined: it has not said anything yet. */
+  /** Undefined before the first snapshot. */
   snapshot: Snapshot | undefined
   /** Empty snapshots in a row. */
   empty: number
@@ -37,8 +37,8 @@ export class Merge {
   }
 
   /**
-   * Follows these sources from now on, by key: one whose key stays goes on, one that is new is made and started.
-   * What a source that is gone has named goes when nobody else names it.
+   * Replaces the sources, by key: one whose key stays continues, a new one is made and started. Backends of a removed
+   * source are removed unless another source names them.
    */
   follow(wanted: ReadonlyMap<string, () => DiscoverySource>): void {
     let lost = false
@@ -75,7 +75,7 @@ export class Merge {
 
   #doubt(feed: Feed): void {
     const { clock, log, pool } = this.#options
-    // Several that arrive at once are one finding, and not each other's confirmation.
+    // Snapshots that arrive together count as one and do not confirm each other.
     if (feed.cancel) return
     feed.empty++
     if (feed.empty === 1) log.warn('discovery.empty', { pool, source: feed.source.name })

@@ -30,9 +30,9 @@ const MAX_BYTES = 64 * 1024 * 1024
 const MAX_LINE = 4 * 1024 * 1024
 
 /** The whole answer. Rejects when it is not there in time, is larger than 64 MiB, or the signal fires. */
-export async function ask(asked: DiscoveryRequest): Promise<DiscoveryResponse> {
+export async function fetchWhole(options: DiscoveryRequest): Promise<DiscoveryResponse> {
   let body = ''
-  const { status, headers } = await send(asked, (text) => {
+  const { status, headers } = await send(options, (text) => {
     body += text
     if (body.length > MAX_BYTES) throw new Error(`the answer is larger than ${MAX_BYTES} bytes`)
   })
@@ -44,13 +44,13 @@ export async function ask(asked: DiscoveryRequest): Promise<DiscoveryResponse> {
  * other statuses. Rejects as `ask`, and when `line` throws. What stands behind the last line feed is no line: the event that a
  * watch was cut in the middle of comes again with the next one, from the version that was heard last.
  */
-export async function follow(
-  asked: DiscoveryRequest,
+export async function fetchLines(
+  options: DiscoveryRequest,
   line: (text: string) => void,
 ): Promise<DiscoveryResponse> {
   let rest = ''
   let body = ''
-  const { status, headers } = await send(asked, (text, code) => {
+  const { status, headers } = await send(options, (text, code) => {
     if (code !== 200) {
       body = (body + text).slice(0, MAX_LINE)
       return
@@ -65,33 +65,33 @@ export async function follow(
 }
 
 function send(
-  asked: DiscoveryRequest,
+  options: DiscoveryRequest,
   data: (text: string, status: number) => void,
 ): Promise<{ status: number; headers: IncomingMessage['headers'] }> {
   return new Promise((resolve, reject) => {
-    if (asked.signal.aborted) return reject(new Error('stopped'))
+    if (options.signal.aborted) return reject(new Error('stopped'))
     const fail = (error: unknown): void => {
       request.destroy()
       finish(() => reject(error instanceof Error ? error : new Error(String(error))))
     }
     const finish = (end: () => void): void => {
       clearTimeout(timer)
-      asked.signal.removeEventListener('abort', stop)
+      options.signal.removeEventListener('abort', stop)
       end()
     }
     const stop = (): void => fail(new Error('stopped'))
-    const { method = 'GET', body } = asked
+    const { method = 'GET', body } = options
     const headers = {
-      ...asked.headers,
+      ...options.headers,
       ...(body === undefined ? {} : { 'content-length': `${Buffer.byteLength(body)}` }),
     }
-    const options = { agent: false, method, headers, ...(asked.ca ? { ca: asked.ca } : {}) }
-    const request: ClientRequest = asked.url.startsWith('https:')
-      ? https().request(asked.url, options)
-      : http.request(asked.url, options)
-    const late = () => fail(new Error(`no complete answer within ${asked.timeoutMs} ms`))
-    const timer = setTimeout(late, asked.timeoutMs)
-    asked.signal.addEventListener('abort', stop)
+    const requestOptions = { agent: false, method, headers, ...(options.ca ? { ca: options.ca } : {}) }
+    const request: ClientRequest = options.url.startsWith('https:')
+      ? https().request(options.url, requestOptions)
+      : http.request(options.url, requestOptions)
+    const onTimeout = () => fail(new Error(`no complete answer within ${options.timeoutMs} ms`))
+    const timer = setTimeout(onTimeout, options.timeoutMs)
+    options.signal.addEventListener('abort', stop)
     request.on('error', fail)
     request.on('response', (response) => {
       const decoder = new StringDecoder('utf8')

@@ -1,21 +1,21 @@
 /**
- * Where backends are learnt from, besides the settings and registration. A source tells all that it knows each
- * time; what its snapshots mean together is decided in `merge.ts`.
+ * The interface of service discovery. A source reports all backends it knows each time; `merge.ts` combines the
+ * snapshots.
  */
 import type { FoundBackend } from '../registry/registration.ts'
 
-/** All that a source knows at one time. Frozen by agreement: nobody changes it. */
+/** All backends that a source knows at one time. Must not be modified. */
 export type Snapshot = readonly FoundBackend[]
 
 export interface DiscoverySource {
   /** For logs and labels: `dns:ranker.internal`. */
   readonly name: string
   /**
-   * Calls `apply` with each snapshot from now on, equal ones included. While it cannot look, it says nothing.
-   * Throws nothing and never calls `apply` before it returns or after `stop`.
+   * Calls `apply` with each snapshot from now on, unchanged ones included, and not at all while the source is
+   * unreachable. Never throws, and never calls `apply` before it returns or after `stop`.
    */
   start(apply: (snapshot: Snapshot) => void): void
-  /** Looks again soon and applies what it finds, whatever it is: an empty snapshot is only believed when confirmed. */
+  /** Reads again soon and applies the result even if it is unchanged: an empty snapshot needs confirmation. */
   refresh(): void
   stop(): void
 }

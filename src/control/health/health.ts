@@ -1,6 +1,6 @@
 /**
- * Active health checks: one prober a backend, which asks, judges and tells the registry. The next probe is
- * planned when the last has ended, so slow backends are probed less often and never twice at a time.
+ * Active health checks: one prober for each backend, which probes it, judges the answer and informs the registry. The
+ * next probe is planned when the last one has ended, so slow backends are probed less often and never twice at a time.
  */
 import type { Backend, PoolView } from '../../core/backend.ts'
 import { backoffMs } from '../../lib/backoff.ts'
@@ -34,13 +34,15 @@ export interface HealthOptions {
   readonly probe: Probe
   /** Uniform in [0, 1), for the jitter. */
   readonly random: () => number
-  /** Of a pool; undefined: the pool is not probed. Asked before every probe, so that settings may change. */
+  /** The settings of a pool, read before every probe; undefined: the pool is not probed. */
   readonly settings: (pool: string) => HealthSettings | undefined
 }
 
-/** A backend not yet seen well is asked again sooner than the interval: it may be starting. */
+/** First retry for a backend that was never healthy, which may be starting: sooner than the interval. */
 const FIRST_RETRY_MS = 250
-/** One that was out and answers well again is asked again as soon as this: a pool whose backends all return is not to wait for them. */
+/**
+ * Most time until the next probe of a backend that begins to recover: a pool whose backends all recover must not wait.
+ */
 const RETURN_MS = 1_000
 const JITTER = 0.1
 
@@ -48,7 +50,7 @@ export class Health {
   readonly #options: HealthOptions
   readonly #probers = new Map<number, HealthProber>()
   readonly #signatures: Signatures
-  #leave: (() => void) | undefined
+  #unfollow: (() => void) | undefined
 
   constructor(options: HealthOptions) {
     this.#options = options
@@ -56,12 +58,12 @@ export class Health {
   }
 
   start(): void {
-    this.#leave ??= this.#options.registry.follow((view) => this.#follow(view))
+    this.#unfollow ??= this.#options.registry.follow((view) => this.#follow(view))
   }
 
   stop(): void {
-    this.#leave?.()
-    this.#leave = undefined
+    this.#unfollow?.()
+    this.#unfollow = undefined
     for (const prober of this.#probers.values()) prober.stop()
     this.#probers.clear()
   }
@@ -100,12 +102,12 @@ class HealthProber {
   readonly pool: string
   backend: Backend
   readonly #options: HealthProberOptions
-  #spoken: ProbeQuestion['kind'] | undefined
+  #answered: ProbeQuestion['kind'] | undefined
   #failures = 0
   #successes = 0
   #attempts = 0
-  /** What was told last; undefined: nothing yet. */
-  #told: 'well' | 'sick' | undefined
+  /** The last verdict that was reported; undefined: none yet. */
+  #reported: 'well' | 'sick' | undefined
   #everWell = false
   #stopped = false
   #cancel: (() => void) | undefined
@@ -128,11 +130,11 @@ class HealthProber {
   async #run(): Promise<void> {
     const settings = this.#options.settings(this.pool)
     if (settings) {
-      const verdict = await this.#ask(settings)
+      const verdict = await this.#probe(settings)
       const isFirst = verdict.verdict === 'well' && !this.#everWell
       const misfit = isFirst ? await this.#misfit(settings) : undefined
-      if (misfit === undefined) this.#tell(verdict, settings)
-      else this.#keepOut(misfit)
+      if (misfit === undefined) this.#report(verdict, settings)
+      else this.#keepWarming(misfit)
     }
     if (this.#stopped) return
     this.#cancel = this.#options.clock.after(
@@ -141,22 +143,22 @@ class HealthProber {
     )
   }
 
-  /** Asks what the backend is known to speak, or everything in order until something is spoken. */
-  async #ask(settings: HealthSettings): Promise<ProbeVerdict> {
+  /** Sends the probe that the backend answered before, or tries all in order until one is answered. */
+  async #probe(settings: HealthSettings): Promise<ProbeVerdict> {
     const all = questions(settings.path, this.backend.models)
-    const remembered = all.find((question) => question.kind === this.#spoken)
+    const remembered = all.find((question) => question.kind === this.#answered)
     for (const question of remembered ? [remembered] : all) {
       const { host, timeoutMs } = settings
       const request = { url: this.backend.url, path: question.path, timeoutMs, host }
       const verdict = judge(question, await this.#options.probe(request), remembered !== undefined)
-      if (verdict.verdict === 'well') this.#spoken = question.kind
-      if (verdict.verdict === 'sick' && verdict.down) this.#spoken = undefined
+      if (verdict.verdict === 'well') this.#answered = question.kind
+      if (verdict.verdict === 'sick' && verdict.down) this.#answered = undefined
       if (verdict.verdict !== 'other') return verdict
     }
     return { verdict: 'sick', reason: 'probe: no question was answered', weight: 1, down: false }
   }
 
-  /** Why the pool's callers should not be answered by this backend, which is well; undefined: they may. */
+  /** Why a healthy backend must not serve the pool; undefined: it may. */
   #misfit({ timeoutMs, host }: HealthSettings): Promise<string | undefined> {
     const { registry, signatures } = this.#options
     const { backend } = this
@@ -167,15 +169,15 @@ class HealthProber {
     return signatures.check({ backend, others, timeoutMs, host })
   }
 
-  #keepOut(reason: string): void {
+  #keepWarming(reason: string): void {
     if (this.#stopped) return
     this.#attempts++
     const { id, generation } = this.backend
     this.#options.registry.markWarming(this.pool, id, { generation, reason })
   }
 
-  #tell(verdict: ProbeVerdict, settings: HealthSettings): void {
-    // The pool may have ceased to be probed while the answer was on its way.
+  #report(verdict: ProbeVerdict, settings: HealthSettings): void {
+    // Probing may have been switched off while the answer was on its way.
     if (this.#stopped || verdict.verdict === 'other' || !this.#options.settings(this.pool)) return
     const { registry } = this.#options
     const { id, generation } = this.backend
@@ -184,16 +186,16 @@ class HealthProber {
     if (verdict.verdict === 'well') {
       this.#failures = 0
       this.#successes++
-      if (this.#everWell && this.#told === 'sick' && this.#successes < settings.healthyAfter) return
+      if (this.#everWell && this.#reported === 'sick' && this.#successes < settings.healthyAfter) return
       this.#everWell = true
-      this.#told = 'well'
+      this.#reported = 'well'
       registry.markHealthy(this.pool, id, { generation, reason })
       return
     }
     this.#successes = 0
     this.#failures += verdict.weight
     if (this.#failures < settings.unhealthyAfter) return
-    this.#told = 'sick'
+    this.#reported = 'sick'
     registry.markUnhealthy(this.pool, id, { generation, reason })
   }
 
@@ -205,7 +207,7 @@ class HealthProber {
         backoffMs(this.#attempts, { baseMs: FIRST_RETRY_MS, maxMs: intervalMs, random }),
       )
     }
-    const isReturning = this.#told === 'sick' && this.#successes > 0
+    const isReturning = this.#reported === 'sick' && this.#successes > 0
     const pauseMs = isReturning ? Math.min(intervalMs, RETURN_MS) : intervalMs
     return pauseMs * (1 - JITTER + 2 * JITTER * random())
   }

@@ -1,7 +1,7 @@
 /**
- * What to ask a backend for, and what its answer means. With `auto` a backend is judged by what it speaks:
- * Open Inference's readiness, else the status of a model (TensorFlow Serving, KServe V1), else that it accepts
- * connections. What it turned out to speak is remembered by whoever asks.
+ * Which probes to send to a backend, and how to judge its answers. With `auto` the probe depends on the backend's
+ * protocol: Open Inference's readiness, else the status of a model (TensorFlow Serving, KServe V1), else that it
+ * accepts connections. The caller remembers which one was answered.
  */
 import type { ModelOffer } from '../../core/backend.ts'
 import type { ProbeResult } from './probe.ts'
@@ -16,12 +16,12 @@ export interface ProbeQuestion {
 
 export type ProbeVerdict =
   | { readonly verdict: 'well'; readonly reason: string }
-  /** `weight`: how many failures it counts as. `down`: nobody is there, so what it spoke is forgotten. */
+  /** `weight`: how many failures it counts as. `down`: nothing listens there, so the remembered protocol is dropped. */
   | { readonly verdict: 'sick'; readonly reason: string; readonly weight: number; readonly down: boolean }
-  /** It answers, but does not speak this: ask the next question. */
+  /** It answers, but does not know this path: try the next probe. */
   | { readonly verdict: 'other' }
 
-/** The questions in the order in which they are tried. */
+/** The probes in the order in which they are tried. */
 export function questions(path: HealthPath, models: readonly ModelOffer[]): readonly ProbeQuestion[] {
   const tcp: ProbeQuestion = { kind: 'tcp', path: undefined }
   if (path === 'tcp') return [tcp]
@@ -32,19 +32,24 @@ export function questions(path: HealthPath, models: readonly ModelOffer[]): read
   return [v2, { kind: 'v1', path: `/v1/models/${encodeURIComponent(model.name)}` }, tcp]
 }
 
-/** `known`: this question was answered well before, so a 404 is a failure and not another dialect. */
+/** @param known the backend has answered this probe before, so a 404 is a failure and not another protocol */
 export function judge(question: ProbeQuestion, result: ProbeResult, known: boolean): ProbeVerdict {
   if (result.kind === 'connected') return { verdict: 'well', reason: 'probe: accepts connections' }
   if (result.kind !== 'status') {
-    // Refused is certain: nobody listens. The others may be a moment's trouble.
+    // A refused connection is certain: nothing listens. Other errors may be transient.
     const weight = result.kind === 'refused' ? 2 : result.kind === 'forbidden' ? Infinity : 1
     return { verdict: 'sick', reason: `probe: ${result.message}`, weight, down: result.kind === 'refused' }
   }
-  const asked = `probe: ${question.path} answered ${result.status}`
-  const sick = (why = ''): ProbeVerdict => ({ verdict: 'sick', reason: asked + why, weight: 1, down: false })
+  const outcome = `probe: ${question.path} answered ${result.status}`
+  const sick = (why = ''): ProbeVerdict => ({
+    verdict: 'sick',
+    reason: outcome + why,
+    weight: 1,
+    down: false,
+  })
   if (result.status >= 200 && result.status < 300) {
     if (question.kind === 'v1' && !serves(result.body)) return sick(', the model is not ready')
-    return { verdict: 'well', reason: asked }
+    return { verdict: 'well', reason: outcome }
   }
   if (question.kind === 'path' || known || result.status === 503) return sick()
   // Triton says "not ready" with an empty 400; TensorFlow Serving answers paths it does not know with a 400 and a message.
@@ -52,7 +57,7 @@ export function judge(question: ProbeQuestion, result: ProbeResult, known: boole
   return result.status < 500 || result.status === 501 ? { verdict: 'other' } : sick()
 }
 
-/** TensorFlow Serving lists versions with states, KServe V1 says `ready`; anything else is taken for yes. */
+/** TensorFlow Serving lists versions with states, KServe V1 has `ready`; anything else counts as ready. */
 function serves(body: string): boolean {
   try {
     const status = JSON.parse(body) as { ready?: unknown; model_version_status?: unknown }
@@ -61,7 +66,7 @@ function serves(body: string): boolean {
         (version: { state?: unknown } | null) => version?.state === 'AVAILABLE',
       )
     }
-    // KServe itself has said true and "True" in turn.
+    // KServe has used both true and "True".
     const { ready } = status
     return (
       ready === undefined || ready === true || (typeof ready === 'string' && ready.toLowerCase() === 'true')

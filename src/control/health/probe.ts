@@ -1,6 +1,6 @@
 /**
- * One look at a backend: a GET, a question put as a POST, or a bare connect, with a deadline. Redirects are not followed, since they
- * would lead a probe wherever the backend likes; the address rules hold at every connect.
+ * Sends one probe to a backend: a GET, a POST, or a bare connect, with a deadline. Redirects are not followed, since
+ * they could lead anywhere; the address rules hold at every connect.
  */
 import type { ClientRequest } from 'node:http'
 import { connect, isIP } from 'node:net'
@@ -16,7 +16,7 @@ export interface ProbeRequest {
   /** For the Host field; undefined: the host of the URL. */
   readonly host?: string | undefined
   readonly timeoutMs: number
-  /** A question that is put as a POST, with this JSON. */
+  /** The JSON of a probe that is a POST. */
   readonly json?: string
 }
 
@@ -25,19 +25,19 @@ export type ProbeResult =
   | { readonly kind: 'connected' }
   | { readonly kind: 'refused' | 'timeout' | 'forbidden' | 'failed'; readonly message: string }
 
-/** Never rejects: that nobody answers is an answer. */
+/** Never rejects: an error is a result, too. */
 export type Probe = (request: ProbeRequest) => Promise<ProbeResult>
 
-/** A status answer is a few lines; what is longer is not one. */
+/** Longest body: a status answer is a few lines. */
 const MAX_BODY_BYTES = 64 * 1024
 
 export function createProbe(rules: AddressRules): Probe {
-  return (asked) => {
-    const url = new URL(asked.url)
+  return (request) => {
+    const url = new URL(request.url)
     const port = portOf(url)
     const refusal = literalRefusal(url.hostname, port, rules)
     if (refusal !== undefined) return Promise.resolve({ kind: 'forbidden', message: refusal })
-    return asked.path === undefined ? dial(url, asked, rules) : get(url, asked, rules)
+    return request.path === undefined ? dial(url, request, rules) : get(url, request, rules)
   }
 }
 
@@ -69,7 +69,7 @@ function get(
       request.destroy()
       resolve(result)
     }
-    // A connection of its own each time: a probe shall also see that no new one can be made.
+    // A new connection each time: the probe must notice when no new one can be made.
     const request: ClientRequest = send(`${url.origin}${url.pathname.replace(/\/$/, '')}${path}`, {
       agent: false,
       lookup: guardedLookup(rules, portOf(url)),
@@ -80,7 +80,7 @@ function get(
         ...(host === undefined ? {} : { host }),
         ...(json === undefined ? {} : { 'content-type': 'application/json', 'content-length': json.length }),
       },
-      // The certificate is the backend's own, whatever host is asked for.
+      // The certificate is checked for the backend's own name, whatever the Host field is.
       ...(host === undefined ? {} : { servername: isIP(url.hostname) === 0 ? url.hostname : '' }),
     })
     const timer = setTimeout(() => finish(timedOut(timeoutMs)), timeoutMs)
@@ -109,12 +109,12 @@ function failure(error: NodeJS.ErrnoException): ProbeResult {
   // With several addresses tried, Node throws an AggregateError whose own message is empty.
   const first =
     error instanceof AggregateError ? (error.errors[0] as NodeJS.ErrnoException | undefined) : error
-  const said = first?.message || error.message || error.code || 'connection failed'
-  const message = isUntrusted(first ?? error) ? `its certificate is not accepted: ${said}` : said
+  const reason = first?.message || error.message || error.code || 'connection failed'
+  const message = isUntrusted(first ?? error) ? `its certificate is not accepted: ${reason}` : reason
   return { kind: error.code === 'ECONNREFUSED' ? 'refused' : 'failed', message }
 }
 
-/** What Node has verified and found wanting has a code, and OpenSSL's own faults begin with ERR_SSL. */
+/** Node's verification errors have a code; OpenSSL's own begin with ERR_SSL. */
 function isUntrusted({ code = '' }: NodeJS.ErrnoException): boolean {
   return (
     /CERT|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^HOSTNAME_MISMATCH$/.test(code) && !code.startsWith('ERR_SSL')

@@ -1,6 +1,6 @@
 /**
- * The address rules at the moment they matter: when a connection is made. A name is resolved here and only
- * the addresses that are allowed go on, so nothing can change between the check and the connect.
+ * Applies the address rules when a connection is made. A name is resolved here and only allowed addresses are passed
+ * on, so nothing can change between check and connect.
  */
 import { lookup as resolve } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'

@@ -1,6 +1,6 @@
 /**
- * Which registration of an id is the newer one. The epoch is the process's own claim of its age; it is
- * compared while the id is present, and while its tombstone lives.
+ * Decides which registration of an id is newer. The epoch is what the process claims as its age. It is compared while
+ * the id is present and while its tombstone lives.
  */
 import type { Member } from './member.ts'
 import type { Tombstone } from './membership.ts'
@@ -15,7 +15,9 @@ export interface EpochClaim {
   readonly wall: number
 }
 
-/** The epoch the registration has, or why it is refused. Equal to the known member's: the same process again. */
+/**
+ * The epoch of a registration, or why it is refused. An epoch equal to the known member's is the same process again.
+ */
 export function epochOf({
   id,
   registration,
@@ -27,7 +29,7 @@ export function epochOf({
     return refusal('conflict', `"${id}" is a backend of the settings: register under another id`)
   }
   const newest = Math.max(known?.epoch ?? -1, buried?.epoch ?? -1)
-  // A wall clock set back must not make an unnamed epoch an old one.
+  // After a wall clock was set back, a registration without an epoch must still be newer.
   const epoch = registration.epoch ?? Math.max(wall, newest + 1)
   if (epoch < newest) {
     return refusal('conflict', `epoch ${epoch} is older than ${newest}: a newer process has this id`)
@@ -43,8 +45,8 @@ export function epochOf({
 }
 
 /**
- * Where a registry begins to count generations. From the wall clock, so that a number given out before our own restart is
- * not given out again; by lot within the millisecond, for gateways that start together share their backends.
+ * The first generation of a registry. It is derived from the wall clock, so that no number from before a restart is
+ * used again, and random within the millisecond, because gateways that start together share their backends.
  */
 export function firstGeneration(wall: number, random: () => number): number {
   return wall * 256 + Math.floor(random() * 256)

@@ -1,7 +1,7 @@
 /**
- * One backend inside the registry: what was said about it, its lease, its health and its drain, and the one
- * place where these become a state. Lease and health are different things: the lease says "I want calls",
- * health says "it may have them".
+ * One backend inside the registry: its registration, lease, health and drain, and the function that derives its state
+ * from them. Lease and health are different: the lease means that the backend wants calls, health that it may have
+ * them.
  */
 import type { Backend, BackendState, ModelOffer } from '../../core/backend.ts'
 import type { BackendPatch } from './registration.ts'
@@ -12,7 +12,7 @@ export interface Member {
   generation: number
   readonly epoch: number
   readonly source: 'static' | 'registered' | 'discovered'
-  /** Tells processes at one address apart; only of discovered ones. */
+  /** Distinguishes processes at one address; only of discovered ones. */
   readonly instance: string | undefined
   url: string
   models: readonly ModelOffer[]
@@ -39,16 +39,16 @@ export interface HealthVerdict {
 /** Monotonic milliseconds throughout. */
 export interface LeaseTimes {
   ttlMs: number
-  /** Missed from here on. */
+  /** When the lease is missed. */
   until: number
-  /** Removed from here on; at least one TTL after `until`. */
+  /** When the backend is removed; at least one TTL after `until`. */
   removeAt: number
 }
 
 export interface Drain {
-  /** Monotonic; undefined: until somebody removes it or ends the drain. */
+  /** Monotonic; undefined: until the backend is removed or the drain ends. */
   readonly deadline: number | undefined
-  /** Gone once nothing runs on it, and its id then refuses this epoch. */
+  /** Remove it once no call runs on it; its id then refuses this epoch. */
   readonly thenRemove: boolean
   readonly reason: string
 }
@@ -78,7 +78,7 @@ export function stateOf(
   return { state: 'ready', reason: member.healthReason }
 }
 
-/** Changes what the patch names; an operator's drain ends by an operator's word. */
+/** Applies a patch. Only an operator may end an operator's drain. */
 export function amend(member: Member, { weight, models, state }: BackendPatch): void {
   member.weight = weight ?? member.weight
   member.models = models ?? member.models
@@ -107,7 +107,7 @@ export function toBackend(member: Member, now: number, options: { wall: number; 
   }
 }
 
-/** True when nothing the data plane could notice differs. */
+/** True where the two are equal for the data plane. */
 export function sameBackend(a: Backend, b: Backend): boolean {
   return (
     a.slot === b.slot &&

@@ -1,6 +1,6 @@
 /**
- * The members of one pool, and the immutable view of them that the data plane reads. Under one id there is at
- * most one present member; its predecessors stay beside it, draining, until their calls are done.
+ * The members of one pool, and the immutable view of them that the data plane reads. An id has at most one present
+ * member; its predecessors stay beside it and drain until their calls have ended.
  */
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { Log } from '../../core/log.ts'
@@ -22,7 +22,9 @@ import type { Slots } from './slots.ts'
 
 export interface Tombstone {
   readonly epoch: number
-  /** Removed on purpose: the same epoch stays out, too. Else only older ones, since the lease just ran out. */
+  /**
+   * Removed on purpose: the same epoch is refused, too. Otherwise only older ones are, since only the lease ran out.
+   */
   readonly removed: boolean
   /** Monotonic milliseconds. */
   readonly until: number
@@ -31,11 +33,11 @@ export interface Tombstone {
 /** Bounds the memory that a stream of ever new ids can take. */
 const MAX_TOMBSTONES = 4096
 
-/** What all pools share. */
+/** The counters that all pools share. */
 export interface Supply {
   readonly slots: Slots
   readonly log: Log
-  /** Ever growing over all ids, hence under each. */
+  /** Grows with each call, over all ids. */
   nextGeneration(): number
 }
 
@@ -43,11 +45,11 @@ type MemberAdmission = Registration & {
   readonly epoch: number
   readonly source: Member['source']
   readonly instance?: string
-  /** Given by another gateway; otherwise the next of ours. */
+  /** The generation that another gateway has given; left out: the next one of this gateway. */
   readonly generation?: number
 }
 
-/** Whoever registers under a discovered id is newer: discovery knows no process's age. */
+/** The epoch of discovered backends, whose age is unknown: any registration under their id is newer. */
 const NO_EPOCH = -1
 
 const UNPROBED = 'not probed: health checks are off'
@@ -69,7 +71,7 @@ export class Membership {
   #probed = true
   readonly #preservation = new Preservation()
   readonly #tombstones = new Map<string, Tombstone>()
-  #found: readonly FoundBackend[] = []
+  #discovered: readonly FoundBackend[] = []
 
   constructor(pool: string, supply: Supply) {
     this.pool = pool
@@ -88,7 +90,7 @@ export class Membership {
     return undefined
   }
 
-  bury(id: string, tombstone: Tombstone): void {
+  addTombstone(id: string, tombstone: Tombstone): void {
     this.#tombstones.delete(id)
     this.#tombstones.set(id, tombstone)
     if (this.#tombstones.size <= MAX_TOMBSTONES) return
@@ -96,7 +98,10 @@ export class Membership {
     if (oldest !== undefined) this.#tombstones.delete(oldest)
   }
 
-  /** Takes out whoever is due: drained, or without a lease for longer than its grace. `notBefore` holds expiry back. */
+  /**
+   * Removes members that are drained, or whose lease was missed for longer than its grace. `notBefore` delays removal
+   * for missed leases.
+   */
   sweep(now: number, inflight: (slot: number) => number, notBefore: number): RemovedMember[] {
     const leased = this.all.filter((member) => member.lease !== undefined && !member.drain)
     const late = leased.filter((member) => missed(member, now))
@@ -112,16 +117,20 @@ export class Membership {
     return gone
   }
 
-  /** Lets a member finish its calls, and then go. */
+  /** Drains a member and then removes it. */
   dismiss(member: Member, drainMs: number, now: number): void {
     const deadline = Math.min(now + drainMs, member.drain?.deadline ?? Infinity)
     member.drain = { deadline, thenRemove: true, reason: 'draining before removal' }
     if (member.source === 'registered') {
-      this.bury(member.id, { epoch: member.epoch, removed: true, until: deadline + LEASE.tombstoneMs })
+      this.addTombstone(member.id, {
+        epoch: member.epoch,
+        removed: true,
+        until: deadline + LEASE.tombstoneMs,
+      })
     }
   }
 
-  /** Brings the backends of the settings to this list; what is no longer in it drains and goes. */
+  /** Replaces the backends of the settings. One that is no longer listed is drained and removed. */
   declare(backends: readonly StaticBackend[], { now, wall }: { now: number; wall: number }): void {
     const wanted = new Map(backends.map((backend) => [backend.id ?? staticId(backend.url), backend]))
     for (const member of this.present.values()) {
@@ -139,13 +148,18 @@ export class Membership {
     }
   }
 
-  /** What all sources together have found; undefined: the same as before. What is no longer found drains and goes. */
+  /**
+   * Replaces the discovered backends; undefined: checks the last list again. One that is no longer listed is drained
+   * and removed.
+   */
   discover(now: number, found?: readonly FoundBackend[]): void {
-    this.#found = found ?? this.#found
-    // Who says himself where he is knows more than any source, also that he is leaving.
+    this.#discovered = found ?? this.#discovered
+    // A registered backend overrides a discovered one at its address: it knows more, and also when it is leaving.
     const taken = new Set(this.all.filter(isOwn).map(({ url }) => url))
     const wanted = new Map(
-      this.#found.filter(({ url }) => !taken.has(url)).map((backend) => [staticId(backend.url), backend]),
+      this.#discovered
+        .filter(({ url }) => !taken.has(url))
+        .map((backend) => [staticId(backend.url), backend]),
     )
     for (const member of this.present.values()) {
       if (isOwn(member)) wanted.delete(member.id)
@@ -160,9 +174,9 @@ export class Membership {
     }
   }
 
-  /** Puts a new member in; a predecessor under the same id drains beside it. */
+  /** Adds a member; a predecessor under the same id drains beside it. */
   admit(id: string, given: MemberAdmission, now: number): Member | undefined {
-    const slot = this.#supply.slots.take(now)
+    const slot = this.#supply.slots.allocate(now)
     if (slot === undefined) return undefined
     const known = this.present.get(id)
     if (known) {
@@ -204,8 +218,8 @@ export class Membership {
     return member
   }
 
-  /** Lengthens every lease: for time in which no renewal could be heard. */
-  forgive(ms: number): void {
+  /** Extends every lease, after time in which no renewal could be received. */
+  extendLeases(ms: number): void {
     for (const { lease } of this.all) {
       if (!lease) continue
       lease.until += ms
@@ -247,7 +261,7 @@ export class Membership {
     return 'lease expired'
   }
 
-  /** Makes a new view when something in it changed; says whether it did. */
+  /** Makes a new view where something in it changed; returns whether it did. */
   refresh(now: number, wall: number): boolean {
     const before = this.view.backends
     const bySlot = new Map(before.map((backend) => [backend.slot, backend]))
@@ -271,7 +285,7 @@ function isOwn({ source }: Member): boolean {
   return source !== 'discovered'
 }
 
-/** Takes over what a repeated registration says, and renews the lease. */
+/** Applies a repeated registration and renews the lease. */
 export function update(member: Member, given: Omit<Registration, 'epoch'>, now: number): void {
   member.models = given.models ?? []
   member.weight = given.weight ?? 1

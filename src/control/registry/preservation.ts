@@ -1,7 +1,7 @@
 /**
- * Self-preservation (after Netflix Eureka): when a good part of a pool misses its leases at once, it is more
- * likely that we cannot hear than that they all died. Then nothing is removed for a while; missed backends
- * stay suspect, which still keeps them behind every ready one.
+ * Self-preservation (after Netflix Eureka): when a large part of a pool misses its leases at once, the gateway's own
+ * network is a more likely cause than the death of all. Removal is then suspended for a while. The backends stay
+ * suspect, which still ranks them behind every ready one.
  */
 
 const SHARE = 0.15
@@ -12,8 +12,8 @@ export class Preservation {
   #since: number | undefined
 
   /**
-   * Whether removal is frozen now. `missed` of the pool's `leased` backends have missed their lease within the
-   * last TTL and are not removed yet.
+   * Whether removal is suspended now. `missed` of the pool's `leased` backends have missed their lease within the last
+   * TTL and are not removed yet.
    */
   frozen(missed: number, leased: number, now: number): boolean {
     if (missed < AT_LEAST || missed <= leased * SHARE) {

@@ -1,7 +1,4 @@
-/**
- * What is said to the registry and what it answers: plain data, so that the admin API, discovery and the
- * settings all speak to it in the same words.
- */
+/** The requests and answers of the registry as plain data, common to the admin API, discovery and the settings. */
 import type { Backend, ModelOffer } from '../../core/backend.ts'
 
 export const LEASE = {
@@ -12,7 +9,7 @@ export const LEASE = {
   tombstoneMs: 300_000,
 } as const
 
-/** What is accepted of a registration; larger is refused by whoever reads it from outside. */
+/** Bounds of a registration; whoever reads one from outside refuses larger ones. */
 export const BOUNDS = {
   backends: 1024,
   idLength: 128,
@@ -25,10 +22,10 @@ export const BOUNDS = {
   maxDrainMs: 3_600_000,
 } as const
 
-/** How long running calls get to finish when nobody says otherwise, in milliseconds. */
+/** Default time for running calls to finish, in milliseconds. */
 export const DRAIN_MS = 30_000
 
-/** What happened to a registered backend by a call of the admin API here, for those who tell other gateways. */
+/** A change of a registered backend by the admin API of this gateway, for the other gateways. */
 export interface Change {
   readonly pool: string
   readonly id: string
@@ -42,7 +39,7 @@ export const ID_PATTERN = /^[A-Za-z0-9._:-]{1,128}$/
 /** A backend that asks for calls. `url` is canonical already. */
 export interface Registration {
   readonly url: string
-  /** The process's own claim of its age, usually its start in epoch milliseconds; default: now. */
+  /** What the process claims as its age, usually its start in epoch milliseconds; default: now. */
   readonly epoch?: number
   readonly models?: readonly ModelOffer[]
   readonly weight?: number
@@ -52,7 +49,7 @@ export interface Registration {
   readonly labels?: Readonly<Record<string, string>>
 }
 
-/** A backend of the settings: no lease, it stays until the settings change. */
+/** A backend of the settings. It has no lease and stays until the settings change. */
 export interface StaticBackend {
   readonly url: string
   /** Default: made from the URL. */
@@ -63,10 +60,10 @@ export interface StaticBackend {
   readonly concurrency?: number
 }
 
-/** A backend that a source has found: no lease, it stays until its source leaves it out. */
+/** A backend that a source has found. It has no lease and stays until its source no longer lists it. */
 export interface FoundBackend {
   readonly url: string
-  /** Which process is meant, where the source tells: another one at the same address is another backend. */
+  /** Identifies the process, where the source can: another one at the same address is another backend. */
   readonly instance?: string
   readonly weight?: number
   readonly zone?: string
@@ -78,13 +75,13 @@ export interface FoundBackend {
 export interface PoolDeclaration {
   readonly name: string
   readonly backends?: readonly StaticBackend[]
-  /** False: nobody probes this pool, so its backends are ready as soon as they are known. Default true. */
+  /** False: the pool is not probed, so its backends are ready as soon as they are known. Default true. */
   readonly probed?: boolean
 }
 
 export interface Renewal {
   readonly generation: number
-  /** What the backend says of its own load, in its own names; shown to operators. */
+  /** The load that the backend reports, in names of its own; shown to operators. */
   readonly load?: Readonly<Record<string, number>>
 }
 
@@ -98,7 +95,7 @@ export interface BackendPatch {
 export interface RemoveOptions {
   /** How long running calls may take to finish, in milliseconds; default 30 s. With 0 nobody waits for them. */
   readonly drainMs?: number
-  /** Only this generation is meant; undefined: an operator's act on whatever is there. */
+  /** Removes this generation only; undefined: whatever is present, as an operator wants. */
   readonly generation?: number
 }
 
@@ -112,7 +109,7 @@ export interface LeaseGrant {
   readonly created: boolean
   readonly generation: number
   readonly ttlMs: number
-  /** When to renew: a third of the TTL, so that two renewals may be lost. */
+  /** When to renew: after a third of the TTL, so that two renewals may be lost. */
   readonly renewAfterMs: number
   readonly state: Backend['state']
 }
@@ -120,7 +117,7 @@ export interface LeaseGrant {
 export interface Removal {
   readonly generation: number
   readonly inflight: number
-  /** Milliseconds until it goes even with calls running; 0: it is gone. */
+  /** Milliseconds until it is removed even if calls run; 0: it is removed. */
   readonly drainMs: number
 }
 
@@ -132,19 +129,19 @@ export interface BackendStatus extends Backend {
   readonly inflight: number
   /** As of the last renewal. */
   readonly load?: Readonly<Record<string, number>>
-  /** Until the lease is missed; negative: missed since. Undefined: static, no lease. */
+  /** Milliseconds until the lease is missed; negative: since it was. Undefined: no lease. */
   readonly leaseRemainingMs?: number
 }
 
 export interface PoolStatus {
   readonly pool: string
   readonly revision: number
-  /** Why no backend is removed just now, when so many leases were missed that the fault may be ours. */
+  /** Why no backend is removed at present: so many leases were missed that the fault may be the gateway's. */
   readonly preservation?: string
   readonly backends: readonly BackendStatus[]
 }
 
-/** What is granted of the lease that was asked for. */
+/** The lease that is granted for a request. */
 export function ttlOf({ ttlMs = LEASE.defaultTtlMs }: Registration): number {
   return Math.min(LEASE.maxTtlMs, Math.max(LEASE.minTtlMs, ttlMs))
 }

@@ -1,10 +1,10 @@
 /**
- * Who serves which pool: the one place that knows. Backends come from the settings or register themselves and
- * keep a lease; what the data plane needs of it goes down as immutable views. Pure of I/O: time is passed in,
- * the calls in flight are asked for, and nothing here waits.
+ * The registry of backends by pool. Backends come from the settings, from discovery, or register themselves and keep a
+ * lease; the data plane gets immutable views. It does no I/O: the time and the calls in flight are passed in, and
+ * nothing here waits.
  *
- * A backend that misses its lease is suspect for one more TTL before it is removed: a missed heartbeat with
- * answers still flowing is our trouble, not the backend's.
+ * A backend that misses its lease is suspect for one more TTL before it is removed: where answers still arrive, the
+ * missed heartbeat is probably the gateway's problem.
  */
 import type { PoolView } from '../../core/backend.ts'
 import type { Log } from '../../core/log.ts'
@@ -35,7 +35,7 @@ import { Slots } from './slots.ts'
 
 const TICK_MS = 1_000
 const DRAIN_TICK_MS = 100
-/** A tick later than this means that we could not have heard a renewal either. */
+/** A tick later than this means that the gateway was blocked and could not receive renewals. */
 const STALL_MS = LEASE.minTtlMs / 2
 
 export interface RegistryOptions {
@@ -43,7 +43,7 @@ export interface RegistryOptions {
   readonly log: Log
   /** Calls running on a slot, over all workers. */
   readonly inflight: (slot: number) => number
-  /** Nothing is removed for a missed lease until so long after the start, in milliseconds. Default one TTL. */
+  /** Time after the start, in milliseconds, in which no backend is removed for a missed lease. Default one TTL. */
   readonly startGraceMs?: number
   readonly random?: () => number
 }
@@ -54,7 +54,7 @@ export class Registry {
   readonly #clock: Clock
   readonly #log: Log
   readonly #inflight: (slot: number) => number
-  /** Told of every change that other gateways should hear of. */
+  /** Called with every change that other gateways must learn. */
   onChange: (change: Change) => void = () => {}
   readonly #expireFrom: number
   readonly #pools = new Map<string, Membership>()
@@ -73,7 +73,7 @@ export class Registry {
     this.#supply = { slots, log: options.log, nextGeneration: () => ++generation }
   }
 
-  /** Brings the pools to what the settings say. What is no longer named drains and goes. */
+  /** Replaces the pools of the settings. What is no longer named is drained and removed. */
   declare(pools: readonly PoolDeclaration[]): void {
     const named = new Set(pools.map((pool) => pool.name))
     for (const membership of this.#pools.values()) {
@@ -89,7 +89,7 @@ export class Registry {
     }
   }
 
-  /** Brings the discovered backends of a pool to what all its sources together have found. */
+  /** Replaces the discovered backends of a pool. */
   discovered(pool: string, found: readonly FoundBackend[]): void {
     const membership = this.#declared(pool)
     if (!membership) return
@@ -116,7 +116,7 @@ export class Registry {
     const member = membership.admit(id, { ...registration, epoch, source: 'registered' }, now)
     if (!member) return refusal('full', `there is no room for another backend: retry in a minute`)
     if (known && registration.epoch === undefined && known.url === registration.url) {
-      // An unnamed epoch claims no new process, so what is known of its health still holds.
+      // A registration without an epoch does not claim to be a new process, so its known health is kept.
       member.health = known.health
       member.healthReason = known.healthReason
     }
@@ -191,10 +191,7 @@ export class Registry {
     this.#judge(pool, id, { ...verdict, health: 'unknown' })
   }
 
-  /**
-   * A call was answered well. A suspect backend is kept for one TTL more, at most two after its missed lease; it stays
-   * suspect, since answering is no wish for more calls.
-   */
+  /** A call was answered well: a suspect backend is kept for one TTL more, at most two in all. It stays suspect. */
   proofOfLife(pool: string, id: string): void {
     const lease = this.#pools.get(pool)?.present.get(id)?.lease
     const now = lease ? this.#clock.now() : 0
@@ -202,12 +199,12 @@ export class Registry {
     lease.removeAt = Math.min(Math.max(lease.removeAt, now + lease.ttlMs), lease.until + 2 * lease.ttlMs)
   }
 
-  /** Time in which no renewal could be heard does not count against anyone. */
-  forgive(ms: number): void {
-    for (const membership of this.#pools.values()) membership.forgive(ms)
+  /** Extends every lease by time in which no renewal could be received. */
+  extendLeases(ms: number): void {
+    for (const membership of this.#pools.values()) membership.extendLeases(ms)
   }
 
-  /** Lets what other gateways say of a pool into it. Undefined: no such pool. */
+  /** Gives access to a pool's members, for facts from other gateways. Undefined: no such pool. */
   join<T>(pool: string, work: (membership: Membership) => T): T | undefined {
     const membership = this.#declared(pool)
     if (!membership) return undefined
@@ -232,7 +229,7 @@ export class Registry {
   /** Calls `listener` with every pool's present view now, and with each new one from then on. */
   follow(listener: Follower): () => void {
     this.#followers.add(listener)
-    for (const view of this.views()) this.#tell(listener, view)
+    for (const view of this.views()) this.#notify(listener, view)
     return () => void this.#followers.delete(listener)
   }
 
@@ -258,8 +255,8 @@ export class Registry {
     if (!membership || member?.generation !== verdict.generation) return
     if (member.health !== verdict.health) {
       const { health, reason, generation } = verdict
-      const said = { pool, backend: id, generation, health, reason }
-      this.#log[health === 'sick' ? 'warn' : 'info']('backend.health', said)
+      const fields = { pool, backend: id, generation, health, reason }
+      this.#log[health === 'sick' ? 'warn' : 'info']('backend.health', fields)
     }
     if (member.health === verdict.health && member.healthReason === verdict.reason) return
     member.health = verdict.health
@@ -274,18 +271,19 @@ export class Registry {
   }
 
   #changed(membership: Membership): void {
-    // An address that somebody has registered, or given up, is no longer, or again, the sources' to name.
+    // A registration overrides discovery at its address, and its removal ends that.
     if (membership.declared) membership.discover(this.#clock.now())
     if (membership.refresh(this.#clock.now(), this.#clock.wall())) {
-      for (const follower of [...this.#followers]) this.#tell(follower, membership.view)
+      for (const follower of [...this.#followers]) this.#notify(follower, membership.view)
     }
     const members = membership.all
-    // The next tick looks at a drained one's calls, and not this one: views on their way down still name it.
+    // The next tick checks the calls of a drained member, not this one: views on their way to the workers still contain
+    // it.
     if (members.some((member) => member.drain?.thenRemove)) this.#wake(DRAIN_TICK_MS)
     else if (members.some((member) => member.lease)) this.#wake(TICK_MS)
   }
 
-  #tell(follower: Follower, view: PoolView): void {
+  #notify(follower: Follower, view: PoolView): void {
     try {
       follower(view)
     } catch (error) {
@@ -305,21 +303,22 @@ export class Registry {
     const now = this.#clock.now()
     if (now - dueAt > STALL_MS) {
       this.#log.warn('registry.stalled', { stalledMs: Math.round(now - dueAt) })
-      this.forgive(now - dueAt)
+      this.extendLeases(now - dueAt)
     }
     for (const membership of [...this.#pools.values()]) {
-      for (const gone of membership.sweep(now, this.#inflight, this.#expireFrom)) this.#bury(membership, gone)
+      for (const gone of membership.sweep(now, this.#inflight, this.#expireFrom)) this.#drop(membership, gone)
       this.#changed(membership)
       if (!membership.declared && membership.all.length === 0) this.#pools.delete(membership.pool)
     }
     this.#wakeForNext(now)
   }
 
-  #bury(membership: Membership, { member, why }: RemovedMember): void {
+  #drop(membership: Membership, { member, why }: RemovedMember): void {
     const now = this.#clock.now()
     this.#supply.slots.free(member.slot, now)
     if (why === 'lease expired' && member.source === 'registered') {
-      membership.bury(member.id, { epoch: member.epoch, removed: false, until: now + LEASE.tombstoneMs })
+      const until = now + LEASE.tombstoneMs
+      membership.addTombstone(member.id, { epoch: member.epoch, removed: false, until })
     }
     const { id, generation } = member
     this.#log.info('backend.gone', { pool: membership.pool, backend: id, generation, why })

@@ -1,4 +1,6 @@
-/** What gateways tell each other of a registered backend, and how it comes into the membership here. */
+/**
+ * The records of registered backends that gateways share, and how they are merged into the membership of this gateway.
+ */
 import { BlockList, isIP } from 'node:net'
 import { parseBackendUrl } from '../../core/addresses.ts'
 import type { ModelOffer } from '../../core/backend.ts'
@@ -16,12 +18,12 @@ export interface SharedRecord {
   readonly zone?: string
   readonly concurrency?: number
   readonly labels: Readonly<Record<string, string>>
-  /** Of the lease; of a removed one, how long its epoch stays out. */
+  /** The lease's TTL; of a removed backend, how long its epoch is refused. */
   readonly ttlMs: number
   readonly state: 'present' | 'draining' | 'removed'
-  /** How long a removed one may finish its calls, from when it was said. */
+  /** How long a removed backend may finish its calls, from when the record was written. */
   readonly drainMs: number
-  /** The machine it was said on: a loopback address means something only there. */
+  /** The machine of the gateway that wrote it: a loopback address is valid only there. */
   readonly machine: string
 }
 
@@ -46,21 +48,21 @@ export function recordOf(member: Member, { now, machine }: { now: number; machin
 }
 
 /**
- * A record as the store has it; undefined for what no gateway would have written. The store may hold what others put
- * there, and one broken record must not keep the rest from being heard.
+ * Parses a record of the store; undefined for an invalid one. Others may write to the store, and one broken record must
+ * not hide the rest.
  */
 export function readRecord(text: string): SharedRecord | undefined {
   const record = parsed(text) as Partial<Record<keyof SharedRecord, unknown>> | null
   if (typeof record !== 'object' || record === null) return undefined
   const { id, url, models, labels, machine, state, zone, concurrency } = record
   const numbers = [record.epoch, record.generation, record.weight, record.ttlMs, record.drainMs]
-  const place = typeof url === 'string' ? parseBackendUrl(url) : undefined
+  const parsedUrl = typeof url === 'string' ? parseBackendUrl(url) : undefined
   const isRight =
     typeof id === 'string' &&
     ID_PATTERN.test(id) &&
-    place !== undefined &&
-    'url' in place &&
-    place.url === url &&
+    parsedUrl !== undefined &&
+    'url' in parsedUrl &&
+    parsedUrl.url === url &&
     numbers.every((number) => typeof number === 'number' && Number.isFinite(number)) &&
     areModels(models) &&
     areLabels(labels) &&
@@ -96,23 +98,27 @@ function areLabels(value: unknown): value is Readonly<Record<string, string>> {
   return labels.length <= BOUNDS.labels && labels.every((pair) => pair.every(isShort))
 }
 
-export interface Heard {
+export interface AdoptionContext {
   readonly now: number
-  /** This one. */
+  /** The name of this machine. */
   readonly machine: string
   /** Until the lease ends, in milliseconds; negative: missed since. */
   readonly leftMs: number
 }
 
-/** Takes over what another gateway said; what we know to be newer stays. */
-export function adopt(membership: Membership, record: SharedRecord, { now, machine, leftMs }: Heard): void {
+/** Applies a record of another gateway, unless something newer is known. */
+export function adopt(
+  membership: Membership,
+  record: SharedRecord,
+  { now, machine, leftMs }: AdoptionContext,
+): void {
   const known = membership.present.get(record.id)
   if (known && (known.source === 'static' || known.epoch > record.epoch)) return
   if (isLoopback(record.url) && record.machine !== machine) return
   if (record.state === 'removed') return remove(membership, record, now)
   if (known?.epoch === record.epoch) {
     if (known.drain?.thenRemove) return
-    // Registered at two gateways at once: the store's generation is everybody's.
+    // It was registered at two gateways at once: the generation in the store is valid for all.
     known.generation = record.generation
     update(known, { ...record, ttlMs: known.lease?.ttlMs ?? record.ttlMs }, now)
     drain(known, record)
@@ -127,11 +133,11 @@ export function adopt(membership: Membership, record: SharedRecord, { now, machi
   const member = membership.admit(record.id, { ...record, source: 'registered' }, now)
   if (!member) return
   drain(member, record)
-  // The lease began when the other gateway heard of it, and not now.
+  // The lease began when the other gateway received the registration.
   member.lease = { ttlMs: record.ttlMs, until: now + leftMs, removeAt: now + leftMs + record.ttlMs }
 }
 
-/** The lease as the store has it, where that is longer. */
+/** Extends the lease to that in the store, where it is longer. */
 export function extend(
   member: Member,
   generation: number,
@@ -150,7 +156,7 @@ function remove(membership: Membership, record: SharedRecord, now: number): void
   if (known?.source === 'discovered') return
   if (known && !known.drain?.thenRemove) membership.dismiss(known, record.drainMs, now)
   if (!known) {
-    membership.bury(record.id, { epoch: record.epoch, removed: true, until: now + LEASE.tombstoneMs })
+    membership.addTombstone(record.id, { epoch: record.epoch, removed: true, until: now + LEASE.tombstoneMs })
   }
 }
 

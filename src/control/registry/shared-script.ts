@@ -1,13 +1,14 @@
 /**
- * One exchange between a gateway and the store, about one pool: tells what happened here, and learns what happened
- * elsewhere. A single script, so that epochs are compared and written in one step, and every time is the store's own.
+ * The Lua script of one exchange between a gateway and the store, about one pool: it writes what changed here and
+ * returns what changed elsewhere. One script, so that epochs are compared and written atomically, and every time is the
+ * store's own.
  *
- * KEYS: records by id · deadlines of their leases · version of the records · gateways alive · calls running from here
- * ARGV: this gateway · its running calls as JSON · the version it knows · then (kind, id, payload) for each change
+ *   KEYS: records by id · deadlines of their leases · version of the records · gateways alive · calls running from here
+ *   ARGV: this gateway · its running calls as JSON · the version it knows · then (kind, id, payload) for each change
  *
- * A record of an older epoch never replaces a newer one; under the same epoch the first generation stays as long as
- * its lease does, and what was removed stays removed. Running calls are facts with an owner and an expiry and never a shared counter: what a
- * gateway that died had running is gone after three seconds.
+ * A record of an older epoch never replaces a newer one. Under the same epoch the first generation stays as long as its
+ * lease does, and a removed backend stays removed. Running calls are stored for each gateway, with an expiry, and not
+ * in a shared counter: those of a gateway that died are gone after three seconds.
  */
 export const EXCHANGE = `
 local time = redis.call('TIME')

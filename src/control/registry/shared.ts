@@ -1,8 +1,8 @@
 /**
- * Several gateways, one membership: what registers, renews, drains or leaves at one of them is told to the others through
- * a shared store, with how many calls each has running where. Decisions stay local: the store only spreads facts,
- * every fact has an owner and an expiry, and no call ever waits for it. While the store is away each gateway
- * goes on with what it knows, and no lease ends, since its renewal may have been heard elsewhere.
+ * Shares the membership between gateways through a store: registrations, renewals, drains and removals, and how many
+ * calls each gateway has running where. Decisions stay local: the store only spreads facts, each has an owner and an
+ * expiry, and no call waits for it. While the store is unreachable, each gateway continues with what it knows, and no
+ * lease ends, since its renewal may have reached another gateway.
  */
 import type { Log } from '../../core/log.ts'
 import type { SharedStore } from '../../core/shared.ts'
@@ -18,26 +18,26 @@ export interface SharedOptions {
   readonly store: SharedStore
   readonly clock: Clock
   readonly log: Log
-  /** Names this gateway among the others, for as long as it runs. */
+  /** The unique name of this gateway process. */
   readonly instance: string
-  /** Names the machine, for backends on its loopback. */
+  /** The name of the machine, for backends on its loopback. */
   readonly machine: string
   /** The pools whose members are shared. */
   readonly pools: () => readonly string[]
   readonly inflight: (slot: number) => number
-  /** Told how many calls the other gateways have running on a slot. */
+  /** Called with how many calls the other gateways have running on a slot. */
   readonly peers: (slot: number, calls: number) => void
 }
 
 const INTERVAL_MS = 400
-/** A connection may take so long; that there is none before is nothing to warn of. */
+/** Time for the first connection, in which a missing one is not logged. */
 const START_MS = 1_500
-/** News of the others' calls older than this is no news. */
+/** Age at which the other gateways' running calls are dropped. */
 const STALE_MS = 2_000
 
 interface PoolState {
   version: string
-  heardAt: number
+  receivedAt: number
   readonly waiting: Map<string, { readonly kind: 'put' | 'renew'; readonly payload: string }>
   readonly generations: Map<string, number>
 }
@@ -59,8 +59,8 @@ export class Shared {
   #running = false
   #hurried = false
   #stopped = false
-  /** Undefined: it has not been there yet, and is given the time to come. */
-  #isAway: boolean | undefined
+  /** Undefined until the store was reached once or the start is over. */
+  #isDisconnected: boolean | undefined
   readonly #startedAt: number
 
   constructor(options: SharedOptions) {
@@ -79,7 +79,7 @@ export class Shared {
     this.#options.store.close()
   }
 
-  /** Something happened here that the others should know. */
+  /** Queues a local change for the other gateways. */
   #changed({ pool, id, kind }: Change): void {
     if (!this.#options.pools().includes(pool)) return
     const { registry, clock, machine } = this.#options
@@ -112,27 +112,27 @@ export class Shared {
     try {
       if (!store.connected) throw new Error('no connection')
       await Promise.all(pools().map((pool) => this.#exchange(pool)))
-      if (this.#isAway) this.#options.log.info('shared.back', {})
-      this.#isAway = false
+      if (this.#isDisconnected) this.#options.log.info('shared.back', {})
+      this.#isDisconnected = false
     } catch (error) {
-      this.#alone(error)
+      this.#onDisconnected(error)
     }
     this.#syncedAt = clock.now()
     this.#running = false
     if (!this.#stopped) this.#cancel = clock.after(this.#hurried ? 0 : INTERVAL_MS, () => void this.#round())
   }
 
-  /** Without the store: leases stand still, and the others' calls are forgotten when the news of them is old. */
-  #alone(error: unknown): void {
+  /** The store is unreachable: extends the leases, and drops the other gateways' calls when they are too old. */
+  #onDisconnected(error: unknown): void {
     const { clock, registry, peers, log } = this.#options
-    const isStarting = this.#isAway === undefined && clock.now() - this.#startedAt < START_MS
-    if (!this.#isAway && !isStarting) log.warn('shared.away', { error: String(error) })
-    if (!isStarting) this.#isAway = true
-    // What hurried it cannot be told now; the next round comes when it comes.
+    const isStarting = this.#isDisconnected === undefined && clock.now() - this.#startedAt < START_MS
+    if (!this.#isDisconnected && !isStarting) log.warn('shared.away', { error: String(error) })
+    if (!isStarting) this.#isDisconnected = true
+    // The change that hurried this round cannot be sent; the next round comes at its usual time.
     this.#hurried = false
     const now = clock.now()
-    registry.forgive(now - this.#syncedAt)
-    for (const [pool, { heardAt }] of this.#pools) {
+    registry.extendLeases(now - this.#syncedAt)
+    for (const [pool, { receivedAt: heardAt }] of this.#pools) {
       if (now - heardAt < STALE_MS) continue
       for (const { slot } of registry.view(pool)?.backends ?? []) peers(slot, 0)
     }
@@ -141,21 +141,21 @@ export class Shared {
   async #exchange(pool: string): Promise<void> {
     const { store, registry, instance, clock } = this.#options
     const state = this.#state(pool)
-    const told = new Map(state.waiting)
+    const sent = new Map(state.waiting)
     const keys = ['be', 'lease', 'ver', 'inst', `load:${instance}`].map((part) => `shared:{${pool}}:${part}`)
-    const changes = [...told].flatMap(([id, { kind, payload }]) => [kind, id, payload])
+    const changes = [...sent].flatMap(([id, { kind, payload }]) => [kind, id, payload])
     const answer = read(
       await store.run(EXCHANGE, keys, [instance, this.#load(pool), state.version, ...changes]),
     )
-    // What changed again meanwhile is told in the next round.
-    for (const [id, change] of told) if (state.waiting.get(id) === change) state.waiting.delete(id)
+    // A change that was replaced during the exchange is sent in the next round.
+    for (const [id, change] of sent) if (state.waiting.get(id) === change) state.waiting.delete(id)
     state.version = answer.version
-    state.heardAt = clock.now()
-    registry.join(pool, (membership) => this.#take(membership, state, answer))
+    state.receivedAt = clock.now()
+    registry.join(pool, (membership) => this.#merge(membership, state, answer))
     this.#spread(pool, answer.loads)
   }
 
-  #take(membership: Membership, state: PoolState, { now: storeNow, records, leases }: StoreReply): void {
+  #merge(membership: Membership, state: PoolState, { now: storeNow, records, leases }: StoreReply): void {
     const { clock, machine } = this.#options
     const now = clock.now()
     const leftMs = (id: string) => (leases.get(id) ?? storeNow) - storeNow
@@ -166,7 +166,7 @@ export class Shared {
         if (!state.waiting.has(record.id))
           adopt(membership, record, { now, machine, leftMs: leftMs(record.id) })
       }
-      this.#remind(membership, state)
+      this.#republish(membership, state)
     }
     for (const member of membership.present.values()) {
       const generation = state.generations.get(member.id)
@@ -175,8 +175,8 @@ export class Shared {
     }
   }
 
-  /** What the store does not know, for it is new or has lost it. */
-  #remind({ pool, present }: Membership, state: PoolState): void {
+  /** Writes again the members that the store does not have, because it is new or has lost them. */
+  #republish({ pool, present }: Membership, state: PoolState): void {
     for (const { id, source, drain } of present.values()) {
       const isKnown = state.generations.has(id) || state.waiting.has(id)
       if (source === 'registered' && !drain && !isKnown)
@@ -207,7 +207,7 @@ export class Shared {
   #state(pool: string): PoolState {
     const known = this.#pools.get(pool)
     if (known) return known
-    const state = { version: '', heardAt: -Infinity, waiting: new Map(), generations: new Map() }
+    const state = { version: '', receivedAt: -Infinity, waiting: new Map(), generations: new Map() }
     this.#pools.set(pool, state)
     return state
   }
@@ -226,7 +226,7 @@ function read(raw: unknown): StoreReply {
   }
 }
 
-/** Calls that another gateway has running, by backend; nothing of what is no number of calls. */
+/** The running calls of another gateway, by backend; invalid counts are dropped. */
 function readLoad(text: string): Record<string, number> {
   try {
     const load = Object(JSON.parse(text)) as Record<string, unknown>

@@ -1,7 +1,7 @@
 /**
- * Whether a backend that wants to join takes the inputs that the pool takes. One that does not would answer other
- * questions than those it is asked, and its answers would be kept: so it stays warming until the others are like
- * it, or gone. Another version of a model may have another signature, since versions are told apart in every key.
+ * Checks whether a new backend takes the same inputs as its pool. A backend with other inputs would answer other
+ * questions, and its answers would be stored. It stays warming until the others have the same inputs or are gone.
+ * Another version of a model may have another signature, since keys contain the version.
  */
 import type { Backend, ModelOffer } from '../../core/backend.ts'
 import type { Probe, ProbeResult } from '../health/probe.ts'
@@ -16,7 +16,7 @@ interface Known {
 
 export interface Candidate {
   readonly backend: Backend
-  /** The pool's other backends; asked last, for somebody may join while the backend is asked for its inputs. */
+  /** The pool's other backends; called after the queries, since a backend may join in the meantime. */
   readonly others: () => readonly Backend[]
   readonly timeoutMs: number
   /** For the Host field; undefined: the backend's own. */
@@ -25,23 +25,23 @@ export interface Candidate {
 
 type How = Pick<Candidate, 'timeoutMs' | 'host'>
 
-/** Models asked about per backend: it waits for all the answers. */
+/** Most models that are queried of a backend, which waits for all answers. */
 const MAX_MODELS = 8
 
 export class Signatures {
   readonly #probe: Probe
-  /** Of those that have joined, by generation, then model. */
+  /** The signatures of joined backends, by generation, then model. */
   readonly #known = new Map<number, ReadonlyMap<string, Known>>()
 
   constructor(probe: Probe) {
     this.#probe = probe
   }
 
-  /** Why the backend may not join, or undefined. What does not say its inputs is not held to any. */
+  /** Why the backend must not join, or undefined. A backend that declares no inputs may join. */
   async check({ backend, others, ...how }: Candidate): Promise<string | undefined> {
     const own = new Map<string, Known>()
     for (const { name, version } of backend.models.slice(0, MAX_MODELS)) {
-      const signature = await this.#ask(backend.url, name, how)
+      const signature = await this.#query(backend.url, name, how)
       if (signature !== undefined) own.set(name, { version, signature })
     }
     const joined = others()
@@ -59,7 +59,7 @@ export class Signatures {
     this.#known.delete(generation)
   }
 
-  async #ask(url: string, model: ModelOffer['name'], how: How): Promise<Signature | undefined> {
+  async #query(url: string, model: ModelOffer['name'], how: How): Promise<Signature | undefined> {
     const name = encodeURIComponent(model)
     const v2 = readV2(await this.#probe({ url, path: `/v2/models/${name}`, ...how }))
     return v2 ?? readV1(await this.#probe({ url, path: `/v1/models/${name}/metadata`, ...how }))
@@ -115,7 +115,7 @@ const TYPES: Readonly<Record<string, string>> = {
   DT_STRING: 'BYTES',
 }
 
-/** `dtype` may be anything: an object without a `toString` cannot even be printed. */
+/** `dtype` may be anything, even an object that cannot be printed. */
 function v2TypeOf(dtype: unknown): unknown {
   return typeof dtype === 'string' && Object.hasOwn(TYPES, dtype) ? TYPES[dtype] : dtype
 }

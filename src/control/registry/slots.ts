@@ -1,5 +1,5 @@
 /**
- * Places in the shared counters. A slot is one backend's alone; once free it rests, so that a call still
+ * Allocates indexes in the shared counters. A slot belongs to one backend; once free it rests, so that a call still
  * running on the old backend does not count against the new one.
  */
 
@@ -14,8 +14,8 @@ export class Slots {
     this.#size = size
   }
 
-  /** A free slot, or undefined when all are taken or resting. `now` is monotonic milliseconds. */
-  take(now: number): number | undefined {
+  /** Allocates a free slot; undefined when all are in use or resting. `now` is monotonic milliseconds. */
+  allocate(now: number): number | undefined {
     const oldest = this.#resting[0]
     if (oldest && now - oldest.freedAt >= REST_MS) return this.#resting.shift()?.slot
     return this.#fresh < this.#size ? this.#fresh++ : undefined

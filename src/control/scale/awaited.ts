@@ -1,32 +1,31 @@
 /**
- * Replicas that somebody else starts: we say how many there should be, and see each only when it registers. What is
- * between counts as starting, since the moment it was asked for.
+ * Tracks replicas that an external autoscaler starts. The gateway only publishes a number and sees a replica when it
+ * registers; until then it counts as starting since it was requested.
  */
 export interface Awaiting {
-  /** Since when each replica is awaited, oldest first, monotonic milliseconds. */
-  readonly asked: readonly number[]
+  /** When each missing replica was requested, oldest first, monotonic milliseconds. */
+  readonly requestedAt: readonly number[]
   readonly ready: number
 }
 
 export interface Awaited {
   readonly awaiting: Awaiting
-  /** Ages of the replicas that are still to come, milliseconds. */
+  /** Ages of the replicas that are still missing, milliseconds. */
   readonly startingMs: readonly number[]
-  /** How long those took that came since, milliseconds. */
+  /** Start times of the replicas that have arrived since, milliseconds. */
   readonly startsMs: readonly number[]
-  /** Nobody seems to follow: what was asked for long ago has not come. */
-  readonly isUnheard: boolean
+  /** True where the oldest request is so old that no autoscaler seems to follow. */
+  readonly isOverdue: boolean
 }
 
-export const NOBODY_AWAITED: Awaiting = { asked: [], ready: 0 }
+export const NONE_AWAITED: Awaiting = { requestedAt: [], ready: 0 }
 
-/** Images are pulled and machines are started; who has not come after this will not. */
-const UNHEARD_MS = 600_000
+/** Longest plausible start: images are pulled and machines are booted. */
+const OVERDUE_MS = 600_000
 
 /**
- * @param desired what was asked for last
- * @param startMs how long a start takes, as far as is known: a late replica is the business of whoever starts it, and
- * another one is not asked for in its place
+ * @param seen `desired`: what was requested last. `startMs`: the known start time; a late replica is the autoscaler's
+ * problem, and no other one is requested in its place
  */
 export function awaitReplicas(
   before: Awaiting,
@@ -34,16 +33,17 @@ export function awaitReplicas(
   now: number,
 ): Awaited {
   const missing = Math.max(0, seen.desired - seen.ready)
-  const came = Math.max(0, seen.ready - before.ready)
-  const leaving = Math.max(0, before.asked.length - missing)
-  const startsMs = before.asked.slice(0, Math.min(came, leaving)).map((at) => now - at)
-  const asked = before.asked.slice(leaving)
-  while (asked.length < missing) asked.push(now)
-  const isUnheard = asked.length > 0 && now - (asked[0] ?? now) > Math.max(UNHEARD_MS, 4 * seen.startMs)
+  const arrived = Math.max(0, seen.ready - before.ready)
+  const leaving = Math.max(0, before.requestedAt.length - missing)
+  const startsMs = before.requestedAt.slice(0, Math.min(arrived, leaving)).map((at) => now - at)
+  const requestedAt = before.requestedAt.slice(leaving)
+  while (requestedAt.length < missing) requestedAt.push(now)
+  const isOverdue =
+    requestedAt.length > 0 && now - (requestedAt[0] ?? now) > Math.max(OVERDUE_MS, 4 * seen.startMs)
   return {
-    awaiting: { asked: isUnheard ? [] : asked, ready: seen.ready },
-    startingMs: asked.map((at) => Math.min(now - at, seen.startMs)),
+    awaiting: { requestedAt: isOverdue ? [] : requestedAt, ready: seen.ready },
+    startingMs: requestedAt.map((at) => Math.min(now - at, seen.startMs)),
     startsMs,
-    isUnheard,
+    isOverdue,
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Feed-forward: a lost cache turns hits into misses at once, and no window need wait for them to arrive. The loss is known
- * the moment it happens (or before, for a planned deployment), and so is the load that follows from it.
+ * Feed-forward control for a lost cache: it turns hits into misses at once, and the scaler need not wait until a window
+ * shows them. The loss is known the moment it happens (or before, for a planned deployment), and so is the load that
+ * follows.
  */
 import type { Demand, ScaleOptions } from './demand.ts'
 import { type LoadMemory, meanOf, presentRate } from './load.ts'
@@ -10,7 +11,7 @@ export interface CacheMemory {
   readonly at?: number
   /** Share of calls answered without a backend before it. */
   readonly hitRatioBefore: number
-  /** In what time half of the lost hits came back when it was last measured, milliseconds. */
+  /** Half-life of the last refill: the time until half of the lost hits were back, milliseconds. */
   readonly halfLifeMs: number
   readonly isRefilling: boolean
 }
@@ -35,14 +36,14 @@ export function noteCache(
 ): CacheMemory {
   const loss = demand.cache
   if (loss && loss.at !== memory.at) {
-    // Measured before the loss, if it is still to come; otherwise the slow window is nearly all from before it.
+    // Where the loss is already past, the slow window is nearly all from before it.
     return { ...memory, at: loss.at, hitRatioBefore: hitRatio(load, options.stableMs), isRefilling: true }
   }
   if (memory.at === undefined || !memory.isRefilling || demand.at <= memory.at) return memory
   return noteRefill(memory, { age: demand.at - memory.at, now: hitRatio(load, options.fastMs) })
 }
 
-/** Half of the hits back: that took one half-life. Never back: the refill is given up on after a while. */
+/** Measures the half-life when half of the hits are back; gives up after a while where they never are. */
 function noteRefill(memory: CacheMemory, seen: { age: number; now: number }): CacheMemory {
   const isHalfBack = seen.now >= memory.hitRatioBefore / 2
   // In the first seconds the fast window still shows the hits from before the loss.
@@ -53,12 +54,12 @@ function noteRefill(memory: CacheMemory, seen: { age: number; now: number }): Ca
 }
 
 export interface Foreseen {
-  /** Misses a second to be ready for. */
+  /** Misses a second to prepare for. */
   readonly perSecond: number
   readonly why: 'cache_lost' | 'cache_reserve'
 }
 
-/** The misses a known loss of cache brings, or the kept reserve does; undefined when neither asks for anything. */
+/** The misses that a known loss or the configured reserve requires; undefined where there is neither. */
 export function foresee(
   memory: CacheMemory,
   at: { demand: Demand; load: LoadMemory; leadMs: number },
@@ -74,7 +75,7 @@ export function foresee(
   return { perSecond: misses, why: 'cache_reserve' }
 }
 
-/** Whether a loss is so recent that the load after it has not settled. */
+/** Whether a loss is so recent that the load has not settled. */
 export function isLossFresh(memory: CacheMemory, demand: Demand, options: ScaleOptions): boolean {
   return memory.at !== undefined && demand.cache?.at === memory.at && demand.at - memory.at < options.stableMs
 }

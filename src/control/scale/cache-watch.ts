@@ -1,6 +1,6 @@
 /**
- * Notices that the cache of a pool answers less than before: a shared tier that cannot be asked, a purge of everything,
- * a new deployment. What is left is measured while all is well: the share of calls that process memory answers alone.
+ * Detects that the cache of a pool answers less than before: an unreachable shared tier, a purge of everything, a new
+ * deployment. What would remain is measured beforehand: the share of calls that process memory answers.
  */
 import type { LoadBucket } from '../../core/load.ts'
 import type { CacheLoss } from './demand.ts'
@@ -15,15 +15,15 @@ export interface CacheSeen {
 }
 
 export interface CacheWatch {
-  /** The loss to reckon with now. */
+  /** The loss that is in effect now. */
   note(seen: CacheSeen): CacheLoss | undefined
-  /** Tells of a loss that is known from elsewhere. */
-  lost(loss: CacheLoss): void
+  /** Records a loss that another part reports. */
+  noteLoss(loss: CacheLoss): void
 }
 
-/** Counts fade by half in so many milliseconds. */
+/** Half-life of the counts. */
 const HALF_LIFE_MS = 60_000
-/** After this a flushed cache has refilled, or never will. */
+/** Time after which a flushed cache counts as refilled. */
 const OVER_MS = 3_600_000
 
 export function createCacheWatch(): CacheWatch {
@@ -32,7 +32,7 @@ export function createCacheWatch(): CacheWatch {
   let answered = 0
   let at: number | undefined
   let down: CacheLoss | undefined
-  let told: CacheLoss | undefined
+  let announced: CacheLoss | undefined
 
   return {
     note(seen) {
@@ -48,11 +48,11 @@ export function createCacheWatch(): CacheWatch {
       } else if (!down && calls > 0 && shared > 0) {
         down = { kind: 'tierDown', at: seen.at, hitRatioLeft: Math.max(0, (answered - shared) / calls) }
       }
-      if (told && seen.at - told.at > OVER_MS) told = undefined
-      return down ?? told
+      if (announced && seen.at - announced.at > OVER_MS) announced = undefined
+      return down ?? announced
     },
-    lost(loss) {
-      if (answered > 0) told = loss
+    noteLoss(loss) {
+      if (answered > 0) announced = loss
     },
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What measurement says about the model: a bounded correction when calls are late although the plan says they are not,
+ * Corrects the queueing model by measurement: a bounded factor when calls are late although the plan says they are not,
  * and a verdict when more replicas do not help.
  */
 import { HISTOGRAM_SIZE, quantileMs } from '../../lib/log-histogram.ts'
@@ -16,9 +16,9 @@ export interface CorrectMemory {
   readonly seconds: readonly Second[]
   readonly trial?: ScaleTrial
   readonly failures: number
-  /** Until when no more replicas are asked for than there are, because the last ones did not help. */
+  /** Until when no further replicas are requested, because the last ones did not help. */
   readonly ineffectiveUntil?: number
-  /** Misses a second when that was found; for markedly more, replicas are asked for again. */
+  /** Misses a second when that was found; markedly more end the restriction. */
   readonly ineffectiveRate?: number
 }
 
@@ -28,7 +28,7 @@ interface Second {
   readonly isBreach: boolean
 }
 
-/** A move up on trial: what was wrong before it, to be compared with after it. */
+/** A move up whose effect is being measured: the state before it, for comparison. */
 export interface ScaleTrial {
   readonly at: number
   readonly p95Ms: number
@@ -103,7 +103,10 @@ export function isLate(memory: CorrectMemory): boolean {
   return memory.seconds.filter(({ isBreach }) => isBreach).length >= 3 && recentP95(memory) !== undefined
 }
 
-/** Late in three of the last five seconds though the plan is fine: a tenth more, at most twice. Otherwise back at 2 % a second. */
+/**
+ * Raises the factor by a tenth, to 2 at most, when calls are late in three of the last five seconds although the plan
+ * is fine; otherwise lowers it by 2 % a second.
+ */
 function adjust(memory: CorrectMemory, { demand, isPlanFine }: CorrectionInput): CorrectMemory {
   const now = demand.at
   if (!isLate(memory)) {
@@ -115,7 +118,10 @@ function adjust(memory: CorrectMemory, { demand, isPlanFine }: CorrectionInput):
   return { ...memory, trim: Math.min(MAX_TRIM, memory.trim * 1.1), trimmedAt: now }
 }
 
-/** Two moves up in a row after which the p95 was no better, or one after which service was slower: the bottleneck is elsewhere. */
+/**
+ * Judges the trial: after two moves up without a better p95, or one after which service was slower, the bottleneck is
+ * elsewhere.
+ */
 function judge(memory: CorrectMemory, seen: CorrectionInput, options: ScaleOptions): CorrectMemory {
   const now = seen.demand.at
   if (memory.ineffectiveUntil !== undefined && now >= memory.ineffectiveUntil) {
@@ -151,13 +157,13 @@ function verdictOn(
   if (seen.perSecond > trial.perSecond * 1.1) return 'helped'
   if (since < seen.fastMs || p95 === undefined) return since > GIVE_UP_AFTER_MS ? 'helped' : 'open'
   if (p95 < trial.p95Ms * (1 - IMPROVEMENT)) return 'helped'
-  // An old backlog keeps calls late for a while even where the new replicas are all that was missing.
+  // An old backlog keeps calls late for a while even where the new replicas help.
   if (since < GIVE_UP_AFTER_MS) return 'open'
-  // More replicas for the same load, and each call takes longer on them: they wait for one another somewhere.
+  // With more replicas for the same load each call takes longer: the replicas wait for one another.
   return seen.serviceMs > trial.serviceMs * SLOWER ? 'worse' : 'failed'
 }
 
-/** Whether further moves up wait for what the last one brings: its first seconds are over, and it is not judged yet. */
+/** Whether further moves up wait for the verdict on the last one, whose first seconds are over. */
 export function isAwaited(
   memory: CorrectMemory,
   seen: { now: number; perSecond: number },
@@ -169,7 +175,7 @@ export function isAwaited(
   )
 }
 
-/** Puts a move up on trial when it is made because calls are late. A trial still in its first seconds takes the move in. */
+/** Starts a trial for a move up because of late calls. A trial in its first seconds includes the move. */
 export function tryMove(
   memory: CorrectMemory,
   move: Omit<ScaleTrial, 'p95Ms' | 'readyAt'>,

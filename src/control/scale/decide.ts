@@ -1,11 +1,12 @@
 /**
- * How many replicas a pool should have. Pure: what was remembered, what was measured and the time go in; what to remember and what to do
- * come out. Read this file first; it goes
+ * Decides how many replicas a pool should have. Pure: it maps the memory, the measurements and the time to the next
+ * memory and a decision. Read this file first; it goes
  *
  *   observe → size → foresee → correct → move
  *
- * Demand is the misses only. A queueing model says how many slots keep the p95 inside the SLO, so that the margin is wide for
- * a small pool and narrow for a large one. Times are wall times, never ticks: deciding more often changes nothing.
+ * Demand is the misses only. A queueing model says how many slots keep the p95 inside the SLO, so that the margin is
+ * wide for a small pool and narrow for a large one. Times are wall times, never ticks: deciding more often changes
+ * nothing.
  */
 
 import { isLossFresh } from './cache-loss.ts'
@@ -16,12 +17,12 @@ import { type LearnMemory, serviceAt } from './learn.ts'
 import { holdTime } from './load-recurrence.ts'
 import { begin, isCalled, observe, type ScaleMemory } from './memory.ts'
 import { move, noteWant } from './moves.ts'
-import { notePlaces, type Places, placesOf, withCrowd } from './places.ts'
 import { expectedLate, isFeasible, waitBudgetMs } from './plan.ts'
 import { notePressure, type PressureMemory } from './pressure.ts'
 import { bare, report } from './report.ts'
 import { rule } from './rule.ts'
 import { clamp, type Sized, size } from './size.ts'
+import { estimateSlots, rememberSlots, type SlotEstimate, withOverload } from './slot-estimate.ts'
 
 export type { ScaleMemory } from './memory.ts'
 
@@ -46,30 +47,35 @@ export function decide(
   if (!newest || now - newest.at > options.staleMs) return hold(memory, newest, options, now)
   const demand = isKnown(memory, newest) ? withoutCounts(newest) : newest
   const seen = observe(memory ?? begin(demand, options), demand, options)
-  const places = placesIn(seen.learnt, demand, options)
-  if (!places) return wake(seen, demand, options)
-  const knowing = options.slots === undefined ? { ...seen, learnt: notePlaces(seen.learnt, places) } : seen
-  const isCrowd = options.slots === undefined && (places.isKnown || places.isFull)
-  const asked = isCrowd ? withCrowd(demand, places.count, places.service.meanMs) : demand
-  return settle(knowing, asked, size(knowing, asked, places, options), options)
+  const estimate = slotEstimate(seen.learnt, demand, options)
+  if (!estimate) return wake(seen, demand, options)
+  const remembering =
+    options.slots === undefined ? { ...seen, learnt: rememberSlots(seen.learnt, estimate) } : seen
+  const isOverloaded = options.slots === undefined && (estimate.isKnown || estimate.isFull)
+  const adjusted = isOverloaded ? withOverload(demand, estimate.count, estimate.service.meanMs) : demand
+  return settle(remembering, adjusted, size(remembering, adjusted, estimate, options), options)
 }
 
 function isKnown(memory: ScaleMemory | undefined, demand: Demand): boolean {
   return memory?.at !== undefined && demand.at <= memory.at
 }
 
-/** A report seen before says how things stand, but its counts are in the memory already. */
+/** A report that was seen before still gives the present state, but its counts are in the memory already. */
 function withoutCounts(demand: Demand): Demand {
   return { ...demand, buckets: [], service: [], latency: [], startsMs: [] }
 }
 
-function placesIn(learnt: LearnMemory, demand: Demand, { slots }: ScaleOptions): Places | undefined {
-  if (slots === undefined) return placesOf(learnt, demand)
+function slotEstimate(
+  learnt: LearnMemory,
+  demand: Demand,
+  { slots }: ScaleOptions,
+): SlotEstimate | undefined {
+  if (slots === undefined) return estimateSlots(learnt, demand)
   const service = serviceAt(learnt, slots)
   return service && { count: slots, isKnown: true, isFull: false, service }
 }
 
-/** Holds the plan against what is measured, then moves or stays. */
+/** Compares the plan with the measurements, then moves or stays. */
 function settle(memory: ScaleMemory, demand: Demand, sized: Sized, options: ScaleOptions): Decided {
   const now = memory.at ?? demand.at
   const late = expectedLate(
@@ -145,7 +151,7 @@ function check(
       demand,
       perSecond: sized.rate.perSecond,
       serviceMs: sized.facts.service.meanMs,
-      // After a rush, calls that waited for the new replicas say nothing about the plan.
+      // After a burst, calls that waited for the new replicas say nothing about the plan.
       isPlanFine: sized.late <= 0.05 && !sized.isPanic && sized.drain === 0 && startingMs.length === 0,
       replicas: ready,
       isInfeasible: !isFeasible(sized.facts.service, options),
@@ -166,7 +172,10 @@ function hold(
   return { memory, decision: bare({ desired, from: desired, reason, at: now }, demand, options) }
 }
 
-/** No service time is known yet. The first call wakes a pool at zero; replicas nobody ever called are given back in time. */
+/**
+ * No service time is known yet: the first call starts a pool at zero, and replicas that were never called are removed
+ * in time.
+ */
 function wake(memory: ScaleMemory, demand: Demand, options: ScaleOptions): Decided {
   const from = memory.moves.desired
   const quietMs = demand.at - memory.calledAt

@@ -1,9 +1,9 @@
 /**
- * A decision and its one sentence. Every emitter renders this same object, so that the dashboard, the webhook and the autoscaler
- * cannot say different things.
+ * A decision of the scaler, with one sentence for people. Every emitter renders this object, so that the dashboard, the
+ * webhook and the autoscaler agree.
  */
 
-/** Why the number is what it is; a closed set, used as a metric label. */
+/** Why the number is what it is; a closed set, for dashboards and alerts. */
 export type Reason =
   | 'steady'
   | 'load_rose'
@@ -38,10 +38,10 @@ export interface Signals {
   readonly erlangs: number
   readonly serviceMs?: { readonly mean: number; readonly p95: number }
   readonly slotsPerReplica: number
-  /** False: nothing was seen yet of a replica with too many calls; `slotsPerReplica` is what it bears at least. */
+  /** False: no replica was overloaded yet, so `slotsPerReplica` is a lower bound. */
   readonly slotsKnown: boolean
   readonly slotsNeeded: number
-  /** Of these, slots against the backlog. */
+  /** How many of these are for the backlog. */
   readonly drainSlots: number
   readonly queue: number
   readonly inflight: number
@@ -53,7 +53,7 @@ export interface Signals {
   readonly startMs: number
   /** How long a level is kept after it was last wanted. */
   readonly holdMs: number
-  /** How often the load came back of late after it had gone, and after how long at most. */
+  /** How often the load came back recently after it had gone, and after how long at most. */
   readonly returns: number
   readonly longestAbsenceMs: number
   readonly reversals: number

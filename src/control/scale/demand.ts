@@ -1,16 +1,16 @@
 /**
- * What the scaler is told and what it may be told to do: plain data between the data plane's counters and `decide`.
+ * The inputs of the scaler: plain data between the data plane's counters and `decide`.
  *
- * Only misses are demand. A call answered from a cache, or by joining somebody else's flight, costs no backend
- * anything; it is counted in `answered`, which matters on one day only: when the cache is lost.
+ * Only misses are demand. A call that is answered from a cache, or by joining another flight, costs no backend
+ * anything. It is counted in `answered`, which matters when the cache is lost.
  */
 import type { LoadReport } from '../../core/load.ts'
 
 export { BUCKET_MS, type LoadBucket, type ServiceBin } from '../../core/load.ts'
 
 /**
- * The cache answers less than before, or will: named by the instant it happens, so that telling it twice is telling it once.
- * `tierDown` lasts as long as it is reported; the others refill with use.
+ * A loss of cached answers, past or planned. It is identified by its instant, so that reporting it twice has no effect.
+ * `tierDown` lasts as long as it is reported; the other kinds refill with use.
  */
 export interface CacheLoss {
   readonly kind: 'tierDown' | 'flush' | 'deployment'
@@ -22,14 +22,14 @@ export interface CacheLoss {
 
 export interface Replicas {
   readonly ready: number
-  /** Age of each replica that is on its way up, milliseconds since its start was asked for. */
+  /** Age of each starting replica, milliseconds since its start was requested. */
   readonly startingMs: readonly number[]
   /** Ready but still warming up. */
   readonly slow: number
   readonly draining: number
 }
 
-/** Everything measured on one pool since the report before; one with an `at` already seen is ignored. */
+/** What was measured on one pool since the previous report; a report with an `at` that was seen is ignored. */
 export interface Demand extends Omit<LoadReport, 'answeredShared'> {
   readonly replicas: Replicas
   /** How long each replica took to start that became ready since the last report, milliseconds. */
@@ -47,7 +47,7 @@ export interface ScaleOptions {
   readonly slots?: number
   readonly fastMs: number
   readonly stableMs: number
-  /** How long a level of load is kept after it was last wanted: this is the unit, the load's own past says how many of it. */
+  /** Unit of how long a level of load is kept after it was last wanted; the past of the load decides the multiple. */
   readonly downMs: number
   /** The same while it is not known whether the load comes back. */
   readonly unknownMs: number

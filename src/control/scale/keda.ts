@@ -1,7 +1,8 @@
 /**
- * KEDA's external scaler (github.com/kedacore/keda, `externalscaler.proto`): KEDA asks over gRPC whether a pool is active
- * and how many replicas it should have. The metric is the number itself and its target 1 a replica, so that what the
- * autoscaler makes of it is our number, however often it asks. A `ScaledObject` names the pool in its metadata.
+ * A server for KEDA's external scaler protocol (github.com/kedacore/keda, `externalscaler.proto`): KEDA asks over gRPC
+ * whether a pool is active and how many replicas it should have. The metric is the number itself with a target of 1 a
+ * replica, so that the autoscaler arrives at the gateway's number, however often it polls. A `ScaledObject` names the
+ * pool in its metadata.
  */
 import {
   Server,
@@ -24,7 +25,7 @@ export interface KedaOptions {
 
 export interface KedaScaler {
   readonly port: number
-  /** The part that one pool's signals go to. The scaler is closed with the last of them; `ended` hears of it. */
+  /** The emitter for one pool's signals. The scaler is closed with the last of them, and `ended` is called. */
   pool(name: string, ended?: () => void): Emitter
   close(): void
 }
@@ -44,7 +45,7 @@ const METRIC = 'infergate_scale_desired_replicas'
 const STRING = (id: number) => ({ type: 'string', id })
 const REF = { type: 'ScaledObjectRef', id: 1 }
 
-// The descriptor's type wants what only a parser of .proto files has to say.
+// The descriptor's type has members that only a parser of .proto files produces.
 const PROTO = {
   nested: {
     externalscaler: {
@@ -135,7 +136,7 @@ export async function openKedaScaler({ host, port: wanted }: KedaOptions): Promi
   }
 }
 
-/** The five calls, answered from what was said last. `tellAll`: those who follow hear of a change. */
+/** The five procedures, answered from the last signals. `tellAll` sends a change to all streams. */
 function callsOn(signals: ReadonlyMap<string, ScaleSignal>) {
   const activity = new Map<Stream, boolean | undefined>()
   const unary =
@@ -200,10 +201,13 @@ function itself(ref: Ref): Ref {
 
 type SignalLookup = { readonly signal: ScaleSignal } | { readonly code: status; readonly details: string }
 
-/** Which pool is meant, and what was said of it. Nothing yet is "unavailable": KEDA keeps what it has, and asks again. */
+/**
+ * The pool of a request and its last signal. Without one the answer is "unavailable": KEDA keeps its number and asks
+ * again.
+ */
 function find(signals: ReadonlyMap<string, ScaleSignal>, ref: Ref | null): SignalLookup {
   const pool = ref?.scalerMetadata['pool']
-  // What is no name is not repeated: the details travel in a header field.
+  // An invalid name is not repeated: the details are sent in a header field.
   if (pool === undefined || !POOL_PATTERN.test(pool)) {
     const details = 'name the pool in the metadata of the trigger: "pool: NAME"'
     return { code: status.INVALID_ARGUMENT, details }

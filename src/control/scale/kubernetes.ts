@@ -1,19 +1,20 @@
 /**
- * Scales an object of Kubernetes through its `scale` subresource: read it, and patch the number where it differs, under the
- * resource version that was read. Not where another autoscaler has the same target: two of them would fight.
+ * Scales a Kubernetes object through its `scale` subresource: reads it and patches the number where it differs, with
+ * the resource version that was read. It does nothing where another autoscaler has the same target, since the two would
+ * fight.
  */
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { ApiServer } from '../discovery/kubernetes.ts'
-import { ask, type DiscoveryRequest, type DiscoveryResponse } from '../discovery/request.ts'
+import { type DiscoveryRequest, type DiscoveryResponse, fetchWhole } from '../discovery/request.ts'
 import type { Emitter, ScaleSignal } from './signal.ts'
 
 export interface KubernetesScaleOptions {
   readonly kind: 'Deployment' | 'StatefulSet' | 'ReplicaSet'
   readonly namespace: string
   readonly name: string
-  /** Asked before every request. Rejects with what is missing. */
+  /** Called before every request. Rejects with what is missing. */
   readonly server: () => Promise<ApiServer>
   readonly clock: Clock
   readonly log: Log
@@ -22,7 +23,7 @@ export interface KubernetesScaleOptions {
 }
 
 const TIMEOUT_MS = 10_000
-/** Somebody else may have changed the number. */
+/** Interval of repetitions: somebody else may have changed the number. */
 const REPEAT_MS = 30_000
 const RETRY = { baseMs: 500, maxMs: 30_000 }
 const CONFLICT = 409
@@ -32,14 +33,14 @@ interface Scale {
   readonly spec?: { readonly replicas?: number }
 }
 
-/** What an autoscaler says it scales; HorizontalPodAutoscaler and KEDA's ScaledObject agree on it. */
+/** The target reference of an autoscaler; HorizontalPodAutoscaler and KEDA's ScaledObject have the same. */
 interface Autoscaler {
   readonly kind?: string
   readonly metadata: { readonly name: string }
   readonly spec?: { readonly scaleTargetRef?: { readonly kind?: string; readonly name?: string } }
 }
 
-/** Changed by somebody between our reading and our writing. */
+/** The object was changed between reading and writing. */
 class Conflict extends Error {}
 
 export function createKubernetesScale(options: KubernetesScaleOptions): Emitter {
@@ -62,7 +63,7 @@ class KubernetesScale implements Emitter {
   }
 
   emit(signal: ScaleSignal): void {
-    // A leader that has been followed by another one has nothing to say any more.
+    // Signals of a former leader are ignored (fencing).
     if (this.#ending.signal.aborted || signal.token < this.#token) return
     const isNew = signal.id !== this.#newest?.id
     this.#token = signal.token
@@ -98,7 +99,7 @@ class KubernetesScale implements Emitter {
     this.#cancel = clock.after(waitMs, () => void this.#run())
   }
 
-  /** Brings the object to so many replicas; nothing is written where it has them. */
+  /** Sets the number of replicas; writes nothing where it is right already. */
   async #bring(replicas: number): Promise<void> {
     const rival = await this.#rival()
     if (rival) throw new Error(`${rival} scales the same object: remove one of the two`)
@@ -116,7 +117,7 @@ class KubernetesScale implements Emitter {
     log.info('scale.kubernetes', { target: this.name, from: spec?.replicas ?? 0, replicas })
   }
 
-  /** Another autoscaler with the same target. Kinds the cluster does not have are none. */
+  /** Another autoscaler with the same target, if any. Kinds that the cluster does not have are skipped. */
   async #rival(): Promise<string | undefined> {
     const { kind, namespace, name } = this.#options
     const within = `namespaces/${encodeURIComponent(namespace)}`
@@ -124,10 +125,10 @@ class KubernetesScale implements Emitter {
       ['HorizontalPodAutoscaler', `/apis/autoscaling/v2/${within}/horizontalpodautoscalers`],
       ['ScaledObject', `/apis/keda.sh/v1alpha1/${within}/scaledobjects`],
     ] as const) {
-      const told = await this.#ask({ path })
-      if (told.status === 404) continue
-      if (told.status !== 200) throw refused(told, 'list')
-      const { items } = JSON.parse(told.body) as { items?: readonly Autoscaler[] | null }
+      const response = await this.#ask({ path })
+      if (response.status === 404) continue
+      if (response.status !== 200) throw refused(response, 'list')
+      const { items } = JSON.parse(response.body) as { items?: readonly Autoscaler[] | null }
       const found = (items ?? []).find(({ spec }) => {
         const target = spec?.scaleTargetRef
         return target?.name === name && (target.kind ?? 'Deployment') === kind
@@ -147,7 +148,7 @@ class KubernetesScale implements Emitter {
     body?: string
   }): Promise<DiscoveryResponse> {
     const { url, token, ca } = await this.#options.server()
-    const asked: DiscoveryRequest = {
+    const request: DiscoveryRequest = {
       url: `${url}${path}`,
       headers: {
         accept: 'application/json',
@@ -160,7 +161,7 @@ class KubernetesScale implements Emitter {
       ...(method === undefined ? {} : { method }),
       ...(body === undefined ? {} : { body }),
     }
-    return ask(asked)
+    return fetchWhole(request)
   }
 }
 

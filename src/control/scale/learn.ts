@@ -1,11 +1,9 @@
-/**
- * What the scaler learns of the backends: how long calls take by how many there are, and how long a replica takes to start.
- */
+/** What the scaler learns about the backends: service time by concurrency, and the start time of a replica. */
 import { bucketMs, HISTOGRAM_SIZE, quantileMs } from '../../lib/log-histogram.ts'
 import { BUCKET_MS, type Demand, type ServiceBin } from './demand.ts'
 import type { Mass } from './erlang.ts'
 
-/** Sums that fade: each counts half after its half-life. */
+/** Exponentially decaying sums: each sample counts half after its half-life. */
 export interface Faded {
   readonly count: number
   readonly sumMs: number
@@ -13,15 +11,15 @@ export interface Faded {
   readonly histogram: Float64Array
 }
 
-/** Calls by how many were at the replica when they came. */
+/** Calls by the concurrency at the replica when they started. */
 export interface LoadedBin extends Faded {
   readonly inflight: number
   /** The sum of those numbers: a bin holds several. */
   readonly sumInflight: number
 }
 
-/** Calls, and the time of the replicas that served them; both fade. */
-export interface Crowded {
+/** Calls of overloaded replicas and the time of those replicas; both decay. */
+export interface Overloaded {
   readonly count: number
   readonly replicaMs: number
   /** Replicas at the last report. */
@@ -29,12 +27,12 @@ export interface Crowded {
 }
 
 export interface LearnMemory {
-  /** One for each number in flight that was seen, in rising order. */
+  /** One bin for each concurrency that was seen, in rising order. */
   readonly bins: readonly LoadedBin[]
-  /** How many calls a replica bears at a time, as last seen while it had too many. */
-  readonly places?: number
-  /** What the replicas served while all of them had too many calls. */
-  readonly crowded: Crowded
+  /** Slots of a replica, as last seen while it was overloaded. */
+  readonly slots?: number
+  /** What the replicas served while all of them were overloaded. */
+  readonly overloaded: Overloaded
   /** Start times seen, milliseconds, the newest last; bounded. */
   readonly startsMs: readonly number[]
 }
@@ -42,7 +40,7 @@ export interface LearnMemory {
 export const NOTHING_LEARNT: LearnMemory = {
   bins: [],
   startsMs: [],
-  crowded: { count: 0, replicaMs: 0, replicas: 0 },
+  overloaded: { count: 0, replicaMs: 0, replicas: 0 },
 }
 
 const HALF_LIFE_MS = 120_000
@@ -56,10 +54,10 @@ export function learn(memory: LearnMemory, demand: Demand, elapsedMs: number): L
     const inflight = binOf(bin.inflight)
     fresh.set(inflight, [...(fresh.get(inflight) ?? []), bin])
   }
-  // Without fresh calls nothing fades: what was known before a quiet night is the best there is in the morning.
+  // Without new calls nothing decays: after a quiet night, yesterday's values are the best there are.
   if (fresh.size === 0) return { ...memory, startsMs }
-  // Nor does what is known of less loaded replicas than there are now: under a load that keeps all of them full, nothing else says how
-  // long a call takes that need not wait.
+  // Bins below the present concurrency do not decay either: while a load keeps all replicas full, nothing else shows
+  // the service time without waiting.
   const least = Math.min(...fresh.keys())
   const fade = 0.5 ** (elapsedMs / HALF_LIFE_MS)
   const bins = memory.bins.map((bin) => {
@@ -69,30 +67,38 @@ export function learn(memory: LearnMemory, demand: Demand, elapsedMs: number): L
   })
   for (const [inflight, added] of fresh) bins.push(addLoaded({ ...NONE, inflight, sumInflight: 0 }, 0, added))
   bins.sort((a, b) => a.inflight - b.inflight)
-  return { ...memory, bins: bins.filter((bin) => bin.count > 0.5), startsMs, crowded: serve(memory, demand) }
+  return {
+    ...memory,
+    bins: bins.filter((bin) => bin.count > 0.5),
+    startsMs,
+    overloaded: countOverloaded(memory, demand),
+  }
 }
 
-/** Calls slower than this, by what they take with few others, had to wait: the replicas were full. */
+/** Calls slower than this multiple of the service time at low concurrency had to wait: the replicas were full. */
 const WAITED = 1.5
-const CROWDED_HALF_LIFE_MS = 10_000
+const OVERLOADED_HALF_LIFE_MS = 10_000
 
 /**
- * Counts what full replicas serve. What a bin says of a load is of when its calls came: where replicas share themselves out,
- * those that came later slow them too, and a load that grows makes replicas look slower than they are.
+ * Counts what overloaded replicas serve. A bin has the concurrency at the start of its calls. On replicas with
+ * processor sharing, later calls slow those down, too, so that under a growing load replicas look slower than they are.
  */
-function serve({ crowded, bins }: LearnMemory, { service, buckets, replicas }: Demand): Crowded {
+function countOverloaded(
+  { overloaded, bins }: LearnMemory,
+  { service, buckets, replicas }: Demand,
+): Overloaded {
   const count = service.reduce((sum, bin) => sum + bin.count, 0)
   const meanMs = service.reduce((sum, bin) => sum + bin.sumMs, 0) / count
   // Calls of replicas that are still warming up are not measured.
   const warm = replicas.ready - replicas.slow
   const [idle] = bins
-  const isCrowded = idle !== undefined && meanMs > (WAITED * idle.sumMs) / idle.count
-  if (!isCrowded || warm !== crowded.replicas) return { ...crowded, replicas: warm }
+  const isOverloaded = idle !== undefined && meanMs > (WAITED * idle.sumMs) / idle.count
+  if (!isOverloaded || warm !== overloaded.replicas) return { ...overloaded, replicas: warm }
   const ms = buckets.length * BUCKET_MS
-  const fade = 0.5 ** (ms / CROWDED_HALF_LIFE_MS)
+  const fade = 0.5 ** (ms / OVERLOADED_HALF_LIFE_MS)
   return {
-    count: crowded.count * fade + count,
-    replicaMs: crowded.replicaMs * fade + ms * warm,
+    count: overloaded.count * fade + count,
+    replicaMs: overloaded.replicaMs * fade + ms * warm,
     replicas: warm,
   }
 }
@@ -122,7 +128,7 @@ function add(old: Faded, fade: number, bins: readonly ServiceBin[]): Faded {
   return { count, sumMs, sumSquaresMs, histogram }
 }
 
-/** In-flight numbers are told apart up to 4 and then in steps of half an octave: 1, 2, 3, 4, 6, 8, 12, 16 … */
+/** Bins of concurrency: exact up to 4, then in steps of half an octave: 1, 2, 3, 4, 6, 8, 12, 16 … */
 export function binOf(inflight: number): number {
   if (inflight <= 4) return Math.max(1, inflight)
   const octave = 2 ** Math.floor(Math.log2(inflight))
@@ -140,7 +146,7 @@ export interface Service {
 /** Service times of a replica that is not overloaded: those with at most `slots` in flight. Undefined until some were seen. */
 export function serviceAt(memory: LearnMemory, slots: number): Service | undefined {
   let chosen = memory.bins.filter((bin) => bin.inflight <= slots)
-  // Overloaded from the first call on: the least loaded bin is the nearest to the truth there is.
+  // Where even the lowest bin is overloaded, it is the best estimate there is.
   if (chosen.length === 0) chosen = memory.bins.slice(0, 1)
   const all = chosen.reduce<Faded>((sum, bin) => add(sum, 1, [bin]), NONE)
   const p95Ms = quantileMs(all.histogram, 0.95)

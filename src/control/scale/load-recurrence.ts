@@ -1,14 +1,15 @@
 /**
- * How long a level of load stays away before it comes back, as far as a pool has shown it, and so how long the level is kept.
+ * Learns how long a level of load stays away before it comes back, and so how long the replicas for it are kept.
  *
- * The first time nobody can know: a level is kept for some times as long as it was there. From then on the load itself tells. One that came
- * back while it was waited for is waited for again, a little longer than it was away; one that stayed away longer is not waited
- * for any more. One that came back later than that is waited for if it comes not much later, or for the second time alike.
- * So waiting that pays goes on, waiting in vain happens once, and no wait is without an end.
+ * The first time this is unknown: a level is kept for a multiple of the time it was there. From then on the load itself
+ * teaches. A level that came back while it was kept is kept a little longer than that absence the next time. A level
+ * that stayed away longer is given up. If it comes back after that, the longer absence is used where it is only a
+ * little longer, or has happened twice. So keeping that pays goes on, keeping in vain happens once, and every level is
+ * given up at some time.
  */
 import type { ScaleOptions } from './demand.ts'
 
-/** A stretch in which a level was not wanted. */
+/** An absence: a stretch in which a level was not wanted, after which it came back. */
 interface Recurrence {
   /** When it was wanted last. */
   readonly from: number
@@ -18,19 +19,22 @@ interface Recurrence {
 }
 
 export interface RecurrenceMemory {
-  /** Whether the load was seen to stay away, or to come back; before that, nobody knows. */
+  /** Whether the load was seen to stay away, or to come back; false before the first time. */
   readonly isKnown: boolean
   /** When less than the awaited level was wanted last, and not only a little less. */
   readonly awayAt: number
   /** For how long in all the awaited level was wanted. */
   readonly thereMs: number
-  /** The most that was wanted while the pool was young: load beyond it has been away before it came. */
+  /** The highest level in the pool's first time: a higher one must have been away before it came. */
   readonly early: number
-  /** After what absences the load came back, the newest last; a few. Empty: it is not expected back. */
+  /** The last few absences after which the load came back, the newest last. Empty: it is not expected back. */
   readonly returns: readonly Recurrence[]
-  /** One that was longer than was waited for. It counts when the next is like it: one is chance, two are a habit. */
+  /**
+   * An absence that was longer than the level was kept. It counts when the next one is similar: one is chance, two are
+   * a habit.
+   */
   readonly missed?: Recurrence
-  /** Levels last wanted up to this instant are given up, and have been learnt from. */
+  /** Levels that were last wanted before this instant are given up, and were learnt from. */
   readonly givenUpAt: number
 }
 
@@ -45,21 +49,21 @@ export function nothingKnown(now: number): RecurrenceMemory {
   }
 }
 
-/** A level counts as wanted again from this share of it on: no load comes back to the call. */
+/** Share of a level from which on it counts as wanted again: no load comes back exactly. */
 export const ALIKE = 2 / 3
-/** How much longer than an absence the level is kept from then on. */
+/** Factor on an absence for how long the level is kept from then on. */
 const MARGIN = 1.25
-/** The part of the down window for which a level is kept while the load gives no reason for more. */
+/** Share of the down window for which a level is kept without a reason for more. */
 const USUAL = 0.4
-/** The longest absence, in down windows, that is waited for after it was seen once. */
+/** The longest absence, in down windows, through which a level is kept after it was seen once. */
 const LONGEST_ONCE = 1.6
 /** The same after it was seen twice in a row. */
 const LONGEST = 6
 const KEPT = 4
-/** How many times as long as it was there a level is kept while nothing is known of its absences. */
+/** Multiple of the time that a level was there for which it is kept while its absences are unknown. */
 const UNKNOWN = 5
 
-/** How long a level is kept while nothing speaks for longer: long enough for a start to pay. */
+/** How long a level is kept without a reason for more: long enough for a start to pay. */
 export function usualHold(options: ScaleOptions, startMs: number): number {
   return Math.min(options.downMs, Math.max(options.stableMs, USUAL * options.downMs, 2 * startMs))
 }
@@ -91,7 +95,7 @@ interface RecurrenceReading {
   readonly watchingSince: number
 }
 
-/** Learns from what is wanted now. */
+/** Learns from the level that is wanted now. */
 export function noteLevel(
   memory: RecurrenceMemory,
   seen: RecurrenceReading,
@@ -99,7 +103,7 @@ export function noteLevel(
   startMs: number,
 ): RecurrenceMemory {
   const { now, replicas, awaited, before = now } = seen
-  // What comes back is the level that is awaited; a part of it ends no absence.
+  // Only the awaited level ends an absence, and not a part of it.
   if (replicas < awaited * ALIKE) return { ...memory, awayAt: now }
   const thereMs = awaited < replicas * ALIKE ? 0 : memory.thereMs + seen.sinceMs
   const absence = { from: before, ms: now - before, replicas }
@@ -115,15 +119,15 @@ function noteReturn(
   const { ms, from } = absence
   if (ms <= usualHold(options, startMs)) return memory
   if (ms <= Math.max(holdTime(memory, options, startMs), LONGEST_ONCE * options.downMs))
-    return came(memory, [absence])
+    return noteReturns(memory, [absence])
   if (ms > LONGEST * options.downMs) return memory
   const { missed, ...rest } = memory
   const isHabit = missed !== undefined && missed.from !== from && areAlike(missed.ms, ms)
-  return isHabit ? came(rest, [missed, absence]) : { ...rest, missed: absence }
+  return isHabit ? noteReturns(rest, [missed, absence]) : { ...rest, missed: absence }
 }
 
 /**
- * What is known of lower levels says nothing of one that was not seen before. It is known to stay away if it was not there for long
+ * Absences of lower levels say nothing about a new level. It is known to stay away where it did not appear for long
  * after the pool was first seen.
  */
 function noteNewLevel(
@@ -139,13 +143,13 @@ function noteNewLevel(
   return { ...memory, early, isKnown: memory.isKnown || (!isYoung && isBeyond(early)) }
 }
 
-function came(memory: RecurrenceMemory, absences: readonly Recurrence[]): RecurrenceMemory {
-  // A load comes back in several steps: they end one absence.
+function noteReturns(memory: RecurrenceMemory, absences: readonly Recurrence[]): RecurrenceMemory {
+  // A load comes back in several steps, which end the same absence.
   const others = memory.returns.filter(({ from }) => !absences.some((absence) => absence.from === from))
   return { ...memory, isKnown: true, returns: [...others, ...absences].slice(-KEPT) }
 }
 
-/** The load was away for longer than it was waited for: it is not expected back. */
+/** Gives up a level that was away for longer than it was kept: it is not expected back. */
 export function giveUp(memory: RecurrenceMemory, wantedAt: number): RecurrenceMemory {
   return { ...memory, isKnown: true, returns: [], givenUpAt: wantedAt }
 }

@@ -1,10 +1,10 @@
 /**
- * The last stable window of load, a tenth of a second a bucket, and what can be read from it: the present arrival
- * rate, how bursty arrivals are, how high they pile up.
+ * The load in the stable window, in buckets of a tenth of a second, and its statistics: arrival rate, burstiness,
+ * pile-up.
  *
- * The rate is the mean over the longest stretch of the past that agrees with every shorter one. Under steady load that is
- * the whole stable window; after a step it shrinks to the second since the step, and grows again with it. One rule
- * thus serves as slow window, fast window and change detector, in both directions.
+ * The rate is the mean over the longest stretch of the past that agrees with every shorter one. Under steady load that
+ * is the whole stable window; after a step it shrinks to the second since the step and grows again. One rule thus
+ * serves as slow window, fast window and change detector, in both directions.
  */
 import { BUCKET_MS, type Demand } from './demand.ts'
 
@@ -111,7 +111,7 @@ export function rateAhead(
   leadMs: number,
 ): number {
   const half = Math.floor(present.windowMs / BUCKET_MS / 2)
-  // A short window was chosen because of a step, which is no ramp to be continued.
+  // A short window means a step, which is not extrapolated.
   if (present.windowMs < 30_000) return present.perSecond
   const late = sumOf(memory, 'offered', half)
   const early = sumOf(memory, 'offered', 2 * half) - late
@@ -208,5 +208,5 @@ export function pileUp(memory: LoadMemory, share: number): number {
   return 0
 }
 
-/** Heaps higher than this are counted as this high. */
+/** Higher pile-ups are counted as this high. */
 const HIGHEST = 1023

@@ -1,6 +1,4 @@
-/**
- * What a scaler remembers from one decision to the next, and how a report is folded into it.
- */
+/** The scaler's memory between decisions, and how a report is added to it. */
 import { type CacheMemory, NO_LOSS, noteCache } from './cache-loss.ts'
 import { type CorrectMemory, startCorrecting } from './correct.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
@@ -10,7 +8,10 @@ import { type MoveMemory, startMoves } from './moves.ts'
 import { NO_PRESSURE, type PressureMemory } from './pressure.ts'
 import { clamp } from './size.ts'
 
-/** What a pool's scaler remembers. Losing it is safe: a new one stays at the present scale until it has watched for a while. */
+/**
+ * The memory of one pool's scaler. It may be lost: a new scaler stays at the present scale until it has watched for a
+ * while.
+ */
 export interface ScaleMemory {
   /** Time of the last report folded in; undefined before the first. */
   readonly at?: number
@@ -24,7 +25,7 @@ export interface ScaleMemory {
   readonly calledAt: number
 }
 
-/** At first sight of a pool: its present scale is what is desired. */
+/** The memory of a new pool: its present scale is desired. */
 export function begin(demand: Demand, options: ScaleOptions): ScaleMemory {
   const present = demand.replicas.ready + demand.replicas.startingMs.length
   return {
@@ -38,7 +39,7 @@ export function begin(demand: Demand, options: ScaleOptions): ScaleMemory {
   }
 }
 
-/** Folds a report in. After a gap the load starts afresh: what was before it says nothing about now. */
+/** Adds a report. After a gap the load starts afresh, since older load says nothing about now. */
 export function observe(memory: ScaleMemory, demand: Demand, options: ScaleOptions): ScaleMemory {
   const moves = { ...memory.moves, desired: clamp(memory.moves.desired, options) }
   const elapsedMs = Math.max(0, demand.at - (memory.at ?? demand.at))

@@ -1,9 +1,9 @@
 /**
- * When to move. A plan says what the load needs now; these rules say whether the pool goes there.
+ * Rules for moving. A plan says what the load needs; these rules decide whether the pool goes there.
  *
- * Up is refused only where the last replicas did not help or are still awaited. Down is what must be earned: the level
- * must not have been wanted for a while, and enough of the flap budget must be left for the way back up. So reversals are
- * bounded without ever withholding capacity. How long that while is, the load has taught: see `absence.ts`.
+ * Up is refused only where the last replicas did not help or are still starting. Down requires that the level was not
+ * wanted for a while, and that the flap budget allows the way back up. So reversals are bounded without ever
+ * withholding capacity. How long that while is, the load has taught: see `load-recurrence.ts`.
  */
 
 import type { ScaleOptions } from './demand.ts'
@@ -29,7 +29,7 @@ export interface MoveMemory {
   /** When the direction turned, the newest last. */
   readonly reversals: readonly number[]
   readonly changedAt: number
-  /** Wants of the past, falling: the maximum over any stretch up to now is the first entry in it. */
+  /** Past wants in falling order: the maximum over any stretch up to now is the first entry in it. */
   readonly wants: readonly Want[]
   readonly watchingSince: number
   readonly absences: RecurrenceMemory
@@ -47,7 +47,7 @@ export function startMoves(replicas: number, now: number): MoveMemory {
   }
 }
 
-/** Remembers what is wanted now, and learns from how long it was not wanted, or has not been since. */
+/** Records what is wanted now, and learns from how long it was not wanted. */
 export function noteWant(memory: MoveMemory, want: Want, options: ScaleOptions, startMs: number): MoveMemory {
   const { at: now, replicas } = want
   const seen = {
@@ -77,8 +77,8 @@ function lastAlike(wants: readonly Want[], replicas: number): number | undefined
 }
 
 /**
- * The level that is kept. While the load is not away, it may shrink a little after the usual hold: the way back from there is
- * short.
+ * The level that is kept. While the load is present, it may shrink a little after the usual hold: the way back from
+ * there is short.
  */
 export function keptLevel(
   memory: MoveMemory,

@@ -1,6 +1,6 @@
 /**
- * From load to replicas: what the queueing model says the pool needs. No memory, no rules about moving; the same function sizes
- * for the present load, for the load after a lost cache, and for a trial with fewer replicas.
+ * The queueing model: from load to slots. It has no memory and no rules about moving; the same functions size for the
+ * present load, for the load after a lost cache, and for a trial with fewer replicas.
  */
 import type { ScaleOptions } from './demand.ts'
 import { lateAlone, lateChance, type Offered, slotsForSlo } from './erlang.ts'
@@ -9,19 +9,21 @@ import type { Service } from './learn.ts'
 /** The share of calls an SLO on the p95 allows to be late. */
 const ALLOWED_LATE = 0.05
 
-/** What is known of a pool, apart from how much is asked of it. */
+/** The properties of a pool, without its load. */
 export interface PoolFacts {
   readonly service: Service
   /** Calls a replica serves at a time. */
   readonly slots: number
   readonly dispersion: number
-  /** Calls that arrive in one heap, 0 when arrivals are spread. */
+  /** Calls that arrive in one burst, 0 when arrivals are spread. */
   readonly pileUp: number
   /** Correction of the model by measurement, 1 to 2. */
   readonly trim: number
 }
 
-/** Whether service alone keeps enough calls inside the SLO. No number of replicas makes up for slow service. */
+/**
+ * Whether the service time alone keeps enough calls inside the SLO. No number of replicas makes up for slow service.
+ */
 export function isFeasible(service: Service, options: ScaleOptions): boolean {
   return options.sloMs === undefined || lateAlone(service.masses, options.sloMs) < ALLOWED_LATE
 }
@@ -34,12 +36,12 @@ export function slotsNeeded(perSecond: number, facts: PoolFacts, options: ScaleO
     return load.erlangs / options.utilisation
   const slo = { ms: options.sloMs, chance: aimedLate(facts.service, options) }
   const queueing = slotsForSlo(load, facts.service.masses, slo)
-  return Math.max(queueing, slotsForHeap(load, facts, options.sloMs)) * facts.trim
+  return Math.max(queueing, slotsForBurst(load, facts, options.sloMs)) * facts.trim
 }
 
 /**
- * The slots below which the rule for moving up would act. What is remembered of the past is this and not the aim, or the noise in
- * the aim would ratchet the pool up.
+ * The slots below which the rule for moving up would act. The memory keeps this number instead of the aim, or the noise
+ * in the aim would ratchet the pool up.
  */
 export function leastSlots(perSecond: number, facts: PoolFacts, options: ScaleOptions): number {
   return slotsNeeded(perSecond, facts, { ...options, risk: (options.risk + ALLOWED_LATE) / 2 })
@@ -55,7 +57,7 @@ export function expectedLate(
   const load = offered(perSecond, facts)
   if (options.sloMs === undefined || !isFeasible(facts.service, options))
     return load.erlangs > slots * options.utilisation * (1 + options.deadband) ? 1 : 0
-  if (slots < slotsForHeap(load, facts, options.sloMs)) return 1
+  if (slots < slotsForBurst(load, facts, options.sloMs)) return 1
   return lateChance(load, slots / facts.trim, facts.service.masses, options.sloMs)
 }
 
@@ -81,10 +83,10 @@ function offered(perSecond: number, facts: PoolFacts): Offered {
 }
 
 /**
- * Slots with which the last of a heap of calls still waits no longer than its budget, while half of the steady load goes on. For
- * Poisson arrivals this stays below the queueing formula; it speaks up for bursts, which no mean shows.
+ * Slots with which the last call of a burst waits no longer than its budget, while half of the steady load goes on. For
+ * Poisson arrivals this is below the queueing formula; it matters for bursts, which no mean shows.
  */
-function slotsForHeap(load: Offered, facts: PoolFacts, sloMs: number): number {
+function slotsForBurst(load: Offered, facts: PoolFacts, sloMs: number): number {
   const budget = Math.max(0, waitBudgetMs(facts.service, sloMs))
   return load.erlangs / 2 + (facts.pileUp * load.meanMs) / (load.meanMs + budget)
 }

@@ -1,7 +1,7 @@
 /**
- * Panic: the pool holds twice what it can serve, or calls wait longer than the SLO leaves them. While it lasts nothing is given up.
- * It ends when the pressure has been off for a fast window and what was asked for has arrived; ending on
- * readiness alone drops replicas too early.
+ * Panic mode: the pool holds twice what it can serve, or calls wait longer than the SLO allows. During a panic no
+ * replica is removed. It ends when the pressure has been off for a fast window and all requested replicas have arrived;
+ * ending on readiness alone removes replicas too early.
  */
 import type { Demand, ScaleOptions } from './demand.ts'
 import { type LoadMemory, meanOf } from './load.ts'
@@ -33,7 +33,7 @@ export function notePressure(memory: PressureMemory, seen: Situation, options: S
   const now = demand.at
   const isWaiting = demand.queue > 0 && demand.oldestWaitMs > Math.max(0, seen.waitBudgetMs)
   const waitingSince = isWaiting ? (memory.waitingSince ?? now) : undefined
-  // What is over is still in the mean: with nobody waiting any more, there is no pressure.
+  // The mean still contains the past: without waiting calls there is no pressure.
   const isFull =
     demand.queue > 0 && meanOf(seen.load, 'concurrency', options.fastMs) >= 2 * Math.max(1, seen.slots)
   const isPressed = isFull || (waitingSince !== undefined && now - waitingSince >= WAITING_TOO_LONG_MS)

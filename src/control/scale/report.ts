@@ -1,4 +1,4 @@
-/** Puts a decision and the numbers behind it into the one object that everybody renders. */
+/** Builds the decision object from a decision and the numbers behind it. */
 
 import { hitRatio } from './cache-loss.ts'
 import { recentP95 } from './correct.ts'
@@ -11,7 +11,7 @@ import { reversalsWithin } from './moves.ts'
 import { isFeasible } from './plan.ts'
 import type { Sized } from './size.ts'
 
-/** What was decided, and on what. */
+/** A decision and its inputs. */
 export interface ScaleOutcome {
   readonly from: number
   readonly reason: Reason

@@ -1,6 +1,6 @@
 /**
- * Up, down or stay, and why. The first condition that applies decides; each has its reason, so that "why is it still at nine"
- * has an answer.
+ * Decides between up, down and stay, with a reason. The first condition that applies decides, so that "why is it still
+ * at nine" has an answer.
  */
 
 import type { Reason } from './decision.ts'
@@ -58,14 +58,14 @@ function up(it: Case, options: ScaleOptions): Ruling {
   const late = expectedLate(it.rate.perSecond, present * it.facts.slots, it.facts, options)
   const isTolerable = late <= toleratedLate(it.facts.service, options)
   if (isTolerable && !it.isPanic && it.drain === 0) return { desired: present, reason: 'steady' }
-  // After a move that did not help, the next is a small one: it is made to find out.
+  // After a move that did not help, the next one is small: it is a test.
   const most = it.failures > 0 ? Math.ceil(present * 1.25) : it.want
   return { desired: Math.min(it.want, most), reason: it.cause }
 }
 
 /**
- * Nobody knows yet how many calls a replica bears: the plan reckons with what was seen, and there may be ten times as many. So it is not
- * acted on unless calls are late or replicas are full, and then with twice as many as there are at most.
+ * The slots of a replica are still unknown: the plan uses a lower bound, and there may be ten times as many. It is
+ * therefore not acted on unless calls are late or replicas are full, and then with at most twice the present replicas.
  */
 function learning(it: Case): Ruling {
   const present = it.moves.desired
@@ -82,18 +82,18 @@ function doubtAboutUp(it: Case): Reason | undefined {
 }
 
 /**
- * The fewest replicas the pool may go down to: what was wanted at most while the level is held, and enough to bear a little more
- * than the present load, or the move would be undone at once.
+ * The fewest replicas the pool may go down to: the most that was wanted while the level is held, and enough for a
+ * little more than the present load, or the move would be undone at once.
  */
 function lowest(it: Case, options: ScaleOptions): number {
-  // Nothing is wanted only after the idle time, which is longer than any hold need be.
+  // Zero is wanted only after the idle time, which is longer than any hold.
   if (it.want === 0) return 0
   const ample = leastSlots(it.rate.perSecond * (1 + options.deadband), it.facts, options)
   const safe = clamp(Math.ceil(ample / it.facts.slots - 1e-9), options)
   return Math.max(keptLevel(it.moves, options, it), safe, it.want)
 }
 
-/** The level is kept as after every peak, or for longer, because of what its absences have shown. */
+/** Why the level is kept: as after every peak, or longer because of its past absences. */
 function whyHeld({ moves, now, startMs }: Case, options: ScaleOptions): Reason {
   if (mostWanted(moves, usualHold(options, startMs), now) >= moves.desired) return 'hold_recent_peak'
   if (!moves.absences.isKnown) return 'hold_new_load'

@@ -1,6 +1,6 @@
 /**
- * Where gateways that scale together meet: a lock with a time to live and a counter beside it, and a hash a topic, in the
- * store they share. Times are the store's own, so that no gateway's clock counts.
+ * The shared state of gateways that scale together, in their common store: a lock with a TTL and a counter beside it,
+ * and a hash for each topic. Times are the store's own, so that no gateway's clock counts.
  */
 import type { SharedStore } from '../../core/shared.ts'
 import type { ScaleGroupStore } from './scale-group.ts'
@@ -14,7 +14,7 @@ redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
 return {1, redis.call('INCR', KEYS[2])}`
 
 // KEYS: hash. ARGV: member, value, ttl. Answers member, value, member, value … of those that are not too old.
-const SHARE = `
+const PUBLISH = `
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %s', now, ARGV[2]))
@@ -35,15 +35,15 @@ return out`
 // One hash tag, so that on a cluster the keys of one script lie together.
 const key = (name: string) => `{scale}:${name}`
 
-export function createCrewStore(store: Pick<SharedStore, 'run'>): ScaleGroupStore {
+export function createScaleGroupStore(store: Pick<SharedStore, 'run'>): ScaleGroupStore {
   return {
     async lead(holder, ttlMs) {
       const answer = await store.run(LEAD, [key('leader'), key('token')], [holder, `${ttlMs}`])
       const [leads, token] = Array.isArray(answer) ? answer : []
       return { isLeader: Number(leads) === 1, token: Number(token) }
     },
-    async share(pool, member, value, ttlMs) {
-      const answer = await store.run(SHARE, [key(`pool:${pool}`)], [member, value, `${ttlMs}`])
+    async publish(pool, member, value, ttlMs) {
+      const answer = await store.run(PUBLISH, [key(`pool:${pool}`)], [member, value, `${ttlMs}`])
       const flat = Array.isArray(answer) ? answer.map(String) : []
       return flat.flatMap((name, i) => (i % 2 === 0 ? [{ member: name, value: flat[i + 1] ?? '' }] : []))
     },

@@ -1,7 +1,7 @@
 /**
- * Several gateways before the same pools: each tells the others what it measures, and one of them speaks for all. What
- * they share expires by itself. While the store cannot be asked, whoever led goes on with what the others said last: the
- * store is often the cache as well, and its loss is when replicas are needed most.
+ * Several gateways in front of the same pools: each publishes its measurements, and one leader decides for all. Shared
+ * data expire by themselves. While the store is unreachable, the leader continues with the last reports: the store is
+ * often the cache as well, and its loss is when replicas are needed most.
  */
 import type { LoadBucket, ServiceBin } from '../../core/load.ts'
 import type { Log } from '../../core/log.ts'
@@ -10,10 +10,10 @@ import { HISTOGRAM_SIZE } from '../../lib/log-histogram.ts'
 import type { Demand } from './demand.ts'
 import type { ScaleGroup } from './scaler.ts'
 
-/** Where gateways meet; every call settles in its time, and rejects where the store cannot be asked. */
+/** The shared store. Every call settles in time, and rejects where the store is unreachable. */
 export interface ScaleGroupStore {
   lead(holder: string, ttlMs: number): Promise<{ readonly isLeader: boolean; readonly token: number }>
-  share(
+  publish(
     pool: string,
     member: string,
     value: string,
@@ -23,16 +23,16 @@ export interface ScaleGroupStore {
 
 export interface ScaleGroupOptions {
   readonly store: ScaleGroupStore
-  /** This gateway's name, unlike any other's. */
-  readonly self: string
+  /** The unique name of this gateway. */
+  readonly instance: string
   readonly clock: Clock
   readonly log: Log
 }
 
-/** What one gateway says of one pool. */
+/** One gateway's measurements of one pool. */
 interface Report {
-  /** Which of its reports it is: each counts once. */
-  readonly turn: number
+  /** Sequence number: each report counts once. */
+  readonly sequence: number
   readonly buckets: readonly LoadBucket[]
   readonly queue: number
   readonly inflight: number
@@ -42,7 +42,7 @@ interface Report {
 }
 
 interface GroupMember {
-  turn: number
+  sequence: number
   newest: Report
   /** Buckets that have not been added yet; bounded. */
   buckets: LoadBucket[]
@@ -52,22 +52,22 @@ interface GroupMember {
 
 const TTL_MS = 5_000
 const EVERY_MS = 1_000
-/** A connection may take so long; that there is none before is nothing to warn of. */
+/** Time for the first connection, in which a missing one is not logged. */
 const START_MS = 1_500
 const MAX_BUCKETS = 50
-/** Kept while the others cannot be told. */
+/** Most bins that are kept while they cannot be published. */
 const MAX_BINS = 256
-const NOTHING: LoadBucket = { offered: 0, answered: 0, concurrency: 0, rise: 0 }
+const EMPTY_BUCKET: LoadBucket = { offered: 0, answered: 0, concurrency: 0, rise: 0 }
 
-export class SharedCrew implements ScaleGroup {
+export class SharedScaleGroup implements ScaleGroup {
   readonly #options: ScaleGroupOptions
   readonly #peers = new Map<string, Map<string, GroupMember>>()
-  readonly #own = new Map<string, Report>()
+  readonly #unsent = new Map<string, Report>()
   #role: ReturnType<ScaleGroup['role']> = 'alone'
   #token = 1
-  #turn = 0
+  #sequence = 0
   /** Undefined: the store has not been reached yet. */
-  #isAway: boolean | undefined
+  #isDisconnected: boolean | undefined
   readonly #startedAt: number
   #cancel = () => {}
   #isClosed = false
@@ -95,14 +95,14 @@ export class SharedCrew implements ScaleGroup {
   }
 
   exchange(pool: string, own: Demand): Demand {
-    const before = this.#own.get(pool)
-    this.#own.set(pool, {
-      turn: 0,
+    const before = this.#unsent.get(pool)
+    this.#unsent.set(pool, {
+      sequence: 0,
       buckets: [...(before?.buckets ?? []), ...own.buckets].slice(-MAX_BUCKETS),
       queue: own.queue,
       inflight: own.inflight,
       oldestWaitMs: own.oldestWaitMs,
-      service: [...(before?.service ?? []), ...own.service.map(plain)].slice(-MAX_BINS),
+      service: [...(before?.service ?? []), ...own.service.map(jsonOf)].slice(-MAX_BINS),
       latency: plus(before?.latency ?? [], own.latency),
     })
     let sum = own
@@ -111,51 +111,51 @@ export class SharedCrew implements ScaleGroup {
   }
 
   async #round(): Promise<void> {
-    const { store, self, log, clock } = this.#options
+    const { store, instance, log, clock } = this.#options
     try {
-      const { isLeader, token } = await store.lead(self, TTL_MS)
+      const { isLeader, token } = await store.lead(instance, TTL_MS)
       const role = isLeader ? 'leader' : 'follower'
       // Not as `token`, which the log would hide as a secret.
       if (role !== this.#role) log.info('scale.role', { role, fencingToken: token })
       this.#role = role
       this.#token = token
-      await Promise.all([...this.#own].map(([pool, report]) => this.#share(pool, report)))
-      this.#isAway = false
+      await Promise.all([...this.#unsent].map(([pool, report]) => this.#publish(pool, report)))
+      this.#isDisconnected = false
     } catch (error) {
-      const isStarting = this.#isAway === undefined && clock.now() - this.#startedAt < START_MS
-      if (!this.#isAway && !isStarting && !this.#isClosed)
+      const isStarting = this.#isDisconnected === undefined && clock.now() - this.#startedAt < START_MS
+      if (!this.#isDisconnected && !isStarting && !this.#isClosed)
         log.warn('scale.crew', { role: this.#role, error: String(error) })
-      if (!isStarting) this.#isAway = true
+      if (!isStarting) this.#isDisconnected = true
     }
     if (!this.#isClosed) this.#cancel = clock.after(EVERY_MS, () => void this.#round())
   }
 
-  async #share(pool: string, report: Report): Promise<void> {
-    const { store, self } = this.#options
-    this.#own.delete(pool)
-    const value = JSON.stringify({ ...report, turn: ++this.#turn })
-    const said = await store.share(pool, self, value, TTL_MS)
+  async #publish(pool: string, report: Report): Promise<void> {
+    const { store, instance } = this.#options
+    this.#unsent.delete(pool)
+    const value = JSON.stringify({ ...report, sequence: ++this.#sequence })
+    const reports = await store.publish(pool, instance, value, TTL_MS)
     const known = this.#peers.get(pool) ?? new Map<string, GroupMember>()
     const living = new Map<string, GroupMember>()
-    for (const { member, value: text } of said) {
-      if (member === self) continue
-      living.set(member, heard(known.get(member), JSON.parse(text) as Report))
+    for (const { member, value: text } of reports) {
+      if (member === instance) continue
+      living.set(member, received(known.get(member), JSON.parse(text) as Report))
     }
     this.#peers.set(pool, living)
   }
 }
 
-function heard(known: GroupMember | undefined, report: Report): GroupMember {
+function received(known: GroupMember | undefined, report: Report): GroupMember {
   if (!known)
     return {
-      turn: report.turn,
+      sequence: report.sequence,
       newest: report,
       buckets: [...report.buckets],
       service: [...report.service],
       latency: [[...report.latency]],
     }
-  if (known.turn === report.turn) return known
-  known.turn = report.turn
+  if (known.sequence === report.sequence) return known
+  known.sequence = report.sequence
   known.newest = report
   known.buckets = [...known.buckets, ...report.buckets].slice(-MAX_BUCKETS)
   known.service.push(...report.service)
@@ -163,9 +163,9 @@ function heard(known: GroupMember | undefined, report: Report): GroupMember {
   return known
 }
 
-/** A peer's buckets are laid beside ours in order; where its next report is still to come, its load goes on as it was. */
+/** Adds a peer's buckets to ours in order. Where its next report is missing, its last load is assumed to continue. */
 function added(sum: Demand, peer: GroupMember): Demand {
-  const last = peer.newest.buckets.at(-1) ?? NOTHING
+  const last = peer.newest.buckets.at(-1) ?? EMPTY_BUCKET
   const buckets = sum.buckets.map((bucket) => {
     const other = peer.buckets.shift() ?? last
     return {
@@ -188,8 +188,8 @@ function added(sum: Demand, peer: GroupMember): Demand {
   }
 }
 
-/** Typed arrays do not pass through JSON as arrays. */
-function plain(bin: ServiceBin): ServiceBin {
+/** JSON does not preserve typed arrays. */
+function jsonOf(bin: ServiceBin): ServiceBin {
   return { ...bin, histogram: Array.from(bin.histogram) }
 }
 

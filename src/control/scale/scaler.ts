@@ -1,13 +1,13 @@
 /**
- * Keeps the scale of every pool that has one: looks at the load ten times a second, decides once a second and at once
- * when the load jumps, and tells whoever carries it out. Level-triggered: the number is said again with every decision,
- * so a signal that is lost, doubled or late leads to the same end.
+ * The control loop of the scaler: it samples the load of every scaled pool ten times a second, decides once a second
+ * and at once when the load jumps, and passes the decision to the emitters. It is level-triggered: the number is
+ * repeated with every decision, so that a lost, doubled or late signal does no harm.
  */
 import { randomUUID } from 'node:crypto'
 import type { LoadReport } from '../../core/load.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type Awaiting, awaitReplicas, NOBODY_AWAITED } from './awaited.ts'
+import { type Awaiting, awaitReplicas, NONE_AWAITED } from './awaited.ts'
 import { type CacheWatch, createCacheWatch } from './cache-watch.ts'
 import { decide, type ScaleMemory } from './decide.ts'
 import type { Decision } from './decision.ts'
@@ -17,8 +17,8 @@ import { NO_PRESSURE } from './pressure.ts'
 import type { Emitter, ScaleSignal } from './signal.ts'
 import { clamp } from './size.ts'
 
-/** What is to be seen of a pool now. `read` takes what was measured since the last reading. */
-export interface Look {
+/** The present state of a pool. `read` returns what was measured since the previous reading. */
+export interface PoolSample {
   /** Calls at the backends and waiting for one. */
   readonly level: number
   readonly ready: number
@@ -26,8 +26,8 @@ export interface Look {
   readonly draining: number
   /** Calls a replica serves at a time, where the backends declare it. */
   readonly slots: number | undefined
-  /** Replicas whose starts we see ourselves; undefined: somebody else starts them. */
-  readonly own?: { readonly startingMs: readonly number[]; readonly startsMs: readonly number[] }
+  /** Starts of replicas that are processes of this gateway; undefined: an external autoscaler starts them. */
+  readonly embedded?: { readonly startingMs: readonly number[]; readonly startsMs: readonly number[] }
   read(): LoadReport
 }
 
@@ -35,16 +35,16 @@ export interface ScaledPool {
   readonly name: string
   readonly options: ScaleOptions
   readonly emitters: readonly Emitter[]
-  /** Its replicas are processes of this gateway, which it scales for itself whoever leads. */
-  readonly isOwn: boolean
+  /** Its replicas are processes of this gateway, which it scales itself whichever gateway leads. */
+  readonly isEmbedded: boolean
 }
 
-/** Who speaks for all gateways, and what the others measure. */
+/** The gateways that scale together: who leads, and what the others measure. */
 export interface ScaleGroup {
-  /** `alone`: nothing is shared, each gateway speaks for itself. */
+  /** `alone`: nothing is shared, each gateway decides for itself. */
   role(): 'alone' | 'leader' | 'follower'
   readonly token: number
-  /** Tells the others what was measured here, and gives what they measured, newest reports only. */
+  /** Publishes what was measured here, and returns it with the newest reports of the others added. */
   exchange(pool: string, own: Demand): Demand
 }
 
@@ -52,19 +52,19 @@ export interface ScalerOptions {
   readonly clock: Clock
   readonly log: Log
   /** Undefined: there is no such pool (any more). */
-  readonly look: (pool: string) => Look | undefined
+  readonly sample: (pool: string) => PoolSample | undefined
   /** Whether a shared cache tier cannot be asked. */
   readonly isTierDown: () => boolean
-  readonly crew: ScaleGroup
-  /** How long nothing is said after the start: backends that are there have to register first. */
+  readonly group: ScaleGroup
+  /** How long nothing is emitted after the start: existing backends must register first. */
   readonly settleMs?: number
 }
 
-/** What the scaler says of a pool, for operators. */
+/** The state of a pool's scaling, for operators. */
 export interface ScaleStatus {
   readonly signal: ScaleSignal
   readonly role: ReturnType<ScaleGroup['role']>
-  /** False: the gateway has just started, and nobody is told yet. */
+  /** False: the gateway has just started, and nothing is emitted yet. */
   readonly isSettled: boolean
   readonly emitters: readonly string[]
   readonly inflight: number
@@ -83,7 +83,7 @@ interface PoolScaling {
 }
 
 const DECIDE_MS = 1_000
-/** Between two decisions, however the load jumps. */
+/** Least time between two decisions. */
 const LEAST_MS = 200
 /** Three repetitions of the slowest emitter. */
 const VALID_MS = 90_000
@@ -91,23 +91,23 @@ const SETTLE_MS = 20_000
 
 export class Scaler {
   readonly #options: ScalerOptions
-  readonly #lines = new Map<string, PoolScaling>()
+  readonly #pools = new Map<string, PoolScaling>()
 
   constructor(options: ScalerOptions) {
     this.#options = options
   }
 
-  /** Takes over the pools that are to be scaled; what is remembered of those that stay is kept. Closes what is left out. */
+  /** Replaces the scaled pools; the memory of those that stay is kept, and emitters that are dropped are closed. */
   follow(pools: readonly ScaledPool[]): void {
     const named = new Set(pools.map(({ name }) => name))
-    for (const [name, line] of this.#lines) {
+    for (const [name, state] of this.#pools) {
       if (named.has(name)) continue
-      for (const emitter of line.pool.emitters) emitter.close()
-      this.#lines.delete(name)
+      for (const emitter of state.pool.emitters) emitter.close()
+      this.#pools.delete(name)
     }
     for (const pool of pools) {
-      const known = this.#lines.get(pool.name)
-      if (!known) this.#lines.set(pool.name, this.#open(pool))
+      const known = this.#pools.get(pool.name)
+      if (!known) this.#pools.set(pool.name, this.#open(pool))
       else {
         for (const emitter of known.pool.emitters) if (!pool.emitters.includes(emitter)) emitter.close()
         known.pool = pool
@@ -118,44 +118,44 @@ export class Scaler {
   /** To be called about every 100 ms. */
   tick(): void {
     const now = this.#options.clock.now()
-    for (const line of this.#lines.values()) {
-      const look = this.#options.look(line.pool.name)
-      if (!look) continue
-      const sinceMs = now - line.decidedAt
-      const isWoken = look.level > 0 && line.memory?.moves.desired === 0
-      const hasJumped = (isWoken || look.level > 2 * line.level + 2) && sinceMs >= LEAST_MS
-      if (sinceMs >= DECIDE_MS || hasJumped) this.#decide(line, look, now)
+    for (const state of this.#pools.values()) {
+      const sample = this.#options.sample(state.pool.name)
+      if (!sample) continue
+      const sinceMs = now - state.decidedAt
+      const isWoken = sample.level > 0 && state.memory?.moves.desired === 0
+      const hasJumped = (isWoken || sample.level > 2 * state.level + 2) && sinceMs >= LEAST_MS
+      if (sinceMs >= DECIDE_MS || hasJumped) this.#decide(state, sample, now)
     }
   }
 
-  /** Answers were made unreachable: their calls will come as misses. `pool` undefined: everywhere. */
-  lost(kind: 'flush' | 'deployment', pool?: string): void {
+  /** Stored answers became unreachable and their calls will be misses. `pool` undefined: everywhere. */
+  cacheLost(kind: 'flush' | 'deployment', pool?: string): void {
     const at = this.#options.clock.now()
-    for (const line of this.#lines.values()) {
-      if (pool !== undefined && pool !== line.pool.name) continue
-      line.cache.lost({ kind, at, hitRatioLeft: 0 })
-      // The misses are on their way: the next look decides.
-      line.decidedAt = Number.NEGATIVE_INFINITY
+    for (const state of this.#pools.values()) {
+      if (pool !== undefined && pool !== state.pool.name) continue
+      state.cache.noteLoss({ kind, at, hitRatioLeft: 0 })
+      // The misses are about to arrive: the next tick decides.
+      state.decidedAt = Number.NEGATIVE_INFINITY
     }
   }
 
   /** Undefined: this pool is not scaled, or nothing has been decided yet. */
   status(pool: string): ScaleStatus | undefined {
-    const line = this.#lines.get(pool)
-    if (!line?.signal) return undefined
-    const { inflight, queue } = line.signal.decision.signals
+    const state = this.#pools.get(pool)
+    if (!state?.signal) return undefined
+    const { inflight, queue } = state.signal.decision.signals
     return {
-      signal: line.signal,
-      role: this.#role(line),
-      isSettled: this.#isSettled(line),
-      emitters: line.pool.emitters.map(({ name }) => name),
+      signal: state.signal,
+      role: this.#role(state),
+      isSettled: this.#isSettled(state),
+      emitters: state.pool.emitters.map(({ name }) => name),
       inflight,
       queue,
     }
   }
 
   names(): readonly string[] {
-    return [...this.#lines.keys()]
+    return [...this.#pools.keys()]
   }
 
   close(): void {
@@ -169,41 +169,41 @@ export class Scaler {
       since: now,
       cache: createCacheWatch(),
       memory: undefined,
-      awaiting: NOBODY_AWAITED,
+      awaiting: NONE_AWAITED,
       decidedAt: Number.NEGATIVE_INFINITY,
       level: 0,
       signal: undefined,
     }
   }
 
-  #decide(line: PoolScaling, look: Look, now: number): void {
-    const { pool } = line
-    const options = look.slots === undefined ? pool.options : { slots: look.slots, ...pool.options }
-    const demand = this.#demand(line, look, now)
-    const decided = decide(line.memory, demand, options, now)
-    line.memory = decided.memory
-    line.decidedAt = now
-    line.level = look.level
-    this.#say(line, decided.decision)
+  #decide(state: PoolScaling, sample: PoolSample, now: number): void {
+    const { pool } = state
+    const options = sample.slots === undefined ? pool.options : { slots: sample.slots, ...pool.options }
+    const demand = this.#demand(state, sample, now)
+    const decided = decide(state.memory, demand, options, now)
+    state.memory = decided.memory
+    state.decidedAt = now
+    state.level = sample.level
+    this.#announce(state, decided.decision)
   }
 
-  #demand(line: PoolScaling, look: Look, now: number): Demand {
-    const { pool } = line
-    const { answeredShared, ...measured } = look.read()
-    const { ready, slow, draining } = look
-    const startMs = line.signal?.decision.signals.startMs ?? pool.options.startMs
-    const desired = line.memory?.moves.desired ?? clamp(ready, pool.options)
-    const awaited = awaitReplicas(line.awaiting, { desired, ready, startMs }, now)
-    line.awaiting = awaited.awaiting
-    const isUnheard = look.own === undefined && awaited.isUnheard
-    if (line.memory && (isUnheard || !this.#isSettled(line))) {
-      // What was asked for has not come, or we cannot know yet who is there: what is there is the present scale.
-      if (isUnheard) this.#options.log.warn('scale.unheard', { pool: pool.name, desired, ready })
+  #demand(state: PoolScaling, sample: PoolSample, now: number): Demand {
+    const { pool } = state
+    const { answeredShared, ...measured } = sample.read()
+    const { ready, slow, draining } = sample
+    const startMs = state.signal?.decision.signals.startMs ?? pool.options.startMs
+    const desired = state.memory?.moves.desired ?? clamp(ready, pool.options)
+    const awaited = awaitReplicas(state.awaiting, { desired, ready, startMs }, now)
+    state.awaiting = awaited.awaiting
+    const isOverdue = sample.embedded === undefined && awaited.isOverdue
+    if (state.memory && (isOverdue || !this.#isSettled(state))) {
+      // Requested replicas have not arrived, or the backends are not known yet: the present scale is assumed.
+      if (isOverdue) this.#options.log.warn('scale.unheard', { pool: pool.name, desired, ready })
       const present = clamp(ready, pool.options)
-      line.memory = { ...line.memory, moves: startMoves(present, now), pressure: NO_PRESSURE }
+      state.memory = { ...state.memory, moves: startMoves(present, now), pressure: NO_PRESSURE }
     }
-    const { startingMs, startsMs } = look.own ?? awaited
-    const cache = line.cache.note({
+    const { startingMs, startsMs } = sample.embedded ?? awaited
+    const cache = state.cache.note({
       at: measured.at,
       buckets: measured.buckets,
       answeredShared,
@@ -215,30 +215,30 @@ export class Scaler {
       startsMs,
       ...(cache ? { cache } : {}),
     }
-    return pool.isOwn ? own : this.#options.crew.exchange(pool.name, own)
+    return pool.isEmbedded ? own : this.#options.group.exchange(pool.name, own)
   }
 
-  #say(line: PoolScaling, decision: Decision): void {
-    const { clock, log, crew } = this.#options
-    const { name } = line.pool
-    const before = line.signal
+  #announce(state: PoolScaling, decision: Decision): void {
+    const { clock, log, group } = this.#options
+    const { name } = state.pool
+    const before = state.signal
     const isSame = before?.decision.desired === decision.desired
     const atMs = clock.wall()
     const id = isSame && before ? before.id : `${name}-${randomUUID()}`
-    line.signal = { id, token: crew.token, pool: name, atMs, validUntilMs: atMs + VALID_MS, decision }
+    state.signal = { id, token: group.token, pool: name, atMs, validUntilMs: atMs + VALID_MS, decision }
     if (!isSame && before) {
       const { desired, reason, sentence } = decision
       log.info('scale.changed', { pool: name, from: before.decision.desired, desired, reason, sentence })
     }
-    if (!this.#isSettled(line) || this.#role(line) === 'follower') return
-    for (const emitter of line.pool.emitters) emitter.emit(line.signal)
+    if (!this.#isSettled(state) || this.#role(state) === 'follower') return
+    for (const emitter of state.pool.emitters) emitter.emit(state.signal)
   }
 
   #role({ pool }: PoolScaling): ReturnType<ScaleGroup['role']> {
-    return pool.isOwn ? 'alone' : this.#options.crew.role()
+    return pool.isEmbedded ? 'alone' : this.#options.group.role()
   }
 
   #isSettled({ pool, since }: PoolScaling): boolean {
-    return pool.isOwn || this.#options.clock.now() - since >= (this.#options.settleMs ?? SETTLE_MS)
+    return pool.isEmbedded || this.#options.clock.now() - since >= (this.#options.settleMs ?? SETTLE_MS)
   }
 }

@@ -1,4 +1,4 @@
-/** What leaves the gateway: a decision with the name it can be recognised by, and what carries it out. */
+/** The signal that leaves the gateway, a decision with an id, and the interface of the emitters that send it. */
 import type { Decision } from './decision.ts'
 
 /** One decision for one pool, as every emitter renders it. */
@@ -10,15 +10,17 @@ export interface ScaleSignal {
   readonly pool: string
   /** Milliseconds since the Unix epoch. */
   readonly atMs: number
-  /** When it is to be forgotten if nothing newer came, milliseconds since the Unix epoch. */
+  /** When it expires if nothing newer came, milliseconds since the Unix epoch. */
   readonly validUntilMs: number
   readonly decision: Decision
 }
 
-/** Carries signals out of the gateway. Level-triggered: the newest of each pool is what counts, and it is repeated. */
+/**
+ * Sends signals out of the gateway. Level-triggered: only the newest signal of each pool counts, and it is repeated.
+ */
 export interface Emitter {
   readonly name: string
-  /** Takes over the newest signal of a pool; whatever of that pool was still to be sent is dropped. Never throws. */
+  /** Replaces the pool's signal; an older one that was not sent yet is dropped. Never throws. */
   emit(signal: ScaleSignal): void
   /** Stops repeating and gives up what is being sent. Idempotent. */
   close(): void

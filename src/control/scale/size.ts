@@ -1,6 +1,6 @@
 /**
- * What is wanted now: slots for the present load, for a load foreseen, against a backlog, and replicas in place of those that
- * failed to start.
+ * Sizes a pool: slots for the present load, for an expected loss of cache and for a backlog, and replicas in place of
+ * those that failed to start.
  */
 import { type CacheMemory, foresee } from './cache-loss.ts'
 import type { CorrectMemory } from './correct.ts'
@@ -8,8 +8,8 @@ import type { Reason } from './decision.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
 import { type LearnMemory, startTime } from './learn.ts'
 import { dispersionOf, type LoadMemory, pileUp, presentRate, type RateEstimate, rateAhead } from './load.ts'
-import type { Places } from './places.ts'
 import { backlogWhenReady, leastSlots, type PoolFacts, slotsNeeded, waitBudgetMs } from './plan.ts'
+import type { SlotEstimate } from './slot-estimate.ts'
 
 /** The parts of the memory that sizing reads. */
 interface Known {
@@ -33,16 +33,16 @@ export interface Sized {
   readonly stuck: number
   readonly startMs: number
   readonly cause: Reason
-  /** How many calls a replica bears is not known yet; it is `facts.slots` at least. */
+  /** The slots of a replica are not known yet; `facts.slots` is a lower bound. */
   readonly isLearning: boolean
-  /** They were seen to bear no more than they have. */
+  /** The replicas were seen to be full. */
   readonly isFull: boolean
 }
 
-export function size(memory: Known, demand: Demand, places: Places, options: ScaleOptions): Sized {
+export function size(memory: Known, demand: Demand, estimate: SlotEstimate, options: ScaleOptions): Sized {
   const dispersion = dispersionOf(memory.load)
   const rate = presentRate(memory.load, ['offered'], dispersion)
-  const { service, count: slotsEach } = places
+  const { service, count: slotsEach } = estimate
   const facts = {
     service,
     slots: slotsEach,
@@ -72,7 +72,7 @@ export function size(memory: Known, demand: Demand, places: Places, options: Sca
     want,
     facts,
   })
-  const { isKnown, isFull } = places
+  const { isKnown, isFull } = estimate
   return { facts, rate, slots, drain, needed, want, stuck, startMs, cause, isLearning: !isKnown, isFull }
 }
 
@@ -109,7 +109,7 @@ function drainSlots(
   const waitMs = (waiting * service.meanMs) / Math.max(1, serving)
   const budget = options.sloMs === undefined ? options.drainMs : waitBudgetMs(service, options.sloMs)
   if (waitMs <= Math.max(budget, service.meanMs)) return 0
-  // Replicas for less than half a start time would hardly serve as long as they took to start.
+  // Replicas that are needed for less than half a start time would hardly serve as long as they took to start.
   return (waiting * service.meanMs) / Math.max(options.drainMs, 10 * (options.sloMs ?? 0), at.startMs / 2)
 }
 

@@ -1,7 +1,7 @@
 /**
- * Scale signals to a URL: CloudEvents 1.0 in structured JSON, signed the way of Standard Webhooks (HMAC-SHA256 over
- * `id.timestamp.body`). The newest signal of a pool is sent at once, tried again until it is taken or superseded, and
- * repeated while nothing changes, so that an event that is lost heals by itself.
+ * Sends scale signals to a URL: CloudEvents 1.0 in structured JSON, signed as in Standard Webhooks (HMAC-SHA256 over
+ * `id.timestamp.body`). The newest signal of a pool is sent at once, retried until it is accepted or superseded, and
+ * repeated while nothing changes, so that a lost event heals by itself.
  */
 import { createHmac, randomUUID } from 'node:crypto'
 import type { Clock } from '../../lib/clock.ts'
@@ -11,20 +11,20 @@ export interface WebhookOptions {
   readonly url: string
   /** Key of the signature; without it events are not signed. */
   readonly secret?: string
-  /** Who speaks, a URI reference: the event's `source`. */
+  /** The event's `source`, a URI reference. */
   readonly source: string
   readonly clock: Clock
   /** Between repetitions of an unchanged signal, milliseconds. */
   readonly repeatMs?: number
   readonly timeoutMs?: number
-  /** Told of every attempt, for metrics and the log. */
+  /** Called with every attempt, for metrics and the log. */
   readonly onAttempt?: (attempt: DeliveryAttempt) => void
 }
 
 export interface DeliveryAttempt {
   readonly pool: string
   readonly id: string
-  /** Undefined: taken. */
+  /** Undefined: accepted. */
   readonly problem?: string
 }
 
@@ -88,7 +88,7 @@ function waitMs(failures: number, repeatMs: number): number {
   return Math.min(LONGEST_RETRY_MS, repeatMs, FIRST_RETRY_MS * 2 ** (failures - 1))
 }
 
-/** One attempt; what went wrong, or undefined when it was taken. */
+/** One attempt; returns the problem, or undefined when it was accepted. */
 async function deliver(
   signal: ScaleSignal,
   options: WebhookOptions,
@@ -97,7 +97,7 @@ async function deliver(
   const body = JSON.stringify(eventOf(signal, options.source))
   const timeout = AbortSignal.timeout(options.timeoutMs ?? 5_000)
   try {
-    const { url, authorization } = placeOf(options.url)
+    const { url, authorization } = endpointOf(options.url)
     const answer = await fetch(url, {
       method: 'POST',
       headers: {
@@ -118,8 +118,8 @@ async function deliver(
   }
 }
 
-/** `fetch` takes no credentials in a URL, and its complaint would write them into the log. */
-function placeOf(text: string): { url: URL; authorization: Record<string, string> } {
+/** `fetch` rejects credentials in a URL, and its error message would write them into the log. */
+function endpointOf(text: string): { url: URL; authorization: Record<string, string> } {
   const url = new URL(text)
   const { username, password } = url
   if (username === '' && password === '') return { url, authorization: {} }
@@ -130,7 +130,8 @@ function placeOf(text: string): { url: URL; authorization: Record<string, string
 
 function signatureOf(body: string, { secret, clock }: WebhookOptions): Record<string, string> {
   if (secret === undefined) return {}
-  // Each delivery has its own: a repetition is meant to be read. Equal decisions are told by the event's id.
+  // Each delivery has its own message id, so that a repetition is not dropped as a duplicate. Equal decisions share the
+  // event's id.
   const id = randomUUID()
   const timestamp = String(Math.floor(clock.wall() / 1000))
   const signature = createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64')

@@ -20,7 +20,7 @@ import type { Target } from '../../core/call.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Poll } from '../../lib/poll.ts'
-import { soon } from '../../lib/soon.ts'
+import { withTimeout } from '../../lib/with-timeout.ts'
 import {
   type DeploymentState,
   type DeploymentToken,
@@ -114,7 +114,10 @@ export class Deployments {
     if (known.evidence === undefined) this.#options.unknown?.(pool, model)
     if (!known.loaded) {
       known.loading ??= this.#load(known)
-      await soon(this.#options.clock, known.loading, { ms: Math.min(withinMs, LOAD_MS), late: undefined })
+      await withTimeout(this.#options.clock, known.loading, {
+        ms: Math.min(withinMs, LOAD_MS),
+        fallback: undefined,
+      })
     }
     return known
   }
@@ -165,7 +168,7 @@ export class Deployments {
   /** A silent tier must not hold up a call: after the wait it resolves false, and a later answer is still adopted. */
   #settleSoon(known: Deployment): Promise<boolean> {
     const { clock, waitMs = WAIT_MS } = this.#options
-    return soon(clock, this.#settle(known), { ms: waitMs, late: false })
+    return withTimeout(clock, this.#settle(known), { ms: waitMs, fallback: false })
   }
 
   /** Takes evidence of what is deployed. True: it is a new deployment, and answers stored until now are unreachable. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { Latencies, spokenMs } from '../../../src/cli/latencies.ts'
+import { formatMs, Latencies } from '../../../src/cli/latencies.ts'
 
 it('quantiles are those of the sorted values, to half a per cent', () => {
   const ms = fc.array(fc.double({ min: 0.002, max: 60_000, noNaN: true }), { minLength: 1, maxLength: 200 })
@@ -26,7 +26,7 @@ it('in an open loop a stall counts for all the calls that it kept from being sen
 })
 
 it('are said in the unit they need', () => {
-  expect([0.0004, 0.312, 4.5612, 63.71, 322.4, 1_203].map(spokenMs)).toEqual([
+  expect([0.0004, 0.312, 4.5612, 63.71, 322.4, 1_203].map(formatMs)).toEqual([
     '0 µs',
     '312 µs',
     '4.56 ms',

@@ -70,7 +70,7 @@ describe('an address', () => {
     ]
     const ours = createAddressRules({
       allow: ['0.0.0.0/0'],
-      own,
+      ownListeners: own,
       localAddresses: () => ['10.0.0.9', 'fe80::2%eth0'],
     })
     expect(addressRefusal('127.0.0.1', 9090, ours)).toMatch('own listeners')
@@ -108,7 +108,7 @@ describe('an address', () => {
 })
 
 describe("a backend's URL", () => {
-  const rules = createAddressRules({ own: [{ host: '127.0.0.1', port: 9090 }] })
+  const rules = createAddressRules({ ownListeners: [{ host: '127.0.0.1', port: 9090 }] })
 
   test.each([
     ['http://127.0.0.1:8501', 'http://127.0.0.1:8501'],

@@ -3,7 +3,7 @@ import { type Awaitable, after, all, Deferred } from '../../../src/lib/deferred.
 
 const WHY = new Error('no')
 
-/** What a taker has heard so far. */
+/** What a listener has received so far. */
 function heard<T>(coming: Awaitable<T>): unknown[] {
   const told: unknown[] = []
   coming.then(
@@ -13,8 +13,8 @@ function heard<T>(coming: Awaitable<T>): unknown[] {
   return told
 }
 
-describe('a Later', () => {
-  it('tells its taker within the turn in which it comes, and one who comes afterwards at once', () => {
+describe('a Deferred', () => {
+  it('calls its listener within the turn in which it settles, and one that subscribes afterwards at once', () => {
     const later = new Deferred<string>()
     const told = heard(later)
     expect([told, later.isSettled]).toEqual([[], false])

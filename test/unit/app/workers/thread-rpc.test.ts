@@ -22,9 +22,9 @@ function pair() {
   close.push(() => port1.close())
   const client = new ThreadRpc<Service, object>(port1, systemClock)
   const server = new ThreadRpc<object, Service>(port2, systemClock)
-  client.offer({})
+  client.handle({})
   const words: string[] = []
-  server.offer({
+  server.handle({
     double: async (n) => 2 * n,
     fail(how) {
       if (how === 'fault') throw new GatewayError('unknownRoute', 'no route')
@@ -43,35 +43,35 @@ function pair() {
 describe('a link', () => {
   it('answers what is asked, after what was told before', async () => {
     const client = pair()
-    client.tell('note', 'one')
-    client.tell('note', 'two')
-    expect(await client.ask('words', undefined, 5_000)).toEqual(['one', 'two'])
-    expect(await Promise.all([client.ask('double', 4, 5_000), client.ask('double', 5, 5_000)])).toEqual([
+    client.notify('note', 'one')
+    client.notify('note', 'two')
+    expect(await client.call('words', undefined, 5_000)).toEqual(['one', 'two'])
+    expect(await Promise.all([client.call('double', 4, 5_000), client.call('double', 5, 5_000)])).toEqual([
       8, 10,
     ])
   })
 
   it('passes errors on with what they say of themselves', async () => {
     const client = pair()
-    const fault = await client.ask('fail', 'fault', 5_000).catch((error: unknown) => error)
+    const fault = await client.call('fail', 'fault', 5_000).catch((error: unknown) => error)
     expect(fault).toBeInstanceOf(GatewayError)
     expect(fault).toMatchObject({ code: 'unknownRoute', message: 'no route' })
-    const listener = await client.ask('fail', 'listener', 5_000).catch((error: unknown) => error)
+    const listener = await client.call('fail', 'listener', 5_000).catch((error: unknown) => error)
     expect(listener).toMatchObject({ message: 'failed', code: 'EADDRINUSE', port: 80, address: '::' })
-    await expect(client.ask('fail', 'other', 5_000)).rejects.toThrow('failed')
-    await expect(client.ask('unknown' as 'fail', 'other', 5_000)).rejects.toThrow(
+    await expect(client.call('fail', 'other', 5_000)).rejects.toThrow('failed')
+    await expect(client.call('unknown' as 'fail', 'other', 5_000)).rejects.toThrow(
       'nobody here offers unknown',
     )
   })
 
   it('rejects what is not answered in time, or whose other side ends', async () => {
     const client = pair()
-    await expect(client.ask('hang', undefined, 10)).rejects.toThrow('no answer to hang within 10 ms')
-    const hanging = client.ask('hang', undefined, 60_000)
+    await expect(client.call('hang', undefined, 10)).rejects.toThrow('no answer to hang within 10 ms')
+    const hanging = client.call('hang', undefined, 60_000)
     client.end(new Error('it has ended'))
     await expect(hanging).rejects.toThrow('it has ended')
-    await expect(client.ask('double', 1, 5_000)).rejects.toThrow('it has ended')
+    await expect(client.call('double', 1, 5_000)).rejects.toThrow('it has ended')
     expect(client.isEnded).toBe(true)
-    client.tell('note', 'to nobody')
+    client.notify('note', 'to nobody')
   })
 })

@@ -1,7 +1,7 @@
 /** The supervisor of a data worker, with real threads that do as the test says. */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { WorkerStart } from '../../../../src/app/workers/messages.ts'
-import { type Down, WorkerSupervisor } from '../../../../src/app/workers/worker-supervisor.ts'
+import { type WorkerRpc, WorkerSupervisor } from '../../../../src/app/workers/worker-supervisor.ts'
 import { type Clock, systemClock } from '../../../../src/lib/clock.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
@@ -15,8 +15,8 @@ const life = Atomics.add(workerData.shared.lives, 0, 1)
 const how = workerData.settings.how[life] ?? 'well'
 if (how === 'broken') throw new Error('broken from the start')
 setInterval(() => Atomics.add(workerData.shared.beats, workerData.worker, 1), 5)
-const up = new ThreadRpc(parentPort, systemClock)
-up.offer({
+const control = new ThreadRpc(parentPort, systemClock)
+control.handle({
   listen(at) {
     if (how === 'taken') throw Object.assign(new Error('in use'), { code: 'EADDRINUSE' })
     return at
@@ -32,9 +32,9 @@ up.offer({
 })
 `
 
-const places: WorkerSupervisor[] = []
+const supervisors: WorkerSupervisor[] = []
 afterEach(async () => {
-  await Promise.all(places.splice(0).map((place) => place.close()))
+  await Promise.all(supervisors.splice(0).map((supervisor) => supervisor.close()))
 })
 
 function world(how: readonly string[], clock: Clock = systemClock) {
@@ -43,7 +43,7 @@ function world(how: readonly string[], clock: Clock = systemClock) {
   const lives = new Int32Array(new SharedArrayBuffer(4))
   const beats = new Int32Array(new SharedArrayBuffer(4 * 4))
   const src = (path: string) => new URL(`../../../../src/${path}`, import.meta.url).href
-  const say = (event: string, fields?: Record<string, unknown>) => {
+  const record = (event: string, fields?: Record<string, unknown>) => {
     events.push(event)
     lines.push({ event, ...fields })
   }
@@ -52,19 +52,20 @@ function world(how: readonly string[], clock: Clock = systemClock) {
     settings: { how, rpc: src('app/workers/thread-rpc.ts'), clock: src('lib/clock.ts') },
     shared: { lives, beats },
   }
-  const place = new WorkerSupervisor({
+  const supervisor = new WorkerSupervisor({
     start: start as unknown as WorkerStart,
     entry: new URL(`data:text/javascript,${encodeURIComponent(SOURCE)}`),
-    offers: {} as Parameters<Down['offer']>[0],
-    brief: () => void events.push('brief'),
-    bury: (ending) => void events.push(`bury: ${ending}${place.isListening ? ', listening' : ''}`),
+    handlers: {} as Parameters<WorkerRpc['handle']>[0],
+    catchUp: () => void events.push('catch up'),
+    cleanUp: (ending) =>
+      void events.push(`clean up: ${ending}${supervisor.isListening ? ', listening' : ''}`),
     clock,
-    log: { info: say, warn: say, error: say },
+    log: { info: record, warn: record, error: record },
     random: () => 0,
   })
-  places.push(place)
+  supervisors.push(supervisor)
   return {
-    place,
+    supervisor,
     events,
     lines,
     lives: () => Atomics.load(lives, 0),
@@ -74,32 +75,32 @@ function world(how: readonly string[], clock: Clock = systemClock) {
 }
 
 const AT = { host: '127.0.0.1', port: 4711 }
-const make = (place: WorkerSupervisor, what: 'throw' | 'exit' | 'stand still') =>
-  place.link?.tell('reload', what as never)
+const make = (supervisor: WorkerSupervisor, what: 'throw' | 'exit' | 'stand still') =>
+  supervisor.rpc?.notify('reload', what as never)
 const count = (events: readonly string[], event: string) => events.filter((each) => each === event).length
 
-describe('a worker’s place', () => {
+describe('a worker’s supervisor', () => {
   it.each([
     ['throw', 'crashed'],
     ['exit', 'ended with 7'],
-  ] as const)('is taken by another thread when its own ends by %s', async (how, why) => {
-    const { place, events, lines, lives } = world([])
-    expect([place.isListening, lives()]).toEqual([false, 0])
-    place.start(AT)
-    await eventually(() => expect(events).toEqual(['brief', 'worker.ready']))
-    expect(place.isListening).toBe(true)
-    make(place, how)
+  ] as const)('starts another thread when its own ends by %s', async (how, why) => {
+    const { supervisor, events, lines, lives } = world([])
+    expect([supervisor.isListening, lives()]).toEqual([false, 0])
+    supervisor.start(AT)
+    await eventually(() => expect(events).toEqual(['catch up', 'worker.ready']))
+    expect(supervisor.isListening).toBe(true)
+    make(supervisor, how)
     await eventually(() => expect(count(events, 'worker.ready')).toBe(2))
-    expect(events.slice(2)).toEqual(['bury: crash', 'worker.exit', 'brief', 'worker.ready'])
+    expect(events.slice(2)).toEqual(['clean up: crash', 'worker.exit', 'catch up', 'worker.ready'])
     const exit = lines.find(({ event }) => event === 'worker.exit')
     expect(exit).toMatchObject({ worker: 3, restartMs: 50 })
     expect(exit?.['error']).toContain(why)
-    expect([place.isListening, lives()]).toEqual([true, 2])
+    expect([supervisor.isListening, lives()]).toEqual([true, 2])
   })
 
-  it('is tried again from the first thread on, after longer and longer pauses, until one listens', async () => {
-    const { place, events, lines } = world(['broken', 'taken', 'well'])
-    place.start(AT)
+  it('tries again from the first thread on, after longer and longer pauses, until one listens', async () => {
+    const { supervisor, events, lines } = world(['broken', 'taken', 'well'])
+    supervisor.start(AT)
     await eventually(() => expect(events).toContain('worker.ready'))
     const pauses = lines.filter(({ event }) => event === 'worker.exit').map(({ restartMs }) => restartMs)
     expect(pauses).toEqual([50, 100])
@@ -109,45 +110,45 @@ describe('a worker’s place', () => {
     ])
   })
 
-  it('whose thread ends while somebody asks it tells him so', async () => {
-    const { place, events } = world([])
-    place.start(AT)
+  it('rejects the calls that are pending when its thread ends', async () => {
+    const { supervisor, events } = world([])
+    supervisor.start(AT)
     await eventually(() => expect(events).toContain('worker.ready'))
-    const asked = place.link?.ask('explain', { method: 'POST', path: '/' }, 60_000)
-    make(place, 'exit')
+    const asked = supervisor.rpc?.call('explain', { method: 'POST', path: '/' }, 60_000)
+    make(supervisor, 'exit')
     await expect(asked).rejects.toThrow('ended with 7')
   })
 
-  it('is given up for good when it is closed, whatever its thread does', async () => {
-    const { place, events, lives } = world(['broken', 'well'])
-    place.start(AT)
+  it('starts no other thread once it is closed, whatever its thread does', async () => {
+    const { supervisor, events, lives } = world(['broken', 'well'])
+    supervisor.start(AT)
     await eventually(() => expect(events).toContain('worker.exit'))
-    await place.close()
+    await supervisor.close()
     expect([lives(), count(events, 'worker.ready')]).toEqual([1, 0])
   })
 
-  it('is taken by another thread when its own has not moved between five looks, and not before', async () => {
+  it('replaces a thread that has not moved between five checks, and not before', async () => {
     const clock = new FakeClock()
-    const { place, events, lines, beat, stands } = world([], clock)
-    place.start(AT)
+    const { supervisor, events, lines, beat, stands } = world([], clock)
+    supervisor.start(AT)
     await eventually(() => expect(events).toContain('worker.ready'))
-    // It moves between these looks: however many there are, they find nothing.
-    for (let look = 0; look < 8; look++) {
+    // It moves between these checks: however many there are, they find nothing.
+    for (let check = 0; check < 8; check++) {
       const before = beat()
       await eventually(() => expect(beat()).toBeGreaterThan(before))
       clock.advance(1_000)
     }
     expect(events).not.toContain('worker.hung')
-    make(place, 'stand still')
+    make(supervisor, 'stand still')
     await eventually(() => expect(stands()).toBe(true))
-    for (let look = 0; look < 4; look++) clock.advance(1_000)
+    for (let check = 0; check < 4; check++) clock.advance(1_000)
     expect(events).not.toContain('worker.hung')
-    // It may have moved once more after the last look before.
-    for (let look = 0; look < 2; look++) clock.advance(1_000)
+    // It may have moved once more after the last check before.
+    for (let check = 0; check < 2; check++) clock.advance(1_000)
     expect(lines.at(-1)).toMatchObject({ event: 'worker.hung', worker: 3, stillMs: 5_000 })
-    expect(place.isListening).toBe(false)
+    expect(supervisor.isListening).toBe(false)
     await eventually(() => expect(events).toContain('worker.exit'))
-    expect(events.slice(-3)).toEqual(['worker.hung', 'bury: hang', 'worker.exit'])
+    expect(events.slice(-3)).toEqual(['worker.hung', 'clean up: hang', 'worker.exit'])
     clock.advance(50)
     await eventually(() => expect(count(events, 'worker.ready')).toBe(2))
   })

@@ -4,7 +4,7 @@ import { Offering } from '../../../../src/control/deployments/offering.ts'
 
 function offering(...said: (readonly [generation: number, ...offers: string[]])[]): Offering {
   const made = new Offering()
-  for (const [generation, ...offers] of said) made.say(generation, offers)
+  for (const [generation, ...offers] of said) made.setOffers(generation, offers)
   return made
 }
 
@@ -12,73 +12,73 @@ describe('evidence of a deployment is', () => {
   it('the first that anybody says', () => {
     const made = new Offering()
     expect(made.evidence).toBeUndefined()
-    expect(made.say(1, ['1@'])).toBe(true)
+    expect(made.setOffers(1, ['1@'])).toBe(true)
     expect(made.evidence).toBe('1@')
   })
 
   it('an offer that nobody had before', () => {
     const made = offering([1, '1@'])
-    expect(made.say(2, ['2@'])).toBe(true)
+    expect(made.setOffers(2, ['2@'])).toBe(true)
     expect(made.evidence).toBe('1@ 2@')
     expect(made.versions).toEqual(['1', '2'])
   })
 
   it('the same version with another digest', () => {
     const made = offering([1, '1@sha256:a'])
-    expect(made.say(2, ['1@sha256:b'])).toBe(true)
+    expect(made.setOffers(2, ['1@sha256:b'])).toBe(true)
   })
 
   it('a backend that says something else than before', () => {
     const made = offering([1, '1@', '2@'])
-    expect(made.say(1, ['2@'])).toBe(true)
+    expect(made.setOffers(1, ['2@'])).toBe(true)
     expect(made.evidence).toBe('2@')
   })
 
   it('the end of a rollout, when the last backend with the old version drains', () => {
     const made = offering([1, '1@'], [2, '1@'], [3, '2@'])
-    expect(made.leave(1, true)).toBe('none')
-    expect(made.leave(2, true)).toBe('known')
+    expect(made.remove(1, true)).toBe('none')
+    expect(made.remove(2, true)).toBe('known')
     expect(made.evidence).toBe('2@')
   })
 
   it('a rollback', () => {
     const made = offering([1, '1@'])
-    made.say(1, ['2@'])
-    expect(made.say(1, ['1@'])).toBe(true)
+    made.setOffers(1, ['2@'])
+    expect(made.setOffers(1, ['1@'])).toBe(true)
   })
 })
 
 describe('no evidence is', () => {
   it('another backend with the same', () => {
-    expect(offering([1, '1@']).say(2, ['1@'])).toBe(false)
+    expect(offering([1, '1@']).setOffers(2, ['1@'])).toBe(false)
   })
 
   it('a backend that is lost, the last one included, and comes back', () => {
     const made = offering([1, '1@'], [2, '2@'])
-    expect(made.leave(2, false)).toBe('none')
-    expect(made.leave(1, false)).toBe('none')
+    expect(made.remove(2, false)).toBe('none')
+    expect(made.remove(1, false)).toBe('none')
     expect(made.evidence).toBe('1@ 2@')
-    expect(made.say(3, ['1@'])).toBe(false)
-    expect(made.say(4, ['2@'])).toBe(false)
+    expect(made.setOffers(3, ['1@'])).toBe(false)
+    expect(made.setOffers(4, ['2@'])).toBe(false)
     expect(made.evidence).toBe('1@ 2@')
   })
 
   it('the drain of all backends, or of one of several with the same', () => {
     const made = offering([1, '1@'], [2, '1@'])
-    expect(made.leave(1, true)).toBe('none')
-    expect(made.leave(2, true)).toBe('none')
+    expect(made.remove(1, true)).toBe('none')
+    expect(made.remove(2, true)).toBe('none')
     expect(made.evidence).toBe('1@')
   })
 
   it('a backend that has nothing to offer for a moment', () => {
     const made = offering([1, '1@'])
-    expect(made.say(1, [])).toBe(false)
-    expect(made.say(1, ['1@'])).toBe(false)
-    expect(made.say(1, ['2@'])).toBe(true)
+    expect(made.setOffers(1, [])).toBe(false)
+    expect(made.setOffers(1, ['1@'])).toBe(false)
+    expect(made.setOffers(1, ['2@'])).toBe(true)
   })
 
   it('the departure of somebody who never said anything', () => {
-    expect(offering([1, '1@']).leave(9, true)).toBe('none')
+    expect(offering([1, '1@']).remove(9, true)).toBe('none')
   })
 })
 
@@ -91,31 +91,31 @@ describe('what answers say of their version', () => {
   it('is a deployment when it changes, on one backend or by a version that none had', () => {
     const made = offering([1, '@'], [2, '@'])
     expect(made.stated).toBeUndefined()
-    expect(made.state(1, 'v1', undefined)).toBe('first')
-    expect(made.state(2, 'v1', undefined)).toBe('first')
-    expect(made.state(2, 'v1', 'v1')).toBe('known')
-    expect(made.state(1, 'v2', 'v1')).toBe('next')
+    expect(made.setStatement(1, 'v1', undefined)).toBe('first')
+    expect(made.setStatement(2, 'v1', undefined)).toBe('first')
+    expect(made.setStatement(2, 'v1', 'v1')).toBe('known')
+    expect(made.setStatement(1, 'v2', 'v1')).toBe('next')
     expect(made.stated).toEqual(['v2', 'v1'])
-    expect(made.state(2, 'v2', 'v1')).toBe('next')
+    expect(made.setStatement(2, 'v2', 'v1')).toBe('next')
     expect(made.stated).toEqual(['v2'])
-    expect(made.state(3, 'v3', undefined)).toBe('next')
+    expect(made.setStatement(3, 'v3', undefined)).toBe('next')
   })
 
   it('is one although it was forgotten what the answer before said', () => {
-    expect(offering([1, '@']).state(1, 'v2', 'v1')).toBe('next')
+    expect(offering([1, '@']).setStatement(1, 'v2', 'v1')).toBe('next')
   })
 
   it('is one for a rollback', () => {
     const made = offering([1, '@'])
-    made.state(1, 'v1', undefined)
-    made.state(1, 'v2', 'v1')
-    expect(made.state(1, 'v1', 'v2')).toBe('next')
+    made.setStatement(1, 'v1', undefined)
+    made.setStatement(1, 'v2', 'v1')
+    expect(made.setStatement(1, 'v1', 'v2')).toBe('next')
   })
 
   it('holds for others until one of ours has answered', () => {
     const made = offering([1, '@'])
-    expect(made.state(0, 'v2', undefined)).toBe('first')
-    expect(made.state(1, 'v1', undefined)).toBe('next')
+    expect(made.setStatement(0, 'v2', undefined)).toBe('first')
+    expect(made.setStatement(1, 'v1', undefined)).toBe('next')
     expect(made.stated).toEqual(['v1'])
   })
 
@@ -126,14 +126,14 @@ describe('what answers say of their version', () => {
       [2, 'v1'],
       [3, 'v2'],
     ] as const)
-      made.state(generation, version, undefined)
-    expect(made.leave(1, true)).toBe('none')
-    expect(made.leave(2, false)).toBe('none')
+      made.setStatement(generation, version, undefined)
+    expect(made.remove(1, true)).toBe('none')
+    expect(made.remove(2, false)).toBe('none')
     expect(made.stated).toEqual(['v1', 'v2'])
     const drained = offering([1, '@'], [2, '@'])
-    drained.state(1, 'v1', undefined)
-    drained.state(2, 'v2', undefined)
-    expect(drained.leave(1, true)).toBe('new')
+    drained.setStatement(1, 'v1', undefined)
+    drained.setStatement(2, 'v2', undefined)
+    expect(drained.remove(1, true)).toBe('new')
     expect(drained.stated).toEqual(['v2'])
   })
 })

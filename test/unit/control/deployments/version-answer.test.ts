@@ -19,7 +19,7 @@ const version = (number: string, state: string) => ({
   status: { error_code: 'OK', error_message: '' },
 })
 const offers = (...list: string[]) => ({ kind: 'offers', offers: list })
-const silent = { kind: 'silent', away: false }
+const silent = { kind: 'silent', isUnreachable: false }
 const other = { kind: 'other' }
 
 describe('TensorFlow Serving offers', () => {
@@ -55,8 +55,12 @@ describe.each([
   ['metadata', readMetadata],
 ])('%s: no evidence is', (_name, read) => {
   it.each([
-    ['a timeout', { kind: 'timeout' as const, message: 'late' }, { kind: 'silent', away: true }],
-    ['a refused connection', { kind: 'refused' as const, message: 'no' }, { kind: 'silent', away: true }],
+    ['a timeout', { kind: 'timeout' as const, message: 'late' }, { kind: 'silent', isUnreachable: true }],
+    [
+      'a refused connection',
+      { kind: 'refused' as const, message: 'no' },
+      { kind: 'silent', isUnreachable: true },
+    ],
     ['a server error', status(500, '{"error":"x"}'), silent],
     ['an overloaded server', status(503), silent],
     ['a limited caller', status(429), silent],

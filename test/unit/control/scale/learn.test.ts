@@ -9,7 +9,7 @@ import {
   serviceAt,
   startTime,
 } from '../../../../src/control/scale/learn.ts'
-import { notePlaces, placesOf, withCrowd } from '../../../../src/control/scale/places.ts'
+import { estimateSlots, rememberSlots, withOverload } from '../../../../src/control/scale/slot-estimate.ts'
 import { bucketMs, bucketOf, HISTOGRAM_SIZE, quantileMs } from '../../../../src/lib/log-histogram.ts'
 
 const bin = (inflight: number, ms: number, count = 100): ServiceBin => {
@@ -54,7 +54,7 @@ describe('a histogram', () => {
 const full = (places: number, loads: readonly number[], count = 100): ServiceBin[] =>
   loads.map((n) => bin(n, 50 * Math.max(1, n / places), count))
 const places = (memory: LearnMemory, demand: Partial<Demand> = {}) => {
-  const found = placesOf(memory, { ...report([]), ...demand })
+  const found = estimateSlots(memory, { ...report([]), ...demand })
   return found && { count: found.count, isKnown: found.isKnown }
 }
 
@@ -101,11 +101,11 @@ describe('places of a replica', () => {
 
   it('stay known when the crowd has gone, until clearly more are served', () => {
     const crowded = learnt(full(8, [1, 2, 4, 8, 16, 32]))
-    let memory = notePlaces(crowded, placesOf(crowded, report([])))
+    let memory = rememberSlots(crowded, estimateSlots(crowded, report([])))
     const run = (bins: readonly ServiceBin[]) => {
       for (let second = 0; second < 2_000; second++) {
         memory = learn(memory, report(bins), 1_000)
-        memory = notePlaces(memory, placesOf(memory, report([])))
+        memory = rememberSlots(memory, estimateSlots(memory, report([])))
       }
       return places(memory)
     }
@@ -115,8 +115,8 @@ describe('places of a replica', () => {
 
   it('beyond them calls wait, wherever they are', () => {
     const demand = { ...report([]), inflight: 24 }
-    expect(withCrowd(demand, 8, 50)).toMatchObject({ queue: 16, inflight: 8, oldestWaitMs: 100 })
-    expect(withCrowd(demand, 32, 50)).toBe(demand)
+    expect(withOverload(demand, 8, 50)).toMatchObject({ queue: 16, inflight: 8, oldestWaitMs: 100 })
+    expect(withOverload(demand, 32, 50)).toBe(demand)
   })
 
   it('are unknown until calls were seen', () => {

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import { ALONE } from '../../../../src/control/scale/alone.ts'
 import { SCALE_DEFAULTS } from '../../../../src/control/scale/demand.ts'
 import { describeScale } from '../../../../src/control/scale/describe.ts'
-import { type Look, type ScaleGroup, Scaler } from '../../../../src/control/scale/scaler.ts'
+import { type PoolSample, type ScaleGroup, Scaler } from '../../../../src/control/scale/scaler.ts'
 import type { ScaleSignal } from '../../../../src/control/scale/signal.ts'
 import type { LoadReport } from '../../../../src/core/load.ts'
 import { silentLog } from '../../../../src/core/log.ts'
@@ -38,9 +38,9 @@ class Scene {
     this.scaler = new Scaler({
       clock: this.clock,
       log: silentLog,
-      look: () => this.#look(),
+      sample: () => this.#look(),
       isTierDown: () => this.isTierDown,
-      crew,
+      group: crew,
       settleMs,
     })
     const emitter = { name: 'test', emit: (signal: ScaleSignal) => this.#hear(signal), close: () => {} }
@@ -50,7 +50,7 @@ class Scene {
         name: 'ranker',
         options: { ...SCALE_DEFAULTS, ...windows, min: 1, max: 20, sloMs, slots: 1, startMs: 2_000 },
         emitters: [emitter],
-        isOwn: false,
+        isEmbedded: false,
       },
     ])
   }
@@ -77,7 +77,7 @@ class Scene {
     })
   }
 
-  #look(): Look {
+  #look(): PoolSample {
     const busy = (this.load.misses * this.load.serviceMs) / 1000
     return {
       level: busy,
@@ -168,7 +168,7 @@ it('a purge of everything is a lost cache as well', () => {
   scene.load.misses = 10
   scene.load.hits = 190
   scene.run(60_000)
-  scene.scaler.lost('flush')
+  scene.scaler.cacheLost('flush')
   scene.run(1_000)
   expect(scene.said.signal.decision).toMatchObject({ reason: 'cache_lost' })
 })

@@ -1,13 +1,14 @@
 /**
- * Parts of one's own in the YAML. Each has a name that begins with `x-`, which no built-in part will ever have, and stands
- * where a built-in one would; a tier, a source or an emitter also has an `options` block that only the part itself reads.
+ * The schema of custom parts. Each has a name that begins with `x-`, which no built-in part will ever have, and is used
+ * where a built-in one would be. A tier, a source or an emitter also has an `options` block that only the part itself
+ * reads.
  */
 import * as z from 'zod'
 import { kinds } from './fields.ts'
 
 export type PartName = `x-${string}`
 
-/** The names of the parts that there are, by what they are. */
+/** The names of the custom parts, by kind. */
 export interface PartNames {
   readonly protocols?: readonly PartName[]
   readonly tiers?: readonly PartName[]
@@ -17,11 +18,11 @@ export interface PartNames {
 }
 
 /** A source or an emitter. */
-export const ownPart = (name: PartName) =>
-  z.strictObject({ type: z.literal(name).describe('A part of your own.'), options: ownOptions() })
+export const customPart = (name: PartName) =>
+  z.strictObject({ type: z.literal(name).describe('A part of your own.'), options: customOptions() })
 
 /** `check` shows all of them as `***`: which ones are secrets is not known here. */
-export const ownOptions = () =>
+export const customOptions = () =>
   z
     .record(z.string(), z.unknown())
     .register(kinds, { kind: 'secret' })

@@ -1,46 +1,46 @@
 /**
- * How many calls a replica serves at a time, where it does not say so.
+ * Estimates how many calls a replica serves at a time (its slots), where it does not declare that.
  *
- * A replica with m places serves more calls a second the more it has, up to m; what comes beyond that waits, in it or for its processor, and
- * each call takes longer in proportion. So a replica is full when more calls at it no longer mean more calls served, and then
- * the calls served a second times the time a call takes that need not wait are its places (Little 1961). Until that was seen nobody
- * knows; the most that was seen to be served is what there is at least.
+ * A replica with m slots serves more calls a second the more it has, up to m. Further calls wait, in it or for its
+ * processor, and each call takes longer in proportion. So a replica is full when more concurrent calls no longer mean
+ * more calls served. Its slots are then the calls served a second times the service time without waiting (Little 1961).
+ * Before that was seen, the most that was served is a lower bound.
  */
 import type { Demand } from './demand.ts'
 import { type LearnMemory, type LoadedBin, type Service, serviceAt } from './learn.ts'
 
-export interface Places {
-  /** Calls a replica serves at a time: at least so many where it is not known. */
+export interface SlotEstimate {
+  /** Slots of a replica; a lower bound where they are not known. */
   readonly count: number
   readonly isKnown: boolean
-  /** Replicas were seen to be full, if only by few calls as long as the number is not known. */
+  /** Replicas were seen to be full, although perhaps by too few calls to know the number. */
   readonly isFull: boolean
   readonly service: Service
 }
 
-/** A bin with fewer calls says nothing. */
+/** Fewest calls of a bin that is used. */
 const FEWEST = 5
-/** Loads are compared that differ by this factor at least: between neighbours, chance is larger than what is to be seen. */
+/** Least factor between two concurrencies that are compared: between neighbours, noise is larger than the effect. */
 const APART = 1.7
 /**
- * How much of a rise in load is a rise in calls served: all of it (1) while there are places, nothing (0) once there are none.
- * Below this the replica is full, and it must be beyond doubt that it is below the second.
+ * Elasticity of the throughput: 1 while there are free slots, 0 once there are none. Below the first bound the replica
+ * is full, and it must be beyond doubt that it is below the second.
  */
 const FULL = 0.35
 const SURELY = 0.75
-/** Standard errors of a comparison that is beyond doubt. */
+/** Standard errors for a comparison beyond doubt. */
 const SURE = 2.5
-/** More than this times the known places were busy: there are more. */
+/** More busy slots than this multiple of the known ones mean that there are more. */
 const BEYOND = 1.2
-/** Replicas with this part of their places in use keep no call waiting. */
+/** Share of busy slots below which no call waits. */
 const CLEARLY_FEWER = 0.8
-/** Calls from which on what they show is believed. */
+/** Fewest calls for a reliable result. */
 const ENOUGH = 50
-/** Calls of full replicas from which on their rate is believed. */
+/** Fewest calls of full replicas for a reliable rate. */
 const COUNTED = 20
-/** The part of what the bins say that a count must have. */
+/** Share of the bins' throughput that the counted one must reach to be used. */
 const ALIKE = 0.85
-/** The part of the most calls that were ever at a replica from which on it has as many as it may be sent. */
+/** Share of the highest concurrency seen from which on a replica counts as having all the calls it may get. */
 const NEARLY = 0.8
 
 /** Calls by load, as a point of the curve. */
@@ -53,7 +53,7 @@ interface Point {
 }
 
 /** Undefined until calls were seen. */
-export function placesOf(memory: LearnMemory, demand: Demand): Places | undefined {
+export function estimateSlots(memory: LearnMemory, demand: Demand): SlotEstimate | undefined {
   const points = memory.bins.filter(({ count }) => count >= FEWEST).map(pointOf)
   const best = throughput(memory, points)
   if (best === undefined) return undefined
@@ -65,37 +65,37 @@ export function placesOf(memory: LearnMemory, demand: Demand): Places | undefine
   const seen = Math.max(1, Math.round(perMs * service.meanMs))
   if (isFull || hasAll(demand, memory.bins))
     return { count: seen, isKnown: calls >= ENOUGH, isFull: true, service }
-  // What was known is known until clearly more than that was served.
-  const known = memory.places ?? 0
+  // The known number stays until clearly more was served.
+  const known = memory.slots ?? 0
   const isKnown = seen <= known * BEYOND
   return { count: Math.max(seen, known), isKnown, isFull: false, service }
 }
 
-/** Calls wait in the gateway because every replica has as many as it may be sent: what it serves of them is what it serves. */
+/** True where calls wait in the gateway because every replica has all the calls it may get. */
 function hasAll({ queue, inflight, replicas }: Demand, bins: LearnMemory['bins']): boolean {
   const most = bins.at(-1)?.inflight ?? 1
   return queue > 0 && replicas.ready > 0 && inflight >= NEARLY * replicas.ready * most
 }
 
-/** What is to be remembered of the places: what was seen of a full replica, until more than that is seen to be served. */
-export function notePlaces(memory: LearnMemory, places: Places | undefined): LearnMemory {
-  if (!places || places.count === memory.places) return memory
-  if (places.isKnown) return { ...memory, places: places.count }
-  if (places.isFull) return memory
-  const { places: _, ...rest } = memory
+/** Remembers the slots of a full replica, until more than that is served. */
+export function rememberSlots(memory: LearnMemory, estimate: SlotEstimate | undefined): LearnMemory {
+  if (!estimate || estimate.count === memory.slots) return memory
+  if (estimate.isKnown) return { ...memory, slots: estimate.count }
+  if (estimate.isFull) return memory
+  const { slots: _, ...rest } = memory
   return rest
 }
 
-/** The demand, with the calls that are at the replicas beyond their places as what they are: they wait, only not in the gateway. */
-export function withCrowd(demand: Demand, places: number, serviceMs: number): Demand {
-  const slots = (demand.replicas.ready + demand.replicas.draining) * places
-  const crowd = Math.max(0, demand.inflight - slots)
-  if (slots === 0 || crowd === 0) return demand
+/** The demand with the calls beyond the replicas' slots moved to the queue: they wait, only not in the gateway. */
+export function withOverload(demand: Demand, slotsEach: number, serviceMs: number): Demand {
+  const slots = (demand.replicas.ready + demand.replicas.draining) * slotsEach
+  const excess = Math.max(0, demand.inflight - slots)
+  if (slots === 0 || excess === 0) return demand
   return {
     ...demand,
-    queue: demand.queue + crowd,
+    queue: demand.queue + excess,
     inflight: slots,
-    oldestWaitMs: Math.max(demand.oldestWaitMs, (crowd * serviceMs) / slots),
+    oldestWaitMs: Math.max(demand.oldestWaitMs, (excess * serviceMs) / slots),
   }
 }
 
@@ -105,9 +105,9 @@ function pointOf(bin: LoadedBin): Point {
   return { inflight: bin.sumInflight / bin.count, ms, error: scv / bin.count, bin }
 }
 
-/** The calls a replica serves a millisecond: what a full one does, or else the most that was seen. */
+/** Throughput of a replica in calls a millisecond: that of a full one, or else the most that was seen. */
 function throughput(
-  { bins, crowded }: LearnMemory,
+  { bins, overloaded }: LearnMemory,
   points: readonly Point[],
 ): { perMs: number; isFull: boolean; calls: number } | undefined {
   const fullFrom = points.findIndex((point, i) => isFull(point, points.slice(0, i)))
@@ -116,8 +116,9 @@ function throughput(
     const calls = full.reduce((sum, { bin }) => sum + bin.count, 0)
     const inflight = full.reduce((sum, { bin }) => sum + bin.sumInflight, 0)
     const perMs = inflight / full.reduce((sum, { bin }) => sum + bin.sumMs, 0)
-    // What was counted is nearer to the truth, unless it is much less: failed calls are not counted, and crowded is not always full.
-    const counted = crowded.count >= COUNTED ? crowded.count / crowded.replicaMs : 0
+    // The counted throughput is more accurate, unless it is much less: failed calls are not counted, and an overloaded
+    // replica is not always full.
+    const counted = overloaded.count >= COUNTED ? overloaded.count / overloaded.replicaMs : 0
     return { perMs: counted >= ALIKE * perMs ? counted : perMs, isFull: true, calls }
   }
   const enough = points.filter(({ bin }) => bin.count >= ENOUGH)
@@ -127,7 +128,7 @@ function throughput(
   return { perMs: Math.max(...usable.map(({ inflight, ms }) => inflight / ms)), isFull: false, calls }
 }
 
-/** Whether hardly more is served here than at the next load that is clearly lower. */
+/** Whether the throughput is hardly higher than at the next clearly lower concurrency. */
 function isFull(point: Point, lower: readonly Point[]): boolean {
   const other = lower.findLast(({ inflight }) => inflight * APART <= point.inflight)
   if (!other) return false

@@ -1,4 +1,6 @@
-/** What the settings may change while calls run, as the data plane takes it: replaced as a whole. */
+/**
+ * The part of the settings that may change while calls run, in the data plane's form. A reload replaces it as a whole.
+ */
 import type { Settings } from '../config/schema.ts'
 import { cidrList } from '../core/addresses.ts'
 import type { ProxyTrust } from '../data/http/outgoing-fields.ts'
@@ -11,8 +13,8 @@ export interface LiveSettings extends Live, ProxyTrust {
   readonly poolOf: ReadonlyMap<string, string>
 }
 
-export function liveOf({ server, ...settings }: Settings, own: Parts): LiveSettings {
-  const routes = routesOf({ server, ...settings }, own)
+export function liveOf({ server, ...settings }: Settings, custom: Parts): LiveSettings {
+  const routes = routesOf({ server, ...settings }, custom)
   return {
     poolOf: new Map(routes.map(({ name, pool }) => [name, pool])),
     route: createRouter(routes),

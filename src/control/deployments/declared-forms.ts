@@ -1,101 +1,101 @@
 /**
- * Which forms of a request the backends' metadata say that they take. Nothing is asked for it but the server's own
- * metadata now and then: the rest is heard in passing, from the answers about versions.
+ * Finds out which request forms the backends' metadata declare. Only the metadata of the server itself is requested for
+ * it, now and then; the rest is read from the answers to probes for versions.
  */
 import type { Clock } from '../../lib/clock.ts'
 import { formOfModel, formOfServer } from '../../protocol/oip/forms.ts'
 import type { Probe, ProbeRequest, ProbeResult } from '../health/probe.ts'
 import type { Registry } from '../registry/registry.ts'
 
-/** `form`: bits of the dialect; 0: nothing is said any more. */
+/** `form`: bits that the dialect defines; 0 where nothing is declared any more. */
 export interface DeclaredForm {
   readonly pool: string
   readonly model: string
   readonly form: number
 }
 
-export interface SpokenOptions {
+export interface DeclaredFormsOptions {
   readonly registry: Pick<Registry, 'views'>
   readonly probe: Probe
   readonly clock: Pick<Clock, 'now'>
-  readonly said: (said: DeclaredForm) => void
+  readonly declared: (declarations: DeclaredForm) => void
 }
 
 const ABOUT_MODEL = /^\/v2\/models\/([^/]+)$/
 const SERVER = '/v2'
-/** Another server may come to stand at an address. */
+/** How long the server's metadata are valid: another server may start at the same address. */
 const SERVER_MS = 30_000
-/** Of one backend. */
+/** Most models of one backend. */
 const MAX_MODELS = 256
 const MAX_BACKENDS = 4096
 
 interface BackendForms {
-  /** By model, in the path's spelling. */
+  /** Forms by model, percent-encoded as in the path. */
   readonly models: Map<string, number>
-  /** What the server says of all its models. */
+  /** The forms that the server declares for all its models. */
   server: number
-  askedAt: number
+  probedAt: number
 }
 
-export class Spoken {
-  readonly #options: SpokenOptions
+export class DeclaredForms {
+  readonly #options: DeclaredFormsOptions
   /** By URL. */
   readonly #backends = new Map<string, BackendForms>()
-  readonly #told = new Map<string, number>()
+  readonly #reported = new Map<string, number>()
 
-  constructor(options: SpokenOptions) {
+  constructor(options: DeclaredFormsOptions) {
     this.#options = options
   }
 
-  /** The probe, listened to. */
-  readonly probe: Probe = async (asked) => {
-    const result = await this.#options.probe(asked)
-    const model = asked.path === undefined ? undefined : ABOUT_MODEL.exec(asked.path)?.[1]
-    if (model !== undefined && result.kind === 'status') void this.#heard(model, asked, result)
+  /** A probe that also reads the answers about model metadata. */
+  readonly probe: Probe = async (request) => {
+    const result = await this.#options.probe(request)
+    const model = request.path === undefined ? undefined : ABOUT_MODEL.exec(request.path)?.[1]
+    if (model !== undefined && result.kind === 'status') void this.#onMetadata(model, request, result)
     return result
   }
 
-  async #heard(
+  async #onMetadata(
     model: string,
     { url, timeoutMs }: ProbeRequest,
     { status, body }: Extract<ProbeResult, { kind: 'status' }>,
   ): Promise<void> {
-    // Overload is no statement.
+    // An overloaded server declares nothing.
     if (status >= 500 || status === 429) return
     const form = status === 200 ? formOfModel(body) : 0
     const known = this.#backends.get(url)
     if (form === 0 && known === undefined) return
-    const backend = known ?? { models: new Map(), server: 0, askedAt: Number.NEGATIVE_INFINITY }
+    const backend = known ?? { models: new Map(), server: 0, probedAt: Number.NEGATIVE_INFINITY }
     this.#backends.set(url, backend)
     backend.models.set(model, form)
     bounded(backend.models, MAX_MODELS)
     bounded(this.#backends, MAX_BACKENDS)
-    this.#tell(url, [model])
+    this.#report(url, [model])
     const now = this.#options.clock.now()
-    if (form === 0 || now - backend.askedAt < SERVER_MS) return
-    backend.askedAt = now
+    if (form === 0 || now - backend.probedAt < SERVER_MS) return
+    backend.probedAt = now
     const server = await this.#options.probe({ url, path: SERVER, timeoutMs })
     if (server.kind !== 'status' || server.status >= 500) return
     backend.server = server.status === 200 ? formOfServer(server.body) : 0
-    this.#tell(url, [...backend.models.keys()])
+    this.#report(url, [...backend.models.keys()])
   }
 
-  /** A pool takes what all of its backends that say anything take. */
-  #tell(url: string, models: readonly string[]): void {
+  /** Reports the forms that all backends of a pool with a declaration have in common. */
+  #report(url: string, models: readonly string[]): void {
     for (const { pool, backends } of this.#options.registry.views()) {
       if (!backends.some((backend) => backend.url === url)) continue
-      const said = backends.flatMap((backend) => this.#backends.get(backend.url) ?? [])
+      const declarations = backends.flatMap((backend) => this.#backends.get(backend.url) ?? [])
       for (const model of models) {
-        const forms = said.flatMap(({ models: known, server }) => {
+        const forms = declarations.flatMap(({ models: known, server }) => {
           const form = known.get(model)
           return form === undefined ? [] : [form === 0 ? 0 : form | server]
         })
         const form = forms.reduce((all, one) => all & one, 0xff) & (forms.length > 0 ? 0xff : 0)
         const of = `${pool}/${model}`
-        if ((this.#told.get(of) ?? 0) === form) continue
-        this.#told.set(of, form)
-        bounded(this.#told, MAX_BACKENDS)
-        this.#options.said({ pool, model: decodeURIComponent(model), form })
+        if ((this.#reported.get(of) ?? 0) === form) continue
+        this.#reported.set(of, form)
+        bounded(this.#reported, MAX_BACKENDS)
+        this.#options.declared({ pool, model: decodeURIComponent(model), form })
       }
     }
   }

@@ -1,28 +1,33 @@
-/** Where a key that is not known here would be: a right word in a wrong place is mended by a place. */
+/** Finds where an unknown key would be valid, for messages: a key in the wrong block is often spelled correctly. */
 import * as z from 'zod'
 import { core, fieldsOf, type Path, printPath, type Schema, schemaAt, valueAt } from './walk.ts'
 
-interface Misplaced {
+interface MisplacedKey {
   readonly input: unknown
-  /** Of the mapping that has the key. */
+  /** The path of the mapping that has the key. */
   readonly path: Path
   readonly key: string
 }
 
-/** How many mappings deep one looks for it. */
+/** Depth of the search. */
 const DEPTH = 3
-/** More places than this are no help. */
+/** More places than this are not listed: they would not help. */
 const MAX_PLACES = 3
 
-/** `below`: within a mapping of this one; `above`: in one around it, or within that. Each as what to do. */
-export function elsewhere(
+/**
+ * Hints on where to move the key. `below`: into a mapping of this one; `above`: into one around it, or into a mapping
+ * of that.
+ */
+export function findMisplaced(
   schema: Schema,
-  { input, path, key }: Misplaced,
+  { input, path, key }: MisplacedKey,
 ): { readonly below?: string; readonly above?: string } {
   const from = (around: Path): string | undefined => {
     const here = schemaAt(schema, around, input)
-    const places = here ? placesOf(here, key, valueAt(input, around)) : []
-    return told(places.map((place) => [printPath(around), ...place].filter((part) => part !== '').join('.')))
+    const paths = here ? placesOf(here, key, valueAt(input, around)) : []
+    return moveHint(
+      paths.map((inner) => [printPath(around), ...inner].filter((part) => part !== '').join('.')),
+    )
   }
   const below = from(path)
   if (below !== undefined) return { below }
@@ -30,17 +35,17 @@ export function elsewhere(
     const above = from(path.slice(0, depth))
     if (above !== undefined) return { above }
   }
-  // Of the file's other blocks nothing is guessed: a `host` of a tier is not that of a route.
+  // Other blocks of the file are not searched: the `host` of a tier is not that of a route.
   const isTop = Object.hasOwn(fieldsOf(schema, input) ?? {}, key)
-  return path.length > 0 && isTop ? { above: told(['']) as string } : {}
+  return path.length > 0 && isTop ? { above: moveHint(['']) as string } : {}
 }
 
-function told(places: readonly string[]): string | undefined {
-  if (places.length === 0 || places.length > MAX_PLACES) return undefined
-  return places[0] === '' ? 'it belongs at the top of the file' : `it belongs under ${places.join(' or ')}`
+function moveHint(paths: readonly string[]): string | undefined {
+  if (paths.length === 0 || paths.length > MAX_PLACES) return undefined
+  return paths[0] === '' ? 'it belongs at the top of the file' : `it belongs under ${paths.join(' or ')}`
 }
 
-/** The mappings that have such a key, of those the nearest; an empty one is this. */
+/** The nearest mappings with such a key; an empty path is this one. */
 function placesOf(schema: Schema, key: string, value: unknown): string[][] {
   let level: { readonly path: string[]; readonly fields: Readonly<Record<string, Schema>> }[] = [
     { path: [], fields: fieldsOf(schema, value) ?? {} },
@@ -59,7 +64,7 @@ function placesOf(schema: Schema, key: string, value: unknown): string[][] {
   return []
 }
 
-/** What stands in a list or under a name. */
+/** The schema of a list's elements or a record's values. */
 function elementOf(field: Schema): [inner: Schema, suffix: string] {
   const inner = core(field)
   if (inner instanceof z.ZodArray) return [inner.def.element, '[]']
