@@ -77,13 +77,13 @@ export class TestDoor {
     })
   }
 
-  /** Whoever serves a request lets go of it (`gone`) in the turn in which it tells how the request ended. */
+  /** Whoever serves a request lets go of it (`onAbort`) in the turn in which it tells how the request ended. */
   #hearEnd(exchange: FastRequest, ended: (answered: Answered) => void): void {
-    let gone: (() => void) | undefined
-    Object.defineProperty(exchange, 'gone', {
-      get: () => gone,
+    let onAbort: (() => void) | undefined
+    Object.defineProperty(exchange, 'onAbort', {
+      get: () => onAbort,
       set: (run: (() => void) | undefined) => {
-        gone = run
+        onAbort = run
         this.#ending = run ? undefined : ended
       },
     })
