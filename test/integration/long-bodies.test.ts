@@ -115,7 +115,9 @@ const rows = row.repeat(LONG / row.length)
 const count = Math.floor(LONG / row.length) + 1
 const tensor = `"name":"x","datatype":"FP32","shape":[${count},41]`
 const v1 = Buffer.from(`{"instances": [${rows}[1]]}`)
-const v2 = Buffer.from(`{"inputs":[{${tensor},"data":[${rows}[${'2,'.repeat(40)}1]]}]}`)
+// Without brackets around its rows: only so is it the same request as the tensor's bytes.
+const flat = rows.replaceAll(/[[\]]/g, '')
+const v2 = Buffer.from(`{"inputs":[{${tensor},"data":[${flat}${'2,'.repeat(40)}1]}]}`)
 const values = new Float32Array(count * 41).fill(0.25)
 for (let i = 1; i < count; i++) values[i * 41 - 1] = 1
 values.fill(2, -41).fill(1, -1)
