@@ -13,7 +13,7 @@
 export type VersionOffer = string
 
 /** What a backend says that it offers, at a time of the clock. */
-export interface Offered {
+export interface StatedOffer {
   /** An empty list: it is reachable but names nothing. */
   readonly offers: readonly VersionOffer[]
   readonly at: number
@@ -59,7 +59,7 @@ export class Offering {
   }
 
   /** Sets what a backend offers. Returns true where the evidence is new. */
-  setOffers(generation: number, { offers, at, addedAt }: Offered): boolean {
+  setOffers(generation: number, { offers, at, addedAt }: StatedOffer): boolean {
     const before = this.#offers.get(generation)
     if (before && sameOffers(before.offers, offers)) {
       before.at = at
