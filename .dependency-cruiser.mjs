@@ -57,7 +57,7 @@ const PACKAGES = {
   vitest: ['src/testing/'],
   undici: ['src/data/backend/undici-'],
   yaml: ['src/config/yaml.ts', 'src/config/document.ts'],
-  zod: ['src/config/', 'src/control/admin/validate.ts'],
+  zod: ['src/config/', 'src/control/admin/validate.ts', 'src/cli/answers.ts'],
 }
 
 // The modules of Node that reach outside the process, and who in src may.

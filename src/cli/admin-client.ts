@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
+import type { AdminAnswerReader } from './answers.ts'
 
 export const DEFAULT_ADMIN = 'http://127.0.0.1:9090'
 const TIMEOUT_MS = 10_000
@@ -16,8 +17,8 @@ export interface AdminClientOptions {
 }
 
 export interface AdminClient {
-  /** The JSON object of a 2xx answer. Rejects with an AdminError, also where somebody else answers. */
-  send(method: string, path: string, body?: unknown): Promise<unknown>
+  /** What `read` makes of a 2xx answer. Rejects with an AdminError, also where somebody else answers. */
+  send<T>(method: string, path: string, read: AdminAnswerReader<T>, body?: unknown): Promise<T>
 }
 
 /** The message is for the person at the shell. `status` is undefined when there was no answer. */
@@ -45,7 +46,7 @@ export async function createAdminClient(options: AdminClientOptions): Promise<Ad
   }
   const token = await tokenFrom(options.tokenFile)
   return {
-    async send(method, path, body) {
+    async send(method, path, read, body) {
       const url = new URL(path, base)
       const { response, text } = await fetchAnswer(url, {
         method,
@@ -59,10 +60,12 @@ export async function createAdminClient(options: AdminClientOptions): Promise<Ad
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
       const answer = parse(text)
-      if (response.ok && !isObject(answer))
+      if (!response.ok)
+        throw new AdminError(explain(response.status, answer, token !== undefined), response.status)
+      const known = read(answer)
+      if (known === undefined)
         throw new AdminError(`${url.origin} gave no answer of the admin API: is --admin the admin address?`)
-      if (response.ok) return answer
-      throw new AdminError(explain(response.status, answer, token !== undefined), response.status)
+      return known
     },
   }
 }
@@ -115,10 +118,6 @@ function parse(text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function explain(status: number, answer: unknown, hadToken: boolean): string {

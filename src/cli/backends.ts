@@ -8,36 +8,16 @@ import {
   reportingErrors,
   withAdminOptions,
 } from './admin-client.ts'
-
-interface BackendRow {
-  readonly id: string
-  readonly url: string
-  readonly state: string
-  readonly reason: string
-  /** Its state with ejections, slow start and limits taken into account. */
-  readonly effective?: { readonly state: string; readonly reason: string }
-  readonly inflight: number
-  readonly limit?: number
-  readonly peers?: number
-  readonly share?: number
-  readonly latencyMs?: number
-  readonly weight: number
-  readonly generation: number
-  readonly leaseRemainingMs?: number
-  readonly source: string
-}
-
-interface PoolRow {
-  readonly pool: string
-  readonly preservation?: string
-  readonly traffic?: {
-    readonly queued?: number
-    readonly retriesLeft?: number
-    readonly panic?: boolean
-    readonly failing?: boolean
-  }
-  readonly backends: readonly BackendRow[]
-}
+import {
+  type BackendRow,
+  type LeaseReply,
+  type PoolRow,
+  readLease,
+  readPool,
+  readPools,
+  readRemoval,
+  readState,
+} from './answers.ts'
 
 interface AddOptions extends AdminClientOptions {
   readonly weight?: number
@@ -127,8 +107,8 @@ function drainCommand(): Command {
       reportingErrors(async () => {
         const client = await createAdminClient(options)
         const state = options.undo ? 'ready' : 'draining'
-        const answer = await client.send('PATCH', pathOf(pool, id), { state })
-        process.stdout.write(`${pool}/${id} is ${(answer as { state: string }).state}\n`)
+        const answer = await client.send('PATCH', pathOf(pool, id), readState, { state })
+        process.stdout.write(`${pool}/${id} is ${answer.state}\n`)
       }),
     )
 }
@@ -147,8 +127,8 @@ function removeCommand(): Command {
           const client = await createAdminClient(options)
           const query = new URLSearchParams({ drain: options.drain })
           if (options.generation !== undefined) query.set('generation', String(options.generation))
-          const answer = await client.send('DELETE', `${pathOf(pool, id)}?${query.toString()}`)
-          const { inflight } = answer as { inflight: number }
+          const path = `${pathOf(pool, id)}?${query.toString()}`
+          const { inflight } = await client.send('DELETE', path, readRemoval)
           process.stdout.write(`${pool}/${id} is being removed; calls in flight: ${inflight}\n`)
         }),
     )
@@ -165,16 +145,10 @@ async function add(backend: { pool: string; id: string; url: string }, options: 
     models: options.model.map(modelOf),
     lease: { ttlMs: durationOf(options.ttl) },
   }
-  const lease = (await client.send('PUT', path, body)) as LeaseReply
+  const lease = await client.send('PUT', path, readLease, body)
   process.stdout.write(`${backend.pool}/${backend.id} is registered, generation ${lease.generation}\n`)
   if (options.hold) await holdLease(client, { path, body, lease })
   else process.stdout.write(`its lease ends in ${lease.ttlMs / 1_000} s unless something renews it\n`)
-}
-
-interface LeaseReply {
-  readonly generation: number
-  readonly ttlMs: number
-  readonly renewAfterMs: number
 }
 
 /**
@@ -196,22 +170,24 @@ async function holdLease(
     clearTimeout(timer)
     if (woken !== 'due') break
     try {
-      await client.send('POST', `${registration.path}/renew`, { generation: lease.generation })
+      const { generation } = lease
+      await client.send('POST', `${registration.path}/renew`, readLease, { generation })
     } catch (error) {
       if (!(error instanceof AdminError) || error.status === 409) throw error
       if (error.status === 404)
-        lease = (await client.send('PUT', registration.path, registration.body)) as LeaseReply
+        lease = await client.send('PUT', registration.path, readLease, registration.body)
       else process.stderr.write(`infergate: ${error.message}; trying again\n`)
     }
   }
-  await client.send('DELETE', `${registration.path}?drain=30s&generation=${lease.generation}`)
+  const path = `${registration.path}?drain=30s&generation=${lease.generation}`
+  await client.send('DELETE', path, readRemoval)
   process.stdout.write('removed\n')
 }
 
 async function listPools(client: AdminClient, pool: string | undefined): Promise<readonly PoolRow[]> {
   if (pool !== undefined)
-    return [(await client.send('GET', `/api/v1/pools/${encodeURIComponent(pool)}`)) as PoolRow]
-  return ((await client.send('GET', '/api/v1/pools')) as { pools: readonly PoolRow[] }).pools
+    return [await client.send('GET', `/api/v1/pools/${encodeURIComponent(pool)}`, readPool)]
+  return (await client.send('GET', '/api/v1/pools', readPools)).pools
 }
 
 function table(pools: readonly PoolRow[]): string {

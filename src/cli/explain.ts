@@ -1,8 +1,7 @@
 /** `infergate explain`: shows why a request is, or is not, answered from the cache. */
 import { isUtf8 } from 'node:buffer'
-import { readFileSync } from 'node:fs'
+import { buffer } from 'node:stream/consumers'
 import { Command } from 'commander'
-import type { Explanation } from '../data/serve/explain.ts'
 import {
   type AdminClientOptions,
   AdminError,
@@ -10,6 +9,7 @@ import {
   reportingErrors,
   withAdminOptions,
 } from './admin-client.ts'
+import { type ExplainAnswer, readExplanation } from './answers.ts'
 
 interface Options extends AdminClientOptions {
   readonly header: readonly string[]
@@ -39,9 +39,9 @@ export function explainCommand(): Command {
       reportingErrors(async () => {
         const client = await createAdminClient(options)
         const headers = headersOf(options.header)
-        const body = process.stdin.isTTY ? Buffer.alloc(0) : readFileSync(0)
+        const body = process.stdin.isTTY ? Buffer.alloc(0) : await buffer(process.stdin)
         const request = { method, path, headers, ...inJson(body) }
-        const explained = (await client.send('POST', '/api/v1/cache/explain', request)) as Explanation
+        const explained = await client.send('POST', '/api/v1/cache/explain', readExplanation, request)
         process.stdout.write(options.json ? `${JSON.stringify(explained, null, 2)}\n` : describe(explained))
       }),
     )
@@ -63,7 +63,7 @@ function headersOf(fields: readonly string[]): Record<string, string> {
   )
 }
 
-function describe(explained: Explanation): string {
+function describe(explained: ExplainAnswer): string {
   const { route, pool, protocol, verb, model, version, cacheable, reason, key, rows, rowCount, kept } =
     explained
   const target = [model, version].filter((part) => part !== undefined).join(' version ')
@@ -87,7 +87,7 @@ function describe(explained: Explanation): string {
 }
 
 /** Only the first rows of a long batch are looked up. */
-function among({ rows = [], rowCount = 0 }: Explanation): string {
+function among({ rows = [], rowCount = 0 }: ExplainAnswer): string {
   return rows.length < rowCount ? ` of the first ${rows.length}` : ''
 }
 

@@ -7,6 +7,7 @@ import {
   reportingErrors,
   withAdminOptions,
 } from './admin-client.ts'
+import { readPurge } from './answers.ts'
 
 interface PurgeOptions extends AdminClientOptions {
   readonly model?: string
@@ -47,29 +48,18 @@ export function purgeCommand(): Command {
       reportingErrors(async () => {
         const body = selectionOf(options)
         const client = await createAdminClient(options)
-        const answer = await client.send('POST', '/api/v1/cache/purge', body)
+        const answer = await client.send('POST', '/api/v1/cache/purge', readPurge, body)
         process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`)
-        for (const name of unknownOf(answer))
+        for (const name of answer.unknown ?? [])
           process.stderr.write(
             `infergate: nothing here is known as ${name.replace(':', ' ')}; it was purged all the same\n`,
           )
-        if (isNoKey(answer))
+        if (answer.known === false)
           process.stderr.write(
             `infergate: "${options.key}" is no key: "infergate explain" prints that of a request\n`,
           )
       }),
     )
-}
-
-/** Purged names that the gateway does not know: a typing error, or a model that was never called. */
-function unknownOf(answer: unknown): readonly string[] {
-  const { unknown } = Object(answer) as { unknown?: unknown }
-  return Array.isArray(unknown) ? unknown.map(String) : []
-}
-
-/** Whether the text after `--key` is not a valid key. */
-function isNoKey(answer: unknown): boolean {
-  return (Object(answer) as { known?: unknown }).known === false
 }
 
 function selectionOf({ model, version, route, tag, key, all }: PurgeOptions): Record<string, unknown> {

@@ -6,21 +6,10 @@ import {
   reportingErrors,
   withAdminOptions,
 } from './admin-client.ts'
+import { readScale, readScales, type ScaleRow } from './answers.ts'
 
 interface ScaleCommandOptions extends AdminClientOptions {
   readonly json?: boolean
-}
-
-interface Scale {
-  readonly pool: string
-  readonly desired: number
-  readonly ready: number
-  readonly starting: number
-  readonly min: number
-  readonly max: number
-  readonly sentence: string
-  readonly speaks: string
-  readonly demand: Readonly<Record<string, unknown>>
 }
 
 const EXAMPLES = `
@@ -37,26 +26,30 @@ export function scaleCommand(): Command {
     .action((pool: string | undefined, options: ScaleCommandOptions) =>
       reportingErrors(async () => {
         const client = await createAdminClient(options)
-        const path = pool === undefined ? '/api/v1/scale' : `/api/v1/scale/${encodeURIComponent(pool)}`
-        const answer = await client.send('GET', path)
-        const text = options.json ? JSON.stringify(answer, null, 2) : shown(answer, pool)
-        process.stdout.write(`${text}\n`)
+        if (pool === undefined) {
+          const answer = await client.send('GET', '/api/v1/scale', readScales)
+          return print(answer, listed(answer.pools), options)
+        }
+        const answer = await client.send('GET', `/api/v1/scale/${encodeURIComponent(pool)}`, readScale)
+        print(answer, [line(answer), ...numbers(answer)].join('\n'), options)
       }),
     )
 }
 
-function shown(answer: unknown, pool: string | undefined): string {
-  if (pool !== undefined) return [line(answer as Scale), ...numbers(answer as Scale)].join('\n')
-  const { pools } = answer as { pools: readonly Scale[] }
+function print(answer: unknown, text: string, { json }: ScaleCommandOptions): void {
+  process.stdout.write(`${json ? JSON.stringify(answer, null, 2) : text}\n`)
+}
+
+function listed(pools: readonly ScaleRow[]): string {
   if (pools.length === 0) return 'no pool is scaled: give one a "scale" block in the YAML'
   return pools.map(line).join('\n')
 }
 
-function line({ pool, sentence, ready, starting, min, max }: Scale): string {
+function line({ pool, sentence, ready, starting, min, max }: ScaleRow): string {
   return `${pool}: ${sentence} (${ready} ready, ${starting} starting; ${min} to ${max})`
 }
 
-function numbers({ speaks, demand }: Scale): string[] {
+function numbers({ speaks, demand }: ScaleRow): string[] {
   const lines = Object.entries(demand).map(([name, value]) => `  ${name}: ${text(value)}`)
   return [`  speaks: ${speaks}`, ...lines]
 }

@@ -22,8 +22,8 @@ const MAX_DEPTH = 100
 const NUMBER = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y
 const TOKEN = /true|false|null|[+-]?(?:Infinity|Inf)|NaN/y
 const SPACE = /[ \t\n\r]*/y
-/** A string without escapes, the common case. */
-const UNESCAPED = /"[^"\\\p{Cc}]*"/uy
+/** What a string may have that is not to be taken as it is. */
+const SPECIAL = /[\\\p{Cc}]/u
 
 const TOKENS: Readonly<Record<string, JsonValue>> = {
   true: true,
@@ -104,13 +104,14 @@ class JsonReader {
   }
 
   #string(): string {
-    const unescaped = this.#take(UNESCAPED)
-    if (unescaped !== undefined) return unescaped.slice(1, -1)
     const start = this.#at
     let end = this.#text.indexOf('"', start + 1)
     while (end !== -1 && this.#isEscaped(end)) end = this.#text.indexOf('"', end + 1)
     if (end === -1) this.#fail('a string that is never closed')
     this.#at = end + 1
+    const plain = this.#text.slice(start + 1, end)
+    // Looked for instead of matched to the end: a repeated match takes the engine's stack, and a string may have 60 MB.
+    if (!SPECIAL.test(plain)) return plain
     try {
       return JSON.parse(this.#text.slice(start, end + 1)) as string
     } catch {

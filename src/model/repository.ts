@@ -50,8 +50,8 @@ interface ModelVersions {
   versions: readonly LoadedVersion[]
   /** By version, the mark of a file that did not load, so that it is tried and reported only once. */
   readonly bad: Map<string, string>
-  /** The source is missing, which has been reported. */
-  isMissing: boolean
+  /** Why the source cannot be read, so that it is reported only once. */
+  problem: string | undefined
 }
 
 export class Repository {
@@ -66,7 +66,7 @@ export class Repository {
     const models = new Map<string, ModelVersions>()
     for (const { name, source } of options.sources) {
       if (models.has(name)) throw new ModelError(400, `two models are named "${name}"`)
-      models.set(name, { name, path: pathOf(source), versions: [], bad: new Map(), isMissing: false })
+      models.set(name, { name, path: pathOf(source), versions: [], bad: new Map(), problem: undefined })
     }
     this.#models = models
   }
@@ -125,22 +125,22 @@ export class Repository {
   async #poll(): Promise<void> {
     for (const model of this.#models.values()) {
       await this.#refresh(model).catch((error: unknown) => {
-        this.#options.onProblem?.(model.name, reasonOf(error))
+        this.#unreadable(model, reasonOf(error))
       })
     }
     this.#watch()
   }
 
+  #unreadable(model: ModelVersions, problem: string): void {
+    if (model.problem !== problem) this.#options.onProblem?.(model.name, problem)
+    model.problem = problem
+  }
+
   /** Compares the files with the loaded versions, and loads what is new. */
   async #refresh(model: ModelVersions): Promise<void> {
     const files = await versionsAt(model.path, this.#options.runtime.extension)
-    if (files.length === 0) {
-      if (!model.isMissing)
-        this.#options.onProblem?.(model.name, `nothing at ${model.path}; the last one serves on`)
-      model.isMissing = true
-      return
-    }
-    model.isMissing = false
+    if (files.length === 0) return this.#unreadable(model, `nothing at ${model.path}; the last one serves on`)
+    model.problem = undefined
     const present = new Map(model.versions.map((each) => [each.version, each]))
     const next: LoadedVersion[] = []
     for (const file of files) {

@@ -13,6 +13,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
+import { BufferList } from '../lib/buffer-list.ts'
 import { http } from '../lib/http.ts'
 import { SlidingQuantiles } from '../lib/window.ts'
 import { ModelError, reasonOf } from './error.ts'
@@ -239,14 +240,12 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   const tooLarge = () =>
     new ModelError(413, `the body is larger than ${MAX_BODY_BYTES} bytes: send fewer rows`)
   if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooLarge()
-  const chunks: Buffer[] = []
-  let length = 0
+  const list = new BufferList()
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > MAX_BODY_BYTES) throw tooLarge()
-    chunks.push(chunk)
+    list.push(chunk)
+    if (list.length > MAX_BODY_BYTES) throw tooLarge()
   }
-  const body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length)
+  const body = list.joined()
   const encoding = request.headers['content-encoding'] ?? 'identity'
   if (encoding === 'identity') return body
   if (encoding !== 'gzip')

@@ -21,6 +21,8 @@ import {
  * while the others are short, and memory must not be allocated for such a guess.
  */
 const MAX_ELEMENTS = 2 ** 25
+/** Bound of a dimension: as many one-byte elements as a body has bytes at most. */
+const MAX_LENGTH = 2 ** 26
 
 const RANGES: Partial<Record<Datatype, readonly [bigint, bigint]>> = {
   INT8: [-(2n ** 7n), 2n ** 7n - 1n],
@@ -147,6 +149,9 @@ const unlike = (spec: TensorSpec, found: readonly number[], wanted: readonly num
 /** Throws a 400 unless a tensor of this shape may be given for `spec`. */
 export function checkShape(spec: TensorSpec, shape: readonly number[]): void {
   if (!fits(shape, spec.shape)) throw unlike(spec, shape, spec.shape)
+  // Beside a 0 any length is a tensor without elements, but the engine takes not every integer, or makes outputs as long.
+  if (shape.some((n) => n > MAX_LENGTH))
+    throw new ModelError(400, `input "${spec.name}": no dimension may be longer than ${MAX_LENGTH}`)
 }
 
 function fill(spec: TensorSpec, shape: readonly number[], value: JsonValue): TensorData {

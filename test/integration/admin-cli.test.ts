@@ -116,7 +116,10 @@ test('a purge says what became unreachable', async () => {
     'b',
     ...at(plane.port),
   ])
-  expect(JSON.parse(purged.out)).toEqual({ purged: { model: 'm', version: '3', tags: ['a', 'b'] } })
+  expect(JSON.parse(purged.out)).toEqual({
+    unreachable: ['model:m/3', 'model:m/', 'tag:a', 'tag:b'],
+    shared: true,
+  })
 })
 
 test('a port that nobody may ask is named as the reason', async () => {

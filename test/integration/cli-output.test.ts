@@ -14,7 +14,12 @@ const EXAMPLE = fileURLToPath(new URL('../../config/examples/two-tier.yaml', imp
 const FULL = '/dev/full'
 
 /** An admin listener that knows nothing. */
-const admin = createServer((_, response) => response.end('{"pools":[]}'))
+const ANSWER = {
+  pools: [],
+  unreachable: [],
+  ...{ route: 'all', pool: 'ranker', protocol: 'opaque', verb: 'request', cacheable: false },
+}
+const admin = createServer((_, response) => response.end(JSON.stringify(ANSWER)))
 let at = ''
 beforeAll(async () => {
   await once(admin.listen(0, '127.0.0.1'), 'listening')
@@ -63,4 +68,19 @@ it('who has read enough is no fault', async () => {
     stdout: expect.stringMatching(/^.$/s),
     stderr: '',
   })
+})
+
+it('a body may come late on a pipe that does not block', async () => {
+  const argv = [MAIN, 'explain', 'GET', '/', '--admin', at]
+  // A pipe of Node's is a socket without blocking reads.
+  const process_ = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'inherit'] })
+  let told = ''
+  process_.stdout.on('data', (text: Buffer) => (told += String(text)))
+  await once(process_, 'spawn')
+  process_.stdin.write('{')
+  // The command has asked for the rest by the time that it would be loaded twice.
+  await promisify(execFile)(process.execPath, [MAIN, '--version'])
+  process_.stdin.end('}')
+  expect(await once(process_, 'close')).toEqual([0, null])
+  expect(told).toMatch(/^route +all, to pool ranker\n/)
 })

@@ -198,4 +198,12 @@ describe('inside a cluster', () => {
     const server = inCluster({ env: {}, clock: systemClock, folder: '/nowhere' })
     await expect(server()).rejects.toThrow(/apiServer/)
   })
+
+  it('tells of many changes at once together', async () => {
+    const { api, snapshots, hosts, start } = await setUp()
+    await start()
+    for (let i = 1; i <= 200; i++) api.put('a', [pod(`10.0.1.${i}`)])
+    await eventually(() => expect(hosts()).toEqual(['10.0.1.200']))
+    expect(snapshots.length).toBeLessThan(50)
+  })
 })

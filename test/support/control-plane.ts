@@ -8,6 +8,7 @@ import type { PoolDeclaration } from '../../src/control/registry/registration.ts
 import { Registry } from '../../src/control/registry/registry.ts'
 import { createAddressRules, type HostPort } from '../../src/core/addresses.ts'
 import { silentLog } from '../../src/core/log.ts'
+import { EVERYTHING, namesOfPurge } from '../../src/data/key/epoch-names.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 
 export interface ControlPlaneOptions {
@@ -41,7 +42,10 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   const parts: AdminParts = {
     ready: () => ({ ok: true, reasons: [] }),
     metrics: async () => ({ contentType: 'text/plain; version=0.0.4', body: 'infergate_up 1\n' }),
-    purge: async (request) => ({ purged: request }),
+    purge: async (request) => ({
+      unreachable: 'all' in request ? [EVERYTHING] : namesOfPurge(request),
+      shared: true,
+    }),
     explain: async (request) => ({ explained: request }),
     stats: () => ({ tiers: [] }),
     traffic: () => undefined,

@@ -8,6 +8,7 @@ import type { HostPort } from '../../core/addresses.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import { PROBLEM_TYPE } from '../../core/problem.ts'
+import { BufferList } from '../../lib/buffer-list.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { http } from '../../lib/http.ts'
 import { describePool } from './api.ts'
@@ -250,16 +251,14 @@ function write(request: IncomingMessage, response: ServerResponse, reply: AdminR
 async function readJson(request: IncomingMessage, maxBytes: number): Promise<unknown> {
   const tooLarge = new Problem(413, `the body is larger than ${maxBytes} bytes`)
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge
-  const chunks: Buffer[] = []
-  let size = 0
+  const list = new BufferList()
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > maxBytes) throw tooLarge
-    chunks.push(chunk)
+    list.push(chunk)
+    if (list.length > maxBytes) throw tooLarge
   }
-  if (size === 0) return undefined
+  if (list.length === 0) return undefined
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)))
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(list.joined()))
   } catch (error) {
     throw new Problem(400, `the body is not JSON: ${(error as Error).message.slice(0, 200)}`)
   }

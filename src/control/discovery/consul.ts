@@ -27,10 +27,10 @@ export interface ConsulOptions {
 
 const WAIT_MS = 300_000
 /**
- * Time beyond the wait: the agent adds up to a sixteenth of it, so that not all queries end at once, and the answer
- * must travel.
+ * Time beyond the wait, of which the agent adds up to a sixteenth, so that not all queries end at once: the answer must travel. A
+ * query that does not wait has no more.
  */
-const GRACE_MS = 5000
+const GRACE_MS = 10_000
 /** Least time between two queries. */
 const MIN_PAUSE_MS = 250
 const RETRY = { baseMs: 500, maxMs: 30_000 }
@@ -104,7 +104,7 @@ class ConsulSource implements DiscoverySource {
     const response = await fetchWhole({
       url: address.replace(/\/+$/, '') + path,
       headers: { accept: 'application/json', ...(token ? { 'x-consul-token': token } : {}) },
-      timeoutMs: waitMs * (1 + 1 / 16) + GRACE_MS,
+      timeoutMs: (wait === '' ? 0 : waitMs * (1 + 1 / 16)) + GRACE_MS,
       signal,
     })
     if (response.status !== 200)

@@ -39,12 +39,18 @@ const WATCH_GRACE_MS = 30_000
 const RETRY = { baseMs: 500, maxMs: 30_000 }
 /** Pause before the next watch: a proxy may end each of them at once. */
 const PAUSE_MS = 100
+/** Changes that come faster are told together: a rollout of many pods is hundreds of events. */
+const TELL_MS = 100
 const GONE = 410
 /** Events that change the list; a BOOKMARK only moves the version. */
 const CHANGES: ReadonlySet<unknown> = new Set(['ADDED', 'MODIFIED', 'DELETED'])
 
 /** The resource version of the watch has expired. */
-class WatchExpired extends Error {}
+class WatchExpired extends Error {
+  constructor() {
+    super('the watch expired before it said anything (410 Gone)')
+  }
+}
 
 export function createKubernetesSource(options: KubernetesOptions): DiscoverySource {
   return new KubernetesSource(options)
@@ -57,6 +63,11 @@ class KubernetesSource implements DiscoverySource {
   #version: string | undefined
   #apply: ((snapshot: Snapshot) => void) | undefined
   #failures = 0
+  /** Watches in a row that expired before they said anything. */
+  #expiries = 0
+  /** Set for a while after each list that was told. */
+  #cancelTell: (() => void) | undefined
+  #isUntold = false
   #cancel: (() => void) | undefined
   #abort = new AbortController()
 
@@ -81,6 +92,7 @@ class KubernetesSource implements DiscoverySource {
   stop(): void {
     this.#apply = undefined
     this.#cancel?.()
+    this.#cancelTell?.()
     this.#abort.abort()
   }
 
@@ -108,8 +120,9 @@ class KubernetesSource implements DiscoverySource {
     const { log, random } = this.#options
     const isGone = error instanceof WatchExpired
     // With jitter: a restart of the API server expires the watches of all clients at once.
-    const waitMs = backoffMs(isGone ? 0 : this.#failures++, { ...RETRY, random })
-    if (!isGone && this.#failures === 1) {
+    const waitMs = backoffMs(isGone ? this.#expiries++ : this.#failures++, { ...RETRY, random })
+    // That a watch expires is ordinary, but not that the next one expires at once.
+    if (isGone ? this.#expiries === 2 : this.#failures === 1) {
       log.warn('discovery.kubernetes', { source: this.name, error: String(error), retryMs: waitMs })
     }
     this.#plan(waitMs)
@@ -141,6 +154,7 @@ class KubernetesSource implements DiscoverySource {
     })
     if (response.status === GONE) throw new WatchExpired()
     if (response.status !== 200) throw refused(response)
+    this.#expiries = 0
     this.#recovered()
   }
 
@@ -164,6 +178,7 @@ class KubernetesSource implements DiscoverySource {
       const { message } = object
       throw new Error(typeof message === 'string' ? message.slice(0, 200) : 'the watch failed')
     }
+    this.#expiries = 0
     const version = objectOf(object['metadata'])?.['resourceVersion']
     if (isText(version)) this.#version = version
     if (!CHANGES.has(type)) return
@@ -172,10 +187,24 @@ class KubernetesSource implements DiscoverySource {
     if (!slice) throw new Error('an event about nothing')
     this.#slices.delete(slice.metadata.name)
     if (type !== 'DELETED') this.#slices.set(slice.metadata.name, slice)
+    this.#changed()
+  }
+
+  /** Tells of a change at once, and of those that follow it closely together. */
+  #changed(): void {
+    if (this.#cancelTell) {
+      this.#isUntold = true
+      return
+    }
     this.#tell()
+    this.#cancelTell = this.#options.clock.after(TELL_MS, () => {
+      this.#cancelTell = undefined
+      if (this.#isUntold) this.#changed()
+    })
   }
 
   #tell(): void {
+    this.#isUntold = false
     this.#apply?.(backendsOf(this.#slices.values(), this.#options.port))
   }
 

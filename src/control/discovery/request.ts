@@ -3,7 +3,7 @@
  * not followed, since the token would go along.
  */
 import type { ClientRequest, IncomingMessage } from 'node:http'
-import { StringDecoder } from 'node:string_decoder'
+import { BufferList } from '../../lib/buffer-list.ts'
 import { http, https } from '../../lib/http.ts'
 
 export interface DiscoveryRequest {
@@ -31,42 +31,49 @@ const MAX_LINE = 4 * 1024 * 1024
 
 /** The whole answer. Rejects when it is not there in time, is larger than 64 MiB, or the signal fires. */
 export async function fetchWhole(options: DiscoveryRequest): Promise<DiscoveryResponse> {
-  let body = ''
-  const { status, headers } = await send(options, (text) => {
-    body += text
+  const body = new BufferList()
+  const head = await send(options, (bytes) => {
+    body.push(bytes)
     if (body.length > MAX_BYTES) throw new Error(`the answer is larger than ${MAX_BYTES} bytes`)
   })
-  return { status, headers, body }
+  return { ...head, body: body.joined().toString() }
 }
 
 /**
  * Calls `line` with each line of a 200 while it comes, and resolves when the answer ends, with the body only of
- * other statuses. Rejects as `ask`, and when `line` throws. What stands behind the last line feed is no line: the event that a
+ * other statuses. Rejects as `fetchWhole`, and when `line` throws. What stands behind the last line feed is no line: the event that a
  * watch was cut in the middle of comes again with the next one, from the version that was heard last.
  */
 export async function fetchLines(
   options: DiscoveryRequest,
   line: (text: string) => void,
 ): Promise<DiscoveryResponse> {
-  let rest = ''
-  let body = ''
-  const { status, headers } = await send(options, (text, code) => {
+  const body = new BufferList()
+  let rest = new BufferList()
+  const head = await send(options, (bytes, code) => {
     if (code !== 200) {
-      body = (body + text).slice(0, MAX_LINE)
+      if (body.length < MAX_LINE) body.push(bytes)
       return
     }
-    rest += text
+    let from = 0
+    for (let end = bytes.indexOf(LF); end >= 0; end = bytes.indexOf(LF, from)) {
+      rest.push(bytes.subarray(from, end))
+      const text = rest.joined().toString()
+      rest = new BufferList()
+      from = end + 1
+      if (text !== '') line(text)
+    }
+    rest.push(bytes.subarray(from))
     if (rest.length > MAX_LINE) throw new Error(`a line is longer than ${MAX_LINE} bytes`)
-    const lines = rest.split('\n')
-    rest = lines.pop() ?? ''
-    for (const each of lines) if (each !== '') line(each)
   })
-  return { status, headers, body }
+  return { ...head, body: body.joined().toString() }
 }
+
+const LF = 10
 
 function send(
   options: DiscoveryRequest,
-  data: (text: string, status: number) => void,
+  data: (bytes: Buffer, status: number) => void,
 ): Promise<{ status: number; headers: IncomingMessage['headers'] }> {
   return new Promise((resolve, reject) => {
     if (options.signal.aborted) return reject(new Error('stopped'))
@@ -94,11 +101,10 @@ function send(
     options.signal.addEventListener('abort', stop)
     request.on('error', fail)
     request.on('response', (response) => {
-      const decoder = new StringDecoder('utf8')
       const status = response.statusCode ?? 0
       response.on('data', (chunk: Buffer) => {
         try {
-          data(decoder.write(chunk), status)
+          data(chunk, status)
         } catch (error) {
           fail(error)
         }

@@ -16,7 +16,6 @@ const HEAD = 0
 const SIZE = 1
 const SIZE_REST = 2
 /** Skips bytes: of a chunk and the line end behind it, or of a body with a length. */
-
 const CHUNK = 3
 const BODY = 4
 const TRAILERS = 5

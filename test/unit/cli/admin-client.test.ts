@@ -2,6 +2,7 @@ import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, it, onTestFinished } from 'vitest'
 import { AdminError, createAdminClient } from '../../../src/cli/admin-client.ts'
+import { readPurge } from '../../../src/cli/answers.ts'
 
 /** What is said where the admin API should be. */
 async function sendTo(answer: (response: ServerResponse) => void): Promise<unknown> {
@@ -13,10 +14,10 @@ async function sendTo(answer: (response: ServerResponse) => void): Promise<unkno
   })
   const admin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const client = await createAdminClient({ admin, timeoutMs: 1_000 })
-  return client.send('POST', '/api/v1/cache/purge', { all: true })
+  return client.send('POST', '/api/v1/cache/purge', readPurge, { all: true })
 }
 
-it.each(['<html>log in</html>', '', 'null', '[]', '"x"', '1'])(
+it.each(['<html>log in</html>', '', 'null', '[]', '"x"', '1', '{}', '{"unreachable":{}}'])(
   'a 200 of somebody else is no success: %j',
   async (body) => {
     await expect(sendTo((response) => response.end(body))).rejects.toThrow('is --admin the admin address?')
@@ -37,6 +38,7 @@ it('an answer without end is given up', async () => {
   await expect(sent).rejects.toThrow('did not answer in time')
 })
 
-it('an object is the answer', async () => {
-  await expect(sendTo((response) => response.end('{"shared":true}'))).resolves.toEqual({ shared: true })
+it('the whole object is the answer, what the command does not read as well', async () => {
+  const answer = { unreachable: ['all'], shared: true }
+  await expect(sendTo((response) => response.end(JSON.stringify(answer)))).resolves.toEqual(answer)
 })

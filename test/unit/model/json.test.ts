@@ -50,6 +50,19 @@ describe('the JSON reader', () => {
     expect(performance.now() - start).toBeLessThan(1_000)
   })
 
+  it.each([
+    ['letters', 'é'],
+    ['escapes', '\\"'],
+    ['digits', '9'],
+    ['spaces', ' '],
+  ])('reads 20 million %s without the stack that they would take one by one', (what, one) => {
+    const long = one.repeat(20_000_000)
+    const read = () =>
+      readJson(what === 'spaces' ? `[${long}"é"]` : `["é", ${what === 'digits' ? long : `"${long}"`}]`)
+    if (what === 'digits') expect(read).toThrow('too large')
+    else expect(read()).toHaveLength(what === 'spaces' ? 1 : 2)
+  })
+
   it('agrees with JSON.parse where that loses nothing', () => {
     const value = { a: [1, 2.5, 'x', null, true, { b: [] }], 'c d': -3.75e-8 }
     const plain = (at: unknown): unknown => {

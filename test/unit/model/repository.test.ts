@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -14,11 +14,14 @@ let directory: string
 let repository: Repository | undefined
 let changes: number
 let problems: string[]
+/** How often the source was looked at. */
+let stats: number
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'infergate-models-'))
   changes = 0
   problems = []
+  stats = 0
 })
 
 afterEach(async () => {
@@ -29,7 +32,13 @@ afterEach(async () => {
 
 async function open(source: string, delayMs = 0): Promise<Repository> {
   repository = new Repository({
-    runtime: onnx,
+    runtime: {
+      ...onnx,
+      get extension() {
+        stats++
+        return onnx.extension
+      },
+    },
     sources: [{ name: 'm', source }],
     pollMs: 20,
     maxBatch: 8,
@@ -158,6 +167,23 @@ describe('the repository', () => {
     const file = join(directory, 'm.onnx')
     if (bytes) await put(file, bytes)
     await expect(open(file)).rejects.toThrow(said)
+  })
+
+  it('says once that its file cannot be looked at, and again after it could be', async () => {
+    const file = join(directory, 'm.onnx')
+    await put(file, timesModel(2))
+    await open(file)
+    for (const factor of [3, 4]) {
+      await rm(file)
+      await symlink('m.onnx', file)
+      await eventually(() => expect(problems.at(-1)).toMatch(/^ELOOP/))
+      const polls = stats
+      await eventually(() => expect(stats).toBeGreaterThan(polls + 3))
+      await rm(file)
+      await put(file, timesModel(factor))
+      await eventually(() => expect(changes).toBe(factor - 2))
+    }
+    expect(problems.filter((problem) => problem.startsWith('ELOOP'))).toHaveLength(2)
   })
 
   it('refuses two models of one name, and schemes it cannot read', () => {

@@ -64,6 +64,14 @@ describe('tensors from JSON', () => {
     expect(() => readNested(spec('FP64', [-1, -1]), ragged)).toThrow('more than')
   })
 
+  it.each([
+    [0, 2 ** 27],
+    [2 ** 53 - 1, 0],
+    [2 ** 40, 0],
+  ])('refuses [%d, %d], which is no tensor', (...shape) => {
+    expect(() => readShaped(spec('FP32', [-1, -1]), shape, [])).toThrow('no dimension may be longer')
+  })
+
   it('reads flat and nested data of a shape as the same tensor', () => {
     const [flat, nested] = ['[1, 2, 3, 4, 5, 6]', '[[1, 2, 3], [4, 5, 6]]'].map((text) =>
       readShaped(spec('INT64', [-1, 3]), [2, 3], readJson(text)),

@@ -1,0 +1,96 @@
+/**
+ * Reads the answers of the admin API that the commands use. Anybody may listen at the address that a command was given, or a
+ * proxy may stand in between, so an answer is checked before anything is printed from it. Members that are not listed are kept.
+ */
+import * as z from 'zod'
+
+/** Undefined: this is no such answer. */
+export type AdminAnswerReader<T> = (answer: unknown) => T | undefined
+
+function reader<S extends z.ZodType>(schema: S): AdminAnswerReader<z.output<S>> {
+  return (answer) => schema.safeParse(answer).data
+}
+
+const Backend = z.looseObject({
+  id: z.string(),
+  url: z.string(),
+  state: z.string(),
+  reason: z.string(),
+  /** Its state with ejections, slow start and limits taken into account. */
+  effective: z.exactOptional(z.looseObject({ state: z.string(), reason: z.string() })),
+  inflight: z.number(),
+  limit: z.exactOptional(z.number()),
+  peers: z.exactOptional(z.number()),
+  share: z.exactOptional(z.number()),
+  latencyMs: z.exactOptional(z.number()),
+  weight: z.number(),
+  leaseRemainingMs: z.exactOptional(z.number()),
+  source: z.string(),
+})
+
+const Pool = z.looseObject({
+  pool: z.string(),
+  preservation: z.exactOptional(z.string()),
+  traffic: z.exactOptional(
+    z.looseObject({
+      queued: z.exactOptional(z.number()),
+      retriesLeft: z.exactOptional(z.number()),
+      panic: z.exactOptional(z.boolean()),
+      failing: z.exactOptional(z.boolean()),
+    }),
+  ),
+  backends: z.array(Backend),
+})
+
+const Lease = z.looseObject({ generation: z.number(), ttlMs: z.number(), renewAfterMs: z.number() })
+
+const Scale = z.looseObject({
+  pool: z.string(),
+  ready: z.number(),
+  starting: z.number(),
+  min: z.number(),
+  max: z.number(),
+  sentence: z.string(),
+  speaks: z.string(),
+  demand: z.record(z.string(), z.unknown()),
+})
+
+const Explanation = z.looseObject({
+  route: z.string(),
+  pool: z.string(),
+  protocol: z.string(),
+  verb: z.string(),
+  model: z.exactOptional(z.string()),
+  version: z.exactOptional(z.string()),
+  cacheable: z.boolean(),
+  reason: z.exactOptional(z.string()),
+  key: z.exactOptional(z.string()),
+  rows: z.exactOptional(z.array(z.looseObject({ tier: z.exactOptional(z.string()) }))),
+  rowCount: z.exactOptional(z.number()),
+  kept: z.exactOptional(z.looseObject({ tier: z.string(), ageMs: z.number(), ttlMs: z.number() })),
+})
+
+export type BackendRow = z.output<typeof Backend>
+export type PoolRow = z.output<typeof Pool>
+export type LeaseReply = z.output<typeof Lease>
+export type ScaleRow = z.output<typeof Scale>
+export type ExplainAnswer = z.output<typeof Explanation>
+
+export const readPool = reader(Pool)
+export const readPools = reader(z.looseObject({ pools: z.array(Pool) }))
+export const readLease = reader(Lease)
+/** What a renewal, a drain or a removal says of the backend. */
+export const readState = reader(z.looseObject({ state: z.string() }))
+export const readRemoval = reader(z.looseObject({ inflight: z.number() }))
+export const readScale = reader(Scale)
+export const readScales = reader(z.looseObject({ pools: z.array(Scale) }))
+export const readExplanation = reader(Explanation)
+export const readPurge = reader(
+  z.looseObject({
+    unreachable: z.array(z.string()),
+    /** Purged names that the gateway does not know: a typing error, or a model that was never called. */
+    unknown: z.exactOptional(z.array(z.string())),
+    /** False: the text after `--key` is no valid key. */
+    known: z.exactOptional(z.boolean()),
+  }),
+)
