@@ -2,6 +2,7 @@
  * Who a client's certificate names. The names are those of the certificate, unescaped, so that they can be compared with
  * names in the settings.
  */
+import { alternativeNames } from '../lib/tls/names.ts'
 
 /** A client certificate that was verified against `clientCa` and `crl`. */
 export interface PeerCertificate {
@@ -40,20 +41,4 @@ export function peerCertificate({
     sanUri: ofType('URI'),
     fingerprint: fingerprint256.replaceAll(':', '').toLowerCase(),
   }
-}
-
-interface AlternativeName {
-  /** `DNS`, `URI`, `IP Address`, `email`, … */
-  readonly type: string
-  readonly name: string
-}
-
-/**
- * Splits `X509Certificate.subjectAltName`. Node writes a name as a JSON string where it has a comma, a quote or a control
- * character, so no name can pass for two.
- */
-export function alternativeNames(text = ''): AlternativeName[] {
-  return [...text.matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)/g)].map(
-    ([, type = '', name = '']) => ({ type, name: name.startsWith('"') ? String(JSON.parse(name)) : name }),
-  )
 }

@@ -1,7 +1,8 @@
 /** The names in a client's certificate. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { alternativeNames, peerCertificate } from '../../../src/core/peer-certificate.ts'
+import { peerCertificate } from '../../../src/core/peer-certificate.ts'
+import { alternativeNames } from '../../../src/lib/tls/names.ts'
 
 describe('a client certificate', () => {
   test('is read with all of its names', () => {
