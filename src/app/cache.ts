@@ -8,11 +8,11 @@ import { type GuardedTier, guardTier } from '../data/cache/tiers/guard.ts'
 import type { Tier } from '../data/cache/tiers/tier.ts'
 import type { TierObserver } from '../data/cache/tiers/tier-observer.ts'
 import type { Clock } from '../lib/clock.ts'
-import { openTier, type Parts } from './parts.ts'
+import { openTier, type TierContext } from './parts.ts'
 
 export type Cache = Tiered
 
-interface Surroundings {
+interface Surroundings extends TierContext {
   readonly clock: Clock
   readonly log: Log
   readonly observer: TierObserver
@@ -22,8 +22,6 @@ interface Surroundings {
   readonly stalled: (now: number) => number
   /** True in every thread but the first, which has logged the problems of the tiers already. */
   readonly isFurther?: boolean
-  /** Custom parts. */
-  readonly customParts: Parts
 }
 
 /** A tier's server refuses the gateway until somebody changes the settings, here or at the server. */
@@ -47,12 +45,12 @@ const POLL_MS = 5
  * Rejects where a server refuses the gateway for good, with the reason and the fix.
  */
 export async function openCache(settings: Settings, surroundings: Surroundings): Promise<Cache> {
-  const { clock, log, memory, customParts, isFurther = false } = surroundings
+  const { clock, log, memory, isFurther = false } = surroundings
   const tiers: GuardedTier[] = []
   try {
     for (const tier of settings.cache.tiers)
       if (tier.type !== 'memory')
-        tiers.push(guardTier(await opened(tier, customParts), { ...tier, ...surroundings }))
+        tiers.push(guardTier(await opened(tier, surroundings), { ...tier, ...surroundings }))
     await connected(tiers)
     if (!isFurther) for (const tier of tiers) logProblem(tier, log)
   } catch (error) {
@@ -62,9 +60,9 @@ export async function openCache(settings: Settings, surroundings: Surroundings):
   return createTiered({ ...(memory ? { memory } : {}), tiers, clock, queue: settings.cache.writeQueue })
 }
 
-async function opened(tier: Parameters<typeof openTier>[0], custom: Parts): Promise<Tier> {
+async function opened(tier: Parameters<typeof openTier>[0], context: TierContext): Promise<Tier> {
   try {
-    return await openTier(tier, custom)
+    return await openTier(tier, context)
   } catch (error) {
     throw new TierRefused(`cache tier ${error instanceof Error ? error.message : String(error)}`)
   }

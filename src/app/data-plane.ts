@@ -27,12 +27,14 @@ import { type LiveSettings, liveOf } from './live-settings.ts'
 import type { Parts } from './parts.ts'
 import { Pools } from './pools.ts'
 import type { PoolDefaults } from './settings-mapping.ts'
+import type { LiveTls } from './tls.ts'
 import type { DataStats } from './workers/merge.ts'
 import type { ReportedForm } from './workers/messages.ts'
 
 export interface DataPlaneParts {
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
+  readonly tls: LiveTls
   /** Custom parts, by name. */
   readonly customParts: Parts
   readonly cache: Tiered
@@ -73,7 +75,7 @@ export class DataPlane {
     this.#parts = parts
     const { settings, customParts, clock, random, eventLoopLag } = parts
     const { workers } = parts.table
-    this.#live = liveOf(settings, customParts)
+    this.#live = this.#liveOf(settings)
     const pools = new Pools({
       ...parts,
       policies: customParts.policies,
@@ -102,6 +104,11 @@ export class DataPlane {
     })
   }
 
+  #liveOf(settings: Settings): LiveSettings {
+    const { customParts, settings: started } = this.#parts
+    return liveOf(settings, customParts, started.server.tls !== undefined)
+  }
+
   /** The observer, wrapped to count calls for models and for the scaler. */
   #counting(memory: string): Observer {
     const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
@@ -115,7 +122,7 @@ export class DataPlane {
   /** Takes over the routes, limits and pools of the new settings; calls in progress end under the old ones. */
   reload(settings: Settings): void {
     this.pools.shape(settings)
-    this.#live = liveOf(settings, this.#parts.customParts)
+    this.#live = this.#liveOf(settings)
   }
 
   /** A purge or a deployment may have made stored answers unreachable. */

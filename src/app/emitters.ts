@@ -9,6 +9,7 @@ import { createWebhook } from '../control/scale/webhook.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
 import { openCustomEmitter, type Parts } from './parts.ts'
+import type { LiveTls } from './tls.ts'
 
 export type EmitSettings = NonNullable<PoolSettings['scale']>['emit'][number]
 
@@ -16,6 +17,7 @@ export interface EmitterParts {
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
+  readonly tls: LiveTls
   /** Custom parts. */
   readonly customParts: Parts
 }
@@ -30,7 +32,7 @@ const scalers = new Map<string, Promise<KedaScaler>>()
 export async function openEmitter(
   pool: string,
   settings: EmitSettings,
-  { clock, log, random, customParts }: EmitterParts,
+  { clock, log, random, tls, customParts }: EmitterParts,
 ): Promise<Emitter> {
   switch (settings.type) {
     case 'webhook':
@@ -44,7 +46,7 @@ export async function openEmitter(
         },
       })
     case 'keda':
-      return openKeda(pool, settings)
+      return openKeda(pool, settings.listen, { clock, tls })
     case 'kubernetes': {
       const { kind, namespace, name, apiServer } = settings
       const server = inCluster({ env: process.env, clock, ...(apiServer ? { url: apiServer } : {}) })
@@ -55,8 +57,17 @@ export async function openEmitter(
   }
 }
 
-async function openKeda(pool: string, { listen }: Extract<EmitSettings, { type: 'keda' }>): Promise<Emitter> {
-  const known = scalers.get(listen) ?? startKeda(listen)
+/** Hands changed certificates to the external scalers. */
+export function secureScalers(tls: LiveTls): void {
+  // One that could not be opened has nothing to secure.
+  for (const [listen, scaler] of scalers)
+    scaler.then(({ secure }) => secure(tls.keda(listen))).catch(() => {})
+}
+
+type KedaParts = Pick<EmitterParts, 'clock' | 'tls'>
+
+async function openKeda(pool: string, listen: string, parts: KedaParts): Promise<Emitter> {
+  const known = scalers.get(listen) ?? startKeda(listen, parts)
   scalers.set(listen, known)
   try {
     return (await known).pool(pool, () => scalers.delete(listen))
@@ -67,9 +78,9 @@ async function openKeda(pool: string, { listen }: Extract<EmitSettings, { type: 
 }
 
 /** gRPC is loaded with the first setting that names it. */
-async function startKeda(listen: string): Promise<KedaScaler> {
+async function startKeda(listen: string, { clock, tls }: KedaParts): Promise<KedaScaler> {
   const { openKedaScaler } = await import('../control/scale/keda.ts')
   const colon = listen.lastIndexOf(':')
   const host = listen.slice(0, colon).replace(/^\[|\]$/g, '')
-  return openKedaScaler({ host, port: Number(listen.slice(colon + 1)) })
+  return openKedaScaler({ host, port: Number(listen.slice(colon + 1)), tls: tls.keda(listen), clock })
 }

@@ -2,34 +2,36 @@
  * The composition root: builds the parts of the gateway, connects the planes, and stops everything in order. Pool views
  * and settings go down to the data plane, reports go up.
  */
-import { randomBytes, randomUUID } from 'node:crypto'
-import { hostname } from 'node:os'
+import { randomBytes } from 'node:crypto'
 import { poolWith } from '../config/schema/pools.ts'
 import type { Settings } from '../config/schema.ts'
 import { AdminServer } from '../control/admin/server.ts'
+import type { Certificates } from '../control/certificates/certificates.ts'
 import { DeclaredForms } from '../control/deployments/declared-forms.ts'
 import { Versions } from '../control/deployments/versions.ts'
 import { Health } from '../control/health/health.ts'
 import { createProbe } from '../control/health/probe.ts'
 import { ModelProcesses } from '../control/processes.ts'
-import { localAddresses } from '../control/registry/addresses.ts'
 import { Registry } from '../control/registry/registry.ts'
-import { Shared } from '../control/registry/shared.ts'
+import type { Shared } from '../control/registry/shared.ts'
 import { ALONE } from '../control/scale/alone.ts'
-import { SharedScaleGroup } from '../control/scale/scale-group.ts'
-import { createScaleGroupStore } from '../control/scale/scale-group-store.ts'
-import { type AddressRules, cidrList, type HostPort } from '../core/addresses.ts'
+import type { SharedScaleGroup } from '../control/scale/scale-group.ts'
+import type { AddressRules, HostPort } from '../core/addresses.ts'
 import type { SharedStore } from '../core/shared.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import { createMetrics, type Metrics } from '../obs/metrics.ts'
 import { adminParts } from './admin-parts.ts'
+import { backendRules } from './backend-rules.ts'
 import { Discovery } from './discovery.ts'
+import { secureScalers } from './emitters.ts'
 import { knownNames } from './known-names.ts'
 import { type LoadedParts, openStore } from './parts.ts'
+import { createScaleGroup, createShared } from './peers.ts'
 import { urlOf, workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './settings-mapping.ts'
+import { createCertificates, LiveTls, tlsBlocks } from './tls.ts'
 import { type DataPlanes, openDataPlanes } from './workers/data-planes.ts'
 
 export interface GatewayOptions {
@@ -56,9 +58,10 @@ export class Gateway {
   readonly #random: () => number
   readonly #ownListeners: HostPort[] = []
   readonly #token = randomBytes(32).toString('base64url')
+  readonly #certificates: Certificates
+  readonly #tls: LiveTls
   #settings: Settings
   #parts: GatewayParts | undefined
-  /** True once every listener was open. */
   #isOpen = false
   #draining = false
   /** Set while the gateway waits before it closes the port: ends the wait. */
@@ -75,6 +78,13 @@ export class Gateway {
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? Math.random
     this.#settings = options.settings
+    this.#certificates = createCertificates({
+      clock: this.#clock,
+      log: options.log,
+      metrics: this.metrics,
+      changed: () => this.#secure(),
+    })
+    this.#tls = new LiveTls(this.#certificates.material)
     this.metrics.gauge('infergate_workers', 'Data workers that take calls.', () => [
       { labels: {}, value: this.#parts?.data.listening ?? 0 },
     ])
@@ -93,10 +103,12 @@ export class Gateway {
   async #start(): Promise<{ readonly data: HostPort; readonly admin: HostPort }> {
     const { log } = this.#options
     const settings = this.#settings
+    await this.#certificates.follow(tlsBlocks(settings, settings))
+    this.#tls.material = this.#certificates.material
     const data = await this.#openData()
     const parts = this.#assemble(
       data,
-      await openStore(settings).catch(async (error: unknown) => {
+      await openStore(settings, this.#tls).catch(async (error: unknown) => {
         await data.close()
         throw error
       }),
@@ -127,11 +139,16 @@ export class Gateway {
     return { data: at, admin }
   }
 
-  /** Applies the settings that may change while calls run. */
-  reload(settings: Settings): void {
+  /**
+   * Applies the settings that may change while calls run. Rejects, and changes nothing, where they name certificates that
+   * cannot be used.
+   */
+  async reload(settings: Settings): Promise<void> {
     const parts = this.#parts
     if (!parts) return
-    parts.admin.update(adminSettings(settings, this.#token))
+    await this.#certificates.follow(tlsBlocks(settings, this.#options.settings))
+    this.#secure()
+    parts.admin.update(adminSettings(settings, this.#token, this.#tls))
     parts.data.reload(settings)
     parts.registry.declare(poolDeclarations(settings))
     parts.discovery.follow(settings)
@@ -152,6 +169,7 @@ export class Gateway {
     if (this.#draining) return
     this.#draining = true
     const { log } = this.#options
+    this.#certificates.stop()
     if (isAnnounced && this.#isOpen) await this.#announce(this.#settings.server.shutdownDelay)
     log.info('gateway.draining', { timeoutMs: this.#settings.server.drainTimeout })
     const closing = async (what: string, work: (() => Promise<unknown>) | undefined) => {
@@ -196,11 +214,20 @@ export class Gateway {
     this.#hurry = undefined
   }
 
+  /** Takes over changed certificates for new connections; open ones stay as they are. */
+  #secure(): void {
+    this.#tls.material = this.#certificates.material
+    this.#parts?.data.secure(this.#tls.material)
+    this.#parts?.admin.secure(this.#tls.admin)
+    secureScalers(this.#tls)
+  }
+
   async #openData(): Promise<DataPlanes> {
     return openDataPlanes({
       settings: this.#settings,
       workers: await workerCount(this.#settings, this.#options.log),
       poolDefaults: poolWith().parse({}),
+      tls: this.#tls,
       parts: this.#options.parts,
       log: this.#options.log,
       metrics: this.metrics,
@@ -226,9 +253,10 @@ export class Gateway {
       random,
       inflight: (slot) => data.inflight(slot),
     })
-    const shared = store && this.#shared(store, registry, data)
+    const pools = () => Object.keys(this.#settings.pools)
+    const shared = store && createShared(store, { registry, data, clock, log, pools })
     const processes = this.#processes()
-    const scaleGroup = store && this.#scaleGroup(store)
+    const scaleGroup = store && createScaleGroup(store, { clock, log })
     const scaling = new Scaling({
       clock,
       log,
@@ -239,11 +267,12 @@ export class Gateway {
       isTierDown: () => data.isTierDown(),
       group: scaleGroup ?? ALONE,
       random,
+      tls: this.#tls,
       customParts,
     })
-    const rules = this.#rules()
+    const rules = backendRules(() => this.#settings, this.#ownListeners)
     const probe = createProbe(rules)
-    const probed = (pool: string) => healthSettings(this.#settings, pool)
+    const probed = (pool: string) => healthSettings(this.#settings, pool, this.#tls)
     const health = new Health({ registry, clock, random, probe, settings: probed })
     const forms = new DeclaredForms({ registry, clock, probe, declared: (form) => data.declareForm(form) })
     const versions = new Versions({
@@ -269,7 +298,9 @@ export class Gateway {
       clock: this.#clock,
       log: this.#options.log,
       ...seen,
-      settings: adminSettings(this.#settings, this.#token),
+      settings: adminSettings(this.#settings, this.#token, this.#tls),
+      handshake: (outcome) =>
+        this.metrics.count('infergate_tls_handshakes_total', { tls: 'admin.tls', outcome }),
       parts: adminParts({
         ...around,
         metrics: this.metrics,
@@ -291,48 +322,17 @@ export class Gateway {
     })
   }
 
-  #scaleGroup(shared: SharedStore): SharedScaleGroup {
-    const store = createScaleGroupStore(shared)
-    const instance = `${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`
-    return new SharedScaleGroup({ store, instance, clock: this.#clock, log: this.#options.log })
-  }
-
-  #shared(store: SharedStore, registry: Registry, data: DataPlanes): Shared {
-    return new Shared({
-      registry,
-      store,
-      clock: this.#clock,
-      log: this.#options.log,
-      instance: randomUUID(),
-      machine: hostname(),
-      // Not the pools of embedded models: their processes belong to this gateway alone.
-      pools: () => Object.keys(this.#settings.pools),
-      inflight: (slot) => data.inflight(slot),
-      peers: (slot, calls) => data.peers(slot, calls),
-    })
-  }
-
-  /** Evaluated at each use: listeners open and settings change after the parts are built. */
-  #rules(): AddressRules {
-    const settings = () => this.#settings
-    return {
-      get allow() {
-        return cidrList(Object.values(settings().pools).flatMap((pool) => pool.allowAddresses))
-      },
-      ownListeners: this.#ownListeners,
-      localAddresses,
-    }
-  }
-
   #ready(): { ok: boolean; reasons: readonly string[] } {
     if (this.#draining) return { ok: false, reasons: ['draining: the gateway is going down'] }
     // A model that may scale to zero is started by its first call.
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    // A tier that is unreachable or refuses the gateway is reported, but does not make the gateway unready.
+    // A tier that is unreachable or refuses the gateway, and a certificate that expires, are reported, but do not make it unready.
     const tiers = this.#parts?.data.tierProblems() ?? []
-    return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...tiers, ...this.notes()] }
+    const { reasons: certificates } = this.#certificates
+    const notes = [...tiers, ...certificates, ...this.notes()]
+    return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...notes] }
   }
 }
 

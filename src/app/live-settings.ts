@@ -13,12 +13,14 @@ export interface LiveSettings extends Live, ProxyTrust {
   readonly poolOf: ReadonlyMap<string, string>
 }
 
-export function liveOf({ server, ...settings }: Settings, custom: Parts): LiveSettings {
+/** @param isSecure the data port speaks TLS, which a reload does not change */
+export function liveOf({ server, ...settings }: Settings, custom: Parts, isSecure: boolean): LiveSettings {
   const routes = routesOf({ server, ...settings }, custom)
   return {
     poolOf: new Map(routes.map(({ name, pool }) => [name, pool])),
     route: createRouter(routes),
     maxBodyBytes: server.limits.maxBodyBytes,
     trusted: cidrList(server.trustedProxies),
+    scheme: isSecure ? 'https' : 'http',
   }
 }

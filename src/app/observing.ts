@@ -4,7 +4,9 @@
  */
 import type { Observer } from '../core/observer.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { HandshakeOutcome } from '../lib/tls/terminator.ts'
 import type { ProcessLog } from '../obs/log.ts'
+import type { Metrics } from '../obs/metrics.ts'
 
 interface ObservingParts {
   readonly metrics: Observer
@@ -41,6 +43,11 @@ export function observing({ metrics, log, alive, clock }: ObservingParts): Obser
       log.warn('backend.failed', { pool, backend, fault: code, reason: failure.logged })
     },
   }
+}
+
+/** Counts the ends of TLS handshakes at the data port. */
+export function countHandshakes(metrics: Pick<Metrics, 'count'>): (outcome: HandshakeOutcome) => void {
+  return (outcome) => metrics.count('infergate_tls_handshakes_total', { tls: 'server.tls', outcome })
 }
 
 /** Calls through at most once in `everyMs` for each backend. */

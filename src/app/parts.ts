@@ -17,6 +17,7 @@ import { opaque } from '../protocol/opaque.ts'
 import type { Protocol } from '../protocol/protocol.ts'
 import { tfserving } from '../protocol/tfserving/tfserving.ts'
 import { torchserve, torchserveByPath } from '../protocol/torchserve/torchserve.ts'
+import type { LiveTls } from './tls.ts'
 
 /** The `options` block of a part in the YAML. */
 export type PartOptions = Readonly<Record<string, unknown>>
@@ -119,18 +120,24 @@ export const EMBEDDED: readonly Protocol[] = [tfserving, oip]
 
 type SharedTier = Exclude<TierSettings, { type: 'memory' }>
 
-export async function openTier(settings: SharedTier, custom: Parts = {}): Promise<Tier> {
+export interface TierContext {
+  readonly tls: LiveTls
+  /** Custom parts. */
+  readonly customParts: Parts
+}
+
+export async function openTier(settings: SharedTier, { tls, customParts }: TierContext): Promise<Tier> {
   switch (settings.type) {
     case 'redis': {
       const { createRedisTier } = await import('../data/cache/tiers/redis.ts')
-      return createRedisTier(settings)
+      return createRedisTier({ ...settings, tls: () => tls.tier(settings.name) })
     }
     case 'memcached': {
       const { createMemcachedTier } = await import('../data/cache/tiers/memcached.ts')
       return createMemcachedTier(settings)
     }
     default:
-      return named(custom.tiers, settings.type)(settings)
+      return named(customParts.tiers, settings.type)(settings)
   }
 }
 
@@ -167,9 +174,9 @@ function named<T>(parts: Readonly<Record<PartName, T>> | undefined, name: PartNa
  * The store through which gateways share their backends: the first Redis tier. Undefined where there is none, or
  * sharing is off.
  */
-export async function openStore({ admin, cache }: Settings): Promise<SharedStore | undefined> {
+export async function openStore({ admin, cache }: Settings, tls: LiveTls): Promise<SharedStore | undefined> {
   const tier = cache.tiers.find(({ type }) => type === 'redis')
   if (tier?.type !== 'redis' || !admin.shareBackends) return undefined
   const { createRedisStore } = await import('../data/cache/tiers/redis.ts')
-  return createRedisStore({ ...tier, name: `${tier.name} (shared)` })
+  return createRedisStore({ ...tier, name: `${tier.name} (shared)`, tls: () => tls.tier(tier.name) })
 }

@@ -17,12 +17,15 @@ import { listenForBell } from '../data/balance/policies/neighbours.ts'
 import type { PolicyFactory } from '../data/balance/policies/policies.ts'
 import { inflightOf, type LoadTable } from '../data/balance/table.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { ClientTls } from '../lib/tls/material.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { type PoolLoad, poolLoad } from './demand.ts'
 import { type PoolDefaults, poolTuning } from './settings-mapping.ts'
+import type { LiveTls } from './tls.ts'
 
 export interface PoolsParts {
   readonly poolDefaults: PoolDefaults
+  readonly tls: Pick<LiveTls, 'pool'>
   readonly table: LoadTable
   readonly outliers: OutlierState
   /** Balancing policies besides the built-in ones, by name. */
@@ -43,6 +46,9 @@ export class Pools {
   /** The settings that were applied to each pool last. */
   readonly #shaped = new Map<string, PoolSettings | undefined>()
 
+  /** The certificates that each pool's clients have. */
+  readonly #secured = new Map<string, ClientTls | undefined>()
+
   constructor(parts: PoolsParts) {
     this.#parts = parts
   }
@@ -55,6 +61,7 @@ export class Pools {
     for (const [name, pool] of this.#pools) {
       if (wanted.has(name)) continue
       this.#pools.delete(name)
+      this.#secured.delete(name)
       void pool.clients.close()
     }
     for (const [name, pool] of wanted) {
@@ -68,10 +75,17 @@ export class Pools {
       else {
         existing.configure(tuning)
         if (!isDeepStrictEqual(pool, this.#shaped.get(name)))
-          existing.clients.configure(this.#clientOptions(pool))
+          existing.clients.configure(this.#clientOptions(name, pool))
       }
       this.#shaped.set(name, pool)
     }
+  }
+
+  /** Makes the clients of pools whose certificates have changed connect with the new ones. */
+  secure(): void {
+    for (const [name, tls] of this.#secured)
+      if (!isDeepStrictEqual(tls, this.#parts.tls.pool(name)))
+        this.#pools.get(name)?.clients.configure(this.#clientOptions(name, this.#shaped.get(name)))
   }
 
   /** Throws `noBackend` for a pool that a reload has removed. */
@@ -126,7 +140,7 @@ export class Pools {
 
   #newPool(name: string, settings: PoolSettings | undefined, tuning: PoolTuning): BackendPool {
     const { table, outliers, policies, clock, random, wheel } = this.#parts
-    const clients = new Clients(this.#clientOptions(settings), wheel)
+    const clients = new Clients(this.#clientOptions(name, settings), wheel)
     return new BackendPool({ name, table, state: outliers, clients, policies, clock, random }, tuning)
   }
 
@@ -134,8 +148,10 @@ export class Pools {
     for (const pool of this.#pools.values()) pool.onBell()
   }
 
-  #clientOptions(pool: PoolSettings | undefined): ClientOptions {
+  #clientOptions(name: string, pool: PoolSettings | undefined): ClientOptions {
     const { ownListeners, bodyTimeoutMs } = this.#parts
+    const tls = this.#parts.tls.pool(name)
+    this.#secured.set(name, tls)
     const rules = () =>
       createAddressRules({ allow: pool?.allowAddresses ?? [], ownListeners: ownListeners(), localAddresses })
     return {
@@ -143,6 +159,7 @@ export class Pools {
       connections: Number.POSITIVE_INFINITY,
       connectTimeoutMs: pool?.connectTimeout ?? 1000,
       bodyTimeoutMs,
+      tls,
       refuse: (address, port) => {
         const refusal = addressRefusal(address, port, rules())
         return refusal && `${address}:${port} may not be a backend: ${refusal}`

@@ -11,6 +11,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Metrics, Sample } from '../obs/metrics.ts'
 import { type EmitSettings, openEmitter } from './emitters.ts'
 import type { Parts } from './parts.ts'
+import type { LiveTls } from './tls.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
 export interface ScalingOptions {
@@ -23,6 +24,7 @@ export interface ScalingOptions {
   readonly isTierDown: () => boolean
   readonly group: ScaleGroup
   readonly random: () => number
+  readonly tls: LiveTls
   /** Custom parts. */
   readonly customParts: Parts
 }

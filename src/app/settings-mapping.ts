@@ -6,6 +6,7 @@ import { DEFAULT_HEALTH, type HealthSettings } from '../control/health/health.ts
 import type { EmbeddedModel } from '../control/processes.ts'
 import type { PoolDeclaration } from '../control/registry/registration.ts'
 import type { PoolTuning } from '../data/backend/tuning.ts'
+import type { LiveTls } from './tls.ts'
 
 export function poolDeclarations({ pools, models }: Settings): PoolDeclaration[] {
   const declared = Object.entries(pools).map(([name, pool]) => ({
@@ -28,7 +29,11 @@ export function embeddedModels({ models }: Settings): EmbeddedModel[] {
 }
 
 /** Undefined: the pool is not probed. */
-export function healthSettings({ pools, routes }: Settings, name: string): HealthSettings | undefined {
+export function healthSettings(
+  { pools, routes }: Settings,
+  name: string,
+  tls: LiveTls,
+): HealthSettings | undefined {
   const pool: PoolSettings | undefined = pools[name]
   if (!pool) return DEFAULT_HEALTH
   const { path, interval, timeout, unhealthyAfter, healthyAfter } = pool.health
@@ -39,6 +44,7 @@ export function healthSettings({ pools, routes }: Settings, name: string): Healt
     timeoutMs: timeout,
     unhealthyAfter,
     healthyAfter,
+    tls: tls.pool(name),
     ...(pool.host === 'keep' ? { host: hostOf(routes, name) } : {}),
   }
 }
@@ -53,10 +59,11 @@ function hostOf(routes: Settings['routes'], pool: string): string | undefined {
 }
 
 /** @param own the token by which the gateway's own model processes register, where tokens are required at all */
-export function adminSettings({ admin }: Settings, own: string): AdminSettings {
+export function adminSettings({ admin }: Settings, own: string, tls: LiveTls): AdminSettings {
   const ours = { hash: `sha256:${createHash('sha256').update(own).digest('hex')}`, scopes: ['register:*'] }
   return {
     ...admin.listen,
+    tls: tls.admin,
     tokens: admin.tokens.length === 0 ? [] : [...admin.tokens, ours],
     openMetrics: admin.openMetrics,
     hosts: admin.hosts,

@@ -2,8 +2,12 @@
  * A client of the admin API for the command line: finds the address and the token, sends one request with a deadline,
  * and turns an error into one line that says what to do.
  */
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
+import { https } from '../lib/http.ts'
 import type { AdminAnswerReader } from './answers.ts'
 
 export const DEFAULT_ADMIN = 'http://127.0.0.1:9090'
@@ -13,6 +17,10 @@ export interface AdminClientOptions {
   /** Base URL of the admin listener. */
   readonly admin: string
   readonly tokenFile?: string
+  /** PEM files for `https://`: the authorities to trust, and a certificate of our own with its key. */
+  readonly ca?: string
+  readonly clientCert?: string
+  readonly clientKey?: string
   readonly timeoutMs?: number
 }
 
@@ -35,6 +43,12 @@ export class AdminError extends Error {
 export function withAdminOptions(command: Command): Command {
   return command
     .option('--admin <url>', 'the admin listener of the gateway', DEFAULT_ADMIN)
+    .option(
+      '--ca <file>',
+      'for https: PEM file of the authorities to trust, instead of those that Node trusts',
+    )
+    .option('--client-cert <file>', 'for https: PEM file of a certificate to show; needs --client-key')
+    .option('--client-key <file>', 'for https: PEM file of its private key')
     .option('--token-file <file>', 'file with the token; else the variable INFERGATE_TOKEN, else none')
 }
 
@@ -45,12 +59,13 @@ export async function createAdminClient(options: AdminClientOptions): Promise<Ad
     throw new AdminError(`--admin "${options.admin}" is not a URL: write ${DEFAULT_ADMIN}`)
   }
   const token = await tokenFrom(options.tokenFile)
+  const tls = await tlsFrom(options)
+  const ask = base.protocol === 'https:' ? overTls(tls) : overHttp
   return {
     async send(method, path, read, body) {
       const url = new URL(path, base)
-      const { response, text } = await fetchAnswer(url, {
+      const { response, text } = await fetchAnswer(ask, url, {
         method,
-        redirect: 'error',
         signal: AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS),
         headers: {
           accept: 'application/json',
@@ -92,14 +107,73 @@ async function tokenFrom(file: string | undefined): Promise<string | undefined> 
   throw new AdminError(`the token file ${file} must hold one token and nothing else`)
 }
 
-/** The answer to its end: it may break off, or not come in time, behind its head as well. */
-async function fetchAnswer(
-  url: URL,
-  init: RequestInit,
-): Promise<{ readonly response: Response; readonly text: string }> {
+interface AdminCall {
+  readonly method: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly signal: AbortSignal
+  readonly body?: string
+}
+
+interface AdminAnswer {
+  readonly response: { readonly ok: boolean; readonly status: number }
+  readonly text: string
+}
+
+type Ask = (url: URL, init: AdminCall) => Promise<AdminAnswer>
+
+const overHttp: Ask = async (url, init) => {
+  const response = await fetch(url, { ...init, redirect: 'error' })
+  return { response, text: await response.text() }
+}
+
+/** `fetch` takes no certificates. */
+function overTls(tls: TlsTexts): Ask {
+  return async (url, { method, headers, signal, body }) => {
+    const request = https().request(url, { ...tls, method, headers, agent: false })
+    const stop = () => request.destroy(signal.reason as Error)
+    signal.addEventListener('abort', stop, { once: true })
+    try {
+      request.end(body)
+      const [message] = (await once(request, 'response')) as [IncomingMessage]
+      const status = message.statusCode ?? 0
+      return { response: { ok: status >= 200 && status < 300, status }, text: await text(message) }
+    } catch (error) {
+      throw signal.aborted ? signal.reason : error
+    } finally {
+      signal.removeEventListener('abort', stop)
+      request.destroy()
+    }
+  }
+}
+
+interface TlsTexts {
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
+}
+
+async function tlsFrom({ ca, clientCert, clientKey }: AdminClientOptions): Promise<TlsTexts> {
+  if ((clientCert === undefined) !== (clientKey === undefined))
+    throw new AdminError('--client-cert and --client-key go together: give both')
+  return {
+    ...(ca === undefined ? {} : { ca: await pemFrom(ca) }),
+    ...(clientCert === undefined ? {} : { cert: await pemFrom(clientCert) }),
+    ...(clientKey === undefined ? {} : { key: await pemFrom(clientKey) }),
+  }
+}
+
+async function pemFrom(file: string): Promise<string> {
   try {
-    const response = await fetch(url, init)
-    return { response, text: await response.text() }
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw new AdminError(`cannot read ${file}: ${(error as Error).message}`)
+  }
+}
+
+/** The answer to its end: it may break off, or not come in time, behind its head as well. */
+async function fetchAnswer(ask: Ask, url: URL, init: AdminCall): Promise<AdminAnswer> {
+  try {
+    return await ask(url, init)
   } catch (error) {
     const { name, message, cause } = error as Error & { cause?: NodeJS.ErrnoException }
     if (name === 'TimeoutError')

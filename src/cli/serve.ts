@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { TierRefused } from '../app/cache.ts'
 import { Gateway } from '../app/gateway.ts'
 import { type LoadedParts, loadParts } from '../app/parts.ts'
+import { CertificateError } from '../app/tls.ts'
 import { type ConfigProblem, formatProblem, type LoadedSettings, loadSettings } from '../config/load.ts'
 import { restartNeeded } from '../config/restart.ts'
 import type { Settings } from '../config/schema.ts'
@@ -216,7 +217,7 @@ function stopOnSignals(
 
 /** Marks the error of a listener that cannot be opened as one that the user can fix. */
 function mistake(error: unknown): unknown {
-  if (error instanceof TierRefused) return new UserError(error.message)
+  if (error instanceof TierRefused || error instanceof CertificateError) return new UserError(error.message)
   const { code, port, address: host } = error as NodeJS.ErrnoException & { port?: number; address?: string }
   if (code === 'EADDRINUSE')
     return new UserError(
@@ -236,14 +237,17 @@ function mistake(error: unknown): unknown {
 /** Prints a greeting for people; the log on standard output is for machines. */
 function greet(settings: Settings, data: HostPort, admin: HostPort): void {
   const say = (line: string) => process.stderr.write(`infergate: ${line}\n`)
+  const [scheme, adminScheme] = [settings.server.tls, settings.admin.tls].map((tls) =>
+    tls ? 'https' : 'http',
+  )
   say(
-    `serving on http://${show(data)}${everywhere(data)}, admin on http://${show(admin)}${everywhere(admin)}`,
+    `serving on ${scheme}://${show(data)}${everywhere(data)}, admin on ${adminScheme}://${show(admin)}${everywhere(admin)}`,
   )
   for (const { name, replicas } of settings.models)
     say(
       replicas.min === 0
         ? `model ${name} is loaded when it is first called`
-        : `model ${name} is being loaded: http://${show(admin)}/readyz says when it is there`,
+        : `model ${name} is being loaded: ${adminScheme}://${show(admin)}/readyz says when it is there`,
     )
 }
 

@@ -9,6 +9,7 @@ import { type Path, property } from './walk.ts'
 export function crossCheck(input: unknown): Issue[] {
   return [
     ...samePort(input),
+    ...modelsOverTls(input),
     ...tierOrder(input),
     ...modelNames(input),
     ...routeNames(input),
@@ -59,6 +60,14 @@ function samePort(input: unknown): Issue[] {
   const admin = property(property(input, 'admin'), 'listen')
   const isSame = typeof admin === 'string' && admin === data && !admin.endsWith(':0')
   return isSame ? [problem(['admin', 'listen'], 'the same address as server.listen')] : []
+}
+
+/** The processes of embedded models register at the admin port, and have no certificates to do so over TLS. */
+function modelsOverTls(input: unknown): Issue[] {
+  const isSecure = property(property(input, 'admin'), 'tls') !== undefined
+  if (!isSecure || list(input, 'models').length === 0) return []
+  const fix = 'serve the models by "infergate model-server" and name it in a pool, or leave admin on loopback'
+  return [problem(['admin', 'tls'], 'embedded models register at the admin port without TLS', fix)]
 }
 
 function tierOrder(input: unknown): Issue[] {

@@ -1,6 +1,5 @@
 /** Resolves plain input into frozen `Settings`, or lists every issue. The YAML and the command line both use it. */
-import { resolve as resolvePath } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { locate, locateFiles } from './locate.ts'
 import { type Issue, issuesOf } from './messages.ts'
 import { crossCheck, nothingToServe } from './references.ts'
 import {
@@ -22,13 +21,11 @@ export function resolve(input: unknown, folder: string, schema: SettingsSchema =
   return parsed.success && issues.length === 0 ? { settings: settle(parsed.data, folder) } : { issues }
 }
 
-function settle(parsed: Parsed, folder: string): Settings {
+function settle(read: Parsed, folder: string): Settings {
+  const parsed = locateFiles(read, folder)
   const pools = Object.entries(parsed.pools).map(([name, pool]) => {
     const backends = pool.backends.map((backend) => ({ ...backend, id: backendId(backend) }))
-    const discovery = pool.discovery.map((source) =>
-      source.type === 'file' ? { ...source, path: locate(source.path, folder) } : source,
-    )
-    return [name, { ...pool, backends, discovery }] as const
+    return [name, { ...pool, backends }] as const
   })
   const models = parsed.models.map((model) => ({
     ...model,
@@ -81,12 +78,6 @@ function backendClashes({ pools }: Parsed): Issue[] {
       ]
     })
   })
-}
-
-/** A path from `folder`; a URI of another scheme stays what it is. */
-function locate(source: string, folder: string): string {
-  if (/^file:\/\//i.test(source)) return fileURLToPath(source)
-  return /^[A-Za-z][A-Za-z0-9+.-]+:\/\//.test(source) ? source : resolvePath(folder, source)
 }
 
 function freeze<T>(value: T): T {

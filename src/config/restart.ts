@@ -1,15 +1,26 @@
 /** Finds the settings that a reload cannot change, because they are read once at the start. */
 import { isDeepStrictEqual } from 'node:util'
 import { type Settings, schema } from './schema.ts'
-import { fieldsOf, isFixed, type Path, printPath, type Schema, valueAt } from './walk.ts'
+import { fieldsOf, type Path, printPath, restartOn, type Schema, valueAt } from './walk.ts'
 
 /** The paths that differ and need a restart, such as `server.listen`; empty: all of `next` can go live. */
 export function restartNeeded(old: Settings, next: Settings): string[] {
-  return FIXED.filter((path) => !isDeepStrictEqual(valueAt(old, path), valueAt(next, path))).map(printPath)
+  return FIXED.filter(({ path, on }) => {
+    const [before, after] = [valueAt(old, path), valueAt(next, path)]
+    return on === 'value'
+      ? !isDeepStrictEqual(before, after)
+      : (before === undefined) !== (after === undefined)
+  }).map(({ path }) => printPath(path))
 }
 
-function fixedPaths(schema: Schema, path: Path): Path[] {
-  if (isFixed(schema)) return [path]
+interface FixedPath {
+  readonly path: Path
+  readonly on: 'value' | 'presence'
+}
+
+function fixedPaths(schema: Schema, path: Path): FixedPath[] {
+  const on = restartOn(schema)
+  if (on !== undefined) return [{ path, on }]
   return Object.entries(fieldsOf(schema, undefined) ?? {}).flatMap(([key, field]) =>
     fixedPaths(field, [...path, key]),
   )

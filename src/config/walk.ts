@@ -25,9 +25,9 @@ export function kindOf(schema: Schema): KindNote | undefined {
   return kinds.get(core(schema))
 }
 
-/** True where a change of this field needs a restart. */
-export function isFixed(schema: Schema): boolean {
-  return statics.has(schema)
+/** Which change of this field needs a restart: of its value, or only of whether it is there. Undefined: none. */
+export function restartOn(schema: Schema): 'value' | 'presence' | undefined {
+  return statics.get(schema)?.restart
 }
 
 export interface Default {

@@ -42,6 +42,8 @@ const COUNTERS = {
   infergate_cache_row_splitting_total:
     'Changes of whether a model is answered row by row: proved, refused, suspended.',
   infergate_config_reloads_total: 'Reloads of the settings.',
+  infergate_tls_handshakes_total:
+    'TLS handshakes of clients, by how they ended: ok, http (plain HTTP was sent), late, full (too many at a time), untrusted (the certificate of the client), failed.',
   infergate_worker_exits_total:
     'Ends of data workers that nobody asked for: crashed, or ended because they hung.',
   infergate_model_process_exits_total: 'Ends of embedded model processes that nobody asked for.',

@@ -11,6 +11,7 @@ import { loadSync } from '@grpc/proto-loader'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type KedaScaler, openKedaScaler } from '../../src/control/scale/keda.ts'
 import type { Emitter } from '../../src/control/scale/signal.ts'
+import { systemClock } from '../../src/lib/clock.ts'
 import { eventually } from '../support/eventually.ts'
 import { signalFor } from '../support/signals.ts'
 
@@ -33,7 +34,7 @@ let client: InstanceType<ReturnType<typeof makeGenericClientConstructor>>
 
 beforeEach(async () => {
   expect(loadPackageDefinition(types)).toHaveProperty('externalscaler')
-  scaler = await openKedaScaler({ host: '127.0.0.1', port: 0 })
+  scaler = await openKedaScaler({ host: '127.0.0.1', port: 0, tls: undefined, clock: systemClock })
   emitter = scaler.pool('ranker')
   const Client = makeGenericClientConstructor(service as never, 'ExternalScaler')
   client = new Client(`127.0.0.1:${scaler.port}`, credentials.createInsecure())
@@ -99,7 +100,7 @@ it('names what is missing instead of inventing a number', async () => {
 })
 
 it('says where it cannot listen', async () => {
-  await expect(openKedaScaler({ host: '127.0.0.1', port: scaler.port })).rejects.toThrow(
-    /cannot listen on 127/,
-  )
+  await expect(
+    openKedaScaler({ host: '127.0.0.1', port: scaler.port, tls: undefined, clock: systemClock }),
+  ).rejects.toThrow(/cannot listen on 127/)
 })

@@ -235,7 +235,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
       cache: { ...CACHE, ...options.cache },
     },
   ])
-  const live = { route, maxBodyBytes: 1024 * 1024, trusted: new BlockList() }
+  const live = { route, maxBodyBytes: 1024 * 1024, trusted: new BlockList(), scheme: 'http' as const }
   const door = new TestDoor()
   const plane = assemble({
     live: () => live,

@@ -68,6 +68,7 @@ export async function startPlane({ routes, pools, observer, tier, memory = true 
     route: createRouter(of),
     maxBodyBytes: 64 << 20,
     trusted: new BlockList(),
+    scheme: 'http' as const,
   })
   let live = settings(routes)
   const plane = assemble({

@@ -91,6 +91,7 @@ describe('metrics.md', () => {
     metrics.count('infergate_config_reloads_total', { outcome: 'applied' })
     metrics.count('infergate_model_process_exits_total', { model: 'm' })
     metrics.count('infergate_worker_exits_total', { cause: 'crash' })
+    metrics.count('infergate_tls_handshakes_total', { tls: 'server.tls', outcome: 'ok' })
     const { body } = await metrics.expose()
     const own = body.split('\n').filter((line) => !/infergate_(?:process|nodejs)_/.test(line))
     const types = own.flatMap((line) => {

@@ -4,6 +4,7 @@
  * State of the whole process is decided here. Only plain data passes between threads.
  */
 import type { Settings } from '../../config/schema.ts'
+import type { TlsMaterial } from '../../control/certificates/certificates.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
@@ -16,11 +17,12 @@ import type { ProcessLog } from '../../obs/log.ts'
 import type { Metrics, MetricsSnapshot } from '../../obs/metrics.ts'
 import { type Cache, openCache } from '../cache.ts'
 import type { PoolLoad } from '../demand.ts'
-import { observing } from '../observing.ts'
+import { countHandshakes, observing } from '../observing.ts'
 import type { LoadedParts, Parts } from '../parts.ts'
 import { checkFree } from '../ports.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import { SharedFacts } from '../shared-facts.ts'
+import type { LiveTls } from '../tls.ts'
 import { DataWorker } from './data-worker.ts'
 import { type DataStats, mergeStats, mergeTraffic } from './merge.ts'
 import type { ReportedForm } from './messages.ts'
@@ -35,6 +37,8 @@ export interface DataPlanesParts {
   /** The number of workers, with the one in this thread. */
   readonly workers: number
   readonly poolDefaults: PoolDefaults
+  /** The certificates of this thread. */
+  readonly tls: LiveTls
   readonly parts: LoadedParts | undefined
   readonly log: ProcessLog
   readonly metrics: Metrics
@@ -53,7 +57,7 @@ export interface DataPlanesParts {
 }
 
 export async function openDataPlanes(parts: DataPlanesParts): Promise<DataPlanes> {
-  const { settings, workers, clock, log, metrics } = parts
+  const { settings, workers, tls, clock, log, metrics } = parts
   if (workers > 1) await checkFree(settings.server.listen)
   const shared = allocateState(settings, workers)
   const share = shareOf(shared, { worker: 0, settings, clock })
@@ -62,7 +66,15 @@ export async function openDataPlanes(parts: DataPlanesParts): Promise<DataPlanes
   const stalled = (now: number) => eventLoopLag.total(now)
   const customParts = parts.parts?.parts ?? {}
   const memory = share.memory
-  const cache = await openCache(settings, { clock, log, observer: metrics, memory, stalled, customParts })
+  const cache = await openCache(settings, {
+    clock,
+    log,
+    observer: metrics,
+    memory,
+    stalled,
+    tls,
+    customParts,
+  })
   return new DataPlanes({ ...parts, customParts, shared, share, cache, eventLoopLag })
 }
 
@@ -104,6 +116,7 @@ export class DataPlanes {
       ...parts.share,
       facts: this.facts,
       observer: observing(parts),
+      handshake: countHandshakes(parts.metrics),
       redeployed: (pool, model) => this.#redeployed(pool, model),
       split: (finding) => this.#threads.addFinding(finding),
     })
@@ -148,6 +161,12 @@ export class DataPlanes {
   reload(settings: Settings): void {
     this.#worker.reload(settings)
     this.#threads.reload(settings)
+  }
+
+  /** Takes over changed certificates. */
+  secure(material: TlsMaterial): void {
+    this.#worker.secure(material)
+    this.#threads.secure(material)
   }
 
   /** Running calls of a slot, over all workers. */

@@ -1,5 +1,6 @@
 /** One thread of the data plane: its cache, its data plane, and the listener in front of it. */
 import type { Settings } from '../../config/schema.ts'
+import type { TlsMaterial } from '../../control/certificates/certificates.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { KeyFacts } from '../../data/assemble.ts'
@@ -11,16 +12,20 @@ import type { VersionStatement } from '../../data/key/statements.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { EventLoopLag } from '../../lib/event-loop-lag.ts'
+import type { HandshakeOutcome } from '../../lib/tls/terminator.ts'
 import { Wheel } from '../../lib/wheel.ts'
 import type { ProcessLog } from '../../obs/log.ts'
 import type { Cache } from '../cache.ts'
 import { DataPlane } from '../data-plane.ts'
 import type { Parts } from '../parts.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
+import type { LiveTls } from '../tls.ts'
 
 export interface DataWorkerParts {
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
+  /** The certificates of this thread. */
+  readonly tls: LiveTls
   readonly customParts: Parts
   readonly cache: Cache
   /** The measurement of this thread, already started. */
@@ -30,6 +35,8 @@ export interface DataWorkerParts {
   readonly outliers: OutlierState
   readonly claims: Claims | undefined
   readonly observer: Observer
+  /** Called at the end of each TLS handshake. */
+  readonly handshake: (outcome: HandshakeOutcome) => void
   readonly log: ProcessLog
   readonly clock: Clock
   readonly random: () => number
@@ -68,7 +75,7 @@ export class DataWorker {
   }
 
   async listen(at: HostPort): Promise<HostPort> {
-    const { settings, table } = this.#parts
+    const { settings, table, tls, handshake } = this.#parts
     const { limits, fastDoor } = settings.server
     this.#listener = await listen(
       {
@@ -80,6 +87,8 @@ export class DataWorker {
         keepAliveTimeoutMs: limits.keepAliveTimeout,
         maxConnections: Math.ceil(limits.maxConnections / table.workers),
         fastDoor,
+        tls: tls.server,
+        handshake,
         wheel: this.#wheel,
       },
       this.plane.ingress,
@@ -92,6 +101,14 @@ export class DataWorker {
   reload(settings: Settings): void {
     this.plane.reload(settings)
     this.#parts.log.setLevel(settings.log.level)
+  }
+
+  /** Takes over changed certificates for new connections; open ones stay as they are. */
+  secure(material: TlsMaterial): void {
+    const { tls } = this.#parts
+    tls.material = material
+    this.plane.pools.secure()
+    this.#listener?.secure(tls.server)
   }
 
   /** Still takes calls, but closes each connection with its answer. */

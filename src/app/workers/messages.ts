@@ -3,6 +3,7 @@
  * pools and what keys cover go down; reports go up.
  */
 import type { Settings } from '../../config/schema.ts'
+import type { TlsMaterial } from '../../control/certificates/certificates.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
@@ -23,6 +24,7 @@ export interface WorkerStart {
   readonly worker: number
   readonly settings: Settings
   readonly poolDefaults: PoolDefaults
+  readonly tls: TlsMaterial
   /** URL of the module with custom parts; undefined: there are none. */
   readonly parts: string | undefined
   readonly shared: SharedState
@@ -40,6 +42,8 @@ export interface ToWorker {
   ownListeners(endpoints: readonly HostPort[]): void
   apply(view: PoolView): void
   reload(settings: Settings): void
+  /** Certificates have changed. */
+  secure(tls: TlsMaterial): void
   epoch(change: { readonly name: string; readonly epoch: EpochState | undefined }): void
   deployment(change: {
     readonly pool: string

@@ -4,6 +4,7 @@
  * up and another one is started; a worker that hangs is terminated.
  */
 import type { Settings } from '../../config/schema.ts'
+import type { TlsMaterial } from '../../control/certificates/certificates.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -20,6 +21,7 @@ import type { PoolLoad } from '../demand.ts'
 import type { LoadedParts } from '../parts.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import type { SharedFacts } from '../shared-facts.ts'
+import type { LiveTls } from '../tls.ts'
 import { countedOf, type DataStats, mergeStats } from './merge.ts'
 import type { ReportedForm, ToWorker, WorkerReport } from './messages.ts'
 import { cleanUpWorker, type SharedState } from './shared-state.ts'
@@ -40,6 +42,7 @@ export interface ThreadsParts {
   /** The number of workers, with the first, which runs in the main thread. */
   readonly workers: number
   readonly poolDefaults: PoolDefaults
+  readonly tls: LiveTls
   readonly parts: LoadedParts | undefined
   readonly shared: SharedState
   readonly facts: SharedFacts
@@ -94,6 +97,10 @@ export class Threads {
   reload(settings: Settings): void {
     this.#settings = settings
     this.#broadcast('reload', settings)
+  }
+
+  secure(material: TlsMaterial): void {
+    this.#broadcast('secure', material)
   }
 
   epoch(name: string, epoch: EpochState | undefined): void {
@@ -207,9 +214,9 @@ export class Threads {
   }
 
   #supervisor(worker: number): WorkerSupervisor {
-    const { settings, poolDefaults, parts, shared, clock, log, random } = this.#parts
+    const { settings, poolDefaults, tls, parts, shared, clock, log, random } = this.#parts
     return new WorkerSupervisor({
-      start: { worker, settings, poolDefaults, parts: parts?.url, shared },
+      start: { worker, settings, poolDefaults, tls: tls.material, parts: parts?.url, shared },
       handlers: this.#handlers(worker),
       catchUp: (rpc) => this.#catchUp(rpc),
       cleanUp: (ending) => this.#cleanUp(worker, ending),
@@ -259,6 +266,7 @@ export class Threads {
   /** Sends a new worker the state that changed since the start. */
   #catchUp(rpc: WorkerRpc): void {
     if (this.#settings) rpc.notify('reload', this.#settings)
+    rpc.notify('secure', this.#parts.tls.material)
     rpc.notify('ownListeners', this.#ownListeners)
     for (const view of this.#views.values()) rpc.notify('apply', view)
     for (const form of this.#declaredForms.values()) rpc.notify('declareForm', form)

@@ -4,14 +4,16 @@
  */
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { HostPort } from '../../core/addresses.ts'
+import type { Observer } from '../../core/observer.ts'
 import { MirroredDeployments, MirroredEpochs } from '../../data/key/mirror.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { EventLoopLag } from '../../lib/event-loop-lag.ts'
 import type { Level, ProcessLog } from '../../obs/log.ts'
-import { createMetrics } from '../../obs/metrics.ts'
+import { createMetrics, type Metrics } from '../../obs/metrics.ts'
 import { openCache } from '../cache.ts'
-import { observing, seldom } from '../observing.ts'
+import { countHandshakes, observing, seldom } from '../observing.ts'
 import { loadParts } from '../parts.ts'
+import { LiveTls } from '../tls.ts'
 import { DataWorker, TICK_MS } from './data-worker.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
 import { shareOf } from './shared-state.ts'
@@ -37,7 +39,9 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   const eventLoopLag = new EventLoopLag(clock)
   eventLoopLag.start()
   const customParts = parts === undefined ? {} : (await loadParts(parts)).parts
+  const tls = new LiveTls(start.tls)
   const cache = await openCache(settings, {
+    tls,
     clock,
     log,
     observer: metrics,
@@ -52,18 +56,13 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     ...share,
     settings,
     poolDefaults,
+    tls,
     customParts,
     cache,
     eventLoopLag,
     facts,
-    observer: observing({
-      metrics,
-      log,
-      clock,
-      alive: seldom({ clock, everyMs: ALIVE_MS }, (pool, backend) =>
-        control.notify('alive', { pool, backend }),
-      ),
-    }),
+    observer: observerOf(control, { metrics, log }),
+    handshake: countHandshakes(metrics),
     log,
     clock,
     random: Math.random,
@@ -88,6 +87,14 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   })
 }
 
+/** Counts and logs here, and tells the control thread who is alive. */
+function observerOf(control: ControlRpc, { metrics, log }: { metrics: Metrics; log: ProcessLog }): Observer {
+  const alive = seldom({ clock, everyMs: ALIVE_MS }, (pool, backend) =>
+    control.notify('alive', { pool, backend }),
+  )
+  return observing({ metrics, log, clock, alive })
+}
+
 type MirroredFacts = ReturnType<typeof mirrored>
 
 function mirrored(control: ControlRpc) {
@@ -105,6 +112,7 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     listen: (at) => worker.listen(at),
     apply: (view) => plane.pools.apply(view),
     reload: (settings) => worker.reload(settings),
+    secure: (tls) => worker.secure(tls),
     epoch({ name, epoch }) {
       if (epochs.update(name, epoch)) plane.changed()
     },

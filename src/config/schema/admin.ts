@@ -1,6 +1,7 @@
 /** The schema of the admin listener: a port of its own, which is on loopback only until there are tokens. */
 import * as z from 'zod'
-import { address, fixed, isLoopback, kinds, nameOf, refuse } from './fields.ts'
+import { address, fixed, fixedPresence, isLoopback, kinds, nameOf, refuse } from './fields.ts'
+import { serverTls } from './tls.ts'
 
 const token = z.strictObject({
   name: nameOf('token').describe('Who holds it; stands in the audit log.'),
@@ -26,6 +27,9 @@ const token = z.strictObject({
 export const admin = z
   .strictObject({
     listen: fixed(address().prefault('127.0.0.1:9090').describe('Address and port of the admin listener.')),
+    tls: fixedPresence(
+      serverTls.exactOptional().describe('Serves the admin API over HTTPS, as `server.tls`.'),
+    ),
     tokens: z
       .array(token)
       .prefault([])

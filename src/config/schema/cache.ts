@@ -5,6 +5,7 @@ import { HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
 import { parseRedisUrl } from '../../core/redis-url.ts'
 import { customOptions, type PartName } from './custom-parts.ts'
 import { count, duration, fixed, hostPort, nameOf, orElse, refuse, serviceUrl, size } from './fields.ts'
+import { clientTls } from './tls.ts'
 
 const LONGEST_TTL = '3650d'
 
@@ -62,11 +63,14 @@ const redis = z
       .boolean()
       .prefault(false)
       .describe('The URL names one node of a cluster; the others are learnt from it.'),
+    tls: clientTls.exactOptional().describe('TLS to a server whose URL begins with `rediss://`.'),
     ...remote('8MiB'),
   })
-  .superRefine(({ url, cluster }, ctx) => {
+  .superRefine(({ url, cluster, tls }, ctx) => {
     const read = parseRedisUrl(url, cluster)
     if ('problem' in read) refuse(ctx, read.problem, ['url'])
+    else if (tls !== undefined && !read.target.isSecure)
+      refuse(ctx, 'is for TLS, and this url begins with redis://: write rediss://', ['tls'])
   })
 
 const memcached = z.strictObject({

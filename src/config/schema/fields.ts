@@ -20,12 +20,20 @@ export interface KindNote {
 /** Metadata of leaf schemas, used to print settings and to write the reference. */
 export const kinds = z.registry<KindNote>()
 
-/** Fields that a running gateway cannot change; everything else is live. */
-export const statics = z.registry<{ readonly restart: true }>()
+/**
+ * Fields that a running gateway cannot change, or whose presence it cannot change; everything else is live.
+ */
+export const statics = z.registry<{ readonly restart: 'value' | 'presence' }>()
 
 /** Marks a field as one that needs a restart. The outermost call, as zod's methods return new schemas. */
 export function fixed<S extends z.ZodType>(schema: S): S {
-  statics.add(schema, { restart: true })
+  statics.add(schema, { restart: 'value' })
+  return schema
+}
+
+/** Marks an optional block that can be changed live, but neither added nor removed. The outermost call. */
+export function fixedPresence<S extends z.ZodType>(schema: S): S {
+  statics.add(schema, { restart: 'presence' })
   return schema
 }
 

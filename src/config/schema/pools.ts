@@ -4,6 +4,7 @@ import { balanceWith, connections, hedge, limits, outlier, queue, servesInTime }
 import { customPart, type PartName, type PartNames } from './custom-parts.ts'
 import { cidr, count, duration, httpUrl, nameOf, secret } from './fields.ts'
 import { scaleWith, slo } from './scale.ts'
+import { clientTls } from './tls.ts'
 
 const offer = z.strictObject({
   name: z.string().min(1).describe('Name of the model.'),
@@ -105,6 +106,7 @@ export const poolWith = ({ sources, policies, emitters }: PartNames = {}) =>
         .describe(
           "The Host field that backends get: `backend`: that of the backend's URL; `keep`: the caller's, for backends behind an ingress that routes by it. It is part of the key then.",
         ),
+      tls: clientTls.exactOptional().describe('TLS towards backends whose URL begins with `https://`.'),
       discovery: z
         .array(discoveryWith(sources))
         .prefault([])

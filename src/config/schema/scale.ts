@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { customPart, type PartName } from './custom-parts.ts'
 import { count, duration, hostPort, httpUrl, ordered, secret, serviceUrl } from './fields.ts'
+import { serverTls } from './tls.ts'
 
 const emitWith = (emitters: readonly PartName[] = []) =>
   z.discriminatedUnion('type', [
@@ -13,6 +14,9 @@ const emitWith = (emitters: readonly PartName[] = []) =>
     z.strictObject({
       type: z.literal('keda').describe('External scaler over gRPC.'),
       listen: hostPort('127.0.0.1:6000').describe('Where KEDA connects to.'),
+      tls: serverTls
+        .exactOptional()
+        .describe('Serves it over TLS, as `server.tls`; pools that share the address share this too.'),
     }),
     z.strictObject({
       type: z.literal('kubernetes').describe('The `scale` subresource.'),

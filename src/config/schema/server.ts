@@ -1,6 +1,7 @@
 /** The schema of the data port: its address, and the limits that keep one caller from harming the others. */
 import * as z from 'zod'
-import { address, cidr, count, duration, fixed, size } from './fields.ts'
+import { address, cidr, count, duration, fixed, fixedPresence, size } from './fields.ts'
+import { serverTls } from './tls.ts'
 
 const limits = z.strictObject({
   maxBodyBytes: size().prefault('64MiB').describe('Longest request body; a longer one is answered 413.'),
@@ -40,6 +41,13 @@ const limits = z.strictObject({
 
 export const server = z.strictObject({
   listen: fixed(address().prefault('0.0.0.0:8080').describe('Address and port of the data listener.')),
+  tls: fixedPresence(
+    serverTls
+      .exactOptional()
+      .describe(
+        'Serves HTTPS. What is in the block can change live, and its files are read again within two seconds; without it the port is plain HTTP.',
+      ),
+  ),
   workers: fixed(
     z
       .union([count(1, 256), z.literal('auto')], { error: 'expected a whole number from 1 to 256, or auto' })

@@ -11,6 +11,9 @@ import { PROBLEM_TYPE } from '../../core/problem.ts'
 import { BufferList } from '../../lib/buffer-list.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { http } from '../../lib/http.ts'
+import type { ServerTls } from '../../lib/tls/material.ts'
+import { type HandshakeOutcome, TlsTerminator } from '../../lib/tls/terminator.ts'
+import { Wheel } from '../../lib/wheel.ts'
 import { describePool } from './api.ts'
 import { Auth, listenRefusal, type TokenSettings } from './auth.ts'
 import { Connections } from './connections.ts'
@@ -24,6 +27,8 @@ export interface AdminSettings {
   readonly host: string
   /** 0: any free port. */
   readonly port: number
+  /** Undefined: plain HTTP. */
+  readonly tls?: ServerTls | undefined
   readonly tokens: readonly TokenSettings[]
   /** `/metrics` needs no token. */
   readonly openMetrics: boolean
@@ -35,6 +40,8 @@ export interface AdminOptions extends AdminContext {
   readonly clock: Clock
   readonly log: Log
   readonly settings: AdminSettings
+  /** Called at the end of each TLS handshake. */
+  readonly handshake?: (outcome: HandshakeOutcome) => void
 }
 
 const BODY_BYTES = 64 * 1024
@@ -57,6 +64,8 @@ export class AdminServer {
   readonly #options: AdminOptions
   readonly #server: Server
   readonly #connections: Connections
+  readonly #terminator: TlsTerminator
+  readonly #wheel: Wheel
   #settings: AdminSettings
   #auth: Auth
   #unfollow: (() => void) | undefined
@@ -76,9 +85,20 @@ export class AdminServer {
     this.#server.on('checkExpectation', serve)
     this.#connections = new Connections(this.#server, MAX_CONNECTIONS)
     this.#server.on('clientError', (_, socket) => {
-      if (socket.writable) socket.end(noRequest())
+      if (socket.writable) socket.end(noRequest('this is no whole HTTP request, or its head is over 16 KiB'))
       else socket.destroy()
     })
+    this.#wheel = new Wheel(clock)
+    this.#terminator = new TlsTerminator({
+      server: this.#server,
+      alpn: ['http/1.1'],
+      handshakeTimeoutMs: LIMITS.headersTimeout,
+      maxHandshakes: MAX_CONNECTIONS,
+      plainAnswer: noRequest('this port speaks HTTPS'),
+      wheel: this.#wheel,
+      ended: options.handshake ?? (() => {}),
+    })
+    this.#terminator.use(options.settings.tls)
   }
 
   /** Opens the listener. Rejects with an Error that names the fix when it cannot. */
@@ -103,14 +123,23 @@ export class AdminServer {
    */
   update(settings: AdminSettings): void {
     this.#auth = authOf({ ...settings, host: this.#settings.host })
+    this.#terminator.use(settings.tls)
     this.#settings = settings
     this.events.close()
+  }
+
+  /** Takes over changed certificates for new connections; open ones stay as they are. */
+  secure(tls: ServerTls | undefined): void {
+    this.#settings = { ...this.#settings, tls }
+    this.#terminator.use(tls)
   }
 
   /** Lets running answers finish for two seconds at most. */
   async close(): Promise<void> {
     this.#unfollow?.()
     this.events.close()
+    this.#terminator.cut()
+    this.#wheel.close()
     if (!this.#server.listening) return
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()
@@ -277,8 +306,8 @@ function listenError(error: NodeJS.ErrnoException, { host, port }: HostPort): Er
 }
 
 /** The raw response to a request that the parser refused. */
-function noRequest(): string {
-  const { status, body } = new Problem(400, 'this is no whole HTTP request, or its head is over 16 KiB')
+function noRequest(why: string): string {
+  const { status, body } = new Problem(400, why)
   const head = `HTTP/1.1 ${status} Bad Request\r\nconnection: close\r\ncontent-type: application/problem+json`
   return `${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
 }

@@ -57,7 +57,7 @@ export class DeclaredForms {
 
   async #onMetadata(
     model: string,
-    { url, timeoutMs }: ProbeRequest,
+    { url, timeoutMs, tls }: ProbeRequest,
     { status, body }: Extract<ProbeResult, { kind: 'status' }>,
   ): Promise<void> {
     // An overloaded server declares nothing.
@@ -74,7 +74,7 @@ export class DeclaredForms {
     const now = this.#options.clock.now()
     if (form === 0 || now - backend.probedAt < SERVER_MS) return
     backend.probedAt = now
-    const server = await this.#options.probe({ url, path: SERVER, timeoutMs })
+    const server = await this.#options.probe({ url, path: SERVER, timeoutMs, tls })
     if (server.kind !== 'status' || server.status >= 500) return
     backend.server = server.status === 200 ? formOfServer(server.body) : 0
     this.#report(url, [...backend.models.keys()])

@@ -5,7 +5,7 @@
  */
 import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { Probe } from '../health/probe.ts'
+import type { Probe, ProbeAccess } from '../health/probe.ts'
 import type { VersionOffer } from './offering.ts'
 import { readIndex, readManaged, readMetadata, readStatus, type VersionAnswer } from './version-answer.ts'
 
@@ -21,8 +21,7 @@ export interface WatcherOptions {
   readonly probe: Probe
   readonly intervalMs: number
   readonly timeoutMs: () => number | undefined
-  /** The Host field; undefined: the backend's own. */
-  readonly host: () => string | undefined
+  readonly access: () => ProbeAccess
   readonly models: (backend: Backend) => readonly string[]
   readonly offered: (model: string, offers: readonly VersionOffer[]) => void
   /** Called after each query, whatever the answer is. */
@@ -148,7 +147,7 @@ export class Watcher {
 
   async #readDialect(dialect: Dialect, { path, model, timeoutMs }: VersionQuery): Promise<VersionAnswer> {
     const { probe } = this.#options
-    const request = { url: this.backend.url, timeoutMs, host: this.#options.host() }
+    const request = { url: this.backend.url, timeoutMs, ...this.#options.access() }
     const result = await probe({ ...request, path })
     if (dialect === 'status') return readStatus(result)
     if (dialect === 'management') return readManaged(result, model)

@@ -5,7 +5,7 @@
  */
 import type { Backend, ModelOffer, PoolView } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { Probe } from '../health/probe.ts'
+import type { Probe, ProbeAccess } from '../health/probe.ts'
 import type { Registry } from '../registry/registry.ts'
 import { Offering, type VersionOffer } from './offering.ts'
 import { Watcher } from './version-watcher.ts'
@@ -45,9 +45,7 @@ export interface VersionsOptions {
   /** The models that calls to a pool named. */
   readonly models: (pool: string) => readonly string[]
   /** The settings of a pool; undefined: its backends are not queried. */
-  readonly settings: (
-    pool: string,
-  ) => { readonly timeoutMs: number; readonly host?: string | undefined } | undefined
+  readonly settings: (pool: string) => ({ readonly timeoutMs: number } & ProbeAccess) | undefined
   /** Time from one round of queries to the next, in milliseconds. Default 1,000. */
   readonly intervalMs?: number
   /** Called with each new evidence. */
@@ -136,7 +134,10 @@ export class Versions {
       probe,
       intervalMs,
       timeoutMs: () => settings(pool)?.timeoutMs,
-      host: () => settings(pool)?.host,
+      access: () => {
+        const { host, tls } = settings(pool) ?? {}
+        return { host, tls }
+      },
       models: (of) => this.#modelsToQuery(pool, of),
       offered: (model, offers) => {
         const offering = this.#offering(pool, model)

@@ -7,15 +7,13 @@ import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Registry } from '../registry/registry.ts'
 import { Signatures } from '../registry/signatures.ts'
-import type { Probe } from './probe.ts'
+import type { Probe, ProbeAccess } from './probe.ts'
 import { type HealthPath, judge, type ProbeQuestion, type ProbeVerdict, questions } from './probe-plan.ts'
 
-export interface HealthSettings {
+export interface HealthSettings extends ProbeAccess {
   readonly path: HealthPath
   readonly intervalMs: number
   readonly timeoutMs: number
-  /** For the Host field of probes; undefined: the backend's own. */
-  readonly host?: string | undefined
   readonly unhealthyAfter: number
   readonly healthyAfter: number
 }
@@ -148,8 +146,8 @@ class HealthProber {
     const all = questions(settings.path, this.backend.models)
     const remembered = all.find((question) => question.kind === this.#answered)
     for (const question of remembered ? [remembered] : all) {
-      const { host, timeoutMs } = settings
-      const request = { url: this.backend.url, path: question.path, timeoutMs, host }
+      const { host, tls, timeoutMs } = settings
+      const request = { url: this.backend.url, path: question.path, timeoutMs, host, tls }
       const verdict = judge(question, await this.#options.probe(request), remembered !== undefined)
       if (verdict.verdict === 'well') this.#answered = question.kind
       if (verdict.verdict === 'sick' && verdict.down) this.#answered = undefined
@@ -159,14 +157,14 @@ class HealthProber {
   }
 
   /** Why a healthy backend must not serve the pool; undefined: it may. */
-  #misfit({ timeoutMs, host }: HealthSettings): Promise<string | undefined> {
+  #misfit({ timeoutMs, host, tls }: HealthSettings): Promise<string | undefined> {
     const { registry, signatures } = this.#options
     const { backend } = this
     const others = () =>
       (registry.view(this.pool)?.backends ?? []).filter(
         ({ id, state }) => id !== backend.id && state !== 'draining',
       )
-    return signatures.check({ backend, others, timeoutMs, host })
+    return signatures.check({ backend, others, timeoutMs, host, tls })
   }
 
   #keepWarming(reason: string): void {

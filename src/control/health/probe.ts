@@ -6,15 +6,23 @@ import type { ClientRequest } from 'node:http'
 import { connect, isIP } from 'node:net'
 import { type AddressRules, portOf } from '../../core/addresses.ts'
 import { http, https } from '../../lib/http.ts'
+import { connectOptions } from '../../lib/tls/connect-options.ts'
+import type { ClientTls } from '../../lib/tls/material.ts'
 import { FORBIDDEN, guardedLookup, literalRefusal } from '../registry/addresses.ts'
 
-export interface ProbeRequest {
+/** How the backends of a pool are reached. */
+export interface ProbeAccess {
+  /** For the Host field; undefined: the host of the URL. */
+  readonly host?: string | undefined
+  /** For `https`; undefined: as Node does by itself. */
+  readonly tls?: ClientTls | undefined
+}
+
+export interface ProbeRequest extends ProbeAccess {
   /** The backend's URL, without a trailing slash. */
   readonly url: string
   /** Path below the URL; undefined: connect and close. */
   readonly path: string | undefined
-  /** For the Host field; undefined: the host of the URL. */
-  readonly host?: string | undefined
   readonly timeoutMs: number
   /** The JSON of a probe that is a POST. */
   readonly json?: string
@@ -59,7 +67,7 @@ function dial(url: URL, { timeoutMs }: ProbeRequest, rules: AddressRules): Promi
 
 function get(
   url: URL,
-  { path, timeoutMs, host, json }: ProbeRequest,
+  { path, timeoutMs, host, json, tls }: ProbeRequest,
   rules: AddressRules,
 ): Promise<ProbeResult> {
   return new Promise((resolve) => {
@@ -81,7 +89,8 @@ function get(
         ...(json === undefined ? {} : { 'content-type': 'application/json', 'content-length': json.length }),
       },
       // The certificate is checked for the backend's own name, whatever the Host field is.
-      ...(host === undefined ? {} : { servername: isIP(url.hostname) === 0 ? url.hostname : '' }),
+      servername: tls?.serverName ?? (isIP(url.hostname) === 0 ? url.hostname : ''),
+      ...connectOptions(tls),
     })
     const timer = setTimeout(() => finish(timedOut(timeoutMs)), timeoutMs)
     request.on('error', (error) => finish(failure(error)))

@@ -4,7 +4,7 @@
  * Another version of a model may have another signature, since keys contain the version.
  */
 import type { Backend, ModelOffer } from '../../core/backend.ts'
-import type { Probe, ProbeResult } from '../health/probe.ts'
+import type { Probe, ProbeAccess, ProbeResult } from '../health/probe.ts'
 
 /** `name:type` of each input, sorted. */
 type Signature = string
@@ -14,16 +14,14 @@ interface Known {
   readonly signature: Signature
 }
 
-export interface Candidate {
+export interface Candidate extends ProbeAccess {
   readonly backend: Backend
   /** The pool's other backends; called after the queries, since a backend may join in the meantime. */
   readonly others: () => readonly Backend[]
   readonly timeoutMs: number
-  /** For the Host field; undefined: the backend's own. */
-  readonly host?: string | undefined
 }
 
-type How = Pick<Candidate, 'timeoutMs' | 'host'>
+type How = Pick<Candidate, 'timeoutMs' | keyof ProbeAccess>
 
 /** Most models that are queried of a backend, which waits for all answers. */
 const MAX_MODELS = 8

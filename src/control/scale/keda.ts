@@ -4,6 +4,7 @@
  * replica, so that the autoscaler arrives at the gateway's number, however often it polls. A `ScaledObject` names the
  * pool in its metadata.
  */
+import { type AddressInfo, createServer, type Server as NetServer } from 'node:net'
 import {
   Server,
   ServerCredentials,
@@ -14,6 +15,11 @@ import {
   status,
 } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
+import type { HostPort } from '../../core/addresses.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { ServerTls } from '../../lib/tls/material.ts'
+import { TlsTerminator } from '../../lib/tls/terminator.ts'
+import { Wheel } from '../../lib/wheel.ts'
 import { POOL_PATTERN } from '../registry/registration.ts'
 import type { Emitter, ScaleSignal } from './signal.ts'
 
@@ -21,12 +27,17 @@ export interface KedaOptions {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
+  /** Undefined: plain HTTP/2. */
+  readonly tls: ServerTls | undefined
+  readonly clock: Clock
 }
 
 export interface KedaScaler {
   readonly port: number
   /** The emitter for one pool's signals. The scaler is closed with the last of them, and `ended` is called. */
   pool(name: string, ended?: () => void): Emitter
+  /** Takes over changed certificates for new connections. */
+  secure(tls: ServerTls | undefined): void
   close(): void
 }
 
@@ -41,6 +52,9 @@ interface MetricsRequest {
   readonly metricName: string
 }
 
+/** KEDA opens a connection for each replica of its operator and of its metrics server. */
+const MAX_CONNECTIONS = 256
+const HANDSHAKE_MS = 5_000
 const METRIC = 'infergate_scale_desired_replicas'
 const STRING = (id: number) => ({ type: 'string', id })
 const REF = { type: 'ScaledObjectRef', id: 1 }
@@ -103,7 +117,7 @@ type Unary<Q> = (call: ServerUnaryCall<Q, unknown>, answer: sendUnaryData<unknow
 type Stream = ServerWritableStream<Ref, unknown>
 
 /** Listens until it is closed. Rejects with the system's words when the address cannot be listened on. */
-export async function openKedaScaler({ host, port: wanted }: KedaOptions): Promise<KedaScaler> {
+export async function openKedaScaler({ host, port: wanted, tls, clock }: KedaOptions): Promise<KedaScaler> {
   const signals = new Map<string, ScaleSignal>()
   const open = new Set<string>()
   const server = new Server()
@@ -111,8 +125,28 @@ export async function openKedaScaler({ host, port: wanted }: KedaOptions): Promi
   const { calls, tellAll } = callsOn(signals)
   server.addService(PACKAGE['externalscaler.ExternalScaler'] as ServiceDefinition, calls)
   const at = host.includes(':') ? `[${host}]:${wanted}` : `${host}:${wanted}`
-  const port = await bound(server, at)
-  const close = () => server.forceShutdown()
+  // gRPC gets its connections from a listener of ours, whose TLS can change while it is open.
+  const { injectConnection } = server.createConnectionInjector(ServerCredentials.createInsecure())
+  const listener = createServer({ noDelay: true }, injectConnection)
+  listener.maxConnections = MAX_CONNECTIONS
+  const wheel = new Wheel(clock)
+  const terminator = new TlsTerminator({
+    server: listener,
+    alpn: ['h2'],
+    handshakeTimeoutMs: HANDSHAKE_MS,
+    maxHandshakes: MAX_CONNECTIONS,
+    plainAnswer: '',
+    wheel,
+    ended: () => {},
+  })
+  terminator.use(tls)
+  const port = await bound(listener, { host, port: wanted })
+  const close = () => {
+    listener.close()
+    terminator.cut()
+    server.forceShutdown()
+    wheel.close()
+  }
   return {
     port,
     pool(name, ended) {
@@ -132,6 +166,7 @@ export async function openKedaScaler({ host, port: wanted }: KedaOptions): Promi
         },
       }
     },
+    secure: (changed) => terminator.use(changed),
     close,
   }
 }
@@ -184,12 +219,12 @@ function callsOn(signals: ReadonlyMap<string, ScaleSignal>) {
 }
 
 /** The port it listens on. */
-function bound(server: Server, at: string): Promise<number> {
+function bound(listener: NetServer, { host, port }: HostPort): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(at, ServerCredentials.createInsecure(), (error, port) => {
-      if (error) reject(new Error(`the external scaler cannot listen on ${at}: ${error.message}`))
-      else resolve(port)
-    })
+    listener.once('error', (error) =>
+      reject(new Error(`the external scaler cannot listen on ${host}:${port}: ${error.message}`)),
+    )
+    listener.listen({ host, port }, () => resolve((listener.address() as AddressInfo).port))
   })
 }
 

@@ -3,6 +3,7 @@ import type { Body, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Awaitable } from '../../lib/deferred.ts'
+import type { ClientTls } from '../../lib/tls/material.ts'
 import type { Incoming } from './incoming.ts'
 
 export interface ClientOptions {
@@ -11,6 +12,8 @@ export interface ClientOptions {
   readonly connectTimeoutMs: number
   /** The longest silence in a body, where the request sets none. */
   readonly bodyTimeoutMs: number
+  /** For `https`; undefined: as Node does by itself. */
+  readonly tls?: ClientTls | undefined
   /** Why this address may not be connected to, or undefined. Called at every connect, with the resolved address. */
   readonly refuse: (address: string, port: number) => string | undefined
 }

@@ -7,6 +7,7 @@ import { buildConnector, type Dispatcher, errors, Pool } from 'undici'
 import { headerAll, isWhole } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import type { GatewayError } from '../../core/errors.ts'
+import { connectOptions } from '../../lib/tls/connect-options.ts'
 import { checkedLookup, forbidden } from './checked-lookup.ts'
 import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
 import { Incoming } from './incoming.ts'
@@ -78,14 +79,17 @@ export class UndiciClient {
   #pool(origin: string): Pool {
     const known = this.#pools.get(origin)
     if (known) return known
-    const { connections, connectTimeoutMs, refuse } = this.#options
+    const { connections, connectTimeoutMs, tls, refuse } = this.#options
     const pool = new Pool(origin, {
       connections: Number.isFinite(connections) ? connections : null,
       pipelining: 1,
       allowH2: false,
       maxHeaderSize: MAX_HEAD_BYTES,
       keepAliveTimeout: 30_000,
-      connect: connector({ timeout: connectTimeoutMs, lookup: checkedLookup(refuse, portOf(origin)) }),
+      connect: connector(
+        { timeout: connectTimeoutMs, lookup: checkedLookup(refuse, portOf(origin)), ...connectOptions(tls) },
+        tls?.serverName,
+      ),
     })
     // A literal address is never resolved, so it is checked here.
     const literal = new URL(origin).hostname.replace(/^\[|\]$/g, '')
@@ -99,10 +103,13 @@ export class UndiciClient {
   }
 }
 
-function connector(options: buildConnector.BuildOptions): buildConnector.connector {
+function connector(
+  options: buildConnector.BuildOptions,
+  serverName: string | undefined,
+): buildConnector.connector {
   const connect = buildConnector({ ...options, allowH2: false })
   return (to, connected) =>
-    connect(to, (...[error, socket]) => {
+    connect(serverName === undefined ? to : { ...to, servername: serverName }, (...[error, socket]) => {
       if (error) return connected(error, null)
       readOverContinue(socket)
       connected(null, socket)

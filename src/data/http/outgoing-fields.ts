@@ -10,6 +10,8 @@ export type OutgoingFields = (call: Call) => RawPairs
 export interface ProxyTrust {
   /** Addresses of proxies whose forwarding fields are passed on. */
   readonly trusted: BlockList
+  /** That of the port, for `X-Forwarded-Proto`. */
+  readonly scheme: 'http' | 'https'
 }
 
 /** The fields last sent for a client's, and what they depended on. */
@@ -33,10 +35,10 @@ export function createOutgoing(settings: () => ProxyTrust): OutgoingFields {
   }
 }
 
-function peerOf({ peer }: Call, { trusted }: ProxyTrust): Peer {
+function peerOf({ peer }: Call, { trusted, scheme }: ProxyTrust): Peer {
   return {
     address: peer,
-    scheme: 'http',
+    scheme,
     trusted: isIP(peer) !== 0 && trusted.check(peer, isIPv6(peer) ? 'ipv6' : 'ipv4'),
   }
 }

@@ -6,7 +6,10 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { http } from '../../lib/http.ts'
+import type { ServerTls } from '../../lib/tls/material.ts'
+import { type HandshakeOutcome, TlsTerminator } from '../../lib/tls/terminator.ts'
 import type { Wheel } from '../../lib/wheel.ts'
+import { refusal } from '../http/refusal.ts'
 import { createDoor } from './door/door.ts'
 import { MAX_HEAD_BYTES } from './door/head.ts'
 import type { Ingress } from './ingress.ts'
@@ -25,11 +28,17 @@ export interface ServerOptions {
   readonly maxConnections: number
   /** Plain requests are parsed by the fast door instead of node:http. */
   readonly fastDoor: boolean
+  /** Undefined: plain HTTP. */
+  readonly tls?: ServerTls | undefined
+  /** Called at the end of each TLS handshake. */
+  readonly handshake?: (outcome: HandshakeOutcome) => void
   readonly wheel: Wheel
 }
 
 export interface DataListener {
   readonly address: AddressInfo
+  /** New connections are served with these certificates, or without TLS; open ones stay as they are. */
+  secure(tls: ServerTls | undefined): void
   /** From now on each answer is the last one on its connection; new connections are accepted as before. */
   leave(): void
   /** Refuses new connections, lets running requests finish for at most so long, then destroys them. */
@@ -38,6 +47,8 @@ export interface DataListener {
 
 /** The interval at which node:http checks the deadlines of heads. */
 const CHECK_MS = 200
+/** TLS handshakes that are under way at a time: a core finishes these within a second. */
+const MAX_HANDSHAKES = 1024
 
 export async function listen(options: ServerOptions, ingress: Ingress): Promise<DataListener> {
   const server = http.createServer({
@@ -73,9 +84,11 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
         ...ingress,
       })
     : undefined
+  const terminator = terminatorOf(server, options)
   await bind(server, options)
   return {
     address: server.address() as AddressInfo,
+    secure: (tls) => terminator.use(tls),
     leave() {
       leaving = true
       door?.leave()
@@ -91,11 +104,26 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
       const cut = setTimeout(() => {
         server.closeAllConnections()
         door?.cut()
+        terminator.cut()
       }, timeoutMs)
       await closed
       clearTimeout(cut)
     },
   }
+}
+
+function terminatorOf(server: Server, options: ServerOptions): TlsTerminator {
+  const terminator = new TlsTerminator({
+    server,
+    alpn: ['http/1.1'],
+    handshakeTimeoutMs: options.headerTimeoutMs,
+    maxHandshakes: MAX_HANDSHAKES,
+    plainAnswer: refusal('400 Bad Request'),
+    wheel: options.wheel,
+    ended: options.handshake ?? (() => {}),
+  })
+  terminator.use(options.tls)
+  return terminator
 }
 
 function bind(server: Server, { host, port, isShared = false }: ServerOptions): Promise<void> {

@@ -61,7 +61,7 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     'a key of another block is not sent there',
     `cache: { tiers: [{ name: r, type: redis, url: "redis://h", host: h, ttl: 1m }] }${REST}`,
     [
-      '1:60: cache.tiers[0]: unknown key "host" (known keys: name, type, url, cluster, readTimeout, writeTimeout, connectTimeout, prefix, maxEntryBytes)',
+      '1:60: cache.tiers[0]: unknown key "host" (known keys: name, type, url, cluster, tls, readTimeout, writeTimeout, connectTimeout, prefix, maxEntryBytes)',
       '1:69: cache.tiers[0]: unknown key "ttl" (it belongs under cache.defaults)',
     ],
   ],

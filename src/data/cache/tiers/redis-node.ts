@@ -4,8 +4,11 @@
  */
 
 import { isIP } from 'node:net'
+import type { ConnectionOptions } from 'node:tls'
 import type { HostPort } from '../../../core/addresses.ts'
 import type { RedisTarget } from '../../../core/redis-url.ts'
+import { connectOptions } from '../../../lib/tls/connect-options.ts'
+import type { ClientTls } from '../../../lib/tls/material.ts'
 import { ConnectionRefused, ReconnectingConnection } from './reconnecting-connection.ts'
 import { connectRedis, type SendCommands } from './redis-connection.ts'
 import { diagnosed, isIdle, refusalOf } from './redis-refusal.ts'
@@ -13,6 +16,8 @@ import { type Args, isOk, type RedisReply, RespError } from './redis-reply.ts'
 
 export interface NodeOptions {
   readonly target: RedisTarget
+  /** For `rediss://`; called for every connection. */
+  readonly tls?: (() => ClientTls | undefined) | undefined
   /** A node of a cluster: it may redirect a key to another node. */
   readonly cluster: boolean
   /** Called for every attempt; in a cluster it may differ from the URL's. */
@@ -34,6 +39,7 @@ export interface ConnectionCheck {
 
 export function openNode({
   target,
+  tls,
   cluster,
   trial,
   maxBytes,
@@ -49,7 +55,7 @@ export function openNode({
   return new ReconnectingConnection<SendCommands>({
     ...options,
     open: (address, events) => {
-      const secure = isSecure ? secured(address, target.address.host) : undefined
+      const secure = isSecure ? secured(address, target.address.host, tls?.()) : undefined
       const bounds = { maxBytes, isSubscriber: onMessage !== undefined }
       return connectRedis(address, { ...bounds, tls: secure, onMessage }, events)
     },
@@ -65,9 +71,9 @@ export function openNode({
 }
 
 /** TLS to a numeric address expects the name in the URL. */
-function secured({ host }: HostPort, named: string): { readonly servername?: string } {
-  const name = isIP(host) ? named : host
-  return isIP(name) ? {} : { servername: name }
+function secured({ host }: HostPort, named: string, tls: ClientTls | undefined): ConnectionOptions {
+  const name = tls?.serverName ?? (isIP(host) ? named : host)
+  return { ...connectOptions(tls), ...(isIP(name) ? {} : { servername: name }) }
 }
 
 function isElsewhere(reply: RedisReply): boolean {

@@ -1,6 +1,7 @@
 /** Opens the client of a Redis tier from its settings. */
 import type { HostPort } from '../../../core/addresses.ts'
 import { parseRedisUrl, type RedisTarget } from '../../../core/redis-url.ts'
+import type { ClientTls } from '../../../lib/tls/material.ts'
 import { type RedisClient, singleClient } from './redis-client.ts'
 import { ClusterClient } from './redis-cluster.ts'
 import { type ConnectionCheck, openNode } from './redis-node.ts'
@@ -12,6 +13,8 @@ export interface RedisOptions extends RemoteOptions {
   readonly url: string
   /** The URL names one node of a cluster: keys are fetched one by one, pipelined by node. */
   readonly cluster?: boolean
+  /** For `rediss://`; called for every connection. */
+  readonly tls?: () => ClientTls | undefined
 }
 
 export interface OpenedRedis {
@@ -29,11 +32,12 @@ export function openRedis(options: RedisOptions, maxBytes: number): OpenedRedis 
     cluster = false,
     connectTimeout = DEFAULT_CONNECT_TIMEOUT,
     prefix = DEFAULT_PREFIX,
+    tls,
   } = options
   const read = parseRedisUrl(url, cluster)
   if ('problem' in read) throw new Error(`${name}: ${read.problem}`)
   const { target } = read
-  const common = { target, cluster, connectTimeout, maxBytes, trial: trialOf(prefix, cluster) }
+  const common = { target, tls, cluster, connectTimeout, maxBytes, trial: trialOf(prefix, cluster) }
   const open = (address: HostPort) => openNode({ ...common, address: () => address })
   if (!cluster) return { client: singleClient(open(target.address)), target, any: () => target.address }
   const client = new ClusterClient({ seed: target.address, open, connectTimeout })

@@ -53,9 +53,9 @@ export function isIdle(error: RespError): boolean {
 
 /** What mends a certificate that does not hold, by Node's word for why. */
 const CERTIFICATES: readonly (readonly [RegExp, string])[] = [
-  [/^ERR_TLS_CERT|^HOSTNAME_MISMATCH/, 'write a name that it is for in the URL'],
+  [/^ERR_TLS_CERT|^HOSTNAME_MISMATCH/, 'write a name that it is for in the URL, or in tls.serverName'],
   [/^CERT_HAS_EXPIRED|^CERT_NOT_YET_VALID/, 'give the server one that is valid now'],
-  [/^DEPTH_ZERO|^SELF_SIGNED|^UNABLE_TO_|^CERT_UNTRUSTED/, 'name its authority in NODE_EXTRA_CA_CERTS'],
+  [/^DEPTH_ZERO|^SELF_SIGNED|^UNABLE_TO_|^CERT_UNTRUSTED/, 'name its authority in the tls.ca of the tier'],
   [/./, 'give the server one that is fit for a server'],
 ]
 
@@ -68,7 +68,7 @@ export async function diagnosed(error: Error, address: HostPort, secure: boolean
   }
   if (secure && /CERTIFICATE_REQUIRED/.test(code))
     return new ConnectionRefused(
-      'it wants a certificate of ours, and a tier has none to show; let it do without (tls-auth-clients no)',
+      'it wants a certificate of ours: name one that it accepts in the tls.cert and tls.key of the tier',
     )
   if (secure && /ALERT/.test(code)) return new ConnectionRefused(`it ends the TLS handshake (${code})`)
   if (secure && (await speaksPlain(address)))

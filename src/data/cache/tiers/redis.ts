@@ -42,7 +42,7 @@ class RedisTier implements Tier {
   readonly name: string
   readonly leases: LeaseTier
   readonly hints: Hints
-  readonly #options: Required<Omit<RedisOptions, 'cluster'>>
+  readonly #options: Required<Omit<RedisOptions, 'cluster' | 'tls'>> & Pick<RedisOptions, 'tls'>
   readonly #isCluster: boolean
   readonly #opened: OpenedRedis
   readonly #facts: RedisFacts
@@ -180,6 +180,7 @@ class RedisTier implements Tier {
     if (this.#closed || this.#listener) return
     const { any, target } = this.#opened
     this.#listener = openNode({
+      tls: this.#options.tls,
       target,
       cluster: this.#isCluster,
       address: any,

@@ -1,0 +1,57 @@
+/** Makes the paths in the settings absolute: in the YAML they start from its folder. */
+import { resolve as resolvePath } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Parsed } from './schema.ts'
+
+/** A path from `folder`; a URI of another scheme stays what it is. */
+export function locate(source: string, folder: string): string {
+  if (/^file:\/\//i.test(source)) return fileURLToPath(source)
+  return /^[A-Za-z][A-Za-z0-9+.-]+:\/\//.test(source) ? source : resolvePath(folder, source)
+}
+
+/** The settings with the files of TLS and of discovery located. */
+export function locateFiles(parsed: Parsed, folder: string): Parsed {
+  const { server, admin, cache, pools } = parsed
+  const within = <T extends object>(block: T): T => withTls(block, folder)
+  return {
+    ...parsed,
+    server: within(server),
+    admin: within(admin),
+    cache: { ...cache, tiers: cache.tiers.map(within) },
+    pools: Object.fromEntries(
+      Object.entries(pools).map(([name, pool]) => [name, locatePool(within(pool), folder)]),
+    ),
+  }
+}
+
+type ParsedPool = Parsed['pools'][string]
+
+function locatePool(pool: ParsedPool, folder: string): ParsedPool {
+  const { discovery, scale } = pool
+  return {
+    ...pool,
+    discovery: discovery.map((source) =>
+      source.type === 'file' ? { ...source, path: locate(source.path, folder) } : source,
+    ),
+    ...(scale && { scale: { ...scale, emit: scale.emit.map((emitter) => withTls(emitter, folder)) } }),
+  }
+}
+
+/** The keys of a `tls` block that name a file. */
+const FILES = ['ca', 'cert', 'key', 'clientCa', 'crl']
+
+/** The block with the files of its `tls` block located, if it has one. */
+function withTls<T extends object>(block: T, folder: string): T {
+  return 'tls' in block ? { ...block, tls: located(block.tls, folder) } : block
+}
+
+function located(value: unknown, folder: string): unknown {
+  if (Array.isArray(value)) return value.map((entry) => located(entry, folder))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, field]) => [
+      key,
+      typeof field === 'string' && FILES.includes(key) ? locate(field, folder) : located(field, folder),
+    ]),
+  )
+}
