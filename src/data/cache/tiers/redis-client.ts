@@ -29,6 +29,11 @@ export interface RedisClient {
   readonly refusal: string | undefined
   /** Whether the server that has the key is connected. */
   reaches(key: string): boolean
+  /**
+   * What names of values have before their hash tag, so that a node of a cluster which may have lost writes finds none
+   * of those it had before. Empty for one server, whose shared facts do that.
+   */
+  keyspaceOf(tag: string): string
   /** The replies in the commands' order, errors among them. Rejects where there is none. */
   run(operation: RedisOperation): Promise<readonly RedisReply[]>
   close(): void
@@ -61,6 +66,7 @@ export function singleClient(link: ReconnectingConnection<SendCommands>): RedisC
       return link.refusal
     },
     reaches: () => link.isUp,
+    keyspaceOf: () => '',
     async run({ commands, ...operation }) {
       const replies = await link.run({
         ...operation,

@@ -4,7 +4,7 @@
  */
 
 import { isIP } from 'node:net'
-import type { HostPort } from '../../../core/addresses.ts'
+import type { SocketAddress } from '../../../core/addresses.ts'
 import type { RedisTarget } from '../../../core/redis-url.ts'
 import { ConnectionRefused, ReconnectingConnection } from './reconnecting-connection.ts'
 import { connectRedis, type SendCommands } from './redis-connection.ts'
@@ -16,7 +16,7 @@ export interface NodeOptions {
   /** A node of a cluster: it may redirect a key to another node. */
   readonly cluster: boolean
   /** Called for every attempt; in a cluster it may differ from the URL's. */
-  readonly address: () => HostPort
+  readonly address: () => SocketAddress
   readonly connectTimeout: number
   /** The longest value that the tier takes. */
   readonly maxBytes: number
@@ -30,6 +30,8 @@ export interface ConnectionCheck {
   readonly args: Args
   /** Whether the reply is right for the command; errors are judged before. Left out: any reply is. */
   readonly fits?: (reply: RedisReply) => boolean
+  /** Why the reply, perhaps an error, makes this server unfit; undefined: it does not. */
+  readonly rejects?: (reply: RedisReply) => Error | undefined
 }
 
 export function openNode({
@@ -49,7 +51,7 @@ export function openNode({
   return new ReconnectingConnection<SendCommands>({
     ...options,
     open: (address, events) => {
-      const secure = isSecure ? secured(address, target.address.host) : undefined
+      const secure = isSecure ? secured(address, target.address) : undefined
       const bounds = { maxBytes, isSubscriber: onMessage !== undefined }
       return connectRedis(address, { ...bounds, tls: secure, onMessage }, events)
     },
@@ -65,18 +67,25 @@ export function openNode({
 }
 
 /** TLS to a numeric address expects the name in the URL. */
-function secured({ host }: HostPort, named: string): { readonly servername?: string } {
-  const name = isIP(host) ? named : host
-  return isIP(name) ? {} : { servername: name }
+function secured(address: SocketAddress, named: SocketAddress): { readonly servername?: string } {
+  const [host, name] = [hostOf(address), hostOf(named)]
+  const expected = isIP(host) ? name : host
+  return expected === '' || isIP(expected) ? {} : { servername: expected }
+}
+
+function hostOf(address: SocketAddress): string {
+  return 'host' in address ? address.host : ''
 }
 
 function isElsewhere(reply: RedisReply): boolean {
   return reply instanceof RespError && /^(?:MOVED|ASK|CLUSTERDOWN)\b/.test(reply.message)
 }
 
-function judge(reply: RedisReply, { fits = () => true }: ConnectionCheck, mustPass: boolean): void {
+function judge(reply: RedisReply, { fits = () => true, rejects }: ConnectionCheck, mustPass: boolean): void {
   const refusal = refusalOf(reply)
   if (refusal !== undefined) throw new ConnectionRefused(refusal)
+  const rejection = rejects?.(reply)
+  if (rejection) throw rejection
   if (reply instanceof RespError) {
     if (isIdle(reply)) throw new Error(`it cannot serve yet (${reply.code})`)
     // The server is full, or a replica for now: lookups work, and writes will fail by themselves.
