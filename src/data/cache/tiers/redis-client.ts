@@ -30,10 +30,10 @@ export interface RedisClient {
   /** Whether the server that has the key is connected. */
   reaches(key: string): boolean
   /**
-   * What names of values have before their hash tag, so that a node of a cluster which may have lost writes finds none
-   * of those it had before. Empty for one server, whose shared facts do that.
+   * What the name of a value has before its hash tag, so that a node of a cluster which may have lost writes has none of
+   * its earlier values. `key`: the name without it. Empty for one server, whose shared facts do that.
    */
-  keyspaceOf(tag: string): string
+  keyspaceOf(key: string): string
   /** The replies in the commands' order, errors among them. Rejects where there is none. */
   run(operation: RedisOperation): Promise<readonly RedisReply[]>
   close(): void

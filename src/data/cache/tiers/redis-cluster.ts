@@ -94,8 +94,8 @@ export class ClusterClient implements RedisClient {
     return this.#ownerOf(key)?.isUp === true
   }
 
-  keyspaceOf(tag: string): string {
-    const life = this.#ownerOf(tag)?.life
+  keyspaceOf(key: string): string {
+    const life = this.#ownerOf(key)?.life
     return life === undefined ? '' : `${life}:`
   }
 

@@ -51,6 +51,16 @@ const TICK_MS = 1_000
 const HURRY_MS = 50
 const CHANGES = '+switch-master'
 
+/** What mends a refusal of Redis is written in the URL; for Sentinels it is written elsewhere. */
+const MENDS = [
+  ['correct the URL', 'correct username and password in "sentinel"'],
+  ['write redis://user:password@host', 'write username and password into "sentinel"'],
+  ['out of the URL', 'out of "sentinel"'],
+  ['write redis:// instead of rediss://', 'write "tls: false" into "sentinel"'],
+  ['write rediss:// instead of redis://', 'write "tls: true" into "sentinel"'],
+  ['in the URL', 'in sentinel.nodes'],
+] as const
+
 export class SentinelWatch implements PrimarySource {
   readonly #options: SentinelOptions
   readonly #questions: readonly EncodedCommand[]
@@ -102,7 +112,9 @@ export class SentinelWatch implements PrimarySource {
   get refusal(): string | undefined {
     if (this.#known) return undefined
     const refusals = this.#sentinels.flatMap(({ asked, heard }) => asked.refusal ?? heard.refusal ?? [])
-    return refusals.length > this.#sentinels.length / 2 ? `its Sentinels: ${refusals[0]}` : undefined
+    const [first] = refusals
+    if (first === undefined || refusals.length <= this.#sentinels.length / 2) return undefined
+    return `its Sentinels: ${MENDS.reduce((text, [ofRedis, here]) => text.replace(ofRedis, here), first)}`
   }
 
   follow(run: () => void): () => void {

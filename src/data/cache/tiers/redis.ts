@@ -193,7 +193,7 @@ class RedisTier implements Tier {
 
   #key(digest: Digest): string {
     const name = base64url(digest)
-    return this.#keyOf(name, this.#client.keyspaceOf(`{${name}}`))
+    return this.#keyOf(name, this.#client.keyspaceOf(this.#keyOf(name)))
   }
 
   #keyOf(name: string, keyspace = ''): string {
