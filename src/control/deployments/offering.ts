@@ -12,6 +12,15 @@
 /** A version and the digest of its file, `2@sha256:…`; either may be empty. */
 export type VersionOffer = string
 
+/** What a backend says that it offers, at a time of the clock. */
+export interface Offered {
+  /** An empty list: it is reachable but names nothing. */
+  readonly offers: readonly VersionOffer[]
+  readonly at: number
+  /** When the backend was added: until then it offered nothing. */
+  readonly addedAt: number
+}
+
 /** What a statement means: `first` where nothing was known, `next` where it shows another deployment. */
 export type StatementMeaning = 'known' | 'first' | 'next'
 
@@ -24,8 +33,10 @@ const OTHERS = 0
 export class Offering {
   /** The evidence has been reported. */
   isReported = false
-  /** What each backend offers, by generation. */
-  readonly #offers = new Map<number, readonly VersionOffer[]>()
+  /** When the backend whose offer made the evidence last offered something else; undefined: no evidence yet. */
+  otherwiseAt: number | undefined
+  /** What each backend offers, by generation, and when it last said so. */
+  readonly #offers = new Map<number, { readonly offers: readonly VersionOffer[]; at: number }>()
   #evidence: ReadonlySet<VersionOffer> | undefined
   /** The version of each backend's last answer, by generation. */
   readonly #stated = new Map<number, string>()
@@ -47,22 +58,22 @@ export class Offering {
     return versions.includes('') ? undefined : [...new Set(versions)]
   }
 
-  /**
-   * Sets what a backend offers; an empty list: it is reachable but names nothing. Returns true where the evidence is
-   * new.
-   */
-  setOffers(generation: number, offers: readonly VersionOffer[]): boolean {
+  /** Sets what a backend offers. Returns true where the evidence is new. */
+  setOffers(generation: number, { offers, at, addedAt }: Offered): boolean {
     const before = this.#offers.get(generation)
-    if (before && sameOffers(before, offers)) return false
+    if (before && sameOffers(before.offers, offers)) {
+      before.at = at
+      return false
+    }
     // Between the unloading of one version and the loading of the next the list is empty.
-    if (before && before.length > 0 && offers.length === 0) return false
-    this.#offers.set(generation, offers)
+    if (before && before.offers.length > 0 && offers.length === 0) return false
+    this.#offers.set(generation, { offers, at })
     const union = this.#union()
     const isNews =
       this.#evidence === undefined ||
       offers.some((offer) => !this.#evidence?.has(offer)) ||
       before !== undefined
-    return isNews && this.#setEvidence(union)
+    return isNews && this.#setEvidence(union, before?.at ?? addedAt)
   }
 
   /**
@@ -83,9 +94,11 @@ export class Offering {
   /** Removes a backend. `drained`: on purpose, and not because it was lost. */
   remove(generation: number, drained: boolean): RemovalEffect {
     const isNew = this.#removeStatement(generation, drained)
-    if (!this.#offers.delete(generation) || !drained) return isNew ? 'new' : 'none'
+    const removed = this.#offers.get(generation)
+    this.#offers.delete(generation)
+    if (!removed || !drained) return isNew ? 'new' : 'none'
     const union = this.#union()
-    if (union.size > 0 && this.#setEvidence(union)) return 'known'
+    if (union.size > 0 && this.#setEvidence(union, removed.at)) return 'known'
     return isNew ? 'new' : 'none'
   }
 
@@ -98,13 +111,14 @@ export class Offering {
   }
 
   #union(): Set<VersionOffer> {
-    return new Set([...this.#offers.values()].flat())
+    return new Set([...this.#offers.values()].flatMap(({ offers }) => offers))
   }
 
-  #setEvidence(union: ReadonlySet<VersionOffer>): boolean {
+  #setEvidence(union: ReadonlySet<VersionOffer>, otherwiseAt: number): boolean {
     const known = this.#evidence
     if (known && known.size === union.size && [...union].every((offer) => known.has(offer))) return false
     this.#evidence = union
+    this.otherwiseAt = otherwiseAt
     return true
   }
 }

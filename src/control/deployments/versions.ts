@@ -23,6 +23,8 @@ export interface Deployed {
   readonly isStated?: boolean
   /** A new deployment although the evidence is the same. */
   readonly isNew?: boolean
+  /** When the backend whose report made the evidence last reported otherwise, by the clock's `now`. */
+  readonly otherwiseAt?: number | undefined
 }
 
 /** The version that an answer of a backend states. */
@@ -128,6 +130,7 @@ export class Versions {
 
   #watch(pool: string, backend: Backend): Watcher {
     const { clock, probe, settings, intervalMs = INTERVAL_MS } = this.#options
+    const addedAt = clock.now()
     const watcher = new Watcher(pool, backend, {
       clock,
       probe,
@@ -137,7 +140,8 @@ export class Versions {
       models: (of) => this.#modelsToQuery(pool, of),
       offered: (model, offers) => {
         const offering = this.#offering(pool, model)
-        if (offering.setOffers(backend.generation, offers) || !offering.isReported) this.#report(pool, model)
+        const isNews = offering.setOffers(backend.generation, { offers, at: clock.now(), addedAt })
+        if (isNews || !offering.isReported) this.#report(pool, model)
       },
       queried: (model) => {
         const offering = this.#offerings.get(pool)?.get(model)
@@ -155,8 +159,10 @@ export class Versions {
       offers.set(name, [...(offers.get(name) ?? []), `${version}@${digest}`])
       offers.get('')?.push(`${name}=${version}@${digest}`)
     }
+    const at = this.#options.clock.now()
     for (const [model, declared] of offers) {
-      if (this.#offering(pool, model).setOffers(generation, declared.sort())) this.#report(pool, model)
+      const offered = { offers: declared.sort(), at, addedAt: at }
+      if (this.#offering(pool, model).setOffers(generation, offered)) this.#report(pool, model)
     }
   }
 
@@ -192,13 +198,13 @@ export class Versions {
 
   #report(pool: string, model: string, isNew = false): void {
     const offering = this.#offering(pool, model)
-    const { evidence, versions: offered, stated } = offering
+    const { evidence, otherwiseAt, versions: offered, stated } = offering
     if (!offering.isReported && stated === undefined && !this.#isComplete(pool, model)) return
     offering.isReported ||= evidence !== undefined
     const isStated = offered === undefined && stated !== undefined
     const versions = offered ?? stated
     const known = model === '' || versions === undefined ? {} : { versions, isStated }
-    this.#options.deployed({ pool, model, evidence, ...known, isNew: isNew && isStated })
+    this.#options.deployed({ pool, model, evidence, ...known, isNew: isNew && isStated, otherwiseAt })
   }
 }
 

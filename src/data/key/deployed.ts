@@ -16,6 +16,8 @@ export interface Evidence {
   readonly isStated?: boolean
   /** Another deployment, though the backends report the same as before. */
   readonly isNew?: boolean
+  /** When the backend whose report is new last reported otherwise, by the clock's `now`; undefined: never. */
+  readonly otherwiseAt?: number | undefined
 }
 
 export interface DeploymentToken {

@@ -13,6 +13,10 @@ export interface Deployment extends DeploymentState {
   isShared: boolean
   /** The latest stamp that the gateways shared: no earlier one is adopted again. */
   floor: Stamp | undefined
+  /** When the shared tier was last known to hold no later stamp than `floor`, by the clock's `now`. */
+  floorAt: number
+  /** The same of the floor before this one: by then, the present one had not been made. */
+  unmadeAt: number
   /** The hash of the last evidence learnt here. */
   evidence: string | undefined
   /** A new deployment that the evidence does not show, and that other gateways have not been told of. */
@@ -44,6 +48,8 @@ export function newDeployment(born: Born, isAlone: boolean): Deployment {
     token: { value: born.stamp, shared: isAlone, writable: isAlone },
     isShared: isAlone,
     floor: undefined,
+    floorAt: Number.NEGATIVE_INFINITY,
+    unmadeAt: Number.NEGATIVE_INFINITY,
     evidence: undefined,
     isUnannounced: false,
     stampEvidence: undefined,
@@ -59,20 +65,33 @@ export function newDeployment(born: Born, isAlone: boolean): Deployment {
 }
 
 interface Agreement {
-  adopt(fact: Fact): void
+  now(): number
+  /** `readAt`: when the tier was asked for it. */
+  adopt(fact: Fact, readAt: number): void
   /** Makes a stamp that is later than this one, too. */
   restamp(than: Stamp): void
+}
+
+/**
+ * Whether a deployment that a backend now reports may be older than what it reported last. Another gateway's stamp for the
+ * same evidence is then of an earlier deployment of the same version, unless that stamp is known to have been made since;
+ * clocks of two machines do not tell, so the order of what was read and heard here has to.
+ */
+export function mayPrecede(known: Deployment, evidence: string | undefined, otherwiseAt: number): boolean {
+  const isAdopted = known.stampEvidence === evidence
+  return otherwiseAt >= (isAdopted ? known.unmadeAt : known.floorAt)
 }
 
 /** Agrees on a stamp with the shared tier: adopts the tier's, or publishes ours. False: the tier cannot be asked. */
 export async function agree(
   known: Deployment,
   shared: FactStore,
-  { adopt, restamp }: Agreement,
+  { now, adopt, restamp }: Agreement,
 ): Promise<boolean> {
   for (;;) {
     const { stamp, evidence, floor } = known
     const isStale = () => known.stamp !== stamp || known.evidence !== evidence
+    const readAt = now()
     const facts = await shared.facts([known.fact])
     if (!facts) return false
     if (isStale()) continue
@@ -104,7 +123,7 @@ export async function agree(
         fact = ours
       }
     }
-    adopt(fact)
+    adopt(fact, readAt)
     return true
   }
 }

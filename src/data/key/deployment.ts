@@ -7,7 +7,8 @@
  * evidence that this gateway has of it. Gateways whose backends differ (another region, half of a roll-out) therefore
  * never have a token in common, and each new deployment, whoever sees it, ends the tokens of all.
  *
- *   a gateway with new evidence   replaces the fact, unless the fact has that evidence; then it adopts the fact's stamp
+ *   a gateway with new evidence   replaces the fact, unless the fact has that evidence and was made after the gateway last
+ *                                 saw otherwise; then it adopts the fact's stamp
  *   … that reads a later stamp    adopts it, within a second
  *   … that finds no fact, or an earlier stamp than before, publishes a fact with a new stamp
  *   … without evidence            reads the others' entries under their stamp, and writes none
@@ -36,7 +37,7 @@ import {
   mayAnswerAs,
   parseFact,
 } from './deployed.ts'
-import { agree, type Deployment, newDeployment } from './deployment-fact.ts'
+import { agree, type Deployment, mayPrecede, newDeployment } from './deployment-fact.ts'
 import type { FactStore } from './epochs.ts'
 import { isLater, type Stamp, stampAfter } from './stamp.ts'
 
@@ -173,14 +174,15 @@ export class Deployments {
 
   /** Takes evidence of what is deployed. True: it is a new deployment, and answers stored until now are unreachable. */
   learn(reported: Evidence): boolean {
-    const { pool, model, evidence, isNew = false } = reported
+    const { pool, model, evidence } = reported
     const known = this.#find(pool, model)
     this.#versions(known, reported)
     known.isReported ||= evidence !== undefined && evidence !== ''
     // A call that waits for first evidence need not wait longer: the backends have nothing to report.
     if (evidence === undefined) known.onEvidence?.()
     const hash = evidence === undefined ? known.evidence : hashOf(evidence)
-    if (known.evidence === hash && !isNew) return false
+    if (known.evidence === hash && !reported.isNew) return false
+    const isNew = reported.isNew || this.#isUnseen(known, hash, reported.otherwiseAt)
     const isNext = known.loaded && (known.evidence !== undefined || isNew)
     // Another gateway may have seen it first; then its stamp has been adopted already.
     if (isNew || known.stampEvidence !== hash) this.#begin(known, hash, isNew)
@@ -189,6 +191,12 @@ export class Deployments {
     void this.#settle(known)
     known.onEvidence?.()
     return isNext
+  }
+
+  /** Whether another gateway's stamp for this evidence may be of a deployment before the one seen here last. */
+  #isUnseen(known: Deployment, hash: string | undefined, otherwiseAt: number | undefined): boolean {
+    if (!this.#options.shared || known.evidence === undefined || otherwiseAt === undefined) return false
+    return mayPrecede(known, hash, otherwiseAt)
   }
 
   #versions(known: Deployment, { versions, isStated = false }: Evidence): void {
@@ -246,14 +254,18 @@ export class Deployments {
     const before = mine.map(({ stamp }) => stamp)
     await Promise.all(all.filter(({ isShared }) => !isShared).map((own) => this.#settle(own)))
     if (mine.length === 0) return
+    const readAt = this.#options.clock.now()
     const facts = await shared.facts(mine.map(({ fact }) => fact))
     if (!facts) return
     mine.forEach((known, i) => {
       // Renewed during the request: the tier's answer is older than our stamp.
       if (known.stamp !== before[i]) return
       const fact = parseFact(facts[i])
-      if (fact?.stamp === known.stamp) return
-      if (fact && isLater(fact.stamp, known.floor)) return this.#adopt(known, fact)
+      if (fact?.stamp === known.stamp) {
+        known.floorAt = readAt
+        return
+      }
+      if (fact && isLater(fact.stamp, known.floor)) return this.#adopt(known, fact, readAt)
       this.#renew(known)
       this.#compose(known)
       void this.#settle(known)
@@ -281,11 +293,13 @@ export class Deployments {
     known.isShared = shared === undefined
   }
 
-  #adopt(known: Deployment, { evidence, stamp }: Fact): void {
+  #adopt(known: Deployment, { evidence, stamp }: Fact, readAt: number): void {
     known.stampEvidence = evidence
     known.isUnannounced = false
     known.stamp = stamp
     known.floor = stamp
+    known.unmadeAt = known.floorAt
+    known.floorAt = readAt
     known.isShared = true
     this.#compose(known)
   }
@@ -306,10 +320,11 @@ export class Deployments {
 
   /** Agrees on the stamp with the tier, once at a time for each model. False: the tier cannot be asked. */
   #settle(known: Deployment): Promise<boolean> {
-    const { shared, log } = this.#options
+    const { shared, clock, log } = this.#options
     if (!shared || known.isShared) return Promise.resolve(true)
     known.settling ??= agree(known, shared, {
-      adopt: (fact) => this.#adopt(known, fact),
+      now: () => clock.now(),
+      adopt: (fact, readAt) => this.#adopt(known, fact, readAt),
       restamp: (than) => {
         this.#renew(known, than)
         this.#compose(known)

@@ -2,9 +2,11 @@
 import { describe, expect, it } from 'vitest'
 import { Offering } from '../../../../src/control/deployments/offering.ts'
 
-function offering(...said: (readonly [generation: number, ...offers: string[]])[]): Offering {
+const said = (offers: readonly string[], at = 0) => ({ offers, at, addedAt: -1 })
+
+function offering(...all: (readonly [generation: number, ...offers: string[]])[]): Offering {
   const made = new Offering()
-  for (const [generation, ...offers] of said) made.setOffers(generation, offers)
+  for (const [generation, ...offers] of all) made.setOffers(generation, said(offers))
   return made
 }
 
@@ -12,25 +14,25 @@ describe('evidence of a deployment is', () => {
   it('the first that anybody says', () => {
     const made = new Offering()
     expect(made.evidence).toBeUndefined()
-    expect(made.setOffers(1, ['1@'])).toBe(true)
+    expect(made.setOffers(1, said(['1@']))).toBe(true)
     expect(made.evidence).toBe('1@')
   })
 
   it('an offer that nobody had before', () => {
     const made = offering([1, '1@'])
-    expect(made.setOffers(2, ['2@'])).toBe(true)
+    expect(made.setOffers(2, said(['2@']))).toBe(true)
     expect(made.evidence).toBe('1@ 2@')
     expect(made.versions).toEqual(['1', '2'])
   })
 
   it('the same version with another digest', () => {
     const made = offering([1, '1@sha256:a'])
-    expect(made.setOffers(2, ['1@sha256:b'])).toBe(true)
+    expect(made.setOffers(2, said(['1@sha256:b']))).toBe(true)
   })
 
   it('a backend that says something else than before', () => {
     const made = offering([1, '1@', '2@'])
-    expect(made.setOffers(1, ['2@'])).toBe(true)
+    expect(made.setOffers(1, said(['2@']))).toBe(true)
     expect(made.evidence).toBe('2@')
   })
 
@@ -43,14 +45,41 @@ describe('evidence of a deployment is', () => {
 
   it('a rollback', () => {
     const made = offering([1, '1@'])
-    made.setOffers(1, ['2@'])
-    expect(made.setOffers(1, ['1@'])).toBe(true)
+    made.setOffers(1, said(['2@']))
+    expect(made.setOffers(1, said(['1@']))).toBe(true)
+  })
+})
+
+describe('evidence is newer than', () => {
+  const made = new Offering()
+
+  it('the addition of the backend that gave it first', () => {
+    made.setOffers(1, said(['1@'], 10))
+    expect(made.otherwiseAt).toBe(-1)
+  })
+
+  it('the last time that the backend said otherwise', () => {
+    made.setOffers(1, said(['1@'], 20))
+    made.setOffers(1, said(['2@'], 30))
+    expect(made.otherwiseAt).toBe(20)
+  })
+
+  it('what another backend goes on saying', () => {
+    made.setOffers(2, said(['2@'], 35))
+    made.setOffers(2, said(['2@'], 40))
+    made.setOffers(1, said(['3@'], 50))
+    expect(made.otherwiseAt).toBe(30)
+  })
+
+  it('the last word of a backend that has drained', () => {
+    made.remove(2, true)
+    expect(made.otherwiseAt).toBe(40)
   })
 })
 
 describe('no evidence is', () => {
   it('another backend with the same', () => {
-    expect(offering([1, '1@']).setOffers(2, ['1@'])).toBe(false)
+    expect(offering([1, '1@']).setOffers(2, said(['1@']))).toBe(false)
   })
 
   it('a backend that is lost, the last one included, and comes back', () => {
@@ -58,8 +87,8 @@ describe('no evidence is', () => {
     expect(made.remove(2, false)).toBe('none')
     expect(made.remove(1, false)).toBe('none')
     expect(made.evidence).toBe('1@ 2@')
-    expect(made.setOffers(3, ['1@'])).toBe(false)
-    expect(made.setOffers(4, ['2@'])).toBe(false)
+    expect(made.setOffers(3, said(['1@']))).toBe(false)
+    expect(made.setOffers(4, said(['2@']))).toBe(false)
     expect(made.evidence).toBe('1@ 2@')
   })
 
@@ -72,9 +101,9 @@ describe('no evidence is', () => {
 
   it('a backend that has nothing to offer for a moment', () => {
     const made = offering([1, '1@'])
-    expect(made.setOffers(1, [])).toBe(false)
-    expect(made.setOffers(1, ['1@'])).toBe(false)
-    expect(made.setOffers(1, ['2@'])).toBe(true)
+    expect(made.setOffers(1, said([]))).toBe(false)
+    expect(made.setOffers(1, said(['1@']))).toBe(false)
+    expect(made.setOffers(1, said(['2@']))).toBe(true)
   })
 
   it('the departure of somebody who never said anything', () => {

@@ -36,8 +36,8 @@ function gateway(clock: FakeClock, tier?: FakeTier) {
     unknown: (pool, model) => log.unknown.push(`${pool}/${model}`),
   })
   deployments.start()
-  const learn = (evidence: string, versions?: string[]) =>
-    deployments.learn({ pool: POOL, model: 'iris', evidence, ...(versions ? { versions } : {}) })
+  const learn = (evidence: string, versions?: string[], otherwiseAt?: number) =>
+    deployments.learn({ pool: POOL, model: 'iris', evidence, ...(versions ? { versions } : {}), otherwiseAt })
   const token = () => deployments.peek(POOL, target)
   /** After the waits of a first call are over. */
   const load = async () => {
@@ -160,6 +160,29 @@ describe('gateways with one tier', () => {
     b.learn('2@')
     await seconds(clock, 2)
     expect([a.token(), b.token()]).toEqual([agreed, agreed])
+  })
+
+  it.each([
+    ['a stamp that was made after the old version was last seen', -1500, true],
+    ['no stamp that may be of an earlier deployment of the version', 500, false],
+  ])('adopt %s', async (_name, seenAfterPoll, isAdopted) => {
+    const clock = new FakeClock()
+    const tier = new FakeTier()
+    const [a, b] = [gateway(clock, tier), gateway(clock, tier)]
+    for (const each of [a, b]) each.learn('1@')
+    for (const each of [a, b]) await each.load()
+    await seconds(clock)
+    const polledAt = clock.now()
+    clock.advance(600)
+    a.learn('2@')
+    await settle()
+    const theirs = a.token()
+    b.learn('2@', undefined, polledAt + seenAfterPoll)
+    await settle()
+    expect(stampOf(b.token()) === stampOf(theirs)).toBe(isAdopted)
+    await seconds(clock, 2)
+    expect(a.token()).toEqual(b.token())
+    expect(a.token()?.value === theirs?.value).toBe(isAdopted)
   })
 
   it('end with the last published token when both notice at once', async () => {
