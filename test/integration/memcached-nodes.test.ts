@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { type Digest, digestOf } from '../../src/core/key.ts'
-import { silentLog } from '../../src/core/log.ts'
+import { type Log, silentLog } from '../../src/core/log.ts'
 import { createTiered } from '../../src/data/cache/tiered.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
 import { createMemcachedTier } from '../../src/data/cache/tiers/memcached.ts'
@@ -159,7 +159,10 @@ it('a server that freezes under load costs its own keys, and opens nobody elseâ€
   const times = { readTimeout: 100, writeTimeout: 300 }
   const tier = await open(servers, times)
   await fill(tier)
-  const guard = guardTier(tier, times)
+  const logged: string[] = []
+  const note: Log['warn'] = (event, fields) => void logged.push([event, fields?.['missing']].join(' '))
+  const log: Log = { ...silentLog, info: note, warn: note }
+  const guard = guardTier(tier, { ...times, log })
   const frozen = servers[2] as TestServer
   frozen.freeze()
   cleanup.push(() => frozen.thaw())
@@ -178,7 +181,14 @@ it('a server that freezes under load costs its own keys, and opens nobody elseâ€
   })
   expect(new Set(digests.map((digest) => guard.takes(digest, 1)))).toEqual(new Set([true, false]))
   frozen.thaw()
-  await eventually(async () => expect(await found(tier)).toBe(90), { timeoutMs: 15_000 })
+  await eventually(
+    async () => {
+      await guard.getMany(digests)
+      expect(await found(tier)).toBe(90)
+      expect([logged[0], logged.at(-1)]).toEqual([`tier.partial ${at([frozen])}`, 'tier.whole '])
+    },
+    { timeoutMs: 15_000 },
+  )
 })
 
 it('one server more moves its own share of the keys, wherever it stands in the list', async () => {

@@ -40,7 +40,7 @@ function open(options: Omit<RedisOptions, 'name'>): Tier {
 
 describe('redis behind sentinels', { timeout: 60_000 }, () => {
   it('finds the primary, and after its death the next one: for values, hints and what gateways tell each other', async () => {
-    const { primary, replica, nodes } = await group()
+    const { primary, replica, sentinels, nodes } = await group()
     const url = 'redis://main'
     const tier = open({ url, sentinel: { nodes }, ...times })
     const store = createRedisStore({ name: 'store', url, sentinel: { nodes }, ...times })
@@ -64,11 +64,25 @@ describe('redis behind sentinels', { timeout: 60_000 }, () => {
       tier.hints?.send()
       expect(heard).toBeGreaterThan(before)
     })
+
+    // Whoever runs them sets them up anew, for another server: their count of failovers begins again.
+    const other = await startRedis()
+    cleanup.push(() => other.stop())
+    for (const { port } of sentinels) {
+      expect(await redisSays(port, 'SENTINEL REMOVE main')).toMatch(/OK/)
+      expect(await redisSays(port, `SENTINEL MONITOR main 127.0.0.1 ${other.port} 2`)).toMatch(/OK/)
+    }
+    await eventually(async () => {
+      await tier.set(digest, Buffer.from('other'), 60_000)
+      expect(await redisSays(other.port, `GET ${keyOf(digest)}`)).toMatch(/other/)
+    }, SETTLED)
   })
 
   it('never asks a primary that was replaced, although it answers and takes writes', async () => {
     // No Sentinel can make it a replica, as if it were out of their reach, and in that of the gateway.
     const { primary, replica, sentinels, nodes } = await group({
+      // No other failover than the one that is asked for.
+      lines: ['sentinel down-after-milliseconds main 10000'],
       primaryArgs: ['--rename-command', 'REPLICAOF', '', '--rename-command', 'SLAVEOF', ''],
     })
     const tier = open({ url: 'redis://main', sentinel: { nodes } })

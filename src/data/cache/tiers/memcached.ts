@@ -96,6 +96,11 @@ class MemcachedTier implements Tier {
     return this.#servers.find(({ node }) => !node.link.isUp)?.node.link.trouble ?? ''
   }
 
+  get missing(): string | undefined {
+    if (this.#servers.length === 1 || this.#servers.every(({ node }) => node.isUp)) return undefined
+    return this.#servers.flatMap(({ name, node }) => (node.isUp ? [] : name)).join(', ')
+  }
+
   get refusal(): string | undefined {
     for (const { name, node } of this.#servers)
       if (node.link.refusal !== undefined) return `server ${name}: ${node.link.refusal}`

@@ -27,6 +27,8 @@ export interface RedisClient {
   readonly trouble: string
   /** Why the server refuses us; undefined while it does not. */
   readonly refusal: string | undefined
+  /** See `Tier.missing`. */
+  readonly missing?: string | undefined
   /** Whether the server that has the key is connected. */
   reaches(key: string): boolean
   /**

@@ -84,6 +84,14 @@ export class ClusterClient implements RedisClient {
     return undefined
   }
 
+  /** Of the nodes with slots: a replica that the settings name may be away. */
+  get missing(): string | undefined {
+    let names: string | undefined
+    for (const name of this.#map?.nodes.keys() ?? [])
+      if (!this.#nodes.get(name)?.isUp) names = names === undefined ? name : `${names}, ${name}`
+    return names
+  }
+
   /** A connected node, for requests that any node can answer. */
   get any(): HostPort {
     for (const [name, { link }] of this.#nodes) if (link.isUp) return this.#addresses.get(name) as HostPort

@@ -11,6 +11,8 @@ import { addressOf, nameOf } from './redis-slots.ts'
 export interface PrimaryVote {
   readonly address: HostPort
   readonly epoch: number
+  /** The same Sentinel has named a later epoch before: it was set up anew. */
+  readonly isAnew?: boolean
 }
 
 /**
@@ -29,7 +31,8 @@ export function readPrimary(named: RedisReply, described: RedisReply): PrimaryVo
 
 /**
  * The primary by these votes, of `sentinels` that could vote. A later epoch wins, among equal ones the address with the most
- * votes, and of those the known one. The epoch falls only where most Sentinels say so: they were set up anew.
+ * votes, and of those the known one. The epoch falls only where most Sentinels were set up anew: others that name an earlier
+ * one have not heard of the failover yet.
  */
 export function electPrimary(
   votes: readonly PrimaryVote[],
@@ -37,11 +40,12 @@ export function electPrimary(
   sentinels: number,
 ): PrimaryVote | undefined {
   const latest = Math.max(...votes.map(({ epoch }) => epoch))
-  const counts = new Map<string, { readonly vote: PrimaryVote; count: number }>()
+  const counts = new Map<string, { readonly vote: PrimaryVote; count: number; anew: number }>()
   for (const vote of votes) {
     if (vote.epoch !== latest) continue
-    const entry = counts.get(nameOf(vote.address)) ?? { vote, count: 0 }
+    const entry = counts.get(nameOf(vote.address)) ?? { vote, count: 0, anew: 0 }
     entry.count++
+    if (vote.isAnew) entry.anew++
     counts.set(nameOf(vote.address), entry)
   }
   const ranked = [...counts.values()].sort(
@@ -50,7 +54,7 @@ export function electPrimary(
   const [best] = ranked
   if (!best) return known
   const isBehind = known !== undefined && best.vote.epoch < known.epoch
-  return isBehind && best.count <= sentinels / 2 ? known : best.vote
+  return isBehind && best.anew <= sentinels / 2 ? known : best.vote
 }
 
 function isSame({ address }: PrimaryVote, known: PrimaryVote | undefined): boolean {

@@ -44,6 +44,8 @@ interface Sentinel {
   readonly asked: ReconnectingConnection<SendCommands>
   readonly heard: ReconnectingConnection<SendCommands>
   vote: PrimaryVote | undefined
+  /** The latest epoch that it has named. */
+  latest: number
 }
 
 const TICK_MS = 1_000
@@ -90,6 +92,7 @@ export class SentinelWatch implements PrimarySource {
       asked: open(node, trial),
       heard: open(node, [subscription], () => this.doubt()),
       vote: undefined,
+      latest: 0,
     }))
     this.#tick(HURRY_MS)
   }
@@ -159,7 +162,9 @@ export class SentinelWatch implements PrimarySource {
     try {
       const start = (send: SendCommands) => send(this.#questions)
       const [named, described] = await sentinel.asked.run({ what: 'SENTINEL', ms, start })
-      sentinel.vote = readPrimary(named as RedisReply, described as RedisReply)
+      const vote = readPrimary(named as RedisReply, described as RedisReply)
+      sentinel.vote = vote && { ...vote, isAnew: vote.epoch < sentinel.latest }
+      sentinel.latest = Math.max(sentinel.latest, vote?.epoch ?? 0)
     } catch {
       sentinel.vote = undefined
     }
@@ -175,6 +180,8 @@ export class SentinelWatch implements PrimarySource {
     const elected = electPrimary(this.#votes(), before, this.#sentinels.length)
     if (this.#closed) return
     this.#known = elected
+    if (before && elected && elected.epoch < before.epoch)
+      for (const sentinel of this.#sentinels) sentinel.latest = sentinel.vote?.epoch ?? 0
     if (!elected || (before && nameOf(before.address) === nameOf(elected.address))) return
     for (const run of this.#followers) run()
   }

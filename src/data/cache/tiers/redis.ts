@@ -107,6 +107,10 @@ class RedisTier implements Tier {
     return this.#client.refusal ?? this.#listener?.refusal
   }
 
+  get missing(): string | undefined {
+    return this.#client.missing
+  }
+
   takes(digest: Digest): boolean {
     return this.#client.reaches(this.#key(digest))
   }

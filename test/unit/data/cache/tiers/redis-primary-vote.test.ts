@@ -24,10 +24,16 @@ describe('the primary by what Sentinels say', () => {
     expect(hosts([], undefined)).toBeUndefined()
   })
 
+  it('is not given up for what most say that have not heard of the failover', () => {
+    expect(hosts([vote('old', 1), vote('old', 1)], vote('new', 2))).toBe('new')
+  })
+
   it('is another one where most were set up anew', () => {
-    expect(hosts([vote('other', 0), vote('other', 0)], vote('new', 2))).toBe('other')
-    expect(hosts([vote('other', 0), vote('third', 0)], vote('new', 2))).toBe('new')
-    expect(hosts([vote('other', 0)], vote('new', 2), 1)).toBe('other')
+    const anew = (host: string) => ({ ...vote(host, 0), isAnew: true })
+    expect(hosts([anew('other'), anew('other')], vote('new', 2))).toBe('other')
+    expect(hosts([anew('other'), anew('third')], vote('new', 2))).toBe('new')
+    expect(hosts([anew('other'), vote('other', 0)], vote('new', 2))).toBe('new')
+    expect(hosts([anew('other')], vote('new', 2), 1)).toBe('other')
   })
 
   it('is what most say, or what it was, where the failover is the same', () => {
