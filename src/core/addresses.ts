@@ -12,6 +12,9 @@ export interface HostPort {
   readonly port: number
 }
 
+/** Where a server listens: a host and port, or the path of a Unix socket. */
+export type SocketAddress = HostPort | { readonly path: string }
+
 export interface AddressRules {
   /** CIDRs that are allowed although they are link-local, metadata or the like. */
   readonly allow: BlockList

@@ -12,6 +12,7 @@ it.each(examples)('%s starts with nothing else running', async (name) => {
   const yaml = readFileSync(new URL(name, FOLDER), 'utf8')
     .replaceAll('127.0.0.1:6379', `127.0.0.1:${await freePort()}`)
     .replaceAll('10.0.0.', '127.0.0.')
+    .replaceAll(':26379', `:${await freePort()}`)
     .replaceAll('127.0.0.1:11211', `127.0.0.1:${await freePort()}`)
     .replaceAll('127.0.0.1:11212', `127.0.0.1:${await freePort()}`)
     .replace('workers: 16', 'workers: 2')

@@ -14,7 +14,7 @@ import { createRedisStore, createRedisTier } from '../../src/data/cache/tiers/re
 import { connectRedis } from '../../src/data/cache/tiers/redis-connection.ts'
 import type { Tier } from '../../src/data/cache/tiers/tier.ts'
 import { eventually } from '../support/eventually.ts'
-import { redisSays, startMemcached, startRedis, type TestServer } from '../support/servers.ts'
+import { redisSays, startMemcached, startRedis, startSentinel, type TestServer } from '../support/servers.ts'
 
 /** Stands before a real server: passes on, or says something else, or both. */
 interface Liar {
@@ -86,6 +86,8 @@ const extremes = fc
     ...[
       '*3\r\n$9\r\nsubscribe\r\n:1\r\n:1\r\n',
       '*2\r\n*3\r\n:0\r\n:999999999\r\n*1\r\n$-1\r\n',
+      '*2\r\n$9\r\n127.0.0.1\r\n$1\r\n1\r\n',
+      '*2\r\n$12\r\nconfig-epoch\r\n$16\r\n9007199254740993\r\n',
       'STAT item_size_max -7\r\nEND\r\n',
     ],
   )
@@ -148,19 +150,26 @@ async function busy(tier: Tier): Promise<void> {
 let redis: TestServer
 let node: TestServer
 let memcached: TestServer
+let sentinel: TestServer
 beforeAll(async () => {
   redis = await startRedis()
   node = await startRedis({ cluster: true })
   memcached = await startMemcached()
+  sentinel = await startSentinel({ name: 'main', primary: redis, quorum: 1 })
 })
 afterAll(async () => {
-  await Promise.all([redis, node, memcached].map((each) => each?.stop()))
+  await Promise.all([redis, node, memcached, sentinel].map((each) => each?.stop()))
 })
 
 interface Kind {
   readonly server: () => TestServer
   readonly open: (port: number) => Tier
 }
+
+const behindSentinel = (port: number) => ({
+  url: 'redis://main',
+  sentinel: { nodes: [`127.0.0.1:${port}`] },
+})
 
 const kinds: Record<string, Kind> = {
   redis: {
@@ -170,6 +179,10 @@ const kinds: Record<string, Kind> = {
   'a cluster': {
     server: () => node,
     open: (port) => createRedisTier({ name: 'c', url: `redis://127.0.0.1:${port}`, cluster: true, ...times }),
+  },
+  'a sentinel': {
+    server: () => sentinel,
+    open: (port) => createRedisTier({ name: 's', ...behindSentinel(port), ...times }),
   },
   memcached: {
     server: () => memcached,
@@ -220,8 +233,9 @@ describe.each(Object.entries(kinds))('where %s is expected', (name, { server, op
         ? undefined
         : createRedisStore({
             name: 's',
-            url: `redis://127.0.0.1:${liar.port}`,
-            cluster: name !== 'redis',
+            ...(name === 'a sentinel'
+              ? behindSentinel(liar.port)
+              : { url: `redis://127.0.0.1:${liar.port}`, cluster: name !== 'redis' }),
             ...times,
           })
     await eventually(() => expect(tier.connected).toBe(true), { timeoutMs: 15_000 })

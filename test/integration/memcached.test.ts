@@ -1,4 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
 import { createMemcachedTier } from '../../src/data/cache/tiers/memcached.ts'
@@ -6,6 +9,7 @@ import { Unfit } from '../../src/data/cache/tiers/tier.ts'
 import { tierContract } from '../../src/testing/tier.ts'
 import { eventually } from '../support/eventually.ts'
 import { faultProxy } from '../support/fault-proxy.ts'
+import { type SaslGate, saslGate } from '../support/sasl-gate.ts'
 import { startMemcached, type TestServer } from '../support/servers.ts'
 
 // Generous where the test is not about time: the machine may be busy.
@@ -13,12 +17,21 @@ const patient = { readTimeout: 2_000, writeTimeout: 2_000 }
 
 let one: TestServer
 let two: TestServer
+let local: TestServer
+let gate: SaslGate
+let folder = ''
 beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'memcached-socket-'))
+  await chmod(folder, 0o777)
   one = await startMemcached()
   two = await startMemcached()
+  local = await startMemcached({ socket: join(folder, 'm.sock') })
+  gate = await saslGate(one.port, 'gw', 's3cret')
 })
 afterAll(async () => {
-  await Promise.all([one, two].map((each) => each?.stop()))
+  gate?.close()
+  await Promise.all([one, two, local].map((each) => each?.stop()))
+  await rm(folder, { recursive: true, force: true })
 })
 
 const at = (...ports: number[]) => ports.map((port) => `127.0.0.1:${port}`)
@@ -33,7 +46,32 @@ tierContract('two memcached servers', async () => {
   return tier
 })
 
+tierContract('memcached at a Unix socket', async () => {
+  const tier = createMemcachedTier({ name: 'm', servers: [`unix:${join(folder, 'm.sock')}`], ...patient })
+  await eventually(() => expect(tier.connected).toBe(true))
+  return tier
+})
+tierContract('memcached with SASL', async () =>
+  createMemcachedTier({ name: 'm', servers: at(gate.port), username: 'gw', password: 's3cret', ...patient }),
+)
+
 describe('memcached', () => {
+  it('says why SASL refuses it, and never with the password', async () => {
+    const refused = [
+      [{ username: 'gw', password: 'hunter2' }, /the user name or the password is wrong \(SASL\)/],
+      [{}, /wants a user and a password \(SASL\); write username and password/],
+    ] as const
+    // memjs would take these by itself.
+    vi.stubEnv('MEMCACHE_USERNAME', 'gw').stubEnv('MEMCACHE_PASSWORD', 's3cret')
+    for (const [credentials, reason] of refused) {
+      const tier = createMemcachedTier({ name: 'm', servers: at(gate.port), ...patient, ...credentials })
+      await eventually(() => expect(tier.refusal).toMatch(reason))
+      expect([tier.connected, `${tier.refusal}`.includes('hunter2')]).toEqual([false, false])
+      await tier.close()
+    }
+    vi.unstubAllEnvs()
+  })
+
   it('finds the keys of one server while the other is gone, and all again when it is back', async () => {
     const tier = createMemcachedTier({ name: 'memcached', servers: at(one.port, two.port), ...patient })
     const digests = Array.from({ length: 60 }, (_, n) => digestOf(`${n}`))

@@ -1,11 +1,19 @@
 import { once } from 'node:events'
+import { globSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import http from 'node:http'
+import https from 'node:https'
 import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import tls from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
 import { createRedisStore, createRedisTier } from '../../src/data/cache/tiers/redis.ts'
 import { Unwritable } from '../../src/data/cache/tiers/tier.ts'
 import { tierContract } from '../../src/testing/tier.ts'
+import { SELF_SIGNED } from '../support/certificate.ts'
 import { eventually } from '../support/eventually.ts'
 import { faultProxy } from '../support/fault-proxy.ts'
 import { redisSays, startRedis, type TestServer } from '../support/servers.ts'
@@ -13,14 +21,27 @@ import { redisSays, startRedis, type TestServer } from '../support/servers.ts'
 // Generous where the test is not about time: the machine may be busy.
 const patient = { readTimeout: 2_000, writeTimeout: 2_000 }
 
+const ROOT = join(import.meta.dirname, '..', '..')
+/** What the guide says that a user of the gateway's needs. */
+const GUIDE = readFileSync(join(ROOT, 'docs', 'guide', 'shared-tiers.md'), 'utf8')
+const RULES =
+  /^ACL SETUSER infergate on >PASSWORD (~(?:.*\\\n)*.*)$/m.exec(GUIDE)?.[1]?.replaceAll('\\\n', '') ?? ''
+const COMMANDS = [...RULES.matchAll(/\+(\S+)/g)].map(([, command]) => command as string)
+
+let acl: TestServer
 let server: TestServer
 let secured: TestServer
+let folder = ''
 beforeAll(async () => {
-  server = await startRedis()
+  folder = await mkdtemp(join(tmpdir(), 'redis-socket-'))
+  server = await startRedis({ args: ['--unixsocket', join(folder, 'redis.sock')] })
   secured = await startRedis({ args: ['--requirepass', 'se/cret'] })
+  acl = await startRedis()
+  expect(await redisSays(acl.port, `ACL SETUSER infergate on >hunter2 ${RULES}`)).toMatch(/OK/)
 })
 afterAll(async () => {
-  await Promise.all([server, secured].map((each) => each?.stop()))
+  await Promise.all([server, secured, acl].map((each) => each?.stop()))
+  await rm(folder, { recursive: true, force: true })
 })
 
 tierContract('redis', async () => createRedisTier({ name: 'redis', url: server.url, ...patient }))
@@ -28,6 +49,42 @@ tierContract('redis with a password', async () => {
   const url = `redis://:se%2Fcret@127.0.0.1:${secured.port}/2`
   return createRedisTier({ name: 'redis', url, ...patient })
 })
+
+tierContract('redis at a Unix socket', async () =>
+  createRedisTier({ name: 'redis', url: `unix://${join(folder, 'redis.sock')}?db=3`, ...patient }),
+)
+
+tierContract('redis for a user who may do what the guide says', async () => {
+  const url = `redis://infergate:hunter2@127.0.0.1:${acl.port}`
+  return createRedisTier({ name: 'redis', url, ...patient })
+})
+
+/** What listens where Redis is expected: a web server, one behind TLS, and a mail server. */
+async function strangers() {
+  const trusted = tls.getCACertificates()
+  tls.setDefaultCACertificates([...trusted, SELF_SIGNED.cert])
+  const servers = [
+    http.createServer(),
+    https.createServer(SELF_SIGNED),
+    net.createServer((socket) => socket.on('error', () => {}).end('220 mail.test ESMTP\r\n')),
+  ] as const
+  for (const each of servers) each.listen(0, '127.0.0.1')
+  await Promise.all(servers.map((each) => once(each, 'listening')))
+  const [plain, secure, mail] = servers.map((each) => each.address() as net.AddressInfo) as [
+    net.AddressInfo,
+    net.AddressInfo,
+    net.AddressInfo,
+  ]
+  return {
+    plain,
+    secure,
+    mail,
+    close() {
+      tls.setDefaultCACertificates(trusted)
+      for (const each of servers) each.close()
+    },
+  }
+}
 
 describe('redis', () => {
   it('asks once for equal keys and gathers the look-ups of one turn', async () => {
@@ -73,16 +130,12 @@ describe('redis', () => {
   })
 
   it('tells at the start why it is refused, and never with the password', async () => {
-    const acl = await startRedis()
     for (const line of [
       'ACL SETUSER gw on >hunter2 ~ig1:* &ig1:* +@all -publish',
       'ACL SETUSER keys on >hunter2 ~other:* &* +@all',
     ])
       expect(await redisSays(acl.port, line)).toMatch(/OK/)
-    const http = net
-      .createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
-      .listen(0, '127.0.0.1')
-    await once(http, 'listening')
+    const http = await strangers()
     const node = await startRedis({ cluster: 'empty' })
     const at = ({ port }: { port: number }) => `127.0.0.1:${port}`
     const refused: readonly (readonly [url: string, reason: RegExp, cluster?: boolean])[] = [
@@ -95,6 +148,8 @@ describe('redis', () => {
       [`redis://keys:hunter2@${at(acl)}`, /our keys and channels \(NOPERM\)/],
       [`redis://${at(server)}`, /is no cluster; take "cluster: true" out/, true],
       [`redis://${at(node)}`, /is a node of a cluster; set "cluster: true"/],
+      [`redis://${at(http.plain)}`, /speaks HTTP on this port, and is no Redis/],
+      [`rediss://:hunter2@${at(http.secure)}`, /speaks HTTP on this port, and is no Redis/],
     ]
     await Promise.all(
       refused.map(async ([url, reason, cluster = false]) => {
@@ -107,12 +162,12 @@ describe('redis', () => {
       }),
     )
     // What is not there, or is something else, may be right by the time it comes back.
-    const other = createRedisTier({ name: 'redis', url: `redis://${at(http.address() as net.AddressInfo)}` })
+    const other = createRedisTier({ name: 'redis', url: `redis://${at(http.mail)}` })
     await eventually(() => expect(other.trouble).toMatch(/is no RESP/))
     expect(other.refusal).toBeUndefined()
     await other.close()
     http.close()
-    await Promise.all([acl.stop(), node.stop()])
+    await node.stop()
   })
 
   it('refuses a URL that is none, with what mends it', () => {
@@ -123,6 +178,34 @@ describe('redis', () => {
     expect(() => open('redis://:hunter2@h/x')).toThrow(/may end with \/NUMBER/)
     expect(() => open('redis://h?family=6')).toThrow(/may end with \/NUMBER/)
     expect(() => open('redis://:hunter2@h/3', true)).toThrow(/a cluster has database 0 only; take \/3 out/)
+  })
+
+  it('names each command that its user may not use', async () => {
+    const { port } = acl
+    await Promise.all(
+      COMMANDS.map(async (command) => {
+        const user = `no-${command}`
+        expect(await redisSays(port, `ACL SETUSER ${user} on >hunter2 ${RULES} -${command}`)).toMatch(/OK/)
+        const url = `redis://${user}:hunter2@127.0.0.1:${port}`
+        const tier = createRedisTier({ name: 'redis', url, connectTimeout: 2_000 })
+        tier.hints?.listen(() => {})
+        const refused = `the user may not use the command ${command.toUpperCase()} (NOPERM)`
+        // Where there is no failover to notice, the server need not say who it is.
+        if (command === 'info') await eventually(() => expect(tier.connected).toBe(true))
+        else await eventually(() => expect(tier.refusal).toContain(refused))
+        await tier.close()
+      }),
+    )
+  })
+
+  it('has scripts that call no command besides those', () => {
+    const sources = globSync('src/**/*.ts', { cwd: ROOT }).map((file) =>
+      readFileSync(join(ROOT, file), 'utf8'),
+    )
+    const called = sources.flatMap((source) => [...source.matchAll(/redis\.p?call\('([A-Z]+)'/g)])
+    const names = new Set(called.map(([, name]) => (name as string).toLowerCase()))
+    expect(names.size).toBeGreaterThan(10)
+    expect([...names].filter((name) => !COMMANDS.includes(name))).toEqual([])
   })
 
   it('is back by itself once the reason why it was refused is gone', async () => {

@@ -1,7 +1,7 @@
 /** Real redis-server and memcached processes on free ports of the loopback, which can be frozen and killed. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,6 +26,10 @@ interface Program {
   readonly debianPackage: string
   readonly scheme: string
   args(port: number): string[]
+  /** Written as `server.conf` into the folder where it runs. */
+  readonly configuration?: string
+  /** Where it listens in place of the port. */
+  readonly socket?: string
 }
 
 const redis: Program = {
@@ -99,8 +103,44 @@ export async function redisSays(port: number, line: string, password?: string): 
   }
 }
 
-export function startMemcached(options: StartOptions = {}): Promise<TestServer> {
-  return open(memcached, options)
+export interface SentinelStartOptions extends StartOptions {
+  /** The primary's name. */
+  readonly name: string
+  readonly primary: { readonly port: number }
+  /** How many Sentinels have to agree that the primary is down. */
+  readonly quorum: number
+  /** Further lines of the configuration. */
+  readonly lines?: readonly string[]
+}
+
+/** A Redis Sentinel that takes a primary for down after half a second. */
+export function startSentinel({
+  name,
+  primary,
+  quorum,
+  lines = [],
+  ...options
+}: SentinelStartOptions): Promise<TestServer> {
+  const configuration = [
+    `sentinel monitor ${name} 127.0.0.1 ${primary.port} ${quorum}`,
+    `sentinel down-after-milliseconds ${name} 500`,
+    // Until another attempt at a failover is made.
+    `sentinel failover-timeout ${name} 2000`,
+    ...lines,
+  ]
+  const args = (port: number) => ['server.conf', '--sentinel', '--port', `${port}`, '--bind', '127.0.0.1']
+  return open({ ...redis, args, configuration: `${configuration.join('\n')}\n` }, options)
+}
+
+export interface MemcachedStartOptions extends StartOptions {
+  /** The path of a Unix socket; in place of a port, as Memcached has either. */
+  readonly socket?: string
+}
+
+export function startMemcached({ socket, ...options }: MemcachedStartOptions = {}): Promise<TestServer> {
+  if (socket === undefined) return open(memcached, options)
+  const args = () => ['-s', socket, '-a', '666', '-u', 'nobody', '-t', '1', '-m', '64']
+  return open({ ...memcached, args, socket }, options)
 }
 
 async function open(program: Program, { args = [], running = true }: StartOptions): Promise<TestServer> {
@@ -110,11 +150,12 @@ async function open(program: Program, { args = [], running = true }: StartOption
 
   async function start(): Promise<void> {
     cwd = await mkdtemp(join(tmpdir(), `${program.command}-`))
+    if (program.configuration !== undefined) await writeFile(join(cwd, 'server.conf'), program.configuration)
     child = spawn(program.command, [...program.args(port), ...args], { stdio: 'ignore', cwd })
     const failed = once(child, 'error').then(([error]) => {
       throw explain(program, error as NodeJS.ErrnoException)
     })
-    await Promise.race([failed, eventually(() => connectable(port))])
+    await Promise.race([failed, eventually(() => connectable(program.socket ?? port))])
     failed.catch(() => {})
   }
 
@@ -148,8 +189,8 @@ function explain({ command, debianPackage }: Program, error: NodeJS.ErrnoExcepti
   return new Error(`${command} is not installed: the tests need it (apt-get install ${debianPackage})`)
 }
 
-async function connectable(port: number): Promise<void> {
-  const socket = net.connect(port, '127.0.0.1')
+async function connectable(at: number | string): Promise<void> {
+  const socket = typeof at === 'string' ? net.connect(at) : net.connect(at, '127.0.0.1')
   try {
     await once(socket, 'connect')
   } finally {

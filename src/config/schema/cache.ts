@@ -4,7 +4,19 @@ import { HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
 
 import { parseRedisUrl } from '../../core/redis-url.ts'
 import { customOptions, type PartName } from './custom-parts.ts'
-import { count, duration, fixed, hostPort, nameOf, orElse, refuse, serviceUrl, size } from './fields.ts'
+import {
+  count,
+  duration,
+  fixed,
+  hostPort,
+  hostPortOrSocket,
+  nameOf,
+  orElse,
+  refuse,
+  secret,
+  serviceUrl,
+  size,
+} from './fields.ts'
 import { clientTls } from './tls.ts'
 
 const LONGEST_TTL = '3650d'
@@ -51,38 +63,77 @@ const remote = (maxEntryBytes: string) => ({
   ...room(maxEntryBytes),
 })
 
+const sentinel = z.strictObject({
+  nodes: z
+    .array(hostPort('10.0.0.1:26379'))
+    .min(1)
+    .max(32)
+    .superRefine(namedOnce)
+    .describe('`host:port` of every Sentinel; each is asked.'),
+  username: orElse(
+    z.string().min(1).exactOptional().describe('A user of the Sentinels; they have users of their own.'),
+    'the default user',
+  ),
+  password: orElse(
+    secret().exactOptional().describe('The password of the Sentinels, which is not that of Redis.'),
+    'none',
+  ),
+  tls: orElse(z.boolean().exactOptional().describe('TLS to the Sentinels.'), 'as the URL'),
+})
+
 const redis = z
   .strictObject({
     name: tierName(),
     type: z.literal('redis').describe('Redis, Valkey or anything that speaks their protocol.'),
     url: serviceUrl(
-      ['redis:', 'rediss:'],
-      'redis://127.0.0.1:6379 or rediss://user:password@host:6380/0',
-    ).describe('`redis://[user:password@]host:port[/db]`; `rediss://` for TLS.'),
+      ['redis:', 'rediss:', 'unix:'],
+      'redis://127.0.0.1:6379, rediss://user:password@host:6380/0 or unix://user:password@localhost/run/redis.sock',
+    ).describe(
+      '`redis://[user:password@]host:port[/db]`; `rediss://` for TLS; `unix:///path[?db=N]` for a socket. With `sentinel` the host is the name of the primary, without a port.',
+    ),
     cluster: z
       .boolean()
       .prefault(false)
       .describe('The URL names one node of a cluster; the others are learnt from it.'),
     tls: clientTls.exactOptional().describe('TLS to a server whose URL begins with `rediss://`.'),
+    sentinel: orElse(
+      sentinel
+        .exactOptional()
+        .describe('Redis Sentinels say which server is the primary, and which one after a failover.'),
+      'the URL names the server',
+    ),
     ...remote('8MiB'),
   })
-  .superRefine(({ url, cluster, tls }, ctx) => {
-    const read = parseRedisUrl(url, cluster)
+  .superRefine(({ url, cluster, sentinel: sentinels, tls }, ctx) => {
+    if (cluster && sentinels) refuse(ctx, 'a cluster has no Sentinels: take one of the two out', ['sentinel'])
+    const read = parseRedisUrl(url, sentinels ? 'sentinel' : cluster ? 'cluster' : 'single')
     if ('problem' in read) refuse(ctx, read.problem, ['url'])
     else if (tls !== undefined && !read.target.isSecure)
       refuse(ctx, 'is for TLS, and this url begins with redis://: write rediss://', ['tls'])
   })
 
-const memcached = z.strictObject({
-  name: tierName(),
-  type: z.literal('memcached').describe('Memcached.'),
-  servers: z
-    .array(hostPort('127.0.0.1:11211'))
-    .min(1)
-    .superRefine(namedOnce)
-    .describe('`host:port` of every server; keys are spread over them.'),
-  ...remote('1MB'),
-})
+const memcached = z
+  .strictObject({
+    name: tierName(),
+    type: z.literal('memcached').describe('Memcached.'),
+    servers: z
+      .array(hostPortOrSocket('127.0.0.1:11211'))
+      .min(1)
+      .max(256)
+      .superRefine(namedOnce)
+      .describe(
+        '`host:port` or `unix:/path` of every server; keys are spread over them by their names here.',
+      ),
+    username: orElse(z.string().min(1).exactOptional().describe('A user of SASL (PLAIN).'), 'no SASL'),
+    password: orElse(secret().exactOptional().describe('The password of that user.'), 'no SASL'),
+    ...remote('1MB'),
+  })
+  .superRefine(({ username, password }, ctx) => {
+    if ((username === undefined) !== (password === undefined))
+      refuse(ctx, 'SASL takes both: username and password', [
+        username === undefined ? 'password' : 'username',
+      ])
+  })
 
 /** A server that is named twice would get twice its share of the keys. */
 function namedOnce(servers: readonly string[], ctx: z.RefinementCtx): void {

@@ -204,11 +204,23 @@ export function nameOf(what: string) {
 
 /** `host:port`, with an IPv6 host in brackets; unlike `address`, the port is somebody else's and not 0. */
 export function hostPort(example: string) {
-  const error = `expected host:port, such as ${example}`
+  return serverOf(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4}$/, `host:port, such as ${example}`)
+}
+
+/** The same, or the path of a Unix socket as `unix:/path`. */
+export function hostPortOrSocket(example: string) {
+  return serverOf(
+    /^(?:unix:(?:\/\/)?\/[\x21-\x7e]{1,100}|(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4})$/,
+    `host:port or unix:/path, such as ${example}`,
+  )
+}
+
+function serverOf(form: RegExp, what: string) {
+  const error = `expected ${what}`
   return z
     .string()
-    .regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4}$/, { error, abort: true })
-    .refine((text) => Number(/\d+$/.exec(text)?.[0]) <= 65_535, { error })
+    .regex(form, { error, abort: true })
+    .refine((text) => text.startsWith('unix:') || Number(/\d+$/.exec(text)?.[0]) <= 65_535, { error })
 }
 
 export const count = (min: number, max: number) => z.int().min(min).max(max)

@@ -35,7 +35,10 @@ interface Purged {
 
 const FACT = 'purged-keys'
 const POLL_MS = 1000
-/** How long a purge stays listed. Every gateway polls each second; one that cannot ask the tier cannot write to it either. */
+/**
+ * How long a purge stays listed. Every gateway polls each second; one that cannot ask the tier cannot write to it either.
+ * It stays longer where the key could not be deleted: its server is away, and may come back with the answer.
+ */
 const LISTED_MS = 15_000
 const MAX_KEYS = 1024
 
@@ -47,13 +50,19 @@ export class PurgedKeys {
 
   constructor(options: PurgedKeysOptions) {
     this.#options = options
-    const { clock, log } = options
-    const failed = (error: unknown) => log.warn('purged-keys.poll', { error: String(error) })
-    this.#poll = new Poll({ clock, ms: POLL_MS, run: () => this.poll(), failed })
+    const { clock } = options
+    this.#poll = new Poll({
+      clock,
+      ms: POLL_MS,
+      run: () => this.poll(),
+      failed: (error) => this.#failed(error),
+    })
   }
 
+  /** Reads at once what was purged before. */
   start(): void {
     this.#poll.start()
+    void this.poll().catch((error: unknown) => this.#failed(error))
   }
 
   stop(): void {
@@ -103,9 +112,13 @@ export class PurgedKeys {
     return (await shared?.publish(FACT, list.join(' '))) ?? true
   }
 
+  #failed(error: unknown): void {
+    this.#options.log.warn('purged-keys.poll', { error: String(error) })
+  }
+
   #recent(): [string, Purged][] {
     const now = this.#options.clock.now()
-    return [...this.#purged].filter(([, { seenAt }]) => now - seenAt < LISTED_MS)
+    return [...this.#purged].filter(([, { seenAt, isGone }]) => now - seenAt < LISTED_MS || !isGone)
   }
 
   async #apply(id: string, digest: Digest): Promise<boolean> {

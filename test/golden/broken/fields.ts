@@ -61,7 +61,7 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     'a key of another block is not sent there',
     `cache: { tiers: [{ name: r, type: redis, url: "redis://h", host: h, ttl: 1m }] }${REST}`,
     [
-      '1:60: cache.tiers[0]: unknown key "host" (known keys: name, type, url, cluster, tls, readTimeout, writeTimeout, connectTimeout, prefix, maxEntryBytes)',
+      '1:60: cache.tiers[0]: unknown key "host" (known keys: name, type, url, cluster, tls, sentinel, readTimeout, writeTimeout, connectTimeout, prefix, maxEntryBytes)',
       '1:69: cache.tiers[0]: unknown key "ttl" (it belongs under cache.defaults)',
     ],
   ],
@@ -251,7 +251,7 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     'a Redis URL of another scheme',
     `cache: { tiers: [{ name: r, type: redis, url: "http://h" }] }${REST}`,
     [
-      '1:47: cache.tiers[0].url: expected a URL such as redis://127.0.0.1:6379 or rediss://user:password@host:6380/0',
+      '1:47: cache.tiers[0].url: expected a URL such as redis://127.0.0.1:6379, rediss://user:password@host:6380/0 or unix://user:password@localhost/run/redis.sock',
     ],
   ],
   [
@@ -303,10 +303,59 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     `cache: { tiers: [{ name: r, type: redis, cluster: true, url: "redis://h/3" }] }${REST}`,
     ['1:62: cache.tiers[0].url: a cluster has database 0 only; take /3 out of the url'],
   ],
+  ...(
+    [
+      [
+        'redis://h:6379',
+        'with "sentinel" the url has no port: its host is the name that the sentinels have for the primary, as in redis://mymaster',
+      ],
+      [
+        'unix:///run/redis.sock',
+        'a Unix socket leads to one server; take "sentinel" out, or name a host in the url',
+      ],
+    ] as const
+  ).map(
+    ([url, message]) =>
+      [
+        `a primary that no Sentinel can name: ${url}`,
+        `cache: { tiers: [{ name: r, type: redis, sentinel: { nodes: ["s:26379"] }, url: "${url}" }] }${REST}`,
+        [`1:81: cache.tiers[0].url: ${message}`],
+      ] as const,
+  ),
+  [
+    'Sentinels of a cluster, and a Sentinel without a port',
+    `cache: { tiers: [{ name: r, type: redis, cluster: true, url: "redis://h", sentinel: { nodes: ["s:1"] } }, { name: q, type: redis, url: "redis://h", sentinel: { nodes: [s] } }] }${REST}`,
+    [
+      '1:85: cache.tiers[0].sentinel: a cluster has no Sentinels: take one of the two out',
+      '1:169: cache.tiers[1].sentinel.nodes[0]: expected host:port, such as 10.0.0.1:26379',
+    ],
+  ],
+  ...[
+    'unix://:p@/run/redis.sock',
+    'unix:///run/redis.sock/3?db=x',
+    'unix://other/run/redis.sock',
+    'unix:///',
+  ].map(
+    (url) =>
+      [
+        `a socket that is none: ${url}`,
+        `cache: { tiers: [{ name: r, type: redis, url: "${url}" }] }${REST}`,
+        [
+          url.includes('@')
+            ? '1:47: cache.tiers[0].url: expected a URL such as redis://127.0.0.1:6379, rediss://user:password@host:6380/0 or unix://user:password@localhost/run/redis.sock; in a user or password % is written %25, @ is %40, : is %3A, / is %2F and # is %23'
+            : '1:47: cache.tiers[0].url: write the path of a socket as unix:///run/redis.sock, or unix:///run/redis.sock?db=2',
+        ],
+      ] as const,
+  ),
+  [
+    'a user of SASL without a password',
+    `cache: { tiers: [{ name: m, type: memcached, servers: ["unix:/run/m.sock"], username: u }] }${REST}`,
+    ['1:87: cache.tiers[0].username: SASL takes both: username and password'],
+  ],
   [
     'a port beyond all ports',
     `cache: { tiers: [{ name: m, type: memcached, servers: ["h:65536"] }] }${REST}`,
-    ['1:56: cache.tiers[0].servers[0]: expected host:port, such as 127.0.0.1:11211'],
+    ['1:56: cache.tiers[0].servers[0]: expected host:port or unix:/path, such as 127.0.0.1:11211'],
   ],
   [
     'a name that means something to JavaScript',
@@ -338,7 +387,7 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     `cache: { tiers: [{ name: m, type: memcached, servers: ["h:1", "H:1"] }, { name: n, type: memcached, servers: ["h:65536"] }] }${REST}`,
     [
       '1:63: cache.tiers[0].servers[1]: this server is named already',
-      '1:111: cache.tiers[1].servers[0]: expected host:port, such as 127.0.0.1:11211',
+      '1:111: cache.tiers[1].servers[0]: expected host:port or unix:/path, such as 127.0.0.1:11211',
     ],
   ],
   ...['/../a', '/a/%2e%2E/b*', '/%2fa', '/a%5c*', '/a/.'].map(

@@ -30,12 +30,13 @@ beforeAll(() => {
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 describe('the shipped configuration', () => {
-  it('has the default and the nine examples', () => {
+  it('has the default and the ten examples', () => {
     expect(yamls.toSorted()).toEqual([
       'examples/batching.yaml',
       'examples/memcached.yaml',
       'examples/minimal.yaml',
       'examples/registered-pool.yaml',
+      'examples/sentinel.yaml',
       'examples/shared-scope.yaml',
       'examples/static-pool.yaml',
       'examples/torchserve.yaml',

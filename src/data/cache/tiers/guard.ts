@@ -6,6 +6,7 @@ import type { Digest } from '../../../core/key.ts'
 import { type Log, silentLog } from '../../../core/log.ts'
 import { type Clock, systemClock } from '../../../lib/clock.ts'
 import { Breaker, type BreakerOutcome, type BreakerState } from './breaker.ts'
+import { ConnectionLog } from './connection-log.ts'
 import { type GuardedLeases, guardLeases } from './guarded-leases.ts'
 import { createLookupBatcher, type LookupBatcher } from './lookup-batcher.ts'
 import { isLate, Late } from './remote.ts'
@@ -108,8 +109,7 @@ class Guard implements GuardedTier {
   readonly #reads: Breaker
   readonly #writes: Breaker
   readonly #batcher: LookupBatcher<Digest, Uint8Array | undefined>
-  #wasConnected: boolean
-  #wasRefused: string | undefined
+  readonly #connection: ConnectionLog
   #lastError = ''
   /** Values of this size or more did not fit lately, and are not tried until then. */
   #unfit = { bytes: Number.POSITIVE_INFINITY, until: 0 }
@@ -119,7 +119,7 @@ class Guard implements GuardedTier {
     this.name = tier.name
     this.readTimeout = options.readTimeout ?? 25
     this.#tier = tier
-    this.#wasConnected = tier.connected !== false
+    this.#connection = new ConnectionLog(tier, log)
     this.#writeTimeout = options.writeTimeout ?? 250
     this.#maxEntryBytes = options.maxEntryBytes ?? Number.POSITIVE_INFINITY
     this.#clock = clock
@@ -295,17 +295,7 @@ class Guard implements GuardedTier {
   }
 
   #isConnected(): boolean {
-    const connected = this.#tier.connected !== false
-    if (connected === this.#wasConnected && (connected || this.#tier.refusal === this.#wasRefused))
-      return connected
-    const { refusal } = this.#tier
-    if (connected) this.#log.info('tier.connected', { tier: this.name })
-    else if (refusal !== undefined) this.#log.warn('tier.refused', { tier: this.name, reason: refusal })
-    else if (this.#wasConnected)
-      this.#log.warn('tier.disconnected', { tier: this.name, reason: this.trouble })
-    this.#wasConnected = connected
-    this.#wasRefused = refusal
-    return connected
+    return this.#connection.observe()
   }
 
   #breaker(what: 'reads' | 'writes', random: () => number): Breaker {

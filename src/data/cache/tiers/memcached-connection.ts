@@ -5,9 +5,9 @@
 
 import type { Socket } from 'node:net'
 import { Client, Server } from 'memjs'
-import type { HostPort } from '../../../core/addresses.ts'
+import type { SocketAddress } from '../../../core/addresses.ts'
 import { MemcachedJudge } from './memcached-judge.ts'
-import type { ClientConnection, Events } from './reconnecting-connection.ts'
+import { type ClientConnection, ConnectionRefused, type Events } from './reconnecting-connection.ts'
 
 /** Each operation rejects with the server's own message. */
 export interface MemcachedClient {
@@ -23,6 +23,9 @@ export interface MemcachedConnectionOptions {
   readonly connectTimeout: number
   /** The longest value that the tier takes. */
   readonly maxBytes: number
+  /** For SASL (PLAIN); left out: none. */
+  readonly username?: string | undefined
+  readonly password?: string | undefined
 }
 
 const SILENT = { log() {} }
@@ -33,16 +36,20 @@ const KEEP_ALIVE_SECONDS = 30
 const LAST_RESORT_SECONDS = 60
 
 export function connectMemcached(
-  { host, port }: HostPort,
-  { connectTimeout, maxBytes }: MemcachedConnectionOptions,
+  address: SocketAddress,
+  { connectTimeout, maxBytes, username = '', password = '' }: MemcachedConnectionOptions,
   events: Events,
 ): ClientConnection<MemcachedClient> {
-  const server = new GuardedServer(host, port, undefined, undefined, {
+  // memjs passes both on to `net.connect`, which takes a path in place of a port.
+  const [host, port] = 'path' in address ? [undefined, address.path] : [address.host, address.port]
+  const server = new GuardedServer(host as string, port as number, undefined, undefined, {
     timeout: LAST_RESORT_SECONDS,
     conntimeout: (2 * connectTimeout) / 1_000,
     keepAlive: true,
     keepAliveDelay: KEEP_ALIVE_SECONDS,
   })
+  // Not as options: memjs would take the environment's MEMCACHE_USERNAME where they are empty.
+  Object.assign(server, { username, password })
   server.guard(new MemcachedJudge(maxBytes), events)
   // One "retry" means none: memjs counts the first attempt.
   const client: Numbered = new Client([server], { retries: 1, logger: SILENT })
@@ -111,10 +118,16 @@ class GuardedServer extends Server {
     super.write(request)
   }
 
-  /** memjs authenticates with these where the environment holds a user and a password. */
   override writeSASL(request: Buffer): void {
     this.#judge.requested(request)
     super.writeSASL(request)
+  }
+
+  get #refusal(): string {
+    const { username } = this as unknown as { readonly username: string }
+    return username === ''
+      ? 'it wants a user and a password (SASL); write username and password'
+      : 'the user name or the password is wrong (SASL)'
   }
 
   /** memjs writes each request by itself; corking sends the requests of one turn in one write. */
@@ -128,9 +141,9 @@ class GuardedServer extends Server {
     })
   }
 
-  /** Destroys the socket, and rejects all outstanding requests. */
+  /** Destroys the socket, and rejects all outstanding requests. memjs says with a text that the server wants another user. */
   override error(reason: Error | string): void {
-    const error = reason instanceof Error ? reason : new Error(reason)
+    const error = reason instanceof Error ? reason : new ConnectionRefused(this.#refusal)
     super.error(error)
     this.#events.over(error)
   }

@@ -1,9 +1,10 @@
-/** Memcached as a shared tier, over one or more servers; a key always goes to the same one. */
+/** Memcached as a shared tier, over one or more servers; a key always goes to the same one, and is lost with it. */
 
 import { hash } from 'node:crypto'
-import type { HostPort } from '../../../core/addresses.ts'
+import type { SocketAddress } from '../../../core/addresses.ts'
 import type { Digest } from '../../../core/key.ts'
 import { connectMemcached, type MemcachedClient } from './memcached-connection.ts'
+import { claimFact, FACT_REPLICAS, type FactReplica, publishFact, readFact } from './memcached-facts.ts'
 import { ReconnectingConnection } from './reconnecting-connection.ts'
 import {
   base64url,
@@ -12,24 +13,28 @@ import {
   DEFAULT_READ_TIMEOUT,
   DEFAULT_WRITE_TIMEOUT,
   factName,
+  hostPortOf,
   type RemoteOptions,
 } from './remote.ts'
+import { createRendezvous, type Rendezvous } from './rendezvous.ts'
 import { isAway, type Tier, Unfit } from './tier.ts'
+import { TierNode } from './tier-node.ts'
 
 export interface MemcachedOptions extends RemoteOptions {
-  /** `host:port`, or `[v6]:port`; the port is 11211 where it is left out. */
+  /** `host:port`, or `[v6]:port`; the port is 11211 where it is left out; or `unix:/path` of a socket. */
   readonly servers: readonly string[]
+  /** For SASL (PLAIN), at every server; left out: none. */
+  readonly username?: string | undefined
+  readonly password?: string | undefined
 }
 
 /** A server's default limit is 1 MiB, item header and key included. */
 const DEFAULT_MAX_ENTRY_BYTES = 1_000_000
 /** Memcached reads a larger number as a point in time. */
 const MAX_TTL_SECONDS = 30 * 24 * 3_600 - 1
-/**
- * A number for the meaning of facts: gateways whose builds differ in it share none. A server that was restarted has lost
- * all facts, so it never shows an old one.
- */
-const FACTS = 'fact2:'
+/** A number for the meaning of facts: gateways whose builds differ in it share none. */
+const FACTS = 'fact3:'
+const DEFAULT_PORT = 11_211
 /** What an item takes besides key and value, rounded up. */
 const ITEM_OVERHEAD_BYTES = 128
 
@@ -38,16 +43,23 @@ export function createMemcachedTier(options: MemcachedOptions): Tier {
   return new MemcachedTier(options)
 }
 
-interface Server {
-  readonly link: ReconnectingConnection<MemcachedClient>
-  /** The largest item that the server takes, by its own settings. */
+/** The largest item that a server takes, by its own settings. */
+interface ItemLimits {
   itemBytes: number
+}
+
+interface Server {
+  /** As in the settings. */
+  readonly name: string
+  readonly node: TierNode<MemcachedClient>
+  readonly limits: ItemLimits
 }
 
 class MemcachedTier implements Tier {
   readonly name: string
-  readonly #options: Required<MemcachedOptions>
+  readonly #options: Required<Omit<MemcachedOptions, 'username' | 'password'>> & MemcachedOptions
   readonly #servers: readonly Server[]
+  readonly #place: Rendezvous<Server>
   #closed = false
 
   constructor(options: MemcachedOptions) {
@@ -62,32 +74,49 @@ class MemcachedTier implements Tier {
     }
     if (options.servers.length === 0) throw new Error(`${this.name}: servers is empty; give host:port`)
     const addresses = options.servers.map((server) => addressOf(this.name, server))
-    this.#servers = addresses.map((address) => this.#open(address))
+    this.#servers = addresses.map((address, i) => this.#open(options.servers[i] as string, address))
+    this.#place = createRendezvous(this.#servers)
   }
 
   get connected(): boolean {
-    for (const { link } of this.#servers) if (link.isUp) return true
+    for (const { node } of this.#servers) if (node.link.isUp) return true
     return false
   }
 
+  /** A server that could not be reached for a while comes back with what it had, and has missed deletions. */
+  get since(): number {
+    return Math.max(...this.#servers.map(({ node }) => node.link.since))
+  }
+
   get isDeciding(): boolean {
-    return this.#servers.some(({ link }) => link.isDeciding)
+    return this.#servers.some(({ node }) => node.link.isDeciding)
   }
 
   get trouble(): string {
-    return this.#servers.find(({ link }) => !link.isUp)?.link.trouble ?? ''
+    return this.#servers.find(({ node }) => !node.link.isUp)?.node.link.trouble ?? ''
+  }
+
+  get missing(): string | undefined {
+    if (this.#servers.length === 1 || this.#servers.every(({ node }) => node.isUp)) return undefined
+    return this.#servers.flatMap(({ name, node }) => (node.isUp ? [] : name)).join(', ')
+  }
+
+  get refusal(): string | undefined {
+    for (const { name, node } of this.#servers)
+      if (node.link.refusal !== undefined) return `server ${name}: ${node.link.refusal}`
+    return undefined
   }
 
   takes(digest: Digest, bytes: number): boolean {
-    const { link, itemBytes } = this.#serverOf(digest)
-    return link.isUp && bytes <= itemBytes - ITEM_OVERHEAD_BYTES - this.#key(digest).length
+    const { node, limits } = this.#place.first(digest)
+    return node.isUp && bytes <= limits.itemBytes - ITEM_OVERHEAD_BYTES - this.#key(digest).length
   }
 
   /** Asks each server for its keys. If a server does not answer, its keys are misses; if none answers, that is a failure. */
   async getMany(digests: readonly Digest[]): Promise<(Uint8Array | undefined)[]> {
     const shares = new Map<Server, string[]>()
     const keys = digests.map((digest) => {
-      const server = this.#serverOf(digest)
+      const server = this.#place.first(digest)
       const key = this.#key(digest)
       const share = shares.get(server)
       if (share) share.push(key)
@@ -114,63 +143,48 @@ class MemcachedTier implements Tier {
     }
     const expires = Math.min(MAX_TTL_SECONDS, Math.max(1, Math.ceil(ttlMs / 1_000)))
     const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
-    await this.#write('set', this.#serverOf(digest), value.length, (client) =>
+    await this.#write('set', this.#place.first(digest), value.length, (client) =>
       client.set(this.#key(digest), bytes, expires),
     )
   }
 
   async delete(digest: Digest): Promise<void> {
-    await this.#write('delete', this.#serverOf(digest), 0, (client) => client.delete(this.#key(digest)))
+    await this.#write('delete', this.#place.first(digest), 0, (client) => client.delete(this.#key(digest)))
   }
 
-  async claim(name: string, value: string): Promise<string> {
-    const { key, server } = this.#fact(name)
-    // The server may evict the fact between the two steps; then it can be claimed again.
-    for (let attempt = 0; attempt < 3; attempt++) {
-      const bytes = Buffer.from(value)
-      if (await this.#write('claim', server, bytes.length, (client) => client.add(key, bytes))) return value
-      const present = (await this.#get('claim', server, [key])).get(key)
-      if (present) return present.toString('utf8')
-    }
-    throw new Error(`${this.name}: claim: the value comes and goes`)
+  claim(name: string, value: string): Promise<string> {
+    return claimFact(this.#replicas(name, 'claim'), this.#factKey(name), value)
   }
 
   facts(names: readonly string[]): Promise<(string | undefined)[]> {
-    return Promise.all(
-      names.map(async (name) => {
-        const { key, server } = this.#fact(name)
-        return (await this.#get('facts', server, [key])).get(key)?.toString('utf8')
-      }),
-    )
+    return Promise.all(names.map((name) => readFact(this.#replicas(name, 'facts'), this.#factKey(name))))
   }
 
-  async publish(name: string, value: string): Promise<void> {
-    const { key, server } = this.#fact(name)
-    const bytes = Buffer.from(value)
-    await this.#write('publish', server, bytes.length, (client) => client.set(key, bytes, 0))
+  publish(name: string, value: string): Promise<void> {
+    return publishFact(this.#replicas(name, 'publish'), this.#factKey(name), value)
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    for (const { link } of this.#servers) link.close()
+    for (const { node } of this.#servers) node.link.close()
   }
 
-  #open(address: HostPort): Server {
-    const { connectTimeout, maxEntryBytes } = this.#options
+  #open(name: string, address: SocketAddress): Server {
+    const { connectTimeout, maxEntryBytes: maxBytes, prefix, username, password } = this.#options
+    const limits: ItemLimits = { itemBytes: Number.POSITIVE_INFINITY }
     const link = new ReconnectingConnection<MemcachedClient>({
       address: () => address,
       connectTimeout,
-      open: (to, events) => connectMemcached(to, { connectTimeout, maxBytes: maxEntryBytes }, events),
+      open: (to, events) => connectMemcached(to, { connectTimeout, maxBytes, username, password }, events),
       greet: async (client) => {
         const settings = client.settings().catch(() => undefined)
-        await client.get(`${this.#options.prefix}ping`)
+        await client.get(`${prefix}ping`)
         // A proxy may not report settings.
         const said = Number((await settings)?.['item_size_max'])
-        server.itemBytes = said > 0 ? said : Number.POSITIVE_INFINITY
+        limits.itemBytes = said > 0 ? said : Number.POSITIVE_INFINITY
       },
     })
-    const server: Server = { link, itemBytes: Number.POSITIVE_INFINITY }
-    return server
+    return { name, node: new TierNode(link), limits }
   }
 
   async #get(what: string, server: Server, keys: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
@@ -201,10 +215,11 @@ class MemcachedTier implements Tier {
     }
   }
 
-  async #run<T>({ link }: Server, operation: Parameters<typeof link.run<T>>[0]): Promise<T> {
+  /** A tier of one server is judged by the guard alone. */
+  async #run<T>({ node }: Server, operation: Parameters<typeof node.run<T>>[0]): Promise<T> {
     if (this.#closed) throw new Error(`${this.name}: closed`)
     try {
-      return await link.run(operation)
+      return await (this.#servers.length === 1 ? node.link.run(operation) : node.run(operation))
     } catch (error) {
       throw new Error(`${this.name}: ${error instanceof Error ? error.message : String(error)}`, {
         cause: error,
@@ -216,22 +231,24 @@ class MemcachedTier implements Tier {
     return this.#options.prefix + base64url(digest)
   }
 
-  #fact(name: string): { readonly key: string; readonly server: Server } {
-    const key = `${this.#options.prefix}${FACTS}${factName(name)}`
-    return { key, server: this.#serverOf(hash('sha256', key, 'latin1')) }
+  #factKey(name: string): string {
+    return `${this.#options.prefix}${FACTS}${factName(name)}`
   }
 
-  /** Rendezvous hashing would move fewer keys when a server is added; the list hardly ever changes. */
-  #serverOf(digest: string): Server {
-    const n = (digest.charCodeAt(28) << 16) | (digest.charCodeAt(29) << 8) | digest.charCodeAt(30)
-    return this.#servers[n % this.#servers.length] as Server
+  #replicas(name: string, what: string): FactReplica[] {
+    const digest = hash('sha256', this.#factKey(name), 'latin1')
+    return this.#place.ranked(digest, FACT_REPLICAS).map((server) => ({
+      get isUp() {
+        return server.node.isUp
+      },
+      get: async (key) => (await this.#get(what, server, [key])).get(key),
+      set: (key, bytes) => this.#write(what, server, bytes.length, (client) => client.set(key, bytes, 0)),
+      add: (key, bytes) => this.#write(what, server, bytes.length, (client) => client.add(key, bytes)),
+    }))
   }
 }
 
-function addressOf(name: string, server: string): HostPort {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@[\]]+))(?::(\d{1,5}))?$/.exec(server)
-  const port = Number(match?.[3] ?? 11_211)
-  const host = match?.[1] ?? match?.[2]
-  if (!host || port < 1 || port > 65_535) throw new Error(`${name}: "${server}" is not host:port`)
-  return { host, port }
+function addressOf(name: string, server: string): SocketAddress {
+  const path = /^unix:(?:\/\/)?(\/.+)$/.exec(server)?.[1]
+  return path === undefined ? hostPortOf(name, server, DEFAULT_PORT) : { path }
 }

@@ -3,7 +3,7 @@
  * dropped when it fails, and opened again. While there is none every request rejects at once. A library's own
  * reconnecting, queueing and resending is never used: it has no deadline, and hides why there is no connection.
  */
-import type { HostPort } from '../../../core/addresses.ts'
+import type { SocketAddress } from '../../../core/addresses.ts'
 import { type Operation, Outstanding, retryDelay, within } from './remote.ts'
 import { Away } from './tier.ts'
 
@@ -35,14 +35,14 @@ export interface ClientConnection<C> {
 
 export interface ReconnectingOptions<C> {
   /** Called for every attempt. */
-  readonly address: () => HostPort
+  readonly address: () => SocketAddress
   /** Milliseconds for a connection to be made and greeted. */
   readonly connectTimeout: number
-  readonly open: (address: HostPort, events: Events) => ClientConnection<C>
+  readonly open: (address: SocketAddress, events: Events) => ClientConnection<C>
   /** The first requests on every connection; rejects where the server is unfit, with ConnectionRefused where it will stay so. */
-  readonly greet: (client: C, address: HostPort) => Promise<void>
+  readonly greet: (client: C, address: SocketAddress) => Promise<void>
   /** Finds out why a connection could not be made; returns the error itself where there is no more to know. */
-  readonly diagnose?: (error: Error, address: HostPort) => Promise<Error>
+  readonly diagnose?: (error: Error, address: SocketAddress) => Promise<Error>
 }
 
 /** After a refusal a person has to act, so attempts are rare enough not to fill the server's log. */
@@ -121,10 +121,11 @@ export class ReconnectingConnection<C> {
     void this.#connect()
   }
 
-  close(): void {
+  /** Outstanding requests reject with `reason`. */
+  close(reason: Error = new Error('closed')): void {
     this.#closed = true
     clearTimeout(this.#retry)
-    for (const session of [this.#up, this.#trying]) session?.end(new Error('closed'))
+    for (const session of [this.#up, this.#trying]) session?.end(reason)
     this.#up = undefined
     this.#trying = undefined
   }
@@ -205,7 +206,7 @@ class Session<C> {
   readonly #failed: Promise<never>
   #fail: (error: Error) => void = () => {}
 
-  constructor({ open }: ReconnectingOptions<C>, address: HostPort) {
+  constructor({ open }: ReconnectingOptions<C>, address: SocketAddress) {
     this.outstanding = new Outstanding(() => this.#over(new Error('it stopped answering')))
     this.#failed = new Promise<never>((_, reject) => {
       this.#fail = reject

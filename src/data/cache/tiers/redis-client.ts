@@ -27,8 +27,15 @@ export interface RedisClient {
   readonly trouble: string
   /** Why the server refuses us; undefined while it does not. */
   readonly refusal: string | undefined
+  /** See `Tier.missing`. */
+  readonly missing?: string | undefined
   /** Whether the server that has the key is connected. */
   reaches(key: string): boolean
+  /**
+   * What the name of a value has before its hash tag, so that a node of a cluster which may have lost writes has none of
+   * its earlier values. `key`: the name without it. Empty for one server, whose shared facts do that.
+   */
+  keyspaceOf(key: string): string
   /** The replies in the commands' order, errors among them. Rejects where there is none. */
   run(operation: RedisOperation): Promise<readonly RedisReply[]>
   close(): void
@@ -61,6 +68,7 @@ export function singleClient(link: ReconnectingConnection<SendCommands>): RedisC
       return link.refusal
     },
     reaches: () => link.isUp,
+    keyspaceOf: () => '',
     async run({ commands, ...operation }) {
       const replies = await link.run({
         ...operation,

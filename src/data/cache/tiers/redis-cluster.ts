@@ -2,6 +2,9 @@
  * A client of a Redis cluster: each command goes to the node that has its key's slot. Any node that answers gives the slot
  * map. It is read again when a node says that a slot has moved, when a node is away, and from time to time. A failing
  * node makes its own keys fail and no others.
+ *
+ * A replica that takes over, or a node that starts again from a snapshot, may lack the last writes, deletions among them.
+ * So each life of a node (`redis-life.ts`) has a keyspace of its own: what was kept before is out of reach.
  */
 import type { HostPort } from '../../../core/addresses.ts'
 import type { ReconnectingConnection } from './reconnecting-connection.ts'
@@ -10,12 +13,18 @@ import { type SendCommands, slotOf } from './redis-connection.ts'
 import { type EncodedCommand, type RedisReply, RespError } from './redis-reply.ts'
 import { nameOf, readRedirection, readSlots, type SlotMap } from './redis-slots.ts'
 import { Away, isAway } from './tier.ts'
+import { TierNode } from './tier-node.ts'
 
 interface ClusterOptions {
   /** The node that the settings name; it is always among those asked for the map. */
   readonly seed: HostPort
-  readonly open: (address: HostPort) => ReconnectingConnection<SendCommands>
+  /** `onLife` is called during each greeting, with the life that the node is in. */
+  readonly open: (address: HostPort, onLife: (life: string) => void) => ReconnectingConnection<SendCommands>
   readonly connectTimeout: number
+}
+
+interface Node extends TierNode<SendCommands> {
+  life?: string
 }
 
 const TICK_MS = 1_000
@@ -30,7 +39,7 @@ const ASKING: EncodedCommand = { args: ['ASKING'] }
 
 export class ClusterClient implements RedisClient {
   readonly #options: ClusterOptions
-  readonly #nodes = new Map<string, ReconnectingConnection<SendCommands>>()
+  readonly #nodes = new Map<string, Node>()
   readonly #addresses = new Map<string, HostPort>()
   #map: SlotMap | undefined
   #learntAt = 0
@@ -49,16 +58,16 @@ export class ClusterClient implements RedisClient {
 
   get connected(): boolean {
     if (this.#map === undefined || this.#down !== undefined) return false
-    for (const { isUp } of this.#nodes.values()) if (isUp) return true
+    for (const { link } of this.#nodes.values()) if (link.isUp) return true
     return false
   }
 
   get since(): number {
-    return Math.max(...[...this.#nodes.values()].map(({ since }) => since))
+    return Math.max(...[...this.#nodes.values()].map(({ link }) => link.since))
   }
 
   get isDeciding(): boolean {
-    const links = [...this.#nodes.values()]
+    const links = [...this.#nodes.values()].map(({ link }) => link)
     // Without a map the client is useless, even if nodes are connected.
     return !this.#map
       ? links.some((link) => link.isDeciding || link.isUp)
@@ -66,24 +75,36 @@ export class ClusterClient implements RedisClient {
   }
 
   get trouble(): string {
-    return this.#down ?? this.#nodes.get(nameOf(this.#options.seed))?.trouble ?? 'still connecting'
+    return this.#down ?? this.#nodes.get(nameOf(this.#options.seed))?.link.trouble ?? 'still connecting'
   }
 
   get refusal(): string | undefined {
-    for (const [name, { refusal }] of this.#nodes)
-      if (refusal !== undefined) return `node ${name}: ${refusal}`
+    for (const [name, { link }] of this.#nodes)
+      if (link.refusal !== undefined) return `node ${name}: ${link.refusal}`
     return undefined
+  }
+
+  /** Of the nodes with slots: a replica that the settings name may be away. */
+  get missing(): string | undefined {
+    let names: string | undefined
+    for (const name of this.#map?.nodes.keys() ?? [])
+      if (!this.#nodes.get(name)?.isUp) names = names === undefined ? name : `${names}, ${name}`
+    return names
   }
 
   /** A connected node, for requests that any node can answer. */
   get any(): HostPort {
-    for (const [name, { isUp }] of this.#nodes) if (isUp) return this.#addresses.get(name) as HostPort
+    for (const [name, { link }] of this.#nodes) if (link.isUp) return this.#addresses.get(name) as HostPort
     return this.#options.seed
   }
 
   reaches(key: string): boolean {
-    const owner = this.#map?.owners[slotOf(key)]
-    return owner !== undefined && this.#nodes.get(owner)?.isUp === true
+    return this.#ownerOf(key)?.isUp === true
+  }
+
+  keyspaceOf(key: string): string {
+    const life = this.#ownerOf(key)?.life
+    return life === undefined ? '' : `${life}:`
   }
 
   async run(operation: RedisOperation): Promise<readonly RedisReply[]> {
@@ -118,7 +139,12 @@ export class ClusterClient implements RedisClient {
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
-    for (const link of this.#nodes.values()) link.close()
+    for (const { link } of this.#nodes.values()) link.close()
+  }
+
+  #ownerOf(key: string): Node | undefined {
+    const owner = this.#map?.owners[slotOf(key)]
+    return owner === undefined ? undefined : this.#nodes.get(owner)
   }
 
   /** Never rejects: where a node does not answer, each of its commands gets an error as reply. */
@@ -127,20 +153,20 @@ export class ClusterClient implements RedisClient {
     { commands, ...operation }: RedisOperation,
     isAsking = false,
   ): Promise<readonly RedisReply[]> {
-    const link = this.#nodes.get(owner)
+    const node = this.#nodes.get(owner)
     try {
-      if (!link) throw new Away('the node has left')
+      if (!node) throw new Away('the node has left')
       // ASKING holds for the one command behind it.
       const sent = isAsking ? [ASKING, ...commands] : commands
-      const answers = await link.run({ ...operation, start: (send) => send(sent) })
+      const answers = await node.run({ ...operation, start: (send) => send(sent) })
       const replies = isAsking ? answers.slice(1) : answers
       for (const reply of replies) {
-        onReply(link, reply)
+        onReply(node.link, reply)
         if (reply instanceof RespError && /^CLUSTERDOWN|^READONLY/.test(reply.message)) this.#hurry()
       }
       return replies
     } catch (error) {
-      if (link && !link.isUp) this.#hurry()
+      if (node && !node.link.isUp) this.#hurry()
       const words = `${owner}: ${error instanceof Error ? error.message : String(error)}`
       const failed = new RespError(isAway(error) ? `AWAY ${words}` : words)
       return commands.map(() => failed)
@@ -168,7 +194,12 @@ export class ClusterClient implements RedisClient {
   #node(address: HostPort): void {
     const name = nameOf(address)
     if (this.#nodes.has(name)) return
-    this.#nodes.set(name, this.#options.open(address))
+    const node: Node = new TierNode(
+      this.#options.open(address, (life) => {
+        node.life = life
+      }),
+    )
+    this.#nodes.set(name, node)
     this.#addresses.set(name, address)
   }
 
@@ -186,7 +217,7 @@ export class ClusterClient implements RedisClient {
   }
 
   async #look(): Promise<void> {
-    const isAway = [...(this.#map?.nodes.keys() ?? [])].some((name) => !this.#nodes.get(name)?.isUp)
+    const isAway = [...(this.#map?.nodes.keys() ?? [])].some((name) => !this.#nodes.get(name)?.link.isUp)
     const isOld = performance.now() - this.#learntAt > MAP_AGE_MS
     if ((this.#isStale || isAway || isOld || this.#down !== undefined) && !this.#learning) {
       this.#learning = true
@@ -199,7 +230,7 @@ export class ClusterClient implements RedisClient {
   /** Reads the map from the first node that sees a whole cluster; a node that is cut off from the others sees none. */
   async #learn(): Promise<void> {
     let down: string | undefined
-    for (const [name, link] of this.#nodes) {
+    for (const [name, { link }] of this.#nodes) {
       if (!link.isUp) continue
       try {
         const ms = this.#options.connectTimeout
@@ -221,13 +252,16 @@ export class ClusterClient implements RedisClient {
   }
 
   #take(map: SlotMap): void {
+    const before = this.#map
     this.#map = map
     this.#down = undefined
     this.#isStale = false
     this.#learntAt = performance.now()
     for (const address of map.nodes.values()) this.#node(address)
     const seed = nameOf(this.#options.seed)
-    for (const [name, link] of this.#nodes) {
+    for (const [name, { link }] of this.#nodes) {
+      // It had no slots while it was greeted, as a replica has none: it may be in another life by now.
+      if (before && map.nodes.has(name) && !before.nodes.has(name)) link.drop('it has taken over')
       if (name === seed || map.nodes.has(name)) continue
       link.close()
       this.#nodes.delete(name)

@@ -7,7 +7,7 @@
 import net from 'node:net'
 import tls from 'node:tls'
 import { AbstractConnector, Command, Redis, ReplyError } from 'ioredis'
-import type { HostPort } from '../../../core/addresses.ts'
+import type { SocketAddress } from '../../../core/addresses.ts'
 import type { ClientConnection, Events } from './reconnecting-connection.ts'
 import { type EncodedCommand, type RedisReply, RespError } from './redis-reply.ts'
 import { type RespBounds, RespJudge } from './resp-judge.ts'
@@ -26,7 +26,7 @@ export interface RedisConnectionOptions extends RespBounds {
 const KEEP_ALIVE_MS = 30_000
 
 export function connectRedis(
-  address: HostPort,
+  address: SocketAddress,
   options: RedisConnectionOptions,
   events: Events,
 ): ClientConnection<SendCommands> {

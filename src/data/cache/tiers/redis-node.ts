@@ -5,7 +5,7 @@
 
 import { isIP } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
-import type { HostPort } from '../../../core/addresses.ts'
+import type { SocketAddress } from '../../../core/addresses.ts'
 import type { RedisTarget } from '../../../core/redis-url.ts'
 import { connectOptions } from '../../../lib/tls/connect-options.ts'
 import type { ClientTls } from '../../../lib/tls/material.ts'
@@ -21,7 +21,7 @@ export interface NodeOptions {
   /** A node of a cluster: it may redirect a key to another node. */
   readonly cluster: boolean
   /** Called for every attempt; in a cluster it may differ from the URL's. */
-  readonly address: () => HostPort
+  readonly address: () => SocketAddress
   readonly connectTimeout: number
   /** The longest value that the tier takes. */
   readonly maxBytes: number
@@ -35,6 +35,8 @@ export interface ConnectionCheck {
   readonly args: Args
   /** Whether the reply is right for the command; errors are judged before. Left out: any reply is. */
   readonly fits?: (reply: RedisReply) => boolean
+  /** Why the reply, perhaps an error, makes this server unfit; undefined: it does not. */
+  readonly rejects?: (reply: RedisReply) => Error | undefined
 }
 
 export function openNode({
@@ -55,7 +57,7 @@ export function openNode({
   return new ReconnectingConnection<SendCommands>({
     ...options,
     open: (address, events) => {
-      const secure = isSecure ? secured(address, target.address.host, tls?.()) : undefined
+      const secure = isSecure ? secured(address, target.address, tls?.()) : undefined
       const bounds = { maxBytes, isSubscriber: onMessage !== undefined }
       return connectRedis(address, { ...bounds, tls: secure, onMessage }, events)
     },
@@ -71,18 +73,29 @@ export function openNode({
 }
 
 /** TLS to a numeric address expects the name in the URL. */
-function secured({ host }: HostPort, named: string, tls: ClientTls | undefined): ConnectionOptions {
-  const name = tls?.serverName ?? (isIP(host) ? named : host)
-  return { ...connectOptions(tls), ...(isIP(name) ? {} : { servername: name }) }
+function secured(
+  address: SocketAddress,
+  named: SocketAddress,
+  tls: ClientTls | undefined,
+): ConnectionOptions {
+  const host = hostOf(address)
+  const name = tls?.serverName ?? (isIP(host) ? hostOf(named) : host)
+  return { ...connectOptions(tls), ...(name === '' || isIP(name) ? {} : { servername: name }) }
+}
+
+function hostOf(address: SocketAddress): string {
+  return 'host' in address ? address.host : ''
 }
 
 function isElsewhere(reply: RedisReply): boolean {
   return reply instanceof RespError && /^(?:MOVED|ASK|CLUSTERDOWN)\b/.test(reply.message)
 }
 
-function judge(reply: RedisReply, { fits = () => true }: ConnectionCheck, mustPass: boolean): void {
+function judge(reply: RedisReply, { fits = () => true, rejects }: ConnectionCheck, mustPass: boolean): void {
   const refusal = refusalOf(reply)
   if (refusal !== undefined) throw new ConnectionRefused(refusal)
+  const rejection = rejects?.(reply)
+  if (rejection) throw rejection
   if (reply instanceof RespError) {
     if (isIdle(reply)) throw new Error(`it cannot serve yet (${reply.code})`)
     // The server is full, or a replica for now: lookups work, and writes will fail by themselves.

@@ -5,12 +5,12 @@
 
 import net from 'node:net'
 import tls from 'node:tls'
-import type { HostPort } from '../../../core/addresses.ts'
+import type { SocketAddress } from '../../../core/addresses.ts'
 import { isAboutCertificate } from '../../../lib/certificates.ts'
 import { ConnectionRefused } from './reconnecting-connection.ts'
 import { type RedisReply, RespError } from './redis-reply.ts'
 import { within } from './remote.ts'
-import { TLS_ALERT } from './resp-judge.ts'
+import { HTTP_ANSWER, TLS_ALERT } from './resp-judge.ts'
 
 /** The server's message, and what it means with the fix. The message itself is not repeated: it may quote what we sent. */
 const REFUSALS: readonly (readonly [RegExp, string])[] = [
@@ -60,7 +60,7 @@ const CERTIFICATES: readonly (readonly [RegExp, string])[] = [
 ]
 
 /** Finds out why a connection failed: certificates, or TLS on one side only. Sends nothing secret. */
-export async function diagnosed(error: Error, address: HostPort, secure: boolean): Promise<Error> {
+export async function diagnosed(error: Error, address: SocketAddress, secure: boolean): Promise<Error> {
   const { code = '' } = error as NodeJS.ErrnoException
   if (isAboutCertificate(code)) {
     const mend = CERTIFICATES.find(([codes]) => codes.test(code))?.[1]
@@ -71,6 +71,8 @@ export async function diagnosed(error: Error, address: HostPort, secure: boolean
       'it wants a certificate of ours: name one that it accepts in the tls.cert and tls.key of the tier',
     )
   if (secure && /ALERT/.test(code)) return new ConnectionRefused(`it ends the TLS handshake (${code})`)
+  if (error.message === HTTP_ANSWER)
+    return new ConnectionRefused('it speaks HTTP on this port, and is no Redis; correct the host or the port')
   if (secure && (await speaksPlain(address)))
     return new ConnectionRefused('it speaks no TLS on this port; write redis:// instead of rediss://')
   if (!secure && (error.message === TLS_ALERT || (isEnded(error) && (await speaksTls(address)))))
@@ -84,7 +86,7 @@ function isEnded({ message }: Error): boolean {
 
 const PROBE_MS = 500
 
-function speaksPlain(address: HostPort): Promise<boolean> {
+function speaksPlain(address: SocketAddress): Promise<boolean> {
   const socket = net.connect(address)
   const said = new Promise<boolean>((resolve) => {
     socket.once('data', (bytes) => resolve(bytes[0] === 0x2b || bytes[0] === 0x2d))
@@ -95,9 +97,9 @@ function speaksPlain(address: HostPort): Promise<boolean> {
   return ended(socket, said)
 }
 
-function speaksTls({ host, port }: HostPort): Promise<boolean> {
+function speaksTls(address: SocketAddress): Promise<boolean> {
   // Nothing is sent over it, so the certificate does not matter.
-  const socket = tls.connect({ host, port, rejectUnauthorized: false })
+  const socket = tls.connect({ ...address, rejectUnauthorized: false })
   const said = new Promise<boolean>((resolve) => {
     socket.once('secureConnect', () => resolve(true))
     socket.once('close', () => resolve(false))

@@ -43,16 +43,17 @@ export function nameOf({ host, port }: HostPort): string {
   return `${host}:${port}`
 }
 
-/** A node without a name is the one that was asked. */
-function addressOf(
+/** An address as a server names it; undefined where it is none. A node without a name is the one that was asked. */
+export function addressOf(
   host: RedisReply | undefined,
   port: RedisReply | undefined,
-  answering: HostPort,
+  answering?: HostPort,
 ): HostPort | undefined {
   const text = host === null ? '' : Buffer.isBuffer(host) ? host.toString('latin1') : undefined
   const isPort = typeof port === 'number' && port >= 1 && port <= 65_535
   if (text === undefined || !isPort || !/^[A-Za-z0-9._:-]{0,253}$/.test(text)) return undefined
-  return { host: text === '' ? answering.host : text, port }
+  const name = text === '' ? answering?.host : text
+  return name === undefined ? undefined : { host: name, port }
 }
 
 function isSlot(value: RedisReply | undefined): value is number {

@@ -6,13 +6,10 @@ import type { Digest } from '../../../core/key.ts'
 import type { SharedStore } from '../../../core/shared.ts'
 import type { LeaseTier } from './lease-tier.ts'
 import { createMget } from './mget.ts'
-import type { ReconnectingConnection } from './reconnecting-connection.ts'
 import type { RedisClient, RedisCommand } from './redis-client.ts'
-import type { SendCommands } from './redis-connection.ts'
 import { createRedisFacts, type RedisFacts } from './redis-facts.ts'
 import { createRedisLeases, type ScriptCall } from './redis-leases.ts'
-import { openNode } from './redis-node.ts'
-import { type OpenedRedis, openRedis, type RedisOptions } from './redis-open.ts'
+import { type FurtherConnection, type OpenedRedis, openRedis, type RedisOptions } from './redis-open.ts'
 import { type Args, type RedisReply, RespError } from './redis-reply.ts'
 import {
   base64url,
@@ -42,13 +39,13 @@ class RedisTier implements Tier {
   readonly name: string
   readonly leases: LeaseTier
   readonly hints: Hints
-  readonly #options: Required<Omit<RedisOptions, 'cluster' | 'tls'>> & Pick<RedisOptions, 'tls'>
+  readonly #options: Required<Omit<RedisOptions, 'cluster' | 'sentinel' | 'tls'>> & Pick<RedisOptions, 'tls'>
   readonly #isCluster: boolean
   readonly #opened: OpenedRedis
   readonly #facts: RedisFacts
   readonly #mget: (digests: readonly Digest[]) => Buffer
   /** A connection of its own: one that has subscribed can do nothing else. */
-  #listener: ReconnectingConnection<SendCommands> | undefined
+  #listener: FurtherConnection | undefined
   #closed = false
 
   constructor(options: RedisOptions) {
@@ -108,6 +105,10 @@ class RedisTier implements Tier {
 
   get refusal(): string | undefined {
     return this.#client.refusal ?? this.#listener?.refusal
+  }
+
+  get missing(): string | undefined {
+    return this.#client.missing
   }
 
   takes(digest: Digest): boolean {
@@ -178,13 +179,7 @@ class RedisTier implements Tier {
   /** Subscribes on a connection of its own, for as long as the tier is open. In a cluster every node passes all messages on. */
   #listen(run: () => void): void {
     if (this.#closed || this.#listener) return
-    const { any, target } = this.#opened
-    this.#listener = openNode({
-      tls: this.#options.tls,
-      target,
-      cluster: this.#isCluster,
-      address: any,
-      connectTimeout: this.#options.connectTimeout,
+    this.#listener = this.#opened.connect({
       maxBytes: 1024,
       trial: [
         {
@@ -201,11 +196,12 @@ class RedisTier implements Tier {
   }
 
   #key(digest: Digest): string {
-    return this.#keyOf(base64url(digest))
+    const name = base64url(digest)
+    return this.#keyOf(name, this.#client.keyspaceOf(this.#keyOf(name)))
   }
 
-  #keyOf(name: string): string {
-    return `${this.#options.prefix}{${name}}`
+  #keyOf(name: string, keyspace = ''): string {
+    return `${this.#options.prefix}${keyspace}{${name}}`
   }
 
   #leaseKey(digest: Digest): string {

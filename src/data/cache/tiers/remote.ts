@@ -3,6 +3,7 @@
  * connection is dropped and made anew after several operations in a row went unanswered.
  */
 import { createHash } from 'node:crypto'
+import type { HostPort } from '../../../core/addresses.ts'
 import type { Digest } from '../../../core/key.ts'
 
 export interface RemoteOptions {
@@ -117,6 +118,15 @@ const scratch = Buffer.allocUnsafeSlow(32)
 export function base64url(digest: Digest): string {
   scratch.write(digest, 0, 'latin1')
   return scratch.toString('base64url')
+}
+
+/** Parses `host:port`, or `[v6]:port`. @throws Error where it is neither. */
+export function hostPortOf(name: string, server: string, defaultPort = 0): HostPort {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@[\]]+))(?::(\d{1,5}))?$/.exec(server)
+  const port = Number(match?.[3] ?? defaultPort)
+  const host = match?.[1] ?? match?.[2]
+  if (!host || port < 1 || port > 65_535) throw new Error(`${name}: "${server}" is not host:port`)
+  return { host, port }
 }
 
 /** The key of a shared fact: readable where possible, and never longer than a server allows. */

@@ -27,6 +27,7 @@ const EMPTY = Buffer.alloc(0)
 
 /** What a server that expects TLS sends to a plain client: a TLS alert. */
 export const TLS_ALERT = 'it answers in TLS'
+export const HTTP_ANSWER = 'it answers in HTTP'
 
 export interface RespBounds {
   /** The longest bulk string that the tier takes. */
@@ -105,7 +106,7 @@ export class RespJudge implements Judge {
       case 0x2a: // *
         return this.#array(decimal(bytes, at + 1, end))
       default:
-        throw new Garbled(bytes[at] === 0x15 ? TLS_ALERT : 'what it says is no RESP')
+        throw new Garbled(strangerAt(bytes, at))
     }
   }
 
@@ -139,6 +140,12 @@ export class RespJudge implements Judge {
     if (this.#isSubscriber) return
     if (--this.#waiting < 0) throw new Garbled('it said what nobody asked for')
   }
+}
+
+/** What is said by something that is no Redis. */
+function strangerAt(bytes: Buffer, at: number): string {
+  if (bytes[at] === 0x15) return TLS_ALERT
+  return bytes.toString('latin1', at, at + 5) === 'HTTP/' ? HTTP_ANSWER : 'what it says is no RESP'
 }
 
 /** Where the line ends, or -1. Most lines are a few bytes long, for which a loop is faster than a call into the runtime. */

