@@ -43,7 +43,7 @@ export class BufferList {
     this.#settle()
     const [only] = this.#pieces
     if (!only || this.#pieces.length > 1) return Buffer.concat(this.#pieces, this.length)
-    return Buffer.from(only.buffer, only.byteOffset, only.length)
+    return Buffer.isBuffer(only) ? only : Buffer.from(only.buffer, only.byteOffset, only.length)
   }
 
   /** Makes a piece of what has been written to the block; the rest of the block is still used. */
