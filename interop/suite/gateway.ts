@@ -13,6 +13,9 @@ export interface GatewayOptions {
   readonly upstream: string
   /** Settings beside the pool `upstream` and a route to it; undefined: `serve --upstream`, all defaults. */
   readonly settings?: SettingsInput
+  /** The program that starts it, and its arguments before the gateway's command; undefined: it is started as it is. */
+  readonly launcher?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface Gateway {
@@ -27,19 +30,22 @@ export interface Gateway {
 }
 
 export async function startGateway(options: GatewayOptions, folder: string): Promise<Gateway> {
-  const { name, upstream, settings } = options
+  const { name, upstream, settings, launcher = [], env = {} } = options
   const [port, adminPort] = await freePorts(2)
   const [url, admin] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`]
   const log = join(folder, `gateway-${name}.log`)
+  const [command = '', ...args] = [...launcher, globalThis.process.execPath]
   const process = await startProcess({
     name: `the gateway ${name}`,
-    command: globalThis.process.execPath,
+    command,
     args: [
+      ...args,
       join(ROOT, 'src', 'main.ts'),
       'serve',
       ...(settings === undefined ? ['--upstream', upstream] : ['--config', file(options, folder)]),
       ...['--listen', `127.0.0.1:${port}`, '--admin', `127.0.0.1:${adminPort}`],
     ],
+    env,
     log,
     ready: () => answers(admin, '/readyz'),
     deadlineMs: 60_000,

@@ -1,0 +1,33 @@
+/** Programs of Debian packages, unpacked under `.cache/interop` and not installed: no root is needed for it. */
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { NotInstalled } from './not-installed.ts'
+import { CACHE } from './places.ts'
+
+const run = promisify(execFile)
+const DOWNLOAD_MS = 300_000
+
+/** The path of a program, `usr/bin/etcd` of `etcd-server`. Rejects with NotInstalled where the package cannot be had. */
+export async function debianProgram(
+  name: string,
+  program: string,
+  say: (line: string) => void,
+): Promise<string> {
+  const folder = join(CACHE, 'debian', name)
+  const path = join(folder, program)
+  if (existsSync(path)) return path
+  say(`unpacking ${name}`)
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  try {
+    await run('apt-get', ['download', name], { cwd: folder, timeout: DOWNLOAD_MS })
+    const [file = ''] = readdirSync(folder)
+    await run('dpkg-deb', ['--extract', file, '.'], { cwd: folder, timeout: DOWNLOAD_MS })
+  } catch (error) {
+    throw new NotInstalled(`Debian's ${name} cannot be had: ${String(error)}`, { cause: error })
+  }
+  if (!existsSync(path)) throw new NotInstalled(`Debian's ${name} has no ${program}`)
+  return path
+}
