@@ -11,8 +11,15 @@ import { addressOf, nameOf } from './redis-slots.ts'
 export interface PrimaryVote {
   readonly address: HostPort
   readonly epoch: number
-  /** The same Sentinel has named a later epoch before: it was set up anew. */
+  /** The Sentinel was set up anew since it was asked first. */
   readonly isAnew?: boolean
+}
+
+/** Whether a Sentinel was set up anew, by its vote and the one before: no failover leads from one to the other. */
+export function isAnew(vote: PrimaryVote, last: PrimaryVote | undefined): boolean {
+  if (!last || vote.epoch > last.epoch) return false
+  if (vote.epoch < last.epoch || nameOf(vote.address) !== nameOf(last.address)) return true
+  return last.isAnew ?? false
 }
 
 /**

@@ -7,7 +7,7 @@ import type { HostPort } from '../../../core/addresses.ts'
 import { ConnectionRefused, type ReconnectingConnection } from './reconnecting-connection.ts'
 import type { SendCommands } from './redis-connection.ts'
 import type { ConnectionCheck } from './redis-node.ts'
-import { electPrimary, type PrimaryVote, readPrimary } from './redis-primary-vote.ts'
+import { electPrimary, isAnew, type PrimaryVote, readPrimary } from './redis-primary-vote.ts'
 import { type EncodedCommand, type RedisReply, RespError } from './redis-reply.ts'
 import { nameOf } from './redis-slots.ts'
 
@@ -44,8 +44,8 @@ interface Sentinel {
   readonly asked: ReconnectingConnection<SendCommands>
   readonly heard: ReconnectingConnection<SendCommands>
   vote: PrimaryVote | undefined
-  /** The latest epoch that it has named. */
-  latest: number
+  /** What it has said last, also where it does not answer now. */
+  last: PrimaryVote | undefined
 }
 
 const TICK_MS = 1_000
@@ -92,7 +92,7 @@ export class SentinelWatch implements PrimarySource {
       asked: open(node, trial),
       heard: open(node, [subscription], () => this.doubt()),
       vote: undefined,
-      latest: 0,
+      last: undefined,
     }))
     this.#tick(HURRY_MS)
   }
@@ -163,8 +163,8 @@ export class SentinelWatch implements PrimarySource {
       const start = (send: SendCommands) => send(this.#questions)
       const [named, described] = await sentinel.asked.run({ what: 'SENTINEL', ms, start })
       const vote = readPrimary(named as RedisReply, described as RedisReply)
-      sentinel.vote = vote && { ...vote, isAnew: vote.epoch < sentinel.latest }
-      sentinel.latest = Math.max(sentinel.latest, vote?.epoch ?? 0)
+      sentinel.vote = vote && { ...vote, isAnew: isAnew(vote, sentinel.last) }
+      sentinel.last = sentinel.vote ?? sentinel.last
     } catch {
       sentinel.vote = undefined
     }
@@ -180,8 +180,9 @@ export class SentinelWatch implements PrimarySource {
     const elected = electPrimary(this.#votes(), before, this.#sentinels.length)
     if (this.#closed) return
     this.#known = elected
+    // From here on they count as any others.
     if (before && elected && elected.epoch < before.epoch)
-      for (const sentinel of this.#sentinels) sentinel.latest = sentinel.vote?.epoch ?? 0
+      for (const sentinel of this.#sentinels) sentinel.last = undefined
     if (!elected || (before && nameOf(before.address) === nameOf(elected.address))) return
     for (const run of this.#followers) run()
   }

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   electPrimary,
+  isAnew,
   type PrimaryVote,
   readPrimary,
 } from '../../../../../src/data/cache/tiers/redis-primary-vote.ts'
@@ -29,11 +30,21 @@ describe('the primary by what Sentinels say', () => {
   })
 
   it('is another one where most were set up anew', () => {
-    const anew = (host: string) => ({ ...vote(host, 0), isAnew: true })
+    const anew = (host: string): PrimaryVote => ({ ...vote(host, 0), isAnew: true })
     expect(hosts([anew('other'), anew('other')], vote('new', 2))).toBe('other')
     expect(hosts([anew('other'), anew('third')], vote('new', 2))).toBe('new')
     expect(hosts([anew('other'), vote('other', 0)], vote('new', 2))).toBe('new')
     expect(hosts([anew('other')], vote('new', 2), 1)).toBe('other')
+  })
+
+  it('knows a Sentinel that was set up anew by what it said before', () => {
+    expect(isAnew(vote('a', 1), undefined)).toBe(false)
+    expect(isAnew(vote('a', 1), vote('a', 1))).toBe(false)
+    expect(isAnew(vote('b', 2), vote('a', 1))).toBe(false)
+    expect(isAnew(vote('a', 0), vote('a', 1))).toBe(true)
+    expect(isAnew(vote('b', 0), vote('a', 0))).toBe(true)
+    expect(isAnew(vote('b', 0), { ...vote('b', 0), isAnew: true })).toBe(true)
+    expect(isAnew(vote('c', 1), { ...vote('b', 0), isAnew: true })).toBe(false)
   })
 
   it('is what most say, or what it was, where the failover is the same', () => {
