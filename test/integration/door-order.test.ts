@@ -363,67 +363,18 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
       ])
   })
 
-  it.each([get, put])('who has closed its end waits for as long as any other: %o', async (ask) => {
-    let release = () => {}
-    const gate = new Promise<void>((resolve) => (release = resolve))
-    const server = await door({ fastDoor, serve: async ({ path }) => (await gate, answer(200, path)) })
-    const one = await client(server)
-    one.send(ask('/whole/a') + ask('/whole/b'))
-    one.socket.end()
-    await answers(one, 2)
-    release()
-    await closed(one)
-    expect(one.answers.map(({ status, body }) => [status, body])).toEqual([
-      [100, ''],
-      [100, ''],
-      [200, '/whole/a'],
-      [200, '/whole/b'],
-    ])
-  })
-
-  it('an answer that has begun is not broken off while it is silent', async () => {
-    let release = () => {}
-    const gate = new Promise<void>((resolve) => (release = resolve))
-    const clock = new FakeClock()
-    async function* body() {
-      yield Buffer.from('first ')
-      await gate
-      yield Buffer.from('last')
-    }
-    const serve = async (): Promise<Answer> => ({
-      reply: { status: 200, headers: [], body: body() },
-      outcome: { kind: 'none' },
+  it('who closes its end and takes nothing is taken for gone', async () => {
+    const server = await door({
+      fastDoor,
+      serve: ({ signal }) =>
+        new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
     })
-    const server = await door({ fastDoor, wheel: new Wheel(clock), serve })
-    const [one, other] = [await client(server), await client(server)]
-    one.send(get('/stream'))
-    await eventually(() => expect(one.received).toContain('first'))
+    const one = await client(server)
+    one.send(post('/whole', 'hello'))
     one.socket.end()
-    // When this is answered, the end of the other has been seen.
-    other.send(get('/stream'))
-    await eventually(() => expect(other.received).toContain('first'))
-    clock.advance(200)
-    clock.advance(400)
-    release()
     await closed(one)
-    expect(one.answers).toMatchObject([{ status: 200, body: 'first last' }])
+    await eventually(() => expect(server.answered).toMatchObject([{ fault: 'callerLeft' }]))
   })
-
-  it.each(['1.1', '1.0'])(
-    'who has left is found out, and its call is cancelled: HTTP/%s',
-    async (version) => {
-      const server = await door({
-        fastDoor,
-        serve: ({ signal }) =>
-          new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
-      })
-      const one = await client(server)
-      one.send(post('/whole', 'hello').replace('1.1', version))
-      await eventually(() => expect(server.calls).toHaveLength(1))
-      one.destroy()
-      await eventually(() => expect(server.answered).toMatchObject([{ fault: 'callerLeft' }]))
-    },
-  )
 
   it.each(['/whole', '/stream'])('a chunk that is too long is refused by its size: %s', async (path) => {
     const server = await door({ fastDoor, maxBodyBytes: 1000, bodyTimeoutMs: 60_000 })

@@ -10,7 +10,7 @@ import { GatewayError } from '../../core/errors.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { refusal } from '../http/refusal.ts'
 import { type BodyFraming, ChunkSizes } from './chunk-sizes.ts'
-import { HalfClosed, PROBE } from './half-closed.ts'
+import { HalfClosed } from './half-closed.ts'
 import type { Ingress } from './ingress.ts'
 import { Linger } from './linger.ts'
 import { HttpBody } from './node-body.ts'
@@ -72,7 +72,7 @@ export class NodeConnection {
     socket.on('data', follow)
     socket.once('end', () => {
       if (this.#current && !this.#isClosing)
-        this.#halfClosed = new HalfClosed(context.wheel, () => this.#probe())
+        this.#halfClosed = new HalfClosed(socket, context.wheel, () => socket.destroy())
     })
     socket.once('close', () => {
       context.wheel.disarm(this.#timer)
@@ -158,13 +158,6 @@ export class NodeConnection {
     if (asksForUpgrade(request)) response.setHeader('Connection', 'close')
     response.once('close', () => this.#answered(exchange))
     ingress.serve(new NodeExchange(exchange))
-  }
-
-  /** HTTP/1.0 has no interim answers: such a client is taken to have left. */
-  #probe(): void {
-    if (!this.#current || this.#current.response.headersSent) return
-    if (this.#current.request.httpVersion === '1.1') this.#socket.write(PROBE)
-    else this.#socket.destroy()
   }
 
   #answered({ request, body }: Exchange): void {

@@ -12,7 +12,6 @@ import { Condition } from '../../../lib/condition.ts'
 import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
 import { type Framing, fieldLines, lastChunk, replyHead } from '../../exchange/reply-head.ts'
 import { BodyBuffer, tooLarge } from '../../http/body.ts'
-import { PROBE } from '../half-closed.ts'
 import type { RequestHead } from './head.ts'
 import { retained } from './receive-buffer.ts'
 import type { SocketWriter } from './socket-writer.ts'
@@ -167,11 +166,6 @@ export class FastRequest implements HttpExchange {
   breakOff(fault: GatewayError): void {
     this.#broken ??= fault
     this.#changed.notify()
-  }
-
-  /** Writes an interim answer, if the answer has not begun. */
-  probe(): void {
-    if (this.#state === OPEN) this.#writer.send(PROBE, undefined)
   }
 
   check(): void {
