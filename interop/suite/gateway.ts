@@ -34,7 +34,7 @@ export async function startGateway(options: GatewayOptions, folder: string): Pro
   const [port, adminPort] = await freePorts(2)
   const [url, admin] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`]
   const log = join(folder, `gateway-${name}.log`)
-  const [command = '', ...args] = [...launcher, globalThis.process.execPath]
+  const [command, ...args] = [...launcher, globalThis.process.execPath]
   const process = await startProcess({
     name: `the gateway ${name}`,
     command,

@@ -26,7 +26,7 @@ test.each(blocks)('$at', ({ yaml }) => {
     return
   }
   // Objects of Kubernetes are tried by `npm run interop kubernetes`.
-  if (/^apiVersion:/.test(yaml)) return
+  if (yaml.startsWith('apiVersion:')) return
   const variables = [...yaml.matchAll(/\$\{([A-Z_]+)\}/g)].map(([, name = '']) => [name, 'x'])
   const read = parseSettings(yaml, join(ROOT, 'config', 'guide.yaml'), Object.fromEntries(variables))
   expect('problems' in read ? read.problems.map(formatProblem) : read.warnings.map(formatProblem)).toEqual([])

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { answers, ask } from '../../suite/ask.ts'
 import { freePorts } from '../../suite/processes.ts'
 import type { Server, Session } from '../../suite/session.ts'
@@ -128,7 +129,7 @@ async function compact(etcd: string): Promise<void> {
   const read = await post('/v3/kv/range', { key: Buffer.from('any').toString('base64') })
   const { header } = JSON.parse(read.body.toString()) as { header: { revision: string } }
   const done = await post('/v3/kv/compaction', { revision: header.revision, physical: true })
-  if (done.status !== 200) throw new Error(`etcd: ${done.status} ${done.body}`)
+  if (done.status !== 200) throw new Error(`etcd: ${done.status} ${done.body.toString()}`)
 }
 
 /** The path under which objects of a kind are created. */
@@ -156,18 +157,18 @@ function askApiserver(url: URL, { method, token, ca, body }: ApiserverCall): Pro
       signal: AbortSignal.timeout(DEADLINE_MS),
     })
     sent.on('error', reject)
-    sent.on('response', async (response) => {
-      const text = Buffer.concat(await response.toArray()).toString()
-      resolve({ status: response.statusCode ?? 0, body: readBody(text) })
+    sent.on('response', (response) => {
+      const answered = (body: string) => resolve({ status: response.statusCode ?? 0, body: readBody(body) })
+      text(response).then(answered, reject)
     })
     sent.end(body === undefined ? undefined : JSON.stringify(body))
   })
 }
 
-function readBody(text: string): unknown {
+function readBody(body: string): unknown {
   try {
-    return JSON.parse(text)
+    return JSON.parse(body)
   } catch {
-    return text
+    return body
   }
 }
