@@ -11,8 +11,9 @@ export type FirstBytes =
   | { readonly kind: 'partial' }
   | { readonly kind: 'other' }
 
-/** A ClientHello that is longer is left to TLS without its name. */
-export const MAX_HELLO_BYTES = 32 * 1024
+/** A ClientHello that is longer, or in more records, is left to TLS without its name. Those of browsers have 2 KiB. */
+const MAX_HELLO_BYTES = 16 * 1024
+const MAX_RECORDS = 16
 
 const HANDSHAKE_RECORD = 0x16
 const RECORD_HEAD_BYTES = 5
@@ -32,24 +33,26 @@ export function readFirstBytes(bytes: Buffer): FirstBytes {
   return bytes.length > MAX_HELLO_BYTES ? { kind: 'tls', serverName: undefined } : { kind: 'partial' }
 }
 
-/** The body of the first handshake message, which may span records; undefined: more bytes are needed. */
+/**
+ * The first handshake message, which may span records; undefined: more bytes are needed. It is joined once a call, and of few
+ * records: a hello that comes in records of a byte each must not cost the square of its length.
+ */
 function handshakeMessage(bytes: Buffer): Buffer | undefined {
   const fragments: Buffer[] = []
-  let length = 0
-  for (let at = 0; at + RECORD_HEAD_BYTES <= bytes.length; ) {
+  let isOver = false
+  for (let at = 0; at + RECORD_HEAD_BYTES <= bytes.length && !isOver; ) {
     const end = at + RECORD_HEAD_BYTES + bytes.readUInt16BE(at + 3)
     // Anything but a further handshake record ends the message early.
-    if (bytes[at] !== HANDSHAKE_RECORD) return Buffer.concat(fragments)
-    fragments.push(bytes.subarray(at + RECORD_HEAD_BYTES, end))
-    length += Math.min(end, bytes.length) - at - RECORD_HEAD_BYTES
+    isOver = bytes[at] !== HANDSHAKE_RECORD || fragments.length === MAX_RECORDS
+    if (!isOver) fragments.push(bytes.subarray(at + RECORD_HEAD_BYTES, end))
     at = end
-    const message = length >= MESSAGE_HEAD_BYTES ? Buffer.concat(fragments) : undefined
-    if (!message) continue
-    if (message[0] !== CLIENT_HELLO) return message
-    const whole = MESSAGE_HEAD_BYTES + message.readUIntBE(1, 3)
-    if (length >= whole) return message.subarray(0, whole)
   }
-  return undefined
+  const message = Buffer.concat(fragments)
+  if (isOver) return message
+  if (message.length < MESSAGE_HEAD_BYTES) return undefined
+  if (message[0] !== CLIENT_HELLO) return message
+  const whole = MESSAGE_HEAD_BYTES + message.readUIntBE(1, 3)
+  return message.length < whole ? undefined : message
 }
 
 function serverNameIn(message: Buffer): string | undefined {
