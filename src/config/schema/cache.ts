@@ -108,7 +108,7 @@ const redis = z
     if (cluster && sentinels) refuse(ctx, 'a cluster has no Sentinels: take one of the two out', ['sentinel'])
     const read = parseRedisUrl(url, sentinels ? 'sentinel' : cluster ? 'cluster' : 'single')
     if ('problem' in read) refuse(ctx, read.problem, ['url'])
-    else if (tls !== undefined && !read.target.isSecure)
+    else if (tls !== undefined && !read.target.isSecure && !sentinels?.tls)
       refuse(ctx, 'is for TLS, and this url begins with redis://: write rediss://', ['tls'])
   })
 

@@ -90,8 +90,8 @@ export class Certificates {
   }
 
   /**
-   * Takes over the blocks of new settings, by where they are in them, such as `server.tls`, and reads those that are new. Rejects with a CertificateError where one cannot
-   * be used; then nothing has changed.
+   * Takes over the blocks of new settings, by where they are in them (`server.tls`), and reads those that are new. Rejects
+   * with a CertificateError where one cannot be used; then nothing has changed.
    */
   async follow(blocks: ReadonlyMap<string, TlsBlock>): Promise<void> {
     const entries = await Promise.all(
