@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { tokenHash } from '../../src/control/admin/auth.ts'
+import { createAuthority } from '../support/authority.ts'
 import { type ControlPlane, startControlPlane } from '../support/control-plane.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -75,6 +76,29 @@ test('a backend is added, listed, drained, taken back and removed', async () => 
   expect((await run(['backends', 'remove', 'ranker', 'gpu-1', ...admin])).out).toMatch(/calls in flight: 0/)
   await eventually(() => expect(plane?.registry.view('ranker')?.backends).toEqual([]))
   expect((await run(['backends', 'list', ...admin])).out).toBe('no backends\n')
+})
+
+test('the commands ask over TLS, and show a certificate where the port wants one', async () => {
+  const authority = createAuthority()
+  const pair = (name: string) => {
+    const issued = authority.issue(`/CN=${name}`, 'DNS:localhost,IP:127.0.0.1')
+    const files = { cert: join(authority.folder, `${name}.crt`), key: join(authority.folder, `${name}.key`) }
+    writeFileSync(files.cert, issued.cert)
+    writeFileSync(files.key, issued.key)
+    return { ...files, issued }
+  }
+  const [server, operator] = [pair('admin'), pair('operator')]
+  const client = { ca: authority.ca, crl: undefined, isRequired: true }
+  const tls = { certificates: [server.issued], client, ticketSecret: '00'.repeat(32) }
+  plane = await startControlPlane({ admin: { tls } })
+  const list = ['backends', 'list', '--admin', `https://127.0.0.1:${plane.port}`]
+  const trusting = [...list, '--ca', join(authority.folder, 'ca.pem')]
+  const shown = ['--client-cert', operator.cert, '--client-key', operator.key]
+  expect(await run([...trusting, ...shown])).toMatchObject({ code: 0, out: 'no backends\n' })
+  expect(await run([...list, ...shown])).toMatchObject({ code: 1, err: expect.stringMatching(/certificate/) })
+  expect(await run(trusting)).toMatchObject({ code: 1, out: '' })
+  const plain = await run(['backends', 'list', ...at(plane.port)])
+  expect(plain).toMatchObject({ code: 1, out: '' })
 })
 
 test('a held backend is renewed until the command is interrupted, and then removed', async () => {

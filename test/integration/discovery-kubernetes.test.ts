@@ -28,13 +28,21 @@ async function setUp() {
   const api = await startKubeApi('ml', 'ranker')
   cleanup.push(() => api.close())
   const snapshots: Snapshot[] = []
+  const pauses: number[] = []
+  const warnings: unknown[] = []
   const source = createKubernetesSource({
     namespace: 'ml',
     service: 'ranker',
     port: undefined,
     server: async () => ({ url: api.url, token: 'secret', ca: undefined }),
-    clock: systemClock,
-    log: silentLog,
+    clock: {
+      ...systemClock,
+      after(ms, run) {
+        pauses.push(ms)
+        return systemClock.after(ms, run)
+      },
+    },
+    log: { ...silentLog, warn: (_, fields) => void warnings.push(fields) },
     random: () => 0,
   })
   cleanup.push(() => source.stop())
@@ -47,7 +55,7 @@ async function setUp() {
     source.start((snapshot) => void snapshots.push(snapshot))
     await eventually(() => expect(watched.watching).toBe(1))
   }
-  return { api, source, snapshots, hosts, start: () => start(api) }
+  return { api, source, snapshots, pauses, warnings, hosts, start: () => start(api) }
 }
 
 describe('the slices of a service', () => {
@@ -79,6 +87,14 @@ describe('the slices of a service', () => {
     const line = JSON.stringify({ type: 'ADDED', object })
     api.raw(line.slice(0, 30), line.slice(30, 90), `${line.slice(90)}\n{"type":"BOOK`)
     await eventually(() => expect(hosts()).toEqual(['10.0.0.9']))
+  })
+
+  it('are told together when many change at once', async () => {
+    const { api, snapshots, hosts, start } = await setUp()
+    await start()
+    for (let i = 1; i <= 200; i++) api.put('a', [pod(`10.0.1.${i}`)])
+    await eventually(() => expect(hosts()).toEqual(['10.0.1.200']))
+    expect(snapshots.length).toBeLessThan(50)
   })
 })
 
@@ -125,6 +141,15 @@ describe('a watch that ends', () => {
     api.status = undefined
     await eventually(() => expect(hosts()).toEqual(['10.0.0.7']))
     expect(api.lists).toHaveLength(2)
+  })
+
+  it('with 410 Gone again and again is asked for less often, which is logged once', async () => {
+    const { api, source, pauses, warnings } = await setUp()
+    api.oldest = Number.POSITIVE_INFINITY
+    source.start(() => {})
+    await eventually(() => expect(api.lists).toHaveLength(4))
+    expect(pauses.slice(0, 3)).toEqual([250, 500, 1_000])
+    expect(warnings).toMatchObject([{ error: expect.stringContaining('410 Gone') }])
   })
 
   it('with the HTTP status 410 does the same', async () => {
@@ -197,13 +222,5 @@ describe('inside a cluster', () => {
   it('is said not to be where we are, with what to do', async () => {
     const server = inCluster({ env: {}, clock: systemClock, folder: '/nowhere' })
     await expect(server()).rejects.toThrow(/apiServer/)
-  })
-
-  it('tells of many changes at once together', async () => {
-    const { api, snapshots, hosts, start } = await setUp()
-    await start()
-    for (let i = 1; i <= 200; i++) api.put('a', [pod(`10.0.1.${i}`)])
-    await eventually(() => expect(hosts()).toEqual(['10.0.1.200']))
-    expect(snapshots.length).toBeLessThan(50)
   })
 })

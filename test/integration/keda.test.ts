@@ -12,6 +12,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type KedaScaler, openKedaScaler } from '../../src/control/scale/keda.ts'
 import type { Emitter } from '../../src/control/scale/signal.ts'
 import { systemClock } from '../../src/lib/clock.ts'
+import { createAuthority } from '../support/authority.ts'
 import { eventually } from '../support/eventually.ts'
 import { signalFor } from '../support/signals.ts'
 
@@ -97,6 +98,42 @@ it('names what is missing instead of inventing a number', async () => {
     code: status.UNAVAILABLE,
     details: expect.stringContaining('"ranker"'),
   })
+})
+
+it('speaks TLS, with certificates that change while it is open', async () => {
+  const authority = createAuthority()
+  const secured = (name: string) => ({
+    certificates: [authority.issue(`/CN=${name}`, `DNS:${name},DNS:localhost`)],
+    client: undefined,
+    ticketSecret: '00'.repeat(32),
+  })
+  const options = { host: '127.0.0.1', port: 0, clock: systemClock }
+  const secure = await openKedaScaler({ ...options, tls: secured('first') })
+  const Client = makeGenericClientConstructor(service as never, 'ExternalScaler')
+  const told = async (name: string) => {
+    const trusted = credentials.createSsl(Buffer.from(authority.ca))
+    const asking = new Client(`127.0.0.1:${secure.port}`, trusted, {
+      'grpc.ssl_target_name_override': name,
+      'grpc.use_local_subchannel_pool': 1,
+    })
+    try {
+      const call = (asking['IsActive'] as unknown as Unary).bind(asking)
+      return await new Promise((resolve, reject) =>
+        call(ref('ranker'), (error, answer) => (error ? reject(new Error(error.details)) : resolve(answer))),
+      )
+    } finally {
+      asking.close()
+    }
+  }
+  try {
+    secure.pool('ranker').emit(signalFor('ranker', 3))
+    expect(await told('first')).toEqual({ result: true })
+    await expect(told('second')).rejects.toThrow()
+    secure.secure(secured('second'))
+    expect(await told('second')).toEqual({ result: true })
+  } finally {
+    secure.close()
+  }
 })
 
 it('says where it cannot listen', async () => {
