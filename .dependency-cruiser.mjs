@@ -9,12 +9,13 @@ const LAYERS = {
   lib: [],
   core: ['lib'],
   protocol: ['core', 'lib'],
+  store: ['core', 'lib'],
   data: ['protocol', 'core', 'lib'],
   control: ['protocol', 'core', 'lib'],
   model: ['protocol', 'core', 'lib'],
-  obs: ['protocol', 'core', 'lib'],
+  obs: ['store', 'protocol', 'core', 'lib'],
   config: ['core', 'lib'],
-  app: ['config', 'data', 'control', 'model', 'obs', 'protocol', 'core', 'lib'],
+  app: ['config', 'data', 'control', 'model', 'obs', 'store', 'protocol', 'core', 'lib'],
   testing: ['data', 'protocol', 'core', 'lib'],
   cli: ['app', 'config', 'data', 'control', 'model', 'obs', 'protocol', 'core', 'lib'],
 }
@@ -55,7 +56,7 @@ const PACKAGES = {
   pino: ['src/obs/log.ts'],
   'prom-client': ['src/obs/exposition.ts'],
   vitest: ['src/testing/'],
-  undici: ['src/data/backend/undici-'],
+  undici: ['src/data/backend/undici-', 'src/store/http.ts'],
   yaml: ['src/config/yaml.ts', 'src/config/document.ts'],
   zod: ['src/config/', 'src/control/admin/validate.ts'],
 }
@@ -71,6 +72,7 @@ const OUTSIDE = {
       'src/app/',
       'src/control/reload',
       'src/control/discovery/',
+      'src/store/',
       'src/lib/regular-file.ts',
     ],
   },
@@ -81,7 +83,7 @@ const OUTSIDE = {
   threads: { modules: ['worker_threads'], places: ['src/app/', 'src/model/', 'src/data/'] },
   network: {
     modules: ['net', 'tls', 'http', 'https', 'http2', 'dgram', 'dns', 'dns/promises'],
-    // The last three open nothing: they read addresses (isIP, BlockList) and names of statuses, or pass modules on.
+    // The last four open nothing: they resolve or read addresses, name statuses, or pass modules on.
     places: [
       'src/data/',
       'src/control/',
@@ -89,6 +91,8 @@ const OUTSIDE = {
       'src/cli/',
       'src/app/',
       'src/config/',
+      'src/store/',
+      'src/core/allowed-lookup.ts',
       'src/core/addresses.ts',
       'src/core/problem.ts',
       'src/lib/http.ts',
