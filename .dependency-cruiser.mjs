@@ -45,6 +45,7 @@ const ASSEMBLY = 'assemble[.]ts$'
 
 // Each npm package of src, and the only places that may import it: a file, or whatever begins so.
 const PACKAGES = {
+  '@aws-sdk/client-s3': ['src/store/s3-store.ts'],
   '@grpc/grpc-js': ['src/control/scale/keda.ts'],
   '@grpc/proto-loader': ['src/control/scale/keda.ts'],
   autocannon: ['src/cli/bench'],

@@ -11,7 +11,6 @@ import { DeclaredForms } from '../control/deployments/declared-forms.ts'
 import { Versions } from '../control/deployments/versions.ts'
 import { Health } from '../control/health/health.ts'
 import { createProbe } from '../control/health/probe.ts'
-import { ModelProcesses } from '../control/processes.ts'
 import { localAddresses } from '../control/registry/addresses.ts'
 import { Registry } from '../control/registry/registry.ts'
 import { Shared } from '../control/registry/shared.ts'
@@ -25,11 +24,12 @@ import type { ProcessLog } from '../obs/log.ts'
 import { createMetrics, type Metrics } from '../obs/metrics.ts'
 import { adminParts } from './admin-parts.ts'
 import { Discovery } from './discovery.ts'
+import { EmbeddedModels } from './embedded-models.ts'
 import { knownNames } from './known-names.ts'
 import { type LoadedParts, openStore } from './parts.ts'
-import { urlOf, workerCount } from './ports.ts'
+import { workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
-import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './settings-mapping.ts'
+import { adminSettings, healthSettings, poolDeclarations } from './settings-mapping.ts'
 import { type DataPlanes, openDataPlanes } from './workers/data-planes.ts'
 
 export interface GatewayOptions {
@@ -43,7 +43,6 @@ export interface GatewayOptions {
   readonly random?: () => number
 }
 
-const MODEL_STOP_MS = 10_000
 /** Interval at which slow start, ejections and queues are updated. */
 const TICK_MS = 100
 /** Time after which modules that the start did not need are loaded. */
@@ -119,7 +118,7 @@ export class Gateway {
     this.#ownListeners.push(at)
     this.#isOpen = true
     this.#preparing = this.#clock.after(SETTLED_MS, () => void this.metrics.prepare())
-    parts.processes.start(embeddedModels(settings))
+    await parts.models.start(settings)
     await parts.scaling.follow(settings)
     parts.scaleGroup?.start()
     const pools = poolDeclarations(settings).map(({ name }) => name)
@@ -167,7 +166,7 @@ export class Gateway {
     parts?.discovery.stop()
     parts?.scaling.close()
     parts?.scaleGroup?.close()
-    await closing('models', parts && (() => parts.processes.stop(MODEL_STOP_MS)))
+    await closing('models', parts && (() => parts.models.stop()))
     await closing('admin', parts && (() => parts.admin.close()))
     parts?.registry.close()
     await closing('data', parts && (() => parts.data.close()))
@@ -227,7 +226,7 @@ export class Gateway {
       inflight: (slot) => data.inflight(slot),
     })
     const shared = store && this.#shared(store, registry, data)
-    const processes = this.#processes()
+    const models = this.#models()
     const scaleGroup = store && this.#scaleGroup(store)
     const scaling = new Scaling({
       clock,
@@ -235,7 +234,7 @@ export class Gateway {
       metrics: this.metrics,
       data,
       registry,
-      processes,
+      processes: models.processes,
       isTierDown: () => data.isTierDown(),
       group: scaleGroup ?? ALONE,
       random,
@@ -258,7 +257,7 @@ export class Gateway {
     })
     const admin = this.#admin({ registry, rules }, { data, scaling })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
-    return { data, registry, health, versions, discovery, admin, processes, scaling, scaleGroup, shared }
+    return { data, registry, health, versions, discovery, admin, models, scaling, scaleGroup, shared }
   }
 
   #admin(
@@ -279,15 +278,15 @@ export class Gateway {
     })
   }
 
-  #processes(): ModelProcesses {
-    return new ModelProcesses({
-      command: this.#options.modelServer,
-      adminUrl: () => urlOf(this.#ownListeners[0] as HostPort),
-      token: () => (this.#settings.admin.tokens.length > 0 ? this.#token : undefined),
+  #models(): EmbeddedModels {
+    return new EmbeddedModels({
       clock: this.#clock,
       random: this.#random,
       log: this.#options.log,
-      died: (model) => this.metrics.count('infergate_model_process_exits_total', { model }),
+      metrics: this.metrics,
+      modelServer: this.#options.modelServer,
+      ownListeners: () => this.#ownListeners,
+      token: () => (this.#settings.admin.tokens.length > 0 ? this.#token : undefined),
     })
   }
 
@@ -330,9 +329,9 @@ export class Gateway {
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    // A tier that is unreachable or refuses the gateway is reported, but does not make the gateway unready.
-    const tiers = this.#parts?.data.tierProblems() ?? []
-    return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...tiers, ...this.notes()] }
+    // A tier or a store that is unreachable or refuses the gateway is reported, but does not make it unready.
+    const away = [...(this.#parts?.data.tierProblems() ?? []), ...(this.#parts?.models.problems() ?? [])]
+    return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...away, ...this.notes()] }
   }
 }
 
@@ -343,7 +342,7 @@ interface GatewayParts {
   readonly versions: Versions
   readonly discovery: Discovery
   readonly admin: AdminServer
-  readonly processes: ModelProcesses
+  readonly models: EmbeddedModels
   readonly shared: Shared | undefined
   readonly scaling: Scaling
   readonly scaleGroup: SharedScaleGroup | undefined

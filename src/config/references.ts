@@ -15,6 +15,7 @@ export function crossCheck(input: unknown): Issue[] {
     ...routePools(input),
     ...fieldTwins(input),
     ...tokenScopes(input),
+    ...nameNodes(input),
     ...duplicates(input, ['cache', 'tiers'], 'tier'),
     ...duplicates(input, ['admin', 'tokens'], 'token'),
     ...duplicates(input, ['models'], 'model'),
@@ -52,6 +53,17 @@ export function nothingToServe(input: unknown): Issue[] {
       'add an embedded model under models, or a pool under pools and a route to it',
     ),
   ]
+}
+
+/** An `hdfs://` source names a cluster and not where its web server is. */
+function nameNodes(input: unknown): Issue[] {
+  if (list(input, 'stores', 'hdfs', 'namenodes').length > 0) return []
+  return list(input, 'models').flatMap((model, i) => {
+    const source = property(model, 'source')
+    if (typeof source !== 'string' || !/^hdfs:/i.test(source)) return []
+    const fix = 'name them in stores.hdfs.namenodes, such as http://namenode:9870, or write webhdfs://'
+    return [problem(['models', i, 'source'], 'no NameNode is known for hdfs://', fix)]
+  })
 }
 
 function samePort(input: unknown): Issue[] {

@@ -43,7 +43,23 @@ function settle(parsed: Parsed, folder: string): Settings {
     timeout: route.timeout ?? parsed.server.limits.requestTimeout,
     cache: policy(parsed, route.cache),
   }))
-  return freeze({ ...parsed, models, pools: Object.fromEntries(pools), routes })
+  return freeze({
+    ...parsed,
+    models,
+    pools: Object.fromEntries(pools),
+    routes,
+    stores: settleStores(parsed, folder),
+  })
+}
+
+function settleStores({ stores }: Parsed, folder: string): Settings['stores'] {
+  const { dir, hdfs } = stores
+  const { tokenFile } = hdfs
+  return {
+    ...stores,
+    ...(dir === undefined ? {} : { dir: resolvePath(folder, dir) }),
+    hdfs: { ...hdfs, ...(tokenFile === undefined ? {} : { tokenFile: resolvePath(folder, tokenFile) }) },
+  }
 }
 
 /** A route's cache settings merged over the defaults; without a `cache` block the route does not cache. */

@@ -44,6 +44,8 @@ const COUNTERS = {
   infergate_config_reloads_total: 'Reloads of the settings.',
   infergate_worker_exits_total:
     'Ends of data workers that nobody asked for: crashed, or ended because they hung.',
+  infergate_model_store_operations_total:
+    'Looks at the stores of embedded models and fetches from them, by outcome.',
   infergate_model_process_exits_total: 'Ends of embedded model processes that nobody asked for.',
 } as const
 type CounterName = keyof typeof COUNTERS

@@ -13,6 +13,8 @@ export const STORE_FAULTS = [
   'incomplete',
   /** The file, the listing or the local store is larger than the settings allow. */
   'tooLarge',
+  /** The folder on this machine could not be read or written. */
+  'local',
 ] as const
 
 export type StoreFault = (typeof STORE_FAULTS)[number]

@@ -35,7 +35,7 @@ export interface UploadOptions {
 
 type Method = 'GET' | 'PUT' | 'POST' | 'DELETE'
 
-interface Operation extends CallOptions {
+interface HdfsOperation extends CallOptions {
   readonly method: Method
   readonly op: string
   /** Absolute. */
@@ -139,15 +139,15 @@ export class WebHdfs {
     return await this.#did({ method: 'DELETE', op: 'DELETE', path, params, isIdempotent: false, ...options })
   }
 
-  async #did(operation: Operation): Promise<boolean> {
+  async #did(operation: HdfsOperation): Promise<boolean> {
     const answer = field(await this.#read(operation), 'boolean')
     if (typeof answer !== 'boolean') throw invalid(operation.op, operation.path)
     return answer
   }
 
   /** One step: the NameNode's answer in JSON. */
-  async #read(operation: Omit<Operation, 'isIdempotent'> & Partial<Operation>): Promise<unknown> {
-    const whole: Operation = { isIdempotent: true, ...operation }
+  async #read(operation: Omit<HdfsOperation, 'isIdempotent'> & Partial<HdfsOperation>): Promise<unknown> {
+    const whole: HdfsOperation = { isIdempotent: true, ...operation }
     const { answer } = await this.#ask(whole)
     if (answer.status >= 300) {
       answer.close()
@@ -156,7 +156,7 @@ export class WebHdfs {
     return await this.#json(answer, whole)
   }
 
-  async #write(operation: Operation, body: StoreBody): Promise<void> {
+  async #write(operation: HdfsOperation, body: StoreBody): Promise<void> {
     const answer = await this.#throughDataNode(operation, body)
     await this.#text(answer, `${operation.op} of ${operation.path}`)
   }
@@ -165,7 +165,7 @@ export class WebHdfs {
    * Two steps: what the NameNode redirects to is sent the same, with the body. HttpFS answers what is read at once,
    * but redirects what is written, to itself.
    */
-  async #throughDataNode(operation: Operation, body?: StoreBody): Promise<StoreResponse> {
+  async #throughDataNode(operation: HdfsOperation, body?: StoreBody): Promise<StoreResponse> {
     const { op, path, method } = operation
     const { answer, namenode } = await this.#ask(operation)
     if (answer.status < 300 && body === undefined) return answer
@@ -186,7 +186,7 @@ export class WebHdfs {
   }
 
   /** The first NameNode's answer that is no standby's: 2xx or a redirect. Rejects with a StoreError for other statuses. */
-  async #ask(operation: Operation): Promise<{ answer: StoreResponse; namenode: string }> {
+  async #ask(operation: HdfsOperation): Promise<{ answer: StoreResponse; namenode: string }> {
     checkPath(operation.path)
     const { namenodes } = this.#options
     const target = await this.#target(operation)
@@ -207,7 +207,7 @@ export class WebHdfs {
   }
 
   async #askOne(
-    { method, op, path, signal = NEVER }: Operation,
+    { method, op, path, signal = NEVER }: HdfsOperation,
     namenode: string,
     target: string,
   ): Promise<StoreResponse> {
@@ -221,7 +221,7 @@ export class WebHdfs {
     throw refusalOf(answer.status, await this.#text(answer, what), what)
   }
 
-  async #target({ op, path, params = {} }: Operation): Promise<string> {
+  async #target({ op, path, params = {} }: HdfsOperation): Promise<string> {
     const { user, token } = this.#options
     const query = new URLSearchParams({ op, ...params })
     if (token) query.set('delegation', await token())
@@ -229,7 +229,7 @@ export class WebHdfs {
     return `${PREFIX}${path.split('/').map(encodeURIComponent).join('/')}?${query.toString()}`
   }
 
-  async #json(answer: StoreResponse, { op, path }: Operation): Promise<unknown> {
+  async #json(answer: StoreResponse, { op, path }: HdfsOperation): Promise<unknown> {
     const text = await this.#text(answer, `${op} of ${path}`)
     try {
       return JSON.parse(text)
@@ -255,7 +255,7 @@ function checkPath(path: string): void {
 }
 
 /** A standby is told apart by what it says; a lost answer only where the operation may be sent twice. */
-function mayAskAnother(error: StoreError, { isIdempotent, signal }: Operation): boolean {
+function mayAskAnother(error: StoreError, { isIdempotent, signal }: HdfsOperation): boolean {
   if (signal?.aborted) return false
   return error.fault === 'unreachable' && (error.unsent || isIdempotent)
 }

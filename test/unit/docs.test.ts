@@ -90,6 +90,11 @@ describe('metrics.md', () => {
     metrics.splitting('p/m', 'proved')
     metrics.count('infergate_config_reloads_total', { outcome: 'applied' })
     metrics.count('infergate_model_process_exits_total', { model: 'm' })
+    metrics.count('infergate_model_store_operations_total', {
+      model: 'm',
+      operation: 'look',
+      outcome: 'ok',
+    })
     metrics.count('infergate_worker_exits_total', { cause: 'crash' })
     const { body } = await metrics.expose()
     const own = body.split('\n').filter((line) => !/infergate_(?:process|nodejs)_/.test(line))
