@@ -84,7 +84,7 @@ const OUTSIDE = {
   threads: { modules: ['worker_threads'], places: ['src/app/', 'src/model/', 'src/data/'] },
   network: {
     modules: ['net', 'tls', 'http', 'https', 'http2', 'dgram', 'dns', 'dns/promises'],
-    // The last four open nothing: they resolve or read addresses, name statuses, or pass modules on.
+    // The last five open nothing: they resolve or read addresses, filter a socket, name statuses, or pass modules on.
     places: [
       'src/data/',
       'src/control/',
@@ -94,6 +94,7 @@ const OUTSIDE = {
       'src/config/',
       'src/store/',
       'src/core/allowed-lookup.ts',
+      'src/core/interim.ts',
       'src/core/addresses.ts',
       'src/core/problem.ts',
       'src/lib/http.ts',

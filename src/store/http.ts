@@ -5,6 +5,7 @@
 import { isIP } from 'node:net'
 import { Agent, buildConnector, type Dispatcher } from 'undici'
 import { allowedLookup } from '../core/allowed-lookup.ts'
+import { readOverContinue } from '../core/interim.ts'
 import { StoreError } from './error.ts'
 
 /** What undici sends as it is, or in chunks as it comes. */
@@ -59,7 +60,12 @@ export class StoreHttp {
         const port = Number(to.port) || (to.protocol === 'https:' ? 443 : 80)
         const lookup = allowedLookup({ refuse, port, forbidden })
         // Its own for each connect, since the port decides whether an address is a listener of ours.
-        buildConnector({ timeout: connectTimeoutMs, lookup, allowH2: false })(to, connected)
+        buildConnector({ timeout: connectTimeoutMs, lookup, allowH2: false })(to, (...[error, socket]) => {
+          if (error) return connected(error, null)
+          // A DataNode sends 100 before it takes a file, whether it was asked to or not.
+          readOverContinue(socket)
+          connected(null, socket)
+        })
       },
     })
   }

@@ -54,6 +54,8 @@ export async function startHdfs({ namenodes = 1 } = {}): Promise<HdfsCluster> {
     if (cluster.dataNodeTrouble?.(request, response)) return
     if (op === 'OPEN') return void response.writeHead(200, OCTETS).end(files.get(path)?.bytes)
     if (op === 'GETFILECHECKSUM') return checksum(path, response)
+    // As a DataNode does it, though nobody has asked.
+    response.writeContinue()
     void bodyOf(request).then((bytes) => {
       const before = op === 'APPEND' ? (files.get(path)?.bytes ?? Buffer.alloc(0)) : Buffer.alloc(0)
       put(path, Buffer.concat([before, bytes]), false)
