@@ -39,6 +39,11 @@ const STEPS = [
     says: 'the generated pages are up to date',
     run: ['node', 'scripts/docs/docs.ts', '--check'],
   },
+  {
+    name: 'interop',
+    says: 'docs/interop.md is what its runs saw',
+    run: ['node', 'interop/run.ts', '--check'],
+  },
 ]
 
 const steps = chosen(process.argv.slice(2))
@@ -110,7 +115,9 @@ function chosen(names) {
 }
 
 function depcruise() {
-  const folders = ['src', 'test', 'bench', 'scripts'].filter((folder) => existsSync(join(root, folder)))
+  const folders = ['src', 'test', 'bench', 'interop', 'scripts'].filter((folder) =>
+    existsSync(join(root, folder)),
+  )
   return ['depcruise', '--config', '.dependency-cruiser.mjs', ...folders]
 }
 

@@ -181,7 +181,9 @@ test('operations.md has every event of the log, and no other', () => {
 })
 
 describe('links', () => {
-  const pages = sorted(globSync(['*.md', 'docs/**/*.md', 'models/*.md', 'bench/**/*.md'], { cwd: ROOT }))
+  const pages = sorted(
+    globSync(['*.md', 'docs/**/*.md', 'models/*.md', 'bench/**/*.md', 'interop/*.md'], { cwd: ROOT }),
+  )
 
   /** A heading's anchor as GitHub makes it. */
   function anchor(heading: string): string {

@@ -1,0 +1,82 @@
+/**
+ * Clients that people use, in scripts of a few lines: each asks its cases at the base URL it is given and prints a line of
+ * JSON for each, `{"case": …, "answer": …, "cached": …}`; `cached` says how many of its calls are promised to be hits when
+ * they come again. What a library warns of goes to standard error. The script runs directly, then twice through each gateway.
+ */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { sameValue } from './compare.ts'
+import type { Gateway } from './gateway.ts'
+import type { Session } from './session.ts'
+
+const run = promisify(execFile)
+const DEADLINE_MS = 110_000
+
+export interface Client {
+  /** The library, for the page. */
+  readonly group: string
+  readonly command: string
+  /** The script and its arguments; the base URL comes behind them. */
+  readonly args: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  readonly direct: string
+  readonly gateways: readonly Gateway[]
+}
+
+interface Case {
+  readonly case: string
+  readonly answer: unknown
+  readonly cached?: number
+}
+
+interface Said {
+  readonly cases: readonly Case[]
+  readonly warnings: string
+}
+
+/** One check a case, one for the warnings, and one for the hits of the second time. */
+export async function tryClient(session: Session, client: Client): Promise<void> {
+  const { group, direct, gateways } = client
+  const wanted = await asked(client, direct)
+  const got: { name: string; said: Said }[] = []
+  const missed: string[] = []
+  for (const gateway of gateways) {
+    got.push({ name: `${gateway.name}, first`, said: await asked(client, gateway.url) })
+    const before = await gateway.hits()
+    const again = await asked(client, gateway.url)
+    got.push({ name: `${gateway.name}, again`, said: again })
+    const hits = (await gateway.hits()) - before
+    const promised = again.cases.reduce((sum, { cached = 0 }) => sum + cached, 0)
+    if (hits < promised) missed.push(`${gateway.name}: ${hits} of ${promised} promised hits`)
+  }
+  for (const { case: name, answer } of wanted.cases) {
+    await session.check(group, name, async () => {
+      const other = got.find(({ said }) => !sameValue(answer, answerOf(said, name)))
+      return (
+        other && `${other.name}: ${JSON.stringify(answerOf(other.said, name))} for ${JSON.stringify(answer)}`
+      )
+    })
+  }
+  await session.check(group, 'warns of nothing that it does not warn of directly', async () => {
+    const other = got.find(({ said }) => said.warnings !== wanted.warnings)
+    return other && `${other.name}: ${other.said.warnings || 'nothing'} for ${wanted.warnings || 'nothing'}`
+  })
+  await session.check(group, 'its repeated calls come from the cache', async () => missed[0])
+}
+
+const answerOf = ({ cases }: Said, name: string): unknown => cases.find((one) => one.case === name)?.answer
+
+async function asked({ command, args, env }: Client, base: string): Promise<Said> {
+  const { stdout, stderr } = await run(command, [...args, base], {
+    timeout: DEADLINE_MS,
+    maxBuffer: 64 * 1024 * 1024,
+    env: { ...process.env, ...env },
+  })
+  const cases = stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Case)
+  if (cases.length === 0) throw new Error(`${args.join(' ')} printed no case: ${stdout}${stderr}`)
+  // The port is the one thing that differs by itself.
+  return { cases, warnings: stderr.replaceAll(base, 'BASE').replaceAll(new URL(base).host, 'HOST') }
+}

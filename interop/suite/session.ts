@@ -1,0 +1,160 @@
+/**
+ * One system's run: installs for it, starts for it, keeps what was seen, and at the end stops what still runs. A
+ * system file reads from top to bottom: environments, server, gateways, what is asked.
+ */
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { within } from './eventually.ts'
+import { type Gateway, type GatewayOptions, startGateway } from './gateway.ts'
+import { NotInstalled } from './not-installed.ts'
+import { CACHE } from './places.ts'
+import { type Command, type RunningProcess, startProcess } from './processes.ts'
+import { type Python, type PythonEnvironment, pythonEnvironment } from './python.ts'
+import type { CheckResult, SystemResult } from './results.ts'
+
+const CHECK_MS = 120_000
+
+/** A system that stands around the gateway: a name, a line about it, and how it is tried. */
+export interface System {
+  /** As it is called on the command line; its results are kept under this name. */
+  readonly name: string
+  /** One line for `--list` and the page. */
+  readonly title: string
+  /** Differences that are known and stay: the name of a check, and the reason why its two sides differ. */
+  readonly differences?: Readonly<Record<string, string>>
+  /** Installs, starts, asks. What the session started is stopped when this settles, whatever happened. */
+  run(session: Session): Promise<void>
+}
+
+export interface SessionOptions {
+  /** Hears what goes on, for the terminal. */
+  say(line: string): void
+  /** Hears of every check that ended. */
+  checked(check: CheckResult): void
+}
+
+export interface Server extends RunningProcess {
+  /** Starts it again, as it was, after `kill` or `stop`. */
+  start(): Promise<void>
+}
+
+export class Session {
+  readonly system: System
+  /** Scratch files and logs of this run; emptied when the next one begins. */
+  readonly folder: string
+  readonly say: (line: string) => void
+  readonly software: Record<string, string> = {}
+  readonly commands: string[] = []
+  private readonly checked: (check: CheckResult) => void
+  private readonly checks: CheckResult[] = []
+  private readonly running: { stop(): Promise<void> }[] = []
+
+  constructor(system: System, { say, checked }: SessionOptions) {
+    this.system = system
+    this.say = say
+    this.checked = checked
+    this.folder = join(CACHE, 'runs', system.name)
+    rmSync(this.folder, { recursive: true, force: true })
+    mkdirSync(this.folder, { recursive: true })
+  }
+
+  /** The environment, installed where it is not; `packages` are those whose versions the page shows. */
+  async python(environment: PythonEnvironment, packages: readonly string[]): Promise<Python> {
+    const python = await pythonEnvironment(environment, this.say)
+    for (const name of packages) this.uses(name, await python.version(name))
+    return python
+  }
+
+  /** Software that took part, for the page. */
+  uses(software: string, version: string): void {
+    this.software[software] = version
+  }
+
+  /** Starts a server and waits until it is ready; `shown` is its command as the page gives it. */
+  async start(command: Omit<Command, 'log'>, shown?: string): Promise<Server> {
+    this.say(`starting ${command.name}`)
+    if (shown !== undefined && !this.commands.includes(shown)) this.commands.push(shown)
+    const whole = { ...command, log: join(this.folder, `${command.name.replaceAll(/\W+/g, '-')}.log`) }
+    let current = await startProcess(whole)
+    const server: Server = {
+      get pid() {
+        return current.pid
+      },
+      ended: () => current.ended(),
+      stop: () => current.stop(),
+      kill: () => current.kill(),
+      async start() {
+        current = await startProcess(whole)
+      },
+    }
+    this.running.push(server)
+    return server
+  }
+
+  /** Starts a gateway in front of a server. */
+  async gateway(options: GatewayOptions): Promise<Gateway> {
+    const gateway = await startGateway(options, this.folder)
+    this.running.push(gateway)
+    return gateway
+  }
+
+  /** Stopped at the end with everything else, last come first. */
+  owns(resource: { stop(): Promise<void> }): void {
+    this.running.push(resource)
+  }
+
+  /**
+   * Tries one thing. `work` gives in words how the two sides differ, undefined where they agree; what it throws is a
+   * difference too. A difference that the system declares counts as one only as long as it is seen.
+   */
+  async check(group: string, name: string, work: () => Promise<string | undefined>): Promise<void> {
+    const seen = await within(CHECK_MS, name, work()).catch((error: unknown) => reason(error))
+    const check = { group, name, ...judged(seen, this.system.differences?.[name]) }
+    this.checks.push(check)
+    this.checked(check)
+  }
+
+  result(skipped?: string): SystemResult {
+    return {
+      title: this.system.title,
+      date: new Date().toISOString().slice(0, 10),
+      software: this.software,
+      commands: this.commands,
+      ...(skipped === undefined ? {} : { skipped }),
+      checks: this.checks,
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const resource of this.running.toReversed()) await resource.stop()
+  }
+}
+
+/** Runs a system from its installation to the end of what it started. */
+export async function runSystem(system: System, options: SessionOptions): Promise<SystemResult> {
+  const session = new Session(system, options)
+  try {
+    await system.run(session)
+    return session.result()
+  } catch (error) {
+    if (error instanceof NotInstalled) return session.result(error.message)
+    await session.check('the run itself', 'runs to its end', async () => reason(error))
+    return session.result()
+  } finally {
+    await session.stop()
+  }
+}
+
+function judged(
+  seen: string | undefined,
+  declared: string | undefined,
+): Pick<CheckResult, 'outcome' | 'detail'> {
+  if (seen === undefined && declared === undefined) return { outcome: 'agrees' }
+  if (seen === undefined)
+    return { outcome: 'fails', detail: 'a declared difference is no longer seen: take it out' }
+  return declared === undefined
+    ? { outcome: 'fails', detail: seen }
+    : { outcome: 'differs', detail: declared }
+}
+
+const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,0 +1,217 @@
+/** MLServer with scikit-learn and PyTorch, asked by plain HTTP, requests and tritonclient. */
+import { execFile } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { answers } from '../../suite/ask.ts'
+import { tryClient } from '../../suite/clients.ts'
+import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
+import { refusedWithError, tryKilled } from '../../suite/killed.ts'
+import { CLIENTS } from '../../suite/places.ts'
+import { freePorts } from '../../suite/processes.ts'
+import type { Python, PythonEnvironment } from '../../suite/python.ts'
+import type { Server, Session, System } from '../../suite/session.ts'
+import { REQUESTS, TORCH, TRITON_CLIENT } from '../environments.ts'
+import { DATATYPES, everyDatatype, inferBinary, inferJson, sample, type Tensor } from '../v2.ts'
+
+const run = promisify(execFile)
+
+const ENVIRONMENT: PythonEnvironment = {
+  name: 'mlserver',
+  packages: ['mlserver==1.7.1', 'mlserver-sklearn==1.7.1', 'numpy==2.4.6', TRITON_CLIENT, REQUESTS],
+  on: TORCH,
+}
+
+// MLServer gives every answer an id, in the body only where the request has none.
+const INVENTED = { members: ['id'], fields: ['ce-id', 'ce-requestid'] }
+
+export const mlserver: System = {
+  name: 'mlserver',
+  title: 'MLServer, models of scikit-learn and PyTorch',
+  async run(session) {
+    const python = await session.python(ENVIRONMENT, [
+      'mlserver',
+      'scikit-learn',
+      'torch',
+      'tritonclient',
+      'requests',
+    ])
+    const { server, direct } = await startMlserver(session, python)
+    const defaults = await session.gateway({ name: 'defaults', upstream: direct })
+    const rows = await session.gateway({ name: 'rows', upstream: direct, settings: rowByRow(direct) })
+    const sides = { direct, gateways: [defaults, rows], invented: INVENTED }
+    await tryExchanges(session, {
+      ...sides,
+      group: 'JSON, every datatype',
+      exchanges: everyDatatype((datatype) => inferJson('echo', [sample('x', datatype)])),
+    })
+    await tryExchanges(session, { ...sides, group: 'models', exchanges: MODELS })
+    await tryExchanges(session, { ...sides, group: 'errors', exchanges: ERRORS })
+    await tryExchanges(session, { ...sides, group: 'metadata', exchanges: METADATA })
+    await tryTriton(session, python, sides)
+    await tryKilled(session, {
+      ...sides,
+      server,
+      gateway: defaults,
+      kept: inferJson('iris', [flowers(['1', '2', '3', '4'])]),
+      fresh: (number) => inferJson('iris', [flowers([String(number), '2', '3', '4'])]),
+      refused: refusedWithError,
+    })
+  },
+}
+
+const flowers = (data: readonly string[], shape = [data.length / 4, 4]): Tensor => ({
+  name: 'x',
+  datatype: 'FP32',
+  shape,
+  data,
+})
+
+const FLOWERS = flowers(['5.1', '3.5', '1.4', '0.2', '6.7', '3.1', '5.6', '2.4', '5.9', '3.0', '4.2', '1.5'])
+
+const text = (...data: string[]): Tensor => ({
+  name: 'text',
+  datatype: 'BYTES',
+  shape: [data.length],
+  data: data.map((one) => JSON.stringify(one)),
+  parameters: { content_type: 'str' },
+})
+
+const MODELS: readonly Exchange[] = [
+  { name: 'scikit-learn, 3 rows', again: 'hit', ...inferJson('iris', [FLOWERS]) },
+  { name: 'scikit-learn, by version', again: 'hit', ...inferJson('iris/versions/v1.0.0', [FLOWERS]) },
+  {
+    name: 'scikit-learn, probabilities',
+    again: 'hit',
+    ...inferJson('iris', [FLOWERS], { outputs: [{ name: 'predict_proba' }] }),
+  },
+  {
+    name: 'scikit-learn, both outputs',
+    again: 'hit',
+    ...inferJson('iris', [FLOWERS], { outputs: [{ name: 'predict' }, { name: 'predict_proba' }] }),
+  },
+  { name: 'PyTorch, 3 rows', again: 'hit', ...inferJson('net', [FLOWERS]) },
+  { name: 'with an id', again: 'hit', ...inferJson('iris', [FLOWERS], { id: 'ünï 7' }) },
+  {
+    name: 'texts that change their length',
+    again: 'hit',
+    ...inferJson('text', [text('straße', '日本', 'ﬁ')]),
+  },
+  {
+    name: 'a parameter that is in the answer',
+    again: 'hit',
+    ...inferJson('echo', [sample('x', 'INT32')], { parameters: { k: 1 } }),
+  },
+  {
+    name: 'the same parameter as a text',
+    again: 'hit',
+    ...inferJson('echo', [sample('x', 'INT32')], { parameters: { k: '1' } }),
+  },
+  {
+    name: 'no rows',
+    again: 'hit',
+    ...inferJson('echo', [{ name: 'x', datatype: 'FP32', shape: [0, 4], data: [] }]),
+  },
+  { name: 'two inputs', again: 'hit', ...inferJson('echo', [sample('a', 'INT32'), sample('b', 'BYTES')]) },
+  {
+    name: 'two inputs in the other order',
+    again: 'hit',
+    ...inferJson('echo', [sample('b', 'BYTES'), sample('a', 'INT32')]),
+  },
+]
+
+const ERRORS: readonly Exchange[] = [
+  { name: 'a model that is not there', again: 'forwarded', ...inferJson('absent', [FLOWERS]) },
+  {
+    name: 'an output that is not there',
+    again: 'forwarded',
+    ...inferJson('iris', [FLOWERS], { outputs: [{ name: 'absent' }] }),
+  },
+  {
+    name: 'rows of the wrong width',
+    again: 'forwarded',
+    ...inferJson('iris', [flowers(['1', '2', '3'], [1, 3])]),
+  },
+  {
+    name: 'a request without data',
+    again: 'forwarded',
+    path: '/v2/models/iris/infer',
+    ...json({ inputs: [{ name: 'x' }] }),
+  },
+  {
+    name: 'binary tensors, which it does not take over HTTP',
+    again: 'forwarded',
+    ...inferBinary('echo', [sample('x', 'INT8')]),
+  },
+  { name: 'no JSON', again: 'forwarded', path: '/v2/models/iris/infer', ...json('{"inputs":') },
+]
+
+const METADATA: readonly Exchange[] = [
+  '/v2',
+  '/v2/health/live',
+  '/v2/health/ready',
+  '/v2/models/iris',
+  '/v2/models/iris/ready',
+  '/v2/models/iris/versions/v1.0.0/ready',
+  '/v2/models/absent',
+].map((path) => ({ name: path, again: 'forwarded', path }))
+
+const rowByRow = (url: string) => ({
+  pools: { upstream: { backends: [{ url }] } },
+  routes: [{ name: 'all', pool: 'upstream', cache: { rows: 'always' as const } }],
+})
+
+async function startMlserver(session: Session, python: Python): Promise<{ server: Server; direct: string }> {
+  const [http, grpc, metrics] = await freePorts(3)
+  const models = join(session.folder, 'models')
+  mkdirSync(models)
+  await run(python.command, [join(import.meta.dirname, 'models.py'), models], { timeout: 120_000 })
+  const settings = {
+    host: '127.0.0.1',
+    http_port: http,
+    grpc_port: grpc,
+    metrics_port: metrics,
+    parallel_workers: 0,
+  }
+  writeFileSync(join(models, 'settings.json'), JSON.stringify(settings))
+  const direct = `http://127.0.0.1:${http}`
+  const server = await session.start(
+    {
+      name: 'MLServer',
+      command: python.program('mlserver'),
+      args: ['start', models],
+      cwd: models,
+      env: { PYTHONPATH: import.meta.dirname, OMP_NUM_THREADS: '1' },
+      ready: () => answers(direct, '/v2/health/ready'),
+    },
+    'mlserver start models',
+  )
+  return { server, direct }
+}
+
+async function tryTriton(
+  session: Session,
+  python: Python,
+  sides: Pick<Parameters<typeof tryClient>[1], 'direct' | 'gateways'>,
+) {
+  const plan = join(session.folder, 'triton-plan.json')
+  const models = DATATYPES.map((datatype) => {
+    const { data, shape } = sample('x', datatype)
+    return {
+      model: 'echo',
+      input: 'x',
+      datatype,
+      shape,
+      value: data.map((one) => JSON.parse(one) as unknown),
+      outputs: ['echo_x'],
+      forms: ['json'],
+    }
+  })
+  writeFileSync(plan, JSON.stringify({ models }))
+  await tryClient(session, {
+    ...sides,
+    group: 'tritonclient',
+    command: python.command,
+    args: [join(CLIENTS, 'triton_http.py'), plan],
+  })
+}
