@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SettingsInput } from '../../src/config/schema.ts'
-import { answers, ask } from './ask.ts'
+import { ask } from './ask.ts'
 import { ROOT } from './places.ts'
 import { freePorts, type RunningProcess, startProcess } from './processes.ts'
 
@@ -13,6 +13,9 @@ export interface GatewayOptions {
   readonly upstream: string
   /** Settings beside the pool `upstream` and a route to it; undefined: `serve --upstream`, all defaults. */
   readonly settings?: SettingsInput
+  readonly env?: Readonly<Record<string, string>>
+  /** What /readyz answers once it is to be asked; 503 for one whose models are still to come. Default 200. */
+  readonly readyStatus?: number
 }
 
 export interface Gateway {
@@ -27,7 +30,7 @@ export interface Gateway {
 }
 
 export async function startGateway(options: GatewayOptions, folder: string): Promise<Gateway> {
-  const { name, upstream, settings } = options
+  const { name, upstream, settings, env = {}, readyStatus = 200 } = options
   const [port, adminPort] = await freePorts(2)
   const [url, admin] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`]
   const log = join(folder, `gateway-${name}.log`)
@@ -41,7 +44,8 @@ export async function startGateway(options: GatewayOptions, folder: string): Pro
       ...['--listen', `127.0.0.1:${port}`, '--admin', `127.0.0.1:${adminPort}`],
     ],
     log,
-    ready: () => answers(admin, '/readyz'),
+    env,
+    ready: async () => (await ask(admin, { path: '/readyz' })).status === readyStatus,
     deadlineMs: 60_000,
   })
   return runningGateway({ name, url, admin, process })
