@@ -13,9 +13,10 @@ const LAYERS = {
   data: ['protocol', 'core', 'lib'],
   control: ['protocol', 'core', 'lib'],
   model: ['protocol', 'core', 'lib'],
-  obs: ['store', 'protocol', 'core', 'lib'],
+  obs: ['protocol', 'core', 'lib'],
+  'prediction-log': ['store', 'protocol', 'core', 'lib'],
   config: ['core', 'lib'],
-  app: ['config', 'data', 'control', 'model', 'obs', 'store', 'protocol', 'core', 'lib'],
+  app: ['config', 'data', 'control', 'model', 'obs', 'prediction-log', 'store', 'protocol', 'core', 'lib'],
   testing: ['data', 'protocol', 'core', 'lib'],
   cli: ['app', 'config', 'data', 'control', 'model', 'obs', 'protocol', 'core', 'lib'],
 }
@@ -39,6 +40,7 @@ const DATA = [
   'exchange', // one request at a door and the text of its answer
   'hits', // answers given before a call is made of the request
   'serve', // the story of a call: look up, load, keep, answer
+  'record', // what the prediction log gets of a call
   'ingress', // the doors: where bytes become requests and answers become bytes
 ]
 const ASSEMBLY = 'assemble[.]ts$'
@@ -56,6 +58,7 @@ const PACKAGES = {
   'onnxruntime-node': ['src/model/onnx.ts'],
   pino: ['src/obs/log.ts'],
   'prom-client': ['src/obs/exposition.ts'],
+  protobufjs: ['src/prediction-log/proto.ts'],
   vitest: ['src/testing/'],
   undici: ['src/data/backend/undici-', 'src/store/http.ts'],
   yaml: ['src/config/yaml.ts', 'src/config/document.ts'],
@@ -71,6 +74,7 @@ const OUTSIDE = {
       'src/model/',
       'src/cli/',
       'src/app/',
+      'src/prediction-log/',
       'src/control/reload',
       'src/control/discovery/',
       'src/store/',

@@ -2,8 +2,6 @@
  * Follows the sources of embedded models that are not on this machine, and starts the processes of each once there is a
  * version to serve. Loaded only where there is such a source.
  */
-import { homedir } from 'node:os'
-import { join } from 'node:path'
 import type { ModelSettings, Settings } from '../config/schema.ts'
 import { localAddresses } from '../control/registry/addresses.ts'
 import { addressRefusal, createAddressRules, type HostPort } from '../core/addresses.ts'
@@ -15,6 +13,7 @@ import { SourceFollower } from '../store/follower.ts'
 import { LocalFiles } from '../store/local-files.ts'
 import { LocalVersions } from '../store/local-versions.ts'
 import { openModelStore } from '../store/open-store.ts'
+import { storeFolder } from './store-folder.ts'
 
 export interface ModelStoresOptions {
   readonly settings: Settings
@@ -45,7 +44,7 @@ export class ModelStores {
   async start(): Promise<void> {
     const { stores, models } = this.#options.settings
     const files = await LocalFiles.open({
-      dir: stores.dir ?? defaultFolder(),
+      dir: storeFolder(this.#options.settings),
       maxBytes: stores.maxSize,
       maxFileBytes: stores.maxModelSize,
     })
@@ -98,7 +97,3 @@ export class ModelStores {
     return addressRefusal(address, port, rules)
   }
 }
-
-/** Of this user, so that nobody else puts a model there. */
-const defaultFolder = (): string =>
-  join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'infergate')

@@ -42,6 +42,7 @@ function settle(parsed: Parsed, folder: string): Settings {
     pool: route.pool ?? (names[0] as string),
     timeout: route.timeout ?? parsed.server.limits.requestTimeout,
     cache: policy(parsed, route.cache),
+    ...(route.log ? { log: { ...route.log, to: locate(route.log.to, folder) } } : {}),
   }))
   return freeze({
     ...parsed,

@@ -41,6 +41,10 @@ const COUNTERS = {
   infergate_cache_rows_total: 'Rows of calls that were answered row by row.',
   infergate_cache_row_splitting_total:
     'Changes of whether a model is answered row by row: proved, refused, suspended.',
+  infergate_prediction_log_records_total:
+    'Predictions for the log: written, or not, and why (queue, size, incomplete, unmapped, spool, failed).',
+  infergate_prediction_log_files_total:
+    'Files of prediction logs: published, or tried again because the far side did not take one.',
   infergate_config_reloads_total: 'Reloads of the settings.',
   infergate_worker_exits_total:
     'Ends of data workers that nobody asked for: crashed, or ended because they hung.',

@@ -96,6 +96,8 @@ describe('metrics.md', () => {
       outcome: 'ok',
     })
     metrics.count('infergate_worker_exits_total', { cause: 'crash' })
+    metrics.count('infergate_prediction_log_records_total', { route: 'r', outcome: 'written' })
+    metrics.count('infergate_prediction_log_files_total', { to: '/logs', event: 'published' })
     const { body } = await metrics.expose()
     const own = body.split('\n').filter((line) => !/infergate_(?:process|nodejs)_/.test(line))
     const types = own.flatMap((line) => {

@@ -8,10 +8,11 @@ import { MirroredDeployments, MirroredEpochs } from '../../data/key/mirror.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { EventLoopLag } from '../../lib/event-loop-lag.ts'
 import type { Level, ProcessLog } from '../../obs/log.ts'
-import { createMetrics } from '../../obs/metrics.ts'
+import { createMetrics, type Metrics } from '../../obs/metrics.ts'
 import { openCache } from '../cache.ts'
 import { observing, seldom } from '../observing.ts'
 import { loadParts } from '../parts.ts'
+import { createRecorder } from '../prediction-log/recorder.ts'
 import { DataWorker, TICK_MS } from './data-worker.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
 import { shareOf } from './shared-state.ts'
@@ -71,6 +72,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     stated: (statement) => control.notify('stated', statement),
     redeployed: (pool, model) => control.call('redeployed', { pool, model }, FACT_MS).catch(() => {}),
     split: (finding) => control.notify('split', finding),
+    recorder: recorderOf(control, metrics, shared.queuedPredictions),
   })
   worker.start()
   setInterval(() => Atomics.add(shared.beats, number, 1), TICK_MS).unref()
@@ -86,6 +88,11 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     },
     metrics: () => metrics.snapshot(),
   })
+}
+
+function recorderOf(control: ControlRpc, metrics: Metrics, queued: Int32Array) {
+  const send = (batch: Uint8Array<ArrayBuffer>) => control.notify('predictions', batch, [batch.buffer])
+  return createRecorder({ queued, send, metrics, clock })
 }
 
 type MirroredFacts = ReturnType<typeof mirrored>

@@ -30,12 +30,13 @@ beforeAll(() => {
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 describe('the shipped configuration', () => {
-  it('has the default and the ten examples', () => {
+  it('has the default and the eleven examples', () => {
     expect(yamls.toSorted()).toEqual([
       'examples/batching.yaml',
       'examples/memcached.yaml',
       'examples/minimal.yaml',
       'examples/model-stores.yaml',
+      'examples/prediction-log.yaml',
       'examples/registered-pool.yaml',
       'examples/shared-scope.yaml',
       'examples/static-pool.yaml',
