@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SettingsInput } from '../../src/config/schema.ts'
-import { answers, ask } from './ask.ts'
+import { ask } from './ask.ts'
 import { ROOT } from './places.ts'
 import { freePorts, type RunningProcess, startProcess } from './processes.ts'
 
@@ -16,6 +16,8 @@ export interface GatewayOptions {
   /** The program that starts it, and its arguments before the gateway's command; undefined: it is started as it is. */
   readonly launcher?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** What /readyz answers once it is to be asked; 503 for one whose models are still to come. Default 200. */
+  readonly readyStatus?: number
 }
 
 export interface Gateway {
@@ -30,7 +32,7 @@ export interface Gateway {
 }
 
 export async function startGateway(options: GatewayOptions, folder: string): Promise<Gateway> {
-  const { name, upstream, settings, launcher = [], env = {} } = options
+  const { name, upstream, settings, launcher = [], env = {}, readyStatus = 200 } = options
   const [port, adminPort] = await freePorts(2)
   const [url, admin] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`]
   const log = join(folder, `gateway-${name}.log`)
@@ -47,7 +49,7 @@ export async function startGateway(options: GatewayOptions, folder: string): Pro
     ],
     env,
     log,
-    ready: () => answers(admin, '/readyz'),
+    ready: async () => (await ask(admin, { path: '/readyz' })).status === readyStatus,
     deadlineMs: 60_000,
   })
   return runningGateway({ name, url, admin, process })

@@ -158,6 +158,7 @@ function typeOf(field: Schema): string {
 const KIND_WORDS: Readonly<Record<KindNote['kind'], string>> = {
   duration: 'duration',
   size: 'size',
+  share: 'share',
   address: 'host:port',
   secret: 'text, secret',
   secretUrl: 'URL, secret',

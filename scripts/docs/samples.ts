@@ -55,4 +55,12 @@ export const SAMPLES: Readonly<Record<string, string>> = {
     replicas: { min: 1, max: 4 }
     cache: { ttl: 7d, scope: shared }
 `,
+  stores: `stores:
+  dir: /var/lib/infergate
+  hdfs:
+    namenodes: ["https://nn1.example:9871", "https://nn2.example:9871"]
+    user: infergate
+    dataNodes: ["*.dn.example"]
+  s3: { endpoint: "https://s3.example", region: eu-central-1 }
+`,
 }

@@ -16,6 +16,7 @@ import type { Claims } from '../data/flight/claims.ts'
 import type { Ingress } from '../data/ingress/ingress.ts'
 import type { VersionStatement } from '../data/key/statements.ts'
 import { ModelStats } from '../data/measure/model-stats.ts'
+import type { Recorder } from '../data/record/recorder.ts'
 import type { Finding } from '../data/rows/splitter.ts'
 import { calledBy, type ExplainQuery, type Explanation } from '../data/serve/explain.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -62,6 +63,7 @@ export interface DataPlaneParts {
   readonly redeployed: (pool: string, model: string) => Promise<void>
   /** Called with each finding on whether a model may be split, for the other workers; left out: there are none. */
   readonly split?: (found: Finding) => void
+  readonly recorder: Recorder
 }
 
 export class DataPlane {

@@ -11,7 +11,6 @@ import { DeclaredForms } from '../control/deployments/declared-forms.ts'
 import { Versions } from '../control/deployments/versions.ts'
 import { Health } from '../control/health/health.ts'
 import { createProbe } from '../control/health/probe.ts'
-import { ModelProcesses } from '../control/processes.ts'
 import { Registry } from '../control/registry/registry.ts'
 import type { Shared } from '../control/registry/shared.ts'
 import { ALONE } from '../control/scale/alone.ts'
@@ -24,13 +23,14 @@ import { createMetrics, type Metrics } from '../obs/metrics.ts'
 import { adminParts } from './admin-parts.ts'
 import { backendRules } from './backend-rules.ts'
 import { Discovery } from './discovery.ts'
+import { EmbeddedModels } from './embedded-models.ts'
 import { secureScalers } from './emitters.ts'
 import { knownNames } from './known-names.ts'
 import { type LoadedParts, openStore } from './parts.ts'
 import { createScaleGroup, createShared } from './peers.ts'
-import { urlOf, workerCount } from './ports.ts'
+import { workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
-import { adminSettings, embeddedModels, healthSettings, poolDeclarations } from './settings-mapping.ts'
+import { adminSettings, healthSettings, poolDeclarations } from './settings-mapping.ts'
 import { createCertificates, LiveTls, tlsBlocks } from './tls.ts'
 import { type DataPlanes, openDataPlanes } from './workers/data-planes.ts'
 
@@ -45,7 +45,6 @@ export interface GatewayOptions {
   readonly random?: () => number
 }
 
-const MODEL_STOP_MS = 10_000
 /** Interval at which slow start, ejections and queues are updated. */
 const TICK_MS = 100
 /** Time after which modules that the start did not need are loaded. */
@@ -131,7 +130,7 @@ export class Gateway {
     this.#ownListeners.push(at)
     this.#isOpen = true
     this.#preparing = this.#clock.after(SETTLED_MS, () => void this.metrics.prepare())
-    parts.processes.start(embeddedModels(settings))
+    await parts.models.start(settings)
     await parts.scaling.follow(settings)
     parts.scaleGroup?.start()
     const pools = poolDeclarations(settings).map(({ name }) => name)
@@ -185,7 +184,7 @@ export class Gateway {
     parts?.discovery.stop()
     parts?.scaling.close()
     parts?.scaleGroup?.close()
-    await closing('models', parts && (() => parts.processes.stop(MODEL_STOP_MS)))
+    await closing('models', parts && (() => parts.models.stop()))
     await closing('admin', parts && (() => parts.admin.close()))
     parts?.registry.close()
     await closing('data', parts && (() => parts.data.close()))
@@ -255,7 +254,7 @@ export class Gateway {
     })
     const pools = () => Object.keys(this.#settings.pools)
     const shared = store && createShared(store, { registry, data, clock, log, pools })
-    const processes = this.#processes()
+    const models = this.#models()
     const scaleGroup = store && createScaleGroup(store, { clock, log })
     const scaling = new Scaling({
       clock,
@@ -263,7 +262,7 @@ export class Gateway {
       metrics: this.metrics,
       data,
       registry,
-      processes,
+      processes: models.processes,
       isTierDown: () => data.isTierDown(),
       group: scaleGroup ?? ALONE,
       random,
@@ -287,7 +286,7 @@ export class Gateway {
     })
     const admin = this.#admin({ registry, rules }, { data, scaling })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
-    return { data, registry, health, versions, discovery, admin, processes, scaling, scaleGroup, shared }
+    return { data, registry, health, versions, discovery, admin, models, scaling, scaleGroup, shared }
   }
 
   #admin(
@@ -310,15 +309,15 @@ export class Gateway {
     })
   }
 
-  #processes(): ModelProcesses {
-    return new ModelProcesses({
-      command: this.#options.modelServer,
-      adminUrl: () => urlOf(this.#ownListeners[0] as HostPort),
-      token: () => (this.#settings.admin.tokens.length > 0 ? this.#token : undefined),
+  #models(): EmbeddedModels {
+    return new EmbeddedModels({
       clock: this.#clock,
       random: this.#random,
       log: this.#options.log,
-      died: (model) => this.metrics.count('infergate_model_process_exits_total', { model }),
+      metrics: this.metrics,
+      modelServer: this.#options.modelServer,
+      ownListeners: () => this.#ownListeners,
+      token: () => (this.#settings.admin.tokens.length > 0 ? this.#token : undefined),
     })
   }
 
@@ -328,10 +327,11 @@ export class Gateway {
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    // A tier that is unreachable or refuses the gateway, and a certificate that expires, are reported, but do not make it unready.
-    const tiers = this.#parts?.data.tierProblems() ?? []
+    // A tier or a store that is unreachable or refuses the gateway, and a certificate that expires, are reported, but do
+    // not make it unready.
+    const away = [...(this.#parts?.data.tierProblems() ?? []), ...(this.#parts?.models.problems() ?? [])]
     const { reasons: certificates } = this.#certificates
-    const notes = [...tiers, ...certificates, ...this.notes()]
+    const notes = [...away, ...certificates, ...this.notes()]
     return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...notes] }
   }
 }
@@ -343,7 +343,7 @@ interface GatewayParts {
   readonly versions: Versions
   readonly discovery: Discovery
   readonly admin: AdminServer
-  readonly processes: ModelProcesses
+  readonly models: EmbeddedModels
   readonly shared: Shared | undefined
   readonly scaling: Scaling
   readonly scaleGroup: SharedScaleGroup | undefined

@@ -1,6 +1,7 @@
 /** Makes the routes of the data plane from the settings: those written down, then one for each embedded model. */
 import type { CachePolicy, Settings } from '../config/schema.ts'
 import type { Route, RouteCache } from '../data/route/routes.ts'
+import { Sampler } from '../lib/sampler.ts'
 import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
 
 export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
@@ -9,6 +10,7 @@ export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
       ...route,
       protocols: protocolsOf(route.protocol, custom),
       cache: cacheOf(route.cache),
+      log: route.log && new Sampler(route.log.sample, Math.random),
       keepsHost: settings.pools[route.pool]?.host === 'keep',
     }),
   )

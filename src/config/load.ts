@@ -1,7 +1,8 @@
 /** Loads a YAML file into frozen `Settings`, or lists all of its problems with line, column and fix. */
-import { existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { dirname, resolve as resolvePath } from 'node:path'
 import * as z from 'zod'
+import { isStoreUrl } from '../core/store-url.ts'
 import { readRegular, UnreadableError } from '../lib/regular-file.ts'
 import { emptyIssues, type Issue } from './messages.ts'
 import { resolve } from './resolve.ts'
@@ -67,7 +68,7 @@ export function parseSettings(
   const { yaml } = read
   const resolved = resolve(withTypes(yaml, schema), dirname(resolvePath(file)), schema)
   const issues = [
-    ...('issues' in resolved ? resolved.issues : missingSources(resolved.settings)),
+    ...('issues' in resolved ? resolved.issues : missingFiles(resolved.settings)),
     ...emptyIssues(schema, yaml.value, yaml.empty),
   ]
   if ('settings' in resolved && issues.length === 0 && yaml.problems.length === 0) {
@@ -123,6 +124,10 @@ function assign(value: unknown, path: Path, typed: unknown): void {
   if (typeof parent === 'object' && parent !== null && key !== undefined) Reflect.set(parent, key, typed)
 }
 
+function missingFiles(settings: Settings): Issue[] {
+  return [...missingSources(settings), ...badLogFolders(settings)]
+}
+
 function missingSources({ models }: Settings): Issue[] {
   return models.flatMap(({ source }, i): Issue[] => {
     const isAbsent = !/^[A-Za-z][A-Za-z0-9+.-]+:\/\//.test(source) && !existsSync(source)
@@ -131,6 +136,28 @@ function missingSources({ models }: Settings): Issue[] {
       ? [{ path, at: 'value', message: 'there is no such file', fix: 'a path starts from this YAML' }]
       : []
   })
+}
+
+/** Folders of prediction logs: a log that cannot be written is a mistake to be seen before the first call. */
+function badLogFolders({ routes }: Settings): Issue[] {
+  return routes.flatMap(({ log }, i): Issue[] => {
+    if (!log || isStoreUrl(log.to)) return []
+    const wrong = whyNoFolder(log.to)
+    return wrong ? [{ path: ['routes', i, 'log', 'to'], at: 'value', ...wrong }] : []
+  })
+}
+
+function whyNoFolder(path: string): { message: string; fix: string } | undefined {
+  if (!existsSync(path))
+    return { message: 'there is no such folder', fix: 'make it; a path starts from this YAML' }
+  if (!statSync(path).isDirectory())
+    return { message: 'this is no folder', fix: 'name the folder for the files' }
+  try {
+    accessSync(path, constants.W_OK | constants.X_OK)
+    return undefined
+  } catch {
+    return { message: 'the gateway may not write into this folder', fix: 'check its owner and permissions' }
+  }
 }
 
 type FileContent =

@@ -9,9 +9,9 @@ export function locate(source: string, folder: string): string {
   return /^[A-Za-z][A-Za-z0-9+.-]+:\/\//.test(source) ? source : resolvePath(folder, source)
 }
 
-/** The settings with the files of TLS and of discovery located. */
+/** The settings with the files of models, stores, logs, TLS and discovery located. */
 export function locateFiles(parsed: Parsed, folder: string): Parsed {
-  const { server, admin, cache, pools } = parsed
+  const { server, admin, cache, pools, models, stores, routes } = parsed
   const within = <T extends object>(block: T): T => withTls(block, folder)
   return {
     ...parsed,
@@ -20,6 +20,11 @@ export function locateFiles(parsed: Parsed, folder: string): Parsed {
     cache: { ...cache, tiers: cache.tiers.map(within) },
     pools: Object.fromEntries(
       Object.entries(pools).map(([name, pool]) => [name, locatePool(within(pool), folder)]),
+    ),
+    models: models.map((model) => ({ ...model, source: locate(model.source, folder) })),
+    stores: locateStores(stores, folder),
+    routes: routes.map((route) =>
+      route.log ? { ...route, log: { ...route.log, to: locate(route.log.to, folder) } } : route,
     ),
   }
 }
@@ -34,6 +39,16 @@ function locatePool(pool: ParsedPool, folder: string): ParsedPool {
       source.type === 'file' ? { ...source, path: locate(source.path, folder) } : source,
     ),
     ...(scale && { scale: { ...scale, emit: scale.emit.map((emitter) => withTls(emitter, folder)) } }),
+  }
+}
+
+function locateStores(stores: Parsed['stores'], folder: string): Parsed['stores'] {
+  const { dir, hdfs } = stores
+  const { tokenFile } = hdfs
+  return {
+    ...stores,
+    ...(dir === undefined ? {} : { dir: locate(dir, folder) }),
+    hdfs: tokenFile === undefined ? hdfs : { ...hdfs, tokenFile: locate(tokenFile, folder) },
   }
 }
 

@@ -33,6 +33,7 @@ function present(schema: Schema | undefined, value: unknown): unknown {
 
 const SHOW: Readonly<Record<ValueKind, (value: unknown) => unknown>> = {
   duration: (ms) => formatDuration(ms as number),
+  share: (share) => `${Number(((share as number) * 100).toPrecision(12))}%`,
   size: (bytes) => formatSize(bytes as number),
   address: (address) => {
     const { host, port } = address as HostPort

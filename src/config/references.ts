@@ -15,7 +15,9 @@ export function crossCheck(input: unknown): Issue[] {
     ...routeNames(input),
     ...routePools(input),
     ...fieldTwins(input),
+    ...unlogged(input),
     ...tokenScopes(input),
+    ...nameNodes(input),
     ...duplicates(input, ['cache', 'tiers'], 'tier'),
     ...duplicates(input, ['admin', 'tokens'], 'token'),
     ...duplicates(input, ['models'], 'model'),
@@ -51,6 +53,24 @@ export function nothingToServe(input: unknown): Issue[] {
       [],
       'nothing to serve',
       'add an embedded model under models, or a pool under pools and a route to it',
+    ),
+  ]
+}
+
+/** `hdfs://` names a cluster and not where its web server is. */
+function nameNodes(input: unknown): Issue[] {
+  if (list(input, 'stores', 'hdfs', 'namenodes').length > 0) return []
+  const fix = 'name them in stores.hdfs.namenodes, such as http://namenode:9870, or write webhdfs://'
+  const unknown = (path: Path, url: unknown): Issue[] =>
+    typeof url === 'string' && /^hdfs:/i.test(url)
+      ? [problem(path, 'no NameNode is known for hdfs://', fix)]
+      : []
+  return [
+    ...list(input, 'models').flatMap((model, i) =>
+      unknown(['models', i, 'source'], property(model, 'source')),
+    ),
+    ...list(input, 'routes').flatMap((route, i) =>
+      unknown(['routes', i, 'log', 'to'], property(property(route, 'log'), 'to')),
     ),
   ]
 }
@@ -152,6 +172,21 @@ function fieldTwins(input: unknown): Issue[] {
       return [{ ...problem(path, 'this field is named already, in other letters'), at: 'key' as const }]
     })
   })
+}
+
+/** An opaque route has no predictions. */
+function unlogged(input: unknown): Issue[] {
+  return list(input, 'routes').flatMap((route, i) =>
+    property(route, 'log') !== undefined && property(route, 'protocol') === 'opaque'
+      ? [
+          problem(
+            ['routes', i, 'log'],
+            'an opaque route has no predictions',
+            'name the protocol of the calls',
+          ),
+        ]
+      : [],
+  )
 }
 
 function tokenScopes(input: unknown): Issue[] {

@@ -1,5 +1,5 @@
 /** Resolves plain input into frozen `Settings`, or lists every issue. The YAML and the command line both use it. */
-import { locate, locateFiles } from './locate.ts'
+import { locateFiles } from './locate.ts'
 import { type Issue, issuesOf } from './messages.ts'
 import { crossCheck, nothingToServe } from './references.ts'
 import {
@@ -27,11 +27,7 @@ function settle(read: Parsed, folder: string): Settings {
     const backends = pool.backends.map((backend) => ({ ...backend, id: backendId(backend) }))
     return [name, { ...pool, backends }] as const
   })
-  const models = parsed.models.map((model) => ({
-    ...model,
-    source: locate(model.source, folder),
-    cache: policy(parsed, model.cache),
-  }))
+  const models = parsed.models.map((model) => ({ ...model, cache: policy(parsed, model.cache) }))
   const names = [...Object.keys(parsed.pools), ...parsed.models.map((model) => model.name)]
   const routes = parsed.routes.map((route) => ({
     ...route,

@@ -12,6 +12,7 @@ import { model } from './schema/models.ts'
 import { poolName, poolWith } from './schema/pools.ts'
 import { routeWith } from './schema/routes.ts'
 import { log, server } from './schema/server.ts'
+import { stores } from './schema/stores.ts'
 
 /** @param partNames custom parts that the YAML may name */
 const createSchema = (partNames: PartNames = {}) =>
@@ -35,6 +36,11 @@ const createSchema = (partNames: PartNames = {}) =>
         .describe(
           'Embedded models: each is a pool of its own name, with its own routes, which come after `routes`.',
         ),
+    ),
+    stores: fixed(
+      stores
+        .prefault({})
+        .describe('How models are fetched whose `source` is not on this machine, and where they are kept.'),
     ),
   })
 
@@ -81,11 +87,15 @@ export type ModelSettings = DeepReadonly<Omit<Parsed['models'][number], 'cache'>
   readonly cache: CachePolicy
 }
 
+/** `dir` and `hdfs.tokenFile` are absolute paths. */
+export type StoresSettings = DeepReadonly<Parsed['stores']>
+
 export type PoolSettings = DeepReadonly<ParsedPool>
 export type TierSettings = DeepReadonly<Parsed['cache']['tiers'][number]>
 
 /** The resolved, frozen configuration. */
 export type Settings = DeepReadonly<Pick<Parsed, 'server' | 'admin' | 'log' | 'cache'>> & {
+  readonly stores: StoresSettings
   readonly models: readonly ModelSettings[]
   readonly pools: Readonly<Record<string, PoolSettings>>
   readonly routes: readonly RouteSettings[]

@@ -1,11 +1,13 @@
 /**
  * Warnings about settings that work but are probably not meant: routes that no call reaches, pools that no route leads
  * to, patterns that look like regular expressions or do not match their own prefix, listeners on one port, backends
- * that no call is sent to, routes to TorchServe that store nothing. `infergate check` and the log show them; the file is not refused.
+ * that no call is sent to, routes to TorchServe that store nothing, models over plain http. `infergate check` and the log show them; the file is not refused.
  */
 import { isIP } from 'node:net'
 import { addressRefusal, createAddressRules, type HostPort, portOf } from '../core/addresses.ts'
+import { readStoreUrl } from '../core/store-url.ts'
 import type { Issue } from './messages.ts'
+import { isLoopback } from './schema/fields.ts'
 import type { RouteSettings, Settings } from './schema.ts'
 import { type Path, printPath } from './walk.ts'
 
@@ -17,6 +19,7 @@ export function warningsOf(settings: Settings): Issue[] {
     ...patterns(settings),
     ...clashes(settings),
     ...addresses(settings),
+    ...plainSources(settings),
   ]
 }
 
@@ -88,6 +91,17 @@ function addresses({ pools, server, admin }: Settings): Issue[] {
       const path = ['pools', name, 'backends', i, 'url']
       return refusal === undefined ? [] : [warning(path, `no call is sent there: it is ${refusal}`, ALLOW)]
     })
+  })
+}
+
+/** Models over plain http from another machine. Of HDFS it is known: many clusters have nothing else. */
+function plainSources({ models }: Settings): Issue[] {
+  return models.flatMap(({ source }, i) => {
+    const url = readStoreUrl(source)
+    if (!url || 'problem' in url || url.type !== 'https' || !url.url.startsWith('http:')) return []
+    if (isLoopback(new URL(url.url).hostname.replace(/^\[|\]$/g, ''))) return []
+    const message = 'over plain http: whoever is on the way can give it another model'
+    return [warning(['models', i, 'source'], message, 'write https://')]
   })
 }
 

@@ -32,6 +32,8 @@ import type { Forms } from './key/forms.ts'
 import { createKeyer } from './key/keyer.ts'
 import { refusalKey } from './key/refusal.ts'
 import { createVersionRules, type VersionStatement } from './key/statements.ts'
+import type { Recorder } from './record/recorder.ts'
+import { recording } from './record/recording.ts'
 import type { Live, Matched } from './route/routes.ts'
 import type { LoadResult, RefusalOf } from './rows/lookup-context.ts'
 import { createModelTraits } from './rows/model-traits.ts'
@@ -71,6 +73,8 @@ export interface AssemblyParts {
   readonly redeployed: (pool: string, model: string) => Promise<void>
   /** Called with each finding of the splitter, for the other workers; left out: there are none. */
   readonly split?: ((found: Finding) => void) | undefined
+  /** Gets the records of routes with a prediction log; left out: no route may have one. */
+  readonly recorder?: Recorder | undefined
 }
 
 export interface KeyFacts {
@@ -120,7 +124,9 @@ export function assemble(parts: AssemblyParts): Assembly {
     mayKeep: base.versions.mayKeep,
     route: (asked) => parts.live().route(asked),
   })
-  const answer = createPipeline({ ...pipelineParts(parts, base), http })
+  const pipeline = createPipeline({ ...pipelineParts(parts, base), http })
+  const { recorder } = parts
+  const answer = recorder ? recording({ answer: pipeline, recorder, clock }) : pipeline
   return {
     answer,
     ingress: createIngress({ ...parts, ...hits(parts, base), answer, mintId: randomUUID }),

@@ -71,14 +71,15 @@ export class Repository {
     this.#models = models
   }
 
-  /** Loads and warms up everything, then watches. Throws a 400 naming the first model that cannot be served. */
+  /**
+   * Loads and warms up everything, then watches. A version that cannot be served is reported, as it is later; throws a
+   * 400 naming the first model that has no other.
+   */
   async open(): Promise<void> {
     for (const model of this.#models.values()) {
       const files = await versionsAt(model.path, this.#options.runtime.extension)
       if (files.length === 0) throw new ModelError(400, `model "${model.name}": no model at ${model.path}`)
-      const loaded: LoadedVersion[] = []
-      for (const file of files) loaded.push(await this.#load(model.name, file))
-      model.versions = loaded
+      model.versions = await this.#loadAll(model, files)
     }
     this.#watch()
   }
@@ -114,6 +115,22 @@ export class Repository {
       for (const { batcher } of model.versions) batcher.retire()
       model.versions = []
     }
+  }
+
+  async #loadAll(model: ModelVersions, files: readonly VersionFile[]): Promise<LoadedVersion[]> {
+    const loaded: LoadedVersion[] = []
+    const failed: unknown[] = []
+    for (const file of files) {
+      try {
+        loaded.push(await this.#load(model.name, file))
+      } catch (error) {
+        model.bad.set(file.version, file.mark)
+        failed.push(error)
+      }
+    }
+    if (loaded.length === 0) throw failed[0]
+    for (const error of failed) this.#options.onProblem?.(model.name, reasonOf(error))
+    return loaded
   }
 
   #watch(): void {

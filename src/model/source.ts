@@ -21,7 +21,10 @@ export function pathOf(source: string): string {
   if (source.startsWith('file:')) return fileURLToPath(source)
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(source)?.[1]
   if (scheme)
-    throw new ModelError(400, `"${source}": ${scheme} sources are not read; give a path or a file: URI`)
+    throw new ModelError(
+      400,
+      `"${source}": ${scheme} sources are not read by a model server; give a path or a file: URI, or let a gateway fetch it (models[].source)`,
+    )
   return resolve(source)
 }
 

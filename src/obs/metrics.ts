@@ -41,11 +41,17 @@ const COUNTERS = {
   infergate_cache_rows_total: 'Rows of calls that were answered row by row.',
   infergate_cache_row_splitting_total:
     'Changes of whether a model is answered row by row: proved, refused, suspended.',
+  infergate_prediction_log_records_total:
+    'Predictions for the log: written, or not, and why (queue, size, incomplete, unmapped, spool, failed).',
+  infergate_prediction_log_files_total:
+    'Files of prediction logs: published, or tried again because the far side did not take one.',
   infergate_config_reloads_total: 'Reloads of the settings.',
   infergate_tls_handshakes_total:
     'TLS handshakes of clients, by how they ended: ok, http (plain HTTP was sent), late, full (too many at a time), untrusted (the certificate of the client), failed.',
   infergate_worker_exits_total:
     'Ends of data workers that nobody asked for: crashed, or ended because they hung.',
+  infergate_model_store_operations_total:
+    'Looks at the stores of embedded models and fetches from them, by outcome.',
   infergate_model_process_exits_total: 'Ends of embedded model processes that nobody asked for.',
 } as const
 type CounterName = keyof typeof COUNTERS

@@ -90,8 +90,15 @@ describe('metrics.md', () => {
     metrics.splitting('p/m', 'proved')
     metrics.count('infergate_config_reloads_total', { outcome: 'applied' })
     metrics.count('infergate_model_process_exits_total', { model: 'm' })
+    metrics.count('infergate_model_store_operations_total', {
+      model: 'm',
+      operation: 'look',
+      outcome: 'ok',
+    })
     metrics.count('infergate_worker_exits_total', { cause: 'crash' })
     metrics.count('infergate_tls_handshakes_total', { tls: 'server.tls', outcome: 'ok' })
+    metrics.count('infergate_prediction_log_records_total', { route: 'r', outcome: 'written' })
+    metrics.count('infergate_prediction_log_files_total', { to: '/logs', event: 'published' })
     const { body } = await metrics.expose()
     const own = body.split('\n').filter((line) => !/infergate_(?:process|nodejs)_/.test(line))
     const types = own.flatMap((line) => {

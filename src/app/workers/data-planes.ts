@@ -20,6 +20,8 @@ import type { PoolLoad } from '../demand.ts'
 import { countHandshakes, observing } from '../observing.ts'
 import type { LoadedParts, Parts } from '../parts.ts'
 import { checkFree } from '../ports.ts'
+import { PredictionLog } from '../prediction-log/prediction-log.ts'
+import { createRecorder } from '../prediction-log/recorder.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import { SharedFacts } from '../shared-facts.ts'
 import type { LiveTls } from '../tls.ts'
@@ -31,6 +33,8 @@ import { Threads } from './threads.ts'
 
 /** How long a call that loads a model waits at its end for the other workers to confirm the new deployment. */
 const REDEPLOYED_MS = 1_000
+/** Time to publish prediction logs where calls have used up that of the drain. */
+const MIN_CLOSE_MS = 1_000
 
 export interface DataPlanesParts {
   readonly settings: Settings
@@ -92,14 +96,17 @@ export class DataPlanes {
   readonly #settings: Settings
   readonly #cache: Cache
   readonly #table: LoadTable
+  readonly #clock: Clock
   readonly #worker: DataWorker
   readonly #threads: Threads
+  readonly #predictions: PredictionLog
   readonly #onRedeployed: DataPlanesParts['redeployed']
 
   constructor(parts: Opened) {
     this.#settings = parts.settings
     this.#cache = parts.cache
     this.#table = parts.share.table
+    this.#clock = parts.clock
     this.#onRedeployed = parts.redeployed
     this.facts = new SharedFacts({
       ...parts,
@@ -111,6 +118,9 @@ export class DataPlanes {
         deployment: (pool, model, state) => this.#threads.deployment(pool, model, state),
       },
     })
+    const queued = parts.shared.queuedPredictions
+    this.#predictions = new PredictionLog({ ...parts, queued, stores: parts.settings.stores })
+    const take = (batch: Uint8Array<ArrayBuffer>) => this.#predictions.take(batch)
     this.#worker = new DataWorker({
       ...parts,
       ...parts.share,
@@ -119,12 +129,14 @@ export class DataPlanes {
       handshake: countHandshakes(parts.metrics),
       redeployed: (pool, model) => this.#redeployed(pool, model),
       split: (finding) => this.#threads.addFinding(finding),
+      recorder: createRecorder({ ...parts, queued, send: take }),
     })
     this.#threads = new Threads({
       ...parts,
       facts: this.facts,
       redeployed: (pool, model) => this.#redeployed(pool, model),
       split: (finding) => this.#worker.plane.addFinding(finding),
+      predictions: take,
     })
   }
 
@@ -136,6 +148,7 @@ export class DataPlanes {
 
   /** Starts what needs no listener: polls, slow start, queues. */
   start(): void {
+    this.#predictions.follow(this.#settings)
     this.facts.start()
     this.#worker.start()
   }
@@ -159,6 +172,7 @@ export class DataPlanes {
   }
 
   reload(settings: Settings): void {
+    this.#predictions.follow(settings)
     this.#worker.reload(settings)
     this.#threads.reload(settings)
   }
@@ -239,9 +253,11 @@ export class DataPlanes {
     this.#threads.leave()
   }
 
-  /** Refuses new connections and lets running calls finish for at most so long. */
+  /** Refuses new connections, lets running calls finish for at most so long, and publishes the prediction logs. */
   async drain(timeoutMs: number): Promise<void> {
+    const until = this.#clock.now() + timeoutMs
     await Promise.all([this.#worker.drain(timeoutMs), this.#threads.drain(timeoutMs)])
+    await this.#predictions.close(Math.max(MIN_CLOSE_MS, Math.ceil(until - this.#clock.now())))
   }
 
   async close(): Promise<void> {

@@ -9,6 +9,7 @@ import type { LoadTable } from '../../data/balance/table.ts'
 import type { Claims } from '../../data/flight/claims.ts'
 import { type DataListener, listen } from '../../data/ingress/server.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
+import type { Recorder } from '../../data/record/recorder.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { EventLoopLag } from '../../lib/event-loop-lag.ts'
@@ -46,6 +47,7 @@ export interface DataWorkerParts {
   readonly stated: (statement: VersionStatement) => void
   readonly redeployed: (pool: string, model: string) => Promise<void>
   readonly split?: (found: Finding) => void
+  readonly recorder: Recorder
 }
 
 /** Interval at which slow start, ejections and queues are updated. */
@@ -119,6 +121,7 @@ export class DataWorker {
 
   async drain(timeoutMs: number): Promise<void> {
     await this.#listener?.drain(timeoutMs)
+    this.#parts.recorder.flush()
   }
 
   async close(): Promise<void> {

@@ -87,6 +87,8 @@ export interface ToControl {
   /** Answered when the old answers of the model are unreachable. */
   redeployed(of: { readonly pool: string; readonly model: string }): void
   split(found: Finding): void
+  /** Records for prediction logs. */
+  predictions(batch: Uint8Array<ArrayBuffer>): void
   /** Ten times a second. */
   loads(loads: readonly WorkerLoad[]): void
   /** Twice a second. */

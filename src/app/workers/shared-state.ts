@@ -32,6 +32,8 @@ export interface SharedState {
   readonly memory: SharedMemory | undefined
   /** A heartbeat for each worker: a number that it increments while its event loop runs. */
   readonly beats: Int32Array
+  /** Bytes of predictions that are not yet in the log; one number. */
+  readonly queuedPredictions: Int32Array
 }
 
 export function allocateState(settings: Settings, workers: number): SharedState {
@@ -43,6 +45,7 @@ export function allocateState(settings: Settings, workers: number): SharedState 
     claims: isAlone ? undefined : allocateClaims(),
     memory: isAlone || bytes === 0 ? undefined : allocateMemory(bytes, workers, longestEntry(settings)),
     beats: new Int32Array(new SharedArrayBuffer(workers * 4)),
+    queuedPredictions: new Int32Array(new SharedArrayBuffer(4)),
   }
 }
 

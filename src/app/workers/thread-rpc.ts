@@ -33,7 +33,7 @@ interface PendingCall {
 
 /** A MessagePort, or the Worker at its other end. */
 interface MessageEndpoint {
-  postMessage(message: unknown): void
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void
   on(event: 'message', listener: (message: Message) => void): unknown
 }
 
@@ -61,8 +61,13 @@ export class ThreadRpc<Theirs, Ours> {
     return this.#ended !== undefined
   }
 
-  notify<K extends keyof Theirs & string>(name: K, argument: Argument<Theirs[K]>): void {
-    this.#post({ kind: 'call', name, argument })
+  /** `transfer`: buffers of the argument that are handed over instead of copied. */
+  notify<K extends keyof Theirs & string>(
+    name: K,
+    argument: Argument<Theirs[K]>,
+    transfer: ArrayBuffer[] = [],
+  ): void {
+    this.#post({ kind: 'call', name, argument }, transfer)
   }
 
   /** Rejects where there is no answer within `ms`, or the other side ends first. */
@@ -112,8 +117,8 @@ export class ThreadRpc<Theirs, Ours> {
     }
   }
 
-  #post(message: Message): void {
-    if (!this.#ended) this.#port.postMessage(message)
+  #post(message: Message, transfer: ArrayBuffer[] = []): void {
+    if (!this.#ended) this.#port.postMessage(message, transfer)
   }
 }
 

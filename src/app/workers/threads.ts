@@ -56,6 +56,8 @@ export interface ThreadsParts {
   readonly redeployed: (pool: string, model: string) => Promise<void>
   /** Called with what a worker has found out about splitting a model. */
   readonly split: (finding: Finding) => void
+  /** Called with a batch of records for prediction logs. */
+  readonly predictions: (batch: Uint8Array<ArrayBuffer>) => void
 }
 
 export class Threads {
@@ -227,7 +229,7 @@ export class Threads {
   }
 
   #handlers(worker: number): Parameters<WorkerRpc['handle']>[0] {
-    const { log, alive, stated, redeployed, split, facts } = this.#parts
+    const { log, alive, stated, redeployed, split, predictions, facts } = this.#parts
     const { epochs, deployments } = facts
     return {
       log: ({ level, event, fields }) => log[level](event, { ...fields, worker }),
@@ -252,6 +254,7 @@ export class Threads {
         split(finding)
         this.addFinding(finding, worker)
       },
+      predictions,
       loads: (loads) => this.#loads.add(worker, loads),
       report: (report) => {
         this.#reports.set(worker, report)

@@ -13,6 +13,7 @@ import { createMetrics, type Metrics } from '../../obs/metrics.ts'
 import { openCache } from '../cache.ts'
 import { countHandshakes, observing, seldom } from '../observing.ts'
 import { loadParts } from '../parts.ts'
+import { createRecorder } from '../prediction-log/recorder.ts'
 import { LiveTls } from '../tls.ts'
 import { DataWorker, TICK_MS } from './data-worker.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
@@ -70,6 +71,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     stated: (statement) => control.notify('stated', statement),
     redeployed: (pool, model) => control.call('redeployed', { pool, model }, FACT_MS).catch(() => {}),
     split: (finding) => control.notify('split', finding),
+    recorder: recorderOf(control, metrics, shared.queuedPredictions),
   })
   worker.start()
   setInterval(() => Atomics.add(shared.beats, number, 1), TICK_MS).unref()
@@ -93,6 +95,11 @@ function observerOf(control: ControlRpc, { metrics, log }: { metrics: Metrics; l
     control.notify('alive', { pool, backend }),
   )
   return observing({ metrics, log, clock, alive })
+}
+
+function recorderOf(control: ControlRpc, metrics: Metrics, queued: Int32Array) {
+  const send = (batch: Uint8Array<ArrayBuffer>) => control.notify('predictions', batch, [batch.buffer])
+  return createRecorder({ queued, send, metrics, clock })
 }
 
 type MirroredFacts = ReturnType<typeof mirrored>

@@ -9,7 +9,7 @@ import type { HostPort } from '../../core/addresses.ts'
 import { formatDuration, formatSize, parseDuration, parseSize } from '../../lib/bytes.ts'
 
 /** How a value is documented and printed, where its zod type does not say it. */
-export type ValueKind = 'duration' | 'size' | 'address' | 'secret' | 'secretUrl'
+export type ValueKind = 'duration' | 'size' | 'share' | 'address' | 'secret' | 'secretUrl'
 
 export interface KindNote {
   readonly kind: ValueKind
@@ -73,6 +73,20 @@ export function size({ min = '1B', max = '16TiB' }: { min?: string; max?: string
   const range = `${formatSize(least)} to ${formatSize(most)}`
   return measure({ kind: 'size', range }, [least, most], parseSize)
 }
+
+/** `1%`, `100%`, `0.1%` → the share, from above 0 to 1. */
+export function share() {
+  return z
+    .string({ error: SHARE_HINT })
+    .transform((text, ctx) => {
+      const percent = /^(\d+(?:\.\d+)?)\s?%$/.exec(text.trim())?.[1]
+      const value = Number(percent) / 100
+      return value > 0 && value <= 1 ? value : refuse(ctx, SHARE_HINT)
+    })
+    .register(kinds, { kind: 'share', range: 'above 0% to 100%' })
+}
+
+const SHARE_HINT = 'expected a share above 0% and at most 100%, such as 1%'
 
 function measure(note: KindNote, [least, most]: [number, number], parse: (text: string) => number) {
   return z

@@ -3,8 +3,9 @@
  * routes that cache.
  */
 import * as z from 'zod'
+import { readStoreUrl } from '../../core/store-url.ts'
 import { routeCache } from './cache.ts'
-import { count, duration, nameOf, ordered } from './fields.ts'
+import { count, duration, nameOf, ordered, refuse } from './fields.ts'
 import { slo, windowsOf } from './scale.ts'
 
 const replicas = z
@@ -21,9 +22,16 @@ export const model = z.strictObject({
   source: z
     .string()
     .min(1)
+    .superRefine((text, ctx) => {
+      const url = readStoreUrl(text)
+      if (url && 'problem' in url) refuse(ctx, url.problem)
+    })
     .describe(
-      'An ONNX file, as a path from the YAML or a URI; a directory holds one numbered subdirectory a version.',
+      'An ONNX file, as a path from the YAML or a URI (`file:`, `https:`, `hdfs:`, `webhdfs:`, `swebhdfs:`, `s3:`); a directory holds one numbered subdirectory a version.',
     ),
+  poll: duration({ min: '1s', max: '24h' })
+    .prefault('10s')
+    .describe('How often a source that is not on this machine is looked at; paths are every second.'),
   replicas: replicas.prefault({}).describe('How many processes serve it.'),
   maxBatch: count(1, 65_536)
     .prefault(128)

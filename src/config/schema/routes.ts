@@ -4,6 +4,7 @@ import { ambiguity } from '../../core/path.ts'
 import { routeCache } from './cache.ts'
 import type { PartName } from './custom-parts.ts'
 import { count, duration, nameOf } from './fields.ts'
+import { predictionLog } from './prediction-log.ts'
 
 const PATTERN_HINT =
   'expected a path that begins with /, with * for one or more characters, such as /v1/models/*'
@@ -113,4 +114,7 @@ export const routeWith = (protocols: readonly PartName[] = []) =>
       .describe(
         'Let rows of several calls share a request where they ask for the same in all but the rows; without this block none do.',
       ),
+    log: predictionLog
+      .exactOptional()
+      .describe('Write predictions with their answers into files; without this block none are written.'),
   })

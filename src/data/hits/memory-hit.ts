@@ -125,10 +125,14 @@ export class MemoryHits implements MemoryHit {
     const { admission, memory, observer, clock } = this.#parts
     const wall = clock.wall()
     const { of } = answer
+    const { matched } = of ?? decision
+    const log = decision.directives.noStore ? undefined : matched.route.log
     if (judge(answer, decision.directives, wall) !== 'fresh' || (of && !stillHolds(of, decision)))
       return false
     // A body with Content-Length cannot be followed by trailers.
     if (answer.reply.trailers) return false
+    // The pipeline answers, and records, what the prediction log wants.
+    if (log?.isDue) return false
     if (admission.admit(callerOf(head.notes.principal, writer.peer), 'answer') !== 'allowed') return false
     answer.text ??= new ReadyText(answer, memory)
     const whole = answer.reply.body as Uint8Array
@@ -136,9 +140,9 @@ export class MemoryHits implements MemoryHit {
       answer.text.at(wall, writer.connectionFields(false)),
       whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
     )
+    log?.takes()
     this.#outcome.ageMs = ageMs(answer, wall)
     this.#outcome.ttlMs = remainingMs(answer, wall)
-    const { matched } = of ?? decision
     const report = this.#report
     report.route = matched.route.name
     report.protocol = matched.protocol.name

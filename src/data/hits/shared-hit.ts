@@ -142,6 +142,8 @@ function waitingOf(
   const raw = rawDigest(decision.key.prefix, body)
   const alias = aliases.get(raw)
   if (!alias || cache.peek(alias.whole) || (alias.of && !stillHolds(alias.of, decision))) return undefined
+  // The pipeline answers, and records, what a prediction log may want.
+  if ((alias.of ?? decision).matched.route.log) return undefined
   return { exchange, decision, body, raw, alias, began: clock.now(), mark: cache.mark(), onMiss }
 }
 

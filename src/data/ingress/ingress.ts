@@ -21,6 +21,7 @@ import { tooLarge } from '../http/body.ts'
 import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
 import { cacheFields, proxyStatus } from '../http/status.ts'
+import { MAX_RECORD_BYTES } from '../record/recorder.ts'
 import { isKept, isOpen, keepable, type Live, type Matched, type OpenMatched } from '../route/routes.ts'
 import { settle, settleSteps } from '../route/settle.ts'
 import { parseTarget } from '../route/target.ts'
@@ -283,7 +284,7 @@ function longestTimeout(matched: Matched): number {
     : matched.route.timeout
 }
 
-/** The body: whole if the call may be cached, if the route depends on it, or if it has arrived; streaming otherwise. */
+/** The body: whole if the call may be cached or recorded, if the route depends on it, or if it has arrived; streaming otherwise. */
 function bodyOf(
   exchange: HttpExchange,
   matched: Matched,
@@ -293,7 +294,9 @@ function bodyOf(
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
   if (length === 0) return NOTHING
   const keyed = matched.route.cache !== undefined && keepable(matched) && isKept(exchange.method)
-  return keyed || isOpen(matched) || exchange.isBodyHere
+  const isLogged = matched.route.log !== undefined && matched.target.prediction
+  const isRecordable = isLogged && (length ?? 0) <= MAX_RECORD_BYTES
+  return keyed || isRecordable || isOpen(matched) || exchange.isBodyHere
     ? exchange.whole(maxBytes, () => call.signal)
     : exchange.stream(maxBytes)
 }

@@ -5,6 +5,7 @@
 import { header, type RawPairs, type Target } from '../../core/call.ts'
 import { folded } from '../../core/fields.ts'
 import { decoded, plainPath } from '../../core/path.ts'
+import type { Sampler } from '../../lib/sampler.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 
 export type RowsMode = 'auto' | 'always' | 'never'
@@ -63,6 +64,8 @@ export interface Route {
   readonly cache: RouteCache | undefined
   /** Left out: every call has a request of its own. */
   readonly batch?: RouteBatch | undefined
+  /** Which of its predictions the prediction log gets. Left out: it has no log. */
+  readonly log?: Pick<Sampler, 'isDue' | 'takes'> | undefined
 }
 
 export interface Matched {

@@ -425,4 +425,37 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
       '5:7: routes[0].cache: unknown key "tll" (did you mean "ttl"?)',
     ],
   ],
+  [
+    'a model comes from where models are read',
+    'models:\n  - name: a\n    source: gs://bucket/a\n',
+    [
+      '3:13: models[0].source: gs:// is not read: write https://, http://, hdfs://, webhdfs://, swebhdfs://, s3:// or a path',
+    ],
+  ],
+  [
+    'a source has no credentials, no query and no dots',
+    `models:
+  - { name: a, source: "https://u:p@h/a.onnx" }
+  - { name: b, source: "webhdfs://h/b?delegation=x" }
+  - { name: c, source: "webhdfs://h/models/%2e%2e/c" }
+  - { name: d, source: "s3://B/d" }
+  - { name: e, source: "s3://bucket" }
+`,
+    [
+      '2:24: models[0].source: no credentials in a source: see stores',
+      '3:24: models[1].source: no query and no fragment in a source: it is shown and logged',
+      '4:24: models[2].source: no "." and no ".." in a source',
+      '5:24: models[3].source: it names no bucket: write s3://BUCKET/PATH',
+      '6:24: models[4].source: it names no path in the bucket',
+    ],
+  ],
+  [
+    'hosts that redirects may lead to have no port',
+    `stores: { hdfs: { dataNodes: ["dn1:9864", "*.x", "10.0.0.0/8", "1.2.3"], namenodes: ["http://nn:9870/webhdfs/v1"] } }${REST}`,
+    [
+      '1:31: stores.hdfs.dataNodes[0]: expected a host without a port, such as dn1.example, *.example or 10.0.0.0/8',
+      '1:64: stores.hdfs.dataNodes[3]: expected a host without a port, such as dn1.example, *.example or 10.0.0.0/8',
+      '1:86: stores.hdfs.namenodes[0]: a NameNode has no path: /webhdfs/v1 is added',
+    ],
+  ],
 ]

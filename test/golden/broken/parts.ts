@@ -85,4 +85,11 @@ export const parts: ReadonlyArray<readonly [name: string, yaml: string, wanted: 
     'models:\n  - name: a\n    source: nowhere/a.onnx\n',
     ['3:13: models[0].source: there is no such file (a path starts from this YAML)'],
   ],
+  [
+    'a model in HDFS whose NameNode nobody knows',
+    'models:\n  - name: a\n    source: hdfs://cluster/models/a\n',
+    [
+      '3:13: models[0].source: no NameNode is known for hdfs:// (name them in stores.hdfs.namenodes, such as http://namenode:9870, or write webhdfs://)',
+    ],
+  ],
 ]

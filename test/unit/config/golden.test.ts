@@ -30,11 +30,13 @@ beforeAll(() => {
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 describe('the shipped configuration', () => {
-  it('has the default and the ten examples', () => {
+  it('has the default and the twelve examples', () => {
     expect(yamls.toSorted()).toEqual([
       'examples/batching.yaml',
       'examples/memcached.yaml',
       'examples/minimal.yaml',
+      'examples/model-stores.yaml',
+      'examples/prediction-log.yaml',
       'examples/registered-pool.yaml',
       'examples/sentinel.yaml',
       'examples/shared-scope.yaml',

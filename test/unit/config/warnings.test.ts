@@ -182,3 +182,16 @@ describe('a route to TorchServe that keeps nothing', () => {
     expect(told(route)).toEqual([])
   })
 })
+
+describe('a model over plain http', () => {
+  it.each([
+    ['http://models.example/a.onnx', 1],
+    ['http://127.0.0.1:8000/a.onnx', 0],
+    ['http://[::1]/a.onnx', 0],
+    ['https://models.example/a.onnx', 0],
+    ['webhdfs://namenode/models/a', 0],
+  ])('is warned of where it comes from another machine: %s', (source, count) => {
+    const { warnings } = parsed([], { pools: {}, models: [{ name: 'm', source }] })
+    expect(warnings.filter((each) => each.includes('plain http'))).toHaveLength(count)
+  })
+})

@@ -186,6 +186,19 @@ describe('the repository', () => {
     expect(problems.filter((problem) => problem.startsWith('ELOOP'))).toHaveLength(2)
   })
 
+  it('begins with the versions that load, and reports the others once', async () => {
+    for (const version of ['1', '2']) await mkdir(join(directory, 'm', version), { recursive: true })
+    await put(join(directory, 'm', '1', 'model.onnx'), timesModel(2))
+    await put(join(directory, 'm', '2', 'model.onnx'), Buffer.from('x'))
+    const models = await open(join(directory, 'm'))
+    expect(await answer(models)).toBe(2)
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toContain(join('2', 'model.onnx'))
+    await put(join(directory, 'm', '2', 'model.onnx'), timesModel(3))
+    await eventually(async () => expect(await answer(models)).toBe(3))
+    expect(problems).toHaveLength(1)
+  })
+
   it('refuses two models of one name, and schemes it cannot read', () => {
     const options = { runtime: onnx, pollMs: 20, maxBatch: 8, delayMs: 0 }
     const twice = ['a.onnx', 'b.onnx'].map((source) => ({ name: 'm', source }))

@@ -1,0 +1,84 @@
+/** What the prediction log says of a call and its answer, beside the two bodies. */
+import { type Call, header, type RawPairs } from '../../core/call.ts'
+import { CHOOSING_FIELDS, CREDENTIAL_FIELDS, FieldTable, folded } from '../../core/fields.ts'
+import type { PredictionHead } from '../../core/prediction.ts'
+import type { Answer, Outcome } from '../../core/reply.ts'
+import type { Matched } from '../route/routes.ts'
+
+/** Fields that say how a body is to be read. */
+const BODY_FIELDS = ['content-type', 'content-encoding', 'inference-header-content-length']
+
+type FieldUse = 'secret' | 'request' | 'both'
+
+const USES = new FieldTable<FieldUse>([
+  ...[...CHOOSING_FIELDS, 'accept', 'accept-encoding', 'origin'].map((name) => [name, 'request'] as const),
+  ...BODY_FIELDS.map((name) => [name, 'both'] as const),
+  ...CREDENTIAL_FIELDS.map((name) => [name, 'secret'] as const),
+])
+
+export function described(
+  call: Call,
+  { route, protocol, target }: Matched,
+  { reply, outcome }: Answer,
+  wall: number,
+): PredictionHead {
+  return {
+    time: new Date(wall).toISOString(),
+    requestId: header(call.headers, 'x-request-id'),
+    route: route.name,
+    protocol: protocol.name,
+    verb: target.verb,
+    model: target.model,
+    version: target.version,
+    method: call.method,
+    path: call.path,
+    query: withoutSecrets(call.query),
+    principal: call.principal,
+    headers: requestFields(call.headers, route.cache?.vary ?? []),
+    status: reply.status,
+    answerHeaders: pick(reply.headers, (name) => USES.get(name) === 'both'),
+    ...cacheFacts(outcome),
+  }
+}
+
+/** The fields of the key and those needed to read the bodies. A field with a credential is left out even where `vary` names it. */
+function requestFields(headers: RawPairs, vary: readonly string[]): RawPairs {
+  const varied = vary.map(folded)
+  return pick(headers, (name) => {
+    const use = USES.get(name)
+    return use === undefined ? varied.includes(folded(name.toLowerCase())) : use !== 'secret'
+  })
+}
+
+function pick(headers: RawPairs, isWanted: (name: string) => boolean): RawPairs {
+  const picked: string[] = []
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string
+    if (isWanted(name)) picked.push(name.toLowerCase(), headers[i + 1] as string)
+  }
+  return picked
+}
+
+/** Some servers take a key or token as a parameter. */
+const SECRET_PARAMETER = /^(?:[\w-]*(?:key|token|secret|password|signature|credential)|auth|sig|sso|jwt)$/i
+
+function withoutSecrets(query: string): string {
+  if (query === '') return ''
+  return query.replace(/([?&])([^=&]*)=[^&]*/g, (whole, sign: string, name: string) =>
+    SECRET_PARAMETER.test(name) ? `${sign}${name}=***` : whole,
+  )
+}
+
+function cacheFacts(outcome: Outcome): Pick<PredictionHead, 'cache' | 'tier' | 'rows'> {
+  switch (outcome.kind) {
+    case 'hit':
+    case 'stale':
+      return { cache: outcome.kind, tier: outcome.tier }
+    case 'partial':
+      return { cache: 'partial', rows: outcome.rows }
+    case 'miss':
+      return { cache: outcome.collapsed ? 'collapsed' : 'miss' }
+    default:
+      return { cache: outcome.kind }
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * Where files go: a folder, in which they are written under hidden names, and the way to the name that readers see. A whole file
+ * of a folder is renamed; one for a remote directory is uploaded, and until then it is in the folder, the spool.
+ */
+import { unlink } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import type { Log } from '../core/log.ts'
+import { backoffMs } from '../lib/backoff.ts'
+import type { Clock } from '../lib/clock.ts'
+import { publish } from './publish.ts'
+
+/** A whole file under its hidden name. */
+export interface FinishedFile {
+  readonly path: string
+  /** The name that it is to have. */
+  readonly name: string
+  readonly bytes: number
+}
+
+export interface Destination {
+  /** The folder that files are written in. */
+  readonly folder: string
+  /** No further bytes are to be written now, because too many wait for the far side. */
+  readonly isFull: boolean
+  /** Paths of finished files that wait for the far side. */
+  readonly waiting: ReadonlySet<string>
+  /** Gives a whole file its name; a remote directory gets it later. Rejects where the file stays under its hidden name. */
+  publish(file: FinishedFile): Promise<void>
+  /** Waits for what is under way, until the signal aborts; what is not done then waits for the next start. */
+  close(signal: AbortSignal): Promise<void>
+}
+
+/** A directory at a store. */
+export interface RemoteDirectory {
+  /** As in the settings. */
+  readonly url: string
+  /**
+   * Makes the bytes of the local file appear under `name`, whole or not at all. Called again after an error, whatever the far side
+   * has done of it.
+   */
+  put(file: FinishedFile, signal: AbortSignal): Promise<void>
+  close(): Promise<void>
+}
+
+/** What became of a whole file. */
+export type FileEvent = 'published' | 'retried'
+
+export interface DestinationParts {
+  readonly log: Log
+  readonly counted: (event: FileEvent) => void
+}
+
+export function localDestination(folder: string, { counted }: DestinationParts): Destination {
+  return {
+    folder,
+    isFull: false,
+    waiting: new Set(),
+    async publish({ path, name }) {
+      await publish(path, folder, name)
+      counted('published')
+    },
+    close: async () => {},
+  }
+}
+
+export interface SpoolParts extends DestinationParts {
+  readonly remote: RemoteDirectory
+  /** Bound of the files that wait. */
+  readonly maxBytes: number
+  readonly clock: Pick<Clock, 'after'>
+  readonly random: () => number
+}
+
+const BACKOFF = { baseMs: 500, maxMs: 30_000 }
+/** Longest time of one upload: a gigabyte at 2 MB/s. */
+const UPLOAD_MS = 600_000
+
+/** Uploads the files one after the other, each again until the far side has it. */
+export class Spool implements Destination {
+  readonly folder: string
+  readonly waiting = new Set<string>()
+  readonly #parts: SpoolParts
+  readonly #files: FinishedFile[] = []
+  readonly #ended = new AbortController()
+  #bytes = 0
+  #uploading: Promise<void> | undefined
+  #wake = () => {}
+
+  constructor(folder: string, parts: SpoolParts) {
+    this.folder = folder
+    this.#parts = parts
+  }
+
+  get isFull(): boolean {
+    return this.#bytes >= this.#parts.maxBytes
+  }
+
+  async publish(file: FinishedFile): Promise<void> {
+    this.#files.push(file)
+    this.waiting.add(file.path)
+    this.#bytes += file.bytes
+    this.#uploading ??= this.#uploadAll()
+  }
+
+  async close(signal: AbortSignal): Promise<void> {
+    const { log, remote } = this.#parts
+    const end = () => {
+      this.#ended.abort()
+      this.#wake()
+    }
+    signal.addEventListener('abort', end, { once: true })
+    // What waits for its next attempt gets it now.
+    this.#wake()
+    if (signal.aborted) end()
+    await this.#uploading
+    signal.removeEventListener('abort', end)
+    if (this.#files.length > 0)
+      log.warn('prediction-log.waiting', { to: remote.url, files: this.#files.length, in: this.folder })
+    await remote.close()
+  }
+
+  async #uploadAll(): Promise<void> {
+    let failures = 0
+    for (let file = this.#files[0]; file && !this.#ended.signal.aborted; file = this.#files[0]) {
+      const isDone = await this.#upload(file, failures)
+      failures = isDone ? 0 : failures + 1
+      if (isDone) this.#forget(file)
+      else await this.#pause(failures)
+    }
+    this.#uploading = undefined
+  }
+
+  async #upload(file: FinishedFile, failures: number): Promise<boolean> {
+    const { remote, log, counted } = this.#parts
+    const { name } = file
+    try {
+      await remote.put(file, AbortSignal.any([this.#ended.signal, AbortSignal.timeout(UPLOAD_MS)]))
+      await unlink(file.path)
+    } catch (error) {
+      counted('retried')
+      // One line for each outage: the metric tells how often it was tried.
+      if (failures === 0) log.warn('prediction-log.upload', { to: remote.url, name, error: String(error) })
+      return false
+    }
+    if (failures > 0) log.info('prediction-log.uploading', { to: remote.url, name, failures })
+    counted('published')
+    return true
+  }
+
+  #forget(file: FinishedFile): void {
+    this.#files.shift()
+    this.waiting.delete(file.path)
+    this.#bytes -= file.bytes
+  }
+
+  #pause(failures: number): Promise<void> {
+    const { clock, random } = this.#parts
+    return new Promise((resolve) => {
+      const cancel = clock.after(backoffMs(failures - 1, { ...BACKOFF, random }), resolve)
+      this.#wake = () => {
+        cancel()
+        resolve()
+      }
+    })
+  }
+}
+
+/** The path of a file of this destination. */
+export function pathIn({ folder }: Destination, hidden: string): string {
+  return join(folder, basename(hidden))
+}
