@@ -3,6 +3,7 @@
  * so that routing, deadlines, faults and answers are written once.
  */
 import type { RawPairs, WholeBody } from '../../core/call.ts'
+import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import type { Fields } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { CacheDecision } from '../decision/cache-decision.ts'
@@ -44,6 +45,8 @@ export interface HttpExchange {
   readonly host: string
   /** The client's address, or the empty string where the connection has none. */
   readonly peer: string
+  /** The client's verified certificate, the same object for every request of a connection; undefined: it has shown none. */
+  readonly certificate: PeerCertificate | undefined
   readonly notes: HeadNotes
   /** Declared bytes of the body; 0 without a body, undefined if it is chunked. */
   readonly length: number | undefined

@@ -5,6 +5,7 @@
  * tokens stay the same.
  */
 import type { Answered, Observer } from '../../core/observer.ts'
+import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
@@ -36,6 +37,8 @@ export type Repeated = Pick<HttpExchange, 'method' | 'notes'> & {
 
 export interface AnswerWriter {
   readonly peer: string
+  /** As in `HttpExchange`. */
+  readonly certificate?: PeerCertificate | undefined
   /** The field lines about the connection for the next answer. */
   connectionFields(last: boolean): string
   send(head: string, body: Uint8Array | undefined): void

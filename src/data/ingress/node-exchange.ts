@@ -2,10 +2,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RawPairs, WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
+import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import type { Fields } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isAuthority } from '../route/authority.ts'
+import { clientCertificate } from './client-certificate.ts'
 import type { HttpBody } from './node-body.ts'
 
 /** A request of node:http, its response, and its body. */
@@ -57,6 +59,10 @@ export class NodeExchange implements HttpExchange {
 
   get peer(): string {
     return this.#request.socket.remoteAddress ?? ''
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    return clientCertificate(this.#request.socket)
   }
 
   get status(): number {

@@ -7,6 +7,7 @@ import { GatewayError } from '../../../core/errors.ts'
 import { type Timer, timer } from '../../../lib/wheel.ts'
 import { bodyTooLate } from '../../http/body.ts'
 import { refusal } from '../../http/refusal.ts'
+import { clientCertificate } from '../client-certificate.ts'
 import { HalfClosed } from '../half-closed.ts'
 import { Linger } from '../linger.ts'
 import { MAX_AHEAD_BYTES, MAX_HELD_BYTES, MAX_PIECES, NEW_MS } from './bounds.ts'
@@ -65,14 +66,13 @@ export class Connection implements ResponseWriter, DoorConnection {
     else socket.on('data', this.#onData)
   }
 
-  /** No request is open, and no bytes of one have arrived. */
-  get isIdle(): boolean {
-    return !this.#request && !this.#unread
-  }
-
   get peer(): string {
     this.#peer ??= (this.#socket as { remoteAddress?: string }).remoteAddress ?? ''
     return this.#peer
+  }
+
+  get certificate() {
+    return clientCertificate(this.#socket)
   }
 
   connectionFields(last: boolean): string {
@@ -112,7 +112,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   }
 
   retire(): void {
-    if (!this.isIdle) return
+    if (this.#request || this.#unread) return
     const { wheel, limits } = this.#context
     if (this.#isNew) wheel.arm(this.#timer, Math.min(NEW_MS, limits.headTimeoutMs))
     else this.#finish()

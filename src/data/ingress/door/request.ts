@@ -5,6 +5,7 @@
 import { header, type RawPairs, type WholeBody } from '../../../core/call.ts'
 import { JOINED_BYTES } from '../../../core/chunks.ts'
 import { GatewayError } from '../../../core/errors.ts'
+import type { PeerCertificate } from '../../../core/peer-certificate.ts'
 import type { Fields } from '../../../core/reply.ts'
 import type { Signal } from '../../../lib/cancel.ts'
 import { Condition } from '../../../lib/condition.ts'
@@ -22,6 +23,7 @@ const SHORT_BYTES = 64 * 1024
 /** The part of a connection that a request needs to be answered. */
 export interface ResponseWriter {
   readonly peer: string
+  readonly certificate?: PeerCertificate | undefined
   /** The field lines about the connection for the next answer; `last`: the connection must end with it. */
   connectionFields(last: boolean): string
   /** Writes a head, and the body if there is one. */
@@ -103,6 +105,10 @@ export class FastRequest implements HttpExchange {
 
   get peer(): string {
     return this.#writer.peer
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    return this.#writer.certificate
   }
 
   /** Every byte of the body has arrived. */
