@@ -147,6 +147,7 @@ function typeOf(field: Schema): string {
 const KIND_WORDS: Readonly<Record<KindNote['kind'], string>> = {
   duration: 'duration',
   size: 'size',
+  rate: 'rate, such as 100/s or 60k/m',
   address: 'host:port',
   secret: 'text, secret',
   secretUrl: 'URL, secret',

@@ -4,27 +4,31 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { readKeys } from '../config/keys-file.ts'
 import { poolWith } from '../config/schema/pools.ts'
 import type { Settings } from '../config/schema.ts'
 import { AdminServer } from '../control/admin/server.ts'
+import { CredentialStore } from '../control/credentials/credentials.ts'
 import { DeclaredForms } from '../control/deployments/declared-forms.ts'
 import { Versions } from '../control/deployments/versions.ts'
 import { Health } from '../control/health/health.ts'
 import { createProbe } from '../control/health/probe.ts'
 import { ModelProcesses } from '../control/processes.ts'
-import { localAddresses } from '../control/registry/addresses.ts'
 import { Registry } from '../control/registry/registry.ts'
 import { Shared } from '../control/registry/shared.ts'
 import { ALONE } from '../control/scale/alone.ts'
 import { SharedScaleGroup } from '../control/scale/scale-group.ts'
 import { createScaleGroupStore } from '../control/scale/scale-group-store.ts'
-import { type AddressRules, cidrList, type HostPort } from '../core/addresses.ts'
+import type { AddressRules, HostPort } from '../core/addresses.ts'
 import type { SharedStore } from '../core/shared.ts'
+import type { Credentials } from '../data/auth/authenticator.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import { createMetrics, type Metrics } from '../obs/metrics.ts'
+import { addressRules } from './address-rules.ts'
 import { adminParts } from './admin-parts.ts'
 import { Discovery } from './discovery.ts'
+import { type GatewayParts, stopListening } from './gateway-parts.ts'
 import { knownNames } from './known-names.ts'
 import { type LoadedParts, openStore } from './parts.ts'
 import { urlOf, workerCount } from './ports.ts'
@@ -102,6 +106,7 @@ export class Gateway {
       }),
     )
     this.#parts = parts
+    await parts.credentials.follow(settings.auth)
     parts.registry.declare(poolDeclarations(settings))
     parts.registry.follow((view) => {
       data.apply(view)
@@ -127,10 +132,11 @@ export class Gateway {
     return { data: at, admin }
   }
 
-  /** Applies the settings that may change while calls run. */
-  reload(settings: Settings): void {
+  /** Applies the settings that may change while calls run. Rejects, and changes nothing, where a file that they name is bad. */
+  async reload(settings: Settings): Promise<void> {
     const parts = this.#parts
     if (!parts) return
+    await parts.credentials.follow(settings.auth)
     parts.admin.update(adminSettings(settings, this.#token))
     parts.data.reload(settings)
     parts.registry.declare(poolDeclarations(settings))
@@ -162,11 +168,7 @@ export class Gateway {
     parts?.health.stop()
     clearInterval(this.#ticking)
     this.#preparing?.()
-    parts?.versions.stop()
-    parts?.shared?.stop()
-    parts?.discovery.stop()
-    parts?.scaling.close()
-    parts?.scaleGroup?.close()
+    if (parts) stopListening(parts)
     await closing('models', parts && (() => parts.processes.stop(MODEL_STOP_MS)))
     await closing('admin', parts && (() => parts.admin.close()))
     parts?.registry.close()
@@ -212,6 +214,7 @@ export class Gateway {
       alive: (pool: string, backend: string) => this.#parts?.registry.proofOfLife(pool, backend),
       stated: (statement) => this.#parts?.versions.stated(statement),
       redeployed: (pool: string, model: string) => this.#parts?.versions.changed(pool, model),
+      keyMissing: async (jwks) => this.#parts?.credentials.keyMissing(jwks),
     })
   }
 
@@ -241,7 +244,7 @@ export class Gateway {
       random,
       customParts,
     })
-    const rules = this.#rules()
+    const rules = addressRules(() => this.#settings, this.#ownListeners)
     const probe = createProbe(rules)
     const probed = (pool: string) => healthSettings(this.#settings, pool)
     const health = new Health({ registry, clock, random, probe, settings: probed })
@@ -258,7 +261,10 @@ export class Gateway {
     })
     const admin = this.#admin({ registry, rules }, { data, scaling })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
-    return { data, registry, health, versions, discovery, admin, processes, scaling, scaleGroup, shared }
+    const changed = (credentials: Credentials) => data.credentials(credentials)
+    const credentials = new CredentialStore({ clock, log, random, readKeys, changed })
+    const kept = { registry, health, versions, discovery, credentials, processes, scaleGroup, shared }
+    return { data, admin, scaling, ...kept }
   }
 
   #admin(
@@ -312,18 +318,6 @@ export class Gateway {
     })
   }
 
-  /** Evaluated at each use: listeners open and settings change after the parts are built. */
-  #rules(): AddressRules {
-    const settings = () => this.#settings
-    return {
-      get allow() {
-        return cidrList(Object.values(settings().pools).flatMap((pool) => pool.allowAddresses))
-      },
-      ownListeners: this.#ownListeners,
-      localAddresses,
-    }
-  }
-
   #ready(): { ok: boolean; reasons: readonly string[] } {
     if (this.#draining) return { ok: false, reasons: ['draining: the gateway is going down'] }
     // A model that may scale to zero is started by its first call.
@@ -332,19 +326,7 @@ export class Gateway {
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
     // A tier that is unreachable or refuses the gateway is reported, but does not make the gateway unready.
     const tiers = this.#parts?.data.tierProblems() ?? []
-    return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...tiers, ...this.notes()] }
+    const noted = [...reasons, ...tiers, ...(this.#parts?.credentials.problems ?? []), ...this.notes()]
+    return { ok: this.#isOpen && waiting.length === 0, reasons: noted }
   }
-}
-
-interface GatewayParts {
-  readonly data: DataPlanes
-  readonly registry: Registry
-  readonly health: Health
-  readonly versions: Versions
-  readonly discovery: Discovery
-  readonly admin: AdminServer
-  readonly processes: ModelProcesses
-  readonly shared: Shared | undefined
-  readonly scaling: Scaling
-  readonly scaleGroup: SharedScaleGroup | undefined
 }

@@ -4,9 +4,11 @@ import type { Route, RouteCache } from '../data/route/routes.ts'
 import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
 
 export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
+  const byDefault = settings.auth && (settings.auth.required ? 'required' : 'optional')
   const written = settings.routes.map(
-    (route): Route => ({
+    ({ auth = byDefault, ...route }): Route => ({
       ...route,
+      ...(auth && { auth }),
       protocols: protocolsOf(route.protocol, custom),
       cache: cacheOf(route.cache),
       keepsHost: settings.pools[route.pool]?.host === 'keep',
@@ -20,6 +22,7 @@ export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
       pool: name,
       timeout: settings.server.limits.requestTimeout,
       pure: true,
+      ...(byDefault && { auth: byDefault }),
       cache: cacheOf(cache),
     }),
   )

@@ -43,7 +43,15 @@ function settle(parsed: Parsed, folder: string): Settings {
     timeout: route.timeout ?? parsed.server.limits.requestTimeout,
     cache: policy(parsed, route.cache),
   }))
-  return freeze({ ...parsed, models, pools: Object.fromEntries(pools), routes })
+  return freeze({ ...parsed, ...located(parsed, folder), models, pools: Object.fromEntries(pools), routes })
+}
+
+/** The files of `auth`, as absolute paths. */
+function located({ auth }: Parsed, folder: string): Pick<Parsed, 'auth'> {
+  if (!auth) return {}
+  const jwt = auth.jwt.map((issuer) => ({ ...issuer, jwks: locate(issuer.jwks, folder) }))
+  const { keysFile } = auth
+  return { auth: { ...auth, jwt, ...(keysFile === undefined ? {} : { keysFile: locate(keysFile, folder) }) } }
 }
 
 /** A route's cache settings merged over the defaults; without a `cache` block the route does not cache. */

@@ -6,6 +6,7 @@ import type { Settings } from '../../config/schema.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
@@ -40,6 +41,8 @@ export interface ToWorker {
   ownListeners(endpoints: readonly HostPort[]): void
   apply(view: PoolView): void
   reload(settings: Settings): void
+  /** The credentials that do not stand in the settings. */
+  credentials(credentials: Credentials): void
   epoch(change: { readonly name: string; readonly epoch: EpochState | undefined }): void
   deployment(change: {
     readonly pool: string
@@ -80,6 +83,8 @@ export interface ToControl {
   /** A backend has answered well; at most once a second for each. */
   alive(of: { readonly pool: string; readonly backend: string }): void
   stated(statement: VersionStatement): void
+  /** Answered when the key set at this place was read again, and its keys were sent. */
+  keyMissing(jwks: string): void
   /** Answered when the old answers of the model are unreachable. */
   redeployed(of: { readonly pool: string; readonly model: string }): void
   split(found: Finding): void

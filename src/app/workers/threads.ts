@@ -8,6 +8,7 @@ import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
@@ -51,6 +52,7 @@ export interface ThreadsParts {
   readonly alive: (pool: string, backend: string) => void
   readonly stated: (statement: VersionStatement) => void
   readonly redeployed: (pool: string, model: string) => Promise<void>
+  readonly keyMissing: (jwks: string) => Promise<void>
   /** Called with what a worker has found out about splitting a model. */
   readonly split: (finding: Finding) => void
 }
@@ -71,6 +73,7 @@ export class Threads {
   #past: DataStats | undefined
   /** The settings of the last reload; undefined: none since the start. */
   #settings: Settings | undefined
+  #credentials: Credentials | undefined
   #ownListeners: readonly HostPort[] = []
   #isLeaving = false
 
@@ -94,6 +97,11 @@ export class Threads {
   reload(settings: Settings): void {
     this.#settings = settings
     this.#broadcast('reload', settings)
+  }
+
+  credentials(credentials: Credentials): void {
+    this.#credentials = credentials
+    this.#broadcast('credentials', credentials)
   }
 
   epoch(name: string, epoch: EpochState | undefined): void {
@@ -220,7 +228,7 @@ export class Threads {
   }
 
   #handlers(worker: number): Parameters<WorkerRpc['handle']>[0] {
-    const { log, alive, stated, redeployed, split, facts } = this.#parts
+    const { log, alive, stated, redeployed, keyMissing, split, facts } = this.#parts
     const { epochs, deployments } = facts
     return {
       log: ({ level, event, fields }) => log[level](event, { ...fields, worker }),
@@ -241,6 +249,7 @@ export class Threads {
       alive: ({ pool, backend }) => alive(pool, backend),
       stated,
       redeployed: ({ pool, model }) => redeployed(pool, model),
+      keyMissing,
       split: (finding) => {
         split(finding)
         this.addFinding(finding, worker)
@@ -259,6 +268,7 @@ export class Threads {
   /** Sends a new worker the state that changed since the start. */
   #catchUp(rpc: WorkerRpc): void {
     if (this.#settings) rpc.notify('reload', this.#settings)
+    if (this.#credentials) rpc.notify('credentials', this.#credentials)
     rpc.notify('ownListeners', this.#ownListeners)
     for (const view of this.#views.values()) rpc.notify('apply', view)
     for (const form of this.#declaredForms.values()) rpc.notify('declareForm', form)

@@ -67,8 +67,8 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     const waiting = waitingOf(parts, exchange, onMiss)
     if (!waiting) return false
     // Admission comes first: a caller who may not have the answer must not cost the tiers a look-up.
-    const caller = callerOf(exchange.notes.principal, exchange.peer)
-    if (admission.admit(caller, 'answer') !== 'allowed') return false
+    const { principal, identity } = exchange.notes
+    if (admission.admit(identity, callerOf(principal, exchange.peer), 'answer') !== 'allowed') return false
     exchange.onAbort = () => clientLeft(parts, waiting)
     cache.lookupOne(waiting.alias.whole, (found) => settle(waiting, found))
     return true
@@ -133,6 +133,7 @@ function waitingOf(
   const settings = live()
   // The first call with this head found its route and principal. A call with a deadline of its own needs a timer.
   if (notes.live !== settings || !matched || notes.timeout !== Number.POSITIVE_INFINITY) return undefined
+  if (notes.authentication && notes.authentication.until <= clock.wall()) return undefined
   if (exchange.method !== 'POST' || !exchange.answerText || !exchange.isBodyHere) return undefined
   if ((exchange.length ?? 0) > settings.maxBodyBytes) return undefined
   const decision = decisions.known(matched, notes)

@@ -30,9 +30,10 @@ beforeAll(() => {
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 describe('the shipped configuration', () => {
-  it('has the default and the nine examples', () => {
+  it('has the default and the ten examples', () => {
     expect(yamls.toSorted()).toEqual([
       'examples/batching.yaml',
+      'examples/callers.yaml',
       'examples/memcached.yaml',
       'examples/minimal.yaml',
       'examples/registered-pool.yaml',
