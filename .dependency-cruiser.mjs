@@ -26,6 +26,7 @@ const LAYERS = {
 const DATA = [
   'measure', // what calls cost and how many there are, for the scaler and the metrics
   'route', // which route, pool and dialect a request is for
+  'auth', // who a caller is, and whether its tenant may make a call
   'cache', // entries, their freshness, and the tiers that keep them
   'key', // what a key is made of: the caller, the model's deployment, purge epochs
   'flight', // one load a key at a time, among callers, workers and gateways
@@ -53,6 +54,7 @@ const PACKAGES = {
   autocannon: ['src/cli/bench'],
   commander: ['src/cli/'],
   ioredis: ['src/data/cache/tiers/redis-connection.ts'],
+  jose: ['src/data/auth/jose.ts'],
   'lru-cache': ['src/data/hits/hot-cache.ts'],
   memjs: ['src/data/cache/tiers/memcached-connection.ts'],
   'onnxruntime-node': ['src/model/onnx.ts'],
@@ -79,6 +81,7 @@ const OUTSIDE = {
       'src/control/certificates/',
       'src/control/discovery/',
       'src/store/',
+      'src/control/credentials/',
       'src/lib/regular-file.ts',
     ],
   },

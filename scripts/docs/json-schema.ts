@@ -24,6 +24,7 @@ const EDITOR: Readonly<Partial<Record<KindNote['kind'], object>>> = {
   duration: {
     anyOf: [{ type: 'string', pattern: '^\\d+(\\.\\d+)?\\s?(ms|s|m|h|d)$|^0$|\\$\\{' }, { const: 0 }],
   },
+  rate: { type: 'string', pattern: '^\\d+(\\.\\d+)?[kMG]?/[smhd]$|\\$\\{' },
   size: {
     anyOf: [
       { type: 'string', pattern: '^\\d+(\\.\\d+)?\\s?([kMGT]?B|[KMGT]iB)?$|\\$\\{' },

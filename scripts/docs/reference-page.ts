@@ -159,6 +159,7 @@ const KIND_WORDS: Readonly<Record<KindNote['kind'], string>> = {
   duration: 'duration',
   size: 'size',
   share: 'share',
+  rate: 'rate, such as 100/s or 60k/m',
   address: 'host:port',
   secret: 'text, secret',
   secretUrl: 'URL, secret',

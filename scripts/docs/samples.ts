@@ -30,6 +30,27 @@ export const SAMPLES: Readonly<Record<string, string>> = {
     ttl: 12h
     staleIfError: 10m
 `,
+  auth: `auth:
+  keys:
+    - { name: app-1, tenant: mobile, hash: "sha256:5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8" }
+  keysFile: keys.yaml
+  jwt:
+    - issuer: https://idp.example/
+      audience: infergate
+      jwks: https://idp.example/jwks.json
+      tenant: claim.team
+      tenants: [research, "team-*"]
+  mtls: { tenant: san.dns, tenants: ["*.internal"] }
+  trustedProxies: { from: [10.0.0.0/8], tenant: x-auth-tenant, subject: x-auth-user, tenants: ["*"] }
+`,
+  tenants: `tenants:
+  mobile:
+    rate: { requests: 100/s, rows: 5k/s, burst: 2s }
+    concurrency: 64
+    models: [ranker, "embed-*"]
+    backends: { tier: gold }
+  "*": { rate: { requests: 10/s } }
+`,
   pools: `pools:
   ranker:
     backends:

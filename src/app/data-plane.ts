@@ -9,9 +9,11 @@ import type { Digest } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
 import type { Observer } from '../core/observer.ts'
 import { type Assembly, assemble, backendsOf, type KeyFacts } from '../data/assemble.ts'
+import { type Credentials, NO_CREDENTIALS } from '../data/auth/authenticator.ts'
 import type { OutlierState } from '../data/balance/outliers/outlier-state.ts'
 import type { LoadTable } from '../data/balance/table.ts'
 import type { Tiered } from '../data/cache/tiered.ts'
+import type { LimitTable } from '../data/decision/limit-table.ts'
 import type { Claims } from '../data/flight/claims.ts'
 import type { Ingress } from '../data/ingress/ingress.ts'
 import type { VersionStatement } from '../data/key/statements.ts'
@@ -45,6 +47,7 @@ export interface DataPlaneParts {
   readonly outliers: OutlierState
   /** Undefined: this process has one worker. */
   readonly claims: Claims | undefined
+  readonly limits: LimitTable
   readonly observer: Observer
   readonly log: Log
   readonly clock: Clock
@@ -61,6 +64,8 @@ export interface DataPlaneParts {
    * never rejects.
    */
   readonly redeployed: (pool: string, model: string) => Promise<void>
+  /** Called when a token names a key that a key set does not have. Resolves when the set was read again, or just before. */
+  readonly keyMissing: (jwks: string) => Promise<void>
   /** Called with each finding on whether a model may be split, for the other workers; left out: there are none. */
   readonly split?: (found: Finding) => void
   readonly recorder: Recorder
@@ -71,13 +76,16 @@ export class DataPlane {
   readonly #models = new ModelStats()
   readonly #parts: DataPlaneParts
   readonly #assembly: Assembly
+  #settings: Settings
+  #credentials: Credentials = NO_CREDENTIALS
   #live: LiveSettings
 
   constructor(parts: DataPlaneParts) {
     this.#parts = parts
     const { settings, customParts, clock, random, eventLoopLag } = parts
     const { workers } = parts.table
-    this.#live = this.#liveOf(settings)
+    this.#settings = settings
+    this.#live = this.#newLive()
     const pools = new Pools({
       ...parts,
       policies: customParts.policies,
@@ -106,11 +114,6 @@ export class DataPlane {
     })
   }
 
-  #liveOf(settings: Settings): LiveSettings {
-    const { customParts, settings: started } = this.#parts
-    return liveOf(settings, customParts, started.server.tls !== undefined)
-  }
-
   /** The observer, wrapped to count calls for models and for the scaler. */
   #counting(memory: string): Observer {
     const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
@@ -124,7 +127,26 @@ export class DataPlane {
   /** Takes over the routes, limits and pools of the new settings; calls in progress end under the old ones. */
   reload(settings: Settings): void {
     this.pools.shape(settings)
-    this.#live = this.#liveOf(settings)
+    this.#settings = settings
+    this.#live = this.#newLive()
+  }
+
+  /** Takes over the credentials that do not stand in the settings. What was verified by those that stay is still verified. */
+  credentials(credentials: Credentials): void {
+    this.#credentials = credentials
+    this.#live = this.#newLive()
+  }
+
+  #newLive(): LiveSettings {
+    const { customParts: custom, keyMissing, clock, settings: started } = this.#parts
+    return liveOf(this.#settings, {
+      custom,
+      isSecure: started.server.tls !== undefined,
+      credentials: this.#credentials,
+      keyMissing,
+      clock,
+      previous: this.#live,
+    })
   }
 
   /** A purge or a deployment may have made stored answers unreachable. */
@@ -152,7 +174,7 @@ export class DataPlane {
   }
 
   async explain(query: ExplainQuery): Promise<Explanation> {
-    const { call, matched } = calledBy(query, this.#live.route)
+    const { call, matched } = await calledBy(query, this.#live)
     return this.#assembly.explain(call, matched)
   }
 

@@ -3,20 +3,21 @@
  * and settings go down to the data plane, reports go up.
  */
 import { randomBytes } from 'node:crypto'
+import { readKeys } from '../config/keys-file.ts'
 import { poolWith } from '../config/schema/pools.ts'
 import type { Settings } from '../config/schema.ts'
 import { AdminServer } from '../control/admin/server.ts'
 import type { Certificates } from '../control/certificates/certificates.ts'
+import { CredentialStore } from '../control/credentials/credentials.ts'
 import { DeclaredForms } from '../control/deployments/declared-forms.ts'
 import { Versions } from '../control/deployments/versions.ts'
 import { Health } from '../control/health/health.ts'
 import { createProbe } from '../control/health/probe.ts'
 import { Registry } from '../control/registry/registry.ts'
-import type { Shared } from '../control/registry/shared.ts'
 import { ALONE } from '../control/scale/alone.ts'
-import type { SharedScaleGroup } from '../control/scale/scale-group.ts'
 import type { AddressRules, HostPort } from '../core/addresses.ts'
 import type { SharedStore } from '../core/shared.ts'
+import type { Credentials } from '../data/auth/authenticator.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import { createMetrics, type Metrics } from '../obs/metrics.ts'
@@ -25,6 +26,7 @@ import { backendRules } from './backend-rules.ts'
 import { Discovery } from './discovery.ts'
 import { EmbeddedModels } from './embedded-models.ts'
 import { secureScalers } from './emitters.ts'
+import { type GatewayParts, stopListening } from './gateway-parts.ts'
 import { knownNames } from './known-names.ts'
 import { type LoadedParts, openStore } from './parts.ts'
 import { createScaleGroup, createShared } from './peers.ts'
@@ -113,6 +115,7 @@ export class Gateway {
       }),
     )
     this.#parts = parts
+    await parts.credentials.follow(settings.auth)
     parts.registry.declare(poolDeclarations(settings))
     parts.registry.follow((view) => {
       data.apply(view)
@@ -139,13 +142,15 @@ export class Gateway {
   }
 
   /**
-   * Applies the settings that may change while calls run. Rejects, and changes nothing, where they name certificates that
-   * cannot be used.
+   * Applies the settings that may change while calls run. Rejects, and changes nothing, where they name certificates or
+   * credentials that cannot be used.
    */
   async reload(settings: Settings): Promise<void> {
     const parts = this.#parts
     if (!parts) return
-    await this.#certificates.follow(tlsBlocks(settings, this.#options.settings))
+    const secured = await this.#certificates.prepare(tlsBlocks(settings, this.#options.settings))
+    await parts.credentials.follow(settings.auth)
+    secured()
     this.#secure()
     parts.admin.update(adminSettings(settings, this.#token, this.#tls))
     parts.data.reload(settings)
@@ -179,11 +184,7 @@ export class Gateway {
     parts?.health.stop()
     clearInterval(this.#ticking)
     this.#preparing?.()
-    parts?.versions.stop()
-    parts?.shared?.stop()
-    parts?.discovery.stop()
-    parts?.scaling.close()
-    parts?.scaleGroup?.close()
+    if (parts) stopListening(parts)
     await closing('models', parts && (() => parts.models.stop()))
     await closing('admin', parts && (() => parts.admin.close()))
     parts?.registry.close()
@@ -238,6 +239,7 @@ export class Gateway {
       alive: (pool: string, backend: string) => this.#parts?.registry.proofOfLife(pool, backend),
       stated: (statement) => this.#parts?.versions.stated(statement),
       redeployed: (pool: string, model: string) => this.#parts?.versions.changed(pool, model),
+      keyMissing: async (jwks) => this.#parts?.credentials.keyMissing(jwks),
     })
   }
 
@@ -286,7 +288,10 @@ export class Gateway {
     })
     const admin = this.#admin({ registry, rules }, { data, scaling })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
-    return { data, registry, health, versions, discovery, admin, models, scaling, scaleGroup, shared }
+    const changed = (credentials: Credentials) => data.credentials(credentials)
+    const credentials = new CredentialStore({ clock, log, random, readKeys, changed })
+    const kept = { registry, health, versions, discovery, credentials, models, scaleGroup, shared }
+    return { data, admin, scaling, ...kept }
   }
 
   #admin(
@@ -327,24 +332,14 @@ export class Gateway {
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    // A tier or a store that is unreachable or refuses the gateway, and a certificate that expires, are reported, but do
-    // not make it unready.
-    const away = [...(this.#parts?.data.tierProblems() ?? []), ...(this.#parts?.models.problems() ?? [])]
-    const { reasons: certificates } = this.#certificates
-    const notes = [...away, ...certificates, ...this.notes()]
+    // What is unreachable or refuses the gateway, and a certificate that expires, is reported, but does not make it unready.
+    const { data, models, credentials } = this.#parts ?? {}
+    const away = [
+      ...(data?.tierProblems() ?? []),
+      ...(models?.problems() ?? []),
+      ...(credentials?.problems ?? []),
+    ]
+    const notes = [...away, ...this.#certificates.reasons, ...this.notes()]
     return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...notes] }
   }
-}
-
-interface GatewayParts {
-  readonly data: DataPlanes
-  readonly registry: Registry
-  readonly health: Health
-  readonly versions: Versions
-  readonly discovery: Discovery
-  readonly admin: AdminServer
-  readonly models: EmbeddedModels
-  readonly shared: Shared | undefined
-  readonly scaling: Scaling
-  readonly scaleGroup: SharedScaleGroup | undefined
 }

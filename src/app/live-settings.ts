@@ -3,24 +3,54 @@
  */
 import type { Settings } from '../config/schema.ts'
 import { cidrList } from '../core/addresses.ts'
+import { Authenticator, type AuthLive, type Credentials } from '../data/auth/authenticator.ts'
+import { TenantPolicies } from '../data/auth/policies.ts'
 import type { ProxyTrust } from '../data/http/outgoing-fields.ts'
-import { createRouter, type Live } from '../data/route/routes.ts'
+import { createRouter } from '../data/route/routes.ts'
+import type { Clock } from '../lib/clock.ts'
 import type { Parts } from './parts.ts'
 import { routesOf } from './routes.ts'
 
-export interface LiveSettings extends Live, ProxyTrust {
+export interface LiveSettings extends AuthLive, ProxyTrust {
   /** The pool of each route, by the route's name. */
   readonly poolOf: ReadonlyMap<string, string>
 }
 
-/** @param isSecure the data port speaks TLS, which a reload does not change */
-export function liveOf({ server, ...settings }: Settings, custom: Parts, isSecure: boolean): LiveSettings {
-  const routes = routesOf({ server, ...settings }, custom)
+export interface LiveParts {
+  /** Custom parts. */
+  readonly custom: Parts
+  readonly credentials: Credentials
+  /** The data port speaks TLS, which a reload does not change. */
+  readonly isSecure: boolean
+  readonly keyMissing: (jwks: string) => Promise<void>
+  readonly clock: Clock
+  /** What was live before. */
+  readonly previous?: LiveSettings | undefined
+}
+
+export function liveOf(settings: Settings, parts: LiveParts): LiveSettings {
+  const { server } = settings
+  const routes = routesOf(settings, parts.custom)
   return {
     poolOf: new Map(routes.map(({ name, pool }) => [name, pool])),
     route: createRouter(routes),
     maxBodyBytes: server.limits.maxBodyBytes,
     trusted: cidrList(server.trustedProxies),
-    scheme: isSecure ? 'https' : 'http',
+    scheme: parts.isSecure ? 'https' : 'http',
+    auth: authenticatorOf(settings, parts),
   }
+}
+
+function authenticatorOf(
+  { auth, tenants }: Settings,
+  { previous, ...parts }: LiveParts,
+): Authenticator | undefined {
+  if (!auth) return undefined
+  return new Authenticator({
+    ...parts,
+    settings: auth,
+    policies: tenants && new TenantPolicies(tenants),
+    proxies: cidrList(auth.trustedProxies?.from ?? []),
+    previous: previous?.auth,
+  })
 }

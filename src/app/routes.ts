@@ -5,9 +5,11 @@ import { Sampler } from '../lib/sampler.ts'
 import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
 
 export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
+  const byDefault = settings.auth && (settings.auth.required ? 'required' : 'optional')
   const written = settings.routes.map(
-    (route): Route => ({
+    ({ auth = byDefault, ...route }): Route => ({
       ...route,
+      ...(auth && { auth }),
       protocols: protocolsOf(route.protocol, custom),
       cache: cacheOf(route.cache),
       log: route.log && new Sampler(route.log.sample, Math.random),
@@ -22,6 +24,7 @@ export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
       pool: name,
       timeout: settings.server.limits.requestTimeout,
       pure: true,
+      ...(byDefault && { auth: byDefault }),
       cache: cacheOf(cache),
     }),
   )

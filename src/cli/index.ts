@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   explain: async () => (await import('./explain.ts')).explainCommand(),
   backends: async () => (await import('./backends.ts')).backendsCommand(),
   purge: async () => (await import('./purge.ts')).purgeCommand(),
+  keys: async () => (await import('./keys.ts')).keysCommand(),
   scale: async () => (await import('./scale.ts')).scaleCommand(),
   'model-server': async () => (await import('./model-server.ts')).modelServerCommand(),
   bench: async () => (await import('./bench.ts')).benchCommand(),

@@ -229,7 +229,7 @@ function mistake(error: unknown): unknown {
     )
   if (code === 'EADDRNOTAVAIL')
     return new UserError(`${host} is no address of this machine: choose another with --listen HOST:PORT`)
-  return error instanceof Error && /listen|admin/.test(error.message) && code === undefined
+  return error instanceof Error && /listen|admin|^auth\./.test(error.message) && code === undefined
     ? new UserError(error.message)
     : error
 }

@@ -9,14 +9,15 @@ export function locate(source: string, folder: string): string {
   return /^[A-Za-z][A-Za-z0-9+.-]+:\/\//.test(source) ? source : resolvePath(folder, source)
 }
 
-/** The settings with the files of models, stores, logs, TLS and discovery located. */
+/** The settings with the files of models, stores, logs, TLS, credentials and discovery located. */
 export function locateFiles(parsed: Parsed, folder: string): Parsed {
-  const { server, admin, cache, pools, models, stores, routes } = parsed
+  const { server, admin, auth, cache, pools, models, stores, routes } = parsed
   const within = <T extends object>(block: T): T => withTls(block, folder)
   return {
     ...parsed,
     server: within(server),
     admin: within(admin),
+    ...(auth && { auth: locateAuth(auth, folder) }),
     cache: { ...cache, tiers: cache.tiers.map(within) },
     pools: Object.fromEntries(
       Object.entries(pools).map(([name, pool]) => [name, locatePool(within(pool), folder)]),
@@ -39,6 +40,17 @@ function locatePool(pool: ParsedPool, folder: string): ParsedPool {
       source.type === 'file' ? { ...source, path: locate(source.path, folder) } : source,
     ),
     ...(scale && { scale: { ...scale, emit: scale.emit.map((emitter) => withTls(emitter, folder)) } }),
+  }
+}
+
+type ParsedAuth = NonNullable<Parsed['auth']>
+
+function locateAuth(auth: ParsedAuth, folder: string): ParsedAuth {
+  const { keysFile, jwt } = auth
+  return {
+    ...auth,
+    jwt: jwt.map((issuer) => ({ ...issuer, jwks: locate(issuer.jwks, folder) })),
+    ...(keysFile === undefined ? {} : { keysFile: locate(keysFile, folder) }),
   }
 }
 

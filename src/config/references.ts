@@ -2,6 +2,7 @@
  * Checks between fields: names that must differ, names that must exist, settings that exclude each other. It reads the
  * input before the schema does, so that one wrong field hides no other problem.
  */
+import { callerIssues } from './caller-checks.ts'
 import { type Issue, suggest } from './messages.ts'
 import { type Path, property } from './walk.ts'
 
@@ -18,6 +19,7 @@ export function crossCheck(input: unknown): Issue[] {
     ...unlogged(input),
     ...tokenScopes(input),
     ...nameNodes(input),
+    ...callerIssues(input),
     ...duplicates(input, ['cache', 'tiers'], 'tier'),
     ...duplicates(input, ['admin', 'tokens'], 'token'),
     ...duplicates(input, ['models'], 'model'),

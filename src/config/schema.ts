@@ -5,6 +5,7 @@
  */
 import * as z from 'zod'
 import { admin } from './schema/admin.ts'
+import { type apiKey, auth } from './schema/auth.ts'
 import { cacheWith } from './schema/cache.ts'
 import type { PartNames } from './schema/custom-parts.ts'
 import { fixed } from './schema/fields.ts'
@@ -13,6 +14,7 @@ import { poolName, poolWith } from './schema/pools.ts'
 import { routeWith } from './schema/routes.ts'
 import { log, server } from './schema/server.ts'
 import { stores } from './schema/stores.ts'
+import { tenants } from './schema/tenants.ts'
 
 /** @param partNames custom parts that the YAML may name */
 const createSchema = (partNames: PartNames = {}) =>
@@ -21,6 +23,14 @@ const createSchema = (partNames: PartNames = {}) =>
     admin: admin.prefault({}).describe('The admin listener: API, metrics, dashboard.'),
     log: log.prefault({}).describe('JSON lines on standard output.'),
     cache: cacheWith(partNames.tiers).prefault({}).describe('Where answers are kept, and for how long.'),
+    auth: auth
+      .exactOptional()
+      .describe('How callers prove who they are; without this block nobody is asked.'),
+    tenants: tenants
+      .exactOptional()
+      .describe(
+        'What the callers of each tenant may have; `*`: those of any other. Without `*` any other is answered 403; without this block nobody is limited.',
+      ),
     pools: z
       .record(poolName, poolWith(partNames))
       .prefault({})
@@ -90,11 +100,16 @@ export type ModelSettings = DeepReadonly<Omit<Parsed['models'][number], 'cache'>
 /** `dir` and `hdfs.tokenFile` are absolute paths. */
 export type StoresSettings = DeepReadonly<Parsed['stores']>
 
+/** An API key that callers may use. */
+export type ApiKeySettings = DeepReadonly<z.output<typeof apiKey>>
+
 export type PoolSettings = DeepReadonly<ParsedPool>
 export type TierSettings = DeepReadonly<Parsed['cache']['tiers'][number]>
 
 /** The resolved, frozen configuration. */
-export type Settings = DeepReadonly<Pick<Parsed, 'server' | 'admin' | 'log' | 'cache'>> & {
+export type Settings = DeepReadonly<
+  Pick<Parsed, 'server' | 'admin' | 'auth' | 'tenants' | 'log' | 'cache'>
+> & {
   readonly stores: StoresSettings
   readonly models: readonly ModelSettings[]
   readonly pools: Readonly<Record<string, PoolSettings>>

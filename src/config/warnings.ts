@@ -6,6 +6,7 @@
 import { isIP } from 'node:net'
 import { addressRefusal, createAddressRules, type HostPort, portOf } from '../core/addresses.ts'
 import { readStoreUrl } from '../core/store-url.ts'
+import { callerWarnings } from './caller-checks.ts'
 import type { Issue } from './messages.ts'
 import { isLoopback } from './schema/fields.ts'
 import type { RouteSettings, Settings } from './schema.ts'
@@ -20,6 +21,7 @@ export function warningsOf(settings: Settings): Issue[] {
     ...clashes(settings),
     ...addresses(settings),
     ...plainSources(settings),
+    ...callerWarnings(settings),
   ]
 }
 
@@ -58,6 +60,7 @@ function covers(wide: Matching, narrow: Matching): boolean {
     fits(a.path, b.path) &&
     fits(a.host, b.host) &&
     fits(a.model, b.model) &&
+    fits(a.tenant, b.tenant) &&
     (a.method === undefined || (b.method ?? ['']).every((method) => a.method?.includes(method))) &&
     Object.entries(a.headers ?? {}).every(([name, value]) => fits(value, b.headers?.[name]))
   )
@@ -144,10 +147,11 @@ interface Pattern {
   readonly pattern: string
 }
 
-function patternsOf({ path, model, headers }: RouteSettings['match']): Pattern[] {
+function patternsOf({ path, model, tenant, headers }: RouteSettings['match']): Pattern[] {
   return [
     ...(path === undefined ? [] : [{ at: ['path'], pattern: path }]),
     ...(model === undefined ? [] : [{ at: ['model'], pattern: model }]),
+    ...(tenant === undefined ? [] : [{ at: ['tenant'], pattern: tenant }]),
     ...Object.entries(headers ?? {}).map(([name, pattern]) => ({ at: ['headers', name], pattern })),
   ]
 }

@@ -3,6 +3,8 @@
  * with a higher revision. Everything here survives structuredClone.
  */
 
+import type { Labels } from './identity.ts'
+
 export interface ModelOffer {
   readonly name: string
   readonly version?: string
@@ -30,6 +32,8 @@ export interface Backend {
   readonly models: readonly ModelOffer[]
   readonly weight: number
   readonly zone?: string
+  /** Marks by which tenants are kept to some backends. */
+  readonly labels?: Labels
   /** Calls it wants at a time; undefined: not declared. */
   readonly concurrency?: number
   readonly state: BackendState

@@ -5,6 +5,7 @@
 
 import type { Signal } from '../lib/cancel.ts'
 import { Chunks } from './chunks.ts'
+import type { Identity } from './identity.ts'
 
 /** Header fields as on the wire: name, value, name, value … Order, case and repeats are kept. */
 export type RawPairs = readonly string[]
@@ -33,6 +34,8 @@ export interface Target {
   readonly prediction: boolean
   /** The call loads or unloads this model; the empty string: one that the path does not name. */
   readonly deploys?: string
+  /** The call changes the server itself: loads or unloads, its memory, its trace settings. */
+  readonly manages?: boolean
 }
 
 export interface Call {
@@ -54,8 +57,10 @@ export interface Call {
   readonly host: string
   /** Address of the client's end of the connection. */
   readonly peer: string
-  /** Digest of the caller's credentials; the empty string is the anonymous caller. */
+  /** The caller in keys: its identity, or a digest of its credentials; the empty string is the anonymous caller. */
   readonly principal: string
+  /** Who the caller is; undefined: the route asks nobody. */
+  readonly identity?: Identity | undefined
   readonly target: Target | undefined
   readonly body: Body
   /** Monotonic milliseconds (Clock.now) after which nobody waits for the answer. */

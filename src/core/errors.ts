@@ -3,6 +3,7 @@
  * help. There is one class without a hierarchy; the code is also the metric's label and the `error` parameter of
  * Proxy-Status.
  */
+import type { RawPairs } from './call.ts'
 
 export type Blame = 'caller' | 'gateway' | 'backend'
 
@@ -20,6 +21,9 @@ export interface Fault {
 export const FAULTS = {
   badRequest: { status: 400, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
   badTarget: { status: 400, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
+  unauthenticated: { status: 401, blame: 'caller', retry: 'never', proxyStatus: 'http_request_denied' },
+  forbidden: { status: 403, blame: 'caller', retry: 'never', proxyStatus: 'http_request_denied' },
+  rateLimited: { status: 429, blame: 'caller', retry: 'later', proxyStatus: 'http_request_denied' },
   unknownRoute: { status: 404, blame: 'caller', retry: 'never', proxyStatus: 'destination_not_found' },
   unknownModel: { status: 404, blame: 'caller', retry: 'never', proxyStatus: 'destination_not_found' },
   bodyTooLarge: { status: 413, blame: 'caller', retry: 'never', proxyStatus: 'http_request_error' },
@@ -54,6 +58,8 @@ export interface FaultDetail {
   readonly backend?: string
   /** Seconds the client should wait; sent as Retry-After where the fault's `retry` is `later`. */
   readonly retryAfterSeconds?: number
+  /** Header fields that belong to the answer, such as `WWW-Authenticate`. */
+  readonly fields?: RawPairs
   /** True when no byte of the call was sent to a backend: a retry is always safe. */
   readonly unsent?: boolean
 }

@@ -10,11 +10,15 @@ import type { Log } from '../core/log.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Wheel } from '../lib/wheel.ts'
+import type { AuthLive } from './auth/authenticator.ts'
 import type { BackendPool } from './backend/pool.ts'
 import { isBusy, maxBatchOf } from './batch/capacity.ts'
 import type { Tiered } from './cache/tiered.ts'
 import { Admission } from './decision/admission.ts'
 import { createCacheDecisions } from './decision/cache-decision.ts'
+import type { LimitTable } from './decision/limit-table.ts'
+import { TenantLimits } from './decision/tenant-limits.ts'
+import { withinLimits } from './decision/upstream-admission.ts'
 import type { Claims } from './flight/claims.ts'
 import { Flights } from './flight/flights.ts'
 import { HitForMiss } from './flight/hit-for-miss.ts'
@@ -34,7 +38,7 @@ import { refusalKey } from './key/refusal.ts'
 import { createVersionRules, type VersionStatement } from './key/statements.ts'
 import type { Recorder } from './record/recorder.ts'
 import { recording } from './record/recording.ts'
-import type { Live, Matched } from './route/routes.ts'
+import type { Matched } from './route/routes.ts'
 import type { LoadResult, RefusalOf } from './rows/lookup-context.ts'
 import { createModelTraits } from './rows/model-traits.ts'
 import type { Finding, Splitter } from './rows/splitter.ts'
@@ -49,7 +53,7 @@ import type { Dispatch } from './upstream/upstream-call.ts'
 
 export interface AssemblyParts {
   /** What the settings may change while calls run; asked once a call. */
-  readonly live: () => Live & ProxyTrust
+  readonly live: () => AuthLive & ProxyTrust
   readonly cache: Tiered
   /** The name of process memory in the settings. */
   readonly memory: string
@@ -61,6 +65,8 @@ export interface AssemblyParts {
   readonly claims: Claims | undefined
   /** How many workers may serve the calls of one caller. */
   readonly workers: number
+  /** What tenants have used, in all workers. */
+  readonly limits: LimitTable
   readonly backends: Backends
   readonly observer: Observer
   readonly log: Log
@@ -153,14 +159,16 @@ type Foundations = ReturnType<typeof foundations>
 /** Makes what several rooms share. */
 function foundations(parts: AssemblyParts) {
   const { live, cache, facts, workers, readyBytes, clock } = parts
-  const { dispatch, queueing } = parts.backends
+  const { dispatch: unlimited, queueing } = parts.backends
+  const limits = new TenantLimits(parts.limits)
+  const dispatch = withinLimits(unlimited, limits)
   const keyer = createKeyer({ ...facts, clock })
   const outgoing = createOutgoing(live)
   const token = ({ route, target }: Matched) => facts.deployments.peek(route.pool, target)?.value ?? ''
   return {
     keyer,
     decisions: createCacheDecisions(keyer),
-    admission: new Admission({ workers }),
+    admission: new Admission({ workers, limits }),
     ready: new ReadyAnswers({ maxBytes: readyBytes, clock }),
     aliases: cache.hasShared ? new Aliases(clock) : undefined,
     flights: new Flights<LoadResult>({ maxWaiters: MAX_WAITERS, clock }),
@@ -169,7 +177,8 @@ function foundations(parts: AssemblyParts) {
     dispatch,
     outgoing,
     forward: createForward({ dispatch, outgoing, redeployed: parts.redeployed }),
-    ...createModelTraits({ ...parts, dispatch, outgoing, split: parts.split, token, queueing }),
+    // Comparisons that prove something of a model are the gateway's own, and no tenant pays for them.
+    ...createModelTraits({ ...parts, dispatch: unlimited, outgoing, split: parts.split, token, queueing }),
   }
 }
 

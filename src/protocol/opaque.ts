@@ -4,6 +4,7 @@
  */
 import { type Call, header, type Target } from '../core/call.ts'
 import { type Digest, digestOf, digestSteps } from '../core/key.ts'
+import { management } from './management.ts'
 import { Preimage } from './preimage.ts'
 import { problem } from './problem.ts'
 import type { Protocol } from './protocol.ts'
@@ -11,7 +12,10 @@ import { managedModel } from './torchserve/target.ts'
 
 export const opaque: Protocol = {
   name: 'opaque',
-  match: (method, path) => (managedModel(method, path) === undefined ? FORWARD : DEPLOYING),
+  match(method, path) {
+    if (managedModel(method, path) !== undefined) return DEPLOYING
+    return management(method, path).manages ? MANAGING : FORWARD
+  },
   read: (call, body, { seed }) => ({ whole: wholeKey(call, seed, digestOf(body)) }),
   *readChunks(call, body, { seed }) {
     return { whole: wholeKey(call, seed, yield* digestSteps(body.pieces())) }
@@ -22,7 +26,8 @@ export const opaque: Protocol = {
 
 const FORWARD: Target = { verb: 'forward', prediction: false }
 /** TorchServe's management, in front of which such a route may stand. */
-const DEPLOYING: Target = { ...FORWARD, deploys: '' }
+const DEPLOYING: Target = { ...FORWARD, deploys: '', manages: true }
+const MANAGING: Target = { ...FORWARD, manages: true }
 
 /** The key covers Content-Encoding too, since the meaning of the body's bytes depends on it. */
 function wholeKey(call: Call, seed: Digest, body: Digest): Digest {

@@ -9,10 +9,14 @@ import { GatewayError } from '../../src/core/errors.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { Outcome, Reply } from '../../src/core/reply.ts'
 import { assemble } from '../../src/data/assemble.ts'
+import type { ApiKey } from '../../src/data/auth/api-keys.ts'
+import { Authenticator, NO_CREDENTIALS } from '../../src/data/auth/authenticator.ts'
 import { createMemory } from '../../src/data/cache/memory/memory.ts'
 import { createTiered, type Tiered } from '../../src/data/cache/tiered.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
+import { allocateLimits, LimitTable } from '../../src/data/decision/limit-table.ts'
 import type { ReadyAnswers } from '../../src/data/hits/ready-answers.ts'
+import { endToEnd } from '../../src/data/http/headers.ts'
 import { age, cacheStatus } from '../../src/data/http/status.ts'
 import { Deployments } from '../../src/data/key/deployment.ts'
 import { EVERYTHING } from '../../src/data/key/epoch-names.ts'
@@ -51,6 +55,7 @@ export interface Upstream {
   /** Counts all upstream requests from 1, in the order in which they began. */
   readonly serial: number
   readonly began: number
+  /** The principal, or what stands in Authorization where nobody is asked. */
   readonly caller: string
   readonly instances: readonly unknown[]
   readonly headers: RawPairs
@@ -130,6 +135,8 @@ export interface WorldOptions {
   /** False: shared tier alone. */
   readonly memory?: boolean
   readonly cache?: Partial<RouteCache>
+  /** Keys of callers, as the settings have them; left out: nobody is asked. */
+  readonly keys?: readonly ApiKey[]
   readonly script?: Script
   readonly random?: () => number
   /** By how many the calls of one caller are taken; each has its part of what a caller may have. */
@@ -233,9 +240,11 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
       timeout: 60_000,
       pure: true,
       cache: { ...CACHE, ...options.cache },
+      ...(options.keys && { auth: 'required' as const }),
     },
   ])
-  const live = { route, maxBodyBytes: 1024 * 1024, trusted: new BlockList(), scheme: 'http' as const }
+  const auth = options.keys && authenticating(options.keys, clock)
+  const live = { route, maxBodyBytes: 1024 * 1024, trusted: new BlockList(), scheme: 'http' as const, auth }
   const door = new TestDoor()
   const plane = assemble({
     live: () => live,
@@ -244,6 +253,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     readyBytes,
     facts: { epochs, deployments },
     claims: undefined,
+    limits: new LimitTable(allocateLimits(1), { worker: 0, now: () => clock.now() }),
     workers: options.workers ?? 1,
     backends: {
       dispatch: scripted({ place, clock, asked, script }),
@@ -269,17 +279,20 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
 
   function request(body: string, more: AskOptions): [Call, Matched] {
     const { method, path, pairs } = headOf(more)
-    const matched = route({ method, path, host: '', headers: pairs })
+    const who = auth?.identify(pairs, { peer: '127.0.0.1' })
+    const identity = who instanceof Promise ? undefined : who?.identity
+    const matched = route({ method, path, host: '', headers: pairs, tenant: identity?.tenant })
     if (!matched) throw new Error(`no route for ${method} ${path}`)
     const call: Call = {
       id: 'test',
       method,
       path,
       query: '',
-      headers: pairs,
+      headers: auth ? endToEnd(pairs, auth.stripped) : pairs,
       host: '',
       peer: '127.0.0.1',
-      principal: principalOf(pairs),
+      principal: identity?.principal ?? principalOf(pairs),
+      identity,
       target: matched.target,
       body: Buffer.from(body),
       deadline: clock.now() + (more.timeoutMs ?? 60_000),
@@ -367,6 +380,17 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   }
 }
 
+function authenticating(keys: readonly ApiKey[], clock: FakeClock): Authenticator {
+  return new Authenticator({
+    settings: { keys, jwt: [], forward: false, required: true },
+    credentials: NO_CREDENTIALS,
+    policies: undefined,
+    proxies: new BlockList(),
+    keyMissing: async () => {},
+    clock,
+  })
+}
+
 type DispatchParts = Pick<GatewayParts, 'place' | 'clock' | 'asked' | 'script'>
 
 /** Dispatch that ends at the script; the answer of a call that was cut meanwhile is lost, as on a socket. */
@@ -378,7 +402,7 @@ function scripted({ place, clock, asked, script }: DispatchParts): Dispatch {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       const began = clock.now()
       const { instances } = JSON.parse(Buffer.from(body as Uint8Array).toString()) as { instances: unknown[] }
-      const caller = header(call.headers, 'authorization') ?? ''
+      const caller = call.identity?.principal ?? header(call.headers, 'authorization') ?? ''
       const upstream = { gateway: place, serial: asked.length + 1, began, caller, instances, headers }
       asked.push(upstream)
       void Promise.resolve(script(upstream)).then((reply) => {

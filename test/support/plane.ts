@@ -14,6 +14,7 @@ import { createMemory } from '../../src/data/cache/memory/memory.ts'
 import { createTiered } from '../../src/data/cache/tiered.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
 import type { Tier } from '../../src/data/cache/tiers/tier.ts'
+import { allocateLimits, LimitTable } from '../../src/data/decision/limit-table.ts'
 import { listen } from '../../src/data/ingress/server.ts'
 import { Deployments } from '../../src/data/key/deployment.ts'
 import { Epochs } from '../../src/data/key/epochs.ts'
@@ -78,6 +79,7 @@ export async function startPlane({ routes, pools, observer, tier, memory = true 
     readyBytes: memory ? 1 << 20 : 0,
     facts: { epochs, deployments },
     claims: undefined,
+    limits: new LimitTable(allocateLimits(1), { worker: 0, now: () => clock.now() }),
     workers: 1,
     backends: backendsOf({
       pool: (name) => found.get(name) as BackendPool,
@@ -107,8 +109,8 @@ export async function startPlane({ routes, pools, observer, tier, memory = true 
     reload(of: readonly Route[]) {
       live = settings(of)
     },
-    explain(path: string, body: string) {
-      const { call, matched } = calledBy({ method: 'POST', path, body }, live.route)
+    async explain(path: string, body: string) {
+      const { call, matched } = await calledBy({ method: 'POST', path, body }, live)
       return plane.explain(call, matched)
     },
     async close() {

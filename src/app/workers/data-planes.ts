@@ -7,6 +7,7 @@ import type { Settings } from '../../config/schema.ts'
 import type { TlsMaterial } from '../../control/certificates/certificates.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
+import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import { inflightOf, type LoadTable } from '../../data/balance/table.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
@@ -56,6 +57,8 @@ export interface DataPlanesParts {
   readonly alive: (pool: string, backend: string) => void
   /** Called with the version that an answer states. */
   readonly stated: (statement: VersionStatement) => void
+  /** As in `DataPlaneParts`. */
+  readonly keyMissing: (jwks: string) => Promise<void>
   /** Called when a call has loaded or unloaded a model and the old answers are unreachable. */
   readonly redeployed: (pool: string, model: string) => void
 }
@@ -181,6 +184,12 @@ export class DataPlanes {
   secure(material: TlsMaterial): void {
     this.#worker.secure(material)
     this.#threads.secure(material)
+  }
+
+  /** Takes over the credentials that do not stand in the settings. */
+  credentials(credentials: Credentials): void {
+    this.#worker.plane.credentials(credentials)
+    this.#threads.credentials(credentials)
   }
 
   /** Running calls of a slot, over all workers. */

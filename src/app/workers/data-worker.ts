@@ -6,6 +6,7 @@ import type { Observer } from '../../core/observer.ts'
 import type { KeyFacts } from '../../data/assemble.ts'
 import type { OutlierState } from '../../data/balance/outliers/outlier-state.ts'
 import type { LoadTable } from '../../data/balance/table.ts'
+import type { LimitTable } from '../../data/decision/limit-table.ts'
 import type { Claims } from '../../data/flight/claims.ts'
 import { type DataListener, listen } from '../../data/ingress/server.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
@@ -35,6 +36,7 @@ export interface DataWorkerParts {
   readonly table: LoadTable
   readonly outliers: OutlierState
   readonly claims: Claims | undefined
+  readonly limits: LimitTable
   readonly observer: Observer
   /** Called at the end of each TLS handshake. */
   readonly handshake: (outcome: HandshakeOutcome) => void
@@ -46,6 +48,7 @@ export interface DataWorkerParts {
   /** As in `DataPlaneParts`. */
   readonly stated: (statement: VersionStatement) => void
   readonly redeployed: (pool: string, model: string) => Promise<void>
+  readonly keyMissing: (jwks: string) => Promise<void>
   readonly split?: (found: Finding) => void
   readonly recorder: Recorder
 }

@@ -7,6 +7,7 @@ import type { TlsMaterial } from '../../control/certificates/certificates.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
@@ -44,6 +45,8 @@ export interface ToWorker {
   reload(settings: Settings): void
   /** Certificates have changed. */
   secure(tls: TlsMaterial): void
+  /** The credentials that do not stand in the settings. */
+  credentials(credentials: Credentials): void
   epoch(change: { readonly name: string; readonly epoch: EpochState | undefined }): void
   deployment(change: {
     readonly pool: string
@@ -84,6 +87,8 @@ export interface ToControl {
   /** A backend has answered well; at most once a second for each. */
   alive(of: { readonly pool: string; readonly backend: string }): void
   stated(statement: VersionStatement): void
+  /** Answered when the key set at this place was read again, and its keys were sent. */
+  keyMissing(jwks: string): void
   /** Answered when the old answers of the model are unreachable. */
   redeployed(of: { readonly pool: string; readonly model: string }): void
   split(found: Finding): void

@@ -18,6 +18,7 @@ import {
   recoverMemory,
   type SharedMemory,
 } from '../../data/cache/memory/memory.ts'
+import { allocateLimits, forgetLimits, type LimitBytes, LimitTable } from '../../data/decision/limit-table.ts'
 import { allocateClaims, type ClaimBytes, ClaimTable, forgetClaims } from '../../data/flight/claim-table.ts'
 import { Claims } from '../../data/flight/claims.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -28,6 +29,8 @@ export interface SharedState {
   readonly outliers: OutlierState
   /** Undefined: there is one worker. */
   readonly claims: ClaimBytes | undefined
+  /** What tenants have used. */
+  readonly limits: LimitBytes
   /** Undefined: there is one worker, or the settings name no memory tier. */
   readonly memory: SharedMemory | undefined
   /** A heartbeat for each worker: a number that it increments while its event loop runs. */
@@ -42,6 +45,7 @@ export function allocateState(settings: Settings, workers: number): SharedState 
   return {
     table: createLoadTable(MAX_SLOTS, workers),
     outliers: createOutlierState(MAX_SLOTS),
+    limits: allocateLimits(workers),
     claims: isAlone ? undefined : allocateClaims(),
     memory: isAlone || bytes === 0 ? undefined : allocateMemory(bytes, workers, longestEntry(settings)),
     beats: new Int32Array(new SharedArrayBuffer(workers * 4)),
@@ -54,6 +58,7 @@ export interface WorkerShare {
   readonly table: LoadTable
   readonly outliers: OutlierState
   readonly claims: Claims | undefined
+  readonly limits: LimitTable
   /** Undefined: the settings name no memory tier. */
   readonly memory: Memory | undefined
 }
@@ -65,7 +70,7 @@ interface Holder {
 }
 
 export function shareOf(
-  { table, outliers, claims, memory }: SharedState,
+  { table, outliers, claims, limits, memory }: SharedState,
   { worker, settings, clock }: Holder,
 ): WorkerShare {
   const maxBytes = memoryBytes(settings)
@@ -73,15 +78,17 @@ export function shareOf(
   return {
     table: tableForWorker(table, worker),
     outliers,
+    limits: new LimitTable(limits, { worker, now: clock.now }),
     claims: claims && new Claims(new ClaimTable(claims, { worker, now: clock.now }), clock),
     memory: table.workers === 1 ? own() : memory && createMemory({ shared: memory, worker, clock }),
   }
 }
 
 /** Called after a worker has ended: removes its calls from the counters and clears what it was about to write. */
-export function cleanUpWorker({ table, claims, memory }: SharedState, worker: number): void {
+export function cleanUpWorker({ table, claims, limits, memory }: SharedState, worker: number): void {
   // Memory first: a worker that waits for one of the claims looks into memory next.
   if (memory) recoverMemory(memory, worker)
   if (claims) forgetClaims(claims, worker)
+  forgetLimits(limits, worker)
   forgetWorker(table, worker)
 }

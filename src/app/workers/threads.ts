@@ -9,6 +9,7 @@ import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
@@ -54,6 +55,7 @@ export interface ThreadsParts {
   readonly alive: (pool: string, backend: string) => void
   readonly stated: (statement: VersionStatement) => void
   readonly redeployed: (pool: string, model: string) => Promise<void>
+  readonly keyMissing: (jwks: string) => Promise<void>
   /** Called with what a worker has found out about splitting a model. */
   readonly split: (finding: Finding) => void
   /** Called with a batch of records for prediction logs. */
@@ -76,6 +78,7 @@ export class Threads {
   #past: DataStats | undefined
   /** The settings of the last reload; undefined: none since the start. */
   #settings: Settings | undefined
+  #credentials: Credentials | undefined
   #ownListeners: readonly HostPort[] = []
   #isLeaving = false
 
@@ -103,6 +106,11 @@ export class Threads {
 
   secure(material: TlsMaterial): void {
     this.#broadcast('secure', material)
+  }
+
+  credentials(credentials: Credentials): void {
+    this.#credentials = credentials
+    this.#broadcast('credentials', credentials)
   }
 
   epoch(name: string, epoch: EpochState | undefined): void {
@@ -229,7 +237,7 @@ export class Threads {
   }
 
   #handlers(worker: number): Parameters<WorkerRpc['handle']>[0] {
-    const { log, alive, stated, redeployed, split, predictions, facts } = this.#parts
+    const { log, alive, stated, redeployed, keyMissing, split, predictions, facts } = this.#parts
     const { epochs, deployments } = facts
     return {
       log: ({ level, event, fields }) => log[level](event, { ...fields, worker }),
@@ -250,6 +258,7 @@ export class Threads {
       alive: ({ pool, backend }) => alive(pool, backend),
       stated,
       redeployed: ({ pool, model }) => redeployed(pool, model),
+      keyMissing,
       split: (finding) => {
         split(finding)
         this.addFinding(finding, worker)
@@ -270,6 +279,7 @@ export class Threads {
   #catchUp(rpc: WorkerRpc): void {
     if (this.#settings) rpc.notify('reload', this.#settings)
     rpc.notify('secure', this.#parts.tls.material)
+    if (this.#credentials) rpc.notify('credentials', this.#credentials)
     rpc.notify('ownListeners', this.#ownListeners)
     for (const view of this.#views.values()) rpc.notify('apply', view)
     for (const form of this.#declaredForms.values()) rpc.notify('declareForm', form)

@@ -25,6 +25,8 @@ type ControlRpc = ThreadRpc<ToControl, ToWorker>
 
 /** Timeout of calls to the control thread: longer than that one waits for a tier and for the backends' answers. */
 const FACT_MS = 3_000
+/** Longer than any call waits for a key of an issuer. */
+const KEY_MS = 6_000
 const REPORT_MS = 500
 const COUNTED_MS = 2_000
 const ALIVE_MS = 1_000
@@ -70,6 +72,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     ownListeners: () => ownListeners,
     stated: (statement) => control.notify('stated', statement),
     redeployed: (pool, model) => control.call('redeployed', { pool, model }, FACT_MS).catch(() => {}),
+    keyMissing: (jwks) => control.call('keyMissing', jwks, KEY_MS).catch(() => {}),
     split: (finding) => control.notify('split', finding),
     recorder: recorderOf(control, metrics, shared.queuedPredictions),
   })
@@ -120,6 +123,7 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     apply: (view) => plane.pools.apply(view),
     reload: (settings) => worker.reload(settings),
     secure: (tls) => worker.secure(tls),
+    credentials: (credentials) => plane.credentials(credentials),
     epoch({ name, epoch }) {
       if (epochs.update(name, epoch)) plane.changed()
     },

@@ -170,9 +170,9 @@ const policyFields = {
     "How long a model's refusal of an input (400, 404, 413, 415, 422) is kept in memory, for calls that look the same to it; `0s`: not at all.",
   ),
   scope: z
-    .enum(['caller', 'shared'])
+    .enum(['caller', 'tenant', 'shared'])
     .describe(
-      '`caller`: nobody sees an answer given to other credentials; `shared`: all callers share answers.',
+      '`caller`: nobody sees an answer given to another caller; `tenant`: the callers of a tenant share answers; `shared`: all callers do.',
     ),
   rows: z
     .enum(['auto', 'always', 'never'])

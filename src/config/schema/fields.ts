@@ -7,9 +7,10 @@ import { BlockList, isIP } from 'node:net'
 import * as z from 'zod'
 import type { HostPort } from '../../core/addresses.ts'
 import { formatDuration, formatSize, parseDuration, parseSize } from '../../lib/bytes.ts'
+import { parseRate } from '../../lib/rate.ts'
 
 /** How a value is documented and printed, where its zod type does not say it. */
-export type ValueKind = 'duration' | 'size' | 'share' | 'address' | 'secret' | 'secretUrl'
+export type ValueKind = 'duration' | 'size' | 'share' | 'rate' | 'address' | 'secret' | 'secretUrl'
 
 export interface KindNote {
   readonly kind: ValueKind
@@ -110,6 +111,20 @@ function explain(parse: (text: string) => number): string {
   } catch (error) {
     return (error as SyntaxError).message
   }
+}
+
+/** `100/s`, `60k/m` → a number of units in so many milliseconds. */
+export function rate() {
+  return z
+    .string()
+    .transform((text, ctx) => {
+      try {
+        return parseRate(text)
+      } catch (error) {
+        return refuse(ctx, (error as SyntaxError).message)
+      }
+    })
+    .register(kinds, { kind: 'rate' })
 }
 
 /** `0.0.0.0:8080`, `[::1]:0`, `localhost:9090` → host and port. Port 0: whichever is free. */

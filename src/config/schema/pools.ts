@@ -23,6 +23,10 @@ const backend = z.strictObject({
   models: z.array(offer).prefault([]).describe('Models it serves; empty: whatever the pool serves.'),
   zone: z.string().min(1).exactOptional().describe('Where it stands, to prefer near ones.'),
   concurrency: count(1, 100_000).exactOptional().describe('Calls it wants at a time.'),
+  labels: z
+    .record(z.string().regex(/^[\x21-\x7e]{1,64}$/), z.string().regex(/^[\x21-\x7e]{1,64}$/))
+    .exactOptional()
+    .describe('Marks by which tenants are kept to some backends of the pool.'),
 })
 
 const discoveryWith = (sources: readonly PartName[] = []) =>

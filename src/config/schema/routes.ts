@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { ambiguity } from '../../core/path.ts'
 import { routeCache } from './cache.ts'
 import type { PartName } from './custom-parts.ts'
-import { count, duration, nameOf } from './fields.ts'
+import { count, duration, nameOf, orElse } from './fields.ts'
 import { predictionLog } from './prediction-log.ts'
 
 const PATTERN_HINT =
@@ -48,6 +48,11 @@ const match = z.strictObject({
     })
     .exactOptional()
     .describe('The method, or a list of methods.'),
+  tenant: z
+    .string()
+    .min(1)
+    .exactOptional()
+    .describe('The tenant of the caller; `*` as in `path`. Anonymous callers have none.'),
   model: z.string().min(1).exactOptional().describe('The model the call names; `*` as in `path`.'),
   headers: z
     .record(
@@ -69,6 +74,29 @@ const batch = z.strictObject({
     .prefault('2ms')
     .describe('Longest time a row waits for others, and only while all backends are busy.'),
 })
+
+/** Who may make the calls of a route. */
+const callers = {
+  auth: orElse(
+    z
+      .enum(['required', 'optional', 'off'])
+      .exactOptional()
+      .describe(
+        '`required`: without an identity 401; `optional`: anonymous callers as well; `off`: nobody is asked, and credentials are what they are without `auth`: passed on, and a part of keys.',
+      ),
+    'as `auth.required`',
+  ),
+  manage: z
+    .boolean()
+    .prefault(false)
+    .describe(
+      'Where there is `auth`: let calls through that manage a model server (load, unload, shared memory, trace settings, adapters).',
+    ),
+  models: z
+    .literal('any')
+    .exactOptional()
+    .describe('`any`: tenants with `models` may make calls here whose model is not known.'),
+}
 
 export const routeWith = (protocols: readonly PartName[] = []) =>
   z.strictObject({
@@ -106,6 +134,7 @@ export const routeWith = (protocols: readonly PartName[] = []) =>
       .describe(
         'Keep explanations (`:explain`) as well, where the route caches: most explainers sample, and say something else each time.',
       ),
+    ...callers,
     cache: routeCache
       .exactOptional()
       .describe('How answers are kept; without this block the route does not cache.'),

@@ -94,6 +94,12 @@ export class Certificates {
    * with a CertificateError where one cannot be used; then nothing has changed.
    */
   async follow(blocks: ReadonlyMap<string, TlsBlock>): Promise<void> {
+    const take = await this.prepare(blocks)
+    take()
+  }
+
+  /** As `follow`, but takes over only when the returned function is called, so that other settings can be tried before. */
+  async prepare(blocks: ReadonlyMap<string, TlsBlock>): Promise<() => void> {
     const entries = await Promise.all(
       [...blocks].map(async ([name, block]) => {
         const known = this.#entries.get(name)
@@ -101,10 +107,12 @@ export class Certificates {
         return [name, entry] as const
       }),
     )
-    this.#entries = new Map(entries)
-    this.#warnings.check(this.expiring, this.#options.clock.wall())
-    if (this.#entries.size > 0) this.#start()
-    else this.stop()
+    return () => {
+      this.#entries = new Map(entries)
+      this.#warnings.check(this.expiring, this.#options.clock.wall())
+      if (this.#entries.size > 0) this.#start()
+      else this.stop()
+    }
   }
 
   stop(): void {

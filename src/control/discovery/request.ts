@@ -17,6 +17,8 @@ export interface DiscoveryRequest {
   /** Until the whole answer is there. */
   readonly timeoutMs: number
   readonly signal: AbortSignal
+  /** Most bytes of a whole answer; default 64 MiB. */
+  readonly maxBytes?: number
 }
 
 export interface DiscoveryResponse {
@@ -29,12 +31,13 @@ const MAX_BYTES = 64 * 1024 * 1024
 /** One object of a watch; the API server itself allows 1.5 MiB. */
 const MAX_LINE = 4 * 1024 * 1024
 
-/** The whole answer. Rejects when it is not there in time, is larger than 64 MiB, or the signal fires. */
+/** The whole answer. Rejects when it is not there in time, is too large, or the signal fires. */
 export async function fetchWhole(options: DiscoveryRequest): Promise<DiscoveryResponse> {
+  const { maxBytes = MAX_BYTES } = options
   const body = new BufferList()
   const head = await send(options, (bytes) => {
     body.push(bytes)
-    if (body.length > MAX_BYTES) throw new Error(`the answer is larger than ${MAX_BYTES} bytes`)
+    if (body.length > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`)
   })
   return { ...head, body: body.joined().toString() }
 }

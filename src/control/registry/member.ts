@@ -4,6 +4,7 @@
  * them.
  */
 import type { Backend, BackendState, ModelOffer } from '../../core/backend.ts'
+import type { Labels } from '../../core/identity.ts'
 import type { BackendPatch } from './registration.ts'
 
 export interface Member {
@@ -101,6 +102,7 @@ export function toBackend(member: Member, now: number, options: { wall: number; 
     weight: member.weight,
     ...(member.zone === undefined ? {} : { zone: member.zone }),
     ...(member.concurrency === undefined ? {} : { concurrency: member.concurrency }),
+    ...(Object.keys(member.labels).length === 0 ? {} : { labels: member.labels }),
     state,
     reason,
     readySince: member.readySince,
@@ -119,8 +121,14 @@ export function sameBackend(a: Backend, b: Backend): boolean {
     a.zone === b.zone &&
     a.concurrency === b.concurrency &&
     a.readySince === b.readySince &&
+    sameLabels(a.labels, b.labels) &&
     sameModels(a.models, b.models)
   )
+}
+
+function sameLabels(a: Labels = {}, b: Labels = {}): boolean {
+  const names = Object.keys(a)
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name])
 }
 
 export function sameModels(a: readonly ModelOffer[], b: readonly ModelOffer[]): boolean {

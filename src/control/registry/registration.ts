@@ -58,6 +58,7 @@ export interface StaticBackend {
   readonly models?: readonly ModelOffer[]
   readonly zone?: string
   readonly concurrency?: number
+  readonly labels?: Readonly<Record<string, string>>
 }
 
 /** A backend that a source has found. It has no lease and stays until its source no longer lists it. */

@@ -1,5 +1,6 @@
 /** A call's request for a place at a backend of a pool, and the permit that it gets. */
 import type { Backend } from '../../core/backend.ts'
+import type { Labels } from '../../core/identity.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Signal } from '../../lib/cancel.ts'
 
@@ -8,6 +9,8 @@ export interface PermitRequest {
   readonly model: string | undefined
   readonly version: string | undefined
   readonly key: Digest | undefined
+  /** Labels that the backend must have; undefined: any backend will do. */
+  readonly labels?: Labels | undefined
   /** Monotonic. */
   readonly deadline: number
   readonly signal: Signal

@@ -1,8 +1,10 @@
 /** The errors for calls that a pool does not take. */
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
+import type { Labels } from '../../core/identity.ts'
 import type { BalanceStatus } from '../balance/backend-status.ts'
 import type { Dropped } from '../balance/limits/queue.ts'
+import { offers } from '../balance/policies/candidates.ts'
 import type { PickRefusal } from '../balance/select.ts'
 
 const DROPPED: Readonly<Record<Dropped, string>> = {
@@ -24,13 +26,19 @@ interface RefusedPick {
   readonly why: PickRefusal
   readonly model: string | undefined
   readonly version: string | undefined
+  readonly labels?: Labels | undefined
   readonly status: (slot: number) => BalanceStatus | undefined
 }
 
 export function refused(
   { pool, backends }: PoolView,
-  { why, model, version, status }: RefusedPick,
+  { why, model, version, labels, status }: RefusedPick,
 ): GatewayError {
+  if (why === 'unserved' && labels && backends.some((backend) => offers(backend, model, version)))
+    return new GatewayError('noBackend', `pool "${pool}" has no backend for this tenant`, {
+      retryAfterSeconds: 1,
+      unsent: true,
+    })
   const offered = [...new Set(backends.flatMap(({ models }) => models.map(({ name }) => name)))]
   if (why === 'unserved' && backends.length > 0) {
     const requested = version === undefined ? `model "${model}"` : `version ${version} of model "${model}"`

@@ -14,7 +14,8 @@ import { type BalanceStatus, backendStatus } from './backend-status.ts'
 import type { Limits } from './limits/limit.ts'
 import type { Outliers } from './outliers/outlier.ts'
 import { Pauses } from './pauses.ts'
-import { type Candidates, candidatesOf, offers } from './policies/candidates.ts'
+import { type Candidates, candidatesOf } from './policies/candidates.ts'
+import { type Group, Groups, type OfferRequest } from './policies/groups.ts'
 import type { AttemptOutcome, Policy } from './policies/policy.ts'
 import { isNearEnough, type ZoneOptions } from './policies/zone.ts'
 import { Ramps, type SlowStartOptions } from './slow-start.ts'
@@ -45,9 +46,7 @@ export interface Ended {
   readonly now?: number
 }
 
-export interface PickRequest {
-  readonly model?: string | undefined
-  readonly version?: string | undefined
+export interface PickRequest extends OfferRequest {
   readonly key?: Digest | undefined
   /** Slots already tried for this call. */
   readonly exclude?: readonly number[] | undefined
@@ -63,22 +62,14 @@ export type PickRefusal = 'none' | 'unserved' | 'saturated' | 'excluded'
 
 /** A backend on slow start gets at least one call in this time, while there are calls. */
 const STARVED_MS = 2_000
-/** Callers make up model names; the candidates of this many are remembered. */
-const MAX_GROUPS = 256
 const JUDGE_MS = 1_000
-
-interface Group {
-  readonly backends: readonly Backend[]
-  candidates: Candidates
-  builtFor: number
-}
 
 export class Selector {
   readonly #parts: SelectorParts
   readonly #options: SelectorOptions
   readonly #ramps: Ramps
   readonly #bySlot: (Backend | undefined)[]
-  readonly #groups = new Map<string, Group>()
+  readonly #groups = new Groups((backends) => this.#candidates(backends))
   readonly #allowed: Int32Array
   readonly #sentAt: Float64Array
   readonly #pauses: Pauses
@@ -109,7 +100,7 @@ export class Selector {
       this.#admit(backend, before[backend.slot])
     }
     this.#view = view
-    this.#groups.clear()
+    this.#groups.update(view.backends)
     const usable = view.backends.filter(({ state }) => state !== 'draining').sort((a, b) => a.slot - b.slot)
     this.#members = Int32Array.from(usable, ({ slot }) => slot)
     this.#parts.policy.members?.(
@@ -144,7 +135,7 @@ export class Selector {
    * half-open backend waiting.
    */
   pick(request: PickRequest): Backend | PickRefusal {
-    const group = this.#group(request.model, request.version)
+    const group = this.#group(request)
     if (group === undefined) return this.#members.length === 0 ? 'none' : 'unserved'
     const { slots } = group.candidates
     if (slots.length === 0) return 'none'
@@ -221,7 +212,7 @@ export class Selector {
 
   /** Whether a backend other than `exclude` may take the call now. */
   hasOther(request: PickRequest): boolean {
-    const group = this.#group(request.model, request.version)
+    const group = this.#group(request)
     if (group === undefined) return false
     return group.candidates.slots.some((slot) => this.#mayTake(slot, request))
   }
@@ -252,11 +243,11 @@ export class Selector {
 
   /** The number of backends that a call for the model may go to now. */
   routable(model?: string, version?: string): number {
-    return this.#group(model, version)?.candidates.slots.length ?? 0
+    return this.#group({ model, version })?.candidates.slots.length ?? 0
   }
 
   isPanic(model?: string, version?: string): boolean {
-    return this.#group(model, version)?.candidates.isPanic ?? false
+    return this.#group({ model, version })?.candidates.isPanic ?? false
   }
 
   #admit(backend: Backend, before: Backend | undefined): void {
@@ -276,25 +267,11 @@ export class Selector {
     if (backend.state === 'ready' && !wasReady) table.readyAt[slot] = clock.now() - readyForMs
   }
 
-  #group(model: string | undefined, version: string | undefined): Group | undefined {
-    const name = version === undefined ? (model ?? '') : `${model ?? ''}\n${version}`
-    const known = this.#groups.get(name)
-    const group = known ?? this.#newGroup(name, model, version)
-    const version_ = this.#changes + this.#pauses.version + (this.#parts.outliers?.version ?? 0)
-    if (group !== undefined && group.builtFor !== version_) {
-      group.candidates = this.#candidates(group.backends)
-      group.builtFor = version_
-    }
-    return group
-  }
-
-  #newGroup(name: string, model: string | undefined, version: string | undefined): Group | undefined {
-    const backends = (this.#view?.backends ?? []).filter((backend) => offers(backend, model, version))
-    if (backends.length === 0) return undefined
-    const group = { backends, candidates: this.#candidates(backends), builtFor: -1 }
-    if (this.#groups.size >= MAX_GROUPS) this.#groups.clear()
-    this.#groups.set(name, group)
-    return group
+  #group(request: OfferRequest): Group | undefined {
+    return this.#groups.find(
+      request,
+      this.#changes + this.#pauses.version + (this.#parts.outliers?.version ?? 0),
+    )
   }
 
   #candidates(backends: readonly Backend[]): Candidates {

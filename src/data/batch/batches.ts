@@ -134,7 +134,9 @@ export class Batches {
       : lead.matched.protocol.rows?.join(lead.plan, rows, lead.body)
     if (!joined) throw new Error('this dialect has no rows')
     const { maxEntryBytes } = lead.matched.route.cache as RouteCache
-    const response = await this.#parts.dispatch({ ...lead.call, deadline, signal }, lead.matched, {
+    // The address is no property of the call's own, so it is not among those that are copied.
+    const call = { ...lead.call, peer: lead.call.peer, deadline, signal }
+    const response = await this.#parts.dispatch(call, lead.matched, {
       until,
       body: joined.body,
       contentLength: undefined,
@@ -142,6 +144,7 @@ export class Batches {
       key: rows[0]?.digest,
       signal,
       collectBytes: collectable(maxEntryBytes, rows.length),
+      rows: rows.length,
     })
     const answers = this.#parts.cut(lead, response, rows.length)
     const { form = 0 } = lead.plan

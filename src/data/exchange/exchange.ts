@@ -3,9 +3,13 @@
  * so that routing, deadlines, faults and answers are written once.
  */
 import type { RawPairs, WholeBody } from '../../core/call.ts'
+import type { GatewayError } from '../../core/errors.ts'
+import type { FieldTable } from '../../core/fields.ts'
+import type { Identity } from '../../core/identity.ts'
 import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import type { Fields } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
+import type { Authentication } from '../auth/authenticator.ts'
 import type { CacheDecision } from '../decision/cache-decision.ts'
 import type { Matched } from '../route/routes.ts'
 
@@ -23,6 +27,14 @@ export interface HeadNotes {
   /** The end-to-end fields, which become the call's. */
   headers?: RawPairs
   principal?: string
+  /** Who sends such a head, or why it is refused; left out: there are no identities. */
+  authentication?: Authentication | undefined
+  /** The caller; left out: the route asks nobody. */
+  identity?: Identity | undefined
+  /** The route of a head that is refused, and why; `matched` is left out then. */
+  refused?: { readonly matched: Matched; readonly refusal: GatewayError } | undefined
+  /** Credential fields that are not among `headers`. */
+  withheld?: FieldTable<true> | undefined
   /** Milliseconds that the caller allows; Infinity if it does not say. */
   timeout?: number
   /** The settings under which `matched` was found; under other settings the call is routed anew. */

@@ -127,13 +127,15 @@ export class MemoryHits implements MemoryHit {
     const { of } = answer
     const { matched } = of ?? decision
     const log = decision.directives.noStore ? undefined : matched.route.log
+    const { authentication, identity, principal } = head.notes
+    if (authentication && authentication.until <= wall) return false
     if (judge(answer, decision.directives, wall) !== 'fresh' || (of && !stillHolds(of, decision)))
       return false
     // A body with Content-Length cannot be followed by trailers.
     if (answer.reply.trailers) return false
     // The pipeline answers, and records, what the prediction log wants.
     if (log?.isDue) return false
-    if (admission.admit(callerOf(head.notes.principal, writer.peer), 'answer') !== 'allowed') return false
+    if (admission.admit(identity, callerOf(principal, writer.peer), 'answer') !== 'allowed') return false
     answer.text ??= new ReadyText(answer, memory)
     const whole = answer.reply.body as Uint8Array
     writer.send(
@@ -156,10 +158,10 @@ export class MemoryHits implements MemoryHit {
 
 /** Decides a known head anew after settings, epochs or tokens changed; the notes have all that keys are made of. */
 function decided(decisions: CacheDecisions, { method, notes }: Repeated, matched: Matched) {
-  const { path, query, host, headers, principal } = notes
+  const { path, query, host, headers, principal, identity } = notes
   if (path === undefined || query === undefined || host === undefined) return undefined
   if (headers === undefined || principal === undefined) return undefined
-  const of = { method, target: matched.target, path, query, headers, host, principal }
+  const of = { method, target: matched.target, path, query, headers, host, principal, identity }
   return decisions.of(of, matched, notes)
 }
 

@@ -15,7 +15,7 @@ import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
 import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision/cache-decision.ts'
-import type { HttpExchange } from '../exchange/exchange.ts'
+import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { HitHead } from '../exchange/hit-head.ts'
 import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
 import { clientFields } from '../http/headers.ts'
@@ -67,8 +67,8 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     const waiting = waitingOf(parts, exchange, onMiss)
     if (!waiting) return false
     // Admission comes first: a caller who may not have the answer must not cost the tiers a look-up.
-    const caller = callerOf(exchange.notes.principal, exchange.peer)
-    if (admission.admit(caller, 'answer') !== 'allowed') return false
+    const { principal, identity } = exchange.notes
+    if (admission.admit(identity, callerOf(principal, exchange.peer), 'answer') !== 'allowed') return false
     exchange.onAbort = () => clientLeft(parts, waiting)
     cache.lookupOne(waiting.alias.whole, (found) => settle(waiting, found))
     return true
@@ -122,6 +122,12 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
   }
 }
 
+/** The first call with this head found its route and principal, which still hold. A call with a deadline of its own needs a timer. */
+function isKnown({ live, timeout, authentication }: HeadNotes, settings: Live, clock: Clock): boolean {
+  if (live !== settings || timeout !== Number.POSITIVE_INFINITY) return false
+  return !authentication || authentication.until > clock.wall()
+}
+
 /** Undefined unless the request is a repeat whose answer only a shared tier may have. */
 function waitingOf(
   { live, decisions, aliases, cache, clock }: SharedHitParts,
@@ -131,8 +137,7 @@ function waitingOf(
   const { notes } = exchange
   const { matched } = notes
   const settings = live()
-  // The first call with this head found its route and principal. A call with a deadline of its own needs a timer.
-  if (notes.live !== settings || !matched || notes.timeout !== Number.POSITIVE_INFINITY) return undefined
+  if (!matched || !isKnown(notes, settings, clock)) return undefined
   if (exchange.method !== 'POST' || !exchange.answerText || !exchange.isBodyHere) return undefined
   if ((exchange.length ?? 0) > settings.maxBodyBytes) return undefined
   const decision = decisions.known(matched, notes)

@@ -42,7 +42,8 @@ export function createInvalidation(parts: InvalidationParts): Invalidation {
     const at = target.indexOf('?')
     const path = at < 0 ? target : target.slice(0, at)
     const query = at < 0 ? '' : target.slice(at)
-    const matched = route({ method: 'GET', path, host: call.host, headers: call.headers })
+    const { host, headers, identity } = call
+    const matched = route({ method: 'GET', path, host, headers, tenant: identity?.tenant })
     if (!matched?.route.cache || !keepable(matched)) return []
     const placed = { path, query, host: call.host, target: matched.target }
     // Answers to POST are stored under the request body; a POST with another body does not invalidate them.

@@ -25,9 +25,10 @@ export interface Peer {
 
 /**
  * The caller's end-to-end fields, without those of its connection. Whatever depends on a call's fields, its key first of all,
- * depends on these. They still include the fields that the gateway writes anew for the next hop.
+ * depends on these. They still include the fields that the gateway writes anew for the next hop. `withheld`: further fields
+ * that end here.
  */
-export function endToEnd(headers: RawPairs): RawPairs {
+export function endToEnd(headers: RawPairs, withheld?: FieldTable<true>): RawPairs {
   let named: Set<string> | undefined
   let out: string[] | undefined
   for (let i = 0; i < headers.length; i += 2) {
@@ -36,7 +37,8 @@ export function endToEnd(headers: RawPairs): RawPairs {
   }
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
-    const isDropped = HOP_BY_HOP.get(name) === true || named?.has(name.toLowerCase()) === true
+    const isDropped =
+      HOP_BY_HOP.get(name) === true || named?.has(name.toLowerCase()) === true || withheld?.get(name) === true
     if (isDropped) out ??= headers.slice(0, i)
     else out?.push(name, headers[i + 1] as string)
   }

@@ -1,6 +1,7 @@
 /** Makes a `Call` of one request at a door. What depends on the head alone is computed once a head. */
 import type { Body, Call, RawPairs, Target } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
+import type { Identity } from '../../core/identity.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { HttpExchange } from '../exchange/exchange.ts'
 import { callerTimeout } from '../http/deadlines.ts'
@@ -15,6 +16,7 @@ export class ArrivedCall implements Call {
   readonly headers: RawPairs
   readonly host: string
   readonly principal: string
+  readonly identity: Identity | undefined
   target: Target
   deadline: number
   body: Body = NOTHING
@@ -37,6 +39,7 @@ export class ArrivedCall implements Call {
     this.host = notes.host ?? exchange.host
     notes.principal ??= principalOf(this.headers)
     this.principal = notes.principal
+    this.identity = notes.identity
     this.target = target
     this.deadline = made.began + made.timeout
     this.#exchange = exchange

@@ -7,12 +7,16 @@ import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
-import type { Answer, Outcome, Reply } from '../../core/reply.ts'
+import type { Answer, Fields, Outcome, Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib/deferred.ts'
+import { lastOf } from '../../lib/memo.ts'
 import type { Timer, Wheel } from '../../lib/wheel.ts'
 import { problem } from '../../protocol/problem.ts'
+import type { Protocol } from '../../protocol/protocol.ts'
+import type { Authentication, AuthLive } from '../auth/authenticator.ts'
+import { refusalOf } from '../auth/authorize.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isWholeReply, sendWhole, type WholeReply } from '../exchange/whole-answer.ts'
 import { type MemoryHit, noMemoryHit } from '../hits/memory-hit.ts'
@@ -22,16 +26,16 @@ import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
 import { cacheFields, proxyStatus } from '../http/status.ts'
 import { MAX_RECORD_BYTES } from '../record/recorder.ts'
-import { isKept, isOpen, keepable, type Live, type Matched, type OpenMatched } from '../route/routes.ts'
+import { isKept, isOpen, keepable, type Matched, type OpenMatched } from '../route/routes.ts'
 import { settle, settleSteps } from '../route/settle.ts'
-import { parseTarget } from '../route/target.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
 import { ArrivedCall, fieldsOf, timeoutOf } from './arrived-call.ts'
+import { authenticate, routed } from './identified.ts'
 import { AnswerStream } from './stream.ts'
 
 export interface IngressParts {
   /** What the settings may change while calls run; asked once a call. */
-  readonly live: () => Live
+  readonly live: () => AuthLive
   /** The pipeline; answers at once if there is nothing to wait for. */
   readonly answer: (
     call: Call,
@@ -98,12 +102,32 @@ class RequestHandler implements Timer, Listener<Answer> {
   start(tierMiss?: TierMiss): void {
     this.#tierMiss = tierMiss
     try {
-      const { live, wheel, mintId } = this.#parts
+      const { live, clock } = this.#parts
       const exchange = this.#exchange
       exchange.check()
       const settings = live()
-      const matched = this.#route(settings)
+      if (!settings.auth) return this.#receive(settings)
+      const found = authenticate(exchange, settings, clock.wall())
+      if (!(found instanceof Promise)) return this.#receive(settings, found)
+      exchange.onAbort = () => this.#left()
+      found
+        .then((authentication) => {
+          if (!this.#over) this.#receive(settings, authentication)
+        })
+        .catch((error: unknown) => this.#fail(error))
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  /** The caller is known, if callers are asked: finds the route, and takes the body. */
+  #receive(settings: AuthLive, authentication?: Authentication): void {
+    const { wheel, mintId } = this.#parts
+    const exchange = this.#exchange
+    try {
+      const { matched, refusal } = routed(exchange, settings, authentication)
       this.#matched = matched
+      if (refusal) throw refusal
       checkQuery({ method: exchange.method, target: matched.target, headers: fieldsOf(exchange) })
       const timeout = Math.min(longestTimeout(matched), timeoutOf(exchange))
       this.#timeoutMs = timeout
@@ -123,16 +147,6 @@ class RequestHandler implements Timer, Listener<Answer> {
     } catch (error) {
       this.#fail(error)
     }
-  }
-
-  #route(live: Live): Matched {
-    const { method, target, notes } = this.#exchange
-    if (notes.live === live && notes.matched) return notes.matched
-    const { path, query, host = this.#exchange.host } = parseTarget(target)
-    const matched = live.route({ method, path, host, headers: fieldsOf(this.#exchange) })
-    if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
-    Object.assign(notes, { path, query, host, live, matched } satisfies HeadNotes)
-    return matched
   }
 
   /** The whole body has arrived. */
@@ -159,6 +173,9 @@ class RequestHandler implements Timer, Listener<Answer> {
         `no route matches ${method} ${call.path} and the model in its body`,
       )
     this.#matched = matched
+    const { authentication } = this.#exchange.notes
+    const refusal = authentication && refusalOf(authentication, matched)
+    if (refusal) throw refusal
     this.#timeoutMs = Math.min(matched.route.timeout, timeoutOf(this.#exchange))
     call.settle(matched.target, this.#began + this.#timeoutMs)
     this.#parts.wheel.arm(this, this.#timeoutMs, this.#began)
@@ -248,10 +265,8 @@ class RequestHandler implements Timer, Listener<Answer> {
   }
 
   #refuse(fault: GatewayError): void {
-    const reply: Reply = this.#matched ? this.#matched.protocol.fault(fault) : problem(fault)
-    const own = ['Proxy-Status', proxyStatus(fault)]
-    if (fault.fault.retry === 'later') own.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
-    sendWhole(this.#exchange, reply as WholeReply, { pairs: reply.headers }, own)
+    const { reply, common, own } = refusal(fault, this.#matched?.protocol)
+    sendWhole(this.#exchange, reply, common, own)
   }
 
   #end(fault: GatewayError | undefined): void {
@@ -272,6 +287,15 @@ class RequestHandler implements Timer, Listener<Answer> {
     })
   }
 }
+
+/** An error as it is written. One is remembered: a caller who is refused mostly comes again, and must not cost more than others. */
+const refusal = lastOf((fault: GatewayError, protocol: Protocol | undefined) => {
+  const reply = (protocol ? protocol.fault(fault) : problem(fault)) as WholeReply
+  const own = ['Proxy-Status', proxyStatus(fault), ...(fault.detail.fields ?? [])]
+  if (fault.fault.retry === 'later') own.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
+  const common: Fields = { pairs: reply.headers }
+  return { reply, common, own }
+})
 
 const NO_OUTCOME: Outcome = { kind: 'none' }
 

@@ -7,7 +7,7 @@ import { folded } from '../../core/fields.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
-import type { Matched, OpenMatched } from '../route/routes.ts'
+import type { Matched, OpenMatched, RouteCache } from '../route/routes.ts'
 import type { DeploymentToken } from './deployed.ts'
 import type { Deployments } from './deployment.ts'
 import { namesOfCall } from './epoch-names.ts'
@@ -36,7 +36,7 @@ export interface Seed {
 
 /** The part of a call from which its seed is made. The deadline bounds only the wait for epochs and deployments. */
 export type Keyed = Pick<Call, 'method' | 'target' | 'path' | 'query' | 'headers' | 'host' | 'principal'> &
-  Partial<Pick<Call, 'deadline'>>
+  Partial<Pick<Call, 'deadline' | 'identity'>>
 
 export interface Keyer {
   /** While it stays the same, equal heads have equal seeds. */
@@ -96,13 +96,21 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   writer.list(meaningOf(call.headers).choosing)
   for (const name of route.cache?.vary ?? []) writer.list([name, ...spellings(call.headers, name)])
   // Answers stored while the scope was `shared` must not reach the anonymous caller after it becomes `caller`.
-  writer.add(route.cache?.scope === 'shared' ? 'all' : 'caller')
-  writer.add(route.cache?.scope === 'shared' ? '' : call.principal)
+  writer.add(...audienceOf(call, route.cache?.scope))
   return {
     digest: digestOf(writer.text),
     shared: epochs.shared && deployment.shared,
     writable: epochs.shared && deployment.writable,
   }
+}
+
+/** Who may have the answer. */
+function audienceOf(
+  { principal, identity }: Keyed,
+  scope: RouteCache['scope'] | undefined,
+): [string, string] {
+  if (scope === 'shared') return ['all', '']
+  return scope === 'tenant' ? ['tenant', identity?.tenant ?? ''] : ['caller', principal]
 }
 
 function headDigest(call: Keyed, { candidates }: OpenMatched): Digest {

@@ -7,6 +7,7 @@ import { folded } from '../../core/fields.ts'
 import { decoded, plainPath } from '../../core/path.ts'
 import type { Sampler } from '../../lib/sampler.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
+import { glob } from './glob.ts'
 
 export type RowsMode = 'auto' | 'always' | 'never'
 export type LeaseMode = 'auto' | 'always' | 'never'
@@ -26,8 +27,8 @@ export interface RouteCache {
   readonly rows: RowsMode
   /** Whether gateways that miss the same row at once let one of them load it. */
   readonly leases: LeaseMode
-  /** `shared`: callers with different credentials may have each other's answers. */
-  readonly scope: 'caller' | 'shared'
+  /** Who may have whose answers: each caller its own, the callers of a tenant each other's, or all. */
+  readonly scope: 'caller' | 'tenant' | 'shared'
   /** Request header fields that belong to the key. Lower case. Left out: nobody has said, which some dialects need. */
   readonly vary?: readonly string[] | undefined
   readonly tags: readonly string[]
@@ -46,6 +47,8 @@ export interface Route {
     readonly host?: string | undefined
     readonly method?: readonly string[] | undefined
     readonly model?: string | undefined
+    /** The tenant of the caller. */
+    readonly tenant?: string | undefined
     readonly headers?: Readonly<Record<string, string>> | undefined
   }
   /** Dialects to try by path, in order. */
@@ -62,6 +65,12 @@ export interface Route {
   /** Explanations are kept as predictions are. Left out: they are not, since explainers sample. */
   readonly explain?: boolean
   readonly cache: RouteCache | undefined
+  /** Whether the caller is asked who it is. Left out: there are no identities. */
+  readonly auth?: 'required' | 'optional' | 'off'
+  /** Calls that manage a model server pass, where the caller is asked who it is. */
+  readonly manage?: boolean
+  /** `any`: tenants that may use some models only may make calls here whose model is not known. */
+  readonly models?: 'any' | undefined
   /** Left out: every call has a request of its own. */
   readonly batch?: RouteBatch | undefined
   /** Which of its predictions the prediction log gets. Left out: it has no log. */
@@ -122,6 +131,8 @@ interface RouteRequest {
   readonly host: string
   readonly path: string
   readonly headers: RawPairs
+  /** The caller's; the empty string: it is anonymous. Undefined: the caller is refused, and only the dialect is asked for. */
+  readonly tenant?: string | undefined
 }
 
 export type Router = (request: RouteRequest) => Matched | undefined
@@ -180,7 +191,14 @@ function dialect(route: Route, method: string, path: string): Matched | undefine
   return undefined
 }
 
-function compile({ match }: Route): (request: RouteRequest, path: string) => boolean {
+/** A caller who is refused is not let in by a route that asks nobody, but is for a tenant. */
+function isForTenant({ match, auth }: Route, tenant: string | undefined): boolean {
+  if (match.tenant === undefined) return true
+  return tenant === undefined ? auth !== 'off' : glob(match.tenant).test(tenant)
+}
+
+function compile(route: Route): (request: RouteRequest, path: string) => boolean {
+  const { match } = route
   const path = match.path === undefined ? undefined : glob(decoded(match.path) ?? match.path)
   const host = match.host === undefined ? undefined : glob(match.host.toLowerCase())
   const hasPort = /:\d+$/.test(match.host ?? '')
@@ -188,20 +206,9 @@ function compile({ match }: Route): (request: RouteRequest, path: string) => boo
     ([name, value]) => [name.toLowerCase(), glob(value)] as const,
   )
   return (request, decodedPath) =>
+    isForTenant(route, request.tenant) &&
     (match.method === undefined || match.method.includes(request.method)) &&
     (path === undefined || path.test(decodedPath)) &&
     (host === undefined || host.test(hasPort ? request.host : request.host.replace(/:\d*$/, ''))) &&
     fields.every(([name, value]) => value.test(header(request.headers, name) ?? ''))
-}
-
-const globs = new Map<string, RegExp>()
-
-/** `*` stands for one or more characters; everything else for itself. */
-function glob(pattern: string): RegExp {
-  const known = globs.get(pattern)
-  if (known) return known
-  const escaped = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
-  const compiled = new RegExp(`^${escaped.join('.+')}$`, 's')
-  globs.set(pattern, compiled)
-  return compiled
 }

@@ -9,16 +9,19 @@ import { type Digest, printable } from '../../core/key.ts'
 import { Cancel } from '../../lib/cancel.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import type { Reading } from '../../protocol/protocol.ts'
+import type { AuthLive } from '../auth/authenticator.ts'
+import { refusalOf } from '../auth/authorize.ts'
 import { parseDirectives } from '../cache/directives.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import type { Tiered } from '../cache/tiered.ts'
 import { bypassReason } from '../decision/bypass.ts'
 import type { CacheDecisions } from '../decision/cache-decision.ts'
+import { callIdentity } from '../decision/call-identity.ts'
 import { endToEnd } from '../http/headers.ts'
 import type { HttpCache } from '../http-cache/http-cache.ts'
 import type { Keyer } from '../key/keyer.ts'
 import { principalOf } from '../key/meaning.ts'
-import { isOpen, type Matched, type Router } from '../route/routes.ts'
+import { isOpen, type Matched } from '../route/routes.ts'
 import { settle } from '../route/settle.ts'
 import { parseTarget } from '../route/target.ts'
 import type { Splitting } from '../rows/splitting.ts'
@@ -68,18 +71,24 @@ export interface ExplainParts {
 const ROWS_BYTES = 128 << 10
 const MAX_ROWS = 1000
 
-/** The request as a call, with the route that it matches. */
-export function calledBy(
+/** The request as a call, with the route that it matches. Rejects with the refusal where the caller would be refused. */
+export async function calledBy(
   { method, path: raw, headers = {}, body = '' }: ExplainQuery,
-  route: Router,
-): { readonly call: Call; readonly matched: Matched } {
+  { route, auth }: Pick<AuthLive, 'route' | 'auth'>,
+): Promise<{ readonly call: Call; readonly matched: Matched }> {
   const { path, query } = parseTarget(raw)
   const pairs = endToEnd(Object.entries(headers).flat())
   const host = header(pairs, 'host')?.toLowerCase() ?? ''
   const bytes = typeof body === 'string' ? Buffer.from(body) : body
-  const found = route({ method, path, host, headers: pairs })
+  const caller = await auth?.identify(pairs, NOWHERE)
+  const identity = caller?.identity
+  const found = route({ method, path, host, headers: pairs, tenant: identity?.tenant })
   const matched = found && isOpen(found) ? settle(found, bytes) : found
   if (!matched) throw new GatewayError('unknownRoute', `no route matches ${method} ${path}`)
+  const refusal = caller && refusalOf(caller, matched)
+  if (refusal) throw refusal
+  const foreign = auth?.foreign(NOWHERE)
+  const known = auth && identity && callIdentity(pairs, matched, { auth, identity, foreign })
   const call = {
     id: 'explain',
     method,
@@ -89,13 +98,18 @@ export function calledBy(
     headers: pairs,
     peer: '',
     principal: principalOf(pairs),
+    identity: undefined,
     target: matched.target,
     body: bytes,
     deadline: Number.POSITIVE_INFINITY,
     signal: new Cancel(),
+    ...known,
   }
   return { call, matched }
 }
+
+/** The request comes from an operator, and not over a caller's connection. */
+const NOWHERE = { peer: '' }
 
 export async function explain(parts: ExplainParts, call: Call, matched: Matched): Promise<Explanation> {
   const { route, protocol, target } = matched

@@ -11,11 +11,13 @@
  */
 import { type Call, isWhole, type WholeBody } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
+import { GatewayError } from '../../core/errors.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
 import type { Plan, Reading } from '../../protocol/protocol.ts'
+import type { Directives } from '../cache/directives.ts'
 import { replyOf } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
@@ -109,10 +111,9 @@ export function createPipeline(stages: Stages): Pipeline {
     const { call, matched, tierMiss } = opening
     const { directives } = decision
     // A shared hit was tried: the caller was admitted before the tiers were asked.
-    const verdict = tierMiss
-      ? 'allowed'
-      : admission.admit(callerOf(call.principal, call.peer), directives.noCache ? 'refresh' : 'answer')
+    const verdict = tierMiss ? 'allowed' : admission.admit(...asked(call, directives))
     if (verdict === 'allowed') return keyed(opening, decision)
+    if (verdict instanceof GatewayError) throw verdict
     const own = decisions.forDirectives(call, matched, { ...directives, noCache: false, ignored: 'no-cache' })
     return own instanceof Promise ? after(own, (known) => keyed(opening, known)) : keyed(opening, own)
   }
@@ -236,6 +237,11 @@ export function createPipeline(stages: Stages): Pipeline {
     if (directives.noStore || directives.onlyIfCached) return lookup.readOnly(context)
     return lookup.coalesced(context)
   }
+}
+
+/** Who asks, and for what, as admission counts it. */
+function asked({ identity, principal, peer }: Call, { noCache }: Directives): Parameters<Admission['admit']> {
+  return [identity, callerOf(principal, peer), noCache ? 'refresh' : 'answer']
 }
 
 /** For `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */

@@ -105,12 +105,18 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
       return this.settle({ reply, backend, ms, at: this.now + ms })
     }
     const ms = this.#parts.clock.now() - this.now
+    const ended = Promise.withResolvers<void>()
     over.then(
-      (error) => void (error ? this.#ended(asFault(error)) : this.#end(this.#endingOf(reply))),
-      () => {},
+      (error) => {
+        if (error) this.#ended(asFault(error))
+        else this.#end(this.#endingOf(reply))
+        ended.resolve()
+      },
+      () => ended.resolve(),
     )
-    if (this.#collectBytes === 0 || isStreamed(reply, this.#protocol)) this.settle({ reply, backend, ms })
-    else this.#collect({ reply, backend, ms }, body)
+    const response = { reply, backend, ms, over: ended.promise }
+    if (this.#collectBytes === 0 || isStreamed(reply, this.#protocol)) this.settle(response)
+    else this.#collect(response, body)
   }
 
   #collect(result: Extract<AttemptResult, { reply: unknown }>, body: Incoming): void {

@@ -43,6 +43,7 @@ export function createDispatch(parts: DispatchParts): Dispatch {
 class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest, Listener<AttemptResult> {
   readonly model: string | undefined
   readonly version: string | undefined
+  readonly labels: PermitRequest['labels']
   readonly key: PermitRequest['key']
   readonly signal: Signal
   readonly #parts: DispatchParts
@@ -73,6 +74,7 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
     this.#startedAt = parts.clock.now()
     this.model = matched.target.model
     this.version = matched.target.version
+    this.labels = call.identity?.policy?.backends
     this.key = request.key
     this.#until = request.until ?? call
     this.#firstTokenBy = this.#startedAt + (firstTokenWithin(call.headers) ?? Infinity)

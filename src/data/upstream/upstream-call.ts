@@ -21,6 +21,8 @@ export interface UpstreamRequest {
   readonly until?: SharedDeadline
   /** The answer is read to its end, up to this many bytes, before it is passed on; 0 streams it. */
   readonly collectBytes: number
+  /** How many rows are asked for; left out: one. */
+  readonly rows?: number
 }
 
 /** An answer and the backend that gave it. */
@@ -30,6 +32,8 @@ export interface UpstreamResponse {
   readonly ms: number
   /** Monotonic milliseconds at which the answer was complete, if it is. */
   readonly at?: number
+  /** Settles when the answer's last byte is there or its connection is closed; left out: the answer is complete. */
+  readonly over?: Promise<void>
 }
 
 /** The result of one attempt. */

@@ -1,6 +1,7 @@
 /** The paths of the Open Inference Protocol (KServe V2) and of Triton's extensions to it. */
 import type { Target } from '../../core/call.ts'
 import { decoded } from '../../core/path.ts'
+import { management } from '../management.ts'
 
 const MODEL = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/([a-z_]+|trace\/setting))?$/
 const SERVER = /^\/v2(?:\/(health\/(?:live|ready)|models|logging|trace\/setting))?$/
@@ -16,14 +17,21 @@ export function oipTarget(method: string, path: string): Target | undefined {
   const model = MODEL.exec(path)
   if (model) return modelTarget(method, model)
   const deployed = method === 'POST' ? DEPLOY.exec(path) : null
-  if (deployed) return { verb: 'control', prediction: false, deploys: decoded(deployed[1] as string) ?? '' }
-  if (CONTROL.test(path)) return { verb: 'control', prediction: false }
+  if (deployed) {
+    const deploys = decoded(deployed[1] as string) ?? ''
+    return { verb: 'control', prediction: false, deploys, manages: true }
+  }
+  if (CONTROL.test(path)) return control(method, path)
   const server = SERVER.exec(path)
   if (!server) return undefined
   const about = server[1]
-  if (about === 'logging' || about === 'trace/setting') return { verb: 'control', prediction: false }
+  if (about === 'logging' || about === 'trace/setting') return control(method, path)
   if (method !== 'GET' && method !== 'HEAD') return undefined
   return { verb: about?.startsWith('health/') ? 'health' : 'metadata', prediction: false }
+}
+
+function control(method: string, path: string): Target {
+  return { verb: 'control', prediction: false, ...management(method, path) }
 }
 
 function modelTarget(method: string, found: RegExpExecArray): Target | undefined {
@@ -38,5 +46,6 @@ function modelTarget(method: string, found: RegExpExecArray): Target | undefined
   // QUERY (RFC 10008) is a safe POST; here only predictions have it.
   if (method === 'QUERY') return verb === 'infer' ? { ...place, verb, prediction: true } : undefined
   if (method !== 'POST' || verb === undefined || !WRITES.has(verb)) return undefined
-  return { ...place, verb, prediction: verb === 'infer' }
+  const manages = verb === 'trace/setting' ? { manages: true } : {}
+  return { ...place, verb, prediction: verb === 'infer', ...manages }
 }

@@ -1,6 +1,7 @@
 /** The paths of TorchServe: predictions and explanations, and what is passed on as it is. */
 import type { Target } from '../../core/call.ts'
 import { decoded } from '../../core/path.ts'
+import { management } from '../management.ts'
 
 /** What stands behind the version goes to the model's own code, as `url_path`. */
 const INFERENCE = /^\/(predictions|explanations)\/([^/]+)(?:\/([^/]+)(\/.*)?)?$/
@@ -13,8 +14,9 @@ export function torchserveTarget(method: string, path: string): Target | undefin
   const inference = inferenceTarget(method, path)
   if (inference) return inference
   const deploys = managedModel(method, path)
-  if (deploys !== undefined) return { verb: 'control', prediction: false, deploys }
-  return OTHER.test(path) ? { verb: 'forward', prediction: false } : undefined
+  if (deploys !== undefined) return { verb: 'control', prediction: false, deploys, manages: true }
+  if (!OTHER.test(path)) return undefined
+  return { verb: 'forward', prediction: false, ...management(method, path) }
 }
 
 /** Of the paths that no other server has, which are all that tell the dialect where it is not named. */

@@ -43,7 +43,9 @@ describe('the reference', () => {
     )
     for (const [key, sample] of Object.entries(SAMPLES)) {
       const yaml = key === 'models' ? models : sample
-      const rest = (['pools', 'routes'] as const).filter((other) => other !== key && key !== 'models')
+      const needed =
+        key === 'tenants' ? (['auth', 'pools', 'routes'] as const) : (['pools', 'routes'] as const)
+      const rest = needed.filter((other) => other !== key && key !== 'models')
       expect(settingsOf([yaml, ...rest.map((other) => SAMPLES[other] ?? '')].join('\n'))).toHaveProperty(key)
     }
   })

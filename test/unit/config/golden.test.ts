@@ -30,9 +30,10 @@ beforeAll(() => {
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 describe('the shipped configuration', () => {
-  it('has the default and the twelve examples', () => {
+  it('has the default and the thirteen examples', () => {
     expect(yamls.toSorted()).toEqual([
       'examples/batching.yaml',
+      'examples/callers.yaml',
       'examples/memcached.yaml',
       'examples/minimal.yaml',
       'examples/model-stores.yaml',

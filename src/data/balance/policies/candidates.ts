@@ -3,6 +3,7 @@
  * are the ready ones that are not ejected; when most are ejected, all ready ones; when none is ready, the next best.
  */
 import type { Backend, BackendState } from '../../../core/backend.ts'
+import type { Labels } from '../../../core/identity.ts'
 
 export interface CandidateRules {
   /** The judgement of outlier detection. */
@@ -37,6 +38,11 @@ export function offers(backend: Backend, model: string | undefined, version: str
       offer.name === model &&
       (version === undefined || offer.version === undefined || offer.version === version),
   )
+}
+
+/** Whether the backend has all these labels. */
+export function isLabelled({ labels = {} }: Backend, wanted: Labels | undefined): boolean {
+  return wanted === undefined || Object.entries(wanted).every(([name, value]) => labels[name] === value)
 }
 
 export function candidatesOf(backends: readonly Backend[], rules: CandidateRules): Candidates {

@@ -71,7 +71,7 @@ export class ConnectionHeads {
     if (!head.notes.decision) return this.#remembered(this.#known.heads.read(bytes, key) as RequestHead, key)
     // A head that is plain with blanks is plain without them.
     const ownHead = readHead(bytes) as RequestHead
-    const headers = endToEnd(ownHead.headers)
+    const headers = endToEnd(ownHead.headers, head.notes.withheld)
     const timeout = callerTimeout(headers) ?? Number.POSITIVE_INFINITY
     return { ...ownHead, notes: { ...head.notes, headers, timeout } }
   }

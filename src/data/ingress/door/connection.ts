@@ -52,7 +52,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     const socket = own ?? accepted
     this.#socket = socket
     this.#context = context
-    this.#heads = new ConnectionHeads(context.known)
+    this.#heads = new ConnectionHeads(() => context.known(this))
     this.out = new SocketWriter(socket, context.writeBatcher, () => this.#filled())
     this.#timer = timer(() => this.#expired())
     context.connections.add(this)

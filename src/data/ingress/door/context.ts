@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream'
 import type { Wheel } from '../../../lib/wheel.ts'
 import type { WriteBatcher } from '../../../lib/write-batcher.ts'
+import type { Client } from '../../auth/authenticator.ts'
 import type { Ingress } from '../ingress.ts'
 import type { KnownRequests } from './known-requests.ts'
 
@@ -26,8 +27,8 @@ export interface DoorContext extends Ingress {
   readonly wheel: Wheel
   /** Hands the connection over to node:http; its unread bytes are in the stream. `headMs`: the time left for their head. */
   readonly handOver: (socket: Duplex, headMs: number) => void
-  /** What the door has learned under the present settings. */
-  readonly known: () => KnownRequests
+  /** What the door has learned of clients of this kind under the present settings. */
+  readonly known: (client: Client) => KnownRequests
   readonly writeBatcher: WriteBatcher
   readonly connections: Set<DoorConnection>
   /** The field lines of a connection that stays open. */

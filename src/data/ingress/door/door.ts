@@ -5,8 +5,10 @@
  */
 import type { Server } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { Generations } from '../../../lib/generations.ts'
 import type { Wheel } from '../../../lib/wheel.ts'
 import { WriteBatcher } from '../../../lib/write-batcher.ts'
+import type { AuthLive, Client } from '../../auth/authenticator.ts'
 import type { Ingress } from '../ingress.ts'
 import { Connection } from './connection.ts'
 import type { DoorContext, DoorLimits } from './context.ts'
@@ -78,12 +80,34 @@ export function createDoor({
   }
 }
 
-/** Starts anew at each change of the settings, since new routes may depend on other fields. */
-function knownUnder(live: Ingress['live'], maxHeadBytes: number): () => KnownRequests {
+/** Kinds of clients that are remembered, twice as many at most: those with client certificates of their own. */
+const MAX_KINDS = 64
+
+/**
+ * Starts anew at each change of the settings, since new routes may depend on other fields. Equal heads of clients that
+ * prove something by their connection mean different things, so each kind of client has its own.
+ */
+function knownUnder(live: Ingress['live'], maxHeadBytes: number): (client: Client) => KnownRequests {
   let known = new KnownRequests(live(), maxHeadBytes)
-  return () => {
+  let ofKinds = new Generations<KnownRequests>(MAX_KINDS)
+  let ofClients = new WeakMap<Client, KnownRequests>()
+  return (client) => {
     const now = live()
-    if (known.live !== now) known = new KnownRequests(now, maxHeadBytes)
-    return known
+    if (known.live !== now) {
+      known = new KnownRequests(now, maxHeadBytes)
+      ofKinds = new Generations(MAX_KINDS)
+      ofClients = new WeakMap()
+    }
+    if (!now.auth?.asksClients) return known
+    const ofClient = ofClients.get(client) ?? ofKind(now.auth.kindOf(client), now)
+    ofClients.set(client, ofClient)
+    return ofClient
+  }
+
+  function ofKind(kind: string, now: AuthLive): KnownRequests {
+    if (kind === '') return known
+    const found = ofKinds.get(kind) ?? new KnownRequests(now, maxHeadBytes)
+    ofKinds.set(kind, found)
+    return found
   }
 }

@@ -12,6 +12,7 @@ import { Condition } from '../../../lib/condition.ts'
 import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
 import { type Framing, fieldLines, lastChunk, replyHead } from '../../exchange/reply-head.ts'
 import { BodyBuffer, tooLarge } from '../../http/body.ts'
+import { MAX_HELD_BYTES } from './bounds.ts'
 import type { RequestHead } from './head.ts'
 import { retained } from './receive-buffer.ts'
 import type { SocketWriter } from './socket-writer.ts'
@@ -153,7 +154,9 @@ export class FastRequest implements HttpExchange {
     else if (!this.#unwanted) {
       this.#chunks.push(retained(own))
       this.#queued += own.length
-      if (this.#streams && this.#queued > HIGH_WATER_BYTES && this.#missing > 0 && !this.#paused) {
+      // One that nobody reads yet: its caller is still being identified.
+      const isSlow = this.#streams || this.length > MAX_HELD_BYTES
+      if (isSlow && this.#queued > HIGH_WATER_BYTES && this.#missing > 0 && !this.#paused) {
         this.#paused = true
         this.#writer.pause()
       }
@@ -183,6 +186,7 @@ export class FastRequest implements HttpExchange {
 
   async #rest(gather: BodyBuffer, signal: Signal): Promise<WholeBody> {
     this.#gather = gather
+    this.#release()
     const aborted = () => this.#changed.notify()
     signal.addEventListener('abort', aborted, { once: true })
     try {

@@ -39,7 +39,11 @@ describe('V2 paths', () => {
     ['GET', '/v2/models/m/versions/3/stats', { verb: 'stats', model: 'm', version: '3', prediction: false }],
     ['GET', '/v2', { verb: 'metadata', prediction: false }],
     ['GET', '/v2/health/live', { verb: 'health', prediction: false }],
-    ['POST', '/v2/repository/models/m/load', { verb: 'control', prediction: false, deploys: 'm' }],
+    [
+      'POST',
+      '/v2/repository/models/m/load',
+      { verb: 'control', prediction: false, deploys: 'm', manages: true },
+    ],
     ['GET', '/v2/systemsharedmemory/region/r/status', { verb: 'control', prediction: false }],
   ])('%s %s', (method, path, target) => {
     expect(oip.match(method, path)).toEqual(target)

@@ -1,0 +1,97 @@
+/** Checks of `auth`, `tenants` and what names them elsewhere. They read the input before the schema does. */
+import type { Issue } from './messages.ts'
+import type { Settings } from './schema.ts'
+import { type Path, property } from './walk.ts'
+
+export function callerIssues(input: unknown): Issue[] {
+  const auth = property(input, 'auth')
+  return auth === undefined ? withoutAuth(input) : [...noSource(auth), ...twins(auth)]
+}
+
+const problem = (path: Path, message: string, fix?: string): Issue => ({
+  path,
+  message,
+  at: 'value',
+  ...(fix === undefined ? {} : { fix }),
+})
+
+const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
+
+const NEEDS_AUTH = 'without `auth` nobody is asked who they are'
+const ADD_AUTH = 'add `auth` with keys, jwt, mtls or trustedProxies'
+
+/** What only means something where callers have identities. */
+function withoutAuth(input: unknown): Issue[] {
+  const isTenant = (cache: unknown) => property(cache, 'scope') === 'tenant'
+  const cache = property(input, 'cache')
+  const routes = list(property(input, 'routes')).flatMap((route, i): Path[] => [
+    ...(property(property(route, 'match'), 'tenant') === undefined ? [] : [['routes', i, 'match', 'tenant']]),
+    ...(property(route, 'auth') === undefined ? [] : [['routes', i, 'auth']]),
+    ...(isTenant(property(route, 'cache')) ? [['routes', i, 'cache', 'scope']] : []),
+  ])
+  const found: Path[] = [
+    ...(property(input, 'tenants') === undefined ? [] : [['tenants']]),
+    ...(isTenant(property(cache, 'defaults')) ? [['cache', 'defaults', 'scope']] : []),
+    ...routes,
+  ]
+  return found.map((path) => problem(path, NEEDS_AUTH, ADD_AUTH))
+}
+
+const SOURCES = ['keys', 'keysFile', 'jwt', 'mtls', 'trustedProxies']
+
+function noSource(auth: unknown): Issue[] {
+  const isThere = SOURCES.some((name) => {
+    const value = property(auth, name)
+    return Array.isArray(value) ? value.length > 0 : value !== undefined
+  })
+  return isThere ? [] : [problem(['auth'], 'nobody can prove who they are', ADD_AUTH)]
+}
+
+/** Two keys with one name, or one hash: which of them a caller has could not be told. */
+function twins(auth: unknown): Issue[] {
+  return ['name', 'hash'].flatMap((field) => {
+    const seen = new Set<unknown>()
+    return list(property(auth, 'keys')).flatMap((key, i) => {
+      const value = property(key, field)
+      if (value === undefined || !seen.has(value)) {
+        seen.add(value)
+        return []
+      }
+      return [problem(['auth', 'keys', i, field], `another key has this ${field}`)]
+    })
+  })
+}
+
+/** What works, and lets somebody name more tenants than was perhaps meant. */
+export function callerWarnings({ auth }: Settings): Issue[] {
+  if (!auth) return []
+  const unbounded = [
+    ...auth.jwt.map(({ tenants }, i) => ({ tenants, path: ['auth', 'jwt', i] as Path })),
+    ...(auth.mtls ? [{ tenants: auth.mtls.tenants, path: ['auth', 'mtls'] as Path }] : []),
+    ...(auth.trustedProxies
+      ? [{ tenants: auth.trustedProxies.tenants, path: ['auth', 'trustedProxies'] as Path }]
+      : []),
+  ].flatMap(({ tenants, path }) =>
+    tenants === undefined
+      ? [problem(path, 'may name any tenant, those of the other sources as well', BOUND)]
+      : [],
+  )
+  const plain = auth.jwt.flatMap(({ jwks }, i) =>
+    /^http:/i.test(jwks) && !isLocal(jwks)
+      ? [
+          problem(
+            ['auth', 'jwt', i, 'jwks'],
+            'whoever is on the way can put keys of their own in',
+            'use https',
+          ),
+        ]
+      : [],
+  )
+  return [...unbounded, ...plain]
+}
+
+const BOUND = 'list the tenants it may name in `tenants`, or write ["*"] where any is meant'
+
+function isLocal(url: string): boolean {
+  return /^(?:localhost|127\.[\d.]+|\[::1\])$/.test(URL.parse(url)?.hostname ?? '')
+}

@@ -1,0 +1,55 @@
+/** The schema of tenants: what the callers of each may have. */
+import * as z from 'zod'
+import { count, duration, rate } from './fields.ts'
+
+const TENANT = /^[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?$/
+
+export const tenantName = () =>
+  z
+    .string()
+    .regex(TENANT, { error: 'a tenant has 1 to 256 visible ASCII characters' })
+    .refine((name) => name !== '*', { error: '"*" is no tenant, but all that are named nowhere' })
+
+/** What an issuer of identities may name. */
+export const tenantPatterns = () =>
+  z
+    .array(z.string().min(1))
+    .min(1)
+    .exactOptional()
+    .describe(
+      'Tenants that it may name, `*` for one or more characters; left out: any, which `check` warns of.',
+    )
+
+const rates = z.strictObject({
+  requests: rate().exactOptional().describe('Calls, whether they are hits or not.'),
+  rows: rate()
+    .exactOptional()
+    .describe(
+      'Rows that are sent to backends; what is found in the cache is free. A call that is not read into rows is one.',
+    ),
+  burst: duration({ max: '1h' })
+    .prefault('1s')
+    .describe('How much of a rate may be used at once, as time of it; one unit may always.'),
+})
+
+const label = /^[\x21-\x7e]{1,64}$/
+
+export const tenant = z.strictObject({
+  rate: rates.exactOptional().describe('What is beyond these is answered 429; of all workers together.'),
+  concurrency: count(1, 1_000_000)
+    .exactOptional()
+    .describe('Most requests to backends at a time, waiting ones included; what is beyond is answered 429.'),
+  models: z
+    .array(z.string().min(1))
+    .exactOptional()
+    .describe('Models that it may use, `*` for one or more characters; any other is answered 403.'),
+  backends: z
+    .record(z.string().regex(label), z.string().regex(label))
+    .exactOptional()
+    .describe('Labels that a backend must have to get its calls.'),
+})
+
+export const tenants = z.record(
+  z.string().regex(TENANT, { error: 'a tenant has 1 to 256 visible ASCII characters' }),
+  tenant,
+)

@@ -1,0 +1,48 @@
+/** Who sends a call, as its credentials prove it, and what the tenant may have. */
+import type { RateLimit } from '../lib/rate.ts'
+
+/** What a tenant may have, as plain data; what is left out is not limited. */
+export interface TenantSettings {
+  readonly rate?: TenantRate | undefined
+  /** The most requests to backends at a time. */
+  readonly concurrency?: number | undefined
+  /** Names of models, `*` for one or more characters. */
+  readonly models?: readonly string[] | undefined
+  /** Labels that a backend must have. */
+  readonly backends?: Labels | undefined
+}
+
+export interface TenantRate {
+  /** Calls, however they are answered. */
+  readonly requests?: RateLimit | undefined
+  /** Rows that are sent to backends. */
+  readonly rows?: RateLimit | undefined
+  /** How much of the rate may be used at once, in milliseconds of it. */
+  readonly burst: number
+}
+
+export type Labels = Readonly<Record<string, string>>
+
+/** The settings of a tenant, or of all that the settings do not name. */
+export interface TenantPolicy extends Omit<TenantSettings, 'models'> {
+  /** As the settings name it; `*`: it is not named. */
+  readonly name: string
+  /** Left out: any model, known or not. */
+  readonly mayUse?: ((model: string) => boolean) | undefined
+}
+
+/** A caller that is known, or known to be anonymous. */
+export interface Identity {
+  /** The empty string: anonymous. */
+  readonly tenant: string
+  readonly subject: string
+  /** Tenant and subject as a part of keys; the empty string: anonymous. No credential is in it, so a new one keeps the cache. */
+  readonly principal: string
+  /** Undefined: the settings limit no tenants. */
+  readonly policy: TenantPolicy | undefined
+}
+
+/** Tenant and subject in one text, each with its length in front: no two pairs give the same. */
+export function principalFor(tenant: string, subject: string): string {
+  return `t${tenant.length}:${tenant}${subject.length}:${subject}`
+}

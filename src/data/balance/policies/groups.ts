@@ -1,0 +1,74 @@
+/** The backends that offer a model, by what calls ask for; found once a view, since callers repeat themselves. */
+import type { Backend } from '../../../core/backend.ts'
+import type { Labels } from '../../../core/identity.ts'
+import { type Candidates, isLabelled, offers } from './candidates.ts'
+
+export interface Group {
+  readonly backends: readonly Backend[]
+  candidates: Candidates
+  builtFor: number
+}
+
+export interface OfferRequest {
+  readonly model?: string | undefined
+  readonly version?: string | undefined
+  /** Labels that the backend must have. */
+  readonly labels?: Labels | undefined
+}
+
+/** Callers make up model names; the candidates of this many are remembered. */
+const MAX_GROUPS = 256
+
+export class Groups {
+  readonly #candidates: (backends: readonly Backend[]) => Candidates
+  #backends: readonly Backend[] = []
+  readonly #all = new Map<string, Group>()
+  /** By the object of the settings, which stays the same until a reload. */
+  #labelled = new WeakMap<Labels, Map<string, Group>>()
+
+  constructor(candidates: (backends: readonly Backend[]) => Candidates) {
+    this.#candidates = candidates
+  }
+
+  update(backends: readonly Backend[]): void {
+    this.#backends = backends
+    this.#all.clear()
+    this.#labelled = new WeakMap()
+  }
+
+  /** Undefined: no backend offers this. `version`: of the judgement of the backends. */
+  find(request: OfferRequest, version: number): Group | undefined {
+    const { model = '', version: wanted, labels } = request
+    const name = wanted === undefined ? model : `${model}\n${wanted}`
+    const groups = labels === undefined ? this.#all : this.#groupsOf(labels)
+    const group = groups.get(name) ?? this.#newGroup(groups, name, request)
+    if (group !== undefined && group.builtFor !== version) {
+      group.candidates = this.#candidates(group.backends)
+      group.builtFor = version
+    }
+    return group
+  }
+
+  #groupsOf(labels: Labels): Map<string, Group> {
+    const known = this.#labelled.get(labels)
+    if (known) return known
+    const groups = new Map<string, Group>()
+    this.#labelled.set(labels, groups)
+    return groups
+  }
+
+  #newGroup(
+    groups: Map<string, Group>,
+    name: string,
+    { model, version, labels }: OfferRequest,
+  ): Group | undefined {
+    const backends = this.#backends.filter(
+      (backend) => offers(backend, model, version) && isLabelled(backend, labels),
+    )
+    if (backends.length === 0) return undefined
+    const group = { backends, candidates: this.#candidates(backends), builtFor: -1 }
+    if (groups.size >= MAX_GROUPS) groups.clear()
+    groups.set(name, group)
+    return group
+  }
+}
