@@ -1,10 +1,15 @@
 /** Every example starts as it is shipped, on a machine on which nothing else runs: no backend, no Redis, no Memcached. */
-import { readdirSync, readFileSync } from 'node:fs'
-import { expect, it } from 'vitest'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it } from 'vitest'
 import { runInfergate, startGateway, written } from '../support/gateway.ts'
 import { freePort, startRedis } from '../support/servers.ts'
 
 const FOLDER = new URL('../../config/examples/', import.meta.url)
+/** Where models of stores would be put. */
+const models = mkdtempSync(join(tmpdir(), 'infergate-models-'))
+afterAll(() => rmSync(models, { recursive: true }))
 const examples = readdirSync(FOLDER).filter((name) => name.endsWith('.yaml'))
 
 it.each(examples)('%s starts with nothing else running', async (name) => {
@@ -16,11 +21,15 @@ it.each(examples)('%s starts with nothing else running', async (name) => {
     .replaceAll('127.0.0.1:11211', `127.0.0.1:${await freePort()}`)
     .replaceAll('127.0.0.1:11212', `127.0.0.1:${await freePort()}`)
     .replace('workers: 16', 'workers: 2')
-  const gateway = await startGateway({ yaml, env: { REDIS_URL: `redis://127.0.0.1:${await freePort()}` } })
+  const env = { REDIS_URL: `redis://127.0.0.1:${await freePort()}`, INFERGATE_MODELS: models }
+  const gateway = await startGateway({ yaml, env })
   expect((await gateway.ask('/livez')).status).toBe(200)
   const { status, json } = await gateway.ask('/readyz')
-  expect(status).toBe(200)
   const { reasons } = json as { reasons: string[] }
+  // A model of a store that is away has never been fetched.
+  const isFetched = /source: (?:hdfs|s3|https):/.test(yaml)
+  expect(status).toBe(isFetched ? 503 : 200)
+  expect(reasons.some((reason) => reason.endsWith('no process serves it yet'))).toBe(isFetched)
   const tiers = /type: (?:redis|memcached)/.test(yaml) ? 1 : 0
   expect(reasons.filter((reason) => reason.startsWith('cache tier '))).toHaveLength(tiers)
   // No backend is there: an answer all the same, and whose fault it is.
