@@ -15,6 +15,7 @@ import { SYSTEMS } from './systems/systems.ts'
 interface Options {
   readonly list?: true
   readonly check?: true
+  readonly record?: true
 }
 
 const program = new Command('npm run interop --')
@@ -24,6 +25,7 @@ const program = new Command('npm run interop --')
   .argument('[NAME...]', 'the systems to try; all where none is named')
   .option('--list', 'print the names and what is behind them')
   .option('--check', 'only say whether docs/interop.md is what the kept results give')
+  .option('--record', 'write what goes over the wire to test/golden/wire instead of comparing')
   .action(main)
 
 process.on('exit', killAll)
@@ -36,11 +38,11 @@ async function main(names: string[], options: Options): Promise<void> {
   const chosen = choose(names)
   const seen = new Map<string, SystemResult>()
   for (const system of chosen) {
-    const result = await runSystem(system, progress(system))
+    const result = await runSystem(system, { ...progress(system), recording: options.record ?? false })
     seen.set(system.name, result)
-    writeResult(system.name, result)
+    if (!options.record) writeResult(system.name, result)
   }
-  writeFileSync(PAGE, page(readResults()))
+  if (!options.record) writeFileSync(PAGE, page(readResults()))
   process.stdout.write(`\n${table(seen)}\n`)
   if ([...seen.values()].some(({ checks }) => checks.some(({ outcome }) => outcome === 'fails')))
     process.exitCode = 1

@@ -36,6 +36,7 @@ interface Said {
 
 /** One check a case, one for the warnings, and one for the hits of the second time. */
 export async function tryClient(session: Session, client: Client): Promise<void> {
+  if (session.recording) return
   const { group, direct, gateways } = client
   const wanted = await asked(client, direct)
   const got: { name: string; said: Said }[] = []

@@ -62,9 +62,15 @@ function bodyDifference(wanted: Answer, got: Answer, { members = [] }: Invented)
 
 /** The JSON that a body begins with, and the bytes behind it. */
 function parts({ fields, body }: Answer): { json: unknown; tail: Buffer } {
+  if (fields['content-type']?.startsWith('text/event-stream'))
+    return { json: events(body.toString()), tail: Buffer.alloc(0) }
   const split = Number(fields['inference-header-content-length'] ?? body.length)
   return { json: parsed(body.subarray(0, split).toString()), tail: body.subarray(split) }
 }
+
+/** The lines of an event stream, those of data by their meaning. */
+const events = (text: string): unknown[] =>
+  text.split(/\r?\n/).map((line) => parsed(line.replace(/^data: /, '')) ?? line)
 
 /** Numbers that a double does not hold exactly are kept as they are written. */
 export function parsed(text: string): unknown {

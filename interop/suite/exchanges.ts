@@ -1,8 +1,11 @@
 /** HTTP exchanges, asked directly and through gateways, first and again. */
+import { homedir } from 'node:os'
 import { type Answer, type Ask, ask, cacheStatus, isHit } from './ask.ts'
 import { difference, type Invented } from './compare.ts'
 import type { Gateway } from './gateway.ts'
+import { ROOT } from './places.ts'
 import type { Session } from './session.ts'
+import { encodeBytes, type WireExchange, writeWire } from './wire.ts'
 
 export interface Exchange extends Ask {
   readonly name: string
@@ -22,10 +25,43 @@ export interface Exchanges {
 
 /** One check an exchange: through every gateway it must be answered as directly, twice. */
 export async function tryExchanges(session: Session, options: Exchanges): Promise<void> {
+  if (session.recording) return record(session, options)
   for (const exchange of options.exchanges) {
     await session.check(options.group, exchange.name, () => tryExchange(exchange, options))
   }
 }
+
+/** Writes what the first of the gateways sent for each call; what it knew already it asks nobody. */
+async function record(session: Session, { group, gateways, exchanges }: Exchanges): Promise<void> {
+  const recording = gateways[0]?.recording
+  if (!recording) return
+  const { recorder, settings } = recording
+  const kept: WireExchange[] = []
+  for (const { name, again, method, path, fields = {}, body } of exchanges) {
+    const verb = method ?? (body === undefined ? 'GET' : 'POST')
+    const answer = await ask(gateways[0]?.url ?? '', {
+      method: verb,
+      path,
+      fields,
+      ...(body === undefined ? {} : { body }),
+    })
+    const bytes = recorder.latest(`${verb} ${path} `)
+    if (!bytes || isHit(answer) || namesThisMachine(bytes.received)) continue
+    kept.push({
+      ...{ name, again, method: verb, path, fields },
+      ...(body === undefined ? {} : { body: encodeBytes(Buffer.from(body)) }),
+      sent: encodeBytes(bytes.sent),
+      received: encodeBytes(bytes.received),
+    })
+  }
+  if (kept.length === 0) return
+  const { software, commands } = session
+  const date = new Date().toISOString().slice(0, 10)
+  writeWire(session.system.name, group, { software, commands, date, settings, exchanges: kept })
+}
+
+/** A server's trace of its own code says where this machine keeps it, which is no business of a file that is committed. */
+const namesThisMachine = (bytes: Buffer): boolean => [ROOT, homedir()].some((path) => bytes.includes(path))
 
 async function tryExchange(exchange: Exchange, options: Exchanges): Promise<string | undefined> {
   const wanted = await ask(options.direct, exchange)

@@ -5,6 +5,7 @@ import type { SettingsInput } from '../../src/config/schema.ts'
 import { ask } from './ask.ts'
 import { ROOT } from './places.ts'
 import { freePorts, type RunningProcess, startProcess } from './processes.ts'
+import type { Recorder } from './recorder.ts'
 
 export interface GatewayOptions {
   /** How it is called in messages, and its files in the folder. */
@@ -26,12 +27,36 @@ export interface Gateway {
   readonly url: string
   /** The admin API. */
   readonly admin: string
+  /** While it records: what stands between it and the server, and what it was started with. */
+  readonly recording?: { readonly recorder: Recorder; readonly settings: SettingsInput }
   /** Calls that were answered from the cache so far. */
   hits(): Promise<number>
   stop(): Promise<void>
 }
 
-export async function startGateway(options: GatewayOptions, folder: string): Promise<Gateway> {
+/** With a recorder the gateway asks through it, and never row by row, so that what it sends is the same every time. */
+export async function startGateway(
+  options: GatewayOptions,
+  folder: string,
+  recorder?: Recorder,
+): Promise<Gateway> {
+  if (!recorder) return launch(options, folder)
+  const { upstream, settings = WHOLE_CALLS } = options
+  const template = JSON.parse(JSON.stringify(settings).replaceAll(upstream, 'UPSTREAM')) as SettingsInput
+  const gateway = await launch({ ...options, settings: settingsFor(template, recorder.url) }, folder)
+  return { ...gateway, recording: { recorder, settings: template } }
+}
+
+const WHOLE_CALLS = {
+  pools: { upstream: { backends: [{ url: 'UPSTREAM' }] } },
+  routes: [{ name: 'all', pool: 'upstream', cache: { rows: 'never' as const } }],
+}
+
+/** Settings of a recording, for a server that stands there. */
+export const settingsFor = (template: SettingsInput, url: string): SettingsInput =>
+  JSON.parse(JSON.stringify(template).replaceAll('UPSTREAM', url)) as SettingsInput
+
+async function launch(options: GatewayOptions, folder: string): Promise<Gateway> {
   const { name, upstream, settings, launcher = [], env = {}, readyStatus = 200 } = options
   const [port, adminPort] = await freePorts(2)
   const [url, admin] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`]

@@ -26,6 +26,7 @@ const BACK_MS = 30_000
 const CALLS = 20
 
 export async function tryKilled(session: Session, options: Killed): Promise<void> {
+  if (session.recording) return
   const { server, direct, gateway, kept, fresh, invented } = options
   const wanted = kept && (await ask(direct, kept))
   if (kept) await ask(gateway.url, kept)
@@ -93,4 +94,23 @@ export function refusedWithError({ body }: Answer): string | undefined {
   } catch {
     return `no JSON: ${text}`
   }
+}
+
+/** A refusal of TorchServe: an object with `code`, `type` and `message`. */
+export function refusedAsTorchserve({ status, body }: Answer): string | undefined {
+  const text = body.toString()
+  try {
+    const { code, type, message } = JSON.parse(text) as Record<string, unknown>
+    const right = code === status && typeof type === 'string' && typeof message === 'string'
+    return right ? undefined : `no code, type and message in ${text}`
+  } catch {
+    return `no JSON: ${text}`
+  }
+}
+
+/** A refusal where no dialect is spoken: problem details (RFC 9457) with this status. */
+export function refusedAsProblem({ status, fields, body }: Answer): string | undefined {
+  const text = body.toString()
+  const isProblem = fields['content-type'] === 'application/problem+json'
+  return isProblem && text.includes(`"status":${status}`) ? undefined : `no problem details: ${text}`
 }

@@ -6,6 +6,8 @@ export const ROOT = join(import.meta.dirname, '..', '..')
 export const CACHE = join(ROOT, '.cache', 'interop')
 /** One small file a system, committed: what its last run saw. */
 export const RESULTS = join(ROOT, 'interop', 'results')
+/** What real servers said, byte for byte, for `npm test`. */
+export const WIRE = join(ROOT, 'test', 'golden', 'wire')
 /** The page that the results make. */
 export const PAGE = join(ROOT, 'docs', 'interop.md')
 /** Scripts of clients that several systems use. */

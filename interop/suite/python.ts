@@ -21,6 +21,8 @@ export interface PythonEnvironment {
   readonly alone?: readonly string[]
   /** The environment whose packages are seen as well, behind its own. */
   readonly on?: PythonEnvironment
+  /** Put in front of a file of a package that does not run as it is. */
+  readonly prelude?: { readonly file: string; readonly text: string }
 }
 
 export interface Python {
@@ -61,7 +63,7 @@ export async function pythonEnvironment(
 }
 
 async function install(environment: PythonEnvironment, folder: string): Promise<void> {
-  const { name, packages, alone = [], on } = environment
+  const { name, packages, alone = [], on, prelude } = environment
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   try {
@@ -70,6 +72,7 @@ async function install(environment: PythonEnvironment, folder: string): Promise<
     if (on) await see(python, join(CACHE, 'environments', on.name))
     await pip(python, packages)
     if (alone.length > 0) await pip(python, ['--no-deps', ...alone])
+    if (prelude) putInFront(join(await packagesOf(python), prelude.file), prelude.text)
   } catch (error) {
     const { stderr = '', message } = error as Error & { stderr?: string }
     const lines = stderr.trim().split('\n').slice(-3).join(' ')
@@ -86,11 +89,18 @@ async function pip(python: string, packages: readonly string[]): Promise<void> {
 
 /** A `.pth` file is read at every start of the interpreter, and what it names comes behind the environment's own. */
 async function see(python: string, base: string): Promise<void> {
-  const code = 'import sysconfig; print(sysconfig.get_path("purelib"))'
-  const own = (await run(python, ['-c', code], { timeout: QUICK_MS })).stdout.trim()
-  const its = (await run(join(base, 'bin', 'python'), ['-c', code], { timeout: QUICK_MS })).stdout.trim()
-  writeFileSync(join(own, 'base.pth'), `${its}\n`)
+  const its = await packagesOf(join(base, 'bin', 'python'))
+  writeFileSync(join(await packagesOf(python), 'base.pth'), `${its}\n`)
 }
+
+/** The folder of an interpreter's packages. */
+async function packagesOf(python: string): Promise<string> {
+  const code = 'import sysconfig; print(sysconfig.get_path("purelib"))'
+  return (await run(python, ['-c', code], { timeout: QUICK_MS })).stdout.trim()
+}
+
+const putInFront = (file: string, text: string): void =>
+  writeFileSync(file, `${text}\n${readFileSync(file, 'utf8')}`)
 
 async function pythonVersion(): Promise<string> {
   try {

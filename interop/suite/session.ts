@@ -10,6 +10,7 @@ import { NotInstalled } from './not-installed.ts'
 import { CACHE } from './places.ts'
 import { type Command, type RunningProcess, startProcess } from './processes.ts'
 import { type Python, type PythonEnvironment, pythonEnvironment } from './python.ts'
+import { startRecorder } from './recorder.ts'
 import type { CheckResult, SystemResult } from './results.ts'
 
 const CHECK_MS = 120_000
@@ -31,6 +32,8 @@ export interface SessionOptions {
   say(line: string): void
   /** Hears of every check that ended. */
   checked(check: CheckResult): void
+  /** Writes what goes over the wire to files, in place of comparing answers. */
+  readonly recording: boolean
 }
 
 export interface Server extends RunningProcess {
@@ -42,6 +45,7 @@ export class Session {
   readonly system: System
   /** Scratch files and logs of this run; emptied when the next one begins. */
   readonly folder: string
+  readonly recording: boolean
   readonly say: (line: string) => void
   readonly software: Record<string, string> = {}
   readonly commands: string[] = []
@@ -49,7 +53,8 @@ export class Session {
   private readonly checks: CheckResult[] = []
   private readonly running: { stop(): Promise<void> }[] = []
 
-  constructor(system: System, { say, checked }: SessionOptions) {
+  constructor(system: System, { say, checked, recording }: SessionOptions) {
+    this.recording = recording
     this.system = system
     this.say = say
     this.checked = checked
@@ -93,7 +98,9 @@ export class Session {
 
   /** Starts a gateway in front of a server. */
   async gateway(options: GatewayOptions): Promise<Gateway> {
-    const gateway = await startGateway(options, this.folder)
+    const recorder = this.recording ? await startRecorder(options.upstream) : undefined
+    if (recorder) this.running.push(recorder)
+    const gateway = await startGateway(options, this.folder, recorder)
     this.running.push(gateway)
     return gateway
   }

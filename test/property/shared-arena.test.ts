@@ -1,5 +1,4 @@
 /** The process memory under several threads: what is read is what was written, whole, whoever dies meanwhile. */
-import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/core/key.ts'
 import { allocateMemory, createMemory, recoverMemory } from '../../src/data/cache/memory/memory.ts'
@@ -99,8 +98,8 @@ describe('memory shared by threads', () => {
       parentPort.postMessage('inside')
       process.exit(1)
     `
-    const { thread } = await startThread(source, { shared })
-    await once(thread, 'exit')
+    const { exited } = await startThread(source, { shared })
+    await exited
     // What cannot be had in time is as if it were not there; and it is not waited for for long.
     expect(memory.get(digest)).toBeUndefined()
     expect(recoverMemory(shared, 0)).toBe(0)

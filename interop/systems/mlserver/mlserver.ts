@@ -4,23 +4,16 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { answers } from '../../suite/ask.ts'
-import { tryClient } from '../../suite/clients.ts'
 import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
 import { refusedWithError, tryKilled } from '../../suite/killed.ts'
-import { CLIENTS } from '../../suite/places.ts'
 import { freePorts } from '../../suite/processes.ts'
-import type { Python, PythonEnvironment } from '../../suite/python.ts'
+import type { Python } from '../../suite/python.ts'
 import type { Server, Session, System } from '../../suite/session.ts'
-import { REQUESTS, TORCH, TRITON_CLIENT } from '../environments.ts'
+import { MLSERVER } from '../environments.ts'
+import { defaultsAndRows, tritonSample, tryScript } from '../sides.ts'
 import { DATATYPES, everyDatatype, inferBinary, inferJson, sample, type Tensor } from '../v2.ts'
 
 const run = promisify(execFile)
-
-const ENVIRONMENT: PythonEnvironment = {
-  name: 'mlserver',
-  packages: ['mlserver==1.7.1', 'mlserver-sklearn==1.7.1', 'numpy==2.4.6', TRITON_CLIENT, REQUESTS],
-  on: TORCH,
-}
 
 // MLServer gives every answer an id, in the body only where the request has none.
 const INVENTED = { members: ['id'], fields: ['ce-id', 'ce-requestid'] }
@@ -29,7 +22,7 @@ export const mlserver: System = {
   name: 'mlserver',
   title: 'MLServer, models of scikit-learn and PyTorch',
   async run(session) {
-    const python = await session.python(ENVIRONMENT, [
+    const python = await session.python(MLSERVER, [
       'mlserver',
       'scikit-learn',
       'torch',
@@ -37,8 +30,7 @@ export const mlserver: System = {
       'requests',
     ])
     const { server, direct } = await startMlserver(session, python)
-    const defaults = await session.gateway({ name: 'defaults', upstream: direct })
-    const rows = await session.gateway({ name: 'rows', upstream: direct, settings: rowByRow(direct) })
+    const [defaults, rows] = await defaultsAndRows(session, direct)
     const sides = { direct, gateways: [defaults, rows], invented: INVENTED }
     await tryExchanges(session, {
       ...sides,
@@ -48,7 +40,17 @@ export const mlserver: System = {
     await tryExchanges(session, { ...sides, group: 'models', exchanges: MODELS })
     await tryExchanges(session, { ...sides, group: 'errors', exchanges: ERRORS })
     await tryExchanges(session, { ...sides, group: 'metadata', exchanges: METADATA })
-    await tryTriton(session, python, sides)
+    const models = DATATYPES.map((datatype) =>
+      tritonSample(datatype, { model: 'echo', input: 'x', outputs: ['echo_x'], forms: ['json'] }),
+    )
+    await tryScript(session, {
+      sides,
+      python,
+      group: 'tritonclient',
+      script: 'triton_http.py',
+      plan: { models },
+    })
+    await tryTenants(session, direct)
     await tryKilled(session, {
       ...sides,
       server,
@@ -156,10 +158,29 @@ const METADATA: readonly Exchange[] = [
   '/v2/models/absent',
 ].map((path) => ({ name: path, again: 'forwarded', path }))
 
-const rowByRow = (url: string) => ({
-  pools: { upstream: { backends: [{ url }] } },
-  routes: [{ name: 'all', pool: 'upstream', cache: { rows: 'always' as const } }],
-})
+/** MLServer shows its models every header field: those that a model reads are named in `vary`. */
+async function tryTenants(session: Session, direct: string): Promise<void> {
+  const gateway = await session.gateway({
+    name: 'tenants',
+    upstream: direct,
+    settings: {
+      pools: { upstream: { backends: [{ url: direct }] } },
+      routes: [{ name: 'all', pool: 'upstream', cache: { vary: ['x-tenant'] } }],
+    },
+  })
+  const of = (tenant: string): Exchange => {
+    const { fields, ...asked } = inferJson('tenant', [text('who')])
+    return { name: `tenant ${tenant}`, again: 'hit', ...asked, fields: { ...fields, 'x-tenant': tenant } }
+  }
+  const exchanges = ['red', 'green'].map(of)
+  await tryExchanges(session, {
+    group: 'a header field that the model reads',
+    direct,
+    gateways: [gateway],
+    invented: INVENTED,
+    exchanges,
+  })
+}
 
 async function startMlserver(session: Session, python: Python): Promise<{ server: Server; direct: string }> {
   const [http, grpc, metrics] = await freePorts(3)
@@ -187,31 +208,4 @@ async function startMlserver(session: Session, python: Python): Promise<{ server
     'mlserver start models',
   )
   return { server, direct }
-}
-
-async function tryTriton(
-  session: Session,
-  python: Python,
-  sides: Pick<Parameters<typeof tryClient>[1], 'direct' | 'gateways'>,
-) {
-  const plan = join(session.folder, 'triton-plan.json')
-  const models = DATATYPES.map((datatype) => {
-    const { data, shape } = sample('x', datatype)
-    return {
-      model: 'echo',
-      input: 'x',
-      datatype,
-      shape,
-      value: data.map((one) => JSON.parse(one) as unknown),
-      outputs: ['echo_x'],
-      forms: ['json'],
-    }
-  })
-  writeFileSync(plan, JSON.stringify({ models }))
-  await tryClient(session, {
-    ...sides,
-    group: 'tritonclient',
-    command: python.command,
-    args: [join(CLIENTS, 'triton_http.py'), plan],
-  })
 }

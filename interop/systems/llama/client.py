@@ -1,0 +1,31 @@
+"""The openai library for Python: `client.py BASE`. Ids and times are the server's own for each answer, so they are left out."""
+
+import openai
+from cases import BASE, attempt
+
+client = openai.OpenAI(base_url=f"{BASE}/v1", api_key="sk-none", max_retries=0, timeout=60)
+SETTINGS = {"model": "tiny", "temperature": 0, "max_tokens": 12}
+MESSAGES = [{"role": "user", "content": "ünï 日本"}]
+
+
+def completion():
+    answer = client.completions.create(prompt="once", **SETTINGS)
+    return [answer.choices[0].text, answer.usage.model_dump()]
+
+
+def chat():
+    answer = client.chat.completions.create(messages=MESSAGES, **SETTINGS)
+    return [answer.choices[0].message.content, answer.usage.model_dump()]
+
+
+def stream():
+    pieces = client.chat.completions.create(messages=MESSAGES, stream=True, **SETTINGS)
+    return [[piece.choices[0].delta.model_dump(), piece.choices[0].finish_reason] for piece in pieces]
+
+
+attempt("completion", completion)
+attempt("chat", chat)
+attempt("chat, a stream", stream)
+attempt("models", lambda: [model.id for model in client.models.list()])
+attempt("embeddings", lambda: client.embeddings.create(model="tiny", input=["a", "b"]).data[1].embedding[:4])
+attempt("an argument that is refused", lambda: client.completions.create(model="tiny", prompt="x", max_tokens=-5).id)

@@ -1,0 +1,80 @@
+/** What the systems have in common: the gateways in front of a server, and plans for the scripts of clients. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Client, tryClient } from '../suite/clients.ts'
+import type { Invented } from '../suite/compare.ts'
+import type { Gateway } from '../suite/gateway.ts'
+import { CLIENTS } from '../suite/places.ts'
+import type { Python } from '../suite/python.ts'
+import type { Session } from '../suite/session.ts'
+import { sample } from './v2.ts'
+
+/** A server, and the gateways that stand in front of it. */
+export interface Sides {
+  readonly direct: string
+  readonly gateways: readonly Gateway[]
+  readonly invented?: Invented
+}
+
+/** Settings that split every batch into its rows. */
+export const rowByRow = (url: string) => ({
+  pools: { upstream: { backends: [{ url }] } },
+  routes: [{ name: 'all', pool: 'upstream', cache: { rows: 'always' as const } }],
+})
+
+/** One gateway with all defaults, and one that splits every batch into rows. */
+export async function defaultsAndRows(
+  session: Session,
+  direct: string,
+): Promise<readonly [Gateway, Gateway]> {
+  const defaults = await session.gateway({ name: 'defaults', upstream: direct })
+  const rows = await session.gateway({ name: 'rows', upstream: direct, settings: rowByRow(direct) })
+  return [defaults, rows]
+}
+
+/** What `triton_http.py` asks a model. */
+export interface TritonModel {
+  readonly model: string
+  readonly input: string
+  readonly datatype: string
+  readonly shape: readonly number[]
+  readonly value: readonly unknown[]
+  readonly outputs: readonly string[]
+  readonly forms?: readonly ('json' | 'binary')[]
+  /** How many of its calls are hits when they come again: 1 where its answers are kept. */
+  readonly cached?: number
+}
+
+/** The sample of a datatype for a model that takes it. */
+export function tritonSample(
+  datatype: string,
+  model: Omit<TritonModel, 'datatype' | 'shape' | 'value'>,
+): TritonModel {
+  const { data, shape } = sample(model.input, datatype)
+  return { ...model, datatype, shape, value: data.map((one) => JSON.parse(one) as unknown) }
+}
+
+export interface ScriptOptions {
+  readonly sides: Sides
+  readonly python: Python
+  readonly group: string
+  /** A script of `interop/clients`, or a path. */
+  readonly script: string
+  /** Given to the script as a file of JSON. */
+  readonly plan?: unknown
+}
+
+/** Runs a Python script of a client library against all sides. */
+export async function tryScript(session: Session, options: ScriptOptions): Promise<void> {
+  const { sides, python, group, script, plan } = options
+  const args = [script.startsWith('/') ? script : join(CLIENTS, script)]
+  if (plan !== undefined) args.push(planFile(session, group, plan))
+  const client: Client = { ...sides, group, command: python.command, args, env: { PYTHONPATH: CLIENTS } }
+  await tryClient(session, client)
+}
+
+function planFile(session: Session, group: string, plan: unknown): string {
+  const file = join(session.folder, `${group.replaceAll(/\W+/g, '-')}.json`)
+  writeFileSync(file, JSON.stringify(plan))
+  return file
+}

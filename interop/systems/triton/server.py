@@ -1,0 +1,71 @@
+"""Triton by pytriton: `server.py HTTP_PORT GRPC_PORT METRICS_PORT DIGITS.onnx`.
+
+digits: the ONNX model, run by onnxruntime. echo_TYPE: gives back what it got, one model a datatype. mean: takes the
+mean of the batch away, so that a row depends on its neighbours. fails: refuses thirteen.
+"""
+
+import signal
+import sys
+
+import numpy as np
+import onnxruntime
+from pytriton.decorators import batch
+from pytriton.model_config import ModelConfig, Tensor
+from pytriton.triton import Triton, TritonConfig
+
+HTTP_PORT, GRPC_PORT, METRICS_PORT = map(int, sys.argv[1:4])
+TYPES = ["bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession(sys.argv[4], options)
+
+
+@batch
+def digits(image):
+    probabilities, digit = session.run(["probabilities", "digit"], {"image": image})
+    # On this platform numpy has two types that are int64, and pytriton takes only one of them.
+    return {"probabilities": probabilities, "digit": digit.reshape(-1, 1).astype(np.int64)}
+
+
+@batch
+def echo(x):
+    return {"echo_x": x}
+
+
+@batch
+def mean(x):
+    return {"y": (x - x.mean(axis=0, keepdims=True)).astype(np.float32)}
+
+
+@batch
+def fails(x):
+    if (x == 13).any():
+        raise ValueError("thirteen is unlucky: ünï")
+    return {"y": x}
+
+
+def tensor(name: str, dtype, shape=(-1,)) -> Tensor:
+    return Tensor(name=name, dtype=dtype, shape=shape)
+
+
+config = TritonConfig(
+    http_address="127.0.0.1",
+    http_port=HTTP_PORT,
+    grpc_address="127.0.0.1",
+    grpc_port=GRPC_PORT,
+    metrics_port=METRICS_PORT,
+    exit_on_error=True,
+)
+triton = Triton(config=config)
+batched = ModelConfig(max_batch_size=16)
+outputs = [tensor("probabilities", np.float32, (10,)), tensor("digit", np.int64, (1,))]
+triton.bind("digits", digits, [tensor("image", np.float32, (64,))], outputs, config=batched, strict=True)
+for name in TYPES:
+    dtype = getattr(np, name)
+    triton.bind(f"echo_{name}", echo, [tensor("x", dtype)], [tensor("echo_x", dtype)], config=batched)
+triton.bind("echo_bytes", echo, [tensor("x", bytes)], [tensor("echo_x", bytes)], config=batched)
+triton.bind("mean", mean, [tensor("x", np.float32)], [tensor("y", np.float32)], config=batched)
+triton.bind("fails", fails, [tensor("x", np.float32)], [tensor("y", np.float32)], config=batched)
+# Triton's server would outlive this process otherwise.
+signal.signal(signal.SIGTERM, lambda *_: (triton.stop(), sys.exit(0)))
+triton.serve()
