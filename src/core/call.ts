@@ -5,6 +5,7 @@
 
 import type { Signal } from '../lib/cancel.ts'
 import { Chunks } from './chunks.ts'
+import type { TenantShare } from './tenant-share.ts'
 
 /** Header fields as on the wire: name, value, name, value … Order, case and repeats are kept. */
 export type RawPairs = readonly string[]
@@ -56,6 +57,8 @@ export interface Call {
   readonly peer: string
   /** Digest of the caller's credentials; the empty string is the anonymous caller. */
   readonly principal: string
+  /** What the caller's tenant may have of a pool; undefined: there are no tenants. */
+  readonly share?: TenantShare | undefined
   readonly target: Target | undefined
   readonly body: Body
   /** Monotonic milliseconds (Clock.now) after which nobody waits for the answer. */

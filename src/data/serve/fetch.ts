@@ -83,6 +83,7 @@ export function createFetch(parts: FetchParts): Fetch {
       signal,
       until,
       collectBytes: collectable((matched.route.cache as RouteCache).maxEntryBytes, rows.length),
+      rows: rows.length,
     })
     return after(response, (answered) => resultOf(context, answered, rows.length))
   }
