@@ -4,9 +4,9 @@
  * deadlines, and none is shed, since a start takes longer than any overload should.
  */
 import type { GatewayError } from '../../core/errors.ts'
-import { type Charge, EVERYBODY, type TenantShare } from '../../core/tenant-share.ts'
+import { EVERYBODY, type TenantShare } from '../../core/tenant-share.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type Backlog, type FairCapacity, FairQueue } from '../balance/fair/fair-queue.ts'
+import { type FairCapacity, FairQueue, type QueueBacklog } from '../balance/fair/fair-queue.ts'
 import type { FairEntry } from '../balance/fair/flow.ts'
 import { type Accounts, CLASSES } from '../balance/fair/share-table.ts'
 import type { Dropped, QueueOptions } from '../balance/limits/queue.ts'
@@ -42,7 +42,7 @@ export class AdmissionQueue {
   readonly #parts: AdmissionQueueParts
   readonly #queue: FairQueue<WaitingCall>
   readonly #held: FairQueue<WaitingCall>
-  readonly #backlog: Backlog = { calls: new Int32Array(CLASSES), weights: new Float64Array(CLASSES) }
+  readonly #backlog: QueueBacklog = { calls: new Int32Array(CLASSES), weights: new Float64Array(CLASSES) }
   /** What was published last is that nothing waits. */
   #isClear = true
   /** How long the first held call waited the last time that a backend started. */
@@ -119,7 +119,7 @@ export class AdmissionQueue {
 
   /** Gives a call that was taken its permit, and charges who has to pay. */
   serve({ need, queue, entry, resolve }: WaitingCall, permit: Permit): void {
-    if (entry) queue.serve(entry, need.charges ?? ONE_ROW)
+    if (entry) queue.serve(entry, need.charges ?? [{ share: need.share ?? EVERYBODY, cost: 1 }])
     resolve(permit)
   }
 
@@ -205,8 +205,6 @@ export class AdmissionQueue {
 
 /** Nobody knows yet how fast the pool will be, so no call is refused for its estimated wait. */
 const UNKNOWN: FairCapacity = { meanServiceMs: 0, medianServiceMs: 0, limits: 0, startupMs: 0 }
-
-const ONE_ROW: readonly Charge[] = [{ share: EVERYBODY, cost: 1 }]
 
 /** As many calls as may wait otherwise, for as long as their deadlines allow. */
 function heldOptions({ maxDepth }: QueueOptions): QueueOptions {

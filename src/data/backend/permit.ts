@@ -14,7 +14,7 @@ export interface PermitRequest {
   readonly signal: Signal
   /** By whose share the call waits if it has to; undefined: there are no tenants. */
   readonly share?: TenantShare | undefined
-  /** Who pays if it had to wait; left out: everybody, one row. */
+  /** Who pays if it had to wait; left out: the tenant of `share`, one row. */
   readonly charges?: readonly Charge[]
   /** Set while the call waits: called when `share` has changed. */
   onPromoted?: (() => void) | undefined

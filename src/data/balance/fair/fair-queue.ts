@@ -11,7 +11,7 @@
 import { type Charge, EVERYBODY, type TenantShare } from '../../../core/tenant-share.ts'
 import { DueHeap } from '../limits/due-heap.ts'
 import type { Capacity, Dropped, QueueOptions, QueueWaiter } from '../limits/queue.ts'
-import { FairEntry, Flow, type Standing } from './flow.ts'
+import { FairEntry, FairFlow, type Standing } from './flow.ts'
 import { type Accounts, CLASSES } from './share-table.ts'
 
 export interface FairWaiter extends Pick<QueueWaiter, 'deadline'> {
@@ -20,7 +20,7 @@ export interface FairWaiter extends Pick<QueueWaiter, 'deadline'> {
 }
 
 /** Calls that wait, by class, and the weights of their tenants. */
-export interface Backlog {
+export interface QueueBacklog {
   readonly calls: Int32Array
   readonly weights: Float64Array
 }
@@ -28,7 +28,7 @@ export interface Backlog {
 /** What the pool can do. */
 export interface FairCapacity extends Omit<Capacity, 'elsewhere'> {
   /** What waits for the same backends in other queues. */
-  readonly elsewhere?: Backlog | undefined
+  readonly elsewhere?: QueueBacklog | undefined
 }
 
 export type FairResult<T> =
@@ -41,12 +41,12 @@ const MAX_IDLE = 256
 /** How many of them are looked at when there are more. */
 const MAX_LOOKS = 4
 
-export class FairQueue<T> implements Backlog {
+export class FairQueue<T> implements QueueBacklog {
   readonly calls = new Int32Array(CLASSES)
   readonly weights = new Float64Array(CLASSES)
   readonly #drop: (item: T, why: Dropped) => void
   readonly #accounts: Accounts
-  readonly #flows = new Map<TenantShare, Flow<T>>()
+  readonly #flows = new Map<TenantShare, FairFlow<T>>()
   readonly #turns = heaps<T>((a, b) => (a.by !== b.by ? a.by < b.by : a.order < b.order))
   readonly #excesses = heaps<T>((a, b) => a.by > b.by)
   readonly #passed: FairEntry<T>[] = []
@@ -72,8 +72,8 @@ export class FairQueue<T> implements Backlog {
   }
 
   /** The tenant whose call is next; undefined: none waits, or all that wait were passed over. */
-  get next(): Flow<T> | undefined {
-    let next: Flow<T> | undefined
+  get next(): FairFlow<T> | undefined {
+    let next: FairFlow<T> | undefined
     let lowest = Infinity
     for (let priority = 0; priority < CLASSES; priority++) {
       const flow = this.#nextOf(priority)
@@ -95,6 +95,8 @@ export class FairQueue<T> implements Backlog {
     const entry = new FairEntry(item, flow)
     const result = flow.queue.enter(entry, waiter, { now: state.now, capacity })
     if ('refused' in result) return result
+    const { priority } = flow.share
+    if (this.#calls(priority, state.capacity.elsewhere) === 0) this.#accounts.begin(priority)
     if (spared) this.#spare(spared)
     entry.place = result.entry
     this.#entered(flow)
@@ -163,7 +165,7 @@ export class FairQueue<T> implements Backlog {
   }
 
   /** The next tenant of a class. Other workers may have charged tenants since they were put in order. */
-  #nextOf(priority: number): Flow<T> | undefined {
+  #nextOf(priority: number): FairFlow<T> | undefined {
     const turns = this.#turns[priority] as DueHeap<Standing<T>>
     for (let turn = turns.first; turn !== undefined; turn = turns.first) {
       const tag = this.#accounts.tag(turn.flow.account)
@@ -174,7 +176,7 @@ export class FairQueue<T> implements Backlog {
   }
 
   /** Calls that are served before another one of this tenant, as if all waited in this queue. */
-  #ahead({ share, account }: Flow<T>, { elsewhere }: FairCapacity): number {
+  #ahead({ share, account }: FairFlow<T>, { elsewhere }: FairCapacity): number {
     const { priority, weight } = share
     let higher = 0
     for (let each = 0; each < priority; each++) higher += this.#calls(each, elsewhere)
@@ -190,7 +192,7 @@ export class FairQueue<T> implements Backlog {
   }
 
   /** The tenant that has to spare a call for this one; undefined: none deserves its places less. */
-  #leastDeserving({ share, queue }: Flow<T>): Flow<T> | undefined {
+  #leastDeserving({ share, queue }: FairFlow<T>): FairFlow<T> | undefined {
     for (let priority = CLASSES - 1; priority >= share.priority; priority--) {
       const most = this.#excesses[priority]?.first
       if (!most) continue
@@ -203,7 +205,7 @@ export class FairQueue<T> implements Backlog {
    * The queue is full of calls that wait in other workers, and cannot be dropped from here: whether the tenant has less than its
    * share of it. In this worker it is never longer than its bound.
    */
-  #isShort({ share, account }: Flow<T>, { elsewhere }: FairCapacity): boolean {
+  #isShort({ share, account }: FairFlow<T>, { elsewhere }: FairCapacity): boolean {
     const most = this.#options.maxDepth ?? MAX_DEPTH
     if (!elsewhere || this.#depth >= most) return false
     let calls = 0
@@ -212,30 +214,30 @@ export class FairQueue<T> implements Backlog {
     return this.#accounts.waiting(account) < (most * share.weight) / this.#weights(share, elsewhere)
   }
 
-  #spare({ queue }: Flow<T>): void {
+  #spare({ queue }: FairFlow<T>): void {
     const { last } = queue
     if (last && this.remove(last.item)) this.#drop(last.item.item, 'full')
   }
 
-  #calls(priority: number, elsewhere: Backlog | undefined): number {
+  #calls(priority: number, elsewhere: QueueBacklog | undefined): number {
     return (this.calls[priority] ?? 0) + (elsewhere?.calls[priority] ?? 0)
   }
 
   /** The weights of the tenants of a class that wait, this one included. */
-  #weights(share: TenantShare, elsewhere: Backlog | undefined): number {
+  #weights(share: TenantShare, elsewhere: QueueBacklog | undefined): number {
     const { priority, weight } = share
     const isWaiting = (this.#flows.get(share)?.queue.depth ?? 0) > 0
     return (this.weights[priority] ?? 0) + (elsewhere?.weights[priority] ?? 0) + (isWaiting ? 0 : weight)
   }
 
-  #restore(entry: FairEntry<T>, flow: Flow<T>): void {
+  #restore(entry: FairEntry<T>, flow: FairFlow<T>): void {
     entry.flow = flow
     flow.queue.restore(entry.place)
     this.#entered(flow)
   }
 
   /** A call has come into a tenant's queue. */
-  #entered(flow: Flow<T>): void {
+  #entered(flow: FairFlow<T>): void {
     const { share, queue, turn, excess, account } = flow
     const { priority, weight } = share
     this.#accounts.enter(account)
@@ -251,7 +253,7 @@ export class FairQueue<T> implements Backlog {
   }
 
   /** A call has left a tenant's queue. */
-  #left(flow: Flow<T>): void {
+  #left(flow: FairFlow<T>): void {
     const { share, queue, turn, excess, account } = flow
     const { priority, weight } = share
     this.#accounts.leave(account)
@@ -268,14 +270,14 @@ export class FairQueue<T> implements Backlog {
     move(this.#excesses[share.priority] as DueHeap<Standing<T>>, excess, queue.depth / share.weight)
   }
 
-  #flow(share: TenantShare): Flow<T> {
+  #flow(share: TenantShare): FairFlow<T> {
     const known = this.#flows.get(share)
     if (known) {
       // Nothing that waits is counted there, so another tenant may have the account by now.
       if (known.queue.depth === 0) known.account = this.#accounts.of(share)
       return known
     }
-    const flow = new Flow<T>(share, this.#accounts.of(share), {
+    const flow = new FairFlow<T>(share, this.#accounts.of(share), {
       drop: (entry, why) => {
         this.#left(entry.flow)
         this.#drop(entry.item, why)

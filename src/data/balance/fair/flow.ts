@@ -6,17 +6,17 @@ import { type Dropped, type QueueEntry, type QueueOptions, WaitQueue } from '../
 /** A call in the queue. */
 export class FairEntry<T> {
   readonly item: T
-  flow: Flow<T>
+  flow: FairFlow<T>
   /** Set as soon as it is queued. */
   place!: QueueEntry<FairEntry<T>>
 
-  constructor(item: T, flow: Flow<T>) {
+  constructor(item: T, flow: FairFlow<T>) {
     this.item = item
     this.flow = flow
   }
 }
 
-export class Flow<T> {
+export class FairFlow<T> {
   readonly share: TenantShare
   /** Its account at the pool, by index. */
   account: number
@@ -43,13 +43,13 @@ export class Flow<T> {
 
 /** A flow in a heap, and what it is ordered by. */
 export class Standing<T> implements HeapItem {
-  readonly flow: Flow<T>
+  readonly flow: FairFlow<T>
   at = -1
   by = 0
   /** The first of equals. */
   order = 0
 
-  constructor(flow: Flow<T>) {
+  constructor(flow: FairFlow<T>) {
     this.flow = flow
   }
 }

@@ -66,6 +66,8 @@ export function forgetShares({ waiting, running }: ShareTable, workers: number, 
 
 /** The part of a pool's work that a class gets at least while its calls wait, however much waits in higher classes. */
 const CLASS_FLOOR = 0.01
+/** The work of others that goes before one row of it. */
+const TO_FLOOR = 1 / CLASS_FLOOR - 1
 
 export interface AccountsOwner {
   readonly workers: number
@@ -148,7 +150,14 @@ export class Accounts {
     tag[account] = (tag[account] ?? 0) + cost / share.weight
     const done = (work[this.#column] ?? 0) + cost
     work[this.#column] = done
-    floorAt[this.#column * CLASSES + share.priority] = done + cost * (1 / CLASS_FLOOR - 1)
+    floorAt[this.#column * CLASSES + share.priority] = done + cost * TO_FLOOR
+  }
+
+  /** Calls of the class begin to wait: its floor counts from now. */
+  begin(priority: number): void {
+    const { work, floorAt } = this.#table
+    const line = this.#column * CLASSES + priority
+    floorAt[line] = Math.max(floorAt[line] ?? 0, (work[this.#column] ?? 0) + TO_FLOOR)
   }
 
   /** The order of the class: its index, or -1 while it has less than its floor. Lower goes first. */

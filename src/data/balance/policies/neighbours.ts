@@ -6,7 +6,7 @@
  *
  * The order is that of `FairQueue`: the class, the tenant's tag, and then the time of arrival.
  */
-import type { Backlog } from '../fair/fair-queue.ts'
+import type { QueueBacklog } from '../fair/fair-queue.ts'
 import { Accounts, CLASSES } from '../fair/share-table.ts'
 import { columnOf, type LoadTable } from '../table.ts'
 
@@ -26,7 +26,7 @@ export class Neighbours {
   readonly #table: LoadTable
   /** Undefined: there are no other workers, or no column is left. */
   readonly #column: number | undefined
-  readonly #elsewhere: Backlog = { calls: new Int32Array(CLASSES), weights: new Float64Array(CLASSES) }
+  readonly #elsewhere: QueueBacklog = { calls: new Int32Array(CLASSES), weights: new Float64Array(CLASSES) }
   /** The call for which places were left last, how often its worker had looked by then, and how many places. */
   #leftTo = -1
   #leftSince = 0
@@ -43,7 +43,7 @@ export class Neighbours {
   }
 
   /** Publishes which call is next here (undefined: none waits), and what waits. */
-  publish(head: Head | undefined, { calls, weights }: Backlog): void {
+  publish(head: Head | undefined, { calls, weights }: QueueBacklog): void {
     if (this.#column === undefined) return
     const { worker, slots, waiting, waitingBy, wanting, queued, queuedWeight } = this.#table
     const at = worker * slots + this.#column
@@ -75,7 +75,7 @@ export class Neighbours {
   }
 
   /** The same by class; the result is good until the next call. Undefined: there are no other workers. */
-  get elsewhere(): Backlog | undefined {
+  get elsewhere(): QueueBacklog | undefined {
     if (this.#column === undefined) return undefined
     const { workers, worker, slots, queued, queuedWeight } = this.#table
     const { calls, weights } = this.#elsewhere
