@@ -6,6 +6,7 @@
 import type { Signal } from '../lib/cancel.ts'
 import { Chunks } from './chunks.ts'
 import type { Identity } from './identity.ts'
+import type { TenantShare } from './tenant-share.ts'
 
 /** Header fields as on the wire: name, value, name, value … Order, case and repeats are kept. */
 export type RawPairs = readonly string[]
@@ -61,6 +62,8 @@ export interface Call {
   readonly principal: string
   /** Who the caller is; undefined: the route asks nobody. */
   readonly identity?: Identity | undefined
+  /** What the caller's tenant may have of a pool; undefined: there are no tenants. */
+  readonly share?: TenantShare | undefined
   readonly target: Target | undefined
   readonly body: Body
   /** Monotonic milliseconds (Clock.now) after which nobody waits for the answer. */

@@ -62,6 +62,8 @@ export interface FaultDetail {
   readonly fields?: RawPairs
   /** True when no byte of the call was sent to a backend: a retry is always safe. */
   readonly unsent?: boolean
+  /** It concerns the caller's tenant alone: who has joined the call may still be served. */
+  readonly ofTenant?: boolean
 }
 
 /**

@@ -4,9 +4,13 @@
  * deadlines, and none is shed, since a start takes longer than any overload should.
  */
 import type { GatewayError } from '../../core/errors.ts'
+import { EVERYBODY, type TenantShare } from '../../core/tenant-share.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { type Capacity, type QueueEntry, type QueueOptions, WaitQueue } from '../balance/limits/queue.ts'
-import type { Neighbours } from '../balance/policies/neighbours.ts'
+import { type FairCapacity, FairQueue, type QueueBacklog } from '../balance/fair/fair-queue.ts'
+import type { FairEntry } from '../balance/fair/flow.ts'
+import { type Accounts, CLASSES } from '../balance/fair/share-table.ts'
+import type { Dropped, QueueOptions } from '../balance/limits/queue.ts'
+import type { Head, Neighbours } from '../balance/policies/neighbours.ts'
 import type { DemandMeter } from '../measure/demand.ts'
 import type { Permit, PermitRequest } from './permit.ts'
 import { dropped } from './refusals.ts'
@@ -15,9 +19,10 @@ export interface AdmissionQueueParts {
   readonly pool: string
   readonly clock: Pick<Clock, 'now'>
   readonly demand: DemandMeter
-  readonly capacity: () => Capacity
-  /** Publishes to the other workers since when a call waits here, and how many do. */
-  readonly neighbours: Pick<Neighbours, 'publish' | 'queued'>
+  readonly capacity: () => FairCapacity
+  /** Publishes to the other workers which call is next here, and what waits. */
+  readonly neighbours: Pick<Neighbours, 'publish' | 'elsewhere'>
+  readonly accounts: Accounts
 }
 
 /** What a call waits for. */
@@ -27,29 +32,32 @@ export interface PermitWait {
 }
 
 export interface WaitingCall extends PermitWait {
-  readonly queue: WaitQueue<WaitingCall>
+  readonly queue: FairQueue<WaitingCall>
   readonly resolve: (permit: Permit) => void
   readonly reject: (error: GatewayError) => void
-  entry: QueueEntry<WaitingCall> | undefined
+  entry: FairEntry<WaitingCall> | undefined
 }
 
 export class AdmissionQueue {
   readonly #parts: AdmissionQueueParts
-  readonly #queue: WaitQueue<WaitingCall>
-  readonly #held: WaitQueue<WaitingCall>
+  readonly #queue: FairQueue<WaitingCall>
+  readonly #held: FairQueue<WaitingCall>
+  readonly #backlog: QueueBacklog = { calls: new Int32Array(CLASSES), weights: new Float64Array(CLASSES) }
+  /** What was published last is that nothing waits. */
+  #isClear = true
   /** How long the first held call waited the last time that a backend started. */
   #startupMs = 0
 
   constructor(parts: AdmissionQueueParts, options: QueueOptions) {
     this.#parts = parts
-    const drop = (waiting: WaitingCall, why: Parameters<typeof dropped>[1]) => {
+    const drop = (waiting: WaitingCall, why: Dropped) => {
       if (why === 'late' && this.#hasGrown(waiting)) return
-      waiting.reject(
-        dropped(parts.pool, why, this.#isHeld(waiting) ? this.#startupMs : parts.capacity().meanServiceMs),
-      )
+      const retryAfterMs = this.#isHeld(waiting) ? this.#startupMs : parts.capacity().meanServiceMs
+      const ofTenant = waiting.need.share !== undefined
+      waiting.reject(dropped(parts.pool, { why, retryAfterMs, ofTenant }))
     }
-    this.#queue = new WaitQueue(drop, options)
-    this.#held = new WaitQueue(drop, heldOptions(options))
+    this.#queue = new FairQueue(parts.accounts, drop, options)
+    this.#held = new FairQueue(parts.accounts, drop, heldOptions(options))
   }
 
   configure(options: QueueOptions): void {
@@ -61,14 +69,27 @@ export class AdmissionQueue {
     return this.#queue.depth + this.#held.depth
   }
 
-  /** When the most urgent call arrived; undefined: none waits. */
-  get since(): number | undefined {
-    return this.#held.since ?? this.#queue.since
+  /** The call that is next; undefined: none waits. */
+  get head(): Head | undefined {
+    if (this.depth === 0) return undefined
+    const flow = this.#held.next ?? this.#queue.next
+    const since = flow?.queue.since
+    if (!flow || since === undefined) return undefined
+    return { since, account: flow.account, priority: flow.share.priority }
   }
 
-  /** Publishes the state of the queue to the other workers. */
-  publish(): void {
-    this.#parts.neighbours.publish(this.since, this.depth)
+  /** Publishes the state of the queue to the other workers. `coming`: counted as if it waited already. */
+  publish(coming?: TenantShare): void {
+    const isClear = this.depth === 0 && coming === undefined
+    if (isClear && this.#isClear) return
+    this.#isClear = isClear
+    const { calls, weights } = this.#backlog
+    for (let priority = 0; priority < CLASSES; priority++) {
+      const more = coming?.priority === priority ? 1 : 0
+      calls[priority] = (this.#queue.calls[priority] ?? 0) + (this.#held.calls[priority] ?? 0) + more
+      weights[priority] = (this.#queue.weights[priority] ?? 0) + (this.#held.weights[priority] ?? 0)
+    }
+    this.#parts.neighbours.publish(this.head, this.#backlog)
   }
 
   /** To be called now and then: drops the calls that are due. */
@@ -88,38 +109,57 @@ export class AdmissionQueue {
     return this.#enter(request, this.#held)
   }
 
-  /** Takes the next call: held calls arrived first. */
+  /** Takes the next call: held calls arrived first. `serve`, `refuse` or `pass` is to follow. */
   take(medianServiceMs: number): WaitingCall | undefined {
     const now = this.#parts.clock.now()
     const held = this.#held.take(now, 0)
-    if (held?.entry) this.#startupMs = now - held.entry.arrivedAt
-    return held ?? this.#queue.take(now, medianServiceMs)
+    if (held) this.#startupMs = now - held.place.arrivedAt
+    return (held ?? this.#queue.take(now, medianServiceMs))?.item
   }
 
-  /** Puts a call that could not be served back at its old place. */
-  restore({ queue, entry }: WaitingCall): void {
-    if (entry) queue.restore(entry)
+  /** Gives a call that was taken its permit, and charges who has to pay. */
+  serve({ need, queue, entry, resolve }: WaitingCall, permit: Permit): void {
+    if (entry) queue.serve(entry, need.charges ?? [{ share: need.share ?? EVERYBODY, cost: 1 }])
+    resolve(permit)
+  }
+
+  /** A call that was taken cannot be served: it is passed over until `resume`, and after `most` of them its tenant is. */
+  pass({ queue, entry }: WaitingCall, most: number): void {
+    if (entry) queue.pass(entry, most)
+  }
+
+  resume(): void {
+    this.#queue.resume()
+    this.#held.resume()
   }
 
   /** Whether the deadline has grown, because others with more time joined; the call then keeps its place until the new one. */
   #hasGrown(waiting: WaitingCall): boolean {
     const { need, entry, queue } = waiting
-    if (!entry?.isDated || need.deadline <= entry.due) return false
-    waiting.entry = queue.extend(entry, need.deadline)
+    if (!entry?.place.isDated || need.deadline <= entry.place.due) return false
+    queue.extend(entry, need.deadline)
     return true
+  }
+
+  /** The load has been joined by a caller of a higher class. */
+  #promoted({ need, queue, entry }: WaitingCall): void {
+    if (!entry || !need.share) return
+    queue.promote(entry, need.share)
+    this.publish()
   }
 
   #isHeld({ queue }: WaitingCall): boolean {
     return queue === this.#held
   }
 
-  #enter({ need, exclude }: PermitWait, queue: WaitQueue<WaitingCall>): Promise<Permit> {
+  #enter({ need, exclude }: PermitWait, queue: FairQueue<WaitingCall>): Promise<Permit> {
     const { clock, demand, neighbours, pool } = this.#parts
     return new Promise((resolve, reject) => {
       let waited = () => {}
       const settle = (finish: () => void) => {
         waited()
         need.signal.removeEventListener('abort', left)
+        need.onPromoted = undefined
         finish()
       }
       const waiting: WaitingCall = {
@@ -132,35 +172,39 @@ export class AdmissionQueue {
       }
       const left = () => {
         if (!waiting.entry || !queue.remove(waiting.entry)) return
+        need.onPromoted = undefined
         waited()
         this.publish()
         reject(need.signal.reason)
       }
       const isHeld = this.#isHeld(waiting)
+      const { share } = need
       // Published before the check, so that two workers never both give away the last place in the queue.
-      neighbours.publish(this.since, this.depth + 1)
+      this.publish(share ?? EVERYBODY)
       const result = queue.enter(
         waiting,
-        { deadline: need.deadline },
+        { deadline: need.deadline, share },
         {
           now: clock.now(),
-          capacity: isHeld ? { ...UNKNOWN, elsewhere: neighbours.queued } : this.#parts.capacity(),
+          capacity: isHeld ? { ...UNKNOWN, elsewhere: neighbours.elsewhere } : this.#parts.capacity(),
         },
       )
       if ('refused' in result) {
         this.publish()
-        return reject(dropped(pool, result.refused, isHeld ? this.#startupMs : result.retryAfterMs))
+        const retryAfterMs = isHeld ? this.#startupMs : result.retryAfterMs
+        return reject(dropped(pool, { why: result.refused, retryAfterMs, ofTenant: share !== undefined }))
       }
       waiting.entry = result.entry
       waited = demand.wait()
       this.publish()
       need.signal.addEventListener('abort', left, { once: true })
+      if (share) need.onPromoted = () => this.#promoted(waiting)
     })
   }
 }
 
 /** Nobody knows yet how fast the pool will be, so no call is refused for its estimated wait. */
-const UNKNOWN: Capacity = { meanServiceMs: 0, medianServiceMs: 0, limits: 0, startupMs: 0 }
+const UNKNOWN: FairCapacity = { meanServiceMs: 0, medianServiceMs: 0, limits: 0, startupMs: 0 }
 
 /** As many calls as may wait otherwise, for as long as their deadlines allow. */
 function heldOptions({ maxDepth }: QueueOptions): QueueOptions {

@@ -2,6 +2,7 @@
 import type { Backend } from '../../core/backend.ts'
 import type { Labels } from '../../core/identity.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Charge, TenantShare } from '../../core/tenant-share.ts'
 import type { Signal } from '../../lib/cancel.ts'
 
 /** What a call requires of a backend. */
@@ -14,6 +15,12 @@ export interface PermitRequest {
   /** Monotonic. */
   readonly deadline: number
   readonly signal: Signal
+  /** By whose share the call waits if it has to; undefined: there are no tenants. */
+  readonly share?: TenantShare | undefined
+  /** Who pays if it had to wait; left out: the tenant of `share`, one row. */
+  readonly charges?: readonly Charge[]
+  /** Set while the call waits: called when `share` has changed. */
+  onPromoted?: (() => void) | undefined
 }
 
 /** A call's right to run at a backend, from its start until `leave`. */
@@ -23,4 +30,6 @@ export interface Permit {
   readonly since: number
   /** Calls at the backend when this one began, itself included; 0 while the backend warms up. */
   readonly inflightAtStart: number
+  /** The account of its tenant, if that has places of its own. */
+  readonly floor?: number | undefined
 }

@@ -4,25 +4,26 @@
  */
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { GatewayError } from '../../core/errors.ts'
+import type { TenantShare } from '../../core/tenant-share.ts'
 import { SlidingQuantiles } from '../../lib/window.ts'
+import type { FairCapacity } from '../balance/fair/fair-queue.ts'
+import { Floors } from '../balance/fair/floors.ts'
 import { Hedger } from '../balance/hedge.ts'
 import { Limits } from '../balance/limits/limit.ts'
-import type { Capacity } from '../balance/limits/queue.ts'
 import { RetryBudget } from '../balance/limits/retry-budget.ts'
 import { Neighbours } from '../balance/policies/neighbours.ts'
 import type { AttemptOutcome } from '../balance/policies/policy.ts'
 import type { PickRefusal, PickRequest, Selector } from '../balance/select.ts'
-import { inflightOf } from '../balance/table.ts'
+import { freeOf, inflightOf } from '../balance/table.ts'
 import { DemandMeter } from '../measure/demand.ts'
-import { AdmissionQueue, type WaitingCall } from './admission-queue.ts'
+import { AdmissionQueue } from './admission-queue.ts'
 import type { Clients } from './clients.ts'
 import type { Permit, PermitRequest } from './permit.ts'
+import { QueueServer } from './queue-server.ts'
 import { refused } from './refusals.ts'
 import { backendTraffic, type PoolTraffic } from './traffic.ts'
 import { createSelector, type PoolParts, type PoolTuning } from './tuning.ts'
 
-/** Waiting calls for models whose backends are full are passed over; at most this many at a time. */
-const MAX_PASSED = 64
 /** How many places may be lost to other workers before a call is queued. */
 const MAX_RACES = 8
 const SERVICE_WINDOW_MS = 30_000
@@ -42,7 +43,9 @@ export class BackendPool {
   #budget: RetryBudget
   #hedger: Hedger | undefined
   #limits: Limits
+  #floors: Floors
   readonly #waiting: AdmissionQueue
+  readonly #server: QueueServer
   #view: PoolView
   #meanServiceMs = 0
 
@@ -66,9 +69,20 @@ export class BackendPool {
         demand: this.demand,
         capacity: () => this.#capacity(),
         neighbours: this.#neighbours,
+        accounts: this.#neighbours.accounts,
       },
       tuning.queue,
     )
+    this.#floors = this.#newFloors(tuning)
+    this.#server = new QueueServer({
+      queue: this.#waiting,
+      neighbours: this.#neighbours,
+      clock: parts.clock,
+      hasRoom: () => this.#selector.hasRoom(),
+      take: (request, share) => this.#take(request, share),
+      medianServiceMs: () => this.serviceMs(0.5) ?? 0,
+      refused: (why, need) => this.#refused(why, need),
+    })
   }
 
   get maxRetries(): number {
@@ -91,6 +105,7 @@ export class BackendPool {
     if (JSON.stringify(old) === JSON.stringify(tuning)) return
     this.#tuning = tuning
     this.#waiting.configure(tuning.queue)
+    this.#floors = this.#newFloors(tuning)
     if (JSON.stringify(old.limit) !== JSON.stringify(tuning.limit)) this.#limits = this.#newLimits(tuning)
     this.#selector = this.#newSelector(tuning)
     this.#selector.update(this.#view)
@@ -110,19 +125,19 @@ export class BackendPool {
     for (const { url } of this.#view.backends) if (!urls.has(url)) void this.clients.forget(url)
     this.#view = view
     this.#selector.update(view)
-    this.#serveQueue()
+    this.#server.serve()
   }
 
   /** To be called about every 100 ms. */
   tick(): void {
     this.#waiting.expire()
     this.#selector.tick(this.#waiting.depth + this.#neighbours.queued)
-    this.#serveQueue()
+    this.#server.serve()
   }
 
   /** Another worker has left a place to a call that waits here. */
   onBell(): void {
-    if (this.#waiting.depth > 0) this.#serveQueue()
+    if (this.#waiting.depth > 0) this.#server.serve()
   }
 
   /** How the pool's calls fare, for people. */
@@ -147,7 +162,8 @@ export class BackendPool {
    * `noBackend`, `unknownModel`, `overloaded`, or the signal's reason. `now`: for a caller that has read the clock already.
    */
   enter(need: PermitRequest, exclude: readonly number[], now?: number): Permit | Promise<Permit> {
-    const picked = this.#take(exclude.length === 0 ? need : { ...need, exclude }, now)
+    if (need.share !== undefined && this.#server.isContended) return this.#server.enter(need, exclude)
+    const picked = this.#take(exclude.length === 0 ? need : { ...need, exclude }, need.share, now)
     if (typeof picked !== 'string') return picked
     if (picked === 'saturated') return this.#waiting.wait({ need, exclude })
     if (picked === 'none' && this.#isStarting()) return this.#waiting.hold({ need, exclude })
@@ -156,7 +172,7 @@ export class BackendPool {
 
   /** A permit for a second attempt of the same call, elsewhere and at once; undefined: there is none. */
   enterExtra(need: PermitRequest, exclude: readonly number[]): Permit | undefined {
-    const picked = this.#take({ ...need, exclude, isExtra: true })
+    const picked = this.#take({ ...need, exclude, isExtra: true }, need.share)
     return typeof picked === 'string' ? undefined : picked
   }
 
@@ -172,8 +188,9 @@ export class BackendPool {
     ending: AttemptOutcome | 'cancelled' | 'lost',
     now = this.#parts.clock.now(),
   ): void {
-    const { backend, incarnation, since, inflightAtStart } = permit
+    const { backend, incarnation, since, inflightAtStart, floor } = permit
     const { slot } = backend
+    if (floor !== undefined) this.#floors.leave(floor)
     if (ending === 'lost') {
       this.#selector.lose(slot, incarnation, now - since)
       this.#parts.clock.after(this.#restMs(slot, ms), () => this.#free(permit, ms))
@@ -183,7 +200,7 @@ export class BackendPool {
     if (ending === 'cancelled') this.#selector.cancel(slot, incarnation, now - since)
     else this.#selector.end(slot, incarnation, { ms, ending, now })
     if (ending === 'ok') this.#observe(slot, now, ms)
-    if (!this.#neighbours.leavesPlace(this.#waiting.since, () => this.#selector.hasRoom())) this.#serveQueue()
+    this.#server.serve()
   }
 
   /** The quantile `q` of the last half minute's latencies, in milliseconds; undefined where there was no answer. */
@@ -242,24 +259,30 @@ export class BackendPool {
   }
 
   /** A permit at the picked backend; at another one where another worker has taken its last place meanwhile. */
-  #take(request: PickRequest, now?: number): Permit | PickRefusal {
+  #take(request: PickRequest, share: TenantShare | undefined, now?: number): Permit | PickRefusal {
+    if (this.#floors.isKept && !this.#floors.allows(share, this.#freePlaces())) return 'saturated'
     for (let tried = 0; tried < MAX_RACES; tried++) {
       const picked = this.#selector.pick(request)
       if (typeof picked === 'string') return picked
-      const permit = this.#permit(picked, now)
+      const permit = this.#permit(picked, share, now)
       if (permit) return permit
     }
     return 'saturated'
   }
 
-  #permit(backend: Backend, now = this.#parts.clock.now()): Permit | undefined {
+  #permit(
+    backend: Backend,
+    share: TenantShare | undefined,
+    now = this.#parts.clock.now(),
+  ): Permit | undefined {
     const { table } = this.#parts
     const { slot } = backend
     const incarnation = this.#selector.begin(slot)
     if (incarnation === 0) return undefined
     this.demand.enter(now)
     const inflightAtStart = (table.ramp[slot] ?? 1) < 1 ? 0 : inflightOf(table, slot)
-    return { backend, incarnation, since: now, inflightAtStart }
+    const floor = share && this.#floors.enter(share)
+    return { backend, incarnation, since: now, inflightAtStart, floor }
   }
 
   /**
@@ -274,7 +297,7 @@ export class BackendPool {
   #free({ backend, incarnation }: Permit, ms: number): void {
     this.demand.leave(ms, 0)
     this.#selector.free(backend.slot, incarnation)
-    this.#serveQueue()
+    this.#server.serve()
   }
 
   /** No backend serves the pool, and none has failed: it has been scaled to zero, or backends are starting. */
@@ -283,29 +306,28 @@ export class BackendPool {
     return this.#tuning.isFromZero && this.#view.backends.every(isAbsent)
   }
 
-  /** Gives free places to waiting calls, the most urgent first. */
-  #serveQueue(): void {
-    const { clock } = this.#parts
-    const passed: WaitingCall[] = []
-    while (this.#waiting.depth > 0 && passed.length < MAX_PASSED && this.#selector.hasRoom()) {
-      const waiting = this.#waiting.take(this.#service.quantile(clock.now(), 0.5) ?? 0)
-      if (!waiting) break
-      let picked = this.#take({ ...waiting.need, exclude: waiting.exclude })
-      // The backends that were not tried have left meanwhile: a backend that failed before is better than none.
-      if (picked === 'excluded') picked = this.#take(waiting.need)
-      if (typeof picked !== 'string') waiting.resolve(picked)
-      else if (picked === 'saturated') passed.push(waiting)
-      else waiting.reject(this.#refused(picked, waiting.need))
-    }
-    for (const waiting of passed) this.#waiting.restore(waiting)
-    this.#waiting.publish()
+  /** How many more calls the backends could take now; Infinity where one has no limit. */
+  #freePlaces(): number {
+    let free = 0
+    for (const { slot, state } of this.#view.backends)
+      if (state !== 'draining') free += freeOf(this.#parts.table, slot)
+    return free
   }
 
-  #capacity(): Capacity {
+  #newFloors({ shares = [] }: PoolTuning): Floors {
+    return new Floors(this.#neighbours.accounts, shares)
+  }
+
+  #capacity(): FairCapacity {
     const ready = this.#view.backends.filter(({ state }) => state === 'ready')
     const limits = ready.reduce((sum, { slot }) => sum + (this.#parts.table.limit[slot] ?? 0), 0)
     const medianServiceMs = this.#service.quantile(this.#parts.clock.now(), 0.5) ?? 0
-    return { meanServiceMs: this.#meanServiceMs, medianServiceMs, limits, elsewhere: this.#neighbours.queued }
+    return {
+      meanServiceMs: this.#meanServiceMs,
+      medianServiceMs,
+      limits,
+      elsewhere: this.#neighbours.elsewhere,
+    }
   }
 
   #observe(slot: number, now: number, ms: number): void {

@@ -14,11 +14,19 @@ const DROPPED: Readonly<Record<Dropped, string>> = {
   shed: 'it is overloaded',
 }
 
-/** `retryAfterMs`: when there should be room again. */
-export function dropped(pool: string, why: Dropped, retryAfterMs: number): GatewayError {
+export interface DroppedCall {
+  readonly why: Dropped
+  /** When there should be room again. */
+  readonly retryAfterMs: number
+  /** The call waited by the share of a tenant, and others may have more of it left. */
+  readonly ofTenant: boolean
+}
+
+export function dropped(pool: string, { why, retryAfterMs, ofTenant }: DroppedCall): GatewayError {
   return new GatewayError('overloaded', `pool "${pool}" takes no more calls: ${DROPPED[why]}`, {
     retryAfterSeconds: Number.isFinite(retryAfterMs) ? Math.max(1, Math.ceil(retryAfterMs / 1000)) : 1,
     unsent: true,
+    ...(ofTenant && why !== 'late' ? { ofTenant } : {}),
   })
 }
 

@@ -1,5 +1,6 @@
 /** A pool's settings, and the selector that is made from them. */
 import type { Backend } from '../../core/backend.ts'
+import type { TenantShare } from '../../core/tenant-share.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { HedgeOptions } from '../balance/hedge.ts'
 import type { LimitOptions, Limits } from '../balance/limits/limit.ts'
@@ -31,6 +32,8 @@ export interface PoolTuning extends SelectorOptions {
   readonly outlier: OutlierOptions
   readonly limit: LimitOptions
   readonly queue: QueueOptions
+  /** Those of the tenants that have a floor. */
+  readonly shares?: readonly TenantShare[]
   /** The pool may be at zero: calls that arrive then wait for its first backend. */
   readonly isFromZero: boolean
 }

@@ -10,6 +10,7 @@
  * Every worker reads the times in the table, so they come from one monotonic clock of the whole process. Node's
  * `performance.now()` is one: it has the same origin in every thread.
  */
+import { CLASSES, createShareTable, forgetShares, type ShareTable } from './fair/share-table.ts'
 
 export const MAX_SLOTS = 1024
 
@@ -53,8 +54,18 @@ export interface LoadTable {
    * column a pool.
    */
   readonly waiting: Float64Array
-  /** How many calls of a worker wait for a pool, likewise. */
+  /** The class of that call and its tenant's account, as `account * CLASSES + priority`. */
+  readonly waitingBy: Int32Array
+  /** 1: the worker's calls wait because there is no room, and not because the room is of no use to them. */
+  readonly wanting: Int32Array
+  /** How often a worker has tried to serve its calls. */
+  readonly looks: Int32Array
+  /** How many calls of a worker wait for a pool, by class; likewise, `CLASSES` numbers a column. */
   readonly queued: Int32Array
+  /** The weights of their tenants. */
+  readonly queuedWeight: Float64Array
+  /** What tenants were served of each pool. */
+  readonly shares: ShareTable
   /** The pool of each column, as a digest of its name; 0: none. */
   readonly pools: Int32Array
   /** One word a worker, which another worker increments when a backend has room for a call that waits there. */
@@ -86,7 +97,12 @@ export function createLoadTable(slots: number = MAX_SLOTS, workers = 1): LoadTab
     pauses: integers(1),
     incarnation: integers(slots),
     waiting: floats(slots * workers),
-    queued: integers(slots * workers),
+    waitingBy: integers(slots * workers),
+    wanting: integers(slots * workers),
+    looks: integers(slots * workers),
+    queued: integers(slots * workers * CLASSES),
+    queuedWeight: floats(slots * workers * CLASSES),
+    shares: createShareTable(slots, workers),
     pools: integers(slots),
     bell: integers(workers),
   }
@@ -118,6 +134,12 @@ export function loadOf(table: LoadTable, slot: number): number {
 export function hasRoom(table: LoadTable, slot: number): boolean {
   const places = placesOf(table, slot)
   return places === Infinity || loadOf(table, slot) < places
+}
+
+/** How many more calls the backend may run; Infinity: as many as come. */
+export function freeOf(table: LoadTable, slot: number): number {
+  const places = placesOf(table, slot)
+  return places === Infinity ? places : Math.max(0, places - loadOf(table, slot))
 }
 
 /** The limit, or the part of it that slow start allows, but at least one. */
@@ -160,7 +182,10 @@ export function endCall(table: LoadTable, slot: number, incarnation: number): bo
 export function forgetWorker(table: LoadTable, worker: number): void {
   table.inflight.fill(0, worker * table.slots, (worker + 1) * table.slots)
   table.waiting.fill(0, worker * table.slots, (worker + 1) * table.slots)
-  table.queued.fill(0, worker * table.slots, (worker + 1) * table.slots)
+  const from = worker * table.slots * CLASSES
+  table.queued.fill(0, from, from + table.slots * CLASSES)
+  table.queuedWeight.fill(0, from, from + table.slots * CLASSES)
+  forgetShares(table.shares, table.workers, worker)
 }
 
 /** A number for this registration of this backend, never 0. */

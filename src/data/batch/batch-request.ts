@@ -3,6 +3,7 @@
  */
 
 import { GatewayError } from '../../core/errors.ts'
+import { type Charge, EVERYBODY, moreUrgent, type TenantShare } from '../../core/tenant-share.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import type { BatchShare, Submission } from './submission.ts'
@@ -26,6 +27,24 @@ export class BatchRequest<J, W, A, R> implements SharedDeadline {
   /** Whether several callers wait for the request. */
   get isJoined(): boolean {
     return this.#parts.length > 1 || this.#parts.some(({ submission }) => submission.job.isJoined)
+  }
+
+  /** Of its callers' shares, one of the highest class. */
+  get share(): TenantShare | undefined {
+    const [first, ...others] = this.#parts.map(({ submission }) => submission.job.share)
+    return others.reduce(moreUrgent, first)
+  }
+
+  set onPromoted(promoted: (() => void) | undefined) {
+    for (const { submission } of this.#parts) submission.job.onPromoted = promoted
+  }
+
+  /** Each caller pays for its rows. */
+  get charges(): readonly Charge[] {
+    return this.#parts.map(({ submission, share }) => ({
+      share: submission.job.payer ?? EVERYBODY,
+      cost: share.rows.length,
+    }))
   }
 
   get shares(): readonly BatchShare<J, W>[] {

@@ -11,6 +11,7 @@
  * are at fault is refused. No I/O here: `send` is passed in.
  */
 
+import type { Charge } from '../../core/tenant-share.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
@@ -24,7 +25,7 @@ export interface BatcherOptions<J, W, A, R> {
    */
   readonly send: (
     shares: readonly BatchShare<J, W>[],
-    options: SharedDeadline & { readonly signal: Signal },
+    options: SharedDeadline & { readonly signal: Signal; readonly charges: readonly Charge[] },
   ) => Promise<Batched<A, R>>
   readonly clock: Clock
   readonly maxRows: number

@@ -5,6 +5,7 @@
  */
 
 import type { Call, RawPairs, WholeBody } from '../../core/call.ts'
+import type { Charge } from '../../core/tenant-share.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Plan, Row, RowAnswer } from '../../protocol/protocol.ts'
@@ -82,17 +83,23 @@ export class Batches {
     const { call, matched, plan } = of
     if (!matched.route.batch || !plan.batch) throw new Error('this call is not batched')
     const headers = this.#parts.outgoing(call)
-    const { principal } = call
     return this.#batcher(matched.route.batch, matched).submit({
-      group: batchGroup({ route: matched.route.name, batch: plan.batch, principal, headers }),
+      group: batchGroup({ route: matched.route.name, batch: plan.batch, caller: batchCaller(of), headers }),
       job: of,
       rows,
+      payer: call.share,
       bytes: rows.reduce((sum, { wire }) => sum + wire.length, 0),
       get deadline() {
         return until.deadline
       },
       get isJoined() {
         return until.isJoined === true
+      },
+      get share() {
+        return until.share
+      },
+      set onPromoted(promoted: (() => void) | undefined) {
+        until.onPromoted = promoted
       },
       signal,
     })
@@ -123,9 +130,9 @@ export class Batches {
 
   async #send(
     shares: readonly BatchShare<BatchCall, Row>[],
-    until: SharedDeadline & { readonly signal: Signal },
+    until: SharedDeadline & { readonly signal: Signal; readonly charges: readonly Charge[] },
   ): Promise<BatchResult> {
-    const { deadline, signal } = until
+    const { deadline, signal, charges } = until
     const lead = (shares[0] as BatchShare<BatchCall, Row>).job
     const rows = shares.flatMap((share) => share.rows)
     // A field of the call may describe its exact bytes (a digest), so a call that is sent alone goes out as it came.
@@ -145,6 +152,7 @@ export class Batches {
       signal,
       collectBytes: collectable(maxEntryBytes, rows.length),
       rows: rows.length,
+      charges,
     })
     const answers = this.#parts.cut(lead, response, rows.length)
     const { form = 0 } = lead.plan
@@ -157,6 +165,11 @@ export class Batches {
     const isOfNoRow = !isDone(verdict) && verdict.retry !== 'once'
     return { refused: response, forAll: body instanceof Uint8Array && isOfNoRow }
   }
+}
+
+/** Whose rows may share a request: by scope, those of a caller, or of all who would be given each other's answers. */
+function batchCaller({ call, matched }: BatchCall): string {
+  return matched.route.cache?.scope === 'shared' ? '' : call.principal
 }
 
 /** Whether the rows are all of the call, in its order. */

@@ -18,20 +18,20 @@ export interface Groupable {
   readonly route: string
   /** `Plan.batch`: a digest of what the dialect requires to be equal. */
   readonly batch: Digest
-  /** Digest of the caller's credentials. */
-  readonly principal: string
+  /** The caller's principal; the empty string where rows of all callers may be mixed. */
+  readonly caller: string
   /** The fields that would go to the backend. */
   readonly headers: RawPairs
 }
 
 /** The name of the group. Each text has its length in front, so that no two lists of fields give the same name. */
-export function batchGroup({ route, batch, principal, headers }: Groupable): string {
+export function batchGroup({ route, batch, caller, headers }: Groupable): string {
   const fields: string[] = []
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
     if (!OF_ONE_CALL.get(name)) fields.push(measured(name.toLowerCase(), headers[i + 1]))
   }
-  return digestOf([measured(route, batch), measured(principal, ''), ...fields].join(''))
+  return digestOf([measured(route, batch), measured(caller, ''), ...fields].join(''))
 }
 
 function measured(a: string, b = ''): string {

@@ -3,6 +3,7 @@
  * the submission settles once.
  */
 
+import type { TenantShare } from '../../core/tenant-share.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 
@@ -13,6 +14,8 @@ export interface BatchJob<J, W> extends SharedDeadline {
   /** The caller's own, passed through to `send`. */
   readonly job: J
   readonly rows: readonly W[]
+  /** Who pays for the rows; undefined: everybody. */
+  readonly payer?: TenantShare | undefined
   /** Bytes of all rows together. */
   readonly bytes: number
   /** Monotonic milliseconds after which nobody waits; it may grow while the job waits. */

@@ -79,6 +79,7 @@ function networkOf(address: string): string {
 
 const CROWDED = new GatewayError('rateLimited', 'the tenant has as many requests running as it may', {
   retryAfterSeconds: 1,
+  ofTenant: true,
 })
 
 const SECOND = 1000
@@ -93,6 +94,7 @@ function tooMany(unit: 'requests' | 'rows', { count, perMs }: RateLimit, waitMs:
     `the tenant has used up its ${unit}: ${count} in ${perMs / SECOND} s`,
     {
       retryAfterSeconds: seconds,
+      ofTenant: true,
       fields: [
         'RateLimit-Policy',
         `"${unit}";q=${Math.floor(count)};w=${perMs / SECOND}`,

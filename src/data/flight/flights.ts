@@ -11,6 +11,7 @@
 
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
+import { moreUrgent, type TenantShare } from '../../core/tenant-share.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type Awaitable, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
@@ -40,6 +41,8 @@ export interface Waiter {
   readonly deadline: number
   /** Callers of another group do not join: a backend may refuse the load for a reason that concerns its own group alone. */
   readonly group: number
+  /** By whose share it would wait for a backend. */
+  readonly share?: TenantShare | undefined
 }
 
 const ANYBODY: Waiter = { deadline: Number.POSITIVE_INFINITY, group: 0 }
@@ -81,12 +84,13 @@ export class Flights<L> {
   }
 
   /** Joins the flight for a row, if one of the caller's group is under way and has room. */
-  join(digest: Digest, { deadline, group }: Waiter = ANYBODY): Flight<L> | undefined {
+  join(digest: Digest, waiter: Waiter = ANYBODY): Flight<L> | undefined {
+    const { group } = waiter
     const flight = this.#open.get(digest)
     if (!flight || flight.group !== group || flight.waiters >= this.#maxWaiters || this.#isOvertaken(flight))
       return undefined
     flight.join()
-    flight.extend(deadline)
+    flight.extend(waiter)
     return flight
   }
 
@@ -101,8 +105,8 @@ export class Flights<L> {
     unlanded: (error: unknown) => L,
     opener: Waiter = ANYBODY,
   ): readonly Flight<L>[] {
-    const { deadline, group } = opener
-    const ends = { forget: this.#forget, unlanded, deadline, group }
+    const { deadline, group, share } = opener
+    const ends = { forget: this.#forget, unlanded, deadline, group, share }
     const running = new RunningLoad<L>(digests, this.#clock.now(), ends)
     for (const flight of running.flights) this.#publish(flight)
     try {
@@ -147,6 +151,8 @@ class RunningLoad<L> implements Load<L>, Listener<void> {
   isGone = false
   deadline: number
   isJoined = false
+  share: TenantShare | undefined
+  onPromoted: (() => void) | undefined
   readonly #ends: Ends<L>
   #byDigest: ReadonlyMap<Digest, OpenFlight<L>> | undefined
   #waiters = 0
@@ -155,6 +161,7 @@ class RunningLoad<L> implements Load<L>, Listener<void> {
   constructor(digests: readonly Digest[], now: number, ends: Ends<L>) {
     this.#ends = ends
     this.deadline = ends.deadline
+    this.share = ends.share
     const [only] = digests
     if (only !== undefined && digests.length === 1) {
       this.flights = this.requested = [new OpenFlight(only, this, now, ends.group)]
@@ -199,9 +206,13 @@ class RunningLoad<L> implements Load<L>, Listener<void> {
     this.#waiters++
   }
 
-  extend(deadline: number): void {
+  extend({ deadline, share }: Waiter): void {
     this.isJoined = true
     if (deadline > this.deadline) this.deadline = deadline
+    const urgent = moreUrgent(this.share, share)
+    if (urgent === this.share) return
+    this.share = urgent
+    this.onPromoted?.()
   }
 
   left(reason: Error): void {
@@ -261,8 +272,8 @@ class OpenFlight<L> implements Flight<L>, Chained<OpenFlight<L>> {
     this.#running.joined()
   }
 
-  extend(deadline: number): void {
-    this.#running.extend(deadline)
+  extend(waiter: Waiter): void {
+    this.#running.extend(waiter)
   }
 
   land(result: L): void {

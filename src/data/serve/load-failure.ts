@@ -11,7 +11,7 @@ type RefusalKeyOf = () => Digest | undefined
 /** Whether a failure concerns the leader of the load alone, so that a caller who joined tries once more. `refusalKey`: the joiner's. */
 export function isLeaderOnly(failure: LoadFailure, refusalKey: RefusalKeyOf): boolean {
   if (failure.kind === 'failed')
-    return failure.error.fault.retry === 'other' || failure.error.code === 'rateLimited'
+    return failure.error.fault.retry === 'other' || failure.error.detail.ofTenant === true
   return failure.kind === 'reply' && !isShared(failure, refusalKey)
 }
 

@@ -177,7 +177,7 @@ export class Lookup {
       lookups: new RowLookups([row]),
       directives: { ...context.directives, noCache: true },
     }
-    const waiter = { deadline: clock.now() + context.matched.route.timeout, group: groupOf(context) }
+    const waiter = { ...waiterOf(context), deadline: clock.now() + context.matched.route.timeout }
     const run = (load: Load<LoadResult>) =>
       claims ? claims.alone(row.digest, async () => fill.load(renewed, load)) : fill.load(renewed, load)
     flights.open([row.digest], run, unsettled, waiter)
@@ -191,10 +191,10 @@ export class Lookup {
     const results = new Map<Digest, LoadResult>()
     const digests = context.lookups.items.map(({ row }) => row.digest)
     const land = (digest: Digest, result: LoadResult) => void results.set(digest, result)
-    const { signal, deadline } = context.call
+    const { signal, deadline, share } = context.call
     const { fill, hitForMiss } = this.#parts
     const renewed = { ...context, directives: { ...context.directives, noCache: true } }
-    await fill.load(renewed, { digests, signal, deadline, land })
+    await fill.load(renewed, { digests, signal, deadline, share, land })
     for (const lookup of context.lookups.items) {
       lookup.entry = lookup.tier = undefined
       lookup.joined = false
@@ -301,7 +301,8 @@ interface JoinedFlights {
 const NONE: readonly RowLookup[] = []
 
 function waiterOf(context: LookupContext): Waiter {
-  return { deadline: context.call.deadline, group: groupOf(context) }
+  const { deadline, share } = context.call
+  return { deadline, group: groupOf(context), share }
 }
 
 /** Calls in forms that the server was seen to take join each other; a call in another form joins only calls in the same form. */

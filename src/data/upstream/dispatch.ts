@@ -12,6 +12,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Call, isWhole } from '../../core/call.ts'
+import { type Charge, EVERYBODY, type TenantShare } from '../../core/tenant-share.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Awaitable, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
 import { isBackendFailure, isDone, type Verdict, verdictOf } from '../../protocol/verdict.ts'
@@ -85,6 +86,21 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
   get deadline(): number {
     const { deadline, isJoined } = this.#until
     return isJoined ? deadline : Math.min(deadline, this.#firstTokenBy)
+  }
+
+  /** By whose share it waits: of those who wait for the answer, one of the highest class. */
+  get share(): TenantShare | undefined {
+    return this.#request.until ? this.#until.share : this.#call.share
+  }
+
+  /** Who pays: the load's first caller, or each whose rows are in it. */
+  get charges(): readonly Charge[] {
+    const { charges, rows = 1 } = this.#request
+    return charges ?? [{ share: this.#call.share ?? EVERYBODY, cost: rows }]
+  }
+
+  set onPromoted(promoted: (() => void) | undefined) {
+    if (this.#request.until) this.#request.until.onPromoted = promoted
   }
 
   start(): this {

@@ -5,6 +5,7 @@ import type { Body, Call, RawPairs } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
+import type { Charge } from '../../core/tenant-share.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Awaitable } from '../../lib/deferred.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
@@ -23,6 +24,8 @@ export interface UpstreamRequest {
   readonly collectBytes: number
   /** How many rows are asked for; left out: one. */
   readonly rows?: number
+  /** Whose rows they are; left out: all are the call's. */
+  readonly charges?: readonly Charge[]
 }
 
 /** An answer and the backend that gave it. */

@@ -21,6 +21,16 @@ export class DueHeap<T extends HeapItem> {
     return this.#heap[0]
   }
 
+  /** A member that no other is behind. Reads half of the heap. */
+  get last(): T | undefined {
+    let last: T | undefined
+    for (let at = this.#heap.length >> 1; at < this.#heap.length; at++) {
+      const member = this.#heap[at]
+      if (member !== undefined && (last === undefined || this.#isBefore(last, member))) last = member
+    }
+    return last
+  }
+
   push(member: T): void {
     member.at = this.#heap.length
     this.#heap.push(member)

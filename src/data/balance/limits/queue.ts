@@ -85,6 +85,13 @@ export class WaitQueue<T> {
     return this.#oldest.first?.arrivedAt
   }
 
+  /** The call that can best be spared: the newest, and under overload, where the newest is served first, the oldest. */
+  get last(): QueueEntry<T> | undefined {
+    if (this.#codel.isOverloaded) return this.#oldest.first
+    this.#trim()
+    return this.#stack.at(-1) ?? this.#oldest.last
+  }
+
   /** The pressure on the queue, 0 to 1. */
   get load(): number {
     return this.#codel.load

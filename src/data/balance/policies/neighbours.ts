@@ -1,68 +1,178 @@
 /**
  * Lets workers serve each other's queues: a call that waits in one worker gets the place that becomes free in another. Each
- * worker writes to the load table how many calls wait there for a pool, and since when. A worker with a free place rings
- * the bell of the one whose call has waited longest. A bell that is missed costs only time: every worker checks its queue
- * ten times a second.
+ * worker writes to the load table which of its calls is next for a pool, and how many wait. A worker with a free place leaves
+ * it to the worker whose call goes before all others, and rings its bell. A bell that is missed costs only time: a place that
+ * was not taken is given away a few milliseconds later, and every worker checks its queue ten times a second.
+ *
+ * The order is that of `FairQueue`: the class, the tenant's tag, and then the time of arrival.
  */
+import type { QueueBacklog } from '../fair/fair-queue.ts'
+import { Accounts, CLASSES } from '../fair/share-table.ts'
 import { columnOf, type LoadTable } from '../table.ts'
+
+/** The call of a queue that is next. */
+export interface Head {
+  /** When it arrived, monotonic. */
+  readonly since: number
+  /** Of its tenant. */
+  readonly account: number
+  readonly priority: number
+}
 
 /** The other workers, as one pool of this worker sees them. */
 export class Neighbours {
+  /** The accounts of the pool, which all workers share. */
+  readonly accounts: Accounts
   readonly #table: LoadTable
   /** Undefined: there are no other workers, or no column is left. */
   readonly #column: number | undefined
-  /** Since when the call has waited for which a place was left last. */
+  readonly #elsewhere: QueueBacklog = { calls: new Int32Array(CLASSES), weights: new Float64Array(CLASSES) }
+  /** The call for which places were left last, how often its worker had looked by then, and how many places. */
+  #leftTo = -1
+  #leftSince = 0
+  #leftLooks = 0
   #left = 0
+  #isOverdue = false
 
   constructor(table: LoadTable, pool: string) {
+    const { workers, worker } = table
+    const column = columnOf(table, pool)
     this.#table = table
-    this.#column = table.workers === 1 ? undefined : columnOf(table, pool)
+    this.#column = workers === 1 ? undefined : column
+    this.accounts = new Accounts(table.shares, { workers, worker, column: column ?? 0 })
   }
 
-  /** Publishes since when a call waits here (undefined: none does), and how many do. */
-  publish(since: number | undefined, depth: number): void {
+  /** Publishes which call is next here (undefined: none waits), and what waits. */
+  publish(head: Head | undefined, { calls, weights }: QueueBacklog): void {
     if (this.#column === undefined) return
-    const { worker, slots, waiting, queued } = this.#table
-    waiting[worker * slots + this.#column] = since ?? 0
-    Atomics.store(queued, worker * slots + this.#column, depth)
+    const { worker, slots, waiting, waitingBy, wanting, queued, queuedWeight } = this.#table
+    const at = worker * slots + this.#column
+    waiting[at] = head?.since ?? 0
+    waitingBy[at] = head ? head.account * CLASSES + head.priority : 0
+    wanting[at] = 1
+    for (let priority = 0; priority < CLASSES; priority++) {
+      queuedWeight[at * CLASSES + priority] = weights[priority] ?? 0
+      Atomics.store(queued, at * CLASSES + priority, calls[priority] ?? 0)
+    }
+  }
+
+  /** This worker has tried to serve its queue. `isWanting`: calls still wait, and there is no room. */
+  looked(isWanting: boolean): void {
+    if (this.#column === undefined) return
+    const { worker, slots, wanting, looks } = this.#table
+    const at = worker * slots + this.#column
+    wanting[at] = isWanting ? 1 : 0
+    Atomics.add(looks, at, 1)
   }
 
   /** Calls that wait for the pool in other workers. */
   get queued(): number {
     if (this.#column === undefined) return 0
-    const { workers, worker, slots, queued } = this.#table
+    const { workers, worker } = this.#table
     let sum = 0
-    for (let other = 0; other < workers; other++)
-      if (other !== worker) sum += Atomics.load(queued, other * slots + this.#column)
+    for (let other = 0; other < workers; other++) if (other !== worker) sum += this.#queuedIn(other)
     return sum
   }
 
-  /**
-   * A place has become free. True where a call in another worker has waited longer than any here, and that worker has been
-   * woken. Only once for each such call: the place may be of no use to it.
-   */
-  leavesPlace(since: number | undefined, hasRoom: () => boolean): boolean {
-    if (this.#column === undefined) return false
-    const [worker, from] = this.#longestWaiting(this.#column, since)
-    if (worker < 0 || !hasRoom()) return false
-    Atomics.add(this.#table.bell, worker, 1)
-    Atomics.notify(this.#table.bell, worker)
-    const isNews = this.#left !== from
-    this.#left = from
-    return isNews
+  /** The same by class; the result is good until the next call. Undefined: there are no other workers. */
+  get elsewhere(): QueueBacklog | undefined {
+    if (this.#column === undefined) return undefined
+    const { workers, worker, slots, queued, queuedWeight } = this.#table
+    const { calls, weights } = this.#elsewhere
+    calls.fill(0)
+    weights.fill(0)
+    for (let other = 0; other < workers; other++) {
+      if (other === worker) continue
+      for (let priority = 0; priority < CLASSES; priority++) {
+        const at = (other * slots + this.#column) * CLASSES + priority
+        calls[priority] = (calls[priority] ?? 0) + Atomics.load(queued, at)
+        weights[priority] = (weights[priority] ?? 0) + (queuedWeight[at] ?? 0)
+      }
+    }
+    return this.#elsewhere
   }
 
-  #longestWaiting(column: number, since = Infinity): readonly [worker: number, from: number] {
-    const { workers, worker, slots, waiting } = this.#table
-    let longest = since
-    let found = -1
+  /**
+   * True where there is a free place, and a call in another worker goes before any here: the place is left to that worker, which
+   * has been woken, until `retake`. A worker that has looked and has no use for the place is not left another for the
+   * same call; one that has not looked yet is left as many as calls wait there.
+   */
+  leavesPlace(own: Head | undefined, hasRoom: () => boolean): boolean {
+    const other = this.#before(own)
+    if (other < 0 || !hasRoom()) return false
+    Atomics.add(this.#table.bell, other, 1)
+    Atomics.notify(this.#table.bell, other)
+    if (!this.#isOnItsWay(other)) return this.#isWorthIt(other)
+    if (this.#isOverdue || this.#left >= this.#queuedIn(other)) return false
+    this.#left++
+    return true
+  }
+
+  /** The same for a call that has just arrived: what was left to a worker that has not looked yet is none of its places. */
+  mustYield(own: Head | undefined, hasRoom: () => boolean): boolean {
+    const other = this.#before(own)
+    if (other < 0) return false
+    return this.#isOnItsWay(other) ? !this.#isOverdue : this.leavesPlace(own, hasRoom)
+  }
+
+  /** The places that were left should have been taken by now: they are anybody's. */
+  retake(): void {
+    this.#isOverdue = true
+  }
+
+  /** The worker has not looked since it was left a place. */
+  #isOnItsWay(other: number): boolean {
+    const at = other * this.#table.slots + (this.#column ?? 0)
+    return (
+      this.#leftTo === other &&
+      this.#leftSince === this.#table.waiting[at] &&
+      this.#leftLooks === Atomics.load(this.#table.looks, at)
+    )
+  }
+
+  #isWorthIt(other: number): boolean {
+    const { slots, waiting, wanting, looks } = this.#table
+    const at = other * slots + (this.#column ?? 0)
+    const since = waiting[at] ?? 0
+    if (this.#leftTo === other && this.#leftSince === since && wanting[at] === 0) return false
+    this.#leftTo = other
+    this.#leftSince = since
+    this.#leftLooks = Atomics.load(looks, at)
+    this.#left = 1
+    this.#isOverdue = false
+    return true
+  }
+
+  #queuedIn(other: number): number {
+    const { slots, queued } = this.#table
+    const at = (other * slots + (this.#column ?? 0)) * CLASSES
+    let sum = 0
+    for (let priority = 0; priority < CLASSES; priority++) sum += Atomics.load(queued, at + priority)
+    return sum
+  }
+
+  /** The worker whose call goes before this one and those of all others; -1: there is none. */
+  #before(own: Head | undefined): number {
+    if (this.#column === undefined) return -1
+    const { workers, worker, slots, waiting, waitingBy } = this.#table
+    let first = -1
+    let rank = own ? this.accounts.rank(own.priority) : Infinity
+    let tag = own ? this.accounts.tag(own.account) : Infinity
+    let since = own?.since ?? Infinity
     for (let other = 0; other < workers; other++) {
-      const from = other === worker ? 0 : (waiting[other * slots + column] ?? 0)
-      if (from <= 0 || from >= longest) continue
-      longest = from
-      found = other
+      const at = other * slots + this.#column
+      const from = other === worker ? 0 : (waiting[at] ?? 0)
+      if (from <= 0) continue
+      const by = waitingBy[at] ?? 0
+      const itsRank = this.accounts.rank(by % CLASSES)
+      const itsTag = this.accounts.tag(Math.floor(by / CLASSES))
+      if (itsRank !== rank ? itsRank > rank : itsTag !== tag ? itsTag > tag : from >= since) continue
+      first = other
+      rank = itsRank
+      tag = itsTag
+      since = from
     }
-    return [found, longest]
+    return first
   }
 }
 

@@ -3,25 +3,27 @@ import { describe, expect, it } from 'vitest'
 import { GatewayError } from '../../../../src/core/errors.ts'
 import { AdmissionQueue } from '../../../../src/data/backend/admission-queue.ts'
 import type { Permit, PermitRequest } from '../../../../src/data/backend/permit.ts'
-import type { Capacity } from '../../../../src/data/balance/limits/queue.ts'
+import type { FairCapacity } from '../../../../src/data/balance/fair/fair-queue.ts'
 import { Neighbours } from '../../../../src/data/balance/policies/neighbours.ts'
 import { createLoadTable } from '../../../../src/data/balance/table.ts'
 import { DemandMeter } from '../../../../src/data/measure/demand.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
 const SEAT = {} as Permit
-const NOBODY: Capacity = { meanServiceMs: 0, medianServiceMs: 0, limits: 0 }
+const NOBODY: FairCapacity = { meanServiceMs: 0, medianServiceMs: 0, limits: 0 }
 
 function open(maxDepth = 3, capacity = NOBODY) {
   const clock = new FakeClock()
   const demand = new DemandMeter(clock)
+  const neighbours = new Neighbours(createLoadTable(8), 'p')
   const room = new AdmissionQueue(
     {
       pool: 'p',
       clock,
       demand,
       capacity: () => capacity,
-      neighbours: new Neighbours(createLoadTable(8), 'p'),
+      neighbours,
+      accounts: neighbours.accounts,
     },
     { maxDepth, maxWaitMs: 5_000, targetMs: 500, intervalMs: 1_000 },
   )
@@ -45,7 +47,7 @@ function open(maxDepth = 3, capacity = NOBODY) {
     return leaving
   }
   const serve = () => {
-    for (let next = room.take(20); next !== undefined; next = room.take(20)) next.resolve(SEAT)
+    for (let next = room.take(20); next !== undefined; next = room.take(20)) room.serve(next, SEAT)
   }
   /** What was said since, once promises have run. */
   const said = async () => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { TenantShare } from '../../../../src/core/tenant-share.ts'
 import { Clients } from '../../../../src/data/backend/clients.ts'
 import type { Permit, PermitRequest } from '../../../../src/data/backend/permit.ts'
 import { BackendPool } from '../../../../src/data/backend/pool.ts'
@@ -89,4 +90,62 @@ it('a call whose caller has left gives its place to the next', async () => {
   clock.advance(20)
   pool.leave(left, 20, 'cancelled')
   expect((await next).since).toBe(clock.now())
+})
+
+describe('tenants', () => {
+  const share = (tenant: string, of: Partial<TenantShare> = {}): TenantShare => ({
+    tenant,
+    ...{ weight: 1, priority: 1, floor: 0 },
+    ...of,
+  })
+  const fill = () => pool.enter(need(), []) as Permit
+
+  it('take turns with the place, whatever each has queued', async () => {
+    answered(1)
+    const running = [fill()]
+    const [a, b] = [share('a'), share('b')]
+    const order: string[] = []
+    for (const by of [a, a, a, b, b])
+      void (pool.enter({ ...need(), share: by }, []) as Promise<Permit>).then((permit) => {
+        order.push(by.tenant)
+        running.push(permit)
+      })
+    for (let turn = 0; turn < 5; turn++) {
+      clock.advance(1)
+      pool.leave(running.pop() as Permit, 1, 'ok')
+      await Promise.resolve()
+    }
+    expect(order).toEqual(['a', 'b', 'a', 'b', 'a'])
+  })
+
+  it('move a load forward that a caller of a higher class has joined', async () => {
+    answered(1)
+    const running = fill()
+    const [standard, critical] = [share('a'), share('c', { priority: 0 })]
+    void pool.enter({ ...need(), share: standard }, [])
+    const joined: PermitRequest & { share: TenantShare } = { ...need(), share: share('s', { priority: 2 }) }
+    const permit = pool.enter(joined, [])
+    joined.share = critical
+    joined.onPromoted?.()
+    clock.advance(1)
+    pool.leave(running, 1, 'ok')
+    expect((await permit).since).toBe(clock.now())
+    expect(joined.onPromoted).toBeUndefined()
+  })
+
+  it('leave a place free for one that has it as its floor', async () => {
+    const tuning = { policy: 'peak-ewma', retry: { max: 2, budget: {} }, hedge: undefined, outlier: {} }
+    const own = share('own', { floor: 1 })
+    pool.configure({ ...tuning, limit: { mode: 'declared' }, queue: {}, isFromZero: false, shares: [own] })
+    const other = pool.enter({ ...need(), share: share('a') }, [])
+    expect(other).toBeInstanceOf(Promise)
+    const permit = await pool.enter({ ...need(), share: own }, [])
+    expect(permit.backend.id).toBe('b')
+    pool.leave(permit, 1, 'ok')
+    await Promise.resolve()
+    expect([pool.status().queued, inflightOf(table, 0)]).toEqual([1, 0])
+    pool.configure({ ...tuning, limit: { mode: 'declared' }, queue: {}, isFromZero: false })
+    pool.tick()
+    expect((await other).backend.id).toBe('b')
+  })
 })

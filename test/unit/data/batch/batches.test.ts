@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Backend } from '../../../../src/core/backend.ts'
 import type { Call } from '../../../../src/core/call.ts'
 import { digestOf } from '../../../../src/core/key.ts'
+import type { TenantShare } from '../../../../src/core/tenant-share.ts'
 import { type BatchCall, Batches } from '../../../../src/data/batch/batches.ts'
 import { isBusy, maxBatchOf } from '../../../../src/data/batch/capacity.ts'
 import type { Matched, Route } from '../../../../src/data/route/routes.ts'
@@ -32,15 +33,23 @@ const route = {
   batch: { maxRows: 8, maxDelay: 2 },
 } as unknown as Route
 
+/** Whose call it is, and the scope of the route. */
+interface Tenancy {
+  readonly share: TenantShare
+  readonly scope: 'caller' | 'shared'
+}
+
 /** A model that doubles numbers and refuses a batch with a negative one, as a backend would over HTTP. */
 function setup(answer?: () => { status: number; text: string }, refusal = 400) {
   const clock = new FakeClock()
   const asked: string[] = []
   const deadlines: number[] = []
+  const charges: UpstreamRequest['charges'][] = []
   const dispatch = async (call: Call, _: Matched, shipment: UpstreamRequest): Promise<UpstreamResponse> => {
     const text = Buffer.from(shipment.body as Uint8Array).toString()
     asked.push(text)
     deadlines.push(call.deadline)
+    charges.push(shipment.charges)
     const { instances } = JSON.parse(text) as { instances: number[] }
     const refused = instances.some((n) => n < 0)
     const { status, text: body } = answer?.() ?? {
@@ -60,7 +69,12 @@ function setup(answer?: () => { status: number; text: string }, refusal = 400) {
     serviceMs: () => 10,
     clock,
   })
-  const fetch = async (instances: number[], headers: string[] = [], deadline = clock.now() + 500) => {
+  const fetch = async (
+    instances: number[],
+    headers: string[] = [],
+    deadline = clock.now() + 500,
+    of?: Tenancy,
+  ) => {
     const body = Buffer.from(JSON.stringify({ instances }))
     const path = '/v1/models/m:predict'
     const target = tfserving.match('POST', path)
@@ -69,17 +83,19 @@ function setup(answer?: () => { status: number; text: string }, refusal = 400) {
     const call: Call = {
       ...{ id: '1', method: 'POST', path, query: '', host: 'h', peer: '', principal: '' },
       ...{ headers: ['content-type', 'application/json', ...headers], target, body, deadline, signal },
+      ...(of ? { principal: of.share.tenant, share: of.share } : {}),
     }
     const plan = tfserving.read(call, body, { seed: digestOf('seed'), split: true })
     if ('bypass' in plan || !plan.rows) throw new Error('rows')
-    const of: BatchCall = { call, matched: { route, protocol: tfserving, target }, plan, body }
-    expect(batches.isBatched(of)).toBe(true)
-    const fetched = await batches.fetch(of, { rows: plan.rows, signal, until: call })
+    const matched = { route: of ? { ...route, cache: { ...route.cache, scope: of.scope } } : route }
+    const batched = { call, matched: { ...matched, protocol: tfserving, target }, plan, body } as BatchCall
+    expect(batches.isBatched(batched)).toBe(true)
+    const fetched = await batches.fetch(batched, { rows: plan.rows, signal, until: call })
     if ('refused' in fetched)
       return `${fetched.refused.reply.status} ${Buffer.from(fetched.refused.reply.body as Uint8Array).toString()}`
     return fetched.answers.map(({ answer }) => Buffer.from(answer.slice).toString())
   }
-  return { clock, asked, deadlines, fetch }
+  return { clock, asked, deadlines, charges, fetch }
 }
 
 describe('batches', () => {
@@ -102,6 +118,31 @@ describe('batches', () => {
     clock.advance(2)
     expect(await all).toEqual([['2'], ['4'], ['6']])
     expect(asked).toHaveLength(3)
+  })
+
+  it('mixes rows of tenants only where all share answers, and lets each pay for its own', async () => {
+    const { clock, asked, charges, fetch } = setup()
+    const [a, b] = ['a', 'b'].map((tenant) => ({ tenant, weight: 1, priority: 1, floor: 0 })) as [
+      TenantShare,
+      TenantShare,
+    ]
+    const both = (scope: Tenancy['scope']) => {
+      const all = Promise.all([
+        fetch([1, 2], [], undefined, { share: a, scope }),
+        fetch([3], [], undefined, { share: b, scope }),
+      ])
+      clock.advance(2)
+      return all
+    }
+    expect(await both('caller')).toEqual([['2', '4'], ['6']])
+    expect(asked).toHaveLength(2)
+    expect(await both('shared')).toEqual([['2', '4'], ['6']])
+    expect(asked).toHaveLength(3)
+    const [ofA, ofB] = [
+      { share: a, cost: 2 },
+      { share: b, cost: 1 },
+    ]
+    expect(charges).toEqual([[ofA], [ofB], [ofA, ofB]])
   })
 
   it.each([400, 500])('lets only the caller whose row was refused hear of it (%i)', async (status) => {

@@ -5,7 +5,7 @@ import { batchGroup, type Groupable } from '../../../../src/data/batch/group.ts'
 const given: Groupable = {
   route: 'ranker',
   batch: digestOf('batch'),
-  principal: '',
+  caller: '',
   headers: ['Content-Type', 'application/json', 'x-tenant', 'a'],
 }
 
@@ -13,7 +13,7 @@ describe('the group of a batch', () => {
   it.each<[string, Partial<Groupable>]>([
     ['the route', { route: 'other' }],
     ['what the dialect compares', { batch: digestOf('other') }],
-    ['the caller', { principal: 'somebody' }],
+    ['the caller', { caller: 'somebody' }],
     ['a field', { headers: ['Content-Type', 'application/json', 'x-tenant', 'b'] }],
     ['one field more', { headers: [...given.headers, 'x-mode', 'fast'] }],
     ['where a value ends', { headers: ['Content-Type', 'application/json', 'x-tenanta', ''] }],

@@ -75,6 +75,26 @@ describe('flights', () => {
     expect(await stays).toBe('landed')
   })
 
+  it('wait by the highest class of those who wait, and say so when one of a higher class joins', async () => {
+    const flights = new Flights<string>({ maxWaiters: 100 })
+    const { run, begun } = controlled()
+    const waiter = (priority: number) => ({
+      ...until(1_000),
+      share: { tenant: `${priority}`, weight: 1, priority, floor: 0 },
+    })
+    flights.open([a], run, unlanded, waiter(2))
+    const load = await begun
+    let promotions = 0
+    load.onPromoted = () => promotions++
+    expect(load.share?.priority).toBe(2)
+    flights.join(a, waiter(1))
+    flights.join(a, waiter(2))
+    flights.join(a, waiter(0))
+    flights.join(a, waiter(1))
+    expect(load.share?.priority).toBe(0)
+    expect(promotions).toBe(2)
+  })
+
   it('end late where all have left for lack of time, so that the backend is blamed', async () => {
     const flights = new Flights<string>({ maxWaiters: 10 })
     const { run, begun } = controlled()

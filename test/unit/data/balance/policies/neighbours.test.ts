@@ -5,6 +5,17 @@ import { eventually } from '../../../../support/eventually.ts'
 
 const room = () => true
 
+const EVERYBODY = { account: 0, priority: 1 }
+const at = (since: number | undefined) => (since === undefined ? undefined : { since, ...EVERYBODY })
+
+/** So many calls of one tenant wait, the first since then. */
+function publish(worker: Neighbours, since: number | undefined, depth: number): void {
+  worker.publish(at(since), {
+    calls: Int32Array.of(0, depth, 0),
+    weights: Float64Array.of(0, depth > 0 ? 1 : 0, 0),
+  })
+}
+
 function workers(count: number) {
   const table = createLoadTable(8, count)
   const tables = Array.from({ length: count }, (_, worker) => tableForWorker(table, worker))
@@ -17,16 +28,16 @@ describe('neighbours', () => {
     const { table, all } = workers(3)
     const [own, second, third] = all
     expect(own.leavesPlace(undefined, room)).toBe(false)
-    second.publish(200, 1)
-    third.publish(100, 1)
-    expect(own.leavesPlace(50, room)).toBe(false)
+    publish(second, 200, 1)
+    publish(third, 100, 1)
+    expect(own.leavesPlace(at(50), room)).toBe(false)
     expect([...table.bell]).toEqual([0, 0, 0])
-    expect(own.leavesPlace(150, room)).toBe(true)
+    expect(own.leavesPlace(at(150), room)).toBe(true)
     expect([...table.bell]).toEqual([0, 0, 1])
     // It may wait for something else: the next place is ours, and it is told of that as well.
-    expect(own.leavesPlace(150, room)).toBe(false)
+    expect(own.leavesPlace(at(150), room)).toBe(false)
     expect([...table.bell]).toEqual([0, 0, 2])
-    third.publish(undefined, 0)
+    publish(third, undefined, 0)
     expect(own.leavesPlace(undefined, room)).toBe(true)
     expect([...table.bell]).toEqual([0, 1, 2])
   })
@@ -34,17 +45,17 @@ describe('neighbours', () => {
   it('know how many wait for the pool in all the others', () => {
     const { all } = workers(3)
     const [own, second, third] = all
-    second.publish(100, 3)
-    third.publish(100, 4)
+    publish(second, 100, 3)
+    publish(third, 100, 4)
     expect(all.map(({ queued }) => queued)).toEqual([7, 4, 3])
-    third.publish(undefined, 0)
+    publish(third, undefined, 0)
     expect(own.queued).toBe(3)
   })
 
   it('are not rung where there is no room, nor for another pool, nor for a worker that has ended', () => {
     const { table, all } = workers(3)
     const [own, second] = all
-    second.publish(100, 1)
+    publish(second, 100, 1)
     expect(own.leavesPlace(undefined, () => false)).toBe(false)
     const other = new Neighbours(tableForWorker(table, 0), 'other')
     expect(other.leavesPlace(undefined, room)).toBe(false)
@@ -61,12 +72,12 @@ describe('neighbours', () => {
     const stop = new AbortController()
     const listening = listenForBell(tables[1] as (typeof tables)[number], () => heard++, stop.signal)
     for (let ring = 1; ring <= 3; ring++) {
-      second.publish(ring, 1)
+      publish(second, ring, 1)
       own.leavesPlace(undefined, room)
       await eventually(() => expect(heard).toBe(ring))
     }
     stop.abort()
-    second.publish(9, 1)
+    publish(second, 9, 1)
     own.leavesPlace(undefined, room)
     await listening
     expect(heard).toBe(3)
