@@ -55,7 +55,7 @@ export function accountOf(name: string): Account {
 }
 
 /** What is charged, and against what. */
-export interface Charge {
+export interface LimitCharge {
   readonly rate: RateLimit
   /** Milliseconds of the rate that may be used at once. */
   readonly burst: number
@@ -77,7 +77,7 @@ export class LimitTable {
   }
 
   /** Charges the account; returns the milliseconds after which it may ask again, 0 if it was charged. */
-  charge(account: Account, charge: Charge): number {
+  charge(account: Account, charge: LimitCharge): number {
     if (!this.#lock.acquire(LOCK_MS)) return 0
     const waitMs = this.#charge(this.#place(account), charge)
     this.#lock.release()
@@ -103,7 +103,7 @@ export class LimitTable {
     if ((running[at] ?? 0) > 0) Atomics.sub(running, at, 1)
   }
 
-  #charge(place: number, { rate, burst, cost }: Charge): number {
+  #charge(place: number, { rate, burst, cost }: LimitCharge): number {
     const { fullAt } = this.#bytes
     const now = this.#now()
     const unitMs = rate.perMs / rate.count
