@@ -363,17 +363,115 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
       ])
   })
 
-  it('who closes its end and takes nothing is taken for gone', async () => {
-    const server = await door({
-      fastDoor,
-      serve: ({ signal }) =>
-        new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+  const hung = ({ signal }: Call): Promise<Answer> =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  const http10 = (request: string) => request.replaceAll('HTTP/1.1', 'HTTP/1.0')
+
+  it.each([get, put])('who has closed its end waits for as long as any other: %o', async (ask) => {
+    const gate = Promise.withResolvers<void>()
+    const serve = async ({ path }: Call) => (await gate.promise, answer(200, path))
+    const server = await door({ fastDoor, serve })
+    const one = await client(server)
+    one.send(ask('/whole/a') + ask('/whole/b'))
+    one.socket.end()
+    await answers(one, 2)
+    gate.resolve()
+    await closed(one)
+    expect(one.answers.map(({ status, body }) => [status, body])).toEqual([
+      [100, ''],
+      [100, ''],
+      [200, '/whole/a'],
+      [200, '/whole/b'],
+    ])
+  })
+
+  /** A body whose last piece comes when it is released. */
+  function slowBody(headers: string[] = []) {
+    const gate = Promise.withResolvers<void>()
+    async function* body() {
+      yield Buffer.from('first ')
+      await gate.promise
+      yield Buffer.from('last')
+    }
+    const serve = async (): Promise<Answer> => ({
+      reply: { status: 200, headers, body: body() },
+      outcome: { kind: 'none' },
     })
+    return { serve, release: gate.resolve }
+  }
+
+  it('zeros keep a silent answer in chunks going, and belong to the size of the next chunk', async () => {
+    const { serve, release } = slowBody()
+    const server = await door({ fastDoor, serve })
+    const one = await client(server)
+    one.send(get('/stream'))
+    await eventually(() => expect(one.received).toContain('first'))
+    one.socket.end()
+    await eventually(() => expect(one.received).toMatch(/first \r\n00$/))
+    release()
+    await closed(one)
+    expect(one.received).toMatch(/first \r\n0+4\r\nlast\r\n0+\r\n\r\n$/)
+    expect(one.answers).toMatchObject([{ status: 200, body: 'first last' }])
+  })
+
+  it.each([
+    ['a body with a length', get('/stream'), ['Content-Length', '10']],
+    ['HTTP/1.0', http10(get('/stream')), []],
+  ])('nothing is written between the pieces of %s', async (_, request, headers) => {
+    const clock = new FakeClock()
+    const { serve, release } = slowBody(headers)
+    const server = await door({ fastDoor, wheel: new Wheel(clock), serve })
+    const [one, other] = [await client(server), await client(server)]
+    one.send(request)
+    await eventually(() => expect(one.received).toContain('first'))
+    one.socket.end()
+    // When this is answered, the end of the other has been seen.
+    other.send(get('/stream'))
+    await eventually(() => expect(other.received).toContain('first'))
+    for (const ms of [200, 400, 800]) clock.advance(ms)
+    release()
+    await closed(one)
+    expect(one.received).toMatch(/\r\n\r\nfirst last$/)
+  })
+
+  it('who speaks HTTP/1.0 and has closed its end is told nothing before its answer', async () => {
+    const clock = new FakeClock()
+    const gate = Promise.withResolvers<void>()
+    const serve = async ({ path }: Call) => {
+      if (path === '/whole/slow') await gate.promise
+      return answer(200, path)
+    }
+    const server = await door({ fastDoor, wheel: new Wheel(clock), serve })
+    const [one, other] = [await client(server), await client(server)]
+    one.send(http10(get('/whole/slow')))
+    one.socket.end()
+    await eventually(() => expect(server.calls).toHaveLength(1))
+    other.send(get('/whole'))
+    await answers(other, 1)
+    for (const ms of [200, 400, 800]) clock.advance(ms)
+    gate.resolve()
+    await closed(one)
+    expect(one.answers).toMatchObject([{ status: 200, body: '/whole/slow' }])
+  })
+
+  it('who has left before the answer is found out, and its call is cancelled', async () => {
+    const server = await door({ fastDoor, serve: hung })
     const one = await client(server)
     one.send(post('/whole', 'hello'))
-    one.socket.end()
-    await closed(one)
+    await eventually(() => expect(server.calls).toHaveLength(1))
+    one.destroy()
     await eventually(() => expect(server.answered).toMatchObject([{ fault: 'callerLeft' }]))
+  })
+
+  it('who has left in the middle of a silent answer is found out, and its call is cancelled', async () => {
+    const { serve, release } = slowBody()
+    const server = await door({ fastDoor, serve })
+    const one = await client(server)
+    one.send(get('/stream'))
+    await eventually(() => expect(one.received).toContain('first'))
+    one.destroy()
+    await eventually(() => expect(server.calls[0]?.signal.aborted).toBe(true))
+    release()
   })
 
   it.each(['/whole', '/stream'])('a chunk that is too long is refused by its size: %s', async (path) => {

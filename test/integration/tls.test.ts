@@ -81,6 +81,23 @@ describe.each([true, false])('TLS, with the fast door: %s', (fastDoor) => {
     socket.destroy()
   })
 
+  test('finds out who has left, as over plain HTTP', async () => {
+    let aborted = false
+    const hung: DoorServerOptions['serve'] = ({ signal }) =>
+      new Promise((_, reject) =>
+        signal.addEventListener('abort', () => {
+          aborted = true
+          reject(signal.reason)
+        }),
+      )
+    const running = await serve({}, { fastDoor, serve: hung })
+    const socket = await connect(running)
+    socket.write('GET /whole HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await eventually(() => expect(running.calls).toHaveLength(1))
+    socket.destroy()
+    await eventually(() => expect(aborted).toBe(true))
+  })
+
   test('tells a client that speaks plain HTTP so', async () => {
     const { port } = await serve({}, { fastDoor })
     const socket = net.connect(port, '127.0.0.1')

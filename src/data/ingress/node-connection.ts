@@ -10,7 +10,7 @@ import { GatewayError } from '../../core/errors.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { refusal } from '../http/refusal.ts'
 import { type BodyFraming, ChunkSizes } from './chunk-sizes.ts'
-import { HalfClosed } from './half-closed.ts'
+import { CHUNK_PROBE, HalfClosed } from './half-closed.ts'
 import type { Ingress } from './ingress.ts'
 import { Linger } from './linger.ts'
 import { HttpBody } from './node-body.ts'
@@ -72,7 +72,7 @@ export class NodeConnection {
     socket.on('data', follow)
     socket.once('end', () => {
       if (this.#current && !this.#isClosing)
-        this.#halfClosed = new HalfClosed(socket, context.wheel, () => socket.destroy())
+        this.#halfClosed = new HalfClosed(context.wheel, () => this.#probe())
     })
     socket.once('close', () => {
       context.wheel.disarm(this.#timer)
@@ -158,6 +158,15 @@ export class NodeConnection {
     if (asksForUpgrade(request)) response.setHeader('Connection', 'close')
     response.once('close', () => this.#answered(exchange))
     ingress.serve(new NodeExchange(exchange))
+  }
+
+  /** Writes what the client must read over, where the answer is at a point that allows it: see `HalfClosed`. */
+  #probe(): void {
+    if (!this.#current || this.#isClosing) return
+    const { request, response } = this.#current
+    if (request.httpVersion !== '1.1' || response.writableEnded) return
+    if (!response.headersSent) response.writeContinue()
+    else if (response.chunkedEncoding) this.#socket.write(CHUNK_PROBE)
   }
 
   #answered({ request, body }: Exchange): void {

@@ -319,7 +319,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   readonly #onEnd = (): void => {
     const request = this.#request
     if (!request) return this.#unread ? void this.#refuse('400 Bad Request') : this.#finish()
-    this.#halfClosed = new HalfClosed(this.#socket, this.#context.wheel, () => this.cut())
+    this.#halfClosed = new HalfClosed(this.#context.wheel, () => this.#request?.probe())
     if (request.isComplete) return
     // What is missing will not come. In the middle of an answer only the end of the connection can say so.
     if (request.isAnswered) this.#finish()

@@ -12,6 +12,7 @@ import { Condition } from '../../../lib/condition.ts'
 import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
 import { type Framing, fieldLines, lastChunk, replyHead } from '../../exchange/reply-head.ts'
 import { BodyBuffer, tooLarge } from '../../http/body.ts'
+import { CHUNK_PROBE, INTERIM_PROBE } from '../half-closed.ts'
 import { MAX_HELD_BYTES } from './bounds.ts'
 import type { RequestHead } from './head.ts'
 import { retained } from './receive-buffer.ts'
@@ -169,6 +170,13 @@ export class FastRequest implements HttpExchange {
   breakOff(fault: GatewayError): void {
     this.#broken ??= fault
     this.#changed.notify()
+  }
+
+  /** Writes what the client must read over, where the answer is at a point that allows it: see `HalfClosed`. */
+  probe(): void {
+    if (this.#state === OPEN) this.#writer.send(INTERIM_PROBE, undefined)
+    else if (this.#state === STREAMING && this.#framing === 'chunked')
+      this.#writer.send(CHUNK_PROBE, undefined)
   }
 
   check(): void {
