@@ -1,6 +1,5 @@
 /** Runs service discovery as the settings say: the sources of each pool, merged and passed to the registry. */
 import type { PoolSettings, Settings } from '../config/schema.ts'
-import { readYaml } from '../config/yaml.ts'
 import { createConsulSource } from '../control/discovery/consul.ts'
 import { createDnsSource } from '../control/discovery/dns.ts'
 import { createFileSource } from '../control/discovery/file.ts'
@@ -11,6 +10,7 @@ import type { DiscoverySource } from '../control/discovery/source.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
+import { readBackendList } from './backend-list/backend-list.ts'
 import { openCustomSource, type Parts } from './parts.ts'
 
 export interface DiscoveryOptions {
@@ -66,7 +66,7 @@ export class Discovery {
     const { clock, log, random, customParts } = this.#options
     switch (source.type) {
       case 'file':
-        return createFileSource({ path: source.path, parse: parseYaml, clock, log })
+        return createFileSource({ path: source.path, read: readBackendList, clock, log })
       case 'dns': {
         const { name, record, minInterval, port } = source
         const at = port === undefined ? {} : { port }
@@ -85,12 +85,4 @@ export class Discovery {
         return openCustomSource(customParts, source, { pool, clock, log, random })
     }
   }
-}
-
-/** JSON is YAML as well. Environment variables are not expanded: other parties write this file. */
-function parseYaml(text: string): unknown {
-  const read = readYaml(text, {})
-  if ('yaml' in read && read.yaml.problems.length === 0) return read.yaml.value
-  const [problem] = 'yaml' in read ? read.yaml.problems : read.problems
-  throw new Error(problem ? `${problem.line}:${problem.column}: ${problem.message}` : 'it is not YAML')
 }

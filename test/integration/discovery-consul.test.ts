@@ -114,6 +114,13 @@ describe('the instances of a service', () => {
     expect(snapshots.at(-1)?.[1]).toMatchObject({ weight: 5, instance: 'ranker-2', zone: 'dc1' })
   })
 
+  it('are taken up to what a pool holds', async () => {
+    const many = Array.from({ length: 3000 }, (_, i) => ({ id: `r${i}`, address: '10.0.0.1', port: 1 + i }))
+    const { hosts } = await setUp(...many)
+    expect(hosts()).toHaveLength(1024)
+    expect(hosts()?.at(-1)).toBe('10.0.0.1:1024')
+  })
+
   it('without an address are at their node', async () => {
     const { hosts } = await setUp({ ...one, address: '' })
     expect(hosts()).toEqual(['10.9.9.9:8000'])

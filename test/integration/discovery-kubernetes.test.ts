@@ -89,6 +89,18 @@ describe('the slices of a service', () => {
     await eventually(() => expect(hosts()).toEqual(['10.0.0.9']))
   })
 
+  it('are kept up to eight times what a pool holds, and the rest is said to be left out', async () => {
+    const { api, warnings, hosts, start } = await setUp()
+    const many = (slice: number) => Array.from({ length: 100 }, (_, i) => pod(`10.1.${slice}.${i}`))
+    for (let slice = 0; slice < 100; slice++) api.put(`s${slice}`, many(slice))
+    await start()
+    expect(hosts()).toHaveLength(1024)
+    expect(warnings).toMatchObject([{ error: expect.stringContaining('left out'), kept: 8200 }])
+    for (let slice = 0; slice < 82; slice++) api.remove(`s${slice}`)
+    api.put('new', [pod('10.2.0.1')])
+    await eventually(() => expect(hosts()).toEqual(['10.2.0.1']))
+  })
+
   it('are told together when many change at once', async () => {
     const { api, snapshots, hosts, start } = await setUp()
     await start()

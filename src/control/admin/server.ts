@@ -11,6 +11,7 @@ import { PROBLEM_TYPE } from '../../core/problem.ts'
 import { BufferList } from '../../lib/buffer-list.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { http } from '../../lib/http.ts'
+import { parseJson } from '../../lib/json-list.ts'
 import type { ServerTls } from '../../lib/tls/material.ts'
 import { type HandshakeOutcome, TlsTerminator } from '../../lib/tls/terminator.ts'
 import { Wheel } from '../../lib/wheel.ts'
@@ -287,7 +288,7 @@ async function readJson(request: IncomingMessage, maxBytes: number): Promise<unk
   }
   if (list.length === 0) return undefined
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(list.joined()))
+    return parseJson(list.joined())
   } catch (error) {
     throw new Problem(400, `the body is not JSON: ${(error as Error).message.slice(0, 200)}`)
   }

@@ -7,9 +7,10 @@
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { JsonList } from '../../lib/json-list.ts'
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import { foundAt, objectOf } from './found.ts'
-import { fetchWhole } from './request.ts'
+import { fetchList, MAX_OBJECT } from './request.ts'
 import type { DiscoverySource, Snapshot } from './source.ts'
 
 export interface ConsulOptions {
@@ -101,22 +102,31 @@ class ConsulSource implements DiscoverySource {
     const { address, service, token, waitMs = WAIT_MS } = this.#options
     const wait = this.#index > 0 ? `&index=${this.#index}&wait=${Math.ceil(waitMs / 1000)}s` : ''
     const path = `/v1/health/service/${encodeURIComponent(service)}?passing=1${wait}`
-    const response = await fetchWhole({
+    const found: FoundBackend[] = []
+    const list = new JsonList({
+      depth: 1,
+      maxBytes: MAX_OBJECT,
+      element(entry) {
+        const backend = found.length < BOUNDS.backends ? backendOf(entry) : undefined
+        if (backend) found.push(backend)
+      },
+    })
+    const request = {
       url: address.replace(/\/+$/, '') + path,
       headers: { accept: 'application/json', ...(token ? { 'x-consul-token': token } : {}) },
       timeoutMs: (wait === '' ? 0 : waitMs * (1 + 1 / 16)) + GRACE_MS,
       signal,
-    })
+    }
+    const response = await fetchList(request, list)
     if (response.status !== 200)
       throw new Error(`the agent answered ${response.status}: ${response.body.slice(0, 200).trim()}`)
     const next = Number(response.headers['x-consul-index'])
-    const entries = JSON.parse(response.body) as unknown
-    if (!Array.isArray(entries)) throw new Error('the agent answered something else than a list')
+    if (!Array.isArray(response.document)) throw new Error('the agent answered something else than a list')
     // The query was cancelled by a refresh: its answer is discarded.
     if (signal.aborted) return []
     // Consul starts its index anew after a restored snapshot: what we wait for may lie far ahead.
     this.#index = Number.isSafeInteger(next) && next > 0 && next >= this.#index ? next : 0
-    return entries.flatMap((entry: unknown) => backendOf(entry) ?? []).slice(0, BOUNDS.backends)
+    return found
   }
 }
 

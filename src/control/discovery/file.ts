@@ -15,8 +15,8 @@ import type { DiscoverySource, Snapshot } from './source.ts'
 
 export interface FileOptions {
   readonly path: string
-  /** Text to plain data; throws an Error that says what is wrong. Default: JSON. */
-  readonly parse?: (text: string) => unknown
+  /** Rejects with an Error that says what is wrong. Default: JSON, read at once. */
+  readonly read?: (text: string, signal: AbortSignal) => Promise<readonly FoundBackend[]>
   readonly clock: Clock
   readonly log: Log
 }
@@ -25,6 +25,8 @@ export interface FileOptions {
 const DEBOUNCE_MS = 100
 const MAX_DEBOUNCE_MS = 1000
 const REREAD_MS = 5000
+/** How long a text that could not be read is not tried again: a thread may have spent ten seconds on it. */
+const RETRY_MS = 60_000
 const MAX_BYTES = 4 * 1024 * 1024
 
 export function createFileSource(options: FileOptions): DiscoverySource {
@@ -38,6 +40,8 @@ class FileSource implements DiscoverySource {
   #watcher: FSWatcher | undefined
   #cancel: (() => void) | undefined
   #digest = ''
+  /** The text that could not be read last, and until when it is left alone. */
+  #unreadable = { digest: '', until: 0 }
   #lastWarning = ''
   #reading = false
   /**
@@ -48,6 +52,7 @@ class FileSource implements DiscoverySource {
   #changedAt: number | undefined
   /** A refresh was requested: the next reading is applied even if nothing changed. */
   #isForced = false
+  readonly #stop = new AbortController()
 
   constructor(options: FileOptions) {
     this.#options = options
@@ -69,6 +74,7 @@ class FileSource implements DiscoverySource {
   stop(): void {
     this.#apply = undefined
     this.#cancel?.()
+    this.#stop.abort()
     this.#unwatch()
   }
 
@@ -89,7 +95,7 @@ class FileSource implements DiscoverySource {
       const text = await handle.readFile('utf8')
       // The file changed while it was read: half a list may look like a complete one.
       if (changes !== this.#changes) dueIn = DEBOUNCE_MS
-      else this.#take(text)
+      else await this.#take(text)
     } catch (error) {
       this.#warnOnce(error instanceof Error ? error.message : String(error))
     } finally {
@@ -99,11 +105,14 @@ class FileSource implements DiscoverySource {
     }
   }
 
-  #take(text: string): void {
-    const { parse = JSON.parse } = this.#options
+  async #take(text: string): Promise<void> {
+    const { clock, read = async (json) => backendsIn(JSON.parse(json)) } = this.#options
     const digest = createHash('sha256').update(text).digest('base64')
     if (digest === this.#digest && !this.#isForced) return
-    const snapshot = backendsIn(parse(text))
+    if (digest === this.#unreadable.digest && clock.now() < this.#unreadable.until) return
+    this.#unreadable = { digest, until: clock.now() + RETRY_MS }
+    const snapshot = await read(text, this.#stop.signal)
+    this.#unreadable.digest = ''
     this.#isForced = false
     this.#digest = digest
     this.#lastWarning = ''

@@ -6,9 +6,17 @@
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { JsonList, parseJson } from '../../lib/json-list.ts'
+import { BOUNDS } from '../registry/registration.ts'
 import { backendsOf, type EndpointSlice, readSlice } from './endpoint-slices.ts'
-import { isText, listOf, objectOf } from './found.ts'
-import { type DiscoveryRequest, type DiscoveryResponse, fetchLines, fetchWhole } from './request.ts'
+import { isText, objectOf } from './found.ts'
+import {
+  type DiscoveryRequest,
+  type DiscoveryResponse,
+  fetchLines,
+  fetchList,
+  MAX_OBJECT,
+} from './request.ts'
 import type { DiscoverySource, Snapshot } from './source.ts'
 
 /** How the API server is reached. */
@@ -41,6 +49,9 @@ const RETRY = { baseMs: 500, maxMs: 30_000 }
 const PAUSE_MS = 100
 /** Changes that come faster are told together: a rollout of many pods is hundreds of events. */
 const TELL_MS = 100
+/** Slices beyond so many endpoints are not kept: each change reads all that are. */
+const MAX_ENDPOINTS = 8 * BOUNDS.backends
+const TOO_MANY = 'the service has more endpoints than a pool can hold: the rest is left out'
 const GONE = 410
 /** Events that change the list; a BOOKMARK only moves the version. */
 const CHANGES: ReadonlySet<unknown> = new Set(['ADDED', 'MODIFIED', 'DELETED'])
@@ -60,6 +71,8 @@ class KubernetesSource implements DiscoverySource {
   readonly name: string
   readonly #options: KubernetesOptions
   readonly #slices = new Map<string, EndpointSlice>()
+  /** In all slices together. */
+  #endpoints = 0
   #version: string | undefined
   #apply: ((snapshot: Snapshot) => void) | undefined
   #failures = 0
@@ -129,17 +142,31 @@ class KubernetesSource implements DiscoverySource {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
+    const { log } = this.#options
     const request = await this.#request('', LIST_TIMEOUT_MS, signal)
-    const response = await fetchWhole(request)
+    const slices: EndpointSlice[] = []
+    let endpoints = 0
+    const items = new JsonList({
+      depth: 2,
+      maxBytes: MAX_OBJECT,
+      element(item) {
+        const slice = endpoints < MAX_ENDPOINTS ? readSlice(item) : undefined
+        if (!slice) return
+        endpoints += countOf(slice)
+        slices.push(slice)
+      },
+    })
+    const response = await fetchList(request, items)
     if (response.status !== 200) throw refused(response)
-    const list = objectOf(JSON.parse(response.body))
-    const version = objectOf(list?.['metadata'])?.['resourceVersion']
+    const version = objectOf(objectOf(response.document)?.['metadata'])?.['resourceVersion']
     if (!isText(version)) throw new Error('the list has no resource version')
     if (signal.aborted) return
-    const slices = listOf(list?.['items']).flatMap((item) => readSlice(item) ?? [])
     this.#slices.clear()
+    this.#endpoints = 0
     // Sorted oldest first where versions are comparable, so that the newer of two slices counts.
-    for (const slice of slices.toSorted(byVersion)) this.#slices.set(slice.metadata.name, slice)
+    for (const slice of slices.toSorted(byVersion)) this.#put(slice)
+    if (endpoints >= MAX_ENDPOINTS)
+      log.warn('discovery.kubernetes', { source: this.name, error: TOO_MANY, kept: endpoints })
     this.#version = version
     this.#recovered()
     this.#tell()
@@ -164,7 +191,7 @@ class KubernetesSource implements DiscoverySource {
    */
   #take(line: string): void {
     try {
-      this.#event(objectOf(JSON.parse(line)) ?? {})
+      this.#event(objectOf(parseJson(Buffer.from(line))) ?? {})
     } catch (error) {
       this.#version = undefined
       throw error
@@ -185,9 +212,22 @@ class KubernetesSource implements DiscoverySource {
     const slice = readSlice(object)
     // A slice without a name cannot be matched to a known one.
     if (!slice) throw new Error('an event about nothing')
-    this.#slices.delete(slice.metadata.name)
-    if (type !== 'DELETED') this.#slices.set(slice.metadata.name, slice)
+    this.#drop(slice.metadata.name)
+    if (type !== 'DELETED' && this.#endpoints < MAX_ENDPOINTS) this.#put(slice)
     this.#changed()
+  }
+
+  #put(slice: EndpointSlice): void {
+    this.#drop(slice.metadata.name)
+    this.#slices.set(slice.metadata.name, slice)
+    this.#endpoints += countOf(slice)
+  }
+
+  #drop(name: string): void {
+    const known = this.#slices.get(name)
+    if (!known) return
+    this.#slices.delete(name)
+    this.#endpoints -= countOf(known)
   }
 
   /** Tells of a change at once, and of those that follow it closely together. */
@@ -232,6 +272,10 @@ class KubernetesSource implements DiscoverySource {
 function refused({ status, body }: DiscoveryResponse): Error {
   const hint = status === 403 ? ' (the service account needs list and watch on endpointslices)' : ''
   return new Error(`the API server answered ${status}${hint}: ${body.slice(0, 200)}`)
+}
+
+function countOf({ endpoints }: EndpointSlice): number {
+  return endpoints?.length ?? 0
 }
 
 function byVersion(a: EndpointSlice, b: EndpointSlice): number {

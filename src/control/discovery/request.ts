@@ -5,6 +5,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { BufferList } from '../../lib/buffer-list.ts'
 import { http, https } from '../../lib/http.ts'
+import type { JsonList } from '../../lib/json-list.ts'
 
 export interface DiscoveryRequest {
   readonly url: string
@@ -28,8 +29,8 @@ export interface DiscoveryResponse {
 }
 
 const MAX_BYTES = 64 * 1024 * 1024
-/** One object of a watch; the API server itself allows 1.5 MiB. */
-const MAX_LINE = 4 * 1024 * 1024
+/** One object of a list or a watch, in bytes; the API server itself allows 1.5 MiB. */
+export const MAX_OBJECT = 4 * 1024 * 1024
 
 /** The whole answer. Rejects when it is not there in time, is too large, or the signal fires. */
 export async function fetchWhole(options: DiscoveryRequest): Promise<DiscoveryResponse> {
@@ -40,6 +41,24 @@ export async function fetchWhole(options: DiscoveryRequest): Promise<DiscoveryRe
     if (body.length > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`)
   })
   return { ...head, body: body.joined().toString() }
+}
+
+/** Reads a 200 into `list` while it comes, and gives the document without its elements. Rejects as `fetchWhole`, and if it is no JSON. */
+export async function fetchList(
+  options: DiscoveryRequest,
+  list: JsonList,
+): Promise<DiscoveryResponse & { readonly document: unknown }> {
+  const { maxBytes = MAX_BYTES } = options
+  const body = new BufferList()
+  let size = 0
+  const head = await send(options, (bytes, status) => {
+    size += bytes.length
+    if (size > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`)
+    if (status === 200) list.push(bytes)
+    else body.push(bytes)
+  })
+  const document = head.status === 200 ? list.end() : undefined
+  return { ...head, body: body.joined().toString(), document }
 }
 
 /**
@@ -55,7 +74,7 @@ export async function fetchLines(
   let rest = new BufferList()
   const head = await send(options, (bytes, code) => {
     if (code !== 200) {
-      if (body.length < MAX_LINE) body.push(bytes)
+      if (body.length < MAX_OBJECT) body.push(bytes)
       return
     }
     let from = 0
@@ -67,7 +86,7 @@ export async function fetchLines(
       if (text !== '') line(text)
     }
     rest.push(bytes.subarray(from))
-    if (rest.length > MAX_LINE) throw new Error(`a line is longer than ${MAX_LINE} bytes`)
+    if (rest.length > MAX_OBJECT) throw new Error(`a line is longer than ${MAX_OBJECT} bytes`)
   })
   return { ...head, body: body.joined().toString() }
 }

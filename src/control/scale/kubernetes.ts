@@ -6,6 +6,7 @@
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { parseJson } from '../../lib/json-list.ts'
 import type { ApiServer } from '../discovery/kubernetes.ts'
 import { type DiscoveryRequest, type DiscoveryResponse, fetchWhole } from '../discovery/request.ts'
 import type { Emitter, ScaleSignal } from './signal.ts'
@@ -107,7 +108,7 @@ class KubernetesScale implements Emitter {
     const path = `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/${kind.toLowerCase()}s/${encodeURIComponent(name)}/scale`
     const read = await this.#ask({ path })
     if (read.status !== 200) throw refused(read, 'get')
-    const { metadata, spec } = JSON.parse(read.body) as Scale
+    const { metadata, spec } = parseJson(Buffer.from(read.body)) as Scale
     if ((spec?.replicas ?? 0) === replicas) return
     const { resourceVersion } = metadata
     const body = JSON.stringify({ metadata: { resourceVersion }, spec: { replicas } })
@@ -128,7 +129,7 @@ class KubernetesScale implements Emitter {
       const response = await this.#ask({ path })
       if (response.status === 404) continue
       if (response.status !== 200) throw refused(response, 'list')
-      const { items } = JSON.parse(response.body) as { items?: readonly Autoscaler[] | null }
+      const { items } = parseJson(Buffer.from(response.body)) as { items?: readonly Autoscaler[] | null }
       const found = (items ?? []).find(({ spec }) => {
         const target = spec?.scaleTargetRef
         return target?.name === name && (target.kind ?? 'Deployment') === kind
