@@ -3,7 +3,6 @@
  * member; its predecessors stay beside it and drain until their calls have ended.
  */
 import type { Backend, PoolView } from '../../core/backend.ts'
-import type { Log } from '../../core/log.ts'
 import { leaseFrom, type Member, missed, sameBackend, toBackend } from './member.ts'
 import { Preservation } from './preservation.ts'
 import {
@@ -18,7 +17,7 @@ import {
   staticId,
   ttlOf,
 } from './registration.ts'
-import type { Slots } from './slots.ts'
+import type { Supply } from './supply.ts'
 
 export interface Tombstone {
   readonly epoch: number
@@ -32,14 +31,6 @@ export interface Tombstone {
 
 /** Bounds the memory that a stream of ever new ids can take. */
 const MAX_TOMBSTONES = 4096
-
-/** The counters that all pools share. */
-export interface Supply {
-  readonly slots: Slots
-  readonly log: Log
-  /** Grows with each call, over all ids. */
-  nextGeneration(): number
-}
 
 type MemberAdmission = Registration & {
   readonly epoch: number
@@ -66,6 +57,8 @@ export class Membership {
   readonly leaving = new Set<Member>()
   declared = true
   frozen = false
+  /** A discovered backend found no room. */
+  isShort = false
   view: PoolView
   readonly #supply: Supply
   #probed = true
@@ -143,9 +136,12 @@ export class Membership {
         continue
       }
       const member = this.admit(id, { ...backend, epoch: wall, source: 'static' }, now)
-      if (!member)
-        this.#supply.log.error('registry.full', { pool: this.pool, backend: id, max: BOUNDS.backends })
+      if (!member) this.#full(id)
     }
+  }
+
+  #full(backend?: string): void {
+    this.#supply.log.error('registry.full', { pool: this.pool, backend, max: BOUNDS.backends })
   }
 
   /**
@@ -165,20 +161,25 @@ export class Membership {
       if (isOwn(member)) wanted.delete(member.id)
       else if (!wanted.has(member.id) && !member.drain?.thenRemove) this.dismiss(member, DRAIN_MS, now)
     }
+    const wasShort = this.isShort
+    this.isShort = false
     for (const [id, backend] of wanted) {
       const known = this.present.get(id)
       const isSame = known?.url === backend.url && known.instance === backend.instance
       if (known && isSame && !known.drain?.thenRemove) {
         if (found) update(known, backend, now)
-      } else this.admit(id, { ...backend, epoch: NO_EPOCH, source: 'discovered' }, now)
+      } else if (!this.admit(id, { ...backend, epoch: NO_EPOCH, source: 'discovered' }, now))
+        this.isShort = true
     }
+    if (this.isShort && !wasShort) this.#full()
   }
 
   /** Adds a member; a predecessor under the same id drains beside it. */
   admit(id: string, given: MemberAdmission, now: number): Member | undefined {
-    const slot = this.#supply.slots.allocate(now)
-    if (slot === undefined) return undefined
     const known = this.present.get(id)
+    const others = this.#supply.staying() - (known && !known.drain?.thenRemove ? 1 : 0)
+    const slot = others < BOUNDS.backends ? this.#supply.slots.allocate(now) : undefined
+    if (slot === undefined) return undefined
     if (known) {
       known.drain = {
         deadline: now + DRAIN_MS,

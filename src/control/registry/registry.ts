@@ -9,9 +9,9 @@
 import type { PoolView } from '../../core/backend.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { epochOf, firstGeneration } from './epochs.ts'
+import { epochOf } from './epochs.ts'
 import { amend, type HealthVerdict, leaseFrom, type Member, missed, stateOf } from './member.ts'
-import { Membership, type RemovedMember, type Supply, update } from './membership.ts'
+import { Membership, type RemovedMember, update } from './membership.ts'
 import {
   type BackendPatch,
   BOUNDS,
@@ -31,7 +31,7 @@ import {
   refusal,
   unknownPool,
 } from './registration.ts'
-import { Slots } from './slots.ts'
+import { createSupply, type Supply } from './supply.ts'
 
 const TICK_MS = 1_000
 const DRAIN_TICK_MS = 100
@@ -68,9 +68,8 @@ export class Registry {
     this.#log = options.log
     this.#inflight = options.inflight
     this.#expireFrom = options.clock.now() + (options.startGraceMs ?? LEASE.defaultTtlMs)
-    let generation = firstGeneration(options.clock.wall(), options.random ?? Math.random)
-    const slots = new Slots(BOUNDS.backends)
-    this.#supply = { slots, log: options.log, nextGeneration: () => ++generation }
+    const { clock, log, random = Math.random } = options
+    this.#supply = createSupply({ clock, log, random, pools: this.#pools })
   }
 
   /** Replaces the pools of the settings. What is no longer named is drained and removed. */
@@ -280,7 +279,7 @@ export class Registry {
     // The next tick checks the calls of a drained member, not this one: views on their way to the workers still contain
     // it.
     if (members.some((member) => member.drain?.thenRemove)) this.#wake(DRAIN_TICK_MS)
-    else if (members.some((member) => member.lease)) this.#wake(TICK_MS)
+    else if (membership.isShort || members.some((member) => member.lease)) this.#wake(TICK_MS)
   }
 
   #notify(follower: Follower, view: PoolView): void {

@@ -2,6 +2,10 @@
  * Allocates indexes in the shared counters. A slot belongs to one backend; once free it rests, so that a call still
  * running on the old backend does not count against the new one.
  */
+import { BOUNDS } from './registration.ts'
+
+/** Backends that leave, and slots that rest, do not keep newcomers out: a list may be replaced as a whole. */
+export const SLOTS = 2 * BOUNDS.backends
 
 const REST_MS = 60_000
 

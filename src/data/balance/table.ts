@@ -12,7 +12,8 @@
  */
 import { CLASSES, createShareTable, forgetShares, type ShareTable } from './fair/share-table.ts'
 
-export const MAX_SLOTS = 1024
+/** Twice what all pools may hold: the slots of backends that have left rest for a minute. */
+export const MAX_SLOTS = 2048
 
 export interface LoadTable {
   readonly slots: number

@@ -42,6 +42,23 @@ describe('a discovered backend', () => {
     expect(states()).toEqual(['one discovered ready'])
   })
 
+  it('is there at once when the whole of a full pool is replaced', () => {
+    const { clock, registry, backends } = setUp()
+    const many = (name: string) => Array.from({ length: 1023 }, (_, i) => at(`${name}-${i}`))
+    const ready = (name: string) =>
+      backends().filter(({ url, state }) => state === 'ready' && url.includes(name)).length
+    registry.discovered(POOL, many('old'))
+    expect(ready('old')).toBe(1023)
+    registry.discovered(POOL, many('new'))
+    expect([ready('old'), ready('new')]).toEqual([0, 1023])
+    // Once more within the minute that slots rest: who finds no room is taken in when there is, without another list.
+    registry.discovered(POOL, many('newest'))
+    expect(ready('newest')).toBeLessThan(10)
+    clock.advance(61_000)
+    expect(ready('newest')).toBe(1023)
+    registry.close()
+  })
+
   it('stays the same while its source says the same', () => {
     const { registry, backends } = setUp()
     registry.discovered(POOL, [at('one', { weight: 2, instance: 'x' })])

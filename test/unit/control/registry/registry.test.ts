@@ -209,10 +209,20 @@ describe('a slot', () => {
     expect(slotOf('c')).toBe(first)
   })
 
-  test('is refused when all are taken or resting', () => {
-    const { put, registry } = setUp()
-    for (let i = 0; i < 1024; i++) granted(put(`b${i}`))
+  test('is refused when 1,024 are taken, or as many more rest', () => {
+    const { clock, put, registry } = setUp()
+    for (let i = 0; i < 1024; i++) granted(put(`b${i}`, { ttlMs: 600_000 }))
     expect(put('one-more')).toMatchObject({ refused: 'full' })
+    // Who is there already may come again.
+    granted(put('b0', { ttlMs: 600_000, epoch: 2e12 }))
+    for (let i = 1; i < 1024; i++) {
+      registry.remove(POOL, `b${i}`)
+      granted(put(`c${i}`, { ttlMs: 600_000 }))
+    }
+    registry.remove(POOL, 'c1')
+    expect(put('one-more')).toMatchObject({ refused: 'full' })
+    clock.advance(90 * SECOND)
+    granted(put('one-more'))
     registry.close()
   })
 })
