@@ -59,6 +59,16 @@ it('SRV records are found with the addresses of their targets', async () => {
   await eventually(() => expect(urls()).toEqual(['http://10.0.0.1:8501', 'http://10.0.0.2:8501']))
 })
 
+it('a target of SRV records that does not exist does not hold back the others', async () => {
+  const at = (target: string) =>
+    ({ type: 'SRV', target, port: 8501, priority: 1, weight: 3, ttl: 0 }) as const
+  const { urls } = await setUp('srv', {
+    'ranker.test': [at('a.test'), at('gone.test')],
+    'a.test': [a('10.0.0.1')],
+  })
+  await eventually(() => expect(urls()).toEqual(['http://10.0.0.1:8501']))
+})
+
 it.each(['servfail', 'mute', 'nxdomain'] as const)(
   'a name server that is %s changes nothing',
   async (fault) => {

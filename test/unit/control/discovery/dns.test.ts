@@ -138,6 +138,63 @@ it('of SRV records the first priority counts, with ports, weights and the addres
   ])
 })
 
+describe('of SRV targets', () => {
+  const srv = (...names: string[]) =>
+    names.map((name, i) => ({ name, port: 1000 + i, priority: 1, weight: 1 }))
+  const addresses: Record<string, string> = {
+    'a.test': '10.0.0.1',
+    'b.test': '10.0.0.2',
+    'c.test': '10.0.0.3',
+  }
+  function setUpTargets() {
+    const warnings: unknown[] = []
+    const log = { ...silentLog, warn: (_: string, fields?: object) => void warnings.push(fields) }
+    const all = setUp({ record: 'srv', log })
+    const failures: Record<string, string> = {}
+    all.zone.srv = async () => srv('a.test', 'b.test')
+    all.zone.a = async (name) => {
+      const failure = failures[name]
+      return failure ? failing(failure) : [{ address: addresses[name] ?? '', ttl: 5 }]
+    }
+    return { ...all, failures, warnings }
+  }
+
+  it('those that do not exist are left out, and said once', async () => {
+    const { zone, last, failures, warnings, start, pass } = setUpTargets()
+    failures['b.test'] = 'ENOTFOUND'
+    await start()
+    expect(last()).toEqual(['http://10.0.0.1:1000'])
+    expect(warnings).toEqual([{ name: 'ranker.test', missing: ['b.test (ENOTFOUND)'], targets: 1 }])
+    // It is asked about again soon, and does not hold back what is new.
+    zone.srv = async () => srv('a.test', 'b.test', 'c.test')
+    await pass(1000)
+    expect(last()).toEqual(['http://10.0.0.1:1000', 'http://10.0.0.3:1002'])
+    expect(warnings).toHaveLength(1)
+    delete failures['b.test']
+    await pass(1000)
+    expect(last()).toHaveLength(3)
+  })
+
+  it('those that nobody can be asked about keep their last addresses', async () => {
+    const { zone, last, failures, warnings, start, pass } = setUpTargets()
+    await start()
+    failures['b.test'] = 'ETIMEOUT'
+    zone.srv = async () => srv('c.test', 'b.test')
+    await pass(5000)
+    expect(last()).toEqual(['http://10.0.0.3:1000', 'http://10.0.0.2:1001'])
+    expect(warnings).toMatchObject([{ missing: ['b.test (ETIMEOUT)'] }])
+  })
+
+  it('none can be resolved: the last answer stays', async () => {
+    const { snapshots, failures, start, pass } = setUpTargets()
+    await start()
+    failures['a.test'] = 'ENOTFOUND'
+    failures['b.test'] = 'ENOTFOUND'
+    await pass(5000)
+    expect(snapshots).toHaveLength(1)
+  })
+})
+
 it('a stopped source asks nothing and leaves no timer', async () => {
   const { clock, zone, source, start } = setUp()
   await start()
