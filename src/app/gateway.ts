@@ -336,6 +336,7 @@ export class Gateway {
     const { data, models, credentials } = this.#parts ?? {}
     const away = [
       ...(data?.tierProblems() ?? []),
+      ...(data?.logProblems() ?? []),
       ...(models?.problems() ?? []),
       ...(credentials?.problems ?? []),
     ]

@@ -2,12 +2,13 @@
  * Where files go: a folder, in which they are written under hidden names, and the way to the name that readers see. A whole file
  * of a folder is renamed; one for a remote directory is uploaded, and until then it is in the folder, the spool.
  */
-import { unlink } from 'node:fs/promises'
+import { mkdir, stat, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Log } from '../core/log.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import { publish } from './publish.ts'
+import { Trouble } from './trouble.ts'
 
 /** A whole file under its hidden name. */
 export interface FinishedFile {
@@ -24,6 +25,10 @@ export interface Destination {
   readonly isFull: boolean
   /** Paths of finished files that wait for the far side. */
   readonly waiting: ReadonlySet<string>
+  /** In words why files do not leave the folder now; undefined: they do. */
+  readonly problem: string | undefined
+  /** Before a file is created: makes the folder where it is the gateway's own and somebody has removed it. */
+  prepare(): Promise<void>
   /** Gives a whole file its name; a remote directory gets it later. Rejects where the file stays under its hidden name. */
   publish(file: FinishedFile): Promise<void>
   /** Waits for what is under way, until the signal aborts; what is not done then waits for the next start. */
@@ -42,8 +47,8 @@ export interface RemoteDirectory {
   close(): Promise<void>
 }
 
-/** What became of a whole file. */
-export type FileEvent = 'published' | 'retried'
+/** What became of a file. `lost`: somebody has removed it before it was published. */
+export type FileEvent = 'published' | 'retried' | 'lost'
 
 export interface DestinationParts {
   readonly log: Log
@@ -55,6 +60,8 @@ export function localDestination(folder: string, { counted }: DestinationParts):
     folder,
     isFull: false,
     waiting: new Set(),
+    problem: undefined,
+    prepare: async () => {},
     async publish({ path, name }) {
       await publish(path, folder, name)
       counted('published')
@@ -69,6 +76,8 @@ export interface SpoolParts extends DestinationParts {
   readonly maxBytes: number
   readonly clock: Pick<Clock, 'after'>
   readonly random: () => number
+  /** `problem` is another one. */
+  readonly changed: () => void
 }
 
 const BACKOFF = { baseMs: 500, maxMs: 30_000 }
@@ -82,6 +91,7 @@ export class Spool implements Destination {
   readonly #parts: SpoolParts
   readonly #files: FinishedFile[] = []
   readonly #ended = new AbortController()
+  readonly #trouble: Trouble
   #bytes = 0
   #uploading: Promise<void> | undefined
   #wake = () => {}
@@ -89,6 +99,15 @@ export class Spool implements Destination {
   constructor(folder: string, parts: SpoolParts) {
     this.folder = folder
     this.#parts = parts
+    this.#trouble = new Trouble(parts.changed)
+  }
+
+  get problem(): string | undefined {
+    return this.#trouble.now
+  }
+
+  async prepare(): Promise<void> {
+    await mkdir(this.folder, { recursive: true, mode: 0o700 })
   }
 
   get isFull(): boolean {
@@ -122,7 +141,7 @@ export class Spool implements Destination {
   async #uploadAll(): Promise<void> {
     let failures = 0
     for (let file = this.#files[0]; file && !this.#ended.signal.aborted; file = this.#files[0]) {
-      const isDone = await this.#upload(file, failures)
+      const isDone = await this.#upload(file)
       failures = isDone ? 0 : failures + 1
       if (isDone) this.#forget(file)
       else await this.#pause(failures)
@@ -130,20 +149,31 @@ export class Spool implements Destination {
     this.#uploading = undefined
   }
 
-  async #upload(file: FinishedFile, failures: number): Promise<boolean> {
+  /** True: no more is to be done for the file. */
+  async #upload(file: FinishedFile): Promise<boolean> {
     const { remote, log, counted } = this.#parts
-    const { name } = file
+    const { name, path } = file
     try {
       await remote.put(file, AbortSignal.any([this.#ended.signal, AbortSignal.timeout(UPLOAD_MS)]))
-      await unlink(file.path)
+      await unlink(path)
     } catch (error) {
+      if (await isGone(path)) return this.#lose(file)
       counted('retried')
       // One line for each outage: the metric tells how often it was tried.
-      if (failures === 0) log.warn('prediction-log.upload', { to: remote.url, name, error: String(error) })
+      if (this.#trouble.begin(`files wait for ${remote.url}: ${String(error)}`))
+        log.warn('prediction-log.upload', { to: remote.url, name, error: String(error) })
       return false
     }
-    if (failures > 0) log.info('prediction-log.uploading', { to: remote.url, name, failures })
+    if (this.#trouble.end()) log.info('prediction-log.uploading', { to: remote.url, name })
     counted('published')
+    return true
+  }
+
+  /** Those behind it must not wait for a file that will never come. */
+  #lose({ path, bytes }: FinishedFile): true {
+    const { log, counted } = this.#parts
+    log.error('prediction-log.lost', { file: path, bytes })
+    counted('lost')
     return true
   }
 
@@ -162,6 +192,16 @@ export class Spool implements Destination {
         resolve()
       }
     })
+  }
+}
+
+/** Whether there is no such file. */
+export async function isGone(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
   }
 }
 

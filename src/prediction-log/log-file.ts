@@ -30,6 +30,11 @@ export class LogFile {
     this.length += bytes.length
   }
 
+  /** Closes it as it is. */
+  async abandon(): Promise<void> {
+    await this.#handle.close()
+  }
+
   /** Cuts off what is not whole, and has the disk keep the rest over a power failure. An empty file is removed: false. */
   async finish(): Promise<boolean> {
     try {

@@ -3,10 +3,11 @@
 import type { Log } from '../core/log.ts'
 import type { Prediction } from '../core/prediction.ts'
 import type { Clock } from '../lib/clock.ts'
-import { type Destination, pathIn } from './destination.ts'
+import { type Destination, isGone, pathIn } from './destination.ts'
 import type { Encoder } from './encoder.ts'
 import { type FileOwner, hiddenName, type LogFormat, nameOf } from './file-name.ts'
 import { LogFile } from './log-file.ts'
+import { Trouble } from './trouble.ts'
 
 /** What became of a record; the last three are not in the log. */
 export type RecordOutcome = 'written' | 'unmapped' | 'failed' | 'spool'
@@ -23,6 +24,10 @@ export interface RouteLogParts {
   /** Paths of the files that are open, over all routes. */
   readonly open: Set<string>
   readonly counted: (route: string, outcome: RecordOutcome, records: number) => void
+  /** A file that somebody has removed while it was written. */
+  readonly lost: () => void
+  /** `problem` is another one. */
+  readonly changed: () => void
   readonly log: Log
   readonly clock: Clock
 }
@@ -38,10 +43,16 @@ export class RouteLog {
   #current: OpenFile | undefined
   /** The last operation: each begins when the one before has ended. */
   #last: Promise<void> = Promise.resolve()
-  #isFailing = false
+  readonly #trouble: Trouble
 
   constructor(parts: RouteLogParts) {
     this.#parts = parts
+    this.#trouble = new Trouble(parts.changed)
+  }
+
+  /** In words why records are lost now; undefined: none is. */
+  get problem(): string | undefined {
+    return this.#trouble.now
   }
 
   /** Resolves when the records are in the file, or were counted as lost. Never rejects. */
@@ -64,8 +75,12 @@ export class RouteLog {
     const records = predictions.flatMap((prediction) => encoder.encode(prediction) ?? [])
     counted(route, 'unmapped', predictions.length - records.length)
     if (records.length === 0) return
-    if (to.isFull) return counted(route, 'spool', records.length)
+    if (to.isFull) {
+      counted(route, 'spool', records.length)
+      return this.#failed(new Error('the spool is full'))
+    }
     try {
+      await this.#leaveRemoved()
       const { file } = (this.#current ??= await this.#begin())
       await file.append(records.length === 1 ? (records[0] as Uint8Array) : Buffer.concat(records))
       this.#worked()
@@ -77,8 +92,23 @@ export class RouteLog {
     }
   }
 
+  /** A file that is not in its folder any more would take records that nobody ever reads. */
+  async #leaveRemoved(): Promise<void> {
+    const current = this.#current
+    if (!current || !(await isGone(current.file.path))) return
+    this.#current = undefined
+    const { log, open, lost } = this.#parts
+    const { file, cancelRoll } = current
+    cancelRoll()
+    open.delete(file.path)
+    lost()
+    log.error('prediction-log.lost', { file: file.path, bytes: file.length })
+    await file.abandon()
+  }
+
   async #begin(): Promise<OpenFile> {
     const { route, format, to, owner, nextSeq, open, clock, roll } = this.#parts
+    await to.prepare()
     const name = nameOf({ route, format, openedAt: clock.wall(), seq: nextSeq() }, owner)
     const path = pathIn(to, hiddenName(name, owner))
     // Before it exists: the search for leftovers must not take it for one.
@@ -107,14 +137,12 @@ export class RouteLog {
   /** One line for each time of trouble: the metric tells how many records it has cost. */
   #failed(error: unknown): void {
     const { log, route, to } = this.#parts
-    if (!this.#isFailing)
+    if (this.#trouble.begin(`route ${route}: predictions are lost: ${String(error)}`))
       log.error('prediction-log.failed', { route, folder: to.folder, error: String(error) })
-    this.#isFailing = true
   }
 
   #worked(): void {
     const { log, route } = this.#parts
-    if (this.#isFailing) log.info('prediction-log.working', { route })
-    this.#isFailing = false
+    if (this.#trouble.end()) log.info('prediction-log.working', { route })
   }
 }

@@ -1,5 +1,4 @@
 /** Writes the prediction logs of all routes. There is one in a process, in a thread of its own. */
-import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '../core/log.ts'
@@ -33,6 +32,8 @@ export interface WriterParts {
   readonly openRemote: (url: string) => Promise<RemoteDirectory>
   readonly counted: (route: string, outcome: RecordOutcome, records: number) => void
   readonly fileCounted: (to: string, event: FileEvent) => void
+  /** What is wrong now, a line each, whenever that changes. */
+  readonly troubled: (problems: readonly string[]) => void
   readonly log: Log
   readonly clock: Clock
   readonly random: () => number
@@ -47,6 +48,8 @@ export class PredictionWriter {
   readonly #parts: WriterParts
   readonly #destinations = new Map<string, Destination>()
   readonly #logs = new Map<string, { readonly settings: LogSettings; readonly log: RouteLog }>()
+  /** Routes whose log could not be opened, and why. */
+  readonly #refusals = new Map<string, string>()
   readonly #open = new Set<string>()
   readonly #owner
   #seq = 0
@@ -59,6 +62,7 @@ export class PredictionWriter {
 
   /** Takes over the settings: logs that are no longer wanted are closed. */
   async follow(wanted: readonly LogSettings[]): Promise<void> {
+    this.#refusals.clear()
     const next = new Map(wanted.map((settings) => [settings.route, settings]))
     for (const [route, { settings, log }] of this.#logs) {
       if (isDeepStrictEqual(next.get(route), settings)) continue
@@ -69,6 +73,7 @@ export class PredictionWriter {
       if (this.#logs.has(settings.route)) continue
       await this.#add(settings).catch((error: unknown) => this.#refused(settings, error))
     }
+    this.#changed()
   }
 
   /** Resolves when all records of the batch are in files, or were counted as lost. */
@@ -100,12 +105,19 @@ export class PredictionWriter {
 
   /** The records of this route are counted as failed; the other routes are served. */
   #refused({ route, folder }: LogSettings, error: unknown): void {
+    this.#refusals.set(route, `route ${route}: predictions are lost: ${String(error)}`)
     this.#parts.log.error('prediction-log.refused', { route, folder, error: String(error) })
   }
 
+  #changed(): void {
+    const parts = [...[...this.#logs.values()].map(({ log }) => log), ...this.#destinations.values()]
+    const problems = [...this.#refusals.values(), ...parts.map(({ problem }) => problem)]
+    this.#parts.troubled(problems.filter((problem) => problem !== undefined))
+  }
+
   async #add(settings: LogSettings): Promise<void> {
-    const { counted, log, clock } = this.#parts
-    const { route, format, roll } = settings
+    const { counted, fileCounted, log, clock } = this.#parts
+    const { route, format, roll, folder, remote } = settings
     const made = new RouteLog({
       route,
       format,
@@ -116,6 +128,8 @@ export class PredictionWriter {
       nextSeq: () => ++this.#seq,
       open: this.#open,
       counted: (of, outcome, records) => void (records > 0 && counted(of, outcome, records)),
+      lost: () => fileCounted(remote?.url ?? folder, 'lost'),
+      changed: () => this.#changed(),
       log,
       clock,
     })
@@ -127,7 +141,6 @@ export class PredictionWriter {
     const known = this.#destinations.get(folder)
     if (known) return known
     const { fileCounted, openRemote } = this.#parts
-    if (remote) await mkdir(folder, { recursive: true, mode: 0o700 })
     const counted = (event: FileEvent) => fileCounted(remote?.url ?? folder, event)
     const made = remote
       ? new Spool(folder, {
@@ -135,6 +148,7 @@ export class PredictionWriter {
           counted,
           remote: await openRemote(remote.url),
           maxBytes: remote.spoolBytes,
+          changed: () => this.#changed(),
         })
       : localDestination(folder, { ...this.#parts, counted })
     this.#destinations.set(folder, made)

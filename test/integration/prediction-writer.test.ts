@@ -26,6 +26,7 @@ function open(over: Partial<WriterParts> = {}) {
   const clock = new FakeClock()
   const counts: Record<string, number> = {}
   const lines: string[] = []
+  const told: (readonly string[])[] = []
   const log = (event: string) => void lines.push(event)
   const writer = new PredictionWriter({
     openRemote: () => Promise.reject(new Error('no remote directory')),
@@ -35,12 +36,13 @@ function open(over: Partial<WriterParts> = {}) {
     fileCounted: (_to, event) => {
       counts[event] = (counts[event] ?? 0) + 1
     },
+    troubled: (problems) => void told.push(problems),
     log: { info: log, warn: log, error: log },
     clock,
     random: () => 0.5,
     ...over,
   })
-  return { writer, clock, counts, lines }
+  return { writer, clock, counts, lines, problems: () => told.at(-1) }
 }
 
 const settings = (over: Partial<LogSettings> = {}): LogSettings => ({
@@ -164,18 +166,46 @@ describe('what a killed process has left', () => {
 })
 
 it('a folder that is not writable costs records, is said once, and is used again when it is back', async () => {
-  const { writer, counts, lines } = open()
+  const { writer, counts, lines, problems } = open()
   await writer.follow([settings()])
   rmSync(folder, { recursive: true })
   await writer.write(batchOf({}, {}))
   await writer.write(batchOf({}))
   expect(counts).toEqual({ failed: 3 })
+  expect(problems()).toEqual([expect.stringMatching(/^route ranker: predictions are lost: .*ENOENT/)])
   expect(lines.filter((event) => event === 'prediction-log.failed')).toHaveLength(1)
   mkdirSync(folder)
   await writer.write(batchOf({ request: 'back' }))
   await writer.close(never)
   expect(bodies()).toEqual(['back'])
   expect(lines).toContain('prediction-log.working')
+  expect(problems()).toEqual([])
+})
+
+it('a folder that vanishes with an open file costs that file, which is counted, and nothing that comes later', async () => {
+  const { writer, counts, lines } = open()
+  await writer.follow([settings()])
+  await writer.write(batchOf({ request: 'gone' }))
+  rmSync(folder, { recursive: true })
+  mkdirSync(folder)
+  await writer.write(batchOf({ request: 'new' }))
+  await writer.close(never)
+  expect(bodies()).toEqual(['new'])
+  expect(counts).toEqual({ written: 2, lost: 1, published: 1 })
+  expect(lines).toEqual(['prediction-log.lost'])
+})
+
+it('a log that cannot be opened is told until the settings leave it out', async () => {
+  const { writer, counts, problems } = open()
+  await writer.follow([settings({ remote: { url: 'hdfs://x/logs', spoolBytes: 1 } })])
+  expect(problems()).toEqual([
+    expect.stringContaining('route ranker: predictions are lost: Error: no remote'),
+  ])
+  await writer.write(batchOf({}))
+  expect(counts).toEqual({ failed: 1 })
+  await writer.follow([])
+  expect(problems()).toEqual([])
+  await writer.close(never)
 })
 
 describe('a far side', () => {
@@ -213,17 +243,38 @@ describe('a far side', () => {
   it('that is away gets them when it is back', async () => {
     const side = far()
     side.isAway = true
-    const { writer, clock, counts } = open({ openRemote: side.openRemote })
+    const { writer, clock, counts, problems } = open({ openRemote: side.openRemote })
     await writer.follow([settings({ remote, roll: { bytes: 1, every: 60_000 } })])
     await writer.write(batchOf({ request: 'a' }))
     await writer.write(batchOf({ request: 'b' }))
     await eventually(() => expect(counts['retried']).toBe(1))
+    expect(problems()).toEqual([`files wait for ${remote.url}: Error: away`])
     side.isAway = false
     await eventually(() => {
       clock.advance(60_000)
       expect(counts).toMatchObject({ written: 2, published: 2 })
     })
     expect(side.files.size).toBe(2)
+    expect(problems()).toEqual([])
+    await writer.close(never)
+  })
+
+  it('is not waited for with a file that somebody has removed', async () => {
+    const side = far()
+    side.isAway = true
+    const { writer, clock, counts } = open({ openRemote: side.openRemote })
+    await writer.follow([settings({ remote, roll: { bytes: 1, every: 60_000 } })])
+    await writer.write(batchOf({ request: 'a' }))
+    await eventually(() => expect(counts['retried']).toBe(1))
+    rmSync(folder, { recursive: true })
+    // The spool is the gateway's own: it makes it again.
+    await writer.write(batchOf({ request: 'b' }))
+    side.isAway = false
+    await eventually(() => {
+      clock.advance(60_000)
+      expect(counts).toMatchObject({ written: 2, lost: 1, published: 1 })
+    })
+    expect([...side.files.values()].join('')).toContain('"body":"b"')
     await writer.close(never)
   })
 
@@ -248,7 +299,7 @@ describe('a far side', () => {
   it('that stays away fills the spool to its bound; what comes then is counted as lost', async () => {
     const side = far()
     side.isAway = true
-    const { writer, counts } = open({ openRemote: side.openRemote })
+    const { writer, counts, problems } = open({ openRemote: side.openRemote })
     const small = { ...remote, spoolBytes: 1000 }
     await writer.follow([settings({ remote: small, roll: { bytes: 500, every: 60_000 } })])
     for (let i = 0; i < 50; i++) await writer.write(batchOf({}))
@@ -256,6 +307,7 @@ describe('a far side', () => {
     expect(bytes).toBeLessThan(2500)
     expect((counts['written'] ?? 0) + (counts['spool'] ?? 0)).toBe(50)
     expect(counts['spool']).toBeGreaterThan(30)
+    expect(problems()).toContain('route ranker: predictions are lost: Error: the spool is full')
     await writer.close(AbortSignal.timeout(10))
   })
 })

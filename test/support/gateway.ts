@@ -21,6 +21,8 @@ export interface GatewayOptions {
   readonly yaml?: string | SettingsInput
   /** A YAML file that is there already, in place of `yaml`. */
   readonly config?: string
+  /** The program that starts it, with its arguments before those of Node. */
+  readonly launcher?: readonly string[]
   /** Another build of the gateway. */
   readonly main?: string
   /** Further arguments of `serve`. */
@@ -200,9 +202,11 @@ interface Launched {
 }
 
 async function launch(options: GatewayOptions, file: string | undefined): Promise<Launched> {
+  const [program, ...before] = [...(options.launcher ?? []), process.execPath]
   const child = spawn(
-    process.execPath,
+    program,
     [
+      ...before,
       options.main ?? MAIN,
       'serve',
       ...(file === undefined ? [] : ['--config', file]),

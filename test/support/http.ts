@@ -1,5 +1,5 @@
 /** One HTTP request with exactly the headers given: fetch would refuse to set Host or Origin. */
-import { type IncomingHttpHeaders, request } from 'node:http'
+import { type Agent, type IncomingHttpHeaders, request } from 'node:http'
 
 export interface RawAnswer {
   readonly status: number
@@ -14,10 +14,12 @@ export interface RawCall {
   readonly headers?: Readonly<Record<string, string>>
   /** A string goes as it is; anything else as JSON with its content type. */
   readonly body?: unknown
+  /** Keeps connections; by default each call has one of its own. */
+  readonly agent?: Agent
 }
 
 export function call(port: number, path: string, options: RawCall = {}): Promise<RawAnswer> {
-  const { method = 'GET', headers = {}, body } = options
+  const { method = 'GET', headers = {}, body, agent = false } = options
   const isText = typeof body === 'string'
   const payload = body === undefined || isText ? body : JSON.stringify(body)
   const type = body === undefined || isText ? {} : { 'content-type': 'application/json' }
@@ -27,7 +29,7 @@ export function call(port: number, path: string, options: RawCall = {}): Promise
       port,
       path,
       method,
-      agent: false,
+      agent,
       headers: { ...type, ...headers },
     })
     sent.on('error', reject)

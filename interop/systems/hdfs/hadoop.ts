@@ -37,6 +37,8 @@ ${[
 `
 
 export interface Hadoop {
+  /** For Hadoop's own clients: `hdfs://HOST:PORT`. */
+  readonly url: string
   /** The NameNode's web server. */
   readonly namenode: string
   /** `hadoop fs`, with its arguments; gives what it printed. */
@@ -71,12 +73,14 @@ export async function startHadoop(session: Session): Promise<Hadoop> {
       `java ${MANAGER} -datanodes 1 -nnport PORT -httpport PORT`,
     )
   let server = await start('Hadoop', '-format')
+  const url = `hdfs://127.0.0.1:${rpc}`
   return {
+    url,
     namenode,
     async shell(...args) {
       const all = [...OPENS, '-cp', `${JARS}:${join(JARS, '*')}`, 'org.apache.hadoop.fs.FsShell']
       const options = { env: { ...process.env, HADOOP_USER_NAME: 'interop' }, timeout: 60_000 }
-      return (await run('java', [...all, '-fs', `hdfs://127.0.0.1:${rpc}`, ...args], options)).stdout
+      return (await run('java', [...all, '-fs', url, ...args], options)).stdout
     },
     kill: () => server.kill(),
     async restart() {

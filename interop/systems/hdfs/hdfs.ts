@@ -1,4 +1,7 @@
-/** Models published to HDFS by Hadoop's own shell, and followed by the gateway over WebHDFS. */
+/**
+ * Models published to HDFS by Hadoop's own shell, and followed by the gateway over WebHDFS; predictions that the gateway logs
+ * there, read by Spark.
+ */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StoreHttp } from '../../../src/store/http.ts'
@@ -8,12 +11,15 @@ import { eventually } from '../../suite/eventually.ts'
 import type { Gateway } from '../../suite/gateway.ts'
 import type { Session, System } from '../../suite/session.ts'
 import { following, model, type PublishedStore, product, tryAway, tryPublished } from '../followed.ts'
+import { sparkPython } from '../spark/python.ts'
 import { type Hadoop, startHadoop } from './hadoop.ts'
+import { tryPredictions } from './predictions.ts'
 
 export const hdfs: System = {
   name: 'hdfs',
-  title: 'Hadoop HDFS, models published to it',
+  title: 'Hadoop HDFS: models published to it, predictions logged to it and read back by Spark',
   async run(session) {
+    const spark = await sparkPython(session, ['pyspark'])
     const hadoop = await startHadoop(session)
     const store = { ...hadoop, publish: publisher(session, hadoop) }
     const gateway = await session.gateway({
@@ -32,6 +38,7 @@ export const hdfs: System = {
     await tryPublished(session, gateway, store)
     await tryHalfWritten(session, gateway, hadoop)
     await tryAway(session, gateway, store)
+    await tryPredictions(session, { hadoop, spark })
   },
 }
 

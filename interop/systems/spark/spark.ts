@@ -6,44 +6,35 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { SettingsInput } from '../../../src/config/schema.ts'
 import { answers } from '../../suite/ask.ts'
-import { NotInstalled } from '../../suite/not-installed.ts'
 import { ROOT } from '../../suite/places.ts'
 import { freePorts } from '../../suite/processes.ts'
-import type { Python, PythonEnvironment } from '../../suite/python.ts'
+import type { PythonEnvironment } from '../../suite/python.ts'
 import type { Session, System } from '../../suite/session.ts'
+import { ENVIRONMENT, PACKAGE, sparkPython } from './python.ts'
 
 const run = promisify(execFile)
-const PACKAGE = join(ROOT, 'integrations', 'spark')
-const SPARK_MS = 110_000
 
-const ENVIRONMENT: PythonEnvironment = {
-  name: 'spark',
-  packages: [
-    'pyspark==4.0.1',
-    'pandas==3.1.1',
-    'pyarrow==26.0.1',
-    'numpy==2.4.6',
-    'tensorflow-cpu==2.21.0',
-    'tensorflow-serving-api==2.21.0',
-  ],
+const TYPES: PythonEnvironment = {
+  name: 'spark-types',
+  packages: ['mypy==2.4.1', 'pandas-stubs==3.1.0.261029'],
+  on: ENVIRONMENT,
 }
 
 export const spark: System = {
   name: 'spark',
   title: 'Spark: scoring by a pandas UDF, prediction logs read back',
   async run(session) {
-    session.uses('Java', await java())
-    const python = await session.python(ENVIRONMENT, [
-      'pyspark',
-      'pandas',
-      'tensorflow-cpu',
-      'tensorflow-serving-api',
-    ])
-    const direct = await startModel(session)
-    const script = scripts(session, python)
+    const shown = ['pyspark', 'pandas', 'tensorflow-cpu', 'tensorflow-serving-api']
+    const python = await sparkPython(session, shown)
+    const script = async (...args: string[]) => void (await python(...args))
     await session.check('package', 'its own tests', () =>
       script('-m', 'unittest', 'discover', '-s', join(PACKAGE, 'tests')),
     )
+    await session.check('package', 'its types, by mypy --strict', async () => {
+      const { command } = await session.python(TYPES, ['mypy'])
+      return await mypy(command, session.folder)
+    })
+    const direct = await startModel(session)
     for (const protocol of ['v2', 'v1']) {
       const gateway = await session.gateway({
         name: `rows-${protocol}`,
@@ -76,6 +67,16 @@ export const spark: System = {
   },
 }
 
+/** Undefined where it finds nothing, otherwise what it found. */
+async function mypy(python: string, cwd: string): Promise<string | undefined> {
+  const folders = ['src', 'tests', 'examples'].map((name) => join(PACKAGE, name))
+  const args = ['-m', 'mypy', '--strict', '--cache-dir', join(cwd, 'mypy'), ...folders]
+  const found = await run(python, args, { cwd, timeout: 110_000 }).catch(
+    (error: { stdout?: string }) => error,
+  )
+  return 'code' in found ? (found.stdout ?? 'it did not start') : undefined
+}
+
 async function startModel(session: Session): Promise<string> {
   const [port] = await freePorts(1)
   const direct = `http://127.0.0.1:${port}`
@@ -104,36 +105,3 @@ const rowByRow = (direct: string, log?: RouteLog): SettingsInput => ({
   pools: { upstream: { backends: [{ url: direct }] } },
   routes: [{ pool: 'upstream', cache: { rows: 'always' }, ...(log ? { log } : {}) }],
 })
-
-/** Runs Python; undefined where it ends with 0, otherwise what it said last. */
-function scripts(session: Session, python: Python) {
-  const env = {
-    ...process.env,
-    PYTHONPATH: join(PACKAGE, 'src'),
-    PYSPARK_PYTHON: python.command,
-    SPARK_LOCAL_IP: '127.0.0.1',
-    SPARK_LOCAL_DIRS: session.folder,
-    TF_CPP_MIN_LOG_LEVEL: '3',
-  }
-  return async (...args: readonly string[]): Promise<string | undefined> => {
-    try {
-      await run(python.command, args, { cwd: session.folder, env, timeout: SPARK_MS, maxBuffer: 16 << 20 })
-      return undefined
-    } catch (error) {
-      const { stdout = '', stderr = '', message } = error as Error & { stdout?: string; stderr?: string }
-      const lines = `${stdout.trim()}\n${stderr.trim()}`
-        .split('\n')
-        .filter((line) => !/WARN|INFO|^\s+at /.test(line))
-      return lines.slice(-3).join(' ').trim() || message
-    }
-  }
-}
-
-async function java(): Promise<string> {
-  try {
-    const { stderr } = await run('java', ['-version'], { timeout: 60_000 })
-    return /version "([^"]+)"/.exec(stderr)?.[1] ?? 'unknown'
-  } catch (error) {
-    throw new NotInstalled('there is no Java, which Spark needs: 17 or later', { cause: error })
-  }
-}

@@ -22,5 +22,7 @@ export interface ToWriter {
 export interface FromWriter {
   log: ToControl['log']
   recorded(of: { readonly route: string; readonly outcome: RecordOutcome; readonly records: number }): void
+  /** What is wrong now, a line each. */
+  troubled(problems: readonly string[]): void
   filed(of: { readonly to: string; readonly event: FileEvent }): void
 }

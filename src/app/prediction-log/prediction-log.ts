@@ -42,6 +42,7 @@ export class PredictionLog {
   #startedAt = 0
   #failures = 0
   #isClosing = false
+  #problems: readonly string[] = []
   #cancelRestart = () => {}
 
   constructor(parts: PredictionLogParts) {
@@ -52,6 +53,11 @@ export class PredictionLog {
       'Bytes of predictions that wait to be written.',
       () => (this.#rpc ? [{ labels: {}, value: Atomics.load(queued, 0) }] : []),
     )
+  }
+
+  /** What is wrong now, as messages for people. */
+  get problems(): readonly string[] {
+    return this.#problems.map((problem) => `prediction log: ${problem}`)
   }
 
   /** Takes over the logs of the settings. */
@@ -98,6 +104,9 @@ export class PredictionLog {
     })
     rpc.handle({
       log: ({ level, event, fields }) => log[level](event, fields),
+      troubled: (problems) => {
+        this.#problems = problems
+      },
       recorded: ({ route, outcome, records }) =>
         metrics.count('infergate_prediction_log_records_total', { route, outcome }, records),
       filed: ({ to, event }) => metrics.count('infergate_prediction_log_files_total', { to, event }),
@@ -119,6 +128,7 @@ export class PredictionLog {
     if (this.#isClosing) return
     if (clock.now() - this.#startedAt >= STABLE_MS) this.#failures = 0
     const restartMs = Math.round(backoffMs(this.#failures++, { ...BACKOFF, random }))
+    this.#problems = ['predictions are lost: its thread ended, and is about to be started again']
     log.error('prediction-log.exit', { error: String(why), restartMs })
     this.#cancelRestart = clock.after(restartMs, () => this.#start())
   }

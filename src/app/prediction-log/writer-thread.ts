@@ -20,6 +20,7 @@ function run(port: MessagePort, { stores, queued }: WriterStart): void {
     openRemote: (url) => openHdfs(url, stores),
     counted: (route, outcome, records) => control.notify('recorded', { route, outcome, records }),
     fileCounted: (to, event) => control.notify('filed', { to, event }),
+    troubled: (problems) => control.notify('troubled', problems),
     log: logTo(control),
     clock,
     random: Math.random,

@@ -240,6 +240,11 @@ export class DataPlanes {
       .tiers.flatMap(({ name, trouble }) => (trouble === undefined ? [] : `cache tier ${name}: ${trouble}`))
   }
 
+  /** What is wrong with the prediction logs, as messages for people. */
+  logProblems(): readonly string[] {
+    return this.#predictions.problems
+  }
+
   /** Resolves when every worker has handled all earlier messages; rejects where one does not confirm in time. */
   sync(withinMs: number): Promise<void> {
     // The worker of this thread is called directly and needs no confirmation.

@@ -93,7 +93,7 @@ def pause_of(retry_after: str | None, retries: int) -> float:
     asked = seconds_of(retry_after) if retry_after else None
     if asked is not None:
         return asked * random.uniform(1.0, 1.25)
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2**retries) * random.uniform(0.5, 1.0)
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**retries) * random.uniform(0.5, 1.0)
 
 
 def seconds_of(retry_after: str) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
@@ -35,7 +35,7 @@ def read_log(spark: SparkSession, path: str, format: str = "jsonl") -> DataFrame
     return files.select("content").mapInPandas(_records, "record binary")
 
 
-def _records(files: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def _records(files: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     for frame in files:
         for content in frame["content"]:
             yield pd.DataFrame({"record": list(split_records(content))})

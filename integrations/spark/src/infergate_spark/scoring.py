@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
-from pyspark.sql.functions import array, col, pandas_udf
+from pyspark.sql.functions import array, col
+from pyspark.sql.pandas.functions import pandas_udf
 
 from .client import Client, ScoringError
 from .dialects import DTYPES, V1, V2, Dialect
@@ -54,7 +55,6 @@ def score(
     dialect = _dialect(protocol, model, version, input_name, datatype, output_name)
     fields = dict(headers or {})
 
-    @pandas_udf(returns)  # type: ignore[call-overload]
     def predict(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         client = Client(url, deadline, fields)
         try:
@@ -64,7 +64,9 @@ def score(
             client.close()
 
     column = col(inputs) if isinstance(inputs, str) else array(*[col(name) for name in inputs])
-    return df.withColumn(output, predict(column))
+    # Its stubs have no form of a UDF whose kind is told by the annotations.
+    udf = pandas_udf(predict, returns)  # type: ignore[call-overload]
+    return df.withColumn(output, udf(column))
 
 
 def _dialect(
