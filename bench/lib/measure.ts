@@ -1,4 +1,5 @@
 /** A scenario, measured: every side is started, then they take turns, so that whatever else the machine does strikes them alike. */
+import { openHandshakes } from './measure/handshakes.ts'
 import { openHerd } from './measure/herd.ts'
 import { openLoad } from './measure/load.ts'
 import { openMemory } from './measure/memory.ts'
@@ -81,12 +82,14 @@ function opened(scenario: Scenario, terms: Terms): Promise<Opened> {
   switch (measure.kind) {
     case 'load':
       return openLoad(scenario, measure, terms)
+    case 'handshakes':
+      return openHandshakes(scenario, measure, terms)
     case 'herd':
       return openHerd(measure, terms)
     case 'scan':
       return openScan(scenario, measure, terms)
     case 'startup':
-      return openStartup(terms)
+      return openStartup(measure, terms)
     case 'memory':
       return openMemory(measure, terms)
   }

@@ -42,6 +42,8 @@ export function estimate(scenario: Scenario, pace: Pace): number {
           sum + START_SECONDS + warmSeconds(side, pace.quick) + rounds * (seconds + TURN_SECONDS),
         0,
       )
+    case 'handshakes':
+      return sides.length * (START_SECONDS + (rounds + 1) * (seconds + TURN_SECONDS))
     case 'herd':
       return sides.length * (START_SECONDS + rounds * 2)
     case 'scan':

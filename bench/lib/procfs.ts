@@ -32,6 +32,12 @@ export function cpuMicros(root: number, stats: readonly Stat[] = readStats()): n
   return family(root, stats).reduce((sum, { ticks }) => sum + ticks, 0) * MICROS_PER_TICK
 }
 
+/** Memory that a process has of its own and shares, in MiB. */
+export function rssMiB(pid: number): number {
+  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readOrEmpty(`/proc/${pid}/status`))?.[1]
+  return Number(kib) / 1024
+}
+
 function family(root: number, stats: readonly Stat[]): Stat[] {
   const parents = new Map(stats.map(({ pid, parent }) => [pid, parent]))
   const isOurs = (pid: number | undefined): boolean =>

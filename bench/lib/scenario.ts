@@ -14,6 +14,7 @@ export const FIGURES = {
   p99Ms: { heading: 'p99 ms', digits: 3, better: 'less' },
   lastMs: { heading: 'last answer, ms', digits: 1, better: 'less' },
   scanned: { heading: 'scanned', digits: 0, better: 'more' },
+  rssMiB: { heading: 'MiB of memory', digits: 0, better: 'less' },
   rssRatio: { heading: 'RSS / maxBytes', digits: 2, better: 'less' },
   getNs: { heading: 'get ns', digits: 0, better: 'less' },
   setNs: { heading: 'set ns', digits: 0, better: 'less' },
@@ -64,8 +65,10 @@ export type Measure =
   | { readonly kind: 'herd'; readonly callers: number; readonly msPerRow: number }
   /** A thousand hot bodies, then a flood of bodies that are asked for once, through a cache of so many MiB. */
   | { readonly kind: 'scan'; readonly cacheMiB: number }
-  /** From the start of the process until /readyz says 200. */
-  | { readonly kind: 'startup' }
+  /** Full TLS handshakes and nothing else, one after the other by so many clients (`openssl s_time`). */
+  | { readonly kind: 'handshakes'; readonly clients: number }
+  /** From the start of the process until /readyz says 200; with so many tenants, and ten keys each. */
+  | { readonly kind: 'startup'; readonly tenants?: number }
   /** bench/micro/arena.ts: the memory of the cache, without a gateway around it. */
   | { readonly kind: 'memory'; readonly entries: number; readonly bytes: number }
 

@@ -31,6 +31,7 @@ interface Part {
 
 interface Kind {
   readonly needs: readonly Part[]
+  readonly scheme?: 'https'
   start(place: Place): Promise<Pinned[]>
 }
 
@@ -51,7 +52,9 @@ const VARNISH: readonly Part[] = [
 
 const infergate = (variant: Partial<Variant> = {}): Kind => ({
   needs: variant.tier === 'redis' ? [REDIS] : [],
-  start: (place) => startInfergate(place, { tier: 'memory', workers: 1, ...variant }),
+  ...(variant.tls ? { scheme: 'https' as const } : {}),
+  start: (place) =>
+    startInfergate(place, { tier: 'memory', workers: 1, tls: false, tenants: undefined, ...variant }),
 })
 
 const SERVERS = {
@@ -59,6 +62,14 @@ const SERVERS = {
   'infergate, no cache': infergate({ tier: 'none' }),
   'infergate, Redis only': infergate({ tier: 'redis' }),
   'infergate, 2 workers': infergate({ workers: 2 }),
+  'infergate, TLS': infergate({ tls: true }),
+  'infergate, 10 tenants': infergate({ tenants: 10 }),
+  'infergate, 10,000 tenants': infergate({ tenants: 10_000 }),
+  'nginx proxy_cache, TLS': {
+    needs: [NGINX_PART],
+    scheme: 'https',
+    start: async (place) => [nginxCache(place, { tls: true })],
+  },
   'nginx proxy_cache': { needs: [NGINX_PART], start: async (place) => [nginxCache(place)] },
   'nginx lua': { needs: [NGINX_PART, LUA_PART], start: async (place) => [nginxLua(place)] },
   'nginx proxy_pass': { needs: [NGINX_PART], start: async (place) => [nginxPass(place)] },
@@ -93,13 +104,14 @@ async function secondListener(port: number): Promise<void> {
 /** Starts it and waits until it accepts connections. */
 export async function startServer(name: ServerName, given: Omit<Place, 'port'>): Promise<Server> {
   if (name === 'direct') return { url: urlOf(given.backendPort), processes: [] }
+  const { scheme, start }: Kind = SERVERS[name]
   const port = await freePort()
   const folder = join(given.folder, name.replaceAll(/\W+/g, '-'))
   mkdirSync(folder, { recursive: true })
-  const processes = await SERVERS[name].start({ ...given, folder, port })
+  const processes = await start({ ...given, folder, port })
   await listening(port, processes[0])
   if (name === 'infergate, 2 workers') await secondListener(port)
-  return { url: urlOf(port), processes }
+  return { url: urlOf(port, scheme), processes }
 }
 
-const urlOf = (port: number): string => `http://127.0.0.1:${port}${TARGET}`
+const urlOf = (port: number, scheme = 'http'): string => `${scheme}://127.0.0.1:${port}${TARGET}`

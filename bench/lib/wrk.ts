@@ -10,8 +10,13 @@ import { LOAD_CORE, TASKSET } from './process.ts'
 
 /** Requests as a scenario describes them; `bytes` is the length of a body. */
 export type Bodies =
-  /** `{"instances": [[floats]]}`, so many of them, again and again. */
-  | { readonly kind: 'cycle'; readonly bytes: number; readonly distinct: number }
+  /** `{"instances": [[floats]]}`, so many of them, again and again; with further header fields, if any. */
+  | {
+      readonly kind: 'cycle'
+      readonly bytes: number
+      readonly distinct: number
+      readonly fields?: Readonly<Record<string, string>>
+    }
   /** The same, each with a `traceparent`: one for all, or another for each request. */
   | {
       readonly kind: 'traced'
@@ -79,8 +84,11 @@ local function body(number, tail) return OPEN .. string.format("%015d", number) 
 `
 
 const BODIES = {
-  cycle: ({ bytes, distinct }: Extract<Bodies, { kind: 'cycle' }>) => `
+  cycle: ({ bytes, distinct, fields = {} }: Extract<Bodies, { kind: 'cycle' }>) => `
 local requests, at = {}, 0
+${Object.entries(fields)
+  .map(([name, value]) => `headers[${JSON.stringify(name)}] = ${JSON.stringify(value)}`)
+  .join('\n')}
 function init(args)
   begin(args)
   local tail = rest(${bytes})

@@ -21,6 +21,7 @@ import { FastRequest, type ResponseWriter } from '../../src/data/ingress/door/re
 import { createIngress, type Ingress } from '../../src/data/ingress/ingress.ts'
 import { createKeyer } from '../../src/data/key/keyer.ts'
 import { rawDigest } from '../../src/data/key/raw.ts'
+import { TenantUsage } from '../../src/data/measure/tenant-usage.ts'
 import { createRouter, type RouteCache } from '../../src/data/route/routes.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
@@ -91,7 +92,9 @@ const writer: ResponseWriter = {
   pause: () => {},
   resume: () => {},
 }
-const observer = { answered: () => {} } as unknown as Parameters<typeof createIngress>[0]['observer']
+const silent = { answered: () => {} } as unknown as Parameters<typeof createIngress>[0]['observer']
+/** Counts what tenants use, as the gateway's does. */
+const counting = new TenantUsage().observing(silent)
 const wheel = new Wheel(clock)
 const facts = {
   epochs: {
@@ -107,7 +110,7 @@ const facts = {
 } as unknown as Omit<Parameters<typeof createKeyer>[0], 'clock'>
 
 /** The short way of a hit, and the door's long way for what is none. */
-function side(auth: Authenticator | undefined, fields: string) {
+function side(auth: Authenticator | undefined, fields: string, observer = counting) {
   const route = {
     name: 'main',
     match: {},
@@ -168,6 +171,7 @@ const sides = {
   'hit, nobody is asked': side(undefined, ''),
   'hit, nobody is asked (again)': side(undefined, ''),
   'hit, by key': side(plain, 'Authorization: Bearer key\r\n'),
+  'hit, by key, not counted': side(plain, 'Authorization: Bearer key\r\n', silent),
   'hit, by token': side(plain, `Authorization: Bearer ${first}\r\n`),
   'hit, by key, with a rate': side(limited, 'Authorization: Bearer key\r\n'),
 }

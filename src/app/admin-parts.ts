@@ -11,6 +11,8 @@ interface Around {
   readonly data: DataPlanes
   readonly metrics: Metrics
   readonly ready: AdminParts['ready']
+  /** The tenants that the settings name. */
+  readonly tenants: () => readonly string[]
   /** The names that a purge may mean; `called`: the models that calls named since the start. */
   readonly names: (called: Iterable<string>) => KnownNames
   readonly scaling: Pick<Scaling, 'cacheLost' | 'describe'>
@@ -21,7 +23,7 @@ const PURGE_MS = 5_000
 /** Every other write waits this long at most for the workers to confirm it, and is answered in any case. */
 const WRITE_MS = 250
 
-export function adminParts({ data, metrics, ready, scaling, names }: Around): AdminParts {
+export function adminParts({ data, metrics, ready, scaling, names, tenants }: Around): AdminParts {
   return {
     ready,
     metrics: async () => metrics.expose(await data.metrics()),
@@ -45,6 +47,12 @@ export function adminParts({ data, metrics, ready, scaling, names }: Around): Ad
     },
     explain: (request) => data.explain(request),
     stats: () => data.stats(),
+    async tenants(name) {
+      const totals = await data.tenants()
+      const { since, unidentified } = totals
+      if (name !== undefined) return totals.one(name, tenants())
+      return { since, tenants: totals.list(tenants()), unidentified }
+    },
     scale: (pool) => scaling.describe(pool),
     settled: () => data.sync(WRITE_MS).catch(() => {}),
     traffic: (pool) => data.traffic(pool),

@@ -18,6 +18,7 @@ import type { Claims } from '../data/flight/claims.ts'
 import type { Ingress } from '../data/ingress/ingress.ts'
 import type { VersionStatement } from '../data/key/statements.ts'
 import { ModelStats } from '../data/measure/model-stats.ts'
+import { TenantUsage } from '../data/measure/tenant-usage.ts'
 import type { Recorder } from '../data/record/recorder.ts'
 import type { Finding } from '../data/rows/splitter.ts'
 import { calledBy, type ExplainQuery, type Explanation } from '../data/serve/explain.ts'
@@ -73,6 +74,7 @@ export interface DataPlaneParts {
 
 export class DataPlane {
   readonly pools: Pools
+  readonly usage = new TenantUsage()
   readonly #models = new ModelStats()
   readonly #parts: DataPlaneParts
   readonly #assembly: Assembly
@@ -114,10 +116,11 @@ export class DataPlane {
     })
   }
 
-  /** The observer, wrapped to count calls for models and for the scaler. */
+  /** The observer, wrapped to count calls for tenants, for models and for the scaler. */
   #counting(memory: string): Observer {
     const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
-    return countAnswered(this.#models.observing(this.#parts.observer), meter, memory)
+    const observer = this.usage.observing(this.#models.observing(this.#parts.observer))
+    return countAnswered(observer, meter, memory)
   }
 
   get ingress(): Ingress {

@@ -309,6 +309,7 @@ export class Gateway {
         ...around,
         metrics: this.metrics,
         ready: () => this.#ready(),
+        tenants: () => Object.keys(this.#settings.tenants ?? {}),
         names: (called) => knownNames(this.#settings, seen.registry, called),
       }),
     })

@@ -70,11 +70,22 @@ const Explanation = z.looseObject({
   kept: z.exactOptional(z.looseObject({ tier: z.string(), ageMs: z.number(), ttlMs: z.number() })),
 })
 
+const Counts = z.record(z.string(), z.number())
+
+const Tenant = z.looseObject({
+  tenant: z.string(),
+  calls: Counts,
+  hits: Counts,
+  rows: z.object({ hit: z.number(), join: z.number(), miss: z.number(), dup: z.number() }),
+  refused: Counts,
+})
+
 export type BackendRow = z.output<typeof Backend>
 export type PoolRow = z.output<typeof Pool>
 export type LeaseReply = z.output<typeof Lease>
 export type ScaleRow = z.output<typeof Scale>
 export type ExplainAnswer = z.output<typeof Explanation>
+export type TenantRow = z.output<typeof Tenant>
 
 export const readPool = reader(Pool)
 export const readPools = reader(z.looseObject({ pools: z.array(Pool) }))
@@ -84,6 +95,8 @@ export const readState = reader(z.looseObject({ state: z.string() }))
 export const readRemoval = reader(z.looseObject({ inflight: z.number() }))
 export const readScale = reader(Scale)
 export const readScales = reader(z.looseObject({ pools: z.array(Scale) }))
+export const readTenant = reader(Tenant)
+export const readTenants = reader(z.looseObject({ tenants: z.array(Tenant), unidentified: Counts }))
 export const readExplanation = reader(Explanation)
 export const readPurge = reader(
   z.looseObject({

@@ -18,6 +18,7 @@ import {
   readRemoval,
   readState,
 } from './answers.ts'
+import { columns } from './columns.ts'
 
 interface AddOptions extends AdminClientOptions {
   readonly weight?: number
@@ -209,13 +210,7 @@ function table(pools: readonly PoolRow[]): string {
   )
   const notes = pools.flatMap(notesOf)
   if (rows.length === 0) return `${['no backends', ...notes].join('\n')}\n`
-  const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]?.length ?? 0)))
-  const line = (row: readonly string[]): string =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-      .join('  ')
-      .trimEnd()
-  return `${[line(head), ...rows.map(line), ...notes].join('\n')}\n`
+  return `${[...columns(head, rows), ...notes].join('\n')}\n`
 }
 
 /** `3/64 +2`: three of 64 from this gateway, and two from others. */

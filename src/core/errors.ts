@@ -64,6 +64,8 @@ export interface FaultDetail {
   readonly unsent?: boolean
   /** It concerns the caller's tenant alone: who has joined the call may still be served. */
   readonly ofTenant?: boolean
+  /** The limit of the tenant's that is used up, in a word. */
+  readonly limit?: string
 }
 
 /**

@@ -42,6 +42,11 @@ export interface Identity {
   readonly policy: TenantPolicy | undefined
 }
 
+/** The tenant as the settings name it, `*` if they do not: what is counted by it has as many names as they have. Undefined: nobody was asked. */
+export function namedTenant(identity: Identity | undefined): string | undefined {
+  return identity && (identity.policy?.name ?? '*')
+}
+
 /** Tenant and subject in one text, each with its length in front: no two pairs give the same. */
 export function principalFor(tenant: string, subject: string): string {
   return `t${tenant.length}:${tenant}${subject.length}:${subject}`

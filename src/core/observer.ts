@@ -12,11 +12,15 @@ export interface Answered {
   readonly protocol: string
   /** The model that the call named, in its path or, where the dialect has it there, in its body. */
   readonly model?: string | undefined
+  /** The caller's tenant as the settings name it, from `namedTenant`; undefined: nobody was asked who they are. */
+  readonly tenant?: string | undefined
   readonly status: number
   readonly outcome: Outcome
   readonly ms: number
   /** The code of the fault, where the gateway answered with an error of its own. */
   readonly fault?: string | undefined
+  /** Which limit of the tenant's refused the call. */
+  readonly limit?: string | undefined
 }
 
 export interface Observer {

@@ -44,6 +44,8 @@ export type Outcome =
       readonly ageMs: number
       readonly ttlMs: number
       readonly detail?: string
+      /** Rows of the call; left out: one. So for the other kinds. */
+      readonly rows?: number | undefined
     }
   | {
       readonly kind: 'miss'
@@ -54,6 +56,7 @@ export type Outcome =
       readonly status?: number
       /** How long what was stored stays fresh, in milliseconds. */
       readonly ttlMs?: number
+      readonly rows?: number | undefined
     }
   | {
       readonly kind: 'partial'
@@ -70,10 +73,22 @@ export type Outcome =
       readonly stored: boolean
       readonly status?: number
       readonly ttlMs?: number
+      readonly rows?: number | undefined
     }
   /** The backends failed, and a stale answer was served instead. */
-  | { readonly kind: 'stale'; readonly tier: string; readonly ageMs: number; readonly status?: number }
+  | {
+      readonly kind: 'stale'
+      readonly tier: string
+      readonly ageMs: number
+      readonly status?: number
+      readonly rows?: number | undefined
+    }
   | { readonly kind: 'none' }
+
+/** The kind of an outcome as people and metrics see it: `collapsed` is a miss that joined another call's. */
+export function outcomeLabel(outcome: Outcome): string {
+  return outcome.kind === 'miss' && outcome.collapsed ? 'collapsed' : outcome.kind
+}
 
 /** How the rows of one call were answered; the four add up to the rows of the call. */
 export interface RowCounts {

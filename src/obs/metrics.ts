@@ -6,7 +6,7 @@
  * library; exposition.ts writes the text that scrapes read.
  */
 import type { Observer } from '../core/observer.ts'
-import type { Outcome } from '../core/reply.ts'
+import { outcomeLabel } from '../core/reply.ts'
 import { BoundedNames } from './bounded.ts'
 import { AttemptCounts, CallCounts, type Times, time, times } from './call-counts.ts'
 import type { Exposition, MetricSource, MetricsSnapshot, Sample, Value } from './exposition.ts'
@@ -23,6 +23,8 @@ export interface Metrics extends Observer {
   snapshot(): Promise<MetricsSnapshot>
   /** Registers a gauge that is read at each scrape. */
   gauge(name: string, help: string, collect: () => readonly Sample[]): void
+  /** Registers a counter that is read at each scrape. */
+  counter(name: string, help: string, collect: () => readonly Sample[]): void
   count(name: CounterName, labels: Readonly<Record<string, string>>, by?: number): void
   /** Loads the exposition and begins to measure the process. Otherwise the first scrape does that. */
   prepare(): Promise<void>
@@ -80,7 +82,7 @@ export function createMetrics(worker = 0): Metrics {
   return {
     answered(call) {
       const { route, fault } = call
-      calls.add(call, cacheLabel(call.outcome))
+      calls.add(call, outcomeLabel(call.outcome))
       if (fault !== undefined) count('infergate_faults_total', { route, fault })
     },
     attempted(pool, backend, ending, ms) {
@@ -106,6 +108,7 @@ export function createMetrics(worker = 0): Metrics {
     },
     count,
     gauge: (name, help, collect) => void sources.push({ name, help, type: 'gauge', values: collect }),
+    counter: (name, help, collect) => void sources.push({ name, help, type: 'counter', values: collect }),
     expose: async (others = []) => (await exposed()).text(others),
     snapshot: async () => (await exposed()).snapshot(),
     async prepare() {
@@ -122,10 +125,6 @@ export async function totalsOf(ended: readonly MetricsSnapshot[]): Promise<Metri
   const { sumOf } = await import('./exposition.ts')
   const all = await sumOf(ended)
   return all.filter(({ type }) => type === 'counter' || type === 'histogram')
-}
-
-function cacheLabel(outcome: Outcome): string {
-  return outcome.kind === 'miss' && outcome.collapsed ? 'collapsed' : outcome.kind
 }
 
 function ofCalls(calls: CallCounts, worker: number): readonly MetricSource[] {

@@ -48,6 +48,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     }),
     explain: async (request) => ({ explained: request }),
     stats: () => ({ tiers: [] }),
+    tenants: async (name) => (name === undefined ? { tenants: [] } : undefined),
     traffic: () => undefined,
     ...options.parts,
   }

@@ -2,7 +2,10 @@
 import { writeFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { dirname, join } from 'node:path'
+import { callerSettings } from '../caller-settings.ts'
 import { freePort, type Pinned, SERVER_CORE, start } from '../process.ts'
+import { rssMiB } from '../procfs.ts'
+import type { Measure } from '../scenario.ts'
 import { MAIN } from '../servers/infergate.ts'
 import type { Measurement, Opened, Terms } from '../subject.ts'
 
@@ -10,20 +13,24 @@ const DEADLINE_MS = 20_000
 const POLL_MS = 5
 const COMPILED = join(dirname(MAIN), '..', '.cache', 'compile')
 
-export async function openStartup({ folder }: Terms): Promise<Opened> {
+type StartupMeasure = Extract<Measure, { kind: 'startup' }>
+
+export async function openStartup({ tenants }: StartupMeasure, { folder }: Terms): Promise<Opened> {
+  const callers = tenants === undefined ? '' : callerSettings(folder, tenants)
   return async () => ({
     // The files are in the page cache then, as they are on a machine that has started it before.
-    warm: async () => void (await startOnce(folder)),
-    round: () => startOnce(folder),
+    warm: async () => void (await startOnce(folder, callers)),
+    round: () => startOnce(folder, callers),
   })
 }
 
-async function startOnce(folder: string): Promise<Measurement> {
+async function startOnce(folder: string, callers: string): Promise<Measurement> {
   const [port, admin, backend] = [await freePort(), await freePort(), await freePort()]
   const file = join(folder, 'start.yaml')
   const yaml = `server: { listen: "127.0.0.1:${port}" }
 admin: { listen: "127.0.0.1:${admin}" }
 log: { level: warn }
+${callers}
 pools: { bench: { backends: [ { url: "http://127.0.0.1:${backend}" } ], health: { path: off } } }
 routes: [ { name: bench, pool: bench, cache: { enabled: true } } ]
 `
@@ -42,7 +49,8 @@ routes: [ { name: bench, pool: bench, cache: { enabled: true } } ]
       throwFailure(gateway)
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
-    return { round: { readyMs: performance.now() - began, cpuMs: gateway.cpuMicros() / 1000 } }
+    const readyMs = performance.now() - began
+    return { round: { readyMs, cpuMs: gateway.cpuMicros() / 1000, rssMiB: rssMiB(gateway.pid) } }
   } finally {
     await gateway.stop()
   }

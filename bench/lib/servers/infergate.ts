@@ -1,6 +1,8 @@
 /** The gateway with everything switched on: limits, metrics, deadlines, health checks, scaling, cache rules. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { callerSettings } from '../caller-settings.ts'
+import { certificate } from '../certificate.ts'
 import type { Place } from '../place.ts'
 import { freePort, LOAD_CORE, listening, type Pinned, start } from '../process.ts'
 
@@ -8,6 +10,9 @@ export interface Variant {
   /** Where answers are kept; `none`: the route does not cache. */
   readonly tier: 'memory' | 'redis' | 'none'
   readonly workers: number
+  readonly tls: boolean
+  /** Tenants, with ten keys each; undefined: nobody is asked who they are. */
+  readonly tenants: number | undefined
 }
 
 export const MAIN = join(import.meta.dirname, '..', '..', '..', 'src', 'main.ts')
@@ -21,18 +26,23 @@ export async function startInfergate(place: Place, variant: Variant): Promise<Pi
   return redis ? [gateway, redis.process] : [gateway]
 }
 
-function settings(place: Place, { tier, workers }: Variant, redisPort: number | undefined): string {
-  const { port, backendPort, cacheMiB, rows } = place
+function settings(
+  place: Place,
+  { tier, workers, tls, tenants }: Variant,
+  redisPort: number | undefined,
+): string {
+  const { folder, port, backendPort, cacheMiB, rows } = place
   const tiers = {
     memory: `cache: { tiers: [ { name: memory, type: memory, maxBytes: ${cacheMiB}MiB } ] }`,
     redis: `cache: { tiers: [ { name: redis, type: redis, url: "redis://127.0.0.1:${redisPort}", readTimeout: 1s } ] }`,
     none: '',
   }
   const cache = tier === 'none' ? '' : `, cache: { enabled: true, ttl: 1h, rows: ${rows} }`
-  return `server: { listen: "127.0.0.1:${port}", workers: ${workers} }
+  return `server: { listen: "127.0.0.1:${port}", workers: ${workers}${tls ? tlsBlock(folder) : ''} }
 admin: { listen: "127.0.0.1:0" }
 log: { level: warn }
 ${tiers[tier]}
+${tenants === undefined ? '' : callerSettings(folder, tenants)}
 pools:
   bench:
     backends: [ { url: "http://127.0.0.1:${backendPort}" } ]
@@ -40,6 +50,11 @@ pools:
 routes:
   - { name: bench, pool: bench, protocol: tfserving${cache} }
 `
+}
+
+function tlsBlock(folder: string): string {
+  const { cert, key } = certificate(folder)
+  return `, tls: { certificates: [ { cert: ${cert}, key: ${key} } ] }`
 }
 
 /** Beside the load, not beside the gateway: whoever has a Redis has it on another core. */

@@ -1,6 +1,7 @@
 /** nginx from Debian: as a cache of POST bodies, as a Lua program with a shared dictionary, as a plain proxy. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { certificate } from '../certificate.ts'
 import type { Place } from '../place.ts'
 import { type Pinned, start } from '../process.ts'
 
@@ -9,6 +10,8 @@ export const LUA_MODULE = '/usr/lib/nginx/modules/ngx_http_lua_module.so'
 
 /** Settings beside those that every nginx here has. */
 interface Parts {
+  /** Speaks TLS. */
+  readonly tls?: boolean
   readonly main?: string
   readonly http?: string
   readonly server: string
@@ -29,11 +32,16 @@ http {
   access_log off; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 75s; ${temporary}
   client_body_buffer_size 512k; client_body_in_single_buffer on; client_max_body_size ${1 + Math.ceil(bodyBytes / 1e6)}m;
   ${parts.http ?? ''}
-  server { listen 127.0.0.1:${port} backlog=1024; ${parts.server} }
+  server { listen 127.0.0.1:${port} ${parts.tls ? 'ssl ' : ''}backlog=1024; ${parts.tls ? tlsLines(folder) : ''} ${parts.server} }
 }
 `
   writeFileSync(file, text)
   return start({ core: cores, command: NGINX, args: ['-c', file, '-p', folder] })
+}
+
+function tlsLines(folder: string): string {
+  const { cert, key } = certificate(folder)
+  return `ssl_certificate ${cert}; ssl_certificate_key ${key}; ssl_protocols TLSv1.2 TLSv1.3;`
 }
 
 const upstream = ({ backendPort }: Place): string =>
@@ -45,9 +53,10 @@ export function nginxPass(place: Place): Pinned {
 }
 
 /** The body is the key, as it must be for POST; that is also why bodies beyond some 64 KB cannot be kept. */
-export function nginxCache(place: Place): Pinned {
+export function nginxCache(place: Place, { tls = false } = {}): Pinned {
   const { folder, cacheMiB } = place
   return nginx(place, {
+    tls,
     http: `${upstream(place)} open_file_cache max=10000;
   proxy_cache_path ${folder}/cache levels=1:2 keys_zone=c:50m use_temp_path=off max_size=${cacheMiB}m;`,
     server: `location / {

@@ -25,6 +25,7 @@ import { PredictionLog } from '../prediction-log/prediction-log.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import { SharedFacts } from '../shared-facts.ts'
+import { TenantTotals } from '../tenant-totals.ts'
 import type { LiveTls } from '../tls.ts'
 import { DataWorker } from './data-worker.ts'
 import { type DataStats, mergeStats, mergeTraffic } from './merge.ts'
@@ -103,6 +104,7 @@ export class DataPlanes {
   readonly #worker: DataWorker
   readonly #threads: Threads
   readonly #predictions: PredictionLog
+  readonly #tenants = new TenantTotals()
   readonly #onRedeployed: DataPlanesParts['redeployed']
 
   constructor(parts: Opened) {
@@ -140,7 +142,9 @@ export class DataPlanes {
       redeployed: (pool, model) => this.#redeployed(pool, model),
       split: (finding) => this.#worker.plane.addFinding(finding),
       predictions: take,
+      used: (report) => this.#tenants.add(report),
     })
+    this.#tenants.measure(parts.metrics)
   }
 
   async #redeployed(pool: string, model: string): Promise<void> {
@@ -223,8 +227,16 @@ export class DataPlanes {
     return mergeStats([this.#worker.plane.stats(), ...others])
   }
 
-  /** The metrics of the other threads. */
-  metrics(): Promise<readonly MetricsSnapshot[]> {
+  /** What tenants have used up to now, in all workers that answer in time. */
+  async tenants(): Promise<TenantTotals> {
+    await this.#threads.tellUsage()
+    this.#tenants.add(this.#worker.plane.usage.take())
+    return this.#tenants
+  }
+
+  /** The metrics of the other threads; what tenants have used, which this thread counts for all, is up to date then. */
+  async metrics(): Promise<readonly MetricsSnapshot[]> {
+    await this.tenants()
     return this.#threads.metrics()
   }
 

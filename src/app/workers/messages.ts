@@ -12,6 +12,7 @@ import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
+import type { UsageReport } from '../../data/measure/tenant-usage.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
 import type { ExplainQuery, Explanation } from '../../data/serve/explain.ts'
 import type { MetricsSnapshot } from '../../obs/metrics.ts'
@@ -64,6 +65,8 @@ export interface ToWorker {
   explain(query: ExplainQuery): Explanation
   stats(nothing: undefined): DataStats
   metrics(nothing: undefined): MetricsSnapshot
+  /** Answered after what the tenants have used was sent in `used`. */
+  tellUsage(nothing: undefined): void
   /** Still takes calls, but closes each connection with its answer. */
   leave(nothing: undefined): void
   drain(timeoutMs: number): void
@@ -98,6 +101,8 @@ export interface ToControl {
   loads(loads: readonly WorkerLoad[]): void
   /** Twice a second. */
   report(report: WorkerReport): void
+  /** What tenants have used since the last time; twice a second. */
+  used(report: UsageReport): void
   /** Every two seconds: a worker that crashes loses no more of its counts. */
   counted(snapshot: MetricsSnapshot): void
 }

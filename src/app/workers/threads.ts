@@ -14,6 +14,7 @@ import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
+import type { UsageReport } from '../../data/measure/tenant-usage.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { ProcessLog } from '../../obs/log.ts'
@@ -58,6 +59,8 @@ export interface ThreadsParts {
   readonly keyMissing: (jwks: string) => Promise<void>
   /** Called with what a worker has found out about splitting a model. */
   readonly split: (finding: Finding) => void
+  /** Called with what tenants have used since the last time. */
+  readonly used: (report: UsageReport) => void
   /** Called with a batch of records for prediction logs. */
   readonly predictions: (batch: Uint8Array<ArrayBuffer>) => void
 }
@@ -179,6 +182,11 @@ export class Threads {
     return [...this.#counted.values(), await this.#totals]
   }
 
+  /** Resolves when every worker that answers in time has told what tenants have used; never rejects. */
+  async tellUsage(): Promise<void> {
+    await answered(this.#rpcs.map((rpc) => rpc.call('tellUsage', undefined, CALL_MS)))
+  }
+
   async sync(withinMs: number): Promise<void> {
     await Promise.all(
       this.#listening.map(async ({ supervisor: { number }, rpc }) => {
@@ -237,7 +245,7 @@ export class Threads {
   }
 
   #handlers(worker: number): Parameters<WorkerRpc['handle']>[0] {
-    const { log, alive, stated, redeployed, keyMissing, split, predictions, facts } = this.#parts
+    const { log, alive, stated, redeployed, keyMissing, split, predictions, used, facts } = this.#parts
     const { epochs, deployments } = facts
     return {
       log: ({ level, event, fields }) => log[level](event, { ...fields, worker }),
@@ -264,6 +272,7 @@ export class Threads {
         this.addFinding(finding, worker)
       },
       predictions,
+      used,
       loads: (loads) => this.#loads.add(worker, loads),
       report: (report) => {
         this.#reports.set(worker, report)

@@ -89,6 +89,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
       ownListeners = endpoints
     },
     metrics: () => metrics.snapshot(),
+    tellUsage: () => tellUsage(control, worker),
   })
 }
 
@@ -143,7 +144,13 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
   } satisfies Partial<Parameters<ControlRpc['handle']>[0]>
 }
 
-function report(control: ControlRpc, { plane }: DataWorker, { epochs, deployments }: MirroredFacts): void {
+function tellUsage(control: ControlRpc, { plane }: DataWorker): void {
+  const used = plane.usage.take()
+  if (used.size > 0) control.notify('used', used)
+}
+
+function report(control: ControlRpc, worker: DataWorker, { epochs, deployments }: MirroredFacts): void {
+  const { plane } = worker
   const { pools } = plane
   setInterval(() => control.notify('loads', loadsOf(pools)), TICK_MS).unref()
   setInterval(() => {
@@ -159,6 +166,7 @@ function report(control: ControlRpc, { plane }: DataWorker, { epochs, deployment
       calledModels: deployments.takeCalled(),
       usedEpochs: epochs.takeUsed(),
     })
+    tellUsage(control, worker)
   }, REPORT_MS).unref()
 }
 

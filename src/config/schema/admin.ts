@@ -14,13 +14,15 @@ const token = z.strictObject({
     .describe('`sha256:` and the SHA-256 of the token in hex; the token itself is written nowhere.'),
   scopes: z
     .array(
-      z.string().regex(/^(?:read|purge|scale|admin|register:(?:\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,63}))$/, {
-        error: 'expected read, purge, scale, admin or register:<pool>',
-      }),
+      z
+        .string()
+        .regex(/^(?:read|purge|scale|tenants|admin|register:(?:\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,63}))$/, {
+          error: 'expected read, purge, scale, tenants, admin or register:<pool>',
+        }),
     )
     .min(1)
     .describe(
-      'What it may do: `read`, `purge`, `scale`, `register:<pool>` (`register:*`: any pool), or `admin` for everything.',
+      'What it may do: `read`, `purge`, `scale`, `tenants` (what each has used), `register:<pool>` (`register:*`: any pool), or `admin` for everything.',
     ),
 })
 

@@ -43,6 +43,8 @@ export const ROUTES: readonly AdminRoute[] = [
     scope: 'read',
     answer: async (_, at) => ok(await at.parts.stats()),
   },
+  { method: 'GET', path: '/api/v1/tenants', scope: 'tenants', answer: tenants },
+  { method: 'GET', path: '/api/v1/tenants/:tenant', scope: 'tenants', answer: tenants },
   { method: 'GET', path: '/api/v1/scale', scope: 'read', answer: scale },
   { method: 'GET', path: '/api/v1/scale/:pool', scope: 'read', answer: scale },
   { method: 'GET', path: '/apis/external.metrics.k8s.io/v1beta1', scope: 'read', answer: listMetrics },
@@ -149,6 +151,16 @@ async function purge({ body }: AdminRequest, { parts }: AdminContext): Promise<A
 
 async function explain({ body }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {
   return ok(await parts.explain(readExplain(body)))
+}
+
+async function tenants({ params }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {
+  const answer = await parts.tenants(params['tenant'])
+  if (answer === undefined)
+    throw new Problem(
+      404,
+      `the settings name no tenant "${params['tenant'] ?? ''}"; who is not named counts under "*"`,
+    )
+  return ok(answer)
 }
 
 async function scale({ params }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {

@@ -16,7 +16,7 @@ export interface TokenSettings {
 }
 
 /** What a route requires. `register` is completed with the pool of the path. */
-export type Scope = 'open' | 'metrics' | 'read' | 'register' | 'purge' | 'scale'
+export type Scope = 'open' | 'metrics' | 'read' | 'register' | 'purge' | 'scale' | 'tenants'
 
 export interface AdminCaller {
   readonly authorization: string | undefined
@@ -31,7 +31,7 @@ interface Token {
   readonly scopes: ReadonlySet<string>
 }
 
-const SCOPE = /^(read|purge|scale|admin|register:(\*|[A-Za-z0-9._-]{1,128}))$/
+const SCOPE = /^(read|purge|scale|tenants|admin|register:(\*|[A-Za-z0-9._-]{1,128}))$/
 const EMPTY = hash('sha256', '', 'hex')
 
 export class Auth {
@@ -112,7 +112,7 @@ function parseToken(settings: TokenSettings, index: number): Token {
   const bad = settings.scopes.find((scope) => !SCOPE.test(scope))
   if (bad !== undefined || settings.scopes.length === 0) {
     throw new Error(
-      `${where}.scopes must be of read, register:POOL, purge, scale, admin; found "${bad ?? ''}"`,
+      `${where}.scopes must be of read, register:POOL, purge, scale, tenants, admin; found "${bad ?? ''}"`,
     )
   }
   return {

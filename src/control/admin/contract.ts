@@ -12,6 +12,8 @@ export interface AdminParts {
   purge(request: PurgeRequest): Promise<unknown>
   explain(request: ExplainRequest): Promise<unknown>
   stats(): unknown
+  /** What tenants have used: one of them, undefined where there is no such tenant, or all. */
+  tenants(name?: string): Promise<unknown>
   /** Returns undefined where there is no such pool. Left out: this gateway does not scale. */
   scale?(pool?: string): unknown
   /**

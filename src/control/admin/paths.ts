@@ -31,7 +31,19 @@ const WORD: Grammar = {
   what: 'namespaces and metrics have letters, digits, "_", "-" and "."',
 }
 
-const GRAMMARS: Readonly<Record<string, Grammar>> = { pool: POOL, id: ID, namespace: WORD, metric: WORD }
+/** As the settings name it, `*` included. */
+const TENANT: Grammar = {
+  pattern: /^[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?$/,
+  what: 'a tenant has 1 to 256 visible ASCII characters',
+}
+
+const GRAMMARS: Readonly<Record<string, Grammar>> = {
+  pool: POOL,
+  id: ID,
+  tenant: TENANT,
+  namespace: WORD,
+  metric: WORD,
+}
 
 export function targetOf(target: string): { path: string; query: URLSearchParams } {
   const absolute = target.startsWith('/') ? undefined : URL.parse(target)

@@ -80,6 +80,7 @@ function networkOf(address: string): string {
 const CROWDED = new GatewayError('rateLimited', 'the tenant has as many requests running as it may', {
   retryAfterSeconds: 1,
   ofTenant: true,
+  limit: 'concurrency',
 })
 
 const SECOND = 1000
@@ -95,6 +96,7 @@ function tooMany(unit: 'requests' | 'rows', { count, perMs }: RateLimit, waitMs:
     {
       retryAfterSeconds: seconds,
       ofTenant: true,
+      limit: unit,
       fields: [
         'RateLimit-Policy',
         `"${unit}";q=${Math.floor(count)};w=${perMs / SECOND}`,

@@ -4,6 +4,7 @@
  * decide everything; their decision for a head is kept with it, for as long as settings, purge epochs and deployment
  * tokens stay the same.
  */
+import { namedTenant } from '../../core/identity.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -76,12 +77,13 @@ export class MemoryHits implements MemoryHit {
 
   constructor(parts: MemoryHitParts) {
     this.#parts = parts
-    this.#outcome = { kind: 'hit' as const, tier: parts.memory, ageMs: 0, ttlMs: 0 }
+    this.#outcome = { kind: 'hit' as const, tier: parts.memory, ageMs: 0, ttlMs: 0, rows: 1 }
     this.#report = {
       door: 'fast',
       route: '',
       protocol: '',
       model: undefined,
+      tenant: undefined,
       status: 0,
       outcome: this.#outcome,
       ms: 0,
@@ -145,10 +147,12 @@ export class MemoryHits implements MemoryHit {
     log?.takes()
     this.#outcome.ageMs = ageMs(answer, wall)
     this.#outcome.ttlMs = remainingMs(answer, wall)
+    this.#outcome.rows = answer.rows
     const report = this.#report
     report.route = matched.route.name
     report.protocol = matched.protocol.name
     report.model = matched.target.model
+    report.tenant = namedTenant(identity)
     report.status = answer.reply.status
     report.ms = clock.now() - began
     observer.answered(report)

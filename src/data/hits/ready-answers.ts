@@ -13,6 +13,8 @@ import { HotCache, type HotEntry } from './hot-cache.ts'
 
 export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
   readonly reply: Reply
+  /** Rows that it answers. */
+  readonly rows: number
   /** Undefined: the digest covers route and model. */
   readonly of?: FoundFor | undefined
   /** Made at the first hit that is written in one piece. */
@@ -70,7 +72,8 @@ export class ReadyAnswers {
     const bytes = length + (length <= MAX_TEXT_BODY_BYTES ? length : 0) + OVERHEAD_BYTES
     this.#missed = undefined
     const life = { bytes, expiresAt: this.#clock.now() + left }
-    this.#hot.set(raw, { reply, of, createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }, life)
+    const { length: rows } = entries
+    this.#hot.set(raw, { reply, rows, of, createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }, life)
   }
 
   delete(raw: Digest): void {

@@ -5,6 +5,7 @@
  */
 import { type Call, type RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
+import { namedTenant } from '../../core/identity.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { Reply } from '../../core/reply.ts'
@@ -179,6 +180,7 @@ function reportOf(
     route: matched.route.name,
     protocol: matched.protocol.name,
     model: matched.target.model,
+    tenant: namedTenant(exchange.notes.identity),
     ms: now - began,
     ...result,
   }

@@ -5,6 +5,7 @@
 import { type Body, type Call, isWhole, type WholeBody } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
+import { namedTenant } from '../../core/identity.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { Answer, Fields, Outcome, Reply } from '../../core/reply.ts'
@@ -280,10 +281,12 @@ class RequestHandler implements Timer, Listener<Answer> {
       route: matched?.route.name ?? '',
       protocol: matched?.protocol.name ?? '',
       model: matched?.target.model,
+      tenant: namedTenant(this.#exchange.notes.identity),
       status: this.#exchange.status || (fault?.fault.status ?? 0),
       outcome: this.#outcome,
       ms: clock.now() - this.#began,
       fault: fault?.code,
+      limit: fault?.detail.limit,
     })
   }
 }

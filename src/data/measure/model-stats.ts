@@ -1,6 +1,6 @@
 /** Counts what the cache has done for each model since the start, for `GET /api/v1/cache/stats`. */
 import type { Observer } from '../../core/observer.ts'
-import type { Outcome, RowCounts } from '../../core/reply.ts'
+import { outcomeLabel, type RowCounts } from '../../core/reply.ts'
 
 export interface ModelCounts {
   /** Calls by what the cache did: hit, miss, collapsed, partial, bypass, request, stale, none. */
@@ -30,7 +30,7 @@ export class ModelStats {
         observer.answered(answered)
         if (answered.model === undefined) return
         const { calls } = this.#of(answered.model)
-        const what = label(answered.outcome)
+        const what = outcomeLabel(answered.outcome)
         calls[what] = (calls[what] ?? 0) + 1
       },
       rows: (model, counts) => {
@@ -59,8 +59,4 @@ export class ModelStats {
     this.#models.set(model, counts)
     return counts
   }
-}
-
-function label(outcome: Outcome): string {
-  return outcome.kind === 'miss' && outcome.collapsed ? 'collapsed' : outcome.kind
 }

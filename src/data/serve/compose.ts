@@ -25,8 +25,11 @@ export interface ComposeParts {
   readonly memory: string
 }
 
-/** The part of an entry that says how old it is. */
-type Aged = Pick<Entry, 'createdAt' | 'ttlMs'>
+/** The part of an entry, or of an answer made of several, that says how old it is. */
+interface Aged extends Pick<Entry, 'createdAt' | 'ttlMs'> {
+  /** Rows that it answers; left out: one. */
+  readonly rows?: number
+}
 
 export interface Compose {
   hitOutcome(entries: readonly Aged[], tier: string, directives: Directives): Outcome
@@ -92,9 +95,11 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
     reply: Reply,
     facts: { collapsed: boolean; counts: RowCounts },
   ): Answer | Awaitable<Answer> {
-    if (context.rows) observer.rows(context.matched.target.model ?? '', facts.counts)
+    const { rows } = context
+    if (rows) observer.rows(context.matched.target.model ?? '', facts.counts)
     const { collapsed } = facts
-    const outcome: Outcome = { kind: 'miss', stored: false, collapsed, status: reply.status }
+    const { status } = reply
+    const outcome: Outcome = { kind: 'miss', stored: false, collapsed, status, rows: rows?.length }
     return addressedToCaller(context, { reply, form: context.form }, outcome)
   }
 
@@ -117,7 +122,13 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
     const age = oldest(entries)
     return {
       reply: own,
-      outcome: { kind: 'stale', tier: memory, ageMs: age, ...(status === undefined ? {} : { status }) },
+      outcome: {
+        kind: 'stale',
+        tier: memory,
+        ageMs: age,
+        rows: rows?.length,
+        ...(status === undefined ? {} : { status }),
+      },
     }
   }
 
@@ -143,6 +154,7 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
         kind: 'miss',
         stored: lookups.isStored,
         collapsed: false,
+        rows: rows.miss,
         status: 200,
         ttlMs: remaining(entries),
       }
@@ -158,7 +170,8 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
 
   function hitOutcome(entries: readonly Aged[], tier: string, { ignored }: Directives): Outcome {
     const detail = ignored === undefined ? {} : { detail: `${tier}; ${ignored} ignored` }
-    return { kind: 'hit', tier, ageMs: oldest(entries), ttlMs: remaining(entries), ...detail }
+    const rows = entries.reduce((sum, { rows = 1 }) => sum + rows, 0)
+    return { kind: 'hit', tier, ageMs: oldest(entries), ttlMs: remaining(entries), rows, ...detail }
   }
 
   function remaining(entries: readonly Aged[]): number {

@@ -211,6 +211,7 @@ export class Lookup {
       outcome: {
         kind: 'request',
         reason: 'no-cache',
+        rows: context.rows?.length,
         stored: context.lookups.isStored,
         status: 200,
         ...fresh,

@@ -1,6 +1,7 @@
 /** What the bench reads and reckons: a number that is parsed wrongly is believed all the same. */
 import { expect, test } from 'vitest'
 import { parseStubStatus } from '../../../bench/lib/backends.ts'
+import { parseHandshakes } from '../../../bench/lib/measure/handshakes.ts'
 import { faultOf } from '../../../bench/lib/measure/load.ts'
 import { cpuMicros, listeners, othersMicros, parseStat } from '../../../bench/lib/procfs.ts'
 import { median, paired, quantile, range } from '../../../bench/lib/stats.ts'
@@ -25,10 +26,20 @@ test('the result of wrk is its last line, and without one it is an error', () =>
   expect(() => parseResult('unable to connect to 127.0.0.1:9')).toThrow(/no result[^]*unable to connect/)
 })
 
+test('handshakes are those that openssl counts itself', () => {
+  const text =
+    'Collecting connection statistics for 1 seconds\n\n\n812 connections in 0.61s; 1331.15 connections/user sec, bytes read 0\n812 connections in 2 real seconds, 0 bytes read per connection\n'
+  expect(parseHandshakes(text)).toBe(812)
+  expect(() => parseHandshakes('unable to connect')).toThrow(/no result/)
+})
+
 test('a script for wrk has the numbers of its scenario', () => {
   expect(luaScript({ kind: 'cycle', bytes: 4096, distinct: 1000 })).toMatch(
     /rest\(4096\)[^]*for i = 1, 1000 do/,
   )
+  expect(
+    luaScript({ kind: 'cycle', bytes: 200, distinct: 1, fields: { Authorization: 'Bearer k' } }),
+  ).toContain('headers["Authorization"] = "Bearer k"')
   expect(luaScript({ kind: 'traced', bytes: 200, distinct: 1000, traces: 'many' })).toMatch(
     /rest\(200\)[^]*for i = 1, 1000 do[^]*fresh = fresh \+ 1/,
   )

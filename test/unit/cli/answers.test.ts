@@ -8,6 +8,7 @@ import { backendsCommand } from '../../../src/cli/backends.ts'
 import { explainCommand } from '../../../src/cli/explain.ts'
 import { purgeCommand } from '../../../src/cli/purge.ts'
 import { scaleCommand } from '../../../src/cli/scale.ts'
+import { tenantsCommand } from '../../../src/cli/tenants.ts'
 
 afterEach(() => {
   process.exitCode = undefined
@@ -23,6 +24,8 @@ const COMMANDS = [
   ['backends', 'remove', 'ranker', 'one'],
   ['scale'],
   ['scale', 'ranker'],
+  ['tenants'],
+  ['tenants', 'mobile'],
   ['purge', '--all'],
   ['explain', 'GET', '/'],
 ]
@@ -44,7 +47,13 @@ it.each(CASES)('%j is told of %s that it is no answer of the admin API', async (
   const out = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
   const err = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
   const program = new Command('infergate').enablePositionalOptions()
-  for (const command of [backendsCommand(), scaleCommand(), purgeCommand(), explainCommand()])
+  for (const command of [
+    backendsCommand(),
+    scaleCommand(),
+    tenantsCommand(),
+    purgeCommand(),
+    explainCommand(),
+  ])
     program.addCommand(command)
   const admin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   await program.parseAsync(['node', 'infergate', ...args, '--admin', admin])

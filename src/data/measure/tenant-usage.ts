@@ -1,0 +1,112 @@
+/**
+ * Counts what each tenant has used, where calls are answered. Each thread counts for itself and gives away what it has counted
+ * since the last time, so a thread that ends takes hardly anything with it.
+ */
+import type { Answered, Observer } from '../../core/observer.ts'
+import { type Outcome, outcomeLabel, type RowCounts } from '../../core/reply.ts'
+
+/** What a tenant has used; as plain data for `postMessage`. */
+export interface TenantCounts {
+  /** Calls by what the cache did, those that were refused (`none`) as well. */
+  readonly calls: Readonly<Record<string, number>>
+  /** Calls that a cache has answered, by tier. */
+  readonly hits: Readonly<Record<string, number>>
+  /** Rows of calls that were answered; a call that is not read into rows is one. */
+  readonly rows: RowCounts
+  /** Refused calls, by the limit that was used up or the code of the error. */
+  readonly refused: Readonly<Record<string, number>>
+}
+
+/** By tenants as the settings name them; the empty name: those who were refused before anybody knew who they are. */
+export type UsageReport = ReadonlyMap<string, TenantCounts>
+
+export const UNIDENTIFIED = ''
+
+interface Counts extends TenantCounts {
+  readonly calls: Record<string, number>
+  readonly hits: Record<string, number>
+  readonly rows: { -readonly [K in keyof RowCounts]: number }
+  readonly refused: Record<string, number>
+}
+
+/** Errors by which the gateway turns a caller away, and does not fail. */
+const REFUSALS: ReadonlySet<string> = new Set(['unauthenticated', 'forbidden', 'rateLimited', 'overloaded'])
+
+export class TenantUsage {
+  #tenants = new Map<string, Counts>()
+
+  /** The given observer, with its calls counted here as well. */
+  observing(observer: Observer): Observer {
+    return {
+      ...observer,
+      answered: (answered) => {
+        observer.answered(answered)
+        const tenant = tenantOf(answered)
+        if (tenant !== undefined) this.#count(tenant, answered)
+      },
+    }
+  }
+
+  /** What was counted since the last time. */
+  take(): UsageReport {
+    const taken = this.#tenants
+    if (taken.size > 0) this.#tenants = new Map()
+    return taken
+  }
+
+  #count(tenant: string, { outcome, fault, limit }: Answered): void {
+    let counts = this.#tenants.get(tenant)
+    if (!counts) this.#tenants.set(tenant, (counts = noCounts()))
+    increment(counts.calls, outcomeLabel(outcome), 1)
+    if (outcome.kind === 'hit') increment(counts.hits, outcome.tier, 1)
+    countRows(counts.rows, outcome)
+    if (fault !== undefined && REFUSALS.has(fault)) increment(counts.refused, limit ?? fault, 1)
+  }
+}
+
+/** Adds a report to totals. */
+export function addUsage(totals: Map<string, TenantCounts>, report: UsageReport): void {
+  for (const [tenant, more] of report) {
+    const counts: Counts = totals.get(tenant) ?? noCounts()
+    totals.set(tenant, counts)
+    for (const part of ['calls', 'hits', 'rows', 'refused'] as const)
+      for (const [name, count] of Object.entries(more[part])) increment(counts[part], name, count)
+  }
+}
+
+export function noCounts(): Counts {
+  return { calls: {}, hits: {}, rows: { hit: 0, join: 0, miss: 0, dup: 0 }, refused: {} }
+}
+
+/** Undefined: nobody was asked. Without a valid credential nobody is anybody, whatever the anonymous may have elsewhere. */
+function tenantOf({ tenant, fault }: Answered): string | undefined {
+  if (fault === 'unauthenticated') return UNIDENTIFIED
+  return tenant ?? (fault === 'forbidden' ? UNIDENTIFIED : undefined)
+}
+
+function countRows(rows: Counts['rows'], outcome: Outcome): void {
+  switch (outcome.kind) {
+    case 'hit':
+    case 'stale':
+      rows.hit += outcome.rows ?? 1
+      return
+    case 'miss':
+      if (outcome.collapsed) rows.join += outcome.rows ?? 1
+      else rows.miss += outcome.rows ?? 1
+      return
+    case 'request':
+      rows.miss += outcome.rows ?? 1
+      return
+    case 'bypass':
+      rows.miss++
+      return
+    case 'none':
+      return
+    case 'partial':
+      for (const result of ['hit', 'join', 'miss', 'dup'] as const) rows[result] += outcome.rows[result]
+  }
+}
+
+function increment(counts: Record<string, number>, name: string, by: number): void {
+  counts[name] = (counts[name] ?? 0) + by
+}
