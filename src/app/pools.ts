@@ -69,6 +69,7 @@ export class Pools {
         defaults: this.#parts.poolDefaults,
         fewest: pool?.scale?.min ?? fewest.get(name) ?? 1,
         workers: this.#parts.table.workers,
+        tenants: settings.tenants,
       })
       const existing = this.#pools.get(name)
       if (!existing) this.#pools.set(name, this.#newPool(name, pool, tuning))

@@ -5,6 +5,7 @@ import type { AdminSettings } from '../control/admin/server.ts'
 import { DEFAULT_HEALTH, type HealthSettings } from '../control/health/health.ts'
 import type { EmbeddedModel } from '../control/processes.ts'
 import type { PoolDeclaration } from '../control/registry/registration.ts'
+import { shareOf, type TenantShare } from '../core/tenant-share.ts'
 import type { PoolTuning } from '../data/backend/tuning.ts'
 import type { LiveTls } from './tls.ts'
 
@@ -83,12 +84,13 @@ export interface TuningOptions {
   readonly fewest: number
   /** The number of workers: each gets its share of the retries and hedges. */
   readonly workers: number
+  readonly tenants: Settings['tenants']
 }
 
 /** @param given undefined: the pool of an embedded model */
 export function poolTuning(
   given: PoolDefaults | undefined,
-  { defaults, fewest, workers }: TuningOptions,
+  { defaults, fewest, workers, tenants }: TuningOptions,
 ): PoolTuning {
   const pool = given ?? defaults
   const { balance, hedge, outlier, retry, queue } = pool
@@ -120,7 +122,14 @@ export function poolTuning(
       intervalMs: Math.max(100, queue.maxWait / 5),
     },
     isFromZero: fewest === 0,
+    shares: limitedShares(tenants),
   }
+}
+
+/** Those of the tenants that may not simply have any place, or have places of their own. */
+function limitedShares(tenants: Settings['tenants'] = {}): TenantShare[] {
+  const shares = Object.entries(tenants).map(([name, settings]) => shareOf(name, settings))
+  return shares.filter(({ floor, labels }) => floor > 0 || labels !== undefined)
 }
 
 /**

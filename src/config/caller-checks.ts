@@ -5,7 +5,8 @@ import { type Path, property } from './walk.ts'
 
 export function callerIssues(input: unknown): Issue[] {
   const auth = property(input, 'auth')
-  return auth === undefined ? withoutAuth(input) : [...noSource(auth), ...twins(auth)]
+  const found = auth === undefined ? withoutAuth(input) : [...noSource(auth), ...twins(auth)]
+  return [...found, ...sharedFloor(input)]
 }
 
 const problem = (path: Path, message: string, fix?: string): Issue => ({
@@ -46,6 +47,15 @@ function noSource(auth: unknown): Issue[] {
   })
   return isThere ? [] : [problem(['auth'], 'nobody can prove who they are', ADD_AUTH)]
 }
+
+/** Nobody knows how many tenants are named nowhere, so places cannot be kept for each of them. */
+function sharedFloor(input: unknown): Issue[] {
+  const floor = property(property(property(input, 'tenants'), '*'), 'floor')
+  if (floor === undefined || floor === 0) return []
+  return [problem(['tenants', '*', 'floor'], 'places are kept for tenants that are named', NAME_IT)]
+}
+
+const NAME_IT = 'give a tenant of its own name a floor, or leave it out here'
 
 /** Two keys with one name, or one hash: which of them a caller has could not be told. */
 function twins(auth: unknown): Issue[] {

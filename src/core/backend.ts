@@ -3,7 +3,7 @@
  * with a higher revision. Everything here survives structuredClone.
  */
 
-import type { Labels } from './identity.ts'
+import type { Labels } from './labels.ts'
 
 export interface ModelOffer {
   readonly name: string

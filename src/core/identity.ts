@@ -1,15 +1,14 @@
 /** Who sends a call, as its credentials prove it, and what the tenant may have. */
 import type { RateLimit } from '../lib/rate.ts'
+import type { ShareSettings, TenantShare } from './tenant-share.ts'
 
 /** What a tenant may have, as plain data; what is left out is not limited. */
-export interface TenantSettings {
+export interface TenantSettings extends ShareSettings {
   readonly rate?: TenantRate | undefined
   /** The most requests to backends at a time. */
   readonly concurrency?: number | undefined
   /** Names of models, `*` for one or more characters. */
   readonly models?: readonly string[] | undefined
-  /** Labels that a backend must have. */
-  readonly backends?: Labels | undefined
 }
 
 export interface TenantRate {
@@ -20,8 +19,6 @@ export interface TenantRate {
   /** How much of the rate may be used at once, in milliseconds of it. */
   readonly burst: number
 }
-
-export type Labels = Readonly<Record<string, string>>
 
 /** The settings of a tenant, or of all that the settings do not name. */
 export interface TenantPolicy extends Omit<TenantSettings, 'models'> {
@@ -40,6 +37,8 @@ export interface Identity {
   readonly principal: string
   /** Undefined: the settings limit no tenants. */
   readonly policy: TenantPolicy | undefined
+  /** Its part of each pool, the same object for all calls of a tenant; undefined: there are no tenants. */
+  readonly share?: TenantShare | undefined
 }
 
 /** The tenant as the settings name it, `*` if they do not: what is counted by it has as many names as they have. Undefined: nobody was asked. */

@@ -1,7 +1,10 @@
 /** What part of each pool a tenant may have. */
+import type { Labels } from './labels.ts'
 
 /** Classes of priority, the first first: a class is served before those after it. */
 export const PRIORITIES = ['critical', 'standard', 'sheddable'] as const
+
+export type Priority = (typeof PRIORITIES)[number]
 
 /** One object a tenant, made with the settings; calls refer to it. */
 export interface TenantShare {
@@ -13,6 +16,22 @@ export interface TenantShare {
   readonly priority: number
   /** Places of each pool that others leave free for it. */
   readonly floor: number
+  /** Labels that a backend must have to serve it; left out: any backend will do. */
+  readonly labels?: Labels | undefined
+}
+
+/** A share as people write it; what is left out is as the schema says. */
+export interface ShareSettings {
+  readonly weight?: number | undefined
+  readonly priority?: Priority | undefined
+  readonly floor?: number | undefined
+  readonly backends?: Labels | undefined
+}
+
+/** `tenant`: the empty string stands for all anonymous callers. */
+export function shareOf(tenant: string, settings: ShareSettings): TenantShare {
+  const { weight = 1, priority = 'standard', floor = 0, backends: labels } = settings
+  return { tenant, weight, priority: PRIORITIES.indexOf(priority), floor, labels }
 }
 
 /** Rows that are sent to a backend, and for whom. */

@@ -18,7 +18,7 @@ import { Admission } from './decision/admission.ts'
 import { createCacheDecisions } from './decision/cache-decision.ts'
 import type { LimitTable } from './decision/limit-table.ts'
 import { TenantLimits } from './decision/tenant-limits.ts'
-import { withinLimits } from './decision/upstream-admission.ts'
+import { UpstreamAdmission } from './decision/upstream-admission.ts'
 import type { Claims } from './flight/claims.ts'
 import { Flights } from './flight/flights.ts'
 import { HitForMiss } from './flight/hit-for-miss.ts'
@@ -161,7 +161,8 @@ function foundations(parts: AssemblyParts) {
   const { live, cache, facts, workers, readyBytes, clock } = parts
   const { dispatch: unlimited, queueing } = parts.backends
   const limits = new TenantLimits(parts.limits)
-  const dispatch = withinLimits(unlimited, limits)
+  const upstream = new UpstreamAdmission(limits)
+  const dispatch = upstream.within(unlimited)
   const keyer = createKeyer({ ...facts, clock })
   const outgoing = createOutgoing(live)
   const token = ({ route, target }: Matched) => facts.deployments.peek(route.pool, target)?.value ?? ''
@@ -175,6 +176,7 @@ function foundations(parts: AssemblyParts) {
     versions: createVersionRules(facts.deployments, parts.stated),
     leases: leasesOf(parts),
     dispatch,
+    upstream,
     outgoing,
     forward: createForward({ dispatch, outgoing, redeployed: parts.redeployed }),
     // Comparisons that prove something of a model are the gateway's own, and no tenant pays for them.
@@ -197,6 +199,8 @@ function pipelineParts(parts: AssemblyParts, base: Foundations) {
   const refusalOf: RefusalOf = ({ call, raw }) => refusalKey(call, raw, outgoing(call))
   const fetch = createFetch({
     ...base,
+    // A batch is many callers': each was admitted by itself.
+    unlimited: backends.dispatch,
     busy: backends.busy,
     maxBatch: backends.maxBatch,
     serviceMs: (pool) => backends.serviceMs(pool, 0.9) ?? 0,

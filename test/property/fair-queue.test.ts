@@ -75,7 +75,7 @@ describe('the fair queue under any sequence', () => {
           }
           expect(queue.depth).toBeLessThanOrEqual(15)
           expect(queue.depth).toBe(queue.calls.reduce((sum, count) => sum + count, 0))
-          expect(queue.next === undefined).toBe(queue.depth === 0)
+          expect(queue.next() === undefined).toBe(queue.depth === 0)
         }
         queue.expire(now + 1_000)
         expect(fate.size).toBe(calls)

@@ -1,5 +1,6 @@
 /** The schema of tenants: what the callers of each may have. */
 import * as z from 'zod'
+import { PRIORITIES } from '../../core/tenant-share.ts'
 import { count, duration, rate } from './fields.ts'
 
 const TENANT = /^[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?$/
@@ -47,6 +48,21 @@ export const tenant = z.strictObject({
     .record(z.string().regex(label), z.string().regex(label))
     .exactOptional()
     .describe('Labels that a backend must have to get its calls.'),
+  weight: z
+    .number()
+    .min(0.01)
+    .max(1000)
+    .prefault(1)
+    .describe('Its part of the rows of a pool that is full, beside the other tenants of its class.'),
+  priority: z
+    .enum(PRIORITIES)
+    .prefault('standard')
+    .describe(
+      'Its class: calls of one wait in front of those of the next; `sheddable` ones are the first to go from a full queue.',
+    ),
+  floor: count(0, 100_000)
+    .prefault(0)
+    .describe('Places of each pool that others leave free for it, even while it has no use for them.'),
 })
 
 export const tenants = z.record(

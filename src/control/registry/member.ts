@@ -4,7 +4,7 @@
  * them.
  */
 import type { Backend, BackendState, ModelOffer } from '../../core/backend.ts'
-import type { Labels } from '../../core/identity.ts'
+import type { Labels } from '../../core/labels.ts'
 import type { BackendPatch } from './registration.ts'
 
 export interface Member {

@@ -14,6 +14,7 @@ import { CREDENTIAL_FIELDS, FieldTable } from '../../core/fields.ts'
 import { type Identity, principalFor } from '../../core/identity.ts'
 import { digestOf } from '../../core/key.ts'
 import type { PeerCertificate } from '../../core/peer-certificate.ts'
+import { EVERYBODY, type TenantShare } from '../../core/tenant-share.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Semaphore } from '../../lib/semaphore.ts'
 import type { Live } from '../route/routes.ts'
@@ -136,6 +137,11 @@ export class Authenticator {
     return this.#parts.settings.required
   }
 
+  /** By whose share the callers of a route wait that asks nobody; undefined: there are no tenants. */
+  get everybody(): TenantShare | undefined {
+    return this.#parts.policies && EVERYBODY
+  }
+
   /** An issuer with these very settings, which may have verified tokens already. */
   issuer(settings: IssuerSettings): Issuer | undefined {
     return this.#issuers.find((issuer) => isDeepStrictEqual(issuer.settings, settings))
@@ -185,14 +191,16 @@ export class Authenticator {
     const policy = policies?.of(tenant)
     if (policies && !policy) return refuse(NO_TENANT)
     const principal = principalFor(tenant, subject)
-    return { identity: { tenant, subject, principal, policy }, refusal: undefined, until }
+    const share = policy && policies?.shareOf(tenant, policy)
+    return { identity: { tenant, subject, principal, policy, share }, refusal: undefined, until }
   }
 
   #anonymous(): Authentication {
     const { policies } = this.#parts
     const policy = policies?.of('*')
     if (policies && !policy) return refuse(MISSING)
-    const identity = { tenant: '', subject: '', principal: '', policy }
+    const share = policy && policies?.shareOf('', policy)
+    const identity = { tenant: '', subject: '', principal: '', policy, share }
     return { identity, refusal: undefined, until: Number.POSITIVE_INFINITY }
   }
 

@@ -69,13 +69,14 @@ export class AdmissionQueue {
     return this.#queue.depth + this.#held.depth
   }
 
-  /** The call that is next; undefined: none waits. */
-  get head(): Head | undefined {
+  /** The call that is next, with `mayHave` of those whose tenants could have a free place; undefined: none waits. */
+  head(mayHave?: (share: TenantShare) => boolean): Head | undefined {
     if (this.depth === 0) return undefined
-    const flow = this.#held.next ?? this.#queue.next
+    const flow = this.#held.next() ?? this.#queue.next(mayHave)
     const since = flow?.queue.since
     if (!flow || since === undefined) return undefined
-    return { since, account: flow.account, priority: flow.share.priority }
+    const { account, share, eligibility } = flow
+    return { since, account, priority: share.priority, eligibility }
   }
 
   /** Publishes the state of the queue to the other workers. `coming`: counted as if it waited already. */
@@ -89,7 +90,7 @@ export class AdmissionQueue {
       calls[priority] = (this.#queue.calls[priority] ?? 0) + (this.#held.calls[priority] ?? 0) + more
       weights[priority] = (this.#queue.weights[priority] ?? 0) + (this.#held.weights[priority] ?? 0)
     }
-    this.#parts.neighbours.publish(this.head, this.#backlog)
+    this.#parts.neighbours.publish(this.head(), this.#backlog)
   }
 
   /** To be called now and then: drops the calls that are due. */
@@ -109,12 +110,12 @@ export class AdmissionQueue {
     return this.#enter(request, this.#held)
   }
 
-  /** Takes the next call: held calls arrived first. `serve`, `refuse` or `pass` is to follow. */
-  take(medianServiceMs: number): WaitingCall | undefined {
+  /** Takes the next call of those that could have a place: held calls arrived first. `serve`, `refuse` or `pass` is to follow. */
+  take(medianServiceMs: number, mayHave?: (share: TenantShare) => boolean): WaitingCall | undefined {
     const now = this.#parts.clock.now()
     const held = this.#held.take(now, 0)
     if (held) this.#startupMs = now - held.place.arrivedAt
-    return (held ?? this.#queue.take(now, medianServiceMs))?.item
+    return (held ?? this.#queue.take(now, medianServiceMs, mayHave))?.item
   }
 
   /** Gives a call that was taken its permit, and charges who has to pay. */

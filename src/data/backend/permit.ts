@@ -1,7 +1,7 @@
 /** A call's request for a place at a backend of a pool, and the permit that it gets. */
 import type { Backend } from '../../core/backend.ts'
-import type { Labels } from '../../core/identity.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Labels } from '../../core/labels.ts'
 import type { Charge, TenantShare } from '../../core/tenant-share.ts'
 import type { Signal } from '../../lib/cancel.ts'
 

@@ -7,18 +7,18 @@ import type { GatewayError } from '../../core/errors.ts'
 import type { TenantShare } from '../../core/tenant-share.ts'
 import { SlidingQuantiles } from '../../lib/window.ts'
 import type { FairCapacity } from '../balance/fair/fair-queue.ts'
-import { Floors } from '../balance/fair/floors.ts'
 import { Hedger } from '../balance/hedge.ts'
 import { Limits } from '../balance/limits/limit.ts'
 import { RetryBudget } from '../balance/limits/retry-budget.ts'
 import { Neighbours } from '../balance/policies/neighbours.ts'
 import type { AttemptOutcome } from '../balance/policies/policy.ts'
 import type { PickRefusal, PickRequest, Selector } from '../balance/select.ts'
-import { freeOf, inflightOf } from '../balance/table.ts'
+import { inflightOf } from '../balance/table.ts'
 import { DemandMeter } from '../measure/demand.ts'
 import { AdmissionQueue } from './admission-queue.ts'
 import type { Clients } from './clients.ts'
 import type { Permit, PermitRequest } from './permit.ts'
+import { Places } from './places.ts'
 import { QueueServer } from './queue-server.ts'
 import { refused } from './refusals.ts'
 import { backendTraffic, type PoolTraffic } from './traffic.ts'
@@ -43,7 +43,7 @@ export class BackendPool {
   #budget: RetryBudget
   #hedger: Hedger | undefined
   #limits: Limits
-  #floors: Floors
+  readonly #places: Places
   readonly #waiting: AdmissionQueue
   readonly #server: QueueServer
   #view: PoolView
@@ -73,12 +73,15 @@ export class BackendPool {
       },
       tuning.queue,
     )
-    this.#floors = this.#newFloors(tuning)
+    const { accounts } = this.#neighbours
+    this.#places = new Places({ table: parts.table, accounts, selector: () => this.#selector })
+    this.#places.configure(tuning.shares ?? [], [])
     this.#server = new QueueServer({
       queue: this.#waiting,
       neighbours: this.#neighbours,
       clock: parts.clock,
       hasRoom: () => this.#selector.hasRoom(),
+      places: this.#places,
       take: (request, share) => this.#take(request, share),
       medianServiceMs: () => this.serviceMs(0.5) ?? 0,
       refused: (why, need) => this.#refused(why, need),
@@ -105,7 +108,7 @@ export class BackendPool {
     if (JSON.stringify(old) === JSON.stringify(tuning)) return
     this.#tuning = tuning
     this.#waiting.configure(tuning.queue)
-    this.#floors = this.#newFloors(tuning)
+    this.#places.configure(tuning.shares ?? [], this.#view.backends)
     if (JSON.stringify(old.limit) !== JSON.stringify(tuning.limit)) this.#limits = this.#newLimits(tuning)
     this.#selector = this.#newSelector(tuning)
     this.#selector.update(this.#view)
@@ -125,6 +128,7 @@ export class BackendPool {
     for (const { url } of this.#view.backends) if (!urls.has(url)) void this.clients.forget(url)
     this.#view = view
     this.#selector.update(view)
+    this.#places.update(view.backends)
     this.#server.serve()
   }
 
@@ -190,7 +194,7 @@ export class BackendPool {
   ): void {
     const { backend, incarnation, since, inflightAtStart, floor } = permit
     const { slot } = backend
-    if (floor !== undefined) this.#floors.leave(floor)
+    if (floor !== undefined) this.#places.leave(floor)
     if (ending === 'lost') {
       this.#selector.lose(slot, incarnation, now - since)
       this.#parts.clock.after(this.#restMs(slot, ms), () => this.#free(permit, ms))
@@ -260,9 +264,8 @@ export class BackendPool {
 
   /** A permit at the picked backend; at another one where another worker has taken its last place meanwhile. */
   #take(request: PickRequest, share: TenantShare | undefined, now?: number): Permit | PickRefusal {
-    if (this.#floors.isKept && !this.#floors.allows(share, this.#freePlaces())) return 'saturated'
     for (let tried = 0; tried < MAX_RACES; tried++) {
-      const picked = this.#selector.pick(request)
+      const picked = this.#places.pick(request, share)
       if (typeof picked === 'string') return picked
       const permit = this.#permit(picked, share, now)
       if (permit) return permit
@@ -281,7 +284,7 @@ export class BackendPool {
     if (incarnation === 0) return undefined
     this.demand.enter(now)
     const inflightAtStart = (table.ramp[slot] ?? 1) < 1 ? 0 : inflightOf(table, slot)
-    const floor = share && this.#floors.enter(share)
+    const floor = this.#places.enter(share)
     return { backend, incarnation, since: now, inflightAtStart, floor }
   }
 
@@ -304,18 +307,6 @@ export class BackendPool {
   #isStarting(): boolean {
     const isAbsent = ({ state }: Backend) => state === 'warming' || state === 'draining'
     return this.#tuning.isFromZero && this.#view.backends.every(isAbsent)
-  }
-
-  /** How many more calls the backends could take now; Infinity where one has no limit. */
-  #freePlaces(): number {
-    let free = 0
-    for (const { slot, state } of this.#view.backends)
-      if (state !== 'draining') free += freeOf(this.#parts.table, slot)
-    return free
-  }
-
-  #newFloors({ shares = [] }: PoolTuning): Floors {
-    return new Floors(this.#neighbours.accounts, shares)
   }
 
   #capacity(): FairCapacity {

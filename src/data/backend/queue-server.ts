@@ -9,6 +9,7 @@ import type { Neighbours } from '../balance/policies/neighbours.ts'
 import type { PickRefusal, PickRequest } from '../balance/select.ts'
 import type { AdmissionQueue } from './admission-queue.ts'
 import type { Permit, PermitRequest } from './permit.ts'
+import type { Places } from './places.ts'
 
 /** Waiting calls for models whose backends are full are passed over; at most this many at a time. */
 const MAX_PASSED = 64
@@ -22,6 +23,7 @@ export interface QueueServerParts {
   readonly neighbours: Neighbours
   readonly clock: Pick<Clock, 'after'>
   readonly hasRoom: () => boolean
+  readonly places: Pick<Places, 'mayHave' | 'mayHaveAs'>
   readonly take: (request: PickRequest, share: TenantShare | undefined) => Permit | PickRefusal
   readonly medianServiceMs: () => number
   readonly refused: (why: PickRefusal, need: PermitRequest) => GatewayError
@@ -42,19 +44,19 @@ export class QueueServer {
 
   /** Queues the call, and serves the queue at once: those that wait may all wait for other backends. */
   enter(need: PermitRequest, exclude: readonly number[]): Promise<Permit> {
-    const { queue, neighbours, hasRoom } = this.#parts
+    const { queue, neighbours, places } = this.#parts
     const permit = queue.wait({ need, exclude })
-    if (neighbours.mustYield(queue.head, hasRoom)) this.#retakeSoon()
+    if (neighbours.mustYield(queue.head(places.mayHave), places.mayHaveAs)) this.#retakeSoon()
     else this.serve()
     return permit
   }
 
   /** Gives free places to waiting calls, the first of all workers' first. */
   serve(): void {
-    const { queue, neighbours, hasRoom, take, medianServiceMs, refused } = this.#parts
+    const { queue, neighbours, hasRoom, places, take, medianServiceMs, refused } = this.#parts
     let passed = 0
     while (passed < MAX_PASSED && !this.#leavesPlace() && queue.depth > 0 && hasRoom()) {
-      const waiting = queue.take(medianServiceMs())
+      const waiting = queue.take(medianServiceMs(), places.mayHave)
       if (!waiting) break
       const { need, exclude } = waiting
       let picked = take({ ...need, exclude }, need.share)
@@ -73,8 +75,8 @@ export class QueueServer {
 
   /** Leaves a free place to another worker whose call goes before those that wait here. */
   #leavesPlace(): boolean {
-    const { queue, neighbours, hasRoom } = this.#parts
-    const isLeft = neighbours.leavesPlace(queue.head, hasRoom)
+    const { queue, neighbours, places } = this.#parts
+    const isLeft = neighbours.leavesPlace(queue.head(places.mayHave), places.mayHaveAs)
     if (isLeft) this.#retakeSoon()
     return isLeft
   }

@@ -1,7 +1,7 @@
 /** The errors for calls that a pool does not take. */
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
-import type { Labels } from '../../core/identity.ts'
+import type { Labels } from '../../core/labels.ts'
 import type { BalanceStatus } from '../balance/backend-status.ts'
 import type { Dropped } from '../balance/limits/queue.ts'
 import { offers } from '../balance/policies/candidates.ts'

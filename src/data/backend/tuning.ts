@@ -32,7 +32,7 @@ export interface PoolTuning extends SelectorOptions {
   readonly outlier: OutlierOptions
   readonly limit: LimitOptions
   readonly queue: QueueOptions
-  /** Those of the tenants that have a floor. */
+  /** Those of the tenants that have a floor, or may use some backends only. */
   readonly shares?: readonly TenantShare[]
   /** The pool may be at zero: calls that arrive then wait for its first backend. */
   readonly isFromZero: boolean

@@ -9,6 +9,7 @@
  */
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
+import type { Labels } from '../../core/labels.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type BalanceStatus, backendStatus } from './backend-status.ts'
 import type { Limits } from './limits/limit.ts'
@@ -207,6 +208,18 @@ export class Selector {
   /** Whether any backend could take a call now, whatever the model. */
   hasRoom(): boolean {
     for (const slot of this.#members) if (hasRoom(this.#parts.table, slot)) return true
+    return false
+  }
+
+  /**
+   * The same for calls that ask for these labels, at backends that are not `closed`. True where no backend has the labels: such
+   * calls are refused, and need not wait to be.
+   */
+  hasRoomFor(labels: Labels | undefined, closed: readonly number[]): boolean {
+    if (labels === undefined && closed.length === 0) return this.hasRoom()
+    const slots = labels === undefined ? this.#members : this.#group({ labels })?.candidates.anywhere
+    if (!slots || slots.length === 0) return labels !== undefined
+    for (const slot of slots) if (hasRoom(this.#parts.table, slot) && !closed.includes(slot)) return true
     return false
   }
 

@@ -57,6 +57,8 @@ export interface LoadTable {
   readonly waiting: Float64Array
   /** The class of that call and its tenant's account, as `account * CLASSES + priority`. */
   readonly waitingBy: Int32Array
+  /** Which places that tenant may have, as `eligibilityOf`. */
+  readonly waitingFor: Int32Array
   /** 1: the worker's calls wait because there is no room, and not because the room is of no use to them. */
   readonly wanting: Int32Array
   /** How often a worker has tried to serve its calls. */
@@ -99,6 +101,7 @@ export function createLoadTable(slots: number = MAX_SLOTS, workers = 1): LoadTab
     incarnation: integers(slots),
     waiting: floats(slots * workers),
     waitingBy: integers(slots * workers),
+    waitingFor: integers(slots * workers),
     wanting: integers(slots * workers),
     looks: integers(slots * workers),
     queued: integers(slots * workers * CLASSES),
@@ -144,7 +147,7 @@ export function freeOf(table: LoadTable, slot: number): number {
 }
 
 /** The limit, or the part of it that slow start allows, but at least one. */
-function placesOf({ limit, ramp }: LoadTable, slot: number): number {
+export function placesOf({ limit, ramp }: LoadTable, slot: number): number {
   const most = limit[slot] ?? 0
   return most <= 0 ? Infinity : Math.max(1, Math.floor(most * (ramp[slot] ?? 1)))
 }

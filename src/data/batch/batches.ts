@@ -84,7 +84,10 @@ export class Batches {
     if (!matched.route.batch || !plan.batch) throw new Error('this call is not batched')
     const headers = this.#parts.outgoing(call)
     return this.#batcher(matched.route.batch, matched).submit({
-      group: batchGroup({ route: matched.route.name, batch: plan.batch, caller: batchCaller(of), headers }),
+      group: batchGroup({
+        ...{ route: matched.route.name, batch: plan.batch, caller: batchCaller(of), headers },
+        labels: call.identity?.policy?.backends,
+      }),
       job: of,
       rows,
       payer: call.share,
@@ -167,9 +170,11 @@ export class Batches {
   }
 }
 
-/** Whose rows may share a request: by scope, those of a caller, or of all who would be given each other's answers. */
+/** Whose rows may share a request: by scope, those of a caller, of a tenant, or of all, who are given each other's answers. */
 function batchCaller({ call, matched }: BatchCall): string {
-  return matched.route.cache?.scope === 'shared' ? '' : call.principal
+  const { scope } = matched.route.cache ?? {}
+  if (scope === 'shared') return ''
+  return scope === 'tenant' ? (call.identity?.tenant ?? '') : call.principal
 }
 
 /** Whether the rows are all of the call, in its order. */

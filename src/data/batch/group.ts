@@ -5,6 +5,7 @@
  */
 import type { RawPairs } from '../../core/call.ts'
 import { FieldTable, TRACING_FIELDS } from '../../core/fields.ts'
+import type { Labels } from '../../core/labels.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 
 const OF_ONE_CALL = new FieldTable(
@@ -22,11 +23,13 @@ export interface Groupable {
   readonly caller: string
   /** The fields that would go to the backend. */
   readonly headers: RawPairs
+  /** Those that a backend must have; undefined: any backend will do. */
+  readonly labels: Labels | undefined
 }
 
 /** The name of the group. Each text has its length in front, so that no two lists of fields give the same name. */
-export function batchGroup({ route, batch, caller, headers }: Groupable): string {
-  const fields: string[] = []
+export function batchGroup({ route, batch, caller, headers, labels }: Groupable): string {
+  const fields: string[] = [measured('', labels && JSON.stringify(labels))]
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
     if (!OF_ONE_CALL.get(name)) fields.push(measured(name.toLowerCase(), headers[i + 1]))

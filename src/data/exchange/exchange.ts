@@ -8,6 +8,7 @@ import type { FieldTable } from '../../core/fields.ts'
 import type { Identity } from '../../core/identity.ts'
 import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import type { Fields } from '../../core/reply.ts'
+import type { TenantShare } from '../../core/tenant-share.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Authentication } from '../auth/authenticator.ts'
 import type { CacheDecision } from '../decision/cache-decision.ts'
@@ -31,6 +32,8 @@ export interface HeadNotes {
   authentication?: Authentication | undefined
   /** The caller; left out: the route asks nobody. */
   identity?: Identity | undefined
+  /** What the caller's tenant may have of a pool; left out: there are no tenants. */
+  share?: TenantShare | undefined
   /** The route of a head that is refused, and why; `matched` is left out then. */
   refused?: { readonly matched: Matched; readonly refusal: GatewayError } | undefined
   /** Credential fields that are not among `headers`. */

@@ -2,6 +2,7 @@
 import type { Body, Call, RawPairs, Target } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { Identity } from '../../core/identity.ts'
+import type { TenantShare } from '../../core/tenant-share.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { HttpExchange } from '../exchange/exchange.ts'
 import { callerTimeout } from '../http/deadlines.ts'
@@ -17,6 +18,7 @@ export class ArrivedCall implements Call {
   readonly host: string
   readonly principal: string
   readonly identity: Identity | undefined
+  readonly share: TenantShare | undefined
   target: Target
   deadline: number
   body: Body = NOTHING
@@ -40,6 +42,7 @@ export class ArrivedCall implements Call {
     notes.principal ??= principalOf(this.headers)
     this.principal = notes.principal
     this.identity = notes.identity
+    this.share = notes.share
     this.target = target
     this.deadline = made.began + made.timeout
     this.#exchange = exchange

@@ -53,6 +53,7 @@ export function routed(exchange: HttpExchange, live: AuthLive, authentication?: 
   const identity = authentication?.identity
   if (auth && identity)
     Object.assign(notes, callIdentity(exchange.headers, matched, { auth, identity, foreign }))
+  notes.share = notes.identity ? notes.identity.share : auth?.everybody
   return refused ?? { matched, refusal: undefined }
 }
 
@@ -61,6 +62,7 @@ const UNDECIDED = {
   matched: undefined,
   refused: undefined,
   identity: undefined,
+  share: undefined,
   principal: undefined,
   decision: undefined,
 }

@@ -1,6 +1,7 @@
 /** Sends some rows of a call upstream as a request of their own. */
 import type { Call, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
+import type { Charge } from '../../core/tenant-share.ts'
 import type { Row } from '../../protocol/protocol.ts'
 import { verdictOf } from '../../protocol/verdict.ts'
 import type { Dispatch } from '../upstream/upstream-call.ts'
@@ -8,6 +9,8 @@ import type { LookupContext } from './lookup-context.ts'
 
 const MAX_BYTES = 16 * 1024 * 1024
 const DEADLINE_MS = 30_000
+/** The comparison is the gateway's own. */
+const NOBODY: readonly Charge[] = []
 
 /** Returns a function that resolves with a whole good answer, or with undefined. The request goes on if the caller leaves. */
 export function createSendRows(dispatch: Dispatch, outgoing: (call: Call) => RawPairs) {
@@ -22,6 +25,7 @@ export function createSendRows(dispatch: Dispatch, outgoing: (call: Call) => Raw
       key: rows[0]?.digest,
       signal: AbortSignal.timeout(DEADLINE_MS),
       collectBytes: MAX_BYTES,
+      charges: NOBODY,
     })
     return verdictOf(matched.protocol, reply).kind === 'ok' && reply.body instanceof Uint8Array
       ? reply

@@ -18,6 +18,7 @@ import {
   unkeepable,
   unstorable,
 } from '../decision/storable.ts'
+import type { UpstreamAdmission } from '../decision/upstream-admission.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { isFresh } from '../http-cache/response-directives.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
@@ -49,21 +50,26 @@ export interface FetchOptions {
 
 export type Fetch = (context: LookupContext, options: FetchOptions) => Awaitable<FetchResult>
 
-export interface FetchParts extends Omit<BatchesParts, 'cut'> {
+export interface FetchParts extends Omit<BatchesParts, 'cut' | 'dispatch'> {
+  /** Within the limits of each call's tenant. */
   readonly dispatch: Dispatch
+  /** For requests whose callers were admitted already. */
+  readonly unlimited: Dispatch
+  readonly upstream: Pick<UpstreamAdmission, 'admit'>
   /** The call's own headers, as they go to a backend. */
   readonly outgoing: (call: Call) => RawPairs
   readonly splitting: Pick<Splitting, 'violated'>
 }
 
 export function createFetch(parts: FetchParts): Fetch {
-  const { dispatch, outgoing, splitting, clock } = parts
-  const batches = new Batches({ ...parts, cut: cutRows })
+  const { dispatch, unlimited, upstream, outgoing, splitting, clock } = parts
+  const batches = new Batches({ ...parts, dispatch: unlimited, cut: cutRows })
 
   return function fetch(context, options) {
     // A batch is sent in the form of one of its callers, so it would not show whether the server takes this call's form.
     if (!context.rows || !context.isShown || !batches.isBatched(context)) return unbatched(context, options)
-    return after(batches.fetch(context, options), (batched) =>
+    const send = () => batches.fetch(context, options)
+    return after(upstream.admit(context.call, { rows: options.rows.length, send }), (batched) =>
       'refused' in batched ? { unstored: batched.refused.reply } : { answers: batched.answers },
     )
   }

@@ -285,6 +285,14 @@ class PartialLoad implements Load<LoadResult> {
     return this.#load.isJoined === true
   }
 
+  get share(): Load<LoadResult>['share'] {
+    return this.#load.share
+  }
+
+  set onPromoted(promoted: (() => void) | undefined) {
+    this.#load.onPromoted = promoted
+  }
+
   land(digest: Digest, result: LoadResult): void {
     this.#load.land(digest, result)
     this.#landed(digest)

@@ -92,4 +92,17 @@ export const parts: ReadonlyArray<readonly [name: string, yaml: string, wanted: 
       '3:13: models[0].source: no NameNode is known for hdfs:// (name them in stores.hdfs.namenodes, such as http://namenode:9870, or write webhdfs://)',
     ],
   ],
+  [
+    'places kept for tenants that nobody has counted, and a weight of nothing',
+    `auth: { keysFile: keys.json }
+tenants:
+  a: { weight: 0, priority: high, floor: 2 }
+  "*": { floor: 1 }
+${REST}`,
+    [
+      '3:16: tenants.a.weight: must be at least 0.01',
+      '3:29: tenants.a.priority: expected one of critical, standard, sheddable',
+      '4:17: tenants["*"].floor: places are kept for tenants that are named (give a tenant of its own name a floor, or leave it out here)',
+    ],
+  ],
 ]

@@ -11,8 +11,9 @@
 import { type Charge, EVERYBODY, type TenantShare } from '../../../core/tenant-share.ts'
 import { DueHeap } from '../limits/due-heap.ts'
 import type { Capacity, Dropped, QueueOptions, QueueWaiter } from '../limits/queue.ts'
-import { FairEntry, FairFlow, type Standing } from './flow.ts'
+import { FairEntry, FairFlow, move, type Standing } from './flow.ts'
 import { type Accounts, CLASSES } from './share-table.ts'
+import { eligibilityOf, Turns } from './turns.ts'
 
 export interface FairWaiter extends Pick<QueueWaiter, 'deadline'> {
   /** By whose share the call waits; undefined: everybody's. */
@@ -47,16 +48,16 @@ export class FairQueue<T> implements QueueBacklog {
   readonly #drop: (item: T, why: Dropped) => void
   readonly #accounts: Accounts
   readonly #flows = new Map<TenantShare, FairFlow<T>>()
-  readonly #turns = heaps<T>((a, b) => (a.by !== b.by ? a.by < b.by : a.order < b.order))
-  readonly #excesses = heaps<T>((a, b) => a.by > b.by)
+  readonly #turns: Turns<T>
+  readonly #excesses = Array.from({ length: CLASSES }, () => new DueHeap<Standing<T>>((a, b) => a.by > b.by))
   readonly #passed: FairEntry<T>[] = []
   #options: QueueOptions
   #depth = 0
-  #order = 0
 
   /** `drop` is called for each call that leaves the queue without being served. */
   constructor(accounts: Accounts, drop: (item: T, why: Dropped) => void, options: QueueOptions = {}) {
     this.#accounts = accounts
+    this.#turns = new Turns(accounts)
     this.#drop = drop
     this.#options = options
   }
@@ -71,18 +72,12 @@ export class FairQueue<T> implements QueueBacklog {
     return this.#depth
   }
 
-  /** The tenant whose call is next; undefined: none waits, or all that wait were passed over. */
-  get next(): FairFlow<T> | undefined {
-    let next: FairFlow<T> | undefined
-    let lowest = Infinity
-    for (let priority = 0; priority < CLASSES; priority++) {
-      const flow = this.#nextOf(priority)
-      const rank = flow === undefined ? Infinity : this.#accounts.rank(priority)
-      if (rank >= lowest) continue
-      lowest = rank
-      next = flow
-    }
-    return next
+  /**
+   * The tenant whose call is next; undefined: none waits, or all that wait were passed over. `mayHave`: only of those that
+   * could have a free place.
+   */
+  next(mayHave?: (share: TenantShare) => boolean): FairFlow<T> | undefined {
+    return this.#turns.next(mayHave)
   }
 
   /** Queues a call, unless it would be late before its turn, or the queue is full of calls that deserve their places more. */
@@ -104,11 +99,15 @@ export class FairQueue<T> implements QueueBacklog {
   }
 
   /**
-   * Takes the next call, dropping those that are late or shed before it; `serve` or `pass` is to follow. Undefined: none waits,
-   * or all that wait were passed over.
+   * Takes the next call, dropping those that are late or shed before it; `serve` or `pass` is to follow. Undefined: none waits
+   * whose tenant could have a free place, or all that wait were passed over.
    */
-  take(now: number, medianServiceMs: number): FairEntry<T> | undefined {
-    for (let flow = this.next; flow !== undefined; flow = this.next) {
+  take(
+    now: number,
+    medianServiceMs: number,
+    mayHave?: (share: TenantShare) => boolean,
+  ): FairEntry<T> | undefined {
+    for (let flow = this.next(mayHave); flow !== undefined; flow = this.next(mayHave)) {
       const entry = flow.queue.take(now, medianServiceMs)
       if (!entry) continue
       this.#left(flow)
@@ -132,7 +131,7 @@ export class FairQueue<T> implements QueueBacklog {
     this.#accounts.catchUp(flow.account)
     this.#passed.push(entry)
     flow.passed++
-    if (flow.passed >= most && flow.turn.at >= 0) this.#turns[flow.share.priority]?.remove(flow.turn)
+    if (flow.passed >= most) this.#turns.remove(flow)
   }
 
   /** Puts the calls that were passed over back. */
@@ -162,17 +161,6 @@ export class FairQueue<T> implements QueueBacklog {
   /** Drops the calls that are due; needed where no backend becomes free. */
   expire(now: number): void {
     for (const { queue } of this.#flows.values()) queue.expire(now)
-  }
-
-  /** The next tenant of a class. Other workers may have charged tenants since they were put in order. */
-  #nextOf(priority: number): FairFlow<T> | undefined {
-    const turns = this.#turns[priority] as DueHeap<Standing<T>>
-    for (let turn = turns.first; turn !== undefined; turn = turns.first) {
-      const tag = this.#accounts.tag(turn.flow.account)
-      if (tag <= turn.by) return turn.flow
-      move(turns, turn, tag)
-    }
-    return undefined
   }
 
   /** Calls that are served before another one of this tenant, as if all waited in this queue. */
@@ -238,30 +226,26 @@ export class FairQueue<T> implements QueueBacklog {
 
   /** A call has come into a tenant's queue. */
   #entered(flow: FairFlow<T>): void {
-    const { share, queue, turn, excess, account } = flow
+    const { share, queue, excess, account } = flow
     const { priority, weight } = share
     this.#accounts.enter(account)
     this.#depth++
     this.calls[priority] = (this.calls[priority] ?? 0) + 1
     if (queue.depth === 1) this.weights[priority] = (this.weights[priority] ?? 0) + weight
-    if (turn.at < 0) {
-      turn.order = this.#order++
-      turn.by = this.#accounts.tag(account)
-      this.#turns[priority]?.push(turn)
-    }
+    this.#turns.add(flow)
     this.#measure(excess)
   }
 
   /** A call has left a tenant's queue. */
   #left(flow: FairFlow<T>): void {
-    const { share, queue, turn, excess, account } = flow
+    const { share, queue, excess, account } = flow
     const { priority, weight } = share
     this.#accounts.leave(account)
     this.#depth--
     this.calls[priority] = (this.calls[priority] ?? 0) - 1
     if (queue.depth > 0) return this.#measure(excess)
     this.weights[priority] = this.calls[priority] === 0 ? 0 : (this.weights[priority] ?? 0) - weight
-    if (turn.at >= 0) this.#turns[priority]?.remove(turn)
+    this.#turns.remove(flow)
     if (excess.at >= 0) this.#excesses[priority]?.remove(excess)
   }
 
@@ -277,7 +261,8 @@ export class FairQueue<T> implements QueueBacklog {
       if (known.queue.depth === 0) known.account = this.#accounts.of(share)
       return known
     }
-    const flow = new FairFlow<T>(share, this.#accounts.of(share), {
+    const at = { account: this.#accounts.of(share), eligibility: eligibilityOf(share) }
+    const flow = new FairFlow<T>(share, at, {
       drop: (entry, why) => {
         this.#left(entry.flow)
         this.#drop(entry.item, why)
@@ -298,16 +283,6 @@ export class FairQueue<T> implements QueueBacklog {
       if (flow.queue.depth > 0 || flow.passed > 0) this.#flows.set(share, flow)
     }
   }
-}
-
-function heaps<T>(isBefore: (a: Standing<T>, b: Standing<T>) => boolean): DueHeap<Standing<T>>[] {
-  return Array.from({ length: CLASSES }, () => new DueHeap<Standing<T>>(isBefore))
-}
-
-function move<T>(heap: DueHeap<Standing<T>>, standing: Standing<T>, by: number): void {
-  if (standing.at >= 0) heap.remove(standing)
-  standing.by = by
-  heap.push(standing)
 }
 
 /** The bound is one of all tenants together. */

@@ -1,30 +1,47 @@
-/** Places of a pool that are kept for tenants with a floor: who else comes leaves them free. */
+/**
+ * Places of a pool that are kept for tenants with a floor: who else comes leaves them free. Whatever the floors are, one place
+ * is not kept, so that nobody is locked out of a pool that has become small. A tenant that may use only some backends has
+ * its places there.
+ */
+import type { Backend } from '../../../core/backend.ts'
+import type { Labels } from '../../../core/labels.ts'
 import { EVERYBODY, type TenantShare } from '../../../core/tenant-share.ts'
+import { isLabelled } from '../policies/candidates.ts'
+import { freeOf, type LoadTable, placesOf } from '../table.ts'
 import type { Accounts } from './share-table.ts'
+
+/** The tenants whose floors lie within some backends. */
+interface Region {
+  readonly labels: Labels | undefined
+  readonly shares: readonly TenantShare[]
+  slots: readonly number[]
+}
 
 export class Floors {
   readonly #accounts: Accounts
-  readonly #shares: readonly TenantShare[]
+  readonly #table: LoadTable
+  readonly #regions: readonly Region[]
 
   /** `shares`: those of all tenants; the ones without a floor are not looked at again. */
-  constructor(accounts: Accounts, shares: readonly TenantShare[]) {
+  constructor(accounts: Accounts, table: LoadTable, shares: readonly TenantShare[]) {
     this.#accounts = accounts
-    this.#shares = shares.filter(({ floor }) => floor > 0)
+    this.#table = table
+    this.#regions = regionsOf(shares.filter(({ floor }) => floor > 0))
   }
 
-  /** False: nobody has a floor. */
-  get isKept(): boolean {
-    return this.#shares.length > 0
+  /** Takes over which backends there are. */
+  update(backends: readonly Backend[]): void {
+    const usable = backends.filter(({ state }) => state !== 'draining')
+    for (const region of this.#regions)
+      region.slots = usable.filter((backend) => isLabelled(backend, region.labels)).map(({ slot }) => slot)
   }
 
-  /** Whether the tenant may have one of so many free places. */
-  allows({ tenant }: TenantShare = EVERYBODY, free: number): boolean {
-    let kept = 0
-    for (const share of this.#shares) {
-      const missing = share.floor - this.#accounts.running(this.#accounts.of(share))
-      if (share.tenant !== tenant && missing > 0) kept += missing
-    }
-    return free > kept
+  /** The slots whose free places are all kept for others than this tenant. */
+  closedTo({ tenant }: TenantShare = EVERYBODY): readonly number[] {
+    let closed = NONE
+    for (const { slots, shares } of this.#regions)
+      if (!this.#hasSpare(slots, shares, tenant)) closed = closed.length === 0 ? slots : closed.concat(slots)
+    return closed
   }
 
   /** A call begins; the result is for `leave`. Undefined: its tenant has no floor. */
@@ -38,4 +55,30 @@ export class Floors {
   leave(account: number): void {
     this.#accounts.ran(account, -1)
   }
+
+  #hasSpare(slots: readonly number[], shares: readonly TenantShare[], tenant: string): boolean {
+    let [places, free, kept, used] = [0, 0, 0, 0]
+    for (const slot of slots) {
+      places += placesOf(this.#table, slot)
+      free += freeOf(this.#table, slot)
+    }
+    for (const share of shares) {
+      if (share.tenant === tenant) continue
+      kept += share.floor
+      used += Math.min(share.floor, this.#accounts.running(this.#accounts.of(share)))
+    }
+    return free > Math.max(0, Math.min(kept, places - 1) - used)
+  }
+}
+
+const NONE: readonly number[] = []
+
+/** One for each set of labels, with the floors of all tenants that have at least these. */
+function regionsOf(shares: readonly TenantShare[]): Region[] {
+  const sets = new Map(shares.map(({ labels }) => [JSON.stringify(labels ?? {}), labels]))
+  return [...sets.values()].map((labels) => ({
+    labels,
+    shares: shares.filter((share) => isLabelled(share, labels)),
+    slots: NONE,
+  }))
 }

@@ -1,6 +1,6 @@
 /** The calls of one tenant that wait for a pool, and the tenant's place among the others. */
 import type { TenantShare } from '../../../core/tenant-share.ts'
-import type { HeapItem } from '../limits/due-heap.ts'
+import type { DueHeap, HeapItem } from '../limits/due-heap.ts'
 import { type Dropped, type QueueEntry, type QueueOptions, WaitQueue } from '../limits/queue.ts'
 
 /** A call in the queue. */
@@ -20,6 +20,8 @@ export class FairFlow<T> {
   readonly share: TenantShare
   /** Its account at the pool, by index. */
   account: number
+  /** Which places it may have, as `eligibilityOf`. */
+  readonly eligibility: number
   readonly queue: WaitQueue<FairEntry<T>>
   /** Its turn among the tenants of its class, by tag. */
   readonly turn: Standing<T>
@@ -30,11 +32,12 @@ export class FairFlow<T> {
 
   constructor(
     share: TenantShare,
-    account: number,
+    { account, eligibility }: Pick<FairFlow<T>, 'account' | 'eligibility'>,
     { drop, options }: { drop: (entry: FairEntry<T>, why: Dropped) => void; options: QueueOptions },
   ) {
     this.share = share
     this.account = account
+    this.eligibility = eligibility
     this.queue = new WaitQueue(drop, options)
     this.turn = new Standing(this)
     this.excess = new Standing(this)
@@ -52,4 +55,11 @@ export class Standing<T> implements HeapItem {
   constructor(flow: FairFlow<T>) {
     this.flow = flow
   }
+}
+
+/** Puts a flow where it belongs by now. */
+export function move<T>(heap: DueHeap<Standing<T>>, standing: Standing<T>, by: number): void {
+  if (standing.at >= 0) heap.remove(standing)
+  standing.by = by
+  heap.push(standing)
 }

@@ -3,7 +3,7 @@
  * are the ready ones that are not ejected; when most are ejected, all ready ones; when none is ready, the next best.
  */
 import type { Backend, BackendState } from '../../../core/backend.ts'
-import type { Labels } from '../../../core/identity.ts'
+import type { Labels } from '../../../core/labels.ts'
 
 export interface CandidateRules {
   /** The judgement of outlier detection. */
@@ -40,8 +40,11 @@ export function offers(backend: Backend, model: string | undefined, version: str
   )
 }
 
-/** Whether the backend has all these labels. */
-export function isLabelled({ labels = {} }: Backend, wanted: Labels | undefined): boolean {
+/** Whether it has all these labels. */
+export function isLabelled(
+  { labels = {} }: { readonly labels?: Labels | undefined },
+  wanted: Labels | undefined,
+): boolean {
   return wanted === undefined || Object.entries(wanted).every(([name, value]) => labels[name] === value)
 }
 

@@ -1,6 +1,6 @@
 /** The backends that offer a model, by what calls ask for; found once a view, since callers repeat themselves. */
 import type { Backend } from '../../../core/backend.ts'
-import type { Labels } from '../../../core/identity.ts'
+import type { Labels } from '../../../core/labels.ts'
 import { type Candidates, isLabelled, offers } from './candidates.ts'
 
 export interface Group {

@@ -17,7 +17,12 @@ export interface Head {
   /** Of its tenant. */
   readonly account: number
   readonly priority: number
+  /** Which places its tenant may have, as `eligibilityOf`. */
+  readonly eligibility: number
 }
+
+/** Whether a tenant of this eligibility could have a free place. */
+export type MayHave = (eligibility: number) => boolean
 
 /** The other workers, as one pool of this worker sees them. */
 export class Neighbours {
@@ -45,10 +50,11 @@ export class Neighbours {
   /** Publishes which call is next here (undefined: none waits), and what waits. */
   publish(head: Head | undefined, { calls, weights }: QueueBacklog): void {
     if (this.#column === undefined) return
-    const { worker, slots, waiting, waitingBy, wanting, queued, queuedWeight } = this.#table
+    const { worker, slots, waiting, waitingBy, waitingFor, wanting, queued, queuedWeight } = this.#table
     const at = worker * slots + this.#column
     waiting[at] = head?.since ?? 0
     waitingBy[at] = head ? head.account * CLASSES + head.priority : 0
+    waitingFor[at] = head?.eligibility ?? 0
     wanting[at] = 1
     for (let priority = 0; priority < CLASSES; priority++) {
       queuedWeight[at * CLASSES + priority] = weights[priority] ?? 0
@@ -93,13 +99,13 @@ export class Neighbours {
   }
 
   /**
-   * True where there is a free place, and a call in another worker goes before any here: the place is left to that worker, which
-   * has been woken, until `retake`. A worker that has looked and has no use for the place is not left another for the
+   * True where a call in another worker goes before any here, and could have a free place: that is left to the worker, which has
+   * been woken, until `retake`. A worker that has looked and has no use for the place is not left another for the
    * same call; one that has not looked yet is left as many as calls wait there.
    */
-  leavesPlace(own: Head | undefined, hasRoom: () => boolean): boolean {
-    const other = this.#before(own)
-    if (other < 0 || !hasRoom()) return false
+  leavesPlace(own: Head | undefined, mayHave: MayHave): boolean {
+    const other = this.#before(own, mayHave)
+    if (other < 0) return false
     Atomics.add(this.#table.bell, other, 1)
     Atomics.notify(this.#table.bell, other)
     if (!this.#isOnItsWay(other)) return this.#isWorthIt(other)
@@ -109,10 +115,10 @@ export class Neighbours {
   }
 
   /** The same for a call that has just arrived: what was left to a worker that has not looked yet is none of its places. */
-  mustYield(own: Head | undefined, hasRoom: () => boolean): boolean {
-    const other = this.#before(own)
+  mustYield(own: Head | undefined, mayHave: MayHave): boolean {
+    const other = this.#before(own, mayHave)
     if (other < 0) return false
-    return this.#isOnItsWay(other) ? !this.#isOverdue : this.leavesPlace(own, hasRoom)
+    return this.#isOnItsWay(other) ? !this.#isOverdue : this.leavesPlace(own, mayHave)
   }
 
   /** The places that were left should have been taken by now: they are anybody's. */
@@ -151,10 +157,10 @@ export class Neighbours {
     return sum
   }
 
-  /** The worker whose call goes before this one and those of all others; -1: there is none. */
-  #before(own: Head | undefined): number {
+  /** The worker whose call could have a free place and goes before this one and those of all others; -1: there is none. */
+  #before(own: Head | undefined, mayHave: MayHave): number {
     if (this.#column === undefined) return -1
-    const { workers, worker, slots, waiting, waitingBy } = this.#table
+    const { workers, worker, slots, waiting, waitingBy, waitingFor } = this.#table
     let first = -1
     let rank = own ? this.accounts.rank(own.priority) : Infinity
     let tag = own ? this.accounts.tag(own.account) : Infinity
@@ -167,6 +173,7 @@ export class Neighbours {
       const itsRank = this.accounts.rank(by % CLASSES)
       const itsTag = this.accounts.tag(Math.floor(by / CLASSES))
       if (itsRank !== rank ? itsRank > rank : itsTag !== tag ? itsTag > tag : from >= since) continue
+      if (!mayHave(waitingFor[at] ?? 0)) continue
       first = other
       rank = itsRank
       tag = itsTag

@@ -4,9 +4,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { claimAt, parseClaimPath } from '../../../../src/core/claim-path.ts'
 import { GatewayError } from '../../../../src/core/errors.ts'
-import type { Identity } from '../../../../src/core/identity.ts'
+import type { Identity, TenantPolicy } from '../../../../src/core/identity.ts'
 import { digestOf } from '../../../../src/core/key.ts'
 import { Authenticator, NO_CREDENTIALS } from '../../../../src/data/auth/authenticator.ts'
+import { TenantPolicies } from '../../../../src/data/auth/policies.ts'
 import {
   accountOf,
   allocateLimits,
@@ -50,6 +51,30 @@ it.each([
 
 it.each(['100', '0/s', '-1/s', '1/w', 's', '1K/s'])('%s is no rate', (text) => {
   expect(() => parseRate(text)).toThrow(/100\/s/)
+})
+
+describe('the part that a tenant has of a pool', () => {
+  const policies = new TenantPolicies({
+    a: { weight: 3, backends: { tier: 'gold' } },
+    '*': { priority: 'sheddable' },
+  })
+  const shareOf = (tenant: string) => policies.shareOf(tenant, policies.of(tenant) as TenantPolicy)
+
+  it('is its own, by its own name where it is not named', () => {
+    const a = { tenant: 'a', weight: 3, priority: 1, floor: 0, labels: { tier: 'gold' } }
+    expect(shareOf('a')).toEqual(a)
+    for (const tenant of ['b', 'c', '', '__proto__'])
+      expect(shareOf(tenant)).toEqual({ tenant, weight: 1, priority: 2, floor: 0, labels: undefined })
+  })
+
+  it('is one object, for as many as are kept', () => {
+    const [named, unnamed] = [shareOf('a'), shareOf('b')]
+    expect(shareOf('b')).toBe(unnamed)
+    for (let tenant = 0; tenant < 5_000; tenant++) shareOf(`t${tenant}`)
+    expect(shareOf('a')).toBe(named)
+    expect(shareOf('b')).not.toBe(unnamed)
+    expect(shareOf('b')).toEqual(unnamed)
+  })
 })
 
 describe('buckets', () => {

@@ -133,19 +133,72 @@ describe('tenants', () => {
     expect(joined.onPromoted).toBeUndefined()
   })
 
+  const tuning = { policy: 'peak-ewma', retry: { max: 2, budget: {} }, hedge: undefined, outlier: {} }
+  const shared = (shares: readonly TenantShare[]) =>
+    pool.configure({ ...tuning, limit: { mode: 'declared' }, queue: {}, isFromZero: false, shares })
+  /** A backend of each tier, with so many places. */
+  const tiers = (places: Readonly<Record<string, number>>) => {
+    const readySince = clock.wall() - 60_000
+    const rest = { generation: 1, models: [], weight: 1, state: 'ready', reason: '', readySince } as const
+    const backends = Object.entries(places).map(([tier, concurrency], slot) => ({
+      ...{ ...rest, id: tier, slot, url: `http://127.0.0.1:${slot + 1}`, concurrency, labels: { tier } },
+    }))
+    pool.apply({ pool: 'p', revision: 2, backends })
+  }
+  const asking = (by: TenantShare) => pool.enter({ ...need(), share: by, labels: by.labels }, [])
+  const running = (entered: Permit | Promise<Permit>) => Promise.race([entered, Promise.resolve('waits')])
+
+  it('that wait for some backends hold up nobody at the others, and are held up by nobody', async () => {
+    tiers({ gold: 1, silver: 1 })
+    const [gold, silver] = [{ tier: 'gold' }, { tier: 'silver' }]
+    const first = await asking(share('g', { labels: gold }))
+    const waiting = Array.from({ length: 200 }, (_, at) => asking(share(`g${at % 50}`, { labels: gold })))
+    const own = (await running(asking(share('s', { labels: silver })))) as Permit
+    expect(own.backend.id).toBe('silver')
+    const next = asking(share('s', { labels: silver }))
+    pool.leave(own, 1, 'ok')
+    expect((await next).backend.id).toBe('silver')
+    expect(await running(waiting[0] as Promise<Permit>)).toBe('waits')
+    pool.leave(first, 1, 'ok')
+    expect((await waiting[0])?.backend.id).toBe('gold')
+  })
+
+  it('have their floors where they may be served, and leave the rest to others', async () => {
+    tiers({ gold: 2, silver: 1 })
+    const own = share('own', { floor: 1, labels: { tier: 'gold' } })
+    shared([own])
+    const others = [asking(share('a')), asking(share('a')), asking(share('a'))]
+    const got = await Promise.all(others.map(running))
+    expect(got.map((permit) => (permit === 'waits' ? permit : (permit as Permit).backend.id)).sort()).toEqual(
+      ['gold', 'silver', 'waits'],
+    )
+    expect(((await running(asking(own))) as Permit).backend.id).toBe('gold')
+  })
+
+  it('leave one place to the others, whatever the floors are', async () => {
+    tiers({ gold: 3 })
+    const own = share('own', { floor: 8 })
+    shared([own])
+    expect(await running(asking(share('a')))).toBeTypeOf('object')
+    expect(await running(asking(share('a')))).toBe('waits')
+    expect(await running(asking(own))).toBeTypeOf('object')
+  })
+
   it('leave a place free for one that has it as its floor', async () => {
-    const tuning = { policy: 'peak-ewma', retry: { max: 2, budget: {} }, hedge: undefined, outlier: {} }
+    tiers({ b: 2 })
     const own = share('own', { floor: 1 })
-    pool.configure({ ...tuning, limit: { mode: 'declared' }, queue: {}, isFromZero: false, shares: [own] })
-    const other = pool.enter({ ...need(), share: share('a') }, [])
+    shared([own])
+    const first = await asking(share('a'))
+    const other = asking(share('a'))
     expect(other).toBeInstanceOf(Promise)
-    const permit = await pool.enter({ ...need(), share: own }, [])
+    const permit = await asking(own)
     expect(permit.backend.id).toBe('b')
     pool.leave(permit, 1, 'ok')
     await Promise.resolve()
-    expect([pool.status().queued, inflightOf(table, 0)]).toEqual([1, 0])
-    pool.configure({ ...tuning, limit: { mode: 'declared' }, queue: {}, isFromZero: false })
+    expect([pool.status().queued, inflightOf(table, 0)]).toEqual([1, 1])
+    shared([])
     pool.tick()
     expect((await other).backend.id).toBe('b')
+    pool.leave(first, 1, 'ok')
   })
 })

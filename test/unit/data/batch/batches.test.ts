@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Backend } from '../../../../src/core/backend.ts'
 import type { Call } from '../../../../src/core/call.ts'
+import { principalFor } from '../../../../src/core/identity.ts'
 import { digestOf } from '../../../../src/core/key.ts'
 import type { TenantShare } from '../../../../src/core/tenant-share.ts'
 import { type BatchCall, Batches } from '../../../../src/data/batch/batches.ts'
@@ -36,7 +37,15 @@ const route = {
 /** Whose call it is, and the scope of the route. */
 interface Tenancy {
   readonly share: TenantShare
-  readonly scope: 'caller' | 'shared'
+  readonly scope: 'caller' | 'tenant' | 'shared'
+  /** Left out: the tenant. */
+  readonly subject?: string
+}
+
+function identified({ share, subject = share.tenant }: Tenancy) {
+  const { tenant } = share
+  const principal = principalFor(tenant, subject)
+  return { principal, share, identity: { tenant, subject, principal, policy: undefined, share } }
 }
 
 /** A model that doubles numbers and refuses a batch with a negative one, as a backend would over HTTP. */
@@ -83,7 +92,7 @@ function setup(answer?: () => { status: number; text: string }, refusal = 400) {
     const call: Call = {
       ...{ id: '1', method: 'POST', path, query: '', host: 'h', peer: '', principal: '' },
       ...{ headers: ['content-type', 'application/json', ...headers], target, body, deadline, signal },
-      ...(of ? { principal: of.share.tenant, share: of.share } : {}),
+      ...(of ? identified(of) : {}),
     }
     const plan = tfserving.read(call, body, { seed: digestOf('seed'), split: true })
     if ('bypass' in plan || !plan.rows) throw new Error('rows')
@@ -126,23 +135,33 @@ describe('batches', () => {
       TenantShare,
       TenantShare,
     ]
-    const both = (scope: Tenancy['scope']) => {
+    const both = async (scope: Tenancy['scope'], other = b) => {
       const all = Promise.all([
         fetch([1, 2], [], undefined, { share: a, scope }),
-        fetch([3], [], undefined, { share: b, scope }),
+        fetch([3], [], undefined, { share: other, scope, subject: 'another' }),
       ])
       clock.advance(2)
       return all
     }
-    expect(await both('caller')).toEqual([['2', '4'], ['6']])
-    expect(asked).toHaveLength(2)
-    expect(await both('shared')).toEqual([['2', '4'], ['6']])
-    expect(asked).toHaveLength(3)
+    const requests: number[] = []
+    for (const [scope, other] of [
+      ['caller', b],
+      ['caller', a],
+      ['tenant', b],
+      ['tenant', a],
+      ['shared', b],
+    ] as const) {
+      const before = asked.length
+      expect(await both(scope, other)).toEqual([['2', '4'], ['6']])
+      requests.push(asked.length - before)
+    }
+    expect(requests).toEqual([2, 2, 2, 1, 1])
     const [ofA, ofB] = [
       { share: a, cost: 2 },
       { share: b, cost: 1 },
     ]
-    expect(charges).toEqual([[ofA], [ofB], [ofA, ofB]])
+    const alsoOfA = { share: a, cost: 1 }
+    expect(charges.slice(4)).toEqual([[ofA], [ofB], [ofA, alsoOfA], [ofA, ofB]])
   })
 
   it.each([400, 500])('lets only the caller whose row was refused hear of it (%i)', async (status) => {

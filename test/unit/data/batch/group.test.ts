@@ -7,6 +7,7 @@ const given: Groupable = {
   batch: digestOf('batch'),
   caller: '',
   headers: ['Content-Type', 'application/json', 'x-tenant', 'a'],
+  labels: undefined,
 }
 
 describe('the group of a batch', () => {
@@ -14,6 +15,7 @@ describe('the group of a batch', () => {
     ['the route', { route: 'other' }],
     ['what the dialect compares', { batch: digestOf('other') }],
     ['the caller', { caller: 'somebody' }],
+    ['the backends that may answer', { labels: { tier: 'gold' } }],
     ['a field', { headers: ['Content-Type', 'application/json', 'x-tenant', 'b'] }],
     ['one field more', { headers: [...given.headers, 'x-mode', 'fast'] }],
     ['where a value ends', { headers: ['Content-Type', 'application/json', 'x-tenanta', ''] }],

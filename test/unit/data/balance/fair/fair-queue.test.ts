@@ -4,6 +4,7 @@ import type { TenantShare } from '../../../../../src/core/tenant-share.ts'
 import { FairQueue } from '../../../../../src/data/balance/fair/fair-queue.ts'
 import type { FairEntry } from '../../../../../src/data/balance/fair/flow.ts'
 import { Accounts, createShareTable } from '../../../../../src/data/balance/fair/share-table.ts'
+import { eligibilityOf } from '../../../../../src/data/balance/fair/turns.ts'
 
 const CAPACITY = { meanServiceMs: 1, medianServiceMs: 1, limits: 10 }
 
@@ -98,6 +99,47 @@ describe('the fair queue', () => {
     expect(queue.take(0, 0)).toBeUndefined()
     queue.resume()
     expect([serve(), serve(), serve()]).toEqual(['a1', 'a2', 'a3'])
+  })
+})
+
+describe('tenants that may have different places', () => {
+  const gold = { tier: 'gold' }
+
+  it('wait in lines of their own: those whose places are taken are asked for once, however many they are', () => {
+    const { queue, enter } = open()
+    for (let tenant = 0; tenant < 500; tenant++) enter('gold', share(`g${tenant}`, { labels: { ...gold } }))
+    enter('floor', share('f', { floor: 1 }))
+    enter('any', share('a'))
+    const asked: string[] = []
+    const taken = queue.take(0, 0, ({ tenant, labels }) => {
+      asked.push(tenant)
+      return labels === undefined && tenant !== 'f'
+    })
+    expect(taken?.item).toBe('any')
+    expect(asked).toEqual(['g0', 'f', 'a'])
+    expect(queue.take(0, 0, () => false)).toBeUndefined()
+    expect(queue.depth).toBe(501)
+  })
+
+  it('share what both may have by their tags, whichever line they stand in', () => {
+    const { enter, serve } = open()
+    const [any, some] = [share('any', { weight: 3 }), share('some', { labels: gold })]
+    for (let call = 0; call < 100; call++) for (const by of [any, some]) enter(by.tenant, by)
+    expect(counts(Array.from({ length: 40 }, () => serve()))).toEqual({ any: 30, some: 10 })
+  })
+
+  it('are told apart by what they may have, however it is written', () => {
+    const of = (more: Partial<TenantShare>, tenant = 'a') => eligibilityOf(share(tenant, more))
+    expect(of({ weight: 3, priority: 0 })).toBe(0)
+    expect(of({ labels: { a: '1', b: '2' } }, 'x')).toBe(of({ labels: { b: '2', a: '1' } }, 'y'))
+    const all = [
+      of({}),
+      of({ labels: gold }),
+      of({ floor: 1 }),
+      of({ floor: 1 }, 'b'),
+      of({ labels: { a: '1' } }),
+    ]
+    expect(new Set(all).size).toBe(all.length)
   })
 })
 

@@ -5,7 +5,7 @@ import { eventually } from '../../../../support/eventually.ts'
 
 const room = () => true
 
-const EVERYBODY = { account: 0, priority: 1 }
+const EVERYBODY = { account: 0, priority: 1, eligibility: 0 }
 const at = (since: number | undefined) => (since === undefined ? undefined : { since, ...EVERYBODY })
 
 /** So many calls of one tenant wait, the first since then. */
@@ -63,6 +63,21 @@ describe('neighbours', () => {
     forgetWorker(table, 1)
     expect(own.leavesPlace(undefined, room)).toBe(false)
     expect([...table.bell]).toEqual([0, 0, 0])
+  })
+
+  it('are left no place that is of no use to them', () => {
+    const { table, all } = workers(3)
+    const [own, second, third] = all
+    const backlog = { calls: Int32Array.of(0, 1, 0), weights: Float64Array.of(0, 1, 0) }
+    second.publish({ since: 100, ...EVERYBODY, eligibility: 7 }, backlog)
+    const mayHave = (eligibility: number) => eligibility !== 7
+    expect(own.leavesPlace(undefined, mayHave)).toBe(false)
+    expect(own.mustYield(at(200), mayHave)).toBe(false)
+    publish(third, 150, 1)
+    expect(own.leavesPlace(at(200), mayHave)).toBe(true)
+    expect([...table.bell]).toEqual([0, 0, 1])
+    expect(own.leavesPlace(undefined, room)).toBe(true)
+    expect([...table.bell]).toEqual([0, 1, 1])
   })
 
   it('hear the bell until they are told to stop', async () => {
