@@ -1,12 +1,11 @@
 /** The parts of a running gateway, in the control plane and below it. */
-import type { ApiKeySettings } from '../config/schema.ts'
 import type { AdminServer } from '../control/admin/server.ts'
-import type { CredentialStore } from '../control/credentials/credentials.ts'
 import type { Versions } from '../control/deployments/versions.ts'
 import type { Health } from '../control/health/health.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import type { Shared } from '../control/registry/shared.ts'
 import type { SharedScaleGroup } from '../control/scale/scale-group.ts'
+import type { GatewayCredentials } from './credentials.ts'
 import type { Discovery } from './discovery.ts'
 import type { EmbeddedModels } from './embedded-models.ts'
 import type { Scaling } from './scaling.ts'
@@ -18,7 +17,7 @@ export interface GatewayParts {
   readonly health: Health
   readonly versions: Versions
   readonly discovery: Discovery
-  readonly credentials: CredentialStore<ApiKeySettings>
+  readonly credentials: GatewayCredentials
   readonly admin: AdminServer
   readonly models: EmbeddedModels
   readonly shared: Shared | undefined

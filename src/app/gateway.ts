@@ -3,12 +3,10 @@
  * and settings go down to the data plane, reports go up.
  */
 import { randomBytes } from 'node:crypto'
-import { readKeys } from '../config/keys-file.ts'
 import { poolWith } from '../config/schema/pools.ts'
 import type { Settings } from '../config/schema.ts'
 import { AdminServer } from '../control/admin/server.ts'
 import type { Certificates } from '../control/certificates/certificates.ts'
-import { CredentialStore } from '../control/credentials/credentials.ts'
 import { DeclaredForms } from '../control/deployments/declared-forms.ts'
 import { Versions } from '../control/deployments/versions.ts'
 import { Health } from '../control/health/health.ts'
@@ -17,12 +15,12 @@ import { Registry } from '../control/registry/registry.ts'
 import { ALONE } from '../control/scale/alone.ts'
 import type { AddressRules, HostPort } from '../core/addresses.ts'
 import type { SharedStore } from '../core/shared.ts'
-import type { Credentials } from '../data/auth/authenticator.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import { createMetrics, type Metrics } from '../obs/metrics.ts'
 import { adminParts } from './admin-parts.ts'
 import { backendRules } from './backend-rules.ts'
+import { GatewayCredentials } from './credentials.ts'
 import { Discovery } from './discovery.ts'
 import { EmbeddedModels } from './embedded-models.ts'
 import { secureScalers } from './emitters.ts'
@@ -115,7 +113,7 @@ export class Gateway {
       }),
     )
     this.#parts = parts
-    await parts.credentials.follow(settings.auth)
+    await parts.credentials.follow(settings)
     parts.registry.declare(poolDeclarations(settings))
     parts.registry.follow((view) => {
       data.apply(view)
@@ -149,7 +147,7 @@ export class Gateway {
     const parts = this.#parts
     if (!parts) return
     const secured = await this.#certificates.prepare(tlsBlocks(settings, this.#options.settings))
-    await parts.credentials.follow(settings.auth)
+    await parts.credentials.follow(settings)
     secured()
     this.#secure()
     parts.admin.update(adminSettings(settings, this.#token, this.#tls))
@@ -273,7 +271,9 @@ export class Gateway {
     })
     const rules = backendRules(() => this.#settings, this.#ownListeners)
     const probe = createProbe(rules)
-    const probed = (pool: string) => healthSettings(this.#settings, pool, this.#tls)
+    const credentials = new GatewayCredentials({ clock, log, random, data })
+    const probed = (pool: string) =>
+      healthSettings(this.#settings, pool, { tls: this.#tls, credential: credentials.ofPool(pool) })
     const health = new Health({ registry, clock, random, probe, settings: probed })
     const forms = new DeclaredForms({ registry, clock, probe, declared: (form) => data.declareForm(form) })
     const versions = new Versions({
@@ -288,8 +288,6 @@ export class Gateway {
     })
     const admin = this.#admin({ registry, rules }, { data, scaling })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
-    const changed = (credentials: Credentials) => data.credentials(credentials)
-    const credentials = new CredentialStore({ clock, log, random, readKeys, changed })
     const kept = { registry, health, versions, discovery, credentials, models, scaleGroup, shared }
     return { data, admin, scaling, ...kept }
   }

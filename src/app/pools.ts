@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { PoolSettings, Settings } from '../config/schema.ts'
+import type { BackendCredentials } from '../control/credentials/backend-credentials.ts'
 import { localAddresses } from '../control/registry/addresses.ts'
 import { addressRefusal, createAddressRules, type HostPort } from '../core/addresses.ts'
 import type { PoolView } from '../core/backend.ts'
@@ -49,6 +50,8 @@ export class Pools {
   /** The certificates that each pool's clients have. */
   readonly #secured = new Map<string, ClientTls | undefined>()
 
+  #credentials: BackendCredentials = {}
+
   constructor(parts: PoolsParts) {
     this.#parts = parts
   }
@@ -87,6 +90,12 @@ export class Pools {
     for (const [name, tls] of this.#secured)
       if (!isDeepStrictEqual(tls, this.#parts.tls.pool(name)))
         this.#pools.get(name)?.clients.configure(this.#clientOptions(name, this.#shaped.get(name)))
+  }
+
+  /** Takes over the credentials towards backends, by pool, for all further requests. */
+  authorize(credentials: BackendCredentials): void {
+    this.#credentials = credentials
+    for (const [name, { clients }] of this.#pools) clients.authorize(credentials[name])
   }
 
   /** Throws `noBackend` for a pool that a reload has removed. */
@@ -142,6 +151,7 @@ export class Pools {
   #newPool(name: string, settings: PoolSettings | undefined, tuning: PoolTuning): BackendPool {
     const { table, outliers, policies, clock, random, wheel } = this.#parts
     const clients = new Clients(this.#clientOptions(name, settings), wheel)
+    clients.authorize(this.#credentials[name])
     return new BackendPool({ name, table, state: outliers, clients, policies, clock, random }, tuning)
   }
 

@@ -2,9 +2,11 @@
 import { createHash } from 'node:crypto'
 import type { PoolSettings, Settings } from '../config/schema.ts'
 import type { AdminSettings } from '../control/admin/server.ts'
+import type { CredentialSource } from '../control/credentials/backend-credentials.ts'
 import { DEFAULT_HEALTH, type HealthSettings } from '../control/health/health.ts'
 import type { EmbeddedModel } from '../control/processes.ts'
 import type { PoolDeclaration } from '../control/registry/registration.ts'
+import type { BackendCredential } from '../core/backend-credential.ts'
 import { shareOf, type TenantShare } from '../core/tenant-share.ts'
 import type { PoolTuning } from '../data/backend/tuning.ts'
 import type { LiveTls } from './tls.ts'
@@ -29,11 +31,25 @@ export function embeddedModels({ models }: Settings): EmbeddedModel[] {
   }))
 }
 
+/** Where the credentials towards backends stand, by pool. */
+export function credentialSources({ pools }: Settings): Map<string, CredentialSource> {
+  const sources = Object.entries(pools).flatMap(([name, { credentials, backends }]) =>
+    credentials ? [[name, { ...credentials, urls: backends.map(({ url }) => url) }] as const] : [],
+  )
+  return new Map(sources)
+}
+
+export interface PoolAccess {
+  readonly tls: LiveTls
+  /** The credential for the pool's backends. */
+  readonly credential: BackendCredential | undefined
+}
+
 /** Undefined: the pool is not probed. */
 export function healthSettings(
   { pools, routes }: Settings,
   name: string,
-  tls: LiveTls,
+  { tls, credential }: PoolAccess,
 ): HealthSettings | undefined {
   const pool: PoolSettings | undefined = pools[name]
   if (!pool) return DEFAULT_HEALTH
@@ -46,6 +62,7 @@ export function healthSettings(
     unhealthyAfter,
     healthyAfter,
     tls: tls.pool(name),
+    credential,
     ...(pool.host === 'keep' ? { host: hostOf(routes, name) } : {}),
   }
 }

@@ -33,14 +33,22 @@ export function locateFiles(parsed: Parsed, folder: string): Parsed {
 type ParsedPool = Parsed['pools'][string]
 
 function locatePool(pool: ParsedPool, folder: string): ParsedPool {
-  const { discovery, scale } = pool
+  const { credentials, discovery, scale } = pool
   return {
     ...pool,
+    ...(credentials && { credentials: locateCredentials(credentials, folder) }),
     discovery: discovery.map((source) =>
       source.type === 'file' ? { ...source, path: locate(source.path, folder) } : source,
     ),
     ...(scale && { scale: { ...scale, emit: scale.emit.map((emitter) => withTls(emitter, folder)) } }),
   }
+}
+
+type ParsedCredentials = NonNullable<ParsedPool['credentials']>
+
+function locateCredentials(credentials: ParsedCredentials, folder: string): ParsedCredentials {
+  const { valueFile } = credentials
+  return valueFile === undefined ? credentials : { ...credentials, valueFile: locate(valueFile, folder) }
 }
 
 type ParsedAuth = NonNullable<Parsed['auth']>

@@ -1,7 +1,7 @@
 /**
  * Warnings about settings that work but are probably not meant: routes that no call reaches, pools that no route leads
  * to, patterns that look like regular expressions or do not match their own prefix, listeners on one port, backends
- * that no call is sent to, routes to TorchServe that store nothing, models over plain http. `infergate check` and the log show them; the file is not refused.
+ * that no call is sent to, routes to TorchServe that store nothing, models and credentials over plain http. `infergate check` and the log show them; the file is not refused.
  */
 import { isIP } from 'node:net'
 import { addressRefusal, createAddressRules, type HostPort, portOf } from '../core/addresses.ts'
@@ -21,6 +21,7 @@ export function warningsOf(settings: Settings): Issue[] {
     ...clashes(settings),
     ...addresses(settings),
     ...plainSources(settings),
+    ...plainCredentials(settings),
     ...callerWarnings(settings),
   ]
 }
@@ -106,6 +107,18 @@ function plainSources({ models }: Settings): Issue[] {
     const message = 'over plain http: whoever is on the way can give it another model'
     return [warning(['models', i, 'source'], message, 'write https://')]
   })
+}
+
+/** Credentials of our own that anybody on the way can read. */
+function plainCredentials({ pools }: Settings): Issue[] {
+  return Object.entries(pools).flatMap(([name, { credentials, backends }]) =>
+    backends.flatMap(({ url }, i) => {
+      const { protocol, hostname } = new URL(url)
+      if (!credentials || protocol === 'https:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) return []
+      const message = "over plain http: whoever is on the way can read the pool's credentials"
+      return [warning(['pools', name, 'backends', i, 'url'], message, 'write https://')]
+    }),
+  )
 }
 
 const ALLOW = 'the "allowAddresses" of the pool lets in what is refused otherwise'

@@ -78,6 +78,11 @@ export function isLoopback(ip: string): boolean {
   return isIP(ip) !== 0 && [ip, ...embeddedIPv4(ip)].some((form) => contains(LOOPBACK, form))
 }
 
+/** Whether the list has this host; false for a host name. */
+export function isWithin(list: BlockList, host: string): boolean {
+  return isIP(host) !== 0 && contains(list, host)
+}
+
 /**
  * A backend's URL in its one canonical form, `http(s)://host[:port][/prefix]` without a trailing slash, or the
  * sentence that says what to change. An address written as a literal is checked at once; names are at connect.

@@ -3,10 +3,11 @@
  * costs a 304. A server that gives neither ETag nor Last-Modified is asked once. Redirects lead to the same host or to
  * hosts that the settings name, never from TLS to plain http.
  */
+
+import type { HostSet } from '../core/host-set.ts'
 import { StoreError } from './error.ts'
 import type { StoreHttp, StoreResponse } from './http.ts'
 import { type Download, type ModelStore, SINGLE_VERSION, type StoredVersion } from './model-store.ts'
-import type { HostSet } from './redirect.ts'
 
 export interface HttpsStoreOptions {
   readonly http: StoreHttp

@@ -1,11 +1,12 @@
 /** From a source's URL and the settings to the store that it names. */
+
+import { HostSet } from '../core/host-set.ts'
 import type { StoreUrl } from '../core/store-url.ts'
 import { readSecret } from '../lib/regular-file.ts'
 import { HdfsStore } from './hdfs-store.ts'
 import { StoreHttp, type StoreHttpOptions } from './http.ts'
 import { HttpsStore } from './https-store.ts'
 import type { ModelStore } from './model-store.ts'
-import { HostSet } from './redirect.ts'
 
 /** The settings `stores`, as far as the far sides go. */
 export interface StoresOptions {

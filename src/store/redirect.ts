@@ -3,34 +3,7 @@
  * Whoever answers for the NameNode chooses where the gateway connects, so the URL is read strictly: a form that parsers
  * may read differently is refused, and what is accepted is sent as it was written, with nothing added.
  */
-import { type BlockList, isIP, isIPv4 } from 'node:net'
-import { cidrList } from '../core/addresses.ts'
-
-/** Host names, `*.` and a domain, addresses, and ranges of addresses. */
-export class HostSet {
-  readonly #names = new Set<string>()
-  readonly #suffixes: string[] = []
-  readonly #ranges: BlockList
-
-  /** Throws an Error that names a range that is none. */
-  constructor(patterns: readonly string[]) {
-    const ranges: string[] = []
-    for (const pattern of patterns) {
-      const bare = pattern.toLowerCase().replace(/^\[|\]$/g, '')
-      if (bare.includes('/') || isIP(bare) !== 0) ranges.push(bare)
-      else if (bare.startsWith('*.')) this.#suffixes.push(bare.slice(1))
-      else this.#names.add(bare)
-    }
-    this.#ranges = cidrList(ranges)
-  }
-
-  /** `host` as in a URL, an IPv6 address with or without brackets. */
-  has(host: string): boolean {
-    const bare = host.toLowerCase().replace(/^\[|\]$/g, '')
-    if (isIP(bare) !== 0) return this.#ranges.check(bare, isIPv4(bare) ? 'ipv4' : 'ipv6')
-    return this.#names.has(bare) || this.#suffixes.some((suffix) => bare.endsWith(suffix))
-  }
-}
+import type { HostSet } from '../core/host-set.ts'
 
 export interface RedirectRules {
   /** Of the server that redirects. */

@@ -4,9 +4,11 @@
  * order, from the one that answered last; a standby says what it is. Kerberos and the renewal of delegation tokens are
  * left out: a token is read from where the operator puts it.
  */
+
+import { HostSet } from '../core/host-set.ts'
 import { StoreError } from './error.ts'
 import { readWhole, type StoreBody, type StoreHttp, type StoreResponse } from './http.ts'
-import { HostSet, readRedirect } from './redirect.ts'
+import { readRedirect } from './redirect.ts'
 import { field, type HdfsChecksum, type HdfsStatus, invalid, refusalOf, statusOf } from './webhdfs-answers.ts'
 
 export interface WebHdfsOptions {

@@ -5,6 +5,7 @@
  */
 import type { Settings } from '../../config/schema.ts'
 import type { TlsMaterial } from '../../control/certificates/certificates.ts'
+import type { BackendCredentials } from '../../control/credentials/backend-credentials.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
@@ -194,6 +195,12 @@ export class DataPlanes {
   credentials(credentials: Credentials): void {
     this.#worker.plane.credentials(credentials)
     this.#threads.credentials(credentials)
+  }
+
+  /** Takes over the credentials towards backends, by pool. */
+  authorize(credentials: BackendCredentials): void {
+    this.#worker.plane.pools.authorize(credentials)
+    this.#threads.authorize(credentials)
   }
 
   /** Running calls of a slot, over all workers. */

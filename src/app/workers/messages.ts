@@ -4,6 +4,7 @@
  */
 import type { Settings } from '../../config/schema.ts'
 import type { TlsMaterial } from '../../control/certificates/certificates.ts'
+import type { BackendCredentials } from '../../control/credentials/backend-credentials.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
@@ -48,6 +49,8 @@ export interface ToWorker {
   secure(tls: TlsMaterial): void
   /** The credentials that do not stand in the settings. */
   credentials(credentials: Credentials): void
+  /** Credentials towards backends have changed. */
+  authorize(credentials: BackendCredentials): void
   epoch(change: { readonly name: string; readonly epoch: EpochState | undefined }): void
   deployment(change: {
     readonly pool: string

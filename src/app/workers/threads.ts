@@ -5,6 +5,7 @@
  */
 import type { Settings } from '../../config/schema.ts'
 import type { TlsMaterial } from '../../control/certificates/certificates.ts'
+import type { BackendCredentials } from '../../control/credentials/backend-credentials.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -82,6 +83,7 @@ export class Threads {
   /** The settings of the last reload; undefined: none since the start. */
   #settings: Settings | undefined
   #credentials: Credentials | undefined
+  #backendCredentials: BackendCredentials = {}
   #ownListeners: readonly HostPort[] = []
   #isLeaving = false
 
@@ -114,6 +116,11 @@ export class Threads {
   credentials(credentials: Credentials): void {
     this.#credentials = credentials
     this.#broadcast('credentials', credentials)
+  }
+
+  authorize(credentials: BackendCredentials): void {
+    this.#backendCredentials = credentials
+    this.#broadcast('authorize', credentials)
   }
 
   epoch(name: string, epoch: EpochState | undefined): void {
@@ -288,6 +295,7 @@ export class Threads {
   #catchUp(rpc: WorkerRpc): void {
     if (this.#settings) rpc.notify('reload', this.#settings)
     rpc.notify('secure', this.#parts.tls.material)
+    rpc.notify('authorize', this.#backendCredentials)
     if (this.#credentials) rpc.notify('credentials', this.#credentials)
     rpc.notify('ownListeners', this.#ownListeners)
     for (const view of this.#views.values()) rpc.notify('apply', view)

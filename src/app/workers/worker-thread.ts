@@ -125,6 +125,7 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     reload: (settings) => worker.reload(settings),
     secure: (tls) => worker.secure(tls),
     credentials: (credentials) => plane.credentials(credentials),
+    authorize: (credentials) => plane.pools.authorize(credentials),
     epoch({ name, epoch }) {
       if (epochs.update(name, epoch)) plane.changed()
     },

@@ -160,6 +160,16 @@ export function cidr() {
   })
 }
 
+/** A host name, `*.` and a domain, an address, or a range of addresses. */
+export function hostPattern() {
+  return z.string().superRefine((text, ctx) => {
+    const isName = /^(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(text)
+    const isRange = cidr().safeParse(text).success
+    if (!isRange && (!isName || (/^[\d.]+$/.test(text) && isIP(text) === 0)))
+      refuse(ctx, 'expected a host without a port, such as dn1.example, *.example or 10.0.0.0/8')
+  })
+}
+
 /** True for the addresses nobody outside this machine can reach. */
 export function isLoopback(host: string): boolean {
   if (host === 'localhost') return true

@@ -1,8 +1,10 @@
 /** The schema of pools: backends, discovery, health checks, balancing and scaling. */
 import * as z from 'zod'
+import { isAddresses } from '../../core/host-set.ts'
 import { balanceWith, connections, hedge, limits, outlier, queue, servesInTime } from './balance.ts'
+import { credentials } from './credentials.ts'
 import { customPart, type PartName, type PartNames } from './custom-parts.ts'
-import { cidr, count, duration, httpUrl, nameOf, secret } from './fields.ts'
+import { cidr, count, duration, httpUrl, nameOf, refuse, secret } from './fields.ts'
 import { scaleWith, slo } from './scale.ts'
 import { clientTls } from './tls.ts'
 
@@ -111,6 +113,9 @@ export const poolWith = ({ sources, policies, emitters }: PartNames = {}) =>
           "The Host field that backends get: `backend`: that of the backend's URL; `keep`: the caller's, for backends behind an ingress that routes by it. It is part of the key then.",
         ),
       tls: clientTls.exactOptional().describe('TLS towards backends whose URL begins with `https://`.'),
+      credentials: credentials
+        .exactOptional()
+        .describe('What the gateway itself shows to the backends, with every request to them.'),
       discovery: z
         .array(discoveryWith(sources))
         .prefault([])
@@ -138,5 +143,20 @@ export const poolWith = ({ sources, policies, emitters }: PartNames = {}) =>
         .describe('Link-local, metadata and similar addresses that backends may have all the same.'),
     })
     .superRefine(servesInTime)
+    .superRefine(provesNames)
+
+/** Who may have the credential is told by certificates where it is told by names. */
+function provesNames(
+  { tls, credentials: own }: { tls?: z.infer<typeof clientTls>; credentials?: z.infer<typeof credentials> },
+  ctx: z.RefinementCtx,
+): void {
+  const at = own?.hosts.findIndex((host) => !isAddresses(host)) ?? -1
+  if (at >= 0 && tls?.verify === false)
+    refuse(ctx, 'a name is proved by a certificate, and tls.verify is false: write addresses', [
+      'credentials',
+      'hosts',
+      at,
+    ])
+}
 
 export const poolName = nameOf('pool')

@@ -2,19 +2,8 @@
  * The schema of stores: where models that `models[].source` names by URL are kept on this machine, and how the far sides
  * are reached.
  */
-import { isIP } from 'node:net'
 import * as z from 'zod'
-import { cidr, count, duration, httpUrl, orElse, refuse, size } from './fields.ts'
-
-/** A host name, `*.` and a domain, an address, or a range of addresses. */
-function hostPattern() {
-  return z.string().superRefine((text, ctx) => {
-    const isName = /^(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(text)
-    const isRange = cidr().safeParse(text).success
-    if (!isRange && (!isName || (/^[\d.]+$/.test(text) && isIP(text) === 0)))
-      refuse(ctx, 'expected a host without a port, such as dn1.example, *.example or 10.0.0.0/8')
-  })
-}
+import { cidr, count, duration, hostPattern, httpUrl, orElse, refuse, size } from './fields.ts'
 
 /** `http(s)://host:port` of a NameNode's web server. */
 function namenode() {

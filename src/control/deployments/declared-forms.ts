@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../lib/clock.ts'
 import { formOfModel, formOfServer } from '../../protocol/oip/forms.ts'
-import type { Probe, ProbeRequest, ProbeResult } from '../health/probe.ts'
+import { accessOf, type Probe, type ProbeRequest, type ProbeResult } from '../health/probe.ts'
 import type { Registry } from '../registry/registry.ts'
 
 /** `form`: bits that the dialect defines; 0 where nothing is declared any more. */
@@ -57,9 +57,10 @@ export class DeclaredForms {
 
   async #onMetadata(
     model: string,
-    { url, timeoutMs, tls }: ProbeRequest,
+    request: ProbeRequest,
     { status, body }: Extract<ProbeResult, { kind: 'status' }>,
   ): Promise<void> {
+    const { url, timeoutMs } = request
     // An overloaded server declares nothing.
     if (status >= 500 || status === 429) return
     const form = status === 200 ? formOfModel(body) : 0
@@ -74,7 +75,7 @@ export class DeclaredForms {
     const now = this.#options.clock.now()
     if (form === 0 || now - backend.probedAt < SERVER_MS) return
     backend.probedAt = now
-    const server = await this.#options.probe({ url, path: SERVER, timeoutMs, tls })
+    const server = await this.#options.probe({ url, path: SERVER, timeoutMs, ...accessOf(request) })
     if (server.kind !== 'status' || server.status >= 500) return
     backend.server = server.status === 200 ? formOfServer(server.body) : 0
     this.#report(url, [...backend.models.keys()])

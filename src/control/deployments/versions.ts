@@ -5,7 +5,7 @@
  */
 import type { Backend, ModelOffer, PoolView } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { Probe, ProbeAccess } from '../health/probe.ts'
+import { accessOf, type Probe, type ProbeAccess } from '../health/probe.ts'
 import type { Registry } from '../registry/registry.ts'
 import { Offering, type VersionOffer } from './offering.ts'
 import { Watcher } from './version-watcher.ts'
@@ -134,10 +134,7 @@ export class Versions {
       probe,
       intervalMs,
       timeoutMs: () => settings(pool)?.timeoutMs,
-      access: () => {
-        const { host, tls } = settings(pool) ?? {}
-        return { host, tls }
-      },
+      access: () => accessOf(settings(pool) ?? {}),
       models: (of) => this.#modelsToQuery(pool, of),
       offered: (model, offers) => {
         const offering = this.#offering(pool, model)

@@ -7,7 +7,7 @@ import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Registry } from '../registry/registry.ts'
 import { Signatures } from '../registry/signatures.ts'
-import type { Probe, ProbeAccess } from './probe.ts'
+import { accessOf, type Probe, type ProbeAccess } from './probe.ts'
 import { type HealthPath, judge, type ProbeQuestion, type ProbeVerdict, questions } from './probe-plan.ts'
 
 export interface HealthSettings extends ProbeAccess {
@@ -146,8 +146,8 @@ class HealthProber {
     const all = questions(settings.path, this.backend.models)
     const remembered = all.find((question) => question.kind === this.#answered)
     for (const question of remembered ? [remembered] : all) {
-      const { host, tls, timeoutMs } = settings
-      const request = { url: this.backend.url, path: question.path, timeoutMs, host, tls }
+      const { timeoutMs } = settings
+      const request = { url: this.backend.url, path: question.path, timeoutMs, ...accessOf(settings) }
       const verdict = judge(question, await this.#options.probe(request), remembered !== undefined)
       if (verdict.verdict === 'well') this.#answered = question.kind
       if (verdict.verdict === 'sick' && verdict.down) this.#answered = undefined
@@ -157,14 +157,15 @@ class HealthProber {
   }
 
   /** Why a healthy backend must not serve the pool; undefined: it may. */
-  #misfit({ timeoutMs, host, tls }: HealthSettings): Promise<string | undefined> {
+  #misfit(settings: HealthSettings): Promise<string | undefined> {
     const { registry, signatures } = this.#options
+    const { timeoutMs } = settings
     const { backend } = this
     const others = () =>
       (registry.view(this.pool)?.backends ?? []).filter(
         ({ id, state }) => id !== backend.id && state !== 'draining',
       )
-    return signatures.check({ backend, others, timeoutMs, host, tls })
+    return signatures.check({ backend, others, timeoutMs, ...accessOf(settings) })
   }
 
   #keepWarming(reason: string): void {

@@ -5,6 +5,7 @@
 import type { ClientRequest } from 'node:http'
 import { connect, isIP } from 'node:net'
 import { type AddressRules, portOf } from '../../core/addresses.ts'
+import { type BackendCredential, mayReceive, WITHHELD } from '../../core/backend-credential.ts'
 import { http, https } from '../../lib/http.ts'
 import { connectOptions } from '../../lib/tls/connect-options.ts'
 import type { ClientTls } from '../../lib/tls/material.ts'
@@ -16,6 +17,13 @@ export interface ProbeAccess {
   readonly host?: string | undefined
   /** For `https`; undefined: as Node does by itself. */
   readonly tls?: ClientTls | undefined
+  /** The gateway's own; a backend that may not have it is not asked. */
+  readonly credential?: BackendCredential | undefined
+}
+
+/** Only what says how a backend is reached, of an object that says more. */
+export function accessOf({ host, tls, credential }: ProbeAccess): ProbeAccess {
+  return { host, tls, credential }
 }
 
 export interface ProbeRequest extends ProbeAccess {
@@ -45,6 +53,9 @@ export function createProbe(rules: AddressRules): Probe {
     const port = portOf(url)
     const refusal = literalRefusal(url.hostname, port, rules)
     if (refusal !== undefined) return Promise.resolve({ kind: 'forbidden', message: refusal })
+    const { credential } = request
+    if (credential && !mayReceive(request.url, credential))
+      return Promise.resolve({ kind: 'forbidden', message: WITHHELD })
     return request.path === undefined ? dial(url, request, rules) : get(url, request, rules)
   }
 }
@@ -67,7 +78,7 @@ function dial(url: URL, { timeoutMs }: ProbeRequest, rules: AddressRules): Promi
 
 function get(
   url: URL,
-  { path, timeoutMs, host, json, tls }: ProbeRequest,
+  { path, timeoutMs, host, json, tls, credential }: ProbeRequest,
   rules: AddressRules,
 ): Promise<ProbeResult> {
   return new Promise((resolve) => {
@@ -86,6 +97,7 @@ function get(
         accept: 'application/json, */*',
         'user-agent': 'infergate-probe',
         ...(host === undefined ? {} : { host }),
+        ...(credential && { [credential.header]: credential.value }),
         ...(json === undefined ? {} : { 'content-type': 'application/json', 'content-length': json.length }),
       },
       // The certificate is checked for the backend's own name, whatever the Host field is.

@@ -3,6 +3,7 @@
  * sends everything else. docs/decisions/0012-a-client-of-our-own.md has the reason.
  */
 import { isIP } from 'node:net'
+import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Awaitable } from '../../lib/deferred.ts'
 import type { Wheel } from '../../lib/wheel.ts'
@@ -39,11 +40,11 @@ export class PlainClient {
     return url.startsWith('http://') && (body === undefined || body instanceof Uint8Array)
   }
 
-  /** Sends one request; settles with the head of the answer. Fails with a GatewayError only. */
-  send(request: BackendRequest): Awaitable<BackendResponse> {
+  /** Sends one request with these fields; settles with the head of the answer. Fails with a GatewayError only. */
+  send(request: BackendRequest, headers: RawPairs): Awaitable<BackendResponse> {
     const { origin, prefix } = this.#destinations.get(request.url) ?? this.#destination(request.url)
     const { idleTimeoutMs: bodyTimeoutMs = this.#options.bodyTimeoutMs } = request
-    const transfer = new Transfer({ request, prefix, wheel: this.#wheel, bodyTimeoutMs })
+    const transfer = new Transfer({ request, headers, prefix, wheel: this.#wheel, bodyTimeoutMs })
     if (!transfer.isOver) origin.take(transfer)
     return transfer
   }

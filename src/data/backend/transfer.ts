@@ -18,6 +18,8 @@ export interface Carrier {
 
 export interface TransferParts {
   readonly request: BackendRequest
+  /** The fields that are sent, in place of the request's. */
+  readonly headers: RawPairs
   /** The path before the target. */
   readonly prefix: string
   readonly wheel: Wheel
@@ -36,6 +38,7 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
   next: Timer | undefined
   connection: Carrier | undefined
   readonly #request: BackendRequest
+  readonly #headers: RawPairs
   readonly #prefix: string
   readonly #wheel: Wheel
   readonly #bodyTimeoutMs: number
@@ -45,9 +48,10 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
   #paused = false
   #over = false
 
-  constructor({ request, prefix, wheel, bodyTimeoutMs }: TransferParts) {
+  constructor({ request, headers, prefix, wheel, bodyTimeoutMs }: TransferParts) {
     super()
     this.#request = request
+    this.#headers = headers
     this.#prefix = prefix
     this.#wheel = wheel
     this.#bodyTimeoutMs = bodyTimeoutMs
@@ -79,7 +83,8 @@ export class Transfer extends Deferred<BackendResponse> implements ReplySink, Fl
 
   /** The head of the request as text. Throws `badRequest` where HTTP does not allow a character in it. */
   requestHead(authority: string): string {
-    const { method, headers } = this.#request
+    const { method } = this.#request
+    const headers = this.#headers
     const path = this.#prefix + this.#request.target
     const to = { method, path, authority: this.#request.host ?? authority }
     const known = WRITTEN.get(headers)

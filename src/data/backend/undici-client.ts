@@ -4,7 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { buildConnector, type Dispatcher, errors, Pool } from 'undici'
-import { headerAll, isWhole } from '../../core/call.ts'
+import { headerAll, isWhole, type RawPairs } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import { readOverContinue } from '../../core/interim.ts'
@@ -30,8 +30,8 @@ export class UndiciClient {
     this.#pools.clear()
   }
 
-  /** Sends one request; resolves with the head of the answer. Rejects with a GatewayError only. */
-  send(request: BackendRequest): Promise<BackendResponse> {
+  /** Sends one request with these fields; resolves with the head of the answer. Rejects with a GatewayError only. */
+  send(request: BackendRequest, headers: RawPairs): Promise<BackendResponse> {
     const { origin, prefix } = split(request.url)
     return new Promise((accept, reject) => {
       const handler = new Handler(request, accept, reject)
@@ -40,7 +40,7 @@ export class UndiciClient {
           {
             method: request.method,
             path: prefix + request.target,
-            headers: framed(request),
+            headers: framed(request, headers),
             ...servedBy(origin, request),
             // undici reads any async iterable; its types name only a few of them.
             body: (request.body ?? null) as Uint8Array | null,
@@ -224,8 +224,8 @@ function rawPairs(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
   return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')))
 }
 
-function framed(request: BackendRequest): string[] {
-  const headers = [...request.headers]
+function framed(request: BackendRequest, fields: RawPairs): string[] {
+  const headers = [...fields]
   const { body, host } = request
   if (host !== undefined) headers.push('host', host)
   const length = body instanceof Chunks ? body.length : request.contentLength

@@ -458,4 +458,24 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
       '1:86: stores.hdfs.namenodes[0]: a NameNode has no path: /webhdfs/v1 is added',
     ],
   ],
+  [
+    'credentials towards backends have one value and one place',
+    `pools:
+  a: { credentials: {} }
+  b: { credentials: { value: "x\\n y", valueFile: k, header: "X Y" } }
+  c: { credentials: { value: x, header: Host, hosts: ["h:80", "*.ok.example"], scheme: "Bearer " } }
+  d: { credentials: { value: x, hosts: [10.0.0.0/8, gpu.internal] }, tls: { verify: false } }
+routes: [{ pool: a }]
+`,
+    [
+      '2:21: pools.a.credentials: has no value: name value or valueFile',
+      '3:21: pools.b.credentials: has two values: name one',
+      '3:30: pools.b.credentials.value: expected 1 to 16384 visible ASCII characters, without a space at either end',
+      '3:61: pools.b.credentials.header: expected a header field name of letters, digits and "-"',
+      '4:41: pools.c.credentials.header: no backend gets this field as it is written here',
+      '4:55: pools.c.credentials.hosts[0]: expected a host without a port, such as dn1.example, *.example or 10.0.0.0/8',
+      '4:88: pools.c.credentials.scheme: expected an authentication scheme, such as Bearer',
+      '5:53: pools.d.credentials.hosts[1]: a name is proved by a certificate, and tls.verify is false: write addresses',
+    ],
+  ],
 ]

@@ -195,3 +195,25 @@ describe('a model over plain http', () => {
     expect(warnings.filter((each) => each.includes('plain http'))).toHaveLength(count)
   })
 })
+
+describe('credentials over plain http', () => {
+  it.each([
+    ['http://models.example', 1],
+    ['http://10.0.0.4:8501', 1],
+    ['https://models.example', 0],
+    ['http://127.0.0.1:8501', 0],
+    ['http://[::1]:8501', 0],
+  ])('are warned of where they go to another machine: %s', (url, count) => {
+    const pools = {
+      a: { backends: [{ url }], credentials: { value: 'hunter2' } },
+      b: { backends: [{ url }] },
+    }
+    const routes = [
+      { name: 'a', pool: 'a', match: { model: 'a' } },
+      { name: 'b', pool: 'b' },
+    ]
+    const { warnings } = parsed(routes, { pools })
+    expect(warnings.filter((each) => each.includes('plain http'))).toHaveLength(count)
+    expect(warnings.join()).not.toContain('hunter2')
+  })
+})

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { HostSet, readRedirect } from '../../../src/store/redirect.ts'
+import { HostSet } from '../../../src/core/host-set.ts'
+import { readRedirect } from '../../../src/store/redirect.ts'
 
 const hosts = new HostSet(['dn1', '*.data.example', '10.1.0.0/16', '[fd00::7]'])
 const rules = { isTls: false, path: '/webhdfs/v1/models/a b', op: 'OPEN', hosts }
