@@ -43,11 +43,3 @@ export function epochOf({
   }
   return { epoch }
 }
-
-/**
- * The first generation of a registry. It is derived from the wall clock, so that no number from before a restart is
- * used again, and random within the millisecond, because gateways that start together share their backends.
- */
-export function firstGeneration(wall: number, random: () => number): number {
-  return wall * 256 + Math.floor(random() * 256)
-}

@@ -1,7 +1,6 @@
 /** What the pools share: slots, generations, and how many backends there may be in all. */
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { firstGeneration } from './epochs.ts'
 import type { Member } from './member.ts'
 import { SLOTS, Slots } from './slots.ts'
 
@@ -34,4 +33,12 @@ export function createSupply({ clock, log, random, pools }: SupplyOptions): Supp
       return count
     },
   }
+}
+
+/**
+ * The first generation of a registry. It is derived from the wall clock, so that no number from before a restart is
+ * used again, and random within the millisecond, because gateways that start together share their backends.
+ */
+function firstGeneration(wall: number, random: () => number): number {
+  return wall * 256 + Math.floor(random() * 256)
 }
