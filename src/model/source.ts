@@ -12,7 +12,7 @@ export interface VersionFile {
   /** Digits; `1` where the source is a single file. */
   readonly version: string
   readonly file: string
-  /** Changes whenever the file may have changed: inode, size and both times. */
+  /** Changes whenever the file may have changed: inode, size and both times, or why they cannot be read. */
   readonly mark: string
 }
 
@@ -57,11 +57,25 @@ export async function versionsAt(path: string, extension: string): Promise<Versi
   names.sort((a, b) => Number(b) - Number(a))
   const versions: VersionFile[] = []
   for (const name of names) {
-    const file = await modelFile(join(path, name), extension)
-    const version = file && (await versionFile(file, name))
+    const version = await versionIn(join(path, name), name, extension)
     if (version) versions.push(version)
   }
   return versions
+}
+
+/** What cannot be looked at is a version, too: it does not hide the others, and loading it says why. */
+async function versionIn(
+  directory: string,
+  version: string,
+  extension: string,
+): Promise<VersionFile | undefined> {
+  let file: string | undefined
+  try {
+    file = await modelFile(directory, extension)
+    return file === undefined ? undefined : await versionFile(file, version)
+  } catch (error) {
+    return { version, file: file ?? directory, mark: String(error) }
+  }
 }
 
 /** `model.onnx`, or the only file with the extension. */

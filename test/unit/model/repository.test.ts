@@ -106,6 +106,32 @@ describe('the repository', () => {
     expect(changes).toBe(2)
   })
 
+  it('takes a new version beside one that cannot be looked at, says so once, and takes that one when it can', async () => {
+    for (const version of ['1', '3']) await mkdir(join(directory, version))
+    await put(join(directory, '1', 'model.onnx'), timesModel(1))
+    // A link to itself, for which even root gets ELOOP.
+    await symlink('model.onnx', join(directory, '3', 'model.onnx'))
+    await symlink('2', join(directory, '2'))
+    const models = await open(directory)
+    expect(models.versions('m').map(({ version }) => version)).toEqual(['1'])
+    await mkdir(join(directory, '4'))
+    await put(join(directory, '4', 'model.onnx'), timesModel(4))
+    await eventually(async () => expect(await answer(models)).toBe(4))
+    expect(problems).toEqual([
+      expect.stringMatching(/3.model\.onnx: .*ELOOP/),
+      expect.stringMatching(/2: .*ELOOP/),
+    ])
+
+    await rm(join(directory, '3', 'model.onnx'))
+    await put(join(directory, '3', 'model.onnx'), timesModel(3))
+    await eventually(async () => expect(await answer(models, '3')).toBe(3))
+    // What serves already goes on while it cannot be looked at.
+    await rm(join(directory, '4', 'model.onnx'))
+    await symlink('model.onnx', join(directory, '4', 'model.onnx'))
+    await eventually(() => expect(problems).toHaveLength(3))
+    expect(await answer(models)).toBe(4)
+  })
+
   it('replaces a changed file, and finishes on the old one the calls that run on it', async () => {
     const file = join(directory, 'm.onnx')
     await put(file, timesModel(2))
