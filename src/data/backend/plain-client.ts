@@ -6,12 +6,14 @@ import { isIP } from 'node:net'
 import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Awaitable } from '../../lib/deferred.ts'
-import type { Wheel } from '../../lib/wheel.ts'
+import { timer, type Wheel } from '../../lib/wheel.ts'
 import { forbidden } from './checked-lookup.ts'
 import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
 import { type ConnectionOwner, type OriginAddress, PlainConnection } from './plain-connection.ts'
 import { Transfer } from './transfer.ts'
 
+/** How long a connection rests behind an error: far longer than a server needs to close it. */
+const REST_MS = 50
 /** The most requests that wait for a connection to one backend; further ones are refused. */
 const MAX_WAITING = 1024
 
@@ -75,7 +77,7 @@ export class PlainClient {
         port: Number(port || 80),
         authority: host,
       }
-      origin = new OriginPool(destination, this.#options)
+      origin = new OriginPool(destination, this.#options, this.#wheel)
       this.#origins.set(key, origin)
     }
     const resolved = { origin, prefix: url.slice(key.length) }
@@ -93,6 +95,7 @@ function originOf(url: string): string {
 class OriginPool implements ConnectionOwner {
   readonly #destination: OriginAddress
   readonly #options: ClientOptions
+  readonly #wheel: Wheel
   readonly #connections = new Set<PlainConnection>()
   /** A stack: the connection used last is used next, so that the others may grow idle and close. */
   readonly #idle: PlainConnection[] = []
@@ -100,9 +103,10 @@ class OriginPool implements ConnectionOwner {
   #opening = 0
   #retired = false
 
-  constructor(destination: OriginAddress, options: ClientOptions) {
+  constructor(destination: OriginAddress, options: ClientOptions, wheel: Wheel) {
     this.#destination = destination
     this.#options = options
+    this.#wheel = wheel
   }
 
   take(transfer: Transfer): void {
@@ -129,6 +133,16 @@ class OriginPool implements ConnectionOwner {
       if (!next.isOver) return this.#start(connection, next)
     if (this.#retired) connection.destroy()
     else this.#idle.push(connection)
+  }
+
+  rest(connection: PlainConnection): void {
+    const wake = timer(() => {
+      if (connection.isFreeAt(performance.now())) this.free(connection)
+      else connection.destroy()
+    })
+    this.#wheel.arm(wake, REST_MS)
+    // Those who wait would have had this one.
+    this.#open()
   }
 
   gone(connection: PlainConnection, error: GatewayError | undefined): void {

@@ -23,6 +23,8 @@ export interface ConnectionOwner {
   connected(connection: PlainConnection): void
   /** The connection can take the next request. */
   free(connection: PlainConnection): void
+  /** Its answer was an error, behind which many servers close without a word: it is not used for a moment. */
+  rest(connection: PlainConnection): void
   /** The connection is closed; with the error only where it was never established. */
   gone(connection: PlainConnection, error: GatewayError | undefined): void
 }
@@ -171,7 +173,8 @@ export class PlainConnection {
     this.#socket.resume()
     const keptMs = (this.#reader.idleMs ?? MAX_IDLE_MS + MARGIN_MS) - MARGIN_MS
     this.#idleUntil = now + Math.min(MAX_IDLE_MS, Math.max(0, keptMs))
-    this.#owner.free(this)
+    if (this.#reader.status < 400) this.#owner.free(this)
+    else this.#owner.rest(this)
   }
 
   #ended(): void {

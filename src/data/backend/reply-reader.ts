@@ -44,11 +44,17 @@ export class ReplyReader {
   #left = 0
   #interim = 0
   #reusable = true
+  #status = 0
   #idleMs: number | undefined
 
   /** Whether the connection may carry another request once this answer is complete. */
   get isReusable(): boolean {
     return this.#reusable
+  }
+
+  /** Of the last answer that has begun. */
+  get status(): number {
+    return this.#status
   }
 
   /** How long the backend keeps an idle connection open; undefined: it does not say. */
@@ -129,6 +135,7 @@ export class ReplyReader {
       return end + 4
     }
     this.#reusable = head.keepAlive
+    this.#status = head.status
     this.#idleMs = head.idleMs
     return this.#body(head, bytes, end + 4)
   }
