@@ -59,6 +59,8 @@ const SERVERS = {
   'infergate, no cache': infergate({ tier: 'none' }),
   'infergate, Redis only': infergate({ tier: 'redis' }),
   'infergate, 2 workers': infergate({ workers: 2 }),
+  'infergate, jsonl': infergate({ log: 'jsonl' }),
+  'infergate, tfrecord': infergate({ log: 'tfrecord' }),
   'nginx proxy_cache': { needs: [NGINX_PART], start: async (place) => [nginxCache(place)] },
   'nginx lua': { needs: [NGINX_PART, LUA_PART], start: async (place) => [nginxLua(place)] },
   'nginx proxy_pass': { needs: [NGINX_PART], start: async (place) => [nginxPass(place)] },

@@ -1,5 +1,5 @@
 /** The gateway with everything switched on: limits, metrics, deadlines, health checks, scaling, cache rules. */
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Place } from '../place.ts'
 import { freePort, LOAD_CORE, listening, type Pinned, start } from '../process.ts'
@@ -8,6 +8,8 @@ export interface Variant {
   /** Where answers are kept; `none`: the route does not cache. */
   readonly tier: 'memory' | 'redis' | 'none'
   readonly workers: number
+  /** The format of the prediction log; undefined: the route has none. */
+  readonly log?: 'jsonl' | 'tfrecord'
 }
 
 export const MAIN = join(import.meta.dirname, '..', '..', '..', 'src', 'main.ts')
@@ -21,7 +23,7 @@ export async function startInfergate(place: Place, variant: Variant): Promise<Pi
   return redis ? [gateway, redis.process] : [gateway]
 }
 
-function settings(place: Place, { tier, workers }: Variant, redisPort: number | undefined): string {
+function settings(place: Place, { tier, workers, log }: Variant, redisPort: number | undefined): string {
   const { port, backendPort, cacheMiB, rows } = place
   const tiers = {
     memory: `cache: { tiers: [ { name: memory, type: memory, maxBytes: ${cacheMiB}MiB } ] }`,
@@ -29,6 +31,7 @@ function settings(place: Place, { tier, workers }: Variant, redisPort: number | 
     none: '',
   }
   const cache = tier === 'none' ? '' : `, cache: { enabled: true, ttl: 1h, rows: ${rows} }`
+  const logged = log === undefined ? '' : `, log: { to: ${logFolder(place)}, format: ${log} }`
   return `server: { listen: "127.0.0.1:${port}", workers: ${workers} }
 admin: { listen: "127.0.0.1:0" }
 log: { level: warn }
@@ -38,8 +41,14 @@ pools:
     backends: [ { url: "http://127.0.0.1:${backendPort}" } ]
     health: { path: / }
 routes:
-  - { name: bench, pool: bench, protocol: tfserving${cache} }
+  - { name: bench, pool: bench, protocol: tfserving${cache}${logged} }
 `
+}
+
+function logFolder({ folder }: Place): string {
+  const to = join(folder, 'predictions')
+  mkdirSync(to)
+  return to
 }
 
 /** Beside the load, not beside the gateway: whoever has a Redis has it on another core. */
