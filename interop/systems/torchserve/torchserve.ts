@@ -69,6 +69,7 @@ const MANAGEMENT_API: readonly Exchange[] = ['/models', '/models/net/all', '/mod
 export const torchserve: System = {
   name: 'torchserve',
   title: 'TorchServe, a PyTorch network',
+  guide: 'servers/torchserve.md',
   async run(session) {
     const python = await session.python(TORCHSERVE, ['torchserve', 'torch', 'requests'])
     const { server, direct, management } = await startTorchserve(session, python)
