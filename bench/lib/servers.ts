@@ -70,6 +70,8 @@ const SERVERS = {
     scheme: 'https',
     start: async (place) => [nginxCache(place, { tls: true })],
   },
+  'infergate, jsonl': infergate({ log: 'jsonl' }),
+  'infergate, tfrecord': infergate({ log: 'tfrecord' }),
   'nginx proxy_cache': { needs: [NGINX_PART], start: async (place) => [nginxCache(place)] },
   'nginx lua': { needs: [NGINX_PART, LUA_PART], start: async (place) => [nginxLua(place)] },
   'nginx proxy_pass': { needs: [NGINX_PART], start: async (place) => [nginxPass(place)] },

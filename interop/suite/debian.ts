@@ -1,7 +1,7 @@
 /** Programs of Debian packages, unpacked under `.cache/interop` and not installed: no root is needed for it. */
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync, unlinkSync } from 'node:fs'
+import { isAbsolute, join } from 'node:path'
 import { promisify } from 'node:util'
 import { NotInstalled } from './not-installed.ts'
 import { CACHE } from './places.ts'
@@ -25,9 +25,22 @@ export async function debianProgram(
     await run('apt-get', ['download', name], { cwd: folder, timeout: DOWNLOAD_MS })
     const [file = ''] = readdirSync(folder)
     await run('dpkg-deb', ['--extract', file, '.'], { cwd: folder, timeout: DOWNLOAD_MS })
+    turnLinks(folder)
   } catch (error) {
     throw new NotInstalled(`Debian's ${name} cannot be had: ${String(error)}`, { cause: error })
   }
   if (!existsSync(path)) throw new NotInstalled(`Debian's ${name} has no ${program}`)
   return path
+}
+
+/** Links to a place of the machine (Java's settings are in /etc) lead to the same place in the folder, where that is there. */
+function turnLinks(folder: string): void {
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isSymbolicLink()) continue
+    const link = join(entry.parentPath, entry.name)
+    const target = readlinkSync(link)
+    if (!isAbsolute(target) || !existsSync(join(folder, target))) continue
+    unlinkSync(link)
+    symlinkSync(join(folder, target), link)
+  }
 }

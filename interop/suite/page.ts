@@ -1,9 +1,12 @@
 /** `docs/interop.md` as the results make it: nobody writes it by hand, and the check says where somebody did. */
 import type { CheckResult, Results, SystemResult } from './results.ts'
 import { count } from './results.ts'
+import type { System } from './session.ts'
 
-export function page(results: Results): string {
+/** `systems`: where each has its guide. */
+export function page(results: Results, systems: readonly Pick<System, 'name' | 'guide'>[]): string {
   const all = [...results]
+  const guides = new Map(systems.map(({ name, guide }) => [name, guide]))
   return `# Interop
 
 What the gateway was tried with: the real software, asked directly and through the gateway, first and again. \`npm run
@@ -18,7 +21,7 @@ answers from the cache the fields that [are not kept](reference/headers.md#what-
 |---|---|---|---|---|---|
 ${all.map(([name, result]) => overview(name, result)).join('\n')}
 
-${all.map(([name, result]) => section(name, result)).join('\n')}`
+${all.map(([name, result]) => section(name, result, guides.get(name))).join('\n')}`
 }
 
 function overview(name: string, result: SystemResult): string {
@@ -29,11 +32,11 @@ function overview(name: string, result: SystemResult): string {
   return `| [${name}](#${name}) | ${result.title} | ${result.date} | ${counts.join(' | ')} |`
 }
 
-function section(name: string, result: SystemResult): string {
+function section(name: string, result: SystemResult, guide: string | undefined): string {
   const software = Object.entries(result.software).map(([software, version]) => `${software} ${version}`)
   const head = [
     `## ${name}`,
-    `${result.title}. ${result.date}${software.length > 0 ? `: ${software.join(', ')}` : ''}.`,
+    `${result.title}. ${result.date}${software.length > 0 ? `: ${software.join(', ')}` : ''}.${guideOf(guide)}`,
     ...(result.commands.length > 0 ? [`\`\`\`sh\n${result.commands.join('\n')}\n\`\`\``] : []),
     ...(result.skipped === undefined ? [] : [`Not tried, because ${result.skipped}`]),
   ]
@@ -45,6 +48,9 @@ function section(name: string, result: SystemResult): string {
   ]
   return `${[...head, ...(groups.size > 0 ? [table.join('\n')] : [])].join('\n\n')}\n`
 }
+
+const guideOf = (guide: string | undefined): string =>
+  guide === undefined ? '' : ` [How to run it](guide/${guide}).`
 
 function groupRow(group: string, checks: readonly CheckResult[]): string {
   const agree = checks.filter(({ outcome }) => outcome === 'agrees').map(({ name }) => name)

@@ -13,7 +13,7 @@ import { type Python, type PythonEnvironment, pythonEnvironment } from './python
 import { startRecorder } from './recorder.ts'
 import type { CheckResult, SystemResult } from './results.ts'
 
-const CHECK_MS = 120_000
+const CHECK_MS = 300_000
 
 /** A system that stands around the gateway: a name, a line about it, and how it is tried. */
 export interface System {
@@ -21,6 +21,8 @@ export interface System {
   readonly name: string
   /** One line for `--list` and the page. */
   readonly title: string
+  /** Its page below docs/guide, which the page of results leads to. */
+  readonly guide: string
   /** Differences that are known and stay: the name of a check, and the reason why its two sides differ. */
   readonly differences?: Readonly<Record<string, string>>
   /** Installs, starts, asks. What the session started is stopped when this settles, whatever happened. */

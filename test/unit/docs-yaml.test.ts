@@ -8,17 +8,23 @@ import { readYaml } from '../../src/config/yaml.ts'
 import { backendsIn } from '../../src/control/discovery/file.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const PAGES = ['README.md', ...globSync('docs/guide/*.md', { cwd: ROOT })]
+const PAGES = ['README.md', ...globSync('docs/guide/**/*.md', { cwd: ROOT })]
+/** A block of its own, or a file that a command writes. */
+const YAML = /^```ya?ml\n([^]*?)^```$|<<'YAML'\n([^]*?)^YAML$/gm
 
 const blocks = PAGES.flatMap((page) => {
   const text = readFileSync(join(ROOT, page), 'utf8')
-  return [...text.matchAll(/^```ya?ml\n([^]*?)^```$/gm)].map(({ 1: yaml = '', index }) => {
+  return [...text.matchAll(YAML)].map(({ 1: block, 2: written, index }) => {
+    // The command beside it makes the folder.
+    const yaml = (block ?? written ?? '').replace('to: predictions,', 'to: .,')
     const line = text.slice(0, index).split('\n').length
-    return { at: `${page}:${line}`, yaml }
+    // A command writes its file where it runs: in the folder of the clone.
+    const file = join(ROOT, block === undefined ? '.' : 'config', 'guide.yaml')
+    return { at: `${page}:${line}`, yaml, file }
   })
 })
 
-test.each(blocks)('$at', ({ yaml }) => {
+test.each(blocks)('$at', ({ yaml, file }) => {
   // A list of backends for discovery says its own name.
   if (/^# \S+-backends\.yaml\b/.test(yaml)) {
     const read = readYaml(yaml, {})
@@ -28,7 +34,7 @@ test.each(blocks)('$at', ({ yaml }) => {
   // Objects of Kubernetes are tried by `npm run interop kubernetes`.
   if (yaml.startsWith('apiVersion:')) return
   const variables = [...yaml.matchAll(/\$\{([A-Z_]+)\}/g)].map(([, name = '']) => [name, 'x'])
-  const read = parseSettings(yaml, join(ROOT, 'config', 'guide.yaml'), Object.fromEntries(variables))
+  const read = parseSettings(yaml, file, Object.fromEntries(variables))
   expect('problems' in read ? read.problems.map(formatProblem) : read.warnings.map(formatProblem)).toEqual([])
 })
 

@@ -1,5 +1,5 @@
 /** The gateway with everything switched on: limits, metrics, deadlines, health checks, scaling, cache rules. */
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { callerSettings } from '../caller-settings.ts'
 import { certificate } from '../certificate.ts'
@@ -13,6 +13,8 @@ export interface Variant {
   readonly tls: boolean
   /** Tenants, with ten keys each; undefined: nobody is asked who they are. */
   readonly tenants: number | undefined
+  /** The format of the prediction log; undefined: the route has none. */
+  readonly log?: 'jsonl' | 'tfrecord'
 }
 
 export const MAIN = join(import.meta.dirname, '..', '..', '..', 'src', 'main.ts')
@@ -28,7 +30,7 @@ export async function startInfergate(place: Place, variant: Variant): Promise<Pi
 
 function settings(
   place: Place,
-  { tier, workers, tls, tenants }: Variant,
+  { tier, workers, tls, tenants, log }: Variant,
   redisPort: number | undefined,
 ): string {
   const { folder, port, backendPort, cacheMiB, rows } = place
@@ -38,6 +40,7 @@ function settings(
     none: '',
   }
   const cache = tier === 'none' ? '' : `, cache: { enabled: true, ttl: 1h, rows: ${rows} }`
+  const logged = log === undefined ? '' : `, log: { to: ${logFolder(place)}, format: ${log} }`
   return `server: { listen: "127.0.0.1:${port}", workers: ${workers}${tls ? tlsBlock(folder) : ''} }
 admin: { listen: "127.0.0.1:0" }
 log: { level: warn }
@@ -48,13 +51,19 @@ pools:
     backends: [ { url: "http://127.0.0.1:${backendPort}" } ]
     health: { path: / }
 routes:
-  - { name: bench, pool: bench, protocol: tfserving${cache} }
+  - { name: bench, pool: bench, protocol: tfserving${cache}${logged} }
 `
 }
 
 function tlsBlock(folder: string): string {
   const { cert, key } = certificate(folder)
   return `, tls: { certificates: [ { cert: ${cert}, key: ${key} } ] }`
+}
+
+function logFolder({ folder }: Place): string {
+  const to = join(folder, 'predictions')
+  mkdirSync(to)
+  return to
 }
 
 /** Beside the load, not beside the gateway: whoever has a Redis has it on another core. */

@@ -37,6 +37,7 @@ const CALLS: readonly Exchange[] = [
 export const bentoml: System = {
   name: 'bentoml',
   title: 'BentoML as plain HTTP',
+  guide: 'servers/bentoml.md',
   async run(session) {
     const python = await session.python(BENTOML, ['bentoml', 'requests'])
     const [port] = await freePorts(1)

@@ -55,6 +55,7 @@ export const caffe: System = {
   name: 'caffe',
   title:
     'A Caffe network (prototxt and caffemodel) by the importer of OpenCV 4, over V1 and V2 (served by a script of ours)',
+  guide: 'servers/caffe.md',
   async run(session) {
     const python = await session.python(CAFFE, ['opencv-python-headless', 'tritonclient', 'requests'])
     await run(python.command, [join(import.meta.dirname, 'network.py'), session.folder], { timeout: 60_000 })

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { ask } from '../../suite/ask.ts'
+import { findJava } from '../../suite/java.ts'
 import { NotInstalled } from '../../suite/not-installed.ts'
 import { CACHE } from '../../suite/places.ts'
 import { freePorts } from '../../suite/processes.ts'
@@ -50,6 +51,7 @@ export interface Hadoop {
 
 /** Rejects with NotInstalled where there is no Java, no Maven, or no Maven Central. */
 export async function startHadoop(session: Session): Promise<Hadoop> {
+  const { command: java } = await findJava(session)
   await install(session)
   const [rpc, web] = await freePorts(2)
   const namenode = `http://127.0.0.1:${web}`
@@ -59,7 +61,7 @@ export async function startHadoop(session: Session): Promise<Hadoop> {
     session.start(
       {
         name,
-        command: 'java',
+        command: java,
         args: [
           ...['-Xmx512m', ...OPENS, '-cp', join(JARS, '*'), MANAGER, ...format],
           ...['-datanodes', '1', '-nnport', String(rpc), '-httpport', String(web)],
@@ -80,7 +82,7 @@ export async function startHadoop(session: Session): Promise<Hadoop> {
     async shell(...args) {
       const all = [...OPENS, '-cp', `${JARS}:${join(JARS, '*')}`, 'org.apache.hadoop.fs.FsShell']
       const options = { env: { ...process.env, HADOOP_USER_NAME: 'interop' }, timeout: 60_000 }
-      return (await run('java', [...all, '-fs', url, ...args], options)).stdout
+      return (await run(java, [...all, '-fs', url, ...args], options)).stdout
     },
     kill: () => server.kill(),
     async restart() {
@@ -109,9 +111,5 @@ async function install(session: Session): Promise<void> {
     })
     writeFileSync(stamp, HADOOP)
   }
-  const java = await run('java', ['-version']).catch(() => {
-    throw new NotInstalled('there is no java')
-  })
   session.uses('Hadoop', HADOOP)
-  session.uses('Java', /"([\d.]+)"/.exec(java.stderr)?.[1] ?? 'unknown')
 }

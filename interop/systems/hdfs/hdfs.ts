@@ -18,6 +18,7 @@ import { tryPredictions } from './predictions.ts'
 export const hdfs: System = {
   name: 'hdfs',
   title: 'Hadoop HDFS: models published to it, predictions logged to it and read back by Spark',
+  guide: 'model-stores.md',
   async run(session) {
     const spark = await sparkPython(session, ['pyspark'])
     const hadoop = await startHadoop(session)

@@ -6,6 +6,7 @@ import { KSERVE_DIFFERENCES, tryKserve } from './kserve-server.ts'
 export const kserve: System = {
   name: 'kserve',
   title: "KServe's own server, a PyTorch network over V1 and V2",
+  guide: 'servers/kserve.md',
   differences: KSERVE_DIFFERENCES,
   async run(session) {
     const python = await session.python(KSERVE, ['kserve', 'torch', 'tritonclient'])

@@ -32,6 +32,7 @@ const LATER = { timeoutMs: 110_000, everyMs: 500 }
 export const kubernetes: System = {
   name: 'kubernetes',
   title: 'Kubernetes API server on etcd: discovery by EndpointSlices, scaling of a Deployment',
+  guide: 'kubernetes.md',
   async run(session) {
     const etcd = await debianProgram('etcd-server', 'usr/bin/etcd', session.say)
     const cluster = await startCluster(session, { etcd, kubeApiserver: await kubeApiserver(session.say) })

@@ -53,6 +53,7 @@ const CALLS: readonly Exchange[] = [
 export const llama: System = {
   name: 'llama',
   title: 'llama.cpp by llama-cpp-python, a tiny random model, forwarded',
+  guide: 'servers/llama.md',
   async run(session) {
     const python = await session.python(LLAMA, ['llama-cpp-python', 'openai'])
     const packages = await nodePackage('openai', OPENAI)

@@ -21,6 +21,7 @@ const INVENTED = { members: ['id'], fields: ['ce-id', 'ce-requestid'] }
 export const mlserver: System = {
   name: 'mlserver',
   title: 'MLServer, models of scikit-learn and PyTorch',
+  guide: 'servers/mlserver.md',
   async run(session) {
     const python = await session.python(MLSERVER, [
       'mlserver',

@@ -33,6 +33,7 @@ const CALLS: readonly Exchange[] = [
 export const ray: System = {
   name: 'ray',
   title: 'Ray Serve as plain HTTP',
+  guide: 'servers/ray.md',
   async run(session) {
     const python = await session.python(RAY, ['ray', 'requests'])
     const [port] = await freePorts(1)

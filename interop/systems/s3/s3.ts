@@ -17,6 +17,7 @@ const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'interop', AWS_SECRET_ACCESS_KEY: 'inte
 export const s3: System = {
   name: 's3',
   title: 'S3 by Moto, models published to it',
+  guide: 'model-stores.md',
   async run(session) {
     const environment = { name: 's3', packages: ['moto[server]==5.2.5', 'boto3==1.44.8'] }
     const python = await session.python(environment, ['moto', 'boto3'])

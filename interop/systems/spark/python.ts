@@ -2,14 +2,14 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { NotInstalled } from '../../suite/not-installed.ts'
+import { findJava } from '../../suite/java.ts'
 import { ROOT } from '../../suite/places.ts'
 import type { PythonEnvironment } from '../../suite/python.ts'
 import type { Session } from '../../suite/session.ts'
 
 const run = promisify(execFile)
 export const PACKAGE = join(ROOT, 'integrations', 'spark')
-const SPARK_MS = 110_000
+const SPARK_MS = 280_000
 const PIP_MS = 120_000
 
 export const ENVIRONMENT: PythonEnvironment = {
@@ -29,7 +29,7 @@ export type SparkScript = (...args: readonly string[]) => Promise<string>
 
 /** Rejects with NotInstalled where there is no Java, or no Spark. `packages` are those whose versions the page shows. */
 export async function sparkPython(session: Session, packages: readonly string[]): Promise<SparkScript> {
-  session.uses('Java', await java())
+  const java = await findJava(session)
   const { command } = await session.python(ENVIRONMENT, packages)
   const installed = join(session.folder, 'packages')
   // Into a folder of this run, so that it is the package of this checkout; what it asks for is in the environment.
@@ -37,6 +37,7 @@ export async function sparkPython(session: Session, packages: readonly string[])
   await run(command, pip, { timeout: PIP_MS })
   const env = {
     ...process.env,
+    ...java.env,
     PYTHONPATH: installed,
     PYSPARK_PYTHON: command,
     SPARK_LOCAL_IP: '127.0.0.1',
@@ -63,13 +64,4 @@ function lastLines({ stdout = '', stderr = '', message }: Error & Partial<Output
     .split('\n')
     .filter((line) => !/WARN|INFO|^\s+at /.test(line))
   return lines.slice(-3).join(' ').trim() || message
-}
-
-async function java(): Promise<string> {
-  try {
-    const { stderr } = await run('java', ['-version'], { timeout: 60_000 })
-    return /version "([^"]+)"/.exec(stderr)?.[1] ?? 'unknown'
-  } catch (error) {
-    throw new NotInstalled('there is no Java, which Spark needs: 17 or later', { cause: error })
-  }
 }

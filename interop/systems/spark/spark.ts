@@ -23,6 +23,7 @@ const TYPES: PythonEnvironment = {
 export const spark: System = {
   name: 'spark',
   title: 'Spark: scoring by a pandas UDF, prediction logs read back',
+  guide: 'spark.md',
   async run(session) {
     const shown = ['pyspark', 'pandas', 'tensorflow-cpu', 'tensorflow-serving-api']
     const python = await sparkPython(session, shown)
@@ -71,7 +72,7 @@ export const spark: System = {
 async function mypy(python: string, cwd: string): Promise<string | undefined> {
   const folders = ['src', 'tests', 'examples'].map((name) => join(PACKAGE, name))
   const args = ['-m', 'mypy', '--strict', '--cache-dir', join(cwd, 'mypy'), ...folders]
-  const found = await run(python, args, { cwd, timeout: 110_000 }).catch(
+  const found = await run(python, args, { cwd, timeout: 280_000 }).catch(
     (error: { stdout?: string }) => error,
   )
   return 'code' in found ? (found.stdout ?? 'it did not start') : undefined

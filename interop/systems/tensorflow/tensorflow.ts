@@ -84,6 +84,7 @@ export const tensorflow: System = {
   name: 'tensorflow',
   title:
     "A SavedModel of TensorFlow behind KServe's own server, and behind TensorFlow Serving's REST protocol (served by a script of ours)",
+  guide: 'servers/tensorflow.md',
   differences: KSERVE_DIFFERENCES,
   async run(session) {
     const python = await session.python(TENSORFLOW, [

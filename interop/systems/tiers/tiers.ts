@@ -23,6 +23,7 @@ const run = promisify(execFile)
 export const tiers: System = {
   name: 'tiers',
   title: 'Redis, Valkey and Memcached as shared tiers, with a server that dies under load',
+  guide: 'shared-tiers.md',
   async run(session) {
     const redis = { name: 'Redis', command: 'redis-server' }
     session.uses('Redis', await versionOf(redis.command))

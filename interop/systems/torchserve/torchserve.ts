@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Ask, ask } from '../../suite/ask.ts'
 import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
+import { findJava } from '../../suite/java.ts'
 import { refusedAsTorchserve, tryKilled } from '../../suite/killed.ts'
 import { freePorts } from '../../suite/processes.ts'
 import type { Python } from '../../suite/python.ts'
@@ -68,6 +69,7 @@ const MANAGEMENT_API: readonly Exchange[] = ['/models', '/models/net/all', '/mod
 export const torchserve: System = {
   name: 'torchserve',
   title: 'TorchServe, a PyTorch network',
+  guide: 'servers/torchserve.md',
   async run(session) {
     const python = await session.python(TORCHSERVE, ['torchserve', 'torch', 'requests'])
     const { server, direct, management } = await startTorchserve(session, python)
@@ -149,6 +151,7 @@ interface Torchserve {
 }
 
 async function startTorchserve(session: Session, python: Python): Promise<Torchserve> {
+  const { env } = await findJava(session)
   const [inference, manager, metrics, grpc, grpcManager] = await freePorts(5)
   const store = join(session.folder, 'store')
   mkdirSync(store)
@@ -181,7 +184,11 @@ async function startTorchserve(session: Session, python: Python): Promise<Torchs
       args: [...flags, '--model-store', store, '--models', 'net=net.mar', '--ts-config', config],
       cwd: session.folder,
       // TorchServe keeps the id of its process in TMPDIR, and refuses to start where it finds one.
-      env: { PATH: `${join(python.command, '..')}:${process.env['PATH'] ?? ''}`, TMPDIR: session.folder },
+      env: {
+        ...env,
+        PATH: `${join(python.command, '..')}:${env['PATH'] ?? process.env['PATH'] ?? ''}`,
+        TMPDIR: session.folder,
+      },
       ready: async () => (await ask(direct, predict(json(ROWS)))).status === 200,
     },
     `torchserve ${flags.join(' ')} --model-store store --models net=net.mar`,

@@ -83,6 +83,7 @@ const withoutHalves = DATATYPES.filter((datatype) => datatype !== 'FP16')
 export const triton: System = {
   name: 'triton',
   title: 'Triton by pytriton, an ONNX model',
+  guide: 'servers/triton.md',
   async run(session) {
     const python = await session.python(TRITON, [
       'nvidia-pytriton',
