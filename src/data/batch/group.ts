@@ -5,8 +5,8 @@
  */
 import type { RawPairs } from '../../core/call.ts'
 import { FieldTable, TRACING_FIELDS } from '../../core/fields.ts'
-import type { Labels } from '../../core/labels.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
+import type { Labels } from '../../core/labels.ts'
 
 const OF_ONE_CALL = new FieldTable(
   [
