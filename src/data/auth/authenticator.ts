@@ -115,6 +115,8 @@ export class Authenticator {
   readonly #keys: ApiKeys
   readonly #tokens: Tokens
   readonly #reader: CredentialReader
+  /** By the proof of a key or token, which is the same object whenever that comes. */
+  readonly #proved = new WeakMap<Proof, Authentication>()
 
   constructor(parts: AuthenticatorParts) {
     const { settings, credentials, previous, clock } = parts
@@ -186,7 +188,14 @@ export class Authenticator {
     if ('refusal' in first) return { identity: undefined, refusal: first.refusal, until: first.until }
     if (second && 'refusal' in second) return refuse(second.refusal)
     if (second && second.tenant !== first.tenant) return refuse(DISAGREEING)
-    const { tenant, subject, until } = first
+    const known = this.#proved.get(first)
+    if (known) return known
+    const proved = this.#provedBy(first)
+    this.#proved.set(first, proved)
+    return proved
+  }
+
+  #provedBy({ tenant, subject, until }: Proof): Authentication {
     const { policies } = this.#parts
     const policy = policies?.of(tenant)
     if (policies && !policy) return refuse(NO_TENANT)

@@ -76,7 +76,8 @@ export class AdmissionQueue {
     const since = flow?.queue.since
     if (!flow || since === undefined) return undefined
     const { account, share, eligibility } = flow
-    return { since, account, priority: share.priority, eligibility }
+    const { isMixed } = this.#held.depth > 0 ? this.#held : this.#queue
+    return { since, account, priority: share.priority, eligibility, isMixed }
   }
 
   /** Publishes the state of the queue to the other workers. `coming`: counted as if it waited already. */

@@ -71,6 +71,7 @@ export class QueueServer {
     if (passed > 0) queue.resume()
     queue.publish()
     if (queue.depth > 0) neighbours.looked(!hasRoom())
+    neighbours.offer(hasRoom, places.mayHaveAs)
   }
 
   /** Leaves a free place to another worker whose call goes before those that wait here. */

@@ -59,6 +59,8 @@ export interface LoadTable {
   readonly waitingBy: Int32Array
   /** Which places that tenant may have, as `eligibilityOf`. */
   readonly waitingFor: Int32Array
+  /** 1: others wait at the worker who may have different places. */
+  readonly waitingMixed: Int32Array
   /** 1: the worker's calls wait because there is no room, and not because the room is of no use to them. */
   readonly wanting: Int32Array
   /** How often a worker has tried to serve its calls. */
@@ -102,6 +104,7 @@ export function createLoadTable(slots: number = MAX_SLOTS, workers = 1): LoadTab
     waiting: floats(slots * workers),
     waitingBy: integers(slots * workers),
     waitingFor: integers(slots * workers),
+    waitingMixed: integers(slots * workers),
     wanting: integers(slots * workers),
     looks: integers(slots * workers),
     queued: integers(slots * workers * CLASSES),
@@ -185,7 +188,8 @@ export function endCall(table: LoadTable, slot: number, incarnation: number): bo
 /** The control thread calls this after a worker has died: its calls ended with it. */
 export function forgetWorker(table: LoadTable, worker: number): void {
   table.inflight.fill(0, worker * table.slots, (worker + 1) * table.slots)
-  table.waiting.fill(0, worker * table.slots, (worker + 1) * table.slots)
+  for (const row of [table.waiting, table.waitingMixed])
+    row.fill(0, worker * table.slots, (worker + 1) * table.slots)
   const from = worker * table.slots * CLASSES
   table.queued.fill(0, from, from + table.slots * CLASSES)
   table.queuedWeight.fill(0, from, from + table.slots * CLASSES)

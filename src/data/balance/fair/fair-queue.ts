@@ -72,6 +72,11 @@ export class FairQueue<T> implements QueueBacklog {
     return this.#depth
   }
 
+  /** Tenants wait that may have different places. */
+  get isMixed(): boolean {
+    return this.#turns.isMixed
+  }
+
   /**
    * The tenant whose call is next; undefined: none waits, or all that wait were passed over. `mayHave`: only of those that
    * could have a free place.

@@ -33,6 +33,11 @@ export class Turns<T> {
     this.#accounts = accounts
   }
 
+  /** Tenants wait that may have different places. */
+  get isMixed(): boolean {
+    return this.#lines.size > 1
+  }
+
   /** A tenant begins to wait, unless it does already. */
   add({ turn, share, account, eligibility }: FairFlow<T>): void {
     if (turn.at >= 0) return

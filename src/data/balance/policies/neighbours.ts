@@ -19,6 +19,8 @@ export interface Head {
   readonly priority: number
   /** Which places its tenant may have, as `eligibilityOf`. */
   readonly eligibility: number
+  /** Others wait behind it who may have different places. */
+  readonly isMixed: boolean
 }
 
 /** Whether a tenant of this eligibility could have a free place. */
@@ -50,11 +52,13 @@ export class Neighbours {
   /** Publishes which call is next here (undefined: none waits), and what waits. */
   publish(head: Head | undefined, { calls, weights }: QueueBacklog): void {
     if (this.#column === undefined) return
-    const { worker, slots, waiting, waitingBy, waitingFor, wanting, queued, queuedWeight } = this.#table
+    const { worker, slots, waiting, waitingBy, waitingFor, waitingMixed, wanting } = this.#table
+    const { queued, queuedWeight } = this.#table
     const at = worker * slots + this.#column
     waiting[at] = head?.since ?? 0
     waitingBy[at] = head ? head.account * CLASSES + head.priority : 0
     waitingFor[at] = head?.eligibility ?? 0
+    waitingMixed[at] = head?.isMixed === true ? 1 : 0
     wanting[at] = 1
     for (let priority = 0; priority < CLASSES; priority++) {
       queuedWeight[at * CLASSES + priority] = weights[priority] ?? 0
@@ -106,8 +110,7 @@ export class Neighbours {
   leavesPlace(own: Head | undefined, mayHave: MayHave): boolean {
     const other = this.#before(own, mayHave)
     if (other < 0) return false
-    Atomics.add(this.#table.bell, other, 1)
-    Atomics.notify(this.#table.bell, other)
+    this.#ring(other)
     if (!this.#isOnItsWay(other)) return this.#isWorthIt(other)
     if (this.#isOverdue || this.#left >= this.#queuedIn(other)) return false
     this.#left++
@@ -121,9 +124,25 @@ export class Neighbours {
     return this.#isOnItsWay(other) ? !this.#isOverdue : this.leavesPlace(own, mayHave)
   }
 
+  /** Nobody here has a use for the places that are free: wakes the workers where somebody behind the first may have. */
+  offer(hasRoom: () => boolean, mayHave: MayHave): void {
+    if (this.#column === undefined) return
+    const { workers, worker, slots, waitingFor, waitingMixed } = this.#table
+    for (let other = 0; other < workers; other++) {
+      const at = other * slots + this.#column
+      if (other === worker || waitingMixed[at] !== 1 || !hasRoom()) continue
+      if (!mayHave(waitingFor[at] ?? 0)) this.#ring(other)
+    }
+  }
+
   /** The places that were left should have been taken by now: they are anybody's. */
   retake(): void {
     this.#isOverdue = true
+  }
+
+  #ring(other: number): void {
+    Atomics.add(this.#table.bell, other, 1)
+    Atomics.notify(this.#table.bell, other)
   }
 
   /** The worker has not looked since it was left a place. */

@@ -5,7 +5,7 @@ import { eventually } from '../../../../support/eventually.ts'
 
 const room = () => true
 
-const EVERYBODY = { account: 0, priority: 1, eligibility: 0 }
+const EVERYBODY = { account: 0, priority: 1, eligibility: 0, isMixed: false }
 const at = (since: number | undefined) => (since === undefined ? undefined : { since, ...EVERYBODY })
 
 /** So many calls of one tenant wait, the first since then. */
@@ -78,6 +78,22 @@ describe('neighbours', () => {
     expect([...table.bell]).toEqual([0, 0, 1])
     expect(own.leavesPlace(undefined, room)).toBe(true)
     expect([...table.bell]).toEqual([0, 1, 1])
+  })
+
+  it('are woken for those behind their first, where that has no use for what is free', () => {
+    const { table, all } = workers(3)
+    const [own, second, third] = all
+    const backlog = { calls: Int32Array.of(0, 2, 0), weights: Float64Array.of(0, 2, 0) }
+    second.publish({ since: 100, ...EVERYBODY, eligibility: 7, isMixed: true }, backlog)
+    third.publish({ since: 100, ...EVERYBODY, eligibility: 7 }, backlog)
+    const mayHave = (eligibility: number) => eligibility !== 7
+    own.offer(() => false, mayHave)
+    expect([...table.bell]).toEqual([0, 0, 0])
+    own.offer(room, mayHave)
+    expect([...table.bell]).toEqual([0, 1, 0])
+    forgetWorker(table, 1)
+    own.offer(room, mayHave)
+    expect([...table.bell]).toEqual([0, 1, 0])
   })
 
   it('hear the bell until they are told to stop', async () => {
