@@ -35,3 +35,8 @@ export function stopListening(parts: GatewayParts): void {
   parts.scaling.close()
   parts.scaleGroup?.close()
 }
+
+/** For people: what is unreachable, or refuses the gateway. */
+export function troubles({ data, models, credentials }: GatewayParts): readonly string[] {
+  return [...data.tierProblems(), ...models.problems(), ...credentials.problems]
+}

@@ -40,6 +40,8 @@ export interface Identity {
   readonly principal: string
   /** Undefined: the settings limit no tenants. */
   readonly policy: TenantPolicy | undefined
+  /** Words of the claim that grants something at the admin port; left out: it was not looked at, or there are none. */
+  readonly scopes?: readonly string[]
 }
 
 /** The tenant as the settings name it, `*` if they do not: what is counted by it has as many names as they have. Undefined: nobody was asked. */

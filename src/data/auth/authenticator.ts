@@ -180,12 +180,13 @@ export class Authenticator {
     if ('refusal' in first) return { identity: undefined, refusal: first.refusal, until: first.until }
     if (second && 'refusal' in second) return refuse(second.refusal)
     if (second && second.tenant !== first.tenant) return refuse(DISAGREEING)
-    const { tenant, subject, until } = first
+    const { tenant, subject, until, scopes } = first
     const { policies } = this.#parts
     const policy = policies?.of(tenant)
     if (policies && !policy) return refuse(NO_TENANT)
     const principal = principalFor(tenant, subject)
-    return { identity: { tenant, subject, principal, policy }, refusal: undefined, until }
+    const identity = { tenant, subject, principal, policy, ...(scopes && { scopes }) }
+    return { identity, refusal: undefined, until }
   }
 
   #anonymous(): Authentication {
