@@ -16,11 +16,12 @@ import type { ServerTls } from '../../lib/tls/material.ts'
 import { type HandshakeOutcome, TlsTerminator } from '../../lib/tls/terminator.ts'
 import { Wheel } from '../../lib/wheel.ts'
 import { describePool } from './api.ts'
-import { Auth, listenRefusal, type TokenSettings } from './auth.ts'
+import { audited } from './audit.ts'
+import { Auth, type Identify, listenRefusal, type TokenSettings, unknownCaller } from './auth.ts'
 import { Connections } from './connections.ts'
-import type { AdminContext, AdminReply } from './contract.ts'
+import type { AdminContext, AdminReply, AdminRoute } from './contract.ts'
 import { EventHub } from './events.ts'
-import { checkHosts, guard } from './guard.ts'
+import { checkAuthorizations, checkHosts, guard } from './guard.ts'
 import { type Match, match, targetOf } from './paths.ts'
 import { Problem } from './problem.ts'
 
@@ -41,6 +42,8 @@ export interface AdminOptions extends AdminContext {
   readonly clock: Clock
   readonly log: Log
   readonly settings: AdminSettings
+  /** Left out: only tokens count. */
+  readonly identify?: Identify
   /** Called at the end of each TLS handshake. */
   readonly handshake?: (outcome: HandshakeOutcome) => void
 }
@@ -171,26 +174,29 @@ export class AdminServer {
     const url = targetOf(request.url ?? '')
     const { route, params } = match(method, url.path)
     const writes = method !== 'GET'
-    const who = this.#admit(request, { route, params })
+    this.#guard(request, route)
+    const who = await this.#authorized(request, { route, params })
     if (route.scope !== 'open') this.#connections.markAuthenticated(request.socket)
-    const body = writes ? await readJson(request, route.maxBodyBytes ?? BODY_BYTES) : undefined
-    if (route.answer === 'events') {
+    const { answer } = route
+    if (answer === 'events') {
       this.events.attach(response)
       return undefined
     }
-    const reply = await this.#inTime(route.answer({ params, query: url.query, body }, this.#options))
-    if (writes) {
-      await this.#options.parts.settled?.()
-      const peer = request.socket.remoteAddress
-      this.#options.log.info('admin.write', { method, path: url.path, status: reply.status, who, peer })
-    }
-    return reply
+    const peer = request.socket.remoteAddress
+    return audited(this.#options.log, { route, params, who, peer }, async () => {
+      const body = writes ? await readJson(request, route.maxBodyBytes ?? BODY_BYTES) : undefined
+      const asked = { params, query: url.query, body }
+      const reply = await this.#inTime(answer(asked, this.#options))
+      if (writes) await this.#options.parts.settled?.()
+      return { reply, request: asked }
+    })
   }
 
-  #admit(request: IncomingMessage, { route, params }: Match): string {
+  #guard(request: IncomingMessage, route: AdminRoute): void {
     const writes = route.method !== 'GET'
     const { headers } = request
     checkHosts(request)
+    checkAuthorizations(request)
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
     const isSensitive = route.scope !== 'open' && route.scope !== 'metrics'
     guard(
@@ -203,12 +209,19 @@ export class AdminServer {
       },
       this.#settings,
     )
-    const { authorization } = headers
-    return this.#auth.check(route.scope, {
-      authorization,
-      peer: request.socket.remoteAddress,
-      pool: params['pool'],
-    })
+  }
+
+  /** Names the caller for the log; throws 401 or 403. */
+  async #authorized(request: IncomingMessage, { route, params }: Match): Promise<string> {
+    const auth = this.#auth
+    const open = auth.withoutCredentials(route.scope, request.socket.remoteAddress)
+    if (open !== undefined) return open
+    const { authorization } = request.headers
+    const holder = auth.token(authorization) ?? (await this.#options.identify?.(request))
+    if (!holder) throw unknownCaller(authorization)
+    if (holder instanceof GatewayError) throw holder
+    auth.authorize(holder, route.scope, params['pool'])
+    return holder.name
   }
 
   async #inTime(answer: AdminReply | Promise<AdminReply>): Promise<AdminReply> {
@@ -236,10 +249,18 @@ export class AdminServer {
     if (request.socket.destroyed) return
     const problem = asProblem(error)
     const { log } = this.#options
-    const about = { method: request.method, path: request.url?.slice(0, 256), status: problem.status }
+    // Without the query, in which some put their token.
+    const { path } = targetOf(request.url ?? '')
+    const { who } = problem.extras
+    const about = { method: request.method, path: path.slice(0, 256), status: problem.status }
     if (problem.status === 500) log.error('admin.failed', { ...about, error: String(error) })
     else if (problem.status === 401 || problem.status === 403) {
-      log.warn('admin.refused', { ...about, peer: request.socket.remoteAddress, reason: problem.message })
+      log.warn('admin.refused', {
+        ...about,
+        ...(who === undefined ? {} : { who }),
+        peer: request.socket.remoteAddress,
+        reason: problem.message,
+      })
     }
     if (response.headersSent) return void response.destroy()
     request.resume()
@@ -263,8 +284,15 @@ function authOf({ tokens, openMetrics, host }: AdminSettings): Auth {
 
 function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
-  if (error instanceof GatewayError) return new Problem(error.fault.status, error.message)
+  if (error instanceof GatewayError)
+    return new Problem(error.fault.status, error.message, { headers: headersOf(error) })
   return new Problem(500, 'the gateway failed to answer this; its log says why')
+}
+
+function headersOf({ detail: { fields = [] } }: GatewayError): Record<string, string> {
+  return Object.fromEntries(
+    fields.flatMap((name, i) => (i % 2 === 0 ? [[name, fields[i + 1] as string]] : [])),
+  )
 }
 
 function write(request: IncomingMessage, response: ServerResponse, reply: AdminReply): void {
