@@ -61,7 +61,7 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     'a key of another block is not sent there',
     `cache: { tiers: [{ name: r, type: redis, url: "redis://h", host: h, ttl: 1m }] }${REST}`,
     [
-      '1:60: cache.tiers[0]: unknown key "host" (known keys: name, type, url, cluster, tls, sentinel, readTimeout, writeTimeout, connectTimeout, prefix, maxEntryBytes)',
+      '1:60: cache.tiers[0]: unknown key "host" (known keys: name, type, url, cluster, tls, sentinel, readTimeout, writeTimeout, connectTimeout, prefix, maxEntryBytes, secret, encrypt)',
       '1:69: cache.tiers[0]: unknown key "ttl" (it belongs under cache.defaults)',
     ],
   ],
@@ -476,6 +476,22 @@ routes: [{ pool: a }]
       '4:55: pools.c.credentials.hosts[0]: expected a host without a port, such as dn1.example, *.example or 10.0.0.0/8',
       '4:88: pools.c.credentials.scheme: expected an authentication scheme, such as Bearer',
       '5:53: pools.d.credentials.hosts[1]: a name is proved by a certificate, and tls.verify is false: write addresses',
+    ],
+  ],
+  [
+    'a secret of a tier cannot be guessed, and encrypting takes one',
+    `cache:
+  tiers:
+    - { name: a, type: redis, url: "redis://h:1", secret: hunter2 }
+    - { name: b, type: memcached, servers: ["h:1"], secret: ["0123456789abcdef0123456789abcdef", "hunter2"] }
+    - { name: c, type: redis, url: "redis://h:1", encrypt: true }
+    - { name: d, type: redis, url: "redis://h:1", secret: 7 }
+${REST}`,
+    [
+      '3:59: cache.tiers[0].secret: a secret has 32 characters or more: make one with "openssl rand -base64 32"',
+      '4:61: cache.tiers[1].secret: a secret has 32 characters or more: make one with "openssl rand -base64 32"',
+      '5:60: cache.tiers[2].encrypt: encrypts with a secret: name secret as well',
+      '6:59: cache.tiers[3].secret: expected a secret, or a list of up to 4',
     ],
   ],
 ]
