@@ -494,4 +494,27 @@ ${REST}`,
       '6:59: cache.tiers[3].secret: expected a secret, or a list of up to 4',
     ],
   ],
+  [
+    'origins are named as browsers send them, and any origin gets no credentials',
+    `pools: { ranker: {} }
+routes:
+  - { name: a, cors: { origins: ["*"], credentials: true } }
+  - { name: b, cors: { origins: ["*", "https://a.example"] } }
+  - { name: c, cors: { origins: ["https://a.example/", "a.example", "https://*.example", "null", "HTTPS://a.example", "https://a.example:443"] } }
+  - { name: d, cors: { origins: ["app://x"], methods: [get], headers: ["*"], maxAge: 2d } }
+`,
+    [
+      '3:53: routes[0].cors.credentials: browsers send credentials to named origins only: name those in origins',
+      '4:34: routes[1].cors.origins[0]: "*" is any origin: leave out the others',
+      '5:34: routes[2].cors.origins[0]: expected an origin as browsers send it, such as https://app.example or http://localhost:3000',
+      '5:56: routes[2].cors.origins[1]: expected an origin as browsers send it, such as https://app.example or http://localhost:3000',
+      '5:69: routes[2].cors.origins[2]: expected an origin as browsers send it, such as https://app.example or http://localhost:3000',
+      '5:90: routes[2].cors.origins[3]: any page can have the origin null, by a frame in a sandbox: name the page in another way',
+      '5:98: routes[2].cors.origins[4]: expected an origin as browsers send it, such as https://app.example or http://localhost:3000',
+      '5:119: routes[2].cors.origins[5]: expected an origin as browsers send it, such as https://app.example or http://localhost:3000',
+      '6:56: routes[3].cors.methods[0]: expected methods in capitals, such as POST',
+      '6:72: routes[3].cors.headers[0]: expected a header field name; every one is written out, since "*" leaves out Authorization',
+      '6:86: routes[3].cors.maxAge: must be from 0s to 1d',
+    ],
+  ],
 ]
