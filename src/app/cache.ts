@@ -6,16 +6,11 @@ import type { Memory } from '../data/cache/memory/memory.ts'
 import { createTiered, type Tiered } from '../data/cache/tiered.ts'
 import { type GuardedTier, guardTier } from '../data/cache/tiers/guard.ts'
 import type { Tier } from '../data/cache/tiers/tier.ts'
-import type { TierObserver } from '../data/cache/tiers/tier-observer.ts'
-import type { Clock } from '../lib/clock.ts'
 import { openTier, type TierContext } from './parts.ts'
 
 export type Cache = Tiered
 
 interface Surroundings extends TierContext {
-  readonly clock: Clock
-  readonly log: Log
-  readonly observer: TierObserver
   /** Undefined: the settings name no memory tier. */
   readonly memory: Memory | undefined
   /** How long the event loop of this thread was blocked; see `lib/event-loop-lag.ts`. */

@@ -258,7 +258,8 @@ export class Gateway {
       inflight: (slot) => data.inflight(slot),
     })
     const pools = () => Object.keys(this.#settings.pools)
-    const shared = store && createShared(store, { registry, data, clock, log, pools })
+    const shared =
+      store && createShared(store, { registry, data, clock, log, pools, settings: this.#settings })
     const models = this.#models()
     const scaleGroup = store && createScaleGroup(store, { clock, log })
     const scaling = new Scaling({

@@ -17,6 +17,7 @@ import { opaque } from '../protocol/opaque.ts'
 import type { Protocol } from '../protocol/protocol.ts'
 import { tfserving } from '../protocol/tfserving/tfserving.ts'
 import { torchserve, torchserveByPath } from '../protocol/torchserve/torchserve.ts'
+import { type SealContext, type SharedTierSettings, sealsOf } from './seals.ts'
 import type { LiveTls } from './tls.ts'
 
 /** The `options` block of a part in the YAML. */
@@ -118,15 +119,21 @@ export function protocolsOf(name: RouteSettings['protocol'], custom: Parts = {})
 /** The dialects of the embedded model server. */
 export const EMBEDDED: readonly Protocol[] = [tfserving, oip]
 
-type SharedTier = Exclude<TierSettings, { type: 'memory' }>
-
-export interface TierContext {
+export interface TierContext extends SealContext {
   readonly tls: LiveTls
   /** Custom parts. */
   readonly customParts: Parts
 }
 
-export async function openTier(settings: SharedTier, { tls, customParts }: TierContext): Promise<Tier> {
+export async function openTier(settings: SharedTierSettings, context: TierContext): Promise<Tier> {
+  const seals = sealsOf(settings, context)
+  if (!seals) return openBare(settings, context)
+  const { sealTier } = await import('../data/cache/tiers/sealed-tier.ts')
+  const maxEntryBytes = settings.maxEntryBytes + seals.entries.overhead
+  return sealTier(await openBare({ ...settings, maxEntryBytes }, context), seals)
+}
+
+async function openBare(settings: SharedTierSettings, { tls, customParts }: TierContext): Promise<Tier> {
   switch (settings.type) {
     case 'redis': {
       const { createRedisTier } = await import('../data/cache/tiers/redis.ts')

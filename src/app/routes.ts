@@ -1,5 +1,6 @@
 /** Makes the routes of the data plane from the settings: those written down, then one for each embedded model. */
 import type { CachePolicy, Settings } from '../config/schema.ts'
+import { Cors } from '../data/route/cors.ts'
 import type { Route, RouteCache } from '../data/route/routes.ts'
 import { Sampler } from '../lib/sampler.ts'
 import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
@@ -12,6 +13,7 @@ export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
       ...(auth && { auth }),
       protocols: protocolsOf(route.protocol, custom),
       cache: cacheOf(route.cache),
+      cors: route.cors && new Cors(route.cors),
       log: route.log && new Sampler(route.log.sample, Math.random),
       keepsHost: settings.pools[route.pool]?.host === 'keep',
     }),

@@ -15,6 +15,8 @@ import { Tally } from './tally.ts'
 export type { MetricsSnapshot, Sample } from './exposition.ts'
 
 export interface Metrics extends Observer {
+  /** A value or fact of a sealed tier counts as absent, because nobody with the secret has written it. */
+  unverified(tier: string): void
   /** The metrics of this thread, merged with those of `others`, as text. */
   expose(
     others?: readonly MetricsSnapshot[],
@@ -40,6 +42,8 @@ const COUNTERS = {
   infergate_retries_total: 'Attempts that followed another one of the same call.',
   infergate_hedges_total: 'Second tries sent for a late first one, by which was faster.',
   infergate_cache_operations_total: 'Operations on cache tiers, by outcome.',
+  infergate_cache_unverified_total:
+    'Values and facts of sealed tiers that nobody with the secret has written.',
   infergate_cache_rows_total: 'Rows of calls that were answered row by row.',
   infergate_cache_row_splitting_total:
     'Changes of whether a model is answered row by row: proved, refused, suspended.',
@@ -99,6 +103,7 @@ export function createMetrics(worker = 0): Metrics {
       lookups.set(tier, known)
       time(known, ms / 1000)
     },
+    unverified: (tier) => count('infergate_cache_unverified_total', { tier }),
     splitting: (model, state) =>
       count('infergate_cache_row_splitting_total', { model: models.of(model), state }),
     rows(name, counts) {

@@ -109,7 +109,9 @@ export function leaseTierContract(name: string, open: () => Promise<readonly [Ti
       const digest = fresh()
       const stale = Buffer.from('stale')
       await tiers[0].set(digest, stale, 60_000)
-      const want = { digest, not: sha1Of(stale) }
+      const [seen] = (await b?.acquire([{ digest }], 'seer', 60_000)) ?? []
+      if (seen?.kind !== 'value') throw new Error('the value was not found')
+      const want = { digest, not: sha1Of(seen.stored ?? seen.value) }
       expect(await a?.acquire([want], 'mine', 60_000)).toEqual([{ kind: 'granted' }])
       expect(await b?.acquire([want], 'other', 60_000)).toEqual([{ kind: 'held', by: 'mine' }])
       await a?.fill(digest, 'mine', Buffer.from('new'), 60_000)

@@ -33,7 +33,7 @@ test.each(blocks)('$at', ({ yaml, file }) => {
   }
   // Objects of Kubernetes are tried by `npm run interop kubernetes`.
   if (yaml.startsWith('apiVersion:')) return
-  const variables = [...yaml.matchAll(/\$\{([A-Z_]+)\}/g)].map(([, name = '']) => [name, 'x'])
+  const variables = [...yaml.matchAll(/\$\{([A-Z_]+)\}/g)].map(([, name = '']) => [name, 'x'.repeat(32)])
   const read = parseSettings(yaml, file, Object.fromEntries(variables))
   expect('problems' in read ? read.problems.map(formatProblem) : read.warnings.map(formatProblem)).toEqual([])
 })

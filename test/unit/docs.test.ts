@@ -86,6 +86,7 @@ describe('metrics.md', () => {
     metrics.retried('p', 'backendReset')
     metrics.hedged('p', 'won')
     metrics.tier('redis', 'get', 'hit', 1)
+    metrics.unverified('redis')
     metrics.rows('m', counts)
     metrics.splitting('p/m', 'proved')
     metrics.count('infergate_config_reloads_total', { outcome: 'applied' })

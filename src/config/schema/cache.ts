@@ -17,6 +17,7 @@ import {
   serviceUrl,
   size,
 } from './fields.ts'
+import { sealing, sealsWithSecret } from './sealing.ts'
 import { clientTls } from './tls.ts'
 
 const LONGEST_TTL = '3650d'
@@ -61,6 +62,7 @@ const remote = (maxEntryBytes: string) => ({
     .prefault('ig1:')
     .describe('Stands before every key, so that several systems can share one server.'),
   ...room(maxEntryBytes),
+  ...sealing,
 })
 
 const sentinel = z.strictObject({
@@ -104,6 +106,7 @@ const redis = z
     ),
     ...remote('8MiB'),
   })
+  .superRefine(sealsWithSecret)
   .superRefine(({ url, cluster, sentinel: sentinels, tls }, ctx) => {
     if (cluster && sentinels) refuse(ctx, 'a cluster has no Sentinels: take one of the two out', ['sentinel'])
     const read = parseRedisUrl(url, sentinels ? 'sentinel' : cluster ? 'cluster' : 'single')
@@ -128,6 +131,7 @@ const memcached = z
     password: orElse(secret().exactOptional().describe('The password of that user.'), 'no SASL'),
     ...remote('1MB'),
   })
+  .superRefine(sealsWithSecret)
   .superRefine(({ username, password }, ctx) => {
     if ((username === undefined) !== (password === undefined))
       refuse(ctx, 'SASL takes both: username and password', [
@@ -143,13 +147,16 @@ function namedOnce(servers: readonly string[], ctx: z.RefinementCtx): void {
 }
 
 const customTier = (type: PartName) =>
-  z.strictObject({
-    name: tierName(),
-    type: z.literal(type).describe('A tier of your own.'),
-    options: customOptions(),
-    ...waits,
-    ...room('8MiB'),
-  })
+  z
+    .strictObject({
+      name: tierName(),
+      type: z.literal(type).describe('A tier of your own.'),
+      options: customOptions(),
+      ...waits,
+      ...room('8MiB'),
+      ...sealing,
+    })
+    .superRefine(sealsWithSecret)
 
 /** The fields of a cache policy, for the defaults and for routes. */
 const policyFields = {

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { ambiguity } from '../../core/path.ts'
 import { routeCache } from './cache.ts'
+import { cors } from './cors.ts'
 import type { PartName } from './custom-parts.ts'
 import { count, duration, nameOf, orElse } from './fields.ts'
 import { predictionLog } from './prediction-log.ts'
@@ -135,6 +136,11 @@ export const routeWith = (protocols: readonly PartName[] = []) =>
         'Keep explanations (`:explain`) as well, where the route caches: most explainers sample, and say something else each time.',
       ),
     ...callers,
+    cors: cors
+      .exactOptional()
+      .describe(
+        'Lets pages of other origins call the route: the gateway answers preflights, and says in answers what browsers ask for.',
+      ),
     cache: routeCache
       .exactOptional()
       .describe('How answers are kept; without this block the route does not cache.'),

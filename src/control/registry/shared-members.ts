@@ -4,6 +4,7 @@
 import { BlockList, isIP } from 'node:net'
 import { parseBackendUrl } from '../../core/addresses.ts'
 import type { ModelOffer } from '../../core/backend.ts'
+import type { Signer } from '../../lib/signer.ts'
 import type { Member } from './member.ts'
 import { type Membership, update } from './membership.ts'
 import { BOUNDS, ID_PATTERN, LEASE } from './registration.ts'
@@ -45,6 +46,25 @@ export function recordOf(member: Member, { now, machine }: { now: number; machin
     drainMs: isRemoved ? Math.max(0, (drain.deadline ?? now) - now) : 0,
     machine,
   }
+}
+
+/** What signs records where others can write to the store. */
+export type RecordSigner = Pick<Signer, 'sign' | 'verifies'>
+
+/** The record as it is stored; with a signature in its last member, where the store's scripts do not mind it. */
+export function writeRecord(pool: string, record: SharedRecord, signer: RecordSigner | undefined): string {
+  const text = JSON.stringify(record)
+  if (!signer) return text
+  return `${text.slice(0, -1)},"signature":"${signer.sign(pool, text).toString('base64url')}"}`
+}
+
+const SIGNED = /^(.*),"signature":"([A-Za-z0-9_-]+)"\}$/s
+
+/** The text without its signature; undefined: it was not signed for this pool. */
+export function verifiedRecord(pool: string, text: string, signer: RecordSigner): string | undefined {
+  const [, members = '', signature = ''] = SIGNED.exec(text) ?? []
+  const record = `${members}}`
+  return signer.verifies(pool, record, Buffer.from(signature, 'base64url')) ? record : undefined
 }
 
 /**

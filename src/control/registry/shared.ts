@@ -10,7 +10,16 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Membership } from './membership.ts'
 import type { Change } from './registration.ts'
 import type { Registry } from './registry.ts'
-import { adopt, extend, readRecord, recordOf, type SharedRecord } from './shared-members.ts'
+import {
+  adopt,
+  extend,
+  type RecordSigner,
+  readRecord,
+  recordOf,
+  type SharedRecord,
+  verifiedRecord,
+  writeRecord,
+} from './shared-members.ts'
 import { EXCHANGE } from './shared-script.ts'
 
 export interface SharedOptions {
@@ -24,6 +33,8 @@ export interface SharedOptions {
   readonly machine: string
   /** The pools whose members are shared. */
   readonly pools: () => readonly string[]
+  /** Signs what is written, and what is not signed is not believed; undefined: everything is. */
+  readonly signer?: RecordSigner | undefined
   readonly inflight: (slot: number) => number
   /** Called with how many calls the other gateways have running on a slot. */
   readonly peers: (slot: number, calls: number) => void
@@ -34,6 +45,7 @@ const INTERVAL_MS = 400
 const START_MS = 1_500
 /** Age at which the other gateways' running calls are dropped. */
 const STALE_MS = 2_000
+const WARNED_MS = 60_000
 
 interface PoolState {
   version: string
@@ -59,6 +71,7 @@ export class Shared {
   #running = false
   #hurried = false
   #stopped = false
+  #warnedAt = Number.NEGATIVE_INFINITY
   /** Undefined until the store was reached once or the start is over. */
   #isDisconnected: boolean | undefined
   readonly #startedAt: number
@@ -93,7 +106,7 @@ export class Shared {
     } else
       waiting.set(id, {
         kind: 'put',
-        payload: JSON.stringify(recordOf(member, { now: clock.now(), machine })),
+        payload: writeRecord(pool, recordOf(member, { now: clock.now(), machine }), this.#options.signer),
       })
     this.#hurry()
   }
@@ -144,7 +157,8 @@ export class Shared {
     const sent = new Map(state.waiting)
     const keys = ['be', 'lease', 'ver', 'inst', `load:${instance}`].map((part) => `shared:{${pool}}:${part}`)
     const changes = [...sent].flatMap(([id, { kind, payload }]) => [kind, id, payload])
-    const answer = read(
+    const answer = this.#read(
+      pool,
       await store.run(EXCHANGE, keys, [instance, this.#load(pool), state.version, ...changes]),
     )
     // A change that was replaced during the exchange is sent in the next round.
@@ -153,6 +167,28 @@ export class Shared {
     state.receivedAt = clock.now()
     registry.join(pool, (membership) => this.#merge(membership, state, answer))
     this.#spread(pool, answer.loads)
+  }
+
+  #read(pool: string, raw: unknown): StoreReply {
+    const { signer } = this.#options
+    if (!signer) return read(raw, (text) => text)
+    let unverified = 0
+    const reply = read(raw, (text) => {
+      const record = verifiedRecord(pool, text, signer)
+      if (record === undefined) unverified++
+      return record
+    })
+    if (unverified > 0) this.#unverified(pool, unverified)
+    return reply
+  }
+
+  /** Whoever can write to the store can do so without end, so only some of it is logged. */
+  #unverified(pool: string, records: number): void {
+    const { clock, log } = this.#options
+    const now = clock.now()
+    if (now - this.#warnedAt < WARNED_MS) return
+    this.#warnedAt = now
+    log.warn('shared.unverified', { pool, records })
   }
 
   #merge(membership: Membership, state: PoolState, { now: storeNow, records, leases }: StoreReply): void {
@@ -213,14 +249,15 @@ export class Shared {
   }
 }
 
-function read(raw: unknown): StoreReply {
+/** `verified`: the record's own text, or undefined for one that is not believed. */
+function read(raw: unknown, verified: (text: string) => string | undefined): StoreReply {
   const [now, version, records, leases, loads] = raw as [string, string, string[] | null, string[], string[]]
   const deadlines = new Map<string, number>()
   for (let at = 0; at + 1 < leases.length; at += 2) deadlines.set(leases[at] ?? '', Number(leases[at + 1]))
   return {
     now: Number(now),
     version,
-    records: records?.flatMap((text) => readRecord(text) ?? []),
+    records: records?.flatMap((text) => readRecord(verified(text) ?? '') ?? []),
     leases: deadlines,
     loads: loads.map(readLoad),
   }

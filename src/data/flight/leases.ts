@@ -215,7 +215,7 @@ class WantedRow implements LeaseWant {
     if (found(this.digest, answer.value)) return 'found'
     // The value is stale or foreign: the next request counts it as absent.
     if (++this.#useless > MAX_USELESS) return 'free'
-    this.not = sha1Of(answer.value)
+    this.not = sha1Of(answer.stored ?? answer.value)
     return 'again'
   }
 }

@@ -141,7 +141,7 @@ export class MemoryHits implements MemoryHit {
     answer.text ??= new ReadyText(answer, memory)
     const whole = answer.reply.body as Uint8Array
     writer.send(
-      answer.text.at(wall, writer.connectionFields(false)),
+      answer.text.at(wall, writer.connectionFields(false) + corsText(matched, head)),
       whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
     )
     log?.takes()
@@ -158,6 +158,11 @@ export class MemoryHits implements MemoryHit {
     observer.answered(report)
     return true
   }
+}
+
+/** The field lines for pages of other origins, where the route has any. */
+function corsText({ route }: Matched, { notes }: Repeated): string {
+  return route.cors ? route.cors.fields(notes.headers ?? []).text : ''
 }
 
 /** Decides a known head anew after settings, epochs or tokens changed; the notes have all that keys are made of. */

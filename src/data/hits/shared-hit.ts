@@ -109,13 +109,15 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
       left: Math.ceil(outcome.ttlMs / SECOND),
     }
     const { length } = reply.body
+    const cors = matched.route.cors?.fields(fields)
     if (reply.trailers) {
-      sendWhole(exchange, reply, clientFields(reply), cacheFields(outcome))
+      sendWhole(exchange, reply, clientFields(reply), [...cacheFields(outcome), ...(cors?.pairs ?? [])])
     } else {
       const head = headOf(reply, tier)
       if (!head) return false
       const sent = head.hasBody ? reply.body : undefined
-      exchange.answerText?.(reply.status, (connection) => head.at(times, length, connection), sent)
+      const behind = cors?.text ?? ''
+      exchange.answerText?.(reply.status, (connection) => head.at(times, length, connection + behind), sent)
     }
     observer.answered(reportOf(waiting, clock.now(), { status: reply.status, outcome }))
     if (!decision.directives.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry], alias.of)

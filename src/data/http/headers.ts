@@ -127,3 +127,12 @@ function connectionOptions(headers: RawPairs): Set<string> | undefined {
 
 /** Further fields that are meant for all recipients. */
 const ALWAYS = new Set(['cache-control', 'pragma', 'range', 'accept', 'date', 'age', 'vary'])
+
+const CORS = /^access-control-/i
+
+/** The answer without what its backend says of CORS, where the gateway speaks for it. */
+export function withoutCors(reply: Reply): Reply {
+  if (!reply.headers.some((text, i) => i % 2 === 0 && CORS.test(text))) return reply
+  const { notes: _, ...rest } = reply
+  return { ...rest, headers: reply.headers.filter((_text, i) => !CORS.test(reply.headers[i & ~1] as string)) }
+}

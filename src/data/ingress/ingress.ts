@@ -2,36 +2,35 @@
  * Turns a request at a door into a Call, and writes the answer back to the door. The only place that turns a fault
  * into HTTP, in the client's own dialect.
  */
-import { type Body, type Call, isWhole, type WholeBody } from '../../core/call.ts'
+import { type Body, type Call, isWhole, type RawPairs, type WholeBody } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { namedTenant } from '../../core/identity.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
-import type { Answer, Fields, Outcome, Reply } from '../../core/reply.ts'
+import type { Answer, Outcome, Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib/deferred.ts'
-import { lastOf } from '../../lib/memo.ts'
 import type { Timer, Wheel } from '../../lib/wheel.ts'
-import { problem } from '../../protocol/problem.ts'
-import type { Protocol } from '../../protocol/protocol.ts'
 import type { Authentication, AuthLive } from '../auth/authenticator.ts'
 import { refusalOf } from '../auth/authorize.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
-import { isWholeReply, sendWhole, type WholeReply } from '../exchange/whole-answer.ts'
+import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
 import { type MemoryHit, noMemoryHit } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
 import { tooLarge } from '../http/body.ts'
 import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
-import { cacheFields, proxyStatus } from '../http/status.ts'
+import { cacheFields } from '../http/status.ts'
 import { MAX_RECORD_BYTES } from '../record/recorder.ts'
 import { isKept, isOpen, keepable, type Matched, type OpenMatched } from '../route/routes.ts'
 import { settle, settleSteps } from '../route/settle.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
 import { ArrivedCall, fieldsOf, timeoutOf } from './arrived-call.ts'
 import { authenticate, routed } from './identified.ts'
+import { preflightRoute } from './preflight.ts'
+import { refusal } from './refusal.ts'
 import { AnswerStream } from './stream.ts'
 
 export interface IngressParts {
@@ -107,6 +106,8 @@ class RequestHandler implements Timer, Listener<Answer> {
       const exchange = this.#exchange
       exchange.check()
       const settings = live()
+      const asked = exchange.method === 'OPTIONS' ? preflightRoute(exchange, settings) : undefined
+      if (asked) return this.#preflight(asked)
       if (!settings.auth) return this.#receive(settings)
       const found = authenticate(exchange, settings, clock.wall())
       if (!(found instanceof Promise)) return this.#receive(settings, found)
@@ -119,6 +120,14 @@ class RequestHandler implements Timer, Listener<Answer> {
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  /** A browser asks whether a page may make a request. */
+  #preflight(matched: Matched): void {
+    this.#matched = matched
+    const pairs = matched.route.cors?.preflight(this.#exchange.headers) ?? []
+    this.#exchange.answer(204, { pairs }, [], NOTHING)
+    this.#end(undefined)
   }
 
   /** The caller is known, if callers are asked: finds the route, and takes the body. */
@@ -209,7 +218,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     if (this.#over) return discard(reply)
     this.#outcome = outcome
     const common = clientFields(reply)
-    const own = cacheFields(outcome)
+    const own = this.#withCors(cacheFields(outcome))
     if (isWholeReply(reply)) {
       sendWhole(this.#exchange, reply, common, own)
       this.#end(undefined)
@@ -267,7 +276,12 @@ class RequestHandler implements Timer, Listener<Answer> {
 
   #refuse(fault: GatewayError): void {
     const { reply, common, own } = refusal(fault, this.#matched?.protocol)
-    sendWhole(this.#exchange, reply, common, own)
+    sendWhole(this.#exchange, reply, common, this.#withCors(own))
+  }
+
+  #withCors(own: RawPairs): RawPairs {
+    const cors = this.#matched?.route.cors
+    return cors ? [...own, ...cors.fields(fieldsOf(this.#exchange)).pairs] : own
   }
 
   #end(fault: GatewayError | undefined): void {
@@ -290,15 +304,6 @@ class RequestHandler implements Timer, Listener<Answer> {
     })
   }
 }
-
-/** An error as it is written. One is remembered: a caller who is refused mostly comes again, and must not cost more than others. */
-const refusal = lastOf((fault: GatewayError, protocol: Protocol | undefined) => {
-  const reply = (protocol ? protocol.fault(fault) : problem(fault)) as WholeReply
-  const own = ['Proxy-Status', proxyStatus(fault), ...(fault.detail.fields ?? [])]
-  if (fault.fault.retry === 'later') own.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
-  const common: Fields = { pairs: reply.headers }
-  return { reply, common, own }
-})
 
 const NO_OUTCOME: Outcome = { kind: 'none' }
 

@@ -86,6 +86,8 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   )
   // CORS: which origins a server allows is in the answer, mostly without Vary.
   writer.list(headerAll(call.headers, 'origin'))
+  // Answers that were kept before have what the backends said of CORS.
+  if (route.cors) writer.add('cors')
   writer.add(route.match.host === undefined && !route.keepsHost ? '' : call.host)
   // Where the dialect names no model, path and query decide what is requested. A name with escapes may be another name to
   // a server that does not decode them.

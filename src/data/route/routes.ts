@@ -7,6 +7,7 @@ import { folded } from '../../core/fields.ts'
 import { decoded, plainPath } from '../../core/path.ts'
 import type { Sampler } from '../../lib/sampler.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
+import type { Cors } from './cors.ts'
 import { glob } from './glob.ts'
 
 export type RowsMode = 'auto' | 'always' | 'never'
@@ -67,6 +68,8 @@ export interface Route {
   readonly cache: RouteCache | undefined
   /** Whether the caller is asked who it is. Left out: there are no identities. */
   readonly auth?: 'required' | 'optional' | 'off'
+  /** What pages of other origins may do; left out: whatever the backends say. */
+  readonly cors?: Cors | undefined
   /** Calls that manage a model server pass, where the caller is asked who it is. */
   readonly manage?: boolean
   /** `any`: tenants that may use some models only may make calls here whose model is not known. */

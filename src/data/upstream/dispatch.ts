@@ -22,6 +22,7 @@ import { Replay } from '../backend/replay.ts'
 import { retryDelayMs } from '../balance/limits/retry-budget.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { firstTokenWithin } from '../http/deadlines.ts'
+import { withoutCors } from '../http/headers.ts'
 import type { Matched } from '../route/routes.ts'
 import { Attempt, type AttemptParts, discard, LOSER } from './attempt.ts'
 import { isPure, repeatable, retryAfterMs } from './retry.ts'
@@ -177,7 +178,7 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
 
   override settle(value: UpstreamResponse): void {
     this.#over()
-    super.settle(value)
+    super.settle(this.#matched.route.cors ? { ...value, reply: withoutCors(value.reply) } : value)
   }
 
   override fail(error: unknown): void {

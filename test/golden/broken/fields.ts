@@ -61,7 +61,7 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     'a key of another block is not sent there',
     `cache: { tiers: [{ name: r, type: redis, url: "redis://h", host: h, ttl: 1m }] }${REST}`,
     [
-      '1:60: cache.tiers[0]: unknown key "host" (known keys: name, type, url, cluster, tls, sentinel, readTimeout, writeTimeout, connectTimeout, prefix, maxEntryBytes)',
+      '1:60: cache.tiers[0]: unknown key "host" (known keys: name, type, url, cluster, tls, sentinel, readTimeout, writeTimeout, connectTimeout, prefix, maxEntryBytes, secret, encrypt)',
       '1:69: cache.tiers[0]: unknown key "ttl" (it belongs under cache.defaults)',
     ],
   ],
@@ -476,6 +476,45 @@ routes: [{ pool: a }]
       '4:55: pools.c.credentials.hosts[0]: expected a host without a port, such as dn1.example, *.example or 10.0.0.0/8',
       '4:88: pools.c.credentials.scheme: expected an authentication scheme, such as Bearer',
       '5:53: pools.d.credentials.hosts[1]: a name is proved by a certificate, and tls.verify is false: write addresses',
+    ],
+  ],
+  [
+    'a secret of a tier cannot be guessed, and encrypting takes one',
+    `cache:
+  tiers:
+    - { name: a, type: redis, url: "redis://h:1", secret: hunter2 }
+    - { name: b, type: memcached, servers: ["h:1"], secret: ["0123456789abcdef0123456789abcdef", "hunter2"] }
+    - { name: c, type: redis, url: "redis://h:1", encrypt: true }
+    - { name: d, type: redis, url: "redis://h:1", secret: 7 }
+${REST}`,
+    [
+      '3:59: cache.tiers[0].secret: a secret has 32 characters or more: make one with "openssl rand -base64 32"',
+      '4:61: cache.tiers[1].secret: a secret has 32 characters or more: make one with "openssl rand -base64 32"',
+      '5:60: cache.tiers[2].encrypt: encrypts with a secret: name secret as well',
+      '6:59: cache.tiers[3].secret: expected a secret, or a list of up to 4',
+    ],
+  ],
+  [
+    'origins are named as browsers send them, and any origin gets no credentials',
+    `pools: { ranker: {} }
+routes:
+  - { name: a, cors: { origins: ["*"], credentials: true } }
+  - { name: b, cors: { origins: ["*", "https://a.example"] } }
+  - { name: c, cors: { origins: ["https://a.example/", "a.example", "https://*.example", "null", "HTTPS://a.example", "https://a.example:443"] } }
+  - { name: d, cors: { origins: ["app://x"], methods: [get], headers: ["*"], maxAge: 2d } }
+`,
+    [
+      '3:53: routes[0].cors.credentials: browsers send credentials to named origins only: name those in origins',
+      '4:34: routes[1].cors.origins[0]: "*" is any origin: leave out the others',
+      '5:34: routes[2].cors.origins[0]: expected an origin as browsers send it, such as https://app.example or http://localhost:3000',
+      '5:56: routes[2].cors.origins[1]: expected an origin as browsers send it, such as https://app.example or http://localhost:3000',
+      '5:69: routes[2].cors.origins[2]: expected an origin as browsers send it, such as https://app.example or http://localhost:3000',
+      '5:90: routes[2].cors.origins[3]: any page can have the origin null, by a frame in a sandbox: name the page in another way',
+      '5:98: routes[2].cors.origins[4]: expected an origin as browsers send it, such as https://app.example or http://localhost:3000',
+      '5:119: routes[2].cors.origins[5]: expected an origin as browsers send it, such as https://app.example or http://localhost:3000',
+      '6:56: routes[3].cors.methods[0]: expected methods in capitals, such as POST',
+      '6:72: routes[3].cors.headers[0]: expected a header field name; every one is written out, since "*" leaves out Authorization',
+      '6:86: routes[3].cors.maxAge: must be from 0s to 1d',
     ],
   ],
 ]

@@ -11,12 +11,13 @@ import type { Digest } from '../../../core/key.ts'
 
 export interface LeaseWant {
   readonly digest: Digest
-  /** `sha1Of` a value that the caller has seen and cannot use: the tier counts it as absent. */
+  /** `sha1Of` the stored bytes of a value that the caller has seen and cannot use: the tier counts it as absent. */
   readonly not?: string | undefined
 }
 
 export type LeaseAnswer =
-  | { readonly kind: 'value'; readonly value: Uint8Array }
+  /** `stored`: the bytes that the tier has, where the value was read from them; left out: they are the value. */
+  | { readonly kind: 'value'; readonly value: Uint8Array; readonly stored?: Uint8Array }
   /** The caller is to load it, and holds the lease for as long as it renews it. */
   | { readonly kind: 'granted' }
   /** Another holder is loading it. */

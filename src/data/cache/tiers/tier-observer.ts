@@ -9,4 +9,6 @@ export type TierOutcome = 'hit' | 'miss' | 'ok' | 'error' | 'skipped'
 /** Called for every operation; must not throw. */
 export interface TierObserver {
   tier(name: string, op: TierOp, outcome: TierOutcome, ms: number): void
+  /** A value or fact that is not rightly sealed, and counts as absent. */
+  unverified(name: string): void
 }

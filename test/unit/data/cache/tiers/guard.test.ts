@@ -14,7 +14,10 @@ function setup() {
   const told: string[] = []
   const logged: string[] = []
   const note = (event: string) => void logged.push(event)
-  const observer: TierObserver = { tier: (name, op, outcome) => void told.push(`${name} ${op} ${outcome}`) }
+  const observer: TierObserver = {
+    tier: (name, op, outcome) => void told.push(`${name} ${op} ${outcome}`),
+    unverified: () => {},
+  }
   const guard = guardTier(tier, {
     clock,
     random: () => 0.5,
