@@ -56,6 +56,6 @@ interface PeerLimitsParts extends PeerParts {
 
 /** They have a connection of their own, which is opened with the first tenant. */
 export function createSharedLimits({ settings, data, tls, clock, log }: PeerLimitsParts): SharedLimits {
-  const { limits, quotas } = data
-  return new SharedLimits({ limits, quotas, openStore: () => openStore(settings, tls), clock, log })
+  const { limits, quotas, shares } = data
+  return new SharedLimits({ limits, quotas, shares, openStore: () => openStore(settings, tls), clock, log })
 }

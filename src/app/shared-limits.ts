@@ -1,10 +1,11 @@
 /** The limits of tenants over the gateways on one Redis. Where the settings name no tenants, nothing runs. */
 import { randomUUID } from 'node:crypto'
 import type { Settings } from '../config/schema.ts'
-import { LimitExchange } from '../control/limits/limit-exchange.ts'
+import { type ExchangedLimits, LimitExchange } from '../control/limits/limit-exchange.ts'
 import { createLimitStore } from '../control/limits/limit-store.ts'
 import type { Log } from '../core/log.ts'
 import type { SharedStore } from '../core/shared.ts'
+import type { PeerShares } from '../data/balance/fair/peer-shares.ts'
 import type { PeerLimits } from '../data/decision/peer-limits.ts'
 import type { QuotaTable } from '../data/decision/quota-table.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -12,6 +13,7 @@ import type { Clock } from '../lib/clock.ts'
 export interface SharedLimitsParts {
   readonly limits: PeerLimits
   readonly quotas: QuotaTable
+  readonly shares: PeerShares
   /** Opens the store that the gateways share; undefined: there is none. */
   readonly openStore: () => Promise<SharedStore | undefined>
   readonly clock: Clock
@@ -30,19 +32,12 @@ export class SharedLimits {
   /** Begins with the first settings that name tenants. */
   async follow({ tenants }: Pick<Settings, 'tenants'>): Promise<void> {
     if (tenants === undefined || this.#exchange) return
-    const { limits, quotas, openStore, clock, log } = this.#parts
+    const { openStore, clock, log } = this.#parts
     this.#store = await openStore()
     if (!this.#store) return
     this.#exchange = new LimitExchange({
       store: createLimitStore(this.#store),
-      limits: {
-        take: () => limits.take(),
-        hear: (gateways, reports) => limits.hear(gateways, reports),
-        part: () => limits.part(),
-        rejoin: (gateways) => limits.rejoin(gateways),
-        takeQuotas: () => quotas.take(),
-        counted: (uses, totals, now) => quotas.counted(uses, totals, now),
-      },
+      limits: exchangedLimits(this.#parts),
       clock,
       log,
       gateway: randomUUID(),
@@ -59,5 +54,31 @@ export class SharedLimits {
   /** What is wrong, for people. */
   get problems(): readonly string[] {
     return this.#exchange?.problems ?? []
+  }
+}
+
+/** All that is told of tenants, as one. */
+export function exchangedLimits({
+  limits,
+  quotas,
+  shares,
+}: Pick<SharedLimitsParts, 'limits' | 'quotas' | 'shares'>): ExchangedLimits {
+  return {
+    take() {
+      const use = limits.take()
+      const served = shares.take()
+      return use || served.length > 0 ? { used: [], running: [], ...use, served } : undefined
+    },
+    hear(gateways, reports) {
+      limits.hear(gateways, reports)
+      for (const { served } of reports) shares.hear(served)
+    },
+    part: () => limits.part(),
+    rejoin(gateways) {
+      limits.rejoin(gateways)
+      shares.forget()
+    },
+    takeQuotas: () => quotas.take(),
+    counted: (uses, totals, now) => quotas.counted(uses, totals, now),
   }
 }

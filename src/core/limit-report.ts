@@ -8,7 +8,12 @@ export interface LimitReport {
   readonly used: readonly number[]
   /** Threes: the two lanes, and how many requests run. */
   readonly running: readonly number[]
+  /** Threes of the two lanes of an account at a pool, and the rows that were served of it since the last report, by weight. */
+  readonly served: readonly number[]
 }
+
+/** What is told of limits alone. */
+export type LimitUse = Pick<LimitReport, 'used' | 'running'>
 
 /** The report of another gateway. */
 export interface PeerReport extends LimitReport {
@@ -31,10 +36,10 @@ export interface QuotaUse {
 /** A report as text; what is none, or was spoiled, is empty. */
 export function readReport(text: string): LimitReport {
   try {
-    const { used, running } = Object(JSON.parse(text)) as Partial<Record<keyof LimitReport, unknown>>
-    return { used: groups(used, 4), running: groups(running, 3) }
+    const { used, running, served } = Object(JSON.parse(text)) as Partial<Record<keyof LimitReport, unknown>>
+    return { used: groups(used, 4), running: groups(running, 3), served: groups(served, 3) }
   } catch {
-    return { used: [], running: [] }
+    return { used: [], running: [], served: [] }
   }
 }
 

@@ -92,7 +92,10 @@ export class LimitWorld {
     this.granted.push([])
     this.#gateways.push({ table: new LimitTable(bytes, viewer), peers })
     const limits = {
-      take: () => peers.take(),
+      take() {
+        const use = peers.take()
+        return use && { ...use, served: [] }
+      },
       hear: (gateways: number, reports: readonly PeerReport[]) => peers.hear(gateways, reports),
       part: () => peers.part(),
       rejoin: (gateways: number) => peers.rejoin(gateways),

@@ -10,6 +10,7 @@ import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
+import { PeerShares } from '../../data/balance/fair/peer-shares.ts'
 import { inflightOf, type LoadTable } from '../../data/balance/table.ts'
 import { PeerLimits } from '../../data/decision/peer-limits.ts'
 import type { QuotaTable } from '../../data/decision/quota-table.ts'
@@ -103,6 +104,8 @@ export class DataPlanes {
   /** The limits of tenants that the other gateways use as well. */
   readonly limits: PeerLimits
   readonly quotas: QuotaTable
+  /** What tenants were served of the pools. */
+  readonly shares: PeerShares
   readonly #settings: Settings
   readonly #cache: Cache
   readonly #table: LoadTable
@@ -120,6 +123,7 @@ export class DataPlanes {
     this.#clock = parts.clock
     this.limits = new PeerLimits(parts.shared.limits, { worker: 0, now: () => parts.clock.now() })
     this.quotas = parts.share.quotas
+    this.shares = new PeerShares(parts.share.table.shares)
     this.#onRedeployed = parts.redeployed
     this.facts = new SharedFacts({
       ...parts,

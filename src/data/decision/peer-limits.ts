@@ -12,7 +12,7 @@
  *
  * Without contact each has its part of every limit, by the number of gateways last known.
  */
-import type { LimitReport, PeerReport } from '../../core/limit-report.ts'
+import type { LimitUse, PeerReport } from '../../core/limit-report.ts'
 import { Lock } from '../../lib/lock.ts'
 import type { AccountPlaces } from './account-places.ts'
 import { type LimitBytes, type LimitViewer, LOCK_MS, limitPlaces, runningIn, settle } from './limit-table.ts'
@@ -71,7 +71,7 @@ export class PeerLimits {
   }
 
   /** Takes what was used here since the last call; undefined: nothing that the others do not know. */
-  take(): LimitReport | undefined {
+  take(): LimitUse | undefined {
     const { unreported, owners } = this.#bytes
     const places = unreported.length
     const [used, running]: [number[], number[]] = [[], []]
@@ -90,7 +90,7 @@ export class PeerLimits {
   }
 
   /** Takes over the number of gateways, with this one, and what the others have reported since the last call. */
-  hear(gateways: number, reports: readonly PeerReport[]): void {
+  hear(gateways: number, reports: readonly Omit<PeerReport, 'served'>[]): void {
     const now = this.#now()
     const elapsedMs = Math.max(1, now - this.#heardAt)
     this.#heardAt = now
