@@ -30,7 +30,12 @@ const project = (name: string, kind: Kind = {}) => ({
   },
 })
 
-const TIMED = ['e2e/costs.test.ts', 'e2e/elastic.test.ts', 'e2e/frozen-redis.test.ts']
+const TIMED = [
+  'e2e/costs.test.ts',
+  'e2e/elastic.test.ts',
+  'e2e/frozen-redis.test.ts',
+  'e2e/shared-limits.test.ts',
+]
 
 export default defineConfig({
   cacheDir: '../.cache/vite',

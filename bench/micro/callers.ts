@@ -12,6 +12,7 @@ import { TenantPolicies } from '../../src/data/auth/policies.ts'
 import { Admission } from '../../src/data/decision/admission.ts'
 import { createCacheDecisions } from '../../src/data/decision/cache-decision.ts'
 import { allocateLimits, LimitTable } from '../../src/data/decision/limit-table.ts'
+import { allocateQuotas, QuotaTable } from '../../src/data/decision/quota-table.ts'
 import { TenantLimits } from '../../src/data/decision/tenant-limits.ts'
 import { MemoryHits } from '../../src/data/hits/memory-hit.ts'
 import { ReadyAnswers } from '../../src/data/hits/ready-answers.ts'
@@ -81,6 +82,8 @@ const parts = {
 const withRate = { '*': { rate: { requests: { count: 1e12, perMs: 1000 }, burst: 1000 } } }
 const plain = new Authenticator({ ...parts, policies: undefined })
 const limited = new Authenticator({ ...parts, policies: new TenantPolicies(withRate) })
+const withQuota = { '*': { ...withRate['*'], quota: { requests: { count: 1e15, per: 'month' as const } } } }
+const bounded = new Authenticator({ ...parts, policies: new TenantPolicies(withQuota) })
 
 const writer: ResponseWriter = {
   peer: '127.0.0.1',
@@ -124,8 +127,11 @@ function side(auth: Authenticator | undefined, fields: string, observer = counti
   const live: AuthLive = { route: createRouter([route]), maxBodyBytes: 1 << 20, auth }
   const decisions = createCacheDecisions(createKeyer({ ...facts, clock }))
   const ready = new ReadyAnswers({ maxBytes: 1 << 20, clock })
-  const table = new LimitTable(allocateLimits(1), { worker: 0, now: () => clock.now() })
-  const admission = new Admission({ limits: new TenantLimits(table) })
+  const viewer = { worker: 0, now: () => clock.now() }
+  const bytes = allocateLimits(1)
+  const table = new LimitTable(bytes, viewer)
+  const quotas = new QuotaTable(allocateQuotas(clock.wall() - clock.now()), bytes.terms, viewer)
+  const admission = new Admission({ limits: new TenantLimits({ limits: table, quotas }) })
   const memoryHit = new MemoryHits({
     live: () => live,
     decisions,
@@ -174,6 +180,7 @@ const sides = {
   'hit, by key, not counted': side(plain, 'Authorization: Bearer key\r\n', silent),
   'hit, by token': side(plain, `Authorization: Bearer ${first}\r\n`),
   'hit, by key, with a rate': side(limited, 'Authorization: Bearer key\r\n'),
+  'hit, by key, with a rate and a quota': side(bounded, 'Authorization: Bearer key\r\n'),
 }
 await plain.identify(['Authorization', `Bearer ${first}`], writer)
 const refused = side(plain, 'Authorization: Bearer wrong\r\n')
@@ -205,10 +212,10 @@ for (let round = -2; round < ROUNDS; round++) {
   }
 }
 console.log(`Node ${process.version}, ${ROUNDS} rounds of ${CALLS} calls each, medians of processor time`)
-for (const [name, all] of times) console.log(`${name.padEnd(32)} ${median(all).toFixed(2)} µs`)
+for (const [name, all] of times) console.log(`${name.padEnd(38)} ${median(all).toFixed(2)} µs`)
 const tokens = await Promise.all(Array.from({ length: 2000 }, (_, i) => token(`${i + 1}`)))
 const before = process.cpuUsage()
 for (const text of tokens) await plain.identify(['Authorization', `Bearer ${text}`], writer)
 const { user, system } = process.cpuUsage(before)
-console.log(`${'a new token, ES256'.padEnd(32)} ${((user + system) / tokens.length).toFixed(0)} µs`)
+console.log(`${'a new token, ES256'.padEnd(38)} ${((user + system) / tokens.length).toFixed(0)} µs`)
 wheel.close()

@@ -160,6 +160,7 @@ const KIND_WORDS: Readonly<Record<KindNote['kind'], string>> = {
   size: 'size',
   share: 'share',
   rate: 'rate, such as 100/s or 60k/m',
+  quota: 'quota, such as 10M/d or 1G/mo',
   address: 'host:port',
   secret: 'text, secret',
   secretUrl: 'URL, secret',

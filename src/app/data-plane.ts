@@ -14,6 +14,7 @@ import type { OutlierState } from '../data/balance/outliers/outlier-state.ts'
 import type { LoadTable } from '../data/balance/table.ts'
 import type { Tiered } from '../data/cache/tiered.ts'
 import type { LimitTable } from '../data/decision/limit-table.ts'
+import type { QuotaTable } from '../data/decision/quota-table.ts'
 import type { Claims } from '../data/flight/claims.ts'
 import type { Ingress } from '../data/ingress/ingress.ts'
 import type { VersionStatement } from '../data/key/statements.ts'
@@ -49,6 +50,7 @@ export interface DataPlaneParts {
   /** Undefined: this process has one worker. */
   readonly claims: Claims | undefined
   readonly limits: LimitTable
+  readonly quotas: QuotaTable
   readonly observer: Observer
   readonly log: Log
   readonly clock: Clock

@@ -9,6 +9,7 @@ import type { GatewayCredentials } from './credentials.ts'
 import type { Discovery } from './discovery.ts'
 import type { EmbeddedModels } from './embedded-models.ts'
 import type { Scaling } from './scaling.ts'
+import type { SharedLimits } from './shared-limits.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
 export interface GatewayParts {
@@ -21,6 +22,7 @@ export interface GatewayParts {
   readonly admin: AdminServer
   readonly models: EmbeddedModels
   readonly shared: Shared | undefined
+  readonly sharedLimits: SharedLimits
   readonly scaling: Scaling
   readonly scaleGroup: SharedScaleGroup | undefined
 }
@@ -35,7 +37,13 @@ export function stopListening(parts: GatewayParts): void {
   parts.scaleGroup?.close()
 }
 
-/** For people: what is unreachable, or refuses the gateway. */
-export function troubles({ data, models, credentials }: GatewayParts): readonly string[] {
-  return [...data.tierProblems(), ...data.logProblems(), ...models.problems(), ...credentials.problems]
+/** What cannot be reached or refuses the gateway, for people. */
+export function problemsOf({ data, models, credentials, sharedLimits }: GatewayParts): readonly string[] {
+  return [
+    ...data.tierProblems(),
+    ...data.logProblems(),
+    ...models.problems(),
+    ...credentials.problems,
+    ...sharedLimits.problems,
+  ]
 }

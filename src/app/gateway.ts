@@ -25,10 +25,10 @@ import { GatewayCredentials } from './credentials.ts'
 import { Discovery } from './discovery.ts'
 import { EmbeddedModels } from './embedded-models.ts'
 import { secureScalers } from './emitters.ts'
-import { type GatewayParts, stopListening, troubles } from './gateway-parts.ts'
+import { type GatewayParts, problemsOf, stopListening } from './gateway-parts.ts'
 import { knownNames } from './known-names.ts'
-import { type LoadedParts, openStore } from './parts.ts'
-import { createScaleGroup, createShared } from './peers.ts'
+import type { LoadedParts } from './parts.ts'
+import { createScaleGroup, createShared, createSharedLimits, openPeers } from './peers.ts'
 import { workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, healthSettings, isGuarded, poolDeclarations } from './settings-mapping.ts'
@@ -111,7 +111,7 @@ export class Gateway {
     const data = await this.#openData()
     const parts = this.#assemble(
       data,
-      await openStore(settings, this.#tls).catch(async (error: unknown) => {
+      await openPeers(settings, this.#tls).catch(async (error: unknown) => {
         await data.close()
         throw error
       }),
@@ -127,6 +127,7 @@ export class Gateway {
     this.#ticking = setInterval(() => parts.scaling.tick(), TICK_MS).unref()
     parts.versions.start()
     parts.shared?.start()
+    await parts.sharedLimits.follow(settings)
     data.start()
     parts.discovery.follow(settings)
     const admin = await parts.admin.listen()
@@ -152,6 +153,7 @@ export class Gateway {
     if (!parts) return
     const secured = await this.#certificates.prepare(tlsBlocks(settings, this.#options.settings))
     await parts.credentials.follow(settings)
+    await parts.sharedLimits.follow(settings)
     secured()
     this.#secure()
     this.#callers.follow(settings)
@@ -188,6 +190,7 @@ export class Gateway {
     clearInterval(this.#ticking)
     this.#preparing?.()
     if (parts) stopListening(parts)
+    await closing('limits', parts && (() => parts.sharedLimits.close()))
     await closing('models', parts && (() => parts.models.stop()))
     await closing('admin', parts && (() => parts.admin.close()))
     parts?.registry.close()
@@ -294,8 +297,10 @@ export class Gateway {
     })
     const admin = this.#admin({ registry, rules }, { data, scaling })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
+    const tls = this.#tls
+    const sharedLimits = createSharedLimits({ settings: this.#options.settings, data, tls, clock, log })
     const kept = { registry, health, versions, discovery, credentials, models, scaleGroup, shared }
-    return { data, admin, scaling, ...kept }
+    return { data, admin, scaling, sharedLimits, ...kept }
   }
 
   #admin(
@@ -338,8 +343,8 @@ export class Gateway {
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    // These are reported, but do not make it unready.
-    const away = this.#parts ? troubles(this.#parts) : []
+    // What is unreachable or refuses the gateway, and a certificate that expires, is reported, but does not make it unready.
+    const away = this.#parts ? problemsOf(this.#parts) : []
     const notes = [...away, ...this.#certificates.reasons, ...this.notes()]
     return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...notes] }
   }

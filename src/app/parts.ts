@@ -181,9 +181,9 @@ function named<T>(parts: Readonly<Record<PartName, T>> | undefined, name: PartNa
  * The store through which gateways share their backends: the first Redis tier. Undefined where there is none, or
  * sharing is off.
  */
-export async function openStore({ admin, cache }: Settings, tls: LiveTls): Promise<SharedStore | undefined> {
+export async function openStore({ cache }: Settings, tls: LiveTls): Promise<SharedStore | undefined> {
   const tier = cache.tiers.find(({ type }) => type === 'redis')
-  if (tier?.type !== 'redis' || !admin.shareBackends) return undefined
+  if (tier?.type !== 'redis') return undefined
   const { createRedisStore } = await import('../data/cache/tiers/redis.ts')
   return createRedisStore({ ...tier, name: `${tier.name} (shared)`, tls: () => tls.tier(tier.name) })
 }

@@ -1,4 +1,4 @@
-/** What gateways on one Redis share of their backends and of scaling. */
+/** What gateways on one Redis share of their backends, of scaling and of the limits of tenants. */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Settings } from '../config/schema.ts'
@@ -9,12 +9,20 @@ import { createScaleGroupStore } from '../control/scale/scale-group-store.ts'
 import type { Log } from '../core/log.ts'
 import type { SharedStore } from '../core/shared.ts'
 import type { Clock } from '../lib/clock.ts'
+import { openStore } from './parts.ts'
 import { backendsSigner } from './seals.ts'
+import { SharedLimits } from './shared-limits.ts'
+import type { LiveTls } from './tls.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
 interface PeerParts {
   readonly clock: Clock
   readonly log: Log
+}
+
+/** Opens the store for backends and scaling; undefined: there is none, or they are not shared. */
+export async function openPeers(settings: Settings, tls: LiveTls): Promise<SharedStore | undefined> {
+  return settings.admin.shareBackends ? openStore(settings, tls) : undefined
 }
 
 export function createScaleGroup(shared: SharedStore, { clock, log }: PeerParts): SharedScaleGroup {
@@ -41,4 +49,16 @@ export function createShared(store: SharedStore, { data, settings, ...parts }: S
     inflight: (slot) => data.inflight(slot),
     peers: (slot, calls) => data.peers(slot, calls),
   })
+}
+
+interface PeerLimitsParts extends PeerParts {
+  readonly settings: Settings
+  readonly data: DataPlanes
+  readonly tls: LiveTls
+}
+
+/** They have a connection of their own, which is opened with the first tenant. */
+export function createSharedLimits({ settings, data, tls, clock, log }: PeerLimitsParts): SharedLimits {
+  const { limits, quotas, shares } = data
+  return new SharedLimits({ limits, quotas, shares, openStore: () => openStore(settings, tls), clock, log })
 }

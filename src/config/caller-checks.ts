@@ -6,7 +6,7 @@ import { type Path, property } from './walk.ts'
 export function callerIssues(input: unknown): Issue[] {
   const auth = property(input, 'auth')
   const found = auth === undefined ? withoutAuth(input) : [...noSource(auth), ...twins(auth)]
-  return [...found, ...sharedFloor(input)]
+  return [...found, ...sharedFloor(input), ...unkept(input)]
 }
 
 const problem = (path: Path, message: string, fix?: string): Issue => ({
@@ -38,6 +38,21 @@ function withoutAuth(input: unknown): Issue[] {
   ]
   return found.map((path) => problem(path, NEEDS_AUTH, ADD_AUTH))
 }
+
+/** Quotas with nowhere to keep the counts. */
+function unkept(input: unknown): Issue[] {
+  const tiers = list(property(property(input, 'cache'), 'tiers'))
+  if (tiers.some((tier) => property(tier, 'type') === 'redis')) return []
+  const tenants = property(input, 'tenants')
+  if (typeof tenants !== 'object' || tenants === null) return []
+  return Object.keys(tenants).flatMap((name) =>
+    property(property(tenants, name), 'quota') === undefined
+      ? []
+      : [problem(['tenants', name, 'quota'], 'a restart would forget what was used', ADD_REDIS)],
+  )
+}
+
+const ADD_REDIS = 'add a tier of the type redis to cache.tiers, where the counts are kept'
 
 const SOURCES = ['keys', 'keysFile', 'jwt', 'mtls', 'trustedProxies']
 

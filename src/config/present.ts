@@ -4,7 +4,7 @@
  */
 import type { HostPort } from '../core/addresses.ts'
 import { formatDuration, formatSize } from '../lib/bytes.ts'
-import { formatRate, type RateLimit } from '../lib/rate.ts'
+import { formatQuota, formatRate, type Quota, type RateLimit } from '../lib/rate.ts'
 import type { PartNames } from './schema/custom-parts.ts'
 import type { ValueKind } from './schema/fields.ts'
 import { type Settings, schemaFor } from './schema.ts'
@@ -37,6 +37,7 @@ const SHOW: Readonly<Record<ValueKind, (value: unknown) => unknown>> = {
   share: (share) => `${Number(((share as number) * 100).toPrecision(12))}%`,
   size: (bytes) => formatSize(bytes as number),
   rate: (limit) => formatRate(limit as RateLimit),
+  quota: (quota) => formatQuota(quota as Quota),
   address: (address) => {
     const { host, port } = address as HostPort
     return `${host.includes(':') ? `[${host}]` : host}:${port}`

@@ -1,10 +1,11 @@
 /** Who sends a call, as its credentials prove it, and what the tenant may have. */
-import type { RateLimit } from '../lib/rate.ts'
+import type { Quota, RateLimit } from '../lib/rate.ts'
 import type { ShareSettings, TenantShare } from './tenant-share.ts'
 
 /** What a tenant may have, as plain data; what is left out is not limited. */
 export interface TenantSettings extends ShareSettings {
   readonly rate?: TenantRate | undefined
+  readonly quota?: TenantQuota | undefined
   /** The most requests to backends at a time. */
   readonly concurrency?: number | undefined
   /** Names of models, `*` for one or more characters. */
@@ -18,6 +19,14 @@ export interface TenantRate {
   readonly rows?: RateLimit | undefined
   /** How much of the rate may be used at once, in milliseconds of it. */
   readonly burst: number
+}
+
+/** What a tenant may use in a day or month of the UTC calendar. */
+export interface TenantQuota {
+  /** Calls, however they are answered. */
+  readonly requests?: Quota | undefined
+  /** Rows that are sent to backends. */
+  readonly rows?: Quota | undefined
 }
 
 /** The settings of a tenant, or of all that the settings do not name. */

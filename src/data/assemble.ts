@@ -17,6 +17,7 @@ import type { Tiered } from './cache/tiered.ts'
 import { Admission } from './decision/admission.ts'
 import { createCacheDecisions } from './decision/cache-decision.ts'
 import type { LimitTable } from './decision/limit-table.ts'
+import type { QuotaTable } from './decision/quota-table.ts'
 import { TenantLimits } from './decision/tenant-limits.ts'
 import { UpstreamAdmission } from './decision/upstream-admission.ts'
 import type { Claims } from './flight/claims.ts'
@@ -67,6 +68,8 @@ export interface AssemblyParts {
   readonly workers: number
   /** What tenants have used, in all workers. */
   readonly limits: LimitTable
+  /** The same of their quotas. */
+  readonly quotas: QuotaTable
   readonly backends: Backends
   readonly observer: Observer
   readonly log: Log
@@ -160,7 +163,7 @@ type Foundations = ReturnType<typeof foundations>
 function foundations(parts: AssemblyParts) {
   const { live, cache, facts, workers, readyBytes, clock } = parts
   const { dispatch: unlimited, queueing } = parts.backends
-  const limits = new TenantLimits(parts.limits)
+  const limits = new TenantLimits(parts)
   const upstream = new UpstreamAdmission(limits)
   const dispatch = upstream.within(unlimited)
   const keyer = createKeyer({ ...facts, clock })

@@ -1,9 +1,19 @@
-/** Rates as people write them: `100/s`, `60000/m`, `5k/h`. `k`, `M` and `G` are decimal; behind the stroke stands the time. */
+/**
+ * Rates and quotas as people write them: `100/s`, `60000/m`, `5k/h`; `10M/d`, `1G/mo`. `k`, `M` and `G` are decimal; behind the
+ * stroke stands the time.
+ */
+import type { CalendarUnit } from './calendar.ts'
 
 /** So many units in so many milliseconds. */
 export interface RateLimit {
   readonly count: number
   readonly perMs: number
+}
+
+/** So many units in a day or month of the calendar. */
+export interface Quota {
+  readonly count: number
+  readonly per: CalendarUnit
 }
 
 const PER_MS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3_600e3, d: 86_400e3 }
@@ -24,4 +34,22 @@ export function formatRate({ count, perMs }: RateLimit): string {
   const unit = Object.keys(PER_MS).find((name) => PER_MS[name] === perMs)
   const factor = ['G', 'M', 'k'].find((name) => Number.isInteger(count / (FACTORS[name] as number))) ?? ''
   return `${count / (FACTORS[factor] as number)}${factor}/${unit}`
+}
+
+const QUOTA = /^(\d+(?:\.\d+)?)([kMG]?)\/(d|mo)$/
+const MOST = 1e15
+
+/** @throws SyntaxError that names the forms; as in `parseRate`. */
+export function parseQuota(text: string): Quota {
+  const [, number, factor = '', unit = ''] = QUOTA.exec(text.trim()) ?? []
+  const count = Number((Number(number) * (FACTORS[factor] ?? 1)).toPrecision(15))
+  if (!(Number.isSafeInteger(count) && count > 0 && count <= MOST))
+    throw new SyntaxError('expected a whole number above zero for each day or month, such as 10M/d or 1G/mo')
+  return { count, per: unit === 'd' ? 'day' : 'month' }
+}
+
+/** The shortest exact form, such as `10M/d`. */
+export function formatQuota({ count, per }: Quota): string {
+  const factor = ['G', 'M', 'k'].find((name) => Number.isInteger(count / (FACTORS[name] as number))) ?? ''
+  return `${count / (FACTORS[factor] as number)}${factor}/${per === 'day' ? 'd' : 'mo'}`
 }

@@ -15,7 +15,7 @@ const shares = fc
   .map((all) => all.map((one, at): TenantShare => ({ ...one, tenant: `t${at}`, floor: 0 })))
 
 function accounts(): Accounts {
-  return new Accounts(createShareTable(8, 1), { workers: 1, worker: 0, column: 0 })
+  return new Accounts(createShareTable(8, 1), { workers: 1, worker: 0, column: 0, pool: 1 })
 }
 
 describe('the fair queue under any sequence', () => {

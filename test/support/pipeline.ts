@@ -14,7 +14,6 @@ import { Authenticator, NO_CREDENTIALS } from '../../src/data/auth/authenticator
 import { createMemory } from '../../src/data/cache/memory/memory.ts'
 import { createTiered, type Tiered } from '../../src/data/cache/tiered.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
-import { allocateLimits, LimitTable } from '../../src/data/decision/limit-table.ts'
 import type { ReadyAnswers } from '../../src/data/hits/ready-answers.ts'
 import { endToEnd } from '../../src/data/http/headers.ts'
 import { age, cacheStatus } from '../../src/data/http/status.ts'
@@ -32,6 +31,7 @@ import { oip } from '../../src/protocol/oip/oip.ts'
 import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
 import { FakeClock } from './fake-clock.ts'
 import { FakeTier } from './fake-tier.ts'
+import { tenantTables } from './tenant-tables.ts'
 import { type AnsweredBy, TestDoor } from './test-door.ts'
 
 export const CACHE: RouteCache = {
@@ -253,7 +253,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     readyBytes,
     facts: { epochs, deployments },
     claims: undefined,
-    limits: new LimitTable(allocateLimits(1), { worker: 0, now: () => clock.now() }),
+    ...tenantTables(() => clock.now()),
     workers: options.workers ?? 1,
     backends: {
       dispatch: scripted({ place, clock, asked, script }),

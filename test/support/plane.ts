@@ -14,7 +14,6 @@ import { createMemory } from '../../src/data/cache/memory/memory.ts'
 import { createTiered } from '../../src/data/cache/tiered.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
 import type { Tier } from '../../src/data/cache/tiers/tier.ts'
-import { allocateLimits, LimitTable } from '../../src/data/decision/limit-table.ts'
 import { listen } from '../../src/data/ingress/server.ts'
 import { Deployments } from '../../src/data/key/deployment.ts'
 import { Epochs } from '../../src/data/key/epochs.ts'
@@ -22,6 +21,7 @@ import { createRouter, type Route } from '../../src/data/route/routes.ts'
 import { calledBy } from '../../src/data/serve/explain.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
+import { tenantTables } from './tenant-tables.ts'
 
 export interface PlaneOptions {
   readonly routes: readonly Route[]
@@ -79,7 +79,7 @@ export async function startPlane({ routes, pools, observer, tier, memory = true 
     readyBytes: memory ? 1 << 20 : 0,
     facts: { epochs, deployments },
     claims: undefined,
-    limits: new LimitTable(allocateLimits(1), { worker: 0, now: () => clock.now() }),
+    ...tenantTables(() => clock.now()),
     workers: 1,
     backends: backendsOf({
       pool: (name) => found.get(name) as BackendPool,

@@ -10,7 +10,10 @@ import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
+import { PeerShares } from '../../data/balance/fair/peer-shares.ts'
 import { inflightOf, type LoadTable } from '../../data/balance/table.ts'
+import { PeerLimits } from '../../data/decision/peer-limits.ts'
+import type { QuotaTable } from '../../data/decision/quota-table.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
 import type { ExplainQuery, Explanation } from '../../data/serve/explain.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -68,7 +71,7 @@ export interface DataPlanesParts {
 export async function openDataPlanes(parts: DataPlanesParts): Promise<DataPlanes> {
   const { settings, workers, tls, clock, log, metrics } = parts
   if (workers > 1) await checkFree(settings.server.listen)
-  const shared = allocateState(settings, workers)
+  const shared = allocateState(settings, workers, clock)
   const share = shareOf(shared, { worker: 0, settings, clock })
   const eventLoopLag = new EventLoopLag(clock)
   eventLoopLag.start()
@@ -98,6 +101,11 @@ interface Opened extends DataPlanesParts {
 export class DataPlanes {
   /** The purge epochs and deployments that keys cover, for the whole process. */
   readonly facts: SharedFacts
+  /** The limits of tenants that the other gateways use as well. */
+  readonly limits: PeerLimits
+  readonly quotas: QuotaTable
+  /** What tenants were served of the pools. */
+  readonly shares: PeerShares
   readonly #settings: Settings
   readonly #cache: Cache
   readonly #table: LoadTable
@@ -113,6 +121,9 @@ export class DataPlanes {
     this.#cache = parts.cache
     this.#table = parts.share.table
     this.#clock = parts.clock
+    this.limits = new PeerLimits(parts.shared.limits, { worker: 0, now: () => parts.clock.now() })
+    this.quotas = parts.share.quotas
+    this.shares = new PeerShares(parts.share.table.shares)
     this.#onRedeployed = parts.redeployed
     this.facts = new SharedFacts({
       ...parts,

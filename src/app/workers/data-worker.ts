@@ -7,6 +7,7 @@ import type { KeyFacts } from '../../data/assemble.ts'
 import type { OutlierState } from '../../data/balance/outliers/outlier-state.ts'
 import type { LoadTable } from '../../data/balance/table.ts'
 import type { LimitTable } from '../../data/decision/limit-table.ts'
+import type { QuotaTable } from '../../data/decision/quota-table.ts'
 import type { Claims } from '../../data/flight/claims.ts'
 import { type DataListener, listen } from '../../data/ingress/server.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
@@ -37,6 +38,7 @@ export interface DataWorkerParts {
   readonly outliers: OutlierState
   readonly claims: Claims | undefined
   readonly limits: LimitTable
+  readonly quotas: QuotaTable
   readonly observer: Observer
   /** Called at the end of each TLS handshake. */
   readonly handshake: (outcome: HandshakeOutcome) => void

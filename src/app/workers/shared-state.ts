@@ -19,6 +19,7 @@ import {
   type SharedMemory,
 } from '../../data/cache/memory/memory.ts'
 import { allocateLimits, forgetLimits, type LimitBytes, LimitTable } from '../../data/decision/limit-table.ts'
+import { allocateQuotas, forgetQuotas, type QuotaBytes, QuotaTable } from '../../data/decision/quota-table.ts'
 import { allocateClaims, type ClaimBytes, ClaimTable, forgetClaims } from '../../data/flight/claim-table.ts'
 import { Claims } from '../../data/flight/claims.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -31,6 +32,7 @@ export interface SharedState {
   readonly claims: ClaimBytes | undefined
   /** What tenants have used. */
   readonly limits: LimitBytes
+  readonly quotas: QuotaBytes
   /** Undefined: there is one worker, or the settings name no memory tier. */
   readonly memory: SharedMemory | undefined
   /** A heartbeat for each worker: a number that it increments while its event loop runs. */
@@ -39,13 +41,14 @@ export interface SharedState {
   readonly queuedPredictions: Int32Array
 }
 
-export function allocateState(settings: Settings, workers: number): SharedState {
+export function allocateState(settings: Settings, workers: number, clock: Clock): SharedState {
   const bytes = memoryBytes(settings)
   const isAlone = workers === 1
   return {
     table: createLoadTable(MAX_SLOTS, workers),
     outliers: createOutlierState(MAX_SLOTS),
     limits: allocateLimits(workers),
+    quotas: allocateQuotas(clock.wall() - clock.now()),
     claims: isAlone ? undefined : allocateClaims(),
     memory: isAlone || bytes === 0 ? undefined : allocateMemory(bytes, workers, longestEntry(settings)),
     beats: new Int32Array(new SharedArrayBuffer(workers * 4)),
@@ -59,6 +62,7 @@ export interface WorkerShare {
   readonly outliers: OutlierState
   readonly claims: Claims | undefined
   readonly limits: LimitTable
+  readonly quotas: QuotaTable
   /** Undefined: the settings name no memory tier. */
   readonly memory: Memory | undefined
 }
@@ -70,7 +74,7 @@ interface Holder {
 }
 
 export function shareOf(
-  { table, outliers, claims, limits, memory }: SharedState,
+  { table, outliers, claims, limits, quotas, memory }: SharedState,
   { worker, settings, clock }: Holder,
 ): WorkerShare {
   const maxBytes = memoryBytes(settings)
@@ -79,16 +83,18 @@ export function shareOf(
     table: tableForWorker(table, worker),
     outliers,
     limits: new LimitTable(limits, { worker, now: clock.now }),
+    quotas: new QuotaTable(quotas, limits.terms, { worker, now: clock.now }),
     claims: claims && new Claims(new ClaimTable(claims, { worker, now: clock.now }), clock),
     memory: table.workers === 1 ? own() : memory && createMemory({ shared: memory, worker, clock }),
   }
 }
 
 /** Called after a worker has ended: removes its calls from the counters and clears what it was about to write. */
-export function cleanUpWorker({ table, claims, limits, memory }: SharedState, worker: number): void {
+export function cleanUpWorker({ table, claims, limits, quotas, memory }: SharedState, worker: number): void {
   // Memory first: a worker that waits for one of the claims looks into memory next.
   if (memory) recoverMemory(memory, worker)
   if (claims) forgetClaims(claims, worker)
   forgetLimits(limits, worker)
+  forgetQuotas(quotas, worker)
   forgetWorker(table, worker)
 }

@@ -7,10 +7,10 @@ import { BlockList, isIP } from 'node:net'
 import * as z from 'zod'
 import type { HostPort } from '../../core/addresses.ts'
 import { formatDuration, formatSize, parseDuration, parseSize } from '../../lib/bytes.ts'
-import { parseRate } from '../../lib/rate.ts'
+import { parseQuota, parseRate } from '../../lib/rate.ts'
 
 /** How a value is documented and printed, where its zod type does not say it. */
-export type ValueKind = 'duration' | 'size' | 'share' | 'rate' | 'address' | 'secret' | 'secretUrl'
+export type ValueKind = 'duration' | 'size' | 'share' | 'rate' | 'quota' | 'address' | 'secret' | 'secretUrl'
 
 export interface KindNote {
   readonly kind: ValueKind
@@ -125,6 +125,20 @@ export function rate() {
       }
     })
     .register(kinds, { kind: 'rate' })
+}
+
+/** `10M/d`, `1G/mo` → a number of units in each day or month of the calendar. */
+export function quota() {
+  return z
+    .string()
+    .transform((text, ctx) => {
+      try {
+        return parseQuota(text)
+      } catch (error) {
+        return refuse(ctx, (error as SyntaxError).message)
+      }
+    })
+    .register(kinds, { kind: 'quota' })
 }
 
 /** `0.0.0.0:8080`, `[::1]:0`, `localhost:9090` → host and port. Port 0: whichever is free. */

@@ -1,7 +1,7 @@
 /** The schema of tenants: what the callers of each may have. */
 import * as z from 'zod'
 import { PRIORITIES } from '../../core/tenant-share.ts'
-import { count, duration, rate } from './fields.ts'
+import { count, duration, quota, rate } from './fields.ts'
 
 const TENANT = /^[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?$/
 
@@ -33,10 +33,24 @@ const rates = z.strictObject({
     .describe('How much of a rate may be used at once, as time of it; one unit may always.'),
 })
 
+const quotas = z.strictObject({
+  requests: quota().exactOptional().describe('Calls, whether they are hits or not.'),
+  rows: quota().exactOptional().describe('Rows that are sent to backends, as in `rate`.'),
+})
+
 const label = /^[\x21-\x7e]{1,64}$/
 
 export const tenant = z.strictObject({
-  rate: rates.exactOptional().describe('What is beyond these is answered 429; of all workers together.'),
+  rate: rates
+    .exactOptional()
+    .describe(
+      'What is beyond these is answered 429; of all workers together, and of all gateways on one Redis.',
+    ),
+  quota: quotas
+    .exactOptional()
+    .describe(
+      'What may be used in each day (`/d`) or month (`/mo`) of the UTC calendar; the rest is answered 429. Needs a Redis tier, which keeps the counts. Anonymous callers have none.',
+    ),
   concurrency: count(1, 1_000_000)
     .exactOptional()
     .describe('Most requests to backends at a time, waiting ones included; what is beyond is answered 429.'),

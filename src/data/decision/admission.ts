@@ -35,9 +35,11 @@ export class Admission {
    * `caller`: from `callerOf`.
    */
   admit(identity: Identity | undefined, caller: string, cost: AdmissionCost): AdmissionVerdict {
-    const rate = identity?.policy?.rate
-    const refusal = rate?.requests && this.#limits?.request(identity as Identity, caller)
-    if (refusal) return refusal
+    const policy = identity?.policy
+    if (policy?.rate?.requests || policy?.quota?.requests) {
+      const refusal = this.#limits?.request(identity as Identity, caller)
+      if (refusal) return refusal
+    }
     return this.#refreshes.allows(caller, cost === 'refresh') ? 'allowed' : 'no-cache ignored'
   }
 }

@@ -1,38 +1,70 @@
 /**
  * What the tenants have used lately, in memory that all workers of the process share: token buckets, and requests that run.
- * A bucket is one number, the time at which it will be full again (the virtual scheduling of GCRA, ITU-T I.371). One that
- * is full is as good as none, so its place may be given to another tenant: the table is bounded.
+ * A bucket is what is owed to it, in milliseconds of its rate: it is full when nothing is owed. One that is full is as good as
+ * none, so its place may be given to another tenant: the table is bounded.
+ *
+ * Where there are other gateways, `PeerLimits` adds what they have used ten times a second. In between each gateway refills a
+ * bucket by what they leave of the rate (`pace`), and uses no more than its part of what was in it (`held`), so that together
+ * they use it once.
  */
-
-import { lane32 } from '../../lib/hash64.ts'
 import { freeLock, isHeldBy, Lock } from '../../lib/lock.ts'
 import type { RateLimit } from '../../lib/rate.ts'
+import { type Account, AccountPlaces, PLACES } from './account-places.ts'
 
-/** As plain data for `postMessage`. */
+/** As plain data for `postMessage`. Each place is one account's. */
 export interface LimitBytes {
   /** The lock, in one word. */
   readonly lock: Int32Array
   /** Whose place it is, as two lanes of a hash; 0, 0: nobody's. */
-  readonly account: Int32Array
-  /** For each place, when its bucket is full again, in monotonic milliseconds of the process. */
-  readonly fullAt: Float64Array
+  readonly owners: Int32Array
+  /** Milliseconds of the rate that were owed to the bucket at the monotonic time `at`. */
+  readonly debt: Float64Array
+  readonly at: Float64Array
+  /** The part of the rate that other gateways seem to use, below 1. */
+  readonly pace: Float64Array
+  /** Milliseconds of the rate that were charged here, and that other gateways have not been told. */
+  readonly unreported: Float64Array
+  /** What was left to other gateways at the first charge of the round `heldIn`. */
+  readonly held: Float64Array
+  readonly heldIn: Int32Array
   /** Requests that run, a word for each place and worker. */
   readonly running: Int32Array
+  /** Requests that run at other gateways. */
+  readonly elsewhere: Int32Array
+  readonly terms: SharingTerms
   readonly workers: number
 }
 
-const WAYS = 8
-const PLACES = 32_768
+/** How the gateways share, one number each. */
+export interface SharingTerms {
+  /** The part of each limit that is this gateway's: below 1 where it does not hear of the others. */
+  readonly share: Float64Array
+  /** The part of what is left of a limit that may be used until the others are heard again. */
+  readonly part: Float64Array
+  /** The least burst, in milliseconds. */
+  readonly minBurst: Float64Array
+  /** How often all of them have been heard. */
+  readonly round: Int32Array
+}
+
 /** Longer than any critical section; who still does not get the lock is not limited. */
-const LOCK_MS = 50
+export const LOCK_MS = 50
 
 export function allocateLimits(workers: number, places = PLACES): LimitBytes {
-  const words = (length: number) => new SharedArrayBuffer(length * 4)
+  const words = (length: number) => new Int32Array(new SharedArrayBuffer(length * 4))
+  const floats = (length: number) => new Float64Array(new SharedArrayBuffer(length * 8))
   return {
-    lock: new Int32Array(words(1)),
-    account: new Int32Array(words(places * 2)),
-    fullAt: new Float64Array(new SharedArrayBuffer(places * 8)),
-    running: new Int32Array(words(places * workers)),
+    lock: words(1),
+    owners: words(places * 2),
+    debt: floats(places),
+    at: floats(places),
+    pace: floats(places),
+    unreported: floats(places),
+    held: floats(places),
+    heldIn: words(places),
+    running: words(places * workers),
+    elsewhere: words(places),
+    terms: { share: floats(1).fill(1), part: floats(1).fill(1), minBurst: floats(1), round: words(1) },
     workers,
   }
 }
@@ -43,17 +75,6 @@ export function forgetLimits({ lock, running, workers }: LimitBytes, worker: num
   if (isHeldBy(lock, 0, worker + 1)) freeLock(lock, 0)
 }
 
-/** What is counted of whom; the limit is a part of its name, so that another limit begins with a full bucket. */
-export interface Account {
-  readonly high: number
-  readonly low: number
-}
-
-export function accountOf(name: string): Account {
-  // Zero stands for nobody.
-  return { high: lane32(name, SEED_HIGH) | 1, low: lane32(name, SEED_LOW) }
-}
-
 /** What is charged, and against what. */
 export interface LimitCharge {
   readonly rate: RateLimit
@@ -62,24 +83,31 @@ export interface LimitCharge {
   readonly cost: number
 }
 
+/** Which thread looks at the table, and its clock: the same in all threads. */
+export interface LimitViewer {
+  readonly worker: number
+  readonly now: () => number
+}
+
 export class LimitTable {
   readonly #bytes: LimitBytes
   readonly #worker: number
   readonly #lock: Lock
   readonly #now: () => number
+  readonly #places: AccountPlaces
 
-  /** `now`: the same clock in all threads. */
-  constructor(bytes: LimitBytes, { worker, now }: { readonly worker: number; readonly now: () => number }) {
+  constructor(bytes: LimitBytes, { worker, now }: LimitViewer) {
     this.#bytes = bytes
     this.#worker = worker
     this.#lock = new Lock(bytes.lock, 0, worker + 1)
     this.#now = now
+    this.#places = limitPlaces(bytes, now)
   }
 
   /** Charges the account; returns the milliseconds after which it may ask again, 0 if it was charged. */
   charge(account: Account, charge: LimitCharge): number {
     if (!this.#lock.acquire(LOCK_MS)) return 0
-    const waitMs = this.#charge(this.#place(account), charge)
+    const waitMs = this.#charge(this.#places.of(account), charge)
     this.#lock.release()
     return waitMs
   }
@@ -87,9 +115,11 @@ export class LimitTable {
   /** Counts a request in; returns its place for `leave`, or undefined if so many run already. */
   enter(account: Account, most: number): number | undefined {
     if (!this.#lock.acquire(LOCK_MS)) return NOWHERE
-    const { running, workers } = this.#bytes
-    const place = this.#place(account)
-    const isAllowed = this.#running(place) < most
+    const { running, workers, elsewhere, terms } = this.#bytes
+    const place = this.#places.of(account)
+    const own = Math.max(1, Math.floor(most * (terms.share[0] ?? 1)))
+    const free = own - runningIn(this.#bytes, place) - (elsewhere[place] ?? 0)
+    const isAllowed = free - this.#held(place, free, 1) >= 1
     if (isAllowed)
       running[place * workers + this.#worker] = (running[place * workers + this.#worker] ?? 0) + 1
     this.#lock.release()
@@ -104,51 +134,65 @@ export class LimitTable {
   }
 
   #charge(place: number, { rate, burst, cost }: LimitCharge): number {
-    const { fullAt } = this.#bytes
-    const now = this.#now()
-    const unitMs = rate.perMs / rate.count
-    const from = Math.max(fullAt[place] ?? 0, now)
+    const { debt, pace, unreported, terms } = this.#bytes
+    const owed = settle(this.#bytes, place, this.#now())
+    const rateUnitMs = rate.perMs / rate.count
+    const unitMs = rateUnitMs / (terms.share[0] ?? 1)
     // One unit may always be used; a charge of many may overdraw the bucket once.
-    const waitMs = from + unitMs - now - Math.max(burst, unitMs)
-    if (waitMs > FRACTION) return waitMs
-    fullAt[place] = from + unitMs * cost
+    const depth = Math.max(burst, unitMs, terms.minBurst[0] ?? 0)
+    const left = depth - owed
+    const missing = unitMs + this.#held(place, left, unitMs) - left
+    if (missing > FRACTION) return missing / (1 - (pace[place] ?? 0))
+    debt[place] = owed + unitMs * cost
+    unreported[place] = (unreported[place] ?? 0) + rateUnitMs * cost
     return 0
   }
 
-  /** The place of the account, which is made for it if there is none. */
-  #place({ high, low }: Account): number {
-    const { account: accounts, fullAt } = this.#bytes
-    const first = ((low >>> 0) % (accounts.length / 2 / WAYS)) * WAYS
-    let best = first
-    for (let place = first; place < first + WAYS; place++) {
-      if (accounts[place * 2] === high && accounts[place * 2 + 1] === low) return place
-      if (this.#debt(place) < this.#debt(best)) best = place
+  /** How much of what is left stays with the other gateways until they are heard again; never the last unit. */
+  #held(place: number, left: number, unit: number): number {
+    const { held, heldIn, terms } = this.#bytes
+    const part = terms.part[0] ?? 1
+    if (part === 1) return 0
+    const round = terms.round[0] ?? 0
+    if (heldIn[place] !== round) {
+      heldIn[place] = round
+      held[place] = Math.max(0, Math.min(left * (1 - part), left - unit))
     }
-    accounts[best * 2] = high
-    accounts[best * 2 + 1] = low
-    fullAt[best] = 0
-    return best
+    return held[place] ?? 0
   }
+}
 
-  /** How much would be forgotten with the account in this place; its running requests count most. */
-  #debt(place: number): number {
-    const { account, fullAt } = this.#bytes
-    if (account[place * 2] === 0) return -1
-    if (this.#running(place) > 0) return Number.POSITIVE_INFINITY
-    return Math.max(0, (fullAt[place] ?? 0) - this.#now())
-  }
+/** The table's places, for whoever has its lock. */
+export function limitPlaces(bytes: LimitBytes, now: () => number): AccountPlaces {
+  return new AccountPlaces(bytes.owners, {
+    // Running requests count most.
+    debt: (place) => (runningIn(bytes, place) > 0 ? Infinity : settle(bytes, place, now())),
+    clear: (place) => {
+      bytes.debt[place] = bytes.pace[place] = bytes.unreported[place] = 0
+      bytes.at[place] = now()
+      bytes.heldIn[place] = (bytes.terms.round[0] ?? 0) - 1
+      bytes.elsewhere[place] = 0
+    },
+  })
+}
 
-  #running(place: number): number {
-    const { running, workers } = this.#bytes
-    let sum = 0
-    for (let worker = 0; worker < workers; worker++) sum += running[place * workers + worker] ?? 0
-    return sum
-  }
+/** Refills the bucket up to now; returns what is still owed to it. */
+export function settle({ debt, at, pace }: LimitBytes, place: number, now: number): number {
+  const refilled = Math.max(0, now - (at[place] ?? 0)) * (1 - (pace[place] ?? 0))
+  const owed = Math.max(0, (debt[place] ?? 0) - refilled)
+  debt[place] = owed
+  at[place] = now
+  return owed
+}
+
+/** The account's requests that run, of all workers. */
+export function runningIn({ running, workers }: LimitBytes, place: number): number {
+  let sum = 0
+  for (let worker = 0; worker < workers; worker++) sum += running[place * workers + worker] ?? 0
+  return sum
 }
 
 /** The place of a request that was not counted. */
 const NOWHERE = -1
 /** Times are sums of fractions: what is off by less than this is exact. */
 const FRACTION = 1e-6
-const SEED_HIGH = 0x6a09e667
-const SEED_LOW = 0x3c6ef372

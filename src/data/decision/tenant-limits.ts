@@ -1,19 +1,30 @@
 /** The limits of tenants: who may not go on, and how that is said. */
 import { GatewayError } from '../../core/errors.ts'
 import type { Identity } from '../../core/identity.ts'
-import type { RateLimit } from '../../lib/rate.ts'
-import { type Account, accountOf, type LimitTable } from './limit-table.ts'
+import type { Quota, RateLimit } from '../../lib/rate.ts'
+import { type Account, accountOf, quickAccountOf } from './account-places.ts'
+import type { LimitTable } from './limit-table.ts'
+import type { QuotaTable } from './quota-table.ts'
 
-/** What is limited; `running`: requests to backends at a time. */
-type Unit = 'requests' | 'rows' | 'running'
+/** What is counted. */
+type Unit = 'requests' | 'rows'
+/** What an account counts; `running`: requests to backends at a time. */
+type Limited = Unit | 'running' | `${Unit}-quota`
+
+export interface TenantTables {
+  readonly limits: LimitTable
+  readonly quotas: QuotaTable
+}
 
 export class TenantLimits {
   readonly #table: LimitTable
-  /** The accounts of callers that come again, by unit. */
-  readonly #accounts = new WeakMap<Identity, Map<Unit, Account>>()
+  readonly #quotas: QuotaTable
+  /** The accounts of callers that come again. */
+  readonly #accounts = new WeakMap<Identity, Map<Limited, Account>>()
 
-  constructor(table: LimitTable) {
-    this.#table = table
+  constructor({ limits, quotas }: TenantTables) {
+    this.#table = limits
+    this.#quotas = quotas
   }
 
   /** Charges a call; the refusal if the tenant has made too many. `caller`: the address of an anonymous one. */
@@ -35,11 +46,18 @@ export class TenantLimits {
     this.#table.leave(place)
   }
 
-  #charge(
-    identity: Identity,
-    caller: string,
-    { unit, cost }: { readonly unit: 'requests' | 'rows'; readonly cost: number },
-  ): GatewayError | undefined {
+  #charge(identity: Identity, caller: string, charge: UnitCharge): GatewayError | undefined {
+    const quota = identity.policy?.quota?.[charge.unit]
+    if (!quota) return this.#chargeRate(identity, caller, charge)
+    const exceeded = this.#chargeQuota(identity, quota, charge)
+    if (exceeded) return exceeded
+    const refusal = this.#chargeRate(identity, caller, charge)
+    // A call that is refused is charged nothing.
+    if (refusal) this.#chargeQuota(identity, quota, { ...charge, cost: -charge.cost })
+    return refusal
+  }
+
+  #chargeRate(identity: Identity, caller: string, { unit, cost }: UnitCharge): GatewayError | undefined {
     const rates = identity.policy?.rate
     const rate = rates?.[unit]
     if (!rates || !rate) return undefined
@@ -48,22 +66,46 @@ export class TenantLimits {
     return waitMs === 0 ? undefined : tooMany(unit, rate, waitMs)
   }
 
-  #account(identity: Identity, caller: string, unit: Unit): Account {
-    if (identity.tenant === '') return accountOf(nameOf(identity, unit, `a${networkOf(caller)}`))
-    const accounts = this.#accounts.get(identity) ?? new Map<Unit, Account>()
-    const known = accounts.get(unit)
+  /** Quotas are those of tenants: for each address there would be a count in the store. */
+  #chargeQuota(identity: Identity, quota: Quota, { unit, cost }: UnitCharge): GatewayError | undefined {
+    if (identity.tenant === '') return undefined
+    const waitMs = this.#quotas.charge(this.#account(identity, '', `${unit}-quota`), quota, cost)
+    if (waitMs === 0) return undefined
+    const { from, until } = this.#quotas.period(quota.per)
+    return usedUp(unit, quota, { waitMs, ofMs: until - from })
+  }
+
+  #account(identity: Identity, caller: string, limited: Limited): Account {
+    if (identity.tenant === '') return quickAccountOf(nameOf(identity, limited, `a${networkOf(caller)}`))
+    const accounts = this.#accounts.get(identity) ?? new Map<Limited, Account>()
+    const known = accounts.get(limited)
     if (known) return known
-    const account = accountOf(nameOf(identity, unit, `t${identity.tenant}`))
-    accounts.set(unit, account)
+    const account = accountOf(nameOf(identity, limited, `t${identity.tenant}`))
+    accounts.set(limited, account)
     this.#accounts.set(identity, accounts)
     return account
   }
 }
 
-/** Tenants count for themselves, whatever policy they share; anonymous callers by their address. */
-function nameOf({ policy }: Identity, unit: Unit, of: string): string {
-  const rate = unit === 'running' ? undefined : policy?.rate?.[unit]
-  return `${unit} ${rate ? `${rate.count}/${rate.perMs}` : ''} ${of}`
+interface UnitCharge {
+  readonly unit: Unit
+  readonly cost: number
+}
+
+/**
+ * Tenants count for themselves, whatever policy they share; anonymous callers by their address. A rate is a part of the name, so
+ * that another begins with a full bucket; of a quota only the calendar is, so that a changed one goes on with what was used.
+ */
+function nameOf({ policy }: Identity, limited: Limited, of: string): string {
+  return `${limited} ${termsOf(policy, limited)} ${of}`
+}
+
+function termsOf(policy: Identity['policy'], limited: Limited): string {
+  if (limited === 'running') return ''
+  if (limited === 'requests-quota') return policy?.quota?.requests?.per ?? ''
+  if (limited === 'rows-quota') return policy?.quota?.rows?.per ?? ''
+  const rate = policy?.rate?.[limited]
+  return rate ? `${rate.count}/${rate.perMs}` : ''
 }
 
 /** Whoever has an IPv6 address mostly has the whole /64 (RFC 6177), and would have as many buckets. */
@@ -85,28 +127,45 @@ const CROWDED = new GatewayError('rateLimited', 'the tenant has as many requests
 
 const SECOND = 1000
 
-/** The fields of draft-ietf-httpapi-ratelimit-headers-10. */
-function tooMany(unit: 'requests' | 'rows', { count, perMs }: RateLimit, waitMs: number): GatewayError {
+function tooMany(unit: Unit, { count, perMs }: RateLimit, waitMs: number): GatewayError {
+  const message = `the tenant has used up its ${unit}: ${count} in ${perMs / SECOND} s`
+  return refusalOf(message, { name: unit, count: Math.floor(count), ofMs: perMs, waitMs })
+}
+
+function usedUp(
+  unit: Unit,
+  { count, per }: Quota,
+  { waitMs, ofMs }: Pick<Exceeded, 'waitMs' | 'ofMs'>,
+): GatewayError {
+  const message = `the tenant has used up its ${unit} of this ${per} (UTC): ${count}`
+  return refusalOf(message, { name: `${unit}-quota`, count, ofMs, waitMs })
+}
+
+interface Exceeded {
+  readonly name: string
+  readonly count: number
+  readonly ofMs: number
+  readonly waitMs: number
+}
+
+/** With the fields of draft-ietf-httpapi-ratelimit-headers-10. */
+function refusalOf(message: string, { name, count, ofMs, waitMs }: Exceeded): GatewayError {
   const seconds = Math.max(1, Math.ceil(waitMs / SECOND))
-  const known = refusals.get(`${unit} ${count} ${perMs} ${seconds}`)
+  const known = refusals.get(`${name} ${count} ${ofMs} ${seconds}`)
   if (known) return known
-  const refusal = new GatewayError(
-    'rateLimited',
-    `the tenant has used up its ${unit}: ${count} in ${perMs / SECOND} s`,
-    {
-      retryAfterSeconds: seconds,
-      ofTenant: true,
-      limit: unit,
-      fields: [
-        'RateLimit-Policy',
-        `"${unit}";q=${Math.floor(count)};w=${perMs / SECOND}`,
-        'RateLimit',
-        `"${unit}";r=0;t=${seconds}`,
-      ],
-    },
-  )
+  const refusal = new GatewayError('rateLimited', message, {
+    retryAfterSeconds: seconds,
+    ofTenant: true,
+    limit: name,
+    fields: [
+      'RateLimit-Policy',
+      `"${name}";q=${count};w=${ofMs / SECOND}`,
+      'RateLimit',
+      `"${name}";r=0;t=${seconds}`,
+    ],
+  })
   if (refusals.size >= MAX_REFUSALS) refusals.clear()
-  refusals.set(`${unit} ${count} ${perMs} ${seconds}`, refusal)
+  refusals.set(`${name} ${count} ${ofMs} ${seconds}`, refusal)
   return refusal
 }
 

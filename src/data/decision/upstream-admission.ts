@@ -38,7 +38,7 @@ export class UpstreamAdmission {
     const { identity } = call
     const policy = identity?.policy
     const most = policy?.concurrency
-    if (!identity || (most === undefined && !policy?.rate?.rows)) return send()
+    if (!identity || (most === undefined && !policy?.rate?.rows && !policy?.quota?.rows)) return send()
     const limits = this.#limits
     const caller = callerOf(call.principal, call.peer)
     const place = most === undefined ? undefined : limits.enter(identity, caller, most)

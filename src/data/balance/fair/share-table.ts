@@ -25,6 +25,8 @@ export interface ShareTable {
   /** The class and pool of each account, by which its virtual time is found. */
   readonly timeline: Int32Array
   readonly tag: Float64Array
+  /** What was added to the tag here, and other gateways have not been told. */
+  readonly unreported: Float64Array
   /** Calls that wait, for each account and worker. */
   readonly waiting: Int32Array
   /** Calls that run, likewise; counted for tenants with a floor alone. */
@@ -41,7 +43,7 @@ const floats = (length: number): Float64Array => new Float64Array(new SharedArra
 const integers = (length: number): Int32Array => new Int32Array(new SharedArrayBuffer(length * 4))
 
 /** The places that an account may have; one lookup reads them all. */
-const WAYS = 8
+export const WAYS = 8
 /** Sixteen accounts for each backend that there may be: 16,384 where there may be 1,024. */
 const ACCOUNTS = 16
 
@@ -51,12 +53,18 @@ export function createShareTable(slots: number, workers: number): ShareTable {
     owner: integers(2 * accounts),
     timeline: integers(accounts),
     tag: floats(accounts),
+    unreported: floats(accounts),
     waiting: integers(accounts * workers),
     running: integers(accounts * workers),
     virtual: floats(slots * CLASSES),
     floorAt: floats(slots * CLASSES),
     work: floats(slots),
   }
+}
+
+/** The first of the places that an account may have. */
+export function firstPlace(low: number, places: number): number {
+  return ((low >>> 0) % (places / WAYS)) * WAYS
 }
 
 /** Called after a worker has ended: nothing waits or runs there any more. */
@@ -74,6 +82,8 @@ export interface AccountsOwner {
   readonly worker: number
   /** The column of the pool. */
   readonly column: number
+  /** A digest of its name: its accounts are the same at all gateways. */
+  readonly pool: number
 }
 
 /** The accounts of one pool, as one worker writes them. An account is named by its index. */
@@ -82,21 +92,23 @@ export class Accounts {
   readonly #workers: number
   readonly #worker: number
   readonly #column: number
+  readonly #pool: number
 
-  constructor(table: ShareTable, { workers, worker, column }: AccountsOwner) {
+  constructor(table: ShareTable, { workers, worker, column, pool }: AccountsOwner) {
     this.#table = table
     this.#workers = workers
     this.#worker = worker
     this.#column = column
+    this.#pool = pool
   }
 
   /** The tenant's account at this pool; it is opened if there is none. */
   of({ tenant, priority }: TenantShare): number {
-    const { owner, timeline, tag } = this.#table
-    const line = this.#column * CLASSES + priority
-    const low = lane32(tenant, line)
-    const high = lane32(tenant, ~line) | 1
-    const first = ((low >>> 0) % (timeline.length / WAYS)) * WAYS
+    const { owner, timeline, tag, unreported } = this.#table
+    const seed = Math.imul(this.#pool, CLASSES) + priority
+    const low = lane32(tenant, seed)
+    const high = lane32(tenant, ~seed) | 1
+    const first = firstPlace(low, timeline.length)
     let free = -1
     for (let account = first; account < first + WAYS; account++) {
       if (owner[2 * account] === low && owner[2 * account + 1] === high) return account
@@ -105,8 +117,8 @@ export class Accounts {
     if (free < 0) return first + ((high >>> 1) % WAYS)
     owner[2 * free] = low
     owner[2 * free + 1] = high
-    timeline[free] = line
-    tag[free] = 0
+    timeline[free] = this.#column * CLASSES + priority
+    tag[free] = unreported[free] = 0
     return free
   }
 
@@ -144,10 +156,12 @@ export class Accounts {
   }
 
   charge(share: TenantShare, cost: number): void {
-    const { tag, work, floorAt } = this.#table
+    const { tag, unreported, work, floorAt } = this.#table
     const account = this.of(share)
     if (this.waiting(account) === 0) this.catchUp(account)
-    tag[account] = (tag[account] ?? 0) + cost / share.weight
+    const served = cost / share.weight
+    tag[account] = (tag[account] ?? 0) + served
+    unreported[account] = (unreported[account] ?? 0) + served
     const done = (work[this.#column] ?? 0) + cost
     work[this.#column] = done
     floorAt[this.#column * CLASSES + share.priority] = done + cost * TO_FLOOR

@@ -8,7 +8,7 @@
  */
 import type { QueueBacklog } from '../fair/fair-queue.ts'
 import { Accounts, CLASSES } from '../fair/share-table.ts'
-import { columnOf, type LoadTable } from '../table.ts'
+import { columnOf, incarnationOf, type LoadTable } from '../table.ts'
 
 /** The call of a queue that is next. */
 export interface Head {
@@ -46,7 +46,12 @@ export class Neighbours {
     const column = columnOf(table, pool)
     this.#table = table
     this.#column = workers === 1 ? undefined : column
-    this.accounts = new Accounts(table.shares, { workers, worker, column: column ?? 0 })
+    this.accounts = new Accounts(table.shares, {
+      workers,
+      worker,
+      column: column ?? 0,
+      pool: incarnationOf(pool, 0),
+    })
   }
 
   /** Publishes which call is next here (undefined: none waits), and what waits. */

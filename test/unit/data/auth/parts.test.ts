@@ -8,17 +8,14 @@ import type { Identity, TenantPolicy } from '../../../../src/core/identity.ts'
 import { digestOf } from '../../../../src/core/key.ts'
 import { Authenticator, NO_CREDENTIALS } from '../../../../src/data/auth/authenticator.ts'
 import { TenantPolicies } from '../../../../src/data/auth/policies.ts'
-import {
-  accountOf,
-  allocateLimits,
-  forgetLimits,
-  LimitTable,
-} from '../../../../src/data/decision/limit-table.ts'
+import { accountOf } from '../../../../src/data/decision/account-places.ts'
+import { allocateLimits, forgetLimits, LimitTable } from '../../../../src/data/decision/limit-table.ts'
 import { TenantLimits } from '../../../../src/data/decision/tenant-limits.ts'
 import { isAwaitable } from '../../../../src/lib/deferred.ts'
 import { formatRate, parseRate } from '../../../../src/lib/rate.ts'
 import { opaque } from '../../../../src/protocol/opaque.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
+import { tenantTables } from '../../../support/tenant-tables.ts'
 
 describe('claims', () => {
   it.each([
@@ -124,7 +121,7 @@ describe('buckets', () => {
   })
 
   it('of anonymous callers are by address, of IPv6 by its /64', () => {
-    const limits = new TenantLimits(new LimitTable(allocateLimits(1), { worker: 0, now: () => 0 }))
+    const limits = new TenantLimits(tenantTables(() => 0))
     const policy = { name: '*', rate: { requests: { count: 1, perMs: 1000 }, burst: 1 } }
     const nobody: Identity = { tenant: '', subject: '', principal: '', policy }
     expect(limits.request(nobody, '2001:db8::1')).toBeUndefined()

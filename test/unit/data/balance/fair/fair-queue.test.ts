@@ -17,7 +17,7 @@ const share = (tenant: string, of: Partial<TenantShare> = {}): TenantShare => ({
 })
 
 function open(maxDepth = 10_000) {
-  const accounts = new Accounts(createShareTable(8, 1), { workers: 1, worker: 0, column: 0 })
+  const accounts = new Accounts(createShareTable(8, 1), { workers: 1, worker: 0, column: 0, pool: 1 })
   const dropped: string[] = []
   const queue = new FairQueue<string>(accounts, (item, why) => dropped.push(`${item} ${why}`), {
     maxDepth,
@@ -174,7 +174,7 @@ describe('accounts', () => {
     const { forgetShares } = await import('../../../../../src/data/balance/fair/share-table.ts')
     const table = createShareTable(8, 2)
     const [first, second] = [0, 1].map(
-      (worker) => new Accounts(table, { workers: 2, worker, column: 3 }),
+      (worker) => new Accounts(table, { workers: 2, worker, column: 3, pool: 1 }),
     ) as [Accounts, Accounts]
     const account = first.of(share('a'))
     expect(second.of(share('a'))).toBe(account)
