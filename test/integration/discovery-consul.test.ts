@@ -1,4 +1,5 @@
 /** Consul's blocking queries against a scripted agent that speaks the real wire format. */
+import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -174,4 +175,27 @@ it('a refresh asks without waiting for news', async () => {
   source.refresh()
   await eventually(() => expect(snapshots).toHaveLength(length + 1))
   expect(agent.queries.at(-1)?.searchParams.has('index')).toBe(false)
+})
+
+it('a refusal that quotes the request is logged without its token', async () => {
+  const server = createServer(({ headers }, response) => {
+    response.writeHead(403).end(`denied: ${JSON.stringify(headers)}`)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanup.push(() => void server.close())
+  const warnings: string[] = []
+  const source = createConsulSource({
+    address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    service: 'ranker',
+    token: 'a-secret-token',
+    clock: systemClock,
+    log: { ...silentLog, warn: (_, fields) => void warnings.push(JSON.stringify(fields)) },
+    random: () => 0,
+  })
+  cleanup.push(() => source.stop())
+  source.start(() => {})
+  await eventually(() => expect(warnings).toHaveLength(1))
+  expect(warnings[0]).toContain('403')
+  expect(warnings[0]).toContain('***')
+  expect(warnings[0]).not.toContain('a-secret-token')
 })

@@ -40,7 +40,7 @@ export async function fetchWhole(options: DiscoveryRequest): Promise<DiscoveryRe
     body.push(bytes)
     if (body.length > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`)
   })
-  return { ...head, body: body.joined().toString() }
+  return { ...head, body: textOf(body, head.status, options) }
 }
 
 /** Reads a 200 into `list` while it comes, and gives the document without its elements. Rejects as `fetchWhole`, and if it is no JSON. */
@@ -58,7 +58,7 @@ export async function fetchList(
     else body.push(bytes)
   })
   const document = head.status === 200 ? list.end() : undefined
-  return { ...head, body: body.joined().toString(), document }
+  return { ...head, body: textOf(body, head.status, options), document }
 }
 
 /**
@@ -88,7 +88,17 @@ export async function fetchLines(
     rest.push(bytes.subarray(from))
     if (rest.length > MAX_OBJECT) throw new Error(`a line is longer than ${MAX_OBJECT} bytes`)
   })
-  return { ...head, body: body.joined().toString() }
+  return { ...head, body: textOf(body, head.status, options) }
+}
+
+/** A refusal may quote the request, and is logged: the credentials in it are blanked. */
+function textOf(body: BufferList, status: number, { headers }: DiscoveryRequest): string {
+  const text = body.joined().toString()
+  if (status === 200) return text
+  const secrets = ['authorization', 'x-consul-token'].flatMap(
+    (name) => headers[name]?.split(' ').at(-1) || [],
+  )
+  return secrets.reduce((rest, secret) => rest.replaceAll(secret, '***'), text)
 }
 
 const LF = 10
