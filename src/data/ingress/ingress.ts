@@ -8,7 +8,7 @@ import { GatewayError } from '../../core/errors.ts'
 import { namedTenant } from '../../core/identity.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
-import type { Answer, Outcome, Reply } from '../../core/reply.ts'
+import type { Answer, Outcome } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib/deferred.ts'
@@ -31,7 +31,7 @@ import { ArrivedCall, fieldsOf, timeoutOf } from './arrived-call.ts'
 import { authenticate, routed } from './identified.ts'
 import { preflightRoute } from './preflight.ts'
 import { refusal } from './refusal.ts'
-import { AnswerStream } from './stream.ts'
+import { AnswerStream, discard } from './stream.ts'
 
 export interface IngressParts {
   /** What the settings may change while calls run; asked once a call. */
@@ -331,15 +331,6 @@ function bodyOf(
   return keyed || isRecordable || isOpen(matched) || exchange.isBodyHere
     ? exchange.whole(maxBytes, () => call.signal)
     : exchange.stream(maxBytes)
-}
-
-/** Discards an answer that came after the deadline: cancels its body. */
-function discard({ body }: Reply): void {
-  if (body instanceof Uint8Array) return
-  const first = async () => {
-    for await (const _chunk of body) break
-  }
-  first().catch(() => {})
 }
 
 function internal(log: Log, error: unknown): GatewayError {

@@ -106,3 +106,12 @@ async function* from(
     await pieces.return?.()
   }
 }
+
+/** Discards an answer that came after the deadline: cancels its body. */
+export function discard({ body }: Reply): void {
+  if (body instanceof Uint8Array) return
+  const first = async () => {
+    for await (const _chunk of body) break
+  }
+  first().catch(() => {})
+}
