@@ -11,6 +11,8 @@ type Unit = 'requests' | 'rows'
 /** What an account counts; `running`: requests to backends at a time. */
 type Limited = Unit | 'running' | `${Unit}-quota`
 
+const QUOTA_OF = { requests: 'requests-quota', rows: 'rows-quota' } as const
+
 export interface TenantTables {
   readonly limits: LimitTable
   readonly quotas: QuotaTable
@@ -69,7 +71,7 @@ export class TenantLimits {
   /** Quotas are those of tenants: for each address there would be a count in the store. */
   #chargeQuota(identity: Identity, quota: Quota, { unit, cost }: UnitCharge): GatewayError | undefined {
     if (identity.tenant === '') return undefined
-    const waitMs = this.#quotas.charge(this.#account(identity, '', `${unit}-quota`), quota, cost)
+    const waitMs = this.#quotas.charge(this.#account(identity, '', QUOTA_OF[unit]), quota, cost)
     if (waitMs === 0) return undefined
     const { from, until } = this.#quotas.period(quota.per)
     return usedUp(unit, quota, { waitMs, ofMs: until - from })
@@ -138,7 +140,7 @@ function usedUp(
   { waitMs, ofMs }: Pick<Exceeded, 'waitMs' | 'ofMs'>,
 ): GatewayError {
   const message = `the tenant has used up its ${unit} of this ${per} (UTC): ${count}`
-  return refusalOf(message, { name: `${unit}-quota`, count, ofMs, waitMs })
+  return refusalOf(message, { name: QUOTA_OF[unit], count, ofMs, waitMs })
 }
 
 interface Exceeded {
