@@ -30,7 +30,7 @@ const project = (name: string, kind: Kind = {}) => ({
   },
 })
 
-const TIMED = ['e2e/costs.test.ts', 'e2e/elastic.test.ts', 'e2e/frozen-redis.test.ts']
+const TIMED = ['costs', 'elastic', 'frozen-redis', 'tenant-parts'].map((name) => `e2e/${name}.test.ts`)
 
 export default defineConfig({
   cacheDir: '../.cache/vite',
