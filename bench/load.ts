@@ -9,6 +9,7 @@ export interface LoadOptions {
   /** Where the calls go, with the path. */
   readonly url: string
   readonly body: (n: number) => string
+  readonly headers?: Readonly<Record<string, string>>
   readonly durationMs: number
   /** Open loop: calls a second, evenly spaced. */
   readonly rate?: number
@@ -71,10 +72,15 @@ async function closed(options: LoadOptions, agent: Agent): Promise<Sample[]> {
 
 const since = (began: number, at: number): number => performance.now() - began - at
 
-function send({ url, body, timeoutMs = 10_000 }: LoadOptions, agent: Agent, n: number): Promise<number> {
+function send(
+  { url, body, headers: own, timeoutMs = 10_000 }: LoadOptions,
+  agent: Agent,
+  n: number,
+): Promise<number> {
   return new Promise((resolve) => {
     const payload = body(n)
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }
+    const length = { 'content-length': Buffer.byteLength(payload) }
+    const headers = { 'content-type': 'application/json', ...length, ...own }
     const sent = request(url, { method: 'POST', agent, headers })
     const late = setTimeout(() => sent.destroy(new Error('late')), timeoutMs)
     const end = (status: number) => {

@@ -30,12 +30,9 @@ const project = (name: string, kind: Kind = {}) => ({
   },
 })
 
-const TIMED = [
-  'e2e/costs.test.ts',
-  'e2e/elastic.test.ts',
-  'e2e/frozen-redis.test.ts',
-  'e2e/shared-limits.test.ts',
-]
+const TIMED = ['costs', 'elastic', 'frozen-redis', 'shared-limits', 'tenant-parts'].map(
+  (name) => `e2e/${name}.test.ts`,
+)
 
 export default defineConfig({
   cacheDir: '../.cache/vite',

@@ -11,6 +11,10 @@ import { fileURLToPath } from 'node:url'
 
 export interface Script {
   readonly serviceMs: number
+  /** What each row of a call takes longer; left out: rows are not looked at. */
+  readonly rowMs?: number
+  /** How much longer or shorter a call may take, as a part of it: any time within is as likely. Default 0. */
+  readonly spread?: number
   /** Calls served at a time; others wait their turn. Default: no bound. */
   readonly slots?: number
   /** Default 200. Another one is answered to predictions only: the health check goes on saying that all is well. */
@@ -27,42 +31,52 @@ export interface Backends {
   kill(): Promise<void>
 }
 
+/** A call that is not being served yet. */
+interface Waiting {
+  readonly response: ServerResponse
+  readonly rows: number
+}
+
+const predictions = (rows: number) => JSON.stringify({ predictions: new Array<number>(rows).fill(1) })
+
 class Virtual {
   script: Script
   arrived = 0
   #running = 0
-  readonly #waiting: ServerResponse[] = []
+  readonly #waiting: Waiting[] = []
 
   constructor(script: Script) {
     this.script = script
   }
 
-  arrive(response: ServerResponse): void {
+  arrive(waiting: Waiting): void {
     this.arrived++
-    response.once('close', () => this.#leave(response))
-    this.#waiting.push(response)
+    waiting.response.once('close', () => this.#leave(waiting))
+    this.#waiting.push(waiting)
     this.#next()
   }
 
-  #leave(response: ServerResponse): void {
-    const at = this.#waiting.indexOf(response)
+  #leave(waiting: Waiting): void {
+    const at = this.#waiting.indexOf(waiting)
     if (at >= 0) this.#waiting.splice(at, 1)
   }
 
   #next(): void {
-    const { slots = Infinity, serviceMs } = this.script
+    const { slots = Infinity, serviceMs, rowMs = 0, spread = 0 } = this.script
     while (this.#running < slots) {
-      const response = this.#waiting.shift()
-      if (!response) return
+      const waiting = this.#waiting.shift()
+      if (!waiting) return
+      const { response, rows } = waiting
+      const ms = (serviceMs + rowMs * rows) * (1 + spread * (2 * Math.random() - 1))
       this.#running++
       // Also where the caller has left: a model server computes to the end.
       setTimeout(() => {
         this.#running--
         const { status = 200 } = this.script
         response.writeHead(status, { 'content-type': 'application/json' })
-        response.end(status === 200 ? '{"predictions":[1]}' : '{"error":"scripted"}')
+        response.end(status === 200 ? predictions(rows) : '{"error":"scripted"}')
         this.#next()
-      }, serviceMs)
+      }, ms)
     }
   }
 }
@@ -73,7 +87,14 @@ async function listen(virtual: Virtual, port: number): Promise<string> {
       response.writeHead(200, { 'content-type': 'application/json' }).end('{"ready":true}')
       return
     }
-    request.resume().on('end', () => virtual.arrive(response))
+    if (virtual.script.rowMs === undefined)
+      return void request.resume().on('end', () => virtual.arrive({ response, rows: 1 }))
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const { instances } = JSON.parse(Buffer.concat(chunks).toString()) as { instances: unknown[] }
+      virtual.arrive({ response, rows: instances.length })
+    })
   }).listen(port, '127.0.0.1')
   await once(server, 'listening')
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`

@@ -24,12 +24,16 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const PROGRAMS = { nginx: 'nginx', haproxy: 'haproxy' } as const
 const START_MS = 20_000
 
-/** Starts it in front of these backends, ready for calls. */
-export async function startProxy(name: ProxyName, backends: readonly string[]): Promise<Proxy> {
+/** Starts it in front of these backends, ready for calls. `settings`: of infergate, in place of the defaults. */
+export async function startProxy(
+  name: ProxyName,
+  backends: readonly string[],
+  settings?: string,
+): Promise<Proxy> {
   const folder = mkdtempSync(join(tmpdir(), 'infergate-bench-'))
   const [port, adminPort] = [await freePort(), await freePort()]
   const file = join(folder, 'config')
-  writeFileSync(file, configuration(name, { port, backends, folder }))
+  writeFileSync(file, settings ?? configuration(name, { port, backends, folder }))
   const child = run(name, { file, folder, port, adminPort })
   let said = ''
   child.stderr?.on('data', (chunk: Buffer) => {
