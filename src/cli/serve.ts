@@ -6,6 +6,7 @@ import { TierRefused } from '../app/cache.ts'
 import { Gateway } from '../app/gateway.ts'
 import { type LoadedParts, loadParts } from '../app/parts.ts'
 import { CertificateError } from '../app/tls.ts'
+import { changedSettings } from '../config/changes.ts'
 import { type ConfigProblem, formatProblem, type LoadedSettings, loadSettings } from '../config/load.ts'
 import { restartNeeded } from '../config/restart.ts'
 import type { Settings } from '../config/schema.ts'
@@ -185,6 +186,7 @@ function reloading(
       else warn(log, loaded)
       return loaded
     },
+    changed: changedSettings,
     needRestart: restartNeeded,
     apply: (next) => gateway.reload(next),
   })

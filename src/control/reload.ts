@@ -25,6 +25,8 @@ export interface ReloadOptions<S> {
   load(): Promise<ReloadResult<S>>
   /** Names of the settings that differ from those at the start and need a restart. */
   needRestart(started: S, next: S): readonly string[]
+  /** Names of the settings that differ, for the log. */
+  changed(present: S, next: S): readonly string[]
   /** Applies what can change live. An error refuses the file; the settings in force stay. */
   apply(next: S, present: S): void | Promise<void>
   readonly pollMs?: number
@@ -108,7 +110,7 @@ export class Reload<S> {
   }
 
   async #take(next: S): Promise<void> {
-    const { apply, needRestart, log, file } = this.#options
+    const { apply, changed, needRestart, log, file } = this.#options
     const present = this.#present
     try {
       await apply(next, present)
@@ -118,7 +120,7 @@ export class Reload<S> {
     this.#present = next
     this.#problem = undefined
     this.#waiting = needRestart(this.#options.settings, next)
-    log.info('config.reloaded', { file, needRestart: this.#waiting })
+    log.info('config.reloaded', { file, changed: changed(present, next), needRestart: this.#waiting })
   }
 
   #refuse(problems: readonly string[]): void {

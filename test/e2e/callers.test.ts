@@ -233,6 +233,12 @@ describe('what changes while it runs', () => {
     const later = newKey({ name: 'later', tenant: 'web', subject: 'later' })
     writeFileSync(keysFile, `${filed.line}\n${later.line}\n`)
     await eventually(async () => expect((await ask(bearer(later.key))).status).toBe(200))
+    expect(gateway.logs.findLast(({ event }) => event === 'auth.keys')).toMatchObject({
+      keys: 2,
+      added: ['later'],
+      removed: [],
+      changed: [],
+    })
     writeFileSync(keysFile, '- { name: broken }\n')
     await eventually(() => expect(gateway.logs.some(({ event }) => event === 'auth.file')).toBe(true))
     expect((await ask(bearer(later.key))).status).toBe(200)

@@ -100,6 +100,9 @@ it('is kept over a reload, and so is what a tenant has used that is named no mor
   const text = readFileSync(gateway.file, 'utf8')
   writeFileSync(gateway.file, text.replace('  web: {', '  later: {}\n  web2: {'))
   await eventually(async () => expect((await read('/api/v1/tenants/later')).status).toBe(200))
+  expect(gateway.logs.findLast(({ event }) => event === 'config.reloaded')).toMatchObject({
+    changed: ['tenants.web (gone)', 'tenants.later (new)', 'tenants.web2 (new)'],
+  })
   expect((await read('/api/v1/tenants/mobile')).json).toMatchObject({ hits: { memory: 4 } })
   expect((await read('/api/v1/tenants/web')).json).toMatchObject({ refused: { rows: 1 } })
 })

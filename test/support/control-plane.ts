@@ -7,7 +7,7 @@ import { createProbe } from '../../src/control/health/probe.ts'
 import type { PoolDeclaration } from '../../src/control/registry/registration.ts'
 import { Registry } from '../../src/control/registry/registry.ts'
 import { createAddressRules, type HostPort } from '../../src/core/addresses.ts'
-import { silentLog } from '../../src/core/log.ts'
+import { type Log, silentLog } from '../../src/core/log.ts'
 import { EVERYTHING, namesOfPurge } from '../../src/data/key/epoch-names.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 
@@ -16,6 +16,7 @@ export interface ControlPlaneOptions {
   readonly admin?: Partial<AdminSettings>
   readonly parts?: Partial<AdminParts>
   readonly health?: Partial<HealthSettings>
+  readonly log?: Log
 }
 
 export interface ControlPlane {
@@ -57,7 +58,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     rules,
     parts,
     clock,
-    log: silentLog,
+    log: options.log ?? silentLog,
     settings: { host: '127.0.0.1', port: 0, tokens: [], openMetrics: false, hosts: [], ...options.admin },
   })
   const bound = await admin.listen()

@@ -25,11 +25,38 @@ export const ROUTES: readonly AdminRoute[] = [
   { method: 'GET', path: '/metrics', scope: 'metrics', answer: metrics },
   { method: 'GET', path: '/api/v1/pools', scope: 'read', answer: pools },
   { method: 'GET', path: '/api/v1/pools/:pool', scope: 'read', answer: pool },
-  { method: 'PUT', path: BACKEND, scope: 'register', answer: register },
+  {
+    method: 'PUT',
+    path: BACKEND,
+    scope: 'register',
+    answer: register,
+    audit: { action: 'backend.register', details: ({ body }) => named(body, ['url', 'weight', 'zone']) },
+  },
   { method: 'POST', path: `${BACKEND}/renew`, scope: 'register', answer: renew },
-  { method: 'PATCH', path: BACKEND, scope: 'register', answer: patch },
-  { method: 'DELETE', path: BACKEND, scope: 'register', answer: remove },
-  { method: 'POST', path: '/api/v1/cache/purge', scope: 'purge', answer: purge },
+  {
+    method: 'PATCH',
+    path: BACKEND,
+    scope: 'register',
+    answer: patch,
+    audit: { action: 'backend.change', details: ({ body }) => named(body, ['state', 'weight', 'models']) },
+  },
+  {
+    method: 'DELETE',
+    path: BACKEND,
+    scope: 'register',
+    answer: remove,
+    audit: {
+      action: 'backend.remove',
+      details: ({ query }) => named(Object.fromEntries(query), ['drain', 'generation']),
+    },
+  },
+  {
+    method: 'POST',
+    path: '/api/v1/cache/purge',
+    scope: 'purge',
+    answer: purge,
+    audit: { action: 'purge', details: ({ body }) => ({ ...readPurge(body) }) },
+  },
   {
     method: 'POST',
     path: '/api/v1/cache/explain',
@@ -169,6 +196,11 @@ async function scale({ params }: AdminRequest, { parts }: AdminContext): Promise
   if (answer === undefined)
     throw new Problem(404, `no pool "${params['pool'] ?? ''}" is scaled: give it a "scale" block in the YAML`)
   return ok(answer)
+}
+
+/** These members of a body that was found valid. */
+function named(body: unknown, names: readonly string[]): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(body as object).filter(([name]) => names.includes(name)))
 }
 
 function backendOf({ params }: AdminRequest): { pool: string; id: string } {

@@ -63,6 +63,7 @@ export class Auth {
     if (scopes.has('admin') || scopes.has(needed)) return token.name
     if (scope === 'register' && scopes.has('register:*')) return token.name
     throw new Problem(403, `this token lacks the scope "${needed}"`, {
+      who: token.name,
       headers: {
         'www-authenticate': `Bearer realm="infergate", error="insufficient_scope", scope="${printable(needed)}"`,
       },

@@ -53,6 +53,12 @@ export interface AdminRoute {
   readonly path: string
   readonly scope: Scope
   readonly maxBodyBytes?: number
+  /** How the log tells of it; left out: it changes nothing that anybody would look for. */
+  readonly audit?: {
+    readonly action: string
+    /** What was changed, of a request that was answered and so is valid. */
+    readonly details?: (request: AdminRequest) => Readonly<Record<string, unknown>>
+  }
   /** `events`: the answer is the event stream. */
   readonly answer:
     | ((request: AdminRequest, context: AdminContext) => AdminReply | Promise<AdminReply>)

@@ -6,6 +6,8 @@ export interface ProblemExtras {
   readonly errors?: readonly string[]
   /** Header fields that belong to the status, as Allow to 405. */
   readonly headers?: Readonly<Record<string, string>>
+  /** Whose call it was, for the log. */
+  readonly who?: string
 }
 
 export class Problem extends Error {

@@ -16,6 +16,7 @@ import type { ServerTls } from '../../lib/tls/material.ts'
 import { type HandshakeOutcome, TlsTerminator } from '../../lib/tls/terminator.ts'
 import { Wheel } from '../../lib/wheel.ts'
 import { describePool } from './api.ts'
+import { audited } from './audit.ts'
 import { Auth, listenRefusal, type TokenSettings } from './auth.ts'
 import { Connections } from './connections.ts'
 import type { AdminContext, AdminReply } from './contract.ts'
@@ -173,18 +174,19 @@ export class AdminServer {
     const writes = method !== 'GET'
     const who = this.#admit(request, { route, params })
     if (route.scope !== 'open') this.#connections.markAuthenticated(request.socket)
-    const body = writes ? await readJson(request, route.maxBodyBytes ?? BODY_BYTES) : undefined
-    if (route.answer === 'events') {
+    const { answer } = route
+    if (answer === 'events') {
       this.events.attach(response)
       return undefined
     }
-    const reply = await this.#inTime(route.answer({ params, query: url.query, body }, this.#options))
-    if (writes) {
-      await this.#options.parts.settled?.()
-      const peer = request.socket.remoteAddress
-      this.#options.log.info('admin.write', { method, path: url.path, status: reply.status, who, peer })
-    }
-    return reply
+    const peer = request.socket.remoteAddress
+    return audited(this.#options.log, { route, params, who, peer }, async () => {
+      const body = writes ? await readJson(request, route.maxBodyBytes ?? BODY_BYTES) : undefined
+      const asked = { params, query: url.query, body }
+      const reply = await this.#inTime(answer(asked, this.#options))
+      if (writes) await this.#options.parts.settled?.()
+      return { reply, request: asked }
+    })
   }
 
   #admit(request: IncomingMessage, { route, params }: Match): string {
@@ -236,10 +238,18 @@ export class AdminServer {
     if (request.socket.destroyed) return
     const problem = asProblem(error)
     const { log } = this.#options
-    const about = { method: request.method, path: request.url?.slice(0, 256), status: problem.status }
+    // Without the query, in which some put their token.
+    const { path } = targetOf(request.url ?? '')
+    const { who } = problem.extras
+    const about = { method: request.method, path: path.slice(0, 256), status: problem.status }
     if (problem.status === 500) log.error('admin.failed', { ...about, error: String(error) })
     else if (problem.status === 401 || problem.status === 403) {
-      log.warn('admin.refused', { ...about, peer: request.socket.remoteAddress, reason: problem.message })
+      log.warn('admin.refused', {
+        ...about,
+        ...(who === undefined ? {} : { who }),
+        peer: request.socket.remoteAddress,
+        reason: problem.message,
+      })
     }
     if (response.headersSent) return void response.destroy()
     request.resume()

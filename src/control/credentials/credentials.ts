@@ -25,10 +25,17 @@ export interface CredentialsOptions<K> {
   }) => void
 }
 
+export interface NamedKey {
+  readonly name: string
+}
+
+/** Most names of each kind that the log tells of a changed file. */
+const MAX_TOLD = 20
+
 /** A hundred thousand keys take about 16 MB. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024
 
-export class CredentialStore<K> {
+export class CredentialStore<K extends NamedKey> {
   readonly #options: CredentialsOptions<K>
   #file: { readonly path: string; readonly watched: WatchedFile } | undefined
   #sets = new Map<string, KeySet>()
@@ -129,8 +136,8 @@ export class CredentialStore<K> {
     const take = (text: string) => {
       const keys = readKeys(text)
       if (this.#file?.path !== path) return first(keys)
+      log.info('auth.keys', { path, keys: keys.length, ...differences(this.#keys, keys) })
       this.#keys = keys
-      log.info('auth.keys', { path, keys: keys.length })
       this.#tell()
     }
     const failed = (error: string) => log.warn('auth.file', { path, error })
@@ -141,4 +148,19 @@ export class CredentialStore<K> {
     if (this.#isOpening) return
     this.#options.changed({ keys: this.#keys, jwks: Object.fromEntries(this.#jwks) })
   }
+}
+
+/** The names of keys that are new, gone, or other than before. */
+function differences(before: readonly NamedKey[], after: readonly NamedKey[]) {
+  const [old, now] = [byName(before), byName(after)]
+  const told = (names: Iterable<string>) => [...names].slice(0, MAX_TOLD)
+  return {
+    added: told([...now.keys()].filter((name) => !old.has(name))),
+    removed: told([...old.keys()].filter((name) => !now.has(name))),
+    changed: told([...now].flatMap(([name, text]) => (old.has(name) && old.get(name) !== text ? name : []))),
+  }
+}
+
+function byName(keys: readonly NamedKey[]): ReadonlyMap<string, string> {
+  return new Map(keys.map((key) => [key.name, JSON.stringify(key)]))
 }

@@ -46,6 +46,7 @@ async function start(options: Partial<ReloadOptions<Settings>> = {}) {
         return { problems: [String(error), 'another'] }
       }
     },
+    changed: (present, next) => (present.port === next.port ? [] : ['port']),
     needRestart: (started, next) => (started.port === next.port ? [] : ['server.listen']),
     apply: (next) => void applied.push(next),
     pollMs: 50,
