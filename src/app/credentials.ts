@@ -7,6 +7,7 @@ import { CredentialStore } from '../control/credentials/credentials.ts'
 import type { BackendCredential } from '../core/backend-credential.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { AdminCallers } from './admin-callers.ts'
 import { credentialSources } from './settings-mapping.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
@@ -15,17 +16,21 @@ export interface CredentialsParts {
   readonly log: Log
   readonly random: () => number
   readonly data: Pick<DataPlanes, 'credentials' | 'authorize'>
+  readonly admin: Pick<AdminCallers, 'credentials'>
 }
 
 export class GatewayCredentials {
   readonly #callers: CredentialStore<ApiKeySettings>
   readonly #backends: BackendCredentialStore
 
-  constructor({ data, ...around }: CredentialsParts) {
+  constructor({ data, admin, ...around }: CredentialsParts) {
     this.#callers = new CredentialStore({
       ...around,
       readKeys,
-      changed: (credentials) => data.credentials(credentials),
+      changed(credentials) {
+        data.credentials(credentials)
+        admin.credentials(credentials)
+      },
     })
     this.#backends = new BackendCredentialStore({
       ...around,

@@ -34,3 +34,8 @@ export function stopListening(parts: GatewayParts): void {
   parts.scaling.close()
   parts.scaleGroup?.close()
 }
+
+/** For people: what is unreachable, or refuses the gateway. */
+export function troubles({ data, models, credentials }: GatewayParts): readonly string[] {
+  return [...data.tierProblems(), ...data.logProblems(), ...models.problems(), ...credentials.problems]
+}

@@ -18,19 +18,20 @@ import type { SharedStore } from '../core/shared.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import { createMetrics, type Metrics } from '../obs/metrics.ts'
+import { AdminCallers } from './admin-callers.ts'
 import { adminParts } from './admin-parts.ts'
 import { backendRules } from './backend-rules.ts'
 import { GatewayCredentials } from './credentials.ts'
 import { Discovery } from './discovery.ts'
 import { EmbeddedModels } from './embedded-models.ts'
 import { secureScalers } from './emitters.ts'
-import { type GatewayParts, stopListening } from './gateway-parts.ts'
+import { type GatewayParts, stopListening, troubles } from './gateway-parts.ts'
 import { knownNames } from './known-names.ts'
 import { type LoadedParts, openStore } from './parts.ts'
 import { createScaleGroup, createShared } from './peers.ts'
 import { workerCount } from './ports.ts'
 import { Scaling } from './scaling.ts'
-import { adminSettings, healthSettings, poolDeclarations } from './settings-mapping.ts'
+import { adminSettings, healthSettings, isGuarded, poolDeclarations } from './settings-mapping.ts'
 import { createCertificates, LiveTls, tlsBlocks } from './tls.ts'
 import { type DataPlanes, openDataPlanes } from './workers/data-planes.ts'
 
@@ -59,6 +60,8 @@ export class Gateway {
   readonly #token = randomBytes(32).toString('base64url')
   readonly #certificates: Certificates
   readonly #tls: LiveTls
+  readonly #callers: AdminCallers
+  readonly #keyMissing = async (jwks: string) => this.#parts?.credentials.keyMissing(jwks)
   #settings: Settings
   #parts: GatewayParts | undefined
   #isOpen = false
@@ -84,6 +87,7 @@ export class Gateway {
       changed: () => this.#secure(),
     })
     this.#tls = new LiveTls(this.#certificates.material)
+    this.#callers = new AdminCallers({ ...options, clock: this.#clock, keyMissing: this.#keyMissing })
     this.metrics.gauge('infergate_workers', 'Data workers that take calls.', () => [
       { labels: {}, value: this.#parts?.data.listening ?? 0 },
     ])
@@ -150,6 +154,7 @@ export class Gateway {
     await parts.credentials.follow(settings)
     secured()
     this.#secure()
+    this.#callers.follow(settings)
     parts.admin.update(adminSettings(settings, this.#token, this.#tls))
     parts.data.reload(settings)
     parts.registry.declare(poolDeclarations(settings))
@@ -237,7 +242,7 @@ export class Gateway {
       alive: (pool: string, backend: string) => this.#parts?.registry.proofOfLife(pool, backend),
       stated: (statement) => this.#parts?.versions.stated(statement),
       redeployed: (pool: string, model: string) => this.#parts?.versions.changed(pool, model),
-      keyMissing: async (jwks) => this.#parts?.credentials.keyMissing(jwks),
+      keyMissing: this.#keyMissing,
     })
   }
 
@@ -271,7 +276,7 @@ export class Gateway {
     })
     const rules = backendRules(() => this.#settings, this.#ownListeners)
     const probe = createProbe(rules)
-    const credentials = new GatewayCredentials({ clock, log, random, data })
+    const credentials = new GatewayCredentials({ clock, log, random, data, admin: this.#callers })
     const probed = (pool: string) =>
       healthSettings(this.#settings, pool, { tls: this.#tls, credential: credentials.ofPool(pool) })
     const health = new Health({ registry, clock, random, probe, settings: probed })
@@ -300,6 +305,7 @@ export class Gateway {
       clock: this.#clock,
       log: this.#options.log,
       ...seen,
+      identify: (request) => this.#callers.identify(request),
       settings: adminSettings(this.#settings, this.#token, this.#tls),
       handshake: (outcome) =>
         this.metrics.count('infergate_tls_handshakes_total', { tls: 'admin.tls', outcome }),
@@ -321,7 +327,7 @@ export class Gateway {
       metrics: this.metrics,
       modelServer: this.#options.modelServer,
       ownListeners: () => this.#ownListeners,
-      token: () => (this.#settings.admin.tokens.length > 0 ? this.#token : undefined),
+      token: () => (isGuarded(this.#settings.admin) ? this.#token : undefined),
     })
   }
 
@@ -331,14 +337,8 @@ export class Gateway {
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    // What is unreachable or refuses the gateway, and a certificate that expires, is reported, but does not make it unready.
-    const { data, models, credentials } = this.#parts ?? {}
-    const away = [
-      ...(data?.tierProblems() ?? []),
-      ...(data?.logProblems() ?? []),
-      ...(models?.problems() ?? []),
-      ...(credentials?.problems ?? []),
-    ]
+    // These are reported, but do not make it unready.
+    const away = this.#parts ? troubles(this.#parts) : []
     const notes = [...away, ...this.#certificates.reasons, ...this.notes()]
     return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...notes] }
   }

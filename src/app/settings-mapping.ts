@@ -76,13 +76,18 @@ function hostOf(routes: Settings['routes'], pool: string): string | undefined {
   return hosts.find((host) => !host.includes('*'))
 }
 
+/** Whether callers of the admin API must prove who they are. */
+export function isGuarded({ tokens, auth }: Settings['admin']): boolean {
+  return tokens.length > 0 || auth !== undefined
+}
+
 /** @param own the token by which the gateway's own model processes register, where tokens are required at all */
 export function adminSettings({ admin }: Settings, own: string, tls: LiveTls): AdminSettings {
   const ours = { hash: `sha256:${createHash('sha256').update(own).digest('hex')}`, scopes: ['register:*'] }
   return {
     ...admin.listen,
     tls: tls.admin,
-    tokens: admin.tokens.length === 0 ? [] : [...admin.tokens, ours],
+    tokens: isGuarded(admin) ? [...admin.tokens, ours] : [],
     openMetrics: admin.openMetrics,
     hosts: admin.hosts,
   }

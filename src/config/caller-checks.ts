@@ -32,6 +32,7 @@ function withoutAuth(input: unknown): Issue[] {
   ])
   const found: Path[] = [
     ...(property(input, 'tenants') === undefined ? [] : [['tenants']]),
+    ...(property(property(input, 'admin'), 'auth') === undefined ? [] : [['admin', 'auth']]),
     ...(isTenant(property(cache, 'defaults')) ? [['cache', 'defaults', 'scope']] : []),
     ...routes,
   ]

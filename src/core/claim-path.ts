@@ -22,10 +22,22 @@ export function parseClaimPath(text: string): ClaimPath | undefined {
 
 /** The text at the path; undefined where there is none, or something else. */
 export function claimAt(claims: unknown, path: ClaimPath): string | undefined {
+  const found = valueAt(claims, path)
+  return typeof found === 'string' ? found : undefined
+}
+
+/** The words at the path: of a list of texts, or of a text with spaces between them, as OAuth's `scope`. */
+export function claimWords(claims: unknown, path: ClaimPath): readonly string[] {
+  const found = valueAt(claims, path)
+  if (typeof found === 'string') return found.split(' ')
+  return Array.isArray(found) ? found.filter((word) => typeof word === 'string') : []
+}
+
+function valueAt(claims: unknown, path: ClaimPath): unknown {
   let found = claims
   for (const name of path) {
     if (typeof found !== 'object' || found === null || !Object.hasOwn(found, name)) return undefined
     found = (found as Record<string, unknown>)[name]
   }
-  return typeof found === 'string' ? found : undefined
+  return found
 }

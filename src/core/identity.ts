@@ -39,6 +39,8 @@ export interface Identity {
   readonly policy: TenantPolicy | undefined
   /** Its part of each pool, the same object for all calls of a tenant; undefined: there are no tenants. */
   readonly share?: TenantShare | undefined
+  /** Words of the claim that grants something at the admin port; left out: it was not looked at, or there are none. */
+  readonly scopes?: readonly string[]
 }
 
 /** The tenant as the settings name it, `*` if they do not: what is counted by it has as many names as they have. Undefined: nobody was asked. */

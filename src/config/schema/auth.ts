@@ -24,7 +24,8 @@ export const apiKey = z.strictObject({
 const CLAIM_HINT =
   'expected the name of a claim, such as claim.sub, claim.realm.team or claim["https://example.com/team"]'
 
-const claim = () => z.string().refine((text) => parseClaimPath(text) !== undefined, { error: CLAIM_HINT })
+export const claim = () =>
+  z.string().refine((text) => parseClaimPath(text) !== undefined, { error: CLAIM_HINT })
 
 const ALGORITHMS = [
   'RS256',

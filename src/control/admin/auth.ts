@@ -1,9 +1,12 @@
 /**
- * Authentication and authorization of the admin listener. Only hashes of tokens are known. Without tokens, only callers
- * on this machine are served, and the listener must be bound to a loopback address.
+ * Authentication and authorization of the admin listener: by tokens, of which only hashes are known, and by the identities of callers, which
+ * are found elsewhere and passed in. Without tokens, only callers on this machine are served, and the listener must be bound to a
+ * loopback address.
  */
 import { hash, timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import { isLoopback } from '../../core/addresses.ts'
+import type { GatewayError } from '../../core/errors.ts'
 import { Problem } from './problem.ts'
 
 /** `register:<pool>` (or `register:*`) covers the backends of a pool; `admin` covers everything. */
@@ -18,17 +21,18 @@ export interface TokenSettings {
 /** What a route requires. `register` is completed with the pool of the path. */
 export type Scope = 'open' | 'metrics' | 'read' | 'register' | 'purge' | 'scale' | 'tenants'
 
-export interface AdminCaller {
-  readonly authorization: string | undefined
-  /** The peer's address. */
-  readonly peer: string | undefined
-  readonly pool: string | undefined
-}
-
-interface Token {
-  readonly digest: Buffer
+/** Who calls, and what for. */
+export interface Holder {
+  /** For the log. */
   readonly name: string
   readonly scopes: ReadonlySet<string>
+}
+
+/** Whom the credentials of a request name, beside tokens; undefined: nobody is asked, or it has none. */
+export type Identify = (request: IncomingMessage) => Promise<Holder | GatewayError | undefined>
+
+interface Token extends Holder {
+  readonly digest: Buffer
 }
 
 const SCOPE = /^(read|purge|scale|tenants|admin|register:(\*|[A-Za-z0-9._-]{1,128}))$/
@@ -48,39 +52,57 @@ export class Auth {
     return this.#tokens.length > 0
   }
 
-  /** Authorizes the caller, or throws 401 or 403. Returns a name for the log: the token's, `local` or `open`. */
-  check(scope: Scope, caller: AdminCaller): string {
-    const isOpen = scope === 'open' || (scope === 'metrics' && this.#openMetrics)
+  /** Names whoever needs no credentials: `local` or `open`; undefined: this call needs some. Throws 403. */
+  withoutCredentials(scope: Scope, peer: string | undefined): string | undefined {
     if (!this.hasTokens) {
-      if (isLoopback(caller.peer ?? '')) return 'local'
+      if (isLoopback(peer ?? '')) return 'local'
       throw new Problem(403, 'without admin.tokens in the settings only callers on this machine are served')
     }
-    if (isOpen) return 'open'
-    const token = this.#find(caller.authorization)
-    const needed =
-      scope === 'register' ? `register:${caller.pool ?? ''}` : scope === 'metrics' ? 'read' : scope
-    const { scopes } = token
-    if (scopes.has('admin') || scopes.has(needed)) return token.name
-    if (scope === 'register' && scopes.has('register:*')) return token.name
-    throw new Problem(403, `this token lacks the scope "${needed}"`, {
-      who: token.name,
+    return scope === 'open' || (scope === 'metrics' && this.#openMetrics) ? 'open' : undefined
+  }
+
+  /** Undefined: this is none of the tokens. */
+  token(authorization: string | undefined): Holder | undefined {
+    const given = tokenIn(authorization)
+    // Every token is compared, so that the time taken does not show which one matched.
+    const digest = hash('sha256', given ?? '', 'buffer')
+    let found: Token | undefined
+    for (const token of this.#tokens) if (timingSafeEqual(token.digest, digest)) found = token
+    return given === undefined ? undefined : found
+  }
+
+  /** Throws 403 where the caller lacks the scope. `pool`: of the path. */
+  authorize({ name, scopes }: Holder, scope: Scope, pool: string | undefined): void {
+    const needed = scope === 'register' ? `register:${pool ?? ''}` : scope === 'metrics' ? 'read' : scope
+    if (scopes.has('admin') || scopes.has(needed)) return
+    if (scope === 'register' && scopes.has('register:*')) return
+    throw new Problem(403, `the caller lacks the scope "${needed}"`, {
+      who: name,
       headers: {
         'www-authenticate': `Bearer realm="infergate", error="insufficient_scope", scope="${printable(needed)}"`,
       },
     })
   }
+}
 
-  #find(authorization: string | undefined): Token {
-    const given = /^Bearer +([\x21-\x7e]{1,512})$/i.exec(authorization ?? '')?.[1]
-    // Every token is compared, so that the time taken does not show which one matched.
-    const digest = hash('sha256', given ?? '', 'buffer')
-    let found: Token | undefined
-    for (const token of this.#tokens) if (timingSafeEqual(token.digest, digest)) found = token
-    if (given !== undefined && found) return found
-    const why = given === undefined ? 'send "Authorization: Bearer TOKEN"' : 'this token is not known'
-    const challenge = `Bearer realm="infergate"${given === undefined ? '' : ', error="invalid_token"'}`
-    throw new Problem(401, why, { headers: { 'www-authenticate': challenge } })
-  }
+/** Nobody knows the caller: `authorization` is none of the tokens, and names nobody. */
+export function unknownCaller(authorization: string | undefined): Problem {
+  const hasToken = tokenIn(authorization) !== undefined
+  const why = hasToken ? 'this token is not known' : 'send "Authorization: Bearer TOKEN"'
+  const challenge = `Bearer realm="infergate"${hasToken ? ', error="invalid_token"' : ''}`
+  return new Problem(401, why, { headers: { 'www-authenticate': challenge } })
+}
+
+/** Longer than any signed token that is accepted. */
+const BEARER = /^Bearer +([\x21-\x7e]{1,8192})$/i
+
+function tokenIn(authorization: string | undefined): string | undefined {
+  return BEARER.exec(authorization ?? '')?.[1]
+}
+
+/** Whether there is such a scope. */
+export function isScope(word: string): boolean {
+  return SCOPE.test(word)
 }
 
 /** For a quoted string of a header field (RFC 9110, section 5.6.4), whoever has written it. */

@@ -38,6 +38,16 @@ export function checkHosts({ httpVersion, rawHeaders }: IncomingMessage): void {
     throw new Problem(400, 'a request has exactly one Host field')
 }
 
+/** Throws 401 where a request has several credentials: which of them is meant could not be told (RFC 9110, section 11.6.2). */
+export function checkAuthorizations({ rawHeaders }: IncomingMessage): void {
+  const count = rawHeaders.filter((name, i) => i % 2 === 0 && /^authorization$/i.test(name)).length
+  if (count <= 1) return
+  const challenge = 'Bearer realm="infergate", error="invalid_request"'
+  throw new Problem(401, 'there are several credentials: send one', {
+    headers: { 'www-authenticate': challenge },
+  })
+}
+
 function checkHost(host: string | undefined, settings: GuardSettings): void {
   const name = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+)(:\d{1,5})?$/.exec(host ?? '')?.[1]?.toLowerCase()
   const bare = name?.replace(/^\[|\]$/g, '') ?? ''

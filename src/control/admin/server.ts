@@ -17,11 +17,11 @@ import { type HandshakeOutcome, TlsTerminator } from '../../lib/tls/terminator.t
 import { Wheel } from '../../lib/wheel.ts'
 import { describePool } from './api.ts'
 import { audited } from './audit.ts'
-import { Auth, listenRefusal, type TokenSettings } from './auth.ts'
+import { Auth, type Identify, listenRefusal, type TokenSettings, unknownCaller } from './auth.ts'
 import { Connections } from './connections.ts'
-import type { AdminContext, AdminReply } from './contract.ts'
+import type { AdminContext, AdminReply, AdminRoute } from './contract.ts'
 import { EventHub } from './events.ts'
-import { checkHosts, guard } from './guard.ts'
+import { checkAuthorizations, checkHosts, guard } from './guard.ts'
 import { type Match, match, targetOf } from './paths.ts'
 import { Problem } from './problem.ts'
 
@@ -42,6 +42,8 @@ export interface AdminOptions extends AdminContext {
   readonly clock: Clock
   readonly log: Log
   readonly settings: AdminSettings
+  /** Left out: only tokens count. */
+  readonly identify?: Identify
   /** Called at the end of each TLS handshake. */
   readonly handshake?: (outcome: HandshakeOutcome) => void
 }
@@ -172,7 +174,8 @@ export class AdminServer {
     const url = targetOf(request.url ?? '')
     const { route, params } = match(method, url.path)
     const writes = method !== 'GET'
-    const who = this.#admit(request, { route, params })
+    this.#guard(request, route)
+    const who = await this.#authorized(request, { route, params })
     if (route.scope !== 'open') this.#connections.markAuthenticated(request.socket)
     const { answer } = route
     if (answer === 'events') {
@@ -189,10 +192,11 @@ export class AdminServer {
     })
   }
 
-  #admit(request: IncomingMessage, { route, params }: Match): string {
+  #guard(request: IncomingMessage, route: AdminRoute): void {
     const writes = route.method !== 'GET'
     const { headers } = request
     checkHosts(request)
+    checkAuthorizations(request)
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
     const isSensitive = route.scope !== 'open' && route.scope !== 'metrics'
     guard(
@@ -205,12 +209,19 @@ export class AdminServer {
       },
       this.#settings,
     )
-    const { authorization } = headers
-    return this.#auth.check(route.scope, {
-      authorization,
-      peer: request.socket.remoteAddress,
-      pool: params['pool'],
-    })
+  }
+
+  /** Names the caller for the log; throws 401 or 403. */
+  async #authorized(request: IncomingMessage, { route, params }: Match): Promise<string> {
+    const auth = this.#auth
+    const open = auth.withoutCredentials(route.scope, request.socket.remoteAddress)
+    if (open !== undefined) return open
+    const { authorization } = request.headers
+    const holder = auth.token(authorization) ?? (await this.#options.identify?.(request))
+    if (!holder) throw unknownCaller(authorization)
+    if (holder instanceof GatewayError) throw holder
+    auth.authorize(holder, route.scope, params['pool'])
+    return holder.name
   }
 
   async #inTime(answer: AdminReply | Promise<AdminReply>): Promise<AdminReply> {
@@ -273,8 +284,15 @@ function authOf({ tokens, openMetrics, host }: AdminSettings): Auth {
 
 function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
-  if (error instanceof GatewayError) return new Problem(error.fault.status, error.message)
+  if (error instanceof GatewayError)
+    return new Problem(error.fault.status, error.message, { headers: headersOf(error) })
   return new Problem(500, 'the gateway failed to answer this; its log says why')
+}
+
+function headersOf({ detail: { fields = [] } }: GatewayError): Record<string, string> {
+  return Object.fromEntries(
+    fields.flatMap((name, i) => (i % 2 === 0 ? [[name, fields[i + 1] as string]] : [])),
+  )
 }
 
 function write(request: IncomingMessage, response: ServerResponse, reply: AdminReply): void {

@@ -195,13 +195,14 @@ export class Authenticator {
     return proved
   }
 
-  #provedBy({ tenant, subject, until }: Proof): Authentication {
+  #provedBy({ tenant, subject, until, scopes }: Proof): Authentication {
     const { policies } = this.#parts
     const policy = policies?.of(tenant)
     if (policies && !policy) return refuse(NO_TENANT)
     const principal = principalFor(tenant, subject)
     const share = policy && policies?.shareOf(tenant, policy)
-    return { identity: { tenant, subject, principal, policy, share }, refusal: undefined, until }
+    const identity = { tenant, subject, principal, policy, share, ...(scopes && { scopes }) }
+    return { identity, refusal: undefined, until }
   }
 
   #anonymous(): Authentication {

@@ -1,5 +1,5 @@
 /** One issuer of tokens: its keys, the rules for its tokens, and the tokens that were verified. */
-import { claimAt, parseClaimPath } from '../../core/claim-path.ts'
+import { claimAt, claimWords, parseClaimPath } from '../../core/claim-path.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -32,6 +32,8 @@ export interface IssuerSettings {
   readonly subject: string
   /** The tenants that it may name; undefined: any. */
   readonly tenants?: readonly string[] | undefined
+  /** The claim that grants something at the admin port; left out: none does. */
+  readonly scopes?: string
   /** Milliseconds. */
   readonly clockTolerance: number
 }
@@ -67,12 +69,14 @@ export class Issuer {
   #waiting = 0
   readonly #tenant: readonly string[]
   readonly #subject: readonly string[]
+  readonly #scopes: readonly string[] | undefined
 
   constructor(settings: IssuerSettings, parts: IssuerParts) {
     this.settings = settings
     this.#parts = parts
     this.#tenant = parseClaimPath(settings.tenant) ?? []
     this.#subject = parseClaimPath(settings.subject) ?? []
+    this.#scopes = settings.scopes === undefined ? undefined : parseClaimPath(settings.scopes)
   }
 
   /** What is known of a token that was seen: until it expires, and no longer than its key is published. */
@@ -142,7 +146,8 @@ export class Issuer {
     if (tenant === undefined || subject === undefined || !isName(tenant) || !isName(subject))
       return this.#refused(NAMELESS)
     if (!mayName(tenants, tenant)) return this.#refused(FOREIGN_TENANT)
-    return { tenant, subject, until: (claims['exp'] as number) * 1000 }
+    const granted = this.#scopes && { scopes: claimWords(claims, this.#scopes) }
+    return { tenant, subject, until: (claims['exp'] as number) * 1000, ...granted }
   }
 
   #refused(refusal: GatewayError): Refusal {

@@ -7,6 +7,7 @@ export interface Proof {
   readonly subject: string
   /** Wall milliseconds until which it holds. */
   readonly until: number
+  readonly scopes?: readonly string[]
 }
 
 export interface Refusal {
