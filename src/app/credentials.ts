@@ -16,21 +16,20 @@ export interface CredentialsParts {
   readonly log: Log
   readonly random: () => number
   readonly data: Pick<DataPlanes, 'credentials' | 'authorize'>
-  /** The callers of the admin port, who have the same credentials. */
-  readonly operators: Pick<AdminCallers, 'credentials'>
+  readonly admin: Pick<AdminCallers, 'credentials'>
 }
 
 export class GatewayCredentials {
   readonly #callers: CredentialStore<ApiKeySettings>
   readonly #backends: BackendCredentialStore
 
-  constructor({ data, operators, ...around }: CredentialsParts) {
+  constructor({ data, admin, ...around }: CredentialsParts) {
     this.#callers = new CredentialStore({
       ...around,
       readKeys,
-      changed: (credentials) => {
+      changed(credentials) {
         data.credentials(credentials)
-        operators.credentials(credentials)
+        admin.credentials(credentials)
       },
     })
     this.#backends = new BackendCredentialStore({

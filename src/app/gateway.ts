@@ -280,7 +280,7 @@ export class Gateway {
     })
     const rules = backendRules(() => this.#settings, this.#ownListeners)
     const probe = createProbe(rules)
-    const credentials = new GatewayCredentials({ clock, log, random, data, operators: this.#callers })
+    const credentials = new GatewayCredentials({ clock, log, random, data, admin: this.#callers })
     const probed = (pool: string) =>
       healthSettings(this.#settings, pool, { tls: this.#tls, credential: credentials.ofPool(pool) })
     const health = new Health({ registry, clock, random, probe, settings: probed })
@@ -343,7 +343,7 @@ export class Gateway {
     const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
     const waiting = expected.filter((name) => !this.#started.has(name))
     const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
-    // What is unreachable or refuses the gateway, and a certificate that expires, is reported, but does not make it unready.
+    // These are reported, but do not make it unready.
     const away = this.#parts ? problemsOf(this.#parts) : []
     const notes = [...away, ...this.#certificates.reasons, ...this.notes()]
     return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...notes] }
