@@ -1,4 +1,5 @@
 /** The parts of a running gateway, in the control plane and below it. */
+import type { Settings } from '../config/schema.ts'
 import type { AdminServer } from '../control/admin/server.ts'
 import type { Versions } from '../control/deployments/versions.ts'
 import type { Health } from '../control/health/health.ts'
@@ -46,4 +47,10 @@ export function problemsOf({ data, models, credentials, sharedLimits }: GatewayP
     ...credentials.problems,
     ...sharedLimits.problems,
   ]
+}
+
+/** Embedded models that have never been ready, for people. `started`: those that have. One that may scale to zero is started by its first call. */
+export function unservedModels({ models }: Settings, started: ReadonlySet<string>): readonly string[] {
+  const expected = models.filter(({ name, replicas }) => replicas.min > 0 && !started.has(name))
+  return expected.map(({ name }) => `model ${name}: no process serves it yet`)
 }

@@ -25,7 +25,7 @@ import { GatewayCredentials } from './credentials.ts'
 import { Discovery } from './discovery.ts'
 import { EmbeddedModels } from './embedded-models.ts'
 import { secureScalers } from './emitters.ts'
-import { type GatewayParts, problemsOf, stopListening } from './gateway-parts.ts'
+import { type GatewayParts, problemsOf, stopListening, unservedModels } from './gateway-parts.ts'
 import { knownNames } from './known-names.ts'
 import type { LoadedParts } from './parts.ts'
 import { createScaleGroup, createShared, createSharedLimits, openPeers } from './peers.ts'
@@ -339,13 +339,10 @@ export class Gateway {
 
   #ready(): { ok: boolean; reasons: readonly string[] } {
     if (this.#draining) return { ok: false, reasons: ['draining: the gateway is going down'] }
-    // A model that may scale to zero is started by its first call.
-    const expected = this.#settings.models.filter(({ replicas }) => replicas.min > 0).map(({ name }) => name)
-    const waiting = expected.filter((name) => !this.#started.has(name))
-    const reasons = waiting.map((name) => `model ${name}: no process serves it yet`)
+    const unserved = unservedModels(this.#settings, this.#started)
     // These are reported, but do not make it unready.
     const away = this.#parts ? problemsOf(this.#parts) : []
     const notes = [...away, ...this.#certificates.reasons, ...this.notes()]
-    return { ok: this.#isOpen && waiting.length === 0, reasons: [...reasons, ...notes] }
+    return { ok: this.#isOpen && unserved.length === 0, reasons: [...unserved, ...notes] }
   }
 }
