@@ -5,13 +5,13 @@
 import type { IncomingMessage } from 'node:http'
 import { BlockList } from 'node:net'
 import type { Settings } from '../config/schema.ts'
-import { type Holder, type Identify, isScope } from '../control/admin/auth.ts'
+import { type AdminCaller, type Identify, isScope } from '../control/admin/auth.ts'
 import type { Identity } from '../core/identity.ts'
 import { Authenticator, type Credentials, NO_CREDENTIALS } from '../data/auth/authenticator.ts'
 import { clientCertificate } from '../data/ingress/client-certificate.ts'
 import type { Clock } from '../lib/clock.ts'
 
-interface Parts {
+interface AdminCallersParts {
   readonly settings: Settings
   readonly clock: Clock
   readonly keyMissing: (jwks: string) => Promise<void>
@@ -21,13 +21,13 @@ interface Parts {
 const PREFIX = 'infergate:'
 
 export class AdminCallers {
-  readonly #parts: Parts
+  readonly #parts: AdminCallersParts
   #settings: Settings
   #credentials = NO_CREDENTIALS
   /** Undefined: nobody is asked. */
   #auth: Authenticator | undefined
 
-  constructor(parts: Parts) {
+  constructor(parts: AdminCallersParts) {
     this.#parts = parts
     this.#settings = parts.settings
     this.#auth = this.#authenticator()
@@ -54,7 +54,7 @@ export class AdminCallers {
     return found?.identity && found.identity.tenant !== '' ? this.#holder(found.identity) : undefined
   }
 
-  #holder({ tenant, subject, scopes = [] }: Identity): Holder {
+  #holder({ tenant, subject, scopes = [] }: Identity): AdminCaller {
     const { grants = [] } = this.#settings.admin.auth ?? {}
     const granted = grants
       .filter((grant) => grant.tenant === tenant && (grant.subject ?? subject) === subject)

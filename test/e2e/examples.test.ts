@@ -1,5 +1,7 @@
 /** Every example starts as it is shipped, on a machine on which nothing else runs: no backend, no Redis, no Memcached. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
@@ -11,8 +13,26 @@ const FOLDER = new URL('../../config/examples/', import.meta.url)
 const models = mkdtempSync(join(tmpdir(), 'infergate-models-'))
 afterAll(() => rmSync(models, { recursive: true }))
 const examples = readdirSync(FOLDER).filter((name) => name.endsWith('.yaml'))
+const folders: string[] = []
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true })
+})
 
-it.each(examples)('%s starts with nothing else running', async (name) => {
+/** The example in a folder of its own, with the files that the commands in its head make. */
+function installed(name: string, yaml: string): { readonly folder: string; readonly config: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'infergate-example-'))
+  folders.push(folder)
+  const config = join(folder, name)
+  writeFileSync(config, yaml)
+  const commands = [...yaml.matchAll(/^# {3}(?:\$ )?(.*)$/gm)].map(([, line]) => line).join('\n')
+  if (commands !== '') execFileSync('sh', ['-ec', commands], { cwd: folder, stdio: 'pipe' })
+  return { folder, config }
+}
+
+// Its ports speak TLS: see below.
+const plain = examples.filter((name) => name !== 'tls.yaml')
+
+it.each(plain)('%s starts with nothing else running', async (name) => {
   // Where a tier is expected nobody is, also on a machine that has one; as many threads as the test's machine bears.
   const yaml = readFileSync(new URL(name, FOLDER), 'utf8')
     .replaceAll('127.0.0.1:6379', `127.0.0.1:${await freePort()}`)
@@ -22,7 +42,8 @@ it.each(examples)('%s starts with nothing else running', async (name) => {
     .replaceAll('127.0.0.1:11212', `127.0.0.1:${await freePort()}`)
     .replace('workers: 16', 'workers: 2')
   const env = { REDIS_URL: `redis://127.0.0.1:${await freePort()}`, INFERGATE_MODELS: models }
-  const gateway = await startGateway({ yaml, env })
+  const { config } = installed(name, yaml)
+  const gateway = await startGateway({ config, env })
   expect((await gateway.ask('/livez')).status).toBe(200)
   const { status, json } = await gateway.ask('/readyz')
   const { reasons } = json as { reasons: string[] }
@@ -61,4 +82,43 @@ it('is ended by a tier that will never have it, with the reason and what mends i
   ])
   expect(stdout + stderr).not.toMatch(/hunter2/)
   await redis.stop()
+})
+
+const exampleOf = (name: string) =>
+  readFileSync(new URL(name, FOLDER), 'utf8').replaceAll('10.0.0.', '127.0.0.')
+
+it('jwt.yaml lets in the token that its head makes, at both ports', async () => {
+  const { folder, config } = installed('jwt.yaml', exampleOf('jwt.yaml'))
+  const gateway = await startGateway({ config })
+  const headers = { authorization: `Bearer ${readFileSync(join(folder, 'own/token'), 'utf8').trim()}` }
+  expect((await gateway.get('/v1/models/ranker')).status).toBe(401)
+  // Nobody is behind it.
+  expect((await gateway.get('/v1/models/ranker', headers)).status).toBeGreaterThanOrEqual(502)
+  expect((await gateway.ask('/api/v1/pools')).status).toBe(401)
+  expect((await gateway.ask('/api/v1/pools', { headers })).status).toBe(200)
+  expect((await gateway.ask('/api/v1/tenants', { headers })).status).toBe(403)
+  await gateway.stop()
+})
+
+it('tls.yaml lets in the certificates that its head makes, each at its port', async () => {
+  const { folder, config } = installed('tls.yaml', exampleOf('tls.yaml'))
+  const gateway = await startGateway({ config })
+  const pem = (name: string) => readFileSync(join(folder, 'own', name), 'utf8')
+  const status = (port: number, path: string, who?: string) =>
+    new Promise<number | string>((resolve) => {
+      const own = who === undefined ? {} : { cert: pem(`${who}.crt`), key: pem(`${who}.key`) }
+      const to = { host: 'localhost', port, path, ca: pem('tls.crt'), agent: false as const, ...own }
+      request({ ...to, family: 4 }, (response) => resolve(response.resume().statusCode ?? 0))
+        .on('error', () => resolve('no handshake'))
+        .end()
+    })
+  const { port, adminPort } = gateway
+  expect(await status(port, '/v1/models/ranker')).toBe('no handshake')
+  expect(await status(port, '/v1/models/ranker', 'shop')).toBeGreaterThanOrEqual(502)
+  expect(await status(adminPort, '/livez')).toBe(200)
+  expect(await status(adminPort, '/readyz')).toBe(200)
+  expect(await status(adminPort, '/api/v1/pools')).toBe(401)
+  expect(await status(adminPort, '/api/v1/pools', 'shop')).toBe(403)
+  expect(await status(adminPort, '/api/v1/tenants', 'operators')).toBe(200)
+  await gateway.stop()
 })

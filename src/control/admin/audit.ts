@@ -9,7 +9,7 @@ import type { AdminReply, AdminRequest, AdminRoute } from './contract.ts'
 import { Problem } from './problem.ts'
 
 /** A write that was let in. */
-export interface Write {
+export interface AuditedWrite {
   readonly route: AdminRoute
   /** The names in its path. */
   readonly params: Readonly<Record<string, string>>
@@ -21,7 +21,7 @@ export interface Write {
 /** Runs a write and logs what became of it. Reads, and what changes nothing, are not logged. */
 export async function audited(
   log: Log,
-  { route, params, who, peer }: Write,
+  { route, params, who, peer }: AuditedWrite,
   run: () => Promise<{ readonly reply: AdminReply; readonly request: AdminRequest }>,
 ): Promise<AdminReply> {
   const { audit } = route

@@ -22,16 +22,16 @@ export interface TokenSettings {
 export type Scope = 'open' | 'metrics' | 'read' | 'register' | 'purge' | 'scale' | 'tenants'
 
 /** Who calls, and what for. */
-export interface Holder {
+export interface AdminCaller {
   /** For the log. */
   readonly name: string
   readonly scopes: ReadonlySet<string>
 }
 
 /** Whom the credentials of a request name, beside tokens; undefined: nobody is asked, or it has none. */
-export type Identify = (request: IncomingMessage) => Promise<Holder | GatewayError | undefined>
+export type Identify = (request: IncomingMessage) => Promise<AdminCaller | GatewayError | undefined>
 
-interface Token extends Holder {
+interface Token extends AdminCaller {
   readonly digest: Buffer
 }
 
@@ -62,7 +62,7 @@ export class Auth {
   }
 
   /** Undefined: this is none of the tokens. */
-  token(authorization: string | undefined): Holder | undefined {
+  token(authorization: string | undefined): AdminCaller | undefined {
     const given = tokenIn(authorization)
     // Every token is compared, so that the time taken does not show which one matched.
     const digest = hash('sha256', given ?? '', 'buffer')
@@ -72,7 +72,7 @@ export class Auth {
   }
 
   /** Throws 403 where the caller lacks the scope. `pool`: of the path. */
-  authorize({ name, scopes }: Holder, scope: Scope, pool: string | undefined): void {
+  authorize({ name, scopes }: AdminCaller, scope: Scope, pool: string | undefined): void {
     const needed = scope === 'register' ? `register:${pool ?? ''}` : scope === 'metrics' ? 'read' : scope
     if (scopes.has('admin') || scopes.has(needed)) return
     if (scope === 'register' && scopes.has('register:*')) return

@@ -30,10 +30,11 @@ beforeAll(() => {
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 describe('the shipped configuration', () => {
-  it('has the default and the thirteen examples', () => {
+  it('has the default and the fifteen examples', () => {
     expect(yamls.toSorted()).toEqual([
       'examples/batching.yaml',
       'examples/callers.yaml',
+      'examples/jwt.yaml',
       'examples/memcached.yaml',
       'examples/minimal.yaml',
       'examples/model-stores.yaml',
@@ -42,6 +43,7 @@ describe('the shipped configuration', () => {
       'examples/sentinel.yaml',
       'examples/shared-scope.yaml',
       'examples/static-pool.yaml',
+      'examples/tls.yaml',
       'examples/torchserve.yaml',
       'examples/two-tier.yaml',
       'examples/workers.yaml',
