@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, it } from 'vitest'
 import { createOutlierState } from '../../src/data/balance/outliers/outlier-state.ts'
 import { createLoadTable, tableForWorker } from '../../src/data/balance/table.ts'
+import { eventually } from '../support/eventually.ts'
 import { startThread } from '../support/threads.ts'
 
 const PLACES = 16
@@ -92,13 +93,19 @@ describe('two workers with callers of different tenants', () => {
       await startThread(worker, data)
     }
     await sleep(500)
-    const before = { ...counted.rows }
-    await sleep(2_000)
-    const got = (name: string) => (counted.rows[name] ?? 0) - (before[name] ?? 0)
-    const all = got('heavy') + got('light') + got('sheddable')
-    expect(Math.abs(got('heavy') / all - 0.75)).toBeLessThan(0.02)
-    expect(Math.abs(got('light') / all - 0.25)).toBeLessThan(0.02)
-    expect(got('sheddable')).toBeGreaterThan(0)
+    // Callers that get no processor do not ask for more than there is: whatever else the machine does may spoil one measurement.
+    await eventually(
+      async () => {
+        const before = { ...counted.rows }
+        await sleep(2_000)
+        const got = (name: string) => (counted.rows[name] ?? 0) - (before[name] ?? 0)
+        const all = got('heavy') + got('light') + got('sheddable')
+        expect(Math.abs(got('heavy') / all - 0.75)).toBeLessThan(0.02)
+        expect(Math.abs(got('light') / all - 0.25)).toBeLessThan(0.02)
+        expect(got('sheddable')).toBeGreaterThan(0)
+      },
+      { timeoutMs: 12_000 },
+    )
     expect(counted.most()).toBe(PLACES)
   })
 })
