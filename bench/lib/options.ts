@@ -22,7 +22,7 @@ export class Mistake extends Error {}
 export const HELP = `The gateway beside its peers, in numbers that can be believed: server and load on a core each, interleaved
 rounds, medians, processor time beside throughput, errors and false hits found out.
 
-  npm run bench                             every scenario, five rounds of three seconds; some twelve minutes
+  npm run bench                             every scenario, five rounds of three seconds; some sixteen minutes
   npm run bench -- --quick                  one-second rounds, only the sides that claims are about; under two
                                             minutes, to work with; its numbers prove nothing
   npm run bench -- --only hit-200b,miss     the scenarios whose names begin so; --only may be given again

@@ -111,7 +111,7 @@ test.each(scenarios)('the claims of $name are about sides that it has', ({ sides
   expect(sides.map(nameOf)).toEqual(expect.arrayContaining(claimed))
 })
 
-test('a quick run takes less than two minutes and keeps every claim, a whole one at most twelve', () => {
+test('a quick run takes less than two minutes and keeps every claim, a whole one at most sixteen', () => {
   const quick = parseOptions(['--quick'], scenarios)
   const seconds = (list: readonly Scenario[], pace: typeof quick.pace) =>
     list.reduce((sum, one) => sum + estimate(one, pace), 0)
@@ -119,7 +119,7 @@ test('a quick run takes less than two minutes and keeps every claim, a whole one
   expect(seconds(shortened, quick.pace)).toBeLessThan(120)
   for (const { sides, goals } of shortened)
     for (const goal of goals) expect(sides.map(nameOf)).toContain(goal.against ?? goal.side)
-  expect(seconds(scenarios, parseOptions([], scenarios).pace)).toBeLessThanOrEqual(720)
+  expect(seconds(scenarios, parseOptions([], scenarios).pace)).toBeLessThanOrEqual(960)
 })
 
 test('scenarios are named by how they begin', () => {
