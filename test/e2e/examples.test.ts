@@ -29,18 +29,22 @@ function installed(name: string, yaml: string): { readonly folder: string; reado
   return { folder, config }
 }
 
+const PLACE = /(?:127\.0\.0\.1|10\.0\.0\.\d+):\d+/g
+
+/** With an address of its own, where nobody listens, for each that it names: this machine may have servers. */
+async function withNobodyThere(yaml: string): Promise<string> {
+  const ports = new Map<string, number>()
+  for (const place of yaml.match(PLACE) ?? []) ports.set(place, ports.get(place) ?? (await freePort()))
+  return yaml.replace(PLACE, (place) => `127.0.0.1:${ports.get(place)}`)
+}
+
 // Its ports speak TLS: see below.
 const plain = examples.filter((name) => name !== 'tls.yaml')
 
 it.each(plain)('%s starts with nothing else running', async (name) => {
-  // Where a tier is expected nobody is, also on a machine that has one; as many threads as the test's machine bears.
-  const yaml = readFileSync(new URL(name, FOLDER), 'utf8')
-    .replaceAll('127.0.0.1:6379', `127.0.0.1:${await freePort()}`)
-    .replaceAll('10.0.0.', '127.0.0.')
-    .replaceAll(':26379', `:${await freePort()}`)
-    .replaceAll('127.0.0.1:11211', `127.0.0.1:${await freePort()}`)
-    .replaceAll('127.0.0.1:11212', `127.0.0.1:${await freePort()}`)
-    .replace('workers: 16', 'workers: 2')
+  const shipped = readFileSync(new URL(name, FOLDER), 'utf8')
+  // As many threads as the test's machine bears.
+  const yaml = (await withNobodyThere(shipped)).replace('workers: 16', 'workers: 2')
   const env = { REDIS_URL: `redis://127.0.0.1:${await freePort()}`, INFERGATE_MODELS: models }
   const { config } = installed(name, yaml)
   const gateway = await startGateway({ config, env })
