@@ -93,12 +93,15 @@ function countOverloaded(
   const warm = replicas.ready - replicas.slow
   const [idle] = bins
   const isOverloaded = idle !== undefined && meanMs > (WAITED * idle.sumMs) / idle.count
-  if (!isOverloaded || warm !== overloaded.replicas) return { ...overloaded, replicas: warm }
   const ms = buckets.length * BUCKET_MS
+  const replicaMs = ms * warm
+  // Calls that ended in no time of any replica, in a report right behind another one or of replicas that have gone, say nothing.
+  if (!isOverloaded || warm !== overloaded.replicas || replicaMs <= 0)
+    return { ...overloaded, replicas: warm }
   const fade = 0.5 ** (ms / OVERLOADED_HALF_LIFE_MS)
   return {
     count: overloaded.count * fade + count,
-    replicaMs: overloaded.replicaMs * fade + ms * warm,
+    replicaMs: overloaded.replicaMs * fade + replicaMs,
     replicas: warm,
   }
 }
