@@ -30,7 +30,7 @@ const project = (name: string, kind: Kind = {}) => ({
   },
 })
 
-const TIMED = ['costs', 'elastic', 'frozen-redis', 'shared-limits', 'tenant-parts'].map(
+const TIMED = ['costs', 'elastic', 'frozen-redis', 'gateway-shares', 'shared-limits', 'tenant-parts'].map(
   (name) => `e2e/${name}.test.ts`,
 )
 

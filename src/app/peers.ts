@@ -48,6 +48,7 @@ export function createShared(store: SharedStore, { data, settings, ...parts }: S
     machine: hostname(),
     inflight: (slot) => data.inflight(slot),
     peers: (slot, calls) => data.peers(slot, calls),
+    isHurried: () => data.demands.isDividing,
   })
 }
 
@@ -59,6 +60,14 @@ interface PeerLimitsParts extends PeerParts {
 
 /** They have a connection of their own, which is opened with the first tenant. */
 export function createSharedLimits({ settings, data, tls, clock, log }: PeerLimitsParts): SharedLimits {
-  const { limits, quotas, shares } = data
-  return new SharedLimits({ limits, quotas, shares, openStore: () => openStore(settings, tls), clock, log })
+  const { limits, quotas, shares, demands } = data
+  return new SharedLimits({
+    limits,
+    quotas,
+    shares,
+    demands,
+    openStore: () => openStore(settings, tls),
+    clock,
+    log,
+  })
 }

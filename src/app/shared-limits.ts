@@ -5,6 +5,7 @@ import { type ExchangedLimits, LimitExchange } from '../control/limits/limit-exc
 import { createLimitStore } from '../control/limits/limit-store.ts'
 import type { Log } from '../core/log.ts'
 import type { SharedStore } from '../core/shared.ts'
+import type { PeerDemands } from '../data/balance/fair/peer-demands.ts'
 import type { PeerShares } from '../data/balance/fair/peer-shares.ts'
 import type { PeerLimits } from '../data/decision/peer-limits.ts'
 import type { QuotaTable } from '../data/decision/quota-table.ts'
@@ -14,6 +15,7 @@ export interface SharedLimitsParts {
   readonly limits: PeerLimits
   readonly quotas: QuotaTable
   readonly shares: PeerShares
+  readonly demands: PeerDemands
   /** Opens the store that the gateways share; undefined: there is none. */
   readonly openStore: () => Promise<SharedStore | undefined>
   readonly clock: Clock
@@ -62,16 +64,23 @@ export function exchangedLimits({
   limits,
   quotas,
   shares,
-}: Pick<SharedLimitsParts, 'limits' | 'quotas' | 'shares'>): ExchangedLimits {
+  demands,
+}: Pick<SharedLimitsParts, 'limits' | 'quotas' | 'shares' | 'demands'>): ExchangedLimits {
   return {
     take() {
       const use = limits.take()
+      const waiting = demands.take()
       const served = shares.take()
-      return use || served.length > 0 ? { used: [], running: [], ...use, served } : undefined
+      if (!use && !waiting && served.length === 0) return undefined
+      return { used: [], running: [], ...use, served, waiting: waiting ?? [] }
     },
-    hear(gateways, reports) {
+    hear(gateways, reports, self) {
       limits.hear(gateways, reports)
-      for (const { served } of reports) shares.hear(served)
+      for (const { gateway, served, waiting } of reports) {
+        shares.hear(served)
+        demands.hear(gateway, waiting)
+      }
+      demands.agree(self)
     },
     part: () => limits.part(),
     rejoin(gateways) {

@@ -10,6 +10,8 @@ export interface LimitReport {
   readonly running: readonly number[]
   /** Threes of the two lanes of an account at a pool, and the rows that were served of it since the last report, by weight. */
   readonly served: readonly number[]
+  /** Sevens of who waits for a pool, as `PeerDemands.take` has them. */
+  readonly waiting: readonly number[]
 }
 
 /** What is told of limits alone. */
@@ -36,10 +38,17 @@ export interface QuotaUse {
 /** A report as text; what is none, or was spoiled, is empty. */
 export function readReport(text: string): LimitReport {
   try {
-    const { used, running, served } = Object(JSON.parse(text)) as Partial<Record<keyof LimitReport, unknown>>
-    return { used: groups(used, 4), running: groups(running, 3), served: groups(served, 3) }
+    const { used, running, served, waiting } = Object(JSON.parse(text)) as Partial<
+      Record<keyof LimitReport, unknown>
+    >
+    return {
+      used: groups(used, 4),
+      running: groups(running, 3),
+      served: groups(served, 3),
+      waiting: groups(waiting, 7),
+    }
   } catch {
-    return { used: [], running: [], served: [] }
+    return { used: [], running: [], served: [], waiting: [] }
   }
 }
 

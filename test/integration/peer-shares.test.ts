@@ -6,8 +6,10 @@ import { createLimitStore, type LimitStore } from '../../src/control/limits/limi
 import { silentLog } from '../../src/core/log.ts'
 import type { SharedStore } from '../../src/core/shared.ts'
 import type { TenantShare } from '../../src/core/tenant-share.ts'
+import { PeerDemands } from '../../src/data/balance/fair/peer-demands.ts'
 import { PeerShares } from '../../src/data/balance/fair/peer-shares.ts'
-import { Accounts, createShareTable } from '../../src/data/balance/fair/share-table.ts'
+import { Accounts } from '../../src/data/balance/fair/share-table.ts'
+import { createLoadTable } from '../../src/data/balance/table.ts'
 import { createRedisStore } from '../../src/data/cache/tiers/redis.ts'
 import { allocateLimits } from '../../src/data/decision/limit-table.ts'
 import { PeerLimits } from '../../src/data/decision/peer-limits.ts'
@@ -31,7 +33,8 @@ afterAll(async () => {
 
 /** A gateway with one worker, whose column of the pool is another than that of the others. */
 function gateway(name: string, column: number, clock: FakeClock) {
-  const table = createShareTable(8, 1)
+  const load = createLoadTable(8, 1)
+  const table = load.shares
   const viewer = { worker: 0, now: () => clock.now() }
   const limits = new PeerLimits(allocateLimits(1, 64), viewer)
   const { quotas } = tenantTables(viewer.now)
@@ -48,7 +51,12 @@ function gateway(name: string, column: number, clock: FakeClock) {
   }
   const exchange = new LimitExchange({
     store,
-    limits: exchangedLimits({ limits, quotas, shares: new PeerShares(table) }),
+    limits: exchangedLimits({
+      limits,
+      quotas,
+      shares: new PeerShares(table),
+      demands: new PeerDemands({ ...load, now: viewer.now }),
+    }),
     clock,
     log: silentLog,
     gateway: name,

@@ -94,7 +94,7 @@ export class LimitWorld {
     const limits = {
       take() {
         const use = peers.take()
-        return use && { ...use, served: [] }
+        return use && { ...use, served: [], waiting: [] }
       },
       hear: (gateways: number, reports: readonly PeerReport[]) => peers.hear(gateways, reports),
       part: () => peers.part(),

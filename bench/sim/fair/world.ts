@@ -1,6 +1,7 @@
 /**
  * Tenants at one pool in simulation: the production pool, as many as there are workers over one table in shared memory, on
- * virtual time. Callers and backends are simulated; a bell that one worker rings is heard by the other a little later.
+ * virtual time. Callers and backends are simulated; a bell that one worker rings is heard by the other a little later. Several
+ * gateways have a table each, and tell each other over a store what they do.
  */
 import type { Backend } from '../../../src/core/backend.ts'
 import { PRIORITIES, type TenantShare } from '../../../src/core/tenant-share.ts'
@@ -8,11 +9,12 @@ import { Clients } from '../../../src/data/backend/clients.ts'
 import type { Permit } from '../../../src/data/backend/permit.ts'
 import { BackendPool } from '../../../src/data/backend/pool.ts'
 import { createOutlierState } from '../../../src/data/balance/outliers/outlier-state.ts'
-import { createLoadTable, tableForWorker } from '../../../src/data/balance/table.ts'
+import { createLoadTable, type LoadTable, tableForWorker } from '../../../src/data/balance/table.ts'
 import { Cancel } from '../../../src/lib/cancel.ts'
 import { createRandom, exponential } from '../../../src/lib/seeded-random.ts'
 import { Engine } from '../engine.ts'
 import { lognormal } from '../service.ts'
+import { Gateways } from './gateways.ts'
 
 export interface TenantPlan {
   readonly name: string
@@ -25,7 +27,7 @@ export interface TenantPlan {
   readonly callers?: number
   /** calls a second, as they come. */
   readonly perSecond?: number
-  /** The workers that its connections are at. Default: all. */
+  /** The workers that its connections are at, those of the first gateway first. Default: all. */
   readonly workers?: readonly number[]
   readonly fromMs?: number
   readonly untilMs?: number
@@ -34,7 +36,11 @@ export interface TenantPlan {
 export interface WorldPlan {
   readonly seed: number
   readonly tenants: readonly TenantPlan[]
+  /** Of each gateway. */
   readonly workers?: number
+  readonly gateways?: number
+  /** The longest way from a gateway to the store. */
+  readonly delayMs?: number
   readonly backends?: number
   /** Calls at a time of each backend. */
   readonly places: number
@@ -75,22 +81,26 @@ export class World {
   readonly #engine = new Engine()
   readonly #pools: BackendPool[]
   readonly #clients: Clients[]
-  readonly #table
+  readonly #tables: readonly LoadTable[]
+  readonly #gateways: Gateways
 
   constructor(plan: WorldPlan) {
-    const { workers = 1, seed, tenants } = plan
+    const { workers = 1, gateways = 1, delayMs = 5, seed, tenants } = plan
     this.#plan = plan
-    this.#table = createLoadTable(64, workers)
-    const state = createOutlierState(64)
+    this.#tables = Array.from({ length: gateways }, () => createLoadTable(64, workers))
+    this.#gateways = new Gateways(this.#tables, this.#engine, { seed, delayMs })
+    const threads = this.#tables.flatMap((table) => {
+      const state = createOutlierState(64)
+      return Array.from({ length: workers }, (_, worker) => ({ table: tableForWorker(table, worker), state }))
+    })
     const rules = { connectTimeoutMs: 1, bodyTimeoutMs: 1, refuse: () => undefined }
-    this.#clients = Array.from({ length: workers }, () => new Clients({ connections: 1, ...rules }))
+    this.#clients = threads.map(() => new Clients({ connections: 1, ...rules }))
     this.#pools = this.#clients.map(
       (clients, worker) =>
         new BackendPool(
           {
             name: 'sim',
-            table: tableForWorker(this.#table, worker),
-            state,
+            ...(threads[worker] as (typeof threads)[0]),
             clients,
             clock: this.#engine,
             random: createRandom(seed, `worker ${worker}`),
@@ -117,14 +127,18 @@ export class World {
     this.#engine.every(100, () => {
       for (const pool of this.#pools) pool.tick()
     })
-    const rung = Int32Array.from(this.#table.bell)
+    if (this.#tables.length > 1) this.#gateways.start()
+    const rung = new Int32Array(this.#pools.length)
     for (let at = STEP_MS; at <= untilMs; at += STEP_MS) {
       this.#engine.run(at)
       await Promise.resolve()
-      this.#table.bell.forEach((count, worker) => {
-        if (count === rung[worker]) return
-        rung[worker] = count
-        this.#engine.after(BELL_MS, () => this.#pools[worker]?.onBell())
+      this.#tables.forEach(({ bell, workers }, gateway) => {
+        bell.forEach((count, worker) => {
+          const at = gateway * workers + worker
+          if (count === rung[at]) return
+          rung[at] = count
+          this.#engine.after(BELL_MS, () => this.#pools[at]?.onBell())
+        })
       })
     }
     await Promise.all(this.#clients.map((clients) => clients.close()))

@@ -10,6 +10,7 @@ import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
+import { PeerDemands } from '../../data/balance/fair/peer-demands.ts'
 import { PeerShares } from '../../data/balance/fair/peer-shares.ts'
 import { inflightOf, type LoadTable } from '../../data/balance/table.ts'
 import { PeerLimits } from '../../data/decision/peer-limits.ts'
@@ -106,6 +107,8 @@ export class DataPlanes {
   readonly quotas: QuotaTable
   /** What tenants were served of the pools. */
   readonly shares: PeerShares
+  /** Who waits for the pools. */
+  readonly demands: PeerDemands
   readonly #settings: Settings
   readonly #cache: Cache
   readonly #table: LoadTable
@@ -124,6 +127,7 @@ export class DataPlanes {
     this.limits = new PeerLimits(parts.shared.limits, { worker: 0, now: () => parts.clock.now() })
     this.quotas = parts.share.quotas
     this.shares = new PeerShares(parts.share.table.shares)
+    this.demands = new PeerDemands({ ...parts.share.table, now: () => parts.clock.now() })
     this.#onRedeployed = parts.redeployed
     this.facts = new SharedFacts({
       ...parts,

@@ -12,7 +12,12 @@ import type { ExchangeAnswer, ExchangeRequest, LimitStore } from './limit-store.
 export interface ExchangedLimits {
   /** What was used since the last call; undefined: nothing that the others do not know. */
   take(): LimitReport | undefined
-  hear(gateways: number, reports: readonly PeerReport[]): void
+  /** `self`: the name of this gateway, and the store's time in Unix milliseconds. */
+  hear(
+    gateways: number,
+    reports: readonly PeerReport[],
+    self: { readonly gateway: string; readonly now: number },
+  ): void
   /** The others are not heard any more; returns this gateway's part of each limit. */
   part(): number
   /** They are heard again. */
@@ -114,7 +119,7 @@ export class LimitExchange {
   }
 
   #answered({ quotas }: Pick<ExchangeRequest, 'quotas'>, answer: ExchangeAnswer): void {
-    const { clock, limits } = this.#options
+    const { clock, limits, gateway: self } = this.#options
     const { now, gateways, sequence, reports, totals } = answer
     this.#pending = undefined
     this.#last = sequence
@@ -126,6 +131,7 @@ export class LimitExchange {
     limits.hear(
       gateways,
       reports.map(({ gateway, text }) => ({ gateway, ...readReport(text) })),
+      { gateway: self, now },
     )
   }
 

@@ -38,9 +38,12 @@ export interface SharedOptions {
   readonly inflight: (slot: number) => number
   /** Called with how many calls the other gateways have running on a slot. */
   readonly peers: (slot: number, calls: number) => void
+  /** Calls wait for places that other gateways give back: the others' running calls should be known soon. */
+  readonly isHurried?: () => boolean
 }
 
 const INTERVAL_MS = 400
+const HURRIED_INTERVAL_MS = 50
 /** Time for the first connection, in which a missing one is not logged. */
 const START_MS = 1_500
 /** Age at which the other gateways' running calls are dropped. */
@@ -132,7 +135,13 @@ export class Shared {
     }
     this.#syncedAt = clock.now()
     this.#running = false
-    if (!this.#stopped) this.#cancel = clock.after(this.#hurried ? 0 : INTERVAL_MS, () => void this.#round())
+    if (!this.#stopped) this.#cancel = clock.after(this.#restMs(), () => void this.#round())
+  }
+
+  /** Until the next round. */
+  #restMs(): number {
+    if (this.#hurried) return 0
+    return this.#options.isHurried?.() === true ? HURRIED_INTERVAL_MS : INTERVAL_MS
   }
 
   /** The store is unreachable: extends the leases, and drops the other gateways' calls when they are too old. */

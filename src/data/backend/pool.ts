@@ -74,7 +74,13 @@ export class BackendPool {
       tuning.queue,
     )
     const { accounts } = this.#neighbours
-    this.#places = new Places({ table: parts.table, accounts, selector: () => this.#selector })
+    this.#places = new Places({
+      pool: parts.name,
+      table: parts.table,
+      accounts,
+      selector: () => this.#selector,
+      now: () => parts.clock.now(),
+    })
     this.#places.configure(tuning.shares ?? [], [])
     this.#server = new QueueServer({
       queue: this.#waiting,
@@ -136,6 +142,7 @@ export class BackendPool {
   tick(): void {
     this.#waiting.expire()
     this.#selector.tick(this.#waiting.depth + this.#neighbours.queued)
+    this.#places.tick()
     this.#server.serve()
   }
 

@@ -23,7 +23,7 @@ export interface QueueServerParts {
   readonly neighbours: Neighbours
   readonly clock: Pick<Clock, 'after'>
   readonly hasRoom: () => boolean
-  readonly places: Pick<Places, 'mayHave' | 'mayHaveAs'>
+  readonly places: Pick<Places, 'mayHave' | 'mayHaveAs' | 'isDivided' | 'isHeldBack' | 'useless'>
   readonly take: (request: PickRequest, share: TenantShare | undefined) => Permit | PickRefusal
   readonly medianServiceMs: () => number
   readonly refused: (why: PickRefusal, need: PermitRequest) => GatewayError
@@ -37,9 +37,10 @@ export class QueueServer {
     this.#parts = parts
   }
 
-  /** Calls wait here or in other workers, so a free place is not simply for who comes. */
+  /** Calls wait here, in other workers or at other gateways, so a free place is not simply for who comes. */
   get isContended(): boolean {
-    return this.#parts.queue.depth > 0 || this.#parts.neighbours.queued > 0
+    const { queue, neighbours, places } = this.#parts
+    return queue.depth > 0 || neighbours.queued > 0 || places.isDivided
   }
 
   /** Queues the call, and serves the queue at once: those that wait may all wait for other backends. */
@@ -70,7 +71,11 @@ export class QueueServer {
     }
     if (passed > 0) queue.resume()
     queue.publish()
-    if (queue.depth > 0) neighbours.looked(!hasRoom())
+    if (queue.depth > 0) {
+      const isHeldBack = places.isHeldBack
+      if (passed > 0 && !isHeldBack && hasRoom()) places.useless()
+      neighbours.looked(isHeldBack || !hasRoom())
+    }
     neighbours.offer(hasRoom, places.mayHaveAs)
   }
 

@@ -230,6 +230,12 @@ export class Selector {
     return group.candidates.slots.some((slot) => this.#mayTake(slot, request))
   }
 
+  /** Whether a backend that the control plane calls ready takes calls, as far as it has room. */
+  isUsable(slot: number): boolean {
+    const { outliers } = this.#parts
+    return outliers?.isRoutable(slot) !== false && !this.#pauses.has(slot)
+  }
+
   /** The status of a backend that the control plane calls ready; undefined: it gets its whole share. */
   status(slot: number): BalanceStatus | undefined {
     const { table, outliers, clock } = this.#parts

@@ -10,6 +10,7 @@
  * Every worker reads the times in the table, so they come from one monotonic clock of the whole process. Node's
  * `performance.now()` is one: it has the same origin in every thread.
  */
+import { createPartTable, type PartTable } from './fair/pool-part.ts'
 import { CLASSES, createShareTable, forgetShares, type ShareTable } from './fair/share-table.ts'
 
 /** Twice what all pools may hold: the slots of backends that have left rest for a minute. */
@@ -71,6 +72,8 @@ export interface LoadTable {
   readonly queuedWeight: Float64Array
   /** What tenants were served of each pool. */
   readonly shares: ShareTable
+  /** The parts of each pool's places that are this gateway's. */
+  readonly parts: PartTable
   /** The pool of each column, as a digest of its name; 0: none. */
   readonly pools: Int32Array
   /** One word a worker, which another worker increments when a backend has room for a call that waits there. */
@@ -110,6 +113,7 @@ export function createLoadTable(slots: number = MAX_SLOTS, workers = 1): LoadTab
     queued: integers(slots * workers * CLASSES),
     queuedWeight: floats(slots * workers * CLASSES),
     shares: createShareTable(slots, workers),
+    parts: createPartTable(slots),
     pools: integers(slots),
     bell: integers(workers),
   }

@@ -90,7 +90,7 @@ export class PeerLimits {
   }
 
   /** Takes over the number of gateways, with this one, and what the others have reported since the last call. */
-  hear(gateways: number, reports: readonly Omit<PeerReport, 'served'>[]): void {
+  hear(gateways: number, reports: readonly (LimitUse & Pick<PeerReport, 'gateway'>)[]): void {
     const now = this.#now()
     const elapsedMs = Math.max(1, now - this.#heardAt)
     this.#heardAt = now

@@ -21,12 +21,14 @@ export class Floors {
   readonly #accounts: Accounts
   readonly #table: LoadTable
   readonly #regions: readonly Region[]
+  readonly #shares: readonly TenantShare[]
 
   /** `shares`: those of all tenants; the ones without a floor are not looked at again. */
   constructor(accounts: Accounts, table: LoadTable, shares: readonly TenantShare[]) {
     this.#accounts = accounts
     this.#table = table
-    this.#regions = regionsOf(shares.filter(({ floor }) => floor > 0))
+    this.#shares = shares.filter(({ floor }) => floor > 0)
+    this.#regions = regionsOf(this.#shares)
   }
 
   /** Takes over which backends there are. */
@@ -42,6 +44,21 @@ export class Floors {
     for (const { slots, shares } of this.#regions)
       if (!this.#hasSpare(slots, shares, tenant)) closed = closed.length === 0 ? slots : closed.concat(slots)
     return closed
+  }
+
+  /** The places of all floors. */
+  get kept(): number {
+    return this.#shares.reduce((sum, { floor }) => sum + floor, 0)
+  }
+
+  /** How many of them are in use. */
+  get used(): number {
+    return this.#shares.reduce((sum, share) => sum + this.#usedOf(share), 0)
+  }
+
+  /** The tenant has a place of its own left. */
+  hasOwn(share: TenantShare): boolean {
+    return share.floor > 0 && this.#usedOf(share) < share.floor
   }
 
   /** A call begins; the result is for `leave`. Undefined: its tenant has no floor. */
@@ -65,9 +82,13 @@ export class Floors {
     for (const share of shares) {
       if (share.tenant === tenant) continue
       kept += share.floor
-      used += Math.min(share.floor, this.#accounts.running(this.#accounts.of(share)))
+      used += this.#usedOf(share)
     }
     return free > Math.max(0, Math.min(kept, places - 1) - used)
+  }
+
+  #usedOf(share: TenantShare): number {
+    return Math.min(share.floor, this.#accounts.running(this.#accounts.of(share)))
   }
 }
 

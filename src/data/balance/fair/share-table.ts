@@ -25,6 +25,8 @@ export interface ShareTable {
   /** The class and pool of each account, by which its virtual time is found. */
   readonly timeline: Int32Array
   readonly tag: Float64Array
+  /** The weight of its tenant; 0: of one that may use some backends only. */
+  readonly weight: Float64Array
   /** What was added to the tag here, and other gateways have not been told. */
   readonly unreported: Float64Array
   /** Calls that wait, for each account and worker. */
@@ -53,6 +55,7 @@ export function createShareTable(slots: number, workers: number): ShareTable {
     owner: integers(2 * accounts),
     timeline: integers(accounts),
     tag: floats(accounts),
+    weight: floats(accounts),
     unreported: floats(accounts),
     waiting: integers(accounts * workers),
     running: integers(accounts * workers),
@@ -103,21 +106,25 @@ export class Accounts {
   }
 
   /** The tenant's account at this pool; it is opened if there is none. */
-  of({ tenant, priority }: TenantShare): number {
-    const { owner, timeline, tag, unreported } = this.#table
+  of({ tenant, priority, weight, labels }: TenantShare): number {
+    const { owner, timeline, tag, unreported, weight: weights } = this.#table
     const seed = Math.imul(this.#pool, CLASSES) + priority
     const low = lane32(tenant, seed)
     const high = lane32(tenant, ~seed) | 1
     const first = firstPlace(low, timeline.length)
     let free = -1
     for (let account = first; account < first + WAYS; account++) {
-      if (owner[2 * account] === low && owner[2 * account + 1] === high) return account
+      if (owner[2 * account] === low && owner[2 * account + 1] === high) {
+        weights[account] = labels === undefined ? weight : 0
+        return account
+      }
       if (free < 0 && this.#isFree(account)) free = account
     }
     if (free < 0) return first + ((high >>> 1) % WAYS)
     owner[2 * free] = low
     owner[2 * free + 1] = high
     timeline[free] = this.#column * CLASSES + priority
+    weights[free] = labels === undefined ? weight : 0
     tag[free] = unreported[free] = 0
     return free
   }

@@ -38,7 +38,7 @@ function setUp() {
       leave: async () => void heard.push('left'),
     },
     limits: {
-      take: () => ({ used: [1, 2, ++used, 0], running: [], served: [] }),
+      take: () => ({ used: [1, 2, ++used, 0], running: [], served: [], waiting: [] }),
       hear: (gateways, reports) => void heard.push(`heard ${gateways} ${JSON.stringify(reports)}`),
       part: () => {
         heard.push('part')
@@ -67,7 +67,7 @@ describe('a round', () => {
     expect(asked[0]).toMatchObject({ gateway: 'a', number: 1, report: undefined, last: undefined })
     expect(asked[1]).toMatchObject({
       number: 2,
-      report: '{"used":[1,2,1,0],"running":[],"served":[]}',
+      report: '{"used":[1,2,1,0],"running":[],"served":[],"waiting":[]}',
       last: 7,
     })
     expect(heard.slice(0, 3)).toEqual(['part', 'rejoined 2', 'heard 2 []'])
@@ -95,7 +95,7 @@ describe('a round', () => {
     ]
     state.answer = { ...ANSWER, reports: texts.map((text) => ({ gateway: 'b', text })) }
     await pass(1)
-    const empty = { gateway: 'b', used: [], running: [], served: [] }
+    const empty = { gateway: 'b', used: [], running: [], served: [], waiting: [] }
     expect(heard.at(-1)).toBe(`heard 2 ${JSON.stringify(texts.map(() => empty))}`)
   })
 })
