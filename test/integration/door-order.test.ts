@@ -346,6 +346,20 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
     },
   )
 
+  it('empty lines in front of a request are read over, also if the end is closed behind them', async () => {
+    const server = await door({ fastDoor, serve: slowly })
+    const ask = (path: string) => post(path, 'hello')
+    expect(await said(server, [`${ask('/whole')}\r\n`])).toEqual([[200, '/whole']])
+    expect(await said(server, [`${ask('/whole')}\r\n${ask('/stream')}\r\n\r\n`])).toEqual([
+      [200, '/whole'],
+      [200, '/stream'],
+    ])
+    expect(await said(server, [`${ask('/whole')}\r\n${ask('/stream').slice(0, -1)}`])).toMatchObject([
+      [200, '/whole'],
+      [400, expect.any(String)],
+    ])
+  })
+
   it.each(['/whole', '/stream'])('who closes its end within a body is told 400: %s', async (path) => {
     const server = await door({ fastDoor, serve: slowly })
     for (const ask of [post(path, 'hello').slice(0, -2), put(path).slice(0, -1)])

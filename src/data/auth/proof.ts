@@ -46,7 +46,7 @@ export const MISSING = new GatewayError(
   { fields: challenge() },
 )
 export const REPEATED = refused('invalid_request', 'there are several credentials: send one')
-export const MALFORMED = refused('invalid_request', 'Authorization must be "Bearer" with one key or token')
+export const MALFORMED = refused('invalid_request', 'Authorization must be Bearer with one key or token')
 export const UNKNOWN = refused('invalid_token', 'this key or token is not known')
 export const EXPIRED = refused('invalid_token', 'the token has expired')
 export const INVALID = refused('invalid_token', 'the token is not valid here')

@@ -13,7 +13,7 @@ import { Linger } from '../linger.ts'
 import { MAX_AHEAD_BYTES, MAX_HELD_BYTES, MAX_PIECES, NEW_MS } from './bounds.ts'
 import { ConnectionHeads } from './connection-heads.ts'
 import type { DoorConnection, DoorContext } from './context.ts'
-import type { RequestHead } from './head.ts'
+import { behindEmptyLines, type RequestHead } from './head.ts'
 import { readInto } from './read-into.ts'
 import { ReceiveBuffer, retained } from './receive-buffer.ts'
 import { FastRequest, type ResponseWriter } from './request.ts'
@@ -187,10 +187,10 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#pieces = 0
     const end = head.bytes + head.length
     const body = bytes.subarray(head.bytes, end)
-    const rest = bytes.length > end ? bytes.subarray(end) : undefined
+    const rest = behindEmptyLines(bytes, end)
     this.#unread = rest
     const source = bytes.length >= end ? memoryHit.answer(head, [body], this) : undefined
-    if (source && !rest) this.#heads.repeats.keep(this.#heads.keyOf(bytes), head, source)
+    if (source && bytes.length === end) this.#heads.repeats.keep(this.#heads.keyOf(bytes), head, source)
     if (source) return this.#answeredAtOnce(head)
     const own = this.#heads.forCall(bytes, head)
     const request = new FastRequest(this, own)
@@ -320,6 +320,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     const request = this.#request
     if (!request) return this.#unread ? void this.#refuse('400 Bad Request') : this.#finish()
     this.#halfClosed = new HalfClosed(this.#context.wheel, () => this.#request?.probe())
+    this.#unread = this.#unread && behindEmptyLines(this.#unread)
     if (request.isComplete) return
     // What is missing will not come. In the middle of an answer only the end of the connection can say so.
     if (request.isAnswered) this.#finish()

@@ -70,6 +70,13 @@ const PLAIN_CONNECTION =
 // The positions of the fields in the head that is being parsed: four offsets a field. Parsing is synchronous, so one is enough.
 const fields = new Int32Array(MAX_FIELDS * 4)
 
+/** What there is from `start` on, without empty lines, which a server reads over in front of a request (RFC 9112, section 2.2). */
+export function behindEmptyLines(bytes: Buffer, start = 0): Buffer | undefined {
+  let at = start
+  while (bytes[at] === CR && bytes[at + 1] === LF) at += 2
+  return at < bytes.length ? bytes.subarray(at) : undefined
+}
+
 /** Parses the head at the beginning of `bytes`. The result does not refer to them. */
 export function readHead(bytes: Buffer, maxBytes = MAX_HEAD_BYTES): ParsedHead {
   const end = Math.min(bytes.length, maxBytes)
