@@ -11,6 +11,8 @@ import type { AdminCallers } from './admin-callers.ts'
 import { credentialSources } from './settings-mapping.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
+export { CredentialsError } from '../control/credentials/credentials-error.ts'
+
 export interface CredentialsParts {
   readonly clock: Clock
   readonly log: Log

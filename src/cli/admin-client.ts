@@ -175,15 +175,26 @@ async function fetchAnswer(ask: Ask, url: URL, init: AdminCall): Promise<AdminAn
   try {
     return await ask(url, init)
   } catch (error) {
-    const { name, message, cause } = error as Error & { cause?: NodeJS.ErrnoException }
+    const { name, message, code, cause } = error as NodeJS.ErrnoException & { cause?: NodeJS.ErrnoException }
     if (name === 'TimeoutError')
       throw new AdminError(`${url.origin} did not answer in time: is the gateway stuck?`)
-    const refused = cause?.code === 'ECONNREFUSED' || cause instanceof AggregateError
-    const fix = refused
-      ? 'is "infergate serve" running, and is --admin its admin address?'
-      : cause?.message || message
-    throw new AdminError(`cannot reach ${url.origin}: ${fix}`, undefined, { cause: error })
+    const known = KNOWN_FAILURES[cause?.code ?? code ?? '']
+    const reason = known ?? (cause instanceof AggregateError ? REFUSED : cause?.message || message)
+    throw new AdminError(`cannot reach ${url.origin}: ${reason}`, undefined, { cause: error })
   }
+}
+
+const REFUSED = 'is "infergate serve" running, and is --admin its admin address?'
+const UNTRUSTED =
+  'its certificate is of no authority that is trusted: give the PEM file of that authority with --ca'
+
+/** What mends a failure, by its code. */
+const KNOWN_FAILURES: Readonly<Record<string, string>> = {
+  ECONNREFUSED: REFUSED,
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNTRUSTED,
+  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
 }
 
 function parse(text: string): unknown {
@@ -200,6 +211,6 @@ function explain(status: number, answer: unknown, hadToken: boolean): string {
   const detail =
     typeof problem.detail === 'string' ? problem.detail : 'no reason given; is --admin the admin address?'
   if (status === 401 && !hadToken)
-    return 'this gateway wants a token: give --token-file or set INFERGATE_TOKEN'
+    return 'this gateway asks who you are: give --token-file or set INFERGATE_TOKEN, or show a certificate with --client-cert'
   return errors.length > 1 ? [`${status}:`, ...errors].join('\n  ') : `${detail} (${status})`
 }

@@ -30,6 +30,13 @@ interface AddOptions extends AdminClientOptions {
 
 const EXAMPLES = {
   list: `
+  STATE    ready gets calls; docs/guide/backends.md has the others
+  CALLS    under way from this gateway / the most at a time; "+2" are those of other gateways
+  LATENCY  how long its calls took lately
+  SHARE    the weight in force
+  LEASE    what is left of it; static: from the YAML; discovered: from a source of the YAML
+  REASON   why it is in that state
+
 Examples:
   infergate backends list
   infergate backends list ranker --json | jq '.pools[].backends[].state'`,

@@ -12,7 +12,7 @@ Examples:
 
 Exit code 0: the file is fine; stderr may have warnings. 1: it is not; stderr has file:line:column and the fix of every
 problem.
-Tokens, passwords and hashes are shown as ***.`
+Tokens, passwords and hashes are shown as ***. Certificates and files of keys are not opened: they may be on another machine.`
 
 export function checkCommand(): Command {
   return new Command('check')

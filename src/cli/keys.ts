@@ -18,6 +18,7 @@ const PREFIX = 'ig_'
 
 const EXAMPLES = `
 The key is printed once and kept nowhere; the line behind it goes into auth.keys, or into the file that auth.keysFile names.
+Callers send the key as "Authorization: Bearer KEY", or as x-api-key.
 
 Examples:
   infergate keys new --name app-1 --tenant mobile

@@ -3,6 +3,7 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { TierRefused } from '../app/cache.ts'
+import { CredentialsError } from '../app/credentials.ts'
 import { Gateway } from '../app/gateway.ts'
 import { type LoadedParts, loadParts } from '../app/parts.ts'
 import { CertificateError } from '../app/tls.ts'
@@ -219,7 +220,8 @@ function stopOnSignals(
 
 /** Marks the error of a listener that cannot be opened as one that the user can fix. */
 function mistake(error: unknown): unknown {
-  if (error instanceof TierRefused || error instanceof CertificateError) return new UserError(error.message)
+  if (error instanceof TierRefused || error instanceof CertificateError || error instanceof CredentialsError)
+    return new UserError(error.message)
   const { code, port, address: host } = error as NodeJS.ErrnoException & { port?: number; address?: string }
   if (code === 'EADDRINUSE')
     return new UserError(
@@ -231,7 +233,7 @@ function mistake(error: unknown): unknown {
     )
   if (code === 'EADDRNOTAVAIL')
     return new UserError(`${host} is no address of this machine: choose another with --listen HOST:PORT`)
-  return error instanceof Error && /listen|admin|^auth\./.test(error.message) && code === undefined
+  return error instanceof Error && /listen|admin/.test(error.message) && code === undefined
     ? new UserError(error.message)
     : error
 }

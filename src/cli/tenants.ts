@@ -54,7 +54,9 @@ function print(answer: unknown, lines: readonly string[], { json }: TenantsOptio
 }
 
 function listed(tenants: readonly TenantRow[]): readonly string[] {
-  return tenants.length === 0 ? ['nobody is asked who they are: give the YAML "auth"'] : table(tenants)
+  return tenants.length === 0
+    ? ['nobody is asked who they are: give the YAML "auth", see docs/guide/callers.md']
+    : table(tenants)
 }
 
 function table(tenants: readonly TenantRow[]): readonly string[] {

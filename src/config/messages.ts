@@ -34,11 +34,13 @@ function translate(schema: Schema, input: unknown, issue: z.core.$ZodIssue): Iss
   if (value === undefined) return [required(schema, input, issue)]
   const at = issue.code === 'invalid_key' ? 'key' : 'value'
   const field = schemaAt(schema, issue.path, input)
-  // A bare port number: quotes would not turn it into an address.
-  const isAddress = issue.code === 'invalid_type' && field && kindOf(field)?.kind === 'address'
-  const fix = isAddress ? { fix: 'such as 0.0.0.0:8080' } : keysFix(issue, field, value)
+  const form = issue.code === 'invalid_type' && field ? FORMS[kindOf(field)?.kind ?? ''] : undefined
+  const fix = form === undefined ? keysFix(issue, field, value) : { fix: `such as ${form}` }
   return [{ path: issue.path, at, ...explain(issue, value), ...fix }]
 }
+
+/** Forms of texts, by kind, for which people write a bare number: quotes alone would not mend it. */
+const FORMS: Readonly<Record<string, string>> = { address: '0.0.0.0:8080', rate: '100/s', quota: '10M/d' }
 
 function unknownKey(schema: Schema, input: unknown, path: Path, key: string): Issue {
   const here = schemaAt(schema, path, input)

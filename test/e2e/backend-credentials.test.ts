@@ -136,6 +136,16 @@ test('a file of them is read again when it changes, and a bad one changes nothin
   await eventually(async () => expect((await gateway.get('/x')).status).toBe(200))
 })
 
+test('a file that is not there ends the start with a line for the person', async () => {
+  const pool = { backends: [{ url: 'http://127.0.0.1:1' }], credentials: { valueFile: 'absent.txt' } }
+  const file = written({ pools: { models: pool }, routes: [{ pool: 'models' }] }) as string
+  const args = ['serve', '--config', file, '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0']
+  const { code, stderr } = await runInfergate(args)
+  const key = join(dirname(file), 'absent.txt')
+  const setting = 'pools.models.credentials.valueFile'
+  expect([code, stderr]).toEqual([1, `infergate: ${setting}: ${key} cannot be used: there is no such file\n`])
+})
+
 test('a backend that registers does not get them by registering', async () => {
   const ours = await startLocked(() => SECRET)
   const thief = await startLocked(() => undefined)

@@ -32,7 +32,8 @@ function installed(name: string, yaml: string): { readonly folder: string; reado
 const PLACE = /(?:127\.0\.0\.1|10\.0\.0\.\d+):\d+/g
 
 /** With an address of its own, where nobody listens, for each that it names: this machine may have servers. */
-async function withNobodyThere(yaml: string): Promise<string> {
+async function exampleOf(name: string): Promise<string> {
+  const yaml = readFileSync(new URL(name, FOLDER), 'utf8')
   const ports = new Map<string, number>()
   for (const place of yaml.match(PLACE) ?? []) ports.set(place, ports.get(place) ?? (await freePort()))
   return yaml.replace(PLACE, (place) => `127.0.0.1:${ports.get(place)}`)
@@ -42,9 +43,8 @@ async function withNobodyThere(yaml: string): Promise<string> {
 const plain = examples.filter((name) => name !== 'tls.yaml')
 
 it.each(plain)('%s starts with nothing else running', async (name) => {
-  const shipped = readFileSync(new URL(name, FOLDER), 'utf8')
   // As many threads as the test's machine bears.
-  const yaml = (await withNobodyThere(shipped)).replace('workers: 16', 'workers: 2')
+  const yaml = (await exampleOf(name)).replace('workers: 16', 'workers: 2')
   const env = { REDIS_URL: `redis://127.0.0.1:${await freePort()}`, INFERGATE_MODELS: models }
   const { config } = installed(name, yaml)
   const gateway = await startGateway({ config, env })
@@ -88,11 +88,8 @@ it('is ended by a tier that will never have it, with the reason and what mends i
   await redis.stop()
 })
 
-const exampleOf = (name: string) =>
-  readFileSync(new URL(name, FOLDER), 'utf8').replaceAll('10.0.0.', '127.0.0.')
-
 it('jwt.yaml lets in the token that its head makes, at both ports', async () => {
-  const { folder, config } = installed('jwt.yaml', exampleOf('jwt.yaml'))
+  const { folder, config } = installed('jwt.yaml', await exampleOf('jwt.yaml'))
   const gateway = await startGateway({ config })
   const headers = { authorization: `Bearer ${readFileSync(join(folder, 'own/token'), 'utf8').trim()}` }
   expect((await gateway.get('/v1/models/ranker')).status).toBe(401)
@@ -105,7 +102,7 @@ it('jwt.yaml lets in the token that its head makes, at both ports', async () => 
 })
 
 it('tls.yaml lets in the certificates that its head makes, each at its port', async () => {
-  const { folder, config } = installed('tls.yaml', exampleOf('tls.yaml'))
+  const { folder, config } = installed('tls.yaml', await exampleOf('tls.yaml'))
   const gateway = await startGateway({ config })
   const pem = (name: string) => readFileSync(join(folder, 'own', name), 'utf8')
   const status = (port: number, path: string, who?: string) =>

@@ -98,7 +98,7 @@ export class AdminServer {
       alpn: ['http/1.1'],
       handshakeTimeoutMs: LIMITS.headersTimeout,
       maxHandshakes: MAX_CONNECTIONS,
-      plainAnswer: noRequest('this port speaks HTTPS'),
+      plainAnswer: noRequest('this port speaks HTTPS: begin the URL with https://'),
       wheel: this.#wheel,
       ended: options.handshake ?? (() => {}),
     })

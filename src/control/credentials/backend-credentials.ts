@@ -5,6 +5,7 @@
 import type { BackendCredential } from '../../core/backend-credential.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { CredentialsError } from './credentials-error.ts'
 import { WatchedFile } from './watched-file.ts'
 
 /** Where the credential of a pool stands: either here or in a file. */
@@ -101,7 +102,7 @@ export class BackendCredentialStore {
       }),
     }
     await file.watched.start().catch((error: unknown) => {
-      throw new Error(`pools.${pool}.credentials: ${path} cannot be used: ${(error as Error).message}`)
+      throw new CredentialsError(`pools.${pool}.credentials.valueFile`, path, error)
     })
     return file
   }

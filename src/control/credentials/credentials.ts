@@ -4,6 +4,7 @@
  */
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { CredentialsError } from './credentials-error.ts'
 import type { Jwk } from './jwk-set.ts'
 import { type KeySet, openKeySet } from './key-set.ts'
 import { WatchedFile } from './watched-file.ts'
@@ -114,7 +115,7 @@ export class CredentialStore<K extends NamedKey> {
       failed: (error) => log.warn('auth.jwks', { place, error }),
     })
     await set.start().catch((error: unknown) => {
-      throw new Error(`auth.jwt: ${place} cannot be read: ${(error as Error).message}`)
+      throw new CredentialsError('auth.jwt', place, error)
     })
     return set
   }
@@ -124,7 +125,7 @@ export class CredentialStore<K extends NamedKey> {
     let keys: readonly K[] = []
     const watched = path === undefined ? undefined : this.#watch(path, (read) => (keys = read))
     await watched?.start().catch((error: unknown) => {
-      throw new Error(`auth.keysFile: ${path} cannot be read: ${(error as Error).message}`)
+      throw new CredentialsError('auth.keysFile', path as string, error)
     })
     this.#file?.watched.stop()
     this.#file = watched && path !== undefined ? { path, watched } : undefined

@@ -118,7 +118,7 @@ function terminatorOf(server: Server, options: ServerOptions): TlsTerminator {
     alpn: ['http/1.1'],
     handshakeTimeoutMs: options.headerTimeoutMs,
     maxHandshakes: MAX_HANDSHAKES,
-    plainAnswer: refusal('400 Bad Request'),
+    plainAnswer: refusal('400 Bad Request', 'this port speaks HTTPS: begin the URL with https://'),
     wheel: options.wheel,
     ended: options.handshake ?? (() => {}),
   })

@@ -97,6 +97,16 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     ['1:21: server.fastDoor: expected true or false, got a text (write true)'],
   ],
   [
+    'a rate and a quota need their unit of time',
+    `auth: { keys: [] }\ntenants: { a: { rate: { requests: 100 }, quota: { rows: 100 } } }${REST}`,
+    [
+      '1:7: auth: nobody can prove who they are (add `auth` with keys, jwt, mtls or trustedProxies)',
+      '2:35: tenants.a.rate.requests: expected a text, got a number (such as 100/s)',
+      '2:49: tenants.a.quota: a restart would forget what was used (add a tier of the type redis to cache.tiers, where the counts are kept)',
+      '2:57: tenants.a.quota.rows: expected a text, got a number (such as 10M/d)',
+    ],
+  ],
+  [
     'a version without quotes',
     `pools: { a: { backends: [{ url: "http://h", models: [{ name: m, version: 3 }] }] } }\nroutes: [{ pool: a }]`,
     ['1:74: pools.a.backends[0].models[0].version: expected a text, got a number (put it in quotes)'],

@@ -41,7 +41,7 @@ export function refusalOf(reply: RedisReply): string | undefined {
   )
   if (reply.code === 'NOPERM') {
     const what = denied?.[1] ? `the command ${denied[1].toUpperCase()}` : 'our keys and channels'
-    return `the user may not use ${what} (NOPERM); the guide names what a user needs`
+    return `the user may not use ${what} (NOPERM); docs/guide/shared-tiers.md names what a user needs`
   }
   return REFUSALS.find(([words]) => words.test(reply.message))?.[1]
 }
