@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util'
 import { help } from '../lib/usage.ts'
-import { critical, partsOf, quantileOf, silence, twoTenants, useOf } from './fair/scenarios.ts'
+import { atGateways, critical, partsOf, quantileOf, silence, twoTenants, useOf } from './fair/scenarios.ts'
 
 help(import.meta.filename)
 const { values } = parseArgs({ options: { seeds: { type: 'string', default: '8' } } })
@@ -38,6 +38,30 @@ for (const { workers, apart } of [
 }
 console.log('\nweights 3 and 1, batches of 64 rows against single rows, 16 places')
 console.table(shares)
+
+const apart = []
+for (const { heavy, places } of [
+  { heavy: 1, places: 1 },
+  { heavy: 3, places: 1 },
+  { heavy: 1, places: 2 },
+  { heavy: 3, places: 2 },
+  { heavy: 3, places: 4 },
+  { heavy: 3, places: 16 },
+  { heavy: 'critical', places: 16 },
+] as const) {
+  const worlds = []
+  for (const seed of seeds) worlds.push(await atGateways({ seed, places }, heavy))
+  apart.push({
+    heavy,
+    places,
+    'light, 8 s from the fifth on %': range(
+      worlds.map((world) => percent(partsOf(world, 5_000, 13_000)['light'])),
+    ),
+    'places in use %': range(worlds.map((world) => percent(useOf(world, places, [5_000, 13_000])))),
+  })
+}
+console.log('\neach tenant at a gateway of its own')
+console.table(apart)
 
 const silent = []
 for (const seed of seeds) {

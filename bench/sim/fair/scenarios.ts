@@ -58,6 +58,20 @@ export async function silence(plan: Plan): Promise<World> {
   return new World({ ...plan, tenants, untilMs: 4_000 }).play()
 }
 
+/** A tenant at each of two gateways: a heavy one, or a critical one that needs a sixth of the pool, and one of weight 1. */
+export async function atGateways(plan: Plan, heavy: 'critical' | number): Promise<World> {
+  const { places, callMs = 25 } = plan
+  const first =
+    heavy === 'critical'
+      ? { priority: heavy, perSecond: (places * 1000) / callMs / 6 }
+      : { weight: heavy, callers: 60 }
+  const tenants = [
+    { name: 'heavy', ...first, workers: [0] },
+    { name: 'light', callers: 60, workers: [1] },
+  ]
+  return new World({ callMs, scv: 0.2, ...plan, gateways: 2, tenants, untilMs: 13_500 }).play()
+}
+
 /** A critical tenant that needs a fifth of the pool, alone or under a flood of standard and sheddable calls. */
 export async function critical(plan: Plan, flooded: boolean, floor = 0): Promise<World> {
   const { places, backends = 1, callMs = 10 } = plan
