@@ -31,8 +31,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 
 /** Runs one command; sets the exit code and never throws. */
 export async function run(argv: readonly string[]): Promise<void> {
-  process.stdout.on('error', unwritten)
-  process.stderr.on('error', unwritten)
+  // Once, however often a process runs commands.
+  for (const stream of [process.stdout, process.stderr]) stream.off('error', unwritten).on('error', unwritten)
   const program = new Command('infergate')
     .description(
       'A caching inference gateway: caches predictions, balances misses over model servers, and scales them.',
