@@ -59,6 +59,12 @@ it('counts a quota once for each request, and as much as was known where the cou
   expect(await redisSays(redis.port, 'PTTL ig1:shared:{limits}:quota:2026-11-30')).toMatch(/^:[1-9]/)
 })
 
+it.each(['nan', 'inf', 'x', '-5'])('takes %s for no count, and goes on with what was known', async (text) => {
+  await redisSays(redis.port, `HSET ig1:shared:{limits}:quota:2026-11-30 00000001ffffffff ${text}`)
+  const number = 30 + ['nan', 'inf', 'x', '-5'].indexOf(text)
+  expect((await ask('a', number, { quotas: [{ ...quota, known: 6 }] })).totals).toEqual([9])
+})
+
 it('is one command a round', async () => {
   const commands = async () =>
     Number(/total_commands_processed:(\d+)/.exec(await redisSays(redis.port, 'INFO stats'))?.[1])

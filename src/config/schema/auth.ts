@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import { parseClaimPath } from '../../core/claim-path.ts'
 import { HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
-import { cidr, duration, kinds, nameOf } from './fields.ts'
+import { cidr, duration, kinds, nameOf, refuse } from './fields.ts'
 import { tenantName, tenantPatterns } from './tenants.ts'
 
 const subject = () =>
@@ -40,6 +40,19 @@ const ALGORITHMS = [
   'EdDSA',
 ] as const
 
+/** The place is shown and logged. */
+function keySetPlace() {
+  return z
+    .string()
+    .min(1)
+    .superRefine((text, ctx) => {
+      if (!/^https?:\/\//i.test(text)) return
+      const url = URL.parse(text)
+      if (!url) refuse(ctx, 'this is no URL: see whether its host and its port (at most 65535) are right')
+      else if (url.username !== '' || url.password !== '') refuse(ctx, 'no credentials in this URL')
+    })
+}
+
 const jwt = z.strictObject({
   issuer: z.string().min(1).describe('What `iss` must be, letter by letter.'),
   audience: z
@@ -48,12 +61,9 @@ const jwt = z.strictObject({
     })
     .transform((given) => (typeof given === 'string' ? [given] : given))
     .describe('What `aud` must name: one of these.'),
-  jwks: z
-    .string()
-    .min(1)
-    .describe(
-      "The issuer's public keys: the URL of its JWK Set, or a file as a path from this YAML. Both are read again as they change.",
-    ),
+  jwks: keySetPlace().describe(
+    "The issuer's public keys: the URL of its JWK Set, or a file as a path from this YAML. Both are read again as they change.",
+  ),
   algorithms: z
     .array(z.enum(ALGORITHMS))
     .min(1)

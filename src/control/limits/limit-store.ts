@@ -47,7 +47,8 @@ const AFTERLIFE_MS = 3 * 86_400_000
 
 /**
  * KEYS: gateways, sequence, reports, and a hash for each period of quotas. ARGV: gateway, number, report, last sequence, the
- * times and the bound above; then for each quota the index of its hash, field, used, known, and when the hash may go.
+ * times and the bound above; then for each quota the index of its hash, field, used, known, and when the hash may go. What
+ * lies there and is no count (nor is NaN) counts as none: it must not end the exchange of everything else.
  */
 const EXCHANGE = `
 local time = redis.call('TIME')
@@ -76,7 +77,9 @@ local reports = last < sequence and redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. 
 local totals = {}
 for i = 8, #ARGV, 5 do
   local key = KEYS[tonumber(ARGV[i])]
-  local total = math.max(tonumber(redis.call('HGET', key, ARGV[i + 1]) or '0'), tonumber(ARGV[i + 3]))
+  local kept = tonumber(redis.call('HGET', key, ARGV[i + 1]) or '0')
+  if not (kept and kept < math.huge) then kept = 0 end
+  local total = math.max(kept, tonumber(ARGV[i + 3]))
   if isNew then
     total = total + tonumber(ARGV[i + 2])
     redis.call('HSET', key, ARGV[i + 1], string.format('%.0f', total))

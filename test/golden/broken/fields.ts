@@ -251,6 +251,16 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     ['1:33: pools.a.backends[0].url: no credentials in this URL'],
   ],
   [
+    'the URL of a key set with credentials',
+    `auth: { jwt: [{ issuer: i, audience: a, jwks: "https://u:p@h/jwks", tenant: claim.t, tenants: [t] }] }${REST}`,
+    ['1:47: auth.jwt[0].jwks: no credentials in this URL'],
+  ],
+  [
+    'the URL of a key set that is none',
+    `auth: { jwt: [{ issuer: i, audience: a, jwks: "https://h:99999/", tenant: claim.t, tenants: [t] }] }${REST}`,
+    ['1:47: auth.jwt[0].jwks: this is no URL: see whether its host and its port (at most 65535) are right'],
+  ],
+  [
     'a backend URL with a query',
     `pools: { a: { backends: [{ url: "http://h/?" }] } }\nroutes: [{}]`,
     [
