@@ -1,5 +1,6 @@
 /** How the fast door behaves towards its clients, on real sockets. */
 import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import { describe, expect, it } from 'vitest'
 import type { Answer } from '../../src/core/reply.ts'
 import { post, replies } from '../support/door.ts'
@@ -362,6 +363,26 @@ describe('the time the fast door gives', () => {
   })
 })
 
+/** Says when all have connected and asked, and in the end how many were answered. */
+const WAITING_CLIENTS = `
+const { parentPort, workerData: { port, count, asked, request } } = require('node:worker_threads')
+const net = require('node:net')
+let [open, ended, answered] = [0, 0, 0]
+for (let i = 0; i < count; i++) {
+  let received = ''
+  const socket = net.connect(port, '127.0.0.1', () => socket.write(request, () => {
+    if (++open < count) return
+    Atomics.store(asked, 0, 1)
+    Atomics.notify(asked, 0)
+  }))
+  socket.on('data', (bytes) => { received += bytes })
+  socket.on('error', () => {})
+  socket.on('close', () => {
+    if (received.startsWith('HTTP/1.1 200')) answered++
+    if (++ended === count) parentPort.postMessage(answered)
+  })
+}`
+
 describe('a drain', () => {
   it('ends idle connections, lets running calls finish and says that they are the last', async () => {
     let release = () => {}
@@ -380,6 +401,21 @@ describe('a drain', () => {
     await closed(busy)
     expect(busy.answers[0]?.body).toBe('done')
     expect(busy.answers[0]?.headers.get('connection')).toBe('close')
+  })
+
+  it.each([true, false])('answers whoever waits in the backlog, with the fast door: %s', async (fastDoor) => {
+    const server = await door({ fastDoor })
+    const asked = new Int32Array(new SharedArrayBuffer(4))
+    const clients = new Worker(WAITING_CLIENTS, {
+      eval: true,
+      workerData: { port: server.port, count: 20, asked, request: post('/whole', 'x') },
+    })
+    const ended = once(clients, 'message')
+    // While this thread is blocked it accepts nobody.
+    expect(Atomics.wait(asked, 0, 0, 20_000)).toBe('ok')
+    await server.drain(5_000)
+    expect(await ended).toEqual([20])
+    await clients.terminate()
   })
 
   it('cuts what does not finish in time', async () => {

@@ -47,6 +47,8 @@ export interface DataListener {
 
 /** The interval at which node:http checks the deadlines of heads. */
 const CHECK_MS = 200
+/** Most time for accepting what waits in the backlog when the port is to be closed. */
+const MAX_ACCEPTING_MS = 250
 /** TLS handshakes that are under way at a time: a core finishes these within a second. */
 const MAX_HANDSHAKES = 1024
 
@@ -95,8 +97,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
     },
     async drain(timeoutMs) {
       draining = true
-      // Connections in the kernel's backlog are accepted first: they would be reset when the port closes.
-      await new Promise((resolve) => setImmediate(resolve))
+      await backlogAccepted(server)
       // Also closes connections on which node:http has read no request yet; the fast door gives such a second.
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
@@ -134,6 +135,25 @@ function bind(server: Server, { host, port, isShared = false }: ServerOptions): 
       resolve()
     })
   })
+}
+
+/**
+ * Resolves when the kernel's backlog is empty, or soon after: its connections would be reset when the port closes. A turn of the
+ * event loop accepts one connection, and the first turn may be behind its look at the network already, so two turns
+ * without a connection are waited for.
+ */
+async function backlogAccepted(server: Server): Promise<void> {
+  let idleTurns = 0
+  const accepted = () => {
+    idleTurns = 0
+  }
+  server.on('connection', accepted)
+  const until = performance.now() + MAX_ACCEPTING_MS
+  while (idleTurns < 2 && performance.now() < until) {
+    idleTurns++
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  server.off('connection', accepted)
 }
 
 /** Finds the `NodeConnection` of a socket. */
