@@ -40,7 +40,12 @@ function translate(schema: Schema, input: unknown, issue: z.core.$ZodIssue): Iss
 }
 
 /** Forms of texts, by kind, for which people write a bare number: quotes alone would not mend it. */
-const FORMS: Readonly<Record<string, string>> = { address: '0.0.0.0:8080', rate: '100/s', quota: '10M/d' }
+const FORMS: Readonly<Record<string, string>> = {
+  address: '0.0.0.0:8080',
+  rate: '100/s',
+  quota: '10M/d',
+  share: '10%',
+}
 
 function unknownKey(schema: Schema, input: unknown, path: Path, key: string): Issue {
   const here = schemaAt(schema, path, input)

@@ -251,6 +251,11 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     ['1:33: pools.a.backends[0].url: no credentials in this URL'],
   ],
   [
+    'a share without its sign',
+    `pools: { a: {} }\nroutes: [{ log: { to: /tmp, sample: 10 } }]`,
+    ['2:37: routes[0].log.sample: expected a text, got a number (such as 10%)'],
+  ],
+  [
     'the URL of a key set with credentials',
     `auth: { jwt: [{ issuer: i, audience: a, jwks: "https://u:p@h/jwks", tenant: claim.t, tenants: [t] }] }${REST}`,
     ['1:47: auth.jwt[0].jwks: no credentials in this URL'],
