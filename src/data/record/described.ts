@@ -1,6 +1,7 @@
 /** What the prediction log says of a call and its answer, beside the two bodies. */
 import { type Call, header, type RawPairs } from '../../core/call.ts'
 import { CHOOSING_FIELDS, CREDENTIAL_FIELDS, FieldTable, folded } from '../../core/fields.ts'
+import { decoded } from '../../core/path.ts'
 import type { PredictionHead } from '../../core/prediction.ts'
 import type { Answer, Outcome } from '../../core/reply.ts'
 import type { Matched } from '../route/routes.ts'
@@ -60,13 +61,21 @@ function pick(headers: RawPairs, isWanted: (name: string) => boolean): RawPairs 
 }
 
 /** Some servers take a key or token as a parameter. */
-const SECRET_PARAMETER = /^(?:[\w-]*(?:key|token|secret|password|signature|credential)|auth|sig|sso|jwt)$/i
+const SECRET_PARAMETER =
+  /^(?:.*(?:key|token|secret|passw(?:or)?d|pwd|signature|credential)|auth|bearer|hmac|jwt|sig|sso)(?:\[\])?$/is
+/** The name of a parameter; some servers take ";" for "&". */
+const NAME = /(?:^|;)([^=;]*)=/g
 
 function withoutSecrets(query: string): string {
-  if (query === '') return ''
-  return query.replace(/([?&])([^=&]*)=[^&]*/g, (whole, sign: string, name: string) =>
-    SECRET_PARAMETER.test(name) ? `${sign}${name}=***` : whole,
-  )
+  return query === '' ? '' : `?${query.slice(1).split('&').map(withoutSecret).join('&')}`
+}
+
+/** `pair`: what stands between two "&"; after a secret name all of it may be the secret. */
+function withoutSecret(pair: string): string {
+  for (const { 0: found, 1: name = '', index } of pair.matchAll(NAME)) {
+    if (SECRET_PARAMETER.test(decoded(name) ?? name)) return `${pair.slice(0, index + found.length)}***`
+  }
+  return pair
 }
 
 function cacheFacts(outcome: Outcome): Pick<PredictionHead, 'cache' | 'tier' | 'rows'> {
