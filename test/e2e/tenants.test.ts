@@ -36,6 +36,7 @@ pools:
     health: { interval: 200ms }
 routes:
   - { name: own, match: { tenant: plain, path: "/v1/models/own*" }, pool: main, cache: { scope: tenant } }
+  - { name: unasked, match: { path: "/v1/models/unasked*" }, pool: main, auth: off, cache: { scope: tenant } }
   - { name: managed, match: { path: "/v2/repository/*" }, pool: main, manage: true, models: any }
   - { name: torchserve, match: { path: "/predictions/*" }, pool: main, protocol: torchserve, cache: { vary: [], heedBackend: false } }
   - { name: opaque, match: { path: "/opaque/*" }, pool: main, protocol: opaque, cache: {} }
@@ -111,6 +112,17 @@ describe('may have', () => {
     )
     expect((await gateway.post('/opaque/x', 'x', bearer('plain'))).status).toBe(200)
   })
+})
+
+it('callers whom a route does not ask have answers of their own, also with the scope of a tenant', async () => {
+  const ask = async (who: string) => {
+    const answer = await gateway.post('/v1/models/unasked:predict', instances(1), { authorization: who })
+    return [answer.text, String(answer.headers['cache-status'])]
+  }
+  for (const who of ['Bearer one', 'Bearer two']) {
+    expect(await ask(who)).toEqual([expect.stringContaining(who), expect.stringContaining('stored')])
+    expect(await ask(who)).toEqual([expect.stringContaining(who), expect.stringContaining('hit')])
+  }
 })
 
 describe('no more than', () => {

@@ -13,6 +13,7 @@ import { isDone, verdictOf } from '../../protocol/verdict.ts'
 import { letGo } from '../backend/incoming.ts'
 import { collectable } from '../decision/storable.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
+import { audienceOf } from '../key/audience.ts'
 import type { Matched, RouteBatch, RouteCache } from '../route/routes.ts'
 import { requestHeaders } from '../rows/row-request.ts'
 import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
@@ -85,7 +86,12 @@ export class Batches {
     const headers = this.#parts.outgoing(call)
     return this.#batcher(matched.route.batch, matched).submit({
       group: batchGroup({
-        ...{ route: matched.route.name, batch: plan.batch, caller: batchCaller(of), headers },
+        ...{
+          route: matched.route.name,
+          batch: plan.batch,
+          audience: audienceOf(call, matched.route.cache?.scope),
+          headers,
+        },
         labels: call.identity?.policy?.backends,
       }),
       job: of,
@@ -168,13 +174,6 @@ export class Batches {
     const isOfNoRow = !isDone(verdict) && verdict.retry !== 'once'
     return { refused: response, forAll: body instanceof Uint8Array && isOfNoRow }
   }
-}
-
-/** Whose rows may share a request: by scope, those of a caller, of a tenant, or of all, who are given each other's answers. */
-function batchCaller({ call, matched }: BatchCall): string {
-  const { scope } = matched.route.cache ?? {}
-  if (scope === 'shared') return ''
-  return scope === 'tenant' ? (call.identity?.tenant ?? '') : call.principal
 }
 
 /** Whether the rows are all of the call, in its order. */

@@ -19,8 +19,8 @@ export interface Groupable {
   readonly route: string
   /** `Plan.batch`: a digest of what the dialect requires to be equal. */
   readonly batch: Digest
-  /** The caller's principal; the empty string where rows of all callers may be mixed. */
-  readonly caller: string
+  /** Whose rows may share a request: from `audienceOf`. */
+  readonly audience: readonly [kind: string, name: string]
   /** The fields that would go to the backend. */
   readonly headers: RawPairs
   /** Those that a backend must have; undefined: any backend will do. */
@@ -28,13 +28,13 @@ export interface Groupable {
 }
 
 /** The name of the group. Each text has its length in front, so that no two lists of fields give the same name. */
-export function batchGroup({ route, batch, caller, headers, labels }: Groupable): string {
+export function batchGroup({ route, batch, audience, headers, labels }: Groupable): string {
   const fields: string[] = [measured('', labels && JSON.stringify(labels))]
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
     if (!OF_ONE_CALL.get(name)) fields.push(measured(name.toLowerCase(), headers[i + 1]))
   }
-  return digestOf([measured(route, batch), measured(caller, ''), ...fields].join(''))
+  return digestOf([measured(route, batch), measured(...audience), ...fields].join(''))
 }
 
 function measured(a: string, b = ''): string {

@@ -7,7 +7,8 @@ import { folded } from '../../core/fields.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
-import type { Matched, OpenMatched, RouteCache } from '../route/routes.ts'
+import type { Matched, OpenMatched } from '../route/routes.ts'
+import { audienceOf } from './audience.ts'
 import type { DeploymentToken } from './deployed.ts'
 import type { Deployments } from './deployment.ts'
 import { namesOfCall } from './epoch-names.ts'
@@ -104,15 +105,6 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
     shared: epochs.shared && deployment.shared,
     writable: epochs.shared && deployment.writable,
   }
-}
-
-/** Who may have the answer. */
-function audienceOf(
-  { principal, identity }: Keyed,
-  scope: RouteCache['scope'] | undefined,
-): [string, string] {
-  if (scope === 'shared') return ['all', '']
-  return scope === 'tenant' ? ['tenant', identity?.tenant ?? ''] : ['caller', principal]
 }
 
 function headDigest(call: Keyed, { candidates }: OpenMatched): Digest {

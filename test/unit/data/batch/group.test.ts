@@ -5,7 +5,7 @@ import { batchGroup, type Groupable } from '../../../../src/data/batch/group.ts'
 const given: Groupable = {
   route: 'ranker',
   batch: digestOf('batch'),
-  caller: '',
+  audience: ['all', ''],
   headers: ['Content-Type', 'application/json', 'x-tenant', 'a'],
   labels: undefined,
 }
@@ -14,7 +14,7 @@ describe('the group of a batch', () => {
   it.each<[string, Partial<Groupable>]>([
     ['the route', { route: 'other' }],
     ['what the dialect compares', { batch: digestOf('other') }],
-    ['the caller', { caller: 'somebody' }],
+    ['the audience', { audience: ['caller', 'somebody'] }],
     ['the backends that may answer', { labels: { tier: 'gold' } }],
     ['a field', { headers: ['Content-Type', 'application/json', 'x-tenant', 'b'] }],
     ['one field more', { headers: [...given.headers, 'x-mode', 'fast'] }],
