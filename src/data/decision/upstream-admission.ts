@@ -48,7 +48,15 @@ export class UpstreamAdmission {
       if (place !== undefined) limits.leave(place)
       return failed(refusal)
     }
-    return place === undefined ? send() : new Counted(send(), () => limits.leave(place), over)
+    if (place === undefined) return send()
+    const leave = () => limits.leave(place)
+    try {
+      return new Counted(send(), leave, over)
+    } catch (error) {
+      // Thrown where the pool is gone: a place that stayed taken would be missing for good.
+      leave()
+      throw error
+    }
   }
 }
 
