@@ -27,10 +27,12 @@ export interface ReplyNotes {
   declared?: number
 }
 
-/** Fields of an answer, and their serialized lines once they were needed. */
+/** Fields of an answer, and the forms of them that doors write, once they were needed. */
 export interface Fields {
   readonly pairs: RawPairs
   lines?: { readonly text: string; readonly isDated: boolean }
+  /** With the names in lower case, as HTTP/2 has them, and without those of a connection. */
+  lowered?: RawPairs
 }
 
 /**

@@ -8,6 +8,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { type Duplex, duplexPair } from 'node:stream'
 import { silentLog } from '../../src/core/log.ts'
 import { createDoor } from '../../src/data/ingress/door/door.ts'
+import { createHttp2Door } from '../../src/data/ingress/h2/door.ts'
 import { createIngress, type Ingress } from '../../src/data/ingress/ingress.ts'
 import { attach } from '../../src/data/ingress/server.ts'
 import { createRouter } from '../../src/data/route/routes.ts'
@@ -87,7 +88,8 @@ export function createSide({ fast, maxBodyBytes = 4096, overSockets = false }: S
     keepAliveTimeoutMs: 60_000,
   }
   attach(server, { ingress, wheel, isLeaving: () => false, isDraining: () => false, ...limits })
-  if (fast) createDoor({ server, limits, wheel, ...ingress })
+  const http2 = createHttp2Door({ ...ingress, limits, wheel })
+  if (fast) createDoor({ server, limits, wheel, http2, ...ingress })
   return async (pieces) => {
     calls = []
     doors = []

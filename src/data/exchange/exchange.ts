@@ -1,6 +1,6 @@
 /**
- * The interface of one HTTP request and its answer at a door. Both doors, the strict fast one and node:http, implement it,
- * so that routing, deadlines, faults and answers are written once.
+ * The interface of one HTTP request and its answer at a door. The three doors, the strict fast one, node:http and
+ * HTTP/2, implement it, so that routing, deadlines, faults and answers are written once.
  */
 import type { RawPairs, WholeBody } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
@@ -14,7 +14,7 @@ import type { Authentication } from '../auth/authenticator.ts'
 import type { CacheDecision } from '../decision/cache-decision.ts'
 import type { Matched } from '../route/routes.ts'
 
-export type DoorName = 'fast' | 'http'
+export type DoorName = 'fast' | 'http' | 'h2'
 
 /**
  * What was read from a head. A door that sees the same head again gives the same notes, so nothing in them is computed
@@ -100,6 +100,9 @@ export interface HttpExchange {
   /** Resolves when the client has read enough, or the connection is closed. */
   drained(): Promise<void>
   end(trailers: RawPairs): void
-  /** Destroys the connection: after an error in the middle of an answer there is no other way to report it. */
+  /**
+   * Ends the answer where it is: after an error in the middle of it there is no other way to report it. Destroys the
+   * connection, or, over HTTP/2, the stream.
+   */
   cut(): void
 }

@@ -47,18 +47,25 @@ export class ReadyText {
   }
 
   #make(wall: number, connection: string): void {
-    const { createdAt, ttlMs } = this.#answer
-    const old = ageMs(this.#answer, wall)
-    const left = Math.ceil(remainingMs(this.#answer, wall) / SECOND)
-    const age = Math.floor(old / SECOND)
-    this.#text = this.#head.at({ wall, age, left }, this.#length, connection) + this.#body
+    const { ageMs: old, ttlMs, until } = timesAt(this.#answer, wall)
+    const times = { wall, age: Math.floor(old / SECOND), left: Math.ceil(ttlMs / SECOND) }
+    this.#text = this.#head.at(times, this.#length, connection) + this.#body
     this.#connection = connection
     this.#from = wall
-    this.#until = Math.min(
-      (Math.floor(wall / SECOND) + 1) * SECOND,
-      // If the clock was stepped back, the age stays 0 until the clock has caught up.
-      createdAt + (age + 1) * SECOND,
-      createdAt + ttlMs - (left - 1) * SECOND,
-    )
+    this.#until = until
   }
+}
+
+/** How old an answer is, how long it stays fresh, and until when whole seconds of these and of the date stay the same. */
+export function timesAt(answer: Timed, wall: number): { ageMs: number; ttlMs: number; until: number } {
+  const { createdAt, ttlMs } = answer
+  const old = ageMs(answer, wall)
+  const left = remainingMs(answer, wall)
+  const until = Math.min(
+    (Math.floor(wall / SECOND) + 1) * SECOND,
+    // If the clock was stepped back, the age stays 0 until the clock has caught up.
+    createdAt + (Math.floor(old / SECOND) + 1) * SECOND,
+    createdAt + ttlMs - (Math.ceil(left / SECOND) - 1) * SECOND,
+  )
+  return { ageMs: old, ttlMs: left, until }
 }

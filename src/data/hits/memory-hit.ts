@@ -4,6 +4,7 @@
  * decide everything; their decision for a head is kept with it, for as long as settings, purge epochs and deployment
  * tokens stay the same.
  */
+import type { RawPairs } from '../../core/call.ts'
 import { namedTenant } from '../../core/identity.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { PeerCertificate } from '../../core/peer-certificate.ts'
@@ -43,6 +44,8 @@ export interface AnswerWriter {
   /** The field lines about the connection for the next answer. */
   connectionFields(last: boolean): string
   send(head: string, body: Uint8Array | undefined): void
+  /** Present where heads are no text: HTTP/2. */
+  sendFields?(answer: ReadyAnswer, tier: string, wall: number, cors: RawPairs): void
 }
 
 /** The ready answer that answered a request. */
@@ -134,21 +137,19 @@ export class MemoryHits implements MemoryHit {
     if (judge(answer, decision.directives, wall) !== 'fresh' || (of && !stillHolds(of, decision)))
       return false
     // A body with Content-Length cannot be followed by trailers.
-    if (answer.reply.trailers) return false
+    if (answer.reply.trailers && !writer.sendFields) return false
     // The pipeline answers, and records, what the prediction log wants.
     if (log?.isDue) return false
     if (admission.admit(identity, callerOf(principal, writer.peer), 'answer') !== 'allowed') return false
-    answer.text ??= new ReadyText(answer, memory)
-    const whole = answer.reply.body as Uint8Array
-    writer.send(
-      answer.text.at(wall, writer.connectionFields(false) + corsText(matched, head)),
-      whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
-    )
+    const cors = matched.route.cors?.fields(head.notes.headers ?? [])
+    if (writer.sendFields) writer.sendFields(answer, memory, wall, cors?.pairs ?? NO_FIELDS)
+    else this.#sendText(answer, writer, wall, cors?.text ?? '')
     log?.takes()
     this.#outcome.ageMs = ageMs(answer, wall)
     this.#outcome.ttlMs = remainingMs(answer, wall)
     this.#outcome.rows = answer.rows
     const report = this.#report
+    report.door = writer.sendFields ? 'h2' : 'fast'
     report.route = matched.route.name
     report.protocol = matched.protocol.name
     report.model = matched.target.model
@@ -158,12 +159,18 @@ export class MemoryHits implements MemoryHit {
     observer.answered(report)
     return true
   }
+
+  #sendText(answer: ReadyAnswer, writer: AnswerWriter, wall: number, cors: string): void {
+    answer.text ??= new ReadyText(answer, this.#parts.memory)
+    const whole = answer.reply.body as Uint8Array
+    writer.send(
+      answer.text.at(wall, writer.connectionFields(false) + cors),
+      whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
+    )
+  }
 }
 
-/** The field lines for pages of other origins, where the route has any. */
-function corsText({ route }: Matched, { notes }: Repeated): string {
-  return route.cors ? route.cors.fields(notes.headers ?? []).text : ''
-}
+const NO_FIELDS: RawPairs = []
 
 /** Decides a known head anew after settings, epochs or tokens changed; the notes have all that keys are made of. */
 function decided(decisions: CacheDecisions, { method, notes }: Repeated, matched: Matched) {

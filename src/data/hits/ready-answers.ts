@@ -8,6 +8,7 @@ import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { FoundFor } from '../decision/cache-decision.ts'
+import type { ReadyFields } from '../exchange/ready-fields.ts'
 import { MAX_TEXT_BODY_BYTES, type ReadyText } from '../exchange/ready-text.ts'
 import { HotCache, type HotEntry } from './hot-cache.ts'
 
@@ -19,6 +20,8 @@ export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs'
   readonly of?: FoundFor | undefined
   /** Made at the first hit that is written in one piece. */
   text?: ReadyText
+  /** The same for HTTP/2. */
+  fields?: ReadyFields
 }
 
 /** What an answer takes beside its body: head, object and table entry. */

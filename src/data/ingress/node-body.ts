@@ -1,5 +1,5 @@
-/** The body of one request at the node:http door, with its deadline: collected, streamed or discarded. */
-import type { IncomingMessage } from 'node:http'
+/** The body of one request that node:http or node:http2 reads, with its deadline: collected, streamed or discarded. */
+import type { Readable } from 'node:stream'
 import type { WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Signal } from '../../lib/cancel.ts'
@@ -16,7 +16,8 @@ interface BodyReader {
 }
 
 export class HttpBody implements Flow {
-  readonly #request: IncomingMessage
+  readonly #request: Readable
+  readonly #isCut: () => boolean
   readonly #wheel: Wheel
   readonly #timeoutMs: number
   readonly #timer: Timer
@@ -26,12 +27,18 @@ export class HttpBody implements Flow {
   /** Of the chunks so far, those that are to come among them. */
   #announced = 0
   #isRead = false
+  /** What was read ahead. */
+  #held: Buffer[] = []
   /** A body that streams may take as long as the call, but there is a timeout between two pieces. */
   #isStreamed = false
 
-  /** `timeoutMs`: for the whole body to arrive, or, if it streams, between two pieces. */
-  constructor(request: IncomingMessage, wheel: Wheel, timeoutMs: number) {
+  /**
+   * `timeoutMs`: for the whole body to arrive, or, if it streams, between two pieces. `isCut`: whether a body that has ended did
+   * so before it was complete.
+   */
+  constructor(request: Readable, wheel: Wheel, timeoutMs: number, isCut = () => false) {
     this.#request = request
+    this.#isCut = isCut
     this.#wheel = wheel
     this.#timeoutMs = timeoutMs
     this.#timer = timer(() => this.breakOff(bodyTooLate()))
@@ -40,6 +47,38 @@ export class HttpBody implements Flow {
   /** The whole body was read. */
   get isRead(): boolean {
     return this.#isRead
+  }
+
+  /**
+   * Reads ahead, before anybody asks for the body. `done` gets all of it, once it is there; undefined: it is longer than `maxBytes`,
+   * or will not arrive, which its reader will be told.
+   */
+  hold(maxBytes: number, done: (pieces: readonly Buffer[] | undefined) => void): void {
+    const held = this.#held
+    const reader: BodyReader = {
+      maxBytes: Number.POSITIVE_INFINITY,
+      push: (chunk) => {
+        held.push(chunk)
+        if (this.#bytes <= maxBytes) return
+        this.#stop()
+        done(undefined)
+      },
+      end: () => done(held),
+      fail: (error) => {
+        this.#broken = error
+        done(undefined)
+      },
+    }
+    this.#read(reader)
+  }
+
+  /** The whole body, if it was read ahead; throws `bodyTooLarge`. */
+  held(maxBytes: number): WholeBody | undefined {
+    if (!this.#isRead) return undefined
+    if (this.#bytes > maxBytes) throw tooLarge(maxBytes)
+    const gather = new BodyBuffer()
+    for (const chunk of this.#held) gather.push(chunk)
+    return gather.whole()
   }
 
   whole(maxBytes: number, signal: Signal): Promise<WholeBody> {
@@ -110,6 +149,11 @@ export class HttpBody implements Flow {
 
   #read(reader: BodyReader): void {
     this.#reader = reader
+    const held = this.#held
+    this.#held = []
+    if (this.#bytes > reader.maxBytes) return this.#end(tooLarge(reader.maxBytes))
+    for (const chunk of held) reader.push(chunk)
+    if (this.#isRead) return this.#end(undefined)
     if (this.#broken) return this.#end(this.#broken)
     if (this.#announced > reader.maxBytes) return this.#end(tooLarge(reader.maxBytes))
     this.#request.on('data', this.#onData).on('end', this.#onEnd)
@@ -126,6 +170,7 @@ export class HttpBody implements Flow {
   }
 
   readonly #onEnd = (): void => {
+    if (this.#isCut()) return this.#onBroken()
     this.#isRead = true
     this.#end(undefined)
   }
@@ -137,12 +182,17 @@ export class HttpBody implements Flow {
   #end(error: Error | undefined): void {
     const reader = this.#reader
     if (!reader) return
+    this.#stop()
+    if (!error) return reader.end()
+    this.#request.pause()
+    reader.fail(error)
+  }
+
+  /** Reads no more for the present reader. */
+  #stop(): void {
     this.#reader = undefined
     this.#wheel.disarm(this.#timer)
     this.#request.off('data', this.#onData).off('end', this.#onEnd)
     this.#request.off('error', this.#onBroken).off('close', this.#onBroken)
-    if (!error) return reader.end()
-    this.#request.pause()
-    reader.fail(error)
   }
 }

@@ -12,6 +12,8 @@ import type { Wheel } from '../../lib/wheel.ts'
 import { refusal } from '../http/refusal.ts'
 import { createDoor } from './door/door.ts'
 import { MAX_HEAD_BYTES } from './door/head.ts'
+import { createHttp2Door } from './h2/door.ts'
+import { sortConnections } from './h2/preface.ts'
 import type { Ingress } from './ingress.ts'
 import { NodeConnection, type NodeDoorContext } from './node-connection.ts'
 
@@ -77,15 +79,13 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
     isDraining: () => draining,
   })
   const maxHeadBytes = Math.min(MAX_HEAD_BYTES, options.maxHeaderBytes)
+  const limits = { maxHeadBytes, headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs }
+  const http2 = createHttp2Door({ ...ingress, limits, wheel })
+  const handedOver = (socket: Duplex, headMs: number) => connectionOf(socket).awaitHead(headMs)
   const door = options.fastDoor
-    ? createDoor({
-        server,
-        limits: { maxHeadBytes, headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs },
-        wheel,
-        handedOver: (socket, headMs) => connectionOf(socket).awaitHead(headMs),
-        ...ingress,
-      })
+    ? createDoor({ server, limits, wheel, http2, handedOver, ...ingress })
     : undefined
+  if (!door) sortConnections(server, { http2, headTimeoutMs, wheel })
   const terminator = terminatorOf(server, options)
   await bind(server, options)
   return {
@@ -102,9 +102,11 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
       door?.drain()
+      http2.drain()
       const cut = setTimeout(() => {
         server.closeAllConnections()
         door?.cut()
+        http2.cut()
         terminator.cut()
       }, timeoutMs)
       await closed
@@ -116,7 +118,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
 function terminatorOf(server: Server, options: ServerOptions): TlsTerminator {
   const terminator = new TlsTerminator({
     server,
-    alpn: ['http/1.1'],
+    alpn: ['h2', 'http/1.1'],
     handshakeTimeoutMs: options.headerTimeoutMs,
     maxHandshakes: MAX_HANDSHAKES,
     plainAnswer: refusal('400 Bad Request', 'this port speaks HTTPS: begin the URL with https://'),

@@ -8,6 +8,7 @@ import { type Timer, timer } from '../../../lib/wheel.ts'
 import { bodyTooLate } from '../../http/body.ts'
 import { refusal } from '../../http/refusal.ts'
 import { clientCertificate } from '../client-certificate.ts'
+import { isPartOfPreface, isPreface } from '../h2/preface.ts'
 import { HalfClosed } from '../half-closed.ts'
 import { Linger } from '../linger.ts'
 import { MAX_AHEAD_BYTES, MAX_HELD_BYTES, MAX_PIECES, NEW_MS } from './bounds.ts'
@@ -179,7 +180,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     if (this.#halfClosed && !isWhole) return this.#refuse('400 Bad Request')
     if (head === 'other') return this.#handOver(bytes)
     if (head === 'part') {
-      if (++this.#pieces > MAX_PIECES) return this.#handOver(bytes)
+      if (++this.#pieces > MAX_PIECES && !isPartOfPreface(bytes)) return this.#handOver(bytes)
       if (this.#pieces === 1) wheel.arm(this.#timer, limits.headTimeoutMs)
       this.#unread = bytes
       return false
@@ -263,6 +264,10 @@ export class Connection implements ResponseWriter, DoorConnection {
     const socket = this.#socket
     socket.pause()
     socket.unshift(retained(bytes))
+    if (isPreface(bytes)) {
+      this.#context.takeHttp2(socket)
+      return false
+    }
     this.#context.handOver(socket, headMs)
     socket.resume()
     return false

@@ -5,14 +5,13 @@
  */
 import type { Server } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { Generations } from '../../../lib/generations.ts'
 import type { Wheel } from '../../../lib/wheel.ts'
 import { WriteBatcher } from '../../../lib/write-batcher.ts'
-import type { AuthLive, Client } from '../../auth/authenticator.ts'
+import type { Http2Door } from '../h2/door.ts'
 import type { Ingress } from '../ingress.ts'
 import { Connection } from './connection.ts'
 import type { DoorContext, DoorLimits } from './context.ts'
-import { KnownRequests } from './known-requests.ts'
+import { knownUnder } from './known-requests.ts'
 
 export interface DoorOptions extends Ingress {
   /** The server that listens, limits the connections, and serves what is not plain. */
@@ -21,6 +20,8 @@ export interface DoorOptions extends Ingress {
   readonly event?: 'connection' | 'secureConnection'
   readonly limits: DoorLimits
   readonly wheel: Wheel
+  /** Takes the connections that begin with HTTP/2's preface. */
+  readonly http2: Pick<Http2Door, 'take'>
   /** Called for each connection that is handed over, with the milliseconds within which its head must be complete. */
   readonly handedOver?: (socket: Duplex, headMs: number) => void
 }
@@ -42,6 +43,7 @@ export function createDoor({
   server,
   event = 'connection',
   handedOver = () => {},
+  http2,
   ...options
 }: DoorOptions): Door {
   const inner = server.listeners(event)
@@ -51,6 +53,7 @@ export function createDoor({
       for (const listener of inner) listener.call(server, socket)
       handedOver(socket, headMs)
     },
+    takeHttp2: (socket) => http2.take(socket),
     known: knownUnder(options.live, options.limits.maxHeadBytes),
     writeBatcher: new WriteBatcher(),
     connections: new Set(),
@@ -77,37 +80,5 @@ export function createDoor({
     cut() {
       for (const connection of context.connections) connection.cut()
     },
-  }
-}
-
-/** Kinds of clients that are remembered, twice as many at most: those with client certificates of their own. */
-const MAX_KINDS = 64
-
-/**
- * Starts anew at each change of the settings, since new routes may depend on other fields. Equal heads of clients that
- * prove something by their connection mean different things, so each kind of client has its own.
- */
-function knownUnder(live: Ingress['live'], maxHeadBytes: number): (client: Client) => KnownRequests {
-  let known = new KnownRequests(live(), maxHeadBytes)
-  let ofKinds = new Generations<KnownRequests>(MAX_KINDS)
-  let ofClients = new WeakMap<Client, KnownRequests>()
-  return (client) => {
-    const now = live()
-    if (known.live !== now) {
-      known = new KnownRequests(now, maxHeadBytes)
-      ofKinds = new Generations(MAX_KINDS)
-      ofClients = new WeakMap()
-    }
-    if (!now.auth?.asksClients) return known
-    const ofClient = ofClients.get(client) ?? ofKind(now.auth.kindOf(client), now)
-    ofClients.set(client, ofClient)
-    return ofClient
-  }
-
-  function ofKind(kind: string, now: AuthLive): KnownRequests {
-    if (kind === '') return known
-    const found = ofKinds.get(kind) ?? new KnownRequests(now, maxHeadBytes)
-    ofKinds.set(kind, found)
-    return found
   }
 }

@@ -88,6 +88,7 @@ it('a client that does not read its answers is not read from either', async () =
     limits: { maxHeadBytes: 8192, headTimeoutMs: 5000, bodyTimeoutMs: 5000, keepAliveTimeoutMs: 5000 },
     serve: () => {},
     live: () => live,
+    http2: { take: () => expect.unreachable('HTTP/1.1 is sent') },
     memoryHit: {
       answer(_head, _body, line) {
         served++

@@ -1,0 +1,470 @@
+/** HTTP/2 at the data port: by prior knowledge, at both kinds of doors; what it accepts, refuses and bounds. */
+import { once } from 'node:events'
+import http2, { type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from 'node:http2'
+import net from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Reply } from '../../src/core/reply.ts'
+import { type DoorServer, type DoorServerOptions, startDoor } from '../support/door.ts'
+import { eventually } from '../support/eventually.ts'
+
+const open: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of open.splice(0).reverse()) await close()
+})
+
+async function door(options: DoorServerOptions = {}): Promise<DoorServer> {
+  const server = await startDoor(options)
+  open.push(() => server.close())
+  return server
+}
+
+function client({ port }: { port: number }, options: http2.ClientSessionOptions = {}): ClientHttp2Session {
+  const session = http2.connect(`http://127.0.0.1:${port}`, options)
+  session.on('error', () => {})
+  open.push(() => session.destroy())
+  return session
+}
+
+interface Heard {
+  readonly headers: Record<string, unknown>
+  readonly trailers: Record<string, unknown>
+  readonly text: string
+  /** Of RST_STREAM; 0: none was needed. */
+  readonly code: number
+}
+
+function heard(stream: ClientHttp2Stream): Promise<Heard> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = []
+    let headers: Record<string, unknown> = {}
+    let trailers: Record<string, unknown> = {}
+    stream
+      .on('response', (fields) => (headers = { ...fields }))
+      .on('trailers', (fields) => (trailers = { ...fields }))
+      .on('data', (chunk: Buffer) => chunks.push(chunk))
+      .on('error', () => {})
+      .on('close', () => {
+        resolve({ headers, trailers, text: Buffer.concat(chunks).toString('latin1'), code: stream.rstCode ?? 0 })
+      })
+  })
+}
+
+function ask(session: ClientHttp2Session, fields: OutgoingHttpHeaders, body?: string | Buffer): Promise<Heard> {
+  const stream = session.request({ ':method': body === undefined ? 'GET' : 'POST', ...fields })
+  const answer = heard(stream)
+  stream.end(body)
+  return answer
+}
+
+const said = ({ text }: Heard) => JSON.parse(text) as { method: string; target: string; body: string }
+
+describe.each([{ fastDoor: true }, { fastDoor: false }])('HTTP/2 with $fastDoor', (kind) => {
+  it('serves calls side by side, with and without a body', async () => {
+    const server = await door(kind)
+    const session = client(server)
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, (_, i) =>
+        i % 2 === 0 ? ask(session, { ':path': `/whole/${i}?q` }, `body ${i}`) : ask(session, { ':path': `/stream/${i}` }),
+      ),
+    )
+    for (const [i, answer] of answers.entries()) {
+      expect(answer.headers).toMatchObject({ ':status': 200, 'content-type': 'application/json' })
+      expect(answer.headers['content-length']).toBe(String(answer.text.length))
+      expect(answer.code).toBe(0)
+      const even = i % 2 === 0
+      expect(said(answer)).toEqual({
+        method: even ? 'POST' : 'GET',
+        target: even ? `/whole/${i}?q` : `/stream/${i}`,
+        body: even ? `body ${i}` : '',
+      })
+    }
+    expect(server.answered).toHaveLength(100)
+    expect(server.answered.every(({ door: name, status }) => name === 'h2' && status === 200)).toBe(true)
+  })
+
+  it('makes one head of HTTP/1.1 of it: Host from the authority, one Cookie', async () => {
+    const server = await door(kind)
+    await ask(client(server), { ':path': '/whole', ':authority': 'Name.example:80', cookie: ['a=1', 'b=2'], 'x-a': 'é' })
+    const [call] = server.calls
+    expect(call?.host).toBe('name.example:80')
+    expect(call?.headers).toEqual(['host', 'Name.example:80', 'x-a', 'é', 'cookie', 'a=1; b=2'])
+  })
+
+  it('takes a preface that comes byte by byte', async () => {
+    const server = await door(kind)
+    const socket = net.connect(server.port, '127.0.0.1')
+    open.push(() => socket.destroy())
+    socket.setNoDelay()
+    await once(socket, 'connect')
+    const bytes = Buffer.concat([PREFACE, frame(SETTINGS, 0, 0)])
+    for (let i = 0; i < bytes.length; i++) {
+      socket.write(bytes.subarray(i, i + 1))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    const frames = await framesOf(socket, ({ type, flags }) => type === SETTINGS && flags === 1)
+    expect(frames[0]?.type).toBe(SETTINGS)
+  })
+
+  it('still serves HTTP/1.1 on the same port', async () => {
+    const server = await door(kind)
+    const answer = await fetch(`http://127.0.0.1:${server.port}/whole`)
+    expect(await answer.json()).toEqual({ method: 'GET', target: '/whole', body: '' })
+  })
+})
+
+describe('a stream', () => {
+  const streaming = (body: Reply['body'], trailers?: () => string[]): DoorServerOptions['serve'] =>
+    async () => ({ reply: { status: 200, headers: ['X-A', 'b'], body, ...(trailers && { trailers }) }, outcome: { kind: 'none' } })
+
+  it('has trailers behind a whole answer and behind one that streams', async () => {
+    const trailers = () => ['Grpc-Status', '0', 'x-t', 'é']
+    const both = [Buffer.from('one'), pieces(['o', 'ne'])]
+    for (const body of both) {
+      const server = await door({ serve: streaming(body, trailers) })
+      const answer = await ask(client(server), { ':path': '/whole' })
+      expect(answer).toMatchObject({ text: 'one', code: 0, headers: { 'x-a': 'b' }, trailers: { 'grpc-status': '0', 'x-t': 'é' } })
+    }
+  })
+
+  it('flows both ways at a time', async () => {
+    const server = await door({
+      serve: async (call) => ({
+        reply: { status: 200, headers: [], body: call.body as AsyncIterable<Uint8Array> },
+        outcome: { kind: 'none' },
+      }),
+    })
+    const stream = client(server).request({ ':method': 'POST', ':path': '/stream' })
+    open.push(() => stream.destroy())
+    for (const word of ['one', 'two', 'three']) {
+      stream.write(word)
+      expect(String((await once(stream, 'data'))[0])).toBe(word)
+    }
+    stream.end()
+    const [code] = await Promise.all([once(stream, 'close').then(() => stream.rstCode), stream.resume()])
+    expect(code).toBe(0)
+  })
+
+  it('holds a sender back whose reader is slow, and a writer whose client does not read', async () => {
+    let taken = 0
+    let given = 0
+    const server = await door({
+      maxBodyBytes: 1e9,
+      serve: async (call) => {
+        const reading = (call.body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]()
+        async function* body() {
+          await reading.next()
+          for (;;) {
+            given += 65_536
+            yield Buffer.alloc(65_536)
+          }
+        }
+        return { reply: { status: 200, headers: [], body: body() }, outcome: { kind: 'none' } }
+      },
+    })
+    const stream = client(server).request({ ':method': 'POST', ':path': '/stream' })
+    open.push(() => stream.destroy())
+    stream.on('error', () => {})
+    const send = () => {
+      while (stream.write(Buffer.alloc(65_536), () => (taken += 65_536)));
+    }
+    stream.on('drain', send)
+    send()
+    let before = -1
+    await eventually(() => {
+      const now = taken + given
+      const isQuiet = now === before && now > 0
+      before = now
+      if (!isQuiet) throw new Error('still flows')
+    })
+    expect(taken).toBeLessThan(2 ** 21)
+    expect(given).toBeLessThan(2 ** 21)
+  })
+
+  it('that the client resets cancels its call', async () => {
+    const server = await door({ serve: () => new Promise(() => {}) })
+    const stream = client(server).request({ ':method': 'GET', ':path': '/whole' })
+    await eventually(() => expect(server.calls).toHaveLength(1))
+    const answer = heard(stream)
+    stream.close(http2.constants.NGHTTP2_CANCEL)
+    await answer
+    await eventually(() => expect(server.answered).toMatchObject([{ fault: 'callerLeft' }]))
+    expect(server.calls[0]?.signal.aborted).toBe(true)
+  })
+
+  it('that fails in the middle of its answer is reset, and no other', async () => {
+    async function* broken() {
+      yield Buffer.from('half')
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      throw new Error('broken')
+    }
+    const server = await door({ serve: streaming(broken()) })
+    const session = client(server)
+    expect(await ask(session, { ':path': '/whole' })).toMatchObject({ text: 'half', code: http2.constants.NGHTTP2_INTERNAL_ERROR })
+    expect((await ask(session, { ':path': '/nowhere' })).headers[':status']).toBe(404)
+  })
+
+  it('whose body is too long, or too late, is refused', async () => {
+    const server = await door({ maxBodyBytes: 1000, bodyTimeoutMs: 100 })
+    const session = client(server)
+    const long = await ask(session, { ':path': '/whole' }, Buffer.alloc(200_000))
+    expect(long.headers[':status']).toBe(413)
+    const late = session.request({ ':method': 'POST', ':path': '/whole' })
+    late.write('x')
+    const answer = await heard(late)
+    expect(answer.headers[':status']).toBe(408)
+    expect((await ask(session, { ':path': '/whole' }, 'x')).headers[':status']).toBe(200)
+  })
+
+  it('asks for 100 Continue, and gets it', async () => {
+    const server = await door()
+    const stream = client(server).request({ ':method': 'POST', ':path': '/whole', expect: '100-continue' })
+    const answer = heard(stream)
+    await once(stream, 'continue')
+    stream.end('body')
+    expect(said(await answer).body).toBe('body')
+  })
+
+  it('of HEAD has the length and no body', async () => {
+    const server = await door()
+    const answer = await ask(client(server), { ':method': 'HEAD', ':path': '/whole' })
+    expect(answer).toMatchObject({ text: '', headers: { ':status': 200, 'content-length': '44' } })
+  })
+})
+
+describe('a head that means something else over HTTP/1.1 ends its stream', () => {
+  const BAD: [string, [string, string][]][] = [
+    ['a line break in a value', [['x-a', 'b\r\nx-c: d']]],
+    ['NUL in a value', [['x-a', 'b\0']]],
+    ['an upper-case name', [['X-A', 'b']]],
+    ['a space in a name', [['x a', 'b']]],
+    ['Connection', [['connection', 'close']]],
+    ['Transfer-Encoding', [['transfer-encoding', 'chunked']]],
+    ['Upgrade', [['upgrade', 'h2c']]],
+    ['TE other than trailers', [['te', 'gzip']]],
+    ['Host unlike the authority', [['host', 'other']]],
+    ['two lengths', [['content-length', '1'], ['content-length', '2']]],
+    ['a length that is none', [['content-length', '+1']]],
+    ['a length without a body', [['content-length', '1']]],
+    ['a pseudo-header field that is not of requests', [[':status', '200']]],
+  ]
+  it.each(BAD)('%s', async (_, fields) => {
+    const server = await door()
+    const wire = await rawConnection(server.port)
+    wire.headers(1, [...GET, ...fields])
+    const reset = await wire.until(({ type, stream }) => (type === RST_STREAM || type === HEADERS) && stream === 1)
+    expect(reset.type).toBe(RST_STREAM)
+    expect(server.calls).toHaveLength(0)
+    // The connection serves the next.
+    wire.headers(3, GET)
+    expect((await wire.until(({ stream }) => stream === 3)).type).toBe(HEADERS)
+  })
+
+  it.each([
+    ['no authority', GET.filter(([name]) => name !== ':authority')],
+    ['an authority with a user', GET.map(([name, value]) => [name, name === ':authority' ? 'me@h' : value])],
+    ['two hosts', [...GET, ['host', 'h'], ['host', 'h']]],
+    ['a relative path', GET.map(([name, value]) => [name, name === ':path' ? 'whole' : value])],
+    ['no path', GET.filter(([name]) => name !== ':path')],
+    ['another scheme', GET.map(([name, value]) => [name, name === ':scheme' ? 'ftp' : value])],
+    ['a field behind which a pseudo-header field comes', [['x-a', 'b'], ...GET]],
+  ] as [string, [string, string][]][])('%s', async (_, fields) => {
+    const server = await door()
+    const wire = await rawConnection(server.port)
+    wire.headers(1, fields)
+    const reset = await wire.until(({ type, stream }) => (type === RST_STREAM || type === HEADERS) && stream === 1)
+    expect(reset.type).toBe(RST_STREAM)
+    expect(server.calls).toHaveLength(0)
+  })
+})
+
+describe('an attack ends its own connection', () => {
+  it('resets of streams that have just begun (CVE-2023-44487)', async () => {
+    const server = await door({ serve: () => new Promise(() => {}) })
+    const other = client(server)
+    const wire = await rawConnection(server.port)
+    for (let id = 1; id < 20_000 && !wire.isClosed; id += 2) {
+      wire.headers(id, GET)
+      wire.send(RST_STREAM, 0, id, Buffer.from([0, 0, 0, 8]))
+      if (id % 199 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    await wire.closed
+    expect(server.calls.length).toBeLessThan(3000)
+    expect((await ask(other, { ':path': '/nowhere' })).headers[':status']).toBe(404)
+  })
+
+  it('a head that never ends (CONTINUATION flood)', async () => {
+    const server = await door()
+    const wire = await rawConnection(server.port)
+    wire.send(HEADERS, 0, 1, block(GET))
+    const piece = block([['x-a', 'a'.repeat(8000)]])
+    for (let i = 0; i < 1000 && !wire.isClosed; i++) {
+      wire.send(CONTINUATION, 0, 1, piece)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await wire.closed
+    expect(server.calls).toHaveLength(0)
+  })
+
+  it.each([
+    ['PING', () => ({ type: PING, payload: Buffer.alloc(8) })],
+    ['SETTINGS', () => ({ type: SETTINGS, payload: Buffer.alloc(0) })],
+  ])('%s without end, whose answers are not read', async (_, next) => {
+    const server = await door()
+    const wire = await rawConnection(server.port)
+    wire.pause()
+    const { type, payload } = next()
+    const flood = Buffer.concat(Array.from({ length: 1000 }, () => frame(type, 0, 0, payload)))
+    for (let i = 0; i < 2000 && !wire.isClosed; i++) {
+      wire.write(flood)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await wire.closed
+  })
+
+  it('silence: before the preface is complete, in the middle of a head, and without a request', async () => {
+    const server = await door({ headerTimeoutMs: 200, keepAliveTimeoutMs: 200 })
+    const partial = net.connect(server.port, '127.0.0.1').on('error', () => {})
+    partial.write(PREFACE.subarray(0, 20))
+    const halfHead = await rawConnection(server.port)
+    halfHead.send(HEADERS, 0, 1, block(GET))
+    const idle = await rawConnection(server.port)
+    await Promise.all([once(partial.resume(), 'close'), halfHead.closed, idle.closed])
+  })
+
+  it('a client that reads no answer holds its streams for a bounded time', async () => {
+    const server = await door({
+      keepAliveTimeoutMs: 200,
+      serve: async () => ({ reply: { status: 200, headers: [], body: Buffer.alloc(1e6) }, outcome: { kind: 'none' } }),
+    })
+    const wire = await rawConnection(server.port)
+    wire.headers(1, GET)
+    expect(await wire.until(({ type, stream }) => type === RST_STREAM && stream === 1)).toBeDefined()
+  })
+})
+
+it('a drain loses no call: those that were sent are answered, and none is refused', async () => {
+  const server = await door({
+    serve: async () => {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      return { reply: { status: 200, headers: [], body: Buffer.from('ok') }, outcome: { kind: 'none' } }
+    },
+  })
+  const sessions = Array.from({ length: 8 }, () => client(server))
+  const answers: Promise<Heard>[] = []
+  let isClosed = 0
+  for (const session of sessions) {
+    session.once('close', () => isClosed++)
+    session.once('goaway', () => clearInterval(timer))
+    const timer = setInterval(() => {
+      if (!session.closed && !session.destroyed) answers.push(ask(session, { ':path': '/whole' }))
+    }, 1)
+    open.push(() => clearInterval(timer))
+  }
+  await eventually(() => expect(answers.length).toBeGreaterThan(200))
+  await server.drain(5000)
+  const all = await Promise.all(answers)
+  expect(all.filter(({ text }) => text !== 'ok')).toEqual([])
+  await eventually(() => expect(isClosed).toBe(8))
+})
+
+async function* pieces(texts: readonly string[]) {
+  for (const text of texts) yield Buffer.from(text)
+}
+
+const HEADERS = 1
+const RST_STREAM = 3
+const SETTINGS = 4
+const PING = 6
+const CONTINUATION = 9
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+const GET: [string, string][] = [
+  [':method', 'GET'],
+  [':scheme', 'http'],
+  [':authority', 'h'],
+  [':path', '/whole'],
+]
+
+interface Frame {
+  readonly type: number
+  readonly flags: number
+  readonly stream: number
+  readonly payload: Buffer
+}
+
+function frame(type: number, flags: number, stream: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(payload.length, 0, 3)
+  head[3] = type
+  head[4] = flags
+  head.writeUInt32BE(stream, 5)
+  return Buffer.concat([head, payload])
+}
+
+/** Fields as HPACK literals without indexing and without Huffman coding (RFC 7541, section 6.2.2). */
+function block(fields: readonly (readonly [string, string])[]): Buffer {
+  const text = (value: string) => {
+    const { length } = Buffer.from(value, 'latin1')
+    const head = length < 127 ? [length] : [127, ...integer(length - 127)]
+    return Buffer.concat([Buffer.from(head), Buffer.from(value, 'latin1')])
+  }
+  return Buffer.concat(fields.flatMap(([name, value]) => [Buffer.from([0]), text(name), text(value)]))
+}
+
+function integer(value: number): number[] {
+  return value < 128 ? [value] : [(value & 127) | 128, ...integer(value >> 7)]
+}
+
+async function framesOf(socket: net.Socket, isLast: (frame: Frame) => boolean): Promise<Frame[]> {
+  const frames: Frame[] = []
+  let bytes = Buffer.alloc(0)
+  for await (const chunk of socket) {
+    bytes = Buffer.concat([bytes, chunk as Buffer])
+    while (bytes.length >= 9 && bytes.length >= 9 + bytes.readUIntBE(0, 3)) {
+      const end = 9 + bytes.readUIntBE(0, 3)
+      frames.push({ type: bytes[3] as number, flags: bytes[4] as number, stream: bytes.readUInt32BE(5), payload: bytes.subarray(9, end) })
+      bytes = bytes.subarray(end)
+      if (isLast(frames.at(-1) as Frame)) return frames
+    }
+  }
+  throw new Error('closed')
+}
+
+/** A connection on which frames are written as they are. */
+async function rawConnection(port: number) {
+  const socket = net.connect(port, '127.0.0.1')
+  open.push(() => socket.destroy())
+  socket.on('error', () => {})
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+  await once(socket, 'connect')
+  socket.write(Buffer.concat([PREFACE, frame(SETTINGS, 0, 0)]))
+  const seen: Frame[] = []
+  let bytes = Buffer.alloc(0)
+  socket.on('data', (chunk: Buffer) => {
+    bytes = Buffer.concat([bytes, chunk])
+    while (bytes.length >= 9 && bytes.length >= 9 + bytes.readUIntBE(0, 3)) {
+      const end = 9 + bytes.readUIntBE(0, 3)
+      seen.push({ type: bytes[3] as number, flags: bytes[4] as number, stream: bytes.readUInt32BE(5), payload: bytes.subarray(9, end) })
+      bytes = bytes.subarray(end)
+    }
+  })
+  return {
+    closed,
+    get isClosed() {
+      return socket.destroyed
+    },
+    pause: () => socket.pause(),
+    write: (raw: Buffer) => socket.write(raw),
+    send: (type: number, flags: number, stream: number, payload?: Buffer) =>
+      void (socket.writable && socket.write(frame(type, flags, stream, payload))),
+    /** A request without a body. */
+    headers: (stream: number, fields: readonly (readonly [string, string])[]) =>
+      void (socket.writable && socket.write(frame(HEADERS, 5, stream, block(fields)))),
+    async until(isIt: (frame: Frame) => boolean): Promise<Frame> {
+      return eventually(() => {
+        const found = seen.find(isIt)
+        if (!found) throw new Error(`not among ${JSON.stringify(seen.map(({ type, stream }) => [type, stream]))}`)
+        return found
+      })
+    },
+  }
+}
