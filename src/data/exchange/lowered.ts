@@ -4,14 +4,9 @@ import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
 import { HOP_FIELDS } from '../../core/fields.ts'
 import type { Fields } from '../../core/reply.ts'
 import { lastOf } from '../../lib/memo.ts'
+import { httpDate } from './reply-head.ts'
 
 const DROPPED = new Set([...HOP_FIELDS, 'content-length'])
-
-/** The fields of a head from `:status` on; `length`: of the body, where it is known and the status allows one. */
-export function loweredFields(status: number, pairs: RawPairs, length: number | undefined): RawPairs {
-  const framing = length === undefined || hasNoBody(status) ? [] : ['content-length', String(length)]
-  return [':status', String(status), ...lowered(pairs), ...framing]
-}
 
 /** Throws TypeError if a field cannot be sent. */
 export function lowered(pairs: RawPairs): RawPairs {
@@ -32,6 +27,22 @@ export function sharedLowered(fields: Fields): RawPairs {
   return fields.lowered
 }
 
+/**
+ * The fields of a head from `:status` on, Date among them. `length`: of the body; left out where it is not known, or where the
+ * status has none. `pairs`: lowered already.
+ */
+export function headFields(
+  status: number,
+  pairs: RawPairs,
+  { length, now }: { length?: number | undefined; now: number },
+): string[] {
+  const fields = [':status', String(status), ...pairs]
+  if (!pairs.some((text, i) => i % 2 === 0 && text === 'date')) fields.push('date', httpDate(now))
+  if (length !== undefined && !hasNoBody(status)) fields.push('content-length', String(length))
+  return fields
+}
+
+/** These answers have no body, and so no length (RFC 9110, sections 15.3.5 and 15.4.5). */
 export function hasNoBody(status: number): boolean {
   return status === 204 || status === 304
 }

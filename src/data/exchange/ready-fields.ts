@@ -1,35 +1,43 @@
-/** A hit's fields as HTTP/2 sends them, made anew only when one of their times shows another second, as `ReadyText` is. */
+/** A hit's field blocks as HTTP/2 sends them, made anew only when one of their times shows another second, as `ReadyText` is. */
 import type { RawPairs } from '../../core/call.ts'
-import { forwardedReply } from '../http/headers.ts'
+import { encodeFields } from '../../lib/http2/hpack-encoder.ts'
+import { forwardedReply, forwardedTrailers } from '../http/headers.ts'
 import { cacheFields } from '../http/status.ts'
-import { loweredFields } from './lowered.ts'
+import { headFields, lowered } from './lowered.ts'
 import { type Timed, timesAt } from './ready-text.ts'
 
 export class ReadyFields {
   readonly #answer: Timed
   readonly #tier: string
-  readonly #before: RawPairs
+  readonly #pairs: RawPairs
+  readonly #length: number
+  /** The block behind the body; undefined: there is none. */
+  readonly trailers: Buffer | undefined
   #from = 0
   #until = 0
-  #fields: RawPairs = []
+  #block: Buffer = Buffer.alloc(0)
 
   /** Throws TypeError if a field cannot be sent. */
   constructor(answer: Timed, tier: string) {
+    const { headers, trailers, body } = answer.reply
     this.#answer = answer
     this.#tier = tier
-    const { status, headers, body } = answer.reply
-    this.#before = loweredFields(status, forwardedReply(headers), (body as Uint8Array).length)
+    this.#pairs = lowered(forwardedReply(headers))
+    this.#length = (body as Uint8Array).length
+    this.trailers = trailers && encodeFields(lowered(forwardedTrailers(trailers())))
   }
 
-  /** From `:status` on. */
-  at(wall: number): RawPairs {
+  /** The block before the body. */
+  at(wall: number): Buffer {
     if (wall < this.#from || wall >= this.#until) {
       const { ageMs, ttlMs, until } = timesAt(this.#answer, wall)
-      const times = cacheFields({ kind: 'hit', tier: this.#tier, ageMs, ttlMs })
-      this.#fields = [...this.#before, ...times.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text))]
+      const times = lowered(cacheFields({ kind: 'hit', tier: this.#tier, ageMs, ttlMs }))
+      const length = this.trailers ? undefined : this.#length
+      const { status } = this.#answer.reply
+      this.#block = encodeFields(headFields(status, [...this.#pairs, ...times], { length, now: wall }))
       this.#from = wall
       this.#until = until
     }
-    return this.#fields
+    return this.#block
   }
 }

@@ -10,7 +10,14 @@ export function dateLine(now: number): string {
   return dateLineOf(Math.floor(now / 1000))
 }
 
-const dateLineOf = lastOf((second: number) => `Date: ${new Date(second * 1000).toUTCString()}\r\n`)
+const dateLineOf = lastOf((second: number) => `Date: ${dateOf(second)}\r\n`)
+
+/** The value of Date, made once a second. */
+export function httpDate(now: number): string {
+  return dateOf(Math.floor(now / 1000))
+}
+
+const dateOf = lastOf((second: number) => new Date(second * 1000).toUTCString())
 
 const lines = new Map<number, string>()
 

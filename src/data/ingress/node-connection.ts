@@ -93,7 +93,7 @@ export class NodeConnection {
     const body = new HttpBody(request, wheel, bodyTimeoutMs)
     this.#framings?.push({ length: lengthOf(request), announce: (bytes) => body.announce(bytes) })
     const exchange = { request, response, isFinal, body }
-    if (this.#isClosing) return exchange.body.discard((bytes) => this.#linger?.received(bytes))
+    if (this.#isClosing) return exchange.body.drop((bytes) => this.#linger?.received(bytes))
     if (!this.#current) return this.#serve(exchange)
     this.#waiting.push(exchange)
     if (this.#waiting.length < MAX_AHEAD || this.#isPaused) return
@@ -173,12 +173,12 @@ export class NodeConnection {
     if (this.#socket.destroyed || this.#isClosing) return
     if (this.#isLast) return this.#close()
     if (request.complete) {
-      if (!request.readableEnded) body.discard(() => {})
+      if (!request.readableEnded) body.drop(() => {})
       return this.#next()
     }
     const linger = new Linger(this.#socket, this.#context.wheel)
     this.#linger = linger
-    body.discard((bytes) => linger.received(bytes))
+    body.drop((bytes) => linger.received(bytes))
     request.once('end', () => {
       linger.end()
       if (!this.#socket.destroyed && !this.#isClosing) this.#next()
@@ -208,7 +208,7 @@ export class NodeConnection {
     this.#socket.end(this.#refusal === undefined ? undefined : refusal(this.#refusal))
     if (this.#isReleased) this.#socket.on('data', (bytes: Buffer) => linger.received(bytes.length)).resume()
     for (const { body } of [...(this.#current ? [this.#current] : []), ...this.#waiting])
-      body.discard((bytes) => linger.received(bytes))
+      body.drop((bytes) => linger.received(bytes))
   }
 }
 

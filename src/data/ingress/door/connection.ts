@@ -175,7 +175,8 @@ export class Connection implements ResponseWriter, DoorConnection {
     const key = this.#heads.keyOf(bytes)
     const repeat = this.#heads.repeats.get(key)
     if (repeat && memoryHit.answerRepeat(repeat, this)) return this.#answeredAtOnce(repeat.head)
-    const head = this.#heads.read(bytes, key)
+    const read = this.#heads.read(bytes, key)
+    const head = read === 'other' && isPartOfPreface(bytes) ? 'part' : read
     const isWhole = typeof head !== 'string' && bytes.length >= head.bytes + head.length
     if (this.#halfClosed && !isWhole) return this.#refuse('400 Bad Request')
     if (head === 'other') return this.#handOver(bytes)

@@ -1,56 +1,85 @@
 /**
- * One HTTP/2 connection: node:http2 does the frames, the compression of heads and the flow control. Each stream becomes an
- * exchange; a request whose head is known to be a hit in process memory is answered without a call, as at the fast door.
+ * One HTTP/2 connection (RFC 9113). Each stream becomes an exchange; a request whose head is known to be a hit in process memory
+ * is answered without a call, as at the fast door. Whatever a client sends, it ends at most its own connection, and what it makes
+ * us keep is bounded.
  */
-import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
-import { type Timer, timer } from '../../../lib/wheel.ts'
+import { FrameReader } from '../../../lib/http2/frame-reader.ts'
+import * as h2 from '../../../lib/http2/frames.ts'
+import { CompressionError, type Decoded, HpackDecoder } from '../../../lib/http2/hpack-decoder.ts'
+import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
+import { type Timer, timer, type Wheel } from '../../../lib/wheel.ts'
 import { clientCertificate } from '../client-certificate.ts'
 import { MAX_HELD_BYTES } from '../door/bounds.ts'
-import { HttpBody } from '../node-body.ts'
-import { CONNECTION_WINDOW, type Http2DoorContext } from './context.ts'
-import { Http2Exchange, NO_ERROR, PROTOCOL_ERROR } from './exchange.ts'
-import type { Http2Head } from './head.ts'
-import type { KnownHeads } from './known-heads.ts'
+import type { DoorConnection } from '../door/context.ts'
+import { Linger } from '../linger.ts'
+import type { Http2DoorContext } from './context.ts'
+import { Floods } from './floods.ts'
+import { FrameWriter } from './frame-writer.ts'
+import { dataOf, type FieldBlock, fieldBlockOf } from './payloads.ts'
+import { ClientSettings, MAX_STREAMS, ownSettings, STREAM_WINDOW } from './settings.ts'
+import { Http2Stream, type StreamConnection } from './stream.ts'
+import { StreamIds } from './stream-ids.ts'
 
-/** The id of a GOAWAY that ends no stream yet: it asks the client for no more (RFC 9113, section 6.8). */
-const NO_MORE = 2 ** 31 - 1
-/** Milliseconds within which a client that was asked for no more must have read it. */
+const { ConnectionError } = h2
+
+/** The second part of the preface; the first part has chosen this door. */
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+/** Bytes that may be on their way to all streams. */
+const CONNECTION_WINDOW = 1024 * 1024
+/** Frames that one head may come in. */
+const MAX_BLOCK_FRAMES = 32
+/** Milliseconds within which a client that was asked for no more streams must have read that. */
 const LEAVING_MS = 1000
+const DRAIN_PING = Buffer.from('draining')
+const TABLE_BYTES = 4096
 
-/** A stream that has arrived, with its pseudo-header fields and fields. */
-interface Arrived {
-  readonly stream: ServerHttp2Stream
-  readonly raw: readonly string[]
-  readonly heads: KnownHeads
-  readonly head: Http2Head
-}
-
-export class Http2Connection {
+export class Http2Connection implements StreamConnection, DoorConnection {
   readonly #socket: Duplex
-  readonly #session: ServerHttp2Session
   readonly #context: Http2DoorContext
+  readonly #writer: FrameWriter
+  readonly #reader = new FrameReader(h2.DEFAULT_FRAME_BYTES, (...frame) => this.#frame(...frame))
+  readonly #decoder: HpackDecoder
   readonly #timer: Timer
-  /** Streams that are not closed. */
-  readonly #open = new Set<Http2Exchange>()
-  /** Those among them whose answers were complete at the last look, and not read. */
-  #unread = new Set<Http2Exchange>()
+  readonly #streams = new Map<number, Http2Stream>()
+  readonly #ids = new StreamIds()
+  readonly #client = new ClientSettings()
+  readonly #floods: Floods
+  /** Streams that wait for the connection's window, or for the socket. */
+  #waiting = new Set<Http2Stream>()
+  /** Streams whose answers were complete at the last look, and not read. */
+  #unread = new Set<Http2Stream>()
+  #preface: Buffer | undefined = Buffer.alloc(0)
+  /** A block of fields of which more is to come. */
+  #block: FieldBlock | undefined
+  #sendWindow = h2.DEFAULT_WINDOW
+  #receiveWindow = CONNECTION_WINDOW
+  #untaken = 0
   #peer: string | undefined
   #isRetired = false
+  /** No further stream is taken. */
+  #isClosing = false
+  #linger: Linger | undefined
 
   /** `socket` begins with the client's preface. */
   constructor(socket: Duplex, context: Http2DoorContext) {
     this.#socket = socket
     this.#context = context
+    this.#writer = new FrameWriter(socket, context.writeBatcher)
+    this.#decoder = new HpackDecoder({ maxTableBytes: TABLE_BYTES, maxListBytes: context.limits.maxHeadBytes })
+    this.#floods = new Floods(context.wheel)
     this.#timer = timer(() => this.#look())
     context.connections.add(this)
     context.wheel.arm(this.#timer, context.limits.headTimeoutMs)
-    this.#session = performServerHandshake(socket, context.options)
-      .on('stream', (stream, _headers, _flags, raw) => this.#arrived(stream, raw as unknown as string[]))
+    socket
+      .on('data', this.#onData)
+      .on('drain', this.#onDrain)
+      .on('end', this.#onEnd)
       // 'close' follows.
       .on('error', () => {})
-      .once('close', () => this.#closed())
-    this.#session.setLocalWindowSize(CONNECTION_WINDOW)
+      .on('close', this.#onClose)
+    this.#writer.frame(h2.SETTINGS, 0, 0, ownSettings(context.limits.maxHeadBytes))
+    this.#writer.numbers(h2.WINDOW_UPDATE, 0, 0, [CONNECTION_WINDOW - h2.DEFAULT_WINDOW])
   }
 
   get peer(): string {
@@ -62,87 +91,382 @@ export class Http2Connection {
     return clientCertificate(this.#socket)
   }
 
+  get wheel(): Wheel {
+    return this.#context.wheel
+  }
+
+  get bodyTimeoutMs(): number {
+    return this.#context.limits.bodyTimeoutMs
+  }
+
   /**
    * Asks the client for no more streams, answers those that it has sent until it has read that, and closes the connection: no call
-   * is lost.
+   * is lost (RFC 9113, section 6.8).
    */
   retire(): void {
-    if (this.#isRetired || this.#session.destroyed) return
+    if (this.#isRetired || this.#isClosing) return
     this.#isRetired = true
-    this.#session.goaway(NO_ERROR, NO_MORE)
-    // Its answer is behind all that the client sent before it read the GOAWAY.
-    this.#session.ping(() => this.#close())
+    this.#writer.numbers(h2.GOAWAY, 0, 0, [h2.MAX_STREAM_ID, h2.NO_ERROR])
+    // Its acknowledgement is behind all that the client sent before it read the GOAWAY.
+    this.#writer.frame(h2.PING, 0, 0, DRAIN_PING)
     this.#context.wheel.arm(this.#timer, LEAVING_MS)
   }
 
   cut(): void {
-    this.#session.destroy()
+    this.#socket.destroy()
   }
 
-  #arrived(stream: ServerHttp2Stream, raw: readonly string[]): void {
-    // 'close' follows.
-    stream.on('error', () => {})
-    const { known, live } = this.#context
-    const heads = known(this).http2Heads
-    const head = heads.find(raw)
-    if ('malformed' in head) return stream.close(PROTOCOL_ERROR)
-    const arrived = { stream, raw, heads, head }
-    const mayHit = head.notes.decision?.key !== undefined && head.notes.live === live()
-    if (mayHit) this.#tryMemory(arrived)
-    else this.#context.serve(this.#exchange({ ...arrived, head: heads.forCall(raw, head) }).exchange)
+  // What streams send.
+
+  sendFields(stream: Http2Stream, block: Buffer, isLast: boolean): void {
+    this.#writer.fields(stream.id, block, isLast)
   }
 
-  #exchange({ stream, head }: Pick<Arrived, 'stream' | 'head'>) {
-    const { wheel, limits } = this.#context
-    const isCut = () => stream.aborted || stream.rstCode !== NO_ERROR
-    const body = new HttpBody(stream, wheel, limits.bodyTimeoutMs, isCut)
-    const exchange = new Http2Exchange({ stream, head, body }, this)
-    if (this.#open.size === 0 && !this.#isRetired) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
-    this.#open.add(exchange)
-    stream.once('close', () => {
-      this.#open.delete(exchange)
-      exchange.closed()
-    })
-    return { exchange, body }
+  sendData(stream: Http2Stream, bytes: Uint8Array, isLast: boolean): number {
+    if (this.#writer.isFull && bytes.length > 0) return 0
+    const allowed = Math.min(bytes.length, this.#sendWindow)
+    if (allowed <= 0 && bytes.length > 0) return 0
+    const isWhole = allowed === bytes.length
+    this.#writer.data(stream.id, isWhole ? bytes : bytes.subarray(0, allowed), isLast && isWhole)
+    this.#sendWindow -= allowed
+    return allowed
   }
 
-  /** Waits for the body, if it is short, and serves the request where process memory has no answer. */
-  #tryMemory(arrived: Arrived): void {
-    const { stream, raw, heads, head } = arrived
-    const { memoryHit, serve } = this.#context
-    const { exchange, body } = this.#exchange(arrived)
-    const arrive = (pieces: readonly Uint8Array[] | undefined) => {
-      if (exchange.isAnswered) return
-      const length = pieces?.reduce((sum, piece) => sum + piece.length, 0) ?? 0
-      const { method, notes } = head
-      if (pieces && memoryHit.answer({ method, notes, length }, pieces, exchange)) return
-      exchange.use(heads.forCall(raw, head))
-      serve(exchange)
+  waits(stream: Http2Stream): void {
+    this.#waiting.add(stream)
+  }
+
+  taken(stream: Http2Stream, bytes: number): void {
+    this.#credit(bytes)
+    if (!stream.isRemoteOpen || stream.isAnswered) return
+    stream.receiveWindow += bytes
+    this.#writer.numbers(h2.WINDOW_UPDATE, 0, stream.id, [bytes])
+  }
+
+  sendReset({ id }: Http2Stream, code: number): void {
+    this.#writer.numbers(h2.RST_STREAM, 0, id, [code])
+  }
+
+  closed(stream: Http2Stream): void {
+    this.#streams.delete(stream.id)
+    this.#waiting.delete(stream)
+    this.#ids.closed(stream.id)
+    if (this.#streams.size > 0) return
+    if (this.#isClosing) this.#end()
+    else if (!this.#isRetired) this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
+  }
+
+  // What the client sends.
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#linger?.received(chunk.length)
+    if (this.#linger) return
+    try {
+      const frames = this.#preface ? this.#behindPreface(this.#preface, chunk) : chunk
+      if (frames) this.#reader.read(frames)
+    } catch (error) {
+      this.#fail(error)
     }
-    if (stream.endAfterHeaders) arrive([])
-    else body.hold(MAX_HELD_BYTES, arrive)
+    // A client that does not read what it is sent is not read from either.
+    if (this.#writer.isFull) this.#socket.pause()
   }
 
-  /** Looks for what has stalled, and closes the connection if it is idle. */
+  #behindPreface(before: Buffer, chunk: Buffer): Buffer | undefined {
+    const bytes = before.length === 0 ? chunk : Buffer.concat([before, chunk])
+    const length = Math.min(bytes.length, PREFACE.length)
+    if (PREFACE.compare(bytes, 0, length, 0, length) !== 0)
+      throw new ConnectionError(h2.PROTOCOL_ERROR, 'no preface')
+    this.#preface = length < PREFACE.length ? bytes : undefined
+    return this.#preface ? undefined : bytes.subarray(PREFACE.length)
+  }
+
+  #frame(type: number, flags: number, id: number, payload: Buffer): void {
+    if (this.#linger) return
+    if (this.#block && (type !== h2.CONTINUATION || id !== this.#block.id))
+      throw new ConnectionError(h2.PROTOCOL_ERROR, 'a head was not ended')
+    this.#client.check(type, flags)
+    switch (type) {
+      case h2.DATA:
+        return this.#data(flags, id, payload)
+      case h2.HEADERS:
+        this.#ids.check(id)
+        return this.#fields(fieldBlockOf(flags, id, payload), flags)
+      case h2.CONTINUATION:
+        return this.#continuation(flags, payload)
+      case h2.WINDOW_UPDATE:
+        return this.#windowUpdate(id, payload)
+      case h2.RST_STREAM:
+        return this.#resetByClient(id, payload)
+      case h2.SETTINGS:
+        return this.#settings(flags, id, payload)
+      case h2.PING:
+        return this.#ping(flags, id, payload)
+      case h2.PRIORITY:
+        return this.#priority(id, payload)
+      case h2.GOAWAY:
+        if (id !== 0) throw new ConnectionError(h2.PROTOCOL_ERROR, 'GOAWAY on a stream')
+        if (payload.length < 8) throw new ConnectionError(h2.FRAME_SIZE_ERROR, 'GOAWAY')
+        return this.#floods.count()
+      case h2.PUSH_PROMISE:
+        throw new ConnectionError(h2.PROTOCOL_ERROR, 'a client promises nothing')
+      default:
+        // Unknown types are for extensions (RFC 9113, section 5.5).
+        return this.#floods.count()
+    }
+  }
+
+  #fields(block: FieldBlock, flags: number): void {
+    if (flags & h2.END_HEADERS) return this.#head(block)
+    this.#block = block
+  }
+
+  #continuation(flags: number, payload: Buffer): void {
+    const block = this.#block
+    if (!block) throw new ConnectionError(h2.PROTOCOL_ERROR, 'a head goes on that has not begun')
+    block.pieces.push(payload)
+    const bytes = block.pieces.reduce((sum, piece) => sum + piece.length, 0)
+    if (bytes > this.#context.limits.maxHeadBytes || block.pieces.length > MAX_BLOCK_FRAMES)
+      throw new ConnectionError(h2.ENHANCE_YOUR_CALM, 'a head is too long')
+    if ((flags & h2.END_HEADERS) === 0) return
+    this.#block = undefined
+    this.#head(block)
+  }
+
+  /** A block of fields is complete: it begins a request, or ends one with trailers. */
+  #head(block: FieldBlock): void {
+    const { id, isEnd, pieces } = block
+    const [only] = pieces
+    const decoded = this.#decoder.decode(pieces.length === 1 && only ? only : Buffer.concat(pieces))
+    const stream = this.#streams.get(id)
+    if (stream) return this.#trailersOf(stream, decoded, isEnd)
+    if (!this.#ids.open(id)) return
+    if (this.#isClosing || this.#streams.size >= MAX_STREAMS) {
+      this.#floods.reset()
+      return this.#reset(id, h2.REFUSED_STREAM)
+    }
+    if (block.dependsOn === id) return this.#reset(id, h2.PROTOCOL_ERROR)
+    if (decoded.isCut) return this.#tooLong(id, isEnd)
+    this.#request(id, decoded.fields, isEnd)
+  }
+
+  #trailersOf(stream: Http2Stream, { fields }: Decoded, isEnd: boolean): void {
+    if (!stream.isRemoteOpen) return this.#abort(stream, h2.STREAM_CLOSED)
+    const hasPseudo = fields.some((text, i) => i % 2 === 0 && text.startsWith(':'))
+    if (!isEnd || hasPseudo || !stream.remoteEnded()) this.#abort(stream, h2.PROTOCOL_ERROR)
+  }
+
+  #request(id: number, fields: readonly string[], isEnd: boolean): void {
+    const { known, live, serve } = this.#context
+    const heads = known(this).http2Heads
+    const head = heads.find(fields)
+    if ('malformed' in head) return this.#reset(id, h2.PROTOCOL_ERROR)
+    if (isEnd && (head.length ?? 0) > 0) return this.#reset(id, h2.PROTOCOL_ERROR)
+    const mayHit = head.notes.decision?.key !== undefined && head.notes.live === live()
+    const stream = new Http2Stream(id, mayHit ? head : heads.forCall(fields, head), {
+      connection: this,
+      isEnded: isEnd,
+      sendWindow: this.#client.initialWindow,
+      receiveWindow: STREAM_WINDOW,
+    })
+    if (this.#streams.size === 0 && !this.#isRetired)
+      this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
+    this.#streams.set(id, stream)
+    if (!mayHit) return serve(stream)
+    // Waits for the body, if it is short, and makes a call of the request where process memory has no answer.
+    stream.body.hold(MAX_HELD_BYTES, (pieces) => {
+      if (stream.isClosed || (pieces && this.#isHit(stream, pieces))) return
+      stream.use(heads.forCall(fields, head))
+      serve(stream)
+    })
+  }
+
+  #isHit(stream: Http2Stream, pieces: readonly Uint8Array[]): boolean {
+    let length = 0
+    for (const piece of pieces) length += piece.length
+    const { method, notes } = stream
+    return this.#context.memoryHit.answer({ method, notes, length }, pieces, stream) !== undefined
+  }
+
+  #data(flags: number, id: number, payload: Buffer): void {
+    const data = dataOf(flags, payload)
+    const isEnd = (flags & h2.END_STREAM) !== 0
+    if (data.length === 0 && !isEnd) this.#floods.count()
+    this.#receiveWindow -= payload.length
+    if (this.#receiveWindow < 0) throw new ConnectionError(h2.FLOW_CONTROL_ERROR, 'beyond the window')
+    const stream = this.#streams.get(id)
+    if (!stream) {
+      this.#credit(payload.length)
+      if (this.#ids.isIgnored(id)) return
+      this.#ids.check(id, true)
+      return this.#reset(id, h2.STREAM_CLOSED)
+    }
+    if (!stream.isRemoteOpen) {
+      this.#credit(payload.length)
+      return this.#abort(stream, h2.STREAM_CLOSED)
+    }
+    if (payload.length > stream.receiveWindow) {
+      this.#credit(payload.length)
+      return this.#abort(stream, h2.FLOW_CONTROL_ERROR)
+    }
+    const isFitting = stream.received(data, payload.length) && (!isEnd || stream.remoteEnded())
+    if (!isFitting) this.#abort(stream, h2.PROTOCOL_ERROR)
+  }
+
+  #windowUpdate(id: number, payload: Buffer): void {
+    if (payload.length !== 4) throw new ConnectionError(h2.FRAME_SIZE_ERROR, 'WINDOW_UPDATE')
+    const bytes = payload.readUInt32BE(0) & h2.MAX_WINDOW
+    const stream = this.#streams.get(id)
+    if (id !== 0 && !stream) return this.#ids.check(id, true)
+    if (!stream) {
+      this.#sendWindow += bytes
+      if (bytes === 0) throw new ConnectionError(h2.PROTOCOL_ERROR, 'a window grows by nothing')
+      if (this.#sendWindow > h2.MAX_WINDOW) throw new ConnectionError(h2.FLOW_CONTROL_ERROR, 'a window is too large')
+      return this.#flush()
+    }
+    stream.sendWindow += bytes
+    if (bytes === 0) this.#abort(stream, h2.PROTOCOL_ERROR)
+    else if (stream.sendWindow > h2.MAX_WINDOW) this.#abort(stream, h2.FLOW_CONTROL_ERROR)
+    else stream.flush()
+  }
+
+  #resetByClient(id: number, payload: Buffer): void {
+    if (payload.length !== 4) throw new ConnectionError(h2.FRAME_SIZE_ERROR, 'RST_STREAM')
+    this.#ids.check(id, true)
+    this.#floods.reset()
+    this.#streams.get(id)?.aborted()
+  }
+
+  #settings(flags: number, id: number, payload: Buffer): void {
+    if (id !== 0) throw new ConnectionError(h2.PROTOCOL_ERROR, 'SETTINGS on a stream')
+    this.#floods.count()
+    const growth = this.#client.take(flags, payload)
+    if (flags & h2.ACK) return
+    this.#writer.frame(h2.SETTINGS, h2.ACK, 0, NOTHING)
+    if (growth === 0) return
+    for (const stream of this.#streams.values()) {
+      stream.sendWindow += growth
+      if (stream.sendWindow > h2.MAX_WINDOW) throw new ConnectionError(h2.FLOW_CONTROL_ERROR, 'a window is too large')
+      stream.flush()
+    }
+  }
+
+  #ping(flags: number, id: number, payload: Buffer): void {
+    if (id !== 0) throw new ConnectionError(h2.PROTOCOL_ERROR, 'PING on a stream')
+    if (payload.length !== 8) throw new ConnectionError(h2.FRAME_SIZE_ERROR, 'PING')
+    this.#floods.count()
+    if ((flags & h2.ACK) === 0) return this.#writer.frame(h2.PING, h2.ACK, 0, payload)
+    if (this.#isRetired && payload.equals(DRAIN_PING)) this.#close()
+  }
+
+  /** What it says is obsolete (RFC 9113, section 5.3.2). */
+  #priority(id: number, payload: Buffer): void {
+    if (id === 0) throw new ConnectionError(h2.PROTOCOL_ERROR, 'PRIORITY on no stream')
+    this.#floods.count()
+    const isWhole = payload.length === 5
+    if (isWhole && (payload.readUInt32BE(0) & h2.MAX_STREAM_ID) !== id) return
+    const stream = this.#streams.get(id)
+    const code = isWhole ? h2.PROTOCOL_ERROR : h2.FRAME_SIZE_ERROR
+    if (stream) this.#abort(stream, code)
+    else this.#reset(id, code)
+  }
+
+  // How streams and the connection end.
+
+  /** The head is longer than SETTINGS_MAX_HEADER_LIST_SIZE. */
+  #tooLong(id: number, isEnd: boolean): void {
+    this.#writer.fields(id, TOO_LONG, true)
+    if (!isEnd) this.#reset(id, h2.NO_ERROR)
+    else this.#ids.closed(id)
+  }
+
+  #abort(stream: Http2Stream, code: number): void {
+    this.#reset(stream.id, code)
+    stream.aborted()
+  }
+
+  #reset(id: number, code: number): void {
+    this.#writer.numbers(h2.RST_STREAM, 0, id, [code])
+    this.#ids.closed(id)
+  }
+
+  /** The client may send so many bytes more, on whichever stream; told in large steps. */
+  #credit(bytes: number): void {
+    this.#untaken += bytes
+    if (this.#untaken < CONNECTION_WINDOW / 4 || this.#isClosing) return
+    this.#writer.numbers(h2.WINDOW_UPDATE, 0, 0, [this.#untaken])
+    this.#receiveWindow += this.#untaken
+    this.#untaken = 0
+  }
+
+  /** Lets streams send what they could not, each in its turn. */
+  #flush(): void {
+    const waiting = this.#waiting
+    this.#waiting = new Set()
+    for (const stream of waiting) stream.flush()
+  }
+
+  #fail(error: unknown): void {
+    const isTheirs = error instanceof ConnectionError || error instanceof CompressionError
+    const code = error instanceof ConnectionError ? error.code : isTheirs ? h2.COMPRESSION_ERROR : h2.INTERNAL_ERROR
+    this.#goAway(code)
+    for (const stream of [...this.#streams.values()]) stream.aborted()
+    this.#end()
+    if (!isTheirs) throw error
+  }
+
+  #goAway(code: number): void {
+    this.#writer.numbers(h2.GOAWAY, 0, 0, [this.#ids.last, code])
+    this.#isClosing = true
+  }
+
+  /** Closes the connection behind the streams that are open. */
+  #close(): void {
+    if (!this.#isClosing) this.#goAway(h2.NO_ERROR)
+    if (this.#streams.size === 0) this.#end()
+  }
+
+  /** Ends the sending side, and drops what still comes: a reset would lose what the client has not read. */
+  #end(): void {
+    if (this.#linger) return
+    this.#writer.flush()
+    this.#socket.end()
+    this.#socket.resume()
+    this.#context.wheel.disarm(this.#timer)
+    this.#linger = new Linger(this.#socket, this.#context.wheel)
+  }
+
+  /** Ends what has stalled, and the connection if it is idle. */
   #look(): void {
     const { wheel, limits } = this.#context
-    if (this.#open.size === 0 || this.#isRetired) this.#close()
-    for (const exchange of this.#unread) if (this.#open.has(exchange)) exchange.cancel()
-    this.#unread = new Set([...this.#open].filter(({ isAnswered }) => isAnswered))
-    wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
+    // No preface, half a head, or nobody who wants anything.
+    if (this.#preface || this.#block || this.#reader.isWaiting) return this.cut()
+    if (this.#streams.size === 0 || this.#isRetired) this.#close()
+    for (const stream of this.#unread) stream.cancel()
+    this.#unread = new Set([...this.#streams.values()].filter(({ isAnswered }) => isAnswered))
+    if (!this.#linger) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
   }
 
-  /** Closes the connection behind the streams that are open; at once, if it is to be closed already. */
-  #close(): void {
-    const { destroyed, closed } = this.#session
-    if (!destroyed && !closed) this.#session.close()
-    else if (this.#open.size === 0) this.cut()
+  readonly #onDrain = (): void => {
+    if (!this.#linger) this.#flush()
+    if (!this.#writer.isFull) this.#socket.resume()
   }
 
-  #closed(): void {
+  /** The client sends nothing more. It may still read: if it has left, its system answers the PING with a reset. */
+  readonly #onEnd = (): void => {
+    for (const stream of [...this.#streams.values()]) if (stream.isRemoteOpen) stream.aborted()
+    if (this.#streams.size === 0) return this.#end()
+    this.#isClosing = true
+    this.#writer.frame(h2.PING, 0, 0, DRAIN_PING)
+  }
+
+  readonly #onClose = (): void => {
     const { wheel, connections } = this.#context
     wheel.disarm(this.#timer)
     connections.delete(this)
-    this.#socket.destroy()
+    this.#linger?.end()
+    for (const stream of [...this.#streams.values()]) stream.aborted()
   }
 }
+
+const NOTHING = new Uint8Array(0)
+const TOO_LONG = encodeFields([':status', '431', 'content-length', '0'])

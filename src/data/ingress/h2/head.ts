@@ -29,6 +29,9 @@ export interface MalformedHead {
 /** Fields about an HTTP/1.1 connection, none of which HTTP/2 may have (RFC 9113, section 8.2.2). */
 const OF_CONNECTION = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
 
+/** Pseudo-header fields of requests; they come first (RFC 9113, section 8.3). */
+const PSEUDO = new Set([':method', ':scheme', ':authority', ':path'])
+
 /** `raw`: pseudo-header fields and fields as they came. */
 export function readHead(raw: RawPairs): Http2Head | MalformedHead {
   const pseudo = new Map<string, string>()
@@ -40,7 +43,7 @@ export function readHead(raw: RawPairs): Http2Head | MalformedHead {
     const name = raw[i] as string
     const value = raw[i + 1] as string
     if (name.startsWith(':')) {
-      if (pseudo.has(name)) return { malformed: `${name} twice` }
+      if (!PSEUDO.has(name) || pseudo.has(name) || i > pseudo.size * 2) return { malformed: name }
       pseudo.set(name, value)
       continue
     }

@@ -1,0 +1,106 @@
+/**
+ * Writes frames to one connection, in order. What is written in one turn of the event loop leaves in one write at its end, as at
+ * the fast door. While `isFull`, bodies must wait.
+ */
+import type { Duplex } from 'node:stream'
+import {
+  CONTINUATION,
+  DATA,
+  DEFAULT_FRAME_BYTES,
+  END_HEADERS,
+  END_STREAM,
+  FRAME_HEAD_BYTES,
+  HEADERS,
+  writeFrameHead,
+} from '../../../lib/http2/frames.ts'
+import type { WriteBatcher } from '../../../lib/write-batcher.ts'
+
+const BLOCK_BYTES = 64 * 1024
+/** Longer bodies are not copied. */
+const MAX_COPIED_BYTES = 4096
+
+
+export class FrameWriter {
+  readonly #socket: Duplex
+  readonly #writeBatcher: WriteBatcher
+  #block = Buffer.allocUnsafeSlow(0)
+  /** What is written of the block, and what of that has left. */
+  #end = 0
+  #sent = 0
+  #isWaiting = false
+
+  constructor(socket: Duplex, writeBatcher: WriteBatcher) {
+    this.#socket = socket
+    this.#writeBatcher = writeBatcher
+  }
+
+  get isFull(): boolean {
+    return this.#socket.writableNeedDrain
+  }
+
+  frame(type: number, flags: number, stream: number, payload: Uint8Array): void {
+    const { length } = payload
+    if (length > MAX_COPIED_BYTES) return this.#long({ length, type, flags, stream }, payload)
+    this.#reserve(FRAME_HEAD_BYTES + length)
+    this.#end = writeFrameHead(this.#block, this.#end, { length, type, flags, stream })
+    this.#block.set(payload, this.#end)
+    this.#end += length
+  }
+
+  /** A frame whose payload is numbers of 32 bits. */
+  numbers(type: number, flags: number, stream: number, values: readonly number[]): void {
+    const payload = Buffer.allocUnsafe(values.length * 4)
+    for (const [i, value] of values.entries()) payload.writeUInt32BE(value, i * 4)
+    this.frame(type, flags, stream, payload)
+  }
+
+  /** A block of fields, in as many frames as it takes. */
+  fields(stream: number, block: Buffer, isLast: boolean): void {
+    const end = isLast ? END_STREAM : 0
+    if (block.length <= DEFAULT_FRAME_BYTES) return this.frame(HEADERS, END_HEADERS | end, stream, block)
+    this.frame(HEADERS, end, stream, block.subarray(0, DEFAULT_FRAME_BYTES))
+    for (let at = DEFAULT_FRAME_BYTES; at < block.length; at += DEFAULT_FRAME_BYTES) {
+      const piece = block.subarray(at, at + DEFAULT_FRAME_BYTES)
+      this.frame(CONTINUATION, at + piece.length >= block.length ? END_HEADERS : 0, stream, piece)
+    }
+  }
+
+  /** A piece of a body that the windows allow, in frames that any client takes. */
+  data(stream: number, bytes: Uint8Array, isLast: boolean): void {
+    for (let at = 0; ; at += DEFAULT_FRAME_BYTES) {
+      const piece = bytes.length <= DEFAULT_FRAME_BYTES ? bytes : bytes.subarray(at, at + DEFAULT_FRAME_BYTES)
+      const isEnd = at + piece.length >= bytes.length
+      this.frame(DATA, isEnd && isLast ? END_STREAM : 0, stream, piece)
+      if (isEnd) return
+    }
+  }
+
+  /** Writes what has been collected. */
+  flush(): void {
+    this.#isWaiting = false
+    if (this.#end === this.#sent || this.#socket.destroyed) return
+    const bytes = this.#block.subarray(this.#sent, this.#end)
+    this.#sent = this.#end
+    this.#socket.write(bytes)
+  }
+
+  #long(head: { length: number; type: number; flags: number; stream: number }, payload: Uint8Array): void {
+    this.#reserve(FRAME_HEAD_BYTES)
+    this.#end = writeFrameHead(this.#block, this.#end, head)
+    this.#socket.cork()
+    this.flush()
+    if (!this.#socket.destroyed) this.#socket.write(payload)
+    this.#socket.uncork()
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#block.length - this.#end < bytes) {
+      this.flush()
+      this.#block = Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES, bytes))
+      this.#end = this.#sent = 0
+    }
+    if (this.#isWaiting) return
+    this.#isWaiting = true
+    this.#writeBatcher.add(this)
+  }
+}

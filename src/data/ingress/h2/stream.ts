@@ -1,0 +1,373 @@
+/** The HTTP exchange of the HTTP/2 door: one stream of a connection. */
+import type { RawPairs, WholeBody } from '../../../core/call.ts'
+import { GatewayError } from '../../../core/errors.ts'
+import type { PeerCertificate } from '../../../core/peer-certificate.ts'
+import type { Fields } from '../../../core/reply.ts'
+import type { Signal } from '../../../lib/cancel.ts'
+import { Condition } from '../../../lib/condition.ts'
+import { CANCEL, INTERNAL_ERROR, NO_ERROR } from '../../../lib/http2/frames.ts'
+import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
+import type { Wheel } from '../../../lib/wheel.ts'
+import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
+import { hasNoBody, headFields, lowered, sharedLowered } from '../../exchange/lowered.ts'
+import { ReadyFields } from '../../exchange/ready-fields.ts'
+import type { AnswerWriter } from '../../hits/memory-hit.ts'
+import type { ReadyAnswer } from '../../hits/ready-answers.ts'
+import { type BodySource, RequestBody } from '../request-body.ts'
+import type { Http2Head } from './head.ts'
+
+/** What a stream needs of its connection. */
+export interface StreamConnection {
+  readonly peer: string
+  readonly certificate: PeerCertificate | undefined
+  readonly wheel: Wheel
+  readonly bodyTimeoutMs: number
+  sendFields(stream: Http2Stream, block: Buffer, isLast: boolean): void
+  /** Sends as much as the connection's window allows; returns how much that was. */
+  sendData(stream: Http2Stream, bytes: Uint8Array, isLast: boolean): number
+  /** The stream waits for the connection's window, or for the socket. */
+  waits(stream: Http2Stream): void
+  /** So many bytes of its body were taken, so the client may send more. */
+  taken(stream: Http2Stream, bytes: number): void
+  /** Tells the client that the stream is over. */
+  sendReset(stream: Http2Stream, code: number): void
+  /** Nothing more is sent or taken. */
+  closed(stream: Http2Stream): void
+}
+
+const OPEN = 0
+const STREAMING = 1
+const ENDED = 2
+const CLOSED = 3
+
+export class Http2Stream implements HttpExchange, AnswerWriter, BodySource {
+  readonly door = 'h2'
+  readonly id: number
+  readonly body: RequestBody
+  readonly length: number | undefined
+  onAbort: (() => void) | undefined
+  status = 0
+  /** Bytes that the client lets us send, and that we let it send. */
+  sendWindow: number
+  receiveWindow: number
+  #head: Http2Head
+  readonly #connection: StreamConnection
+  #state = OPEN
+  /** The client may send more. */
+  #isRemoteOpen: boolean
+  /** Bytes of the body so far. */
+  #received = 0
+  /** Bytes that have come and that nobody has taken. */
+  #untaken = 0
+  #isTaking = false
+  /** What the windows do not allow yet. */
+  readonly #waiting: Uint8Array[] = []
+  #trailers: Buffer | undefined
+  /** The answer has no body, whatever is written. */
+  #isBodiless = false
+  readonly #changed = new Condition()
+
+  constructor(
+    id: number,
+    head: Http2Head,
+    { connection, isEnded, sendWindow, receiveWindow }: StreamOptions,
+  ) {
+    this.id = id
+    this.#head = head
+    this.#connection = connection
+    this.#isRemoteOpen = !isEnded
+    this.length = isEnded ? 0 : head.length
+    this.sendWindow = sendWindow
+    this.receiveWindow = receiveWindow
+    this.body = new RequestBody(this, connection.wheel, connection.bodyTimeoutMs)
+    if (isEnded) this.body.end()
+  }
+
+  get method(): string {
+    return this.#head.method
+  }
+
+  get target(): string {
+    return this.#head.target
+  }
+
+  get host(): string {
+    return this.#head.host
+  }
+
+  get headers(): RawPairs {
+    return this.#head.headers
+  }
+
+  get notes(): HeadNotes {
+    return this.#head.notes
+  }
+
+  get peer(): string {
+    return this.#connection.peer
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    return this.#connection.certificate
+  }
+
+  get isBodyHere(): boolean {
+    return this.body.isRead
+  }
+
+  /** The client may send more. */
+  get isRemoteOpen(): boolean {
+    return this.#isRemoteOpen
+  }
+
+  /** The answer is complete, though the client may not have read all of it. */
+  get isAnswered(): boolean {
+    return this.#state >= ENDED
+  }
+
+  get isClosed(): boolean {
+    return this.#state === CLOSED
+  }
+
+  /** Takes the call's own head in place of one that differs in volatile fields. */
+  use(head: Http2Head): void {
+    this.#head = head
+  }
+
+  // What the connection reads.
+
+  /** `bytes`: of the frame, padding included; they count in the windows. False: the body is not as long as it was declared. */
+  received(data: Uint8Array, bytes: number): boolean {
+    this.receiveWindow -= bytes
+    this.#received += data.length
+    if (this.length !== undefined && this.#received > this.length) return false
+    this.#untaken += bytes
+    if (this.#isTaking || this.#state >= ENDED) this.#take()
+    if (this.#state < ENDED) this.body.push(data)
+    return true
+  }
+
+  /** False: as above. */
+  remoteEnded(): boolean {
+    this.#isRemoteOpen = false
+    if (this.length !== undefined && this.#received !== this.length) return false
+    this.body.end()
+    return true
+  }
+
+  /** The stream is over before it was answered, or its answer read. */
+  aborted(): void {
+    if (this.#state === CLOSED) return
+    const isOpen = this.#state < ENDED
+    this.#close()
+    this.body.breakOff(new GatewayError('callerLeft', 'the client left before its body was complete'))
+    if (isOpen) this.onAbort?.()
+  }
+
+  /** The windows allow more, or the socket does. */
+  flush(): void {
+    while (this.#waiting.length > 0) {
+      const bytes = this.#waiting[0] as Uint8Array
+      const isLast = this.#state === ENDED && this.#waiting.length === 1 && !this.#trailers
+      const sent = this.#sendNow(bytes, isLast)
+      if (sent < bytes.length) {
+        this.#waiting[0] = bytes.subarray(sent)
+        return
+      }
+      this.#waiting.shift()
+      if (isLast) return this.#answered()
+    }
+    if (this.#state === ENDED) return this.#sendTrailers()
+    this.#changed.notify()
+  }
+
+  // The source of the body.
+
+  start(): void {
+    this.#isTaking = true
+    this.#take()
+  }
+
+  stop(): void {
+    this.#isTaking = false
+  }
+
+  pause(): void {
+    this.#isTaking = false
+  }
+
+  resume(): void {
+    this.start()
+  }
+
+  // The exchange.
+
+  check(): void {
+    // A malformed head ends its stream before it becomes an exchange.
+  }
+
+  whole(maxBytes: number, signal: () => Signal): WholeBody | Promise<WholeBody> {
+    const here = this.body.here(maxBytes)
+    if (here) return here
+    this.#invite()
+    return this.body.whole(maxBytes, signal())
+  }
+
+  stream(maxBytes: number): AsyncIterable<Uint8Array> {
+    this.#invite()
+    return this.body.stream(maxBytes)
+  }
+
+  answer(status: number, common: Fields, own: RawPairs, body: Uint8Array): void {
+    const pairs = [...sharedLowered(common), ...lowered(own)]
+    this.#claim(status)
+    this.#send(encodeFields(headFields(status, pairs, { length: body.length, now: Date.now() })), body)
+  }
+
+  sendFields(answer: ReadyAnswer, tier: string, wall: number, cors: RawPairs): void {
+    answer.fields ??= new ReadyFields(answer, tier)
+    const block = answer.fields.at(wall)
+    this.#claim(answer.reply.status)
+    this.#trailers = answer.fields.trailers
+    this.#send(
+      cors.length === 0 ? block : Buffer.concat([block, encodeFields(lowered(cors))]),
+      answer.reply.body as Uint8Array,
+    )
+  }
+
+  /** Never called, since `sendFields` is here. */
+  connectionFields(): string {
+    return ''
+  }
+
+  send(): void {}
+
+  begin(status: number, headers: RawPairs): void {
+    const declared = headers.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === 'content-length')
+    const length = declared < 0 ? undefined : Number(headers[declared + 1])
+    const block = encodeFields(headFields(status, lowered(headers), { length, now: Date.now() }))
+    this.#claim(status)
+    this.#isBodiless = this.method === 'HEAD' || hasNoBody(status)
+    this.#connection.sendFields(this, block, this.#isBodiless)
+  }
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#state === CLOSED) return true
+    if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
+    if (this.#isBodiless || chunk.length === 0) return true
+    const sent = this.#waiting.length > 0 ? 0 : this.#sendNow(chunk, false)
+    if (sent < chunk.length) this.#waiting.push(chunk.subarray(sent))
+    return this.#waiting.length === 0
+  }
+
+  async drained(): Promise<void> {
+    while (this.#waiting.length > 0 && this.#state !== CLOSED) await this.#changed.wait()
+  }
+
+  end(trailers: RawPairs): void {
+    if (this.#state === CLOSED) return
+    if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
+    this.#state = ENDED
+    if (this.#isBodiless) return this.#answered()
+    if (trailers.length > 0) this.#trailers = encodeFields(lowered(trailers))
+    if (this.#waiting.length === 0) this.#sendTrailers()
+  }
+
+  cut(): void {
+    this.#reset(INTERNAL_ERROR)
+  }
+
+  /** The client does not read its answer. */
+  cancel(): void {
+    this.#reset(CANCEL)
+  }
+
+  #claim(status: number): void {
+    if (this.#state === CLOSED) return
+    if (this.#state !== OPEN) throw new Error('a request is answered once')
+    this.#state = STREAMING
+    this.status = status
+  }
+
+  /** Sends all of an answer. */
+  #send(block: Buffer, body: Uint8Array): void {
+    if (this.#state === CLOSED) return
+    this.#state = ENDED
+    const isEmpty = body.length === 0 || this.method === 'HEAD' || hasNoBody(this.status)
+    const isAll = isEmpty && !this.#trailers
+    this.#connection.sendFields(this, block, isAll)
+    if (isAll) return this.#answered()
+    if (!isEmpty) this.#waiting.push(body)
+    this.flush()
+  }
+
+  #sendNow(bytes: Uint8Array, isLast: boolean): number {
+    const allowed = Math.min(bytes.length, this.sendWindow)
+    // The rest goes out when the client opens the window.
+    if (allowed <= 0) return 0
+    const isWhole = allowed === bytes.length
+    const sent = this.#connection.sendData(this, isWhole ? bytes : bytes.subarray(0, allowed), isLast && isWhole)
+    this.sendWindow -= sent
+    if (sent < allowed) this.#connection.waits(this)
+    return sent
+  }
+
+  /** Ends the body. */
+  #sendTrailers(): void {
+    if (this.#trailers) this.#connection.sendFields(this, this.#trailers, true)
+    else this.#connection.sendData(this, NOTHING, true)
+    this.#answered()
+  }
+
+  /** The last byte of the answer is sent. */
+  #answered(): void {
+    this.#state = ENDED
+    this.body.discard()
+    this.#take()
+    if (!this.#isRemoteOpen) return this.#close()
+    // Nobody wants what is still to come of the request (RFC 9113, section 8.1).
+    this.#reset(NO_ERROR)
+  }
+
+  #reset(code: number): void {
+    if (this.#state === CLOSED) return
+    this.#connection.sendReset(this, code)
+    this.#close()
+  }
+
+  #close(): void {
+    if (this.#state === CLOSED) return
+    this.#state = CLOSED
+    this.#waiting.length = 0
+    this.#take()
+    this.#changed.notify()
+    this.#connection.closed(this)
+  }
+
+  /** Lets the client send as much as was taken. */
+  #take(): void {
+    if (this.#untaken === 0) return
+    const bytes = this.#untaken
+    this.#untaken = 0
+    this.#connection.taken(this, bytes)
+  }
+
+  /** Sends 100 Continue, once the head is accepted (RFC 9110, section 10.1.1). */
+  #invite(): void {
+    const { headers } = this
+    for (let i = 0; i < headers.length; i += 2)
+      if (headers[i] === 'expect' && /\b100-continue\b/i.test(headers[i + 1] as string))
+        this.#connection.sendFields(this, CONTINUE, false)
+  }
+}
+
+export interface StreamOptions {
+  readonly connection: StreamConnection
+  /** The head is all of the request. */
+  readonly isEnded: boolean
+  readonly sendWindow: number
+  readonly receiveWindow: number
+}
+
+const NOTHING = new Uint8Array(0)
+const CONTINUE = encodeFields([':status', '100'])

@@ -1,0 +1,58 @@
+/**
+ * Encodes lists of fields (HPACK, RFC 7541) without a table of its own: by index where the static table has the field, otherwise
+ * as it is. So a block means the same on every connection and at any time, and one that repeats is encoded once.
+ */
+import { STATIC_FIELDS } from './static-table.ts'
+
+const INDEXED = 0x80
+/** A literal that no table keeps. */
+const LITERAL = 0x00
+
+const names = new Map<string, number>()
+const whole = new Map<string, number>()
+for (const [i, [name, value]] of STATIC_FIELDS.entries()) {
+  if (!names.has(name)) names.set(name, i + 1)
+  whole.set(`${name}\0${value}`, i + 1)
+}
+
+/** `fields`: names in lower case and values in turn, one character a byte. */
+export function encodeFields(fields: readonly string[]): Buffer {
+  let length = 0
+  for (const text of fields) length += text.length + 6
+  const block = Buffer.allocUnsafe(length)
+  let at = 0
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string
+    const value = fields[i + 1] as string
+    const index = whole.get(`${name}\0${value}`)
+    if (index !== undefined) {
+      at = integer(block, at, 7, INDEXED, index)
+      continue
+    }
+    const nameIndex = names.get(name) ?? 0
+    at = integer(block, at, 4, LITERAL, nameIndex)
+    if (nameIndex === 0) at = string(block, at, name)
+    at = string(block, at, value)
+  }
+  return block.subarray(0, at)
+}
+
+function string(block: Buffer, at: number, text: string): number {
+  const start = integer(block, at, 7, 0, text.length)
+  return start + block.write(text, start, 'latin1')
+}
+
+/** An integer whose first byte has `bits` of it behind `kind` (RFC 7541, section 5.1). */
+function integer(block: Buffer, at: number, bits: number, kind: number, value: number): number {
+  const mask = (1 << bits) - 1
+  if (value < mask) {
+    block[at] = kind | value
+    return at + 1
+  }
+  block[at] = kind | mask
+  let rest = value - mask
+  let end = at + 1
+  for (; rest > 0x7f; rest >>= 7) block[end++] = (rest & 0x7f) | 0x80
+  block[end] = rest
+  return end + 1
+}
