@@ -53,7 +53,11 @@ function heard(stream: ClientHttp2Stream): Promise<Heard> {
   })
 }
 
-function ask(session: ClientHttp2Session, fields: OutgoingHttpHeaders, body?: string | Buffer): Promise<Heard> {
+function ask(
+  session: ClientHttp2Session,
+  fields: OutgoingHttpHeaders,
+  body?: string | Buffer,
+): Promise<Heard> {
   const stream = session.request({ ':method': body === undefined ? 'GET' : 'POST', ...fields })
   const answer = heard(stream)
   stream.end(body)
@@ -68,7 +72,9 @@ describe.each([{ fastDoor: true }, { fastDoor: false }])('HTTP/2 with $fastDoor'
     const session = client(server)
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, i) =>
-        i % 2 === 0 ? ask(session, { ':path': `/whole/${i}?q` }, `body ${i}`) : ask(session, { ':path': `/stream/${i}` }),
+        i % 2 === 0
+          ? ask(session, { ':path': `/whole/${i}?q` }, `body ${i}`)
+          : ask(session, { ':path': `/stream/${i}` }),
       ),
     )
     for (const [i, answer] of answers.entries()) {
@@ -88,7 +94,12 @@ describe.each([{ fastDoor: true }, { fastDoor: false }])('HTTP/2 with $fastDoor'
 
   it('makes one head of HTTP/1.1 of it: Host from the authority, one Cookie', async () => {
     const server = await door(kind)
-    await ask(client(server), { ':path': '/whole', ':authority': 'Name.example:80', cookie: ['a=1', 'b=2'], 'x-a': 'é' })
+    await ask(client(server), {
+      ':path': '/whole',
+      ':authority': 'Name.example:80',
+      cookie: ['a=1', 'b=2'],
+      'x-a': 'é',
+    })
     const [call] = server.calls
     expect(call?.host).toBe('name.example:80')
     expect(call?.headers).toEqual(['host', 'Name.example:80', 'x-a', 'é', 'cookie', 'a=1; b=2'])
@@ -117,8 +128,12 @@ describe.each([{ fastDoor: true }, { fastDoor: false }])('HTTP/2 with $fastDoor'
 })
 
 describe('a stream', () => {
-  const streaming = (body: Reply['body'], trailers?: () => string[]): Serve =>
-    async () => ({ reply: { status: 200, headers: ['X-A', 'b'], body, ...(trailers && { trailers }) }, outcome: { kind: 'none' } })
+  const streaming =
+    (body: Reply['body'], trailers?: () => string[]): Serve =>
+    async () => ({
+      reply: { status: 200, headers: ['X-A', 'b'], body, ...(trailers && { trailers }) },
+      outcome: { kind: 'none' },
+    })
 
   it('has trailers behind a whole answer and behind one that streams', async () => {
     const trailers = () => ['Grpc-Status', '0', 'x-t', 'é']
@@ -126,7 +141,12 @@ describe('a stream', () => {
     for (const body of both) {
       const server = await door({ serve: streaming(body, trailers) })
       const answer = await ask(client(server), { ':path': '/whole' })
-      expect(answer).toMatchObject({ text: 'one', code: 0, headers: { 'x-a': 'b' }, trailers: { 'grpc-status': '0', 'x-t': 'é' } })
+      expect(answer).toMatchObject({
+        text: 'one',
+        code: 0,
+        headers: { 'x-a': 'b' },
+        trailers: { 'grpc-status': '0', 'x-t': 'é' },
+      })
     }
   })
 
@@ -203,7 +223,10 @@ describe('a stream', () => {
     }
     const server = await door({ serve: streaming(broken()) })
     const session = client(server)
-    expect(await ask(session, { ':path': '/whole' })).toMatchObject({ text: 'half', code: http2.constants.NGHTTP2_INTERNAL_ERROR })
+    expect(await ask(session, { ':path': '/whole' })).toMatchObject({
+      text: 'half',
+      code: http2.constants.NGHTTP2_INTERNAL_ERROR,
+    })
     expect((await ask(session, { ':path': '/nowhere' })).headers[':status']).toBe(404)
   })
 
@@ -246,7 +269,13 @@ describe('a head that means something else over HTTP/1.1 ends its stream', () =>
     ['Upgrade', [['upgrade', 'h2c']]],
     ['TE other than trailers', [['te', 'gzip']]],
     ['Host unlike the authority', [['host', 'other']]],
-    ['two lengths', [['content-length', '1'], ['content-length', '2']]],
+    [
+      'two lengths',
+      [
+        ['content-length', '1'],
+        ['content-length', '2'],
+      ],
+    ],
     ['a length that is none', [['content-length', '+1']]],
     ['a length without a body', [['content-length', '1']]],
     ['a pseudo-header field that is not of requests', [[':status', '200']]],
@@ -255,7 +284,9 @@ describe('a head that means something else over HTTP/1.1 ends its stream', () =>
     const server = await door()
     const wire = await rawConnection(server.port)
     wire.headers(1, [...GET, ...fields])
-    const reset = await wire.until(({ type, stream }) => (type === RST_STREAM || type === HEADERS) && stream === 1)
+    const reset = await wire.until(
+      ({ type, stream }) => (type === RST_STREAM || type === HEADERS) && stream === 1,
+    )
     expect(reset.type).toBe(RST_STREAM)
     expect(server.calls).toHaveLength(0)
     // The connection serves the next.
@@ -275,7 +306,9 @@ describe('a head that means something else over HTTP/1.1 ends its stream', () =>
     const server = await door()
     const wire = await rawConnection(server.port)
     wire.headers(1, fields)
-    const reset = await wire.until(({ type, stream }) => (type === RST_STREAM || type === HEADERS) && stream === 1)
+    const reset = await wire.until(
+      ({ type, stream }) => (type === RST_STREAM || type === HEADERS) && stream === 1,
+    )
     expect(reset.type).toBe(RST_STREAM)
     expect(server.calls).toHaveLength(0)
   })
@@ -339,7 +372,10 @@ describe('an attack ends its own connection', () => {
   it('a client that reads no answer holds its streams for a bounded time', async () => {
     const server = await door({
       keepAliveTimeoutMs: 200,
-      serve: async () => ({ reply: { status: 200, headers: [], body: Buffer.alloc(1e6) }, outcome: { kind: 'none' } }),
+      serve: async () => ({
+        reply: { status: 200, headers: [], body: Buffer.alloc(1e6) },
+        outcome: { kind: 'none' },
+      }),
     })
     const wire = await rawConnection(server.port)
     wire.headers(1, GET)
@@ -428,7 +464,12 @@ async function framesOf(socket: net.Socket, isLast: (frame: Frame) => boolean): 
     bytes = Buffer.concat([bytes, chunk as Buffer])
     while (bytes.length >= 9 && bytes.length >= 9 + bytes.readUIntBE(0, 3)) {
       const end = 9 + bytes.readUIntBE(0, 3)
-      frames.push({ type: bytes[3] as number, flags: bytes[4] as number, stream: bytes.readUInt32BE(5), payload: bytes.subarray(9, end) })
+      frames.push({
+        type: bytes[3] as number,
+        flags: bytes[4] as number,
+        stream: bytes.readUInt32BE(5),
+        payload: bytes.subarray(9, end),
+      })
       bytes = bytes.subarray(end)
       if (isLast(frames.at(-1) as Frame)) return frames
     }
@@ -450,7 +491,12 @@ async function rawConnection(port: number) {
     bytes = Buffer.concat([bytes, chunk])
     while (bytes.length >= 9 && bytes.length >= 9 + bytes.readUIntBE(0, 3)) {
       const end = 9 + bytes.readUIntBE(0, 3)
-      seen.push({ type: bytes[3] as number, flags: bytes[4] as number, stream: bytes.readUInt32BE(5), payload: bytes.subarray(9, end) })
+      seen.push({
+        type: bytes[3] as number,
+        flags: bytes[4] as number,
+        stream: bytes.readUInt32BE(5),
+        payload: bytes.subarray(9, end),
+      })
       bytes = bytes.subarray(end)
     }
   })
@@ -470,7 +516,8 @@ async function rawConnection(port: number) {
     async until(isIt: (frame: Frame) => boolean): Promise<Frame> {
       return eventually(() => {
         const found = seen.find(isIt)
-        if (!found) throw new Error(`not among ${JSON.stringify(seen.map(({ type, stream }) => [type, stream]))}`)
+        if (!found)
+          throw new Error(`not among ${JSON.stringify(seen.map(({ type, stream }) => [type, stream]))}`)
         return found
       })
     },

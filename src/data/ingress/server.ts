@@ -13,7 +13,7 @@ import { refusal } from '../http/refusal.ts'
 import { createDoor } from './door/door.ts'
 import { MAX_HEAD_BYTES } from './door/head.ts'
 import { createHttp2Door } from './h2/door.ts'
-import { sortConnections } from './h2/preface.ts'
+import { sortConnections, takeNegotiated } from './h2/preface.ts'
 import type { Ingress } from './ingress.ts'
 import { NodeConnection, type NodeDoorContext } from './node-connection.ts'
 
@@ -86,6 +86,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
     ? createDoor({ server, limits, wheel, http2, handedOver, ...ingress })
     : undefined
   if (!door) sortConnections(server, { http2, headTimeoutMs, wheel })
+  takeNegotiated(server, http2)
   const terminator = terminatorOf(server, options)
   await bind(server, options)
   return {

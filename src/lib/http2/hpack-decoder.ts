@@ -59,7 +59,8 @@ export class HpackDecoder {
     const before = this.#known
     const decoded = this.#read(block)
     // A block that has changed the table means something else the next time.
-    if (key !== undefined && before === this.#known && this.#known.size < MAX_KNOWN) this.#known.set(key, decoded)
+    if (key !== undefined && before === this.#known && this.#known.size < MAX_KNOWN)
+      this.#known.set(key, decoded)
     return decoded
   }
 

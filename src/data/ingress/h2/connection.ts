@@ -4,7 +4,6 @@
  * us keep is bounded.
  */
 import type { Duplex } from 'node:stream'
-import { FrameReader } from '../../../lib/http2/frame-reader.ts'
 import * as h2 from '../../../lib/http2/frames.ts'
 import { CompressionError, type Decoded, HpackDecoder } from '../../../lib/http2/hpack-decoder.ts'
 import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
@@ -13,48 +12,37 @@ import { clientCertificate } from '../client-certificate.ts'
 import { MAX_HELD_BYTES } from '../door/bounds.ts'
 import type { DoorConnection } from '../door/context.ts'
 import { Linger } from '../linger.ts'
+import { ClientFrames, type FrameHandler } from './client-frames.ts'
 import type { Http2DoorContext } from './context.ts'
 import { Floods } from './floods.ts'
+import { ConnectionFlow } from './flow.ts'
 import { FrameWriter } from './frame-writer.ts'
-import { dataOf, type FieldBlock, fieldBlockOf } from './payloads.ts'
+import type { FieldBlock } from './payloads.ts'
 import { ClientSettings, MAX_STREAMS, ownSettings, STREAM_WINDOW } from './settings.ts'
 import { Http2Stream, type StreamConnection } from './stream.ts'
 import { StreamIds } from './stream-ids.ts'
 
 const { ConnectionError } = h2
 
-/** The second part of the preface; the first part has chosen this door. */
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-/** Bytes that may be on their way to all streams. */
-const CONNECTION_WINDOW = 1024 * 1024
-/** Frames that one head may come in. */
-const MAX_BLOCK_FRAMES = 32
 /** Milliseconds within which a client that was asked for no more streams must have read that. */
 const LEAVING_MS = 1000
 const DRAIN_PING = Buffer.from('draining')
 const TABLE_BYTES = 4096
 
-export class Http2Connection implements StreamConnection, DoorConnection {
+export class Http2Connection implements StreamConnection, DoorConnection, FrameHandler {
   readonly #socket: Duplex
   readonly #context: Http2DoorContext
   readonly #writer: FrameWriter
-  readonly #reader = new FrameReader(h2.DEFAULT_FRAME_BYTES, (...frame) => this.#frame(...frame))
+  readonly #frames: ClientFrames
   readonly #decoder: HpackDecoder
   readonly #timer: Timer
   readonly #streams = new Map<number, Http2Stream>()
   readonly #ids = new StreamIds()
   readonly #client = new ClientSettings()
   readonly #floods: Floods
-  /** Streams that wait for the connection's window, or for the socket. */
-  #waiting = new Set<Http2Stream>()
+  readonly #flow: ConnectionFlow
   /** Streams whose answers were complete at the last look, and not read. */
   #unread = new Set<Http2Stream>()
-  #preface: Buffer | undefined = Buffer.alloc(0)
-  /** A block of fields of which more is to come. */
-  #block: FieldBlock | undefined
-  #sendWindow = h2.DEFAULT_WINDOW
-  #receiveWindow = CONNECTION_WINDOW
-  #untaken = 0
   #peer: string | undefined
   #isRetired = false
   /** No further stream is taken. */
@@ -66,8 +54,13 @@ export class Http2Connection implements StreamConnection, DoorConnection {
     this.#socket = socket
     this.#context = context
     this.#writer = new FrameWriter(socket, context.writeBatcher)
-    this.#decoder = new HpackDecoder({ maxTableBytes: TABLE_BYTES, maxListBytes: context.limits.maxHeadBytes })
+    this.#decoder = new HpackDecoder({
+      maxTableBytes: TABLE_BYTES,
+      maxListBytes: context.limits.maxHeadBytes,
+    })
+    this.#flow = new ConnectionFlow(this.#writer)
     this.#floods = new Floods(context.wheel)
+    this.#frames = new ClientFrames(this, context.limits.maxHeadBytes)
     this.#timer = timer(() => this.#look())
     context.connections.add(this)
     context.wheel.arm(this.#timer, context.limits.headTimeoutMs)
@@ -79,7 +72,7 @@ export class Http2Connection implements StreamConnection, DoorConnection {
       .on('error', () => {})
       .on('close', this.#onClose)
     this.#writer.frame(h2.SETTINGS, 0, 0, ownSettings(context.limits.maxHeadBytes))
-    this.#writer.numbers(h2.WINDOW_UPDATE, 0, 0, [CONNECTION_WINDOW - h2.DEFAULT_WINDOW])
+    this.#flow.open()
   }
 
   get peer(): string {
@@ -123,21 +116,15 @@ export class Http2Connection implements StreamConnection, DoorConnection {
   }
 
   sendData(stream: Http2Stream, bytes: Uint8Array, isLast: boolean): number {
-    if (this.#writer.isFull && bytes.length > 0) return 0
-    const allowed = Math.min(bytes.length, this.#sendWindow)
-    if (allowed <= 0 && bytes.length > 0) return 0
-    const isWhole = allowed === bytes.length
-    this.#writer.data(stream.id, isWhole ? bytes : bytes.subarray(0, allowed), isLast && isWhole)
-    this.#sendWindow -= allowed
-    return allowed
+    return this.#flow.send(stream, bytes, isLast)
   }
 
   waits(stream: Http2Stream): void {
-    this.#waiting.add(stream)
+    this.#flow.waits(stream)
   }
 
   taken(stream: Http2Stream, bytes: number): void {
-    this.#credit(bytes)
+    this.#flow.taken(bytes)
     if (!stream.isRemoteOpen || stream.isAnswered) return
     stream.receiveWindow += bytes
     this.#writer.numbers(h2.WINDOW_UPDATE, 0, stream.id, [bytes])
@@ -149,8 +136,8 @@ export class Http2Connection implements StreamConnection, DoorConnection {
 
   closed(stream: Http2Stream): void {
     this.#streams.delete(stream.id)
-    this.#waiting.delete(stream)
-    this.#ids.closed(stream.id)
+    this.#flow.forget(stream)
+    this.#ids.closed(stream.id, stream.isRemoteOpen)
     if (this.#streams.size > 0) return
     if (this.#isClosing) this.#end()
     else if (!this.#isRetired) this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
@@ -159,11 +146,9 @@ export class Http2Connection implements StreamConnection, DoorConnection {
   // What the client sends.
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#linger?.received(chunk.length)
-    if (this.#linger) return
+    if (this.#linger) return this.#linger.received(chunk.length)
     try {
-      const frames = this.#preface ? this.#behindPreface(this.#preface, chunk) : chunk
-      if (frames) this.#reader.read(frames)
+      this.#frames.read(chunk)
     } catch (error) {
       this.#fail(error)
     }
@@ -171,70 +156,11 @@ export class Http2Connection implements StreamConnection, DoorConnection {
     if (this.#writer.isFull) this.#socket.pause()
   }
 
-  #behindPreface(before: Buffer, chunk: Buffer): Buffer | undefined {
-    const bytes = before.length === 0 ? chunk : Buffer.concat([before, chunk])
-    const length = Math.min(bytes.length, PREFACE.length)
-    if (PREFACE.compare(bytes, 0, length, 0, length) !== 0)
-      throw new ConnectionError(h2.PROTOCOL_ERROR, 'no preface')
-    this.#preface = length < PREFACE.length ? bytes : undefined
-    return this.#preface ? undefined : bytes.subarray(PREFACE.length)
-  }
-
-  #frame(type: number, flags: number, id: number, payload: Buffer): void {
-    if (this.#linger) return
-    if (this.#block && (type !== h2.CONTINUATION || id !== this.#block.id))
-      throw new ConnectionError(h2.PROTOCOL_ERROR, 'a head was not ended')
-    this.#client.check(type, flags)
-    switch (type) {
-      case h2.DATA:
-        return this.#data(flags, id, payload)
-      case h2.HEADERS:
-        this.#ids.check(id)
-        return this.#fields(fieldBlockOf(flags, id, payload), flags)
-      case h2.CONTINUATION:
-        return this.#continuation(flags, payload)
-      case h2.WINDOW_UPDATE:
-        return this.#windowUpdate(id, payload)
-      case h2.RST_STREAM:
-        return this.#resetByClient(id, payload)
-      case h2.SETTINGS:
-        return this.#settings(flags, id, payload)
-      case h2.PING:
-        return this.#ping(flags, id, payload)
-      case h2.PRIORITY:
-        return this.#priority(id, payload)
-      case h2.GOAWAY:
-        if (id !== 0) throw new ConnectionError(h2.PROTOCOL_ERROR, 'GOAWAY on a stream')
-        if (payload.length < 8) throw new ConnectionError(h2.FRAME_SIZE_ERROR, 'GOAWAY')
-        return this.#floods.count()
-      case h2.PUSH_PROMISE:
-        throw new ConnectionError(h2.PROTOCOL_ERROR, 'a client promises nothing')
-      default:
-        // Unknown types are for extensions (RFC 9113, section 5.5).
-        return this.#floods.count()
-    }
-  }
-
-  #fields(block: FieldBlock, flags: number): void {
-    if (flags & h2.END_HEADERS) return this.#head(block)
-    this.#block = block
-  }
-
-  #continuation(flags: number, payload: Buffer): void {
-    const block = this.#block
-    if (!block) throw new ConnectionError(h2.PROTOCOL_ERROR, 'a head goes on that has not begun')
-    block.pieces.push(payload)
-    const bytes = block.pieces.reduce((sum, piece) => sum + piece.length, 0)
-    if (bytes > this.#context.limits.maxHeadBytes || block.pieces.length > MAX_BLOCK_FRAMES)
-      throw new ConnectionError(h2.ENHANCE_YOUR_CALM, 'a head is too long')
-    if ((flags & h2.END_HEADERS) === 0) return
-    this.#block = undefined
-    this.#head(block)
-  }
-
   /** A block of fields is complete: it begins a request, or ends one with trailers. */
-  #head(block: FieldBlock): void {
+  head(block: FieldBlock): void {
     const { id, isEnd, pieces } = block
+    if (this.#linger) return
+    this.#ids.check(id)
     const [only] = pieces
     const decoded = this.#decoder.decode(pieces.length === 1 && only ? only : Buffer.concat(pieces))
     const stream = this.#streams.get(id)
@@ -287,87 +213,85 @@ export class Http2Connection implements StreamConnection, DoorConnection {
     return this.#context.memoryHit.answer({ method, notes, length }, pieces, stream) !== undefined
   }
 
-  #data(flags: number, id: number, payload: Buffer): void {
-    const data = dataOf(flags, payload)
-    const isEnd = (flags & h2.END_STREAM) !== 0
+  data(id: number, data: Buffer, { bytes, isEnd }: { bytes: number; isEnd: boolean }): void {
+    if (this.#linger) return
     if (data.length === 0 && !isEnd) this.#floods.count()
-    this.#receiveWindow -= payload.length
-    if (this.#receiveWindow < 0) throw new ConnectionError(h2.FLOW_CONTROL_ERROR, 'beyond the window')
+    this.#flow.received(bytes)
     const stream = this.#streams.get(id)
     if (!stream) {
-      this.#credit(payload.length)
-      if (this.#ids.isIgnored(id)) return
+      this.#flow.taken(bytes)
+      if (this.#ids.isReset(id)) return
       this.#ids.check(id, true)
-      return this.#reset(id, h2.STREAM_CLOSED)
+      return this.#writer.numbers(h2.RST_STREAM, 0, id, [h2.STREAM_CLOSED])
     }
-    if (!stream.isRemoteOpen) {
-      this.#credit(payload.length)
-      return this.#abort(stream, h2.STREAM_CLOSED)
+    const refused = !stream.isRemoteOpen
+      ? h2.STREAM_CLOSED
+      : bytes > stream.receiveWindow
+        ? h2.FLOW_CONTROL_ERROR
+        : h2.NO_ERROR
+    if (refused !== h2.NO_ERROR) {
+      this.#flow.taken(bytes)
+      return this.#abort(stream, refused)
     }
-    if (payload.length > stream.receiveWindow) {
-      this.#credit(payload.length)
-      return this.#abort(stream, h2.FLOW_CONTROL_ERROR)
-    }
-    const isFitting = stream.received(data, payload.length) && (!isEnd || stream.remoteEnded())
+    const isFitting = stream.received(data, bytes) && (!isEnd || stream.remoteEnded())
     if (!isFitting) this.#abort(stream, h2.PROTOCOL_ERROR)
   }
 
-  #windowUpdate(id: number, payload: Buffer): void {
-    if (payload.length !== 4) throw new ConnectionError(h2.FRAME_SIZE_ERROR, 'WINDOW_UPDATE')
-    const bytes = payload.readUInt32BE(0) & h2.MAX_WINDOW
+  windowUpdate(id: number, bytes: number): void {
     const stream = this.#streams.get(id)
-    if (id !== 0 && !stream) return this.#ids.check(id, true)
-    if (!stream) {
-      this.#sendWindow += bytes
-      if (bytes === 0) throw new ConnectionError(h2.PROTOCOL_ERROR, 'a window grows by nothing')
-      if (this.#sendWindow > h2.MAX_WINDOW) throw new ConnectionError(h2.FLOW_CONTROL_ERROR, 'a window is too large')
-      return this.#flush()
+    if (stream) {
+      stream.sendWindow += bytes
+      if (bytes === 0) this.#abort(stream, h2.PROTOCOL_ERROR)
+      else if (stream.sendWindow > h2.MAX_WINDOW) this.#abort(stream, h2.FLOW_CONTROL_ERROR)
+      else stream.flush()
+      return
     }
-    stream.sendWindow += bytes
-    if (bytes === 0) this.#abort(stream, h2.PROTOCOL_ERROR)
-    else if (stream.sendWindow > h2.MAX_WINDOW) this.#abort(stream, h2.FLOW_CONTROL_ERROR)
-    else stream.flush()
+    if (id !== 0) {
+      this.#floods.count()
+      return this.#ids.check(id, true)
+    }
+    this.#flow.grow(bytes)
   }
 
-  #resetByClient(id: number, payload: Buffer): void {
-    if (payload.length !== 4) throw new ConnectionError(h2.FRAME_SIZE_ERROR, 'RST_STREAM')
+  reset(id: number): void {
     this.#ids.check(id, true)
     this.#floods.reset()
+    this.#ids.closed(id, false)
     this.#streams.get(id)?.aborted()
   }
 
-  #settings(flags: number, id: number, payload: Buffer): void {
-    if (id !== 0) throw new ConnectionError(h2.PROTOCOL_ERROR, 'SETTINGS on a stream')
+  settings(flags: number, payload: Buffer): void {
     this.#floods.count()
     const growth = this.#client.take(flags, payload)
     if (flags & h2.ACK) return
     this.#writer.frame(h2.SETTINGS, h2.ACK, 0, NOTHING)
     if (growth === 0) return
-    for (const stream of this.#streams.values()) {
+    for (const stream of [...this.#streams.values()]) {
       stream.sendWindow += growth
-      if (stream.sendWindow > h2.MAX_WINDOW) throw new ConnectionError(h2.FLOW_CONTROL_ERROR, 'a window is too large')
+      if (stream.sendWindow > h2.MAX_WINDOW)
+        throw new ConnectionError(h2.FLOW_CONTROL_ERROR, 'a window is too large')
       stream.flush()
     }
   }
 
-  #ping(flags: number, id: number, payload: Buffer): void {
-    if (id !== 0) throw new ConnectionError(h2.PROTOCOL_ERROR, 'PING on a stream')
-    if (payload.length !== 8) throw new ConnectionError(h2.FRAME_SIZE_ERROR, 'PING')
+  ping(flags: number, payload: Buffer): void {
     this.#floods.count()
     if ((flags & h2.ACK) === 0) return this.#writer.frame(h2.PING, h2.ACK, 0, payload)
     if (this.#isRetired && payload.equals(DRAIN_PING)) this.#close()
   }
 
   /** What it says is obsolete (RFC 9113, section 5.3.2). */
-  #priority(id: number, payload: Buffer): void {
-    if (id === 0) throw new ConnectionError(h2.PROTOCOL_ERROR, 'PRIORITY on no stream')
+  priority(id: number, dependsOn: number | undefined): void {
     this.#floods.count()
-    const isWhole = payload.length === 5
-    if (isWhole && (payload.readUInt32BE(0) & h2.MAX_STREAM_ID) !== id) return
+    if (dependsOn !== undefined && dependsOn !== id) return
     const stream = this.#streams.get(id)
-    const code = isWhole ? h2.PROTOCOL_ERROR : h2.FRAME_SIZE_ERROR
+    const code = dependsOn === undefined ? h2.FRAME_SIZE_ERROR : h2.PROTOCOL_ERROR
     if (stream) this.#abort(stream, code)
     else this.#reset(id, code)
+  }
+
+  other(): void {
+    this.#floods.count()
   }
 
   // How streams and the connection end.
@@ -376,7 +300,7 @@ export class Http2Connection implements StreamConnection, DoorConnection {
   #tooLong(id: number, isEnd: boolean): void {
     this.#writer.fields(id, TOO_LONG, true)
     if (!isEnd) this.#reset(id, h2.NO_ERROR)
-    else this.#ids.closed(id)
+    else this.#ids.closed(id, false)
   }
 
   #abort(stream: Http2Stream, code: number): void {
@@ -386,28 +310,13 @@ export class Http2Connection implements StreamConnection, DoorConnection {
 
   #reset(id: number, code: number): void {
     this.#writer.numbers(h2.RST_STREAM, 0, id, [code])
-    this.#ids.closed(id)
-  }
-
-  /** The client may send so many bytes more, on whichever stream; told in large steps. */
-  #credit(bytes: number): void {
-    this.#untaken += bytes
-    if (this.#untaken < CONNECTION_WINDOW / 4 || this.#isClosing) return
-    this.#writer.numbers(h2.WINDOW_UPDATE, 0, 0, [this.#untaken])
-    this.#receiveWindow += this.#untaken
-    this.#untaken = 0
-  }
-
-  /** Lets streams send what they could not, each in its turn. */
-  #flush(): void {
-    const waiting = this.#waiting
-    this.#waiting = new Set()
-    for (const stream of waiting) stream.flush()
+    this.#ids.closed(id, true)
   }
 
   #fail(error: unknown): void {
     const isTheirs = error instanceof ConnectionError || error instanceof CompressionError
-    const code = error instanceof ConnectionError ? error.code : isTheirs ? h2.COMPRESSION_ERROR : h2.INTERNAL_ERROR
+    const code =
+      error instanceof ConnectionError ? error.code : isTheirs ? h2.COMPRESSION_ERROR : h2.INTERNAL_ERROR
     this.#goAway(code)
     for (const stream of [...this.#streams.values()]) stream.aborted()
     this.#end()
@@ -438,8 +347,7 @@ export class Http2Connection implements StreamConnection, DoorConnection {
   /** Ends what has stalled, and the connection if it is idle. */
   #look(): void {
     const { wheel, limits } = this.#context
-    // No preface, half a head, or nobody who wants anything.
-    if (this.#preface || this.#block || this.#reader.isWaiting) return this.cut()
+    if (this.#frames.isWaiting) return this.cut()
     if (this.#streams.size === 0 || this.#isRetired) this.#close()
     for (const stream of this.#unread) stream.cancel()
     this.#unread = new Set([...this.#streams.values()].filter(({ isAnswered }) => isAnswered))
@@ -447,7 +355,7 @@ export class Http2Connection implements StreamConnection, DoorConnection {
   }
 
   readonly #onDrain = (): void => {
-    if (!this.#linger) this.#flush()
+    if (!this.#linger) this.#flow.flush()
     if (!this.#writer.isFull) this.#socket.resume()
   }
 

@@ -19,7 +19,6 @@ const BLOCK_BYTES = 64 * 1024
 /** Longer bodies are not copied. */
 const MAX_COPIED_BYTES = 4096
 
-
 export class FrameWriter {
   readonly #socket: Duplex
   readonly #writeBatcher: WriteBatcher

@@ -27,7 +27,13 @@ export interface MalformedHead {
 }
 
 /** Fields about an HTTP/1.1 connection, none of which HTTP/2 may have (RFC 9113, section 8.2.2). */
-const OF_CONNECTION = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
+const OF_CONNECTION = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+])
 
 /** Pseudo-header fields of requests; they come first (RFC 9113, section 8.3). */
 const PSEUDO = new Set([':method', ':scheme', ':authority', ':path'])

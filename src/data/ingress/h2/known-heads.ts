@@ -16,6 +16,8 @@ const SIZE = 512
 
 export class KnownHeads {
   readonly #known = new Generations<{ readonly head: Http2Head; readonly raw: RawPairs }>(SIZE)
+  /** By the list itself: a client's repeated head is decoded to the same. */
+  readonly #byList = new WeakMap<RawPairs, Http2Head>()
   readonly #volatile: ReadonlySet<string>
 
   /** `used`: the fields that routes and keys depend on, which are never taken for equal. */
@@ -25,9 +27,14 @@ export class KnownHeads {
 
   /** The head that these fields make, or an earlier one that differs at most in volatile values. */
   find(raw: RawPairs): Http2Head | MalformedHead {
+    const same = this.#byList.get(raw)
+    if (same) return same
     const key = this.#keyOf(raw)
     const known = key === undefined ? undefined : this.#known.get(key)
-    if (known) return known.head
+    if (known) {
+      if (isEqual(raw, known.raw)) this.#byList.set(raw, known.head)
+      return known.head
+    }
     const head = readHead(raw)
     if (key !== undefined && !('malformed' in head)) this.#known.set(key, { head, raw })
     return head
@@ -38,6 +45,7 @@ export class KnownHeads {
    * that a change of the settings while the body arrives leads to a new decision by this call's fields.
    */
   forCall(raw: RawPairs, head: Http2Head): Http2Head {
+    if (this.#byList.get(raw) === head) return head
     const key = this.#keyOf(raw)
     const known = key === undefined ? undefined : this.#known.get(key)
     if (known?.head !== head || isEqual(raw, known.raw)) return head

@@ -1,7 +1,8 @@
-/** Tells connections of HTTP/2 by prior knowledge from those of HTTP/1.1, by their first bytes (RFC 9113, section 3.4). */
+/** Tells connections of HTTP/2 from those of HTTP/1.1: by TLS, or by their first bytes (RFC 9113, sections 3.2 to 3.4). */
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
 import { timer, type Wheel } from '../../../lib/wheel.ts'
 
 /** The beginning of HTTP/2's connection preface, which a request of HTTP/1.1 cannot have. */
@@ -15,8 +16,13 @@ export function isPartOfPreface(bytes: Buffer): boolean {
   return bytes.length < PREFACE.length && PREFACE.compare(bytes, 0, bytes.length, 0, bytes.length) === 0
 }
 
+/** The part of the HTTP/2 door that is needed here. */
+interface Taking {
+  take(socket: Duplex): void
+}
+
 export interface SortOptions {
-  readonly http2: { take(socket: Duplex): void }
+  readonly http2: Taking
   readonly headTimeoutMs: number
   readonly wheel: Wheel
 }
@@ -44,5 +50,14 @@ export function sortConnections(server: Server, { http2, headTimeoutMs, wheel }:
     const close = () => void socket.destroy()
     wheel.arm(late, headTimeoutMs)
     socket.on('data', onData).on('end', close).on('error', close).on('close', done)
+  })
+}
+
+/** A client that has chosen HTTP/2 in its TLS handshake speaks nothing else. */
+export function takeNegotiated(server: Server, http2: Taking): void {
+  const listeners = server.listeners('connection')
+  server.removeAllListeners('connection').on('connection', (socket: Socket) => {
+    if (socket instanceof TLSSocket && socket.alpnProtocol === 'h2') return http2.take(socket)
+    for (const listener of listeners) listener.call(server, socket)
   })
 }

@@ -29,14 +29,6 @@ export function ownSettings(maxHeadBytes: number): Buffer {
 export class ClientSettings {
   /** Of each stream that it opens. */
   initialWindow = h2.DEFAULT_WINDOW
-  #isFirst = true
-
-  /** The first frame of a client must be SETTINGS (RFC 9113, section 3.4). */
-  check(type: number, flags: number): void {
-    if (this.#isFirst && (type !== h2.SETTINGS || flags & h2.ACK))
-      throw new ConnectionError(h2.PROTOCOL_ERROR, 'the first frame is not SETTINGS')
-    this.#isFirst = false
-  }
 
   /** Takes a SETTINGS frame; returns by how much the windows of open streams grow. Throws `ConnectionError`. */
   take(flags: number, payload: Buffer): number {
@@ -49,11 +41,13 @@ export class ClientSettings {
   }
 
   #set(id: number, value: number): void {
-    if (id === h2.ENABLE_PUSH && value > 1) throw new ConnectionError(h2.PROTOCOL_ERROR, 'SETTINGS_ENABLE_PUSH')
+    if (id === h2.ENABLE_PUSH && value > 1)
+      throw new ConnectionError(h2.PROTOCOL_ERROR, 'SETTINGS_ENABLE_PUSH')
     if (id === h2.MAX_FRAME_SIZE && (value < h2.DEFAULT_FRAME_BYTES || value > 2 ** 24 - 1))
       throw new ConnectionError(h2.PROTOCOL_ERROR, 'SETTINGS_MAX_FRAME_SIZE')
     if (id !== h2.INITIAL_WINDOW_SIZE) return
-    if (value > h2.MAX_WINDOW) throw new ConnectionError(h2.FLOW_CONTROL_ERROR, 'SETTINGS_INITIAL_WINDOW_SIZE')
+    if (value > h2.MAX_WINDOW)
+      throw new ConnectionError(h2.FLOW_CONTROL_ERROR, 'SETTINGS_INITIAL_WINDOW_SIZE')
     this.initialWindow = value
   }
 }

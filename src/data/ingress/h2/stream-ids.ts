@@ -7,8 +7,8 @@ const REMEMBERED = 256
 export class StreamIds {
   /** The highest id that was opened. */
   last = 0
-  /** In the order in which they were closed. */
-  readonly #closed = new Set<number>()
+  /** Closed streams in the order in which they were closed, and whether it was by us. */
+  readonly #closed = new Map<number, boolean>()
 
   /** Throws `ConnectionError` for an id that no client may use, or, if it `mustBeOld`, one that was not opened yet. */
   check(id: number, mustBeOld = false): void {
@@ -16,27 +16,27 @@ export class StreamIds {
       throw new ConnectionError(PROTOCOL_ERROR, `stream ${id}`)
   }
 
-  /** A head has come on a stream that is not open. False: the stream was closed by us, and the client did not know. */
+  /** A head has come on a stream that is not open. False: it was on its way when we reset the stream. */
   open(id: number): boolean {
     if (id > this.last) {
       this.last = id
       return true
     }
+    if (this.isReset(id)) return false
     if (this.#closed.has(id)) throw new ConnectionError(STREAM_CLOSED, `stream ${id} is closed`)
     throw new ConnectionError(PROTOCOL_ERROR, `stream ${id} comes behind ${this.last}`)
   }
 
-  closed(id: number): void {
-    this.#closed.add(id)
+  /** `isReset`: by us, before the client has sent all. */
+  closed(id: number, isReset: boolean): void {
+    if (!this.#closed.has(id)) this.#closed.set(id, isReset)
     if (this.#closed.size <= REMEMBERED) return
-    for (const oldest of this.#closed) {
-      this.#closed.delete(oldest)
-      break
-    }
+    const [oldest] = this.#closed.keys()
+    this.#closed.delete(oldest as number)
   }
 
-  /** Data of this stream was on its way when we closed it. */
-  isIgnored(id: number): boolean {
-    return this.#closed.has(id)
+  /** What comes on this stream was on its way when we reset it. */
+  isReset(id: number): boolean {
+    return this.#closed.get(id) === true
   }
 }

@@ -306,7 +306,11 @@ export class Http2Stream implements HttpExchange, AnswerWriter, BodySource {
     // The rest goes out when the client opens the window.
     if (allowed <= 0) return 0
     const isWhole = allowed === bytes.length
-    const sent = this.#connection.sendData(this, isWhole ? bytes : bytes.subarray(0, allowed), isLast && isWhole)
+    const sent = this.#connection.sendData(
+      this,
+      isWhole ? bytes : bytes.subarray(0, allowed),
+      isLast && isWhole,
+    )
     this.sendWindow -= sent
     if (sent < allowed) this.#connection.waits(this)
     return sent

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { CompressionError, HpackDecoder } from '../../../../src/lib/http2/hpack-decoder.ts'
 import { encodeFields } from '../../../../src/lib/http2/hpack-encoder.ts'
 
-const decoder = (maxTableBytes = 4096, maxListBytes = 65_536) => new HpackDecoder({ maxTableBytes, maxListBytes })
+const decoder = (maxTableBytes = 4096, maxListBytes = 65_536) =>
+  new HpackDecoder({ maxTableBytes, maxListBytes })
 const bytes = (hex: string) => Buffer.from(hex.replaceAll(' ', ''), 'hex')
 
 describe('the examples of RFC 7541, appendix C', () => {
@@ -12,7 +13,18 @@ describe('the examples of RFC 7541, appendix C', () => {
     ['8286 84be 5808 6e6f 2d63 6163 6865', [...GET, 'cache-control', 'no-cache']],
     [
       '8287 85bf 400a 6375 7374 6f6d 2d6b 6579 0c63 7573 746f 6d2d 7661 6c75 65',
-      [':method', 'GET', ':scheme', 'https', ':path', '/index.html', ':authority', 'www.example.com', 'custom-key', 'custom-value'],
+      [
+        ':method',
+        'GET',
+        ':scheme',
+        'https',
+        ':path',
+        '/index.html',
+        ':authority',
+        'www.example.com',
+        'custom-key',
+        'custom-value',
+      ],
     ],
   ]
   it('C.3: requests without Huffman code', () => {
@@ -40,14 +52,22 @@ describe('the examples of RFC 7541, appendix C', () => {
     const [first, second, third] = answers.map((hex) => own.decode(bytes(hex)).fields)
     expect(first?.slice(0, 4)).toEqual([':status', '302', 'cache-control', 'private'])
     expect(second).toEqual([':status', '307', ...(first as string[]).slice(2)])
-    expect(third?.slice(-2)).toEqual(['set-cookie', 'foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1'])
+    expect(third?.slice(-2)).toEqual([
+      'set-cookie',
+      'foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1',
+    ])
   })
 
   it('C.2.1 to C.2.3: what is kept, what is not, and what must never be', () => {
     const own = decoder()
-    expect(own.decode(bytes('400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572')).fields).toEqual(['custom-key', 'custom-header'])
+    expect(
+      own.decode(bytes('400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572')).fields,
+    ).toEqual(['custom-key', 'custom-header'])
     expect(own.decode(bytes('040c 2f73 616d 706c 652f 7061 7468')).fields).toEqual([':path', '/sample/path'])
-    expect(own.decode(bytes('1008 7061 7373 776f 7264 0673 6563 7265 74')).fields).toEqual(['password', 'secret'])
+    expect(own.decode(bytes('1008 7061 7373 776f 7264 0673 6563 7265 74')).fields).toEqual([
+      'password',
+      'secret',
+    ])
     expect(own.decode(bytes('be')).fields).toEqual(['custom-key', 'custom-header'])
     expect(() => own.decode(bytes('bf'))).toThrow(CompressionError)
   })
@@ -98,7 +118,20 @@ it.each([
 })
 
 it('reads what it writes', () => {
-  const fields = [':status', '200', 'content-type', 'application/grpc', 'x-long', 'a'.repeat(70_000), 'x-é'.slice(0, 2), 'é\xff', ':status', '418', 'age', '']
+  const fields = [
+    ':status',
+    '200',
+    'content-type',
+    'application/grpc',
+    'x-long',
+    'a'.repeat(70_000),
+    'x-é'.slice(0, 2),
+    'é\xff',
+    ':status',
+    '418',
+    'age',
+    '',
+  ]
   const block = encodeFields(fields)
   expect(decoder(4096, 1e6).decode(block).fields).toEqual(fields)
   expect([...block.subarray(0, 2)]).toEqual([0x88, 0x0f])

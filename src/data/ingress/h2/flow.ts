@@ -1,0 +1,83 @@
+/** The flow control of one connection, in both directions (RFC 9113, section 5.2); each stream has windows of its own besides. */
+import {
+  ConnectionError,
+  DEFAULT_WINDOW,
+  FLOW_CONTROL_ERROR,
+  MAX_WINDOW,
+  PROTOCOL_ERROR,
+  WINDOW_UPDATE,
+} from '../../../lib/http2/frames.ts'
+import type { FrameWriter } from './frame-writer.ts'
+import type { Http2Stream } from './stream.ts'
+
+/** Bytes that may be on their way to all streams. */
+const RECEIVE_WINDOW = 1024 * 1024
+/** What was taken is told to the client in steps of so much. */
+const STEP = RECEIVE_WINDOW / 4
+
+export class ConnectionFlow {
+  readonly #writer: FrameWriter
+  #sendWindow = DEFAULT_WINDOW
+  #receiveWindow = RECEIVE_WINDOW
+  #untaken = 0
+  /** Streams that wait for the window, or for the socket. */
+  #waiting = new Set<Http2Stream>()
+
+  constructor(writer: FrameWriter) {
+    this.#writer = writer
+  }
+
+  /** Tells the client of the window, which is larger than it takes for granted. */
+  open(): void {
+    this.#writer.numbers(WINDOW_UPDATE, 0, 0, [RECEIVE_WINDOW - DEFAULT_WINDOW])
+  }
+
+  /** Sends as much as window and socket allow, and returns how much that was. */
+  send(stream: Http2Stream, bytes: Uint8Array, isLast: boolean): number {
+    const { length } = bytes
+    if (length > 0 && this.#writer.isFull) return 0
+    const allowed = Math.min(length, this.#sendWindow)
+    if (allowed <= 0 && length > 0) return 0
+    const isWhole = allowed === length
+    this.#writer.data(stream.id, isWhole ? bytes : bytes.subarray(0, allowed), isLast && isWhole)
+    this.#sendWindow -= allowed
+    return allowed
+  }
+
+  waits(stream: Http2Stream): void {
+    this.#waiting.add(stream)
+  }
+
+  forget(stream: Http2Stream): void {
+    this.#waiting.delete(stream)
+  }
+
+  /** The client lets us send more. Throws `ConnectionError`, as the next. */
+  grow(bytes: number): void {
+    if (bytes === 0) throw new ConnectionError(PROTOCOL_ERROR, 'a window grows by nothing')
+    this.#sendWindow += bytes
+    if (this.#sendWindow > MAX_WINDOW) throw new ConnectionError(FLOW_CONTROL_ERROR, 'a window is too large')
+    this.flush()
+  }
+
+  received(bytes: number): void {
+    this.#receiveWindow -= bytes
+    if (this.#receiveWindow < 0) throw new ConnectionError(FLOW_CONTROL_ERROR, 'beyond the window')
+  }
+
+  /** So many bytes are no longer ours to keep: the client may send as many more. */
+  taken(bytes: number): void {
+    this.#untaken += bytes
+    if (this.#untaken < STEP) return
+    this.#writer.numbers(WINDOW_UPDATE, 0, 0, [this.#untaken])
+    this.#receiveWindow += this.#untaken
+    this.#untaken = 0
+  }
+
+  /** Lets streams send what they could not, each in its turn. */
+  flush(): void {
+    const waiting = this.#waiting
+    this.#waiting = new Set()
+    for (const stream of waiting) stream.flush()
+  }
+}
