@@ -15,6 +15,7 @@ import { countHandshakes, observing, seldom } from '../observing.ts'
 import { loadParts } from '../parts.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
 import { LiveTls } from '../tls.ts'
+import { takeBinding } from './bindings.ts'
 import { DataWorker, TICK_MS } from './data-worker.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
 import { shareOf } from './shared-state.ts'
@@ -85,6 +86,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   ).unref()
   control.handle({
     ...handlers(worker, facts),
+    ...listening(worker, start),
     ownListeners: (endpoints: readonly HostPort[]) => {
       ownListeners = endpoints
     },
@@ -120,7 +122,6 @@ function mirrored(control: ControlRpc) {
 function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
   const { plane } = worker
   return {
-    listen: (at) => worker.listen(at),
     apply: (view) => plane.pools.apply(view),
     reload: (settings) => worker.reload(settings),
     secure: (tls) => worker.secure(tls),
@@ -143,6 +144,16 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     drain: (timeoutMs) => worker.drain(timeoutMs),
     close: () => worker.close(),
   } satisfies Partial<Parameters<ControlRpc['handle']>[0]>
+}
+
+/** A worker that the drain does not know of must not bind the port. */
+function listening(worker: DataWorker, { worker: number, shared }: WorkerStart) {
+  return {
+    listen: (at: HostPort) => {
+      if (!takeBinding(shared.bindings, number)) throw new Error('the gateway is going down')
+      return worker.listen(at)
+    },
+  }
 }
 
 function tellUsage(control: ControlRpc, { plane }: DataWorker): void {

@@ -3,6 +3,7 @@
  * plane gets all of them as plain data whenever one changes.
  */
 import type { Log } from '../../core/log.ts'
+import { shownUrl } from '../../core/shown-url.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { CredentialsError } from './credentials-error.ts'
 import type { Jwk } from './jwk-set.ts'
@@ -18,8 +19,8 @@ export interface CredentialsOptions<K> {
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
-  /** The keys in the text of the file; throws an Error that says what is wrong. */
-  readonly readKeys: (text: string) => readonly K[]
+  /** The keys in the text of the file; rejects with an Error that says what is wrong, or when the signal fires. */
+  readonly readKeys: (text: string, signal: AbortSignal) => Promise<readonly K[]>
   readonly changed: (credentials: {
     readonly keys: readonly K[]
     readonly jwks: Readonly<Record<string, readonly Jwk[]>>
@@ -83,7 +84,7 @@ export class CredentialStore<K extends NamedKey> {
   get problems(): readonly string[] {
     const file = this.#file?.watched.problem
     const ofSets = [...this.#sets].flatMap(([place, { problem }]) =>
-      problem === undefined ? [] : [`auth: key set ${place}: ${problem}`],
+      problem === undefined ? [] : [`auth: key set ${shownUrl(place)}: ${problem}`],
     )
     return [...(file === undefined ? [] : [`auth: keysFile: ${file}`]), ...ofSets]
   }
@@ -112,7 +113,7 @@ export class CredentialStore<K extends NamedKey> {
         this.#jwks.set(place, keys)
         this.#tell()
       },
-      failed: (error) => log.warn('auth.jwks', { place, error }),
+      failed: (error) => log.warn('auth.jwks', { place: shownUrl(place), error }),
     })
     await set.start().catch((error: unknown) => {
       throw new CredentialsError('auth.jwt', place, error)
@@ -134,8 +135,8 @@ export class CredentialStore<K extends NamedKey> {
 
   #watch(path: string, first: (keys: readonly K[]) => void): WatchedFile {
     const { clock, log, readKeys } = this.#options
-    const take = (text: string) => {
-      const keys = readKeys(text)
+    const take = async (text: string, signal: AbortSignal) => {
+      const keys = await readKeys(text, signal)
       if (this.#file?.path !== path) return first(keys)
       log.info('auth.keys', { path, keys: keys.length, ...differences(this.#keys, keys) })
       this.#keys = keys

@@ -49,8 +49,8 @@ export interface DataListener {
 
 /** The interval at which node:http checks the deadlines of heads. */
 const CHECK_MS = 200
-/** Most time for accepting what waits in the backlog when the port is to be closed. */
-const MAX_ACCEPTING_MS = 250
+/** Most time for accepting what waits in the backlog when the port is to be closed, on a machine where each takes long. */
+const MAX_ACCEPTING_MS = 2_000
 /** TLS handshakes that are under way at a time: a core finishes these within a second. */
 const MAX_HANDSHAKES = 1024
 
@@ -98,7 +98,8 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
     },
     async drain(timeoutMs) {
       draining = true
-      await backlogAccepted(server)
+      const until = performance.now() + timeoutMs
+      await backlogAccepted(server, Math.min(timeoutMs, MAX_ACCEPTING_MS))
       // Also closes connections on which node:http has read no request yet; the fast door gives such a second.
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
@@ -109,7 +110,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
         door?.cut()
         http2.cut()
         terminator.cut()
-      }, timeoutMs)
+      }, Math.max(0, until - performance.now()))
       await closed
       clearTimeout(cut)
     },
@@ -145,13 +146,13 @@ function bind(server: Server, { host, port, isShared = false }: ServerOptions): 
  * event loop accepts one connection, and the first turn may be behind its look at the network already, so two turns
  * without a connection are waited for.
  */
-async function backlogAccepted(server: Server): Promise<void> {
+async function backlogAccepted(server: Server, withinMs: number): Promise<void> {
   let idleTurns = 0
   const accepted = () => {
     idleTurns = 0
   }
   server.on('connection', accepted)
-  const until = performance.now() + MAX_ACCEPTING_MS
+  const until = performance.now() + withinMs
   while (idleTurns < 2 && performance.now() < until) {
     idleTurns++
     await new Promise((resolve) => setImmediate(resolve))

@@ -25,10 +25,11 @@ export interface DoorConnection {
 export interface DoorContext extends Ingress {
   readonly limits: DoorLimits
   readonly wheel: Wheel
-  /** Takes a connection whose unread bytes begin with HTTP/2's preface. */
-  readonly takeHttp2: (socket: Duplex) => void
-  /** Hands the connection over to node:http; its unread bytes are in the stream. `headMs`: the time left for their head. */
-  readonly handOver: (socket: Duplex, headMs: number) => void
+  /**
+   * Hands the connection over to node:http, or to the HTTP/2 door. Its unread bytes are in the stream, and begin with `bytes`.
+   * `headMs`: the time left for their head.
+   */
+  readonly handOver: (socket: Duplex, bytes: Buffer, headMs: number) => void
   /** What the door has learned of clients of this kind under the present settings. */
   readonly known: (client: Client) => KnownRequests
   readonly writeBatcher: WriteBatcher

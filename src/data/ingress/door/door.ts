@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream'
 import type { Wheel } from '../../../lib/wheel.ts'
 import { WriteBatcher } from '../../../lib/write-batcher.ts'
 import type { Http2Door } from '../h2/door.ts'
+import { beginsPreface } from '../h2/preface.ts'
 import type { Ingress } from '../ingress.ts'
 import { Connection } from './connection.ts'
 import type { DoorContext, DoorLimits } from './context.ts'
@@ -49,11 +50,11 @@ export function createDoor({
   const inner = server.listeners(event)
   const context: DoorContext = {
     ...options,
-    handOver: (socket, headMs) => {
+    handOver: (socket, bytes, headMs) => {
+      if (beginsPreface(bytes)) return http2.take(socket)
       for (const listener of inner) listener.call(server, socket)
       handedOver(socket, headMs)
     },
-    takeHttp2: (socket) => http2.take(socket),
     known: knownUnder(options.live, options.limits.maxHeadBytes),
     writeBatcher: new WriteBatcher(),
     connections: new Set(),

@@ -5,15 +5,18 @@ import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { timer, type Wheel } from '../../../lib/wheel.ts'
 
-/** The beginning of HTTP/2's connection preface, which a request of HTTP/1.1 cannot have. */
+/** What a request of HTTP/1.1 cannot begin with: no method is called PRI (RFC 9113, section 11.7). */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\n')
+const ENOUGH = 'PRI '.length
 
-export function isPreface(bytes: Buffer): boolean {
-  return bytes.length >= PREFACE.length && PREFACE.compare(bytes, 0, PREFACE.length) === 0
+/** Whether the bytes are the beginning of HTTP/2's preface, as far as they go; false for too few. */
+export function beginsPreface(bytes: Buffer): boolean {
+  return bytes.length >= ENOUGH && isPart(bytes)
 }
 
-export function isPartOfPreface(bytes: Buffer): boolean {
-  return bytes.length < PREFACE.length && PREFACE.compare(bytes, 0, bytes.length, 0, bytes.length) === 0
+function isPart(bytes: Buffer): boolean {
+  const length = Math.min(bytes.length, PREFACE.length)
+  return PREFACE.compare(bytes, 0, length, 0, length) === 0
 }
 
 /** The part of the HTTP/2 door that is needed here. */
@@ -35,11 +38,11 @@ export function sortConnections(server: Server, { http2, headTimeoutMs, wheel }:
     const late = timer(() => void socket.destroy())
     const onData = (chunk: Buffer) => {
       bytes = Buffer.concat([bytes, chunk])
-      if (isPartOfPreface(bytes)) return
+      if (bytes.length < ENOUGH && isPart(bytes)) return
       done()
       socket.pause()
       socket.unshift(bytes)
-      if (isPreface(bytes)) return http2.take(socket)
+      if (beginsPreface(bytes)) return http2.take(socket)
       for (const listener of listeners) listener.call(server, socket)
       socket.resume()
     }
