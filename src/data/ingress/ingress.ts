@@ -55,7 +55,7 @@ export interface IngressParts {
   readonly mintId: () => string
 }
 
-export interface Ingress extends Pick<IngressParts, 'live'> {
+export interface Ingress extends Pick<IngressParts, 'live' | 'log'> {
   serve(exchange: HttpExchange): void
   readonly memoryHit: MemoryHit
 }
@@ -71,6 +71,7 @@ export function createIngress(parts: IngressParts): Ingress {
     },
     memoryHit: parts.memoryHit ?? noMemoryHit,
     live: parts.live,
+    log: parts.log,
   }
 }
 

@@ -2,13 +2,13 @@
 import type { IncomingMessage } from 'node:http'
 import { GatewayError } from '../../core/errors.ts'
 import type { Wheel } from '../../lib/wheel.ts'
-import { type BodySource, RequestBody } from './request-body.ts'
+import { RequestBody, type RequestSource } from './request-body.ts'
 
 export class HttpBody extends RequestBody {
   readonly #request: IncomingMessage
 
   constructor(request: IncomingMessage, wheel: Wheel, timeoutMs: number) {
-    const source: BodySource = {
+    const source: RequestSource = {
       start: () => {
         request.on('data', onData).on('end', onEnd).on('error', onBroken).on('close', onBroken)
       },

@@ -7,7 +7,7 @@ import { type Flow, Incoming } from '../backend/incoming.ts'
 import { BodyBuffer, bodyTooLate, tooLarge } from '../http/body.ts'
 
 /** Where a body comes from. It calls `push`, then `end` or `breakOff`. */
-export interface BodySource {
+export interface RequestSource {
   /** Somebody reads from now on. */
   start(): void
   /** Nobody reads any more; `isEarly`: the body has not ended. */
@@ -25,7 +25,7 @@ interface BodyReader {
 }
 
 export class RequestBody implements Flow {
-  readonly #source: BodySource
+  readonly #source: RequestSource
   readonly #wheel: Wheel
   readonly #timeoutMs: number
   readonly #timer: Timer
@@ -41,7 +41,7 @@ export class RequestBody implements Flow {
   #isStreamed = false
 
   /** `timeoutMs`: for the whole body to arrive, or, if it streams, between two pieces. */
-  constructor(source: BodySource, wheel: Wheel, timeoutMs: number) {
+  constructor(source: RequestSource, wheel: Wheel, timeoutMs: number) {
     this.#source = source
     this.#wheel = wheel
     this.#timeoutMs = timeoutMs

@@ -105,12 +105,15 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
       server.closeIdleConnections()
       door?.drain()
       http2.drain()
-      const cut = setTimeout(() => {
-        server.closeAllConnections()
-        door?.cut()
-        http2.cut()
-        terminator.cut()
-      }, Math.max(0, until - performance.now()))
+      const cut = setTimeout(
+        () => {
+          server.closeAllConnections()
+          door?.cut()
+          http2.cut()
+          terminator.cut()
+        },
+        Math.max(0, until - performance.now()),
+      )
       await closed
       clearTimeout(cut)
     },

@@ -4,9 +4,17 @@
  */
 import { STATIC_FIELDS } from './static-table.ts'
 
-const INDEXED = 0x80
-/** A literal that no table keeps. */
-const LITERAL = 0x00
+/** What an integer is, in the bits of its first byte that are not its own. */
+interface Kind {
+  readonly mark: number
+  /** Bits that are left for the integer. */
+  readonly bits: number
+}
+
+const INDEXED: Kind = { mark: 0x80, bits: 7 }
+/** The name of a literal that no table keeps. */
+const LITERAL: Kind = { mark: 0x00, bits: 4 }
+const LENGTH: Kind = { mark: 0x00, bits: 7 }
 
 const names = new Map<string, number>()
 const whole = new Map<string, number>()
@@ -26,11 +34,11 @@ export function encodeFields(fields: readonly string[]): Buffer {
     const value = fields[i + 1] as string
     const index = whole.get(`${name}\0${value}`)
     if (index !== undefined) {
-      at = integer(block, at, 7, INDEXED, index)
+      at = integer(block, at, INDEXED, index)
       continue
     }
     const nameIndex = names.get(name) ?? 0
-    at = integer(block, at, 4, LITERAL, nameIndex)
+    at = integer(block, at, LITERAL, nameIndex)
     if (nameIndex === 0) at = string(block, at, name)
     at = string(block, at, value)
   }
@@ -38,18 +46,18 @@ export function encodeFields(fields: readonly string[]): Buffer {
 }
 
 function string(block: Buffer, at: number, text: string): number {
-  const start = integer(block, at, 7, 0, text.length)
+  const start = integer(block, at, LENGTH, text.length)
   return start + block.write(text, start, 'latin1')
 }
 
-/** An integer whose first byte has `bits` of it behind `kind` (RFC 7541, section 5.1). */
-function integer(block: Buffer, at: number, bits: number, kind: number, value: number): number {
+/** RFC 7541, section 5.1. */
+function integer(block: Buffer, at: number, { mark, bits }: Kind, value: number): number {
   const mask = (1 << bits) - 1
   if (value < mask) {
-    block[at] = kind | value
+    block[at] = mark | value
     return at + 1
   }
-  block[at] = kind | mask
+  block[at] = mark | mask
   let rest = value - mask
   let end = at + 1
   for (; rest > 0x7f; rest >>= 7) block[end++] = (rest & 0x7f) | 0x80

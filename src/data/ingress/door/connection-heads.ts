@@ -5,6 +5,7 @@
  */
 import { callerTimeout } from '../../http/deadlines.ts'
 import { endToEnd } from '../../http/headers.ts'
+import { mayBePreface } from '../h2/preface.ts'
 import { type ParsedHead, type RequestHead, readHead } from './head.ts'
 import type { KnownRequests } from './known-requests.ts'
 import type { RepeatCache } from './repeat-cache.ts'
@@ -57,7 +58,8 @@ export class ConnectionHeads {
       if (this.#isTraced) return this.read(bytes, blanked)
     }
     const head = this.#known.heads.read(bytes, key)
-    return typeof head === 'object' ? this.#remembered(head, key) : head
+    if (typeof head === 'object') return this.#remembered(head, key)
+    return mayBePreface(bytes) ? 'part' : head
   }
 
   /**

@@ -9,17 +9,18 @@ import { CompressionError, type Decoded, HpackDecoder } from '../../../lib/http2
 import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
 import { type Timer, timer, type Wheel } from '../../../lib/wheel.ts'
 import { clientCertificate } from '../client-certificate.ts'
-import { MAX_HELD_BYTES } from '../door/bounds.ts'
 import type { DoorConnection } from '../door/context.ts'
 import { Linger } from '../linger.ts'
 import { ClientFrames, type FrameHandler } from './client-frames.ts'
 import type { Http2DoorContext } from './context.ts'
 import { Floods } from './floods.ts'
-import { ConnectionFlow } from './flow.ts'
+import { ConnectionFlow, grow } from './flow.ts'
 import { FrameWriter } from './frame-writer.ts'
 import type { FieldBlock } from './payloads.ts'
+import { serveStream } from './serve-stream.ts'
 import { ClientSettings, MAX_STREAMS, ownSettings, STREAM_WINDOW } from './settings.ts'
-import { Http2Stream, type StreamConnection } from './stream.ts'
+import { Http2Stream } from './stream.ts'
+import type { Sender, StreamConnection } from './stream-connection.ts'
 import { StreamIds } from './stream-ids.ts'
 
 const { ConnectionError } = h2
@@ -39,8 +40,8 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   readonly #streams = new Map<number, Http2Stream>()
   readonly #ids = new StreamIds()
   readonly #client = new ClientSettings()
-  readonly #floods: Floods
-  readonly #flow: ConnectionFlow
+  readonly #floods = new Floods()
+  readonly flow: ConnectionFlow
   /** Streams whose answers were complete at the last look, and not read. */
   #unread = new Set<Http2Stream>()
   #peer: string | undefined
@@ -58,8 +59,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
       maxTableBytes: TABLE_BYTES,
       maxListBytes: context.limits.maxHeadBytes,
     })
-    this.#flow = new ConnectionFlow(this.#writer)
-    this.#floods = new Floods(context.wheel)
+    this.flow = new ConnectionFlow(this.#writer, this.#floods)
     this.#frames = new ClientFrames(this, context.limits.maxHeadBytes)
     this.#timer = timer(() => this.#look())
     context.connections.add(this)
@@ -72,7 +72,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
       .on('error', () => {})
       .on('close', this.#onClose)
     this.#writer.frame(h2.SETTINGS, 0, 0, ownSettings(context.limits.maxHeadBytes))
-    this.#flow.open()
+    this.flow.open()
   }
 
   get peer(): string {
@@ -111,39 +111,29 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
 
   // What streams send.
 
-  sendFields(stream: Http2Stream, block: Buffer, isLast: boolean): void {
+  sendFields(stream: Sender, block: Buffer, isLast: boolean): void {
     this.#writer.fields(stream.id, block, isLast)
   }
 
-  sendData(stream: Http2Stream, bytes: Uint8Array, isLast: boolean): number {
-    return this.#flow.send(stream, bytes, isLast)
-  }
-
-  waits(stream: Http2Stream): void {
-    this.#flow.waits(stream)
-  }
-
-  taken(stream: Http2Stream, bytes: number): void {
-    this.#flow.taken(bytes)
+  taken(stream: Sender, bytes: number): void {
+    this.flow.taken(bytes)
     if (!stream.isRemoteOpen || stream.isAnswered) return
     stream.receiveWindow += bytes
     this.#writer.numbers(h2.WINDOW_UPDATE, 0, stream.id, [bytes])
   }
 
-  sendReset({ id }: Http2Stream, code: number): void {
+  sendReset({ id }: Sender, code: number): void {
     this.#writer.numbers(h2.RST_STREAM, 0, id, [code])
   }
 
-  closed(stream: Http2Stream): void {
+  closed(stream: Sender): void {
     this.#streams.delete(stream.id)
-    this.#flow.forget(stream)
+    this.flow.forget(stream)
     this.#ids.closed(stream.id, stream.isRemoteOpen)
     if (this.#streams.size > 0) return
     if (this.#isClosing) this.#end()
     else if (!this.#isRetired) this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
   }
-
-  // What the client sends.
 
   readonly #onData = (chunk: Buffer): void => {
     if (this.#linger) return this.#linger.received(chunk.length)
@@ -166,6 +156,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     const stream = this.#streams.get(id)
     if (stream) return this.#trailersOf(stream, decoded, isEnd)
     if (!this.#ids.open(id)) return
+    this.#floods.opened()
     if (this.#isClosing || this.#streams.size >= MAX_STREAMS) {
       this.#floods.reset()
       return this.#reset(id, h2.REFUSED_STREAM)
@@ -182,13 +173,11 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   }
 
   #request(id: number, fields: readonly string[], isEnd: boolean): void {
-    const { known, live, serve } = this.#context
-    const heads = known(this).http2Heads
+    const heads = this.#context.known(this).http2Heads
     const head = heads.find(fields)
     if ('malformed' in head) return this.#reset(id, h2.PROTOCOL_ERROR)
     if (isEnd && (head.length ?? 0) > 0) return this.#reset(id, h2.PROTOCOL_ERROR)
-    const mayHit = head.notes.decision?.key !== undefined && head.notes.live === live()
-    const stream = new Http2Stream(id, mayHit ? head : heads.forCall(fields, head), {
+    const stream = new Http2Stream(id, head, {
       connection: this,
       isEnded: isEnd,
       sendWindow: this.#client.initialWindow,
@@ -197,29 +186,17 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     if (this.#streams.size === 0 && !this.#isRetired)
       this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
     this.#streams.set(id, stream)
-    if (!mayHit) return serve(stream)
-    // Waits for the body, if it is short, and makes a call of the request where process memory has no answer.
-    stream.body.hold(MAX_HELD_BYTES, (pieces) => {
-      if (stream.isClosed || (pieces && this.#isHit(stream, pieces))) return
-      stream.use(heads.forCall(fields, head))
-      serve(stream)
-    })
-  }
-
-  #isHit(stream: Http2Stream, pieces: readonly Uint8Array[]): boolean {
-    let length = 0
-    for (const piece of pieces) length += piece.length
-    const { method, notes } = stream
-    return this.#context.memoryHit.answer({ method, notes, length }, pieces, stream) !== undefined
+    serveStream(stream, () => heads.forCall(fields, head), this.#context)
   }
 
   data(id: number, data: Buffer, { bytes, isEnd }: { bytes: number; isEnd: boolean }): void {
     if (this.#linger) return
-    if (data.length === 0 && !isEnd) this.#floods.count()
-    this.#flow.received(bytes)
+    if (data.length === 0 && !isEnd) this.#floods.idle()
+    else this.#floods.worked()
+    this.flow.received(bytes)
     const stream = this.#streams.get(id)
     if (!stream) {
-      this.#flow.taken(bytes)
+      this.flow.taken(bytes)
       if (this.#ids.isReset(id)) return
       this.#ids.check(id, true)
       return this.#writer.numbers(h2.RST_STREAM, 0, id, [h2.STREAM_CLOSED])
@@ -230,7 +207,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
         ? h2.FLOW_CONTROL_ERROR
         : h2.NO_ERROR
     if (refused !== h2.NO_ERROR) {
-      this.#flow.taken(bytes)
+      this.flow.taken(bytes)
       return this.#abort(stream, refused)
     }
     const isFitting = stream.received(data, bytes) && (!isEnd || stream.remoteEnded())
@@ -239,50 +216,42 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
 
   windowUpdate(id: number, bytes: number): void {
     const stream = this.#streams.get(id)
-    if (stream) {
-      stream.sendWindow += bytes
-      if (bytes === 0) this.#abort(stream, h2.PROTOCOL_ERROR)
-      else if (stream.sendWindow > h2.MAX_WINDOW) this.#abort(stream, h2.FLOW_CONTROL_ERROR)
-      else stream.flush()
-      return
-    }
-    if (id !== 0) {
-      this.#floods.count()
-      return this.#ids.check(id, true)
-    }
-    this.#flow.grow(bytes)
+    if (id === 0) return this.flow.grow(bytes)
+    if (!stream) return this.#ids.check(id, true)
+    const error = grow(stream, bytes)
+    if (error !== h2.NO_ERROR) this.#abort(stream, error)
   }
 
   reset(id: number): void {
     this.#ids.check(id, true)
-    this.#floods.reset()
     this.#ids.closed(id, false)
-    this.#streams.get(id)?.aborted()
+    const stream = this.#streams.get(id)
+    if (!stream) return
+    if (!stream.isAnswered) this.#floods.reset()
+    stream.aborted()
   }
 
   settings(flags: number, payload: Buffer): void {
-    this.#floods.count()
+    this.#floods.idle()
     const growth = this.#client.take(flags, payload)
     if (flags & h2.ACK) return
     this.#writer.frame(h2.SETTINGS, h2.ACK, 0, NOTHING)
     if (growth === 0) return
     for (const stream of [...this.#streams.values()]) {
-      stream.sendWindow += growth
-      if (stream.sendWindow > h2.MAX_WINDOW)
-        throw new ConnectionError(h2.FLOW_CONTROL_ERROR, 'a window is too large')
-      stream.flush()
+      const error = grow(stream, growth)
+      if (error !== h2.NO_ERROR) throw new ConnectionError(error, 'a window is too large')
     }
   }
 
   ping(flags: number, payload: Buffer): void {
-    this.#floods.count()
+    this.#floods.idle()
     if ((flags & h2.ACK) === 0) return this.#writer.frame(h2.PING, h2.ACK, 0, payload)
     if (this.#isRetired && payload.equals(DRAIN_PING)) this.#close()
   }
 
   /** What it says is obsolete (RFC 9113, section 5.3.2). */
   priority(id: number, dependsOn: number | undefined): void {
-    this.#floods.count()
+    this.#floods.idle()
     if (dependsOn !== undefined && dependsOn !== id) return
     const stream = this.#streams.get(id)
     const code = dependsOn === undefined ? h2.FRAME_SIZE_ERROR : h2.PROTOCOL_ERROR
@@ -291,16 +260,14 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   }
 
   other(): void {
-    this.#floods.count()
+    this.#floods.idle()
   }
-
-  // How streams and the connection end.
 
   /** The head is longer than SETTINGS_MAX_HEADER_LIST_SIZE. */
   #tooLong(id: number, isEnd: boolean): void {
     this.#writer.fields(id, TOO_LONG, true)
     if (!isEnd) this.#reset(id, h2.NO_ERROR)
-    else this.#ids.closed(id, false)
+    this.#ids.closed(id, false)
   }
 
   #abort(stream: Http2Stream, code: number): void {
@@ -320,7 +287,8 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     this.#goAway(code)
     for (const stream of [...this.#streams.values()]) stream.aborted()
     this.#end()
-    if (!isTheirs) throw error
+    if (!isTheirs)
+      this.#context.log.error('http2.bug', { error: String(error instanceof Error ? error.stack : error) })
   }
 
   #goAway(code: number): void {
@@ -355,7 +323,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   }
 
   readonly #onDrain = (): void => {
-    if (!this.#linger) this.#flow.flush()
+    if (!this.#linger) this.flow.flush()
     if (!this.#writer.isFull) this.#socket.resume()
   }
 

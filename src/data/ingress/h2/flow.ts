@@ -4,27 +4,31 @@ import {
   DEFAULT_WINDOW,
   FLOW_CONTROL_ERROR,
   MAX_WINDOW,
+  NO_ERROR,
   PROTOCOL_ERROR,
   WINDOW_UPDATE,
 } from '../../../lib/http2/frames.ts'
+import type { Floods } from './floods.ts'
 import type { FrameWriter } from './frame-writer.ts'
-import type { Http2Stream } from './stream.ts'
+import type { Sender, StreamFlow } from './stream-connection.ts'
 
 /** Bytes that may be on their way to all streams. */
 const RECEIVE_WINDOW = 1024 * 1024
 /** What was taken is told to the client in steps of so much. */
 const STEP = RECEIVE_WINDOW / 4
 
-export class ConnectionFlow {
+export class ConnectionFlow implements StreamFlow {
   readonly #writer: FrameWriter
+  readonly #floods: Floods
   #sendWindow = DEFAULT_WINDOW
   #receiveWindow = RECEIVE_WINDOW
   #untaken = 0
   /** Streams that wait for the window, or for the socket. */
-  #waiting = new Set<Http2Stream>()
+  #waiting = new Set<Sender>()
 
-  constructor(writer: FrameWriter) {
+  constructor(writer: FrameWriter, floods: Floods) {
     this.#writer = writer
+    this.#floods = floods
   }
 
   /** Tells the client of the window, which is larger than it takes for granted. */
@@ -33,7 +37,7 @@ export class ConnectionFlow {
   }
 
   /** Sends as much as window and socket allow, and returns how much that was. */
-  send(stream: Http2Stream, bytes: Uint8Array, isLast: boolean): number {
+  send(stream: Sender, bytes: Uint8Array, isLast: boolean): number {
     const { length } = bytes
     if (length > 0 && this.#writer.isFull) return 0
     const allowed = Math.min(length, this.#sendWindow)
@@ -41,14 +45,15 @@ export class ConnectionFlow {
     const isWhole = allowed === length
     this.#writer.data(stream.id, isWhole ? bytes : bytes.subarray(0, allowed), isLast && isWhole)
     this.#sendWindow -= allowed
+    this.#floods.worked()
     return allowed
   }
 
-  waits(stream: Http2Stream): void {
+  waits(stream: Sender): void {
     this.#waiting.add(stream)
   }
 
-  forget(stream: Http2Stream): void {
+  forget(stream: Sender): void {
     this.#waiting.delete(stream)
   }
 
@@ -80,4 +85,13 @@ export class ConnectionFlow {
     this.#waiting = new Set()
     for (const stream of waiting) stream.flush()
   }
+}
+
+/** The client lets a stream send more, or less. Returns the code of an error where it may not. */
+export function grow(stream: Sender, bytes: number): number {
+  stream.sendWindow += bytes
+  if (bytes === 0) return PROTOCOL_ERROR
+  if (stream.sendWindow > MAX_WINDOW) return FLOW_CONTROL_ERROR
+  stream.flush()
+  return NO_ERROR
 }

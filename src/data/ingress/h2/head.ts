@@ -3,7 +3,7 @@
  * and keys are made of it and backends may get it over HTTP/1.1: one authority, as Host; one Cookie; no field that frames a
  * message. What could be read otherwise there is malformed (section 10.3).
  */
-import type { RawPairs } from '../../../core/call.ts'
+import { header, type RawPairs } from '../../../core/call.ts'
 import { isFieldName, isFieldValue } from '../../../core/field-syntax.ts'
 import type { HeadNotes } from '../../exchange/exchange.ts'
 import { isAuthority } from '../../route/authority.ts'
@@ -18,6 +18,8 @@ export interface Http2Head {
   readonly headers: RawPairs
   /** What Content-Length says; undefined: nothing. */
   readonly length: number | undefined
+  /** The client waits for 100 Continue before it sends the body. */
+  readonly expectsContinue: boolean
   readonly notes: HeadNotes
 }
 
@@ -40,33 +42,9 @@ const PSEUDO = new Set([':method', ':scheme', ':authority', ':path'])
 
 /** `raw`: pseudo-header fields and fields as they came. */
 export function readHead(raw: RawPairs): Http2Head | MalformedHead {
-  const pseudo = new Map<string, string>()
-  const fields: string[] = []
-  const cookies: string[] = []
-  let host: string | undefined
-  let length: string | undefined
-  for (let i = 0; i < raw.length; i += 2) {
-    const name = raw[i] as string
-    const value = raw[i + 1] as string
-    if (name.startsWith(':')) {
-      if (!PSEUDO.has(name) || pseudo.has(name) || i > pseudo.size * 2) return { malformed: name }
-      pseudo.set(name, value)
-      continue
-    }
-    if (!isFieldName(name) || name !== name.toLowerCase()) return { malformed: 'a field name' }
-    if (!isFieldValue(value)) return { malformed: `the value of ${name}` }
-    if (OF_CONNECTION.has(name)) return { malformed: name }
-    if (name === 'te' && value.toLowerCase() !== 'trailers') return { malformed: 'te' }
-    if (name === 'content-length') {
-      if (length !== undefined || !/^\d{1,15}$/.test(value)) return { malformed: 'content-length' }
-      length = value
-    }
-    if (name === 'host') {
-      if (host !== undefined) return { malformed: 'host twice' }
-      host = value
-    } else if (name === 'cookie') cookies.push(value)
-    else fields.push(name, value)
-  }
+  const read = fieldsOf(raw)
+  if ('malformed' in read) return read
+  const { pseudo, host, cookies, length } = read
   const authority = pseudo.get(':authority') ?? host
   const [method, scheme, target] = [pseudo.get(':method'), pseudo.get(':scheme'), pseudo.get(':path')]
   if (authority === undefined || !isAuthority(authority)) return { malformed: ':authority' }
@@ -75,7 +53,7 @@ export function readHead(raw: RawPairs): Http2Head | MalformedHead {
   if (method === undefined || !isFieldName(method)) return { malformed: ':method' }
   if (scheme !== 'http' && scheme !== 'https') return { malformed: ':scheme' }
   if (target === undefined || !/^(?:\/|\*$)/.test(target)) return { malformed: ':path' }
-  const headers = ['host', authority, ...fields]
+  const headers = ['host', authority, ...read.fields]
   // A client may cut the field into pieces, which compress better (RFC 9113, section 8.2.3).
   if (cookies.length > 0) headers.push('cookie', cookies.join('; '))
   return {
@@ -84,6 +62,53 @@ export function readHead(raw: RawPairs): Http2Head | MalformedHead {
     host: authority.toLowerCase(),
     headers,
     length: length === undefined ? undefined : Number(length),
+    expectsContinue: /\b100-continue\b/i.test(header(headers, 'expect') ?? ''),
     notes: {},
   }
+}
+
+/** What a list of fields says, in kinds. */
+interface HeadParts {
+  readonly pseudo: Map<string, string>
+  readonly fields: string[]
+  readonly cookies: string[]
+  host?: string
+  length?: string
+}
+
+function fieldsOf(raw: RawPairs): HeadParts | MalformedHead {
+  const parts: HeadParts = { pseudo: new Map(), fields: [], cookies: [] }
+  const { pseudo } = parts
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] as string
+    const value = raw[i + 1] as string
+    if (name.startsWith(':')) {
+      if (!PSEUDO.has(name) || pseudo.has(name) || i > pseudo.size * 2) return { malformed: name }
+      pseudo.set(name, value)
+    } else if (!isSound(name, value) || !takes(parts, name, value)) return { malformed: name }
+  }
+  return parts
+}
+
+/** Whether HTTP/2 may have the field (RFC 9113, section 8.2). */
+function isSound(name: string, value: string): boolean {
+  if (!isFieldName(name) || name !== name.toLowerCase() || !isFieldValue(value)) return false
+  return !OF_CONNECTION.has(name) && (name !== 'te' || value.toLowerCase() === 'trailers')
+}
+
+/** Takes a field; false: there may not be another of it. */
+function takes(parts: HeadParts, name: string, value: string): boolean {
+  if (name === 'host') {
+    if (parts.host !== undefined) return false
+    parts.host = value
+  } else if (name === 'cookie') {
+    parts.cookies.push(value)
+  } else if (name === 'content-length') {
+    if (parts.length !== undefined || !/^\d{1,15}$/.test(value)) return false
+    parts.length = value
+    parts.fields.push(name, value)
+  } else {
+    parts.fields.push(name, value)
+  }
+  return true
 }

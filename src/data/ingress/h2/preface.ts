@@ -14,6 +14,11 @@ export function beginsPreface(bytes: Buffer): boolean {
   return bytes.length >= ENOUGH && isPart(bytes)
 }
 
+/** Whether the bytes are too few to tell. */
+export function mayBePreface(bytes: Buffer): boolean {
+  return bytes.length < ENOUGH && isPart(bytes)
+}
+
 function isPart(bytes: Buffer): boolean {
   const length = Math.min(bytes.length, PREFACE.length)
   return PREFACE.compare(bytes, 0, length, 0, length) === 0
@@ -38,7 +43,7 @@ export function sortConnections(server: Server, { http2, headTimeoutMs, wheel }:
     const late = timer(() => void socket.destroy())
     const onData = (chunk: Buffer) => {
       bytes = Buffer.concat([bytes, chunk])
-      if (bytes.length < ENOUGH && isPart(bytes)) return
+      if (mayBePreface(bytes)) return
       done()
       socket.pause()
       socket.unshift(bytes)

@@ -7,40 +7,21 @@ import type { Signal } from '../../../lib/cancel.ts'
 import { Condition } from '../../../lib/condition.ts'
 import { CANCEL, INTERNAL_ERROR, NO_ERROR } from '../../../lib/http2/frames.ts'
 import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
-import type { Wheel } from '../../../lib/wheel.ts'
 import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
 import { hasNoBody, headFields, lowered, sharedLowered } from '../../exchange/lowered.ts'
 import { ReadyFields } from '../../exchange/ready-fields.ts'
 import type { AnswerWriter } from '../../hits/memory-hit.ts'
 import type { ReadyAnswer } from '../../hits/ready-answers.ts'
-import { type BodySource, RequestBody } from '../request-body.ts'
+import { RequestBody, type RequestSource } from '../request-body.ts'
 import type { Http2Head } from './head.ts'
-
-/** What a stream needs of its connection. */
-export interface StreamConnection {
-  readonly peer: string
-  readonly certificate: PeerCertificate | undefined
-  readonly wheel: Wheel
-  readonly bodyTimeoutMs: number
-  sendFields(stream: Http2Stream, block: Buffer, isLast: boolean): void
-  /** Sends as much as the connection's window allows; returns how much that was. */
-  sendData(stream: Http2Stream, bytes: Uint8Array, isLast: boolean): number
-  /** The stream waits for the connection's window, or for the socket. */
-  waits(stream: Http2Stream): void
-  /** So many bytes of its body were taken, so the client may send more. */
-  taken(stream: Http2Stream, bytes: number): void
-  /** Tells the client that the stream is over. */
-  sendReset(stream: Http2Stream, code: number): void
-  /** Nothing more is sent or taken. */
-  closed(stream: Http2Stream): void
-}
+import type { Sender, StreamConnection, StreamOptions } from './stream-connection.ts'
 
 const OPEN = 0
 const STREAMING = 1
 const ENDED = 2
 const CLOSED = 3
 
-export class Http2Stream implements HttpExchange, AnswerWriter, BodySource {
+export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, Sender {
   readonly door = 'h2'
   readonly id: number
   readonly body: RequestBody
@@ -306,20 +287,20 @@ export class Http2Stream implements HttpExchange, AnswerWriter, BodySource {
     // The rest goes out when the client opens the window.
     if (allowed <= 0) return 0
     const isWhole = allowed === bytes.length
-    const sent = this.#connection.sendData(
+    const sent = this.#connection.flow.send(
       this,
       isWhole ? bytes : bytes.subarray(0, allowed),
       isLast && isWhole,
     )
     this.sendWindow -= sent
-    if (sent < allowed) this.#connection.waits(this)
+    if (sent < allowed) this.#connection.flow.waits(this)
     return sent
   }
 
   /** Ends the body. */
   #sendTrailers(): void {
     if (this.#trailers) this.#connection.sendFields(this, this.#trailers, true)
-    else this.#connection.sendData(this, NOTHING, true)
+    else this.#connection.flow.send(this, NOTHING, true)
     this.#answered()
   }
 
@@ -358,19 +339,8 @@ export class Http2Stream implements HttpExchange, AnswerWriter, BodySource {
 
   /** Sends 100 Continue, once the head is accepted (RFC 9110, section 10.1.1). */
   #invite(): void {
-    const { headers } = this
-    for (let i = 0; i < headers.length; i += 2)
-      if (headers[i] === 'expect' && /\b100-continue\b/i.test(headers[i + 1] as string))
-        this.#connection.sendFields(this, CONTINUE, false)
+    if (this.#head.expectsContinue) this.#connection.sendFields(this, CONTINUE, false)
   }
-}
-
-export interface StreamOptions {
-  readonly connection: StreamConnection
-  /** The head is all of the request. */
-  readonly isEnded: boolean
-  readonly sendWindow: number
-  readonly receiveWindow: number
 }
 
 const NOTHING = new Uint8Array(0)

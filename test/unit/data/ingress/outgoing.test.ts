@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import { Duplex } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import { silentLog } from '../../../../src/core/log.ts'
 import type { HitSource } from '../../../../src/data/hits/memory-hit.ts'
 import { createDoor } from '../../../../src/data/ingress/door/door.ts'
 import { SocketWriter } from '../../../../src/data/ingress/door/socket-writer.ts'
@@ -88,6 +89,7 @@ it('a client that does not read its answers is not read from either', async () =
     limits: { maxHeadBytes: 8192, headTimeoutMs: 5000, bodyTimeoutMs: 5000, keepAliveTimeoutMs: 5000 },
     serve: () => {},
     live: () => live,
+    log: silentLog,
     http2: { take: () => expect.unreachable('HTTP/1.1 is sent') },
     memoryHit: {
       answer(_head, _body, line) {
