@@ -129,13 +129,10 @@ export class MemoryHits implements MemoryHit {
   #write(answer: ReadyAnswer, { head, decision }: KnownHead, writer: AnswerWriter, began: number): boolean {
     const { admission, memory, observer, clock } = this.#parts
     const wall = clock.wall()
-    const { of } = answer
-    const { matched } = of ?? decision
+    const { matched } = answer.of ?? decision
     const log = decision.directives.noStore ? undefined : matched.route.log
-    const { authentication, identity, principal } = head.notes
-    if (authentication && authentication.until <= wall) return false
-    if (judge(answer, decision.directives, wall) !== 'fresh' || (of && !stillHolds(of, decision)))
-      return false
+    const { identity, principal } = head.notes
+    if (!isGood(answer, { head, decision }, wall)) return false
     // A body with Content-Length cannot be followed by trailers.
     if (answer.reply.trailers && !writer.sendFields) return false
     // The pipeline answers, and records, what the prediction log wants.
@@ -171,6 +168,14 @@ export class MemoryHits implements MemoryHit {
 }
 
 const NO_FIELDS: RawPairs = []
+
+/** Whether caller and answer are still what they were. */
+function isGood(answer: ReadyAnswer, { head, decision }: KnownHead, wall: number): boolean {
+  const { authentication } = head.notes
+  if (authentication && authentication.until <= wall) return false
+  if (judge(answer, decision.directives, wall) !== 'fresh') return false
+  return !answer.of || stillHolds(answer.of, decision)
+}
 
 /** Decides a known head anew after settings, epochs or tokens changed; the notes have all that keys are made of. */
 function decided(decisions: CacheDecisions, { method, notes }: Repeated, matched: Matched) {
