@@ -9,7 +9,7 @@ import { Chunks } from '../../src/core/chunks.ts'
 import type { Reply } from '../../src/core/reply.ts'
 import { runToEnd } from '../../src/lib/cooperative.ts'
 import { oip } from '../../src/protocol/oip/oip.ts'
-import { callOf, keyOf, planOf, readingOf, SEED } from '../../src/testing/protocol-call.ts'
+import { type CallParts, callOf, keyOf, planOf, readingOf, SEED } from '../../src/testing/protocol-call.ts'
 import {
   answerOf,
   decoded,
@@ -90,6 +90,32 @@ describe('requests over gRPC', () => {
         ) as unknown as Decoded
         expect(message.model_name).toBe('m')
         expect(message.raw_input_contents.length > 0).toBe(isRaw)
+      }),
+      { numRuns: 200 },
+    )
+  })
+})
+
+describe('requests for servers of the other form', () => {
+  it('ask for the same', () => {
+    fc.assert(
+      fc.property(request, fc.boolean(), fc.boolean(), picks, (asked, isRaw, isBinary, pick) => {
+        const target = { verb: 'infer', model: 'm', prediction: true }
+        const twin = planOf(oip, jsonOf(asked))
+        const translated = (body: Uint8Array, parts: CallParts) => {
+          const made = oip.translate?.(callOf(body, { ...parts, target }), body, () => isBinary)
+          if (!made || !('answer' in made)) throw new Error(`not translated: ${JSON.stringify(made)}`)
+          return made
+        }
+        const toRest = translated(framed(messageOf(asked, pick, isRaw)), INFER_CALL)
+        expect([toRest.method, toRest.path]).toEqual(['POST', '/v2/models/m/infer'])
+        const rest = { path: toRest.path, headers: toRest.headers(INFER_CALL.headers ?? []) }
+        expect(keyOf(oip, toRest.body, rest)).toBe(twin.whole)
+        for (const again of [translated(toRest.body, rest), translated(Buffer.from(jsonOf(asked)), {})]) {
+          const headers = again.headers(rest.headers)
+          expect(keyOf(oip, again.body, { path: again.path, headers })).toBe(twin.whole)
+          decoded('ModelInferRequest', unframed(again.body))
+        }
       }),
       { numRuns: 200 },
     )

@@ -38,6 +38,7 @@ import { type OipRequest, type OutputPreferences, readRequest } from './request.
 import { answersAgree, cutAnswer, joinRows, rowsOf } from './rows.ts'
 import { requestSteps } from './steps.ts'
 import { oipTarget } from './target.ts'
+import { translate } from './translate/translate.ts'
 import { statedVersion } from './version.ts'
 
 export const oip: Protocol = {
@@ -64,6 +65,7 @@ export const oip: Protocol = {
     isGrpc(reply.headers)
       ? namedModel(body)?.version
       : statedVersion(body.subarray(0, jsonLength(reply.headers, body))),
+  translate: (call, body, supports) => translate(call, body, { supports, address }),
   fault: errorReply,
   rows: { join: joinRows, cut: cutAnswer, agree: answersAgree, assemble: assembleRows },
 }

@@ -1,7 +1,7 @@
 /** The methods of `inference.GRPCInferenceService`: those of the protocol, and those of Triton's extensions to it. */
 import type { Target } from '../../../core/call.ts'
 
-const SERVICE = '/inference.GRPCInferenceService/'
+export const SERVICE = '/inference.GRPCInferenceService/'
 export const INFER_PATH = `${SERVICE}ModelInfer`
 
 const HEALTH: Target = { verb: 'health', prediction: false }

@@ -63,12 +63,12 @@ it('reads a group as one value, groups in it included', () => {
 
 it.each([
   ['a number that does not end', '0880'],
-  ['a number of eleven bytes', '0880808080808080808080' + '01'],
+  ['a number of eleven bytes', '088080808080808080808001'],
   ['a value longer than its message', '1205aa'],
   ['a length of 64 bits', '12ffffffffffffffffff01'],
   ['a fixed field that is cut', '0d0000'],
   ['the field number 0', '0001'],
-  ['a field number of more than 29 bits', '8880808080' + '0101'],
+  ['a field number of more than 29 bits', '88808080800101'],
   ['wire type 6', '0e'],
   ['a group that does not end', '0b1005'],
   ['a group that ends as another', '0b14'],
