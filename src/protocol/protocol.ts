@@ -64,6 +64,17 @@ export interface AnswerOrigin {
   readonly asItCame?: boolean
 }
 
+/** A call as it goes to a server of the dialect's other form, which is reached over another transport. */
+export interface Translation {
+  readonly method: string
+  readonly path: string
+  readonly body: Uint8Array
+  /** The fields that go to the server, of those that would go with the call itself. */
+  headers(outgoing: RawPairs): RawPairs
+  /** The server's answer, which must be whole, in the form of the call. */
+  answer(reply: Reply): Reply
+}
+
 export interface Protocol {
   readonly name: string
   /** Media types, lower case, that `read` treats as forms of one request; any other is part of the key as it stands. */
@@ -111,8 +122,8 @@ export interface Protocol {
    * beside those of every dialect (content type and language, CORS). Absent: none.
    */
   readonly answerFields?: readonly string[]
-  /** Whether an answer is a stream, which must be passed on piece by piece; absent: its media type decides. */
-  isStream?(reply: Reply): boolean
+  /** Whether an answer is a stream, which must be passed on piece by piece; absent, or undefined: its media type decides. */
+  isStream?(reply: Reply): boolean | undefined
   /** What an answer says about the call and the backend, by head and trailers; absent: the HTTP status decides. */
   verdict?(reply: Reply): Verdict
   /**
@@ -122,6 +133,12 @@ export interface Protocol {
   readonly habits?: RawPairs
   /** The model version that a good answer states; absent, or undefined: it states none. */
   version?(reply: Reply, body: Uint8Array): string | undefined
+  /**
+   * The call, with this body, for servers that are reached over the other transport alone (HTTP for gRPC, gRPC for HTTP), or the
+   * answer that it has no such form. `supports`: whether the server has shown a form of that other transport. Absent: the
+   * dialect has one form.
+   */
+  translate?(call: Call, body: WholeBody, supports: (form: number) => boolean): Translation | Reply
   /** The error body this dialect's clients expect. */
   fault(error: GatewayError): Reply
   /** Optional: how to join rows into requests, and cut answers into rows. */

@@ -97,7 +97,8 @@ function withoutFields(headers: RawPairs, others: RawPairs): RawPairs {
 
 /** The fields that are stored: those that belong to the answer and not to the exchange that brought it. */
 export function keptHeaders(reply: StorableHead, { answerFields }: AnswerRules): RawPairs {
-  return answerFields ? keptOf(reply.headers, [...KEPT, ...answerFields]) : commonHeaders(reply)
+  const hasOwn = answerFields?.some((name) => has(reply.headers, name))
+  return answerFields && hasOwn ? keptOf(reply.headers, [...KEPT, ...answerFields]) : commonHeaders(reply)
 }
 
 /** The trailers that are stored; undefined: there are none. */

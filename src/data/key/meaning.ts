@@ -21,7 +21,13 @@ export interface Meaning {
 }
 
 /** Fields that say how to read the body. Of several with one name, a server may take any, or join them. */
-const SINGLE = ['content-type', 'content-encoding', 'inference-header-content-length', 'content-range']
+const SINGLE = [
+  'content-type',
+  'content-encoding',
+  'grpc-encoding',
+  'inference-header-content-length',
+  'content-range',
+]
 
 /** Each makes the answer part of something that happens once: a sequence, a session, an event with its own id. */
 const ONCE: Readonly<Record<string, string>> = {

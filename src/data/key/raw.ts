@@ -14,8 +14,10 @@ let written = ''
 
 /** The fields that decide how the body is read: the same bytes under another encoding are another request. */
 export function encodingOf({ headers }: Pick<Call, 'headers'>): string {
-  return `${keyPart(header(headers, 'content-type'))}\n${keyPart(header(headers, 'inference-header-content-length'))}`
+  return ENCODING_FIELDS.map((name) => keyPart(header(headers, name))).join('\n')
 }
+
+const ENCODING_FIELDS = ['content-type', 'inference-header-content-length', 'grpc-encoding']
 
 /** A field's value as part of a key: an empty one differs from a missing one. */
 export function keyPart(value: string | undefined): string {

@@ -33,7 +33,10 @@ export function createSendRows(dispatch: Dispatch, outgoing: (call: Call) => Raw
   }
 }
 
-/** The headers of a request made of rows: those of the call, replaced by `joined` where names are equal, without Accept-Encoding. */
+/**
+ * The headers of a request made of rows: those of the call, replaced by `joined` where names are equal, without the fields that
+ * allow an encoded answer.
+ */
 export function requestHeaders(headers: RawPairs, joined: RawPairs): RawPairs {
   if (joined.length > 0) return without(headers, joined)
   const known = PLAIN.get(headers)
@@ -50,6 +53,7 @@ const PLAIN = new WeakMap<RawPairs, RawPairs>()
 function without(headers: RawPairs, joined: RawPairs): string[] {
   const names = new Set([
     'accept-encoding',
+    'grpc-accept-encoding',
     ...joined.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase()),
   ])
   const out: string[] = []

@@ -3,22 +3,19 @@
  * came in. For each caller the answer gets the caller's `id`, and tensors that the caller wants in the other encoding are
  * converted between JSON and binary. So a caller with the same preferences as the first reads the server's own lexemes.
  */
-import { header, type RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import { Cursor } from '../json/scan.ts'
 import { type Span } from '../json/span.ts'
 import { canonicalString } from '../json/string.ts'
 import { listed } from '../packed.ts'
+import { jsonLength, withoutOwnFields } from './body-fields.ts'
 import { smallInteger } from './number.ts'
 import { printElements } from './print.ts'
 import type { OutputPreferences } from './request.ts'
 import { decodeJson, ELEMENT_BYTES, elementsOf, type TensorType, textOffsets } from './tensor.ts'
 
-/** The field with the length of the JSON part of a body; binary tensors follow it. */
-export const HEADER_LENGTH = 'inference-header-content-length'
-
 /** A member as it stands in the answer: `"key": value`. */
-interface AnswerMember {
+export interface AnswerMember {
   readonly key: string
   readonly text: Uint8Array
   readonly value: Uint8Array
@@ -32,19 +29,23 @@ export interface Output {
   readonly members: readonly AnswerMember[]
   /** All parameters but `binary_data_size`. */
   readonly parameters: readonly AnswerMember[]
-  /** The blob of a binary output. */
+  /** The blob of a binary output, and that of any output of gRPC. */
   readonly blob?: Uint8Array
   /** `data` of a JSON output. */
   readonly data?: Span
-  /** The output as it stands in the answer. */
-  readonly text: Uint8Array
+  /** The output as it stands in a JSON answer. */
+  readonly text?: Uint8Array
 }
 
 export interface OipAnswer {
+  /** The body of JSON and blobs, or the message of gRPC. */
   readonly body: Uint8Array
   readonly members: readonly AnswerMember[]
+  /** As a JSON text. */
   readonly id?: Uint8Array
   readonly outputs: readonly Output[]
+  /** Present if it is an answer of gRPC. `isRaw`: its values are raw, and not typed. */
+  readonly grpc?: { readonly isRaw: boolean }
 }
 
 interface Draft {
@@ -60,16 +61,8 @@ interface Draft {
   text?: Uint8Array
 }
 
-/** How many bytes of a body are JSON; undefined if the field is no length within the body. */
-export function jsonLength(headers: RawPairs, body: { readonly length: number }): number | undefined {
-  const field = header(headers, HEADER_LENGTH)
-  if (field === undefined) return body.length
-  if (!/^\d{1,15}$/.test(field)) return undefined
-  return Number(field) <= body.length ? Number(field) : undefined
-}
-
-/** The answer in a reply; undefined if it is no answer of this protocol. */
-export function readAnswer(reply: Reply, body: Uint8Array): OipAnswer | undefined {
+/** The answer in a reply of JSON, or of JSON and blobs; undefined if it is none. */
+export function readJsonAnswer(reply: Reply, body: Uint8Array): OipAnswer | undefined {
   const jsonEnd = jsonLength(reply.headers, body)
   return jsonEnd === undefined ? undefined : new AnswerReader(body, jsonEnd).read()
 }
@@ -190,7 +183,7 @@ function isHollow(body: Uint8Array, { start, end }: Span): boolean {
 }
 
 /** Whether a blob has as many values as its shape says; true for an unknown datatype. */
-function fills(blob: Uint8Array, { datatype, shape }: TensorType): boolean {
+export function fills(blob: Uint8Array, { datatype, shape }: TensorType): boolean {
   const count = elementsOf(shape)
   if (count === undefined) return false
   if (datatype === 'BYTES') return textOffsets(blob, count) !== undefined
@@ -230,7 +223,7 @@ export function addressed(
   preferences: OutputPreferences,
   isServerForm: boolean,
 ): Reply | undefined {
-  const isFitting = isServerForm || isAsPreferred(answer, preferences)
+  const isFitting = !answer.grpc && (isServerForm || isAsPreferred(answer, preferences))
   const hasId =
     preferences.id && answer.id
       ? Buffer.compare(preferences.id, answer.id) === 0
@@ -239,7 +232,8 @@ export function addressed(
   const texts: Uint8Array[] = []
   const blobs: Uint8Array[] = []
   for (const output of answer.outputs) {
-    const converted = isServerForm || fits(output, preferences) ? output : convert(answer.body, output)
+    const isKept = isServerForm || fits(output, preferences)
+    const converted = (isKept && asWritten(output)) || convert(answer.body, output, preferences)
     if (!converted) return undefined
     texts.push(converted.text)
     if (converted.blob) blobs.push(converted.blob)
@@ -261,14 +255,18 @@ interface Encoded {
   readonly blob?: Uint8Array
 }
 
-/** An output in the other encoding. */
-function convert(body: Uint8Array, output: Output): Encoded | undefined {
-  if (output.blob) {
-    const elements = printElements(output.blob, output.datatype)
-    return elements === undefined ? undefined : encodeJson(output, Buffer.from(elements))
-  }
-  const tensor = output.data && decodeJson(body, output.data, output)
-  return tensor && encodeBinary(output, tensor.values)
+/** An output of JSON as it stands. */
+function asWritten({ text, blob }: Output): Encoded | undefined {
+  return text && (blob ? { text, blob } : { text })
+}
+
+/** An output in the encoding that the caller wants, from the other one or from gRPC. */
+function convert(body: Uint8Array, output: Output, preferences: OutputPreferences): Encoded | undefined {
+  const blob = output.blob ?? (output.data && decodeJson(body, output.data, output)?.values)
+  if (!blob) return undefined
+  if (wantsBinary(preferences, output.name)) return encodeBinary(output, blob)
+  const elements = printElements(blob, output.datatype)
+  return elements === undefined ? undefined : encodeJson(output, Buffer.from(elements))
 }
 
 /** An output without its values, each member as text. */
@@ -279,8 +277,9 @@ interface Around {
 
 /** An output's JSON text, its data given as elements separated by commas. */
 export function encodeJson(output: Around, elements: Uint8Array): Encoded {
-  const members = output.members.map(text)
-  if (output.parameters.length > 0) members.push(object('"parameters":', output.parameters.map(text)))
+  const members = textsOf(output.members)
+  const parameters = textsOf(output.parameters)
+  if (parameters.length > 0) members.push(object('"parameters":', parameters))
   members.push(Buffer.concat([Buffer.from('"data":['), elements, Buffer.from(']')]))
   return { text: object('', members) }
 }
@@ -288,9 +287,9 @@ export function encodeJson(output: Around, elements: Uint8Array): Encoded {
 /** An output's JSON text and blob. */
 export function encodeBinary(output: Around, blob: Uint8Array): Encoded {
   const size = Buffer.from(`"binary_data_size":${blob.length}`)
-  const parameters = object('"parameters":', [...output.parameters.map(text), size])
+  const parameters = object('"parameters":', [...textsOf(output.parameters), size])
   // Some servers write `"parameters": null`, which must not stand beside ours.
-  const members = output.members.map(text).filter((member) => !isParameters(member))
+  const members = textsOf(output.members).filter((member) => !isParameters(member))
   return { text: object('', [...members, parameters]), blob }
 }
 
@@ -300,8 +299,9 @@ function isParameters(member: Uint8Array): boolean {
   return Buffer.compare(member.subarray(0, PARAMETERS.length), PARAMETERS) === 0
 }
 
-function text(member: { readonly text: Uint8Array }): Uint8Array {
-  return member.text
+/** The texts that are JSON; the others are fields of gRPC that it has no place for. */
+function textsOf(members: readonly { readonly text: Uint8Array }[]): Uint8Array[] {
+  return members.map(({ text }) => text).filter((text) => text[0] !== 0)
 }
 
 function object(before: string, members: readonly Uint8Array[]): Buffer {
@@ -318,19 +318,15 @@ export interface AnswerParts {
 
 /** Writes an answer from its parts, with the headers of `reply`. */
 export function writeAnswer(reply: Pick<Reply, 'status' | 'headers'>, parts: AnswerParts): Reply {
-  const members = parts.members.map((member) => member.text)
+  const members = textsOf(parts.members)
   if (parts.id) members.unshift(Buffer.concat([Buffer.from('"id":'), parts.id]))
   members.push(Buffer.concat([Buffer.from('"outputs":['), listed(parts.texts), Buffer.from(']')]))
   const json = object('', members)
   const isBinary = parts.blobs.some((blob) => blob.length > 0)
   const body = isBinary ? Buffer.concat([json, ...parts.blobs]) : json
-  const headers = reply.headers.filter(
-    (_, i) => !OWN_FIELDS.has((reply.headers[i & ~1] as string).toLowerCase()),
-  )
+  const headers = withoutOwnFields(reply.headers)
   headers.push('content-type', isBinary ? 'application/octet-stream' : 'application/json')
   if (isBinary) headers.push('inference-header-content-length', String(json.length))
   headers.push('content-length', String(body.length))
   return { status: reply.status, headers, body }
 }
-
-const OWN_FIELDS = new Set(['content-type', 'content-length', 'transfer-encoding', HEADER_LENGTH])

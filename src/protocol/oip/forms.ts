@@ -2,15 +2,26 @@
  * The forms of requests and wanted answers of the Open Inference Protocol, as bits, and the forms that a server's metadata
  * declare.
  */
+import type { OipAnswer } from './answer.ts'
 import type { OipRequest } from './request.ts'
 
 const TAKES_JSON = 1
 const TAKES_BLOBS = 2
 const GIVES_JSON = 4
 const GIVES_BLOBS = 8
+const TAKES_RAW = 16
+const TAKES_TYPED = 32
+const GIVES_RAW = 64
+const GIVES_TYPED = 128
 
 export const JSON_FORM = TAKES_JSON | GIVES_JSON
 export const BLOB_FORM = TAKES_BLOBS | GIVES_BLOBS
+/**
+ * Of a gRPC call with raw values. The answer to one with typed values is expected to be typed; a server that answers it raw
+ * (Triton) never proves that form, so such calls share answers among themselves alone, and get them as the server gave them.
+ */
+export const RAW_FORM = TAKES_RAW | GIVES_RAW
+export const TYPED_FORM = TAKES_TYPED | GIVES_TYPED
 
 export function formOf({ inputs, preferences }: OipRequest): number {
   const { listed, binary } = preferences
@@ -22,7 +33,8 @@ export function formOf({ inputs, preferences }: OipRequest): number {
 }
 
 /** The bits of a form that an answer proves: what the server accepted in the request, and gave in the answer. */
-export function formShown(form: number, outputs: readonly { readonly blob?: Uint8Array }[]): number {
+export function formShown(form: number, { outputs, grpc }: OipAnswer): number {
+  if (grpc) return (form & (TAKES_RAW | TAKES_TYPED)) | (grpc.isRaw ? GIVES_RAW : GIVES_TYPED)
   let shown = form & (TAKES_JSON | TAKES_BLOBS)
   for (const { blob } of outputs) shown |= blob ? GIVES_BLOBS : GIVES_JSON
   return shown

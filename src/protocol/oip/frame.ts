@@ -5,6 +5,8 @@
  * frames are compared by meaning.
  */
 
+import { canonicalBytes } from '../json/canonical.ts'
+import { Cursor } from '../json/scan.ts'
 import { pack, unpack } from '../packed.ts'
 import type { RowAnswer } from '../protocol.ts'
 import type { OipAnswer, Output } from './answer.ts'
@@ -81,15 +83,31 @@ export function framesMatch(a: Uint8Array, b: Uint8Array): boolean {
   )
 }
 
-/** The members in sorted order, without those that are null. */
+/** The members in sorted order, without those that say nothing. */
 function significantOf(texts: readonly Uint8Array[]): string {
   return texts
-    .map((text) => Buffer.from(text).toString('latin1'))
-    .filter((text) => !text.endsWith(':null'))
+    .map(canonicalMember)
+    .filter((text) => !NOTHING_SAID.test(text))
     .sort()
     .map((text) => `${text.length}:${text}`)
     .join('')
 }
+
+/** Members that gRPC does not write: it has no null, and leaves out what is empty. */
+const NOTHING_SAID = /^\{"[^"]*":(?:null|\{\}|"")\}$|^$/
+
+/** A member as an object in canonical JSON. What is no JSON is a field of gRPC, as it is written. */
+function canonicalMember(text: Uint8Array): string {
+  if (text.length === 0) return ''
+  const object = Buffer.concat([OPEN, text, CLOSE])
+  const cursor = new Cursor(object)
+  const span = cursor.value()
+  const canonical = span && canonicalBytes(object, span)
+  return Buffer.from(canonical instanceof Uint8Array ? canonical : text).toString('latin1')
+}
+
+const OPEN = Buffer.from('{')
+const CLOSE = Buffer.from('}')
 
 /** The frame for an answer of these rows: that of the first row that `isFitting`, if there is one; undefined: they do not match. */
 export function commonFrame(
@@ -97,8 +115,15 @@ export function commonFrame(
   isFitting: (answer: RowAnswer, frame: Frame) => boolean,
 ): Frame | undefined {
   const first = answers[0]?.frame
-  if (!first || !answers.every(({ frame }) => framesMatch(frame, first))) return undefined
-  if (answers.every(({ frame }) => frame === first)) return readFrame(first)
+  if (!first) return undefined
+  // Rows that come from one answer have one frame, however often it was read from a cache.
+  const known: Uint8Array[] = [first]
+  for (const { frame } of answers) {
+    if (known.some((other) => other === frame || Buffer.compare(other, frame) === 0)) continue
+    if (!framesMatch(frame, first)) return undefined
+    known.push(frame)
+  }
+  if (known.length === 1) return readFrame(first)
   let found: Frame | undefined
   for (const answer of answers) {
     const frame = readFrame(answer.frame)

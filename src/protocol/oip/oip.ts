@@ -1,54 +1,95 @@
 /**
- * The dialect of the Open Inference Protocol (KServe V2), which Triton, KServe, MLServer and others serve. Tensors are keyed
- * by value, so JSON and binary requests for the same tensors share one entry, and an FP32 `1` is equal to `1.0`.
+ * The dialect of the Open Inference Protocol (KServe V2), which Triton, KServe, MLServer and others serve over HTTP and gRPC.
+ * Tensors are keyed by value, so JSON, binary and gRPC requests for the same tensors share one entry, and an FP32 `1` is equal
+ * to `1.0`.
  */
 import { header, type WholeBody } from '../../core/call.ts'
 import type { Chunks } from '../../core/chunks.ts'
 import { type Digest, digestOf, digestSteps } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
+import { GRPC_TYPE, isGrpc } from '../grpc/fields.ts'
+import { statusOf } from '../grpc/status.ts'
+import { grpcVerdict } from '../grpc/verdict.ts'
 import { errorReply } from '../json/reply.ts'
 import { Preimage } from '../preimage.ts'
-import type { AnswerPreferences, Bypass, Plan, Protocol, Reading, ReadOptions } from '../protocol.ts'
-import { addressed, HEADER_LENGTH, jsonLength, readAnswer } from './answer.ts'
-import { BLOB_FORM, formOf, formShown, isUniform } from './forms.ts'
-import { type Input, type OipRequest, type OutputPreferences, readRequest } from './request.ts'
-import {
-  answersAgree,
-  assembleRows,
-  cutAnswer,
-  hasAll,
-  joinRows,
-  type OipNotes,
-  putAll,
-  rowsOf,
-} from './rows.ts'
+import type {
+  AnswerOrigin,
+  AnswerPreferences,
+  Bypass,
+  Plan,
+  Protocol,
+  Reading,
+  ReadOptions,
+} from '../protocol.ts'
+import { verdictOfStatus } from '../verdict.ts'
+import { addressed } from './answer.ts'
+import { assembleRows } from './assemble.ts'
+import { HEADER_LENGTH, jsonLength } from './body-fields.ts'
+import { BLOB_FORM, formOf, formShown, isUniform, RAW_FORM, TYPED_FORM } from './forms.ts'
+import { grpcAddressed } from './grpc/answer.ts'
+import { translatedError } from './grpc/errors.ts'
+import { namedModel, namedModelSteps } from './grpc/model.ts'
+import { preferencesOfCall, readGrpcCall, readGrpcChunks } from './grpc/read.ts'
+import { grpcTarget } from './grpc/target.ts'
+import { commonPart, wholeKey } from './keys.ts'
+import { hasAll, type OipNotes } from './notes.ts'
+import { readAnswer } from './read-answer.ts'
+import { type OipRequest, type OutputPreferences, readRequest } from './request.ts'
+import { answersAgree, cutAnswer, joinRows, rowsOf } from './rows.ts'
 import { requestSteps } from './steps.ts'
 import { oipTarget } from './target.ts'
+import { translate } from './translate/translate.ts'
 import { statedVersion } from './version.ts'
 
 export const oip: Protocol = {
   name: 'oip',
-  encodings: ['application/json', 'application/octet-stream'],
+  encodings: ['application/json', 'application/octet-stream', GRPC_TYPE, `${GRPC_TYPE}+proto`],
   readsHeaderLength: true,
-  match: oipTarget,
-  read: readInference,
-  readChunks: readInferenceChunks,
-  address(reply, call, plan, { form, asItCame = false } = {}) {
-    if (!(reply.body instanceof Uint8Array) || reply.status !== 200) return reply
-    const asked = plan ?? planOf(call)
-    const answer = asked && readAnswer(reply, reply.body)
-    if (!answer) return reply
-    const isServerForm = asItCame || (form === asked.form && isUniform(form))
-    return addressed(reply, answer, (asked.common as OipNotes).preferences, isServerForm)
-  },
+  match: (method, path) => oipTarget(method, path) ?? grpcTarget(method, path),
+  model: namedModel,
+  modelChunks: namedModelSteps,
+  read: (call, body, options) => (isGrpc(call.headers) ? readGrpcCall : readInference)(call, body, options),
+  readChunks: (call, body, options) =>
+    (isGrpc(call.headers) ? readGrpcChunks : readInferenceChunks)(call, body, options),
+  address,
   storable,
   shows(reply, body, { form = 0 }) {
     const answer = readAnswer(reply, body)
-    return answer ? formShown(form, answer.outputs) : 0
+    return answer ? formShown(form, answer) : 0
   },
-  version: (reply, body) => statedVersion(body.subarray(0, jsonLength(reply.headers, body))),
+  answerFields: ['grpc-status', 'grpc-message', 'grpc-status-details-bin'],
+  // An answer to one request comes in one message; the others are passed on as they come.
+  isStream: ({ headers }) => (isGrpc(headers) ? false : undefined),
+  verdict: (reply) => (isGrpc(reply.headers) ? grpcVerdict(reply) : verdictOfStatus(reply.status)),
+  version: (reply, body) =>
+    isGrpc(reply.headers)
+      ? namedModel(body)?.version
+      : statedVersion(body.subarray(0, jsonLength(reply.headers, body))),
+  translate: (call, body, supports) => translate(call, body, { supports, address }),
   fault: errorReply,
   rows: { join: joinRows, cut: cutAnswer, agree: answersAgree, assemble: assembleRows },
+}
+
+/**
+ * Same form or not: an answer that is kept from JSON is given to callers of gRPC, and the other way round; so is an error that
+ * calls of both have waited for.
+ */
+function address(
+  reply: Reply,
+  call: AnswerPreferences,
+  plan?: Plan,
+  { form, asItCame = false }: AnswerOrigin = {},
+): Reply | undefined {
+  if (!(reply.body instanceof Uint8Array)) return reply
+  const [wanted, given] = [isGrpc(call.headers), isGrpc(reply.headers)]
+  const isGood = given ? statusOf(reply) === 'OK' : reply.status === 200
+  if (!isGood) return wanted === given ? reply : translatedError(reply)
+  const asked = plan ?? planOf(call)
+  const answer = asked && readAnswer(reply, reply.body)
+  if (!answer) return wanted === given ? reply : undefined
+  const isServerForm = wanted === given && (asItCame || (form === asked.form && isUniform(form)))
+  const { preferences } = asked.common as OipNotes
+  return (wanted ? grpcAddressed : addressed)(reply, answer, preferences, isServerForm)
 }
 
 /** A request of blobs alone: its length field is 0, and every output comes back as a blob. */
@@ -102,34 +143,16 @@ function wholePlan(
   return { common, plan: { whole: wholeKey(common, request.inputs), form: formOf(request), common: notes } }
 }
 
-function planOf(call: AnswerPreferences): Plan | undefined {
+/** The part of a plan that an answer depends on. */
+function planOf(call: AnswerPreferences): Pick<Plan, 'form' | 'common'> | undefined {
+  if (isGrpc(call.headers)) {
+    const preferences = preferencesOfCall(call)
+    if (!preferences) return undefined
+    return { form: preferences.binary ? RAW_FORM : TYPED_FORM, common: { preferences } satisfies OipNotes }
+  }
   if (!(call.body instanceof Uint8Array)) return undefined
   const reading = readInference(call, call.body, { seed: digestOf(''), split: false })
   return 'bypass' in reading ? undefined : reading
-}
-
-/**
- * A digest of everything that an answer depends on besides the inputs. Lists keep their order: servers answer outputs in the
- * order of the request, and clients read `outputs[0]`.
- */
-function commonPart(seed: Digest, query: string, request: OipRequest): Digest {
-  const preimage = new Preimage().latin1(seed).text('oip').text(query)
-  putAll(preimage, request.rest)
-  preimage.text(request.preferences.hasList ? 'some' : 'all').number(request.outputs.size)
-  for (const [name, rest] of request.outputs) putAll(preimage.latin1(name), rest)
-  return preimage.digest()
-}
-
-/** The key of the whole call. The order of the inputs counts: MLServer reads them as columns, many KServe models read `inputs[0]`. */
-function wholeKey(common: Digest, inputs: readonly Input[]): Digest {
-  const preimage = new Preimage().latin1(common).text('whole').number(inputs.length)
-  for (const input of inputs) {
-    preimage.latin1(input.name).latin1(input.datatype).text(input.shape.join())
-    if (input.values !== undefined) preimage.text(input.nested ? 'nested' : 'values').latin1(input.values)
-    else preimage.text('as written').latin1(input.asWritten as Digest)
-    putAll(preimage, input.rest)
-  }
-  return preimage.digest()
 }
 
 /** A 200 may hold no answer, an error beside one, or fewer outputs than the request lists. */

@@ -23,11 +23,15 @@ export interface OutputPreferences {
   readonly binary: boolean
 }
 
-/** An input whose values have not been read yet. */
-export interface LocatedInput extends TensorType {
+/** What a key knows of an input, besides its values. */
+export interface NamedInput extends TensorType {
   readonly name: string
   /** Canonical keys and digests of all other members and parameters. */
   readonly rest: ReadonlyMap<string, Digest>
+}
+
+/** An input whose values have not been read yet. */
+export interface LocatedInput extends NamedInput {
   /** Place of the values: of the `data` member's value in the JSON, or of the blob in the body. */
   readonly place: Stretch
   readonly shapeAt: Span
@@ -51,15 +55,29 @@ export interface InputContent {
 
 export type Input = LocatedInput & InputContent
 
-/** A request; `I` is what is known of its inputs. */
-export interface OipRequest<I = Input> {
+/** An input in any form of the protocol. */
+export type TensorInput = NamedInput & InputContent
+
+/** A request in any form of the protocol; `I` is what is known of its inputs. */
+export interface InferenceRequest<I = TensorInput> {
   readonly inputs: readonly I[]
   /** Requested outputs by name, each with the digests of its significant parameters. */
   readonly outputs: ReadonlyMap<string, ReadonlyMap<string, Digest>>
   /** Request-level members and parameters that the answer may depend on. */
   readonly rest: ReadonlyMap<string, Digest>
   readonly preferences: OutputPreferences
+}
+
+/** A request in JSON, or in JSON and blobs. */
+export interface OipRequest<I = Input> extends InferenceRequest<I> {
   readonly jsonEnd: number
+}
+
+/** Why no answer may be stored to a request with a parameter of that name; undefined: nothing forbids it. */
+export function forbidding(name: string): string | undefined {
+  if (name === 'sequence_start' || name === 'sequence_end') return 'sequence'
+  if (name.startsWith('triton_')) return 'reserved-parameter'
+  return name.startsWith('shared_memory_') ? 'shared-memory' : undefined
 }
 
 interface Draft {
@@ -73,8 +91,8 @@ interface Draft {
   readonly rest: Map<string, Digest>
 }
 
-/** The reason why a request must not be cached; caught in this file. */
-class Uncacheable extends Error {
+/** The reason why a request must not be cached; caught by the functions that read requests. */
+export class Uncacheable extends Error {
   readonly reason: string
   constructor(reason: string) {
     super(reason)
@@ -185,10 +203,9 @@ class RequestReader {
   }
 
   #parameter(name: string): void {
+    const reason = forbidding(name)
+    if (reason !== undefined) throw new Uncacheable(reason)
     if (name === 'binary_data_output') this.#binary = this.#flag()
-    else if (name === 'sequence_start' || name === 'sequence_end') throw new Uncacheable('sequence')
-    else if (name.startsWith('triton_')) throw new Uncacheable('reserved-parameter')
-    else if (name.startsWith('shared_memory_')) throw new Uncacheable('shared-memory')
     else if (name === 'sequence_id') {
       const text = Buffer.from(this.#raw(this.#span())).toString('latin1')
       if (text !== '0' && text !== '""') throw new Uncacheable('sequence')

@@ -18,7 +18,7 @@ import {
   type OipRequest,
   readOutline,
 } from './request.ts'
-import { DataReader, ELEMENT_BYTES, elementsOf, FITS, measured, READING } from './tensor.ts'
+import { DataReader, ELEMENT_BYTES, elementsOf, FITS, measured, READING, type TensorType } from './tensor.ts'
 
 /** The brackets around `data`: those of the request, its inputs, and the input. */
 const AROUND_DATA = 3
@@ -52,9 +52,9 @@ export function* requestSteps(body: Chunks, jsonEnd: number): Generator<void, Oi
   return holes.size > 0 ? { bypass: 'long-json' } : { ...outline, inputs }
 }
 
-function* blobSteps(
+export function* blobSteps(
   body: Chunks,
-  { datatype, shape, place }: LocatedInput,
+  { datatype, shape, place }: TensorType & Pick<LocatedInput, 'place'>,
 ): Generator<void, InputContent | Bypass> {
   const count = elementsOf(shape)
   const size = ELEMENT_BYTES.get(datatype)
