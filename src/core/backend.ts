@@ -14,6 +14,9 @@ export interface ModelOffer {
   readonly maxBatch?: number
 }
 
+/** How a backend is called: `http`: over HTTP/1.1; `grpc`: over HTTP/2. */
+export type Transport = 'http' | 'grpc'
+
 /**
  * `warming`: known, never yet seen well. `ready`. `suspect`: a lease missed, kept for the case that nothing
  * better is left. `unhealthy`: probes fail. `draining`: no new call, the running ones finish.
