@@ -19,6 +19,8 @@ export interface Http2Backend {
   readonly connections: number
   readonly sessions: Set<Http2Session>
   readonly streams: Asked[]
+  /** Says goodbye, finishes what runs, and is gone. */
+  drain(): Promise<void>
   close(): void
 }
 
@@ -60,6 +62,12 @@ export async function http2Backend(
     },
     sessions,
     streams,
+    async drain() {
+      const closed = once(server, 'close')
+      server.close()
+      for (const session of sessions) session.close()
+      await closed
+    },
     close() {
       for (const session of sessions) session.destroy()
       server.close()

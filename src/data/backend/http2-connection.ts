@@ -3,10 +3,9 @@
  * whether a silent backend is still there, and one that nobody uses is closed.
  */
 import http2, { type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
-import net, { isIP } from 'node:net'
-import tls from 'node:tls'
+import type { Socket } from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
-import { connectOptions } from '../../lib/tls/connect-options.ts'
+import { openHttp2Socket } from '../../lib/tls/http2-socket.ts'
 import { timer, type Wheel } from '../../lib/wheel.ts'
 import { checkedLookup } from './checked-lookup.ts'
 import type { ClientOptions } from './exchange.ts'
@@ -66,7 +65,7 @@ export class Http2Connection {
   readonly #owner: Http2ConnectionOwner
   readonly #watch: Watch
   readonly #wheel: Wheel
-  readonly #socket: net.Socket
+  readonly #socket: Socket
   readonly #timer = timer(() => this.#look())
   readonly #silent = timer(() => this.destroy(new Error('no answer to a ping')))
   #session: ClientHttp2Session | undefined
@@ -101,8 +100,10 @@ export class Http2Connection {
     this.#owner = owner
     this.#wheel = wheel
     this.#watch = watch
-    this.#socket = openSocket(address, options)
-    this.#socket.once(address.scheme === 'https' ? 'secureConnect' : 'connect', () => this.#connected())
+    const { scheme, host, port } = address
+    const lookup = checkedLookup(options.refuse, port)
+    const to = { isSecure: scheme === 'https', host, port, lookup, tls: options.tls }
+    this.#socket = openHttp2Socket(to, (isHttp2) => this.#connected(isHttp2))
     this.#socket.on('error', (error) => (this.#error ??= error))
     this.#socket.once('close', () => this.#closed())
     wheel.arm(this.#timer, options.connectTimeoutMs)
@@ -179,11 +180,10 @@ export class Http2Connection {
     this.#socket.destroy()
   }
 
-  #connected(): void {
+  #connected(isHttp2: boolean): void {
     const { scheme, authority } = this.address
     const socket = this.#socket
-    if (socket instanceof tls.TLSSocket && socket.alpnProtocol !== 'h2')
-      return this.destroy(notNegotiated(authority))
+    if (!isHttp2) return this.destroy(notNegotiated(authority))
     const session = http2.connect(`${scheme}://${authority}`, {
       ...SESSION,
       createConnection: () => socket,
@@ -260,15 +260,6 @@ export class Http2Connection {
       if (this.isFree) this.#owner.free(this)
     })
   }
-}
-
-function openSocket(address: OriginAddress, { refuse, tls: material }: ClientOptions): net.Socket {
-  const { scheme, host, port } = address
-  const to = { host, port, lookup: checkedLookup(refuse, port) }
-  if (scheme === 'http') return net.connect({ ...to, noDelay: true })
-  const servername = material?.serverName ?? (isIP(host) === 0 ? host : '')
-  const socket = tls.connect({ ...to, ...connectOptions(material), servername, ALPNProtocols: ['h2'] })
-  return socket.setNoDelay(true)
 }
 
 function connectTimeout(backend: string): GatewayError {
