@@ -68,8 +68,11 @@ export class Discovery {
       case 'file':
         return createFileSource({ path: source.path, read: readBackendList, clock, log })
       case 'dns': {
-        const { name, record, minInterval, port } = source
-        const at = port === undefined ? {} : { port }
+        const { name, record, minInterval, port, grpcPort } = source
+        const at = {
+          ...(port === undefined ? {} : { port }),
+          ...(grpcPort === undefined ? {} : { grpcPort }),
+        }
         return createDnsSource({ name, record, minIntervalMs: minInterval, clock, log, random, ...at })
       }
       case 'kubernetes': {

@@ -6,6 +6,7 @@ import type { CredentialSource } from '../control/credentials/backend-credential
 import { DEFAULT_HEALTH, type HealthSettings } from '../control/health/health.ts'
 import type { EmbeddedModel } from '../control/processes.ts'
 import type { PoolDeclaration } from '../control/registry/registration.ts'
+import { addressesOf } from '../core/backend.ts'
 import type { BackendCredential } from '../core/backend-credential.ts'
 import { shareOf, type TenantShare } from '../core/tenant-share.ts'
 import type { PoolTuning } from '../data/backend/tuning.ts'
@@ -34,7 +35,7 @@ export function embeddedModels({ models }: Settings): EmbeddedModel[] {
 /** Where the credentials towards backends stand, by pool. */
 export function credentialSources({ pools }: Settings): Map<string, CredentialSource> {
   const sources = Object.entries(pools).flatMap(([name, { credentials, backends }]) =>
-    credentials ? [[name, { ...credentials, urls: backends.map(({ url }) => url) }] as const] : [],
+    credentials ? [[name, { ...credentials, urls: backends.flatMap(addressesOf) }] as const] : [],
   )
   return new Map(sources)
 }

@@ -13,7 +13,8 @@ function reader<S extends z.ZodType>(schema: S): AdminAnswerReader<z.output<S>> 
 
 const Backend = z.looseObject({
   id: z.string(),
-  url: z.string(),
+  url: z.string().optional(),
+  grpc: z.string().optional(),
   state: z.string(),
   reason: z.string(),
   /** Its state with ejections, slow start and limits taken into account. */

@@ -26,6 +26,7 @@ interface AddOptions extends AdminClientOptions {
   readonly ttl: string
   readonly epoch?: number
   readonly hold?: boolean
+  readonly grpc?: string
 }
 
 const EXAMPLES = {
@@ -34,6 +35,7 @@ const EXAMPLES = {
   CALLS    under way from this gateway / the most at a time; "+2" are those of other gateways
   LATENCY  how long its calls took lately
   SHARE    the weight in force
+  GRPC     where it takes gRPC, if one of them does
   LEASE    what is left of it; static: from the YAML; discovered: from a source of the YAML
   REASON   why it is in that state
 
@@ -44,6 +46,7 @@ Examples:
 Examples:
   infergate backends add ranker gpu-1 http://10.0.0.4:8000 --model ranker@3 --ttl 10m
   infergate backends add ranker laptop http://127.0.0.1:8000 --hold
+  infergate backends add ranker triton http://10.0.0.5:8000 --grpc http://10.0.0.5:8001
 
 A registered backend has a lease. Without --hold it is gone when the lease ends; with --hold this
 command renews it until it is interrupted, then drains and removes the backend.`,
@@ -92,14 +95,15 @@ function addCommand(): Command {
     .description('register a backend under a lease')
     .argument('<pool>', 'a pool of the settings')
     .argument('<id>', 'its name in the pool: A-Z a-z 0-9 . _ : -')
-    .argument('<url>', 'http://host:port')
+    .argument('[url]', 'http://host:port')
+    .option('--grpc <url>', 'where it takes gRPC: http://host:port, https:// for TLS')
     .option('--weight <number>', 'share of the calls, 1 is ordinary', positive)
     .option('--model <name[@version]>', 'a model it serves; may be given again', collect, [])
     .option('--ttl <duration>', 'length of the lease, 3s to 10m', '10m')
     .option('--epoch <number>', 'age of the process; older ones are refused (default: now)', positive)
     .option('--hold', 'renew the lease until interrupted')
     .addHelpText('after', EXAMPLES.add)
-    .action((pool: string, id: string, url: string, options: AddOptions) =>
+    .action((pool: string, id: string, url: string | undefined, options: AddOptions) =>
       reportingErrors(() => add({ pool, id, url }, options)),
     )
 }
@@ -142,11 +146,15 @@ function removeCommand(): Command {
     )
 }
 
-async function add(backend: { pool: string; id: string; url: string }, options: AddOptions): Promise<void> {
+async function add(
+  backend: { pool: string; id: string; url: string | undefined },
+  options: AddOptions,
+): Promise<void> {
   const client = await createAdminClient(options)
   const path = pathOf(backend.pool, backend.id)
   const body = {
-    url: backend.url,
+    ...(backend.url === undefined ? {} : { url: backend.url }),
+    ...(options.grpc === undefined ? {} : { grpc: options.grpc }),
     // Set here, so that a repeated registration after a lost lease is the same backend and not a successor.
     epoch: options.epoch ?? Date.now(),
     ...(options.weight === undefined ? {} : { weight: options.weight }),
@@ -199,6 +207,7 @@ async function listPools(client: AdminClient, pool: string | undefined): Promise
 }
 
 function table(pools: readonly PoolRow[]): string {
+  const isForGrpc = pools.some(({ backends }) => backends.some(({ grpc }) => grpc !== undefined))
   const head = ['POOL', 'ID', 'STATE', 'CALLS', 'LATENCY', 'SHARE', 'LEASE', 'URL', 'REASON']
   const rows = pools.flatMap(({ pool, backends }) =>
     backends.map((backend) => [
@@ -211,13 +220,14 @@ function table(pools: readonly PoolRow[]): string {
       backend.leaseRemainingMs === undefined
         ? backend.source
         : `${Math.round(backend.leaseRemainingMs / 1_000)} s`,
-      backend.url,
+      backend.url ?? '-',
+      ...(isForGrpc ? [backend.grpc ?? '-'] : []),
       backend.effective?.reason ?? backend.reason,
     ]),
   )
   const notes = pools.flatMap(notesOf)
   if (rows.length === 0) return `${['no backends', ...notes].join('\n')}\n`
-  return `${[...columns(head, rows), ...notes].join('\n')}\n`
+  return `${[...columns(isForGrpc ? head.toSpliced(-1, 0, 'GRPC') : head, rows), ...notes].join('\n')}\n`
 }
 
 /** `3/64 +2`: three of 64 from this gateway, and two from others. */

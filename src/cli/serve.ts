@@ -48,7 +48,7 @@ export function serveCommand(): Command {
     .option('--config <file>', 'the YAML file (default: the installation’s config/infergate.yaml)')
     .option(
       '--upstream <url>',
-      'a model server to stand in front of, without YAML; may be repeated',
+      'a model server to stand in front of, without YAML; may be repeated; grpc:// where it takes gRPC',
       collect,
       [],
     )

@@ -1,4 +1,5 @@
 /** Resolves plain input into frozen `Settings`, or lists every issue. The YAML and the command line both use it. */
+import { mainAddress } from '../core/backend.ts'
 import { locateFiles } from './locate.ts'
 import { type Issue, issuesOf } from './messages.ts'
 import { crossCheck, nothingToServe } from './references.ts'
@@ -47,9 +48,9 @@ function policy(parsed: Parsed, own: Parsed['routes'][number]['cache']): CachePo
 type ParsedBackend = Parsed['pools'][string]['backends'][number]
 
 /** A backend's default id, of host, port and path: it is a valid URL segment and the same after every reload. */
-function backendId({ id, url }: ParsedBackend): string {
+function backendId({ id, ...at }: ParsedBackend): string {
   if (id !== undefined) return id
-  const { hostname, port, protocol, pathname } = new URL(url)
+  const { hostname, port, protocol, pathname } = new URL(mainAddress(at))
   const host = hostname.replace(/^\[|\]$/g, '')
   const path = pathname === '/' ? '' : pathname.replace(/[^A-Za-z0-9_.-]/g, '-')
   return `${host}:${port === '' ? (protocol === 'https:' ? 443 : 80) : port}${path}`.slice(0, 128)
@@ -63,7 +64,13 @@ function backendClashes({ pools }: Parsed): Issue[] {
       const isNew = !seen.has(id)
       seen.add(id)
       if (isNew) return []
-      const path = ['pools', name, 'backends', i, backend.id === undefined ? 'url' : 'id']
+      const path = [
+        'pools',
+        name,
+        'backends',
+        i,
+        backend.id === undefined ? (backend.url === undefined ? 'grpc' : 'url') : 'id',
+      ]
       return [
         {
           path,

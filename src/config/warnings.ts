@@ -5,6 +5,7 @@
  */
 import { isIP } from 'node:net'
 import { addressRefusal, createAddressRules, type HostPort, portOf } from '../core/addresses.ts'
+import type { BackendAddresses } from '../core/backend.ts'
 import { readStoreUrl } from '../core/store-url.ts'
 import { callerWarnings } from './caller-checks.ts'
 import type { Issue } from './messages.ts'
@@ -84,15 +85,27 @@ function unused({ pools, routes }: Settings): Issue[] {
   )
 }
 
+/** The addresses of backends, and where each stands in their list. */
+function eachAddress(
+  backends: readonly BackendAddresses[],
+): { address: string; at: [number, keyof BackendAddresses] }[] {
+  return backends.flatMap((backend, i) =>
+    (['url', 'grpc'] as const).flatMap((member) => {
+      const address = backend[member]
+      return address === undefined ? [] : [{ address, at: [i, member] as [number, keyof BackendAddresses] }]
+    }),
+  )
+}
+
 /** Backends whose address is refused at each connect. Host names are not resolved here. */
 function addresses({ pools, server, admin }: Settings): Issue[] {
   return Object.entries(pools).flatMap(([name, { backends, allowAddresses: allow }]) => {
     const rules = createAddressRules({ allow, ownListeners: [server.listen, admin.listen] })
-    return backends.flatMap(({ url }, i) => {
-      const to = new URL(url)
+    return eachAddress(backends).flatMap(({ address, at }) => {
+      const to = new URL(address)
       const host = to.hostname.replace(/^\[|\]$/g, '')
       const refusal = isIP(host) === 0 ? undefined : addressRefusal(host, portOf(to), rules)
-      const path = ['pools', name, 'backends', i, 'url']
+      const path = ['pools', name, 'backends', ...at]
       return refusal === undefined ? [] : [warning(path, `no call is sent there: it is ${refusal}`, ALLOW)]
     })
   })
@@ -112,11 +125,11 @@ function plainSources({ models }: Settings): Issue[] {
 /** Credentials of our own that anybody on the way can read. */
 function plainCredentials({ pools }: Settings): Issue[] {
   return Object.entries(pools).flatMap(([name, { credentials, backends }]) =>
-    backends.flatMap(({ url }, i) => {
-      const { protocol, hostname } = new URL(url)
+    eachAddress(backends).flatMap(({ address, at }) => {
+      const { protocol, hostname } = new URL(address)
       if (!credentials || protocol === 'https:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) return []
       const message = "over plain http: whoever is on the way can read the pool's credentials"
-      return [warning(['pools', name, 'backends', i, 'url'], message, 'write https://')]
+      return [warning(['pools', name, 'backends', ...at], message, 'write https://')]
     }),
   )
 }

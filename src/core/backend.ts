@@ -14,20 +14,48 @@ export interface ModelOffer {
   readonly maxBatch?: number
 }
 
+/** How a backend is called: `http`: over HTTP/1.1; `grpc`: over HTTP/2. */
+export type Transport = 'http' | 'grpc'
+
 /**
  * `warming`: known, never yet seen well. `ready`. `suspect`: a lease missed, kept for the case that nothing
  * better is left. `unhealthy`: probes fail. `draining`: no new call, the running ones finish.
  */
 export type BackendState = 'warming' | 'ready' | 'suspect' | 'unhealthy' | 'draining'
 
-export interface Backend {
+/** Where a backend is called. At least one of the two is there: `http(s)://host:port`, optionally with a path prefix; no trailing slash. */
+export interface BackendAddresses {
+  /** For calls over HTTP/1.1; left out: it takes none. */
+  readonly url?: string | undefined
+  /** For calls of gRPC, over HTTP/2; left out: it takes none. */
+  readonly grpc?: string | undefined
+}
+
+/** Undefined: the backend takes no calls of this kind. */
+export function addressOf({ url, grpc }: BackendAddresses, transport: Transport): string | undefined {
+  return transport === 'grpc' ? grpc : url
+}
+
+/** The address by which a backend is known where it has no id. */
+export function mainAddress({ url, grpc }: BackendAddresses): string {
+  return url ?? grpc ?? ''
+}
+
+/** All addresses, one or two. */
+export function addressesOf({ url, grpc }: BackendAddresses): readonly string[] {
+  return [url, grpc].flatMap((address) => address ?? [])
+}
+
+export function haveSameAddresses(a: BackendAddresses, b: BackendAddresses): boolean {
+  return a.url === b.url && a.grpc === b.grpc
+}
+
+export interface Backend extends BackendAddresses {
   readonly id: string
   /** Index in the shared counters; reused for another backend only under a new generation. */
   readonly slot: number
   /** Grows with each registration under this id; what carries an older one is fenced off. */
   readonly generation: number
-  /** `http://host:port`, optionally with a path prefix; no trailing slash. */
-  readonly url: string
   /** Empty: whatever the pool serves. */
   readonly models: readonly ModelOffer[]
   readonly weight: number

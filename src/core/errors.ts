@@ -34,6 +34,7 @@ export const FAULTS = {
   overloaded: { status: 503, blame: 'gateway', retry: 'later', proxyStatus: 'connection_limit_reached' },
   draining: { status: 503, blame: 'gateway', retry: 'later', proxyStatus: 'destination_unavailable' },
   noBackend: { status: 503, blame: 'gateway', retry: 'later', proxyStatus: 'destination_unavailable' },
+  noTransport: { status: 501, blame: 'gateway', retry: 'never', proxyStatus: 'destination_unavailable' },
   deadline: { status: 504, blame: 'backend', retry: 'never', proxyStatus: 'http_response_timeout' },
   backendRefused: { status: 502, blame: 'backend', retry: 'other', proxyStatus: 'connection_refused' },
   backendReset: { status: 502, blame: 'backend', retry: 'other', proxyStatus: 'connection_terminated' },

@@ -19,3 +19,10 @@ export function isFieldName(name: string): boolean {
 export function isFieldValue(value: string): boolean {
   return VALUE.test(value)
 }
+
+const TARGET = /^\/[!-~]*$/
+
+/** Whether it is a path with query: what a request line or `:path` may hold (RFC 9112, section 3.2.1). */
+export function isRequestTarget(target: string): boolean {
+  return TARGET.test(target)
+}

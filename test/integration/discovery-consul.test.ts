@@ -91,7 +91,7 @@ async function setUp(...instances: Instance[]) {
   cleanup.push(() => source.stop())
   source.start((snapshot) => void snapshots.push(snapshot))
   await eventually(() => expect(agent.held).toBe(1))
-  const hosts = () => snapshots.at(-1)?.map(({ url }) => url.slice('http://'.length))
+  const hosts = () => snapshots.at(-1)?.map(({ url = '' }) => url.slice('http://'.length))
   const lastIndex = () => agent.queries.at(-1)?.searchParams.get('index')
   return { agent, source, snapshots, hosts, lastIndex }
 }

@@ -32,7 +32,7 @@ function follow(path: string) {
   const source = createFileSource({ path, clock: systemClock, log })
   sources.push(source)
   source.start((snapshot) => void snapshots.push(snapshot))
-  const hosts = () => snapshots.at(-1)?.map(({ url }) => new URL(url).hostname)
+  const hosts = () => snapshots.at(-1)?.map(({ url = '' }) => new URL(url).hostname)
   return { source, snapshots, warnings, hosts }
 }
 
@@ -140,4 +140,10 @@ it('a backend has the fields of a registration', () => {
       labels: { rack: '7' },
     },
   ])
+  expect(backendsIn([{ grpc: 'http://one:81/' }, { url: 'http://two', grpc: 'https://two:81' }])).toEqual([
+    { grpc: 'http://one:81' },
+    { url: 'http://two', grpc: 'https://two:81' },
+  ])
+  expect(() => backendsIn([{ weight: 1 }])).toThrow('neither "url" nor "grpc"')
+  expect(() => backendsIn([{ grpc: 1 }])).toThrow('is no text')
 })

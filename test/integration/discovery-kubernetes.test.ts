@@ -49,7 +49,7 @@ async function setUp() {
   const hosts = () =>
     snapshots
       .at(-1)
-      ?.map(({ url }) => new URL(url).hostname)
+      ?.map(({ url = '' }) => new URL(url).hostname)
       .sort()
   const start = async (watched: KubeApi) => {
     source.start((snapshot) => void snapshots.push(snapshot))

@@ -63,7 +63,7 @@ const says =
 beforeAll(async () => {
   const { backend: warm } = await backend(0, says('{}'))
   const { reply } = await newClients().send({
-    url: warm.url,
+    url: warm.url ?? '',
     method: 'GET',
     target: '/',
     headers: [],

@@ -69,7 +69,7 @@ async function answering(bodies: readonly unknown[], headers: () => Record<strin
 function following(source: DiscoverySource): Snapshot[] {
   const said: Snapshot[] = []
   source.start((snapshot) => {
-    for (const { url, weight = 1, zone = 'z', instance = 'i', labels = {} } of snapshot) {
+    for (const { url = '', weight = 1, zone = 'z', instance = 'i', labels = {} } of snapshot) {
       expect(new URL(url).origin).toBe(url)
       expect(weight).toBeGreaterThan(0)
       for (const text of [zone, instance, ...Object.values(labels)]) expect(text).toMatch(/^[^\s\0]{1,256}$/)
@@ -180,7 +180,7 @@ it('a file', async () => {
   fc.assert(
     fc.property(fc.oneof(junk, spoiled(whole), spoiled({ backends: whole })), (value) => {
       try {
-        for (const { url } of backendsIn(value)) expect(URL.canParse(url)).toBe(true)
+        for (const { url = '' } of backendsIn(value)) expect(URL.canParse(url)).toBe(true)
       } catch (error) {
         expect(error).toBeInstanceOf(Error)
         expect((error as Error).message).toMatch(/backend|list|weight|model|zone|URL|expected/)
@@ -276,8 +276,12 @@ it('a record of another gateway', () => {
   fc.assert(
     fc.property(fc.oneof(junk, spoiled(record)), (value) => {
       const read = readRecord(JSON.stringify(value))
-      if (read) expect(new URL(read.url).origin).toBe(read.url)
+      if (read) expect(new URL(read.url ?? '').origin).toBe(read.url)
     }),
   )
   expect(readRecord('{')).toBeUndefined()
+  const { url: _, ...grpcOnly } = { ...record, grpc: 'https://10.0.0.1:2' }
+  expect(readRecord(JSON.stringify(grpcOnly))).toEqual(grpcOnly)
+  for (const other of [{ grpc: 1 }, { grpc: 'http://h/?q' }, { url: undefined }])
+    expect(readRecord(JSON.stringify({ ...record, ...other }))).toBeUndefined()
 })

@@ -14,22 +14,34 @@ const offer = z.strictObject({
   maxBatch: count(1, 1_000_000).exactOptional().describe('The most rows one request may carry.'),
 })
 
-const backend = z.strictObject({
-  id: z
-    .string()
-    .regex(/^[A-Za-z0-9._:-]{1,128}$/, { error: 'an id has 1 to 128 letters, digits, ".", "_", ":" and "-"' })
-    .exactOptional()
-    .describe('Name in metrics and in the admin API; otherwise made from the URL.'),
-  url: httpUrl().describe('Base URL of the model server, such as `http://127.0.0.1:8501`.'),
-  weight: z.number().min(0.01).max(1000).prefault(1).describe('Its share of the calls beside the others.'),
-  models: z.array(offer).prefault([]).describe('Models it serves; empty: whatever the pool serves.'),
-  zone: z.string().min(1).exactOptional().describe('Where it stands, to prefer near ones.'),
-  concurrency: count(1, 100_000).exactOptional().describe('Calls it wants at a time.'),
-  labels: z
-    .record(z.string().regex(/^[\x21-\x7e]{1,64}$/), z.string().regex(/^[\x21-\x7e]{1,64}$/))
-    .exactOptional()
-    .describe('Marks by which tenants are kept to some backends of the pool.'),
-})
+const backend = z
+  .strictObject({
+    id: z
+      .string()
+      .regex(/^[A-Za-z0-9._:-]{1,128}$/, {
+        error: 'an id has 1 to 128 letters, digits, ".", "_", ":" and "-"',
+      })
+      .exactOptional()
+      .describe('Name in metrics and in the admin API; otherwise made from its address.'),
+    url: httpUrl().exactOptional().describe('Base URL of the model server, such as `http://127.0.0.1:8501`.'),
+    grpc: httpUrl()
+      .exactOptional()
+      .describe(
+        'Where the same server takes gRPC, such as `http://127.0.0.1:8500`, or `https://` for TLS. One that takes nothing else needs no `url`.',
+      ),
+    weight: z.number().min(0.01).max(1000).prefault(1).describe('Its share of the calls beside the others.'),
+    models: z.array(offer).prefault([]).describe('Models it serves; empty: whatever the pool serves.'),
+    zone: z.string().min(1).exactOptional().describe('Where it stands, to prefer near ones.'),
+    concurrency: count(1, 100_000).exactOptional().describe('Calls it wants at a time.'),
+    labels: z
+      .record(z.string().regex(/^[\x21-\x7e]{1,64}$/), z.string().regex(/^[\x21-\x7e]{1,64}$/))
+      .exactOptional()
+      .describe('Marks by which tenants are kept to some backends of the pool.'),
+  })
+  .superRefine(({ url, grpc }, ctx) => {
+    if (url === undefined && grpc === undefined)
+      refuse(ctx, 'a backend has an address: write url, grpc, or both', ['url'])
+  })
 
 const discoveryWith = (sources: readonly PartName[] = []) =>
   z.discriminatedUnion('type', [
@@ -45,6 +57,7 @@ const discoveryWith = (sources: readonly PartName[] = []) =>
         .prefault('a')
         .describe('`a`: addresses (A and AAAA) at `port`; `srv`: targets with their ports.'),
       port: count(1, 65_535).exactOptional().describe('Port of the backends where the record has none.'),
+      grpcPort: count(1, 65_535).exactOptional().describe('Port on which the same backends take gRPC.'),
       minInterval: duration()
         .prefault('1s')
         .describe('Shortest time between two look-ups, whatever the TTL says.'),
@@ -56,7 +69,9 @@ const discoveryWith = (sources: readonly PartName[] = []) =>
       port: z
         .union([count(1, 65_535), z.string()])
         .exactOptional()
-        .describe('Number or name of the port; otherwise the only one.'),
+        .describe(
+          'Number or name of the port; otherwise the first. One whose name begins with `grpc` or `h2c` is that for gRPC.',
+        ),
       apiServer: httpUrl()
         .exactOptional()
         .describe('The API server; otherwise that of the cluster the gateway runs in.'),
@@ -112,7 +127,7 @@ export const poolWith = ({ sources, policies, emitters }: PartNames = {}) =>
         .describe(
           "The Host field that backends get: `backend`: that of the backend's URL; `keep`: the caller's, for backends behind an ingress that routes by it. It is part of the key then.",
         ),
-      tls: clientTls.exactOptional().describe('TLS towards backends whose URL begins with `https://`.'),
+      tls: clientTls.exactOptional().describe('TLS towards backends whose address begins with `https://`.'),
       credentials: credentials
         .exactOptional()
         .describe('What the gateway itself shows to the backends, with every request to them.'),

@@ -2,7 +2,8 @@
  * The routes of the admin API as a table: what each path does, who may call it, and how its body is read. The registry
  * is called directly; functions of other parts of the gateway are passed in.
  */
-import { parseBackendUrl } from '../../core/addresses.ts'
+import { type AddressRules, parseBackendUrl } from '../../core/addresses.ts'
+import type { BackendAddresses } from '../../core/backend.ts'
 import {
   BOUNDS,
   type LeaseGrant,
@@ -30,7 +31,10 @@ export const ROUTES: readonly AdminRoute[] = [
     path: BACKEND,
     scope: 'register',
     answer: register,
-    audit: { action: 'backend.register', details: ({ body }) => named(body, ['url', 'weight', 'zone']) },
+    audit: {
+      action: 'backend.register',
+      details: ({ body }) => named(body, ['url', 'grpc', 'weight', 'zone']),
+    },
   },
   { method: 'POST', path: `${BACKEND}/renew`, scope: 'register', answer: renew },
   {
@@ -120,18 +124,32 @@ function pool({ params }: AdminRequest, { registry, parts }: AdminContext): Admi
 
 function register(request: AdminRequest, { registry, rules }: AdminContext): AdminReply {
   const { pool: name, id } = backendOf(request)
-  const { lease, capacity, url, ...given } = readAll(registrationBody, request.body)
-  const parsed = parseBackendUrl(url, rules)
-  if ('problem' in parsed)
-    throw new Problem(400, `url ${parsed.problem}`, { errors: [`url ${parsed.problem}`] })
+  const { lease, capacity, url, grpc, ...given } = readAll(registrationBody, request.body)
   const registration: Registration = {
     ...given,
-    url: parsed.url,
+    ...addressesIn({ url, grpc }, rules),
     ...(lease?.ttlMs === undefined ? {} : { ttlMs: lease.ttlMs }),
     ...(capacity?.concurrency === undefined ? {} : { concurrency: capacity.concurrency }),
   }
   const { created, generation, ttlMs, renewAfterMs } = granted(registry.register(name, id, registration))
   return { status: created ? 201 : 200, json: { generation, ttlMs, renewAfterMs } }
+}
+
+/** The addresses in canonical form. Throws a Problem 400 that says what is wrong with them. */
+function addressesIn(given: BackendAddresses, rules: AddressRules): BackendAddresses {
+  const found: { -readonly [M in keyof BackendAddresses]: string } = {}
+  const problems: string[] = []
+  for (const member of ['url', 'grpc'] as const) {
+    const text = given[member]
+    if (text === undefined) continue
+    const parsed = parseBackendUrl(text, rules)
+    if ('url' in parsed) found[member] = parsed.url
+    else problems.push(`${member} ${parsed.problem}`)
+  }
+  if (given.url === undefined && given.grpc === undefined)
+    problems.push('url is missing: give url, grpc, or both')
+  if (problems.length > 0) throw new Problem(400, problems.join('; '), { errors: problems })
+  return found
 }
 
 function renew(request: AdminRequest, { registry }: AdminContext): AdminReply {

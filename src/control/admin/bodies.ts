@@ -30,7 +30,8 @@ const models = list(
 )
 
 export const registrationBody = object({
-  url: text({ max: BOUNDS.urlLength }),
+  url: text({ max: BOUNDS.urlLength }).exactOptional(),
+  grpc: text({ max: BOUNDS.urlLength }).exactOptional(),
   epoch: number({ min: 0, max: Number.MAX_SAFE_INTEGER, integer: true }).exactOptional(),
   models: models.exactOptional(),
   weight: weight.exactOptional(),

@@ -51,7 +51,10 @@ export class DeclaredForms {
   readonly probe: Probe = async (request) => {
     const result = await this.#options.probe(request)
     const model = request.path === undefined ? undefined : ABOUT_MODEL.exec(request.path)?.[1]
-    if (model !== undefined && result.kind === 'status') void this.#onMetadata(model, request, result)
+    // The forms are those of REST.
+    const isRest = request.transport !== 'grpc'
+    if (isRest && model !== undefined && result.kind === 'status')
+      void this.#onMetadata(model, request, result)
     return result
   }
 
@@ -85,7 +88,7 @@ export class DeclaredForms {
   #report(url: string, models: readonly string[]): void {
     for (const { pool, backends } of this.#options.registry.views()) {
       if (!backends.some((backend) => backend.url === url)) continue
-      const declarations = backends.flatMap((backend) => this.#backends.get(backend.url) ?? [])
+      const declarations = backends.flatMap((backend) => this.#backends.get(backend.url ?? '') ?? [])
       for (const model of models) {
         const forms = declarations.flatMap(({ models: known, server }) => {
           const form = known.get(model)

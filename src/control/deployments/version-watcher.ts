@@ -5,7 +5,7 @@
  */
 import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { Probe, ProbeAccess } from '../health/probe.ts'
+import { type Probe, type ProbeAccess, reached } from '../health/probe.ts'
 import type { VersionOffer } from './offering.ts'
 import { readIndex, readManaged, readMetadata, readStatus, type VersionAnswer } from './version-answer.ts'
 
@@ -147,7 +147,7 @@ export class Watcher {
 
   async #readDialect(dialect: Dialect, { path, model, timeoutMs }: VersionQuery): Promise<VersionAnswer> {
     const { probe } = this.#options
-    const request = { url: this.backend.url, timeoutMs, ...this.#options.access() }
+    const request = { ...reached(this.backend), timeoutMs, ...this.#options.access() }
     const result = await probe({ ...request, path })
     if (dialect === 'status') return readStatus(result)
     if (dialect === 'management') return readManaged(result, model)

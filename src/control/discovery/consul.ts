@@ -138,6 +138,7 @@ function backendOf(entry: unknown): FoundBackend | undefined {
     // An instance without an address of its own is at its node's.
     host: service?.['Address'] || node?.['Address'],
     port: service?.['Port'],
+    grpcPort: objectOf(objectOf(service?.['TaggedAddresses'])?.['grpc'])?.['Port'],
     weight: objectOf(service?.['Weights'])?.['Passing'] ?? 1,
     instance: service?.['ID'],
     zone: node?.['Datacenter'],

@@ -23,8 +23,10 @@ export interface DnsResolver {
 export interface DnsOptions {
   readonly name: string
   readonly record: 'a' | 'srv'
-  /** Of the backends, where the record has none. Default 80. */
+  /** Of the backends, where the record has none. Default 80, where there is no `grpcPort`. */
   readonly port?: number
+  /** Where the same backends take gRPC. */
+  readonly grpcPort?: number
   readonly minIntervalMs: number
   readonly clock: Clock
   readonly log: Log
@@ -111,11 +113,13 @@ export function createDnsSource(options: DnsOptions): DiscoverySource {
 async function find(
   resolver: DnsResolver,
   targets: Targets,
-  { name, record, port = 80 }: DnsOptions,
+  { name, record, grpcPort, port = grpcPort === undefined ? 80 : undefined }: DnsOptions,
 ): Promise<Found> {
   if (record === 'a') {
     const { addresses, ttlMs } = await addressesOf(resolver, name)
-    const snapshot = addresses.flatMap((host) => foundAt({ host, port }) ?? []).slice(0, BOUNDS.backends)
+    const snapshot = addresses
+      .flatMap((host) => foundAt({ host, port, grpcPort }) ?? [])
+      .slice(0, BOUNDS.backends)
     return { snapshot, ttlMs, missing: [] }
   }
   const records = await orNone(resolver.resolveSrv(name))
@@ -125,7 +129,9 @@ async function find(
   const { known, missing } = await targets.resolve(new Set(used.map(({ name: target }) => target)))
   const snapshot = used.flatMap(({ name: target, port: own, weight }) =>
     // A weight of zero means "hardly ever" beside others, and nothing where all have it.
-    (known.get(target)?.addresses ?? []).flatMap((host) => foundAt({ host, port: own, weight }) ?? []),
+    (known.get(target)?.addresses ?? []).flatMap(
+      (host) => foundAt({ host, port: own, grpcPort, weight }) ?? [],
+    ),
   )
   return {
     snapshot: snapshot.slice(0, BOUNDS.backends),

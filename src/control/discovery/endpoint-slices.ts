@@ -2,6 +2,7 @@
  * Merges the EndpointSlices (discovery.k8s.io/v1) of one service into a list of backends. A service has many slices,
  * and an endpoint may briefly be in two of them: the slice that changed last counts.
  */
+import { mainAddress } from '../../core/backend.ts'
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import { foundAt, isText, listOf, objectOf } from './found.ts'
 
@@ -28,6 +29,8 @@ export interface EndpointPort {
   readonly name?: string | null
   readonly port?: number | null
   readonly protocol?: string | null
+  /** Such as `kubernetes.io/h2c`. */
+  readonly appProtocol?: string | null
 }
 
 interface FoundEndpoint {
@@ -66,28 +69,30 @@ function flagsOf({ ready, serving, terminating }: Readonly<Record<string, unknow
 }
 
 function readPort(value: unknown): EndpointPort | undefined {
-  const { name, port, protocol } = objectOf(value) ?? {}
+  const { name, port, protocol, appProtocol } = objectOf(value) ?? {}
   return {
     ...(isText(name) ? { name } : {}),
     ...(typeof port === 'number' ? { port } : {}),
     ...(isText(protocol) ? { protocol } : {}),
+    ...(isText(appProtocol) ? { appProtocol } : {}),
   }
 }
 
-/** `slices`: the one that changed last comes last. `port`: number or name; undefined: the first TCP port. */
+/** `slices`: the one that changed last comes last. `port`: number or name; undefined: the first TCP port that is not for gRPC. */
 export function backendsOf(
   slices: Iterable<EndpointSlice>,
   port: number | string | undefined,
 ): FoundBackend[] {
   const placed = new Map<string, FoundEndpoint>()
   for (const slice of slices) {
-    const number = portOf(slice.ports ?? [], port)
-    if (number === undefined || slice.addressType === 'FQDN') continue
+    const ports = portsOf(slice.ports ?? [], port)
+    if ((ports.port ?? ports.grpcPort) === undefined || slice.addressType === 'FQDN') continue
     for (const endpoint of slice.endpoints ?? []) {
-      const found = placedAt(endpoint, number)
+      const found = placedAt(endpoint, ports)
       if (!found) continue
-      placed.delete(found.backend.url)
-      placed.set(found.backend.url, found)
+      const at = mainAddress(found.backend)
+      placed.delete(at)
+      placed.set(at, found)
     }
   }
   const all = [...placed.values()]
@@ -97,7 +102,7 @@ export function backendsOf(
 
 function placedAt(
   { addresses, conditions, zone, targetRef }: Endpoint,
-  port: number,
+  ports: Ports,
 ): FoundEndpoint | undefined {
   // All addresses of an endpoint are the same pod: the first is the one to use.
   const [address] = addresses
@@ -107,13 +112,36 @@ function placedAt(
     : (conditions?.ready ?? true)
   if (address === undefined || !isReady) return undefined
   const { uid, name } = targetRef ?? {}
-  const backend = foundAt({ host: address, port, zone, instance: uid, pod: name })
+  const backend = foundAt({ host: address, ...ports, zone, instance: uid, pod: name })
   return backend && { backend, terminating }
 }
 
-function portOf(ports: readonly EndpointPort[], wanted: number | string | undefined): number | undefined {
-  if (typeof wanted === 'number') return wanted
+interface Ports {
+  readonly port?: number
+  readonly grpcPort?: number
+}
+
+function portsOf(ports: readonly EndpointPort[], wanted: number | string | undefined): Ports {
   const tcp = ports.filter(({ protocol }) => (protocol ?? 'TCP') === 'TCP')
-  const found = wanted === undefined ? tcp[0] : tcp.find(({ name }) => name === wanted)
+  const grpcPort = tcp.find(isForGrpc)?.port ?? undefined
+  const port = portOf(tcp, wanted)
+  if (port === undefined) return {}
+  return {
+    ...(port === grpcPort ? {} : { port }),
+    ...(grpcPort === undefined ? {} : { grpcPort }),
+  }
+}
+
+function portOf(tcp: readonly EndpointPort[], wanted: number | string | undefined): number | undefined {
+  if (typeof wanted === 'number') return wanted
+  const found =
+    wanted === undefined
+      ? (tcp.find((port) => !isForGrpc(port)) ?? tcp[0])
+      : tcp.find(({ name }) => name === wanted)
   return found?.port ?? undefined
+}
+
+/** As Istio and Knative name ports, and the Gateway API protocols. */
+function isForGrpc({ name, appProtocol }: EndpointPort): boolean {
+  return /^(?:grpc|h2c)(?:-|$)/.test(name ?? '') || /^(?:grpc|kubernetes\.io\/h2c)$/i.test(appProtocol ?? '')
 }

@@ -155,17 +155,18 @@ export function backendsIn(value: unknown): FoundBackend[] {
   return list.map((entry: unknown, i) => backendOf(entry, `backend ${i + 1}`))
 }
 
-const FIELDS = new Set(['url', 'weight', 'zone', 'concurrency', 'models', 'labels'])
+const FIELDS = new Set(['url', 'grpc', 'weight', 'zone', 'concurrency', 'models', 'labels'])
 
 function backendOf(entry: unknown, where: string): FoundBackend {
   if (typeof entry === 'string') return { url: urlOf(entry, where) }
   if (typeof entry !== 'object' || entry === null) throw new Error(`${where} is neither a URL nor an object`)
   const unknown = Object.keys(entry).find((key) => !FIELDS.has(key))
   if (unknown) throw new Error(`${where} has "${unknown}": known are ${[...FIELDS].join(', ')}`)
-  const { url, weight, zone, concurrency, models, labels } = entry as Record<string, unknown>
-  if (typeof url !== 'string') throw new Error(`${where} has no "url"`)
+  const { url, grpc, weight, zone, concurrency, models, labels } = entry as Record<string, unknown>
+  if (url === undefined && grpc === undefined) throw new Error(`${where} has neither "url" nor "grpc"`)
   return {
-    url: urlOf(url, where),
+    ...(url === undefined ? {} : { url: urlOf(url, where) }),
+    ...(grpc === undefined ? {} : { grpc: urlOf(grpc, where) }),
     ...(weight === undefined ? {} : { weight: within(weight, `weight of ${where}`, 0.01, BOUNDS.maxWeight) }),
     ...(zone === undefined ? {} : { zone: textOf(zone, `zone of ${where}`) }),
     ...(concurrency === undefined
@@ -198,7 +199,8 @@ function labelsOf(value: unknown, where: string): Record<string, string> {
   )
 }
 
-function urlOf(text: string, where: string): string {
+function urlOf(text: unknown, where: string): string {
+  if (typeof text !== 'string') throw new Error(`the URL of ${where} is no text`)
   const parsed = parseBackendUrl(text)
   if ('problem' in parsed) throw new Error(`the URL of ${where} ${parsed.problem}`)
   return parsed.url

@@ -8,7 +8,10 @@ import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 /** Unvalidated values from outside. */
 export interface DiscoveredValues {
   readonly host: unknown
-  readonly port: unknown
+  /** Of its address for HTTP/1.1. */
+  readonly port?: unknown
+  /** Of its address for gRPC. At least one of the two is there. */
+  readonly grpcPort?: unknown
   readonly weight?: unknown
   readonly zone?: unknown
   readonly instance?: unknown
@@ -24,23 +27,31 @@ const TEXT = /^[\x21-\x7e\xa0-\uffff]{1,256}$/
 export function foundAt({
   host,
   port,
+  grpcPort,
   weight,
   zone,
   instance,
   pod,
 }: DiscoveredValues): FoundBackend | undefined {
-  if (typeof host !== 'string' || typeof port !== 'number') return undefined
-  const isV6 = isIP(host) === 6
-  if ((!isV6 && !HOST.test(host)) || !Number.isInteger(port) || port < 1 || port > 65_535) return undefined
-  const url = URL.parse(`http://${isV6 ? `[${host}]` : host}:${port}`)
-  if (!url) return undefined
+  if (typeof host !== 'string') return undefined
+  const url = originAt(host, port)
+  const grpc = originAt(host, grpcPort)
+  if (url === undefined && grpc === undefined) return undefined
   return {
-    url: url.origin,
+    ...(url === undefined ? {} : { url }),
+    ...(grpc === undefined ? {} : { grpc }),
     ...(isNumber(weight) ? { weight: Math.min(BOUNDS.maxWeight, Math.max(1, weight)) } : {}),
     ...(isText(zone) ? { zone } : {}),
     ...(isText(instance) ? { instance } : {}),
     ...(isText(pod) ? { labels: { pod } } : {}),
   }
+}
+
+function originAt(host: string, port: unknown): string | undefined {
+  const isV6 = isIP(host) === 6
+  if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535) return undefined
+  if (!isV6 && !HOST.test(host)) return undefined
+  return URL.parse(`http://${isV6 ? `[${host}]` : host}:${port}`)?.origin
 }
 
 /** An object as JSON has them; undefined for everything else. */

@@ -3,6 +3,7 @@
  * named by another; one that no source names is drained and removed. An empty snapshot after a full one is more often
  * an error than true, so it counts only after it was confirmed twice.
  */
+import { mainAddress } from '../../core/backend.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { FoundBackend } from '../registry/registration.ts'
@@ -90,8 +91,9 @@ export class Merge {
     for (const { source, snapshot } of this.#feeds.values()) {
       for (const backend of snapshot ?? []) {
         // The first source that names an address describes it.
-        if (!found.has(backend.url)) {
-          found.set(backend.url, { ...backend, labels: { source: source.name, ...backend.labels } })
+        const address = mainAddress(backend)
+        if (!found.has(address)) {
+          found.set(address, { ...backend, labels: { source: source.name, ...backend.labels } })
         }
       }
     }

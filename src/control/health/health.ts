@@ -7,7 +7,7 @@ import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Registry } from '../registry/registry.ts'
 import { Signatures } from '../registry/signatures.ts'
-import { accessOf, type Probe, type ProbeAccess } from './probe.ts'
+import { accessOf, type Probe, type ProbeAccess, reached } from './probe.ts'
 import { type HealthPath, judge, type ProbeQuestion, type ProbeVerdict, questions } from './probe-plan.ts'
 
 export interface HealthSettings extends ProbeAccess {
@@ -147,7 +147,7 @@ class HealthProber {
     const remembered = all.find((question) => question.kind === this.#answered)
     for (const question of remembered ? [remembered] : all) {
       const { timeoutMs } = settings
-      const request = { url: this.backend.url, path: question.path, timeoutMs, ...accessOf(settings) }
+      const request = { ...reached(this.backend), path: question.path, timeoutMs, ...accessOf(settings) }
       const verdict = judge(question, await this.#options.probe(request), remembered !== undefined)
       if (verdict.verdict === 'well') this.#answered = question.kind
       if (verdict.verdict === 'sick' && verdict.down) this.#answered = undefined

@@ -1,6 +1,6 @@
 /**
  * Which probes to send to a backend, and how to judge its answers. With `auto` the probe depends on the backend's
- * protocol: Open Inference's readiness, else the status of a model (TensorFlow Serving, KServe V1), else that it
+ * protocol: Open Inference's readiness (over gRPC the health service, if there is one), else the status of a model (TensorFlow Serving, KServe V1), else that it
  * accepts connections. The caller remembers which one was answered.
  */
 import type { ModelOffer } from '../../core/backend.ts'
@@ -40,7 +40,7 @@ export function judge(question: ProbeQuestion, result: ProbeResult, known: boole
     const weight = result.kind === 'refused' ? 2 : result.kind === 'forbidden' ? Infinity : 1
     return { verdict: 'sick', reason: `probe: ${result.message}`, weight, down: result.kind === 'refused' }
   }
-  const outcome = `probe: ${question.path} answered ${result.status}`
+  const outcome = `probe: ${result.said ?? `${question.path} answered ${result.status}`}`
   const sick = (why = ''): ProbeVerdict => ({
     verdict: 'sick',
     reason: outcome + why,

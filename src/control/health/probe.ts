@@ -3,8 +3,9 @@
  * they could lead anywhere; the address rules hold at every connect.
  */
 import type { ClientRequest } from 'node:http'
-import { connect, isIP } from 'node:net'
+import { connect, isIP, type Socket } from 'node:net'
 import { type AddressRules, portOf } from '../../core/addresses.ts'
+import { type BackendAddresses, mainAddress, type Transport } from '../../core/backend.ts'
 import { type BackendCredential, mayReceive, WITHHELD } from '../../core/backend-credential.ts'
 import { http, https } from '../../lib/http.ts'
 import { connectOptions } from '../../lib/tls/connect-options.ts'
@@ -26,9 +27,16 @@ export function accessOf({ host, tls, credential }: ProbeAccess): ProbeAccess {
   return { host, tls, credential }
 }
 
+/** Where and how a backend is probed: over gRPC where it takes nothing else. */
+export function reached(backend: BackendAddresses): { readonly url: string; readonly transport: Transport } {
+  return { url: mainAddress(backend), transport: backend.url === undefined ? 'grpc' : 'http' }
+}
+
 export interface ProbeRequest extends ProbeAccess {
-  /** The backend's URL, without a trailing slash. */
+  /** The backend's address, without a trailing slash. */
   readonly url: string
+  /** How it is asked; left out: `http`. Over `grpc`, what the path asks for is asked by the calls that stand for it. */
+  readonly transport?: Transport
   /** Path below the URL; undefined: connect and close. */
   readonly path: string | undefined
   readonly timeoutMs: number
@@ -37,7 +45,8 @@ export interface ProbeRequest extends ProbeAccess {
 }
 
 export type ProbeResult =
-  | { readonly kind: 'status'; readonly status: number; readonly body: string }
+  /** `said`: who answered what, for people, where it was not the path. */
+  | { readonly kind: 'status'; readonly status: number; readonly body: string; readonly said?: string }
   | { readonly kind: 'connected' }
   | { readonly kind: 'refused' | 'timeout' | 'forbidden' | 'failed'; readonly message: string }
 
@@ -56,7 +65,9 @@ export function createProbe(rules: AddressRules): Probe {
     const { credential } = request
     if (credential && !mayReceive(request.url, credential))
       return Promise.resolve({ kind: 'forbidden', message: WITHHELD })
-    return request.path === undefined ? dial(url, request, rules) : get(url, request, rules)
+    const { path } = request
+    if (path === undefined) return dial(url, request, rules)
+    return request.transport === 'grpc' ? call(url, { ...request, path }, rules) : get(url, request, rules)
   }
 }
 
@@ -119,6 +130,32 @@ function get(
     })
     request.end(json)
   })
+}
+
+async function call(
+  url: URL,
+  { path, timeoutMs, host, tls, credential }: ProbeRequest & { readonly path: string },
+  rules: AddressRules,
+): Promise<ProbeResult> {
+  // node:http2 is loaded with the first backend that takes only gRPC.
+  const { askGrpc } = await import('./grpc-probe.ts')
+  let socket: Socket | undefined
+  let isLate = false
+  const timer = setTimeout(() => {
+    isLate = true
+    socket?.destroy()
+  }, timeoutMs)
+  const lookup = guardedLookup(rules, portOf(url))
+  const fields = credential ? { [credential.header]: credential.value } : {}
+  try {
+    const request = { url, path, host, tls, fields, lookup, timeoutMs }
+    return { kind: 'status', ...(await askGrpc(request, (opened) => (socket = opened))) }
+  } catch (error) {
+    return isLate ? timedOut(timeoutMs) : failure(error as NodeJS.ErrnoException)
+  } finally {
+    clearTimeout(timer)
+    socket?.destroy()
+  }
 }
 
 function timedOut(timeoutMs: number): ProbeResult {

@@ -2,6 +2,7 @@
  * Decides which registration of an id is newer. The epoch is what the process claims as its age. It is compared while
  * the id is present and while its tombstone lives.
  */
+import { addressesOf, haveSameAddresses } from '../../core/backend.ts'
 import type { Member } from './member.ts'
 import type { Tombstone } from './membership.ts'
 import { type Registration, type RegistrationRefusal, refusal } from './registration.ts'
@@ -37,8 +38,9 @@ export function epochOf({
   if (epoch === buried?.epoch && buried.removed) {
     return refusal('conflict', `"${id}" was removed with epoch ${epoch}: come back with a newer epoch`)
   }
-  if (epoch === known?.epoch && known.url !== registration.url) {
-    const message = `epoch ${epoch} of "${id}" is at ${known.url}: another URL needs a newer epoch`
+  if (known && epoch === known.epoch && !haveSameAddresses(known, registration)) {
+    const at = addressesOf(known).join(' and ')
+    const message = `epoch ${epoch} of "${id}" is at ${at}: another address needs a newer epoch`
     return refusal('conflict', message)
   }
   return { epoch }

@@ -3,11 +3,17 @@
  * from them. Lease and health are different: the lease means that the backend wants calls, health that it may have
  * them.
  */
-import type { Backend, BackendState, ModelOffer } from '../../core/backend.ts'
+import {
+  type Backend,
+  type BackendAddresses,
+  type BackendState,
+  haveSameAddresses,
+  type ModelOffer,
+} from '../../core/backend.ts'
 import type { Labels } from '../../core/labels.ts'
 import type { BackendPatch } from './registration.ts'
 
-export interface Member {
+export interface Member extends BackendAddresses {
   readonly id: string
   readonly slot: number
   generation: number
@@ -15,7 +21,6 @@ export interface Member {
   readonly source: 'static' | 'registered' | 'discovered'
   /** Distinguishes processes at one address; only of discovered ones. */
   readonly instance: string | undefined
-  url: string
   models: readonly ModelOffer[]
   weight: number
   zone: string | undefined
@@ -97,7 +102,7 @@ export function toBackend(member: Member, now: number, options: { wall: number; 
     id: member.id,
     slot: member.slot,
     generation: member.generation,
-    url: member.url,
+    ...addresses(member),
     models: member.models,
     weight: member.weight,
     ...(member.zone === undefined ? {} : { zone: member.zone }),
@@ -109,12 +114,17 @@ export function toBackend(member: Member, now: number, options: { wall: number; 
   }
 }
 
+/** Only the addresses that there are. */
+export function addresses({ url, grpc }: BackendAddresses): BackendAddresses {
+  return { ...(url === undefined ? {} : { url }), ...(grpc === undefined ? {} : { grpc }) }
+}
+
 /** True where the two are equal for the data plane. */
 export function sameBackend(a: Backend, b: Backend): boolean {
   return (
     a.slot === b.slot &&
     a.generation === b.generation &&
-    a.url === b.url &&
+    haveSameAddresses(a, b) &&
     a.state === b.state &&
     a.reason === b.reason &&
     a.weight === b.weight &&

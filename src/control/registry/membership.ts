@@ -2,8 +2,14 @@
  * The members of one pool, and the immutable view of them that the data plane reads. An id has at most one present
  * member; its predecessors stay beside it and drain until their calls have ended.
  */
-import type { Backend, PoolView } from '../../core/backend.ts'
-import { leaseFrom, type Member, missed, sameBackend, toBackend } from './member.ts'
+import {
+  addressesOf,
+  type Backend,
+  haveSameAddresses,
+  mainAddress,
+  type PoolView,
+} from '../../core/backend.ts'
+import { addresses, leaseFrom, type Member, missed, sameBackend, toBackend } from './member.ts'
 import { Preservation } from './preservation.ts'
 import {
   type BackendStatus,
@@ -125,13 +131,13 @@ export class Membership {
 
   /** Replaces the backends of the settings. One that is no longer listed is drained and removed. */
   declare(backends: readonly StaticBackend[], { now, wall }: { now: number; wall: number }): void {
-    const wanted = new Map(backends.map((backend) => [backend.id ?? staticId(backend.url), backend]))
+    const wanted = new Map(backends.map((backend) => [backend.id ?? staticId(mainAddress(backend)), backend]))
     for (const member of this.present.values()) {
       if (member.source === 'static' && !wanted.has(member.id)) this.dismiss(member, DRAIN_MS, now)
     }
     for (const [id, backend] of wanted) {
       const known = this.present.get(id)
-      if (known?.source === 'static' && known.url === backend.url && !known.drain?.thenRemove) {
+      if (known?.source === 'static' && haveSameAddresses(known, backend) && !known.drain?.thenRemove) {
         update(known, backend, now)
         continue
       }
@@ -151,11 +157,11 @@ export class Membership {
   discover(now: number, found?: readonly FoundBackend[]): void {
     this.#discovered = found ?? this.#discovered
     // A registered backend overrides a discovered one at its address: it knows more, and also when it is leaving.
-    const taken = new Set(this.all.filter(isOwn).map(({ url }) => url))
+    const taken = new Set(this.all.filter(isOwn).flatMap(addressesOf))
     const wanted = new Map(
       this.#discovered
-        .filter(({ url }) => !taken.has(url))
-        .map((backend) => [staticId(backend.url), backend]),
+        .filter((backend) => !addressesOf(backend).some((address) => taken.has(address)))
+        .map((backend) => [staticId(mainAddress(backend)), backend]),
     )
     for (const member of this.present.values()) {
       if (isOwn(member)) wanted.delete(member.id)
@@ -165,7 +171,7 @@ export class Membership {
     this.isShort = false
     for (const [id, backend] of wanted) {
       const known = this.present.get(id)
-      const isSame = known?.url === backend.url && known.instance === backend.instance
+      const isSame = known && haveSameAddresses(known, backend) && known.instance === backend.instance
       if (known && isSame && !known.drain?.thenRemove) {
         if (found) update(known, backend, now)
       } else if (!this.admit(id, { ...backend, epoch: NO_EPOCH, source: 'discovered' }, now))
@@ -196,7 +202,7 @@ export class Membership {
       epoch: given.epoch,
       source: given.source,
       instance: given.instance,
-      url: given.url,
+      ...addresses(given),
       models: given.models ?? [],
       weight: given.weight ?? 1,
       zone: given.zone,
@@ -213,7 +219,7 @@ export class Membership {
     this.#supply.log.info('backend.registered', {
       pool: this.pool,
       backend: id,
-      url: member.url,
+      ...addresses(member),
       generation: member.generation,
     })
     return member

@@ -1,5 +1,5 @@
 /** The requests and answers of the registry as plain data, common to the admin API, discovery and the settings. */
-import type { Backend, ModelOffer } from '../../core/backend.ts'
+import type { Backend, BackendAddresses, ModelOffer } from '../../core/backend.ts'
 
 export const LEASE = {
   defaultTtlMs: 15_000,
@@ -36,9 +36,8 @@ export interface Change {
 export const POOL_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/
 export const ID_PATTERN = /^[A-Za-z0-9._:-]{1,128}$/
 
-/** A backend that asks for calls. `url` is canonical already. */
-export interface Registration {
-  readonly url: string
+/** A backend that asks for calls. Its addresses are canonical already. */
+export interface Registration extends BackendAddresses {
   /** What the process claims as its age, usually its start in epoch milliseconds; default: now. */
   readonly epoch?: number
   readonly models?: readonly ModelOffer[]
@@ -50,9 +49,8 @@ export interface Registration {
 }
 
 /** A backend of the settings. It has no lease and stays until the settings change. */
-export interface StaticBackend {
-  readonly url: string
-  /** Default: made from the URL. */
+export interface StaticBackend extends BackendAddresses {
+  /** Default: made from the address. */
   readonly id?: string
   readonly weight?: number
   readonly models?: readonly ModelOffer[]
@@ -62,8 +60,7 @@ export interface StaticBackend {
 }
 
 /** A backend that a source has found. It has no lease and stays until its source no longer lists it. */
-export interface FoundBackend {
-  readonly url: string
+export interface FoundBackend extends BackendAddresses {
   /** Identifies the process, where the source can: another one at the same address is another backend. */
   readonly instance?: string
   readonly weight?: number

@@ -6,7 +6,7 @@
  * A backend that misses its lease is suspect for one more TTL before it is removed: where answers still arrive, the
  * missed heartbeat is probably the gateway's problem.
  */
-import type { PoolView } from '../../core/backend.ts'
+import { haveSameAddresses, type PoolView } from '../../core/backend.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { epochOf } from './epochs.ts'
@@ -114,7 +114,7 @@ export class Registry {
     }
     const member = membership.admit(id, { ...registration, epoch, source: 'registered' }, now)
     if (!member) return refusal('full', `there is no room for another backend: retry in a minute`)
-    if (known && registration.epoch === undefined && known.url === registration.url) {
+    if (known && registration.epoch === undefined && haveSameAddresses(known, registration)) {
       // A registration without an epoch does not claim to be a new process, so its known health is kept.
       member.health = known.health
       member.healthReason = known.healthReason

@@ -3,15 +3,14 @@
  */
 import { BlockList, isIP } from 'node:net'
 import { parseBackendUrl } from '../../core/addresses.ts'
-import type { ModelOffer } from '../../core/backend.ts'
+import { addressesOf, type BackendAddresses, type ModelOffer } from '../../core/backend.ts'
 import type { Signer } from '../../lib/signer.ts'
-import type { Member } from './member.ts'
+import { addresses, type Member } from './member.ts'
 import { type Membership, update } from './membership.ts'
 import { BOUNDS, ID_PATTERN, LEASE } from './registration.ts'
 
-export interface SharedRecord {
+export interface SharedRecord extends BackendAddresses {
   readonly id: string
-  readonly url: string
   readonly epoch: number
   readonly generation: number
   readonly models: readonly ModelOffer[]
@@ -29,11 +28,11 @@ export interface SharedRecord {
 }
 
 export function recordOf(member: Member, { now, machine }: { now: number; machine: string }): SharedRecord {
-  const { id, url, epoch, generation, models, weight, zone, concurrency, labels, drain, lease } = member
+  const { id, epoch, generation, models, weight, zone, concurrency, labels, drain, lease } = member
   const isRemoved = drain?.thenRemove === true
   return {
     id,
-    url,
+    ...addresses(member),
     epoch,
     generation,
     models,
@@ -74,15 +73,14 @@ export function verifiedRecord(pool: string, text: string, signer: RecordSigner)
 export function readRecord(text: string): SharedRecord | undefined {
   const record = parsed(text) as Partial<Record<keyof SharedRecord, unknown>> | null
   if (typeof record !== 'object' || record === null) return undefined
-  const { id, url, models, labels, machine, state, zone, concurrency } = record
+  const { id, url, grpc, models, labels, machine, state, zone, concurrency } = record
   const numbers = [record.epoch, record.generation, record.weight, record.ttlMs, record.drainMs]
-  const parsedUrl = typeof url === 'string' ? parseBackendUrl(url) : undefined
   const isRight =
     typeof id === 'string' &&
     ID_PATTERN.test(id) &&
-    parsedUrl !== undefined &&
-    'url' in parsedUrl &&
-    parsedUrl.url === url &&
+    (url !== undefined || grpc !== undefined) &&
+    isAddress(url) &&
+    isAddress(grpc) &&
     numbers.every((number) => typeof number === 'number' && Number.isFinite(number)) &&
     areModels(models) &&
     areLabels(labels) &&
@@ -99,6 +97,13 @@ function parsed(text: string): unknown {
   } catch {
     return undefined
   }
+}
+
+/** Undefined, or a backend's URL in its canonical form. */
+function isAddress(value: unknown): boolean {
+  if (value === undefined) return true
+  const parsedUrl = typeof value === 'string' ? parseBackendUrl(value) : undefined
+  return parsedUrl !== undefined && 'url' in parsedUrl && parsedUrl.url === value
 }
 
 const isShort = (value: unknown): value is string =>
@@ -134,7 +139,7 @@ export function adopt(
 ): void {
   const known = membership.present.get(record.id)
   if (known && (known.source === 'static' || known.epoch > record.epoch)) return
-  if (isLoopback(record.url) && record.machine !== machine) return
+  if (addressesOf(record).some(isLoopback) && record.machine !== machine) return
   if (record.state === 'removed') return remove(membership, record, now)
   if (known?.epoch === record.epoch) {
     if (known.drain?.thenRemove) return

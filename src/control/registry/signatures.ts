@@ -4,7 +4,13 @@
  * Another version of a model may have another signature, since keys contain the version.
  */
 import type { Backend, ModelOffer } from '../../core/backend.ts'
-import type { Probe, ProbeAccess, ProbeResult } from '../health/probe.ts'
+import {
+  type Probe,
+  type ProbeAccess,
+  type ProbeRequest,
+  type ProbeResult,
+  reached,
+} from '../health/probe.ts'
 
 /** `name:type` of each input, sorted. */
 type Signature = string
@@ -21,7 +27,7 @@ export interface Candidate extends ProbeAccess {
   readonly timeoutMs: number
 }
 
-type How = Pick<Candidate, 'timeoutMs' | keyof ProbeAccess>
+type How = Omit<ProbeRequest, 'path'>
 
 /** Most models that are queried of a backend, which waits for all answers. */
 const MAX_MODELS = 8
@@ -39,7 +45,7 @@ export class Signatures {
   async check({ backend, others, ...how }: Candidate): Promise<string | undefined> {
     const own = new Map<string, Known>()
     for (const { name, version } of backend.models.slice(0, MAX_MODELS)) {
-      const signature = await this.#query(backend.url, name, how)
+      const signature = await this.#query({ ...reached(backend), ...how }, name)
       if (signature !== undefined) own.set(name, { version, signature })
     }
     const joined = others()
@@ -57,10 +63,10 @@ export class Signatures {
     this.#known.delete(generation)
   }
 
-  async #query(url: string, model: ModelOffer['name'], how: How): Promise<Signature | undefined> {
+  async #query(how: How, model: ModelOffer['name']): Promise<Signature | undefined> {
     const name = encodeURIComponent(model)
-    const v2 = readV2(await this.#probe({ url, path: `/v2/models/${name}`, ...how }))
-    return v2 ?? readV1(await this.#probe({ url, path: `/v1/models/${name}/metadata`, ...how }))
+    const v2 = readV2(await this.#probe({ ...how, path: `/v2/models/${name}` }))
+    return v2 ?? readV1(await this.#probe({ ...how, path: `/v1/models/${name}/metadata` }))
   }
 }
 

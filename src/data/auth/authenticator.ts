@@ -72,7 +72,7 @@ export interface AuthenticatorParts extends Pick<IssuerParts, 'keyMissing'> {
   readonly credentials: Credentials
   /** Undefined: no tenant is limited. */
   readonly policies: TenantPolicies | undefined
-  /** Addresses of the trusted proxies. */
+  /** BackendAddresses of the trusted proxies. */
   readonly proxies: BlockList
   readonly clock: Clock
   /** The one before a reload: what it has verified stays verified. */

@@ -1,4 +1,5 @@
 /** The interface of a client for backends: requests, responses and options, the same for every implementation. */
+import type { Transport } from '../../core/backend.ts'
 import type { Body, RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
@@ -28,6 +29,8 @@ export interface ClientOptions {
 
 export interface BackendRequest {
   readonly url: string
+  /** How the URL is called; left out: `http`. */
+  readonly transport?: Transport
   readonly method: string
   /** Path with query. */
   readonly target: string

@@ -1,5 +1,5 @@
 /** A call's request for a place at a backend of a pool, and the permit that it gets. */
-import type { Backend } from '../../core/backend.ts'
+import type { Backend, Transport } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Labels } from '../../core/labels.ts'
 import type { Charge, TenantShare } from '../../core/tenant-share.ts'
@@ -10,6 +10,8 @@ export interface PermitRequest {
   readonly model: string | undefined
   readonly version: string | undefined
   readonly key: Digest | undefined
+  /** For which the backend must have an address; left out: for either. */
+  readonly transport?: Transport
   /** Labels that the backend must have; undefined: any backend will do. */
   readonly labels?: Labels | undefined
   /** Monotonic. */

@@ -9,7 +9,8 @@ import type { Awaitable } from '../../lib/deferred.ts'
 import { timer, type Wheel } from '../../lib/wheel.ts'
 import { forbidden } from './checked-lookup.ts'
 import { type BackendRequest, type BackendResponse, type ClientOptions, REST_MS } from './exchange.ts'
-import { type ConnectionOwner, type OriginAddress, PlainConnection } from './plain-connection.ts'
+import { type OriginAddress, type OriginConnections, Origins } from './origins.ts'
+import { type ConnectionOwner, PlainConnection } from './plain-connection.ts'
 import { Transfer } from './transfer.ts'
 
 /** The most requests that wait for a connection to one backend; further ones are refused. */
@@ -18,9 +19,9 @@ const MAX_WAITING = 1024
 export class PlainClient {
   #options: ClientOptions
   readonly #wheel: Wheel
-  readonly #origins = new Map<string, OriginPool>()
-  /** From a backend's URL to its origin and the path before every target. */
-  readonly #destinations = new Map<string, { readonly origin: OriginPool; readonly prefix: string }>()
+  readonly #origins = new Origins<OriginPool>(
+    (address) => new OriginPool(address, this.#options, this.#wheel),
+  )
 
   constructor(options: ClientOptions, wheel: Wheel) {
     this.#options = options
@@ -30,9 +31,7 @@ export class PlainClient {
   /** Applies new options to new connections; open ones finish their exchanges and are closed. */
   configure(options: ClientOptions): void {
     this.#options = options
-    for (const origin of this.#origins.values()) origin.retire()
-    this.#origins.clear()
-    this.#destinations.clear()
+    this.#origins.retire()
   }
 
   /** Whether this client can send the request. */
@@ -42,55 +41,25 @@ export class PlainClient {
 
   /** Sends one request with these fields; settles with the head of the answer. Fails with a GatewayError only. */
   send(request: BackendRequest, headers: RawPairs): Awaitable<BackendResponse> {
-    const { origin, prefix } = this.#destinations.get(request.url) ?? this.#destination(request.url)
+    const { origin, prefix } = this.#origins.find(request.url)
     const { idleTimeoutMs: bodyTimeoutMs = this.#options.bodyTimeoutMs } = request
-    const transfer = new Transfer({ request, headers, prefix, wheel: this.#wheel, bodyTimeoutMs })
+    const transfer = new Transfer({ request, headers, prefix, wheel: this.#wheel, bodyTimeoutMs }).begin()
     if (!transfer.isOver) origin.take(transfer)
     return transfer
   }
 
   /** Closes the connections to an origin that is no longer used; running exchanges finish. */
   forget(url: string): void {
-    const destination = this.#destinations.get(url)
-    if (!destination) return
-    for (const [known, { origin }] of this.#destinations)
-      if (origin === destination.origin) this.#destinations.delete(known)
-    this.#origins.delete(originOf(url))
-    destination.origin.retire()
+    this.#origins.forget(url)
   }
 
   close(): void {
-    for (const origin of this.#origins.values()) origin.close()
-    this.#origins.clear()
-    this.#destinations.clear()
+    this.#origins.close()
   }
-
-  #destination(url: string): { readonly origin: OriginPool; readonly prefix: string } {
-    const key = originOf(url)
-    let origin = this.#origins.get(key)
-    if (!origin) {
-      const { hostname, port, host } = new URL(key)
-      const destination = {
-        host: hostname.replace(/^\[|\]$/g, ''),
-        port: Number(port || 80),
-        authority: host,
-      }
-      origin = new OriginPool(destination, this.#options, this.#wheel)
-      this.#origins.set(key, origin)
-    }
-    const resolved = { origin, prefix: url.slice(key.length) }
-    this.#destinations.set(url, resolved)
-    return resolved
-  }
-}
-
-function originOf(url: string): string {
-  const slash = url.indexOf('/', url.indexOf('//') + 2)
-  return slash < 0 ? url : url.slice(0, slash)
 }
 
 /** The connections to one origin, and the requests that wait for them. */
-class OriginPool implements ConnectionOwner {
+class OriginPool implements ConnectionOwner, OriginConnections {
   readonly #destination: OriginAddress
   readonly #options: ClientOptions
   readonly #wheel: Wheel

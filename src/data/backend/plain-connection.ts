@@ -5,18 +5,10 @@ import { Scratch } from '../../lib/scratch.ts'
 import { WriteBatcher } from '../../lib/write-batcher.ts'
 import { checkedLookup } from './checked-lookup.ts'
 import { type ClientOptions, rests } from './exchange.ts'
+import type { OriginAddress } from './origins.ts'
 import { GarbledError } from './reply-head.ts'
 import { ReplyReader } from './reply-reader.ts'
 import type { Transfer } from './transfer.ts'
-
-/** The address of an origin. */
-export interface OriginAddress {
-  /** A name, or an address without brackets. */
-  readonly host: string
-  readonly port: number
-  /** As written in Host. */
-  readonly authority: string
-}
 
 /** The owner of a connection. */
 export interface ConnectionOwner {

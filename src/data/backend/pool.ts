@@ -2,7 +2,7 @@
  * A pool as the data plane sees it: which backends a call may go to, how many calls may run, which wait, and what a failing
  * pool may cost. The parts that decide are pure and live in ../balance; here they are assembled for one pool.
  */
-import type { Backend, PoolView } from '../../core/backend.ts'
+import { addressesOf, addressOf, type Backend, type PoolView, type Transport } from '../../core/backend.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { TenantShare } from '../../core/tenant-share.ts'
 import { SlidingQuantiles } from '../../lib/window.ts'
@@ -107,6 +107,12 @@ export class BackendPool {
     return this.#view
   }
 
+  /** Whether any of the backends has an address for such calls, if there are backends; otherwise it is not known yet. */
+  hasTransport(transport: Transport): boolean {
+    const { backends } = this.#view
+    return backends.length === 0 || backends.some((backend) => addressOf(backend, transport) !== undefined)
+  }
+
   /** Applies new settings; calls in flight and what was learnt of the backends stay. */
   configure(tuning: PoolTuning): void {
     const old = this.#tuning
@@ -126,12 +132,13 @@ export class BackendPool {
 
   apply(view: PoolView): void {
     if (view.revision <= this.#view.revision) return
-    const urls = new Set(view.backends.map(({ url }) => url))
+    const used = new Set(view.backends.flatMap(addressesOf))
     const known = new Map(this.#view.backends.map(({ slot, generation }) => [slot, generation]))
     for (const { slot, generation } of view.backends) {
       if (known.get(slot) !== generation) this.#latencies[slot] = 0
     }
-    for (const { url } of this.#view.backends) if (!urls.has(url)) void this.clients.forget(url)
+    for (const address of this.#view.backends.flatMap(addressesOf))
+      if (!used.has(address)) void this.clients.forget(address)
     this.#view = view
     this.#selector.update(view)
     this.#places.update(view.backends)
@@ -241,11 +248,11 @@ export class BackendPool {
   }
 
   /** When to send the call a second time, in milliseconds from now; undefined: never. */
-  hedgeDelay({ model, version, deadline }: PermitRequest, now: number): number | undefined {
+  hedgeDelay({ model, version, transport, deadline }: PermitRequest, now: number): number | undefined {
     return this.#hedger?.start({
       now,
       remainingMs: deadline - now,
-      routable: this.#selector.routable(model, version),
+      routable: this.#selector.routable({ model, version, transport }),
       saturation: this.#selector.saturation(),
     })
   }

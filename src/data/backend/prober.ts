@@ -41,7 +41,8 @@ export class HttpProber implements LoadProber {
     const { at, clock } = this.#options
     const backend = at(slot)
     const probed = this.#probed.get(slot)
-    if (!backend || (probed?.generation === backend.generation && clock.now() < probed.mutedUntil)) return
+    if (!backend?.url || (probed?.generation === backend.generation && clock.now() < probed.mutedUntil))
+      return
     // Muted until it has answered: one probe at a time.
     const entry = { generation: backend.generation, mutedUntil: Infinity }
     this.#probed.set(slot, entry)

@@ -1,11 +1,13 @@
 /** The errors for calls that a pool does not take. */
-import type { PoolView } from '../../core/backend.ts'
+import { addressOf, type Backend, type PoolView, type Transport } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Labels } from '../../core/labels.ts'
 import type { BalanceStatus } from '../balance/backend-status.ts'
 import type { Dropped } from '../balance/limits/queue.ts'
 import { offers } from '../balance/policies/candidates.ts'
 import type { PickRefusal } from '../balance/select.ts'
+
+const SPOKEN: Readonly<Record<Transport, string>> = { http: 'calls over HTTP/1.1', grpc: 'gRPC' }
 
 const DROPPED: Readonly<Record<Dropped, string>> = {
   full: 'its queue is full',
@@ -35,19 +37,32 @@ interface RefusedPick {
   readonly model: string | undefined
   readonly version: string | undefined
   readonly labels?: Labels | undefined
+  readonly transport?: Transport | undefined
   readonly status: (slot: number) => BalanceStatus | undefined
 }
 
 export function refused(
   { pool, backends }: PoolView,
-  { why, model, version, labels, status }: RefusedPick,
+  { why, model, version, labels, transport, status }: RefusedPick,
 ): GatewayError {
-  if (why === 'unserved' && labels && backends.some((backend) => offers(backend, model, version)))
+  const serves = (backend: Backend) => transport === undefined || addressOf(backend, transport) !== undefined
+  if (why === 'unserved' && transport && backends.length > 0 && !backends.some(serves))
+    return new GatewayError(
+      'noTransport',
+      `no backend of pool "${pool}" takes ${SPOKEN[transport]} (pools.*.backends[].${transport === 'grpc' ? 'grpc' : 'url'})`,
+    )
+  if (
+    why === 'unserved' &&
+    labels &&
+    backends.some((backend) => serves(backend) && offers(backend, model, version))
+  )
     return new GatewayError('noBackend', `pool "${pool}" has no backend for this tenant`, {
       retryAfterSeconds: 1,
       unsent: true,
     })
-  const offered = [...new Set(backends.flatMap(({ models }) => models.map(({ name }) => name)))]
+  const offered = [
+    ...new Set(backends.filter(serves).flatMap(({ models }) => models.map(({ name }) => name))),
+  ]
   if (why === 'unserved' && backends.length > 0) {
     const requested = version === undefined ? `model "${model}"` : `version ${version} of model "${model}"`
     return new GatewayError(

@@ -2,10 +2,10 @@
  * Translates the errors of undici, and of the sockets and TLS under it, to faults, by their codes: only `undici-client.ts`
  * imports the package. What the errors say of addresses is for the log alone.
  */
-import { type FaultCode, type FaultDetail, GatewayError } from '../../core/errors.ts'
-import { isAboutCertificate } from '../../lib/certificates.ts'
+import { GatewayError } from '../../core/errors.ts'
 import type { BackendRequest } from './exchange.ts'
 import { GarbledError, MAX_HEAD_BYTES } from './reply-head.ts'
+import { codeOf, connectFault, type NamedFault, UNSENT } from './socket-errors.ts'
 
 /** `unsent`: the backend has received nothing of the request. */
 export function translate(error: unknown, { signal, url }: BackendRequest, unsent: boolean): GatewayError {
@@ -16,20 +16,10 @@ export function translate(error: unknown, { signal, url }: BackendRequest, unsen
   return new GatewayError(code, message, { cause, backend: new URL(url).host, ...more })
 }
 
-type NamedFault = readonly [code: FaultCode, message: string, more?: FaultDetail]
-
-const UNSENT = { unsent: true }
-
 function read(cause: Error, unsent: boolean): NamedFault {
-  const code = 'code' in cause ? String(cause.code) : ''
-  const known = KNOWN[code]
+  const code = codeOf(cause)
+  const known = KNOWN[code] ?? connectFault(cause, unsent)
   if (known) return known
-  if (UNREACHABLE.has(code) || cause instanceof AggregateError)
-    return ['backendRefused', `the backend refused the connection (${code || 'unreachable'})`, UNSENT]
-  if (isAboutCertificate(code))
-    return ['backendUntrusted', `the certificate of the backend is not accepted (${code})`, UNSENT]
-  if (code === 'EPROTO' || code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_'))
-    return ['backendTls', `no TLS connection to the backend came to be (${code})`, { unsent }]
   if (code === 'UND_ERR_HEADERS_TIMEOUT')
     return ['backendTimeout', 'the backend sent no answer in time', { unsent }]
   if (code === 'UND_ERR_INVALID_ARG')
@@ -54,12 +44,3 @@ const KNOWN: Readonly<Record<string, NamedFault>> = {
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: GARBLED,
   UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: ['badRequest', 'the body is not as long as Content-Length says'],
 }
-
-const UNREACHABLE = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EADDRNOTAVAIL',
-])

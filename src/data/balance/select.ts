@@ -260,9 +260,9 @@ export class Selector {
     return limits === 0 ? 0 : running / limits
   }
 
-  /** The number of backends that a call for the model may go to now. */
-  routable(model?: string, version?: string): number {
-    return this.#group({ model, version })?.candidates.slots.length ?? 0
+  /** The number of backends that such a call may go to now. */
+  routable(request: OfferRequest = {}): number {
+    return this.#group(request)?.candidates.slots.length ?? 0
   }
 
   isPanic(model?: string, version?: string): boolean {

@@ -3,6 +3,7 @@
  * lengthen it. A backend gets what is left of them, also on a second attempt.
  */
 import { header, type RawPairs } from '../../core/call.ts'
+import { grpcTimeout, readGrpcTimeout } from '../../protocol/grpc/timeout.ts'
 
 /** Time for the answer to travel back. */
 const MARGIN_MS = 5
@@ -17,25 +18,10 @@ const milliseconds: Form = {
   write: (ms) => String(ms),
 }
 
-const GRPC_UNITS: Readonly<Record<string, number>> = {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1000,
-  m: 1,
-  u: 1e-3,
-  n: 1e-6,
-}
-
 const FORMS: Readonly<Record<string, Form>> = {
   'x-request-deadline-ms': milliseconds,
   'x-envoy-expected-rq-timeout-ms': milliseconds,
-  'grpc-timeout': {
-    read(value) {
-      const [, digits, unit] = /^(\d{1,8})([HMSmun])$/.exec(value) ?? []
-      return digits === undefined ? undefined : Number(digits) * (GRPC_UNITS[unit as string] ?? 1)
-    },
-    write: (ms) => `${ms}m`,
-  },
+  'grpc-timeout': { read: readGrpcTimeout, write: grpcTimeout },
 }
 
 /** When the first token should arrive. It is no hard deadline: it bounds the wait for a backend and cuts no call. */

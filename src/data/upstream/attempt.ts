@@ -1,5 +1,6 @@
 /** One attempt of a call at one backend: from its permit to the end of the exchange, counted in between. */
 
+import { addressOf, mainAddress, type Transport } from '../../core/backend.ts'
 import { type Call, upstreamMethod } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Observer } from '../../core/observer.ts'
@@ -28,6 +29,7 @@ export interface AttemptParts {
 
 export interface AttemptContext {
   readonly pool: BackendPool
+  readonly transport: Transport
   readonly permit: Permit
   /** When the call first asked for a permit. */
   readonly startedAt: number
@@ -44,6 +46,7 @@ export const LOSER = new GatewayError('callerLeft', 'another backend was faster'
 /** Settles with its result; never fails. */
 export class Attempt extends Deferred<AttemptResult> implements BackendRequest, Listener<BackendResponse> {
   readonly url: string
+  readonly transport: Transport
   readonly method: string
   readonly target: string
   readonly headers: BackendRequest['headers']
@@ -75,7 +78,8 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     this.#stalledBefore = parts.stalled(began)
     this.#until = request.until ?? call
     const left = this.#until.deadline - began
-    this.url = permit.backend.url
+    this.transport = at.transport
+    this.url = addressOf(permit.backend, at.transport) ?? mainAddress(permit.backend)
     this.method = upstreamMethod(call)
     this.target = call.path + call.query
     this.headers = remainingDeadline(request.headers, { leftMs: left, spentMs: began - startedAt })

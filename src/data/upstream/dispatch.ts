@@ -11,6 +11,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Transport } from '../../core/backend.ts'
 import { type Call, isWhole } from '../../core/call.ts'
 import { type Charge, EVERYBODY, type TenantShare } from '../../core/tenant-share.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
@@ -23,6 +24,7 @@ import { retryDelayMs } from '../balance/limits/retry-budget.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { firstTokenWithin } from '../http/deadlines.ts'
 import { withoutCors } from '../http/headers.ts'
+import { transportOf } from '../http/transport.ts'
 import type { Matched } from '../route/routes.ts'
 import { Attempt, type AttemptParts, discard, LOSER } from './attempt.ts'
 import { isPure, repeatable, retryAfterMs } from './retry.ts'
@@ -46,6 +48,7 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
   readonly model: string | undefined
   readonly version: string | undefined
   readonly labels: PermitRequest['labels']
+  readonly transport: Transport
   readonly key: PermitRequest['key']
   readonly signal: Signal
   readonly #parts: DispatchParts
@@ -76,6 +79,7 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
     this.#startedAt = parts.clock.now()
     this.model = matched.target.model
     this.version = matched.target.version
+    this.transport = transportOf(request.headers)
     this.labels = call.identity?.policy?.backends
     this.key = request.key
     this.#until = request.until ?? call
@@ -140,6 +144,7 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
     const sent = signal === request.signal && body === request.body ? request : { ...request, body, signal }
     return new Attempt(this.#parts, this.#call, sent, {
       pool: this.#pool,
+      transport: this.transport,
       permit,
       startedAt: this.#startedAt,
       idleTimeoutMs: this.#matched.route.idleTimeout,

@@ -20,6 +20,7 @@ export const STATUS_OF_FAULT: Readonly<Record<FaultCode, StatusName>> = {
   callerLeft: 'CANCELLED',
   // With any status that stands for a failure, clients would ask again.
   notCached: 'FAILED_PRECONDITION',
+  noTransport: 'UNIMPLEMENTED',
   overloaded: 'UNAVAILABLE',
   draining: 'UNAVAILABLE',
   noBackend: 'UNAVAILABLE',

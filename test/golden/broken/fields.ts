@@ -52,7 +52,7 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     `log: debug\npools: { a: { backends: ["http://h"], balance: p2c, slo: 200ms } }\nroutes: [{ pool: a }]`,
     [
       '1:6: log: expected a mapping, got a text (such as { level: … })',
-      '2:26: pools.a.backends[0]: expected a mapping, got a text (such as { id: …, url: …, weight: …, models: … })',
+      '2:26: pools.a.backends[0]: expected a mapping, got a text (such as { id: …, url: …, grpc: …, weight: … })',
       '2:48: pools.a.balance: expected a mapping, got a text (such as { policy: …, probe: …, slowStart: …, zone: … })',
       '2:58: pools.a.slo: expected a mapping, got a text (such as { p95: … })',
     ],

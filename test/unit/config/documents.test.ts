@@ -203,6 +203,27 @@ describe('settings without a YAML', () => {
     })
   })
 
+  it('make one backend of the two addresses of a host, where it has no more', () => {
+    const backendsOf = (...upstreams: string[]) => {
+      const made = upstreamSettings({ upstreams })
+      if ('errors' in made) return made.errors
+      return made.settings.pools['upstream']?.backends.map(({ url, grpc }) => [url, grpc])
+    }
+    expect(backendsOf('grpc://h:8001')).toEqual([[undefined, 'http://h:8001']])
+    expect(backendsOf('grpcs://h:8001', 'http://h:8000')).toEqual([['http://h:8000', 'https://h:8001']])
+    expect(backendsOf('http://a', 'http://b', 'grpc://b:1', 'grpc://c:1')).toEqual([
+      ['http://a', undefined],
+      ['http://b', 'http://b:1'],
+      [undefined, 'http://c:1'],
+    ])
+    expect(backendsOf('http://h:1', 'http://h:2', 'grpc://h:3')).toEqual([
+      ['http://h:1', undefined],
+      ['http://h:2', undefined],
+      [undefined, 'http://h:3'],
+    ])
+    expect(backendsOf('grpc://')).toEqual([expect.stringContaining('--upstream: ')])
+  })
+
   it.each([
     [[], {}, ['--upstream needs a URL, such as http://127.0.0.1:8501']],
     [['localhost:8501'], {}, ['--upstream: expected a URL with its scheme, such as http://127.0.0.1:8501']],

@@ -19,7 +19,7 @@ const pod = (address: string, conditions: Endpoint['conditions'] = { ready: true
   ...(uid ? { targetRef: { uid } } : {}),
 })
 const hosts = (slices: EndpointSlice[], port?: number | string) =>
-  backendsOf(slices, port).map(({ url }) => url.slice('http://'.length))
+  backendsOf(slices, port).map(({ url = '' }) => url.slice('http://'.length))
 
 describe('an endpoint is taken', () => {
   it.each([
@@ -45,7 +45,7 @@ it('all slices count, and of two with the same endpoint the one that changed las
     slice('new', [pod('10.0.0.1', { ready: true }, 'y'), pod('10.0.0.3')]),
   ]
   expect(hosts(slices).sort()).toEqual(['10.0.0.1:8000', '10.0.0.2:8000', '10.0.0.3:8000'])
-  expect(backendsOf(slices, undefined).find(({ url }) => url.includes('0.1'))?.instance).toBe('y')
+  expect(backendsOf(slices, undefined).find(({ url = '' }) => url.includes('0.1'))?.instance).toBe('y')
 })
 
 it('the same address in the hands of another pod is another instance', () => {
@@ -58,15 +58,45 @@ describe('the port is', () => {
   const ports: EndpointPort[] = [
     { name: 'dns', port: 53, protocol: 'UDP' },
     HTTP,
+    { name: 'metrics', port: 8002 },
     { name: 'grpc', port: 8001 },
   ]
   it.each([
     ['the first of TCP', undefined, ['10.0.0.1:8000']],
-    ['the one of the name', 'grpc', ['10.0.0.1:8001']],
+    ['the one of the name', 'metrics', ['10.0.0.1:8002']],
     ['the number that was given', 9000, ['10.0.0.1:9000']],
-    ['missing for a name that is not there', 'metrics', []],
+    ['missing for a name that is not there', 'other', []],
   ])('%s', (_name, port, wanted) => {
     expect(hosts([slice('a', [pod('10.0.0.1')], ports)], port)).toEqual(wanted)
+  })
+})
+
+describe('the address for gRPC is', () => {
+  const addresses = (ports: EndpointPort[], port?: number | string) =>
+    backendsOf([slice('a', [pod('10.0.0.1')], ports)], port).map(({ url, grpc }) => [url, grpc])
+  const [url, grpc] = ['http://10.0.0.1:8000', 'http://10.0.0.1:8001']
+
+  it.each<[string, EndpointPort]>([
+    ['grpc', { name: 'grpc', port: 8001 }],
+    ['a name that begins so', { name: 'grpc-inference', port: 8001 }],
+    ['h2c', { name: 'h2c', port: 8001 }],
+    ['the protocol of the application', { name: 'x', port: 8001, appProtocol: 'kubernetes.io/h2c' }],
+  ])('that of the port which is named by %s, wherever it stands', (_, port) => {
+    expect(addresses([HTTP, port])).toEqual([[url, grpc]])
+    expect(addresses([port, HTTP])).toEqual([[url, grpc]])
+    expect(addresses([HTTP, port], 8000)).toEqual([[url, grpc]])
+  })
+
+  it('the only one where the slice has no other, or the settings name it', () => {
+    expect(addresses([{ name: 'grpc', port: 8001 }])).toEqual([[undefined, grpc]])
+    expect(addresses([HTTP, { name: 'grpc', port: 8001 }], 'grpc')).toEqual([[undefined, grpc]])
+    expect(addresses([HTTP, { name: 'grpc', port: 8001 }], 8001)).toEqual([[undefined, grpc]])
+  })
+
+  it('missing for other names', () => {
+    expect(addresses([HTTP, { name: 'grpcx', port: 8001 }, { name: 'h2', port: 1 }])).toEqual([
+      [url, undefined],
+    ])
   })
 })
 

@@ -1,7 +1,9 @@
 /** What the snapshots of several sources mean together, on a clock and with sources that the test owns. */
+
 import { describe, expect, it } from 'vitest'
 import { Merge } from '../../../../src/control/discovery/merge.ts'
 import type { DiscoverySource, Snapshot } from '../../../../src/control/discovery/source.ts'
+import type { FoundBackend } from '../../../../src/control/registry/registration.ts'
 import { silentLog } from '../../../../src/core/log.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
@@ -30,12 +32,12 @@ class ToldSource implements DiscoverySource {
 function setUp(...names: string[]) {
   const clock = new FakeClock()
   const sources = names.map((name) => new ToldSource(name))
-  let applied: readonly { url: string; labels?: Readonly<Record<string, string>> }[] = []
+  let applied: readonly FoundBackend[] = []
   const merge = new Merge({ pool: 'main', clock, log: silentLog, apply: (found) => (applied = found) })
   const follow = (...wanted: ToldSource[]) =>
     merge.follow(new Map(wanted.map((source) => [source.name, () => source])))
   follow(...sources)
-  const hosts = () => applied.map(({ url }) => new URL(url).hostname).sort()
+  const hosts = () => applied.map(({ url = '' }) => new URL(url).hostname).sort()
   return { clock, sources, merge, follow, hosts, applied: () => applied }
 }
 
@@ -45,7 +47,7 @@ describe('the pool has', () => {
     sources[0]?.tell('one', 'two')
     sources[1]?.tell('two', 'three')
     expect(hosts()).toEqual(['one', 'three', 'two'])
-    expect(applied().find(({ url }) => url.includes('two'))?.labels).toEqual({ source: 'a' })
+    expect(applied().find(({ url = '' }) => url.includes('two'))?.labels).toEqual({ source: 'a' })
   })
 
   it('no longer what a source leaves out, unless another names it', () => {

@@ -24,7 +24,7 @@ function setUp() {
   declare()
   const backends = () => registry.status(POOL)?.backends ?? []
   const states = () =>
-    backends().map(({ url, state, source }) => `${new URL(url).hostname} ${source} ${state}`)
+    backends().map(({ url = '', state, source }) => `${new URL(url).hostname} ${source} ${state}`)
   return { clock, inflight, registry, declare, backends, states }
 }
 
@@ -46,7 +46,7 @@ describe('a discovered backend', () => {
     const { clock, registry, backends } = setUp()
     const many = (name: string) => Array.from({ length: 1023 }, (_, i) => at(`${name}-${i}`))
     const ready = (name: string) =>
-      backends().filter(({ url, state }) => state === 'ready' && url.includes(name)).length
+      backends().filter(({ url = '', state }) => state === 'ready' && url.includes(name)).length
     registry.discovered(POOL, many('old'))
     expect(ready('old')).toBe(1023)
     registry.discovered(POOL, many('new'))
