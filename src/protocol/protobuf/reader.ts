@@ -3,6 +3,7 @@
  * objects: what it read last is in its own members, valid until the next `next`. So finding a field costs a few comparisons,
  * whatever the message holds besides.
  */
+import { isUtf8 } from 'node:buffer'
 
 /** Wire types. A group (deprecated, but still legal) is read as one value: all between its two tags. */
 export const VARINT = 0
@@ -36,6 +37,7 @@ export class MessageReader {
   low = 0
   high = 0
   #at: number
+  #begin = 0
   readonly #stop: number
 
   /** Reads `source` from `start` to `end`; throws `MalformedProtobuf`, here and in `next`. */
@@ -48,15 +50,40 @@ export class MessageReader {
   /** Reads the next field; false at the end of the message. */
   next(): boolean {
     if (this.#at >= this.#stop) return false
+    this.#begin = this.#at
     this.#tag()
     if (this.wire === GROUP_END) throw new MalformedProtobuf('a group ends that has not begun')
     this.#value(0)
     return true
   }
 
+  /** Where the next field begins, which is behind the one that was read last. */
+  get at(): number {
+    return this.#at
+  }
+
+  /** Reads the next number, if this reads a packed list of varints and not a message; false at its end. */
+  number(): boolean {
+    if (this.#at >= this.#stop) return false
+    this.#varint()
+    return true
+  }
+
+  /** The whole field as it is written, with its tag; a view of the source. */
+  whole(): Uint8Array {
+    return this.source.subarray(this.#begin, this.#at)
+  }
+
   /** The value of a `BYTES` field, a view of the source. */
   bytes(): Uint8Array {
     return this.source.subarray(this.start, this.end)
+  }
+
+  /** The value of a `string` field, a view of the source; throws where it is none. */
+  utf8(): Uint8Array {
+    const text = this.bytes()
+    if (this.wire !== BYTES || !isUtf8(text)) throw new MalformedProtobuf('a string is not UTF-8')
+    return text
   }
 
   /** A reader of the message that is the value of this field. */

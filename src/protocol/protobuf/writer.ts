@@ -77,6 +77,19 @@ function header(field: number, length: number): Buffer {
   return Buffer.from([...varintOf(tag(field, BYTES)), ...varintOf(length)])
 }
 
+/** Writes a varint, given as the two halves of an unsigned number of 64 bits, at `start`; returns the index behind it. */
+export function putVarint(out: Uint8Array, start: number, low: number, high: number): number {
+  let at = start
+  let [rest, more] = [low >>> 0, high >>> 0]
+  while (more > 0 || rest > 0x7f) {
+    out[at++] = (rest & 0x7f) | 0x80
+    rest = ((rest >>> 7) | (more << 25)) >>> 0
+    more >>>= 7
+  }
+  out[at++] = rest
+  return at
+}
+
 /** The bytes of a varint; negative numbers as ten bytes, as `int32` and `int64` are written. */
 export function varintOf(value: number | bigint): number[] {
   const bytes: number[] = []

@@ -8,7 +8,7 @@ import {
   MessageReader,
   VARINT,
 } from '../../../../src/protocol/protobuf/reader.ts'
-import { MessageWriter } from '../../../../src/protocol/protobuf/writer.ts'
+import { MessageWriter, putVarint } from '../../../../src/protocol/protobuf/writer.ts'
 
 function fieldsOf(bytes: Uint8Array) {
   const reader = new MessageReader(bytes)
@@ -81,4 +81,36 @@ it('bounds the depth of groups', () => {
   const nested = (depth: number) => Buffer.concat([Buffer.alloc(depth, 0x0b), Buffer.alloc(depth, 0x0c)])
   expect(fieldsOf(nested(100))).toHaveLength(1)
   expect(() => fieldsOf(nested(101))).toThrow('nested too deeply')
+})
+
+it('gives whole fields, strings, and the numbers of a packed list', () => {
+  const reader = new MessageReader(Buffer.from('0a02c3a93206038e029ea705', 'hex'))
+  reader.next()
+  expect([Buffer.from(reader.whole()).toString('hex'), reader.at]).toEqual(['0a02c3a9', 4])
+  expect(Buffer.from(reader.utf8()).toString()).toBe('é')
+  reader.next()
+  const list = reader.message()
+  const numbers: number[] = []
+  while (list.number()) numbers.push(list.low)
+  expect(numbers).toEqual([3, 270, 86942])
+  const broken = new MessageReader(Buffer.from('0a01c3', 'hex'))
+  broken.next()
+  expect(() => broken.utf8()).toThrow(MalformedProtobuf)
+})
+
+it('writes varints of 64 bits from two halves', () => {
+  for (const [low, high] of [
+    [0, 0],
+    [127, 0],
+    [128, 0],
+    [-1, 0],
+    [5, 1],
+    [0, 0x80000000],
+    [-1, -1],
+  ] as const) {
+    const out = Buffer.alloc(10)
+    const list = new MessageReader(out.subarray(0, putVarint(out, 0, low, high)))
+    expect(list.number()).toBe(true)
+    expect([list.low, list.high, list.number()]).toEqual([low >>> 0, high >>> 0, false])
+  }
 })

@@ -1,0 +1,21 @@
+/** The header fields that gRPC calls and answers are known by (grpc/grpc, "gRPC over HTTP2"). */
+import { header, type RawPairs } from '../../core/call.ts'
+
+export const GRPC_TYPE = 'application/grpc'
+
+/** Whether the content type is that of gRPC, with any codec behind a `+`; gRPC-Web has another one. */
+export function isGrpc(headers: RawPairs): boolean {
+  const type = header(headers, 'content-type')
+  if (type === undefined || type.length < GRPC_TYPE.length) return false
+  const behind = type.charCodeAt(GRPC_TYPE.length)
+  const ends = Number.isNaN(behind) || behind === PLUS || behind === SEMICOLON
+  return ends && type.slice(0, GRPC_TYPE.length).toLowerCase() === GRPC_TYPE
+}
+
+const PLUS = 0x2b
+const SEMICOLON = 0x3b
+
+/** Whether the messages of a gRPC call are protobuf, which they are unless the content type names another codec. */
+export function isProtobuf(headers: RawPairs): boolean {
+  return /^application\/grpc(?:\+proto)?[ \t]*(?:;|$)/i.test(header(headers, 'content-type') ?? '')
+}
