@@ -111,8 +111,8 @@ export interface Protocol {
    * beside those of every dialect (content type and language, CORS). Absent: none.
    */
   readonly answerFields?: readonly string[]
-  /** Whether an answer is a stream, which must be passed on piece by piece; absent: its media type decides. */
-  isStream?(reply: Reply): boolean
+  /** Whether an answer is a stream, which must be passed on piece by piece; absent, or undefined: its media type decides. */
+  isStream?(reply: Reply): boolean | undefined
   /** What an answer says about the call and the backend, by head and trailers; absent: the HTTP status decides. */
   verdict?(reply: Reply): Verdict
   /**

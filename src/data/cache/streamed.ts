@@ -25,7 +25,8 @@ const TYPES = new Set([
 
 /** Decided by the dialect where it can tell, else by the media type, once for each head. */
 export function isStreamed(reply: Reply, protocol?: Pick<Protocol, 'isStream'>): boolean {
-  if (protocol?.isStream) return protocol.isStream(reply)
+  const known = protocol?.isStream?.(reply)
+  if (known !== undefined) return known
   const { headers, notes = {} } = reply
   notes.isStream ??= headerAll(headers, 'content-type').some(isStream) || isUnbuffered(headers)
   return notes.isStream
