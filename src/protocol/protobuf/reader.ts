@@ -79,6 +79,7 @@ export class MessageReader {
    * piece, a few bytes are enough to learn where its next value lies.
    */
   open(): void {
+    this.#begin = this.#at
     this.#tag()
     if (this.wire === GROUP_END) throw new MalformedProtobuf('a group ends that has not begun')
     if (this.wire !== BYTES) return this.#value(0)

@@ -40,7 +40,7 @@ export function textOf(fields: FieldReader): string {
   const bytes = needBytes(fields)
   if (bytes.end - bytes.start > MAX_BYTES) throw new BypassReason('long-field')
   const text = fields.bytes()
-  if (!isUtf8(text)) throw new BypassReason('utf-8')
+  if (!isUtf8(text)) throw new BypassReason('invalid-utf8')
   return Buffer.from(text.buffer, text.byteOffset, text.length).toString('utf8')
 }
 

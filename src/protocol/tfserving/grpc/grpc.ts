@@ -6,7 +6,7 @@ import { type Call, header } from '../../../core/call.ts'
 import { type Chunks, JOINED_BYTES } from '../../../core/chunks.ts'
 import type { Reply } from '../../../core/reply.ts'
 import { runToEnd } from '../../../lib/cooperative.ts'
-import { isProtobuf } from '../../grpc/fields.ts'
+import { isGrpc, isProtobuf } from '../../grpc/fields.ts'
 import { hasOneMessage, onlyMessage, PREFIX_BYTES } from '../../grpc/message.ts'
 import { Preimage } from '../../preimage.ts'
 import { ChunkSource, type MessageSource, WholeSource } from '../../protobuf/source.ts'
@@ -42,18 +42,16 @@ export function* readCallChunks(call: Call, body: Chunks, options: ReadOptions):
 
 function* readMessage(call: Call, source: MessageSource, options: ReadOptions): Generator<void, Reading> {
   const { target, headers, query } = call
-  if (!isProtobuf(headers)) return { bypass: 'content-type' }
+  if (!isProtobuf(headers)) return { bypass: isGrpc(headers) ? 'grpc-codec' : 'content-type' }
   if (header(headers, 'content-encoding') !== undefined) return { bypass: 'content-encoding' }
   if (target?.model === undefined) return { bypass: 'no-model' }
-  const { verb } = target
+  const verb = target.verb as GrpcNotes['verb']
   const prefix = new Preimage().latin1(options.seed).text('tfserving grpc').text(verb).text(query).digest()
   const isEncoded = header(headers, 'grpc-encoding') !== undefined
   try {
     if (verb === 'predict') return yield* readPredict(source, prefix, { options, isEncoded })
     if (verb === 'multi-inference') return yield* readMultiInference(source, prefix, { isEncoded })
-    if (verb === 'classify' || verb === 'regress')
-      return yield* readExamples(source, prefix, { verb, options, isEncoded })
-    return { bypass: 'verb' }
+    return yield* readExamples(source, prefix, { verb, options, isEncoded })
   } catch (error) {
     return unreadable(error)
   }

@@ -302,7 +302,7 @@ describe('keys of Predict', () => {
       tfserving.read(call, call.body, { seed: SEED, split: true })
     const call = grpcCall('Predict', message)
     expect(read({ ...call, headers: ['content-type', 'application/grpc+json'] })).toEqual({
-      bypass: 'content-type',
+      bypass: 'grpc-codec',
     })
     expect(read({ ...call, headers: ['content-type', 'application/json'] })).toEqual({
       bypass: 'content-type',
