@@ -46,6 +46,14 @@ export class Preimage {
     return this
   }
 
+  bytes(part: Uint8Array): this {
+    this.number(part.length)
+    const bytes = this.#room(part.length)
+    bytes.set(part, this.#at)
+    this.#at += part.length
+    return this
+  }
+
   /** A count or size up to 2^32 - 1. */
   number(value: number): this {
     this.#at = this.#room(4).writeUInt32LE(value, this.#at)

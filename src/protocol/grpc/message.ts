@@ -3,6 +3,7 @@
  * own bytes (grpc/grpc, "gRPC over HTTP2", Length-Prefixed-Message).
  */
 import { constants, gunzipSync, inflateSync, type ZlibOptions } from 'node:zlib'
+import type { Chunks } from '../../core/chunks.ts'
 
 /** Bytes before each message. */
 export const PREFIX_BYTES = 5
@@ -28,6 +29,13 @@ export function onlyMessage(
   if (isCompressed === 0) return message
   if (isCompressed !== 1) return { bypass: 'grpc-message' }
   return decompressed(message, encoding, maxBytes)
+}
+
+/** Whether a long body is one message that is not compressed. */
+export function hasOneMessage(body: Chunks): boolean {
+  if (body.length < PREFIX_BYTES) return false
+  const prefix = Buffer.from(body.slice(0, PREFIX_BYTES))
+  return prefix[0] === 0 && prefix.readUInt32BE(1) === body.length - PREFIX_BYTES
 }
 
 /** Writes the prefix of a message that is not compressed into the first `PREFIX_BYTES` of `framed`, and returns that. */

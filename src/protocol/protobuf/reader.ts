@@ -74,6 +74,19 @@ export class MessageReader {
     return this.source.subarray(this.#begin, this.#at)
   }
 
+  /**
+   * Reads the next field as `next` does, but a `BYTES` value may reach beyond the message: of a message that is not in one
+   * piece, a few bytes are enough to learn where its next value lies.
+   */
+  open(): void {
+    this.#begin = this.#at
+    this.#tag()
+    if (this.wire === GROUP_END) throw new MalformedProtobuf('a group ends that has not begun')
+    if (this.wire !== BYTES) return this.#value(0)
+    this.start = this.#length()
+    this.end = this.start + this.low
+  }
+
   /** The value of a `BYTES` field, a view of the source. */
   bytes(): Uint8Array {
     return this.source.subarray(this.start, this.end)
@@ -142,19 +155,23 @@ export class MessageReader {
         this.low = this.#fixed32(this.start)
         this.high = this.#fixed32(this.start + 4)
         break
-      case BYTES: {
-        this.#varint()
-        if (this.high !== 0) throw new MalformedProtobuf('a value is longer than its message')
-        this.start = this.#at
+      case BYTES:
+        this.start = this.#length()
         this.#skip(this.low)
         break
-      }
       case GROUP:
         return this.#group(depth + 1)
       default:
         throw new MalformedProtobuf(`wire type ${this.wire} is unknown`)
     }
     this.end = this.#at
+  }
+
+  /** Reads the length of a `BYTES` value into `low`, and returns where the value begins. */
+  #length(): number {
+    this.#varint()
+    if (this.high !== 0) throw new MalformedProtobuf('a value is longer than its message')
+    return this.#at
   }
 
   /** Reads to the end of a group; then `field` is the group's again. */

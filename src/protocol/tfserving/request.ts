@@ -17,6 +17,7 @@ import { streamDigest } from '../json/steps.ts'
 import { listed, unpack } from '../packed.ts'
 import { Preimage } from '../preimage.ts'
 import type { Joined, Plan, Reading, ReadOptions, Row } from '../protocol.ts'
+import { RowPlan } from './row-plan.ts'
 import { Instances, isInstances, type RequestShape } from './whole.ts'
 
 const OPEN_ARRAY = 0x5b
@@ -94,7 +95,13 @@ function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boo
   if ('problem' in rows) return { bypass: rows.problem }
   return new RowPlan(rows, {
     batch: () => batchDigest(common, sorted),
-    whole: () => membersDigest(prefix, body, members),
+    whole: () => {
+      const whole = membersDigest(prefix, body, members)
+      // A body from which rows were read has a canonical form.
+      if (typeof whole !== 'string')
+        throw new Error(`a body read into rows cannot be read whole: ${whole.problem}`)
+      return whole
+    },
     common: {
       verb: call.target?.verb,
       count: first.count,
@@ -103,39 +110,6 @@ function readRows(call: Call, body: Uint8Array, prefix: Digest, onlyBatches: boo
       sorted,
     },
   })
-}
-
-/** A plan whose other keys are computed on first use: a call that is answered from its rows needs none of them. */
-class RowPlan implements Plan {
-  readonly rows: readonly Row[]
-  readonly common: TfServingNotes
-  readonly #make: { readonly batch: () => Digest; readonly whole: () => Digest | JsonProblem }
-  #batch: Digest | undefined
-  #whole: Digest | undefined
-
-  constructor(
-    rows: readonly Row[],
-    made: { batch: () => Digest; whole: () => Digest | JsonProblem; common: TfServingNotes },
-  ) {
-    this.rows = rows
-    this.common = made.common
-    this.#make = made
-  }
-
-  get batch(): Digest {
-    this.#batch ??= this.#make.batch()
-    return this.#batch
-  }
-
-  get whole(): Digest {
-    if (this.#whole !== undefined) return this.#whole
-    const digest = this.#make.whole()
-    // A body from which rows were read has a canonical form.
-    if (typeof digest !== 'string')
-      throw new Error(`a body read into rows cannot be read whole: ${digest.problem}`)
-    this.#whole = digest
-    return digest
-  }
 }
 
 /** Of all in which a server sees a batch otherwise than as its rows: what it is asked beside them, their shape, and their types. */
