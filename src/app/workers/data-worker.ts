@@ -63,6 +63,7 @@ export class DataWorker {
   readonly #parts: DataWorkerParts
   readonly #wheel: Wheel
   #listener: DataListener | undefined
+  #opening: Promise<DataListener> | undefined
   #isLeaving = false
   #ticking: NodeJS.Timeout | undefined
 
@@ -84,7 +85,8 @@ export class DataWorker {
   async listen(at: HostPort): Promise<HostPort> {
     const { settings, table, tls, handshake } = this.#parts
     const { limits, fastDoor } = settings.server
-    this.#listener = await listen(
+    const { server } = tls
+    this.#opening = listen(
       {
         ...at,
         isShared: table.workers > 1,
@@ -94,14 +96,18 @@ export class DataWorker {
         keepAliveTimeoutMs: limits.keepAliveTimeout,
         maxConnections: Math.ceil(limits.maxConnections / table.workers),
         fastDoor,
-        tls: tls.server,
+        tls: server,
         handshake,
         wheel: this.#wheel,
       },
       this.plane.ingress,
     )
-    if (this.#isLeaving) this.#listener.leave()
-    const { address: host, port } = this.#listener.address
+    const listener = await this.#opening
+    this.#listener = listener
+    // What has changed since it began to open.
+    if (tls.server !== server) listener.secure(tls.server)
+    if (this.#isLeaving) listener.leave()
+    const { address: host, port } = listener.address
     return { host, port }
   }
 
@@ -124,8 +130,10 @@ export class DataWorker {
     this.#listener?.leave()
   }
 
+  /** A listener that is being opened is drained as soon as it is open. */
   async drain(timeoutMs: number): Promise<void> {
-    await this.#listener?.drain(timeoutMs)
+    const listener = await this.#opening?.catch(() => undefined)
+    await listener?.drain(timeoutMs)
     this.#parts.recorder.flush()
   }
 

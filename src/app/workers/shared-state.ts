@@ -24,6 +24,7 @@ import { allocateClaims, type ClaimBytes, ClaimTable, forgetClaims } from '../..
 import { Claims } from '../../data/flight/claims.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { longestEntry, memoryBytes } from '../cache.ts'
+import { allocateBindings, releaseBinding } from './bindings.ts'
 
 export interface SharedState {
   readonly table: LoadTable
@@ -37,6 +38,8 @@ export interface SharedState {
   readonly memory: SharedMemory | undefined
   /** A heartbeat for each worker: a number that it increments while its event loop runs. */
   readonly beats: Int32Array
+  /** Which workers may bind the port. */
+  readonly bindings: Int32Array
   /** Bytes of predictions that are not yet in the log; one number. */
   readonly queuedPredictions: Int32Array
 }
@@ -52,6 +55,7 @@ export function allocateState(settings: Settings, workers: number, clock: Clock)
     claims: isAlone ? undefined : allocateClaims(),
     memory: isAlone || bytes === 0 ? undefined : allocateMemory(bytes, workers, longestEntry(settings)),
     beats: new Int32Array(new SharedArrayBuffer(workers * 4)),
+    bindings: allocateBindings(workers),
     queuedPredictions: new Int32Array(new SharedArrayBuffer(4)),
   }
 }
@@ -90,11 +94,13 @@ export function shareOf(
 }
 
 /** Called after a worker has ended: removes its calls from the counters and clears what it was about to write. */
-export function cleanUpWorker({ table, claims, limits, quotas, memory }: SharedState, worker: number): void {
+export function cleanUpWorker(shared: SharedState, worker: number): void {
+  const { table, claims, limits, quotas, memory, bindings } = shared
   // Memory first: a worker that waits for one of the claims looks into memory next.
   if (memory) recoverMemory(memory, worker)
   if (claims) forgetClaims(claims, worker)
   forgetLimits(limits, worker)
   forgetQuotas(quotas, worker)
   forgetWorker(table, worker)
+  releaseBinding(bindings, worker)
 }

@@ -37,8 +37,6 @@ const FORGET_MS = 5_000
 const CLOSE_MS = 5_000
 /** Most findings and declared forms that are remembered for workers that start later. */
 const MAX_SPLITS = 1_024
-/** Time beyond the drain's deadline until a worker must have answered. */
-const DRAIN_GRACE_MS = 2_000
 
 export interface ThreadsParts {
   readonly settings: Settings
@@ -215,8 +213,7 @@ export class Threads {
   }
 
   async drain(timeoutMs: number): Promise<void> {
-    for (const supervisor of this.#supervisors) supervisor.retire()
-    await answered(this.#listening.map(({ rpc }) => rpc.call('drain', timeoutMs, timeoutMs + DRAIN_GRACE_MS)))
+    await Promise.all(this.#supervisors.map((supervisor) => supervisor.drain(timeoutMs)))
   }
 
   async close(): Promise<void> {

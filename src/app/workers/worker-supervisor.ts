@@ -10,6 +10,7 @@ import type { HostPort } from '../../core/addresses.ts'
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { withdrawBinding } from './bindings.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
 import { ThreadRpc } from './thread-rpc.ts'
 
@@ -38,6 +39,8 @@ const ENTRY = new URL(`./worker-thread${extname(import.meta.filename)}`, import.
 const LISTEN_MS = 60_000
 /** A worker that ran for this long did not fail at the start. */
 const STABLE_MS = 30_000
+/** Time beyond the drain's deadline until the worker must have answered. */
+const DRAIN_GRACE_MS = 2_000
 const BACKOFF = { baseMs: 100, maxMs: 10_000 }
 const CHECK_MS = 1_000
 /**
@@ -70,22 +73,33 @@ export class WorkerSupervisor {
   /** Starts the thread, which listens at this address; so do its successors. */
   start(at: HostPort): void {
     this.#at = at
-    this.#begin()
+    if (!this.#isClosing) this.#begin()
   }
 
-  /** Stops restarting. A thread that does not listen yet is terminated. */
-  retire(): void {
+  /**
+   * Stops restarting. A thread that has not begun to bind the port is terminated; resolves when any other has been drained, or
+   * has ended.
+   */
+  async drain(timeoutMs: number): Promise<void> {
+    if (this.#retire()) return
+    await this.rpc?.call('drain', timeoutMs, timeoutMs + DRAIN_GRACE_MS).catch(() => {})
+  }
+
+  /** Terminates the thread. For a graceful end, drain before, and call `close` of the worker. */
+  async close(): Promise<void> {
+    this.#retire()
+    await this.#thread?.terminate()
+    await this.#exited
+  }
+
+  /** Returns whether the thread does not accept connections and never will. */
+  #retire(): boolean {
     this.#isClosing = true
     this.#cancelRestart()
     this.#cancelCheck()
-    if (!this.isListening) void this.#thread?.terminate()
-  }
-
-  /** Terminates the thread. For a graceful end, call `drain` and `close` of the worker before. */
-  async close(): Promise<void> {
-    this.retire()
-    await this.#thread?.terminate()
-    await this.#exited
+    const isUnbound = withdrawBinding(this.#parts.start.shared.bindings, this.number)
+    if (isUnbound) void this.#thread?.terminate()
+    return isUnbound
   }
 
   #begin(): void {
@@ -98,7 +112,7 @@ export class WorkerSupervisor {
         if (rpc.isEnded) return
         this.isListening = true
         log.info('worker.ready', { worker: this.number })
-        this.#watch(0, 0)
+        if (!this.#isClosing) this.#watch(0, 0)
       },
       (error: unknown) => {
         if (this.#isClosing) return

@@ -15,6 +15,7 @@ import { countHandshakes, observing, seldom } from '../observing.ts'
 import { loadParts } from '../parts.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
 import { LiveTls } from '../tls.ts'
+import { takeBinding } from './bindings.ts'
 import { DataWorker, TICK_MS } from './data-worker.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
 import { shareOf } from './shared-state.ts'
@@ -85,6 +86,10 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   ).unref()
   control.handle({
     ...handlers(worker, facts),
+    listen: (at: HostPort) => {
+      if (!takeBinding(shared.bindings, number)) throw new Error('the gateway is going down')
+      return worker.listen(at)
+    },
     ownListeners: (endpoints: readonly HostPort[]) => {
       ownListeners = endpoints
     },
@@ -120,7 +125,6 @@ function mirrored(control: ControlRpc) {
 function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
   const { plane } = worker
   return {
-    listen: (at) => worker.listen(at),
     apply: (view) => plane.pools.apply(view),
     reload: (settings) => worker.reload(settings),
     secure: (tls) => worker.secure(tls),

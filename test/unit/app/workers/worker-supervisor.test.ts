@@ -1,5 +1,6 @@
 /** The supervisor of a data worker, with real threads that do as the test says. */
 import { afterEach, describe, expect, it } from 'vitest'
+import { allocateBindings, releaseBinding } from '../../../../src/app/workers/bindings.ts'
 import type { WorkerStart } from '../../../../src/app/workers/messages.ts'
 import { type WorkerRpc, WorkerSupervisor } from '../../../../src/app/workers/worker-supervisor.ts'
 import { type Clock, systemClock } from '../../../../src/lib/clock.ts'
@@ -11,17 +12,29 @@ const SOURCE = `
 import { parentPort, workerData } from 'node:worker_threads'
 const { ThreadRpc } = await import(workerData.settings.rpc)
 const { systemClock } = await import(workerData.settings.clock)
+const { takeBinding } = await import(workerData.settings.bindings)
 const life = Atomics.add(workerData.shared.lives, 0, 1)
 const how = workerData.settings.how[life] ?? 'well'
 if (how === 'broken') throw new Error('broken from the start')
 setInterval(() => Atomics.add(workerData.shared.beats, workerData.worker, 1), 5)
+let bound = () => {}
+const reached = (step) => Atomics.store(workerData.shared.steps, workerData.settings.steps.indexOf(step), 1)
 const control = new ThreadRpc(parentPort, systemClock)
 control.handle({
   listen(at) {
+    reached('told')
+    if (how === 'late') Atomics.wait(workerData.shared.steps, 0, 1)
+    if (!takeBinding(workerData.shared.bindings, workerData.worker)) throw new Error('withdrawn')
+    reached('bound')
+    if (how === 'binding') return new Promise((resolve) => { bound = () => resolve(at) })
     if (how === 'taken') throw Object.assign(new Error('in use'), { code: 'EADDRINUSE' })
     return at
   },
   explain: () => new Promise(() => {}),
+  drain() {
+    bound()
+    reached('drained')
+  },
   reload(what) {
     if (what === 'stand still') {
       Atomics.store(workerData.shared.beats, 0, 1)
@@ -31,6 +44,8 @@ control.handle({
   },
 })
 `
+
+const STEPS = ['told', 'bound', 'drained'] as const
 
 const supervisors: WorkerSupervisor[] = []
 afterEach(async () => {
@@ -42,6 +57,8 @@ function world(how: readonly string[], clock: Clock = systemClock) {
   const lines: Record<string, unknown>[] = []
   const lives = new Int32Array(new SharedArrayBuffer(4))
   const beats = new Int32Array(new SharedArrayBuffer(4 * 4))
+  const steps = new Int32Array(new SharedArrayBuffer(STEPS.length * 4))
+  const bindings = allocateBindings(4)
   const src = (path: string) => new URL(`../../../../src/${path}`, import.meta.url).href
   const record = (event: string, fields?: Record<string, unknown>) => {
     events.push(event)
@@ -49,16 +66,24 @@ function world(how: readonly string[], clock: Clock = systemClock) {
   }
   const start = {
     worker: 3,
-    settings: { how, rpc: src('app/workers/thread-rpc.ts'), clock: src('lib/clock.ts') },
-    shared: { lives, beats },
+    settings: {
+      how,
+      steps: STEPS,
+      rpc: src('app/workers/thread-rpc.ts'),
+      clock: src('lib/clock.ts'),
+      bindings: src('app/workers/bindings.ts'),
+    },
+    shared: { lives, beats, steps, bindings },
   }
   const supervisor = new WorkerSupervisor({
     start: start as unknown as WorkerStart,
     entry: new URL(`data:text/javascript,${encodeURIComponent(SOURCE)}`),
     handlers: {} as Parameters<WorkerRpc['handle']>[0],
     catchUp: () => void events.push('catch up'),
-    cleanUp: (ending) =>
-      void events.push(`clean up: ${ending}${supervisor.isListening ? ', listening' : ''}`),
+    cleanUp(ending) {
+      releaseBinding(bindings, 3)
+      events.push(`clean up: ${ending}${supervisor.isListening ? ', listening' : ''}`)
+    },
     clock,
     log: { info: record, warn: record, error: record },
     random: () => 0,
@@ -70,6 +95,10 @@ function world(how: readonly string[], clock: Clock = systemClock) {
     lines,
     lives: () => Atomics.load(lives, 0),
     beat: () => Atomics.load(beats, 3),
+    /** What the thread has come to. */
+    steps: () => STEPS.filter((_, at) => Atomics.load(steps, at) === 1),
+    /** Lets a thread that is late go on. */
+    goOn: () => Atomics.notify(steps, 0),
     stands: () => Atomics.load(beats, 0) === 1,
   }
 }
@@ -125,6 +154,33 @@ describe('a worker’s supervisor', () => {
     await eventually(() => expect(events).toContain('worker.exit'))
     await supervisor.close()
     expect([lives(), count(events, 'worker.ready')]).toEqual([1, 0])
+  })
+
+  it('drains a thread that has begun to bind the port and has not told of it', async () => {
+    const { supervisor, steps } = world(['binding'])
+    supervisor.start(AT)
+    await eventually(() => expect(steps()).toEqual(['told', 'bound']))
+    expect(supervisor.isListening).toBe(false)
+    await supervisor.drain(10_000)
+    expect(steps()).toEqual(['told', 'bound', 'drained'])
+    expect(supervisor.isListening).toBe(true)
+  })
+
+  it('lets a thread that has not begun to bind the port never do so, once it drains', async () => {
+    const { supervisor, steps, goOn } = world(['late'])
+    supervisor.start(AT)
+    await eventually(() => expect(steps()).toEqual(['told']))
+    await supervisor.drain(10_000)
+    goOn()
+    await supervisor.close()
+    expect([supervisor.isListening, steps()]).toEqual([false, ['told']])
+  })
+
+  it('starts nothing where the drain came first', async () => {
+    const { supervisor, lives } = world([])
+    await supervisor.drain(1_000)
+    supervisor.start(AT)
+    expect([supervisor.rpc, lives()]).toEqual([undefined, 0])
   })
 
   it('replaces a thread that has not moved between five checks, and not before', async () => {
