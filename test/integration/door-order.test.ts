@@ -346,6 +346,30 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
     },
   )
 
+  it('who closes its end behind requests of which one is not plain gets all answers, and 400 for half a one', async () => {
+    const server = await door({ fastDoor, serve: slowly })
+    const inChunks = (path: string) =>
+      `POST ${path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`
+    const first = post('/whole/a', 'hello')
+    for (const path of ['/whole/b', '/stream/b', '/stream/pieces'])
+      for (const odd of [put(path), inChunks(path)]) {
+        expect(await said(server, [first + odd])).toEqual([
+          [200, '/whole/a'],
+          [200, path],
+        ])
+        expect(await said(server, [first + odd + post('/whole/c', 'hello')])).toEqual([
+          [200, '/whole/a'],
+          [200, path],
+          [200, '/whole/c'],
+        ])
+        for (const cut of [1, odd.length - 12])
+          expect(await said(server, [first + odd.slice(0, -cut)])).toMatchObject([
+            [200, '/whole/a'],
+            [400, expect.any(String)],
+          ])
+      }
+  })
+
   it('empty lines in front of a request are read over, also if the end is closed behind them', async () => {
     const server = await door({ fastDoor, serve: slowly })
     const ask = (path: string) => post(path, 'hello')

@@ -9,6 +9,7 @@ import { bodyTooLate } from '../../http/body.ts'
 import { refusal } from '../../http/refusal.ts'
 import { clientCertificate } from '../client-certificate.ts'
 import { HalfClosed } from '../half-closed.ts'
+import { withUnread } from '../half-closed-socket.ts'
 import { Linger } from '../linger.ts'
 import { MAX_AHEAD_BYTES, MAX_HELD_BYTES, MAX_PIECES, NEW_MS } from './bounds.ts'
 import { ConnectionHeads } from './connection-heads.ts'
@@ -175,9 +176,9 @@ export class Connection implements ResponseWriter, DoorConnection {
     const repeat = this.#heads.repeats.get(key)
     if (repeat && memoryHit.answerRepeat(repeat, this)) return this.#answeredAtOnce(repeat.head)
     const head = this.#heads.read(bytes, key)
-    const isWhole = typeof head !== 'string' && bytes.length >= head.bytes + head.length
-    if (this.#halfClosed && !isWhole) return this.#refuse('400 Bad Request')
     if (head === 'other') return this.#handOver(bytes)
+    const isWhole = head !== 'part' && bytes.length >= head.bytes + head.length
+    if (this.#halfClosed && !isWhole) return this.#refuse('400 Bad Request')
     if (head === 'part') {
       if (++this.#pieces > MAX_PIECES) return this.#handOver(bytes)
       if (this.#pieces === 1) wheel.arm(this.#timer, limits.headTimeoutMs)
@@ -260,11 +261,10 @@ export class Connection implements ResponseWriter, DoorConnection {
     const { wheel, limits } = this.#context
     const headMs = this.#pieces > 1 ? Math.max(1, this.#timer.due - wheel.now()) : limits.headTimeoutMs
     this.#detach()
-    const socket = this.#socket
-    socket.pause()
-    socket.unshift(retained(bytes))
-    this.#context.handOver(socket, headMs)
-    socket.resume()
+    this.#halfClosed?.end()
+    const stream = withUnread(this.#socket, retained(bytes))
+    this.#context.handOver(stream, headMs)
+    stream.resume()
     return false
   }
 
