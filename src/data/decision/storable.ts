@@ -120,12 +120,13 @@ function commonHeaders({ headers, notes = {} }: StorableHead): RawPairs {
 /** The common fields that are stored with a row. The others describe the whole answer that it was cut from. */
 export function rowHeaders(reply: StorableHead): RawPairs {
   const kept = commonHeaders(reply)
-  const isPlain = !kept.some((text, i) => i % 2 === 0 && CORS.test(text))
-  return isPlain ? NONE : kept.filter((_, i) => CORS.test(kept[i & ~1] as string))
+  const isPlain = !kept.some((text, i) => i % 2 === 0 && OF_ROWS.test(text))
+  return isPlain ? NONE : kept.filter((_, i) => OF_ROWS.test(kept[i & ~1] as string))
 }
 
 const NONE: RawPairs = []
-const CORS = /^access-control-/i
+/** CORS, and the Vary that belongs to it. */
+const OF_ROWS = /^(?:access-control-|vary$)/i
 
 let last: RawPairs = []
 
@@ -146,13 +147,14 @@ function keptOf(headers: RawPairs, names: readonly string[]): string[] {
 // An allow-list: what a server adds per request (ids, limits, traces, cookies) must never be replayed.
 const KEPT: readonly string[] = [
   // The key covers Origin, so CORS fields are given to pages of the same origin only.
-
   'access-control-allow-credentials',
   'access-control-allow-origin',
   'access-control-expose-headers',
   'content-type',
   'content-language',
   'inference-header-content-length',
+  // A cache or a browser on the way must know what chose the answer (RFC 9110, section 12.5.5).
+  'vary',
   'x-seldon-route',
 ]
 

@@ -51,7 +51,7 @@ export function answerToQuery(call: QueryHead, { route }: Matched, answer: Answe
   // Weak: the same prediction may be encoded in another way next time.
   const etag = `W/"${hash('sha256', reply.body, 'hex').slice(0, 16)}"`
   // A cache on the way must tell apart what our keys tell apart.
-  const vary = [...(route.cache?.vary ?? []), ...CHOOSING_FIELDS].join(', ')
+  const vary = [...(route.cache?.vary ?? []), 'origin', ...CHOOSING_FIELDS].join(', ')
   const own = ['ETag', etag, 'Cache-Control', fresh, 'Vary', vary]
   if (has(call.headers, etag))
     return { reply: { status: 304, headers: own, body: new Uint8Array(0) }, outcome }
