@@ -164,6 +164,7 @@ const KIND_WORDS: Readonly<Record<KindNote['kind'], string>> = {
   address: 'host:port',
   secret: 'text, secret',
   secretUrl: 'URL, secret',
+  place: 'path or URL',
 }
 
 function scalarType(inner: Schema): string {

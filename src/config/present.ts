@@ -3,6 +3,7 @@
  * secrets.
  */
 import type { HostPort } from '../core/addresses.ts'
+import { shownUrl } from '../core/shown-url.ts'
 import { formatDuration, formatSize } from '../lib/bytes.ts'
 import { formatQuota, formatRate, type Quota, type RateLimit } from '../lib/rate.ts'
 import type { PartNames } from './schema/custom-parts.ts'
@@ -43,13 +44,6 @@ const SHOW: Readonly<Record<ValueKind, (value: unknown) => unknown>> = {
     return `${host.includes(':') ? `[${host}]` : host}:${port}`
   },
   secret: () => '***',
-  secretUrl: (url) => withoutSecrets(url as string),
-}
-
-/** Hides password and query, which may be secrets; the rest identifies the server. */
-function withoutSecrets(text: string): string {
-  const url = new URL(text)
-  if (url.password !== '') url.password = '***'
-  if (url.search !== '') url.search = '?***'
-  return url.href
+  secretUrl: (url) => shownUrl(url as string),
+  place: (place) => shownUrl(place as string),
 }

@@ -40,7 +40,7 @@ const ALGORITHMS = [
   'EdDSA',
 ] as const
 
-/** The place is shown and logged. */
+/** The place is shown and logged, without its query. */
 function keySetPlace() {
   return z
     .string()
@@ -51,6 +51,7 @@ function keySetPlace() {
       if (!url) refuse(ctx, 'this is no URL: see whether its host and its port (at most 65535) are right')
       else if (url.username !== '' || url.password !== '') refuse(ctx, 'no credentials in this URL')
     })
+    .register(kinds, { kind: 'place' })
 }
 
 const jwt = z.strictObject({

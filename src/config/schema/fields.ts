@@ -10,7 +10,16 @@ import { formatDuration, formatSize, parseDuration, parseSize } from '../../lib/
 import { parseQuota, parseRate } from '../../lib/rate.ts'
 
 /** How a value is documented and printed, where its zod type does not say it. */
-export type ValueKind = 'duration' | 'size' | 'share' | 'rate' | 'quota' | 'address' | 'secret' | 'secretUrl'
+export type ValueKind =
+  | 'duration'
+  | 'size'
+  | 'share'
+  | 'rate'
+  | 'quota'
+  | 'address'
+  | 'secret'
+  | 'secretUrl'
+  | 'place'
 
 export interface KindNote {
   readonly kind: ValueKind

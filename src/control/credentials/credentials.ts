@@ -3,6 +3,7 @@
  * plane gets all of them as plain data whenever one changes.
  */
 import type { Log } from '../../core/log.ts'
+import { shownUrl } from '../../core/shown-url.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { CredentialsError } from './credentials-error.ts'
 import type { Jwk } from './jwk-set.ts'
@@ -83,7 +84,7 @@ export class CredentialStore<K extends NamedKey> {
   get problems(): readonly string[] {
     const file = this.#file?.watched.problem
     const ofSets = [...this.#sets].flatMap(([place, { problem }]) =>
-      problem === undefined ? [] : [`auth: key set ${place}: ${problem}`],
+      problem === undefined ? [] : [`auth: key set ${shownUrl(place)}: ${problem}`],
     )
     return [...(file === undefined ? [] : [`auth: keysFile: ${file}`]), ...ofSets]
   }
@@ -112,7 +113,7 @@ export class CredentialStore<K extends NamedKey> {
         this.#jwks.set(place, keys)
         this.#tell()
       },
-      failed: (error) => log.warn('auth.jwks', { place, error }),
+      failed: (error) => log.warn('auth.jwks', { place: shownUrl(place), error }),
     })
     await set.start().catch((error: unknown) => {
       throw new CredentialsError('auth.jwt', place, error)

@@ -9,10 +9,19 @@ const PUBLIC = ['kty', 'kid', 'use', 'key_ops', 'alg', 'crv', 'n', 'e', 'x', 'y'
 
 /** Throws an Error that says what is wrong. */
 export function readJwkSet(text: string): readonly Jwk[] {
-  const keys: unknown = (JSON.parse(text) as { keys?: unknown } | null)?.keys
+  const keys: unknown = (parse(text) as { keys?: unknown } | null)?.keys
   if (!Array.isArray(keys)) throw new Error('it is no JWK Set: it has no list of keys')
   if (keys.length > MAX_KEYS) throw new Error(`it has more than ${MAX_KEYS} keys`)
   return keys.filter(isUsable).map(publicHalf)
+}
+
+/** What the parser says quotes the text, which may be anything, such as a page with the URL that was asked for. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error('it is no JWK Set: it is no JSON')
+  }
 }
 
 /** Further kinds, which a set may hold for others, are left out (RFC 7517, section 5). */

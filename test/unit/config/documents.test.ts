@@ -118,6 +118,10 @@ describe('printed settings', () => {
     const printed = presentYaml(
       settingsOf(`
 admin: { tokens: [{ name: ops, hash: "sha256:${hash}", scopes: [admin] }] }
+auth:
+  jwt:
+    - { issuer: i, audience: a, tenant: claim.t, tenants: [t], jwks: "https://idp.example/keys?k=geheim" }
+    - { issuer: j, audience: a, tenant: claim.t, tenants: [t], jwks: "own/keys?.json" }
 cache: { tiers: [{ name: r, type: redis, url: "rediss://user:geheim@h:6380/2" }] }
 pools:
   a:
@@ -129,6 +133,8 @@ routes: [{}]
     expect(printed).not.toMatch(/geheim|abab/)
     expect(printed).toContain('rediss://user:***@h:6380/2')
     expect(printed).toContain('https://u:***@ops.example/x?***')
+    expect(printed).toContain('https://idp.example/keys?***')
+    expect(printed).toContain('own/keys?.json')
   })
 })
 
