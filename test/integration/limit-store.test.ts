@@ -1,5 +1,5 @@
 /** What gateways tell each other through a real Redis of their tenants' limits. */
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createLimitStore, type LimitStore } from '../../src/control/limits/limit-store.ts'
 import type { SharedStore } from '../../src/core/shared.ts'
 import { createRedisStore } from '../../src/data/cache/tiers/redis.ts'
@@ -63,6 +63,72 @@ it.each(['nan', 'inf', 'x', '-5'])('takes %s for no count, and goes on with what
   await redisSays(redis.port, `HSET ig1:shared:{limits}:quota:2026-11-30 00000001ffffffff ${text}`)
   const number = 30 + ['nan', 'inf', 'x', '-5'].indexOf(text)
   expect((await ask('a', number, { quotas: [{ ...quota, known: 6 }] })).totals).toEqual([9])
+})
+
+describe('where something else lies', () => {
+  let number = 100
+  const put = async (name: string, command: string) => {
+    await redisSays(redis.port, 'FLUSHALL')
+    await redisSays(redis.port, command.replace('KEY', `ig1:shared:{limits}:${name}`))
+  }
+  const inDays = { ...quota, period: '2026-11-30' }
+  const inMonths = { ...quota, period: '2026-11' }
+
+  it.each([
+    ['gateways', 'SET KEY x', /holds a string at ig1:shared:\{limits\}:gateways, where gateways keep a hash/],
+    ['sequence', 'RPUSH KEY x', /holds a list at .*:sequence, where gateways keep a string/],
+    ['reports', 'HSET KEY a b', /holds a hash at .*:reports, where gateways keep a zset/],
+  ])('as %s: nobody is heard, and quotas are counted', async (name, command, said) => {
+    await put(name, command)
+    const { isHeard, problems, totals } = await ask('a', ++number, { report: 'r', quotas: [inDays] })
+    expect([isHeard, problems, totals]).toEqual([false, [expect.stringMatching(said)], [3]])
+    expect((await ask('b', ++number, { quotas: [inDays] })).totals).toEqual([6])
+    await redisSays(redis.port, `DEL ig1:shared:{limits}:${name}`)
+    expect(await ask('a', ++number)).toMatchObject({ isHeard: true, problems: [] })
+  })
+
+  it('as the counts of a day: each gateway counts that for itself, and all else goes on', async () => {
+    await put('quota:2026-11-30', 'SADD KEY x')
+    const { sequence: last } = await ask('a', ++number)
+    const answer = await ask('b', ++number, { report: 'r', quotas: [{ ...inDays, known: 5 }, inMonths] })
+    expect(answer).toMatchObject({ isHeard: true, totals: [8, 3] })
+    expect(answer.problems).toEqual([
+      expect.stringMatching(/holds a set at .*:quota:2026-11-30, .* keep a hash/),
+    ])
+    expect((await ask('a', ++number, { last, quotas: [inMonths] })).totals).toEqual([6])
+    expect((await ask('a', ++number, { last })).reports).toEqual([{ gateway: 'b', text: 'r' }])
+  })
+
+  it.each(['x', '1.5', '-3', '9223372036854775807', ''])(
+    'as the number of reports, %j: it is none',
+    async (text) => {
+      await put('sequence', `SET KEY "${text}"`)
+      const { sequence: last } = await ask('a', ++number)
+      await ask('b', ++number, { report: 'r', last })
+      expect((await ask('a', ++number, { last })).reports).toEqual([{ gateway: 'b', text: 'r' }])
+    },
+  )
+
+  it('reports are heard once, also where only their number was lost', async () => {
+    await redisSays(redis.port, 'FLUSHALL')
+    await ask('a', ++number)
+    for (let i = 0; i < 5; i++) await ask('b', ++number, { report: `old-${i}` })
+    await redisSays(redis.port, 'DEL ig1:shared:{limits}:sequence')
+    let { sequence: last } = await ask('a', ++number, { last: 5 })
+    const heard: string[] = []
+    for (let i = 0; i < 3; i++) {
+      await ask('b', ++number, { report: `new-${i}` })
+      const { reports, sequence } = await ask('a', ++number, { last })
+      last = sequence
+      heard.push(...reports.map(({ text }) => text))
+    }
+    expect(heard).toEqual(['new-0', 'new-1', 'new-2'])
+  })
+
+  it('a gateway of the future is not there: the clock of Redis was set back', async () => {
+    await put('gateways', `HSET KEY ghost "${Date.now() + 3_600_000} 5"`)
+    expect((await ask('a', ++number)).gateways).toBe(1)
+  })
 })
 
 it('is one command a round', async () => {

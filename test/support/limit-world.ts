@@ -152,6 +152,8 @@ export class LimitWorld {
       sequence: this.#reports.length,
       reports: this.#reports.slice(last ?? this.#reports.length).filter((each) => each.gateway !== gateway),
       totals: [],
+      isHeard: true,
+      problems: [],
     }
   }
 }

@@ -60,6 +60,8 @@ export class LimitExchange {
   /** This gateway's part of each limit while the others are not heard; undefined: they are. */
   #part: number | undefined
   #isLogged = false
+  /** What lies in the store and does not belong there. */
+  #oddities: readonly string[] = []
   #error: unknown = 'no connection'
   #running: Promise<void> | undefined
   #cancel: (() => void) | undefined
@@ -86,9 +88,12 @@ export class LimitExchange {
 
   /** What is wrong, for people. */
   get problems(): readonly string[] {
-    return this.#isLogged && this.#part !== undefined
-      ? [`tenants: the other gateways are not heard (${reasonOf(this.#error)}): ${wordsFor(this.#part)}`]
-      : []
+    const odd = this.#oddities.map((oddity) => `tenants: ${oddity}`)
+    if (!this.#isLogged || this.#part === undefined) return odd
+    return [
+      `tenants: the other gateways are not heard (${reasonOf(this.#error)}): ${wordsFor(this.#part)}`,
+      ...odd,
+    ]
   }
 
   #tick(): void {
@@ -122,8 +127,10 @@ export class LimitExchange {
     const { clock, limits, gateway: self } = this.#options
     const { now, gateways, sequence, reports, totals } = answer
     this.#pending = undefined
-    this.#last = sequence
     limits.counted(quotas, totals, now)
+    this.#tell(answer.problems)
+    if (!answer.isHeard) return void (this.#error = 'something else lies where they write')
+    this.#last = sequence
     if (clock.now() - this.#heardAt > AWAY_MS) this.#lose()
     this.#heardAt = clock.now()
     if (this.#part !== undefined) return this.#find(gateways)
@@ -133,6 +140,13 @@ export class LimitExchange {
       reports.map(({ gateway, text }) => ({ gateway, ...readReport(text) })),
       { gateway: self, now },
     )
+  }
+
+  /** Once for each problem. */
+  #tell(problems: readonly string[]): void {
+    for (const problem of problems)
+      if (!this.#oddities.includes(problem)) this.#options.log.warn('limits.odd', { problem })
+    this.#oddities = problems
   }
 
   #lose(): void {

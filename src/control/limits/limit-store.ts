@@ -26,6 +26,10 @@ export interface ExchangeAnswer {
   readonly reports: readonly { readonly gateway: string; readonly text: string }[]
   /** For each quota of the request, what all have used. */
   readonly totals: readonly number[]
+  /** False: something else lies where the gateways keep their reports, so nothing was passed on. The quotas are right. */
+  readonly isHeard: boolean
+  /** For people: where something else lies, and what to do. A quota there is counted by each gateway for itself. */
+  readonly problems: readonly string[]
 }
 
 /** Every call settles in time, and rejects where the store is unreachable. */
@@ -48,46 +52,67 @@ const AFTERLIFE_MS = 3 * 86_400_000
 /**
  * KEYS: gateways, sequence, reports, and a hash for each period of quotas. ARGV: gateway, number, report, last sequence, the
  * times and the bound above; then for each quota the index of its hash, field, used, known, and when the hash may go. What
- * lies there and is no count (nor is NaN) counts as none: it must not end the exchange of everything else.
+ * lies there and is no count (nor is NaN) counts as none, and a key with another type is told: neither must end the exchange of
+ * everything else.
  */
 const EXCHANGE = `
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local sent = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', ' (%d+)$')
-local isNew = sent ~= ARGV[2]
-redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %s', now, ARGV[2]))
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
-local gateways = 0
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  local age = now - (tonumber(string.match(all[i + 1], '^%d+')) or 0)
-  if age <= tonumber(ARGV[5]) then gateways = gateways + 1
-  elseif age > tonumber(ARGV[6]) then redis.call('HDEL', KEYS[1], all[i]) end
+local odd = {}
+local function isOf(kind, key, answer)
+  if type(answer) ~= 'table' or not answer.err then return true end
+  odd[#odd + 1] = redis.call('TYPE', key).ok .. ' ' .. kind .. ' ' .. key
+  return false
 end
-if isNew and ARGV[3] ~= '' then
-  local number = redis.call('INCR', KEYS[2])
-  redis.call('ZADD', KEYS[3], number, number .. ' ' .. ARGV[1] .. ' ' .. ARGV[3])
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', number - tonumber(ARGV[7]))
-  redis.call('PEXPIRE', KEYS[2], ARGV[6])
-  redis.call('PEXPIRE', KEYS[3], ARGV[6])
+local sent = redis.pcall('HGET', KEYS[1], ARGV[1])
+local count = redis.pcall('GET', KEYS[2])
+local isHeard = isOf('hash', KEYS[1], sent)
+isHeard = isOf('string', KEYS[2], count) and isHeard
+isHeard = isOf('zset', KEYS[3], redis.pcall('ZCARD', KEYS[3])) and isHeard
+local isNew, gateways, sequence, reports = true, 1, 0, {}
+if isHeard then
+  isNew = string.match(sent or '', ' (%d+)$') ~= ARGV[2]
+  redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %s', now, ARGV[2]))
+  redis.call('PEXPIRE', KEYS[1], ARGV[6])
+  gateways = 0
+  local all = redis.call('HGETALL', KEYS[1])
+  for i = 1, #all, 2 do
+    local age = math.abs(now - (tonumber(string.match(all[i + 1], '^%d+')) or 0))
+    if age <= tonumber(ARGV[5]) then gateways = gateways + 1
+    elseif age > tonumber(ARGV[6]) then redis.call('HDEL', KEYS[1], all[i]) end
+  end
+  if count and #count <= 14 and string.match(count, '^%d+$') then sequence = tonumber(count) end
+  if isNew and ARGV[3] ~= '' then
+    if sequence == 0 then redis.call('DEL', KEYS[3]) end
+    sequence = sequence + 1
+    local number = string.format('%.0f', sequence)
+    redis.call('SET', KEYS[2], number, 'PX', ARGV[6])
+    redis.call('ZADD', KEYS[3], number, number .. ' ' .. ARGV[1] .. ' ' .. ARGV[3])
+    redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', sequence - tonumber(ARGV[7]))
+    redis.call('PEXPIRE', KEYS[3], ARGV[6])
+  end
+  local last = tonumber(ARGV[4]) or sequence
+  if last > sequence then last = 0 end
+  if last < sequence then reports = redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. last, '+inf') end
 end
-local sequence = tonumber(redis.call('GET', KEYS[2]) or '0')
-local last = tonumber(ARGV[4]) or sequence
-local reports = last < sequence and redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. last, '+inf') or {}
 local totals = {}
 for i = 8, #ARGV, 5 do
   local key = KEYS[tonumber(ARGV[i])]
-  local kept = tonumber(redis.call('HGET', key, ARGV[i + 1]) or '0')
+  local kept = redis.pcall('HGET', key, ARGV[i + 1])
+  local fits = isOf('hash', key, kept)
+  kept = fits and tonumber(kept or '0')
   if not (kept and kept < math.huge) then kept = 0 end
   local total = math.max(kept, tonumber(ARGV[i + 3]))
   if isNew then
     total = total + tonumber(ARGV[i + 2])
-    redis.call('HSET', key, ARGV[i + 1], string.format('%.0f', total))
-    redis.call('PEXPIRE', key, ARGV[i + 4] - now)
+    if fits then
+      redis.call('HSET', key, ARGV[i + 1], string.format('%.0f', total))
+      redis.call('PEXPIRE', key, ARGV[i + 4] - now)
+    end
   end
   totals[#totals + 1] = string.format('%.0f', total)
 end
-return {string.format('%.0f', now), gateways, sequence, reports, totals}`
+return {string.format('%.0f', now), gateways, sequence, reports, totals, isHeard and 1 or 0, odd}`
 
 const LEAVE = `return redis.call('HDEL', KEYS[1], ARGV[1])`
 
@@ -130,8 +155,18 @@ function fieldOf({ high, low }: Pick<QuotaUse, 'high' | 'low'>): string {
   return [high, low].map((lane) => (lane >>> 0).toString(16).padStart(8, '0')).join('')
 }
 
+type ScriptAnswer = [
+  now: string,
+  gateways: number,
+  sequence: number,
+  reports: string[],
+  totals: string[],
+  isHeard: number,
+  odd: string[],
+]
+
 function read(answer: unknown, self: string): ExchangeAnswer {
-  const [now, gateways, sequence, reports, totals] = answer as [string, number, number, string[], string[]]
+  const [now, gateways, sequence, reports, totals, isHeard, odd] = answer as ScriptAnswer
   return {
     now: Number(now),
     gateways: Math.max(1, gateways),
@@ -143,5 +178,13 @@ function read(answer: unknown, self: string): ExchangeAnswer {
       })
       .filter(({ gateway }) => gateway !== self),
     totals: totals.map(Number),
+    isHeard: isHeard === 1,
+    problems: [...new Set(odd)].map(problemOf),
   }
+}
+
+/** `odd`: the type that was found, the one that belongs there, and the key. */
+function problemOf(odd: string): string {
+  const [, found = '', kind = '', at = ''] = /^(\S+) (\S+) (.*)$/s.exec(odd) ?? []
+  return `Redis holds a ${found} at ${at}, where gateways keep a ${kind}: see who wrote it, and remove it (DEL)`
 }

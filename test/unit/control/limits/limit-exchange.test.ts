@@ -5,7 +5,15 @@ import type { ExchangeAnswer, ExchangeRequest } from '../../../../src/control/li
 import { silentLog } from '../../../../src/core/log.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
-const ANSWER: ExchangeAnswer = { now: 5, gateways: 2, sequence: 7, reports: [], totals: [] }
+const ANSWER: ExchangeAnswer = {
+  now: 5,
+  gateways: 2,
+  sequence: 7,
+  reports: [],
+  totals: [],
+  isHeard: true,
+  problems: [],
+}
 
 function setUp() {
   const clock = new FakeClock()
@@ -137,6 +145,37 @@ describe('without the store', () => {
     expect(heard.at(-1)).toBe('part')
     await pass(10)
     expect(heard).toContain('rejoined 1')
+  })
+})
+
+describe('where something else lies in the store', () => {
+  it('is said once, and the others are heard all the same', async () => {
+    const { exchange, heard, logged, state, pass } = setUp()
+    await pass(5)
+    state.answer = { ...ANSWER, problems: ['a list at q'] }
+    await pass(30)
+    expect(logged).toEqual(['limits.odd'])
+    expect(exchange.problems).toEqual(['tenants: a list at q'])
+    expect(heard.at(-1)).toBe('heard 2 []')
+    state.answer = ANSWER
+    await pass(1)
+    expect(exchange.problems).toEqual([])
+  })
+
+  it('this gateway has its part where they cannot be heard, and goes on with quotas', async () => {
+    const { exchange, asked, heard, logged, state, pass } = setUp()
+    await pass(5)
+    state.answer = { ...ANSWER, isHeard: false, problems: ['a list at g'] }
+    await pass(30)
+    expect(logged).toEqual(['limits.odd', 'limits.away'])
+    expect(exchange.problems).toEqual([expect.stringContaining('1/2 of each limit'), 'tenants: a list at g'])
+    const rounds = asked.length
+    await pass(3)
+    expect(asked.slice(rounds).map(({ number }) => number)).toEqual([rounds + 1, rounds + 2, rounds + 3])
+    state.answer = ANSWER
+    await pass(2)
+    expect(logged.at(-1)).toBe('limits.back')
+    expect([exchange.problems, heard.at(-1)]).toEqual([[], 'heard 2 []'])
   })
 })
 
