@@ -392,6 +392,30 @@ describe.each([
       await eventually(() => expect(server.sockets.size).toBe(0))
     }
   })
+
+  const failure = 'HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n'
+
+  it('does not use a connection right behind an error, when the backend may be about to close it', async () => {
+    const server = await backend((socket, _, count) => socket.write(count === 1 ? failure : ok()))
+    const made = clients(own)
+    expect((await made.send(asked(server.url))).reply.status).toBe(500)
+    expect(await textOf(await made.send(asked(server.url)))).toBe('fine')
+    expect(server.connections).toBe(2)
+  })
+
+  it('waits where it may open no other, and takes a new one if the backend has closed that', async () => {
+    for (const closes of [true, false]) {
+      const server = await backend((socket, _, count) => {
+        socket.write(count === 1 ? failure : ok())
+        if (closes && count === 1) setImmediate(() => socket.destroy())
+      })
+      const made = clients(own, { connections: 1 })
+      expect((await made.send(asked(server.url))).reply.status).toBe(500)
+      const [one, other] = [made.send(asked(server.url)), made.send(asked(server.url))]
+      expect([await textLater(one), await textLater(other)]).toEqual(['fine', 'fine'])
+      expect(server.connections).toBe(closes ? 2 : 1)
+    }
+  })
 })
 
 describe('undici', () => {
@@ -528,30 +552,6 @@ describe('our own client', () => {
     const made = clients(true)
     for (const _ of [1, 2]) await textOf(await made.send(asked(server.url)))
     expect(server.connections).toBe(2)
-  })
-
-  const failure = 'HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n'
-
-  it('does not use a connection right behind an error, when the backend may be about to close it', async () => {
-    const server = await backend((socket, _, count) => socket.write(count === 1 ? failure : ok()))
-    const made = clients(true)
-    expect((await made.send(asked(server.url))).reply.status).toBe(500)
-    expect(await textOf(await made.send(asked(server.url)))).toBe('fine')
-    expect(server.connections).toBe(2)
-  })
-
-  it('waits where it may open no other, and takes a new one if the backend has closed that', async () => {
-    for (const closes of [true, false]) {
-      const server = await backend((socket, _, count) => {
-        socket.write(count === 1 ? failure : ok())
-        if (closes && count === 1) setImmediate(() => socket.destroy())
-      })
-      const made = clients(true, { connections: 1 })
-      expect((await made.send(asked(server.url))).reply.status).toBe(500)
-      const [one, other] = [made.send(asked(server.url)), made.send(asked(server.url))]
-      expect([await textLater(one), await textLater(other)]).toEqual(['fine', 'fine'])
-      expect(server.connections).toBe(closes ? 2 : 1)
-    }
   })
 
   it('answers a request that waits in vain for a connection with a fault of which nothing was sent', async () => {

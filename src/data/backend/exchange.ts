@@ -6,6 +6,14 @@ import type { Awaitable } from '../../lib/deferred.ts'
 import type { ClientTls } from '../../lib/tls/material.ts'
 import type { Incoming } from './incoming.ts'
 
+/** For how long a connection is not used behind an error: far longer than a server needs to close it there. */
+export const REST_MS = 50
+
+/** Whether the connection rests behind an answer with this status: many servers close there without a word. */
+export function rests(status: number): boolean {
+  return status >= 400
+}
+
 export interface ClientOptions {
   /** The most connections to a backend; further calls wait for one. Infinity: the caller bounds them. */
   readonly connections: number

@@ -8,12 +8,10 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Awaitable } from '../../lib/deferred.ts'
 import { timer, type Wheel } from '../../lib/wheel.ts'
 import { forbidden } from './checked-lookup.ts'
-import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
+import { type BackendRequest, type BackendResponse, type ClientOptions, REST_MS } from './exchange.ts'
 import { type ConnectionOwner, type OriginAddress, PlainConnection } from './plain-connection.ts'
 import { Transfer } from './transfer.ts'
 
-/** How long a connection rests behind an error: far longer than a server needs to close it. */
-const REST_MS = 50
 /** The most requests that wait for a connection to one backend; further ones are refused. */
 const MAX_WAITING = 1024
 

@@ -4,7 +4,7 @@ import { GatewayError } from '../../core/errors.ts'
 import { Scratch } from '../../lib/scratch.ts'
 import { WriteBatcher } from '../../lib/write-batcher.ts'
 import { checkedLookup } from './checked-lookup.ts'
-import type { ClientOptions } from './exchange.ts'
+import { type ClientOptions, rests } from './exchange.ts'
 import { GarbledError } from './reply-head.ts'
 import { ReplyReader } from './reply-reader.ts'
 import type { Transfer } from './transfer.ts'
@@ -173,8 +173,8 @@ export class PlainConnection {
     this.#socket.resume()
     const keptMs = (this.#reader.idleMs ?? MAX_IDLE_MS + MARGIN_MS) - MARGIN_MS
     this.#idleUntil = now + Math.min(MAX_IDLE_MS, Math.max(0, keptMs))
-    if (this.#reader.status < 400) this.#owner.free(this)
-    else this.#owner.rest(this)
+    if (rests(this.#reader.status)) this.#owner.rest(this)
+    else this.#owner.free(this)
   }
 
   #ended(): void {

@@ -14,6 +14,7 @@ import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.
 import { Incoming } from './incoming.ts'
 import { GarbledError, MAX_HEAD_BYTES, MAX_INTERIM } from './reply-head.ts'
 import { translate } from './undici-errors.ts'
+import { RestingClient, type StatusHandler } from './undici-resting-client.ts'
 
 export class UndiciClient {
   #options: ClientOptions
@@ -86,6 +87,7 @@ export class UndiciClient {
       allowH2: false,
       maxHeaderSize: MAX_HEAD_BYTES,
       keepAliveTimeout: 30_000,
+      factory: (of, clientOptions) => new RestingClient(of, clientOptions),
       connect: connector(
         { timeout: connectTimeoutMs, lookup: checkedLookup(refuse, portOf(origin)), ...connectOptions(tls) },
         tls?.serverName,
@@ -117,7 +119,8 @@ function connector(
 }
 
 /** undici's handler for one request: the head resolves its promise, the body goes into an Incoming. */
-class Handler implements Dispatcher.DispatchHandler {
+class Handler implements StatusHandler {
+  status = 0
   readonly #request: BackendRequest
   readonly #accept: (exchange: BackendResponse) => void
   readonly #reject: (error: GatewayError) => void
@@ -157,6 +160,7 @@ class Handler implements Dispatcher.DispatchHandler {
       return
     }
     clearTimeout(this.#timer)
+    this.status = status
     const headers = rawPairs(controller.rawHeaders)
     // undici decodes chunks and passes any other coding on, and the client would not know of that coding.
     if (!headerAll(headers, 'transfer-encoding').every((coding) => coding.toLowerCase() === 'chunked'))
