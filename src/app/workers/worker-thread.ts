@@ -86,10 +86,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   ).unref()
   control.handle({
     ...handlers(worker, facts),
-    listen: (at: HostPort) => {
-      if (!takeBinding(shared.bindings, number)) throw new Error('the gateway is going down')
-      return worker.listen(at)
-    },
+    ...listening(worker, start),
     ownListeners: (endpoints: readonly HostPort[]) => {
       ownListeners = endpoints
     },
@@ -147,6 +144,16 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     drain: (timeoutMs) => worker.drain(timeoutMs),
     close: () => worker.close(),
   } satisfies Partial<Parameters<ControlRpc['handle']>[0]>
+}
+
+/** A worker that the drain does not know of must not bind the port. */
+function listening(worker: DataWorker, { worker: number, shared }: WorkerStart) {
+  return {
+    listen: (at: HostPort) => {
+      if (!takeBinding(shared.bindings, number)) throw new Error('the gateway is going down')
+      return worker.listen(at)
+    },
+  }
 }
 
 function tellUsage(control: ControlRpc, { plane }: DataWorker): void {

@@ -47,24 +47,13 @@ export interface DataListener {
 
 /** The interval at which node:http checks the deadlines of heads. */
 const CHECK_MS = 200
-/** Most time for accepting what waits in the backlog when the port is to be closed. */
-const MAX_ACCEPTING_MS = 250
+/** Most time for accepting what waits in the backlog when the port is to be closed, on a machine where each takes long. */
+const MAX_ACCEPTING_MS = 2_000
 /** TLS handshakes that are under way at a time: a core finishes these within a second. */
 const MAX_HANDSHAKES = 1024
 
 export async function listen(options: ServerOptions, ingress: Ingress): Promise<DataListener> {
-  const server = http.createServer({
-    maxHeaderSize: options.maxHeaderBytes,
-    headersTimeout: options.headerTimeoutMs,
-    // Bodies have a deadline of their own, from the end of the head.
-    requestTimeout: 0,
-    keepAliveTimeout: options.keepAliveTimeoutMs,
-    connectionsCheckingInterval: CHECK_MS,
-    // `NodeExchange.check` refuses it: node:http would refuse it and go on with the requests behind.
-    requireHostHeader: false,
-    noDelay: true,
-  })
-  server.maxConnections = options.maxConnections
+  const server = newServer(options)
   let leaving = false
   let draining = false
   const { headerTimeoutMs: headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs, wheel } = options
@@ -97,20 +86,40 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
     },
     async drain(timeoutMs) {
       draining = true
-      await backlogAccepted(server)
+      const until = performance.now() + timeoutMs
+      await backlogAccepted(server, Math.min(timeoutMs, MAX_ACCEPTING_MS))
       // Also closes connections on which node:http has read no request yet; the fast door gives such a second.
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
       door?.drain()
-      const cut = setTimeout(() => {
-        server.closeAllConnections()
-        door?.cut()
-        terminator.cut()
-      }, timeoutMs)
+      const cut = setTimeout(
+        () => {
+          server.closeAllConnections()
+          door?.cut()
+          terminator.cut()
+        },
+        Math.max(0, until - performance.now()),
+      )
       await closed
       clearTimeout(cut)
     },
   }
+}
+
+function newServer(options: ServerOptions): Server {
+  const server = http.createServer({
+    maxHeaderSize: options.maxHeaderBytes,
+    headersTimeout: options.headerTimeoutMs,
+    // Bodies have a deadline of their own, from the end of the head.
+    requestTimeout: 0,
+    keepAliveTimeout: options.keepAliveTimeoutMs,
+    connectionsCheckingInterval: CHECK_MS,
+    // `NodeExchange.check` refuses it: node:http would refuse it and go on with the requests behind.
+    requireHostHeader: false,
+    noDelay: true,
+  })
+  server.maxConnections = options.maxConnections
+  return server
 }
 
 function terminatorOf(server: Server, options: ServerOptions): TlsTerminator {
@@ -142,13 +151,13 @@ function bind(server: Server, { host, port, isShared = false }: ServerOptions): 
  * event loop accepts one connection, and the first turn may be behind its look at the network already, so two turns
  * without a connection are waited for.
  */
-async function backlogAccepted(server: Server): Promise<void> {
+async function backlogAccepted(server: Server, withinMs: number): Promise<void> {
   let idleTurns = 0
   const accepted = () => {
     idleTurns = 0
   }
   server.on('connection', accepted)
-  const until = performance.now() + MAX_ACCEPTING_MS
+  const until = performance.now() + withinMs
   while (idleTurns < 2 && performance.now() < until) {
     idleTurns++
     await new Promise((resolve) => setImmediate(resolve))
