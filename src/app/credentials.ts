@@ -1,6 +1,5 @@
 /** All credentials that do not simply stand in the settings: those by which callers are known, and those that backends are shown. */
 import { readCredential } from '../config/credential-file.ts'
-import { readKeys } from '../config/keys-file.ts'
 import type { ApiKeySettings, Settings } from '../config/schema.ts'
 import { BackendCredentialStore } from '../control/credentials/backend-credentials.ts'
 import { CredentialStore } from '../control/credentials/credentials.ts'
@@ -8,6 +7,7 @@ import type { BackendCredential } from '../core/backend-credential.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { AdminCallers } from './admin-callers.ts'
+import { readApiKeys } from './api-keys/api-keys.ts'
 import { credentialSources } from './settings-mapping.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
@@ -28,7 +28,7 @@ export class GatewayCredentials {
   constructor({ data, admin, ...around }: CredentialsParts) {
     this.#callers = new CredentialStore({
       ...around,
-      readKeys,
+      readKeys: readApiKeys,
       changed(credentials) {
         data.credentials(credentials)
         admin.credentials(credentials)

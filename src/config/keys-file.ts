@@ -14,7 +14,8 @@ export function readKeys(text: string): readonly ApiKeySettings[] {
   const parsed = list.safeParse(input)
   if (!parsed.success) {
     const [issue] = issuesOf(list, input, parsed.error.issues)
-    throw new Error(issue ? `${printPath(issue.path)}: ${issue.message}` : 'it is no list of keys')
+    const at = issue && issue.path.length > 0 ? `${printPath(issue.path)}: ` : ''
+    throw new Error(issue ? `${at}${issue.message}` : 'it is no list of keys')
   }
   for (const field of ['name', 'hash'] as const) {
     const seen = new Set<string>()

@@ -1,18 +1,9 @@
 /** The entry point of the thread that reads one list of backends. */
-import { parentPort, workerData } from 'node:worker_threads'
 import { readYaml } from '../../config/yaml.ts'
 import { backendsIn } from '../../control/discovery/file.ts'
-import type { FoundBackend } from '../../control/registry/registration.ts'
+import { answerRead } from '../read-in-thread.ts'
 
-export type ListRead = { readonly backends: readonly FoundBackend[] } | { readonly problem: string }
-
-function read(text: string): ListRead {
-  try {
-    return { backends: backendsIn(parseYaml(text)) }
-  } catch (error) {
-    return { problem: error instanceof Error ? error.message : String(error) }
-  }
-}
+answerRead((text) => backendsIn(parseYaml(text)))
 
 /** JSON is YAML as well. Environment variables are not expanded: other parties write this file. */
 function parseYaml(text: string): unknown {
@@ -21,5 +12,3 @@ function parseYaml(text: string): unknown {
   const [problem] = 'yaml' in found ? found.yaml.problems : found.problems
   throw new Error(problem ? `${problem.line}:${problem.column}: ${problem.message}` : 'it is not YAML')
 }
-
-parentPort?.postMessage(read(workerData as string))

@@ -19,8 +19,8 @@ export interface CredentialsOptions<K> {
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
-  /** The keys in the text of the file; throws an Error that says what is wrong. */
-  readonly readKeys: (text: string) => readonly K[]
+  /** The keys in the text of the file; rejects with an Error that says what is wrong, or when the signal fires. */
+  readonly readKeys: (text: string, signal: AbortSignal) => Promise<readonly K[]>
   readonly changed: (credentials: {
     readonly keys: readonly K[]
     readonly jwks: Readonly<Record<string, readonly Jwk[]>>
@@ -135,8 +135,8 @@ export class CredentialStore<K extends NamedKey> {
 
   #watch(path: string, first: (keys: readonly K[]) => void): WatchedFile {
     const { clock, log, readKeys } = this.#options
-    const take = (text: string) => {
-      const keys = readKeys(text)
+    const take = async (text: string, signal: AbortSignal) => {
+      const keys = await readKeys(text, signal)
       if (this.#file?.path !== path) return first(keys)
       log.info('auth.keys', { path, keys: keys.length, ...differences(this.#keys, keys) })
       this.#keys = keys

@@ -9,7 +9,7 @@ import { dirname } from 'node:path'
 import { parseBackendUrl } from '../../core/addresses.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { openRegular } from '../../lib/regular-file.ts'
+import { readRegular } from '../../lib/regular-file.ts'
 import { BOUNDS, type FoundBackend } from '../registry/registration.ts'
 import type { DiscoverySource, Snapshot } from './source.ts'
 
@@ -90,9 +90,8 @@ class FileSource implements DiscoverySource {
     let dueIn = REREAD_MS
     try {
       if (!this.#watcher) this.#watch()
-      await using handle = await openRegular(this.#options.path, MAX_BYTES)
       const changes = this.#changes
-      const text = await handle.readFile('utf8')
+      const text = (await readRegular(this.#options.path, MAX_BYTES)).toString('utf8')
       // The file changed while it was read: half a list may look like a complete one.
       if (changes !== this.#changes) dueIn = DEBOUNCE_MS
       else await this.#take(text)
