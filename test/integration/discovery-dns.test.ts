@@ -1,5 +1,7 @@
 /** The DNS source with node's own resolver against a name server on real UDP. */
 import { Resolver } from 'node:dns/promises'
+import { once } from 'node:events'
+import net from 'node:net'
 import { afterEach, expect, it } from 'vitest'
 import { createDnsSource } from '../../src/control/discovery/dns.ts'
 import type { Snapshot } from '../../src/control/discovery/source.ts'
@@ -83,6 +85,44 @@ it.each(['servfail', 'mute', 'nxdomain'] as const)(
     await eventually(() => expect(urls()).toEqual(['http://10.0.0.3:8000']))
   },
 )
+
+it.each<[string, (socket: net.Socket) => void]>([
+  ['says nothing', () => {}],
+  ['closes', (socket) => void socket.destroy()],
+  ['sends an answer byte by byte', (socket) => trickle(socket)],
+  ['sends without end', (socket) => flood(socket)],
+])('a name server that refers to TCP and there %s takes nobody out', async (_name, talk) => {
+  const { server, snapshots, urls, asked } = await setUp('a', { 'ranker.test': [a('10.0.0.1')] })
+  await eventually(() => expect(urls()).toEqual(['http://10.0.0.1:8000']))
+  const tcp = net.createServer((socket) => talk(socket.on('error', () => {})))
+  await once(tcp.listen(Number(server.address.split(':')[1]), '127.0.0.1'), 'listening')
+  cleanup.push(() => tcp.close())
+  server.fault = 'truncated'
+  // Of an answer that was under way.
+  await asked(4)
+  const before = snapshots.length
+  await asked(4)
+  expect([snapshots.length, urls()]).toEqual([before, ['http://10.0.0.1:8000']])
+  server.fault = 'none'
+  server.zone.set('ranker.test', [a('10.0.0.2')])
+  await eventually(() => expect(urls()).toEqual(['http://10.0.0.2:8000']), { timeoutMs: 10_000 })
+})
+
+/** The longest answer, at a byte each 5 ms. */
+function trickle(socket: net.Socket): void {
+  socket.write(Buffer.from([255, 255]))
+  const timer = setInterval(() => socket.write('x'), 5)
+  socket.on('close', () => clearInterval(timer))
+}
+
+function flood(socket: net.Socket): void {
+  const piece = Buffer.alloc(64 << 10, 7)
+  const more = () => {
+    while (!socket.destroyed && socket.write(piece));
+  }
+  socket.on('drain', more)
+  more()
+}
 
 it('a name that has no address any more is an empty snapshot', async () => {
   const { server, urls } = await setUp('a', { 'ranker.test': [a('10.0.0.1')] })

@@ -19,8 +19,8 @@ export interface DnsServer {
   readonly address: string
   /** By name; a name that is not in it does not exist. */
   readonly zone: Map<string, readonly DnsRecord[]>
-  /** `servfail`: it answers that it cannot. `mute`: it does not answer. */
-  fault: 'none' | 'servfail' | 'mute'
+  /** `servfail`: it answers that it cannot. `mute`: it does not answer. `truncated`: it refers to TCP. */
+  fault: 'none' | 'servfail' | 'mute' | 'truncated'
   asked: number
   close(): Promise<void>
 }
@@ -53,11 +53,12 @@ function answer(query: Buffer, { zone, fault }: DnsServer): Buffer {
   const known = zone.get(name)
   const records = (known ?? []).filter((record) => TYPES[record.type] === type)
   const code = fault === 'servfail' ? SERVFAIL : known ? 0 : NXDOMAIN
-  const given = code === 0 ? records : []
+  const isCut = fault === 'truncated'
+  const given = code === 0 && !isCut ? records : []
   const header = Buffer.alloc(12)
   header.writeUInt16BE(query.readUInt16BE(0), 0)
   // A response, with recursion desired and available.
-  header.writeUInt16BE(0x8180 | code, 2)
+  header.writeUInt16BE(0x8180 | (isCut ? 0x0200 : 0) | code, 2)
   header.writeUInt16BE(1, 4)
   header.writeUInt16BE(given.length, 6)
   return Buffer.concat([header, query.subarray(12, end), ...given.map(resource)])
