@@ -8,6 +8,7 @@ import { namedTenant } from '../../core/identity.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { holdsAt } from '../auth/proof.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
@@ -130,7 +131,7 @@ export class MemoryHits implements MemoryHit {
     const { matched } = of ?? decision
     const log = decision.directives.noStore ? undefined : matched.route.log
     const { authentication, identity, principal } = head.notes
-    if (authentication && authentication.until <= wall) return false
+    if (authentication && !holdsAt(authentication, wall)) return false
     if (judge(answer, decision.directives, wall) !== 'fresh' || (of && !stillHolds(of, decision)))
       return false
     // A body with Content-Length cannot be followed by trailers.
