@@ -45,6 +45,8 @@ export interface StoreHttpOptions {
 
 const MAX_HEAD_BYTES = 32 * 1024
 const MAX_CONNECTIONS = 8
+/** Interim answers (1xx) to one request: behind each of them a server may take the whole time for the head again. */
+const MAX_INTERIM = 16
 
 export class StoreHttp {
   readonly #agent: Agent
@@ -74,6 +76,12 @@ export class StoreHttp {
   async send(request: StoreRequest): Promise<StoreResponse> {
     const { method, origin, target, headers = {}, body, timeoutMs, signal, what } = request
     this.#checkLiteral(origin)
+    const cut = new AbortController()
+    let interim = 0
+    const onInfo = () => {
+      if (++interim <= MAX_INTERIM) return
+      cut.abort(new StoreError('unreachable', `${what}: more than ${MAX_INTERIM} interim answers`))
+    }
     try {
       const answer = await this.#agent.request({
         method,
@@ -84,7 +92,8 @@ export class StoreHttp {
         body: (body ?? null) as Uint8Array | null,
         headersTimeout: timeoutMs,
         bodyTimeout: timeoutMs,
-        signal,
+        signal: AbortSignal.any([signal, cut.signal]),
+        onInfo,
       })
       // A body that nobody reads may fail, which is of no interest to anybody.
       answer.body.on('error', () => {})

@@ -72,8 +72,10 @@ export class HttpsStore implements ModelStore {
     if (status >= 500 || status === 429) throw new StoreError('unreachable', `${url}: status ${status}`)
     if (status === 401 || status === 403) throw new StoreError('denied', `${url}: status ${status}`)
     if (status !== 200) throw new StoreError('invalid', `${url}: status ${status}`)
-    if ((answer.header('content-encoding') ?? 'identity') !== 'identity')
-      throw new StoreError('invalid', `${url}: a content coding that was not asked for`)
+    const content = answer.header('content-encoding') ?? 'identity'
+    const transfer = answer.header('transfer-encoding')?.toLowerCase() ?? 'chunked'
+    if (content !== 'identity' || transfer !== 'chunked')
+      throw new StoreError('invalid', `${url}: a coding that was not asked for`)
   }
 
   async #get(condition: Readonly<Record<string, string>>, signal: AbortSignal): Promise<StoreResponse> {

@@ -294,6 +294,42 @@ describe('a file at a URL', () => {
     await store.close()
   })
 
+  it.each<[string, string, string]>([
+    [
+      'interim answers without end',
+      'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(40),
+      'more than 16 interim answers',
+    ],
+    ['100 without end', 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(40), 'more than 16 interim answers'],
+    [
+      'a transfer coding unasked',
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+      'a coding that was not asked for',
+    ],
+    [
+      'a length that is none',
+      'HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\nabc',
+      'does not match the HTTP/1.1',
+    ],
+    ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabc', 'ength'],
+    ['no HTTP', '\x00\x01\r\n\r\n', 'does not match the HTTP/1.1'],
+    ['a 304 to no condition', 'HTTP/1.1 304 Not Modified\r\n\r\n', 'status 304'],
+    ['another protocol', 'HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n', 'bad upgrade'],
+    [
+      'a redirect to a file',
+      'HTTP/1.1 302 F\r\nLocation: file:///m\r\nContent-Length: 0\r\n\r\n',
+      'no plain URL',
+    ],
+  ])('is not %s', async (_name, bytes, why) => {
+    files.trouble = ({ socket }) => {
+      socket.write(bytes, 'latin1')
+      return true
+    }
+    const store = httpsStore(`${files.url}/m.onnx`)
+    await expect(store.versions(new Map(), signal)).rejects.toThrow(why)
+    await store.close()
+  })
+
   it.each([
     [401, 'denied'],
     [206, 'invalid'],

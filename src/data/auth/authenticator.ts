@@ -33,6 +33,7 @@ import {
   NAMELESS,
   NO_TENANT,
   type Proof,
+  type Validity,
 } from './proof.ts'
 import type { PublicJwk } from './published-keys.ts'
 import { Tokens } from './tokens.ts'
@@ -85,12 +86,10 @@ export interface Client {
   readonly certificate?: PeerCertificate | undefined
 }
 
-/** Who sends a request, or why it is refused. */
-export interface Authentication {
+/** Who sends a request, or why it is refused. While it holds it is the same for equal heads of equal clients. */
+export interface Authentication extends Validity {
   readonly identity: Identity | undefined
   readonly refusal: GatewayError | undefined
-  /** Wall milliseconds until which this holds for equal heads of equal clients. */
-  readonly until: number
 }
 
 /** Settings that may change while calls run, with those of callers. */
@@ -197,7 +196,7 @@ export class Authenticator {
   /** `first` names the subject. */
   #settled(first: Checked | undefined, second: Checked | undefined): Authentication {
     if (first === undefined) return this.#anonymous()
-    if ('refusal' in first) return { identity: undefined, refusal: first.refusal, until: first.until }
+    if ('refusal' in first) return { identity: undefined, ...first }
     if (second && 'refusal' in second) return refuse(second.refusal)
     if (second && second.tenant !== first.tenant) return refuse(DISAGREEING)
     const known = this.#proved.get(first)
@@ -207,14 +206,14 @@ export class Authenticator {
     return proved
   }
 
-  #provedBy({ tenant, subject, until, scopes }: Proof): Authentication {
+  #provedBy({ tenant, subject, since, until, scopes }: Proof): Authentication {
     const { policies } = this.#parts
     const policy = policies?.of(tenant)
     if (policies && !policy) return refuse(NO_TENANT)
     const principal = principalFor(tenant, subject)
     const share = policy && policies?.shareOf(tenant, policy)
     const identity = { tenant, subject, principal, policy, share, ...(scopes && { scopes }) }
-    return { identity, refusal: undefined, until }
+    return { identity, refusal: undefined, ...(since !== undefined && { since }), until }
   }
 
   #anonymous(): Authentication {

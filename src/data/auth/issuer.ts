@@ -12,6 +12,7 @@ import {
   type Checked,
   EXPIRED,
   FOREIGN_TENANT,
+  holdsAt,
   INVALID,
   isName,
   NAMELESS,
@@ -83,7 +84,7 @@ export class Issuer {
   known(digest: Digest): Checked | undefined {
     const verified = this.#verified.get(digest)
     const found = verified?.key.isPublished ? verified.proof : this.#refusals.get(digest)
-    return found && found.until > this.#parts.clock.wall() ? found : undefined
+    return found && holdsAt(found, this.#parts.clock.wall()) ? found : undefined
   }
 
   /** Verifies a token that names this issuer, and remembers it. Never rejects. */
@@ -147,11 +148,14 @@ export class Issuer {
       return this.#refused(NAMELESS)
     if (!mayName(tenants, tenant)) return this.#refused(FOREIGN_TENANT)
     const granted = this.#scopes && { scopes: claimWords(claims, this.#scopes) }
-    return { tenant, subject, until: (claims['exp'] as number) * 1000, ...granted }
+    const { exp, nbf } = claims as { readonly exp: number; readonly nbf?: number }
+    const begun = nbf !== undefined && { since: nbf * 1000 - this.settings.clockTolerance }
+    return { tenant, subject, ...begun, until: exp * 1000, ...granted }
   }
 
   #refused(refusal: GatewayError): Refusal {
-    return { refusal, until: this.#parts.clock.wall() + REFUSED_MS }
+    const since = this.#parts.clock.wall()
+    return { refusal, since, until: since + REFUSED_MS }
   }
 }
 

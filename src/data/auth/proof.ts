@@ -1,19 +1,27 @@
 /** What checking a credential gives: whom it names, or why it is refused. No text of a credential is in either. */
 import { GatewayError } from '../../core/errors.ts'
 
+/** When what was found of a credential holds, in wall milliseconds. */
+export interface Validity {
+  /** Before it the clock was set back, and the credential is looked at again; left out: at any time. */
+  readonly since?: number
+  readonly until: number
+}
+
+export function holdsAt({ since = Number.NEGATIVE_INFINITY, until }: Validity, wall: number): boolean {
+  return since <= wall && wall < until
+}
+
 /** Whom a credential names. */
-export interface Proof {
+export interface Proof extends Validity {
   readonly tenant: string
   readonly subject: string
-  /** Wall milliseconds until which it holds. */
-  readonly until: number
   readonly scopes?: readonly string[]
 }
 
-export interface Refusal {
+/** While it holds the same credential is refused without another look. */
+export interface Refusal extends Validity {
   readonly refusal: GatewayError
-  /** Wall milliseconds until which the same credential is refused without another look. */
-  readonly until: number
 }
 
 export type Checked = Proof | Refusal

@@ -9,6 +9,7 @@ import { namedTenant } from '../../core/identity.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { holdsAt } from '../auth/proof.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
@@ -172,7 +173,7 @@ const NO_FIELDS: RawPairs = []
 /** Whether caller and answer are still what they were. */
 function isGood(answer: ReadyAnswer, { head, decision }: KnownHead, wall: number): boolean {
   const { authentication } = head.notes
-  if (authentication && authentication.until <= wall) return false
+  if (authentication && !holdsAt(authentication, wall)) return false
   if (judge(answer, decision.directives, wall) !== 'fresh') return false
   return !answer.of || stillHolds(answer.of, decision)
 }

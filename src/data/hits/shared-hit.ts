@@ -11,6 +11,7 @@ import type { Answered, Observer } from '../../core/observer.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { lastOf } from '../../lib/memo.ts'
+import { holdsAt } from '../auth/proof.ts'
 import { ageMs, remainingMs, replyOf } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
@@ -128,7 +129,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
 /** The first call with this head found its route and principal, which still hold. A call with a deadline of its own needs a timer. */
 function isKnown({ live, timeout, authentication }: HeadNotes, settings: Live, clock: Clock): boolean {
   if (live !== settings || timeout !== Number.POSITIVE_INFINITY) return false
-  return !authentication || authentication.until > clock.wall()
+  return !authentication || holdsAt(authentication, clock.wall())
 }
 
 /** Undefined unless the request is a repeat whose answer only a shared tier may have. */

@@ -117,7 +117,8 @@ export class VariantStore {
 
   /** A tier may not have a write yet that memory has: only the worker that made the write bars the tier's older value. */
   #isBehind(theirs: UrlNode, known: UrlNode): boolean {
-    const isRecent = this.#clock.wall() - known.writtenAt < BARRED_MS
+    // A time far in the future is from before the clock was set back.
+    const isRecent = Math.abs(this.#clock.wall() - known.writtenAt) < BARRED_MS
     return isRecent && theirs.writtenAt < known.writtenAt
   }
 

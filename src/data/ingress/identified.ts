@@ -5,7 +5,7 @@
 import { GatewayError } from '../../core/errors.ts'
 import type { Authentication, Authenticator, AuthLive } from '../auth/authenticator.ts'
 import { refusalOf } from '../auth/authorize.ts'
-import { MISSING } from '../auth/proof.ts'
+import { holdsAt, MISSING } from '../auth/proof.ts'
 import { callIdentity } from '../decision/call-identity.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { endToEnd } from '../http/headers.ts'
@@ -19,7 +19,7 @@ export function authenticate(
   wall: number,
 ): Authentication | Promise<Authentication> | undefined {
   const { authentication, live: decidedUnder } = exchange.notes
-  if (authentication && decidedUnder === live && authentication.until > wall) return authentication
+  if (authentication && decidedUnder === live && holdsAt(authentication, wall)) return authentication
   return live.auth?.identify(exchange.headers, exchange)
 }
 

@@ -55,18 +55,7 @@ const MAX_ACCEPTING_MS = 2_000
 const MAX_HANDSHAKES = 1024
 
 export async function listen(options: ServerOptions, ingress: Ingress): Promise<DataListener> {
-  const server = http.createServer({
-    maxHeaderSize: options.maxHeaderBytes,
-    headersTimeout: options.headerTimeoutMs,
-    // Bodies have a deadline of their own, from the end of the head.
-    requestTimeout: 0,
-    keepAliveTimeout: options.keepAliveTimeoutMs,
-    connectionsCheckingInterval: CHECK_MS,
-    // `NodeExchange.check` refuses it: node:http would refuse it and go on with the requests behind.
-    requireHostHeader: false,
-    noDelay: true,
-  })
-  server.maxConnections = options.maxConnections
+  const server = newServer(options)
   let leaving = false
   let draining = false
   const { headerTimeoutMs: headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs, wheel } = options
@@ -118,6 +107,22 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
       clearTimeout(cut)
     },
   }
+}
+
+function newServer(options: ServerOptions): Server {
+  const server = http.createServer({
+    maxHeaderSize: options.maxHeaderBytes,
+    headersTimeout: options.headerTimeoutMs,
+    // Bodies have a deadline of their own, from the end of the head.
+    requestTimeout: 0,
+    keepAliveTimeout: options.keepAliveTimeoutMs,
+    connectionsCheckingInterval: CHECK_MS,
+    // `NodeExchange.check` refuses it: node:http would refuse it and go on with the requests behind.
+    requireHostHeader: false,
+    noDelay: true,
+  })
+  server.maxConnections = options.maxConnections
+  return server
 }
 
 function terminatorOf(server: Server, options: ServerOptions): TlsTerminator {
