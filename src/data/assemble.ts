@@ -4,6 +4,7 @@
  * pipeline and the hits as the gateway runs them.
  */
 import { randomUUID } from 'node:crypto'
+import type { Transport } from '../core/backend.ts'
 import type { Call } from '../core/call.ts'
 import type { Digest } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
@@ -49,6 +50,7 @@ import { createFetch } from './serve/fetch.ts'
 import { Fill } from './serve/fill.ts'
 import { createPipeline, type Pipeline } from './serve/pipeline.ts'
 import { createDispatch, type DispatchParts } from './upstream/dispatch.ts'
+import { translated } from './upstream/translated.ts'
 import { createForward } from './upstream/forward.ts'
 import type { Dispatch } from './upstream/upstream-call.ts'
 
@@ -94,6 +96,8 @@ export interface KeyFacts {
 /** The pools of backends, as calls need them. */
 export interface Backends {
   readonly dispatch: Dispatch
+  /** Whether a backend of a pool may take calls of the transport. */
+  hasTransport(pool: string, transport: Transport): boolean
   /** Whether calls wait in the admission queue of a pool. */
   queueing(pool: string): boolean
   /** Whether every backend of a pool is at capacity. */
@@ -162,13 +166,20 @@ type Foundations = ReturnType<typeof foundations>
 /** Makes what several rooms share. */
 function foundations(parts: AssemblyParts) {
   const { live, cache, facts, workers, readyBytes, clock } = parts
-  const { dispatch: unlimited, queueing } = parts.backends
+  const { queueing, hasTransport } = parts.backends
+  const unlimited = translated({
+    ...parts.backends,
+    hasTransport,
+    supports: (matched, form) => traits.forms.has(matched, form),
+  })
   const limits = new TenantLimits(parts)
   const upstream = new UpstreamAdmission(limits)
   const dispatch = upstream.within(unlimited)
   const keyer = createKeyer({ ...facts, clock })
   const outgoing = createOutgoing(live)
   const token = ({ route, target }: Matched) => facts.deployments.peek(route.pool, target)?.value ?? ''
+  // Comparisons that prove something of a model are the gateway's own, and no tenant pays for them.
+  const traits = createModelTraits({ ...parts, dispatch: unlimited, outgoing, split: parts.split, token, queueing })
   return {
     keyer,
     decisions: createCacheDecisions(keyer),
@@ -182,8 +193,7 @@ function foundations(parts: AssemblyParts) {
     upstream,
     outgoing,
     forward: createForward({ dispatch, outgoing, redeployed: parts.redeployed }),
-    // Comparisons that prove something of a model are the gateway's own, and no tenant pays for them.
-    ...createModelTraits({ ...parts, dispatch: unlimited, outgoing, split: parts.split, token, queueing }),
+    ...traits,
   }
 }
 
@@ -242,6 +252,7 @@ export function backendsOf(
   const { pool, find, inflight } = parts
   return {
     dispatch: createDispatch(parts),
+    hasTransport: (name, transport) => pool(name).hasTransport(transport),
     queueing: (name) => find(name)?.isQueueing ?? false,
     busy: (name) => isBusy(pool(name).view.backends, inflight),
     maxBatch: ({ route, target }) => maxBatchOf(pool(route.pool).view.backends, target.model),

@@ -257,7 +257,8 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     workers: options.workers ?? 1,
     backends: {
       dispatch: scripted({ place, clock, asked, script }),
-      queueing: () => false,
+      hasTransport: () => true,
+    queueing: () => false,
       busy: () => false,
       maxBatch: () => undefined,
       serviceMs: () => 0,

@@ -80,8 +80,8 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     const left = this.#until.deadline - began
     this.transport = at.transport
     this.url = addressOf(permit.backend, at.transport) ?? mainAddress(permit.backend)
-    this.method = upstreamMethod(call)
-    this.target = call.path + call.query
+    this.method = request.as?.method ?? upstreamMethod(call)
+    this.target = request.as?.target ?? call.path + call.query
     this.headers = remainingDeadline(request.headers, { leftMs: left, spentMs: began - startedAt })
     this.host = keepsHost && call.host !== '' ? call.host : undefined
     this.body = request.body

@@ -13,6 +13,8 @@ import type { Matched } from '../route/routes.ts'
 
 /** What goes upstream for a call, with the call's own body or one composed of rows. */
 export interface UpstreamRequest {
+  /** Method, and path with query, where they are not the call's own. */
+  readonly as?: { readonly method: string; readonly target: string }
   readonly body: Body | undefined
   readonly contentLength: number | undefined
   readonly headers: RawPairs
