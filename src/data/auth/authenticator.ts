@@ -12,10 +12,11 @@ import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { CREDENTIAL_FIELDS, FieldTable } from '../../core/fields.ts'
 import { type Identity, principalFor } from '../../core/identity.ts'
-import { digestOf } from '../../core/key.ts'
+import { type Digest, digestOf } from '../../core/key.ts'
 import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import { EVERYBODY, type TenantShare } from '../../core/tenant-share.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { Generations } from '../../lib/generations.ts'
 import { Semaphore } from '../../lib/semaphore.ts'
 import type { Live } from '../route/routes.ts'
 import { type ApiKey, ApiKeys } from './api-keys.ts'
@@ -100,6 +101,9 @@ export interface AuthLive extends Live {
 
 /** Signatures are verified by the threads of the pool that files and names need as well. */
 const VERIFIED_AT_ONCE = 4
+/** Secrets whose digests are remembered, twice as many at most, and how long one may be. */
+const DIGESTS = 1024
+const MAX_REMEMBERED = 2048
 
 export class Authenticator {
   /** Fields that no backend gets, and on which no answer depends; undefined: they are forwarded. */
@@ -115,6 +119,11 @@ export class Authenticator {
   readonly #keys: ApiKeys
   readonly #tokens: Tokens
   readonly #reader: CredentialReader
+  /**
+   * The digests of good keys and tokens that came: a look-up costs a fifth of a SHA-256. Wrong ones are not in it, and oust none. What
+   * it compares first are hashes whose seed is the process's own, so its time tells no more of a secret than that of a digest.
+   */
+  readonly #digests = new Generations<Digest>(DIGESTS)
   /** By the proof of a key or token, which is the same object whenever that comes. */
   readonly #proved = new WeakMap<Proof, Authentication>()
 
@@ -175,8 +184,11 @@ export class Authenticator {
     // The certificate of a proxy that passes on an identity is the proxy's own.
     const connection = tenant === undefined ? this.#certified(client) : this.#proxied(tenant, subject)
     if (secret === undefined) return this.#settled(connection, undefined)
-    const digest = digestOf(secret)
+    const known = this.#digests.get(secret)
+    const digest = known ?? digestOf(secret)
     const checked = this.#keys.find(digest) ?? this.#tokens.check(secret, digest)
+    if (known === undefined && 'tenant' in checked && secret.length <= MAX_REMEMBERED)
+      this.#digests.set(secret, digest)
     return checked instanceof Promise
       ? checked.then((later) => this.#settled(later, connection))
       : this.#settled(checked, connection)

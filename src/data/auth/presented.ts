@@ -26,7 +26,7 @@ export interface IdentityFields {
 /** Where keys and tokens come. */
 export const SECRET_FIELDS: readonly string[] = ['authorization', 'x-api-key', 'api-key']
 
-const BEARER = /^bearer +([\x21-\x7e]+)$/i
+const BEARER = /^bearer +/i
 const NONE: Presented = { secret: undefined, tenant: undefined, subject: undefined }
 
 /** Reads credentials; each kind at most once, and in the one spelling that no server takes for another field. */
@@ -65,7 +65,7 @@ export class CredentialReader {
         continue
       }
       if (role === 'bearer' && ++authorizations > 1) return REPEATED
-      const secret = role === 'key' ? value : BEARER.exec(value)?.[1]
+      const secret = role === 'key' ? value : bearerOf(value)
       if (secret === undefined || secret === '') return MALFORMED
       // Some clients send the same key in two fields.
       if (found.secret !== undefined && found.secret !== secret) return REPEATED
@@ -73,4 +73,12 @@ export class CredentialReader {
     }
     return found ?? NONE
   }
+}
+
+/** The key or token; undefined: there is none, or there are several. A pattern for its letters would cost as much as its digest. */
+function bearerOf(value: string): string | undefined {
+  const scheme = BEARER.exec(value)?.[0]
+  if (scheme === undefined) return undefined
+  const secret = value.slice(scheme.length)
+  return secret.includes(' ') ? undefined : secret
 }
