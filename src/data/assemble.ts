@@ -25,6 +25,7 @@ import { Flights } from './flight/flights.ts'
 import { HitForMiss } from './flight/hit-for-miss.ts'
 import { Leases, leasesPay } from './flight/leases.ts'
 import { Aliases } from './hits/aliases.ts'
+import { FastRefusals } from './hits/fast-refusal.ts'
 import { MemoryHits } from './hits/memory-hit.ts'
 import { ReadyAnswers } from './hits/ready-answers.ts'
 import { createSharedHit } from './hits/shared-hit.ts'
@@ -220,12 +221,14 @@ function pipelineParts(parts: AssemblyParts, base: Foundations) {
   }
 }
 
-/** Makes the fast paths of hits, which answer before a call is made of a request. */
+/** Makes the fast paths, which answer before a call is made of a request. */
 function hits(parts: AssemblyParts, base: Foundations) {
   const { aliases, versions } = base
   const ready = parts.readyBytes > 0 ? base.ready : undefined
+  const fastRefusal = new FastRefusals({ ...parts, ...base })
   return {
-    memoryHit: new MemoryHits({ ...parts, ...base }),
+    memoryHit: new MemoryHits({ ...parts, ...base, refusals: fastRefusal }),
+    fastRefusal,
     sharedHit: aliases && createSharedHit({ ...parts, ...base, ...versions, aliases, ready }),
   }
 }

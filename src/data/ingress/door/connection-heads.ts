@@ -3,11 +3,12 @@
  * look-up. The heads of a client that traces its calls differ in volatile values only: they are compared with blanks in
  * place of these values, and each call still gets its own values.
  */
+import type { HitSource } from '../../hits/memory-hit.ts'
 import { callerTimeout } from '../../http/deadlines.ts'
 import { endToEnd } from '../../http/headers.ts'
 import { type ParsedHead, type RequestHead, readHead } from './head.ts'
 import type { KnownRequests } from './known-requests.ts'
-import type { RepeatCache } from './repeat-cache.ts'
+import type { RepeatedRequest } from './repeat-cache.ts'
 
 /** The longest head that is compared with the next one. */
 const MAX_REMEMBERED_BYTES = 2048
@@ -26,9 +27,14 @@ export class ConnectionHeads {
     this.#known = current()
   }
 
-  /** Whole requests that were hits, by `keyOf`. */
-  get repeats(): RepeatCache {
-    return this.#known.repeats
+  /** The whole request with this key, if it was a hit. Behind a refusal none is looked for: the next is mostly refused as well. */
+  repeatOf(key: Buffer): RepeatedRequest | undefined {
+    return this.#last?.notes.refused ? undefined : this.#known.repeats.get(key)
+  }
+
+  /** Stores a whole request that was a hit; `bytes`: all of it. */
+  keepHit(bytes: Buffer, head: RequestHead, source: HitSource): void {
+    this.#known.repeats.keep(this.keyOf(bytes), head, source)
   }
 
   /** The bytes that a request is looked up by; valid until the next call, on any connection. */

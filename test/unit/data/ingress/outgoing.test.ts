@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import { Duplex } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import { noFastRefusal } from '../../../../src/data/hits/fast-refusal.ts'
 import type { HitSource } from '../../../../src/data/hits/memory-hit.ts'
 import { createDoor } from '../../../../src/data/ingress/door/door.ts'
 import { SocketWriter } from '../../../../src/data/ingress/door/socket-writer.ts'
@@ -96,6 +97,7 @@ it('a client that does not read its answers is not read from either', async () =
       },
       answerRepeat: () => false,
     },
+    fastRefusal: noFastRefusal,
   })
   door.take(socket)
   for (let i = 0; i < 50; i++) {
