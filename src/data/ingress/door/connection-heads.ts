@@ -7,6 +7,7 @@ import type { HitSource } from '../../hits/memory-hit.ts'
 import { callerTimeout } from '../../http/deadlines.ts'
 import { endToEnd } from '../../http/headers.ts'
 import { type ParsedHead, type RequestHead, readHead } from './head.ts'
+import { headText } from './head-cache.ts'
 import type { KnownRequests } from './known-requests.ts'
 import type { RepeatedRequest } from './repeat-cache.ts'
 
@@ -55,14 +56,16 @@ export class ConnectionHeads {
     const last = this.#lastKey
     const isLonger = last !== undefined && key.length >= last.length
     if (isLonger && this.#last && key.compare(last, 0, last.length, 0, last.length) === 0) return this.#last
-    const known = this.#known.heads.find(key)
+    const { heads } = this.#known
+    const text = headText(key)
+    const known = heads.find(text)
     if (known) return this.#remembered(known, key)
     if (!this.#isTraced) {
       const blanked = this.#known.volatile.blanked(bytes)
       this.#isTraced = blanked !== bytes
       if (this.#isTraced) return this.read(bytes, blanked)
     }
-    const head = this.#known.heads.read(bytes, key)
+    const head = heads.read(bytes, text)
     return typeof head === 'object' ? this.#remembered(head, key) : head
   }
 
@@ -74,7 +77,8 @@ export class ConnectionHeads {
     if (bytes.toString('latin1', 0, head.bytes) === head.text) return head
     const key = this.keyOf(bytes)
     // The other call has no decision, because it was refused, say: this head replaces it in the cache.
-    if (!head.notes.decision) return this.#remembered(this.#known.heads.read(bytes, key) as RequestHead, key)
+    if (!head.notes.decision)
+      return this.#remembered(this.#known.heads.read(bytes, headText(key)) as RequestHead, key)
     // A head that is plain with blanks is plain without them.
     const ownHead = readHead(bytes) as RequestHead
     const headers = endToEnd(ownHead.headers, head.notes.withheld)
