@@ -1,7 +1,7 @@
 /**
  * What it costs to know who asks: `node bench/micro/callers.ts`. A hit in memory under a head that was seen before, without
- * identities and with a key, a token and a rate; a head that is new; a token that is new; a refusal beside a hit on the same
- * way. Processor time, medians of interleaved rounds.
+ * identities and with a key, a token and a rate; a head that is new, beside the digest of its key alone; a token that is new; a
+ * refusal by the fast path and by the long way. Processor time, medians of interleaved rounds.
  */
 import { BlockList } from 'node:net'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
@@ -14,6 +14,7 @@ import { createCacheDecisions } from '../../src/data/decision/cache-decision.ts'
 import { allocateLimits, LimitTable } from '../../src/data/decision/limit-table.ts'
 import { allocateQuotas, QuotaTable } from '../../src/data/decision/quota-table.ts'
 import { TenantLimits } from '../../src/data/decision/tenant-limits.ts'
+import { FastRefusals } from '../../src/data/hits/fast-refusal.ts'
 import { MemoryHits } from '../../src/data/hits/memory-hit.ts'
 import { ReadyAnswers } from '../../src/data/hits/ready-answers.ts'
 import type { RequestHead } from '../../src/data/ingress/door/head.ts'
@@ -31,6 +32,9 @@ import { median } from '../lib/stats.ts'
 
 const ROUNDS = 15
 const CALLS = 100_000
+/** As long as those of `infergate keys new`. */
+const KEY = `ig_${'k'.repeat(43)}`
+const WRONG = 'x'.repeat(KEY.length)
 const BODY = Buffer.from('{"instances":[[1,2,3,4,5,6,7,8]]}')
 const CACHE: RouteCache = {
   ttl: 3_600_000,
@@ -59,7 +63,7 @@ const token = (jti: string) =>
 const clock = systemClock
 const parts = {
   settings: {
-    keys: [{ hash: `sha256:${Buffer.from(digestOf('key'), 'latin1').toString('hex')}`, tenant: 'mobile' }],
+    keys: [{ hash: `sha256:${Buffer.from(digestOf(KEY), 'latin1').toString('hex')}`, tenant: 'mobile' }],
     jwt: [
       {
         issuer: 'i',
@@ -82,6 +86,10 @@ const parts = {
 const withRate = { '*': { rate: { requests: { count: 1e12, perMs: 1000 }, burst: 1000 } } }
 const plain = new Authenticator({ ...parts, policies: undefined })
 const limited = new Authenticator({ ...parts, policies: new TenantPolicies(withRate) })
+const spent = new Authenticator({
+  ...parts,
+  policies: new TenantPolicies({ '*': { rate: { requests: { count: 1, perMs: 3_600_000 }, burst: 1 } } }),
+})
 const withQuota = { '*': { ...withRate['*'], quota: { requests: { count: 1e15, per: 'month' as const } } } }
 const bounded = new Authenticator({ ...parts, policies: new TenantPolicies(withQuota) })
 
@@ -132,11 +140,13 @@ function side(auth: Authenticator | undefined, fields: string, observer = counti
   const table = new LimitTable(bytes, viewer)
   const quotas = new QuotaTable(allocateQuotas(clock.wall() - clock.now()), bytes.terms, viewer)
   const admission = new Admission({ limits: new TenantLimits({ limits: table, quotas }) })
+  const fastRefusal = new FastRefusals({ live: () => live, admission, observer, clock })
   const memoryHit = new MemoryHits({
     live: () => live,
     decisions,
     ready,
     admission,
+    refusals: fastRefusal,
     memory: 'memory',
     observer,
     clock,
@@ -156,6 +166,7 @@ function side(auth: Authenticator | undefined, fields: string, observer = counti
       return { reply, outcome: { kind: 'none' } }
     },
     memoryHit,
+    fastRefusal,
     observer,
     log: silentLog,
     clock,
@@ -172,18 +183,33 @@ function serve({ ingress, head }: { ingress: Ingress; head: RequestHead }): void
   ingress.serve(request)
 }
 
+function refuse({ ingress, head }: { ingress: Ingress; head: RequestHead }): void {
+  if (!ingress.fastRefusal.answer(head, writer)) throw new Error('not refused')
+}
+
+/** The field of a head; its value is a part of a text, as in the head that it came in: nothing is remembered of it. */
+const fieldOf = (line: string) => ['Authorization', line.slice('Authorization: '.length)]
+const digestIn = (line: string) => digestOf(line.slice('Authorization: Bearer '.length))
+const lineOf = (secret: string) => Buffer.from(`Authorization: Bearer ${secret}`).toString('latin1')
+
 const first = await token('0')
+const [keyLine, tokenLine, wrongLine] = [lineOf(KEY), lineOf(first), lineOf(WRONG)]
 const sides = {
   'hit, nobody is asked': side(undefined, ''),
   'hit, nobody is asked (again)': side(undefined, ''),
-  'hit, by key': side(plain, 'Authorization: Bearer key\r\n'),
-  'hit, by key, not counted': side(plain, 'Authorization: Bearer key\r\n', silent),
+  'hit, by key': side(plain, `Authorization: Bearer ${KEY}\r\n`),
+  'hit, by key, not counted': side(plain, `Authorization: Bearer ${KEY}\r\n`, silent),
   'hit, by token': side(plain, `Authorization: Bearer ${first}\r\n`),
-  'hit, by key, with a rate': side(limited, 'Authorization: Bearer key\r\n'),
-  'hit, by key, with a rate and a quota': side(bounded, 'Authorization: Bearer key\r\n'),
+  'hit, by key, with a rate': side(limited, `Authorization: Bearer ${KEY}\r\n`),
+  'hit, by key, with a rate and a quota': side(bounded, `Authorization: Bearer ${KEY}\r\n`),
 }
 await plain.identify(['Authorization', `Bearer ${first}`], writer)
-const refused = side(plain, 'Authorization: Bearer wrong\r\n')
+const refused = side(plain, `Authorization: Bearer ${WRONG}\r\n`)
+serve(refused)
+const overRate = side(spent, `Authorization: Bearer ${KEY}\r\n`)
+serve(overRate)
+// Uses the rate up.
+overRate.ingress.memoryHit.answer(overRate.head, [BODY], writer)
 for (const one of Object.values(sides)) {
   serve(one)
   await new Promise(setImmediate)
@@ -196,11 +222,15 @@ const measured: Record<string, () => void> = {
       () => void ingress.memoryHit.answer(head, [BODY], writer),
     ]),
   ),
+  'refused, a head seen before': () => refuse(refused),
+  'refused, a rate that is used up': () => refuse(overRate),
+  'refused by the long way': () => serve(refused),
   'long way, answered at once': () => serve(sides['hit, by key']),
-  'refused, a head seen before': () => serve(refused),
-  'identify by key, a new head': () => void plain.identify(['Authorization', 'Bearer key'], writer),
-  'identify by token seen before': () => void plain.identify(['Authorization', `Bearer ${first}`], writer),
-  'identify, a wrong key': () => void plain.identify(['Authorization', 'Bearer wrong'], writer),
+  'identify by key, a new head': () => void plain.identify(fieldOf(keyLine), writer),
+  'the digest of a key alone': () => void digestIn(keyLine),
+  'identify by token seen before': () => void plain.identify(fieldOf(tokenLine), writer),
+  'the digest of a token alone': () => void digestIn(tokenLine),
+  'identify, a wrong key': () => void plain.identify(fieldOf(wrongLine), writer),
 }
 const times = new Map(Object.keys(measured).map((name) => [name, [] as number[]]))
 for (let round = -2; round < ROUNDS; round++) {

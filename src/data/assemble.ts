@@ -26,6 +26,7 @@ import { Flights } from './flight/flights.ts'
 import { HitForMiss } from './flight/hit-for-miss.ts'
 import { Leases, leasesPay } from './flight/leases.ts'
 import { Aliases } from './hits/aliases.ts'
+import { FastRefusals } from './hits/fast-refusal.ts'
 import { MemoryHits } from './hits/memory-hit.ts'
 import { ReadyAnswers } from './hits/ready-answers.ts'
 import { createSharedHit } from './hits/shared-hit.ts'
@@ -50,8 +51,8 @@ import { createFetch } from './serve/fetch.ts'
 import { Fill } from './serve/fill.ts'
 import { createPipeline, type Pipeline } from './serve/pipeline.ts'
 import { createDispatch, type DispatchParts } from './upstream/dispatch.ts'
-import { translated } from './upstream/translated.ts'
 import { createForward } from './upstream/forward.ts'
+import { translated } from './upstream/translated.ts'
 import type { Dispatch } from './upstream/upstream-call.ts'
 
 export interface AssemblyParts {
@@ -179,7 +180,14 @@ function foundations(parts: AssemblyParts) {
   const outgoing = createOutgoing(live)
   const token = ({ route, target }: Matched) => facts.deployments.peek(route.pool, target)?.value ?? ''
   // Comparisons that prove something of a model are the gateway's own, and no tenant pays for them.
-  const traits = createModelTraits({ ...parts, dispatch: unlimited, outgoing, split: parts.split, token, queueing })
+  const traits = createModelTraits({
+    ...parts,
+    dispatch: unlimited,
+    outgoing,
+    split: parts.split,
+    token,
+    queueing,
+  })
   return {
     keyer,
     decisions: createCacheDecisions(keyer),
@@ -230,12 +238,14 @@ function pipelineParts(parts: AssemblyParts, base: Foundations) {
   }
 }
 
-/** Makes the fast paths of hits, which answer before a call is made of a request. */
+/** Makes the fast paths, which answer before a call is made of a request. */
 function hits(parts: AssemblyParts, base: Foundations) {
   const { aliases, versions } = base
   const ready = parts.readyBytes > 0 ? base.ready : undefined
+  const fastRefusal = new FastRefusals({ ...parts, ...base })
   return {
-    memoryHit: new MemoryHits({ ...parts, ...base }),
+    memoryHit: new MemoryHits({ ...parts, ...base, refusals: fastRefusal }),
+    fastRefusal,
     sharedHit: aliases && createSharedHit({ ...parts, ...base, ...versions, aliases, ready }),
   }
 }

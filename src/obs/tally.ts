@@ -1,12 +1,10 @@
 /** Counts by the values of their labels. */
 import type { Sample } from './exposition.ts'
 
-type Labels = Readonly<Record<string, string>>
-
 /** The counts under one value of a label, by the values of the next. */
 interface Branch {
   readonly below: Map<string, Branch>
-  cell?: { readonly labels: Labels; value: number }
+  cell?: { readonly labels: Sample['labels']; value: number }
 }
 
 export class Tally {
@@ -14,7 +12,7 @@ export class Tally {
   readonly #cells: NonNullable<Branch['cell']>[] = []
 
   /** The labels come in the same order every time. Makes no text of them, since some are counted with each call. */
-  add(labels: Labels, by: number): void {
+  add(labels: Readonly<Record<string, string>>, by: number): void {
     let branch = this.#root
     for (const value of Object.values(labels)) branch = branch.below.get(value) ?? branched(branch, value)
     const cell = branch.cell ?? this.#cell(branch, labels)
@@ -25,7 +23,7 @@ export class Tally {
     return this.#cells
   }
 
-  #cell(branch: Branch, labels: Labels): NonNullable<Branch['cell']> {
+  #cell(branch: Branch, labels: Sample['labels']): NonNullable<Branch['cell']> {
     branch.cell = { labels, value: 0 }
     this.#cells.push(branch.cell)
     return branch.cell

@@ -6,6 +6,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { RawPairs } from '../../src/core/call.ts'
+import { digestOf } from '../../src/core/key.ts'
 import {
   bodyOf,
   createWorld,
@@ -44,10 +45,15 @@ const headersOf = ({ by, refresh }: Asked): RawPairs => [
   ...(refresh ? ['cache-control', 'no-cache'] : []),
 ]
 
-async function play(place: Place, calls: readonly Asked[]): Promise<{ verdicts: Verdict[]; told: Told[] }> {
+async function play(
+  place: Place,
+  calls: readonly Asked[],
+  limited: Pick<WorldOptions, 'keys' | 'tenants'> = {},
+): Promise<{ verdicts: Verdict[]; told: Told[] }> {
   const { way, options } = PLACES[place]
   const world: World = createWorld({
     ...options,
+    ...limited,
     workers: WORKERS,
     cache: { rows: 'never' },
     script: ({ caller, instances }) => predictions(instances.map((value) => `${caller} ${value}`)),
@@ -121,4 +127,34 @@ describe('the same calls by every way', () => {
       expect(told.slice(7, 10).map(({ by }) => by)).toEqual([place, place, place])
     },
   )
+})
+
+describe('a rate', () => {
+  const keys = ['a', 'b'].map((key) => ({
+    hash: `sha256:${Buffer.from(digestOf(key), 'latin1').toString('hex')}`,
+    tenant: key,
+  }))
+  const rate = { requests: { count: 4, perMs: 1000 }, burst: 500 }
+  const limited = {
+    keys,
+    tenants: { a: { rate }, b: { rate, quota: { requests: { count: 9, per: 'day' } } } },
+  } as const
+  const known = calls.map((asked) => asked.map((one) => ({ ...one, by: one.by || 'Bearer a' })))
+  const shown = ({ status, isFetched }: Verdict) => [status, isFetched]
+
+  it('lets through the same calls by every way, of hits and of what is not kept', async () => {
+    const places = new Set<string>()
+    await fc.assert(
+      fc.asyncProperty(known, async (asked) => {
+        const verdicts = (await play('pipeline', asked, limited)).verdicts.map(shown)
+        for (const place of ['memory hit', 'shared hit'] as const) {
+          const played = await play(place, asked, limited)
+          expect(played.verdicts.map(shown)).toEqual(verdicts)
+          for (const { status, by } of played.told) if (status === 429) places.add(by)
+        }
+      }),
+      { numRuns: 60 },
+    )
+    expect([...places].sort()).toEqual(['memory hit', 'pipeline', 'refusal'])
+  })
 })

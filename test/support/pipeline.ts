@@ -6,11 +6,13 @@
 import { BlockList } from 'node:net'
 import { type Call, header, type RawPairs } from '../../src/core/call.ts'
 import { GatewayError } from '../../src/core/errors.ts'
+import type { TenantSettings } from '../../src/core/identity.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { Outcome, Reply } from '../../src/core/reply.ts'
 import { assemble } from '../../src/data/assemble.ts'
 import type { ApiKey } from '../../src/data/auth/api-keys.ts'
 import { Authenticator, NO_CREDENTIALS } from '../../src/data/auth/authenticator.ts'
+import { TenantPolicies } from '../../src/data/auth/policies.ts'
 import { createMemory } from '../../src/data/cache/memory/memory.ts'
 import { createTiered, type Tiered } from '../../src/data/cache/tiered.ts'
 import { guardTier } from '../../src/data/cache/tiers/guard.ts'
@@ -137,6 +139,8 @@ export interface WorldOptions {
   readonly cache?: Partial<RouteCache>
   /** Keys of callers, as the settings have them; left out: nobody is asked. */
   readonly keys?: readonly ApiKey[]
+  /** What the tenants of these callers may have; left out: whatever they want. */
+  readonly tenants?: Readonly<Record<string, TenantSettings>>
   readonly script?: Script
   readonly random?: () => number
   /** By how many the calls of one caller are taken; each has its part of what a caller may have. */
@@ -243,7 +247,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
       ...(options.keys && { auth: 'required' as const }),
     },
   ])
-  const auth = options.keys && authenticating(options.keys, clock)
+  const auth = options.keys && authenticating(options.keys, options.tenants, clock)
   const live = { route, maxBodyBytes: 1024 * 1024, trusted: new BlockList(), scheme: 'http' as const, auth }
   const door = new TestDoor()
   const plane = assemble({
@@ -381,11 +385,15 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   }
 }
 
-function authenticating(keys: readonly ApiKey[], clock: FakeClock): Authenticator {
+function authenticating(
+  keys: readonly ApiKey[],
+  tenants: WorldOptions['tenants'],
+  clock: FakeClock,
+): Authenticator {
   return new Authenticator({
     settings: { keys, jwt: [], forward: false, required: true },
     credentials: NO_CREDENTIALS,
-    policies: undefined,
+    policies: tenants && new TenantPolicies(tenants),
     proxies: new BlockList(),
     keyMissing: async () => {},
     clock,

@@ -1,6 +1,6 @@
 /**
  * Admission: whether a caller may have an answer, and whether its `no-cache` is honoured. All limits of callers are kept here.
- * The pipeline, a memory hit and a shared hit each ask exactly once before they work for a call. A hit that is not simply
+ * The pipeline, a memory hit and a shared hit each ask exactly once before they work for a call. A shared hit that is not simply
  * allowed is left to the pipeline, which asks again and informs the caller; so a limit that refuses must charge nothing.
  * What goes to a backend is asked about once more: see `upstream-admission.ts`.
  */
@@ -35,13 +35,25 @@ export class Admission {
    * `caller`: from `callerOf`.
    */
   admit(identity: Identity | undefined, caller: string, cost: AdmissionCost): AdmissionVerdict {
-    const policy = identity?.policy
-    if (policy?.rate?.requests || policy?.quota?.requests) {
-      const refusal = this.#limits?.request(identity as Identity, caller)
-      if (refusal) return refusal
-    }
+    const refusal = this.#request(identity, caller, 1)
+    if (refusal) return refusal
     return this.#refreshes.allows(caller, cost === 'refresh') ? 'allowed' : 'no-cache ignored'
   }
+
+  /** Why a call of this caller would be refused now; undefined: it would not. Counts nothing. */
+  refusal(identity: Identity | undefined, caller: string): GatewayError | undefined {
+    return this.#request(identity, caller, 0)
+  }
+
+  #request(identity: Identity | undefined, caller: string, calls: number): GatewayError | undefined {
+    return isLimited(identity) ? this.#limits?.request(identity, caller, calls) : undefined
+  }
+}
+
+/** Whether the calls of the caller's tenant are counted. */
+export function isLimited(identity: Identity | undefined): identity is Identity {
+  const policy = identity?.policy
+  return policy?.rate?.requests !== undefined || policy?.quota?.requests !== undefined
 }
 
 /** The caller that a call is counted for: its credentials, or its address if it sent none. */

@@ -1,6 +1,7 @@
 /** The limits of tenants: who may not go on, and how that is said. */
 import { GatewayError } from '../../core/errors.ts'
 import type { Identity } from '../../core/identity.ts'
+import { lastOf } from '../../lib/memo.ts'
 import type { Quota, RateLimit } from '../../lib/rate.ts'
 import { type Account, accountOf, quickAccountOf } from './account-places.ts'
 import type { LimitTable } from './limit-table.ts'
@@ -29,9 +30,12 @@ export class TenantLimits {
     this.#quotas = quotas
   }
 
-  /** Charges a call; the refusal if the tenant has made too many. `caller`: the address of an anonymous one. */
-  request(identity: Identity, caller: string): GatewayError | undefined {
-    return this.#charge(identity, caller, { unit: 'requests', cost: 1 })
+  /**
+   * Charges calls; the refusal if the tenant has made too many. `caller`: the address of an anonymous one; `cost`: 0 asks whether
+   * one more would be refused.
+   */
+  request(identity: Identity, caller: string, cost: number): GatewayError | undefined {
+    return this.#charge(identity, caller, { unit: 'requests', cost })
   }
 
   /** Charges rows that are to be sent to a backend. */
@@ -65,7 +69,7 @@ export class TenantLimits {
     if (!rates || !rate) return undefined
     const { burst } = rates
     const waitMs = this.#table.charge(this.#account(identity, caller, unit), { rate, burst, cost })
-    return waitMs === 0 ? undefined : tooMany(unit, rate, waitMs)
+    return waitMs === 0 ? undefined : tooMany(unit, rate, secondsOf(waitMs))
   }
 
   /** Quotas are those of tenants: for each address there would be a count in the store. */
@@ -129,33 +133,41 @@ const CROWDED = new GatewayError('rateLimited', 'the tenant has as many requests
 
 const SECOND = 1000
 
-function tooMany(unit: Unit, { count, perMs }: RateLimit, waitMs: number): GatewayError {
-  const message = `the tenant has used up its ${unit}: ${count} in ${perMs / SECOND} s`
-  return refusalOf(message, { name: unit, count: Math.floor(count), ofMs: perMs, waitMs })
+/** One is remembered: whoever has used up a rate mostly asks again at once. */
+const tooMany = lastOf((unit: Unit, { count, perMs }: RateLimit, seconds: number) =>
+  refusalOf(
+    { name: unit, count: Math.floor(count), ofMs: perMs, seconds },
+    () => `the tenant has used up its ${unit}: ${count} in ${perMs / SECOND} s`,
+  ),
+)
+
+function secondsOf(ms: number): number {
+  return Math.max(1, Math.ceil(ms / SECOND))
 }
 
 function usedUp(
   unit: Unit,
   { count, per }: Quota,
-  { waitMs, ofMs }: Pick<Exceeded, 'waitMs' | 'ofMs'>,
+  { waitMs, ofMs }: { readonly waitMs: number; readonly ofMs: number },
 ): GatewayError {
-  const message = `the tenant has used up its ${unit} of this ${per} (UTC): ${count}`
-  return refusalOf(message, { name: QUOTA_OF[unit], count, ofMs, waitMs })
+  const exceeded = { name: QUOTA_OF[unit], count, ofMs, seconds: secondsOf(waitMs) }
+  return refusalOf(exceeded, () => `the tenant has used up its ${unit} of this ${per} (UTC): ${count}`)
 }
 
 interface Exceeded {
   readonly name: string
   readonly count: number
   readonly ofMs: number
-  readonly waitMs: number
+  /** Until it may ask again. */
+  readonly seconds: number
 }
 
 /** With the fields of draft-ietf-httpapi-ratelimit-headers-10. */
-function refusalOf(message: string, { name, count, ofMs, waitMs }: Exceeded): GatewayError {
-  const seconds = Math.max(1, Math.ceil(waitMs / SECOND))
-  const known = refusals.get(`${name} ${count} ${ofMs} ${seconds}`)
+function refusalOf({ name, count, ofMs, seconds }: Exceeded, message: () => string): GatewayError {
+  const key = `${name} ${count} ${ofMs} ${seconds}`
+  const known = refusals.get(key)
   if (known) return known
-  const refusal = new GatewayError('rateLimited', message, {
+  const refusal = new GatewayError('rateLimited', message(), {
     retryAfterSeconds: seconds,
     ofTenant: true,
     limit: name,
@@ -167,7 +179,7 @@ function refusalOf(message: string, { name, count, ofMs, waitMs }: Exceeded): Ga
     ],
   })
   if (refusals.size >= MAX_REFUSALS) refusals.clear()
-  refusals.set(`${name} ${count} ${ofMs} ${seconds}`, refusal)
+  refusals.set(key, refusal)
   return refusal
 }
 

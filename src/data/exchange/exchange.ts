@@ -34,8 +34,8 @@ export interface HeadNotes {
   identity?: Identity | undefined
   /** What the caller's tenant may have of a pool; left out: there are no tenants. */
   share?: TenantShare | undefined
-  /** The route of a head that is refused, and why; `matched` is left out then. */
-  refused?: { readonly matched: Matched; readonly refusal: GatewayError } | undefined
+  /** Set if such a head is refused; `matched` is left out then. */
+  refused?: Refused | undefined
   /** Credential fields that are not among `headers`. */
   withheld?: FieldTable<true> | undefined
   /** Milliseconds that the caller allows; Infinity if it does not say. */
@@ -47,6 +47,13 @@ export interface HeadNotes {
   isRepeated?: boolean
   /** The cache decision of the head, valid for its revision. */
   decision?: CacheDecision
+}
+
+/** Why a head is refused. */
+export interface Refused {
+  readonly refusal: GatewayError
+  /** The route at which it is; undefined: there is none for it. */
+  readonly matched: Matched | undefined
 }
 
 /** One request and its answer on a connection. */

@@ -5,19 +5,20 @@
  * tokens stay the same.
  */
 import type { RawPairs } from '../../core/call.ts'
+import { GatewayError } from '../../core/errors.ts'
 import { namedTenant } from '../../core/identity.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
-import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { holdsAt } from '../auth/proof.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
 import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision/cache-decision.ts'
-import type { HttpExchange } from '../exchange/exchange.ts'
 import { MAX_TEXT_BODY_BYTES, ReadyText } from '../exchange/ready-text.ts'
 import { digestOfPieces } from '../key/raw.ts'
 import type { Live, Matched } from '../route/routes.ts'
+import { type AnswerWriter, corsOf, type Repeated } from './fast-answer.ts'
+import type { FastRefusals } from './fast-refusal.ts'
 import type { HotEntry } from './hot-cache.ts'
 import type { ReadyAnswer, ReadyAnswers } from './ready-answers.ts'
 
@@ -26,27 +27,11 @@ export interface MemoryHitParts {
   readonly decisions: CacheDecisions
   readonly ready: ReadyAnswers
   readonly admission: Admission
+  readonly refusals: Pick<FastRefusals, 'write'>
   /** The name of process memory in the settings. */
   readonly memory: string
   readonly observer: Observer
   readonly clock: Clock
-}
-
-/** The part of a request's head that a hit is decided by. */
-export type Repeated = Pick<HttpExchange, 'method' | 'notes'> & {
-  /** Bytes of the body. */
-  readonly length: number
-}
-
-export interface AnswerWriter {
-  readonly peer: string
-  /** As in `HttpExchange`. */
-  readonly certificate?: PeerCertificate | undefined
-  /** The field lines about the connection for the next answer. */
-  connectionFields(last: boolean): string
-  send(head: string, body: Uint8Array | undefined): void
-  /** Present where heads are no text: HTTP/2. */
-  sendFields?(answer: ReadyAnswer, tier: string, wall: number, cors: RawPairs): void
 }
 
 /** The ready answer that answered a request. */
@@ -61,9 +46,12 @@ export interface Repeat {
 }
 
 export interface MemoryHit {
-  /** Answers the request, and returns what it was answered from; undefined: not a hit, nothing was done. `body`: in pieces. */
+  /**
+   * Answers the request, or refuses its caller, and returns what it is answered from; undefined: not a hit, nothing was done.
+   * `body`: in pieces.
+   */
   answer(head: Repeated, body: readonly Uint8Array[], writer: AnswerWriter): HitSource | undefined
-  /** Answers the same bytes once more. False: the answer no longer holds, nothing was done. */
+  /** The same for the same bytes once more. False: the answer no longer holds, nothing was done. */
   answerRepeat(repeat: Repeat, writer: AnswerWriter): boolean
 }
 
@@ -128,7 +116,7 @@ export class MemoryHits implements MemoryHit {
   }
 
   #write(answer: ReadyAnswer, { head, decision }: KnownHead, writer: AnswerWriter, began: number): boolean {
-    const { admission, memory, observer, clock } = this.#parts
+    const { admission, refusals, memory, observer, clock } = this.#parts
     const wall = clock.wall()
     const { matched } = answer.of ?? decision
     const log = decision.directives.noStore ? undefined : matched.route.log
@@ -138,8 +126,13 @@ export class MemoryHits implements MemoryHit {
     if (answer.reply.trailers && !writer.sendFields) return false
     // The pipeline answers, and records, what the prediction log wants.
     if (log?.isDue) return false
-    if (admission.admit(identity, callerOf(principal, writer.peer), 'answer') !== 'allowed') return false
-    const cors = matched.route.cors?.fields(head.notes.headers ?? [])
+    const verdict = admission.admit(identity, callerOf(principal, writer.peer), 'answer')
+    if (verdict instanceof GatewayError && !writer.sendFields) {
+      refusals.write({ refusal: verdict, matched, head, began, wall }, writer)
+      return true
+    }
+    if (verdict !== 'allowed') return false
+    const cors = corsOf(matched, head)
     if (writer.sendFields) writer.sendFields(answer, memory, wall, cors?.pairs ?? NO_FIELDS)
     else this.#sendText(answer, writer, wall, cors?.text ?? '')
     log?.takes()

@@ -7,7 +7,7 @@ import type { Authentication, Authenticator, AuthLive } from '../auth/authentica
 import { refusalOf } from '../auth/authorize.ts'
 import { holdsAt, MISSING } from '../auth/proof.ts'
 import { callIdentity } from '../decision/call-identity.ts'
-import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
+import type { HeadNotes, HttpExchange, Refused } from '../exchange/exchange.ts'
 import { endToEnd } from '../http/headers.ts'
 import type { Matched } from '../route/routes.ts'
 import { parseTarget } from '../route/target.ts'
@@ -23,38 +23,35 @@ export function authenticate(
   return live.auth?.identify(exchange.headers, exchange)
 }
 
-/** The route, and why the call is refused there. */
-export interface Admitted {
-  readonly matched: Matched
-  readonly refusal: GatewayError | undefined
-}
+/** The route that lets the call in, or why there is none. */
+export type Admitted = Refused | { readonly matched: Matched; readonly refusal?: undefined }
 
 /**
  * Finds the route, and keeps what was decided in the notes: for a caller who is refused nothing but the refusal, so that
- * no fast path knows the head. Throws `unknownRoute`, or a refusal where no route matches.
+ * no fast path of hits knows the head.
  */
 export function routed(exchange: HttpExchange, live: AuthLive, authentication?: Authentication): Admitted {
   const { notes } = exchange
   const isKnown = notes.live === live && notes.authentication === authentication
-  if (isKnown && notes.matched) return { matched: notes.matched, refusal: undefined }
+  if (isKnown && notes.matched) return { matched: notes.matched }
   if (isKnown && notes.refused) return notes.refused
   const { method, target } = exchange
   const { path, query, host = exchange.host } = parseTarget(target)
-  const foreign = live.auth?.foreign(exchange)
-  const arrived = endToEnd(exchange.headers, foreign)
-  const tenant = authentication?.identity?.tenant
-  const matched = live.route({ method, path, host, headers: arrived, tenant })
-  if (!matched) throw notFound({ method, path }, live.auth, authentication)
-  const refusal = authentication && refusalOf(authentication, matched)
-  const refused = refusal && { matched, refusal }
-  const decided: HeadNotes = { path, query, host, live, authentication, headers: arrived, withheld: foreign }
-  Object.assign(notes, { ...UNDECIDED, ...decided, ...(refused ? { refused } : { matched }) })
   const { auth } = live
+  const foreign = auth?.foreign(exchange)
+  const headers = endToEnd(exchange.headers, foreign)
   const identity = authentication?.identity
-  if (auth && identity)
+  const matched = live.route({ method, path, host, headers, tenant: identity?.tenant })
+  const refusal = matched
+    ? authentication && refusalOf(authentication, matched)
+    : notFound({ method, path }, auth, authentication)
+  const refused = refusal && { matched, refusal }
+  const decided: HeadNotes = { path, query, host, live, authentication, headers, withheld: foreign }
+  Object.assign(notes, { ...UNDECIDED, ...decided, ...(refused ? { refused } : { matched }) })
+  if (auth && identity && matched)
     Object.assign(notes, callIdentity(exchange.headers, matched, { auth, identity, foreign }))
   notes.share = notes.identity ? notes.identity.share : auth?.everybody
-  return refused ?? { matched, refusal: undefined }
+  return refused ?? { matched: matched as Matched }
 }
 
 /** What other settings, or another look at the credentials, decided before. */

@@ -15,8 +15,10 @@ import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib
 import type { Timer, Wheel } from '../../lib/wheel.ts'
 import type { Authentication, AuthLive } from '../auth/authenticator.ts'
 import { refusalOf } from '../auth/authorize.ts'
+import { sendError } from '../exchange/error-answer.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
+import { type FastRefusal, noFastRefusal } from '../hits/fast-refusal.ts'
 import { type MemoryHit, noMemoryHit } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
 import { tooLarge } from '../http/body.ts'
@@ -30,7 +32,6 @@ import type { TierMiss } from '../rows/lookup-context.ts'
 import { ArrivedCall, fieldsOf, timeoutOf } from './arrived-call.ts'
 import { authenticate, routed } from './identified.ts'
 import { preflightRoute } from './preflight.ts'
-import { refusal } from './refusal.ts'
 import { AnswerStream, discard } from './stream.ts'
 
 export interface IngressParts {
@@ -45,6 +46,8 @@ export interface IngressParts {
   ) => Answer | Awaitable<Answer>
   /** The fast path of memory hits, for doors that recognise a head. */
   readonly memoryHit?: MemoryHit
+  /** The fast path of refusals, for such doors. */
+  readonly fastRefusal?: FastRefusal
   /** The fast path of shared hits; left out: there is no shared tier. */
   readonly sharedHit?: SharedHit | undefined
   readonly observer: Observer
@@ -58,6 +61,7 @@ export interface IngressParts {
 export interface Ingress extends Pick<IngressParts, 'live' | 'log'> {
   serve(exchange: HttpExchange): void
   readonly memoryHit: MemoryHit
+  readonly fastRefusal: FastRefusal
 }
 
 export function createIngress(parts: IngressParts): Ingress {
@@ -70,6 +74,7 @@ export function createIngress(parts: IngressParts): Ingress {
       if (!isHandled) new RequestHandler(parts, exchange).start()
     },
     memoryHit: parts.memoryHit ?? noMemoryHit,
+    fastRefusal: parts.fastRefusal ?? noFastRefusal,
     live: parts.live,
     log: parts.log,
   }
@@ -265,7 +270,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     const fault = error instanceof GatewayError ? error : internal(this.#parts.log, error)
     try {
       if (this.#exchange.status !== 0 || fault.code === 'callerLeft') this.#exchange.cut()
-      else this.#refuse(fault)
+      else sendError(this.#exchange, fault, this.#matched, this.#parts.clock.wall())
     } catch (bug) {
       this.#parts.log.error('ingress.bug', { error: textOf(bug) })
       this.#exchange.cut()
@@ -273,11 +278,6 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#end(fault)
     // Nobody waits any more for the work that still runs.
     this.#call?.abort(fault)
-  }
-
-  #refuse(fault: GatewayError): void {
-    const { reply, common, own } = refusal(fault, this.#matched?.protocol)
-    sendWhole(this.#exchange, reply, common, this.#withCors(own))
   }
 
   #withCors(own: RawPairs): RawPairs {

@@ -29,7 +29,9 @@ export function translated({ dispatch, hasTransport, supports }: TranslatedParts
     const isNeeded = !hasTransport(route.pool, own) && hasTransport(route.pool, other)
     const { body = NOTHING } = request
     if (!isNeeded || !protocol.translate || !isWhole(body)) return dispatch(call, matched, request)
-    const translation = protocol.translate(ofSettled(call, matched, body), body, (form) => supports(matched, form))
+    const translation = protocol.translate(ofSettled(call, matched, body), body, (form) =>
+      supports(matched, form),
+    )
     if ('status' in translation) return dispatch(call, matched, request)
     return after(dispatch(call, matched, requestOf(request, translation)), (response) =>
       answered(response, translation),

@@ -3,12 +3,14 @@
  * look-up. The heads of a client that traces its calls differ in volatile values only: they are compared with blanks in
  * place of these values, and each call still gets its own values.
  */
+import type { HitSource } from '../../hits/memory-hit.ts'
 import { callerTimeout } from '../../http/deadlines.ts'
 import { endToEnd } from '../../http/headers.ts'
 import { mayBePreface } from '../h2/preface.ts'
 import { type ParsedHead, type RequestHead, readHead } from './head.ts'
+import { headText } from './head-cache.ts'
 import type { KnownRequests } from './known-requests.ts'
-import type { RepeatCache } from './repeat-cache.ts'
+import type { RepeatedRequest } from './repeat-cache.ts'
 
 /** The longest head that is compared with the next one. */
 const MAX_REMEMBERED_BYTES = 2048
@@ -27,9 +29,14 @@ export class ConnectionHeads {
     this.#known = current()
   }
 
-  /** Whole requests that were hits, by `keyOf`. */
-  get repeats(): RepeatCache {
-    return this.#known.repeats
+  /** The whole request with this key, if it was a hit. Behind a refusal none is looked for: the next is mostly refused as well. */
+  repeatOf(key: Buffer): RepeatedRequest | undefined {
+    return this.#last?.notes.refused ? undefined : this.#known.repeats.get(key)
+  }
+
+  /** Stores a whole request that was a hit; `bytes`: all of it. */
+  keepHit(bytes: Buffer, head: RequestHead, source: HitSource): void {
+    this.#known.repeats.keep(this.keyOf(bytes), head, source)
   }
 
   /** The bytes that a request is looked up by; valid until the next call, on any connection. */
@@ -50,14 +57,16 @@ export class ConnectionHeads {
     const last = this.#lastKey
     const isLonger = last !== undefined && key.length >= last.length
     if (isLonger && this.#last && key.compare(last, 0, last.length, 0, last.length) === 0) return this.#last
-    const known = this.#known.heads.find(key)
+    const { heads } = this.#known
+    const text = headText(key)
+    const known = heads.find(text)
     if (known) return this.#remembered(known, key)
     if (!this.#isTraced) {
       const blanked = this.#known.volatile.blanked(bytes)
       this.#isTraced = blanked !== bytes
       if (this.#isTraced) return this.read(bytes, blanked)
     }
-    const head = this.#known.heads.read(bytes, key)
+    const head = heads.read(bytes, text)
     if (typeof head === 'object') return this.#remembered(head, key)
     return mayBePreface(bytes) ? 'part' : head
   }
@@ -70,7 +79,8 @@ export class ConnectionHeads {
     if (bytes.toString('latin1', 0, head.bytes) === head.text) return head
     const key = this.keyOf(bytes)
     // The other call has no decision, because it was refused, say: this head replaces it in the cache.
-    if (!head.notes.decision) return this.#remembered(this.#known.heads.read(bytes, key) as RequestHead, key)
+    if (!head.notes.decision)
+      return this.#remembered(this.#known.heads.read(bytes, headText(key)) as RequestHead, key)
     // A head that is plain with blanks is plain without them.
     const ownHead = readHead(bytes) as RequestHead
     const headers = endToEnd(ownHead.headers, head.notes.withheld)

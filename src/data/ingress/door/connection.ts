@@ -68,8 +68,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   }
 
   get peer(): string {
-    this.#peer ??= (this.#socket as { remoteAddress?: string }).remoteAddress ?? ''
-    return this.#peer
+    return (this.#peer ??= (this.#socket as { remoteAddress?: string }).remoteAddress ?? '')
   }
 
   get certificate() {
@@ -173,7 +172,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#unread = undefined
     const { memoryHit, wheel, limits } = this.#context
     const key = this.#heads.keyOf(bytes)
-    const repeat = this.#heads.repeats.get(key)
+    const repeat = this.#heads.repeatOf(key)
     if (repeat && memoryHit.answerRepeat(repeat, this)) return this.#answeredAtOnce(repeat.head)
     const head = this.#heads.read(bytes, key)
     if (head === 'other') return this.#handOver(bytes)
@@ -188,10 +187,9 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#pieces = 0
     const end = head.bytes + head.length
     const body = bytes.subarray(head.bytes, end)
-    const rest = behindEmptyLines(bytes, end)
-    this.#unread = rest
-    const source = bytes.length >= end ? memoryHit.answer(head, [body], this) : undefined
-    if (source && bytes.length === end) this.#heads.repeats.keep(this.#heads.keyOf(bytes), head, source)
+    this.#unread = behindEmptyLines(bytes, end)
+    const source = isWhole && this.#answerFast(head, [body])
+    if (typeof source === 'object' && bytes.length === end) this.#heads.keepHit(bytes, head, source)
     if (source) return this.#answeredAtOnce(head)
     const own = this.#heads.forCall(bytes, head)
     const request = new FastRequest(this, own)
@@ -215,12 +213,16 @@ export class Connection implements ResponseWriter, DoorConnection {
   /** Serves the request with the pending head: its body has arrived, or will not. */
   #servePending(request: FastRequest, head: RequestHead): void {
     this.#pendingHead = undefined
-    const isAnswered =
-      request.isComplete && this.#context.memoryHit.answer(head, request.chunks, this) !== undefined
+    const isAnswered = request.isComplete && this.#answerFast(head, request.chunks) !== false
     this.#arrivals.giveBack(isAnswered)
     if (!isAnswered) return this.#context.serve(request)
     request.markAnswered()
     this.answered()
+  }
+
+  /** The source of the hit that answers the request; true: it is refused; false: nothing was done. */
+  #answerFast(head: RequestHead, body: readonly Uint8Array[]) {
+    return this.#context.memoryHit.answer(head, body, this) ?? this.#context.fastRefusal.answer(head, this)
   }
 
   /** Waits, as after any answer, until it is written to the socket before the next request is read. */
@@ -229,9 +231,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     if (this.out.isFull || this.#closing) {
       this.#request = FastRequest.answered(this, head)
       this.answered()
-    } else if (!this.#unread) {
-      this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
-    }
+    } else if (!this.#unread) this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
     return true
   }
 

@@ -8,32 +8,41 @@ import { type ParsedHead, type RequestHead, readHead } from './head.ts'
 /** Longer heads are parsed each time. */
 const MAX_BYTES = 2048
 const END = '\r\n\r\n'
+/** Heads of each kind that are remembered, twice as many at most. */
+const HEADS = 512
 
 export class HeadCache {
   readonly #maxHeadBytes: number
   /** A head that nobody sent during a whole generation is forgotten. */
-  readonly #known = new Generations<RequestHead>(512)
+  readonly #known = new Generations<RequestHead>(HEADS)
+  /**
+   * Heads that came once. Only the second time is one stored: a flood of heads that are all different, each with a wrong key of
+   * its own, say, must neither oust those of others nor keep the collector busy.
+   */
+  readonly #once = new Generations<true>(HEADS)
 
   /** `maxHeadBytes`: longer heads are left to node:http. */
   constructor(maxHeadBytes: number) {
     this.#maxHeadBytes = maxHeadBytes
   }
 
-  /** The head that was stored under these bytes. */
-  find(key: Buffer): RequestHead | undefined {
-    return this.#known.get(textOf(key))
+  /** The head that was stored under this text. */
+  find(text: string): RequestHead | undefined {
+    return this.#known.get(text)
   }
 
-  /** Parses the head, and stores it under `key`, which is at least as long. */
-  read(bytes: Buffer, key = bytes): ParsedHead {
+  /** Parses the head at the beginning of `bytes`. `text`: from `headText`, to find it by. */
+  read(bytes: Buffer, text: string): ParsedHead {
     const head = readHead(bytes, this.#maxHeadBytes)
-    if (typeof head === 'object' && head.bytes <= MAX_BYTES) this.#known.set(textOf(key), head)
+    if (typeof head !== 'object' || text === '') return head
+    if (this.#once.get(text) || this.#known.get(text)) this.#known.set(text, head)
+    else this.#once.set(text, true)
     return head
   }
 }
 
-/** The head's bytes as a string; empty if the head is incomplete or too long. */
-function textOf(key: Buffer): string {
+/** The head at the beginning of `key` as a string; empty if it is incomplete or too long to be stored. */
+export function headText(key: Buffer): string {
   const end = key.indexOf(END, 0, 'latin1') + END.length
   return end < END.length || end > MAX_BYTES ? '' : key.toString('latin1', 0, end)
 }

@@ -124,11 +124,11 @@ describe('buckets', () => {
     const limits = new TenantLimits(tenantTables(() => 0))
     const policy = { name: '*', rate: { requests: { count: 1, perMs: 1000 }, burst: 1 } }
     const nobody: Identity = { tenant: '', subject: '', principal: '', policy }
-    expect(limits.request(nobody, '2001:db8::1')).toBeUndefined()
-    expect(limits.request(nobody, '2001:db8:0:0:ffff::2')).toBeInstanceOf(GatewayError)
-    expect(limits.request(nobody, '2001:db8:0:1::1')).toBeUndefined()
-    expect(limits.request(nobody, '10.0.0.1')).toBeUndefined()
-    expect(limits.request(nobody, '10.0.0.1')).toBeInstanceOf(GatewayError)
+    expect(limits.request(nobody, '2001:db8::1', 1)).toBeUndefined()
+    expect(limits.request(nobody, '2001:db8:0:0:ffff::2', 1)).toBeInstanceOf(GatewayError)
+    expect(limits.request(nobody, '2001:db8:0:1::1', 1)).toBeUndefined()
+    expect(limits.request(nobody, '10.0.0.1', 1)).toBeUndefined()
+    expect(limits.request(nobody, '10.0.0.1', 1)).toBeInstanceOf(GatewayError)
   })
 })
 

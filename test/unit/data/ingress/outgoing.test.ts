@@ -3,6 +3,7 @@ import { Duplex } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { silentLog } from '../../../../src/core/log.ts'
+import { noFastRefusal } from '../../../../src/data/hits/fast-refusal.ts'
 import type { HitSource } from '../../../../src/data/hits/memory-hit.ts'
 import { createDoor } from '../../../../src/data/ingress/door/door.ts'
 import { SocketWriter } from '../../../../src/data/ingress/door/socket-writer.ts'
@@ -99,6 +100,7 @@ it('a client that does not read its answers is not read from either', async () =
       },
       answerRepeat: () => false,
     },
+    fastRefusal: noFastRefusal,
   })
   door.take(socket)
   for (let i = 0; i < 50; i++) {

@@ -1,0 +1,94 @@
+/**
+ * An error of the gateway's own as an answer in the dialect of the call. Whoever is refused mostly comes again, and must not cost
+ * more than others: the errors that refuse callers are made once, and so are their answers, also as text that is ready to be
+ * written.
+ */
+import type { RawPairs } from '../../core/call.ts'
+import type { GatewayError } from '../../core/errors.ts'
+import type { Fields } from '../../core/reply.ts'
+import { problem } from '../../protocol/problem.ts'
+import type { Protocol } from '../../protocol/protocol.ts'
+import { proxyStatus } from '../http/status.ts'
+import type { CorsFields } from '../route/cors.ts'
+import type { Matched } from '../route/routes.ts'
+import type { HttpExchange } from './exchange.ts'
+import { dateLine, fieldLines, statusLine } from './reply-head.ts'
+import type { WholeReply } from './whole-answer.ts'
+
+/** What differs from answer to answer. */
+interface Asked {
+  /** Of the request: an answer to HEAD has no body. */
+  readonly method: string
+  /** The fields for pages of other origins; undefined: the route has none. */
+  readonly cors: CorsFields | undefined
+  /** The field lines about the connection. */
+  readonly connection: string
+}
+
+export class ErrorAnswer {
+  readonly reply: WholeReply
+  readonly common: Fields
+  readonly own: RawPairs
+  readonly #before: string
+  readonly #body: string
+  #second = -1
+  #cors = ''
+  #connection = ''
+  #head = ''
+  #whole = ''
+
+  constructor(fault: GatewayError, protocol: Protocol | undefined) {
+    this.reply = (protocol ? protocol.fault(fault) : problem(fault)) as WholeReply
+    const { status, headers, body } = this.reply
+    const own = ['Proxy-Status', proxyStatus(fault), ...(fault.detail.fields ?? [])]
+    if (fault.fault.retry === 'later') own.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
+    this.common = { pairs: headers }
+    this.own = own
+    this.#before = statusLine(status) + fieldLines(headers).text + fieldLines(own).text
+    this.#body = Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1')
+  }
+
+  /** The answer as it is written. Made anew only when a line is another than before; `wall`: milliseconds. */
+  text(wall: number, { method, cors, connection }: Asked): string {
+    const second = Math.floor(wall / 1000)
+    const corsText = cors?.text ?? ''
+    if (second !== this.#second || corsText !== this.#cors || connection !== this.#connection) {
+      const framing = `Content-Length: ${this.reply.body.length}\r\n`
+      this.#head = `${this.#before}${corsText}${dateLine(wall)}${framing}${connection}\r\n`
+      this.#whole = this.#head + this.#body
+      this.#second = second
+      this.#cors = corsText
+      this.#connection = connection
+    }
+    return method === 'HEAD' ? this.#head : this.#whole
+  }
+}
+
+/** Of the errors that are still in use. */
+const known = new WeakMap<GatewayError, Map<Protocol | undefined, ErrorAnswer>>()
+
+/** `protocol`: undefined for calls without a dialect. */
+export function errorAnswer(fault: GatewayError, protocol: Protocol | undefined): ErrorAnswer {
+  const inProtocols = known.get(fault) ?? new Map<Protocol | undefined, ErrorAnswer>()
+  const found = inProtocols.get(protocol)
+  if (found) return found
+  const made = new ErrorAnswer(fault, protocol)
+  known.set(fault, inProtocols.set(protocol, made))
+  return made
+}
+
+/** Sends the error. `matched`: undefined while there is no route; `wall`: milliseconds. */
+export function sendError(
+  exchange: HttpExchange,
+  fault: GatewayError,
+  matched: Matched | undefined,
+  wall: number,
+): void {
+  const { method, headers, notes } = exchange
+  const answer = errorAnswer(fault, matched?.protocol)
+  const { status, body } = answer.reply
+  const cors = matched?.route.cors?.fields(notes.headers ?? headers)
+  if (exchange.answerText)
+    exchange.answerText(status, (connection) => answer.text(wall, { method, cors, connection }), undefined)
+  else exchange.answer(status, answer.common, [...answer.own, ...(cors?.pairs ?? [])], body)
+}
