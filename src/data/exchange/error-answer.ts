@@ -5,7 +5,10 @@
  */
 import type { RawPairs } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
-import type { Fields } from '../../core/reply.ts'
+import type { Fields, Reply } from '../../core/reply.ts'
+import { grpcFault, grpcStatusOf } from '../../protocol/grpc/fault.ts'
+import { isGrpc } from '../../protocol/grpc/fields.ts'
+import { spokenStatus } from '../../protocol/grpc/status.ts'
 import { problem } from '../../protocol/problem.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import { proxyStatus } from '../http/status.ts'
@@ -14,6 +17,12 @@ import type { Matched } from '../route/routes.ts'
 import type { HttpExchange } from './exchange.ts'
 import { dateLine, fieldLines, statusLine } from './reply-head.ts'
 import type { WholeReply } from './whole-answer.ts'
+
+/** The part of a protocol that writes errors. */
+type Dialect = Pick<Protocol, 'fault'>
+
+/** Over gRPC all dialects have the same errors. */
+const GRPC: Dialect = { fault: grpcFault }
 
 /** What differs from answer to answer. */
 interface Asked {
@@ -37,8 +46,8 @@ export class ErrorAnswer {
   #head = ''
   #whole = ''
 
-  constructor(fault: GatewayError, protocol: Protocol | undefined) {
-    this.reply = (protocol ? protocol.fault(fault) : problem(fault)) as WholeReply
+  constructor(fault: GatewayError, dialect: Dialect | undefined) {
+    this.reply = (dialect ? dialect.fault(fault) : problem(fault)) as WholeReply
     const { status, headers, body } = this.reply
     const own = ['Proxy-Status', proxyStatus(fault), ...(fault.detail.fields ?? [])]
     if (fault.fault.retry === 'later') own.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
@@ -65,15 +74,15 @@ export class ErrorAnswer {
 }
 
 /** Of the errors that are still in use. */
-const known = new WeakMap<GatewayError, Map<Protocol | undefined, ErrorAnswer>>()
+const known = new WeakMap<GatewayError, Map<Dialect | undefined, ErrorAnswer>>()
 
-/** `protocol`: undefined for calls without a dialect. */
-export function errorAnswer(fault: GatewayError, protocol: Protocol | undefined): ErrorAnswer {
-  const inProtocols = known.get(fault) ?? new Map<Protocol | undefined, ErrorAnswer>()
-  const found = inProtocols.get(protocol)
+/** `dialect`: undefined for calls without one. */
+export function errorAnswer(fault: GatewayError, dialect: Dialect | undefined): ErrorAnswer {
+  const inDialects = known.get(fault) ?? new Map<Dialect | undefined, ErrorAnswer>()
+  const found = inDialects.get(dialect)
   if (found) return found
-  const made = new ErrorAnswer(fault, protocol)
-  known.set(fault, inProtocols.set(protocol, made))
+  const made = new ErrorAnswer(fault, dialect)
+  known.set(fault, inDialects.set(dialect, made))
   return made
 }
 
@@ -85,10 +94,31 @@ export function sendError(
   wall: number,
 ): void {
   const { method, headers, notes } = exchange
-  const answer = errorAnswer(fault, matched?.protocol)
+  const answer = errorAnswer(fault, isGrpcCall(exchange) ? GRPC : matched?.protocol)
   const { status, body } = answer.reply
   const cors = matched?.route.cors?.fields(notes.headers ?? headers)
   if (exchange.answerText)
     exchange.answerText(status, (connection) => answer.text(wall, { method, cors, connection }), undefined)
   else exchange.answer(status, answer.common, [...answer.own, ...(cors?.pairs ?? [])], body)
+}
+
+/** Ends an answer that has begun: a call over gRPC is told the error in its trailers, any other has no place for it. */
+export function cutShort(exchange: HttpExchange, fault: GatewayError): void {
+  if (!isGrpcCall(exchange) || fault.code === 'callerLeft') return exchange.cut()
+  exchange.end([...grpcStatusOf(fault), 'proxy-status', proxyStatus(fault)])
+}
+
+/** gRPC is spoken over HTTP/2 alone. */
+function isGrpcCall({ door, headers }: Pick<HttpExchange, 'door' | 'headers'>): boolean {
+  return door === 'h2' && isGrpc(headers)
+}
+
+/** The status that the caller was told, also where it is not that of HTTP. */
+export function statusTold(
+  exchange: HttpExchange,
+  reply: Reply | undefined,
+  fault: GatewayError | undefined,
+): number {
+  if (!isGrpcCall(exchange)) return exchange.status || (fault?.fault.status ?? 0)
+  return fault?.fault.status ?? (reply ? spokenStatus(reply) : exchange.status)
 }

@@ -8,14 +8,14 @@ import { GatewayError } from '../../core/errors.ts'
 import { namedTenant } from '../../core/identity.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
-import type { Answer, Outcome } from '../../core/reply.ts'
+import type { Answer, Outcome, Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib/deferred.ts'
 import type { Timer, Wheel } from '../../lib/wheel.ts'
 import type { Authentication, AuthLive } from '../auth/authenticator.ts'
 import { refusalOf } from '../auth/authorize.ts'
-import { sendError } from '../exchange/error-answer.ts'
+import { cutShort, sendError, statusTold } from '../exchange/error-answer.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
 import { type FastRefusal, noFastRefusal } from '../hits/fast-refusal.ts'
@@ -92,6 +92,7 @@ class RequestHandler implements Timer, Listener<Answer> {
   #call: ArrivedCall | undefined
   #matched: Matched | undefined
   #outcome: Outcome = NO_OUTCOME
+  #reply: Reply | undefined
   #timeoutMs = 0
   #over = false
   #tierMiss: TierMiss | undefined
@@ -223,6 +224,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     const { reply, outcome } = answerToQuery(this.#call as ArrivedCall, this.#matched as Matched, given)
     if (this.#over) return discard(reply)
     this.#outcome = outcome
+    this.#reply = reply
     const common = clientFields(reply)
     const own = this.#withCors(cacheFields(outcome))
     if (isWholeReply(reply)) {
@@ -264,12 +266,12 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#fail(fault)
   }
 
-  /** Answers with an error in the dialect of the call. After the first byte of an answer the connection is destroyed instead. */
+  /** Answers with an error in the dialect of the call; one that comes after the first byte of an answer ends that. */
   #fail(error: unknown): void {
     if (this.#over) return
     const fault = error instanceof GatewayError ? error : internal(this.#parts.log, error)
     try {
-      if (this.#exchange.status !== 0 || fault.code === 'callerLeft') this.#exchange.cut()
+      if (this.#exchange.status !== 0 || fault.code === 'callerLeft') cutShort(this.#exchange, fault)
       else sendError(this.#exchange, fault, this.#matched, this.#parts.clock.wall())
     } catch (bug) {
       this.#parts.log.error('ingress.bug', { error: textOf(bug) })
@@ -297,7 +299,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       protocol: matched?.protocol.name ?? '',
       model: matched?.target.model,
       tenant: namedTenant(this.#exchange.notes.identity),
-      status: this.#exchange.status || (fault?.fault.status ?? 0),
+      status: statusTold(this.#exchange, this.#reply, fault),
       outcome: this.#outcome,
       ms: clock.now() - this.#began,
       fault: fault?.code,

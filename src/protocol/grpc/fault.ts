@@ -37,14 +37,28 @@ export const STATUS_OF_FAULT: Readonly<Record<FaultCode, StatusName>> = {
 
 /** An answer without a message: the status stands in the head. */
 export function statusReply(status: StatusName, message: string, fields: RawPairs = []): Reply {
-  const own = ['content-type', GRPC_TYPE, 'grpc-status', String(statusCode(status))]
-  return { status: 200, headers: [...own, 'grpc-message', encodeMessage(message), ...fields], body: NOTHING }
+  const own = statusFields(status, message)
+  return { status: 200, headers: ['content-type', GRPC_TYPE, ...own, ...fields], body: NOTHING }
+}
+
+function statusFields(status: StatusName, message: string): string[] {
+  return ['grpc-status', String(statusCode(status)), 'grpc-message', encodeMessage(message)]
 }
 
 const NOTHING = new Uint8Array(0)
 
-export function grpcFault({ code, fault, message, detail: { retryAfterSeconds } }: GatewayError): Reply {
+export function grpcFault(error: GatewayError): Reply {
+  return { status: 200, headers: ['content-type', GRPC_TYPE, ...grpcStatusOf(error)], body: NOTHING }
+}
+
+/** The fields that tell the error: in the head of an answer without a message, or in the trailers. */
+export function grpcStatusOf({
+  code,
+  fault,
+  message,
+  detail: { retryAfterSeconds },
+}: GatewayError): RawPairs {
   const isLater = fault.retry === 'later' && retryAfterSeconds !== undefined
   const pushback = isLater ? ['grpc-retry-pushback-ms', String(Math.ceil(retryAfterSeconds * 1000))] : []
-  return statusReply(STATUS_OF_FAULT[code], message, pushback)
+  return [...statusFields(STATUS_OF_FAULT[code], message), ...pushback]
 }

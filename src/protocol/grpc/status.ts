@@ -1,6 +1,7 @@
 /** The status of a gRPC call, where it stands in an answer, and which HTTP statuses mean the same. */
 import { header, type RawPairs } from '../../core/call.ts'
 import type { Reply } from '../../core/reply.ts'
+import { isGrpc } from './fields.ts'
 
 /** The codes by number (grpc/grpc, "Status codes and their use in gRPC"). */
 export const STATUS_NAMES = [
@@ -116,6 +117,11 @@ const TO_HTTP: Readonly<Record<StatusName, number>> = {
   UNAVAILABLE: 503,
   DATA_LOSS: 500,
   UNAUTHENTICATED: 401,
+}
+
+/** What an answer says, as an HTTP status: that of a gRPC answer is 200, whatever it says. */
+export function spokenStatus(reply: Reply): number {
+  return isGrpc(reply.headers) ? httpOfStatus(statusOf(reply) ?? 'OK') : reply.status
 }
 
 /** Whatever is no printable ASCII, and `%` itself, is written as `%XX` (gRPC over HTTP2, Status-Message). */

@@ -201,8 +201,10 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
 
   answer(status: number, common: Fields, own: RawPairs, body: Uint8Array): void {
     const pairs = [...sharedLowered(common), ...lowered(own)]
+    // An answer of gRPC without a message is trailers alone.
+    const length = pairs.includes('grpc-status') ? undefined : body.length
     this.#claim(status)
-    this.#send(encodeFields(headFields(status, pairs, { length: body.length, now: Date.now() })), body)
+    this.#send(encodeFields(headFields(status, pairs, { length, now: Date.now() })), body)
   }
 
   sendFields(answer: ReadyAnswer, tier: string, wall: number, cors: RawPairs): void {
