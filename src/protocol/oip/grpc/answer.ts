@@ -14,6 +14,7 @@ import { withoutOwnFields } from '../body-fields.ts'
 import type { OutputPreferences } from '../request.ts'
 import { decodeJson } from '../tensor.ts'
 import { blobOfContents, contentsOfBlob } from './contents.ts'
+import { FieldBudget, KeptFields } from './fields.ts'
 import { CONTENTS, readTensor, SHAPE } from './message.ts'
 import {
   isPlain,
@@ -50,10 +51,12 @@ function readMessage(message: Uint8Array): OipAnswer | undefined {
   const [model, version] = [{ text: '' }, { text: '' }]
   let id = NOTHING
   const parameters = new ParameterTexts()
-  const unknown: AnswerMember[] = []
+  const unknown = new KeptFields(message)
+  const budget = new FieldBudget()
   const tensors: ReturnType<typeof readTensor>[] = []
   const raw: Uint8Array[] = []
   while (reader.next()) {
+    budget.take()
     switch (reader.field) {
       case 1:
         model.text = textOf(reader)
@@ -65,18 +68,18 @@ function readMessage(message: Uint8Array): OipAnswer | undefined {
         id = Buffer.from(JSON.stringify(textOf(reader)))
         break
       case PARAMETERS:
-        parameters.read(reader)
+        parameters.read(reader, budget)
         break
       case OUTPUTS:
         if (reader.wire !== BYTES) return undefined
-        tensors.push(readTensor(reader.message()))
+        tensors.push(readTensor(reader.message(), budget))
         break
       case RAW_OUTPUTS:
         if (reader.wire !== BYTES) return undefined
         raw.push(reader.bytes())
         break
       default:
-        unknown.push(kept(reader.whole()))
+        unknown.keep(reader)
     }
   }
   const isRaw = raw.length > 0
@@ -92,7 +95,7 @@ function readMessage(message: Uint8Array): OipAnswer | undefined {
     ...(model.text === '' ? [] : [member('model_name', JSON.stringify(model.text))]),
     ...(version.text === '' ? [] : [member('model_version', JSON.stringify(version.text))]),
     ...parameters.members(),
-    ...unknown,
+    ...keptMembers(unknown),
   ]
   return { body: message, members, outputs, ...(id.length > 2 ? { id } : {}), grpc: { isRaw } }
 }
@@ -118,7 +121,7 @@ function outputOf(tensor: ReturnType<typeof readTensor>, blob: Uint8Array): Outp
     member('name', jsonText(name)),
     member('shape', `[${shape.join()}]`),
     member('datatype', jsonText(datatype)),
-    ...tensor.unknown.map(kept),
+    ...keptMembers(tensor.unknown),
   ]
   return { name, datatype, shape, members, parameters: parameters.texts(), blob }
 }
@@ -132,12 +135,16 @@ function member(key: string, value: string): AnswerMember {
   return { key, text: Buffer.from(`"${key}":${value}`), value: Buffer.from(value) }
 }
 
-/** A field that JSON has no text for. */
+/** Fields that JSON has no text for. */
 function kept(field: Uint8Array): AnswerMember {
   return { key: '', text: Buffer.concat([ZERO, field]), value: NOTHING }
 }
 
 const ZERO = Uint8Array.of(0)
+
+function keptMembers(fields: KeptFields): AnswerMember[] {
+  return fields.isEmpty ? [] : [kept(fields.bytes())]
+}
 
 /** Whether a member's text is JSON, and no field of protobuf. */
 export function isJson(text: Uint8Array): boolean {
@@ -148,9 +155,9 @@ export function isJson(text: Uint8Array): boolean {
 class ParameterTexts {
   readonly #found = new Map<string, Parameter>()
 
-  read(reader: MessageReader): void {
+  read(reader: MessageReader, budget: FieldBudget): void {
     if (reader.wire !== BYTES) throw new MalformedProtobuf('a parameter has another type')
-    readParameter(reader.message(), this.#found)
+    readParameter(reader.message(), this.#found, budget)
   }
 
   put(name: string, parameter: Parameter): void {

@@ -19,15 +19,13 @@ export interface GrpcNotes {
 export function joinGrpc({ request, isCompressed }: GrpcNotes, rows: readonly Row[]): Joined {
   const { message, inputs, isRaw } = request
   const wires = rows.map((row) => unpack(row.wire) ?? [])
-  const joined = new MessageWriter()
-  for (const field of message.around) joined.raw(field)
+  const joined = new MessageWriter().raw(message.around.bytes())
   const blobs: Uint8Array[] = []
   for (const [i, { written }] of inputs.entries()) {
     const blob = Buffer.concat(wires.map((wire) => wire[i] as Uint8Array))
     blobs.push(blob)
     const shape = [rows.length, ...written.shape.slice(1)]
-    const tensor = new MessageWriter()
-    for (const field of written.around) tensor.raw(field)
+    const tensor = new MessageWriter().raw(written.around.bytes())
     writeSizes(tensor, shape)
     const contents = isRaw ? undefined : contentsOfBlob(blob, { datatype: written.datatype, shape })
     if (contents) tensor.message(CONTENTS, contents)
