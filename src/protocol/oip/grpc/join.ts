@@ -3,10 +3,10 @@ import { PREFIX_BYTES, withPrefix } from '../../grpc/message.ts'
 import { unpack } from '../../packed.ts'
 import { MessageWriter } from '../../protobuf/writer.ts'
 import type { Joined, Row } from '../../protocol.ts'
-import { writeSizes } from './answer.ts'
 import { contentsOfBlob } from './contents.ts'
 import { CONTENTS, INPUTS, RAW_INPUTS } from './message.ts'
 import type { GrpcRequest, OutlinedInput } from './request.ts'
+import { writeSizes } from './write-answer.ts'
 
 /** What is known of a gRPC call besides its keys. */
 export interface GrpcNotes {
