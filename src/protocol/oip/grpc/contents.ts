@@ -2,8 +2,9 @@
  * Typed values (`InferTensorContents`) as the blob that raw contents, and Triton's binary extension, have for the same tensor,
  * and the other way round. FP16 and BF16 have no typed form.
  */
+import { encodeVarints } from '../../protobuf/packed.ts'
 import { BYTES, FIXED32, FIXED64, MalformedProtobuf, MessageReader, VARINT } from '../../protobuf/reader.ts'
-import { MessageWriter, putVarint } from '../../protobuf/writer.ts'
+import { MessageWriter } from '../../protobuf/writer.ts'
 import { ELEMENT_BYTES, elementsOf, type TensorType, textOffsets } from '../tensor.ts'
 import { KeptFields } from './fields.ts'
 
@@ -199,34 +200,6 @@ export function contentsOfBlob(blob: Uint8Array, type: TensorType): MessageWrite
   }
   if (size === undefined || blob.length !== count * size) return undefined
   if (count === 0) return contents
-  return contents.bytes(field, WIRES[field] === VARINT ? varints(blob, type.datatype, size) : blob)
-}
-
-/** The longest varint. */
-const MAX_VARINT = 10
-
-function varints(blob: Uint8Array, datatype: string, size: number): Uint8Array {
-  const view = new DataView(blob.buffer, blob.byteOffset, blob.length)
-  const out = Buffer.allocUnsafe((blob.length / size) * MAX_VARINT)
-  const isSigned = datatype.startsWith('INT')
-  let end = 0
-  for (let at = 0; at < blob.length; at += size) {
-    const low = lowOf(view, at, { size, isSigned })
-    const high = size === 8 ? view.getUint32(at + 4, true) : low < 0 ? -1 : 0
-    end = putVarint(out, end, low, high)
-  }
-  return out.subarray(0, end)
-}
-
-function lowOf(view: DataView, at: number, { size, isSigned }: { size: number; isSigned: boolean }): number {
-  switch (size) {
-    case 1:
-      return isSigned ? view.getInt8(at) : view.getUint8(at)
-    case 2:
-      return isSigned ? view.getInt16(at, true) : view.getUint16(at, true)
-    case 4:
-      return isSigned ? view.getInt32(at, true) : view.getUint32(at, true)
-    default:
-      return view.getUint32(at, true)
-  }
+  const isVarint = WIRES[field] === VARINT
+  return contents.bytes(field, isVarint ? encodeVarints(blob, size, type.datatype.startsWith('INT')) : blob)
 }
