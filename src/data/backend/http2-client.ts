@@ -1,6 +1,7 @@
 /**
  * The client for backends that are called over HTTP/2, in cleartext by prior knowledge and over TLS by ALPN: the calls of
  * gRPC. To each origin it holds as many connections as its calls need, and prefers the oldest, so that the others may go.
+ * docs/decisions/0020-backends-over-http2-by-node.md has the reasons.
  */
 import { isIP } from 'node:net'
 import type { RawPairs } from '../../core/call.ts'
