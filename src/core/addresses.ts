@@ -1,6 +1,6 @@
 /**
  * Rules for the addresses that the gateway may connect to. Whoever may register a backend names an address that the
- * gateway then calls. BackendAddresses that lead to credentials or back to the gateway are therefore refused (server-side
+ * gateway then calls. Addresses that lead to credentials or back to the gateway are therefore refused (server-side
  * request forgery). The check runs on the resolved address at every connect, because a name may resolve differently the
  * next time.
  */

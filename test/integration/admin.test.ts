@@ -129,7 +129,7 @@ describe('a body', () => {
     ['that is a list', [], /JSON object/],
     ['with a misspelt name', { ...spec, weigth: 2 }, /weigth is not known; did you mean "weight"/],
     ['with a prototype in it', '{"url":"http://h","__proto__":{}}', /__proto__ is not known/],
-    ['without a URL', {}, /url is missing/],
+    ['without an address', {}, /must have url, grpc, or both/],
     ['with a URL that leads to credentials', { url: 'http://169.254.169.254' }, /metadata/],
     ['with a URL that is no HTTP', { url: 'ftp://h' }, /scheme/],
     ['with a weight of nothing', { ...spec, weight: 0 }, /weight must be a number from 0.01/],

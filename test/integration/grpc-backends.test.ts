@@ -17,6 +17,7 @@ import { withPrefix } from '../../src/protocol/grpc/message.ts'
 import { opaque } from '../../src/protocol/opaque.ts'
 import { MessageWriter } from '../../src/protocol/protobuf/writer.ts'
 import { startBackend } from '../support/backend.ts'
+import { SELF_SIGNED } from '../support/certificate.ts'
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../support/control-plane.ts'
 import { eventually } from '../support/eventually.ts'
 import { call as ask } from '../support/http.ts'
@@ -278,6 +279,35 @@ describe('health and versions', () => {
     expect(await stateOf(server.url, '/my.v1.Service/Other', 'unhealthy')).toContain('grpc-status 12')
   })
 
+  it('is asked over TLS, whose certificate counts', async () => {
+    const server = await http2Backend(({ stream }) => answerGrpc(stream, framed(yes())), { tls: SELF_SIGNED })
+    closers.push(() => server.close())
+    const pools = [{ name: 'ranker', backends: [{ grpc: server.url }] }]
+    const states = async (ca: string | undefined, state: string) => {
+      const tls = { ca, identity: undefined, serverName: undefined, isVerified: true }
+      const health = { intervalMs: 20, unhealthyAfter: 1, timeoutMs: 5000, tls }
+      const plane = await start({ pools, health })
+      await eventually(() => expect(plane.registry.view('ranker')?.backends[0]?.state).toBe(state))
+      return plane.registry.view('ranker')?.backends[0]?.reason
+    }
+    expect(await states(SELF_SIGNED.cert, 'ready')).toContain('grpc-status 0')
+    expect(await states(undefined, 'unhealthy')).toContain('certificate is not accepted')
+  })
+
+  it('is not ready where it does not answer, or speaks HTTP/1.1', async () => {
+    const mute = await grpcServer(() => {})
+    const slow = await start({
+      pools: [{ name: 'ranker', backends: [{ grpc: mute.url }] }],
+      health: { intervalMs: 20, unhealthyAfter: 1, timeoutMs: 100 },
+    })
+    await eventually(() =>
+      expect(slow.registry.view('ranker')?.backends[0]?.reason).toContain('no answer within 100 ms'),
+    )
+    const http = await startBackend()
+    closers.push(() => http.close())
+    expect(await stateOf(http.url, 'auto', 'unhealthy')).toContain('probe: ')
+  })
+
   it('registers with both addresses, and what may not be called is refused for either', async () => {
     const plane = await start({})
     const path = '/api/v1/pools/ranker/backends/one'
@@ -296,6 +326,6 @@ describe('health and versions', () => {
     expect(JSON.stringify(refused.json)).toContain('grpc leads to 169.254.169.254')
     const none = await put({ weight: 1 })
     expect(none.status).toBe(400)
-    expect(JSON.stringify(none.json)).toContain('give url, grpc, or both')
+    expect(JSON.stringify(none.json)).toContain('must have url, grpc, or both')
   })
 })

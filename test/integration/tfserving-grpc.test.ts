@@ -1,12 +1,12 @@
 /**
- * TensorFlow Serving's gRPC messages through the gateway on real sockets: what is kept, what goes upstream of a batch, and that
- * callers read what the server gives. The transport does not matter to the dialect; here it is HTTP/1.1 with trailers.
+ * A gRPC client of TensorFlow Serving through the gateway on real sockets: what is kept, what goes upstream of a batch, and that
+ * callers read what the server gives.
  */
-import { request } from 'node:http'
+import { Client, credentials } from '@grpc/grpc-js'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { Route } from '../../src/data/route/routes.ts'
 import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
-import { type Script, type ScriptedBackend, startBackend } from '../support/backend.ts'
+import { type Asked, answerGrpc, bodyOf, type Http2Backend, http2Backend } from '../support/http2-backend.ts'
 import { silentObserver } from '../support/observer.ts'
 import { CACHE } from '../support/pipeline.ts'
 import { type RunningPlane, startPlane } from '../support/plane.ts'
@@ -14,7 +14,8 @@ import { decode, encode, framed, type Message, type Method, unframed } from '../
 
 interface GrpcAnswer {
   readonly message: Uint8Array
-  readonly status: string | undefined
+  readonly status: number
+  readonly details: string
   readonly cacheStatus: string
 }
 
@@ -27,38 +28,40 @@ const ROUTE: Omit<Route, 'cache'> = {
   pure: true,
 }
 
-let backend: ScriptedBackend
+let backend: Http2Backend
 let plane: RunningPlane
+let client: Client
 /** The rows of each request that the backend got. */
 const upstream: number[] = []
 
 beforeEach(async () => {
   upstream.length = 0
-  backend = await startBackend(serving)
+  backend = await http2Backend(serving)
   await start('always')
 })
 afterEach(async () => {
+  client.close()
   await plane.close()
-  await backend.close()
+  backend.close()
 })
 
 async function start(rows: 'always' | 'auto' | 'never'): Promise<void> {
   const cache = { ...CACHE, rows, maxEntryBytes: 1 << 20 }
   plane = await startPlane({
     routes: [{ ...ROUTE, cache }],
-    pools: { m: [backend.url] },
+    pools: { m: [{ grpc: backend.url }] },
     observer: silentObserver,
   })
+  client = new Client(`127.0.0.1:${plane.port}`, credentials.createInsecure())
   plane.deployments.learn({ pool: 'm', model: 'm', evidence: '7', versions: ['7'] })
 }
 
 const SPEC = { name: 'm', signature_name: 'serving_default', version: { value: 7 } }
 
 /** Twice each value; 13 is refused. Classify: the number of features, and the first value. */
-const serving: Script = ({ path, body }, response) => {
-  const message = unframed(body)
-  response.writeHead(200, { 'content-type': 'application/grpc', trailer: 'grpc-status' })
-  if (path.endsWith('Classify')) {
+async function serving({ stream, headers }: Asked): Promise<void> {
+  const message = unframed(await bodyOf(stream))
+  if (headers[':path']?.endsWith('Classify')) {
     const { input } = decode('ExampleRequest', message) as {
       input: { example_list: { examples: Message[] } }
     }
@@ -67,25 +70,22 @@ const serving: Script = ({ path, body }, response) => {
     const classifications = examples.map((example) => ({
       classes: [{ label: JSON.stringify(example), score: 0.5 }],
     }))
-    response.write(
+    return answerGrpc(
+      stream,
       framed(encode('ClassificationResponse', { result: { classifications }, model_spec: SPEC })),
     )
-    response.addTrailers({ 'grpc-status': '0' })
-    return void response.end()
   }
   const { inputs } = decode('PredictRequest', message) as { inputs: { x: Message } }
   const { float_val, tensor_content, tensor_shape } = inputs.x
   const values = (float_val as number[] | undefined) ?? floatsIn(Buffer.from(tensor_content as string, 'hex'))
   upstream.push(values.length)
-  if (values.includes(13)) {
-    response.addTrailers({ 'grpc-status': '3' })
-    return void response.end()
-  }
+  if (values.includes(13)) return answerGrpc(stream, '', { 'grpc-status': '3', 'grpc-message': 'not 13' })
   const doubled = { dtype: 1, tensor_shape, float_val: values.map((value) => 2 * value) }
   const count = { dtype: 9, tensor_shape, int64_val: values.map(() => 1) }
-  response.write(framed(encode('PredictResponse', { outputs: { y: doubled, n: count }, model_spec: SPEC })))
-  response.addTrailers({ 'grpc-status': '0' })
-  response.end()
+  answerGrpc(
+    stream,
+    framed(encode('PredictResponse', { outputs: { y: doubled, n: count }, model_spec: SPEC })),
+  )
 }
 
 function floatsIn(bytes: Buffer): number[] {
@@ -93,26 +93,18 @@ function floatsIn(bytes: Buffer): number[] {
 }
 
 function ask(method: Method, message: Uint8Array): Promise<GrpcAnswer> {
-  const body = framed(message)
-  const headers = { 'content-type': 'application/grpc', te: 'trailers', 'content-length': body.length }
-  const path = `/tensorflow.serving.PredictionService/${method}`
-  return new Promise((resolve, reject) => {
-    const sent = request(
-      { port: plane.port, host: '127.0.0.1', path, method: 'POST', headers },
-      (response) => {
-        const pieces: Buffer[] = []
-        response.on('data', (piece: Buffer) => pieces.push(piece)).on('error', reject)
-        response.on('end', () => {
-          const status = response.trailers['grpc-status'] ?? response.headers['grpc-status']
-          resolve({
-            message: Buffer.concat(pieces).subarray(5),
-            status: status as string | undefined,
-            cacheStatus: String(response.headers['cache-status']),
-          })
-        })
-      },
+  return new Promise((resolve) => {
+    let cacheStatus = ''
+    let answer: Buffer = Buffer.alloc(0)
+    const call = client.makeUnaryRequest(
+      `/tensorflow.serving.PredictionService/${method}`,
+      (sent: Uint8Array) => Buffer.from(sent),
+      (received: Buffer) => received,
+      message,
+      (_, received) => (answer = received ?? answer),
     )
-    sent.on('error', reject).end(body)
+    call.on('metadata', (metadata) => (cacheStatus = metadata.get('cache-status').join()))
+    call.on('status', ({ code, details }) => resolve({ message: answer, status: code, details, cacheStatus }))
   })
 }
 
@@ -136,7 +128,7 @@ it('of 128 rows of which 120 are known, 8 go upstream, and the answer is that of
   await predict(range(100, 220))
   const answer = await predict(range(96, 224), true)
   expect(upstream).toEqual([120, 8])
-  expect(answer.status).toBe('0')
+  expect(answer.status).toBe(0)
   expect(outputs(answer)).toEqual({
     outputs: {
       y: {
@@ -163,13 +155,13 @@ it.each(['always', 'auto', 'never'] as const)(
       expect.stringContaining('hit'),
       expect.stringContaining('hit'),
     ])
-    expect([again.status, other.status]).toEqual(['0', '0'])
+    expect([again.status, other.status]).toEqual([0, 0])
     expect([outputs(again), outputs(other)]).toEqual([outputs(first), outputs(first)])
   },
 )
 
 it('an error is that of the server, and is not kept', async () => {
-  for (let i = 0; i < 2; i++) expect(await predict([13])).toMatchObject({ status: '3' })
+  for (let i = 0; i < 2; i++) expect(await predict([13])).toMatchObject({ status: 3, details: 'not 13' })
   expect(upstream).toEqual([1, 1])
 })
 
@@ -190,5 +182,5 @@ it('Classify has rows by example', async () => {
     result: { classifications: Message[] }
   }
   expect(JSON.stringify(result)).toMatch(/2\].*3\].*1\]/)
-  expect(answer.status).toBe('0')
+  expect(answer.status).toBe(0)
 })

@@ -3,6 +3,7 @@
  * in front, backends behind, memory and a shared tier between.
  */
 import { BlockList } from 'node:net'
+import type { BackendAddresses } from '../../src/core/backend.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { Observer } from '../../src/core/observer.ts'
 import { assemble, backendsOf } from '../../src/data/assemble.ts'
@@ -25,8 +26,8 @@ import { tenantTables } from './tenant-tables.ts'
 
 export interface PlaneOptions {
   readonly routes: readonly Route[]
-  /** URLs of the backends of each pool. */
-  readonly pools: Readonly<Record<string, readonly string[]>>
+  /** The backends of each pool; a URL takes calls over HTTP/1.1. */
+  readonly pools: Readonly<Record<string, readonly (string | BackendAddresses)[]>>
   readonly observer: Observer
   readonly tier?: Tier
   /** False: what is kept is in the tier alone. */
@@ -45,13 +46,16 @@ export async function startPlane({ routes, pools, observer, tier, memory = true 
   const log = silentLog
   const random = Math.random
   let slot = 0
-  const made = Object.entries(pools).map(([name, urls]) => {
+  const made = Object.entries(pools).map(([name, addresses]) => {
     const clients = new Clients(
       { connections: 100, connectTimeoutMs: 1_000, bodyTimeoutMs: 10_000, refuse: () => undefined },
       wheel,
     )
     const pool = new BackendPool({ name, table, state, clients, clock, random }, TUNING)
-    const backends = urls.map((url) => ({ ...BACKEND, id: `b${slot}`, slot: slot++, url, readySince: 0 }))
+    const backends = addresses.map((at) => {
+      const address = typeof at === 'string' ? { url: at } : at
+      return { ...BACKEND, ...address, id: `b${slot}`, slot: slot++, readySince: 0 }
+    })
     pool.apply({ pool: name, revision: 1, backends })
     return [name, pool] as const
   })

@@ -109,10 +109,7 @@ const fieldName = () =>
     })
 
 const trustedProxies = z.strictObject({
-  from: z
-    .array(cidr())
-    .min(1)
-    .describe('BackendAddresses of the proxies that have verified who the caller is.'),
+  from: z.array(cidr()).min(1).describe('Addresses of the proxies that have verified who the caller is.'),
   tenant: fieldName().describe('The header field in which they name the tenant.'),
   subject: fieldName()
     .exactOptional()

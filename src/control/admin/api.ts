@@ -146,8 +146,6 @@ function addressesIn(given: BackendAddresses, rules: AddressRules): BackendAddre
     if ('url' in parsed) found[member] = parsed.url
     else problems.push(`${member} ${parsed.problem}`)
   }
-  if (given.url === undefined && given.grpc === undefined)
-    problems.push('url is missing: give url, grpc, or both')
   if (problems.length > 0) throw new Problem(400, problems.join('; '), { errors: problems })
   return found
 }

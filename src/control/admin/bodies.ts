@@ -1,7 +1,7 @@
 /** Schemas of the admin API's request bodies, with a bound for every value. */
 import { BOUNDS } from '../registry/registration.ts'
 import { Problem } from './problem.ts'
-import { base64, list, number, object, oneOf, readAll, record, text, yes } from './validate.ts'
+import { base64, list, number, object, oneOf, readAll, record, text, withEither, yes } from './validate.ts'
 
 /** An explained call carries its whole body. */
 export const EXPLAIN_BYTES = 8 * 1024 * 1024
@@ -29,22 +29,26 @@ const models = list(
   BOUNDS.models,
 )
 
-export const registrationBody = object({
-  url: text({ max: BOUNDS.urlLength }).exactOptional(),
-  grpc: text({ max: BOUNDS.urlLength }).exactOptional(),
-  epoch: number({ min: 0, max: Number.MAX_SAFE_INTEGER, integer: true }).exactOptional(),
-  models: models.exactOptional(),
-  weight: weight.exactOptional(),
-  zone: name.exactOptional(),
-  capacity: object({
-    concurrency: number({ min: 1, max: 1_000_000, integer: true }).exactOptional(),
-  }).exactOptional(),
-  lease: object({ ttlMs: number({ min: 1, max: 86_400_000 }).exactOptional() }).exactOptional(),
-  labels: record(text({ max: BOUNDS.labelLength }), {
-    max: BOUNDS.labels,
-    nameLength: BOUNDS.labelLength,
-  }).exactOptional(),
-})
+export const registrationBody = withEither(
+  object({
+    url: text({ max: BOUNDS.urlLength }).exactOptional(),
+    grpc: text({ max: BOUNDS.urlLength }).exactOptional(),
+    epoch: number({ min: 0, max: Number.MAX_SAFE_INTEGER, integer: true }).exactOptional(),
+    models: models.exactOptional(),
+    weight: weight.exactOptional(),
+    zone: name.exactOptional(),
+    capacity: object({
+      concurrency: number({ min: 1, max: 1_000_000, integer: true }).exactOptional(),
+    }).exactOptional(),
+    lease: object({ ttlMs: number({ min: 1, max: 86_400_000 }).exactOptional() }).exactOptional(),
+    labels: record(text({ max: BOUNDS.labelLength }), {
+      max: BOUNDS.labels,
+      nameLength: BOUNDS.labelLength,
+    }).exactOptional(),
+  }),
+  'url',
+  'grpc',
+)
 
 export const renewalBody = object({
   generation: number({ min: 0, max: Number.MAX_SAFE_INTEGER, integer: true }),

@@ -63,6 +63,14 @@ export function object<S extends z.ZodRawShape>(shape: S) {
   return z.strictObject(shape, 'must be a JSON object')
 }
 
+/** The object with at least one of two members; their lack is told together with all other faults. */
+export function withEither<S extends z.ZodObject>(schema: S, one: string, other: string): S {
+  return schema.refine((value) => value[one] !== undefined || value[other] !== undefined, {
+    error: `must have ${one}, ${other}, or both`,
+    when: ({ value }) => typeof value === 'object' && value !== null,
+  })
+}
+
 export function text({ max, pattern, what }: { max: number; pattern?: RegExp; what?: string }) {
   const string = z
     .string('must be a string')

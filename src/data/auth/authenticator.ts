@@ -73,7 +73,7 @@ export interface AuthenticatorParts extends Pick<IssuerParts, 'keyMissing'> {
   readonly credentials: Credentials
   /** Undefined: no tenant is limited. */
   readonly policies: TenantPolicies | undefined
-  /** BackendAddresses of the trusted proxies. */
+  /** Addresses of the trusted proxies. */
   readonly proxies: BlockList
   readonly clock: Clock
   /** The one before a reload: what it has verified stays verified. */

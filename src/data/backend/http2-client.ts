@@ -1,6 +1,7 @@
 /**
  * The client for backends that are called over HTTP/2, in cleartext by prior knowledge and over TLS by ALPN: the calls of
  * gRPC. To each origin it holds as many connections as its calls need, and prefers the oldest, so that the others may go.
+ * docs/decisions/0020-backends-over-http2-by-node.md has the reasons.
  */
 import { isIP } from 'node:net'
 import type { RawPairs } from '../../core/call.ts'
@@ -9,7 +10,7 @@ import type { Awaitable } from '../../lib/deferred.ts'
 import { timer, type Wheel } from '../../lib/wheel.ts'
 import { forbidden } from './checked-lookup.ts'
 import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
-import { Http2Connection, type Http2ConnectionOwner, WATCH, type Watch } from './http2-connection.ts'
+import { Http2ClientConnection, type Http2ConnectionOwner, WATCH, type Watch } from './http2-connection.ts'
 import { type ExchangeOwner, Http2Exchange } from './http2-exchange.ts'
 import { type OriginAddress, type OriginConnections, Origins } from './origins.ts'
 
@@ -63,9 +64,9 @@ class Http2Origin implements Http2ConnectionOwner, ExchangeOwner, OriginConnecti
   readonly #options: ClientOptions
   readonly #timing: { readonly wheel: Wheel; readonly watch: Watch }
   /** All that are not closed. */
-  readonly #connections = new Set<Http2Connection>()
+  readonly #connections = new Set<Http2ClientConnection>()
   /** Those that take streams, the oldest first. */
-  readonly #open: Http2Connection[] = []
+  readonly #open: Http2ClientConnection[] = []
   #waiting: Http2Exchange[] = []
   /** How many streams a connection takes at a time, as the backend said last; undefined: it was not heard yet. */
   #streams: number | undefined
@@ -97,7 +98,7 @@ class Http2Origin implements Http2ConnectionOwner, ExchangeOwner, OriginConnecti
     this.#connect()
   }
 
-  free(connection: Http2Connection): void {
+  free(connection: Http2ClientConnection): void {
     this.#streams = connection.limit
     if (!this.#open.includes(connection)) {
       this.#opening--
@@ -112,13 +113,13 @@ class Http2Origin implements Http2ConnectionOwner, ExchangeOwner, OriginConnecti
     this.#closeRetired()
   }
 
-  closing(connection: Http2Connection): void {
+  closing(connection: Http2ClientConnection): void {
     const at = this.#open.indexOf(connection)
     if (at >= 0) this.#open.splice(at, 1)
     this.#connect()
   }
 
-  gone(connection: Http2Connection, error: GatewayError | undefined): void {
+  gone(connection: Http2ClientConnection, error: GatewayError | undefined): void {
     this.#connections.delete(connection)
     if (!error) return this.#connect()
     this.#opening--
@@ -160,7 +161,7 @@ class Http2Origin implements Http2ConnectionOwner, ExchangeOwner, OriginConnecti
       if (refused !== undefined) return this.#breakAll(forbidden(refused))
       this.#opening++
       const parts = { owner: this, ...this.#timing }
-      this.#connections.add(new Http2Connection(this.#address, this.#options, parts))
+      this.#connections.add(new Http2ClientConnection(this.#address, this.#options, parts))
     }
   }
 
@@ -174,7 +175,7 @@ class Http2Origin implements Http2ConnectionOwner, ExchangeOwner, OriginConnecti
   }
 }
 
-function start(connection: Http2Connection, exchange: Http2Exchange): void {
+function start(connection: Http2ClientConnection, exchange: Http2Exchange): void {
   try {
     exchange.start(connection)
   } catch (error) {

@@ -16,11 +16,11 @@ import { MAX_HEAD_BYTES } from './reply-head.ts'
 /** The owner of a connection. */
 export interface Http2ConnectionOwner {
   /** The connection has room for another stream: for the first time, or again. */
-  free(connection: Http2Connection): void
+  free(connection: Http2ClientConnection): void
   /** The connection takes no more streams; those it has go on. */
-  closing(connection: Http2Connection): void
+  closing(connection: Http2ClientConnection): void
   /** The connection is closed; with the error only where it was never established. */
-  gone(connection: Http2Connection, error: GatewayError | undefined): void
+  gone(connection: Http2ClientConnection, error: GatewayError | undefined): void
 }
 
 /** How a connection is watched. */
@@ -60,7 +60,7 @@ const MAX_STREAM_ID = 2 ** 31 - 1
 /** A connection has 2^30 stream ids (RFC 9113, section 5.1.1). */
 const MAX_STREAMS = 2 ** 30 - 1024
 
-export class Http2Connection {
+export class Http2ClientConnection {
   readonly address: OriginAddress
   readonly #owner: Http2ConnectionOwner
   readonly #watch: Watch

@@ -6,9 +6,9 @@ import { type ClientHttp2Stream, constants } from 'node:http2'
 import { isWhole, type RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { WriteBatcher } from '../../lib/write-batcher.ts'
-import type { Http2Connection } from './http2-connection.ts'
+import type { Http2ClientConnection } from './http2-connection.ts'
 import { streamFault } from './http2-errors.ts'
-import { type Http2Head, replyFields, replyHead, requestFields } from './http2-fields.ts'
+import { type Http2ReplyHead, replyFields, replyHead, requestFields } from './http2-fields.ts'
 import type { Incoming } from './incoming.ts'
 import { type ExchangeParts, PendingExchange } from './pending-exchange.ts'
 import { MAX_INTERIM } from './reply-head.ts'
@@ -29,10 +29,10 @@ export interface ExchangeOwner {
 
 export class Http2Exchange extends PendingExchange {
   readonly #owner: ExchangeOwner
-  #connection: Http2Connection | undefined
+  #connection: Http2ClientConnection | undefined
   #stream: ClientHttp2Stream | undefined
   /** The head of an answer that was not given yet, and what has come of its body. */
-  #head: Http2Head | undefined
+  #head: Http2ReplyHead | undefined
   #pieces: Uint8Array[] = []
   #body: Incoming | undefined
   #trailers: RawPairs = []
@@ -49,7 +49,7 @@ export class Http2Exchange extends PendingExchange {
   }
 
   /** Sends the request as a stream of the connection. Throws `badRequest` where HTTP does not allow its head. */
-  start(connection: Http2Connection): void {
+  start(connection: Http2ClientConnection): void {
     const { method, target, host, body } = this.request
     const { scheme, authority } = connection.address
     const path = this.prefix + target
@@ -152,7 +152,7 @@ export class Http2Exchange extends PendingExchange {
     if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL)
   }
 
-  #whole({ status, headers, notes }: Http2Head): void {
+  #whole({ status, headers, notes }: Http2ReplyHead): void {
     this.stop()
     const trailers = this.#trailers
     const body = joined(this.#pieces)
@@ -163,7 +163,7 @@ export class Http2Exchange extends PendingExchange {
     })
   }
 
-  #closed(connection: Http2Connection, stream: ClientHttp2Stream): void {
+  #closed(connection: Http2ClientConnection, stream: ClientHttp2Stream): void {
     connection.release()
     if (this.isOver) return
     const isIgnored = connection.ignores(stream)

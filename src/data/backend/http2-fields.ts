@@ -60,7 +60,7 @@ function endToEnd(headers: RawPairs): string[] {
   return fields
 }
 
-export interface Http2Head {
+export interface Http2ReplyHead {
   readonly status: number
   readonly headers: RawPairs
   readonly notes: ReplyNotes
@@ -68,10 +68,10 @@ export interface Http2Head {
 
 /** Longer heads are read each time. */
 const MAX_KEPT_FIELDS = 32
-const heads = new Generations<Http2Head>(256)
+const heads = new Generations<Http2ReplyHead>(256)
 
 /** The head of an answer. A backend repeats its heads, and what was found out about one is kept with it. */
-export function replyHead(raw: readonly string[]): Http2Head {
+export function replyHead(raw: readonly string[]): Http2ReplyHead {
   if (raw.length > MAX_KEPT_FIELDS * 2) return read(raw)
   const text = raw.join('\n')
   const known = heads.get(text)
@@ -81,7 +81,7 @@ export function replyHead(raw: readonly string[]): Http2Head {
   return head
 }
 
-function read(raw: readonly string[]): Http2Head {
+function read(raw: readonly string[]): Http2ReplyHead {
   const headers = replyFields(raw)
   return { status: Number(raw[raw.indexOf(':status') + 1]), headers, notes: {} }
 }

@@ -8,7 +8,7 @@ export type OutgoingFields = (call: Call) => RawPairs
 
 /** The part of the live settings that decides which proxies are trusted. */
 export interface ProxyTrust {
-  /** BackendAddresses of proxies whose forwarding fields are passed on. */
+  /** Addresses of proxies whose forwarding fields are passed on. */
   readonly trusted: BlockList
   /** That of the port, for `X-Forwarded-Proto`. */
   readonly scheme: 'http' | 'https'

@@ -36,8 +36,9 @@ export class MessageReader {
   /** The value of a varint or of a fixed field as an unsigned number of 64 bits, in two halves. */
   low = 0
   high = 0
+  /** Where the field begins, its tag included. */
+  begin = 0
   #at: number
-  #begin = 0
   readonly #stop: number
 
   /** Reads `source` from `start` to `end`; throws `MalformedProtobuf`, here and in `next`. */
@@ -50,7 +51,7 @@ export class MessageReader {
   /** Reads the next field; false at the end of the message. */
   next(): boolean {
     if (this.#at >= this.#stop) return false
-    this.#begin = this.#at
+    this.begin = this.#at
     this.#tag()
     if (this.wire === GROUP_END) throw new MalformedProtobuf('a group ends that has not begun')
     this.#value(0)
@@ -71,7 +72,7 @@ export class MessageReader {
 
   /** The whole field as it is written, with its tag; a view of the source. */
   whole(): Uint8Array {
-    return this.source.subarray(this.#begin, this.#at)
+    return this.source.subarray(this.begin, this.#at)
   }
 
   /**
@@ -79,7 +80,7 @@ export class MessageReader {
    * piece, a few bytes are enough to learn where its next value lies.
    */
   open(): void {
-    this.#begin = this.#at
+    this.begin = this.#at
     this.#tag()
     if (this.wire === GROUP_END) throw new MalformedProtobuf('a group ends that has not begun')
     if (this.wire !== BYTES) return this.#value(0)

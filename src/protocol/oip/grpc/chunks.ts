@@ -6,6 +6,7 @@ import { BYTES, MalformedProtobuf, MessageReader } from '../../protobuf/reader.t
 import type { Bypass } from '../../protocol.ts'
 import type { TensorInput } from '../request.ts'
 import { blobSteps } from '../steps.ts'
+import { FieldBudget } from './fields.ts'
 import { RAW_INPUTS, readInferMessage } from './message.ts'
 import { type GrpcRequest, orBypass, outlineOf, typedInput } from './request.ts'
 
@@ -73,9 +74,14 @@ function* skeletonOf(body: Chunks): Generator<void, MessageSkeleton | Bypass> {
   const parts: Uint8Array[] = []
   const raw: Stretch[] = []
   let [length, seen] = [0, 0]
+  const budget = new FieldBudget()
   const fields = fieldsOf(body)
   for (;;) {
-    const next = orBypass(() => fields.next())
+    const next = orBypass(() => {
+      const step = fields.next()
+      if (step.done !== true) budget.take()
+      return step
+    })
     if ('bypass' in next) return next
     if (next.done) return { bytes: Buffer.concat(parts), raw }
     const { field, wire, begin, end } = next.value

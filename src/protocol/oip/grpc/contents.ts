@@ -2,9 +2,11 @@
  * Typed values (`InferTensorContents`) as the blob that raw contents, and Triton's binary extension, have for the same tensor,
  * and the other way round. FP16 and BF16 have no typed form.
  */
+import { encodeVarints } from '../../protobuf/packed.ts'
 import { BYTES, FIXED32, FIXED64, MalformedProtobuf, MessageReader, VARINT } from '../../protobuf/reader.ts'
-import { MessageWriter, putVarint } from '../../protobuf/writer.ts'
+import { MessageWriter } from '../../protobuf/writer.ts'
 import { ELEMENT_BYTES, elementsOf, type TensorType, textOffsets } from '../tensor.ts'
+import { KeptFields } from './fields.ts'
 
 /** The field that holds the values of each datatype. */
 const FIELDS: ReadonlyMap<string, number> = new Map([
@@ -27,8 +29,8 @@ const WIRES = [BYTES, VARINT, VARINT, VARINT, VARINT, VARINT, FIXED32, FIXED64, 
 
 export interface Contents {
   readonly blob: Uint8Array
-  /** Fields that are unknown here, as written. */
-  readonly unknown: readonly Uint8Array[]
+  /** Fields that are unknown here, as written, one behind the other; mostly none. */
+  readonly unknown: Uint8Array
 }
 
 /**
@@ -36,84 +38,117 @@ export interface Contents {
  * `MalformedProtobuf`.
  */
 export function blobOfContents(parts: readonly Uint8Array[], type: TensorType): Contents | undefined {
-  const written = collect(parts, FIELDS.get(type.datatype))
-  const blob = written && blobOfValues(written, type)
+  const field = FIELDS.get(type.datatype)
+  const written = measure(parts, field)
+  const blob = written && blobOfValues(parts, written, type)
   return blob && { blob, unknown: written.unknown }
 }
 
-/** Values as they are written: one, or a packed list. */
+/** How the values are written. */
 interface Written {
-  readonly values: readonly Uint8Array[]
+  /** The only list, if there is no more than one. */
+  readonly only: Uint8Array | undefined
+  /** How many lists, and values that stand by themselves, there are. */
+  readonly count: number
   /** The bytes of all values. */
   readonly length: number
-  readonly unknown: readonly Uint8Array[]
+  readonly unknown: Uint8Array
 }
 
-/** Undefined: there are values of another type than that of `field`. */
-function collect(parts: readonly Uint8Array[], field: number | undefined): Written | undefined {
-  const values: Uint8Array[] = []
+/** Looks at the fields before anything is allocated for them; undefined: there are values of another type than `field`. */
+function measure(parts: readonly Uint8Array[], field: number | undefined): Written | undefined {
+  let [count, length] = [0, 0]
+  let only: Uint8Array | undefined
   const unknown: Uint8Array[] = []
-  let length = 0
   for (const part of parts) {
+    const kept = new KeptFields(part)
     const reader = new MessageReader(part)
     while (reader.next()) {
       const wire = WIRES[reader.field]
-      if (wire === undefined) {
-        unknown.push(reader.whole())
-        continue
-      }
-      if (reader.wire !== wire && reader.wire !== BYTES)
+      if (wire === undefined) kept.keep(reader)
+      else if (reader.wire !== wire && reader.wire !== BYTES)
         throw new MalformedProtobuf('a value has another type')
-      // An empty list says nothing, whatever its type.
-      if (reader.field !== TEXTS && reader.start === reader.end) continue
-      if (reader.field !== field) return undefined
-      values.push(reader.bytes())
-      length += reader.end - reader.start
+      else if (reader.field === TEXTS || reader.start < reader.end) {
+        if (reader.field !== field) return undefined
+        only = count++ === 0 ? reader.bytes() : undefined
+        length += reader.end - reader.start
+      }
     }
+    if (!kept.isEmpty) unknown.push(kept.bytes())
   }
-  return { values, length, unknown }
+  return { only, count, length, unknown: Buffer.concat(unknown) }
 }
 
-function blobOfValues({ values, length }: Written, { datatype, shape }: TensorType): Uint8Array | undefined {
-  const count = elementsOf(shape)
+function blobOfValues(
+  parts: readonly Uint8Array[],
+  { only, count, length }: Written,
+  { datatype, shape }: TensorType,
+): Uint8Array | undefined {
+  const elements = elementsOf(shape)
   const field = FIELDS.get(datatype)
-  if (count === undefined || (count === 0) !== (values.length === 0)) return undefined
-  if (count === 0) return NOTHING
-  if (field === TEXTS) return values.length === count ? joinTexts(values, length) : undefined
+  if (elements === undefined || (elements === 0) !== (count === 0)) return undefined
+  if (elements === 0) return NOTHING
+  if (field === TEXTS) return count === elements ? textsOf(parts, length + count * 4) : undefined
   const size = ELEMENT_BYTES.get(datatype)
   // Each value takes at least a byte, so the length of the request bounds the allocation.
-  if (field === undefined || size === undefined || count > length) return undefined
-  if (WIRES[field] === VARINT) return blobOfVarints(values, datatype, count * size)
-  const [only] = values
-  if (length !== count * size) return undefined
-  return values.length === 1 ? only : Buffer.concat(values, length)
-}
-
-function blobOfVarints(
-  values: readonly Uint8Array[],
-  datatype: string,
-  size: number,
-): Uint8Array | undefined {
-  const put = elementPut(datatype, Buffer.allocUnsafe(size))
-  for (const value of values) {
-    const reader = new MessageReader(value)
-    while (reader.number()) if (!put.take(reader.low, reader.high)) return undefined
-  }
-  return put.isFull ? put.out : undefined
+  if (field === undefined || size === undefined || elements > length) return undefined
+  if (WIRES[field] === VARINT)
+    return numbersOf(parts, field, elementPut(datatype, Buffer.allocUnsafe(elements * size)))
+  if (length !== elements * size) return undefined
+  return only ?? bytesOf(parts, field, Buffer.allocUnsafe(length))
 }
 
 const NOTHING = new Uint8Array(0)
 
-/** Each behind four bytes with its length. */
-function joinTexts(values: readonly Uint8Array[], length: number): Uint8Array {
-  const out = Buffer.allocUnsafe(length + values.length * 4)
-  let at = 0
-  for (const value of values) {
-    at = out.writeUInt32LE(value.length, at)
-    out.set(value, at)
-    at += value.length
+/** Visits the values of a field in all parts. */
+function eachValue(
+  parts: readonly Uint8Array[],
+  field: number,
+  visit: (reader: MessageReader) => boolean,
+): boolean {
+  for (const part of parts) {
+    const reader = new MessageReader(part)
+    while (reader.next()) if (reader.field === field && !visit(reader)) return false
   }
+  return true
+}
+
+/** Strings, each behind four bytes with its length. */
+function textsOf(parts: readonly Uint8Array[], length: number): Uint8Array {
+  const out = Buffer.allocUnsafe(length)
+  let at = 0
+  eachValue(parts, TEXTS, ({ source, start, end }) => {
+    at = out.writeUInt32LE(end - start, at)
+    return (at = copy(source, { start, end }, { out, at })) > 0
+  })
   return out
+}
+
+function bytesOf(parts: readonly Uint8Array[], field: number, out: Buffer): Uint8Array {
+  let at = 0
+  eachValue(parts, field, ({ source, start, end }) => (at = copy(source, { start, end }, { out, at })) >= 0)
+  return out
+}
+
+/** Copies bytes, most often a few, and returns the index behind them. */
+function copy(
+  source: Uint8Array,
+  { start, end }: { readonly start: number; readonly end: number },
+  { out, at }: { readonly out: Buffer; readonly at: number },
+): number {
+  if (end - start > 32) out.set(source.subarray(start, end), at)
+  else for (let i = start; i < end; i++) out[at + i - start] = source[i] as number
+  return at + end - start
+}
+
+function numbersOf(parts: readonly Uint8Array[], field: number, put: ElementPut): Uint8Array | undefined {
+  const fits = eachValue(parts, field, (reader) => {
+    if (reader.wire === VARINT) return put.take(reader.low, reader.high)
+    const list = reader.message()
+    while (list.number()) if (!put.take(list.low, list.high)) return false
+    return true
+  })
+  return fits && put.isFull ? put.out : undefined
 }
 
 /** Writes varints as the elements of a blob. */
@@ -165,34 +200,6 @@ export function contentsOfBlob(blob: Uint8Array, type: TensorType): MessageWrite
   }
   if (size === undefined || blob.length !== count * size) return undefined
   if (count === 0) return contents
-  return contents.bytes(field, WIRES[field] === VARINT ? varints(blob, type.datatype, size) : blob)
-}
-
-/** The longest varint. */
-const MAX_VARINT = 10
-
-function varints(blob: Uint8Array, datatype: string, size: number): Uint8Array {
-  const view = new DataView(blob.buffer, blob.byteOffset, blob.length)
-  const out = Buffer.allocUnsafe((blob.length / size) * MAX_VARINT)
-  const isSigned = datatype.startsWith('INT')
-  let end = 0
-  for (let at = 0; at < blob.length; at += size) {
-    const low = lowOf(view, at, { size, isSigned })
-    const high = size === 8 ? view.getUint32(at + 4, true) : low < 0 ? -1 : 0
-    end = putVarint(out, end, low, high)
-  }
-  return out.subarray(0, end)
-}
-
-function lowOf(view: DataView, at: number, { size, isSigned }: { size: number; isSigned: boolean }): number {
-  switch (size) {
-    case 1:
-      return isSigned ? view.getInt8(at) : view.getUint8(at)
-    case 2:
-      return isSigned ? view.getInt16(at, true) : view.getUint16(at, true)
-    case 4:
-      return isSigned ? view.getInt32(at, true) : view.getUint32(at, true)
-    default:
-      return view.getUint32(at, true)
-  }
+  const isVarint = WIRES[field] === VARINT
+  return contents.bytes(field, isVarint ? encodeVarints(blob, size, type.datatype.startsWith('INT')) : blob)
 }

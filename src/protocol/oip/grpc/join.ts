@@ -3,10 +3,10 @@ import { PREFIX_BYTES, withPrefix } from '../../grpc/message.ts'
 import { unpack } from '../../packed.ts'
 import { MessageWriter } from '../../protobuf/writer.ts'
 import type { Joined, Row } from '../../protocol.ts'
-import { writeSizes } from './answer.ts'
 import { contentsOfBlob } from './contents.ts'
 import { CONTENTS, INPUTS, RAW_INPUTS } from './message.ts'
 import type { GrpcRequest, OutlinedInput } from './request.ts'
+import { writeSizes } from './write-answer.ts'
 
 /** What is known of a gRPC call besides its keys. */
 export interface GrpcNotes {
@@ -19,15 +19,13 @@ export interface GrpcNotes {
 export function joinGrpc({ request, isCompressed }: GrpcNotes, rows: readonly Row[]): Joined {
   const { message, inputs, isRaw } = request
   const wires = rows.map((row) => unpack(row.wire) ?? [])
-  const joined = new MessageWriter()
-  for (const field of message.around) joined.raw(field)
+  const joined = new MessageWriter().raw(message.around.bytes())
   const blobs: Uint8Array[] = []
   for (const [i, { written }] of inputs.entries()) {
     const blob = Buffer.concat(wires.map((wire) => wire[i] as Uint8Array))
     blobs.push(blob)
     const shape = [rows.length, ...written.shape.slice(1)]
-    const tensor = new MessageWriter()
-    for (const field of written.around) tensor.raw(field)
+    const tensor = new MessageWriter().raw(written.around.bytes())
     writeSizes(tensor, shape)
     const contents = isRaw ? undefined : contentsOfBlob(blob, { datatype: written.datatype, shape })
     if (contents) tensor.message(CONTENTS, contents)

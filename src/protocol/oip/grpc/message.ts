@@ -3,6 +3,7 @@
  * common with this one are kept as they are written.
  */
 import { BYTES, MalformedProtobuf, MessageReader, VARINT } from '../../protobuf/reader.ts'
+import { FieldBudget, KeptFields } from './fields.ts'
 import { canonicalText, type Parameters, readParameter } from './parameters.ts'
 
 /** Fields of `ModelInferRequest`. */
@@ -21,15 +22,15 @@ export interface TensorMessage {
   readonly parameters: Parameters
   /** The values' messages, if they are typed; their fields are merged. */
   readonly contents: readonly Uint8Array[]
-  readonly unknown: readonly Uint8Array[]
+  readonly unknown: KeptFields
   /** All fields but shape and values, as written. */
-  readonly around: readonly Uint8Array[]
+  readonly around: KeptFields
 }
 
 export interface OutputMessage {
   readonly name: string
   readonly parameters: Parameters
-  readonly unknown: readonly Uint8Array[]
+  readonly unknown: KeptFields
 }
 
 export interface InferMessage {
@@ -41,9 +42,9 @@ export interface InferMessage {
   readonly inputs: readonly TensorMessage[]
   readonly outputs: readonly OutputMessage[]
   readonly raw: readonly Uint8Array[]
-  readonly unknown: readonly Uint8Array[]
+  readonly unknown: KeptFields
   /** All fields but the inputs and their values, as written. */
-  readonly around: readonly Uint8Array[]
+  readonly around: KeptFields
 }
 
 /** Reads a `ModelInferRequest`; throws `MalformedProtobuf`. */
@@ -52,9 +53,12 @@ export function readInferMessage(message: Uint8Array): InferMessage {
   let id: Uint8Array | undefined
   const parameters: Parameters = new Map()
   const [inputs, outputs]: [TensorMessage[], OutputMessage[]] = [[], []]
-  const [raw, unknown, around]: Uint8Array[][] = [[], [], []] as const
+  const raw: Uint8Array[] = []
+  const [unknown, around] = [new KeptFields(message), new KeptFields(message)]
+  const budget = new FieldBudget()
   const reader = new MessageReader(message)
   while (reader.next()) {
+    budget.take()
     switch (reader.field) {
       case 1:
         model = textOf(reader)
@@ -66,35 +70,35 @@ export function readInferMessage(message: Uint8Array): InferMessage {
         id = reader.utf8()
         break
       case 4:
-        readParameter(part(reader), parameters)
+        readParameter(part(reader), parameters, budget)
         break
       case INPUTS:
-        inputs.push(readTensor(part(reader)))
+        inputs.push(readTensor(part(reader), budget))
         continue
       case 6:
-        outputs.push(readOutput(part(reader)))
+        outputs.push(readOutput(part(reader), budget))
         break
       case RAW_INPUTS:
         raw.push(value(reader))
         continue
       default:
-        unknown.push(reader.whole())
+        unknown.keep(reader)
     }
-    around.push(reader.whole())
+    around.keep(reader)
   }
   const own = id && id.length > 0 ? id : undefined
   return { model, version, id: own, parameters, inputs, outputs, raw, unknown, around }
 }
 
 /** Reads an `InferInputTensor` or `InferOutputTensor`, whose fields are the same. */
-export function readTensor(reader: MessageReader): TensorMessage {
+export function readTensor(reader: MessageReader, budget: FieldBudget): TensorMessage {
   let [name, datatype] = ['', '']
   const shape: number[] = []
   const parameters: Parameters = new Map()
   const contents: Uint8Array[] = []
-  const unknown: Uint8Array[] = []
-  const around: Uint8Array[] = []
+  const [unknown, around] = [new KeptFields(reader.source), new KeptFields(reader.source)]
   while (reader.next()) {
+    budget.take()
     switch (reader.field) {
       case 1:
         name = canonicalText(reader.utf8())
@@ -106,27 +110,28 @@ export function readTensor(reader: MessageReader): TensorMessage {
         readSizes(reader, shape)
         continue
       case 4:
-        readParameter(part(reader), parameters)
+        readParameter(part(reader), parameters, budget)
         break
       case CONTENTS:
         contents.push(value(reader))
         continue
       default:
-        unknown.push(reader.whole())
+        unknown.keep(reader)
     }
-    around.push(reader.whole())
+    around.keep(reader)
   }
   return { name, datatype, shape, parameters, contents, unknown, around }
 }
 
-function readOutput(reader: MessageReader): OutputMessage {
+function readOutput(reader: MessageReader, budget: FieldBudget): OutputMessage {
   let name = ''
   const parameters: Parameters = new Map()
-  const unknown: Uint8Array[] = []
+  const unknown = new KeptFields(reader.source)
   while (reader.next()) {
+    budget.take()
     if (reader.field === 1) name = canonicalText(reader.utf8())
-    else if (reader.field === 2) readParameter(part(reader), parameters)
-    else unknown.push(reader.whole())
+    else if (reader.field === 2) readParameter(part(reader), parameters, budget)
+    else unknown.keep(reader)
   }
   return { name, parameters, unknown }
 }

@@ -4,6 +4,7 @@ import { onlyMessage, PREFIX_BYTES } from '../../grpc/message.ts'
 import { BYTES, MalformedProtobuf, MessageReader } from '../../protobuf/reader.ts'
 import type { NamedModel } from '../../protocol.ts'
 import { FIELDS_PER_STEP, fieldsOf, type PlacedField, unreadable } from './chunks.ts'
+import { FieldBudget } from './fields.ts'
 import { orBypass } from './request.ts'
 
 /** The same numbers in the requests for inference, readiness, metadata, configuration and statistics of a model. */
@@ -22,7 +23,11 @@ export function namedModel(body: Uint8Array): NamedModel | undefined {
   const found = orBypass(() => {
     const names = new Names()
     const reader = new MessageReader(message)
-    while (reader.next()) names.take(reader.field, () => textOf(reader))
+    const budget = new FieldBudget()
+    while (reader.next()) {
+      budget.take()
+      names.take(reader.field, () => textOf(reader))
+    }
     return names
   })
   return 'bypass' in found ? undefined : found.model
@@ -32,12 +37,15 @@ export function namedModel(body: Uint8Array): NamedModel | undefined {
 export function* namedModelSteps(body: Chunks): Generator<void, NamedModel | undefined> {
   if (unreadable(body)) return undefined
   const names = new Names()
+  const budget = new FieldBudget()
   const fields = fieldsOf(body)
   for (let seen = 1; ; seen++) {
     const next = orBypass(() => {
       const { value, done } = fields.next()
-      if (!done) names.take(value.field, () => nameAt(body, value))
-      return { done }
+      if (done) return { done }
+      budget.take()
+      names.take(value.field, () => nameAt(body, value))
+      return { done: false }
     })
     if ('bypass' in next) return undefined
     if (next.done) return names.model

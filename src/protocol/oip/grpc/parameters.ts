@@ -6,6 +6,7 @@ import { type Digest, digestOf } from '../../../core/key.ts'
 import { Preimage } from '../../preimage.ts'
 import { BYTES, FIXED64, MalformedProtobuf, type MessageReader, VARINT } from '../../protobuf/reader.ts'
 import { MessageWriter } from '../../protobuf/writer.ts'
+import type { FieldBudget } from './fields.ts'
 
 /** A parameter's value: the one that was written last. */
 export type ParameterValue = boolean | bigint | string | Double | Unsigned | undefined
@@ -37,17 +38,19 @@ const KEY = 1
 const VALUE = 2
 
 /** Reads an entry of the map. */
-export function readParameter(entry: MessageReader, into: Parameters): void {
+export function readParameter(entry: MessageReader, into: Parameters, budget: FieldBudget): void {
   let name = ''
   let value: ParameterValue
   const unknown: Uint8Array[] = []
   while (entry.next()) {
+    budget.take()
     if (entry.field === KEY) name = textOf(entry)
     else if (entry.field === VALUE) {
       if (entry.wire !== BYTES) throw new MalformedProtobuf('a parameter has another type')
       const reader = entry.message()
       // A message that comes twice is merged: of a choice the last counts.
       while (reader.next()) {
+        budget.take()
         if (reader.field > 5) unknown.push(reader.whole())
         else value = valueOf(reader)
       }

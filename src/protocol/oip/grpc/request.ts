@@ -123,17 +123,13 @@ function restOf(
   for (const [name, parameter] of parameters)
     if (counts(name, parameter))
       rest.set(PARAMETER + canonicalText(Buffer.from(name)), parameterDigest(parameter))
-  putUnknown(unknown, rest, UNKNOWN)
+  if (!unknown.isEmpty) rest.set(UNKNOWN, digestOf(unknown.bytes()))
   return rest
 }
 
 function notInSharedMemory(name: string): boolean {
   if (name.startsWith('shared_memory_')) throw new Uncacheable('shared-memory')
   return true
-}
-
-function putUnknown(unknown: readonly Uint8Array[], rest: Map<string, Digest>, name: string): void {
-  if (unknown.length > 0) rest.set(name, digestOf(Buffer.concat(unknown)))
 }
 
 function inputOf(input: OutlinedInput, blob: Uint8Array, rows: boolean): TensorInput & OutlinedInput {
@@ -149,6 +145,6 @@ export function typedInput(input: OutlinedInput, rows: boolean): TensorInput & O
   const read = inputOf(input, contents.blob, rows)
   if (contents.unknown.length === 0) return read
   const rest = new Map(read.rest)
-  putUnknown(contents.unknown, rest, UNKNOWN_OF_VALUES)
+  rest.set(UNKNOWN_OF_VALUES, digestOf(contents.unknown))
   return { ...read, rest }
 }

@@ -1,5 +1,6 @@
 /** Writes the request of a `ModelInfer` as the body of a REST request, in JSON, or in JSON and blobs. */
 import { blobOfContents } from '../grpc/contents.ts'
+import type { KeptFields } from '../grpc/fields.ts'
 import type { InferMessage, OutputMessage, TensorMessage } from '../grpc/message.ts'
 import { type Parameters, parameterText, plainText } from '../grpc/parameters.ts'
 import { printElements } from '../print.ts'
@@ -115,8 +116,8 @@ function parametersText(parameters: Parameters, own: readonly string[]): string[
   return texts.length === 0 ? [] : [`"parameters":${objectText(texts)}`]
 }
 
-function refuseUnknown(unknown: readonly Uint8Array[]): void {
-  if (unknown.length > 0)
+function refuseUnknown(unknown: KeptFields): void {
+  if (!unknown.isEmpty)
     throw new Untranslatable('UNIMPLEMENTED', 'the message has fields that have no form in JSON')
 }
 

@@ -12,11 +12,11 @@ import type { Joined, Plan, Reading, ReadOptions, Row } from '../../protocol.ts'
 import { RowPlan } from '../row-plan.ts'
 import { BypassReason, needBytes, OtherFields, once, textOf } from './fields.ts'
 import { type ExampleInput, readInput, writeInput } from './input.ts'
-import { type GrpcNotes, joined } from './notes.ts'
+import { joined, type ServingNotes } from './notes.ts'
 import { putModel } from './predict.ts'
 import { type RequestedModel, readSpec } from './spec.ts'
 
-interface ExampleNotes extends GrpcNotes {
+interface ExampleNotes extends ServingNotes {
   readonly input: ExampleInput
   /** All fields but the input, as they are written. */
   readonly around: readonly Uint8Array[]
@@ -88,7 +88,7 @@ function putExamples(preimage: Preimage, digests: readonly Digest[]): Preimage {
 export function* readMultiInference(
   source: MessageSource,
   prefix: Digest,
-  { isEncoded }: Pick<GrpcNotes, 'isEncoded'>,
+  { isEncoded }: Pick<ServingNotes, 'isEncoded'>,
 ): Generator<void, Reading> {
   const others = new OtherFields()
   const tasks = new Preimage().latin1(prefix)
@@ -107,7 +107,10 @@ export function* readMultiInference(
   if (!input || count === 0) throw new BypassReason('no-inputs')
   const common = new Preimage().latin1(tasks.digest()).number(count).bytes(others.join())
   const whole = putExamples(putAround(common, input), input.digests)
-  return { whole: whole.digest(), common: { verb: 'multi-inference', isEncoded, count } satisfies GrpcNotes }
+  return {
+    whole: whole.digest(),
+    common: { verb: 'multi-inference', isEncoded, count } satisfies ServingNotes,
+  }
 }
 
 /** Results have the order of the tasks. */

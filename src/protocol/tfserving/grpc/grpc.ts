@@ -21,7 +21,7 @@ import {
 } from './examples-answer.ts'
 import { bypassOf } from './fields.ts'
 import { PREDICT_FRAME, partsOf } from './frames.ts'
-import type { GrpcNotes } from './notes.ts'
+import type { ServingNotes } from './notes.ts'
 import { joinPredict, readPredict } from './predict.ts'
 import { assemblePredict, cutPredict, isWholePredict, predictsAgree } from './predict-answer.ts'
 import { answerMessage, isCompressed } from './reply.ts'
@@ -45,7 +45,7 @@ function* readMessage(call: Call, source: MessageSource, options: ReadOptions): 
   if (!isProtobuf(headers)) return { bypass: isGrpc(headers) ? 'grpc-codec' : 'content-type' }
   if (header(headers, 'content-encoding') !== undefined) return { bypass: 'content-encoding' }
   if (target?.model === undefined) return { bypass: 'no-model' }
-  const verb = target.verb as GrpcNotes['verb']
+  const verb = target.verb as ServingNotes['verb']
   const prefix = new Preimage().latin1(options.seed).text('tfserving grpc').text(verb).text(query).digest()
   const isEncoded = header(headers, 'grpc-encoding') !== undefined
   try {
@@ -80,16 +80,16 @@ function readable<T>(read: () => T): T | undefined {
 }
 
 /** `plan.common` of a call over gRPC. */
-export function notesOf({ common }: Pick<Plan, 'common'>): GrpcNotes | undefined {
+export function notesOf({ common }: Pick<Plan, 'common'>): ServingNotes | undefined {
   return typeof common === 'object' && common !== null && 'isEncoded' in common
-    ? (common as GrpcNotes)
+    ? (common as ServingNotes)
     : undefined
 }
 
 export function isWholeReply(
   reply: Reply,
   body: Uint8Array,
-  { verb, count, filter = [] }: GrpcNotes,
+  { verb, count, filter = [] }: ServingNotes,
 ): boolean {
   if (isCompressed(body)) return false
   const isWhole = ofAnswer(reply, body, (message) => {
@@ -113,7 +113,7 @@ export function cutReply(
   reply: Reply,
   body: Uint8Array,
   count: number,
-  { verb = 'predict', filter = [] }: Partial<GrpcNotes> = {},
+  { verb = 'predict', filter = [] }: Partial<ServingNotes> = {},
 ): readonly RowAnswer[] | undefined {
   return ofAnswer(reply, body, (message) => {
     if (verb === 'classify' || verb === 'regress') return cutExamples(message, count, verb)
@@ -127,7 +127,7 @@ export function rowsAgree(a: RowAnswer, b: RowAnswer): boolean {
   )
 }
 
-export function assembleReply({ verb }: GrpcNotes, answers: readonly RowAnswer[]): Reply | undefined {
+export function assembleReply({ verb }: ServingNotes, answers: readonly RowAnswer[]): Reply | undefined {
   if (verb === 'classify' || verb === 'regress') return assembleExamples(answers, verb)
   return verb === 'predict' ? readable(() => assemblePredict(answers)) : undefined
 }

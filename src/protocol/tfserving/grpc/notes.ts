@@ -3,7 +3,7 @@ import { PREFIX_BYTES, withPrefix } from '../../grpc/message.ts'
 import type { MessageWriter } from '../../protobuf/writer.ts'
 import type { Joined } from '../../protocol.ts'
 
-export interface GrpcNotes {
+export interface ServingNotes {
   readonly verb: 'predict' | 'classify' | 'regress' | 'multi-inference'
   /** The outputs that a Predict asks for, sorted; empty: all. */
   readonly filter?: readonly string[]
@@ -16,6 +16,6 @@ export interface GrpcNotes {
 const IDENTITY = ['grpc-encoding', 'identity']
 
 /** A request made of rows, which is never compressed. */
-export function joined(message: MessageWriter, { isEncoded }: GrpcNotes): Joined {
+export function joined(message: MessageWriter, { isEncoded }: ServingNotes): Joined {
   return { headers: isEncoded ? IDENTITY : [], body: withPrefix(message.join(PREFIX_BYTES)) }
 }

@@ -11,7 +11,7 @@ import { MessageWriter } from '../../protobuf/writer.ts'
 import type { Joined, Plan, Reading, ReadOptions, Row } from '../../protocol.ts'
 import { RowPlan } from '../row-plan.ts'
 import { BypassReason, NOTHING, needBytes, OtherFields, once, textOf } from './fields.ts'
-import { type GrpcNotes, joined } from './notes.ts'
+import { joined, type ServingNotes } from './notes.ts'
 import { type RequestedModel, readSpec } from './spec.ts'
 import { headOf, writeTensor } from './tensor.ts'
 import { mapEntry, type NamedTensor, TensorMap } from './tensor-map.ts'
@@ -27,7 +27,7 @@ interface PredictRequest {
   readonly around: readonly Uint8Array[]
 }
 
-interface PredictNotes extends GrpcNotes {
+interface PredictNotes extends ServingNotes {
   readonly inputs: readonly NamedTensor[]
   readonly around: readonly Uint8Array[]
 }

@@ -130,6 +130,41 @@ describe('keys of gRPC calls', () => {
     expect(keyOf(oip, raw(), { ...INFER_CALL, path: '/v2/models/m/infer' })).toBe('bypass content-type')
   })
 
+  it.each([
+    ['inputs', '2a00'],
+    ['parameters', '2200'],
+    ['raw values', '3a00'],
+    ['unknown fields', '7a00'],
+  ])('bypass %s by the thousand, which would cost an object each', (_, field) => {
+    const many = Buffer.concat([raw().subarray(5), Buffer.from(field.repeat(20_000), 'hex')])
+    expect(grpcKey(framed(many))).toBe('bypass unparsable')
+    expect(oip.model?.(framed(many))).toBeUndefined()
+    const inside = Buffer.concat([
+      Buffer.from('2a', 'hex'),
+      Buffer.from('c0b802', 'hex'),
+      Buffer.from('7a00'.repeat(20_000), 'hex'),
+    ])
+    expect(grpcKey(framed(Buffer.concat([raw().subarray(5), inside])))).toBe('bypass unparsable')
+  })
+
+  it('do not count numbers that are written one by one', () => {
+    const contents = Buffer.from(`2ac0b802${'1003'.repeat(20_000)}`, 'hex')
+    const head = Buffer.from('0a01781204494e54381a03a09c01', 'hex')
+    const input = Buffer.concat([head, contents])
+    const length = Buffer.from([
+      0x2a,
+      (input.length & 0x7f) | 0x80,
+      ((input.length >> 7) & 0x7f) | 0x80,
+      input.length >> 14,
+    ])
+    const twin = json({
+      inputs: [
+        { name: 'x', datatype: 'INT8', shape: [20_000], data: Array.from({ length: 20_000 }, () => 3) },
+      ],
+    })
+    expect(grpcKey(framed(Buffer.concat([length, input])))).toBe(keyOf(oip, twin))
+  })
+
   it('take an empty correlation id for none', () => {
     for (const sequence_id of [{ int64_param: 0 }, { string_param: '' }])
       expect(grpcKey(raw({ parameters: { sequence_id } }))).toBe(grpcKey(raw()))
@@ -141,6 +176,35 @@ describe('keys of gRPC calls', () => {
       const reading = runToEnd(oip.readChunks(callOf(body, INFER_CALL), chunks, { seed: SEED, split: false }))
       expect(reading).toHaveProperty('whole', grpcKey(body))
     }
+  })
+})
+
+describe('long bodies', () => {
+  const pieces = (body: Buffer) => {
+    const list: Buffer[] = []
+    for (let at = 0; at < body.length; at += 65_000) list.push(body.subarray(at, at + 65_000))
+    return new Chunks(list)
+  }
+  const stepped = (body: Buffer) =>
+    runToEnd(oip.readChunks(callOf(body, INFER_CALL), pieces(body), { seed: SEED, split: false }))
+  const values = Buffer.alloc(5 << 20, 1)
+  const long = { ...tensor, shape: [5 << 18] }
+
+  it('have the key they have in one piece, if their values are raw', () => {
+    const body = raw({ inputs: [long], raw_input_contents: [values] })
+    expect(stepped(body)).toHaveProperty('whole', grpcKey(body))
+    expect(runToEnd((oip.modelChunks as NonNullable<typeof oip.modelChunks>)(pieces(body)))).toEqual({
+      model: 'm',
+    })
+  })
+
+  it('bypass where their values are typed, or they are compressed', () => {
+    const typedInput = { name: 'x', datatype: 'BYTES', shape: [1], contents: { bytes_contents: [values] } }
+    expect(stepped(inferBody({ inputs: [typedInput] }))).toEqual({ bypass: 'long-contents' })
+    const compressed = framed(values)
+    compressed[0] = 1
+    expect(stepped(compressed)).toEqual({ bypass: 'grpc-compression' })
+    expect(stepped(framed(values).subarray(0, -1))).toEqual({ bypass: 'grpc-message' })
   })
 })
 
