@@ -262,7 +262,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     backends: {
       dispatch: scripted({ place, clock, asked, script }),
       hasTransport: () => true,
-    queueing: () => false,
+      queueing: () => false,
       busy: () => false,
       maxBatch: () => undefined,
       serviceMs: () => 0,
