@@ -19,6 +19,7 @@ interface Instance {
   readonly address: string
   readonly port: number
   readonly weight?: number
+  readonly grpcPort?: number
 }
 
 /** An agent: a query with an index that is not below the present one waits for the next change. */
@@ -33,7 +34,7 @@ async function startAgent() {
     held.push(response)
   })
   const tell = (response: ServerResponse) => {
-    const body = agent.instances.map(({ id, address, port, weight = 1 }) => ({
+    const body = agent.instances.map(({ id, address, port, weight = 1, grpcPort }) => ({
       Node: { ID: 'f0', Node: 'node-1', Address: '10.9.9.9', Datacenter: 'dc1' },
       Service: {
         ID: id,
@@ -41,6 +42,10 @@ async function startAgent() {
         Address: address,
         Port: port,
         Weights: { Passing: weight, Warning: 1 },
+        TaggedAddresses: {
+          lan_ipv4: { Address: address, Port: port },
+          ...(grpcPort ? { grpc: { Address: address, Port: grpcPort } } : {}),
+        },
       },
       Checks: [{ CheckID: 'serfHealth', Status: 'passing' }],
     }))
@@ -120,6 +125,11 @@ describe('the instances of a service', () => {
     const { hosts } = await setUp(...many)
     expect(hosts()).toHaveLength(1024)
     expect(hosts()?.at(-1)).toBe('10.0.0.1:1024')
+  })
+
+  it('take gRPC at their tagged address of that name', async () => {
+    const { snapshots } = await setUp({ ...one, grpcPort: 9000 }, two)
+    expect(snapshots.at(-1)?.map(({ grpc }) => grpc)).toEqual(['http://10.0.0.1:9000', undefined])
   })
 
   it('without an address are at their node', async () => {

@@ -60,6 +60,18 @@ function setUp(options: Partial<DnsOptions> = {}) {
   return { clock, zone, source, snapshots, last, start, pass }
 }
 
+it('an address for gRPC is at the port that the settings name', async () => {
+  const both = setUp({ grpcPort: 9000 })
+  await both.start()
+  expect(both.snapshots.at(-1)).toEqual([{ url: 'http://10.0.0.1:8000', grpc: 'http://10.0.0.1:9000' }])
+  const targets = setUp({ record: 'srv', grpcPort: 9000 })
+  targets.zone.srv = async () => [{ name: 't', port: 8501, priority: 1, weight: 0 }]
+  await targets.start()
+  expect(targets.snapshots.at(-1)).toMatchObject([
+    { url: 'http://10.0.0.1:8501', grpc: 'http://10.0.0.1:9000' },
+  ])
+})
+
 describe('a name is asked again', () => {
   it.each([
     ['after its TTL', 5, 5000],
