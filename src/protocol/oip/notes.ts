@@ -1,6 +1,6 @@
 /** What is noted on a request, beside its keys. */
 import type { Plan } from '../protocol.ts'
-import type { GrpcNotes } from './grpc/join.ts'
+import type { InferNotes } from './grpc/join.ts'
 import type { OipRequest, OutputPreferences } from './request.ts'
 
 /** What `address` and the functions for rows need to know about a request. */
@@ -10,7 +10,7 @@ export interface OipNotes {
   /** The caller sent the length of the JSON part, even if all of the body is JSON. */
   readonly isMeasured?: boolean
   /** Present if it is a gRPC call. */
-  readonly grpc?: GrpcNotes
+  readonly grpc?: InferNotes
 }
 
 /** Whether there are outputs, among them all that the request lists. */

@@ -9,14 +9,14 @@ import type { GrpcRequest, OutlinedInput } from './request.ts'
 import { writeSizes } from './write-answer.ts'
 
 /** What is known of a gRPC call besides its keys. */
-export interface GrpcNotes {
+export interface InferNotes {
   readonly request: Pick<GrpcRequest<OutlinedInput>, 'message' | 'inputs' | 'isRaw'>
   /** The message came compressed; those of this gateway are not. */
   readonly isCompressed: boolean
 }
 
 /** All but shapes and values is as the caller wrote it. */
-export function joinGrpc({ request, isCompressed }: GrpcNotes, rows: readonly Row[]): Joined {
+export function joinGrpc({ request, isCompressed }: InferNotes, rows: readonly Row[]): Joined {
   const { message, inputs, isRaw } = request
   const wires = rows.map((row) => unpack(row.wire) ?? [])
   const joined = new MessageWriter().raw(message.around.bytes())

@@ -145,7 +145,7 @@ describe('faults', () => {
       const verdict = grpcVerdict(reply)
       expect(['refused', 'overloaded', 'failed']).toContain(verdict.kind)
       // What has no form over gRPC is nobody's failure.
-    if (blame !== 'caller' && status !== 501) expect(isBackendFailure(verdict)).toBe(true)
+      if (blame !== 'caller' && status !== 501) expect(isBackendFailure(verdict)).toBe(true)
       else if (status !== 429 && code !== 'bodyTooLarge') expect(isBackendFailure(verdict)).toBe(false)
     },
   )
