@@ -14,7 +14,7 @@ import type { Verdict } from '../../src/protocol/verdict.ts'
 import type { Script } from './backend.ts'
 
 /** gRPC's answers have the type of a stream, whatever they are. */
-export const SLIP_TYPE = 'application/grpc+slip'
+export const SLIP_TYPE = 'application/x-slip'
 const STATUS = 'slip-status'
 
 const TARGET: Target = { verb: 'predict', prediction: true, isNamedInBody: true }
