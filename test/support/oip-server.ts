@@ -9,6 +9,8 @@ export interface OipServer {
   readonly url: string
   /** The rows of each inference, in order. */
   readonly asked: number[]
+  /** Inferences that have begun. */
+  readonly begun: number
   /** Inferences that their callers have given up. */
   readonly cancelled: number
   /** Milliseconds before each answer. */
@@ -40,11 +42,13 @@ export const METHODS = {
 
 export async function startOipServer(): Promise<OipServer> {
   const asked: number[] = []
+  let begun = 0
   let cancelled = 0
   let delayMs = 0
   const server = new grpc.Server()
   server.addService(METHODS, {
     ModelInfer(call: grpc.ServerUnaryCall<Message, Message>, answer: grpc.sendUnaryData<Message>) {
+      begun++
       call.on('cancelled', () => cancelled++)
       setTimeout(() => {
         if (call.cancelled) return
@@ -73,6 +77,9 @@ export async function startOipServer(): Promise<OipServer> {
   return {
     url: `http://127.0.0.1:${port}`,
     asked,
+    get begun() {
+      return begun
+    },
     get cancelled() {
       return cancelled
     },
