@@ -75,9 +75,9 @@ describe('where something else lies', () => {
   const inMonths = { ...quota, period: '2026-11' }
 
   it.each([
-    ['gateways', 'SET KEY x', /holds a string at ig1:shared:\{limits\}:gateways, where gateways keep a hash/],
-    ['sequence', 'RPUSH KEY x', /holds a list at .*:sequence, where gateways keep a string/],
-    ['reports', 'HSET KEY a b', /holds a hash at .*:reports, where gateways keep a zset/],
+    ['gateways', 'SET KEY x', /holds at ig1:shared:\{limits\}:gateways is no hash/],
+    ['sequence', 'RPUSH KEY x', /holds at .*:sequence is no string/],
+    ['reports', 'HSET KEY a b', /holds at .*:reports is no zset/],
   ])('as %s: nobody is heard, and quotas are counted', async (name, command, said) => {
     await put(name, command)
     const { isHeard, problems, totals } = await ask('a', ++number, { report: 'r', quotas: [inDays] })
@@ -92,9 +92,7 @@ describe('where something else lies', () => {
     const { sequence: last } = await ask('a', ++number)
     const answer = await ask('b', ++number, { report: 'r', quotas: [{ ...inDays, known: 5 }, inMonths] })
     expect(answer).toMatchObject({ isHeard: true, totals: [8, 3] })
-    expect(answer.problems).toEqual([
-      expect.stringMatching(/holds a set at .*:quota:2026-11-30, .* keep a hash/),
-    ])
+    expect(answer.problems).toEqual([expect.stringMatching(/holds at .*:quota:2026-11-30 is no hash/)])
     expect((await ask('a', ++number, { last, quotas: [inMonths] })).totals).toEqual([6])
     expect((await ask('a', ++number, { last })).reports).toEqual([{ gateway: 'b', text: 'r' }])
   })

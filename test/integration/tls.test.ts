@@ -1,5 +1,6 @@
 /** TLS at the data port: certificates by name, clients that show one, sessions, and what is no TLS at all. */
 import { once } from 'node:events'
+import http2 from 'node:http2'
 import net from 'node:net'
 import tls from 'node:tls'
 import fc from 'fast-check'
@@ -62,10 +63,22 @@ async function ask(socket: tls.TLSSocket, path = '/whole'): Promise<string> {
 
 describe.each([true, false])('TLS, with the fast door: %s', (fastDoor) => {
   test('serves what plain HTTP serves', async () => {
-    const socket = await connect(await serve({}, { fastDoor }), { ALPNProtocols: ['h2', 'http/1.1'] })
+    const socket = await connect(await serve({}, { fastDoor }), { ALPNProtocols: ['http/1.1'] })
     expect(socket.alpnProtocol).toBe('http/1.1')
     expect(await ask(socket)).toMatch(/^HTTP\/1\.1 200 OK[^]*"body":"hi"/)
     expect(ended).toEqual(['ok'])
+  })
+
+  test('serves HTTP/2 to clients that prefer it', async () => {
+    const socket = await connect(await serve({}, { fastDoor }), { ALPNProtocols: ['h2', 'http/1.1'] })
+    expect(socket.alpnProtocol).toBe('h2')
+    const session = http2.connect('https://localhost', { createConnection: () => socket })
+    const stream = session.request({ ':method': 'POST', ':path': '/whole' })
+    let text = ''
+    stream.on('data', (bytes) => (text += bytes)).end('hi')
+    await once(stream, 'close')
+    session.destroy()
+    expect(text).toContain('"body":"hi"')
   })
 
   test.each([

@@ -61,14 +61,14 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local odd = {}
 local function isOf(kind, key, answer)
   if type(answer) ~= 'table' or not answer.err then return true end
-  odd[#odd + 1] = redis.call('TYPE', key).ok .. ' ' .. kind .. ' ' .. key
+  odd[#odd + 1] = kind .. ' ' .. key
   return false
 end
 local sent = redis.pcall('HGET', KEYS[1], ARGV[1])
 local count = redis.pcall('GET', KEYS[2])
 local isHeard = isOf('hash', KEYS[1], sent)
 isHeard = isOf('string', KEYS[2], count) and isHeard
-isHeard = isOf('zset', KEYS[3], redis.pcall('ZCARD', KEYS[3])) and isHeard
+isHeard = isOf('zset', KEYS[3], redis.pcall('ZSCORE', KEYS[3], '')) and isHeard
 local isNew, gateways, sequence, reports = true, 1, 0, {}
 if isHeard then
   isNew = string.match(sent or '', ' (%d+)$') ~= ARGV[2]
@@ -183,8 +183,8 @@ function read(answer: unknown, self: string): ExchangeAnswer {
   }
 }
 
-/** `odd`: the type that was found, the one that belongs there, and the key. */
+/** `odd`: the type that belongs there, and the key. */
 function problemOf(odd: string): string {
-  const [, found = '', kind = '', at = ''] = /^(\S+) (\S+) (.*)$/s.exec(odd) ?? []
-  return `Redis holds a ${found} at ${at}, where gateways keep a ${kind}: see who wrote it, and remove it (DEL)`
+  const [, kind = '', at = ''] = /^(\S+) (.*)$/s.exec(odd) ?? []
+  return `what Redis holds at ${at} is no ${kind}, which gateways keep there: see who wrote it, and remove it (DEL)`
 }

@@ -177,12 +177,12 @@ export class RequestBody implements Flow {
     this.#reader = reader
     const held = this.#held
     this.#held = []
+    if (this.#broken) return this.#end(this.#broken)
     if (this.#bytes > reader.maxBytes || this.#announced > reader.maxBytes)
       return this.#end(tooLarge(reader.maxBytes))
     for (const chunk of held) if (this.#reader === reader) reader.push(chunk)
     if (this.#reader !== reader) return
     if (this.#isRead) return this.#end(undefined)
-    if (this.#broken) return this.#end(this.#broken)
     this.#source.start()
     this.#wheel.arm(this.#timer, this.#timeoutMs)
   }
