@@ -4,9 +4,9 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { killAll } from './suite/marked.ts'
 import { page } from './suite/page.ts'
 import { PAGE } from './suite/places.ts'
-import { killAll } from './suite/processes.ts'
 import { progress, table } from './suite/progress.ts'
 import { readResults, type SystemResult, writeResult } from './suite/results.ts'
 import { runSystem, type System } from './suite/session.ts'

@@ -1,5 +1,5 @@
-/** One HTTP request with exactly the header fields given, on a connection of its own, and all of its answer. */
-import { request } from 'node:http'
+/** One HTTP request with exactly the header fields given, and all of its answer. */
+import { type Agent, request } from 'node:http'
 
 export interface Ask {
   /** POST where there is a body, else GET. */
@@ -18,15 +18,18 @@ export interface Answer {
 
 const DEADLINE_MS = 60_000
 
-/** Rejects when the connection fails or the answer is not whole within a minute. */
-export function ask(base: string, { method, path, fields = {}, body }: Ask): Promise<Answer> {
+/**
+ * On a connection of its own, or on one that `agent` keeps. Rejects when the connection fails or the answer is not whole
+ * within a minute.
+ */
+export function ask(base: string, { method, path, fields = {}, body }: Ask, agent?: Agent): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request(new URL(base), {
       path,
       method: method ?? (body === undefined ? 'GET' : 'POST'),
-      agent: false,
+      agent: agent ?? false,
       headers: {
-        connection: 'close',
+        ...(agent ? {} : { connection: 'close' }),
         ...fields,
         ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
       },

@@ -3,13 +3,11 @@
  * JSON for each, `{"case": …, "answer": …, "cached": …}`; `cached` says how many of its calls are promised to be hits when
  * they come again. What a library warns of goes to standard error. The script runs directly, then twice through each gateway.
  */
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import { sameValue } from './compare.ts'
 import type { Gateway } from './gateway.ts'
+import { run } from './run.ts'
 import type { Session } from './session.ts'
 
-const run = promisify(execFile)
 /** By then every worker has reported. */
 const COUNTED_MS = 10_000
 const DEADLINE_MS = 110_000
@@ -81,9 +79,8 @@ const answerOf = ({ cases }: Said, name: string): unknown => cases.find((one) =>
 
 async function asked({ command, args, env }: Client, base: string): Promise<Said> {
   const { stdout, stderr } = await run(command, [...args, base], {
-    timeout: DEADLINE_MS,
-    maxBuffer: 64 * 1024 * 1024,
-    env: { ...process.env, ...env },
+    timeoutMs: DEADLINE_MS,
+    ...(env === undefined ? {} : { env }),
   })
   const cases = stdout
     .split('\n')

@@ -1,12 +1,10 @@
 /** Programs of Debian packages, unpacked under `.cache/interop` and not installed: no root is needed for it. */
-import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync, unlinkSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
-import { promisify } from 'node:util'
 import { NotInstalled } from './not-installed.ts'
 import { CACHE } from './places.ts'
+import { run } from './run.ts'
 
-const run = promisify(execFile)
 const DOWNLOAD_MS = 300_000
 
 /** The path of a program, `usr/bin/etcd` of `etcd-server`. Rejects with NotInstalled where the package cannot be had. */
@@ -22,9 +20,9 @@ export async function debianProgram(
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   try {
-    await run('apt-get', ['download', name], { cwd: folder, timeout: DOWNLOAD_MS })
+    await run('apt-get', ['download', name], { cwd: folder, timeoutMs: DOWNLOAD_MS })
     const [file = ''] = readdirSync(folder)
-    await run('dpkg-deb', ['--extract', file, '.'], { cwd: folder, timeout: DOWNLOAD_MS })
+    await run('dpkg-deb', ['--extract', file, '.'], { cwd: folder, timeoutMs: DOWNLOAD_MS })
     turnLinks(folder)
   } catch (error) {
     throw new NotInstalled(`Debian's ${name} cannot be had: ${String(error)}`, { cause: error })

@@ -1,11 +1,9 @@
 /** Java for the servers that need one: the machine's, or Debian's, unpacked and not installed. */
-import { execFile } from 'node:child_process'
 import { delimiter, dirname } from 'node:path'
-import { promisify } from 'node:util'
 import { debianProgram } from './debian.ts'
+import { run } from './run.ts'
 import type { Session } from './session.ts'
 
-const run = promisify(execFile)
 /** What Spark, Hadoop and TorchServe ask for at least. */
 const OLDEST = 17
 const PACKAGE = `openjdk-${OLDEST}-jre-headless`
@@ -39,7 +37,7 @@ export async function findJava(session: Session): Promise<Java> {
 /** Undefined where it does not run. */
 async function versionOf(command: string): Promise<string | undefined> {
   try {
-    const { stderr } = await run(command, ['-version'], { timeout: QUICK_MS })
+    const { stderr } = await run(command, ['-version'], { timeoutMs: QUICK_MS })
     return /version "([^"]+)"/.exec(stderr)?.[1]
   } catch {
     return undefined

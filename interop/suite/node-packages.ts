@@ -1,12 +1,10 @@
 /** npm packages under `.cache/interop`, installed once: clients that the gateway itself does not depend on. */
-import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { NotInstalled } from './not-installed.ts'
 import { CACHE } from './places.ts'
+import { run } from './run.ts'
 
-const run = promisify(execFile)
 const INSTALL_MS = 10 * 60_000
 
 /** The folder whose `node_modules` has the package in just this version. Rejects with NotInstalled where npm fails. */
@@ -20,7 +18,7 @@ export async function nodePackage(name: string, version: string): Promise<string
   try {
     await run('npm', ['install', '--no-audit', '--no-fund', '--save-exact', `${name}@${version}`], {
       cwd: folder,
-      timeout: INSTALL_MS,
+      timeoutMs: INSTALL_MS,
     })
   } catch (error) {
     throw new NotInstalled(`the package ${name} cannot be installed: ${(error as Error).message}`, {

@@ -1,6 +1,6 @@
 /** `docs/interop.md` as the results make it: nobody writes it by hand, and the check says where somebody did. */
 import type { CheckResult, Results, SystemResult } from './results.ts'
-import { count } from './results.ts'
+import { count, OUTCOMES } from './results.ts'
 import type { System } from './session.ts'
 
 /** `systems`: where each has its guide. */
@@ -17,8 +17,8 @@ second time, which has to come from the cache wherever the gateway promises that
 connection or moment (\`date\`, \`age\`, \`cache-status\` and the like), what a server makes up anew for each answer, and of
 answers from the cache the fields that [are not kept](reference/headers.md#what-is-kept-of-a-backends-answer).
 
-| system | what | tried on | agree | differ, and why is known | fail |
-|---|---|---|---|---|---|
+| system | what | tried on | agree | differ, and why is known | fail | not tried |
+|---|---|---|---|---|---|---|
 ${all.map(([name, result]) => overview(name, result)).join('\n')}
 
 ${all.map(([name, result]) => section(name, result, guides.get(name))).join('\n')}`
@@ -27,8 +27,8 @@ ${all.map(([name, result]) => section(name, result, guides.get(name))).join('\n'
 function overview(name: string, result: SystemResult): string {
   const counts =
     result.skipped === undefined
-      ? [count(result, 'agrees'), count(result, 'differs'), count(result, 'fails')]
-      : ['not installed', '–', '–']
+      ? OUTCOMES.map((outcome) => count(result, outcome))
+      : ['not installed', '–', '–', '–']
   return `| [${name}](#${name}) | ${result.title} | ${result.date} | ${counts.join(' | ')} |`
 }
 
@@ -58,7 +58,10 @@ function groupRow(group: string, checks: readonly CheckResult[]): string {
   return `| ${cell(group)} | ${cell(agree.join(', ') || '–')} | ${cell(others.join('; ') || '–')} |`
 }
 
-const otherwise = ({ name, outcome, detail = '' }: CheckResult): string =>
-  outcome === 'differs' ? `${name}: ${detail}` : `**${name}** fails: \`${detail.replaceAll('`', "'")}\``
+function otherwise({ name, outcome, detail = '' }: CheckResult): string {
+  if (outcome === 'differs') return `${name}: ${detail}`
+  const how = outcome === 'skipped' ? 'was not tried' : 'fails'
+  return `**${name}** ${how}: \`${detail.replaceAll('`', "'")}\``
+}
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ')

@@ -1,16 +1,10 @@
-/**
- * Processes of a run, each with all that it starts in turn. Model servers leave children behind (TorchServe's Java,
- * Triton's server, Ray's daemons, some of them in sessions of their own), so a process group is not enough: every
- * process inherits a mark in its environment, and whoever carries it is ended.
- */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
+/** Servers of a run: started until they are ready, stopped with all that they have started in turn. */
 import { once } from 'node:events'
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import net from 'node:net'
 import { eventually } from './eventually.ts'
+import { type MarkedProcess, spawnMarked } from './marked.ts'
 
-const MARK = 'INFERGATE_INTEROP_PROCESS'
 const END_MS = 15_000
 
 export interface Command {
@@ -38,13 +32,9 @@ export interface RunningProcess {
   kill(): Promise<void>
 }
 
-const marks = new Set<string>()
-
 /** Starts a process and resolves when it is ready; rejects with the end of its log where it is not in time. */
 export async function startProcess(command: Command): Promise<RunningProcess> {
-  const mark = randomUUID()
-  const child = launch(command, mark)
-  const running = runningProcess(child, mark)
+  const running = runningProcess(launch(command))
   const { ready, deadlineMs = 120_000 } = command
   try {
     await eventually(
@@ -64,11 +54,6 @@ export async function startProcess(command: Command): Promise<RunningProcess> {
       { cause: error },
     )
   }
-}
-
-/** Ends whatever is still running, without waiting: for the end of this process. */
-export function killAll(): void {
-  for (const mark of marks) killMarked(mark)
 }
 
 export async function freePort(): Promise<number> {
@@ -93,14 +78,12 @@ export function tail(log: string, lines = 12): string {
   }
 }
 
-function launch({ command, args, env, cwd, log }: Command, mark: string): ChildProcess {
+function launch({ command, args, env, cwd, log }: Command): MarkedProcess {
   const output = openSync(log, 'a')
-  marks.add(mark)
   try {
-    return spawn(command, args, {
+    return spawnMarked(command, args, {
       stdio: ['ignore', output, output],
-      env: { ...process.env, ...env, [MARK]: mark },
-      detached: true,
+      ...(env === undefined ? {} : { env }),
       ...(cwd === undefined ? {} : { cwd }),
     })
   } finally {
@@ -108,23 +91,21 @@ function launch({ command, args, env, cwd, log }: Command, mark: string): ChildP
   }
 }
 
-function runningProcess(child: ChildProcess, mark: string): RunningProcess {
+function runningProcess({ child, runs, kill: killMarked, forget }: MarkedProcess): RunningProcess {
   let failure: number | NodeJS.Signals | undefined
   child.on('error', () => (failure = 127))
   child.on('exit', (code, signal) => (failure = code ?? signal ?? 0))
   const gone = async (timeoutMs: number) => {
     await eventually(
       () => {
-        if (failure === undefined || marked(mark).length > 0) throw new Error('it still runs')
+        if (failure === undefined || runs()) throw new Error('it still runs')
       },
       { timeoutMs, everyMs: 50 },
     )
-    marks.delete(mark)
+    forget()
   }
   const kill = async () => {
-    // A program that writes its own title (Redis) writes over its environment, and with it over the mark.
-    child.kill('SIGKILL')
-    killMarked(mark)
+    killMarked()
     await gone(END_MS)
   }
   return {
@@ -135,32 +116,5 @@ function runningProcess(child: ChildProcess, mark: string): RunningProcess {
       child.kill('SIGTERM')
       await gone(END_MS).catch(kill)
     },
-  }
-}
-
-function killMarked(mark: string): void {
-  for (const pid of marked(mark)) {
-    try {
-      process.kill(pid, 'SIGKILL')
-    } catch {
-      // It ended between the look and the signal.
-    }
-  }
-}
-
-/** The processes that carry the mark and still run: Linux shows every process's environment to its owner. */
-function marked(mark: string): number[] {
-  const wanted = `${MARK}=${mark}`
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => environmentOf(pid).includes(wanted))
-    .map(Number)
-}
-
-function environmentOf(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/environ`, 'latin1')
-  } catch {
-    return ''
   }
 }

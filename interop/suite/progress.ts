@@ -1,5 +1,5 @@
 /** What a run says while it goes on, and at its end. */
-import { type CheckResult, count, type SystemResult } from './results.ts'
+import { type CheckResult, count, OUTCOMES, type SystemResult } from './results.ts'
 import type { System } from './session.ts'
 
 export interface Progress {
@@ -21,6 +21,7 @@ export function progress({ name }: System): Progress {
     checked({ group, name: check, outcome, detail }) {
       checks++
       if (outcome === 'fails') line(`FAILS ${group}: ${check}\n    ${detail}`)
+      else if (outcome === 'skipped') line(`skipped ${group}: ${check}\n    ${detail}`)
       else if (isTTY)
         process.stdout.write(`\r\x1b[K${name} ${checks} checks, ${group}: ${check}`.slice(0, 100))
     },
@@ -31,10 +32,10 @@ export function progress({ name }: System): Progress {
 export function table(results: ReadonlyMap<string, SystemResult>): string {
   const rows = [...results].map(([name, result]) =>
     result.skipped === undefined
-      ? [name, ...(['agrees', 'differs', 'fails'] as const).map((outcome) => String(count(result, outcome)))]
+      ? [name, ...OUTCOMES.map((outcome) => String(count(result, outcome)))]
       : [name, `skipped: ${result.skipped}`],
   )
-  const all = [['system', 'agree', 'differ', 'fail'], ...rows]
+  const all = [['system', 'agree', 'differ', 'fail', 'skipped'], ...rows]
   return all
     .map((row) => row.map((cell, at) => (at === 0 ? cell.padEnd(12) : cell.padStart(8))).join(''))
     .join('\n')

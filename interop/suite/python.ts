@@ -2,14 +2,12 @@
  * Python environments under `.cache/interop`, installed once: a stamp says with what. An environment can stand on
  * another one, whose packages it then sees, so that the largest (PyTorch) is on the disk once.
  */
-import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { NotInstalled } from './not-installed.ts'
 import { CACHE } from './places.ts'
+import { run } from './run.ts'
 
-const run = promisify(execFile)
 const INSTALL_MS = 45 * 60_000
 const QUICK_MS = 60_000
 
@@ -57,7 +55,7 @@ export async function pythonEnvironment(
     program: (name) => join(folder, 'bin', name),
     version: async (name) => {
       const code = `from importlib.metadata import version; print(version(${JSON.stringify(name)}))`
-      return (await run(command, ['-c', code], { timeout: QUICK_MS })).stdout.trim()
+      return (await run(command, ['-c', code], { timeoutMs: QUICK_MS })).stdout.trim()
     },
   }
 }
@@ -67,7 +65,7 @@ async function install(environment: PythonEnvironment, folder: string): Promise<
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   try {
-    await run('python3', ['-m', 'venv', folder], { timeout: QUICK_MS })
+    await run('python3', ['-m', 'venv', folder], { timeoutMs: QUICK_MS })
     const python = join(folder, 'bin', 'python')
     if (on) await see(python, join(CACHE, 'environments', on.name))
     await pip(python, packages)
@@ -83,7 +81,7 @@ async function install(environment: PythonEnvironment, folder: string): Promise<
 }
 
 async function pip(python: string, packages: readonly string[]): Promise<void> {
-  const options = { timeout: INSTALL_MS, maxBuffer: 64 * 1024 * 1024 }
+  const options = { timeoutMs: INSTALL_MS }
   await run(python, ['-m', 'pip', 'install', '--no-input', '--quiet', ...packages], options)
 }
 
@@ -96,7 +94,7 @@ async function see(python: string, base: string): Promise<void> {
 /** The folder of an interpreter's packages. */
 async function packagesOf(python: string): Promise<string> {
   const code = 'import sysconfig; print(sysconfig.get_path("purelib"))'
-  return (await run(python, ['-c', code], { timeout: QUICK_MS })).stdout.trim()
+  return (await run(python, ['-c', code], { timeoutMs: QUICK_MS })).stdout.trim()
 }
 
 const putInFront = (file: string, text: string): void =>
@@ -104,7 +102,7 @@ const putInFront = (file: string, text: string): void =>
 
 async function pythonVersion(): Promise<string> {
   try {
-    return (await run('python3', ['--version'], { timeout: QUICK_MS })).stdout.trim()
+    return (await run('python3', ['--version'], { timeoutMs: QUICK_MS })).stdout.trim()
   } catch (error) {
     throw new NotInstalled('there is no python3', { cause: error })
   }

@@ -3,14 +3,16 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RESULTS } from './places.ts'
 
-/** `differs` is a difference that is declared, with its reason; one that is not `fails`. */
-export type Outcome = 'agrees' | 'differs' | 'fails'
+/** `differs` is a difference that is declared, with its reason; one that is not `fails`. `skipped`: what it needs cannot be had. */
+export type Outcome = (typeof OUTCOMES)[number]
+/** As tables show them, column by column. */
+export const OUTCOMES = ['agrees', 'differs', 'fails', 'skipped'] as const
 
 export interface CheckResult {
   readonly group: string
   readonly name: string
   readonly outcome: Outcome
-  /** Why it differs, or what was seen where it fails. */
+  /** Why it differs or was skipped, or what was seen where it fails. */
   readonly detail?: string
 }
 

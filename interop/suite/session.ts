@@ -53,6 +53,7 @@ export class Session {
   readonly commands: string[] = []
   private readonly checked: (check: CheckResult) => void
   private readonly checks: CheckResult[] = []
+  private readonly gateways: Gateway[] = []
   private readonly running: { stop(): Promise<void> }[] = []
 
   constructor(system: System, { say, checked, recording }: SessionOptions) {
@@ -103,22 +104,40 @@ export class Session {
     const recorder = this.recording ? await startRecorder(options.upstream) : undefined
     if (recorder) this.running.push(recorder)
     const gateway = await startGateway(options, this.folder, recorder)
-    this.running.push(gateway)
+    this.gateways.push(gateway)
     return gateway
   }
 
-  /** Stopped at the end with everything else, last come first. */
+  /** Runs parts side by side. Their checks are kept in the order of the parts; what one of them throws is thrown when all have ended. */
+  async together(...parts: readonly ((session: Session) => Promise<void>)[]): Promise<void> {
+    const tracks = parts.map((part) => {
+      const checks: CheckResult[] = []
+      const session = Object.create(this, { checks: { value: checks } }) as Session
+      return { checks, ended: part(session) }
+    })
+    const ends = await Promise.allSettled(tracks.map(({ ended }) => ended))
+    this.checks.push(...tracks.flatMap(({ checks }) => checks))
+    const failed = ends.find((end) => end.status === 'rejected')
+    if (failed) throw failed.reason
+  }
+
+  /** Stopped at the end with the servers, last come first. */
   owns(resource: { stop(): Promise<void> }): void {
     this.running.push(resource)
   }
 
   /**
    * Tries one thing. `work` gives in words how the two sides differ, undefined where they agree; what it throws is a
-   * difference too. A difference that the system declares counts as one only as long as it is seen.
+   * difference too, but for NotInstalled, with which the check is skipped. A difference that the system declares counts
+   * as one only as long as it is seen.
    */
   async check(group: string, name: string, work: () => Promise<string | undefined>): Promise<void> {
-    const seen = await within(CHECK_MS, name, work()).catch((error: unknown) => reason(error))
-    const check = { group, name, ...judged(seen, this.system.differences?.[name]) }
+    const declared = this.system.differences?.[name]
+    const judgement = await within(CHECK_MS, name, work()).then(
+      (seen) => judged(seen, declared),
+      (error: unknown) => (error instanceof NotInstalled ? skipped(error) : judged(reason(error), declared)),
+    )
+    const check = { group, name, ...judgement }
     this.checks.push(check)
     this.checked(check)
   }
@@ -134,7 +153,9 @@ export class Session {
     }
   }
 
+  /** Gateways first: what they do on their way out needs the servers. */
   async stop(): Promise<void> {
+    await Promise.all(this.gateways.map((gateway) => gateway.stop()))
     for (const resource of this.running.toReversed()) await resource.stop()
   }
 }
@@ -154,10 +175,11 @@ export async function runSystem(system: System, options: SessionOptions): Promis
   }
 }
 
-function judged(
-  seen: string | undefined,
-  declared: string | undefined,
-): Pick<CheckResult, 'outcome' | 'detail'> {
+type Judgement = Pick<CheckResult, 'outcome' | 'detail'>
+
+const skipped = ({ message }: NotInstalled): Judgement => ({ outcome: 'skipped', detail: message })
+
+function judged(seen: string | undefined, declared: string | undefined): Judgement {
   if (seen === undefined && declared === undefined) return { outcome: 'agrees' }
   if (seen === undefined)
     return { outcome: 'fails', detail: 'a declared difference is no longer seen: take it out' }

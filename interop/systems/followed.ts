@@ -63,8 +63,12 @@ export async function tryPublished(
   await session.check(group, 'the first version serves, and its answers are cached', async () => {
     await publish(1, model(2))
     await eventually(() => product(gateway), PATIENCE)
-    const { value, hit } = await product(gateway)
-    return value === 2 && hit ? undefined : `answered ${String(value)}${hit ? '' : ', not from the cache'}`
+    // What was answered while the version was still being registered is not kept for it.
+    return eventually(async () => {
+      const { value, hit } = await product(gateway)
+      if (value === 2 && !hit) throw new Error('answered, but not from the cache')
+      return value === 2 ? undefined : `answered ${String(value)}`
+    }, PATIENCE)
   })
   await session.check(group, 'a new version serves within a poll, and no old answer after it', async () => {
     await publish(2, model(3))

@@ -27,9 +27,10 @@ export async function defaultsAndRows(
   session: Session,
   direct: string,
 ): Promise<readonly [Gateway, Gateway]> {
-  const defaults = await session.gateway({ name: 'defaults', upstream: direct })
-  const rows = await session.gateway({ name: 'rows', upstream: direct, settings: rowByRow(direct) })
-  return [defaults, rows]
+  return Promise.all([
+    session.gateway({ name: 'defaults', upstream: direct }),
+    session.gateway({ name: 'rows', upstream: direct, settings: rowByRow(direct) }),
+  ])
 }
 
 /** What `triton_http.py` asks a model. */

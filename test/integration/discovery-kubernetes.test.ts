@@ -30,11 +30,15 @@ async function setUp() {
   const snapshots: Snapshot[] = []
   const pauses: number[] = []
   const warnings: unknown[] = []
+  const refusedTokens: unknown[] = []
   const source = createKubernetesSource({
     namespace: 'ml',
     service: 'ranker',
     port: undefined,
-    server: async () => ({ url: api.url, token: 'secret', ca: undefined }),
+    async server(refusedToken) {
+      if (refusedToken !== undefined) refusedTokens.push(refusedToken)
+      return { url: api.url, token: 'secret', ca: undefined }
+    },
     clock: {
       ...systemClock,
       after(ms, run) {
@@ -55,7 +59,7 @@ async function setUp() {
     source.start((snapshot) => void snapshots.push(snapshot))
     await eventually(() => expect(watched.watching).toBe(1))
   }
-  return { api, source, snapshots, pauses, warnings, hosts, start: () => start(api) }
+  return { api, source, snapshots, pauses, warnings, refusedTokens, hosts, start: () => start(api) }
 }
 
 describe('the slices of a service', () => {
@@ -180,6 +184,13 @@ describe('a watch that ends', () => {
 })
 
 describe('nothing changes when the API server', () => {
+  it('refuses the token, and another is asked for', async () => {
+    const { api, source, refusedTokens } = await setUp()
+    api.status = 401
+    source.start(() => {})
+    await eventually(() => expect(refusedTokens).toContain('secret'))
+  })
+
   it.each([401, 403, 500, 503])('answers %i, and it is asked again', async (status) => {
     const { api, snapshots, hosts, start } = await setUp()
     api.put('a', [pod('10.0.0.1')])
@@ -229,6 +240,19 @@ describe('inside a cluster', () => {
     expect(await server()).toMatchObject({ token: 'one' })
     clock.advance(60_000)
     expect(await server()).toMatchObject({ token: 'two' })
+  })
+
+  it('a token that was refused is read again at once', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'account-'))
+    cleanup.push(() => rm(folder, { recursive: true }))
+    await writeFile(join(folder, 'token'), 'one')
+    await writeFile(join(folder, 'ca.crt'), 'PEM')
+    const server = inCluster({ env: {}, clock: new FakeClock(), url: 'https://api', folder })
+    expect(await server()).toMatchObject({ token: 'one' })
+    await writeFile(join(folder, 'token'), 'two')
+    expect(await server('none that was given')).toMatchObject({ token: 'one' })
+    expect(await server('one')).toMatchObject({ token: 'two' })
+    expect(await server('one')).toMatchObject({ token: 'two' })
   })
 
   it('is said not to be where we are, with what to do', async () => {

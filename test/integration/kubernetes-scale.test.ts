@@ -10,16 +10,21 @@ import { signalFor } from '../support/signals.ts'
 let api: KubeScale
 let emitter: Emitter
 let warnings: unknown[]
+let refusedTokens: unknown[]
 
 beforeEach(async () => {
   api = await startKubeScale('ranker')
   warnings = []
+  refusedTokens = []
   const quiet = () => {}
   emitter = createKubernetesScale({
     kind: 'Deployment',
     namespace: 'ml',
     name: 'ranker',
-    server: async () => ({ url: api.url, token: 'secret', ca: undefined }),
+    async server(refusedToken) {
+      if (refusedToken !== undefined) refusedTokens.push(refusedToken)
+      return { url: api.url, token: 'secret', ca: undefined }
+    },
     clock: systemClock,
     log: { info: quiet, error: quiet, warn: (_, data) => void warnings.push(data) },
     random: Math.random,
@@ -80,6 +85,14 @@ it('goes on trying while the API server fails, and ends with the newest number',
   api.status = undefined
   await eventually(() => expect(api.replicas).toBe(5))
   expect(api.patches).toHaveLength(1)
+})
+
+it('asks for another token where the API server refuses the one it has', async () => {
+  api.status = 401
+  emitter.emit(signalFor('ranker', 3))
+  await eventually(() => expect(refusedTokens).toContain('secret'))
+  api.status = undefined
+  await eventually(() => expect(api.replicas).toBe(3))
 })
 
 it('does not listen to a leader that has been followed by another', async () => {

@@ -19,21 +19,24 @@ from pyspark.sql.types import ArrayType, FloatType, LongType, StructField, Struc
 SCHEMA = StructType([StructField("id", LongType()), StructField("features", ArrayType(FloatType()))])
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("url")
-    options.add_argument("model")
-    options.add_argument("--rows", type=int, default=6000)
-    options.add_argument("--distinct", type=int, default=400)
-    options.add_argument("--width", type=int, default=64)
-    options.add_argument("--input-name", default="image")
-    options.add_argument("--protocol", default="v2")
-    options.add_argument("--output-name")
-    options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--master", default="local-cluster[2,1,1024]")
-    asked = options.parse_args()
+def options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("model")
+    parser.add_argument("--rows", type=int, default=6000)
+    parser.add_argument("--distinct", type=int, default=400)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--input-name", default="image")
+    parser.add_argument("--protocol", default="v2")
+    parser.add_argument("--output-name")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--master", default="local-cluster[2,1,1024]")
+    return parser.parse_args(arguments)
 
-    spark = SparkSession.builder.master(asked.master).appName("zipf").getOrCreate()
+
+def run(spark: SparkSession, arguments: list[str]) -> None:
+    """Scores in this session. Ends with the reason where fewer rows were saved than there are repeats."""
+    asked = options(arguments)
     random = np.random.default_rng(asked.seed)
     distinct = random.integers(0, 17, (asked.distinct, asked.width)).astype("float32")
     drawn = (random.zipf(1.3, asked.rows) - 1) % asked.distinct
@@ -55,9 +58,17 @@ def main() -> int:
     repeats = asked.rows - len({distinct[k].tobytes() for k in drawn})
     is_in_order = [row["id"] for row in rows] == list(range(asked.rows))
     print(f"{summary}; {repeats} repeats; order kept: {is_in_order}")
-    spark.stop()
-    return 0 if summary.saved >= repeats and is_in_order else 1
+    if summary.saved < repeats or not is_in_order:
+        raise SystemExit(1)
+
+
+def main() -> None:
+    spark = SparkSession.builder.master(options(sys.argv[1:]).master).appName("zipf").getOrCreate()
+    try:
+        run(spark, sys.argv[1:])
+    finally:
+        spark.stop()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,17 +1,14 @@
 /** A Caffe network by OpenCV's importer, over V1 and V2. */
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { answers } from '../../suite/ask.ts'
 import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
 import { refusedWithError, tryKilled } from '../../suite/killed.ts'
 import { freePorts } from '../../suite/processes.ts'
+import { run } from '../../suite/run.ts'
 import type { System } from '../../suite/session.ts'
 import { CAFFE } from '../environments.ts'
 import { defaultsAndRows, tryScript } from '../sides.ts'
 import { inferBinary, inferJson, type Tensor } from '../v2.ts'
-
-const run = promisify(execFile)
 
 /** A picture of one channel, 8 by 8: every pixel differs, and so does every picture. */
 const picture = (number: number): number[] =>
@@ -58,7 +55,9 @@ export const caffe: System = {
   guide: 'servers/caffe.md',
   async run(session) {
     const python = await session.python(CAFFE, ['opencv-python-headless', 'tritonclient', 'requests'])
-    await run(python.command, [join(import.meta.dirname, 'network.py'), session.folder], { timeout: 60_000 })
+    await run(python.command, [join(import.meta.dirname, 'network.py'), session.folder], {
+      timeoutMs: 60_000,
+    })
     const [port] = await freePorts(1)
     const direct = `http://127.0.0.1:${port}`
     const server = await session.start(

@@ -1,22 +1,21 @@
 /** Hadoop's NameNode and DataNode in one process, from Maven Central, and its own file system shell. */
-import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { ask } from '../../suite/ask.ts'
 import { findJava } from '../../suite/java.ts'
 import { NotInstalled } from '../../suite/not-installed.ts'
 import { CACHE } from '../../suite/places.ts'
 import { freePorts } from '../../suite/processes.ts'
+import { run } from '../../suite/run.ts'
 import type { Server, Session } from '../../suite/session.ts'
-
-const run = promisify(execFile)
 
 const HADOOP = '3.4.2'
 /** The shell insists on a configuration, however empty. */
 const NO_SETTINGS = '<configuration/>\n'
 const JARS = join(CACHE, 'environments', `hadoop-${HADOOP}`)
 const MANAGER = 'org.apache.hadoop.test.MiniDFSClusterManager'
+/** Of processes that live for a minute at most: what starts quickly. */
+const SHORT_LIVED = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
 /** Hadoop looks into the JDK's own classes. */
 const OPENS = ['java.lang', 'java.util'].flatMap((name) => ['--add-opens', `java.base/${name}=ALL-UNNAMED`])
 
@@ -50,12 +49,17 @@ export interface Hadoop {
 }
 
 /** Rejects with NotInstalled where there is no Java, no Maven, or no Maven Central. */
-export async function startHadoop(session: Session): Promise<Hadoop> {
-  const { command: java } = await findJava(session)
+export async function installHadoop(session: Session): Promise<string> {
+  const { command } = await findJava(session)
   await install(session)
+  return command
+}
+
+/** `java`: what `installHadoop` has given; `name` is how it is called in messages, and its folder. */
+export async function startHadoop(session: Session, java: string, name: string): Promise<Hadoop> {
   const [rpc, web] = await freePorts(2)
   const namenode = `http://127.0.0.1:${web}`
-  const cwd = join(session.folder, 'hadoop')
+  const cwd = join(session.folder, name)
   mkdirSync(cwd)
   const start = (name: string, ...format: string[]): Promise<Server> =>
     session.start(
@@ -63,7 +67,7 @@ export async function startHadoop(session: Session): Promise<Hadoop> {
         name,
         command: java,
         args: [
-          ...['-Xmx512m', ...OPENS, '-cp', join(JARS, '*'), MANAGER, ...format],
+          ...['-Xmx512m', ...SHORT_LIVED, ...OPENS, '-cp', join(JARS, '*'), MANAGER, ...format],
           ...['-datanodes', '1', '-nnport', String(rpc), '-httpport', String(web)],
           ...['-D', 'dfs.permissions.enabled=false', '-D', 'dfs.replication=1'],
           ...['-D', 'dfs.namenode.http-bind-host=127.0.0.1'],
@@ -74,19 +78,25 @@ export async function startHadoop(session: Session): Promise<Hadoop> {
       },
       `java ${MANAGER} -datanodes 1 -nnport PORT -httpport PORT`,
     )
-  let server = await start('Hadoop', '-format')
+  let server = await start(`Hadoop ${name}`, '-format')
   const url = `hdfs://127.0.0.1:${rpc}`
   return {
     url,
     namenode,
     async shell(...args) {
-      const all = [...OPENS, '-cp', `${JARS}:${join(JARS, '*')}`, 'org.apache.hadoop.fs.FsShell']
-      const options = { env: { ...process.env, HADOOP_USER_NAME: 'interop' }, timeout: 60_000 }
+      const all = [
+        ...SHORT_LIVED,
+        ...OPENS,
+        '-cp',
+        `${JARS}:${join(JARS, '*')}`,
+        'org.apache.hadoop.fs.FsShell',
+      ]
+      const options = { env: { HADOOP_USER_NAME: 'interop' }, timeoutMs: 60_000 }
       return (await run(java, [...all, '-fs', url, ...args], options)).stdout
     },
     kill: () => server.kill(),
     async restart() {
-      server = await start('Hadoop again')
+      server = await start(`Hadoop ${name} again`)
     },
   }
 }
@@ -106,9 +116,11 @@ async function install(session: Session): Promise<void> {
     writeFileSync(join(JARS, 'pom.xml'), POM)
     writeFileSync(join(JARS, 'core-site.xml'), NO_SETTINGS)
     const args = ['-B', '-q', '-f', join(JARS, 'pom.xml'), 'dependency:copy-dependencies']
-    await run('mvn', [...args, `-DoutputDirectory=${JARS}`], { timeout: 1_200_000 }).catch((error: Error) => {
-      throw new NotInstalled(`Hadoop ${HADOOP} by Maven: ${error.message.split('\n', 1)[0]}`)
-    })
+    await run('mvn', [...args, `-DoutputDirectory=${JARS}`], { timeoutMs: 1_200_000 }).catch(
+      (error: Error) => {
+        throw new NotInstalled(`Hadoop ${HADOOP} by Maven: ${error.message.split('\n', 1)[0]}`)
+      },
+    )
     writeFileSync(stamp, HADOOP)
   }
   session.uses('Hadoop', HADOOP)

@@ -2,7 +2,7 @@
  * Models published to HDFS by Hadoop's own shell, and followed by the gateway over WebHDFS; predictions that the gateway logs
  * there, read by Spark.
  */
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StoreHttp } from '../../../src/store/http.ts'
 import { WebHdfs } from '../../../src/store/webhdfs.ts'
@@ -11,22 +11,40 @@ import { eventually } from '../../suite/eventually.ts'
 import type { Gateway } from '../../suite/gateway.ts'
 import type { Session, System } from '../../suite/session.ts'
 import { following, model, type PublishedStore, product, tryAway, tryPublished } from '../followed.ts'
-import { sparkPython } from '../spark/python.ts'
-import { type Hadoop, startHadoop } from './hadoop.ts'
+import { openSpark, sparkPython } from '../spark/python.ts'
+import { type Hadoop, installHadoop, startHadoop } from './hadoop.ts'
 import { tryPredictions } from './predictions.ts'
+
+/** Where the versions of the model are published. */
+const MODELS = '/models/times'
 
 export const hdfs: System = {
   name: 'hdfs',
   title: 'Hadoop HDFS: models published to it, predictions logged to it and read back by Spark',
   guide: 'model-stores.md',
   async run(session) {
-    const spark = await sparkPython(session, ['pyspark'])
-    const hadoop = await startHadoop(session)
-    const store = { ...hadoop, publish: publisher(session, hadoop) }
-    const gateway = await session.gateway({
+    const java = await installHadoop(session)
+    const spark = sparkPython(session, ['pyspark']).then((python) => openSpark(session, python, 'local[2]'))
+    // Without it only the check that needs it is skipped. An installation takes longer than a check may.
+    await spark.catch(() => {})
+    await session.together(
+      (session) => tryModels(session, java),
+      async (session) => {
+        const hadoop = await startHadoop(session, java, 'of-predictions')
+        await tryPredictions(session, { hadoop, spark })
+      },
+    )
+  },
+}
+
+async function tryModels(session: Session, java: string): Promise<void> {
+  const hadoop = await startHadoop(session, java, 'of-models')
+  const store = { ...hadoop, publish: publisher(session, hadoop) }
+  const [gateway] = await Promise.all([
+    session.gateway({
       name: 'followed',
       upstream: '',
-      settings: following(session, 'hdfs://cluster/models/times', {
+      settings: following(session, `hdfs://cluster${MODELS}`, {
         // Nobody listens at the first, as at a NameNode that is down.
         hdfs: {
           namenodes: ['http://127.0.0.1:1', hadoop.namenode],
@@ -35,21 +53,21 @@ export const hdfs: System = {
         },
       }),
       readyStatus: 503,
-    })
-    await tryPublished(session, gateway, store)
-    await tryHalfWritten(session, gateway, hadoop)
-    await tryAway(session, gateway, store)
-    await tryPredictions(session, { hadoop, spark })
-  },
+    }),
+    hadoop.shell('-mkdir', '-p', MODELS),
+  ])
+  await tryPublished(session, gateway, store)
+  await tryHalfWritten(session, gateway, hadoop)
+  await tryAway(session, gateway, store)
 }
 
-/** `hadoop fs -put`, which writes under another name first. */
+/** `hadoop fs -put` of a version's folder, which writes each file under another name first. */
 function publisher(session: Session, { shell }: Hadoop): PublishedStore['publish'] {
   return async (version, bytes) => {
-    const file = join(session.folder, `model-${version}.onnx`)
-    writeFileSync(file, bytes)
-    await shell('-mkdir', '-p', `/models/times/${version}`)
-    await shell('-put', '-f', file, `/models/times/${version}/model.onnx`)
+    const folder = join(session.folder, 'published', String(version))
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, 'model.onnx'), bytes)
+    await shell('-put', '-f', folder, MODELS)
   }
 }
 
@@ -70,7 +88,7 @@ async function tryHalfWritten(session: Session, gateway: Gateway, { namenode }: 
       await whole
       yield bytes.subarray(40)
     }
-    const path = '/models/times/9/model.onnx'
+    const path = `${MODELS}/9/model.onnx`
     const writing = fs.create(path, slowly(), { signal: AbortSignal.timeout(60_000) })
     try {
       await eventually(
@@ -92,7 +110,7 @@ async function tryHalfWritten(session: Session, gateway: Gateway, { namenode }: 
     } finally {
       finish()
       await writing
-      await fs.delete('/models/times/9', { recursive: true })
+      await fs.delete(`${MODELS}/9`, { recursive: true })
       await eventually(
         async () => {
           const { value } = await product(gateway)

@@ -62,6 +62,7 @@ export interface Sent {
 }
 
 const CALLERS = 4
+const PAUSE_MS = 20
 
 /** Calls without an end, each with a number of its own. */
 export class Load {
@@ -107,8 +108,8 @@ export class Load {
         })
         .catch(() => undefined)
       if (answer) this.#took(id, asked, answer, input)
-      // Between two gateways nobody answers: no need to ask as fast as the machine can.
-      else await new Promise((resolve) => setTimeout(resolve, 20))
+      // No need to ask as fast as the machine can: Hadoop and Spark start beside it.
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
     }
   }
 

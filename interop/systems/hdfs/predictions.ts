@@ -11,7 +11,7 @@ import { ROOT } from '../../suite/places.ts'
 import { freePorts } from '../../suite/processes.ts'
 import type { Session } from '../../suite/session.ts'
 import { model } from '../followed.ts'
-import type { SparkScript } from '../spark/python.ts'
+import type { SparkSession } from '../spark/python.ts'
 import type { Hadoop } from './hadoop.ts'
 import { FACTOR, Gateways, Load } from './load.ts'
 
@@ -35,7 +35,7 @@ interface Tried {
 
 export async function tryPredictions(
   session: Session,
-  { hadoop, spark }: { readonly hadoop: Hadoop; readonly spark: SparkScript },
+  { hadoop, spark }: { readonly hadoop: Hadoop; readonly spark: Promise<SparkSession> },
 ): Promise<void> {
   const direct = await startModel(session)
   const options = { name: 'logged', upstream: direct, settings: logging(session, direct, hadoop) }
@@ -53,9 +53,9 @@ export async function tryPredictions(
     return left.length === 0 ? undefined : `${left.join(', ')} was not published`
   })
   await session.check(GROUP, 'every call that was answered is there once, as it was answered', async () => {
-    const logged = recordsOf(
-      await spark(join(import.meta.dirname, 'read_log.py'), `${hadoop.url}${DIRECTORY}`),
-    )
+    const { run } = await spark
+    const script = join(import.meta.dirname, 'read_log.py')
+    const logged = recordsOf(await run(script, `${hadoop.url}${DIRECTORY}`))
     const isAnyHit = logged.some(({ cache }) => cache === 'hit')
     return missing(load, logged) ?? (isAnyHit ? undefined : 'no hit is there')
   })

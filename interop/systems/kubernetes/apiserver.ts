@@ -2,14 +2,12 @@
  * kube-apiserver, built from its Go module. The module's own `replace` lines do not count in ours, so each staging
  * module is replaced by its published version.
  */
-import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { NotInstalled } from '../../suite/not-installed.ts'
 import { CACHE } from '../../suite/places.ts'
+import { run } from '../../suite/run.ts'
 
-const run = promisify(execFile)
 const BUILD_MS = 30 * 60_000
 
 export const KUBERNETES = '1.34.2'
@@ -28,8 +26,7 @@ export async function kubeApiserver(say: (line: string) => void): Promise<string
   if (existsSync(path)) return path
   say('building kube-apiserver, which takes some minutes')
   mkdirSync(folder, { recursive: true })
-  const go = (...args: string[]) =>
-    run('go', args, { cwd: folder, timeout: BUILD_MS, maxBuffer: 64 * 1024 * 1024 })
+  const go = (...args: string[]) => run('go', args, { cwd: folder, timeoutMs: BUILD_MS })
   try {
     await go('mod', 'download', `k8s.io/kubernetes@v${KUBERNETES}`)
     const modules = (await go('env', 'GOMODCACHE')).stdout.trim()

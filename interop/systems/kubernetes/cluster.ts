@@ -22,6 +22,14 @@ export interface KubernetesAnswer {
   readonly body: unknown
 }
 
+/** Where a cluster is to be; known before it runs, so that gateways can be started for it. */
+export interface ClusterAddress {
+  /** Of the API server. */
+  readonly url: string
+  readonly etcd: string
+  readonly etcdPeers: string
+}
+
 export interface Cluster {
   readonly url: string
   /** PEM text of the certificate authority. */
@@ -34,15 +42,23 @@ export interface Cluster {
   compact(): Promise<void>
 }
 
+export async function freeAddress(): Promise<ClusterAddress> {
+  const [api, etcd, peers] = await freePorts(3)
+  return {
+    url: `https://127.0.0.1:${api}`,
+    etcd: `http://127.0.0.1:${etcd}`,
+    etcdPeers: `http://127.0.0.1:${peers}`,
+  }
+}
+
 export async function startCluster(
   session: Session,
   programs: { readonly etcd: string; readonly kubeApiserver: string },
+  address: ClusterAddress,
 ): Promise<Cluster> {
-  const [port, etcdPort, peerPort] = await freePorts(3)
-  const etcd = `http://127.0.0.1:${etcdPort}`
-  await startEtcd(session, programs.etcd, { etcd, peers: `http://127.0.0.1:${peerPort}` })
+  const { url, etcd } = address
+  await startEtcd(session, programs.etcd, address)
   const folder = join(session.folder, 'kubernetes')
-  const url = `https://127.0.0.1:${port}`
   const certificate = join(folder, 'certs', 'apiserver.crt')
   writeSecrets(folder)
   // The server makes its certificate itself, and appends the authority that has signed it.
@@ -53,7 +69,7 @@ export async function startCluster(
     {
       name: 'kube-apiserver',
       command: programs.kubeApiserver,
-      args: apiserverOptions(folder, etcd, port as number),
+      args: apiserverOptions(folder, address),
       ready: async () => (await call('GET', '/readyz')).status === 200,
     },
     'kube-apiserver --authorization-mode=RBAC --etcd-servers=http://127.0.0.1:2379',
@@ -76,7 +92,7 @@ export async function startCluster(
 function startEtcd(
   session: Session,
   command: string,
-  { etcd, peers }: { readonly etcd: string; readonly peers: string },
+  { etcd, etcdPeers: peers }: ClusterAddress,
 ): Promise<Server> {
   return session.start({
     name: 'etcd',
@@ -103,10 +119,10 @@ function writeSecrets(folder: string): void {
   writeFileSync(join(folder, 'tokens.csv'), `${ADMIN},admin,1,system:masters\n`)
 }
 
-function apiserverOptions(folder: string, etcd: string, port: number): string[] {
+function apiserverOptions(folder: string, { url, etcd }: ClusterAddress): string[] {
   return Object.entries({
     'etcd-servers': etcd,
-    'secure-port': String(port),
+    'secure-port': new URL(url).port,
     'bind-address': '127.0.0.1',
     'advertise-address': '127.0.0.1',
     'cert-dir': join(folder, 'certs'),

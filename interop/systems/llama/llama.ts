@@ -1,7 +1,5 @@
 /** llama.cpp with a tiny random model: completions, chats, and streams of server-sent events, by both openai libraries. */
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { answers, ask } from '../../suite/ask.ts'
 import { tryClient } from '../../suite/clients.ts'
 import { difference } from '../../suite/compare.ts'
@@ -9,11 +7,10 @@ import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
 import { refusedAsProblem, tryKilled } from '../../suite/killed.ts'
 import { nodePackage } from '../../suite/node-packages.ts'
 import { freePorts } from '../../suite/processes.ts'
+import { run } from '../../suite/run.ts'
 import type { System } from '../../suite/session.ts'
 import { LLAMA } from '../environments.ts'
 import { tryScript } from '../sides.ts'
-
-const run = promisify(execFile)
 
 const OPENAI = '7.59.0'
 
@@ -59,7 +56,7 @@ export const llama: System = {
     const packages = await nodePackage('openai', OPENAI)
     session.uses('openai (npm)', OPENAI)
     const model = join(session.folder, 'tiny.gguf')
-    await run(python.command, [join(import.meta.dirname, 'tiny_model.py'), model], { timeout: 60_000 })
+    await run(python.command, [join(import.meta.dirname, 'tiny_model.py'), model], { timeoutMs: 60_000 })
     const [port] = await freePorts(1)
     const direct = `http://127.0.0.1:${port}`
     const flags = ['--model_alias', 'tiny', '--embedding', 'true', '--n_ctx', '512', '--n_threads', '1']

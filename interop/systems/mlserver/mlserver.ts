@@ -1,19 +1,16 @@
 /** MLServer with scikit-learn and PyTorch, asked by plain HTTP, requests and tritonclient. */
-import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { answers } from '../../suite/ask.ts'
 import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
 import { refusedWithError, tryKilled } from '../../suite/killed.ts'
 import { freePorts } from '../../suite/processes.ts'
 import type { Python } from '../../suite/python.ts'
+import { run } from '../../suite/run.ts'
 import type { Server, Session, System } from '../../suite/session.ts'
 import { MLSERVER } from '../environments.ts'
 import { defaultsAndRows, tritonSample, tryScript } from '../sides.ts'
 import { DATATYPES, everyDatatype, inferBinary, inferJson, sample, type Tensor } from '../v2.ts'
-
-const run = promisify(execFile)
 
 // MLServer gives every answer an id, in the body only where the request has none.
 const INVENTED = { members: ['id'], fields: ['ce-id', 'ce-requestid'] }
@@ -187,7 +184,7 @@ async function startMlserver(session: Session, python: Python): Promise<{ server
   const [http, grpc, metrics] = await freePorts(3)
   const models = join(session.folder, 'models')
   mkdirSync(models)
-  await run(python.command, [join(import.meta.dirname, 'models.py'), models], { timeout: 120_000 })
+  await run(python.command, [join(import.meta.dirname, 'models.py'), models], { timeoutMs: 120_000 })
   const settings = {
     host: '127.0.0.1',
     http_port: http,

@@ -1,15 +1,12 @@
 /** Models published to an S3-compatible server by boto3, and followed by the gateway. */
-import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { answers } from '../../suite/ask.ts'
 import { freePorts } from '../../suite/processes.ts'
 import type { Python } from '../../suite/python.ts'
+import { run } from '../../suite/run.ts'
 import type { Session, System } from '../../suite/session.ts'
 import { following, type PublishedStore, tryPublished } from '../followed.ts'
-
-const run = promisify(execFile)
 
 /** Moto takes any; the SDK of the gateway and boto3 want some. */
 const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'interop', AWS_SECRET_ACCESS_KEY: 'interop' }
@@ -58,6 +55,8 @@ function publisher(session: Session, python: Python, endpoint: string): Publishe
 
 async function boto(python: Python, endpoint: string, statement: string): Promise<void> {
   const client = `boto3.client("s3", endpoint_url="${endpoint}", region_name="us-east-1")`
-  const env = { ...process.env, ...CREDENTIALS }
-  await run(python.command, ['-c', `import boto3\ns3 = ${client}\n${statement}`], { env, timeout: 60_000 })
+  await run(python.command, ['-c', `import boto3\ns3 = ${client}\n${statement}`], {
+    env: CREDENTIALS,
+    timeoutMs: 60_000,
+  })
 }

@@ -1,12 +1,10 @@
-"""usage: read_back.py GATEWAY_URL LOG FORMAT    scores rows, closes the log's file, and holds what the log says against them"""
+"""arguments: GATEWAY_URL LOG FORMAT    scores rows, closes the log's file, and holds what the log says against them"""
 
 import json
-import sys
 import time
 
 import numpy as np
 from infergate_spark import read_log, score
-from pyspark.sql import SparkSession
 from pyspark.sql.functions import col
 from pyspark.sql.types import ArrayType, FloatType, LongType, StructField, StructType
 
@@ -35,29 +33,27 @@ def read(spark, log, kind):
     return [(x, y) for xs, ys in pairs for x, y in zip(xs, ys, strict=True)]
 
 
-url, log, kind = sys.argv[1:4]
-spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
-inputs = np.random.default_rng(2).integers(0, 17, (ROWS, 64)).astype("float32").tolist()
-schema = StructType([StructField("id", LongType()), StructField("features", ArrayType(FloatType()))])
-df = spark.createDataFrame([(i, row) for i, row in enumerate(inputs + inputs)], schema)
-scored = score(df, url, "digits", inputs="features", protocol="v1", output_name="probabilities", batch_rows=10).collect()
-until = time.monotonic() + WAIT_SECONDS
-logged = []
-while len(logged) < 2 * ROWS and time.monotonic() < until:
-    try:
-        logged = read(spark, log, kind)
-    except Exception as error:  # The folder is empty until the first file is whole.
-        if "does not exist" not in str(error).lower():
-            raise
-
-
 def keyed(pairs):
     return sorted((tuple(np.float32(x).tolist()), tuple(np.float32(y).tolist())) for x, y in pairs)
 
 
-wanted = keyed((row.features, row.prediction) for row in scored)
-found = keyed(logged)
-spark.stop()
-if found != wanted:
-    sys.exit(f"{len(found)} rows in the log, {len(wanted)} scored, equal: {found == wanted}")
-print(f"{len(found)} rows in the log, each as it was scored")
+def run(spark, arguments):
+    url, log, kind = arguments
+    inputs = np.random.default_rng(2).integers(0, 17, (ROWS, 64)).astype("float32").tolist()
+    schema = StructType([StructField("id", LongType()), StructField("features", ArrayType(FloatType()))])
+    df = spark.createDataFrame([(i, row) for i, row in enumerate(inputs + inputs)], schema)
+    scores = score(df, url, "digits", inputs="features", protocol="v1", output_name="probabilities", batch_rows=10)
+    scored = scores.collect()
+    until = time.monotonic() + WAIT_SECONDS
+    logged = []
+    while len(logged) < 2 * ROWS and time.monotonic() < until:
+        try:
+            logged = read(spark, log, kind)
+        except Exception as error:  # The folder is empty until the first file is whole.
+            if "does not exist" not in str(error).lower():
+                raise
+    wanted = keyed((row.features, row.prediction) for row in scored)
+    found = keyed(logged)
+    if found != wanted:
+        raise SystemExit(f"{len(found)} rows in the log, {len(wanted)} scored, equal: {found == wanted}")
+    print(f"{len(found)} rows in the log, each as it was scored")

@@ -1,18 +1,15 @@
 /** A SavedModel of TensorFlow behind KServe's own server, and behind TensorFlow Serving's REST protocol. */
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { answers } from '../../suite/ask.ts'
 import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
 import { refusedWithError, tryKilled } from '../../suite/killed.ts'
 import { freePorts } from '../../suite/processes.ts'
 import type { Python } from '../../suite/python.ts'
+import { run } from '../../suite/run.ts'
 import type { Session, System } from '../../suite/session.ts'
 import { TENSORFLOW } from '../environments.ts'
 import { KSERVE_DIFFERENCES, tryKserve } from '../kserve/kserve-server.ts'
 import { defaultsAndRows, tryScript } from '../sides.ts'
-
-const run = promisify(execFile)
 
 const ENV = { OMP_NUM_THREADS: '1', TF_CPP_MIN_LOG_LEVEL: '2', CUDA_VISIBLE_DEVICES: '' }
 
@@ -96,7 +93,7 @@ export const tensorflow: System = {
     const model = join(session.folder, 'net')
     session.say('saving a model')
     const script = join(import.meta.dirname, 'saved_model.py')
-    await run(python.command, [script, model], { timeout: 180_000, env: { ...process.env, ...ENV } })
+    await run(python.command, [script, model], { timeoutMs: 180_000, env: ENV })
     await tryRest(session, python, model)
     await tryKserve(session, {
       python,

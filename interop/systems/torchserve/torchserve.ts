@@ -1,20 +1,17 @@
 /** TorchServe with a PyTorch network: JSON, raw bytes, pictures and forms; its management API; streams; its own errors. */
-import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { type Ask, ask } from '../../suite/ask.ts'
 import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
 import { findJava } from '../../suite/java.ts'
 import { refusedAsTorchserve, tryKilled } from '../../suite/killed.ts'
 import { freePorts } from '../../suite/processes.ts'
 import type { Python } from '../../suite/python.ts'
+import { run } from '../../suite/run.ts'
 import type { Server, Session, System } from '../../suite/session.ts'
 import { TORCHSERVE } from '../environments.ts'
 import { tryScript } from '../sides.ts'
 import { png } from './png.ts'
-
-const run = promisify(execFile)
 
 // TorchServe gives every answer an id.
 const INVENTED = { fields: ['x-request-id'] }
@@ -163,7 +160,9 @@ async function startTorchserve(session: Session, python: Python): Promise<Torchs
     '--handler',
     join(import.meta.dirname, 'handler.py'),
   ]
-  await run(python.program('torch-model-archiver'), [...archive, '--export-path', store], { timeout: 60_000 })
+  await run(python.program('torch-model-archiver'), [...archive, '--export-path', store], {
+    timeoutMs: 60_000,
+  })
   const [direct, management] = [`http://127.0.0.1:${inference}`, `http://127.0.0.1:${manager}`]
   const config = join(session.folder, 'config.properties')
   const properties = [

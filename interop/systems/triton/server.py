@@ -6,6 +6,7 @@ mean of the batch away, so that a row depends on its neighbours. fails: refuses 
 
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
@@ -58,14 +59,29 @@ config = TritonConfig(
 )
 triton = Triton(config=config)
 batched = ModelConfig(max_batch_size=16)
-outputs = [tensor("probabilities", np.float32, (10,)), tensor("digit", np.int64, (1,))]
-triton.bind("digits", digits, [tensor("image", np.float32, (64,))], outputs, config=batched, strict=True)
-for name in TYPES:
-    dtype = getattr(np, name)
-    triton.bind(f"echo_{name}", echo, [tensor("x", dtype)], [tensor("echo_x", dtype)], config=batched)
-triton.bind("echo_bytes", echo, [tensor("x", bytes)], [tensor("echo_x", bytes)], config=batched)
-triton.bind("mean", mean, [tensor("x", np.float32)], [tensor("y", np.float32)], config=batched)
-triton.bind("fails", fails, [tensor("x", np.float32)], [tensor("y", np.float32)], config=batched)
+
+
+def bind(name: str, function, inputs: list, outputs: list, strict: bool = False) -> None:
+    triton.bind(name, function, inputs, outputs, config=batched, strict=strict)
+
+
+def bind_echo(name: str, dtype) -> None:
+    bind(f"echo_{name}", echo, [tensor("x", dtype)], [tensor("echo_x", dtype)])
+
+
+# A model loads for seconds, each in a process of its own: the first is there before the rest, which load side by side.
+bind("fails", fails, [tensor("x", np.float32)], [tensor("y", np.float32)])
+triton.run()
+with ThreadPoolExecutor(max_workers=4) as pool:
+    outputs = [tensor("probabilities", np.float32, (10,)), tensor("digit", np.int64, (1,))]
+    loading = [
+        pool.submit(bind, "digits", digits, [tensor("image", np.float32, (64,))], outputs, strict=True),
+        pool.submit(bind, "mean", mean, [tensor("x", np.float32)], [tensor("y", np.float32)]),
+        *(pool.submit(bind_echo, name, getattr(np, name)) for name in TYPES),
+        pool.submit(bind_echo, "bytes", bytes),
+    ]
+    for each in loading:
+        each.result()
 # Triton's server would outlive this process otherwise.
 signal.signal(signal.SIGTERM, lambda *_: (triton.stop(), sys.exit(0)))
 triton.serve()

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { answers } from '../../suite/ask.ts'
+import { eventually } from '../../suite/eventually.ts'
 import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
 import { refusedWithError, tryKilled } from '../../suite/killed.ts'
 import { ROOT } from '../../suite/places.ts'
@@ -92,7 +93,7 @@ export const triton: System = {
       'requests',
     ])
     const { server, direct } = await startTriton(session, python)
-    const [defaults, rows] = await defaultsAndRows(session, direct)
+    const [[defaults, rows]] = await Promise.all([defaultsAndRows(session, direct), allLoaded(direct)])
     const sides = { direct, gateways: [defaults, rows] }
     await tryExchanges(session, { ...sides, group: 'models', exchanges: MODELS })
     await tryExchanges(session, { ...sides, gateways: [defaults], group: 'models', exchanges: COUPLED })
@@ -133,7 +134,21 @@ export const triton: System = {
       fresh: (number) => inferJson('fails', [floats(number + 100)]),
       refused: refusedWithError,
     })
+    // It would load the rest of its models before it leaves.
+    await server.kill()
   },
+}
+
+/** The server is ready with its first model, `fails`. */
+function allLoaded(direct: string): Promise<void> {
+  const names = ['digits', 'mean', ...DATATYPES.map(echo)]
+  return eventually(
+    async () => {
+      for (const name of names)
+        if (!(await answers(direct, `/v2/models/${name}/ready`))) throw new Error(`${name} is not loaded`)
+    },
+    { timeoutMs: 300_000, everyMs: 200 },
+  )
 }
 
 async function startTriton(session: Session, python: Python): Promise<{ server: Server; direct: string }> {

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { Clock } from '../../lib/clock.ts'
 import { readSecret } from '../../lib/regular-file.ts'
-import type { ApiServer } from './kubernetes.ts'
+import type { ApiServer, FindApiServer } from './kubernetes.ts'
 
 export interface InClusterOptions {
   readonly env: NodeJS.ProcessEnv
@@ -18,12 +18,13 @@ const FOLDER = '/var/run/secrets/kubernetes.io/serviceaccount'
 const REREAD_MS = 60_000
 
 /** Rejects, when it is called outside of a cluster and no API server was named, with what is missing. */
-export function inCluster(options: InClusterOptions): () => Promise<ApiServer> {
+export function inCluster(options: InClusterOptions): FindApiServer {
   const { env, clock, url, folder = FOLDER } = options
   let known: { readonly server: ApiServer; readonly until: number } | undefined
 
-  return async function server() {
-    if (known && known.until > clock.now()) return known.server
+  return async function server(refusedToken) {
+    const isRefused = refusedToken !== undefined && known?.server.token === refusedToken
+    if (known && !isRefused && known.until > clock.now()) return known.server
     const [token, ca] = await Promise.all([read(join(folder, 'token')), read(join(folder, 'ca.crt'))])
     const at = url ?? serviceUrl(env)
     if (at === undefined) {

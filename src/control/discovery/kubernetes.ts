@@ -27,13 +27,18 @@ export interface ApiServer {
   readonly ca: string | undefined
 }
 
+/**
+ * Called before every request, because tokens are rotated; `refusedToken`: one that the server has answered with 401. Rejects
+ * with what is missing.
+ */
+export type FindApiServer = (refusedToken?: string) => Promise<ApiServer>
+
 export interface KubernetesOptions {
   readonly namespace: string
   readonly service: string
   /** Number or name; undefined: the first. */
   readonly port: number | string | undefined
-  /** Called before every request, because tokens are rotated. Rejects with what is missing. */
-  readonly server: () => Promise<ApiServer>
+  readonly server: FindApiServer
   readonly clock: Clock
   readonly log: Log
   /** Uniform in [0, 1). */
@@ -52,6 +57,7 @@ const TELL_MS = 100
 /** Slices beyond so many endpoints are not kept: each change reads all that are. */
 const MAX_ENDPOINTS = 8 * BOUNDS.backends
 const TOO_MANY = 'the service has more endpoints than a pool can hold: the rest is left out'
+const UNAUTHORIZED = 401
 const GONE = 410
 /** Events that change the list; a BOOKMARK only moves the version. */
 const CHANGES: ReadonlySet<unknown> = new Set(['ADDED', 'MODIFIED', 'DELETED'])
@@ -76,6 +82,9 @@ class KubernetesSource implements DiscoverySource {
   #version: string | undefined
   #apply: ((snapshot: Snapshot) => void) | undefined
   #failures = 0
+  /** Of the newest request. */
+  #token: string | undefined
+  #refusedToken: string | undefined
   /** Watches in a row that expired before they said anything. */
   #expiries = 0
   /** Set for a while after each list that was told. */
@@ -157,7 +166,7 @@ class KubernetesSource implements DiscoverySource {
       },
     })
     const response = await fetchList(request, items)
-    if (response.status !== 200) throw refused(response)
+    if (response.status !== 200) throw this.#refused(response)
     const version = objectOf(objectOf(response.document)?.['metadata'])?.['resourceVersion']
     if (!isText(version)) throw new Error('the list has no resource version')
     if (signal.aborted) return
@@ -180,7 +189,7 @@ class KubernetesSource implements DiscoverySource {
       if (!signal.aborted) this.#take(line)
     })
     if (response.status === GONE) throw new WatchExpired()
-    if (response.status !== 200) throw refused(response)
+    if (response.status !== 200) throw this.#refused(response)
     this.#expiries = 0
     this.#recovered()
   }
@@ -248,6 +257,11 @@ class KubernetesSource implements DiscoverySource {
     this.#apply?.(backendsOf(this.#slices.values(), this.#options.port))
   }
 
+  #refused(response: DiscoveryResponse): Error {
+    if (response.status === UNAUTHORIZED) this.#refusedToken = this.#token
+    return refused(response)
+  }
+
   #recovered(): void {
     if (this.#failures > 0)
       this.#options.log.info('discovery.kubernetes', { source: this.name, recovered: true })
@@ -256,7 +270,8 @@ class KubernetesSource implements DiscoverySource {
 
   async #request(query: string, timeoutMs: number, signal: AbortSignal): Promise<DiscoveryRequest> {
     const { namespace, service, server } = this.#options
-    const { url, token, ca } = await server()
+    const { url, token, ca } = await server(this.#refusedToken)
+    this.#token = token
     const selector = encodeURIComponent(`kubernetes.io/service-name=${service}`)
     const slices = `/apis/discovery.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/endpointslices`
     return {

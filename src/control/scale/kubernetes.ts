@@ -7,7 +7,7 @@ import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { parseJson } from '../../lib/json-list.ts'
-import type { ApiServer } from '../discovery/kubernetes.ts'
+import type { FindApiServer } from '../discovery/kubernetes.ts'
 import { type DiscoveryRequest, type DiscoveryResponse, fetchWhole } from '../discovery/request.ts'
 import type { Emitter, ScaleSignal } from './signal.ts'
 
@@ -15,8 +15,7 @@ export interface KubernetesScaleOptions {
   readonly kind: 'Deployment' | 'StatefulSet' | 'ReplicaSet'
   readonly namespace: string
   readonly name: string
-  /** Called before every request. Rejects with what is missing. */
-  readonly server: () => Promise<ApiServer>
+  readonly server: FindApiServer
   readonly clock: Clock
   readonly log: Log
   /** Uniform in [0, 1). */
@@ -27,6 +26,7 @@ const TIMEOUT_MS = 10_000
 /** Interval of repetitions: somebody else may have changed the number. */
 const REPEAT_MS = 30_000
 const RETRY = { baseMs: 500, maxMs: 30_000 }
+const UNAUTHORIZED = 401
 const CONFLICT = 409
 
 interface Scale {
@@ -56,6 +56,7 @@ class KubernetesScale implements Emitter {
   #token = 0
   #isRunning = false
   #failures = 0
+  #refusedToken: string | undefined
   #cancel = () => {}
 
   constructor(options: KubernetesScaleOptions) {
@@ -148,7 +149,7 @@ class KubernetesScale implements Emitter {
     method?: string
     body?: string
   }): Promise<DiscoveryResponse> {
-    const { url, token, ca } = await this.#options.server()
+    const { url, token, ca } = await this.#options.server(this.#refusedToken)
     const request: DiscoveryRequest = {
       url: `${url}${path}`,
       headers: {
@@ -162,7 +163,9 @@ class KubernetesScale implements Emitter {
       ...(method === undefined ? {} : { method }),
       ...(body === undefined ? {} : { body }),
     }
-    return fetchWhole(request)
+    const response = await fetchWhole(request)
+    if (response.status === UNAUTHORIZED) this.#refusedToken = token
+    return response
   }
 }
 
