@@ -189,7 +189,6 @@ const cases: Case[] = [
   { name: 'two Hosts', bytes: get('Host: h', 'Host: i'), statuses: [400], door: 'http' },
   { name: 'HTTP/1.0', bytes: 'GET /a HTTP/1.0\r\nHost: h\r\n\r\n', statuses: [200], door: 'http' },
   { name: 'HTTP/0.9', bytes: 'GET /a\r\n\r\n', statuses: [400], door: 'http' },
-  { name: 'the preface of HTTP/2', bytes: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', statuses: [400] },
   { name: 'a TLS greeting', bytes: '\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03', statuses: [400] },
   // Meaning.
   {

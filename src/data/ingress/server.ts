@@ -73,8 +73,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
   const handedOver = (socket: Duplex, headMs: number) => connectionOf(socket).awaitHead(headMs)
   const door = options.fastDoor
     ? createDoor({ server, limits, wheel, http2, handedOver, ...ingress })
-    : undefined
-  if (!door) sortConnections(server, { http2, headTimeoutMs, wheel })
+    : sortConnections(server, { http2, headTimeoutMs, wheel })
   takeNegotiated(server, http2)
   const terminator = terminatorOf(server, options)
   await bind(server, options)
@@ -83,7 +82,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
     secure: (tls) => terminator.use(tls),
     leave() {
       leaving = true
-      door?.leave()
+      door.leave()
     },
     async drain(timeoutMs) {
       draining = true
@@ -92,12 +91,12 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
       // Also closes connections on which node:http has read no request yet; the fast door gives such a second.
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
-      door?.drain()
+      door.drain()
       http2.drain()
       const cut = setTimeout(
         () => {
           server.closeAllConnections()
-          door?.cut()
+          door.cut()
           http2.cut()
           terminator.cut()
         },

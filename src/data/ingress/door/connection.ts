@@ -1,6 +1,6 @@
 /**
- * One connection at the fast door. It serves plain requests one after the other, each answered before the next is read. At the
- * first request that is not plain the connection is handed over to node:http for good, with the bytes of that request.
+ * One connection at the fast door. It serves plain requests one after the other. At the first that is not plain the connection is
+ * handed over to node:http for good, or to the HTTP/2 door, with the bytes that are not read yet.
  */
 import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../../core/errors.ts'
@@ -8,6 +8,7 @@ import { type Timer, timer } from '../../../lib/wheel.ts'
 import { bodyTooLate } from '../../http/body.ts'
 import { refusal } from '../../http/refusal.ts'
 import { clientCertificate } from '../client-certificate.ts'
+import { mayBePreface } from '../h2/preface.ts'
 import { HalfClosed } from '../half-closed.ts'
 import { withUnread } from '../half-closed-socket.ts'
 import { Linger } from '../linger.ts'
@@ -179,7 +180,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     const isWhole = head !== 'part' && bytes.length >= head.bytes + head.length
     if (this.#halfClosed && !isWhole) return this.#refuse('400 Bad Request')
     if (head === 'part') {
-      if (++this.#pieces > MAX_PIECES) return this.#handOver(bytes)
+      if (++this.#pieces > MAX_PIECES && !mayBePreface(bytes)) return this.#handOver(bytes)
       if (this.#pieces === 1) wheel.arm(this.#timer, limits.headTimeoutMs)
       this.#unread = bytes
       return false
@@ -203,7 +204,6 @@ export class Connection implements ResponseWriter, DoorConnection {
     return true
   }
 
-  /** What comes is no request. */
   #refuse(status: string): false {
     this.out.text(refusal(status))
     this.#finish()

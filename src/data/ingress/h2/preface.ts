@@ -5,23 +5,16 @@ import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { timer, type Wheel } from '../../../lib/wheel.ts'
 
-/** What a request of HTTP/1.1 cannot begin with: no method is called PRI (RFC 9113, section 11.7). */
+/** The beginning of HTTP/2's preface, which no request of HTTP/1.1 has. */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\n')
-const ENOUGH = 'PRI '.length
 
-/** Whether the bytes are the beginning of HTTP/2's preface, as far as they go; false for too few. */
 export function beginsPreface(bytes: Buffer): boolean {
-  return bytes.length >= ENOUGH && isPart(bytes)
+  return bytes.length >= PREFACE.length && PREFACE.compare(bytes, 0, PREFACE.length) === 0
 }
 
 /** Whether the bytes are too few to tell. */
 export function mayBePreface(bytes: Buffer): boolean {
-  return bytes.length < ENOUGH && isPart(bytes)
-}
-
-function isPart(bytes: Buffer): boolean {
-  const length = Math.min(bytes.length, PREFACE.length)
-  return PREFACE.compare(bytes, 0, length, 0, length) === 0
+  return bytes.length < PREFACE.length && PREFACE.compare(bytes, 0, bytes.length, 0, bytes.length) === 0
 }
 
 /** The part of the HTTP/2 door that is needed here. */
@@ -36,8 +29,9 @@ export interface SortOptions {
 }
 
 /** Where there is no fast door, which does the same: gives HTTP/2's connections of a server of node:http to the HTTP/2 door. */
-export function sortConnections(server: Server, { http2, headTimeoutMs, wheel }: SortOptions): void {
+export function sortConnections(server: Server, { http2, headTimeoutMs, wheel }: SortOptions) {
   const listeners = server.listeners('connection')
+  const waiting = new Set<Socket>()
   server.removeAllListeners('connection').on('connection', (socket: Socket) => {
     let bytes: Buffer = Buffer.alloc(0)
     const late = timer(() => void socket.destroy())
@@ -52,13 +46,19 @@ export function sortConnections(server: Server, { http2, headTimeoutMs, wheel }:
       socket.resume()
     }
     const done = () => {
+      waiting.delete(socket)
       wheel.disarm(late)
       socket.off('data', onData).off('end', close).off('error', close).off('close', done)
     }
     const close = () => void socket.destroy()
+    waiting.add(socket)
     wheel.arm(late, headTimeoutMs)
     socket.on('data', onData).on('end', close).on('error', close).on('close', done)
   })
+  const end = () => {
+    for (const socket of waiting) socket.destroy()
+  }
+  return { leave() {}, drain: end, cut: end }
 }
 
 /** A client that has chosen HTTP/2 in its TLS handshake speaks nothing else. */
