@@ -225,7 +225,8 @@ it('asks a server that speaks HTTP alone in its own way', async () => {
   }
   const metadata = await gateway.get('/v2/models/digits')
   const [input] = (metadata.json as { inputs: { name: string; shape: number[] }[] }).inputs
-  const own = { ...request.inputs[0], name: input?.name, shape: [1, ...(input?.shape.slice(1) ?? [])] }
+  if (!input) throw new Error('the model has no input')
+  const own = { ...request.inputs[0], name: input.name, shape: [1, ...input.shape.slice(1)] }
   const over = await infer({ ...request, inputs: [own] })
   expect(over.error).toBeNull()
   const { json } = await gateway.post('/v2/models/digits/infer', {

@@ -4,10 +4,11 @@ import { CHOOSING_FIELDS, CREDENTIAL_FIELDS, FieldTable, folded } from '../../co
 import { decoded } from '../../core/path.ts'
 import type { PredictionHead } from '../../core/prediction.ts'
 import type { Answer, Outcome } from '../../core/reply.ts'
+import { spokenStatus } from '../../protocol/grpc/status.ts'
 import type { Matched } from '../route/routes.ts'
 
 /** Fields that say how a body is to be read. */
-const BODY_FIELDS = ['content-type', 'content-encoding', 'inference-header-content-length']
+const BODY_FIELDS = ['content-type', 'content-encoding', 'grpc-encoding', 'inference-header-content-length']
 
 type FieldUse = 'secret' | 'request' | 'both'
 
@@ -36,7 +37,7 @@ export function described(
     query: withoutSecrets(call.query),
     principal: call.principal,
     headers: requestFields(call.headers, route.cache?.vary ?? []),
-    status: reply.status,
+    status: spokenStatus(reply),
     answerHeaders: pick(reply.headers, (name) => USES.get(name) === 'both'),
     ...cacheFacts(outcome),
   }
