@@ -297,6 +297,7 @@ describe('a head that means something else over HTTP/1.1 ends its stream', () =>
     ['two hosts', [...GET, ['host', 'h'], ['host', 'h']]],
     ['a relative path', GET.map(([name, value]) => [name, name === ':path' ? 'whole' : value])],
     ['no path', GET.filter(([name]) => name !== ':path')],
+    ['CONNECT', GET.map(([name, value]) => [name, name === ':method' ? 'CONNECT' : value])],
     ['another scheme', GET.map(([name, value]) => [name, name === ':scheme' ? 'ftp' : value])],
     ['a field behind which a pseudo-header field comes', [['x-a', 'b'], ...GET]],
   ] as [string, [string, string][]][])('%s', async (_, fields) => {

@@ -50,7 +50,8 @@ export function readHead(raw: RawPairs): Http2Head | MalformedHead {
   if (authority === undefined || !isAuthority(authority)) return { malformed: ':authority' }
   if (host !== undefined && host.toLowerCase() !== authority.toLowerCase())
     return { malformed: ':authority is not host' }
-  if (method === undefined || !isFieldName(method)) return { malformed: ':method' }
+  // CONNECT has neither scheme nor path, and asks for a tunnel (RFC 9113, section 8.5).
+  if (method === undefined || !isFieldName(method) || method === 'CONNECT') return { malformed: ':method' }
   if (scheme !== 'http' && scheme !== 'https') return { malformed: ':scheme' }
   if (target === undefined || !/^(?:\/|\*$)/.test(target)) return { malformed: ':path' }
   const headers = ['host', authority, ...read.fields]

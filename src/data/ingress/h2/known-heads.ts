@@ -3,6 +3,7 @@
  * for volatile fields such as its deadline: a head that is equal otherwise is not read again, and what was decided for it holds.
  */
 import type { RawPairs } from '../../../core/call.ts'
+import { isFieldValue } from '../../../core/field-syntax.ts'
 import { Generations } from '../../../lib/generations.ts'
 import { callerTimeout } from '../../http/deadlines.ts'
 import { endToEnd } from '../../http/headers.ts'
@@ -16,6 +17,8 @@ const SIZE = 512
 
 export class KnownHeads {
   readonly #known = new Generations<{ readonly head: Http2Head; readonly raw: RawPairs }>(SIZE)
+  /** The list that each head was read from, for as long as somebody has the head. */
+  readonly #rawOf = new WeakMap<Http2Head, RawPairs>()
   /** By the list itself: a client's repeated head is decoded to the same. */
   readonly #byList = new WeakMap<RawPairs, Http2Head>()
   readonly #volatile: ReadonlySet<string>
@@ -31,12 +34,12 @@ export class KnownHeads {
     if (same) return same
     const key = this.#keyOf(raw)
     const known = key === undefined ? undefined : this.#known.get(key)
-    if (known) {
+    if (known && this.#isAlike(raw, known.raw)) {
       if (isEqual(raw, known.raw)) this.#byList.set(raw, known.head)
       return known.head
     }
     const head = readHead(raw)
-    if (key !== undefined && !('malformed' in head)) this.#known.set(key, { head, raw })
+    if (!('malformed' in head)) this.#keep(key, head, raw)
     return head
   }
 
@@ -46,12 +49,11 @@ export class KnownHeads {
    */
   forCall(raw: RawPairs, head: Http2Head): Http2Head {
     if (this.#byList.get(raw) === head) return head
-    const key = this.#keyOf(raw)
-    const known = key === undefined ? undefined : this.#known.get(key)
-    if (known?.head !== head || isEqual(raw, known.raw)) return head
+    // Not the table: it may have forgotten the head, or learned another, while the body arrived.
+    if (isEqual(raw, this.#rawOf.get(head) as RawPairs)) return head
     const own = readHead(raw) as Http2Head
     if (!head.notes.decision) {
-      this.#known.set(key as string, { head: own, raw })
+      this.#keep(this.#keyOf(raw), own, raw)
       return own
     }
     const headers = endToEnd(own.headers, head.notes.withheld)
@@ -59,7 +61,27 @@ export class KnownHeads {
     return { ...own, notes: { ...head.notes, headers, timeout } }
   }
 
-  /** Undefined: too long. No name or value has a line feed. */
+  #keep(key: string | undefined, head: Http2Head, raw: RawPairs): void {
+    this.#rawOf.set(head, raw)
+    if (key !== undefined) this.#known.set(key, { head, raw })
+  }
+
+  /**
+   * Whether a list is sound because the known one is, and means the same: it differs in volatile values alone, which a field may
+   * have. Equal keys do not say so, since a list that nobody has checked may have line feeds.
+   */
+  #isAlike(raw: RawPairs, known: RawPairs): boolean {
+    if (raw.length !== known.length) return false
+    for (let i = 0; i < raw.length; i += 2) {
+      const name = raw[i] as string
+      const value = raw[i + 1] as string
+      if (name !== known[i]) return false
+      if (value !== known[i + 1] && !(this.#volatile.has(name) && isFieldValue(value))) return false
+    }
+    return true
+  }
+
+  /** Undefined: too long. */
   #keyOf(raw: RawPairs): string | undefined {
     let key = ''
     for (let i = 0; i < raw.length; i += 2) {
