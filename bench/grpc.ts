@@ -51,6 +51,8 @@ const { values, positionals } = parseArgs({
   },
 })
 const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
+/** A miss touches much code, which Node has compiled well only after tens of thousands of calls. */
+const warmSeconds = 2 * seconds
 const folder = mkdtempSync(join(os.tmpdir(), 'infergate-grpc-'))
 // nginx runs as a user of its own.
 chmodSync(folder, 0o755)
@@ -185,7 +187,7 @@ async function measure(name: string, scenario: Scenario): Promise<void> {
   const within = join(folder, name)
   const backend = await scenario.backend(within)
   const sides = await sidesOf(scenario, backend, within)
-  for (const { load, server } of sides) await load(server.port, Math.min(2, seconds))
+  for (const { load, server } of sides) await load(server.port, warmSeconds)
   for (let round = 0; round < rounds; round++)
     // There and back again.
     for (const side of round % 2 === 0 ? sides : sides.toReversed()) await turn(side, backend)
