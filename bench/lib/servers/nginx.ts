@@ -12,6 +12,8 @@ export const LUA_MODULE = '/usr/lib/nginx/modules/ngx_http_lua_module.so'
 interface Parts {
   /** Speaks TLS. */
   readonly tls?: boolean
+  /** Speaks HTTP/2, by prior knowledge. */
+  readonly http2?: boolean
   readonly main?: string
   readonly http?: string
   readonly server: string
@@ -32,7 +34,7 @@ http {
   access_log off; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 75s; ${temporary}
   client_body_buffer_size 512k; client_body_in_single_buffer on; client_max_body_size ${1 + Math.ceil(bodyBytes / 1e6)}m;
   ${parts.http ?? ''}
-  server { listen 127.0.0.1:${port} ${parts.tls ? 'ssl ' : ''}backlog=1024; ${parts.tls ? tlsLines(folder) : ''} ${parts.server} }
+  server { listen 127.0.0.1:${port} ${parts.tls ? 'ssl ' : ''}${parts.http2 ? 'http2 ' : ''}backlog=1024; ${parts.tls ? tlsLines(folder) : ''} ${parts.server} }
 }
 `
   writeFileSync(file, text)

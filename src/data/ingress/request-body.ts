@@ -170,7 +170,8 @@ export class RequestBody implements Flow {
   /** Nobody wants the rest. */
   discard(): void {
     this.#held = []
-    this.#end(new GatewayError('callerLeft', 'the call has been answered'))
+    // Most bodies have no reader any more, and the stack of an error is dear.
+    if (this.#reader) this.#end(new GatewayError('callerLeft', 'the call has been answered'))
   }
 
   #read(reader: BodyReader): void {

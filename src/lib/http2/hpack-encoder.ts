@@ -16,11 +16,17 @@ const INDEXED: Kind = { mark: 0x80, bits: 7 }
 const LITERAL: Kind = { mark: 0x00, bits: 4 }
 const LENGTH: Kind = { mark: 0x00, bits: 7 }
 
-const names = new Map<string, number>()
-const whole = new Map<string, number>()
+/** A name of the static table: its first index, and that of each value with it. */
+interface Indexed {
+  readonly index: number
+  readonly values: Map<string, number>
+}
+
+const indexed = new Map<string, Indexed>()
 for (const [i, [name, value]] of STATIC_FIELDS.entries()) {
-  if (!names.has(name)) names.set(name, i + 1)
-  whole.set(`${name}\0${value}`, i + 1)
+  const known = indexed.get(name) ?? { index: i + 1, values: new Map() }
+  known.values.set(value, i + 1)
+  indexed.set(name, known)
 }
 
 /** `fields`: names in lower case and values in turn, one character a byte. */
@@ -32,12 +38,13 @@ export function encodeFields(fields: readonly string[]): Buffer {
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string
     const value = fields[i + 1] as string
-    const index = whole.get(`${name}\0${value}`)
+    const known = indexed.get(name)
+    const index = known?.values.get(value)
     if (index !== undefined) {
       at = integer(block, at, INDEXED, index)
       continue
     }
-    const nameIndex = names.get(name) ?? 0
+    const nameIndex = known?.index ?? 0
     at = integer(block, at, LITERAL, nameIndex)
     if (nameIndex === 0) at = string(block, at, name)
     at = string(block, at, value)

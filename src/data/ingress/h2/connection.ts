@@ -116,10 +116,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   }
 
   taken(stream: Sender, bytes: number): void {
-    this.flow.taken(bytes)
-    if (!stream.isRemoteOpen || stream.isAnswered) return
-    stream.receiveWindow += bytes
-    this.#writer.numbers(h2.WINDOW_UPDATE, 0, stream.id, [bytes])
+    this.flow.takenOf(stream, bytes)
   }
 
   sendReset({ id }: Sender, code: number): void {

@@ -10,12 +10,14 @@ import {
 } from '../../../lib/http2/frames.ts'
 import type { Floods } from './floods.ts'
 import type { FrameWriter } from './frame-writer.ts'
+import { STREAM_WINDOW } from './settings.ts'
 import type { Sender, StreamFlow } from './stream-connection.ts'
 
 /** Bytes that may be on their way to all streams. */
 const RECEIVE_WINDOW = 1024 * 1024
 /** What was taken is told to the client in steps of so much. */
 const STEP = RECEIVE_WINDOW / 4
+const STREAM_STEP = STREAM_WINDOW / 4
 
 export class ConnectionFlow implements StreamFlow {
   readonly #writer: FrameWriter
@@ -77,6 +79,17 @@ export class ConnectionFlow implements StreamFlow {
     this.#writer.numbers(WINDOW_UPDATE, 0, 0, [this.#untaken])
     this.#receiveWindow += this.#untaken
     this.#untaken = 0
+  }
+
+  /** The same of bytes of a stream: most bodies end before their stream's window is worth a frame. */
+  takenOf(stream: Sender, bytes: number): void {
+    this.taken(bytes)
+    if (!stream.isRemoteOpen || stream.isAnswered) return
+    stream.untold += bytes
+    if (stream.untold < STREAM_STEP) return
+    this.#writer.numbers(WINDOW_UPDATE, 0, stream.id, [stream.untold])
+    stream.receiveWindow += stream.untold
+    stream.untold = 0
   }
 
   /** Lets streams send what they could not, each in its turn. */

@@ -48,9 +48,10 @@ export class FrameWriter {
 
   /** A frame whose payload is numbers of 32 bits. */
   numbers(type: number, flags: number, stream: number, values: readonly number[]): void {
-    const payload = Buffer.allocUnsafe(values.length * 4)
-    for (const [i, value] of values.entries()) payload.writeUInt32BE(value, i * 4)
-    this.frame(type, flags, stream, payload)
+    const length = values.length * 4
+    this.#reserve(FRAME_HEAD_BYTES + length)
+    this.#end = writeFrameHead(this.#block, this.#end, { length, type, flags, stream })
+    for (const value of values) this.#end = this.#block.writeUInt32BE(value, this.#end)
   }
 
   /** A block of fields, in as many frames as it takes. */

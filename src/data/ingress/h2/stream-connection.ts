@@ -10,6 +10,8 @@ export interface Sender {
   /** Bytes that the client lets us send, and that we let it send. */
   sendWindow: number
   receiveWindow: number
+  /** Bytes that were taken, and by which the client was not told yet that the window grows. */
+  untold: number
   /** The windows allow more, or the socket does. */
   flush(): void
 }

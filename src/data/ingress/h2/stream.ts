@@ -31,6 +31,7 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
   /** Bytes that the client lets us send, and that we let it send. */
   sendWindow: number
   receiveWindow: number
+  untold = 0
   #head: Http2Head
   readonly #connection: StreamConnection
   #state = OPEN
