@@ -55,16 +55,28 @@ export class InferenceBatcher {
     return this.#joins ? this.#options.maxBatch : 1
   }
 
-  /** Throws a 503 when too many wait or the model has been replaced, and what the run threw. */
-  run(inputs: Tensors): Promise<Tensors> {
+  /**
+   * Throws a 503 when too many wait or the model has been replaced, what the run threw, and the reason of `signal` when that
+   * aborts while the call waits: a call that runs already runs to its end.
+   */
+  run(inputs: Tensors, signal?: AbortSignal): Promise<Tensors> {
     if (this.#retired) throw new ModelError(503, 'the model has just been replaced: send the call again')
     if (this.#queue.length >= MAX_WAITING) {
       throw new ModelError(503, `${MAX_WAITING} calls wait for this model already`)
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ inputs, rows: rowsOf(inputs), resolve, reject })
+      const call = { inputs, rows: rowsOf(inputs), resolve, reject }
+      this.#queue.push(call)
+      signal?.addEventListener('abort', () => this.#remove(call, signal.reason), { once: true })
       if (!this.#busy) this.#start()
     })
+  }
+
+  #remove(call: QueuedRun, reason: unknown): void {
+    const at = this.#queue.indexOf(call)
+    if (at === -1) return
+    this.#queue.splice(at, 1)
+    call.reject(reason)
   }
 
   /** Answers the queued calls, refuses new ones, and then releases the engine's memory. */

@@ -23,6 +23,8 @@ export interface LeaseTerms {
   readonly id: string
   /** The URL at which the gateway reaches this server. */
   readonly url: string
+  /** The URL at which it takes gRPC. */
+  readonly grpc: string
   /** When this process started, in Unix milliseconds: a later one supersedes an earlier one under the same id. */
   readonly epoch: number
   readonly ttlMs: number
@@ -114,9 +116,9 @@ export class LeaseClient {
   }
 
   async #register(): Promise<number> {
-    const { url, epoch, ttlMs } = this.#terms
+    const { url, grpc, epoch, ttlMs } = this.#terms
     this.#isStale = false
-    const sent = { url, epoch, models: this.#offers, lease: { ttlMs } }
+    const sent = { url, grpc, epoch, models: this.#offers, lease: { ttlMs } }
     const { status, body } = await this.#call('PUT', '', sent).catch((error: unknown) => {
       this.#isStale = true
       throw error

@@ -88,6 +88,11 @@ export class Repository {
     return [...this.#models.values()].every(({ versions }) => versions.length > 0)
   }
 
+  /** What is loaded of each model; nothing of one that loads for the first time. */
+  loaded(): ReadonlyMap<string, readonly Served[]> {
+    return new Map([...this.#models].map(([name, { versions }]) => [name, versions]))
+  }
+
   names(): string[] {
     return [...this.#models.keys()]
   }

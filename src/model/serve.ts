@@ -13,7 +13,7 @@ import { ModelServer } from './server.ts'
 const POLL_MS = 1_000
 
 /** `url` may be left out: the server's own URL is used, which is known once it listens. */
-export type RegistrationTerms = Omit<LeaseTerms, 'url'> & { readonly url?: string }
+export type RegistrationTerms = Omit<LeaseTerms, 'url' | 'grpc'> & { readonly url?: string }
 
 export interface ServeOptions {
   readonly models: readonly ModelSource[]
@@ -99,7 +99,8 @@ function startLease(
   { log, onFenced }: ServeOptions,
 ): ModelLease {
   const { pool, id } = terms
-  return new ModelLease({ ...terms, url: terms.url ?? ownUrl }, offersOf(repository), {
+  const at = terms.url ?? ownUrl
+  return new ModelLease({ ...terms, url: at, grpc: at }, offersOf(repository), {
     onRegistered: (generation) => log.info('lease.registered', { pool, id, generation }),
     onProblem: (reason) => log.warn('lease.trouble', { pool, id, reason }),
     onFenced: (reason) => {

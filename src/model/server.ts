@@ -1,5 +1,6 @@
 /**
- * The HTTP server of embedded models, in two protocols: TensorFlow Serving's V1 and Open Inference's V2.
+ * The server of embedded models, in two protocols: TensorFlow Serving's V1 and Open Inference's V2, the latter over gRPC too, at
+ * the same port.
  *
  *   body → tensors (v1, v2) → repository.find → batcher.run → text
  *
@@ -9,29 +10,20 @@
 import { isUtf8 } from 'node:buffer'
 import { once } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import type { AddressInfo, Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { BufferList } from '../lib/buffer-list.ts'
 import { http } from '../lib/http.ts'
-import { SlidingQuantiles } from '../lib/window.ts'
+import { CallMeter } from './call-meter.ts'
 import { ModelError, reasonOf } from './error.ts'
+import { GrpcServer } from './grpc/server.ts'
+import { KEEP_ALIVE_MS, MAX_BODY_BYTES, REQUEST_TIMEOUT_MS } from './limits.ts'
+import { splitByPreface } from './preface.ts'
 import type { Repository } from './repository.ts'
 import { type ModelRoute, matchRoute } from './routes.ts'
 import { describeSignature, describeStatus, readPredict, writePredict } from './v1.ts'
-import { describeModel, readInfer, writeInfer } from './v2.ts'
-
-/** As Triton's default `--http-max-input-size`. */
-const MAX_BODY_BYTES = 64 * 1024 * 1024
-/** A call that takes longer to arrive is a broken sender. */
-const REQUEST_TIMEOUT_MS = 60_000
-/** Longer than clients keep idle connections, so that they close them and not this server. */
-const KEEP_ALIVE_MS = 75_000
-/** During the drain: calls that a balancer sent before it knew may still arrive for this long. */
-const QUIET_MS = 200
-/** Window of the latency that is reported to balancers. */
-const LATENCY_WINDOW_MS = 10_000
+import { describeModel, readInfer, SERVER, writeInfer } from './v2.ts'
 
 interface ModelServerReply {
   readonly body: string | Buffer
@@ -41,7 +33,7 @@ interface ModelServerReply {
 
 export interface ModelServerOptions {
   readonly repository: Repository
-  /** The version that `GET /v2` reports. */
+  /** The version that the server reports of itself. */
   readonly version: string
   /** Called with internal errors, which the caller sees only as 500. */
   readonly onFault: (error: unknown) => void
@@ -50,17 +42,17 @@ export interface ModelServerOptions {
 export class ModelServer {
   readonly #options: ModelServerOptions
   readonly #server: Server
-  #inFlight = 0
-  /** Running predictions, and the recent latencies. */
-  #running = 0
-  readonly #latencies = new SlidingQuantiles(LATENCY_WINDOW_MS)
-  #lastCall = 0
+  readonly #grpc: GrpcServer
+  readonly #silent: ReadonlySet<Socket>
+  readonly #meter = new CallMeter()
   #isDraining = false
 
   constructor(options: ModelServerOptions) {
     this.#options = options
     this.#server = http.createServer({ requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS })
     this.#server.on('request', (request, response) => void this.#answer(request, response))
+    this.#grpc = new GrpcServer({ ...options, meter: this.#meter, isDraining: () => this.#isDraining })
+    this.#silent = splitByPreface(this.#server, (socket) => this.#grpc.accept(socket))
   }
 
   /** Resolves to the server's URL. Rejects with the system's error, EADDRINUSE for one. */
@@ -77,32 +69,26 @@ export class ModelServer {
   }
 
   /** Resolves when no call has run for a moment, or after `timeoutMs`. */
-  async quiet(timeoutMs: number): Promise<void> {
-    const start = performance.now()
-    this.#lastCall = Math.max(this.#lastCall, start)
-    while (performance.now() - start < timeoutMs) {
-      if (this.#inFlight === 0 && performance.now() - this.#lastCall >= QUIET_MS) return
-      await sleep(20)
-    }
+  quiet(timeoutMs: number): Promise<void> {
+    return this.#meter.quiet(timeoutMs)
   }
 
   /** Closes the listener and waits for running calls; after `timeoutMs` their connections are closed. */
   async close(timeoutMs: number): Promise<void> {
     this.drain()
-    const deadline = performance.now() + timeoutMs
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    while (this.#inFlight > 0 && performance.now() < deadline) await sleep(10)
+    this.#grpc.close()
+    await this.#meter.idle(timeoutMs)
     // Idle connections, even those that never sent a request, would delay the close otherwise.
     this.#server.closeAllConnections()
+    this.#grpc.destroy()
+    for (const socket of this.#silent) socket.destroy()
     await closed
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#inFlight += 1
-    response.once('close', () => {
-      this.#inFlight -= 1
-      this.#lastCall = performance.now()
-    })
+    this.#meter.open()
+    response.once('close', () => this.#meter.close())
     try {
       const { body, status = 200, headers } = await this.#serve(request)
       this.#send(response, status, { 'content-type': 'application/json', ...headers }, body)
@@ -139,21 +125,15 @@ export class ModelServer {
       case 'ready':
         return this.#readiness(repository.isReady)
       case 'server':
-        return {
-          body: JSON.stringify({
-            name: 'infergate-model-server',
-            version,
-            extensions: ['binary_tensor_data'],
-          }),
-        }
+        return { body: JSON.stringify({ name: SERVER.name, version, extensions: SERVER.extensions }) }
       case 'list':
         return { body: JSON.stringify({ models: repository.names() }) }
       case 'predict':
-        return this.#counted(() => this.#predict(route, request))
+        return this.#meter.run(() => this.#predict(route, request))
       case 'infer':
-        return this.#counted(() => this.#infer(route, request))
+        return this.#meter.run(() => this.#infer(route, request))
       case 'load':
-        return this.#load()
+        return { body: JSON.stringify(this.#meter.load) }
       default:
         return this.#describe(route)
     }
@@ -162,27 +142,6 @@ export class ModelServer {
   #readiness(isLoaded: boolean): ModelServerReply {
     const isReady = isLoaded && !this.#isDraining
     return { status: isReady ? 200 : 503, body: `{"ready": ${isReady}}` }
-  }
-
-  async #counted(work: () => Promise<ModelServerReply>): Promise<ModelServerReply> {
-    const began = performance.now()
-    this.#running++
-    try {
-      const answer = await work()
-      const now = performance.now()
-      this.#latencies.add(now, now - began)
-      return answer
-    } finally {
-      this.#running--
-    }
-  }
-
-  /** The load report for balancers; 0 where no recent prediction gives a latency. */
-  #load(): ModelServerReply {
-    const latencyMs = this.#latencies.quantile(performance.now(), 0.5) ?? 0
-    return {
-      body: JSON.stringify({ running: this.#running, latencyMs: Math.round(latencyMs * 1000) / 1000 }),
-    }
   }
 
   #describe({ name, model, version }: ModelRoute): ModelServerReply {

@@ -8,8 +8,18 @@ import { readBinary, writeBinary } from './binary.ts'
 import { ModelError } from './error.ts'
 import { type JsonObject, type JsonValue, readJson } from './json.ts'
 import type { Served } from './repository.ts'
-import { type Tensor, type TensorSpec, type Tensors } from './runtime.ts'
-import { describe, readShaped, writeFlat } from './tensors.ts'
+import type { Tensor, TensorSpec, Tensors } from './runtime.ts'
+import { readShaped, writeFlat } from './tensors.ts'
+import {
+  checkDatatype,
+  checkSizes,
+  GivenInputs,
+  notSizes,
+  outputNamed,
+  refuseOutputParameters,
+  refuseSequence,
+  refuseSharedMemory,
+} from './v2-checks.ts'
 
 const STYLE = { nonFinite: 'null' } as const
 
@@ -29,7 +39,8 @@ export interface InferReply {
   readonly body: string | Buffer
 }
 
-type Face = Pick<Served, 'inputs' | 'outputs'>
+/** What a call must fit. */
+export type Face = Pick<Served, 'inputs' | 'outputs'>
 
 /**
  * `jsonLength` is the Inference-Header-Content-Length: undefined, the whole body is JSON; 0, the body is the one
@@ -45,10 +56,7 @@ export function readInfer(body: Buffer, jsonLength: number | undefined, face: Fa
   }
   const call = objectOf(readJson(body.toString('utf8', 0, jsonLength)), 'the body')
   const parameters = parametersOf(call)
-  for (const name of ['sequence_id', 'sequence_start', 'sequence_end']) {
-    if (parameters.get(name))
-      throw new ModelError(400, `"${name}" is not supported: this server keeps no state`)
-  }
+  refuseSequence((name) => parameters.get(name))
   const id = call.get('id')
   if (id !== undefined && typeof id !== 'string') throw new ModelError(400, '"id" must be a string')
   const blobs = jsonLength === undefined ? Buffer.alloc(0) : body.subarray(jsonLength)
@@ -94,28 +102,19 @@ const parametersOf = (owner: JsonObject): JsonObject => {
 function readInputs(call: JsonObject, blobs: Buffer, specs: readonly TensorSpec[]): Tensors {
   const given = call.get('inputs')
   if (!Array.isArray(given)) throw new ModelError(400, '"inputs" must be a list of tensors')
-  const tensors = new Map<string, Tensor>()
+  const inputs = new GivenInputs(specs)
   let at = 0
   for (const each of given) {
     const input = objectOf(each, 'each of "inputs"')
-    const name = input.get('name')
-    const spec = specs.find((one) => one.name === name)
-    if (!spec) {
-      throw new ModelError(
-        400,
-        `input: ${describe(name)} is not one of ${specs.map((one) => one.name).join(', ')}`,
-      )
-    }
-    if (tensors.has(spec.name)) throw new ModelError(400, `input "${spec.name}" is given twice`)
+    const spec = inputs.spec(input.get('name'))
     const length = blobLength(input, spec)
-    tensors.set(
-      spec.name,
+    inputs.put(
+      spec,
       readInput(input, spec, length === undefined ? undefined : blobs.subarray(at, at + length)),
     )
     at += length ?? 0
   }
-  const missing = specs.find(({ name }) => !tensors.has(name))
-  if (missing) throw new ModelError(400, `input "${missing.name}" is missing`)
+  const tensors = inputs.all()
   if (at !== blobs.length) {
     throw new ModelError(400, `${blobs.length} bytes of binary data for inputs that declare ${at}`)
   }
@@ -125,9 +124,7 @@ function readInputs(call: JsonObject, blobs: Buffer, specs: readonly TensorSpec[
 /** The `binary_data_size` of an input; undefined when its data are JSON. */
 function blobLength(input: JsonObject, { name }: TensorSpec): number | undefined {
   const parameters = parametersOf(input)
-  if (parameters.has('shared_memory_region')) {
-    throw new ModelError(400, `input "${name}": shared memory is not supported, send the data`)
-  }
+  refuseSharedMemory(name, parameters)
   const size = parameters.get('binary_data_size')
   if ((size === undefined) === (input.get('data') === undefined)) {
     throw new ModelError(400, `input "${name}" must have exactly one of "data" and "binary_data_size"`)
@@ -137,14 +134,10 @@ function blobLength(input: JsonObject, { name }: TensorSpec): number | undefined
 }
 
 function readInput(input: JsonObject, spec: TensorSpec, blob: Buffer | undefined): Tensor {
-  const datatype = input.get('datatype')
-  if (datatype !== spec.datatype) {
-    throw new ModelError(400, `input "${spec.name}" is ${spec.datatype}, not ${describe(datatype)}`)
-  }
+  checkDatatype(spec, input.get('datatype'))
   const shape = input.get('shape')
-  if (!Array.isArray(shape) || !shape.every((n) => typeof n === 'number' && Number.isInteger(n) && n >= 0)) {
-    throw new ModelError(400, `input "${spec.name}": "shape" must be a list of whole numbers`)
-  }
+  if (!Array.isArray(shape)) throw notSizes(spec)
+  checkSizes(spec, shape)
   const sizes = shape as number[]
   return blob ? readBinary(spec, sizes, blob) : readShaped(spec, sizes, input.get('data') ?? null)
 }
@@ -157,15 +150,9 @@ function readOutputs(call: JsonObject, parameters: JsonObject, specs: readonly T
   const wanted = new Map<string, WantedOutput>()
   for (const each of requested) {
     const output = objectOf(each, 'each of "outputs"')
-    const name = specs.find((spec) => spec.name === output.get('name'))?.name
-    if (name === undefined) {
-      const known = specs.map((spec) => spec.name).join(', ')
-      throw new ModelError(400, `output: ${describe(output.get('name'))} is not one of ${known}`)
-    }
+    const name = outputNamed(output.get('name'), specs)
     const own = parametersOf(output)
-    for (const refused of ['classification', 'shared_memory_region']) {
-      if (own.has(refused)) throw new ModelError(400, `output "${name}": "${refused}" is not supported`)
-    }
+    refuseOutputParameters(name, own)
     wanted.set(name, { name, isBinary: own.get('binary_data') === true })
   }
   return wanted.size > 0 ? [...wanted.values()] : specs.map(({ name }) => ({ name, isBinary: byDefault }))
@@ -198,12 +185,16 @@ export function writeInfer({ name, version }: Served, call: Infer, outputs: Tens
   return { headers, body: Buffer.concat([head, ...blobs]) }
 }
 
+/** What this server says of itself, over HTTP and over gRPC. */
+export const SERVER = { name: 'infergate-model-server', extensions: ['binary_tensor_data'] } as const
+export const PLATFORM = 'onnxruntime_onnx'
+
 /** `GET /v2/models/M[/versions/V]`. */
 export function describeModel(served: Served, versions: readonly Served[]): string {
   return JSON.stringify({
     name: served.name,
     versions: versions.map(({ version }) => version),
-    platform: 'onnxruntime_onnx',
+    platform: PLATFORM,
     inputs: served.inputs,
     outputs: served.outputs,
   })

@@ -54,6 +54,7 @@ describe('the lease of a model server', () => {
       authorization: 'Bearer s3cret',
       body: {
         url: server.url,
+        grpc: server.url,
         models: [
           {
             name: 'digits',

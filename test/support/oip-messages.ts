@@ -16,6 +16,11 @@ export type MessageName =
   | 'ModelMetadataResponse'
   | 'ServerLiveResponse'
   | 'ModelReadyResponse'
+  | 'ServerMetadataResponse'
+  | 'RepositoryIndexRequest'
+  | 'RepositoryIndexResponse'
+  | 'HealthCheckRequest'
+  | 'HealthCheckResponse'
 
 /** 64-bit numbers are strings. */
 export type Message = Record<string, unknown>

@@ -48,6 +48,21 @@ describe('the batcher', () => {
     expect(runs).toEqual([1, 2])
   })
 
+  it('leaves out a call that is given up while it waits, and lets one that runs go on', async () => {
+    const [runner, runs] = await watched(echoModel('FP32'), 8, 50)
+    const [running, waiting] = [new AbortController(), new AbortController()]
+    const first = runner.run(floats(1), running.signal)
+    await new Promise(setImmediate)
+    const later = [runner.run(floats(2), waiting.signal), runner.run(floats(3))]
+    running.abort(new Error('gone'))
+    waiting.abort(new Error('gone'))
+
+    await expect(later[0]).rejects.toThrow('gone')
+    expect(valuesOf(await first)).toEqual([1])
+    expect(valuesOf((await later[1]) as Tensors)).toEqual([3])
+    expect(runs).toEqual([1, 1])
+  })
+
   it('never joins beyond the limit, and runs alone a call that exceeds it by itself', async () => {
     const [runner, runs] = await watched(echoModel('FP32'), 3)
     const calls = [floats(1, 2), floats(3, 4), floats(5), floats(1, 2, 3, 4, 5)]
