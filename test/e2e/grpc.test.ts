@@ -233,7 +233,7 @@ it('asks a server that speaks HTTP alone in its own way', async () => {
     inputs: [{ name: own.name, datatype: 'FP32', shape: own.shape, data: pixels }],
   })
   const names = (json as { outputs: { name: string }[] }).outputs.map(({ name }) => name)
-  expect((over.message?.['outputs'] as { name: string }[]).map(({ name }) => name)).toEqual(names)
+  expect(over.message).toMatchObject({ outputs: names.map((name) => ({ name })) })
   const missing = await infer({ ...request, model_name: 'nobody' })
   expect(missing.error?.code).toBe(grpc.status.UNIMPLEMENTED)
 })
