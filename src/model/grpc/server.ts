@@ -25,6 +25,8 @@ const MAX_STREAMS = 128
 /** What may be on its way of one call, and of all calls of a connection, before they are asked to wait. */
 const STREAM_WINDOW_BYTES = 1 << 20
 const CONNECTION_WINDOW_BYTES = 4 << 20
+/** Timers cannot be set for longer. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 /** Answers to a 503, in milliseconds: as `retry-after: 1` over HTTP. */
 const PUSHBACK_MS = '1000'
 
@@ -79,21 +81,24 @@ export class GrpcServer {
     const { meter } = this.#options
     meter.open()
     const cancel = new AbortController()
-    const timer = setTimeout(
-      () => cancel.abort(new ModelError(504, 'the deadline of the call has passed')),
-      Math.min(readGrpcTimeout(textOf(headers['grpc-timeout']) ?? '') ?? Infinity, REQUEST_TIMEOUT_MS),
-    )
+    const late = (): void => cancel.abort(new ModelError(504, 'the deadline of the call has passed'))
+    const arrival = setTimeout(late, REQUEST_TIMEOUT_MS)
+    const timeoutMs = readGrpcTimeout(textOf(headers['grpc-timeout']) ?? '')
+    const deadline = timeoutMs === undefined ? undefined : setTimeout(late, Math.min(timeoutMs, MAX_TIMER_MS))
     // An error of a stream ends it, and is followed by `close`.
     stream.on('error', () => undefined)
     stream.once('close', () => {
-      clearTimeout(timer)
+      clearTimeout(arrival)
+      clearTimeout(deadline)
       meter.close()
       cancel.abort(new ModelError(499, 'the caller has left'))
     })
     cancel.signal.addEventListener('abort', () => this.#fail(stream, cancel.signal.reason), { once: true })
     try {
       const call = this.#methodOf(headers)
-      const message = messageOf(await readBody(stream), textOf(headers['grpc-encoding']))
+      const body = await readBody(stream)
+      clearTimeout(arrival)
+      const message = messageOf(body, textOf(headers['grpc-encoding']))
       respond(stream, (await call(message, cancel.signal)).join(PREFIX_BYTES))
     } catch (error) {
       this.#fail(stream, error)
