@@ -119,8 +119,7 @@ export class GrpcServer {
     if (stream.headersSent || stream.destroyed || stream.closed) return
     if (error instanceof NoGrpc) {
       stream.respond({ ':status': 415, 'content-type': 'text/plain' })
-      stream.end(error.message)
-      stream.resume()
+      stream.end(error.message, () => stream.close())
       return
     }
     const { status, message } = this.#told(error)
