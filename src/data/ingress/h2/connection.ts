@@ -109,8 +109,6 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     this.#socket.destroy()
   }
 
-  // What streams send.
-
   sendFields(stream: Sender, block: Buffer, isLast: boolean): void {
     this.#writer.fields(stream.id, block, isLast)
   }
@@ -257,8 +255,10 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     if (dependsOn !== undefined && dependsOn !== id) return
     const stream = this.#streams.get(id)
     const code = dependsOn === undefined ? h2.FRAME_SIZE_ERROR : h2.PROTOCOL_ERROR
-    if (stream) this.#abort(stream, code)
-    else this.#reset(id, code)
+    if (stream) return this.#abort(stream, code)
+    // A stream that is not open yet cannot be reset.
+    if (id > this.#ids.last) throw new ConnectionError(code, 'PRIORITY')
+    this.#reset(id, code)
   }
 
   other(): void {
