@@ -6,6 +6,20 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { Reply } from '../../src/core/reply.ts'
 import { type DoorServer, type DoorServerOptions, type Serve, startDoor } from '../support/door.ts'
 import { eventually } from '../support/eventually.ts'
+import {
+  block,
+  CONTINUATION,
+  type FieldList,
+  FrameList,
+  frame,
+  GET,
+  HEADERS,
+  PING,
+  PREFACE,
+  RawHttp2,
+  RST_STREAM,
+  SETTINGS,
+} from '../support/raw-http2.ts'
 
 const open: (() => unknown)[] = []
 afterEach(async () => {
@@ -23,6 +37,12 @@ function client({ port }: { port: number }, options: http2.ClientSessionOptions 
   session.on('error', () => {})
   open.push(() => session.destroy())
   return session
+}
+
+async function rawConnection(port: number): Promise<RawHttp2> {
+  const raw = await RawHttp2.connect(port)
+  open.push(() => raw.socket.destroy())
+  return raw
 }
 
 interface Heard {
@@ -113,8 +133,12 @@ describe.each([{ fastDoor: true }, { fastDoor: false }])('HTTP/2 with $fastDoor'
       socket.write(bytes.subarray(i, i + 1))
       await new Promise((resolve) => setImmediate(resolve))
     }
-    const frames = await framesOf(socket, ({ type, flags }) => type === SETTINGS && flags === 1)
-    expect(frames[0]?.type).toBe(SETTINGS)
+    const list = new FrameList()
+    socket.on('data', (chunk: Buffer) => list.push(chunk))
+    await eventually(() =>
+      expect(list.frames.some(({ type, flags }) => type === SETTINGS && flags === 1)).toBe(true),
+    )
+    expect(list.frames[0]?.type).toBe(SETTINGS)
   })
 
   it('still serves HTTP/1.1 on the same port', async () => {
@@ -300,7 +324,7 @@ describe('a head that means something else over HTTP/1.1 ends its stream', () =>
     ['CONNECT', GET.map(([name, value]) => [name, name === ':method' ? 'CONNECT' : value])],
     ['another scheme', GET.map(([name, value]) => [name, name === ':scheme' ? 'ftp' : value])],
     ['a field behind which a pseudo-header field comes', [['x-a', 'b'], ...GET]],
-  ] as [string, [string, string][]][])('%s', async (_, fields) => {
+  ] as [string, FieldList][])('%s', async (_, fields) => {
     const server = await door()
     const wire = await rawConnection(server.port)
     wire.headers(1, fields)
@@ -412,114 +436,4 @@ it('a drain loses no call: those that were sent are answered, and none is refuse
 
 async function* pieces(texts: readonly string[]) {
   for (const text of texts) yield Buffer.from(text)
-}
-
-const HEADERS = 1
-const RST_STREAM = 3
-const SETTINGS = 4
-const PING = 6
-const CONTINUATION = 9
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-const GET: [string, string][] = [
-  [':method', 'GET'],
-  [':scheme', 'http'],
-  [':authority', 'h'],
-  [':path', '/whole'],
-]
-
-interface Frame {
-  readonly type: number
-  readonly flags: number
-  readonly stream: number
-  readonly payload: Buffer
-}
-
-function frame(type: number, flags: number, stream: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUIntBE(payload.length, 0, 3)
-  head[3] = type
-  head[4] = flags
-  head.writeUInt32BE(stream, 5)
-  return Buffer.concat([head, payload])
-}
-
-/** Fields as HPACK literals without indexing and without Huffman coding (RFC 7541, section 6.2.2). */
-function block(fields: readonly (readonly [string, string])[]): Buffer {
-  const text = (value: string) => {
-    const { length } = Buffer.from(value, 'latin1')
-    const head = length < 127 ? [length] : [127, ...integer(length - 127)]
-    return Buffer.concat([Buffer.from(head), Buffer.from(value, 'latin1')])
-  }
-  return Buffer.concat(fields.flatMap(([name, value]) => [Buffer.from([0]), text(name), text(value)]))
-}
-
-function integer(value: number): number[] {
-  return value < 128 ? [value] : [(value & 127) | 128, ...integer(value >> 7)]
-}
-
-async function framesOf(socket: net.Socket, isLast: (frame: Frame) => boolean): Promise<Frame[]> {
-  const frames: Frame[] = []
-  let bytes = Buffer.alloc(0)
-  for await (const chunk of socket) {
-    bytes = Buffer.concat([bytes, chunk as Buffer])
-    while (bytes.length >= 9 && bytes.length >= 9 + bytes.readUIntBE(0, 3)) {
-      const end = 9 + bytes.readUIntBE(0, 3)
-      frames.push({
-        type: bytes[3] as number,
-        flags: bytes[4] as number,
-        stream: bytes.readUInt32BE(5),
-        payload: bytes.subarray(9, end),
-      })
-      bytes = bytes.subarray(end)
-      if (isLast(frames.at(-1) as Frame)) return frames
-    }
-  }
-  throw new Error('closed')
-}
-
-/** A connection on which frames are written as they are. */
-async function rawConnection(port: number) {
-  const socket = net.connect(port, '127.0.0.1')
-  open.push(() => socket.destroy())
-  socket.on('error', () => {})
-  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
-  await once(socket, 'connect')
-  socket.write(Buffer.concat([PREFACE, frame(SETTINGS, 0, 0)]))
-  const seen: Frame[] = []
-  let bytes = Buffer.alloc(0)
-  socket.on('data', (chunk: Buffer) => {
-    bytes = Buffer.concat([bytes, chunk])
-    while (bytes.length >= 9 && bytes.length >= 9 + bytes.readUIntBE(0, 3)) {
-      const end = 9 + bytes.readUIntBE(0, 3)
-      seen.push({
-        type: bytes[3] as number,
-        flags: bytes[4] as number,
-        stream: bytes.readUInt32BE(5),
-        payload: bytes.subarray(9, end),
-      })
-      bytes = bytes.subarray(end)
-    }
-  })
-  return {
-    closed,
-    get isClosed() {
-      return socket.destroyed
-    },
-    pause: () => socket.pause(),
-    resume: () => socket.resume(),
-    write: (raw: Buffer) => socket.write(raw),
-    send: (type: number, flags: number, stream: number, payload?: Buffer) =>
-      void (socket.writable && socket.write(frame(type, flags, stream, payload))),
-    /** A request without a body. */
-    headers: (stream: number, fields: readonly (readonly [string, string])[]) =>
-      void (socket.writable && socket.write(frame(HEADERS, 5, stream, block(fields)))),
-    async until(isIt: (frame: Frame) => boolean): Promise<Frame> {
-      return eventually(() => {
-        const found = seen.find(isIt)
-        if (!found)
-          throw new Error(`not among ${JSON.stringify(seen.map(({ type, stream }) => [type, stream]))}`)
-        return found
-      })
-    },
-  }
 }

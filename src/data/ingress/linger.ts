@@ -15,15 +15,17 @@ export class Linger {
   readonly #wheel: Wheel
   readonly #timer: Timer
   readonly #until: number
+  readonly #slowMs: number
   #left = MAX_BYTES
 
-  /** Starts the timers; the reader reports bytes to `received`. `slowMs`: the first timeout, if the answer is not sent completely. */
+  /** Starts the timers; the reader reports bytes to `received`. `slowMs`: the timeout while the answer is not sent completely. */
   constructor(socket: Duplex, wheel: Wheel, slowMs = SILENCE_MS) {
     this.#socket = socket
     this.#wheel = wheel
+    this.#slowMs = slowMs
     this.#timer = timer(() => void socket.destroy())
     this.#until = wheel.now() + MAX_MS
-    wheel.arm(this.#timer, socket.writableLength > 0 ? slowMs : SILENCE_MS)
+    wheel.arm(this.#timer, this.#silenceMs)
   }
 
   /** The client has sent more bytes, which were dropped. */
@@ -31,7 +33,11 @@ export class Linger {
     this.#left -= bytes
     const now = this.#wheel.now()
     if (this.#left < 0 || now >= this.#until) this.#socket.destroy()
-    else this.#wheel.arm(this.#timer, SILENCE_MS, now)
+    else this.#wheel.arm(this.#timer, this.#silenceMs, now)
+  }
+
+  get #silenceMs(): number {
+    return this.#socket.writableLength > 0 ? this.#slowMs : SILENCE_MS
   }
 
   /** The connection is closed, or the rest of the body has arrived. */

@@ -19,6 +19,7 @@ export const PADDED = 8
 export const WITH_PRIORITY = 32
 
 /** Settings. */
+export const HEADER_TABLE_SIZE = 1
 export const ENABLE_PUSH = 2
 export const MAX_CONCURRENT_STREAMS = 3
 export const INITIAL_WINDOW_SIZE = 4

@@ -6,11 +6,11 @@
 import type { Duplex } from 'node:stream'
 import * as h2 from '../../../lib/http2/frames.ts'
 import { CompressionError, type Decoded, HpackDecoder } from '../../../lib/http2/hpack-decoder.ts'
-import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
 import { type Timer, timer, type Wheel } from '../../../lib/wheel.ts'
 import { clientCertificate } from '../client-certificate.ts'
 import type { DoorConnection } from '../door/context.ts'
 import { Linger } from '../linger.ts'
+import { TOO_LONG } from './answer-heads.ts'
 import { ClientFrames, type FrameHandler } from './client-frames.ts'
 import type { Http2DoorContext } from './context.ts'
 import { Floods } from './floods.ts'
@@ -42,8 +42,8 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   readonly #client = new ClientSettings()
   readonly #floods = new Floods()
   readonly flow: ConnectionFlow
-  /** Streams whose answers were complete at the last look, and not read. */
-  #unread = new Set<Http2Stream>()
+  /** Something has come since the last look. */
+  #hasReceived = false
   #peer: string | undefined
   #isRetired = false
   /** No further stream is taken. */
@@ -109,8 +109,6 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     this.#socket.destroy()
   }
 
-  // What streams send.
-
   sendFields(stream: Sender, block: Buffer, isLast: boolean): void {
     this.#writer.fields(stream.id, block, isLast)
   }
@@ -134,6 +132,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
 
   readonly #onData = (chunk: Buffer): void => {
     if (this.#linger) return this.#linger.received(chunk.length)
+    this.#hasReceived = true
     try {
       this.#frames.read(chunk)
     } catch (error) {
@@ -233,6 +232,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     const growth = this.#client.take(flags, payload)
     if (flags & h2.ACK) return
     this.#writer.frame(h2.SETTINGS, h2.ACK, 0, NOTHING)
+    this.#writer.hasShrunkTable ||= this.#client.hasShrunkTable
     if (growth === 0) return
     for (const stream of [...this.#streams.values()]) {
       const error = grow(stream, growth)
@@ -252,22 +252,25 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     if (dependsOn !== undefined && dependsOn !== id) return
     const stream = this.#streams.get(id)
     const code = dependsOn === undefined ? h2.FRAME_SIZE_ERROR : h2.PROTOCOL_ERROR
-    if (stream) this.#abort(stream, code)
-    else this.#reset(id, code)
+    if (stream) return this.#abort(stream, code)
+    // A stream that is not open yet cannot be reset.
+    if (id > this.#ids.last) throw new ConnectionError(code, 'PRIORITY')
+    this.#reset(id, code)
   }
 
   other(): void {
     this.#floods.idle()
   }
 
-  /** The head is longer than SETTINGS_MAX_HEADER_LIST_SIZE. */
   #tooLong(id: number, isEnd: boolean): void {
     this.#writer.fields(id, TOO_LONG, true)
     if (!isEnd) this.#reset(id, h2.NO_ERROR)
     this.#ids.closed(id, false)
   }
 
+  /** What a client makes us reset costs as much as what it resets itself (CVE-2025-8671, "MadeYouReset"). */
   #abort(stream: Http2Stream, code: number): void {
+    if (!stream.isAnswered) this.#floods.reset()
     this.#reset(stream.id, code)
     stream.aborted()
   }
@@ -305,17 +308,17 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     this.#writer.flush()
     this.#socket.end()
     this.#socket.resume()
-    this.#context.wheel.disarm(this.#timer)
-    this.#linger = new Linger(this.#socket, this.#context.wheel)
+    this.wheel.disarm(this.#timer)
+    this.#linger = new Linger(this.#socket, this.wheel, this.#context.limits.keepAliveTimeoutMs)
   }
 
   /** Ends what has stalled, and the connection if it is idle. */
   #look(): void {
     const { wheel, limits } = this.#context
-    if (this.#frames.isWaiting) return this.cut()
+    if (this.#frames.isWaiting && !this.#hasReceived) return this.cut()
+    this.#hasReceived = false
     if (this.#streams.size === 0 || this.#isRetired) this.#close()
-    for (const stream of this.#unread) stream.cancel()
-    this.#unread = new Set([...this.#streams.values()].filter(({ isAnswered }) => isAnswered))
+    for (const stream of [...this.#streams.values()]) if (stream.isStalled) stream.cancel()
     if (!this.#linger) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)
   }
 
@@ -333,13 +336,12 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   }
 
   readonly #onClose = (): void => {
-    const { wheel, connections } = this.#context
-    wheel.disarm(this.#timer)
-    connections.delete(this)
-    this.#linger?.end()
+    this.#context.connections.delete(this)
     for (const stream of [...this.#streams.values()]) stream.aborted()
+    // Behind the last stream, whose end sets the timer of an idle connection.
+    this.wheel.disarm(this.#timer)
+    this.#linger?.end()
   }
 }
 
 const NOTHING = new Uint8Array(0)
-const TOO_LONG = encodeFields([':status', '431', 'content-length', '0'])

@@ -21,12 +21,16 @@ export function createHttp2Door(options: Http2DoorOptions): Http2Door {
   const connections = new Set<DoorConnection>()
   const known = knownUnder(options.live, options.limits.maxHeadBytes)
   const context = { ...options, known, writeBatcher: new WriteBatcher(), connections }
+  let isDraining = false
   return {
     take(socket) {
-      new Http2Connection(socket, context)
+      const connection = new Http2Connection(socket, context)
+      // One that was accepted before the drain, and has only now shown what it speaks.
+      if (isDraining) connection.retire()
       socket.resume()
     },
     drain() {
+      isDraining = true
       for (const connection of connections) connection.retire()
     },
     cut() {

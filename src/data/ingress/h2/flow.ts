@@ -94,9 +94,13 @@ export class ConnectionFlow implements StreamFlow {
 
   /** Lets streams send what they could not, each in its turn. */
   flush(): void {
-    const waiting = this.#waiting
+    const waiting = [...this.#waiting]
     this.#waiting = new Set()
-    for (const stream of waiting) stream.flush()
+    let next = 0
+    while (next < waiting.length && this.#sendWindow > 0 && !this.#writer.isFull)
+      (waiting[next++] as Sender).flush()
+    // Those whose turn did not come are the first the next time.
+    if (next < waiting.length) this.#waiting = new Set([...waiting.slice(next), ...this.#waiting])
   }
 }
 

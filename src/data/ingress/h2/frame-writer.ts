@@ -15,6 +15,8 @@ import {
 } from '../../../lib/http2/frames.ts'
 import type { WriteBatcher } from '../../../lib/write-batcher.ts'
 
+/** The first block is small, since most connections are idle most of the time; the next ones grow. */
+const FIRST_BLOCK_BYTES = 1024
 const BLOCK_BYTES = 64 * 1024
 /** Longer bodies are not copied. */
 const MAX_COPIED_BYTES = 4096
@@ -27,6 +29,12 @@ export class FrameWriter {
   #end = 0
   #sent = 0
   #isWaiting = false
+  /**
+   * The client has made its table smaller, which the next block must confirm (RFC 7541, section 4.2): that ours has no bytes,
+   * which holds from then on.
+   */
+  hasShrunkTable = false
+  #hasConfirmed = false
 
   constructor(socket: Duplex, writeBatcher: WriteBatcher) {
     this.#socket = socket
@@ -55,7 +63,10 @@ export class FrameWriter {
   }
 
   /** A block of fields, in as many frames as it takes. */
-  fields(stream: number, block: Buffer, isLast: boolean): void {
+  fields(stream: number, fields: Buffer, isLast: boolean): void {
+    const isConfirming = this.hasShrunkTable && !this.#hasConfirmed
+    this.#hasConfirmed ||= isConfirming
+    const block = isConfirming ? Buffer.concat([NO_TABLE, fields]) : fields
     const end = isLast ? END_STREAM : 0
     if (block.length <= DEFAULT_FRAME_BYTES) return this.frame(HEADERS, END_HEADERS | end, stream, block)
     this.frame(HEADERS, end, stream, block.subarray(0, DEFAULT_FRAME_BYTES))
@@ -78,7 +89,7 @@ export class FrameWriter {
   /** Writes what has been collected. */
   flush(): void {
     this.#isWaiting = false
-    if (this.#end === this.#sent || this.#socket.destroyed) return
+    if (this.#end === this.#sent || !this.#socket.writable) return
     const bytes = this.#block.subarray(this.#sent, this.#end)
     this.#sent = this.#end
     this.#socket.write(bytes)
@@ -89,14 +100,15 @@ export class FrameWriter {
     this.#end = writeFrameHead(this.#block, this.#end, head)
     this.#socket.cork()
     this.flush()
-    if (!this.#socket.destroyed) this.#socket.write(payload)
+    if (this.#socket.writable) this.#socket.write(payload)
     this.#socket.uncork()
   }
 
   #reserve(bytes: number): void {
     if (this.#block.length - this.#end < bytes) {
       this.flush()
-      this.#block = Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES, bytes))
+      const next = Math.min(BLOCK_BYTES, Math.max(FIRST_BLOCK_BYTES, this.#block.length * 4))
+      this.#block = Buffer.allocUnsafeSlow(Math.max(next, bytes))
       this.#end = this.#sent = 0
     }
     if (this.#isWaiting) return
@@ -104,3 +116,6 @@ export class FrameWriter {
     this.#writeBatcher.add(this)
   }
 }
+
+/** HPACK: the table has no bytes from now on. */
+const NO_TABLE = Buffer.from([0x20])

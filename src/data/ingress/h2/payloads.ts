@@ -19,6 +19,8 @@ export interface FieldBlock {
 }
 
 const PRIORITY_BYTES = 5
+/** Bytes of a chunk that a byte of it may keep in memory. */
+const MAX_KEPT = 8
 
 /** Throws `ConnectionError`, as the next. */
 export function dataOf(flags: number, payload: Buffer): Buffer {
@@ -38,4 +40,9 @@ export function fieldBlockOf(flags: number, id: number, payload: Buffer): FieldB
     block = block.subarray(PRIORITY_BYTES)
   }
   return { id, isEnd: (flags & END_STREAM) !== 0, dependsOn, pieces: [block] }
+}
+
+/** What is kept of a chunk: a few bytes are copied out of it, since a client could fill the rest with frames that mean nothing. */
+export function ownBytes(data: Uint8Array): Uint8Array {
+  return data.length * MAX_KEPT < data.buffer.byteLength ? Buffer.from(data) : data
 }

@@ -8,10 +8,10 @@ import type { Http2Stream } from './stream.ts'
 export function serveStream(stream: Http2Stream, ownHead: () => Http2Head, ingress: Ingress): void {
   const { decision, live } = stream.notes
   const serve = () => {
-    stream.use(ownHead())
+    stream.head = ownHead()
     ingress.serve(stream)
   }
-  if (!decision?.key || live !== ingress.live()) return serve()
+  if (!decision?.key || live !== ingress.live() || stream.head.expectsContinue) return serve()
   stream.body.hold(MAX_HELD_BYTES, (pieces) => {
     if (stream.isClosed) return
     if (!pieces || !isHit(stream, pieces, ingress)) serve()

@@ -9,6 +9,8 @@ export const MAX_STREAMS = 128
 export const STREAM_WINDOW = 256 * 1024
 
 const SETTING_BYTES = 6
+/** Bytes of the table of fields at first (RFC 9113, section 6.5.2). */
+const DEFAULT_TABLE = 4096
 
 /** The payload of our SETTINGS. */
 export function ownSettings(maxHeadBytes: number): Buffer {
@@ -29,6 +31,8 @@ export function ownSettings(maxHeadBytes: number): Buffer {
 export class ClientSettings {
   /** Of each stream that it opens. */
   initialWindow = h2.DEFAULT_WINDOW
+  /** Its table of fields is smaller than it was at first. */
+  hasShrunkTable = false
 
   /** Takes a SETTINGS frame; returns by how much the windows of open streams grow. Throws `ConnectionError`. */
   take(flags: number, payload: Buffer): number {
@@ -45,6 +49,7 @@ export class ClientSettings {
       throw new ConnectionError(h2.PROTOCOL_ERROR, 'SETTINGS_ENABLE_PUSH')
     if (id === h2.MAX_FRAME_SIZE && (value < h2.DEFAULT_FRAME_BYTES || value > 2 ** 24 - 1))
       throw new ConnectionError(h2.PROTOCOL_ERROR, 'SETTINGS_MAX_FRAME_SIZE')
+    if (id === h2.HEADER_TABLE_SIZE && value < DEFAULT_TABLE) this.hasShrunkTable = true
     if (id !== h2.INITIAL_WINDOW_SIZE) return
     if (value > h2.MAX_WINDOW)
       throw new ConnectionError(h2.FLOW_CONTROL_ERROR, 'SETTINGS_INITIAL_WINDOW_SIZE')

@@ -8,12 +8,14 @@ import { Condition } from '../../../lib/condition.ts'
 import { CANCEL, INTERNAL_ERROR, NO_ERROR } from '../../../lib/http2/frames.ts'
 import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
 import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
-import { hasNoBody, headFields, lowered, sharedLowered } from '../../exchange/lowered.ts'
+import { hasNoBody, lowered } from '../../exchange/lowered.ts'
 import { ReadyFields } from '../../exchange/ready-fields.ts'
 import type { AnswerWriter } from '../../hits/fast-answer.ts'
 import type { ReadyAnswer } from '../../hits/ready-answers.ts'
 import { RequestBody, type RequestSource } from '../request-body.ts'
+import { CONTINUE, streamHead, wholeHead } from './answer-heads.ts'
 import type { Http2Head } from './head.ts'
+import { ownBytes } from './payloads.ts'
 import type { Sender, StreamConnection, StreamOptions } from './stream-connection.ts'
 
 const OPEN = 0
@@ -32,7 +34,8 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
   sendWindow: number
   receiveWindow: number
   untold = 0
-  #head: Http2Head
+  /** Replaced by the call's own, where it was read for another that differs in volatile fields. */
+  head: Http2Head
   readonly #connection: StreamConnection
   #state = OPEN
   /** The client may send more. */
@@ -45,6 +48,7 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
   /** What the windows do not allow yet. */
   readonly #waiting: Uint8Array[] = []
   #trailers: Buffer | undefined
+  #hasMoved = true
   /** The answer has no body, whatever is written. */
   #isBodiless = false
   readonly #changed = new Condition()
@@ -55,7 +59,7 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
     { connection, isEnded, sendWindow, receiveWindow }: StreamOptions,
   ) {
     this.id = id
-    this.#head = head
+    this.head = head
     this.#connection = connection
     this.#isRemoteOpen = !isEnded
     this.length = isEnded ? 0 : head.length
@@ -66,23 +70,23 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
   }
 
   get method(): string {
-    return this.#head.method
+    return this.head.method
   }
 
   get target(): string {
-    return this.#head.target
+    return this.head.target
   }
 
   get host(): string {
-    return this.#head.host
+    return this.head.host
   }
 
   get headers(): RawPairs {
-    return this.#head.headers
+    return this.head.headers
   }
 
   get notes(): HeadNotes {
-    return this.#head.notes
+    return this.head.notes
   }
 
   get peer(): string {
@@ -97,7 +101,6 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
     return this.body.isRead
   }
 
-  /** The client may send more. */
   get isRemoteOpen(): boolean {
     return this.#isRemoteOpen
   }
@@ -111,21 +114,16 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
     return this.#state === CLOSED
   }
 
-  /** Takes the call's own head in place of one that differs in volatile fields. */
-  use(head: Http2Head): void {
-    this.#head = head
-  }
-
   // What the connection reads.
 
   /** `bytes`: of the frame, padding included; they count in the windows. False: the body is not as long as it was declared. */
   received(data: Uint8Array, bytes: number): boolean {
     this.receiveWindow -= bytes
+    this.#untaken += bytes
     this.#received += data.length
     if (this.length !== undefined && this.#received > this.length) return false
-    this.#untaken += bytes
     if (this.#isTaking || this.#state >= ENDED) this.#take()
-    if (this.#state < ENDED) this.body.push(data)
+    if (data.length > 0 && this.#state < ENDED) this.body.push(ownBytes(data))
     return true
   }
 
@@ -135,6 +133,13 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
     if (this.length !== undefined && this.#received !== this.length) return false
     this.body.end()
     return true
+  }
+
+  /** The answer is complete, and the client has let us send none of it since the last call. */
+  get isStalled(): boolean {
+    const isStalled = this.#state === ENDED && !this.#hasMoved
+    this.#hasMoved = false
+    return isStalled
   }
 
   /** The stream is over before it was answered, or its answer read. */
@@ -162,8 +167,6 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
     if (this.#state === ENDED) return this.#sendTrailers()
     this.#changed.notify()
   }
-
-  // The source of the body.
 
   start(): void {
     this.#isTaking = true
@@ -201,11 +204,9 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
   }
 
   answer(status: number, common: Fields, own: RawPairs, body: Uint8Array): void {
-    const pairs = [...sharedLowered(common), ...lowered(own)]
-    // An answer of gRPC without a message is trailers alone.
-    const length = pairs.includes('grpc-status') ? undefined : body.length
+    const block = wholeHead(status, { common, own, bytes: body.length })
     this.#claim(status)
-    this.#send(encodeFields(headFields(status, pairs, { length, now: Date.now() })), body)
+    this.#send(block, body)
   }
 
   sendFields(answer: ReadyAnswer, tier: string, wall: number, cors: RawPairs): void {
@@ -227,10 +228,9 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
   send(): void {}
 
   begin(status: number, headers: RawPairs): void {
-    const declared = headers.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === 'content-length')
-    const length = declared < 0 ? undefined : Number(headers[declared + 1])
-    const block = encodeFields(headFields(status, lowered(headers), { length, now: Date.now() }))
+    const block = streamHead(status, headers)
     this.#claim(status)
+    if (this.#state === CLOSED) return
     this.#isBodiless = this.method === 'HEAD' || hasNoBody(status)
     this.#connection.sendFields(this, block, this.#isBodiless)
   }
@@ -296,6 +296,7 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
       isLast && isWhole,
     )
     this.sendWindow -= sent
+    if (sent > 0) this.#hasMoved = true
     if (sent < allowed) this.#connection.flow.waits(this)
     return sent
   }
@@ -342,9 +343,9 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
 
   /** Sends 100 Continue, once the head is accepted (RFC 9110, section 10.1.1). */
   #invite(): void {
-    if (this.#head.expectsContinue) this.#connection.sendFields(this, CONTINUE, false)
+    if (this.head.expectsContinue && this.#isRemoteOpen && this.#state === OPEN)
+      this.#connection.sendFields(this, CONTINUE, false)
   }
 }
 
 const NOTHING = new Uint8Array(0)
-const CONTINUE = encodeFields([':status', '100'])
