@@ -76,6 +76,7 @@ log: { level: warn }
 cache: { tiers: [ { name: memory, type: memory, maxBytes: 64MiB } ] }
 pools:
   bench:
+    connections: 256
     backends: [ { grpc: "http://127.0.0.1:${backendPort}" } ]
     health: { path: tcp }
   json:
