@@ -38,7 +38,6 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
   head: Http2Head
   readonly #connection: StreamConnection
   #state = OPEN
-  /** The client may send more. */
   #isRemoteOpen: boolean
   /** Bytes of the body so far. */
   #received = 0
