@@ -86,9 +86,9 @@ export interface Told {
   readonly by: AnsweredBy
 }
 
-/** `door`: by the shortest way that has the answer; `pipeline`: by the long one. */
-export type Way = 'door' | 'pipeline'
-export const WAYS: readonly Way[] = ['door', 'pipeline']
+/** `door`: by the shortest way that has the answer; `http2`: the same, as a stream of HTTP/2; `pipeline`: by the long one. */
+export type Way = 'door' | 'http2' | 'pipeline'
+export const WAYS: readonly Way[] = ['door', 'http2', 'pipeline']
 
 export interface AskOptions {
   readonly headers?: RawPairs
@@ -312,7 +312,10 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     const { method, path, pairs } = headOf(options)
     const { timeoutMs, signal } = options
     const asked = { method, target: path, headers: pairs, body: Buffer.from(body), timeoutMs, signal }
-    const { headers, text, answered, by } = await door.ask(plane.ingress, asked)
+    const { headers, text, answered, by } =
+      options.way === 'http2'
+        ? await door.askHttp2(plane.ingress, asked)
+        : await door.ask(plane.ingress, asked)
     const { fault, status, outcome } = answered
     const seconds = header(headers, 'age')
     return {

@@ -4,9 +4,15 @@
  */
 import { header, type RawPairs } from '../../src/core/call.ts'
 import type { Answered, Observer } from '../../src/core/observer.ts'
-import type { HeadNotes } from '../../src/data/exchange/exchange.ts'
+import type { Client } from '../../src/data/auth/authenticator.ts'
+import type { HeadNotes, HttpExchange } from '../../src/data/exchange/exchange.ts'
+import { type KnownRequests, knownUnder } from '../../src/data/ingress/door/known-requests.ts'
 import { FastRequest } from '../../src/data/ingress/door/request.ts'
+import { serveStream } from '../../src/data/ingress/h2/serve-stream.ts'
+import { Http2Stream } from '../../src/data/ingress/h2/stream.ts'
 import type { Ingress } from '../../src/data/ingress/ingress.ts'
+import { MAX_WINDOW } from '../../src/lib/http2/frames.ts'
+import { Http2Line, http2Fields } from './http2-line.ts'
 import { silentObserver } from './observer.ts'
 
 export interface DoorRequest {
@@ -38,6 +44,7 @@ export class TestDoor {
   }
   /** Of each head that came, as the door keeps them for a connection. */
   readonly #notes = new Map<string, HeadNotes>()
+  #known: ((client: Client) => KnownRequests) | undefined
   /** Hears of the request that is ending in this very turn. */
   #ending: ((answered: Answered) => void) | undefined
 
@@ -83,8 +90,45 @@ export class TestDoor {
     })
   }
 
+  /** The same as a stream of HTTP/2, whose body comes in two pieces. */
+  askHttp2(ingress: Ingress, request: DoorRequest): Promise<DoorAnswer> {
+    const { body, signal } = request
+    const line = new Http2Line()
+    const raw = http2Fields(request)
+    this.#known ??= knownUnder(ingress.live, 16_384)
+    const { http2Heads } = this.#known(line)
+    const head = http2Heads.find(raw)
+    if ('malformed' in head) throw new Error(`malformed: ${head.malformed}`)
+    return new Promise((resolve) => {
+      let by: AnsweredBy = 'memory hit'
+      const ended = (answered: Answered) => resolve({ ...line.read(request.method), answered, by })
+      this.#ending = ended
+      const stream = new Http2Stream(1, head, {
+        connection: line,
+        isEnded: body.length === 0,
+        sendWindow: MAX_WINDOW,
+        receiveWindow: MAX_WINDOW,
+      })
+      const serve = (exchange: HttpExchange) => {
+        by = 'pipeline'
+        this.#ending = undefined
+        this.#hearEnd(exchange, ended)
+        ingress.serve(exchange)
+      }
+      serveStream(stream, () => http2Heads.forCall(raw, head), { ...ingress, serve })
+      const leave = () => stream.aborted()
+      if (signal?.aborted) leave()
+      else signal?.addEventListener('abort', leave, { once: true })
+      if (body.length === 0) return
+      const middle = body.length >> 1
+      for (const piece of [body.subarray(0, middle), body.subarray(middle)])
+        stream.received(piece, piece.length)
+      stream.remoteEnded()
+    })
+  }
+
   /** Whoever serves a request lets go of it (`onAbort`) in the turn in which it tells how the request ended. */
-  #hearEnd(exchange: FastRequest, ended: (answered: Answered) => void): void {
+  #hearEnd(exchange: HttpExchange, ended: (answered: Answered) => void): void {
     let onAbort: (() => void) | undefined
     Object.defineProperty(exchange, 'onAbort', {
       get: () => onAbort,
