@@ -13,6 +13,7 @@ import {
   predictions,
   type TestGateway,
   type Told,
+  type Way,
   type World,
   type WorldOptions,
 } from '../support/pipeline.ts'
@@ -24,7 +25,8 @@ const PLACES = {
   pipeline: { way: 'pipeline', options: { shared: false } },
   'memory hit': { way: 'door', options: { shared: false } },
   'shared hit': { way: 'door', options: { memory: false } },
-} as const satisfies Record<string, { readonly way: 'door' | 'pipeline'; readonly options: WorldOptions }>
+  'HTTP/2': { way: 'http2', options: { shared: false } },
+} as const satisfies Record<string, { readonly way: Way; readonly options: WorldOptions }>
 type Place = keyof typeof PLACES
 
 interface Asked {
@@ -92,6 +94,7 @@ describe('the same calls by every way', () => {
         const { verdicts } = await play('pipeline', asked)
         expect((await play('memory hit', asked)).verdicts).toEqual(verdicts)
         expect((await play('shared hit', asked)).verdicts).toEqual(verdicts)
+        expect((await play('HTTP/2', asked)).verdicts).toEqual(verdicts)
       }),
       { numRuns: 60 },
     )
