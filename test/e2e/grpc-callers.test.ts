@@ -95,7 +95,7 @@ const byGrpc: Ask = (tenant, value) => {
       metadata,
       (error, message) => {
         const [y] = (message?.['outputs'] ?? []) as { contents: { fp32_contents: number[] } }[]
-        if (error) resolve([grpc.status[error.code] as string])
+        if (error) resolve([grpc.status[error.code]])
         else resolve(['OK', y?.contents.fp32_contents[0] as number])
       },
     )

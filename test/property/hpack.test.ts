@@ -60,7 +60,7 @@ const HUFFMAN: Readonly<Record<string, string>> = {
 }
 
 function text(value: string, isCoded: boolean): number[] {
-  const codes = [...value].map((letter) => HUFFMAN[letter])
+  const codes = Array.from(value, (letter) => HUFFMAN[letter])
   if (!isCoded || codes.some((code) => !code))
     return [...integer(0, 7, value.length), ...Buffer.from(value, 'latin1')]
   const bits = codes.join('')
@@ -104,9 +104,10 @@ function write(
       out.push(...integer(0x80, 7, index))
       continue
     }
-    const [mark, bits] = way === 'keep' ? [0x40, 6] : way === 'never' ? [0x10, 4] : [0, 4]
+    const [mark, bits]: readonly [number, number] =
+      way === 'keep' ? [0x40, 6] : way === 'never' ? [0x10, 4] : [0, 4]
     const name = isNamed ? table.indexOf(pair, false) : undefined
-    out.push(...integer(mark as number, bits as number, name ?? 0))
+    out.push(...integer(mark, bits, name ?? 0))
     if (name === undefined) out.push(...text(pair[0], isCoded))
     out.push(...text(pair[1], isCoded))
     if (way === 'keep') table.add(pair)

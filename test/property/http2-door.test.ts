@@ -282,13 +282,13 @@ it(
       if (isSound) checkAnswers(got, asked)
     }
     const property = fc.asyncProperty(fc.array(side, { minLength: 1, maxLength: 6 }), async (sides) => {
-      let isOver = false
+      const state = { isOver: false }
       const all = Promise.all(sides.map(one)).finally(() => {
-        isOver = true
+        state.isOver = true
       })
       all.catch(() => {})
       // It is served all the while.
-      while (!isOver) {
+      while (!state.isOver) {
         expect(await heardByOther()).toBe(200)
         await new Promise((resolve) => setTimeout(resolve, 5))
       }

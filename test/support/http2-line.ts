@@ -4,7 +4,13 @@ import type { StreamConnection } from '../../src/data/ingress/h2/stream-connecti
 import { HpackDecoder } from '../../src/lib/http2/hpack-decoder.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
 import { FakeClock } from './fake-clock.ts'
-import type { DoorRequest } from './test-door.ts'
+
+interface Asked {
+  readonly method: string
+  readonly target: string
+  readonly headers: RawPairs
+  readonly timeoutMs?: number | undefined
+}
 
 export class Http2Line implements StreamConnection {
   readonly peer = '127.0.0.1'
@@ -43,7 +49,7 @@ export class Http2Line implements StreamConnection {
 }
 
 /** The fields of the request, as a client of HTTP/2 writes them. */
-export function http2Fields({ method, target, headers, timeoutMs }: DoorRequest): RawPairs {
+export function http2Fields({ method, target, headers, timeoutMs }: Asked): RawPairs {
   const fields = headers.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text))
   const deadline = timeoutMs === undefined ? [] : ['x-request-deadline-ms', String(timeoutMs)]
   const pseudo = [':method', method, ':scheme', 'http', ':authority', 'h', ':path', target]
