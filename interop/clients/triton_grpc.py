@@ -1,7 +1,7 @@
 """tritonclient over gRPC: `triton_grpc.py PLAN BASE`, PLAN as `triton_http.py` has it.
 
-Each model is asked by every way that the client has of asking; besides, what the client asks of a server. `"metadata"`
-and `"stream"` of the plan say whether the server behind answers those calls.
+Each model is asked by every way that the client has of asking; besides, what must be refused (`"refused"`), what is asked
+over one stream (`"streamed"`; `"answers"` is how many come of one request), and what the client asks of a server (`"calls"`).
 """
 
 import json
@@ -30,7 +30,7 @@ def shown(result: triton.InferResult, outputs: list) -> dict:
 
 def tensors(model: dict) -> dict:
     dtype = np.object_ if model["datatype"] == "BYTES" else triton_to_np_dtype(model["datatype"])
-    value = np.array(model["value"], dtype=dtype).reshape(model["shape"])
+    value = np.array(model["value"], dtype=object).astype(dtype).reshape(model["shape"])
     tensor = triton.InferInput(model["input"], model["shape"], model["datatype"])
     tensor.set_data_from_numpy(value)
     outputs = [triton.InferRequestedOutput(name) for name in model["outputs"]]
@@ -50,10 +50,10 @@ def async_infer(model: dict) -> dict:
     return shown(result, model["outputs"])
 
 
-def stream(models: list, compression=None) -> list:
+def stream(models: list) -> list:
     """All asked at once over one stream; each answer is known by the id of its request."""
     answers = queue.Queue()
-    client.start_stream(callback=lambda result, error: answers.put((result, error)), compression_algorithm=compression)
+    client.start_stream(callback=lambda result, error: answers.put((result, error)))
     try:
         for at, model in enumerate(models):
             client.async_stream_infer(request_id=str(at), **tensors(model))
@@ -78,7 +78,6 @@ for one in plan.get("refused", ()):
     call(one["case"], lambda: infer(one, **one.get("more", {})))
 if streamed := plan.get("streamed"):
     call("one stream of all", lambda: stream(streamed))
-    call("one stream of all, gzip", lambda: stream(streamed, "gzip"))
 name = first["model"]
 call("is_server_live", client.is_server_live)
 call("is_server_ready", client.is_server_ready)
