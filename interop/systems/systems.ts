@@ -2,6 +2,8 @@
 import type { System } from '../suite/session.ts'
 import { bentoml } from './bentoml/bentoml.ts'
 import { caffe } from './caffe/caffe.ts'
+import { grpc } from './grpc/grpc.ts'
+import { h2spec } from './h2spec/h2spec.ts'
 import { hdfs } from './hdfs/hdfs.ts'
 import { kserve } from './kserve/kserve.ts'
 import { kubernetes } from './kubernetes/kubernetes.ts'
@@ -23,6 +25,8 @@ export const SYSTEMS: readonly System[] = [
   triton,
   caffe,
   llama,
+  h2spec,
+  grpc,
   bentoml,
   ray,
   hdfs,

@@ -29,6 +29,8 @@ export interface Target {
   readonly model?: string
   /** The body names the model: until it has been read (`Protocol.model`) the route is not settled. */
   readonly isNamedInBody?: boolean
+  /** The body has nothing to say, so that nobody need wait for it. */
+  readonly isBodyEmpty?: boolean
   /** A version number or a label, no longer percent-encoded, `labels/` included for a label. */
   readonly version?: string
   /** The verb is a pure prediction: it may be cached and is safe to send twice. */

@@ -1,5 +1,8 @@
 /** gRPC through the gateway as its users run it, with a client and a server of grpc-js at its two ends. */
 import { hash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import grpc from '@grpc/grpc-js'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
@@ -97,6 +100,16 @@ const floats = ({ message }: Answered) => {
   const [blob] = (message?.['raw_output_contents'] ?? []) as Buffer[]
   const [y] = (message?.['outputs'] ?? []) as { contents: { fp32_contents: number[] } | null }[]
   return blob ? [...new Float32Array(Uint8Array.from(blob).buffer)] : y?.contents?.fp32_contents
+}
+
+/** Asks the server behind; rejects with the error that it gets. */
+function isReady(): Promise<unknown> {
+  type Ask = (request: Message, done: (error: grpc.ServiceError | null, answer?: Message) => void) => void
+  return new Promise((resolve, reject) => {
+    const done = (error: grpc.ServiceError | null, answer?: Message) =>
+      error ? reject(error) : resolve(answer?.['ready'])
+    ;(client['ServerReady'] as unknown as Ask).call(client, {}, done)
+  })
 }
 
 describe('a route that caches', () => {
@@ -236,4 +249,24 @@ it('asks a server that speaks HTTP alone in its own way', async () => {
   expect(over.message).toMatchObject({ outputs: names.map((name) => ({ name })) })
   const missing = await infer({ ...request, model_name: 'nobody' })
   expect(missing.error?.code).toBe(grpc.status.UNIMPLEMENTED)
+})
+
+it('asks a server that speaks HTTP alone whether it is ready', async () => {
+  const asked: string[] = []
+  const http = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`)
+    response.end()
+  }).listen(0, '127.0.0.1')
+  await once(http, 'listening')
+  try {
+    const { port } = http.address() as AddressInfo
+    await start(
+      {},
+      { pools: { main: { backends: [{ url: `http://127.0.0.1:${port}` }], health: { path: 'tcp' } } } },
+    )
+    expect(await isReady()).toBe(true)
+    expect(asked).toContain('GET /v2/health/ready')
+  } finally {
+    http.close()
+  }
 })

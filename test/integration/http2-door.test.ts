@@ -405,6 +405,18 @@ describe('an attack ends its own connection', () => {
   })
 })
 
+it('a client that left while its answer waited for a window holds nothing', async () => {
+  const server = await door({ keepAliveTimeoutMs: 60_000 })
+  const wire = await rawConnection(server.port)
+  const noWindow = Buffer.from([0, 4, 0, 0, 0, 0])
+  wire.send(SETTINGS, 0, 0, noWindow)
+  wire.headers(1, GET)
+  expect(await wire.until(({ type, stream }) => type === HEADERS && stream === 1)).toBeDefined()
+  wire.socket.destroy()
+  // Resolves when no connection is left; its timeout is longer than the test's.
+  await server.drain(60_000)
+})
+
 it('a drain loses no call: those that were sent are answered, and none is refused', async () => {
   const server = await door({
     serve: async () => {

@@ -12,6 +12,7 @@ import type { Server, Session, System } from '../../suite/session.ts'
 import { TRITON } from '../environments.ts'
 import { defaultsAndRows, tritonSample, tryScript } from '../sides.ts'
 import { DATATYPES, everyDatatype, inferBinary, inferJson, sample, type Tensor } from '../v2.ts'
+import { tryTritonGrpc } from './triton-grpc.ts'
 
 const MODELS_BY_TYPE: Readonly<Record<string, string>> = {
   BOOL: 'echo_bool_',
@@ -92,7 +93,7 @@ export const triton: System = {
       'tritonclient',
       'requests',
     ])
-    const { server, direct } = await startTriton(session, python)
+    const { server, direct, grpc } = await startTriton(session, python)
     const [[defaults, rows]] = await Promise.all([defaultsAndRows(session, direct), allLoaded(direct)])
     const sides = { direct, gateways: [defaults, rows] }
     await tryExchanges(session, { ...sides, group: 'models', exchanges: MODELS })
@@ -126,6 +127,7 @@ export const triton: System = {
     })
     const plan = { models: [...models, half], calls: ['get_model_repository_index', 'get_log_settings'] }
     await tryScript(session, { sides, python, group: 'tritonclient', script: 'triton_http.py', plan })
+    await tryTritonGrpc(session, python, { http: direct, grpc, echo })
     await tryKilled(session, {
       ...sides,
       server,
@@ -151,19 +153,22 @@ function allLoaded(direct: string): Promise<void> {
   )
 }
 
-async function startTriton(session: Session, python: Python): Promise<{ server: Server; direct: string }> {
-  const [http, grpc, metrics] = await freePorts(3)
+async function startTriton(
+  session: Session,
+  python: Python,
+): Promise<{ server: Server; direct: string; grpc: string }> {
+  const [http, grpcPort, metrics] = await freePorts(3)
   const direct = `http://127.0.0.1:${http}`
   const model = join(ROOT, 'models', 'digits.onnx')
   const server = await session.start(
     {
       name: 'Triton',
       command: python.command,
-      args: [join(import.meta.dirname, 'server.py'), String(http), String(grpc), String(metrics), model],
+      args: [join(import.meta.dirname, 'server.py'), String(http), String(grpcPort), String(metrics), model],
       ready: () => answers(direct, '/v2/models/fails/ready'),
       deadlineMs: 300_000,
     },
     'python interop/systems/triton/server.py 8000 8001 8002 models/digits.onnx',
   )
-  return { server, direct }
+  return { server, direct, grpc: `http://127.0.0.1:${grpcPort}` }
 }

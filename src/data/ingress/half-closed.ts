@@ -1,8 +1,8 @@
 /**
  * Finds out whether a client that has closed its sending side waits for its answer or has left: TCP shows no difference before
  * something is written. So bytes are written that every client of HTTP/1.1 must read over: an interim answer before the answer
- * (RFC 9110, section 15.2), a leading zero of the next chunk's size within one that comes in chunks (RFC 9112, section 7.1). The
- * system of a client that has left answers with a reset, at which the next write fails and the call is cancelled. Where no such
+ * (RFC 9110, section 15.2), a leading zero of the next chunk's size within one that comes in chunks (RFC 9112, section 7.1); of
+ * HTTP/2, a PING. The system of a client that has left answers with a reset, at which the next write fails and the call is cancelled. Where no such
  * bytes exist (HTTP/1.0, a body with a length) the client is taken to wait, for as long as its call may take.
  */
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'

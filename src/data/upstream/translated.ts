@@ -27,7 +27,7 @@ export function translated({ dispatch, hasTransport, supports }: TranslatedParts
     const own = transportOf(request.headers)
     const other = own === 'grpc' ? 'http' : 'grpc'
     const isNeeded = !hasTransport(route.pool, own) && hasTransport(route.pool, other)
-    const { body = NOTHING } = request
+    const body = matched.target.isBodyEmpty ? NOTHING : (request.body ?? NOTHING)
     if (!isNeeded || !protocol.translate || !isWhole(body)) return dispatch(call, matched, request)
     const translation = protocol.translate(ofSettled(call, matched, body), body, (form) =>
       supports(matched, form),

@@ -9,6 +9,7 @@ import { CompressionError, type Decoded, HpackDecoder } from '../../../lib/http2
 import { type Timer, timer, type Wheel } from '../../../lib/wheel.ts'
 import { clientCertificate } from '../client-certificate.ts'
 import type { DoorConnection } from '../door/context.ts'
+import { HalfClosed } from '../half-closed.ts'
 import { Linger } from '../linger.ts'
 import { TOO_LONG } from './answer-heads.ts'
 import { ClientFrames, type FrameHandler } from './client-frames.ts'
@@ -49,6 +50,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   /** No further stream is taken. */
   #isClosing = false
   #linger: Linger | undefined
+  #halfClosed: HalfClosed | undefined
 
   /** `socket` begins with the client's preface. */
   constructor(socket: Duplex, context: Http2DoorContext) {
@@ -68,8 +70,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
       .on('data', this.#onData)
       .on('drain', this.#onDrain)
       .on('end', this.#onEnd)
-      // 'close' follows.
-      .on('error', () => {})
+      .on('error', () => {}) // 'close' follows.
       .on('close', this.#onClose)
     this.#writer.frame(h2.SETTINGS, 0, 0, ownSettings(context.limits.maxHeadBytes))
     this.flow.open()
@@ -206,8 +207,8 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
       this.flow.taken(bytes)
       return this.#abort(stream, refused)
     }
-    const isFitting = stream.received(data, bytes) && (!isEnd || stream.remoteEnded())
-    if (!isFitting) this.#abort(stream, h2.PROTOCOL_ERROR)
+    if (!stream.received(data, bytes) || (isEnd && !stream.remoteEnded()))
+      this.#abort(stream, h2.PROTOCOL_ERROR)
   }
 
   windowUpdate(id: number, bytes: number): void {
@@ -222,9 +223,8 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     this.#ids.check(id, true)
     this.#ids.closed(id, false)
     const stream = this.#streams.get(id)
-    if (!stream) return
-    if (!stream.isAnswered) this.#floods.reset()
-    stream.aborted()
+    if (stream?.isAnswered === false) this.#floods.reset()
+    stream?.aborted()
   }
 
   settings(flags: number, payload: Buffer): void {
@@ -309,6 +309,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     this.#socket.end()
     this.#socket.resume()
     this.wheel.disarm(this.#timer)
+    this.#halfClosed?.end()
     this.#linger = new Linger(this.#socket, this.wheel, this.#context.limits.keepAliveTimeoutMs)
   }
 
@@ -327,12 +328,13 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     if (!this.#writer.isFull) this.#socket.resume()
   }
 
-  /** The client sends nothing more. It may still read: if it has left, its system answers the PING with a reset. */
+  /** The client sends nothing more. It may still read: if it has left, its system answers a PING with a reset, at which the next fails. */
   readonly #onEnd = (): void => {
     for (const stream of [...this.#streams.values()]) if (stream.isRemoteOpen) stream.aborted()
     if (this.#streams.size === 0) return this.#end()
     this.#isClosing = true
-    this.#writer.frame(h2.PING, 0, 0, DRAIN_PING)
+    const ping = () => this.#writer.frame(h2.PING, 0, 0, DRAIN_PING)
+    this.#halfClosed = new HalfClosed(this.wheel, ping)
   }
 
   readonly #onClose = (): void => {
@@ -340,6 +342,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     for (const stream of [...this.#streams.values()]) stream.aborted()
     // Behind the last stream, whose end sets the timer of an idle connection.
     this.wheel.disarm(this.#timer)
+    this.#halfClosed?.end()
     this.#linger?.end()
   }
 }

@@ -4,7 +4,7 @@ import type { Target } from '../../../core/call.ts'
 export const SERVICE = '/inference.GRPCInferenceService/'
 export const INFER_PATH = `${SERVICE}ModelInfer`
 
-const HEALTH: Target = { verb: 'health', prediction: false }
+const HEALTH: Target = { verb: 'health', prediction: false, isBodyEmpty: true }
 const CONTROL: Target = { verb: 'control', prediction: false }
 const MANAGING: Target = { ...CONTROL, manages: true }
 /** The body names the model, but not where the requests for inference do. */
@@ -16,7 +16,7 @@ const METHODS: ReadonlyMap<string, Target> = new Map<string, Target>([
   ['ServerLive', HEALTH],
   ['ServerReady', HEALTH],
   ['ModelReady', { verb: 'ready', prediction: false, isNamedInBody: true }],
-  ['ServerMetadata', { verb: 'metadata', prediction: false }],
+  ['ServerMetadata', { verb: 'metadata', prediction: false, isBodyEmpty: true }],
   ['ModelMetadata', { verb: 'metadata', prediction: false, isNamedInBody: true }],
   ['ModelConfig', { verb: 'config', prediction: false, isNamedInBody: true }],
   ['ModelStatistics', { verb: 'stats', prediction: false, isNamedInBody: true }],
