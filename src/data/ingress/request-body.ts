@@ -53,11 +53,6 @@ export class RequestBody implements Flow {
     return this.#isRead
   }
 
-  /** Somebody reads, and can take more. */
-  get isWanted(): boolean {
-    return this.#reader !== undefined
-  }
-
   push(chunk: Uint8Array): void {
     this.#bytes += chunk.length
     const reader = this.#reader

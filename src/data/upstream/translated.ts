@@ -1,11 +1,13 @@
 /**
  * Sends a call over the other transport where none of the pool's backends has an address for its own: a call over gRPC as a REST
- * request, a REST request as a call over gRPC. What has no form there is answered with the reason.
+ * request, a REST request as a call over gRPC. What has no form there fails as any call that the pool has no address for.
  */
 import type { Transport } from '../../core/backend.ts'
 import { type Body, type Call, isWhole } from '../../core/call.ts'
+import { GatewayError } from '../../core/errors.ts'
 import { after } from '../../lib/deferred.ts'
 import type { Translation } from '../../protocol/protocol.ts'
+import { letGo } from '../backend/incoming.ts'
 import { transportOf } from '../http/transport.ts'
 import type { Matched } from '../route/routes.ts'
 import type { Dispatch, UpstreamRequest, UpstreamResponse } from './upstream-call.ts'
@@ -60,6 +62,8 @@ function requestOf(request: UpstreamRequest, { method, path, body, headers }: Tr
 
 function answered(response: UpstreamResponse, translation: Translation): UpstreamResponse {
   const { reply } = response
-  if (!(reply.body instanceof Uint8Array)) return response
-  return { ...response, reply: translation.answer(reply) }
+  if (reply.body instanceof Uint8Array) return { ...response, reply: translation.answer(reply) }
+  // Passed on as it is, it would be an answer in a form that the caller does not speak.
+  letGo(reply.body)
+  throw new GatewayError('backendGarbled', 'the answer is too long, or a stream, and cannot be translated')
 }
