@@ -20,6 +20,7 @@ import { ReadyAnswers } from '../../src/data/hits/ready-answers.ts'
 import type { RequestHead } from '../../src/data/ingress/door/head.ts'
 import { readHead } from '../../src/data/ingress/door/head.ts'
 import { FastRequest, type ResponseWriter } from '../../src/data/ingress/door/request.ts'
+import { TextAnswers } from '../../src/data/ingress/door/text-answers.ts'
 import { createIngress, type Ingress } from '../../src/data/ingress/ingress.ts'
 import { createKeyer } from '../../src/data/key/keyer.ts'
 import { rawDigest } from '../../src/data/key/raw.ts'
@@ -103,6 +104,7 @@ const writer: ResponseWriter = {
   pause: () => {},
   resume: () => {},
 }
+const answers = new TextAnswers(writer)
 const silent = { answered: () => {} } as unknown as Parameters<typeof createIngress>[0]['observer']
 /** Counts what tenants use, as the gateway's does. */
 const counting = new TenantUsage().observing(silent)
@@ -184,7 +186,7 @@ function serve({ ingress, head }: { ingress: Ingress; head: RequestHead }): void
 }
 
 function refuse({ ingress, head }: { ingress: Ingress; head: RequestHead }): void {
-  if (!ingress.fastRefusal.answer(head, writer)) throw new Error('not refused')
+  if (!ingress.fastRefusal.answer(head, answers)) throw new Error('not refused')
 }
 
 /** The field of a head; its value is a part of a text, as in the head that it came in: nothing is remembered of it. */
@@ -209,17 +211,17 @@ serve(refused)
 const overRate = side(spent, `Authorization: Bearer ${KEY}\r\n`)
 serve(overRate)
 // Uses the rate up.
-overRate.ingress.memoryHit.answer(overRate.head, [BODY], writer)
+overRate.ingress.memoryHit.answer(overRate.head, [BODY], answers)
 for (const one of Object.values(sides)) {
   serve(one)
   await new Promise(setImmediate)
-  if (!one.ingress.memoryHit.answer(one.head, [BODY], writer)) throw new Error('no hit')
+  if (!one.ingress.memoryHit.answer(one.head, [BODY], answers)) throw new Error('no hit')
 }
 const measured: Record<string, () => void> = {
   ...Object.fromEntries(
     Object.entries(sides).map(([name, { ingress, head }]) => [
       name,
-      () => void ingress.memoryHit.answer(head, [BODY], writer),
+      () => void ingress.memoryHit.answer(head, [BODY], answers),
     ]),
   ),
   'refused, a head seen before': () => refuse(refused),

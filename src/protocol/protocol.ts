@@ -134,11 +134,11 @@ export interface Protocol {
   /** The model version that a good answer states; absent, or undefined: it states none. */
   version?(reply: Reply, body: Uint8Array): string | undefined
   /**
-   * The call, with this body, for servers that are reached over the other transport alone (HTTP for gRPC, gRPC for HTTP), or the
-   * answer that it has no such form. `supports`: whether the server has shown a form of that other transport. Absent: the
-   * dialect has one form.
+   * The call, with this body, for servers that are reached over the other transport alone (HTTP for gRPC, gRPC for HTTP).
+   * `supports`: whether the server has shown a form of that other transport. Absent: the dialect has one form. Throws GatewayError
+   * where the call has no such form, with the reason: `badRequest` if the call is at fault, otherwise `noTransport`.
    */
-  translate?(call: Call, body: WholeBody, supports: (form: number) => boolean): Translation | Reply
+  translate?(call: Call, body: WholeBody, supports: (form: number) => boolean): Translation
   /** The error body this dialect's clients expect. */
   fault(error: GatewayError): Reply
   /** Optional: how to join rows into requests, and cut answers into rows. */

@@ -266,6 +266,11 @@ it('asks a server that speaks HTTP alone whether it is ready', async () => {
     )
     expect(await isReady()).toBe(true)
     expect(asked).toContain('GET /v2/health/ready')
+    const { error } = await infer({ ...raw(1), model_name: 'a/b' })
+    expect(error).toMatchObject({
+      code: grpc.status.INVALID_ARGUMENT,
+      details: 'the name of the model cannot stand in a path',
+    })
   } finally {
     http.close()
   }

@@ -8,6 +8,7 @@ import type { Client } from '../../src/data/auth/authenticator.ts'
 import type { HeadNotes, HttpExchange } from '../../src/data/exchange/exchange.ts'
 import { type KnownRequests, knownUnder } from '../../src/data/ingress/door/known-requests.ts'
 import { FastRequest } from '../../src/data/ingress/door/request.ts'
+import { TextAnswers } from '../../src/data/ingress/door/text-answers.ts'
 import { serveStream } from '../../src/data/ingress/h2/serve-stream.ts'
 import { Http2Stream } from '../../src/data/ingress/h2/stream.ts'
 import type { Ingress } from '../../src/data/ingress/ingress.ts'
@@ -66,13 +67,14 @@ export class TestDoor {
       let isText = false
       // Errors of the pipeline's are written as text too.
       const byText = (answered: Answered) => (answered.fault === undefined ? 'shared hit' : 'pipeline')
+      const answers = new TextAnswers(line)
       const ended = (answered: Answered) =>
         resolve({ ...line.read(request.method), answered, by: isText ? byText(answered) : by })
       this.#ending = ended
-      const source = ingress.memoryHit.answer(head, [body], line)
+      const source = ingress.memoryHit.answer(head, [body], answers)
       if (source) return
       by = 'refusal'
-      if (ingress.fastRefusal.answer(head, line)) return
+      if (ingress.fastRefusal.answer(head, answers)) return
       this.#ending = undefined
       by = 'pipeline'
       const exchange = new FastRequest(line, head)
@@ -101,7 +103,10 @@ export class TestDoor {
     if ('malformed' in head) throw new Error(`malformed: ${head.malformed}`)
     return new Promise((resolve) => {
       let by: AnsweredBy = 'memory hit'
-      const ended = (answered: Answered) => resolve({ ...line.read(request.method), answered, by })
+      const ended = (answered: Answered) => {
+        const isRefusal = by === 'memory hit' && answered.fault !== undefined
+        resolve({ ...line.read(request.method), answered, by: isRefusal ? 'refusal' : by })
+      }
       this.#ending = ended
       const stream = new Http2Stream(1, head, {
         connection: line,

@@ -3,6 +3,7 @@ import type { RawPairs } from '../../core/call.ts'
 import { encodeFields } from '../../lib/http2/hpack-encoder.ts'
 import { forwardedReply, forwardedTrailers } from '../http/headers.ts'
 import { cacheFields } from '../http/status.ts'
+import type { CorsFields } from '../route/cors.ts'
 import { headFields, lowered } from './lowered.ts'
 import { type Timed, timesAt } from './ready-text.ts'
 
@@ -28,7 +29,12 @@ export class ReadyFields {
   }
 
   /** The block before the body. */
-  at(wall: number): Buffer {
+  at(wall: number, cors: CorsFields | undefined): Buffer {
+    const block = this.#at(wall)
+    return cors ? Buffer.concat([block, encodeFields(lowered(cors.pairs))]) : block
+  }
+
+  #at(wall: number): Buffer {
     if (wall < this.#from || wall >= this.#until) {
       const { ageMs, ttlMs, until } = timesAt(this.#answer, wall)
       const times = lowered(cacheFields({ kind: 'hit', tier: this.#tier, ageMs, ttlMs }))

@@ -1,7 +1,6 @@
-/** What the fast paths answer, and where to: the part of a request's head that decides, and the connection's writer. */
-import type { RawPairs } from '../../core/call.ts'
-import type { PeerCertificate } from '../../core/peer-certificate.ts'
-import type { HttpExchange } from '../exchange/exchange.ts'
+/** What the fast paths answer, and where to: the part of a request's head that decides, and the door's writer. */
+import type { GatewayError } from '../../core/errors.ts'
+import type { DoorName, HttpExchange } from '../exchange/exchange.ts'
 import type { CorsFields } from '../route/cors.ts'
 import type { Matched } from '../route/routes.ts'
 import type { ReadyAnswer } from './ready-answers.ts'
@@ -12,15 +11,16 @@ export type Repeated = Pick<HttpExchange, 'method' | 'notes'> & {
   readonly length: number
 }
 
+/** Writes one answer to a request that no call was made of. `wall`: milliseconds. */
 export interface AnswerWriter {
-  readonly peer: string
+  readonly door: DoorName
   /** As in `HttpExchange`. */
-  readonly certificate?: PeerCertificate | undefined
-  /** The field lines about the connection for the next answer. */
-  connectionFields(last: boolean): string
-  send(head: string, body: Uint8Array | undefined): void
-  /** Present where heads are no text: HTTP/2. */
-  sendFields?(answer: ReadyAnswer, tier: string, wall: number, cors: RawPairs): void
+  readonly peer: string
+  /** Whether an answer of known length may have trailers. */
+  readonly hasTrailers: boolean
+  sendHit(answer: ReadyAnswer, tier: string, wall: number, cors: CorsFields | undefined): void
+  /** Sends an error; returns the status that the caller was told, as HTTP has it. */
+  sendError(head: Repeated, fault: GatewayError, matched: Matched | undefined, wall: number): number
 }
 
 /** The fields for pages of other origins; undefined: the route has none. */

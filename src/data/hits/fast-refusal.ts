@@ -8,10 +8,9 @@ import type { Answered, Observer } from '../../core/observer.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { holdsAt } from '../auth/proof.ts'
 import { type Admission, callerOf, isLimited } from '../decision/admission.ts'
-import { errorAnswer } from '../exchange/error-answer.ts'
 import type { Refused } from '../exchange/exchange.ts'
 import { isOpen, type Live } from '../route/routes.ts'
-import { type AnswerWriter, corsOf, type Repeated } from './fast-answer.ts'
+import type { AnswerWriter, Repeated } from './fast-answer.ts'
 
 export interface FastRefusalParts {
   readonly live: () => Live
@@ -57,17 +56,14 @@ export class FastRefusals implements FastRefusal {
   /** Answers with the error, and tells the observer. */
   write({ refusal, matched, head, began, wall }: RefusedRequest, writer: AnswerWriter): void {
     const { observer, clock } = this.#parts
-    const answer = errorAnswer(refusal, matched?.protocol)
-    const { method, notes } = head
-    const asked = { method, cors: corsOf(matched, head), connection: writer.connectionFields(false) }
-    writer.send(answer.text(wall, asked), undefined)
+    const status = writer.sendError(head, refusal, matched, wall)
     observer.answered({
-      door: 'fast',
+      door: writer.door,
       route: matched?.route.name ?? '',
       protocol: matched?.protocol.name ?? '',
       model: matched?.target.model,
-      tenant: namedTenant(notes.identity),
-      status: answer.reply.status,
+      tenant: namedTenant(head.notes.identity),
+      status,
       outcome: NO_OUTCOME,
       ms: clock.now() - began,
       fault: refusal.code,

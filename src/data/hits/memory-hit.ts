@@ -4,7 +4,6 @@
  * decide everything; their decision for a head is kept with it, for as long as settings, purge epochs and deployment
  * tokens stay the same.
  */
-import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { namedTenant } from '../../core/identity.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
@@ -14,7 +13,6 @@ import { ageMs, remainingMs } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
 import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision/cache-decision.ts'
-import { MAX_TEXT_BODY_BYTES, ReadyText } from '../exchange/ready-text.ts'
 import { digestOfPieces } from '../key/raw.ts'
 import type { Live, Matched } from '../route/routes.ts'
 import { type AnswerWriter, corsOf, type Repeated } from './fast-answer.ts'
@@ -122,25 +120,22 @@ export class MemoryHits implements MemoryHit {
     const log = decision.directives.noStore ? undefined : matched.route.log
     const { identity, principal } = head.notes
     if (!isGood(answer, { head, decision }, wall)) return false
-    // A body with Content-Length cannot be followed by trailers.
-    if (answer.reply.trailers && !writer.sendFields) return false
+    if (answer.reply.trailers && !writer.hasTrailers) return false
     // The pipeline answers, and records, what the prediction log wants.
     if (log?.isDue) return false
     const verdict = admission.admit(identity, callerOf(principal, writer.peer), 'answer')
-    if (verdict instanceof GatewayError && !writer.sendFields) {
+    if (verdict instanceof GatewayError) {
       refusals.write({ refusal: verdict, matched, head, began, wall }, writer)
       return true
     }
     if (verdict !== 'allowed') return false
-    const cors = corsOf(matched, head)
-    if (writer.sendFields) writer.sendFields(answer, memory, wall, cors?.pairs ?? NO_FIELDS)
-    else this.#sendText(answer, writer, wall, cors?.text ?? '')
+    writer.sendHit(answer, memory, wall, corsOf(matched, head))
     log?.takes()
     this.#outcome.ageMs = ageMs(answer, wall)
     this.#outcome.ttlMs = remainingMs(answer, wall)
     this.#outcome.rows = answer.rows
     const report = this.#report
-    report.door = writer.sendFields ? 'h2' : 'fast'
+    report.door = writer.door
     report.route = matched.route.name
     report.protocol = matched.protocol.name
     report.model = matched.target.model
@@ -150,18 +145,7 @@ export class MemoryHits implements MemoryHit {
     observer.answered(report)
     return true
   }
-
-  #sendText(answer: ReadyAnswer, writer: AnswerWriter, wall: number, cors: string): void {
-    answer.text ??= new ReadyText(answer, this.#parts.memory)
-    const whole = answer.reply.body as Uint8Array
-    writer.send(
-      answer.text.at(wall, writer.connectionFields(false) + cors),
-      whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
-    )
-  }
 }
-
-const NO_FIELDS: RawPairs = []
 
 /** Whether caller and answer are still what they were. */
 function isGood(answer: ReadyAnswer, { head, decision }: KnownHead, wall: number): boolean {

@@ -8,7 +8,6 @@ import { GatewayError } from '../../core/errors.ts'
 import { namedTenant } from '../../core/identity.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
-import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { lastOf } from '../../lib/memo.ts'
 import { holdsAt } from '../auth/proof.ts'
@@ -17,13 +16,15 @@ import { judge } from '../cache/freshness.ts'
 import type { CacheHit, Tiered } from '../cache/tiered.ts'
 import { type Admission, callerOf } from '../decision/admission.ts'
 import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision/cache-decision.ts'
+import { statusTold } from '../exchange/error-answer.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { HitHead } from '../exchange/hit-head.ts'
-import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
+import { isWholeReply, sendWhole, type WholeReply } from '../exchange/whole-answer.ts'
 import { clientFields } from '../http/headers.ts'
 import { cacheFields } from '../http/status.ts'
 import { rawDigest } from '../key/raw.ts'
 import type { VersionRules } from '../key/statements.ts'
+import type { CorsFields } from '../route/cors.ts'
 import type { Live, Matched } from '../route/routes.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
 import type { Alias, Aliases } from './aliases.ts'
@@ -104,23 +105,16 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
       ageMs: ageMs(entry, wall),
       ttlMs: remainingMs(entry, wall),
     }
-    const times = {
-      wall,
-      age: Math.floor(outcome.ageMs / SECOND),
-      left: Math.ceil(outcome.ttlMs / SECOND),
-    }
-    const { length } = reply.body
     const cors = matched.route.cors?.fields(fields)
-    if (reply.trailers) {
-      sendWhole(exchange, reply, clientFields(reply), [...cacheFields(outcome), ...(cors?.pairs ?? [])])
-    } else {
-      const head = headOf(reply, tier)
-      if (!head) return false
-      const sent = head.hasBody ? reply.body : undefined
-      const behind = cors?.text ?? ''
-      exchange.answerText?.(reply.status, (connection) => head.at(times, length, connection + behind), sent)
+    try {
+      if (exchange.answerText && !reply.trailers) sendText(exchange, reply, { outcome, wall, cors })
+      else sendWhole(exchange, reply, clientFields(reply), [...cacheFields(outcome), ...(cors?.pairs ?? [])])
+    } catch {
+      // A field cannot be sent; the pipeline reports which.
+      return false
     }
-    observer.answered(reportOf(waiting, clock.now(), { status: reply.status, outcome }))
+    const status = statusTold(exchange, reply, undefined)
+    observer.answered(reportOf(waiting, clock.now(), { status, outcome }))
     if (!decision.directives.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry], alias.of)
     return true
   }
@@ -142,12 +136,11 @@ function waitingOf(
   const { matched } = notes
   const settings = live()
   if (!matched || !isKnown(notes, settings, clock)) return undefined
-  if (exchange.method !== 'POST' || !exchange.answerText || !exchange.isBodyHere) return undefined
-  if ((exchange.length ?? 0) > settings.maxBodyBytes) return undefined
+  if (exchange.method !== 'POST' || !exchange.isBodyHere) return undefined
   const decision = decisions.known(matched, notes)
   if (!decision?.key?.seed.shared || needsPipeline(decision)) return undefined
-  const body = exchange.whole(settings.maxBodyBytes, neverWaits)
-  if (!(body instanceof Uint8Array)) return undefined
+  const body = exchange.whole(Number.POSITIVE_INFINITY, neverWaits)
+  if (!(body instanceof Uint8Array) || body.length > settings.maxBodyBytes) return undefined
   const raw = rawDigest(decision.key.prefix, body)
   const alias = aliases.get(raw)
   if (!alias || cache.peek(alias.whole) || (alias.of && !stillHolds(alias.of, decision))) return undefined
@@ -196,13 +189,27 @@ const hitHeadOf = lastOf(
   (headers: RawPairs, status: number, tier: string) => new HitHead(status, headers, tier),
 )
 
-/** Undefined if a field cannot be sent; the pipeline then reports which. */
-function headOf({ status, headers }: Reply, tier: string): HitHead | undefined {
-  try {
-    return hitHeadOf(headers, status, tier)
-  } catch {
-    return undefined
-  }
+interface SharedAnswer {
+  readonly outcome: { readonly tier: string; readonly ageMs: number; readonly ttlMs: number }
+  /** Milliseconds. */
+  readonly wall: number
+  readonly cors: CorsFields | undefined
+}
+
+/** Throws TypeError if a field cannot be sent. */
+function sendText(
+  exchange: HttpExchange,
+  { status, headers, body }: WholeReply,
+  { outcome: { tier, ageMs, ttlMs }, wall, cors }: SharedAnswer,
+): void {
+  const head = hitHeadOf(headers, status, tier)
+  const times = { wall, age: Math.floor(ageMs / SECOND), left: Math.ceil(ttlMs / SECOND) }
+  const behind = cors?.text ?? ''
+  exchange.answerText?.(
+    status,
+    (connection) => head.at(times, body.length, connection + behind),
+    head.hasBody ? body : undefined,
+  )
 }
 
 /** Whether the directives need more than one look-up. */

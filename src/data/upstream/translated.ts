@@ -1,6 +1,7 @@
 /**
  * Sends a call over the other transport where none of the pool's backends has an address for its own: a call over gRPC as a REST
- * request, a REST request as a call over gRPC. What has no form there fails as any call that the pool has no address for.
+ * request, a REST request as a call over gRPC. What has no form there fails with the reason; in a dialect of one form, and with a
+ * body that streams, as any call that the pool has no address for.
  */
 import type { Transport } from '../../core/backend.ts'
 import { type Body, type Call, isWhole } from '../../core/call.ts'
@@ -34,7 +35,6 @@ export function translated({ dispatch, hasTransport, supports }: TranslatedParts
     const translation = protocol.translate(ofSettled(call, matched, body), body, (form) =>
       supports(matched, form),
     )
-    if ('status' in translation) return dispatch(call, matched, request)
     return after(dispatch(call, matched, requestOf(request, translation)), (response) =>
       answered(response, translation),
     )

@@ -3,17 +3,19 @@ import { header, type RawPairs } from '../../core/call.ts'
 
 export const GRPC_TYPE = 'application/grpc'
 
-/** Whether the content type is that of gRPC, with any codec behind a `+`; gRPC-Web has another one. */
+/** Whether the content type is that of gRPC, with any codec behind a `+`, any blanks and parameters; gRPC-Web has another one. */
 export function isGrpc(headers: RawPairs): boolean {
   const type = header(headers, 'content-type')
   if (type === undefined || type.length < GRPC_TYPE.length) return false
   const behind = type.charCodeAt(GRPC_TYPE.length)
-  const ends = Number.isNaN(behind) || behind === PLUS || behind === SEMICOLON
-  return ends && type.slice(0, GRPC_TYPE.length).toLowerCase() === GRPC_TYPE
+  return (
+    (Number.isNaN(behind) || ENDS.includes(behind)) &&
+    type.slice(0, GRPC_TYPE.length).toLowerCase() === GRPC_TYPE
+  )
 }
 
-const PLUS = 0x2b
-const SEMICOLON = 0x3b
+/** `+`, `;`, blank and tab: what may stand behind the type. */
+const ENDS = [0x2b, 0x3b, 0x20, 0x09]
 
 /** Whether the messages of a gRPC call are protobuf, which they are unless the content type names another codec. */
 export function isProtobuf(headers: RawPairs): boolean {

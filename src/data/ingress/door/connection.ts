@@ -5,6 +5,7 @@
 import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../../core/errors.ts'
 import { type Timer, timer } from '../../../lib/wheel.ts'
+import { answerFast } from '../../hits/fast-paths.ts'
 import { bodyTooLate } from '../../http/body.ts'
 import { refusal } from '../../http/refusal.ts'
 import { clientCertificate } from '../client-certificate.ts'
@@ -20,6 +21,7 @@ import { readInto } from './read-into.ts'
 import { ReceiveBuffer, retained } from './receive-buffer.ts'
 import { FastRequest, type ResponseWriter } from './request.ts'
 import { SocketWriter } from './socket-writer.ts'
+import { TextAnswers } from './text-answers.ts'
 
 export class Connection implements ResponseWriter, DoorConnection {
   readonly #socket: Duplex
@@ -27,6 +29,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   readonly #arrivals = new ReceiveBuffer()
   readonly #heads: ConnectionHeads
   readonly out: SocketWriter
+  readonly #answers = new TextAnswers(this)
   readonly #timer: Timer
   #peer: string | undefined
   #unread: Buffer | undefined
@@ -174,7 +177,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     const { memoryHit, wheel, limits } = this.#context
     const key = this.#heads.keyOf(bytes)
     const repeat = this.#heads.repeatOf(key)
-    if (repeat && memoryHit.answerRepeat(repeat, this)) return this.#answeredAtOnce(repeat.head)
+    if (repeat && memoryHit.answerRepeat(repeat, this.#answers)) return this.#answeredAtOnce(repeat.head)
     const head = this.#heads.read(bytes, key)
     if (head === 'other') return this.#handOver(bytes)
     const isWhole = head !== 'part' && bytes.length >= head.bytes + head.length
@@ -189,7 +192,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     const end = head.bytes + head.length
     const body = bytes.subarray(head.bytes, end)
     this.#unread = behindEmptyLines(bytes, end)
-    const source = isWhole && this.#answerFast(head, [body])
+    const source = isWhole && answerFast(this.#context, head, [body], this.#answers)
     if (typeof source === 'object' && bytes.length === end) this.#heads.keepHit(bytes, head, source)
     if (source) return this.#answeredAtOnce(head)
     const own = this.#heads.forCall(bytes, head)
@@ -213,16 +216,12 @@ export class Connection implements ResponseWriter, DoorConnection {
   /** Serves the request with the pending head: its body has arrived, or will not. */
   #servePending(request: FastRequest, head: RequestHead): void {
     this.#pendingHead = undefined
-    const isAnswered = request.isComplete && this.#answerFast(head, request.chunks) !== false
+    const isAnswered =
+      request.isComplete && answerFast(this.#context, head, request.chunks, this.#answers) !== false
     this.#arrivals.giveBack(isAnswered)
     if (!isAnswered) return this.#context.serve(request)
     request.markAnswered()
     this.answered()
-  }
-
-  /** The source of the hit that answers the request; true: it is refused; false: nothing was done. */
-  #answerFast(head: RequestHead, body: readonly Uint8Array[]) {
-    return this.#context.memoryHit.answer(head, body, this) ?? this.#context.fastRefusal.answer(head, this)
   }
 
   /** Waits, as after any answer, until it is written to the socket before the next request is read. */

@@ -1,4 +1,6 @@
-/** Serves the request on a stream: from process memory, where its head is known to be a hit, or as a call. */
+/** Serves the request on a stream: by a fast path, where its head is known to be refused or may be a hit, or as a call. */
+import type { Repeated } from '../../hits/fast-answer.ts'
+import { answerFast } from '../../hits/fast-paths.ts'
 import { MAX_HELD_BYTES } from '../door/bounds.ts'
 import type { Ingress } from '../ingress.ts'
 import type { Http2Head } from './head.ts'
@@ -11,15 +13,23 @@ export function serveStream(stream: Http2Stream, ownHead: () => Http2Head, ingre
     stream.head = ownHead()
     ingress.serve(stream)
   }
-  if (!decision?.key || live !== ingress.live() || stream.head.expectsContinue) return serve()
+  if (live !== ingress.live() || stream.head.expectsContinue) return serve()
+  if (!decision?.key) {
+    // Nobody waits for the body of a request that is refused by its head.
+    if (!ingress.fastRefusal.answer(repeatedOf(stream, stream.length ?? 0), stream)) serve()
+    return
+  }
   stream.body.hold(MAX_HELD_BYTES, (pieces) => {
     if (stream.isClosed) return
-    if (!pieces || !isHit(stream, pieces, ingress)) serve()
+    if (!pieces) return serve()
+    const head = repeatedOf(
+      stream,
+      pieces.reduce((sum, piece) => sum + piece.length, 0),
+    )
+    if (!answerFast(ingress, head, pieces, stream)) serve()
   })
 }
 
-function isHit(stream: Http2Stream, pieces: readonly Uint8Array[], { memoryHit }: Ingress): boolean {
-  const { method, notes } = stream
-  const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
-  return memoryHit.answer({ method, notes, length }, pieces, stream) !== undefined
+function repeatedOf({ method, notes }: Http2Stream, length: number): Repeated {
+  return { method, notes, length }
 }

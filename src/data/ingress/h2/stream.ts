@@ -7,11 +7,14 @@ import type { Signal } from '../../../lib/cancel.ts'
 import { Condition } from '../../../lib/condition.ts'
 import { CANCEL, INTERNAL_ERROR, NO_ERROR } from '../../../lib/http2/frames.ts'
 import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
+import { sendError, statusTold } from '../../exchange/error-answer.ts'
 import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
 import { hasNoBody, lowered } from '../../exchange/lowered.ts'
 import { ReadyFields } from '../../exchange/ready-fields.ts'
-import type { AnswerWriter } from '../../hits/fast-answer.ts'
+import type { AnswerWriter, Repeated } from '../../hits/fast-answer.ts'
 import type { ReadyAnswer } from '../../hits/ready-answers.ts'
+import type { CorsFields } from '../../route/cors.ts'
+import type { Matched } from '../../route/routes.ts'
 import { RequestBody, type RequestSource } from '../request-body.ts'
 import { CONTINUE, streamHead, wholeHead } from './answer-heads.ts'
 import type { Http2Head } from './head.ts'
@@ -25,6 +28,7 @@ const CLOSED = 3
 
 export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, Sender {
   readonly door = 'h2'
+  readonly hasTrailers = true
   readonly id: number
   readonly body: RequestBody
   readonly length: number | undefined
@@ -208,23 +212,18 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
     this.#send(block, body)
   }
 
-  sendFields(answer: ReadyAnswer, tier: string, wall: number, cors: RawPairs): void {
+  sendHit(answer: ReadyAnswer, tier: string, wall: number, cors: CorsFields | undefined): void {
     answer.fields ??= new ReadyFields(answer, tier)
-    const block = answer.fields.at(wall)
+    const block = answer.fields.at(wall, cors)
     this.#claim(answer.reply.status)
     this.#trailers = answer.fields.trailers
-    this.#send(
-      cors.length === 0 ? block : Buffer.concat([block, encodeFields(lowered(cors))]),
-      answer.reply.body as Uint8Array,
-    )
+    this.#send(block, answer.reply.body as Uint8Array)
   }
 
-  /** Never called, since `sendFields` is here. */
-  connectionFields(): string {
-    return ''
+  sendError(_: Repeated, fault: GatewayError, matched: Matched | undefined, wall: number): number {
+    sendError(this, fault, matched, wall)
+    return statusTold(this, undefined, fault)
   }
-
-  send(): void {}
 
   begin(status: number, headers: RawPairs): void {
     const block = streamHead(status, headers)

@@ -3,6 +3,7 @@
  * call, and their answers back. Inference, health and metadata have both forms; whatever else is asked has one.
  */
 import { type Call, header, type RawPairs, type WholeBody } from '../../../core/call.ts'
+import { GatewayError } from '../../../core/errors.ts'
 import { ambiguity } from '../../../core/path.ts'
 import type { Reply } from '../../../core/reply.ts'
 import { statusReply } from '../../grpc/fault.ts'
@@ -29,31 +30,41 @@ const MAX_MESSAGE_BYTES = 64 << 20
 
 type Address = Protocol['address']
 
-/** The call for a server of the other form, or the answer that there is none. `supports`: the server has shown this form. */
+/**
+ * The call for a server of the other form. `supports`: the server has shown this form. Throws GatewayError where the call has no
+ * such form: `badRequest` if it is at fault, otherwise `noTransport`.
+ */
 export function translate(
   call: Call,
   body: WholeBody,
   { supports, address }: { readonly supports: (form: number) => boolean; readonly address: Address },
-): Translation | Reply {
+): Translation {
   const bytes = body instanceof Uint8Array ? body : body.slice(0, body.length)
   const own = { ...call, body: bytes }
-  return orRefusal(own, () => {
+  try {
     if (isGrpc(call.headers)) return toRest(own, bytes, { isBinary: supports(BLOB_FORM), address })
     return toGrpc(own, bytes, address)
-  })
+  } catch (error) {
+    const { status, message } = asUntranslatable(error)
+    throw new GatewayError(status === 'INVALID_ARGUMENT' ? 'badRequest' : 'noTransport', message)
+  }
 }
 
 type Asking = Pick<Call, 'method' | 'path' | 'query' | 'headers' | 'body' | 'target'>
 
-/** What `make` returns, or, in the caller's form, why there is nothing. */
-function orRefusal<T>(call: Asking, make: () => T): T | Reply {
+/** Throws what is no error of the translation. */
+function asUntranslatable(error: unknown): Untranslatable {
+  if (error instanceof MalformedProtobuf) return new Untranslatable('INVALID_ARGUMENT', error.message)
+  if (error instanceof Untranslatable) return error
+  throw error
+}
+
+/** The answer that `make` returns, or, in the caller's form, why there is none. */
+function orRefusal(call: Asking, make: () => Reply): Reply {
   try {
     return make()
   } catch (error) {
-    const known =
-      error instanceof MalformedProtobuf ? new Untranslatable('INVALID_ARGUMENT', error.message) : error
-    if (!(known instanceof Untranslatable)) throw error
-    const { status, message } = known
+    const { status, message } = asUntranslatable(error)
     if (isGrpc(call.headers)) return statusReply(status, message)
     return jsonReply(httpOfStatus(status), Buffer.from(JSON.stringify({ error: message })))
   }

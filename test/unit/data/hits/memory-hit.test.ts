@@ -10,6 +10,7 @@ import { FastRefusals } from '../../../../src/data/hits/fast-refusal.ts'
 import { MemoryHits, type Repeat, repeatOf } from '../../../../src/data/hits/memory-hit.ts'
 import { ReadyAnswers } from '../../../../src/data/hits/ready-answers.ts'
 import { FastRequest, type ResponseWriter } from '../../../../src/data/ingress/door/request.ts'
+import { TextAnswers } from '../../../../src/data/ingress/door/text-answers.ts'
 import { createIngress } from '../../../../src/data/ingress/ingress.ts'
 import { Deployments } from '../../../../src/data/key/deployment.ts'
 import { Epochs } from '../../../../src/data/key/epochs.ts'
@@ -138,18 +139,15 @@ function setup() {
       connectionFields: () => CONNECTION,
       send: (text: string) => void (written = text),
     }
-    expect(memoryHit.answerRepeat(repeat, line)).toBe(written !== undefined)
+    expect(memoryHit.answerRepeat(repeat, new TextAnswers(line))).toBe(written !== undefined)
     return written
   }
 
   /** What a head and BODY are answered from. */
   function repeat(of: ReturnType<typeof head>): Repeat {
     const one = { ...of, length: BODY.length }
-    const source = memoryHit.answer(one, [BODY], {
-      peer: '',
-      connectionFields: () => CONNECTION,
-      send: () => {},
-    })
+    const line = { peer: '', connectionFields: () => CONNECTION, send: () => {} }
+    const source = memoryHit.answer(one, [BODY], new TextAnswers(line))
     if (!source) throw new Error('not answered at once')
     return repeatOf(one, source)
   }
@@ -163,7 +161,7 @@ function setup() {
     const line = { peer: 'peer', connectionFields: () => CONNECTION, send }
     const half = body.length >> 1
     const pieces = isCut ? [body.subarray(0, half), body.subarray(half)] : [body]
-    const source = memoryHit.answer({ ...of, length: body.length }, pieces, line)
+    const source = memoryHit.answer({ ...of, length: body.length }, pieces, new TextAnswers(line))
     expect(source !== undefined).toBe(written !== undefined)
     return written
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { RawPairs } from '../../../../src/core/call.ts'
+import { header, type RawPairs } from '../../../../src/core/call.ts'
 import { type Digest, digestOf } from '../../../../src/core/key.ts'
 import { silentLog } from '../../../../src/core/log.ts'
 import type { Answered } from '../../../../src/core/observer.ts'
@@ -14,6 +14,7 @@ import { Aliases } from '../../../../src/data/hits/aliases.ts'
 import { createSharedHit } from '../../../../src/data/hits/shared-hit.ts'
 import { cacheStatus } from '../../../../src/data/http/status.ts'
 import { FastRequest } from '../../../../src/data/ingress/door/request.ts'
+import { Http2Stream } from '../../../../src/data/ingress/h2/stream.ts'
 import { Deployments } from '../../../../src/data/key/deployment.ts'
 import { Epochs } from '../../../../src/data/key/epochs.ts'
 import { createKeyer } from '../../../../src/data/key/keyer.ts'
@@ -26,6 +27,7 @@ import { anEntry } from '../../../support/entries.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { FakeTier } from '../../../support/fake-tier.ts'
+import { Http2Line } from '../../../support/http2-line.ts'
 import { silentObserver } from '../../../support/observer.ts'
 import { CACHE } from '../../../support/pipeline.ts'
 import { settled } from '../../../support/settled.ts'
@@ -139,7 +141,7 @@ async function setup() {
     return entry
   }
 
-  return { clock, tier, aliases, cache, told, asked, keep }
+  return { clock, tier, aliases, cache, told, asked, keep, sharedHit }
 }
 
 describe('the short way of a hit in a shared tier', () => {
@@ -223,5 +225,26 @@ describe('the short way of a hit in a shared tier', () => {
     const { asked, keep } = await setup()
     await keep()
     expect((await asked()).run()).toBe(false)
+  })
+
+  it('answers over HTTP/2 as well', async () => {
+    const { clock, aliases, told, asked, keep, sharedHit } = await setup()
+    await keep({ createdAt: clock.wall() - 2500 })
+    const { raw, request } = await asked()
+    aliases.set(raw, WHOLE)
+    const line = new Http2Line()
+    const options = { connection: line, isEnded: false, sendWindow: 1e6, receiveWindow: 1e6 }
+    const { method, target, headers, host, notes } = request
+    const head = { method, target, headers, host, notes, length: undefined, expectsContinue: false }
+    const stream = new Http2Stream(1, head, options)
+    stream.received(BODY, BODY.length)
+    stream.remoteEnded()
+    expect(sharedHit(stream, () => expect.unreachable('it is in the tier'))).toBe(true)
+    await eventually(() => expect(stream.isClosed).toBe(true))
+    const { headers: fields, text } = line.read('POST')
+    expect(text).toBe(String(ANSWER))
+    const outcome = { kind: 'hit' as const, tier: 'shared', ageMs: 2500, ttlMs: 57_500 }
+    expect(header(fields, 'cache-status')).toBe(cacheStatus(outcome))
+    expect(told).toMatchObject([{ route: 'main', model: 'm', status: 200, outcome, door: 'h2' }])
   })
 })

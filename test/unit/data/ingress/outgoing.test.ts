@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import { Duplex } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import { GatewayError } from '../../../../src/core/errors.ts'
 import { silentLog } from '../../../../src/core/log.ts'
 import { noFastRefusal } from '../../../../src/data/hits/fast-refusal.ts'
 import type { HitSource } from '../../../../src/data/hits/memory-hit.ts'
@@ -93,9 +94,9 @@ it('a client that does not read its answers is not read from either', async () =
     log: silentLog,
     http2: { take: () => expect.unreachable('HTTP/1.1 is sent') },
     memoryHit: {
-      answer(_head, _body, line) {
+      answer(head, _body, line) {
         served++
-        line.send(`${served}`.padEnd(400), undefined)
+        line.sendError(head, new GatewayError('unknownRoute', `${served}`.padEnd(400)), undefined, 0)
         return {} as HitSource
       },
       answerRepeat: () => false,

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { Chunks } from '../../../../src/core/chunks.ts'
 import { FAULTS, type FaultCode, GatewayError } from '../../../../src/core/errors.ts'
 import type { Reply } from '../../../../src/core/reply.ts'
+import { transportOf } from '../../../../src/data/http/transport.ts'
 import { grpcFault } from '../../../../src/protocol/grpc/fault.ts'
 import { isGrpc, isProtobuf } from '../../../../src/protocol/grpc/fields.ts'
 import {
@@ -26,12 +27,15 @@ describe('content types of gRPC', () => {
     ['application/grpc', true, true],
     ['Application/gRPC+proto', true, true],
     ['application/grpc; charset=utf-8', true, true],
+    ['application/grpc ; charset=utf-8', true, true],
+    ['application/grpc\t', true, true],
     ['application/grpc+json', true, false],
     ['application/grpc-web', false, false],
     ['application/json', false, false],
   ])('%s', (type, grpc, proto) => {
     expect(isGrpc(['Content-Type', type])).toBe(grpc)
     expect(isProtobuf(['Content-Type', type])).toBe(proto)
+    expect(transportOf(['Content-Type', type])).toBe(grpc ? 'grpc' : 'http')
   })
 })
 

@@ -22,16 +22,18 @@ const tensor = { name: 'x', datatype: 'FP32', shape: [2] }
 const OUTPUT = { name: 'y', datatype: 'FP32', shape: ['2'] }
 const ANSWER = { model_name: 'm', model_version: '4', outputs: [OUTPUT], raw_output_contents: [BLOB] }
 
-function made(call: Call, isBinary = false): Translation | Reply {
-  const translated = oip.translate?.(call, call.body as Uint8Array, () => isBinary)
-  if (!translated) throw new Error('this dialect has two forms')
-  return translated
+function translated(call: Call, isBinary = false): Translation {
+  const translation = oip.translate?.(call, call.body as Uint8Array, () => isBinary)
+  if (!translation) throw new Error('this dialect has two forms')
+  return translation
 }
 
-function translated(call: Call, isBinary = false): Translation {
-  const translation = made(call, isBinary)
-  if (!('answer' in translation)) throw new Error(`refused: ${JSON.stringify(translation)}`)
-  return translation
+function refusalOf(call: Call): unknown {
+  try {
+    return translated(call)
+  } catch (error) {
+    return error
+  }
 }
 
 /** A call as it arrives, with its target. */
@@ -105,22 +107,24 @@ describe('a gRPC call for servers of REST', () => {
   })
 
   it.each([
-    ['3', raw({ model_name: '..' })],
-    ['3', raw({ model_name: 'a/b' })],
-    ['3', raw({ model_name: '' })],
-    ['3', raw({ raw_input_contents: [BLOB, BLOB] })],
-    ['3', raw({ raw_input_contents: [BLOB.subarray(1)] })],
-    ['12', raw({ parameters: { a: { double_param: Number.POSITIVE_INFINITY } } })],
+    ['badRequest', 'name of the model', raw({ model_name: '..' })],
+    ['badRequest', 'name of the model', raw({ model_name: 'a/b' })],
+    ['badRequest', 'names no model', raw({ model_name: '' })],
+    ['badRequest', 'more entries', raw({ raw_input_contents: [BLOB, BLOB] })],
+    ['badRequest', 'input "x"', raw({ raw_input_contents: [BLOB.subarray(1)] })],
+    ['badRequest', 'not one message', arrived(Buffer.from('no message'), INFER_CALL)],
+    ['badRequest', '', arrived(framed(Buffer.of(0x0a, 0xff)), INFER_CALL)],
+    ['noTransport', 'parameter', raw({ parameters: { a: { double_param: Number.POSITIVE_INFINITY } } })],
     [
-      '12',
+      'noTransport',
+      'no other form',
       arrived(framed(Buffer.alloc(0)), {
         ...INFER_CALL,
         path: '/inference.GRPCInferenceService/RepositoryIndex',
       }),
     ],
-  ])('is refused with status %s where it has no such form', (status, call) => {
-    const refusal = made(call) as Reply
-    expect(header(refusal.headers, 'grpc-status')).toBe(status)
+  ])('is refused where it has no such form: %s, %s', (code, reason, call) => {
+    expect(refusalOf(call)).toMatchObject({ code, message: expect.stringContaining(reason) })
   })
 
   it('may ask about a server or a model', () => {
@@ -207,18 +211,16 @@ describe('a REST request for servers of gRPC', () => {
   })
 
   it.each([
-    [501, json({ parameters: { a: [1] } })],
-    [501, json({ more: true })],
-    [400, json({ inputs: [{ ...tensor, data: [1] }] })],
-    [400, json({ inputs: [{ ...tensor, data: [1, 2], parameters: { binary_data_size: 8 } }] })],
-    [400, arrived(Buffer.from('{"inputs":'), { path })],
-    [501, arrived(BLOB, { path, headers: ['Inference-Header-Content-Length', '0'] })],
-    [501, arrived(Buffer.alloc(0), { path: '/v2/models/m/config', method: 'GET' })],
-    [501, arrived(Buffer.alloc(0), { path: '/v2/repository/index' })],
-  ])('is refused with %i where it has no such form', (status, call) => {
-    const refusal = made(call) as Reply
-    expect(refusal.status).toBe(status)
-    expect(jsonOf(refusal)).toHaveProperty('error')
+    ['noTransport', json({ parameters: { a: [1] } })],
+    ['noTransport', json({ more: true })],
+    ['badRequest', json({ inputs: [{ ...tensor, data: [1] }] })],
+    ['badRequest', json({ inputs: [{ ...tensor, data: [1, 2], parameters: { binary_data_size: 8 } }] })],
+    ['badRequest', arrived(Buffer.from('{"inputs":'), { path })],
+    ['noTransport', arrived(BLOB, { path, headers: ['Inference-Header-Content-Length', '0'] })],
+    ['noTransport', arrived(Buffer.alloc(0), { path: '/v2/models/m/config', method: 'GET' })],
+    ['noTransport', arrived(Buffer.alloc(0), { path: '/v2/repository/index' })],
+  ])('is refused where it has no such form: %s', (code, call) => {
+    expect(refusalOf(call)).toMatchObject({ code })
   })
 
   it('may ask about a server or a model', () => {

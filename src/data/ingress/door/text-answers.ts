@@ -1,0 +1,43 @@
+/** Writes the answers of the fast paths to a connection of HTTP/1.1: head and body as one text. */
+import type { GatewayError } from '../../../core/errors.ts'
+import { errorAnswer } from '../../exchange/error-answer.ts'
+import { MAX_TEXT_BODY_BYTES, ReadyText } from '../../exchange/ready-text.ts'
+import { type AnswerWriter, corsOf, type Repeated } from '../../hits/fast-answer.ts'
+import type { ReadyAnswer } from '../../hits/ready-answers.ts'
+import type { CorsFields } from '../../route/cors.ts'
+import type { Matched } from '../../route/routes.ts'
+import type { ResponseWriter } from './request.ts'
+
+export class TextAnswers implements AnswerWriter {
+  readonly door = 'fast'
+  /** A body with Content-Length cannot be followed by trailers. */
+  readonly hasTrailers = false
+  readonly #writer: TextWriter
+
+  constructor(writer: TextWriter) {
+    this.#writer = writer
+  }
+
+  get peer(): string {
+    return this.#writer.peer
+  }
+
+  sendHit(answer: ReadyAnswer, tier: string, wall: number, cors: CorsFields | undefined): void {
+    answer.text ??= new ReadyText(answer, tier)
+    const whole = answer.reply.body as Uint8Array
+    this.#writer.send(
+      answer.text.at(wall, this.#writer.connectionFields(false) + (cors?.text ?? '')),
+      whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
+    )
+  }
+
+  sendError(head: Repeated, fault: GatewayError, matched: Matched | undefined, wall: number): number {
+    const { method } = head
+    const answer = errorAnswer(fault, matched?.protocol)
+    const asked = { method, cors: corsOf(matched, head), connection: this.#writer.connectionFields(false) }
+    this.#writer.send(answer.text(wall, asked), undefined)
+    return answer.reply.status
+  }
+}
+
+type TextWriter = Pick<ResponseWriter, 'peer' | 'connectionFields' | 'send'>
