@@ -14,6 +14,7 @@ import type { Tier } from '../data/cache/tiers/tier.ts'
 import type { Clock } from '../lib/clock.ts'
 import { oip } from '../protocol/oip/oip.ts'
 import { opaque } from '../protocol/opaque.ts'
+import { openai, openaiByPath } from '../protocol/openai/openai.ts'
 import type { Protocol } from '../protocol/protocol.ts'
 import { tfserving } from '../protocol/tfserving/tfserving.ts'
 import { torchserve, torchserveByPath } from '../protocol/torchserve/torchserve.ts'
@@ -102,13 +103,22 @@ function problemOf(parts: unknown): string | undefined {
 export function protocolsOf(name: RouteSettings['protocol'], custom: Parts = {}): readonly Protocol[] {
   switch (name) {
     case 'auto':
-      return [tfserving, oip, torchserveByPath, ...Object.values(custom.protocols ?? {}), opaque]
+      return [
+        tfserving,
+        oip,
+        openaiByPath,
+        torchserveByPath,
+        ...Object.values(custom.protocols ?? {}),
+        opaque,
+      ]
     case 'tfserving':
       return [tfserving]
     case 'oip':
       return [oip]
     case 'torchserve':
       return [torchserve]
+    case 'openai':
+      return [openai]
     case 'opaque':
       return [opaque]
     default:

@@ -54,7 +54,7 @@ export interface ReadOptions {
 }
 
 /** The parts of a call that say in which form its answer is wanted. */
-export type AnswerPreferences = Pick<Call, 'headers' | 'query' | 'body'>
+export type AnswerPreferences = Pick<Call, 'headers' | 'query' | 'body' | 'target'>
 
 /** Where an answer comes from. */
 export interface AnswerOrigin {

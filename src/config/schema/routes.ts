@@ -106,7 +106,7 @@ export const routeWith = (protocols: readonly PartName[] = []) =>
       .describe('Part of every key, and shown in metrics; required once there are two routes.'),
     match: match.prefault({}).describe('Conditions that must all hold; none: every call.'),
     protocol: z
-      .enum(['auto', 'tfserving', 'oip', 'torchserve', 'opaque', ...protocols])
+      .enum(['auto', 'tfserving', 'oip', 'torchserve', 'openai', 'opaque', ...protocols])
       .prefault('auto')
       .describe(
         "The model servers' dialect; `auto` tells it by the path, `opaque` passes everything through unread.",

@@ -95,7 +95,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     const matched = matchedOf(waiting)
     const { form } = entry
     const { headers: fields = [], query = '' } = exchange.notes
-    const call = { headers: fields, query, body }
+    const call = { headers: fields, query, body, target: matched.target }
     const reply = matched.protocol.address(replyOf(entry), call, undefined, { form })
     if (!reply || !isWholeReply(reply)) return false
     const wall = clock.wall()

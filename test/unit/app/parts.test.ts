@@ -111,6 +111,7 @@ it('a dialect of one’s own stands behind the built-in ones and before what pas
   expect(protocolsOf('auto', own).map(({ name }) => name)).toEqual([
     'tfserving',
     'oip',
+    'openai',
     'torchserve',
     'x-mine',
     'opaque',
