@@ -37,6 +37,8 @@ export interface Target {
   readonly prediction: boolean
   /** The call loads or unloads this model; the empty string: one that the path does not name. */
   readonly deploys?: string
+  /** The answer is put together from what all routes know that the call matches, whatever their `match.model`. */
+  readonly gathers?: boolean
   /** The call changes the server itself: loads or unloads, its memory, its trace settings. */
   readonly manages?: boolean
 }

@@ -4,7 +4,7 @@
  * pipeline and the hits as the gateway runs them.
  */
 import { randomUUID } from 'node:crypto'
-import type { Transport } from '../core/backend.ts'
+import type { Backend, Transport } from '../core/backend.ts'
 import type { Call } from '../core/call.ts'
 import type { Digest } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
@@ -49,7 +49,9 @@ import { createCompose } from './serve/compose.ts'
 import { type Explanation, explain } from './serve/explain.ts'
 import { createFetch } from './serve/fetch.ts'
 import { Fill } from './serve/fill.ts'
+import { createModelList } from './serve/model-list.ts'
 import { createPipeline, type Pipeline } from './serve/pipeline.ts'
+import { type AskBackend, createAskBackend } from './upstream/ask-backend.ts'
 import { createDispatch, type DispatchParts } from './upstream/dispatch.ts'
 import { createForward } from './upstream/forward.ts'
 import { translated } from './upstream/translated.ts'
@@ -99,6 +101,10 @@ export interface Backends {
   readonly dispatch: Dispatch
   /** Whether a backend of a pool may take calls of the transport. */
   hasTransport(pool: string, transport: Transport): boolean
+  /** The backends of a pool. */
+  members(pool: string): readonly Backend[]
+  /** Asks one of them for what it has ready. */
+  ask(pool: string, ...asked: Parameters<AskBackend>): ReturnType<AskBackend>
   /** Whether calls wait in the admission queue of a pool. */
   queueing(pool: string): boolean
   /** Whether every backend of a pool is at capacity. */
@@ -138,7 +144,8 @@ export function assemble(parts: AssemblyParts): Assembly {
     mayKeep: base.versions.mayKeep,
     route: (asked) => parts.live().route(asked),
   })
-  const pipeline = createPipeline({ ...pipelineParts(parts, base), http })
+  const models = createModelList({ ...parts.backends, ...base, clock })
+  const pipeline = createPipeline({ ...pipelineParts(parts, base), http, models })
   const { recorder } = parts
   const answer = recorder ? recording({ answer: pipeline, recorder, clock }) : pipeline
   return {
@@ -262,6 +269,8 @@ export function backendsOf(
   const { pool, find, inflight } = parts
   return {
     dispatch: createDispatch(parts),
+    members: (name) => pool(name).view.backends,
+    ask: (name, ...asked) => createAskBackend(pool(name).clients, parts.clock)(...asked),
     hasTransport: (name, transport) => pool(name).hasTransport(transport),
     queueing: (name) => find(name)?.isQueueing ?? false,
     busy: (name) => isBusy(pool(name).view.backends, inflight),

@@ -139,10 +139,28 @@ export interface Protocol {
    * where the call has no such form, with the reason: `badRequest` if the call is at fault, otherwise `noTransport`.
    */
   translate?(call: Call, body: WholeBody, supports: (form: number) => boolean): Translation
+  /** What targets that gather are answered with; absent: there are none. */
+  readonly listing?: Listing
   /** The error body this dialect's clients expect. */
   fault(error: GatewayError): Reply
   /** Optional: how to join rows into requests, and cut answers into rows. */
   readonly rows?: Rows
+}
+
+/** A model in a server's list of models, as the server tells of it. */
+export interface ListedModel {
+  readonly id: string
+  readonly text: Uint8Array
+}
+
+/** Lists of models, of which one is made. */
+export interface Listing {
+  /** The path that servers have their lists at. */
+  readonly path: string
+  /** Undefined: it is no list. */
+  read(body: Uint8Array): readonly ListedModel[] | undefined
+  list(models: readonly ListedModel[]): Reply
+  one(model: ListedModel): Reply
 }
 
 /** One row's share of an answer. */

@@ -263,6 +263,8 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
       dispatch: scripted({ place, clock, asked, script }),
       hasTransport: () => true,
       queueing: () => false,
+      members: () => [],
+      ask: async () => undefined,
       busy: () => false,
       maxBatch: () => undefined,
       serviceMs: () => 0,

@@ -1,5 +1,6 @@
 /** Whether a caller may make a call, by the route and what its tenant may have. Limits are counted elsewhere: `decision/admission.ts`. */
 import type { GatewayError } from '../../core/errors.ts'
+import type { Identity } from '../../core/identity.ts'
 import { isOpen, type Matched } from '../route/routes.ts'
 import type { Authentication } from './authenticator.ts'
 import { MISSING, MODEL_UNKNOWN, NO_MANAGEMENT, NO_MODEL } from './proof.ts'
@@ -32,5 +33,12 @@ function refusalAt(
   const { mayUse } = identity.policy ?? {}
   if (!mayUse || !isModelKnown || target.verb === 'health') return undefined
   if (target.model !== undefined) return mayUse(target.model) ? undefined : NO_MODEL
+  // A list is made of the models that the tenant may use.
+  if (target.gathers) return undefined
   return route.models === 'any' ? undefined : MODEL_UNKNOWN
+}
+
+/** Whether the route is shown to a caller that another route has let in. */
+export function isShown({ route }: Matched, identity: Identity | undefined): boolean {
+  return route.auth !== 'required' || (identity !== undefined && identity.tenant !== '')
 }

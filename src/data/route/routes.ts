@@ -89,6 +89,8 @@ export interface Matched {
    * there. Until then `route` is the first of them. Left out: the route is settled.
    */
   readonly candidates?: readonly Matched[]
+  /** Of a target that gathers: the routes that it gathers from, in order. */
+  readonly gathered?: readonly Matched[]
 }
 
 /** A match that depends on the model which the body names. */
@@ -159,9 +161,16 @@ export function createRouter(routes: readonly Route[]): RouteTable {
     const decodedPath = decoded(request.path) ?? request.path
     const plain = plainPath(request.path)
     const candidates: Matched[] = []
+    const gathered: Matched[] = []
     for (const { route, fits } of compiled) {
       const matched = fits(request, decodedPath) ? dialect(route, request.method, plain) : undefined
       if (!matched) continue
+      if (matched.target.gathers) {
+        gathered.push(matched)
+        continue
+      }
+      // Behind a route that gathers, one that does not has no part in the answer.
+      if (gathered.length > 0) continue
       const { isNamedInBody = false, model } = matched.target
       if (!isNamedInBody && !matchesModel(route, model)) continue
       if (!isNamedInBody && candidates.length === 0) return matched
@@ -169,6 +178,8 @@ export function createRouter(routes: readonly Route[]): RouteTable {
       // This route takes any model, so the routes behind it are never reached.
       if (!isNamedInBody || route.match.model === undefined) break
     }
+    const [source] = gathered
+    if (source && candidates.length === 0) return { ...source, gathered }
     const [first] = candidates
     return first && { ...first, candidates }
   }

@@ -36,6 +36,7 @@ import type { LookupContext, TierMiss } from '../rows/lookup-context.ts'
 import { RowLookups } from '../rows/row-lookups.ts'
 import type { Splitting } from '../rows/splitting.ts'
 import { Lookup, type LookupParts } from './lookup.ts'
+import type { ModelList } from './model-list.ts'
 
 export interface Stages extends LookupParts {
   readonly decisions: CacheDecisions
@@ -44,6 +45,8 @@ export interface Stages extends LookupParts {
   readonly forms: Pick<Forms, 'has'>
   /** For opaque routes. */
   readonly http: HttpCache
+  /** For targets that gather. */
+  readonly models: ModelList
 }
 
 /**
@@ -125,6 +128,7 @@ export function createPipeline(stages: Stages): Pipeline {
     const { body } = call
     if (decision.http && isWhole(body))
       return http.answer(call, matched, { directives, seeds: decision.http })
+    if (matched.gathered) return stages.models(call, matched)
     if (!key) return forward(call, matched, reason ?? 'not enabled')
     if (!isWhole(body)) return forward(call, matched, 'streamed')
     const { prefix } = open?.key ?? key

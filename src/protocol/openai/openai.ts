@@ -5,6 +5,7 @@
  */
 import type { Protocol } from '../protocol.ts'
 import { fault } from './fault.ts'
+import { listing } from './listing.ts'
 import { namedModel, namedModelSteps } from './model.ts'
 import { operationOf } from './operation.ts'
 import { operationFor } from './operations.ts'
@@ -24,6 +25,7 @@ export const openai: Protocol = {
   },
   storable: (reply, body, plan, counted) =>
     operationOf(plan).storable?.(reply, body, plan, counted) ?? reply.status === 200,
+  listing,
   fault,
 }
 

@@ -53,7 +53,7 @@ const FORWARD: Target = { verb: 'forward', prediction: false }
 const NAMED_FORWARD: Target = { ...FORWARD, isNamedInBody: true }
 
 const MODELS = /^\/v1\/models(?:\/(.+))?$/
-const LIST: Target = { verb: 'models', prediction: false }
+const LIST: Target = { verb: 'models', gathers: true, prediction: false }
 
 /** Calls after which a model may answer otherwise: adapters and weights are loaded, models pulled and deleted. */
 const DEPLOYS =
@@ -90,5 +90,5 @@ function modelsTarget(method: string, id: string | undefined): Target {
   if (method !== 'GET' && method !== 'HEAD') return MANAGE
   if (id === undefined) return LIST
   const model = decoded(id)
-  return model === undefined ? FORWARD : { verb: 'model', model, prediction: false }
+  return model === undefined ? FORWARD : { verb: 'model', model, gathers: true, prediction: false }
 }

@@ -6,6 +6,7 @@ import { settle, settleSteps } from '../../../../src/data/route/settle.ts'
 import { runToEnd } from '../../../../src/lib/cooperative.ts'
 import { oip } from '../../../../src/protocol/oip/oip.ts'
 import { opaque } from '../../../../src/protocol/opaque.ts'
+import { openai } from '../../../../src/protocol/openai/openai.ts'
 import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 import { CACHE } from '../../../support/door.ts'
 import { slip } from '../../../support/slip.ts'
@@ -91,5 +92,34 @@ describe('a dialect whose bodies name the model', () => {
     const first = routed([to('first', {}, [opaque]), ...three])
     expect([first?.route.name, first && isOpen(first)]).toEqual(['first', false])
     expect(isOpen(routed([...three, to('v1', {}, [tfserving])], '/v1/models/m:predict') as never)).toBe(false)
+  })
+})
+
+describe('a target that gathers', () => {
+  const rest = { pool: 'p', timeout: 1, pure: true, cache: CACHE }
+  const router = createRouter([
+    { name: 'a', match: { model: 'a' }, protocols: [openai], ...rest },
+    { name: 'elsewhere', match: { path: '/v2/*' }, protocols: [openai], ...rest },
+    { name: 'other', match: { model: 'b' }, protocols: [opaque], ...rest },
+    { name: 'c', match: { model: 'c' }, protocols: [openai], ...rest },
+    { name: 'rest', match: {}, protocols: [opaque], ...rest },
+  ])
+  const find = (path: string) => router({ method: 'GET', host: 'h', path, headers: [] })
+  const names = (path: string) => find(path)?.gathered?.map(({ route }) => route.name)
+
+  it('has all routes of its dialect that the call matches, whatever their model', () => {
+    expect(find('/v1/models')?.route.name).toBe('a')
+    expect(names('/v1/models')).toEqual(['a', 'c'])
+    expect(names('/v1/models/x')).toEqual(['a', 'c'])
+    expect(names('/v1/files')).toBeUndefined()
+  })
+
+  it('is left to a route that comes before and takes it', () => {
+    const first = createRouter([
+      { name: 'opaque', match: {}, protocols: [opaque], ...rest },
+      { name: 'openai', match: {}, protocols: [openai], ...rest },
+    ])
+    const matched = first({ method: 'GET', host: 'h', path: '/v1/models', headers: [] })
+    expect([matched?.route.name, matched?.gathered]).toEqual(['opaque', undefined])
   })
 })

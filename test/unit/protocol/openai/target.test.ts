@@ -55,10 +55,11 @@ describe('on a route of the dialect', () => {
   })
 
   it('lists models, and tells of one, whose name may hold slashes', () => {
-    expect(openaiTarget('GET', '/v1/models')).toEqual({ verb: 'models', prediction: false })
+    expect(openaiTarget('GET', '/v1/models')).toEqual({ verb: 'models', gathers: true, prediction: false })
     expect(openaiTarget('GET', '/v1/models/org/m%20x')).toEqual({
       verb: 'model',
       model: 'org/m x',
+      gathers: true,
       prediction: false,
     })
     expect(openaiTarget('DELETE', '/v1/models/m')).toMatchObject({ manages: true })
