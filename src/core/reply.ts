@@ -9,6 +9,8 @@ export interface Reply {
   readonly trailers?: () => RawPairs
   /** Cached results about the head. The upstream client returns the same object for a head that it has seen before. */
   readonly notes?: ReplyNotes
+  /** Made for one call: another one that asks for the same gets a reply that differs, be it in its id. */
+  readonly isUnique?: boolean
 }
 
 /** Results of parsing the head of a reply, cached so that repeated heads are not parsed again. */

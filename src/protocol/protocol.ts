@@ -40,8 +40,18 @@ export interface Plan {
    * may or may not support. Left out: there is one form, 0.
    */
   readonly form?: number
+  /** Present if the call asks a model to generate, so that its answer may come as events while it is made (`Generation`). */
+  readonly generation?: GenerationPlan
   /** The dialect's own notes for `address`, `join` and `assemble`; opaque to everybody else. */
   readonly common?: unknown
+}
+
+/** What the data plane needs to know of a call for a generation. */
+export interface GenerationPlan {
+  /** The caller wants events, and not the answer in one piece. */
+  readonly isStreamed: boolean
+  /** The caller gets the events as the server sends them; false: as `EventFollower.push` returns them. */
+  readonly wantsAll: boolean
 }
 
 export interface ReadOptions {
@@ -51,6 +61,8 @@ export interface ReadOptions {
   readonly split: boolean
   /** Rows are only compared, so a call of a single row need not be read into rows. */
   readonly onlyBatches?: boolean
+  /** The route keeps answers, too, that were drawn at random and that the same request would not give again. */
+  readonly keepsSampled?: boolean
 }
 
 /** The parts of a call that say in which form its answer is wanted. */
@@ -62,6 +74,8 @@ export interface AnswerOrigin {
   readonly form?: number | undefined
   /** The server has not shown that it supports this caller's form: what it ignored of the form is not corrected. */
   readonly asItCame?: boolean
+  /** The server gave it in answer to this very call: what it says of itself, such as its id, is the caller's own already. */
+  readonly isOwn?: boolean
 }
 
 /** A call as it goes to a server of the dialect's other form, which is reached over another transport. */
@@ -145,6 +159,36 @@ export interface Protocol {
   fault(error: GatewayError): Reply
   /** Optional: how to join rows into requests, and cut answers into rows. */
   readonly rows?: Rows
+  /** Optional: how to follow the events of an answer that is still being generated. Needed for plans with `generation`. */
+  readonly generation?: Generation
+}
+
+/** Tokens as the server counts them. */
+export interface TokenCounts {
+  readonly input: number
+  readonly output: number
+}
+
+export interface Generation {
+  /** The body with which a server is asked for events that may be kept: they must say all that any caller may want to know. */
+  request(plan: Plan, body: Uint8Array): Uint8Array
+  /** Follows the events that answer a call with this plan. */
+  follow(plan: Plan): EventFollower
+  /** The event with which a stream ends that cannot go on. */
+  failure(error: GatewayError, plan: Plan): Uint8Array
+  /** The tokens that a whole answer says it took; undefined: it does not say. */
+  tokens(reply: Reply, plan: Plan): TokenCounts | undefined
+}
+
+export interface EventFollower {
+  /** Takes one event or more, all complete; returns them as callers get them who asked for the least. */
+  push(events: Uint8Array): Uint8Array
+  /** The events so far are a whole answer, which the same request would be given again. */
+  readonly isWhole: boolean
+  /** Pieces of the answer so far. */
+  readonly generated: number
+  /** What the server has said of the tokens; undefined: nothing so far. */
+  readonly tokens: TokenCounts | undefined
 }
 
 /** A model in a server's list of models, as the server tells of it. */
