@@ -32,6 +32,8 @@ export interface Gateway {
   /** Calls that were answered from the cache so far. */
   hits(): Promise<number>
   stop(): Promise<void>
+  /** SIGKILL. */
+  kill(): Promise<void>
 }
 
 /** With a recorder the gateway asks through it, and never row by row, so that what it sends is the same every time. */
@@ -104,5 +106,6 @@ function runningGateway(parts: {
       return [...samples].reduce((sum, [, value]) => sum + Number(value), 0)
     },
     stop: () => process.stop(),
+    kill: () => process.kill(),
   }
 }

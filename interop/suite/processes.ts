@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import net from 'node:net'
-import { eventually } from './eventually.ts'
+import { eventually, within } from './eventually.ts'
 import { type MarkedProcess, spawnMarked } from './marked.ts'
 
 const END_MS = 15_000
@@ -92,13 +92,16 @@ function launch({ command, args, env, cwd, log }: Command): MarkedProcess {
 }
 
 function runningProcess({ child, runs, kill: killMarked, forget }: MarkedProcess): RunningProcess {
-  let failure: number | NodeJS.Signals | undefined
-  child.on('error', () => (failure = 127))
-  child.on('exit', (code, signal) => (failure = code ?? signal ?? 0))
+  let end: number | NodeJS.Signals | undefined
+  const ended = new Promise<void>((resolve) => {
+    child.on('error', () => resolve(void (end = 127)))
+    child.on('exit', (code, signal) => resolve(void (end = code ?? signal ?? 0)))
+  })
   const gone = async (timeoutMs: number) => {
+    await within(timeoutMs, 'its end', ended)
     await eventually(
       () => {
-        if (failure === undefined || runs()) throw new Error('it still runs')
+        if (runs()) throw new Error('what it started still runs')
       },
       { timeoutMs, everyMs: 50 },
     )
@@ -110,7 +113,7 @@ function runningProcess({ child, runs, kill: killMarked, forget }: MarkedProcess
   }
   return {
     pid: child.pid ?? -1,
-    ended: () => failure,
+    ended: () => end,
     kill,
     async stop() {
       child.kill('SIGTERM')

@@ -5,6 +5,7 @@ import { caffe } from './caffe/caffe.ts'
 import { grpc } from './grpc/grpc.ts'
 import { h2spec } from './h2spec/h2spec.ts'
 import { hdfs } from './hdfs/hdfs.ts'
+import { keda } from './keda/keda.ts'
 import { kserve } from './kserve/kserve.ts'
 import { kubernetes } from './kubernetes/kubernetes.ts'
 import { llama } from './llama/llama.ts'
@@ -33,5 +34,6 @@ export const SYSTEMS: readonly System[] = [
   s3,
   spark,
   kubernetes,
+  keda,
   tiers,
 ]

@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { answers, ask } from '../../suite/ask.ts'
 import { freePorts } from '../../suite/processes.ts'
 import type { Server, Session } from '../../suite/session.ts'
+import type { ClusterPrograms } from './programs.ts'
 
 const ADMIN = 'admin-token'
 const DEADLINE_MS = 30_000
@@ -15,6 +16,7 @@ export interface KubernetesObject {
   readonly apiVersion: string
   readonly kind: string
   readonly metadata: { readonly name: string; readonly namespace?: string; readonly resourceVersion?: string }
+  readonly [member: string]: unknown
 }
 
 export interface KubernetesAnswer {
@@ -34,6 +36,8 @@ export interface Cluster {
   readonly url: string
   /** PEM text of the certificate authority. */
   readonly ca: string
+  /** With the rights of the administrator. */
+  readonly kubeconfig: string
   readonly apiserver: Server
   /** As the administrator; rejects where the server refuses. */
   ask(method: string, path: string, body?: unknown): Promise<unknown>
@@ -53,7 +57,7 @@ export async function freeAddress(): Promise<ClusterAddress> {
 
 export async function startCluster(
   session: Session,
-  programs: { readonly etcd: string; readonly kubeApiserver: string },
+  programs: ClusterPrograms,
   address: ClusterAddress,
 ): Promise<Cluster> {
   const { url, etcd } = address
@@ -68,7 +72,7 @@ export async function startCluster(
   const apiserver = await session.start(
     {
       name: 'kube-apiserver',
-      command: programs.kubeApiserver,
+      command: programs.apiserver,
       args: apiserverOptions(folder, address),
       ready: async () => (await call('GET', '/readyz')).status === 200,
     },
@@ -82,6 +86,7 @@ export async function startCluster(
   return {
     url,
     ca: ca(),
+    kubeconfig: kubeconfig(url, ca()),
     apiserver,
     ask: asked,
     create: async (object) => void (await asked('POST', collection(object), object)),
@@ -138,6 +143,22 @@ function apiserverOptions(folder: string, { url, etcd }: ClusterAddress): string
     'etcd-compaction-interval': '0',
   }).map(([name, value]) => `--${name}=${value}`)
 }
+
+/** JSON is YAML as well. */
+const kubeconfig = (server: string, ca: string): string =>
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [
+      {
+        name: 'local',
+        cluster: { server, 'certificate-authority-data': Buffer.from(ca).toString('base64') },
+      },
+    ],
+    users: [{ name: 'admin', user: { token: ADMIN } }],
+    contexts: [{ name: 'local', context: { cluster: 'local', user: 'admin' } }],
+    'current-context': 'local',
+  })
 
 /** By etcd's JSON gateway: the newest revision, and then everything before it is forgotten. */
 async function compact(etcd: string): Promise<void> {

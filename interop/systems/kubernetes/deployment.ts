@@ -28,3 +28,11 @@ export async function hasReplicas(cluster: Cluster, namespace: string, wanted: n
   if (spec.replicas !== wanted) throw new Error(`it has ${spec.replicas} replicas, not ${wanted}`)
   return undefined
 }
+
+/** It grows whenever somebody writes another number. */
+export async function generationOf(cluster: Cluster, namespace: string): Promise<number> {
+  const { metadata } = (await cluster.ask('GET', deployment(namespace))) as {
+    metadata: { generation: number }
+  }
+  return metadata.generation
+}

@@ -2,13 +2,12 @@
  * A Kubernetes API server: gateways run as in pods, with a service account that has the rights of the guide and a token that
  * is replaced. One finds its backends in EndpointSlices, the others scale a Deployment.
  */
-import { debianProgram } from '../../suite/debian.ts'
 import type { System } from '../../suite/session.ts'
-import { KUBERNETES, kubeApiserver } from './apiserver.ts'
 import { freeAddress, startCluster } from './cluster.ts'
 import { createDeployment } from './deployment.ts'
 import { discovering, startBackend, tryAbsence, tryDiscovery } from './discovery.ts'
 import { grantRights, newAccount, startPod } from './pod.ts'
+import { clusterPrograms } from './programs.ts'
 import { scaling, tryRival, tryScaling } from './scaling.ts'
 
 export const kubernetes: System = {
@@ -16,9 +15,7 @@ export const kubernetes: System = {
   title: 'Kubernetes API server on etcd: discovery by EndpointSlices, scaling of a Deployment',
   guide: 'kubernetes.md',
   async run(session) {
-    const etcd = await debianProgram('etcd-server', 'usr/bin/etcd', session.say)
-    const programs = { etcd, kubeApiserver: await kubeApiserver(session.say) }
-    session.uses('kube-apiserver', KUBERNETES)
+    const programs = await clusterPrograms(session)
     const address = await freeAddress()
     // A gateway says nothing about its number in its first 20 s: those that scale need not wait for the API server.
     const [cluster, scaler, rival] = await Promise.all([

@@ -13,6 +13,7 @@ import type { Session } from '../../suite/session.ts'
 
 export type TierSettings = NonNullable<NonNullable<SettingsInput['cache']>['tiers']>[number]
 
+/** What is to fail, with its servers running. */
 export interface Failover {
   readonly group: string
   /** How the gateway is called, for its files. */
@@ -51,8 +52,14 @@ interface Told {
 
 export const TIMES = { readTimeout: `${READ_TIMEOUT_MS}ms` }
 
-export async function tryFailover(session: Session, options: Failover): Promise<void> {
-  const { group, name, tier, purges, fail } = options
+/** With a gateway that has what is to fail as its only tier. */
+export interface ReadyFailover extends Failover {
+  readonly backend: Backend
+  readonly gateway: Gateway
+}
+
+export async function startGateway(session: Session, failover: Failover): Promise<ReadyFailover> {
+  const { name, tier } = failover
   const backend = await startBackend(session)
   const gateway = await session.gateway({
     name,
@@ -63,13 +70,19 @@ export async function tryFailover(session: Session, options: Failover): Promise<
       routes: [{ name: 'main', pool: 'main', cache: { rows: 'always' } }],
     },
   })
-  const key = await keyOf(gateway, PURGED)
+  return { ...failover, backend, gateway }
+}
+
+export async function tryFailover(session: Session, failover: ReadyFailover): Promise<void> {
+  const { group, purges, fail, backend, gateway } = failover
   const load = startLoad(gateway)
   const { told } = load
   await reached(WARM_MS, () => told.length > KEYS && told.slice(-KEYS).every(({ isHit: hit }) => hit))
   const warm = told.length
   await reached(WARM_MS, () => told.length >= warm + USUAL_CALLS)
   let purgedAt = Number.POSITIVE_INFINITY
+  // Not earlier: a gateway that could not read what others share when it started has made other keys until it could.
+  const key = await keyOf(gateway, PURGED)
   await fail(key, async () => {
     backend.generation = 2
     await purge(gateway, purges === 'key' ? { key } : { model: 'sum' })
@@ -147,7 +160,12 @@ const hitShare = (told: readonly Told[]): number =>
   told.filter(({ isHit: hit }) => hit).length / Math.max(1, told.length)
 
 /** A model server whose answers say in which generation they were made. */
-async function startBackend(session: Session): Promise<{ readonly url: string; generation: number }> {
+interface Backend {
+  readonly url: string
+  generation: number
+}
+
+async function startBackend(session: Session): Promise<Backend> {
   const server = createServer((request, response) => {
     request.resume()
     request.on('end', () => {

@@ -7,7 +7,7 @@ import { NotInstalled } from '../../suite/not-installed.ts'
 import { run } from '../../suite/run.ts'
 import type { Session, System } from '../../suite/session.ts'
 import { VALKEY } from '../environments.ts'
-import { TIMES, type TierSettings, tryFailover } from './failover.ts'
+import { type Failover, startGateway, TIMES, type TierSettings, tryFailover } from './failover.ts'
 import {
   killBehind,
   type RespProgram,
@@ -27,9 +27,16 @@ export const tiers: System = {
     const redis = { name: 'Redis', command: 'redis-server' }
     session.uses('Redis', await versionOf(redis.command))
     session.uses('Memcached', await versionOf('memcached'))
-    for (const program of [redis, await valkey(session)]) await tryResp(session, program)
-    await tryMemcached(session)
-    await trySasl(session)
+    const programs = [redis, await valkey(session)]
+    // Sentinels and clusters take seconds to find one another: all of them at once, and before anything is measured.
+    const starts = [
+      ...programs.flatMap((program) =>
+        [alone, behindSentinels, inCluster].map((start) => start(session, program)),
+      ),
+      memcached(session),
+    ].map(async (started) => startGateway(session, await started))
+    const [failovers] = await Promise.all([Promise.all(starts), trySasl(session)])
+    for (const failover of failovers) await tryFailover(session, failover)
   },
 }
 
@@ -54,53 +61,56 @@ async function valkey(session: Session): Promise<RespProgram> {
   return { name: 'Valkey', command }
 }
 
-async function tryResp(session: Session, program: RespProgram): Promise<void> {
-  const { name } = program
-  const called = name.toLowerCase()
-  const alone = await startResp(session, program, {
-    args: ['--save', '', '--unixsocket', join(session.folder, `${called}.sock`)],
+async function alone(session: Session, program: RespProgram): Promise<Failover> {
+  const called = program.name.toLowerCase()
+  const socket = join(session.folder, `${called}.sock`)
+  const server = await startResp(session, program, {
+    args: ['--save', '', '--unixsocket', socket],
     shown: `${called}-server --unixsocket PATH`,
   })
-  await tryFailover(session, {
-    group: `${name}, alone, at a Unix socket: killed and started again`,
+  return {
+    group: `${program.name}, alone, at a Unix socket: killed and started again`,
     name: `${called}-alone`,
-    tier: {
-      name: called,
-      type: 'redis',
-      url: `unix://${join(session.folder, `${called}.sock`)}?db=1`,
-      ...TIMES,
-    },
+    tier: { name: called, type: 'redis', url: `unix://${socket}?db=1`, ...TIMES },
     purges: 'model',
     async fail(_, purge) {
       await purge()
-      await alone.kill()
-      await alone.start()
+      await server.kill()
+      await server.start()
     },
-  })
+  }
+}
+
+async function behindSentinels(session: Session, program: RespProgram): Promise<Failover> {
+  const called = program.name.toLowerCase()
   const group = await startSentinels(session, program)
-  await tryFailover(session, {
-    group: `${name} behind three Sentinels: the primary is killed`,
+  return {
+    group: `${program.name} behind three Sentinels: the primary is killed`,
     name: `${called}-sentinel`,
     tier: { name: called, type: 'redis', url: 'redis://main', sentinel: { nodes: group.nodes }, ...TIMES },
     purges: 'model',
     fail: (_, purge) => killBehind(group, purge),
-  })
+  }
+}
+
+async function inCluster(session: Session, program: RespProgram): Promise<Failover> {
+  const called = program.name.toLowerCase()
   const cluster = await startCluster(session, program)
   const url = `redis://${cluster.shards[0]?.primary.address}`
-  await tryFailover(session, {
-    group: `${name}, a cluster of six: one primary of three is killed`,
+  return {
+    group: `${program.name}, a cluster of six: one primary of three is killed`,
     name: `${called}-cluster`,
     tier: { name: called, type: 'redis', url, cluster: true, ...TIMES },
     purges: 'key',
     fail: async (key, purge) => killBehind(await cluster.shardOf(`{${key}}`), purge),
-  })
+  }
 }
 
-async function tryMemcached(session: Session): Promise<void> {
+async function memcached(session: Session): Promise<Failover> {
   const servers = await Promise.all(
     Array.from({ length: 3 }, () => startMemcached(session, { shown: 'memcached' })),
   )
-  await tryFailover(session, {
+  return {
     group: 'Memcached, three servers: one is killed and started again',
     name: 'memcached',
     tier: { name: 'memcached', type: 'memcached', servers: servers.map(({ address }) => address), ...TIMES },
@@ -110,7 +120,7 @@ async function tryMemcached(session: Session): Promise<void> {
       await purge()
       await servers[1]?.start()
     },
-  })
+  }
 }
 
 /** Memcached with SASL: its users are kept by a program of `sasl2-bin`. */
