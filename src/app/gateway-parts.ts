@@ -3,6 +3,7 @@ import type { Settings } from '../config/schema.ts'
 import type { AdminServer } from '../control/admin/server.ts'
 import type { Versions } from '../control/deployments/versions.ts'
 import type { Health } from '../control/health/health.ts'
+import type { LoadWatch } from '../control/load/load-watch.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import type { Shared } from '../control/registry/shared.ts'
 import type { SharedScaleGroup } from '../control/scale/scale-group.ts'
@@ -17,6 +18,7 @@ export interface GatewayParts {
   readonly data: DataPlanes
   readonly registry: Registry
   readonly health: Health
+  readonly loads: LoadWatch
   readonly versions: Versions
   readonly discovery: Discovery
   readonly credentials: GatewayCredentials
@@ -30,6 +32,7 @@ export interface GatewayParts {
 
 /** Stops what is told by others: deployments, gateways beside this one, sources of backends and of credentials, loads. */
 export function stopListening(parts: GatewayParts): void {
+  parts.loads.stop()
   parts.versions.stop()
   parts.shared?.stop()
   parts.discovery.stop()

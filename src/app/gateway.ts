@@ -9,7 +9,6 @@ import { AdminServer } from '../control/admin/server.ts'
 import type { Certificates } from '../control/certificates/certificates.ts'
 import { DeclaredForms } from '../control/deployments/declared-forms.ts'
 import { Versions } from '../control/deployments/versions.ts'
-import { Health } from '../control/health/health.ts'
 import { createProbe } from '../control/health/probe.ts'
 import { Registry } from '../control/registry/registry.ts'
 import { ALONE } from '../control/scale/alone.ts'
@@ -30,8 +29,9 @@ import { knownNames } from './known-names.ts'
 import type { LoadedParts } from './parts.ts'
 import { createScaleGroup, createShared, createSharedLimits, openPeers } from './peers.ts'
 import { workerCount } from './ports.ts'
+import { createProbing, startProbing } from './probing.ts'
 import { Scaling } from './scaling.ts'
-import { adminSettings, healthSettings, isGuarded, poolDeclarations } from './settings-mapping.ts'
+import { adminSettings, isGuarded, poolDeclarations } from './settings-mapping.ts'
 import { createCertificates, LiveTls, tlsBlocks } from './tls.ts'
 import { type DataPlanes, openDataPlanes } from './workers/data-planes.ts'
 
@@ -123,9 +123,8 @@ export class Gateway {
       data.apply(view)
       if (view.backends.some(({ state }) => state === 'ready')) this.#started.add(view.pool)
     })
-    parts.health.start()
+    startProbing(parts)
     this.#ticking = setInterval(() => parts.scaling.tick(), TICK_MS).unref()
-    parts.versions.start()
     parts.shared?.start()
     await parts.sharedLimits.follow(settings)
     data.start()
@@ -281,9 +280,11 @@ export class Gateway {
     const rules = backendRules(() => this.#settings, this.#ownListeners)
     const probe = createProbe(rules)
     const credentials = new GatewayCredentials({ clock, log, random, data, admin: this.#callers })
-    const probed = (pool: string) =>
-      healthSettings(this.#settings, pool, { tls: this.#tls, credential: credentials.ofPool(pool) })
-    const health = new Health({ registry, clock, random, probe, settings: probed })
+    const credential = (pool: string) => credentials.ofPool(pool)
+    const tls = this.#tls
+    const seen = { registry, data, clock, log, random, tls, metrics: this.metrics }
+    const settings = () => this.#settings
+    const { health, loads, probed } = createProbing({ ...seen, probe, settings, credential })
     const forms = new DeclaredForms({ registry, clock, probe, declared: (form) => data.declareForm(form) })
     const versions = new Versions({
       registry,
@@ -297,9 +298,8 @@ export class Gateway {
     })
     const admin = this.#admin({ registry, rules }, { data, scaling })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
-    const tls = this.#tls
     const sharedLimits = createSharedLimits({ settings: this.#options.settings, data, tls, clock, log })
-    const kept = { registry, health, versions, discovery, credentials, models, scaleGroup, shared }
+    const kept = { registry, health, loads, versions, discovery, credentials, models, scaleGroup, shared }
     return { data, admin, scaling, sharedLimits, ...kept }
   }
 

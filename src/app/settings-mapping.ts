@@ -4,6 +4,7 @@ import type { PoolSettings, Settings } from '../config/schema.ts'
 import type { AdminSettings } from '../control/admin/server.ts'
 import type { CredentialSource } from '../control/credentials/backend-credentials.ts'
 import { DEFAULT_HEALTH, type HealthSettings } from '../control/health/health.ts'
+import type { LoadSettings } from '../control/load/load-watch.ts'
 import type { EmbeddedModel } from '../control/processes.ts'
 import type { PoolDeclaration } from '../control/registry/registration.ts'
 import { addressesOf } from '../core/backend.ts'
@@ -68,6 +69,19 @@ export function healthSettings(
   }
 }
 
+/** How the metrics pages of a pool's backends are fetched; undefined: they are not. */
+export function loadSettings(
+  settings: Settings,
+  name: string,
+  { tls, credential }: PoolAccess,
+): LoadSettings | undefined {
+  const pool = settings.pools[name]
+  if (pool?.load?.from !== 'metrics') return undefined
+  const { path, port, interval, timeout } = pool.load
+  const host = pool.host === 'keep' ? hostOf(settings.routes, name) : undefined
+  return { path, port, intervalMs: interval, timeoutMs: timeout, tls: tls.pool(name), credential, host }
+}
+
 /**
  * The Host that callers of a pool use, where a route names one: probes send it, because backends behind an ingress are
  * found by it.
@@ -116,13 +130,14 @@ export function poolTuning(
   { defaults, fewest, workers, tenants }: TuningOptions,
 ): PoolTuning {
   const pool = given ?? defaults
-  const { balance, hedge, outlier, retry, queue } = pool
+  const { balance, hedge, load, outlier, retry, queue } = pool
   return {
     policy: balance.policy,
     ...(balance.probe === undefined ? {} : { probePath: balance.probe }),
     // The process of an embedded model registers after its models were run once, so it needs no slow start.
     slowStart: { windowMs: given ? balance.slowStart.window : 0 },
     ...(balance.zone === undefined ? {} : { zone: { name: balance.zone } }),
+    ...(load === undefined ? {} : { reportMaxAgeMs: load.maxAge, loadOnAnswers: load.from === 'answers' }),
     panicPercent: outlier.panicPercent,
     retry: {
       max: retry.max,

@@ -7,12 +7,14 @@ import type { Settings } from '../../config/schema.ts'
 import type { TlsMaterial } from '../../control/certificates/certificates.ts'
 import type { BackendCredentials } from '../../control/credentials/backend-credentials.ts'
 import type { HostPort } from '../../core/addresses.ts'
-import type { PoolView } from '../../core/backend.ts'
+import type { Backend, PoolView } from '../../core/backend.ts'
+import type { BackendLoad, LoadFault } from '../../core/backend-load.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import { PeerDemands } from '../../data/balance/fair/peer-demands.ts'
 import { PeerShares } from '../../data/balance/fair/peer-shares.ts'
-import { inflightOf, type LoadTable } from '../../data/balance/table.ts'
+import { reportLoad, reportOf } from '../../data/balance/reported-load.ts'
+import { incarnationOf, inflightOf, type LoadTable, loadOf } from '../../data/balance/table.ts'
 import { PeerLimits } from '../../data/decision/peer-limits.ts'
 import type { QuotaTable } from '../../data/decision/quota-table.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
@@ -226,6 +228,21 @@ export class DataPlanes {
   /** Sets how many calls the other gateways have running on a slot. */
   peers(slot: number, calls: number): void {
     this.#table.peers[slot] = calls
+  }
+
+  /** Takes over what a backend says of its own load. */
+  reportLoad({ id, generation, slot }: Backend, load: BackendLoad | LoadFault): void {
+    // The slot may have passed to another backend meanwhile.
+    if (this.#table.incarnation[slot] !== incarnationOf(id, generation)) return
+    reportLoad(this.#table.reports, slot, load, {
+      now: this.#clock.now(),
+      known: loadOf(this.#table, slot),
+    })
+  }
+
+  /** What a backend says of its own load, on its metrics page or on answers. */
+  reportedLoad(slot: number): BackendLoad | LoadFault {
+    return reportOf(this.#table.reports, slot)
   }
 
   /** The load on a pool's backends, for the scaler; undefined: no such pool. */

@@ -1,6 +1,7 @@
 /** The schema of pools: backends, discovery, health checks, balancing and scaling. */
 import * as z from 'zod'
 import { isAddresses } from '../../core/host-set.ts'
+import { backendLoad } from './backend-load.ts'
 import { balanceWith, connections, hedge, limits, outlier, queue, servesInTime } from './balance.ts'
 import { credentials } from './credentials.ts'
 import { customPart, type PartName, type PartNames } from './custom-parts.ts'
@@ -136,6 +137,11 @@ export const poolWith = ({ sources, policies, emitters }: PartNames = {}) =>
         .prefault([])
         .describe('Where further backends are learnt from.'),
       balance: balanceWith(policies).prefault({}).describe('How calls are spread.'),
+      load: backendLoad
+        .exactOptional()
+        .describe(
+          'What the backends say of their own load, for the policies that choose by load; without this block the calls of the gateways count alone.',
+        ),
       health: health.prefault({}).describe('How a backend that does not answer is found.'),
       retry: retry.prefault({}).describe('When a failed attempt is followed by another.'),
       hedge: hedge.prefault({}).describe('When a call that is late is sent to a second backend as well.'),

@@ -42,11 +42,19 @@ export interface ProbeRequest extends ProbeAccess {
   readonly timeoutMs: number
   /** The JSON of a probe that is a POST. */
   readonly json?: string
+  /** Most bytes of the answer that are read; left out: 64 KiB. */
+  readonly maxBodyBytes?: number
 }
 
 export type ProbeResult =
-  /** `said`: who answered what, for people, where it was not the path. */
-  | { readonly kind: 'status'; readonly status: number; readonly body: string; readonly said?: string }
+  /** `said`: who answered what, for people, where it was not the path. `isCut`: the body was too long, and is left out. */
+  | {
+      readonly kind: 'status'
+      readonly status: number
+      readonly body: string
+      readonly said?: string
+      readonly isCut?: boolean
+    }
   | { readonly kind: 'connected' }
   | { readonly kind: 'refused' | 'timeout' | 'forbidden' | 'failed'; readonly message: string }
 
@@ -89,7 +97,7 @@ function dial(url: URL, { timeoutMs }: ProbeRequest, rules: AddressRules): Promi
 
 function get(
   url: URL,
-  { path, timeoutMs, host, json, tls, credential }: ProbeRequest,
+  { path, timeoutMs, host, json, tls, credential, maxBodyBytes = MAX_BODY_BYTES }: ProbeRequest,
   rules: AddressRules,
 ): Promise<ProbeResult> {
   return new Promise((resolve) => {
@@ -122,8 +130,8 @@ function get(
       response.setEncoding('latin1')
       response.on('data', (text: string) => {
         body += text
-        if (body.length > MAX_BODY_BYTES)
-          finish({ kind: 'status', status: response.statusCode ?? 0, body: '' })
+        if (body.length > maxBodyBytes)
+          finish({ kind: 'status', status: response.statusCode ?? 0, body: '', isCut: true })
       })
       response.on('error', (error) => finish(failure(error)))
       response.on('end', () => finish({ kind: 'status', status: response.statusCode ?? 0, body }))

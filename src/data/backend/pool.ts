@@ -16,12 +16,13 @@ import type { PickRefusal, PickRequest, Selector } from '../balance/select.ts'
 import { inflightOf } from '../balance/table.ts'
 import { DemandMeter } from '../measure/demand.ts'
 import { AdmissionQueue } from './admission-queue.ts'
+import { AnswerLoads } from './answer-loads.ts'
 import type { Clients } from './clients.ts'
 import type { Permit, PermitRequest } from './permit.ts'
 import { Places } from './places.ts'
 import { QueueServer } from './queue-server.ts'
 import { refused } from './refusals.ts'
-import { backendTraffic, type PoolTraffic } from './traffic.ts'
+import { type PoolTraffic, selectionTraffic } from './traffic.ts'
 import { createSelector, type PoolParts, type PoolTuning } from './tuning.ts'
 
 /** How many places may be lost to other workers before a call is queued. */
@@ -46,6 +47,7 @@ export class BackendPool {
   readonly #places: Places
   readonly #waiting: AdmissionQueue
   readonly #server: QueueServer
+  readonly #answerLoads: AnswerLoads
   #view: PoolView
   #meanServiceMs = 0
 
@@ -54,6 +56,7 @@ export class BackendPool {
     this.clients = parts.clients
     this.#parts = parts
     this.demand = new DemandMeter(parts.clock)
+    this.#answerLoads = new AnswerLoads(parts)
     this.#latencies = new Float64Array(parts.table.slots)
     this.#neighbours = new Neighbours(parts.table, parts.name)
     this.#view = { pool: parts.name, revision: 0, backends: [] }
@@ -73,11 +76,10 @@ export class BackendPool {
       },
       tuning.queue,
     )
-    const { accounts } = this.#neighbours
     this.#places = new Places({
       pool: parts.name,
       table: parts.table,
-      accounts,
+      accounts: this.#neighbours.accounts,
       selector: () => this.#selector,
       now: () => parts.clock.now(),
     })
@@ -160,18 +162,12 @@ export class BackendPool {
 
   /** How the pool's calls fare, for people. */
   status(): PoolTraffic {
-    const { table, clock } = this.#parts
+    const reports = this.#tuning.reportMaxAgeMs !== undefined
+    const known = { selector: this.#selector, latencies: this.#latencies, reports }
     return {
       queued: this.#waiting.depth,
-      retriesLeft: this.#budget.left(clock.now()),
-      panic: this.#selector.isPanic(),
-      failing: this.#selector.isFailing,
-      backends: this.#view.backends.map(({ slot, state, reason }) =>
-        backendTraffic(table, slot, {
-          effective: (state === 'ready' ? this.#selector.status(slot) : undefined) ?? { state, reason },
-          latencyMs: this.#latencies[slot] ?? 0,
-        }),
-      ),
+      retriesLeft: this.#budget.left(this.#parts.clock.now()),
+      ...selectionTraffic(this.#parts.table, this.#view, known),
     }
   }
 
@@ -229,6 +225,11 @@ export class BackendPool {
   /** The backend asked for no calls for this long (`Retry-After`). */
   pause(slot: number, ms: number): void {
     this.#selector.pause(slot, ms)
+  }
+
+  /** Takes the loads that the backends are asked for with every call; undefined: they are not asked. */
+  get answerLoads(): AnswerLoads | undefined {
+    return this.#tuning.loadOnAnswers === true ? this.#answerLoads : undefined
   }
 
   /** A call begins: it counts as demand, and adds its part to the retry budget. */

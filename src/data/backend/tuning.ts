@@ -26,6 +26,8 @@ export interface PoolTuning extends SelectorOptions {
   readonly policy: string
   /** Where backends are probed for their load, for policies that use it; undefined: they are not probed. */
   readonly probePath?: string
+  /** The backends are asked for their load with every call. */
+  readonly loadOnAnswers?: boolean
   readonly retry: { readonly max: number; readonly budget: RetryBudgetOptions }
   /** Undefined: no hedges. */
   readonly hedge: HedgeOptions | undefined

@@ -19,6 +19,7 @@ import { type Candidates, candidatesOf } from './policies/candidates.ts'
 import { type Group, Groups, type OfferRequest } from './policies/groups.ts'
 import type { AttemptOutcome, Policy } from './policies/policy.ts'
 import { isNearEnough, type ZoneOptions } from './policies/zone.ts'
+import { expireReports } from './reported-load.ts'
 import { Ramps, type SlowStartOptions } from './slow-start.ts'
 import { claimSlot, endCall, hasRoom, incarnationOf, inflightOf, type LoadTable, takePlace } from './table.ts'
 
@@ -36,6 +37,8 @@ export interface SelectorOptions {
   readonly slowStart?: SlowStartOptions
   /** The zone of this gateway, and when calls leave it. */
   readonly zone?: ZoneOptions
+  /** How long a backend's report of its load counts; left out: it is not asked for one. */
+  readonly reportMaxAgeMs?: number
   /** Below this share of routable backends ejection is ignored; in percent. Default 50, 0 never. */
   readonly panicPercent?: number
 }
@@ -118,6 +121,8 @@ export class Selector {
     const now = this.#parts.clock.now()
     this.#ramps.refresh(this.#members, now, queued)
     this.#pauses.expire(this.#members, now)
+    const maxAgeMs = this.#options.reportMaxAgeMs ?? 0
+    expireReports(this.#parts.table.reports, this.#members, { now, maxAgeMs })
     if (this.#options.zone && this.#view) {
       const isNear = isNearEnough(
         { backends: this.#view.backends, table: this.#parts.table, isNear: this.#isNear },

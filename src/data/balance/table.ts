@@ -12,6 +12,7 @@
  */
 import { createPartTable, type PartTable } from './fair/pool-part.ts'
 import { CLASSES, createShareTable, forgetShares, type ShareTable } from './fair/share-table.ts'
+import { createReportTable, forgetReport, type ReportTable } from './reported-load.ts'
 
 /** Twice what all pools may hold: the slots of backends that have left rest for a minute. */
 export const MAX_SLOTS = 2048
@@ -47,6 +48,8 @@ export interface LoadTable {
   readonly readyAt: Float64Array
   /** Monotonic time until which the backend asked for no calls; 0: it did not. */
   readonly pausedUntil: Float64Array
+  /** What the backends say of their own load. */
+  readonly reports: ReportTable
   /** One word: how often a pause has begun or ended. */
   readonly pauses: Int32Array
   /** The holder of the slot, as `incarnationOf`; 0: nobody. Calls of an earlier holder are not counted out of it. */
@@ -102,6 +105,7 @@ export function createLoadTable(slots: number = MAX_SLOTS, workers = 1): LoadTab
     lapses: integers(slots),
     readyAt: floats(slots).fill(-Infinity),
     pausedUntil: floats(slots),
+    reports: createReportTable(slots),
     pauses: integers(1),
     incarnation: integers(slots),
     waiting: floats(slots * workers),
@@ -139,6 +143,14 @@ export function inflightOf(table: LoadTable, slot: number): number {
 /** Calls running at a slot as far as known: those of this process and of other gateways. */
 export function loadOf(table: LoadTable, slot: number): number {
   return inflightOf(table, slot) + (table.peers[slot] ?? 0)
+}
+
+/**
+ * Calls outstanding at a slot as far as known, for the choice among backends: those that its own report has beyond the known
+ * ones are added. No whole number. They are not held against its limit, which is for the calls of gateways.
+ */
+export function outstandingOf(table: LoadTable, slot: number): number {
+  return loadOf(table, slot) + (table.reports.beyond[slot] ?? 0)
 }
 
 /** False: the backend runs as many calls as it may. */
@@ -240,6 +252,7 @@ export function claimSlot(table: LoadTable, slot: number, incarnation: number): 
   table.lapses[slot] = 0
   table.readyAt[slot] = -Infinity
   table.pausedUntil[slot] = 0
+  forgetReport(table.reports, slot)
   Atomics.add(table.pauses, 0, 1)
   return true
 }

@@ -1,7 +1,7 @@
 /** One attempt of a call at one backend: from its permit to the end of the exchange, counted in between. */
 
 import { addressOf, mainAddress, type Transport } from '../../core/backend.ts'
-import { type Call, upstreamMethod } from '../../core/call.ts'
+import { type Call, type RawPairs, upstreamMethod } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { Reply } from '../../core/reply.ts'
@@ -10,6 +10,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import { type Verdict, verdictOf } from '../../protocol/verdict.ts'
+import type { AnswerLoads } from '../backend/answer-loads.ts'
 import type { BackendRequest, BackendResponse } from '../backend/exchange.ts'
 import { type Incoming, letGo } from '../backend/incoming.ts'
 import type { Permit } from '../backend/permit.ts'
@@ -18,6 +19,7 @@ import type { AttemptOutcome } from '../balance/policies/policy.ts'
 import { isStreamed } from '../cache/streamed.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { remainingDeadline } from '../http/deadlines.ts'
+import { takeReport, withLoadWish } from '../http/orca.ts'
 import type { AttemptResult, UpstreamRequest } from './upstream-call.ts'
 
 export interface AttemptParts {
@@ -64,6 +66,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   readonly #stalledBefore: number
   readonly #until: SharedDeadline
   readonly #protocol: AttemptContext['protocol']
+  readonly #loads: AnswerLoads | undefined
 
   constructor(parts: AttemptParts, call: Call, request: UpstreamRequest, at: AttemptContext) {
     super()
@@ -82,7 +85,9 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     this.url = addressOf(permit.backend, at.transport) ?? mainAddress(permit.backend)
     this.method = request.as?.method ?? upstreamMethod(call)
     this.target = request.as?.target ?? call.path + call.query
-    this.headers = remainingDeadline(request.headers, { leftMs: left, spentMs: began - startedAt })
+    const headers = remainingDeadline(request.headers, { leftMs: left, spentMs: began - startedAt })
+    this.#loads = pool.answerLoads
+    this.headers = this.#loads ? withLoadWish(headers) : headers
     this.host = keepsHost && call.host !== '' ? call.host : undefined
     this.body = request.body
     this.contentLength = request.contentLength
@@ -101,8 +106,9 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   }
 
   /** The head of an answer has arrived. */
-  onValue({ reply, over, at }: BackendResponse): void {
+  onValue({ reply: came, over, at }: BackendResponse): void {
     const { backend } = this.#permit
+    const reply = this.#loads ? this.#withoutReport(came) : came
     const { body } = reply
     if (!over || body instanceof Uint8Array) {
       const ms = this.#end(this.#endingOf(reply), at)
@@ -121,6 +127,20 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     const response = { reply, backend, ms, over: ended.promise }
     if (this.#collectBytes === 0 || isStreamed(reply, this.#protocol)) this.settle(response)
     else this.#collect(response, body)
+  }
+
+  /** The answer without what it says of the backend's load, in its head or behind its body; that goes to the pool. */
+  #withoutReport(reply: BackendResponse['reply']): BackendResponse['reply'] {
+    const { status, body, trailers } = reply
+    const headers = this.#takeReport(reply.headers)
+    if (headers === reply.headers && trailers === undefined) return reply
+    return { status, headers, body, ...(trailers && { trailers: () => this.#takeReport(trailers()) }) }
+  }
+
+  #takeReport(from: RawPairs): RawPairs {
+    const { fields, load } = takeReport(from)
+    if (load !== undefined) this.#loads?.take(this.#permit, load)
+    return fields
   }
 
   #collect(result: Extract<AttemptResult, { reply: unknown }>, body: Incoming): void {

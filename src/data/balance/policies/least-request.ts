@@ -3,7 +3,7 @@
  * gateways that all see the same idle backend would all send there at once; `p2c` does not.
  */
 
-import { type LoadTable, loadOf } from '../table.ts'
+import { type LoadTable, outstandingOf } from '../table.ts'
 import type { Policy, PolicyContext } from './policy.ts'
 
 /** In larger pools, this many neighbours from a random place on are scanned: near enough, and in bounded time. */
@@ -24,7 +24,7 @@ export function leastLoaded(context: PolicyContext, slots: Int32Array, count: nu
   let idleShare = 0
   for (let at = start; at < start + scanned; at++) {
     const slot = slots[at] ?? 0
-    const load = loadOf(table, slot)
+    const load = outstandingOf(table, slot)
     const part = shareOf(table, slot)
     const score = (load + 1) / part
     if (load === 0) {
@@ -41,7 +41,7 @@ export function leastLoaded(context: PolicyContext, slots: Int32Array, count: nu
   let chosen = slots[start] ?? 0
   for (let at = start; at < start + scanned && left >= 0; at++) {
     const slot = slots[at] ?? 0
-    const load = loadOf(table, slot)
+    const load = outstandingOf(table, slot)
     const part = shareOf(table, slot)
     if (isIdle ? load > 0 : load === 0 || (load + 1) / part !== bestScore) continue
     chosen = slot

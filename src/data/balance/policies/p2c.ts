@@ -4,7 +4,7 @@
  * the same idle backend together.
  */
 
-import { loadOf } from '../table.ts'
+import { outstandingOf } from '../table.ts'
 import { leastLoaded } from './least-request.ts'
 import type { Policy, PolicyContext } from './policy.ts'
 import { TwoChoices } from './two-choices.ts'
@@ -24,8 +24,8 @@ export function p2c(context: PolicyContext): Policy {
       choices.draw(slots, count)
       const first = slots[choices.first] ?? 0
       const second = slots[choices.second] ?? 0
-      const firstLoad = loadOf(table, first)
-      const secondLoad = loadOf(table, second)
+      const firstLoad = outstandingOf(table, first)
+      const secondLoad = outstandingOf(table, second)
       // Drawn by weight already: the first draw alone gives each backend its due, the second only corrects bad luck.
       if (choices.isWeighted) return secondLoad < firstLoad ? second : first
 

@@ -3,7 +3,7 @@
  * becomes slow is avoided after its first slow answer, one that fails fast after its first few failures.
  */
 import { type CostOptions, Costs } from '../cost.ts'
-import { type LoadTable, loadOf } from '../table.ts'
+import { type LoadTable, outstandingOf } from '../table.ts'
 import { FULL_SCAN } from './p2c.ts'
 import type { AttemptOutcome, Policy, PolicyContext } from './policy.ts'
 import { TwoChoices } from './two-choices.ts'
@@ -54,7 +54,7 @@ class PeakEwma implements Policy {
       const slot = slots[at] ?? 0
       const cost = this.#estimates.costMs(slot, now)
       this.#costs[at] = cost
-      const score = ((loadOf(this.#table, slot) + 1) * cost) / (this.#table.share[slot] ?? 1)
+      const score = ((outstandingOf(this.#table, slot) + 1) * cost) / (this.#table.share[slot] ?? 1)
       if (score < bestScore) {
         best = at
         bestScore = score
@@ -62,7 +62,7 @@ class PeakEwma implements Policy {
       } else if (score === bestScore && this.#context.random() * ++ties < 1) best = at
     }
     const slot = slots[best] ?? 0
-    return loadOf(this.#table, slot) === 0 ? this.#idleLike(slots, count, best) : slot
+    return outstandingOf(this.#table, slot) === 0 ? this.#idleLike(slots, count, best) : slot
   }
 
   /** The best is idle: one is drawn among the idle ones like it, or the heaviest would get every call of a quiet hour. */
@@ -72,7 +72,7 @@ class PeakEwma implements Policy {
     let shares = 0
     for (let at = 0; at < count; at++) {
       const slot = slots[at] ?? 0
-      if ((this.#costs[at] ?? 0) > tolerable || loadOf(this.#table, slot) > 0) continue
+      if ((this.#costs[at] ?? 0) > tolerable || outstandingOf(this.#table, slot) > 0) continue
       const share = this.#table.share[slot] ?? 1
       shares += share
       if (this.#context.random() * shares < share) chosen = slot
@@ -82,8 +82,8 @@ class PeakEwma implements Policy {
 
   #choose(first: number, second: number, now: number): number {
     const { isWeighted } = this.#choices
-    const firstLoad = loadOf(this.#table, first)
-    const secondLoad = loadOf(this.#table, second)
+    const firstLoad = outstandingOf(this.#table, first)
+    const secondLoad = outstandingOf(this.#table, second)
     const firstCost = this.#estimates.costMs(first, now)
     const secondCost = this.#estimates.costMs(second, now)
     const firstShare = isWeighted ? 1 : (this.#table.share[first] ?? 1)

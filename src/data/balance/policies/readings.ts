@@ -3,7 +3,7 @@
  * backend answers probes, its own numbers count; otherwise the gateway's own calls serve as probes.
  */
 import { type CostOptions, Costs } from '../cost.ts'
-import { loadOf } from '../table.ts'
+import { loadOf, outstandingOf } from '../table.ts'
 import type { AttemptOutcome, PolicyContext } from './policy.ts'
 
 /** Classes of calls running: 0, 1, 2–3, 4–7, … */
@@ -58,7 +58,7 @@ export class Readings {
 
   /** Calls running: never fewer than we run there, whatever the backend reported. */
   running(slot: number, now: number): number {
-    const own = loadOf(this.#context.table, slot)
+    const own = outstandingOf(this.#context.table, slot)
     if (this.ageMs(slot, now) > this.#maxAgeMs) return own
     return Math.max(own, (this.#reported[slot] ?? 0) + (this.#sentSince[slot] ?? 0))
   }
