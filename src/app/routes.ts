@@ -1,4 +1,7 @@
-/** Makes the routes of the data plane from the settings: those written down, then one for each embedded model. */
+/**
+ * Makes the routes of the data plane from the settings: those written down, then one for each embedded model, and those for calls
+ * that ask about a server and name no model.
+ */
 import type { CachePolicy, Settings } from '../config/schema.ts'
 import { Cors } from '../data/route/cors.ts'
 import type { Route, RouteCache } from '../data/route/routes.ts'
@@ -18,19 +21,28 @@ export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
       keepsHost: settings.pools[route.pool]?.host === 'keep',
     }),
   )
-  const embedded = settings.models.map(
-    ({ name, cache }): Route => ({
-      name,
-      match: { model: name },
-      protocols: EMBEDDED,
-      pool: name,
-      timeout: settings.server.limits.requestTimeout,
-      pure: true,
-      ...(byDefault && { auth: byDefault }),
-      cache: cacheOf(cache),
-    }),
-  )
-  return [...written, ...embedded]
+  const ofModel = ({ name, cache }: Settings['models'][number]): Route => ({
+    name,
+    match: { model: name },
+    protocols: EMBEDDED,
+    pool: name,
+    timeout: settings.server.limits.requestTimeout,
+    pure: true,
+    ...(byDefault && { auth: byDefault }),
+    cache: cacheOf(cache),
+  })
+  const { models } = settings
+  // One that is scaled to zero would be started by being asked for its health.
+  const first = models.find(({ replicas }) => replicas.min > 0) ?? models[0]
+  return [...written, ...models.map(ofModel), ...(first ? serverRoutes(ofModel(first)) : [])]
+}
+
+/** Paths of the Open Inference protocol that ask about a server: health and metadata, over REST and gRPC. */
+const SERVER_PATHS = ['/v2', '/v2/health/*', '/inference.GRPCInferenceService/Server*']
+
+/** Each embedded model has a server of its own, of which the first answers. What it says is no secret of any model. */
+function serverRoutes(first: Route): Route[] {
+  return SERVER_PATHS.map((path) => ({ ...first, match: { path }, models: 'any' }))
 }
 
 function cacheOf(policy: CachePolicy): RouteCache | undefined {

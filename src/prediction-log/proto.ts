@@ -35,6 +35,11 @@ export function encodePredictionLog({
   return PREDICTION_LOG.encode({ logMetadata, predictLog: { request, response } }).finish()
 }
 
+/** As a message of its own. */
+export function encodeSpec(model: ModelSpec): Uint8Array {
+  return MODEL_SPEC.encode(spec(model)).finish()
+}
+
 function spec({ name, version, versionLabel, signatureName }: ModelSpec) {
   return {
     name,
@@ -106,4 +111,6 @@ const MESSAGES = {
   },
 }
 
-const PREDICTION_LOG = protobuf.Root.fromJSON({ nested: MESSAGES }).lookupType('PredictionLog')
+const root = protobuf.Root.fromJSON({ nested: MESSAGES })
+const PREDICTION_LOG = root.lookupType('PredictionLog')
+const MODEL_SPEC = root.lookupType('ModelSpec')

@@ -1,11 +1,14 @@
 /**
  * The format `tfrecord`: TensorFlow's record files, each record a `PredictionLog` of TensorFlow Serving. What has no tensors in
- * both request and answer (other verbs than predict and infer, encoded bodies, `NaN` in JSON) it cannot say.
+ * both request and answer (over HTTP, other verbs than predict and infer; encoded bodies; `NaN` in JSON) it cannot say.
  */
 import { header } from '../core/call.ts'
 import type { Prediction, PredictionHead } from '../core/prediction.ts'
 import { crc32c } from '../lib/crc32c.ts'
+import { isGrpc } from '../protocol/grpc/fields.ts'
+import { MalformedProtobuf } from '../protocol/protobuf/reader.ts'
 import type { Encoder } from './encoder.ts'
+import { inputsOf, outputsOf, servingLog } from './grpc-messages.ts'
 import { parseJson } from './json-values.ts'
 import { encodePredictionLog, type LoggedPrediction, type ModelSpec } from './proto.ts'
 import { readV1 } from './v1-tensors.ts'
@@ -14,23 +17,37 @@ import { readV2 } from './v2-tensors.ts'
 export const tfrecord: Encoder = {
   encode(prediction) {
     const logged = readPrediction(prediction)
-    return logged && frame(encodePredictionLog(logged))
+    return logged && frame(logged instanceof Uint8Array ? logged : encodePredictionLog(logged))
   },
   wholeBytes,
 }
 
-function readPrediction({ head, request, answer }: Prediction): LoggedPrediction | undefined {
+/** The record, or what it is made of. */
+function readPrediction(prediction: Prediction): LoggedPrediction | Uint8Array | undefined {
+  const { head, request, answer } = prediction
   if (isEncoded(head)) return undefined
   try {
+    if (isGrpc(head.headers)) return ofGrpc(prediction)
     if (head.verb === 'predict') return ofV1(head, text(request), text(answer))
     if (head.verb === 'infer') return ofV2(head, request, answer)
     return undefined
   } catch (error) {
     // What cannot be read as tensors is counted by the caller; anything else is a bug and must be seen.
-    if (error instanceof SyntaxError || error instanceof TypeError || error instanceof RangeError)
-      return undefined
+    if (UNREADABLE.some((known) => error instanceof known)) return undefined
     throw error
   }
+}
+
+const UNREADABLE = [SyntaxError, TypeError, RangeError, MalformedProtobuf]
+
+function ofGrpc(prediction: Prediction): LoggedPrediction | Uint8Array | undefined {
+  const { head } = prediction
+  const [model, seconds] = [specOf(head), secondsOf(head)]
+  if (head.protocol === 'tfserving') return servingLog(prediction, { model, seconds })
+  if (head.verb !== 'infer') return undefined
+  const { version, outputs } = outputsOf(prediction)
+  const answeredBy = { ...model, version: versionOf(version) ?? model.version }
+  return { model, answeredBy, inputs: inputsOf(prediction), outputs, seconds }
 }
 
 function isEncoded({ headers, answerHeaders }: PredictionHead): boolean {

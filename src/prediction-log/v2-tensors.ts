@@ -54,7 +54,11 @@ function fromJson({ datatype, shape, data }: V2Tensor): LoggedTensor {
   return tensorOf(typeOf(datatype), shape, values)
 }
 
-function fromBlob({ datatype, shape }: V2Tensor, blob: Uint8Array): LoggedTensor {
+/** A tensor of these values; throws as the above. */
+export function fromBlob(
+  { datatype, shape }: Pick<V2Tensor, 'datatype' | 'shape'>,
+  blob: Uint8Array,
+): LoggedTensor {
   const type = typeOf(datatype)
   return { type, shape, content: type === 'STRING' ? texts(blob, elements(shape)) : blob }
 }

@@ -4,7 +4,7 @@ import grpc from '@grpc/grpc-js'
 import { expect, it } from 'vitest'
 import { startGateway } from '../support/gateway.ts'
 import { modelFile } from '../support/model-server.ts'
-import { decoded, encoded, type Message } from '../support/oip-messages.ts'
+import { decoded, encoded, type Message, type MessageName } from '../support/oip-messages.ts'
 
 const sample = readFileSync(new URL('../../models/samples/digit-7.v2.json', import.meta.url), 'utf8')
 
@@ -51,6 +51,28 @@ it('answers over gRPC, natively, and calls in JSON and over gRPC have one entry'
   const other = data.toReversed()
   await overGrpc(other)
   expect(await overHttp(other)).toContain('; hit;')
+  // What any client asks first names no model.
+  const about = (method: string, answer: MessageName) =>
+    new Promise<Message>((resolve, reject) =>
+      client.makeUnaryRequest(
+        `/inference.GRPCInferenceService/${method}`,
+        () => Buffer.alloc(0),
+        (bytes: Buffer) => decoded(answer, bytes),
+        {},
+        (error, value) => (error ? reject(error) : resolve(value as Message)),
+      ),
+    )
+  expect(await about('ServerLive', 'ServerLiveResponse')).toEqual({ live: true })
+  expect(await about('ServerReady', 'ModelReadyResponse')).toEqual({ ready: true })
+  expect(await about('ServerMetadata', 'ServerMetadataResponse')).toMatchObject({
+    name: 'infergate-model-server',
+  })
+  for (const path of ['/v2/health/live', '/v2/health/ready', '/v2'])
+    expect([path, (await gateway.get(path)).status]).toEqual([path, 200])
+  // A method that names no model and is not about the server has no route.
+  await expect(about('RepositoryIndex', 'RepositoryIndexResponse')).rejects.toMatchObject({
+    code: grpc.status.UNIMPLEMENTED,
+  })
   client.close()
   const pool = (await (await fetch(`${gateway.admin}/api/v1/pools/digits`)).json()) as { backends: Message[] }
   expect(pool.backends[0]?.['grpc']).toBe(pool.backends[0]?.['url'])

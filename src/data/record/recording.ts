@@ -8,6 +8,7 @@ import { Chunks } from '../../core/chunks.ts'
 import type { Answer } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { after, isAwaitable } from '../../lib/deferred.ts'
+import { spokenStatus } from '../../protocol/grpc/status.ts'
 import { parseDirectives } from '../cache/directives.ts'
 import type { Matched } from '../route/routes.ts'
 import type { Pipeline } from '../serve/pipeline.ts'
@@ -31,7 +32,8 @@ export function recording({ answer, recorder, clock }: RecordingParts): Pipeline
 
   function recorded(call: Call, matched: Matched, answered: Answer): Answer {
     const { reply } = answered
-    if (reply.status < 200 || reply.status > 299) return answered
+    const status = spokenStatus(reply)
+    if (status < 200 || status > 299) return answered
     const { name } = matched.route
     const record = (request: WholeBody, body: WholeBody) =>
       recorder.add(described(call, matched, answered, clock.wall()), request, body)

@@ -1,10 +1,13 @@
+import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { unpackPredictions } from '../../../src/core/prediction.ts'
 import { parseJson } from '../../../src/prediction-log/json-values.ts'
 import { jsonl } from '../../../src/prediction-log/jsonl.ts'
 import { tfrecord } from '../../../src/prediction-log/tfrecord.ts'
 import { readV1 } from '../../../src/prediction-log/v1-tensors.ts'
+import { inferBody, inferReply } from '../../support/oip-messages.ts'
 import { batchOf, prediction } from '../../support/predictions.ts'
+import { decode, encode, framed } from '../../support/tensorflow-serving.ts'
 
 async function* pieces(bytes: Uint8Array, size: number) {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
@@ -96,6 +99,80 @@ describe('what has no tensors is in no tfrecord', () => {
       },
     ],
   ])('%s', (_, recorded) => expect(tfrecord.encode(prediction(recorded))).toBeUndefined())
+})
+
+describe('a call over gRPC is in a tfrecord', () => {
+  const GRPC = ['content-type', 'application/grpc']
+  const logOf = (...args: Parameters<typeof prediction>) =>
+    decode('PredictionLog', encoded(tfrecord, ...args).subarray(12, -4))
+  const spec = { name: 'ranker', signature_name: 's' }
+  const tensor = { dtype: 1, tensor_shape: { dim: [{ size: 1 }] }, float_val: [1.5] }
+  const log_metadata = {
+    model_spec: { name: 'ranker', version: { value: '3' } },
+    timestamp_secs: String(Math.floor(Date.parse(prediction().head.time) / 1000)),
+  }
+  const answered = { ...spec, version: { value: 7 } }
+
+  it.each([
+    ['predict', 'PredictRequest', { inputs: { x: tensor } }, 'PredictResponse', { outputs: { y: tensor } }],
+    ['classify', 'ExampleRequest', {}, 'ClassificationResponse', {}],
+    ['regress', 'ExampleRequest', {}, 'RegressionResponse', {}],
+  ])('as its messages are: %s', (verb, asked, more, given, result) => {
+    const request = encode(asked, { model_spec: spec, ...more })
+    const answer = encode(given, { model_spec: answered, ...result })
+    const head = { verb, headers: [...GRPC, 'grpc-encoding', 'gzip'], answerHeaders: GRPC }
+    const compressed = framed(gzipSync(request))
+    compressed[0] = 1
+    for (const body of [framed(request), compressed])
+      expect(logOf({ head, request: body, answer: framed(answer) })).toEqual({
+        log_metadata: { ...log_metadata, model_spec: { ...spec, version: { value: '7' } } },
+        [`${verb}_log`]: { request: decode(asked, request), response: decode(given, answer) },
+      })
+  })
+
+  it('with the model that was asked for, where no answer states one', () => {
+    const request = encode('MultiInferenceRequest', { tasks: [{ model_spec: spec }] })
+    const head = { verb: 'multi-inference', headers: GRPC, answerHeaders: GRPC }
+    expect(logOf({ head, request: framed(request), answer: framed(Buffer.alloc(0)) })).toEqual({
+      log_metadata,
+      multi_inference_log: { request: decode('MultiInferenceRequest', request), response: {} },
+    })
+  })
+
+  it('as the tensors of the Open Inference protocol, raw or typed', () => {
+    const head = { verb: 'infer', protocol: 'oip', headers: GRPC, answerHeaders: GRPC }
+    const shape = { name: 'x', datatype: 'FP32', shape: [1] }
+    const raw_input_contents = [Buffer.from(Float32Array.of(1.5).buffer)]
+    const answer = inferReply({
+      ...{ model_name: 'ranker', model_version: '7' },
+      outputs: [{ ...shape, name: 'y', datatype: 'BYTES', contents: { bytes_contents: [Buffer.from('é')] } }],
+    }).body
+    const typed = { inputs: [{ ...shape, contents: { fp32_contents: [1.5] } }] }
+    for (const inputs of [typed, { inputs: [shape], raw_input_contents }]) {
+      const request = inferBody({ model_name: 'ranker', ...inputs })
+      const tensor_shape = { dim: [{ size: '1' }] }
+      const version = { value: '7' }
+      expect(logOf({ head, request, answer })).toMatchObject({
+        log_metadata: { model_spec: { name: 'ranker', version } },
+        predict_log: {
+          request: { inputs: { x: { dtype: 1, tensor_shape, tensor_content: '0000c03f' } } },
+          response: {
+            model_spec: { version },
+            outputs: { y: { dtype: 7, tensor_shape, string_val: [Buffer.from('é').toString('hex')] } },
+          },
+        },
+      })
+    }
+  })
+
+  it('unless it is not one message', () => {
+    const head = { headers: GRPC, answerHeaders: GRPC }
+    for (const protocol of ['tfserving', 'oip'])
+      for (const verb of ['predict', 'infer', 'status'])
+        expect(
+          tfrecord.encode(prediction({ head: { ...head, verb, protocol }, request: 'x' })),
+        ).toBeUndefined()
+  })
 })
 
 describe('the datatype of a V1 tensor', () => {
