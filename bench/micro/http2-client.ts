@@ -1,5 +1,5 @@
 /**
- * What a unary call over HTTP/2 costs the one who calls: by node:http2 alone, and by the gateway's client on top of it. An echo
+ * What a unary call over HTTP/2 costs the one who calls: by node:http2 alone, and by the gateway's client. An echo
  * of BODY_BYTES with trailers, 64 calls at a time, interleaved rounds. Counted is the time of the CPU, whatever else runs.
  *
  *   node bench/micro/http2-client.ts [ROUNDS] [CALLS] [BODY_BYTES]

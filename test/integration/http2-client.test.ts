@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { GatewayError } from '../../src/core/errors.ts'
 import type { BackendRequest, BackendResponse, ClientOptions } from '../../src/data/backend/exchange.ts'
 import { Http2Client } from '../../src/data/backend/http2-client.ts'
-import type { Watch } from '../../src/data/backend/http2-connection.ts'
+import type { WatchOptions } from '../../src/data/backend/http2-watch.ts'
 import { collected, type Incoming } from '../../src/data/backend/incoming.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import type { Awaitable } from '../../src/lib/deferred.ts'
@@ -38,7 +38,7 @@ async function backend(
 
 const echo = async ({ stream }: Asked) => answerGrpc(stream, await bodyOf(stream))
 
-function client(options: Partial<ClientOptions> = {}, watch?: Watch): Http2Client {
+function client(options: Partial<ClientOptions> = {}, watch?: WatchOptions): Http2Client {
   const wheel = new Wheel(systemClock)
   const made = new Http2Client(
     {

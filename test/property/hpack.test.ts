@@ -1,10 +1,11 @@
 /**
- * The decoder of field blocks, which keeps what it has decoded while its table stays as it is, against a peer that writes the same
+ * What the encoder with a table writes, the decoder reads. The decoder of field blocks, which keeps what it has decoded while its table stays as it is, against a peer that writes the same
  * fields in any way that RFC 7541 has: by index, with and without a table, resizing it, in Huffman code or not.
  */
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { CompressionError, HpackDecoder } from '../../src/lib/http2/hpack-decoder.ts'
+import { HpackTableEncoder } from '../../src/lib/http2/hpack-table-encoder.ts'
 import { STATIC_FIELDS } from '../../src/lib/http2/static-table.ts'
 
 const seconds = Number(process.env['INFERGATE_FUZZ_SECONDS'] ?? 3)
@@ -150,6 +151,35 @@ it(
           }
         } catch (error) {
           expect(error).toBeInstanceOf(CompressionError)
+        }
+      }),
+      { numRuns: 1_000_000, interruptAfterTimeLimit: seconds * 500, markInterruptAsFailure: false },
+    )
+  },
+  (seconds + 30) * 1000,
+)
+
+it(
+  'reads what our encoder writes, whatever the peer makes of its table',
+  () => {
+    const list = fc.array(
+      field.map(({ pair }) => pair),
+      { maxLength: 6 },
+    )
+    const steps = fc.array(
+      fc.oneof({ weight: 4, arbitrary: fc.nat(5) }, fc.constantFrom('0', '60', '200', '4096')),
+      {
+        maxLength: 40,
+      },
+    )
+    fc.assert(
+      fc.property(fc.array(list, { minLength: 6, maxLength: 6 }), steps, (lists, order) => {
+        const all = lists.map((pairs) => pairs.flat())
+        const encoder = new HpackTableEncoder(new Set([':path', 'a', 'ab-1']))
+        const decoder = new HpackDecoder({ maxTableBytes: TABLE_BYTES, maxListBytes: 1e6 })
+        for (const step of order) {
+          if (typeof step === 'string') encoder.resize(Number(step))
+          else expect(decoder.decode(encoder.encode(all[step] as string[])).fields).toEqual(all[step])
         }
       }),
       { numRuns: 1_000_000, interruptAfterTimeLimit: seconds * 500, markInterruptAsFailure: false },

@@ -1,6 +1,6 @@
 /**
- * The client for backends: our own for plain requests, undici for other requests over HTTP/1.1, node:http2 for gRPC. The
- * latter two are loaded with the first request that needs them, so a gateway in front of plain HTTP starts without them.
+ * The client for backends: our own for plain requests and for gRPC, undici for other requests over HTTP/1.1. That is loaded
+ * with the first request that needs it, so a gateway in front of plain HTTP starts without it.
  */
 import { type BackendCredential, WITHHELD } from '../../core/backend-credential.ts'
 import type { RawPairs } from '../../core/call.ts'
@@ -10,7 +10,7 @@ import { type Awaitable, after } from '../../lib/deferred.ts'
 import { Wheel } from '../../lib/wheel.ts'
 import { Authorization } from './authorization.ts'
 import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
-import type { Http2Client } from './http2-client.ts'
+import { Http2Client } from './http2-client.ts'
 import { PlainClient } from './plain-client.ts'
 import type { UndiciClient } from './undici-client.ts'
 
@@ -20,20 +20,19 @@ export class Clients {
   #options: ClientOptions
   readonly #plain: PlainClient | undefined
   readonly #undici: LoadedOnDemand<UndiciClient>
-  readonly #http2: LoadedOnDemand<Http2Client>
+  readonly #wheel: Wheel
+  /** Set once it was needed. */
+  #http2: Http2Client | undefined
   #authorization: Authorization | undefined
 
-  /** `wheel`: the timer wheel of our own client, which then takes plain requests; without it undici takes all. */
+  /** `wheel`: the timer wheel of our own client, which then takes plain requests; without it undici takes all over HTTP/1.1. */
   constructor(options: ClientOptions, wheel?: Wheel) {
     this.#options = options
     this.#plain = wheel && new PlainClient(options, wheel)
+    this.#wheel = wheel ?? new Wheel(systemClock)
     this.#undici = new LoadedOnDemand(async () => {
       const { UndiciClient } = await import('./undici-client.ts')
       return new UndiciClient(this.#options)
-    })
-    this.#http2 = new LoadedOnDemand(async () => {
-      const { Http2Client } = await import('./http2-client.ts')
-      return new Http2Client(this.#options, wheel ?? new Wheel(systemClock))
     })
   }
 
@@ -42,7 +41,7 @@ export class Clients {
     this.#options = options
     this.#plain?.configure(options)
     void this.#undici.begun?.then((client) => client.configure(options))
-    void this.#http2.begun?.then((client) => client.configure(options))
+    this.#http2?.configure(options)
   }
 
   /** The credential that all further requests carry; undefined: none. */
@@ -59,10 +58,8 @@ export class Clients {
 
   #send(request: BackendRequest, headers: RawPairs): Awaitable<BackendResponse> {
     if (request.transport === 'grpc') {
-      const { ready } = this.#http2
-      return ready
-        ? ready.send(request, headers)
-        : after(this.#http2.load(), (it) => it.send(request, headers))
+      this.#http2 ??= new Http2Client(this.#options, this.#wheel)
+      return this.#http2.send(request, headers)
     }
     if (this.#plain?.takes(request)) return this.#plain.send(request, headers)
     return after(this.#undici.load(), (client) => client.send(request, headers))
@@ -71,14 +68,14 @@ export class Clients {
   /** Closes the connections to an origin that is no longer used; running exchanges finish. */
   async forget(url: string): Promise<void> {
     this.#plain?.forget(url)
+    this.#http2?.forget(url)
     await (await this.#undici.begun)?.forget(url)
-    await this.#http2.begun?.then((client) => client.forget(url))
   }
 
   async close(): Promise<void> {
     this.#plain?.close()
+    this.#http2?.close()
     await (await this.#undici.begun)?.close()
-    await this.#http2.begun?.then((client) => client.close())
   }
 }
 
@@ -87,15 +84,13 @@ class LoadedOnDemand<T> {
   readonly #load: () => Promise<T>
   /** Set once it is being loaded. */
   begun: Promise<T> | undefined
-  /** Set once it is loaded. */
-  ready: T | undefined
 
   constructor(load: () => Promise<T>) {
     this.#load = load
   }
 
   load(): Promise<T> {
-    this.begun ??= this.#load().then((loaded) => (this.ready = loaded))
+    this.begun ??= this.#load()
     return this.begun
   }
 }

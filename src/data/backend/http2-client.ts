@@ -1,7 +1,7 @@
 /**
  * The client for backends that are called over HTTP/2, in cleartext by prior knowledge and over TLS by ALPN: the calls of
  * gRPC. To each origin it holds as many connections as its calls need, and prefers the oldest, so that the others may go.
- * docs/decisions/0020-backends-over-http2-by-node.md has the reasons.
+ * docs/decisions/0022-an-http2-client-of-our-own.md has the reasons.
  */
 import { isIP } from 'node:net'
 import type { RawPairs } from '../../core/call.ts'
@@ -10,8 +10,9 @@ import type { Awaitable } from '../../lib/deferred.ts'
 import { timer, type Wheel } from '../../lib/wheel.ts'
 import { forbidden } from './checked-lookup.ts'
 import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
-import { Http2ClientConnection, type Http2ConnectionOwner, WATCH, type Watch } from './http2-connection.ts'
+import { Http2ClientConnection, type Http2ConnectionOwner } from './http2-connection.ts'
 import { type ExchangeOwner, Http2Exchange } from './http2-exchange.ts'
+import { WATCH, type WatchOptions } from './http2-watch.ts'
 import { type OriginAddress, type OriginConnections, Origins } from './origins.ts'
 
 /** The most connections to one origin: a bound for one that allows few streams on each. */
@@ -26,7 +27,7 @@ export class Http2Client {
   readonly #wheel: Wheel
   readonly #origins: Origins<Http2Origin>
 
-  constructor(options: ClientOptions, wheel: Wheel, watch: Watch = WATCH) {
+  constructor(options: ClientOptions, wheel: Wheel, watch: WatchOptions = WATCH) {
     this.#options = options
     this.#wheel = wheel
     this.#origins = new Origins((address) => new Http2Origin(address, this.#options, { wheel, watch }))
@@ -62,7 +63,7 @@ export class Http2Client {
 class Http2Origin implements Http2ConnectionOwner, ExchangeOwner, OriginConnections {
   readonly #address: OriginAddress
   readonly #options: ClientOptions
-  readonly #timing: { readonly wheel: Wheel; readonly watch: Watch }
+  readonly #timing: { readonly wheel: Wheel; readonly watch: WatchOptions }
   /** All that are not closed. */
   readonly #connections = new Set<Http2ClientConnection>()
   /** Those that take streams, the oldest first. */
@@ -78,7 +79,7 @@ class Http2Origin implements Http2ConnectionOwner, ExchangeOwner, OriginConnecti
   constructor(
     address: OriginAddress,
     options: ClientOptions,
-    timing: { readonly wheel: Wheel; readonly watch: Watch },
+    timing: { readonly wheel: Wheel; readonly watch: WatchOptions },
   ) {
     this.#address = address
     this.#options = options
@@ -124,7 +125,7 @@ class Http2Origin implements Http2ConnectionOwner, ExchangeOwner, OriginConnecti
     if (!error) return this.#connect()
     this.#opening--
     // Others have streams for those who wait, sooner or later.
-    if (this.#opening === 0 && this.#open.every((one) => one.isDoubted)) return this.#breakAll(error)
+    if (this.#opening === 0 && this.#open.every((one) => one.watch.isDoubted)) return this.#breakAll(error)
     this.#timing.wheel.arm(this.#pause, PAUSE_MS)
   }
 

@@ -1,17 +1,33 @@
 /**
- * One connection of the HTTP/2 client: its streams are counted against the limit that the backend states, pings find out
- * whether a silent backend is still there, and one that nobody uses is closed.
+ * One connection of the HTTP/2 client (RFC 9113). Its streams are counted against the limit that the backend states. Whatever the
+ * backend sends, it ends at most this connection, and what it makes us keep is bounded.
  */
-import http2, { type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
-import { GatewayError } from '../../core/errors.ts'
+import type { RawPairs } from '../../core/call.ts'
+import type { GatewayError } from '../../core/errors.ts'
+import { Floods } from '../../lib/http2/floods.ts'
+import { ConnectionFlow, type FlowStream, grow } from '../../lib/http2/flow.ts'
+import { FrameWriter } from '../../lib/http2/frame-writer.ts'
+import * as h2 from '../../lib/http2/frames.ts'
+import { HpackDecoder } from '../../lib/http2/hpack-decoder.ts'
+import { HpackTableEncoder } from '../../lib/http2/hpack-table-encoder.ts'
+import type { FieldBlock } from '../../lib/http2/payloads.ts'
+import { type FrameHandler, PeerFrames } from '../../lib/http2/peer-frames.ts'
+import { PeerSettings } from '../../lib/http2/settings.ts'
 import { openHttp2Socket } from '../../lib/tls/http2-socket.ts'
 import { timer, type Wheel } from '../../lib/wheel.ts'
+import { WriteBatcher } from '../../lib/write-batcher.ts'
 import { checkedLookup } from './checked-lookup.ts'
 import type { ClientOptions } from './exchange.ts'
-import { type ConnectionEnd, connectionFault } from './http2-errors.ts'
+import { connectionFault, connectTimeout, lostFault, notNegotiated } from './http2-errors.ts'
+import { COMMON_FIELDS, SETTINGS, WINDOWS } from './http2-settings.ts'
+import { type AnswerListener, type ClientStreamConnection, Http2ClientStream } from './http2-stream.ts'
+import { ClientStreamIds } from './http2-stream-ids.ts'
+import { Http2Watch, type WatchedConnection, type WatchOptions } from './http2-watch.ts'
 import type { OriginAddress } from './origins.ts'
 import { MAX_HEAD_BYTES } from './reply-head.ts'
+
+const { ConnectionError } = h2
 
 /** The owner of a connection. */
 export interface Http2ConnectionOwner {
@@ -23,194 +39,266 @@ export interface Http2ConnectionOwner {
   gone(connection: Http2ClientConnection, error: GatewayError | undefined): void
 }
 
-/** How a connection is watched. */
-export interface Watch {
-  /** Time between two looks at the connection. */
-  readonly lookMs: number
-  /** Looks at a connection without streams before it is closed. */
-  readonly idleLooks: number
-  /** Longest wait for the answer to a ping. */
-  readonly pingMs: number
+export interface Http2Request {
+  readonly fields: RawPairs
+  /** The fields are all of it. */
+  readonly isEnded: boolean
+  /** Its answer has a head only. */
+  readonly isBodiless: boolean
 }
 
-/** Load balancers drop connections that are idle for longer than a minute. */
-export const WATCH: Watch = { lookMs: 20_000, idleLooks: 2, pingMs: 20_000 }
+/** Answers to PING and SETTINGS that a backend may leave unread while it asks for more (CVE-2019-9512 and 9515). */
+const MAX_UNREAD_ANSWERS = 1000
+/** How long a backend may take to read the end of a connection. */
+const CLOSE_MS = 10_000
 
-/**
- * Servers of gRPC end a connection with more than two pings, five minutes apart or less, to which they sent nothing in
- * between (grpc/proposal A8); the first is free.
- */
-const FREE_PINGS = 3
-const RARE_PING_MS = 310_000
+const WRITES = new WriteBatcher()
 
-/** What one answer may hold before its reader takes it. */
-const STREAM_WINDOW_BYTES = 256 * 1024
-const CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024
-const SESSION = {
-  settings: {
-    enablePush: false,
-    initialWindowSize: STREAM_WINDOW_BYTES,
-    maxHeaderListSize: MAX_HEAD_BYTES,
-  },
-  // Fields that a caller repeats are the backend's to judge.
-  strictSingleValueFields: false,
-}
-/** A stream without an id was never sent. */
-const MAX_STREAM_ID = 2 ** 31 - 1
-/** A connection has 2^30 stream ids (RFC 9113, section 5.1.1). */
-const MAX_STREAMS = 2 ** 30 - 1024
-
-export class Http2ClientConnection {
+export class Http2ClientConnection implements FrameHandler, ClientStreamConnection, WatchedConnection {
   readonly address: OriginAddress
+  readonly flow: ConnectionFlow
+  readonly watch: Http2Watch
   readonly #owner: Http2ConnectionOwner
-  readonly #watch: Watch
   readonly #wheel: Wheel
   readonly #socket: Socket
-  readonly #timer = timer(() => this.#look())
-  readonly #silent = timer(() => this.destroy(new Error('no answer to a ping')))
-  #session: ClientHttp2Session | undefined
-  /** Its settings have come. */
+  readonly #writer: FrameWriter
+  readonly #frames = new PeerFrames(this, { maxHeadBytes: MAX_HEAD_BYTES, isClient: false })
+  readonly #encoder = new HpackTableEncoder(COMMON_FIELDS)
+  readonly #decoder = new HpackDecoder({ maxListBytes: MAX_HEAD_BYTES })
+  readonly #floods = new Floods()
+  readonly #peer = new PeerSettings({ isClient: false })
+  /** Until the settings of the backend have come, and from the end on. */
+  readonly #timer = timer(() => this.#late())
+  readonly #streams = new Map<number, Http2ClientStream>()
+  readonly #ids = new ClientStreamIds()
+  #unreadAnswers = 0
+  /** The preface was sent; the settings of the backend have come; no more streams; and nothing any more. */
+  #isBegun = false
   #isOpen = false
   #isClosing = false
+  #isOver = false
   #error: Error | undefined
+  /** The code with which the backend said goodbye, if it did. */
   #goaway: number | undefined
-  /** The most streams at a time, as the backend says. */
-  #limit = 0
-  #running = 0
-  /** How many streams were begun; and how many at the last look. */
-  #started = 0
-  #startedSeen = 0
-  /** Above it the backend has not looked at streams. */
-  #lastStreamId = MAX_STREAM_ID
-  /** How often something of an answer has arrived; and how often at the last look. */
-  #arrivals = 0
-  #arrivalsSeen = 0
-  #idleLooks = 0
-  #isDoubted = false
-  /** Pings since something of an answer has arrived, and when the last one was sent. */
-  #pings = 0
-  #pingedAt = 0
 
   constructor(
     address: OriginAddress,
     options: ClientOptions,
-    { owner, wheel, watch }: { owner: Http2ConnectionOwner; wheel: Wheel; watch: Watch },
+    parts: { owner: Http2ConnectionOwner; wheel: Wheel; watch: WatchOptions },
   ) {
     this.address = address
-    this.#owner = owner
-    this.#wheel = wheel
-    this.#watch = watch
+    this.#owner = parts.owner
+    this.#wheel = parts.wheel
+    this.watch = new Http2Watch(this, parts)
     const { scheme, host, port } = address
     const lookup = checkedLookup(options.refuse, port)
     const to = { isSecure: scheme === 'https', host, port, lookup, tls: options.tls }
     this.#socket = openHttp2Socket(to, (isHttp2) => this.#connected(isHttp2))
-    this.#socket.on('error', (error) => (this.#error ??= error))
-    this.#socket.once('close', () => this.#closed())
-    wheel.arm(this.#timer, options.connectTimeoutMs)
+      .on('error', (error) => (this.#error ??= error))
+      .once('close', () => this.#closed())
+    this.#writer = new FrameWriter(this.#socket, WRITES)
+    this.flow = new ConnectionFlow(this.#writer, this.#floods, WINDOWS)
+    this.#wheel.arm(this.#timer, options.connectTimeoutMs)
+  }
+
+  get backend(): string {
+    return this.address.authority
   }
 
   /** Whether it can take another stream now. */
   get isFree(): boolean {
-    const { destroyed = true, closed } = this.#session ?? {}
-    return this.#running < this.#limit && !this.#isClosing && !this.#isDoubted && !destroyed && !closed
-  }
-
-  /** A ping is not answered yet, so it gets no more streams. */
-  get isDoubted(): boolean {
-    return this.#isDoubted
+    return this.#streams.size < this.limit && !this.#isClosing && !this.watch.isDoubted
   }
 
   /** The most streams at a time, as the backend says. */
   get limit(): number {
-    return this.#limit
+    return this.#isOpen ? this.#peer.maxStreams : 0
   }
 
-  /** Grows whenever something of an answer arrives. */
-  get arrivals(): number {
-    return this.#arrivals
+  get running(): number {
+    return this.#streams.size
   }
 
-  /** Undefined: it has not ended. */
-  get end(): ConnectionEnd | undefined {
-    const isOver = this.#session?.destroyed ?? this.#socket.destroyed
-    return isOver ? { error: this.#error, goaway: this.#goaway } : undefined
+  get started(): number {
+    return this.#ids.count
   }
 
-  /** Whether the backend has said that it has not looked at this stream, and never will. */
-  ignores({ id = Number.POSITIVE_INFINITY }: ClientHttp2Stream): boolean {
-    return id > this.#lastStreamId
-  }
-
-  /** Begins a stream; to be followed by `release` when it is closed. `fields`: as node:http2 takes them. */
-  request(fields: string[], endStream: boolean): ClientHttp2Stream {
-    const stream = (this.#session as ClientHttp2Session).request(fields, { endStream })
-    this.#running++
-    if (++this.#started >= MAX_STREAMS) this.close()
+  /** Begins a stream. */
+  request({ fields, ...kind }: Http2Request, listener: AnswerListener): Http2ClientStream {
+    const id = this.#ids.take()
+    const windows = { sendWindow: this.#peer.initialWindow, receiveWindow: WINDOWS.stream }
+    const stream = new Http2ClientStream(id, { connection: this, listener, ...kind, ...windows })
+    this.#streams.set(id, stream)
+    this.#writer.fields(id, this.#encoder.encode(fields), kind.isEnded)
+    if (this.#ids.isUsedUp) this.close()
     return stream
-  }
-
-  /** A stream is closed. */
-  release(): void {
-    this.#running--
-    if (this.isFree) this.#owner.free(this)
-  }
-
-  /** Something of an answer has arrived. */
-  heard(): void {
-    this.#arrivals++
-    this.#pings = 0
-  }
-
-  /** An answer is late. Where none has arrived since there were `arrivals`, a ping must be answered before it gets another stream. */
-  doubt(arrivals: number): void {
-    if (this.#arrivals === arrivals) this.#ping()
   }
 
   /** Takes no more streams, and closes when those it has are over. */
   close(): void {
     if (!this.#isOpen) return this.destroy()
     this.#stopTaking()
-    this.#session?.close()
+    if (this.#streams.size === 0) this.#end(h2.NO_ERROR)
   }
 
   /** Ends all streams. */
   destroy(error?: Error): void {
     this.#error ??= error
-    this.#session?.destroy()
-    this.#socket.destroy()
+    if (this.#isBegun) this.#end(error instanceof ConnectionError ? error.code : h2.NO_ERROR)
+    else this.#socket.destroy()
+  }
+
+  taken(stream: FlowStream, bytes: number): void {
+    this.flow.takenOf(stream, bytes)
+  }
+
+  sendReset({ id }: FlowStream, code: number): void {
+    this.#writer.numbers(h2.RST_STREAM, 0, id, [code])
+  }
+
+  closed(stream: FlowStream, isCut: boolean): void {
+    this.#streams.delete(stream.id)
+    this.flow.forget(stream)
+    if (isCut) this.#ids.cut(stream.receiveWindow)
+    if (this.isFree) this.#owner.free(this)
+    else if (this.#isClosing && this.#streams.size === 0) this.#end(h2.NO_ERROR)
+  }
+
+  sendPing(payload: Buffer): void {
+    this.#writer.frame(h2.PING, 0, 0, payload)
+  }
+
+  trusted(): void {
+    if (this.isFree) this.#owner.free(this)
+  }
+
+  looked(): void {
+    this.#floods.rested()
+  }
+
+  // What the backend sends.
+
+  head({ id, isEnd, bytes }: FieldBlock): void {
+    const { fields, isCut } = this.#decoder.decode(bytes)
+    const stream = this.#streams.get(id)
+    if (!stream) return this.#strayed(id)
+    this.#floods.worked()
+    this.watch.heard()
+    if (isCut) stream.garbled(`fields of more than ${MAX_HEAD_BYTES} bytes`)
+    else stream.head(fields, isEnd)
+  }
+
+  data(id: number, data: Buffer, { bytes, isEnd }: { bytes: number; isEnd: boolean }): void {
+    if (data.length === 0 && !isEnd) this.#floods.idle()
+    else this.#floods.worked()
+    this.flow.received(bytes)
+    this.flow.taken(bytes)
+    const stream = this.#streams.get(id)
+    if (!stream) return this.#ids.expectCut(id, bytes)
+    this.watch.heard()
+    stream.data(data, bytes, isEnd)
+  }
+
+  windowUpdate(id: number, bytes: number): void {
+    if (id === 0) return this.flow.grow(bytes)
+    const stream = this.#streams.get(id)
+    if (!stream) return this.#ids.expectBegun(id)
+    const error = grow(stream, bytes)
+    if (error !== h2.NO_ERROR) stream.garbled('a window that cannot be', error)
+  }
+
+  reset(id: number, code: number): void {
+    const stream = this.#streams.get(id)
+    if (stream) stream.reset(code)
+    else this.#strayed(id)
+  }
+
+  settings(flags: number, payload: Buffer): void {
+    this.#floods.idle()
+    const growth = this.#peer.take(flags, payload)
+    if (flags & h2.ACK) return
+    this.#writer.frame(h2.SETTINGS, h2.ACK, 0, NOTHING)
+    this.#answered()
+    this.#encoder.resize(this.#peer.leastTableBytes)
+    this.#encoder.resize(this.#peer.tableBytes)
+    if (growth !== 0) this.#grow(growth)
+    if (!this.#isOpen) this.#opened()
+    if (!this.#isClosing) this.#owner.free(this)
+  }
+
+  ping(flags: number, payload: Buffer): void {
+    this.#floods.idle()
+    if (flags & h2.ACK) return this.watch.answered(payload)
+    this.#writer.frame(h2.PING, h2.ACK, 0, payload)
+    this.#answered()
+  }
+
+  goAway(lastStream: number, code: number): void {
+    this.#floods.idle()
+    this.#goaway = code
+    this.#stopTaking()
+    for (const stream of [...this.#streams.values()]) if (stream.id > lastStream) stream.ignored()
+    if (this.#streams.size === 0) this.#end(h2.NO_ERROR)
+  }
+
+  priority(): void {
+    this.#floods.idle()
+  }
+
+  other(): void {
+    this.#floods.idle()
   }
 
   #connected(isHttp2: boolean): void {
-    const { scheme, authority } = this.address
-    const socket = this.#socket
-    if (!isHttp2) return this.destroy(notNegotiated(authority))
-    const session = http2.connect(`${scheme}://${authority}`, {
-      ...SESSION,
-      createConnection: () => socket,
-    })
-    this.#session = session
-    session.on('connect', () => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES))
-    session.on('remoteSettings', ({ maxConcurrentStreams = Number.POSITIVE_INFINITY }) =>
-      this.#limited(maxConcurrentStreams),
-    )
-    session.on('goaway', (code, lastStreamId) => {
-      this.#goaway = code
-      this.#lastStreamId = Math.min(this.#lastStreamId, lastStreamId)
-      this.#stopTaking()
-    })
-    session.on('error', (error) => (this.#error ??= error))
-    session.on('close', () => socket.destroy())
+    if (!isHttp2) return this.destroy(notNegotiated(this.backend))
+    this.#isBegun = true
+    this.#socket
+      .on('data', (chunk: Buffer) => this.#read(chunk))
+      .on('drain', () => this.#drained())
+      .on('end', () => this.#socket.destroy())
+      .write(h2.PREFACE)
+    this.#writer.frame(h2.SETTINGS, 0, 0, SETTINGS)
+    this.flow.open()
   }
 
-  /** The settings of the backend have come. The first say that it speaks HTTP/2. */
-  #limited(streams: number): void {
-    this.#limit = streams
-    if (!this.#isOpen) {
-      this.#isOpen = true
-      this.#wheel.disarm(this.#timer)
-      this.#wheel.arm(this.#timer, this.#watch.lookMs)
+  /** The first settings of the backend say that it speaks HTTP/2. */
+  #opened(): void {
+    this.#isOpen = true
+    this.#wheel.disarm(this.#timer)
+    this.watch.begin()
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#isOver) return
+    try {
+      this.#frames.read(chunk)
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error
+      this.destroy(error)
     }
-    this.#owner.free(this)
+  }
+
+  /** A frame of a stream that is over: it may have been on its way when the stream was cut. */
+  #strayed(id: number): void {
+    this.#ids.expectBegun(id)
+    this.#floods.idle()
+  }
+
+  #drained(): void {
+    this.#unreadAnswers = 0
+    this.flow.flush()
+  }
+
+  #answered(): void {
+    if (this.#writer.isFull && ++this.#unreadAnswers > MAX_UNREAD_ANSWERS)
+      throw new ConnectionError(h2.ENHANCE_YOUR_CALM, 'too many frames whose answers are not read')
+  }
+
+  #grow(bytes: number): void {
+    for (const stream of [...this.#streams.values()]) {
+      const error = grow(stream, bytes)
+      if (error !== h2.NO_ERROR) throw new ConnectionError(error, 'a window is too large')
+    }
   }
 
   #stopTaking(): void {
@@ -219,55 +307,37 @@ export class Http2ClientConnection {
     if (this.#isOpen) this.#owner.closing(this)
   }
 
-  #closed(): void {
+  /** Says goodbye, and closes the connection (RFC 9113, section 6.8). */
+  #end(code: number): void {
+    if (this.#isOver) return
+    this.#isOver = true
     this.#stopTaking()
+    this.#break()
+    this.watch.end()
+    this.#writer.numbers(h2.GOAWAY, 0, 0, [0, code])
+    this.#writer.flush()
+    this.#socket.destroySoon()
+    this.#wheel.arm(this.#timer, CLOSE_MS)
+  }
+
+  #late(): void {
+    if (!this.#isOver && !this.#isOpen) this.destroy(connectTimeout(this.backend))
+    else this.#socket.destroy()
+  }
+
+  #break(): void {
+    const end = { error: this.#error, goaway: this.#goaway }
+    for (const stream of [...this.#streams.values()]) stream.broken(lostFault(end, this.backend))
+  }
+
+  #closed(): void {
+    this.#isOver = true
+    this.#stopTaking()
+    this.#break()
+    this.watch.end()
     this.#wheel.disarm(this.#timer)
-    this.#wheel.disarm(this.#silent)
-    const { authority } = this.address
-    this.#owner.gone(this, this.#isOpen ? undefined : connectionFault(this.#error, authority))
-  }
-
-  /** Called from time to time; the first time, when it should long have been open. */
-  #look(): void {
-    const { lookMs, idleLooks } = this.#watch
-    if (!this.#isOpen) return this.destroy(connectTimeout(this.address.authority))
-    this.#wheel.arm(this.#timer, lookMs)
-    if (this.#running > 0) {
-      this.#idleLooks = 0
-      if (this.#arrivals === this.#arrivalsSeen) this.#ping()
-      this.#arrivalsSeen = this.#arrivals
-      return
-    }
-    // A backend that has said goodbye may never close its end.
-    if (this.#isClosing) return this.destroy()
-    this.#idleLooks = this.#started === this.#startedSeen ? this.#idleLooks + 1 : 0
-    this.#startedSeen = this.#started
-    if (this.#idleLooks >= idleLooks) this.close()
-  }
-
-  /** Asks the backend whether it is there, unless it was asked as often as servers bear. */
-  #ping(): void {
-    const now = this.#wheel.now()
-    if (this.#isDoubted || (this.#pings >= FREE_PINGS && now - this.#pingedAt < RARE_PING_MS)) return
-    this.#pings++
-    this.#pingedAt = now
-    this.#isDoubted = true
-    this.#wheel.arm(this.#silent, this.#watch.pingMs)
-    this.#session?.ping((error) => {
-      if (error) return
-      this.#wheel.disarm(this.#silent)
-      this.#isDoubted = false
-      if (this.isFree) this.#owner.free(this)
-    })
+    this.#owner.gone(this, this.#isOpen ? undefined : connectionFault(this.#error, this.backend))
   }
 }
 
-function connectTimeout(backend: string): GatewayError {
-  const message = 'the backend did not accept a connection in time'
-  return new GatewayError('backendRefused', message, { backend, unsent: true })
-}
-
-function notNegotiated(backend: string): GatewayError {
-  const message = 'the backend does not speak HTTP/2 over TLS (ALPN)'
-  return new GatewayError('backendTls', message, { backend, unsent: true })
-}
+const NOTHING = new Uint8Array(0)

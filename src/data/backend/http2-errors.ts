@@ -1,32 +1,15 @@
-/** Translates the errors of HTTP/2 (RFC 9113, section 7), of node:http2, and of the sockets and TLS under it, to faults. */
-import { constants } from 'node:http2'
+/** Translates the ends of streams and connections of HTTP/2 (RFC 9113, section 7), and of the sockets and TLS under them, to faults. */
 import { GatewayError } from '../../core/errors.ts'
+import * as h2 from '../../lib/http2/frames.ts'
 import { codeOf, connectFault, type NamedFault, UNSENT } from './socket-errors.ts'
 
-const NAMES: Readonly<Record<number, string>> = {
-  0: 'NO_ERROR',
-  1: 'PROTOCOL_ERROR',
-  2: 'INTERNAL_ERROR',
-  3: 'FLOW_CONTROL_ERROR',
-  4: 'SETTINGS_TIMEOUT',
-  5: 'STREAM_CLOSED',
-  6: 'FRAME_SIZE_ERROR',
-  7: 'REFUSED_STREAM',
-  8: 'CANCEL',
-  9: 'COMPRESSION_ERROR',
-  10: 'CONNECT_ERROR',
-  11: 'ENHANCE_YOUR_CALM',
-  12: 'INADEQUATE_SECURITY',
-  13: 'HTTP_1_1_REQUIRED',
-}
-
-/** Either side sends these where the other breaks the rules; the frames of node:http2 do not. */
+/** Either side sends these where the other breaks the rules. */
 const BROKEN: readonly number[] = [
-  constants.NGHTTP2_PROTOCOL_ERROR,
-  constants.NGHTTP2_FLOW_CONTROL_ERROR,
-  constants.NGHTTP2_STREAM_CLOSED,
-  constants.NGHTTP2_FRAME_SIZE_ERROR,
-  constants.NGHTTP2_COMPRESSION_ERROR,
+  h2.PROTOCOL_ERROR,
+  h2.FLOW_CONTROL_ERROR,
+  h2.STREAM_CLOSED,
+  h2.FRAME_SIZE_ERROR,
+  h2.COMPRESSION_ERROR,
 ]
 
 /** Why a connection has ended. */
@@ -36,66 +19,60 @@ export interface ConnectionEnd {
   readonly goaway: number | undefined
 }
 
-/** A stream that ended before its answer did. */
-export interface BrokenStream {
-  /** Code of the RST_STREAM frame, of whichever side. */
-  readonly code: number
-  /** Undefined: the connection goes on. */
-  readonly connection: ConnectionEnd | undefined
-  readonly error: Error | undefined
-  /** The backend said with GOAWAY that it has not looked at the stream. */
-  readonly isIgnored: boolean
-  /** Host and port. */
-  readonly backend: string
+/** `backend`, here and below: host and port. */
+export function resetFault(code: number, backend: string): GatewayError {
+  return named(resetNamed(code), backend)
 }
 
-export function streamFault({ code, connection, error, isIgnored, backend }: BrokenStream): GatewayError {
-  const cause = connection?.error ?? error
-  const [fault, message, more] = isIgnored
-    ? IGNORED
-    : connection
-      ? connectionEnd(cause, connection.goaway)
-      : streamEnd(code)
-  return new GatewayError(fault, message, { cause, backend, ...more })
-}
-
-const IGNORED: NamedFault = [
-  'backendReset',
-  'the backend closed the connection before it took the request',
-  UNSENT,
-]
-
-function streamEnd(code: number): NamedFault {
-  const name = NAMES[code] ?? `code ${code}`
+function resetNamed(code: number): NamedFault {
+  const name = h2.errorName(code)
   // RFC 9113, section 8.7: nothing was done, so the request may be repeated.
-  if (code === constants.NGHTTP2_REFUSED_STREAM)
-    return ['backendReset', `the backend refused the request (${name})`, UNSENT]
-  if (code === constants.NGHTTP2_HTTP_1_1_REQUIRED)
+  if (code === h2.REFUSED_STREAM) return ['backendReset', `the backend refused the request (${name})`, UNSENT]
+  if (code === h2.HTTP_1_1_REQUIRED)
     return ['backendGarbled', `the backend wants HTTP/1.1 for this request (${name})`, UNSENT]
   if (BROKEN.includes(code)) return ['backendGarbled', `the backend answered with broken HTTP/2 (${name})`]
   return ['backendReset', `the backend reset the stream (${name})`]
 }
 
-function connectionEnd(error: Error | undefined, goaway = constants.NGHTTP2_NO_ERROR): NamedFault {
-  if (goaway !== constants.NGHTTP2_NO_ERROR)
-    return ['backendReset', `the backend closed the connection (${NAMES[goaway] ?? `code ${goaway}`})`]
-  if (error && isProtocolError(error)) return ['backendGarbled', 'the backend answered with broken HTTP/2']
-  return ['backendReset', 'the backend closed the connection']
+/** The backend said with GOAWAY that it has not looked at the stream. */
+export function ignoredFault(backend: string): GatewayError {
+  return named(
+    ['backendReset', 'the backend closed the connection before it took the request', UNSENT],
+    backend,
+  )
+}
+
+export function garbledFault(what: string, backend: string, cause?: Error): GatewayError {
+  return named(['backendGarbled', `the backend answered with broken HTTP/2: ${what}`], backend, cause)
+}
+
+/** The fault of a stream whose connection has ended. */
+export function lostFault({ error, goaway = h2.NO_ERROR }: ConnectionEnd, backend: string): GatewayError {
+  if (error instanceof h2.ConnectionError) return garbledFault(error.message, backend, error)
+  const why = goaway === h2.NO_ERROR ? '' : ` (${h2.errorName(goaway)})`
+  return named(['backendReset', `the backend closed the connection${why}`], backend, error)
 }
 
 /** The fault where no connection came to be: nothing of any request was sent. */
 export function connectionFault(error: Error | undefined, backend: string): GatewayError {
   if (error instanceof GatewayError) return error
   const [fault, message] = (error && connectFault(error, true)) ?? notHttp2(error)
-  return new GatewayError(fault, message, { cause: error, backend, unsent: true })
+  return named([fault, message, UNSENT], backend, error)
 }
 
 function notHttp2(error: Error | undefined): NamedFault {
-  if (error && isProtocolError(error)) return ['backendGarbled', 'the backend does not speak HTTP/2']
+  if (error instanceof h2.ConnectionError) return ['backendGarbled', 'the backend does not speak HTTP/2']
   return ['backendRefused', `the backend refused the connection (${(error && codeOf(error)) || 'closed'})`]
 }
 
-/** Of node:http2: the frames of the backend were none. */
-function isProtocolError(error: Error): boolean {
-  return codeOf(error) === 'ERR_HTTP2_ERROR'
+export function connectTimeout(backend: string): GatewayError {
+  return named(['backendRefused', 'the backend did not accept a connection in time', UNSENT], backend)
+}
+
+export function notNegotiated(backend: string): GatewayError {
+  return named(['backendTls', 'the backend does not speak HTTP/2 over TLS (ALPN)', UNSENT], backend)
+}
+
+function named([fault, message, more]: NamedFault, backend: string, cause?: Error): GatewayError {
+  return new GatewayError(fault, message, { cause, backend, ...more })
 }

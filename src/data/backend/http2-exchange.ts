@@ -1,17 +1,15 @@
 /**
- * One call of the HTTP/2 client: a stream of a connection, both ways at once. An answer that has arrived as a whole by the end
- * of the turn in which its head came is given as bytes; any other streams.
+ * One call of the HTTP/2 client: a stream of a connection, or of another one where the first was closed before the backend took the
+ * call. An answer that has arrived as a whole by the end of the turn in which its head came is given as bytes; any other streams.
  */
-import { type ClientHttp2Stream, constants } from 'node:http2'
 import { isWhole, type RawPairs } from '../../core/call.ts'
-import { GatewayError } from '../../core/errors.ts'
+import type { GatewayError } from '../../core/errors.ts'
 import { WriteBatcher } from '../../lib/write-batcher.ts'
 import type { Http2ClientConnection } from './http2-connection.ts'
-import { streamFault } from './http2-errors.ts'
-import { type Http2ReplyHead, replyFields, replyHead, requestFields } from './http2-fields.ts'
+import { type Http2ReplyHead, requestFields } from './http2-fields.ts'
+import type { AnswerListener, Http2ClientStream } from './http2-stream.ts'
 import type { Incoming } from './incoming.ts'
 import { type ExchangeParts, PendingExchange } from './pending-exchange.ts'
-import { MAX_INTERIM } from './reply-head.ts'
 
 /** Looks at the end of a turn at the answers whose heads came in it. */
 const ARRIVED = new WriteBatcher()
@@ -19,7 +17,7 @@ const ARRIVED = new WriteBatcher()
 /** How often a request is sent again because each connection was closed before the backend took it. */
 const MAX_REPEATS = 5
 
-const NOTHING = Buffer.alloc(0)
+const NOTHING = new Uint8Array(0)
 
 /** The owner of exchanges. */
 export interface ExchangeOwner {
@@ -27,19 +25,16 @@ export interface ExchangeOwner {
   take(exchange: Http2Exchange): void
 }
 
-export class Http2Exchange extends PendingExchange {
+export class Http2Exchange extends PendingExchange implements AnswerListener {
   readonly #owner: ExchangeOwner
   #connection: Http2ClientConnection | undefined
-  #stream: ClientHttp2Stream | undefined
+  #stream: Http2ClientStream | undefined
   /** The head of an answer that was not given yet, and what has come of its body. */
   #head: Http2ReplyHead | undefined
   #pieces: Uint8Array[] = []
   #body: Incoming | undefined
-  #trailers: RawPairs = []
-  #interim = 0
   #isUploading = false
   #repeats = 0
-  #error: Error | undefined
   /** Of the connection, when the request was sent. */
   #arrivals = 0
 
@@ -52,21 +47,13 @@ export class Http2Exchange extends PendingExchange {
   start(connection: Http2ClientConnection): void {
     const { method, target, host, body } = this.request
     const { scheme, authority } = connection.address
-    const path = this.prefix + target
-    const fields = requestFields({ method, scheme, authority: host ?? authority, path }, this.headers)
-    const stream = connection.request(fields, body === undefined)
+    const to = { method, scheme, authority: host ?? authority, path: this.prefix + target }
+    const fields = requestFields(to, this.headers)
+    const isEnded = body === undefined || (body instanceof Uint8Array && body.length === 0)
+    const stream = connection.request({ fields, isEnded, isBodiless: method === 'HEAD' }, this)
     this.#connection = connection
     this.#stream = stream
-    this.#arrivals = connection.arrivals
-    stream.on('response', (_, flags, raw) => this.#responded(flags, raw))
-    stream.on('headers', () => this.#interimCame())
-    stream.on('data', (piece: Buffer) => this.#arrived(piece))
-    stream.on('trailers', (_, __, raw) => {
-      this.#trailers = replyFields(raw)
-    })
-    stream.on('end', () => this.#ended(stream))
-    stream.on('error', (error) => (this.#error = error))
-    stream.on('close', () => this.#closed(connection, stream))
+    this.#arrivals = connection.watch.arrivals
     if (body instanceof Uint8Array) stream.end(body)
     else if (body) void this.#upload(body, stream)
   }
@@ -80,6 +67,38 @@ export class Http2Exchange extends PendingExchange {
     this.#pieces = []
   }
 
+  responded(head: Http2ReplyHead): void {
+    if (this.isOver) return
+    this.#head = head
+    ARRIVED.add(this)
+  }
+
+  arrived(piece: Uint8Array): void {
+    if (this.isOver) return
+    if (!this.#body) this.#pieces.push(piece)
+    else {
+      this.received()
+      this.#body.push(piece)
+    }
+  }
+
+  ended(trailers: RawPairs): void {
+    if (this.#body) this.#body.end(trailers)
+    else if (!this.isOver && this.#head) this.#whole(this.#head, trailers)
+  }
+
+  broken(fault: GatewayError): void {
+    this.break(fault, fault.detail.unsent === true)
+  }
+
+  ignored(fault: GatewayError): void {
+    const isRepeated = !this.#head && this.#repeats < MAX_REPEATS && isWhole(this.request.body ?? NOTHING)
+    if (!isRepeated || this.isOver) return this.broken(fault)
+    this.#repeats++
+    this.#stream = undefined
+    this.#owner.take(this)
+  }
+
   protected get isSent(): boolean {
     return this.#stream !== undefined
   }
@@ -89,28 +108,28 @@ export class Http2Exchange extends PendingExchange {
   }
 
   protected hold(): void {
-    this.#stream?.pause()
+    this.#stream?.hold()
   }
 
   protected proceed(): void {
-    this.#stream?.resume()
+    this.#stream?.proceed()
   }
 
   protected cut(): void {
-    this.#stream?.close(constants.NGHTTP2_CANCEL)
+    this.#stream?.cancel()
   }
 
   protected override late(): void {
-    this.#connection?.doubt(this.#arrivals)
+    this.#connection?.watch.doubt(this.#arrivals)
   }
 
   /** Sends a body in pieces, as fast as the backend takes them. */
-  async #upload(body: AsyncIterable<Uint8Array>, stream: ClientHttp2Stream): Promise<void> {
+  async #upload(body: AsyncIterable<Uint8Array>, stream: Http2ClientStream): Promise<void> {
     this.#isUploading = !isWhole(this.request.body ?? NOTHING)
     try {
       for await (const piece of body) {
-        if (stream.closed || this.isOver) return
-        if (!stream.write(piece)) await drained(stream)
+        if (stream.isClosed || this.isOver) return
+        if (!stream.write(piece)) await stream.drained()
       }
       stream.end()
       this.#isUploading = false
@@ -120,41 +139,8 @@ export class Http2Exchange extends PendingExchange {
     }
   }
 
-  #responded(flags: number, raw: readonly string[]): void {
-    this.#connection?.heard()
-    if (this.isOver) return
-    const head = replyHead(raw)
-    this.#head = head
-    // What comes is the end of the stream, too: an answer of trailers only, as gRPC calls it.
-    if ((flags & constants.NGHTTP2_FLAG_END_STREAM) === 0) ARRIVED.add(this)
-  }
-
-  #interimCame(): void {
-    if (++this.#interim > MAX_INTERIM) this.#garbled(`more than ${MAX_INTERIM} interim answers`)
-  }
-
-  #arrived(piece: Buffer): void {
-    this.#connection?.heard()
-    if (this.isOver) return
-    if (!this.#body) this.#pieces.push(piece)
-    else {
-      this.received()
-      this.#body.push(piece)
-    }
-  }
-
-  /** The answer is complete, unless the stream was reset: then its close says so. */
-  #ended(stream: ClientHttp2Stream): void {
-    if (stream.destroyed || stream.rstCode !== constants.NGHTTP2_NO_ERROR || !this.#head) return
-    if (this.#body) this.#body.end(this.#trailers)
-    else if (!this.isOver) this.#whole(this.#head)
-    // Nobody waits for the rest of the request (RFC 9113, section 8.1).
-    if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL)
-  }
-
-  #whole({ status, headers, notes }: Http2ReplyHead): void {
+  #whole({ status, headers, notes }: Http2ReplyHead, trailers: RawPairs): void {
     this.stop()
-    const trailers = this.#trailers
     const body = joined(this.#pieces)
     this.settle({
       reply: { status, headers, body, notes, ...(trailers.length > 0 && { trailers: () => trailers }) },
@@ -162,47 +148,8 @@ export class Http2Exchange extends PendingExchange {
       at: performance.now(),
     })
   }
-
-  #closed(connection: Http2ClientConnection, stream: ClientHttp2Stream): void {
-    connection.release()
-    if (this.isOver) return
-    const isIgnored = connection.ignores(stream)
-    if (isIgnored && !this.#head && this.#repeats < MAX_REPEATS && isWhole(this.request.body ?? NOTHING)) {
-      this.#repeats++
-      this.#stream = undefined
-      return this.#owner.take(this)
-    }
-    const fault = streamFault({
-      code: stream.rstCode ?? constants.NGHTTP2_NO_ERROR,
-      connection: connection.end,
-      error: this.#error,
-      isIgnored,
-      backend: connection.address.authority,
-    })
-    this.break(fault, fault.detail.unsent === true)
-  }
-
-  #garbled(what: string): void {
-    const backend = this.#connection?.address.authority ?? ''
-    const message = `the backend answered with broken HTTP/2: ${what}`
-    this.abort(new GatewayError('backendGarbled', message, { backend }))
-  }
 }
 
-/** Bytes with memory of their own: those that came share theirs with other answers. */
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
-  const [only] = pieces
-  if (!only) return NOTHING
-  return pieces.length === 1 ? Buffer.from(only) : Buffer.concat(pieces)
-}
-
-/** Resolves when the stream takes more, or takes nothing any more. */
-function drained(stream: ClientHttp2Stream): Promise<void> {
-  return new Promise((resolve) => {
-    const settle = (): void => {
-      stream.off('drain', settle).off('close', settle)
-      resolve()
-    }
-    stream.on('drain', settle).on('close', settle)
-  })
+  return pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces)
 }

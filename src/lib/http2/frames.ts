@@ -37,13 +37,41 @@ export const REFUSED_STREAM = 7
 export const CANCEL = 8
 export const COMPRESSION_ERROR = 9
 export const ENHANCE_YOUR_CALM = 11
+export const HTTP_1_1_REQUIRED = 13
+
+const ERROR_NAMES: readonly string[] = [
+  'NO_ERROR',
+  'PROTOCOL_ERROR',
+  'INTERNAL_ERROR',
+  'FLOW_CONTROL_ERROR',
+  'SETTINGS_TIMEOUT',
+  'STREAM_CLOSED',
+  'FRAME_SIZE_ERROR',
+  'REFUSED_STREAM',
+  'CANCEL',
+  'COMPRESSION_ERROR',
+  'CONNECT_ERROR',
+  'ENHANCE_YOUR_CALM',
+  'INADEQUATE_SECURITY',
+  'HTTP_1_1_REQUIRED',
+]
+
+/** An error code, for people. */
+export function errorName(code: number): string {
+  return ERROR_NAMES[code] ?? `code ${code}`
+}
 
 export const FRAME_HEAD_BYTES = 9
 /** Of the payload of a frame, and of a window, unless a setting says otherwise. */
 export const DEFAULT_FRAME_BYTES = 16_384
 export const DEFAULT_WINDOW = 65_535
+/** Of a table of fields (RFC 9113, section 6.5.2). */
+export const DEFAULT_TABLE_BYTES = 4096
 export const MAX_WINDOW = 2 ** 31 - 1
 export const MAX_STREAM_ID = 2 ** 31 - 1
+
+/** What a client begins with (RFC 9113, section 3.4). */
+export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 
 /** Something that ends the connection, with the code that its GOAWAY has. */
 export class ConnectionError extends Error {

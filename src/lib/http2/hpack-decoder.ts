@@ -2,13 +2,15 @@
  * Decodes the field blocks of one connection (HPACK, RFC 7541). A client that repeats its head sends the same few bytes, which
  * refer to fields in the table: while the table stays as it is they mean the same, and the same list is given again.
  */
+import { Generations } from '../generations.ts'
+import { COMPRESSION_ERROR, ConnectionError, DEFAULT_TABLE_BYTES } from './frames.ts'
 import { decodeHuffman } from './huffman.ts'
 import { STATIC_FIELDS } from './static-table.ts'
 
 /** A field block that is no field block: an error of the connection (COMPRESSION_ERROR), whose tables differ from now on. */
-export class CompressionError extends Error {
+export class CompressionError extends ConnectionError {
   constructor(reason: string) {
-    super(reason)
+    super(COMPRESSION_ERROR, reason)
     this.name = 'CompressionError'
   }
 }
@@ -17,7 +19,7 @@ export class CompressionError extends Error {
 const FIELD_OVERHEAD = 32
 /** Longer blocks are decoded each time. */
 const MAX_KNOWN_BYTES = 512
-const MAX_KNOWN = 64
+const MAX_KNOWN = 32
 
 interface Field {
   readonly name: string
@@ -40,12 +42,20 @@ export class HpackDecoder {
   /** What the peer has set, at most `maxTableBytes`. */
   #limit: number
   /** Blocks and what they mean while the table stays as it is. */
-  #known = new Map<string, Decoded>()
+  #known = new Generations<Decoded>(MAX_KNOWN)
+  /** How often the table has changed. */
+  #changes = 0
   #block: Uint8Array = new Uint8Array(0)
   #at = 0
 
-  /** `maxTableBytes`: SETTINGS_HEADER_TABLE_SIZE. `maxListBytes`: fields beyond it are dropped. */
-  constructor({ maxTableBytes, maxListBytes }: { maxTableBytes: number; maxListBytes: number }) {
+  /** `maxListBytes`: fields beyond it are dropped. `maxTableBytes`: SETTINGS_HEADER_TABLE_SIZE, if it was sent. */
+  constructor({
+    maxListBytes,
+    maxTableBytes = DEFAULT_TABLE_BYTES,
+  }: {
+    maxListBytes: number
+    maxTableBytes?: number
+  }) {
     this.#maxTableBytes = maxTableBytes
     this.#maxListBytes = maxListBytes
     this.#limit = maxTableBytes
@@ -56,11 +66,10 @@ export class HpackDecoder {
     const key = block.length <= MAX_KNOWN_BYTES ? block.toString('latin1') : undefined
     const known = key === undefined ? undefined : this.#known.get(key)
     if (known) return known
-    const before = this.#known
+    const before = this.#changes
     const decoded = this.#read(block)
     // A block that has changed the table means something else the next time.
-    if (key !== undefined && before === this.#known && this.#known.size < MAX_KNOWN)
-      this.#known.set(key, decoded)
+    if (key !== undefined && before === this.#changes) this.#known.set(key, decoded)
     return decoded
   }
 
@@ -126,7 +135,8 @@ export class HpackDecoder {
   }
 
   #changed(): void {
-    this.#known = new Map()
+    this.#changes++
+    if (!this.#known.isEmpty) this.#known = new Generations(MAX_KNOWN)
   }
 
   #string(): string {

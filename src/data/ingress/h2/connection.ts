@@ -4,22 +4,23 @@
  * us keep is bounded.
  */
 import type { Duplex } from 'node:stream'
+import { Floods } from '../../../lib/http2/floods.ts'
+import { ConnectionFlow, type FlowStream, grow } from '../../../lib/http2/flow.ts'
+import { FrameWriter } from '../../../lib/http2/frame-writer.ts'
 import * as h2 from '../../../lib/http2/frames.ts'
-import { CompressionError, type Decoded, HpackDecoder } from '../../../lib/http2/hpack-decoder.ts'
+import { type Decoded, HpackDecoder } from '../../../lib/http2/hpack-decoder.ts'
+import type { FieldBlock } from '../../../lib/http2/payloads.ts'
+import { type FrameHandler, PeerFrames } from '../../../lib/http2/peer-frames.ts'
+import { PeerSettings } from '../../../lib/http2/settings.ts'
 import { type Timer, timer, type Wheel } from '../../../lib/wheel.ts'
 import { clientCertificate } from '../client-certificate.ts'
 import type { DoorConnection } from '../door/context.ts'
 import { HalfClosed } from '../half-closed.ts'
 import { Linger } from '../linger.ts'
 import { TOO_LONG } from './answer-heads.ts'
-import { ClientFrames, type FrameHandler } from './client-frames.ts'
 import type { Http2DoorContext } from './context.ts'
-import { Floods } from './floods.ts'
-import { ConnectionFlow, grow } from './flow.ts'
-import { FrameWriter } from './frame-writer.ts'
-import type { FieldBlock } from './payloads.ts'
 import { serveStream } from './serve-stream.ts'
-import { ClientSettings, MAX_STREAMS, ownSettings, STREAM_WINDOW } from './settings.ts'
+import { MAX_STREAMS, ownSettings, WINDOWS } from './settings.ts'
 import { Http2Stream } from './stream.ts'
 import type { Sender, StreamConnection } from './stream-connection.ts'
 import { StreamIds } from './stream-ids.ts'
@@ -29,18 +30,17 @@ const { ConnectionError } = h2
 /** Milliseconds within which a client that was asked for no more streams must have read that. */
 const LEAVING_MS = 1000
 const DRAIN_PING = Buffer.from('draining')
-const TABLE_BYTES = 4096
 
 export class Http2Connection implements StreamConnection, DoorConnection, FrameHandler {
   readonly #socket: Duplex
   readonly #context: Http2DoorContext
   readonly #writer: FrameWriter
-  readonly #frames: ClientFrames
+  readonly #frames: PeerFrames
   readonly #decoder: HpackDecoder
   readonly #timer: Timer
   readonly #streams = new Map<number, Http2Stream>()
   readonly #ids = new StreamIds()
-  readonly #client = new ClientSettings()
+  readonly #client = new PeerSettings({ isClient: true })
   readonly #floods = new Floods()
   readonly flow: ConnectionFlow
   /** Something has come since the last look. */
@@ -57,12 +57,9 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     this.#socket = socket
     this.#context = context
     this.#writer = new FrameWriter(socket, context.writeBatcher)
-    this.#decoder = new HpackDecoder({
-      maxTableBytes: TABLE_BYTES,
-      maxListBytes: context.limits.maxHeadBytes,
-    })
-    this.flow = new ConnectionFlow(this.#writer, this.#floods)
-    this.#frames = new ClientFrames(this, context.limits.maxHeadBytes)
+    this.#decoder = new HpackDecoder({ maxListBytes: context.limits.maxHeadBytes })
+    this.flow = new ConnectionFlow(this.#writer, this.#floods, WINDOWS)
+    this.#frames = new PeerFrames(this, { maxHeadBytes: context.limits.maxHeadBytes, isClient: true })
     this.#timer = timer(() => this.#look())
     context.connections.add(this)
     context.wheel.arm(this.#timer, context.limits.headTimeoutMs)
@@ -110,15 +107,16 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     this.#socket.destroy()
   }
 
-  sendFields(stream: Sender, block: Buffer, isLast: boolean): void {
+  sendFields(stream: FlowStream, block: Buffer, isLast: boolean): void {
     this.#writer.fields(stream.id, block, isLast)
   }
 
-  taken(stream: Sender, bytes: number): void {
+  taken(stream: FlowStream, bytes: number): void {
+    this.flow.taken(bytes)
     this.flow.takenOf(stream, bytes)
   }
 
-  sendReset({ id }: Sender, code: number): void {
+  sendReset({ id }: FlowStream, code: number): void {
     this.#writer.numbers(h2.RST_STREAM, 0, id, [code])
   }
 
@@ -145,11 +143,10 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
 
   /** A block of fields is complete: it begins a request, or ends one with trailers. */
   head(block: FieldBlock): void {
-    const { id, isEnd, pieces } = block
+    const { id, isEnd } = block
     if (this.#linger) return
     this.#ids.check(id)
-    const [only] = pieces
-    const decoded = this.#decoder.decode(pieces.length === 1 && only ? only : Buffer.concat(pieces))
+    const decoded = this.#decoder.decode(block.bytes)
     const stream = this.#streams.get(id)
     if (stream) return this.#trailersOf(stream, decoded, isEnd)
     if (!this.#ids.open(id)) return
@@ -178,7 +175,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
       connection: this,
       isEnded: isEnd,
       sendWindow: this.#client.initialWindow,
-      receiveWindow: STREAM_WINDOW,
+      receiveWindow: WINDOWS.stream,
     })
     if (this.#streams.size === 0 && !this.#isRetired)
       this.#context.wheel.arm(this.#timer, this.#context.limits.keepAliveTimeoutMs)
@@ -232,7 +229,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     const growth = this.#client.take(flags, payload)
     if (flags & h2.ACK) return
     this.#writer.frame(h2.SETTINGS, h2.ACK, 0, NOTHING)
-    this.#writer.hasShrunkTable ||= this.#client.hasShrunkTable
+    this.#writer.hasShrunkTable ||= this.#client.leastTableBytes < h2.DEFAULT_TABLE_BYTES
     if (growth === 0) return
     for (const stream of [...this.#streams.values()]) {
       const error = grow(stream, growth)
@@ -258,6 +255,10 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     this.#reset(id, code)
   }
 
+  goAway(): void {
+    this.#floods.idle()
+  }
+
   other(): void {
     this.#floods.idle()
   }
@@ -281,24 +282,22 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   }
 
   #fail(error: unknown): void {
-    const isTheirs = error instanceof ConnectionError || error instanceof CompressionError
-    const code =
-      error instanceof ConnectionError ? error.code : isTheirs ? h2.COMPRESSION_ERROR : h2.INTERNAL_ERROR
-    this.#goAway(code)
+    const isTheirs = error instanceof ConnectionError
+    this.#sayGoodbye(isTheirs ? error.code : h2.INTERNAL_ERROR)
     for (const stream of [...this.#streams.values()]) stream.aborted()
     this.#end()
     if (!isTheirs)
       this.#context.log.error('http2.bug', { error: String(error instanceof Error ? error.stack : error) })
   }
 
-  #goAway(code: number): void {
+  #sayGoodbye(code: number): void {
     this.#writer.numbers(h2.GOAWAY, 0, 0, [this.#ids.last, code])
     this.#isClosing = true
   }
 
   /** Closes the connection behind the streams that are open. */
   #close(): void {
-    if (!this.#isClosing) this.#goAway(h2.NO_ERROR)
+    if (!this.#isClosing) this.#sayGoodbye(h2.NO_ERROR)
     if (this.#streams.size === 0) this.#end()
   }
 
@@ -318,6 +317,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     const { wheel, limits } = this.#context
     if (this.#frames.isWaiting && !this.#hasReceived) return this.cut()
     this.#hasReceived = false
+    this.#floods.rested()
     if (this.#streams.size === 0 || this.#isRetired) this.#close()
     for (const stream of [...this.#streams.values()]) if (stream.isStalled) stream.cancel()
     if (!this.#linger) wheel.arm(this.#timer, limits.keepAliveTimeoutMs)

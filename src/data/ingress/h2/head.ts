@@ -4,7 +4,8 @@
  * message. What could be read otherwise there is malformed (section 10.3).
  */
 import { header, type RawPairs } from '../../../core/call.ts'
-import { isFieldName, isFieldValue } from '../../../core/field-syntax.ts'
+import { isFieldName } from '../../../core/field-syntax.ts'
+import { isHttp2Field } from '../../../core/http2-field.ts'
 import type { HeadNotes } from '../../exchange/exchange.ts'
 import { isAuthority } from '../../route/authority.ts'
 
@@ -27,15 +28,6 @@ export interface Http2Head {
 export interface MalformedHead {
   readonly malformed: string
 }
-
-/** Fields about an HTTP/1.1 connection, none of which HTTP/2 may have (RFC 9113, section 8.2.2). */
-const OF_CONNECTION = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'upgrade',
-])
 
 /** Pseudo-header fields of requests; they come first (RFC 9113, section 8.3). */
 const PSEUDO = new Set([':method', ':scheme', ':authority', ':path'])
@@ -86,15 +78,9 @@ function fieldsOf(raw: RawPairs): HeadParts | MalformedHead {
     if (name.startsWith(':')) {
       if (!PSEUDO.has(name) || pseudo.has(name) || i > pseudo.size * 2) return { malformed: name }
       pseudo.set(name, value)
-    } else if (!isSound(name, value) || !takes(parts, name, value)) return { malformed: name }
+    } else if (!isHttp2Field(name, value) || !takes(parts, name, value)) return { malformed: name }
   }
   return parts
-}
-
-/** Whether HTTP/2 may have the field (RFC 9113, section 8.2). */
-function isSound(name: string, value: string): boolean {
-  if (!isFieldName(name) || name !== name.toLowerCase() || !isFieldValue(value)) return false
-  return !OF_CONNECTION.has(name) && (name !== 'te' || value.toLowerCase() === 'trailers')
 }
 
 /** Takes a field; false: there may not be another of it. */

@@ -1,27 +1,11 @@
 /** What a stream and its connection need of each other. */
 import type { PeerCertificate } from '../../../core/peer-certificate.ts'
+import type { FlowStream, StreamFlow } from '../../../lib/http2/flow.ts'
 import type { Wheel } from '../../../lib/wheel.ts'
 
-/** A stream as its connection sends for it. */
-export interface Sender {
-  readonly id: number
+/** A stream as its connection knows it. */
+export interface Sender extends FlowStream {
   readonly isRemoteOpen: boolean
-  readonly isAnswered: boolean
-  /** Bytes that the client lets us send, and that we let it send. */
-  sendWindow: number
-  receiveWindow: number
-  /** Bytes that were taken, and by which the client was not told yet that the window grows. */
-  untold: number
-  /** The windows allow more, or the socket does. */
-  flush(): void
-}
-
-/** The connection's part of the flow control. */
-export interface StreamFlow {
-  /** Sends as much as the connection's window and the socket allow; returns how much that was. */
-  send(stream: Sender, bytes: Uint8Array, isLast: boolean): number
-  /** The stream waits for the connection's window, or for the socket. */
-  waits(stream: Sender): void
 }
 
 /** What a stream needs of its connection. */

@@ -4,9 +4,10 @@ import { GatewayError } from '../../../core/errors.ts'
 import type { PeerCertificate } from '../../../core/peer-certificate.ts'
 import type { Fields } from '../../../core/reply.ts'
 import type { Signal } from '../../../lib/cancel.ts'
-import { Condition } from '../../../lib/condition.ts'
 import { CANCEL, INTERNAL_ERROR, NO_ERROR } from '../../../lib/http2/frames.ts'
 import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
+import { ownBytes } from '../../../lib/http2/payloads.ts'
+import { SendingStream } from '../../../lib/http2/sending-stream.ts'
 import { sendError, statusTold } from '../../exchange/error-answer.ts'
 import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
 import { hasNoBody, lowered } from '../../exchange/lowered.ts'
@@ -18,7 +19,6 @@ import type { Matched } from '../../route/routes.ts'
 import { RequestBody, type RequestSource } from '../request-body.ts'
 import { CONTINUE, streamHead, wholeHead } from './answer-heads.ts'
 import type { Http2Head } from './head.ts'
-import { ownBytes } from './payloads.ts'
 import type { Sender, StreamConnection, StreamOptions } from './stream-connection.ts'
 
 const OPEN = 0
@@ -26,18 +26,13 @@ const STREAMING = 1
 const ENDED = 2
 const CLOSED = 3
 
-export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, Sender {
+export class Http2Stream extends SendingStream implements HttpExchange, AnswerWriter, RequestSource, Sender {
   readonly door = 'h2'
   readonly hasTrailers = true
-  readonly id: number
   readonly body: RequestBody
   readonly length: number | undefined
   onAbort: (() => void) | undefined
   status = 0
-  /** Bytes that the client lets us send, and that we let it send. */
-  sendWindow: number
-  receiveWindow: number
-  untold = 0
   /** Replaced by the call's own, where it was read for another that differs in volatile fields. */
   head: Http2Head
   readonly #connection: StreamConnection
@@ -48,26 +43,20 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
   /** Bytes that have come and that nobody has taken. */
   #untaken = 0
   #isTaking = false
-  /** What the windows do not allow yet. */
-  readonly #waiting: Uint8Array[] = []
   #trailers: Buffer | undefined
-  #hasMoved = true
   /** The answer has no body, whatever is written. */
   #isBodiless = false
-  readonly #changed = new Condition()
 
   constructor(
     id: number,
     head: Http2Head,
     { connection, isEnded, sendWindow, receiveWindow }: StreamOptions,
   ) {
-    this.id = id
+    super(id, { flow: connection.flow, sendWindow, receiveWindow })
     this.head = head
     this.#connection = connection
     this.#isRemoteOpen = !isEnded
     this.length = isEnded ? 0 : head.length
-    this.sendWindow = sendWindow
-    this.receiveWindow = receiveWindow
     this.body = new RequestBody(this, connection.wheel, connection.bodyTimeoutMs)
     if (isEnded) this.body.end()
   }
@@ -117,6 +106,14 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
     return this.#state === CLOSED
   }
 
+  get isReceiving(): boolean {
+    return this.#isRemoteOpen && !this.isAnswered
+  }
+
+  protected get endsWithData(): boolean {
+    return this.#state === ENDED && !this.#trailers
+  }
+
   // What the connection reads.
 
   /** `bytes`: of the frame, padding included; they count in the windows. False: the body is not as long as it was declared. */
@@ -140,9 +137,8 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
 
   /** The answer is complete, and the client has let us send none of it since the last call. */
   get isStalled(): boolean {
-    const isStalled = this.#state === ENDED && !this.#hasMoved
-    this.#hasMoved = false
-    return isStalled
+    const hasMoved = this.hasMoved()
+    return this.#state === ENDED && !hasMoved
   }
 
   /** The stream is over before it was answered, or its answer read. */
@@ -154,21 +150,9 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
     if (isOpen) this.onAbort?.()
   }
 
-  /** The windows allow more, or the socket does. */
-  flush(): void {
-    while (this.#waiting.length > 0) {
-      const bytes = this.#waiting[0] as Uint8Array
-      const isLast = this.#state === ENDED && this.#waiting.length === 1 && !this.#trailers
-      const sent = this.#sendNow(bytes, isLast)
-      if (sent < bytes.length) {
-        this.#waiting[0] = bytes.subarray(sent)
-        return
-      }
-      this.#waiting.shift()
-      if (isLast) return this.#answered()
-    }
-    if (this.#state === ENDED) return this.#sendTrailers()
-    this.#changed.notify()
+  protected sent(isEnded: boolean): void {
+    if (isEnded) this.#answered()
+    else if (this.#state === ENDED) this.#sendTrailers()
   }
 
   start(): void {
@@ -237,13 +221,7 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
     if (this.#state === CLOSED) return true
     if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
     if (this.#isBodiless || chunk.length === 0) return true
-    const sent = this.#waiting.length > 0 ? 0 : this.#sendNow(chunk, false)
-    if (sent < chunk.length) this.#waiting.push(chunk.subarray(sent))
-    return this.#waiting.length === 0
-  }
-
-  async drained(): Promise<void> {
-    while (this.#waiting.length > 0 && this.#state !== CLOSED) await this.#changed.wait()
+    return this.sendPiece(chunk)
   }
 
   end(trailers: RawPairs): void {
@@ -252,7 +230,7 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
     this.#state = ENDED
     if (this.#isBodiless) return this.#answered()
     if (trailers.length > 0) this.#trailers = encodeFields(lowered(trailers))
-    if (this.#waiting.length === 0) this.#sendTrailers()
+    if (!this.isWaiting) this.#sendTrailers()
   }
 
   cut(): void {
@@ -279,30 +257,14 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
     const isAll = isEmpty && !this.#trailers
     this.#connection.sendFields(this, block, isAll)
     if (isAll) return this.#answered()
-    if (!isEmpty) this.#waiting.push(body)
-    this.flush()
-  }
-
-  #sendNow(bytes: Uint8Array, isLast: boolean): number {
-    const allowed = Math.min(bytes.length, this.sendWindow)
-    // The rest goes out when the client opens the window.
-    if (allowed <= 0) return 0
-    const isWhole = allowed === bytes.length
-    const sent = this.#connection.flow.send(
-      this,
-      isWhole ? bytes : bytes.subarray(0, allowed),
-      isLast && isWhole,
-    )
-    this.sendWindow -= sent
-    if (sent > 0) this.#hasMoved = true
-    if (sent < allowed) this.#connection.flow.waits(this)
-    return sent
+    if (isEmpty) this.#sendTrailers()
+    else this.sendLast(body)
   }
 
   /** Ends the body. */
   #sendTrailers(): void {
     if (this.#trailers) this.#connection.sendFields(this, this.#trailers, true)
-    else this.#connection.flow.send(this, NOTHING, true)
+    else this.sendEnd()
     this.#answered()
   }
 
@@ -325,9 +287,8 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
   #close(): void {
     if (this.#state === CLOSED) return
     this.#state = CLOSED
-    this.#waiting.length = 0
+    this.dropWaiting()
     this.#take()
-    this.#changed.notify()
     this.#connection.closed(this)
   }
 
@@ -345,5 +306,3 @@ export class Http2Stream implements HttpExchange, AnswerWriter, RequestSource, S
       this.#connection.sendFields(this, CONTINUE, false)
   }
 }
-
-const NOTHING = new Uint8Array(0)

@@ -1,8 +1,8 @@
 /**
- * Ends clients that make more work than they ask for: streams that are reset as soon as they are begun (CVE-2023-44487, "rapid
+ * Ends peers that make more work than they ask for: streams that are reset as soon as they are begun (CVE-2023-44487, "rapid
  * reset"), and frames that ask for nothing (CVE-2019-9512, 9515 and 9518).
  */
-import { ConnectionError, ENHANCE_YOUR_CALM } from '../../../lib/http2/frames.ts'
+import { ConnectionError, ENHANCE_YOUR_CALM } from './frames.ts'
 
 /** Streams after which the shares are looked at; hedging clients reset fewer than half of theirs. */
 const STREAMS = 500
@@ -31,6 +31,11 @@ export class Floods {
     if (this.#opened < STREAMS) return
     if (this.#reset * 2 > this.#opened) throw new ConnectionError(ENHANCE_YOUR_CALM, 'most streams are reset')
     this.#opened = this.#reset = 0
+  }
+
+  /** Time has passed: pings that keep an idle connection open are no flood. */
+  rested(): void {
+    this.#idleFrames = 0
   }
 
   /** A frame that asks for nothing. */

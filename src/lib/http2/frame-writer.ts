@@ -1,8 +1,8 @@
 /**
- * Writes frames to one connection, in order. What is written in one turn of the event loop leaves in one write at its end, as at
- * the fast door. While `isFull`, bodies must wait.
+ * Writes frames to one connection, in order. What is written in one turn of the event loop leaves in one write at its end. While `isFull`, bodies must wait.
  */
 import type { Duplex } from 'node:stream'
+import type { WriteBatcher } from '../write-batcher.ts'
 import {
   CONTINUATION,
   DATA,
@@ -12,8 +12,7 @@ import {
   FRAME_HEAD_BYTES,
   HEADERS,
   writeFrameHead,
-} from '../../../lib/http2/frames.ts'
-import type { WriteBatcher } from '../../../lib/write-batcher.ts'
+} from './frames.ts'
 
 /** The first block is small, since most connections are idle most of the time; the next ones grow. */
 const FIRST_BLOCK_BYTES = 1024
@@ -30,7 +29,7 @@ export class FrameWriter {
   #sent = 0
   #isWaiting = false
   /**
-   * The client has made its table smaller, which the next block must confirm (RFC 7541, section 4.2): that ours has no bytes,
+   * The peer has made its table smaller, which the next block must confirm (RFC 7541, section 4.2): that ours has no bytes,
    * which holds from then on.
    */
   hasShrunkTable = false
@@ -76,7 +75,7 @@ export class FrameWriter {
     }
   }
 
-  /** A piece of a body that the windows allow, in frames that any client takes. */
+  /** A piece of a body that the windows allow, in frames that any peer takes. */
   data(stream: number, bytes: Uint8Array, isLast: boolean): void {
     for (let at = 0; ; at += DEFAULT_FRAME_BYTES) {
       const piece = bytes.length <= DEFAULT_FRAME_BYTES ? bytes : bytes.subarray(at, at + DEFAULT_FRAME_BYTES)

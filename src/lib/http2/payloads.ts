@@ -7,15 +7,15 @@ import {
   PADDED,
   PROTOCOL_ERROR,
   WITH_PRIORITY,
-} from '../../../lib/http2/frames.ts'
+} from './frames.ts'
 
-/** A block of fields that is complete, or of which more is to come. */
+/** A block of fields. */
 export interface FieldBlock {
   readonly id: number
   readonly isEnd: boolean
   /** The stream on which the stream depends, as it says. */
   readonly dependsOn: number | undefined
-  readonly pieces: Buffer[]
+  readonly bytes: Buffer
 }
 
 const PRIORITY_BYTES = 5
@@ -39,10 +39,10 @@ export function fieldBlockOf(flags: number, id: number, payload: Buffer): FieldB
     dependsOn = block.readUInt32BE(0) & MAX_STREAM_ID
     block = block.subarray(PRIORITY_BYTES)
   }
-  return { id, isEnd: (flags & END_STREAM) !== 0, dependsOn, pieces: [block] }
+  return { id, isEnd: (flags & END_STREAM) !== 0, dependsOn, bytes: block }
 }
 
-/** What is kept of a chunk: a few bytes are copied out of it, since a client could fill the rest with frames that mean nothing. */
+/** What is kept of a chunk: a few bytes are copied out of it, since a peer could fill the rest with frames that mean nothing. */
 export function ownBytes(data: Uint8Array): Uint8Array {
   return data.length * MAX_KEPT < data.buffer.byteLength ? Buffer.from(data) : data
 }

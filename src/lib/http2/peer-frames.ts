@@ -1,10 +1,10 @@
 /**
- * Reads what a client sends on one connection, from the preface on: the form of each frame, by which it is an error of the
+ * Reads what the peer sends on one connection: a client's preface, the form of each frame, by which it is an error of the
  * connection wherever it comes (RFC 9113, sections 3.4, 4 and 6), and heads that come in several frames. What frames mean to
  * streams is the handler's affair.
  */
-import { FrameReader } from '../../../lib/http2/frame-reader.ts'
-import * as h2 from '../../../lib/http2/frames.ts'
+import { FrameReader } from './frame-reader.ts'
+import * as h2 from './frames.ts'
 import { dataOf, type FieldBlock, fieldBlockOf } from './payloads.ts'
 
 const { ConnectionError } = h2
@@ -17,36 +17,45 @@ export interface FrameHandler {
   data(id: number, data: Buffer, frame: { readonly bytes: number; readonly isEnd: boolean }): void
   /** `id` 0: the window of the connection. */
   windowUpdate(id: number, bytes: number): void
-  reset(id: number): void
+  reset(id: number, code: number): void
   settings(flags: number, payload: Buffer): void
   ping(flags: number, payload: Buffer): void
   /** `dependsOn`: undefined where the payload is not of its length. */
   priority(id: number, dependsOn: number | undefined): void
+  goAway(lastStream: number, code: number): void
   /** A frame that means nothing here. */
   other(): void
 }
 
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 /** Frames that one head may come in. */
 const MAX_BLOCK_FRAMES = 32
 
-export class ClientFrames {
+export interface PeerFramesOptions {
+  /** Bytes of the field blocks of one head. */
+  readonly maxHeadBytes: number
+  /** The peer is a client, which begins with the preface. */
+  readonly isClient: boolean
+}
+
+export class PeerFrames {
   readonly #handler: FrameHandler
   readonly #maxHeadBytes: number
   readonly #reader = new FrameReader(h2.DEFAULT_FRAME_BYTES, (...frame) => this.#frame(...frame))
-  /** What has come of the preface; undefined: all of it. */
-  #preface: Buffer | undefined = Buffer.alloc(0)
+  /** What has come of the preface; undefined: all of it, or none is due. */
+  #preface: Buffer | undefined
   #isFirst = true
-  /** A block of fields of which more is to come, and its bytes. */
+  /** A block of fields of which more is to come, what has come of it, and how much that is. */
   #block: FieldBlock | undefined
+  #pieces: Buffer[] = []
   #blockBytes = 0
 
-  constructor(handler: FrameHandler, maxHeadBytes: number) {
+  constructor(handler: FrameHandler, { maxHeadBytes, isClient }: PeerFramesOptions) {
     this.#handler = handler
     this.#maxHeadBytes = maxHeadBytes
+    this.#preface = isClient ? Buffer.alloc(0) : undefined
   }
 
-  /** The client is in the middle of the preface, of a frame or of a head. */
+  /** The peer is in the middle of the preface, of a frame or of a head. */
   get isWaiting(): boolean {
     return this.#preface !== undefined || this.#block !== undefined || this.#reader.isWaiting
   }
@@ -59,11 +68,11 @@ export class ClientFrames {
 
   #behindPreface(before: Buffer, chunk: Buffer): Buffer | undefined {
     const bytes = before.length === 0 ? chunk : Buffer.concat([before, chunk])
-    const length = Math.min(bytes.length, PREFACE.length)
-    if (PREFACE.compare(bytes, 0, length, 0, length) !== 0)
+    const length = Math.min(bytes.length, h2.PREFACE.length)
+    if (h2.PREFACE.compare(bytes, 0, length, 0, length) !== 0)
       throw new ConnectionError(h2.PROTOCOL_ERROR, 'no preface')
-    this.#preface = length < PREFACE.length ? bytes : undefined
-    return this.#preface ? undefined : bytes.subarray(PREFACE.length)
+    this.#preface = length < h2.PREFACE.length ? bytes : undefined
+    return this.#preface ? undefined : bytes.subarray(h2.PREFACE.length)
   }
 
   #frame(type: number, flags: number, id: number, payload: Buffer): void {
@@ -88,7 +97,7 @@ export class ClientFrames {
         return handler.windowUpdate(id, payload.readUInt32BE(0) & h2.MAX_WINDOW)
       case h2.RST_STREAM:
         expectLength(payload, 4, 'RST_STREAM')
-        return handler.reset(id)
+        return handler.reset(id, payload.readUInt32BE(0))
       case h2.SETTINGS:
         expectNoStream(id, 'SETTINGS')
         return handler.settings(flags, payload)
@@ -104,9 +113,10 @@ export class ClientFrames {
         )
       case h2.GOAWAY:
         expectNoStream(id, 'GOAWAY')
-        return handler.other()
+        if (payload.length < 8) throw new ConnectionError(h2.FRAME_SIZE_ERROR, 'GOAWAY')
+        return handler.goAway(payload.readUInt32BE(0) & h2.MAX_STREAM_ID, payload.readUInt32BE(4))
       case h2.PUSH_PROMISE:
-        throw new ConnectionError(h2.PROTOCOL_ERROR, 'a client promises nothing')
+        throw new ConnectionError(h2.PROTOCOL_ERROR, 'nothing may be promised')
       default:
         // Unknown types are for extensions (RFC 9113, section 5.5).
         return handler.other()
@@ -116,20 +126,21 @@ export class ClientFrames {
   #headers(flags: number, block: FieldBlock): void {
     if (flags & h2.END_HEADERS) return this.#handler.head(block)
     this.#block = block
-    this.#blockBytes = block.pieces[0]?.length ?? 0
+    this.#pieces = [block.bytes]
+    this.#blockBytes = block.bytes.length
   }
 
   #continuation(flags: number, payload: Buffer): void {
     const block = this.#block
     if (!block) throw new ConnectionError(h2.PROTOCOL_ERROR, 'a head goes on that has not begun')
-    block.pieces.push(payload)
+    this.#pieces.push(payload)
     this.#blockBytes += payload.length
     // CVE-2024-27316 and its kin: a head without end.
-    if (this.#blockBytes > this.#maxHeadBytes || block.pieces.length > MAX_BLOCK_FRAMES)
+    if (this.#blockBytes > this.#maxHeadBytes || this.#pieces.length > MAX_BLOCK_FRAMES)
       throw new ConnectionError(h2.ENHANCE_YOUR_CALM, 'a head is too long')
     if ((flags & h2.END_HEADERS) === 0) return
     this.#block = undefined
-    this.#handler.head(block)
+    this.#handler.head({ ...block, bytes: Buffer.concat(this.#pieces) })
   }
 }
 
