@@ -146,7 +146,6 @@ function side(auth: Authenticator | undefined, fields: string, observer = counti
     decisions,
     ready,
     admission,
-    refusals: fastRefusal,
     memory: 'memory',
     observer,
     clock,

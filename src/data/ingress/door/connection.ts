@@ -15,6 +15,7 @@ import { Linger } from '../linger.ts'
 import { MAX_AHEAD_BYTES, MAX_HELD_BYTES, MAX_PIECES, NEW_MS } from './bounds.ts'
 import { ConnectionHeads } from './connection-heads.ts'
 import type { DoorConnection, DoorContext } from './context.ts'
+import { FastAnswers } from './fast-answers.ts'
 import { behindEmptyLines, type RequestHead } from './head.ts'
 import { readInto } from './read-into.ts'
 import { ReceiveBuffer, retained } from './receive-buffer.ts'
@@ -26,6 +27,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   readonly #context: DoorContext
   readonly #arrivals = new ReceiveBuffer()
   readonly #heads: ConnectionHeads
+  readonly #fast: FastAnswers
   readonly out: SocketWriter
   readonly #timer: Timer
   #peer: string | undefined
@@ -55,6 +57,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#socket = socket
     this.#context = context
     this.#heads = new ConnectionHeads(() => context.known(this))
+    this.#fast = new FastAnswers(context, this.#heads, this)
     this.out = new SocketWriter(socket, context.writeBatcher, () => this.#filled())
     this.#timer = timer(() => this.#expired())
     context.connections.add(this)
@@ -171,10 +174,10 @@ export class Connection implements ResponseWriter, DoorConnection {
 
   #next(bytes: Buffer): boolean {
     this.#unread = undefined
-    const { memoryHit, wheel, limits } = this.#context
+    const { wheel, limits } = this.#context
     const key = this.#heads.keyOf(bytes)
-    const repeat = this.#heads.repeatOf(key)
-    if (repeat && memoryHit.answerRepeat(repeat, this)) return this.#answeredAtOnce(repeat.head)
+    const repeated = this.#fast.repeat(key)
+    if (repeated) return this.#answeredAtOnce(repeated)
     const head = this.#heads.read(bytes, key)
     if (head === 'other') return this.#handOver(bytes)
     const isWhole = head !== 'part' && bytes.length >= head.bytes + head.length
@@ -187,15 +190,12 @@ export class Connection implements ResponseWriter, DoorConnection {
     }
     this.#pieces = 0
     const end = head.bytes + head.length
-    const body = bytes.subarray(head.bytes, end)
     this.#unread = behindEmptyLines(bytes, end)
-    const source = isWhole && this.#answerFast(head, [body])
-    if (typeof source === 'object' && bytes.length === end) this.#heads.keepHit(bytes, head, source)
-    if (source) return this.#answeredAtOnce(head)
+    if (isWhole && this.#fast.whole(bytes, head)) return this.#answeredAtOnce(head)
     const own = this.#heads.forCall(bytes, head)
     const request = new FastRequest(this, own)
     this.#request = request
-    request.take(body)
+    request.take(bytes.subarray(head.bytes, end))
     if (!request.isComplete) {
       wheel.arm(this.#timer, limits.bodyTimeoutMs)
       if (own.length <= MAX_HELD_BYTES && own.notes.decision?.key) this.#pendingHead = own
@@ -213,16 +213,11 @@ export class Connection implements ResponseWriter, DoorConnection {
   /** Serves the request with the pending head: its body has arrived, or will not. */
   #servePending(request: FastRequest, head: RequestHead): void {
     this.#pendingHead = undefined
-    const isAnswered = request.isComplete && this.#answerFast(head, request.chunks) !== false
+    const isAnswered = request.isComplete && this.#fast.collected(head, request.chunks)
     this.#arrivals.giveBack(isAnswered)
     if (!isAnswered) return this.#context.serve(request)
     request.markAnswered()
     this.answered()
-  }
-
-  /** The source of the hit that answers the request; true: it is refused; false: nothing was done. */
-  #answerFast(head: RequestHead, body: readonly Uint8Array[]) {
-    return this.#context.memoryHit.answer(head, body, this) ?? this.#context.fastRefusal.answer(head, this)
   }
 
   /** Waits, as after any answer, until it is written to the socket before the next request is read. */
