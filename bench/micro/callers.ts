@@ -148,7 +148,6 @@ function side(auth: Authenticator | undefined, fields: string, observer = counti
     decisions,
     ready,
     admission,
-    refusals: fastRefusal,
     memory: 'memory',
     observer,
     clock,

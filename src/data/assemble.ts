@@ -249,10 +249,9 @@ function pipelineParts(parts: AssemblyParts, base: Foundations) {
 function hits(parts: AssemblyParts, base: Foundations) {
   const { aliases, versions } = base
   const ready = parts.readyBytes > 0 ? base.ready : undefined
-  const fastRefusal = new FastRefusals({ ...parts, ...base })
   return {
-    memoryHit: new MemoryHits({ ...parts, ...base, refusals: fastRefusal }),
-    fastRefusal,
+    memoryHit: new MemoryHits({ ...parts, ...base }),
+    fastRefusal: new FastRefusals({ ...parts, ...base }),
     sharedHit: aliases && createSharedHit({ ...parts, ...base, ...versions, aliases, ready }),
   }
 }

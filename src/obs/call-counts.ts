@@ -19,6 +19,8 @@ export interface CountedCall {
   readonly route: string
   readonly status: number
   readonly ms: number
+  /** The code of the gateway's own error, if it was answered with one. */
+  readonly fault?: string | undefined
 }
 
 export type CallLabels = {
@@ -59,9 +61,13 @@ export interface AttemptCell extends Times<{ readonly pool: string }> {
 export class CallCounts {
   readonly #cells = new Map<string, Map<string, CallCell>>()
   readonly #doors = new Map<string, Float64Array>()
+  /** By route and fault. */
+  readonly #faults = new Map<string, Map<string, Float64Array>>()
 
-  add({ door, route, status, ms }: CountedCall, cache: string): void {
+  add({ door, route, status, ms, fault }: CountedCall, cache: string): void {
     const seconds = ms / 1000
+    if (fault !== undefined)
+      bump(this.#faults.get(route)?.get(fault) ?? counterIn(this.#faults, route, fault), 0)
     bump(this.#doors.get(door) ?? this.#door(door), 0)
     const cell = this.#cells.get(route)?.get(cache) ?? this.#cell({ route, cache })
     bump(cell.statuses, Math.min(CLASSES - 1, Math.floor(status / 100)))
@@ -75,6 +81,16 @@ export class CallCounts {
   /** Requests by the reader that took them from the connection. */
   doors(): readonly (readonly [string, number])[] {
     return [...this.#doors].map(([door, count]) => [door, count[0] as number] as const)
+  }
+
+  /** Calls that were answered with an error of the gateway's own. */
+  faults(): readonly {
+    readonly labels: { readonly route: string; readonly fault: string }
+    readonly value: number
+  }[] {
+    return [...this.#faults].flatMap(([route, counts]) =>
+      [...counts].map(([fault, [value = 0]]) => ({ labels: { route, fault }, value })),
+    )
   }
 
   #door(door: string): Float64Array {
@@ -98,7 +114,7 @@ export class AttemptCounts {
   add(pool: string, backend: string, ended: { readonly ending: string; readonly seconds: number }): void {
     const cell = this.#cells.get(pool) ?? this.#cell(pool)
     const { ending, seconds } = ended
-    bump(cell.endings.get(backend)?.get(ending) ?? endingOf(cell, cell.names.of(backend), ending), 0)
+    bump(cell.endings.get(backend)?.get(ending) ?? counterIn(cell.endings, cell.names.of(backend), ending), 0)
     time(cell, seconds)
   }
 
@@ -117,14 +133,18 @@ export class AttemptCounts {
   }
 }
 
-/** The counter for this backend and ending; made where there is none. */
-function endingOf({ endings }: AttemptCell, backend: string, ending: string): Float64Array {
-  const known = endings.get(backend)?.get(ending)
+/** The counter under two labels; made where there is none. */
+function counterIn(
+  counters: Map<string, Map<string, Float64Array>>,
+  first: string,
+  second: string,
+): Float64Array {
+  const known = counters.get(first)?.get(second)
   if (known) return known
   const made = new Float64Array(1)
-  const ofBackend = endings.get(backend) ?? new Map<string, Float64Array>()
-  ofBackend.set(ending, made)
-  endings.set(backend, ofBackend)
+  const under = counters.get(first) ?? new Map<string, Float64Array>()
+  under.set(second, made)
+  counters.set(first, under)
   return made
 }
 

@@ -38,7 +38,6 @@ const MAX_MODELS = 256
 const TIER_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1]
 
 const COUNTERS = {
-  infergate_faults_total: 'Calls the gateway answered with an error of its own.',
   infergate_retries_total: 'Attempts that followed another one of the same call.',
   infergate_hedges_total: 'Second tries sent for a late first one, by which was faster.',
   infergate_cache_operations_total: 'Operations on cache tiers, by outcome.',
@@ -85,9 +84,7 @@ export function createMetrics(worker = 0): Metrics {
 
   return {
     answered(call) {
-      const { route, fault } = call
       calls.add(call, outcomeLabel(call.outcome))
-      if (fault !== undefined) count('infergate_faults_total', { route, fault })
     },
     attempted(pool, backend, ending, ms) {
       attempts.add(pool, backend, { ending, seconds: ms / 1000 })
@@ -152,6 +149,12 @@ function ofCalls(calls: CallCounts, worker: number): readonly MetricSource[] {
             [...statuses].map((value, of) => ({ labels: { ...labels, status: `${of}xx` }, value })),
           )
           .filter(({ value }) => value > 0),
+    },
+    {
+      name: 'infergate_faults_total',
+      help: 'Calls the gateway answered with an error of its own.',
+      type: 'counter',
+      values: () => calls.faults(),
     },
     {
       name: 'infergate_requests_total',

@@ -1,6 +1,7 @@
 /** Callers and their identities, on a process as its users run it: keys, tokens, proxies, and everything that is none of these. */
 import { createHmac } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { Agent } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -8,6 +9,7 @@ import { newKey } from '../../src/cli/keys.ts'
 import { startBackend, summing } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, runInfergate, startGateway } from '../support/gateway.ts'
+import { call } from '../support/http.ts'
 import { AUDIENCE, startIssuer, type TestIssuer } from '../support/issuer.ts'
 import { exchange } from '../support/raw.ts'
 import { instances, PREDICT } from '../support/settings.ts'
@@ -80,6 +82,20 @@ describe('who is let in', () => {
     expect((await ask(bearer(filed.key))).headers['cache-status']).toMatch(/stored/)
     for (const alg of ['RS256', 'PS256', 'EdDSA', 'ES256'])
       expect((await ask(bearer(await issuer.token({}, { kid: `k-${alg}` })))).status).toBe(200)
+  })
+
+  it('on one connection with those who are not: each has its own answer, whoever came before', async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const secrets = [one.key, 'wrong', filed.key] as const
+    // Each often enough to be known, and behind each other one.
+    for (const i of [0, 1, 2, 0, 1, 2, 0, 0, 1, 1, 2, 2, 1, 0, 2, 1, 2, 0] as const) {
+      const headers = { 'content-type': 'application/json', ...bearer(secrets[i]) }
+      const asked = { method: 'POST', body: instances(70), headers, agent }
+      const { status, json } = await call(gateway.port, PREDICT, asked)
+      expect(status).toBe(i === 1 ? 401 : 200)
+      if (i !== 1) expect(json).toEqual({ predictions: [70] })
+    }
+    agent.destroy()
   })
 
   it('a new token of the same subject keeps its cache, and another subject has its own', async () => {

@@ -104,6 +104,11 @@ export class LimitTable {
     this.#places = limitPlaces(bytes, now)
   }
 
+  /** The time by which buckets are refilled. */
+  now(): number {
+    return this.#now()
+  }
+
   /** Charges the account; returns the milliseconds after which it may ask again, 0 if it was charged. */
   charge(account: Account, charge: LimitCharge): number {
     if (!this.#lock.acquire(LOCK_MS)) return 0

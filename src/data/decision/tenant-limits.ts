@@ -24,6 +24,8 @@ export class TenantLimits {
   readonly #quotas: QuotaTable
   /** The accounts of callers that come again. */
   readonly #accounts = new WeakMap<Identity, Map<Limited, Account>>()
+  /** Who has used up the rate of requests, until when at least. */
+  readonly #refused = new WeakMap<Identity, { readonly refusal: GatewayError; readonly until: number }>()
 
   constructor({ limits, quotas }: TenantTables) {
     this.#table = limits
@@ -35,6 +37,8 @@ export class TenantLimits {
    * one more would be refused.
    */
   request(identity: Identity, caller: string, cost: number): GatewayError | undefined {
+    const refused = this.#refused.get(identity)
+    if (refused && this.#table.now() < refused.until) return refused.refusal
     return this.#charge(identity, caller, { unit: 'requests', cost })
   }
 
@@ -69,7 +73,12 @@ export class TenantLimits {
     if (!rates || !rate) return undefined
     const { burst } = rates
     const waitMs = this.#table.charge(this.#account(identity, caller, unit), { rate, burst, cost })
-    return waitMs === 0 ? undefined : tooMany(unit, rate, secondsOf(waitMs))
+    if (waitMs === 0) return undefined
+    const refusal = tooMany(unit, rate, secondsOf(waitMs))
+    // An anonymous identity is that of many callers.
+    if (unit === 'requests' && identity.tenant !== '')
+      this.#refused.set(identity, { refusal, until: this.#table.now() + Math.min(waitMs, HEARD_MS) })
+    return refusal
   }
 
   /** Quotas are those of tenants: for each address there would be a count in the store. */
@@ -132,6 +141,8 @@ const CROWDED = new GatewayError('rateLimited', 'the tenant has as many requests
 })
 
 const SECOND = 1000
+/** Within it other gateways may leave more of the rate than they seemed to: a refusal is not repeated for longer without another look. */
+const HEARD_MS = 100
 
 /** One is remembered: whoever has used up a rate mostly asks again at once. */
 const tooMany = lastOf((unit: Unit, { count, perMs }: RateLimit, seconds: number) =>

@@ -6,6 +6,7 @@
 import type { RawPairs } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { Fields, Reply } from '../../core/reply.ts'
+import { lastOf } from '../../lib/memo.ts'
 import { grpcFault, grpcStatusOf } from '../../protocol/grpc/fault.ts'
 import { isGrpc } from '../../protocol/grpc/fields.ts'
 import { spokenStatus } from '../../protocol/grpc/status.ts'
@@ -76,15 +77,15 @@ export class ErrorAnswer {
 /** Of the errors that are still in use. */
 const known = new WeakMap<GatewayError, Map<Dialect | undefined, ErrorAnswer>>()
 
-/** `dialect`: undefined for calls without one. */
-export function errorAnswer(fault: GatewayError, dialect: Dialect | undefined): ErrorAnswer {
+/** `dialect`: undefined for calls without one. One is remembered: whoever is refused mostly comes again. */
+export const errorAnswer = lastOf((fault: GatewayError, dialect: Dialect | undefined): ErrorAnswer => {
   const inDialects = known.get(fault) ?? new Map<Dialect | undefined, ErrorAnswer>()
   const found = inDialects.get(dialect)
   if (found) return found
   const made = new ErrorAnswer(fault, dialect)
   known.set(fault, inDialects.set(dialect, made))
   return made
-}
+})
 
 /** Sends the error. `matched`: undefined while there is no route; `wall`: milliseconds. */
 export function sendError(

@@ -3,7 +3,7 @@
  * is told so before a call is made of its request, so that a flood of them costs no more than hits do. Ingress and pipeline
  * decide the same, and keep it with the head for as long as settings and credentials stay the same.
  */
-import { namedTenant } from '../../core/identity.ts'
+import { type Identity, namedTenant } from '../../core/identity.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { holdsAt } from '../auth/proof.ts'
@@ -26,15 +26,21 @@ export interface FastRefusal {
 
 export const noFastRefusal: FastRefusal = { answer: () => false }
 
-/** A request that is refused. `began`: when it arrived, in monotonic milliseconds; `wall`: the same by the wall clock. */
-export type RefusedRequest = Refused & {
-  readonly head: Repeated
-  readonly began: number
-  readonly wall: number
-}
-
 export class FastRefusals implements FastRefusal {
   readonly #parts: FastRefusalParts
+  // Reused for each refusal, since observers keep no event.
+  readonly #report: MutableAnswered = {
+    door: 'fast',
+    route: '',
+    protocol: '',
+    model: undefined,
+    tenant: undefined,
+    status: 0,
+    outcome: { kind: 'none' },
+    ms: 0,
+    fault: '',
+    limit: undefined,
+  }
 
   constructor(parts: FastRefusalParts) {
     this.#parts = parts
@@ -49,26 +55,24 @@ export class FastRefusals implements FastRefusal {
     const wall = clock.wall()
     if (notes.authentication && !holdsAt(notes.authentication, wall)) return false
     const refused = notes.refused ?? this.#limited(head, settings, writer.peer)
-    if (refused) this.write({ ...refused, head, began, wall }, writer)
-    return refused !== undefined
+    if (!refused) return false
+    const { matched, refusal } = refused
+    this.#report.door = writer.door
+    this.#report.status = writer.sendError(head, refusal, matched, wall)
+    this.#report.ms = clock.now() - began
+    this.#tell(refused, notes.identity)
+    return true
   }
 
-  /** Answers with the error, and tells the observer. */
-  write({ refusal, matched, head, began, wall }: RefusedRequest, writer: AnswerWriter): void {
-    const { observer, clock } = this.#parts
-    const status = writer.sendError(head, refusal, matched, wall)
-    observer.answered({
-      door: writer.door,
-      route: matched?.route.name ?? '',
-      protocol: matched?.protocol.name ?? '',
-      model: matched?.target.model,
-      tenant: namedTenant(head.notes.identity),
-      status,
-      outcome: NO_OUTCOME,
-      ms: clock.now() - began,
-      fault: refusal.code,
-      limit: refusal.detail.limit,
-    })
+  #tell({ matched, refusal }: Refused, identity: Identity | undefined): void {
+    const report = this.#report
+    report.route = matched?.route.name ?? ''
+    report.protocol = matched?.protocol.name ?? ''
+    report.model = matched?.target.model
+    report.tenant = namedTenant(identity)
+    report.fault = refusal.code
+    report.limit = refusal.detail.limit
+    this.#parts.observer.answered(report)
   }
 
   /** Why the request is refused by what its tenant has used. */
@@ -81,4 +85,5 @@ export class FastRefusals implements FastRefusal {
   }
 }
 
-const NO_OUTCOME: Answered['outcome'] = { kind: 'none' }
+/** A mutable `Answered`. */
+type MutableAnswered = { -readonly [K in keyof Answered]: Answered[K] }

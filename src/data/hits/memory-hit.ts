@@ -4,7 +4,6 @@
  * decide everything; their decision for a head is kept with it, for as long as settings, purge epochs and deployment
  * tokens stay the same.
  */
-import { GatewayError } from '../../core/errors.ts'
 import { namedTenant } from '../../core/identity.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -16,7 +15,6 @@ import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision
 import { digestOfPieces } from '../key/raw.ts'
 import type { Live, Matched } from '../route/routes.ts'
 import { type AnswerWriter, corsOf, type Repeated } from './fast-answer.ts'
-import type { FastRefusals } from './fast-refusal.ts'
 import type { HotEntry } from './hot-cache.ts'
 import type { ReadyAnswer, ReadyAnswers } from './ready-answers.ts'
 
@@ -25,7 +23,6 @@ export interface MemoryHitParts {
   readonly decisions: CacheDecisions
   readonly ready: ReadyAnswers
   readonly admission: Admission
-  readonly refusals: Pick<FastRefusals, 'write'>
   /** The name of process memory in the settings. */
   readonly memory: string
   readonly observer: Observer
@@ -45,8 +42,8 @@ export interface Repeat {
 
 export interface MemoryHit {
   /**
-   * Answers the request, or refuses its caller, and returns what it is answered from; undefined: not a hit, nothing was done.
-   * `body`: in pieces.
+   * Answers the request and returns what it is answered from; undefined: not a hit, or its caller is refused, and nothing was
+   * done. `body`: in pieces.
    */
   answer(head: Repeated, body: readonly Uint8Array[], writer: AnswerWriter): HitSource | undefined
   /** The same for the same bytes once more. False: the answer no longer holds, nothing was done. */
@@ -114,7 +111,7 @@ export class MemoryHits implements MemoryHit {
   }
 
   #write(answer: ReadyAnswer, { head, decision }: KnownHead, writer: AnswerWriter, began: number): boolean {
-    const { admission, refusals, memory, observer, clock } = this.#parts
+    const { admission, memory, observer, clock } = this.#parts
     const wall = clock.wall()
     const { matched } = answer.of ?? decision
     const log = decision.directives.noStore ? undefined : matched.route.log
@@ -123,12 +120,7 @@ export class MemoryHits implements MemoryHit {
     if (answer.reply.trailers && !writer.hasTrailers) return false
     // The pipeline answers, and records, what the prediction log wants.
     if (log?.isDue) return false
-    const verdict = admission.admit(identity, callerOf(principal, writer.peer), 'answer')
-    if (verdict instanceof GatewayError) {
-      refusals.write({ refusal: verdict, matched, head, began, wall }, writer)
-      return true
-    }
-    if (verdict !== 'allowed') return false
+    if (admission.admit(identity, callerOf(principal, writer.peer), 'answer') !== 'allowed') return false
     writer.sendHit(answer, memory, wall, corsOf(matched, head))
     log?.takes()
     this.#outcome.ageMs = ageMs(answer, wall)

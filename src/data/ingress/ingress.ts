@@ -18,7 +18,6 @@ import { refusalOf } from '../auth/authorize.ts'
 import { cutShort, sendError, statusTold } from '../exchange/error-answer.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
-import type { FastPaths } from '../hits/fast-paths.ts'
 import { type FastRefusal, noFastRefusal } from '../hits/fast-refusal.ts'
 import { type MemoryHit, noMemoryHit } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
@@ -59,8 +58,10 @@ export interface IngressParts {
   readonly mintId: () => string
 }
 
-export interface Ingress extends Pick<IngressParts, 'live' | 'log'>, FastPaths {
+export interface Ingress extends Pick<IngressParts, 'live' | 'log'> {
   serve(exchange: HttpExchange): void
+  readonly memoryHit: MemoryHit
+  readonly fastRefusal: FastRefusal
 }
 
 export function createIngress(parts: IngressParts): Ingress {

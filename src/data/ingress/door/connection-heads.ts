@@ -29,9 +29,9 @@ export class ConnectionHeads {
     this.#known = current()
   }
 
-  /** The whole request with this key, if it was a hit. Behind a refusal none is looked for: the next is mostly refused as well. */
+  /** The whole request with this key, if it was a hit. */
   repeatOf(key: Buffer): RepeatedRequest | undefined {
-    return this.#last?.notes.refused ? undefined : this.#known.repeats.get(key)
+    return this.#known.repeats.get(key)
   }
 
   /** Stores a whole request that was a hit; `bytes`: all of it. */

@@ -5,7 +5,6 @@
 import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../../core/errors.ts'
 import { type Timer, timer } from '../../../lib/wheel.ts'
-import { answerFast } from '../../hits/fast-paths.ts'
 import { bodyTooLate } from '../../http/body.ts'
 import { refusal } from '../../http/refusal.ts'
 import { clientCertificate } from '../client-certificate.ts'
@@ -16,6 +15,7 @@ import { Linger } from '../linger.ts'
 import { MAX_AHEAD_BYTES, MAX_HELD_BYTES, MAX_PIECES, NEW_MS } from './bounds.ts'
 import { ConnectionHeads } from './connection-heads.ts'
 import type { DoorConnection, DoorContext } from './context.ts'
+import { FastAnswers } from './fast-answers.ts'
 import { behindEmptyLines, type RequestHead } from './head.ts'
 import { readInto } from './read-into.ts'
 import { ReceiveBuffer, retained } from './receive-buffer.ts'
@@ -28,8 +28,8 @@ export class Connection implements ResponseWriter, DoorConnection {
   readonly #context: DoorContext
   readonly #arrivals = new ReceiveBuffer()
   readonly #heads: ConnectionHeads
+  readonly #fast: FastAnswers
   readonly out: SocketWriter
-  readonly #answers = new TextAnswers(this)
   readonly #timer: Timer
   #peer: string | undefined
   #unread: Buffer | undefined
@@ -58,6 +58,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#socket = socket
     this.#context = context
     this.#heads = new ConnectionHeads(() => context.known(this))
+    this.#fast = new FastAnswers(context, this.#heads, new TextAnswers(this))
     this.out = new SocketWriter(socket, context.writeBatcher, () => this.#filled())
     this.#timer = timer(() => this.#expired())
     context.connections.add(this)
@@ -174,10 +175,10 @@ export class Connection implements ResponseWriter, DoorConnection {
 
   #next(bytes: Buffer): boolean {
     this.#unread = undefined
-    const { memoryHit, wheel, limits } = this.#context
+    const { wheel, limits } = this.#context
     const key = this.#heads.keyOf(bytes)
-    const repeat = this.#heads.repeatOf(key)
-    if (repeat && memoryHit.answerRepeat(repeat, this.#answers)) return this.#answeredAtOnce(repeat.head)
+    const repeated = this.#fast.repeat(key)
+    if (repeated) return this.#answeredAtOnce(repeated)
     const head = this.#heads.read(bytes, key)
     if (head === 'other') return this.#handOver(bytes)
     const isWhole = head !== 'part' && bytes.length >= head.bytes + head.length
@@ -190,15 +191,12 @@ export class Connection implements ResponseWriter, DoorConnection {
     }
     this.#pieces = 0
     const end = head.bytes + head.length
-    const body = bytes.subarray(head.bytes, end)
     this.#unread = behindEmptyLines(bytes, end)
-    const source = isWhole && answerFast(this.#context, head, [body], this.#answers)
-    if (typeof source === 'object' && bytes.length === end) this.#heads.keepHit(bytes, head, source)
-    if (source) return this.#answeredAtOnce(head)
+    if (isWhole && this.#fast.whole(bytes, head)) return this.#answeredAtOnce(head)
     const own = this.#heads.forCall(bytes, head)
     const request = new FastRequest(this, own)
     this.#request = request
-    request.take(body)
+    request.take(bytes.subarray(head.bytes, end))
     if (!request.isComplete) {
       wheel.arm(this.#timer, limits.bodyTimeoutMs)
       if (own.length <= MAX_HELD_BYTES && own.notes.decision?.key) this.#pendingHead = own
@@ -216,8 +214,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   /** Serves the request with the pending head: its body has arrived, or will not. */
   #servePending(request: FastRequest, head: RequestHead): void {
     this.#pendingHead = undefined
-    const isAnswered =
-      request.isComplete && answerFast(this.#context, head, request.chunks, this.#answers) !== false
+    const isAnswered = request.isComplete && this.#fast.collected(head, request.chunks)
     this.#arrivals.giveBack(isAnswered)
     if (!isAnswered) return this.#context.serve(request)
     request.markAnswered()

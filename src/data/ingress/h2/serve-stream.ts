@@ -1,6 +1,5 @@
 /** Serves the request on a stream: by a fast path, where its head is known to be refused or may be a hit, or as a call. */
 import type { Repeated } from '../../hits/fast-answer.ts'
-import { answerFast } from '../../hits/fast-paths.ts'
 import { MAX_HELD_BYTES } from '../door/bounds.ts'
 import type { Ingress } from '../ingress.ts'
 import type { Http2Head } from './head.ts'
@@ -26,7 +25,7 @@ export function serveStream(stream: Http2Stream, ownHead: () => Http2Head, ingre
       stream,
       pieces.reduce((sum, piece) => sum + piece.length, 0),
     )
-    if (!answerFast(ingress, head, pieces, stream)) serve()
+    if (!ingress.memoryHit.answer(head, pieces, stream) && !ingress.fastRefusal.answer(head, stream)) serve()
   })
 }
 

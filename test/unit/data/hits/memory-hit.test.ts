@@ -6,7 +6,6 @@ import type { Reply } from '../../../../src/core/reply.ts'
 import { Admission } from '../../../../src/data/decision/admission.ts'
 import { createCacheDecisions } from '../../../../src/data/decision/cache-decision.ts'
 import type { HeadNotes } from '../../../../src/data/exchange/exchange.ts'
-import { FastRefusals } from '../../../../src/data/hits/fast-refusal.ts'
 import { MemoryHits, type Repeat, repeatOf } from '../../../../src/data/hits/memory-hit.ts'
 import { ReadyAnswers } from '../../../../src/data/hits/ready-answers.ts'
 import { FastRequest, type ResponseWriter } from '../../../../src/data/ingress/door/request.ts'
@@ -64,7 +63,6 @@ function setup() {
     decisions,
     ready,
     admission,
-    refusals: new FastRefusals({ live: () => live, admission, observer, clock }),
     memory: 'memory',
     observer,
     clock,
