@@ -1,13 +1,10 @@
 /** Shared tiers as they are run: Redis and Valkey alone, behind Sentinels and as clusters; Memcached of several servers. */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { ask } from '../../suite/ask.ts'
 import { NotInstalled } from '../../suite/not-installed.ts'
 import { run } from '../../suite/run.ts'
 import type { Session, System } from '../../suite/session.ts'
 import { VALKEY } from '../environments.ts'
-import { type Failover, startGateway, TIMES, type TierSettings, tryFailover } from './failover.ts'
+import { type Failover, startGateway, TIMES, tryFailover } from './failover.ts'
 import {
   killBehind,
   type RespProgram,
@@ -16,6 +13,7 @@ import {
   startResp,
   startSentinels,
 } from './servers.ts'
+import { tryUsers } from './users.ts'
 
 const QUICK = { timeoutMs: 60_000 }
 
@@ -35,7 +33,7 @@ export const tiers: System = {
       ),
       memcached(session),
     ].map(async (started) => startGateway(session, await started))
-    const [failovers] = await Promise.all([Promise.all(starts), trySasl(session)])
+    const [failovers] = await Promise.all([Promise.all(starts), tryUsers(session, programs)])
     for (const failover of failovers) await tryFailover(session, failover)
   },
 }
@@ -118,62 +116,7 @@ async function memcached(session: Session): Promise<Failover> {
     async fail(_, purge) {
       await servers[1]?.kill()
       await purge()
-      await servers[1]?.start()
     },
+    restart: async () => servers[1]?.start(),
   }
 }
-
-/** Memcached with SASL: its users are kept by a program of `sasl2-bin`. */
-async function trySasl(session: Session): Promise<void> {
-  const folder = join(session.folder, 'sasl')
-  const database = join(folder, 'users')
-  mkdirSync(folder)
-  const lines = [
-    'mech_list: plain',
-    'pwcheck_method: auxprop',
-    'auxprop_plugin: sasldb',
-    `sasldb_path: ${database}`,
-  ]
-  writeFileSync(join(folder, 'memcached.conf'), `${lines.join('\n')}\n`)
-  const user = ['-p', '-c', '-a', 'memcached', '-u', hostname(), '-f', database, 'gateway']
-  try {
-    await run('saslpasswd2', user, { ...QUICK, input: 's3cret' })
-  } catch {
-    session.uses('SASL', 'not tried: saslpasswd2 is not installed (Debian: sasl2-bin)')
-    return
-  }
-  const env = { SASL_CONF_PATH: folder }
-  const { address } = await startMemcached(session, { args: ['-S'], env, shown: 'memcached -S' })
-  const tier = (password: string): TierSettings => ({
-    name: 'memcached',
-    type: 'memcached',
-    servers: [address],
-    username: 'gateway',
-    password,
-    ...TIMES,
-  })
-  const group = 'Memcached with SASL'
-  await session.check(group, 'a user with the right password', async () => {
-    const gateway = await session.gateway(sasl('sasl-right', tier('s3cret')))
-    const { body } = await ask(gateway.admin, { path: '/readyz' })
-    return body.toString().includes('memcached') ? body.toString() : undefined
-  })
-  await session.check(group, 'a wrong password ends the start, with the reason', async () => {
-    const started = session.gateway(sasl('sasl-wrong', tier('wrong')))
-    const said = await started.then(
-      () => 'it started',
-      (error: unknown) => String(error),
-    )
-    return said.includes('the user name or the password is wrong (SASL)') ? undefined : said
-  })
-}
-
-const sasl = (name: string, tier: TierSettings) => ({
-  name,
-  upstream: 'http://127.0.0.1:1',
-  settings: {
-    cache: { tiers: [tier] },
-    pools: { main: { backends: [{ url: 'http://127.0.0.1:1' }] } },
-    routes: [{ pool: 'main', cache: {} }],
-  },
-})

@@ -30,12 +30,15 @@ const IN_SCRIPTS = [
   ['TIME'],
 ] as const
 
+/** How the error of a call in a script says that the user may not: in Redis, in later ones, and in Valkey. */
+const MAY_NOT = ['run this command', '^NOPERM', 'no permissions to run']
+
 // KEYS: a key that nobody has, and that nobody has afterwards. Only a missing permission is an error.
 const TRIAL = `
 local function try(...)
   local reply = redis.pcall(...)
   local message = type(reply) == 'table' and reply.err or ''
-  if string.find(message, 'run this command', 1, true) or string.find(message, '^NOPERM') then
+  if ${MAY_NOT.map((words) => `string.find(message, '${words}')`).join(' or ')} then
     return redis.error_reply("NOPERM this user has no permissions to run the '" .. string.lower((...)) .. "' command")
   end
 end
