@@ -36,7 +36,7 @@ export interface Plan {
   /** Present with `rows`: rows of calls with the same digest may share one upstream request. */
   readonly batch?: Digest
   /**
-   * The form of the request and of the wanted answer: a set of at most eight bits defined by the dialect, each of which a server
+   * The form of the request, and of the wanted answer where the caller chooses it: a set of at most eight bits defined by the dialect, each of which a server
    * may or may not support. Left out: there is one form, 0.
    */
   readonly form?: number
@@ -76,6 +76,8 @@ export interface AnswerOrigin {
   readonly asItCame?: boolean
   /** The server gave it in answer to this very call: what it says of itself, such as its id, is the caller's own already. */
   readonly isOwn?: boolean
+  /** All bits of forms that the server has shown, some of which may say how it answers callers. */
+  readonly shown?: number
 }
 
 /** A call as it goes to a server of the dialect's other form, which is reached over another transport. */

@@ -212,6 +212,36 @@ describe('a route that caches', () => {
   })
 })
 
+it('before a server that always answers raw, one entry is for typed, raw and JSON', async () => {
+  const triton = await startOipServer({ isAlwaysRaw: true })
+  try {
+    const pools = { main: { backends: [{ grpc: triton.url }], health: { path: 'off' } } }
+    await start({ cache: { rows: 'never' } }, { pools })
+    const json = async (value: number) => {
+      const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, 1], data: [value] }]
+      const { headers } = await gateway.post('/v2/models/double/infer', { inputs })
+      return String(headers['cache-status'])
+    }
+    // The server is seen to take each form.
+    for (const ask of [typed, raw]) expect(cacheStatus(await infer(ask(1)))).toContain('fwd=miss')
+    expect(await json(1)).toContain('fwd=miss')
+    const isRaw = ({ message }: Answered) => [message?.['raw_output_contents']].flat().length === 1
+    for (const [i, first] of [typed, raw, typed].entries()) {
+      if (i === 2) expect(await json(10 + i)).toContain('fwd=miss')
+      for (const ask of [first, raw, typed]) {
+        const answer = await infer(ask(10 + i))
+        expect(floats(answer)).toEqual([20 + 2 * i])
+        expect(isRaw(answer)).toBe(true)
+        if (ask !== first) expect(cacheStatus(answer)).toContain('; hit;')
+      }
+      expect(await json(10 + i)).toContain('; hit;')
+    }
+    expect(triton.asked).toHaveLength(6)
+  } finally {
+    triton.close()
+  }
+})
+
 it('asks callers who they are, and says so in the status', async () => {
   const key = 'ig_0123456789abcdefghijklmnopqrstuvwxyz'
   await start(

@@ -40,7 +40,8 @@ export const METHODS = {
   ServerReady: method('ServerReady', 'ModelMetadataRequest', 'ModelReadyResponse'),
 }
 
-export async function startOipServer(): Promise<OipServer> {
+/** `isAlwaysRaw`: typed values are answered raw too, as Triton does. */
+export async function startOipServer({ isAlwaysRaw = false } = {}): Promise<OipServer> {
   const asked: number[] = []
   let begun = 0
   let cancelled = 0
@@ -53,7 +54,7 @@ export async function startOipServer(): Promise<OipServer> {
       setTimeout(() => {
         if (call.cancelled) return
         try {
-          const { message, rows } = doubled(call.request)
+          const { message, rows } = doubled(call.request, isAlwaysRaw)
           asked.push(rows)
           answer(null, message)
         } catch (error) {
@@ -62,7 +63,7 @@ export async function startOipServer(): Promise<OipServer> {
       }, delayMs)
     },
     ModelStreamInfer(call: grpc.ServerDuplexStream<Message, Message>) {
-      call.on('data', (request: Message) => call.write(doubled(request).message))
+      call.on('data', (request: Message) => call.write(doubled(request, isAlwaysRaw).message))
       call.on('end', () => call.end())
     },
     ServerReady(_call: unknown, answer: grpc.sendUnaryData<Message>) {
@@ -99,20 +100,21 @@ interface Tensor {
   readonly contents: { readonly fp32_contents: readonly number[] } | null
 }
 
-function doubled(request: Message): { message: Message; rows: number } {
+function doubled(request: Message, isAlwaysRaw: boolean): { message: Message; rows: number } {
   const [x] = request['inputs'] as Tensor[]
   const [raw] = request['raw_input_contents'] as Buffer[]
   if (!x) throw new Error('no input')
   const values = raw ? floatsIn(raw) : [...(x.contents?.fp32_contents ?? [])]
   if (values.includes(13)) throw new Error('13 is refused: ä')
   const out = values.map((value) => 2 * value)
+  const isRaw = isAlwaysRaw || raw !== undefined
   const y = { name: 'y', datatype: 'FP32', shape: x.shape }
   const message = {
     model_name: request['model_name'],
     model_version: '1',
     id: request['id'],
-    outputs: [raw ? y : { ...y, contents: { fp32_contents: out } }],
-    raw_output_contents: raw ? [Buffer.from(new Float32Array(out).buffer)] : [],
+    outputs: [isRaw ? y : { ...y, contents: { fp32_contents: out } }],
+    raw_output_contents: isRaw ? [Buffer.from(new Float32Array(out).buffer)] : [],
   }
   return { message, rows: Number(x.shape[0]) }
 }

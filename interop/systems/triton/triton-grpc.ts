@@ -65,10 +65,9 @@ export async function tryTritonGrpc(
   // Calls without a form over HTTP are left out.
   await run('tritonclient.grpc, server over HTTP', [onlyHttp], { models, refused: REFUSED })
   const binary = models.map((model) => ({ ...model, forms: ['binary'] }))
-  // What a server over gRPC answers to JSON is translated, and no hit is promised of it.
   const inJson = models
     .filter(({ datatype }) => datatype !== 'FP16')
-    .map((model) => ({ ...model, forms: ['json'], cached: 0 }))
+    .map((model) => ({ ...model, forms: ['json'] }))
   await tryScript(session, {
     sides: { direct: http, gateways: [both, onlyGrpc] },
     python,

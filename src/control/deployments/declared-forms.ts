@@ -1,9 +1,11 @@
 /**
  * Finds out which request forms the backends' metadata declare. Only the metadata of the server itself is requested for
- * it, now and then; the rest is read from the answers to probes for versions.
+ * it, now and then; the rest is read from the answers to probes for versions. The forms are those of REST, and what a backend that
+ * takes only gRPC declares is that of the translation: each worker would otherwise have to see each form answered.
  */
+import { type BackendAddresses, mainAddress } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { formOfModel, formOfServer } from '../../protocol/oip/forms.ts'
+import { BLOB_FORM, formOfModel, formOfServer } from '../../protocol/oip/forms.ts'
 import { accessOf, type Probe, type ProbeRequest, type ProbeResult } from '../health/probe.ts'
 import type { Registry } from '../registry/registry.ts'
 
@@ -39,7 +41,7 @@ interface BackendForms {
 
 export class DeclaredForms {
   readonly #options: DeclaredFormsOptions
-  /** By URL. */
+  /** By URL, or by the address for gRPC where there is no other. */
   readonly #backends = new Map<string, BackendForms>()
   readonly #reported = new Map<string, number>()
 
@@ -51,10 +53,7 @@ export class DeclaredForms {
   readonly probe: Probe = async (request) => {
     const result = await this.#options.probe(request)
     const model = request.path === undefined ? undefined : ABOUT_MODEL.exec(request.path)?.[1]
-    // The forms are those of REST.
-    const isRest = request.transport !== 'grpc'
-    if (isRest && model !== undefined && result.kind === 'status')
-      void this.#onMetadata(model, request, result)
+    if (model !== undefined && result.kind === 'status') void this.#onMetadata(model, request, result)
     return result
   }
 
@@ -64,9 +63,12 @@ export class DeclaredForms {
     { status, body }: Extract<ProbeResult, { kind: 'status' }>,
   ): Promise<void> {
     const { url, timeoutMs } = request
+    // Calls over REST are translated for it, in each of their forms.
+    const isTranslated = request.transport === 'grpc'
     // An overloaded server declares nothing.
     if (status >= 500 || status === 429) return
-    const form = status === 200 ? formOfModel(body) : 0
+    const declared = status === 200 ? formOfModel(body) : 0
+    const form = isTranslated && declared !== 0 ? declared | BLOB_FORM : declared
     const known = this.#backends.get(url)
     if (form === 0 && known === undefined) return
     const backend = known ?? { models: new Map(), server: 0, probedAt: Number.NEGATIVE_INFINITY }
@@ -76,7 +78,7 @@ export class DeclaredForms {
     bounded(this.#backends, MAX_BACKENDS)
     this.#report(url, [model])
     const now = this.#options.clock.now()
-    if (form === 0 || now - backend.probedAt < SERVER_MS) return
+    if (form === 0 || isTranslated || now - backend.probedAt < SERVER_MS) return
     backend.probedAt = now
     const server = await this.#options.probe({ url, path: SERVER, timeoutMs, ...accessOf(request) })
     if (server.kind !== 'status' || server.status >= 500) return
@@ -87,8 +89,9 @@ export class DeclaredForms {
   /** Reports the forms that all backends of a pool with a declaration have in common. */
   #report(url: string, models: readonly string[]): void {
     for (const { pool, backends } of this.#options.registry.views()) {
-      if (!backends.some((backend) => backend.url === url)) continue
-      const declarations = backends.flatMap((backend) => this.#backends.get(backend.url ?? '') ?? [])
+      const asked = askedOverRest(backends)
+      if (!asked.some((backend) => mainAddress(backend) === url)) continue
+      const declarations = asked.flatMap((backend) => this.#backends.get(mainAddress(backend)) ?? [])
       for (const model of models) {
         const forms = declarations.flatMap(({ models: known, server }) => {
           const form = known.get(model)
@@ -103,6 +106,12 @@ export class DeclaredForms {
       }
     }
   }
+}
+
+/** The backends that calls over REST go to: those that take them, or all, in a pool where they are translated. */
+function askedOverRest<B extends BackendAddresses>(backends: readonly B[]): readonly B[] {
+  const own = backends.filter(({ url }) => url !== undefined)
+  return own.length > 0 ? own : backends
 }
 
 function bounded(table: Map<string, unknown>, most: number): void {

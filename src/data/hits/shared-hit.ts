@@ -22,6 +22,7 @@ import { HitHead } from '../exchange/hit-head.ts'
 import { isWholeReply, sendWhole, type WholeReply } from '../exchange/whole-answer.ts'
 import { clientFields } from '../http/headers.ts'
 import { cacheFields } from '../http/status.ts'
+import type { Forms } from '../key/forms.ts'
 import { rawDigest } from '../key/raw.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { CorsFields } from '../route/cors.ts'
@@ -36,6 +37,7 @@ export interface SharedHitParts {
   readonly aliases: Aliases
   readonly cache: Tiered
   readonly mayGive: VersionRules['mayGive']
+  readonly forms: Pick<Forms, 'shown'>
   /** Undefined: there is no process memory. */
   readonly ready: ReadyAnswers | undefined
   readonly admission: Admission
@@ -64,7 +66,7 @@ interface WaitingRequest {
 }
 
 export function createSharedHit(parts: SharedHitParts): SharedHit {
-  const { aliases, cache, ready, admission, observer, clock } = parts
+  const { aliases, cache, forms, ready, admission, observer, clock } = parts
 
   return function sharedHit(exchange, onMiss) {
     const waiting = waitingOf(parts, exchange, onMiss)
@@ -96,7 +98,8 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
     const { form } = entry
     const { headers: fields = [], query = '' } = exchange.notes
     const call = { headers: fields, query, body, target: matched.target }
-    const reply = matched.protocol.address(replyOf(entry), call, undefined, { form })
+    const origin = { form, shown: forms.shown(matched) }
+    const reply = matched.protocol.address(replyOf(entry), call, undefined, origin)
     if (!reply || !isWholeReply(reply)) return false
     const wall = clock.wall()
     const outcome = {

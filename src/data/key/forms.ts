@@ -30,12 +30,14 @@ export class Forms {
 
   /** Whether the server has proved all bits of the form. */
   has(matched: Matched, form: number): boolean {
-    if (form === 0) return true
+    return form === 0 || (this.shown(matched) & form) === form
+  }
+
+  /** All bits that the server has proved. */
+  shown(matched: Matched): number {
     const name = this.#names(matched)
-    const shown = this.#shown.get(name) ?? 0
-    if ((shown & form) === form) return true
     const declared = this.#declared.get(name.slice(0, name.lastIndexOf('@'))) ?? 0
-    return ((shown | declared) & form) === form
+    return (this.#shown.get(name) ?? 0) | declared
   }
 
   /** Notes the form of a call that succeeded. */

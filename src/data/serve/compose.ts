@@ -19,7 +19,7 @@ import type { Forward } from '../upstream/forward.ts'
 export interface ComposeParts {
   readonly forward: Forward
   readonly splitting: Splitting
-  readonly forms: Pick<Forms, 'learn'>
+  readonly forms: Pick<Forms, 'learn' | 'shown'>
   readonly observer: Observer
   readonly clock: Clock
   readonly memory: string
@@ -104,7 +104,7 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
   }
 
   function stale(context: LookupContext, status: number | undefined): Answer | undefined {
-    const { call, matched, plan, lookups, rows } = context
+    const { matched, plan, lookups, rows } = context
     for (const lookup of lookups.items) {
       if (!lookup.entry && !lookup.fallback) return undefined
       lookup.entry ??= lookup.fallback
@@ -116,8 +116,7 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
       ? matched.protocol.rows?.assemble(plan, entries.map(answerOf), isSameForm)
       : undefined
     const reply = rows ? assembled && withFields(assembled, lookups, entries) : replyOf(entries[0] as Entry)
-    const origin = { form: isSameForm ? context.form : undefined, asItCame: !context.isShown }
-    const own = reply && matched.protocol.address(reply, call, plan, origin)
+    const own = reply && addressed(context, { reply, form: isSameForm ? context.form : undefined })
     if (!own) return undefined
     const age = oldest(entries)
     return {
@@ -133,12 +132,19 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
   }
 
   function addressedToCaller(
-    { call, matched, plan, isShown }: LookupContext,
-    { reply, form }: Formed,
+    context: LookupContext,
+    formed: Formed,
     outcome: Outcome,
   ): Answer | Awaitable<Answer> {
-    const own = matched.protocol.address(reply, call, plan, { form, asItCame: !isShown })
-    return own ? { reply: own, outcome } : forward(call, matched, 'no such encoding')
+    const own = addressed(context, formed)
+    return own ? { reply: own, outcome } : forward(context.call, context.matched, 'no such encoding')
+  }
+
+  /** The reply with this caller's id, in its form; undefined if it cannot be written so. */
+  function addressed({ call, matched, plan, isShown }: LookupContext, { reply, form }: Formed) {
+    // A dialect of one form has nothing to show.
+    const shown = plan.form ? forms.shown(matched) : 0
+    return matched.protocol.address(reply, call, plan, { form, asItCame: !isShown, shown })
   }
 
   function rowOutcome({ lookups, directives }: LookupContext, entries: readonly Entry[]): Outcome {

@@ -42,7 +42,7 @@ export interface Stages extends LookupParts {
   readonly decisions: CacheDecisions
   readonly admission: Admission
   readonly splitting: Splitting
-  readonly forms: Pick<Forms, 'has'>
+  readonly forms: Pick<Forms, 'has' | 'shown'>
   /** For opaque routes. */
   readonly http: HttpCache
   /** For targets that gather. */
@@ -188,7 +188,8 @@ export function createPipeline(stages: Stages): Pipeline {
     if (!kept || freshness !== 'fresh')
       return read(found, { fallback: freshness === 'dead' ? undefined : kept?.entry })
     const { form } = kept.entry
-    const reply = matched.protocol.address(replyOf(kept.entry), call, undefined, { form })
+    const origin = { form, shown: forms.shown(matched) }
+    const reply = matched.protocol.address(replyOf(kept.entry), call, undefined, origin)
     if (!reply) return read(found, { fallback: undefined })
     if (!directives.noStore && cache.mark() === found.began)
       ready.set(found.repeat, reply, [kept.entry], found.foundFor)

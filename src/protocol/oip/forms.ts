@@ -3,6 +3,7 @@
  * declare.
  */
 import type { OipAnswer } from './answer.ts'
+import { hasContents } from './grpc/contents.ts'
 import type { OipRequest } from './request.ts'
 
 const TAKES_JSON = 1
@@ -17,11 +18,11 @@ const GIVES_TYPED = 128
 export const JSON_FORM = TAKES_JSON | GIVES_JSON
 export const BLOB_FORM = TAKES_BLOBS | GIVES_BLOBS
 /**
- * Of a gRPC call with raw values. The answer to one with typed values is expected to be typed; a server that answers it raw
- * (Triton) never proves that form, so such calls share answers among themselves alone, and get them as the server gave them.
+ * Of a gRPC call with raw, and with typed values. How the answer has them is not the caller's choice: Triton's always has raw
+ * ones, others answer as they are asked. `givesRaw` tells it from what the server has shown.
  */
-export const RAW_FORM = TAKES_RAW | GIVES_RAW
-export const TYPED_FORM = TAKES_TYPED | GIVES_TYPED
+export const RAW_FORM = TAKES_RAW
+export const TYPED_FORM = TAKES_TYPED
 
 export function formOf({ inputs, preferences }: OipRequest): number {
   const { listed, binary } = preferences
@@ -34,10 +35,25 @@ export function formOf({ inputs, preferences }: OipRequest): number {
 
 /** The bits of a form that an answer proves: what the server accepted in the request, and gave in the answer. */
 export function formShown(form: number, { outputs, grpc }: OipAnswer): number {
-  if (grpc) return (form & (TAKES_RAW | TAKES_TYPED)) | (grpc.isRaw ? GIVES_RAW : GIVES_TYPED)
+  if (grpc) {
+    const takes = form & (TAKES_RAW | TAKES_TYPED)
+    // Without a typed form of its outputs, or without outputs, an answer does not tell which the server prefers.
+    const isFree = outputs.length > 0 && outputs.every(({ datatype }) => hasContents(datatype))
+    if (!isFree && takes === TAKES_TYPED) return 0
+    return takes | (grpc.isRaw ? GIVES_RAW : GIVES_TYPED)
+  }
   let shown = form & (TAKES_JSON | TAKES_BLOBS)
   for (const { blob } of outputs) shown |= blob ? GIVES_BLOBS : GIVES_JSON
   return shown
+}
+
+/**
+ * Whether the server answers a gRPC call with raw values, where it has shown these bits. `isRaw`: the call has raw ones. With each
+ * bit of what it takes came one of what it gives, so a server that has shown one alone answers every call so.
+ */
+export function givesRaw(isRaw: boolean, shown: number): boolean {
+  const gives = shown & (GIVES_RAW | GIVES_TYPED)
+  return gives === GIVES_RAW || (gives !== GIVES_TYPED && isRaw)
 }
 
 /** Whether all outputs are wanted as JSON, or all as blobs, so that the form alone says which. */

@@ -25,7 +25,7 @@ import { verdictOfStatus } from '../verdict.ts'
 import { addressed } from './answer.ts'
 import { assembleRows } from './assemble.ts'
 import { HEADER_LENGTH, jsonLength } from './body-fields.ts'
-import { BLOB_FORM, formOf, formShown, isUniform, RAW_FORM, TYPED_FORM } from './forms.ts'
+import { BLOB_FORM, formOf, formShown, givesRaw, isUniform, RAW_FORM, TYPED_FORM } from './forms.ts'
 import { translatedError } from './grpc/errors.ts'
 import { namedModel, namedModelSteps } from './grpc/model.ts'
 import { preferencesOfCall, readGrpcCall, readGrpcChunks } from './grpc/read.ts'
@@ -78,7 +78,7 @@ function address(
   reply: Reply,
   call: AnswerPreferences,
   plan?: Plan,
-  { form, asItCame = false }: AnswerOrigin = {},
+  { form, asItCame = false, shown = 0 }: AnswerOrigin = {},
 ): Reply | undefined {
   if (!(reply.body instanceof Uint8Array)) return reply
   const [wanted, given] = [isGrpc(call.headers), isGrpc(reply.headers)]
@@ -89,7 +89,9 @@ function address(
   if (!answer) return wanted === given ? reply : undefined
   const isServerForm = wanted === given && (asItCame || (form === asked.form && isUniform(form)))
   const { preferences } = asked.common as OipNotes
-  return (wanted ? grpcAddressed : addressed)(reply, answer, preferences, isServerForm)
+  if (!wanted) return addressed(reply, answer, preferences, isServerForm)
+  const binary = givesRaw(preferences.binary, shown)
+  return grpcAddressed(reply, answer, { ...preferences, binary }, isServerForm)
 }
 
 /** A request of blobs alone: its length field is 0, and every output comes back as a blob. */

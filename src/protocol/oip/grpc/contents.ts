@@ -24,6 +24,12 @@ const FIELDS: ReadonlyMap<string, number> = new Map([
   ['BYTES', 8],
 ])
 const TEXTS = 8
+
+/** Whether values of the datatype have a typed form. */
+export function hasContents(datatype: string): boolean {
+  return FIELDS.has(datatype)
+}
+
 /** How an element is written by itself, by field. */
 const WIRES = [BYTES, VARINT, VARINT, VARINT, VARINT, VARINT, FIXED32, FIXED64, BYTES]
 

@@ -66,6 +66,7 @@ async function setup() {
     aliases,
     cache,
     mayGive: () => true,
+    forms: { shown: () => 0 },
     ready: undefined,
     admission: new Admission(),
     observer: { ...silentObserver, answered: (one) => void told.push({ ...one }) },

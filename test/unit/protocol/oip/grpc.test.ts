@@ -283,6 +283,23 @@ describe('answers of gRPC', () => {
     expect(oip.address(always, call(typed()), plan, { asItCame: true })).toBe(always)
   })
 
+  it('are given as the server has shown to answer every call', () => {
+    const shown = (reply: ReturnType<typeof rawAnswer>, ...bodies: Uint8Array[]) =>
+      bodies.reduce((bits, body) => bits | (oip.shows?.(reply, reply.body, grpcPlan(body)) ?? 0), 0)
+    const alwaysRaw = shown(rawAnswer(), raw(), typed())
+    const alwaysTyped = shown(typedAnswer(), raw(), typed())
+    const asAsked = shown(rawAnswer(), raw()) | shown(typedAnswer(), typed())
+    const given = (reply: ReturnType<typeof rawAnswer>, body: Uint8Array, bits: number) =>
+      answerOf(oip.address(reply, call(body), undefined, { shown: bits }))
+    for (const reply of [rawAnswer(), typedAnswer()])
+      for (const body of [raw(), typed()]) {
+        expect(given(reply, body, alwaysRaw)).toEqual(answerOf(rawAnswer()))
+        expect(given(reply, body, alwaysTyped)).toEqual(answerOf(typedAnswer()))
+      }
+    expect(given(rawAnswer(), typed(), asAsked)).toEqual(answerOf(typedAnswer()))
+    expect(given(typedAnswer(), raw(), asAsked)).toEqual(answerOf(rawAnswer()))
+  })
+
   it('turn into JSON and blobs, and back', () => {
     for (const reply of [rawAnswer({ id: 'x' }), typedAnswer({ id: 'x' })]) {
       const told = oip.address(reply, callOf(Buffer.from(json({ id: 'mine' }))))
@@ -346,10 +363,21 @@ describe('answers of gRPC', () => {
   it('show which forms the server takes and gives', () => {
     const shown = (reply: ReturnType<typeof rawAnswer>, body: Uint8Array) =>
       oip.shows?.(reply, reply.body, grpcPlan(body))
-    expect(shown(rawAnswer(), raw())).toBe(grpcPlan(raw()).form)
-    expect(shown(typedAnswer(), typed())).toBe(grpcPlan(typed()).form)
-    const { form = 0 } = grpcPlan(typed())
-    expect((shown(rawAnswer(), typed()) ?? 0) & form).not.toBe(form)
+    const has = (bits: number | undefined, body: Uint8Array) => {
+      const { form = 0 } = grpcPlan(body)
+      return form !== 0 && ((bits ?? 0) & form) === form
+    }
+    for (const reply of [rawAnswer(), typedAnswer()]) {
+      expect([has(shown(reply, raw()), raw()), has(shown(reply, raw()), typed())]).toEqual([true, false])
+      expect([has(shown(reply, typed()), typed()), has(shown(reply, typed()), raw())]).toEqual([true, false])
+    }
+    expect(shown(rawAnswer(), raw())).not.toBe(shown(typedAnswer(), raw()))
+    // FP16 has no typed form, so that it comes raw says nothing of other outputs.
+    const half = rawAnswer({
+      outputs: [{ ...OUTPUT, datatype: 'FP16' }],
+      raw_output_contents: [ANSWER.subarray(4)],
+    })
+    expect([has(shown(half, raw()), raw()), has(shown(half, typed()), typed())]).toEqual([true, false])
   })
 })
 
