@@ -52,10 +52,10 @@ export default defineConfig({
     projects: [
       project('unit', { timeout: 20_000, isolate: false }),
       project('property', { timeout: 120_000, isolate: false }),
-      project('integration', { timeout: 20_000, retried: true }),
-      project('e2e', { timeout: 30_000, exclude: TIMED, retried: true }),
+      project('integration', { timeout: 60_000, retried: true }),
+      project('e2e', { timeout: 60_000, exclude: TIMED, retried: true }),
       // They wait more than they work: two beside each other measure what one does.
-      project('timed', { timeout: 30_000, include: TIMED, last: { files: 2 }, retried: true }),
+      project('timed', { timeout: 60_000, include: TIMED, last: { files: 2 }, retried: true }),
       // Not part of `npm test`: minutes of simulated load, and real load on real processes (npm run test:long).
       project('sim', { timeout: 60_000 }),
       project('chaos', { timeout: 60_000, last: { files: 1 }, retried: true }),
