@@ -1,9 +1,10 @@
 import { defineConfig } from 'vitest/config'
+import { SpreadFuzz } from './sequencer.ts'
 
 interface Kind {
   readonly timeout?: number
-  /** One file after the other, when all the rest has ended: for what measures time. */
-  readonly alone?: boolean
+  /** After all the rest, only so many files at a time: for what measures time. */
+  readonly last?: { readonly files: number }
   /** False: files share their workers, and so the modules that they have loaded. */
   readonly isolate?: boolean
   /** It depends on time, over real sockets and processes. */
@@ -11,6 +12,9 @@ interface Kind {
   readonly include?: readonly string[]
   readonly exclude?: readonly string[]
 }
+
+/** More than the two processors that are sure to be there: much of the time tests wait, for processes of theirs too. */
+const WORKERS = 4
 
 // One project a kind of test, so that `npm test -- --project unit` runs just that kind.
 const project = (name: string, kind: Kind = {}) => ({
@@ -22,33 +26,39 @@ const project = (name: string, kind: Kind = {}) => ({
     testTimeout: kind.timeout ?? 5_000,
     hookTimeout: 30_000,
     isolate: kind.isolate ?? true,
-    fileParallelism: !kind.alone,
-    sequence: { groupOrder: kind.alone ? 1 : 0 },
+    maxWorkers: kind.last?.files ?? WORKERS,
+    sequence: { groupOrder: kind.last ? 1 + kind.last.files : 0 },
     // CI's machine is shared: what depends on time there may be asked twice. What does not must never be: a property
     // that is tried again has another seed, and a rare counterexample would turn green.
     retry: process.env['CI'] && kind.retried ? 2 : 0,
   },
 })
 
-const TIMED = ['costs', 'elastic', 'frozen-redis', 'gateway-shares', 'shared-limits', 'tenant-parts'].map(
-  (name) => `e2e/${name}.test.ts`,
-)
+const TIMED = [
+  'elastic',
+  'frozen-redis',
+  'gateway-shares',
+  'shared-limits',
+  'tenant-parts',
+  'tier-failover',
+].map((name) => `e2e/${name}.test.ts`)
 
 export default defineConfig({
   cacheDir: '../.cache/vite',
   test: {
-    // More than the two processors that are sure to be there: much of the time tests wait for processes of theirs.
-    maxWorkers: 3,
+    maxWorkers: WORKERS,
+    sequence: { sequencer: SpreadFuzz },
     reporters: process.env['CI'] ? ['default'] : ['dot'],
     projects: [
       project('unit', { timeout: 20_000, isolate: false }),
       project('property', { timeout: 120_000, isolate: false }),
-      project('integration', { timeout: 20_000, retried: true }),
-      project('e2e', { timeout: 30_000, exclude: TIMED, retried: true }),
-      project('timed', { timeout: 30_000, include: TIMED, alone: true, retried: true }),
+      project('integration', { timeout: 60_000, retried: true }),
+      project('e2e', { timeout: 60_000, exclude: TIMED, retried: true }),
+      // They wait more than they work: two beside each other measure what one does.
+      project('timed', { timeout: 60_000, include: TIMED, last: { files: 2 }, retried: true }),
       // Not part of `npm test`: minutes of simulated load, and real load on real processes (npm run test:long).
       project('sim', { timeout: 60_000 }),
-      project('chaos', { timeout: 60_000, alone: true, retried: true }),
+      project('chaos', { timeout: 60_000, last: { files: 1 }, retried: true }),
     ],
   },
 })

@@ -91,7 +91,7 @@ describe('RESP', () => {
     )
   })
 
-  it.each([
+  const judged = [
     ['*30000000\r\n', /an array of/],
     ['*1\r\n'.repeat(9), /without end/],
     ['*2\r\n$40000000\r\n', undefined],
@@ -104,7 +104,9 @@ describe('RESP', () => {
     ['\x15\x03\x01\r\n', /in TLS/],
     ['HTTP/1.1 400 Bad Request\r\n', /in HTTP/],
     ['220 mail.test ESMTP\r\n', /is no RESP/],
-  ] as const)('judges %j', (text, reason) => {
+  ] as const
+  // One of them has 40 MB: no title for a report.
+  it.each(judged.map((one) => [one[0].slice(0, 40), ...one] as const))('judges %j', (_, text, reason) => {
     const judge = () => hear(Buffer.from(text), 1)
     if (reason) expect(judge).toThrow(reason)
     else expect(judge).not.toThrow()
