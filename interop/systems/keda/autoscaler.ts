@@ -5,11 +5,10 @@
 import { join } from 'node:path'
 import { freePorts, listens } from '../../suite/processes.ts'
 import type { Session } from '../../suite/session.ts'
+import { EXTERNAL_METRICS, serveExternalMetrics, startControllerManager } from '../kubernetes/autoscaling.ts'
 import type { Cluster } from '../kubernetes/cluster.ts'
 import { KEDA_ENVIRONMENT, type Operator } from './operator.ts'
 
-const GROUP = 'external.metrics.k8s.io'
-const SERVICE = { name: 'keda-metrics-apiserver', namespace: 'default' }
 const READERS = 'external-metrics-readers'
 
 /** Paths of programs. */
@@ -25,19 +24,8 @@ export async function startAutoscaler(
 ): Promise<void> {
   await allowReading(cluster)
   const port = await startMetricsServer(session, programs.metricsServer, operator)
-  await serveMetrics(cluster, port)
-  await session.start(
-    {
-      name: 'kube-controller-manager',
-      command: programs.controllerManager,
-      args: [
-        ...['--kubeconfig', operator.kubeconfig, '--leader-elect=false', '--secure-port=0'],
-        '--controllers=horizontal-pod-autoscaler-controller',
-        '--horizontal-pod-autoscaler-sync-period=1s',
-      ],
-    },
-    'kube-controller-manager --kubeconfig FILE --controllers=horizontal-pod-autoscaler-controller',
-  )
+  await serveExternalMetrics(cluster, port)
+  await startControllerManager(session, programs.controllerManager, cluster)
 }
 
 /** Its port. */
@@ -74,7 +62,7 @@ async function allowReading(cluster: Cluster): Promise<void> {
     ...rbac,
     kind: 'ClusterRole',
     rules: [
-      { apiGroups: [GROUP], resources: ['*'], verbs: ['get', 'list'] },
+      { apiGroups: [EXTERNAL_METRICS], resources: ['*'], verbs: ['get', 'list'] },
       { nonResourceURLs: ['/apis/*'], verbs: ['get'] },
     ],
   })
@@ -83,28 +71,5 @@ async function allowReading(cluster: Cluster): Promise<void> {
     kind: 'ClusterRoleBinding',
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: READERS },
     subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: 'system:unauthenticated' }],
-  })
-}
-
-/** Puts the metrics server behind the API server. */
-async function serveMetrics(cluster: Cluster, port: number): Promise<void> {
-  await cluster.create({
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: SERVICE,
-    spec: { type: 'ExternalName', externalName: 'localhost' },
-  })
-  await cluster.create({
-    apiVersion: 'apiregistration.k8s.io/v1',
-    kind: 'APIService',
-    metadata: { name: `v1beta1.${GROUP}` },
-    spec: {
-      group: GROUP,
-      version: 'v1beta1',
-      service: { ...SERVICE, port },
-      insecureSkipTLSVerify: true,
-      groupPriorityMinimum: 100,
-      versionPriority: 100,
-    },
   })
 }
