@@ -65,6 +65,13 @@ export async function freePort(): Promise<number> {
   return port
 }
 
+/** True where something takes connections there; rejects where nothing does. */
+export async function listens(port: number): Promise<true> {
+  const socket = net.connect(port, '127.0.0.1')
+  await once(socket, 'connect').finally(() => socket.destroy())
+  return true
+}
+
 /** So many ports that are free now, all different. */
 export const freePorts = (count: number): Promise<number[]> =>
   Promise.all(Array.from({ length: count }, () => freePort()))

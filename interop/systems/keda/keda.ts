@@ -1,7 +1,7 @@
 /**
  * KEDA's operator on a real API server asks the gateway's external scaler, is told by it, and scales Deployments between
- * none and one by what it hears. Beyond one a HorizontalPodAutoscaler scales, which the operator makes: a controller of
- * Kubernetes' own, which does not run here.
+ * none and one by what it hears. Beyond one Kubernetes' own controller scales, by the HorizontalPodAutoscaler that the
+ * operator makes.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -10,8 +10,9 @@ import type { Server, Session, System } from '../../suite/session.ts'
 import { certificate } from '../certificate.ts'
 import { type Cluster, freeAddress, startCluster } from '../kubernetes/cluster.ts'
 import { generationOf, hasReplicas } from '../kubernetes/deployment.ts'
-import { clusterPrograms } from '../kubernetes/programs.ts'
-import { operatorProgram, startOperator } from './operator.ts'
+import { clusterPrograms, kubernetesProgram } from '../kubernetes/programs.ts'
+import { startAutoscaler } from './autoscaler.ts'
+import { kedaPrograms, startOperator } from './operator.ts'
 import {
   call,
   createScaledObject,
@@ -29,22 +30,30 @@ const HEARD = { timeoutMs: 90_000 }
 export const keda: System = {
   name: 'keda',
   title:
-    "KEDA's operator, which asks the gateway's external scaler (the first time it is compiled, for over ten minutes)",
+    "KEDA's operator and metrics server, which ask the gateway's external scaler (compiled the first time, for over ten minutes)",
   guide: 'scaling.md',
   async run(session) {
-    const programs = await clusterPrograms(session)
-    const program = await operatorProgram(session)
+    const programs = {
+      ...(await clusterPrograms(session)),
+      ...(await kedaPrograms(session)),
+      controllerManager: await kubernetesProgram(session, 'kube-controller-manager'),
+    }
     const address = await freeAddress()
-    const [cluster, asked, told] = await Promise.all([
+    const [cluster, asked, told, many] = await Promise.all([
       startCluster(session, programs, address),
       startScaler(session, { name: 'asked', trigger: 'external' }),
       startScaler(session, { name: 'told', trigger: 'external-push', tls: certificate(session.folder) }),
+      startScaler(session, { name: 'many', trigger: 'external', min: 3 }),
     ])
-    const operator = await startOperator(session, cluster, program)
-    for (const scaler of [asked, told]) await createScaledObject(cluster, scaler)
+    const operator = await startOperator(session, cluster, programs)
+    await startAutoscaler(session, cluster, { programs, operator })
+    for (const scaler of [asked, told, many]) await createScaledObject(cluster, scaler)
     const pod = await startPod(session)
     await tryToZero(session, cluster, [asked, told])
-    await tryAbsentOperator(session, { cluster, operator, scaler: asked, pod })
+    await session.check('beyond one', 'as many replicas as the gateway wants', () =>
+      eventually(() => hasReplicas(cluster, many.name, 3), HEARD),
+    )
+    await tryAbsentOperator(session, { cluster, operator: operator.server, scaler: asked, pod })
     await session.together(
       (session) => tryKilledGateway(session, { cluster, scaler: asked, pod }),
       (session) => tryPush(session, { cluster, scaler: told, pod }),

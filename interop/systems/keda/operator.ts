@@ -13,54 +13,72 @@ import type { Cluster, KubernetesObject } from '../kubernetes/cluster.ts'
 const VERSION = '2.21.0'
 const KEDA = { module: 'github.com/kedacore/keda/v2', version: `v${VERSION}` }
 const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+/** It looks at all namespaces. */
+export const KEDA_ENVIRONMENT = {
+  WATCH_NAMESPACE: '',
+  POD_NAMESPACE: 'default',
+  KEDA_CLUSTER_OBJECT_NAMESPACE: 'default',
+}
 const ESTABLISHED = { timeoutMs: 60_000 }
 
-export interface OperatorProgram {
-  readonly command: string
+export interface KedaPrograms {
+  readonly operator: string
+  readonly metricsServer: string
   /** A folder of its CustomResourceDefinitions. */
   readonly definitions: string
 }
 
 /**
- * The operator has the clients of every cloud in it, so the first time takes long. Rejects with NotInstalled where it cannot
+ * Both have the clients of every cloud in them, so the first time takes long. Rejects with NotInstalled where they cannot
  * be built.
  */
-export async function operatorProgram(session: Session): Promise<OperatorProgram> {
-  const bin = await goProgramsOfModule({ ...KEDA, packages: ['cmd/operator'] }, session.say)
+export async function kedaPrograms(session: Session): Promise<KedaPrograms> {
+  const packages = ['cmd/operator', 'cmd/adapter']
+  const bin = await goProgramsOfModule({ ...KEDA, packages }, session.say)
   const { Dir } = await downloaded(KEDA)
   session.uses('KEDA', VERSION)
-  return { command: join(bin, 'operator'), definitions: join(Dir, 'config', 'crd', 'bases') }
+  const definitions = join(Dir, 'config', 'crd', 'bases')
+  return { operator: join(bin, 'operator'), metricsServer: join(bin, 'adapter'), definitions }
+}
+
+export interface Operator {
+  readonly server: Server
+  /** `host:port` where it tells metrics to KEDA's metrics server, to whoever has the certificate. */
+  readonly metrics: string
+  /** Of the certificate: `tls.crt`, `tls.key`, `ca.crt`. */
+  readonly certificates: string
+  readonly kubeconfig: string
 }
 
 export async function startOperator(
   session: Session,
   cluster: Cluster,
-  { command, definitions }: OperatorProgram,
-): Promise<Server> {
+  { operator, definitions }: KedaPrograms,
+): Promise<Operator> {
   await define(cluster, definitions)
-  const folder = join(session.folder, 'operator')
-  mkdirSync(folder)
-  const kubeconfig = join(folder, 'kubeconfig')
+  const certificates = join(session.folder, 'operator')
+  mkdirSync(certificates)
+  const kubeconfig = join(certificates, 'kubeconfig')
   writeFileSync(kubeconfig, cluster.kubeconfig)
-  // It answers KEDA's metrics server under TLS only.
-  const { cert } = certificate(folder)
-  copyFileSync(cert, join(folder, 'ca.crt'))
-  const [probes, metrics] = await freePorts(2)
-  return session.start(
+  const { cert } = certificate(certificates)
+  copyFileSync(cert, join(certificates, 'ca.crt'))
+  const [probes, port] = await freePorts(2)
+  const metrics = `127.0.0.1:${port}`
+  const server = await session.start(
     {
       name: "KEDA's operator",
-      command,
+      command: operator,
       args: [
-        ...['--kubeconfig', kubeconfig, '--cert-dir', folder, '--enable-prometheus-metrics=false'],
+        ...['--kubeconfig', kubeconfig, '--cert-dir', certificates, '--enable-prometheus-metrics=false'],
         `--health-probe-bind-address=127.0.0.1:${probes}`,
-        `--metrics-service-bind-address=127.0.0.1:${metrics}`,
+        `--metrics-service-bind-address=${metrics}`,
       ],
-      // All namespaces.
-      env: { WATCH_NAMESPACE: '', POD_NAMESPACE: 'default', KEDA_CLUSTER_OBJECT_NAMESPACE: 'default' },
+      env: KEDA_ENVIRONMENT,
       ready: () => answers(`http://127.0.0.1:${probes}`, '/readyz'),
     },
     'keda-operator --kubeconfig FILE --cert-dir FOLDER',
   )
+  return { server, metrics, certificates, kubeconfig }
 }
 
 interface Definition {

@@ -28,6 +28,8 @@ export interface ScalerOptions {
   /** KEDA asks every second, or is told. */
   readonly trigger: 'external' | 'external-push'
   readonly tls?: Certificate
+  /** Fewest replicas that the gateway wants; default 0. */
+  readonly min?: number
 }
 
 export interface Scaler extends ScalerOptions {
@@ -44,14 +46,14 @@ export async function startScaler(session: Session, options: ScalerOptions): Pro
 /** Its pool has no backend yet, and no other scales it. */
 export function startGateway(
   session: Session,
-  { name, address, tls }: Omit<Scaler, 'gateway'>,
+  { name, address, tls, min = 0 }: Omit<Scaler, 'gateway'>,
 ): Promise<Gateway> {
   const settings: SettingsInput = {
     cache: { tiers: [] },
     pools: {
       [POOL]: {
         scale: {
-          min: 0,
+          min,
           max: 5,
           emit: [{ type: 'keda', listen: address, ...(tls ? { tls: { certificates: [tls] } } : {}) }],
         },

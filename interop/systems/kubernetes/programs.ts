@@ -16,10 +16,15 @@ export interface ClusterPrograms {
 /** Built or unpacked once, which takes some minutes. Rejects with NotInstalled where there is no Go. */
 export async function clusterPrograms(session: Session): Promise<ClusterPrograms> {
   const etcd = await debianProgram('etcd-server', 'usr/bin/etcd', session.say)
-  const programs = { module: MODULE, version: `v${VERSION}`, packages: ['cmd/kube-apiserver'] }
+  return { etcd, apiserver: await kubernetesProgram(session, 'kube-apiserver') }
+}
+
+/** The path of a program. Rejects with NotInstalled where there is no Go. */
+export async function kubernetesProgram(session: Session, name: string): Promise<string> {
+  const programs = { module: MODULE, version: `v${VERSION}`, packages: [`cmd/${name}`] }
   const bin = await goPrograms({ ...programs, replace: staging }, session.say)
-  session.uses('kube-apiserver', VERSION)
-  return { etcd, apiserver: join(bin, 'kube-apiserver') }
+  session.uses(name, VERSION)
+  return join(bin, name)
 }
 
 function staging(goMod: string): string[] {

@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { join } from 'node:path'
 import { eventually } from '../../suite/eventually.ts'
-import { freePorts } from '../../suite/processes.ts'
+import { freePorts, listens } from '../../suite/processes.ts'
 import type { Server, Session } from '../../suite/session.ts'
 
 /** A program that speaks RESP: Redis or Valkey. */
@@ -195,11 +195,7 @@ export async function startMemcached(
       command: 'memcached',
       args: ['-p', `${port}`, '-U', '0', '-l', '127.0.0.1', ...user, ...args],
       env,
-      ready: async () => {
-        const socket = net.connect(port, '127.0.0.1')
-        await once(socket, 'connect').finally(() => socket.destroy())
-        return true
-      },
+      ready: () => listens(port),
     },
     shown,
   )
