@@ -43,7 +43,11 @@ const MAX_KNOWN = 64
 const COPIED_BYTES = 64 << 10
 
 /** Digest of a member of an object. */
-function memberDigest(prefix: Digest, body: Uint8Array, { key, span }: ObjectMember): Digest | JsonProblem {
+export function memberDigest(
+  prefix: Digest,
+  body: Uint8Array,
+  { key, span }: ObjectMember,
+): Digest | JsonProblem {
   const before = memberPrefix(prefix, key)
   if (span.end - span.start <= COPIED_BYTES) return new SpanHasher(before).span(body, span)
   const canonical = canonicalBytes(body, span)
