@@ -47,8 +47,3 @@ export function shared(number: number, weights: readonly number[]): readonly num
     return share
   })
 }
-
-/** `numbers`: of the rows added up. */
-export function usageText(pattern: UsagePattern, numbers: readonly number[]): string {
-  return pattern.map((text, i) => (i < numbers.length ? text + String(numbers[i]) : text)).join('')
-}

@@ -69,12 +69,12 @@ export function readEmbeddings(
   const count = countOf(input)
   const notes: EmbeddingsNotes = { operation, encoding, count, ...(input && { input: input.span }) }
   const isSplit = split && count !== undefined && encoding !== undefined && !(onlyBatches && count === 1)
+  const common = commonDigest(prefix, body, request)
+  if (typeof common !== 'string') return { bypass: common.problem }
   if (!isSplit || !input) {
-    const whole = wholeDigest(prefix, body, request)
+    const whole = wholeDigest(prefix, body, { common, request })
     return typeof whole === 'string' ? { whole, common: notes } : { bypass: whole.problem }
   }
-  const common = commonDigest(prefix, body, request.members)
-  if (typeof common !== 'string') return { bypass: common.problem }
   const rows = rowsOf(common, body, input)
   if ('problem' in rows) return { bypass: rows.problem }
   return new RowPlan(rows, {
@@ -84,7 +84,7 @@ export function readEmbeddings(
         .text(isText(body, input) ? 'texts' : 'tokens')
         .digest(),
     whole: () => {
-      const whole = wholeDigest(prefix, body, request)
+      const whole = wholeDigest(prefix, body, { common, request })
       // A body from which rows were read has a canonical form.
       if (typeof whole !== 'string')
         throw new Error(`a body read into rows cannot be read whole: ${whole.problem}`)
@@ -108,7 +108,9 @@ export function* readEmbeddingsChunks(
   if ('problem' in members) return { bypass: members.problem }
   const encoding = encodingOf(prefix, members)
   const notes: EmbeddingsNotes = { operation, encoding, count: undefined }
-  return { whole: objectDigest(prefix, covered(members, encoding)), common: notes }
+  const input = members.get('input')
+  for (const key of members.keys()) if (!isCovered(key, encoding)) members.delete(key)
+  return { whole: wholeOf(othersDigest(prefix, members), input), common: notes }
 }
 
 /** The body's encoding for callers whose body is not read into a plan. */
@@ -191,20 +193,27 @@ function isText(body: Uint8Array, input: InputRows): boolean {
   return input.kind === 'list' && body[input.column.at(0, place()).start] === QUOTE
 }
 
-/** What the keys of all rows cover: every member of the request but the input and its delivery. */
+/** What all keys cover besides the input: every member but its delivery. */
 function commonDigest(
   prefix: Digest,
   body: Uint8Array,
-  members: readonly ObjectMember[],
+  { members, encoding }: EmbeddingsRequest,
 ): Digest | JsonProblem {
   const digests = new Map<string, Digest>()
   for (const member of members) {
-    const { key } = member
-    if (key === 'input' || key === FORMAT || isDelivery(key)) continue
+    if (!isCovered(member.key, encoding)) continue
     const digest = quickDigest(prefix, body, member)
     if (typeof digest !== 'string') return digest
-    digests.set(key, digest)
+    digests.set(member.key, digest)
   }
+  return othersDigest(prefix, digests)
+}
+
+function isCovered(key: string, encoding: Encoding | undefined): boolean {
+  return key !== 'input' && !isDelivery(key) && !(key === FORMAT && encoding !== undefined)
+}
+
+function othersDigest(prefix: Digest, digests: ReadonlyMap<string, Digest>): Digest {
   return rowsPrefix(digests.size === 0 ? prefix : objectDigest(prefix, digests))
 }
 
@@ -232,17 +241,21 @@ function rowsOf(common: Digest, body: Uint8Array, input: InputRows): readonly Ro
 function wholeDigest(
   prefix: Digest,
   body: Uint8Array,
-  { members, input, encoding }: EmbeddingsRequest,
+  { common, request }: { readonly common: Digest; readonly request: EmbeddingsRequest },
 ): Digest | JsonProblem {
-  const digests = new Map<string, Digest>()
-  for (const member of members) {
-    const { key } = member
-    const isOne = key === 'input' && input?.kind === 'one'
-    const digest = isOne ? listDigest(prefix, body, member) : quickDigest(prefix, body, member)
-    if (typeof digest !== 'string') return digest
-    digests.set(key, digest)
-  }
-  return objectDigest(prefix, covered(digests, encoding))
+  const { members, input } = request
+  const member = members.find(({ key }) => key === 'input')
+  if (!member) return wholeOf(common, undefined)
+  const digest = input?.kind === 'one' ? listDigest(prefix, body, member) : memberDigest(prefix, body, member)
+  return typeof digest === 'string' ? wholeOf(common, digest) : digest
+}
+
+/** `input`: its digest; undefined: the request has none. */
+function wholeOf(common: Digest, input: Digest | undefined): Digest {
+  return new Preimage()
+    .latin1(common)
+    .latin1(input ?? '')
+    .digest()
 }
 
 const OPEN = Buffer.from('[')
@@ -258,13 +271,6 @@ function listDigest(prefix: Digest, body: Uint8Array, { key, span }: ObjectMembe
   hasher.add(canonical, 0, canonical.length)
   hasher.add(CLOSE, 0, 1)
   return hasher.digest()
-}
-
-/** The members that a key covers. */
-function covered(members: Map<string, Digest>, encoding: Encoding | undefined): ReadonlyMap<string, Digest> {
-  for (const key of members.keys())
-    if (isDelivery(key) || (key === FORMAT && encoding !== undefined)) members.delete(key)
-  return members
 }
 
 function encodingOf(prefix: Digest, members: ReadonlyMap<string, Digest>): Encoding | undefined {

@@ -6,7 +6,7 @@ import { blobsAgree } from '../../agree.ts'
 import { jsonReply } from '../../json/reply.ts'
 import { pack, unpack } from '../../packed.ts'
 import type { Row, RowAnswer } from '../../protocol.ts'
-import { readUsage, shared, type UsagePattern, usageText } from '../usage.ts'
+import { readUsage, shared, type UsagePattern } from '../usage.ts'
 import { type EmbeddingsAnswer, readAnswer, vectorAt } from './answer.ts'
 import type { Encoding } from './request.ts'
 import { numbersBound, type Vector, writeNumbers } from './vector.ts'
@@ -185,31 +185,30 @@ export function assembleEmbeddings(answers: readonly RowAnswer[], encoding: Enco
   for (const { frame: bytes } of answers)
     if (bytes !== first.frame && Buffer.compare(bytes, first.frame) !== 0) return undefined
   const slices = answers.map(({ slice }) => new SliceReader(slice))
+  const writer = new EmbeddingsWriter()
   const { own } = slices[0] as SliceReader
-  const writer = new EmbeddingsWriter().text('{').text(members(own, frame.common)).text('"data":[')
+  let before = `{${own === '' ? '' : `${own},`}${frame.common === '' ? '' : `${frame.common},`}"data":[{`
   for (const [index, slice] of slices.entries()) {
-    writer.text(`${index === 0 ? '' : ','}{${members(slice.rest)}"index":${index},"embedding":`)
-    if (encoding === 'base64') writer.text(`"${slice.base64}"}`)
-    else writer.numbers({ bytes: slice.vector, isBare: slice.isBare }).text('}')
+    const { rest } = slice
+    const item = `${before}${rest === '' ? '' : `${rest},`}"index":${index},"embedding":`
+    if (encoding === 'base64') writer.text(`${item}"${slice.base64}"`)
+    else writer.text(item).numbers({ bytes: slice.vector, isBare: slice.isBare })
+    before = '},{'
   }
-  return jsonReply(200, writer.text(']').text(usageMember(frame, slices)).text('}').finish())
-}
-
-/** Members, each with a comma behind. */
-function members(...texts: readonly string[]): string {
-  let all = ''
-  for (const text of texts) if (text !== '') all += `${text},`
-  return all
+  return jsonReply(200, writer.text(`}]${usageMember(frame, slices)}}`).finish())
 }
 
 function usageMember({ pattern }: EmbeddingsFrame, slices: readonly SliceReader[]): string {
   if (pattern.length === 0) return ''
-  const numbers = Array.from({ length: pattern.length - 1 }, (_, i) => {
+  let text = ',"usage":'
+  for (const [i, before] of pattern.entries()) {
+    text += before
+    if (i === pattern.length - 1) break
     let sum = 0
     for (const slice of slices) sum += slice.usage(i)
-    return sum
-  })
-  return `,"usage":${usageText(pattern, numbers)}`
+    text += String(sum)
+  }
+  return text
 }
 
 /** The answer with its vectors in another encoding, and all else as it came; undefined: it has what cannot be written so. */

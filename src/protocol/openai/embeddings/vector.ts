@@ -205,55 +205,75 @@ function digitsOf(whole: number): number {
 }
 
 function writeDigits(digits: number, count: number, out: Uint8Array, at: number): number {
-  let rest = digits
-  for (let i = at + count - 1; i >= at; i--) {
-    const next = Math.trunc(rest / 10)
+  const end = at + count
+  if (digits >= MOST_INT) return writeText(String(digits), out, at)
+  let rest = digits | 0
+  for (let i = end - 1; i >= at; i--) {
+    const next = (rest / 10) | 0
     out[i] = ZERO + rest - next * 10
     rest = next
   }
-  return at + count
+  return end
+}
+
+const MOST_INT = 2 ** 31
+
+function writeText(text: string, out: Uint8Array, at: number): number {
+  for (let i = 0; i < text.length; i++) out[at + i] = text.charCodeAt(i)
+  return at + text.length
 }
 
 /** A decimal: its digits as a whole number, how many they are, and the power of ten of the first. One object, written anew each time. */
 const decimal = { digits: 0, count: 0, exponent: 0 }
 
+const single = new Float32Array(1)
+const bits = new Uint32Array(single.buffer)
+/** Half the distance to the next float, by the exponent of the float's bits. */
+const HALF_STEPS = Float64Array.from({ length: 256 }, (_, exponent) => 2 ** (Math.max(exponent, 1) - 151))
+/** A binary exponent as a decimal one. */
+const LOG_2 = Math.LOG10E * Math.LN2
+
 /** The shortest decimal that reads back to a positive float; of several, the nearest. */
 function shortest(value: number): typeof decimal {
-  let exponent = Math.floor(Math.log10(value))
-  const power = DIGITS - 1 - exponent
-  if (power < 0 || power >= POWERS.length) return slowly(value)
+  single[0] = value
+  const binary = (bits[0] as number) >>> 23
+  // Rounded down, and for small mantissas one too small.
+  let exponent = Math.floor((binary - 127) * LOG_2)
+  let power = DIGITS - 1 - exponent
+  if (power < 1 || power >= POWERS.length) return slowly(value)
+  let scaled = value * (POWERS[power] as number)
+  if (scaled >= 1e9) {
+    exponent++
+    power--
+    scaled = value * (POWERS[power] as number)
+  }
   const scale = POWERS[power] as number
+  // Below a power of two the floats lie closer.
+  const isPower = ((bits[0] as number) & 0x7fffff) === 0
+  const reach = isPower ? 0 : (HALF_STEPS[binary] as number) * scale
   // Nine digits always do; each digit that can be left out shows in a multiple of ten that is near enough.
-  const scaled = value * scale
-  let best = Math.round(scaled)
+  const nine = Math.round(scaled) | 0
+  let digits = nine
   for (let step = 10; step <= 1e9; step *= 10) {
-    const below = Math.floor(scaled / step) * step
-    const isNearer = scaled - below <= step / 2
-    const near = isNearer ? below : below + step
-    const far = isNearer ? below + step : below
-    if (Math.fround(near / scale) === value) best = near
-    else if (Math.fround(far / scale) === value) best = far
+    const below = (((nine / step) | 0) * step) | 0
+    const above = (below + step) | 0
+    const isNearer = 2 * (nine - below) <= step
+    if (readsBack(isNearer ? below : above)) digits = isNearer ? below : above
+    else if (isPower && readsBack(isNearer ? above : below)) digits = isNearer ? above : below
     else break
   }
-  let digits = best
-  let count = DIGITS
-  // The logarithm of a number next to a power of ten may be off by one, and rounding may add a digit.
-  while (digits >= 1e9) {
-    digits /= 10
-    exponent++
-  }
-  while (digits < 1e8) {
-    digits *= 10
-    exponent--
-  }
-  while (digits % 10 === 0) {
-    digits /= 10
-    count--
-  }
+  decimal.exponent = digits >= 1e9 ? exponent + 1 : exponent
+  while (digits >= 10 && digits % 10 === 0) digits = (digits / 10) | 0
   decimal.digits = digits
-  decimal.count = count
-  decimal.exponent = exponent
+  decimal.count = digitsOf(digits)
   return decimal
+
+  /** By its distance, if that is clear. */
+  function readsBack(candidate: number): boolean {
+    const distance = Math.abs(candidate - nine)
+    if (distance < reach - 1) return true
+    return (isPower || distance <= reach + 1) && Math.fround(candidate / scale) === value
+  }
 }
 
 /** The same of numbers so small or large that no embedding has them. */
