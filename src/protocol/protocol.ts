@@ -223,11 +223,19 @@ export interface Joined {
   readonly body: Uint8Array
 }
 
+/** What an answer that is cut answers: a plan, and of its rows, or those of other calls, the ones that were sent. */
+export interface AskedRows extends Pick<Plan, 'common'> {
+  /** In the order in which they were sent. */
+  readonly rows?: readonly Row[]
+}
+
 export interface Rows {
+  /** The most rows that a request is made of, where no backend declares how many it takes; left out: as many as are asked for. */
+  readonly most?: number
   /** A request for just these rows, in this order; rows of other calls must have the same `plan.batch`. */
   join(plan: Plan, rows: readonly Row[], body: WholeBody): Joined
-  /** Cuts the answer (to `plan`) into `count` rows; undefined: it is no answer, is incomplete, or does not fit the rows. */
-  cut(reply: Reply, body: Uint8Array, count: number, plan?: Plan): readonly RowAnswer[] | undefined
+  /** Cuts the answer into `count` rows; undefined: it is no answer, is incomplete, or does not fit the rows. */
+  cut(reply: Reply, body: Uint8Array, count: number, asked?: AskedRows): readonly RowAnswer[] | undefined
   /** Whether two answers to one row agree, floats within the tolerance of their dtype. */
   agree(a: RowAnswer, b: RowAnswer): boolean
   /** Assembles one reply from the rows in order; undefined: their frames do not match. `isSameForm`: all answer calls in this form. */

@@ -158,25 +158,25 @@ export function protocolContract(protocol: Protocol, sample: ProtocolSample): vo
 
     it('puts an answer together again as it was cut', () => {
       const reply = answered(sample.answer)
-      const cut = rows.cut(reply, reply.body, 3)
+      const cut = rows.cut(reply, reply.body, 3, plan)
       expect(cut).toHaveLength(3)
       expect(said(textOf(rows.assemble(plan, cut ?? [])))).toEqual(said(sample.answer))
     })
 
     it('cuts no answer of another number of rows, no error and no garbage', () => {
       const reply = answered(sample.answer)
-      expect(rows.cut(reply, reply.body, 2)).toBeUndefined()
-      expect(rows.cut(reply, reply.body, 4)).toBeUndefined()
-      if (!sample.fields) expect(rows.cut({ ...reply, status: 500 }, reply.body, 3)).toBeUndefined()
-      else expect(rows.cut(replyOf(sample.answer), reply.body, 3)).toBeUndefined()
+      expect(rows.cut(reply, reply.body, 2, plan)).toBeUndefined()
+      expect(rows.cut(reply, reply.body, 4, plan)).toBeUndefined()
+      if (!sample.fields) expect(rows.cut({ ...reply, status: 500 }, reply.body, 3, plan)).toBeUndefined()
+      else expect(rows.cut(replyOf(sample.answer), reply.body, 3, plan)).toBeUndefined()
       for (const text of ['', '{', 'null', '[]', '{}', '{"error":"x"}', `${sample.answer}x`]) {
-        expect(rows.cut(answered(text), bytes(text), 3)).toBeUndefined()
+        expect(rows.cut(answered(text), bytes(text), 3, plan)).toBeUndefined()
       }
     })
 
     it('assembles nothing from no rows, or from rows of unlike answers', () => {
       const reply = answered(sample.answer)
-      const cut = rows.cut(reply, reply.body, 3) ?? []
+      const cut = rows.cut(reply, reply.body, 3, plan) ?? []
       expect(rows.assemble(plan, [])).toBeUndefined()
       const foreign = { frame: Buffer.from('foreign'), slice: cut[0]?.slice ?? new Uint8Array(0) }
       expect(rows.assemble(plan, [...cut.slice(1), foreign])).toBeUndefined()

@@ -48,7 +48,11 @@ export interface BatchesParts {
   readonly dispatch: Dispatch
   readonly outgoing: (call: Call) => RawPairs
   /** Cuts the reply into rows; undefined if it must not be stored or does not fit them. */
-  readonly cut: (of: BatchCall, response: UpstreamResponse, count: number) => readonly RowAnswer[] | undefined
+  readonly cut: (
+    of: BatchCall,
+    response: UpstreamResponse,
+    rows: readonly Row[],
+  ) => readonly RowAnswer[] | undefined
   /** Whether all backends of a pool are at capacity. */
   readonly busy: (pool: string) => boolean
   /** The most rows in one request that all backends of a pool accept for the call's model, if they declare it. */
@@ -163,7 +167,7 @@ export class Batches {
       rows: rows.length,
       charges,
     })
-    const answers = this.#parts.cut(lead, response, rows.length)
+    const answers = this.#parts.cut(lead, response, rows)
     const { form = 0 } = lead.plan
     if (answers) return { answers: answers.map((answer) => ({ answer, response, form })) }
     const { body } = response.reply

@@ -103,13 +103,12 @@ async function compare(
   const isSplit = splitter.state(of) === 'proved'
   const parts = isSplit ? [rows.map((_, i) => i)] : bipartition(rows.length, random)
   for (const part of parts) {
-    const reply = await sendRows(
-      context,
-      part.map((i) => rows[i] as Row),
-    )
+    const sent = part.map((i) => rows[i] as Row)
+    const reply = await sendRows(context, sent)
     if (!reply) return undefined
     const body = reply.body as Uint8Array
-    const again = power.cut(reply, body, part.length, context.plan)
+    const { common } = context.plan
+    const again = power.cut(reply, body, part.length, { common, rows: sent })
     if (again?.length !== part.length)
       // A reply that is no answer at all does not show that rows disagree.
       return context.matched.protocol.storable?.(reply, body, context.plan, false) === false

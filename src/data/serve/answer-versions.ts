@@ -3,7 +3,7 @@ import { answeredBy } from '../key/answered-by.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { Matched } from '../route/routes.ts'
 import type { UpstreamResponse } from '../upstream/upstream-call.ts'
-import type { FetchedAnswer } from './fetch.ts'
+import type { FetchedAnswer } from './in-parts.ts'
 
 /** The version of each answer. A reply is read once, however many rows were cut from it. */
 export function versionsOf(

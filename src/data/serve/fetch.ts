@@ -4,12 +4,11 @@
  */
 
 import type { Call, RawPairs } from '../../core/call.ts'
-import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
-import type { Row, RowAnswer } from '../../protocol/protocol.ts'
+import type { Row } from '../../protocol/protocol.ts'
 import { verdictOf } from '../../protocol/verdict.ts'
-import { type BatchCall, Batches, type BatchesParts } from '../batch/batches.ts'
+import { Batches, type BatchesParts } from '../batch/batches.ts'
 import {
   collectable,
   isOpenEnded,
@@ -26,19 +25,7 @@ import type { LookupContext } from '../rows/lookup-context.ts'
 import { requestHeaders } from '../rows/row-request.ts'
 import type { Splitting } from '../rows/splitting.ts'
 import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
-
-/** The answer to one row or to the whole call, and the upstream response that it was taken from. */
-export interface FetchedAnswer {
-  readonly response: UpstreamResponse
-  /** Undefined: the whole reply is the answer. */
-  readonly answer: RowAnswer | undefined
-  /** The form of the call that was sent, if that was another caller's. */
-  readonly form?: number
-}
-
-export type FetchResult =
-  /** `leaderReply`: the backend's reply, if it answers this call alone. */
-  { readonly answers: readonly FetchedAnswer[]; readonly leaderReply?: Reply } | { readonly unstored: Reply }
+import { type FetchResult, inParts } from './in-parts.ts'
 
 export interface FetchOptions {
   readonly rows: readonly Row[]
@@ -62,7 +49,8 @@ export interface FetchParts extends Omit<BatchesParts, 'cut' | 'dispatch'> {
 }
 
 export function createFetch(parts: FetchParts): Fetch {
-  const { dispatch, unlimited, upstream, outgoing, splitting, clock } = parts
+  const { dispatch, unlimited, upstream, outgoing, clock } = parts
+  const cutRows = createCut(parts)
   const batches = new Batches({ ...parts, dispatch: unlimited, cut: cutRows })
 
   return function fetch(context, options) {
@@ -74,7 +62,15 @@ export function createFetch(parts: FetchParts): Fetch {
     )
   }
 
-  function unbatched(
+  function unbatched(context: LookupContext, options: FetchOptions): Awaitable<FetchResult> {
+    const { rows, isWhole } = options
+    if (rows.length === 1) return inOne(context, options)
+    const most = mostRows(context, isWhole, parts.maxBatch(context.matched))
+    if (rows.length <= most) return inOne(context, options)
+    return inParts(rows, most, (part) => inOne(context, { ...options, rows: part, isWhole: false }))
+  }
+
+  function inOne(
     context: LookupContext,
     { rows, isWhole, signal, until }: FetchOptions,
   ): Awaitable<FetchResult> {
@@ -91,26 +87,26 @@ export function createFetch(parts: FetchParts): Fetch {
       collectBytes: collectable((matched.route.cache as RouteCache).maxEntryBytes, rows.length),
       rows: rows.length,
     })
-    return after(response, (answered) => resultOf(context, answered, rows.length))
+    return after(response, (answered) => resultOf(context, answered, rows))
   }
 
-  function resultOf(context: LookupContext, response: UpstreamResponse, count: number): FetchResult {
+  function resultOf(context: LookupContext, response: UpstreamResponse, rows: readonly Row[]): FetchResult {
     if (!context.rows)
       return mayKeep(context, response, clock.wall())
         ? { answers: [{ answer: undefined, response }], leaderReply: response.reply }
         : { unstored: response.reply }
-    const answers = cutRows(context, response, count)
+    const answers = cutRows(context, response, rows)
     return answers
       ? { answers: answers.map((answer) => ({ answer, response })), leaderReply: response.reply }
       : { unstored: response.reply }
   }
+}
 
-  /** One answer for each row of the reply; undefined if the reply must not be stored or does not fit its rows. */
-  function cutRows(
-    of: BatchCall,
-    response: UpstreamResponse,
-    count: number,
-  ): readonly RowAnswer[] | undefined {
+/** Cuts replies into rows. */
+function createCut({ splitting, clock }: Pick<FetchParts, 'splitting' | 'clock'>): BatchesParts['cut'] {
+  // One answer for each of the rows; undefined if the reply must not be stored or does not fit its rows.
+  return (of, response, rows) => {
+    const count = rows.length
     const { matched, plan } = of
     const { protocol } = matched
     const { reply } = response
@@ -118,7 +114,7 @@ export function createFetch(parts: FetchParts): Fetch {
     if (!(body instanceof Uint8Array) || unstorable(reply, policyOf(matched, count)) !== undefined)
       return undefined
     if (isTooOld(matched, response, clock.wall())) return undefined
-    const answers = protocol.rows?.cut(reply, body, count, plan)
+    const answers = protocol.rows?.cut(reply, body, count, { common: plan.common, rows })
     if (answers?.length === count) return answers
     // A reply that is no answer at all, such as an error under 200, does not show that the model cannot be split.
     if (protocol.storable?.(reply, body, plan, false) !== false)
@@ -128,6 +124,13 @@ export function createFetch(parts: FetchParts): Fetch {
 }
 
 const NONE: RawPairs = []
+
+/** How many rows a request may have: a call goes to the backends as it came, unless they have declared that they take fewer. */
+function mostRows({ matched, rows }: LookupContext, isWhole: boolean, declared: number | undefined): number {
+  if (!rows) return Number.POSITIVE_INFINITY
+  const undeclared = isWhole ? undefined : matched.protocol.rows?.most
+  return declared ?? undeclared ?? Number.POSITIVE_INFINITY
+}
 
 function policyOf({ route, protocol }: Matched, count: number): StorePolicy {
   const { maxEntryBytes, vary = [], heedBackend } = route.cache as RouteCache

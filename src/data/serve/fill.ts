@@ -27,7 +27,8 @@ import type { VersionRules } from '../key/statements.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-context.ts'
 import { versionsOf } from './answer-versions.ts'
-import type { Fetch, FetchedAnswer, FetchOptions } from './fetch.ts'
+import type { Fetch, FetchOptions } from './fetch.ts'
+import type { FetchedAnswer } from './in-parts.ts'
 import { landUnstored, type UnstoredReply } from './unstored.ts'
 
 export interface FillParts extends VersionRules {

@@ -16,6 +16,19 @@ export function* streamDigest(
   return { digest: stream.finish(), lengths: stream.lengths }
 }
 
+/** Reads the digests of a text's top-level members, as `memberDigest` gives them, with a pause after each piece. */
+export function* streamMembers(
+  pieces: Iterable<Uint8Array>,
+  prefix: Digest,
+): Generator<void, Map<string, Digest> | JsonProblem> {
+  const stream = new DocumentStream(prefix)
+  for (const piece of pieces) {
+    if (!stream.push(piece)) break
+    yield
+  }
+  return stream.finishMembers()
+}
+
 /** A value without members needs no prefix. */
 const NO_PREFIX = '' as Digest
 

@@ -89,6 +89,13 @@ export class DocumentStream {
     return typeof value === 'string' ? scalarDigest(this.#prefix, value) : value
   }
 
+  /** The digests of an object's members, by their keys; or why there are none. */
+  finishMembers(): Map<string, Digest> | JsonProblem {
+    const value = this.finishValue()
+    if (value === undefined) return this.#members
+    return typeof value === 'string' ? { problem: 'unparsable' } : value
+  }
+
   /** Digest of the text's canonical bytes; undefined where it is an object, of which only the members have one. */
   finishValue(): Digest | JsonProblem | undefined {
     if (this.#state === SCALAR && this.#depth === 0) this.#endScalar()

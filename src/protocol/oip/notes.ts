@@ -14,7 +14,7 @@ export interface OipNotes {
 }
 
 /** Whether there are outputs, among them all that the request lists. */
-export function hasAll(outputs: readonly { readonly name: string }[], plan?: Plan): boolean {
+export function hasAll(outputs: readonly { readonly name: string }[], plan?: Pick<Plan, 'common'>): boolean {
   const names = new Set(outputs.map((output) => output.name))
   const listed = plan ? (plan.common as OipNotes).preferences.listed.keys() : []
   return names.size > 0 && [...listed].every((name) => names.has(name))

@@ -10,7 +10,7 @@ import { Column, MAX_ROWS, place } from '../json/rows.ts'
 import { Cursor } from '../json/scan.ts'
 import { listed, pack, unpack } from '../packed.ts'
 import { Preimage, SpanHasher } from '../preimage.ts'
-import type { Joined, Plan, Row, RowAnswer } from '../protocol.ts'
+import type { AskedRows, Joined, Plan, Row, RowAnswer } from '../protocol.ts'
 import type { Output } from './answer.ts'
 import { blobOf, CLOSE, OPEN, shapeText } from './assemble.ts'
 import { HEADER_LENGTH } from './body-fields.ts'
@@ -122,10 +122,10 @@ export function cutAnswer(
   reply: Reply,
   body: Uint8Array,
   count: number,
-  plan?: Plan,
+  asked?: AskedRows,
 ): readonly RowAnswer[] | undefined {
   const answer = reply.status === 200 ? readAnswer(reply, body) : undefined
-  if (!answer || !hasAll(answer.outputs, plan)) return undefined
+  if (!answer || !hasAll(answer.outputs, asked)) return undefined
   const blobs = answer.grpc?.isRaw === false ? TYPED : BLOB
   const columns: Uint8Array[][] = []
   for (const output of answer.outputs) {

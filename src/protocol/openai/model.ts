@@ -57,6 +57,13 @@ class ModelScan {
     for (let i = from; i < piece.length; i++) {
       const c = piece[i] as number
       if (c === QUOTE) {
+        const end = stringEnd(piece, i + 1)
+        // Most strings lie in one piece, and need no decoding.
+        if (end > 0) {
+          if (this.#depth === 1) this.#plain(piece, i + 1, end)
+          i = end
+          continue
+        }
         this.#inString = true
         this.#text = ''
         this.#isKept = this.#depth === 1 && (this.#next === KEY || this.#isModel)
@@ -73,6 +80,17 @@ class ModelScan {
       }
     }
     return piece.length
+  }
+
+  /** A string in the top-level object, without escapes. */
+  #plain(piece: Uint8Array, start: number, end: number): void {
+    if (this.#next === VALUE) {
+      if (this.#isModel && end - start <= MAX_NAME_BYTES)
+        this.#name = Buffer.from(piece.buffer, piece.byteOffset + start, end - start).toString()
+      return
+    }
+    this.#isModel = end - start === MODEL.length && isAt(piece, start)
+    if (this.#isModel) this.#names++
   }
 
   #string(piece: Uint8Array, from: number): number {
@@ -99,9 +117,23 @@ class ModelScan {
       this.#name = textOf(this.#text)
       return
     }
-    this.#isModel = this.#text === 'model' || (this.#text.includes('\\') && textOf(this.#text) === 'model')
+    this.#isModel = this.#text === MODEL || (this.#text.includes('\\') && textOf(this.#text) === MODEL)
     if (this.#isModel) this.#names++
   }
+}
+
+const MODEL = 'model'
+
+function isAt(piece: Uint8Array, start: number): boolean {
+  for (let i = 0; i < MODEL.length; i++) if (piece[start + i] !== MODEL.charCodeAt(i)) return false
+  return true
+}
+
+/** The index of the quote that ends a string without escapes; -1: it has some, or does not end here. */
+function stringEnd(piece: Uint8Array, from: number): number {
+  let i = from
+  while (i < piece.length && STRING_STOP[piece[i] as number] === 0) i++
+  return piece[i] === QUOTE ? i : -1
 }
 
 /** The text of a string, given as it is written, without quotes and one character a byte; undefined: it is none, or too long. */

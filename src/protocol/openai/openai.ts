@@ -3,13 +3,17 @@
  * is for is told by its path (`target.ts`), and each such operation is read and kept by rules of its own (`operations.ts`);
  * everything else is passed on.
  */
-import type { Protocol } from '../protocol.ts'
+import type { Plan, Protocol } from '../protocol.ts'
+import { embeddingsAgree } from './embeddings/rows.ts'
 import { fault } from './fault.ts'
 import { listing } from './listing.ts'
 import { namedModel, namedModelSteps } from './model.ts'
-import { operationOf } from './operation.ts'
+import { type OperationRows, operationOf } from './operation.ts'
 import { operationFor } from './operations.ts'
 import { openaiTarget, openaiTargetByPath } from './target.ts'
+
+/** OpenAI's own bound, which others have taken over. */
+const MAX_INPUTS = 2048
 
 export const openai: Protocol = {
   name: 'openai',
@@ -27,6 +31,19 @@ export const openai: Protocol = {
     operationOf(plan).storable?.(reply, body, plan, counted) ?? reply.status === 200,
   listing,
   fault,
+  rows: {
+    most: MAX_INPUTS,
+    join: (plan, rows, body) => rowsOf(plan).join(plan, rows, body),
+    cut: (reply, body, count, asked) => asked && rowsOf(asked).cut(reply, body, count, asked),
+    agree: embeddingsAgree,
+    assemble: (plan, answers, isSameForm) => rowsOf(plan).assemble(plan, answers, isSameForm),
+  },
+}
+
+function rowsOf(of: Pick<Plan, 'common'>): OperationRows {
+  const { rows } = operationOf(of)
+  if (!rows) throw new Error('the plan has no rows')
+  return rows
 }
 
 /** For `auto`: what is not unmistakably of this API is left to others. */

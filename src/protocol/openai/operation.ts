@@ -19,8 +19,10 @@ export interface ApiOperation extends Pick<Protocol, 'storable' | 'shows'> {
   /** Left out: an answer has nothing of its caller in it. */
   address?(reply: Reply, call: AnswerPreferences, plan?: Plan, origin?: AnswerOrigin): Reply | undefined
   /** Left out: its calls are answered as wholes. */
-  readonly rows?: Omit<Rows, 'agree'>
+  readonly rows?: OperationRows
 }
+
+export type OperationRows = Omit<Rows, 'agree'>
 
 /** `Plan.common` of this dialect, to which an operation adds notes of its own. */
 export interface OpenaiNotes {

@@ -1,5 +1,6 @@
 /** The operations whose bodies name the model, by the verb of the target. */
 import type { Target } from '../../core/call.ts'
+import { embeddings } from './embeddings/embeddings.ts'
 import { type ApiOperation, passedOn } from './operation.ts'
 import type { OperationName } from './target.ts'
 
@@ -7,7 +8,7 @@ const GENERATION = passedOn('generation')
 const WHOLE = passedOn('not read')
 
 const OPERATIONS: Readonly<Record<OperationName, ApiOperation>> = {
-  embeddings: WHOLE,
+  embeddings,
   rerank: WHOLE,
   score: WHOLE,
   classify: WHOLE,

@@ -17,7 +17,7 @@ import { streamDigest } from '../json/steps.ts'
 import { listed, unpack } from '../packed.ts'
 import { Preimage } from '../preimage.ts'
 import type { Joined, Plan, Reading, ReadOptions, Row } from '../protocol.ts'
-import { RowPlan } from './row-plan.ts'
+import { RowPlan } from '../row-plan.ts'
 import { Instances, isInstances, type RequestShape } from './whole.ts'
 
 const OPEN_ARRAY = 0x5b

@@ -1,9 +1,11 @@
 import { header } from '../../../src/core/call.ts'
 import { oip } from '../../../src/protocol/oip/oip.ts'
 import { opaque } from '../../../src/protocol/opaque.ts'
+import { openai } from '../../../src/protocol/openai/openai.ts'
 import { tfserving } from '../../../src/protocol/tfserving/tfserving.ts'
 import { torchserve } from '../../../src/protocol/torchserve/torchserve.ts'
 import { protocolContract } from '../../../src/testing/protocol.ts'
+import { textOf } from '../../../src/testing/protocol-call.ts'
 import { slip } from '../../support/slip.ts'
 
 protocolContract(tfserving, {
@@ -43,6 +45,22 @@ protocolContract(torchserve, {
   shorter: '',
   answer: '{\n  "probs": [\n    0.5\n  ]\n}',
   fields: ['content-length', '29'],
+})
+
+const embedding = (index: number, ...values: number[]) => ({ object: 'embedding', index, embedding: values })
+
+protocolContract(openai, {
+  path: '/v1/embeddings',
+  body: '{"user": "u", "input": ["a", "b\\u00e9", "c"], "model": "m", "dimensions": 2}',
+  shorter: '{"user": "u", "input": ["a", "b\\u00e9"], "model": "m", "dimensions": 2}',
+  answer: JSON.stringify({
+    object: 'list',
+    data: [embedding(0, 0.5, -1), embedding(1, 0.25, 2), embedding(2, 1, 0.1)],
+    model: 'm-1',
+    usage: { prompt_tokens: 7, total_tokens: 7 },
+  }),
+  named: { model: 'm' },
+  told: (fault) => (JSON.parse(textOf(fault)) as { error: { message: string } }).error,
 })
 
 protocolContract(opaque, {

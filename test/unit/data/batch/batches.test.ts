@@ -71,8 +71,8 @@ function setup(answer?: () => { status: number; text: string }, refusal = 400) {
   const batches = new Batches({
     dispatch,
     outgoing: (call) => call.headers,
-    cut: (_, { reply }, count) =>
-      reply.status === 200 ? tfserving.rows?.cut(reply, reply.body as Uint8Array, count) : undefined,
+    cut: (_, { reply }, { length }) =>
+      reply.status === 200 ? tfserving.rows?.cut(reply, reply.body as Uint8Array, length) : undefined,
     busy: () => true,
     maxBatch: () => undefined,
     serviceMs: () => 10,

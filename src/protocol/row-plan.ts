@@ -1,6 +1,6 @@
 /** A plan whose other keys are computed on first use: a call that is answered from its rows needs none of them. */
-import type { Digest } from '../../core/key.ts'
-import type { Plan, Row } from '../protocol.ts'
+import type { Digest } from '../core/key.ts'
+import type { Plan, Row } from './protocol.ts'
 
 export class RowPlan implements Plan {
   readonly rows: readonly Row[]

@@ -1,0 +1,117 @@
+/**
+ * Answers with embeddings: found in a server's text, cut into rows, and written from rows for each caller. A row keeps its vector
+ * as 32-bit floats. What an answer says of itself alone (its id, when it was made) goes with its rows; what all answers of the model
+ * have in common is their frame.
+ */
+import { COLON, OPEN_ARRAY, QUOTE } from '../../json/bytes.ts'
+import { Cursor } from '../../json/scan.ts'
+import type { Stretch } from '../../json/span.ts'
+import { latin1 } from '../members.ts'
+import type { Encoding } from './request.ts'
+import { type Vector, vectorOfBase64, vectorOfNumbers } from './vector.ts'
+
+/** One embedding in an answer. */
+export interface Item {
+  /** Its position in the input. */
+  readonly index: number
+  readonly embedding: Stretch
+  /** Its other members, as they are written, with commas between. */
+  readonly rest: string
+}
+
+export interface EmbeddingsAnswer {
+  /** The members that all answers of the model have, and those that are the answer's own; as they are written. */
+  readonly common: string
+  readonly own: string
+  /** In the order of the text. */
+  readonly items: readonly Item[]
+  readonly usage: Stretch | undefined
+}
+
+/** What differs from answer to answer. */
+const OWN = new Set(['id', 'created'])
+
+/** Undefined: it is no whole answer with embeddings, each in its place. */
+export function readAnswer(body: Uint8Array): EmbeddingsAnswer | undefined {
+  const cursor = new Cursor(body)
+  const common: string[] = []
+  const own: string[] = []
+  let items: Item[] | undefined
+  let usage: Stretch | undefined
+  const read = cursor.members((key) => {
+    if (key === 'data') {
+      items = readItems(cursor)
+      return items !== undefined
+    }
+    const start = (cursor.peek(), cursor.pos)
+    if (!cursor.skip()) return false
+    if (key === 'usage') usage = { start, end: cursor.pos }
+    // Some servers write `null` for no error.
+    else if (key === 'error' || key === 'errors') return latin1(body, start, cursor.pos) === 'null'
+    else (OWN.has(key) ? own : common).push(`"${key}":${latin1(body, start, cursor.pos)}`)
+    return true
+  })
+  if (!read || !items || !cursor.finish() || !areInPlace(items)) return undefined
+  return { common: common.join(), own: own.join(), items, usage }
+}
+
+function readItems(cursor: Cursor): Item[] | undefined {
+  const items: Item[] = []
+  const isRead = cursor.peek() === OPEN_ARRAY && cursor.elements((at) => readItem(cursor, at, items))
+  return isRead ? items : undefined
+}
+
+function readItem(cursor: Cursor, at: number, items: Item[]): boolean {
+  const { bytes } = cursor
+  const rest: string[] = []
+  let index = at
+  let embedding: Stretch | undefined
+  const read = cursor.members((key) => {
+    const start = (cursor.peek(), cursor.pos)
+    if (!cursor.skip()) return false
+    if (key === 'embedding') embedding = { start, end: cursor.pos }
+    else if (key === 'index') index = Number(latin1(bytes, start, cursor.pos))
+    else rest.push(`"${key}":${latin1(bytes, start, cursor.pos)}`)
+    return true
+  })
+  if (!read || !embedding) return false
+  items.push({ index, embedding, rest: rest.join() })
+  return true
+}
+
+/** Each position once. */
+function areInPlace(items: readonly Item[]): boolean {
+  const places = new Set(items.map(({ index }) => index))
+  return (
+    places.size === items.length &&
+    items.every(({ index }) => index >= 0 && index < items.length && Number.isInteger(index))
+  )
+}
+
+/** Undefined: it is none of 32-bit floats. */
+export function vectorAt(body: Uint8Array, { start, end }: Stretch): Vector | undefined {
+  if (body[start] !== QUOTE) return vectorOfNumbers(body, start, end)
+  const text = latin1(body, start + 1, end - 1)
+  return vectorOfBase64(text.includes('\\') ? text.replaceAll('\\/', '/') : text)
+}
+
+const KEY = Buffer.from('"embedding"')
+
+/** How the first vector of an answer is written; undefined: it has none, or one that is no vector. The others are written alike. */
+export function encodingOf(body: Uint8Array): Encoding | undefined {
+  const text = Buffer.from(body.buffer, body.byteOffset, body.length)
+  // `"object":"embedding"` has the word, too.
+  for (let at = text.indexOf(KEY); at >= 0; at = text.indexOf(KEY, at + 1)) {
+    const colon = behindSpace(text, at + KEY.length)
+    if (text[colon] !== COLON) continue
+    const first = text[behindSpace(text, colon + 1)]
+    return first === QUOTE ? 'base64' : first === OPEN_ARRAY ? 'float' : undefined
+  }
+  return undefined
+}
+
+function behindSpace(text: Uint8Array, from: number): number {
+  let i = from
+  while (i < text.length && (text[i] as number) <= 0x20) i++
+  return i
+}

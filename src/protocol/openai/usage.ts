@@ -1,0 +1,49 @@
+/**
+ * What an answer says that it has cost (`usage`), shared out among its rows, and added up again. An answer of one row says it of
+ * that row; an answer of several says it of all together, and each has a share by the length of its input. The shares of whole
+ * numbers are whole, and add up to what was said: what is asked for again as it was is told the same.
+ */
+
+/** A `usage` without its numbers: the text before, between and behind them. */
+export type UsagePattern = readonly string[]
+
+export interface StatedUsage {
+  readonly pattern: UsagePattern
+  readonly numbers: readonly number[]
+}
+
+const NUMBER = /"(?:[^"\\]|\\.)*"|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/gs
+
+/** `text`: valid JSON, as it is written. */
+export function readUsage(text: string): StatedUsage {
+  const pattern: string[] = []
+  const numbers: number[] = []
+  let at = 0
+  for (const match of text.matchAll(NUMBER)) {
+    const [, number] = match
+    if (number === undefined) continue
+    pattern.push(text.slice(at, match.index))
+    numbers.push(Number(number))
+    at = match.index + number.length
+  }
+  pattern.push(text.slice(at))
+  return { pattern, numbers }
+}
+
+/** The shares of a number, one for each weight. Weights that are all zero are equal. */
+export function shared(number: number, weights: readonly number[]): readonly number[] {
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
+  const even = total === 0
+  const whole = even ? weights.length : total
+  if (!Number.isSafeInteger(number)) return weights.map((weight) => (number * (even ? 1 : weight)) / whole)
+  let seen = 0
+  let given = 0
+  return weights.map((weight) => {
+    seen += even ? 1 : weight
+    // Cumulated shares are rounded, so that no remainder is left.
+    const until = Math.round((number * seen) / whole)
+    const share = until - given
+    given = until
+    return share
+  })
+}
