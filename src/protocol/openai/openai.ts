@@ -5,6 +5,7 @@
  */
 import type { Protocol } from '../protocol.ts'
 import { fault } from './fault.ts'
+import { generation } from './generation/generation.ts'
 import { namedModel, namedModelSteps } from './model.ts'
 import { operationOf } from './operation.ts'
 import { operationFor } from './operations.ts'
@@ -24,7 +25,10 @@ export const openai: Protocol = {
   },
   storable: (reply, body, plan, counted) =>
     operationOf(plan).storable?.(reply, body, plan, counted) ?? reply.status === 200,
+  // Servers put it on every stream, so that nothing on the way holds the events back.
+  habits: ['Cache-Control', 'no-cache'],
   fault,
+  generation,
 }
 
 /** For `auto`: what is not unmistakably of this API is left to others. */
