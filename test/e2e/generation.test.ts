@@ -1,5 +1,7 @@
 /** Generations through the gateway: kept once and given in both forms, and joined while they run. */
+import { once } from 'node:events'
 import { request } from 'node:http'
+import { connect } from 'node:http2'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { eventsIn } from '../../src/lib/sse-reader.ts'
 import { type ChatCall, type ChatServer, piecesFor, startChatServer } from '../support/chat-server.ts'
@@ -37,6 +39,9 @@ afterAll(async () => {
   server?.close()
 })
 
+/** The most characters that a test keeps of an answer. */
+const KEPT = 64 << 10
+
 /** A prompt that nobody has asked before. */
 function fresh(): string {
   return `prompt ${++prompts}`
@@ -49,8 +54,10 @@ function bodyOf(prompt: string, members: object = {}): object {
 interface Reading {
   readonly status: number
   readonly headers: Record<string, unknown>
-  /** What has arrived so far. */
+  /** What has arrived so far; of a long answer the last of it. */
   text: string
+  /** The bytes that have arrived so far. */
+  length: number
   isOver: boolean
   /** The connection ended before the answer did. */
   isCut: boolean
@@ -78,6 +85,7 @@ async function ask(body: object, headers: Record<string, string> = {}): Promise<
       status: response.statusCode ?? 0,
       headers: response.headers,
       text: '',
+      length: 0,
       isOver: false,
       isCut: false,
       data: () => eventsIn(reading.text).map(({ data }) => (data === '[DONE]' ? data : JSON.parse(data))),
@@ -97,9 +105,9 @@ async function ask(body: object, headers: Record<string, string> = {}): Promise<
         return reading
       },
     }
-    response.setEncoding('utf8')
-    response.on('data', (text: string) => {
-      reading.text += text
+    response.on('data', (bytes: Buffer) => {
+      reading.length += bytes.length
+      reading.text = (reading.text + bytes.toString('latin1')).slice(-KEPT)
     })
     response.on('close', () => {
       reading.isOver = true
@@ -374,7 +382,7 @@ describe('a stream that runs', () => {
     const reading = await asking
     const idle = await ask(body)
     idle.pause()
-    const piece = 'x'.repeat(4096)
+    const piece = 'x'.repeat(4 << 10)
     const count = 5000
     for (let i = 0; i < count; i++) {
       call.say(piece)
@@ -384,14 +392,46 @@ describe('a stream that runs', () => {
     }
     call.finish()
     await reading.over()
-    expect(reading.content().length).toBe('begin'.length + count * piece.length)
+    expect(reading.length).toBeGreaterThan(count * piece.length)
+    expect(reading.text.endsWith('data: [DONE]\n\n')).toBe(true)
     idle.resume()
     await idle.over()
-    expect(idle.text.length).toBeLessThan(reading.text.length / 2)
+    expect(idle.length).toBeLessThan(16 << 20)
     expect(idle.data().at(-1)).toMatchObject({ error: { message: expect.stringContaining('bytes behind') } })
     // It was too long to be kept.
+    server.onCall = undefined
+    expect(statusOf(await whole(body))).toContain('fwd=miss')
+  })
+
+  it('is joined over HTTP/2 as well', async () => {
+    const body = bodyOf(fresh(), { stream: true })
+    const calling = nextCall()
+    const asking = ask(body)
+    const call = await calling
+    call.say('one')
+    const reading = await asking
+    const session = connect(gateway.url)
+    const streams = [1, 2].map(() => {
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': '/v1/chat/completions',
+        'content-type': 'application/json',
+      })
+      stream.end(JSON.stringify(body))
+      return stream
+    })
+    const texts = streams.map(async (stream) => {
+      let text = ''
+      for await (const piece of stream) text += String(piece)
+      return text
+    })
+    await Promise.all(streams.map((stream) => once(stream, 'response')))
+    call.say(' two')
+    call.finish()
+    await reading.over()
+    for (const text of await Promise.all(texts)) expect(text).toBe(reading.text)
+    session.close()
     expect(server.calls.length).toBe(1)
-    expect(await gateway.metric('infergate_cache_bytes').catch(() => 0)).toBeLessThan(1 << 20)
   })
 
   it('is not joined by another tenant', async () => {

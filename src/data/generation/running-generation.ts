@@ -28,6 +28,9 @@ export interface RunningGenerationParts {
   readonly keep: (events: Uint8Array) => Entry | undefined
 }
 
+/** An event is held until its end is there, so its length is bounded; none is nearly as long. */
+const MAX_EVENT_BYTES = 16 << 20
+
 /** Who reads. */
 export interface GenerationReader {
   readonly plan: Plan
@@ -93,7 +96,7 @@ export class RunningGeneration {
 
   /** Pieces that end with an event each, so that nobody gets a part of one before an error. */
   async *#events(incoming: Incoming): AsyncGenerator<Uint8Array> {
-    const splitter = new EventSplitter(this.#parts.maxBytes)
+    const splitter = new EventSplitter(MAX_EVENT_BYTES)
     try {
       for await (const chunk of incoming) {
         const events = splitter.push(chunk)
