@@ -36,6 +36,7 @@ const DATA = [
   'upstream', // a call to a pool: attempts, retries, hedges
   'http-cache', // RFC 9111 for opaque routes
   'decision', // what a head and an answer decide: is the cache asked, may the answer be kept
+  'generation', // answers that come as events, for all who ask for the same
   'rows', // a call as rows: which are looked up, and the proof that they may be
   'batch', // rows of several calls in one upstream request
   'exchange', // one request at a door and the text of its answer

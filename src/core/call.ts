@@ -35,6 +35,8 @@ export interface Target {
   readonly version?: string
   /** The verb is a pure prediction: it may be cached and is safe to send twice. */
   readonly prediction: boolean
+  /** It is not safe to send twice, but it may be cached where its body says that it has no effect. */
+  readonly isKeepable?: boolean
   /** The call loads or unloads this model; the empty string: one that the path does not name. */
   readonly deploys?: string
   /** The answer is put together from what all routes know that the call matches, whatever their `match.model`. */

@@ -25,6 +25,7 @@ import type { Claims } from './flight/claims.ts'
 import { Flights } from './flight/flights.ts'
 import { HitForMiss } from './flight/hit-for-miss.ts'
 import { Leases, leasesPay } from './flight/leases.ts'
+import { GenerationTable } from './generation/generation-table.ts'
 import { Aliases } from './hits/aliases.ts'
 import { FastRefusals } from './hits/fast-refusal.ts'
 import { MemoryHits } from './hits/memory-hit.ts'
@@ -137,7 +138,7 @@ const MAX_WAITERS = 1000
 export function assemble(parts: AssemblyParts): Assembly {
   const { cache, memory, clock } = parts
   const base = foundations(parts)
-  const { flights, ready, keyer, decisions, splitting } = base
+  const { flights, generations, ready, keyer, decisions, splitting } = base
   const http = createHttpCache({
     ...parts,
     ...base,
@@ -152,7 +153,7 @@ export function assemble(parts: AssemblyParts): Assembly {
     answer,
     ingress: createIngress({ ...parts, ...hits(parts, base), answer, mintId: randomUUID }),
     get loads() {
-      return flights.size + http.flights
+      return flights.size + generations.size + http.flights
     },
     ready,
     splitter: base.splitter,
@@ -161,6 +162,7 @@ export function assemble(parts: AssemblyParts): Assembly {
     forget(digest) {
       // A running load for the key would bring the old entry back to callers who join it.
       flights.retire(digest)
+      generations.retire(digest)
       ready.clear()
       return cache.remove(digest)
     },
@@ -202,6 +204,7 @@ function foundations(parts: AssemblyParts) {
     ready: new ReadyAnswers({ maxBytes: readyBytes, clock }),
     aliases: cache.hasShared ? new Aliases(clock) : undefined,
     flights: new Flights<LoadResult>({ maxWaiters: MAX_WAITERS, clock }),
+    generations: new GenerationTable(),
     versions: createVersionRules(facts.deployments, parts.stated),
     leases: leasesOf(parts),
     dispatch,

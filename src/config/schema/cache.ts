@@ -258,6 +258,15 @@ export const routeCache = z.strictObject({
     .describe(
       'Heed what backends say of keeping their answers (`Cache-Control`, `Expires`, `Age`); `false` for servers that say so without meaning it.',
     ),
+  sampled: orElse(
+    z
+      .boolean()
+      .exactOptional()
+      .describe(
+        'Keep generations that were drawn at random as well (`temperature` above 0, or left out), so that each later caller gets the first one again.',
+      ),
+    '`false`',
+  ),
   vary: orElse(
     z
       .array(

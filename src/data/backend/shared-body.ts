@@ -27,6 +27,8 @@ interface Piece {
 interface ReaderState {
   /** The piece read last. */
   at: Piece
+  /** The piece given to the reader, which has read it when it asks for the next one. */
+  given: Piece | undefined
   /** Why this reader gets no more, though others do. */
   fault: Error | undefined
   /** Notified when there is another piece, or the body is over. */
@@ -57,7 +59,7 @@ export class SharedBody {
   /** Joins the body at its first byte; undefined: its beginning has been dropped, and the caller needs a request of its own. */
   join(): SharedBodyReader | undefined {
     if (!this.#beginning || this.#error) return undefined
-    const reader = { at: this.#beginning, fault: undefined, more: new Condition() }
+    const reader = { at: this.#beginning, given: undefined, fault: undefined, more: new Condition() }
     this.#readers.add(reader)
     this.#begin()
     return new SharedBodyReader(this.#read(reader), () => this.#leave(reader))
@@ -130,7 +132,8 @@ export class SharedBody {
       'callerLeft',
       `the client is more than ${this.#maxBytes} bytes behind the answer that it shares with others`,
     )
-    reader.at = this.#last
+    reader.at = NOWHERE
+    reader.given = undefined
     this.#readers.delete(reader)
   }
 
@@ -138,11 +141,10 @@ export class SharedBody {
     try {
       for (;;) {
         if (reader.fault) throw reader.fault
-        const { next } = reader.at
-        if (next) {
-          yield next.bytes
-          // A reader that asks for the next piece has read this one.
-          if (!reader.fault) reader.at = next
+        const bytes = nextOf(reader)
+        if (bytes) {
+          yield bytes
+          taken(reader)
           this.#wanted.notify()
         } else if (this.#isOver) {
           if (this.#error) throw this.#error
@@ -156,7 +158,8 @@ export class SharedBody {
 
   #leave(reader: ReaderState): void {
     reader.fault ??= LEFT
-    reader.at = this.#last
+    reader.at = NOWHERE
+    reader.given = undefined
     reader.more.notify()
     if (this.#readers.delete(reader)) this.#left()
   }
@@ -200,6 +203,20 @@ export class SharedBodyReader implements AsyncIterable<Uint8Array> {
   }
 }
 
+/**
+ * The next piece's bytes; undefined: it is not there yet. No piece is in a variable of the loop that reads: one that a reader leaves
+ * lying would hold all pieces behind it.
+ */
+function nextOf(reader: ReaderState): Uint8Array | undefined {
+  reader.given = reader.at.next
+  return reader.given?.bytes
+}
+
+/** A reader that asks for the next piece has read the one that it was given. */
+function taken(reader: ReaderState): void {
+  if (reader.given) reader.at = reader.given
+}
+
 function emptyPiece(): Piece {
   return { bytes: new Uint8Array(0), end: 0, next: undefined }
 }
@@ -210,5 +227,8 @@ function joined(beginning: Piece, length: number): Uint8Array {
   const [only] = pieces
   return only && pieces.length === 1 ? only : Buffer.concat(pieces, length)
 }
+
+/** The place of a reader who gets no more: any piece would hold all that come behind it. */
+const NOWHERE: Piece = emptyPiece()
 
 const LEFT = new Error('nobody reads the answer any more')

@@ -22,6 +22,8 @@ export interface StorePolicy {
   readonly vary: readonly string[]
   /** Obey the backend's caching directives. */
   readonly heedBackend: boolean
+  /** An answer that comes as events may be kept: the dialect knows where it ends. */
+  readonly keepsEvents?: boolean
 }
 
 /** Why this answer must not be stored, or undefined. Looks at head and trailers only. */
@@ -37,8 +39,8 @@ export function unkeepable(reply: Reply, policy: StorePolicy): string | undefine
     const forbidden = forbids(reply, policy)
     if (forbidden !== undefined) return forbidden
     // Only Vary and the caching directives are judged by the route's settings. Without them every route finds the same.
-    if (!has(reply.headers, 'vary') && responseDirectivesOf(reply, {}) === NO_RESPONSE_DIRECTIVES)
-      notes.isPlain = true
+    const isAnys = !has(reply.headers, 'vary') && policy.keepsEvents !== true
+    if (isAnys && responseDirectivesOf(reply, {}) === NO_RESPONSE_DIRECTIVES) notes.isPlain = true
   }
   notes.declared ??= Number(headerAll(reply.headers, 'content-length')[0] ?? 0)
   return notes.declared > policy.maxEntryBytes ? 'too large' : undefined
@@ -47,7 +49,7 @@ export function unkeepable(reply: Reply, policy: StorePolicy): string | undefine
 function forbids(reply: Reply, policy: StorePolicy): string | undefined {
   if (has(reply.headers, 'set-cookie')) return 'set-cookie'
   if (has(reply.headers, 'content-range')) return 'partial content'
-  if (isStreamed(reply, policy.protocol)) return 'event stream'
+  if (policy.keepsEvents !== true && isStreamed(reply, policy.protocol)) return 'event stream'
   // Accept-Encoding was removed from the request, so an encoded answer was not negotiated: a caller may not accept it.
   if (headerAll(reply.headers, 'content-encoding').some((coding) => coding.toLowerCase() !== 'identity'))
     return 'content-encoding'

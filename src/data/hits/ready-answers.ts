@@ -61,8 +61,9 @@ export class ReadyAnswers {
 
   /** `entries`: those that the reply was made from. */
   set(raw: Digest, reply: Reply, entries: readonly Entry[], of?: FoundFor): void {
-    if (!(reply.body instanceof Uint8Array) || reply.body.length > MAX_BODY_BYTES || entries.length === 0)
-      return
+    const { body } = reply
+    if (!(body instanceof Uint8Array) || body.length > MAX_BODY_BYTES) return
+    if (entries.length === 0 || reply.isUnique === true) return
     let createdAt = Number.POSITIVE_INFINITY
     let until = Number.POSITIVE_INFINITY
     for (const entry of entries) {
@@ -71,7 +72,7 @@ export class ReadyAnswers {
     }
     const left = until - this.#clock.wall()
     if (left <= 0) return
-    const { length } = reply.body
+    const { length } = body
     const bytes = length + (length <= MAX_TEXT_BODY_BYTES ? length : 0) + OVERHEAD_BYTES
     this.#missed = undefined
     const life = { bytes, expiresAt: this.#clock.now() + left }

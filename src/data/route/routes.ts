@@ -39,6 +39,8 @@ export interface RouteCache {
   readonly negativeTtl: number
   /** Whether the backend's Cache-Control counts; credentials, cookies and Vary always do. */
   readonly heedBackend: boolean
+  /** Whether generations drawn at random are kept as well; left out: they are not. */
+  readonly sampled?: boolean | undefined
 }
 
 export interface Route {
@@ -107,7 +109,8 @@ export function isOpen(matched: Matched): matched is OpenMatched {
  */
 export function keepable({ route, protocol, target }: Matched): boolean {
   if (target.verb === 'explain' && route.explain !== true) return false
-  return target.prediction || (protocol.name === 'opaque' && route.protocols.length === 1)
+  if (target.prediction || target.isKeepable === true) return true
+  return protocol.name === 'opaque' && route.protocols.length === 1
 }
 
 /** Whether the HTTP cache (`http-cache/`) answers the call: opaque routes have no rows. */

@@ -7,6 +7,7 @@ import type { Plan, Row } from '../../protocol/protocol.ts'
 import type { Directives } from '../cache/directives.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { FoundFor } from '../decision/cache-decision.ts'
+import type { RunningGeneration } from '../generation/running-generation.ts'
 import type { FormPreference } from '../key/forms.ts'
 import type { Seed } from '../key/keyer.ts'
 import type { Matched } from '../route/routes.ts'
@@ -68,6 +69,8 @@ export type LoadResult =
       /** Which waiting callers may be given it: those with this refusal key (undefined: none), or all. */
       readonly audience: Digest | 'all' | undefined
     }
+  /** Its events arrive; whoever waits reads them as they come. */
+  | { readonly kind: 'running'; readonly generation: RunningGeneration }
   /** For the leader of the load alone: a stream, or a reply with a cookie. */
   | { readonly kind: 'single'; take(): Reply | undefined; readonly partial: boolean }
   | { readonly kind: 'failed'; readonly error: GatewayError }

@@ -54,7 +54,8 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
     if (!rows) {
       const lookup = lookups.items[0] as (typeof lookups.items)[number]
       const entry = entries[0] as Entry
-      const reply = lookup.leaderReply ?? replyOf(entry)
+      const { leaderReply } = lookup
+      const reply = leaderReply ?? replyOf(entry)
       const outcome: Outcome =
         lookup.tier !== undefined
           ? hitOutcome(entries, lookup.tier, directives)
@@ -68,7 +69,11 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
       if (lookup.tier === undefined) splitting.observe(context, reply)
       // The entry is of this call's form, so another call has shown that the server takes the form.
       else if (!context.isShown && !entry.negative) forms.learn(matched, plan, reply)
-      return addressedToCaller(context, { reply, form: entry.form }, outcome)
+      return addressedToCaller(
+        context,
+        { reply, form: entry.form, isOwn: leaderReply !== undefined },
+        outcome,
+      )
     }
     const answers = entries.map(answerOf)
     const isSameForm = areSameForm(context, entries)
@@ -100,7 +105,7 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
     const { collapsed } = facts
     const { status } = reply
     const outcome: Outcome = { kind: 'miss', stored: false, collapsed, status, rows: rows?.length }
-    return addressedToCaller(context, { reply, form: context.form }, outcome)
+    return addressedToCaller(context, { reply, form: context.form, isOwn: !collapsed }, outcome)
   }
 
   function stale(context: LookupContext, status: number | undefined): Answer | undefined {
@@ -141,10 +146,13 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
   }
 
   /** The reply with this caller's id, in its form; undefined if it cannot be written so. */
-  function addressed({ call, matched, plan, isShown }: LookupContext, { reply, form }: Formed) {
+  function addressed(
+    { call, matched, plan, isShown }: LookupContext,
+    { reply, form, isOwn = false }: Formed,
+  ) {
     // A dialect of one form has nothing to show.
     const shown = plan.form ? forms.shown(matched) : 0
-    return matched.protocol.address(reply, call, plan, { form, asItCame: !isShown, shown })
+    return matched.protocol.address(reply, call, plan, { form, asItCame: !isShown, isOwn, shown })
   }
 
   function rowOutcome({ lookups, directives }: LookupContext, entries: readonly Entry[]): Outcome {
@@ -210,6 +218,8 @@ function ofOneVersion(entries: readonly Entry[]): boolean {
 interface Formed {
   readonly reply: Reply
   readonly form: number | undefined
+  /** The backend gave it in answer to this very call. */
+  readonly isOwn?: boolean
 }
 
 /** Whether every entry is the answer to a call in this call's form. */

@@ -3,12 +3,13 @@
  * The result is one storable answer for each row, or the backend's reply unchanged if it must not be stored.
  */
 
-import type { Call, RawPairs } from '../../core/call.ts'
+import type { Call, RawPairs, WholeBody } from '../../core/call.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
 import type { Row } from '../../protocol/protocol.ts'
 import { verdictOf } from '../../protocol/verdict.ts'
 import { Batches, type BatchesParts } from '../batch/batches.ts'
+import { isStreamed } from '../cache/streamed.ts'
 import {
   collectable,
   isOpenEnded,
@@ -77,7 +78,7 @@ export function createFetch(parts: FetchParts): Fetch {
     const { call, matched, plan, body } = context
     const joined = isWhole ? undefined : matched.protocol.rows?.join(plan, rows, body)
     const response = dispatch(call, matched, {
-      body: joined?.body ?? body,
+      body: joined?.body ?? sentBody(context),
       contentLength: undefined,
       // Without Accept-Encoding: an encoded answer could not be shared with callers who do not accept that coding.
       headers: requestHeaders(outgoing(call), joined?.headers ?? NONE),
@@ -91,6 +92,8 @@ export function createFetch(parts: FetchParts): Fetch {
   }
 
   function resultOf(context: LookupContext, response: UpstreamResponse, rows: readonly Row[]): FetchResult {
+    if (isRunning(context, response))
+      return { running: response, isShared: mayKeepHead(context.matched, response, clock.wall()) }
     if (!context.rows)
       return mayKeep(context, response, clock.wall())
         ? { answers: [{ answer: undefined, response }], leaderReply: response.reply }
@@ -132,6 +135,26 @@ function mostRows({ matched, rows }: LookupContext, isWhole: boolean, declared: 
   return declared ?? undeclared ?? Number.POSITIVE_INFINITY
 }
 
+/** The whole call as it goes upstream: a dialect may ask for more events than the caller did. */
+function sentBody({ matched, plan, body }: LookupContext): WholeBody {
+  const { generation } = matched.protocol
+  const isStreamed = plan.generation?.isStreamed === true && body instanceof Uint8Array
+  return generation && isStreamed ? generation.request(plan, body) : body
+}
+
+/** Whether the caller wants events, and they have begun to arrive. */
+function isRunning({ matched, plan }: LookupContext, { reply }: UpstreamResponse): boolean {
+  const { protocol } = matched
+  if (plan.generation?.isStreamed !== true || !protocol.generation) return false
+  if (reply.body instanceof Uint8Array || !isStreamed(reply, protocol)) return false
+  return verdictOf(protocol, reply).kind === 'ok'
+}
+
+function mayKeepHead(matched: Matched, response: UpstreamResponse, at: number): boolean {
+  const policy = { ...policyOf(matched, 1), keepsEvents: true }
+  return !isTooOld(matched, response, at) && unkeepable(response.reply, policy) === undefined
+}
+
 function policyOf({ route, protocol }: Matched, count: number): StorePolicy {
   const { maxEntryBytes, vary = [], heedBackend } = route.cache as RouteCache
   return { protocol, maxEntryBytes: maxEntryBytes * count, vary, heedBackend }
@@ -156,7 +179,8 @@ function mayKeep({ matched, plan }: LookupContext, response: UpstreamResponse, a
   // A refusal that is about the input would be repeated for the same input.
   const negative = negativeTtl > 0 && kind === 'refused' && about === 'input'
   if (!negative && kind !== 'ok') return false
-  if (unkeepable(reply, policyOf(matched, 1)) !== undefined) return false
+  const keepsEvents = plan.generation?.isStreamed === true
+  if (unkeepable(reply, { ...policyOf(matched, 1), keepsEvents }) !== undefined) return false
   // A body that the dialect does not check, and that has neither a length nor a last chunk, may have been cut off.
   if (negative || !protocol.storable) return !isOpenEnded(reply)
   return protocol.storable(reply, body, plan, rows !== 'never')

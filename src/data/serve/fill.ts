@@ -15,6 +15,8 @@ import { keptHeaders, keptTrailers, responseDirectivesOf, rowHeaders } from '../
 import type { Claims } from '../flight/claims.ts'
 import type { Load } from '../flight/flights.ts'
 import type { Holding, Leases } from '../flight/leases.ts'
+import { PartialLoad } from '../flight/partial-load.ts'
+import type { GenerationTable } from '../generation/generation-table.ts'
 import { staleWindows } from '../http-cache/keep.ts'
 import {
   type Life,
@@ -26,14 +28,16 @@ import { type Forms, suits } from '../key/forms.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-context.ts'
+import type { UpstreamResponse } from '../upstream/upstream-call.ts'
 import { versionsOf } from './answer-versions.ts'
 import type { Fetch, FetchOptions } from './fetch.ts'
-import type { FetchedAnswer } from './in-parts.ts'
+import type { FetchedAnswer, FetchResult } from './in-parts.ts'
 import { landUnstored, type UnstoredReply } from './unstored.ts'
 
 export interface FillParts extends VersionRules {
   readonly cache: Tiered
   readonly fetch: Fetch
+  readonly generations: Pick<GenerationTable, 'run'>
   /** Undefined: this route's gateways do not wait for each other. */
   readonly leases: (matched: Matched) => Leases | undefined
   /** Undefined: this process has one worker. */
@@ -54,7 +58,9 @@ export class Fill {
   /** Lands every row of the load, or fails; the rows left open then land with the error. */
   load(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
     const { claims } = this.#parts
-    if (!claims || context.directives.noCache) return this.#loadFromTiers(context, load)
+    // A caller who reads events as they come would get none while another worker reads them.
+    if (!claims || context.directives.noCache || isStreamed(context))
+      return this.#loadFromTiers(context, load)
     // Other workers may want the same rows: one worker loads them, the others find them in the shared process memory.
     return claims.load({
       digests: load.digests,
@@ -93,8 +99,8 @@ export class Fill {
     load: Load<LoadResult>,
     digests: readonly Digest[],
   ): Awaitable<void> {
-    const leases =
-      context.seed.writable && !context.directives.noCache ? this.#parts.leases(context.matched) : undefined
+    const mayWait = context.seed.writable && !context.directives.noCache && !isStreamed(context)
+    const leases = mayWait ? this.#parts.leases(context.matched) : undefined
     if (!leases) return this.#loadFromBackend(context, load, digests)
     // Of the gateways that want the same rows, one fetches them, and the others wait for what it stores.
     return leases.load({
@@ -139,15 +145,46 @@ export class Fill {
     const isWhole = context.rows === undefined || (lookups.isDistinct && isAll)
     const options = { rows, isWhole, signal: load.signal, until: load }
     return after(this.#parts.fetch(context, options), (arrived) => {
+      const fetched = { load, digests, holding, options, leaderReply: undefined }
       if ('unstored' in arrived)
         this.#landUnstored(context, { load, digests, reply: arrived.unstored, partial: !isWhole })
-      else
-        this.#keep(
-          context,
-          { load, digests, holding, options, leaderReply: arrived.leaderReply },
-          arrived.answers,
-        )
+      else if ('running' in arrived) this.#follow(context, fetched, arrived)
+      else this.#keep(context, { ...fetched, leaderReply: arrived.leaderReply }, arrived.answers)
     })
+  }
+
+  /** Events that arrive land with their beginning, and are kept with their end. */
+  #follow(
+    context: LookupContext,
+    fetched: Fetched,
+    { running, isShared }: Extract<FetchResult, { running: unknown }>,
+  ): void {
+    const { load, digests } = fetched
+    const keep = (events: Uint8Array) =>
+      isShared
+        ? this.#keptOf(context, fetched, { ...running, reply: { ...running.reply, body: events } })
+        : undefined
+    const generation = this.#parts.generations.run(context, running.reply, { isShared, keep })
+    if (isShared) {
+      for (const digest of digests) load.land(digest, { kind: 'running', generation })
+      return
+    }
+    const reply = generation.replyTo(context, true) as Reply
+    this.#landUnstored(context, { load, digests, reply, partial: false })
+  }
+
+  /** Stores a generation that is over, as an answer that came in one piece; undefined: it may not be kept. */
+  #keptOf(context: LookupContext, fetched: Fetched, response: UpstreamResponse): Entry | undefined {
+    let kept: Entry | undefined
+    const { signal, deadline } = context.call
+    const { digests } = fetched
+    const land = (_digest: Digest, result: LoadResult) => {
+      if (result.kind === 'entry') kept = result.entry
+    }
+    this.#keep(context, { ...fetched, load: { digests, signal, deadline, land } }, [
+      { answer: undefined, response },
+    ])
+    return kept
   }
 
   /** Stores and lands the answers row by row: each is in memory before its flight ends, so the next call finds one or the other. */
@@ -249,6 +286,10 @@ export class Fill {
   }
 }
 
+function isStreamed({ plan }: LookupContext): boolean {
+  return plan.generation?.isStreamed === true
+}
+
 const NO_WINDOWS = { swrMs: 0, sieMs: 0 }
 
 /** The stale windows of an entry: what the backend allows, but no more than the route does. */
@@ -260,44 +301,6 @@ function windowsOf(
   if (staleWhileRevalidate === 0 && staleIfError === 0) return NO_WINDOWS
   const { swrMs, sieMs } = staleWindows(directives, cached)
   return { swrMs: Math.min(swrMs, staleWhileRevalidate), sieMs: Math.min(sieMs, staleIfError) }
-}
-
-/** Some rows of a load. Reports each landing, since other workers wait for it as well. */
-class PartialLoad implements Load<LoadResult> {
-  readonly digests: readonly Digest[]
-  readonly #load: Load<LoadResult>
-  readonly #landed: (digest: Digest) => void
-
-  constructor(load: Load<LoadResult>, digests: readonly Digest[], landed: (digest: Digest) => void) {
-    this.#load = load
-    this.digests = digests
-    this.#landed = landed
-  }
-
-  get signal(): Load<LoadResult>['signal'] {
-    return this.#load.signal
-  }
-
-  get deadline(): number {
-    return this.#load.deadline
-  }
-
-  get isJoined(): boolean {
-    return this.#load.isJoined === true
-  }
-
-  get share(): Load<LoadResult>['share'] {
-    return this.#load.share
-  }
-
-  set onPromoted(promoted: (() => void) | undefined) {
-    this.#load.onPromoted = promoted
-  }
-
-  land(digest: Digest, result: LoadResult): void {
-    this.#load.land(digest, result)
-    this.#landed(digest)
-  }
 }
 
 /** A load, and its rows that have not landed. */

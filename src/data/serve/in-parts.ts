@@ -16,7 +16,10 @@ export interface FetchedAnswer {
 
 export type FetchResult =
   /** `leaderReply`: the backend's reply, if it answers this call alone. */
-  { readonly answers: readonly FetchedAnswer[]; readonly leaderReply?: Reply } | { readonly unstored: Reply }
+  | { readonly answers: readonly FetchedAnswer[]; readonly leaderReply?: Reply }
+  | { readonly unstored: Reply }
+  /** Events arrive. `isShared`: they may be given to all who ask for the same, and kept. */
+  | { readonly running: UpstreamResponse; readonly isShared: boolean }
 
 /** Requests at a time for the rows of one call. */
 const MAX_PARTS = 4
@@ -35,9 +38,13 @@ export async function inParts(
       const first = at
       at += most
       const result = await send(rows.slice(first, at))
-      if ('answers' in result) for (const [i, answer] of result.answers.entries()) answers[first + i] = answer
-      else if (unstored) letGo(result.unstored.body)
-      else unstored = result.unstored
+      if ('answers' in result) {
+        for (const [i, answer] of result.answers.entries()) answers[first + i] = answer
+        continue
+      }
+      const reply = 'running' in result ? result.running.reply : result.unstored
+      if (unstored) letGo(reply.body)
+      else unstored = reply
     }
   }
   await Promise.all(Array.from({ length: MAX_PARTS }, run))

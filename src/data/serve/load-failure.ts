@@ -4,7 +4,7 @@ import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { LoadResult } from '../rows/lookup-context.ts'
 
-export type LoadFailure = Exclude<LoadResult, { kind: 'entry' }>
+export type LoadFailure = Exclude<LoadResult, { kind: 'entry' | 'running' }>
 
 type RefusalKeyOf = () => Digest | undefined
 

@@ -7,6 +7,7 @@
  */
 import type { Digest } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
+import { Cancel, type Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Awaitable, after, all, isAwaitable } from '../../lib/deferred.ts'
 import { isBackendFailure, verdictOf } from '../../protocol/verdict.ts'
@@ -15,18 +16,22 @@ import type { Entry } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
 import type { Tiered } from '../cache/tiered.ts'
 import type { Claims } from '../flight/claims.ts'
-import type { Flight, Flights, Load, Waiter } from '../flight/flights.ts'
+import type { Flight, Flights, Load } from '../flight/flights.ts'
 import type { HitForMiss } from '../flight/hit-for-miss.ts'
+import type { GenerationTable } from '../generation/generation-table.ts'
+import type { RunningGeneration } from '../generation/running-generation.ts'
 import type { Aliases } from '../hits/aliases.ts'
 import type { ReadyAnswers } from '../hits/ready-answers.ts'
-import { type FormPreference, suits } from '../key/forms.ts'
+import { suits } from '../key/forms.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-context.ts'
 import { type RowLookup, RowLookups } from '../rows/row-lookups.ts'
 import type { Forward } from '../upstream/forward.ts'
 import type { Compose } from './compose.ts'
 import type { Fill } from './fill.ts'
+import { accept, isFailure } from './landed.ts'
 import { isLeaderOnly, type LoadFailure, replyFor, unsettled } from './load-failure.ts'
+import { waiterOf } from './waiter.ts'
 
 export interface LookupParts {
   readonly cache: Tiered
@@ -36,6 +41,7 @@ export interface LookupParts {
   /** Undefined: there is no shared tier. */
   readonly aliases: Aliases | undefined
   readonly flights: Flights<LoadResult>
+  readonly generations: Pick<GenerationTable, 'find'>
   readonly hitForMiss: HitForMiss
   /** Undefined: this process has one worker. */
   readonly claims?: Pick<Claims, 'alone'> | undefined
@@ -62,6 +68,8 @@ export class Lookup {
     const { hitForMiss } = this.#parts
     const missing = this.#peek(context)
     if (missing.length === 0) return this.#composed(context)
+    const running = context.plan.generation && this.#parts.generations.find(context.plan.whole)
+    if (running) return this.#running(context, running, { isJoined: true, attempt })
     for (const { row } of missing) if (hitForMiss.has(row.digest)) return this.uncoalesced(context)
     const joined = this.#join(context, missing)
     const { flights } = joined
@@ -118,6 +126,9 @@ export class Lookup {
       lookup.joined = i < joined.length
       if (!lookup.joined || this.#mayAnswer(results[i], context)) accept(lookup, results[i])
     }
+    const [only] = results
+    if (only?.kind === 'running')
+      return this.#running(context, only.generation, { isJoined: joined.length > 0, attempt })
     const failedAt = results.findIndex(isFailure)
     if (failedAt < 0) {
       if (context.lookups.missing.length === 0) return this.#composed(context)
@@ -129,6 +140,31 @@ export class Lookup {
     if (wasJoined && attempt === 0 && isLeaderOnly(failure, () => this.#parts.refusalOf(context)))
       return this.coalesced(context, attempt + 1)
     return this.#unstored(context, failure, wasJoined)
+  }
+
+  /** Answers from a generation that still runs: with its events as they come, or with all of it when it is over. */
+  #running(
+    context: LookupContext,
+    generation: RunningGeneration,
+    { isJoined, attempt }: { readonly isJoined: boolean; readonly attempt: number },
+  ): Answer | Awaitable<Answer> {
+    const { plan, call } = context
+    if (plan.generation?.isStreamed === true) {
+      const reply = generation.replyTo(context, !isJoined)
+      if (!reply) return this.uncoalesced(context)
+      const { status } = reply
+      return { reply, outcome: { kind: 'miss', stored: false, collapsed: isJoined, status } }
+    }
+    return after(generation.entry(call.signal), (entry) => this.#ended(context, entry, attempt))
+  }
+
+  /** Answers a caller who has waited for the end of a generation with what was kept of it. */
+  #ended(context: LookupContext, entry: Entry | undefined, attempt: number): Answer | Awaitable<Answer> {
+    const [lookup] = context.lookups.items
+    if (!lookup || !entry)
+      return attempt === 0 ? this.coalesced(context, attempt + 1) : this.uncoalesced(context)
+    accept(lookup, { kind: 'entry', entry, tier: undefined, joined: true })
+    return this.#composed(context)
   }
 
   /** Whether another call's result answers this one: its caller may have accepted an older entry, and a refusal may be its own. */
@@ -180,7 +216,12 @@ export class Lookup {
     const waiter = { ...waiterOf(context), deadline: clock.now() + context.matched.route.timeout }
     const run = (load: Load<LoadResult>) =>
       claims ? claims.alone(row.digest, async () => fill.load(renewed, load)) : fill.load(renewed, load)
-    flights.open([row.digest], run, unsettled, waiter)
+    const [flight] = flights.open([row.digest], run, unsettled, waiter)
+    if (!context.plan.generation || !flight) return
+    // Nobody reads it, and it is to be kept.
+    after(flight.wait(NEVER), (result) => {
+      if (result.kind === 'running') result.generation.finish()
+    })
   }
 
   /**
@@ -199,6 +240,8 @@ export class Lookup {
       lookup.entry = lookup.tier = undefined
       lookup.joined = false
       const result = results.get(lookup.row.digest) ?? unsettled(undefined)
+      if (result.kind === 'running')
+        return this.#running(context, result.generation, { isJoined: false, attempt: 1 })
       if (result.kind !== 'entry') return this.#unstored(context, result, false)
       accept(lookup, result)
       hitForMiss.lift(lookup.row.digest)
@@ -301,25 +344,4 @@ interface JoinedFlights {
 
 const NONE: readonly RowLookup[] = []
 
-function waiterOf(context: LookupContext): Waiter {
-  const { deadline, share } = context.call
-  return { deadline, group: groupOf(context), share }
-}
-
-/** Calls in forms that the server was seen to take join each other; a call in another form joins only calls in the same form. */
-function groupOf({ form, isShown }: FormPreference): number {
-  return isShown ? 0 : form
-}
-
-function isFailure({ kind }: LoadResult): boolean {
-  return kind !== 'entry'
-}
-
-function accept(lookup: RowLookup, result: LoadResult | undefined): void {
-  if (result?.kind !== 'entry') return
-  lookup.entry = result.entry
-  lookup.tier = result.tier
-  lookup.joined ||= result.joined === true
-  lookup.notStored = result.notStored === true
-  if (!lookup.joined) lookup.leaderReply = result.leaderReply
-}
+const NEVER: Signal = new Cancel()

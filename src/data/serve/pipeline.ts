@@ -16,7 +16,7 @@ import { type Digest, digestOf } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
-import type { Plan, Reading } from '../../protocol/protocol.ts'
+import type { Plan, Reading, ReadOptions } from '../../protocol/protocol.ts'
 import type { Directives } from '../cache/directives.ts'
 import { replyOf } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
@@ -200,7 +200,7 @@ export function createPipeline(stages: Stages): Pipeline {
     // 4. Read the body into rows.
     const { call, matched, body, seed } = found
     const split = splitting.reads(matched)
-    const options = { seed: seed.digest, split: split !== 'whole', onlyBatches: split === 'batches' }
+    const options = readOptions(matched, seed.digest, split)
     if (!(body instanceof Chunks)) return planned(found, matched.protocol.read(call, body, options), tierMiss)
     const reading = cooperatively(matched.protocol.readChunks(call, body, options), call.signal)
     return after(reading, (known) => planned(found, known, tierMiss))
@@ -242,6 +242,11 @@ export function createPipeline(stages: Stages): Pipeline {
     if (directives.noStore || directives.onlyIfCached) return lookup.readOnly(context)
     return lookup.coalesced(context)
   }
+}
+
+function readOptions({ route }: Matched, seed: Digest, split: ReturnType<Splitting['reads']>): ReadOptions {
+  const keepsSampled = route.cache?.sampled === true
+  return { seed, split: split !== 'whole', onlyBatches: split === 'batches', keepsSampled }
 }
 
 /** Who asks, and for what, as admission counts it. */

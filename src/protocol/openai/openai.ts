@@ -6,6 +6,7 @@
 import type { Plan, Protocol } from '../protocol.ts'
 import { embeddingsAgree } from './embeddings/rows.ts'
 import { fault } from './fault.ts'
+import { generation } from './generation/generation.ts'
 import { listing } from './listing.ts'
 import { namedModel, namedModelSteps } from './model.ts'
 import { type OperationRows, operationOf } from './operation.ts'
@@ -29,8 +30,11 @@ export const openai: Protocol = {
   },
   storable: (reply, body, plan, counted) =>
     operationOf(plan).storable?.(reply, body, plan, counted) ?? reply.status === 200,
+  // Servers put it on every stream, so that nothing on the way holds the events back.
+  habits: ['Cache-Control', 'no-cache'],
   listing,
   fault,
+  generation,
   rows: {
     most: MAX_INPUTS,
     join: (plan, rows, body) => rowsOf(plan).join(plan, rows, body),

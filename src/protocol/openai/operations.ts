@@ -1,10 +1,10 @@
 /** The operations whose bodies name the model, by the verb of the target. */
 import type { Target } from '../../core/call.ts'
 import { embeddings } from './embeddings/embeddings.ts'
+import { generationOf } from './generation/generation.ts'
 import { type ApiOperation, passedOn } from './operation.ts'
 import type { OperationName } from './target.ts'
 
-const GENERATION = passedOn('generation')
 const WHOLE = passedOn('not read')
 
 const OPERATIONS: Readonly<Record<OperationName, ApiOperation>> = {
@@ -15,9 +15,9 @@ const OPERATIONS: Readonly<Record<OperationName, ApiOperation>> = {
   pooling: WHOLE,
   tokenize: WHOLE,
   detokenize: WHOLE,
-  chat: GENERATION,
-  completions: GENERATION,
-  responses: GENERATION,
+  chat: generationOf('chat'),
+  completions: generationOf('completions'),
+  responses: generationOf('responses'),
 }
 
 const OTHER = passedOn('not a prediction')

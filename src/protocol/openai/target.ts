@@ -33,13 +33,19 @@ const OPERATIONS: readonly (readonly [string, OperationName])[] = [
 /** Those that servers have without `/v1` as well. */
 const ROOTED = new Set<OperationName>(['rerank', 'score', 'classify', 'pooling', 'tokenize', 'detokenize'])
 
-/** A response may be stored by its server, run tools there, and go on behind its answer: it is not repeated. */
+/** A response may be stored by its server, run tools there, and go on behind its answer: it is not repeated. Its body says whether it may be kept. */
 const IMPURE = new Set<OperationName>(['responses'])
 
 /** The targets by path. They are made once, so that a call makes none. */
 const TARGETS = new Map<string, Target>(
   OPERATIONS.flatMap(([end, verb]): [string, Target][] => {
-    const target: Target = { verb, isNamedInBody: true, prediction: !IMPURE.has(verb) }
+    const isPure = !IMPURE.has(verb)
+    const target: Target = {
+      verb,
+      isNamedInBody: true,
+      prediction: isPure,
+      ...(isPure ? {} : { isKeepable: true }),
+    }
     return [[`/v1${end}`, target], ...(ROOTED.has(verb) ? [[end, target] as [string, Target]] : [])]
   }),
 )

@@ -1,0 +1,57 @@
+/** The generations that run in this thread, by the key under which they will be kept. */
+import type { Digest } from '../../core/key.ts'
+import type { Reply } from '../../core/reply.ts'
+import type { Generation, Plan } from '../../protocol/protocol.ts'
+import { keptHeaders } from '../decision/storable.ts'
+import type { Matched, RouteCache } from '../route/routes.ts'
+import { RunningGeneration, type RunningGenerationParts } from './running-generation.ts'
+
+/** The call that a backend answers with events. */
+interface GenerationCall {
+  readonly matched: Matched
+  readonly plan: Plan
+}
+
+interface GenerationUse extends Pick<RunningGenerationParts, 'keep'> {
+  /** Others may join it. */
+  readonly isShared: boolean
+}
+
+export class GenerationTable {
+  readonly #running = new Map<Digest, RunningGeneration>()
+
+  get size(): number {
+    return this.#running.size
+  }
+
+  /** Reads events that have begun to arrive. An older generation under the same key cannot be joined any more. */
+  run({ matched, plan }: GenerationCall, reply: Reply, { isShared, keep }: GenerationUse): RunningGeneration {
+    const { protocol, route } = matched
+    const running = new RunningGeneration({
+      generation: protocol.generation as Generation,
+      plan,
+      reply,
+      keptHeaders: keptHeaders(reply, protocol),
+      maxBytes: (route.cache as RouteCache).maxEntryBytes,
+      keep,
+    })
+    if (isShared) this.#publish(plan.whole, running)
+    return running
+  }
+
+  find(digest: Digest): RunningGeneration | undefined {
+    return this.#running.get(digest)
+  }
+
+  /** Nobody joins it any more; its readers go on reading. */
+  retire(digest: Digest): void {
+    this.#running.delete(digest)
+  }
+
+  #publish(digest: Digest, running: RunningGeneration): void {
+    this.#running.set(digest, running)
+    void running.over.then(() => {
+      if (this.#running.get(digest) === running) this.#running.delete(digest)
+    })
+  }
+}
