@@ -8,6 +8,7 @@ import { fault } from './fault.ts'
 import { namedModel, namedModelSteps } from './model.ts'
 import { operationOf } from './operation.ts'
 import { operationFor } from './operations.ts'
+import { promptPrefix } from './prefix.ts'
 import { openaiTarget, openaiTargetByPath } from './target.ts'
 
 export const openai: Protocol = {
@@ -24,6 +25,7 @@ export const openai: Protocol = {
   },
   storable: (reply, body, plan, counted) =>
     operationOf(plan).storable?.(reply, body, plan, counted) ?? reply.status === 200,
+  prefix: promptPrefix,
   fault,
 }
 
