@@ -6,6 +6,7 @@ import type { Call, RawPairs, Target, WholeBody } from '../core/call.ts'
 import type { Chunks } from '../core/chunks.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
+import type { PromptPrefix } from '../core/prompt-prefix.ts'
 import type { Reply } from '../core/reply.ts'
 import type { Verdict } from './verdict.ts'
 
@@ -157,6 +158,11 @@ export interface Protocol {
   translate?(call: Call, body: WholeBody, supports: (form: number) => boolean): Translation
   /** What targets that gather are answered with; absent: there are none. */
   readonly listing?: Listing
+  /**
+   * The beginning of the prompt that a call has, with the model and adapter that its cache belongs to; undefined: it has none. Asked only
+   * where the pool's policy goes by it (`prefix`). Absent: the dialect has no prompts.
+   */
+  prefix?(call: Call, body: Uint8Array): PromptPrefix | undefined
   /** The error body this dialect's clients expect. */
   fault(error: GatewayError): Reply
   /** Optional: how to join rows into requests, and cut answers into rows. */

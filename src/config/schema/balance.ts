@@ -15,11 +15,12 @@ export const balanceWith = (policies: readonly PartName[] = []) =>
         'prequal',
         'rendezvous',
         'maglev',
+        'prefix',
         ...policies,
       ])
       .prefault('peak-ewma')
       .describe(
-        'How a backend is chosen; `peak-ewma`: the one with the least latency times calls in flight, of two at random where there are many.',
+        'How a backend is chosen; `peak-ewma`: the one with the least latency times calls in flight, of two at random where there are many; `prefix`, for servers of language models: one that has seen the beginning of the prompt, unless it is too busy.',
       ),
     probe: z
       .string()

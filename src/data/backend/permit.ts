@@ -2,6 +2,7 @@
 import type { Backend, Transport } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Labels } from '../../core/labels.ts'
+import type { PromptPrefix } from '../../core/prompt-prefix.ts'
 import type { Charge, TenantShare } from '../../core/tenant-share.ts'
 import type { Signal } from '../../lib/cancel.ts'
 
@@ -10,6 +11,8 @@ export interface PermitRequest {
   readonly model: string | undefined
   readonly version: string | undefined
   readonly key: Digest | undefined
+  /** The beginning of the prompt, for a pool whose policy reads it. */
+  readonly prefix?: PromptPrefix | undefined
   /** For which the backend must have an address; left out: for either. */
   readonly transport?: Transport
   /** Labels that the backend must have; undefined: any backend will do. */

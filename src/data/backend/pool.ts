@@ -105,6 +105,10 @@ export class BackendPool {
     return this.#waiting.depth > 0
   }
 
+  get readsPrefix(): boolean {
+    return this.#selector.readsPrefix
+  }
+
   get view(): PoolView {
     return this.#view
   }
@@ -328,12 +332,8 @@ export class BackendPool {
     const ready = this.#view.backends.filter(({ state }) => state === 'ready')
     const limits = ready.reduce((sum, { slot }) => sum + (this.#parts.table.limit[slot] ?? 0), 0)
     const medianServiceMs = this.#service.quantile(this.#parts.clock.now(), 0.5) ?? 0
-    return {
-      meanServiceMs: this.#meanServiceMs,
-      medianServiceMs,
-      limits,
-      elsewhere: this.#neighbours.elsewhere,
-    }
+    const { elsewhere } = this.#neighbours
+    return { meanServiceMs: this.#meanServiceMs, medianServiceMs, limits, elsewhere }
   }
 
   #observe(slot: number, now: number, ms: number): void {

@@ -10,6 +10,7 @@
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Labels } from '../../core/labels.ts'
+import type { PromptPrefix } from '../../core/prompt-prefix.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type BalanceStatus, backendStatus } from './backend-status.ts'
 import type { Limits } from './limits/limit.ts'
@@ -52,6 +53,8 @@ export interface Ended {
 
 export interface PickRequest extends OfferRequest {
   readonly key?: Digest | undefined
+  /** The beginning of the prompt, where the policy reads it. */
+  readonly prefix?: PromptPrefix | undefined
   /** Slots already tried for this call. */
   readonly exclude?: readonly number[] | undefined
   /** A retry or a hedge: never a trial call for a half-open backend. */
@@ -69,6 +72,7 @@ const STARVED_MS = 2_000
 const JUDGE_MS = 1_000
 
 export class Selector {
+  readonly readsPrefix: boolean
   readonly #parts: SelectorParts
   readonly #options: SelectorOptions
   readonly #ramps: Ramps
@@ -86,6 +90,7 @@ export class Selector {
   constructor(parts: SelectorParts, options: SelectorOptions = {}) {
     const { slots } = parts.table
     this.#parts = parts
+    this.readsPrefix = parts.policy.readsPrefix === true
     this.#options = options
     this.#bySlot = new Array<Backend | undefined>(slots).fill(undefined)
     this.#ramps = new Ramps(parts.table, options.slowStart)
@@ -149,7 +154,7 @@ export class Selector {
       const trial = this.#trial(group.candidates) ?? this.#starved(slots)
       if (trial !== undefined) return trial
     }
-    const slot = this.#parts.policy.pick(slots, slots.length, request.key)
+    const slot = this.#parts.policy.pick(slots, slots.length, request.key, request.prefix)
     if (this.#mayTake(slot, request)) return this.#bySlot[slot] ?? 'none'
     const other = this.#pickAllowed(slots, request)
     const { anywhere } = group.candidates
@@ -230,9 +235,7 @@ export class Selector {
 
   /** Whether a backend other than `exclude` may take the call now. */
   hasOther(request: PickRequest): boolean {
-    const group = this.#group(request)
-    if (group === undefined) return false
-    return group.candidates.slots.some((slot) => this.#mayTake(slot, request))
+    return this.#group(request)?.candidates.slots.some((slot) => this.#mayTake(slot, request)) ?? false
   }
 
   /** Whether a backend that the control plane calls ready takes calls, as far as it has room. */
@@ -342,6 +345,6 @@ export class Selector {
       else if (hasRoom(this.#parts.table, slot)) this.#allowed[count++] = slot
     }
     if (count === 0) return excluded === slots.length ? 'excluded' : 'saturated'
-    return this.#bySlot[this.#parts.policy.pick(this.#allowed, count, request.key)] ?? 'none'
+    return this.#bySlot[this.#parts.policy.pick(this.#allowed, count, request.key, request.prefix)] ?? 'none'
   }
 }

@@ -12,6 +12,7 @@
  */
 import { createPartTable, type PartTable } from './fair/pool-part.ts'
 import { CLASSES, createShareTable, forgetShares, type ShareTable } from './fair/share-table.ts'
+import { createPrefixTable, type PrefixTable } from './prefix-table.ts'
 import { createReportTable, forgetReport, type ReportTable } from './reported-load.ts'
 
 /** Twice what all pools may hold: the slots of backends that have left rest for a minute. */
@@ -48,6 +49,8 @@ export interface LoadTable {
   readonly readyAt: Float64Array
   /** Monotonic time until which the backend asked for no calls; 0: it did not. */
   readonly pausedUntil: Float64Array
+  /** Which backends have seen the beginnings of which prompts. */
+  readonly prefixes: PrefixTable
   /** What the backends say of their own load. */
   readonly reports: ReportTable
   /** One word: how often a pause has begun or ended. */
@@ -105,6 +108,7 @@ export function createLoadTable(slots: number = MAX_SLOTS, workers = 1): LoadTab
     lapses: integers(slots),
     readyAt: floats(slots).fill(-Infinity),
     pausedUntil: floats(slots),
+    prefixes: createPrefixTable(slots),
     reports: createReportTable(slots),
     pauses: integers(1),
     incarnation: integers(slots),

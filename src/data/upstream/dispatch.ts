@@ -50,6 +50,7 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
   readonly labels: PermitRequest['labels']
   readonly transport: Transport
   readonly key: PermitRequest['key']
+  readonly prefix: PermitRequest['prefix']
   readonly signal: Signal
   readonly #parts: DispatchParts
   readonly #call: Call
@@ -82,6 +83,9 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
     this.transport = transportOf(request.headers)
     this.labels = call.identity?.policy?.backends
     this.key = request.key
+    // Only a body that is short enough to be in one piece is read for it.
+    if (this.#pool.readsPrefix && body instanceof Uint8Array)
+      this.prefix = matched.protocol.prefix?.(call, body)
     this.#until = request.until ?? call
     this.#firstTokenBy = this.#startedAt + (firstTokenWithin(call.headers) ?? Infinity)
     this.signal = request.signal

@@ -11,6 +11,7 @@ import { listing } from './listing.ts'
 import { namedModel, namedModelSteps } from './model.ts'
 import { type OperationRows, operationOf } from './operation.ts'
 import { operationFor } from './operations.ts'
+import { promptPrefix } from './prefix.ts'
 import { openaiTarget, openaiTargetByPath } from './target.ts'
 
 /** OpenAI's own bound, which others have taken over. */
@@ -33,6 +34,7 @@ export const openai: Protocol = {
   // Servers put it on every stream, so that nothing on the way holds the events back.
   habits: ['Cache-Control', 'no-cache'],
   listing,
+  prefix: promptPrefix,
   fault,
   generation,
   rows: {

@@ -173,7 +173,7 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     'a word of a list has its nearest neighbour named',
     `pools: { a: { balance: { policy: peak-ewm } } }\nroutes: [{}]`,
     [
-      '1:34: pools.a.balance.policy: expected one of peak-ewma, p2c, round-robin, random, least-request, prequal, rendezvous, maglev (did you mean "peak-ewma"?)',
+      '1:34: pools.a.balance.policy: expected one of peak-ewma, p2c, round-robin, random, least-request, prequal, rendezvous, maglev, prefix (did you mean "peak-ewma"?)',
     ],
   ],
   [

@@ -2,7 +2,7 @@
  * Bounded loads for affinity policies (Mirrokni, Thorup and Zadimoghaddam, 2016): a backend takes its keys until it has more
  * than its fair share of the running calls; then they overflow. One hot key cannot drown a backend.
  */
-import { type LoadTable, loadOf } from '../table.ts'
+import { type LoadTable, outstandingOf } from '../table.ts'
 
 export interface BoundedOptions {
   /** How far above the fair share a backend may go; at least 1. Default 1.25. */
@@ -45,7 +45,7 @@ export class Bounds {
     let shares = 0
     for (let at = 0; at < count; at++) {
       const slot = slots[at] ?? 0
-      total += loadOf(this.#table, slot)
+      total += outstandingOf(this.#table, slot)
       shares += this.#table.share[slot] ?? 1
     }
     this.#total = total
@@ -58,7 +58,7 @@ export class Bounds {
   }
 
   hasRoom(slot: number): boolean {
-    const load = loadOf(this.#table, slot)
+    const load = outstandingOf(this.#table, slot)
     if (load < this.#minCap) return true
     return load < boundedCap(this.#factor, (this.#table.share[slot] ?? 1) / this.#shares, this.#total)
   }

@@ -5,6 +5,7 @@ import { maglev } from './maglev.ts'
 import { p2c } from './p2c.ts'
 import { peakEwma } from './peak-ewma.ts'
 import type { Policy, PolicyContext } from './policy.ts'
+import { prefix } from './prefix.ts'
 import { type PrequalOptions, prequal } from './prequal.ts'
 import { random } from './random.ts'
 import { rendezvous } from './rendezvous.ts'
@@ -22,6 +23,7 @@ const policies = {
   random,
   rendezvous,
   maglev,
+  prefix,
 } as const satisfies Record<string, PolicyFactory>
 
 export type PolicyName = keyof typeof policies

@@ -3,6 +3,7 @@
  * simulator run the same code. It sees backends as slots of a table of typed arrays, and allocates nothing in a pick.
  */
 import type { Digest } from '../../../core/key.ts'
+import type { PromptPrefix } from '../../../core/prompt-prefix.ts'
 import type { LoadTable } from '../table.ts'
 
 export interface PolicyContext {
@@ -18,6 +19,8 @@ export type AttemptOutcome = 'ok' | 'error' | 'timeout' | 'overloaded'
 
 export interface Policy {
   readonly name: string
+  /** True: the beginning of the prompt is read from calls that have one, and given to `pick`. */
+  readonly readsPrefix?: boolean
   /**
    * The pool's backends have changed: `ids[i]` is at `slots[i]`, ascending. Build here what depends on the membership, and
    * not in `pick`, whose candidates may be fewer.
@@ -25,10 +28,10 @@ export interface Policy {
   members?(slots: Int32Array, ids: readonly string[]): void
   /**
    * Picks one of `slots[0..count)`, all of them routable and ascending; `count` is at least 1. `key` is the call's digest,
-   * for policies with affinity. Returns a slot. The caller counts the call in and out of the table, and calls the hooks
+   * for policies with affinity, and `prefix` the beginning of its prompt. Returns a slot. The caller counts the call in and out of the table, and calls the hooks
    * below only where the policy has them.
    */
-  pick(slots: Int32Array, count: number, key: Digest | undefined): number
+  pick(slots: Int32Array, count: number, key: Digest | undefined, prefix?: PromptPrefix): number
   onStart?(slot: number): void
   /** `now`: monotonic, for a caller that has read the clock already. */
   onEnd?(slot: number, ms: number, ending: AttemptOutcome, now?: number): void

@@ -1,0 +1,59 @@
+/** Calls of language models go where the beginning of their prompt was sent. */
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, expect, it } from 'vitest'
+import { startGateway } from '../support/gateway.ts'
+import { TWO } from '../support/settings.ts'
+
+const cleanup: (() => unknown)[] = []
+afterAll(async () => {
+  for (const clean of cleanup.toReversed()) await clean()
+})
+
+async function server(name: string): Promise<{ url: string }> {
+  const listener = createServer((request, response) => {
+    response.setHeader('content-type', 'application/json')
+    // Long beside what a busy machine adds: a backend that seems ten times slower than the others is left.
+    request.resume().once('end', () => setTimeout(() => response.end(JSON.stringify({ name })), 50))
+  }).listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  cleanup.push(() => {
+    listener.closeAllConnections()
+    listener.close()
+  })
+  return { url: `http://127.0.0.1:${(listener.address() as AddressInfo).port}` }
+}
+
+it('calls with the same system prompt go to the same backend, whichever worker has them', async () => {
+  const backends = [await server('a'), await server('b'), await server('c')]
+  const balance = { policy: 'prefix', slowStart: { window: '0s' } } as const
+  const gateway = await startGateway({
+    yaml: {
+      server: TWO,
+      pools: { llm: { backends, health: { path: 'off' }, balance } },
+      routes: [{ name: 'llm', protocol: 'openai', pool: 'llm' }],
+    },
+  })
+  cleanup.push(() => gateway.stop())
+  const ask = async (system: string, question: string) => {
+    const messages = [
+      { role: 'system', content: system },
+      { role: 'user', content: question },
+    ]
+    const { json } = await gateway.post('/v1/chat/completions', { model: 'm', messages })
+    return (json as { name: string }).name
+  }
+  // Each backend has answered, so that all are known.
+  await Promise.all(Array.from({ length: 30 }, (_, n) => ask('short', `${n}`)))
+  const homes = new Set<string>()
+  let atHome = 0
+  for (let prompt = 0; prompt < 9; prompt++) {
+    const system = `${prompt} of the system prompts. `.repeat(200)
+    const home = await ask(system, 'the first question')
+    homes.add(home)
+    for (let n = 0; n < 10; n++) if ((await ask(system, `question ${n}`)) === home) atHome++
+  }
+  expect(atHome).toBeGreaterThanOrEqual(81)
+  expect(homes.size).toBe(3)
+})
