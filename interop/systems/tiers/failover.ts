@@ -97,6 +97,8 @@ export async function tryFailover(session: Session, failover: ReadyFailover): Pr
   await failover.restart?.()
   await reached(BACK_MS, () => areHit(told, failedAt) && backAt(told, purgedAt) !== undefined).catch(() => {})
   await load.stop()
+  // One that goes on has its share of the processors, which the next is to have.
+  await gateway.kill()
   await report(session, group, { told: told.slice(warm), purgedAt })
   if (lost === undefined) return
   await session.check(group, `${lost} of ${KEYS} answers are lost, its part of them`, async () =>

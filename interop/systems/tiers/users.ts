@@ -124,7 +124,9 @@ interface Pair {
 async function tryPair(session: Session, { group, right, wrong, reason, start }: Pair): Promise<void> {
   await session.check(group, right, async () => {
     const gateway = await start('right')
-    return eventually(() => findsKept(gateway), QUICK)
+    const seen = await eventually(() => findsKept(gateway), QUICK)
+    await gateway.kill()
+    return seen
   })
   await session.check(group, wrong, async () => {
     const said = await start('wrong').then(
