@@ -43,7 +43,7 @@ import { createVersionRules, type VersionStatement } from './key/statements.ts'
 import type { Recorder } from './record/recorder.ts'
 import { recording } from './record/recording.ts'
 import type { Matched } from './route/routes.ts'
-import type { LoadResult, RefusalOf } from './rows/lookup-context.ts'
+import { type LoadResult, type RefusalOf, rawOf } from './rows/lookup-context.ts'
 import { createModelTraits } from './rows/model-traits.ts'
 import type { Finding, Splitter } from './rows/splitter.ts'
 import { createCompose } from './serve/compose.ts'
@@ -227,7 +227,7 @@ function leasesOf({ cache, clock, backends }: AssemblyParts): (matched: Matched)
 function pipelineParts(parts: AssemblyParts, base: Foundations) {
   const { clock, backends } = parts
   const { versions, outgoing } = base
-  const refusalOf: RefusalOf = ({ call, raw }) => refusalKey(call, raw, outgoing(call))
+  const refusalOf: RefusalOf = (context) => refusalKey(context.call, rawOf(context), outgoing(context.call))
   const fetch = createFetch({
     ...base,
     // A batch is many callers': each was admitted by itself.

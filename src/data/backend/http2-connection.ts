@@ -52,6 +52,9 @@ const MAX_UNREAD_ANSWERS = 1000
 /** How long a backend may take to read the end of a connection. */
 const CLOSE_MS = 10_000
 
+/** The memory that all connections are read into: what is kept of an answer is copied. */
+const ARRIVED = Buffer.allocUnsafeSlow(64 * 1024)
+
 const WRITES = new WriteBatcher()
 
 export class Http2ClientConnection implements FrameHandler, ClientStreamConnection, WatchedConnection {
@@ -92,7 +95,8 @@ export class Http2ClientConnection implements FrameHandler, ClientStreamConnecti
     this.watch = new Http2Watch(this, parts)
     const { scheme, host, port } = address
     const lookup = checkedLookup(options.refuse, port)
-    const to = { isSecure: scheme === 'https', host, port, lookup, tls: options.tls }
+    const onread = { buffer: ARRIVED, callback: (size: number) => this.#read(ARRIVED.subarray(0, size)) }
+    const to = { isSecure: scheme === 'https', host, port, lookup, tls: options.tls, onread }
     this.#socket = openHttp2Socket(to, (isHttp2) => this.#connected(isHttp2))
       .on('error', (error) => (this.#error ??= error))
       .once('close', () => this.#closed())
@@ -253,6 +257,7 @@ export class Http2ClientConnection implements FrameHandler, ClientStreamConnecti
     if (!isHttp2) return this.destroy(notNegotiated(this.backend))
     this.#isBegun = true
     this.#socket
+      // Over TLS; in cleartext there are no such events.
       .on('data', (chunk: Buffer) => this.#read(chunk))
       .on('drain', () => this.#drained())
       .on('end', () => this.#socket.destroy())
@@ -268,14 +273,16 @@ export class Http2ClientConnection implements FrameHandler, ClientStreamConnecti
     this.watch.begin()
   }
 
-  #read(chunk: Buffer): void {
-    if (this.#isOver) return
+  /** Returns true: net goes on reading into the same memory. */
+  #read(chunk: Buffer): true {
+    if (this.#isOver) return true
     try {
       this.#frames.read(chunk)
     } catch (error) {
       if (!(error instanceof ConnectionError)) throw error
       this.destroy(error)
     }
+    return true
   }
 
   /** A frame of a stream that is over: it may have been on its way when the stream was cut. */

@@ -11,7 +11,7 @@ import type { Fields } from '../../core/reply.ts'
 import type { TenantShare } from '../../core/tenant-share.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Authentication } from '../auth/authenticator.ts'
-import type { CacheDecision } from '../decision/cache-decision.ts'
+import type { CacheDecision, DecisionNotes } from '../decision/cache-decision.ts'
 import type { Matched } from '../route/routes.ts'
 
 export type DoorName = 'fast' | 'http' | 'h2'
@@ -47,6 +47,8 @@ export interface HeadNotes {
   isRepeated?: boolean
   /** The cache decision of the head, valid for its revision. */
   decision?: CacheDecision
+  /** The same for the route and model that the body of the last call settled; calls that differ in volatile fields share it. */
+  settled?: DecisionNotes | undefined
 }
 
 /** Why a head is refused. */

@@ -62,6 +62,7 @@ const UNDECIDED = {
   share: undefined,
   principal: undefined,
   decision: undefined,
+  settled: undefined,
 }
 
 /** Only who is let in is told which paths there are. */

@@ -29,7 +29,19 @@ function firstMatching({ candidates }: OpenMatched, models: Named): Matched | un
     const { route, protocol, target } = candidate
     if (target.isNamedInBody !== true) return candidate
     const named = models.get(protocol)
-    if (matchesModel(route, named?.model)) return { route, protocol, target: { ...target, ...named } }
+    if (!matchesModel(route, named?.model)) continue
+    const last = SETTLED.get(candidate)
+    if (last && isOf(last, named)) return last
+    const settled = { route, protocol, target: { ...target, ...named } }
+    SETTLED.set(candidate, settled)
+    return settled
   }
   return undefined
+}
+
+/** What each candidate was settled to last: calls of one head mostly name one model, and what was decided for that is kept with it. */
+const SETTLED = new WeakMap<Matched, Matched>()
+
+function isOf({ target }: Matched, named: NamedModel | undefined): boolean {
+  return target.model === named?.model && target.version === named?.version
 }

@@ -1,7 +1,7 @@
 /** The state of a call's look-up (`LookupContext`), and the results that its loads end with (`LoadResult`). */
 import type { Call, WholeBody } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
-import type { Digest } from '../../core/key.ts'
+import { type Digest, digestOf } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Plan, Row } from '../../protocol/protocol.ts'
 import type { Directives } from '../cache/directives.ts'
@@ -23,9 +23,7 @@ export interface LookupContext extends FormPreference {
   /** The rows the call is answered from; undefined: it is answered as a whole. */
   readonly rows: readonly Row[] | undefined
   readonly seed: Seed
-  /** The digest of the seed and the body's bytes. */
-  readonly raw: Digest
-  /** The digest that a byte-identical repeat is looked up by: `raw`, unless the body names the model. */
+  /** The digest that a byte-identical repeat is looked up by: of seed and body, or, where the body names the model, of head and body. */
   readonly repeat: Digest
   /** The route match that what is stored under `repeat` is for; undefined: the digest covers it. */
   readonly foundFor: FoundFor | undefined
@@ -36,8 +34,19 @@ export interface LookupContext extends FormPreference {
   readonly isTierMiss: boolean
 }
 
+/** The digest of the seed and the body's bytes. */
+export function rawOf({
+  foundFor,
+  seed,
+  repeat,
+}: Pick<LookupContext, 'foundFor' | 'seed' | 'repeat'>): Digest {
+  return foundFor ? digestOf(seed.digest + repeat) : repeat
+}
+
 /** The key that a refusal of the call is stored and shared under; undefined: it is for this caller alone. */
-export type RefusalOf = (context: Pick<LookupContext, 'call' | 'raw'>) => Digest | undefined
+export type RefusalOf = (
+  context: Pick<LookupContext, 'call' | 'foundFor' | 'seed' | 'repeat'>,
+) => Digest | undefined
 
 /** The shared tiers were asked for a whole call, and have no entry that answers it. */
 export interface TierMiss {

@@ -198,9 +198,10 @@ export class Lookup {
   }
 
   /** The stored refusal of this very call, if the route stores refusals. */
-  #refusal({ call, raw, rows, matched }: LookupContext): Entry | undefined {
+  #refusal(context: LookupContext): Entry | undefined {
+    const { matched, rows } = context
     if (!matched.route.cache?.negativeTtl || rows) return undefined
-    const key = this.#parts.refusalOf({ call, raw })
+    const key = this.#parts.refusalOf(context)
     return key && this.#parts.cache.peek(key)
   }
 

@@ -12,7 +12,7 @@
 import { type Call, isWhole, type WholeBody } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
-import { type Digest, digestOf } from '../../core/key.ts'
+import type { Digest } from '../../core/key.ts'
 import type { Answer } from '../../core/reply.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
@@ -25,6 +25,7 @@ import {
   type CacheDecision,
   type CacheDecisions,
   type DecisionKey,
+  type DecisionNotes,
   stillHolds,
 } from '../decision/cache-decision.ts'
 import type { HeadNotes } from '../exchange/exchange.ts'
@@ -32,7 +33,7 @@ import type { HttpCache } from '../http-cache/http-cache.ts'
 import { type Forms, suits } from '../key/forms.ts'
 import { rawDigest, rawDigestSteps } from '../key/raw.ts'
 import { isHttpWrite, isOpen, type Matched } from '../route/routes.ts'
-import type { LookupContext, TierMiss } from '../rows/lookup-context.ts'
+import { type LookupContext, rawOf, type TierMiss } from '../rows/lookup-context.ts'
 import { RowLookups } from '../rows/row-lookups.ts'
 import type { Splitting } from '../rows/splitting.ts'
 import { Lookup, type LookupParts } from './lookup.ts'
@@ -103,7 +104,7 @@ export function createPipeline(stages: Stages): Pipeline {
     const head = notes?.matched
     const open = head && isOpen(head) ? decisions.open(call, head, notes) : undefined
     const opening = { call, matched, began: cache.mark(), tierMiss, open }
-    const decision = decisions.of(call, matched, open ? undefined : notes)
+    const decision = decisions.of(call, matched, open ? settledNotes(notes) : notes)
     return decision instanceof Promise
       ? after(decision, (known) => admitted(opening, known))
       : admitted(opening, decision)
@@ -154,11 +155,9 @@ export function createPipeline(stages: Stages): Pipeline {
     repeat: Digest,
   ): Answer | Awaitable<Answer> {
     const { seed } = key as DecisionKey
-    // Where the body names the model, the digest of a repeat does not cover the seed; keys that are made of the bytes must.
-    const raw = open ? digestOf(seed.digest + repeat) : repeat
     const foundFor = open && { matched, revision }
     // Written out here, and where the context is made: spreading an object costs as much as a look-up.
-    return digested({ call, matched, directives, body, seed, raw, repeat, foundFor, began, tierMiss, open })
+    return digested({ call, matched, directives, body, seed, repeat, foundFor, began, tierMiss, open })
   }
 
   function digested(found: Known): Answer | Awaitable<Answer> {
@@ -207,12 +206,12 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function planned(
-    { call, matched, directives, body, seed, raw, repeat, foundFor, began }: Known,
+    { call, matched, directives, body, seed, repeat, foundFor, began }: Known,
     reading: Reading,
     miss: TierMiss | undefined,
   ): Answer | Awaitable<Answer> {
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
-    const plan = directives.noTransform ? keyedByBytes(reading, raw) : reading
+    const plan = directives.noTransform ? keyedByBytes(reading, rawOf({ foundFor, seed, repeat })) : reading
     const rows = splitting.splits(matched, plan) ? plan.rows : undefined
     const lookups = new RowLookups(rows ?? [{ digest: plan.whole, wire: NOTHING }])
     const isTierMiss = miss !== undefined
@@ -226,7 +225,6 @@ export function createPipeline(stages: Stages): Pipeline {
       plan,
       rows,
       seed,
-      raw,
       repeat,
       foundFor,
       lookups,
@@ -252,6 +250,11 @@ function readOptions({ route }: Matched, seed: Digest, split: ReturnType<Splitti
 /** Who asks, and for what, as admission counts it. */
 function asked({ identity, principal, peer }: Call, { noCache }: Directives): Parameters<Admission['admit']> {
   return [identity, callerOf(principal, peer), noCache ? 'refresh' : 'answer']
+}
+
+/** Where the decision for the route that a body settled is kept: it holds as long as the head's own, and for calls that name the same model. */
+function settledNotes(notes: HeadNotes | undefined): DecisionNotes | undefined {
+  return notes && (notes.settled ??= {})
 }
 
 /** For `no-transform`: another spelling is another request (RFC 10008, section 2.7), so the key is that of the bytes. */

@@ -8,7 +8,7 @@ const MAX_ID = 0x7fff_ffff
 export class FrameReader {
   readonly #maxBytes: number
   readonly #onFrame: OnFrame
-  /** The beginning of a frame that is not complete. */
+  /** The beginning of a frame that is not complete; a copy, since what arrives may lie in memory that is read into again. */
   #part: Buffer | undefined
 
   /** `maxBytes`: of a payload. */
@@ -23,7 +23,7 @@ export class FrameReader {
   }
 
   /**
-   * Calls `onFrame` for each frame that is complete; payloads are views of `chunk`, or of what came before. Throws `ConnectionError`
+   * Calls `onFrame` for each frame that is complete; payloads are valid until it returns. Throws `ConnectionError`
    * for a frame that is too long, and what `onFrame` throws.
    */
   read(chunk: Buffer): void {
@@ -34,7 +34,7 @@ export class FrameReader {
       this.#emit(rest.subarray(0, length))
       rest = rest.subarray(length)
     }
-    if (rest.length > 0) this.#part = rest
+    if (rest.length > 0) this.#part = Buffer.from(rest)
   }
 
   /** Completes the frame that has begun, and returns what is behind it. */

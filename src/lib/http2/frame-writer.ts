@@ -92,6 +92,8 @@ export class FrameWriter {
     const bytes = this.#block.subarray(this.#sent, this.#end)
     this.#sent = this.#end
     this.#socket.write(bytes)
+    // The system has taken all of it, so the block is free again: a new one is memory that has to be collected.
+    if (this.#socket.writableLength === 0) this.#end = this.#sent = 0
   }
 
   #long(head: { length: number; type: number; flags: number; stream: number }, payload: Uint8Array): void {

@@ -9,7 +9,7 @@ import { dataOf, type FieldBlock, fieldBlockOf } from './payloads.ts'
 
 const { ConnectionError } = h2
 
-/** May throw `ConnectionError`. */
+/** May throw `ConnectionError`. What it is given of the bytes that arrived is valid until it returns. */
 export interface FrameHandler {
   /** A block of fields is complete. */
   head(block: FieldBlock): void
@@ -126,14 +126,14 @@ export class PeerFrames {
   #headers(flags: number, block: FieldBlock): void {
     if (flags & h2.END_HEADERS) return this.#handler.head(block)
     this.#block = block
-    this.#pieces = [block.bytes]
+    this.#pieces = [Buffer.from(block.bytes)]
     this.#blockBytes = block.bytes.length
   }
 
   #continuation(flags: number, payload: Buffer): void {
     const block = this.#block
     if (!block) throw new ConnectionError(h2.PROTOCOL_ERROR, 'a head goes on that has not begun')
-    this.#pieces.push(payload)
+    this.#pieces.push(Buffer.from(payload))
     this.#blockBytes += payload.length
     // CVE-2024-27316 and its kin: a head without end.
     if (this.#blockBytes > this.#maxHeadBytes || this.#pieces.length > MAX_BLOCK_FRAMES)

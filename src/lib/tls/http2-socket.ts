@@ -12,6 +12,8 @@ export interface Http2SocketOptions {
   readonly lookup: LookupFunction
   /** Undefined: as Node does by itself. */
   readonly tls: ClientTls | undefined
+  /** For cleartext: reads into this memory, and calls the function with what has come; left out: the socket has `data` events. */
+  readonly onread?: { readonly buffer: Uint8Array; callback(size: number): boolean }
 }
 
 /**
@@ -19,13 +21,14 @@ export interface Http2SocketOptions {
  * close are the socket's own events.
  */
 export function openHttp2Socket(
-  { isSecure, host, port, lookup, tls: material }: Http2SocketOptions,
+  { isSecure, host, port, lookup, tls: material, onread }: Http2SocketOptions,
   ready: (isHttp2: boolean) => void,
 ): net.Socket {
-  if (!isSecure) return net.connect({ host, port, lookup, noDelay: true }, () => ready(true))
+  const to = { host, port, lookup }
+  if (!isSecure) return net.connect({ ...to, noDelay: true, ...(onread && { onread }) }, () => ready(true))
   const servername = material?.serverName ?? (isIP(host) === 0 ? host : '')
-  const to = { host, port, lookup, servername, ALPNProtocols: ['h2'] }
-  const socket = tls.connect({ ...to, ...connectOptions(material) }, () =>
+  const alpn = { servername, ALPNProtocols: ['h2'] }
+  const socket = tls.connect({ ...to, ...alpn, ...connectOptions(material) }, () =>
     ready(socket.alpnProtocol === 'h2'),
   )
   return socket.setNoDelay(true)

@@ -82,6 +82,15 @@ describe('a dialect whose bodies name the model', () => {
     expect(settled(three.slice(0, 2), 'nothing')).toBeUndefined()
   })
 
+  it('is the same match for the model that the last call named', () => {
+    const open = routed(three) as OpenMatched
+    const named = (body: string) => settle(open, Buffer.from(body))
+    const ant = named('model ant\n')
+    expect(named('model ant\n2\n')).toBe(ant)
+    expect(named('model ant@2\n')?.target).toMatchObject({ model: 'ant', version: '2' })
+    expect(named('model ant\n')?.target.version).toBeUndefined()
+  })
+
   it('stands beside routes of dialects that name it in the path, or not at all', () => {
     expect(settled([to('a', { model: 'a*' }), to('rest', {}, [opaque])], 'model cat\n')).toEqual([
       'rest',
