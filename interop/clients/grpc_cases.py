@@ -25,7 +25,7 @@ def call(case: str, work, cached: int = 0) -> None:
     try:
         answer = work()
     except Exception as error:  # noqa: BLE001, an error is an answer
-        say(case, raised(error))
+        say(case, raised(error), cached)
     else:
         say(case, answer, cached)
 

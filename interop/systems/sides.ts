@@ -52,7 +52,12 @@ export function tritonSample(
   model: Omit<TritonModel, 'datatype' | 'shape' | 'value'>,
 ): TritonModel {
   const { data, shape } = sample(model.input, datatype)
-  return { ...model, datatype, shape, value: data.map((one) => JSON.parse(one) as unknown) }
+  return { ...model, datatype, shape, value: data.map(exactly) }
+}
+
+/** A number as it is written: as one of JavaScript's, one of 64 bits would become another. */
+function exactly(text: string): unknown {
+  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(text)
 }
 
 export interface ScriptOptions {

@@ -33,6 +33,14 @@ export class BufferList {
     this.#end += piece.length
   }
 
+  /** Takes out the first piece; undefined: there is none. */
+  shift(): Uint8Array | undefined {
+    if (this.#pieces.length === 0) this.#settle()
+    const piece = this.#pieces.shift()
+    if (piece) this.length -= piece.length
+    return piece
+  }
+
   pieces(): readonly Uint8Array[] {
     this.#settle()
     return this.#pieces

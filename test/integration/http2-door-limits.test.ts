@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { Reply } from '../../src/core/reply.ts'
 import { type DoorServer, type DoorServerOptions, RawClient, type Serve, startDoor } from '../support/door.ts'
 import { eventually } from '../support/eventually.ts'
+import { bytesInUse } from '../support/memory.ts'
 import {
   DATA,
   type FieldList,
@@ -63,6 +64,12 @@ async function trickle(wire: RawHttp2, bytes: Buffer, isEnough: () => boolean): 
     wire.write(Buffer.from([byte]))
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
+}
+
+/** Takes the first piece of a body, and no more. */
+const readOnce: Serve = async ({ body }) => {
+  await (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]().next()
+  return new Promise<never>(() => {})
 }
 
 describe('slow clients', () => {
@@ -158,6 +165,35 @@ it.each([
     expect(server.calls.length).toBeLessThan(1500)
   },
 )
+it.each([
+  ['that nobody reads', POST, () => new Promise<never>(() => {})],
+  ['that are read slowly', STREAM, readOnce],
+] as [string, FieldList, Serve][])(
+  'a body in frames of one byte costs its bytes, on streams %s',
+  async (_, fields, serve) => {
+    const server = await door({ serve })
+    const wire = await connect(server)
+    const ids = [1, 3, 5, 7]
+    for (const id of ids) wire.open(id, fields)
+    await turns()
+    const before = bytesInUse()
+    // All that the windows allow: a frame takes ten bytes on the wire.
+    const perStream = 250_000
+    const bytes = Buffer.concat(ids.map((id) => frame(DATA, 0, id, Buffer.of(0x61))))
+    const round = Buffer.concat(Array.from({ length: 5000 }, () => bytes))
+    for (let sent = 0; sent < perStream; sent += 5000) {
+      wire.write(round)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await eventually(() => expect(wire.socket.writableLength).toBe(0))
+    // Its answer stands behind all that was sent.
+    wire.send(PING, 0, 0, Buffer.alloc(8, 7))
+    await wire.until(({ type, payload }) => type === PING && payload[0] === 7)
+    expect(wire.seen.some(({ type }) => type === GOAWAY)).toBe(false)
+    expect(bytesInUse() - before).toBeLessThan(4 * ids.length * perStream)
+  },
+)
+
 it('what a client sends behind its goodbye does not lose it the answer', async () => {
   const server = await door({ serve: giving(Buffer.alloc(10)) })
   const wire = await connect(server)

@@ -9,6 +9,7 @@ import net from 'node:net'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { startDoor } from '../support/door.ts'
+import { bytesInUse } from '../support/memory.ts'
 import {
   block,
   CONTINUATION,
@@ -32,6 +33,8 @@ const seconds = Number(process.env['INFERGATE_FUZZ_SECONDS'] ?? 8)
 /** A connection that takes longer hangs. */
 const HANG_MS = 10_000
 const INTERNAL_ERROR = 2
+/** Of what is in use, however many conversations there are. */
+const MAX_GROWTH_BYTES = 16 << 20
 const PRIORITY = 2
 const UNKNOWN = 0x42
 
@@ -252,6 +255,8 @@ it(
   'answers what is sound, and ends what is not',
   async () => {
     let conversations = 0
+    // What the door and its code need by themselves is in use by the first hundred.
+    let inUse: number | undefined
     // A client that closes its windows, and its end, is given up soon.
     const server = await startDoor({ timeoutMs: 1000, bodyTimeoutMs: 1000, keepAliveTimeoutMs: 1000 })
     const other = http2.connect(`http://127.0.0.1:${server.port}`)
@@ -295,6 +300,7 @@ it(
       await all
       conversations += sides.length
       server.calls.length = server.answered.length = 0
+      if (conversations > 100) inUse ??= bytesInUse()
     })
     try {
       const run = await fc.check(property, {
@@ -305,6 +311,7 @@ it(
       console.info(`${conversations} conversations, seed ${run.seed}`)
       if (run.failed) throw new Error(fc.defaultReportMessage(run) ?? '', { cause: run.errorInstance })
       expect(conversations).toBeGreaterThan(seconds)
+      expect(bytesInUse() - (inUse ?? Number.POSITIVE_INFINITY)).toBeLessThan(MAX_GROWTH_BYTES)
     } finally {
       other.destroy()
       await server.close()

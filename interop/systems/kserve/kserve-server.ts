@@ -182,6 +182,7 @@ export async function tryKserve(session: Session, { python, network, shown }: Ks
     script: 'triton_http.py',
     plan: { models },
   })
+  await tryGrpc(session, python, { http: direct, grpc: `http://127.0.0.1:${grpc}` })
   await tryKilled(session, {
     ...sides,
     server,
@@ -189,5 +190,35 @@ export async function tryKserve(session: Session, { python, network, shown }: Ks
     kept: predict('net', { instances: ROWS }),
     fresh: (number) => predict('net', { instances: [[number, 1, 2, 3]] }),
     refused: refusedWithError,
+  })
+}
+
+/** The same server over gRPC, by both its addresses and by that alone. */
+async function tryGrpc(
+  session: Session,
+  python: Python,
+  { http, grpc }: { readonly http: string; readonly grpc: string },
+): Promise<void> {
+  const start = (name: string, backend: object) =>
+    session.gateway({
+      name,
+      upstream: grpc,
+      settings: {
+        pools: { upstream: { backends: [backend] } },
+        routes: [{ name: 'all', pool: 'upstream', cache: {} }],
+      },
+    })
+  const gateways = [await start('both', { url: http, grpc }), await start('only-grpc', { grpc })]
+  const sides = { direct: grpc, gateways }
+  const sdk = join(import.meta.dirname, 'sdk_grpc.py')
+  await tryScript(session, { sides, python, group: "KServe's SDK, gRPC", script: sdk })
+  const echo = { model: 'echo', input: 'x', outputs: ['echo_x'] }
+  const models = DATATYPES.map((datatype) => tritonSample(datatype, echo))
+  await tryScript(session, {
+    sides,
+    python,
+    group: 'tritonclient.grpc',
+    script: 'triton_grpc.py',
+    plan: { models },
   })
 }

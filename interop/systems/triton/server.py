@@ -1,7 +1,7 @@
 """Triton by pytriton: `server.py HTTP_PORT GRPC_PORT METRICS_PORT DIGITS.onnx`.
 
 digits: the ONNX model, run by onnxruntime. echo_TYPE: gives back what it got, one model a datatype. mean: takes the
-mean of the batch away, so that a row depends on its neighbours. fails: refuses thirteen.
+mean of the batch away, so that a row depends on its neighbours. counts: gives three answers. fails: refuses thirteen.
 """
 
 import signal
@@ -39,6 +39,12 @@ def mean(x):
 
 
 @batch
+def counts(x):
+    for answer in range(3):
+        yield {"y": x + answer}
+
+
+@batch
 def fails(x):
     if (x == 13).any():
         raise ValueError("thirteen is unlucky: ünï")
@@ -58,11 +64,11 @@ config = TritonConfig(
     exit_on_error=True,
 )
 triton = Triton(config=config)
-batched = ModelConfig(max_batch_size=16)
 
 
-def bind(name: str, function, inputs: list, outputs: list, strict: bool = False) -> None:
-    triton.bind(name, function, inputs, outputs, config=batched, strict=strict)
+def bind(name: str, function, inputs: list, outputs: list, strict: bool = False, decoupled: bool = False) -> None:
+    config = ModelConfig(max_batch_size=16, decoupled=decoupled)
+    triton.bind(name, function, inputs, outputs, config=config, strict=strict)
 
 
 def bind_echo(name: str, dtype) -> None:
@@ -76,6 +82,7 @@ with ThreadPoolExecutor(max_workers=4) as pool:
     outputs = [tensor("probabilities", np.float32, (10,)), tensor("digit", np.int64, (1,))]
     loading = [
         pool.submit(bind, "digits", digits, [tensor("image", np.float32, (64,))], outputs, strict=True),
+        pool.submit(bind, "counts", counts, [tensor("x", np.float32)], [tensor("y", np.float32)], decoupled=True),
         pool.submit(bind, "mean", mean, [tensor("x", np.float32)], [tensor("y", np.float32)]),
         *(pool.submit(bind_echo, name, getattr(np, name)) for name in TYPES),
         pool.submit(bind_echo, "bytes", bytes),

@@ -143,7 +143,7 @@ export const triton: System = {
 
 /** The server is ready with its first model, `fails`. */
 function allLoaded(direct: string): Promise<void> {
-  const names = ['digits', 'mean', ...DATATYPES.map(echo)]
+  const names = ['digits', 'mean', 'counts', ...DATATYPES.map(echo)]
   return eventually(
     async () => {
       for (const name of names)

@@ -3,6 +3,7 @@
  * reader pauses the socket; a reader that stops cancels the exchange.
  */
 import type { Body, RawPairs } from '../../core/call.ts'
+import { BufferList } from '../../lib/buffer-list.ts'
 import { Condition } from '../../lib/condition.ts'
 import { SharedBodyReader } from './shared-body.ts'
 
@@ -16,8 +17,8 @@ export interface Flow {
 }
 
 export class Incoming implements AsyncIterable<Uint8Array> {
-  #chunks: Uint8Array[] = []
-  #queued = 0
+  /** A sender may cut its body into single bytes. */
+  #queue = new BufferList()
   #ended = false
   #error: Error | undefined
   #trailers: RawPairs = []
@@ -44,9 +45,8 @@ export class Incoming implements AsyncIterable<Uint8Array> {
   push(chunk: Uint8Array): void {
     // undici pushes an empty chunk with every resumption; counted as data, it would pause the socket for good.
     if (chunk.length === 0) return
-    this.#chunks.push(chunk)
-    this.#queued += chunk.length
-    if (this.#queued > HIGH_WATER_BYTES && !this.#paused) {
+    this.#queue.push(chunk)
+    if (this.#queue.length > HIGH_WATER_BYTES && !this.#paused) {
       this.#paused = true
       this.#flow.pause()
     }
@@ -73,7 +73,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
   cancel(reason: Error): void {
     if (this.#ended) return
     this.fail(reason)
-    this.#chunks = []
+    this.#queue = new BufferList()
     this.#flow.abort(reason)
   }
 
@@ -93,31 +93,24 @@ export class Incoming implements AsyncIterable<Uint8Array> {
    */
   async collect(maxBytes: number): Promise<{ readonly complete: boolean; readonly bytes: Uint8Array }> {
     while (!this.#ended) {
-      if (this.#queued > maxBytes) return { complete: false, bytes: EMPTY }
+      if (this.#queue.length > maxBytes) return { complete: false, bytes: EMPTY }
       // Collecting must not stall on the pause that protects against slow readers; the next chunk may pause again.
       if (this.#paused) this.#resume()
       else await this.#changed.wait()
     }
     if (this.#error) throw this.#error
-    if (this.#queued > maxBytes) return { complete: false, bytes: EMPTY }
-    return { complete: true, bytes: this.#joined() }
-  }
-
-  #joined(): Uint8Array {
-    const [only] = this.#chunks
-    const bytes = only && this.#chunks.length === 1 ? only : Buffer.concat(this.#chunks, this.#queued)
-    this.#chunks = []
-    this.#queued = 0
-    return bytes
+    if (this.#queue.length > maxBytes) return { complete: false, bytes: EMPTY }
+    const bytes = this.#queue.joined()
+    this.#queue = new BufferList()
+    return { complete: true, bytes }
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     try {
       for (;;) {
-        const chunk = this.#chunks.shift()
+        const chunk = this.#queue.shift()
         if (chunk) {
-          this.#queued -= chunk.length
-          if (this.#paused && this.#queued <= HIGH_WATER_BYTES / 2) this.#resume()
+          if (this.#paused && this.#queue.length <= HIGH_WATER_BYTES / 2) this.#resume()
           yield chunk
         } else if (this.#ended) {
           if (this.#error) throw this.#error

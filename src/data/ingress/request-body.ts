@@ -1,6 +1,7 @@
 /** The body of one request, with its deadline: collected, streamed or discarded, whatever it is read from. */
 import type { WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
+import { BufferList } from '../../lib/buffer-list.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { type Flow, Incoming } from '../backend/incoming.ts'
@@ -35,7 +36,7 @@ export class RequestBody implements Flow {
   /** Of the chunks so far, those that are to come among them. */
   #announced = 0
   /** What came before somebody asked for it. */
-  #held: Uint8Array[] = []
+  #held = new BufferList()
   #isRead = false
   /** A body that streams may take as long as the call, but there is a timeout between two pieces. */
   #isStreamed = false
@@ -56,7 +57,7 @@ export class RequestBody implements Flow {
   push(chunk: Uint8Array): void {
     this.#bytes += chunk.length
     const reader = this.#reader
-    if (!reader) return void this.#held.push(chunk)
+    if (!reader) return this.#held.push(chunk)
     if (this.#bytes > reader.maxBytes) return this.#end(tooLarge(reader.maxBytes))
     if (this.#isStreamed) this.#wheel.arm(this.#timer, this.#timeoutMs)
     reader.push(chunk)
@@ -85,7 +86,7 @@ export class RequestBody implements Flow {
    * or will not arrive, which its reader will be told.
    */
   hold(maxBytes: number, done: (pieces: readonly Uint8Array[] | undefined) => void): void {
-    const held: Uint8Array[] = []
+    const held = new BufferList()
     this.#read({
       maxBytes: Number.POSITIVE_INFINITY,
       push: (chunk) => {
@@ -97,7 +98,7 @@ export class RequestBody implements Flow {
       },
       end: () => {
         this.#held = held
-        done(held)
+        done(held.pieces())
       },
       fail: (error) => {
         this.#broken = error
@@ -111,7 +112,7 @@ export class RequestBody implements Flow {
     if (!this.#isRead) return undefined
     if (this.#bytes > maxBytes) throw tooLarge(maxBytes)
     const gather = new BodyBuffer()
-    for (const chunk of this.#held) gather.push(chunk)
+    for (const chunk of this.#held.pieces()) gather.push(chunk)
     return gather.whole()
   }
 
@@ -164,15 +165,15 @@ export class RequestBody implements Flow {
 
   /** Nobody wants the rest. */
   discard(): void {
-    this.#held = []
+    this.#held = new BufferList()
     // Most bodies have no reader any more, and the stack of an error is dear.
     if (this.#reader) this.#end(new GatewayError('callerLeft', 'the call has been answered'))
   }
 
   #read(reader: BodyReader): void {
     this.#reader = reader
-    const held = this.#held
-    this.#held = []
+    const held = this.#held.pieces()
+    this.#held = new BufferList()
     if (this.#broken) return this.#end(this.#broken)
     if (this.#bytes > reader.maxBytes || this.#announced > reader.maxBytes)
       return this.#end(tooLarge(reader.maxBytes))

@@ -20,6 +20,20 @@ it('keeps few objects of what arrives byte by byte', () => {
   expect(list.pieces().length).toBeLessThan(64)
 })
 
+it('gives its bytes piece by piece while others come, each once and in order', () => {
+  const list = new BufferList()
+  const read: Uint8Array[] = []
+  let sent = 0
+  for (let i = 0; i < 5000; i++) {
+    for (let more = 0; more < i % 7; more++) list.push(Buffer.from([sent++ & 255]))
+    if (i % 3 === 0) read.push(...[list.shift()].flatMap((piece) => piece ?? []))
+  }
+  for (let piece = list.shift(); piece; piece = list.shift()) read.push(piece)
+  expect(list.length).toBe(0)
+  expect(Buffer.concat(read)).toEqual(Buffer.from(Array.from({ length: sent }, (_, i) => i & 255)))
+})
+
 it('has nothing at first', () => {
   expect(new BufferList().joined()).toHaveLength(0)
+  expect(new BufferList().shift()).toBeUndefined()
 })
