@@ -4,30 +4,21 @@
  *   node bench/micro/messages.ts [rounds]
  */
 import { hash } from 'node:crypto'
-import type { Call } from '../../src/core/call.ts'
 import { type Digest, digestOf } from '../../src/core/key.ts'
 import { PREFIX_BYTES, withPrefix } from '../../src/protocol/grpc/message.ts'
 import { oip } from '../../src/protocol/oip/oip.ts'
 import { MessageWriter } from '../../src/protocol/protobuf/writer.ts'
+import { callOf } from '../../src/testing/protocol-call.ts'
 
 const MIB = 1 << 20
 const rounds = Number(process.argv[2] ?? 200)
 const seed: Digest = digestOf('bench')
 
-const call: Call = {
-  id: 'bench',
-  method: 'POST',
+const call = callOf(new Uint8Array(0), {
   path: '/inference.GRPCInferenceService/ModelInfer',
-  query: '',
   headers: ['content-type', 'application/grpc'],
-  host: 'bench',
-  peer: '127.0.0.1',
-  principal: '',
   target: { verb: 'infer', model: 'm', prediction: true },
-  body: new Uint8Array(0),
-  deadline: Number.POSITIVE_INFINITY,
-  signal: new AbortController().signal,
-}
+})
 
 /** A request for one tensor of so many bytes, in rows of 1 KiB. */
 function request(bytes: number, isTyped: boolean): Buffer {

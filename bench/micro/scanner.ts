@@ -5,28 +5,15 @@
  *   node bench/micro/scanner.ts [rounds]
  */
 import { hash } from 'node:crypto'
-import type { Call } from '../../src/core/call.ts'
 import { type Digest, digestOf } from '../../src/core/key.ts'
 import { tfserving } from '../../src/protocol/tfserving/tfserving.ts'
+import { callOf } from '../../src/testing/protocol-call.ts'
 
 const MIB = 1 << 20
 const rounds = Number(process.argv[2] ?? 40)
 const seed: Digest = digestOf('bench')
 
-const call: Call = {
-  id: 'bench',
-  method: 'POST',
-  path: '/v1/models/m:predict',
-  query: '',
-  headers: [],
-  host: 'bench',
-  peer: '127.0.0.1',
-  principal: '',
-  target: { verb: 'predict', model: 'm', prediction: true },
-  body: new Uint8Array(0),
-  deadline: Number.POSITIVE_INFINITY,
-  signal: new AbortController().signal,
-}
+const call = callOf(new Uint8Array(0), { path: '/v1/models/m:predict' })
 
 function body(row: (index: number) => string): { bytes: Buffer; rows: number } {
   const rows: string[] = []

@@ -13,6 +13,7 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { HpackDecoder } from '../../src/lib/http2/hpack-decoder.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
 import { eventually } from '../support/eventually.ts'
+import { fails } from '../support/exchanges.ts'
 import {
   block,
   CONTINUATION,
@@ -85,15 +86,6 @@ async function ask(made: Http2Client, at: RawHttp2Backend, changes?: Partial<Bac
   const { reply } = await send(made, at, changes)
   const { bytes } = await collected(reply.body, 1e9)
   return { ...reply, text: Buffer.from(bytes).toString('latin1'), trailers: reply.trailers?.() ?? [] }
-}
-
-async function failure(call: Promise<unknown>): Promise<GatewayError> {
-  try {
-    await call
-  } catch (error) {
-    return error as GatewayError
-  }
-  return expect.unreachable('it should have failed')
 }
 
 const OK: FieldList = [[':status', '200']]
@@ -227,7 +219,7 @@ describe('what ends a connection, and the calls on it', () => {
 
   it('says what was wrong', async () => {
     const at = await backend(onFirst((peer) => peer.write(many(1100, frame(PING, 0, 0, Buffer.alloc(8))))))
-    expect(await failure(ask(client(), at))).toMatchObject({
+    expect(await fails(ask(client(), at))).toMatchObject({
       code: 'backendGarbled',
       message: 'the backend answered with broken HTTP/2: too many frames that ask for nothing',
     })
@@ -235,7 +227,7 @@ describe('what ends a connection, and the calls on it', () => {
 
   it('another first frame than SETTINGS', async () => {
     const at = await backend(() => {}, { greet: (peer) => peer.send(PING, 0, 0, Buffer.alloc(8)) })
-    expect(await failure(ask(client(), at))).toMatchObject({
+    expect(await fails(ask(client(), at))).toMatchObject({
       code: 'backendGarbled',
       message: 'the backend does not speak HTTP/2',
       detail: { unsent: true },
@@ -255,7 +247,7 @@ describe('what ends a connection, and the calls on it', () => {
       flood()
     })
     const { reply } = await send(client(), at)
-    const error = await failure(collected(reply.body, 1e9))
+    const error = await fails(collected(reply.body, 1e9))
     expect(error.message).toContain('whose answers are not read')
   })
 })
@@ -309,7 +301,7 @@ describe('what ends a call, and nothing else', () => {
   ])('%s', async (_, frames) => {
     const at = await backend(onFirst((peer) => peer.write(Buffer.concat(frames))))
     const made = client()
-    expect(await failure(ask(made, at))).toMatchObject({ code: 'backendGarbled' })
+    expect(await fails(ask(made, at))).toMatchObject({ code: 'backendGarbled' })
     const peer = await peerOf(at)
     await peer.until(({ type, stream }) => type === RST_STREAM && stream === 1)
     expect((await ask(made, at)).text).toBe('fine')
@@ -325,7 +317,7 @@ describe('what ends a call, and nothing else', () => {
     peer.write(many(32, frame(DATA, 0, 1, Buffer.alloc(16_000))))
     const reset = await peer.until(({ type }) => type === RST_STREAM)
     expect(reset.payload.readUInt32BE(0)).toBe(3)
-    expect(await failure(collected(reply.body, 1e9))).toMatchObject({ code: 'backendGarbled' })
+    expect(await fails(collected(reply.body, 1e9))).toMatchObject({ code: 'backendGarbled' })
     expect((await ask(made, at)).text).toBe('fine')
     expect(at.peers).toHaveLength(1)
   })
@@ -334,7 +326,7 @@ describe('what ends a call, and nothing else', () => {
     const at = await backend(onFirst(() => {}))
     const made = client()
     const signal = new Cancel()
-    const left = failure(ask(made, at, { signal }))
+    const left = fails(ask(made, at, { signal }))
     await eventually(() => expect(at.peers[0]?.seen.some(({ type }) => type === HEADERS)).toBe(true))
     signal.abort(new Error('gone'))
     expect(await left).toMatchObject({ code: 'callerLeft' })
@@ -541,7 +533,7 @@ describe('goodbyes', () => {
         peer.socket.end()
       }),
     )
-    expect(await failure(ask(client(), at))).toMatchObject({
+    expect(await fails(ask(client(), at))).toMatchObject({
       code: 'backendReset',
       message: 'the backend closed the connection (ENHANCE_YOUR_CALM)',
     })
@@ -585,7 +577,7 @@ describe('half-open connections', () => {
       }),
     )
     const made = client()
-    expect(await failure(ask(made, at))).toMatchObject({ code: 'backendReset' })
+    expect(await fails(ask(made, at))).toMatchObject({ code: 'backendReset' })
     expect((await ask(made, at)).text).toBe('fine')
   })
 
@@ -597,7 +589,7 @@ describe('half-open connections', () => {
     })
     const made = client({ lookMs: 30, idleLooks: 1000, pingMs: 200 })
     const { reply } = await send(made, at)
-    expect(await failure((reply.body as Incoming).collect(100))).toMatchObject({ code: 'backendReset' })
+    expect(await fails((reply.body as Incoming).collect(100))).toMatchObject({ code: 'backendReset' })
     expect((await ask(made, at)).text).toBe('fine')
   })
 })

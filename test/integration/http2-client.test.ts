@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import http2, { type Http2Session } from 'node:http2'
 import net from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { GatewayError } from '../../src/core/errors.ts'
 import type { BackendRequest, BackendResponse, ClientOptions } from '../../src/data/backend/exchange.ts'
 import { Http2Client } from '../../src/data/backend/http2-client.ts'
 import type { WatchOptions } from '../../src/data/backend/http2-watch.ts'
@@ -13,6 +12,7 @@ import type { Awaitable } from '../../src/lib/deferred.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
 import { SELF_SIGNED } from '../support/certificate.ts'
 import { eventually } from '../support/eventually.ts'
+import { fails, textLater, textOf } from '../support/exchanges.ts'
 import {
   type Asked,
   answerGrpc,
@@ -79,18 +79,6 @@ function send(
     ...changes,
   }
   return made.send(request, request.headers)
-}
-
-const textOf = async (exchange: BackendResponse) =>
-  Buffer.from((await collected(exchange.reply.body, 1e9)).bytes).toString('latin1')
-const textLater = async (coming: Awaitable<BackendResponse>) => textOf(await coming)
-const fails = async (coming: Awaitable<unknown>): Promise<GatewayError> => {
-  try {
-    await coming
-  } catch (error) {
-    return error as GatewayError
-  }
-  return expect.unreachable('it should have failed')
 }
 
 const PREFACE_BYTES = 24

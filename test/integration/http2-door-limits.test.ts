@@ -1,8 +1,8 @@
 /** The HTTP/2 door under clients that are slow, wrong or hostile: what they cost, and what they must not break. */
 import http2 from 'node:http2'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import type { Reply } from '../../src/core/reply.ts'
-import { type DoorServer, type DoorServerOptions, RawClient, type Serve, startDoor } from '../support/door.ts'
+import { type DoorServer, openDoor, RawClient, type Serve } from '../support/door.ts'
 import { eventually } from '../support/eventually.ts'
 import { bytesInUse } from '../support/memory.ts'
 import {
@@ -22,20 +22,9 @@ import {
   WINDOW_UPDATE,
 } from '../support/raw-http2.ts'
 
-const open: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of open.splice(0).toReversed()) await close()
-})
-
-async function door(options: DoorServerOptions = {}): Promise<DoorServer> {
-  const server = await startDoor(options)
-  open.push(() => server.close())
-  return server
-}
-
 async function connect({ port }: DoorServer, settings?: Buffer): Promise<RawHttp2> {
   const raw = await RawHttp2.connect(port, settings)
-  open.push(() => raw.socket.destroy())
+  onTestFinished(() => void raw.socket.destroy())
   return raw
 }
 
@@ -74,7 +63,7 @@ const readOnce: Serve = async ({ body }) => {
 
 describe('slow clients', () => {
   it('may be in the middle of a frame for longer than an idle connection lives', async () => {
-    const server = await door({ keepAliveTimeoutMs: 300 })
+    const server = await openDoor({ keepAliveTimeoutMs: 300 })
     const wire = await connect(server)
     wire.open(1, POST)
     const began = performance.now()
@@ -86,7 +75,7 @@ describe('slow clients', () => {
   })
 
   it('get all of an answer, however long they take to let it come', async () => {
-    const server = await door({ keepAliveTimeoutMs: 300, serve: giving(Buffer.alloc(60)) })
+    const server = await openDoor({ keepAliveTimeoutMs: 300, serve: giving(Buffer.alloc(60)) })
     const wire = await connect(server, setting(INITIAL_WINDOW, 0))
     wire.headers(1, GET)
     await wire.until(({ type }) => type === HEADERS)
@@ -101,7 +90,7 @@ describe('slow clients', () => {
 
 describe('windows', () => {
   it('that are closed, negative and opened in odd orders lose nothing', async () => {
-    const server = await door({ serve: giving(Buffer.alloc(100_000, 'y')) })
+    const server = await openDoor({ serve: giving(Buffer.alloc(100_000, 'y')) })
     const wire = await connect(server, setting(INITIAL_WINDOW, 1000))
     wire.headers(1, GET)
     wire.headers(3, GET)
@@ -118,7 +107,7 @@ describe('windows', () => {
   })
 
   it('of the connection are given back for bodies that are refused', async () => {
-    const server = await door()
+    const server = await openDoor()
     const wire = await connect(server)
     const fields: FieldList = [...POST, ['content-length', '1']]
     // Together twice the window of the connection.
@@ -131,7 +120,7 @@ describe('windows', () => {
   })
 
   it('of the connection are shared by streams that wait for it', async () => {
-    const server = await door({ serve: giving(Buffer.alloc(200_000)) })
+    const server = await openDoor({ serve: giving(Buffer.alloc(200_000)) })
     const wire = await connect(server, setting(INITIAL_WINDOW, 1_000_000))
     for (const id of [1, 3, 5]) wire.headers(id, GET)
     await eventually(() => expect(bytesOf(wire, 1)).toBe(65_535))
@@ -152,7 +141,7 @@ it.each([
 ] as [string, FieldList, Buffer][])(
   'streams that a client makes us reset count as reset (CVE-2025-8671): %s',
   async (_, fields, cause) => {
-    const server = await door({ serve: () => new Promise(() => {}) })
+    const server = await openDoor({ serve: () => new Promise(() => {}) })
     const wire = await connect(server)
     for (let id = 1; id < 4000 && !wire.isClosed; id += 2) {
       wire.open(id, [...STREAM, ...fields])
@@ -195,7 +184,7 @@ it.each([
 )
 
 it('what a client sends behind its goodbye does not lose it the answer', async () => {
-  const server = await door({ serve: giving(Buffer.alloc(10)) })
+  const server = await openDoor({ serve: giving(Buffer.alloc(10)) })
   const wire = await connect(server)
   wire.headers(1, GET)
   await wire.until(isEnd(1))
@@ -209,9 +198,9 @@ it('what a client sends behind its goodbye does not lose it the answer', async (
 it.each([true, false])(
   'a connection that shows only after the drain has begun that it is HTTP/2 is drained',
   async (fastDoor) => {
-    const server = await door({ fastDoor })
+    const server = await openDoor({ fastDoor })
     const client = await RawClient.connect(server.port)
-    open.push(() => client.destroy())
+    onTestFinished(() => client.destroy())
     const partial = PREFACE.subarray(0, 2)
     client.send(partial)
     await turns()
@@ -224,9 +213,9 @@ it.each([true, false])(
 )
 
 it.each([0, 100, 4096, 65_536])('a client whose table has %d bytes understands the answers', async (size) => {
-  const server = await door()
+  const server = await openDoor()
   const session = http2.connect(`http://127.0.0.1:${server.port}`, { settings: { headerTableSize: size } })
-  open.push(() => session.destroy())
+  onTestFinished(() => session.destroy())
   for (let i = 0; i < 3; i++) {
     const status = await new Promise((resolve, reject) => {
       session.on('error', reject)

@@ -2,9 +2,9 @@
 import { once } from 'node:events'
 import http2, { type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from 'node:http2'
 import net from 'node:net'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import type { Reply } from '../../src/core/reply.ts'
-import { type DoorServer, type DoorServerOptions, type Serve, startDoor } from '../support/door.ts'
+import { openDoor, type Serve } from '../support/door.ts'
 import { eventually } from '../support/eventually.ts'
 import {
   block,
@@ -21,27 +21,16 @@ import {
   SETTINGS,
 } from '../support/raw-http2.ts'
 
-const open: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of open.splice(0).toReversed()) await close()
-})
-
-async function door(options: DoorServerOptions = {}): Promise<DoorServer> {
-  const server = await startDoor(options)
-  open.push(() => server.close())
-  return server
-}
-
 function client({ port }: { port: number }, options: http2.ClientSessionOptions = {}): ClientHttp2Session {
   const session = http2.connect(`http://127.0.0.1:${port}`, options)
   session.on('error', () => {})
-  open.push(() => session.destroy())
+  onTestFinished(() => session.destroy())
   return session
 }
 
 async function rawConnection(port: number): Promise<RawHttp2> {
   const raw = await RawHttp2.connect(port)
-  open.push(() => raw.socket.destroy())
+  onTestFinished(() => void raw.socket.destroy())
   return raw
 }
 
@@ -85,7 +74,7 @@ const said = ({ text }: Heard) => JSON.parse(text) as { method: string; target: 
 
 describe.each([{ fastDoor: true }, { fastDoor: false }])('HTTP/2 with $fastDoor', (kind) => {
   it('serves calls side by side, with and without a body', async () => {
-    const server = await door(kind)
+    const server = await openDoor(kind)
     const session = client(server)
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, i) =>
@@ -110,7 +99,7 @@ describe.each([{ fastDoor: true }, { fastDoor: false }])('HTTP/2 with $fastDoor'
   })
 
   it('makes one head of HTTP/1.1 of it: Host from the authority, one Cookie', async () => {
-    const server = await door(kind)
+    const server = await openDoor(kind)
     await ask(client(server), {
       ':path': '/whole',
       ':authority': 'Name.example:80',
@@ -123,9 +112,9 @@ describe.each([{ fastDoor: true }, { fastDoor: false }])('HTTP/2 with $fastDoor'
   })
 
   it('takes a preface that comes byte by byte', async () => {
-    const server = await door(kind)
+    const server = await openDoor(kind)
     const socket = net.connect(server.port, '127.0.0.1')
-    open.push(() => socket.destroy())
+    onTestFinished(() => void socket.destroy())
     socket.setNoDelay()
     await once(socket, 'connect')
     const bytes = Buffer.concat([PREFACE, frame(SETTINGS, 0, 0)])
@@ -142,7 +131,7 @@ describe.each([{ fastDoor: true }, { fastDoor: false }])('HTTP/2 with $fastDoor'
   })
 
   it('still serves HTTP/1.1 on the same port', async () => {
-    const server = await door(kind)
+    const server = await openDoor(kind)
     const answer = await fetch(`http://127.0.0.1:${server.port}/whole`)
     expect(await answer.json()).toEqual({ method: 'GET', target: '/whole', body: '' })
   })
@@ -160,7 +149,7 @@ describe('a stream', () => {
     const trailers = () => ['Grpc-Status', '0', 'x-t', 'é']
     const both = [Buffer.from('one'), pieces(['o', 'ne'])]
     for (const body of both) {
-      const server = await door({ serve: streaming(body, trailers) })
+      const server = await openDoor({ serve: streaming(body, trailers) })
       const answer = await ask(client(server), { ':path': '/whole' })
       expect(answer).toMatchObject({
         text: 'one',
@@ -172,14 +161,14 @@ describe('a stream', () => {
   })
 
   it('flows both ways at a time', async () => {
-    const server = await door({
+    const server = await openDoor({
       serve: async (call) => ({
         reply: { status: 200, headers: [], body: call.body as AsyncIterable<Uint8Array> },
         outcome: { kind: 'none' },
       }),
     })
     const stream = client(server).request({ ':method': 'POST', ':path': '/stream' })
-    open.push(() => stream.destroy())
+    onTestFinished(() => void stream.destroy())
     for (const word of ['one', 'two', 'three']) {
       stream.write(word)
       expect(String((await once(stream, 'data'))[0])).toBe(word)
@@ -192,7 +181,7 @@ describe('a stream', () => {
   it('holds a sender back whose reader is slow, and a writer whose client does not read', async () => {
     let taken = 0
     let given = 0
-    const server = await door({
+    const server = await openDoor({
       maxBodyBytes: 1e9,
       serve: async (call) => {
         const reading = (call.body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]()
@@ -207,7 +196,7 @@ describe('a stream', () => {
       },
     })
     const stream = client(server).request({ ':method': 'POST', ':path': '/stream' })
-    open.push(() => stream.destroy())
+    onTestFinished(() => void stream.destroy())
     stream.on('error', () => {})
     const send = () => {
       while (stream.write(Buffer.alloc(65_536), () => (taken += 65_536)));
@@ -226,7 +215,7 @@ describe('a stream', () => {
   })
 
   it('that the client resets cancels its call', async () => {
-    const server = await door({ serve: () => new Promise(() => {}) })
+    const server = await openDoor({ serve: () => new Promise(() => {}) })
     const stream = client(server).request({ ':method': 'GET', ':path': '/whole' })
     await eventually(() => expect(server.calls).toHaveLength(1))
     const answer = heard(stream)
@@ -242,7 +231,7 @@ describe('a stream', () => {
       await new Promise((resolve) => setTimeout(resolve, 20))
       throw new Error('broken')
     }
-    const server = await door({ serve: streaming(broken()) })
+    const server = await openDoor({ serve: streaming(broken()) })
     const session = client(server)
     expect(await ask(session, { ':path': '/whole' })).toMatchObject({
       text: 'half',
@@ -252,7 +241,7 @@ describe('a stream', () => {
   })
 
   it('whose body is too long, or too late, is refused', async () => {
-    const server = await door({ maxBodyBytes: 1000, bodyTimeoutMs: 100 })
+    const server = await openDoor({ maxBodyBytes: 1000, bodyTimeoutMs: 100 })
     const session = client(server)
     const long = await ask(session, { ':path': '/whole' }, Buffer.alloc(200_000))
     expect(long.headers[':status']).toBe(413)
@@ -264,7 +253,7 @@ describe('a stream', () => {
   })
 
   it('asks for 100 Continue, and gets it', async () => {
-    const server = await door()
+    const server = await openDoor()
     const stream = client(server).request({ ':method': 'POST', ':path': '/whole', expect: '100-continue' })
     const answer = heard(stream)
     await once(stream, 'continue')
@@ -273,7 +262,7 @@ describe('a stream', () => {
   })
 
   it('of HEAD has the length and no body', async () => {
-    const server = await door()
+    const server = await openDoor()
     const answer = await ask(client(server), { ':method': 'HEAD', ':path': '/whole' })
     expect(answer).toMatchObject({ text: '', headers: { ':status': 200, 'content-length': '45' } })
   })
@@ -302,7 +291,7 @@ describe('a head that means something else over HTTP/1.1 ends its stream', () =>
     ['a pseudo-header field that is not of requests', [[':status', '200']]],
   ]
   it.each(BAD)('%s', async (_, fields) => {
-    const server = await door()
+    const server = await openDoor()
     const wire = await rawConnection(server.port)
     wire.headers(1, [...GET, ...fields])
     const reset = await wire.until(
@@ -325,7 +314,7 @@ describe('a head that means something else over HTTP/1.1 ends its stream', () =>
     ['another scheme', GET.map(([name, value]) => [name, name === ':scheme' ? 'ftp' : value])],
     ['a field behind which a pseudo-header field comes', [['x-a', 'b'], ...GET]],
   ] as [string, FieldList][])('%s', async (_, fields) => {
-    const server = await door()
+    const server = await openDoor()
     const wire = await rawConnection(server.port)
     wire.headers(1, fields)
     const reset = await wire.until(
@@ -338,7 +327,7 @@ describe('a head that means something else over HTTP/1.1 ends its stream', () =>
 
 describe('an attack ends its own connection', () => {
   it('resets of streams that have just begun (CVE-2023-44487)', async () => {
-    const server = await door({ serve: () => new Promise(() => {}) })
+    const server = await openDoor({ serve: () => new Promise(() => {}) })
     const other = client(server)
     const wire = await rawConnection(server.port)
     for (let id = 1; id < 20_000 && !wire.isClosed; id += 2) {
@@ -352,7 +341,7 @@ describe('an attack ends its own connection', () => {
   })
 
   it('a head that never ends (CONTINUATION flood)', async () => {
-    const server = await door()
+    const server = await openDoor()
     const wire = await rawConnection(server.port)
     wire.send(HEADERS, 0, 1, block(GET))
     const piece = block([['x-a', 'a'.repeat(8000)]])
@@ -368,7 +357,7 @@ describe('an attack ends its own connection', () => {
     ['PING', () => ({ type: PING, payload: Buffer.alloc(8) })],
     ['SETTINGS', () => ({ type: SETTINGS, payload: Buffer.alloc(0) })],
   ])('%s without end, whose answers are not read', async (_, next) => {
-    const server = await door()
+    const server = await openDoor()
     const wire = await rawConnection(server.port)
     wire.pause()
     const { type, payload } = next()
@@ -382,7 +371,7 @@ describe('an attack ends its own connection', () => {
   })
 
   it('silence: before the preface is complete, in the middle of a head, and without a request', async () => {
-    const server = await door({ headerTimeoutMs: 200, keepAliveTimeoutMs: 200 })
+    const server = await openDoor({ headerTimeoutMs: 200, keepAliveTimeoutMs: 200 })
     const partial = net.connect(server.port, '127.0.0.1').on('error', () => {})
     partial.write(PREFACE.subarray(0, 20))
     const halfHead = await rawConnection(server.port)
@@ -392,7 +381,7 @@ describe('an attack ends its own connection', () => {
   })
 
   it('a client that reads no answer holds its streams for a bounded time', async () => {
-    const server = await door({
+    const server = await openDoor({
       keepAliveTimeoutMs: 200,
       serve: async () => ({
         reply: { status: 200, headers: [], body: Buffer.alloc(1e6) },
@@ -406,7 +395,7 @@ describe('an attack ends its own connection', () => {
 })
 
 it('a client that left while its answer waited for a window holds nothing', async () => {
-  const server = await door({ keepAliveTimeoutMs: 60_000 })
+  const server = await openDoor({ keepAliveTimeoutMs: 60_000 })
   const wire = await rawConnection(server.port)
   const noWindow = Buffer.from([0, 4, 0, 0, 0, 0])
   wire.send(SETTINGS, 0, 0, noWindow)
@@ -418,7 +407,7 @@ it('a client that left while its answer waited for a window holds nothing', asyn
 })
 
 it('a drain loses no call: those that were sent are answered, and none is refused', async () => {
-  const server = await door({
+  const server = await openDoor({
     serve: async () => {
       await new Promise((resolve) => setTimeout(resolve, 5))
       return { reply: { status: 200, headers: [], body: Buffer.from('ok') }, outcome: { kind: 'none' } }
@@ -433,7 +422,7 @@ it('a drain loses no call: those that were sent are answered, and none is refuse
     const timer = setInterval(() => {
       if (!session.closed && !session.destroyed) answers.push(ask(session, { ':path': '/whole' }))
     }, 1)
-    open.push(() => clearInterval(timer))
+    onTestFinished(() => clearInterval(timer))
   }
   await eventually(() => expect(answers.length).toBeGreaterThan(200))
   await server.drain(5000)

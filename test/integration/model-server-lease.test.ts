@@ -24,6 +24,8 @@ beforeAll(async () => {
 })
 afterAll(() => rm(directory, { recursive: true }))
 
+const registering = (at: Registry, id: string) => ['--register', at.url, '--pool', 'p', '--id', id]
+
 describe('the lease of a model server', () => {
   let server: ModelProcess | undefined
   let registry: Registry | undefined
@@ -33,16 +35,7 @@ describe('the lease of a model server', () => {
     server = registry = undefined
   })
 
-  const registered = (at: Registry, ...more: string[]) => [
-    ...DIGITS,
-    '--register',
-    at.url,
-    '--pool',
-    'p',
-    '--id',
-    'a/b',
-    ...more,
-  ]
+  const registered = (at: Registry, ...more: string[]) => [...DIGITS, ...registering(at, 'a/b'), ...more]
 
   it('registers with its models and digests, renews, drains and leaves', async () => {
     const at = (registry = await startRegistry())
@@ -143,16 +136,7 @@ describe('the lease of a model server', () => {
     const at = (registry = await startRegistry())
     const file = join(directory, 'announced.onnx')
     await writeFile(file, timesModel(2))
-    server = await startModelServer([
-      '--model',
-      `m=${file}`,
-      '--register',
-      at.url,
-      '--pool',
-      'p',
-      '--id',
-      'x',
-    ])
+    server = await startModelServer(['--model', `m=${file}`, ...registering(at, 'x')])
     await eventually(() => expect(at.of('PUT')).toHaveLength(1))
     await copyFile(modelFile('digits.onnx'), `${file}.new`)
     await rename(`${file}.new`, file)
@@ -166,16 +150,7 @@ describe('the lease of a model server', () => {
     const at = (registry = await startRegistry())
     const file = join(directory, 'heavy.onnx')
     await writeFile(file, heavyModel(300))
-    server = await startModelServer([
-      '--model',
-      `heavy=${file}`,
-      '--register',
-      at.url,
-      '--pool',
-      'p',
-      '--id',
-      'x',
-    ])
+    server = await startModelServer(['--model', `heavy=${file}`, ...registering(at, 'x')])
     await eventually(() => expect(at.of('POST').length).toBeGreaterThan(0))
     const start = performance.now()
     const rows = Array.from({ length: 256 }, () => [1])

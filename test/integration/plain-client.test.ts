@@ -4,15 +4,14 @@ import { once } from 'node:events'
 import net from 'node:net'
 import tls from 'node:tls'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { GatewayError } from '../../src/core/errors.ts'
 import { Clients } from '../../src/data/backend/clients.ts'
-import type { BackendRequest, BackendResponse, ClientOptions } from '../../src/data/backend/exchange.ts'
+import type { BackendRequest, ClientOptions } from '../../src/data/backend/exchange.ts'
 import { collected, type Incoming } from '../../src/data/backend/incoming.ts'
 import { systemClock } from '../../src/lib/clock.ts'
-import type { Awaitable } from '../../src/lib/deferred.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
 import { SELF_SIGNED } from '../support/certificate.ts'
 import { eventually } from '../support/eventually.ts'
+import { fails, textLater, textOf } from '../support/exchanges.ts'
 
 type Talk = (socket: net.Socket, request: string, count: number) => unknown
 
@@ -94,17 +93,6 @@ const asked = (url: string, changes: Partial<BackendRequest> = {}): BackendReque
   headTimeoutMs: 2000,
   ...changes,
 })
-const textOf = async (exchange: BackendResponse) =>
-  Buffer.from((await collected(exchange.reply.body, 1e9)).bytes).toString('latin1')
-const textLater = async (coming: Awaitable<BackendResponse>) => textOf(await coming)
-const fails = async (coming: Awaitable<unknown>): Promise<GatewayError> => {
-  try {
-    await coming
-  } catch (error) {
-    return error as GatewayError
-  }
-  return expect.unreachable('it should have failed')
-}
 const ok = (body = 'fine') =>
   `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 

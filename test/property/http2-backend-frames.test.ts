@@ -9,8 +9,9 @@ import { collected } from '../../src/data/backend/incoming.ts'
 import { Cancel } from '../../src/lib/cancel.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
+import { frame } from '../support/raw-http2.ts'
 
-interface Frame {
+interface RawFrame {
   readonly type: number
   readonly flags: number
   readonly stream: number
@@ -26,7 +27,7 @@ const HEAD = Buffer.concat([
   Buffer.from('0130', 'hex'),
 ])
 
-const frame: fc.Arbitrary<Frame> = fc.record({
+const anyFrame: fc.Arbitrary<RawFrame> = fc.record({
   type: fc.oneof(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 0, max: 255 })),
   flags: fc.oneof(fc.constantFrom(0, 1, 4, 5, 8), fc.integer({ min: 0, max: 255 })),
   stream: fc.oneof(fc.constantFrom(0, 1, 1, 1, 2, 3), fc.nat(2 ** 31 - 1)),
@@ -42,18 +43,9 @@ const frame: fc.Arbitrary<Frame> = fc.record({
   ),
 })
 
-function bytesOf({ type, flags, stream, payload }: Frame): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUIntBE(payload.length, 0, 3)
-  head[3] = type
-  head[4] = flags
-  head.writeUInt32BE(stream, 5)
-  return Buffer.concat([head, payload])
-}
-
 let server: net.Server
 let url: string
-let frames: readonly Frame[] = []
+let frames: readonly RawFrame[] = []
 let isCut = false
 const wheel = new Wheel(systemClock)
 
@@ -67,7 +59,9 @@ beforeAll(async () => {
       // The request has come, or some of it.
       if (!isAsked(sent)) return
       socket.off('data', listen).resume()
-      socket.write(Buffer.concat(frames.map(bytesOf)))
+      socket.write(
+        Buffer.concat(frames.map(({ type, flags, stream, payload }) => frame(type, flags, stream, payload))),
+      )
       if (isCut) socket.end()
     }
     socket.on('data', listen)
@@ -90,7 +84,7 @@ function isAsked(bytes: Buffer): boolean {
 
 it('a call ends, well or with a fault of its backend', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(frame, { minLength: 1, maxLength: 6 }), fc.boolean(), async (some, cut) => {
+    fc.asyncProperty(fc.array(anyFrame, { minLength: 1, maxLength: 6 }), fc.boolean(), async (some, cut) => {
       frames = some
       isCut = cut
       const options = { connections: 4, connectTimeoutMs: 10_000, bodyTimeoutMs: 30, refuse: () => undefined }

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events'
 import net from 'node:net'
+import { onTestFinished } from 'vitest'
 import type { Call } from '../../src/core/call.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { Answered } from '../../src/core/observer.ts'
@@ -68,6 +69,13 @@ async function joined(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const all: Uint8Array[] = []
   for await (const chunk of chunks) all.push(chunk)
   return Buffer.concat(all)
+}
+
+/** One that is closed when the test has ended. */
+export async function openDoor(options?: DoorServerOptions): Promise<DoorServer> {
+  const server = await startDoor(options)
+  onTestFinished(() => server.close())
+  return server
 }
 
 export async function startDoor(options: DoorServerOptions = {}): Promise<DoorServer> {
