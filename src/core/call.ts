@@ -71,6 +71,8 @@ export interface Call {
   /** What the caller's tenant may have of a pool; undefined: there are no tenants. */
   readonly share?: TenantShare | undefined
   readonly target: Target | undefined
+  /** The caller asks to change to WebSocket, and the dialect passes that on: the body is what it sends once that was answered by 101. */
+  readonly isUpgrade?: boolean
   readonly body: Body
   /** Monotonic milliseconds (Clock.now) after which nobody waits for the answer. */
   readonly deadline: number

@@ -21,6 +21,7 @@ export const opaque: Protocol = {
     return { whole: wholeKey(call, seed, yield* digestSteps(body.pieces())) }
   },
   address: (reply) => reply,
+  passesUpgrades: true,
   fault: problem,
 }
 

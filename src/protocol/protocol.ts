@@ -105,6 +105,8 @@ export interface Protocol {
    * depends. Such an answer is kept only where the route's `vary` is written, be it as an empty list.
    */
   readonly needsVary?: boolean
+  /** A request to change to WebSocket is passed on; absent: the Upgrade is ignored, and the request is a GET. */
+  readonly passesUpgrades?: boolean
   /** Reads the target from the path alone (`plainPath`), since a hit must not pay for a parse. Undefined: not a path of this dialect. */
   match(method: string, path: string): Target | undefined
   /**

@@ -87,7 +87,14 @@ export function createSide({ fast, maxBodyBytes = 4096, overSockets = false }: S
     bodyTimeoutMs: 60_000,
     keepAliveTimeoutMs: 60_000,
   }
-  attach(server, { ingress, wheel, isLeaving: () => false, isDraining: () => false, ...limits })
+  attach(server, {
+    ingress,
+    wheel,
+    isLeaving: () => false,
+    isDraining: () => false,
+    upgraded: new Set(),
+    ...limits,
+  })
   const http2 = createHttp2Door({ ...ingress, limits, wheel })
   if (fast) createDoor({ server, limits, wheel, http2, ...ingress })
   return async (pieces) => {

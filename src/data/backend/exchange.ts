@@ -38,6 +38,8 @@ export interface BackendRequest {
   /** For the Host field; undefined: the host of the URL. */
   readonly host?: string | undefined
   readonly body: Body | undefined
+  /** To change to WebSocket is asked for; the body is what is sent once the backend has answered 101. */
+  readonly isUpgrade?: boolean
   /** The length of a streamed body, where it is known. */
   readonly contentLength: number | undefined
   readonly signal: Signal

@@ -3,8 +3,9 @@
  * call and closed when the backend leaves. Only here undici's errors become faults.
  */
 import { isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { buildConnector, type Dispatcher, errors, Pool } from 'undici'
-import { headerAll, isWhole, type RawPairs } from '../../core/call.ts'
+import { header, headerAll, isWhole, type RawPairs } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import { readOverContinue } from '../../core/interim.ts'
@@ -13,6 +14,7 @@ import { checkedLookup, forbidden } from './checked-lookup.ts'
 import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
 import { Incoming } from './incoming.ts'
 import { GarbledError, MAX_HEAD_BYTES, MAX_INTERIM } from './reply-head.ts'
+import { tunnelReply } from './tunnel.ts'
 import { translate } from './undici-errors.ts'
 import { RestingClient, type StatusHandler } from './undici-resting-client.ts'
 
@@ -44,7 +46,8 @@ export class UndiciClient {
             headers: framed(request, headers),
             ...servedBy(origin, request),
             // undici reads any async iterable; its types name only a few of them.
-            body: (request.body ?? null) as Uint8Array | null,
+            body: (request.isUpgrade ? null : (request.body ?? null)) as Uint8Array | null,
+            upgrade: request.isUpgrade ? 'websocket' : null,
             // The handler's own timer is exact, and is extended when callers with more time join.
             headersTimeout: 0,
             bodyTimeout: this.#idleMs(request),
@@ -175,6 +178,25 @@ class Handler implements StatusHandler {
     })
     this.#body = body
     this.#accept({ reply: { status, headers, body, trailers: () => body.trailers }, over: done })
+  }
+
+  onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _: unknown,
+    socket: Duplex,
+  ): void {
+    clearTimeout(this.#timer)
+    this.status = status
+    const raw = rawPairs(controller.rawHeaders)
+    if (!/^websocket$/i.test(header(raw, 'upgrade') ?? '')) {
+      socket.destroy()
+      return this.#garbled('a change to a protocol that nobody asked for')
+    }
+    const { body, over, reply } = tunnelReply(raw, socket, this.#request.body)
+    this.#body = body
+    this.#accept({ reply, over })
+    void over.then(() => this.#stop())
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {

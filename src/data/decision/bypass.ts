@@ -6,7 +6,7 @@ import { meaningOf } from '../key/meaning.ts'
 import { isHttpCached, isKept, keepable, type Matched } from '../route/routes.ts'
 
 export function bypassReason(
-  call: Pick<Call, 'method' | 'target' | 'headers' | 'body'>,
+  call: Pick<Call, 'method' | 'target' | 'headers' | 'body' | 'isUpgrade'>,
   matched: Matched,
   directives: Directives,
 ): string | undefined {
@@ -15,6 +15,7 @@ export function bypassReason(
   if (directives.noCache && directives.onlyIfCached) return 'no-cache, only-if-cached'
   if (directives.noCache && directives.noStore) return 'no-cache, no-store'
   if (!isKept(call.method)) return call.method
+  if (call.isUpgrade) return 'upgrade'
   if (!isWhole(call.body)) return 'streamed'
   const { unkeepable } = meaningOf(call.headers)
   if (unkeepable !== undefined) return unkeepable
@@ -23,8 +24,6 @@ export function bypassReason(
   const isRead = call.method !== 'POST' && isHttpCached(call, matched)
   for (const name of isRead ? READ_CONDITIONS : CONDITIONS)
     if (header(call.headers, name) !== undefined && !isOwnCondition(call, name)) return name
-  // A server may ignore an Upgrade to any other protocol, and this one does (RFC 9110, section 7.8).
-  if (/websocket/i.test(header(call.headers, 'upgrade') ?? '')) return 'upgrade'
   return undefined
 }
 

@@ -76,6 +76,8 @@ export interface HttpExchange {
   readonly length: number | undefined
   /** There is no body, or a short one that has arrived: `whole` returns it at once. */
   readonly isBodyHere: boolean
+  /** The request asks to change to WebSocket: then `stream` is what the client sends once 101 was answered. */
+  readonly isUpgrade?: boolean
   /** Set by the code that serves the request; called once if the connection ends before the answer is complete. */
   onAbort: (() => void) | undefined
   /** The status of the answer; 0 before it has begun. */

@@ -22,6 +22,7 @@ export class ArrivedCall implements Call {
   target: Target
   deadline: number
   body: Body = NOTHING
+  isUpgrade = false
   readonly #exchange: HttpExchange
   readonly #mintId: () => string
   #id: string | undefined

@@ -156,6 +156,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       this.#call = call
       exchange.onAbort = () => this.#left()
       wheel.arm(this, timeout, this.#began)
+      call.isUpgrade = exchange.isUpgrade === true && matched.protocol.passesUpgrades === true
       const body = bodyOf(exchange, matched, { call, maxBytes: settings.maxBodyBytes })
       if (body instanceof Promise)
         body.then((bytes) => this.#arrived(bytes)).catch((error: unknown) => this.#fail(error))
@@ -327,6 +328,7 @@ function bodyOf(
 ): Body | Promise<WholeBody> {
   const { length } = exchange
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
+  if (call.isUpgrade) return exchange.stream(maxBytes)
   if (length === 0) return NOTHING
   const keyed = matched.route.cache !== undefined && keepable(matched) && isKept(exchange.method)
   const isLogged = matched.route.log !== undefined && matched.target.prediction

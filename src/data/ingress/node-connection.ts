@@ -5,8 +5,10 @@
  * lost.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { GatewayError } from '../../core/errors.ts'
+import { http } from '../../lib/http.ts'
 import { type Timer, timer, type Wheel } from '../../lib/wheel.ts'
 import { refusal } from '../http/refusal.ts'
 import { type BodyFraming, ChunkSizes } from './chunk-sizes.ts'
@@ -15,6 +17,7 @@ import type { Ingress } from './ingress.ts'
 import { Linger } from './linger.ts'
 import { HttpBody } from './node-body.ts'
 import { type NodeMessages as Exchange, NodeExchange } from './node-exchange.ts'
+import { asksForWebSocket, UpgradeExchange } from './upgrade-exchange.ts'
 
 /** What the connections of one server share. */
 export interface NodeDoorContext {
@@ -26,6 +29,8 @@ export interface NodeDoorContext {
   readonly isLeaving: () => boolean
   /** The gateway drains: every answer is the last on its connection. */
   readonly isDraining: () => boolean
+  /** The connections that node:http has left to an upgrade. */
+  readonly upgraded: Set<Duplex>
 }
 
 /** The most pipelined requests that wait for the answer before them; beyond it the client is not read from. */
@@ -51,6 +56,7 @@ export class NodeConnection {
   #isClosing = false
   /** node:http does not use the socket any more. */
   #isReleased = false
+  readonly #unfollow: () => void
 
   constructor(socket: Duplex, context: NodeDoorContext) {
     this.#socket = socket
@@ -70,6 +76,7 @@ export class NodeConnection {
     }
     // Behind the parser's own listener: it has taken these bytes.
     socket.on('data', follow)
+    this.#unfollow = () => void socket.off('data', follow)
     socket.once('end', () => {
       if (this.#current && !this.#isClosing)
         this.#halfClosed = new HalfClosed(context.wheel, () => this.#probe())
@@ -125,6 +132,30 @@ export class NodeConnection {
     // node:http no longer handles errors of the socket, nor passes `drain` on to the answer that is being written.
     socket.on('error', () => {}).on('drain', () => this.#current?.response.emit('drain'))
     this.#refuse('501 Not Implemented')
+  }
+
+  /** Whether the request is for a WebSocket, and no other is under way before it. */
+  mayUpgrade(request: IncomingMessage): boolean {
+    return !this.#current && !this.#isClosing && this.#refusal === undefined && asksForWebSocket(request)
+  }
+
+  /** node:http parses nothing behind the request, and leaves the socket to this class. `early`: what was sent behind it. */
+  upgradeRequested(request: IncomingMessage, early: Buffer): void {
+    const { wheel, bodyTimeoutMs, ingress, upgraded } = this.#context
+    wheel.disarm(this.#timer)
+    this.#isReleased = true
+    this.#unfollow()
+    const socket = this.#socket
+    socket.pause()
+    socket.on('error', () => {}).once('close', () => upgraded.delete(socket))
+    upgraded.add(socket)
+    // A client waits for the 101 (RFC 6455, section 4.1): whatever comes before might be meant as another request.
+    if (early.length > 0) return this.#refuse('400 Bad Request')
+    const response = new http.ServerResponse(request)
+    response.assignSocket(socket as Socket)
+    response.once('finish', () => this.#close())
+    const body = new HttpBody(request, wheel, bodyTimeoutMs)
+    ingress.serve(new UpgradeExchange({ request, response, body, isFinal: () => true }, socket))
   }
 
   /** `isLeaving`: the client has closed its end in the middle of a message. */

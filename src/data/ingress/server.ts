@@ -59,7 +59,9 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
   let leaving = false
   let draining = false
   const { headerTimeoutMs: headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs, wheel } = options
+  const upgraded = new Set<Duplex>()
   const connectionOf = attach(server, {
+    upgraded,
     ingress,
     wheel,
     bodyTimeoutMs,
@@ -96,6 +98,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
       const cut = setTimeout(
         () => {
           server.closeAllConnections()
+          for (const socket of upgraded) socket.destroy()
           door.cut()
           http2.cut()
           terminator.cut()
@@ -188,6 +191,12 @@ export function attach(server: Server, context: NodeDoorContext): ConnectionOf {
   server.on('connection', connectionOf)
   server.on('request', serve)
   server.on('checkContinue', serve)
+  // Any other Upgrade is ignored: the request is served as if it had none.
+  const shouldUpgradeCallback = (request: IncomingMessage) => connectionOf(request.socket).mayUpgrade(request)
+  Object.assign(server, { shouldUpgradeCallback })
+  server.on('upgrade', (request: IncomingMessage, socket, early) =>
+    connectionOf(socket).upgradeRequested(request, early),
+  )
   server.on('connect', ({ socket }) => connectionOf(socket).connectRequested())
   // An unknown expectation may be ignored (RFC 9110, section 10.1.1); node:http would answer 417 itself, past our metrics.
   server.on('checkExpectation', serve)

@@ -54,6 +54,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   readonly headers: BackendRequest['headers']
   readonly host: string | undefined
   readonly body: BackendRequest['body']
+  readonly isUpgrade: boolean
   readonly contentLength: number | undefined
   readonly signal: Signal
   readonly headTimeoutMs: number
@@ -90,6 +91,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     this.headers = this.#loads ? withLoadWish(headers) : headers
     this.host = keepsHost && call.host !== '' ? call.host : undefined
     this.body = request.body
+    this.isUpgrade = call.isUpgrade === true
     this.contentLength = request.contentLength
     this.signal = request.signal
     this.headTimeoutMs = left

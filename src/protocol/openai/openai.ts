@@ -34,6 +34,7 @@ export const openai: Protocol = {
   // Servers put it on every stream, so that nothing on the way holds the events back.
   habits: ['Cache-Control', 'no-cache'],
   listing,
+  passesUpgrades: true,
   prefix: promptPrefix,
   fault,
   generation,
