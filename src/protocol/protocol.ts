@@ -34,6 +34,8 @@ export interface Plan {
   readonly whole: Digest
   /** Present if the call was read for splitting and can be split: at least one row, in the caller's order. */
   readonly rows?: readonly Row[]
+  /** The call itself asks for less than all its rows, so that a request for them is made, and the call is not sent as it came. */
+  readonly asksForLess?: boolean | undefined
   /** Present with `rows`: rows of calls with the same digest may share one upstream request. */
   readonly batch?: Digest
   /**

@@ -5,16 +5,23 @@ import type { Plan, Row } from './protocol.ts'
 export class RowPlan implements Plan {
   readonly rows: readonly Row[]
   readonly common: unknown
+  readonly asksForLess: boolean | undefined
   readonly #make: { readonly batch: () => Digest; readonly whole: () => Digest }
   #batch: Digest | undefined
   #whole: Digest | undefined
 
   constructor(
     rows: readonly Row[],
-    made: { readonly batch: () => Digest; readonly whole: () => Digest; readonly common: unknown },
+    made: {
+      readonly batch: () => Digest
+      readonly whole: () => Digest
+      readonly common: unknown
+      readonly asksForLess?: boolean
+    },
   ) {
     this.rows = rows
     this.common = made.common
+    this.asksForLess = made.asksForLess
     this.#make = made
   }
 

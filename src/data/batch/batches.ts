@@ -182,6 +182,7 @@ export class Batches {
 
 /** Whether the rows are all of the call, in its order. */
 function isWhole({ plan }: BatchCall, rows: readonly Row[]): boolean {
+  if (plan.asksForLess) return false
   const all = plan.rows ?? []
   return rows.length === all.length && rows.every((row, i) => row === all[i])
 }

@@ -76,7 +76,7 @@ export function createFetch(parts: FetchParts): Fetch {
     { rows, isWhole, signal, until }: FetchOptions,
   ): Awaitable<FetchResult> {
     const { call, matched, plan, body } = context
-    const joined = isWhole ? undefined : matched.protocol.rows?.join(plan, rows, body)
+    const joined = isWhole && !plan.asksForLess ? undefined : matched.protocol.rows?.join(plan, rows, body)
     const response = dispatch(call, matched, {
       body: joined?.body ?? sentBody(context),
       contentLength: undefined,

@@ -4,6 +4,7 @@ import { header } from '../../core/call.ts'
 import type { Digest } from '../../core/key.ts'
 import { lastOf } from '../../lib/memo.ts'
 import { type JsonProblem, memberDigest, type ObjectMember } from '../json/document.ts'
+import { Cursor } from '../json/scan.ts'
 import { CANONICAL } from '../json/span.ts'
 import { Preimage } from '../preimage.ts'
 import type { Bypass } from '../protocol.ts'
@@ -63,4 +64,17 @@ export function quickDigest(prefix: Digest, body: Uint8Array, member: ObjectMemb
 
 export function latin1(bytes: Uint8Array, start: number, end: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')
+}
+
+/** The members of a body, which must be an object; or why it cannot be read. */
+export function readMembers(body: Uint8Array): readonly ObjectMember[] | Bypass {
+  const cursor = new Cursor(body)
+  const members: ObjectMember[] = []
+  const read = cursor.members((key) => {
+    const start = (cursor.peek(), cursor.pos)
+    if (!cursor.skip()) return false
+    members.push({ key, span: cursor.span(start) })
+    return true
+  })
+  return read && cursor.finish() ? members : { bypass: cursor.problem ?? 'unparsable' }
 }

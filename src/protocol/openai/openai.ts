@@ -4,9 +4,9 @@
  * everything else is passed on.
  */
 import type { Plan, Protocol } from '../protocol.ts'
-import { embeddingsAgree } from './embeddings/rows.ts'
 import { fault } from './fault.ts'
 import { generation } from './generation/generation.ts'
+import { itemsAgree } from './items.ts'
 import { listing } from './listing.ts'
 import { namedModel, namedModelSteps } from './model.ts'
 import { type OperationRows, operationOf } from './operation.ts'
@@ -42,7 +42,7 @@ export const openai: Protocol = {
     most: MAX_INPUTS,
     join: (plan, rows, body) => rowsOf(plan).join(plan, rows, body),
     cut: (reply, body, count, asked) => asked && rowsOf(asked).cut(reply, body, count, asked),
-    agree: embeddingsAgree,
+    agree: itemsAgree,
     assemble: (plan, answers, isSameForm) => rowsOf(plan).assemble(plan, answers, isSameForm),
   },
 }

@@ -4,6 +4,9 @@
  * numbers are whole, and add up to what was said: what is asked for again as it was is told the same.
  */
 
+import type { Stretch } from '../json/span.ts'
+import { latin1 } from './members.ts'
+
 /** A `usage` without its numbers: the text before, between and behind them. */
 export type UsagePattern = readonly string[]
 
@@ -14,8 +17,10 @@ export interface StatedUsage {
 
 const NUMBER = /"(?:[^"\\]|\\.)*"|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/gs
 
-/** `text`: valid JSON, as it is written. */
-export function readUsage(text: string): StatedUsage {
+/** `place`: where it is written in an answer; undefined: it says nothing of it. */
+export function readUsage(body: Uint8Array, place: Stretch | undefined): StatedUsage {
+  if (!place) return { pattern: [], numbers: [] }
+  const text = latin1(body, place.start, place.end)
   const pattern: string[] = []
   const numbers: number[] = []
   let at = 0
@@ -46,4 +51,18 @@ export function shared(number: number, weights: readonly number[]): readonly num
     given = until
     return share
   })
+}
+
+/** The member of an answer, behind a comma; the empty string where the server says nothing of it. */
+export function usageText(pattern: UsagePattern, rows: readonly { usage(i: number): number }[]): string {
+  if (pattern.length === 0) return ''
+  let text = ',"usage":'
+  for (const [i, before] of pattern.entries()) {
+    text += before
+    if (i === pattern.length - 1) break
+    let sum = 0
+    for (const row of rows) sum += row.usage(i)
+    text += String(sum)
+  }
+  return text
 }

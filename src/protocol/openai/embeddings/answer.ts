@@ -31,16 +31,28 @@ export interface EmbeddingsAnswer {
 /** What differs from answer to answer. */
 const OWN = new Set(['id', 'created'])
 
-/** Undefined: it is no whole answer with embeddings, each in its place. */
-export function readAnswer(body: Uint8Array): EmbeddingsAnswer | undefined {
+/** What the items of an answer are. */
+export interface ItemShape {
+  /** The member that has them. */
+  readonly list: string
+  /** Each has an embedding. */
+  readonly isVector: boolean
+  /** A member of theirs that is not kept. */
+  readonly dropped?: string | undefined
+}
+
+const EMBEDDINGS: ItemShape = { list: 'data', isVector: true }
+
+/** Undefined: it is no whole answer with such items, each in its place; `isAll`: there is one for every row. */
+export function readAnswer(body: Uint8Array, shape = EMBEDDINGS, isAll = true): EmbeddingsAnswer | undefined {
   const cursor = new Cursor(body)
   const common: string[] = []
   const own: string[] = []
   let items: Item[] | undefined
   let usage: Stretch | undefined
   const read = cursor.members((key) => {
-    if (key === 'data') {
-      items = readItems(cursor)
+    if (key === shape.list) {
+      items = readItems(cursor, shape)
       return items !== undefined
     }
     const start = (cursor.peek(), cursor.pos)
@@ -51,17 +63,21 @@ export function readAnswer(body: Uint8Array): EmbeddingsAnswer | undefined {
     else (OWN.has(key) ? own : common).push(`"${key}":${latin1(body, start, cursor.pos)}`)
     return true
   })
-  if (!read || !items || !cursor.finish() || !areInPlace(items)) return undefined
+  if (!read || !items || !cursor.finish() || (isAll && !areInPlace(items))) return undefined
   return { common: common.join(), own: own.join(), items, usage }
 }
 
-function readItems(cursor: Cursor): Item[] | undefined {
+function readItems(cursor: Cursor, shape: ItemShape): Item[] | undefined {
   const items: Item[] = []
-  const isRead = cursor.peek() === OPEN_ARRAY && cursor.elements((at) => readItem(cursor, at, items))
+  const isRead =
+    cursor.peek() === OPEN_ARRAY && cursor.elements((at) => readItem(cursor, { at, items, shape }))
   return isRead ? items : undefined
 }
 
-function readItem(cursor: Cursor, at: number, items: Item[]): boolean {
+function readItem(
+  cursor: Cursor,
+  { at, items, shape }: { at: number; items: Item[]; shape: ItemShape },
+): boolean {
   const { bytes } = cursor
   const rest: string[] = []
   let index = at
@@ -69,15 +85,17 @@ function readItem(cursor: Cursor, at: number, items: Item[]): boolean {
   const read = cursor.members((key) => {
     const start = (cursor.peek(), cursor.pos)
     if (!cursor.skip()) return false
-    if (key === 'embedding') embedding = { start, end: cursor.pos }
+    if (key === 'embedding' && shape.isVector) embedding = { start, end: cursor.pos }
     else if (key === 'index') index = Number(latin1(bytes, start, cursor.pos))
-    else rest.push(`"${key}":${latin1(bytes, start, cursor.pos)}`)
+    else if (key !== shape.dropped) rest.push(`"${key}":${latin1(bytes, start, cursor.pos)}`)
     return true
   })
-  if (!read || !embedding) return false
-  items.push({ index, embedding, rest: rest.join() })
+  if (!read || (shape.isVector && !embedding)) return false
+  items.push({ index, embedding: embedding ?? NOWHERE, rest: rest.join() })
   return true
 }
+
+const NOWHERE: Stretch = { start: 0, end: 0 }
 
 /** Each position once. */
 function areInPlace(items: readonly Item[]): boolean {

@@ -2,26 +2,13 @@
 import type { RawPairs } from '../../../core/call.ts'
 import type { Reply } from '../../../core/reply.ts'
 import { Scratch } from '../../../lib/scratch.ts'
-import { blobsAgree } from '../../agree.ts'
 import { jsonReply } from '../../json/reply.ts'
-import { pack, unpack } from '../../packed.ts'
 import type { Row, RowAnswer } from '../../protocol.ts'
-import { readUsage, shared, type UsagePattern } from '../usage.ts'
-import { type EmbeddingsAnswer, readAnswer, vectorAt } from './answer.ts'
+import { frameBytes, frameOf, SliceReader, sliceOf } from '../items.ts'
+import { readUsage, shared, usageText } from '../usage.ts'
+import { readAnswer, vectorAt } from './answer.ts'
 import type { Encoding } from './request.ts'
 import { numbersBound, type Vector, writeNumbers } from './vector.ts'
-
-/** Rows whose frames differ are of different models, or have vectors of different lengths. */
-interface EmbeddingsFrame {
-  readonly common: string
-  readonly pattern: UsagePattern
-  readonly dimensions: number
-}
-
-/** A slice begins with: whether whole numbers are bare, the number of usages, and the lengths of the two texts. */
-const HEAD_BYTES = 8
-const MAX_TEXT = 0xffff
-const MAX_NUMBERS = 64
 
 /** `rows`: what was asked for, in order; left out: the usage is shared out evenly. */
 export function cutEmbeddings(
@@ -36,7 +23,7 @@ export function cutEmbeddings(
   const dimensions = vectors[0]?.bytes.length
   if (dimensions === undefined || !vectors.every((vector) => vector?.bytes.length === dimensions))
     return undefined
-  const { pattern, numbers } = usageOf(answer, body)
+  const { pattern, numbers } = readUsage(body, answer.usage)
   const frame = frameBytes({ common: answer.common, pattern, dimensions })
   const weights = Array.from({ length: count }, (_, i) => rows?.[i]?.wire.length ?? 1)
   const shares = numbers.map((number) => shared(number, weights))
@@ -48,102 +35,6 @@ export function cutEmbeddings(
     answers[index] = { frame, slice }
   }
   return answers
-}
-
-function usageOf({ usage }: EmbeddingsAnswer, body: Uint8Array) {
-  if (!usage) return { pattern: [], numbers: [] }
-  return readUsage(Buffer.from(body.subarray(usage.start, usage.end)).toString('latin1'))
-}
-
-const TAG = 'embeddings'
-
-function frameBytes({ common, pattern, dimensions }: EmbeddingsFrame): Buffer {
-  return pack([TAG, String(dimensions), common, ...pattern].map((text) => Buffer.from(text, 'latin1')))
-}
-
-/** The frame read last: rows that are asked for together, or one after the other, mostly have the same. */
-let lastBytes: Uint8Array = new Uint8Array(0)
-let last: EmbeddingsFrame | undefined
-
-function frameOf(bytes: Uint8Array): EmbeddingsFrame | undefined {
-  if (last && (bytes === lastBytes || Buffer.compare(bytes, lastBytes) === 0)) return last
-  const [tag, dimensions, common, ...pattern] = (unpack(bytes) ?? []).map((part) =>
-    Buffer.from(part).toString('latin1'),
-  )
-  if (tag !== TAG || dimensions === undefined || common === undefined) return undefined
-  lastBytes = Buffer.from(bytes)
-  last = { common, pattern, dimensions: Number(dimensions) }
-  return last
-}
-
-interface SliceTexts {
-  readonly usage: readonly number[]
-  readonly own: string
-  readonly rest: string
-}
-
-/** Undefined: it says more besides the vector than belongs to a row. */
-function sliceOf({ bytes, isBare }: Vector, { usage, own, rest }: SliceTexts): Buffer | undefined {
-  if (own.length > MAX_TEXT || rest.length > MAX_TEXT || usage.length > MAX_NUMBERS) return undefined
-  const slice = Buffer.allocUnsafe(HEAD_BYTES + usage.length * 8 + own.length + rest.length + bytes.length)
-  slice[0] = isBare ? 1 : 0
-  slice[1] = usage.length
-  slice.writeUInt16LE(own.length, 2)
-  slice.writeUInt16LE(rest.length, 4)
-  slice.writeUInt16LE(0, 6)
-  let at = HEAD_BYTES
-  for (const number of usage) at = slice.writeDoubleLE(number, at)
-  at += slice.write(own, at, 'latin1')
-  at += slice.write(rest, at, 'latin1')
-  slice.set(bytes, at)
-  return slice
-}
-
-/** Where the parts of a slice are. */
-class SliceReader {
-  readonly bytes: Buffer
-  readonly isBare: boolean
-  readonly numbers: number
-  readonly #own: number
-  readonly #rest: number
-  readonly #vector: number
-
-  constructor(slice: Uint8Array) {
-    const bytes = Buffer.from(slice.buffer, slice.byteOffset, slice.length)
-    this.bytes = bytes
-    this.isBare = bytes[0] === 1
-    this.numbers = bytes[1] as number
-    this.#own = HEAD_BYTES + this.numbers * 8
-    this.#rest = this.#own + bytes.readUInt16LE(2)
-    this.#vector = this.#rest + bytes.readUInt16LE(4)
-  }
-
-  /** What it has cost, by its place in the pattern. */
-  usage(i: number): number {
-    return this.bytes.readDoubleLE(HEAD_BYTES + i * 8)
-  }
-
-  get own(): string {
-    return this.bytes.toString('latin1', this.#own, this.#rest)
-  }
-
-  get rest(): string {
-    return this.bytes.toString('latin1', this.#rest, this.#vector)
-  }
-
-  get vector(): Buffer {
-    return this.bytes.subarray(this.#vector)
-  }
-
-  get base64(): string {
-    return this.bytes.toString('base64', this.#vector, this.bytes.length)
-  }
-}
-
-export function embeddingsAgree(a: RowAnswer, b: RowAnswer): boolean {
-  if (Buffer.compare(a.frame, b.frame) !== 0) return false
-  const [left, right] = [new SliceReader(a.slice), new SliceReader(b.slice)]
-  return left.rest === right.rest && blobsAgree(left.vector, right.vector, 'FP32')
 }
 
 const writing = new Scratch(16 << 10)
@@ -195,20 +86,7 @@ export function assembleEmbeddings(answers: readonly RowAnswer[], encoding: Enco
     else writer.text(item).numbers({ bytes: slice.vector, isBare: slice.isBare })
     before = '},{'
   }
-  return jsonReply(200, writer.text(`}]${usageMember(frame, slices)}}`).finish())
-}
-
-function usageMember({ pattern }: EmbeddingsFrame, slices: readonly SliceReader[]): string {
-  if (pattern.length === 0) return ''
-  let text = ',"usage":'
-  for (const [i, before] of pattern.entries()) {
-    text += before
-    if (i === pattern.length - 1) break
-    let sum = 0
-    for (const slice of slices) sum += slice.usage(i)
-    text += String(sum)
-  }
-  return text
+  return jsonReply(200, writer.text(`}]${usageText(frame.pattern, slices)}}`).finish())
 }
 
 /** The answer with its vectors in another encoding, and all else as it came; undefined: it has what cannot be written so. */

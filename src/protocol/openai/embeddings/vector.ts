@@ -154,8 +154,9 @@ export function writeFloat(float: number, isBare: boolean, out: Uint8Array, at: 
     out[o++] = ZERO
     return isBare ? o : fraction(out, o)
   }
-  if (isBare && value < MAX_BARE && Number.isInteger(value))
-    return writeDigits(value, digitsOf(value), out, o)
+  // Larger ones come from numbers with a fraction.
+  const bare = isBare && value < MAX_BARE
+  if (bare && Number.isInteger(value)) return writeDigits(value, digitsOf(value), out, o)
   const { digits, count, exponent } = shortest(value)
   if (exponent <= LEAST_PLAIN || exponent >= MOST_PLAIN) return scientific(out, o)
   if (exponent < 0) {
@@ -168,7 +169,7 @@ export function writeFloat(float: number, isBare: boolean, out: Uint8Array, at: 
   if (count <= whole) {
     o = writeDigits(digits, count, out, o)
     for (let i = count; i < whole; i++) out[o++] = ZERO
-    return isBare ? o : fraction(out, o)
+    return bare ? o : fraction(out, o)
   }
   // One place is left for the point, which the digits behind it make room for.
   o = writeDigits(digits, count, out, o)
@@ -257,7 +258,7 @@ function shortest(value: number): typeof decimal {
   for (let step = 10; step <= 1e9; step *= 10) {
     const below = (((nine / step) | 0) * step) | 0
     const above = (below + step) | 0
-    const isNearer = 2 * (nine - below) <= step
+    const isNearer = 2 * (scaled - below) <= step
     if (readsBack(isNearer ? below : above)) digits = isNearer ? below : above
     else if (isPower && readsBack(isNearer ? above : below)) digits = isNearer ? above : below
     else break
@@ -270,7 +271,7 @@ function shortest(value: number): typeof decimal {
 
   /** By its distance, if that is clear. */
   function readsBack(candidate: number): boolean {
-    const distance = Math.abs(candidate - nine)
+    const distance = Math.abs(candidate - scaled)
     if (distance < reach - 1) return true
     return (isPower || distance <= reach + 1) && Math.fround(candidate / scale) === value
   }
