@@ -40,6 +40,7 @@ const nobody: Observer = {
   tier() {},
   splitting() {},
   rows() {},
+  generated() {},
 }
 
 async function serve(subject: keyof typeof SUBJECTS, port: number, backendPort: number): Promise<void> {

@@ -3,7 +3,7 @@
  * observer never throws and never waits.
  */
 import type { GatewayError } from './errors.ts'
-import type { Outcome } from './reply.ts'
+import type { Outcome, TokenCounts } from './reply.ts'
 
 export interface Answered {
   /** Which reader took the request from its connection: `fast` or `http`. */
@@ -21,6 +21,18 @@ export interface Answered {
   readonly fault?: string | undefined
   /** Which limit of the tenant's refused the call. */
   readonly limit?: string | undefined
+  /** The tokens that the call would have taken of a backend, and did not. */
+  readonly saved?: TokenCounts | undefined
+}
+
+/** A generation that a backend has given, whole or as far as it came. */
+export interface Generated {
+  /** Undefined: the backend did not say. */
+  readonly tokens: TokenCounts | undefined
+  /** Of one that came as events: from when the backend was asked. */
+  readonly firstTokenMs?: number | undefined
+  /** Of one that came as events: the mean time between two of its pieces. */
+  readonly perTokenMs?: number | undefined
 }
 
 export interface Observer {
@@ -36,5 +48,6 @@ export interface Observer {
   tier(name: string, operation: string, outcome: string, ms: number): void
   /** A model is now answered row by row (`proved`), or no longer (`refused`, `suspended`). */
   splitting(model: string, state: string): void
+  generated(model: string, generated: Generated): void
   rows(model: string, counts: { hit: number; join: number; miss: number; dup: number }): void
 }

@@ -11,6 +11,14 @@ export interface Reply {
   readonly notes?: ReplyNotes
   /** Made for one call: another one that asks for the same gets a reply that differs, be it in its id. */
   readonly isUnique?: boolean
+  /** For a generation that was given without a backend's work: the tokens that it would have taken, known when it has been read. */
+  readonly saved?: () => TokenCounts | undefined
+}
+
+/** Tokens as the server counts them. */
+export interface TokenCounts {
+  readonly input: number
+  readonly output: number
 }
 
 /** Results of parsing the head of a reply, cached so that repeated heads are not parsed again. */

@@ -204,7 +204,7 @@ function foundations(parts: AssemblyParts) {
     ready: new ReadyAnswers({ maxBytes: readyBytes, clock }),
     aliases: cache.hasShared ? new Aliases(clock) : undefined,
     flights: new Flights<LoadResult>({ maxWaiters: MAX_WAITERS, clock }),
-    generations: new GenerationTable(),
+    generations: new GenerationTable(parts),
     versions: createVersionRules(facts.deployments, parts.stated),
     leases: leasesOf(parts),
     dispatch,

@@ -10,6 +10,7 @@ import { outcomeLabel } from '../core/reply.ts'
 import { BoundedNames } from './bounded.ts'
 import { AttemptCounts, CallCounts, type Times, time, times } from './call-counts.ts'
 import type { Exposition, MetricSource, MetricsSnapshot, Sample, Value } from './exposition.ts'
+import { GenerationCounts } from './generation-counts.ts'
 import { Tally } from './tally.ts'
 
 export type { MetricsSnapshot, Sample } from './exposition.ts'
@@ -68,7 +69,13 @@ export function createMetrics(worker = 0): Metrics {
   const lookups = new Map<string, Times<{ readonly tier: string }>>()
   const tallies = new Map<string, Tally>()
   const models = new BoundedNames(MAX_MODELS)
-  const sources: MetricSource[] = [...ofCalls(calls, worker), ...ofAttempts(attempts), ofLookups(lookups)]
+  const generations = new GenerationCounts()
+  const sources: MetricSource[] = [
+    ...ofCalls(calls, worker),
+    ...ofAttempts(attempts),
+    ofLookups(lookups),
+    ...ofGenerations(generations),
+  ]
   for (const [name, help] of Object.entries(COUNTERS)) {
     const tally = new Tally()
     tallies.set(name, tally)
@@ -85,6 +92,7 @@ export function createMetrics(worker = 0): Metrics {
   return {
     answered(call) {
       calls.add(call, outcomeLabel(call.outcome))
+      if (call.saved) generations.save(models.of(call.model ?? ''), call.saved)
     },
     attempted(pool, backend, ending, ms) {
       attempts.add(pool, backend, { ending, seconds: ms / 1000 })
@@ -103,6 +111,7 @@ export function createMetrics(worker = 0): Metrics {
     unverified: (tier) => count('infergate_cache_unverified_total', { tier }),
     splitting: (model, state) =>
       count('infergate_cache_row_splitting_total', { model: models.of(model), state }),
+    generated: (model, generated) => generations.generated(models.of(model), generated),
     rows(name, counts) {
       const model = models.of(name)
       for (const [result, rows] of Object.entries(counts))
@@ -182,6 +191,33 @@ function ofAttempts(attempts: AttemptCounts): readonly MetricSource[] {
     { name: 'infergate_backend_attempts_total', help, type: 'counter', values: samples },
     ofTimes('infergate_backend_seconds', 'Time an attempt at a backend took, to the end of its answer.', () =>
       attempts.cells(),
+    ),
+  ]
+}
+
+function ofGenerations({ used, saved, first, next }: GenerationCounts): readonly MetricSource[] {
+  const ofTokens = (name: string, help: string, tally: Tally): MetricSource => ({
+    name,
+    help,
+    type: 'counter',
+    values: () => tally.samples(),
+  })
+  return [
+    ofTokens('infergate_gen_ai_tokens_total', 'Tokens that backends say they took.', used),
+    ofTokens(
+      'infergate_saved_tokens_total',
+      'Tokens that calls would have taken of a backend, and did not.',
+      saved,
+    ),
+    ofTimes(
+      'infergate_gen_ai_time_to_first_token_seconds',
+      'Time from the request to the first token.',
+      () => [...first.values()],
+    ),
+    ofTimes(
+      'infergate_gen_ai_time_per_output_token_seconds',
+      'Mean time between two tokens of one answer.',
+      () => [...next.values()],
     ),
   ]
 }

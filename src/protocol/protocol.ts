@@ -7,7 +7,7 @@ import type { Chunks } from '../core/chunks.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { PromptPrefix } from '../core/prompt-prefix.ts'
-import type { Reply } from '../core/reply.ts'
+import type { Reply, TokenCounts } from '../core/reply.ts'
 import type { Verdict } from './verdict.ts'
 
 /** Why a call may not be cached, in a word for Cache-Status `detail`. */
@@ -175,12 +175,6 @@ export interface Protocol {
   readonly generation?: Generation
 }
 
-/** Tokens as the server counts them. */
-export interface TokenCounts {
-  readonly input: number
-  readonly output: number
-}
-
 export interface Generation {
   /** The body with which a server is asked for events that may be kept: they must say all that any caller may want to know. */
   request(plan: Plan, body: Uint8Array): Uint8Array
@@ -189,7 +183,7 @@ export interface Generation {
   /** The event with which a stream ends that cannot go on. */
   failure(error: GatewayError, plan: Plan): Uint8Array
   /** The tokens that a whole answer says it took; undefined: it does not say. */
-  tokens(reply: Reply, plan: Plan): TokenCounts | undefined
+  tokens(reply: Reply): TokenCounts | undefined
 }
 
 export interface EventFollower {

@@ -184,6 +184,23 @@ describe('what is kept', () => {
     expect(server.calls.length).toBe(1)
   })
 
+  it('is counted: tokens and times of what the backend did, and the tokens that were saved', async () => {
+    const model = 'counted'
+    const prompt = fresh()
+    const said = piecesFor(prompt).length
+    await whole(bodyOf(prompt, { model, stream: true }))
+    await whole(bodyOf(prompt, { model }))
+    await whole(bodyOf(prompt, { model, stream: true }))
+    await whole(bodyOf(fresh(), { model }))
+    const of = (name: string, labels: object) => gateway.metric(`infergate_${name}`, { model, ...labels })
+    expect(await of('gen_ai_tokens_total', { type: 'input' })).toBe(2 * 7)
+    expect(await of('gen_ai_tokens_total', { type: 'output' })).toBe(2 * said)
+    expect(await of('saved_tokens_total', { type: 'input' })).toBe(2 * 7)
+    expect(await of('saved_tokens_total', { type: 'output' })).toBe(2 * said)
+    expect(await of('gen_ai_time_to_first_token_seconds_count', {})).toBe(1)
+    expect(await of('gen_ai_time_per_output_token_seconds_count', {})).toBe(1)
+  })
+
   it('is found by those who write the same in another way, and by nobody who asks for anything else', async () => {
     const prompt = fresh()
     await whole(bodyOf(prompt))

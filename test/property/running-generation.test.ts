@@ -11,6 +11,7 @@ import { Incoming } from '../../src/data/backend/incoming.ts'
 import type { Entry } from '../../src/data/cache/entry.ts'
 import { RunningGeneration } from '../../src/data/generation/running-generation.ts'
 import { Cancel } from '../../src/lib/cancel.ts'
+import { systemClock } from '../../src/lib/clock.ts'
 import { generation, generationOf } from '../../src/protocol/openai/generation/generation.ts'
 import type { Plan } from '../../src/protocol/protocol.ts'
 
@@ -96,6 +97,9 @@ it('a generation is one for all who read it, whoever comes and goes', { timeout:
         plan: planFor(false),
         reply: { status: 200, headers: [], body: incoming },
         keptHeaders: [],
+        clock: systemClock,
+        askedAt: 0,
+        measured() {},
         maxBytes: 1 << 20,
         keep: (events) => {
           keptEvents.push(Buffer.from(events).toString())

@@ -10,4 +10,5 @@ export const silentObserver: Observer = {
   tier() {},
   splitting() {},
   rows() {},
+  generated() {},
 }

@@ -81,6 +81,8 @@ describe('metrics.md', () => {
       outcome: { kind: 'none' },
       ms: 1,
       fault: 'noBackend',
+      model: 'm',
+      saved: { input: 1, output: 1 },
     })
     metrics.attempted('p', 'b', 'ok', 1)
     metrics.retried('p', 'backendReset')
@@ -88,6 +90,8 @@ describe('metrics.md', () => {
     metrics.tier('redis', 'get', 'hit', 1)
     metrics.unverified('redis')
     metrics.rows('m', counts)
+    const tokens = { input: 1, output: 1 }
+    metrics.generated('m', { tokens, firstTokenMs: 1, perTokenMs: 1 })
     metrics.splitting('p/m', 'proved')
     metrics.count('infergate_config_reloads_total', { outcome: 'applied' })
     metrics.count('infergate_model_process_exits_total', { model: 'm' })

@@ -1,9 +1,11 @@
 /** The generations that run in this thread, by the key under which they will be kept. */
 import type { Digest } from '../../core/key.ts'
-import type { Reply } from '../../core/reply.ts'
+import type { Observer } from '../../core/observer.ts'
+import type { Clock } from '../../lib/clock.ts'
 import type { Generation, Plan } from '../../protocol/protocol.ts'
 import { keptHeaders } from '../decision/storable.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
+import type { UpstreamResponse } from '../upstream/upstream-call.ts'
 import { RunningGeneration, type RunningGenerationParts } from './running-generation.ts'
 
 /** The call that a backend answers with events. */
@@ -17,16 +19,32 @@ interface GenerationUse extends Pick<RunningGenerationParts, 'keep'> {
   readonly isShared: boolean
 }
 
+export interface GenerationTableParts {
+  readonly observer: Pick<Observer, 'generated'>
+  readonly clock: Pick<Clock, 'now'>
+}
+
 export class GenerationTable {
   readonly #running = new Map<Digest, RunningGeneration>()
+  readonly #parts: GenerationTableParts
+
+  constructor(parts: GenerationTableParts) {
+    this.#parts = parts
+  }
 
   get size(): number {
     return this.#running.size
   }
 
   /** Reads events that have begun to arrive. An older generation under the same key cannot be joined any more. */
-  run({ matched, plan }: GenerationCall, reply: Reply, { isShared, keep }: GenerationUse): RunningGeneration {
-    const { protocol, route } = matched
+  run(
+    { matched, plan }: GenerationCall,
+    response: UpstreamResponse,
+    { isShared, keep }: GenerationUse,
+  ): RunningGeneration {
+    const { protocol, route, target } = matched
+    const { observer, clock } = this.#parts
+    const { reply, ms } = response
     const running = new RunningGeneration({
       generation: protocol.generation as Generation,
       plan,
@@ -34,6 +52,9 @@ export class GenerationTable {
       keptHeaders: keptHeaders(reply, protocol),
       maxBytes: (route.cache as RouteCache).maxEntryBytes,
       keep,
+      clock,
+      askedAt: clock.now() - ms,
+      measured: (generated) => observer.generated(target.model ?? '', generated),
     })
     if (isShared) this.#publish(plan.whole, running)
     return running

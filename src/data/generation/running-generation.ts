@@ -6,8 +6,10 @@
  */
 import type { Call, RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
+import type { Generated } from '../../core/observer.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
+import type { Clock } from '../../lib/clock.ts'
 import { EventSplitter } from '../../lib/sse-reader.ts'
 import type { EventFollower, Generation, Plan } from '../../protocol/protocol.ts'
 import type { Incoming } from '../backend/incoming.ts'
@@ -26,6 +28,11 @@ export interface RunningGenerationParts {
   readonly maxBytes: number
   /** Keeps the whole answer; undefined: it may not be kept. */
   readonly keep: (events: Uint8Array) => Entry | undefined
+  readonly clock: Pick<Clock, 'now'>
+  /** When the backend was asked; monotonic milliseconds. */
+  readonly askedAt: number
+  /** Called when it is over, however it ended. */
+  readonly measured: (generated: Generated) => void
 }
 
 /** An event is held until its end is there, so its length is bounded; none is nearly as long. */
@@ -45,6 +52,9 @@ export class RunningGeneration {
   readonly #body: SharedBody
   /** For those who asked for less than all: pieces of which they get other bytes. */
   readonly #shown = new WeakMap<Uint8Array, Uint8Array>()
+  /** When the first and the last piece of it came. */
+  #firstAt: number | undefined
+  #lastAt = 0
 
   constructor(parts: RunningGenerationParts) {
     const { generation, plan, reply, maxBytes } = parts
@@ -71,7 +81,9 @@ export class RunningGeneration {
     const joined = this.#body.join()
     if (!joined) return undefined
     const body = new SharedBodyReader(this.#read(joined, reader), joined.leave)
-    return isLeader ? { ...reply, body } : { status: reply.status, headers: keptHeaders, body }
+    if (isLeader) return { ...reply, body }
+    const saved = () => this.#follower.tokens
+    return { status: reply.status, headers: keptHeaders, body, saved }
   }
 
   /** What is kept when it is over, for a caller who wants the answer in one piece. Rejects where the caller leaves first. */
@@ -109,12 +121,30 @@ export class RunningGeneration {
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
       throw new GatewayError('backendGarbled', `the backend sent ${error.message}`)
+    } finally {
+      this.#measure()
     }
   }
 
   #follow(events: Uint8Array): void {
-    const shown = this.#follower.push(events)
+    const follower = this.#follower
+    const before = follower.generated
+    const shown = follower.push(events)
     if (shown !== events) this.#shown.set(events, shown)
+    if (follower.generated === before) return
+    this.#lastAt = this.#parts.clock.now()
+    this.#firstAt ??= this.#lastAt
+  }
+
+  #measure(): void {
+    const { askedAt, measured } = this.#parts
+    const { tokens, generated } = this.#follower
+    const first = this.#firstAt
+    measured({
+      tokens,
+      firstTokenMs: first === undefined ? undefined : first - askedAt,
+      perTokenMs: first === undefined || generated < 2 ? undefined : (this.#lastAt - first) / (generated - 1),
+    })
   }
 
   /** As one caller gets it: an error is an event, since the answer has begun. */

@@ -117,7 +117,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
       return false
     }
     const status = statusTold(exchange, reply, undefined)
-    observer.answered(reportOf(waiting, clock.now(), { status, outcome }))
+    observer.answered(reportOf(waiting, clock.now(), { status, outcome, saved: reply.saved?.() }))
     if (!decision.directives.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry], alias.of)
     return true
   }
@@ -170,7 +170,7 @@ function clientLeft({ observer, clock }: SharedHitParts, waiting: WaitingRequest
 function reportOf(
   waiting: WaitingRequest,
   now: number,
-  result: Pick<Answered, 'status' | 'outcome' | 'fault'>,
+  result: Pick<Answered, 'status' | 'outcome' | 'fault' | 'saved'>,
 ): Answered {
   const { exchange, began } = waiting
   const matched = matchedOf(waiting)

@@ -305,6 +305,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       ms: clock.now() - this.#began,
       fault: fault?.code,
       limit: fault?.detail.limit,
+      saved: this.#reply?.saved?.(),
     })
   }
 }

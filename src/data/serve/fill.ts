@@ -3,6 +3,7 @@
  * load lands, with an entry or with what came instead of one.
  */
 import type { Digest } from '../../core/key.ts'
+import type { Observer } from '../../core/observer.ts'
 import type { Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
@@ -44,6 +45,7 @@ export interface FillParts extends VersionRules {
   readonly claims?: Claims | undefined
   readonly forms: Pick<Forms, 'learn'>
   readonly refusalOf: RefusalOf
+  readonly observer: Pick<Observer, 'generated'>
   readonly clock: Clock
   readonly random: () => number
 }
@@ -146,11 +148,20 @@ export class Fill {
     const options = { rows, isWhole, signal: load.signal, until: load }
     return after(this.#parts.fetch(context, options), (arrived) => {
       const fetched = { load, digests, holding, options, leaderReply: undefined }
+      this.#count(context, arrived)
       if ('unstored' in arrived)
         this.#landUnstored(context, { load, digests, reply: arrived.unstored, partial: !isWhole })
       else if ('running' in arrived) this.#follow(context, fetched, arrived)
       else this.#keep(context, { ...fetched, leaderReply: arrived.leaderReply }, arrived.answers)
     })
+  }
+
+  /** Counts the tokens of a generation that came in one piece. */
+  #count({ matched, plan }: LookupContext, arrived: FetchResult): void {
+    if (!plan.generation || 'running' in arrived) return
+    const reply = 'unstored' in arrived ? arrived.unstored : arrived.leaderReply
+    const tokens = reply && matched.protocol.generation?.tokens(reply)
+    if (tokens) this.#parts.observer.generated(matched.target.model ?? '', { tokens })
   }
 
   /** Events that arrive land with their beginning, and are kept with their end. */
@@ -164,7 +175,7 @@ export class Fill {
       isShared
         ? this.#keptOf(context, fetched, { ...running, reply: { ...running.reply, body: events } })
         : undefined
-    const generation = this.#parts.generations.run(context, running.reply, { isShared, keep })
+    const generation = this.#parts.generations.run(context, running, { isShared, keep })
     if (isShared) {
       for (const digest of digests) load.land(digest, { kind: 'running', generation })
       return

@@ -5,7 +5,7 @@
 import { header } from '../../../core/call.ts'
 import type { Reply } from '../../../core/reply.ts'
 import { eventsIn } from '../../../lib/sse-reader.ts'
-import type { AnswerOrigin, TokenCounts } from '../../protocol.ts'
+import type { AnswerOrigin } from '../../protocol.ts'
 import { type ExactObject, parseExact } from './exact-json.ts'
 import { answerOf } from './fold.ts'
 import { DONE, isGoodEnding, isGoodResponse, StreamFollower, withoutUsage } from './follower.ts'
@@ -13,7 +13,7 @@ import { withFreshId } from './fresh-id.ts'
 import type { GenerationNotes } from './request.ts'
 import { eventsOf, responseOf } from './responses.ts'
 import { chunksOf } from './unfold.ts'
-import { tokensOf } from './usage.ts'
+import { tokensIn } from './usage.ts'
 
 export const EVENTS = 'text/event-stream'
 
@@ -27,6 +27,12 @@ export function generationFor(
   // What a server answers to this very call in another form than was asked for is its own way.
   if (status !== 200 || !(body instanceof Uint8Array) || (isOwn && isStream(reply) !== notes.isStreamed))
     return reply
+  const saved = () => tokensIn(body)
+  const given = inForm(reply, body, notes, isOwn)
+  return given && !isOwn ? { ...given, saved } : given
+}
+
+function inForm(reply: Reply, body: Uint8Array, notes: GenerationNotes, isOwn: boolean): Reply | undefined {
   const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString()
   if (isStream(reply) === notes.isStreamed) return sameForm(reply, text, notes, isOwn)
   const made = notes.isStreamed ? asEvents(text, notes) : asJson(text, notes)
@@ -46,16 +52,6 @@ export function isKeepable(reply: Reply, body: Uint8Array, notes: GenerationNote
   const choices = said['choices']
   if (!Array.isArray(choices) || choices.length < notes.choices) return false
   return choices.every((choice: Members) => isGoodEnding(choice?.['finish_reason'], notes))
-}
-
-/** The tokens that an answer in either form says it took. */
-export function tokensIn(reply: Reply, notes: GenerationNotes): TokenCounts | undefined {
-  const { body } = reply
-  if (!(body instanceof Uint8Array)) return undefined
-  if (!isStream(reply)) return tokensOf(objectOf(body))
-  const follower = new StreamFollower(notes)
-  follower.push(body)
-  return follower.tokens
 }
 
 function isStream({ headers }: Pick<Reply, 'headers'>): boolean {

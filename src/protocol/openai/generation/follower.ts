@@ -2,9 +2,11 @@
  * Follows the events of a stream: whether they are a whole answer, as the rules of generation have it, how many tokens the
  * server says it took, and what of them is for those alone who asked for the usage.
  */
+
+import type { TokenCounts } from '../../../core/reply.ts'
 import { eventsIn, type ReadEvent } from '../../../lib/sse-reader.ts'
 import { Cursor } from '../../json/scan.ts'
-import type { EventFollower, TokenCounts } from '../../protocol.ts'
+import type { EventFollower } from '../../protocol.ts'
 import type { GenerationNotes } from './request.ts'
 import { tokensOf } from './usage.ts'
 

@@ -6,10 +6,11 @@ import type { GatewayError } from '../../../core/errors.ts'
 import type { AnswerPreferences, Generation, Plan, Reading } from '../../protocol.ts'
 import { fault } from '../fault.ts'
 import type { ApiOperation, OpenaiNotes } from '../operation.ts'
-import { generationFor, isKeepable, tokensIn } from './answer.ts'
+import { generationFor, isKeepable } from './answer.ts'
 import { StreamFollower } from './follower.ts'
 import { type GenerationNotes, type ReadGenerationOptions, readGeneration, spliced } from './request.ts'
 import type { GenerationKind } from './rules.ts'
+import { tokensIn } from './usage.ts'
 
 interface Notes extends GenerationNotes, OpenaiNotes {}
 
@@ -56,7 +57,7 @@ export const generation: Generation = {
   follow: (plan) => new StreamFollower(notesOf(plan)),
   failure: (error, plan) =>
     Buffer.from(notesOf(plan).kind === 'responses' ? ofResponse(error) : ofChat(error)),
-  tokens: (reply, plan) => tokensIn(reply, notesOf(plan)),
+  tokens: ({ body }) => (body instanceof Uint8Array ? tokensIn(body) : undefined),
 }
 
 function ofChat(error: GatewayError): string {

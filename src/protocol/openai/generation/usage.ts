@@ -1,5 +1,35 @@
 /** The tokens that an answer says it took. */
-import type { TokenCounts } from '../../protocol.ts'
+import type { TokenCounts } from '../../../core/reply.ts'
+import { COLON } from '../../json/bytes.ts'
+import { Cursor } from '../../json/scan.ts'
+import { parseExact } from './exact-json.ts'
+
+const USAGE = Buffer.from('"usage"')
+
+/**
+ * Of a whole answer in either form: its last `usage` that says something is found, and read. What is within a string does not look
+ * like one, since its quotes are escaped.
+ */
+export function tokensIn(body: Uint8Array): TokenCounts | undefined {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length)
+  for (let at = bytes.lastIndexOf(USAGE); at >= 0; at = at === 0 ? -1 : bytes.lastIndexOf(USAGE, at - 1)) {
+    const tokens = tokensAt(bytes.subarray(at + USAGE.length, at + MAX_BYTES))
+    if (tokens) return tokens
+  }
+  return undefined
+}
+
+/** The longest usage that is read. */
+const MAX_BYTES = 4096
+
+/** Of the value behind the name. */
+function tokensAt(bytes: Buffer): TokenCounts | undefined {
+  const cursor = new Cursor(bytes)
+  if (cursor.peek() !== COLON) return undefined
+  cursor.pos++
+  const value = cursor.value()
+  return value && tokensOf({ usage: parseExact(bytes.toString('utf8', value.start, value.end)) })
+}
 
 /** Of an object with a `usage`, in the words of a chat or of a response; undefined: it does not say. */
 export function tokensOf(answer: unknown): TokenCounts | undefined {
