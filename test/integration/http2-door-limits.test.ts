@@ -160,7 +160,7 @@ it.each([
 ] as [string, FieldList, Serve][])(
   'a body in frames of one byte costs its bytes, on streams %s',
   async (_, fields, serve) => {
-    const server = await door({ serve })
+    const server = await openDoor({ serve })
     const wire = await connect(server)
     const ids = [1, 3, 5, 7]
     for (const id of ids) wire.open(id, fields)
