@@ -32,7 +32,7 @@ tenants:
   blue: {}
   narrow: { models: [other] }
   slow: { rate: { requests: 4/h, burst: 1h } }
-pools: { main: { backends: [{ grpc: "${server.url}" }], health: { interval: 200ms } } }
+pools: { main: { backends: [{ grpc: "${server.url}" }], health: { interval: 200ms, timeout: 10s } } }
 routes: [{ name: main, pool: main, cache: { scope: tenant, rows: never } }]
 `,
   })
