@@ -30,3 +30,11 @@ export function management(method: string, path: string): Pick<Target, 'manages'
 
 const MANAGES = { manages: true }
 const NOTHING = {}
+
+/** The calls of them after which a model may answer otherwise: adapters and weights are loaded, models pulled and deleted. */
+const DEPLOYS =
+  /^\/(?:(?:v1\/)?(?:un)?load_lora_adapter|update_weights\w*|lora-adapters|models\/(?:un)?load|api\/(?:pull|create|copy|delete))$/
+
+export function isDeployment(method: string, path: string): boolean {
+  return method !== 'GET' && method !== 'HEAD' && DEPLOYS.test(path)
+}

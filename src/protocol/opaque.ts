@@ -4,7 +4,7 @@
  */
 import { type Call, header, type Target } from '../core/call.ts'
 import { type Digest, digestOf, digestSteps } from '../core/key.ts'
-import { management } from './management.ts'
+import { isDeployment, management } from './management.ts'
 import { Preimage } from './preimage.ts'
 import { problem } from './problem.ts'
 import type { Protocol } from './protocol.ts'
@@ -13,7 +13,7 @@ import { managedModel } from './torchserve/target.ts'
 export const opaque: Protocol = {
   name: 'opaque',
   match(method, path) {
-    if (managedModel(method, path) !== undefined) return DEPLOYING
+    if (managedModel(method, path) !== undefined || isDeployment(method, path)) return DEPLOYING
     return management(method, path).manages ? MANAGING : FORWARD
   },
   read: (call, body, { seed }) => ({ whole: wholeKey(call, seed, digestOf(body)) }),
@@ -26,7 +26,7 @@ export const opaque: Protocol = {
 }
 
 const FORWARD: Target = { verb: 'forward', prediction: false }
-/** TorchServe's management, in front of which such a route may stand. */
+/** The management of TorchServe and of servers of language models, in front of which such a route may stand. */
 const DEPLOYING: Target = { ...FORWARD, deploys: '', manages: true }
 const MANAGING: Target = { ...FORWARD, manages: true }
 

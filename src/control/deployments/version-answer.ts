@@ -1,6 +1,6 @@
 /**
- * Parses a backend's answers about the versions it serves, of three protocols: TensorFlow Serving's model status, the
- * model metadata of the Open Inference Protocol and TorchServe's management API. An error is distinguished from an answer without versions, because
+ * Parses a backend's answers about the versions it serves, of four protocols: TensorFlow Serving's model status, the
+ * model metadata of the Open Inference Protocol, the list of models of OpenAI's API and TorchServe's management API. An error is distinguished from an answer without versions, because
  * only the latter is a statement.
  */
 import { createHash } from 'node:crypto'
@@ -45,6 +45,36 @@ export function readMetadata(result: ProbeResult): VersionAnswer {
     if (named.length === 0) return { kind: 'unversioned', digest: digest + signature(inputs, outputs) }
     return { kind: 'offers', offers: [...new Set(named)].sort().map((version) => `${version}@${digest}`) }
   })
+}
+
+/**
+ * `GET /v1/models` of vLLM, SGLang, TGI, llama.cpp and Ollama. It has no versions: what a model was loaded from and what it was made
+ * of count, and when it was listed, in which order and with which permissions do not. A server that takes any name lists none of
+ * them; then all that it lists counts.
+ */
+export function readList(result: ProbeResult, model: string): VersionAnswer {
+  return read(result, ({ data }) => {
+    if (!Array.isArray(data)) return OTHER
+    const all = (data as (ModelEntry | null)[]).filter((entry) => typeof entry?.id === 'string')
+    if (all.length === 0) return SILENT
+    const own = all.filter((entry) => entry?.id === model)
+    const facts = (own.length > 0 ? own : all).map((entry) => JSON.stringify(factsOf(entry as ModelEntry)))
+    const digest = createHash('sha256').update(facts.sort().join('\n')).digest('base64url').slice(0, 22)
+    return { kind: 'offers', offers: [`@list:${digest}`] }
+  })
+}
+
+interface ModelEntry {
+  readonly id?: unknown
+  readonly root?: unknown
+  readonly parent?: unknown
+  readonly max_model_len?: unknown
+  /** Of llama.cpp: sizes of the model's file. */
+  readonly meta?: { readonly n_params?: unknown; readonly size?: unknown } | null
+}
+
+function factsOf({ id, root, parent, max_model_len, meta }: ModelEntry): readonly unknown[] {
+  return [id, root, parent, max_model_len, meta?.n_params, meta?.size]
 }
 
 /**

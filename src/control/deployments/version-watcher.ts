@@ -1,13 +1,20 @@
 /**
  * Polls one backend for the versions of the models that are called: TensorFlow Serving's status, the metadata of the
- * Open Inference Protocol, the index of its repository where the metadata name no version, and TorchServe's
- * management API.
+ * Open Inference Protocol, the index of its repository where the metadata name no version, the list of models of OpenAI's
+ * API, and TorchServe's management API.
  */
 import type { Backend } from '../../core/backend.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Probe, type ProbeAccess, reached } from '../health/probe.ts'
 import type { VersionOffer } from './offering.ts'
-import { readIndex, readManaged, readMetadata, readStatus, type VersionAnswer } from './version-answer.ts'
+import {
+  readIndex,
+  readList,
+  readManaged,
+  readMetadata,
+  readStatus,
+  type VersionAnswer,
+} from './version-answer.ts'
 
 /** Most queries out of turn in each interval, for waiting calls: callers may invent names. */
 const MAX_URGENT = 16
@@ -28,11 +35,16 @@ export interface WatcherOptions {
   readonly queried: (model: string) => void
 }
 
-type Dialect = 'status' | 'metadata' | 'management'
+type Dialect = 'status' | 'metadata' | 'list' | 'management'
 
-const DIALECTS: readonly Dialect[] = ['status', 'metadata', 'management']
+const DIALECTS: readonly Dialect[] = ['status', 'metadata', 'list', 'management']
 /** Where each has its models. */
-const PREFIXES: Readonly<Record<Dialect, string>> = { status: '/v1', metadata: '/v2', management: '' }
+const PREFIXES: Readonly<Record<Dialect, string>> = {
+  status: '/v1',
+  metadata: '/v2',
+  list: '/v1',
+  management: '',
+}
 
 /** Polls one backend in rounds, with one query at a time. */
 export class Watcher {
@@ -129,7 +141,7 @@ export class Watcher {
     const segment =
       encodeURIComponent(name) + (label === undefined ? '' : `/labels/${encodeURIComponent(label)}`)
     for (const dialect of this.#dialects(model, label)) {
-      const path = `${PREFIXES[dialect]}/models/${segment}`
+      const path = `${PREFIXES[dialect]}/models${dialect === 'list' ? '' : `/${segment}`}`
       const answer = await this.#readDialect(dialect, { path, model, timeoutMs })
       if (answer.kind !== 'offers' && answer.kind !== 'silent') continue
       if (answer.kind === 'offers') this.#dialect.set(model, dialect)
@@ -150,6 +162,7 @@ export class Watcher {
     const request = { ...reached(this.backend), timeoutMs, ...this.#options.access() }
     const result = await probe({ ...request, path })
     if (dialect === 'status') return readStatus(result)
+    if (dialect === 'list') return readList(result, model)
     if (dialect === 'management') return readManaged(result, model)
     const answer = readMetadata(result)
     if (answer.kind === 'offers' && hasVersions(answer.offers)) this.#versioned.add(model)

@@ -1,7 +1,7 @@
 /**
  * Which probes to send to a backend, and how to judge its answers. With `auto` the probe depends on the backend's
- * protocol: Open Inference's readiness (over gRPC the health service, if there is one), else the status of a model (TensorFlow Serving, KServe V1), else that it
- * accepts connections. The caller remembers which one was answered.
+ * protocol: Open Inference's readiness (over gRPC the health service, if there is one), else the status of a model (TensorFlow Serving, KServe V1), else
+ * the health of servers with OpenAI's API or their list of models, else that it accepts connections. The caller remembers which one was answered.
  */
 import type { ModelOffer } from '../../core/backend.ts'
 import type { ProbeResult } from './probe.ts'
@@ -10,7 +10,7 @@ import type { ProbeResult } from './probe.ts'
 export type HealthPath = 'auto' | 'tcp' | `/${string}`
 
 export interface ProbeQuestion {
-  readonly kind: 'v2' | 'v1' | 'path' | 'tcp'
+  readonly kind: 'v2' | 'v1' | 'health' | 'list' | 'path' | 'tcp'
   readonly path: string | undefined
 }
 
@@ -28,9 +28,17 @@ export function questions(path: HealthPath, models: readonly ModelOffer[]): read
   if (path !== 'auto') return [{ kind: 'path', path }]
   const model = models[0]
   const v2: ProbeQuestion = { kind: 'v2', path: '/v2/health/ready' }
-  if (!model) return [v2, tcp]
-  return [v2, { kind: 'v1', path: `/v1/models/${encodeURIComponent(model.name)}` }, tcp]
+  const v1: readonly ProbeQuestion[] = model
+    ? [{ kind: 'v1', path: `/v1/models/${encodeURIComponent(model.name)}` }]
+    : []
+  return [v2, ...v1, ...OPENAI, tcp]
 }
+
+/** vLLM, SGLang, TGI and llama.cpp say whether they are ready, Ollama lists its models. */
+const OPENAI: readonly ProbeQuestion[] = [
+  { kind: 'health', path: '/health' },
+  { kind: 'list', path: '/v1/models' },
+]
 
 /** @param known the backend has answered this probe before, so a 404 is a failure and not another protocol */
 export function judge(question: ProbeQuestion, result: ProbeResult, known: boolean): ProbeVerdict {

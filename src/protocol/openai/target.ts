@@ -1,7 +1,7 @@
 /** The paths of OpenAI's API, and those that vLLM, SGLang, TGI and llama.cpp have beside it. */
 import type { Target } from '../../core/call.ts'
 import { decoded } from '../../core/path.ts'
-import { management } from '../management.ts'
+import { isDeployment, management } from '../management.ts'
 
 /** What a call whose body names the model is for. */
 export type OperationName =
@@ -61,9 +61,6 @@ const NAMED_FORWARD: Target = { ...FORWARD, isNamedInBody: true }
 const MODELS = /^\/v1\/models(?:\/(.+))?$/
 const LIST: Target = { verb: 'models', gathers: true, prediction: false }
 
-/** Calls after which a model may answer otherwise: adapters and weights are loaded, models pulled and deleted. */
-const DEPLOYS =
-  /^\/(?:(?:v1\/)?(?:un)?load_lora_adapter|update_weights\w*|lora-adapters|models\/(?:un)?load|api\/(?:pull|create|copy|delete))$/
 const DEPLOY: Target = { verb: 'deploy', prediction: false, deploys: '', manages: true }
 const MANAGE: Target = { ...FORWARD, manages: true }
 
@@ -73,7 +70,7 @@ export function openaiTarget(method: string, path: string): Target {
   if (known) return known
   const models = MODELS.exec(path)
   if (models) return modelsTarget(method, models[1])
-  if (method !== 'GET' && DEPLOYS.test(path)) return DEPLOY
+  if (isDeployment(method, path)) return DEPLOY
   if (isPost(method) && NAMING.test(path)) return NAMED_FORWARD
   return management(method, path).manages === true ? MANAGE : FORWARD
 }

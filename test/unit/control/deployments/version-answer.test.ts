@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import {
   readIndex,
+  readList,
   readManaged,
   readMetadata,
   readStatus,
@@ -131,5 +132,47 @@ describe("TorchServe's management offers", () => {
     ['nothing for now while it fails', status(503), silent],
   ])('%s', (_name, result, wanted) => {
     expect(readManaged(result, 'iris')).toEqual(wanted)
+  })
+})
+
+describe("a list of OpenAI's API offers", () => {
+  const listed = (id: string, more: object = {}) => ({
+    id,
+    object: 'model',
+    created: 1,
+    owned_by: 'vllm',
+    ...more,
+  })
+  const offerOf = (data: unknown, model = 'm') => readList(ok({ object: 'list', data }), model)
+  const known = offerOf([listed('m', { root: '/m', max_model_len: 8 }), listed('n')])
+
+  it('something else for another file, another length or another parent', () => {
+    expect(known).toMatchObject({ kind: 'offers', offers: [expect.stringMatching(/^@list:/)] })
+    for (const more of [
+      { root: '/other', max_model_len: 8 },
+      { root: '/m', max_model_len: 16 },
+      { root: '/m', max_model_len: 8, parent: 'base' },
+      { root: '/m', max_model_len: 8, meta: { size: 5 } },
+    ])
+      expect(offerOf([listed('m', more)])).not.toEqual(known)
+  })
+
+  it('the same whatever stands beside the model, and whenever it was listed', () => {
+    const own = { root: '/m', max_model_len: 8, created: 99, permission: [{ id: 'p', created: 3 }] }
+    expect(offerOf([listed('n', { root: 'x' }), listed('m', own)])).toEqual(known)
+  })
+
+  it('all that it lists under a name that it does not list', () => {
+    const unlisted = offerOf([listed('a'), listed('b')])
+    expect(offerOf([listed('b', { created: 7 }), listed('a')])).toEqual(unlisted)
+    expect(offerOf([listed('a')])).not.toEqual(unlisted)
+  })
+
+  it('nothing for now while the list is empty, and is none where it has no entries of models', () => {
+    expect(offerOf([])).toEqual(silent)
+    expect(offerOf(null)).toEqual(other)
+    expect(readList(ok({ models: ['m'] }), 'm')).toEqual(other)
+    expect(readList(status(401, '{"error":{}}'), 'm')).toEqual(other)
+    expect(readList(status(503), 'm')).toEqual(silent)
   })
 })
