@@ -30,7 +30,7 @@ beforeAll(() => {
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 describe('the shipped configuration', () => {
-  it('has the default and the fifteen examples', () => {
+  it('has the default and the sixteen examples', () => {
     expect(yamls.toSorted()).toEqual([
       'examples/batching.yaml',
       'examples/callers.yaml',
@@ -38,6 +38,7 @@ describe('the shipped configuration', () => {
       'examples/memcached.yaml',
       'examples/minimal.yaml',
       'examples/model-stores.yaml',
+      'examples/openai.yaml',
       'examples/prediction-log.yaml',
       'examples/registered-pool.yaml',
       'examples/sentinel.yaml',
