@@ -6,7 +6,7 @@ import { refusedWithError, tryKilled } from '../../suite/killed.ts'
 import { freePorts } from '../../suite/processes.ts'
 import type { Python } from '../../suite/python.ts'
 import type { Session } from '../../suite/session.ts'
-import { defaultsAndRows, tritonSample, tryScript } from '../sides.ts'
+import { defaultsAndRows, type Sides, tritonSample, tryScript } from '../sides.ts'
 import { DATATYPES, everyDatatype, inferBinary, inferJson, sample, type Tensor } from '../v2.ts'
 
 export interface KserveOptions {
@@ -131,6 +131,9 @@ const inJson = (datatype: string) => inferJson('echo', [sample('x', datatype)], 
 // KServe takes halves as binary tensors only.
 const refusesHalf = (datatype: string) => (datatype === 'FP16' ? 'forwarded' : 'hit')
 
+/** The model that gives back what it gets. */
+const ECHO = { model: 'echo', input: 'x', outputs: ['echo_x'] }
+
 export async function tryKserve(session: Session, { python, network, shown }: KserveOptions): Promise<void> {
   const [http, grpc] = await freePorts(2)
   const direct = `http://127.0.0.1:${http}`
@@ -170,18 +173,7 @@ export async function tryKserve(session: Session, { python, network, shown }: Ks
     group: "KServe's SDK",
     script: join(import.meta.dirname, 'sdk.py'),
   })
-  const echo = { model: 'echo', input: 'x', outputs: ['echo_x'] }
-  const models = [
-    ...DATATYPES.map((datatype) => tritonSample(datatype, { ...echo, forms: ['binary'] })),
-    tritonSample('INT8', { ...echo, forms: ['json'], cached: 0 }),
-  ]
-  await tryScript(session, {
-    sides,
-    python,
-    group: 'tritonclient',
-    script: 'triton_http.py',
-    plan: { models },
-  })
+  await tryTritonclient(session, python, sides)
   await tryGrpc(session, python, { http: direct, grpc: `http://127.0.0.1:${grpc}` })
   await tryKilled(session, {
     ...sides,
@@ -190,6 +182,20 @@ export async function tryKserve(session: Session, { python, network, shown }: Ks
     kept: predict('net', { instances: ROWS }),
     fresh: (number) => predict('net', { instances: [[number, 1, 2, 3]] }),
     refused: refusedWithError,
+  })
+}
+
+async function tryTritonclient(session: Session, python: Python, sides: Sides): Promise<void> {
+  const models = [
+    ...DATATYPES.map((datatype) => tritonSample(datatype, { ...ECHO, forms: ['binary'] })),
+    tritonSample('INT8', { ...ECHO, forms: ['json'], cached: 0 }),
+  ]
+  await tryScript(session, {
+    sides,
+    python,
+    group: 'tritonclient',
+    script: 'triton_http.py',
+    plan: { models },
   })
 }
 
@@ -212,8 +218,7 @@ async function tryGrpc(
   const sides = { direct: grpc, gateways }
   const sdk = join(import.meta.dirname, 'sdk_grpc.py')
   await tryScript(session, { sides, python, group: "KServe's SDK, gRPC", script: sdk })
-  const echo = { model: 'echo', input: 'x', outputs: ['echo_x'] }
-  const models = DATATYPES.map((datatype) => tritonSample(datatype, echo))
+  const models = DATATYPES.map((datatype) => tritonSample(datatype, ECHO))
   await tryScript(session, {
     sides,
     python,

@@ -1,9 +1,9 @@
-/** A SavedModel of TensorFlow behind KServe's own server, and behind TensorFlow Serving's REST protocol. */
+/** A SavedModel of TensorFlow behind KServe's own server, and behind TensorFlow Serving's protocols. */
 import { join } from 'node:path'
 import { answers } from '../../suite/ask.ts'
 import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
 import { refusedWithError, tryKilled } from '../../suite/killed.ts'
-import { freePorts } from '../../suite/processes.ts'
+import { freePorts, listens } from '../../suite/processes.ts'
 import type { Python } from '../../suite/python.ts'
 import { run } from '../../suite/run.ts'
 import type { Session, System } from '../../suite/session.ts'
@@ -80,7 +80,7 @@ const PLAN = [
 export const tensorflow: System = {
   name: 'tensorflow',
   title:
-    "A SavedModel of TensorFlow behind KServe's own server, and behind TensorFlow Serving's REST protocol (served by a script of ours)",
+    "A SavedModel of TensorFlow behind KServe's own server, and behind TensorFlow Serving's protocols, REST and gRPC (served by scripts of ours)",
   guide: 'servers/tensorflow.md',
   differences: KSERVE_DIFFERENCES,
   async run(session) {
@@ -95,6 +95,7 @@ export const tensorflow: System = {
     const script = join(import.meta.dirname, 'saved_model.py')
     await run(python.command, [script, model], { timeoutMs: 180_000, env: ENV })
     await tryRest(session, python, model)
+    await tryGrpc(session, python, model)
     await tryKserve(session, {
       python,
       network: model,
@@ -129,5 +130,35 @@ async function tryRest(session: Session, python: Python, model: string): Promise
     kept: ask('predict', { instances: ROWS }),
     fresh: (number) => ask('predict', { instances: [[number, 1, 2, 3]] }),
     refused: refusedWithError,
+  })
+}
+
+async function tryGrpc(session: Session, python: Python, model: string): Promise<void> {
+  const [port] = await freePorts(1)
+  const direct = `http://127.0.0.1:${port}`
+  await session.start(
+    {
+      name: 'TensorFlow over gRPC',
+      command: python.command,
+      args: [join(import.meta.dirname, 'grpc_server.py'), String(port), model],
+      env: ENV,
+      ready: () => listens(port as number),
+    },
+    'python interop/systems/tensorflow/grpc_server.py 8500 SAVED_MODEL',
+  )
+  const start = (name: string, rows: 'never' | 'always') =>
+    session.gateway({
+      name,
+      upstream: direct,
+      settings: {
+        pools: { upstream: { backends: [{ grpc: direct }] } },
+        routes: [{ name: 'all', pool: 'upstream', cache: { rows } }],
+      },
+    })
+  await tryScript(session, {
+    sides: { direct, gateways: [await start('grpc', 'never'), await start('grpc-rows', 'always')] },
+    python,
+    group: 'tensorflow-serving-api, grpcio',
+    script: join(import.meta.dirname, 'serving_grpc.py'),
   })
 }

@@ -22,7 +22,6 @@ const numbers = (model: string, value: readonly number[], more: object = {}) => 
 const REFUSED = [
   { case: 'an error of the model', ...numbers('fails', [13]) },
   { case: 'no such model', ...numbers('absent', [1]) },
-  { case: 'a model of several answers, asked for one', ...numbers('counts', [1]) },
   { case: 'no such version', ...numbers('fails', [1]), more: { model_version: '9' } },
   { case: 'a datatype that the model does not take', ...numbers('fails', [1], { datatype: 'INT8' }) },
   { case: 'more rows than the model takes', ...numbers('mean', [...Array(20).keys()]) },
