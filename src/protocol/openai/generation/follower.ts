@@ -134,8 +134,15 @@ function parsed(data: string): Members | undefined {
   }
 }
 
+/**
+ * An empty usage where servers write it: as the last member of a chunk, or before its padding. The quotes of a string's text are
+ * escaped, so that this is a member; what is behind it shows that it is one of the chunk itself.
+ */
+const EMPTY_USAGE = /,"usage":null(?=\}\r?\n|,"obfuscation":")/g
+
 /** The events of a text as callers get them who did not ask for the usage. */
-export function withoutUsage(text: string): string {
+export function withoutUsage(all: string): string {
+  const text = all.replace(EMPTY_USAGE, '')
   const at = text.indexOf('"usage"')
   if (at < 0) return text
   // Mostly the last event alone has one.

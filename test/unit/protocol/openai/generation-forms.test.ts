@@ -395,6 +395,17 @@ describe('an answer in the form in which it is kept', () => {
     )
   })
 
+  it('keeps what only looks like an empty usage', () => {
+    const content = ',"usage":null}\n,"usage":null,"obfuscation":"'
+    const stream = events(chunk({ delta: { content } }), chunk({ delta: {}, x: { usage: null } }), '[DONE]')
+    expect(given(stream, { stream: true }, 'chat', { isOwn: true })).toBe(stream)
+    const padded = events({ ...chunk({}), usage: null, obfuscation: 'a' }, '[DONE]')
+    expect(dataOf(given(padded, { stream: true }, 'chat', { isOwn: true }))).toEqual([
+      { ...chunk({}), obfuscation: 'a' },
+      '[DONE]',
+    ])
+  })
+
   it('keeps a usage that the server writes beside a choice', () => {
     const stream = events(chunk({ finish_reason: 'stop' }, { usage: USAGE }), '[DONE]')
     expect(given(stream, { stream: true }, 'chat', { isOwn: true })).toBe(stream)
