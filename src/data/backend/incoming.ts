@@ -23,6 +23,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
   #error: Error | undefined
   #trailers: RawPairs = []
   #paused = false
+  #onFirst: (() => void) | undefined
   readonly #changed = new Condition()
   readonly #flow: Flow
   readonly #closed: (error: Error | undefined) => void
@@ -42,10 +43,18 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     return this.#ended && this.#error === undefined
   }
 
+  /** Calls `run` when the first piece has arrived; at once if it has. */
+  whenBegun(run: () => void): void {
+    if (this.#queue.length > 0) run()
+    else this.#onFirst = run
+  }
+
   push(chunk: Uint8Array): void {
     // undici pushes an empty chunk with every resumption; counted as data, it would pause the socket for good.
     if (chunk.length === 0) return
     this.#queue.push(chunk)
+    this.#onFirst?.()
+    this.#onFirst = undefined
     if (this.#queue.length > HIGH_WATER_BYTES && !this.#paused) {
       this.#paused = true
       this.#flow.pause()

@@ -35,6 +35,8 @@ export interface Permit {
   readonly since: number
   /** Calls at the backend when this one began, itself included; 0 while the backend warms up. */
   readonly inflightAtStart: number
+  /** Set once an answer that streams has begun: how long that took, which is the latency that counts; how long it goes on is the caller's wish. */
+  firstMs?: number
   /** The account of its tenant, if that has places of its own. */
   readonly floor?: number | undefined
 }

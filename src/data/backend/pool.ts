@@ -206,7 +206,7 @@ export class BackendPool {
     ending: AttemptOutcome | 'cancelled' | 'lost',
     now = this.#parts.clock.now(),
   ): void {
-    const { backend, incarnation, since, inflightAtStart, floor } = permit
+    const { backend, incarnation, since, inflightAtStart, floor, firstMs } = permit
     const { slot } = backend
     if (floor !== undefined) this.#places.leave(floor)
     if (ending === 'lost') {
@@ -215,9 +215,9 @@ export class BackendPool {
       return
     }
     this.demand.leave(ms, ending === 'ok' ? inflightAtStart : 0, now)
-    if (ending === 'cancelled') this.#selector.cancel(slot, incarnation, now - since)
-    else this.#selector.end(slot, incarnation, { ms, ending, now })
-    if (ending === 'ok') this.#observe(slot, now, ms)
+    if (ending === 'cancelled') this.#selector.cancel(slot, incarnation, firstMs ?? now - since)
+    else this.#selector.end(slot, incarnation, { ms, firstMs, ending, now })
+    if (ending === 'ok') this.#observe(slot, now, { ms, firstMs: firstMs ?? ms })
     this.#server.serve()
   }
 
@@ -336,10 +336,10 @@ export class BackendPool {
     return { meanServiceMs: this.#meanServiceMs, medianServiceMs, limits, elsewhere }
   }
 
-  #observe(slot: number, now: number, ms: number): void {
+  #observe(slot: number, now: number, { ms, firstMs }: { ms: number; firstMs: number }): void {
     const known = this.#latencies[slot] ?? 0
-    this.#latencies[slot] = known === 0 ? ms : known * 0.95 + ms * 0.05
-    this.#hedger?.observe(now, ms)
+    this.#latencies[slot] = known === 0 ? firstMs : known * 0.95 + firstMs * 0.05
+    this.#hedger?.observe(now, firstMs)
     this.#service.add(now, ms)
     this.#meanServiceMs = this.#meanServiceMs === 0 ? ms : this.#meanServiceMs * 0.98 + ms * 0.02
   }

@@ -18,7 +18,7 @@ import type { Outliers } from './outliers/outlier.ts'
 import { Pauses } from './pauses.ts'
 import { type Candidates, candidatesOf } from './policies/candidates.ts'
 import { type Group, Groups, type OfferRequest } from './policies/groups.ts'
-import type { AttemptOutcome, Policy } from './policies/policy.ts'
+import type { Ended, Policy } from './policies/policy.ts'
 import { isNearEnough, type ZoneOptions } from './policies/zone.ts'
 import { expireReports } from './reported-load.ts'
 import { Ramps, type SlowStartOptions } from './slow-start.ts'
@@ -42,13 +42,6 @@ export interface SelectorOptions {
   readonly reportMaxAgeMs?: number
   /** Below this share of routable backends ejection is ignored; in percent. Default 50, 0 never. */
   readonly panicPercent?: number
-}
-
-/** How a call ended, and when if that is known. */
-export interface Ended {
-  readonly ms: number
-  readonly ending: AttemptOutcome
-  readonly now?: number
 }
 
 export interface PickRequest extends OfferRequest {
@@ -180,12 +173,13 @@ export class Selector {
   }
 
   end(slot: number, incarnation: number, result: Ended): void {
-    const { table, limits } = this.#parts
+    const { table, limits, policy, outliers } = this.#parts
+    const { ms, firstMs = ms, ending, now } = result
     // Before it is counted out: the limit is learnt from how many ran at the same time.
-    if (table.incarnation[slot] === incarnation) limits?.observe(slot, result.ms, result.ending, result.now)
+    if (table.incarnation[slot] === incarnation) limits?.observe(slot, ms, ending, now)
     if (!endCall(table, slot, incarnation)) return
-    this.#parts.policy.onEnd?.(slot, result.ms, result.ending, result.now)
-    this.#parts.outliers?.observe(slot, result.ms, result.ending, result.now)
+    policy.onEnd?.(slot, firstMs, ending, now)
+    outliers?.observe(slot, firstMs, ending, now)
   }
 
   /** The caller left and the backend's connection is closed: the backend no longer works on the call. */

@@ -116,6 +116,9 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
       const ms = this.#end(this.#endingOf(reply), at)
       return this.settle({ reply, backend, ms, at: this.now + ms })
     }
+    const isStream = isStreamed(reply, this.#protocol)
+    if (reply.status === 101) this.#permit.firstMs = this.#spentMs()
+    else if (isStream) body.whenBegun(() => (this.#permit.firstMs = this.#spentMs()))
     const ms = this.#parts.clock.now() - this.now
     const ended = Promise.withResolvers<void>()
     over.then(
@@ -127,7 +130,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
       () => ended.resolve(),
     )
     const response = { reply, backend, ms, over: ended.promise }
-    if (this.#collectBytes === 0 || isStreamed(reply, this.#protocol)) this.settle(response)
+    if (this.#collectBytes === 0 || isStream) this.settle(response)
     else this.#collect(response, body)
   }
 
@@ -171,12 +174,17 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     }
   }
 
+  /** How long the backend has had the call, without the time in which this thread was stalled. */
+  #spentMs(at = this.#parts.clock.now()): number {
+    return Math.max(0, at - this.now - (this.#parts.stalled(at) - this.#stalledBefore))
+  }
+
   /** Counts the call out; returns how long it was at the backend. */
   #end(ending: AttemptOutcome | 'cancelled' | 'lost', at = this.#parts.clock.now()): number {
-    const { observer, stalled } = this.#parts
+    const { observer } = this.#parts
     const pool = this.#pool
     const ms = at - this.now
-    pool.leave(this.#permit, Math.max(0, ms - (stalled(at) - this.#stalledBefore)), ending, at)
+    pool.leave(this.#permit, this.#spentMs(at), ending, at)
     observer.attempted(pool.name, this.#permit.backend.id, ending === 'lost' ? 'cancelled' : ending, ms)
     return ms
   }

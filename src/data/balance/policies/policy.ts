@@ -17,6 +17,15 @@ export interface PolicyContext {
 /** `overloaded`: the backend said so (429, 503). A caller's own mistake (other 4xx) is `ok`: the backend did its work. */
 export type AttemptOutcome = 'ok' | 'error' | 'timeout' | 'overloaded'
 
+/** How a call ended, and when if that is known. */
+export interface Ended {
+  readonly ms: number
+  /** Milliseconds to the first piece of an answer that streamed, which is the latency that policies and outlier detection go by. */
+  readonly firstMs?: number | undefined
+  readonly ending: AttemptOutcome
+  readonly now?: number
+}
+
 export interface Policy {
   readonly name: string
   /** True: the beginning of the prompt is read from calls that have one, and given to `pick`. */

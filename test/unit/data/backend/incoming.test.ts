@@ -35,3 +35,17 @@ it('one that is too long to be collected stays readable from its beginning', asy
   for await (const piece of body) size += piece.length
   expect(size).toBe(4 << 20)
 })
+
+it('the first piece is told once, at once where it has come', () => {
+  const flow = { pause: () => {}, resume: () => {}, abort: () => {} }
+  const body = new Incoming(flow, () => {})
+  let told = 0
+  body.whenBegun(() => told++)
+  body.push(new Uint8Array(0))
+  expect(told).toBe(0)
+  body.push(new Uint8Array(1))
+  body.push(new Uint8Array(1))
+  expect(told).toBe(1)
+  body.whenBegun(() => told++)
+  expect(told).toBe(2)
+})

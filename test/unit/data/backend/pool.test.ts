@@ -202,3 +202,25 @@ describe('tenants', () => {
     pool.leave(first, 1, 'ok')
   })
 })
+
+describe('the latency of an answer that streams', () => {
+  const stream = (firstMs: number, ms: number, ending: 'ok' | 'cancelled') => {
+    const permit = pool.enter(need(60_000), []) as Permit
+    permit.firstMs = firstMs
+    clock.advance(ms)
+    pool.leave(permit, ms, ending)
+  }
+
+  it('is the time to its first piece, and its length is the time of service', () => {
+    for (let n = 0; n < 5; n++) stream(30, 5_000, 'ok')
+    expect(pool.status().backends[0]?.latencyMs).toBe(30)
+    expect(table.ewmaMs[0]).toBe(30)
+    expect(pool.serviceMs(0.5)).toBeGreaterThan(4_000)
+  })
+
+  it('says nothing of a caller who leaves in the middle', () => {
+    stream(30, 100, 'ok')
+    stream(30, 20_000, 'cancelled')
+    expect(table.ewmaMs[0]).toBe(30)
+  })
+})
