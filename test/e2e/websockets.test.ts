@@ -183,6 +183,25 @@ describe('a WebSocket', () => {
     await once(socket, 'close')
   })
 
+  it.each([
+    ['says a word now and then', 1, 300],
+    ['goes on sending', 1 << 20, 20],
+  ])('ends with its backend, too, where the client does not end its side and %s', async (_, size, every) => {
+    const client = { port: gateway.port, host: '127.0.0.1', allowHalfOpen: true }
+    const socket = connect(client)
+      .on('error', () => {})
+      .resume()
+    cleanup.push(() => socket.destroy())
+    const [ended, closed] = ['end', 'close'].map((event) => new Promise((seen) => socket.once(event, seen)))
+    socket.write(`GET /v1/realtime HTTP/1.1\r\n${HANDSHAKE.join('\r\n')}\r\n\r\n`)
+    await eventually(() => expect(backend.sockets.clients.size).toBe(1))
+    for (const server of backend.sockets.clients) server.terminate()
+    await ended
+    const sending = setInterval(() => socket.writable && socket.write(Buffer.alloc(size)), every)
+    await closed
+    clearInterval(sending)
+  })
+
   it('holds up a sender whose reader does not read', async () => {
     const socket = await open('/raw/slow')
     await eventually(() => expect(backend.sockets.clients.size).toBe(1))

@@ -526,6 +526,32 @@ describe('goodbyes', () => {
     expect((await first).text).toBe('first')
   })
 
+  it('of a backend that takes nothing: it is not called again at once, nor by many connections', async () => {
+    const at = await backend(() => {}, {
+      greet(peer) {
+        peer.send(SETTINGS, 0, 0, setting(MAX_CONCURRENT_STREAMS, 0))
+        peer.write(goAway(0))
+        peer.socket.end()
+      },
+    })
+    expect(await fails(ask(client(), at, { headTimeoutMs: 500 }))).toMatchObject({ code: 'backendTimeout' })
+    expect(at.peers.length).toBeLessThan(10)
+  })
+
+  it('of a backend that has lowered its streams to none before: the next connection is not waited for', async () => {
+    const at = await backend((peer, stream) => {
+      if (peer.count > 0) return answer(peer, stream, 'second')
+      peer.send(SETTINGS, 0, 0, setting(MAX_CONCURRENT_STREAMS, 0))
+      peer.write(goAway(1))
+    })
+    const made = client()
+    const first = ask(made, at)
+    await eventually(() => expect(at.peers[0]?.seen.some(({ type }) => type === HEADERS)).toBe(true))
+    expect((await ask(made, at)).text).toBe('second')
+    answer(at.peers[0] as RawPeer, 1, 'first')
+    expect((await first).text).toBe('first')
+  })
+
   it('with an error are told to those whose calls it ends', async () => {
     const at = await backend(
       onFirst((peer) => {

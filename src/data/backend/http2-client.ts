@@ -17,7 +17,7 @@ import { type OriginAddress, type OriginConnections, Origins } from './origins.t
 
 /** The most connections to one origin: a bound for one that allows few streams on each. */
 const MAX_CONNECTIONS = 256
-/** How long no connection is opened behind one that could not be, where there are others. */
+/** How long no connection is opened behind one that took nothing, or that could not be opened while there are others. */
 const PAUSE_MS = 100
 /** The most requests that wait for a stream of one origin; further ones are refused. */
 const MAX_WAITING = 8192
@@ -72,7 +72,7 @@ class Http2Origin implements Http2ConnectionOwner, ExchangeOwner, OriginConnecti
   /** How many streams a connection takes at a time, as the backend said last; undefined: it was not heard yet. */
   #streams: number | undefined
   #opening = 0
-  /** Armed behind a connection that could not be opened while others are. */
+  /** Armed behind a connection that took nothing, or that could not be opened while others are. */
   readonly #pause = timer(() => this.#connect())
   #isRetired = false
 
@@ -117,6 +117,10 @@ class Http2Origin implements Http2ConnectionOwner, ExchangeOwner, OriginConnecti
   closing(connection: Http2ClientConnection): void {
     const at = this.#open.indexOf(connection)
     if (at >= 0) this.#open.splice(at, 1)
+    // How many streams the next one takes is known once that is open.
+    if (this.#open.length === 0) this.#streams = undefined
+    // A backend that takes nothing and leaves would be called again at once, without end.
+    if (connection.started === 0) this.#timing.wheel.arm(this.#pause, PAUSE_MS)
     this.#connect()
   }
 

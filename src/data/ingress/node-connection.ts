@@ -153,9 +153,10 @@ export class NodeConnection {
     if (early.length > 0) return this.#refuse('400 Bad Request')
     const response = new http.ServerResponse(request)
     response.assignSocket(socket as Socket)
-    response.once('finish', () => this.#close())
+    const close = () => this.#close()
+    response.once('finish', close)
     const body = new HttpBody(request, wheel, bodyTimeoutMs)
-    ingress.serve(new UpgradeExchange({ request, response, body, isFinal: () => true }, socket))
+    ingress.serve(new UpgradeExchange({ request, response, body, isFinal: () => true }, socket, close))
   }
 
   /** `isLeaving`: the client has closed its end in the middle of a message. */

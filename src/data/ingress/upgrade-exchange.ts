@@ -34,12 +34,15 @@ export class UpgradeExchange extends NodeExchange {
   readonly isUpgrade = true
   readonly #socket: Duplex
   readonly #response: ServerResponse
+  readonly #close: () => void
   readonly #accepted = Promise.withResolvers<void>()
   #isOpen = false
 
-  constructor(messages: NodeMessages, socket: Duplex) {
+  /** `close` ends the connection, and reads for a while what the client still sends. */
+  constructor(messages: NodeMessages, socket: Duplex, close: () => void) {
     super(messages)
     this.#socket = socket
+    this.#close = close
     this.#response = messages.response
     // node:http passes them on no more.
     socket.on('drain', () => this.#response.emit('drain'))
@@ -93,7 +96,7 @@ export class UpgradeExchange extends NodeExchange {
   }
 
   override end(trailers: RawPairs): void {
-    if (this.#isOpen) this.#socket.end()
+    if (this.#isOpen) this.#close()
     else super.end(trailers)
   }
 
