@@ -81,7 +81,8 @@ export class StreamFollower implements EventFollower {
     if (!said) return undefined
     if (this.#isResponse) return this.#response(said)
     this.#chunk(said)
-    return this.#notes.wantsUsage ? undefined : withheld(said, event)
+    // Also where the first caller asks for it: whoever joins may not.
+    return withheld(said, event)
   }
 
   get #isResponse(): boolean {
