@@ -13,6 +13,8 @@ export class EventSplitter {
   #held = 0
   #isLineEmpty = true
   #isAfterReturn = false
+  /** The byte read last ended an event. */
+  #isAfterEvent = false
 
   /** `maxBytes`: the longest event. */
   constructor(maxBytes: number) {
@@ -43,13 +45,15 @@ export class EventSplitter {
       const c = chunk[i]
       if (c === LINE_FEED && this.#isAfterReturn) {
         // The second half of a line's end belongs to the first.
-        if (end === i) end = i + 1
+        if (this.#isAfterEvent) end = i + 1
         this.#isAfterReturn = false
+        this.#isAfterEvent = false
         continue
       }
       this.#isAfterReturn = c === RETURN
       const isLineEnd = c === LINE_FEED || c === RETURN
-      if (isLineEnd && this.#isLineEmpty) end = i + 1
+      this.#isAfterEvent = isLineEnd && this.#isLineEmpty
+      if (this.#isAfterEvent) end = i + 1
       this.#isLineEmpty = isLineEnd
     }
     return end

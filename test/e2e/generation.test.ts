@@ -313,6 +313,23 @@ describe('a stream that runs', () => {
     expect(server.calls.length).toBe(1)
   })
 
+  it('shows no usage to those who did not ask for it, whoever has begun it', async () => {
+    const prompt = fresh()
+    const calling = nextCall()
+    const first = ask(bodyOf(prompt, { stream: true, stream_options: { include_usage: true } }))
+    const call = await calling
+    call.say('one')
+    await first
+    const joined = await ask(bodyOf(prompt, { stream: true }))
+    expect(statusOf(joined)).toContain('collapsed')
+    call.say(' two')
+    call.finish()
+    expect((await (await first).over()).text).toContain('"completion_tokens":2')
+    const { text } = await joined.over()
+    expect(text).not.toContain('usage')
+    expect(text).toContain('[DONE]')
+  })
+
   it('costs the backend one call for fifty callers, of whom half leave', async () => {
     const prompt = fresh()
     const calling = nextCall()

@@ -84,6 +84,12 @@ describe.each(['rows', 'whole', 'auto'])('a route that keeps them by %s', (model
     expect(backend.inputs).toHaveLength(4)
   })
 
+  it('is not kept where its computation has failed', async () => {
+    for (const encoding_format of ['float', 'base64', 'float', 'base64'])
+      await embed({ model, input: ['fail'], encoding_format })
+    expect(backend.inputs.length).toBe(4)
+  })
+
   it('is given as floats where it came as base64', async () => {
     await embed({ model, input: 'coded first', encoding_format: 'base64' })
     const { answer, cache } = await embed({ model, input: 'coded first' })

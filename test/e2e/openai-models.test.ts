@@ -90,6 +90,13 @@ beforeAll(async () => {
           pool: 'chat',
         },
         {
+          name: 'varied',
+          match: { path: '/v1/*', host: 'varied.test' },
+          protocol: 'openai',
+          pool: 'chat',
+          cache: { vary: ['x-team'] },
+        },
+        {
           name: 'other',
           match: { path: '/v1/*', host: 'refusing.test' },
           protocol: 'openai',
@@ -140,6 +147,15 @@ it('asks with the credentials of the caller, and keeps what it is told for that 
   const shown = new Set(listers.a.authorized)
   expect(shown).toContain('Bearer one')
   expect(shown).toContain('Bearer two')
+})
+
+it('keeps what a caller is told from those whom the route tells apart by a field', async () => {
+  const before = listers.a.lists
+  for (const team of ['red', 'blue']) {
+    const { status } = await gateway.get('/v1/models', { host: 'varied.test', 'x-team': team })
+    expect(status).toBe(200)
+  }
+  expect(listers.a.lists - before).toBe(2)
 })
 
 it('tells of one model, from wherever it is listed', async () => {

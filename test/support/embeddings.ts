@@ -29,6 +29,7 @@ export async function startEmbeddings(dimensions = 4): Promise<EmbeddingsBackend
       const isBase64 = encoding_format === 'base64' && !backend.knowsOnlyFloats
       const data = rows.map((row, index) => {
         const vector = vectorOf(row, dimensions)
+        if (row === 'fail') vector.fill(Number.NaN)
         return { object: 'embedding', index, embedding: isBase64 ? base64(vector) : [...vector] }
       })
       const tokens = rows.reduce((sum, row) => sum + tokensOf(row), 0)

@@ -4,14 +4,15 @@
  * If no backend has a list, the call is passed on, so that its caller learns why.
  */
 import type { Backend } from '../../core/backend.ts'
-import type { Call } from '../../core/call.ts'
+import { type Call, headerAll } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Answer, Reply } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { ListedModel, Listing } from '../../protocol/protocol.ts'
 import { isShown } from '../auth/authorize.ts'
 import type { OutgoingFields } from '../http/outgoing-fields.ts'
-import { type Matched, matchesModel } from '../route/routes.ts'
+import { meaningOf } from '../key/meaning.ts'
+import { type Matched, matchesModel, type Route } from '../route/routes.ts'
 import { requestHeaders } from '../rows/row-request.ts'
 import type { AskBackend } from '../upstream/ask-backend.ts'
 import type { Forward } from '../upstream/forward.ts'
@@ -73,11 +74,7 @@ export function createModelList({ members, ask, outgoing, forward, clock }: Mode
     const all = members(route.pool).filter(({ state }) => state !== 'draining')
     const well = all.filter(({ state }) => state === 'ready' || state === 'suspect')
     return (well.length > 0 ? well : all).map(async (backend) => {
-      const list = await listOf(
-        call,
-        { backend, pool: route.pool, host: route.keepsHost ? call.host : undefined },
-        listing,
-      )
+      const list = await listOf(call, { backend, route }, listing)
       return list?.filter(({ id }) => matchesModel(route, id))
     })
   }
@@ -85,10 +82,22 @@ export function createModelList({ members, ask, outgoing, forward, clock }: Mode
   /** Callers that show credentials to the backends may be shown different lists. */
   function listOf(
     call: Call,
-    { backend, pool, host }: { backend: Backend; pool: string; host: string | undefined },
+    { backend, route }: { backend: Backend; route: Route },
     listing: Listing,
   ): KeptList['list'] {
-    const key = JSON.stringify([pool, backend.id, backend.generation, call.principal, host])
+    const { pool } = route
+    const host = route.keepsHost ? call.host : undefined
+    const varying = route.cache?.vary?.map((name) => headerAll(call.headers, name))
+    const { choosing } = meaningOf(call.headers)
+    const key = JSON.stringify([
+      pool,
+      backend.id,
+      backend.generation,
+      call.principal,
+      host,
+      varying,
+      choosing,
+    ])
     const known = kept.get(key)
     const askedAt = clock.now()
     if (known && askedAt - known.askedAt < FRESH_MS) return known.list

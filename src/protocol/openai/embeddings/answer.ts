@@ -113,6 +113,23 @@ export function vectorAt(body: Uint8Array, { start, end }: Stretch): Vector | un
   return vectorOfBase64(text.includes('\\') ? text.replaceAll('\\/', '/') : text)
 }
 
+/** Whether an embedding has numbers: where its computation has failed, servers write `null` or `NaN` in their place, or none at all. */
+export function hasNumbers(body: Uint8Array, { start, end }: Stretch): boolean {
+  if (body[start] === QUOTE) return (vectorAt(body, { start, end })?.bytes.length ?? 0) > 0
+  let isEmpty = true
+  for (let i = start; i < end; i++) {
+    const c = body[i] as number
+    if (c === SMALL_N || c === LARGE_N || c === LARGE_I) return false
+    if (c >= ZERO && c <= NINE) isEmpty = false
+  }
+  return !isEmpty
+}
+
+const ZERO = 0x30
+const NINE = 0x39
+/** With these `null`, `NaN` and `Infinity` begin. */
+const [SMALL_N, LARGE_N, LARGE_I] = [0x6e, 0x4e, 0x49]
+
 const KEY = Buffer.from('"embedding"')
 
 /** How the first vector of an answer is written; undefined: it has none, or one that is no vector. The others are written alike. */

@@ -1,7 +1,7 @@
 /** Embeddings: kept by the input, and given in the encoding that each caller wants. */
 import type { Plan } from '../../protocol.ts'
 import type { ApiOperation } from '../operation.ts'
-import { encodingOf, readAnswer } from './answer.ts'
+import { encodingOf, hasNumbers, readAnswer } from './answer.ts'
 import {
   type EmbeddingsNotes,
   joinInputs,
@@ -27,8 +27,9 @@ export const embeddings: ApiOperation = {
   },
   storable(reply, body, plan, counted) {
     const items = reply.status === 200 ? readAnswer(body)?.items : undefined
-    const { count } = notesOf(plan)
-    return items !== undefined && (!counted || count === undefined || items.length === count)
+    const { count, encoding } = notesOf(plan)
+    if (!items || (counted && count !== undefined && items.length !== count)) return false
+    return encoding === undefined || items.every(({ embedding }) => hasNumbers(body, embedding))
   },
   rows: {
     join(plan, rows, body) {

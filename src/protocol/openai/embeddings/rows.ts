@@ -21,8 +21,7 @@ export function cutEmbeddings(
   if (answer?.items.length !== count) return undefined
   const vectors = answer.items.map(({ embedding }) => vectorAt(body, embedding))
   const dimensions = vectors[0]?.bytes.length
-  if (dimensions === undefined || !vectors.every((vector) => vector?.bytes.length === dimensions))
-    return undefined
+  if (!dimensions || !vectors.every((vector) => vector?.bytes.length === dimensions)) return undefined
   const { pattern, numbers } = readUsage(body, answer.usage)
   const frame = frameBytes({ common: answer.common, pattern, dimensions })
   const weights = Array.from({ length: count }, (_, i) => rows?.[i]?.wire.length ?? 1)

@@ -10,6 +10,8 @@ const OPEN_OBJECT = 0x7b
 const QUOTE = 0x22
 /** Of an address that is the content itself (RFC 2397). */
 const DATA = Buffer.from('"data:')
+/** Members with an address, besides those that end so. */
+const ADDRESSED: ReadonlySet<string> = new Set(['url', 'image', 'video'])
 /** Members by which content that the server has kept is named. */
 const KEPT: ReadonlySet<string> = new Set(['file_id', 'audio'])
 
@@ -42,7 +44,7 @@ export class Content {
     if (isContainer(first) && !KEPT.has(key)) return this.walk()
     const value = cursor.value()
     if (!value) return false
-    if (key === 'url' || key.endsWith('_url')) {
+    if (ADDRESSED.has(key) || key.endsWith('_url')) {
       // Without an address the server takes what it has under another name.
       if (first !== QUOTE || !beginsWith(cursor, value.start, DATA)) this.#rules.refuse('remote content')
     } else if (KEPT.has(key)) {

@@ -122,8 +122,11 @@ class Choice {
     const call = this.#calls.get(index) ?? {}
     this.#calls.set(index, call)
     for (const [name, value] of Object.entries(others)) {
-      if (name !== 'id' && name !== 'type' && says(value)) throw new Loss()
-      if (says(value) && !says(call[name])) call[name] = value
+      if (!says(value) || value === '') continue
+      if (name !== 'id' && name !== 'type') throw new Loss()
+      // Some servers give all calls the same index: two ids are two calls.
+      if (says(call[name]) && call[name] !== value) throw new Loss()
+      call[name] = value
     }
     if (says(named)) call['function'] = called(call['function'], named)
     if (says(custom)) call['custom'] = called(call['custom'], custom)

@@ -77,11 +77,12 @@ export class StreamFollower implements EventFollower {
       return undefined
     }
     const said = parsed(data)
-    if (!said || says(said['error']) || event.event === 'error') this.#isSpoiled = true
+    if (!said || isError(said) || event.event === 'error') this.#isSpoiled = true
     if (!said) return undefined
     if (this.#isResponse) return this.#response(said)
     this.#chunk(said)
-    return this.#notes.wantsUsage ? undefined : withheld(said, event)
+    // Also where the first caller asks for it: whoever joins may not.
+    return withheld(said, event)
   }
 
   get #isResponse(): boolean {
@@ -123,6 +124,11 @@ function isMembers(value: unknown): value is Members {
 
 function says(value: unknown): boolean {
   return value !== undefined && value !== null
+}
+
+/** As OpenAI has it, and as vLLM had it before. */
+function isError({ error, object }: Members): boolean {
+  return says(error) || object === 'error'
 }
 
 function parsed(data: string): Members | undefined {

@@ -165,6 +165,22 @@ describe('a stream in one piece', () => {
     expect(given(events(unknown, chunk({ finish_reason: 'stop' }), '[DONE]'), {})).toBeUndefined()
   })
 
+  it('is made of no two calls of tools that have the same index', () => {
+    const called = (...ids: readonly string[]) =>
+      given(
+        events(
+          ...ids.map((id) =>
+            chunk({ delta: { tool_calls: [{ index: 0, id, function: { name: 'f', arguments: '{}' } }] } }),
+          ),
+          ...STREAM.slice(3),
+        ),
+        {},
+      )
+    expect(called('a', 'b')).toBeUndefined()
+    // Some servers repeat the id, or leave it empty.
+    expect(textOf(called('a', 'a', ''))).toContain('"id":"a"')
+  })
+
   it('is made of a text completion', () => {
     const part = (choice: object) => ({
       id: 'cmpl-1',
@@ -455,6 +471,10 @@ describe('what a follower shows', () => {
     ['that was cut at a length that its caller did not set', [chunk({ finish_reason: 'length' }), '[DONE]']],
     ['that was filtered', [chunk({ finish_reason: 'content_filter' }), '[DONE]']],
     ['with an error inside', [...STREAM.slice(0, 3), { error: { message: 'out of memory' } }, '[DONE]']],
+    [
+      'with an error as vLLM wrote it',
+      [...STREAM.slice(0, 3), { object: 'error', message: 'out of memory', code: 500 }, ...STREAM.slice(3)],
+    ],
     ['with something behind its end', [...STREAM, STREAM[1]]],
     ['with what is no JSON', ['oops', ...STREAM]],
     ['nothing', []],

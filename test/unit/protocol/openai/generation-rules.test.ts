@@ -93,6 +93,8 @@ describe('an answer may not be kept', () => {
     ['[{"type":"image_url","image_url":null,"uuid":"a"}]', 'remote content'],
     ['[{"type":"video_url","video_url":{"url":"file:///a"}}]', 'remote content'],
     ['[{"type":"input_image","image_url":"https://h/a.png"}]', 'remote content'],
+    ['[{"type":"image","image":"https://h/a.png"}]', 'remote content'],
+    ['[{"type":"video","video":"https://h/a.mp4"}]', 'remote content'],
     ['[{"type":"file","file":{"file_id":"f"}}]', 'stateful'],
   ])('with %s: %s', (content, reason) => {
     expect(bypassOf(asked('', content))).toBe(reason)
