@@ -22,22 +22,22 @@ const call = (path: string, body: unknown) => ({ path, ...json(body) })
 const SETTINGS = { model: 'tiny', temperature: 0, max_tokens: 12 }
 
 const CALLS: readonly Exchange[] = [
-  { name: 'completion', again: 'forwarded', ...call('/v1/completions', { ...SETTINGS, prompt: 'once' }) },
+  { name: 'completion', again: 'hit', ...call('/v1/completions', { ...SETTINGS, prompt: 'once' }) },
   {
     name: 'chat',
-    again: 'forwarded',
+    again: 'hit',
     ...call('/v1/chat/completions', { ...SETTINGS, messages: [{ role: 'user', content: 'hi' }] }),
   },
   {
     name: 'a stream',
-    again: 'forwarded',
+    again: 'hit',
     ...call('/v1/chat/completions', {
       ...SETTINGS,
       stream: true,
-      messages: [{ role: 'user', content: 'hi' }],
+      messages: [{ role: 'user', content: 'hello' }],
     }),
   },
-  { name: 'embeddings', again: 'forwarded', ...call('/v1/embeddings', { model: 'tiny', input: ['a', 'b'] }) },
+  { name: 'embeddings', again: 'hit', ...call('/v1/embeddings', { model: 'tiny', input: ['a', 'b'] }) },
   {
     name: 'an argument that is missing',
     again: 'forwarded',
@@ -49,7 +49,7 @@ const CALLS: readonly Exchange[] = [
 
 export const llama: System = {
   name: 'llama',
-  title: 'llama.cpp by llama-cpp-python, a tiny random model, forwarded',
+  title: 'llama.cpp by llama-cpp-python, a tiny random model',
   guide: 'servers/llama.md',
   async run(session) {
     const python = await session.python(LLAMA, ['llama-cpp-python', 'openai'])
