@@ -27,6 +27,7 @@ export function readOverContinue(socket: Socket): void {
 const BEGIN = Buffer.from('HTTP/1.1 10')
 const END = Buffer.from('\r\n\r\n')
 const ZERO = 48
+const ONE = 49
 const NINE = 57
 
 const PASSING = 0
@@ -58,7 +59,8 @@ class InterimAnswers {
       return
     }
     if (byte === ZERO) bytes[at] = ZERO + 2
-    this.#become(byte >= ZERO && byte <= NINE ? ENDING : PASSING)
+    // Behind a 101 nothing is HTTP any more.
+    this.#become(byte >= ZERO && byte <= NINE && byte !== ONE ? ENDING : PASSING)
   }
 
   #ends(byte: number): void {

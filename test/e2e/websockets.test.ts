@@ -18,7 +18,7 @@ afterAll(async () => {
   for (const clean of cleanup.toReversed()) await clean()
 })
 
-/** Echoes what it gets, with the number of sockets that are open; refuses `/refused`, and breaks the rules at `/wrong`. */
+/** Echoes what it gets, with the number of sockets that are open; refuses `/refused`, breaks the rules at `/wrong`, and sends bytes at `/bytes`. */
 async function startServer(isSecure = false) {
   const requests: IncomingMessage[] = []
   const plain = (request: IncomingMessage, response: ServerResponse) => {
@@ -38,6 +38,10 @@ async function startServer(isSecure = false) {
     if (path.endsWith('/wrong'))
       return void socket.write(
         'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tls\r\n\r\n',
+      )
+    if (path.endsWith('/bytes'))
+      return void socket.end(
+        'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nHTTP/1.1 100 is no answer here',
       )
     sockets.handleUpgrade(request, socket, head, (open) => {
       open.on('message', (data, isBinary) => open.send(data, { binary: isBinary }))
@@ -85,7 +89,13 @@ function settings(server: SettingsInput['server'] = {}): SettingsInput {
         idleTimeout: '300ms',
       },
       { name: 'realtime', match: { path: '/v1/*' }, protocol: 'openai', pool: 'realtime' },
-      { name: 'raw', match: { path: '/raw/*' }, protocol: 'opaque', pool: 'realtime', cache: {} },
+      {
+        name: 'raw',
+        match: { path: '/raw/*' },
+        protocol: 'opaque',
+        pool: 'realtime',
+        cache: { enabled: true },
+      },
       { name: 'models', match: { path: '/v2/*' }, protocol: 'oip', pool: 'realtime' },
     ],
   }
@@ -150,6 +160,12 @@ describe('a WebSocket', () => {
     const socket = new WebSocket(address('/v1/greeting'))
     expect((await said(socket)).toString()).toBe('welcome')
     socket.terminate()
+  })
+
+  it('passes bytes as they are, past a cache that says why', async () => {
+    const answer = await talk(`GET /raw/bytes HTTP/1.1\r\n${HANDSHAKE.join('\r\n')}\r\n\r\n`)
+    expect(answer).toMatch(/\r\ncache-status: infergate; fwd=bypass; fwd-status=101; detail="?upgrade"?\r\n/i)
+    expect(answer).toMatch(/\r\n\r\nHTTP\/1\.1 100 is no answer here$/)
   })
 
   it('takes a place of its backend as long as it is open', async () => {

@@ -106,7 +106,7 @@ export function createCacheDecisions(keyer: Keyer): CacheDecisions {
   ): CacheDecision | Promise<CacheDecision> {
     const { revision } = keyer
     const { method, target, headers } = call
-    const head = { method, target, headers, body: NOTHING }
+    const head = { method, target, headers, body: NOTHING, isUpgrade: call.isUpgrade === true }
     const reason = bypassReason(head, matched, directives)
     const kept = (decision: CacheDecision): CacheDecision => {
       if (notes) notes.decision = decision

@@ -191,12 +191,15 @@ export function attach(server: Server, context: NodeDoorContext): ConnectionOf {
   server.on('connection', connectionOf)
   server.on('request', serve)
   server.on('checkContinue', serve)
-  // Any other Upgrade is ignored: the request is served as if it had none.
-  const shouldUpgradeCallback = (request: IncomingMessage) => connectionOf(request.socket).mayUpgrade(request)
-  Object.assign(server, { shouldUpgradeCallback })
-  server.on('upgrade', (request: IncomingMessage, socket, early) =>
-    connectionOf(socket).upgradeRequested(request, early),
-  )
+  // Any other Upgrade is ignored: the request is served as if it had none. So are all before Node 24.9, which leaves none to choose.
+  if ('shouldUpgradeCallback' in server) {
+    const shouldUpgradeCallback = (request: IncomingMessage) =>
+      connectionOf(request.socket).mayUpgrade(request)
+    Object.assign(server, { shouldUpgradeCallback })
+    server.on('upgrade', (request: IncomingMessage, socket, early) =>
+      connectionOf(socket).upgradeRequested(request, early),
+    )
+  }
   server.on('connect', ({ socket }) => connectionOf(socket).connectRequested())
   // An unknown expectation may be ignored (RFC 9110, section 10.1.1); node:http would answer 417 itself, past our metrics.
   server.on('checkExpectation', serve)

@@ -37,7 +37,7 @@ export interface Seed {
 
 /** The part of a call from which its seed is made. The deadline bounds only the wait for epochs and deployments. */
 export type Keyed = Pick<Call, 'method' | 'target' | 'path' | 'query' | 'headers' | 'host' | 'principal'> &
-  Partial<Pick<Call, 'deadline' | 'identity'>>
+  Partial<Pick<Call, 'deadline' | 'identity' | 'isUpgrade'>>
 
 export interface Keyer {
   /** While it stays the same, equal heads have equal seeds. */
