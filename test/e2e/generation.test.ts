@@ -289,6 +289,25 @@ describe('a stream that runs', () => {
     expect((await reading.over()).isCut).toBe(false)
   })
 
+  it('is whole for its first caller, too, where the server says how long it is with the usage', async () => {
+    const calling = nextCall()
+    const asking = ask(bodyOf(fresh(), { stream: true }))
+    const call = await calling
+    const events = [
+      { choices: [{ index: 0, delta: { content: 'one' }, finish_reason: 'stop' }] },
+      { choices: [], usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } },
+    ]
+    const text = `${events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('')}data: [DONE]\n\n`
+    call.response.writeHead(200, { 'content-type': 'text/event-stream', 'content-length': text.length })
+    // In two pieces, so that it is no body that has come with its head.
+    call.response.write(text.slice(0, 5))
+    const reading = await asking
+    call.response.end(text.slice(5))
+    const { isCut, data } = await reading.over()
+    expect(isCut).toBe(false)
+    expect(data()).toEqual([events[0], '[DONE]'])
+  })
+
   it('is joined: who asks the same gets what there is so far, and the rest as it comes', async () => {
     const prompt = fresh()
     const calling = nextCall()

@@ -109,6 +109,14 @@ describe('rerank', () => {
     expect(asked).toHaveLength(3)
   })
 
+  it('leaves it to the server what a bound of none means', async () => {
+    const asking = { model: 'r', query: 'none?', documents }
+    await post('/v1/rerank', asking)
+    const { json } = await post('/v1/rerank', { ...asking, top_n: 0 })
+    expect(json).toMatchObject({ results: [] })
+    expect(asked[1]?.top_n).toBe(0)
+  })
+
   it('gives as many as the caller wants, with their texts if it wants those', async () => {
     const query = 'how many?'
     const first = await post('/v1/rerank', {

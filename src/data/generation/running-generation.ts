@@ -15,6 +15,7 @@ import type { EventFollower, Generation, Plan } from '../../protocol/protocol.ts
 import type { Incoming } from '../backend/incoming.ts'
 import { SharedBody, SharedBodyReader } from '../backend/shared-body.ts'
 import type { Entry } from '../cache/entry.ts'
+import { withoutByteFields } from '../http/headers.ts'
 
 export interface RunningGenerationParts {
   readonly generation: Generation
@@ -81,7 +82,7 @@ export class RunningGeneration {
     const joined = this.#body.join()
     if (!joined) return undefined
     const body = new SharedBodyReader(this.#read(joined, reader), joined.leave)
-    if (isLeader) return { ...reply, body }
+    if (isLeader) return { ...withoutByteFields(reply), body }
     const saved = () => this.#follower.tokens
     return { status: reply.status, headers: keptHeaders, body, saved }
   }

@@ -136,3 +136,15 @@ export function withoutCors(reply: Reply): Reply {
   const { notes: _, ...rest } = reply
   return { ...rest, headers: reply.headers.filter((_text, i) => !CORS.test(reply.headers[i & ~1] as string)) }
 }
+
+const OF_BYTES = /^(?:content-length|content-md5|content-digest|digest|repr-digest|etag)$/i
+
+/** The answer without what its backend says of the bytes of its body, which not every caller gets as they came. */
+export function withoutByteFields(reply: Reply): Reply {
+  if (!reply.headers.some((text, i) => i % 2 === 0 && OF_BYTES.test(text))) return reply
+  const { notes: _, ...rest } = reply
+  return {
+    ...rest,
+    headers: reply.headers.filter((_text, i) => !OF_BYTES.test(reply.headers[i & ~1] as string)),
+  }
+}

@@ -87,17 +87,7 @@ export function createModelList({ members, ask, outgoing, forward, clock }: Mode
   ): KeptList['list'] {
     const { pool } = route
     const host = route.keepsHost ? call.host : undefined
-    const varying = route.cache?.vary?.map((name) => headerAll(call.headers, name))
-    const { choosing } = meaningOf(call.headers)
-    const key = JSON.stringify([
-      pool,
-      backend.id,
-      backend.generation,
-      call.principal,
-      host,
-      varying,
-      choosing,
-    ])
+    const key = keyOf(call, backend, route)
     const known = kept.get(key)
     const askedAt = clock.now()
     if (known && askedAt - known.askedAt < FRESH_MS) return known.list
@@ -117,6 +107,14 @@ export function createModelList({ members, ask, outgoing, forward, clock }: Mode
     if (kept.size > MAX_LISTS) kept.delete(kept.keys().next().value as string)
     return asking.list
   }
+}
+
+/** What a list depends on: its backend, and what a backend may go by that is asked for it. */
+function keyOf(call: Call, { id, generation }: Backend, { pool, keepsHost, cache }: Route): string {
+  const { principal, headers } = call
+  const { choosing } = meaningOf(headers)
+  const varying = cache?.vary?.map((name) => headerAll(headers, name))
+  return JSON.stringify([pool, id, generation, principal, keepsHost && call.host, choosing, varying])
 }
 
 /** Each model once, as the first server tells of it. */

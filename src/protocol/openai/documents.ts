@@ -129,7 +129,8 @@ function readRequest(body: Uint8Array, spec: DocumentsSpec): DocumentsRequest | 
     const text = latin1(body, start, cursor.pos)
     if (key === TOP && text !== 'null') {
       ranking = { ...ranking, top: Number(text) || undefined, topAt: span }
-      if (!/^\d{1,9}$/.test(text)) isClear = false
+      // Servers differ in what none means.
+      if (!/^[1-9]\d{0,8}$/.test(text)) isClear = false
     }
     if (key === WITH_TEXTS && text !== 'null') {
       ranking = { ...ranking, withTexts: text === 'true' }
