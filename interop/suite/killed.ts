@@ -108,6 +108,18 @@ export function refusedAsTorchserve({ status, body }: Answer): string | undefine
   }
 }
 
+/** A refusal of OpenAI's API: an object `error` with `message`, `type` and `code`. */
+export function refusedAsOpenai({ body }: Answer): string | undefined {
+  const text = body.toString()
+  try {
+    const { error } = JSON.parse(text) as { error?: Record<string, unknown> }
+    const right = ['message', 'type', 'code'].every((name) => typeof error?.[name] === 'string')
+    return right ? undefined : `no message, type and code in ${text}`
+  } catch {
+    return `no JSON: ${text}`
+  }
+}
+
 /** A refusal where no dialect is spoken: problem details (RFC 9457) with this status. */
 export function refusedAsProblem({ status, fields, body }: Answer): string | undefined {
   const text = body.toString()

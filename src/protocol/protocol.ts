@@ -152,6 +152,8 @@ export interface Protocol {
    * They say nothing about the answer, so they are ignored.
    */
   readonly habits?: RawPairs
+  /** The same for answers that stream: frameworks forbid to keep any stream, so that nothing on the way holds events back. */
+  readonly streamHabits?: RawPairs
   /** The model version that a good answer states; absent, or undefined: it states none. */
   version?(reply: Reply, body: Uint8Array): string | undefined
   /**

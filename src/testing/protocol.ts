@@ -98,6 +98,7 @@ export function protocolContract(protocol: Protocol, sample: ProtocolSample): vo
       const behind = protocol.answerFields ?? []
       expect(behind).toEqual(behind.map((name) => name.toLowerCase()))
       expect((protocol.habits ?? []).length % 2).toBe(0)
+      expect((protocol.streamHabits ?? []).length % 2).toBe(0)
     })
 
     it.each(Object.keys(FAULTS) as FaultCode[])('finds in its own fault %s whose fault it is', (code) => {

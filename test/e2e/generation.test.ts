@@ -244,9 +244,7 @@ describe('what is kept', () => {
     ],
     [
       'may not be kept',
-      (call: ChatCall) => (
-        call.response.setHeader('cache-control', 'no-store'), call.say('a'), call.finish()
-      ),
+      (call: ChatCall) => (call.response.setHeader('cache-control', 'private'), call.say('a'), call.finish()),
     ],
   ])('is nothing that %s', async (_why, script) => {
     const body = bodyOf(fresh(), { stream: true })
@@ -260,12 +258,12 @@ describe('what is kept', () => {
     expect(server.calls.length).toBe(2)
   })
 
-  it('is an answer on whose stream the server has put what servers put there', async () => {
+  it.each(['no-cache', 'no-store'])('is an answer on whose stream the server has put %s', async (habit) => {
     const body = bodyOf(fresh(), { stream: true })
     const calling = nextCall()
     const asking = ask(body)
     const call = await calling
-    call.response.setHeader('cache-control', 'no-cache')
+    call.response.setHeader('cache-control', habit)
     call.send(': ping\r\n\r\n')
     call.say('a')
     call.finish()

@@ -49,10 +49,13 @@ const settled = (head: string): string[] => {
   return [line, ...fields.sort()]
 }
 
+// A generation that is given again has an id of its own.
+const OF_ONE_ANSWER = /"id": ?"(?:chat)?cmpl-[^"]*"/g
+
 /** JSON by its meaning, all else as it is. The gateway leaves out an id that a server gave to a caller who has none. */
 function meaning(body: Buffer, asked: string): unknown {
-  const json = parsed(body.toString())
-  if (json === undefined) return body.toString('latin1')
+  const json = parsed(body.toString().replaceAll(OF_ONE_ANSWER, '"id":""'))
+  if (json === undefined) return body.toString('latin1').replaceAll(OF_ONE_ANSWER, '"id":""')
   const isServers = typeof json === 'object' && json !== null && 'outputs' in json && !asked.includes('"id"')
   return isServers ? { ...json, id: undefined } : json
 }

@@ -244,7 +244,12 @@ describe('a probe', () => {
       more()
     })
     const port = await listen(endless)
-    expect(await ask(`http://127.0.0.1:${port}`)).toEqual({ kind: 'status', status: 200, body: '' })
+    expect(await ask(`http://127.0.0.1:${port}`)).toEqual({
+      kind: 'status',
+      status: 200,
+      body: '',
+      isCut: true,
+    })
   })
 
   test('says what is wrong with what is no HTTP', async () => {

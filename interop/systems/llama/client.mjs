@@ -21,9 +21,11 @@ await attempt('chat, a stream', async () => {
     messages,
     stream: true,
   })) {
-    pieces.push([choices[0].delta, choices[0].finish_reason])
+    pieces.push(choices[0])
   }
-  return pieces
+  // How the text is cut into pieces is not part of the answer.
+  const text = pieces.map(({ delta }) => delta.content ?? '').join('')
+  return [pieces[0].delta.role, text, pieces.at(-1).finish_reason]
 })
 await attempt('models', async () => (await client.models.list()).data.map(({ id }) => id))
 await attempt('an argument that is refused', () =>

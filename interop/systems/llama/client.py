@@ -19,8 +19,10 @@ def chat():
 
 
 def stream():
-    pieces = client.chat.completions.create(messages=MESSAGES, stream=True, **SETTINGS)
-    return [[piece.choices[0].delta.model_dump(), piece.choices[0].finish_reason] for piece in pieces]
+    # How the text is cut into pieces is not part of the answer.
+    pieces = [piece.choices[0] for piece in client.chat.completions.create(messages=MESSAGES, stream=True, **SETTINGS)]
+    text = "".join(piece.delta.content or "" for piece in pieces)
+    return [pieces[0].delta.role, text, pieces[-1].finish_reason]
 
 
 attempt("completion", completion)

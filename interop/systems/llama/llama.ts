@@ -4,7 +4,7 @@ import { answers, ask } from '../../suite/ask.ts'
 import { tryClient } from '../../suite/clients.ts'
 import { difference } from '../../suite/compare.ts'
 import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
-import { refusedAsProblem, tryKilled } from '../../suite/killed.ts'
+import { refusedAsOpenai, tryKilled } from '../../suite/killed.ts'
 import { nodePackage } from '../../suite/node-packages.ts'
 import { freePorts } from '../../suite/processes.ts'
 import { run } from '../../suite/run.ts'
@@ -104,7 +104,7 @@ export const llama: System = {
       server,
       gateway,
       fresh: (number) => call('/v1/completions', { ...SETTINGS, prompt: `number ${number}` }),
-      refused: refusedAsProblem,
+      refused: refusedAsOpenai,
     })
   },
 }

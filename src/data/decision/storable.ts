@@ -16,7 +16,7 @@ import {
 
 export interface StorePolicy {
   /** The dialect, whose rules say whether the answer is good and whether it streams. */
-  readonly protocol: Pick<Protocol, 'verdict' | 'isStream' | 'habits'>
+  readonly protocol: Pick<Protocol, 'verdict' | 'isStream' | 'habits' | 'streamHabits'>
   readonly maxEntryBytes: number
   /** Request headers in the key; lower case. */
   readonly vary: readonly string[]
@@ -79,10 +79,12 @@ export function collectable(maxEntryBytes: number, rows: number): number {
 
 /** The backend's caching directives, without the fields that its kind puts on every answer; parsed once a head. */
 export function responseDirectivesOf(
-  reply: StorableHead,
-  { habits }: Pick<Protocol, 'habits'>,
+  reply: Reply,
+  protocol: Pick<Protocol, 'habits' | 'streamHabits' | 'isStream'>,
 ): ResponseDirectives {
   const { headers, notes = {} } = reply
+  const habits =
+    protocol.streamHabits && isStreamed(reply, protocol) ? protocol.streamHabits : protocol.habits
   if (habits) return readResponseDirectives(withoutFields(headers, habits), Date.now())
   notes.said ??= readResponseDirectives(headers, Date.now())
   return notes.said as ResponseDirectives

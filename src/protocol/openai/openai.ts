@@ -31,8 +31,8 @@ export const openai: Protocol = {
   },
   storable: (reply, body, plan, counted) =>
     operationOf(plan).storable?.(reply, body, plan, counted) ?? reply.status === 200,
-  // Servers put it on every stream, so that nothing on the way holds the events back.
-  habits: ['Cache-Control', 'no-cache'],
+  // Of vLLM and SGLang, and of sse-starlette, which llama-cpp-python and many others stream by.
+  streamHabits: ['Cache-Control', 'no-cache', 'Cache-Control', 'no-store'],
   listing,
   passesUpgrades: true,
   prefix: promptPrefix,

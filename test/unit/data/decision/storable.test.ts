@@ -42,6 +42,13 @@ it("takes what a dialect's servers say of every answer for nothing said, and hee
   expect(unstorable(reply([...usual, 'Set-Cookie', 'a=b']), own)).toBe('set-cookie')
 })
 
+it('takes what servers say of every stream for nothing said of a stream alone', () => {
+  const own = { ...policy, protocol: { streamHabits: ['Cache-Control', 'no-store'] }, keepsEvents: true }
+  const forbidding = ['cache-control', 'no-store']
+  expect(unstorable(reply([...forbidding, 'content-type', 'text/event-stream']), own)).toBeUndefined()
+  expect(unstorable(reply([...forbidding, 'content-type', 'application/json']), own)).toContain('no-store')
+})
+
 describe('an answer is not kept', () => {
   it.each([
     ['with a cookie', ['Set-Cookie', 'a=b']],
