@@ -83,9 +83,12 @@ function written(reply: Reply, text: string, { isStreamed }: GenerationNotes): R
 function withOwnId(text: string, { isStreamed }: GenerationNotes): string {
   if (!isStreamed) return withFreshId(text, text, (first) => parseExact(first)?.['id'])
   const end = Math.max(FIRST_EVENTS, text.indexOf('\n\n') + 2)
-  const first = eventsIn(text.slice(0, end))[0]?.data ?? ''
+  // Azure begins with an event whose id is empty.
+  const first = eventsIn(text.slice(0, end)).find(({ data }) => HAS_ID.test(data))?.data ?? ''
   return withFreshId(text, first, () => idOf(parseExact(first)))
 }
+
+const HAS_ID = /"id"\s*:\s*"[^"]/
 
 /** Comments before the first event fit into this many characters, or the id stays. */
 const FIRST_EVENTS = 2048

@@ -388,6 +388,15 @@ describe('an answer in the form in which it is kept', () => {
       expect(text?.replaceAll(/chatcmpl-[0-9a-f]{32}/g, 'chatcmpl-1')).toBe(original)
   })
 
+  it('gets it also where its first event has an empty one', () => {
+    const opening = { choices: [], created: 0, id: '', model: '', object: '', prompt_filter_results: [] }
+    const [first, ...more] = dataOf(given(events(opening, ...STREAM), { stream: true }))
+    expect(first).toEqual(opening)
+    const ids = new Set(more.slice(0, -1).map((said) => (said as { id: string }).id))
+    expect(ids.size).toBe(1)
+    expect(ids).not.toContain(HEAD.id)
+  })
+
   it('is the caller’s own where the server gave it to this very call', () => {
     const stream = events(...STREAM)
     const wanting = { stream: true, stream_options: { include_usage: true } }
