@@ -542,17 +542,20 @@ describe('ends', () => {
   })
 
   it('gives up when no head comes in time, and when a body stands still; the backend is told', async () => {
-    const server = await backend(({ stream, count }) => {
-      if (count === 0) return
-      stream.respond({ ':status': 200 })
-      stream.write('abc')
+    const server = await backend((asked) => {
+      if (asked.count === 0) return void echo(asked)
+      if (asked.count === 1) return
+      asked.stream.respond({ ':status': 200 })
+      asked.stream.write('abc')
     })
     const made = client({ bodyTimeoutMs: 100 })
+    // The connection is there, so that what is late is the answer.
+    await textLater(send(made, server.url))
     expect(await fails(send(made, server.url, { headTimeoutMs: 100 }))).toMatchObject({
       code: 'backendTimeout',
     })
     expect(await fails(textLater(send(made, server.url)))).toMatchObject({ code: 'backendTimeout' })
-    await eventually(() => expect(server.streams.map(({ stream }) => stream.rstCode)).toEqual([8, 8]))
+    await eventually(() => expect(server.streams.map(({ stream }) => stream.rstCode)).toEqual([0, 8, 8]))
   })
 
   it('waits on where others have joined who have more time', async () => {
