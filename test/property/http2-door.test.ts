@@ -9,6 +9,7 @@ import net from 'node:net'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { startDoor } from '../support/door.ts'
+import { eventually } from '../support/eventually.ts'
 import { bytesInUse } from '../support/memory.ts'
 import {
   block,
@@ -33,8 +34,8 @@ const seconds = Number(process.env['INFERGATE_FUZZ_SECONDS'] ?? 8)
 /** A connection that takes longer hangs. */
 const HANG_MS = 10_000
 const INTERNAL_ERROR = 2
-/** Of what is in use, however many conversations there are. */
-const MAX_GROWTH_BYTES = 16 << 20
+/** Of what is in use, however many conversations there are. Other files of this process may take 32 MiB for an arena meanwhile. */
+const MAX_GROWTH_BYTES = 48 << 20
 const PRIORITY = 2
 const UNKNOWN = 0x42
 
@@ -311,7 +312,10 @@ it(
       console.info(`${conversations} conversations, seed ${run.seed}`)
       if (run.failed) throw new Error(fc.defaultReportMessage(run) ?? '', { cause: run.errorInstance })
       expect(conversations).toBeGreaterThan(seconds)
-      expect(bytesInUse() - (inUse ?? Number.POSITIVE_INFINITY)).toBeLessThan(MAX_GROWTH_BYTES)
+      // Buffers behind a collection are freed beside us.
+      await eventually(() =>
+        expect(bytesInUse() - (inUse ?? Number.POSITIVE_INFINITY)).toBeLessThan(MAX_GROWTH_BYTES),
+      )
     } finally {
       other.destroy()
       await server.close()
