@@ -128,11 +128,14 @@ function createCut({ splitting, clock }: Pick<FetchParts, 'splitting' | 'clock'>
 
 const NONE: RawPairs = []
 
-/** How many rows a request may have: a call goes to the backends as it came, unless they have declared that they take fewer. */
+/**
+ * How many rows a request may have. In a dialect without a bound of its own a server takes what a caller sends it, and more requests
+ * would only be more calls to the scaler. Elsewhere a call goes as it came, unless the backends have declared that they take fewer.
+ */
 function mostRows({ matched, rows }: LookupContext, isWhole: boolean, declared: number | undefined): number {
-  if (!rows) return Number.POSITIVE_INFINITY
-  const undeclared = isWhole ? undefined : matched.protocol.rows?.most
-  return declared ?? undeclared ?? Number.POSITIVE_INFINITY
+  const most = matched.protocol.rows?.most
+  if (!rows || most === undefined) return Number.POSITIVE_INFINITY
+  return declared ?? (isWhole ? Number.POSITIVE_INFINITY : most)
 }
 
 /** The whole call as it goes upstream: a dialect may ask for more events than the caller did. */
