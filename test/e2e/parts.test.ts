@@ -230,7 +230,8 @@ describe('parts of one’s own, from the packed tarball', () => {
 
   it('say what is wrong with their settings', async () => {
     const file = join(folder, 'wrong.yaml')
-    const at = (parts: readonly string[]) => runInfergate(['serve', '--config', file, ...parts])
+    const free = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0']
+    const at = (parts: readonly string[]) => runInfergate(['serve', '--config', file, ...free, ...parts])
     writeFileSync(file, JSON.stringify(yaml({})))
     const missing = await at(['--parts', join(folder, 'parts.ts')])
     expect(missing).toMatchObject({ code: 1 })

@@ -44,6 +44,8 @@ class FileSource implements DiscoverySource {
   #unreadable = { digest: '', until: 0 }
   #lastWarning = ''
   #reading = false
+  /** The text that was read last while something in the folder changed. */
+  #unsettled: string | undefined
   /**
    * Changes in the folder so far, and when the first one, or a request for a refresh, came that no reading has
    * followed.
@@ -92,9 +94,12 @@ class FileSource implements DiscoverySource {
       if (!this.#watcher) this.#watch()
       const changes = this.#changes
       const text = (await readRegular(this.#options.path, MAX_BYTES)).toString('utf8')
-      // The file changed while it was read: half a list may look like a complete one.
-      if (changes !== this.#changes) dueIn = DEBOUNCE_MS
-      else await this.#take(text)
+      // What changed meanwhile may be the file, and half a list may look like a complete one. Read twice it is no half; without that
+      // a folder in which something always changes would hold up the list for ever.
+      const isSettled = changes === this.#changes || text === this.#unsettled
+      this.#unsettled = isSettled ? undefined : text
+      if (isSettled) await this.#take(text)
+      else dueIn = DEBOUNCE_MS
     } catch (error) {
       this.#warnOnce(error instanceof Error ? error.message : String(error))
     } finally {
