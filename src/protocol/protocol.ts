@@ -236,7 +236,10 @@ export interface AskedRows extends Pick<Plan, 'common'> {
 }
 
 export interface Rows {
-  /** The most rows that a request is made of, where no backend declares how many it takes; left out: as many as are asked for. */
+  /**
+   * The most rows that a request is made of, where no backend declares how many it takes. Left out: as many as the call has, whatever
+   * the backends declare.
+   */
   readonly most?: number
   /** A request for just these rows, in this order; rows of other calls must have the same `plan.batch`. */
   join(plan: Plan, rows: readonly Row[], body: WholeBody): Joined

@@ -3,9 +3,8 @@
  * none and one by what it hears. Beyond one Kubernetes' own controller scales, by the HorizontalPodAutoscaler that the
  * operator makes.
  */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { eventually } from '../../suite/eventually.ts'
+import { startModelServer } from '../../suite/model-server.ts'
 import type { Server, Session, System } from '../../suite/session.ts'
 import { certificate } from '../certificate.ts'
 import { type Cluster, freeAddress, startCluster } from '../kubernetes/cluster.ts'
@@ -48,7 +47,7 @@ export const keda: System = {
     const operator = await startOperator(session, cluster, programs)
     await startAutoscaler(session, cluster, { programs, operator })
     for (const scaler of [asked, told, many]) await createScaledObject(cluster, scaler)
-    const pod = await startPod(session)
+    const pod = await startModelServer(session)
     await tryToZero(session, cluster, [asked, told])
     await session.check('beyond one', 'as many replicas as the gateway wants', () =>
       eventually(() => hasReplicas(cluster, many.name, 3), HEARD),
@@ -68,24 +67,6 @@ interface Tried {
   readonly scaler: Scaler
   /** The URL of a model server. */
   readonly pod: string
-}
-
-/** A model server of one answer. */
-async function startPod(session: Session): Promise<string> {
-  const server = createServer((incoming, outgoing) => {
-    incoming.resume().on('end', () => {
-      outgoing.setHeader('content-type', 'application/json')
-      outgoing.end(JSON.stringify({ predictions: [1] }))
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  session.owns({
-    async stop() {
-      server.closeAllConnections()
-      server.close()
-    },
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
 async function tryToZero(session: Session, cluster: Cluster, scalers: readonly Scaler[]): Promise<void> {

@@ -1,13 +1,12 @@
 /** Servers that know users: one with the rights of the guide, one who is refused. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { ask, isHit } from '../../suite/ask.ts'
 import { eventually } from '../../suite/eventually.ts'
 import { json } from '../../suite/exchanges.ts'
 import type { Gateway } from '../../suite/gateway.ts'
+import { startModelServer } from '../../suite/model-server.ts'
 import { ROOT } from '../../suite/places.ts'
 import { run } from '../../suite/run.ts'
 import type { Session } from '../../suite/session.ts'
@@ -20,29 +19,11 @@ const QUICK = { timeoutMs: 30_000 }
 
 /** Side by side. */
 export async function tryUsers(session: Session, programs: readonly RespProgram[]): Promise<void> {
-  const backend = await startBackend(session)
+  const backend = await startModelServer(session)
   await session.together(
     ...programs.map((program) => (session: Session) => tryAcl(session, program, backend)),
     (session) => trySasl(session, backend),
   )
-}
-
-/** The URL of a model server of one answer. */
-async function startBackend(session: Session): Promise<string> {
-  const server = createServer((request, response) => {
-    request.resume().on('end', () => {
-      response.setHeader('content-type', 'application/json')
-      response.end(JSON.stringify({ predictions: [1] }))
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  session.owns({
-    async stop() {
-      server.closeAllConnections()
-      server.close()
-    },
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
 /** A user by the line of the guide, and one who lacks a command of it. */
