@@ -17,6 +17,7 @@ import type { LimitTable } from '../data/decision/limit-table.ts'
 import type { QuotaTable } from '../data/decision/quota-table.ts'
 import type { Claims } from '../data/flight/claims.ts'
 import type { Ingress } from '../data/ingress/ingress.ts'
+import type { ShownForm } from '../data/key/forms.ts'
 import type { VersionStatement } from '../data/key/statements.ts'
 import { ModelStats } from '../data/measure/model-stats.ts'
 import { TenantUsage } from '../data/measure/tenant-usage.ts'
@@ -71,6 +72,8 @@ export interface DataPlaneParts {
   readonly keyMissing: (jwks: string) => Promise<void>
   /** Called with each finding on whether a model may be split, for the other workers; left out: there are none. */
   readonly split?: (found: Finding) => void
+  /** Called with each form that a server has shown, for the other workers; left out: there are none. */
+  readonly formShown?: (shown: ShownForm) => void
   readonly recorder: Recorder
 }
 
@@ -167,6 +170,11 @@ export class DataPlane {
   /** Takes over which request forms the backends' metadata declare. */
   declareForm({ pool, model, form }: ReportedForm): void {
     this.#assembly.forms.declare(pool, model, form)
+  }
+
+  /** Takes over a form that a server has shown to another worker. */
+  addShownForm(shown: ShownForm): void {
+    this.#assembly.forms.apply(shown)
   }
 
   /** Takes over what another worker has found out about splitting a model. */

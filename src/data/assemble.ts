@@ -36,7 +36,7 @@ import { createHttpCache } from './http-cache/http-cache.ts'
 import { createIngress, type Ingress } from './ingress/ingress.ts'
 import type { Deployments } from './key/deployment.ts'
 import type { Epochs } from './key/epochs.ts'
-import type { Forms } from './key/forms.ts'
+import type { Forms, ShownForm } from './key/forms.ts'
 import { createKeyer } from './key/keyer.ts'
 import { refusalKey } from './key/refusal.ts'
 import { createVersionRules, type VersionStatement } from './key/statements.ts'
@@ -88,6 +88,8 @@ export interface AssemblyParts {
   readonly redeployed: (pool: string, model: string) => Promise<void>
   /** Called with each finding of the splitter, for the other workers; left out: there are none. */
   readonly split?: ((found: Finding) => void) | undefined
+  /** Called with each form that a server has shown, for the other workers; left out: there are none. */
+  readonly formShown?: ((shown: ShownForm) => void) | undefined
   /** Gets the records of routes with a prediction log; left out: no route may have one. */
   readonly recorder?: Recorder | undefined
 }
@@ -194,6 +196,7 @@ function foundations(parts: AssemblyParts) {
     dispatch: unlimited,
     outgoing,
     split: parts.split,
+    formShown: parts.formShown,
     token,
     queueing,
   })

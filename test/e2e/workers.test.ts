@@ -1,16 +1,20 @@
 /** Several data workers are one gateway: one memory, one flight a row, one count of what each backend runs. */
 
 import { readFileSync, writeFileSync } from 'node:fs'
+import { Agent } from 'node:http'
 import { createServer } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type ScriptedBackend, startBackend, summing } from '../support/backend.ts'
+import { type Script, type ScriptedBackend, startBackend, summing } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, runInfergate, startGateway, written } from '../support/gateway.ts'
+import { call } from '../support/http.ts'
 import { INSPECTED, runInWorker } from '../support/inspector.ts'
+import { bytes } from '../support/row-backend.ts'
 import { startRedis } from '../support/servers.ts'
 import { instances, MEMORY, PREDICT, redisTier, settings, TWO } from '../support/settings.ts'
 
 const WORKERS = TWO.workers
+const INFER = '/v2/models/forms/infer'
 
 let backend: ScriptedBackend
 let gateway: RunningGateway
@@ -62,6 +66,38 @@ async function predictions(): Promise<number> {
     models: Record<string, { calls: Record<string, number> }>
   }
   return Object.values(models['sum']?.calls ?? {}).reduce((a, b) => a + b, 0)
+}
+
+/** Resolves when every worker has handled what was sent to it before: a purge is answered no sooner. */
+const told = () => gateway.ask('/api/v1/cache/purge', { method: 'POST', body: { model: 'of another name' } })
+
+/** A tensor of one row, the answer wanted as JSON or as a blob. */
+const tensor = (row: number, asBlob: boolean) => ({
+  inputs: [{ name: 'x', datatype: 'FP32', shape: [1], data: [row] }],
+  parameters: { binary_data_output: asBlob },
+})
+
+/** Gives the tensor back in the form that is asked for. */
+const inEitherForm: Script = (asked, response) => {
+  const { inputs, parameters } = JSON.parse(asked.body.toString()) as ReturnType<typeof tensor>
+  const [{ name, datatype, shape, data }] = inputs as [(typeof inputs)[number]]
+  const isBlob = parameters.binary_data_output
+  const output = { name, datatype, shape, ...(isBlob ? { parameters: { binary_data_size: 4 } } : { data }) }
+  const head = Buffer.from(JSON.stringify({ model_name: 'forms', outputs: [output] }))
+  response.setHeader('content-type', isBlob ? 'application/octet-stream' : 'application/json')
+  if (isBlob) response.setHeader('inference-header-content-length', head.length)
+  response.end(isBlob ? Buffer.concat([head, bytes(data)]) : head)
+}
+
+/** Asks once for JSON, then for a blob at each worker: whichever it is, it gives what is kept. */
+async function expectOneEntry(row: number): Promise<void> {
+  const answers = new Set<string>()
+  await gateway.post(INFER, tensor(row, false))
+  await untilAllHave(async () => {
+    const { headers } = await gateway.post(INFER, tensor(row, true))
+    answers.add(`${headers['content-type']}: ${headers['cache-status']?.toString().slice(0, 14)}`)
+  })
+  expect([...answers]).toEqual(['application/octet-stream: infergate; hit'])
 }
 
 const asked = async (work: () => Promise<unknown>) => {
@@ -130,6 +166,17 @@ describe('two workers', () => {
     expect(await gateway.metric('infergate_workers')).toBe(WORKERS)
   })
 
+  it('have learnt together in which forms a server answers', async () => {
+    backend.script = inEitherForm
+    // One connection is one worker, which alone sees an answer in each form.
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    for (const asBlob of [false, true])
+      await call(gateway.port, INFER, { method: 'POST', body: tensor(0, asBlob), agent })
+    agent.destroy()
+    await told()
+    await expectOneEntry(1)
+  })
+
   it('have new settings after a reload', async () => {
     const file = readFileSync(gateway.file, 'utf8')
     const moved = file.replace(
@@ -184,6 +231,9 @@ describe('two workers', () => {
       untilAllHave(async () => void (await gateway.post(PREDICT, instances(9)))),
     )
     expect(count).toBe(0)
+    // Nor does it have to learn anew what the others know.
+    backend.script = inEitherForm
+    await expectOneEntry(2)
     expect(await gateway.metric('infergate_worker_exits_total', { cause: 'crash' })).toBe(1)
   })
 })

@@ -152,6 +152,7 @@ export class DataPlanes {
       handshake: countHandshakes(parts.metrics),
       redeployed: (pool, model) => this.#redeployed(pool, model),
       split: (finding) => this.#threads.addFinding(finding),
+      formShown: (shown) => this.#threads.addShownForm(shown),
       recorder: createRecorder({ ...parts, queued, send: take }),
     })
     this.#threads = new Threads({
@@ -159,6 +160,7 @@ export class DataPlanes {
       facts: this.facts,
       redeployed: (pool, model) => this.#redeployed(pool, model),
       split: (finding) => this.#worker.plane.addFinding(finding),
+      formShown: (shown) => this.#worker.plane.addShownForm(shown),
       predictions: take,
       used: (report) => this.#tenants.add(report),
     })

@@ -10,6 +10,7 @@ import type { LimitTable } from '../../data/decision/limit-table.ts'
 import type { QuotaTable } from '../../data/decision/quota-table.ts'
 import type { Claims } from '../../data/flight/claims.ts'
 import { type DataListener, listen } from '../../data/ingress/server.ts'
+import type { ShownForm } from '../../data/key/forms.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
 import type { Recorder } from '../../data/record/recorder.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
@@ -52,6 +53,7 @@ export interface DataWorkerParts {
   readonly redeployed: (pool: string, model: string) => Promise<void>
   readonly keyMissing: (jwks: string) => Promise<void>
   readonly split?: (found: Finding) => void
+  readonly formShown?: (shown: ShownForm) => void
   readonly recorder: Recorder
 }
 

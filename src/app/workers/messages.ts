@@ -12,6 +12,7 @@ import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
+import type { ShownForm } from '../../data/key/forms.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
 import type { UsageReport } from '../../data/measure/tenant-usage.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
@@ -59,6 +60,8 @@ export interface ToWorker {
   }): void
   /** Which request forms the metadata of a model declare. */
   declareForm(form: ReportedForm): void
+  /** Which request form a server has shown to another worker. */
+  formShown(shown: ShownForm): void
   /** What another worker has found out about splitting a model. */
   split(found: Finding): void
   /** False where a tier could not be reached. */
@@ -98,6 +101,7 @@ export interface ToControl {
   /** Answered when the old answers of the model are unreachable. */
   redeployed(of: { readonly pool: string; readonly model: string }): void
   split(found: Finding): void
+  formShown(shown: ShownForm): void
   /** Records for prediction logs. */
   predictions(batch: Uint8Array<ArrayBuffer>): void
   /** Ten times a second. */

@@ -14,6 +14,7 @@ import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
+import type { ShownForm } from '../../data/key/forms.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
 import type { UsageReport } from '../../data/measure/tenant-usage.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
@@ -25,6 +26,7 @@ import type { LoadedParts } from '../parts.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import type { SharedFacts } from '../shared-facts.ts'
 import type { LiveTls } from '../tls.ts'
+import { CatchUp } from './catch-up.ts'
 import { countedOf, type DataStats, mergeStats } from './merge.ts'
 import type { ReportedForm, ToWorker, WorkerReport } from './messages.ts'
 import { cleanUpWorker, type SharedState } from './shared-state.ts'
@@ -35,8 +37,6 @@ const CALL_MS = 2_000
 /** A worker that does not confirm a deletion within this time hangs. */
 const FORGET_MS = 5_000
 const CLOSE_MS = 5_000
-/** Most findings and declared forms that are remembered for workers that start later. */
-const MAX_SPLITS = 1_024
 
 export interface ThreadsParts {
   readonly settings: Settings
@@ -58,6 +58,8 @@ export interface ThreadsParts {
   readonly keyMissing: (jwks: string) => Promise<void>
   /** Called with what a worker has found out about splitting a model. */
   readonly split: (finding: Finding) => void
+  /** Called with a form that a server has shown to a worker. */
+  readonly formShown: (shown: ShownForm) => void
   /** Called with what tenants have used since the last time. */
   readonly used: (report: UsageReport) => void
   /** Called with a batch of records for prediction logs. */
@@ -68,42 +70,35 @@ export class Threads {
   readonly #parts: ThreadsParts
   readonly #supervisors: readonly WorkerSupervisor[]
   readonly #loads: WorkerLoads
-  readonly #views = new Map<string, PoolView>()
+  readonly #catchUp: CatchUp
   readonly #reports = new Map<number, WorkerReport>()
-  readonly #declaredForms = new Map<string, ReportedForm>()
-  readonly #splits = new Map<string, Finding>()
   /** The last statistics of each running worker, which remain when it ends. */
   readonly #stats = new Map<number, DataStats>()
   readonly #counted = new Map<number, MetricsSnapshot>()
   /** The counts of workers that have ended. */
   #totals: Promise<MetricsSnapshot> = Promise.resolve([])
   #past: DataStats | undefined
-  /** The settings of the last reload; undefined: none since the start. */
-  #settings: Settings | undefined
-  #credentials: Credentials | undefined
-  #backendCredentials: BackendCredentials = {}
-  #ownListeners: readonly HostPort[] = []
-  #isLeaving = false
 
   constructor(parts: ThreadsParts) {
     this.#parts = parts
+    this.#catchUp = new CatchUp(parts.tls)
     this.#loads = new WorkerLoads(parts.clock)
     this.#supervisors = Array.from({ length: parts.workers - 1 }, (_, at) => this.#supervisor(at + 1))
   }
 
   /** Starts the threads; each listens as soon as it can. */
   start(at: HostPort): void {
-    this.#ownListeners = [...this.#parts.ownListeners(), at]
+    this.#catchUp.ownListeners = [...this.#parts.ownListeners(), at]
     for (const supervisor of this.#supervisors) supervisor.start(at)
   }
 
   apply(view: PoolView): void {
-    this.#views.set(view.pool, view)
+    this.#catchUp.view(view)
     this.#broadcast('apply', view)
   }
 
   reload(settings: Settings): void {
-    this.#settings = settings
+    this.#catchUp.settings = settings
     this.#broadcast('reload', settings)
   }
 
@@ -112,12 +107,12 @@ export class Threads {
   }
 
   credentials(credentials: Credentials): void {
-    this.#credentials = credentials
+    this.#catchUp.credentials = credentials
     this.#broadcast('credentials', credentials)
   }
 
   authorize(credentials: BackendCredentials): void {
-    this.#backendCredentials = credentials
+    this.#catchUp.backendCredentials = credentials
     this.#broadcast('authorize', credentials)
   }
 
@@ -134,19 +129,20 @@ export class Threads {
   }
 
   declareForm(form: ReportedForm): void {
-    this.#declaredForms.set(`${form.pool}/${form.model}`, form)
-    if (this.#declaredForms.size > MAX_SPLITS)
-      this.#declaredForms.delete(this.#declaredForms.keys().next().value as string)
+    this.#catchUp.declaredForm(form)
     this.#broadcast('declareForm', form)
+  }
+
+  /** Tells all other workers which form a server has shown; `by`: the worker that has seen it. */
+  addShownForm(shown: ShownForm, by = 0): void {
+    this.#catchUp.shownForm(shown)
+    this.#tellOthers(by, 'formShown', shown)
   }
 
   /** Shares a worker's finding on splitting a model with all others; `by`: the worker that has found it. */
   addFinding(finding: Finding, by = 0): void {
-    const of = `${finding.model} ${finding.kind ?? ''}`
-    this.#splits.delete(of)
-    this.#splits.set(of, finding)
-    if (this.#splits.size > MAX_SPLITS) this.#splits.delete(this.#splits.keys().next().value as string)
-    for (const { number, rpc } of this.#supervisors) if (number !== by) rpc?.notify('split', finding)
+    this.#catchUp.finding(finding)
+    this.#tellOthers(by, 'split', finding)
   }
 
   /** True where no worker has the answer any more. */
@@ -208,7 +204,7 @@ export class Threads {
   }
 
   leave(): void {
-    this.#isLeaving = true
+    this.#catchUp.isLeaving = true
     this.#broadcast('leave', undefined)
   }
 
@@ -240,7 +236,7 @@ export class Threads {
     return new WorkerSupervisor({
       start: { worker, settings, poolDefaults, tls: tls.material, parts: parts?.url, shared },
       handlers: this.#handlers(worker),
-      catchUp: (rpc) => this.#catchUp(rpc),
+      catchUp: (rpc) => this.#catchUp.send(rpc),
       cleanUp: (ending) => this.#cleanUp(worker, ending),
       clock,
       log,
@@ -249,7 +245,8 @@ export class Threads {
   }
 
   #handlers(worker: number): Parameters<WorkerRpc['handle']>[0] {
-    const { log, alive, stated, redeployed, keyMissing, split, predictions, used, facts } = this.#parts
+    const { log, alive, stated, redeployed, keyMissing, split, formShown, predictions, used, facts } =
+      this.#parts
     const { epochs, deployments } = facts
     return {
       log: ({ level, event, fields }) => log[level](event, { ...fields, worker }),
@@ -275,6 +272,10 @@ export class Threads {
         split(finding)
         this.addFinding(finding, worker)
       },
+      formShown: (shown) => {
+        formShown(shown)
+        this.addShownForm(shown, worker)
+      },
       predictions,
       used,
       loads: (loads) => this.#loads.add(worker, loads),
@@ -286,19 +287,6 @@ export class Threads {
       },
       counted: (snapshot) => void this.#counted.set(worker, snapshot),
     }
-  }
-
-  /** Sends a new worker the state that changed since the start. */
-  #catchUp(rpc: WorkerRpc): void {
-    if (this.#settings) rpc.notify('reload', this.#settings)
-    rpc.notify('secure', this.#parts.tls.material)
-    rpc.notify('authorize', this.#backendCredentials)
-    if (this.#credentials) rpc.notify('credentials', this.#credentials)
-    rpc.notify('ownListeners', this.#ownListeners)
-    for (const view of this.#views.values()) rpc.notify('apply', view)
-    for (const form of this.#declaredForms.values()) rpc.notify('declareForm', form)
-    for (const finding of this.#splits.values()) rpc.notify('split', finding)
-    if (this.#isLeaving) rpc.notify('leave', undefined)
   }
 
   #cleanUp(worker: number, ending: ExitReason): void {
@@ -332,7 +320,12 @@ export class Threads {
   }
 
   #broadcast<K extends keyof ToWorker>(name: K, argument: Parameters<ToWorker[K]>[0]): void {
-    for (const { rpc } of this.#supervisors) rpc?.notify(name, argument as never)
+    this.#tellOthers(0, name, argument)
+  }
+
+  /** Tells every worker but `by`, which has found it out; 0 is the first, which runs in this thread. */
+  #tellOthers<K extends keyof ToWorker>(by: number, name: K, argument: Parameters<ToWorker[K]>[0]): void {
+    for (const { number, rpc } of this.#supervisors) if (number !== by) rpc?.notify(name, argument as never)
   }
 }
 

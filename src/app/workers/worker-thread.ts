@@ -16,7 +16,7 @@ import { loadParts } from '../parts.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
 import { LiveTls } from '../tls.ts'
 import { takeBinding } from './bindings.ts'
-import { DataWorker, TICK_MS } from './data-worker.ts'
+import { DataWorker, type DataWorkerParts, TICK_MS } from './data-worker.ts'
 import type { ToControl, ToWorker, WorkerStart } from './messages.ts'
 import { shareOf } from './shared-state.ts'
 import { ThreadRpc } from './thread-rpc.ts'
@@ -71,10 +71,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     clock,
     random: Math.random,
     ownListeners: () => ownListeners,
-    stated: (statement) => control.notify('stated', statement),
-    redeployed: (pool, model) => control.call('redeployed', { pool, model }, FACT_MS).catch(() => {}),
-    keyMissing: (jwks) => control.call('keyMissing', jwks, KEY_MS).catch(() => {}),
-    split: (finding) => control.notify('split', finding),
+    ...telling(control),
     recorder: recorderOf(control, metrics, shared.queuedPredictions),
   })
   worker.start()
@@ -93,6 +90,17 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     metrics: () => metrics.snapshot(),
     tellUsage: () => tellUsage(control, worker),
   })
+}
+
+/** What calls show is told to the control thread. */
+function telling(control: ControlRpc) {
+  return {
+    stated: (statement) => control.notify('stated', statement),
+    redeployed: (pool, model) => control.call('redeployed', { pool, model }, FACT_MS).catch(() => {}),
+    keyMissing: (jwks) => control.call('keyMissing', jwks, KEY_MS).catch(() => {}),
+    split: (finding) => control.notify('split', finding),
+    formShown: (shown) => control.notify('formShown', shown),
+  } satisfies Partial<DataWorkerParts>
 }
 
 /** Counts and logs here, and tells the control thread who is alive. */
@@ -134,6 +142,7 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
       if (deployments.update(pool, model, state)) plane.changed()
     },
     declareForm: (form) => plane.declareForm(form),
+    formShown: (shown) => plane.addShownForm(shown),
     split: (finding) => plane.addFinding(finding),
     forget: (digest) => plane.forget(digest),
     // Messages are handled in order, so all earlier ones are done.

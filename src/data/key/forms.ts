@@ -14,18 +14,29 @@ import type { ModelNames } from './model-names.ts'
 /** Callers make up names, so there is a bound; what is forgotten is proved anew. */
 const MAX_MODELS = 4096
 
+/** What one worker has learnt from an answer, for the other workers. */
+export interface ShownForm {
+  /** The model in its deployment, as `ModelNames` names it. */
+  readonly model: string
+  readonly form: number
+}
+
 export interface FormsOptions {
   readonly names: ModelNames
+  /** Called when an answer shows what was not known yet; undefined: there are no other workers. */
+  readonly learnt?: ((shown: ShownForm) => void) | undefined
 }
 
 export class Forms {
   readonly #names: ModelNames
+  readonly #learnt: FormsOptions['learnt']
   readonly #shown = new Map<string, number>()
   /** By pool and model, of whatever deployment. */
   readonly #declared = new Map<string, number>()
 
-  constructor({ names }: FormsOptions) {
+  constructor({ names, learnt }: FormsOptions) {
     this.#names = names
+    this.#learnt = learnt
   }
 
   /** Whether the server has proved all bits of the form. */
@@ -44,8 +55,15 @@ export class Forms {
   learn(matched: Matched, plan: Plan, reply: Reply): void {
     const { protocol } = matched
     const form = protocol.shows ? protocol.shows(reply, reply.body as Uint8Array, plan) : (plan.form ?? 0)
-    const name = this.#names(matched)
-    this.#shown.set(name, (this.#shown.get(name) ?? 0) | form)
+    const model = this.#names(matched)
+    if (((this.#shown.get(model) ?? 0) & form) === form) return
+    this.apply({ model, form })
+    this.#learnt?.({ model, form })
+  }
+
+  /** Takes over what another worker has learnt. */
+  apply({ model, form }: ShownForm): void {
+    this.#shown.set(model, (this.#shown.get(model) ?? 0) | form)
     bounded(this.#shown)
   }
 

@@ -4,7 +4,7 @@ import { printable } from '../../core/key.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { Forms } from '../key/forms.ts'
+import { Forms, type ShownForm } from '../key/forms.ts'
 import { createModelNames } from '../key/model-names.ts'
 import type { Matched } from '../route/routes.ts'
 import type { Dispatch } from '../upstream/upstream-call.ts'
@@ -26,6 +26,8 @@ export interface RowsParts {
   readonly random: () => number
   /** Called when a question kind is proved, refused or suspended. */
   readonly split: ((found: Finding) => void) | undefined
+  /** Called when a server has shown a form. */
+  readonly formShown: ((shown: ShownForm) => void) | undefined
 }
 
 export interface ModelTraits {
@@ -45,7 +47,8 @@ export function createModelTraits(parts: RowsParts): ModelTraits {
     queueing,
   })
   const names = createModelNames(token)
-  return { splitter, splitting: createSplitting({ splitter, shadow, names }), forms: new Forms({ names }) }
+  const forms = new Forms({ names, learnt: parts.formShown })
+  return { splitter, splitting: createSplitting({ splitter, shadow, names }), forms }
 }
 
 function newSplitter({ clock, random, log, observer, split }: RowsParts): Splitter {
