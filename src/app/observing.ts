@@ -45,9 +45,13 @@ export function observing({ metrics, log, alive, clock }: ObservingParts): Obser
   }
 }
 
-/** Counts the ends of TLS handshakes at the data port. */
-export function countHandshakes(metrics: Pick<Metrics, 'count'>): (outcome: HandshakeOutcome) => void {
-  return (outcome) => metrics.count('infergate_tls_handshakes_total', { tls: 'server.tls', outcome })
+/** Counts the ends of TLS handshakes at the data port, and the connections that were closed because they begin in another protocol. */
+export function countConnections(metrics: Pick<Metrics, 'count'>) {
+  return {
+    handshake: (outcome: HandshakeOutcome) =>
+      metrics.count('infergate_tls_handshakes_total', { tls: 'server.tls', outcome }),
+    foreign: () => metrics.count('infergate_foreign_connections_total', {}),
+  }
 }
 
 /** Calls through at most once in `everyMs` for each backend. */

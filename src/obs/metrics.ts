@@ -54,6 +54,8 @@ const COUNTERS = {
   infergate_config_reloads_total: 'Reloads of the settings.',
   infergate_tls_handshakes_total:
     'TLS handshakes of clients, by how they ended: ok, http (plain HTTP was sent), late, full (too many at a time), untrusted (the certificate of the client), failed.',
+  infergate_foreign_connections_total:
+    'Connections that were closed without an answer, since they begin in another protocol than HTTP.',
   infergate_worker_exits_total:
     'Ends of data workers that nobody asked for: crashed, or ended because they hung.',
   infergate_model_store_operations_total:

@@ -196,6 +196,29 @@ describe.each([true, false])('with the fast door: %s', (fastDoor) => {
     expect(performance.now() - began).toBeLessThan(1500)
   })
 
+  it('a client that begins in another protocol is closed, and told of', async () => {
+    let foreign = 0
+    const server = await door({ fastDoor, foreign: () => foreign++ })
+    for (const parts of [['INVALID CONNECTION PREFACE\r\n\r\n'], ['a few ', 'words\n']]) {
+      const one = await client(server)
+      for (const part of parts) one.send(part)
+      await closed(one)
+      expect(one.received).toBe('')
+    }
+    expect(foreign).toBe(2)
+  })
+
+  it('a first line that stops is told 408, and one that ends 400', async () => {
+    const server = await door({ fastDoor, headerTimeoutMs: 100 })
+    const [slow, left] = [await client(server), await client(server)]
+    slow.send('PUT /whole HT')
+    left.send('a few')
+    left.socket.end()
+    await Promise.all([closed(slow), closed(left)])
+    expect(slow.received).toMatch(/^HTTP\/1\.1 408 /)
+    expect(left.received).toMatch(/^HTTP\/1\.1 400 /)
+  })
+
   it.each(['/whole', '/stream'])('408 comes in time where a body for %s stops', async (path) => {
     const server = await door({ fastDoor, headerTimeoutMs: 3000, bodyTimeoutMs: 300 })
     for (const begin of [head(path, 9), post(path, 'long body').slice(0, -9)]) {

@@ -17,6 +17,8 @@ interface Case {
   readonly statuses: readonly number[]
   /** `fast` where the fast door must have answered the first request. */
   readonly door?: 'fast' | 'http'
+  /** It ends the connection without an answer. */
+  readonly isForeign?: true
 }
 
 const cases: Case[] = [
@@ -190,6 +192,20 @@ const cases: Case[] = [
   { name: 'HTTP/1.0', bytes: 'GET /a HTTP/1.0\r\nHost: h\r\n\r\n', statuses: [200], door: 'http' },
   { name: 'HTTP/0.9', bytes: 'GET /a\r\n\r\n', statuses: [400], door: 'http' },
   { name: 'a TLS greeting', bytes: '\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03', statuses: [400] },
+  // Another protocol: whoever reads no HTTP/1.1 gets no answer in it (RFC 9112, section 2.2).
+  { name: 'a broken preface of HTTP/2', bytes: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r', statuses: [] },
+  { name: 'no preface at all', bytes: 'INVALID CONNECTION PREFACE\r\n\r\n', statuses: [], isForeign: true },
+  { name: 'a line of RTSP', bytes: 'OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n', statuses: [], isForeign: true },
+  { name: 'words that end with LF', bytes: 'a few words\n', statuses: [], isForeign: true },
+  {
+    name: 'words in the place of a second request',
+    bytes: `${get('Host: h')}INVALID CONNECTION PREFACE\r\n\r\n`,
+    statuses: [200, 400],
+  },
+  { name: 'a version in lower case', bytes: 'GET /a http/1.1\r\nHost: h\r\n\r\n', statuses: [400] },
+  { name: 'a version that is none', bytes: 'GET /a HTTP/x\r\nHost: h\r\n\r\n', statuses: [400] },
+  { name: 'two words', bytes: 'hello there\r\n\r\n', statuses: [400] },
+  { name: 'words in more than 256 bytes', bytes: `GET /a ${'b'.repeat(300)}\r\n\r\n`, statuses: [400] },
   // Meaning.
   {
     name: 'Connection: close',
@@ -259,6 +275,7 @@ function check(outcome: Outcome, wanted: Case): void {
   if (wanted.door) expect(outcome.doors[0]).toBe(wanted.door)
   if (wanted.name !== 'a POST without a length')
     expect(outcome.calls.join()).not.toContain('"GET","/smuggled"')
+  if (wanted.isForeign) expect(outcome.closed).toBe(true)
   if (wanted.statuses.at(-1) === 400 && wanted.door === undefined) expect(outcome.closed).toBe(true)
 }
 

@@ -9,6 +9,7 @@ import { type Duplex, duplexPair } from 'node:stream'
 import { silentLog } from '../../src/core/log.ts'
 import { createDoor } from '../../src/data/ingress/door/door.ts'
 import { createHttp2Door } from '../../src/data/ingress/h2/door.ts'
+import { sortConnections } from '../../src/data/ingress/h2/preface.ts'
 import { createIngress, type Ingress } from '../../src/data/ingress/ingress.ts'
 import { attach } from '../../src/data/ingress/server.ts'
 import { createRouter } from '../../src/data/route/routes.ts'
@@ -96,7 +97,9 @@ export function createSide({ fast, maxBodyBytes = 4096, overSockets = false }: S
     ...limits,
   })
   const http2 = createHttp2Door({ ...ingress, limits, wheel })
-  if (fast) createDoor({ server, limits, wheel, http2, ...ingress })
+  const foreign = () => {}
+  if (fast) createDoor({ server, limits, wheel, http2, foreign, ...ingress })
+  else sortConnections(server, { http2, foreign, wheel, ...limits })
   return async (pieces) => {
     calls = []
     doors = []

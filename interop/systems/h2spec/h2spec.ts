@@ -12,16 +12,10 @@ const VERSION = 'v2.2.1+incompatible'
 /** A case waits two seconds for what must not come, and there are 146. */
 const RUN_MS = 280_000
 
-const PREFACE = 'http2/3.5 Sends invalid connection preface'
-
 export const h2spec: System = {
   name: 'h2spec',
   title: 'h2spec, which tests what an HTTP/2 server must do',
   guide: 'backends.md',
-  differences: {
-    [`${PREFACE}, plain`]:
-      'the plain port speaks HTTP/1.1 as well: bytes that begin neither are answered with 400 and the end of the connection, not with GOAWAY',
-  },
   async run(session) {
     const bin = await goPrograms(
       { module: 'github.com/summerwind/h2spec', version: VERSION, packages: ['cmd/h2spec'] },

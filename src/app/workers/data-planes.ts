@@ -25,7 +25,7 @@ import type { ProcessLog } from '../../obs/log.ts'
 import type { Metrics, MetricsSnapshot } from '../../obs/metrics.ts'
 import { type Cache, openCache } from '../cache.ts'
 import type { PoolLoad } from '../demand.ts'
-import { countHandshakes, observing } from '../observing.ts'
+import { countConnections, observing } from '../observing.ts'
 import type { LoadedParts, Parts } from '../parts.ts'
 import { checkFree } from '../ports.ts'
 import { PredictionLog } from '../prediction-log/prediction-log.ts'
@@ -149,7 +149,7 @@ export class DataPlanes {
       ...parts.share,
       facts: this.facts,
       observer: observing(parts),
-      handshake: countHandshakes(parts.metrics),
+      ...countConnections(parts.metrics),
       redeployed: (pool, model) => this.#redeployed(pool, model),
       split: (finding) => this.#threads.addFinding(finding),
       formShown: (shown) => this.#threads.addShownForm(shown),

@@ -43,6 +43,8 @@ export interface DataWorkerParts {
   readonly observer: Observer
   /** Called at the end of each TLS handshake. */
   readonly handshake: (outcome: HandshakeOutcome) => void
+  /** Called for each connection that is closed because it begins in another protocol. */
+  readonly foreign: () => void
   readonly log: ProcessLog
   readonly clock: Clock
   readonly random: () => number
@@ -85,7 +87,7 @@ export class DataWorker {
   }
 
   async listen(at: HostPort): Promise<HostPort> {
-    const { settings, table, tls, handshake } = this.#parts
+    const { settings, table, tls, handshake, foreign } = this.#parts
     const { limits, fastDoor } = settings.server
     const { server } = tls
     this.#opening = listen(
@@ -100,6 +102,7 @@ export class DataWorker {
         fastDoor,
         tls: server,
         handshake,
+        foreign,
         wheel: this.#wheel,
       },
       this.plane.ingress,

@@ -11,7 +11,7 @@ import { EventLoopLag } from '../../lib/event-loop-lag.ts'
 import type { Level, ProcessLog } from '../../obs/log.ts'
 import { createMetrics, type Metrics } from '../../obs/metrics.ts'
 import { openCache } from '../cache.ts'
-import { countHandshakes, observing, seldom } from '../observing.ts'
+import { countConnections, observing, seldom } from '../observing.ts'
 import { loadParts } from '../parts.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
 import { LiveTls } from '../tls.ts'
@@ -66,7 +66,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     eventLoopLag,
     facts,
     observer: observerOf(control, { metrics, log }),
-    handshake: countHandshakes(metrics),
+    ...countConnections(metrics),
     log,
     clock,
     random: Math.random,

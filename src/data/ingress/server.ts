@@ -34,6 +34,8 @@ export interface ServerOptions {
   readonly tls?: ServerTls | undefined
   /** Called at the end of each TLS handshake. */
   readonly handshake?: (outcome: HandshakeOutcome) => void
+  /** Called for each connection that is closed because it begins in another protocol. */
+  readonly foreign?: () => void
   readonly wheel: Wheel
 }
 
@@ -73,9 +75,10 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
   const limits = { maxHeadBytes, headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs }
   const http2 = createHttp2Door({ ...ingress, limits, wheel })
   const handedOver = (socket: Duplex, headMs: number) => connectionOf(socket).awaitHead(headMs)
+  const { foreign = () => {} } = options
   const door = options.fastDoor
-    ? createDoor({ server, limits, wheel, http2, handedOver, ...ingress })
-    : sortConnections(server, { http2, headTimeoutMs, wheel })
+    ? createDoor({ server, limits, wheel, http2, foreign, handedOver, ...ingress })
+    : sortConnections(server, { http2, foreign, headTimeoutMs, wheel })
   takeNegotiated(server, http2)
   const terminator = terminatorOf(server, options)
   await bind(server, options)

@@ -6,7 +6,7 @@
 import type { HitSource } from '../../hits/memory-hit.ts'
 import { callerTimeout } from '../../http/deadlines.ts'
 import { endToEnd } from '../../http/headers.ts'
-import { mayBePreface } from '../h2/preface.ts'
+import { isUnclear } from '../h2/preface.ts'
 import { type ParsedHead, type RequestHead, readHead } from './head.ts'
 import { headText } from './head-cache.ts'
 import type { KnownRequests } from './known-requests.ts'
@@ -68,7 +68,7 @@ export class ConnectionHeads {
     }
     const head = heads.read(bytes, text)
     if (typeof head === 'object') return this.#remembered(head, key)
-    return mayBePreface(bytes) ? 'part' : head
+    return head === 'other' && isUnclear(bytes) ? 'part' : head
   }
 
   /**

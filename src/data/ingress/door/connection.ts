@@ -8,7 +8,7 @@ import { type Timer, timer } from '../../../lib/wheel.ts'
 import { bodyTooLate } from '../../http/body.ts'
 import { refusal } from '../../http/refusal.ts'
 import { clientCertificate } from '../client-certificate.ts'
-import { mayBePreface } from '../h2/preface.ts'
+import { isUnclear } from '../h2/preface.ts'
 import { HalfClosed } from '../half-closed.ts'
 import { withUnread } from '../half-closed-socket.ts'
 import { Linger } from '../linger.ts'
@@ -184,7 +184,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     const isWhole = head !== 'part' && bytes.length >= head.bytes + head.length
     if (this.#halfClosed && !isWhole) return this.#refuse('400 Bad Request')
     if (head === 'part') {
-      if (++this.#pieces > MAX_PIECES && !mayBePreface(bytes)) return this.#handOver(bytes)
+      if (++this.#pieces > MAX_PIECES && !isUnclear(bytes)) return this.#handOver(bytes)
       if (this.#pieces === 1) wheel.arm(this.#timer, limits.headTimeoutMs)
       this.#unread = bytes
       return false
@@ -259,7 +259,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#detach()
     this.#halfClosed?.end()
     const stream = withUnread(this.#socket, retained(bytes))
-    this.#context.handOver(stream, bytes, headMs)
+    this.#context.handOver(stream, bytes, { headMs, isNew: this.#isNew })
     stream.resume()
     return false
   }

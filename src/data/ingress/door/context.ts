@@ -27,9 +27,9 @@ export interface DoorContext extends Ingress {
   readonly wheel: Wheel
   /**
    * Hands the connection over to node:http, or to the HTTP/2 door. Its unread bytes are in the stream, and begin with `bytes`.
-   * `headMs`: the time left for their head.
+   * `headMs`: the time left for their head. `isNew`: they are the first of the connection. Closes it where it is foreign.
    */
-  readonly handOver: (socket: Duplex, bytes: Buffer, headMs: number) => void
+  readonly handOver: (socket: Duplex, bytes: Buffer, at: { headMs: number; isNew: boolean }) => void
   /** What the door has learned of clients of this kind under the present settings. */
   readonly known: (client: Client) => KnownRequests
   readonly writeBatcher: WriteBatcher

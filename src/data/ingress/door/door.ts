@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream'
 import type { Wheel } from '../../../lib/wheel.ts'
 import { WriteBatcher } from '../../../lib/write-batcher.ts'
 import type { Http2Door } from '../h2/door.ts'
-import { beginsPreface } from '../h2/preface.ts'
+import { beginsPreface, isForeign } from '../h2/preface.ts'
 import type { Ingress } from '../ingress.ts'
 import { Connection } from './connection.ts'
 import type { DoorContext, DoorLimits } from './context.ts'
@@ -23,6 +23,8 @@ export interface DoorOptions extends Ingress {
   readonly wheel: Wheel
   /** Takes the connections that begin with HTTP/2's preface. */
   readonly http2: Pick<Http2Door, 'take'>
+  /** Called for each connection that is closed because it begins in another protocol. */
+  readonly foreign: () => void
   /** Called for each connection that is handed over, with the milliseconds within which its head must be complete. */
   readonly handedOver?: (socket: Duplex, headMs: number) => void
 }
@@ -45,13 +47,18 @@ export function createDoor({
   event = 'connection',
   handedOver = () => {},
   http2,
+  foreign,
   ...options
 }: DoorOptions): Door {
   const inner = server.listeners(event)
   const context: DoorContext = {
     ...options,
-    handOver: (socket, bytes, headMs) => {
+    handOver: (socket, bytes, { headMs, isNew }) => {
       if (beginsPreface(bytes)) return http2.take(socket)
+      if (isNew && isForeign(bytes)) {
+        foreign()
+        return void socket.destroy()
+      }
       for (const listener of inner) listener.call(server, socket)
       handedOver(socket, headMs)
     },

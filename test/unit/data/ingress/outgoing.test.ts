@@ -102,6 +102,7 @@ it('a client that does not read its answers is not read from either', async () =
       answerRepeat: () => false,
     },
     fastRefusal: noFastRefusal,
+    foreign: () => {},
   })
   door.take(socket)
   for (let i = 0; i < 50; i++) {
