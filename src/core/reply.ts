@@ -9,8 +9,8 @@ export interface Reply {
   readonly trailers?: () => RawPairs
   /** Cached results about the head. The upstream client returns the same object for a head that it has seen before. */
   readonly notes?: ReplyNotes
-  /** Made for one call: another one that asks for the same gets a reply that differs, be it in its id. */
-  readonly isUnique?: boolean
+  /** A fresh id (`freshId`) in the body: another caller who asks for the same gets the same reply with another in its place. */
+  readonly ownId?: string
   /** For a generation that was given without a backend's work: the tokens that it would have taken, known when it has been read. */
   readonly saved?: () => TokenCounts | undefined
 }

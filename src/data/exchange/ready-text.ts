@@ -1,8 +1,9 @@
 /**
  * A hit as it is written: head and body in one text. The text is remade only when one of its times shows another second, so a
- * frequent answer costs one write. Whatever does not change with time is made once, since at the end of a second the texts
+ * frequent answer costs one write; an id that each caller gets another of is put between its pieces. Whatever does not change with time is made once, since at the end of a second the texts
  * of all answers are remade together.
  */
+import { freshId } from '../../core/own-id.ts'
 import type { Reply } from '../../core/reply.ts'
 import { ageMs, remainingMs } from '../cache/entry.ts'
 import { HitHead } from './hit-head.ts'
@@ -23,7 +24,10 @@ export class ReadyText {
   readonly #answer: Timed
   readonly #head: HitHead
   readonly #length: number
+  readonly #ownId: string | undefined
+  /** The body, up to the first id where it has any; and what is behind each. */
   readonly #body: string
+  readonly #pieces: readonly string[]
   #connection = ''
   #from = 0
   #until = 0
@@ -31,19 +35,30 @@ export class ReadyText {
 
   constructor(answer: Timed, tier: string) {
     this.#answer = answer
-    const { status, headers } = answer.reply
+    const { status, headers, ownId } = answer.reply
     const body = answer.reply.body as Uint8Array
     this.#head = new HitHead(status, headers, tier)
     this.#length = body.length
     const isJoined = this.#head.hasBody && body.length <= MAX_TEXT_BODY_BYTES
-    this.#body = isJoined ? Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1') : ''
+    const text = isJoined ? Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1') : ''
+    const [first = '', ...pieces] = ownId === undefined ? [text] : text.split(ownId)
+    this.#ownId = ownId
+    this.#body = first
+    this.#pieces = pieces
   }
 
   /** `connection`: the field lines about the connection. */
   at(wall: number, connection: string): string {
     if (wall < this.#from || wall >= this.#until || connection !== this.#connection)
       this.#make(wall, connection)
-    return this.#text
+    return this.#pieces.length === 0 ? this.#text : this.#withOwnId()
+  }
+
+  #withOwnId(): string {
+    const id = freshId(this.#ownId as string)
+    let text = this.#text
+    for (const piece of this.#pieces) text += id + piece
+    return text
   }
 
   #make(wall: number, connection: string): void {

@@ -74,6 +74,7 @@ export class MemoryHits implements MemoryHit {
       status: 0,
       outcome: this.#outcome,
       ms: 0,
+      saved: undefined,
     }
   }
 
@@ -134,6 +135,7 @@ export class MemoryHits implements MemoryHit {
     report.tenant = namedTenant(identity)
     report.status = answer.reply.status
     report.ms = clock.now() - began
+    report.saved = answer.saved
     observer.answered(report)
     return true
   }

@@ -4,7 +4,8 @@
  * first of its entries, and any purge drops all answers.
  */
 import type { Digest } from '../../core/key.ts'
-import type { Reply } from '../../core/reply.ts'
+import { freshId, placesOf, reissued } from '../../core/own-id.ts'
+import type { Reply, TokenCounts } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { FoundFor } from '../decision/cache-decision.ts'
@@ -13,7 +14,11 @@ import { MAX_TEXT_BODY_BYTES, type ReadyText } from '../exchange/ready-text.ts'
 import { HotCache, type HotEntry } from './hot-cache.ts'
 
 export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
-  readonly reply: Reply
+  /** As its first caller got it (`replyFrom`). */
+  readonly reply: Reply & { readonly body: Uint8Array }
+  /** Where its id stands in the body; empty: it has none. */
+  readonly places: readonly number[]
+  readonly saved: TokenCounts | undefined
   /** Rows that it answers. */
   readonly rows: number
   /** Undefined: the digest covers route and model. */
@@ -27,8 +32,25 @@ export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs'
 /** What an answer takes beside its body: head, object and table entry. */
 const OVERHEAD_BYTES = 768
 
+/** What a place of an id takes. */
+const PLACE_BYTES = 8
+
+const NOWHERE: readonly number[] = []
+
 /** Larger answers gain nothing: writing them costs more than reading the request does. */
 const MAX_BODY_BYTES = 256 * 1024
+
+/** The body for one more caller, with an id of its own. */
+export function bodyFrom({ reply, places }: Pick<ReadyAnswer, 'reply' | 'places'>): Uint8Array {
+  const { body, ownId } = reply
+  return ownId === undefined ? body : reissued(body, freshId(ownId), places)
+}
+
+/** The reply for one more caller. */
+export function replyFrom(answer: ReadyAnswer): Reply {
+  const { reply } = answer
+  return reply.ownId === undefined ? reply : { ...reply, body: bodyFrom(answer) }
+}
 
 export class ReadyAnswers {
   readonly #hot: HotCache<ReadyAnswer>
@@ -61,9 +83,8 @@ export class ReadyAnswers {
 
   /** `entries`: those that the reply was made from. */
   set(raw: Digest, reply: Reply, entries: readonly Entry[], of?: FoundFor): void {
-    const { body } = reply
-    if (!(body instanceof Uint8Array) || body.length > MAX_BODY_BYTES) return
-    if (entries.length === 0 || reply.isUnique === true) return
+    const { body, ownId } = reply
+    if (!(body instanceof Uint8Array) || body.length > MAX_BODY_BYTES || entries.length === 0) return
     let createdAt = Number.POSITIVE_INFINITY
     let until = Number.POSITIVE_INFINITY
     for (const entry of entries) {
@@ -73,11 +94,16 @@ export class ReadyAnswers {
     const left = until - this.#clock.wall()
     if (left <= 0) return
     const { length } = body
-    const bytes = length + (length <= MAX_TEXT_BODY_BYTES ? length : 0) + OVERHEAD_BYTES
+    const places = ownId === undefined ? NOWHERE : placesOf(ownId, body)
+    const text = length <= MAX_TEXT_BODY_BYTES ? length : 0
+    const bytes = length + text + places.length * PLACE_BYTES + OVERHEAD_BYTES
     this.#missed = undefined
     const life = { bytes, expiresAt: this.#clock.now() + left }
     const { length: rows } = entries
-    this.#hot.set(raw, { reply, rows, of, createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }, life)
+    const saved = reply.saved?.()
+    const kept = saved ? { ...reply, body, saved: () => saved } : { ...reply, body }
+    const times = { createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }
+    this.#hot.set(raw, { reply: kept, places, saved, rows, of, ...times }, life)
   }
 
   delete(raw: Digest): void {

@@ -29,6 +29,7 @@ import {
   stillHolds,
 } from '../decision/cache-decision.ts'
 import type { HeadNotes } from '../exchange/exchange.ts'
+import { replyFrom } from '../hits/ready-answers.ts'
 import type { HttpCache } from '../http-cache/http-cache.ts'
 import { type Forms, suits } from '../key/forms.ts'
 import { rawDigest, rawDigestSteps } from '../key/raw.ts'
@@ -166,7 +167,7 @@ export function createPipeline(stages: Stages): Pipeline {
     const known = directives.noCache || directives.noTransform ? undefined : ready.get(repeat)
     const mayBeGiven = known !== undefined && (!known.of || (open && stillHolds(known.of, open)))
     if (mayBeGiven && judge(known, directives, clock.wall()) === 'fresh')
-      return { reply: known.reply, outcome: compose.hitOutcome([known], memory, directives) }
+      return { reply: replyFrom(known), outcome: compose.hitOutcome([known], memory, directives) }
 
     // 3. Look for a repeat that only a shared tier may have there, also without reading the body.
     if (found.tierMiss) return read(found, found.tierMiss)

@@ -3,7 +3,7 @@ import type { GatewayError } from '../../../core/errors.ts'
 import { errorAnswer } from '../../exchange/error-answer.ts'
 import { MAX_TEXT_BODY_BYTES, ReadyText } from '../../exchange/ready-text.ts'
 import { type AnswerWriter, corsOf, type Repeated } from '../../hits/fast-answer.ts'
-import type { ReadyAnswer } from '../../hits/ready-answers.ts'
+import { bodyFrom, type ReadyAnswer } from '../../hits/ready-answers.ts'
 import type { CorsFields } from '../../route/cors.ts'
 import type { Matched } from '../../route/routes.ts'
 import type { ResponseWriter } from './request.ts'
@@ -24,10 +24,9 @@ export class TextAnswers implements AnswerWriter {
 
   sendHit(answer: ReadyAnswer, tier: string, wall: number, cors: CorsFields | undefined): void {
     answer.text ??= new ReadyText(answer, tier)
-    const whole = answer.reply.body as Uint8Array
     this.#writer.send(
       answer.text.at(wall, this.#writer.connectionFields(false) + (cors?.text ?? '')),
-      whole.length > MAX_TEXT_BODY_BYTES ? whole : undefined,
+      answer.reply.body.length > MAX_TEXT_BODY_BYTES ? bodyFrom(answer) : undefined,
     )
   }
 

@@ -13,7 +13,7 @@ import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
 import { hasNoBody, lowered } from '../../exchange/lowered.ts'
 import { ReadyFields } from '../../exchange/ready-fields.ts'
 import type { AnswerWriter, Repeated } from '../../hits/fast-answer.ts'
-import type { ReadyAnswer } from '../../hits/ready-answers.ts'
+import { bodyFrom, type ReadyAnswer } from '../../hits/ready-answers.ts'
 import type { CorsFields } from '../../route/cors.ts'
 import type { Matched } from '../../route/routes.ts'
 import { RequestBody, type RequestSource } from '../request-body.ts'
@@ -201,7 +201,7 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
     const block = answer.fields.at(wall, cors)
     this.#claim(answer.reply.status)
     this.#trailers = answer.fields.trailers
-    this.#send(block, answer.reply.body as Uint8Array)
+    this.#send(block, bodyFrom(answer))
   }
 
   sendError(_: Repeated, fault: GatewayError, matched: Matched | undefined, wall: number): number {

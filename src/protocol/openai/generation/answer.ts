@@ -9,7 +9,7 @@ import type { AnswerOrigin } from '../../protocol.ts'
 import { type ExactObject, parseExact } from './exact-json.ts'
 import { answerOf } from './fold.ts'
 import { DONE, isGoodEnding, isGoodResponse, StreamFollower, withoutUsage } from './follower.ts'
-import { withFreshId } from './fresh-id.ts'
+import { type Identified, withFreshId } from './fresh-id.ts'
 import type { GenerationNotes } from './request.ts'
 import { eventsOf, responseOf } from './responses.ts'
 import { chunksOf } from './unfold.ts'
@@ -59,13 +59,13 @@ function isStream({ headers }: Pick<Reply, 'headers'>): boolean {
 }
 
 function sameForm(reply: Reply, text: string, notes: GenerationNotes, isOwn: boolean): Reply {
-  const own = isOwn ? text : withOwnId(text, notes)
-  const shown = notes.isStreamed && !notes.wantsUsage ? withoutUsage(own) : own
-  return shown === text ? reply : written(reply, shown, notes)
+  const own = isOwn ? { text, ownId: undefined } : withOwnId(text, notes)
+  const shown = notes.isStreamed && !notes.wantsUsage ? withoutUsage(own.text) : own.text
+  return shown === text ? reply : written(reply, { ...own, text: shown }, notes)
 }
 
-/** The reply with another text, for this caller alone. */
-function written(reply: Reply, text: string, { isStreamed }: GenerationNotes): Reply {
+/** The reply with another text. */
+function written(reply: Reply, { text, ownId }: Identified, { isStreamed }: GenerationNotes): Reply {
   const headers = reply.headers.flatMap((part, i) => {
     if (i % 2 === 1) return []
     const name = part.toLowerCase()
@@ -76,11 +76,11 @@ function written(reply: Reply, text: string, { isStreamed }: GenerationNotes): R
     status: reply.status,
     headers: ['content-type', type, ...headers],
     body: Buffer.from(text),
-    isUnique: true,
+    ...(ownId === undefined ? {} : { ownId }),
   }
 }
 
-function withOwnId(text: string, { isStreamed }: GenerationNotes): string {
+function withOwnId(text: string, { isStreamed }: GenerationNotes): Identified {
   if (!isStreamed) return withFreshId(text, text, (first) => parseExact(first)?.['id'])
   const end = Math.max(FIRST_EVENTS, text.indexOf('\n\n') + 2)
   // Azure begins with an event whose id is empty.

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { RawPairs } from '../../../../src/core/call.ts'
 import { silentLog } from '../../../../src/core/log.ts'
 import type { Answered } from '../../../../src/core/observer.ts'
+import { freshId } from '../../../../src/core/own-id.ts'
 import type { Reply } from '../../../../src/core/reply.ts'
 import { Admission } from '../../../../src/data/decision/admission.ts'
 import { createCacheDecisions } from '../../../../src/data/decision/cache-decision.ts'
@@ -213,6 +214,27 @@ describe('a memory hit', () => {
     expect(text).toMatch(new RegExp(`\r\n\r\nx{${size}}$`))
     expect(ask(head())).toBe(text)
   })
+
+  it.each([100, 2048, 2049, 100_000])(
+    'has another id for each caller, in a body of %i bytes',
+    async (size) => {
+      const { head, keep, ask, answered, askPipeline } = setup()
+      const ownId = freshId('chatcmpl-1')
+      const event = `{"id":"${ownId}"}`
+      const body = Buffer.from(event.repeat(Math.ceil(size / event.length)) + 'é'.repeat(3))
+      const saved = { input: 3, output: 5 }
+      await keep(head(), { ...REPLY, body, ownId, saved: () => saved })
+      const { text, told } = askPipeline()
+      const texts = [text, ask(head()) ?? '', ask(head()) ?? '', ask(head(), BODY, true) ?? '']
+      const ids = texts.map((one) => /chatcmpl-[0-9a-f]{32}/.exec(one)?.[0] ?? '')
+      expect(new Set([...ids, ownId]).size).toBe(texts.length + 1)
+      const shown = texts.map((one, i) => one.replaceAll(ids[i] as string, ownId))
+      expect(shown[0]?.endsWith(`\r\n\r\n${body.toString('latin1')}`)).toBe(true)
+      expect(new Set(shown).size).toBe(1)
+      expect(told).toMatchObject([{ saved }])
+      expect(answered).toEqual(Array.from({ length: 3 }, () => told[0]))
+    },
+  )
 
   it('tells age, ttl and date as they are at each second, also when the clock is stepped back', async () => {
     const { clock, head, keep, ask, askPipeline } = setup()

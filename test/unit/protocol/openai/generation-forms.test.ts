@@ -86,7 +86,7 @@ describe('a stream in one piece', () => {
       usage: USAGE,
     })
     expect(answer?.headers).toEqual(['content-type', 'application/json', 'x-kept', 'yes'])
-    expect(answer?.isUnique).toBe(true)
+    expect(answer?.ownId).toBe(JSON.parse(textOf(answer)).id)
   })
 
   it('has every choice, with tools, thoughts, refusals and log probabilities', () => {
