@@ -41,6 +41,7 @@ const nobody: Observer = {
   splitting() {},
   rows() {},
   generated() {},
+  charged() {},
 }
 
 async function serve(subject: keyof typeof SUBJECTS, port: number, backendPort: number): Promise<void> {

@@ -65,6 +65,16 @@ export class TenantTotals {
       this.#samples('result', ({ rows }) => rows),
     )
     metrics.counter(
+      'infergate_tenant_tokens_total',
+      'Tokens that backends have taken for a tenant with a limit of tokens, by type.',
+      this.#samples('type', ({ tokens }) => tokens),
+    )
+    metrics.counter(
+      'infergate_tenant_saved_tokens_total',
+      'Tokens of generations that a tenant was given without the work of a backend, by type.',
+      this.#samples('type', ({ savedTokens }) => savedTokens),
+    )
+    metrics.counter(
       'infergate_tenant_refused_total',
       'Calls of a tenant that were refused, by reason; without a name: who sent them was not known.',
       this.#samples('reason', ({ refused }) => refused),

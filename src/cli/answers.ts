@@ -78,6 +78,9 @@ const Tenant = z.looseObject({
   calls: Counts,
   hits: Counts,
   rows: z.object({ hit: z.number(), join: z.number(), miss: z.number(), dup: z.number() }),
+  // Gateways of earlier versions have none.
+  tokens: Counts.default({}),
+  savedTokens: Counts.default({}),
   refused: Counts,
 })
 

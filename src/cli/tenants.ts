@@ -20,7 +20,9 @@ Counts of all workers since the gateway was started; a reload keeps them.
   ROWS     rows of calls that were answered; a call that is not read into rows is one
   SENT     rows that went to backends
   SAVED    the other rows: found in a cache, on their way for somebody else, or twice in a call
-  REFUSED  calls that were turned away, and why: requests, rows or concurrency (a limit of the tenant),
+  TOKENS   tokens that backends have taken, of tenants with a limit of them, and those that were saved
+           (for generations that a cache or another call has answered); left out where there are none
+  REFUSED  calls that were turned away, and why: requests, rows, tokens or concurrency (a limit of the tenant),
            forbidden (a model or a call that it may not have), overloaded (no place at the backends)
 Whoever "tenants" in the YAML does not name counts under "*".
 
@@ -60,10 +62,18 @@ function listed(tenants: readonly TenantRow[]): readonly string[] {
 }
 
 function table(tenants: readonly TenantRow[]): readonly string[] {
-  return columns(['TENANT', 'CALLS', 'HITS', 'ROWS', 'SENT', 'SAVED', 'REFUSED'], tenants.map(cells))
+  const hasTokens = tenants.some((tenant) => sum(tenant.tokens) + sum(tenant.savedTokens) > 0)
+  const tokens = hasTokens ? ['TOKENS'] : []
+  return columns(
+    ['TENANT', 'CALLS', 'HITS', 'ROWS', 'SENT', 'SAVED', ...tokens, 'REFUSED'],
+    tenants.map((tenant) => cells(tenant, hasTokens)),
+  )
 }
 
-function cells({ tenant, calls, hits, rows, refused }: TenantRow): readonly string[] {
+function cells(
+  { tenant, calls, hits, rows, tokens, savedTokens, refused }: TenantRow,
+  hasTokens: boolean,
+): readonly string[] {
   const asked = sum(rows)
   return [
     tenant,
@@ -72,6 +82,7 @@ function cells({ tenant, calls, hits, rows, refused }: TenantRow): readonly stri
     String(asked),
     String(rows.miss),
     asked === 0 ? '-' : `${asked - rows.miss} (${Math.round(((asked - rows.miss) / asked) * 100)} %)`,
+    ...(hasTokens ? [`${sum(tokens)}, saved ${sum(savedTokens)}`] : []),
     named(refused),
   ]
 }

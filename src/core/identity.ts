@@ -17,6 +17,8 @@ export interface TenantRate {
   readonly requests?: RateLimit | undefined
   /** Rows that are sent to backends. */
   readonly rows?: RateLimit | undefined
+  /** Tokens that backends have taken. */
+  readonly tokens?: RateLimit | undefined
   /** How much of the rate may be used at once, in milliseconds of it. */
   readonly burst: number
 }
@@ -27,6 +29,8 @@ export interface TenantQuota {
   readonly requests?: Quota | undefined
   /** Rows that are sent to backends. */
   readonly rows?: Quota | undefined
+  /** Tokens that backends have taken. */
+  readonly tokens?: Quota | undefined
 }
 
 /** The settings of a tenant, or of all that the settings do not name. */

@@ -49,5 +49,7 @@ export interface Observer {
   /** A model is now answered row by row (`proved`), or no longer (`refused`, `suspended`). */
   splitting(model: string, state: string): void
   generated(model: string, generated: Generated): void
+  /** A call has taken tokens that its tenant pays for. `tenant`: from `namedTenant`. */
+  charged(tenant: string, tokens: TokenCounts): void
   rows(model: string, counts: { hit: number; join: number; miss: number; dup: number }): void
 }

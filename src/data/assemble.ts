@@ -185,7 +185,7 @@ function foundations(parts: AssemblyParts) {
     supports: (matched, form) => traits.forms.has(matched, form),
   })
   const limits = new TenantLimits(parts)
-  const upstream = new UpstreamAdmission(limits)
+  const upstream = new UpstreamAdmission(limits, parts.observer)
   const dispatch = upstream.within(unlimited)
   const keyer = createKeyer({ ...facts, clock })
   const outgoing = createOutgoing(live)

@@ -114,6 +114,8 @@ export function createMetrics(worker = 0): Metrics {
     splitting: (model, state) =>
       count('infergate_cache_row_splitting_total', { model: models.of(model), state }),
     generated: (model, generated) => generations.generated(models.of(model), generated),
+    // Counted by tenant, over all threads.
+    charged() {},
     rows(name, counts) {
       const model = models.of(name)
       for (const [result, rows] of Object.entries(counts))

@@ -2,7 +2,7 @@
  * The interface of a wire dialect. It works on bytes, and knows neither sockets nor caches. The central idea of the data
  * plane: a call is a list of rows. A dialect (or a model) that cannot be split yields one row, the whole call.
  */
-import type { Call, RawPairs, Target, WholeBody } from '../core/call.ts'
+import type { Body, Call, RawPairs, Target, WholeBody } from '../core/call.ts'
 import type { Chunks } from '../core/chunks.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
@@ -175,6 +175,25 @@ export interface Protocol {
   readonly rows?: Rows
   /** Optional: how to follow the events of an answer that is still being generated. Needed for plans with `generation`. */
   readonly generation?: Generation
+  /** Optional: what calls take by the token, for the limits of tenants. */
+  readonly tokens?: TokenMeter
+}
+
+export interface TokenMeter {
+  /** What a call with this body may take at most, as far as that can be told before; undefined: such calls take none. */
+  estimate(call: Pick<Call, 'method' | 'path' | 'target'>, body: Body | undefined): TokenCounts | undefined
+  /** The same of rows that are to be sent. */
+  estimateRows(rows: readonly Row[]): TokenCounts
+  /** Reads an answer, from its head on. `estimate`: of its call. */
+  follow(reply: Pick<Reply, 'status' | 'headers'>, estimate: TokenCounts): TokenFollower
+  /** What the rows of an answer say that they took; undefined: they do not say. */
+  ofRows(answers: readonly RowAnswer[]): TokenCounts | undefined
+}
+
+export interface TokenFollower {
+  push(bytes: Uint8Array): void
+  /** What the answer has taken by now: what it says, or else an estimate by what has come of it. */
+  readonly tokens: TokenCounts
 }
 
 export interface Generation {

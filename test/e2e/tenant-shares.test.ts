@@ -60,6 +60,7 @@ pools:
 routes:
   - { name: two, match: { path: "/v1/models/two:*" }, pool: two, cache: { scope: shared, rows: never } }
   - { name: batched, match: { path: "/v1/models/batched:*" }, pool: main, cache: { scope: shared, rows: always }, batch: { maxRows: 64, maxDelay: 1s } }
+  - { name: texts, match: { path: "/v1/completions" }, protocol: openai, pool: main }
   - { name: rows, match: { path: "/v1/models/rows:*" }, pool: main, cache: { scope: shared, rows: always } }
   - { name: main, pool: main, cache: { scope: shared, rows: never } }
 `
@@ -187,6 +188,28 @@ describe('where calls wait', () => {
     expect(order[1]).toBe(2300)
     expect(order.indexOf(2301) - 2).toBeGreaterThanOrEqual(4)
     expect(order.indexOf(2301) - 2).toBeLessThanOrEqual(5)
+  })
+
+  it('a text costs by the tokens that it may have', async () => {
+    const text = (tenant: Tenant, row: number, max_tokens: number) =>
+      gateway.post(
+        '/v1/completions',
+        { model: 'm', max_tokens, ...instances(row) },
+        { authorization: `Bearer ${keys[tenant].key}` },
+      )
+    void fill(2500)
+    await asked(1)
+    void text('heavy', 2600, 3_072)
+    await queued(1)
+    void text('heavy', 2601, 1)
+    await queued(2)
+    for (let call = 0; call < 6; call++) void text('light', 2700 + call, 240)
+    await queued(8)
+    await serve(8)
+    await asked(9)
+    expect(order[1]).toBe(2600)
+    expect(order.indexOf(2601) - 2).toBeGreaterThanOrEqual(4)
+    expect(order.indexOf(2601) - 2).toBeLessThanOrEqual(5)
   })
 
   it('classes go one before the other', async () => {

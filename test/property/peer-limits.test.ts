@@ -129,3 +129,22 @@ it('a burst is there once, and a gateway that is asked alone has all of it withi
   await both.run(1_000, [2_000, 2_000], charge)
   expect(both.granted.flat().length).toBeLessThanOrEqual(1.1 * 110)
 })
+
+describe('a rate of 10,000 tokens a second, which calls reserve and settle when they end', () => {
+  const tokens = { count: 10_000, perMs: 1000 }
+  // Each call takes 100 in the end.
+  it.each([
+    ['more than they take', 500, 50, 0.95],
+    // What is reserved at a time bounds what runs at a time.
+    ['much more, for long', 2_000, 400, 0.75],
+    ['less than they take', 20, 100, 0.95],
+  ])('%s: it is taken once by all gateways together', async (_, cost, afterMs, least) => {
+    for (const seed of [1, 2, 3]) {
+      const world = new LimitWorld(seed, 3, SOUND)
+      await world.run(30_000, [300, 300, 60], { rate: tokens, burst: 1000, cost }, { afterMs, cost: 100 })
+      const calls = world.granted.flat().filter((at) => at >= 5_000).length
+      expect(calls).toBeGreaterThan(least * 25 * 100)
+      expect(calls).toBeLessThan(1.05 * 25 * 100)
+    }
+  })
+})

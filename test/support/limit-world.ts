@@ -32,6 +32,12 @@ interface Timer {
   readonly run: () => void
 }
 
+/** What a call turns out to cost, and when. */
+export interface Settlement {
+  readonly afterMs: number
+  readonly cost: number
+}
+
 export class LimitWorld {
   /** The times at which a call was let through, by gateway. */
   readonly granted: number[][] = []
@@ -50,9 +56,15 @@ export class LimitWorld {
   }
 
   /**
-   * Lets time pass. `perSecond`: calls of the tenant at each gateway, at random times.
+   * Lets time pass. `perSecond`: calls of the tenant at each gateway, at random times; `settlement`: left out, they cost what they
+   * were charged.
    */
-  async run(ms: number, perSecond: readonly number[], charge: LimitCharge): Promise<void> {
+  async run(
+    ms: number,
+    perSecond: readonly number[],
+    charge: LimitCharge,
+    settlement?: Settlement,
+  ): Promise<void> {
     const end = this.now + ms
     const due = perSecond.map((each) => this.now + this.#gap(each))
     for (; this.now < end; this.now++) {
@@ -64,8 +76,18 @@ export class LimitWorld {
       }
       for (const [i, each] of perSecond.entries())
         for (; (due[i] ?? 0) <= this.now; due[i] = (due[i] ?? 0) + this.#gap(each))
-          if (this.#gateways[i]?.table.charge(ACCOUNT, charge) === 0) this.granted[i]?.push(this.now)
+          this.#ask(i, charge, settlement)
     }
+  }
+
+  #ask(i: number, charge: LimitCharge, settlement: Settlement | undefined): void {
+    if (this.#gateways[i]?.table.charge(ACCOUNT, charge) !== 0) return
+    this.granted[i]?.push(this.now)
+    const { rate, cost } = charge
+    if (settlement)
+      this.#later(settlement.afterMs * (0.5 + this.#random()), () =>
+        this.#gateways[i]?.table.correct(ACCOUNT, { rate, cost: settlement.cost - cost }),
+      )
   }
 
   /** The calls that were let through in each window of `ms` that begins after `from`; the fewest and the most. */

@@ -11,4 +11,5 @@ export const silentObserver: Observer = {
   splitting() {},
   rows() {},
   generated() {},
+  charged() {},
 }

@@ -51,7 +51,7 @@ export function allocateState(settings: Settings, workers: number, clock: Clock)
     table: createLoadTable(MAX_SLOTS, workers),
     outliers: createOutlierState(MAX_SLOTS),
     limits: allocateLimits(workers),
-    quotas: allocateQuotas(clock.wall() - clock.now()),
+    quotas: allocateQuotas(clock.wall() - clock.now(), { workers }),
     claims: isAlone ? undefined : allocateClaims(),
     memory: isAlone || bytes === 0 ? undefined : allocateMemory(bytes, workers, longestEntry(settings)),
     beats: new Int32Array(new SharedArrayBuffer(workers * 4)),

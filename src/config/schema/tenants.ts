@@ -28,6 +28,11 @@ const rates = z.strictObject({
     .describe(
       'Rows that are sent to backends; what is found in the cache is free. A call that is not read into rows is one.',
     ),
+  tokens: rate()
+    .exactOptional()
+    .describe(
+      "Tokens of prompts and answers, as servers that speak OpenAI's API count them; what is found in the cache is free. A call reserves what it may take at most, and pays what it has taken.",
+    ),
   burst: duration({ max: '1h' })
     .prefault('1s')
     .describe('How much of a rate may be used at once, as time of it; one unit may always.'),
@@ -36,6 +41,7 @@ const rates = z.strictObject({
 const quotas = z.strictObject({
   requests: quota().exactOptional().describe('Calls, whether they are hits or not.'),
   rows: quota().exactOptional().describe('Rows that are sent to backends, as in `rate`.'),
+  tokens: quota().exactOptional().describe('Tokens of prompts and answers, as in `rate`.'),
 })
 
 const label = /^[\x21-\x7e]{1,64}$/

@@ -24,6 +24,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
   #trailers: RawPairs = []
   #paused = false
   #onFirst: (() => void) | undefined
+  #onPiece: ((piece: Uint8Array) => void) | undefined
   readonly #changed = new Condition()
   readonly #flow: Flow
   readonly #closed: (error: Error | undefined) => void
@@ -49,12 +50,19 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     else this.#onFirst = run
   }
 
+  /** Calls `run` with each piece as it arrives, whoever reads the body; at once with those that are there. */
+  watch(run: (piece: Uint8Array) => void): void {
+    for (const piece of this.#queue.pieces()) run(piece)
+    this.#onPiece = run
+  }
+
   push(chunk: Uint8Array): void {
     // undici pushes an empty chunk with every resumption; counted as data, it would pause the socket for good.
     if (chunk.length === 0) return
     this.#queue.push(chunk)
     this.#onFirst?.()
     this.#onFirst = undefined
+    this.#onPiece?.(chunk)
     if (this.#queue.length > HIGH_WATER_BYTES && !this.#paused) {
       this.#paused = true
       this.#flow.pause()

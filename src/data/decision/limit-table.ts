@@ -22,7 +22,10 @@ export interface LimitBytes {
   readonly at: Float64Array
   /** The part of the rate that other gateways seem to use, below 1. */
   readonly pace: Float64Array
-  /** Milliseconds of the rate that were charged here, and that other gateways have not been told. */
+  /**
+   * Milliseconds of the rate that were charged here, and that other gateways have not been told; below 0: of what they were told,
+   * so much was given back, and the next charges are not told.
+   */
   readonly unreported: Float64Array
   /** What was left to other gateways at the first charge of the round `heldIn`. */
   readonly held: Float64Array
@@ -117,6 +120,24 @@ export class LimitTable {
     return waitMs
   }
 
+  /**
+   * Corrects a charge by units that turned out to be more (above 0) or fewer. What is given back fills the bucket at most; what is
+   * owed besides is bounded, so that one answer does not shut a tenant out for days.
+   */
+  correct(account: Account, { rate, cost }: Pick<LimitCharge, 'rate' | 'cost'>): void {
+    if (!this.#lock.acquire(LOCK_MS)) return
+    const { debt, unreported, terms } = this.#bytes
+    const place = this.#places.of(account)
+    const owed = settle(this.#bytes, place, this.#now())
+    const share = terms.share[0] ?? 1
+    const ms = (cost * rate.perMs) / rate.count / share
+    const room = Math.max(0, Math.max(MAX_DEBT_MS, rate.perMs) - owed)
+    const applied = Math.max(-owed, Math.min(ms, room))
+    debt[place] = owed + applied
+    unreported[place] = (unreported[place] ?? 0) + applied * share
+    this.#lock.release()
+  }
+
   /** Counts a request in; returns its place for `leave`, or undefined if so many run already. */
   enter(account: Account, most: number): number | undefined {
     if (!this.#lock.acquire(LOCK_MS)) return NOWHERE
@@ -197,6 +218,8 @@ export function runningIn({ running, workers }: LimitBytes, place: number): numb
   return sum
 }
 
+/** Corrections leave no more than this to be owed; of a rate by the day, no more than a day. */
+const MAX_DEBT_MS = 3_600_000
 /** The place of a request that was not counted. */
 const NOWHERE = -1
 /** Times are sums of fractions: what is off by less than this is exact. */

@@ -21,6 +21,12 @@ export interface QuotaBytes {
   readonly known: Float64Array
   /** What was charged here since. */
   readonly unsent: Float64Array
+  /**
+   * What running calls may take, a number for each place and worker. The store is not told of it: a gateway that is killed leaves
+   * nothing reserved, and what the store counts never falls.
+   */
+  readonly reserved: Float64Array
+  readonly workers: number
   /** 1: it was asked for since the store was. */
   readonly asked: Int32Array
   /** One number: the Unix time at the monotonic time 0, by the store's clock as soon as it was asked. */
@@ -32,7 +38,7 @@ const UNITS: readonly CalendarUnit[] = ['day', 'month']
 const MAX_QUOTAS = 1_000
 
 /** `epoch`: the Unix time at the monotonic time 0, by this machine's clock. */
-export function allocateQuotas(epoch: number, places = PLACES): QuotaBytes {
+export function allocateQuotas(epoch: number, { workers = 1, places = PLACES } = {}): QuotaBytes {
   const words = (length: number) => new Int32Array(new SharedArrayBuffer(length * 4))
   const floats = (length: number) => new Float64Array(new SharedArrayBuffer(length * 8))
   return {
@@ -42,19 +48,23 @@ export function allocateQuotas(epoch: number, places = PLACES): QuotaBytes {
     period: words(places),
     known: floats(places),
     unsent: floats(places),
+    reserved: floats(places * workers),
+    workers,
     asked: words(places),
     epoch: floats(1).fill(epoch),
   }
 }
 
-/** Called after a worker has ended. */
-export function forgetQuotas({ lock }: QuotaBytes, worker: number): void {
+/** Called after a worker has ended: its calls run no more, and what they have taken is not known. */
+export function forgetQuotas({ lock, reserved, workers }: QuotaBytes, worker: number): void {
+  for (let at = worker; at < reserved.length; at += workers) reserved[at] = 0
   if (isHeldBy(lock, 0, worker + 1)) freeLock(lock, 0)
 }
 
 export class QuotaTable {
   readonly #bytes: QuotaBytes
   readonly #terms: SharingTerms
+  readonly #worker: number
   readonly #lock: Lock
   readonly #now: () => number
   readonly #places: AccountPlaces
@@ -64,13 +74,15 @@ export class QuotaTable {
   constructor(bytes: QuotaBytes, terms: SharingTerms, { worker, now }: LimitViewer) {
     this.#bytes = bytes
     this.#terms = terms
+    this.#worker = worker
     this.#lock = new Lock(bytes.lock, 0, worker + 1)
     this.#now = now
     this.#places = new AccountPlaces(bytes.owners, {
       // What was not sent would be lost; everything else the store knows.
-      debt: (place) => Math.abs(bytes.unsent[place] ?? 0),
+      debt: (place) => Math.abs(bytes.unsent[place] ?? 0) + this.#reservedIn(place),
       clear: (place) => {
         bytes.unit[place] = 0
+        bytes.reserved.fill(0, place * bytes.workers, (place + 1) * bytes.workers)
       },
     })
   }
@@ -92,6 +104,42 @@ export class QuotaTable {
     if (isCharged) unsent[place] = used + cost
     this.#lock.release()
     return isCharged ? 0 : period.until - wall
+  }
+
+  /**
+   * Reserves what a call may take; returns the milliseconds until it may ask again, 0 if it was reserved. A reservation may exceed
+   * what is left, like a charge.
+   */
+  reserve(account: Account, { count, per }: Quota, cost: number): number {
+    const wall = this.#wall()
+    const period = this.period(per, wall)
+    if (!this.#lock.acquire(LOCK_MS)) return 0
+    const { known, unsent, asked, reserved, workers } = this.#bytes
+    const place = this.#place(account, UNITS.indexOf(per) + 1, period.number)
+    asked[place] = 1
+    const used = (unsent[place] ?? 0) + this.#reservedIn(place)
+    const isReserved = (count - (known[place] ?? 0)) * (this.#terms.share[0] ?? 1) - used > 0
+    const at = place * workers + this.#worker
+    if (isReserved) reserved[at] = (reserved[at] ?? 0) + cost
+    this.#lock.release()
+    return isReserved ? 0 : period.until - wall
+  }
+
+  /** Charges what was used in place of what was reserved, in the period in which the call has ended; no more than a whole quota. */
+  settle(
+    account: Account,
+    { count, per }: Quota,
+    { cost, used }: { readonly cost: number; readonly used: number },
+  ): void {
+    const { number } = this.period(per)
+    if (!this.#lock.acquire(LOCK_MS)) return
+    const { unsent, asked, reserved, workers } = this.#bytes
+    const place = this.#place(account, UNITS.indexOf(per) + 1, number)
+    const at = place * workers + this.#worker
+    reserved[at] = Math.max(0, (reserved[at] ?? 0) - cost)
+    unsent[place] = (unsent[place] ?? 0) + Math.min(used, count)
+    asked[place] = 1
+    this.#lock.release()
   }
 
   /** The present day or month. */
@@ -140,6 +188,13 @@ export class QuotaTable {
       unsent[place] = (unsent[place] ?? 0) - use.used
     }
     this.#lock.release()
+  }
+
+  #reservedIn(place: number): number {
+    const { reserved, workers } = this.#bytes
+    let sum = 0
+    for (let at = place * workers; at < (place + 1) * workers; at++) sum += reserved[at] ?? 0
+    return sum
   }
 
   #place(account: Account, unit: number, number: number): number {

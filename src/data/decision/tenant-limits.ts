@@ -6,13 +6,14 @@ import type { Quota, RateLimit } from '../../lib/rate.ts'
 import { type Account, accountOf, quickAccountOf } from './account-places.ts'
 import type { LimitTable } from './limit-table.ts'
 import type { QuotaTable } from './quota-table.ts'
+import { TokenReservation } from './token-reservation.ts'
 
 /** What is counted. */
-type Unit = 'requests' | 'rows'
+type Unit = 'requests' | 'rows' | 'tokens'
 /** What an account counts; `running`: requests to backends at a time. */
 type Limited = Unit | 'running' | `${Unit}-quota`
 
-const QUOTA_OF = { requests: 'requests-quota', rows: 'rows-quota' } as const
+const QUOTA_OF = { requests: 'requests-quota', rows: 'rows-quota', tokens: 'tokens-quota' } as const
 
 export interface TenantTables {
   readonly limits: LimitTable
@@ -45,6 +46,23 @@ export class TenantLimits {
   /** Charges rows that are to be sent to a backend. */
   rows(identity: Identity, caller: string, cost: number): GatewayError | undefined {
     return this.#charge(identity, caller, { unit: 'rows', cost })
+  }
+
+  /** Reserves tokens for a call that is to be sent to a backend. `most`: what it may take. */
+  tokens(identity: Identity, caller: string, most: number): TokenReservation | GatewayError {
+    const quota = identity.tenant === '' ? undefined : identity.policy?.quota?.tokens
+    const rate = identity.policy?.rate?.tokens
+    const charge: UnitCharge = { unit: 'tokens', cost: most }
+    const ofQuota = quota && { quota, account: this.#account(identity, '', QUOTA_OF.tokens) }
+    const waitMs = ofQuota ? this.#quotas.reserve(ofQuota.account, ofQuota.quota, most) : 0
+    if (quota && waitMs > 0) return this.#usedUp(quota, charge, waitMs)
+    const refusal = this.#chargeRate(identity, caller, charge)
+    if (refusal) {
+      if (ofQuota) this.#quotas.settle(ofQuota.account, ofQuota.quota, { cost: most, used: 0 })
+      return refusal
+    }
+    const ofRate = rate && { rate, account: this.#account(identity, caller, 'tokens') }
+    return new TokenReservation({ limits: this.#table, quotas: this.#quotas }, { most, ofRate, ofQuota })
   }
 
   /** Counts a request to a backend in; returns its place for `leave`, or the refusal. */
@@ -85,7 +103,10 @@ export class TenantLimits {
   #chargeQuota(identity: Identity, quota: Quota, { unit, cost }: UnitCharge): GatewayError | undefined {
     if (identity.tenant === '') return undefined
     const waitMs = this.#quotas.charge(this.#account(identity, '', QUOTA_OF[unit]), quota, cost)
-    if (waitMs === 0) return undefined
+    return waitMs === 0 ? undefined : this.#usedUp(quota, { unit }, waitMs)
+  }
+
+  #usedUp(quota: Quota, { unit }: Pick<UnitCharge, 'unit'>, waitMs: number): GatewayError {
     const { from, until } = this.#quotas.period(quota.per)
     return usedUp(unit, quota, { waitMs, ofMs: until - from })
   }
@@ -117,11 +138,15 @@ function nameOf({ policy }: Identity, limited: Limited, of: string): string {
 
 function termsOf(policy: Identity['policy'], limited: Limited): string {
   if (limited === 'running') return ''
-  if (limited === 'requests-quota') return policy?.quota?.requests?.per ?? ''
-  if (limited === 'rows-quota') return policy?.quota?.rows?.per ?? ''
-  const rate = policy?.rate?.[limited]
+  const quota = QUOTA_OF_NAME.get(limited)
+  if (quota !== undefined) return policy?.quota?.[quota]?.per ?? ''
+  const rate = policy?.rate?.[limited as Unit]
   return rate ? `${rate.count}/${rate.perMs}` : ''
 }
+
+const QUOTA_OF_NAME: ReadonlyMap<string, Unit> = new Map(
+  Object.entries(QUOTA_OF).map(([unit, name]) => [name, unit as Unit]),
+)
 
 /** Whoever has an IPv6 address mostly has the whole /64 (RFC 6177), and would have as many buckets. */
 function networkOf(address: string): string {
@@ -187,11 +212,24 @@ function refusalOf({ name, count, ofMs, seconds }: Exceeded, message: () => stri
       `"${name}";q=${count};w=${ofMs / SECOND}`,
       'RateLimit',
       `"${name}";r=0;t=${seconds}`,
+      ...(name === 'tokens' ? ofTokens(count, seconds) : []),
     ],
   })
   if (refusals.size >= MAX_REFUSALS) refusals.clear()
   refusals.set(key, refusal)
   return refusal
+}
+
+/** The fields by which OpenAI's clients know it; only calls of its API take tokens. */
+function ofTokens(count: number, seconds: number): string[] {
+  return [
+    'x-ratelimit-limit-tokens',
+    String(count),
+    'x-ratelimit-remaining-tokens',
+    '0',
+    'x-ratelimit-reset-tokens',
+    `${seconds}s`,
+  ]
 }
 
 /** Errors are made once: those that are refused must not cost more than those that are served. */

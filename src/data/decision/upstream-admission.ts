@@ -2,13 +2,20 @@
  * Whether a tenant may send rows to a backend: asked once before they are sent, wait for a place or wait for a batch, whatever
  * they are for. What is found in a cache, or fetched for somebody else, costs nothing here. A batch asks for each of its
  * callers before their rows go into it, so each tenant pays for its own rows, and one that may not holds up nobody.
+ *
+ * Tokens are reserved by what the call may take, and charged by what its answer has taken: all of it to whoever has sent the call,
+ * be others given the same answer, and be they the only ones who still read it.
  */
 import type { Call } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
+import { type Identity, namedTenant } from '../../core/identity.ts'
+import type { Observer } from '../../core/observer.ts'
+import type { TokenCounts } from '../../core/reply.ts'
 import { type Awaitable, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
 import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
 import { callerOf } from './admission.ts'
 import type { TenantLimits } from './tenant-limits.ts'
+import { meteredRequest, type SentTokens } from './token-meter.ts'
 
 /** Rows of a call that are to be sent to a backend. */
 export interface SentRows<T> {
@@ -16,48 +23,96 @@ export interface SentRows<T> {
   readonly send: () => Awaitable<T>
   /** Settles when the backend has done with them; left out, or undefined: it has when the result is there. */
   readonly over?: (result: T) => Promise<void> | undefined
+  /** Left out: they take none, or the tenant has no limit of them (`limitsTokens`). */
+  readonly tokens?: SentTokens<T> | undefined
 }
 
 export class UpstreamAdmission {
   readonly #limits: TenantLimits
+  readonly #observer: Pick<Observer, 'charged'>
 
-  constructor(limits: TenantLimits) {
+  constructor(limits: TenantLimits, observer: Pick<Observer, 'charged'>) {
     this.#limits = limits
+    this.#observer = observer
   }
 
   /** The same dispatch, within the limits of each call's tenant. */
   within(dispatch: Dispatch): Dispatch {
     return (call, matched, request) => {
-      const send = () => dispatch(call, matched, request)
-      return this.admit<UpstreamResponse>(call, { rows: request.rows ?? 1, send, over: ({ over }) => over })
+      const metered = limitsTokens(call) ? meteredRequest(call, matched, request) : undefined
+      const send = () => dispatch(call, matched, metered?.request ?? request)
+      const tokens = metered?.tokens
+      return this.admit<UpstreamResponse>(call, {
+        rows: request.rows ?? 1,
+        send,
+        over: ({ over }) => over,
+        tokens,
+      })
     }
   }
 
   /** Sends the rows, or fails with the refusal. They count as one request of the tenant until they are over. */
-  admit<T>(call: Call, { rows, send, over }: SentRows<T>): Awaitable<T> {
+  admit<T>(call: Call, sent: SentRows<T>): Awaitable<T> {
     const { identity } = call
     const policy = identity?.policy
-    const most = policy?.concurrency
-    if (!identity || (most === undefined && !policy?.rate?.rows && !policy?.quota?.rows)) return send()
-    const limits = this.#limits
-    const caller = callerOf(call.principal, call.peer)
-    const place = most === undefined ? undefined : limits.enter(identity, caller, most)
-    if (place instanceof GatewayError) return failed(place)
-    const refusal = limits.rows(identity, caller, rows)
-    if (refusal) {
-      if (place !== undefined) limits.leave(place)
-      return failed(refusal)
-    }
-    if (place === undefined) return send()
-    const leave = () => limits.leave(place)
+    if (!identity || !policy) return sent.send()
+    const { concurrency, rate, quota } = policy
+    if (concurrency === undefined && !rate?.rows && !quota?.rows && !sent.tokens) return sent.send()
+    const held = this.#hold(identity, callerOf(call.principal, call.peer), sent)
+    if (held instanceof GatewayError) return failed(held)
+    if (!held) return sent.send()
     try {
-      return new Counted(send(), leave, over)
+      return new Counted(sent, held)
     } catch (error) {
       // Thrown where the pool is gone: a place that stayed taken would be missing for good.
-      leave()
+      held.release(undefined)
       throw error
     }
   }
+
+  /** Takes what the rows need; the refusal, if the tenant may not have it; undefined: nothing that is given back. */
+  #hold<T>(
+    identity: Identity,
+    caller: string,
+    { rows, tokens }: SentRows<T>,
+  ): HeldLimits | GatewayError | undefined {
+    const limits = this.#limits
+    const most = identity.policy?.concurrency
+    const place = most === undefined ? undefined : limits.enter(identity, caller, most)
+    if (place instanceof GatewayError) return place
+    const asked = tokens && limits.tokens(identity, caller, sum(tokens.estimate))
+    const isShort = asked instanceof GatewayError
+    const reserved = isShort ? undefined : asked
+    const refusal = isShort ? asked : limits.rows(identity, caller, rows)
+    const release = (used: TokenCounts | undefined) => {
+      if (place !== undefined) limits.leave(place)
+      reserved?.settle(used ? sum(used) : 0)
+    }
+    if (refusal) release(undefined)
+    if (refusal || (place === undefined && !reserved)) return refusal
+    return {
+      release: (used) => {
+        release(used)
+        if (used) this.#observer.charged(namedTenant(identity) ?? '', used)
+      },
+    }
+  }
+}
+
+/** Whether the tokens of the caller's tenant are counted. */
+export function limitsTokens({ identity }: Pick<Call, 'identity'>): boolean {
+  const policy = identity?.policy
+  return policy?.rate?.tokens !== undefined || policy?.quota?.tokens !== undefined
+}
+
+/** What running rows hold of their tenant's limits. */
+interface HeldLimits {
+  /** `used`: the tokens that they have taken; undefined: none, as for those that have failed. */
+  release(used: TokenCounts | undefined): void
+}
+
+function sum({ input, output }: TokenCounts): number {
+  return input + output
 }
 
 function failed<T>(refusal: GatewayError): Awaitable<T> {
@@ -68,25 +123,28 @@ function failed<T>(refusal: GatewayError): Awaitable<T> {
 
 /** A result during which its request counts: until the answer's last byte, or its failure. */
 class Counted<T> extends Deferred<T> implements Listener<T> {
-  readonly #leave: () => void
-  readonly #over: SentRows<T>['over']
+  readonly #sent: SentRows<T>
+  readonly #held: HeldLimits
 
-  constructor(result: Awaitable<T>, leave: () => void, over: SentRows<T>['over']) {
+  constructor(sent: SentRows<T>, held: HeldLimits) {
     super()
-    this.#leave = leave
-    this.#over = over
-    subscribe(result, this)
+    this.#sent = sent
+    this.#held = held
+    subscribe(sent.send(), this)
   }
 
   onValue(result: T): void {
-    const over = this.#over?.(result)
-    if (over) over.then(this.#leave, this.#leave)
-    else this.#leave()
+    const { over, tokens } = this.#sent
+    const used = tokens?.follow(result)
+    const release = () => this.#held.release(used?.())
+    const end = over?.(result)
+    if (end) end.then(release, release)
+    else release()
     this.settle(result)
   }
 
   onError(error: unknown): void {
-    this.#leave()
+    this.#held.release(undefined)
     this.fail(error)
   }
 }

@@ -3,7 +3,7 @@
  * since the last time, so a thread that ends takes hardly anything with it.
  */
 import type { Answered, Observer } from '../../core/observer.ts'
-import { type Outcome, outcomeLabel, type RowCounts } from '../../core/reply.ts'
+import { type Outcome, outcomeLabel, type RowCounts, type TokenCounts } from '../../core/reply.ts'
 
 /** What a tenant has used; as plain data for `postMessage`. */
 export interface TenantCounts {
@@ -13,6 +13,10 @@ export interface TenantCounts {
   readonly hits: Readonly<Record<string, number>>
   /** Rows of calls that were answered; a call that is not read into rows is one. */
   readonly rows: RowCounts
+  /** Tokens that backends have taken, of tenants with a limit of them, by type (`input`, `output`). */
+  readonly tokens: Readonly<Record<string, number>>
+  /** Tokens that calls would have taken, had the cache or another call not answered them; likewise. */
+  readonly savedTokens: Readonly<Record<string, number>>
   /** Refused calls, by the limit that was used up or the code of the error. */
   readonly refused: Readonly<Record<string, number>>
 }
@@ -26,6 +30,8 @@ interface Counts extends TenantCounts {
   readonly calls: Record<string, number>
   readonly hits: Record<string, number>
   readonly rows: { -readonly [K in keyof RowCounts]: number }
+  readonly tokens: Record<string, number>
+  readonly savedTokens: Record<string, number>
   readonly refused: Record<string, number>
 }
 
@@ -44,6 +50,10 @@ export class TenantUsage {
         const tenant = tenantOf(answered)
         if (tenant !== undefined) this.#count(tenant, answered)
       },
+      charged: (tenant, tokens) => {
+        observer.charged(tenant, tokens)
+        countTokens(this.#of(tenant).tokens, tokens)
+      },
     }
   }
 
@@ -54,12 +64,18 @@ export class TenantUsage {
     return taken
   }
 
-  #count(tenant: string, { outcome, fault, limit }: Answered): void {
+  #of(tenant: string): Counts {
     let counts = this.#tenants.get(tenant)
     if (!counts) this.#tenants.set(tenant, (counts = noCounts()))
+    return counts
+  }
+
+  #count(tenant: string, { outcome, fault, limit, saved }: Answered): void {
+    const counts = this.#of(tenant)
     increment(counts.calls, outcomeLabel(outcome), 1)
     if (outcome.kind === 'hit') increment(counts.hits, outcome.tier, 1)
     countRows(counts.rows, outcome)
+    if (saved) countTokens(counts.savedTokens, saved)
     if (fault !== undefined && REFUSALS.has(fault)) increment(counts.refused, limit ?? fault, 1)
   }
 }
@@ -69,13 +85,14 @@ export function addUsage(totals: Map<string, TenantCounts>, report: UsageReport)
   for (const [tenant, more] of report) {
     const counts: Counts = totals.get(tenant) ?? noCounts()
     totals.set(tenant, counts)
-    for (const part of ['calls', 'hits', 'rows', 'refused'] as const)
+    for (const part of ['calls', 'hits', 'rows', 'tokens', 'savedTokens', 'refused'] as const)
       for (const [name, count] of Object.entries(more[part])) increment(counts[part], name, count)
   }
 }
 
 export function noCounts(): Counts {
-  return { calls: {}, hits: {}, rows: { hit: 0, join: 0, miss: 0, dup: 0 }, refused: {} }
+  const rows = { hit: 0, join: 0, miss: 0, dup: 0 }
+  return { calls: {}, hits: {}, rows, tokens: {}, savedTokens: {}, refused: {} }
 }
 
 /** Undefined: nobody was asked. Without a valid credential nobody is anybody, whatever the anonymous may have elsewhere. */
@@ -105,6 +122,11 @@ function countRows(rows: Counts['rows'], outcome: Outcome): void {
     case 'partial':
       for (const result of ['hit', 'join', 'miss', 'dup'] as const) rows[result] += outcome.rows[result]
   }
+}
+
+function countTokens(counts: Record<string, number>, { input, output }: TokenCounts): void {
+  if (input > 0) increment(counts, 'input', input)
+  if (output > 0) increment(counts, 'output', output)
 }
 
 function increment(counts: Record<string, number>, name: string, by: number): void {

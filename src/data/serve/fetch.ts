@@ -6,9 +6,9 @@
 import type { Call, RawPairs, WholeBody } from '../../core/call.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
-import type { Row } from '../../protocol/protocol.ts'
+import type { Row, RowAnswer } from '../../protocol/protocol.ts'
 import { verdictOf } from '../../protocol/verdict.ts'
-import { Batches, type BatchesParts } from '../batch/batches.ts'
+import { Batches, type BatchesParts, type BatchResult } from '../batch/batches.ts'
 import { isStreamed } from '../cache/streamed.ts'
 import {
   collectable,
@@ -18,7 +18,8 @@ import {
   unkeepable,
   unstorable,
 } from '../decision/storable.ts'
-import type { UpstreamAdmission } from '../decision/upstream-admission.ts'
+import { meteredRows } from '../decision/token-meter.ts'
+import { limitsTokens, type UpstreamAdmission } from '../decision/upstream-admission.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { isFresh } from '../http-cache/response-directives.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
@@ -57,8 +58,12 @@ export function createFetch(parts: FetchParts): Fetch {
   return function fetch(context, options) {
     // A batch is sent in the form of one of its callers, so it would not show whether the server takes this call's form.
     if (!context.rows || !context.isShown || !batches.isBatched(context)) return unbatched(context, options)
+    const { rows } = options
+    const tokens = limitsTokens(context.call)
+      ? meteredRows<BatchResult>(context.matched, rows, answersIn)
+      : undefined
     const send = () => batches.fetch(context, options)
-    return after(upstream.admit(context.call, { rows: options.rows.length, send }), (batched) =>
+    return after(upstream.admit(context.call, { rows: rows.length, send, tokens }), (batched) =>
       'refused' in batched ? { unstored: batched.refused.reply } : { answers: batched.answers },
     )
   }
@@ -103,6 +108,10 @@ export function createFetch(parts: FetchParts): Fetch {
       ? { answers: answers.map((answer) => ({ answer, response })), leaderReply: response.reply }
       : { unstored: response.reply }
   }
+}
+
+function answersIn(batched: BatchResult): readonly RowAnswer[] {
+  return 'refused' in batched ? [] : batched.answers.map(({ answer }) => answer)
 }
 
 /** Cuts replies into rows. */

@@ -31,6 +31,8 @@ import { isPure, repeatable, retryAfterMs } from './retry.ts'
 import type { AttemptResult, Dispatch, UpstreamRequest, UpstreamResponse } from './upstream-call.ts'
 
 const REPLAY_BYTES = 1024 * 1024
+/** Where rows and generations share a pool, so many tokens count as a row. */
+const TOKENS_OF_A_ROW = 256
 /** Shared, so it is replaced and never written to: most calls have one attempt. */
 const NOBODY: number[] = []
 
@@ -105,7 +107,14 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
   /** Who pays: the load's first caller, or each whose rows are in it. */
   get charges(): readonly Charge[] {
     const { charges, rows = 1 } = this.#request
-    return charges ?? [{ share: this.#call.share ?? EVERYBODY, cost: rows }]
+    return charges ?? [{ share: this.#call.share ?? EVERYBODY, cost: this.#tokenCost ?? rows }]
+  }
+
+  /** Of an answer that is generated: what it may take, as so many rows. Undefined: it is no such answer, or there are no tenants. */
+  get #tokenCost(): number | undefined {
+    if (!this.#call.share) return undefined
+    const estimate = this.#matched.protocol.tokens?.estimate(this.#call, this.#request.body)
+    return estimate && estimate.output > 0 ? (estimate.input + estimate.output) / TOKENS_OF_A_ROW : undefined
   }
 
   set onPromoted(promoted: (() => void) | undefined) {

@@ -13,6 +13,7 @@ import { type OperationRows, operationOf } from './operation.ts'
 import { operationFor } from './operations.ts'
 import { promptPrefix } from './prefix.ts'
 import { openaiTarget, openaiTargetByPath } from './target.ts'
+import { tokens } from './tokens.ts'
 
 /** OpenAI's own bound, which others have taken over. */
 const MAX_INPUTS = 2048
@@ -38,6 +39,7 @@ export const openai: Protocol = {
   prefix: promptPrefix,
   fault,
   generation,
+  tokens,
   rows: {
     most: MAX_INPUTS,
     join: (plan, rows, body) => rowsOf(plan).join(plan, rows, body),

@@ -25,7 +25,7 @@ export function generationFor(
 ): Reply | undefined {
   const { status, body } = reply
   // What a server answers to this very call in another form than was asked for is its own way.
-  if (status !== 200 || !(body instanceof Uint8Array) || (isOwn && isStream(reply) !== notes.isStreamed))
+  if (status !== 200 || !(body instanceof Uint8Array) || (isOwn && isEventStream(reply) !== notes.isStreamed))
     return reply
   const saved = () => tokensIn(body)
   const given = inForm(reply, body, notes, isOwn)
@@ -34,14 +34,14 @@ export function generationFor(
 
 function inForm(reply: Reply, body: Uint8Array, notes: GenerationNotes, isOwn: boolean): Reply | undefined {
   const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString()
-  if (isStream(reply) === notes.isStreamed) return sameForm(reply, text, notes, isOwn)
+  if (isEventStream(reply) === notes.isStreamed) return sameForm(reply, text, notes, isOwn)
   const made = notes.isStreamed ? asEvents(text, notes) : asJson(text, notes)
   return made === undefined ? undefined : written(reply, withOwnId(made, notes), notes)
 }
 
 /** Whether a 200 is the whole answer, and one that the same request would be given again. */
 export function isKeepable(reply: Reply, body: Uint8Array, notes: GenerationNotes): boolean {
-  if (isStream(reply)) {
+  if (isEventStream(reply)) {
     const follower = new StreamFollower(notes)
     follower.push(body)
     return follower.isWhole
@@ -54,7 +54,7 @@ export function isKeepable(reply: Reply, body: Uint8Array, notes: GenerationNote
   return choices.every((choice: Members) => isGoodEnding(choice?.['finish_reason'], notes))
 }
 
-function isStream({ headers }: Pick<Reply, 'headers'>): boolean {
+export function isEventStream({ headers }: Pick<Reply, 'headers'>): boolean {
   return header(headers, 'content-type')?.toLowerCase().startsWith(EVENTS) === true
 }
 

@@ -34,7 +34,12 @@ export const FLOATS: ReadonlySet<string> = new Set([
   'top_p',
 ])
 
-const BOUNDS: ReadonlySet<string> = new Set(['max_tokens', 'max_completion_tokens', 'max_output_tokens'])
+/** Members with the most tokens that an answer may have. */
+export const BOUNDS: ReadonlySet<string> = new Set([
+  'max_tokens',
+  'max_completion_tokens',
+  'max_output_tokens',
+])
 
 /** Members that make an answer depend on more than the request, unless they are null, with the word for Cache-Status. */
 const REFUSED: ReadonlyMap<string, string> = new Map([

@@ -13,14 +13,14 @@ const USAGE = Buffer.from('"usage"')
 export function tokensIn(body: Uint8Array): TokenCounts | undefined {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length)
   for (let at = bytes.lastIndexOf(USAGE); at >= 0; at = at === 0 ? -1 : bytes.lastIndexOf(USAGE, at - 1)) {
-    const tokens = tokensAt(bytes.subarray(at + USAGE.length, at + MAX_BYTES))
+    const tokens = tokensAt(bytes.subarray(at + USAGE.length, at + USAGE_BYTES))
     if (tokens) return tokens
   }
   return undefined
 }
 
 /** The longest usage that is read. */
-const MAX_BYTES = 4096
+export const USAGE_BYTES = 4096
 
 /** Of the value behind the name. */
 function tokensAt(bytes: Buffer): TokenCounts | undefined {
@@ -34,9 +34,15 @@ function tokensAt(bytes: Buffer): TokenCounts | undefined {
 /** Of an object with a `usage`, in the words of a chat or of a response; undefined: it does not say. */
 export function tokensOf(answer: unknown): TokenCounts | undefined {
   const usage = (answer as { usage?: Readonly<Record<string, unknown>> } | null | undefined)?.usage
-  const input = usage?.['prompt_tokens'] ?? usage?.['input_tokens']
   const output = usage?.['completion_tokens'] ?? usage?.['output_tokens'] ?? 0
+  const input =
+    usage?.['prompt_tokens'] ?? usage?.['input_tokens'] ?? besides(output, usage?.['total_tokens'])
   return isCount(input) && isCount(output) ? { input, output } : undefined
+}
+
+/** Of servers that only say the sum, as rankers do. */
+function besides(output: unknown, total: unknown): unknown {
+  return isCount(total) && isCount(output) && total >= output ? total - output : undefined
 }
 
 function isCount(value: unknown): value is number {

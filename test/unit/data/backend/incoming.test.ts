@@ -49,3 +49,16 @@ it('the first piece is told once, at once where it has come', () => {
   body.whenBegun(() => told++)
   expect(told).toBe(2)
 })
+
+it('whoever watches sees each piece once, read or not, and those that had come before', async () => {
+  const flow = { pause: () => {}, resume: () => {}, abort: () => {} }
+  const body = new Incoming(flow, () => {})
+  const seen: number[] = []
+  body.push(Uint8Array.of(1))
+  body.watch((piece) => seen.push(...piece))
+  body.push(Uint8Array.of(2, 3))
+  expect(seen).toEqual([1, 2, 3])
+  body.end([])
+  expect((await body.collect(10)).bytes).toEqual(Buffer.of(1, 2, 3))
+  expect(seen).toEqual([1, 2, 3])
+})

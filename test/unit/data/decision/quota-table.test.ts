@@ -14,7 +14,7 @@ const DAILY = { count: 10, per: 'day' } as const
 function setUp(wall = NOON) {
   const time = { now: 0 }
   const { terms } = allocateLimits(1, 8)
-  const bytes = allocateQuotas(wall, 64)
+  const bytes = allocateQuotas(wall, { workers: 2, places: 64 })
   const [table, worker] = [0, 1].map(
     (number) => new QuotaTable(bytes, terms, { worker: number, now: () => time.now }),
   )
@@ -110,5 +110,40 @@ describe('a quota', () => {
     expect(charge()).toBeGreaterThan(0)
     time.now += DAY / 2
     expect(charge()).toBe(0)
+  })
+})
+
+describe('what is reserved of a quota', () => {
+  const settle = (table: QuotaTable, cost: number, used: number) =>
+    table.settle(ACCOUNT, DAILY, { cost, used })
+
+  it('counts until it is settled, and the store hears of what was used alone', () => {
+    const { table, worker } = setUp()
+    expect(table.reserve(ACCOUNT, DAILY, 8)).toBe(0)
+    expect(worker.reserve(ACCOUNT, DAILY, 8)).toBe(0)
+    expect(table.reserve(ACCOUNT, DAILY, 1)).toBe(DAY / 2)
+    expect(table.take()).toMatchObject([{ used: 0 }])
+    settle(table, 8, 3)
+    expect(table.reserve(ACCOUNT, DAILY, 0)).toBeGreaterThan(0)
+    settle(worker, 8, 2)
+    expect(table.take()).toMatchObject([{ used: 5, known: 0 }])
+    expect(table.reserve(ACCOUNT, DAILY, 0)).toBe(0)
+  })
+
+  it('is charged to the day in which the call ends', () => {
+    const { table, time } = setUp()
+    table.reserve(ACCOUNT, DAILY, 8)
+    time.now += DAY
+    settle(table, 8, 3)
+    expect(table.take()).toMatchObject([{ period: '2026-12-01', used: 3 }])
+    expect(table.reserve(ACCOUNT, DAILY, 7)).toBe(0)
+    expect(table.reserve(ACCOUNT, DAILY, 1)).toBeGreaterThan(0)
+  })
+
+  it('turns out to be no more than a whole quota, whatever an answer says', () => {
+    const { table } = setUp()
+    table.reserve(ACCOUNT, DAILY, 1)
+    settle(table, 1, Number.MAX_SAFE_INTEGER)
+    expect(table.take()).toMatchObject([{ used: 10 }])
   })
 })

@@ -16,7 +16,7 @@ const rows = { hit: 4, join: 3, miss: 2, dup: 1 }
 
 function counting() {
   const usage = new TenantUsage()
-  const { answered } = usage.observing(silentObserver)
+  const { answered, charged } = usage.observing(silentObserver)
   const call = (outcome: Outcome, more: Partial<Answered> = {}) =>
     answered({
       door: 'fast',
@@ -28,7 +28,7 @@ function counting() {
       outcome,
       ...more,
     })
-  return { usage, call }
+  return { usage, call, charged }
 }
 
 it.each<[string, Outcome, Partial<TenantCounts>]>([
@@ -107,7 +107,20 @@ it('is given away once, and adds up', () => {
     calls: { hit: 2 },
     hits: { memory: 2 },
     rows: { hit: 5, join: 0, miss: 0, dup: 0 },
+    tokens: {},
+    savedTokens: {},
     refused: {},
   })
   expect(totals.get('*')?.calls).toEqual({ miss: 1 })
+})
+
+it('tokens that were taken and saved, by type', () => {
+  const { usage, call, charged } = counting()
+  charged('mobile', { input: 5, output: 0 })
+  charged('mobile', { input: 2, output: 9 })
+  call(hit('memory'), { saved: { input: 7, output: 3 } })
+  expect(usage.take().get('mobile')).toMatchObject({
+    tokens: { input: 7, output: 9 },
+    savedTokens: { input: 7, output: 3 },
+  })
 })
