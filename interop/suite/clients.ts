@@ -1,24 +1,24 @@
 /**
  * Clients that people use, in scripts of a few lines: each asks its cases at the base URL it is given and prints a line of
  * JSON for each, `{"case": …, "answer": …, "cached": …}`; `cached` says how many of its calls are promised to be hits when
- * they come again. What a library warns of goes to standard error. The script runs directly, then twice through each gateway.
+ * they come again. What a library warns of goes to standard error. The script runs directly, then twice through each gateway,
+ * in a process of its own each time.
  */
 import { sameValue } from './compare.ts'
 import type { Gateway } from './gateway.ts'
-import { run } from './run.ts'
+import type { Output } from './run.ts'
 import type { Session } from './session.ts'
 
 /** By then every worker has reported. */
 const COUNTED_MS = 10_000
-const DEADLINE_MS = 110_000
+/** For one run of a script. */
+export const SCRIPT_MS = 110_000
 
 export interface Client {
   /** The library, for the page. */
   readonly group: string
-  readonly command: string
-  /** The script and its arguments; the base URL comes behind them. */
-  readonly args: readonly string[]
-  readonly env?: Readonly<Record<string, string>>
+  /** Runs the script with a base URL. */
+  run(base: string): Promise<Output>
   readonly direct: string
   readonly gateways: readonly Gateway[]
 }
@@ -77,16 +77,13 @@ async function hitsSince(gateway: Gateway, before: number, promised: number): Pr
 
 const answerOf = ({ cases }: Said, name: string): unknown => cases.find((one) => one.case === name)?.answer
 
-async function asked({ command, args, env }: Client, base: string): Promise<Said> {
-  const { stdout, stderr } = await run(command, [...args, base], {
-    timeoutMs: DEADLINE_MS,
-    ...(env === undefined ? {} : { env }),
-  })
+async function asked({ group, run }: Client, base: string): Promise<Said> {
+  const { stdout, stderr } = await run(base)
   const cases = stdout
     .split('\n')
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line) as Case)
-  if (cases.length === 0) throw new Error(`${args.join(' ')} printed no case: ${stdout}${stderr}`)
+  if (cases.length === 0) throw new Error(`${group} printed no case: ${stdout}${stderr}`)
   // The port is the one thing that differs by itself.
   return { cases, warnings: stderr.replaceAll(base, 'BASE').replaceAll(new URL(base).host, 'HOST') }
 }

@@ -1,8 +1,9 @@
 /** What the systems have in common: the gateways in front of a server, and plans for the scripts of clients. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Client, tryClient } from '../suite/clients.ts'
+import { SCRIPT_MS, tryClient } from '../suite/clients.ts'
 import type { Invented } from '../suite/compare.ts'
+import { startForks } from '../suite/forks.ts'
 import type { Gateway } from '../suite/gateway.ts'
 import { CLIENTS } from '../suite/places.ts'
 import type { Python } from '../suite/python.ts'
@@ -22,14 +23,15 @@ export const rowByRow = (url: string) => ({
   routes: [{ name: 'all', pool: 'upstream', cache: { rows: 'always' as const } }],
 })
 
-/** One gateway with all defaults, and one that splits every batch into rows. */
+/** One gateway with all defaults, and one that splits every batch into rows; `of` tells them from others of the session. */
 export async function defaultsAndRows(
   session: Session,
   direct: string,
+  of = '',
 ): Promise<readonly [Gateway, Gateway]> {
   return Promise.all([
-    session.gateway({ name: 'defaults', upstream: direct }),
-    session.gateway({ name: 'rows', upstream: direct, settings: rowByRow(direct) }),
+    session.gateway({ name: `${of}defaults`, upstream: direct }),
+    session.gateway({ name: `${of}rows`, upstream: direct, settings: rowByRow(direct) }),
   ])
 }
 
@@ -68,15 +70,25 @@ export interface ScriptOptions {
   readonly script: string
   /** Given to the script as a file of JSON. */
   readonly plan?: unknown
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Runs a Python script of a client library against all sides. */
 export async function tryScript(session: Session, options: ScriptOptions): Promise<void> {
-  const { sides, python, group, script, plan } = options
-  const args = [script.startsWith('/') ? script : join(CLIENTS, script)]
-  if (plan !== undefined) args.push(planFile(session, group, plan))
-  const client: Client = { ...sides, group, command: python.command, args, env: { PYTHONPATH: CLIENTS } }
-  await tryClient(session, client)
+  if (session.recording) return
+  const { sides, python, group, script, plan, env = {} } = options
+  const forks = startForks({
+    command: python.command,
+    script: script.startsWith('/') ? script : join(CLIENTS, script),
+    args: plan === undefined ? [] : [planFile(session, group, plan)],
+    env,
+    timeoutMs: SCRIPT_MS,
+  })
+  try {
+    await tryClient(session, { ...sides, group, run: (base) => forks.run(base) })
+  } finally {
+    forks.stop()
+  }
 }
 
 function planFile(session: Session, group: string, plan: unknown): string {

@@ -1,7 +1,7 @@
 /** llama.cpp with a tiny random model: completions, chats, and streams of server-sent events, by both openai libraries. */
 import { join } from 'node:path'
 import { answers, ask } from '../../suite/ask.ts'
-import { tryClient } from '../../suite/clients.ts'
+import { SCRIPT_MS, tryClient } from '../../suite/clients.ts'
 import { difference } from '../../suite/compare.ts'
 import { type Exchange, json, tryExchanges } from '../../suite/exchanges.ts'
 import { refusedAsOpenai, tryKilled } from '../../suite/killed.ts'
@@ -93,11 +93,12 @@ export const llama: System = {
       group: 'openai (PyPI)',
       script: join(import.meta.dirname, 'client.py'),
     })
+    const script = join(import.meta.dirname, 'client.mjs')
+    const library = join(packages, 'node_modules', 'openai', 'index.mjs')
     await tryClient(session, {
       ...sides,
       group: 'openai (npm)',
-      command: process.execPath,
-      args: [join(import.meta.dirname, 'client.mjs'), join(packages, 'node_modules', 'openai', 'index.mjs')],
+      run: (base) => run(process.execPath, [script, library, base], { timeoutMs: SCRIPT_MS }),
     })
     await tryKilled(session, {
       ...sides,

@@ -1,15 +1,10 @@
 """TensorFlow Serving's stubs (tensorflow-serving-api) on grpcio: `serving_grpc.py BASE`."""
 
-import os
-
-# Each run would warn on its own, with times in it.
-os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")
-
-import grpc  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from grpc_cases import TARGET, call, message  # noqa: E402
-from tensorflow_serving.apis import (  # noqa: E402
+import grpc
+import numpy as np
+import tensorflow as tf
+from grpc_cases import TARGET, call, message
+from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,

@@ -94,13 +94,15 @@ export const tensorflow: System = {
     session.say('saving a model')
     const script = join(import.meta.dirname, 'saved_model.py')
     await run(python.command, [script, model], { timeoutMs: 180_000, env: ENV })
-    await tryRest(session, python, model)
-    await tryGrpc(session, python, model)
-    await tryKserve(session, {
-      python,
-      network: model,
-      shown: 'python interop/systems/kserve/server.py 8080 8081 SAVED_MODEL',
-    })
+    const shown = 'python interop/systems/kserve/server.py 8080 8081 SAVED_MODEL'
+    // Both parts start Python with TensorFlow several times, which takes longer than all that is asked.
+    await session.together(
+      async (part) => {
+        await tryRest(part, python, model)
+        await tryGrpc(part, python, model)
+      },
+      (part) => tryKserve(part, { python, network: model, shown }),
+    )
   },
 }
 
@@ -117,7 +119,7 @@ async function tryRest(session: Session, python: Python, model: string): Promise
     },
     'python interop/systems/tensorflow/rest_server.py 8501 SAVED_MODEL',
   )
-  const [defaults, rows] = await defaultsAndRows(session, direct)
+  const [defaults, rows] = await defaultsAndRows(session, direct, 'rest-')
   const sides = { direct, gateways: [defaults, rows] }
   await tryExchanges(session, { ...sides, group: 'REST', exchanges: PREDICTIONS })
   await tryExchanges(session, { ...sides, group: 'REST, errors', exchanges: ERRORS })
@@ -160,5 +162,7 @@ async function tryGrpc(session: Session, python: Python, model: string): Promise
     python,
     group: 'tensorflow-serving-api, grpcio',
     script: join(import.meta.dirname, 'serving_grpc.py'),
+    // Each run would warn on its own, with times in it.
+    env: { ...ENV, TF_CPP_MIN_LOG_LEVEL: '3', TF_ENABLE_ONEDNN_OPTS: '0' },
   })
 }
