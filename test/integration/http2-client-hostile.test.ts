@@ -51,9 +51,9 @@ async function backend(...args: Parameters<typeof rawHttp2Backend>): Promise<Raw
   return made
 }
 
-function client(watch?: WatchOptions): Http2Client {
+function client(watch?: WatchOptions, connections = 4): Http2Client {
   const wheel = new Wheel(systemClock)
-  const options = { connections: 4, connectTimeoutMs: 10_000, bodyTimeoutMs: 10_000, refuse: () => undefined }
+  const options = { connections, connectTimeoutMs: 10_000, bodyTimeoutMs: 10_000, refuse: () => undefined }
   const made = new Http2Client(options, wheel, watch)
   closers.push(() => {
     made.close()
@@ -135,6 +135,13 @@ describe('what ends a connection, and the calls on it', () => {
     ['empty DATA without end', many(1100, frame(DATA, 0, 1)), ENHANCE_YOUR_CALM],
     ['padding without end', many(1100, frame(DATA, 8, 1, Buffer.from([3, 0, 0, 0]))), ENHANCE_YOUR_CALM],
     ['PRIORITY without end', many(1100, frame(PRIORITY, 0, 1, Buffer.alloc(5))), ENHANCE_YOUR_CALM],
+    ['windows that grow without end', many(1100, frame(WINDOW_UPDATE, 0, 0, number(1))), ENHANCE_YOUR_CALM],
+    ['a window that grows without end', many(1100, frame(WINDOW_UPDATE, 0, 1, number(1))), ENHANCE_YOUR_CALM],
+    [
+      'resets of a stream that is over, without end',
+      Buffer.concat([frame(HEADERS, 5, 1, block(OK)), many(1100, frame(RST_STREAM, 0, 1, number(8)))]),
+      ENHANCE_YOUR_CALM,
+    ],
     ['unknown frames without end', many(1100, frame(99, 0, 0)), ENHANCE_YOUR_CALM],
     [
       'GOAWAY without end',
@@ -320,6 +327,29 @@ describe('what ends a call, and nothing else', () => {
     expect(await fails(collected(reply.body, 1e9))).toMatchObject({ code: 'backendGarbled' })
     expect((await ask(made, at)).text).toBe('fine')
     expect(at.peers).toHaveLength(1)
+  })
+
+  const refused = frame(RST_STREAM, 0, 1, number(7))
+  const notLookedAt = frame(GOAWAY, 0, 0, Buffer.concat([number(0), number(0)]))
+  it.each<[string, Buffer[]]>([
+    ['a head, and then it is refused', [head(), refused]],
+    [
+      'an interim answer, and then it is refused',
+      [frame(HEADERS, 4, 1, block([[':status', '103']])), refused],
+    ],
+    ['a head, and then it wants HTTP/1.1', [head(), frame(RST_STREAM, 0, 1, number(13))]],
+    ['a head, and then it was not looked at', [head(), notLookedAt]],
+    [
+      'an interim answer, and then it was not',
+      [frame(HEADERS, 4, 1, block([[':status', '103']])), notLookedAt],
+    ],
+  ])('is not safe to repeat where there was %s', async (_, frames) => {
+    const at = await backend(onFirst((peer) => peer.write(Buffer.concat(frames))))
+    const made = client()
+    const error = await fails(ask(made, at))
+    expect(error).toMatchObject({ fault: { blame: 'backend' } })
+    expect(error.detail.unsent).toBeUndefined()
+    expect((await ask(made, at)).text).toBe('fine')
   })
 
   it('its caller leaves, and what was on its way is dropped, as much as may have been', async () => {
@@ -511,6 +541,26 @@ describe('goodbyes', () => {
     await eventually(() => expect(at.peers[0]?.socket.destroyed).toBe(true))
   })
 
+  it('of the backend leave room for another connection, however long their calls run', async () => {
+    const at = await backend((peer, stream) => {
+      if (peer.count === 2) answer(peer, stream, 'third')
+      else peer.write(goAway(1))
+    })
+    const made = client(undefined, 1)
+    const calls: Promise<{ text: string }>[] = []
+    for (const count of [1, 2]) {
+      calls.push(ask(made, at))
+      await eventually(() => expect(at.peers).toHaveLength(count))
+      const peer = at.peers[count - 1] as RawPeer
+      await peer.until(({ type }) => type === HEADERS)
+      peer.send(PING, 0, 0, Buffer.alloc(8))
+      await peer.until(({ type, flags }) => type === PING && flags === ACK)
+    }
+    expect((await ask(made, at)).text).toBe('third')
+    for (const peer of at.peers.slice(0, 2)) answer(peer, 1, 'late')
+    expect((await Promise.all(calls)).map(({ text }) => text)).toEqual(['late', 'late'])
+  })
+
   it('of the backend, first a notice and then the last stream', async () => {
     const at = await backend((peer, stream) => {
       if (peer.count > 0) return answer(peer, stream, 'second')
@@ -593,6 +643,50 @@ describe('goodbyes', () => {
     expect((await call).text).toBe('fine')
     await peer.until(isGoAway)
     expect(peer.seen.at(-1)?.type).toBe(GOAWAY)
+  })
+})
+
+describe('a backend that reads nothing', () => {
+  /** Lets one call fill the socket, and another one be cut behind it. */
+  async function blocked(made: Http2Client) {
+    const at = await backend((peer, stream) => {
+      if (stream === 1 && peer.count === 0) peer.socket.pause()
+      else answer(peer, stream, `of ${peer.count}`)
+    }, WIDE)
+    const first = ask(made, at, { body: Buffer.alloc(12 << 20) })
+    const outcome = first.catch((error: unknown) => error as GatewayError)
+    const peer = await peerOf(at)
+    await eventually(() => expect(peer.socket.isPaused()).toBe(true))
+    const signal = new Cancel()
+    const second = fails(ask(made, at, { signal }))
+    signal.abort(new Error('gone'))
+    await second
+    return { at, peer, outcome }
+  }
+  const WIDE = {
+    greet(peer: RawPeer) {
+      peer.send(SETTINGS, 0, 0, setting(INITIAL_WINDOW, 1 << 30))
+      peer.send(WINDOW_UPDATE, 0, 0, number(1 << 30))
+    },
+  }
+
+  it('gets no calls behind one that was cut, and is given up soon', async () => {
+    const made = client({ lookMs: 60_000, idleLooks: 2, pingMs: 300 })
+    const { at, outcome } = await blocked(made)
+    expect((await ask(made, at)).text).toBe('of 1')
+    expect(await outcome).toMatchObject({ code: 'backendReset', cause: { message: 'it reads nothing' } })
+    expect((await ask(made, at)).text).toBe('of 1')
+  })
+
+  it('is called again when it has read', async () => {
+    const made = client({ lookMs: 60_000, idleLooks: 2, pingMs: 60_000 })
+    const { at, peer, outcome } = await blocked(made)
+    expect((await ask(made, at)).text).toBe('of 1')
+    peer.socket.resume()
+    const called = async () => expect((await ask(made, at)).text).toBe('of 0')
+    await eventually(called, { timeoutMs: 20_000 })
+    answer(peer, 1, 'first')
+    expect(await outcome).toMatchObject({ text: 'first' })
   })
 })
 

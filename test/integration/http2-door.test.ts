@@ -9,16 +9,19 @@ import { eventually } from '../support/eventually.ts'
 import {
   block,
   CONTINUATION,
+  DATA,
   type FieldList,
   FrameList,
   frame,
   GET,
+  GOAWAY,
   HEADERS,
   PING,
   PREFACE,
   RawHttp2,
   RST_STREAM,
   SETTINGS,
+  WINDOW_UPDATE,
 } from '../support/raw-http2.ts'
 
 function client({ port }: { port: number }, options: http2.ClientSessionOptions = {}): ClientHttp2Session {
@@ -351,6 +354,21 @@ describe('an attack ends its own connection', () => {
     }
     await wire.closed
     expect(server.calls).toHaveLength(0)
+  })
+
+  it.each([
+    ['windows that grow', frame(WINDOW_UPDATE, 0, 0, Buffer.from([0, 0, 0, 1]))],
+    ['a window of a stream that is over grows', frame(WINDOW_UPDATE, 0, 1, Buffer.from([0, 0, 0, 1]))],
+    ['resets of a stream that is over', frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, 8]))],
+  ])('%s without end', async (_, one) => {
+    const server = await openDoor()
+    const wire = await rawConnection(server.port)
+    wire.headers(1, GET)
+    await wire.until(({ type, stream }) => type === DATA && stream === 1)
+    wire.write(Buffer.concat(Array.from({ length: 1100 }, () => one)))
+    const goodbye = await wire.until(({ type }) => type === GOAWAY)
+    expect(goodbye.payload.readUInt32BE(4)).toBe(11)
+    await wire.closed
   })
 
   it.each([

@@ -15,7 +15,7 @@ import { type ExchangeOwner, Http2Exchange } from './http2-exchange.ts'
 import { WATCH, type WatchOptions } from './http2-watch.ts'
 import { type OriginAddress, type OriginConnections, Origins } from './origins.ts'
 
-/** The most connections to one origin: a bound for one that allows few streams on each. */
+/** The most connections to one origin: a bound for one that allows few streams on each, or that leaves each with calls that run on. */
 const MAX_CONNECTIONS = 256
 /** How long no connection is opened behind one that took nothing, or that could not be opened while there are others. */
 const PAUSE_MS = 100
@@ -152,12 +152,13 @@ class Http2Origin implements Http2ConnectionOwner, ExchangeOwner, OriginConnecti
 
   /** Opens as many connections as those who wait need. How many streams one takes is known once the first is open. */
   #connect(): void {
-    const most = Math.min(this.#options.connections, MAX_CONNECTIONS)
+    const most = this.#options.connections
     const streams = this.#streams ?? Number.POSITIVE_INFINITY
     // The backend takes nothing at present, and will say when it does.
     if (streams === 0 && this.#connections.size > 0) return
     if (this.#pause.due !== Number.POSITIVE_INFINITY) return
-    while (this.#connections.size < most) {
+    // Those that take no more streams do not count: their calls may run for long.
+    while (this.#opening + this.#open.length < most && this.#connections.size < MAX_CONNECTIONS) {
       const expected = this.#opening === 0 ? 0 : this.#opening * streams
       if (this.#waiting.length <= expected) return
       // A literal address is never resolved, so it is checked here.

@@ -3,7 +3,6 @@
  * backend sends, it ends at most this connection, and what it makes us keep is bounded.
  */
 import type { Socket } from 'node:net'
-import type { RawPairs } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import { Floods } from '../../lib/http2/floods.ts'
 import { ConnectionFlow, type FlowStream, grow } from '../../lib/http2/flow.ts'
@@ -21,7 +20,12 @@ import { checkedLookup } from './checked-lookup.ts'
 import type { ClientOptions } from './exchange.ts'
 import { connectionFault, connectTimeout, lostFault, notNegotiated } from './http2-errors.ts'
 import { COMMON_FIELDS, SETTINGS, WINDOWS } from './http2-settings.ts'
-import { type AnswerListener, type ClientStreamConnection, Http2ClientStream } from './http2-stream.ts'
+import {
+  type AnswerListener,
+  type ClientStreamConnection,
+  Http2ClientStream,
+  type Http2Request,
+} from './http2-stream.ts'
 import { ClientStreamIds } from './http2-stream-ids.ts'
 import { Http2Watch, type WatchedConnection, type WatchOptions } from './http2-watch.ts'
 import type { OriginAddress } from './origins.ts'
@@ -37,14 +41,6 @@ export interface Http2ConnectionOwner {
   closing(connection: Http2ClientConnection): void
   /** The connection is closed; with the error only where it was never established. */
   gone(connection: Http2ClientConnection, error: GatewayError | undefined): void
-}
-
-export interface Http2Request {
-  readonly fields: RawPairs
-  /** The fields are all of it. */
-  readonly isEnded: boolean
-  /** Its answer has a head only. */
-  readonly isBodiless: boolean
 }
 
 /** Answers to PING and SETTINGS that a backend may leave unread while it asks for more (CVE-2019-9512 and 9515). */
@@ -133,6 +129,7 @@ export class Http2ClientConnection implements FrameHandler, ClientStreamConnecti
     const windows = { sendWindow: this.#peer.initialWindow, receiveWindow: WINDOWS.stream }
     const stream = new Http2ClientStream(id, { connection: this, listener, ...kind, ...windows })
     this.#streams.set(id, stream)
+    this.#floods.sent(1)
     this.#writer.fields(id, this.#encoder.encode(fields), kind.isEnded)
     if (this.#ids.isUsedUp) this.close()
     return stream
@@ -164,6 +161,7 @@ export class Http2ClientConnection implements FrameHandler, ClientStreamConnecti
     this.#streams.delete(stream.id)
     this.flow.forget(stream)
     if (isCut) this.#ids.cut(stream.receiveWindow)
+    if (isCut && this.#writer.isFull) this.watch.blocked()
     if (this.isFree) this.#owner.free(this)
     else if (this.#isClosing && this.#streams.size === 0) this.#end(h2.NO_ERROR)
   }
@@ -204,6 +202,7 @@ export class Http2ClientConnection implements FrameHandler, ClientStreamConnecti
   }
 
   windowUpdate(id: number, bytes: number): void {
+    this.#floods.granted()
     if (id === 0) return this.flow.grow(bytes)
     const stream = this.#streams.get(id)
     if (!stream) return this.#ids.expectBegun(id)
@@ -221,7 +220,7 @@ export class Http2ClientConnection implements FrameHandler, ClientStreamConnecti
     this.#floods.idle()
     const growth = this.#peer.take(flags, payload)
     if (flags & h2.ACK) return
-    this.#writer.frame(h2.SETTINGS, h2.ACK, 0, NOTHING)
+    this.#writer.numbers(h2.SETTINGS, h2.ACK, 0, [])
     this.#answered()
     this.#encoder.resize(this.#peer.leastTableBytes)
     this.#encoder.resize(this.#peer.tableBytes)
@@ -293,6 +292,7 @@ export class Http2ClientConnection implements FrameHandler, ClientStreamConnecti
 
   #drained(): void {
     this.#unreadAnswers = 0
+    this.watch.drained()
     this.flow.flush()
   }
 
@@ -346,5 +346,3 @@ export class Http2ClientConnection implements FrameHandler, ClientStreamConnecti
     this.#owner.gone(this, this.#isOpen ? undefined : connectionFault(this.#error, this.backend))
   }
 }
-
-const NOTHING = new Uint8Array(0)

@@ -19,17 +19,25 @@ export interface ConnectionEnd {
   readonly goaway: number | undefined
 }
 
-/** `backend`, here and below: host and port. */
-export function resetFault(code: number, backend: string): GatewayError {
-  return named(resetNamed(code), backend)
+/**
+ * `isBegun`: something of an answer has come, so the backend has looked at the request, whatever it says of it then. `backend`, here
+ * and below: host and port.
+ */
+export function resetFault(code: number, isBegun: boolean, backend: string): GatewayError {
+  return named((!isBegun && untouchedNamed(code)) || resetNamed(code), backend)
+}
+
+/** RFC 9113, section 8.7: nothing was done, so the request may be repeated. */
+function untouchedNamed(code: number): NamedFault | undefined {
+  const name = h2.errorName(code)
+  if (code === h2.REFUSED_STREAM) return ['backendReset', `the backend refused the request (${name})`, UNSENT]
+  if (code === h2.HTTP_1_1_REQUIRED)
+    return ['backendGarbled', `the backend wants HTTP/1.1 for this request (${name})`, UNSENT]
+  return undefined
 }
 
 function resetNamed(code: number): NamedFault {
   const name = h2.errorName(code)
-  // RFC 9113, section 8.7: nothing was done, so the request may be repeated.
-  if (code === h2.REFUSED_STREAM) return ['backendReset', `the backend refused the request (${name})`, UNSENT]
-  if (code === h2.HTTP_1_1_REQUIRED)
-    return ['backendGarbled', `the backend wants HTTP/1.1 for this request (${name})`, UNSENT]
   if (BROKEN.includes(code)) return ['backendGarbled', `the backend answered with broken HTTP/2 (${name})`]
   return ['backendReset', `the backend reset the stream (${name})`]
 }

@@ -35,13 +35,17 @@ export interface AnswerListener {
   ignored(fault: GatewayError): void
 }
 
-export interface ClientStreamOptions {
+export interface Http2Request {
+  readonly fields: RawPairs
+  /** The fields are all of it. */
+  readonly isEnded: boolean
+  /** Its answer has a head only. */
+  readonly isBodiless: boolean
+}
+
+export interface ClientStreamOptions extends Omit<Http2Request, 'fields'> {
   readonly connection: ClientStreamConnection
   readonly listener: AnswerListener
-  /** The head is all of the request. */
-  readonly isEnded: boolean
-  /** The answer has a head only. */
-  readonly isBodiless: boolean
   readonly sendWindow: number
   readonly receiveWindow: number
 }
@@ -149,11 +153,12 @@ export class Http2ClientStream extends SendingStream {
 
   /** The backend has reset the stream. */
   reset(code: number): void {
-    this.broken(resetFault(code, this.#connection.backend))
+    this.broken(resetFault(code, this.#isBegun, this.#connection.backend))
   }
 
-  /** The backend has not looked at the stream. */
+  /** The backend has not looked at the stream, as it says. */
   ignored(): void {
+    if (this.#isBegun) return this.garbled('it is said to be ignored')
     this.#close(false)
     this.#listener.ignored(ignoredFault(this.#connection.backend))
   }
@@ -167,6 +172,11 @@ export class Http2ClientStream extends SendingStream {
   garbled(what: string, code = PROTOCOL_ERROR): void {
     this.#cut(code)
     this.#listener.broken(garbledFault(what, this.#connection.backend))
+  }
+
+  /** Something of the answer has come. */
+  get #isBegun(): boolean {
+    return this.#head !== undefined || this.#interim > 0
   }
 
   #responded(head: Http2ReplyHead, isEnd: boolean): void {

@@ -1,4 +1,7 @@
-/** Watches a connection of the HTTP/2 client: pings find out whether a silent backend is still there, and one that nobody uses is closed. */
+/**
+ * Watches a connection of the HTTP/2 client: pings find out whether a silent backend is still there, one that reads nothing is given
+ * up, and one that nobody uses is closed.
+ */
 import { timer, type Wheel } from '../../lib/wheel.ts'
 
 /** How a connection is watched. */
@@ -7,7 +10,7 @@ export interface WatchOptions {
   readonly lookMs: number
   /** Looks at a connection without streams before it is closed. */
   readonly idleLooks: number
-  /** Longest wait for the answer to a ping. */
+  /** Longest wait for the answer to a ping, and for a backend that reads nothing. */
   readonly pingMs: number
 }
 
@@ -29,7 +32,7 @@ export interface WatchedConnection {
   /** Streams ever begun. */
   readonly started: number
   sendPing(payload: Buffer): void
-  /** The backend has answered a ping. */
+  /** The backend has answered a ping, or reads again. */
   trusted(): void
   /** A look was taken. */
   looked(): void
@@ -42,13 +45,17 @@ export class Http2Watch {
   readonly #wheel: Wheel
   readonly #options: WatchOptions
   readonly #timer = timer(() => this.#look())
-  readonly #silent = timer(() => this.#connection.destroy(new Error('no answer to a ping')))
+  readonly #silent = timer(() =>
+    this.#connection.destroy(new Error(this.#isBlocked ? 'it reads nothing' : 'no answer to a ping')),
+  )
   /** How often something of an answer has arrived; and how often at the last look. */
   #arrivals = 0
   #arrivalsSeen = 0
   #startedSeen = 0
   #idleLooks = 0
   #isDoubted = false
+  /** It is doubted because it reads nothing. */
+  #isBlocked = false
   /** Pings since something of an answer has arrived, and when the last one was sent. */
   #pings = 0
   #pingedAt = 0
@@ -62,7 +69,7 @@ export class Http2Watch {
     this.#options = watch
   }
 
-  /** A ping is not answered yet, so the connection gets no more streams. */
+  /** A ping is not answered yet, or nothing is read, so the connection gets no more streams. */
   get isDoubted(): boolean {
     return this.#isDoubted
   }
@@ -94,9 +101,32 @@ export class Http2Watch {
 
   /** The backend has answered a ping. */
   answered(payload: Buffer): void {
-    if (!this.#isDoubted || !payload.equals(PING)) return
+    if (this.#isDoubted && !this.#isBlocked && payload.equals(PING)) this.#trust()
+  }
+
+  /**
+   * A request is cut that the backend may not have read, since it does not read at present. Such requests would pile up: a ping behind
+   * them says no more than that it reads again.
+   */
+  blocked(): void {
+    if (this.#isDoubted) return
+    this.#isBlocked = true
+    this.#doubt()
+  }
+
+  /** The backend has read all that was sent. */
+  drained(): void {
+    if (this.#isBlocked) this.#trust()
+  }
+
+  #doubt(): void {
+    this.#isDoubted = true
+    this.#wheel.arm(this.#silent, this.#options.pingMs)
+  }
+
+  #trust(): void {
     this.#wheel.disarm(this.#silent)
-    this.#isDoubted = false
+    this.#isDoubted = this.#isBlocked = false
     this.#connection.trusted()
   }
 
@@ -122,8 +152,7 @@ export class Http2Watch {
     if (this.#isDoubted || (this.#pings >= FREE_PINGS && now - this.#pingedAt < RARE_PING_MS)) return
     this.#pings++
     this.#pingedAt = now
-    this.#isDoubted = true
-    this.#wheel.arm(this.#silent, this.#options.pingMs)
+    this.#doubt()
     this.#connection.sendPing(PING)
   }
 }

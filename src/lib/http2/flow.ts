@@ -3,6 +3,7 @@ import type { Floods } from './floods.ts'
 import type { FrameWriter } from './frame-writer.ts'
 import {
   ConnectionError,
+  DEFAULT_FRAME_BYTES,
   DEFAULT_WINDOW,
   FLOW_CONTROL_ERROR,
   MAX_WINDOW,
@@ -73,7 +74,7 @@ export class ConnectionFlow implements StreamFlow {
     const isWhole = allowed === length
     this.#writer.data(stream.id, isWhole ? bytes : bytes.subarray(0, allowed), isLast && isWhole)
     this.#sendWindow -= allowed
-    this.#floods.worked()
+    this.#floods.sent(Math.ceil(allowed / DEFAULT_FRAME_BYTES))
     return allowed
   }
 

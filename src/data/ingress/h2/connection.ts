@@ -209,6 +209,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   }
 
   windowUpdate(id: number, bytes: number): void {
+    this.#floods.granted()
     const stream = this.#streams.get(id)
     if (id === 0) return this.flow.grow(bytes)
     if (!stream) return this.#ids.check(id, true)
@@ -220,15 +221,16 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     this.#ids.check(id, true)
     this.#ids.closed(id, false)
     const stream = this.#streams.get(id)
-    if (stream?.isAnswered === false) this.#floods.reset()
-    stream?.aborted()
+    if (!stream) return this.#floods.idle()
+    if (!stream.isAnswered) this.#floods.reset()
+    stream.aborted()
   }
 
   settings(flags: number, payload: Buffer): void {
     this.#floods.idle()
     const growth = this.#client.take(flags, payload)
     if (flags & h2.ACK) return
-    this.#writer.frame(h2.SETTINGS, h2.ACK, 0, NOTHING)
+    this.#writer.numbers(h2.SETTINGS, h2.ACK, 0, [])
     this.#writer.hasShrunkTable ||= this.#client.leastTableBytes < h2.DEFAULT_TABLE_BYTES
     if (growth === 0) return
     for (const stream of [...this.#streams.values()]) {
@@ -346,5 +348,3 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
     this.#linger?.end()
   }
 }
-
-const NOTHING = new Uint8Array(0)
